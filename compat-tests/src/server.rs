@@ -1,0 +1,207 @@
+//! A Tidelog under test: the built binary on a data folder of its own.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use tempfile::TempDir;
+
+use crate::peer::Peer;
+use crate::process::{signal, wait_for};
+
+/// A running (or killed) server; dropping it kills the process and removes its data.
+pub struct Server {
+    child: Child,
+    folder: TempDir,
+    options: Vec<String>,
+    pg: u16,
+    http: u16,
+}
+
+impl Server {
+    /// Starts a server on an empty folder and free ports, and waits until it is ready.
+    pub fn start() -> Server {
+        Server::start_with(&[])
+    }
+
+    /// Starts a server with more options.
+    pub fn start_with(options: &[&str]) -> Server {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let options: Vec<String> = options.iter().map(|option| option.to_string()).collect();
+        let child = launch(folder.path(), &options);
+        let mut server = Server {
+            child,
+            folder,
+            options,
+            pg: 0,
+            http: 0,
+        };
+        server.wait_until_ready();
+        server
+    }
+
+    /// The binary: TIDELOG_BIN, or what cargo built beside this test.
+    pub fn binary() -> PathBuf {
+        std::env::var_os("TIDELOG_BIN")
+            .map(PathBuf::from)
+            .unwrap_or_else(|| {
+                // target/debug/deps/compat-… or target/debug/tidelog-bench
+                let own = std::env::current_exe().expect("a running program has a path");
+                let found = own
+                    .ancestors()
+                    .map(|folder| folder.join("tidelog"))
+                    .find(|path| path.is_file());
+                found.expect("tidelog is built: cargo build --workspace --bins, or set TIDELOG_BIN")
+            })
+    }
+
+    /// `tidelog serve` on a folder and free ports, not yet started.
+    pub fn command(data: &Path) -> Command {
+        let mut command = Command::new(Server::binary());
+        command
+            .args([
+                "serve",
+                "--pg",
+                "127.0.0.1:0",
+                "--http",
+                "127.0.0.1:0",
+                "--data-dir",
+            ])
+            .arg(data);
+        command.stdin(Stdio::null());
+        for (key, _) in std::env::vars().filter(|(key, _)| key.starts_with("TIDELOG_")) {
+            command.env_remove(key);
+        }
+        command
+    }
+
+    /// The data folder.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The port of the PostgreSQL protocol.
+    pub fn pg_port(&self) -> u16 {
+        self.pg
+    }
+
+    /// The superuser.
+    pub fn peer(&self) -> Peer {
+        Peer::superuser(self.pg)
+    }
+
+    /// What the server has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// The status of `GET path`.
+    pub fn http_status(&self, path: &str) -> Option<u16> {
+        http_status(self.http, path)
+    }
+
+    /// kill -9: whatever was not on disk is gone.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("the server runs");
+        self.child.wait().expect("a killed process ends");
+    }
+
+    /// SIGTERM, and how the server left.
+    pub fn terminate(&mut self) -> ExitStatus {
+        signal(self.child.id(), "TERM");
+        let child = &mut self.child;
+        wait_for("the server to end after SIGTERM", || {
+            child.try_wait().expect("the child can be waited for")
+        })
+    }
+
+    /// Starts it again on the same data after [`Server::kill`] or [`Server::terminate`].
+    pub fn start_again(&mut self) {
+        self.child = launch(self.folder.path(), &self.options);
+        self.wait_until_ready();
+    }
+
+    /// Stops it in good order and starts it again.
+    pub fn restart(&mut self) {
+        let status = self.terminate();
+        assert!(status.success(), "SIGTERM: {status}\n{}", self.log());
+        self.start_again();
+    }
+
+    fn wait_until_ready(&mut self) {
+        let file = self.data().join("addresses.json");
+        let log = self.folder.path().join("log");
+        let child = &mut self.child;
+        (self.pg, self.http) = wait_for("the server to be ready", || {
+            if let Some(status) = child.try_wait().expect("the child can be waited for") {
+                panic!(
+                    "the server ended ({status}):\n{}",
+                    std::fs::read_to_string(&log).unwrap_or_default()
+                );
+            }
+            let addresses: serde_json::Value =
+                serde_json::from_str(&std::fs::read_to_string(&file).ok()?).ok()?;
+            let port = |name: &str| {
+                addresses[name]
+                    .as_str()?
+                    .rsplit_once(':')?
+                    .1
+                    .parse::<u16>()
+                    .ok()
+            };
+            let (pg, http) = (port("pg")?, port("http")?);
+            (http_status(http, "/health") == Some(200)).then_some((pg, http))
+        });
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            eprintln!(
+                "the end of the server's log:\n{}",
+                lines[lines.len().saturating_sub(30)..].join("\n")
+            );
+        }
+    }
+}
+
+fn launch(folder: &Path, options: &[String]) -> Child {
+    let data = folder.join("data");
+    // The ports of an earlier start must not be taken for those of this one.
+    let _ = std::fs::remove_file(data.join("addresses.json"));
+    let log: File = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(folder.join("log"))
+        .expect("the log can be opened");
+    let mut command = Server::command(&data);
+    command
+        .args(options)
+        .stdout(log.try_clone().expect("a second handle"))
+        .stderr(log);
+    command.spawn().expect("tidelog can be run")
+}
+
+fn http_status(port: u16, path: &str) -> Option<u16> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    )
+    .ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    answer.split(' ').nth(1)?.parse().ok()
+}

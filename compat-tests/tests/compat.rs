@@ -1,0 +1,32 @@
+//! Tidelog from outside: what its users and the designs that it answers to ask of it.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "compat/pair.rs"]
+mod pair;
+
+#[path = "compat/clients.rs"]
+mod clients;
+#[path = "compat/ddl.rs"]
+mod ddl;
+#[path = "compat/durability.rs"]
+mod durability;
+#[path = "compat/errors.rs"]
+mod errors;
+#[path = "compat/isolation.rs"]
+mod isolation;
+#[path = "compat/kalamdb_defects.rs"]
+mod kalamdb_defects;
+#[path = "compat/lifecycle.rs"]
+mod lifecycle;
+#[path = "compat/live.rs"]
+mod live;
+#[path = "compat/protocol.rs"]
+mod protocol;
+#[path = "compat/real_data.rs"]
+mod real_data;
+#[path = "compat/robustness.rs"]
+mod robustness;
+#[path = "compat/tidy.rs"]
+mod tidy;
+#[path = "compat/types.rs"]
+mod types;

@@ -1,0 +1,63 @@
+//! Real drivers of other languages; `scripts/install clients` fetches them.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tidelog_compat_tests::Server;
+use tidelog_compat_tests::process::output;
+use tidelog_compat_tests::sample::skip;
+
+/// The folder with the drivers, as scripts/env.sh sets it.
+fn installed(file: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("TIDELOG_CLIENTS").map(PathBuf::from);
+    let found = folder
+        .map(|folder| folder.join(file))
+        .filter(|path| path.exists());
+    if found.is_none() {
+        skip(&format!(
+            "TIDELOG_CLIENTS has no {file}; run scripts/install clients"
+        ));
+    }
+    found
+}
+
+fn run(server: &Server, program: &Path, script: &str, prepare: impl FnOnce(&mut Command)) {
+    server
+        .peer()
+        .run("CREATE ROLE app LOGIN PASSWORD 'pass word';");
+    let mut command = Command::new(program);
+    command.arg(
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("clients")
+            .join(script),
+    );
+    server
+        .peer()
+        .role("app", "pass word")
+        .environment(&mut command);
+    prepare(&mut command);
+    assert_eq!(output(&mut command).trim(), "ok");
+}
+
+#[test]
+fn psycopg_reads_writes_copies_and_listens() {
+    let Some(python) = installed("venv/bin/python") else {
+        return;
+    };
+    run(&Server::start(), &python, "psycopg3.py", |_| {});
+}
+
+#[test]
+fn node_postgres_reads_writes_and_listens() {
+    let Some(modules) = installed("node_modules") else {
+        return;
+    };
+    run(
+        &Server::start(),
+        Path::new("node"),
+        "node_postgres.cjs",
+        |command| {
+            command.env("NODE_PATH", modules);
+        },
+    );
+}

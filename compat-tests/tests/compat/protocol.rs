@@ -1,0 +1,287 @@
+//! Statements over the simple and the extended protocol, beside PostgreSQL.
+
+use futures::{SinkExt, TryStreamExt};
+use tidelog_compat_tests::Server;
+
+use crate::pair::{Pair, same_answers, text};
+
+const TABLES: &str = "
+    CREATE SCHEMA s;
+    CREATE TABLE s.item (id int8 PRIMARY KEY, name text NOT NULL DEFAULT 'none', price numeric(10,2), at date);
+    CREATE TABLE s.pair (a int4, b text, n int8, PRIMARY KEY (a, b));
+    CREATE TABLE s.heap (n int4, name text);
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writing_and_reading_answer_as_postgresql_does() {
+    let pair = Pair::start();
+    pair.run(TABLES);
+    let (tide, pg) = pair.connect().await;
+    let steps = [
+        "INSERT INTO s.item VALUES (1, 'one', 1.5, '2026-01-02'), (2, DEFAULT, NULL, NULL), (3, 'three', 3, NULL) RETURNING *",
+        "INSERT INTO s.item (price, id) VALUES (4.444, 4) RETURNING id, name AS called, price * 2 AS twice",
+        "INSERT INTO s.item (id) SELECT id + 10 FROM s.item WHERE id <= 2 RETURNING id",
+        "SELECT * FROM s.item ORDER BY id",
+        "UPDATE s.item SET price = price + 1, name = name || '!' WHERE id IN (1, 3) RETURNING id, name, price",
+        "UPDATE s.item SET name = 'all' RETURNING id",
+        "SELECT id, name, price FROM s.item WHERE price > 2.5 OR price IS NULL ORDER BY id DESC",
+        "DELETE FROM s.item WHERE id > 10 RETURNING id, name",
+        "SELECT count(*) FROM s.item",
+        "INSERT INTO s.pair VALUES (1, 'x', 1), (1, 'y', 2), (2, 'x', 3)",
+        "UPDATE s.pair SET n = n * 10 WHERE (a, b) = (1, 'y')",
+        "UPDATE s.pair SET a = 9 WHERE a = 2 RETURNING *",
+        "DELETE FROM s.pair WHERE a = 1 AND b = 'x'",
+        "SELECT * FROM s.pair ORDER BY a, b",
+        "INSERT INTO s.heap VALUES (1, 'same'), (1, 'same'), (NULL, NULL)",
+        "UPDATE s.heap SET n = 2 WHERE n = 1 RETURNING n, name",
+        "SELECT n, name FROM s.heap ORDER BY n NULLS LAST",
+        "DELETE FROM s.heap WHERE n = 2",
+        "SELECT n, name FROM s.heap",
+        "SELECT i.id, p.b FROM s.item i LEFT JOIN s.pair p ON p.a = i.id ORDER BY i.id, p.b",
+        "WITH few AS (SELECT id FROM s.item WHERE id < 3) SELECT name FROM s.item WHERE id IN (SELECT id FROM few) ORDER BY id",
+        "SELECT 1 AS one, 'a' AS a, true AS yes, NULL AS nothing, 1.50 AS n",
+        "SELECT CASE WHEN id % 2 = 0 THEN 'even' ELSE 'odd' END AS parity, count(*) FROM s.item GROUP BY 1 ORDER BY 1",
+        "TRUNCATE s.heap",
+        "SELECT count(*) FROM s.heap",
+    ];
+    for step in steps {
+        // Once by the simple protocol; what only reads also by the extended one, in binary.
+        assert_eq!(
+            sorted(text(&tide, step).await.rows),
+            sorted(text(&pg, step).await.rows),
+            "{step}"
+        );
+        if step.starts_with("SELECT") || step.starts_with("WITH") {
+            same_answers(&tide, &pg, step).await;
+        }
+    }
+}
+
+/// RETURNING promises no order.
+fn sorted(mut rows: Vec<Vec<Option<String>>>) -> Vec<Vec<Option<String>>> {
+    rows.sort();
+    rows
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prepared_statements_run_again_and_count_their_rows() {
+    let server = Server::start();
+    server.peer().run(TABLES);
+    let client = server.peer().connect().await;
+    let insert = client
+        .prepare("INSERT INTO s.item (id, name) VALUES ($1, $2) RETURNING id")
+        .await
+        .unwrap();
+    for id in 0..100_i64 {
+        assert_eq!(
+            client
+                .query_one(&insert, &[&id, &format!("n{id}")])
+                .await
+                .unwrap()
+                .get::<_, i64>(0),
+            id
+        );
+    }
+    let find = client
+        .prepare("SELECT name FROM s.item WHERE id = $1")
+        .await
+        .unwrap();
+    assert_eq!(
+        client
+            .query_one(&find, &[&42_i64])
+            .await
+            .unwrap()
+            .get::<_, &str>(0),
+        "n42"
+    );
+    assert!(
+        client
+            .query_opt(&find, &[&1000_i64])
+            .await
+            .unwrap()
+            .is_none()
+    );
+    let update = client
+        .prepare("UPDATE s.item SET name = $2 WHERE id < $1")
+        .await
+        .unwrap();
+    assert_eq!(
+        client.execute(&update, &[&10_i64, &"few"]).await.unwrap(),
+        10
+    );
+    assert_eq!(
+        client
+            .execute("DELETE FROM s.item WHERE name = $1", &[&"few"])
+            .await
+            .unwrap(),
+        10
+    );
+    assert_eq!(
+        client
+            .query_one("SELECT count(*) FROM s.item", &[])
+            .await
+            .unwrap()
+            .get::<_, i64>(0),
+        90
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_portal_gives_its_rows_in_pieces() {
+    let server = Server::start();
+    server.peer().run(TABLES);
+    let mut client = server.peer().connect().await;
+    client
+        .batch_execute("INSERT INTO s.item (id) SELECT * FROM generate_series(1, 1000)")
+        .await
+        .unwrap();
+    let transaction = client.transaction().await.unwrap();
+    let portal = transaction
+        .bind("SELECT id FROM s.item ORDER BY id", &[])
+        .await
+        .unwrap();
+    let mut seen = Vec::new();
+    for size in [300, 300, 300, 100] {
+        let rows = transaction.query_portal(&portal, 300).await.unwrap();
+        assert_eq!(rows.len(), size);
+        seen.extend(rows.iter().map(|row| row.get::<_, i64>(0)));
+    }
+    assert_eq!(seen, (1..=1000).collect::<Vec<i64>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_is_seen_whole_or_not_at_all() {
+    let server = Server::start();
+    server.peer().run(TABLES);
+    let client = server.peer().connect().await;
+    let other = server.peer().connect().await;
+    let count = async || {
+        other
+            .query_one("SELECT count(*) FROM s.item", &[])
+            .await
+            .unwrap()
+            .get::<_, i64>(0)
+    };
+    client
+        .batch_execute("BEGIN; INSERT INTO s.item (id) VALUES (1), (2)")
+        .await
+        .unwrap();
+    assert_eq!(
+        text(&client, "SELECT count(*) FROM s.item").await.rows[0][0].as_deref(),
+        Some("2")
+    );
+    assert_eq!(count().await, 0);
+    client.batch_execute("ROLLBACK").await.unwrap();
+    assert_eq!(count().await, 0);
+    client
+        .batch_execute(
+            "BEGIN; INSERT INTO s.item (id) VALUES (3); UPDATE s.item SET name = 'x'; COMMIT",
+        )
+        .await
+        .unwrap();
+    assert_eq!(count().await, 1);
+    // Statements sent together are one transaction.
+    client
+        .batch_execute("INSERT INTO s.item (id) VALUES (4); INSERT INTO s.item (id) VALUES (4)")
+        .await
+        .unwrap_err();
+    assert_eq!(count().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_sessions_that_count_up_both_count() {
+    let server = Server::start();
+    server.peer().run(
+        "CREATE TABLE counter (id int4 PRIMARY KEY, n int8); INSERT INTO counter VALUES (1, 0);",
+    );
+    let mut tasks = Vec::new();
+    for _ in 0..4 {
+        let client = server.peer().connect().await;
+        tasks.push(tokio::spawn(async move {
+            for _ in 0..100 {
+                assert_eq!(
+                    client
+                        .execute("UPDATE counter SET n = n + 1 WHERE id = 1", &[])
+                        .await
+                        .unwrap(),
+                    1
+                );
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(server.peer().value("SELECT n FROM counter"), "400");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn copy_in_and_out_by_a_driver() {
+    let server = Server::start();
+    server.peer().run(TABLES);
+    let client = server.peer().connect().await;
+    let sink = client
+        .copy_in("COPY s.item (id, name) FROM STDIN")
+        .await
+        .unwrap();
+    let mut sink = Box::pin(sink);
+    // Pieces need not end where lines do.
+    for piece in ["1\tone\n2\ttw", "o\\t2\n", "3\t", "three\n"] {
+        sink.send(bytes::Bytes::from_static(piece.as_bytes()))
+            .await
+            .unwrap();
+    }
+    assert_eq!(sink.as_mut().finish().await.unwrap(), 3);
+    let out = client
+        .copy_out("COPY (SELECT id, name FROM s.item ORDER BY id) TO STDOUT")
+        .await
+        .unwrap();
+    let pieces: Vec<bytes::Bytes> = out.try_collect().await.unwrap();
+    assert_eq!(pieces.concat(), b"1\tone\n2\ttwo\\t2\n3\tthree\n");
+
+    // Half a load is no load.
+    let sink = client
+        .copy_in("COPY s.item (id, name) FROM STDIN")
+        .await
+        .unwrap();
+    let mut sink = Box::pin(sink);
+    sink.send(bytes::Bytes::from_static(b"4\tfour\nfive\tfive\n"))
+        .await
+        .unwrap();
+    let error = sink.as_mut().finish().await.unwrap_err();
+    let error = error.as_db_error().unwrap();
+    assert_eq!(error.code().code(), "22P02");
+    assert_eq!(
+        error.where_(),
+        Some(r#"COPY item, line 2, column id: "five""#)
+    );
+    assert_eq!(
+        text(&client, "SELECT count(*) FROM s.item").await.rows[0][0].as_deref(),
+        Some("3")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancel_ends_a_query_and_the_connection_lives_on() {
+    let server = Server::start();
+    let client = server.peer().connect().await;
+    let token = client.cancel_token();
+    let query = "SELECT count(*) FROM generate_series(1, 2000000) a, generate_series(1, 2000000) b";
+    let (error, _) = tokio::join!(client.simple_query(query), async {
+        tokio::task::yield_now().await;
+        token.cancel_query(tokio_postgres::NoTls).await.unwrap();
+    });
+    // A cancel that overtakes the query has nothing to end; then the query is asked again below.
+    let code = error
+        .unwrap_err()
+        .as_db_error()
+        .unwrap()
+        .code()
+        .code()
+        .to_string();
+    assert_eq!(code, "57014");
+    assert_eq!(
+        text(&client, "SELECT 1").await.rows[0][0].as_deref(),
+        Some("1")
+    );
+}

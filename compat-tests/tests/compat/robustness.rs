@@ -1,0 +1,159 @@
+//! Bytes that are no protocol end one connection and touch no other.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+use tidelog_compat_tests::Server;
+
+use crate::pair::text;
+
+fn startup() -> Vec<u8> {
+    let body = b"\0\x03\0\0user\0postgres\0database\0postgres\0\0";
+    [&(body.len() as u32 + 4).to_be_bytes()[..], body].concat()
+}
+
+fn message(tag: u8, length: u32, body: &[u8]) -> Vec<u8> {
+    [&[tag][..], &length.to_be_bytes(), body].concat()
+}
+
+/// Sends `bytes`, hangs up its own side and reads whatever comes until the server closes.
+fn send(server: &Server, bytes: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(("127.0.0.1", server.pg_port())).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .unwrap();
+    // The server may close before it has taken everything.
+    let _ = stream.write_all(bytes);
+    let _ = stream.shutdown(Shutdown::Write);
+    let mut answer = Vec::new();
+    match stream.read_to_end(&mut answer) {
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {}
+        Err(error) => panic!("the server neither answers nor closes: {error}"),
+    }
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn malformed_messages_end_only_their_own_connection() {
+    let server = Server::start();
+    let bystander = server.peer().connect().await;
+    bystander
+        .batch_execute("CREATE TABLE t (id int8 PRIMARY KEY); INSERT INTO t VALUES (1)")
+        .await
+        .unwrap();
+    let after = |bytes: Vec<u8>| [startup(), bytes].concat();
+    let cases: Vec<(&str, Vec<u8>)> = vec![
+        ("nothing", vec![]),
+        ("HTTP", b"GET / HTTP/1.1\r\n\r\n".to_vec()),
+        (
+            "a startup of 4 GB",
+            vec![0xff, 0xff, 0xff, 0xff, 0, 3, 0, 0],
+        ),
+        ("a startup of 0 bytes", vec![0; 16]),
+        ("a startup cut short", startup()[..10].to_vec()),
+        (
+            "a startup without terminators",
+            [&20_u32.to_be_bytes()[..], b"\0\x03\0\0userpostgres"].concat(),
+        ),
+        ("protocol 9", vec![0, 0, 0, 8, 0, 9, 0, 0]),
+        (
+            "a user that is not UTF-8",
+            [&15_u32.to_be_bytes()[..], b"\0\x03\0\0user\0\xff\xfe\0\0"].concat(),
+        ),
+        (
+            "a cancel of nobody",
+            [
+                &16_u32.to_be_bytes()[..],
+                &80_877_102_u32.to_be_bytes(),
+                &[7; 8],
+            ]
+            .concat(),
+        ),
+        ("an unknown message", after(message(b'!', 4, b""))),
+        ("a length below 4", after(message(b'Q', 3, b""))),
+        (
+            "a length of 4 GB",
+            after(message(b'Q', u32::MAX, b"SELECT 1\0")),
+        ),
+        (
+            "a length of 2 GB",
+            after(message(b'Q', 0x7fff_ffff, b"SELECT 1\0")),
+        ),
+        (
+            "a query that is not UTF-8",
+            after(message(b'Q', 10, b"SEL\xff\xfe\0")),
+        ),
+        (
+            "a query without its end",
+            after(message(b'Q', 12, b"SELECT 1")),
+        ),
+        ("a Parse of nothing", after(message(b'P', 4, b""))),
+        (
+            "a Parse that promises parameters",
+            after(message(b'P', 9, b"\0\0\x7f\xff\0")),
+        ),
+        ("a Bind of nothing", after(message(b'B', 4, b""))),
+        (
+            "a Bind with a negative count",
+            after(message(b'B', 8, b"\0\0\xff\xff")),
+        ),
+        (
+            "a Bind of a statement that is not",
+            after([message(b'B', 12, b"\0no\0\0\0\0\0"), message(b'S', 4, b"")].concat()),
+        ),
+        ("a Describe of nothing", after(message(b'D', 4, b""))),
+        ("an Execute of nothing", after(message(b'E', 4, b""))),
+        ("CopyData out of place", after(message(b'd', 8, b"1\t2\n"))),
+        ("half a message", after(vec![b'Q', 0, 0])),
+        ("200 kB of zeros", after(vec![0; 200_000])),
+    ];
+    for (what, bytes) in cases {
+        send(&server, &bytes);
+        assert_eq!(
+            text(&bystander, "SELECT id FROM t").await.rows[0][0].as_deref(),
+            Some("1"),
+            "after {what}"
+        );
+        let newcomer = server.peer().connect().await;
+        assert_eq!(
+            text(&newcomer, "SELECT id FROM t").await.rows[0][0].as_deref(),
+            Some("1"),
+            "after {what}"
+        );
+    }
+    assert!(!server.log().contains("panicked"), "{}", server.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_message_is_answered_before_the_end() {
+    let server = Server::start();
+    for bytes in [message(b'!', 4, b""), message(b'Q', 3, b"")] {
+        let answer = send(&server, &[startup(), bytes].concat());
+        assert!(
+            answer.windows(6).any(|window| window == b"C08P01"),
+            "{:?}",
+            String::from_utf8_lossy(&answer)
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_vanish_leave_nothing_behind() {
+    let server = Server::start();
+    server.peer().run("CREATE TABLE t (id int8 PRIMARY KEY);");
+    for n in 0..50 {
+        let mut stream = TcpStream::connect(("127.0.0.1", server.pg_port())).unwrap();
+        let query = format!("BEGIN; INSERT INTO t VALUES ({n}); SUBSCRIBE TO t\0");
+        let bytes = [
+            startup(),
+            message(b'Q', query.len() as u32 + 4, query.as_bytes()),
+        ]
+        .concat();
+        stream.write_all(&bytes).unwrap();
+    }
+    assert_eq!(server.peer().value("SELECT count(*) FROM t"), "0");
+    let mut server = server;
+    assert!(server.terminate().success());
+}

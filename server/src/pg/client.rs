@@ -1,0 +1,208 @@
+//! One client's socket, seen from the session: decoded messages in, bytes out, both through bounded queues.
+//!
+//! The socket itself is served by `pump` on the socket runtime.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use crate::pg::cancel::{Interrupts, Stop};
+use crate::pg::messages::{Frontend, Malformed, take_message};
+
+/// What is sent to the socket at once.
+pub(super) const CHUNK_BYTES: usize = 32 << 10;
+/// Chunks that wait for the socket.
+const CHUNKS_QUEUED_MAX: usize = 4;
+/// Bytes of messages that wait for the session; a single larger message may stand alone.
+const INCOMING_BYTES_MAX: usize = 1 << 20;
+const BATCHES_QUEUED_MAX: usize = 64;
+const READ_BYTES: usize = 64 << 10;
+/// How long a connection that the server ends is read on, so that the client gets the last message.
+const LINGER: Duration = Duration::from_millis(500);
+
+pub(super) type Incoming = Result<Frontend, Malformed>;
+
+/// The messages of one read from the socket; their share of the queue is free again when it is dropped.
+struct Batch {
+    messages: VecDeque<Incoming>,
+    _share: OwnedSemaphorePermit,
+}
+
+/// The session's side.
+pub(super) struct Client {
+    incoming: mpsc::Receiver<Batch>,
+    batch: Option<Batch>,
+    outgoing: mpsc::Sender<Bytes>,
+    /// Messages that are not sent yet, always whole ones.
+    pub(super) out: BytesMut,
+    authenticated: Arc<AtomicBool>,
+}
+
+impl Client {
+    /// Sends what is buffered. Cancel-safe: nothing is lost or cut when the future is dropped.
+    pub(super) async fn flush(&mut self) -> Result<(), Stop> {
+        if !self.out.is_empty() {
+            let place = self.outgoing.reserve().await.map_err(|_| Stop::Gone)?;
+            place.send(self.out.split().freeze());
+        }
+        Ok(())
+    }
+
+    /// Sends what is buffered once it is worth it. Cancel-safe.
+    pub(super) async fn flush_full(&mut self) -> Result<(), Stop> {
+        if self.out.len() >= CHUNK_BYTES { self.flush().await } else { Ok(()) }
+    }
+
+    /// The next message, if it has been received already.
+    pub(super) fn received(&mut self) -> Option<Incoming> {
+        self.peek()?;
+        self.batch.as_mut()?.messages.pop_front()
+    }
+
+    /// Looks at the next message, if it has been received already.
+    pub(super) fn peek(&mut self) -> Option<&Incoming> {
+        while self.batch.as_ref().is_none_or(|batch| batch.messages.is_empty()) {
+            self.batch = None;
+            self.batch = Some(self.incoming.try_recv().ok()?);
+        }
+        self.batch.as_ref()?.messages.front()
+    }
+
+    /// Waits for the next message; `Gone` at the end of the connection. Cancel-safe. Does not flush.
+    pub(super) async fn receive(&mut self) -> Result<Incoming, Stop> {
+        loop {
+            if let Some(message) = self.received() {
+                return Ok(message);
+            }
+            self.batch = Some(self.incoming.recv().await.ok_or(Stop::Gone)?);
+        }
+    }
+
+    /// From now on the client may send messages of any size.
+    pub(super) fn set_authenticated(&self) {
+        self.authenticated.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The socket's side.
+pub(super) struct Pump {
+    incoming: mpsc::Sender<Batch>,
+    outgoing: mpsc::Receiver<Bytes>,
+    authenticated: Arc<AtomicBool>,
+}
+
+/// Both sides, and a sender for last words when the session itself cannot speak any more.
+pub(super) fn client() -> (Client, Pump, mpsc::Sender<Bytes>) {
+    let (incoming_sender, incoming) = mpsc::channel(BATCHES_QUEUED_MAX);
+    let (outgoing, outgoing_receiver) = mpsc::channel(CHUNKS_QUEUED_MAX);
+    let authenticated = Arc::new(AtomicBool::new(false));
+    let last_words = outgoing.clone();
+    let client = Client { incoming, batch: None, outgoing, out: BytesMut::new(), authenticated: authenticated.clone() };
+    let pump = Pump { incoming: incoming_sender, outgoing: outgoing_receiver, authenticated };
+    (client, pump, last_words)
+}
+
+/// Moves bytes between the socket and the session until both directions have ended.
+pub(super) async fn pump(
+    pump: Pump,
+    mut read: OwnedReadHalf,
+    write: OwnedWriteHalf,
+    received: BytesMut,
+    interrupts: Interrupts,
+) {
+    let Pump { incoming, outgoing, authenticated } = pump;
+    let mut writing = std::pin::pin!(write_out(outgoing, write));
+    let end = tokio::select! {
+        end = read_in(&mut read, received, incoming, &authenticated, &interrupts) => {
+            interrupts.closing.cancel();
+            if end == ReadEnd::Lost {
+                interrupts.gone.cancel();
+            }
+            writing.as_mut().await;
+            end
+        }
+        () = writing.as_mut() => {
+            // The session is over, or the client does not take bytes any more.
+            interrupts.closing.cancel();
+            interrupts.gone.cancel();
+            ReadEnd::Stopped
+        }
+    };
+    if end == ReadEnd::Stopped {
+        // Closing a socket with unread bytes would reset it and take the last message from the client.
+        let mut sink = [0; 4096];
+        let drain = async { while matches!(read.read(&mut sink).await, Ok(n) if n > 0) {} };
+        let _ = tokio::time::timeout(LINGER, drain).await;
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ReadEnd {
+    /// Terminate.
+    Goodbye,
+    /// End of file, or the network failed.
+    Lost,
+    /// Nothing more is wanted: a malformed frame, or the session is over.
+    Stopped,
+}
+
+async fn read_in(
+    read: &mut OwnedReadHalf,
+    mut buffer: BytesMut,
+    incoming: mpsc::Sender<Batch>,
+    authenticated: &AtomicBool,
+    interrupts: &Interrupts,
+) -> ReadEnd {
+    let budget = Arc::new(Semaphore::new(INCOMING_BYTES_MAX));
+    loop {
+        let before = buffer.len();
+        let mut messages = VecDeque::new();
+        let mut end = None;
+        while end.is_none() {
+            match take_message(&mut buffer, authenticated.load(Ordering::Relaxed)) {
+                Ok(Some(message)) => {
+                    end = (message == Frontend::Terminate).then_some(ReadEnd::Goodbye);
+                    messages.push_back(Ok(message));
+                }
+                Ok(None) => break,
+                Err(malformed) => {
+                    end = malformed.fatal.then_some(ReadEnd::Stopped);
+                    messages.push_back(Err(malformed));
+                }
+            }
+        }
+        if !messages.is_empty() {
+            let share = (before - buffer.len()).clamp(1, INCOMING_BYTES_MAX) as u32;
+            let Ok(share) = budget.clone().acquire_many_owned(share).await else { return ReadEnd::Stopped };
+            if incoming.send(Batch { messages, _share: share }).await.is_err() {
+                return ReadEnd::Stopped;
+            }
+        }
+        if let Some(end) = end {
+            return end;
+        }
+        buffer.reserve(READ_BYTES);
+        tokio::select! {
+            read = read.read_buf(&mut buffer) => match read {
+                Ok(0) | Err(_) => return ReadEnd::Lost,
+                Ok(_) => {}
+            },
+            () = interrupts.gone.cancelled() => return ReadEnd::Lost,
+        }
+    }
+}
+
+async fn write_out(mut outgoing: mpsc::Receiver<Bytes>, mut write: OwnedWriteHalf) {
+    while let Some(chunk) = outgoing.recv().await {
+        if write.write_all(&chunk).await.is_err() {
+            return;
+        }
+    }
+    let _ = write.shutdown().await;
+}

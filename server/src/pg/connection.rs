@@ -1,0 +1,305 @@
+//! One connection after its startup packet: log in, then message after message until the end.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tidelog_sql::Notice;
+use tidelog_sql::{ErrorKind, Login, Session, SqlError, TransactionStatus};
+
+use crate::pg::auth::authenticate;
+use crate::pg::cancel::{Interrupts, Registration, Stop, admin_shutdown};
+use crate::pg::client::{Client, Incoming};
+use crate::pg::extended::{Portal, Statement};
+use crate::pg::listen::Channels;
+use crate::pg::listener::{PgServer, STARTUP_TIMEOUT};
+use crate::pg::messages::Frontend;
+use crate::pg::reply;
+use crate::sqlstate::sqlstate;
+
+/// What the socket's side hands over.
+pub(super) struct Opening {
+    pub(super) client: Client,
+    pub(super) interrupts: Interrupts,
+    pub(super) peer: SocketAddr,
+    pub(super) minor: u16,
+    pub(super) parameters: Vec<(String, String)>,
+    pub(super) registration: Registration,
+}
+
+/// The state of one connection.
+pub(super) struct Connection {
+    pub(super) server: Arc<PgServer>,
+    pub(super) client: Client,
+    pub(super) interrupts: Interrupts,
+    pub(super) session: Session,
+    pub(super) pid: i32,
+    pub(super) statements: HashMap<String, Arc<Statement>>,
+    pub(super) portals: HashMap<String, Portal>,
+    pub(super) channels: Channels,
+    /// After an error in the extended protocol: nothing is done until Sync.
+    pub(super) skipping: bool,
+}
+
+/// Runs the connection to its end.
+pub(super) async fn run(server: Arc<PgServer>, opening: Opening) {
+    let Opening { mut client, interrupts, peer, minor, parameters, registration } = opening;
+    let login = log_in(&server, &mut client, peer, minor, parameters, &registration);
+    let login = tokio::select! {
+        login = tokio::time::timeout(STARTUP_TIMEOUT, login) => login.unwrap_or(Err(Stop::Gone)),
+        () = interrupts.shutdown.stop.cancelled() => Err(admin_shutdown()),
+    };
+    let session = match login {
+        Ok(session) => session,
+        Err(stop) => return farewell(&mut client, stop).await,
+    };
+    let mut connection = Connection {
+        channels: Channels::new(server.engine.store().clone()),
+        server,
+        client,
+        interrupts,
+        session,
+        pid: registration.pid,
+        statements: HashMap::new(),
+        portals: HashMap::new(),
+        skipping: false,
+    };
+    let stop = loop {
+        if let Err(stop) = connection.step().await {
+            break stop;
+        }
+    };
+    // Rolls back what is open before the client hears that it is over.
+    connection.session.fail();
+    farewell(&mut connection.client, stop).await;
+}
+
+/// The last words, if there is someone to hear them.
+async fn farewell(client: &mut Client, stop: Stop) {
+    if let Stop::Fatal(error) | Stop::Error(error) = stop {
+        reply::error(&mut client.out, "FATAL", &error);
+        // A client that does not read does not keep the connection alive.
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(1), client.flush()).await;
+    }
+}
+
+async fn log_in(
+    server: &PgServer,
+    client: &mut Client,
+    peer: SocketAddr,
+    minor: u16,
+    parameters: Vec<(String, String)>,
+    registration: &Registration,
+) -> Result<Session, Stop> {
+    let unknown: Vec<&str> =
+        parameters.iter().map(|(name, _)| name.as_str()).filter(|name| name.starts_with("_pq_.")).collect();
+    if minor > 0 || !unknown.is_empty() {
+        reply::negotiate_protocol_version(&mut client.out, &unknown);
+    }
+    let login = login(parameters, registration.pid)?;
+    let catalog = server.engine.store().catalog();
+    authenticate(client, &catalog, &server.mock_secret, &login.user, peer.ip()).await?;
+    client.set_authenticated();
+    tracing::debug!(user = login.user, database = login.database, %peer, pid = registration.pid, "connected");
+    let mut session = Session::new(server.engine.clone(), login).map_err(Stop::Fatal)?;
+    reply::authentication_ok(&mut client.out);
+    for (name, value) in session.reported_settings() {
+        reply::parameter_status(&mut client.out, &name, &value);
+    }
+    reply::backend_key_data(&mut client.out, registration.pid, registration.secret);
+    send_notices(&mut session, client);
+    reply::ready_for_query(&mut client.out, session.transaction_status());
+    Ok(session)
+}
+
+fn login(parameters: Vec<(String, String)>, pid: i32) -> Result<Login, Stop> {
+    let fatal = |kind, message: &str| Stop::Fatal(SqlError::new(kind, message));
+    let mut login = Login { user: String::new(), database: String::new(), pid, settings: BTreeMap::new() };
+    for (name, value) in parameters {
+        match name.as_str() {
+            "user" => login.user = value,
+            "database" => login.database = value,
+            "options" => login.settings.extend(command_line_settings(&value)),
+            "replication" if matches!(value.as_str(), "0" | "false" | "off" | "no") => {}
+            "replication" => {
+                return Err(fatal(ErrorKind::FeatureNotSupported, "replication connections are not supported"));
+            }
+            name if name.starts_with("_pq_.") => {}
+            _ => {
+                login.settings.insert(name, value);
+            }
+        }
+    }
+    if login.user.is_empty() {
+        let message = "no PostgreSQL user name specified in startup packet";
+        return Err(fatal(ErrorKind::InvalidAuthorization, message));
+    }
+    if login.database.is_empty() {
+        login.database = login.user.clone();
+    }
+    Ok(login)
+}
+
+/// The settings in `-c name=value --name=value`; a backslash keeps the space after it.
+fn command_line_settings(options: &str) -> Vec<(String, String)> {
+    let mut words = vec![String::new()];
+    let mut characters = options.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => words.last_mut().expect("never empty").extend(characters.next()),
+            space if space.is_whitespace() => words.push(String::new()),
+            other => words.last_mut().expect("never empty").push(other),
+        }
+    }
+    let mut settings = Vec::new();
+    let mut words = words.into_iter().filter(|word| !word.is_empty());
+    while let Some(word) = words.next() {
+        let assignment = match word.strip_prefix("--") {
+            Some(assignment) => Some(assignment.to_string()),
+            None if word == "-c" => words.next(),
+            None => word.strip_prefix("-c").map(str::to_string),
+        };
+        if let Some((name, value)) = assignment.as_deref().and_then(|assignment| assignment.split_once('=')) {
+            settings.push((name.replace('-', "_"), value.to_string()));
+        }
+    }
+    settings
+}
+
+/// Passes on what the session has to tell besides results.
+pub(super) fn send_notices(session: &mut Session, client: &mut Client) {
+    for notice in session.take_notices() {
+        match notice {
+            Notice::Message { severity, error } => {
+                reply::notice(&mut client.out, severity, sqlstate(error.kind), &error);
+            }
+            Notice::Parameter { name, value } => reply::parameter_status(&mut client.out, &name, &value),
+        }
+    }
+}
+
+impl Connection {
+    /// Does what the next message says. An `Err` ends the connection.
+    async fn step(&mut self) -> Result<(), Stop> {
+        match self.next_message().await? {
+            Ok(message) => self.dispatch(message).await,
+            Err(malformed) if malformed.fatal => Err(Stop::Fatal(malformed.error)),
+            Err(_) if self.skipping => Ok(()),
+            Err(malformed) => {
+                self.report(&malformed.error);
+                match malformed.tag {
+                    b'Q' => self.ready().await?,
+                    b'P' | b'B' | b'D' | b'E' | b'C' => self.skipping = true,
+                    _ => {}
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn dispatch(&mut self, message: Frontend) -> Result<(), Stop> {
+        match message {
+            Frontend::Terminate => Err(Stop::Gone),
+            Frontend::Sync => {
+                self.skipping = false;
+                self.ready().await
+            }
+            _ if self.skipping => Ok(()),
+            Frontend::Query(sql) => {
+                let done = self.simple_query(&sql).await;
+                self.survive(done)?;
+                self.ready().await
+            }
+            Frontend::Flush => self.client.flush().await,
+            // What a client still sends after COPY has failed.
+            Frontend::CopyData(_) | Frontend::CopyDone | Frontend::CopyFail(_) => Ok(()),
+            Frontend::Password(_) => {
+                let message = "invalid frontend message type 112";
+                Err(Stop::Fatal(SqlError::new(ErrorKind::ProtocolViolation, message)))
+            }
+            Frontend::FunctionCall => {
+                self.report(&SqlError::unsupported("the function call protocol"));
+                self.ready().await
+            }
+            message @ (Frontend::Parse { .. }
+            | Frontend::Bind(_)
+            | Frontend::Describe(_)
+            | Frontend::Execute { .. }
+            | Frontend::Close(_)) => {
+                let done = self.extended(message).await;
+                self.skipping = !self.survive(done)?;
+                Ok(())
+            }
+        }
+    }
+
+    /// Waits for the next message; meanwhile an idle session gets its notifications.
+    async fn next_message(&mut self) -> Result<Incoming, Stop> {
+        loop {
+            if self.interrupts.shutdown.stop.is_cancelled() {
+                return Err(admin_shutdown());
+            }
+            if let Some(message) = self.client.received() {
+                return Ok(message);
+            }
+            self.client.flush().await?;
+            let listens = self.session.transaction_status() == TransactionStatus::Idle && !self.channels.is_empty();
+            tokio::select! {
+                biased;
+                message = self.client.receive() => return message,
+                arrived = self.channels.next(), if listens => self.notify(arrived),
+                () = self.interrupts.shutdown.stop.cancelled() => return Err(admin_shutdown()),
+            }
+        }
+    }
+
+    /// Reports a statement's error and lets the connection go on; `false` when there was one.
+    fn survive(&mut self, done: Result<(), Stop>) -> Result<bool, Stop> {
+        match done {
+            Ok(()) => Ok(true),
+            Err(Stop::Error(error)) => {
+                self.report(&error);
+                Ok(false)
+            }
+            Err(stop) => Err(stop),
+        }
+    }
+
+    /// Fails the open transaction and tells the client.
+    pub(super) fn report(&mut self, error: &SqlError) {
+        self.session.fail();
+        send_notices(&mut self.session, &mut self.client);
+        if error.kind == ErrorKind::InternalError {
+            tracing::error!(pid = self.pid, detail = error.detail, "internal error: {}", error.message);
+        }
+        reply::error(&mut self.client.out, "ERROR", error);
+    }
+
+    /// ReadyForQuery, before it the end of an implicit transaction and the notifications that are due.
+    async fn ready(&mut self) -> Result<(), Stop> {
+        let ended = self.interrupts.guard(self.session.end_implicit()).await;
+        self.survive(ended)?;
+        if self.session.transaction_status() == TransactionStatus::Idle {
+            // Portals end with their transaction.
+            self.portals.clear();
+            if let Some(arrived) = self.channels.committed().await {
+                self.notify(arrived);
+            }
+        }
+        send_notices(&mut self.session, &mut self.client);
+        reply::ready_for_query(&mut self.client.out, self.session.transaction_status());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_of_the_startup_packet() {
+        let settings = command_line_settings(r"-c search_path=a,\ b --time-zone=UTC -cx=1 -v");
+        let expected = [("search_path", "a, b"), ("time_zone", "UTC"), ("x", "1")];
+        assert_eq!(settings, expected.map(|(name, value)| (name.to_string(), value.to_string())));
+    }
+}

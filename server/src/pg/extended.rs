@@ -1,0 +1,274 @@
+//! The extended query protocol: prepared statements and portals.
+
+use std::sync::Arc;
+
+use tidelog_sql::Parsed;
+use tidelog_sql::{ErrorKind, Outcome, OutputColumn, Prepared, SqlError, TransactionStatus};
+use tidelog_storage::{ColumnType, Datum};
+
+use crate::pg::cancel::Stop;
+use crate::pg::connection::Connection;
+use crate::pg::encode::{self, Format};
+use crate::pg::messages::{Bind, Frontend, Target};
+use crate::pg::query::check_not_failed;
+use crate::pg::reply;
+use crate::pg::results::{Formats, Portion, Rows};
+use crate::pg::subscribe::Feed;
+
+/// A prepared statement; `None` for an empty query string.
+pub(super) struct Statement {
+    plan: Option<Planned>,
+    /// The types that the client gave its parameters.
+    types: Vec<Option<ColumnType>>,
+}
+
+struct Planned {
+    parsed: Parsed,
+    prepared: Prepared,
+    /// The catalog that it was planned with.
+    catalog_version: u64,
+}
+
+impl Statement {
+    fn parameters(&self) -> &[ColumnType] {
+        self.plan.as_ref().map_or(&[], |plan| &plan.prepared.parameters)
+    }
+
+    fn columns(&self) -> Option<&[OutputColumn]> {
+        self.plan.as_ref()?.prepared.columns.as_deref()
+    }
+}
+
+/// A statement with its parameters' values, ready to run or running.
+pub(super) struct Portal {
+    statement: Arc<Statement>,
+    parameters: Vec<Datum>,
+    formats: Formats,
+    state: PortalState,
+}
+
+enum PortalState {
+    New,
+    Rows { rows: Rows, verb: &'static str },
+    Feed(Box<Feed>),
+    /// All rows were taken.
+    Drained { verb: &'static str },
+    /// It ran and returned no rows, or failed.
+    Spent,
+}
+
+fn error(kind: ErrorKind, message: impl Into<String>) -> Stop {
+    Stop::Error(SqlError::new(kind, message))
+}
+
+fn result_type_changed() -> Stop {
+    error(ErrorKind::FeatureNotSupported, "cached plan must not change result type")
+}
+
+impl Connection {
+    /// Does what a message of the extended protocol says.
+    pub(super) async fn extended(&mut self, message: Frontend) -> Result<(), Stop> {
+        match message {
+            Frontend::Parse { name, sql, types } => self.parse(name, &sql, &types).await,
+            Frontend::Bind(bind) => self.bind(bind),
+            Frontend::Describe(target) => self.describe(&target),
+            Frontend::Execute { portal, rows_max } => self.execute(&portal, rows_max).await,
+            Frontend::Close(target) => {
+                // Closing what does not exist is no error.
+                match target {
+                    Target::Statement(name) => drop(self.statements.remove(&name)),
+                    Target::Portal(name) => drop(self.portals.remove(&name)),
+                }
+                reply::bare(&mut self.client.out, b'3');
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn parse(&mut self, name: String, sql: &str, oids: &[u32]) -> Result<(), Stop> {
+        self.interrupts.statement_begins();
+        if name.is_empty() {
+            self.statements.remove("");
+        } else if self.statements.contains_key(&name) {
+            let message = format!("prepared statement \"{name}\" already exists");
+            return Err(error(ErrorKind::DuplicateStatement, message));
+        }
+        let types: Vec<_> = oids.iter().map(|&oid| encode::parameter_type(oid)).collect::<Result<_, _>>()?;
+        let mut statements = self.session.parse(sql)?;
+        if statements.len() > 1 {
+            let message = "cannot insert multiple commands into a prepared statement";
+            return Err(error(ErrorKind::SyntaxError, message));
+        }
+        let plan = match statements.pop() {
+            Some(parsed) => {
+                check_not_failed(self.session.transaction_status(), &parsed)?;
+                let catalog_version = self.server.engine.store().catalog().version;
+                let prepared = self.interrupts.guard(self.session.prepare(&parsed, &types)).await?;
+                Some(Planned { parsed, prepared, catalog_version })
+            }
+            None => None,
+        };
+        self.statements.insert(name, Arc::new(Statement { plan, types }));
+        reply::bare(&mut self.client.out, b'1');
+        Ok(())
+    }
+
+    fn statement(&self, name: &str) -> Result<&Arc<Statement>, Stop> {
+        self.statements.get(name).ok_or_else(|| {
+            let message = match name {
+                "" => "unnamed prepared statement does not exist".to_string(),
+                name => format!("prepared statement \"{name}\" does not exist"),
+            };
+            error(ErrorKind::InvalidStatementName, message)
+        })
+    }
+
+    fn bind(&mut self, bind: Bind) -> Result<(), Stop> {
+        let Bind { portal, statement: name, parameter_formats, parameters, result_formats } = bind;
+        let statement = self.statement(&name)?.clone();
+        let (formats, given) = (parameter_formats.len(), parameters.len());
+        if formats > 1 && formats != given {
+            let message = format!("bind message has {formats} parameter formats but {given} parameters");
+            return Err(error(ErrorKind::ProtocolViolation, message));
+        }
+        let types = statement.parameters();
+        if given != types.len() {
+            let message = format!(
+                "bind message supplies {given} parameters, but prepared statement \"{name}\" requires {}",
+                types.len()
+            );
+            return Err(error(ErrorKind::ProtocolViolation, message));
+        }
+        if let Some(plan) = &statement.plan {
+            check_not_failed(self.session.transaction_status(), &plan.parsed)?;
+        }
+        if !portal.is_empty() && self.portals.contains_key(&portal) {
+            return Err(error(ErrorKind::DuplicateCursor, format!("cursor \"{portal}\" already exists")));
+        }
+        let parameter_formats = Formats::new(&parameter_formats)?;
+        let mut values = Vec::with_capacity(given);
+        for (index, (ty, bytes)) in types.iter().zip(&parameters).enumerate() {
+            values.push(match bytes {
+                Some(bytes) => encode::read_value(*ty, parameter_formats.of(index), bytes, index + 1)?,
+                None => Datum::Null,
+            });
+        }
+        let formats = Formats::new(&result_formats)?;
+        let columns = statement.columns().map_or(0, <[_]>::len);
+        if formats.len() > 1 && formats.len() != columns {
+            let message = format!("bind message has {} result formats but query has {columns} columns", formats.len());
+            return Err(error(ErrorKind::ProtocolViolation, message));
+        }
+        let bound = Portal { statement, parameters: values, formats, state: PortalState::New };
+        self.portals.insert(portal, bound);
+        reply::bare(&mut self.client.out, b'2');
+        Ok(())
+    }
+
+    fn describe(&mut self, target: &Target) -> Result<(), Stop> {
+        let (statement, formats) = match target {
+            Target::Statement(name) => (self.statement(name)?.clone(), None),
+            Target::Portal(name) => {
+                let portal = self.portals.get(name).ok_or_else(|| no_portal(name))?;
+                (portal.statement.clone(), Some(portal.formats.clone()))
+            }
+        };
+        if let Some(plan) = &statement.plan {
+            check_not_failed(self.session.transaction_status(), &plan.parsed)?;
+        }
+        let out = &mut self.client.out;
+        if formats.is_none() {
+            reply::parameter_description(out, statement.parameters().iter().map(|&ty| encode::oid(ty)));
+        }
+        match statement.columns() {
+            Some(columns) => reply::row_description(out, columns, |index| {
+                formats.as_ref().map_or(Format::Text, |formats| formats.of(index))
+            }),
+            None => reply::bare(out, b'n'),
+        }
+        Ok(())
+    }
+
+    async fn execute(&mut self, name: &str, rows_max: i32) -> Result<(), Stop> {
+        self.interrupts.statement_begins();
+        // Out of the map while it runs: a portal that fails is gone.
+        let mut portal = self.portals.remove(name).ok_or_else(|| no_portal(name))?;
+        let limit = u64::try_from(rows_max).ok().filter(|&limit| limit > 0);
+        if matches!(portal.state, PortalState::New) {
+            portal.state = PortalState::Spent;
+            let Some(outcome) = self.start(&portal).await? else {
+                reply::bare(&mut self.client.out, b'I');
+                self.portals.insert(name.to_string(), portal);
+                return Ok(());
+            };
+            portal.state = match outcome {
+                Outcome::Rows { columns, rows, verb } => PortalState::Rows { rows: Rows::new(columns, rows), verb },
+                Outcome::Subscribe(plan) => {
+                    let feed = Feed::new(self.server.engine.store().clone(), *plan);
+                    feed.describe_copy(&mut self.client);
+                    PortalState::Feed(Box::new(feed))
+                }
+                other => {
+                    self.run_plain(other).await?;
+                    self.portals.insert(name.to_string(), portal);
+                    return Ok(());
+                }
+            };
+        }
+        let (portion, verb) = match &mut portal.state {
+            PortalState::Rows { rows, verb } => {
+                let send = rows.send(&mut self.client, &portal.formats, limit);
+                (self.interrupts.guard(send).await?, *verb)
+            }
+            PortalState::Feed(feed) => (self.run_feed(feed, &portal.formats, limit).await?, "SUBSCRIBE"),
+            PortalState::Drained { verb } => (Portion { rows: 0, complete: true }, *verb),
+            PortalState::New | PortalState::Spent => {
+                let message = format!("portal \"{name}\" cannot be run");
+                return Err(error(ErrorKind::ObjectNotInPrerequisiteState, message));
+            }
+        };
+        if portion.complete {
+            portal.state = PortalState::Drained { verb };
+            self.complete(&format!("{verb} {}", portion.rows));
+        } else {
+            reply::bare(&mut self.client.out, b's');
+        }
+        self.portals.insert(name.to_string(), portal);
+        Ok(())
+    }
+
+    /// Runs a new portal's statement; `None` when it is empty.
+    async fn start(&mut self, portal: &Portal) -> Result<Option<Outcome>, Stop> {
+        let Some(plan) = &portal.statement.plan else { return Ok(None) };
+        check_not_failed(self.session.transaction_status(), &plan.parsed)?;
+        let replanned;
+        let prepared = if self.server.engine.store().catalog().version == plan.catalog_version
+            || self.session.transaction_status() == TransactionStatus::Failed
+        {
+            &plan.prepared
+        } else {
+            replanned = self.interrupts.guard(self.session.prepare(&plan.parsed, &portal.statement.types)).await?;
+            if replanned.columns != plan.prepared.columns || replanned.parameters != plan.prepared.parameters {
+                return Err(result_type_changed());
+            }
+            &replanned
+        };
+        // A statement alone before its Sync is its own transaction, so that an error of its commit comes
+        // instead of its CommandComplete; several in a pipeline are one.
+        if !matches!(self.client.peek(), Some(Ok(Frontend::Sync))) {
+            self.session.begin_implicit();
+        }
+        let outcome = self.interrupts.guard(self.session.execute(prepared, &portal.parameters)).await?;
+        if let Outcome::Rows { columns, .. } = &outcome
+            && Some(columns) != plan.prepared.columns.as_ref()
+        {
+            return Err(result_type_changed());
+        }
+        Ok(Some(outcome))
+    }
+}
+
+fn no_portal(name: &str) -> Stop {
+    error(ErrorKind::InvalidCursorName, format!("portal \"{name}\" does not exist"))
+}

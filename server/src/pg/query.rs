@@ -1,0 +1,100 @@
+//! The simple query protocol, and what running a statement answers in both protocols.
+
+use tidelog_sql::Parsed;
+use tidelog_sql::{ErrorKind, Outcome, SqlError, TransactionStatus};
+
+use crate::pg::cancel::Stop;
+use crate::pg::connection::{Connection, send_notices};
+use crate::pg::reply;
+use crate::pg::results::{Formats, Rows};
+use crate::pg::subscribe::Feed;
+
+/// The 25P02 of a failed transaction block.
+pub(super) fn check_not_failed(status: TransactionStatus, statement: &Parsed) -> Result<(), SqlError> {
+    if status == TransactionStatus::Failed && !statement.ends_transaction() {
+        let message = "current transaction is aborted, commands ignored until end of transaction block";
+        return Err(SqlError::new(ErrorKind::InFailedTransaction, message));
+    }
+    Ok(())
+}
+
+impl Connection {
+    /// Runs a query string; ReadyForQuery is the caller's.
+    pub(super) async fn simple_query(&mut self, sql: &str) -> Result<(), Stop> {
+        self.interrupts.statement_begins();
+        self.statements.remove("");
+        self.portals.remove("");
+        let statements = self.session.parse(sql)?;
+        if statements.is_empty() {
+            reply::bare(&mut self.client.out, b'I');
+            return Ok(());
+        }
+        if statements.len() > 1 {
+            self.session.begin_implicit();
+        }
+        for statement in &statements {
+            self.simple_statement(statement).await?;
+        }
+        Ok(())
+    }
+
+    async fn simple_statement(&mut self, statement: &Parsed) -> Result<(), Stop> {
+        check_not_failed(self.session.transaction_status(), statement)?;
+        let prepared = self.interrupts.guard(self.session.prepare(statement, &[])).await?;
+        if !prepared.parameters.is_empty() {
+            return Err(SqlError::new(ErrorKind::UndefinedParameter, "there is no parameter $1").into());
+        }
+        match self.interrupts.guard(self.session.execute(&prepared, &[])).await? {
+            Outcome::Rows { columns, rows, verb } => {
+                reply::row_description(&mut self.client.out, &columns, |_| crate::pg::encode::Format::Text);
+                let mut rows = Rows::new(columns, rows);
+                let formats = Formats::default();
+                let portion = self.interrupts.guard(rows.send(&mut self.client, &formats, None)).await?;
+                self.complete(&format!("{verb} {}", portion.rows));
+                Ok(())
+            }
+            Outcome::Subscribe(plan) => {
+                let mut feed = Feed::new(self.server.engine.store().clone(), *plan);
+                feed.describe(&mut self.client);
+                let never = self.run_feed(&mut feed, &Formats::default(), None).await?;
+                self.complete(&format!("SUBSCRIBE {}", never.rows));
+                Ok(())
+            }
+            other => self.run_plain(other).await,
+        }
+    }
+
+    /// Runs what answers the same in both protocols. Rows and SUBSCRIBE are not among it.
+    pub(super) async fn run_plain(&mut self, outcome: Outcome) -> Result<(), Stop> {
+        match outcome {
+            Outcome::Empty => reply::bare(&mut self.client.out, b'I'),
+            Outcome::Command(tag) => self.complete(&tag),
+            Outcome::CopyIn(copy) => {
+                let tag = self.copy_in(copy).await?;
+                self.complete(&tag);
+            }
+            Outcome::CopyOut { columns, chunks } => {
+                let tag = self.copy_out(columns, chunks).await?;
+                self.complete(&tag);
+            }
+            Outcome::Listen(target) => {
+                self.channels.listen(target);
+                self.complete("LISTEN");
+            }
+            Outcome::Unlisten(channel) => {
+                self.channels.unlisten(channel.as_deref());
+                self.complete("UNLISTEN");
+            }
+            Outcome::Rows { .. } | Outcome::Subscribe(_) => {
+                return Err(SqlError::new(ErrorKind::InternalError, "rows where none are expected").into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Notices, then CommandComplete.
+    pub(super) fn complete(&mut self, tag: &str) {
+        send_notices(&mut self.session, &mut self.client);
+        reply::command_complete(&mut self.client.out, tag);
+    }
+}

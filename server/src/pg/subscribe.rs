@@ -1,0 +1,192 @@
+//! SUBSCRIBE: the rows as they stand, `ready`, then each change as it is committed.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use tidelog_sql::subscribe::SubscribePlan;
+use tidelog_sql::{ErrorKind, SqlError, json};
+use tidelog_storage::{Change, ChangeOp, DatumRef, Partition, Row, Seq, Store};
+use tidelog_subscriptions::{FilterError, RowFilter, SubscriptionError, Tail};
+
+use crate::pg::cancel::Stop;
+use crate::pg::client::Client;
+use crate::pg::connection::Connection;
+use crate::pg::encode::Format;
+use crate::pg::reply;
+use crate::pg::results::{Formats, Portion, RowWriter, next, value};
+
+/// The engine's WHERE clause, as the subscription sees it.
+struct Where(Arc<tidelog_sql::subscribe::RowFilter>);
+
+impl RowFilter for Where {
+    fn matches(&self, versions: &[(Seq, &Partition, &Row)]) -> Result<Vec<bool>, FilterError> {
+        Ok(self.0.matches(versions)?)
+    }
+}
+
+/// A subscription under way.
+pub(super) struct Feed {
+    plan: SubscribePlan,
+    tail: Tail,
+    /// The snapshot batch that is being sent and the next row in it.
+    batch: Option<(RecordBatch, usize)>,
+    ready_sent: bool,
+    /// Changes that were read and not yet sent.
+    changes: VecDeque<Change>,
+}
+
+impl Feed {
+    pub(super) fn new(store: Arc<Store>, plan: SubscribePlan) -> Feed {
+        let filter = plan.filter.clone().map(|filter| Arc::new(Where(filter)) as Arc<dyn RowFilter>);
+        let tail = Tail::new(store, plan.scope.clone(), plan.table.schema_version, filter, plan.after);
+        Feed { plan, tail, batch: None, ready_sent: false, changes: VecDeque::new() }
+    }
+
+    /// RowDescription or CopyOutResponse, for the simple protocol.
+    pub(super) fn describe(&self, client: &mut Client) {
+        if self.plan.copy.is_none() {
+            reply::row_description(&mut client.out, &self.plan.columns, |_| Format::Text);
+        }
+        self.describe_copy(client);
+    }
+
+    /// CopyOutResponse, if it is a COPY.
+    pub(super) fn describe_copy(&self, client: &mut Client) {
+        if self.plan.copy.is_some() {
+            reply::copy_response(&mut client.out, b'H', self.plan.columns.len());
+        }
+    }
+
+    /// Sends rows, each stretch of them at once, until `limit`. A stalled client is waited for; the changes
+    /// stay in the log meanwhile.
+    async fn send(&mut self, client: &mut Client, formats: &Formats, limit: Option<u64>) -> Result<Portion, Stop> {
+        let mut sent = 0;
+        while limit.is_none_or(|limit| sent < limit) {
+            if self.send_one(client, formats)? {
+                sent += 1;
+                client.flush_full().await?;
+                continue;
+            }
+            if let Some(snapshot) = &mut self.plan.snapshot {
+                match next(snapshot, client).await? {
+                    Some(batch) if batch.num_columns() + 2 != self.plan.columns.len() => {
+                        let message = "the snapshot has not the columns that were announced";
+                        return Err(SqlError::new(ErrorKind::InternalError, message).into());
+                    }
+                    Some(batch) => self.batch = Some((batch, 0)),
+                    None => self.plan.snapshot = None,
+                }
+                continue;
+            }
+            client.flush().await?;
+            let changes = self.tail.next().await.map_err(|error| sql_error(error, &self.plan.table))?;
+            self.changes = changes.into();
+        }
+        Ok(Portion { rows: sent, complete: false })
+    }
+
+    /// Sends the next row that is at hand; `false` when there is none.
+    fn send_one(&mut self, client: &mut Client, formats: &Formats) -> Result<bool, SqlError> {
+        let mut line = Line { plan: &self.plan, writer: RowWriter::new(&self.plan.columns, formats) };
+        if let Some((batch, row)) = &mut self.batch {
+            if *row < batch.num_rows() {
+                let (seq, values) = batch.columns().split_first().expect("its columns were counted");
+                let seq = value(seq, *row)?;
+                line.write(client, seq, "snapshot", values.iter().map(|array| value(array, *row)), DatumRef::Null)?;
+                *row += 1;
+                return Ok(true);
+            }
+            self.batch = None;
+        }
+        if self.plan.snapshot.is_some() {
+            return Ok(false);
+        }
+        if !self.ready_sent {
+            let nulls = self.plan.table.columns.iter().map(|_| Ok(DatumRef::Null));
+            line.write(client, DatumRef::Int8(self.plan.after.as_i64()), "ready", nulls, DatumRef::Null)?;
+            self.ready_sent = true;
+            return Ok(true);
+        }
+        let Some(change) = self.changes.pop_front() else { return Ok(false) };
+        let old = change.old.as_ref().map(|old| json::row_object(&self.plan.table, old));
+        let old = old.as_deref().map_or(DatumRef::Null, DatumRef::Text);
+        let seq = DatumRef::Int8(change.seq.as_i64());
+        line.write(client, seq, op_name(change.op), change.row.iter().map(|datum| Ok(datum.as_ref())), old)?;
+        Ok(true)
+    }
+}
+
+/// Writes one row as a DataRow or as a line of COPY.
+struct Line<'a> {
+    plan: &'a SubscribePlan,
+    writer: RowWriter<'a>,
+}
+
+impl Line<'_> {
+    fn write<'v>(
+        &mut self,
+        client: &mut Client,
+        seq: DatumRef<'v>,
+        op: &'v str,
+        row: impl Iterator<Item = Result<DatumRef<'v>, SqlError>>,
+        old: DatumRef<'v>,
+    ) -> Result<(), SqlError> {
+        let values = [Ok(seq), Ok(DatumRef::Text(op))].into_iter().chain(row).chain([Ok(old)]);
+        match &self.plan.copy {
+            None => self.writer.write(client, values),
+            Some(format) => {
+                let values = values.collect::<Result<Vec<_>, _>>()?;
+                let mut line = Vec::new();
+                format.write_line(values.into_iter(), &mut line);
+                reply::copy_data(&mut client.out, &line);
+                Ok(())
+            }
+        }
+    }
+}
+
+pub(super) fn op_name(op: ChangeOp) -> &'static str {
+    match op {
+        ChangeOp::Insert => "insert",
+        ChangeOp::Update => "update",
+        ChangeOp::Delete => "delete",
+    }
+}
+
+/// What a subscriber is told when its feed ends.
+pub(super) fn sql_error(error: SubscriptionError, table: &tidelog_storage::TableDef) -> SqlError {
+    let name = format!("\"{}.{}\"", table.schema, table.name);
+    match error {
+        SubscriptionError::TableGone => {
+            SqlError::new(ErrorKind::UndefinedTable, format!("table {name} was dropped or truncated"))
+        }
+        SubscriptionError::SchemaChanged { resume_after } => {
+            let message = format!("table {name} was altered, the subscription cannot go on with its columns");
+            let hint = format!("Subscribe again with OPTIONS (from = '{resume_after}') to miss nothing.");
+            SqlError::new(ErrorKind::ObjectNotInPrerequisiteState, message).hint(hint)
+        }
+        SubscriptionError::Filter(error) => match error.downcast::<SqlError>() {
+            Ok(error) => *error,
+            Err(error) => SqlError::new(ErrorKind::InternalError, error.to_string()),
+        },
+        SubscriptionError::Storage(tidelog_storage::StorageError::Closed) => {
+            let message = "terminating connection due to administrator command";
+            SqlError::new(ErrorKind::AdminShutdown, message)
+        }
+        SubscriptionError::Storage(error) => SqlError::new(ErrorKind::IoError, error.to_string()),
+        SubscriptionError::Reader(error) => SqlError::new(ErrorKind::InternalError, error),
+    }
+}
+
+impl Connection {
+    /// Streams a subscription until it is ended from outside, or for `limit` rows.
+    pub(super) async fn run_feed(
+        &mut self,
+        feed: &mut Feed,
+        formats: &Formats,
+        limit: Option<u64>,
+    ) -> Result<Portion, Stop> {
+        self.interrupts.guard_endless(feed.send(&mut self.client, formats, limit)).await
+    }
+}

@@ -1,0 +1,164 @@
+//! The life of the process: bind, open, serve, drain, close.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidelog_sql::Engine;
+use tidelog_storage::{StorageError, Store, StoreOptions, seq};
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Handle, Runtime};
+
+use crate::pg::listener::{PgServer, accept_connections};
+use crate::settings::Settings;
+use crate::shutdown::{self, Shutdown};
+use crate::{http, pg};
+
+const SUPERUSER: &str = "postgres";
+/// Sockets only copy bytes and split frames.
+const SOCKET_THREADS: usize = 2;
+/// Plans of deeply nested expressions recurse.
+const QUERY_STACK_BYTES: usize = 8 << 20;
+
+/// Why the server did not start, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServeError {
+    #[error("could not listen on {key} address \"{address}\": {reason}")]
+    Bind { key: &'static str, address: String, reason: std::io::Error },
+    #[error(transparent)]
+    Store(#[from] StorageError),
+    #[error(
+        "refusing to listen on {address} while superuser \"{SUPERUSER}\" has no password: start on a loopback \
+         address first and run ALTER ROLE {SUPERUSER} PASSWORD '…'"
+    )]
+    OpenSuperuser { address: SocketAddr },
+    #[error("could not write \"{}\": {reason}", path.display())]
+    Addresses { path: PathBuf, reason: std::io::Error },
+    #[error("could not start: {0}")]
+    Runtime(#[from] std::io::Error),
+}
+
+/// Runs the server until it is told to stop.
+pub(crate) fn run(settings: Settings) -> Result<(), ServeError> {
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    let sockets = runtime("socket", SOCKET_THREADS.min(cores), None)?;
+    let queries = runtime("query", cores.max(2), Some(QUERY_STACK_BYTES))?;
+    let result = queries.block_on(serve(settings, sockets.handle().clone()));
+    sockets.shutdown_timeout(Duration::from_secs(1));
+    queries.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+fn runtime(name: &str, threads: usize, stack_bytes: Option<usize>) -> std::io::Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(threads).thread_name(name).enable_all();
+    if let Some(bytes) = stack_bytes {
+        builder.thread_stack_size(bytes);
+    }
+    builder.build()
+}
+
+/// Runs on the query runtime; everything that touches a socket is spawned on `sockets`.
+async fn serve(settings: Settings, sockets: Handle) -> Result<(), ServeError> {
+    let (pg_listener, pg_address) = bind(&sockets, "pg", &settings.pg).await?;
+    let (http_listener, http_address) = bind(&sockets, "http", &settings.http).await?;
+    let store = open(settings.data_dir.clone()).await?;
+    if let Err(error) = check_superuser(&store, pg_address) {
+        store.close().await;
+        return Err(error);
+    }
+    let addresses = match Addresses::write(&settings.data_dir, pg_address, http_address) {
+        Ok(addresses) => addresses,
+        Err(error) => {
+            store.close().await;
+            return Err(error);
+        }
+    };
+
+    let shutdown = Shutdown::default();
+    let server = PgServer::new(Engine::new(store.clone()), Handle::current(), shutdown.clone());
+    let pg_task = sockets.spawn(accept_connections(pg_listener, server.clone()));
+    let http_task = sockets.spawn(http::serve(http_listener, shutdown.clone()));
+    tracing::info!(data_dir = %settings.data_dir.display(), pg = %pg_address, http = %http_address, "ready");
+
+    let signal = shutdown::signal().await?;
+    tracing::info!(signal, "stopping");
+    shutdown.stop.cancel();
+    drain(&server, &shutdown).await;
+    let _ = tokio::time::timeout(Duration::from_secs(1), async { (pg_task.await, http_task.await) }).await;
+    store.close().await;
+    addresses.remove();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Waits for the connections: until the deadline by themselves, then a moment more once they are cut off.
+async fn drain(server: &pg::listener::PgServer, shutdown: &Shutdown) {
+    server.connections.close();
+    if tokio::time::timeout(shutdown::DRAIN, server.connections.wait()).await.is_ok() {
+        return;
+    }
+    tracing::warn!("statements still run after {} s: ending them", shutdown::DRAIN.as_secs());
+    shutdown.kill.cancel();
+    if tokio::time::timeout(Duration::from_secs(2), server.connections.wait()).await.is_err() {
+        tracing::warn!(connections = server.connections.len(), "connections did not end");
+    }
+}
+
+async fn bind(sockets: &Handle, key: &'static str, address: &str) -> Result<(TcpListener, SocketAddr), ServeError> {
+    // A socket belongs to the runtime that it was made on.
+    let name = address.to_string();
+    let bound = sockets.spawn(async move {
+        let listener = TcpListener::bind(&name).await?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    });
+    let bound = bound.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+    bound.map_err(|reason| ServeError::Bind { key, address: address.to_string(), reason })
+}
+
+async fn open(dir: PathBuf) -> Result<Arc<Store>, ServeError> {
+    let options = StoreOptions { dir, node: 0, clock: seq::system_clock(), background: true };
+    let opened = tokio::task::spawn_blocking(move || Store::open(options)).await;
+    Ok(opened.map_err(std::io::Error::other)??)
+}
+
+fn check_superuser(store: &Store, address: SocketAddr) -> Result<(), ServeError> {
+    let open = store.catalog().roles.get(SUPERUSER).is_some_and(|role| role.login && role.password.is_none());
+    if open && !address.ip().is_loopback() {
+        return Err(ServeError::OpenSuperuser { address });
+    }
+    if open {
+        tracing::warn!("superuser \"{SUPERUSER}\" has no password: anyone on this machine may log in as it");
+    }
+    Ok(())
+}
+
+/// `addresses.json` in the data directory: where the running server listens.
+struct Addresses {
+    path: PathBuf,
+}
+
+impl Addresses {
+    fn write(dir: &Path, pg: SocketAddr, http: SocketAddr) -> Result<Addresses, ServeError> {
+        let path = dir.join("addresses.json");
+        let json = serde_json::json!({ "pg": pg.to_string(), "http": http.to_string() });
+        let part = dir.join("addresses.json.part");
+        let write = || {
+            let mut file = std::fs::File::create(&part)?;
+            writeln!(file, "{json}")?;
+            file.sync_all()?;
+            std::fs::rename(&part, &path)
+        };
+        write().map_err(|reason| ServeError::Addresses { path: path.clone(), reason })?;
+        Ok(Addresses { path })
+    }
+
+    fn remove(&self) {
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::warn!(%error, "could not remove {}", self.path.display());
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Settings: flags and environment over the file over the defaults, checked once.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
+
+/// What the command line and the environment say.
+#[derive(Args, Debug, Default)]
+pub(crate) struct Flags {
+    /// The data directory, made if it does not exist [default: ./data]
+    #[arg(long, env = "TIDELOG_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Where PostgreSQL clients connect; port 0 picks one [default: 127.0.0.1:5433]
+    #[arg(long, env = "TIDELOG_PG", value_name = "ADDR:PORT")]
+    pg: Option<String>,
+    /// Where HTTP clients connect; port 0 picks one [default: 127.0.0.1:8080]
+    #[arg(long, env = "TIDELOG_HTTP", value_name = "ADDR:PORT")]
+    http: Option<String>,
+    /// A TOML file with the same settings (data_dir, pg, http, log_format, log_level)
+    #[arg(long, env = "TIDELOG_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How log lines look [default: human]
+    #[arg(long, env = "TIDELOG_LOG_FORMAT", value_enum)]
+    log_format: Option<LogFormat>,
+    /// What is logged: a level or tracing directives such as info,tidelog_storage=debug [default: info]
+    #[arg(long, env = "TIDELOG_LOG_LEVEL", value_name = "LEVEL")]
+    log_level: Option<String>,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// For people.
+    #[default]
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What the file says.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    data_dir: Option<PathBuf>,
+    pg: Option<String>,
+    http: Option<String>,
+    log_format: Option<LogFormat>,
+    log_level: Option<String>,
+}
+
+/// The settings that hold.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Settings {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) pg: String,
+    pub(crate) http: String,
+    pub(crate) log_format: LogFormat,
+    pub(crate) log_level: String,
+}
+
+/// What is wrong with the settings, in one line that names the key.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SettingsError {
+    #[error("could not read configuration file \"{}\": {reason}", path.display())]
+    Unreadable { path: PathBuf, reason: std::io::Error },
+    #[error("configuration file \"{}\"{place}: {reason}", path.display())]
+    Malformed { path: PathBuf, place: String, reason: String },
+    #[error("{key} must be an address and a port such as 127.0.0.1:5433, not \"{value}\"")]
+    Address { key: &'static str, value: String },
+    #[error("log_level \"{value}\" is not a level: {reason}")]
+    LogLevel { value: String, reason: String },
+}
+
+impl Settings {
+    /// Reads the file, if one is named, and puts flags and environment over it.
+    pub(crate) fn load(flags: Flags) -> Result<Settings, SettingsError> {
+        let file = match &flags.config {
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|reason| SettingsError::Unreadable { path: path.clone(), reason })?;
+                parse(path, &text)?
+            }
+            None => File::default(),
+        };
+        let settings = Settings {
+            data_dir: flags.data_dir.or(file.data_dir).unwrap_or_else(|| PathBuf::from("./data")),
+            pg: flags.pg.or(file.pg).unwrap_or_else(|| "127.0.0.1:5433".to_string()),
+            http: flags.http.or(file.http).unwrap_or_else(|| "127.0.0.1:8080".to_string()),
+            log_format: flags.log_format.or(file.log_format).unwrap_or_default(),
+            log_level: flags.log_level.or(file.log_level).unwrap_or_else(|| "info".to_string()),
+        };
+        check_address("pg", &settings.pg)?;
+        check_address("http", &settings.http)?;
+        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&settings.log_level) {
+            let reason = error.to_string();
+            return Err(SettingsError::LogLevel { value: settings.log_level, reason });
+        }
+        Ok(settings)
+    }
+}
+
+fn parse(path: &Path, text: &str) -> Result<File, SettingsError> {
+    toml::from_str(text).map_err(|error| {
+        let line = |offset: usize| text.bytes().take(offset).filter(|&byte| byte == b'\n').count() + 1;
+        SettingsError::Malformed {
+            path: path.to_path_buf(),
+            place: error.span().map(|span| format!(", line {}", line(span.start))).unwrap_or_default(),
+            reason: error.message().replace("unknown field", "unknown key").replace('\n', " "),
+        }
+    })
+}
+
+fn check_address(key: &'static str, value: &str) -> Result<(), SettingsError> {
+    let well_formed = value.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    if well_formed { Ok(()) } else { Err(SettingsError::Address { key, value: value.to_string() }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_name_the_key_in_one_line() {
+        let error = |text: &str| parse(Path::new("t.toml"), text).expect_err("malformed").to_string();
+        let unknown = error("pg = \"127.0.0.1:1\"\ncolour = 3\n");
+        assert!(unknown.contains("t.toml\", line 2: unknown key `colour`"), "{unknown}");
+        let mistyped = error("http = 8080\n");
+        assert!(mistyped.contains("line 1"), "{mistyped}");
+        assert!(!unknown.contains('\n') && !mistyped.contains('\n'));
+        let flags = Flags { http: Some("8080".to_string()), ..Flags::default() };
+        let address = Settings::load(flags).expect_err("no host").to_string();
+        assert!(address.starts_with("http must be"), "{address}");
+    }
+
+    #[test]
+    fn defaults() {
+        let settings = Settings::load(Flags::default()).expect("defaults are fine");
+        assert_eq!((settings.pg.as_str(), settings.http.as_str()), ("127.0.0.1:5433", "127.0.0.1:8080"));
+    }
+}

@@ -1,0 +1,226 @@
+//! Statements that change the catalog, planned as pure functions of a catalog snapshot.
+//!
+//! Owns: CREATE/ALTER/DROP of schemas, tables and roles, TRUNCATE; how names fold and resolve.
+//! Does not: commit the changes, or check who may make them.
+
+mod role;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use datafusion::sql::sqlparser::ast::{Expr, Ident, ObjectName, ObjectType, SchemaName, Statement};
+use tidelog_storage::{Catalog, CatalogChange, ColumnType, Datum, TableDef, TableKind};
+
+use crate::error::{ErrorKind, SqlError};
+
+/// What a DDL statement comes to.
+pub struct DdlPlan {
+    /// The steps, to be committed together.
+    pub changes: Vec<CatalogChange>,
+    /// The command tag.
+    pub tag: &'static str,
+    /// What the client is told beside.
+    pub notices: Vec<SqlError>,
+}
+
+impl DdlPlan {
+    fn new(tag: &'static str) -> DdlPlan {
+        DdlPlan { changes: Vec::new(), tag, notices: Vec::new() }
+    }
+
+    /// The plan, with `error` as a notice that the statement did nothing about it.
+    fn skip(&mut self, mut error: SqlError) {
+        error.message.push_str(", skipping");
+        self.notices.push(error);
+    }
+}
+
+/// Evaluates a constant expression to a value of a column's type.
+pub type Evaluate<'a> = &'a dyn Fn(&Expr, ColumnType) -> Result<Datum, SqlError>;
+
+/// The snapshot that a statement is planned on.
+#[derive(Clone, Copy)]
+struct Scope<'a> {
+    catalog: &'a Catalog,
+    search_path: &'a [String],
+}
+
+/// Plans a statement; `None` when it is not DDL. `kind` is that of CREATE USER|SHARED|STREAM TABLE.
+pub fn plan(
+    catalog: &Catalog,
+    search_path: &[String],
+    statement: &Statement,
+    kind: Option<TableKind>,
+    evaluate: Evaluate<'_>,
+) -> Result<Option<DdlPlan>, SqlError> {
+    let scope = Scope { catalog, search_path };
+    let plan = match statement {
+        Statement::CreateTable(create) => table::create(scope, create, kind, evaluate)?,
+        Statement::AlterTable(alter) => table::alter(scope, alter, evaluate)?,
+        Statement::Truncate(truncate) => table::truncate(scope, truncate)?,
+        Statement::CreateSchema { schema_name, if_not_exists, .. } => {
+            create_schema(catalog, schema_name, *if_not_exists)?
+        }
+        Statement::Drop { object_type, if_exists, names, cascade, .. } => match object_type {
+            ObjectType::Table => table::drop(scope, names, *if_exists)?,
+            ObjectType::Schema => drop_schema(catalog, names, *if_exists, *cascade)?,
+            ObjectType::Role | ObjectType::User => role::drop(catalog, names, *if_exists)?,
+            other => return Err(SqlError::unsupported(format!("DROP {other}"))),
+        },
+        Statement::CreateRole(create) => role::create(catalog, create)?,
+        Statement::CreateUser(create) => role::create_user(catalog, create)?,
+        Statement::AlterRole { name, operation } => role::alter(catalog, name, operation)?,
+        Statement::AlterUser(_) => return Err(SqlError::unsupported("this form of ALTER USER")),
+        _ => return Ok(None),
+    };
+    Ok(Some(plan))
+}
+
+/// PostgreSQL's limit of a name, in bytes.
+const NAME_LENGTH_MAX: usize = 63;
+
+/// The name that an identifier stands for: lowercase unless quoted, cut to 63 bytes.
+pub fn fold(ident: &Ident) -> String {
+    let mut name = if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() };
+    truncate_name(&mut name);
+    name
+}
+
+fn truncate_name(name: &mut String) {
+    let end = (0..=NAME_LENGTH_MAX.min(name.len())).rev().find(|&end| name.is_char_boundary(end));
+    name.truncate(end.unwrap_or(0));
+}
+
+/// The table that a name stands for: the schema's, or the first along the search path.
+pub fn resolve<'a>(
+    catalog: &'a Catalog,
+    search_path: &[String],
+    name: &ObjectName,
+) -> Result<&'a Arc<TableDef>, SqlError> {
+    let (schema, table) = split(name)?;
+    find(catalog, search_path, schema.as_deref(), &table).ok_or_else(|| {
+        let name = display(schema.as_deref(), &table);
+        SqlError::new(ErrorKind::UndefinedTable, format!("relation \"{name}\" does not exist"))
+    })
+}
+
+fn find<'a>(
+    catalog: &'a Catalog,
+    search_path: &[String],
+    schema: Option<&str>,
+    table: &str,
+) -> Option<&'a Arc<TableDef>> {
+    match schema {
+        Some(schema) => catalog.table(schema, table),
+        None => search_path.iter().find_map(|schema| catalog.table(schema, table)),
+    }
+}
+
+fn display(schema: Option<&str>, table: &str) -> String {
+    schema.map_or_else(|| table.to_string(), |schema| format!("{schema}.{table}"))
+}
+
+/// The schema, if it is given, and the name.
+fn split(name: &ObjectName) -> Result<(Option<String>, String), SqlError> {
+    let mut parts = Vec::with_capacity(2);
+    for part in &name.0 {
+        match part.as_ident() {
+            Some(ident) => parts.push(fold(ident)),
+            None => return Err(SqlError::unsupported(format!("the name {name}"))),
+        }
+    }
+    match <[String; 1]>::try_from(parts) {
+        Ok([table]) => Ok((None, table)),
+        Err(parts) => match <[String; 2]>::try_from(parts) {
+            Ok([schema, table]) => Ok((Some(schema), table)),
+            Err(parts) => Err(SqlError::new(
+                ErrorKind::FeatureNotSupported,
+                format!("cross-database references are not implemented: \"{}\"", parts.join(".")),
+            )),
+        },
+    }
+}
+
+/// The name of something that stands in no schema.
+fn single(name: &ObjectName) -> Result<String, SqlError> {
+    match split(name)? {
+        (None, name) => Ok(name),
+        (Some(schema), name) => {
+            Err(SqlError::new(ErrorKind::SyntaxError, format!("improper qualified name (too many dotted names): {schema}.{name}")))
+        }
+    }
+}
+
+fn no_schema(name: &str) -> SqlError {
+    SqlError::new(ErrorKind::InvalidSchemaName, format!("schema \"{name}\" does not exist"))
+}
+
+fn create_schema(catalog: &Catalog, name: &SchemaName, if_not_exists: bool) -> Result<DdlPlan, SqlError> {
+    let SchemaName::Simple(name) = name else {
+        return Err(SqlError::unsupported("CREATE SCHEMA AUTHORIZATION"));
+    };
+    let name = single(name)?;
+    let mut plan = DdlPlan::new("CREATE SCHEMA");
+    if name.starts_with("pg_") {
+        return Err(SqlError::new(ErrorKind::InvalidName, format!("unacceptable schema name \"{name}\""))
+            .detail("The prefix \"pg_\" is reserved for system schemas."));
+    }
+    if catalog.schemas.contains(&name) || name == "information_schema" {
+        let error = SqlError::new(ErrorKind::DuplicateSchema, format!("schema \"{name}\" already exists"));
+        if !if_not_exists {
+            return Err(error);
+        }
+        plan.skip(error);
+        return Ok(plan);
+    }
+    plan.changes.push(CatalogChange::CreateSchema(name));
+    Ok(plan)
+}
+
+fn drop_schema(catalog: &Catalog, names: &[ObjectName], if_exists: bool, cascade: bool) -> Result<DdlPlan, SqlError> {
+    let mut plan = DdlPlan::new("DROP SCHEMA");
+    let mut dropped = Vec::new();
+    for name in names {
+        let name = single(name)?;
+        if dropped.contains(&name) {
+            continue;
+        }
+        if !catalog.schemas.contains(&name) {
+            if !if_exists {
+                return Err(no_schema(&name));
+            }
+            plan.skip(no_schema(&name));
+            continue;
+        }
+        let tables: Vec<&Arc<TableDef>> = catalog.tables.values().filter(|table| table.schema == name).collect();
+        // PostgreSQL leaves out the schema of what the search path shows; we always name it.
+        let lines = |line: &dyn Fn(&TableDef) -> String| {
+            tables.iter().map(|table| line(table)).collect::<Vec<String>>().join("\n")
+        };
+        if !tables.is_empty() && !cascade {
+            return Err(SqlError::new(
+                ErrorKind::DependentObjectsStillExist,
+                format!("cannot drop schema {name} because other objects depend on it"),
+            )
+            .detail(lines(&|table| format!("table {}.{} depends on schema {name}", table.schema, table.name)))
+            .hint("Use DROP ... CASCADE to drop the dependent objects too."));
+        }
+        let cascades = lines(&|table| format!("drop cascades to table {}.{}", table.schema, table.name));
+        match tables.len() {
+            0 => {}
+            1 => plan.notices.push(SqlError::new(ErrorKind::DependentObjectsStillExist, cascades)),
+            count => {
+                let message = format!("drop cascades to {count} other objects");
+                plan.notices.push(SqlError::new(ErrorKind::DependentObjectsStillExist, message).detail(cascades));
+            }
+        }
+        for table in tables {
+            plan.changes.push(CatalogChange::DropTable { schema: table.schema.clone(), name: table.name.clone() });
+        }
+        plan.changes.push(CatalogChange::DropSchema(name.clone()));
+        dropped.push(name);
+    }
+    Ok(plan)
+}

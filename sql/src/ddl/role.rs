@@ -1,0 +1,166 @@
+//! CREATE, ALTER and DROP of roles.
+
+use datafusion::sql::sqlparser::ast::{
+    AlterRoleOperation, CreateRole, CreateUser, Expr, Ident, ObjectName, Password, RoleOption, Value,
+};
+use tidelog_storage::{Catalog, CatalogChange, RoleDef};
+
+use super::{DdlPlan, fold, single};
+use crate::error::{ErrorKind, SqlError};
+use crate::scram;
+
+/// The role that is there from the start.
+const BOOTSTRAP_ROLE: &str = "postgres";
+
+pub(super) fn create(catalog: &Catalog, create: &CreateRole) -> Result<DdlPlan, SqlError> {
+    for (given, option) in [
+        (create.inherit == Some(false), "NOINHERIT"),
+        (create.create_db == Some(true), "CREATEDB"),
+        (create.create_role == Some(true), "CREATEROLE"),
+        (create.replication == Some(true), "REPLICATION"),
+        (create.connection_limit.is_some(), "CONNECTION LIMIT"),
+        (create.valid_until.is_some(), "VALID UNTIL"),
+        (!create.in_role.is_empty(), "IN ROLE"),
+        (!create.in_group.is_empty(), "IN GROUP"),
+        (!create.role.is_empty(), "ROLE"),
+        (!create.user.is_empty(), "USER"),
+        (!create.admin.is_empty(), "ADMIN"),
+        (create.authorization_owner.is_some(), "AUTHORIZATION"),
+    ] {
+        if given {
+            return Err(SqlError::unsupported(format!("role option {option}")));
+        }
+    }
+    let mut plan = DdlPlan::new("CREATE ROLE");
+    for name in &create.names {
+        let role = RoleDef {
+            name: single(name)?,
+            login: create.login.unwrap_or(false),
+            superuser: create.superuser.unwrap_or(false),
+            bypass_rls: create.bypassrls.unwrap_or(false),
+            password: create.password.as_ref().map(password).transpose()?.flatten(),
+        };
+        put_new(catalog, role, create.if_not_exists, &mut plan)?;
+    }
+    Ok(plan)
+}
+
+/// CREATE USER without options, the only form of it that the parser's own grammar shares with PostgreSQL's.
+pub(super) fn create_user(catalog: &Catalog, create: &CreateUser) -> Result<DdlPlan, SqlError> {
+    if create.or_replace || !create.options.options.is_empty() || !create.tags.options.is_empty() {
+        return Err(SqlError::unsupported("this form of CREATE USER"));
+    }
+    let name = fold(&create.name);
+    let role = RoleDef { name, login: true, superuser: false, bypass_rls: false, password: None };
+    let mut plan = DdlPlan::new("CREATE ROLE");
+    put_new(catalog, role, create.if_not_exists, &mut plan)?;
+    Ok(plan)
+}
+
+fn put_new(catalog: &Catalog, role: RoleDef, if_not_exists: bool, plan: &mut DdlPlan) -> Result<(), SqlError> {
+    if role.name.starts_with("pg_") {
+        return Err(SqlError::new(ErrorKind::InvalidName, format!("role name \"{}\" is reserved", role.name))
+            .detail("Role names starting with \"pg_\" are reserved."));
+    }
+    if matches!(role.name.as_str(), "public" | "none") {
+        return Err(SqlError::new(ErrorKind::InvalidName, format!("role name \"{}\" is reserved", role.name)));
+    }
+    if catalog.roles.contains_key(&role.name) {
+        let error = SqlError::new(ErrorKind::DuplicateObject, format!("role \"{}\" already exists", role.name));
+        if !if_not_exists {
+            return Err(error);
+        }
+        plan.skip(error);
+        return Ok(());
+    }
+    plan.changes.push(CatalogChange::PutRole(role));
+    Ok(())
+}
+
+pub(super) fn alter(catalog: &Catalog, name: &Ident, operation: &AlterRoleOperation) -> Result<DdlPlan, SqlError> {
+    let name = fold(name);
+    let mut role = RoleDef::clone(catalog.roles.get(&name).ok_or_else(|| undefined(&name))?);
+    let options = match operation {
+        AlterRoleOperation::WithOptions { options } => options,
+        // A role's name is the name of its partitions.
+        AlterRoleOperation::RenameRole { .. } => return Err(SqlError::unsupported("ALTER ROLE … RENAME")),
+        _ => return Err(SqlError::unsupported("this form of ALTER ROLE")),
+    };
+    for option in options {
+        let unsupported = |option: &str| Err(SqlError::unsupported(format!("role option {option}")));
+        match option {
+            RoleOption::Login(on) => role.login = *on,
+            RoleOption::SuperUser(true) => role.superuser = true,
+            RoleOption::SuperUser(false) if name == BOOTSTRAP_ROLE => {
+                return Err(SqlError::new(
+                    ErrorKind::FeatureNotSupported,
+                    "permission denied to alter role: the bootstrap user must have the SUPERUSER attribute",
+                ));
+            }
+            RoleOption::SuperUser(false) => role.superuser = false,
+            RoleOption::BypassRLS(on) => role.bypass_rls = *on,
+            RoleOption::Password(given) => role.password = password(given)?,
+            RoleOption::Inherit(true)
+            | RoleOption::CreateDB(false)
+            | RoleOption::CreateRole(false)
+            | RoleOption::Replication(false) => {}
+            RoleOption::Inherit(false) => return unsupported("NOINHERIT"),
+            RoleOption::CreateDB(true) => return unsupported("CREATEDB"),
+            RoleOption::CreateRole(true) => return unsupported("CREATEROLE"),
+            RoleOption::Replication(true) => return unsupported("REPLICATION"),
+            RoleOption::ConnectionLimit(_) => return unsupported("CONNECTION LIMIT"),
+            RoleOption::ValidUntil(_) => return unsupported("VALID UNTIL"),
+        }
+    }
+    let mut plan = DdlPlan::new("ALTER ROLE");
+    plan.changes.push(CatalogChange::PutRole(role));
+    Ok(plan)
+}
+
+pub(super) fn drop(catalog: &Catalog, names: &[ObjectName], if_exists: bool) -> Result<DdlPlan, SqlError> {
+    let mut plan = DdlPlan::new("DROP ROLE");
+    for name in names {
+        let name = single(name)?;
+        if name == BOOTSTRAP_ROLE {
+            return Err(SqlError::new(
+                ErrorKind::DependentObjectsStillExist,
+                format!("cannot drop role {name} because it is required by the database system"),
+            ));
+        }
+        if !catalog.roles.contains_key(&name) {
+            if !if_exists {
+                return Err(undefined(&name));
+            }
+            plan.skip(undefined(&name));
+            continue;
+        }
+        let change = CatalogChange::DropRole(name);
+        if !plan.changes.contains(&change) {
+            plan.changes.push(change);
+        }
+    }
+    Ok(plan)
+}
+
+fn undefined(name: &str) -> SqlError {
+    SqlError::new(ErrorKind::UndefinedObject, format!("role \"{name}\" does not exist"))
+}
+
+/// The verifier that is kept for a password; an empty password is none, as in PostgreSQL.
+fn password(password: &Password) -> Result<Option<String>, SqlError> {
+    let text = match password {
+        Password::NullPassword => return Ok(None),
+        Password::Password(Expr::Value(value)) => match &value.value {
+            Value::SingleQuotedString(text) | Value::EscapedStringLiteral(text) => text,
+            Value::DollarQuotedString(text) => &text.value,
+            _ => return Err(SqlError::new(ErrorKind::SyntaxError, "a password must be a string literal")),
+        },
+        Password::Password(_) => {
+            return Err(SqlError::new(ErrorKind::SyntaxError, "a password must be a string literal"));
+        }
+    };
+    if text.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(if scram::parse_verifier(text).is_some() { text.clone() } else { scram::verifier(text) }))
+}

@@ -1,0 +1,584 @@
+//! CREATE, ALTER, DROP and TRUNCATE of tables.
+
+use std::collections::BTreeMap;
+
+use datafusion::sql::sqlparser::ast::{
+    AlterTable, AlterTableOperation, ColumnDef as AstColumn, ColumnOption, CreateTable, CreateTableOptions, Expr, Ident,
+    IndexColumn, ObjectName, PrimaryKeyConstraint, RenameTableNameKind, SqlOption, TableConstraint, Truncate,
+    UnaryOperator, Value,
+};
+use tidelog_storage::catalog::TableOptions;
+use tidelog_storage::{CatalogChange, ColumnDef, ColumnId, Datum, TableDef, TableId, TableKind};
+
+use super::{DdlPlan, Evaluate, Scope, display, find, fold, no_schema, resolve, split, truncate_name};
+use crate::error::{ErrorKind, SqlError};
+use crate::types;
+
+/// PostgreSQL's limit, and ours.
+const COLUMNS_MAX: usize = 1600;
+const FLUSH_ROWS: u64 = 100_000;
+const FLUSH_INTERVAL_MS: i64 = 3_600_000;
+/// Names that stand for a row's own properties, ours and PostgreSQL's.
+const SYSTEM_COLUMNS: [&str; 10] =
+    ["_seq", "_user", "_op", "_old", "ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
+
+pub(super) fn create(
+    scope: Scope<'_>,
+    create: &CreateTable,
+    kind: Option<TableKind>,
+    evaluate: Evaluate<'_>,
+) -> Result<DdlPlan, SqlError> {
+    refuse_clauses(create)?;
+    let mut plan = DdlPlan::new("CREATE TABLE");
+    let (schema, name) = target(scope, &create.name)?;
+    if scope.catalog.table(&schema, &name).is_some() {
+        let error = duplicate_table(&name);
+        if !create.if_not_exists {
+            return Err(error);
+        }
+        plan.skip(error);
+        return Ok(plan);
+    }
+    if create.columns.is_empty() {
+        return Err(SqlError::unsupported("a table without columns"));
+    }
+    if create.columns.len() > COLUMNS_MAX {
+        return Err(too_many_columns());
+    }
+
+    let mut columns: Vec<ColumnDef> = Vec::with_capacity(create.columns.len());
+    let mut key: Option<Key> = None;
+    for ast in &create.columns {
+        let id = ColumnId::new(columns.len() as u16 + 1);
+        let (column, column_key) = column(id, &name, ast, evaluate)?;
+        if columns.iter().any(|other| other.name == column.name) {
+            return Err(SqlError::new(
+                ErrorKind::DuplicateColumn,
+                format!("column \"{}\" specified more than once", column.name),
+            ));
+        }
+        if let Some(column_key) = column_key {
+            set_key(&mut key, column_key, &name)?;
+        }
+        columns.push(column);
+    }
+    for constraint in &create.constraints {
+        match constraint {
+            TableConstraint::PrimaryKey(constraint) => set_key(&mut key, table_key(constraint)?, &name)?,
+            other => return Err(unsupported_constraint(other)),
+        }
+    }
+
+    let key = key.unwrap_or(Key { name: None, columns: Vec::new() });
+    let mut primary_key = Vec::with_capacity(key.columns.len());
+    for key_column in &key.columns {
+        let Some(column) = columns.iter_mut().find(|column| &column.name == key_column) else {
+            return Err(SqlError::new(
+                ErrorKind::UndefinedColumn,
+                format!("column \"{key_column}\" named in key does not exist"),
+            ));
+        };
+        if primary_key.contains(&column.id) {
+            return Err(SqlError::new(
+                ErrorKind::DuplicateColumn,
+                format!("column \"{key_column}\" appears twice in primary key constraint"),
+            ));
+        }
+        column.not_null = true;
+        primary_key.push(column.id);
+    }
+
+    let (kind, options) = options(&create.table_options, kind)?;
+    let layout = columns.iter().map(|column| (column.id, column.ty)).collect();
+    let next_column_id = ColumnId::new(columns.len() as u16 + 1);
+    plan.changes.push(CatalogChange::PutTable(Box::new(TableDef {
+        id: TableId::new(scope.catalog.next_table_id),
+        schema,
+        primary_key_name: key.name.unwrap_or_else(|| key_name(&name)),
+        name,
+        kind,
+        columns,
+        primary_key,
+        options,
+        schema_version: 1,
+        layouts: BTreeMap::from([(1, layout)]),
+        next_column_id,
+    })));
+    Ok(plan)
+}
+
+pub(super) fn drop(scope: Scope<'_>, names: &[ObjectName], if_exists: bool) -> Result<DdlPlan, SqlError> {
+    let mut plan = DdlPlan::new("DROP TABLE");
+    for name in names {
+        let (schema, table) = split(name)?;
+        let error = match find(scope.catalog, scope.search_path, schema.as_deref(), &table) {
+            Some(found) => {
+                let change = CatalogChange::DropTable { schema: found.schema.clone(), name: found.name.clone() };
+                if !plan.changes.contains(&change) {
+                    plan.changes.push(change);
+                }
+                continue;
+            }
+            None => match &schema {
+                Some(schema) if !scope.catalog.schemas.contains(schema) => no_schema(schema),
+                _ => {
+                    SqlError::new(ErrorKind::UndefinedTable, format!("table \"{table}\" does not exist"))
+                }
+            },
+        };
+        if !if_exists {
+            return Err(error);
+        }
+        plan.skip(error);
+    }
+    Ok(plan)
+}
+
+pub(super) fn truncate(scope: Scope<'_>, truncate: &Truncate) -> Result<DdlPlan, SqlError> {
+    if truncate.partitions.is_some() || truncate.on_cluster.is_some() || truncate.if_exists {
+        return Err(SqlError::unsupported("this form of TRUNCATE"));
+    }
+    let mut plan = DdlPlan::new("TRUNCATE TABLE");
+    let mut seen = Vec::new();
+    for target in &truncate.table_names {
+        let table = resolve(scope.catalog, scope.search_path, &target.name)?;
+        if seen.contains(&table.id) {
+            continue;
+        }
+        let id = TableId::new(scope.catalog.next_table_id + seen.len() as u32);
+        seen.push(table.id);
+        plan.changes.push(CatalogChange::PutTable(Box::new(TableDef { id, ..TableDef::clone(table) })));
+    }
+    Ok(plan)
+}
+
+pub(super) fn alter(scope: Scope<'_>, alter: &AlterTable, evaluate: Evaluate<'_>) -> Result<DdlPlan, SqlError> {
+    let mut plan = DdlPlan::new("ALTER TABLE");
+    if alter.location.is_some() || alter.on_cluster.is_some() || alter.table_type.is_some() {
+        return Err(SqlError::unsupported("this form of ALTER TABLE"));
+    }
+    let old = match resolve(scope.catalog, scope.search_path, &alter.name) {
+        Ok(table) => table,
+        Err(error) if alter.if_exists && error.kind == ErrorKind::UndefinedTable => {
+            plan.skip(error);
+            return Ok(plan);
+        }
+        Err(error) => return Err(error),
+    };
+    let mut table = TableDef::clone(old);
+    for operation in &alter.operations {
+        match operation {
+            AlterTableOperation::AddColumn { if_not_exists, column_def, column_position: None, .. } => {
+                add_column(&mut table, column_def, *if_not_exists, evaluate, &mut plan)?;
+            }
+            AlterTableOperation::DropColumn { column_names, if_exists, .. } => {
+                for name in column_names {
+                    drop_column(&mut table, &fold(name), *if_exists, &mut plan)?;
+                }
+            }
+            AlterTableOperation::RenameColumn { old_column_name, new_column_name } => {
+                rename_column(&mut table, &fold(old_column_name), fold(new_column_name))?;
+            }
+            AlterTableOperation::RenameTable {
+                table_name: RenameTableNameKind::To(name) | RenameTableNameKind::As(name),
+            } => {
+                let name = super::single(name)?;
+                if scope.catalog.table(&table.schema, &name).is_some() {
+                    return Err(duplicate_table(&name));
+                }
+                table.name = name;
+            }
+            AlterTableOperation::AddConstraint { constraint: TableConstraint::PrimaryKey(_), .. } => {
+                if !table.primary_key.is_empty() {
+                    return Err(multiple_keys(&table.name));
+                }
+                return Err(SqlError::unsupported("ALTER TABLE … ADD PRIMARY KEY"));
+            }
+            AlterTableOperation::AddConstraint { constraint, .. } => return Err(unsupported_constraint(constraint)),
+            other => return Err(SqlError::unsupported(format!("ALTER TABLE … {}", other.to_string().to_uppercase()))),
+        }
+    }
+    if table.name != old.name {
+        plan.changes.push(CatalogChange::DropTable { schema: old.schema.clone(), name: old.name.clone() });
+    }
+    if table != **old {
+        plan.changes.push(CatalogChange::PutTable(Box::new(table)));
+    }
+    Ok(plan)
+}
+
+fn add_column(
+    table: &mut TableDef,
+    ast: &AstColumn,
+    if_not_exists: bool,
+    evaluate: Evaluate<'_>,
+    plan: &mut DdlPlan,
+) -> Result<(), SqlError> {
+    let id = table.next_column_id;
+    let name = fold(&ast.name);
+    if table.column_index(&name).is_some() {
+        let error = duplicate_column(&name, &table.name);
+        if !if_not_exists {
+            return Err(error);
+        }
+        plan.skip(error);
+        return Ok(());
+    }
+    if usize::from(id.get()) > COLUMNS_MAX {
+        return Err(too_many_columns());
+    }
+    let (mut column, key) = column(id, &table.name, ast, evaluate)?;
+    if key.is_some() {
+        if !table.primary_key.is_empty() {
+            return Err(multiple_keys(&table.name));
+        }
+        return Err(SqlError::unsupported("ADD COLUMN … PRIMARY KEY"));
+    }
+    if let Some(default) = default_of(ast) {
+        column.missing = evaluate(default, column.ty)?;
+    }
+    if column.not_null && column.missing.is_null() {
+        return Err(SqlError::unsupported("ADD COLUMN … NOT NULL without a DEFAULT")
+            .hint("The table may have rows, and they need a value in the new column: give it a DEFAULT."));
+    }
+    // A dropped column's stored name is known no more: after a drop every new one gets its own.
+    let dropped = table.columns.len() + 1 < usize::from(id.get());
+    if dropped || table.columns.iter().any(|other| other.stored_name == column.stored_name) {
+        column.stored_name = suffixed(&column.name, id);
+    }
+    table.columns.push(column);
+    table.next_column_id = ColumnId::new(id.get() + 1);
+    table.bump_schema_version();
+    Ok(())
+}
+
+fn drop_column(table: &mut TableDef, name: &str, if_exists: bool, plan: &mut DdlPlan) -> Result<(), SqlError> {
+    let Some(index) = table.column_index(name) else {
+        let error = no_column(name, &table.name);
+        if !if_exists {
+            return Err(error);
+        }
+        plan.skip(error);
+        return Ok(());
+    };
+    if table.primary_key.contains(&table.columns[index].id) {
+        return Err(SqlError::unsupported("DROP COLUMN of a primary key's column")
+            .detail(format!("Column \"{name}\" is part of \"{}\".", table.primary_key_name)));
+    }
+    if table.columns.len() == 1 {
+        return Err(SqlError::unsupported("a table without columns"));
+    }
+    table.columns.remove(index);
+    table.bump_schema_version();
+    Ok(())
+}
+
+fn rename_column(table: &mut TableDef, old: &str, new: String) -> Result<(), SqlError> {
+    let index = table
+        .column_index(old)
+        .ok_or_else(|| SqlError::new(ErrorKind::UndefinedColumn, format!("column \"{old}\" does not exist")))?;
+    check_column_name(&new)?;
+    if table.column_index(&new).is_some() {
+        return Err(duplicate_column(&new, &table.name));
+    }
+    table.columns[index].name = new;
+    Ok(())
+}
+
+/// A PRIMARY KEY clause.
+struct Key {
+    name: Option<String>,
+    columns: Vec<String>,
+}
+
+fn set_key(key: &mut Option<Key>, new: Key, table: &str) -> Result<(), SqlError> {
+    match key.replace(new) {
+        None => Ok(()),
+        Some(_) => Err(multiple_keys(table)),
+    }
+}
+
+fn table_key(constraint: &PrimaryKeyConstraint) -> Result<Key, SqlError> {
+    if constraint.characteristics.is_some() {
+        return Err(SqlError::unsupported("a deferrable PRIMARY KEY"));
+    }
+    let column = |column: &IndexColumn| match &column.column.expr {
+        Expr::Identifier(ident) => Ok(fold(ident)),
+        other => Err(SqlError::new(ErrorKind::SyntaxError, format!("syntax error at or near \"{other}\""))),
+    };
+    Ok(Key {
+        name: constraint.name.as_ref().map(fold),
+        columns: constraint.columns.iter().map(column).collect::<Result<_, _>>()?,
+    })
+}
+
+fn default_of(ast: &AstColumn) -> Option<&Expr> {
+    ast.options.iter().find_map(|option| match &option.option {
+        ColumnOption::Default(expr) => Some(expr),
+        _ => None,
+    })
+}
+
+/// A column's definition, and the key that it alone makes.
+fn column(
+    id: ColumnId,
+    table: &str,
+    ast: &AstColumn,
+    evaluate: Evaluate<'_>,
+) -> Result<(ColumnDef, Option<Key>), SqlError> {
+    let name = fold(&ast.name);
+    check_column_name(&name)?;
+    let ty = types::column_type(&ast.data_type)?;
+    let (mut null, mut not_null, mut default, mut key) = (false, false, None, None);
+    for option in &ast.options {
+        match &option.option {
+            ColumnOption::Null => null = true,
+            ColumnOption::NotNull => not_null = true,
+            ColumnOption::Default(expr) => {
+                evaluate(expr, ty)?;
+                if default.replace(expr.to_string()).is_some() {
+                    return Err(SqlError::new(
+                        ErrorKind::SyntaxError,
+                        format!("multiple default values specified for column \"{name}\" of table \"{table}\""),
+                    ));
+                }
+            }
+            ColumnOption::PrimaryKey(constraint) => {
+                if constraint.characteristics.is_some() {
+                    return Err(SqlError::unsupported("a deferrable PRIMARY KEY"));
+                }
+                let constraint_name = option.name.as_ref().or(constraint.name.as_ref()).map(fold);
+                set_key(&mut key, Key { name: constraint_name, columns: vec![name.clone()] }, table)?;
+            }
+            ColumnOption::Unique(_) => return Err(SqlError::unsupported("UNIQUE")),
+            ColumnOption::ForeignKey(_) => return Err(SqlError::unsupported("REFERENCES")),
+            ColumnOption::Check(_) => return Err(SqlError::unsupported("CHECK")),
+            ColumnOption::Generated { generation_expr: Some(_), .. } => {
+                return Err(SqlError::unsupported("GENERATED ALWAYS AS"));
+            }
+            ColumnOption::Generated { .. } | ColumnOption::Identity(_) => {
+                return Err(SqlError::unsupported("GENERATED … AS IDENTITY"));
+            }
+            ColumnOption::Collation(_) => return Err(SqlError::unsupported("COLLATE")),
+            other => return Err(SqlError::unsupported(format!("column option {other}"))),
+        }
+    }
+    if null && (not_null || key.is_some()) {
+        return Err(SqlError::new(
+            ErrorKind::SyntaxError,
+            format!("conflicting NULL/NOT NULL declarations for column \"{name}\" of table \"{table}\""),
+        ));
+    }
+    // Only a stored name that ends in its column's id has a '#': so none is ever given twice.
+    let stored_name = if name.contains('#') { suffixed(&name, id) } else { name.clone() };
+    Ok((ColumnDef { id, name, stored_name, ty, not_null, default, missing: Datum::Null }, key))
+}
+
+fn suffixed(name: &str, id: ColumnId) -> String {
+    format!("{name}#{}", id.get())
+}
+
+fn check_column_name(name: &str) -> Result<(), SqlError> {
+    if SYSTEM_COLUMNS.contains(&name) {
+        return Err(SqlError::new(
+            ErrorKind::DuplicateColumn,
+            format!("column name \"{name}\" conflicts with a system column name"),
+        ));
+    }
+    Ok(())
+}
+
+/// The schema and name that a CREATE makes.
+fn target(scope: Scope<'_>, name: &ObjectName) -> Result<(String, String), SqlError> {
+    let schemas = &scope.catalog.schemas;
+    match split(name)? {
+        (Some(schema), _) if matches!(schema.as_str(), "pg_catalog" | "information_schema") => Err(SqlError::new(
+            ErrorKind::InsufficientPrivilege,
+            format!("permission denied to create \"{}\"", display(Some(&schema), &split(name)?.1)),
+        )
+        .detail("System catalog modifications are currently disallowed.")),
+        (Some(schema), _) if !schemas.contains(&schema) => Err(no_schema(&schema)),
+        (Some(schema), table) => Ok((schema, table)),
+        (None, table) => match scope.search_path.iter().find(|schema| schemas.contains(*schema)) {
+            Some(schema) => Ok((schema.clone(), table)),
+            None => {
+                Err(SqlError::new(ErrorKind::InvalidSchemaName, "no schema has been selected to create in"))
+            }
+        },
+    }
+}
+
+fn key_name(table: &str) -> String {
+    const SUFFIX: &str = "_pkey";
+    let mut name = table.to_string();
+    while name.len() + SUFFIX.len() > super::NAME_LENGTH_MAX && name.pop().is_some() {}
+    name.push_str(SUFFIX);
+    truncate_name(&mut name);
+    name
+}
+
+fn refuse_clauses(create: &CreateTable) -> Result<(), SqlError> {
+    for (given, what) in [
+        (create.temporary || create.global.is_some(), "CREATE TEMPORARY TABLE"),
+        (create.query.is_some(), "CREATE TABLE AS"),
+        (create.like.is_some() || create.clone.is_some(), "CREATE TABLE (LIKE …)"),
+        (create.inherits.is_some(), "INHERITS"),
+        (create.partition_by.is_some(), "PARTITION BY"),
+        (create.partition_of.is_some() || create.for_values.is_some(), "PARTITION OF"),
+        (create.or_replace, "CREATE OR REPLACE TABLE"),
+        (create.on_commit.is_some(), "ON COMMIT"),
+        (create.external || create.dynamic || create.iceberg || create.transient, "this kind of table"),
+        (create.volatile || create.snapshot || create.without_rowid || create.strict, "this kind of table"),
+        (create.primary_key.is_some() || create.order_by.is_some(), "this form of CREATE TABLE"),
+        (create.cluster_by.is_some() || create.clustered_by.is_some(), "this form of CREATE TABLE"),
+        (create.file_format.is_some() || create.location.is_some(), "this form of CREATE TABLE"),
+        (create.on_cluster.is_some() || create.comment.is_some(), "this form of CREATE TABLE"),
+    ] {
+        if given {
+            return Err(SqlError::unsupported(what));
+        }
+    }
+    Ok(())
+}
+
+fn unsupported_constraint(constraint: &TableConstraint) -> SqlError {
+    SqlError::unsupported(match constraint {
+        TableConstraint::Unique(_) | TableConstraint::UniqueUsingIndex(_) => "UNIQUE",
+        TableConstraint::ForeignKey(_) => "FOREIGN KEY",
+        TableConstraint::Check(_) => "CHECK",
+        TableConstraint::PrimaryKey(_) | TableConstraint::PrimaryKeyUsingIndex(_) => "this form of PRIMARY KEY",
+        TableConstraint::Index(_) | TableConstraint::FulltextOrSpatial(_) => "INDEX in CREATE TABLE",
+    })
+}
+
+fn duplicate_table(name: &str) -> SqlError {
+    SqlError::new(ErrorKind::DuplicateTable, format!("relation \"{name}\" already exists"))
+}
+
+fn duplicate_column(name: &str, table: &str) -> SqlError {
+    SqlError::new(ErrorKind::DuplicateColumn, format!("column \"{name}\" of relation \"{table}\" already exists"))
+}
+
+fn no_column(name: &str, table: &str) -> SqlError {
+    SqlError::new(ErrorKind::UndefinedColumn, format!("column \"{name}\" of relation \"{table}\" does not exist"))
+}
+
+fn multiple_keys(table: &str) -> SqlError {
+    SqlError::new(
+        ErrorKind::InvalidTableDefinition,
+        format!("multiple primary keys for table \"{table}\" are not allowed"),
+    )
+}
+
+fn too_many_columns() -> SqlError {
+    SqlError::new(ErrorKind::ProgramLimitExceeded, format!("tables can have at most {COLUMNS_MAX} columns"))
+}
+
+fn invalid(message: impl Into<String>) -> SqlError {
+    SqlError::new(ErrorKind::InvalidParameterValue, message)
+}
+
+/// What `WITH (…)` says, beside the keyword before TABLE.
+fn options(options: &CreateTableOptions, kind: Option<TableKind>) -> Result<(TableKind, TableOptions), SqlError> {
+    let given: &[SqlOption] = match options {
+        CreateTableOptions::None => &[],
+        CreateTableOptions::With(options) => options,
+        _ => return Err(SqlError::unsupported("this form of table options")),
+    };
+    let (mut with_kind, mut ttl_ms) = (None, None);
+    let (mut flush_rows, mut flush_interval_ms) = (FLUSH_ROWS, FLUSH_INTERVAL_MS);
+    let mut seen: Vec<String> = Vec::new();
+    for option in given {
+        let SqlOption::KeyValue { key, value } = option else {
+            return Err(SqlError::unsupported(format!("the table option {option}")));
+        };
+        let key = fold(key);
+        if seen.contains(&key) {
+            return Err(invalid(format!("parameter \"{key}\" specified more than once")));
+        }
+        let text = option_text(value).ok_or_else(|| invalid_value(&key, &value.to_string()))?;
+        match key.as_str() {
+            "type" => {
+                with_kind = Some(match text.to_lowercase().as_str() {
+                    "user" => TableKind::User,
+                    "shared" => TableKind::Shared,
+                    "stream" => TableKind::Stream,
+                    _ => {
+                        return Err(invalid_value(&key, &text)
+                            .detail("Valid values are \"user\", \"shared\" and \"stream\"."));
+                    }
+                });
+            }
+            "ttl" => ttl_ms = Some(duration_ms(&key, &text)?),
+            "flush_rows" => {
+                flush_rows = text.parse().ok().filter(|&rows| rows > 0).ok_or_else(|| invalid_value(&key, &text))?;
+            }
+            "flush_interval" => flush_interval_ms = duration_ms(&key, &text)?,
+            _ => return Err(invalid(format!("unrecognized parameter \"{key}\""))),
+        }
+        seen.push(key);
+    }
+    if let (Some(keyword), Some(option)) = (kind, with_kind)
+        && keyword != option
+    {
+        return Err(invalid("parameter \"type\" contradicts the kind of table that is created"));
+    }
+    let kind = kind.or(with_kind).unwrap_or(TableKind::Shared);
+    match (kind, ttl_ms) {
+        (TableKind::Stream, None) => {
+            return Err(invalid("a stream table needs parameter \"ttl\"")
+                .hint("Say how long a row lives, as in WITH (ttl = '30s')."));
+        }
+        (TableKind::User | TableKind::Shared, Some(_)) => {
+            return Err(invalid("parameter \"ttl\" is for stream tables only"));
+        }
+        _ => {}
+    }
+    Ok((kind, TableOptions { ttl_ms, flush_rows, flush_interval_ms }))
+}
+
+fn option_text(value: &Expr) -> Option<String> {
+    match value {
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(text) | Value::EscapedStringLiteral(text) => Some(text.clone()),
+            Value::Number(text, _) => Some(text.to_string()),
+            _ => None,
+        },
+        Expr::Identifier(Ident { value, .. }) => Some(value.clone()),
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => option_text(expr).map(|text| format!("-{text}")),
+        _ => None,
+    }
+}
+
+fn invalid_value(key: &str, text: &str) -> SqlError {
+    invalid(format!("invalid value for parameter \"{key}\": \"{text}\""))
+}
+
+/// Reads `30s`, `1h 30m`, `30 seconds`, in milliseconds, at least one.
+fn duration_ms(key: &str, text: &str) -> Result<i64, SqlError> {
+    let parse = || -> Option<i64> {
+        let mut rest = text.trim();
+        let mut total: i64 = 0;
+        while !rest.is_empty() {
+            let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+            let (number, tail) = rest.split_at(digits);
+            let tail = tail.trim_start();
+            let (unit, tail) = tail.split_at(tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len()));
+            let unit_ms = match unit.to_ascii_lowercase().as_str() {
+                "ms" | "millisecond" | "milliseconds" => 1,
+                "s" | "sec" | "secs" | "second" | "seconds" => 1000,
+                "m" | "min" | "mins" | "minute" | "minutes" => 60_000,
+                "h" | "hour" | "hours" => 3_600_000,
+                "d" | "day" | "days" => 86_400_000,
+                "week" | "weeks" => 7 * 86_400_000,
+                _ => return None,
+            };
+            total = total.checked_add(number.parse::<i64>().ok()?.checked_mul(unit_ms)?)?;
+            rest = tail.trim_start();
+        }
+        (total > 0).then_some(total)
+    };
+    parse().ok_or_else(|| {
+        invalid_value(key, text).hint("Valid units for this parameter are \"ms\", \"s\", \"m\", \"h\" and \"d\".")
+    })
+}

@@ -1,0 +1,110 @@
+//! Functions that DataFusion lacks: what asks for the session, and `snowflake_id()`.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::array::Int64Array;
+use arrow::datatypes::DataType;
+use datafusion::common::ScalarValue;
+use datafusion::error::Result;
+use datafusion::logical_expr::{
+    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+use tidelog_storage::Store;
+
+/// A function without arguments whose value the session fixes (`current_user`).
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Constant {
+    name: String,
+    value: ScalarValue,
+    signature: Signature,
+}
+
+/// A function `name()` that gives `value`.
+pub(crate) fn constant(name: &str, value: ScalarValue) -> Arc<ScalarUDF> {
+    let signature = Signature::nullary(Volatility::Stable);
+    Arc::new(ScalarUDF::from(Constant { name: name.to_string(), value, signature }))
+}
+
+impl ScalarUDFImpl for Constant {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The result column is named like the function, without parentheses, as PostgreSQL names it.
+    fn schema_name(&self, _: &[datafusion::logical_expr::Expr]) -> Result<String> {
+        Ok(self.name.clone())
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(self.value.data_type())
+    }
+
+    fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        Ok(ColumnarValue::Scalar(self.value.clone()))
+    }
+}
+
+/// `snowflake_id()`: a new id for every row, from the generator that draws Seqs.
+#[derive(Debug)]
+struct SnowflakeId {
+    store: StoreRef,
+    signature: Signature,
+}
+
+/// A store compared by identity.
+struct StoreRef(Arc<Store>);
+
+impl std::fmt::Debug for StoreRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Store")
+    }
+}
+
+impl PartialEq for SnowflakeId {
+    fn eq(&self, other: &SnowflakeId) -> bool {
+        Arc::ptr_eq(&self.store.0, &other.store.0)
+    }
+}
+
+impl Eq for SnowflakeId {}
+
+impl Hash for SnowflakeId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.store.0).hash(state);
+    }
+}
+
+/// The function `snowflake_id()`.
+pub(crate) fn snowflake_id(store: Arc<Store>) -> Arc<ScalarUDF> {
+    let signature = Signature::nullary(Volatility::Volatile);
+    Arc::new(ScalarUDF::from(SnowflakeId { store: StoreRef(store), signature }))
+}
+
+impl ScalarUDFImpl for SnowflakeId {
+    fn name(&self) -> &str {
+        "snowflake_id"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Int64)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let rows = args.number_rows as u64;
+        if rows == 0 {
+            return Ok(ColumnarValue::Array(Arc::new(Int64Array::from(Vec::<i64>::new()))));
+        }
+        let first = self.store.0.draw_ids(rows);
+        let ids = (0..rows).map(|n| first.advance(n).as_i64());
+        Ok(ColumnarValue::Array(Arc::new(Int64Array::from_iter_values(ids))))
+    }
+}

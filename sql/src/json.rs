@@ -1,0 +1,86 @@
+//! Rows as JSON, as PostgreSQL's `to_jsonb` writes them.
+
+use std::fmt::Write;
+
+use tidelog_storage::{Datum, DatumRef, TableDef};
+
+use crate::text;
+
+/// A row as a jsonb object in canonical text: `{"id": 1, "body": "…"}` in the order of the table's columns.
+pub fn row_object(table: &TableDef, row: &[Datum]) -> String {
+    let mut out = String::from("{");
+    for (n, (column, value)) in table.columns.iter().zip(row).enumerate() {
+        if n > 0 {
+            out.push_str(", ");
+        }
+        write_string(&column.name, &mut out);
+        out.push_str(": ");
+        let jsonb = column.ty == tidelog_storage::ColumnType::Jsonb;
+        write_value(value.as_ref(), jsonb, &mut out);
+    }
+    out.push('}');
+    out
+}
+
+fn write_value(value: DatumRef<'_>, jsonb: bool, out: &mut String) {
+    let shown = |value| {
+        let mut shown = String::new();
+        text::write(value, &mut shown);
+        shown
+    };
+    match value {
+        DatumRef::Null => out.push_str("null"),
+        DatumRef::Bool(value) => out.push_str(if value { "true" } else { "false" }),
+        DatumRef::Int2(_) | DatumRef::Int4(_) | DatumRef::Int8(_) | DatumRef::Numeric(_) => text::write(value, out),
+        DatumRef::Float4(number) if number.is_finite() => text::write(value, out),
+        DatumRef::Float8(number) if number.is_finite() => text::write(value, out),
+        DatumRef::Text(json) if jsonb => out.push_str(json),
+        DatumRef::Text(text) => write_string(text, out),
+        DatumRef::Timestamp(_) => write_string(&shown(value).replacen(' ', "T", 1), out),
+        DatumRef::TimestampTz(_) => {
+            let mut iso = shown(value).replacen(' ', "T", 1);
+            // PostgreSQL writes the offset of JSON's timestamps with minutes.
+            if let Some(cut) = iso.strip_suffix("+00") {
+                iso = format!("{cut}+00:00");
+            }
+            write_string(&iso, out);
+        }
+        DatumRef::Float4(_) | DatumRef::Float8(_) | DatumRef::Bytea(_) | DatumRef::Uuid(_) | DatumRef::Date(_) => {
+            write_string(&shown(value), out);
+        }
+    }
+}
+
+/// Appends a JSON string; only what JSON demands is escaped.
+pub fn write_string(text: &str, out: &mut String) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            c if u32::from(c) < 0x20 => {
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_are_escaped_as_json_demands() {
+        let mut out = String::new();
+        write_string("a\"b\\c\n\u{1}é\u{7f}", &mut out);
+        assert_eq!(out, "\"a\\\"b\\\\c\\n\\u0001é\u{7f}\"");
+        assert_eq!(serde_json::from_str::<String>(&out).unwrap(), "a\"b\\c\n\u{1}é\u{7f}");
+    }
+}

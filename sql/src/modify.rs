@@ -1,0 +1,295 @@
+//! UPDATE and DELETE: the rows are found by a query, then superseded one by one in the transaction.
+
+use std::sync::Arc;
+
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::sqlparser::ast::{self, Delete, Expr, Ident, SetExpr, TableFactor, TableWithJoins, Update};
+use futures::TryStreamExt;
+use tidelog_storage::{Catalog, ColumnType, Datum, Partition, Row, RowVersion, Seq, TableDef, datum};
+
+use crate::ddl;
+use crate::error::{ErrorKind, SqlError};
+use crate::insert::{assign, check_not_null, constant, infer, own_partition, parse_expression, parse_query, placeholder};
+use crate::output::{self, OutputColumn};
+use crate::parse::{item, quoted};
+use crate::plan::parameter_types;
+use crate::provider::{SEQ, USER};
+use crate::session::{Outcome, Prepared, Session};
+
+/// What an UPDATE gives one column.
+enum NewValue {
+    /// A literal, a parameter or a default.
+    Constant(Datum),
+    /// The query's output column at this index.
+    Computed(usize),
+}
+
+/// A row that the query found.
+struct Found {
+    partition: Partition,
+    version: RowVersion,
+    /// The values that the query computed behind the table's columns.
+    computed: Vec<Datum>,
+}
+
+impl Session {
+    pub(crate) fn update_target(&self, update: &Update, catalog: &Catalog) -> Result<Arc<TableDef>, SqlError> {
+        if update.from.is_some() {
+            return Err(SqlError::unsupported("UPDATE … FROM"));
+        }
+        if update.limit.is_some() || !update.order_by.is_empty() {
+            return Err(SqlError::new(ErrorKind::SyntaxError, "UPDATE takes no ORDER BY or LIMIT"));
+        }
+        self.target(&update.table, catalog)
+    }
+
+    pub(crate) fn delete_target(&self, delete: &Delete, catalog: &Catalog) -> Result<Arc<TableDef>, SqlError> {
+        if delete.using.is_some() {
+            return Err(SqlError::unsupported("DELETE … USING"));
+        }
+        if delete.limit.is_some() || !delete.order_by.is_empty() || !delete.tables.is_empty() {
+            return Err(SqlError::new(ErrorKind::SyntaxError, "DELETE takes no ORDER BY or LIMIT"));
+        }
+        self.target(delete_from(delete)?, catalog)
+    }
+
+    fn target(&self, table: &TableWithJoins, catalog: &Catalog) -> Result<Arc<TableDef>, SqlError> {
+        match &table.relation {
+            TableFactor::Table { name, args: None, .. } if table.joins.is_empty() => {
+                ddl::resolve(catalog, &self.search_path(), name).cloned()
+            }
+            _ => Err(SqlError::unsupported("modifying anything but one table")),
+        }
+    }
+
+    pub(crate) fn update_parameters(
+        &self,
+        update: &Update,
+        given: &[Option<ColumnType>],
+        catalog: &Catalog,
+    ) -> Result<Vec<ColumnType>, SqlError> {
+        let table = self.update_target(update, catalog)?;
+        let mut types = given.to_vec();
+        let mut expressions = Vec::new();
+        for (index, value) in assignments(update, &table)? {
+            if let Expr::Value(literal) = value
+                && let ast::Value::Placeholder(name) = &literal.value
+            {
+                infer(&mut types, placeholder(name)?, table.columns[index].ty);
+            } else if needs_engine(value) {
+                expressions.push(value.clone());
+            }
+        }
+        let plan = self.plan_found(&table, &update.table, update.selection.clone(), expressions, &types, catalog)?;
+        parameter_types(&plan, &types)
+    }
+
+    pub(crate) fn delete_parameters(
+        &self,
+        delete: &Delete,
+        given: &[Option<ColumnType>],
+        catalog: &Catalog,
+    ) -> Result<Vec<ColumnType>, SqlError> {
+        let table = self.delete_target(delete, catalog)?;
+        let plan =
+            self.plan_found(&table, delete_from(delete)?, delete.selection.clone(), Vec::new(), given, catalog)?;
+        parameter_types(&plan, given)
+    }
+
+    /// The query that finds the rows: `_seq`, `_user` where the role sees it, the table's columns, `expressions`.
+    fn plan_found(
+        &self,
+        table: &TableDef,
+        from: &TableWithJoins,
+        selection: Option<Expr>,
+        expressions: Vec<Expr>,
+        given: &[Option<ColumnType>],
+        catalog: &Catalog,
+    ) -> Result<LogicalPlan, SqlError> {
+        let mut query = parse_query(&format!("SELECT {SEQ} FROM t"))?;
+        let SetExpr::Select(select) = &mut *query.body else {
+            return Err(SqlError::new(ErrorKind::InternalError, "a SELECT was expected"));
+        };
+        let column = |name: &str| item(Expr::Identifier(quoted(name)));
+        select.projection = vec![column(SEQ)];
+        if self.access(catalog).sees_user(table) {
+            select.projection.push(column(USER));
+        }
+        select.projection.extend(table.columns.iter().map(|c| column(&c.name)));
+        let named = |(n, expr)| ast::SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', format!("new {n}")) };
+        select.projection.extend(expressions.into_iter().enumerate().map(named));
+        select.from = vec![from.clone()];
+        select.selection = selection;
+        self.plan_select(query, given, catalog)
+    }
+
+    async fn find(
+        &self,
+        table: &Arc<TableDef>,
+        plan: LogicalPlan,
+        scope: Arc<crate::provider::Scope>,
+        types: &[ColumnType],
+        values: &[Datum],
+    ) -> Result<(Vec<Found>, Vec<OutputColumn>), SqlError> {
+        let sees_user = scope.access.sees_user(table);
+        let own = own_partition(table, &scope.access);
+        let columns = output::columns(plan.schema().as_arrow())?;
+        let mut batches = self.run(plan, scope, types, values).await?;
+        let first = 1 + usize::from(sees_user);
+        let mut found = Vec::new();
+        while let Some(batch) = batches.try_next().await? {
+            let value = |column: usize, row: usize| {
+                datum::datum_at(batch.column(column), row).map_or(Datum::Null, |value| value.to_owned())
+            };
+            for row in 0..batch.num_rows() {
+                let seq = match value(0, row) {
+                    Datum::Int8(seq) => Seq::from_i64(seq),
+                    _ => None,
+                };
+                let Some(seq) = seq else {
+                    return Err(SqlError::new(ErrorKind::InternalError, "a row has no Seq"));
+                };
+                let partition = match value(1, row) {
+                    Datum::Text(user) if sees_user => Partition::user(&user),
+                    _ => own.clone(),
+                };
+                let width = first + table.columns.len();
+                let values: Row = (first..width).map(|column| value(column, row)).collect();
+                let computed = (width..batch.num_columns()).map(|column| value(column, row)).collect();
+                found.push(Found { partition, version: RowVersion { seq, row: values }, computed });
+            }
+        }
+        Ok((found, columns))
+    }
+
+    pub(crate) async fn update(
+        &mut self,
+        update: &Update,
+        prepared: &Prepared,
+        values: &[Datum],
+    ) -> Result<Outcome, SqlError> {
+        let scope = self.scope();
+        let catalog = scope.snapshot.catalog().clone();
+        let table = self.update_target(update, &catalog)?;
+        let types = &prepared.parameters;
+        let mut expressions: Vec<Expr> = Vec::new();
+        let mut changes: Vec<(usize, NewValue)> = Vec::new();
+        for (index, value) in assignments(update, &table)? {
+            let column = &table.columns[index];
+            let default;
+            let value = if is_default(value) {
+                let Some(sql) = &column.default else {
+                    changes.push((index, NewValue::Constant(Datum::Null)));
+                    continue;
+                };
+                default = parse_expression(sql)?;
+                &default
+            } else {
+                value
+            };
+            match constant(value, column.ty, types, values, &column.name)? {
+                Some(value) => changes.push((index, NewValue::Constant(value))),
+                None => {
+                    changes.push((index, NewValue::Computed(expressions.len())));
+                    expressions.push(value.clone());
+                }
+            }
+        }
+        let given: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
+        let plan = self.plan_found(&table, &update.table, update.selection.clone(), expressions, &given, &catalog)?;
+        let (found, columns) = self.find(&table, plan, scope, types, values).await?;
+        let computed_types = &columns[columns.len() - changes.iter().filter(|c| matches!(c.1, NewValue::Computed(_))).count()..];
+        let mut rows = Vec::with_capacity(found.len());
+        for found in &found {
+            let mut row = found.version.row.clone();
+            for (index, value) in &changes {
+                let column = &table.columns[*index];
+                row[*index] = match value {
+                    NewValue::Constant(value) => value.clone(),
+                    NewValue::Computed(at) => {
+                        assign(found.computed[*at].clone(), computed_types[*at].ty, column.ty, &column.name)?
+                    }
+                };
+            }
+            check_not_null(&table, &row)?;
+            rows.push(row);
+        }
+        {
+            let mut transaction = self.transaction().write();
+            for (found, row) in found.iter().zip(&rows) {
+                transaction.update(&table, &found.partition, &found.version, row);
+            }
+        }
+        match &update.returning {
+            None => Ok(Outcome::Command(format!("UPDATE {}", rows.len()))),
+            Some(items) => self.returning(&table, items, rows, &catalog, "UPDATE").await,
+        }
+    }
+
+    pub(crate) async fn delete(
+        &mut self,
+        delete: &Delete,
+        prepared: &Prepared,
+        values: &[Datum],
+    ) -> Result<Outcome, SqlError> {
+        let scope = self.scope();
+        let catalog = scope.snapshot.catalog().clone();
+        let table = self.delete_target(delete, &catalog)?;
+        let types = &prepared.parameters;
+        let given: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
+        let plan =
+            self.plan_found(&table, delete_from(delete)?, delete.selection.clone(), Vec::new(), &given, &catalog)?;
+        let (found, _) = self.find(&table, plan, scope, types, values).await?;
+        {
+            let mut transaction = self.transaction().write();
+            for found in &found {
+                transaction.delete(&table, &found.partition, &found.version);
+            }
+        }
+        match &delete.returning {
+            None => Ok(Outcome::Command(format!("DELETE {}", found.len()))),
+            Some(items) => {
+                let rows = found.into_iter().map(|found| found.version.row).collect();
+                self.returning(&table, items, rows, &catalog, "DELETE").await
+            }
+        }
+    }
+}
+
+fn delete_from(delete: &Delete) -> Result<&TableWithJoins, SqlError> {
+    let (ast::FromTable::WithFromKeyword(tables) | ast::FromTable::WithoutKeyword(tables)) = &delete.from;
+    match tables.as_slice() {
+        [table] => Ok(table),
+        _ => Err(SqlError::unsupported("DELETE from several tables")),
+    }
+}
+
+fn is_default(expr: &Expr) -> bool {
+    matches!(expr, Expr::Identifier(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("default"))
+}
+
+/// Whether a new value is computed by the query, rather than being a literal or a default.
+fn needs_engine(expr: &Expr) -> bool {
+    !matches!(expr, Expr::Value(_)) && !is_default(expr)
+}
+
+/// The columns that an UPDATE sets, and to what.
+fn assignments<'a>(update: &'a Update, table: &TableDef) -> Result<Vec<(usize, &'a Expr)>, SqlError> {
+    let mut assigned: Vec<(usize, &Expr)> = Vec::new();
+    for assignment in &update.assignments {
+        let ast::AssignmentTarget::ColumnName(name) = &assignment.target else {
+            return Err(SqlError::unsupported("SET (a, b) = …"));
+        };
+        let column = name.0.last().and_then(|part| part.as_ident()).map_or_else(String::new, ddl::fold);
+        let Some(index) = table.column_index(&column).filter(|_| name.0.len() == 1) else {
+            let message = format!("column \"{column}\" of relation \"{}\" does not exist", table.name);
+            return Err(SqlError::new(ErrorKind::UndefinedColumn, message));
+        };
+        if assigned.iter().any(|(known, _)| *known == index) {
+            let message = format!("multiple assignments to same column \"{column}\"");
+            return Err(SqlError::new(ErrorKind::SyntaxError, message));
+        }
+        assigned.push((index, &assignment.value));
+    }
+    Ok(assigned)
+}

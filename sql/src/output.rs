@@ -1,0 +1,127 @@
+//! Results: from DataFusion's batches to columns of PostgreSQL's types.
+
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use tidelog_storage::catalog::PG_TYPE_KEY;
+use tidelog_storage::{ColumnType, Datum, datum::ColumnBuilder};
+
+use crate::error::SqlError;
+
+/// A column of a result.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutputColumn {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub ty: ColumnType,
+}
+
+/// Batches of result rows, each column of the Arrow type that `OutputColumn::ty` says.
+pub type RowStream = BoxStream<'static, Result<RecordBatch, SqlError>>;
+
+/// The column type that a field of a DataFusion schema is shown as.
+pub(crate) fn column_type(field: &Field) -> Result<ColumnType, SqlError> {
+    let named = field.metadata().get(PG_TYPE_KEY).map(String::as_str);
+    Ok(match field.data_type() {
+        DataType::Int8 | DataType::Int16 | DataType::UInt8 => ColumnType::Int2,
+        DataType::Int32 | DataType::UInt16 => ColumnType::Int4,
+        DataType::Int64 | DataType::UInt32 | DataType::UInt64 => ColumnType::Int8,
+        DataType::Float16 | DataType::Float32 => ColumnType::Float4,
+        DataType::Float64 => ColumnType::Float8,
+        DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) => {
+            ColumnType::Numeric(Some((*p, *s)))
+        }
+        DataType::Decimal256(p, s) => {
+            let plain = ColumnType::Numeric(None);
+            if plain.numeric_shape() == (*p, *s) { plain } else { ColumnType::Numeric(Some((*p, *s))) }
+        }
+        DataType::Null => ColumnType::Text,
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => match named {
+            Some("jsonb") => ColumnType::Jsonb,
+            Some("varchar") => ColumnType::Varchar(None),
+            Some(named) => {
+                let length = named.strip_prefix("varchar(").and_then(|n| n.strip_suffix(')'));
+                length.and_then(|n| n.parse().ok()).map_or(ColumnType::Text, |n| ColumnType::Varchar(Some(n)))
+            }
+            None => ColumnType::Text,
+        },
+        DataType::Dictionary(_, value) => {
+            column_type(&Field::new(field.name(), (**value).clone(), true).with_metadata(field.metadata().clone()))?
+        }
+        DataType::Boolean => ColumnType::Bool,
+        DataType::FixedSizeBinary(16) => ColumnType::Uuid,
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => ColumnType::Bytea,
+        DataType::Date32 => ColumnType::Date,
+        DataType::Timestamp(_, None) | DataType::Date64 => ColumnType::Timestamp,
+        DataType::Timestamp(_, Some(_)) => ColumnType::TimestampTz,
+        other => {
+            return Err(SqlError::unsupported(format!("result column \"{}\" of type {other}", field.name()))
+                .hint("Cast it to text."));
+        }
+    })
+}
+
+/// The columns of a result with this schema.
+pub(crate) fn columns(schema: &Schema) -> Result<Vec<OutputColumn>, SqlError> {
+    let column = |field: &Arc<Field>| Ok(OutputColumn { name: field.name().clone(), ty: column_type(field)? });
+    schema.fields().iter().map(column).collect()
+}
+
+/// The array as one of the type that the column type has in results.
+pub(crate) fn conform(array: &ArrayRef, ty: ColumnType) -> Result<ArrayRef, SqlError> {
+    let want = match array.data_type() {
+        // A decimal's own shape stays: declared precision was checked when the value was made.
+        DataType::Decimal128(..) | DataType::Decimal256(..) => array.data_type().clone(),
+        DataType::Decimal32(p, s) | DataType::Decimal64(p, s) => DataType::Decimal128(*p, *s),
+        _ => ty.arrow(),
+    };
+    if *array.data_type() == want {
+        return Ok(array.clone());
+    }
+    // DataFusion's clock has nanoseconds: now() is cut to PostgreSQL's microseconds here.
+    let options = CastOptions { safe: false, ..Default::default() };
+    cast_with_options(array, &want, &options).map_err(|e| crate::error::from_arrow(&e))
+}
+
+/// Turns DataFusion's batches into result batches.
+pub(crate) fn stream(
+    columns: &[OutputColumn],
+    batches: datafusion::execution::SendableRecordBatchStream,
+) -> RowStream {
+    let types: Vec<ColumnType> = columns.iter().map(|column| column.ty).collect();
+    let convert = move |batch: Result<RecordBatch, _>| {
+        let batch = batch.map_err(crate::error::from_datafusion)?;
+        let arrays = batch.columns().iter().zip(&types).map(|(array, ty)| conform(array, *ty));
+        batch_of(arrays.collect::<Result<_, _>>()?, batch.num_rows())
+    };
+    batches.map(convert).boxed()
+}
+
+/// A batch of unnamed columns; their names and types are told apart from it.
+pub(crate) fn batch_of(arrays: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch, SqlError> {
+    let fields: Vec<Field> = arrays.iter().map(|array| Field::new("", array.data_type().clone(), true)).collect();
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), arrays, &options)
+        .map_err(|e| crate::error::from_arrow(&e))
+}
+
+/// A batch of rows of these types.
+pub(crate) fn batch_of_rows(types: &[ColumnType], rows: &[Vec<Datum>]) -> Result<RecordBatch, SqlError> {
+    let column = |(n, ty): (usize, &ColumnType)| {
+        let mut builder = ColumnBuilder::new(*ty);
+        rows.iter().for_each(|row| builder.append(row[n].as_ref()));
+        builder.finish()
+    };
+    batch_of(types.iter().enumerate().map(column).collect(), rows.len())
+}
+
+/// A stream of one batch.
+pub(crate) fn once(batch: RecordBatch) -> RowStream {
+    futures::stream::once(async { Ok(batch) }).boxed()
+}

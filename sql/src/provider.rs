@@ -1,0 +1,342 @@
+//! Where DataFusion meets storage: a table as a `TableProvider` over both tiers.
+
+use std::ops::{ControlFlow, RangeInclusive};
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::ScalarValue;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPushDown, TableType};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::stream::RecordBatchReceiverStream;
+use datafusion::physical_plan::union::UnionExec;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
+use parking_lot::RwLock;
+use tidelog_storage::snapshot::{Lookup, ScanColumn};
+use tidelog_storage::{
+    Datum, HotScan, Partition, PartitionSet, Seq, Snapshot, TableDef, TableKind, Transaction, datum,
+};
+
+use crate::cold_scan;
+
+/// The pseudo-column that holds a row's Seq.
+pub(crate) const SEQ: &str = "_seq";
+/// The pseudo-column that holds the user of a USER table's row.
+pub(crate) const USER: &str = "_user";
+
+/// What a role may reach of USER tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Access {
+    /// The role, and so its own partition.
+    pub(crate) role: String,
+    /// Whether it sees every partition.
+    pub(crate) all: bool,
+}
+
+impl Access {
+    /// The partitions of a table that statements of this role are about.
+    pub(crate) fn partitions(&self, table: &TableDef) -> PartitionSet {
+        match table.kind {
+            TableKind::User if self.all => PartitionSet::All,
+            TableKind::User => PartitionSet::One(Partition::user(&self.role)),
+            TableKind::Shared | TableKind::Stream => PartitionSet::One(Partition::shared()),
+        }
+    }
+
+    /// Whether the role sees the `_user` pseudo-column of the table.
+    pub(crate) fn sees_user(&self, table: &TableDef) -> bool {
+        self.all && table.kind == TableKind::User
+    }
+}
+
+/// What one statement reads: handed to scans through the session configuration, so that a cached plan
+/// never carries a snapshot or an identity of its own.
+pub(crate) struct Scope {
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) access: Access,
+    pub(crate) transaction: Arc<RwLock<Transaction>>,
+}
+
+/// A table of the catalog, as a plan refers to it.
+#[derive(Debug)]
+pub(crate) struct Relation {
+    table: Arc<TableDef>,
+    /// The table's columns, then the pseudo-columns that the statement may name.
+    columns: Vec<ScanColumn>,
+    schema: SchemaRef,
+}
+
+impl Relation {
+    /// `seq` and `user` say which pseudo-columns stand behind the table's own.
+    pub(crate) fn new(table: Arc<TableDef>, seq: bool, user: bool) -> Relation {
+        let mut columns: Vec<ScanColumn> = table.columns.iter().map(|c| ScanColumn::Column(c.id)).collect();
+        let mut fields: Vec<Field> = table.columns.iter().map(|c| c.field()).collect();
+        if seq {
+            columns.push(ScanColumn::Seq);
+            fields.push(Field::new(SEQ, DataType::Int64, false));
+        }
+        if user {
+            columns.push(ScanColumn::User);
+            fields.push(Field::new(USER, DataType::Utf8, false));
+        }
+        Relation { table, columns, schema: Arc::new(Schema::new(fields)) }
+    }
+
+    /// The values of the whole primary key, when the filters fix them by equality.
+    fn key_of(&self, filters: &[Expr]) -> Option<Vec<Datum>> {
+        let fixed = |name: &str| {
+            filters.iter().find_map(|filter| {
+                let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = filter else { return None };
+                let (column, value) = match (&**left, &**right) {
+                    (Expr::Column(column), Expr::Literal(value, _)) => (column, value),
+                    (Expr::Literal(value, _), Expr::Column(column)) => (column, value),
+                    _ => return None,
+                };
+                (column.name == name).then_some(value)
+            })
+        };
+        let key_indexes = self.table.key_indexes();
+        let value = |index: usize| {
+            let column = &self.table.columns[index];
+            let array = fixed(&column.name)?.to_array().ok()?;
+            if *array.data_type() != column.ty.arrow() {
+                return None;
+            }
+            datum::datum_at(&array, 0).map(|value| value.to_owned()).filter(|value| !value.is_null())
+        };
+        if key_indexes.is_empty() { None } else { key_indexes.into_iter().map(value).collect() }
+    }
+
+    async fn look_up(
+        &self,
+        scope: &Arc<Scope>,
+        partition: &Partition,
+        key: Vec<Datum>,
+    ) -> Result<Option<Vec<tidelog_storage::RowVersion>>> {
+        let (table, partition, scope) = (self.table.clone(), partition.clone(), scope.clone());
+        let found = blocking(move || {
+            let transaction = scope.transaction.read();
+            scope.snapshot.lookup(&table, &partition, &key, Some(&transaction))
+        })
+        .await?;
+        Ok(match found {
+            Lookup::Absent => Some(Vec::new()),
+            Lookup::Hot(version) => Some(vec![version]),
+            Lookup::Cold(_) => None,
+        })
+    }
+
+    /// Rows found by key, as a plan of one batch.
+    fn rows_plan(
+        &self,
+        versions: &[tidelog_storage::RowVersion],
+        partition: &Partition,
+        columns: &[ScanColumn],
+        schema: SchemaRef,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let array = |column: &ScanColumn| -> Result<arrow::array::ArrayRef> {
+            Ok(match column {
+                ScanColumn::Column(id) => {
+                    let index = self.table.index_of(*id).expect("the relation's columns are the table's");
+                    let mut builder = datum::ColumnBuilder::new(self.table.columns[index].ty);
+                    versions.iter().for_each(|version| builder.append(version.row[index].as_ref()));
+                    builder.finish()
+                }
+                ScanColumn::Seq => Arc::new(arrow::array::Int64Array::from_iter_values(
+                    versions.iter().map(|version| version.seq.as_i64()),
+                )),
+                ScanColumn::User => ScalarValue::from(partition.as_str()).to_array_of_size(versions.len())?,
+            })
+        };
+        let arrays = columns.iter().map(array).collect::<Result<Vec<_>>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(versions.len()));
+        let batch = RecordBatch::try_new_with_options(schema.clone(), arrays, &options)?;
+        let source: Arc<dyn ExecutionPlan> = MemorySourceConfig::try_new_exec(&[vec![batch]], schema, None)?;
+        Ok(source)
+    }
+}
+
+#[async_trait]
+impl TableProvider for Relation {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    /// Filters prune; the plan filters again, so none is claimed exact.
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let scope = state.config().get_extension::<Scope>().ok_or_else(|| {
+            DataFusionError::Internal("a scan was planned without the scope of a statement".to_string())
+        })?;
+        let indexes: Vec<usize> = projection.cloned().unwrap_or_else(|| (0..self.columns.len()).collect());
+        let columns: Vec<ScanColumn> = indexes.iter().map(|index| self.columns[*index]).collect();
+        let schema = Arc::new(self.schema.project(&indexes)?);
+        let partitions = scope.access.partitions(&self.table);
+
+        if let PartitionSet::One(partition) = &partitions
+            && let Some(key) = self.key_of(filters)
+            && let Some(versions) = self.look_up(&scope, partition, key).await?
+        {
+            return self.rows_plan(&versions, partition, &columns, schema);
+        }
+
+        let hot = HotScan {
+            table: self.table.clone(),
+            partitions: partitions.clone(),
+            columns: columns.clone(),
+            seqs: seq_range(filters),
+            batch_rows: state.config().batch_size(),
+            limit: if filters.is_empty() { limit } else { None },
+        };
+        let mut plans: Vec<Arc<dyn ExecutionPlan>> =
+            vec![Arc::new(HotExec::new(hot, scope.clone(), schema.clone()))];
+        let files = {
+            let (scope, table) = (scope.clone(), self.table.clone());
+            blocking(move || scope.snapshot.cold_files(&table, &partitions)).await?
+        };
+        if !files.is_empty() {
+            let scan = cold_scan::ColdScan { table: self.table.clone(), columns, schema, scope, files };
+            plans.extend(cold_scan::plan(scan, state, filters).await?);
+        }
+        if plans.len() == 1 { Ok(plans.remove(0)) } else { UnionExec::try_new(plans) }
+    }
+}
+
+/// Runs a storage call where it may block.
+pub(crate) async fn blocking<T: Send + 'static>(
+    call: impl FnOnce() -> std::result::Result<T, tidelog_storage::StorageError> + Send + 'static,
+) -> Result<T> {
+    match tokio::task::spawn_blocking(call).await {
+        Ok(result) => result.map_err(|e| DataFusionError::External(Box::new(e))),
+        Err(e) => Err(DataFusionError::Internal(format!("a storage read ended early: {e}"))),
+    }
+}
+
+/// The Seqs that comparisons of `_seq` with literals leave.
+fn seq_range(filters: &[Expr]) -> RangeInclusive<Seq> {
+    let (mut low, mut high) = (0_i64, i64::MAX);
+    for filter in filters {
+        let Expr::BinaryExpr(BinaryExpr { left, op, right }) = filter else { continue };
+        let (Expr::Column(column), Expr::Literal(ScalarValue::Int64(Some(value)), _)) = (&**left, &**right) else {
+            continue;
+        };
+        if column.name != SEQ {
+            continue;
+        }
+        match op {
+            Operator::Eq => (low, high) = (low.max(*value), high.min(*value)),
+            Operator::Gt => low = low.max(value.saturating_add(1)),
+            Operator::GtEq => low = low.max(*value),
+            Operator::Lt => high = high.min(value.saturating_sub(1)),
+            Operator::LtEq => high = high.min(*value),
+            _ => {}
+        }
+    }
+    Seq::from_i64(low.max(0)).unwrap_or(Seq::ZERO)..=Seq::from_i64(high.max(0)).unwrap_or(Seq::MAX)
+}
+
+/// Properties of a plan node that produces batches as they come.
+pub(crate) fn properties(schema: SchemaRef, partitions: usize) -> Arc<PlanProperties> {
+    Arc::new(PlanProperties::new(
+        EquivalenceProperties::new(schema),
+        Partitioning::UnknownPartitioning(partitions),
+        EmissionType::Incremental,
+        Boundedness::Bounded,
+    ))
+}
+
+/// Reads the hot tier and the transaction's own rows.
+struct HotExec {
+    scan: HotScan,
+    scope: Arc<Scope>,
+    properties: Arc<PlanProperties>,
+}
+
+impl HotExec {
+    fn new(scan: HotScan, scope: Arc<Scope>, schema: SchemaRef) -> HotExec {
+        HotExec { scan, scope, properties: properties(schema, 1) }
+    }
+}
+
+impl std::fmt::Debug for HotExec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HotExec").field("table", &self.scan.table.name).finish_non_exhaustive()
+    }
+}
+
+impl DisplayAs for HotExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "HotExec: table={}.{}", self.scan.table.schema, self.scan.table.name)
+    }
+}
+
+impl ExecutionPlan for HotExec {
+    fn name(&self) -> &str {
+        "HotExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn execute(&self, _: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let schema = self.schema();
+        let mut builder = RecordBatchReceiverStream::builder(schema.clone(), 2);
+        let sender = builder.tx();
+        let (scan, scope) = (self.scan.clone(), self.scope.clone());
+        builder.spawn_blocking(move || {
+            // Rows that depend on the transaction are read to their end before the statement returns, so only
+            // then is the lock held while batches wait for their reader.
+            let transaction = Some(scope.transaction.read()).filter(|transaction| !transaction.is_empty());
+            let mut send = |batch: RecordBatch| {
+                // Storage names no columns; the plan's schema does.
+                let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+                let named = RecordBatch::try_new_with_options(schema.clone(), batch.columns().to_vec(), &options);
+                match sender.blocking_send(named.map_err(DataFusionError::from)) {
+                    Ok(()) => ControlFlow::Continue(()),
+                    Err(_) => ControlFlow::Break(()),
+                }
+            };
+            scope
+                .snapshot
+                .scan_hot(&scan, transaction.as_deref(), &mut send)
+                .map_err(|e| DataFusionError::External(Box::new(e)))
+        });
+        Ok(builder.build())
+    }
+}

@@ -1,0 +1,644 @@
+//! A session: one client's statements, one after the other.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::execute_stream;
+use datafusion::prelude::SessionConfig;
+use datafusion::sql::sqlparser::ast::{self, Statement};
+use futures::stream::BoxStream;
+use parking_lot::RwLock;
+use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, Snapshot, Store, TableDef, Transaction, datum};
+
+use crate::casts::TextCasts;
+use crate::cold_scan;
+use crate::error::{ErrorKind, SqlError, from_datafusion};
+use crate::output::{self, OutputColumn, RowStream};
+use crate::parse::{self, Body, Parsed};
+use crate::plan::{self, Planner};
+use crate::provider::{Access, Scope};
+use crate::settings::{SERVER_VERSION, Settings};
+use crate::subscribe::{ListenTarget, SubscribePlan};
+use crate::{ddl, functions};
+
+pub use crate::insert::CopyIn;
+
+mod commands;
+
+/// A statement whose rows were superseded under it is run again this often before the client is told.
+const RETRIES_MAX: usize = 1000;
+
+/// What all sessions share.
+pub struct Engine {
+    store: Arc<Store>,
+    state: SessionState,
+}
+
+impl Engine {
+    /// An engine over an open store.
+    pub fn new(store: Arc<Store>) -> Arc<Engine> {
+        let mut config = SessionConfig::new();
+        let options = config.options_mut();
+        options.sql_parser.parse_float_as_decimal = true;
+        options.sql_parser.map_string_types_to_utf8view = false;
+        options.execution.parquet.schema_force_view_types = false;
+        options.execution.collect_statistics = false;
+        options.execution.time_zone = Some("UTC".to_string());
+        let runtime = Arc::new(RuntimeEnv::default());
+        let url = url_of_store();
+        runtime.register_object_store(&url, store.object_store());
+        let mut state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(runtime)
+            .with_default_features()
+            .build();
+        state.add_analyzer_rule(Arc::new(TextCasts));
+        let id = functions::snowflake_id(store.clone());
+        let state = SessionStateBuilder::new_from_existing(state);
+        let mut state = state.build();
+        datafusion::execution::FunctionRegistry::register_udf(&mut state, id)
+            .expect("registering a function in memory does not fail");
+        Arc::new(Engine { store, state })
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+}
+
+fn url_of_store() -> url::Url {
+    cold_scan::STORE_URL.parse().expect("a constant URL")
+}
+
+/// Who logged in. Authentication is over before a session exists.
+#[derive(Clone, Debug)]
+pub struct Login {
+    /// The role.
+    pub user: String,
+    /// The database name that the client asked for.
+    pub database: String,
+    /// The server-side process id of the connection (`pg_backend_pid()`).
+    pub pid: i32,
+    /// Settings from the startup message (`application_name`, `-c name=value`, …).
+    pub settings: BTreeMap<String, String>,
+}
+
+/// Where the session stands with transactions (ReadyForQuery's status).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum TransactionStatus {
+    Idle,
+    InTransaction,
+    Failed,
+}
+
+/// A statement whose names and types are known.
+#[derive(Clone)]
+pub struct Prepared {
+    /// The types of `$1`, `$2`, …
+    pub parameters: Vec<ColumnType>,
+    /// The result's columns; `None` when it returns no rows.
+    pub columns: Option<Vec<OutputColumn>>,
+    statement: Parsed,
+    given: Vec<Option<ColumnType>>,
+    query: Option<QueryPlan>,
+}
+
+/// A planned query and what it was planned for.
+#[derive(Clone)]
+struct QueryPlan {
+    plan: LogicalPlan,
+    catalog_version: u64,
+    access: Access,
+}
+
+/// What running a statement gives.
+pub enum Outcome {
+    /// An empty query string.
+    Empty,
+    /// A command that returns no rows, with its tag (`CREATE TABLE`, `INSERT 0 3`).
+    Command(String),
+    /// Rows; the tag is `{verb} {count of rows}` (`SELECT 5`, `INSERT 0 5`).
+    Rows {
+        /// The columns.
+        columns: Vec<OutputColumn>,
+        /// The rows.
+        rows: RowStream,
+        /// `SELECT`, `INSERT 0`, …
+        verb: &'static str,
+    },
+    /// COPY … FROM STDIN: the server hands the client's data to it.
+    CopyIn(CopyIn),
+    /// COPY … TO STDOUT: chunks that end at line ends; the tag is `COPY {rows}`.
+    CopyOut {
+        /// How many columns a line has.
+        columns: usize,
+        /// The lines, and how many rows each chunk holds.
+        chunks: BoxStream<'static, Result<(Bytes, u64), SqlError>>,
+    },
+    /// SUBSCRIBE: endless rows; `copy` when it was wrapped in COPY (…) TO STDOUT.
+    Subscribe(Box<SubscribePlan>),
+    /// LISTEN, tag `LISTEN`.
+    Listen(ListenTarget),
+    /// UNLISTEN of one channel or (`None`) all, tag `UNLISTEN`.
+    Unlisten(Option<String>),
+}
+
+/// Something to tell the client besides the result.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Notice {
+    /// A NoticeResponse with severity WARNING or NOTICE.
+    Message {
+        /// `WARNING` or `NOTICE`.
+        severity: &'static str,
+        /// The text.
+        error: SqlError,
+    },
+    /// A ParameterStatus.
+    Parameter {
+        /// The setting's name as PostgreSQL spells it (`TimeZone`).
+        name: String,
+        /// Its new value.
+        value: String,
+    },
+}
+
+/// How far the open transaction reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Block {
+    /// Each statement is a transaction.
+    None,
+    /// Until `end_implicit`.
+    Implicit,
+    /// Until COMMIT or ROLLBACK.
+    Explicit,
+}
+
+/// One client's session.
+pub struct Session {
+    engine: Arc<Engine>,
+    login: Login,
+    role: String,
+    settings: Settings,
+    notices: Vec<Notice>,
+    block: Block,
+    failed: bool,
+    transaction: Arc<RwLock<Transaction>>,
+    savepoints: Vec<(String, usize)>,
+    started: chrono::DateTime<chrono::Utc>,
+}
+
+impl Session {
+    /// A session for a role that exists and may log in. Settings that cannot be taken become notices.
+    pub fn new(engine: Arc<Engine>, login: Login) -> Result<Session, SqlError> {
+        let mut session = Session {
+            role: login.user.clone(),
+            engine,
+            settings: Settings::default(),
+            notices: Vec::new(),
+            block: Block::None,
+            failed: false,
+            transaction: Arc::default(),
+            savepoints: Vec::new(),
+            started: chrono::Utc::now(),
+            login,
+        };
+        for (name, value) in session.login.settings.clone() {
+            if let Err(error) = session.settings.set(&name, Some(&value)) {
+                session.notices.push(Notice::Message { severity: "WARNING", error });
+            }
+        }
+        Ok(session)
+    }
+
+    /// The settings that a client is told at the start (ParameterStatus), names as PostgreSQL spells them.
+    pub fn reported_settings(&self) -> Vec<(String, String)> {
+        let mut settings = self.settings.reported();
+        let superuser = if self.is_superuser() { "on" } else { "off" };
+        settings.push(("is_superuser".to_string(), superuser.to_string()));
+        settings.push(("session_authorization".to_string(), self.login.user.clone()));
+        settings
+    }
+
+    /// Notices and parameter changes since the last call.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// Splits a query string into statements. A string with a syntax error anywhere gives only the error.
+    pub fn parse(&self, sql: &str) -> Result<Vec<Parsed>, SqlError> {
+        parse::parse(sql)
+    }
+
+    /// Resolves and types a statement; `types` are the client's, `None` where it leaves them open.
+    pub async fn prepare(&mut self, statement: &Parsed, types: &[Option<ColumnType>]) -> Result<Prepared, SqlError> {
+        let result = self.prepare_inner(statement, types);
+        if result.is_err() {
+            self.fail();
+        }
+        result
+    }
+
+    fn prepare_inner(&self, statement: &Parsed, given: &[Option<ColumnType>]) -> Result<Prepared, SqlError> {
+        if self.failed && !statement.ends_transaction() {
+            return Err(in_failed_transaction());
+        }
+        let mut prepared = Prepared {
+            parameters: given.iter().map(|ty| ty.unwrap_or(ColumnType::Text)).collect(),
+            columns: None,
+            statement: statement.clone(),
+            given: given.to_vec(),
+            query: None,
+        };
+        let catalog = self.engine.store.catalog();
+        match &statement.body {
+            Body::Subscribe(subscribe, None) => {
+                let table = ddl::resolve(&catalog, &self.search_path(), &subscribe.table)?;
+                prepared.columns = Some(crate::subscribe::columns(table));
+            }
+            Body::Subscribe(_, Some(_)) => {}
+            Body::Sql(statement, _) => match &**statement {
+                Statement::Query(query) => {
+                    let plan = self.plan_query((**query).clone(), given, &catalog)?;
+                    prepared.parameters = plan::parameter_types(&plan.plan, given)?;
+                    prepared.columns = Some(output::columns(plan.plan.schema().as_arrow())?);
+                    prepared.query = Some(plan);
+                }
+                Statement::Insert(insert) => {
+                    prepared.parameters = self.insert_parameters(insert, given, &catalog)?;
+                    prepared.columns = self.returning_columns(&insert.returning, || self.insert_target(insert, &catalog))?;
+                }
+                Statement::Update(update) => {
+                    prepared.parameters = self.update_parameters(update, given, &catalog)?;
+                    prepared.columns = self.returning_columns(&update.returning, || self.update_target(update, &catalog))?;
+                }
+                Statement::Delete(delete) => {
+                    prepared.parameters = self.delete_parameters(delete, given, &catalog)?;
+                    prepared.columns = self.returning_columns(&delete.returning, || self.delete_target(delete, &catalog))?;
+                }
+                other => prepared.columns = self.command_columns(other)?,
+            },
+        }
+        Ok(prepared)
+    }
+
+    /// Runs a statement with its parameters' values. Inside a multi-statement query string the server calls
+    /// `begin_implicit` first. An error moves an open transaction block to `Failed`.
+    pub async fn execute(&mut self, statement: &Prepared, parameters: &[Datum]) -> Result<Outcome, SqlError> {
+        if self.failed && !statement.statement.ends_transaction() {
+            return Err(in_failed_transaction());
+        }
+        if self.block == Block::None {
+            self.started = chrono::Utc::now();
+        }
+        let result = self.execute_retrying(statement, parameters).await;
+        if result.is_err() {
+            self.fail();
+        }
+        result
+    }
+
+    async fn execute_retrying(&mut self, statement: &Prepared, parameters: &[Datum]) -> Result<Outcome, SqlError> {
+        let mut tries = 0;
+        loop {
+            let outcome = self.execute_inner(statement, parameters).await?;
+            if self.block != Block::None || matches!(outcome, Outcome::CopyIn(_)) {
+                return Ok(outcome);
+            }
+            match self.commit().await {
+                Ok(()) => return Ok(outcome),
+                // The statement alone is the transaction: run again, it sees the rows as they are now.
+                Err(CommitError::Conflict | CommitError::CatalogChanged) if tries < RETRIES_MAX => tries += 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    async fn execute_inner(&mut self, prepared: &Prepared, parameters: &[Datum]) -> Result<Outcome, SqlError> {
+        match &prepared.statement.body {
+            Body::Subscribe(subscribe, copy) => self.subscribe(subscribe, copy.as_ref(), parameters).await,
+            Body::Sql(statement, kind) => match &**statement {
+                Statement::Query(query) => self.select(prepared, query, parameters).await,
+                Statement::Insert(insert) => self.insert(insert, prepared, parameters).await,
+                Statement::Update(update) => self.update(update, prepared, parameters).await,
+                Statement::Delete(delete) => self.delete(delete, prepared, parameters).await,
+                Statement::Copy { .. } => self.copy(statement).await,
+                other => self.command(other, *kind).await,
+            },
+        }
+    }
+
+    async fn select(&mut self, prepared: &Prepared, query: &ast::Query, values: &[Datum]) -> Result<Outcome, SqlError> {
+        let scope = self.scope();
+        let current = prepared.query.as_ref().filter(|plan| {
+            plan.catalog_version == scope.snapshot.catalog().version && plan.access == scope.access
+        });
+        let plan = match current {
+            Some(plan) => plan.plan.clone(),
+            None => {
+                let given: Vec<_> = prepared.parameters.iter().map(|ty| Some(*ty)).collect();
+                self.plan_query(query.clone(), &given, scope.snapshot.catalog())?.plan
+            }
+        };
+        let columns = output::columns(plan.schema().as_arrow())?;
+        if prepared.columns.as_ref() != Some(&columns) {
+            return Err(SqlError::new(ErrorKind::FeatureNotSupported, "cached plan must not change result type"));
+        }
+        let rows = self.run(plan, scope, &prepared.parameters, values).await?;
+        Ok(Outcome::Rows { columns, rows, verb: "SELECT" })
+    }
+
+    /// Plans a query in this session.
+    fn plan_query(
+        &self,
+        mut query: ast::Query,
+        given: &[Option<ColumnType>],
+        catalog: &Catalog,
+    ) -> Result<QueryPlan, SqlError> {
+        if !query.locks.is_empty() {
+            return Err(SqlError::unsupported("SELECT … FOR UPDATE or FOR SHARE"));
+        }
+        let access = self.access(catalog);
+        let search_path = self.search_path();
+        let pseudo_columns = plan::mentions_pseudo_columns(&query);
+        if pseudo_columns {
+            plan::expand_stars(&mut query, catalog, &search_path)?;
+        }
+        let constants = self.constants();
+        let planner = Planner {
+            state: &self.engine.state,
+            catalog,
+            search_path: &search_path,
+            access: &access,
+            constants: &constants,
+            pseudo_columns,
+            replaced: None,
+        };
+        let plan = planner.query(query, given)?;
+        Ok(QueryPlan { plan, catalog_version: catalog.version, access })
+    }
+
+    /// Plans a query of ours or of a statement's.
+    pub(crate) fn plan_select(
+        &self,
+        query: ast::Query,
+        given: &[Option<ColumnType>],
+        catalog: &Catalog,
+    ) -> Result<LogicalPlan, SqlError> {
+        self.plan_query(query, given, catalog).map(|plan| plan.plan)
+    }
+
+    /// Types the parameters of an expression without columns.
+    pub(crate) fn infer_expression(
+        &self,
+        expr: &ast::Expr,
+        types: &mut Vec<Option<ColumnType>>,
+        catalog: &Catalog,
+    ) -> Result<(), SqlError> {
+        let query = crate::insert::parse_query(&format!("SELECT {expr}"))?;
+        let plan = self.plan_select(query, types, catalog)?;
+        *types = plan::parameter_types(&plan, types)?.into_iter().map(Some).collect();
+        Ok(())
+    }
+
+    /// Plans the items of RETURNING over `rows` that stand in for the table.
+    pub(crate) fn plan_returning(
+        &self,
+        table: &TableDef,
+        items: &[ast::SelectItem],
+        rows: Arc<dyn datafusion::datasource::TableProvider>,
+        catalog: &Catalog,
+    ) -> Result<LogicalPlan, SqlError> {
+        let mut query = crate::insert::parse_query(&format!("SELECT 1 FROM {}", parse::quoted(&table.name)))?;
+        if let ast::SetExpr::Select(select) = &mut *query.body {
+            select.projection = items.to_vec();
+        }
+        let access = self.access(catalog);
+        let search_path = self.search_path();
+        let constants = self.constants();
+        let planner = Planner {
+            state: &self.engine.state,
+            catalog,
+            search_path: &search_path,
+            access: &access,
+            constants: &constants,
+            pseudo_columns: false,
+            replaced: Some((table.name.clone(), rows)),
+        };
+        planner.query(query, &[])
+    }
+
+    /// Runs a plan in a scope. Rows that a transaction's own changes are part of are read before this returns.
+    pub(crate) async fn run(
+        &self,
+        plan: LogicalPlan,
+        scope: Arc<Scope>,
+        types: &[ColumnType],
+        values: &[Datum],
+    ) -> Result<RowStream, SqlError> {
+        let columns = output::columns(plan.schema().as_arrow())?;
+        let eager = !scope.transaction.read().is_empty();
+        let plan = bind(plan, types, values)?;
+        let mut state = self.engine.state.clone();
+        state.config_mut().set_extension(scope);
+        state.execution_props_mut().query_execution_start_time = Some(self.started);
+        let plan = state.create_physical_plan(&plan).await.map_err(from_datafusion)?;
+        let stream = execute_stream(plan, state.task_ctx()).map_err(from_datafusion)?;
+        let rows = output::stream(&columns, stream);
+        if !eager {
+            return Ok(rows);
+        }
+        use futures::{StreamExt, TryStreamExt};
+        let batches: Vec<_> = rows.try_collect().await?;
+        Ok(futures::stream::iter(batches.into_iter().map(Ok)).boxed())
+    }
+
+    /// Makes the following statements one transaction, until `end_implicit` (a query string of several
+    /// statements, a pipeline up to Sync). Does nothing inside a transaction block.
+    pub fn begin_implicit(&mut self) {
+        if self.block == Block::None {
+            self.block = Block::Implicit;
+            self.started = chrono::Utc::now();
+        }
+    }
+
+    /// Ends the implicit transaction, if one is open: commits, or rolls back if a statement in it failed.
+    pub async fn end_implicit(&mut self) -> Result<(), SqlError> {
+        if self.block != Block::Implicit {
+            return Ok(());
+        }
+        self.block = Block::None;
+        if std::mem::take(&mut self.failed) {
+            self.roll_back();
+            return Ok(());
+        }
+        self.commit().await.map_err(SqlError::from)
+    }
+
+    /// Tells the session that a statement failed outside `execute` (while its rows were sent, by a cancel,
+    /// in COPY data): an open transaction is failed.
+    pub fn fail(&mut self) {
+        match self.block {
+            Block::None => self.roll_back(),
+            Block::Implicit | Block::Explicit => self.failed = true,
+        }
+    }
+
+    /// Takes one chunk of COPY data.
+    pub async fn copy_data(&mut self, copy: &mut CopyIn, data: &[u8]) -> Result<(), SqlError> {
+        let result = copy.take(data, &self.transaction);
+        if result.is_err() {
+            self.fail();
+        }
+        result
+    }
+
+    /// Ends COPY data and returns the tag (`COPY 5`).
+    pub async fn copy_done(&mut self, mut copy: CopyIn) -> Result<String, SqlError> {
+        let result = match copy.finish(&self.transaction) {
+            Ok(rows) if self.block == Block::None => {
+                self.commit().await.map(|()| rows).map_err(SqlError::from)
+            }
+            result => result,
+        };
+        if result.is_err() {
+            self.fail();
+        }
+        result.map(|rows| format!("COPY {rows}"))
+    }
+
+    /// Where the session stands.
+    pub fn transaction_status(&self) -> TransactionStatus {
+        match (self.block, self.failed) {
+            (Block::Explicit, true) => TransactionStatus::Failed,
+            (Block::Explicit, false) => TransactionStatus::InTransaction,
+            _ => TransactionStatus::Idle,
+        }
+    }
+
+    /// Commits what is pending; afterwards nothing is, whatever came of it.
+    async fn commit(&mut self) -> Result<(), CommitError> {
+        let transaction = self.take_transaction();
+        if transaction.is_empty() {
+            return Ok(());
+        }
+        self.engine.store.commit(transaction).await.map(|_| ())
+    }
+
+    fn roll_back(&mut self) {
+        drop(self.take_transaction());
+    }
+
+    fn take_transaction(&mut self) -> Transaction {
+        self.savepoints.clear();
+        // A scan that is still being sent may hold the lock for reading; it found nothing to read here.
+        if self.transaction.read().is_empty() {
+            return Transaction::new();
+        }
+        let taken = std::mem::take(&mut *self.transaction.write());
+        self.transaction = Arc::default();
+        taken
+    }
+
+    /// Whether changes wait for a later commit (and so must be checked against the data now).
+    pub(crate) fn defers_commit(&self) -> bool {
+        self.block != Block::None
+    }
+
+    pub(crate) fn store(&self) -> &Arc<Store> {
+        &self.engine.store
+    }
+
+    pub(crate) fn transaction(&self) -> &Arc<RwLock<Transaction>> {
+        &self.transaction
+    }
+
+    pub(crate) fn started(&self) -> chrono::DateTime<chrono::Utc> {
+        self.started
+    }
+
+    pub(crate) fn state(&self) -> &SessionState {
+        &self.engine.state
+    }
+
+    /// The scope of a statement that starts now.
+    pub(crate) fn scope(&self) -> Arc<Scope> {
+        self.scope_at(self.engine.store.snapshot())
+    }
+
+    pub(crate) fn scope_at(&self, snapshot: Arc<Snapshot>) -> Arc<Scope> {
+        let access = self.access(snapshot.catalog());
+        Arc::new(Scope { snapshot, access, transaction: self.transaction.clone() })
+    }
+
+    /// What the present role may reach. A role that was dropped meanwhile has its own partition only.
+    pub(crate) fn access(&self, catalog: &Catalog) -> Access {
+        let all = catalog.roles.get(&self.role).is_some_and(|role| role.superuser || role.bypass_rls);
+        Access { role: self.role.clone(), all }
+    }
+
+    pub(crate) fn search_path(&self) -> Vec<String> {
+        self.settings.search_path(&self.role)
+    }
+
+    fn is_superuser(&self) -> bool {
+        self.engine.store.catalog().roles.get(&self.role).is_some_and(|role| role.superuser)
+    }
+
+    fn constants(&self) -> HashMap<&'static str, ScalarValue> {
+        let schema = self.search_path().into_iter().find(|name| self.engine.store.catalog().schemas.contains(name));
+        HashMap::from([
+            ("current_user", ScalarValue::from(self.role.as_str())),
+            ("current_role", ScalarValue::from(self.role.as_str())),
+            ("user", ScalarValue::from(self.role.as_str())),
+            ("session_user", ScalarValue::from(self.login.user.as_str())),
+            ("current_database", ScalarValue::from(self.login.database.as_str())),
+            ("current_catalog", ScalarValue::from(self.login.database.as_str())),
+            ("current_schema", ScalarValue::from(schema)),
+            ("pg_backend_pid", ScalarValue::from(self.login.pid)),
+            ("version", ScalarValue::from(format!("PostgreSQL {SERVER_VERSION}"))),
+        ])
+    }
+
+    /// Evaluates an expression without columns, as one of this type where the expression leaves it open.
+    pub(crate) async fn evaluate(
+        &self,
+        expr: &ast::Expr,
+        types: &[ColumnType],
+        values: &[Datum],
+    ) -> Result<(Datum, ColumnType), SqlError> {
+        let query = crate::insert::parse_query(&format!("SELECT {expr}"))?;
+        let given: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
+        let scope = self.scope();
+        let plan = self.plan_query(query, &given, scope.snapshot.catalog())?.plan;
+        let ty = output::column_type(plan.schema().field(0))?;
+        use futures::TryStreamExt;
+        let batches: Vec<_> = self.run(plan, scope, types, values).await?.try_collect().await?;
+        let value = batches.first().filter(|batch| batch.num_rows() > 0).and_then(|b| datum::datum_at(b.column(0), 0));
+        Ok((value.map_or(Datum::Null, |value| value.to_owned()), ty))
+    }
+}
+
+fn bind(plan: LogicalPlan, types: &[ColumnType], values: &[Datum]) -> Result<LogicalPlan, SqlError> {
+    if values.is_empty() {
+        return Ok(plan);
+    }
+    let scalar = |(value, ty): (&Datum, &ColumnType)| {
+        let mut builder = datum::ColumnBuilder::new(*ty);
+        builder.append(value.as_ref());
+        ScalarValue::try_from_array(&builder.finish(), 0).map_err(from_datafusion)
+    };
+    let values = values.iter().zip(types).map(scalar).collect::<Result<Vec<_>, _>>()?;
+    plan.replace_params_with_values(&ParamValues::from(values)).map_err(from_datafusion)
+}
+
+fn in_failed_transaction() -> SqlError {
+    let message = "current transaction is aborted, commands ignored until end of transaction block";
+    SqlError::new(ErrorKind::InFailedTransaction, message)
+}

@@ -1,0 +1,317 @@
+//! Commands: transactions, settings, roles in use, DDL, CALL, LISTEN.
+
+use std::sync::Arc;
+
+use datafusion::sql::sqlparser::ast::{self, Expr, ObjectName, Set, Statement};
+use tidelog_storage::{ColumnType, Datum, TableKind};
+
+use super::{Block, Notice, Outcome, Session};
+use crate::ddl;
+use crate::error::{ErrorKind, SqlError};
+use crate::output::{self, OutputColumn};
+use crate::parse::literal_text;
+use crate::subscribe::ListenTarget;
+
+/// A DDL statement that meets another one is planned again this often.
+const DDL_RETRIES_MAX: usize = 100;
+
+impl Session {
+    /// The columns that a command's result has.
+    pub(super) fn command_columns(&self, statement: &Statement) -> Result<Option<Vec<OutputColumn>>, SqlError> {
+        match statement {
+            Statement::ShowVariable { variable } => {
+                let (name, _) = self.setting(&setting_name(variable))?;
+                Ok(Some(vec![OutputColumn { name, ty: ColumnType::Text }]))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn setting(&self, name: &str) -> Result<(String, String), SqlError> {
+        match name.to_ascii_lowercase().as_str() {
+            "role" => {
+                let value = if self.role == self.login.user { "none" } else { &self.role };
+                Ok(("role".to_string(), value.to_string()))
+            }
+            "session_authorization" => Ok((name.to_string(), self.login.user.clone())),
+            "is_superuser" => {
+                let value = if self.is_superuser() { "on" } else { "off" };
+                Ok((name.to_string(), value.to_string()))
+            }
+            "transaction isolation level" => Ok(("transaction_isolation".to_string(), "read committed".to_string())),
+            _ => self.settings.get(name).map(|(name, value)| (name.to_string(), value.to_string())),
+        }
+    }
+
+    pub(super) async fn command(
+        &mut self,
+        statement: &Statement,
+        kind: Option<TableKind>,
+    ) -> Result<Outcome, SqlError> {
+        match statement {
+            Statement::StartTransaction { modes, .. } => self.begin(modes),
+            Statement::Commit { chain: false, .. } => self.end(true).await,
+            Statement::Rollback { chain: false, savepoint: None } => self.end(false).await,
+            Statement::Rollback { chain: false, savepoint: Some(name) } => self.roll_back_to(&ddl::fold(name)),
+            Statement::Savepoint { name } => self.savepoint(ddl::fold(name)),
+            Statement::ReleaseSavepoint { name } => {
+                let at = self.find_savepoint(&ddl::fold(name), "RELEASE SAVEPOINT")?;
+                self.savepoints.truncate(at);
+                Ok(Outcome::Command("RELEASE".to_string()))
+            }
+            Statement::Set(set) => self.set(set),
+            Statement::Reset(reset) => self.reset(&reset.to_string()),
+            Statement::ShowVariable { variable } => {
+                let (name, value) = self.setting(&setting_name(variable))?;
+                let batch = output::batch_of_rows(&[ColumnType::Text], &[vec![Datum::Text(value)]])?;
+                let columns = vec![OutputColumn { name, ty: ColumnType::Text }];
+                Ok(Outcome::Rows { columns, rows: output::once(batch), verb: "SHOW" })
+            }
+            Statement::Discard { object_type: ast::DiscardObject::ALL } => {
+                self.refuse_in_block("DISCARD ALL")?;
+                self.settings.reset_all();
+                self.role = self.login.user.clone();
+                self.report_all();
+                Ok(Outcome::Command("DISCARD ALL".to_string()))
+            }
+            Statement::Discard { object_type } => Ok(Outcome::Command(format!("DISCARD {object_type}"))),
+            Statement::LISTEN { channel } => self.listen(channel),
+            Statement::UNLISTEN { channel } => {
+                Ok(Outcome::Unlisten((channel.value != "*").then(|| ddl::fold(channel))))
+            }
+            Statement::Call(function) => self.call(function).await,
+            other => self.ddl(other, kind).await,
+        }
+    }
+
+    fn begin(&mut self, modes: &[ast::TransactionMode]) -> Result<Outcome, SqlError> {
+        for mode in modes {
+            let text = mode.to_string().to_ascii_uppercase();
+            if !matches!(text.as_str(), "READ WRITE" | "ISOLATION LEVEL READ COMMITTED" | "ISOLATION LEVEL READ UNCOMMITTED")
+            {
+                return Err(SqlError::unsupported(format!("transaction mode {text}")));
+            }
+        }
+        if self.block == Block::Explicit {
+            let warning = SqlError::new(ErrorKind::ActiveTransaction, "there is already a transaction in progress");
+            self.notices.push(Notice::Message { severity: "WARNING", error: warning });
+        }
+        self.block = Block::Explicit;
+        Ok(Outcome::Command("BEGIN".to_string()))
+    }
+
+    async fn end(&mut self, commit: bool) -> Result<Outcome, SqlError> {
+        if self.block != Block::Explicit {
+            let warning = SqlError::new(ErrorKind::NoActiveTransaction, "there is no transaction in progress");
+            self.notices.push(Notice::Message { severity: "WARNING", error: warning });
+        }
+        self.block = Block::None;
+        let failed = std::mem::take(&mut self.failed);
+        if commit && !failed {
+            self.commit().await?;
+            return Ok(Outcome::Command("COMMIT".to_string()));
+        }
+        self.roll_back();
+        Ok(Outcome::Command("ROLLBACK".to_string()))
+    }
+
+    fn savepoint(&mut self, name: String) -> Result<Outcome, SqlError> {
+        if self.block != Block::Explicit {
+            let message = "SAVEPOINT can only be used in transaction blocks";
+            return Err(SqlError::new(ErrorKind::NoActiveTransaction, message));
+        }
+        let mark = self.transaction.read().len();
+        self.savepoints.push((name, mark));
+        Ok(Outcome::Command("SAVEPOINT".to_string()))
+    }
+
+    fn find_savepoint(&self, name: &str, what: &str) -> Result<usize, SqlError> {
+        if self.block != Block::Explicit {
+            let message = format!("{what} can only be used in transaction blocks");
+            return Err(SqlError::new(ErrorKind::NoActiveTransaction, message));
+        }
+        self.savepoints.iter().rposition(|(known, _)| known == name).ok_or_else(|| {
+            SqlError::new(ErrorKind::UndefinedSavepoint, format!("savepoint \"{name}\" does not exist"))
+        })
+    }
+
+    fn roll_back_to(&mut self, name: &str) -> Result<Outcome, SqlError> {
+        let at = self.find_savepoint(name, "ROLLBACK TO SAVEPOINT")?;
+        self.transaction.write().rollback_to(self.savepoints[at].1);
+        self.savepoints.truncate(at + 1);
+        self.failed = false;
+        Ok(Outcome::Command("ROLLBACK".to_string()))
+    }
+
+    fn refuse_in_block(&self, what: &str) -> Result<(), SqlError> {
+        if self.block == Block::None {
+            return Ok(());
+        }
+        Err(SqlError::new(ErrorKind::ActiveTransaction, format!("{what} cannot run inside a transaction block")))
+    }
+
+    fn set(&mut self, set: &Set) -> Result<Outcome, SqlError> {
+        match set {
+            Set::SetRole { role_name, context_modifier: None } => self.set_role(role_name.as_ref().map(ddl::fold))?,
+            Set::SingleAssignment { scope: None | Some(ast::ContextModifier::Session), variable, values, .. } => {
+                let name = variable.to_string();
+                if name.eq_ignore_ascii_case("role") {
+                    let role = values.first().and_then(literal_text);
+                    self.set_role(role.filter(|role| !role.eq_ignore_ascii_case("none")))?;
+                    return Ok(Outcome::Command("SET".to_string()));
+                }
+                let value = |value: &Expr| {
+                    literal_text(value).ok_or_else(|| {
+                        SqlError::new(ErrorKind::SyntaxError, format!("invalid value for parameter \"{name}\""))
+                    })
+                };
+                let text = values.iter().map(value).collect::<Result<Vec<_>, _>>()?.join(", ");
+                let default = values.len() == 1 && matches!(&values[0], Expr::Identifier(word)
+                    if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("default"));
+                self.set_setting(&name, (!default).then_some(text.as_str()))?;
+            }
+            Set::SetTimeZone { local: false, value } => {
+                let text = literal_text(value).unwrap_or_else(|| value.to_string());
+                self.set_setting("TimeZone", Some(&text))?;
+            }
+            Set::SetNames { charset_name, .. } => self.set_setting("client_encoding", Some(&charset_name.value))?,
+            other => return Err(SqlError::unsupported(other)),
+        }
+        Ok(Outcome::Command("SET".to_string()))
+    }
+
+    fn set_setting(&mut self, name: &str, value: Option<&str>) -> Result<(), SqlError> {
+        if let Some(name) = self.settings.set(name, value)? {
+            let value = self.settings.get(name)?.1.to_string();
+            self.notices.push(Notice::Parameter { name: name.to_string(), value });
+        }
+        Ok(())
+    }
+
+    fn report_all(&mut self) {
+        let all = self.reported_settings();
+        self.notices.extend(all.into_iter().map(|(name, value)| Notice::Parameter { name, value }));
+    }
+
+    /// Only a superuser may act as another role: who logged in decides, not whom the session acts as.
+    fn set_role(&mut self, role: Option<String>) -> Result<(), SqlError> {
+        let role = role.unwrap_or_else(|| self.login.user.clone());
+        let catalog = self.engine.store.catalog();
+        if !catalog.roles.contains_key(&role) {
+            let message = format!("role \"{role}\" does not exist");
+            return Err(SqlError::new(ErrorKind::InvalidParameterValue, message));
+        }
+        let may = catalog.roles.get(&self.login.user).is_some_and(|login| login.superuser);
+        if !may && role != self.login.user {
+            let message = format!("permission denied to set role \"{role}\"");
+            return Err(SqlError::new(ErrorKind::InsufficientPrivilege, message));
+        }
+        self.role = role;
+        Ok(())
+    }
+
+    fn reset(&mut self, text: &str) -> Result<Outcome, SqlError> {
+        let name = text.get("RESET ".len()..).unwrap_or_default().trim();
+        match name.to_ascii_lowercase().as_str() {
+            "all" => {
+                self.settings.reset_all();
+                self.report_all();
+            }
+            "role" => self.set_role(None)?,
+            _ => self.set_setting(name, None)?,
+        }
+        Ok(Outcome::Command("RESET".to_string()))
+    }
+
+    fn listen(&self, channel: &ast::Ident) -> Result<Outcome, SqlError> {
+        let channel = ddl::fold(channel);
+        let snapshot = self.engine.store.snapshot();
+        let catalog = snapshot.catalog();
+        let table = channel.split_once('.').and_then(|(schema, name)| catalog.table(schema, name));
+        let Some(table) = table else {
+            return Err(SqlError::unsupported(format!("LISTEN on \"{channel}\", which is not \"schema.table\","))
+                .hint("LISTEN \"schema.table\" follows the changes of a table."));
+        };
+        let scope = tidelog_storage::FeedScope {
+            table: table.id,
+            partitions: self.access(catalog).partitions(table),
+        };
+        Ok(Outcome::Listen(ListenTarget { channel, table: table.clone(), scope, after: snapshot.seq() }))
+    }
+
+    fn require_superuser(&self, what: &str) -> Result<(), SqlError> {
+        if self.is_superuser() {
+            return Ok(());
+        }
+        let message = format!("permission denied: {what} needs a superuser");
+        Err(SqlError::new(ErrorKind::InsufficientPrivilege, message))
+    }
+
+    async fn call(&mut self, function: &ast::Function) -> Result<Outcome, SqlError> {
+        let name = function.name.to_string().to_ascii_lowercase();
+        if name != "tidelog.flush" {
+            let message = format!("procedure {name} does not exist");
+            return Err(SqlError::new(ErrorKind::UndefinedFunction, message));
+        }
+        self.require_superuser("CALL tidelog.flush")?;
+        self.refuse_in_block("CALL tidelog.flush")?;
+        let argument = match &function.args {
+            ast::FunctionArguments::List(list) if list.args.len() == 1 => match &list.args[0] {
+                ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => literal_text(expr),
+                _ => None,
+            },
+            _ => None,
+        };
+        let Some(argument) = argument else {
+            return Err(SqlError::new(ErrorKind::UndefinedFunction, "tidelog.flush takes the name of one table")
+                .hint("For example: CALL tidelog.flush('chat.messages')."));
+        };
+        let idents: Vec<ast::Ident> = argument.split('.').map(crate::parse::quoted).collect();
+        let catalog = self.engine.store.catalog();
+        let table = ddl::resolve(&catalog, &self.search_path(), &ObjectName::from(idents))?;
+        self.engine.store.flush(table.id).await?;
+        Ok(Outcome::Command("CALL".to_string()))
+    }
+
+    async fn ddl(&mut self, statement: &Statement, kind: Option<TableKind>) -> Result<Outcome, SqlError> {
+        for _ in 0..DDL_RETRIES_MAX {
+            let catalog = self.engine.store.catalog();
+            let search_path = self.search_path();
+            let evaluate = |expr: &Expr, ty: ColumnType| self.evaluate_default(expr, ty);
+            let Some(plan) = ddl::plan(&catalog, &search_path, statement, kind, &evaluate)? else {
+                let text = statement.to_string();
+                let words: Vec<&str> = text.split_whitespace().take(2).collect();
+                return Err(SqlError::unsupported(words.join(" ")));
+            };
+            self.require_superuser(plan.tag)?;
+            if self.block == Block::Explicit {
+                return Err(SqlError::unsupported(format!("{} in a transaction block", plan.tag)));
+            }
+            let notices = plan.notices.into_iter().map(|error| Notice::Message { severity: "NOTICE", error });
+            if !plan.changes.is_empty() {
+                use tidelog_storage::CommitError;
+                // What this query string changed before must be there when the tables change.
+                self.commit().await?;
+                match self.engine.store.change_catalog(catalog.version, plan.changes).await {
+                    Ok(_) => {}
+                    Err(CommitError::CatalogChanged) => continue,
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            self.notices.extend(notices);
+            return Ok(Outcome::Command(plan.tag.to_string()));
+        }
+        Err(SqlError::new(ErrorKind::SerializationFailure, "the catalog is being changed by other sessions"))
+    }
+
+    /// A default's value now. DDL is planned without waiting, so only what needs no table can be evaluated.
+    fn evaluate_default(&self, expr: &Expr, ty: ColumnType) -> Result<Datum, SqlError> {
+        let evaluation = self.evaluate_as(expr, ty);
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(evaluation))
+    }
+}
+
+fn setting_name(variable: &[ast::Ident]) -> String {
+    variable.iter().map(|part| part.value.as_str()).collect::<Vec<_>>().join(" ")
+}
+

@@ -1,0 +1,196 @@
+//! PostgreSQL's text forms of values, in and out: DateStyle ISO, TimeZone UTC, the shortest exact floats.
+
+mod datetime;
+mod jsonb;
+mod number;
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Write;
+
+use tidelog_storage::{ColumnType, Datum, DatumRef};
+
+use crate::error::{ErrorKind, SqlError};
+use crate::types;
+
+/// Reads a value of a type from its text form, as a string literal or a text parameter would be.
+pub fn parse(ty: ColumnType, text: &str) -> Result<Datum, SqlError> {
+    if text.as_bytes().contains(&0) {
+        return Err(SqlError::new(
+            ErrorKind::CharacterNotInRepertoire,
+            "invalid byte sequence for encoding \"UTF8\": 0x00",
+        ));
+    }
+    Ok(match ty {
+        ColumnType::Int2 => Datum::Int2(number::integer(ty, text)?),
+        ColumnType::Int4 => Datum::Int4(number::integer(ty, text)?),
+        ColumnType::Int8 => Datum::Int8(number::integer(ty, text)?),
+        ColumnType::Float4 => Datum::Float4(number::float4(text)?),
+        ColumnType::Float8 => Datum::Float8(number::float8(text)?),
+        ColumnType::Numeric(_) => {
+            let (precision, scale) = ty.numeric_shape();
+            Datum::Numeric(number::numeric(precision, scale, text)?)
+        }
+        ColumnType::Text | ColumnType::Varchar(None) => Datum::Text(text.to_string()),
+        ColumnType::Varchar(Some(length)) => Datum::Text(varchar(length, text)?.to_string()),
+        ColumnType::Bool => Datum::Bool(boolean(text)?),
+        ColumnType::Bytea => Datum::Bytea(bytea(text)?),
+        ColumnType::Uuid => Datum::Uuid(uuid(text).ok_or_else(|| syntax(ty, text))?),
+        ColumnType::Date => Datum::Date(datetime::date(text)?),
+        ColumnType::Timestamp => Datum::Timestamp(datetime::timestamp(ty, text)?),
+        ColumnType::TimestampTz => Datum::TimestampTz(datetime::timestamp(ty, text)?),
+        ColumnType::Jsonb => Datum::Text(jsonb::canonical(text)?),
+    })
+}
+
+/// Appends a value's text form. NULL appends nothing.
+pub fn write(value: DatumRef<'_>, out: &mut String) {
+    // Writing to a String cannot fail.
+    match value {
+        DatumRef::Null => {}
+        DatumRef::Int2(value) => drop(write!(out, "{value}")),
+        DatumRef::Int4(value) => drop(write!(out, "{value}")),
+        DatumRef::Int8(value) => drop(write!(out, "{value}")),
+        DatumRef::Float4(value) => number::write_float4(value, out),
+        DatumRef::Float8(value) => number::write_float8(value, out),
+        DatumRef::Numeric(value) => number::write_numeric(value, out),
+        DatumRef::Text(value) => out.push_str(value),
+        DatumRef::Bool(value) => out.push(if value { 't' } else { 'f' }),
+        DatumRef::Bytea(value) => {
+            out.push_str("\\x");
+            write_hex(value, out);
+        }
+        DatumRef::Uuid(value) => {
+            for (index, group) in [&value[..4], &value[4..6], &value[6..8], &value[8..10], &value[10..]].iter().enumerate()
+            {
+                if index > 0 {
+                    out.push('-');
+                }
+                write_hex(group, out);
+            }
+        }
+        DatumRef::Date(value) => datetime::write_date(value, out),
+        DatumRef::Timestamp(value) => datetime::write_timestamp(value, "", out),
+        DatumRef::TimestampTz(value) => datetime::write_timestamp(value, "+00", out),
+    }
+}
+
+/// 22P02: the text is not of the type's form.
+fn syntax(ty: ColumnType, text: &str) -> SqlError {
+    let name = match ty {
+        ColumnType::Numeric(_) => "numeric".to_string(),
+        other => types::name(other),
+    };
+    SqlError::new(ErrorKind::InvalidTextRepresentation, format!("invalid input syntax for type {name}: \"{text}\""))
+}
+
+fn varchar(length: u32, text: &str) -> Result<&str, SqlError> {
+    let length_chars = length as usize;
+    if text.len() <= length_chars {
+        return Ok(text);
+    }
+    match text.char_indices().nth(length_chars) {
+        None => Ok(text),
+        // As SQL has it, spaces too many are cut.
+        Some((end, _)) if text[end..].bytes().all(|byte| byte == b' ') => Ok(&text[..end]),
+        Some(_) => Err(SqlError::new(
+            ErrorKind::StringDataRightTruncation,
+            format!("value too long for type character varying({length})"),
+        )),
+    }
+}
+
+fn boolean(text: &str) -> Result<bool, SqlError> {
+    let word = text.trim_matches(is_space).to_ascii_lowercase();
+    let prefix_of = |full: &str| !word.is_empty() && full.starts_with(&word);
+    if prefix_of("true") || prefix_of("yes") || word == "on" || word == "1" {
+        Ok(true)
+    } else if prefix_of("false") || prefix_of("no") || word == "of" || word == "off" || word == "0" {
+        Ok(false)
+    } else {
+        Err(syntax(ColumnType::Bool, text))
+    }
+}
+
+/// C's isspace.
+fn is_space(c: char) -> bool {
+    matches!(c, ' ' | '\t'..='\r')
+}
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+fn write_hex(bytes: &[u8], out: &mut String) {
+    for byte in bytes {
+        out.push(char::from(HEX[usize::from(byte >> 4)]));
+        out.push(char::from(HEX[usize::from(byte & 15)]));
+    }
+}
+
+fn hex(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).map(|digit| digit as u8)
+}
+
+fn bytea(text: &str) -> Result<Vec<u8>, SqlError> {
+    let invalid = |message: String| SqlError::new(ErrorKind::InvalidParameterValue, message);
+    if let Some(digits) = text.strip_prefix("\\x") {
+        let mut out = Vec::with_capacity(digits.len() / 2);
+        let mut chars = digits.chars().filter(|&c| !matches!(c, ' ' | '\n' | '\t' | '\r'));
+        let digit = |c: char| {
+            let value = c.to_digit(16).map(|digit| digit as u8);
+            value.ok_or_else(|| invalid(format!("invalid hexadecimal digit: \"{c}\"")))
+        };
+        while let Some(high) = chars.next() {
+            let high = digit(high)?;
+            let Some(low) = chars.next() else {
+                return Err(invalid("invalid hexadecimal data: odd number of digits".to_string()));
+            };
+            out.push(high << 4 | digit(low)?);
+        }
+        return Ok(out);
+    }
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        if byte != b'\\' {
+            out.push(byte);
+            at += 1;
+            continue;
+        }
+        match bytes.get(at + 1..) {
+            Some([b'\\', ..]) => {
+                out.push(b'\\');
+                at += 2;
+            }
+            Some([a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', ..]) => {
+                out.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
+                at += 4;
+            }
+            _ => {
+                return Err(SqlError::new(
+                    ErrorKind::InvalidTextRepresentation,
+                    "invalid input syntax for type bytea",
+                ));
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// 32 hexadecimal digits, in braces or not, with a hyphen behind any group of four.
+fn uuid(text: &str) -> Option<[u8; 16]> {
+    let mut bytes = text.as_bytes();
+    if let [b'{', inner @ .., b'}'] = bytes {
+        bytes = inner;
+    }
+    let mut out = [0; 16];
+    let mut at = 0;
+    for (index, slot) in out.iter_mut().enumerate() {
+        if index > 0 && index % 2 == 0 && bytes.get(at) == Some(&b'-') {
+            at += 1;
+        }
+        *slot = hex(*bytes.get(at)?)? << 4 | hex(*bytes.get(at + 1)?)?;
+        at += 2;
+    }
+    (at == bytes.len()).then_some(out)
+}

@@ -1,0 +1,231 @@
+//! Types as SQL names them: from a statement's type to a column's, and back to PostgreSQL's spelling.
+
+use datafusion::sql::sqlparser::ast::{CharacterLength, DataType, ExactNumberInfo, TimezoneInfo};
+use tidelog_storage::ColumnType;
+use tidelog_storage::datum::NUMERIC_PRECISION_MAX;
+
+use crate::error::{ErrorKind, SqlError};
+
+/// PostgreSQL's limit of a `varchar`'s length.
+const VARCHAR_LENGTH_MAX: u64 = 10_485_760;
+
+/// The column type that a type in a statement names.
+///
+/// A type that PostgreSQL has and we do not is FeatureNotSupported; an unknown name is UndefinedObject.
+pub fn column_type(ty: &DataType) -> Result<ColumnType, SqlError> {
+    Ok(match ty {
+        DataType::SmallInt(None) | DataType::Int2(None) => ColumnType::Int2,
+        DataType::Int(None) | DataType::Integer(None) | DataType::Int4(None) => ColumnType::Int4,
+        DataType::BigInt(None) | DataType::Int8(None) => ColumnType::Int8,
+        DataType::Real | DataType::Float4 => ColumnType::Float4,
+        DataType::DoublePrecision | DataType::Float8 | DataType::Float(ExactNumberInfo::None) => ColumnType::Float8,
+        DataType::Float(ExactNumberInfo::Precision(bits)) => float(*bits)?,
+        DataType::Numeric(info) | DataType::Decimal(info) | DataType::Dec(info) => numeric(info)?,
+        DataType::Text => ColumnType::Text,
+        DataType::Varchar(length) | DataType::CharacterVarying(length) | DataType::CharVarying(length) => {
+            varchar(length.as_ref())?
+        }
+        DataType::Bool | DataType::Boolean => ColumnType::Bool,
+        DataType::Bytea => ColumnType::Bytea,
+        DataType::Uuid => ColumnType::Uuid,
+        DataType::Date => ColumnType::Date,
+        DataType::Timestamp(precision, zone) => {
+            if precision.is_some_and(|precision| precision != 6) {
+                return Err(unsupported(&ty.to_string().to_lowercase()));
+            }
+            match zone {
+                TimezoneInfo::None | TimezoneInfo::WithoutTimeZone => ColumnType::Timestamp,
+                TimezoneInfo::WithTimeZone | TimezoneInfo::Tz => ColumnType::TimestampTz,
+            }
+        }
+        DataType::JSONB => ColumnType::Jsonb,
+        DataType::Custom(name, modifiers) => custom(&name.to_string(), modifiers)?,
+        other => return Err(unsupported(&other.to_string().to_lowercase())),
+    })
+}
+
+/// The type's name as PostgreSQL's `format_type` gives it.
+pub fn name(ty: ColumnType) -> String {
+    let name = match ty {
+        ColumnType::Int2 => "smallint",
+        ColumnType::Int4 => "integer",
+        ColumnType::Int8 => "bigint",
+        ColumnType::Float4 => "real",
+        ColumnType::Float8 => "double precision",
+        ColumnType::Numeric(None) => "numeric",
+        ColumnType::Numeric(Some((precision, scale))) => return format!("numeric({precision},{scale})"),
+        ColumnType::Text => "text",
+        ColumnType::Varchar(None) => "character varying",
+        ColumnType::Varchar(Some(length)) => return format!("character varying({length})"),
+        ColumnType::Bool => "boolean",
+        ColumnType::Bytea => "bytea",
+        ColumnType::Uuid => "uuid",
+        ColumnType::Date => "date",
+        ColumnType::Timestamp => "timestamp without time zone",
+        ColumnType::TimestampTz => "timestamp with time zone",
+        ColumnType::Jsonb => "jsonb",
+    };
+    name.to_string()
+}
+
+fn unsupported(name: &str) -> SqlError {
+    SqlError::new(ErrorKind::FeatureNotSupported, format!("type \"{name}\" is not supported"))
+}
+
+fn invalid(message: impl Into<String>) -> SqlError {
+    SqlError::new(ErrorKind::InvalidParameterValue, message)
+}
+
+fn float(bits: u64) -> Result<ColumnType, SqlError> {
+    match bits {
+        0 => Err(invalid("precision for type float must be at least 1 bit")),
+        1..=24 => Ok(ColumnType::Float4),
+        25..=53 => Ok(ColumnType::Float8),
+        _ => Err(invalid("precision for type float must be less than 54 bits")),
+    }
+}
+
+fn numeric(info: &ExactNumberInfo) -> Result<ColumnType, SqlError> {
+    let (precision, scale) = match *info {
+        ExactNumberInfo::None => return Ok(ColumnType::Numeric(None)),
+        ExactNumberInfo::Precision(precision) => (precision, 0),
+        ExactNumberInfo::PrecisionAndScale(precision, scale) => (precision, scale),
+    };
+    if !(1..=1000).contains(&precision) {
+        return Err(invalid(format!("NUMERIC precision {precision} must be between 1 and 1000")));
+    }
+    if !(-1000..=1000).contains(&scale) {
+        return Err(invalid(format!("NUMERIC scale {scale} must be between -1000 and 1000")));
+    }
+    match (u8::try_from(precision), i8::try_from(scale)) {
+        // Arrow's decimals have no scale beyond their precision, and negative ones are of no use to us.
+        (Ok(p), Ok(s)) if p <= NUMERIC_PRECISION_MAX && s >= 0 && scale <= i64::from(p) => {
+            Ok(ColumnType::Numeric(Some((p, s))))
+        }
+        _ => Err(unsupported(&format!("numeric({precision},{scale})")).hint(format!(
+            "The precision of a numeric is at most {NUMERIC_PRECISION_MAX}, its scale between 0 and its precision."
+        ))),
+    }
+}
+
+fn varchar(length: Option<&CharacterLength>) -> Result<ColumnType, SqlError> {
+    match length {
+        None => Ok(ColumnType::Varchar(None)),
+        Some(CharacterLength::IntegerLength { length: 0, .. }) => {
+            Err(invalid("length for type varchar must be at least 1"))
+        }
+        Some(CharacterLength::IntegerLength { length, .. }) => match u32::try_from(*length) {
+            Ok(n) if *length <= VARCHAR_LENGTH_MAX => Ok(ColumnType::Varchar(Some(n))),
+            _ => Err(invalid(format!("length for type varchar cannot exceed {VARCHAR_LENGTH_MAX}"))),
+        },
+        Some(CharacterLength::Max) => Err(unsupported("varchar(max)")),
+    }
+}
+
+/// Types that PostgreSQL has and that reach us as plain names.
+const KNOWN_UNSUPPORTED: [&str; 50] = [
+    "serial", "serial2", "serial4", "serial8", "bigserial", "smallserial", "json", "money", "inet", "cidr", "macaddr",
+    "macaddr8", "xml", "point", "line", "lseg", "box", "path", "polygon", "circle", "interval", "time", "timetz",
+    "bpchar", "char", "character", "bit", "varbit", "name", "oid", "regclass", "regtype", "regproc", "regrole", "xid",
+    "cid", "tid", "tsvector", "tsquery", "int4range", "int8range", "numrange", "tsrange", "tstzrange", "daterange",
+    "pg_lsn", "void", "record", "citext", "hstore",
+];
+
+fn custom(written: &str, modifiers: &[String]) -> Result<ColumnType, SqlError> {
+    let folded = if written.contains('"') { written.replace('"', "") } else { written.to_lowercase() };
+    let name = folded.strip_prefix("pg_catalog.").unwrap_or(&folded);
+    let number = |index: usize| modifiers.get(index).and_then(|text| text.trim().parse::<u64>().ok());
+    match (name, modifiers.len()) {
+        ("int2" | "smallint", 0) => Ok(ColumnType::Int2),
+        ("int4" | "int" | "integer", 0) => Ok(ColumnType::Int4),
+        ("int8" | "bigint", 0) => Ok(ColumnType::Int8),
+        ("float4" | "real", 0) => Ok(ColumnType::Float4),
+        ("float8", 0) => Ok(ColumnType::Float8),
+        ("numeric" | "decimal", 0) => Ok(ColumnType::Numeric(None)),
+        ("numeric" | "decimal", 1 | 2) => match (number(0), number(1)) {
+            (Some(precision), None) if modifiers.len() == 1 => numeric(&ExactNumberInfo::Precision(precision)),
+            (Some(precision), Some(scale)) => {
+                numeric(&ExactNumberInfo::PrecisionAndScale(precision, i64::try_from(scale).unwrap_or(i64::MAX)))
+            }
+            _ => Err(invalid("invalid NUMERIC type modifier")),
+        },
+        ("text", 0) => Ok(ColumnType::Text),
+        ("varchar", 0) => Ok(ColumnType::Varchar(None)),
+        ("varchar", 1) => match number(0) {
+            Some(length) => varchar(Some(&CharacterLength::IntegerLength { length, unit: None })),
+            None => Err(invalid("invalid type modifier")),
+        },
+        ("bool" | "boolean", 0) => Ok(ColumnType::Bool),
+        ("bytea", 0) => Ok(ColumnType::Bytea),
+        ("uuid", 0) => Ok(ColumnType::Uuid),
+        ("date", 0) => Ok(ColumnType::Date),
+        ("timestamp", _) if modifiers.is_empty() || number(0) == Some(6) => Ok(ColumnType::Timestamp),
+        ("timestamptz", _) if modifiers.is_empty() || number(0) == Some(6) => Ok(ColumnType::TimestampTz),
+        ("jsonb", 0) => Ok(ColumnType::Jsonb),
+        ("timestamp" | "timestamptz", _) => Err(unsupported(&format!("{name}({})", modifiers.join(",")))),
+        _ if KNOWN_UNSUPPORTED.contains(&name) => Err(unsupported(name)),
+        _ => Err(SqlError::new(ErrorKind::UndefinedObject, format!("type \"{name}\" does not exist"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+    use datafusion::sql::sqlparser::parser::Parser;
+
+    use super::*;
+
+    fn check(sql: &str, expected: &str) {
+        let ty = Parser::new(&PostgreSqlDialect {}).try_with_sql(sql).unwrap().parse_data_type().unwrap();
+        let actual = match column_type(&ty) {
+            Ok(ty) => name(ty),
+            Err(error) => format!("{:?}: {}", error.kind, error.message),
+        };
+        assert_eq!(actual, expected, "{sql}");
+    }
+
+    #[test]
+    fn types() {
+        for (sql, expected) in [
+            ("int2", "smallint"),
+            ("smallint", "smallint"),
+            ("int", "integer"),
+            ("INTEGER", "integer"),
+            ("int4", "integer"),
+            ("int8", "bigint"),
+            ("bigint", "bigint"),
+            ("real", "real"),
+            ("float4", "real"),
+            ("float", "double precision"),
+            ("float(10)", "real"),
+            ("float(30)", "double precision"),
+            ("double precision", "double precision"),
+            ("numeric", "numeric"),
+            ("numeric(10)", "numeric(10,0)"),
+            ("decimal(10, 2)", "numeric(10,2)"),
+            ("numeric(0)", "InvalidParameterValue: NUMERIC precision 0 must be between 1 and 1000"),
+            ("numeric(100,2)", "FeatureNotSupported: type \"numeric(100,2)\" is not supported"),
+            ("varchar", "character varying"),
+            ("varchar(7)", "character varying(7)"),
+            ("character varying(7)", "character varying(7)"),
+            ("varchar(0)", "InvalidParameterValue: length for type varchar must be at least 1"),
+            ("text", "text"),
+            ("bool", "boolean"),
+            ("bytea", "bytea"),
+            ("uuid", "uuid"),
+            ("date", "date"),
+            ("timestamp", "timestamp without time zone"),
+            ("timestamp(6)", "timestamp without time zone"),
+            ("timestamp(3)", "FeatureNotSupported: type \"timestamp(3)\" is not supported"),
+            ("timestamptz", "timestamp with time zone"),
+            ("timestamp with time zone", "timestamp with time zone"),
+            ("jsonb", "jsonb"),
+            ("json", "FeatureNotSupported: type \"json\" is not supported"),
+            ("int[]", "FeatureNotSupported: type \"int[]\" is not supported"),
+            ("serial", "FeatureNotSupported: type \"serial\" is not supported"),
+            ("Wibble", "UndefinedObject: type \"wibble\" does not exist"),
+        ] {
+            check(sql, expected);
+        }
+    }
+}

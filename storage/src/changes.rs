@@ -1,0 +1,258 @@
+//! The change feed: committed changes read back from the log, in commit order.
+
+use std::sync::Arc;
+
+use crate::catalog::{TableDef, TableId, TableKind};
+use crate::cold::take_seq;
+use crate::datum::Row;
+use crate::error::StorageError;
+use crate::hot::Family;
+use crate::key::{put_seq, seq_bytes, seq_of, version_key};
+use crate::record::{self, RowReader, put_varint, take_bytes, take_varint};
+use crate::seq::Seq;
+use crate::snapshot::{PartitionSet, Snapshot, rows_family};
+use crate::transaction::Partition;
+use crate::watch::Scope;
+
+/// Whose changes a reader wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedScope {
+    /// The table's data.
+    pub table: TableId,
+    /// Which partitions.
+    pub partitions: PartitionSet,
+}
+
+/// What a change did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeOp {
+    /// A row came.
+    Insert,
+    /// A row was replaced.
+    Update,
+    /// A row went.
+    Delete,
+}
+
+/// One committed change of one row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// Its Seq.
+    pub seq: Seq,
+    /// What it did.
+    pub op: ChangeOp,
+    /// The partition it happened in.
+    pub partition: Partition,
+    /// The new row; for a delete the row that went. In the order of the table's present columns.
+    pub row: Row,
+    /// For an update, the row before.
+    pub old: Option<Row>,
+    /// Whether it is the last change of its transaction (in the whole database).
+    pub last_in_transaction: bool,
+}
+
+/// A stretch of the feed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChangeBatch {
+    /// The changes, in commit order.
+    pub changes: Vec<Change>,
+    /// Nothing of the scope up to this Seq is missing: the next read continues after it.
+    pub upto: Seq,
+}
+
+/// Wakes its holder when a commit touches its scope.
+pub struct CommitWatch {
+    _scope: Arc<Scope>,
+    newest: tokio::sync::watch::Receiver<Seq>,
+}
+
+impl CommitWatch {
+    pub(crate) fn new(scope: Arc<Scope>) -> CommitWatch {
+        CommitWatch { newest: scope.subscribe(), _scope: scope }
+    }
+
+    /// Waits until a commit after `after` has touched the scope, or the store closes. May return early;
+    /// never misses a commit. Cancel-safe.
+    pub async fn changed(&mut self, after: Seq) {
+        // The sender lives in the scope that this watch holds, so waiting cannot fail.
+        let _ = self.newest.wait_for(|newest| *newest > after).await;
+    }
+}
+
+/// `Store::read_changes` on a snapshot.
+pub(crate) fn read(
+    snapshot: &Snapshot,
+    scope: &FeedScope,
+    after: Seq,
+    limit: usize,
+) -> Result<ChangeBatch, StorageError> {
+    let table = snapshot.table(scope.table)?.clone();
+    let mut reader = ChangeReader {
+        snapshot,
+        rows: RowReader::whole(table.clone()),
+        after,
+        oldest: snapshot.oldest(&table),
+        table,
+        limit: limit.max(1),
+        changes: Vec::new(),
+    };
+    let cut = match (&scope.partitions, reader.table.kind) {
+        (PartitionSet::One(partition), _) => reader.read_range(partition, Seq::ZERO, snapshot.seq())?,
+        (PartitionSet::All, TableKind::User) => reader.read_commits()?,
+        (PartitionSet::All, TableKind::Shared | TableKind::Stream) => {
+            reader.read_range(&Partition::shared(), Seq::ZERO, snapshot.seq())?
+        }
+    };
+    let upto = match reader.changes.last() {
+        Some(last) if cut => last.seq,
+        _ => snapshot.seq().max(after),
+    };
+    Ok(ChangeBatch { changes: reader.changes, upto })
+}
+
+struct ChangeReader<'a> {
+    snapshot: &'a Snapshot,
+    table: Arc<TableDef>,
+    rows: RowReader,
+    after: Seq,
+    oldest: Seq,
+    limit: usize,
+    changes: Vec<Change>,
+}
+
+impl ChangeReader<'_> {
+    /// Reads the changes of one partition in `first..=last`; whether the limit cut it short.
+    fn read_range(&mut self, partition: &Partition, first: Seq, last: Seq) -> Result<bool, StorageError> {
+        let first = first.max(self.after.advance(1)).max(self.oldest);
+        if first > last {
+            return Ok(false);
+        }
+        let family = rows_family(&self.table);
+        let from = version_key(self.table.id, partition, first);
+        let to = version_key(self.table.id, partition, last.advance(1));
+        let mut records = self.snapshot.view.hot.iterate(family, &from, to);
+        while let Some((key, value)) = records.item() {
+            if self.changes.len() >= self.limit {
+                return Ok(true);
+            }
+            let change = self.decode(partition, seq_of(key)?, value)?;
+            self.changes.push(change);
+            records.next();
+        }
+        records.status()?;
+        Ok(false)
+    }
+
+    fn decode(&mut self, partition: &Partition, seq: Seq, value: &[u8]) -> Result<Change, StorageError> {
+        let record = record::parse(value)?;
+        let row = self.rows.row(record.schema_version, record.row)?;
+        let mut old = None;
+        if record.op == ChangeOp::Update {
+            let key = version_key(self.table.id, partition, record.prev);
+            match self.snapshot.view.hot.get(rows_family(&self.table), &key)? {
+                Some(bytes) => {
+                    let before = record::parse(&bytes)?;
+                    old = Some(self.rows.row(before.schema_version, before.row)?);
+                }
+                // The row before has expired.
+                None if self.table.kind == TableKind::Stream => {}
+                None => return Err(StorageError::Corrupt(format!("no record {} in the log", record.prev))),
+            }
+        }
+        let last_in_transaction = record.last_in_transaction;
+        Ok(Change { seq, op: record.op, partition: partition.clone(), row, old, last_in_transaction })
+    }
+
+    /// Reads the changes of all partitions, transaction by transaction; whether the limit cut it short.
+    fn read_commits(&mut self) -> Result<bool, StorageError> {
+        let snapshot = self.snapshot;
+        let next = self.after.advance(1);
+        let mut commits = snapshot.view.hot.iterate(Family::Commit, &seq_bytes(next), vec![0xFF; 9]);
+        // `after` may lie inside a transaction, which begins before it.
+        commits.seek_for_prev(seq_bytes(next));
+        if !commits.valid() {
+            commits.status()?;
+            commits.seek_to_first();
+        }
+        while let Some((_, value)) = commits.item() {
+            let mut extents = decode_commit(value)?.extents;
+            extents.retain(|extent| extent.table == self.table.id && extent.last > self.after);
+            extents.sort_by_key(|extent| extent.first);
+            let start = self.changes.len();
+            let apart = extents.is_sorted_by(|a, b| a.last < b.first);
+            let limit = self.limit;
+            let mut cut = false;
+            for extent in &extents {
+                if !apart {
+                    // Interleaved: the first `limit` of each hold the first `limit` of all.
+                    self.limit = self.changes.len().saturating_add(limit.saturating_sub(start));
+                }
+                cut |= self.read_range(&extent.partition, extent.first, extent.last)?;
+                if apart && cut {
+                    return Ok(true);
+                }
+            }
+            self.limit = limit;
+            if !apart {
+                self.changes[start..].sort_by_key(|change| change.seq);
+                cut |= self.changes.len() > limit;
+                self.changes.truncate(limit);
+                if cut {
+                    return Ok(true);
+                }
+            }
+            commits.next();
+        }
+        commits.status()?;
+        Ok(false)
+    }
+}
+
+/// Where a transaction's records of one partition lie.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Extent {
+    pub(crate) table: TableId,
+    pub(crate) partition: Partition,
+    pub(crate) first: Seq,
+    pub(crate) last: Seq,
+}
+
+/// The value of a `commit` key.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct CommitEntry {
+    pub(crate) last: Seq,
+    pub(crate) extents: Vec<Extent>,
+}
+
+pub(crate) fn encode_commit(last: Seq, extents: &[Extent]) -> Vec<u8> {
+    let mut out = seq_bytes(last).to_vec();
+    put_varint(&mut out, extents.len() as u64);
+    for extent in extents {
+        out.extend_from_slice(&extent.table.get().to_be_bytes());
+        put_varint(&mut out, extent.partition.as_str().len() as u64);
+        out.extend_from_slice(extent.partition.as_str().as_bytes());
+        put_seq(&mut out, extent.first);
+        put_seq(&mut out, extent.last);
+    }
+    out
+}
+
+pub(crate) fn decode_commit(bytes: &[u8]) -> Result<CommitEntry, StorageError> {
+    let corrupt = || StorageError::Corrupt("a commit entry".to_string());
+    let mut bytes = bytes;
+    let last = take_seq(&mut bytes)?;
+    let count = take_varint(&mut bytes)?;
+    let mut extents = Vec::new();
+    for _ in 0..count {
+        let (table, rest) = bytes.split_first_chunk::<4>().ok_or_else(corrupt)?;
+        bytes = rest;
+        let partition = std::str::from_utf8(take_bytes(&mut bytes)?).map_err(|_| corrupt())?;
+        extents.push(Extent {
+            table: TableId::new(u32::from_be_bytes(*table)),
+            partition: Partition::user(partition),
+            first: take_seq(&mut bytes)?,
+            last: take_seq(&mut bytes)?,
+        });
+    }
+    Ok(CommitEntry { last, extents })
+}

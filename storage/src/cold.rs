@@ -1,0 +1,212 @@
+//! The cold tier: Parquet files in an object store and the manifest that names them.
+
+use crate::catalog::{TableDef, TableId};
+use crate::error::StorageError;
+use crate::key::{parse_scope, put_seq, read_seq, scope_key, table_range, version_key};
+use crate::seq::Seq;
+use crate::transaction::Partition;
+
+/// A manifest entry: one Parquet file of one partition.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ColdFile {
+    /// Its path in the object store.
+    pub path: String,
+    /// The partition whose rows it holds.
+    pub partition: Partition,
+    /// The lowest Seq in it.
+    pub first_seq: Seq,
+    /// The highest Seq in it.
+    pub last_seq: Seq,
+    /// Rows in it.
+    pub rows: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// The schema version it was written with: it holds that layout's columns under their `stored_name`s,
+    /// then `_seq` (`Int64`), in Seq order.
+    pub schema_version: u32,
+}
+
+/// What is known of one partition: how far it is flushed and what waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PartitionState {
+    /// Every live version up to here is in files (STREAM tables: everything up to here has expired).
+    pub(crate) watermark: Seq,
+    /// The newest record in its log.
+    pub(crate) last_seq: Seq,
+    /// A Seq not above that of the oldest unflushed record; `ZERO` when there is none.
+    pub(crate) first_unflushed: Seq,
+    /// Records after the watermark.
+    pub(crate) unflushed_rows: u64,
+    /// Bytes of their values.
+    pub(crate) unflushed_bytes: u64,
+}
+
+impl PartitionState {
+    /// Whether records wait behind the watermark.
+    pub(crate) fn has_unflushed(&self) -> bool {
+        self.last_seq > self.watermark
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(40);
+        for seq in [self.watermark, self.last_seq, self.first_unflushed] {
+            put_seq(&mut out, seq);
+        }
+        out.extend_from_slice(&self.unflushed_rows.to_be_bytes());
+        out.extend_from_slice(&self.unflushed_bytes.to_be_bytes());
+        out
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<PartitionState, StorageError> {
+        let mut bytes = bytes;
+        Ok(PartitionState {
+            watermark: take_seq(&mut bytes)?,
+            last_seq: take_seq(&mut bytes)?,
+            first_unflushed: take_seq(&mut bytes)?,
+            unflushed_rows: take_u64(&mut bytes)?,
+            unflushed_bytes: take_u64(&mut bytes)?,
+        })
+    }
+}
+
+/// Takes a big-endian number off the front.
+pub(crate) fn take_u64(bytes: &mut &[u8]) -> Result<u64, StorageError> {
+    let (number, rest) =
+        bytes.split_first_chunk::<8>().ok_or_else(|| StorageError::Corrupt("a number".to_string()))?;
+    *bytes = rest;
+    Ok(u64::from_be_bytes(*number))
+}
+
+/// Takes a Seq off the front.
+pub(crate) fn take_seq(bytes: &mut &[u8]) -> Result<Seq, StorageError> {
+    let seq = read_seq(bytes)?;
+    *bytes = &bytes[8..];
+    Ok(seq)
+}
+
+impl ColdFile {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.path.len() + 32);
+        put_seq(&mut out, self.last_seq);
+        out.extend_from_slice(&self.rows.to_be_bytes());
+        out.extend_from_slice(&self.bytes.to_be_bytes());
+        out.extend_from_slice(&self.schema_version.to_be_bytes());
+        out.extend_from_slice(self.path.as_bytes());
+        out
+    }
+
+    /// The entry under this manifest key.
+    pub(crate) fn decode(key: &[u8], value: &[u8]) -> Result<ColdFile, StorageError> {
+        let corrupt = || StorageError::Corrupt("a manifest entry".to_string());
+        let (_, partition, rest) = parse_scope(key.get(1..).ok_or_else(corrupt)?)?;
+        let first_seq = read_seq(rest)?;
+        let mut value = value;
+        let last_seq = take_seq(&mut value)?;
+        let rows = take_u64(&mut value)?;
+        let bytes = take_u64(&mut value)?;
+        let (version, path) = value.split_first_chunk::<4>().ok_or_else(corrupt)?;
+        let path = String::from_utf8(path.to_vec()).map_err(|_| corrupt())?;
+        let schema_version = u32::from_be_bytes(*version);
+        Ok(ColdFile { path, partition, first_seq, last_seq, rows, bytes, schema_version })
+    }
+}
+
+/// First byte of the `meta` keys of partition states.
+pub(crate) const META_STATE: u8 = b'p';
+/// First byte of the `meta` keys of manifest entries.
+pub(crate) const META_FILE: u8 = b'f';
+/// First byte of the `meta` keys of files that wait for their removal; the path follows.
+pub(crate) const META_GARBAGE: u8 = b'g';
+
+/// A `meta` key: the kind, then a key of the kind.
+pub(crate) fn meta_key(kind: u8, key: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(key.len() + 1);
+    out.push(kind);
+    out.extend_from_slice(key);
+    out
+}
+
+/// The key of a partition's state.
+pub(crate) fn state_key(table: TableId, partition: &Partition) -> Vec<u8> {
+    meta_key(META_STATE, &scope_key(table, partition))
+}
+
+/// The key of a file's manifest entry.
+pub(crate) fn file_key(table: TableId, file: &ColdFile) -> Vec<u8> {
+    meta_key(META_FILE, &version_key(table, &file.partition, file.first_seq))
+}
+
+/// From where to where (exclusive) the `meta` keys of one kind and table lie.
+pub(crate) fn meta_table_range(kind: u8, table: TableId) -> (Vec<u8>, Vec<u8>) {
+    let (from, to) = table_range(table);
+    (meta_key(kind, &from), meta_key(kind, &to))
+}
+
+/// The path of a file that is being written, in the object store.
+pub(crate) fn writing_path(table: &TableDef, partition: &Partition, first: Seq) -> String {
+    let partition = match partition.as_str() {
+        "" => "shared".to_string(),
+        user => path_part(user),
+    };
+    format!("{}/{}-{}/{partition}/{first}", path_part(&table.schema), path_part(&table.name), table.id.get())
+}
+
+/// Longest path part made of a name; file systems take 255 bytes, and a suffix may follow.
+const PATH_PART_BYTES_MAX: usize = 160;
+
+/// A name as one part of a path that every object store and URL takes as it stands.
+///
+/// Bytes other than `[A-Za-z0-9_-]` become `!XX`. Not `%XX`: object_store escapes the percent sign again
+/// wherever it is handed a path as plain text. A name that gets too long is cut and marked with its hash;
+/// two names with one hash may share a folder, as Seqs keep file names apart.
+fn path_part(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-' {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("!{byte:02X}"));
+        }
+    }
+    if out.len() > PATH_PART_BYTES_MAX {
+        // FNV-1a, because it must give the same for ever.
+        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+        out.truncate(PATH_PART_BYTES_MAX - 17);
+        out.push_str(&format!("!{hash:016x}"));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_safe_parts() {
+        assert_eq!(path_part("alice_2-x"), "alice_2-x");
+        assert_eq!(path_part("../é"), "!2E!2E!2F!C3!A9");
+        let long = path_part(&"ü".repeat(500));
+        assert_eq!(long.len(), PATH_PART_BYTES_MAX);
+        assert_ne!(long, path_part(&"ü".repeat(501)));
+    }
+
+    #[test]
+    fn states_and_files_come_back() {
+        let state = PartitionState { watermark: Seq::pending(3), unflushed_rows: 7, ..PartitionState::default() };
+        assert_eq!(PartitionState::decode(&state.encode()).unwrap(), state);
+        assert!(PartitionState::decode(&[1; 39]).is_err());
+        let file = ColdFile {
+            path: "a/b".to_string(),
+            partition: Partition::user("x\0y"),
+            first_seq: Seq::pending(1),
+            last_seq: Seq::pending(2),
+            rows: 3,
+            bytes: 4,
+            schema_version: 5,
+        };
+        let key = file_key(TableId::new(9), &file);
+        assert_eq!(ColdFile::decode(&key, &file.encode()).unwrap(), file);
+    }
+}

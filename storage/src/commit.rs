@@ -1,0 +1,382 @@
+//! The committer: the one thread that gives Seqs and appends.
+//!
+//! Owns: the order of commits, their checks, group commit, and publishing the view that readers see.
+//! Guarantees: a transaction is in the log as a whole or not at all; what was answered `Ok` is synced and
+//! visible; when a write fails, nothing is accepted any more.
+//! Does not: read for sessions, or write files.
+
+mod check;
+pub(crate) mod ddl;
+pub(crate) mod garbage;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use rocksdb::WriteBatch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use crate::catalog::{Catalog, CatalogChange, TableDef, TableId};
+use crate::changes::Extent;
+use crate::cold::{self, ColdFile, PartitionState};
+use crate::error::{CommitError, StorageError};
+use crate::hot::{Family, Hot, HotSnapshot};
+use crate::key::{read_seq, version_key};
+use crate::seq::{Seq, SeqGenerator};
+use crate::snapshot::{DeadEntry, View};
+use crate::transaction::{Partition, Transaction};
+use crate::watch::Watches;
+use check::Group;
+use garbage::Garbage;
+
+const QUEUE_REQUESTS_MAX: usize = 1024;
+const QUEUE_BYTES_MAX: usize = 64 << 20;
+/// Bytes that one permit of the queue stands for.
+const PERMIT_BYTES: usize = 1024;
+const GROUP_TRANSACTIONS_MAX: usize = 512;
+const GROUP_BYTES_MAX: usize = 16 << 20;
+/// Partition states that the committer keeps at hand.
+const STATES_MAX: usize = 1 << 20;
+
+/// What the committer and the readers share.
+pub(crate) struct Shared {
+    pub(crate) hot: Arc<Hot>,
+    pub(crate) generator: SeqGenerator,
+    pub(crate) current: RwLock<Arc<View>>,
+    pub(crate) watches: Arc<Watches>,
+    pub(crate) garbage: Arc<Garbage>,
+}
+
+impl Shared {
+    pub(crate) fn view(&self) -> Arc<View> {
+        self.current.read().clone()
+    }
+}
+
+/// A view of the database as it is now.
+pub(crate) fn view_of(hot: &Arc<Hot>, seq: Seq, catalog: Arc<Catalog>, garbage: &Arc<Garbage>) -> Arc<View> {
+    let tables = catalog.tables.values().map(|table| (table.id, table.clone())).collect();
+    let view = View { hot: HotSnapshot::take(hot), seq, catalog, tables: Arc::new(tables), garbage: garbage.clone() };
+    publishable(view)
+}
+
+fn publishable(view: View) -> Arc<View> {
+    let garbage = view.garbage.clone();
+    let view = Arc::new(view);
+    garbage.view_published(Arc::downgrade(&view));
+    view
+}
+
+pub(crate) type Reply<T, E> = oneshot::Sender<Result<T, E>>;
+
+/// A partition whose rows up to `watermark` are in files now.
+pub(crate) struct Flushed {
+    pub(crate) partition: Partition,
+    pub(crate) file: Option<ColdFile>,
+    /// The state that the flush saw.
+    pub(crate) seen: PartitionState,
+    /// Versions in the flushed range that were dead before the flush, with what superseded them.
+    pub(crate) unfiled: Vec<(Seq, Seq)>,
+}
+
+/// A STREAM row that has expired.
+pub(crate) struct Expired {
+    pub(crate) partition: Partition,
+    pub(crate) seq: Seq,
+    pub(crate) key: Option<Arc<[u8]>>,
+    pub(crate) bytes: u64,
+}
+
+/// What the committer is asked for.
+pub(crate) enum Request {
+    Commit(Box<PendingCommit>),
+    Catalog { base_version: u64, changes: Vec<CatalogChange>, reply: Reply<Arc<Catalog>, CommitError> },
+    /// Adds files to the manifest; `NoTable` when the table has gone.
+    Flushed { table: TableId, parts: Vec<Flushed>, reply: Reply<(), StorageError> },
+    Expired { table: TableId, rows: Vec<Expired>, reply: Reply<(), StorageError> },
+    /// Forgets garbage files that were removed.
+    Collected { paths: Vec<String> },
+    Stop { done: oneshot::Sender<()> },
+}
+
+/// A transaction on its way.
+pub(crate) struct PendingCommit {
+    transaction: Transaction,
+    reply: Reply<Seq, CommitError>,
+    _room: OwnedSemaphorePermit,
+}
+
+/// The committer's queue, bounded by requests and by bytes.
+#[derive(Clone)]
+pub(crate) struct CommitQueue {
+    sender: mpsc::Sender<Request>,
+    room: Arc<Semaphore>,
+}
+
+impl CommitQueue {
+    pub(crate) async fn commit(&self, transaction: Transaction) -> Result<Seq, CommitError> {
+        let permits = (transaction.bytes().min(QUEUE_BYTES_MAX) / PERMIT_BYTES).max(1);
+        let permits = u32::try_from(permits).expect("the queue has less than 2^32 permits");
+        let room = self.room.clone().acquire_many_owned(permits).await.map_err(|_| StorageError::Closed)?;
+        let (reply, answer) = oneshot::channel();
+        self.send(Request::Commit(Box::new(PendingCommit { transaction, reply, _room: room }))).await?;
+        answer.await.map_err(|_| CommitError::Unknown("the committer ended".to_string()))?
+    }
+
+    pub(crate) async fn send(&self, request: Request) -> Result<(), StorageError> {
+        self.sender.send(request).await.map_err(|_| StorageError::Closed)
+    }
+
+    /// Waits until everything that was accepted is done.
+    pub(crate) async fn stop(&self) {
+        let (done, ended) = oneshot::channel();
+        if self.send(Request::Stop { done }).await.is_ok() {
+            let _ = ended.await;
+        }
+        self.room.close();
+    }
+}
+
+/// Starts the committer's thread.
+pub(crate) fn start(shared: Arc<Shared>) -> Result<CommitQueue, StorageError> {
+    let (sender, receiver) = mpsc::channel(QUEUE_REQUESTS_MAX);
+    let tables = shared.view().tables.clone();
+    let committer = Committer { shared, receiver, tables, states: HashMap::new(), failed: None, stopped: Vec::new() };
+    std::thread::Builder::new().name("committer".to_string()).spawn(move || committer.run())?;
+    Ok(CommitQueue { sender, room: Arc::new(Semaphore::new(QUEUE_BYTES_MAX / PERMIT_BYTES)) })
+}
+
+struct Committer {
+    shared: Arc<Shared>,
+    receiver: mpsc::Receiver<Request>,
+    tables: Arc<HashMap<TableId, Arc<TableDef>>>,
+    states: HashMap<(TableId, Partition), PartitionState>,
+    /// Why a write failed: what the disk holds is not known any more.
+    failed: Option<rocksdb::Error>,
+    stopped: Vec<oneshot::Sender<()>>,
+}
+
+impl Committer {
+    fn run(mut self) {
+        let mut next = None;
+        while let Some(request) = next.take().or_else(|| self.receiver.blocking_recv()) {
+            match request {
+                Request::Commit(first) => next = self.commit_group(*first),
+                Request::Catalog { base_version, changes, reply } => {
+                    let _ = reply.send(self.change_catalog(base_version, &changes));
+                }
+                Request::Flushed { table, parts, reply } => {
+                    let _ = reply.send(self.add_files(table, parts));
+                }
+                Request::Expired { table, rows, reply } => {
+                    let _ = reply.send(self.remove_expired(table, rows));
+                }
+                Request::Collected { paths } => {
+                    let mut batch = WriteBatch::default();
+                    for path in &paths {
+                        let key = cold::meta_key(cold::META_GARBAGE, path.as_bytes());
+                        batch.delete_cf(self.shared.hot.family(Family::Meta), key);
+                    }
+                    // On failure the entries stay and the next opening finds the files gone.
+                    let _ = self.write(batch);
+                }
+                Request::Stop { done } => {
+                    self.receiver.close();
+                    self.stopped.push(done);
+                }
+            }
+        }
+        if let Err(error) = self.shared.hot.sync() {
+            tracing::error!(%error, "could not sync the log at the end");
+        }
+        let stopped = std::mem::take(&mut self.stopped);
+        // Whoever waits for the end may open the directory again at once.
+        drop(self);
+        for done in stopped {
+            let _ = done.send(());
+        }
+    }
+
+    /// Commits `first` and what waits behind it; returns a request of another kind that came next.
+    fn commit_group(&mut self, first: PendingCommit) -> Option<Request> {
+        let mut next = None;
+        let mut bytes = first.transaction.bytes();
+        let mut waiting = vec![first];
+        while waiting.len() < GROUP_TRANSACTIONS_MAX && bytes < GROUP_BYTES_MAX {
+            match self.receiver.try_recv() {
+                Ok(Request::Commit(commit)) => {
+                    bytes += commit.transaction.bytes();
+                    waiting.push(*commit);
+                }
+                Ok(other) => {
+                    next = Some(other);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        let mut group = Group::default();
+        let mut answers = Vec::with_capacity(waiting.len());
+        for mut commit in waiting {
+            let answer = self.apply(&mut group, &mut commit.transaction);
+            answers.push((commit.reply, commit._room, answer));
+        }
+        // A refusal is answered after the group, too: what it collided with is visible then.
+        let mut lost = None;
+        if let Some(last) = group.last {
+            let mut batch = std::mem::take(&mut group.batch);
+            for ((table, partition), state) in &group.states {
+                let key = cold::state_key(*table, partition);
+                batch.put_cf(self.shared.hot.family(Family::Meta), key, state.encode());
+            }
+            match self.write(batch) {
+                Ok(()) => {
+                    self.publish(last);
+                    let touched = group.states.keys().map(|(table, partition)| (*table, partition));
+                    self.shared.watches.touched(touched, last);
+                    if self.states.len() > STATES_MAX {
+                        self.states.clear();
+                    }
+                    self.states.extend(group.states);
+                }
+                Err(error) => lost = Some(error.to_string()),
+            }
+        }
+        for (reply, room, answer) in answers {
+            let answer = match (&lost, answer) {
+                (Some(reason), Ok(_)) => Err(CommitError::Unknown(reason.clone())),
+                (_, answer) => answer,
+            };
+            drop(room);
+            let _ = reply.send(answer);
+        }
+        next
+    }
+
+    fn check_alive(&self) -> Result<(), StorageError> {
+        self.failed.clone().map_or(Ok(()), |error| Err(StorageError::Engine(error)))
+    }
+
+    fn write(&mut self, batch: WriteBatch) -> Result<(), rocksdb::Error> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        self.shared.hot.write(batch).inspect_err(|error| {
+            tracing::error!(%error, "writing the log failed; the store takes no more commits");
+            self.failed = Some(error.clone());
+        })
+    }
+
+    /// Shows readers what was written, up to `seq`.
+    fn publish(&self, seq: Seq) {
+        let old = self.shared.view();
+        let view = publishable(View {
+            hot: HotSnapshot::take(&self.shared.hot),
+            seq,
+            catalog: old.catalog.clone(),
+            tables: old.tables.clone(),
+            garbage: old.garbage.clone(),
+        });
+        // The old view may be the last of its kind: it goes outside the lock.
+        let previous = std::mem::replace(&mut *self.shared.current.write(), view);
+        drop(previous);
+    }
+
+    /// The partition's state before the present group.
+    fn state(&self, table: TableId, partition: &Partition) -> Result<PartitionState, StorageError> {
+        if let Some(state) = self.states.get(&(table, partition.clone())) {
+            return Ok(*state);
+        }
+        let stored = self.shared.hot.get(Family::Meta, &cold::state_key(table, partition))?;
+        stored.map_or(Ok(PartitionState::default()), |bytes| PartitionState::decode(&bytes))
+    }
+
+    fn add_files(&mut self, table: TableId, parts: Vec<Flushed>) -> Result<(), StorageError> {
+        self.check_alive()?;
+        let def = self.tables.get(&table).ok_or(StorageError::NoTable(table.get()))?;
+        let mut batch = WriteBatch::default();
+        let mut states = Vec::with_capacity(parts.len());
+        let hot = self.shared.hot.clone();
+        let (meta, dead) = (hot.family(Family::Meta), hot.family(Family::Dead));
+        for part in parts {
+            let mut state = self.state(table, &part.partition)?;
+            assert_eq!(state.watermark, part.seen.watermark, "one flush of a table at a time");
+            state.watermark = part.seen.last_seq;
+            state.unflushed_rows -= part.seen.unflushed_rows;
+            state.unflushed_bytes -= part.seen.unflushed_bytes;
+            state.first_unflushed =
+                if state.has_unflushed() { state.watermark.advance(1) } else { Seq::ZERO };
+            if let Some(file) = part.file {
+                assert!(file.first_seq > part.seen.watermark && file.last_seq <= state.watermark, "a file's Seq range");
+                batch.put_cf(meta, cold::file_key(table, &file), file.encode());
+            }
+            for (seq, by) in part.unfiled {
+                let key = version_key(table, &part.partition, seq);
+                if def.primary_key.is_empty() {
+                    // Without a key this entry is all that tells a late writer that the version is gone.
+                    batch.put_cf(dead, key, DeadEntry { by, unfiled: true }.encode());
+                } else {
+                    batch.delete_cf(dead, key);
+                }
+            }
+            batch.put_cf(meta, cold::state_key(table, &part.partition), state.encode());
+            states.push(((table, part.partition), state));
+        }
+        self.write(batch)?;
+        self.states.extend(states);
+        self.publish(self.shared.view().seq);
+        Ok(())
+    }
+
+    fn remove_expired(&mut self, table: TableId, rows: Vec<Expired>) -> Result<(), StorageError> {
+        self.check_alive()?;
+        if !self.tables.contains_key(&table) {
+            return Err(StorageError::NoTable(table.get()));
+        }
+        let mut batch = WriteBatch::default();
+        let mut states: HashMap<(TableId, Partition), PartitionState> = HashMap::new();
+        let hot = self.shared.hot.clone();
+        for row in rows {
+            let key = version_key(table, &row.partition, row.seq);
+            batch.delete_cf(hot.family(Family::Stream), &key);
+            batch.delete_cf(hot.family(Family::Dead), &key);
+            if let Some(key) = row.key
+                && let Some(holder) = hot.get(Family::Key, &key)?
+                && read_seq(&holder)? == row.seq
+            {
+                batch.delete_cf(hot.family(Family::Key), &key);
+            }
+            let before = self.state(table, &row.partition)?;
+            let state = states.entry((table, row.partition)).or_insert(before);
+            state.watermark = state.watermark.max(row.seq);
+            state.unflushed_rows = state.unflushed_rows.saturating_sub(1);
+            state.unflushed_bytes = state.unflushed_bytes.saturating_sub(row.bytes);
+        }
+        for ((table, partition), state) in &states {
+            batch.put_cf(hot.family(Family::Meta), cold::state_key(*table, partition), state.encode());
+        }
+        self.write(batch)?;
+        self.states.extend(states);
+        self.publish(self.shared.view().seq);
+        Ok(())
+    }
+}
+
+/// Adds a record's Seq to the extents of its transaction.
+fn extend(extents: &mut Vec<Extent>, index: &mut HashMap<(TableId, Partition), usize>, at: (TableId, &Partition), seq: Seq) {
+    let (table, partition) = at;
+    if let Some(extent) = extents.last_mut()
+        && extent.table == table
+        && extent.partition == *partition
+    {
+        extent.last = seq;
+        return;
+    }
+    match index.entry((table, partition.clone())) {
+        std::collections::hash_map::Entry::Occupied(found) => extents[*found.get()].last = seq,
+        std::collections::hash_map::Entry::Vacant(free) => {
+            free.insert(extents.len());
+            extents.push(Extent { table, partition: partition.clone(), first: seq, last: seq });
+        }
+    }
+}

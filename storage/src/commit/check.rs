@@ -1,0 +1,205 @@
+//! Checking one transaction against its group and the database, and adding it to the group's batch.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use rocksdb::WriteBatch;
+
+use super::{Committer, extend};
+use crate::catalog::TableId;
+use crate::changes::{ChangeOp, encode_commit};
+use crate::cold::PartitionState;
+use crate::datum::Datum;
+use crate::error::{CommitError, StorageError};
+use crate::hot::Family;
+use crate::key::{read_seq, seq_bytes, version_key};
+use crate::record::{self, RowReader};
+use crate::seq::Seq;
+use crate::snapshot::{DeadEntry, oldest_alive, rows_family};
+use crate::transaction::{Op, Partition, Transaction};
+
+/// Transactions that are written and synced together.
+#[derive(Default)]
+pub(super) struct Group {
+    pub(super) batch: WriteBatch,
+    pub(super) states: HashMap<(TableId, Partition), PartitionState>,
+    /// The last Seq of the group, if any transaction is in it.
+    pub(super) last: Option<Seq>,
+    overlay: Overlay,
+}
+
+/// What the group changes of the `key` and `dead` families.
+#[derive(Default)]
+struct Overlay {
+    keys: HashMap<Arc<[u8]>, Option<Seq>>,
+    dead: HashSet<Vec<u8>>,
+    /// What to take back when the transaction that is being checked fails.
+    undo: Vec<Undo>,
+}
+
+enum Undo {
+    Key(Arc<[u8]>, Option<Option<Seq>>),
+    Dead(Vec<u8>),
+}
+
+impl Overlay {
+    fn set_key(&mut self, key: &Arc<[u8]>, holder: Option<Seq>) {
+        let before = self.keys.insert(key.clone(), holder);
+        self.undo.push(Undo::Key(key.clone(), before));
+    }
+
+    fn roll_back(&mut self) {
+        while let Some(undo) = self.undo.pop() {
+            match undo {
+                Undo::Key(key, Some(before)) => {
+                    self.keys.insert(key, before);
+                }
+                Undo::Key(key, None) => {
+                    self.keys.remove(&key);
+                }
+                Undo::Dead(key) => {
+                    self.dead.remove(&key);
+                }
+            }
+        }
+    }
+}
+
+impl Committer {
+    /// Checks a transaction and adds it to the group; returns its last Seq. A refused one leaves no trace.
+    pub(super) fn apply(&self, group: &mut Group, transaction: &mut Transaction) -> Result<Seq, CommitError> {
+        self.check_alive()?;
+        let count = transaction.len() as u64;
+        let first = self.shared.generator.draw(count);
+        let checked = self.check(&mut group.overlay, transaction.ops(), first);
+        let appended = checked.and_then(|()| self.append(group, transaction, first));
+        match &appended {
+            Ok(_) => group.overlay.undo.clear(),
+            Err(_) => group.overlay.roll_back(),
+        }
+        appended
+    }
+
+    fn check(&self, overlay: &mut Overlay, ops: &[Op], first: Seq) -> Result<(), CommitError> {
+        let mut oldest = Seq::ZERO;
+        for (at, op) in ops.iter().enumerate() {
+            if at == 0 || !Arc::ptr_eq(&ops[at - 1].table, &op.table) {
+                let current = self.tables.get(&op.table.id);
+                if current.is_none_or(|current| current.schema_version != op.table.schema_version) {
+                    return Err(CommitError::CatalogChanged);
+                }
+                oldest = oldest_alive(&op.table, self.shared.generator.now_ms());
+            }
+            let seq = first.advance(at as u64);
+            if op.kind != ChangeOp::Insert {
+                self.check_old(overlay, op, resolve(op.old, first))?;
+            }
+            if let Some(key) = &op.key {
+                let holder = self.holder(overlay, key)?;
+                if holder.is_some_and(|holder| holder >= oldest) {
+                    return Err(self.unique_violation(op));
+                }
+                overlay.set_key(key, Some(seq));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that the superseded version is the live one, and takes it off.
+    fn check_old(&self, overlay: &mut Overlay, op: &Op, old: Seq) -> Result<(), CommitError> {
+        if let Some(key) = &op.old_key {
+            // The key points at the live version only: one look tells that it exists and is not dead. The
+            // `dead` family would not do, a flush removes entries of versions that no file holds.
+            if self.holder(overlay, key)? != Some(old) {
+                return Err(CommitError::Conflict);
+            }
+            overlay.set_key(key, None);
+            return Ok(());
+        }
+        let version = version_key(op.table.id, &op.partition, old);
+        if overlay.dead.contains(&version) {
+            return Err(CommitError::Conflict);
+        }
+        if op.old.as_pending().is_none() {
+            let hot = &self.shared.hot;
+            let dead = hot.get(Family::Dead, &version).map_err(StorageError::from)?.is_some();
+            let exists = hot.get(rows_family(&op.table), &version).map_err(StorageError::from)?.is_some();
+            if dead || !exists {
+                return Err(CommitError::Conflict);
+            }
+        }
+        overlay.dead.insert(version.clone());
+        overlay.undo.push(Undo::Dead(version));
+        Ok(())
+    }
+
+    fn holder(&self, overlay: &Overlay, key: &Arc<[u8]>) -> Result<Option<Seq>, StorageError> {
+        if let Some(holder) = overlay.keys.get(key) {
+            return Ok(*holder);
+        }
+        self.shared.hot.get(Family::Key, key)?.map(|bytes| read_seq(&bytes)).transpose()
+    }
+
+    fn unique_violation(&self, op: &Op) -> CommitError {
+        let columns = op.table.primary_key.clone();
+        let key: Result<Vec<Datum>, StorageError> = record::parse(&op.record)
+            .and_then(|record| RowReader::new(op.table.clone(), columns).row(record.schema_version, record.row));
+        match key {
+            Ok(key) => CommitError::UniqueViolation { table: op.table.clone(), key },
+            Err(error) => error.into(),
+        }
+    }
+
+    fn append(&self, group: &mut Group, transaction: &mut Transaction, first: Seq) -> Result<Seq, CommitError> {
+        let hot = &self.shared.hot;
+        let (keys, dead) = (hot.family(Family::Key), hot.family(Family::Dead));
+        let ops = transaction.ops_mut();
+        // Read the states first: nothing may fail once the batch is touched.
+        for at in 0..ops.len() {
+            let op = &ops[at];
+            let known = at > 0 && ops[at - 1].table.id == op.table.id && ops[at - 1].partition == op.partition;
+            if !known && !group.states.contains_key(&(op.table.id, op.partition.clone())) {
+                let state = self.state(op.table.id, &op.partition)?;
+                group.states.insert((op.table.id, op.partition.clone()), state);
+            }
+        }
+        let last = first.advance(ops.len() as u64 - 1);
+        let (mut extents, mut index) = (Vec::new(), HashMap::new());
+        for (at, op) in ops.iter_mut().enumerate() {
+            let seq = first.advance(at as u64);
+            let old = resolve(op.old, first);
+            record::seal(&mut op.record, old, seq == last);
+            let version = version_key(op.table.id, &op.partition, seq);
+            group.batch.put_cf(hot.family(rows_family(&op.table)), version, &op.record);
+            if op.kind != ChangeOp::Insert {
+                let superseded = version_key(op.table.id, &op.partition, old);
+                group.batch.put_cf(dead, superseded, DeadEntry { by: seq, unfiled: false }.encode());
+            }
+            if let Some(key) = &op.old_key
+                && op.key.as_ref() != Some(key)
+            {
+                group.batch.delete_cf(keys, key);
+            }
+            if let Some(key) = &op.key {
+                group.batch.put_cf(keys, key, seq_bytes(seq));
+            }
+            extend(&mut extents, &mut index, (op.table.id, &op.partition), seq);
+            let scope = (op.table.id, op.partition.clone());
+            let state = group.states.get_mut(&scope).expect("every state was read");
+            if state.unflushed_rows == 0 {
+                state.first_unflushed = seq;
+            }
+            state.unflushed_rows += 1;
+            state.unflushed_bytes += op.record.len() as u64;
+            state.last_seq = seq;
+        }
+        group.batch.put_cf(hot.family(Family::Commit), seq_bytes(first), encode_commit(last, &extents));
+        group.last = Some(last);
+        Ok(last)
+    }
+}
+
+/// The real Seq of a version that may be the transaction's own.
+fn resolve(old: Seq, first: Seq) -> Seq {
+    old.as_pending().map_or(old, |n| first.advance(n.into()))
+}

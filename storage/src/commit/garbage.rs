@@ -1,0 +1,97 @@
+//! Files of dropped and truncated tables, kept until no snapshot from before the drop lives.
+
+use std::path::{Path, PathBuf};
+use std::sync::Weak;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::snapshot::View;
+
+struct Waiting {
+    paths: Vec<String>,
+    views: Vec<Weak<View>>,
+}
+
+/// The files that wait, and the views that they wait for.
+#[derive(Default)]
+pub(crate) struct Garbage {
+    waiting: Mutex<Vec<Waiting>>,
+    views: Mutex<Vec<Weak<View>>>,
+    any: AtomicBool,
+    wake: Notify,
+}
+
+/// Dead entries in the list of views that are not worth cleaning up.
+const VIEWS_SLACK: usize = 64;
+
+impl Garbage {
+    /// Notes a view that was published.
+    pub(crate) fn view_published(&self, view: Weak<View>) {
+        let mut views = self.views.lock();
+        views.push(view);
+        if views.len() > VIEWS_SLACK && views.len().is_power_of_two() {
+            views.retain(|view| view.strong_count() > 0);
+        }
+    }
+
+    /// Puts files aside that every view published so far may still read.
+    pub(crate) fn add(&self, paths: Vec<String>) {
+        if paths.is_empty() {
+            return;
+        }
+        let mut views = self.views.lock();
+        views.retain(|view| view.strong_count() > 0);
+        self.waiting.lock().push(Waiting { paths, views: views.clone() });
+        self.any.store(true, Ordering::SeqCst);
+        self.wake.notify_one();
+    }
+
+    /// A view is gone.
+    pub(crate) fn view_dropped(&self) {
+        if self.any.load(Ordering::SeqCst) {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Waits until something may have become removable.
+    pub(crate) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Takes the files that nothing needs any more.
+    pub(crate) fn take_unneeded(&self) -> Vec<String> {
+        let mut waiting = self.waiting.lock();
+        let mut taken = Vec::new();
+        waiting.retain_mut(|entry| {
+            if entry.views.iter().any(|view| view.strong_count() > 0) {
+                return true;
+            }
+            taken.append(&mut entry.paths);
+            false
+        });
+        self.any.store(!waiting.is_empty(), Ordering::SeqCst);
+        taken
+    }
+}
+
+/// Removes files under `cold`, and folders that this empties. Blocking.
+pub(crate) fn remove_files(cold: &Path, paths: &[String]) {
+    for path in paths {
+        let file: PathBuf = cold.join(path);
+        if let Err(error) = std::fs::remove_file(&file)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(path, %error, "could not remove a cold file");
+            continue;
+        }
+        // Partition, table and schema folder; a folder that is not empty refuses.
+        let folders = file.ancestors().skip(1).take(3);
+        for folder in folders.take_while(|folder| *folder != cold) {
+            if std::fs::remove_dir(folder).is_err() {
+                break;
+            }
+        }
+    }
+}

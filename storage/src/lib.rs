@@ -1,0 +1,36 @@
+//! The log engine: every table is an append-only log of row versions in commit order.
+//!
+//! Owns: Seqs, the row format, the RocksDB families, the one committer, snapshot reads of the hot
+//! tier, the cold tier's files and manifest, the change feed read from the log, and the catalog as data.
+//! Guarantees: see docs/architecture.md ("Invariants") and docs/storage-format.md (every byte).
+//! Does not: parse SQL, plan queries, know sessions or sockets.
+
+pub mod seq;
+pub mod datum;
+pub mod catalog;
+pub mod error;
+pub mod key;
+pub mod record;
+pub mod transaction;
+mod hot;
+pub mod store;
+pub mod commit;
+pub mod snapshot;
+pub mod changes;
+pub mod cold;
+pub mod flush;
+pub mod expire;
+mod watch;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use catalog::{Catalog, CatalogChange, ColumnDef, ColumnId, RoleDef, TableDef, TableId, TableKind};
+pub use changes::{Change, ChangeBatch, ChangeOp, CommitWatch, FeedScope};
+pub use datum::{ColumnType, Datum, DatumRef, Row};
+pub use error::{CommitError, StorageError};
+pub use seq::Seq;
+pub use snapshot::{HotScan, PartitionSet, Snapshot};
+pub use store::{Store, StoreOptions};
+pub use transaction::{Partition, RowVersion, Transaction};

@@ -1,0 +1,167 @@
+//! `Seq`: the one number that orders everything, and the clock that draws it.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+/// Milliseconds from the Unix epoch to 2024-01-01 00:00:00 UTC, where Seqs begin.
+pub const EPOCH_UNIX_MS: i64 = 1_704_067_200_000;
+const COUNTER_BITS: u32 = 12;
+const NODE_BITS: u32 = 10;
+const PENDING_BASE: i64 = i64::MAX - u32::MAX as i64;
+const COUNTER_MAX: i64 = (1 << COUNTER_BITS) - 1;
+
+/// Position in commit order: `ms << 22 | node << 12 | counter`, ms since 2024-01-01 UTC.
+///
+/// Always positive as a PostgreSQL `bigint` (until 2093). Zero is before everything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Seq(i64);
+
+impl Seq {
+    /// Before every Seq that was ever drawn.
+    pub const ZERO: Seq = Seq(0);
+    /// After every Seq that will ever be drawn.
+    pub const MAX: Seq = Seq(i64::MAX);
+
+    /// The Seq with this value, if it is not negative.
+    pub fn from_i64(value: i64) -> Option<Seq> {
+        (value >= 0).then_some(Seq(value))
+    }
+
+    /// The value as PostgreSQL's `bigint`.
+    pub fn as_i64(self) -> i64 {
+        self.0
+    }
+
+    /// The lowest Seq that a commit at `unix_ms` or later can have; `ZERO` for times before 2024.
+    pub fn first_at(unix_ms: i64) -> Seq {
+        Seq(unix_ms.saturating_sub(EPOCH_UNIX_MS).clamp(0, (1 << 41) - 1) << (NODE_BITS + COUNTER_BITS))
+    }
+
+    /// When this Seq was drawn, in milliseconds since the Unix epoch (up to the little that a full
+    /// counter may have borrowed from the future).
+    pub fn unix_ms(self) -> i64 {
+        (self.0 >> (NODE_BITS + COUNTER_BITS)) + EPOCH_UNIX_MS
+    }
+
+    /// The stand-in for the Seq of a transaction's change number `n` (below 2^32) until it commits: above
+    /// every Seq that is drawn before 2093.
+    pub fn pending(n: u32) -> Seq {
+        Seq(PENDING_BASE + i64::from(n))
+    }
+
+    /// The change number, if this is a pending Seq.
+    pub fn as_pending(self) -> Option<u32> {
+        self.0.checked_sub(PENDING_BASE).and_then(|n| u32::try_from(n).ok())
+    }
+
+    /// The Seq `n` places further in a run drawn by one node: the counter first, then the next millisecond.
+    pub fn advance(self, n: u64) -> Seq {
+        let n = i64::try_from(n).expect("a run of Seqs is shorter than i64::MAX");
+        let counter = (self.0 & COUNTER_MAX) + n;
+        let ms = (self.0 >> (NODE_BITS + COUNTER_BITS)) + (counter >> COUNTER_BITS);
+        let node = (self.0 >> COUNTER_BITS) & ((1 << NODE_BITS) - 1);
+        Seq(ms << (NODE_BITS + COUNTER_BITS) | node << COUNTER_BITS | (counter & COUNTER_MAX))
+    }
+}
+
+impl std::fmt::Display for Seq {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Milliseconds since the Unix epoch; injected so that tests can hold time.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// The machine's wall clock.
+pub fn system_clock() -> Clock {
+    Arc::new(|| {
+        let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(elapsed.as_millis()).expect("the year is below 292 million")
+    })
+}
+
+/// Draws Seqs: strictly increasing, never going back when the clock does.
+///
+/// Commits and `snowflake_id()` draw from the same generator, so an id is always below the Seq of the
+/// commit that stores it, and ids stay unique across a restart because the newest commit is known.
+pub struct SeqGenerator {
+    clock: Clock,
+    node: i64,
+    last: Mutex<Seq>,
+}
+
+impl SeqGenerator {
+    /// A generator for `node` (0..1024) whose first Seq is after `last`.
+    pub fn new(clock: Clock, node: u16, last: Seq) -> SeqGenerator {
+        assert!(node < 1 << NODE_BITS, "a node id has ten bits");
+        SeqGenerator { clock, node: i64::from(node), last: Mutex::new(last) }
+    }
+
+    /// Draws `n` consecutive Seqs (`first`, `first.advance(1)`, …) and returns the first; `n` is at least 1.
+    pub fn draw(&self, n: u64) -> Seq {
+        assert!(n > 0, "an empty run of Seqs has no first");
+        let mut last = self.last.lock();
+        let now = Seq(Seq::first_at((self.clock)()).0 | self.node << COUNTER_BITS);
+        let first = if now > *last { now } else { last.advance(1) };
+        *last = first.advance(n - 1);
+        first
+    }
+
+    /// The clock that Seqs are drawn from, in milliseconds since the Unix epoch.
+    pub fn now_ms(&self) -> i64 {
+        (self.clock)()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use super::*;
+
+    fn held_clock(ms: i64) -> (Arc<AtomicI64>, Clock) {
+        let time = Arc::new(AtomicI64::new(EPOCH_UNIX_MS + ms));
+        let read = time.clone();
+        (time, Arc::new(move || read.load(Ordering::SeqCst)))
+    }
+
+    #[test]
+    fn increases_while_the_clock_stands_or_goes_back() {
+        let (time, clock) = held_clock(1000);
+        let generator = SeqGenerator::new(clock, 7, Seq::ZERO);
+        let mut last = generator.draw(1);
+        assert_eq!(last.unix_ms(), EPOCH_UNIX_MS + 1000);
+        for step in 0..10_000 {
+            if step == 5_000 {
+                time.store(EPOCH_UNIX_MS + 10, Ordering::SeqCst);
+            }
+            let next = generator.draw(1);
+            assert!(next > last);
+            last = next;
+        }
+        assert_eq!(last.unix_ms(), EPOCH_UNIX_MS + 1002);
+    }
+
+    #[test]
+    fn a_run_is_what_single_draws_would_give() {
+        let (_, clock) = held_clock(5);
+        let singles = SeqGenerator::new(clock.clone(), 1023, Seq::ZERO);
+        let runs = SeqGenerator::new(clock, 1023, Seq::ZERO);
+        let first = runs.draw(9000);
+        for n in 0..9000 {
+            assert_eq!(singles.draw(1), first.advance(n));
+        }
+        assert_eq!(runs.draw(1), singles.draw(1));
+    }
+
+    #[test]
+    fn starts_after_the_last_commit_even_when_that_is_in_the_future() {
+        let (_, clock) = held_clock(5);
+        let ahead = Seq::first_at(EPOCH_UNIX_MS + 1_000_000);
+        assert_eq!(SeqGenerator::new(clock, 0, ahead).draw(1), ahead.advance(1));
+    }
+}

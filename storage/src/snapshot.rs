@@ -1,0 +1,288 @@
+//! Snapshot reads: one consistent view over the hot log, the dead set and the manifest.
+
+mod scan;
+
+use std::collections::HashMap;
+use std::ops::{ControlFlow, RangeInclusive};
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+
+use crate::catalog::{Catalog, ColumnId, TableDef, TableId, TableKind};
+use crate::cold::{self, ColdFile, META_FILE, META_STATE, PartitionState};
+use crate::commit::garbage::Garbage;
+use crate::datum::Datum;
+use crate::error::StorageError;
+use crate::hot::{Family, HotSnapshot};
+use crate::key::{parse_scope, primary_key, read_seq, scope_end, scope_key, seq_bytes, seq_of, version_key};
+use crate::record::{self, RowReader};
+use crate::seq::Seq;
+use crate::transaction::{Partition, RowVersion, Transaction};
+
+/// Which partitions of a table a read covers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PartitionSet {
+    /// Every partition.
+    All,
+    /// One.
+    One(Partition),
+}
+
+/// A scan of the hot tier (and of a transaction's own pending rows).
+#[derive(Clone)]
+pub struct HotScan {
+    /// The table, as the snapshot's catalog has it.
+    pub table: Arc<TableDef>,
+    /// Which partitions.
+    pub partitions: PartitionSet,
+    /// The columns to produce, in this order.
+    pub columns: Vec<ScanColumn>,
+    /// Only versions in this range of Seqs; pending versions always count as inside.
+    pub seqs: RangeInclusive<Seq>,
+    /// Rows per batch, at most.
+    pub batch_rows: usize,
+    /// Stop after this many rows.
+    pub limit: Option<usize>,
+}
+
+/// One column of a scan's output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScanColumn {
+    /// A column of the table.
+    Column(ColumnId),
+    /// The version's Seq, `Int64` not null.
+    Seq,
+    /// The partition's user, `Utf8` not null.
+    User,
+}
+
+/// What all snapshots between two writes share: the committer makes one after every write, so that the
+/// database, the Seq and the catalog in it belong together.
+pub(crate) struct View {
+    pub(crate) hot: HotSnapshot,
+    pub(crate) seq: Seq,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) tables: Arc<HashMap<TableId, Arc<TableDef>>>,
+    /// Told when a view goes: files may have waited for it.
+    pub(crate) garbage: Arc<Garbage>,
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        self.garbage.view_dropped();
+    }
+}
+
+/// A consistent view at one Seq. While it lives, what it sees stays readable, cold files included.
+pub struct Snapshot {
+    pub(crate) view: Arc<View>,
+    /// When it was taken; decides what has expired.
+    pub(crate) taken_ms: i64,
+}
+
+impl Snapshot {
+    /// The Seq at which it stands.
+    pub fn seq(&self) -> Seq {
+        self.view.seq
+    }
+
+    /// The catalog at that Seq.
+    pub fn catalog(&self) -> &Arc<Catalog> {
+        &self.view.catalog
+    }
+
+    /// Feeds the live row versions of the hot tier to `sink`, batch by batch, until it breaks; then those
+    /// pending in `transaction`. Partition by partition, in Seq order inside each. Blocking.
+    ///
+    /// Batches have one array per `HotScan::columns`, of the types of `ColumnType::arrow`; with no columns
+    /// they still carry a row count.
+    pub fn scan_hot(
+        &self,
+        scan: &HotScan,
+        transaction: Option<&Transaction>,
+        sink: &mut dyn FnMut(RecordBatch) -> ControlFlow<()>,
+    ) -> Result<(), StorageError> {
+        scan::run(self, scan, transaction, sink)
+    }
+
+    /// The cold files that hold rows of these partitions, in partition and Seq order. Blocking.
+    pub fn cold_files(&self, table: &TableDef, partitions: &PartitionSet) -> Result<Vec<ColdFile>, StorageError> {
+        let (from, to) = match partitions {
+            PartitionSet::All => cold::meta_table_range(META_FILE, table.id),
+            PartitionSet::One(partition) => {
+                let scope = cold::meta_key(META_FILE, &scope_key(table.id, partition));
+                (scope.clone(), scope_end(scope))
+            }
+        };
+        let mut files = Vec::new();
+        let mut entries = self.view.hot.iterate(Family::Meta, &from, to);
+        while let Some((key, value)) = entries.item() {
+            files.push(ColdFile::decode(key, value)?);
+            entries.next();
+        }
+        entries.status()?;
+        Ok(files)
+    }
+
+    /// The Seqs of the file's versions that are dead at this snapshot, ascending. Blocking.
+    pub fn dead_in(&self, table: TableId, file: &ColdFile) -> Result<Vec<Seq>, StorageError> {
+        let mut dead = Vec::new();
+        self.visit_dead(table, file, |seq| {
+            dead.push(seq);
+            ControlFlow::Continue(())
+        })?;
+        Ok(dead)
+    }
+
+    /// Whether any version in the table's cold files of these partitions may be dead (false is certain). Blocking.
+    pub fn has_dead(&self, table: TableId, file: &ColdFile) -> Result<bool, StorageError> {
+        let mut any = false;
+        self.visit_dead(table, file, |_| {
+            any = true;
+            ControlFlow::Break(())
+        })?;
+        Ok(any)
+    }
+
+    fn visit_dead(
+        &self,
+        table: TableId,
+        file: &ColdFile,
+        mut visit: impl FnMut(Seq) -> ControlFlow<()>,
+    ) -> Result<(), StorageError> {
+        let from = version_key(table, &file.partition, file.first_seq);
+        let to = version_key(table, &file.partition, file.last_seq.advance(1));
+        let mut entries = self.view.hot.iterate(Family::Dead, &from, to);
+        while let Some((key, value)) = entries.item() {
+            let entry = DeadEntry::decode(value)?;
+            if entry.by <= self.seq() && !entry.unfiled && visit(seq_of(key)?).is_break() {
+                return Ok(());
+            }
+            entries.next();
+        }
+        Ok(entries.status()?)
+    }
+
+    /// The live version with this primary key, whose values are in key order, from either tier's key index
+    /// and the hot log; `Lookup::Cold` when the version stands in a cold file only. Blocking.
+    pub fn lookup(
+        &self,
+        table: &TableDef,
+        partition: &Partition,
+        key: &[Datum],
+        transaction: Option<&Transaction>,
+    ) -> Result<Lookup, StorageError> {
+        let Some(key) = primary_key(table, partition, key.iter().map(Datum::as_ref)) else {
+            return Ok(Lookup::Absent);
+        };
+        let found = |seq, bytes: &[u8]| {
+            let record = record::parse(bytes)?;
+            let row = RowReader::whole(Arc::new(table.clone())).row(record.schema_version, record.row)?;
+            Ok(Lookup::Hot(RowVersion { seq, row }))
+        };
+        if let Some(transaction) = transaction
+            && let Some(holder) = transaction.key_holder(&key)
+        {
+            return match holder {
+                Some(at) => found(Seq::pending(at), &transaction.ops()[at as usize].record),
+                None => Ok(Lookup::Absent),
+            };
+        }
+        let Some(seq) = self.view.hot.get(Family::Key, &key)? else { return Ok(Lookup::Absent) };
+        let seq = read_seq(&seq)?;
+        if seq < self.oldest(table) {
+            return Ok(Lookup::Absent);
+        }
+        match self.view.hot.get(rows_family(table), &version_key(table.id, partition, seq))? {
+            Some(bytes) => found(seq, &bytes),
+            None => Ok(Lookup::Cold(seq)),
+        }
+    }
+
+    /// The table whose data has this id.
+    pub(crate) fn table(&self, id: TableId) -> Result<&Arc<TableDef>, StorageError> {
+        self.view.tables.get(&id).ok_or(StorageError::NoTable(id.get()))
+    }
+
+    /// The lowest Seq of a row that has not expired.
+    pub(crate) fn oldest(&self, table: &TableDef) -> Seq {
+        oldest_alive(table, self.taken_ms)
+    }
+
+    /// The state of one partition, if it was ever written to.
+    pub(crate) fn state(&self, table: TableId, partition: &Partition) -> Result<Option<PartitionState>, StorageError> {
+        let state = self.view.hot.get(Family::Meta, &cold::state_key(table, partition))?;
+        state.map(|bytes| PartitionState::decode(&bytes)).transpose()
+    }
+
+    /// The partitions of a set that were ever written to, in key order.
+    pub(crate) fn states(
+        &self,
+        table: TableId,
+        partitions: &PartitionSet,
+    ) -> Result<Vec<(Partition, PartitionState)>, StorageError> {
+        if let PartitionSet::One(partition) = partitions {
+            return Ok(self.state(table, partition)?.map(|state| (partition.clone(), state)).into_iter().collect());
+        }
+        let mut states = Vec::new();
+        let (from, to) = cold::meta_table_range(META_STATE, table);
+        let mut entries = self.view.hot.iterate(Family::Meta, &from, to);
+        while let Some((key, value)) = entries.item() {
+            let (_, partition, _) = parse_scope(&key[1..])?;
+            states.push((partition, PartitionState::decode(value)?));
+            entries.next();
+        }
+        entries.status()?;
+        Ok(states)
+    }
+}
+
+/// The lowest Seq of a row of this table that has not expired at that time.
+pub(crate) fn oldest_alive(table: &TableDef, now_ms: i64) -> Seq {
+    match (table.kind, table.options.ttl_ms) {
+        (TableKind::Stream, Some(ttl_ms)) => Seq::first_at(now_ms.saturating_sub(ttl_ms)),
+        _ => Seq::ZERO,
+    }
+}
+
+/// Where the records of a table stand.
+pub(crate) fn rows_family(table: &TableDef) -> Family {
+    match table.kind {
+        TableKind::Stream => Family::Stream,
+        TableKind::User | TableKind::Shared => Family::Log,
+    }
+}
+
+/// The value of a `dead` key.
+#[derive(Clone, Copy)]
+pub(crate) struct DeadEntry {
+    /// The Seq that superseded the version.
+    pub(crate) by: Seq,
+    /// The version was dead before its Seq range was flushed, so no file holds it.
+    pub(crate) unfiled: bool,
+}
+
+impl DeadEntry {
+    pub(crate) fn encode(self) -> Vec<u8> {
+        let mut out = seq_bytes(self.by).to_vec();
+        if self.unfiled {
+            out.push(1);
+        }
+        out
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<DeadEntry, StorageError> {
+        Ok(DeadEntry { by: read_seq(bytes)?, unfiled: bytes.len() > 8 })
+    }
+}
+
+/// What `Snapshot::lookup` found.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Lookup {
+    /// No live row has this key.
+    Absent,
+    /// The row.
+    Hot(RowVersion),
+    /// The row lives with this Seq in a cold file.
+    Cold(Seq),
+}

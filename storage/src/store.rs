@@ -1,0 +1,284 @@
+//! The store: one data directory, opened by one process.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::ObjectStore;
+use object_store::local::LocalFileSystem;
+use parking_lot::{Mutex, RwLock};
+use rocksdb::WriteBatch;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
+
+use crate::catalog::{Catalog, CatalogChange, TableId};
+use crate::changes::{self, ChangeBatch, CommitWatch, FeedScope};
+use crate::cold::{ColdFile, META_FILE, META_GARBAGE};
+use crate::commit::garbage::{Garbage, remove_files};
+use crate::commit::{self, Request, Shared, ddl, view_of};
+use crate::error::{CommitError, StorageError};
+use crate::expire;
+use crate::flush::{Cold, Flusher, sweep};
+use crate::hot::{Family, Hot, HotSnapshot};
+use crate::seq::{Clock, Seq, SeqGenerator};
+use crate::snapshot::Snapshot;
+use crate::transaction::Transaction;
+use crate::watch::Watches;
+
+/// How to open a store.
+pub struct StoreOptions {
+    /// The data directory: `DIR/hot` is RocksDB, `DIR/cold` the local object store.
+    pub dir: PathBuf,
+    /// This node's id, 0..1024.
+    pub node: u16,
+    /// The clock that Seqs are drawn from.
+    pub clock: Clock,
+    /// Whether to run the background jobs (flush by policy, expiry, sweep). Tests drive them by hand.
+    pub background: bool,
+}
+
+/// What a flush did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlushReport {
+    /// Partitions that got a file.
+    pub partitions: u64,
+    /// Files written.
+    pub files: u64,
+    /// Rows in them.
+    pub rows: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+}
+
+/// One open data directory.
+pub struct Store {
+    pub(crate) flusher: Flusher,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+    shutdown: watch::Sender<bool>,
+}
+
+/// How often the flush policy looks.
+const POLICY_TICK: Duration = Duration::from_secs(5);
+/// How often expired rows are removed.
+const EXPIRY_TICK: Duration = Duration::from_secs(1);
+
+impl Store {
+    /// Opens or makes a data directory. Blocking. Must be called inside a tokio runtime, on which background jobs run.
+    pub fn open(options: StoreOptions) -> Result<Arc<Store>, StorageError> {
+        let shown = options.dir.display().to_string();
+        let unusable = |error: std::io::Error| StorageError::Open { dir: shown.clone(), reason: error.to_string() };
+        let cold_dir = options.dir.join("cold");
+        std::fs::create_dir_all(options.dir.join("hot")).map_err(unusable)?;
+        let hot = Arc::new(Hot::open(&options.dir.join("hot"), &shown)?);
+        std::fs::create_dir_all(&cold_dir).map_err(unusable)?;
+        let cold_dir = cold_dir.canonicalize().map_err(unusable)?;
+        let objects: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new_with_prefix(&cold_dir)?);
+
+        let catalog = Arc::new(ddl::load(&hot)?);
+        let last = ddl::last_seq(&hot)?;
+        clean(&hot, &cold_dir)?;
+        let garbage = Arc::new(Garbage::default());
+        let view = view_of(&hot, last, catalog, &garbage);
+        let shared = Arc::new(Shared {
+            generator: SeqGenerator::new(options.clock, options.node, last),
+            current: RwLock::new(view),
+            watches: Arc::new(Watches::default()),
+            hot,
+            garbage,
+        });
+        let queue = commit::start(shared.clone())?;
+        let cold = Arc::new(Cold::new(cold_dir, objects));
+        let flusher = Flusher { shared, queue, cold };
+        let shutdown = watch::Sender::new(false);
+        let mut tasks = vec![tokio::spawn(until(shutdown.subscribe(), collect_garbage(flusher.clone())))];
+        if options.background {
+            tasks.push(tokio::spawn(until(shutdown.subscribe(), flush_by_policy(flusher.clone()))));
+            tasks.push(tokio::spawn(until(shutdown.subscribe(), expire_by_time(flusher.clone()))));
+        }
+        Ok(Arc::new(Store { flusher, tasks: Mutex::new(tasks), shutdown }))
+    }
+
+    /// The catalog as it is now.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.shared().current.read().catalog.clone()
+    }
+
+    /// A consistent view of both tiers and the catalog at the newest visible Seq.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::new(Snapshot { view: self.shared().view(), taken_ms: self.now_ms() })
+    }
+
+    /// The newest Seq that readers may see.
+    pub fn visible(&self) -> Seq {
+        self.shared().current.read().seq
+    }
+
+    /// Draws `n` Seqs for `snowflake_id()` and returns the first; the rest follow by `Seq::advance`.
+    pub fn draw_ids(&self, n: u64) -> Seq {
+        self.shared().generator.draw(n)
+    }
+
+    /// The store's clock, in milliseconds since the Unix epoch.
+    pub fn now_ms(&self) -> i64 {
+        self.shared().generator.now_ms()
+    }
+
+    /// Commits: when this returns `Ok`, the transaction is on disk and visible. Returns the Seq of its last
+    /// change (the visible Seq if it had none).
+    pub async fn commit(&self, transaction: Transaction) -> Result<Seq, CommitError> {
+        if transaction.is_empty() {
+            return Ok(self.visible());
+        }
+        self.flusher.queue.commit(transaction).await
+    }
+
+    /// Commits a catalog change planned on `base_version`; `CatalogChanged` if the catalog has moved on.
+    /// Data of dropped and truncated tables is removed for good: keys in the same commit, files as soon as
+    /// no snapshot needs them.
+    ///
+    /// # Panics
+    /// When a change breaks what its planner must have checked: a table in a schema that does not exist, a
+    /// schema dropped that is not empty, a new table whose id is not the next one.
+    pub async fn change_catalog(
+        &self,
+        base_version: u64,
+        changes: Vec<CatalogChange>,
+    ) -> Result<Arc<Catalog>, CommitError> {
+        let catalog = self.catalog();
+        if catalog.version != base_version {
+            return Err(CommitError::CatalogChanged);
+        }
+        if changes.is_empty() {
+            return Ok(catalog);
+        }
+        // Here and not only in the committer's thread, so that a broken promise hits who made it.
+        ddl::changed(&catalog, &changes);
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        self.flusher.queue.send(Request::Catalog { base_version, changes, reply }).await?;
+        answer.await.map_err(|_| CommitError::Unknown("the committer ended".to_string()))?
+    }
+
+    /// Flushes every partition of the table that has unflushed rows, however few. A STREAM table has nothing to flush.
+    pub async fn flush(&self, table: TableId) -> Result<FlushReport, StorageError> {
+        self.check_open()?;
+        self.flusher.run(table, |_, _| true).await
+    }
+
+    /// Removes what has expired of every STREAM table from the disk, as the background job does every
+    /// second, and returns how many rows went. Reads stop showing a row at its time, removed or not.
+    pub async fn expire(&self) -> Result<u64, StorageError> {
+        self.check_open()?;
+        expire::run(self.shared(), &self.flusher.queue).await
+    }
+
+    /// The object store that holds the cold files; `ColdFile::path` is a path in it.
+    pub fn object_store(&self) -> Arc<dyn ObjectStore> {
+        self.flusher.cold.objects.clone()
+    }
+
+    /// Up to about `limit` changes of the scope with a Seq after `after`, in commit order. Blocking.
+    pub fn read_changes(&self, scope: &FeedScope, after: Seq, limit: usize) -> Result<ChangeBatch, StorageError> {
+        self.check_open()?;
+        changes::read(&self.snapshot(), scope, after, limit)
+    }
+
+    /// Watches for commits that touch the scope.
+    pub fn watch(&self, scope: &FeedScope) -> CommitWatch {
+        CommitWatch::new(self.shared().watches.watch(scope, || self.visible()))
+    }
+
+    /// Ends the background jobs, commits what was accepted, syncs and closes. Later calls fail with `Closed`.
+    /// The directory can be opened again once the store and its snapshots are dropped.
+    pub async fn close(&self) {
+        self.shutdown.send_replace(true);
+        let tasks = std::mem::take(&mut *self.tasks.lock());
+        for task in tasks {
+            let _ = task.await;
+        }
+        self.flusher.queue.stop().await;
+        self.shared().watches.close();
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.flusher.shared
+    }
+
+    fn check_open(&self) -> Result<(), StorageError> {
+        if *self.shutdown.borrow() { Err(StorageError::Closed) } else { Ok(()) }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // Without `close`, the jobs end here, and the committer when the last of them is gone.
+        self.shutdown.send_replace(true);
+        self.shared().watches.close();
+    }
+}
+
+/// Runs a job until the store shuts down; it is dropped at its next await.
+async fn until(mut shutdown: watch::Receiver<bool>, job: impl Future<Output = ()>) {
+    tokio::select! {
+        _ = shutdown.wait_for(|down| *down) => {}
+        () = job => {}
+    }
+}
+
+async fn collect_garbage(flusher: Flusher) {
+    loop {
+        flusher.shared.garbage.woken().await;
+        let paths = flusher.shared.garbage.take_unneeded();
+        if paths.is_empty() {
+            continue;
+        }
+        let cold = flusher.cold.clone();
+        let removal = tokio::task::spawn_blocking(move || {
+            remove_files(&cold.dir, &paths);
+            paths
+        });
+        let Ok(paths) = removal.await else { continue };
+        if flusher.queue.send(Request::Collected { paths }).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn flush_by_policy(flusher: Flusher) {
+    let mut ticks = tokio::time::interval(POLICY_TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = flusher.run_policy().await {
+            tracing::error!(%error, "flushing failed");
+        }
+    }
+}
+
+async fn expire_by_time(flusher: Flusher) {
+    let mut ticks = tokio::time::interval(EXPIRY_TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = expire::run(&flusher.shared, &flusher.queue).await {
+            tracing::error!(%error, "removing expired rows failed");
+        }
+    }
+}
+
+/// Removes files that nothing names, and the garbage entries that a crash left.
+fn clean(hot: &Arc<Hot>, cold_dir: &Path) -> Result<(), StorageError> {
+    let snapshot = HotSnapshot::take(hot);
+    let mut known = HashSet::new();
+    let mut files = snapshot.iterate(Family::Meta, &[META_FILE], vec![META_FILE + 1]);
+    while let Some((key, value)) = files.item() {
+        known.insert(ColdFile::decode(key, value)?.path);
+        files.next();
+    }
+    files.status()?;
+    sweep(cold_dir, &known)?;
+    let mut batch = WriteBatch::default();
+    batch.delete_range_cf(hot.family(Family::Meta), [META_GARBAGE], [META_GARBAGE + 1]);
+    Ok(hot.write(batch)?)
+}

@@ -1,0 +1,234 @@
+//! A transaction before its commit: an ordered list of row changes, readable by its own session.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::catalog::{TableDef, TableId};
+use crate::changes::ChangeOp;
+use crate::datum::{DatumRef, Row};
+use crate::key;
+use crate::record;
+use crate::seq::Seq;
+
+/// One log of a table: a user's name for USER tables, empty for SHARED and STREAM ones.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Partition(Arc<str>);
+
+impl Partition {
+    /// The one partition of a SHARED or STREAM table.
+    pub fn shared() -> Partition {
+        Partition(Arc::from(""))
+    }
+
+    /// The partition of a user.
+    pub fn user(name: &str) -> Partition {
+        Partition(Arc::from(name))
+    }
+
+    /// The user's name; empty for the shared one.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A row version that a statement read and is about to supersede.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RowVersion {
+    /// Its Seq, as scans give it in `_seq`: a pending one (see `Transaction`) for the transaction's own rows.
+    pub seq: Seq,
+    /// Its values, in the order of the table's columns.
+    pub row: Row,
+}
+
+/// Row changes that become visible together, or not at all.
+///
+/// Until the commit gives real Seqs, the version made by change `n` has the *pending* Seq
+/// `Seq::pending(n)`, above every real one. Scans that are handed the transaction show its versions
+/// under these and leave out what it superseded.
+#[derive(Debug, Default)]
+pub struct Transaction {
+    ops: Vec<Op>,
+    /// Which of its ops holds a key that the transaction touched; `None` when it freed the key.
+    keys: HashMap<Arc<[u8]>, Holder>,
+    superseded: HashMap<TableId, HashMap<Partition, HashSet<Seq>>>,
+    /// Versions from before the transaction that it superseded, by table.
+    superseded_before: HashMap<TableId, usize>,
+    bytes: usize,
+}
+
+type Holder = Option<u32>;
+
+/// One change.
+#[derive(Debug)]
+pub(crate) struct Op {
+    pub(crate) table: Arc<TableDef>,
+    pub(crate) partition: Partition,
+    pub(crate) kind: ChangeOp,
+    /// The version it supersedes; `ZERO` for an insert.
+    pub(crate) old: Seq,
+    /// Its log record, not yet sealed.
+    pub(crate) record: Vec<u8>,
+    /// The key of the new version, if there is one and the table has keys.
+    pub(crate) key: Option<Arc<[u8]>>,
+    /// The key of the old version, if there is one and the table has keys.
+    pub(crate) old_key: Option<Arc<[u8]>>,
+    /// What `Transaction::keys` said before, for `old_key` and `key`.
+    undo: [Option<Holder>; 2],
+}
+
+/// What a change costs in memory besides its bytes.
+const OP_OVERHEAD_BYTES: usize = 200;
+
+impl Transaction {
+    /// An empty transaction.
+    pub fn new() -> Transaction {
+        Transaction::default()
+    }
+
+    /// Adds an insert and returns the pending Seq of the new version.
+    ///
+    /// # Panics
+    /// When the row is not of the table's types or has NULL in a key column.
+    pub fn insert(&mut self, table: &Arc<TableDef>, partition: &Partition, row: &Row) -> Seq {
+        let key = key_of(table, partition, row);
+        self.push(table, partition, ChangeOp::Insert, Seq::ZERO, row, None, key)
+    }
+
+    /// Adds an update of `old` to `row` (which may change the key) and returns the new version's pending Seq.
+    pub fn update(&mut self, table: &Arc<TableDef>, partition: &Partition, old: &RowVersion, row: &Row) -> Seq {
+        let old_key = key_of(table, partition, &old.row);
+        let key = key_of(table, partition, row);
+        self.push(table, partition, ChangeOp::Update, old.seq, row, old_key, key)
+    }
+
+    /// Adds a delete of `old`.
+    pub fn delete(&mut self, table: &Arc<TableDef>, partition: &Partition, old: &RowVersion) {
+        let old_key = key_of(table, partition, &old.row);
+        self.push(table, partition, ChangeOp::Delete, old.seq, &old.row, old_key, None);
+    }
+
+    #[allow(clippy::too_many_arguments)] // Private, and each names one part of the change.
+    fn push(
+        &mut self,
+        table: &Arc<TableDef>,
+        partition: &Partition,
+        kind: ChangeOp,
+        old: Seq,
+        row: &Row,
+        old_key: Option<Arc<[u8]>>,
+        key: Option<Arc<[u8]>>,
+    ) -> Seq {
+        let at = u32::try_from(self.ops.len()).expect("a transaction has less than 2^32 changes");
+        let mut undo = [None, None];
+        if let Some(old_key) = &old_key {
+            undo[0] = self.keys.insert(old_key.clone(), None);
+        }
+        if let Some(key) = &key {
+            undo[1] = self.keys.insert(key.clone(), Some(at));
+        }
+        if kind != ChangeOp::Insert {
+            self.superseded.entry(table.id).or_default().entry(partition.clone()).or_default().insert(old);
+            if old.as_pending().is_none() {
+                *self.superseded_before.entry(table.id).or_default() += 1;
+            }
+        }
+        let record = record::encode(kind, table, row);
+        let op = Op { table: table.clone(), partition: partition.clone(), kind, old, record, key, old_key, undo };
+        self.bytes += op.bytes();
+        self.ops.push(op);
+        Seq::pending(at)
+    }
+
+    /// Whether an insert of this key would collide with a row that this transaction itself put there:
+    /// `Some(true)` the key is taken by a pending version, `Some(false)` the transaction freed the key,
+    /// `None` the transaction did not touch it.
+    pub fn holds_key(&self, table: &TableDef, partition: &Partition, row: &Row) -> Option<bool> {
+        let key = key_of(table, partition, row)?;
+        self.keys.get(&key).map(Option::is_some)
+    }
+
+    /// Which op holds the key; `None` when the transaction did not touch it, `Some(None)` when it freed it.
+    pub(crate) fn key_holder(&self, key: &[u8]) -> Option<Option<u32>> {
+        self.keys.get(key).copied()
+    }
+
+    /// Whether nothing was changed.
+    pub fn is_empty(&self) -> bool {
+        self.ops.is_empty()
+    }
+
+    /// Bytes of memory that the changes take, roughly.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The number of changes so far: a mark for `rollback_to`.
+    pub fn len(&self) -> usize {
+        self.ops.len()
+    }
+
+    /// Forgets every change after the first `len`.
+    pub fn rollback_to(&mut self, len: usize) {
+        while self.ops.len() > len {
+            let op = self.ops.pop().expect("there are more than `len`");
+            self.bytes -= op.bytes();
+            let [before_old, before_new] = op.undo;
+            for (key, before) in [(&op.key, before_new), (&op.old_key, before_old)] {
+                let Some(key) = key else { continue };
+                match before {
+                    Some(holder) => self.keys.insert(key.clone(), holder),
+                    None => self.keys.remove(key),
+                };
+            }
+            if op.kind != ChangeOp::Insert {
+                let partitions = self.superseded.get_mut(&op.table.id);
+                if let Some(seqs) = partitions.and_then(|partitions| partitions.get_mut(&op.partition)) {
+                    seqs.remove(&op.old);
+                }
+                if op.old.as_pending().is_none()
+                    && let Some(count) = self.superseded_before.get_mut(&op.table.id)
+                {
+                    *count -= 1;
+                }
+            }
+        }
+    }
+
+    /// Whether this transaction superseded the version with this Seq.
+    pub fn superseded(&self, table: TableId, partition: &Partition, seq: Seq) -> bool {
+        self.superseded_in(table, partition).is_some_and(|seqs| seqs.contains(&seq))
+    }
+
+    /// The versions that it superseded in one partition, pending ones among them.
+    pub(crate) fn superseded_in(&self, table: TableId, partition: &Partition) -> Option<&HashSet<Seq>> {
+        self.superseded.get(&table)?.get(partition)
+    }
+
+    /// Whether it superseded any version of the table that was there before.
+    pub fn supersedes_any(&self, table: TableId) -> bool {
+        self.superseded_before.get(&table).is_some_and(|count| *count > 0)
+    }
+
+    pub(crate) fn ops(&self) -> &[Op] {
+        &self.ops
+    }
+
+    pub(crate) fn ops_mut(&mut self) -> &mut [Op] {
+        &mut self.ops
+    }
+}
+
+impl Op {
+    fn bytes(&self) -> usize {
+        let key = |key: &Option<Arc<[u8]>>| key.as_ref().map_or(0, |key| key.len());
+        OP_OVERHEAD_BYTES + self.record.len() + key(&self.key) + key(&self.old_key)
+    }
+}
+
+fn key_of(table: &TableDef, partition: &Partition, row: &Row) -> Option<Arc<[u8]>> {
+    if table.primary_key.is_empty() {
+        return None;
+    }
+    let values: Vec<DatumRef<'_>> = table.key_indexes().into_iter().map(|index| row[index].as_ref()).collect();
+    Some(key::primary_key(table, partition, values).expect("key values are not NULL and of their column's type"))
+}
