@@ -34,6 +34,6 @@ pub fn chat_history(folder: &Path) -> Option<PathBuf> {
 
 /// Says that a test was skipped and why, past the test runner, which shows only what failing tests print.
 pub fn skip(reason: &str) {
-    // Nobody reads it when standard error is closed.
-    let _ = writeln!(std::io::stderr(), "skipped: {reason}");
+    // In one piece and on a line of its own: the runner's tests write there too. Nobody reads it when it is closed.
+    let _ = std::io::stderr().write_all(format!("\nskipped: {reason}\n").as_bytes());
 }

@@ -20,7 +20,7 @@ use crate::settings::{Flags, LogFormat, Settings};
 
 /// A PostgreSQL-compatible real-time database.
 #[derive(Parser)]
-#[command(name = "tidelog", version, about)]
+#[command(name = "tidelog", version)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -58,7 +58,9 @@ fn run(flags: Flags) -> anyhow::Result<()> {
 /// Logs go to stdout: stderr has only the one line that says why the server did not start.
 fn log_to_stdout(settings: &Settings) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&settings.log_level)?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stdout);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stdout);
     match settings.log_format {
         LogFormat::Human => subscriber.with_ansi(false).init(),
         LogFormat::Json => subscriber.json().init(),

@@ -1,17 +1,17 @@
 //! PostgreSQL's protocol 3.0, server side.
 
-pub(crate) mod listener;
-mod messages;
-mod reply;
-mod encode;
+mod auth;
 mod cancel;
 mod client;
-mod scram;
-mod auth;
 mod connection;
-mod query;
-mod extended;
-mod results;
 mod copy;
-mod subscribe;
+mod encode;
+mod extended;
 mod listen;
+pub(crate) mod listener;
+mod messages;
+mod query;
+mod reply;
+mod results;
+mod scram;
+mod subscribe;

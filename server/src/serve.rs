@@ -26,7 +26,11 @@ const QUERY_STACK_BYTES: usize = 8 << 20;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServeError {
     #[error("could not listen on {key} address \"{address}\": {reason}")]
-    Bind { key: &'static str, address: String, reason: std::io::Error },
+    Bind {
+        key: &'static str,
+        address: String,
+        reason: std::io::Error,
+    },
     #[error(transparent)]
     Store(#[from] StorageError),
     #[error(
@@ -35,7 +39,10 @@ pub(crate) enum ServeError {
     )]
     OpenSuperuser { address: SocketAddr },
     #[error("could not write \"{}\": {reason}", path.display())]
-    Addresses { path: PathBuf, reason: std::io::Error },
+    Addresses {
+        path: PathBuf,
+        reason: std::io::Error,
+    },
     #[error("could not start: {0}")]
     Runtime(#[from] std::io::Error),
 }
@@ -53,7 +60,10 @@ pub(crate) fn run(settings: Settings) -> Result<(), ServeError> {
 
 fn runtime(name: &str, threads: usize, stack_bytes: Option<usize>) -> std::io::Result<Runtime> {
     let mut builder = Builder::new_multi_thread();
-    builder.worker_threads(threads).thread_name(name).enable_all();
+    builder
+        .worker_threads(threads)
+        .thread_name(name)
+        .enable_all();
     if let Some(bytes) = stack_bytes {
         builder.thread_stack_size(bytes);
     }
@@ -78,36 +88,65 @@ async fn serve(settings: Settings, sockets: Handle) -> Result<(), ServeError> {
     };
 
     let shutdown = Shutdown::default();
-    let server = PgServer::new(Engine::new(store.clone()), Handle::current(), shutdown.clone());
-    let pg_task = sockets.spawn(accept_connections(pg_listener, server.clone()));
+    let server = PgServer::new(
+        Engine::new(store.clone()),
+        Handle::current(),
+        shutdown.clone(),
+    );
+    let mut pg_task = sockets.spawn(accept_connections(pg_listener, server.clone()));
     let http_task = sockets.spawn(http::serve(http_listener, shutdown.clone()));
     tracing::info!(data_dir = %settings.data_dir.display(), pg = %pg_address, http = %http_address, "ready");
 
-    let signal = shutdown::signal().await?;
-    tracing::info!(signal, "stopping");
+    let mut listening = Ok(());
+    tokio::select! {
+        signal = shutdown::signal() => tracing::info!(signal = signal?, "stopping"),
+        _ = &mut pg_task => {
+            tracing::error!("stopping: connections are not accepted any more");
+            listening = Err(std::io::Error::other("the listener ended"));
+        }
+    }
     shutdown.stop.cancel();
     drain(&server, &shutdown).await;
-    let _ = tokio::time::timeout(Duration::from_secs(1), async { (pg_task.await, http_task.await) }).await;
+    let _ = tokio::time::timeout(Duration::from_secs(1), async {
+        (pg_task.await, http_task.await)
+    })
+    .await;
     store.close().await;
     addresses.remove();
     tracing::info!("stopped");
-    Ok(())
+    Ok(listening?)
 }
 
 /// Waits for the connections: until the deadline by themselves, then a moment more once they are cut off.
 async fn drain(server: &pg::listener::PgServer, shutdown: &Shutdown) {
     server.connections.close();
-    if tokio::time::timeout(shutdown::DRAIN, server.connections.wait()).await.is_ok() {
+    if tokio::time::timeout(shutdown::DRAIN, server.connections.wait())
+        .await
+        .is_ok()
+    {
         return;
     }
-    tracing::warn!("statements still run after {} s: ending them", shutdown::DRAIN.as_secs());
+    tracing::warn!(
+        "statements still run after {} s: ending them",
+        shutdown::DRAIN.as_secs()
+    );
     shutdown.kill.cancel();
-    if tokio::time::timeout(Duration::from_secs(2), server.connections.wait()).await.is_err() {
-        tracing::warn!(connections = server.connections.len(), "connections did not end");
+    if tokio::time::timeout(Duration::from_secs(2), server.connections.wait())
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            connections = server.connections.len(),
+            "connections did not end"
+        );
     }
 }
 
-async fn bind(sockets: &Handle, key: &'static str, address: &str) -> Result<(TcpListener, SocketAddr), ServeError> {
+async fn bind(
+    sockets: &Handle,
+    key: &'static str,
+    address: &str,
+) -> Result<(TcpListener, SocketAddr), ServeError> {
     // A socket belongs to the runtime that it was made on.
     let name = address.to_string();
     let bound = sockets.spawn(async move {
@@ -115,23 +154,40 @@ async fn bind(sockets: &Handle, key: &'static str, address: &str) -> Result<(Tcp
         let address = listener.local_addr()?;
         Ok((listener, address))
     });
-    let bound = bound.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
-    bound.map_err(|reason| ServeError::Bind { key, address: address.to_string(), reason })
+    let bound = bound
+        .await
+        .unwrap_or_else(|error| Err(std::io::Error::other(error)));
+    bound.map_err(|reason| ServeError::Bind {
+        key,
+        address: address.to_string(),
+        reason,
+    })
 }
 
 async fn open(dir: PathBuf) -> Result<Arc<Store>, ServeError> {
-    let options = StoreOptions { dir, node: 0, clock: seq::system_clock(), background: true };
+    let options = StoreOptions {
+        dir,
+        node: 0,
+        clock: seq::system_clock(),
+        background: true,
+    };
     let opened = tokio::task::spawn_blocking(move || Store::open(options)).await;
     Ok(opened.map_err(std::io::Error::other)??)
 }
 
 fn check_superuser(store: &Store, address: SocketAddr) -> Result<(), ServeError> {
-    let open = store.catalog().roles.get(SUPERUSER).is_some_and(|role| role.login && role.password.is_none());
+    let open = store
+        .catalog()
+        .roles
+        .get(SUPERUSER)
+        .is_some_and(|role| role.login && role.password.is_none());
     if open && !address.ip().is_loopback() {
         return Err(ServeError::OpenSuperuser { address });
     }
     if open {
-        tracing::warn!("superuser \"{SUPERUSER}\" has no password: anyone on this machine may log in as it");
+        tracing::warn!(
+            "superuser \"{SUPERUSER}\" has no password: anyone on this machine may log in as it"
+        );
     }
     Ok(())
 }
@@ -152,7 +208,10 @@ impl Addresses {
             file.sync_all()?;
             std::fs::rename(&part, &path)
         };
-        write().map_err(|reason| ServeError::Addresses { path: path.clone(), reason })?;
+        write().map_err(|reason| ServeError::Addresses {
+            path: path.clone(),
+            reason,
+        })?;
         Ok(Addresses { path })
     }
 

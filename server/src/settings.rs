@@ -64,9 +64,16 @@ pub(crate) struct Settings {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SettingsError {
     #[error("could not read configuration file \"{}\": {reason}", path.display())]
-    Unreadable { path: PathBuf, reason: std::io::Error },
+    Unreadable {
+        path: PathBuf,
+        reason: std::io::Error,
+    },
     #[error("configuration file \"{}\"{place}: {reason}", path.display())]
-    Malformed { path: PathBuf, place: String, reason: String },
+    Malformed {
+        path: PathBuf,
+        place: String,
+        reason: String,
+    },
     #[error("{key} must be an address and a port such as 127.0.0.1:5433, not \"{value}\"")]
     Address { key: &'static str, value: String },
     #[error("log_level \"{value}\" is not a level: {reason}")]
@@ -78,24 +85,42 @@ impl Settings {
     pub(crate) fn load(flags: Flags) -> Result<Settings, SettingsError> {
         let file = match &flags.config {
             Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|reason| SettingsError::Unreadable { path: path.clone(), reason })?;
+                let text =
+                    std::fs::read_to_string(path).map_err(|reason| SettingsError::Unreadable {
+                        path: path.clone(),
+                        reason,
+                    })?;
                 parse(path, &text)?
             }
             None => File::default(),
         };
         let settings = Settings {
-            data_dir: flags.data_dir.or(file.data_dir).unwrap_or_else(|| PathBuf::from("./data")),
-            pg: flags.pg.or(file.pg).unwrap_or_else(|| "127.0.0.1:5433".to_string()),
-            http: flags.http.or(file.http).unwrap_or_else(|| "127.0.0.1:8080".to_string()),
+            data_dir: flags
+                .data_dir
+                .or(file.data_dir)
+                .unwrap_or_else(|| PathBuf::from("./data")),
+            pg: flags
+                .pg
+                .or(file.pg)
+                .unwrap_or_else(|| "127.0.0.1:5433".to_string()),
+            http: flags
+                .http
+                .or(file.http)
+                .unwrap_or_else(|| "127.0.0.1:8080".to_string()),
             log_format: flags.log_format.or(file.log_format).unwrap_or_default(),
-            log_level: flags.log_level.or(file.log_level).unwrap_or_else(|| "info".to_string()),
+            log_level: flags
+                .log_level
+                .or(file.log_level)
+                .unwrap_or_else(|| "info".to_string()),
         };
         check_address("pg", &settings.pg)?;
         check_address("http", &settings.http)?;
         if let Err(error) = tracing_subscriber::EnvFilter::try_new(&settings.log_level) {
             let reason = error.to_string();
-            return Err(SettingsError::LogLevel { value: settings.log_level, reason });
+            return Err(SettingsError::LogLevel {
+                value: settings.log_level,
+                reason,
+            });
         }
         Ok(settings)
     }
@@ -103,18 +128,39 @@ impl Settings {
 
 fn parse(path: &Path, text: &str) -> Result<File, SettingsError> {
     toml::from_str(text).map_err(|error| {
-        let line = |offset: usize| text.bytes().take(offset).filter(|&byte| byte == b'\n').count() + 1;
+        let line = |offset: usize| {
+            text.bytes()
+                .take(offset)
+                .filter(|&byte| byte == b'\n')
+                .count()
+                + 1
+        };
         SettingsError::Malformed {
             path: path.to_path_buf(),
-            place: error.span().map(|span| format!(", line {}", line(span.start))).unwrap_or_default(),
-            reason: error.message().replace("unknown field", "unknown key").replace('\n', " "),
+            place: error
+                .span()
+                .map(|span| format!(", line {}", line(span.start)))
+                .unwrap_or_default(),
+            reason: error
+                .message()
+                .replace("unknown field", "unknown key")
+                .replace('\n', " "),
         }
     })
 }
 
 fn check_address(key: &'static str, value: &str) -> Result<(), SettingsError> {
-    let well_formed = value.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
-    if well_formed { Ok(()) } else { Err(SettingsError::Address { key, value: value.to_string() }) }
+    let well_formed = value
+        .rsplit_once(':')
+        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    if well_formed {
+        Ok(())
+    } else {
+        Err(SettingsError::Address {
+            key,
+            value: value.to_string(),
+        })
+    }
 }
 
 #[cfg(test)]
@@ -123,13 +169,23 @@ mod tests {
 
     #[test]
     fn errors_name_the_key_in_one_line() {
-        let error = |text: &str| parse(Path::new("t.toml"), text).expect_err("malformed").to_string();
+        let error = |text: &str| {
+            parse(Path::new("t.toml"), text)
+                .expect_err("malformed")
+                .to_string()
+        };
         let unknown = error("pg = \"127.0.0.1:1\"\ncolour = 3\n");
-        assert!(unknown.contains("t.toml\", line 2: unknown key `colour`"), "{unknown}");
+        assert!(
+            unknown.contains("t.toml\", line 2: unknown key `colour`"),
+            "{unknown}"
+        );
         let mistyped = error("http = 8080\n");
         assert!(mistyped.contains("line 1"), "{mistyped}");
         assert!(!unknown.contains('\n') && !mistyped.contains('\n'));
-        let flags = Flags { http: Some("8080".to_string()), ..Flags::default() };
+        let flags = Flags {
+            http: Some("8080".to_string()),
+            ..Flags::default()
+        };
         let address = Settings::load(flags).expect_err("no host").to_string();
         assert!(address.starts_with("http must be"), "{address}");
     }
@@ -137,6 +193,9 @@ mod tests {
     #[test]
     fn defaults() {
         let settings = Settings::load(Flags::default()).expect("defaults are fine");
-        assert_eq!((settings.pg.as_str(), settings.http.as_str()), ("127.0.0.1:5433", "127.0.0.1:8080"));
+        assert_eq!(
+            (settings.pg.as_str(), settings.http.as_str()),
+            ("127.0.0.1:5433", "127.0.0.1:8080")
+        );
     }
 }

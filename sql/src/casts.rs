@@ -10,8 +10,8 @@ use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{
-    BinaryExpr, Cast, ColumnarValue, Expr, ExprSchemable, LogicalPlan, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
-    Signature, Volatility,
+    BinaryExpr, Cast, ColumnarValue, Expr, ExprSchemable, LogicalPlan, ScalarFunctionArgs,
+    ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use datafusion::optimizer::AnalyzerRule;
 use tidelog_storage::datum::{ColumnBuilder, datum_at};
@@ -39,7 +39,11 @@ impl AnalyzerRule for TextCasts {
                 let rewritten = expr.transform_up(|expr| rewrite(expr, &schema))?;
                 // A rewritten column keeps the name that the plan above knows it by.
                 rewritten.map_data(|expr| {
-                    Ok(if expr.schema_name().to_string() == saved { expr } else { expr.alias(saved) })
+                    Ok(if expr.schema_name().to_string() == saved {
+                        expr
+                    } else {
+                        expr.alias(saved)
+                    })
                 })
             })
         })
@@ -48,7 +52,10 @@ impl AnalyzerRule for TextCasts {
 }
 
 fn is_text(ty: &DataType) -> bool {
-    matches!(ty, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+    matches!(
+        ty,
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
+    )
 }
 
 /// The type whose input function a cast from text to this Arrow type calls.
@@ -61,7 +68,11 @@ fn input_type(ty: &DataType) -> Option<ColumnType> {
         DataType::Float64 => ColumnType::Float8,
         DataType::Decimal128(p, s) | DataType::Decimal256(p, s) => {
             let plain = ColumnType::Numeric(None);
-            if plain.numeric_shape() == (*p, *s) { plain } else { ColumnType::Numeric(Some((*p, *s))) }
+            if plain.numeric_shape() == (*p, *s) {
+                plain
+            } else {
+                ColumnType::Numeric(Some((*p, *s)))
+            }
         }
         DataType::Boolean => ColumnType::Bool,
         DataType::Binary => ColumnType::Bytea,
@@ -76,12 +87,18 @@ fn input_type(ty: &DataType) -> Option<ColumnType> {
 fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     match expr {
         Expr::Cast(Cast { expr, field }) => {
-            let Ok(from) = expr.get_type(schema) else { return Ok(Transformed::no(Expr::Cast(Cast { expr, field }))) };
+            let Ok(from) = expr.get_type(schema) else {
+                return Ok(Transformed::no(Expr::Cast(Cast { expr, field })));
+            };
             let call = |function: TextFunction, expr: Box<Expr>| {
                 let function = Arc::new(ScalarUDF::from(function));
-                Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(function, vec![*expr]))))
+                Ok(Transformed::yes(Expr::ScalarFunction(
+                    ScalarFunction::new_udf(function, vec![*expr]),
+                )))
             };
-            if is_text(&from) && let Some(ty) = input_type(field.data_type()) {
+            if is_text(&from)
+                && let Some(ty) = input_type(field.data_type())
+            {
                 return call(TextFunction::input(ty), expr);
             }
             if is_text(field.data_type()) && input_type(&from).is_some() {
@@ -91,7 +108,8 @@ fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         }
         // DataFusion would compare a uuid's bytes with the text's.
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-            let uuid = |expr: &Expr| matches!(expr.get_type(schema), Ok(DataType::FixedSizeBinary(16)));
+            let uuid =
+                |expr: &Expr| matches!(expr.get_type(schema), Ok(DataType::FixedSizeBinary(16)));
             let text = |expr: &Expr| expr.get_type(schema).is_ok_and(|ty| is_text(&ty));
             let parse = |expr: Expr| {
                 let function = Arc::new(ScalarUDF::from(TextFunction::input(ColumnType::Uuid)));
@@ -103,7 +121,11 @@ fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                 _ => (left, right, false),
             };
             let expr = Expr::BinaryExpr(BinaryExpr { left, op, right });
-            Ok(if changed { Transformed::yes(expr) } else { Transformed::no(expr) })
+            Ok(if changed {
+                Transformed::yes(expr)
+            } else {
+                Transformed::no(expr)
+            })
         }
         other => Ok(Transformed::no(other)),
     }
@@ -118,11 +140,17 @@ struct TextFunction {
 
 impl TextFunction {
     fn input(ty: ColumnType) -> TextFunction {
-        TextFunction { input: Some(ty), signature: Signature::any(1, Volatility::Immutable) }
+        TextFunction {
+            input: Some(ty),
+            signature: Signature::any(1, Volatility::Immutable),
+        }
     }
 
     fn output() -> TextFunction {
-        TextFunction { input: None, signature: Signature::any(1, Volatility::Immutable) }
+        TextFunction {
+            input: None,
+            signature: Signature::any(1, Volatility::Immutable),
+        }
     }
 
     fn apply(&self, array: &ArrayRef) -> Result<ArrayRef> {
@@ -134,7 +162,8 @@ impl TextFunction {
                     match value {
                         None => builder.append(DatumRef::Null),
                         Some(value) => {
-                            let parsed = text::parse(ty, value).map_err(|e| DataFusionError::External(Box::new(e)))?;
+                            let parsed = text::parse(ty, value)
+                                .map_err(|e| DataFusionError::External(Box::new(e)))?;
                             builder.append(parsed.as_ref());
                         }
                     }
@@ -146,9 +175,16 @@ impl TextFunction {
                 let mut out = String::new();
                 for row in 0..array.len() {
                     match datum_at(array, row) {
-                        None => return Err(DataFusionError::NotImplemented(format!("{} as text", array.data_type()))),
+                        None => {
+                            return Err(DataFusionError::NotImplemented(format!(
+                                "{} as text",
+                                array.data_type()
+                            )));
+                        }
                         Some(DatumRef::Null) => builder.append_null(),
-                        Some(DatumRef::Bool(value)) => builder.append_value(if value { "true" } else { "false" }),
+                        Some(DatumRef::Bool(value)) => {
+                            builder.append_value(if value { "true" } else { "false" })
+                        }
                         Some(value) => {
                             out.clear();
                             text::write(value, &mut out);
@@ -164,7 +200,11 @@ impl TextFunction {
 
 impl ScalarUDFImpl for TextFunction {
     fn name(&self) -> &str {
-        if self.input.is_some() { "pg_input" } else { "pg_output" }
+        if self.input.is_some() {
+            "pg_input"
+        } else {
+            "pg_output"
+        }
     }
 
     fn signature(&self) -> &Signature {
@@ -180,7 +220,9 @@ impl ScalarUDFImpl for TextFunction {
             ColumnarValue::Array(array) => Ok(ColumnarValue::Array(self.apply(array)?)),
             ColumnarValue::Scalar(value) => {
                 let result = self.apply(&value.to_array()?)?;
-                Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?))
+                Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(
+                    &result, 0,
+                )?))
             }
         }
     }

@@ -21,7 +21,9 @@ use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
+};
 use futures::StreamExt;
 use tidelog_storage::cold::ColdFile;
 use tidelog_storage::snapshot::ScanColumn;
@@ -87,7 +89,10 @@ fn plan_version(
     hides: bool,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let layout = scan.table.layouts.get(&version).ok_or_else(|| {
-        DataFusionError::Internal(format!("table {} has no schema version {version}", scan.table.name))
+        DataFusionError::Internal(format!(
+            "table {} has no schema version {version}",
+            scan.table.name
+        ))
     })?;
     // The file's columns that the table still has, then `_seq`; the partition's user is added per file.
     let held = |id| layout.iter().any(|(held, _)| *held == id);
@@ -113,7 +118,10 @@ fn plan_version(
             ScanColumn::Seq => Source::File(project(seq_index)),
             ScanColumn::User => Source::File(project(user_index)),
             ScanColumn::Column(id) => {
-                let index = scan.table.index_of(*id).expect("the relation's columns are the table's");
+                let index = scan
+                    .table
+                    .index_of(*id)
+                    .expect("the relation's columns are the table's");
                 let column = &scan.table.columns[index];
                 match file_schema.index_of(&column.stored_name) {
                     Ok(index) if held(*id) => Source::File(project(index)),
@@ -129,23 +137,32 @@ fn plan_version(
     let hidden = hides.then(|| (project(seq_index), project(user_index)));
 
     let partition_field = Arc::new(Field::new(USER, DataType::Utf8, false));
-    let mut source = ParquetSource::new(TableSchema::new(file_schema.clone(), vec![partition_field]))
-        .with_bloom_filter_on_read(true)
-        .with_enable_page_index(true);
+    let mut source =
+        ParquetSource::new(TableSchema::new(file_schema.clone(), vec![partition_field]))
+            .with_bloom_filter_on_read(true)
+            .with_enable_page_index(true);
     if let Some(predicate) = file_predicate(scan, state, filters, &file_schema)? {
         source = source.with_predicate(predicate);
     }
     let partitioned = files.into_iter().map(|file| {
-        PartitionedFile::new(file.path, file.bytes).with_partition_values(vec![ScalarValue::from(file.partition.as_str())])
+        PartitionedFile::new(file.path, file.bytes)
+            .with_partition_values(vec![ScalarValue::from(file.partition.as_str())])
     });
-    let groups = FileGroup::new(partitioned.collect()).split_files(state.config().target_partitions().max(1));
+    let groups = FileGroup::new(partitioned.collect())
+        .split_files(state.config().target_partitions().max(1));
     let url = ObjectStoreUrl::parse(STORE_URL)?;
     let config = FileScanConfigBuilder::new(url, Arc::new(source))
         .with_file_groups(groups)
         .with_projection_indices(Some(projection))?
         .build();
     let files = DataSourceExec::from_data_source(config);
-    Ok(Arc::new(ColdExec::new(files, scan, sources, hidden, dead.clone())))
+    Ok(Arc::new(ColdExec::new(
+        files,
+        scan,
+        sources,
+        hidden,
+        dead.clone(),
+    )))
 }
 
 /// The filters that a file's statistics, Bloom filters and page index can judge, in the file's names.
@@ -159,9 +176,16 @@ fn file_predicate(
         let stored = if name == SEQ {
             SEQ
         } else {
-            scan.table.columns.get(scan.table.column_index(name)?)?.stored_name.as_str()
+            scan.table
+                .columns
+                .get(scan.table.column_index(name)?)?
+                .stored_name
+                .as_str()
         };
-        file_schema.index_of(stored).is_ok().then(|| stored.to_string())
+        file_schema
+            .index_of(stored)
+            .is_ok()
+            .then(|| stored.to_string())
     };
     let rename = |filter: &Expr| -> Result<Option<Expr>> {
         let mut known = true;
@@ -178,7 +202,9 @@ fn file_predicate(
         Ok(known.then_some(renamed.data))
     };
     let renamed: Vec<Option<Expr>> = filters.iter().map(rename).collect::<Result<_>>()?;
-    let Some(predicate) = conjunction(renamed.into_iter().flatten()) else { return Ok(None) };
+    let Some(predicate) = conjunction(renamed.into_iter().flatten()) else {
+        return Ok(None);
+    };
     let schema = DFSchema::try_from(file_schema.as_ref().clone())?;
     state.create_physical_expr(predicate, &schema).map(Some)
 }
@@ -218,13 +244,21 @@ impl ColdExec {
 
 impl std::fmt::Debug for ColdExec {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ColdExec").field("files", &self.files).finish_non_exhaustive()
+        f.debug_struct("ColdExec")
+            .field("files", &self.files)
+            .finish_non_exhaustive()
     }
 }
 
 impl DisplayAs for ColdExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "ColdExec: table={}.{}, dead={}", self.table.schema, self.table.name, self.dead.len())
+        write!(
+            f,
+            "ColdExec: table={}.{}, dead={}",
+            self.table.schema,
+            self.table.name,
+            self.dead.len()
+        )
     }
 }
 
@@ -248,8 +282,13 @@ impl ExecutionPlan for ColdExec {
         Ok(TreeNodeRecursion::Continue)
     }
 
-    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        let files = children.pop().ok_or_else(|| DataFusionError::Internal("ColdExec has one child".to_string()))?;
+    fn with_new_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let files = children
+            .pop()
+            .ok_or_else(|| DataFusionError::Internal("ColdExec has one child".to_string()))?;
         let partitions = files.output_partitioning().partition_count();
         Ok(Arc::new(ColdExec {
             files,
@@ -262,7 +301,11 @@ impl ExecutionPlan for ColdExec {
         }))
     }
 
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
         let schema = self.schema();
         let files = self.files.execute(partition, context)?;
         let view = View {
@@ -306,7 +349,11 @@ impl View {
         };
         let arrays = self.sources.iter().map(array).collect::<Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        Ok(RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)?)
+        Ok(RecordBatch::try_new_with_options(
+            self.schema.clone(),
+            arrays,
+            &options,
+        )?)
     }
 
     fn alive(&self, seqs: &ArrayRef, users: &ArrayRef) -> BooleanArray {
@@ -316,10 +363,21 @@ impl View {
         let alive = |(row, seq): (usize, &i64)| {
             let seq = Seq::from_i64(*seq).unwrap_or(Seq::ZERO);
             let superseded = || {
-                superseding && transaction.superseded(self.table.id, &Partition::user(users.value(row)), seq)
+                superseding
+                    && transaction.superseded(
+                        self.table.id,
+                        &Partition::user(users.value(row)),
+                        seq,
+                    )
             };
             !self.dead.contains(&seq) && !superseded()
         };
-        seqs.as_primitive::<Int64Type>().values().iter().enumerate().map(alive).map(Some).collect()
+        seqs.as_primitive::<Int64Type>()
+            .values()
+            .iter()
+            .enumerate()
+            .map(alive)
+            .map(Some)
+            .collect()
     }
 }

@@ -46,7 +46,10 @@ struct Given {
 fn set<T>(option: &mut Option<T>, value: T) -> Result<(), SqlError> {
     match option.replace(value) {
         None => Ok(()),
-        Some(_) => Err(SqlError::new(ErrorKind::SyntaxError, "conflicting or redundant options")),
+        Some(_) => Err(SqlError::new(
+            ErrorKind::SyntaxError,
+            "conflicting or redundant options",
+        )),
     }
 }
 
@@ -60,7 +63,10 @@ fn invalid(message: impl Into<String>) -> SqlError {
 
 impl CopyFormat {
     /// Reads and checks the options, in both of PostgreSQL's spellings.
-    pub fn from_options(options: &[CopyOption], legacy: &[CopyLegacyOption]) -> Result<CopyFormat, SqlError> {
+    pub fn from_options(
+        options: &[CopyOption],
+        legacy: &[CopyLegacyOption],
+    ) -> Result<CopyFormat, SqlError> {
         let mut given = Given::default();
         for option in options {
             given.option(option)?;
@@ -74,9 +80,24 @@ impl CopyFormat {
     /// Checks the options that name columns, for a COPY of these columns.
     pub fn for_columns(mut self, columns: &[String], to: bool) -> Result<CopyFormat, SqlError> {
         for (names, option, message, direction) in [
-            (&self.force_quote, "FORCE_QUOTE", "COPY force quote only available using COPY TO", true),
-            (&self.force_not_null, "FORCE_NOT_NULL", "COPY force not null only available using COPY FROM", false),
-            (&self.force_null, "FORCE_NULL", "COPY force null only available using COPY FROM", false),
+            (
+                &self.force_quote,
+                "FORCE_QUOTE",
+                "COPY force quote only available using COPY TO",
+                true,
+            ),
+            (
+                &self.force_not_null,
+                "FORCE_NOT_NULL",
+                "COPY force not null only available using COPY FROM",
+                false,
+            ),
+            (
+                &self.force_null,
+                "FORCE_NULL",
+                "COPY force null only available using COPY FROM",
+                false,
+            ),
         ] {
             if !names.is_empty() && direction != to {
                 return Err(unsupported(message));
@@ -88,7 +109,10 @@ impl CopyFormat {
                 ));
             }
         }
-        self.quoted = columns.iter().map(|column| self.force_quote.contains(column)).collect();
+        self.quoted = columns
+            .iter()
+            .map(|column| self.force_quote.contains(column))
+            .collect();
         Ok(self)
     }
 
@@ -135,7 +159,9 @@ impl CopyFormat {
         if !self.csv {
             return self.write_escaped(field, out);
         }
-        let special = |&byte: &u8| byte == self.delimiter || byte == self.quote || byte == b'\n' || byte == b'\r';
+        let special = |&byte: &u8| {
+            byte == self.delimiter || byte == self.quote || byte == b'\n' || byte == b'\r'
+        };
         let quote = force
             || field == self.null.as_bytes()
             || (alone && field == b"\\.")
@@ -192,13 +218,23 @@ impl Given {
             CopyOption::Header(header) => set(&mut self.header, *header),
             CopyOption::Quote(quote) => set(&mut self.quote, *quote),
             CopyOption::Escape(escape) => set(&mut self.escape, *escape),
-            CopyOption::ForceQuote(columns) => set(&mut self.force_quote, columns.iter().map(fold).collect()),
-            CopyOption::ForceNotNull(columns) => set(&mut self.force_not_null, columns.iter().map(fold).collect()),
-            CopyOption::ForceNull(columns) => set(&mut self.force_null, columns.iter().map(fold).collect()),
-            CopyOption::Encoding(name) => match name.to_lowercase().replace(['-', '_', ' '], "").as_str() {
-                "utf8" | "unicode" => Ok(()),
-                _ => Err(SqlError::unsupported(format!("COPY with encoding \"{name}\""))),
-            },
+            CopyOption::ForceQuote(columns) => {
+                set(&mut self.force_quote, columns.iter().map(fold).collect())
+            }
+            CopyOption::ForceNotNull(columns) => {
+                set(&mut self.force_not_null, columns.iter().map(fold).collect())
+            }
+            CopyOption::ForceNull(columns) => {
+                set(&mut self.force_null, columns.iter().map(fold).collect())
+            }
+            CopyOption::Encoding(name) => {
+                match name.to_lowercase().replace(['-', '_', ' '], "").as_str() {
+                    "utf8" | "unicode" => Ok(()),
+                    _ => Err(SqlError::unsupported(format!(
+                        "COPY with encoding \"{name}\""
+                    ))),
+                }
+            }
         }
     }
 
@@ -225,9 +261,10 @@ impl Given {
                 }
                 Ok(())
             }
-            other => {
-                Err(SqlError::new(ErrorKind::SyntaxError, format!("option \"{other}\" not recognized").to_lowercase()))
-            }
+            other => Err(SqlError::new(
+                ErrorKind::SyntaxError,
+                format!("option \"{other}\" not recognized").to_lowercase(),
+            )),
         }
     }
 
@@ -236,18 +273,33 @@ impl Given {
         let byte = |given: Option<char>, default: u8, what: &str| match given {
             None => Ok(default),
             Some(char) if char.is_ascii() && char != '\0' => Ok(char as u8),
-            Some(_) => Err(unsupported(format!("COPY {what} must be a single one-byte character"))),
+            Some(_) => Err(unsupported(format!(
+                "COPY {what} must be a single one-byte character"
+            ))),
         };
         let delimiter = byte(self.delimiter, if csv { b',' } else { b'\t' }, "delimiter")?;
         if matches!(delimiter, b'\n' | b'\r') {
-            return Err(invalid("COPY delimiter cannot be newline or carriage return"));
+            return Err(invalid(
+                "COPY delimiter cannot be newline or carriage return",
+            ));
         }
-        let null = self.null.unwrap_or_else(|| if csv { String::new() } else { "\\N".to_string() });
+        let null = self.null.unwrap_or_else(|| {
+            if csv {
+                String::new()
+            } else {
+                "\\N".to_string()
+            }
+        });
         if null.contains(['\n', '\r']) {
-            return Err(invalid("COPY null representation cannot use newline or carriage return"));
+            return Err(invalid(
+                "COPY null representation cannot use newline or carriage return",
+            ));
         }
         if !csv && matches!(delimiter, b'\\' | b'.' | b'a'..=b'z' | b'0'..=b'9') {
-            return Err(invalid(format!("COPY delimiter cannot be \"{}\"", char::from(delimiter))));
+            return Err(invalid(format!(
+                "COPY delimiter cannot be \"{}\"",
+                char::from(delimiter)
+            )));
         }
         for (given, what) in [
             (self.quote.is_some(), "quote"),
@@ -257,7 +309,9 @@ impl Given {
             (self.force_null.is_some(), "force null"),
         ] {
             if given && !csv {
-                return Err(unsupported(format!("COPY {what} available only in CSV mode")));
+                return Err(unsupported(format!(
+                    "COPY {what} available only in CSV mode"
+                )));
             }
         }
         let quote = byte(self.quote, b'"', "quote")?;
@@ -266,10 +320,14 @@ impl Given {
         }
         let escape = byte(self.escape, quote, "escape")?;
         if null.as_bytes().contains(&delimiter) {
-            return Err(unsupported("COPY delimiter must not appear in the NULL specification"));
+            return Err(unsupported(
+                "COPY delimiter must not appear in the NULL specification",
+            ));
         }
         if csv && null.as_bytes().contains(&quote) {
-            return Err(unsupported("CSV quote character must not appear in the NULL specification"));
+            return Err(unsupported(
+                "CSV quote character must not appear in the NULL specification",
+            ));
         }
         Ok(CopyFormat {
             csv,

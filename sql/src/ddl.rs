@@ -27,7 +27,11 @@ pub struct DdlPlan {
 
 impl DdlPlan {
     fn new(tag: &'static str) -> DdlPlan {
-        DdlPlan { changes: Vec::new(), tag, notices: Vec::new() }
+        DdlPlan {
+            changes: Vec::new(),
+            tag,
+            notices: Vec::new(),
+        }
     }
 
     /// The plan, with `error` as a notice that the statement did nothing about it.
@@ -55,15 +59,26 @@ pub fn plan(
     kind: Option<TableKind>,
     evaluate: Evaluate<'_>,
 ) -> Result<Option<DdlPlan>, SqlError> {
-    let scope = Scope { catalog, search_path };
+    let scope = Scope {
+        catalog,
+        search_path,
+    };
     let plan = match statement {
         Statement::CreateTable(create) => table::create(scope, create, kind, evaluate)?,
         Statement::AlterTable(alter) => table::alter(scope, alter, evaluate)?,
         Statement::Truncate(truncate) => table::truncate(scope, truncate)?,
-        Statement::CreateSchema { schema_name, if_not_exists, .. } => {
-            create_schema(catalog, schema_name, *if_not_exists)?
-        }
-        Statement::Drop { object_type, if_exists, names, cascade, .. } => match object_type {
+        Statement::CreateSchema {
+            schema_name,
+            if_not_exists,
+            ..
+        } => create_schema(catalog, schema_name, *if_not_exists)?,
+        Statement::Drop {
+            object_type,
+            if_exists,
+            names,
+            cascade,
+            ..
+        } => match object_type {
             ObjectType::Table => table::drop(scope, names, *if_exists)?,
             ObjectType::Schema => drop_schema(catalog, names, *if_exists, *cascade)?,
             ObjectType::Role | ObjectType::User => role::drop(catalog, names, *if_exists)?,
@@ -83,13 +98,19 @@ const NAME_LENGTH_MAX: usize = 63;
 
 /// The name that an identifier stands for: lowercase unless quoted, cut to 63 bytes.
 pub fn fold(ident: &Ident) -> String {
-    let mut name = if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() };
+    let mut name = if ident.quote_style.is_some() {
+        ident.value.clone()
+    } else {
+        ident.value.to_lowercase()
+    };
     truncate_name(&mut name);
     name
 }
 
 fn truncate_name(name: &mut String) {
-    let end = (0..=NAME_LENGTH_MAX.min(name.len())).rev().find(|&end| name.is_char_boundary(end));
+    let end = (0..=NAME_LENGTH_MAX.min(name.len()))
+        .rev()
+        .find(|&end| name.is_char_boundary(end));
     name.truncate(end.unwrap_or(0));
 }
 
@@ -102,7 +123,10 @@ pub fn resolve<'a>(
     let (schema, table) = split(name)?;
     find(catalog, search_path, schema.as_deref(), &table).ok_or_else(|| {
         let name = display(schema.as_deref(), &table);
-        SqlError::new(ErrorKind::UndefinedTable, format!("relation \"{name}\" does not exist"))
+        SqlError::new(
+            ErrorKind::UndefinedTable,
+            format!("relation \"{name}\" does not exist"),
+        )
     })
 }
 
@@ -114,7 +138,9 @@ fn find<'a>(
 ) -> Option<&'a Arc<TableDef>> {
     match schema {
         Some(schema) => catalog.table(schema, table),
-        None => search_path.iter().find_map(|schema| catalog.table(schema, table)),
+        None => search_path
+            .iter()
+            .find_map(|schema| catalog.table(schema, table)),
     }
 }
 
@@ -137,7 +163,10 @@ fn split(name: &ObjectName) -> Result<(Option<String>, String), SqlError> {
             Ok([schema, table]) => Ok((Some(schema), table)),
             Err(parts) => Err(SqlError::new(
                 ErrorKind::FeatureNotSupported,
-                format!("cross-database references are not implemented: \"{}\"", parts.join(".")),
+                format!(
+                    "cross-database references are not implemented: \"{}\"",
+                    parts.join(".")
+                ),
             )),
         },
     }
@@ -147,28 +176,42 @@ fn split(name: &ObjectName) -> Result<(Option<String>, String), SqlError> {
 fn single(name: &ObjectName) -> Result<String, SqlError> {
     match split(name)? {
         (None, name) => Ok(name),
-        (Some(schema), name) => {
-            Err(SqlError::new(ErrorKind::SyntaxError, format!("improper qualified name (too many dotted names): {schema}.{name}")))
-        }
+        (Some(schema), name) => Err(SqlError::new(
+            ErrorKind::SyntaxError,
+            format!("improper qualified name (too many dotted names): {schema}.{name}"),
+        )),
     }
 }
 
 fn no_schema(name: &str) -> SqlError {
-    SqlError::new(ErrorKind::InvalidSchemaName, format!("schema \"{name}\" does not exist"))
+    SqlError::new(
+        ErrorKind::InvalidSchemaName,
+        format!("schema \"{name}\" does not exist"),
+    )
 }
 
-fn create_schema(catalog: &Catalog, name: &SchemaName, if_not_exists: bool) -> Result<DdlPlan, SqlError> {
+fn create_schema(
+    catalog: &Catalog,
+    name: &SchemaName,
+    if_not_exists: bool,
+) -> Result<DdlPlan, SqlError> {
     let SchemaName::Simple(name) = name else {
         return Err(SqlError::unsupported("CREATE SCHEMA AUTHORIZATION"));
     };
     let name = single(name)?;
     let mut plan = DdlPlan::new("CREATE SCHEMA");
     if name.starts_with("pg_") {
-        return Err(SqlError::new(ErrorKind::InvalidName, format!("unacceptable schema name \"{name}\""))
-            .detail("The prefix \"pg_\" is reserved for system schemas."));
+        return Err(SqlError::new(
+            ErrorKind::InvalidName,
+            format!("unacceptable schema name \"{name}\""),
+        )
+        .detail("The prefix \"pg_\" is reserved for system schemas."));
     }
     if catalog.schemas.contains(&name) || name == "information_schema" {
-        let error = SqlError::new(ErrorKind::DuplicateSchema, format!("schema \"{name}\" already exists"));
+        let error = SqlError::new(
+            ErrorKind::DuplicateSchema,
+            format!("schema \"{name}\" already exists"),
+        );
         if !if_not_exists {
             return Err(error);
         }
@@ -179,7 +222,12 @@ fn create_schema(catalog: &Catalog, name: &SchemaName, if_not_exists: bool) -> R
     Ok(plan)
 }
 
-fn drop_schema(catalog: &Catalog, names: &[ObjectName], if_exists: bool, cascade: bool) -> Result<DdlPlan, SqlError> {
+fn drop_schema(
+    catalog: &Catalog,
+    names: &[ObjectName],
+    if_exists: bool,
+    cascade: bool,
+) -> Result<DdlPlan, SqlError> {
     let mut plan = DdlPlan::new("DROP SCHEMA");
     let mut dropped = Vec::new();
     for name in names {
@@ -194,30 +242,52 @@ fn drop_schema(catalog: &Catalog, names: &[ObjectName], if_exists: bool, cascade
             plan.skip(no_schema(&name));
             continue;
         }
-        let tables: Vec<&Arc<TableDef>> = catalog.tables.values().filter(|table| table.schema == name).collect();
+        let tables: Vec<&Arc<TableDef>> = catalog
+            .tables
+            .values()
+            .filter(|table| table.schema == name)
+            .collect();
         // PostgreSQL leaves out the schema of what the search path shows; we always name it.
         let lines = |line: &dyn Fn(&TableDef) -> String| {
-            tables.iter().map(|table| line(table)).collect::<Vec<String>>().join("\n")
+            tables
+                .iter()
+                .map(|table| line(table))
+                .collect::<Vec<String>>()
+                .join("\n")
         };
         if !tables.is_empty() && !cascade {
             return Err(SqlError::new(
                 ErrorKind::DependentObjectsStillExist,
                 format!("cannot drop schema {name} because other objects depend on it"),
             )
-            .detail(lines(&|table| format!("table {}.{} depends on schema {name}", table.schema, table.name)))
+            .detail(lines(&|table| {
+                format!(
+                    "table {}.{} depends on schema {name}",
+                    table.schema, table.name
+                )
+            }))
             .hint("Use DROP ... CASCADE to drop the dependent objects too."));
         }
-        let cascades = lines(&|table| format!("drop cascades to table {}.{}", table.schema, table.name));
+        let cascades =
+            lines(&|table| format!("drop cascades to table {}.{}", table.schema, table.name));
         match tables.len() {
             0 => {}
-            1 => plan.notices.push(SqlError::new(ErrorKind::DependentObjectsStillExist, cascades)),
+            1 => plan.notices.push(SqlError::new(
+                ErrorKind::DependentObjectsStillExist,
+                cascades,
+            )),
             count => {
                 let message = format!("drop cascades to {count} other objects");
-                plan.notices.push(SqlError::new(ErrorKind::DependentObjectsStillExist, message).detail(cascades));
+                plan.notices.push(
+                    SqlError::new(ErrorKind::DependentObjectsStillExist, message).detail(cascades),
+                );
             }
         }
         for table in tables {
-            plan.changes.push(CatalogChange::DropTable { schema: table.schema.clone(), name: table.name.clone() });
+            plan.changes.push(CatalogChange::DropTable {
+                schema: table.schema.clone(),
+                name: table.name.clone(),
+            });
         }
         plan.changes.push(CatalogChange::DropSchema(name.clone()));
         dropped.push(name);

@@ -116,7 +116,10 @@ impl SqlError {
 
     /// 0A000: `what` is not supported.
     pub fn unsupported(what: impl std::fmt::Display) -> SqlError {
-        SqlError::new(ErrorKind::FeatureNotSupported, format!("{what} is not supported"))
+        SqlError::new(
+            ErrorKind::FeatureNotSupported,
+            format!("{what} is not supported"),
+        )
     }
 
     /// Adds a DETAIL.
@@ -137,17 +140,23 @@ pub(crate) fn from_arrow(error: &ArrowError) -> SqlError {
     match error {
         ArrowError::DivideByZero => SqlError::new(ErrorKind::DivisionByZero, "division by zero"),
         ArrowError::ArithmeticOverflow(what) => {
-            SqlError::new(ErrorKind::NumericValueOutOfRange, "value out of range").detail(sentence(what))
+            SqlError::new(ErrorKind::NumericValueOutOfRange, "value out of range")
+                .detail(sentence(what))
         }
         ArrowError::CastError(what) => {
-            let kind = if what.contains("overflow") || what.contains("large") || what.contains("Can't cast value") {
+            let kind = if what.contains("overflow")
+                || what.contains("large")
+                || what.contains("Can't cast value")
+            {
                 ErrorKind::NumericValueOutOfRange
             } else {
                 ErrorKind::CannotCoerce
             };
             SqlError::new(kind, what.clone())
         }
-        ArrowError::ParseError(what) => SqlError::new(ErrorKind::InvalidTextRepresentation, what.clone()),
+        ArrowError::ParseError(what) => {
+            SqlError::new(ErrorKind::InvalidTextRepresentation, what.clone())
+        }
         ArrowError::ExternalError(inner) => match inner.downcast_ref::<SqlError>() {
             Some(error) => error.clone(),
             None => SqlError::new(ErrorKind::InternalError, inner.to_string()),
@@ -170,7 +179,9 @@ pub(crate) fn from_datafusion(error: DataFusionError) -> SqlError {
         DataFusionError::SchemaError(error, _) => match &**error {
             SchemaError::FieldNotFound { field, .. } => {
                 let name = match &field.relation {
-                    Some(relation) => format!("column {}.{} does not exist", relation.table(), field.name),
+                    Some(relation) => {
+                        format!("column {}.{} does not exist", relation.table(), field.name)
+                    }
                     None => format!("column \"{}\" does not exist", field.name),
                 };
                 SqlError::new(ErrorKind::UndefinedColumn, name)
@@ -181,10 +192,16 @@ pub(crate) fn from_datafusion(error: DataFusionError) -> SqlError {
             ),
             other => SqlError::new(ErrorKind::SyntaxError, other.to_string()),
         },
-        DataFusionError::NotImplemented(what) => SqlError::new(ErrorKind::FeatureNotSupported, what.clone()),
-        DataFusionError::ResourcesExhausted(what) => SqlError::new(ErrorKind::ProgramLimitExceeded, what.clone()),
+        DataFusionError::NotImplemented(what) => {
+            SqlError::new(ErrorKind::FeatureNotSupported, what.clone())
+        }
+        DataFusionError::ResourcesExhausted(what) => {
+            SqlError::new(ErrorKind::ProgramLimitExceeded, what.clone())
+        }
         DataFusionError::ObjectStore(error) => SqlError::new(ErrorKind::IoError, error.to_string()),
-        DataFusionError::ParquetError(error) => SqlError::new(ErrorKind::IoError, error.to_string()),
+        DataFusionError::ParquetError(error) => {
+            SqlError::new(ErrorKind::IoError, error.to_string())
+        }
         DataFusionError::IoError(error) => SqlError::new(ErrorKind::IoError, error.to_string()),
         DataFusionError::Plan(what) | DataFusionError::Execution(what) => from_message(what),
         other => SqlError::new(ErrorKind::InternalError, other.strip_backtrace()),
@@ -205,7 +222,9 @@ fn from_message(what: &str) -> SqlError {
         ErrorKind::GroupingError
     } else if what.contains("ivide by zero") {
         return SqlError::new(ErrorKind::DivisionByZero, "division by zero");
-    } else if what.contains("coerc") || what.contains("signature") || what.contains("Cannot infer common argument type")
+    } else if what.contains("coerc")
+        || what.contains("signature")
+        || what.contains("Cannot infer common argument type")
     {
         ErrorKind::DatatypeMismatch
     } else {
@@ -240,16 +259,24 @@ impl From<CommitError> for SqlError {
                 SqlError::new(ErrorKind::SerializationFailure, error.to_string())
             }
             CommitError::Storage(error) => error.into(),
-            CommitError::Unknown(_) => SqlError::new(ErrorKind::TransactionResolutionUnknown, error.to_string()),
+            CommitError::Unknown(_) => {
+                SqlError::new(ErrorKind::TransactionResolutionUnknown, error.to_string())
+            }
         }
     }
 }
 
 /// 23505, with the key in DETAIL.
 pub(crate) fn unique_violation(table: &TableDef, key: &[Datum]) -> SqlError {
-    let message = format!("duplicate key value violates unique constraint \"{}\"", table.primary_key_name);
-    let names: Vec<&str> =
-        table.key_indexes().into_iter().map(|index| table.columns[index].name.as_str()).collect();
+    let message = format!(
+        "duplicate key value violates unique constraint \"{}\"",
+        table.primary_key_name
+    );
+    let names: Vec<&str> = table
+        .key_indexes()
+        .into_iter()
+        .map(|index| table.columns[index].name.as_str())
+        .collect();
     let mut values = String::new();
     for (n, value) in key.iter().enumerate() {
         if n > 0 {
@@ -257,8 +284,10 @@ pub(crate) fn unique_violation(table: &TableDef, key: &[Datum]) -> SqlError {
         }
         crate::text::write(value.as_ref(), &mut values);
     }
-    let mut error = SqlError::new(ErrorKind::UniqueViolation, message)
-        .detail(format!("Key ({})=({values}) already exists.", names.join(", ")));
+    let mut error = SqlError::new(ErrorKind::UniqueViolation, message).detail(format!(
+        "Key ({})=({values}) already exists.",
+        names.join(", ")
+    ));
     error.schema = Some(table.schema.clone());
     error.table = Some(table.name.clone());
     error.constraint = Some(table.primary_key_name.clone());

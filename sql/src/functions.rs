@@ -23,7 +23,11 @@ struct Constant {
 /// A function `name()` that gives `value`.
 pub(crate) fn constant(name: &str, value: ScalarValue) -> Arc<ScalarUDF> {
     let signature = Signature::nullary(Volatility::Stable);
-    Arc::new(ScalarUDF::from(Constant { name: name.to_string(), value, signature }))
+    Arc::new(ScalarUDF::from(Constant {
+        name: name.to_string(),
+        value,
+        signature,
+    }))
 }
 
 impl ScalarUDFImpl for Constant {
@@ -82,7 +86,10 @@ impl Hash for SnowflakeId {
 /// The function `snowflake_id()`.
 pub(crate) fn snowflake_id(store: Arc<Store>) -> Arc<ScalarUDF> {
     let signature = Signature::nullary(Volatility::Volatile);
-    Arc::new(ScalarUDF::from(SnowflakeId { store: StoreRef(store), signature }))
+    Arc::new(ScalarUDF::from(SnowflakeId {
+        store: StoreRef(store),
+        signature,
+    }))
 }
 
 impl ScalarUDFImpl for SnowflakeId {
@@ -101,10 +108,14 @@ impl ScalarUDFImpl for SnowflakeId {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let rows = args.number_rows as u64;
         if rows == 0 {
-            return Ok(ColumnarValue::Array(Arc::new(Int64Array::from(Vec::<i64>::new()))));
+            return Ok(ColumnarValue::Array(Arc::new(Int64Array::from(
+                Vec::<i64>::new(),
+            ))));
         }
         let first = self.store.0.draw_ids(rows);
         let ids = (0..rows).map(|n| first.advance(n).as_i64());
-        Ok(ColumnarValue::Array(Arc::new(Int64Array::from_iter_values(ids))))
+        Ok(ColumnarValue::Array(Arc::new(
+            Int64Array::from_iter_values(ids),
+        )))
     }
 }

@@ -9,7 +9,9 @@ use datafusion::sql::sqlparser::ast::{self, Expr, Insert, SetExpr, Statement, Va
 use futures::{StreamExt, TryStreamExt};
 use parking_lot::RwLock;
 use tidelog_storage::snapshot::Lookup;
-use tidelog_storage::{Catalog, ColumnType, Datum, Partition, PartitionSet, Row, Store, TableDef, Transaction, datum};
+use tidelog_storage::{
+    Catalog, ColumnType, Datum, Partition, PartitionSet, Row, Store, TableDef, Transaction, datum,
+};
 
 use crate::copy::{CopyDecoder, CopyFormat, column_context, line_context};
 use crate::ddl;
@@ -66,7 +68,11 @@ impl Target {
 }
 
 /// The columns that a list names; all of the table's when it is empty.
-pub(crate) fn targets(table: &TableDef, names: &[String], access: &Access) -> Result<Vec<Target>, SqlError> {
+pub(crate) fn targets(
+    table: &TableDef,
+    names: &[String],
+    access: &Access,
+) -> Result<Vec<Target>, SqlError> {
     if names.is_empty() {
         return Ok((0..table.columns.len()).map(Target::Column).collect());
     }
@@ -76,7 +82,10 @@ pub(crate) fn targets(table: &TableDef, names: &[String], access: &Access) -> Re
             Some(index) => Target::Column(index),
             None if name == USER && access.sees_user(table) => Target::User,
             None => {
-                let message = format!("column \"{name}\" of relation \"{}\" does not exist", table.name);
+                let message = format!(
+                    "column \"{name}\" of relation \"{}\" does not exist",
+                    table.name
+                );
                 return Err(SqlError::new(ErrorKind::UndefinedColumn, message));
             }
         };
@@ -100,7 +109,11 @@ pub(crate) fn own_partition(table: &TableDef, access: &Access) -> Partition {
 impl RowMaker {
     /// Turns the values of the targets into a whole row and its partition; `expressions` holds the values of
     /// defaults that need the engine, by column.
-    fn row(&self, values: Vec<Datum>, expressions: &[(usize, Datum)]) -> Result<(Partition, Row), SqlError> {
+    fn row(
+        &self,
+        values: Vec<Datum>,
+        expressions: &[(usize, Datum)],
+    ) -> Result<(Partition, Row), SqlError> {
         let mut row: Vec<Option<Datum>> = vec![None; self.table.columns.len()];
         let mut partition = self.own_partition.clone();
         for (target, value) in self.targets.iter().zip(values) {
@@ -108,7 +121,10 @@ impl RowMaker {
                 (Target::Column(index), value) => row[*index] = Some(value),
                 (Target::User, Datum::Text(user)) => partition = Partition::user(&user),
                 (Target::User, _) => {
-                    let message = format!("null value in column \"{USER}\" of relation \"{}\"", self.table.name);
+                    let message = format!(
+                        "null value in column \"{USER}\" of relation \"{}\"",
+                        self.table.name
+                    );
                     return Err(SqlError::new(ErrorKind::NotNullViolation, message));
                 }
             }
@@ -151,9 +167,14 @@ impl RowMaker {
 /// 23502 when a row has NULL where its table wants a value.
 pub(crate) fn check_not_null(table: &TableDef, row: &[Datum]) -> Result<(), SqlError> {
     let keyed = |id| table.primary_key.contains(&id);
-    let broken =
-        table.columns.iter().zip(row).find(|(column, value)| (column.not_null || keyed(column.id)) && value.is_null());
-    let Some((column, _)) = broken else { return Ok(()) };
+    let broken = table
+        .columns
+        .iter()
+        .zip(row)
+        .find(|(column, value)| (column.not_null || keyed(column.id)) && value.is_null());
+    let Some((column, _)) = broken else {
+        return Ok(());
+    };
     let message = format!(
         "null value in column \"{}\" of relation \"{}\" violates not-null constraint",
         column.name, table.name
@@ -177,7 +198,12 @@ pub(crate) fn check_not_null(table: &TableDef, row: &[Datum]) -> Result<(), SqlE
 }
 
 /// A value of one type as one of another, as an assignment in INSERT or UPDATE converts it.
-pub(crate) fn assign(value: Datum, from: ColumnType, to: ColumnType, column: &str) -> Result<Datum, SqlError> {
+pub(crate) fn assign(
+    value: Datum,
+    from: ColumnType,
+    to: ColumnType,
+    column: &str,
+) -> Result<Datum, SqlError> {
     let is_text = |ty| matches!(ty, ColumnType::Text | ColumnType::Varchar(_));
     let unchanged = from == to && !matches!(to, ColumnType::Varchar(Some(_)));
     if value.is_null() || unchanged {
@@ -194,13 +220,19 @@ pub(crate) fn assign(value: Datum, from: ColumnType, to: ColumnType, column: &st
             types::name(to),
             types::name(from)
         );
-        SqlError::new(ErrorKind::DatatypeMismatch, message).hint("You will need to rewrite or cast the expression.")
+        SqlError::new(ErrorKind::DatatypeMismatch, message)
+            .hint("You will need to rewrite or cast the expression.")
     };
     let numeric = |ty| {
         use ColumnType::{Float4, Float8, Int2, Int4, Int8, Numeric};
         matches!(ty, Int2 | Int4 | Int8 | Float4 | Float8 | Numeric(_))
     };
-    let dated = |ty| matches!(ty, ColumnType::Date | ColumnType::Timestamp | ColumnType::TimestampTz);
+    let dated = |ty| {
+        matches!(
+            ty,
+            ColumnType::Date | ColumnType::Timestamp | ColumnType::TimestampTz
+        )
+    };
     if matches!(to, ColumnType::Numeric(_)) && numeric(from) {
         let mut shown = String::new();
         text::write(value.as_ref(), &mut shown);
@@ -221,10 +253,16 @@ pub(crate) fn assign(value: Datum, from: ColumnType, to: ColumnType, column: &st
         };
     }
     builder.append(value.as_ref());
-    let options = CastOptions { safe: false, ..CastOptions::default() };
+    let options = CastOptions {
+        safe: false,
+        ..CastOptions::default()
+    };
     let array = match (from, to) {
         // Arrow cuts fractions off; PostgreSQL rounds them.
-        (ColumnType::Float4 | ColumnType::Float8, ColumnType::Int2 | ColumnType::Int4 | ColumnType::Int8) => {
+        (
+            ColumnType::Float4 | ColumnType::Float8,
+            ColumnType::Int2 | ColumnType::Int4 | ColumnType::Int8,
+        ) => {
             let number = match value {
                 Datum::Float4(number) => f64::from(number),
                 Datum::Float8(number) => number,
@@ -235,7 +273,10 @@ pub(crate) fn assign(value: Datum, from: ColumnType, to: ColumnType, column: &st
         _ => builder.finish(),
     };
     let cast = cast_with_options(&array, &to.arrow(), &options).map_err(|_| {
-        SqlError::new(ErrorKind::NumericValueOutOfRange, format!("{} out of range", types::name(to)))
+        SqlError::new(
+            ErrorKind::NumericValueOutOfRange,
+            format!("{} out of range", types::name(to)),
+        )
     })?;
     Ok(datum::datum_at(&cast, 0).map_or(Datum::Null, |value| value.to_owned()))
 }
@@ -251,8 +292,9 @@ pub(crate) fn constant(
     Ok(Some(match expr {
         Expr::Value(value) => match &value.value {
             Value::Null => Datum::Null,
-            Value::SingleQuotedString(literal)
-            | Value::EscapedStringLiteral(literal) => text::parse(ty, literal)?,
+            Value::SingleQuotedString(literal) | Value::EscapedStringLiteral(literal) => {
+                text::parse(ty, literal)?
+            }
             Value::DollarQuotedString(literal) => text::parse(ty, &literal.value)?,
             Value::Number(digits, _) if is_numeric(ty) => match text::parse(ty, digits) {
                 Ok(value) => value,
@@ -262,7 +304,10 @@ pub(crate) fn constant(
             Value::Placeholder(name) => {
                 let index = placeholder(name)?;
                 let (Some(value), Some(from)) = (values.get(index), types.get(index)) else {
-                    return Err(SqlError::new(ErrorKind::ProtocolViolation, format!("there is no parameter {name}")));
+                    return Err(SqlError::new(
+                        ErrorKind::ProtocolViolation,
+                        format!("there is no parameter {name}"),
+                    ));
                 };
                 assign(value.clone(), *from, ty, column)?
             }
@@ -279,10 +324,18 @@ fn is_numeric(ty: ColumnType) -> bool {
 
 /// The index of `$1`, ….
 pub(crate) fn placeholder(name: &str) -> Result<usize, SqlError> {
-    let number = name.strip_prefix('$').and_then(|digits| digits.parse::<usize>().ok());
-    match number.and_then(|number| number.checked_sub(1)).filter(|index| *index < 65_535) {
+    let number = name
+        .strip_prefix('$')
+        .and_then(|digits| digits.parse::<usize>().ok());
+    match number
+        .and_then(|number| number.checked_sub(1))
+        .filter(|index| *index < 65_535)
+    {
         Some(index) => Ok(index),
-        None => Err(SqlError::new(ErrorKind::UndefinedParameter, format!("there is no parameter {name}"))),
+        None => Err(SqlError::new(
+            ErrorKind::UndefinedParameter,
+            format!("there is no parameter {name}"),
+        )),
     }
 }
 
@@ -292,21 +345,39 @@ fn is_default(expr: &Expr) -> bool {
 
 impl Session {
     /// The table that an INSERT writes to.
-    pub(crate) fn insert_target(&self, insert: &Insert, catalog: &Catalog) -> Result<Arc<TableDef>, SqlError> {
+    pub(crate) fn insert_target(
+        &self,
+        insert: &Insert,
+        catalog: &Catalog,
+    ) -> Result<Arc<TableDef>, SqlError> {
         let ast::TableObject::TableName(name) = &insert.table else {
             return Err(SqlError::unsupported("INSERT into a table function"));
         };
         if insert.on.is_some() {
             return Err(SqlError::unsupported("INSERT … ON CONFLICT"));
         }
-        if insert.source.as_ref().is_some_and(|source| source.with.is_some() && source.to_string().contains("RETURNING")) {
+        if insert
+            .source
+            .as_ref()
+            .is_some_and(|source| source.with.is_some() && source.to_string().contains("RETURNING"))
+        {
             return Err(SqlError::unsupported("a data-modifying statement in WITH"));
         }
         ddl::resolve(catalog, &self.search_path(), name).cloned()
     }
 
-    fn insert_targets(&self, insert: &Insert, table: &TableDef, catalog: &Catalog) -> Result<Vec<Target>, SqlError> {
-        let name = |name: &ast::ObjectName| name.0.last().and_then(|part| part.as_ident()).map_or_else(String::new, ddl::fold);
+    fn insert_targets(
+        &self,
+        insert: &Insert,
+        table: &TableDef,
+        catalog: &Catalog,
+    ) -> Result<Vec<Target>, SqlError> {
+        let name = |name: &ast::ObjectName| {
+            name.0
+                .last()
+                .and_then(|part| part.as_ident())
+                .map_or_else(String::new, ddl::fold)
+        };
         let names: Vec<String> = insert.columns.iter().map(name).collect();
         targets(table, &names, &self.access(catalog))
     }
@@ -347,15 +418,27 @@ impl Session {
             }
             None => {}
         }
-        Ok(types.into_iter().map(|ty| ty.unwrap_or(ColumnType::Text)).collect())
+        Ok(types
+            .into_iter()
+            .map(|ty| ty.unwrap_or(ColumnType::Text))
+            .collect())
     }
 
-    fn row_maker(&self, table: &Arc<TableDef>, targets: Vec<Target>, catalog: &Catalog) -> Result<RowMaker, SqlError> {
+    fn row_maker(
+        &self,
+        table: &Arc<TableDef>,
+        targets: Vec<Target>,
+        catalog: &Catalog,
+    ) -> Result<RowMaker, SqlError> {
         let defaults = table.columns.iter().map(|column| {
-            let Some(sql) = &column.default else { return Ok(Default::Value(Datum::Null)) };
+            let Some(sql) = &column.default else {
+                return Ok(Default::Value(Datum::Null));
+            };
             let expr = parse_expression(sql)?;
             Ok(match sql.to_ascii_lowercase().replace(' ', "").as_str() {
-                "now()" | "current_timestamp" if matches!(column.ty, ColumnType::Timestamp | ColumnType::TimestampTz) => {
+                "now()" | "current_timestamp"
+                    if matches!(column.ty, ColumnType::Timestamp | ColumnType::TimestampTz) =>
+                {
                     Default::Now
                 }
                 "snowflake_id()" if column.ty == ColumnType::Int8 => Default::SnowflakeId,
@@ -428,14 +511,19 @@ impl Session {
                     maker.targets = kept;
                     let mut evaluated = Vec::new();
                     for (index, expr) in maker.open_defaults() {
-                        evaluated.push((index, self.evaluate_as(&expr, table.columns[index].ty).await?));
+                        evaluated.push((
+                            index,
+                            self.evaluate_as(&expr, table.columns[index].ty).await?,
+                        ));
                     }
                     rows.push(maker.row(given, &evaluated)?);
                 }
             }
             Some(_) => {
                 let source = insert.source.as_ref().map(|source| (**source).clone());
-                let Some(source) = source else { return Err(SqlError::unsupported("INSERT without rows")) };
+                let Some(source) = source else {
+                    return Err(SqlError::unsupported("INSERT without rows"));
+                };
                 let given: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
                 let plan = self.plan_select(source, &given, &catalog)?;
                 let columns = output::columns(plan.schema().as_arrow())?;
@@ -446,8 +534,16 @@ impl Session {
                 while let Some(batch) = batches.try_next().await? {
                     for index in 0..batch.num_rows() {
                         let mut given = Vec::with_capacity(columns.len());
-                        for ((array, column), target) in batch.columns().iter().zip(&columns).zip(&targets) {
-                            given.push(cell(array, index, column, target.ty(&table), target.name(&table))?);
+                        for ((array, column), target) in
+                            batch.columns().iter().zip(&columns).zip(&targets)
+                        {
+                            given.push(cell(
+                                array,
+                                index,
+                                column,
+                                target.ty(&table),
+                                target.name(&table),
+                            )?);
                         }
                         let mut evaluated = Vec::new();
                         for (index, expr, ty) in &expressions {
@@ -462,7 +558,10 @@ impl Session {
                 maker.targets.clear();
                 let mut evaluated = Vec::new();
                 for (index, expr) in maker.open_defaults() {
-                    evaluated.push((index, self.evaluate_as(&expr, table.columns[index].ty).await?));
+                    evaluated.push((
+                        index,
+                        self.evaluate_as(&expr, table.columns[index].ty).await?,
+                    ));
                 }
                 rows.push(maker.row(Vec::new(), &evaluated)?);
             }
@@ -481,13 +580,18 @@ impl Session {
             None => Ok(Outcome::Command(format!("INSERT 0 {count}"))),
             Some(items) => {
                 let rows = rows.into_iter().map(|(_, row)| row).collect();
-                self.returning(&table, items, rows, &catalog, "INSERT 0").await
+                self.returning(&table, items, rows, &catalog, "INSERT 0")
+                    .await
             }
         }
     }
 
     /// 23505 at once for keys that exist, where the commit comes later.
-    async fn check_keys(&self, table: &Arc<TableDef>, rows: &[(Partition, Row)]) -> Result<(), SqlError> {
+    async fn check_keys(
+        &self,
+        table: &Arc<TableDef>,
+        rows: &[(Partition, Row)],
+    ) -> Result<(), SqlError> {
         let key_indexes = table.key_indexes();
         if key_indexes.is_empty() {
             return Ok(());
@@ -495,16 +599,21 @@ impl Session {
         let snapshot = self.store().snapshot();
         let mut seen = std::collections::HashSet::new();
         for (partition, row) in rows {
-            let key: Vec<Datum> = key_indexes.iter().map(|index| row[*index].clone()).collect();
+            let key: Vec<Datum> = key_indexes
+                .iter()
+                .map(|index| row[*index].clone())
+                .collect();
             if !seen.insert((partition.clone(), format!("{key:?}"))) {
                 return Err(unique_violation(table, &key));
             }
             let taken = {
                 let (table, partition, key) = (table.clone(), partition.clone(), key.clone());
                 let (snapshot, transaction) = (snapshot.clone(), self.transaction().clone());
-                blocking(move || snapshot.lookup(&table, &partition, &key, Some(&transaction.read())))
-                    .await
-                    .map_err(crate::error::from_datafusion)?
+                blocking(move || {
+                    snapshot.lookup(&table, &partition, &key, Some(&transaction.read()))
+                })
+                .await
+                .map_err(crate::error::from_datafusion)?
             };
             if taken != Lookup::Absent {
                 return Err(unique_violation(table, &key));
@@ -514,7 +623,15 @@ impl Session {
     }
 
     pub(crate) async fn copy(&mut self, statement: &Statement) -> Result<Outcome, SqlError> {
-        let Statement::Copy { source, to, target, options, legacy_options, .. } = statement else {
+        let Statement::Copy {
+            source,
+            to,
+            target,
+            options,
+            legacy_options,
+            ..
+        } = statement
+        else {
             return Err(SqlError::new(ErrorKind::InternalError, "COPY was expected"));
         };
         if !matches!(target, ast::CopyTarget::Stdin | ast::CopyTarget::Stdout) {
@@ -526,31 +643,56 @@ impl Session {
         let scope = self.scope();
         let catalog = scope.snapshot.catalog().clone();
         if !to {
-            let ast::CopySource::Table { table_name, columns } = source else {
-                return Err(SqlError::new(ErrorKind::SyntaxError, "COPY FROM needs a table"));
+            let ast::CopySource::Table {
+                table_name,
+                columns,
+            } = source
+            else {
+                return Err(SqlError::new(
+                    ErrorKind::SyntaxError,
+                    "COPY FROM needs a table",
+                ));
             };
             let table = ddl::resolve(&catalog, &self.search_path(), table_name)?.clone();
             let names: Vec<String> = columns.iter().map(ddl::fold).collect();
             let targets = targets(&table, &names, &self.access(&catalog))?;
-            let names: Vec<String> = targets.iter().map(|target| target.name(&table).to_string()).collect();
+            let names: Vec<String> = targets
+                .iter()
+                .map(|target| target.name(&table).to_string())
+                .collect();
             let format = format.for_columns(&names, false)?;
             let maker = self.row_maker(&table, targets, &catalog)?;
             let mut expressions = Vec::new();
             for (index, expr) in maker.open_defaults() {
                 // COPY evaluates what needs the engine once; ids and clocks above are per row.
-                expressions.push((index, self.evaluate_as(&expr, table.columns[index].ty).await?));
+                expressions.push((
+                    index,
+                    self.evaluate_as(&expr, table.columns[index].ty).await?,
+                ));
             }
             let decoder = CopyDecoder::new(format, &table.name, names);
-            return Ok(Outcome::CopyIn(CopyIn { maker, expressions, decoder, rows: 0 }));
+            return Ok(Outcome::CopyIn(CopyIn {
+                maker,
+                expressions,
+                decoder,
+                rows: 0,
+            }));
         }
         let query = match source {
             ast::CopySource::Query(query) => (**query).clone(),
-            ast::CopySource::Table { table_name, columns } => {
+            ast::CopySource::Table {
+                table_name,
+                columns,
+            } => {
                 ddl::resolve(&catalog, &self.search_path(), table_name)?;
                 let list = if columns.is_empty() {
                     "*".to_string()
                 } else {
-                    columns.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+                    columns
+                        .iter()
+                        .map(ToString::to_string)
+                        .collect::<Vec<_>>()
+                        .join(", ")
                 };
                 parse_query(&format!("SELECT {list} FROM {table_name}"))?
             }
@@ -577,7 +719,10 @@ impl Session {
             Ok((Bytes::from(out), batch.num_rows() as u64))
         });
         let head = futures::stream::iter((!head.is_empty()).then(|| Ok((Bytes::from(head), 0))));
-        Ok(Outcome::CopyOut { columns: width, chunks: head.chain(lines).boxed() })
+        Ok(Outcome::CopyOut {
+            columns: width,
+            chunks: head.chain(lines).boxed(),
+        })
     }
 
     /// Rows of RETURNING.
@@ -594,18 +739,31 @@ impl Session {
         if let Some(indexes) = plain_columns(table, items) {
             let column = |index: &usize| {
                 let column = &table.columns[*index];
-                OutputColumn { name: column.name.clone(), ty: column.ty }
+                OutputColumn {
+                    name: column.name.clone(),
+                    ty: column.ty,
+                }
             };
             let columns = indexes.iter().map(column).collect();
-            let batch = batch.project(&indexes).map_err(|e| crate::error::from_arrow(&e))?;
-            return Ok(Outcome::Rows { columns, rows: output::once(batch), verb });
+            let batch = batch
+                .project(&indexes)
+                .map_err(|e| crate::error::from_arrow(&e))?;
+            return Ok(Outcome::Rows {
+                columns,
+                rows: output::once(batch),
+                verb,
+            });
         }
         let plan = self.plan_returning(table, items, stand_in(table, batch)?, catalog)?;
         let columns = output::columns(plan.schema().as_arrow())?;
         let rows = self.run(plan, self.scope(), &[], &[]).await?;
         let batches: Vec<_> = rows.try_collect().await?;
         let rows = futures::stream::iter(batches.into_iter().map(Ok)).boxed();
-        Ok(Outcome::Rows { columns, rows, verb })
+        Ok(Outcome::Rows {
+            columns,
+            rows,
+            verb,
+        })
     }
 
     /// The columns that RETURNING gives, known without running the statement.
@@ -614,7 +772,9 @@ impl Session {
         returning: &Option<Vec<ast::SelectItem>>,
         table: impl FnOnce() -> Result<Arc<TableDef>, SqlError>,
     ) -> Result<Option<Vec<OutputColumn>>, SqlError> {
-        let Some(items) = returning else { return Ok(None) };
+        let Some(items) = returning else {
+            return Ok(None);
+        };
         let table = table()?;
         let types: Vec<ColumnType> = table.columns.iter().map(|column| column.ty).collect();
         let rows = stand_in(&table, output::batch_of_rows(&types, &[])?)?;
@@ -625,10 +785,16 @@ impl Session {
 
 fn check_width(expressions: usize, targets: usize, named: bool) -> Result<(), SqlError> {
     if expressions > targets {
-        return Err(SqlError::new(ErrorKind::SyntaxError, "INSERT has more expressions than target columns"));
+        return Err(SqlError::new(
+            ErrorKind::SyntaxError,
+            "INSERT has more expressions than target columns",
+        ));
     }
     if named && expressions < targets {
-        return Err(SqlError::new(ErrorKind::SyntaxError, "INSERT has more target columns than expressions"));
+        return Err(SqlError::new(
+            ErrorKind::SyntaxError,
+            "INSERT has more target columns than expressions",
+        ));
     }
     Ok(())
 }
@@ -673,21 +839,36 @@ fn stand_in(
     batch: arrow::record_batch::RecordBatch,
 ) -> Result<Arc<dyn datafusion::datasource::TableProvider>, SqlError> {
     let schema = table.arrow_schema();
-    let options = arrow::record_batch::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    let batch = arrow::record_batch::RecordBatch::try_new_with_options(schema.clone(), batch.columns().to_vec(), &options)
-        .map_err(|e| crate::error::from_arrow(&e))?;
+    let options =
+        arrow::record_batch::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    let batch = arrow::record_batch::RecordBatch::try_new_with_options(
+        schema.clone(),
+        batch.columns().to_vec(),
+        &options,
+    )
+    .map_err(|e| crate::error::from_arrow(&e))?;
     let rows = datafusion::datasource::MemTable::try_new(schema, vec![vec![batch]])
         .map_err(crate::error::from_datafusion)?;
     Ok(Arc::new(rows))
 }
 
 pub(crate) fn parse_query(sql: &str) -> Result<ast::Query, SqlError> {
-    match parse::parse(sql)?.into_iter().next().map(|parsed| parsed.body) {
+    match parse::parse(sql)?
+        .into_iter()
+        .next()
+        .map(|parsed| parsed.body)
+    {
         Some(parse::Body::Sql(statement, _)) => match *statement {
             Statement::Query(query) => Ok(*query),
-            _ => Err(SqlError::new(ErrorKind::SyntaxError, "a query was expected")),
+            _ => Err(SqlError::new(
+                ErrorKind::SyntaxError,
+                "a query was expected",
+            )),
         },
-        _ => Err(SqlError::new(ErrorKind::SyntaxError, "a query was expected")),
+        _ => Err(SqlError::new(
+            ErrorKind::SyntaxError,
+            "a query was expected",
+        )),
     }
 }
 
@@ -699,7 +880,10 @@ pub(crate) fn parse_expression(sql: &str) -> Result<Expr, SqlError> {
     {
         return Ok(expr);
     }
-    Err(SqlError::new(ErrorKind::SyntaxError, format!("\"{sql}\" is not an expression")))
+    Err(SqlError::new(
+        ErrorKind::SyntaxError,
+        format!("\"{sql}\" is not an expression"),
+    ))
 }
 
 /// A COPY … FROM STDIN under way.
@@ -716,8 +900,17 @@ impl CopyIn {
         self.maker.targets.len()
     }
 
-    pub(crate) fn take(&mut self, data: &[u8], transaction: &RwLock<Transaction>) -> Result<(), SqlError> {
-        let CopyIn { maker, expressions, decoder, rows } = self;
+    pub(crate) fn take(
+        &mut self,
+        data: &[u8],
+        transaction: &RwLock<Transaction>,
+    ) -> Result<(), SqlError> {
+        let CopyIn {
+            maker,
+            expressions,
+            decoder,
+            rows,
+        } = self;
         decoder.push(data, &mut |line, fields| {
             *rows += 1;
             add_line(maker, expressions, line, fields, transaction)
@@ -725,7 +918,12 @@ impl CopyIn {
     }
 
     pub(crate) fn finish(&mut self, transaction: &RwLock<Transaction>) -> Result<u64, SqlError> {
-        let CopyIn { maker, expressions, decoder, rows } = self;
+        let CopyIn {
+            maker,
+            expressions,
+            decoder,
+            rows,
+        } = self;
         decoder.finish(&mut |line, fields| {
             *rows += 1;
             add_line(maker, expressions, line, fields, transaction)

@@ -31,7 +31,9 @@ fn write_value(value: DatumRef<'_>, jsonb: bool, out: &mut String) {
     match value {
         DatumRef::Null => out.push_str("null"),
         DatumRef::Bool(value) => out.push_str(if value { "true" } else { "false" }),
-        DatumRef::Int2(_) | DatumRef::Int4(_) | DatumRef::Int8(_) | DatumRef::Numeric(_) => text::write(value, out),
+        DatumRef::Int2(_) | DatumRef::Int4(_) | DatumRef::Int8(_) | DatumRef::Numeric(_) => {
+            text::write(value, out)
+        }
         DatumRef::Float4(number) if number.is_finite() => text::write(value, out),
         DatumRef::Float8(number) if number.is_finite() => text::write(value, out),
         DatumRef::Text(json) if jsonb => out.push_str(json),
@@ -45,7 +47,11 @@ fn write_value(value: DatumRef<'_>, jsonb: bool, out: &mut String) {
             }
             write_string(&iso, out);
         }
-        DatumRef::Float4(_) | DatumRef::Float8(_) | DatumRef::Bytea(_) | DatumRef::Uuid(_) | DatumRef::Date(_) => {
+        DatumRef::Float4(_)
+        | DatumRef::Float8(_)
+        | DatumRef::Bytea(_)
+        | DatumRef::Uuid(_)
+        | DatumRef::Date(_) => {
             write_string(&shown(value), out);
         }
     }
@@ -81,6 +87,9 @@ mod tests {
         let mut out = String::new();
         write_string("a\"b\\c\n\u{1}é\u{7f}", &mut out);
         assert_eq!(out, "\"a\\\"b\\\\c\\n\\u0001é\u{7f}\"");
-        assert_eq!(serde_json::from_str::<String>(&out).unwrap(), "a\"b\\c\n\u{1}é\u{7f}");
+        assert_eq!(
+            serde_json::from_str::<String>(&out).unwrap(),
+            "a\"b\\c\n\u{1}é\u{7f}"
+        );
     }
 }

@@ -5,25 +5,25 @@
 //! Guarantees: the partition a statement can reach comes from the session's role, never from its text.
 //! Does not: know sockets, protocol messages or SQLSTATE codes (it names the kind of error; `server` gives the code).
 
-pub mod session;
-mod settings;
+mod casts;
+mod cold_scan;
+pub mod copy;
+pub mod ddl;
+pub mod error;
+mod functions;
+mod insert;
+pub mod json;
+mod modify;
+mod output;
 mod parse;
 mod plan;
 mod provider;
-mod cold_scan;
-mod functions;
-mod casts;
-mod output;
-mod insert;
-mod modify;
+pub mod scram;
+pub mod session;
+mod settings;
 pub mod subscribe;
-pub mod ddl;
-pub mod copy;
 pub mod text;
 pub mod types;
-pub mod json;
-pub mod scram;
-pub mod error;
 
 pub use error::{ErrorKind, SqlError};
 pub use output::{OutputColumn, RowStream};

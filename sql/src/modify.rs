@@ -3,13 +3,20 @@
 use std::sync::Arc;
 
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::sql::sqlparser::ast::{self, Delete, Expr, Ident, SetExpr, TableFactor, TableWithJoins, Update};
+use datafusion::sql::sqlparser::ast::{
+    self, Delete, Expr, Ident, SetExpr, TableFactor, TableWithJoins, Update,
+};
 use futures::TryStreamExt;
-use tidelog_storage::{Catalog, ColumnType, Datum, Partition, Row, RowVersion, Seq, TableDef, datum};
+use tidelog_storage::{
+    Catalog, ColumnType, Datum, Partition, Row, RowVersion, Seq, TableDef, datum,
+};
 
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
-use crate::insert::{assign, check_not_null, constant, infer, own_partition, parse_expression, parse_query, placeholder};
+use crate::insert::{
+    assign, check_not_null, constant, infer, own_partition, parse_expression, parse_query,
+    placeholder,
+};
 use crate::output::{self, OutputColumn};
 use crate::parse::{item, quoted};
 use crate::plan::parameter_types;
@@ -33,29 +40,45 @@ struct Found {
 }
 
 impl Session {
-    pub(crate) fn update_target(&self, update: &Update, catalog: &Catalog) -> Result<Arc<TableDef>, SqlError> {
+    pub(crate) fn update_target(
+        &self,
+        update: &Update,
+        catalog: &Catalog,
+    ) -> Result<Arc<TableDef>, SqlError> {
         if update.from.is_some() {
             return Err(SqlError::unsupported("UPDATE … FROM"));
         }
         if update.limit.is_some() || !update.order_by.is_empty() {
-            return Err(SqlError::new(ErrorKind::SyntaxError, "UPDATE takes no ORDER BY or LIMIT"));
+            return Err(SqlError::new(
+                ErrorKind::SyntaxError,
+                "UPDATE takes no ORDER BY or LIMIT",
+            ));
         }
         self.target(&update.table, catalog)
     }
 
-    pub(crate) fn delete_target(&self, delete: &Delete, catalog: &Catalog) -> Result<Arc<TableDef>, SqlError> {
+    pub(crate) fn delete_target(
+        &self,
+        delete: &Delete,
+        catalog: &Catalog,
+    ) -> Result<Arc<TableDef>, SqlError> {
         if delete.using.is_some() {
             return Err(SqlError::unsupported("DELETE … USING"));
         }
         if delete.limit.is_some() || !delete.order_by.is_empty() || !delete.tables.is_empty() {
-            return Err(SqlError::new(ErrorKind::SyntaxError, "DELETE takes no ORDER BY or LIMIT"));
+            return Err(SqlError::new(
+                ErrorKind::SyntaxError,
+                "DELETE takes no ORDER BY or LIMIT",
+            ));
         }
         self.target(delete_from(delete)?, catalog)
     }
 
     fn target(&self, table: &TableWithJoins, catalog: &Catalog) -> Result<Arc<TableDef>, SqlError> {
         match &table.relation {
-            TableFactor::Table { name, args: None, .. } if table.joins.is_empty() => {
+            TableFactor::Table {
+                name, args: None, ..
+            } if table.joins.is_empty() => {
                 ddl::resolve(catalog, &self.search_path(), name).cloned()
             }
             _ => Err(SqlError::unsupported("modifying anything but one table")),
@@ -80,7 +103,14 @@ impl Session {
                 expressions.push(value.clone());
             }
         }
-        let plan = self.plan_found(&table, &update.table, update.selection.clone(), expressions, &types, catalog)?;
+        let plan = self.plan_found(
+            &table,
+            &update.table,
+            update.selection.clone(),
+            expressions,
+            &types,
+            catalog,
+        )?;
         parameter_types(&plan, &types)
     }
 
@@ -91,8 +121,14 @@ impl Session {
         catalog: &Catalog,
     ) -> Result<Vec<ColumnType>, SqlError> {
         let table = self.delete_target(delete, catalog)?;
-        let plan =
-            self.plan_found(&table, delete_from(delete)?, delete.selection.clone(), Vec::new(), given, catalog)?;
+        let plan = self.plan_found(
+            &table,
+            delete_from(delete)?,
+            delete.selection.clone(),
+            Vec::new(),
+            given,
+            catalog,
+        )?;
         parameter_types(&plan, given)
     }
 
@@ -108,16 +144,26 @@ impl Session {
     ) -> Result<LogicalPlan, SqlError> {
         let mut query = parse_query(&format!("SELECT {SEQ} FROM t"))?;
         let SetExpr::Select(select) = &mut *query.body else {
-            return Err(SqlError::new(ErrorKind::InternalError, "a SELECT was expected"));
+            return Err(SqlError::new(
+                ErrorKind::InternalError,
+                "a SELECT was expected",
+            ));
         };
         let column = |name: &str| item(Expr::Identifier(quoted(name)));
         select.projection = vec![column(SEQ)];
         if self.access(catalog).sees_user(table) {
             select.projection.push(column(USER));
         }
-        select.projection.extend(table.columns.iter().map(|c| column(&c.name)));
-        let named = |(n, expr)| ast::SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', format!("new {n}")) };
-        select.projection.extend(expressions.into_iter().enumerate().map(named));
+        select
+            .projection
+            .extend(table.columns.iter().map(|c| column(&c.name)));
+        let named = |(n, expr)| ast::SelectItem::ExprWithAlias {
+            expr,
+            alias: Ident::with_quote('"', format!("new {n}")),
+        };
+        select
+            .projection
+            .extend(expressions.into_iter().enumerate().map(named));
         select.from = vec![from.clone()];
         select.selection = selection;
         self.plan_select(query, given, catalog)
@@ -139,7 +185,8 @@ impl Session {
         let mut found = Vec::new();
         while let Some(batch) = batches.try_next().await? {
             let value = |column: usize, row: usize| {
-                datum::datum_at(batch.column(column), row).map_or(Datum::Null, |value| value.to_owned())
+                datum::datum_at(batch.column(column), row)
+                    .map_or(Datum::Null, |value| value.to_owned())
             };
             for row in 0..batch.num_rows() {
                 let seq = match value(0, row) {
@@ -155,8 +202,14 @@ impl Session {
                 };
                 let width = first + table.columns.len();
                 let values: Row = (first..width).map(|column| value(column, row)).collect();
-                let computed = (width..batch.num_columns()).map(|column| value(column, row)).collect();
-                found.push(Found { partition, version: RowVersion { seq, row: values }, computed });
+                let computed = (width..batch.num_columns())
+                    .map(|column| value(column, row))
+                    .collect();
+                found.push(Found {
+                    partition,
+                    version: RowVersion { seq, row: values },
+                    computed,
+                });
             }
         }
         Ok((found, columns))
@@ -196,9 +249,20 @@ impl Session {
             }
         }
         let given: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
-        let plan = self.plan_found(&table, &update.table, update.selection.clone(), expressions, &given, &catalog)?;
+        let plan = self.plan_found(
+            &table,
+            &update.table,
+            update.selection.clone(),
+            expressions,
+            &given,
+            &catalog,
+        )?;
         let (found, columns) = self.find(&table, plan, scope, types, values).await?;
-        let computed_types = &columns[columns.len() - changes.iter().filter(|c| matches!(c.1, NewValue::Computed(_))).count()..];
+        let computed_types = &columns[columns.len()
+            - changes
+                .iter()
+                .filter(|c| matches!(c.1, NewValue::Computed(_)))
+                .count()..];
         let mut rows = Vec::with_capacity(found.len());
         for found in &found {
             let mut row = found.version.row.clone();
@@ -206,9 +270,12 @@ impl Session {
                 let column = &table.columns[*index];
                 row[*index] = match value {
                     NewValue::Constant(value) => value.clone(),
-                    NewValue::Computed(at) => {
-                        assign(found.computed[*at].clone(), computed_types[*at].ty, column.ty, &column.name)?
-                    }
+                    NewValue::Computed(at) => assign(
+                        found.computed[*at].clone(),
+                        computed_types[*at].ty,
+                        column.ty,
+                        &column.name,
+                    )?,
                 };
             }
             check_not_null(&table, &row)?;
@@ -222,7 +289,10 @@ impl Session {
         }
         match &update.returning {
             None => Ok(Outcome::Command(format!("UPDATE {}", rows.len()))),
-            Some(items) => self.returning(&table, items, rows, &catalog, "UPDATE").await,
+            Some(items) => {
+                self.returning(&table, items, rows, &catalog, "UPDATE")
+                    .await
+            }
         }
     }
 
@@ -237,8 +307,14 @@ impl Session {
         let table = self.delete_target(delete, &catalog)?;
         let types = &prepared.parameters;
         let given: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
-        let plan =
-            self.plan_found(&table, delete_from(delete)?, delete.selection.clone(), Vec::new(), &given, &catalog)?;
+        let plan = self.plan_found(
+            &table,
+            delete_from(delete)?,
+            delete.selection.clone(),
+            Vec::new(),
+            &given,
+            &catalog,
+        )?;
         let (found, _) = self.find(&table, plan, scope, types, values).await?;
         {
             let mut transaction = self.transaction().write();
@@ -250,14 +326,16 @@ impl Session {
             None => Ok(Outcome::Command(format!("DELETE {}", found.len()))),
             Some(items) => {
                 let rows = found.into_iter().map(|found| found.version.row).collect();
-                self.returning(&table, items, rows, &catalog, "DELETE").await
+                self.returning(&table, items, rows, &catalog, "DELETE")
+                    .await
             }
         }
     }
 }
 
 fn delete_from(delete: &Delete) -> Result<&TableWithJoins, SqlError> {
-    let (ast::FromTable::WithFromKeyword(tables) | ast::FromTable::WithoutKeyword(tables)) = &delete.from;
+    let (ast::FromTable::WithFromKeyword(tables) | ast::FromTable::WithoutKeyword(tables)) =
+        &delete.from;
     match tables.as_slice() {
         [table] => Ok(table),
         _ => Err(SqlError::unsupported("DELETE from several tables")),
@@ -274,15 +352,25 @@ fn needs_engine(expr: &Expr) -> bool {
 }
 
 /// The columns that an UPDATE sets, and to what.
-fn assignments<'a>(update: &'a Update, table: &TableDef) -> Result<Vec<(usize, &'a Expr)>, SqlError> {
+fn assignments<'a>(
+    update: &'a Update,
+    table: &TableDef,
+) -> Result<Vec<(usize, &'a Expr)>, SqlError> {
     let mut assigned: Vec<(usize, &Expr)> = Vec::new();
     for assignment in &update.assignments {
         let ast::AssignmentTarget::ColumnName(name) = &assignment.target else {
             return Err(SqlError::unsupported("SET (a, b) = …"));
         };
-        let column = name.0.last().and_then(|part| part.as_ident()).map_or_else(String::new, ddl::fold);
+        let column = name
+            .0
+            .last()
+            .and_then(|part| part.as_ident())
+            .map_or_else(String::new, ddl::fold);
         let Some(index) = table.column_index(&column).filter(|_| name.0.len() == 1) else {
-            let message = format!("column \"{column}\" of relation \"{}\" does not exist", table.name);
+            let message = format!(
+                "column \"{column}\" of relation \"{}\" does not exist",
+                table.name
+            );
             return Err(SqlError::new(ErrorKind::UndefinedColumn, message));
         };
         if assigned.iter().any(|(known, _)| *known == index) {

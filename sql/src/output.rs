@@ -39,21 +39,30 @@ pub(crate) fn column_type(field: &Field) -> Result<ColumnType, SqlError> {
         }
         DataType::Decimal256(p, s) => {
             let plain = ColumnType::Numeric(None);
-            if plain.numeric_shape() == (*p, *s) { plain } else { ColumnType::Numeric(Some((*p, *s))) }
+            if plain.numeric_shape() == (*p, *s) {
+                plain
+            } else {
+                ColumnType::Numeric(Some((*p, *s)))
+            }
         }
         DataType::Null => ColumnType::Text,
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => match named {
             Some("jsonb") => ColumnType::Jsonb,
             Some("varchar") => ColumnType::Varchar(None),
             Some(named) => {
-                let length = named.strip_prefix("varchar(").and_then(|n| n.strip_suffix(')'));
-                length.and_then(|n| n.parse().ok()).map_or(ColumnType::Text, |n| ColumnType::Varchar(Some(n)))
+                let length = named
+                    .strip_prefix("varchar(")
+                    .and_then(|n| n.strip_suffix(')'));
+                length
+                    .and_then(|n| n.parse().ok())
+                    .map_or(ColumnType::Text, |n| ColumnType::Varchar(Some(n)))
             }
             None => ColumnType::Text,
         },
-        DataType::Dictionary(_, value) => {
-            column_type(&Field::new(field.name(), (**value).clone(), true).with_metadata(field.metadata().clone()))?
-        }
+        DataType::Dictionary(_, value) => column_type(
+            &Field::new(field.name(), (**value).clone(), true)
+                .with_metadata(field.metadata().clone()),
+        )?,
         DataType::Boolean => ColumnType::Bool,
         DataType::FixedSizeBinary(16) => ColumnType::Uuid,
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView => ColumnType::Bytea,
@@ -61,15 +70,23 @@ pub(crate) fn column_type(field: &Field) -> Result<ColumnType, SqlError> {
         DataType::Timestamp(_, None) | DataType::Date64 => ColumnType::Timestamp,
         DataType::Timestamp(_, Some(_)) => ColumnType::TimestampTz,
         other => {
-            return Err(SqlError::unsupported(format!("result column \"{}\" of type {other}", field.name()))
-                .hint("Cast it to text."));
+            return Err(SqlError::unsupported(format!(
+                "result column \"{}\" of type {other}",
+                field.name()
+            ))
+            .hint("Cast it to text."));
         }
     })
 }
 
 /// The columns of a result with this schema.
 pub(crate) fn columns(schema: &Schema) -> Result<Vec<OutputColumn>, SqlError> {
-    let column = |field: &Arc<Field>| Ok(OutputColumn { name: field.name().clone(), ty: column_type(field)? });
+    let column = |field: &Arc<Field>| {
+        Ok(OutputColumn {
+            name: field.name().clone(),
+            ty: column_type(field)?,
+        })
+    };
     schema.fields().iter().map(column).collect()
 }
 
@@ -85,7 +102,10 @@ pub(crate) fn conform(array: &ArrayRef, ty: ColumnType) -> Result<ArrayRef, SqlE
         return Ok(array.clone());
     }
     // DataFusion's clock has nanoseconds: now() is cut to PostgreSQL's microseconds here.
-    let options = CastOptions { safe: false, ..Default::default() };
+    let options = CastOptions {
+        safe: false,
+        ..Default::default()
+    };
     cast_with_options(array, &want, &options).map_err(|e| crate::error::from_arrow(&e))
 }
 
@@ -97,7 +117,11 @@ pub(crate) fn stream(
     let types: Vec<ColumnType> = columns.iter().map(|column| column.ty).collect();
     let convert = move |batch: Result<RecordBatch, _>| {
         let batch = batch.map_err(crate::error::from_datafusion)?;
-        let arrays = batch.columns().iter().zip(&types).map(|(array, ty)| conform(array, *ty));
+        let arrays = batch
+            .columns()
+            .iter()
+            .zip(&types)
+            .map(|(array, ty)| conform(array, *ty));
         batch_of(arrays.collect::<Result<_, _>>()?, batch.num_rows())
     };
     batches.map(convert).boxed()
@@ -105,14 +129,20 @@ pub(crate) fn stream(
 
 /// A batch of unnamed columns; their names and types are told apart from it.
 pub(crate) fn batch_of(arrays: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch, SqlError> {
-    let fields: Vec<Field> = arrays.iter().map(|array| Field::new("", array.data_type().clone(), true)).collect();
+    let fields: Vec<Field> = arrays
+        .iter()
+        .map(|array| Field::new("", array.data_type().clone(), true))
+        .collect();
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), arrays, &options)
         .map_err(|e| crate::error::from_arrow(&e))
 }
 
 /// A batch of rows of these types.
-pub(crate) fn batch_of_rows(types: &[ColumnType], rows: &[Vec<Datum>]) -> Result<RecordBatch, SqlError> {
+pub(crate) fn batch_of_rows(
+    types: &[ColumnType],
+    rows: &[Vec<Datum>],
+) -> Result<RecordBatch, SqlError> {
     let column = |(n, ty): (usize, &ColumnType)| {
         let mut builder = ColumnBuilder::new(*ty);
         rows.iter().for_each(|row| builder.append(row[n].as_ref()));

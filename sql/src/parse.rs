@@ -22,7 +22,10 @@ pub(crate) enum Body {
     /// A statement of PostgreSQL's grammar; the kind is that of CREATE USER|SHARED|STREAM TABLE.
     Sql(Box<Statement>, Option<TableKind>),
     /// SUBSCRIBE, bare or in COPY (…) TO STDOUT with its options.
-    Subscribe(Box<Subscribe>, Option<(Vec<CopyOption>, Vec<CopyLegacyOption>)>),
+    Subscribe(
+        Box<Subscribe>,
+        Option<(Vec<CopyOption>, Vec<CopyLegacyOption>)>,
+    ),
 }
 
 /// `SUBSCRIBE [TO] table [WHERE …] [OPTIONS (…)]`.
@@ -49,19 +52,28 @@ pub(crate) fn parse(sql: &str) -> Result<Vec<Parsed>, SqlError> {
         .map_err(|e| SqlError::new(ErrorKind::SyntaxError, e.message))?;
     tokens
         .split(|token| token.token == Token::SemiColon)
-        .filter(|part| part.iter().any(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF)))
+        .filter(|part| {
+            part.iter()
+                .any(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF))
+        })
         .map(|part| parse_one(&dialect, sql, part.to_vec()))
         .collect()
 }
 
-fn parse_one(dialect: &PostgreSqlDialect, sql: &str, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, SqlError> {
+fn parse_one(
+    dialect: &PostgreSqlDialect,
+    sql: &str,
+    mut tokens: Vec<TokenWithSpan>,
+) -> Result<Parsed, SqlError> {
     tokens.retain(|token| !matches!(token.token, Token::Whitespace(_)));
     let word = |n: usize| match tokens.get(n).map(|t| &t.token) {
         Some(Token::Word(word)) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
         _ => String::new(),
     };
     let result = match (word(0).as_str(), word(1).as_str(), word(2).as_str()) {
-        ("SUBSCRIBE", ..) => parse_subscribe(dialect, tokens).map(|s| Body::Subscribe(Box::new(s), None)),
+        ("SUBSCRIBE", ..) => {
+            parse_subscribe(dialect, tokens).map(|s| Body::Subscribe(Box::new(s), None))
+        }
         ("COPY", ..) if word(2) == "SUBSCRIBE" => parse_copy_subscribe(dialect, tokens),
         ("CREATE", kind @ ("USER" | "SHARED" | "STREAM"), "TABLE") => {
             let kind = match kind {
@@ -74,10 +86,15 @@ fn parse_one(dialect: &PostgreSqlDialect, sql: &str, mut tokens: Vec<TokenWithSp
         }
         _ => parse_statement(dialect, tokens).map(|s| Body::Sql(Box::new(s), None)),
     };
-    result.map(|body| Parsed { body }).map_err(|e| syntax_error(sql, e))
+    result
+        .map(|body| Parsed { body })
+        .map_err(|e| syntax_error(sql, e))
 }
 
-fn parse_statement(dialect: &PostgreSqlDialect, tokens: Vec<TokenWithSpan>) -> Result<Statement, ParserError> {
+fn parse_statement(
+    dialect: &PostgreSqlDialect,
+    tokens: Vec<TokenWithSpan>,
+) -> Result<Statement, ParserError> {
     let mut parser = Parser::new(dialect).with_tokens_with_locations(tokens);
     let statement = parser.parse_statement()?;
     expect_end(&parser)?;
@@ -86,36 +103,68 @@ fn parse_statement(dialect: &PostgreSqlDialect, tokens: Vec<TokenWithSpan>) -> R
 
 fn expect_end(parser: &Parser<'_>) -> Result<(), ParserError> {
     let next = parser.peek_token();
-    if next.token == Token::EOF { Ok(()) } else { parser.expected("end of statement", next) }
+    if next.token == Token::EOF {
+        Ok(())
+    } else {
+        parser.expected("end of statement", next)
+    }
 }
 
-fn parse_subscribe(dialect: &PostgreSqlDialect, tokens: Vec<TokenWithSpan>) -> Result<Subscribe, ParserError> {
+fn parse_subscribe(
+    dialect: &PostgreSqlDialect,
+    tokens: Vec<TokenWithSpan>,
+) -> Result<Subscribe, ParserError> {
     let mut parser = Parser::new(dialect).with_tokens_with_locations(tokens);
     parser.next_token();
     parser.parse_keyword(Keyword::TO);
     if parser.peek_token().token == Token::LParen {
-        return Err(ParserError::ParserError("SUBSCRIBE TO (SELECT …) is not supported".to_string()));
+        return Err(ParserError::ParserError(
+            "SUBSCRIBE TO (SELECT …) is not supported".to_string(),
+        ));
     }
     let table = parser.parse_object_name(false)?;
-    let filter = if parser.parse_keyword(Keyword::WHERE) { Some(parser.parse_expr()?) } else { None };
-    let mut subscribe = Subscribe { table, filter, last_rows: None, from: None };
+    let filter = if parser.parse_keyword(Keyword::WHERE) {
+        Some(parser.parse_expr()?)
+    } else {
+        None
+    };
+    let mut subscribe = Subscribe {
+        table,
+        filter,
+        last_rows: None,
+        from: None,
+    };
     if parser.parse_keyword(Keyword::OPTIONS) {
         parser.expect_token(&Token::LParen)?;
         for (name, value) in parser.parse_comma_separated(parse_option)? {
-            let invalid = || ParserError::ParserError(format!("invalid value for option \"{name}\": \"{value}\""));
+            let invalid = || {
+                ParserError::ParserError(format!(
+                    "invalid value for option \"{name}\": \"{value}\""
+                ))
+            };
             match name.as_str() {
                 "last_rows" => subscribe.last_rows = Some(value.parse().map_err(|_| invalid())?),
                 "from" => {
-                    let seq = value.parse().ok().and_then(Seq::from_i64).ok_or_else(invalid)?;
+                    let seq = value
+                        .parse()
+                        .ok()
+                        .and_then(Seq::from_i64)
+                        .ok_or_else(invalid)?;
                     subscribe.from = Some(seq);
                 }
-                _ => return Err(ParserError::ParserError(format!("SUBSCRIBE option \"{name}\" is not supported"))),
+                _ => {
+                    return Err(ParserError::ParserError(format!(
+                        "SUBSCRIBE option \"{name}\" is not supported"
+                    )));
+                }
             }
         }
         parser.expect_token(&Token::RParen)?;
     }
     if subscribe.from.is_some() && subscribe.last_rows.is_some() {
-        return Err(ParserError::ParserError("options \"from\" and \"last_rows\" exclude each other".to_string()));
+        return Err(ParserError::ParserError(
+            "options \"from\" and \"last_rows\" exclude each other".to_string(),
+        ));
     }
     expect_end(&parser)?;
     Ok(subscribe)
@@ -132,7 +181,10 @@ fn parse_option(parser: &mut Parser<'_>) -> Result<(String, String), ParserError
 }
 
 /// `COPY (SUBSCRIBE …) TO STDOUT …`: the inside is parsed by itself, the rest around a stand-in query.
-fn parse_copy_subscribe(dialect: &PostgreSqlDialect, tokens: Vec<TokenWithSpan>) -> Result<Body, ParserError> {
+fn parse_copy_subscribe(
+    dialect: &PostgreSqlDialect,
+    tokens: Vec<TokenWithSpan>,
+) -> Result<Body, ParserError> {
     let mut depth = 0;
     let mut end = tokens.len();
     for (n, token) in tokens.iter().enumerate() {
@@ -150,13 +202,26 @@ fn parse_copy_subscribe(dialect: &PostgreSqlDialect, tokens: Vec<TokenWithSpan>)
     let subscribe = parse_subscribe(dialect, inside)?;
     let stand_in = Tokenizer::new(dialect, "SELECT 1").tokenize_with_location()?;
     let mut outside = tokens[..2].to_vec();
-    outside.extend(stand_in.into_iter().filter(|t| !matches!(t.token, Token::Whitespace(_) | Token::EOF)));
+    outside.extend(
+        stand_in
+            .into_iter()
+            .filter(|t| !matches!(t.token, Token::Whitespace(_) | Token::EOF)),
+    );
     outside.extend_from_slice(tokens.get(end..).unwrap_or_default());
     match parse_statement(dialect, outside)? {
-        Statement::Copy { to: true, target: CopyTarget::Stdout, options, legacy_options, .. } => {
-            Ok(Body::Subscribe(Box::new(subscribe), Some((options, legacy_options))))
-        }
-        _ => Err(ParserError::ParserError("COPY (SUBSCRIBE …) goes TO STDOUT only".to_string())),
+        Statement::Copy {
+            to: true,
+            target: CopyTarget::Stdout,
+            options,
+            legacy_options,
+            ..
+        } => Ok(Body::Subscribe(
+            Box::new(subscribe),
+            Some((options, legacy_options)),
+        )),
+        _ => Err(ParserError::ParserError(
+            "COPY (SUBSCRIBE …) goes TO STDOUT only".to_string(),
+        )),
     }
 }
 
@@ -177,7 +242,11 @@ fn syntax_error(sql: &str, error: ParserError) -> SqlError {
     };
     let position = place.and_then(|(line, column)| {
         let (line, column) = (line.parse::<usize>().ok()?, column.parse::<usize>().ok()?);
-        let before: usize = sql.split_inclusive('\n').take(line.checked_sub(1)?).map(|l| l.chars().count()).sum();
+        let before: usize = sql
+            .split_inclusive('\n')
+            .take(line.checked_sub(1)?)
+            .map(|l| l.chars().count())
+            .sum();
         Some(before + column)
     });
     let primary = match text.rsplit_once("found: ") {
@@ -194,9 +263,9 @@ fn syntax_error(sql: &str, error: ParserError) -> SqlError {
 pub(crate) fn literal_text(expr: &Expr) -> Option<String> {
     match expr {
         Expr::Value(value) => match &value.value {
-            Value::SingleQuotedString(text) | Value::Number(text, _) | Value::EscapedStringLiteral(text) => {
-                Some(text.clone())
-            }
+            Value::SingleQuotedString(text)
+            | Value::Number(text, _)
+            | Value::EscapedStringLiteral(text) => Some(text.clone()),
             Value::Boolean(value) => Some(value.to_string()),
             _ => None,
         },

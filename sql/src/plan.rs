@@ -8,10 +8,12 @@ use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{ScalarValue, TableReference};
 use datafusion::datasource::cte_worktable::CteWorkTable;
-use datafusion::datasource::{provider_as_source, TableProvider};
+use datafusion::datasource::{TableProvider, provider_as_source};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner, TypePlanner};
+use datafusion::logical_expr::planner::{
+    ContextProvider, ExprPlanner, RelationPlanner, TypePlanner,
+};
 use datafusion::logical_expr::{
     AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF,
 };
@@ -58,7 +60,12 @@ impl Planner<'_> {
             .map(|ty| ty.map(|ty| Arc::new(ty.field("", true))))
             .collect();
         let mut context = PlannerContext::new().with_prepare_param_data_types(fields);
-        SqlToRel::new_with_options(self, options).query_to_plan(query, &mut context).map_err(from_datafusion)
+        SqlToRel::new_with_options(self, options)
+            .sql_statement_to_plan_with_context(
+                ast::Statement::Query(Box::new(query)),
+                &mut context,
+            )
+            .map_err(from_datafusion)
     }
 }
 
@@ -74,7 +81,11 @@ pub(crate) fn expand_stars(
     catalog: &Catalog,
     search_path: &[String],
 ) -> std::result::Result<(), SqlError> {
-    let mut expand = ExpandStars { catalog, search_path, ctes: HashSet::new() };
+    let mut expand = ExpandStars {
+        catalog,
+        search_path,
+        ctes: HashSet::new(),
+    };
     match query.visit(&mut expand) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
@@ -120,7 +131,8 @@ impl ExpandStars<'_> {
             relations.extend(self.relation(&from.relation));
             for join in &from.joins {
                 relations.extend(self.relation(&join.relation));
-                merges |= join.to_string().contains("NATURAL") || join.to_string().contains("USING(");
+                merges |=
+                    join.to_string().contains("NATURAL") || join.to_string().contains("USING(");
             }
         }
         if relations.iter().all(|(_, columns)| columns.is_none()) {
@@ -130,13 +142,18 @@ impl ExpandStars<'_> {
         for item in select.projection.drain(..) {
             match item {
                 ast::SelectItem::Wildcard(_) if merges => {
-                    return Err(SqlError::unsupported("* over NATURAL JOIN or USING beside a pseudo-column"));
+                    return Err(SqlError::unsupported(
+                        "* over NATURAL JOIN or USING beside a pseudo-column",
+                    ));
                 }
-                ast::SelectItem::Wildcard(_) => relations.iter().for_each(|r| projection.extend(star(r))),
+                ast::SelectItem::Wildcard(_) => {
+                    relations.iter().for_each(|r| projection.extend(star(r)))
+                }
                 ast::SelectItem::QualifiedWildcard(ref kind, _) => {
                     let wanted = kind.to_string();
                     let named = |(name, _): &&Relations| {
-                        wanted == format!("{}.*", parse::quoted(name)) || wanted == format!("{name}.*")
+                        wanted == format!("{}.*", parse::quoted(name))
+                            || wanted == format!("{name}.*")
                     };
                     match relations.iter().find(named) {
                         Some(relation) => projection.extend(star(relation)),
@@ -153,18 +170,33 @@ impl ExpandStars<'_> {
     /// The name a FROM item goes by and, for a table of the catalog, its columns.
     fn relation(&self, factor: &ast::TableFactor) -> Option<Relations> {
         match factor {
-            ast::TableFactor::Table { name, alias, args: None, .. } => {
+            ast::TableFactor::Table {
+                name,
+                alias,
+                args: None,
+                ..
+            } => {
                 let last = name.0.last()?.as_ident()?;
-                let called = alias.as_ref().map_or_else(|| ddl::fold(last), |alias| ddl::fold(&alias.name));
+                let called = alias
+                    .as_ref()
+                    .map_or_else(|| ddl::fold(last), |alias| ddl::fold(&alias.name));
                 if name.0.len() == 1 && self.ctes.contains(&ddl::fold(last)) {
                     return Some((called, None));
                 }
                 let table = ddl::resolve(self.catalog, self.search_path, name).ok();
-                Some((called, table.map(|t| t.columns.iter().map(|c| c.name.clone()).collect())))
+                Some((
+                    called,
+                    table.map(|t| t.columns.iter().map(|c| c.name.clone()).collect()),
+                ))
             }
-            ast::TableFactor::Derived { alias, .. } => Some((ddl::fold(&alias.as_ref()?.name), None)),
+            ast::TableFactor::Derived { alias, .. } => {
+                Some((ddl::fold(&alias.as_ref()?.name), None))
+            }
             ast::TableFactor::Table { alias, name, .. } => {
-                let called = alias.as_ref().map(|alias| &alias.name).or_else(|| name.0.last()?.as_ident())?;
+                let called = alias
+                    .as_ref()
+                    .map(|alias| &alias.name)
+                    .or_else(|| name.0.last()?.as_ident())?;
                 Some((ddl::fold(called), None))
             }
             _ => None,
@@ -180,7 +212,10 @@ fn star((name, columns): &Relations) -> Vec<ast::SelectItem> {
         Some(columns) => columns
             .iter()
             .map(|column| {
-                parse::item(ast::Expr::CompoundIdentifier(vec![relation.clone(), parse::quoted(column)]))
+                parse::item(ast::Expr::CompoundIdentifier(vec![
+                    relation.clone(),
+                    parse::quoted(column),
+                ]))
             })
             .collect(),
         None => vec![ast::SelectItem::QualifiedWildcard(
@@ -198,20 +233,39 @@ impl ContextProvider for Planner<'_> {
             return Ok(provider_as_source(provider.clone()));
         }
         let parts = [name.catalog(), name.schema(), Some(name.table())];
-        let idents: Vec<ast::Ident> =
-            parts.into_iter().flatten().map(|part| ast::Ident::with_quote('"', part)).collect();
-        let table = ddl::resolve(self.catalog, self.search_path, &ast::ObjectName::from(idents))
-            .map_err(|e| DataFusionError::External(Box::new(e)))?;
+        let idents: Vec<ast::Ident> = parts
+            .into_iter()
+            .flatten()
+            .map(|part| ast::Ident::with_quote('"', part))
+            .collect();
+        let table = ddl::resolve(
+            self.catalog,
+            self.search_path,
+            &ast::ObjectName::from(idents),
+        )
+        .map_err(|e| DataFusionError::External(Box::new(e)))?;
         let user = self.pseudo_columns && self.access.sees_user(table);
-        Ok(provider_as_source(Arc::new(Relation::new(table.clone(), self.pseudo_columns, user))))
+        Ok(provider_as_source(Arc::new(Relation::new(
+            table.clone(),
+            self.pseudo_columns,
+            user,
+        ))))
     }
 
-    fn get_table_function_source(&self, name: &str, args: Vec<Expr>) -> Result<Arc<dyn TableSource>> {
-        let function = self.state.table_functions().get(name).ok_or_else(|| {
-            DataFusionError::Plan(format!("Invalid function '{name}'"))
-        })?;
+    fn get_table_function_source(
+        &self,
+        name: &str,
+        args: Vec<Expr>,
+    ) -> Result<Arc<dyn TableSource>> {
+        let function = self
+            .state
+            .table_functions()
+            .get(name)
+            .ok_or_else(|| DataFusionError::Plan(format!("Invalid function '{name}'")))?;
         let arguments = datafusion::catalog::TableFunctionArgs::new(&args, self.state);
-        Ok(provider_as_source(function.create_table_provider_with_args(arguments)?))
+        Ok(provider_as_source(
+            function.create_table_provider_with_args(arguments)?,
+        ))
     }
 
     fn create_cte_work_table(
@@ -219,7 +273,9 @@ impl ContextProvider for Planner<'_> {
         name: &str,
         schema: arrow::datatypes::SchemaRef,
     ) -> Result<Arc<dyn TableSource>> {
-        Ok(provider_as_source(Arc::new(CteWorkTable::new(name, schema))))
+        Ok(provider_as_source(Arc::new(CteWorkTable::new(
+            name, schema,
+        ))))
     }
 
     fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
@@ -266,7 +322,11 @@ impl ContextProvider for Planner<'_> {
     }
 
     fn higher_order_function_names(&self) -> Vec<String> {
-        self.state.higher_order_functions().keys().cloned().collect()
+        self.state
+            .higher_order_functions()
+            .keys()
+            .cloned()
+            .collect()
     }
 
     fn udaf_names(&self) -> Vec<String> {
@@ -299,7 +359,11 @@ pub(crate) fn parameter_types(
     let fields = plan.get_parameter_fields().map_err(from_datafusion)?;
     let mut types = given.to_vec();
     for (id, field) in fields {
-        let Some(index) = id.strip_prefix('$').and_then(|n| n.parse::<usize>().ok()).and_then(|n| n.checked_sub(1)) else {
+        let Some(index) = id
+            .strip_prefix('$')
+            .and_then(|n| n.parse::<usize>().ok())
+            .and_then(|n| n.checked_sub(1))
+        else {
             return Err(SqlError::unsupported(format!("parameter {id}")));
         };
         if types.len() <= index {
@@ -309,5 +373,8 @@ pub(crate) fn parameter_types(
             types[index] = Some(crate::output::column_type(&field)?);
         }
     }
-    Ok(types.into_iter().map(|ty| ty.unwrap_or(ColumnType::Text)).collect())
+    Ok(types
+        .into_iter()
+        .map(|ty| ty.unwrap_or(ColumnType::Text))
+        .collect())
 }

@@ -12,12 +12,16 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPushDown, TableType};
+use datafusion::logical_expr::{
+    BinaryExpr, Expr, Operator, TableProviderFilterPushDown, TableType,
+};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::union::UnionExec;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
+};
 use parking_lot::RwLock;
 use tidelog_storage::snapshot::{Lookup, ScanColumn};
 use tidelog_storage::{
@@ -76,7 +80,11 @@ pub(crate) struct Relation {
 impl Relation {
     /// `seq` and `user` say which pseudo-columns stand behind the table's own.
     pub(crate) fn new(table: Arc<TableDef>, seq: bool, user: bool) -> Relation {
-        let mut columns: Vec<ScanColumn> = table.columns.iter().map(|c| ScanColumn::Column(c.id)).collect();
+        let mut columns: Vec<ScanColumn> = table
+            .columns
+            .iter()
+            .map(|c| ScanColumn::Column(c.id))
+            .collect();
         let mut fields: Vec<Field> = table.columns.iter().map(|c| c.field()).collect();
         if seq {
             columns.push(ScanColumn::Seq);
@@ -86,14 +94,25 @@ impl Relation {
             columns.push(ScanColumn::User);
             fields.push(Field::new(USER, DataType::Utf8, false));
         }
-        Relation { table, columns, schema: Arc::new(Schema::new(fields)) }
+        Relation {
+            table,
+            columns,
+            schema: Arc::new(Schema::new(fields)),
+        }
     }
 
     /// The values of the whole primary key, when the filters fix them by equality.
     fn key_of(&self, filters: &[Expr]) -> Option<Vec<Datum>> {
         let fixed = |name: &str| {
             filters.iter().find_map(|filter| {
-                let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = filter else { return None };
+                let Expr::BinaryExpr(BinaryExpr {
+                    left,
+                    op: Operator::Eq,
+                    right,
+                }) = filter
+                else {
+                    return None;
+                };
                 let (column, value) = match (&**left, &**right) {
                     (Expr::Column(column), Expr::Literal(value, _)) => (column, value),
                     (Expr::Literal(value, _), Expr::Column(column)) => (column, value),
@@ -109,9 +128,15 @@ impl Relation {
             if *array.data_type() != column.ty.arrow() {
                 return None;
             }
-            datum::datum_at(&array, 0).map(|value| value.to_owned()).filter(|value| !value.is_null())
+            datum::datum_at(&array, 0)
+                .map(|value| value.to_owned())
+                .filter(|value| !value.is_null())
         };
-        if key_indexes.is_empty() { None } else { key_indexes.into_iter().map(value).collect() }
+        if key_indexes.is_empty() {
+            None
+        } else {
+            key_indexes.into_iter().map(value).collect()
+        }
     }
 
     async fn look_up(
@@ -123,7 +148,9 @@ impl Relation {
         let (table, partition, scope) = (self.table.clone(), partition.clone(), scope.clone());
         let found = blocking(move || {
             let transaction = scope.transaction.read();
-            scope.snapshot.lookup(&table, &partition, &key, Some(&transaction))
+            scope
+                .snapshot
+                .lookup(&table, &partition, &key, Some(&transaction))
         })
         .await?;
         Ok(match found {
@@ -144,21 +171,29 @@ impl Relation {
         let array = |column: &ScanColumn| -> Result<arrow::array::ArrayRef> {
             Ok(match column {
                 ScanColumn::Column(id) => {
-                    let index = self.table.index_of(*id).expect("the relation's columns are the table's");
+                    let index = self
+                        .table
+                        .index_of(*id)
+                        .expect("the relation's columns are the table's");
                     let mut builder = datum::ColumnBuilder::new(self.table.columns[index].ty);
-                    versions.iter().for_each(|version| builder.append(version.row[index].as_ref()));
+                    versions
+                        .iter()
+                        .for_each(|version| builder.append(version.row[index].as_ref()));
                     builder.finish()
                 }
                 ScanColumn::Seq => Arc::new(arrow::array::Int64Array::from_iter_values(
                     versions.iter().map(|version| version.seq.as_i64()),
                 )),
-                ScanColumn::User => ScalarValue::from(partition.as_str()).to_array_of_size(versions.len())?,
+                ScanColumn::User => {
+                    ScalarValue::from(partition.as_str()).to_array_of_size(versions.len())?
+                }
             })
         };
         let arrays = columns.iter().map(array).collect::<Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(versions.len()));
         let batch = RecordBatch::try_new_with_options(schema.clone(), arrays, &options)?;
-        let source: Arc<dyn ExecutionPlan> = MemorySourceConfig::try_new_exec(&[vec![batch]], schema, None)?;
+        let source: Arc<dyn ExecutionPlan> =
+            MemorySourceConfig::try_new_exec(&[vec![batch]], schema, None)?;
         Ok(source)
     }
 }
@@ -174,7 +209,10 @@ impl TableProvider for Relation {
     }
 
     /// Filters prune; the plan filters again, so none is claimed exact.
-    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
         Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
     }
 
@@ -186,9 +224,13 @@ impl TableProvider for Relation {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let scope = state.config().get_extension::<Scope>().ok_or_else(|| {
-            DataFusionError::Internal("a scan was planned without the scope of a statement".to_string())
+            DataFusionError::Internal(
+                "a scan was planned without the scope of a statement".to_string(),
+            )
         })?;
-        let indexes: Vec<usize> = projection.cloned().unwrap_or_else(|| (0..self.columns.len()).collect());
+        let indexes: Vec<usize> = projection
+            .cloned()
+            .unwrap_or_else(|| (0..self.columns.len()).collect());
         let columns: Vec<ScanColumn> = indexes.iter().map(|index| self.columns[*index]).collect();
         let schema = Arc::new(self.schema.project(&indexes)?);
         let partitions = scope.access.partitions(&self.table);
@@ -215,10 +257,20 @@ impl TableProvider for Relation {
             blocking(move || scope.snapshot.cold_files(&table, &partitions)).await?
         };
         if !files.is_empty() {
-            let scan = cold_scan::ColdScan { table: self.table.clone(), columns, schema, scope, files };
+            let scan = cold_scan::ColdScan {
+                table: self.table.clone(),
+                columns,
+                schema,
+                scope,
+                files,
+            };
             plans.extend(cold_scan::plan(scan, state, filters).await?);
         }
-        if plans.len() == 1 { Ok(plans.remove(0)) } else { UnionExec::try_new(plans) }
+        if plans.len() == 1 {
+            Ok(plans.remove(0))
+        } else {
+            UnionExec::try_new(plans)
+        }
     }
 }
 
@@ -228,7 +280,9 @@ pub(crate) async fn blocking<T: Send + 'static>(
 ) -> Result<T> {
     match tokio::task::spawn_blocking(call).await {
         Ok(result) => result.map_err(|e| DataFusionError::External(Box::new(e))),
-        Err(e) => Err(DataFusionError::Internal(format!("a storage read ended early: {e}"))),
+        Err(e) => Err(DataFusionError::Internal(format!(
+            "a storage read ended early: {e}"
+        ))),
     }
 }
 
@@ -236,8 +290,12 @@ pub(crate) async fn blocking<T: Send + 'static>(
 fn seq_range(filters: &[Expr]) -> RangeInclusive<Seq> {
     let (mut low, mut high) = (0_i64, i64::MAX);
     for filter in filters {
-        let Expr::BinaryExpr(BinaryExpr { left, op, right }) = filter else { continue };
-        let (Expr::Column(column), Expr::Literal(ScalarValue::Int64(Some(value)), _)) = (&**left, &**right) else {
+        let Expr::BinaryExpr(BinaryExpr { left, op, right }) = filter else {
+            continue;
+        };
+        let (Expr::Column(column), Expr::Literal(ScalarValue::Int64(Some(value)), _)) =
+            (&**left, &**right)
+        else {
             continue;
         };
         if column.name != SEQ {
@@ -274,19 +332,29 @@ struct HotExec {
 
 impl HotExec {
     fn new(scan: HotScan, scope: Arc<Scope>, schema: SchemaRef) -> HotExec {
-        HotExec { scan, scope, properties: properties(schema, 1) }
+        HotExec {
+            scan,
+            scope,
+            properties: properties(schema, 1),
+        }
     }
 }
 
 impl std::fmt::Debug for HotExec {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HotExec").field("table", &self.scan.table.name).finish_non_exhaustive()
+        f.debug_struct("HotExec")
+            .field("table", &self.scan.table.name)
+            .finish_non_exhaustive()
     }
 }
 
 impl DisplayAs for HotExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "HotExec: table={}.{}", self.scan.table.schema, self.scan.table.name)
+        write!(
+            f,
+            "HotExec: table={}.{}",
+            self.scan.table.schema, self.scan.table.name
+        )
     }
 }
 
@@ -310,7 +378,10 @@ impl ExecutionPlan for HotExec {
         Ok(TreeNodeRecursion::Continue)
     }
 
-    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+    fn with_new_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         Ok(self)
     }
 
@@ -322,11 +393,16 @@ impl ExecutionPlan for HotExec {
         builder.spawn_blocking(move || {
             // Rows that depend on the transaction are read to their end before the statement returns, so only
             // then is the lock held while batches wait for their reader.
-            let transaction = Some(scope.transaction.read()).filter(|transaction| !transaction.is_empty());
+            let transaction =
+                Some(scope.transaction.read()).filter(|transaction| !transaction.is_empty());
             let mut send = |batch: RecordBatch| {
                 // Storage names no columns; the plan's schema does.
                 let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-                let named = RecordBatch::try_new_with_options(schema.clone(), batch.columns().to_vec(), &options);
+                let named = RecordBatch::try_new_with_options(
+                    schema.clone(),
+                    batch.columns().to_vec(),
+                    &options,
+                );
                 match sender.blocking_send(named.map_err(DataFusionError::from)) {
                     Ok(()) => ControlFlow::Continue(()),
                     Err(_) => ControlFlow::Break(()),

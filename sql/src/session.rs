@@ -13,7 +13,9 @@ use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast::{self, Statement};
 use futures::stream::BoxStream;
 use parking_lot::RwLock;
-use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, Snapshot, Store, TableDef, Transaction, datum};
+use tidelog_storage::{
+    Catalog, ColumnType, CommitError, Datum, Snapshot, Store, TableDef, Transaction, datum,
+};
 
 use crate::casts::TextCasts;
 use crate::cold_scan;
@@ -211,7 +213,10 @@ impl Session {
         };
         for (name, value) in session.login.settings.clone() {
             if let Err(error) = session.settings.set(&name, Some(&value)) {
-                session.notices.push(Notice::Message { severity: "WARNING", error });
+                session.notices.push(Notice::Message {
+                    severity: "WARNING",
+                    error,
+                });
             }
         }
         Ok(session)
@@ -237,7 +242,11 @@ impl Session {
     }
 
     /// Resolves and types a statement; `types` are the client's, `None` where it leaves them open.
-    pub async fn prepare(&mut self, statement: &Parsed, types: &[Option<ColumnType>]) -> Result<Prepared, SqlError> {
+    pub async fn prepare(
+        &mut self,
+        statement: &Parsed,
+        types: &[Option<ColumnType>],
+    ) -> Result<Prepared, SqlError> {
         let result = self.prepare_inner(statement, types);
         if result.is_err() {
             self.fail();
@@ -245,12 +254,19 @@ impl Session {
         result
     }
 
-    fn prepare_inner(&self, statement: &Parsed, given: &[Option<ColumnType>]) -> Result<Prepared, SqlError> {
+    fn prepare_inner(
+        &self,
+        statement: &Parsed,
+        given: &[Option<ColumnType>],
+    ) -> Result<Prepared, SqlError> {
         if self.failed && !statement.ends_transaction() {
             return Err(in_failed_transaction());
         }
         let mut prepared = Prepared {
-            parameters: given.iter().map(|ty| ty.unwrap_or(ColumnType::Text)).collect(),
+            parameters: given
+                .iter()
+                .map(|ty| ty.unwrap_or(ColumnType::Text))
+                .collect(),
             columns: None,
             statement: statement.clone(),
             given: given.to_vec(),
@@ -272,15 +288,21 @@ impl Session {
                 }
                 Statement::Insert(insert) => {
                     prepared.parameters = self.insert_parameters(insert, given, &catalog)?;
-                    prepared.columns = self.returning_columns(&insert.returning, || self.insert_target(insert, &catalog))?;
+                    prepared.columns = self.returning_columns(&insert.returning, || {
+                        self.insert_target(insert, &catalog)
+                    })?;
                 }
                 Statement::Update(update) => {
                     prepared.parameters = self.update_parameters(update, given, &catalog)?;
-                    prepared.columns = self.returning_columns(&update.returning, || self.update_target(update, &catalog))?;
+                    prepared.columns = self.returning_columns(&update.returning, || {
+                        self.update_target(update, &catalog)
+                    })?;
                 }
                 Statement::Delete(delete) => {
                     prepared.parameters = self.delete_parameters(delete, given, &catalog)?;
-                    prepared.columns = self.returning_columns(&delete.returning, || self.delete_target(delete, &catalog))?;
+                    prepared.columns = self.returning_columns(&delete.returning, || {
+                        self.delete_target(delete, &catalog)
+                    })?;
                 }
                 other => prepared.columns = self.command_columns(other)?,
             },
@@ -290,7 +312,11 @@ impl Session {
 
     /// Runs a statement with its parameters' values. Inside a multi-statement query string the server calls
     /// `begin_implicit` first. An error moves an open transaction block to `Failed`.
-    pub async fn execute(&mut self, statement: &Prepared, parameters: &[Datum]) -> Result<Outcome, SqlError> {
+    pub async fn execute(
+        &mut self,
+        statement: &Prepared,
+        parameters: &[Datum],
+    ) -> Result<Outcome, SqlError> {
         if self.failed && !statement.statement.ends_transaction() {
             return Err(in_failed_transaction());
         }
@@ -304,7 +330,11 @@ impl Session {
         result
     }
 
-    async fn execute_retrying(&mut self, statement: &Prepared, parameters: &[Datum]) -> Result<Outcome, SqlError> {
+    async fn execute_retrying(
+        &mut self,
+        statement: &Prepared,
+        parameters: &[Datum],
+    ) -> Result<Outcome, SqlError> {
         let mut tries = 0;
         loop {
             let outcome = self.execute_inner(statement, parameters).await?;
@@ -314,15 +344,23 @@ impl Session {
             match self.commit().await {
                 Ok(()) => return Ok(outcome),
                 // The statement alone is the transaction: run again, it sees the rows as they are now.
-                Err(CommitError::Conflict | CommitError::CatalogChanged) if tries < RETRIES_MAX => tries += 1,
+                Err(CommitError::Conflict | CommitError::CatalogChanged) if tries < RETRIES_MAX => {
+                    tries += 1
+                }
                 Err(error) => return Err(error.into()),
             }
         }
     }
 
-    async fn execute_inner(&mut self, prepared: &Prepared, parameters: &[Datum]) -> Result<Outcome, SqlError> {
+    async fn execute_inner(
+        &mut self,
+        prepared: &Prepared,
+        parameters: &[Datum],
+    ) -> Result<Outcome, SqlError> {
         match &prepared.statement.body {
-            Body::Subscribe(subscribe, copy) => self.subscribe(subscribe, copy.as_ref(), parameters).await,
+            Body::Subscribe(subscribe, copy) => {
+                self.subscribe(subscribe, copy.as_ref(), parameters).await
+            }
             Body::Sql(statement, kind) => match &**statement {
                 Statement::Query(query) => self.select(prepared, query, parameters).await,
                 Statement::Insert(insert) => self.insert(insert, prepared, parameters).await,
@@ -334,7 +372,12 @@ impl Session {
         }
     }
 
-    async fn select(&mut self, prepared: &Prepared, query: &ast::Query, values: &[Datum]) -> Result<Outcome, SqlError> {
+    async fn select(
+        &mut self,
+        prepared: &Prepared,
+        query: &ast::Query,
+        values: &[Datum],
+    ) -> Result<Outcome, SqlError> {
         let scope = self.scope();
         let current = prepared.query.as_ref().filter(|plan| {
             plan.catalog_version == scope.snapshot.catalog().version && plan.access == scope.access
@@ -343,15 +386,23 @@ impl Session {
             Some(plan) => plan.plan.clone(),
             None => {
                 let given: Vec<_> = prepared.parameters.iter().map(|ty| Some(*ty)).collect();
-                self.plan_query(query.clone(), &given, scope.snapshot.catalog())?.plan
+                self.plan_query(query.clone(), &given, scope.snapshot.catalog())?
+                    .plan
             }
         };
         let columns = output::columns(plan.schema().as_arrow())?;
         if prepared.columns.as_ref() != Some(&columns) {
-            return Err(SqlError::new(ErrorKind::FeatureNotSupported, "cached plan must not change result type"));
+            return Err(SqlError::new(
+                ErrorKind::FeatureNotSupported,
+                "cached plan must not change result type",
+            ));
         }
         let rows = self.run(plan, scope, &prepared.parameters, values).await?;
-        Ok(Outcome::Rows { columns, rows, verb: "SELECT" })
+        Ok(Outcome::Rows {
+            columns,
+            rows,
+            verb: "SELECT",
+        })
     }
 
     /// Plans a query in this session.
@@ -381,7 +432,11 @@ impl Session {
             replaced: None,
         };
         let plan = planner.query(query, given)?;
-        Ok(QueryPlan { plan, catalog_version: catalog.version, access })
+        Ok(QueryPlan {
+            plan,
+            catalog_version: catalog.version,
+            access,
+        })
     }
 
     /// Plans a query of ours or of a statement's.
@@ -403,7 +458,10 @@ impl Session {
     ) -> Result<(), SqlError> {
         let query = crate::insert::parse_query(&format!("SELECT {expr}"))?;
         let plan = self.plan_select(query, types, catalog)?;
-        *types = plan::parameter_types(&plan, types)?.into_iter().map(Some).collect();
+        *types = plan::parameter_types(&plan, types)?
+            .into_iter()
+            .map(Some)
+            .collect();
         Ok(())
     }
 
@@ -415,7 +473,8 @@ impl Session {
         rows: Arc<dyn datafusion::datasource::TableProvider>,
         catalog: &Catalog,
     ) -> Result<LogicalPlan, SqlError> {
-        let mut query = crate::insert::parse_query(&format!("SELECT 1 FROM {}", parse::quoted(&table.name)))?;
+        let mut query =
+            crate::insert::parse_query(&format!("SELECT 1 FROM {}", parse::quoted(&table.name)))?;
         if let ast::SetExpr::Select(select) = &mut *query.body {
             select.projection = items.to_vec();
         }
@@ -448,7 +507,10 @@ impl Session {
         let mut state = self.engine.state.clone();
         state.config_mut().set_extension(scope);
         state.execution_props_mut().query_execution_start_time = Some(self.started);
-        let plan = state.create_physical_plan(&plan).await.map_err(from_datafusion)?;
+        let plan = state
+            .create_physical_plan(&plan)
+            .await
+            .map_err(from_datafusion)?;
         let stream = execute_stream(plan, state.task_ctx()).map_err(from_datafusion)?;
         let rows = output::stream(&columns, stream);
         if !eager {
@@ -574,13 +636,23 @@ impl Session {
 
     pub(crate) fn scope_at(&self, snapshot: Arc<Snapshot>) -> Arc<Scope> {
         let access = self.access(snapshot.catalog());
-        Arc::new(Scope { snapshot, access, transaction: self.transaction.clone() })
+        Arc::new(Scope {
+            snapshot,
+            access,
+            transaction: self.transaction.clone(),
+        })
     }
 
     /// What the present role may reach. A role that was dropped meanwhile has its own partition only.
     pub(crate) fn access(&self, catalog: &Catalog) -> Access {
-        let all = catalog.roles.get(&self.role).is_some_and(|role| role.superuser || role.bypass_rls);
-        Access { role: self.role.clone(), all }
+        let all = catalog
+            .roles
+            .get(&self.role)
+            .is_some_and(|role| role.superuser || role.bypass_rls);
+        Access {
+            role: self.role.clone(),
+            all,
+        }
     }
 
     pub(crate) fn search_path(&self) -> Vec<String> {
@@ -588,21 +660,38 @@ impl Session {
     }
 
     fn is_superuser(&self) -> bool {
-        self.engine.store.catalog().roles.get(&self.role).is_some_and(|role| role.superuser)
+        self.engine
+            .store
+            .catalog()
+            .roles
+            .get(&self.role)
+            .is_some_and(|role| role.superuser)
     }
 
     fn constants(&self) -> HashMap<&'static str, ScalarValue> {
-        let schema = self.search_path().into_iter().find(|name| self.engine.store.catalog().schemas.contains(name));
+        let schema = self
+            .search_path()
+            .into_iter()
+            .find(|name| self.engine.store.catalog().schemas.contains(name));
         HashMap::from([
             ("current_user", ScalarValue::from(self.role.as_str())),
             ("current_role", ScalarValue::from(self.role.as_str())),
             ("user", ScalarValue::from(self.role.as_str())),
             ("session_user", ScalarValue::from(self.login.user.as_str())),
-            ("current_database", ScalarValue::from(self.login.database.as_str())),
-            ("current_catalog", ScalarValue::from(self.login.database.as_str())),
+            (
+                "current_database",
+                ScalarValue::from(self.login.database.as_str()),
+            ),
+            (
+                "current_catalog",
+                ScalarValue::from(self.login.database.as_str()),
+            ),
             ("current_schema", ScalarValue::from(schema)),
             ("pg_backend_pid", ScalarValue::from(self.login.pid)),
-            ("version", ScalarValue::from(format!("PostgreSQL {SERVER_VERSION}"))),
+            (
+                "version",
+                ScalarValue::from(format!("PostgreSQL {SERVER_VERSION}")),
+            ),
         ])
     }
 
@@ -616,16 +705,29 @@ impl Session {
         let query = crate::insert::parse_query(&format!("SELECT {expr}"))?;
         let given: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
         let scope = self.scope();
-        let plan = self.plan_query(query, &given, scope.snapshot.catalog())?.plan;
+        let plan = self
+            .plan_query(query, &given, scope.snapshot.catalog())?
+            .plan;
         let ty = output::column_type(plan.schema().field(0))?;
         use futures::TryStreamExt;
-        let batches: Vec<_> = self.run(plan, scope, types, values).await?.try_collect().await?;
-        let value = batches.first().filter(|batch| batch.num_rows() > 0).and_then(|b| datum::datum_at(b.column(0), 0));
+        let batches: Vec<_> = self
+            .run(plan, scope, types, values)
+            .await?
+            .try_collect()
+            .await?;
+        let value = batches
+            .first()
+            .filter(|batch| batch.num_rows() > 0)
+            .and_then(|b| datum::datum_at(b.column(0), 0));
         Ok((value.map_or(Datum::Null, |value| value.to_owned()), ty))
     }
 }
 
-fn bind(plan: LogicalPlan, types: &[ColumnType], values: &[Datum]) -> Result<LogicalPlan, SqlError> {
+fn bind(
+    plan: LogicalPlan,
+    types: &[ColumnType],
+    values: &[Datum],
+) -> Result<LogicalPlan, SqlError> {
     if values.is_empty() {
         return Ok(plan);
     }
@@ -634,8 +736,13 @@ fn bind(plan: LogicalPlan, types: &[ColumnType], values: &[Datum]) -> Result<Log
         builder.append(value.as_ref());
         ScalarValue::try_from_array(&builder.finish(), 0).map_err(from_datafusion)
     };
-    let values = values.iter().zip(types).map(scalar).collect::<Result<Vec<_>, _>>()?;
-    plan.replace_params_with_values(&ParamValues::from(values)).map_err(from_datafusion)
+    let values = values
+        .iter()
+        .zip(types)
+        .map(scalar)
+        .collect::<Result<Vec<_>, _>>()?;
+    plan.replace_params_with_values(&ParamValues::from(values))
+        .map_err(from_datafusion)
 }
 
 fn in_failed_transaction() -> SqlError {

@@ -53,7 +53,11 @@ impl Settings {
     }
 
     /// Sets a setting; `None` is its default. Gives the canonical name when clients are to be told.
-    pub(crate) fn set(&mut self, name: &str, value: Option<&str>) -> Result<Option<&'static str>, SqlError> {
+    pub(crate) fn set(
+        &mut self,
+        name: &str,
+        value: Option<&str>,
+    ) -> Result<Option<&'static str>, SqlError> {
         let (name, default, reported) = known(name)?;
         match value {
             None => {
@@ -75,55 +79,120 @@ impl Settings {
     /// The settings that clients are told, with their values.
     pub(crate) fn reported(&self) -> Vec<(String, String)> {
         let value = |name: &'static str, default: &str| {
-            (name.to_string(), self.changed.get(name).map_or(default, String::as_str).to_string())
+            (
+                name.to_string(),
+                self.changed
+                    .get(name)
+                    .map_or(default, String::as_str)
+                    .to_string(),
+            )
         };
-        KNOWN.iter().filter(|(_, _, reported)| *reported).map(|(name, default, _)| value(name, default)).collect()
+        KNOWN
+            .iter()
+            .filter(|(_, _, reported)| *reported)
+            .map(|(name, default, _)| value(name, default))
+            .collect()
     }
 
     /// The schemas that unqualified names are looked up in.
     pub(crate) fn search_path(&self, role: &str) -> Vec<String> {
-        let value = self.changed.get("search_path").map_or("\"$user\", public", String::as_str);
+        let value = self
+            .changed
+            .get("search_path")
+            .map_or("\"$user\", public", String::as_str);
         value
             .split(',')
             .map(|part| part.trim().trim_matches('"'))
             .filter(|part| !part.is_empty())
-            .map(|part| if part == "$user" { role.to_string() } else { part.to_string() })
+            .map(|part| {
+                if part == "$user" {
+                    role.to_string()
+                } else {
+                    part.to_string()
+                }
+            })
             .collect()
     }
 }
 
 fn known(name: &str) -> Result<(&'static str, &'static str, bool), SqlError> {
-    let name = if name.eq_ignore_ascii_case("time zone") { "timezone" } else { name };
-    KNOWN.iter().find(|(known, _, _)| known.eq_ignore_ascii_case(name)).copied().ok_or_else(|| {
-        SqlError::new(ErrorKind::UndefinedObject, format!("unrecognized configuration parameter \"{name}\""))
-    })
+    let name = if name.eq_ignore_ascii_case("time zone") {
+        "timezone"
+    } else {
+        name
+    };
+    KNOWN
+        .iter()
+        .find(|(known, _, _)| known.eq_ignore_ascii_case(name))
+        .copied()
+        .ok_or_else(|| {
+            SqlError::new(
+                ErrorKind::UndefinedObject,
+                format!("unrecognized configuration parameter \"{name}\""),
+            )
+        })
 }
 
 /// Settings whose other values would change results that are not implemented are refused, never ignored.
 fn checked(name: &'static str, default: &str, value: &str) -> Result<String, SqlError> {
-    let refuse = || Err(SqlError::unsupported(format!("setting \"{name}\" to \"{value}\"")));
-    let one_of = |values: &[&str]| values.iter().any(|known| known.eq_ignore_ascii_case(value.trim()));
+    let refuse = || {
+        Err(SqlError::unsupported(format!(
+            "setting \"{name}\" to \"{value}\""
+        )))
+    };
+    let one_of = |values: &[&str]| {
+        values
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(value.trim()))
+    };
     match name {
-        "server_version" | "server_version_num" | "server_encoding" | "integer_datetimes" | "in_hot_standby"
+        "server_version"
+        | "server_version_num"
+        | "server_encoding"
+        | "integer_datetimes"
+        | "in_hot_standby"
         | "max_identifier_length" => {
             let message = format!("parameter \"{name}\" cannot be changed");
-            Err(SqlError::new(ErrorKind::ObjectNotInPrerequisiteState, message))
+            Err(SqlError::new(
+                ErrorKind::ObjectNotInPrerequisiteState,
+                message,
+            ))
         }
-        "TimeZone" if one_of(&["UTC", "GMT", "Etc/UTC", "UCT", "Zulu", "Z", "0", "+00:00"]) => Ok(value.to_string()),
+        "TimeZone" if one_of(&["UTC", "GMT", "Etc/UTC", "UCT", "Zulu", "Z", "0", "+00:00"]) => {
+            Ok(value.to_string())
+        }
         "client_encoding" if one_of(&["UTF8", "UTF-8", "unicode"]) => Ok("UTF8".to_string()),
         "DateStyle" if value.to_ascii_uppercase().starts_with("ISO") => Ok("ISO, MDY".to_string()),
-        "standard_conforming_strings" | "row_security" if one_of(&["on", "true", "1"]) => Ok("on".to_string()),
+        "standard_conforming_strings" | "row_security" if one_of(&["on", "true", "1"]) => {
+            Ok("on".to_string())
+        }
         "bytea_output" | "IntervalStyle" if one_of(&[default]) => Ok(default.to_string()),
-        "default_transaction_isolation" | "transaction_isolation" if one_of(&["read committed"]) => {
+        "default_transaction_isolation" | "transaction_isolation"
+            if one_of(&["read committed"]) =>
+        {
             Ok("read committed".to_string())
         }
-        "default_transaction_read_only" | "transaction_read_only" if one_of(&["off", "false"]) => Ok("off".to_string()),
-        "statement_timeout" | "lock_timeout" | "idle_in_transaction_session_timeout" if one_of(&["0"]) => {
+        "default_transaction_read_only" | "transaction_read_only" if one_of(&["off", "false"]) => {
+            Ok("off".to_string())
+        }
+        "statement_timeout" | "lock_timeout" | "idle_in_transaction_session_timeout"
+            if one_of(&["0"]) =>
+        {
             Ok("0".to_string())
         }
-        "TimeZone" | "client_encoding" | "DateStyle" | "standard_conforming_strings" | "row_security"
-        | "bytea_output" | "IntervalStyle" | "default_transaction_isolation" | "transaction_isolation"
-        | "default_transaction_read_only" | "transaction_read_only" | "statement_timeout" | "lock_timeout"
+        "TimeZone"
+        | "client_encoding"
+        | "DateStyle"
+        | "standard_conforming_strings"
+        | "row_security"
+        | "bytea_output"
+        | "IntervalStyle"
+        | "default_transaction_isolation"
+        | "transaction_isolation"
+        | "default_transaction_read_only"
+        | "transaction_read_only"
+        | "statement_timeout"
+        | "lock_timeout"
         | "idle_in_transaction_session_timeout" => refuse(),
         // Waiting for the disk when the client would not is always right.
         _ => Ok(value.to_string()),

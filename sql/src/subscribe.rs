@@ -39,8 +39,14 @@ pub struct SubscribePlan {
 
 /// The columns of a subscription's rows.
 pub(crate) fn columns(table: &TableDef) -> Vec<OutputColumn> {
-    let column = |name: &str, ty| OutputColumn { name: name.to_string(), ty };
-    let mut columns = vec![column(SEQ, ColumnType::Int8), column("_op", ColumnType::Text)];
+    let column = |name: &str, ty| OutputColumn {
+        name: name.to_string(),
+        ty,
+    };
+    let mut columns = vec![
+        column(SEQ, ColumnType::Int8),
+        column("_op", ColumnType::Text),
+    ];
     columns.extend(table.columns.iter().map(|c| column(&c.name, c.ty)));
     columns.push(column("_old", ColumnType::Jsonb));
     columns
@@ -60,18 +66,27 @@ impl RowFilter {
         let mut arrays = Vec::with_capacity(self.schema.fields().len());
         for (index, column) in self.table.columns.iter().enumerate() {
             let mut builder = datum::ColumnBuilder::new(column.ty);
-            versions.iter().for_each(|(_, _, row)| builder.append(row[index].as_ref()));
+            versions
+                .iter()
+                .for_each(|(_, _, row)| builder.append(row[index].as_ref()));
             arrays.push(builder.finish());
         }
-        arrays.push(Arc::new(Int64Array::from_iter_values(versions.iter().map(|(seq, ..)| seq.as_i64()))));
+        arrays.push(Arc::new(Int64Array::from_iter_values(
+            versions.iter().map(|(seq, ..)| seq.as_i64()),
+        )));
         if self.user {
-            arrays.push(Arc::new(StringArray::from_iter_values(versions.iter().map(|(_, user, _)| user.as_str()))));
+            arrays.push(Arc::new(StringArray::from_iter_values(
+                versions.iter().map(|(_, user, _)| user.as_str()),
+            )));
         }
-        let batch = RecordBatch::try_new(self.schema.clone(), arrays).map_err(|e| crate::error::from_arrow(&e))?;
+        let batch = RecordBatch::try_new(self.schema.clone(), arrays)
+            .map_err(|e| crate::error::from_arrow(&e))?;
         let value = self.predicate.evaluate(&batch).map_err(from_datafusion)?;
         let array = value.into_array(versions.len()).map_err(from_datafusion)?;
         let matches = array.as_boolean();
-        Ok((0..versions.len()).map(|row| matches.is_valid(row) && matches.value(row)).collect())
+        Ok((0..versions.len())
+            .map(|row| matches.is_valid(row) && matches.value(row))
+            .collect())
     }
 }
 
@@ -104,10 +119,19 @@ impl Session {
         let scope = self.scope();
         let catalog = scope.snapshot.catalog().clone();
         let table = ddl::resolve(&catalog, &self.search_path(), &subscribe.table)?.clone();
-        let copy = copy.map(|(options, legacy)| CopyFormat::from_options(options, legacy)).transpose()?;
+        let copy = copy
+            .map(|(options, legacy)| CopyFormat::from_options(options, legacy))
+            .transpose()?;
         let (schema, name) = (quoted(&table.schema), quoted(&table.name));
-        let list: Vec<String> = table.columns.iter().map(|column| quoted(&column.name).to_string()).collect();
-        let condition = subscribe.filter.as_ref().map_or(String::new(), |filter| format!(" WHERE {filter}"));
+        let list: Vec<String> = table
+            .columns
+            .iter()
+            .map(|column| quoted(&column.name).to_string())
+            .collect();
+        let condition = subscribe
+            .filter
+            .as_ref()
+            .map_or(String::new(), |filter| format!(" WHERE {filter}"));
         let columns_sql = [&[SEQ.to_string()], list.as_slice()].concat().join(", ");
         let base = format!("SELECT {columns_sql} FROM {schema}.{name}{condition}");
         let filter = match &subscribe.filter {
@@ -128,9 +152,20 @@ impl Session {
                 (Some(rows), scope.snapshot.seq())
             }
         };
-        let feed = FeedScope { table: table.id, partitions: scope.access.partitions(&table) };
+        let feed = FeedScope {
+            table: table.id,
+            partitions: scope.access.partitions(&table),
+        };
         let columns = columns(&table);
-        Ok(Outcome::Subscribe(Box::new(SubscribePlan { table, scope: feed, columns, filter, snapshot, after, copy })))
+        Ok(Outcome::Subscribe(Box::new(SubscribePlan {
+            table,
+            scope: feed,
+            columns,
+            filter,
+            snapshot,
+            after,
+            copy,
+        })))
     }
 
     /// The WHERE clause of `SELECT … FROM table WHERE …`, made to run on rows one by one.
@@ -142,11 +177,18 @@ impl Session {
     ) -> Result<RowFilter, SqlError> {
         let plan = self.plan_select(parse_query(sql)?, &[], catalog)?;
         let config = self.state().config_options();
-        let plan = self.state().analyzer().execute_and_check(plan, config, |_, _| {}).map_err(from_datafusion)?;
+        let plan = self
+            .state()
+            .analyzer()
+            .execute_and_check(plan, config, |_, _| {})
+            .map_err(from_datafusion)?;
         let mut predicate = None;
         find_filter(&plan, &mut predicate);
         let Some(predicate) = predicate else {
-            return Err(SqlError::new(ErrorKind::InternalError, "the WHERE clause is gone from its plan"));
+            return Err(SqlError::new(
+                ErrorKind::InternalError,
+                "the WHERE clause is gone from its plan",
+            ));
         };
         let unsupported = predicate.to_string();
         let user = self.access(catalog).sees_user(table);
@@ -157,11 +199,20 @@ impl Session {
             &schema,
         )
         .map_err(from_datafusion)?;
-        let physical = self.state().create_physical_expr(predicate, &qualified).map_err(|e| {
-            let error = from_datafusion(e);
-            SqlError::unsupported(format!("the subscription filter {unsupported}")).detail(format!("{}.", error.message))
-        })?;
-        Ok(RowFilter { table: table.clone(), user, schema, predicate: physical })
+        let physical = self
+            .state()
+            .create_physical_expr(predicate, &qualified)
+            .map_err(|e| {
+                let error = from_datafusion(e);
+                SqlError::unsupported(format!("the subscription filter {unsupported}"))
+                    .detail(format!("{}.", error.message))
+            })?;
+        Ok(RowFilter {
+            table: table.clone(),
+            user,
+            schema,
+            predicate: physical,
+        })
     }
 }
 
@@ -170,5 +221,7 @@ fn find_filter(plan: &LogicalPlan, found: &mut Option<datafusion::logical_expr::
         *found = Some(filter.predicate.clone());
         return;
     }
-    plan.inputs().into_iter().for_each(|input| find_filter(input, found));
+    plan.inputs()
+        .into_iter()
+        .for_each(|input| find_filter(input, found));
 }

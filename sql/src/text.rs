@@ -61,7 +61,15 @@ pub fn write(value: DatumRef<'_>, out: &mut String) {
             write_hex(value, out);
         }
         DatumRef::Uuid(value) => {
-            for (index, group) in [&value[..4], &value[4..6], &value[6..8], &value[8..10], &value[10..]].iter().enumerate()
+            for (index, group) in [
+                &value[..4],
+                &value[4..6],
+                &value[6..8],
+                &value[8..10],
+                &value[10..],
+            ]
+            .iter()
+            .enumerate()
             {
                 if index > 0 {
                     out.push('-');
@@ -81,7 +89,10 @@ fn syntax(ty: ColumnType, text: &str) -> SqlError {
         ColumnType::Numeric(_) => "numeric".to_string(),
         other => types::name(other),
     };
-    SqlError::new(ErrorKind::InvalidTextRepresentation, format!("invalid input syntax for type {name}: \"{text}\""))
+    SqlError::new(
+        ErrorKind::InvalidTextRepresentation,
+        format!("invalid input syntax for type {name}: \"{text}\""),
+    )
 }
 
 fn varchar(length: u32, text: &str) -> Result<&str, SqlError> {
@@ -105,7 +116,8 @@ fn boolean(text: &str) -> Result<bool, SqlError> {
     let prefix_of = |full: &str| !word.is_empty() && full.starts_with(&word);
     if prefix_of("true") || prefix_of("yes") || word == "on" || word == "1" {
         Ok(true)
-    } else if prefix_of("false") || prefix_of("no") || word == "of" || word == "off" || word == "0" {
+    } else if prefix_of("false") || prefix_of("no") || word == "of" || word == "off" || word == "0"
+    {
         Ok(false)
     } else {
         Err(syntax(ColumnType::Bool, text))
@@ -134,7 +146,9 @@ fn bytea(text: &str) -> Result<Vec<u8>, SqlError> {
     let invalid = |message: String| SqlError::new(ErrorKind::InvalidParameterValue, message);
     if let Some(digits) = text.strip_prefix("\\x") {
         let mut out = Vec::with_capacity(digits.len() / 2);
-        let mut chars = digits.chars().filter(|&c| !matches!(c, ' ' | '\n' | '\t' | '\r'));
+        let mut chars = digits
+            .chars()
+            .filter(|&c| !matches!(c, ' ' | '\n' | '\t' | '\r'));
         let digit = |c: char| {
             let value = c.to_digit(16).map(|digit| digit as u8);
             value.ok_or_else(|| invalid(format!("invalid hexadecimal digit: \"{c}\"")))
@@ -142,7 +156,9 @@ fn bytea(text: &str) -> Result<Vec<u8>, SqlError> {
         while let Some(high) = chars.next() {
             let high = digit(high)?;
             let Some(low) = chars.next() else {
-                return Err(invalid("invalid hexadecimal data: odd number of digits".to_string()));
+                return Err(invalid(
+                    "invalid hexadecimal data: odd number of digits".to_string(),
+                ));
             };
             out.push(high << 4 | digit(low)?);
         }

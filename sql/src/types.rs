@@ -18,13 +18,15 @@ pub fn column_type(ty: &DataType) -> Result<ColumnType, SqlError> {
         DataType::Int(None) | DataType::Integer(None) | DataType::Int4(None) => ColumnType::Int4,
         DataType::BigInt(None) | DataType::Int8(None) => ColumnType::Int8,
         DataType::Real | DataType::Float4 => ColumnType::Float4,
-        DataType::DoublePrecision | DataType::Float8 | DataType::Float(ExactNumberInfo::None) => ColumnType::Float8,
+        DataType::DoublePrecision | DataType::Float8 | DataType::Float(ExactNumberInfo::None) => {
+            ColumnType::Float8
+        }
         DataType::Float(ExactNumberInfo::Precision(bits)) => float(*bits)?,
         DataType::Numeric(info) | DataType::Decimal(info) | DataType::Dec(info) => numeric(info)?,
         DataType::Text => ColumnType::Text,
-        DataType::Varchar(length) | DataType::CharacterVarying(length) | DataType::CharVarying(length) => {
-            varchar(length.as_ref())?
-        }
+        DataType::Varchar(length)
+        | DataType::CharacterVarying(length)
+        | DataType::CharVarying(length) => varchar(length.as_ref())?,
         DataType::Bool | DataType::Boolean => ColumnType::Bool,
         DataType::Bytea => ColumnType::Bytea,
         DataType::Uuid => ColumnType::Uuid,
@@ -53,7 +55,9 @@ pub fn name(ty: ColumnType) -> String {
         ColumnType::Float4 => "real",
         ColumnType::Float8 => "double precision",
         ColumnType::Numeric(None) => "numeric",
-        ColumnType::Numeric(Some((precision, scale))) => return format!("numeric({precision},{scale})"),
+        ColumnType::Numeric(Some((precision, scale))) => {
+            return format!("numeric({precision},{scale})");
+        }
         ColumnType::Text => "text",
         ColumnType::Varchar(None) => "character varying",
         ColumnType::Varchar(Some(length)) => return format!("character varying({length})"),
@@ -69,7 +73,10 @@ pub fn name(ty: ColumnType) -> String {
 }
 
 fn unsupported(name: &str) -> SqlError {
-    SqlError::new(ErrorKind::FeatureNotSupported, format!("type \"{name}\" is not supported"))
+    SqlError::new(
+        ErrorKind::FeatureNotSupported,
+        format!("type \"{name}\" is not supported"),
+    )
 }
 
 fn invalid(message: impl Into<String>) -> SqlError {
@@ -81,7 +88,9 @@ fn float(bits: u64) -> Result<ColumnType, SqlError> {
         0 => Err(invalid("precision for type float must be at least 1 bit")),
         1..=24 => Ok(ColumnType::Float4),
         25..=53 => Ok(ColumnType::Float8),
-        _ => Err(invalid("precision for type float must be less than 54 bits")),
+        _ => Err(invalid(
+            "precision for type float must be less than 54 bits",
+        )),
     }
 }
 
@@ -92,10 +101,14 @@ fn numeric(info: &ExactNumberInfo) -> Result<ColumnType, SqlError> {
         ExactNumberInfo::PrecisionAndScale(precision, scale) => (precision, scale),
     };
     if !(1..=1000).contains(&precision) {
-        return Err(invalid(format!("NUMERIC precision {precision} must be between 1 and 1000")));
+        return Err(invalid(format!(
+            "NUMERIC precision {precision} must be between 1 and 1000"
+        )));
     }
     if !(-1000..=1000).contains(&scale) {
-        return Err(invalid(format!("NUMERIC scale {scale} must be between -1000 and 1000")));
+        return Err(invalid(format!(
+            "NUMERIC scale {scale} must be between -1000 and 1000"
+        )));
     }
     match (u8::try_from(precision), i8::try_from(scale)) {
         // Arrow's decimals have no scale beyond their precision, and negative ones are of no use to us.
@@ -116,7 +129,9 @@ fn varchar(length: Option<&CharacterLength>) -> Result<ColumnType, SqlError> {
         }
         Some(CharacterLength::IntegerLength { length, .. }) => match u32::try_from(*length) {
             Ok(n) if *length <= VARCHAR_LENGTH_MAX => Ok(ColumnType::Varchar(Some(n))),
-            _ => Err(invalid(format!("length for type varchar cannot exceed {VARCHAR_LENGTH_MAX}"))),
+            _ => Err(invalid(format!(
+                "length for type varchar cannot exceed {VARCHAR_LENGTH_MAX}"
+            ))),
         },
         Some(CharacterLength::Max) => Err(unsupported("varchar(max)")),
     }
@@ -124,17 +139,70 @@ fn varchar(length: Option<&CharacterLength>) -> Result<ColumnType, SqlError> {
 
 /// Types that PostgreSQL has and that reach us as plain names.
 const KNOWN_UNSUPPORTED: [&str; 50] = [
-    "serial", "serial2", "serial4", "serial8", "bigserial", "smallserial", "json", "money", "inet", "cidr", "macaddr",
-    "macaddr8", "xml", "point", "line", "lseg", "box", "path", "polygon", "circle", "interval", "time", "timetz",
-    "bpchar", "char", "character", "bit", "varbit", "name", "oid", "regclass", "regtype", "regproc", "regrole", "xid",
-    "cid", "tid", "tsvector", "tsquery", "int4range", "int8range", "numrange", "tsrange", "tstzrange", "daterange",
-    "pg_lsn", "void", "record", "citext", "hstore",
+    "serial",
+    "serial2",
+    "serial4",
+    "serial8",
+    "bigserial",
+    "smallserial",
+    "json",
+    "money",
+    "inet",
+    "cidr",
+    "macaddr",
+    "macaddr8",
+    "xml",
+    "point",
+    "line",
+    "lseg",
+    "box",
+    "path",
+    "polygon",
+    "circle",
+    "interval",
+    "time",
+    "timetz",
+    "bpchar",
+    "char",
+    "character",
+    "bit",
+    "varbit",
+    "name",
+    "oid",
+    "regclass",
+    "regtype",
+    "regproc",
+    "regrole",
+    "xid",
+    "cid",
+    "tid",
+    "tsvector",
+    "tsquery",
+    "int4range",
+    "int8range",
+    "numrange",
+    "tsrange",
+    "tstzrange",
+    "daterange",
+    "pg_lsn",
+    "void",
+    "record",
+    "citext",
+    "hstore",
 ];
 
 fn custom(written: &str, modifiers: &[String]) -> Result<ColumnType, SqlError> {
-    let folded = if written.contains('"') { written.replace('"', "") } else { written.to_lowercase() };
+    let folded = if written.contains('"') {
+        written.replace('"', "")
+    } else {
+        written.to_lowercase()
+    };
     let name = folded.strip_prefix("pg_catalog.").unwrap_or(&folded);
-    let number = |index: usize| modifiers.get(index).and_then(|text| text.trim().parse::<u64>().ok());
+    let number = |index: usize| {
+        modifiers
+            .get(index)
+            .and_then(|text| text.trim().parse::<u64>().ok())
+    };
     match (name, modifiers.len()) {
         ("int2" | "smallint", 0) => Ok(ColumnType::Int2),
         ("int4" | "int" | "integer", 0) => Ok(ColumnType::Int4),
@@ -143,10 +211,13 @@ fn custom(written: &str, modifiers: &[String]) -> Result<ColumnType, SqlError> {
         ("float8", 0) => Ok(ColumnType::Float8),
         ("numeric" | "decimal", 0) => Ok(ColumnType::Numeric(None)),
         ("numeric" | "decimal", 1 | 2) => match (number(0), number(1)) {
-            (Some(precision), None) if modifiers.len() == 1 => numeric(&ExactNumberInfo::Precision(precision)),
-            (Some(precision), Some(scale)) => {
-                numeric(&ExactNumberInfo::PrecisionAndScale(precision, i64::try_from(scale).unwrap_or(i64::MAX)))
+            (Some(precision), None) if modifiers.len() == 1 => {
+                numeric(&ExactNumberInfo::Precision(precision))
             }
+            (Some(precision), Some(scale)) => numeric(&ExactNumberInfo::PrecisionAndScale(
+                precision,
+                i64::try_from(scale).unwrap_or(i64::MAX),
+            )),
             _ => Err(invalid("invalid NUMERIC type modifier")),
         },
         ("text", 0) => Ok(ColumnType::Text),
@@ -159,12 +230,21 @@ fn custom(written: &str, modifiers: &[String]) -> Result<ColumnType, SqlError> {
         ("bytea", 0) => Ok(ColumnType::Bytea),
         ("uuid", 0) => Ok(ColumnType::Uuid),
         ("date", 0) => Ok(ColumnType::Date),
-        ("timestamp", _) if modifiers.is_empty() || number(0) == Some(6) => Ok(ColumnType::Timestamp),
-        ("timestamptz", _) if modifiers.is_empty() || number(0) == Some(6) => Ok(ColumnType::TimestampTz),
+        ("timestamp", _) if modifiers.is_empty() || number(0) == Some(6) => {
+            Ok(ColumnType::Timestamp)
+        }
+        ("timestamptz", _) if modifiers.is_empty() || number(0) == Some(6) => {
+            Ok(ColumnType::TimestampTz)
+        }
         ("jsonb", 0) => Ok(ColumnType::Jsonb),
-        ("timestamp" | "timestamptz", _) => Err(unsupported(&format!("{name}({})", modifiers.join(",")))),
+        ("timestamp" | "timestamptz", _) => {
+            Err(unsupported(&format!("{name}({})", modifiers.join(","))))
+        }
         _ if KNOWN_UNSUPPORTED.contains(&name) => Err(unsupported(name)),
-        _ => Err(SqlError::new(ErrorKind::UndefinedObject, format!("type \"{name}\" does not exist"))),
+        _ => Err(SqlError::new(
+            ErrorKind::UndefinedObject,
+            format!("type \"{name}\" does not exist"),
+        )),
     }
 }
 
@@ -176,7 +256,11 @@ mod tests {
     use super::*;
 
     fn check(sql: &str, expected: &str) {
-        let ty = Parser::new(&PostgreSqlDialect {}).try_with_sql(sql).unwrap().parse_data_type().unwrap();
+        let ty = Parser::new(&PostgreSqlDialect {})
+            .try_with_sql(sql)
+            .unwrap()
+            .parse_data_type()
+            .unwrap();
         let actual = match column_type(&ty) {
             Ok(ty) => name(ty),
             Err(error) => format!("{:?}: {}", error.kind, error.message),
@@ -203,12 +287,21 @@ mod tests {
             ("numeric", "numeric"),
             ("numeric(10)", "numeric(10,0)"),
             ("decimal(10, 2)", "numeric(10,2)"),
-            ("numeric(0)", "InvalidParameterValue: NUMERIC precision 0 must be between 1 and 1000"),
-            ("numeric(100,2)", "FeatureNotSupported: type \"numeric(100,2)\" is not supported"),
+            (
+                "numeric(0)",
+                "InvalidParameterValue: NUMERIC precision 0 must be between 1 and 1000",
+            ),
+            (
+                "numeric(100,2)",
+                "FeatureNotSupported: type \"numeric(100,2)\" is not supported",
+            ),
             ("varchar", "character varying"),
             ("varchar(7)", "character varying(7)"),
             ("character varying(7)", "character varying(7)"),
-            ("varchar(0)", "InvalidParameterValue: length for type varchar must be at least 1"),
+            (
+                "varchar(0)",
+                "InvalidParameterValue: length for type varchar must be at least 1",
+            ),
             ("text", "text"),
             ("bool", "boolean"),
             ("bytea", "bytea"),
@@ -216,13 +309,25 @@ mod tests {
             ("date", "date"),
             ("timestamp", "timestamp without time zone"),
             ("timestamp(6)", "timestamp without time zone"),
-            ("timestamp(3)", "FeatureNotSupported: type \"timestamp(3)\" is not supported"),
+            (
+                "timestamp(3)",
+                "FeatureNotSupported: type \"timestamp(3)\" is not supported",
+            ),
             ("timestamptz", "timestamp with time zone"),
             ("timestamp with time zone", "timestamp with time zone"),
             ("jsonb", "jsonb"),
-            ("json", "FeatureNotSupported: type \"json\" is not supported"),
-            ("int[]", "FeatureNotSupported: type \"int[]\" is not supported"),
-            ("serial", "FeatureNotSupported: type \"serial\" is not supported"),
+            (
+                "json",
+                "FeatureNotSupported: type \"json\" is not supported",
+            ),
+            (
+                "int[]",
+                "FeatureNotSupported: type \"int[]\" is not supported",
+            ),
+            (
+                "serial",
+                "FeatureNotSupported: type \"serial\" is not supported",
+            ),
             ("Wibble", "UndefinedObject: type \"wibble\" does not exist"),
         ] {
             check(sql, expected);

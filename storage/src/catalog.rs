@@ -143,7 +143,11 @@ impl TableDef {
     /// Closes the present record layout and starts a new one from `columns`.
     pub fn bump_schema_version(&mut self) {
         self.schema_version += 1;
-        let layout = self.columns.iter().map(|column| (column.id, column.ty)).collect();
+        let layout = self
+            .columns
+            .iter()
+            .map(|column| (column.id, column.ty))
+            .collect();
         self.layouts.insert(self.schema_version, layout);
     }
 }

@@ -68,7 +68,10 @@ pub struct CommitWatch {
 
 impl CommitWatch {
     pub(crate) fn new(scope: Arc<Scope>) -> CommitWatch {
-        CommitWatch { newest: scope.subscribe(), _scope: scope }
+        CommitWatch {
+            newest: scope.subscribe(),
+            _scope: scope,
+        }
     }
 
     /// Waits until a commit after `after` has touched the scope, or the store closes. May return early;
@@ -97,7 +100,9 @@ pub(crate) fn read(
         changes: Vec::new(),
     };
     let cut = match (&scope.partitions, reader.table.kind) {
-        (PartitionSet::One(partition), _) => reader.read_range(partition, Seq::ZERO, snapshot.seq())?,
+        (PartitionSet::One(partition), _) => {
+            reader.read_range(partition, Seq::ZERO, snapshot.seq())?
+        }
         (PartitionSet::All, TableKind::User) => reader.read_commits()?,
         (PartitionSet::All, TableKind::Shared | TableKind::Stream) => {
             reader.read_range(&Partition::shared(), Seq::ZERO, snapshot.seq())?
@@ -107,7 +112,10 @@ pub(crate) fn read(
         Some(last) if cut => last.seq,
         _ => snapshot.seq().max(after),
     };
-    Ok(ChangeBatch { changes: reader.changes, upto })
+    Ok(ChangeBatch {
+        changes: reader.changes,
+        upto,
+    })
 }
 
 struct ChangeReader<'a> {
@@ -122,7 +130,12 @@ struct ChangeReader<'a> {
 
 impl ChangeReader<'_> {
     /// Reads the changes of one partition in `first..=last`; whether the limit cut it short.
-    fn read_range(&mut self, partition: &Partition, first: Seq, last: Seq) -> Result<bool, StorageError> {
+    fn read_range(
+        &mut self,
+        partition: &Partition,
+        first: Seq,
+        last: Seq,
+    ) -> Result<bool, StorageError> {
         let first = first.max(self.after.advance(1)).max(self.oldest);
         if first > last {
             return Ok(false);
@@ -143,7 +156,12 @@ impl ChangeReader<'_> {
         Ok(false)
     }
 
-    fn decode(&mut self, partition: &Partition, seq: Seq, value: &[u8]) -> Result<Change, StorageError> {
+    fn decode(
+        &mut self,
+        partition: &Partition,
+        seq: Seq,
+        value: &[u8],
+    ) -> Result<Change, StorageError> {
         let record = record::parse(value)?;
         let row = self.rows.row(record.schema_version, record.row)?;
         let mut old = None;
@@ -156,18 +174,34 @@ impl ChangeReader<'_> {
                 }
                 // The row before has expired.
                 None if self.table.kind == TableKind::Stream => {}
-                None => return Err(StorageError::Corrupt(format!("no record {} in the log", record.prev))),
+                None => {
+                    return Err(StorageError::Corrupt(format!(
+                        "no record {} in the log",
+                        record.prev
+                    )));
+                }
             }
         }
         let last_in_transaction = record.last_in_transaction;
-        Ok(Change { seq, op: record.op, partition: partition.clone(), row, old, last_in_transaction })
+        Ok(Change {
+            seq,
+            op: record.op,
+            partition: partition.clone(),
+            row,
+            old,
+            last_in_transaction,
+        })
     }
 
     /// Reads the changes of all partitions, transaction by transaction; whether the limit cut it short.
     fn read_commits(&mut self) -> Result<bool, StorageError> {
         let snapshot = self.snapshot;
         let next = self.after.advance(1);
-        let mut commits = snapshot.view.hot.iterate(Family::Commit, &seq_bytes(next), vec![0xFF; 9]);
+        let mut commits =
+            snapshot
+                .view
+                .hot
+                .iterate(Family::Commit, &seq_bytes(next), vec![0xFF; 9]);
         // `after` may lie inside a transaction, which begins before it.
         commits.seek_for_prev(seq_bytes(next));
         if !commits.valid() {
@@ -185,7 +219,10 @@ impl ChangeReader<'_> {
             for extent in &extents {
                 if !apart {
                     // Interleaved: the first `limit` of each hold the first `limit` of all.
-                    self.limit = self.changes.len().saturating_add(limit.saturating_sub(start));
+                    self.limit = self
+                        .changes
+                        .len()
+                        .saturating_add(limit.saturating_sub(start));
                 }
                 cut |= self.read_range(&extent.partition, extent.first, extent.last)?;
                 if apart && cut {

@@ -71,8 +71,9 @@ impl PartitionState {
 
 /// Takes a big-endian number off the front.
 pub(crate) fn take_u64(bytes: &mut &[u8]) -> Result<u64, StorageError> {
-    let (number, rest) =
-        bytes.split_first_chunk::<8>().ok_or_else(|| StorageError::Corrupt("a number".to_string()))?;
+    let (number, rest) = bytes
+        .split_first_chunk::<8>()
+        .ok_or_else(|| StorageError::Corrupt("a number".to_string()))?;
     *bytes = rest;
     Ok(u64::from_be_bytes(*number))
 }
@@ -107,7 +108,15 @@ impl ColdFile {
         let (version, path) = value.split_first_chunk::<4>().ok_or_else(corrupt)?;
         let path = String::from_utf8(path.to_vec()).map_err(|_| corrupt())?;
         let schema_version = u32::from_be_bytes(*version);
-        Ok(ColdFile { path, partition, first_seq, last_seq, rows, bytes, schema_version })
+        Ok(ColdFile {
+            path,
+            partition,
+            first_seq,
+            last_seq,
+            rows,
+            bytes,
+            schema_version,
+        })
     }
 }
 
@@ -133,7 +142,10 @@ pub(crate) fn state_key(table: TableId, partition: &Partition) -> Vec<u8> {
 
 /// The key of a file's manifest entry.
 pub(crate) fn file_key(table: TableId, file: &ColdFile) -> Vec<u8> {
-    meta_key(META_FILE, &version_key(table, &file.partition, file.first_seq))
+    meta_key(
+        META_FILE,
+        &version_key(table, &file.partition, file.first_seq),
+    )
 }
 
 /// From where to where (exclusive) the `meta` keys of one kind and table lie.
@@ -148,7 +160,12 @@ pub(crate) fn writing_path(table: &TableDef, partition: &Partition, first: Seq) 
         "" => "shared".to_string(),
         user => path_part(user),
     };
-    format!("{}/{}-{}/{partition}/{first}", path_part(&table.schema), path_part(&table.name), table.id.get())
+    format!(
+        "{}/{}-{}/{partition}/{first}",
+        path_part(&table.schema),
+        path_part(&table.name),
+        table.id.get()
+    )
 }
 
 /// Longest path part made of a name; file systems take 255 bytes, and a suffix may follow.
@@ -194,7 +211,11 @@ mod tests {
 
     #[test]
     fn states_and_files_come_back() {
-        let state = PartitionState { watermark: Seq::pending(3), unflushed_rows: 7, ..PartitionState::default() };
+        let state = PartitionState {
+            watermark: Seq::pending(3),
+            unflushed_rows: 7,
+            ..PartitionState::default()
+        };
         assert_eq!(PartitionState::decode(&state.encode()).unwrap(), state);
         assert!(PartitionState::decode(&[1; 39]).is_err());
         let file = ColdFile {

@@ -54,9 +54,24 @@ impl Shared {
 }
 
 /// A view of the database as it is now.
-pub(crate) fn view_of(hot: &Arc<Hot>, seq: Seq, catalog: Arc<Catalog>, garbage: &Arc<Garbage>) -> Arc<View> {
-    let tables = catalog.tables.values().map(|table| (table.id, table.clone())).collect();
-    let view = View { hot: HotSnapshot::take(hot), seq, catalog, tables: Arc::new(tables), garbage: garbage.clone() };
+pub(crate) fn view_of(
+    hot: &Arc<Hot>,
+    seq: Seq,
+    catalog: Arc<Catalog>,
+    garbage: &Arc<Garbage>,
+) -> Arc<View> {
+    let tables = catalog
+        .tables
+        .values()
+        .map(|table| (table.id, table.clone()))
+        .collect();
+    let view = View {
+        hot: HotSnapshot::take(hot),
+        seq,
+        catalog,
+        tables: Arc::new(tables),
+        garbage: garbage.clone(),
+    };
     publishable(view)
 }
 
@@ -90,13 +105,29 @@ pub(crate) struct Expired {
 /// What the committer is asked for.
 pub(crate) enum Request {
     Commit(Box<PendingCommit>),
-    Catalog { base_version: u64, changes: Vec<CatalogChange>, reply: Reply<Arc<Catalog>, CommitError> },
+    Catalog {
+        base_version: u64,
+        changes: Vec<CatalogChange>,
+        reply: Reply<Arc<Catalog>, CommitError>,
+    },
     /// Adds files to the manifest; `NoTable` when the table has gone.
-    Flushed { table: TableId, parts: Vec<Flushed>, reply: Reply<(), StorageError> },
-    Expired { table: TableId, rows: Vec<Expired>, reply: Reply<(), StorageError> },
+    Flushed {
+        table: TableId,
+        parts: Vec<Flushed>,
+        reply: Reply<(), StorageError>,
+    },
+    Expired {
+        table: TableId,
+        rows: Vec<Expired>,
+        reply: Reply<(), StorageError>,
+    },
     /// Forgets garbage files that were removed.
-    Collected { paths: Vec<String> },
-    Stop { done: oneshot::Sender<()> },
+    Collected {
+        paths: Vec<String>,
+    },
+    Stop {
+        done: oneshot::Sender<()>,
+    },
 }
 
 /// A transaction on its way.
@@ -117,14 +148,29 @@ impl CommitQueue {
     pub(crate) async fn commit(&self, transaction: Transaction) -> Result<Seq, CommitError> {
         let permits = (transaction.bytes().min(QUEUE_BYTES_MAX) / PERMIT_BYTES).max(1);
         let permits = u32::try_from(permits).expect("the queue has less than 2^32 permits");
-        let room = self.room.clone().acquire_many_owned(permits).await.map_err(|_| StorageError::Closed)?;
+        let room = self
+            .room
+            .clone()
+            .acquire_many_owned(permits)
+            .await
+            .map_err(|_| StorageError::Closed)?;
         let (reply, answer) = oneshot::channel();
-        self.send(Request::Commit(Box::new(PendingCommit { transaction, reply, _room: room }))).await?;
-        answer.await.map_err(|_| CommitError::Unknown("the committer ended".to_string()))?
+        self.send(Request::Commit(Box::new(PendingCommit {
+            transaction,
+            reply,
+            _room: room,
+        })))
+        .await?;
+        answer
+            .await
+            .map_err(|_| CommitError::Unknown("the committer ended".to_string()))?
     }
 
     pub(crate) async fn send(&self, request: Request) -> Result<(), StorageError> {
-        self.sender.send(request).await.map_err(|_| StorageError::Closed)
+        self.sender
+            .send(request)
+            .await
+            .map_err(|_| StorageError::Closed)
     }
 
     /// Waits until everything that was accepted is done.
@@ -141,9 +187,21 @@ impl CommitQueue {
 pub(crate) fn start(shared: Arc<Shared>) -> Result<CommitQueue, StorageError> {
     let (sender, receiver) = mpsc::channel(QUEUE_REQUESTS_MAX);
     let tables = shared.view().tables.clone();
-    let committer = Committer { shared, receiver, tables, states: HashMap::new(), failed: None, stopped: Vec::new() };
-    std::thread::Builder::new().name("committer".to_string()).spawn(move || committer.run())?;
-    Ok(CommitQueue { sender, room: Arc::new(Semaphore::new(QUEUE_BYTES_MAX / PERMIT_BYTES)) })
+    let committer = Committer {
+        shared,
+        receiver,
+        tables,
+        states: HashMap::new(),
+        failed: None,
+        stopped: Vec::new(),
+    };
+    std::thread::Builder::new()
+        .name("committer".to_string())
+        .spawn(move || committer.run())?;
+    Ok(CommitQueue {
+        sender,
+        room: Arc::new(Semaphore::new(QUEUE_BYTES_MAX / PERMIT_BYTES)),
+    })
 }
 
 struct Committer {
@@ -162,10 +220,18 @@ impl Committer {
         while let Some(request) = next.take().or_else(|| self.receiver.blocking_recv()) {
             match request {
                 Request::Commit(first) => next = self.commit_group(*first),
-                Request::Catalog { base_version, changes, reply } => {
+                Request::Catalog {
+                    base_version,
+                    changes,
+                    reply,
+                } => {
                     let _ = reply.send(self.change_catalog(base_version, &changes));
                 }
-                Request::Flushed { table, parts, reply } => {
+                Request::Flushed {
+                    table,
+                    parts,
+                    reply,
+                } => {
                     let _ = reply.send(self.add_files(table, parts));
                 }
                 Request::Expired { table, rows, reply } => {
@@ -232,7 +298,10 @@ impl Committer {
             match self.write(batch) {
                 Ok(()) => {
                     self.publish(last);
-                    let touched = group.states.keys().map(|(table, partition)| (*table, partition));
+                    let touched = group
+                        .states
+                        .keys()
+                        .map(|(table, partition)| (*table, partition));
                     self.shared.watches.touched(touched, last);
                     if self.states.len() > STATES_MAX {
                         self.states.clear();
@@ -254,7 +323,9 @@ impl Committer {
     }
 
     fn check_alive(&self) -> Result<(), StorageError> {
-        self.failed.clone().map_or(Ok(()), |error| Err(StorageError::Engine(error)))
+        self.failed
+            .clone()
+            .map_or(Ok(()), |error| Err(StorageError::Engine(error)))
     }
 
     fn write(&mut self, batch: WriteBatch) -> Result<(), rocksdb::Error> {
@@ -287,27 +358,44 @@ impl Committer {
         if let Some(state) = self.states.get(&(table, partition.clone())) {
             return Ok(*state);
         }
-        let stored = self.shared.hot.get(Family::Meta, &cold::state_key(table, partition))?;
-        stored.map_or(Ok(PartitionState::default()), |bytes| PartitionState::decode(&bytes))
+        let stored = self
+            .shared
+            .hot
+            .get(Family::Meta, &cold::state_key(table, partition))?;
+        stored.map_or(Ok(PartitionState::default()), |bytes| {
+            PartitionState::decode(&bytes)
+        })
     }
 
     fn add_files(&mut self, table: TableId, parts: Vec<Flushed>) -> Result<(), StorageError> {
         self.check_alive()?;
-        let def = self.tables.get(&table).ok_or(StorageError::NoTable(table.get()))?;
+        let def = self
+            .tables
+            .get(&table)
+            .ok_or(StorageError::NoTable(table.get()))?;
         let mut batch = WriteBatch::default();
         let mut states = Vec::with_capacity(parts.len());
         let hot = self.shared.hot.clone();
         let (meta, dead) = (hot.family(Family::Meta), hot.family(Family::Dead));
         for part in parts {
             let mut state = self.state(table, &part.partition)?;
-            assert_eq!(state.watermark, part.seen.watermark, "one flush of a table at a time");
+            assert_eq!(
+                state.watermark, part.seen.watermark,
+                "one flush of a table at a time"
+            );
             state.watermark = part.seen.last_seq;
             state.unflushed_rows -= part.seen.unflushed_rows;
             state.unflushed_bytes -= part.seen.unflushed_bytes;
-            state.first_unflushed =
-                if state.has_unflushed() { state.watermark.advance(1) } else { Seq::ZERO };
+            state.first_unflushed = if state.has_unflushed() {
+                state.watermark.advance(1)
+            } else {
+                Seq::ZERO
+            };
             if let Some(file) = part.file {
-                assert!(file.first_seq > part.seen.watermark && file.last_seq <= state.watermark, "a file's Seq range");
+                assert!(
+                    file.first_seq > part.seen.watermark && file.last_seq <= state.watermark,
+                    "a file's Seq range"
+                );
                 batch.put_cf(meta, cold::file_key(table, &file), file.encode());
             }
             for (seq, by) in part.unfiled {
@@ -319,7 +407,11 @@ impl Committer {
                     batch.delete_cf(dead, key);
                 }
             }
-            batch.put_cf(meta, cold::state_key(table, &part.partition), state.encode());
+            batch.put_cf(
+                meta,
+                cold::state_key(table, &part.partition),
+                state.encode(),
+            );
             states.push(((table, part.partition), state));
         }
         self.write(batch)?;
@@ -353,7 +445,11 @@ impl Committer {
             state.unflushed_bytes = state.unflushed_bytes.saturating_sub(row.bytes);
         }
         for ((table, partition), state) in &states {
-            batch.put_cf(hot.family(Family::Meta), cold::state_key(*table, partition), state.encode());
+            batch.put_cf(
+                hot.family(Family::Meta),
+                cold::state_key(*table, partition),
+                state.encode(),
+            );
         }
         self.write(batch)?;
         self.states.extend(states);
@@ -363,7 +459,12 @@ impl Committer {
 }
 
 /// Adds a record's Seq to the extents of its transaction.
-fn extend(extents: &mut Vec<Extent>, index: &mut HashMap<(TableId, Partition), usize>, at: (TableId, &Partition), seq: Seq) {
+fn extend(
+    extents: &mut Vec<Extent>,
+    index: &mut HashMap<(TableId, Partition), usize>,
+    at: (TableId, &Partition),
+    seq: Seq,
+) {
     let (table, partition) = at;
     if let Some(extent) = extents.last_mut()
         && extent.table == table
@@ -376,7 +477,12 @@ fn extend(extents: &mut Vec<Extent>, index: &mut HashMap<(TableId, Partition), u
         std::collections::hash_map::Entry::Occupied(found) => extents[*found.get()].last = seq,
         std::collections::hash_map::Entry::Vacant(free) => {
             free.insert(extents.len());
-            extents.push(Extent { table, partition: partition.clone(), first: seq, last: seq });
+            extents.push(Extent {
+                table,
+                partition: partition.clone(),
+                first: seq,
+                last: seq,
+            });
         }
     }
 }

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Decimal256Builder,
-    FixedSizeBinaryBuilder, Float32Builder, Float64Builder, Int16Builder, Int32Builder, Int64Builder, StringBuilder,
-    TimestampMicrosecondBuilder,
+    Array, ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder,
+    Decimal256Builder, FixedSizeBinaryBuilder, Float32Builder, Float64Builder, Int16Builder,
+    Int32Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
 };
 use arrow::array::{
-    BinaryArray, BooleanArray, Date32Array, Decimal128Array, Decimal256Array, FixedSizeBinaryArray, Float32Array,
-    Float64Array, Int16Array, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray,
+    BinaryArray, BooleanArray, Date32Array, Decimal128Array, Decimal256Array, FixedSizeBinaryArray,
+    Float32Array, Float64Array, Int16Array, Int32Array, Int64Array, StringArray,
+    TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, TimeUnit, i256};
 use serde::{Deserialize, Serialize};
@@ -77,7 +78,9 @@ impl ColumnType {
             ColumnType::Uuid => DataType::FixedSizeBinary(16),
             ColumnType::Date => DataType::Date32,
             ColumnType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
-            ColumnType::TimestampTz => DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::from("UTC"))),
+            ColumnType::TimestampTz => {
+                DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::from("UTC")))
+            }
         }
     }
 
@@ -87,7 +90,9 @@ impl ColumnType {
     /// When the type is not `Numeric`.
     pub fn numeric_shape(self) -> (u8, i8) {
         match self {
-            ColumnType::Numeric(shape) => shape.unwrap_or((NUMERIC_PRECISION_MAX, UNCONSTRAINED_NUMERIC_SCALE)),
+            ColumnType::Numeric(shape) => {
+                shape.unwrap_or((NUMERIC_PRECISION_MAX, UNCONSTRAINED_NUMERIC_SCALE))
+            }
             other => panic!("{other:?} is not numeric"),
         }
     }
@@ -140,7 +145,10 @@ impl Serialize for Numeric {
 impl<'de> Deserialize<'de> for Numeric {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let (bytes, scale) = <([u8; 32], i8)>::deserialize(deserializer)?;
-        Ok(Numeric { unscaled: i256::from_le_bytes(bytes), scale })
+        Ok(Numeric {
+            unscaled: i256::from_le_bytes(bytes),
+            scale,
+        })
     }
 }
 
@@ -217,7 +225,10 @@ impl DatumRef<'_> {
 /// array of any other type.
 pub fn datum_at(array: &dyn Array, index: usize) -> Option<DatumRef<'_>> {
     fn cast<T: 'static>(array: &dyn Array) -> &T {
-        array.as_any().downcast_ref::<T>().expect("the array's type says so")
+        array
+            .as_any()
+            .downcast_ref::<T>()
+            .expect("the array's type says so")
     }
     if array.is_null(index) {
         return Some(DatumRef::Null);
@@ -233,9 +244,10 @@ pub fn datum_at(array: &dyn Array, index: usize) -> Option<DatumRef<'_>> {
             unscaled: i256::from_i128(cast::<Decimal128Array>(array).value(index)),
             scale: *scale,
         }),
-        DataType::Decimal256(_, scale) => {
-            DatumRef::Numeric(Numeric { unscaled: cast::<Decimal256Array>(array).value(index), scale: *scale })
-        }
+        DataType::Decimal256(_, scale) => DatumRef::Numeric(Numeric {
+            unscaled: cast::<Decimal256Array>(array).value(index),
+            scale: *scale,
+        }),
         DataType::Utf8 => DatumRef::Text(cast::<StringArray>(array).value(index)),
         DataType::Boolean => DatumRef::Bool(cast::<BooleanArray>(array).value(index)),
         DataType::Binary => DatumRef::Bytea(cast::<BinaryArray>(array).value(index)),
@@ -246,7 +258,11 @@ pub fn datum_at(array: &dyn Array, index: usize) -> Option<DatumRef<'_>> {
         DataType::Date32 => DatumRef::Date(cast::<Date32Array>(array).value(index)),
         DataType::Timestamp(TimeUnit::Microsecond, zone) => {
             let micros = cast::<TimestampMicrosecondArray>(array).value(index);
-            if zone.is_some() { DatumRef::TimestampTz(micros) } else { DatumRef::Timestamp(micros) }
+            if zone.is_some() {
+                DatumRef::TimestampTz(micros)
+            } else {
+                DatumRef::Timestamp(micros)
+            }
         }
         _ => return None,
     })
@@ -295,8 +311,12 @@ impl ColumnBuilder {
             ColumnType::Numeric(_) if matches!(arrow, DataType::Decimal128(..)) => {
                 ColumnBuilder::Decimal128(Decimal128Builder::new().with_data_type(arrow))
             }
-            ColumnType::Numeric(_) => ColumnBuilder::Decimal256(Decimal256Builder::new().with_data_type(arrow)),
-            ColumnType::Text | ColumnType::Varchar(_) | ColumnType::Jsonb => ColumnBuilder::Text(StringBuilder::new()),
+            ColumnType::Numeric(_) => {
+                ColumnBuilder::Decimal256(Decimal256Builder::new().with_data_type(arrow))
+            }
+            ColumnType::Text | ColumnType::Varchar(_) | ColumnType::Jsonb => {
+                ColumnBuilder::Text(StringBuilder::new())
+            }
             ColumnType::Bool => ColumnBuilder::Bool(BooleanBuilder::new()),
             ColumnType::Bytea => ColumnBuilder::Bytea(BinaryBuilder::new()),
             ColumnType::Uuid => ColumnBuilder::Uuid(FixedSizeBinaryBuilder::new(16)),
@@ -325,9 +345,13 @@ impl ColumnBuilder {
             (ColumnBuilder::Text(b), DatumRef::Text(v)) => b.append_value(v),
             (ColumnBuilder::Bool(b), DatumRef::Bool(v)) => b.append_value(v),
             (ColumnBuilder::Bytea(b), DatumRef::Bytea(v)) => b.append_value(v),
-            (ColumnBuilder::Uuid(b), DatumRef::Uuid(v)) => b.append_value(v).expect("a uuid has 16 bytes"),
+            (ColumnBuilder::Uuid(b), DatumRef::Uuid(v)) => {
+                b.append_value(v).expect("a uuid has 16 bytes")
+            }
             (ColumnBuilder::Date(b), DatumRef::Date(v)) => b.append_value(v),
-            (ColumnBuilder::Timestamp(b), DatumRef::Timestamp(v) | DatumRef::TimestampTz(v)) => b.append_value(v),
+            (ColumnBuilder::Timestamp(b), DatumRef::Timestamp(v) | DatumRef::TimestampTz(v)) => {
+                b.append_value(v)
+            }
             (builder, DatumRef::Null) => builder.append_null(),
             (_, value) => panic!("{value:?} is not of its column's type"),
         }

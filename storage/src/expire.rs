@@ -12,26 +12,44 @@ use crate::snapshot::{PartitionSet, Snapshot};
 const EXPIRED_ROWS_MAX: usize = 4096;
 
 /// Removes every expired row of every STREAM table; returns how many.
-pub(crate) async fn run(shared: &std::sync::Arc<Shared>, queue: &CommitQueue) -> Result<u64, StorageError> {
+pub(crate) async fn run(
+    shared: &std::sync::Arc<Shared>,
+    queue: &CommitQueue,
+) -> Result<u64, StorageError> {
     let mut removed = 0;
     let streams: Vec<_> = {
         let view = shared.view();
-        view.tables.values().filter(|table| table.kind == TableKind::Stream).cloned().collect()
+        view.tables
+            .values()
+            .filter(|table| table.kind == TableKind::Stream)
+            .cloned()
+            .collect()
     };
     for table in streams {
         loop {
             let (shared, of) = (shared.clone(), table.clone());
             let find = move || {
-                let snapshot = Snapshot { view: shared.view(), taken_ms: shared.generator.now_ms() };
+                let snapshot = Snapshot {
+                    view: shared.view(),
+                    taken_ms: shared.generator.now_ms(),
+                };
                 find_expired(&snapshot, &of)
             };
-            let rows = tokio::task::spawn_blocking(find).await.map_err(|_| StorageError::Closed)??;
+            let rows = tokio::task::spawn_blocking(find)
+                .await
+                .map_err(|_| StorageError::Closed)??;
             let count = rows.len();
             if count == 0 {
                 break;
             }
             let (reply, answer) = tokio::sync::oneshot::channel();
-            queue.send(Request::Expired { table: table.id, rows, reply }).await?;
+            queue
+                .send(Request::Expired {
+                    table: table.id,
+                    rows,
+                    reply,
+                })
+                .await?;
             match answer.await.map_err(|_| StorageError::Closed)? {
                 Err(StorageError::NoTable(_)) => break,
                 answer => answer?,
@@ -45,7 +63,10 @@ pub(crate) async fn run(shared: &std::sync::Arc<Shared>, queue: &CommitQueue) ->
     Ok(removed)
 }
 
-fn find_expired(snapshot: &Snapshot, table: &std::sync::Arc<TableDef>) -> Result<Vec<Expired>, StorageError> {
+fn find_expired(
+    snapshot: &Snapshot,
+    table: &std::sync::Arc<TableDef>,
+) -> Result<Vec<Expired>, StorageError> {
     let bound = snapshot.oldest(table);
     let mut rows = Vec::new();
     let mut keys = RowReader::new(table.clone(), table.primary_key.clone());
@@ -54,7 +75,11 @@ fn find_expired(snapshot: &Snapshot, table: &std::sync::Arc<TableDef>) -> Result
             continue;
         }
         let from = version_key(table.id, &partition, state.watermark.advance(1));
-        let mut records = snapshot.view.hot.iterate(Family::Stream, &from, version_key(table.id, &partition, bound));
+        let mut records = snapshot.view.hot.iterate(
+            Family::Stream,
+            &from,
+            version_key(table.id, &partition, bound),
+        );
         while let Some((key, value)) = records.item() {
             if rows.len() == EXPIRED_ROWS_MAX {
                 return Ok(rows);

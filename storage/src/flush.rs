@@ -43,7 +43,11 @@ pub(crate) struct Cold {
 
 impl Cold {
     pub(crate) fn new(dir: PathBuf, objects: Arc<dyn ObjectStore>) -> Cold {
-        Cold { dir, objects, running: Mutex::default() }
+        Cold {
+            dir,
+            objects,
+            running: Mutex::default(),
+        }
     }
 }
 
@@ -64,8 +68,10 @@ impl Flusher {
     ) -> Result<FlushReport, StorageError> {
         let lock = self.cold.running.lock().entry(table).or_default().clone();
         let _one_at_a_time = lock.lock().await;
-        let snapshot =
-            Arc::new(Snapshot { view: self.shared.view(), taken_ms: self.shared.generator.now_ms() });
+        let snapshot = Arc::new(Snapshot {
+            view: self.shared.view(),
+            taken_ms: self.shared.generator.now_ms(),
+        });
         let Ok(def) = snapshot.table(table).cloned() else {
             self.cold.running.lock().remove(&table);
             return Err(StorageError::NoTable(table.get()));
@@ -90,7 +96,8 @@ impl Flusher {
             }
             let (chunk, later) = rest.split_at(count);
             rest = later;
-            self.flush_chunk(&snapshot, &def, chunk.to_vec(), &mut report).await?;
+            self.flush_chunk(&snapshot, &def, chunk.to_vec(), &mut report)
+                .await?;
         }
         Ok(report)
     }
@@ -112,8 +119,11 @@ impl Flusher {
                 let runtime = tokio::runtime::Handle::current();
                 tokio::task::spawn_blocking(move || {
                     let (mut parts, mut failed) = (Vec::new(), None);
-                    while let Some((partition, state)) = chunk.get(next.fetch_add(1, Ordering::SeqCst)) {
-                        match flush_partition(&snapshot, &table, &cold, &runtime, partition, state) {
+                    while let Some((partition, state)) =
+                        chunk.get(next.fetch_add(1, Ordering::SeqCst))
+                    {
+                        match flush_partition(&snapshot, &table, &cold, &runtime, partition, state)
+                        {
                             Ok(part) => parts.push(part),
                             Err(error) => {
                                 failed = Some(error);
@@ -132,11 +142,15 @@ impl Flusher {
                     parts.extend(done);
                     failed = failed.or(error);
                 }
-                Err(error) => failed = failed.or(Some(StorageError::Io(std::io::Error::other(error)))),
+                Err(error) => {
+                    failed = failed.or(Some(StorageError::Io(std::io::Error::other(error))))
+                }
             }
         }
-        let paths: Vec<String> =
-            parts.iter().filter_map(|part: &Flushed| part.file.as_ref().map(|file| file.path.clone())).collect();
+        let paths: Vec<String> = parts
+            .iter()
+            .filter_map(|part: &Flushed| part.file.as_ref().map(|file| file.path.clone()))
+            .collect();
         let mut added = FlushReport::default();
         for file in parts.iter().filter_map(|part| part.file.as_ref()) {
             added.partitions += 1;
@@ -149,11 +163,22 @@ impl Flusher {
             None => {
                 if !paths.is_empty() {
                     let cold = self.cold.clone();
-                    let table_dir = cold.dir.join(&paths[0]).ancestors().nth(2).map(PathBuf::from);
+                    let table_dir = cold
+                        .dir
+                        .join(&paths[0])
+                        .ancestors()
+                        .nth(2)
+                        .map(PathBuf::from);
                     blocking(move || file::sync_folders(table_dir, &cold.dir)).await?;
                 }
                 let (reply, answer) = tokio::sync::oneshot::channel();
-                self.queue.send(Request::Flushed { table: table.id, parts, reply }).await?;
+                self.queue
+                    .send(Request::Flushed {
+                        table: table.id,
+                        parts,
+                        reply,
+                    })
+                    .await?;
                 answer.await.map_err(|_| StorageError::Closed)?
             }
         };
@@ -180,15 +205,24 @@ impl Flusher {
     pub(crate) async fn run_policy(&self) -> Result<(), StorageError> {
         let now_ms = self.shared.generator.now_ms();
         let tables: Vec<Arc<TableDef>> = self.shared.view().tables.values().cloned().collect();
-        for table in tables.iter().filter(|table| table.kind != TableKind::Stream) {
+        for table in tables
+            .iter()
+            .filter(|table| table.kind != TableKind::Stream)
+        {
             let due = move |table: &TableDef, state: &PartitionState| {
                 let age_ms = now_ms.saturating_sub(state.first_unflushed.unix_ms());
                 state.unflushed_rows >= table.options.flush_rows.max(1)
-                    || (age_ms >= table.options.flush_interval_ms && state.unflushed_rows >= WORTH_A_FILE_ROWS)
+                    || (age_ms >= table.options.flush_interval_ms
+                        && state.unflushed_rows >= WORTH_A_FILE_ROWS)
             };
             match self.run(table.id, due).await {
                 Ok(report) if report.files > 0 => {
-                    tracing::info!(table = table.name, files = report.files, rows = report.rows, "flushed");
+                    tracing::info!(
+                        table = table.name,
+                        files = report.files,
+                        rows = report.rows,
+                        "flushed"
+                    );
                 }
                 Ok(_) | Err(StorageError::NoTable(_)) => {}
                 Err(error) => return Err(error),
@@ -201,7 +235,9 @@ impl Flusher {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
 ) -> Result<T, StorageError> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| StorageError::Io(std::io::Error::other(error)))?
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| StorageError::Io(std::io::Error::other(error)))?
 }
 
 fn flush_partition(
@@ -225,11 +261,19 @@ fn flush_partition(
         dead.next();
     }
     dead.status()?;
-    Ok(Flushed { partition: partition.clone(), file, seen: *state, unfiled })
+    Ok(Flushed {
+        partition: partition.clone(),
+        file,
+        seen: *state,
+        unfiled,
+    })
 }
 
 /// Removes files that the manifest does not name. Blocking; nothing may be flushing.
-pub(crate) fn sweep(cold: &std::path::Path, known: &std::collections::HashSet<String>) -> Result<(), StorageError> {
+pub(crate) fn sweep(
+    cold: &std::path::Path,
+    known: &std::collections::HashSet<String>,
+) -> Result<(), StorageError> {
     let mut folders = vec![cold.to_path_buf()];
     let mut orphans = Vec::new();
     while let Some(folder) = folders.pop() {
@@ -240,14 +284,21 @@ pub(crate) fn sweep(cold: &std::path::Path, known: &std::collections::HashSet<St
                 continue;
             }
             let path = entry.path();
-            let relative = path.strip_prefix(cold).unwrap_or(&path).to_string_lossy().into_owned();
+            let relative = path
+                .strip_prefix(cold)
+                .unwrap_or(&path)
+                .to_string_lossy()
+                .into_owned();
             if !known.contains(&relative) {
                 orphans.push(relative);
             }
         }
     }
     if !orphans.is_empty() {
-        tracing::info!(files = orphans.len(), "sweeping files that the manifest does not name");
+        tracing::info!(
+            files = orphans.len(),
+            "sweeping files that the manifest does not name"
+        );
     }
     remove_files(cold, &orphans);
     Ok(())

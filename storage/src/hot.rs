@@ -8,8 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBPinnableSlice,
-    DBRawIteratorWithThreadMode, Options, ReadOptions, SnapshotWithThreadMode, WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
+    DBPinnableSlice, DBRawIteratorWithThreadMode, Options, ReadOptions, SnapshotWithThreadMode,
+    WriteBatch, WriteOptions,
 };
 
 use crate::error::StorageError;
@@ -64,11 +65,15 @@ impl Hot {
         });
         let db = DB::open_cf_descriptors(&options, dir, families).map_err(|error| {
             let reason = error.to_string();
-            let locked = reason.contains("lock hold by current process") || reason.contains("While lock file");
+            let locked = reason.contains("lock hold by current process")
+                || reason.contains("While lock file");
             if locked && !reason.contains("Permission denied") {
                 StorageError::InUse(shown.to_string())
             } else {
-                StorageError::Open { dir: shown.to_string(), reason }
+                StorageError::Open {
+                    dir: shown.to_string(),
+                    reason,
+                }
             }
         })?;
         Ok(Hot { db })
@@ -76,11 +81,17 @@ impl Hot {
 
     /// The handle of a family.
     pub(crate) fn family(&self, family: Family) -> &ColumnFamily {
-        self.db.cf_handle(FAMILIES[family as usize].1).expect("every family was opened")
+        self.db
+            .cf_handle(FAMILIES[family as usize].1)
+            .expect("every family was opened")
     }
 
     /// The newest value.
-    pub(crate) fn get(&self, family: Family, key: &[u8]) -> Result<Option<DBPinnableSlice<'_>>, rocksdb::Error> {
+    pub(crate) fn get(
+        &self,
+        family: Family,
+        key: &[u8],
+    ) -> Result<Option<DBPinnableSlice<'_>>, rocksdb::Error> {
         self.db.get_pinned_cf(self.family(family), key)
     }
 
@@ -136,8 +147,14 @@ impl HotSnapshot {
     }
 
     /// The value at that moment.
-    pub(crate) fn get(&self, family: Family, key: &[u8]) -> Result<Option<DBPinnableSlice<'_>>, rocksdb::Error> {
-        self.0.borrow_dependent().get_pinned_cf(self.0.borrow_owner().family(family), key)
+    pub(crate) fn get(
+        &self,
+        family: Family,
+        key: &[u8],
+    ) -> Result<Option<DBPinnableSlice<'_>>, rocksdb::Error> {
+        self.0
+            .borrow_dependent()
+            .get_pinned_cf(self.0.borrow_owner().family(family), key)
     }
 
     /// An iterator over the keys in `from..to`, standing at the first.
@@ -150,7 +167,10 @@ impl HotSnapshot {
         let mut options = ReadOptions::default();
         options.set_iterate_upper_bound(to);
         let family = self.0.borrow_owner().family(family);
-        let mut iterator = self.0.borrow_dependent().raw_iterator_cf_opt(family, options);
+        let mut iterator = self
+            .0
+            .borrow_dependent()
+            .raw_iterator_cf_opt(family, options);
         iterator.seek(from);
         iterator
     }

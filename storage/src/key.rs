@@ -77,7 +77,8 @@ pub(crate) fn seq_bytes(seq: Seq) -> [u8; 8] {
 /// The Seq in the first eight bytes.
 pub(crate) fn read_seq(bytes: &[u8]) -> Result<Seq, StorageError> {
     let raw = bytes.first_chunk::<8>().map(|raw| i64::from_be_bytes(*raw));
-    raw.and_then(Seq::from_i64).ok_or_else(|| StorageError::Corrupt("a Seq".to_string()))
+    raw.and_then(Seq::from_i64)
+        .ok_or_else(|| StorageError::Corrupt("a Seq".to_string()))
 }
 
 /// The Seq that a version's key ends with.
@@ -91,12 +92,19 @@ pub(crate) fn parse_scope(key: &[u8]) -> Result<(TableId, Partition, &[u8]), Sto
     let (table, rest) = key.split_first_chunk::<4>().ok_or_else(corrupt)?;
     let (partition, rest) = take_escaped(rest).ok_or_else(corrupt)?;
     let partition = String::from_utf8(partition).map_err(|_| corrupt())?;
-    Ok((TableId::new(u32::from_be_bytes(*table)), Partition::user(&partition), rest))
+    Ok((
+        TableId::new(u32::from_be_bytes(*table)),
+        Partition::user(&partition),
+        rest,
+    ))
 }
 
 /// From where to where (exclusive) the keys of one table lie.
 pub(crate) fn table_range(table: TableId) -> (Vec<u8>, Vec<u8>) {
-    let end = table.get().checked_add(1).map_or_else(|| vec![0xFF; 5], |next| next.to_be_bytes().to_vec());
+    let end = table
+        .get()
+        .checked_add(1)
+        .map_or_else(|| vec![0xFF; 5], |next| next.to_be_bytes().to_vec());
     (table.get().to_be_bytes().to_vec(), end)
 }
 
@@ -128,15 +136,35 @@ fn put_value(out: &mut Vec<u8>, ty: ColumnType, value: DatumRef<'_>) -> Option<(
         (ColumnType::Int4, _) => put_int(out, i32::try_from(integer(value)?).ok()?.into(), 4),
         (ColumnType::Int8, _) => put_int(out, integer(value)?, 8),
         (ColumnType::Float4, DatumRef::Float4(v)) => {
-            let v = if v == 0.0 { 0.0 } else if v.is_nan() { f32::NAN.abs() } else { v };
+            let v = if v == 0.0 {
+                0.0
+            } else if v.is_nan() {
+                f32::NAN.abs()
+            } else {
+                v
+            };
             let bits = v.to_bits();
-            let sortable = if bits >> 31 == 1 { !bits } else { bits | 1 << 31 };
+            let sortable = if bits >> 31 == 1 {
+                !bits
+            } else {
+                bits | 1 << 31
+            };
             out.extend_from_slice(&sortable.to_be_bytes());
         }
         (ColumnType::Float8, DatumRef::Float8(v)) => {
-            let v = if v == 0.0 { 0.0 } else if v.is_nan() { f64::NAN.abs() } else { v };
+            let v = if v == 0.0 {
+                0.0
+            } else if v.is_nan() {
+                f64::NAN.abs()
+            } else {
+                v
+            };
             let bits = v.to_bits();
-            let sortable = if bits >> 63 == 1 { !bits } else { bits | 1 << 63 };
+            let sortable = if bits >> 63 == 1 {
+                !bits
+            } else {
+                bits | 1 << 63
+            };
             out.extend_from_slice(&sortable.to_be_bytes());
         }
         (ColumnType::Numeric(_), DatumRef::Numeric(v)) => {
@@ -246,7 +274,13 @@ mod tests {
         assert_eq!(float(f64::NAN), float(-f64::NAN));
         assert!(float(f64::NAN) > float(f64::INFINITY));
         let numeric = |v, scale| {
-            encoded(ColumnType::Numeric(Some((10, 2))), DatumRef::Numeric(Numeric { unscaled: i256::from_i128(v), scale }))
+            encoded(
+                ColumnType::Numeric(Some((10, 2))),
+                DatumRef::Numeric(Numeric {
+                    unscaled: i256::from_i128(v),
+                    scale,
+                }),
+            )
         };
         assert_eq!(numeric(15, 1), numeric(1500, 3));
         assert!(numeric(-15, 1) < numeric(0, 0));

@@ -5,28 +5,30 @@
 //! Guarantees: see docs/architecture.md ("Invariants") and docs/storage-format.md (every byte).
 //! Does not: parse SQL, plan queries, know sessions or sockets.
 
-pub mod seq;
-pub mod datum;
 pub mod catalog;
-pub mod error;
-pub mod key;
-pub mod record;
-pub mod transaction;
-mod hot;
-pub mod store;
-pub mod commit;
-pub mod snapshot;
 pub mod changes;
 pub mod cold;
-pub mod flush;
+pub mod commit;
+pub mod datum;
+pub mod error;
 pub mod expire;
-mod watch;
+pub mod flush;
+mod hot;
+pub mod key;
+pub mod record;
+pub mod seq;
+pub mod snapshot;
+pub mod store;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
+pub mod transaction;
+mod watch;
 
-pub use catalog::{Catalog, CatalogChange, ColumnDef, ColumnId, RoleDef, TableDef, TableId, TableKind};
+pub use catalog::{
+    Catalog, CatalogChange, ColumnDef, ColumnId, RoleDef, TableDef, TableId, TableKind,
+};
 pub use changes::{Change, ChangeBatch, ChangeOp, CommitWatch, FeedScope};
 pub use datum::{ColumnType, Datum, DatumRef, Row};
 pub use error::{CommitError, StorageError};

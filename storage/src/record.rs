@@ -37,7 +37,9 @@ fn corrupt(what: &str) -> StorageError {
 
 /// Reads a log value.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Record<'_>, StorageError> {
-    let ([op, flags], mut rest) = bytes.split_first_chunk::<2>().ok_or_else(|| corrupt("record head"))?;
+    let ([op, flags], mut rest) = bytes
+        .split_first_chunk::<2>()
+        .ok_or_else(|| corrupt("record head"))?;
     let op = match *op {
         INSERT => ChangeOp::Insert,
         UPDATE => ChangeOp::Update,
@@ -49,9 +51,17 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Record<'_>, StorageError> {
         prev = read_seq(rest)?;
         rest = &rest[8..];
     }
-    let (version, row) = rest.split_first_chunk::<4>().ok_or_else(|| corrupt("record schema version"))?;
+    let (version, row) = rest
+        .split_first_chunk::<4>()
+        .ok_or_else(|| corrupt("record schema version"))?;
     let last_in_transaction = flags & LAST_IN_TRANSACTION != 0;
-    Ok(Record { op, last_in_transaction, prev, schema_version: u32::from_be_bytes(*version), row })
+    Ok(Record {
+        op,
+        last_in_transaction,
+        prev,
+        schema_version: u32::from_be_bytes(*version),
+        row,
+    })
 }
 
 /// Whether a log value makes a version that can be live (`false` for a delete).
@@ -84,7 +94,11 @@ pub(crate) fn seal(record: &mut [u8], prev: Seq, last_in_transaction: bool) {
     if record[0] != INSERT {
         record[2..10].copy_from_slice(&seq_bytes(prev));
     }
-    record[1] = if last_in_transaction { LAST_IN_TRANSACTION } else { 0 };
+    record[1] = if last_in_transaction {
+        LAST_IN_TRANSACTION
+    } else {
+        0
+    };
 }
 
 /// The record of a catalog change.
@@ -100,7 +114,9 @@ fn fixed_width(ty: ColumnType) -> Option<usize> {
         ColumnType::Bool => Some(1),
         ColumnType::Int2 => Some(2),
         ColumnType::Int4 | ColumnType::Float4 | ColumnType::Date => Some(4),
-        ColumnType::Int8 | ColumnType::Float8 | ColumnType::Timestamp | ColumnType::TimestampTz => Some(8),
+        ColumnType::Int8 | ColumnType::Float8 | ColumnType::Timestamp | ColumnType::TimestampTz => {
+            Some(8)
+        }
         ColumnType::Uuid => Some(16),
         ColumnType::Numeric(_)
         | ColumnType::Text
@@ -111,12 +127,18 @@ fn fixed_width(ty: ColumnType) -> Option<usize> {
 }
 
 fn encode_row(table: &TableDef, row: &Row, out: &mut Vec<u8>) {
-    assert_eq!(row.len(), table.columns.len(), "a row has one value per column");
+    assert_eq!(
+        row.len(),
+        table.columns.len(),
+        "a row has one value per column"
+    );
     let layout = &table.layouts[&table.schema_version];
     let values: Vec<DatumRef<'_>> = (layout.iter().enumerate())
         .map(|(at, (id, _))| match table.columns.get(at) {
             Some(column) if column.id == *id => row[at].as_ref(),
-            _ => table.index_of(*id).map_or(DatumRef::Null, |index| row[index].as_ref()),
+            _ => table
+                .index_of(*id)
+                .map_or(DatumRef::Null, |index| row[index].as_ref()),
         })
         .collect();
     let bitmap = out.len();
@@ -125,7 +147,9 @@ fn encode_row(table: &TableDef, row: &Row, out: &mut Vec<u8>) {
         if *value == DatumRef::Null {
             out[bitmap + at / 8] |= 1 << (at % 8);
         }
-        let Some(width) = fixed_width(*ty) else { continue };
+        let Some(width) = fixed_width(*ty) else {
+            continue;
+        };
         match (ty, *value) {
             (_, DatumRef::Null) => out.resize(out.len() + width, 0),
             (ColumnType::Int2, DatumRef::Int2(v)) => out.extend_from_slice(&v.to_le_bytes()),
@@ -134,7 +158,9 @@ fn encode_row(table: &TableDef, row: &Row, out: &mut Vec<u8>) {
             }
             (ColumnType::Int8, DatumRef::Int8(v))
             | (ColumnType::Timestamp, DatumRef::Timestamp(v))
-            | (ColumnType::TimestampTz, DatumRef::TimestampTz(v)) => out.extend_from_slice(&v.to_le_bytes()),
+            | (ColumnType::TimestampTz, DatumRef::TimestampTz(v)) => {
+                out.extend_from_slice(&v.to_le_bytes())
+            }
             (ColumnType::Float4, DatumRef::Float4(v)) => out.extend_from_slice(&v.to_le_bytes()),
             (ColumnType::Float8, DatumRef::Float8(v)) => out.extend_from_slice(&v.to_le_bytes()),
             (ColumnType::Bool, DatumRef::Bool(v)) => out.push(v.into()),
@@ -153,7 +179,8 @@ fn encode_row(table: &TableDef, row: &Row, out: &mut Vec<u8>) {
             }
             (ColumnType::Bytea, DatumRef::Bytea(v)) => put_bytes(out, v),
             (ColumnType::Numeric(_), DatumRef::Numeric(v)) => {
-                let unscaled = rescale(v, ty.numeric_shape().1).expect("a numeric fits its column's scale");
+                let unscaled =
+                    rescale(v, ty.numeric_shape().1).expect("a numeric fits its column's scale");
                 put_bytes(out, trim(&unscaled.to_be_bytes()));
             }
             (ty, value) => panic!("{value:?} is not of type {ty:?}"),
@@ -205,7 +232,9 @@ pub(crate) fn take_varint(bytes: &mut &[u8]) -> Result<u64, StorageError> {
 /// Takes a string of a leading length off the front of `bytes`.
 pub(crate) fn take_bytes<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], StorageError> {
     let length = usize::try_from(take_varint(bytes)?).map_err(|_| corrupt("a length"))?;
-    let (taken, rest) = bytes.split_at_checked(length).ok_or_else(|| corrupt("a value's bytes"))?;
+    let (taken, rest) = bytes
+        .split_at_checked(length)
+        .ok_or_else(|| corrupt("a value's bytes"))?;
     *bytes = rest;
     Ok(taken)
 }
@@ -228,36 +257,65 @@ struct Decoder {
 
 impl Decoder {
     fn new(table: &TableDef, version: u32, columns: &[ColumnId]) -> Result<Decoder, StorageError> {
-        let layout = table.layouts.get(&version).ok_or_else(|| corrupt("unknown schema version"))?;
+        let layout = table
+            .layouts
+            .get(&version)
+            .ok_or_else(|| corrupt("unknown schema version"))?;
         let bitmap = layout.len().div_ceil(8);
         let mut offset = bitmap;
         let mut fields = Vec::new();
         for (ordinal, (id, ty)) in layout.iter().enumerate() {
-            let outputs = (0..columns.len()).filter(|at| columns[*at] == *id).collect();
+            let outputs = (0..columns.len())
+                .filter(|at| columns[*at] == *id)
+                .collect();
             let at = fixed_width(*ty).map(|width| {
                 offset += width;
                 offset - width
             });
-            fields.push(Field { ordinal, ty: *ty, offset: at, outputs });
+            fields.push(Field {
+                ordinal,
+                ty: *ty,
+                offset: at,
+                outputs,
+            });
         }
         // Fixed ones that nobody wants are skipped at once; varying ones only behind the last that is wanted.
-        let last = fields.iter().rposition(|field| !field.outputs.is_empty()).map_or(0, |at| at + 1);
+        let last = fields
+            .iter()
+            .rposition(|field| !field.outputs.is_empty())
+            .map_or(0, |at| at + 1);
         fields.truncate(last);
         fields.retain(|field| field.offset.is_none() || !field.outputs.is_empty());
         let mut missing = Vec::new();
         for (slot, id) in columns.iter().enumerate() {
-            let index = table.index_of(*id).expect("only columns of the table are asked for");
+            let index = table
+                .index_of(*id)
+                .expect("only columns of the table are asked for");
             let column = &table.columns[index];
             match layout.iter().find(|(stored, _)| stored == id) {
                 None => missing.push((slot, column.missing.clone())),
                 Some((_, ty)) if ty.arrow() == column.ty.arrow() => {}
-                Some((_, ty)) => return Err(StorageError::Corrupt(format!("{ty:?} in a column of {:?}", column.ty))),
+                Some((_, ty)) => {
+                    return Err(StorageError::Corrupt(format!(
+                        "{ty:?} in a column of {:?}",
+                        column.ty
+                    )));
+                }
             }
         }
-        Ok(Decoder { bitmap, fixed: offset, fields, missing })
+        Ok(Decoder {
+            bitmap,
+            fixed: offset,
+            fields,
+            missing,
+        })
     }
 
-    fn decode<'a>(&'a self, row: &'a [u8], put: &mut impl FnMut(usize, DatumRef<'a>)) -> Result<(), StorageError> {
+    fn decode<'a>(
+        &'a self,
+        row: &'a [u8],
+        put: &mut impl FnMut(usize, DatumRef<'a>),
+    ) -> Result<(), StorageError> {
         if row.len() < self.fixed {
             return Err(corrupt("a short row"));
         }
@@ -289,7 +347,9 @@ impl Decoder {
 
 fn fixed_value(ty: ColumnType, bytes: &[u8]) -> Result<DatumRef<'_>, StorageError> {
     fn chunk<const N: usize>(bytes: &[u8]) -> Result<&[u8; N], StorageError> {
-        bytes.first_chunk::<N>().ok_or_else(|| corrupt("a short row"))
+        bytes
+            .first_chunk::<N>()
+            .ok_or_else(|| corrupt("a short row"))
     }
     Ok(match ty {
         ColumnType::Int2 => DatumRef::Int2(i16::from_le_bytes(*chunk(bytes)?)),
@@ -310,15 +370,23 @@ fn varying_value(ty: ColumnType, bytes: &[u8]) -> Result<DatumRef<'_>, StorageEr
     Ok(match ty {
         ColumnType::Bytea => DatumRef::Bytea(bytes),
         ColumnType::Numeric(_) => {
-            let sign = bytes.first().map_or(0, |first| if first & 0x80 == 0 { 0 } else { 0xFF });
+            let sign = bytes
+                .first()
+                .map_or(0, |first| if first & 0x80 == 0 { 0 } else { 0xFF });
             let mut whole = [sign; 32];
-            let start = whole.len().checked_sub(bytes.len()).ok_or_else(|| corrupt("a numeric"))?;
+            let start = whole
+                .len()
+                .checked_sub(bytes.len())
+                .ok_or_else(|| corrupt("a numeric"))?;
             whole[start..].copy_from_slice(bytes);
             let unscaled = i256::from_be_bytes(whole);
             if matches!(ty.arrow(), DataType::Decimal128(..)) && unscaled.to_i128().is_none() {
                 return Err(corrupt("a numeric"));
             }
-            DatumRef::Numeric(Numeric { unscaled, scale: ty.numeric_shape().1 })
+            DatumRef::Numeric(Numeric {
+                unscaled,
+                scale: ty.numeric_shape().1,
+            })
         }
         _ => DatumRef::Text(std::str::from_utf8(bytes).map_err(|_| corrupt("text is not UTF-8"))?),
     })
@@ -334,7 +402,11 @@ pub(crate) struct RowReader {
 impl RowReader {
     /// A reader of these columns, which the table must have.
     pub(crate) fn new(table: Arc<TableDef>, columns: Vec<ColumnId>) -> RowReader {
-        RowReader { table, columns, decoders: Vec::new() }
+        RowReader {
+            table,
+            columns,
+            decoders: Vec::new(),
+        }
     }
 
     /// A reader of whole rows.
@@ -375,8 +447,14 @@ pub(crate) mod tests {
     use crate::testing::{column, table};
 
     fn any_row() -> impl Strategy<Value = Row> {
-        let maybe = |strategy: BoxedStrategy<Datum>| prop_oneof![1 => Just(Datum::Null), 4 => strategy];
-        let numeric = |v: i128| Datum::Numeric(Numeric { unscaled: i256::from_i128(v), scale: 20 });
+        let maybe =
+            |strategy: BoxedStrategy<Datum>| prop_oneof![1 => Just(Datum::Null), 4 => strategy];
+        let numeric = |v: i128| {
+            Datum::Numeric(Numeric {
+                unscaled: i256::from_i128(v),
+                scale: 20,
+            })
+        };
         (
             maybe(any::<i16>().prop_map(Datum::Int2).boxed()),
             maybe(any::<f64>().prop_map(Datum::Float8).boxed()),
@@ -403,7 +481,11 @@ pub(crate) mod tests {
             ColumnType::Date,
             ColumnType::TimestampTz,
         ];
-        let columns = types.iter().enumerate().map(|(at, ty)| column(at as u16 + 1, &format!("c{at}"), *ty)).collect();
+        let columns = types
+            .iter()
+            .enumerate()
+            .map(|(at, ty)| column(at as u16 + 1, &format!("c{at}"), *ty))
+            .collect();
         table(1, "t", columns, &[])
     }
 
@@ -438,7 +520,9 @@ pub(crate) mod tests {
         new.columns.push(column(10, "added", ColumnType::Text));
         new.columns[8].missing = Datum::Text("absent".to_string());
         new.bump_schema_version();
-        let read = RowReader::whole(Arc::new(new)).row(1, parse(&bytes).unwrap().row).unwrap();
+        let read = RowReader::whole(Arc::new(new))
+            .row(1, parse(&bytes).unwrap().row)
+            .unwrap();
         assert_eq!(read[8], Datum::Text("absent".to_string()));
         assert_eq!(read.len(), 9);
     }

@@ -16,7 +16,9 @@ const COUNTER_MAX: i64 = (1 << COUNTER_BITS) - 1;
 /// Position in commit order: `ms << 22 | node << 12 | counter`, ms since 2024-01-01 UTC.
 ///
 /// Always positive as a PostgreSQL `bigint` (until 2093). Zero is before everything.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Seq(i64);
 
 impl Seq {
@@ -37,7 +39,10 @@ impl Seq {
 
     /// The lowest Seq that a commit at `unix_ms` or later can have; `ZERO` for times before 2024.
     pub fn first_at(unix_ms: i64) -> Seq {
-        Seq(unix_ms.saturating_sub(EPOCH_UNIX_MS).clamp(0, (1 << 41) - 1) << (NODE_BITS + COUNTER_BITS))
+        Seq(unix_ms
+            .saturating_sub(EPOCH_UNIX_MS)
+            .clamp(0, (1 << 41) - 1)
+            << (NODE_BITS + COUNTER_BITS))
     }
 
     /// When this Seq was drawn, in milliseconds since the Unix epoch (up to the little that a full
@@ -54,7 +59,9 @@ impl Seq {
 
     /// The change number, if this is a pending Seq.
     pub fn as_pending(self) -> Option<u32> {
-        self.0.checked_sub(PENDING_BASE).and_then(|n| u32::try_from(n).ok())
+        self.0
+            .checked_sub(PENDING_BASE)
+            .and_then(|n| u32::try_from(n).ok())
     }
 
     /// The Seq `n` places further in a run drawn by one node: the counter first, then the next millisecond.
@@ -79,7 +86,9 @@ pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 /// The machine's wall clock.
 pub fn system_clock() -> Clock {
     Arc::new(|| {
-        let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let elapsed = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         i64::try_from(elapsed.as_millis()).expect("the year is below 292 million")
     })
 }
@@ -98,7 +107,11 @@ impl SeqGenerator {
     /// A generator for `node` (0..1024) whose first Seq is after `last`.
     pub fn new(clock: Clock, node: u16, last: Seq) -> SeqGenerator {
         assert!(node < 1 << NODE_BITS, "a node id has ten bits");
-        SeqGenerator { clock, node: i64::from(node), last: Mutex::new(last) }
+        SeqGenerator {
+            clock,
+            node: i64::from(node),
+            last: Mutex::new(last),
+        }
     }
 
     /// Draws `n` consecutive Seqs (`first`, `first.advance(1)`, …) and returns the first; `n` is at least 1.

@@ -14,7 +14,9 @@ use crate::commit::garbage::Garbage;
 use crate::datum::Datum;
 use crate::error::StorageError;
 use crate::hot::{Family, HotSnapshot};
-use crate::key::{parse_scope, primary_key, read_seq, scope_end, scope_key, seq_bytes, seq_of, version_key};
+use crate::key::{
+    parse_scope, primary_key, read_seq, scope_end, scope_key, seq_bytes, seq_of, version_key,
+};
 use crate::record::{self, RowReader};
 use crate::seq::Seq;
 use crate::transaction::{Partition, RowVersion, Transaction};
@@ -106,7 +108,11 @@ impl Snapshot {
     }
 
     /// The cold files that hold rows of these partitions, in partition and Seq order. Blocking.
-    pub fn cold_files(&self, table: &TableDef, partitions: &PartitionSet) -> Result<Vec<ColdFile>, StorageError> {
+    pub fn cold_files(
+        &self,
+        table: &TableDef,
+        partitions: &PartitionSet,
+    ) -> Result<Vec<ColdFile>, StorageError> {
         let (from, to) = match partitions {
             PartitionSet::All => cold::meta_table_range(META_FILE, table.id),
             PartitionSet::One(partition) => {
@@ -177,7 +183,8 @@ impl Snapshot {
         };
         let found = |seq, bytes: &[u8]| {
             let record = record::parse(bytes)?;
-            let row = RowReader::whole(Arc::new(table.clone())).row(record.schema_version, record.row)?;
+            let row =
+                RowReader::whole(self.shared_def(table)).row(record.schema_version, record.row)?;
             Ok(Lookup::Hot(RowVersion { seq, row }))
         };
         if let Some(transaction) = transaction
@@ -188,20 +195,42 @@ impl Snapshot {
                 None => Ok(Lookup::Absent),
             };
         }
-        let Some(seq) = self.view.hot.get(Family::Key, &key)? else { return Ok(Lookup::Absent) };
+        let Some(seq) = self.view.hot.get(Family::Key, &key)? else {
+            return Ok(Lookup::Absent);
+        };
         let seq = read_seq(&seq)?;
         if seq < self.oldest(table) {
             return Ok(Lookup::Absent);
         }
-        match self.view.hot.get(rows_family(table), &version_key(table.id, partition, seq))? {
+        match self
+            .view
+            .hot
+            .get(rows_family(table), &version_key(table.id, partition, seq))?
+        {
             Some(bytes) => found(seq, &bytes),
             None => Ok(Lookup::Cold(seq)),
         }
     }
 
+    /// The caller's definition, in most cases without a copy.
+    fn shared_def(&self, table: &TableDef) -> Arc<TableDef> {
+        match self.view.tables.get(&table.id) {
+            Some(own)
+                if own.schema_version == table.schema_version
+                    && own.columns.len() == table.columns.len() =>
+            {
+                own.clone()
+            }
+            _ => Arc::new(table.clone()),
+        }
+    }
+
     /// The table whose data has this id.
     pub(crate) fn table(&self, id: TableId) -> Result<&Arc<TableDef>, StorageError> {
-        self.view.tables.get(&id).ok_or(StorageError::NoTable(id.get()))
+        self.view
+            .tables
+            .get(&id)
+            .ok_or(StorageError::NoTable(id.get()))
     }
 
     /// The lowest Seq of a row that has not expired.
@@ -210,9 +239,18 @@ impl Snapshot {
     }
 
     /// The state of one partition, if it was ever written to.
-    pub(crate) fn state(&self, table: TableId, partition: &Partition) -> Result<Option<PartitionState>, StorageError> {
-        let state = self.view.hot.get(Family::Meta, &cold::state_key(table, partition))?;
-        state.map(|bytes| PartitionState::decode(&bytes)).transpose()
+    pub(crate) fn state(
+        &self,
+        table: TableId,
+        partition: &Partition,
+    ) -> Result<Option<PartitionState>, StorageError> {
+        let state = self
+            .view
+            .hot
+            .get(Family::Meta, &cold::state_key(table, partition))?;
+        state
+            .map(|bytes| PartitionState::decode(&bytes))
+            .transpose()
     }
 
     /// The partitions of a set that were ever written to, in key order.
@@ -222,7 +260,11 @@ impl Snapshot {
         partitions: &PartitionSet,
     ) -> Result<Vec<(Partition, PartitionState)>, StorageError> {
         if let PartitionSet::One(partition) = partitions {
-            return Ok(self.state(table, partition)?.map(|state| (partition.clone(), state)).into_iter().collect());
+            return Ok(self
+                .state(table, partition)?
+                .map(|state| (partition.clone(), state))
+                .into_iter()
+                .collect());
         }
         let mut states = Vec::new();
         let (from, to) = cold::meta_table_range(META_STATE, table);
@@ -272,7 +314,10 @@ impl DeadEntry {
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<DeadEntry, StorageError> {
-        Ok(DeadEntry { by: read_seq(bytes)?, unfiled: bytes.len() > 8 })
+        Ok(DeadEntry {
+            by: read_seq(bytes)?,
+            unfiled: bytes.len() > 8,
+        })
     }
 }
 

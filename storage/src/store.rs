@@ -68,7 +68,10 @@ impl Store {
     /// Opens or makes a data directory. Blocking. Must be called inside a tokio runtime, on which background jobs run.
     pub fn open(options: StoreOptions) -> Result<Arc<Store>, StorageError> {
         let shown = options.dir.display().to_string();
-        let unusable = |error: std::io::Error| StorageError::Open { dir: shown.clone(), reason: error.to_string() };
+        let unusable = |error: std::io::Error| StorageError::Open {
+            dir: shown.clone(),
+            reason: error.to_string(),
+        };
         let cold_dir = options.dir.join("cold");
         std::fs::create_dir_all(options.dir.join("hot")).map_err(unusable)?;
         let hot = Arc::new(Hot::open(&options.dir.join("hot"), &shown)?);
@@ -90,14 +93,31 @@ impl Store {
         });
         let queue = commit::start(shared.clone())?;
         let cold = Arc::new(Cold::new(cold_dir, objects));
-        let flusher = Flusher { shared, queue, cold };
+        let flusher = Flusher {
+            shared,
+            queue,
+            cold,
+        };
         let shutdown = watch::Sender::new(false);
-        let mut tasks = vec![tokio::spawn(until(shutdown.subscribe(), collect_garbage(flusher.clone())))];
+        let mut tasks = vec![tokio::spawn(until(
+            shutdown.subscribe(),
+            collect_garbage(flusher.clone()),
+        ))];
         if options.background {
-            tasks.push(tokio::spawn(until(shutdown.subscribe(), flush_by_policy(flusher.clone()))));
-            tasks.push(tokio::spawn(until(shutdown.subscribe(), expire_by_time(flusher.clone()))));
+            tasks.push(tokio::spawn(until(
+                shutdown.subscribe(),
+                flush_by_policy(flusher.clone()),
+            )));
+            tasks.push(tokio::spawn(until(
+                shutdown.subscribe(),
+                expire_by_time(flusher.clone()),
+            )));
         }
-        Ok(Arc::new(Store { flusher, tasks: Mutex::new(tasks), shutdown }))
+        Ok(Arc::new(Store {
+            flusher,
+            tasks: Mutex::new(tasks),
+            shutdown,
+        }))
     }
 
     /// The catalog as it is now.
@@ -107,7 +127,10 @@ impl Store {
 
     /// A consistent view of both tiers and the catalog at the newest visible Seq.
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::new(Snapshot { view: self.shared().view(), taken_ms: self.now_ms() })
+        Arc::new(Snapshot {
+            view: self.shared().view(),
+            taken_ms: self.now_ms(),
+        })
     }
 
     /// The newest Seq that readers may see.
@@ -156,8 +179,17 @@ impl Store {
         // Here and not only in the committer's thread, so that a broken promise hits who made it.
         ddl::changed(&catalog, &changes);
         let (reply, answer) = tokio::sync::oneshot::channel();
-        self.flusher.queue.send(Request::Catalog { base_version, changes, reply }).await?;
-        answer.await.map_err(|_| CommitError::Unknown("the committer ended".to_string()))?
+        self.flusher
+            .queue
+            .send(Request::Catalog {
+                base_version,
+                changes,
+                reply,
+            })
+            .await?;
+        answer
+            .await
+            .map_err(|_| CommitError::Unknown("the committer ended".to_string()))?
     }
 
     /// Flushes every partition of the table that has unflushed rows, however few. A STREAM table has nothing to flush.
@@ -179,7 +211,12 @@ impl Store {
     }
 
     /// Up to about `limit` changes of the scope with a Seq after `after`, in commit order. Blocking.
-    pub fn read_changes(&self, scope: &FeedScope, after: Seq, limit: usize) -> Result<ChangeBatch, StorageError> {
+    pub fn read_changes(
+        &self,
+        scope: &FeedScope,
+        after: Seq,
+        limit: usize,
+    ) -> Result<ChangeBatch, StorageError> {
         self.check_open()?;
         changes::read(&self.snapshot(), scope, after, limit)
     }
@@ -206,7 +243,11 @@ impl Store {
     }
 
     fn check_open(&self) -> Result<(), StorageError> {
-        if *self.shutdown.borrow() { Err(StorageError::Closed) } else { Ok(()) }
+        if *self.shutdown.borrow() {
+            Err(StorageError::Closed)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -239,7 +280,12 @@ async fn collect_garbage(flusher: Flusher) {
             paths
         });
         let Ok(paths) = removal.await else { continue };
-        if flusher.queue.send(Request::Collected { paths }).await.is_err() {
+        if flusher
+            .queue
+            .send(Request::Collected { paths })
+            .await
+            .is_err()
+        {
             return;
         }
     }

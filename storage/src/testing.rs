@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::catalog::{CatalogChange, ColumnDef, ColumnId, TableDef, TableId, TableKind, TableOptions};
+use crate::catalog::{
+    CatalogChange, ColumnDef, ColumnId, TableDef, TableId, TableKind, TableOptions,
+};
 use crate::datum::{ColumnType, Datum};
 use crate::seq::{Clock, system_clock};
 use crate::store::{Store, StoreOptions};
@@ -21,7 +23,10 @@ pub(crate) fn column(id: u16, name: &str, ty: ColumnType) -> ColumnDef {
 }
 
 pub(crate) fn table(id: u32, name: &str, columns: Vec<ColumnDef>, key: &[u16]) -> TableDef {
-    let layout = columns.iter().map(|column| (column.id, column.ty)).collect();
+    let layout = columns
+        .iter()
+        .map(|column| (column.id, column.ty))
+        .collect();
     TableDef {
         id: TableId::new(id),
         schema: "public".to_string(),
@@ -31,7 +36,11 @@ pub(crate) fn table(id: u32, name: &str, columns: Vec<ColumnDef>, key: &[u16]) -
         columns,
         primary_key: key.iter().map(|id| ColumnId::new(*id)).collect(),
         primary_key_name: format!("{name}_pkey"),
-        options: TableOptions { ttl_ms: None, flush_rows: 1_000_000, flush_interval_ms: 3_600_000 },
+        options: TableOptions {
+            ttl_ms: None,
+            flush_rows: 1_000_000,
+            flush_interval_ms: 3_600_000,
+        },
         schema_version: 1,
         layouts: BTreeMap::from([(1, layout)]),
     }
@@ -39,12 +48,21 @@ pub(crate) fn table(id: u32, name: &str, columns: Vec<ColumnDef>, key: &[u16]) -
 
 /// A USER table of `id bigint` (the key, if `keyed`) and `note text`.
 pub(crate) fn notes(id: u32, name: &str, keyed: bool) -> TableDef {
-    let columns = vec![column(1, "id", ColumnType::Int8), column(2, "note", ColumnType::Text)];
+    let columns = vec![
+        column(1, "id", ColumnType::Int8),
+        column(2, "note", ColumnType::Text),
+    ];
     table(id, name, columns, if keyed { &[1] } else { &[] })
 }
 
 pub(crate) fn open_with(dir: &std::path::Path, clock: Clock) -> Arc<Store> {
-    Store::open(StoreOptions { dir: dir.to_path_buf(), node: 1, clock, background: false }).unwrap()
+    Store::open(StoreOptions {
+        dir: dir.to_path_buf(),
+        node: 1,
+        clock,
+        background: false,
+    })
+    .unwrap()
 }
 
 pub(crate) fn open(dir: &std::path::Path) -> Arc<Store> {
@@ -54,6 +72,9 @@ pub(crate) fn open(dir: &std::path::Path) -> Arc<Store> {
 pub(crate) async fn put_table(store: &Store, table: TableDef) -> Arc<TableDef> {
     let name = (table.schema.clone(), table.name.clone());
     let change = CatalogChange::PutTable(Box::new(table));
-    let catalog = store.change_catalog(store.catalog().version, vec![change]).await.unwrap();
+    let catalog = store
+        .change_catalog(store.catalog().version, vec![change])
+        .await
+        .unwrap();
     catalog.tables[&name].clone()
 }

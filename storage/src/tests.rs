@@ -32,8 +32,20 @@ fn user(name: &str) -> Partition {
 
 fn whole_scan(table: &Arc<TableDef>, partitions: PartitionSet) -> HotScan {
     let mut columns = vec![ScanColumn::Seq, ScanColumn::User];
-    columns.extend(table.columns.iter().map(|column| ScanColumn::Column(column.id)));
-    HotScan { table: table.clone(), partitions, columns, seqs: Seq::ZERO..=Seq::MAX, batch_rows: 7, limit: None }
+    columns.extend(
+        table
+            .columns
+            .iter()
+            .map(|column| ScanColumn::Column(column.id)),
+    );
+    HotScan {
+        table: table.clone(),
+        partitions,
+        columns,
+        seqs: Seq::ZERO..=Seq::MAX,
+        batch_rows: 7,
+        limit: None,
+    }
 }
 
 /// Every live row by partition and Seq, from the hot tier and the cold files.
@@ -44,21 +56,28 @@ fn scan(
     transaction: Option<&Transaction>,
 ) -> BTreeMap<(String, Seq), Row> {
     let mut rows = BTreeMap::new();
-    let mut take = |batch: &RecordBatch, at: usize, partition: Option<&str>, skip: usize, seq: usize| {
-        let seq = match datum_at(batch.column(seq), at).unwrap() {
-            DatumRef::Int8(seq) => Seq::from_i64(seq).unwrap(),
-            other => panic!("{other:?}"),
-        };
-        let partition = partition.map(str::to_string).unwrap_or_else(|| {
-            match datum_at(batch.column(1), at).unwrap() {
-                DatumRef::Text(user) => user.to_string(),
+    let mut take =
+        |batch: &RecordBatch, at: usize, partition: Option<&str>, skip: usize, seq: usize| {
+            let seq = match datum_at(batch.column(seq), at).unwrap() {
+                DatumRef::Int8(seq) => Seq::from_i64(seq).unwrap(),
                 other => panic!("{other:?}"),
-            }
-        });
-        let columns = skip..skip + table.columns.len();
-        let row = columns.map(|column| datum_at(batch.column(column), at).unwrap().to_owned()).collect();
-        assert_eq!(rows.insert((partition, seq), row), None, "a version was seen twice");
-    };
+            };
+            let partition = partition.map(str::to_string).unwrap_or_else(|| {
+                match datum_at(batch.column(1), at).unwrap() {
+                    DatumRef::Text(user) => user.to_string(),
+                    other => panic!("{other:?}"),
+                }
+            });
+            let columns = skip..skip + table.columns.len();
+            let row = columns
+                .map(|column| datum_at(batch.column(column), at).unwrap().to_owned())
+                .collect();
+            assert_eq!(
+                rows.insert((partition, seq), row),
+                None,
+                "a version was seen twice"
+            );
+        };
     let hot = whole_scan(table, PartitionSet::All);
     snapshot
         .scan_hot(&hot, transaction, &mut |batch| {
@@ -68,19 +87,29 @@ fn scan(
         .unwrap();
     for file in snapshot.cold_files(table, &PartitionSet::All).unwrap() {
         let dead = snapshot.dead_in(table.id, &file).unwrap();
-        assert_eq!(snapshot.has_dead(table.id, &file).unwrap(), !dead.is_empty());
+        assert_eq!(
+            snapshot.has_dead(table.id, &file).unwrap(),
+            !dead.is_empty()
+        );
         let bytes = std::fs::File::open(dir.join("cold").join(&file.path)).unwrap();
         let (mut count, mut last) = (0, Seq::ZERO);
-        for batch in ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().build().unwrap() {
+        for batch in ParquetRecordBatchReaderBuilder::try_new(bytes)
+            .unwrap()
+            .build()
+            .unwrap()
+        {
             let batch = batch.unwrap();
             let seq_at = batch.num_columns() - 1;
             for at in 0..batch.num_rows() {
-                let Some(DatumRef::Int8(seq)) = datum_at(batch.column(seq_at), at) else { panic!("no _seq") };
+                let Some(DatumRef::Int8(seq)) = datum_at(batch.column(seq_at), at) else {
+                    panic!("no _seq")
+                };
                 let seq = Seq::from_i64(seq).unwrap();
                 assert!(seq > last, "sorted by Seq");
                 last = seq;
                 count += 1;
-                let superseded = transaction.is_some_and(|t| t.superseded(table.id, &file.partition, seq));
+                let superseded =
+                    transaction.is_some_and(|t| t.superseded(table.id, &file.partition, seq));
                 if dead.binary_search(&seq).is_err() && !superseded {
                     take(&batch, at, Some(file.partition.as_str()), 0, seq_at);
                 }
@@ -96,18 +125,31 @@ fn notes_of(dir: &Path, store: &Store, table: &Arc<TableDef>) -> Vec<String> {
         Datum::Text(note) => note.clone(),
         other => panic!("{other:?}"),
     };
-    scan(dir, &store.snapshot(), table, None).into_values().map(notes).collect()
+    scan(dir, &store.snapshot(), table, None)
+        .into_values()
+        .map(notes)
+        .collect()
 }
 
 fn find(store: &Store, table: &TableDef, partition: &Partition, id: i64) -> Option<RowVersion> {
-    match store.snapshot().lookup(table, partition, &[Datum::Int8(id)], None).unwrap() {
+    match store
+        .snapshot()
+        .lookup(table, partition, &[Datum::Int8(id)], None)
+        .unwrap()
+    {
         Lookup::Hot(version) => Some(version),
         Lookup::Absent => None,
         Lookup::Cold(seq) => panic!("the log is not trimmed, yet {seq} is gone"),
     }
 }
 
-async fn insert(store: &Store, table: &Arc<TableDef>, partition: &Partition, id: i64, note: &str) -> Seq {
+async fn insert(
+    store: &Store,
+    table: &Arc<TableDef>,
+    partition: &Partition,
+    id: i64,
+    note: &str,
+) -> Seq {
     let mut transaction = Transaction::new();
     transaction.insert(table, partition, &row(id, note));
     store.commit(transaction).await.unwrap()
@@ -124,11 +166,19 @@ async fn until(what: &str, condition: impl Fn() -> bool) {
 }
 
 fn feed(store: &Store, table: &TableDef, partitions: PartitionSet, limit: usize) -> Vec<Change> {
-    let scope = FeedScope { table: table.id, partitions };
+    let scope = FeedScope {
+        table: table.id,
+        partitions,
+    };
     let (mut after, mut all) = (Seq::ZERO, Vec::new());
     loop {
         let batch = store.read_changes(&scope, after, limit).unwrap();
-        assert!(batch.changes.iter().all(|change| change.seq > after && change.seq <= batch.upto));
+        assert!(
+            batch
+                .changes
+                .iter()
+                .all(|change| change.seq > after && change.seq <= batch.upto)
+        );
         let done = batch.changes.is_empty();
         all.extend(batch.changes);
         after = batch.upto;
@@ -152,7 +202,9 @@ async fn what_was_deleted_stays_deleted_over_flushes() {
         }
         let versions = |store: &Store| -> Vec<RowVersion> {
             let rows = scan(dir.path(), &store.snapshot(), &table, None);
-            rows.into_iter().map(|((_, seq), row)| RowVersion { seq, row }).collect()
+            rows.into_iter()
+                .map(|((_, seq), row)| RowVersion { seq, row })
+                .collect()
         };
         let stale = versions(&store);
         // Dead before the flush, deleted between flushes, updated between flushes.
@@ -162,8 +214,14 @@ async fn what_was_deleted_stays_deleted_over_flushes() {
         store.commit(transaction).await.unwrap();
         assert_eq!(store.flush(table.id).await.unwrap().rows, 3);
         let flushed = versions(&store);
-        let n2 = flushed.iter().find(|version| version.row[0] == Datum::Int8(2)).unwrap();
-        let n3 = flushed.iter().find(|version| version.row[0] == Datum::Int8(3)).unwrap();
+        let n2 = flushed
+            .iter()
+            .find(|version| version.row[0] == Datum::Int8(2))
+            .unwrap();
+        let n3 = flushed
+            .iter()
+            .find(|version| version.row[0] == Datum::Int8(3))
+            .unwrap();
         let before = store.snapshot();
         let mut transaction = Transaction::new();
         transaction.delete(&table, &alice, n2);
@@ -173,20 +231,34 @@ async fn what_was_deleted_stays_deleted_over_flushes() {
             assert_eq!(notes_of(dir.path(), &store, &table), ["n1b", "n3b"]);
             store.flush(table.id).await.unwrap();
         }
-        assert_eq!(store.snapshot().cold_files(&table, &PartitionSet::All).unwrap().len(), 2);
-        assert_eq!(scan(dir.path(), &before, &table, None).len(), 3, "an old snapshot still sees its rows");
+        assert_eq!(
+            store
+                .snapshot()
+                .cold_files(&table, &PartitionSet::All)
+                .unwrap()
+                .len(),
+            2
+        );
+        assert_eq!(
+            scan(dir.path(), &before, &table, None).len(),
+            3,
+            "an old snapshot still sees its rows"
+        );
         // A writer that read before the flush must not bring back what it superseded.
         for old in &stale {
             let mut transaction = Transaction::new();
             transaction.update(&table, &alice, old, &row(100, "late"));
-            assert!(matches!(store.commit(transaction).await, Err(CommitError::Conflict)));
+            assert!(matches!(
+                store.commit(transaction).await,
+                Err(CommitError::Conflict)
+            ));
         }
         drop(before);
         store.close().await;
         drop(store);
         let store = open(dir.path());
         assert_eq!(notes_of(dir.path(), &store, &table), ["n1b", "n3b"]);
-        assert_eq!(find(&store, &table, &alice, 2).is_some(), false);
+        assert_eq!(find(&store, &table, &alice, 2), None);
         store.close().await;
     }
 }
@@ -206,7 +278,9 @@ async fn concurrent_increments_all_count() {
                 for _ in 0..25 {
                     loop {
                         let old = find(&store, &table, &alice, 1).unwrap();
-                        let Datum::Text(count) = &old.row[1] else { panic!("text") };
+                        let Datum::Text(count) = &old.row[1] else {
+                            panic!("text")
+                        };
                         let next = (count.parse::<i64>().unwrap() + 1).to_string();
                         let mut transaction = Transaction::new();
                         transaction.update(&table, &alice, &old, &row(1, &next));
@@ -241,26 +315,49 @@ async fn of_equal_keys_one_wins() {
     let results = futures::future::join_all(commits).await;
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
     for error in results.into_iter().filter_map(Result::err) {
-        let CommitError::UniqueViolation { key, .. } = error else { panic!("{error}") };
+        let CommitError::UniqueViolation { key, .. } = error else {
+            panic!("{error}")
+        };
         assert_eq!(key, [Datum::Int8(1)]);
     }
-    assert_eq!(scan(dir.path(), &store.snapshot(), &table, None).len(), 2, "a refused one left a trace");
+    assert_eq!(
+        scan(dir.path(), &store.snapshot(), &table, None).len(),
+        2,
+        "a refused one left a trace"
+    );
 
     // In one transaction the order counts.
     let old = find(&store, &table, &user("alice"), 1).unwrap();
     let mut transaction = Transaction::new();
     transaction.delete(&table, &user("alice"), &old);
-    assert_eq!(transaction.holds_key(&table, &user("alice"), &row(1, "")), Some(false));
+    assert_eq!(
+        transaction.holds_key(&table, &user("alice"), &row(1, "")),
+        Some(false)
+    );
     let pending = transaction.insert(&table, &user("alice"), &row(1, "again"));
-    assert_eq!(transaction.holds_key(&table, &user("alice"), &row(1, "")), Some(true));
+    assert_eq!(
+        transaction.holds_key(&table, &user("alice"), &row(1, "")),
+        Some(true)
+    );
     let mark = transaction.len();
-    transaction.update(&table, &user("alice"), &RowVersion { seq: pending, row: row(1, "again") }, &row(50, "x"));
+    transaction.update(
+        &table,
+        &user("alice"),
+        &RowVersion {
+            seq: pending,
+            row: row(1, "again"),
+        },
+        &row(50, "x"),
+    );
     transaction.rollback_to(mark);
     let seen = scan(dir.path(), &store.snapshot(), &table, Some(&transaction));
     assert_eq!(seen[&("alice".to_string(), pending)], row(1, "again"));
     assert_eq!(seen.len(), 2);
     store.commit(transaction).await.unwrap();
-    assert_eq!(find(&store, &table, &user("alice"), 1).unwrap().row, row(1, "again"));
+    assert_eq!(
+        find(&store, &table, &user("alice"), 1).unwrap().row,
+        row(1, "again")
+    );
     assert_eq!(find(&store, &table, &user("alice"), 50), None);
 }
 
@@ -284,11 +381,13 @@ async fn seqs_go_on_after_reopening_and_one_process_opens() {
     let last = insert(&store, &table, &user("a"), 1, "x").await;
     store.close().await;
     assert!(matches!(
-        store.commit({
-            let mut transaction = Transaction::new();
-            transaction.insert(&table, &user("a"), &row(9, ""));
-            transaction
-        }).await,
+        store
+            .commit({
+                let mut transaction = Transaction::new();
+                transaction.insert(&table, &user("a"), &row(9, ""));
+                transaction
+            })
+            .await,
         Err(CommitError::Storage(StorageError::Closed))
     ));
     drop(store);
@@ -296,7 +395,10 @@ async fn seqs_go_on_after_reopening_and_one_process_opens() {
     let store = open_with(dir.path(), clock(&time));
     assert_eq!(store.visible(), last);
     assert_eq!(store.catalog().tables.len(), 1);
-    assert_eq!(insert(&store, &table, &user("a"), 2, "y").await, last.advance(1));
+    assert_eq!(
+        insert(&store, &table, &user("a"), 2, "y").await,
+        last.advance(1)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -308,36 +410,63 @@ async fn dropped_and_truncated_data_goes_when_no_snapshot_needs_it() {
     insert(&store, &table, &odd, 1, "x").await;
     store.flush(table.id).await.unwrap();
     let snapshot = store.snapshot();
-    let file = &snapshot.cold_files(&table, &PartitionSet::One(odd.clone())).unwrap()[0];
+    let file = &snapshot
+        .cold_files(&table, &PartitionSet::One(odd.clone()))
+        .unwrap()[0];
     let path = dir.path().join("cold").join(&file.path);
     assert!(path.exists());
-    let mut watch = store.watch(&FeedScope { table: table.id, partitions: PartitionSet::One(odd.clone()) });
+    let mut watch = store.watch(&FeedScope {
+        table: table.id,
+        partitions: PartitionSet::One(odd.clone()),
+    });
     let truncated = put_table(&store, notes(2, "t", true)).await;
     watch.changed(snapshot.seq()).await;
-    let gone = store.read_changes(&FeedScope { table: table.id, partitions: PartitionSet::All }, Seq::ZERO, 9);
+    let gone = store.read_changes(
+        &FeedScope {
+            table: table.id,
+            partitions: PartitionSet::All,
+        },
+        Seq::ZERO,
+        9,
+    );
     assert!(matches!(gone, Err(StorageError::NoTable(1))));
     assert!(notes_of(dir.path(), &store, &truncated).is_empty());
     assert_eq!(scan(dir.path(), &snapshot, &table, None).len(), 1);
     let mut late = Transaction::new();
     late.insert(&table, &odd, &row(2, ""));
-    assert!(matches!(store.commit(late).await, Err(CommitError::CatalogChanged)));
+    assert!(matches!(
+        store.commit(late).await,
+        Err(CommitError::CatalogChanged)
+    ));
     assert!(path.exists());
     drop(snapshot);
     until("the file goes", || !path.exists()).await;
     insert(&store, &truncated, &odd, 1, "x").await;
     store.flush(truncated.id).await.unwrap();
-    let drop_table = CatalogChange::DropTable { schema: "public".to_string(), name: "t".to_string() };
+    let drop_table = CatalogChange::DropTable {
+        schema: "public".to_string(),
+        name: "t".to_string(),
+    };
     let stale = store.change_catalog(0, vec![drop_table.clone()]).await;
     assert!(matches!(stale, Err(CommitError::CatalogChanged)));
-    store.change_catalog(store.catalog().version, vec![drop_table]).await.unwrap();
-    until("nothing is left", || std::fs::read_dir(dir.path().join("cold")).unwrap().count() == 0).await;
+    store
+        .change_catalog(store.catalog().version, vec![drop_table])
+        .await
+        .unwrap();
+    until("nothing is left", || {
+        std::fs::read_dir(dir.path().join("cold")).unwrap().count() == 0
+    })
+    .await;
     // What a crash leaves is swept.
     std::fs::create_dir_all(dir.path().join("cold/public/t-9/a")).unwrap();
     std::fs::write(dir.path().join("cold/public/t-9/a/1-2.parquet"), b"x").unwrap();
     store.close().await;
     drop(store);
     let store = open(dir.path());
-    assert_eq!(std::fs::read_dir(dir.path().join("cold")).unwrap().count(), 0);
+    assert_eq!(
+        std::fs::read_dir(dir.path().join("cold")).unwrap().count(),
+        0
+    );
     drop(store);
 }
 
@@ -393,9 +522,15 @@ async fn the_feed_of_all_partitions_is_in_commit_order_across_a_flush() {
         }
     }
     let old = find(&store, &table, &users[0], 0).unwrap();
-    let scope = FeedScope { table: table.id, partitions: PartitionSet::All };
+    let scope = FeedScope {
+        table: table.id,
+        partitions: PartitionSet::All,
+    };
     let mut watch = store.watch(&scope);
-    let mut elsewhere = store.watch(&FeedScope { table: table.id, partitions: PartitionSet::One(user("nobody")) });
+    let mut elsewhere = store.watch(&FeedScope {
+        table: table.id,
+        partitions: PartitionSet::One(user("nobody")),
+    });
     let before = store.visible();
     let waiting = tokio::spawn(async move { watch.changed(before).await });
     let mut transaction = Transaction::new();
@@ -414,9 +549,16 @@ async fn the_feed_of_all_partitions_is_in_commit_order_across_a_flush() {
             .collect();
         assert_eq!(ids, (0..70).chain([0]).collect::<Vec<_>>());
         let last = &changes[70];
-        assert_eq!((last.op, &last.old, last.last_in_transaction), (ChangeOp::Update, &Some(row(0, "x")), true));
+        assert_eq!(
+            (last.op, &last.old, last.last_in_transaction),
+            (ChangeOp::Update, &Some(row(0, "x")), true)
+        );
         // The other table's change comes after in each transaction.
-        assert!(changes[..70].iter().all(|change| !change.last_in_transaction));
+        assert!(
+            changes[..70]
+                .iter()
+                .all(|change| !change.last_in_transaction)
+        );
     }
     let one = feed(&store, &table, PartitionSet::One(users[1].clone()), 3);
     assert!(!one.is_empty() && one.iter().all(|change| change.partition == users[1]));
@@ -434,8 +576,17 @@ async fn policy_flushes_what_is_worth_a_file() {
     }
     insert(&store, &table, &user("small"), 1, "x").await;
     store.flusher.run_policy().await.unwrap();
-    let files = store.snapshot().cold_files(&table, &PartitionSet::All).unwrap();
-    assert_eq!(files.iter().map(|file| (file.partition.clone(), file.rows)).collect::<Vec<_>>(), [(user("big"), 30)]);
+    let files = store
+        .snapshot()
+        .cold_files(&table, &PartitionSet::All)
+        .unwrap();
+    assert_eq!(
+        files
+            .iter()
+            .map(|file| (file.partition.clone(), file.rows))
+            .collect::<Vec<_>>(),
+        [(user("big"), 30)]
+    );
 }
 
 /// Many small partitions; run by hand: `cargo test -p tidelog-storage -- --ignored --nocapture`.
@@ -449,7 +600,11 @@ async fn many_small_partitions_flush_fast() {
     for n in 0..9 {
         let mut transaction = Transaction::new();
         for partition in 0..27_056 {
-            transaction.insert(&table, &user(&format!("user{partition}")), &row(n, "some text of a note"));
+            transaction.insert(
+                &table,
+                &user(&format!("user{partition}")),
+                &row(n, "some text of a note"),
+            );
         }
         store.commit(transaction).await.unwrap();
     }
@@ -468,4 +623,19 @@ async fn many_small_partitions_flush_fast() {
         })
         .unwrap();
     eprintln!("scanned {rows} hot rows in {:?}", start.elapsed());
+    let start = std::time::Instant::now();
+    drop(snapshot);
+    store.close().await;
+    drop(store);
+    eprintln!("closed in {:?}", start.elapsed());
+    let start = std::time::Instant::now();
+    let store = open(dir.path());
+    eprintln!("opened in {:?}", start.elapsed());
+    let start = std::time::Instant::now();
+    let files = store
+        .snapshot()
+        .cold_files(&table, &PartitionSet::All)
+        .unwrap()
+        .len();
+    eprintln!("listed {files} files in {:?}", start.elapsed());
 }

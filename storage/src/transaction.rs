@@ -91,20 +91,50 @@ impl Transaction {
     /// When the row is not of the table's types or has NULL in a key column.
     pub fn insert(&mut self, table: &Arc<TableDef>, partition: &Partition, row: &Row) -> Seq {
         let key = key_of(table, partition, row);
-        self.push(table, partition, ChangeOp::Insert, Seq::ZERO, row, None, key)
+        self.push(
+            table,
+            partition,
+            ChangeOp::Insert,
+            Seq::ZERO,
+            row,
+            None,
+            key,
+        )
     }
 
     /// Adds an update of `old` to `row` (which may change the key) and returns the new version's pending Seq.
-    pub fn update(&mut self, table: &Arc<TableDef>, partition: &Partition, old: &RowVersion, row: &Row) -> Seq {
+    pub fn update(
+        &mut self,
+        table: &Arc<TableDef>,
+        partition: &Partition,
+        old: &RowVersion,
+        row: &Row,
+    ) -> Seq {
         let old_key = key_of(table, partition, &old.row);
         let key = key_of(table, partition, row);
-        self.push(table, partition, ChangeOp::Update, old.seq, row, old_key, key)
+        self.push(
+            table,
+            partition,
+            ChangeOp::Update,
+            old.seq,
+            row,
+            old_key,
+            key,
+        )
     }
 
     /// Adds a delete of `old`.
     pub fn delete(&mut self, table: &Arc<TableDef>, partition: &Partition, old: &RowVersion) {
         let old_key = key_of(table, partition, &old.row);
-        self.push(table, partition, ChangeOp::Delete, old.seq, &old.row, old_key, None);
+        self.push(
+            table,
+            partition,
+            ChangeOp::Delete,
+            old.seq,
+            &old.row,
+            old_key,
+            None,
+        );
     }
 
     #[allow(clippy::too_many_arguments)] // Private, and each names one part of the change.
@@ -127,13 +157,27 @@ impl Transaction {
             undo[1] = self.keys.insert(key.clone(), Some(at));
         }
         if kind != ChangeOp::Insert {
-            self.superseded.entry(table.id).or_default().entry(partition.clone()).or_default().insert(old);
+            self.superseded
+                .entry(table.id)
+                .or_default()
+                .entry(partition.clone())
+                .or_default()
+                .insert(old);
             if old.as_pending().is_none() {
                 *self.superseded_before.entry(table.id).or_default() += 1;
             }
         }
         let record = record::encode(kind, table, row);
-        let op = Op { table: table.clone(), partition: partition.clone(), kind, old, record, key, old_key, undo };
+        let op = Op {
+            table: table.clone(),
+            partition: partition.clone(),
+            kind,
+            old,
+            record,
+            key,
+            old_key,
+            undo,
+        };
         self.bytes += op.bytes();
         self.ops.push(op);
         Seq::pending(at)
@@ -182,7 +226,9 @@ impl Transaction {
             }
             if op.kind != ChangeOp::Insert {
                 let partitions = self.superseded.get_mut(&op.table.id);
-                if let Some(seqs) = partitions.and_then(|partitions| partitions.get_mut(&op.partition)) {
+                if let Some(seqs) =
+                    partitions.and_then(|partitions| partitions.get_mut(&op.partition))
+                {
                     seqs.remove(&op.old);
                 }
                 if op.old.as_pending().is_none()
@@ -196,17 +242,24 @@ impl Transaction {
 
     /// Whether this transaction superseded the version with this Seq.
     pub fn superseded(&self, table: TableId, partition: &Partition, seq: Seq) -> bool {
-        self.superseded_in(table, partition).is_some_and(|seqs| seqs.contains(&seq))
+        self.superseded_in(table, partition)
+            .is_some_and(|seqs| seqs.contains(&seq))
     }
 
     /// The versions that it superseded in one partition, pending ones among them.
-    pub(crate) fn superseded_in(&self, table: TableId, partition: &Partition) -> Option<&HashSet<Seq>> {
+    pub(crate) fn superseded_in(
+        &self,
+        table: TableId,
+        partition: &Partition,
+    ) -> Option<&HashSet<Seq>> {
         self.superseded.get(&table)?.get(partition)
     }
 
     /// Whether it superseded any version of the table that was there before.
     pub fn supersedes_any(&self, table: TableId) -> bool {
-        self.superseded_before.get(&table).is_some_and(|count| *count > 0)
+        self.superseded_before
+            .get(&table)
+            .is_some_and(|count| *count > 0)
     }
 
     pub(crate) fn ops(&self) -> &[Op] {
@@ -229,6 +282,13 @@ fn key_of(table: &TableDef, partition: &Partition, row: &Row) -> Option<Arc<[u8]
     if table.primary_key.is_empty() {
         return None;
     }
-    let values: Vec<DatumRef<'_>> = table.key_indexes().into_iter().map(|index| row[index].as_ref()).collect();
-    Some(key::primary_key(table, partition, values).expect("key values are not NULL and of their column's type"))
+    let values: Vec<DatumRef<'_>> = table
+        .key_indexes()
+        .into_iter()
+        .map(|index| row[index].as_ref())
+        .collect();
+    Some(
+        key::primary_key(table, partition, values)
+            .expect("key values are not NULL and of their column's type"),
+    )
 }

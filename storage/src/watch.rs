@@ -55,7 +55,11 @@ struct Inner {
 impl Watches {
     /// Watches a scope. `visible` is asked under the registry's lock, so that a commit either is in its
     /// answer or finds the scope registered.
-    pub(crate) fn watch(self: &Arc<Self>, of: &FeedScope, visible: impl FnOnce() -> Seq) -> Arc<Scope> {
+    pub(crate) fn watch(
+        self: &Arc<Self>,
+        of: &FeedScope,
+        visible: impl FnOnce() -> Seq,
+    ) -> Arc<Scope> {
         let mut inner = self.inner.lock();
         let closed = inner.closed;
         let table = inner.tables.entry(of.table).or_default();
@@ -67,17 +71,26 @@ impl Watches {
             return scope;
         }
         let newest = watch::Sender::new(if closed { Seq::MAX } else { visible() });
-        let scope = Arc::new(Scope { of: of.clone(), newest, registry: Arc::downgrade(self) });
+        let scope = Arc::new(Scope {
+            of: of.clone(),
+            newest,
+            registry: Arc::downgrade(self),
+        });
         *slot = Arc::downgrade(&scope);
         scope
     }
 
     fn forget(&self, of: &FeedScope) {
         let mut inner = self.inner.lock();
-        let Some(table) = inner.tables.get_mut(&of.table) else { return };
+        let Some(table) = inner.tables.get_mut(&of.table) else {
+            return;
+        };
         // A new scope may have taken the place of the one that goes.
         if let PartitionSet::One(partition) = &of.partitions
-            && table.partitions.get(partition).is_some_and(|scope| scope.strong_count() == 0)
+            && table
+                .partitions
+                .get(partition)
+                .is_some_and(|scope| scope.strong_count() == 0)
         {
             table.partitions.remove(partition);
         }
@@ -87,7 +100,11 @@ impl Watches {
     }
 
     /// Tells those who watch these partitions, each touched by a commit up to `seq`.
-    pub(crate) fn touched<'a>(&self, scopes: impl Iterator<Item = (TableId, &'a Partition)>, seq: Seq) {
+    pub(crate) fn touched<'a>(
+        &self,
+        scopes: impl Iterator<Item = (TableId, &'a Partition)>,
+        seq: Seq,
+    ) {
         // Dropping the last handle of a scope takes the lock again: keep them until it is free.
         let mut told = Vec::new();
         let inner = self.inner.lock();
@@ -95,13 +112,17 @@ impl Watches {
             return;
         }
         for (table, partition) in scopes {
-            let Some(table) = inner.tables.get(&table) else { continue };
+            let Some(table) = inner.tables.get(&table) else {
+                continue;
+            };
             told.extend(table.all.upgrade());
             told.extend(table.partitions.get(partition).and_then(Weak::upgrade));
         }
         drop(inner);
         for scope in told {
-            scope.newest.send_if_modified(|newest| std::mem::replace(newest, seq.max(*newest)) < seq);
+            scope
+                .newest
+                .send_if_modified(|newest| std::mem::replace(newest, seq.max(*newest)) < seq);
         }
     }
 
@@ -109,8 +130,15 @@ impl Watches {
     pub(crate) fn dropped(&self, table: TableId, seq: Seq) {
         let scopes: Vec<Arc<Scope>> = {
             let inner = self.inner.lock();
-            let Some(table) = inner.tables.get(&table) else { return };
-            table.all.upgrade().into_iter().chain(table.partitions.values().filter_map(Weak::upgrade)).collect()
+            let Some(table) = inner.tables.get(&table) else {
+                return;
+            };
+            table
+                .all
+                .upgrade()
+                .into_iter()
+                .chain(table.partitions.values().filter_map(Weak::upgrade))
+                .collect()
         };
         for scope in scopes {
             scope.newest.send_replace(seq);

@@ -14,7 +14,10 @@ pub trait RowFilter: Send + Sync {
 /// Translates changes of the table into changes of the filtered set of rows.
 ///
 /// The row before an update is tested under the change's own Seq, since the feed does not carry its former one.
-pub(crate) fn translate(filter: &dyn RowFilter, changes: Vec<Change>) -> Result<Vec<Change>, FilterError> {
+pub(crate) fn translate(
+    filter: &dyn RowFilter,
+    changes: Vec<Change>,
+) -> Result<Vec<Change>, FilterError> {
     let mut versions = Vec::with_capacity(changes.len());
     for change in &changes {
         versions.push((change.seq, &change.partition, &change.row));
@@ -24,7 +27,12 @@ pub(crate) fn translate(filter: &dyn RowFilter, changes: Vec<Change>) -> Result<
     }
     let matches = filter.matches(&versions)?;
     if matches.len() != versions.len() {
-        return Err(format!("the filter answered for {} of {} rows", matches.len(), versions.len()).into());
+        return Err(format!(
+            "the filter answered for {} of {} rows",
+            matches.len(),
+            versions.len()
+        )
+        .into());
     }
     let mut matches = matches.into_iter();
     let mut next = || matches.next().expect("one answer for each version");
@@ -60,7 +68,10 @@ mod tests {
 
     impl RowFilter for Positive {
         fn matches(&self, versions: &[(Seq, &Partition, &Row)]) -> Result<Vec<bool>, FilterError> {
-            Ok(versions.iter().map(|(_, _, row)| matches!(row[0], Datum::Int8(n) if n > 0)).collect())
+            Ok(versions
+                .iter()
+                .map(|(_, _, row)| matches!(row[0], Datum::Int8(n) if n > 0))
+                .collect())
         }
     }
 
@@ -90,6 +101,9 @@ mod tests {
         ];
         let (before, after): (Vec<_>, Vec<_>) = cases.into_iter().unzip();
         let expected: Vec<Change> = after.into_iter().flatten().collect();
-        assert_eq!(translate(&Positive, before).expect("the filter cannot fail"), expected);
+        assert_eq!(
+            translate(&Positive, before).expect("the filter cannot fail"),
+            expected
+        );
     }
 }

@@ -73,7 +73,15 @@ impl Tail {
         after: Seq,
     ) -> Tail {
         let watch = store.watch(&scope);
-        Tail { store, scope, schema_version, filter, after, watch, reading: None }
+        Tail {
+            store,
+            scope,
+            schema_version,
+            filter,
+            after,
+            watch,
+            reading: None,
+        }
     }
 
     /// The next changes, at least one, in commit order; waits for them at the tip. Cancel-safe: dropping the
@@ -109,7 +117,9 @@ impl Tail {
             let scope = self.scope.clone();
             let filter = self.filter.clone();
             let (schema_version, after) = (self.schema_version, self.after);
-            tokio::task::spawn_blocking(move || read(&store, &scope, schema_version, filter.as_deref(), after))
+            tokio::task::spawn_blocking(move || {
+                read(&store, &scope, schema_version, filter.as_deref(), after)
+            })
         });
         let result = reading.await;
         self.reading = None;
@@ -132,18 +142,34 @@ fn read(
     check_schema(store, scope, schema_version, after)?;
     let at_tip = batch.changes.is_empty();
     let changes = match filter {
-        Some(filter) if !at_tip => translate(filter, batch.changes).map_err(SubscriptionError::Filter)?,
+        Some(filter) if !at_tip => {
+            translate(filter, batch.changes).map_err(SubscriptionError::Filter)?
+        }
         _ => batch.changes,
     };
-    Ok(Stretch { changes, upto: batch.upto.max(after), at_tip })
+    Ok(Stretch {
+        changes,
+        upto: batch.upto.max(after),
+        at_tip,
+    })
 }
 
-fn check_schema(store: &Store, scope: &FeedScope, schema_version: u32, after: Seq) -> Result<(), SubscriptionError> {
+fn check_schema(
+    store: &Store,
+    scope: &FeedScope,
+    schema_version: u32,
+    after: Seq,
+) -> Result<(), SubscriptionError> {
     match store.catalog().table_by_id(scope.table) {
         None => Err(SubscriptionError::TableGone),
         Some(table) if table.schema_version != schema_version => {
-            Err(SubscriptionError::SchemaChanged { resume_after: after })
+            Err(SubscriptionError::SchemaChanged {
+                resume_after: after,
+            })
         }
         Some(_) => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

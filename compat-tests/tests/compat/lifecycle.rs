@@ -12,12 +12,19 @@ use tokio_postgres::NoTls;
 /// Runs a server that must not start: exit code not 0, and beside the log one line that says why.
 #[track_caller]
 fn refuses(command: &mut Command, reasons: &[&str]) {
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let begun = Instant::now();
     while child.try_wait().unwrap().is_none() {
         if begun.elapsed() > Duration::from_secs(20) {
             child.kill().unwrap();
-            panic!("it goes on running: {:?}", child.wait_with_output().unwrap());
+            panic!(
+                "it goes on running: {:?}",
+                child.wait_with_output().unwrap()
+            );
         }
         std::thread::sleep(Duration::from_millis(10));
     }

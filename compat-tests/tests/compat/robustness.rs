@@ -129,14 +129,12 @@ async fn malformed_messages_end_only_their_own_connection() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_message_is_answered_before_the_end() {
     let server = Server::start();
-    for bytes in [message(b'!', 4, b""), message(b'Q', 3, b"")] {
-        let answer = send(&server, &[startup(), bytes].concat());
-        assert!(
-            answer.windows(6).any(|window| window == b"C08P01"),
-            "{:?}",
-            String::from_utf8_lossy(&answer)
-        );
-    }
+    let answer = send(&server, &[startup(), message(b'!', 4, b"")].concat());
+    assert!(
+        answer.windows(6).any(|window| window == b"C08P01"),
+        "{:?}",
+        String::from_utf8_lossy(&answer)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -29,7 +29,12 @@ impl MockSecret {
     /// A verifier that no password fits.
     fn verifier(&self, user: &str) -> Verifier {
         let salt = hmac(&self.0, user.as_bytes())[..16].to_vec();
-        Verifier { iterations: MOCK_ITERATIONS, salt, stored_key: rand::random(), server_key: rand::random() }
+        Verifier {
+            iterations: MOCK_ITERATIONS,
+            salt,
+            stored_key: rand::random(),
+            server_key: rand::random(),
+        }
     }
 }
 
@@ -44,9 +49,16 @@ pub(super) async fn authenticate(
     let loopback = peer.to_canonical().is_loopback();
     let role = catalog.roles.get(user);
     match role {
-        None if loopback => return Err(invalid_authorization(format!("role \"{user}\" does not exist"))),
+        None if loopback => {
+            return Err(invalid_authorization(format!(
+                "role \"{user}\" does not exist"
+            )));
+        }
         Some(role) if role.password.is_none() && loopback => {
-            tracing::info!(user, "login from this machine without a password: the role has none");
+            tracing::info!(
+                user,
+                "login from this machine without a password: the role has none"
+            );
         }
         // Over the network a role that is missing, or has no password, fails like a wrong password.
         role => {
@@ -54,7 +66,10 @@ pub(super) async fn authenticate(
             let verifier = match password.map(parse_verifier) {
                 Some(Some(verifier)) => verifier,
                 Some(None) => {
-                    tracing::error!(user, "the stored password of the role is not a SCRAM-SHA-256 verifier");
+                    tracing::error!(
+                        user,
+                        "the stored password of the role is not a SCRAM-SHA-256 verifier"
+                    );
                     mock.verifier(user)
                 }
                 None => mock.verifier(user),
@@ -63,7 +78,9 @@ pub(super) async fn authenticate(
         }
     }
     if role.is_some_and(|role| !role.login) {
-        return Err(invalid_authorization(format!("role \"{user}\" is not permitted to log in")));
+        return Err(invalid_authorization(format!(
+            "role \"{user}\" is not permitted to log in"
+        )));
     }
     Ok(())
 }
@@ -71,10 +88,12 @@ pub(super) async fn authenticate(
 async fn scram(client: &mut Client, verifier: Verifier, user: &str) -> Result<(), Stop> {
     reply::authentication_sasl(&mut client.out, MECHANISM);
     let response = answer(client).await?;
-    let (mechanism, first) =
-        sasl_initial_response(response).ok_or_else(|| malformed("malformed SASLInitialResponse"))?;
+    let (mechanism, first) = sasl_initial_response(response)
+        .ok_or_else(|| malformed("malformed SASLInitialResponse"))?;
     if mechanism != MECHANISM {
-        return Err(malformed("client selected an invalid SASL authentication mechanism"));
+        return Err(malformed(
+            "client selected an invalid SASL authentication mechanism",
+        ));
     }
     let nonce = BASE64.encode(rand::random::<[u8; NONCE_BYTES]>());
     let failed = |failure| match failure {
@@ -85,7 +104,8 @@ async fn scram(client: &mut Client, verifier: Verifier, user: &str) -> Result<()
             Stop::Fatal(SqlError::new(ErrorKind::InvalidPassword, message))
         }
     };
-    let (exchange, server_first) = Exchange::begin(utf8(&first)?, &nonce, verifier).map_err(failed)?;
+    let (exchange, server_first) =
+        Exchange::begin(utf8(&first)?, &nonce, verifier).map_err(failed)?;
     reply::authentication_sasl_continue(&mut client.out, &server_first);
     let last = answer(client).await?;
     let server_final = exchange.finish(utf8(&last)?).map_err(failed)?;

@@ -62,7 +62,10 @@ impl Interrupts {
     }
 
     /// Runs a future to its end, unless it is interrupted: then it is dropped.
-    pub(super) async fn guard<T, E: Into<Stop>>(&self, future: impl Future<Output = Result<T, E>>) -> Result<T, Stop> {
+    pub(super) async fn guard<T, E: Into<Stop>>(
+        &self,
+        future: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Stop> {
         let mut cancel = self.cancel.subscribe();
         tokio::select! {
             biased;
@@ -101,13 +104,21 @@ impl CancelRegistry {
         let secret = rand::random();
         let mut connections = self.connections.lock();
         let pid = loop {
-            let pid = self.last_pid.fetch_add(1, Ordering::Relaxed).wrapping_add(1) & i32::MAX;
+            let pid = self
+                .last_pid
+                .fetch_add(1, Ordering::Relaxed)
+                .wrapping_add(1)
+                & i32::MAX;
             if pid != 0 && !connections.contains_key(&pid) {
                 break pid;
             }
         };
         connections.insert(pid, (secret, interrupts.cancel.clone()));
-        Registration { registry: self.clone(), pid, secret }
+        Registration {
+            registry: self.clone(),
+            pid,
+            secret,
+        }
     }
 
     /// Cancels what the connection runs. A wrong secret does nothing.

@@ -56,7 +56,11 @@ impl Client {
 
     /// Sends what is buffered once it is worth it. Cancel-safe.
     pub(super) async fn flush_full(&mut self) -> Result<(), Stop> {
-        if self.out.len() >= CHUNK_BYTES { self.flush().await } else { Ok(()) }
+        if self.out.len() >= CHUNK_BYTES {
+            self.flush().await
+        } else {
+            Ok(())
+        }
     }
 
     /// The next message, if it has been received already.
@@ -67,7 +71,11 @@ impl Client {
 
     /// Looks at the next message, if it has been received already.
     pub(super) fn peek(&mut self) -> Option<&Incoming> {
-        while self.batch.as_ref().is_none_or(|batch| batch.messages.is_empty()) {
+        while self
+            .batch
+            .as_ref()
+            .is_none_or(|batch| batch.messages.is_empty())
+        {
             self.batch = None;
             self.batch = Some(self.incoming.try_recv().ok()?);
         }
@@ -103,8 +111,18 @@ pub(super) fn client() -> (Client, Pump, mpsc::Sender<Bytes>) {
     let (outgoing, outgoing_receiver) = mpsc::channel(CHUNKS_QUEUED_MAX);
     let authenticated = Arc::new(AtomicBool::new(false));
     let last_words = outgoing.clone();
-    let client = Client { incoming, batch: None, outgoing, out: BytesMut::new(), authenticated: authenticated.clone() };
-    let pump = Pump { incoming: incoming_sender, outgoing: outgoing_receiver, authenticated };
+    let client = Client {
+        incoming,
+        batch: None,
+        outgoing,
+        out: BytesMut::new(),
+        authenticated: authenticated.clone(),
+    };
+    let pump = Pump {
+        incoming: incoming_sender,
+        outgoing: outgoing_receiver,
+        authenticated,
+    };
     (client, pump, last_words)
 }
 
@@ -116,7 +134,11 @@ pub(super) async fn pump(
     received: BytesMut,
     interrupts: Interrupts,
 ) {
-    let Pump { incoming, outgoing, authenticated } = pump;
+    let Pump {
+        incoming,
+        outgoing,
+        authenticated,
+    } = pump;
     let mut writing = std::pin::pin!(write_out(outgoing, write));
     let end = tokio::select! {
         end = read_in(&mut read, received, incoming, &authenticated, &interrupts) => {
@@ -179,8 +201,17 @@ async fn read_in(
         }
         if !messages.is_empty() {
             let share = (before - buffer.len()).clamp(1, INCOMING_BYTES_MAX) as u32;
-            let Ok(share) = budget.clone().acquire_many_owned(share).await else { return ReadEnd::Stopped };
-            if incoming.send(Batch { messages, _share: share }).await.is_err() {
+            let Ok(share) = budget.clone().acquire_many_owned(share).await else {
+                return ReadEnd::Stopped;
+            };
+            if incoming
+                .send(Batch {
+                    messages,
+                    _share: share,
+                })
+                .await
+                .is_err()
+            {
                 return ReadEnd::Stopped;
             }
         }

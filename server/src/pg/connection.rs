@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tidelog_sql::Notice;
-use tidelog_sql::{ErrorKind, Login, Session, SqlError, TransactionStatus};
+use tidelog_sql::{ErrorKind, Login, Notice, Session, SqlError, TransactionStatus};
 
 use crate::pg::auth::authenticate;
 use crate::pg::cancel::{Interrupts, Registration, Stop, admin_shutdown};
@@ -43,7 +42,14 @@ pub(super) struct Connection {
 
 /// Runs the connection to its end.
 pub(super) async fn run(server: Arc<PgServer>, opening: Opening) {
-    let Opening { mut client, interrupts, peer, minor, parameters, registration } = opening;
+    let Opening {
+        mut client,
+        interrupts,
+        peer,
+        minor,
+        parameters,
+        registration,
+    } = opening;
     let login = log_in(&server, &mut client, peer, minor, parameters, &registration);
     let login = tokio::select! {
         login = tokio::time::timeout(STARTUP_TIMEOUT, login) => login.unwrap_or(Err(Stop::Gone)),
@@ -91,14 +97,24 @@ async fn log_in(
     parameters: Vec<(String, String)>,
     registration: &Registration,
 ) -> Result<Session, Stop> {
-    let unknown: Vec<&str> =
-        parameters.iter().map(|(name, _)| name.as_str()).filter(|name| name.starts_with("_pq_.")).collect();
+    let unknown: Vec<&str> = parameters
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .filter(|name| name.starts_with("_pq_."))
+        .collect();
     if minor > 0 || !unknown.is_empty() {
         reply::negotiate_protocol_version(&mut client.out, &unknown);
     }
     let login = login(parameters, registration.pid)?;
     let catalog = server.engine.store().catalog();
-    authenticate(client, &catalog, &server.mock_secret, &login.user, peer.ip()).await?;
+    authenticate(
+        client,
+        &catalog,
+        &server.mock_secret,
+        &login.user,
+        peer.ip(),
+    )
+    .await?;
     client.set_authenticated();
     tracing::debug!(user = login.user, database = login.database, %peer, pid = registration.pid, "connected");
     let mut session = Session::new(server.engine.clone(), login).map_err(Stop::Fatal)?;
@@ -114,7 +130,12 @@ async fn log_in(
 
 fn login(parameters: Vec<(String, String)>, pid: i32) -> Result<Login, Stop> {
     let fatal = |kind, message: &str| Stop::Fatal(SqlError::new(kind, message));
-    let mut login = Login { user: String::new(), database: String::new(), pid, settings: BTreeMap::new() };
+    let mut login = Login {
+        user: String::new(),
+        database: String::new(),
+        pid,
+        settings: BTreeMap::new(),
+    };
     for (name, value) in parameters {
         match name.as_str() {
             "user" => login.user = value,
@@ -122,7 +143,10 @@ fn login(parameters: Vec<(String, String)>, pid: i32) -> Result<Login, Stop> {
             "options" => login.settings.extend(command_line_settings(&value)),
             "replication" if matches!(value.as_str(), "0" | "false" | "off" | "no") => {}
             "replication" => {
-                return Err(fatal(ErrorKind::FeatureNotSupported, "replication connections are not supported"));
+                return Err(fatal(
+                    ErrorKind::FeatureNotSupported,
+                    "replication connections are not supported",
+                ));
             }
             name if name.starts_with("_pq_.") => {}
             _ => {
@@ -146,7 +170,10 @@ fn command_line_settings(options: &str) -> Vec<(String, String)> {
     let mut characters = options.chars();
     while let Some(character) = characters.next() {
         match character {
-            '\\' => words.last_mut().expect("never empty").extend(characters.next()),
+            '\\' => words
+                .last_mut()
+                .expect("never empty")
+                .extend(characters.next()),
             space if space.is_whitespace() => words.push(String::new()),
             other => words.last_mut().expect("never empty").push(other),
         }
@@ -159,7 +186,10 @@ fn command_line_settings(options: &str) -> Vec<(String, String)> {
             None if word == "-c" => words.next(),
             None => word.strip_prefix("-c").map(str::to_string),
         };
-        if let Some((name, value)) = assignment.as_deref().and_then(|assignment| assignment.split_once('=')) {
+        if let Some((name, value)) = assignment
+            .as_deref()
+            .and_then(|assignment| assignment.split_once('='))
+        {
             settings.push((name.replace('-', "_"), value.to_string()));
         }
     }
@@ -173,7 +203,9 @@ pub(super) fn send_notices(session: &mut Session, client: &mut Client) {
             Notice::Message { severity, error } => {
                 reply::notice(&mut client.out, severity, sqlstate(error.kind), &error);
             }
-            Notice::Parameter { name, value } => reply::parameter_status(&mut client.out, &name, &value),
+            Notice::Parameter { name, value } => {
+                reply::parameter_status(&mut client.out, &name, &value)
+            }
         }
     }
 }
@@ -215,7 +247,10 @@ impl Connection {
             Frontend::CopyData(_) | Frontend::CopyDone | Frontend::CopyFail(_) => Ok(()),
             Frontend::Password(_) => {
                 let message = "invalid frontend message type 112";
-                Err(Stop::Fatal(SqlError::new(ErrorKind::ProtocolViolation, message)))
+                Err(Stop::Fatal(SqlError::new(
+                    ErrorKind::ProtocolViolation,
+                    message,
+                )))
             }
             Frontend::FunctionCall => {
                 self.report(&SqlError::unsupported("the function call protocol"));
@@ -243,7 +278,8 @@ impl Connection {
                 return Ok(message);
             }
             self.client.flush().await?;
-            let listens = self.session.transaction_status() == TransactionStatus::Idle && !self.channels.is_empty();
+            let listens = self.session.transaction_status() == TransactionStatus::Idle
+                && !self.channels.is_empty();
             tokio::select! {
                 biased;
                 message = self.client.receive() => return message,
@@ -270,7 +306,12 @@ impl Connection {
         self.session.fail();
         send_notices(&mut self.session, &mut self.client);
         if error.kind == ErrorKind::InternalError {
-            tracing::error!(pid = self.pid, detail = error.detail, "internal error: {}", error.message);
+            tracing::error!(
+                pid = self.pid,
+                detail = error.detail,
+                "internal error: {}",
+                error.message
+            );
         }
         reply::error(&mut self.client.out, "ERROR", error);
     }
@@ -300,6 +341,9 @@ mod tests {
     fn options_of_the_startup_packet() {
         let settings = command_line_settings(r"-c search_path=a,\ b --time-zone=UTC -cx=1 -v");
         let expected = [("search_path", "a, b"), ("time_zone", "UTC"), ("x", "1")];
-        assert_eq!(settings, expected.map(|(name, value)| (name.to_string(), value.to_string())));
+        assert_eq!(
+            settings,
+            expected.map(|(name, value)| (name.to_string(), value.to_string()))
+        );
     }
 }

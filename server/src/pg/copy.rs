@@ -2,8 +2,7 @@
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use tidelog_sql::CopyIn;
-use tidelog_sql::{ErrorKind, SqlError};
+use tidelog_sql::{CopyIn, ErrorKind, SqlError};
 
 use crate::pg::cancel::Stop;
 use crate::pg::connection::Connection;
@@ -24,13 +23,20 @@ impl Connection {
             };
             let tag = match message {
                 Frontend::CopyData(data) => {
-                    self.interrupts.guard(self.session.copy_data(&mut copy, &data)).await?;
+                    self.interrupts
+                        .guard(self.session.copy_data(&mut copy, &data))
+                        .await?;
                     continue;
                 }
-                Frontend::CopyDone => return self.interrupts.guard(self.session.copy_done(copy)).await,
+                Frontend::CopyDone => {
+                    return self.interrupts.guard(self.session.copy_done(copy)).await;
+                }
                 Frontend::CopyFail(reason) => {
                     let message = format!("COPY from stdin failed: {reason}");
-                    return Err(Stop::Error(SqlError::new(ErrorKind::QueryCanceled, message)));
+                    return Err(Stop::Error(SqlError::new(
+                        ErrorKind::QueryCanceled,
+                        message,
+                    )));
                 }
                 // Clients of the extended protocol send Sync after Execute without knowing that data is wanted.
                 Frontend::Flush | Frontend::Sync => continue,
@@ -45,7 +51,10 @@ impl Connection {
                 Frontend::FunctionCall => b'F',
             };
             let message = format!("unexpected message type 0x{tag:02X} during COPY from stdin");
-            return Err(Stop::Error(SqlError::new(ErrorKind::ProtocolViolation, message)));
+            return Err(Stop::Error(SqlError::new(
+                ErrorKind::ProtocolViolation,
+                message,
+            )));
         }
     }
 
@@ -62,7 +71,10 @@ impl Connection {
             while let Some((chunk, rows)) = next(&mut chunks, client).await? {
                 let newlines = chunk.iter().filter(|&&byte| byte == b'\n').count() as u64;
                 // More newlines than rows: some stand inside quotes (or one ends the header).
-                for line in Lines { rest: &chunk, quoted: newlines > rows } {
+                for line in (Lines {
+                    rest: &chunk,
+                    quoted: newlines > rows,
+                }) {
                     reply::copy_data(&mut client.out, line);
                     client.flush_full().await?;
                 }
@@ -95,7 +107,9 @@ impl<'a> Iterator for Lines<'a> {
             inside ^= self.quoted && byte == b'"';
             byte == b'\n' && !inside
         });
-        let (line, rest) = self.rest.split_at(end.map_or(self.rest.len(), |end| end + 1));
+        let (line, rest) = self
+            .rest
+            .split_at(end.map_or(self.rest.len(), |end| end + 1));
         self.rest = rest;
         Some(line)
     }
@@ -109,6 +123,9 @@ mod tests {
     fn lines_keep_quoted_newlines() {
         let lines = |rest, quoted| Lines { rest, quoted }.collect::<Vec<_>>();
         assert_eq!(lines(b"a\n\"b\n", false), [&b"a\n"[..], b"\"b\n"]);
-        assert_eq!(lines(b"h\n\"a\nb\"\"\n\",1\nc\n", true), [&b"h\n"[..], b"\"a\nb\"\"\n\",1\n", b"c\n"]);
+        assert_eq!(
+            lines(b"h\n\"a\nb\"\"\n\",1\nc\n", true),
+            [&b"h\n"[..], b"\"a\nb\"\"\n\",1\n", b"c\n"]
+        );
     }
 }

@@ -27,9 +27,10 @@ impl Format {
         match code {
             0 => Ok(Format::Text),
             1 => Ok(Format::Binary),
-            _ => {
-                Err(SqlError::new(ErrorKind::InvalidParameterValue, format!("unsupported format code: {code}")))
-            }
+            _ => Err(SqlError::new(
+                ErrorKind::InvalidParameterValue,
+                format!("unsupported format code: {code}"),
+            )),
         }
     }
 }
@@ -64,7 +65,9 @@ pub(super) fn size(ty: ColumnType) -> i16 {
         ColumnType::Bool => 1,
         ColumnType::Int2 => 2,
         ColumnType::Int4 | ColumnType::Float4 | ColumnType::Date => 4,
-        ColumnType::Int8 | ColumnType::Float8 | ColumnType::Timestamp | ColumnType::TimestampTz => 8,
+        ColumnType::Int8 | ColumnType::Float8 | ColumnType::Timestamp | ColumnType::TimestampTz => {
+            8
+        }
         ColumnType::Uuid => 16,
         ColumnType::Numeric(_)
         | ColumnType::Text
@@ -77,7 +80,10 @@ pub(super) fn size(ty: ColumnType) -> i16 {
 /// The type modifier, -1 when there is none.
 pub(super) fn typmod(ty: ColumnType) -> i32 {
     match ty {
-        ColumnType::Varchar(Some(n)) => i32::try_from(n).ok().and_then(|n| n.checked_add(4)).unwrap_or(-1),
+        ColumnType::Varchar(Some(n)) => i32::try_from(n)
+            .ok()
+            .and_then(|n| n.checked_add(4))
+            .unwrap_or(-1),
         ColumnType::Numeric(Some((precision, scale))) => {
             ((i32::from(precision) << 16) | (i32::from(scale) & 0x7ff)) + 4
         }
@@ -87,7 +93,11 @@ pub(super) fn typmod(ty: ColumnType) -> i32 {
 
 /// The type that a client gives a parameter; `None` when it leaves it open.
 pub(super) fn parameter_type(oid: u32) -> Result<Option<ColumnType>, SqlError> {
-    let ty = if oid == 0 { Type::UNKNOWN } else { Type::from_oid(oid).unwrap_or(Type::ANY) };
+    let ty = if oid == 0 {
+        Type::UNKNOWN
+    } else {
+        Type::from_oid(oid).unwrap_or(Type::ANY)
+    };
     Ok(Some(match ty {
         Type::UNKNOWN => return Ok(None),
         Type::INT2 => ColumnType::Int2,
@@ -106,9 +116,17 @@ pub(super) fn parameter_type(oid: u32) -> Result<Option<ColumnType>, SqlError> {
         Type::TIMESTAMPTZ => ColumnType::TimestampTz,
         Type::JSONB | Type::JSON => ColumnType::Jsonb,
         Type::ANY => {
-            return Err(SqlError::new(ErrorKind::UndefinedObject, format!("type with OID {oid} does not exist")));
+            return Err(SqlError::new(
+                ErrorKind::UndefinedObject,
+                format!("type with OID {oid} does not exist"),
+            ));
         }
-        other => return Err(SqlError::unsupported(format_args!("a parameter of type {}", other.name()))),
+        other => {
+            return Err(SqlError::unsupported(format_args!(
+                "a parameter of type {}",
+                other.name()
+            )));
+        }
     }))
 }
 
@@ -182,7 +200,11 @@ fn write_numeric(text: &str, out: &mut BytesMut) {
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let whole = whole.trim_start_matches('0');
     let mut groups: Vec<i16> = Vec::with_capacity(whole.len() / 4 + fraction.len() / 4 + 2);
-    let group = |digits: &[u8]| digits.iter().fold(0i16, |group, digit| group * 10 + i16::from(digit.wrapping_sub(b'0')));
+    let group = |digits: &[u8]| {
+        digits.iter().fold(0i16, |group, digit| {
+            group * 10 + i16::from(digit.wrapping_sub(b'0'))
+        })
+    };
     let (head, rest) = whole.as_bytes().split_at(whole.len() % 4);
     if !head.is_empty() {
         groups.push(group(head));
@@ -200,7 +222,11 @@ fn write_numeric(text: &str, out: &mut BytesMut) {
     while groups.last() == Some(&0) {
         groups.pop();
     }
-    let (sign, weight) = if groups.is_empty() { (0, 0) } else { (sign, weight) };
+    let (sign, weight) = if groups.is_empty() {
+        (0, 0)
+    } else {
+        (sign, weight)
+    };
     out.put_i16(i16::try_from(groups.len()).unwrap_or(i16::MAX));
     out.put_i16(weight);
     out.put_u16(sign);
@@ -223,24 +249,36 @@ fn numeric_text(bytes: &[u8]) -> Option<String> {
     if groups.len() != usize::from(count) * 2 || scale > 0x3fff {
         return None;
     }
-    let groups: Vec<u16> = groups.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
+    let groups: Vec<u16> = groups
+        .chunks_exact(2)
+        .map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
+        .collect();
     if groups.iter().any(|&group| group > 9999) {
         return None;
     }
     let group = |position: i32| {
         let index = i32::from(weight) - position;
-        usize::try_from(index).ok().and_then(|index| groups.get(index)).copied().unwrap_or(0)
+        usize::try_from(index)
+            .ok()
+            .and_then(|index| groups.get(index))
+            .copied()
+            .unwrap_or(0)
     };
     let mut text = String::new();
     if sign == NUMERIC_NEGATIVE {
         text.push('-');
     }
-    let whole: String = (0..=i32::from(weight).max(0)).rev().map(|position| format!("{:04}", group(position))).collect();
+    let whole: String = (0..=i32::from(weight).max(0))
+        .rev()
+        .map(|position| format!("{:04}", group(position)))
+        .collect();
     let whole = whole.trim_start_matches('0');
     text.push_str(if whole.is_empty() { "0" } else { whole });
     if scale > 0 {
         let groups = i32::from(scale).div_euclid(4) + 1;
-        let fraction: String = (1..=groups).map(|position| format!("{:04}", group(-position))).collect();
+        let fraction: String = (1..=groups)
+            .map(|position| format!("{:04}", group(-position)))
+            .collect();
         text.push('.');
         text.push_str(&fraction[..usize::from(scale)]);
     }
@@ -248,7 +286,12 @@ fn numeric_text(bytes: &[u8]) -> Option<String> {
 }
 
 /// Reads a parameter's value.
-pub(super) fn read_value(ty: ColumnType, format: Format, bytes: &Bytes, number: usize) -> Result<Datum, SqlError> {
+pub(super) fn read_value(
+    ty: ColumnType,
+    format: Format,
+    bytes: &Bytes,
+    number: usize,
+) -> Result<Datum, SqlError> {
     match format {
         Format::Text => text::parse(ty, utf8(bytes)?),
         Format::Binary => read_binary(ty, bytes)?.ok_or_else(|| {
@@ -259,7 +302,8 @@ pub(super) fn read_value(ty: ColumnType, format: Format, bytes: &Bytes, number: 
 }
 
 fn utf8(bytes: &[u8]) -> Result<&str, SqlError> {
-    let text = std::str::from_utf8(bytes).map_err(|error| invalid_utf8(bytes, error.valid_up_to()))?;
+    let text =
+        std::str::from_utf8(bytes).map_err(|error| invalid_utf8(bytes, error.valid_up_to()))?;
     match text.find('\0') {
         Some(at) => Err(invalid_utf8(bytes, at)),
         None => Ok(text),
@@ -272,7 +316,11 @@ fn read_binary(ty: ColumnType, bytes: &[u8]) -> Result<Option<Datum>, SqlError> 
     }
     let micros = |bytes: &[u8]| {
         let micros = i64::from_be_bytes(array(bytes)?);
-        if matches!(micros, i64::MIN | i64::MAX) { Some(micros) } else { micros.checked_add(EPOCH_MICROS) }
+        if matches!(micros, i64::MIN | i64::MAX) {
+            Some(micros)
+        } else {
+            micros.checked_add(EPOCH_MICROS)
+        }
     };
     Ok(match ty {
         ColumnType::Int2 => array(bytes).map(i16::from_be_bytes).map(Datum::Int2),
@@ -286,14 +334,19 @@ fn read_binary(ty: ColumnType, bytes: &[u8]) -> Result<Option<Datum>, SqlError> 
         },
         ColumnType::Text | ColumnType::Varchar(_) => Some(text::parse(ty, utf8(bytes)?)?),
         // Version 1 is all there is. A client that thinks of json sends the text alone.
-        ColumnType::Jsonb => Some(text::parse(ty, utf8(bytes.strip_prefix(&[1]).unwrap_or(bytes))?)?),
+        ColumnType::Jsonb => Some(text::parse(
+            ty,
+            utf8(bytes.strip_prefix(&[1]).unwrap_or(bytes))?,
+        )?),
         ColumnType::Bool => array(bytes).map(|[byte]: [u8; 1]| Datum::Bool(byte != 0)),
         ColumnType::Bytea => Some(Datum::Bytea(bytes.to_vec())),
         ColumnType::Uuid => array(bytes).map(Datum::Uuid),
-        ColumnType::Date => array(bytes).map(i32::from_be_bytes).and_then(|days| match days {
-            i32::MIN | i32::MAX => Some(Datum::Date(days)),
-            days => days.checked_add(EPOCH_DAYS).map(Datum::Date),
-        }),
+        ColumnType::Date => array(bytes)
+            .map(i32::from_be_bytes)
+            .and_then(|days| match days {
+                i32::MIN | i32::MAX => Some(Datum::Date(days)),
+                days => days.checked_add(EPOCH_DAYS).map(Datum::Date),
+            }),
         ColumnType::Timestamp => micros(bytes).map(Datum::Timestamp),
         ColumnType::TimestampTz => micros(bytes).map(Datum::TimestampTz),
     })
@@ -341,18 +394,41 @@ mod tests {
         ];
         for (ty, value) in cases {
             let mut out = BytesMut::new();
-            write_value(value.as_ref(), ty, Format::Binary, &mut String::new(), &mut out);
+            write_value(
+                value.as_ref(),
+                ty,
+                Format::Binary,
+                &mut String::new(),
+                &mut out,
+            );
             let bytes = out.freeze().slice(4..);
-            assert_eq!(read_value(ty, Format::Binary, &bytes, 1), Ok(value), "{ty:?}");
-            assert!(read_value(ty, Format::Binary, &bytes.slice(1..), 1) != read_value(ty, Format::Binary, &bytes, 1));
+            assert_eq!(
+                read_value(ty, Format::Binary, &bytes, 1),
+                Ok(value),
+                "{ty:?}"
+            );
+            assert!(
+                read_value(ty, Format::Binary, &bytes.slice(1..), 1)
+                    != read_value(ty, Format::Binary, &bytes, 1)
+            );
         }
     }
 
     #[test]
     fn epoch_is_2000() {
         let mut out = BytesMut::new();
-        write_binary(DatumRef::Date(EPOCH_DAYS), ColumnType::Date, &mut String::new(), &mut out);
-        write_binary(DatumRef::Timestamp(EPOCH_MICROS + 1), ColumnType::Timestamp, &mut String::new(), &mut out);
+        write_binary(
+            DatumRef::Date(EPOCH_DAYS),
+            ColumnType::Date,
+            &mut String::new(),
+            &mut out,
+        );
+        write_binary(
+            DatumRef::Timestamp(EPOCH_MICROS + 1),
+            ColumnType::Timestamp,
+            &mut String::new(),
+            &mut out,
+        );
         assert_eq!(&out[..], [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
     }
 

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use tidelog_sql::Parsed;
-use tidelog_sql::{ErrorKind, Outcome, OutputColumn, Prepared, SqlError, TransactionStatus};
+use tidelog_sql::{
+    ErrorKind, Outcome, OutputColumn, Parsed, Prepared, SqlError, TransactionStatus,
+};
 use tidelog_storage::{ColumnType, Datum};
 
 use crate::pg::cancel::Stop;
@@ -31,7 +32,9 @@ struct Planned {
 
 impl Statement {
     fn parameters(&self) -> &[ColumnType] {
-        self.plan.as_ref().map_or(&[], |plan| &plan.prepared.parameters)
+        self.plan
+            .as_ref()
+            .map_or(&[], |plan| &plan.prepared.parameters)
     }
 
     fn columns(&self) -> Option<&[OutputColumn]> {
@@ -49,10 +52,15 @@ pub(super) struct Portal {
 
 enum PortalState {
     New,
-    Rows { rows: Rows, verb: &'static str },
+    Rows {
+        rows: Rows,
+        verb: &'static str,
+    },
     Feed(Box<Feed>),
     /// All rows were taken.
-    Drained { verb: &'static str },
+    Drained {
+        verb: &'static str,
+    },
     /// It ran and returned no rows, or failed.
     Spent,
 }
@@ -62,7 +70,10 @@ fn error(kind: ErrorKind, message: impl Into<String>) -> Stop {
 }
 
 fn result_type_changed() -> Stop {
-    error(ErrorKind::FeatureNotSupported, "cached plan must not change result type")
+    error(
+        ErrorKind::FeatureNotSupported,
+        "cached plan must not change result type",
+    )
 }
 
 impl Connection {
@@ -94,7 +105,10 @@ impl Connection {
             let message = format!("prepared statement \"{name}\" already exists");
             return Err(error(ErrorKind::DuplicateStatement, message));
         }
-        let types: Vec<_> = oids.iter().map(|&oid| encode::parameter_type(oid)).collect::<Result<_, _>>()?;
+        let types: Vec<_> = oids
+            .iter()
+            .map(|&oid| encode::parameter_type(oid))
+            .collect::<Result<_, _>>()?;
         let mut statements = self.session.parse(sql)?;
         if statements.len() > 1 {
             let message = "cannot insert multiple commands into a prepared statement";
@@ -104,12 +118,20 @@ impl Connection {
             Some(parsed) => {
                 check_not_failed(self.session.transaction_status(), &parsed)?;
                 let catalog_version = self.server.engine.store().catalog().version;
-                let prepared = self.interrupts.guard(self.session.prepare(&parsed, &types)).await?;
-                Some(Planned { parsed, prepared, catalog_version })
+                let prepared = self
+                    .interrupts
+                    .guard(self.session.prepare(&parsed, &types))
+                    .await?;
+                Some(Planned {
+                    parsed,
+                    prepared,
+                    catalog_version,
+                })
             }
             None => None,
         };
-        self.statements.insert(name, Arc::new(Statement { plan, types }));
+        self.statements
+            .insert(name, Arc::new(Statement { plan, types }));
         reply::bare(&mut self.client.out, b'1');
         Ok(())
     }
@@ -125,11 +147,18 @@ impl Connection {
     }
 
     fn bind(&mut self, bind: Bind) -> Result<(), Stop> {
-        let Bind { portal, statement: name, parameter_formats, parameters, result_formats } = bind;
+        let Bind {
+            portal,
+            statement: name,
+            parameter_formats,
+            parameters,
+            result_formats,
+        } = bind;
         let statement = self.statement(&name)?.clone();
         let (formats, given) = (parameter_formats.len(), parameters.len());
         if formats > 1 && formats != given {
-            let message = format!("bind message has {formats} parameter formats but {given} parameters");
+            let message =
+                format!("bind message has {formats} parameter formats but {given} parameters");
             return Err(error(ErrorKind::ProtocolViolation, message));
         }
         let types = statement.parameters();
@@ -144,23 +173,36 @@ impl Connection {
             check_not_failed(self.session.transaction_status(), &plan.parsed)?;
         }
         if !portal.is_empty() && self.portals.contains_key(&portal) {
-            return Err(error(ErrorKind::DuplicateCursor, format!("cursor \"{portal}\" already exists")));
+            return Err(error(
+                ErrorKind::DuplicateCursor,
+                format!("cursor \"{portal}\" already exists"),
+            ));
         }
         let parameter_formats = Formats::new(&parameter_formats)?;
         let mut values = Vec::with_capacity(given);
         for (index, (ty, bytes)) in types.iter().zip(&parameters).enumerate() {
             values.push(match bytes {
-                Some(bytes) => encode::read_value(*ty, parameter_formats.of(index), bytes, index + 1)?,
+                Some(bytes) => {
+                    encode::read_value(*ty, parameter_formats.of(index), bytes, index + 1)?
+                }
                 None => Datum::Null,
             });
         }
         let formats = Formats::new(&result_formats)?;
         let columns = statement.columns().map_or(0, <[_]>::len);
         if formats.len() > 1 && formats.len() != columns {
-            let message = format!("bind message has {} result formats but query has {columns} columns", formats.len());
+            let message = format!(
+                "bind message has {} result formats but query has {columns} columns",
+                formats.len()
+            );
             return Err(error(ErrorKind::ProtocolViolation, message));
         }
-        let bound = Portal { statement, parameters: values, formats, state: PortalState::New };
+        let bound = Portal {
+            statement,
+            parameters: values,
+            formats,
+            state: PortalState::New,
+        };
         self.portals.insert(portal, bound);
         reply::bare(&mut self.client.out, b'2');
         Ok(())
@@ -179,11 +221,16 @@ impl Connection {
         }
         let out = &mut self.client.out;
         if formats.is_none() {
-            reply::parameter_description(out, statement.parameters().iter().map(|&ty| encode::oid(ty)));
+            reply::parameter_description(
+                out,
+                statement.parameters().iter().map(|&ty| encode::oid(ty)),
+            );
         }
         match statement.columns() {
             Some(columns) => reply::row_description(out, columns, |index| {
-                formats.as_ref().map_or(Format::Text, |formats| formats.of(index))
+                formats
+                    .as_ref()
+                    .map_or(Format::Text, |formats| formats.of(index))
             }),
             None => reply::bare(out, b'n'),
         }
@@ -197,13 +244,20 @@ impl Connection {
         let limit = u64::try_from(rows_max).ok().filter(|&limit| limit > 0);
         if matches!(portal.state, PortalState::New) {
             portal.state = PortalState::Spent;
-            let Some(outcome) = self.start(&portal).await? else {
+            let Some(outcome) = self.start(&portal.statement, &portal.parameters).await? else {
                 reply::bare(&mut self.client.out, b'I');
                 self.portals.insert(name.to_string(), portal);
                 return Ok(());
             };
             portal.state = match outcome {
-                Outcome::Rows { columns, rows, verb } => PortalState::Rows { rows: Rows::new(columns, rows), verb },
+                Outcome::Rows {
+                    columns,
+                    rows,
+                    verb,
+                } => PortalState::Rows {
+                    rows: Rows::new(columns, rows),
+                    verb,
+                },
                 Outcome::Subscribe(plan) => {
                     let feed = Feed::new(self.server.engine.store().clone(), *plan);
                     feed.describe_copy(&mut self.client);
@@ -221,8 +275,17 @@ impl Connection {
                 let send = rows.send(&mut self.client, &portal.formats, limit);
                 (self.interrupts.guard(send).await?, *verb)
             }
-            PortalState::Feed(feed) => (self.run_feed(feed, &portal.formats, limit).await?, "SUBSCRIBE"),
-            PortalState::Drained { verb } => (Portion { rows: 0, complete: true }, *verb),
+            PortalState::Feed(feed) => (
+                self.run_feed(feed, &portal.formats, limit).await?,
+                "SUBSCRIBE",
+            ),
+            PortalState::Drained { verb } => (
+                Portion {
+                    rows: 0,
+                    complete: true,
+                },
+                *verb,
+            ),
             PortalState::New | PortalState::Spent => {
                 let message = format!("portal \"{name}\" cannot be run");
                 return Err(error(ErrorKind::ObjectNotInPrerequisiteState, message));
@@ -239,8 +302,14 @@ impl Connection {
     }
 
     /// Runs a new portal's statement; `None` when it is empty.
-    async fn start(&mut self, portal: &Portal) -> Result<Option<Outcome>, Stop> {
-        let Some(plan) = &portal.statement.plan else { return Ok(None) };
+    async fn start(
+        &mut self,
+        statement: &Statement,
+        parameters: &[Datum],
+    ) -> Result<Option<Outcome>, Stop> {
+        let Some(plan) = &statement.plan else {
+            return Ok(None);
+        };
         check_not_failed(self.session.transaction_status(), &plan.parsed)?;
         let replanned;
         let prepared = if self.server.engine.store().catalog().version == plan.catalog_version
@@ -248,8 +317,13 @@ impl Connection {
         {
             &plan.prepared
         } else {
-            replanned = self.interrupts.guard(self.session.prepare(&plan.parsed, &portal.statement.types)).await?;
-            if replanned.columns != plan.prepared.columns || replanned.parameters != plan.prepared.parameters {
+            replanned = self
+                .interrupts
+                .guard(self.session.prepare(&plan.parsed, &statement.types))
+                .await?;
+            if replanned.columns != plan.prepared.columns
+                || replanned.parameters != plan.prepared.parameters
+            {
                 return Err(result_type_changed());
             }
             &replanned
@@ -259,7 +333,10 @@ impl Connection {
         if !matches!(self.client.peek(), Some(Ok(Frontend::Sync))) {
             self.session.begin_implicit();
         }
-        let outcome = self.interrupts.guard(self.session.execute(prepared, &portal.parameters)).await?;
+        let outcome = self
+            .interrupts
+            .guard(self.session.execute(prepared, parameters))
+            .await?;
         if let Outcome::Rows { columns, .. } = &outcome
             && Some(columns) != plan.prepared.columns.as_ref()
         {
@@ -270,5 +347,8 @@ impl Connection {
 }
 
 fn no_portal(name: &str) -> Stop {
-    error(ErrorKind::InvalidCursorName, format!("portal \"{name}\" does not exist"))
+    error(
+        ErrorKind::InvalidCursorName,
+        format!("portal \"{name}\" does not exist"),
+    )
 }

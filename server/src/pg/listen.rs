@@ -33,7 +33,10 @@ pub(super) struct Arrived {
 
 impl Channels {
     pub(super) fn new(store: Arc<Store>) -> Channels {
-        Channels { store, channels: Vec::new() }
+        Channels {
+            store,
+            channels: Vec::new(),
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -42,21 +45,42 @@ impl Channels {
 
     /// Begins to follow a table; a channel that is listened to already goes on as it is.
     pub(super) fn listen(&mut self, target: ListenTarget) {
-        let ListenTarget { channel: name, table, scope, after } = target;
-        if self.channels.iter().all(|channel| channel.name != name || channel.scope != scope) {
+        let ListenTarget {
+            channel: name,
+            table,
+            scope,
+            after,
+        } = target;
+        if self
+            .channels
+            .iter()
+            .all(|channel| channel.name != name || channel.scope != scope)
+        {
             // The same name may by now mean another table, or be seen by another role.
             self.channels.retain(|channel| channel.name != name);
             let tail = self.tail(&table, &scope, after);
-            self.channels.push(Channel { name, table, scope, tail });
+            self.channels.push(Channel {
+                name,
+                table,
+                scope,
+                tail,
+            });
         }
     }
 
     pub(super) fn unlisten(&mut self, name: Option<&str>) {
-        self.channels.retain(|channel| name.is_some_and(|name| name != channel.name));
+        self.channels
+            .retain(|channel| name.is_some_and(|name| name != channel.name));
     }
 
     fn tail(&self, table: &TableDef, scope: &FeedScope, after: Seq) -> Tail {
-        Tail::new(self.store.clone(), scope.clone(), table.schema_version, None, after)
+        Tail::new(
+            self.store.clone(),
+            scope.clone(),
+            table.schema_version,
+            None,
+            after,
+        )
     }
 
     /// Waits for the next changes on any channel, of which there must be one. Cancel-safe.
@@ -64,7 +88,10 @@ impl Channels {
         if self.channels.is_empty() {
             return std::future::pending().await;
         }
-        let waits = self.channels.iter_mut().map(|channel| Box::pin(channel.tail.next()));
+        let waits = self
+            .channels
+            .iter_mut()
+            .map(|channel| Box::pin(channel.tail.next()));
         let (result, index, _) = select_all(waits).await;
         Arrived { index, result }
     }
@@ -83,7 +110,9 @@ impl Channels {
     /// Goes on after an ALTER TABLE, with the columns as they are now.
     fn renew(&mut self, index: usize, resume_after: Seq) -> bool {
         let catalog = self.store.catalog();
-        let Some(table) = catalog.table_by_id(self.channels[index].scope.table) else { return false };
+        let Some(table) = catalog.table_by_id(self.channels[index].scope.table) else {
+            return false;
+        };
         let tail = self.tail(table, &self.channels[index].scope, resume_after);
         self.channels[index].table = table.clone();
         self.channels[index].tail = tail;
@@ -103,11 +132,15 @@ impl Connection {
                     reply::notification(&mut self.client.out, self.pid, &channel.name, &payload);
                 }
             }
-            Err(SubscriptionError::SchemaChanged { resume_after }) if self.channels.renew(index, resume_after) => {}
+            Err(SubscriptionError::SchemaChanged { resume_after })
+                if self.channels.renew(index, resume_after) => {}
             Err(error) => {
                 let Channel { name, table, .. } = self.channels.channels.remove(index);
                 let reason = sql_error(error, &table);
-                let mut notice = SqlError::new(ErrorKind::UndefinedTable, format!("channel \"{name}\" ends"));
+                let mut notice = SqlError::new(
+                    ErrorKind::UndefinedTable,
+                    format!("channel \"{name}\" ends"),
+                );
                 notice.detail = Some(format!("{}.", reason.message));
                 // 01000 is the class of warnings.
                 reply::notice(&mut self.client.out, "WARNING", "01000", &notice);
@@ -122,9 +155,13 @@ fn payload(table: &TableDef, change: &Change) -> String {
     let null = || "null".to_string();
     let (row, old) = match change.op {
         ChangeOp::Delete => (null(), row),
-        ChangeOp::Insert | ChangeOp::Update => {
-            (row, change.old.as_ref().map_or_else(null, |old| json::row_object(table, old)))
-        }
+        ChangeOp::Insert | ChangeOp::Update => (
+            row,
+            change
+                .old
+                .as_ref()
+                .map_or_else(null, |old| json::row_object(table, old)),
+        ),
     };
     let (seq, op) = (change.seq, op_name(change.op));
     format!("{{\"seq\":\"{seq}\",\"op\":\"{op}\",\"row\":{row},\"old\":{old}}}")

@@ -61,7 +61,9 @@ pub(crate) async fn accept_connections(listener: TcpListener, server: Arc<PgServ
         };
         match accepted {
             Ok((stream, peer)) => {
-                server.connections.spawn(serve(stream, peer, server.clone()));
+                server
+                    .connections
+                    .spawn(serve(stream, peer, server.clone()));
             }
             Err(error) => {
                 // Out of file descriptors, mostly: wait for connections to end instead of spinning.
@@ -88,29 +90,54 @@ async fn serve(mut stream: TcpStream, peer: SocketAddr, server: Arc<PgServer>) {
         Ok(Err(error)) => return refuse(stream, &error).await,
     };
     let Ok(_place) = server.places.clone().try_acquire_owned() else {
-        let error = SqlError::new(ErrorKind::TooManyConnections, "sorry, too many clients already");
+        let error = SqlError::new(
+            ErrorKind::TooManyConnections,
+            "sorry, too many clients already",
+        );
         return refuse(stream, &error).await;
     };
     let interrupts = Interrupts::new(server.shutdown.clone());
     let registration = server.cancels.register(&interrupts);
     let pid = registration.pid;
     let (client, pump_side, last_words) = client();
-    let opening = Opening { client, interrupts: interrupts.clone(), peer, minor, parameters, registration };
-    let session = server.queries.spawn(connection::run(server.clone(), opening));
+    let opening = Opening {
+        client,
+        interrupts: interrupts.clone(),
+        peer,
+        minor,
+        parameters,
+        registration,
+    };
+    let session = server
+        .queries
+        .spawn(connection::run(server.clone(), opening));
     let (read, write) = stream.into_split();
     let supervise = async move {
         if let Err(error) = session.await
             && error.is_panic()
         {
             tracing::error!(pid, %peer, "the session panicked; its connection ends");
-            say(&last_words, &SqlError::new(ErrorKind::InternalError, "internal error: the session panicked")).await;
+            say(
+                &last_words,
+                &SqlError::new(
+                    ErrorKind::InternalError,
+                    "internal error: the session panicked",
+                ),
+            )
+            .await;
         }
     };
-    tokio::join!(supervise, pump(pump_side, read, write, received, interrupts));
+    tokio::join!(
+        supervise,
+        pump(pump_side, read, write, received, interrupts)
+    );
 }
 
 /// Reads the startup packet and says no to encryption. `None` at the end of the connection.
-async fn start(stream: &mut TcpStream, received: &mut BytesMut) -> Result<Option<Startup>, SqlError> {
+async fn start(
+    stream: &mut TcpStream,
+    received: &mut BytesMut,
+) -> Result<Option<Startup>, SqlError> {
     loop {
         match take_startup(received)? {
             Some(Startup::Encrypt) => {

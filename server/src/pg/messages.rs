@@ -41,10 +41,17 @@ pub(super) enum Target {
 #[derive(Debug, PartialEq)]
 pub(super) enum Frontend {
     Query(String),
-    Parse { name: String, sql: String, types: Vec<u32> },
+    Parse {
+        name: String,
+        sql: String,
+        types: Vec<u32>,
+    },
     Bind(Bind),
     Describe(Target),
-    Execute { portal: String, rows_max: i32 },
+    Execute {
+        portal: String,
+        rows_max: i32,
+    },
     Close(Target),
     Flush,
     Sync,
@@ -87,17 +94,30 @@ fn protocol(message: impl Into<String>) -> SqlError {
 
 /// Takes the startup packet off the buffer; `None` while it is not complete.
 pub(super) fn take_startup(buffer: &mut BytesMut) -> Result<Option<Startup>, SqlError> {
-    let Some(length) = buffer.first_chunk::<4>().map(|bytes| i32::from_be_bytes(*bytes)) else { return Ok(None) };
-    let length = usize::try_from(length).ok().filter(|length| (8..=STARTUP_BYTES_MAX).contains(length));
-    let Some(length) = length else { return Err(protocol("invalid length of startup packet")) };
+    let Some(length) = buffer
+        .first_chunk::<4>()
+        .map(|bytes| i32::from_be_bytes(*bytes))
+    else {
+        return Ok(None);
+    };
+    let length = usize::try_from(length)
+        .ok()
+        .filter(|length| (8..=STARTUP_BYTES_MAX).contains(length));
+    let Some(length) = length else {
+        return Err(protocol("invalid length of startup packet"));
+    };
     if buffer.len() < length {
         return Ok(None);
     }
     let mut body = Body(buffer.split_to(length).freeze());
-    decode_startup(&mut body).map(Some).map_err(|fault| match fault {
-        Fault::Protocol(_) => protocol("invalid startup packet layout: expected terminator as last byte"),
-        Fault::Encoding(error) => error,
-    })
+    decode_startup(&mut body)
+        .map(Some)
+        .map_err(|fault| match fault {
+            Fault::Protocol(_) => {
+                protocol("invalid startup packet layout: expected terminator as last byte")
+            }
+            Fault::Encoding(error) => error,
+        })
 }
 
 fn decode_startup(body: &mut Body) -> Result<Startup, Fault> {
@@ -114,8 +134,12 @@ fn decode_startup(body: &mut Body) -> Result<Startup, Fault> {
     }
     let (major, minor) = ((code >> 16) as u16, (code & 0xffff) as u16);
     if major != 3 {
-        let message = format!("unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.0");
-        return Err(Fault::Encoding(SqlError::new(ErrorKind::FeatureNotSupported, message)));
+        let message =
+            format!("unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.0");
+        return Err(Fault::Encoding(SqlError::new(
+            ErrorKind::FeatureNotSupported,
+            message,
+        )));
     }
     let mut parameters = Vec::new();
     loop {
@@ -134,8 +158,14 @@ pub(super) fn take_message(
     buffer: &mut BytesMut,
     authenticated: bool,
 ) -> Result<Option<Frontend>, Malformed> {
-    let Some(&[tag, a, b, c, d]) = buffer.first_chunk::<5>() else { return Ok(None) };
-    let fatal = |message: String| Malformed { tag, error: protocol(message), fatal: true };
+    let Some(&[tag, a, b, c, d]) = buffer.first_chunk::<5>() else {
+        return Ok(None);
+    };
+    let fatal = |message: String| Malformed {
+        tag,
+        error: protocol(message),
+        fatal: true,
+    };
     let limit = match tag {
         _ if !authenticated => AUTH_BYTES_MAX,
         b'Q' | b'P' | b'B' | b'd' | b'F' | b'p' => LARGE_BYTES_MAX,
@@ -154,7 +184,11 @@ pub(super) fn take_message(
     match decode(tag, Body(frame)) {
         Ok(message) => Ok(Some(message)),
         Err(Fault::Protocol(message)) => Err(fatal(message.to_string())),
-        Err(Fault::Encoding(error)) => Err(Malformed { tag, error, fatal: false }),
+        Err(Fault::Encoding(error)) => Err(Malformed {
+            tag,
+            error,
+            fatal: false,
+        }),
     }
 }
 
@@ -181,7 +215,10 @@ fn decode(tag: u8, mut body: Body) -> Result<Frontend, Fault> {
         }),
         b'D' => Frontend::Describe(body.target()?),
         b'C' => Frontend::Close(body.target()?),
-        b'E' => Frontend::Execute { portal: body.string()?, rows_max: body.i32()? },
+        b'E' => Frontend::Execute {
+            portal: body.string()?,
+            rows_max: body.i32()?,
+        },
         b'H' => Frontend::Flush,
         b'S' => Frontend::Sync,
         b'X' => Frontend::Terminate,
@@ -228,14 +265,21 @@ impl Body {
         Ok(self.take(4)?.get_i32())
     }
 
-    fn list<T>(&mut self, mut item: impl FnMut(&mut Body) -> Result<T, Fault>) -> Result<Vec<T>, Fault> {
+    fn list<T>(
+        &mut self,
+        mut item: impl FnMut(&mut Body) -> Result<T, Fault>,
+    ) -> Result<Vec<T>, Fault> {
         // PostgreSQL counts to 65535 here.
         let count = self.i16()?.cast_unsigned();
         (0..count).map(|_| item(self)).collect()
     }
 
     fn string(&mut self) -> Result<String, Fault> {
-        let length = self.0.iter().position(|&byte| byte == 0).ok_or(Fault::Protocol("invalid string in message"))?;
+        let length = self
+            .0
+            .iter()
+            .position(|&byte| byte == 0)
+            .ok_or(Fault::Protocol("invalid string in message"))?;
         let bytes = self.0.split_to(length);
         self.0.advance(1);
         match std::str::from_utf8(&bytes) {
@@ -253,7 +297,11 @@ impl Body {
     }
 
     fn end(&self) -> Result<(), Fault> {
-        if self.0.is_empty() { Ok(()) } else { Err(INVALID_FORMAT) }
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(INVALID_FORMAT)
+        }
     }
 }
 
@@ -265,8 +313,15 @@ pub(super) fn invalid_utf8(bytes: &[u8], at: usize) -> SqlError {
         Some(0xf0..=0xf7) => 4,
         _ => 1,
     };
-    let shown: Vec<String> = bytes[at..].iter().take(length).map(|byte| format!("0x{byte:02x}")).collect();
-    let message = format!("invalid byte sequence for encoding \"UTF8\": {}", shown.join(" "));
+    let shown: Vec<String> = bytes[at..]
+        .iter()
+        .take(length)
+        .map(|byte| format!("0x{byte:02x}"))
+        .collect();
+    let message = format!(
+        "invalid byte sequence for encoding \"UTF8\": {}",
+        shown.join(" ")
+    );
     SqlError::new(ErrorKind::CharacterNotInRepertoire, message)
 }
 
@@ -275,7 +330,11 @@ pub(super) fn sasl_initial_response(bytes: Bytes) -> Option<(String, Bytes)> {
     let mut body = Body(bytes);
     let mechanism = body.string().ok()?;
     let length = body.i32().ok()?;
-    let data = if length == -1 { Bytes::new() } else { body.take(usize::try_from(length).ok()?).ok()? };
+    let data = if length == -1 {
+        Bytes::new()
+    } else {
+        body.take(usize::try_from(length).ok()?).ok()?
+    };
     body.end().ok()?;
     Some((mechanism, data))
 }

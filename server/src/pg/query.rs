@@ -1,7 +1,6 @@
 //! The simple query protocol, and what running a statement answers in both protocols.
 
-use tidelog_sql::Parsed;
-use tidelog_sql::{ErrorKind, Outcome, SqlError, TransactionStatus};
+use tidelog_sql::{ErrorKind, Outcome, Parsed, SqlError, TransactionStatus};
 
 use crate::pg::cancel::Stop;
 use crate::pg::connection::{Connection, send_notices};
@@ -10,9 +9,13 @@ use crate::pg::results::{Formats, Rows};
 use crate::pg::subscribe::Feed;
 
 /// The 25P02 of a failed transaction block.
-pub(super) fn check_not_failed(status: TransactionStatus, statement: &Parsed) -> Result<(), SqlError> {
+pub(super) fn check_not_failed(
+    status: TransactionStatus,
+    statement: &Parsed,
+) -> Result<(), SqlError> {
     if status == TransactionStatus::Failed && !statement.ends_transaction() {
-        let message = "current transaction is aborted, commands ignored until end of transaction block";
+        let message =
+            "current transaction is aborted, commands ignored until end of transaction block";
         return Err(SqlError::new(ErrorKind::InFailedTransaction, message));
     }
     Ok(())
@@ -40,16 +43,34 @@ impl Connection {
 
     async fn simple_statement(&mut self, statement: &Parsed) -> Result<(), Stop> {
         check_not_failed(self.session.transaction_status(), statement)?;
-        let prepared = self.interrupts.guard(self.session.prepare(statement, &[])).await?;
+        let prepared = self
+            .interrupts
+            .guard(self.session.prepare(statement, &[]))
+            .await?;
         if !prepared.parameters.is_empty() {
-            return Err(SqlError::new(ErrorKind::UndefinedParameter, "there is no parameter $1").into());
+            return Err(
+                SqlError::new(ErrorKind::UndefinedParameter, "there is no parameter $1").into(),
+            );
         }
-        match self.interrupts.guard(self.session.execute(&prepared, &[])).await? {
-            Outcome::Rows { columns, rows, verb } => {
-                reply::row_description(&mut self.client.out, &columns, |_| crate::pg::encode::Format::Text);
+        match self
+            .interrupts
+            .guard(self.session.execute(&prepared, &[]))
+            .await?
+        {
+            Outcome::Rows {
+                columns,
+                rows,
+                verb,
+            } => {
+                reply::row_description(&mut self.client.out, &columns, |_| {
+                    crate::pg::encode::Format::Text
+                });
                 let mut rows = Rows::new(columns, rows);
                 let formats = Formats::default();
-                let portion = self.interrupts.guard(rows.send(&mut self.client, &formats, None)).await?;
+                let portion = self
+                    .interrupts
+                    .guard(rows.send(&mut self.client, &formats, None))
+                    .await?;
                 self.complete(&format!("{verb} {}", portion.rows));
                 Ok(())
             }
@@ -86,7 +107,11 @@ impl Connection {
                 self.complete("UNLISTEN");
             }
             Outcome::Rows { .. } | Outcome::Subscribe(_) => {
-                return Err(SqlError::new(ErrorKind::InternalError, "rows where none are expected").into());
+                return Err(SqlError::new(
+                    ErrorKind::InternalError,
+                    "rows where none are expected",
+                )
+                .into());
             }
         }
         Ok(())

@@ -58,7 +58,9 @@ pub(super) fn negotiate_protocol_version(out: &mut BytesMut, unknown_options: &[
     message(out, b'v', |out| {
         out.put_i32(0x0003_0000);
         out.put_i32(i32::try_from(unknown_options.len()).unwrap_or(i32::MAX));
-        unknown_options.iter().for_each(|option| string(out, option));
+        unknown_options
+            .iter()
+            .for_each(|option| string(out, option));
     });
 }
 
@@ -104,7 +106,11 @@ pub(super) fn parameter_description(out: &mut BytesMut, oids: impl ExactSizeIter
 }
 
 /// `format` gives the format of the column at an index.
-pub(super) fn row_description(out: &mut BytesMut, columns: &[OutputColumn], format: impl Fn(usize) -> Format) {
+pub(super) fn row_description(
+    out: &mut BytesMut,
+    columns: &[OutputColumn],
+    format: impl Fn(usize) -> Format,
+) {
     message(out, b'T', |out| {
         count(out, columns.len());
         for (index, column) in columns.iter().enumerate() {

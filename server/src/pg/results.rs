@@ -25,7 +25,11 @@ pub(super) struct Formats(Vec<Format>);
 
 impl Formats {
     pub(super) fn new(codes: &[i16]) -> Result<Formats, SqlError> {
-        codes.iter().map(|&code| Format::from_code(code)).collect::<Result<_, _>>().map(Formats)
+        codes
+            .iter()
+            .map(|&code| Format::from_code(code))
+            .collect::<Result<_, _>>()
+            .map(Formats)
     }
 
     pub(super) fn of(&self, column: usize) -> Format {
@@ -50,7 +54,11 @@ pub(super) struct RowWriter<'a> {
 
 impl<'a> RowWriter<'a> {
     pub(super) fn new(columns: &'a [OutputColumn], formats: &'a Formats) -> RowWriter<'a> {
-        RowWriter { columns, formats, scratch: String::new() }
+        RowWriter {
+            columns,
+            formats,
+            scratch: String::new(),
+        }
     }
 
     /// Appends one DataRow; on error nothing.
@@ -66,7 +74,13 @@ impl<'a> RowWriter<'a> {
         out.put_u16(u16::try_from(self.columns.len()).unwrap_or(u16::MAX));
         for (index, (column, value)) in self.columns.iter().zip(values).enumerate() {
             match value {
-                Ok(value) => encode::write_value(value, column.ty, self.formats.of(index), &mut self.scratch, out),
+                Ok(value) => encode::write_value(
+                    value,
+                    column.ty,
+                    self.formats.of(index),
+                    &mut self.scratch,
+                    out,
+                ),
                 Err(error) => {
                     out.truncate(start);
                     return Err(error);
@@ -76,7 +90,10 @@ impl<'a> RowWriter<'a> {
         let length = out.len() - start - 1;
         if length > ROW_BYTES_MAX {
             out.truncate(start);
-            return Err(SqlError::new(ErrorKind::ProgramLimitExceeded, "a result row does not fit a message of 1 GiB"));
+            return Err(SqlError::new(
+                ErrorKind::ProgramLimitExceeded,
+                "a result row does not fit a message of 1 GiB",
+            ));
         }
         out[start + 1..start + 5].copy_from_slice(&(length as u32).to_be_bytes());
         Ok(())
@@ -86,7 +103,10 @@ impl<'a> RowWriter<'a> {
 /// The value in a result's array.
 pub(super) fn value(array: &ArrayRef, row: usize) -> Result<DatumRef<'_>, SqlError> {
     datum_at(array.as_ref(), row).ok_or_else(|| {
-        let message = format!("a result column has the unexpected type {}", array.data_type());
+        let message = format!(
+            "a result column has the unexpected type {}",
+            array.data_type()
+        );
         SqlError::new(ErrorKind::InternalError, message)
     })
 }
@@ -108,7 +128,11 @@ pub(super) struct Portion {
 
 impl Rows {
     pub(super) fn new(columns: Vec<OutputColumn>, stream: RowStream) -> Rows {
-        Rows { columns, stream, batch: None }
+        Rows {
+            columns,
+            stream,
+            batch: None,
+        }
     }
 
     /// Sends up to `limit` rows.
@@ -122,7 +146,10 @@ impl Rows {
         let mut sent = 0;
         loop {
             if limit.is_some_and(|limit| sent >= limit) {
-                return Ok(Portion { rows: sent, complete: false });
+                return Ok(Portion {
+                    rows: sent,
+                    complete: false,
+                });
             }
             let Some((batch, row)) = &mut self.batch else {
                 match next(&mut self.stream, client).await? {
@@ -131,7 +158,12 @@ impl Rows {
                         return Err(SqlError::new(ErrorKind::InternalError, message).into());
                     }
                     Some(batch) => self.batch = Some((batch, 0)),
-                    None => return Ok(Portion { rows: sent, complete: true }),
+                    None => {
+                        return Ok(Portion {
+                            rows: sent,
+                            complete: true,
+                        });
+                    }
                 }
                 continue;
             };
@@ -139,7 +171,10 @@ impl Rows {
                 self.batch = None;
                 continue;
             }
-            writer.write(client, batch.columns().iter().map(|array| value(array, *row)))?;
+            writer.write(
+                client,
+                batch.columns().iter().map(|array| value(array, *row)),
+            )?;
             *row += 1;
             sent += 1;
             client.flush_full().await?;

@@ -36,21 +36,38 @@ impl Exchange {
     ) -> Result<(Exchange, String), ScramFailure> {
         const MALFORMED: ScramFailure = ScramFailure::Malformed("malformed SCRAM message");
         let mut parts = client_first.splitn(3, ',');
-        let (flag, authzid) = (parts.next().ok_or(MALFORMED)?, parts.next().ok_or(MALFORMED)?);
+        let (flag, authzid) = (
+            parts.next().ok_or(MALFORMED)?,
+            parts.next().ok_or(MALFORMED)?,
+        );
         let bare = parts.next().ok_or(MALFORMED)?;
         match flag {
             // `y`: the client could bind to a channel but saw that it was not offered.
             "n" | "y" => {}
-            _ => return Err(ScramFailure::Malformed("the client selected SCRAM channel binding, which is not offered")),
+            _ => {
+                return Err(ScramFailure::Malformed(
+                    "the client selected SCRAM channel binding, which is not offered",
+                ));
+            }
         }
         if !authzid.is_empty() {
-            return Err(ScramFailure::Malformed("client uses authorization identity, but it is not supported"));
+            return Err(ScramFailure::Malformed(
+                "client uses authorization identity, but it is not supported",
+            ));
         }
         // The name is that of the startup packet; what stands here is not looked at, as in PostgreSQL.
         let mut attributes = bare.split(',');
-        attributes.next().filter(|name| name.starts_with("n=")).ok_or(MALFORMED)?;
-        let client_nonce = attributes.next().and_then(|nonce| nonce.strip_prefix("r=")).ok_or(MALFORMED)?;
-        let printable = |nonce: &str| !nonce.is_empty() && nonce.bytes().all(|byte| (0x21..=0x7e).contains(&byte));
+        attributes
+            .next()
+            .filter(|name| name.starts_with("n="))
+            .ok_or(MALFORMED)?;
+        let client_nonce = attributes
+            .next()
+            .and_then(|nonce| nonce.strip_prefix("r="))
+            .ok_or(MALFORMED)?;
+        let printable = |nonce: &str| {
+            !nonce.is_empty() && nonce.bytes().all(|byte| (0x21..=0x7e).contains(&byte))
+        };
         if !printable(client_nonce) {
             return Err(MALFORMED);
         }
@@ -59,7 +76,15 @@ impl Exchange {
         let server_first = format!("r={nonce},s={salt},i={}", verifier.iterations);
         let transcript = format!("{bare},{server_first}");
         let gs2_header = format!("{flag},,");
-        Ok((Exchange { verifier, nonce, gs2_header, transcript }, server_first))
+        Ok((
+            Exchange {
+                verifier,
+                nonce,
+                gs2_header,
+                transcript,
+            },
+            server_first,
+        ))
     }
 
     /// Takes the client's final message; gives the server's, which proves that it knows the verifier.
@@ -67,25 +92,47 @@ impl Exchange {
         const MALFORMED: ScramFailure = ScramFailure::Malformed("malformed SCRAM message");
         let (without_proof, proof) = client_final.rsplit_once(",p=").ok_or(MALFORMED)?;
         let mut attributes = without_proof.split(',');
-        let binding = attributes.next().and_then(|binding| binding.strip_prefix("c=")).ok_or(MALFORMED)?;
+        let binding = attributes
+            .next()
+            .and_then(|binding| binding.strip_prefix("c="))
+            .ok_or(MALFORMED)?;
         if binding != BASE64.encode(&self.gs2_header) {
-            return Err(ScramFailure::Malformed("unexpected SCRAM channel-binding attribute in client-final-message"));
+            return Err(ScramFailure::Malformed(
+                "unexpected SCRAM channel-binding attribute in client-final-message",
+            ));
         }
-        let nonce = attributes.next().and_then(|nonce| nonce.strip_prefix("r=")).ok_or(MALFORMED)?;
+        let nonce = attributes
+            .next()
+            .and_then(|nonce| nonce.strip_prefix("r="))
+            .ok_or(MALFORMED)?;
         if nonce != self.nonce {
             return Err(ScramFailure::Malformed("SCRAM nonce does not match"));
         }
-        let proof: [u8; 32] = BASE64.decode(proof).ok().and_then(|proof| proof.try_into().ok()).ok_or(MALFORMED)?;
+        let proof: [u8; 32] = BASE64
+            .decode(proof)
+            .ok()
+            .and_then(|proof| proof.try_into().ok())
+            .ok_or(MALFORMED)?;
 
         let message = format!("{},{without_proof}", self.transcript);
         let signature = hmac(&self.verifier.stored_key, message.as_bytes());
-        let client_key: Vec<u8> = proof.iter().zip(signature).map(|(proof, signature)| proof ^ signature).collect();
+        let client_key: Vec<u8> = proof
+            .iter()
+            .zip(signature)
+            .map(|(proof, signature)| proof ^ signature)
+            .collect();
         let stored_key: [u8; 32] = Sha256::digest(client_key).into();
-        let difference = stored_key.iter().zip(self.verifier.stored_key).fold(0, |sum, (a, b)| sum | (a ^ b));
+        let difference = stored_key
+            .iter()
+            .zip(self.verifier.stored_key)
+            .fold(0, |sum, (a, b)| sum | (a ^ b));
         if difference != 0 {
             return Err(ScramFailure::WrongProof);
         }
-        Ok(format!("v={}", BASE64.encode(hmac(&self.verifier.server_key, message.as_bytes()))))
+        Ok(format!(
+            "v={}",
+            BASE64.encode(hmac(&self.verifier.server_key, message.as_bytes()))
+        ))
     }
 }
 
@@ -114,7 +161,12 @@ mod tests {
         let salted = pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(password.as_bytes(), &salt, 4096);
         let stored_key = Sha256::digest(hmac(&salted, b"Client Key")).into();
         let server_key = hmac(&salted, b"Server Key");
-        Verifier { iterations: 4096, salt, stored_key, server_key }
+        Verifier {
+            iterations: 4096,
+            salt,
+            stored_key,
+            server_key,
+        }
     }
 
     fn begin(client_first: &str, password: &str) -> Result<(Exchange, String), ScramFailure> {
@@ -136,8 +188,19 @@ mod tests {
 
     #[test]
     fn malformed_messages_are_refused() {
-        for first in ["", "n", "n,,", "n,,n=user", "p=tls-unique,,n=user,r=abc", "n,a=eve,n=user,r=abc", "n,,m=1,r=abc"] {
-            assert!(matches!(begin(first, "pencil"), Err(ScramFailure::Malformed(_))), "{first}");
+        for first in [
+            "",
+            "n",
+            "n,,",
+            "n,,n=user",
+            "p=tls-unique,,n=user,r=abc",
+            "n,a=eve,n=user,r=abc",
+            "n,,m=1,r=abc",
+        ] {
+            assert!(
+                matches!(begin(first, "pencil"), Err(ScramFailure::Malformed(_))),
+                "{first}"
+            );
         }
         for last in [
             "",
@@ -147,7 +210,10 @@ mod tests {
             &CLIENT_FINAL.replace("p=dHzb", "p=!"),
         ] {
             let (exchange, _) = begin(CLIENT_FIRST, "pencil").expect("well-formed");
-            assert!(matches!(exchange.finish(last), Err(ScramFailure::Malformed(_))), "{last}");
+            assert!(
+                matches!(exchange.finish(last), Err(ScramFailure::Malformed(_))),
+                "{last}"
+            );
         }
     }
 }

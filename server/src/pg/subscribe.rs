@@ -38,9 +38,24 @@ pub(super) struct Feed {
 
 impl Feed {
     pub(super) fn new(store: Arc<Store>, plan: SubscribePlan) -> Feed {
-        let filter = plan.filter.clone().map(|filter| Arc::new(Where(filter)) as Arc<dyn RowFilter>);
-        let tail = Tail::new(store, plan.scope.clone(), plan.table.schema_version, filter, plan.after);
-        Feed { plan, tail, batch: None, ready_sent: false, changes: VecDeque::new() }
+        let filter = plan
+            .filter
+            .clone()
+            .map(|filter| Arc::new(Where(filter)) as Arc<dyn RowFilter>);
+        let tail = Tail::new(
+            store,
+            plan.scope.clone(),
+            plan.table.schema_version,
+            filter,
+            plan.after,
+        );
+        Feed {
+            plan,
+            tail,
+            batch: None,
+            ready_sent: false,
+            changes: VecDeque::new(),
+        }
     }
 
     /// RowDescription or CopyOutResponse, for the simple protocol.
@@ -51,16 +66,33 @@ impl Feed {
         self.describe_copy(client);
     }
 
-    /// CopyOutResponse, if it is a COPY.
+    /// CopyOutResponse and the header line, if it is a COPY.
     pub(super) fn describe_copy(&self, client: &mut Client) {
-        if self.plan.copy.is_some() {
-            reply::copy_response(&mut client.out, b'H', self.plan.columns.len());
+        let Some(format) = &self.plan.copy else {
+            return;
+        };
+        reply::copy_response(&mut client.out, b'H', self.plan.columns.len());
+        if format.header() {
+            let names: Vec<String> = self
+                .plan
+                .columns
+                .iter()
+                .map(|column| column.name.clone())
+                .collect();
+            let mut line = Vec::new();
+            format.write_header(&names, &mut line);
+            reply::copy_data(&mut client.out, &line);
         }
     }
 
     /// Sends rows, each stretch of them at once, until `limit`. A stalled client is waited for; the changes
     /// stay in the log meanwhile.
-    async fn send(&mut self, client: &mut Client, formats: &Formats, limit: Option<u64>) -> Result<Portion, Stop> {
+    async fn send(
+        &mut self,
+        client: &mut Client,
+        formats: &Formats,
+        limit: Option<u64>,
+    ) -> Result<Portion, Stop> {
         let mut sent = 0;
         while limit.is_none_or(|limit| sent < limit) {
             if self.send_one(client, formats)? {
@@ -80,20 +112,39 @@ impl Feed {
                 continue;
             }
             client.flush().await?;
-            let changes = self.tail.next().await.map_err(|error| sql_error(error, &self.plan.table))?;
+            let changes = self
+                .tail
+                .next()
+                .await
+                .map_err(|error| sql_error(error, &self.plan.table))?;
             self.changes = changes.into();
         }
-        Ok(Portion { rows: sent, complete: false })
+        Ok(Portion {
+            rows: sent,
+            complete: false,
+        })
     }
 
     /// Sends the next row that is at hand; `false` when there is none.
     fn send_one(&mut self, client: &mut Client, formats: &Formats) -> Result<bool, SqlError> {
-        let mut line = Line { plan: &self.plan, writer: RowWriter::new(&self.plan.columns, formats) };
+        let mut line = Line {
+            plan: &self.plan,
+            writer: RowWriter::new(&self.plan.columns, formats),
+        };
         if let Some((batch, row)) = &mut self.batch {
             if *row < batch.num_rows() {
-                let (seq, values) = batch.columns().split_first().expect("its columns were counted");
+                let (seq, values) = batch
+                    .columns()
+                    .split_first()
+                    .expect("its columns were counted");
                 let seq = value(seq, *row)?;
-                line.write(client, seq, "snapshot", values.iter().map(|array| value(array, *row)), DatumRef::Null)?;
+                line.write(
+                    client,
+                    seq,
+                    "snapshot",
+                    values.iter().map(|array| value(array, *row)),
+                    DatumRef::Null,
+                )?;
                 *row += 1;
                 return Ok(true);
             }
@@ -104,15 +155,32 @@ impl Feed {
         }
         if !self.ready_sent {
             let nulls = self.plan.table.columns.iter().map(|_| Ok(DatumRef::Null));
-            line.write(client, DatumRef::Int8(self.plan.after.as_i64()), "ready", nulls, DatumRef::Null)?;
+            line.write(
+                client,
+                DatumRef::Int8(self.plan.after.as_i64()),
+                "ready",
+                nulls,
+                DatumRef::Null,
+            )?;
             self.ready_sent = true;
             return Ok(true);
         }
-        let Some(change) = self.changes.pop_front() else { return Ok(false) };
-        let old = change.old.as_ref().map(|old| json::row_object(&self.plan.table, old));
+        let Some(change) = self.changes.pop_front() else {
+            return Ok(false);
+        };
+        let old = change
+            .old
+            .as_ref()
+            .map(|old| json::row_object(&self.plan.table, old));
         let old = old.as_deref().map_or(DatumRef::Null, DatumRef::Text);
         let seq = DatumRef::Int8(change.seq.as_i64());
-        line.write(client, seq, op_name(change.op), change.row.iter().map(|datum| Ok(datum.as_ref())), old)?;
+        line.write(
+            client,
+            seq,
+            op_name(change.op),
+            change.row.iter().map(|datum| Ok(datum.as_ref())),
+            old,
+        )?;
         Ok(true)
     }
 }
@@ -132,7 +200,10 @@ impl Line<'_> {
         row: impl Iterator<Item = Result<DatumRef<'v>, SqlError>>,
         old: DatumRef<'v>,
     ) -> Result<(), SqlError> {
-        let values = [Ok(seq), Ok(DatumRef::Text(op))].into_iter().chain(row).chain([Ok(old)]);
+        let values = [Ok(seq), Ok(DatumRef::Text(op))]
+            .into_iter()
+            .chain(row)
+            .chain([Ok(old)]);
         match &self.plan.copy {
             None => self.writer.write(client, values),
             Some(format) => {
@@ -158,12 +229,15 @@ pub(super) fn op_name(op: ChangeOp) -> &'static str {
 pub(super) fn sql_error(error: SubscriptionError, table: &tidelog_storage::TableDef) -> SqlError {
     let name = format!("\"{}.{}\"", table.schema, table.name);
     match error {
-        SubscriptionError::TableGone => {
-            SqlError::new(ErrorKind::UndefinedTable, format!("table {name} was dropped or truncated"))
-        }
+        SubscriptionError::TableGone => SqlError::new(
+            ErrorKind::UndefinedTable,
+            format!("table {name} was dropped or truncated"),
+        ),
         SubscriptionError::SchemaChanged { resume_after } => {
-            let message = format!("table {name} was altered, the subscription cannot go on with its columns");
-            let hint = format!("Subscribe again with OPTIONS (from = '{resume_after}') to miss nothing.");
+            let message =
+                format!("table {name} was altered, the subscription cannot go on with its columns");
+            let hint =
+                format!("Subscribe again with OPTIONS (from = '{resume_after}') to miss nothing.");
             SqlError::new(ErrorKind::ObjectNotInPrerequisiteState, message).hint(hint)
         }
         SubscriptionError::Filter(error) => match error.downcast::<SqlError>() {
@@ -187,6 +261,8 @@ impl Connection {
         formats: &Formats,
         limit: Option<u64>,
     ) -> Result<Portion, Stop> {
-        self.interrupts.guard_endless(feed.send(&mut self.client, formats, limit)).await
+        self.interrupts
+            .guard_endless(feed.send(&mut self.client, formats, limit))
+            .await
     }
 }

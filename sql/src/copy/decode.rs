@@ -47,7 +47,10 @@ pub fn line_context(table: &str, line: u64, text: Option<&str>) -> String {
 pub fn column_context(table: &str, line: u64, column: &str, value: Option<&str>) -> String {
     match value {
         None => format!("COPY {table}, line {line}, column {column}: null input"),
-        Some(value) => format!("COPY {table}, line {line}, column {column}: \"{}\"", limited(value)),
+        Some(value) => format!(
+            "COPY {table}, line {line}, column {column}: \"{}\"",
+            limited(value)
+        ),
     }
 }
 
@@ -55,7 +58,10 @@ fn limited(text: &str) -> String {
     if text.len() <= CONTEXT_BYTES_MAX {
         return text.to_string();
     }
-    let end = (0..=CONTEXT_BYTES_MAX).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
+    let end = (0..=CONTEXT_BYTES_MAX)
+        .rev()
+        .find(|&end| text.is_char_boundary(end))
+        .unwrap_or(0);
     format!("{}...", &text[..end])
 }
 
@@ -63,8 +69,14 @@ impl CopyDecoder {
     /// A decoder of lines that hold these columns.
     pub fn new(format: CopyFormat, table: &str, columns: Vec<String>) -> CopyDecoder {
         CopyDecoder {
-            force_not_null: columns.iter().map(|column| format.force_not_null.contains(column)).collect(),
-            force_null: columns.iter().map(|column| format.force_null.contains(column)).collect(),
+            force_not_null: columns
+                .iter()
+                .map(|column| format.force_not_null.contains(column))
+                .collect(),
+            force_null: columns
+                .iter()
+                .map(|column| format.force_null.contains(column))
+                .collect(),
             header: format.header,
             format,
             table: table.to_string(),
@@ -94,7 +106,11 @@ impl CopyDecoder {
             rest.drain(..used);
         }
         if rest.len() > LINE_BYTES_MAX {
-            return Err(self.fail(ErrorKind::ProgramLimitExceeded, "line of COPY data is too long", None));
+            return Err(self.fail(
+                ErrorKind::ProgramLimitExceeded,
+                "line of COPY data is too long",
+                None,
+            ));
         }
         self.rest = rest;
         Ok(())
@@ -115,7 +131,11 @@ impl CopyDecoder {
         let mut start = 0;
         while !self.done {
             let from = start + self.scanned;
-            let end = if self.format.csv { self.csv_line_end(data, from) } else { text_line_end(data, start, from) };
+            let end = if self.format.csv {
+                self.csv_line_end(data, from)
+            } else {
+                text_line_end(data, start, from)
+            };
             let Some(end) = end else {
                 self.scanned = data.len() - start;
                 return Ok(start);
@@ -174,7 +194,11 @@ impl CopyDecoder {
             return Ok(());
         }
         let text = self.utf8(line)?;
-        if self.format.csv { self.csv_row(text, row) } else { self.text_row(text, row) }
+        if self.format.csv {
+            self.csv_row(text, row)
+        } else {
+            self.text_row(text, row)
+        }
     }
 
     fn utf8<'a>(&self, bytes: &'a [u8]) -> Result<&'a str, SqlError> {
@@ -189,8 +213,15 @@ impl CopyDecoder {
             0xf0..=0xf7 => 4,
             _ => 1,
         };
-        let sequence: Vec<String> = bytes[invalid..].iter().take(length).map(|byte| format!("0x{byte:02x}")).collect();
-        let message = format!("invalid byte sequence for encoding \"UTF8\": {}", sequence.join(" "));
+        let sequence: Vec<String> = bytes[invalid..]
+            .iter()
+            .take(length)
+            .map(|byte| format!("0x{byte:02x}"))
+            .collect();
+        let message = format!(
+            "invalid byte sequence for encoding \"UTF8\": {}",
+            sequence.join(" ")
+        );
         Err(self.fail(ErrorKind::CharacterNotInRepertoire, &message, None))
     }
 
@@ -198,7 +229,11 @@ impl CopyDecoder {
         let bytes = line.as_bytes();
         if bytes.contains(&b'\r') && !self.carriage_returns_escaped(bytes) {
             return Err(self
-                .fail(ErrorKind::BadCopyFileFormat, "literal carriage return found in data", Some(line))
+                .fail(
+                    ErrorKind::BadCopyFileFormat,
+                    "literal carriage return found in data",
+                    Some(line),
+                )
                 .hint("Use \"\\r\" to represent carriage return."));
         }
         let mut values = Vec::with_capacity(self.columns.len());
@@ -251,7 +286,11 @@ impl CopyDecoder {
             }
             for (index, field) in line.split(char::from(self.format.delimiter)).enumerate() {
                 let force = || self.force_not_null.get(index) == Some(&true);
-                values.push(if field == null && !force() { None } else { Some(field) });
+                values.push(if field == null && !force() {
+                    None
+                } else {
+                    Some(field)
+                });
             }
             return self.row(line, &values, row);
         }
@@ -260,7 +299,11 @@ impl CopyDecoder {
         let spans = match csv_fields(bytes, &self.format, &mut scratch) {
             Ok(spans) => spans,
             Err(CsvError::Unterminated) => {
-                return Err(self.fail(ErrorKind::BadCopyFileFormat, "unterminated CSV quoted field", Some(line)));
+                return Err(self.fail(
+                    ErrorKind::BadCopyFileFormat,
+                    "unterminated CSV quoted field",
+                    Some(line),
+                ));
             }
             Err(CsvError::CarriageReturn) => return Err(self.unquoted_carriage_return(line)),
         };
@@ -280,7 +323,12 @@ impl CopyDecoder {
         Ok(())
     }
 
-    fn row(&self, line: &str, values: &[Option<&str>], row: &mut OnRow<'_>) -> Result<(), SqlError> {
+    fn row(
+        &self,
+        line: &str,
+        values: &[Option<&str>],
+        row: &mut OnRow<'_>,
+    ) -> Result<(), SqlError> {
         if let Some(column) = self.columns.get(values.len()) {
             let message = format!("missing data for column \"{column}\"");
             return Err(self.fail(ErrorKind::BadCopyFileFormat, &message, Some(line)));
@@ -293,8 +341,12 @@ impl CopyDecoder {
     }
 
     fn unquoted_carriage_return(&self, line: &str) -> SqlError {
-        self.fail(ErrorKind::BadCopyFileFormat, "unquoted carriage return found in data", Some(line))
-            .hint("Use quoted CSV field to represent carriage return.")
+        self.fail(
+            ErrorKind::BadCopyFileFormat,
+            "unquoted carriage return found in data",
+            Some(line),
+        )
+        .hint("Use quoted CSV field to represent carriage return.")
     }
 
     fn fail(&self, kind: ErrorKind, message: &str, line: Option<&str>) -> SqlError {
@@ -308,7 +360,11 @@ impl CopyDecoder {
 fn text_line_end(data: &[u8], start: usize, mut from: usize) -> Option<usize> {
     loop {
         let end = from + data[from..].iter().position(|&byte| byte == b'\n')?;
-        let backslashes = data[start..end].iter().rev().take_while(|&&byte| byte == b'\\').count();
+        let backslashes = data[start..end]
+            .iter()
+            .rev()
+            .take_while(|&&byte| byte == b'\\')
+            .count();
         if backslashes % 2 == 0 {
             return Some(end);
         }
@@ -336,7 +392,9 @@ fn text_fields(line: &[u8], format: &CopyFormat, out: &mut Vec<u8>) -> Vec<Optio
                     b't' => b'\t',
                     b'v' => 0x0b,
                     b'0'..=b'7' => number(line, &mut at, byte - b'0', 8),
-                    b'x' if line.get(at).is_some_and(u8::is_ascii_hexdigit) => number(line, &mut at, 0, 16),
+                    b'x' if line.get(at).is_some_and(u8::is_ascii_hexdigit) => {
+                        number(line, &mut at, 0, 16)
+                    }
                     byte => byte,
                 });
                 continue;
@@ -363,7 +421,12 @@ fn text_fields(line: &[u8], format: &CopyFormat, out: &mut Vec<u8>) -> Vec<Optio
 fn number(line: &[u8], at: &mut usize, first: u8, base: u32) -> u8 {
     let mut value = u32::from(first);
     for _ in 0..2 {
-        let Some(digit) = line.get(*at).and_then(|&byte| char::from(byte).to_digit(base)) else { break };
+        let Some(digit) = line
+            .get(*at)
+            .and_then(|&byte| char::from(byte).to_digit(base))
+        else {
+            break;
+        };
         value = value * base + digit;
         *at += 1;
     }
@@ -376,7 +439,11 @@ enum CsvError {
 }
 
 /// Appends the fields' bytes to `out`, and tells where they stand there and whether quotes were seen.
-fn csv_fields(line: &[u8], format: &CopyFormat, out: &mut Vec<u8>) -> Result<Vec<(usize, usize, bool)>, CsvError> {
+fn csv_fields(
+    line: &[u8],
+    format: &CopyFormat,
+    out: &mut Vec<u8>,
+) -> Result<Vec<(usize, usize, bool)>, CsvError> {
     let mut spans = Vec::new();
     let (mut start, mut in_quote, mut quoted) = (out.len(), false, false);
     let mut at = 0;

@@ -6,8 +6,13 @@ use super::*;
 
 fn format(options: &str) -> Result<CopyFormat, SqlError> {
     let sql = format!("COPY t TO STDOUT {options}");
-    let Statement::Copy { options, legacy_options, .. } =
-        Parser::parse_sql(&PostgreSqlDialect {}, &sql).unwrap().remove(0)
+    let Statement::Copy {
+        options,
+        legacy_options,
+        ..
+    } = Parser::parse_sql(&PostgreSqlDialect {}, &sql)
+        .unwrap()
+        .remove(0)
     else {
         panic!("{sql}")
     };
@@ -27,7 +32,12 @@ fn decode(options: &str, columns: &[&str], data: &[u8], step: usize) -> String {
         .try_for_each(|chunk| decoder.push(chunk, &mut row))
         .and_then(|()| decoder.finish(&mut row));
     if let Err(error) = result {
-        out.push_str(&format!("{:?}: {} ({})", error.kind, error.message, error.context.unwrap_or_default()));
+        out.push_str(&format!(
+            "{:?}: {} ({})",
+            error.kind,
+            error.message,
+            error.context.unwrap_or_default()
+        ));
     }
     out.trim_end().replace("Some(", "(")
 }
@@ -39,8 +49,16 @@ fn decodes() {
         ("", "1\tx\n2\t\\N\n", r#"1[("1"), ("x")] 2[("2"), None]"#),
         ("", "1\tx\r\n2\ty\r\n", r#"1[("1"), ("x")] 2[("2"), ("y")]"#),
         ("", "1\tx\n\\.\nrubbish\n", r#"1[("1"), ("x")]"#),
-        ("", "1\tä\\tb\\\\N\\x41\\101\\\nz", r#"1[("1"), ("ä\tb\\NAA\nz")]"#),
-        ("", "1\n", r#"BadCopyFileFormat: missing data for column "b" (COPY t, line 1: "1")"#),
+        (
+            "",
+            "1\tä\\tb\\\\N\\x41\\101\\\nz",
+            r#"1[("1"), ("ä\tb\\NAA\nz")]"#,
+        ),
+        (
+            "",
+            "1\n",
+            r#"BadCopyFileFormat: missing data for column "b" (COPY t, line 1: "1")"#,
+        ),
         (
             "",
             "1\t2\n1\t2\t3\n",
@@ -51,12 +69,36 @@ fn decodes() {
             "1\t\\xe4\n",
             r#"CharacterNotInRepertoire: invalid byte sequence for encoding "UTF8": 0xe4 (COPY t, line 1)"#,
         ),
-        ("(FORMAT csv)", "1,\n\"\",x", r#"1[("1"), None] 2[(""), ("x")]"#),
-        ("(FORMAT csv, HEADER)", "a,b\r\n1,\"x\"\"y\r\n,z\"\r\n3,4\r\n", "3[(\"1\"), (\"x\\\"y\\r\\n,z\")] 4[(\"3\"), (\"4\")]"),
-        ("(FORMAT csv, FORCE_NOT_NULL (b))", ",\n", r#"1[None, ("")]"#),
-        ("(FORMAT csv, FORCE_NULL (b))", "\"\",\"\"\n", r#"1[(""), None]"#),
-        ("(FORMAT csv, ESCAPE '\\')", "\"a\\\"b\n\",c\n", r#"2[("a\"b\n"), ("c")]"#),
-        ("(FORMAT csv, DELIMITER ';', NULL 'nil')", "nil;\n", r#"1[None, ("")]"#),
+        (
+            "(FORMAT csv)",
+            "1,\n\"\",x",
+            r#"1[("1"), None] 2[(""), ("x")]"#,
+        ),
+        (
+            "(FORMAT csv, HEADER)",
+            "a,b\r\n1,\"x\"\"y\r\n,z\"\r\n3,4\r\n",
+            "3[(\"1\"), (\"x\\\"y\\r\\n,z\")] 4[(\"3\"), (\"4\")]",
+        ),
+        (
+            "(FORMAT csv, FORCE_NOT_NULL (b))",
+            ",\n",
+            r#"1[None, ("")]"#,
+        ),
+        (
+            "(FORMAT csv, FORCE_NULL (b))",
+            "\"\",\"\"\n",
+            r#"1[(""), None]"#,
+        ),
+        (
+            "(FORMAT csv, ESCAPE '\\')",
+            "\"a\\\"b\n\",c\n",
+            r#"2[("a\"b\n"), ("c")]"#,
+        ),
+        (
+            "(FORMAT csv, DELIMITER ';', NULL 'nil')",
+            "nil;\n",
+            r#"1[None, ("")]"#,
+        ),
         (
             "(FORMAT csv)",
             "1,\"x\n",
@@ -65,7 +107,11 @@ fn decodes() {
         ("CSV HEADER", "a,b\n1,2\n\\.\n", r#"2[("1"), ("2")]"#),
     ] {
         for step in [1, 2, 3, 7, 1000] {
-            assert_eq!(decode(options, &two, data.as_bytes(), step), expected, "{options} {data:?} by {step}");
+            assert_eq!(
+                decode(options, &two, data.as_bytes(), step),
+                expected,
+                "{options} {data:?} by {step}"
+            );
         }
     }
     assert_eq!(
@@ -79,22 +125,50 @@ fn writes() {
     let write = |options: &str, values: &[Option<&str>]| {
         let mut out = Vec::new();
         let columns: Vec<String> = (0..values.len()).map(|index| format!("c{index}")).collect();
-        let values = values.iter().map(|value| value.map_or(DatumRef::Null, DatumRef::Text));
-        format(options).unwrap().for_columns(&columns, true).unwrap().write_line(values, &mut out);
+        let values = values
+            .iter()
+            .map(|value| value.map_or(DatumRef::Null, DatumRef::Text));
+        format(options)
+            .unwrap()
+            .for_columns(&columns, true)
+            .unwrap()
+            .write_line(values, &mut out);
         String::from_utf8(out).unwrap()
     };
     for (options, values, expected) in [
-        ("", vec![Some("a\tb\\\n\u{8}\u{b}"), None, Some("")], "a\\tb\\\\\\n\\b\\v\t\\N\t\n"),
-        ("(DELIMITER '|')", vec![Some("a|b"), Some("\t")], "a\\|b|\\t\n"),
-        ("(FORMAT csv)", vec![Some("a,b"), None, Some(""), Some("x\"y"), Some(" z ")], "\"a,b\",,\"\",\"x\"\"y\", z \n"),
+        (
+            "",
+            vec![Some("a\tb\\\n\u{8}\u{b}"), None, Some("")],
+            "a\\tb\\\\\\n\\b\\v\t\\N\t\n",
+        ),
+        (
+            "(DELIMITER '|')",
+            vec![Some("a|b"), Some("\t")],
+            "a\\|b|\\t\n",
+        ),
+        (
+            "(FORMAT csv)",
+            vec![Some("a,b"), None, Some(""), Some("x\"y"), Some(" z ")],
+            "\"a,b\",,\"\",\"x\"\"y\", z \n",
+        ),
         ("(FORMAT csv)", vec![Some("\\.")], "\"\\.\"\n"),
-        ("(FORMAT csv, FORCE_QUOTE (c1))", vec![Some("a"), Some("b"), None], "a,\"b\",\n"),
-        ("(FORMAT csv, ESCAPE '\\')", vec![Some("a\"\\,")], "\"a\\\"\\\\,\"\n"),
+        (
+            "(FORMAT csv, FORCE_QUOTE (c1))",
+            vec![Some("a"), Some("b"), None],
+            "a,\"b\",\n",
+        ),
+        (
+            "(FORMAT csv, ESCAPE '\\')",
+            vec![Some("a\"\\,")],
+            "\"a\\\"\\\\,\"\n",
+        ),
     ] {
         assert_eq!(write(options, &values), expected, "{options}");
     }
     let mut out = Vec::new();
-    format("(FORMAT csv, HEADER)").unwrap().write_header(&["a".into(), "b,c".into()], &mut out);
+    format("(FORMAT csv, HEADER)")
+        .unwrap()
+        .write_header(&["a".into(), "b,c".into()], &mut out);
     assert_eq!(out, b"a,\"b,c\"\n");
 }
 
@@ -105,10 +179,22 @@ fn checks_options() {
         ("(FORMAT x)", "COPY format \"x\" not recognized"),
         ("(DELIMITER 'a')", "COPY delimiter cannot be \"a\""),
         ("(QUOTE '''')", "COPY quote available only in CSV mode"),
-        ("(FORMAT csv, QUOTE ',')", "COPY delimiter and quote must be different"),
-        ("(FORMAT csv, NULL 'a,')", "COPY delimiter must not appear in the NULL specification"),
-        ("(FORMAT csv, NULL '\"')", "CSV quote character must not appear in the NULL specification"),
-        ("(FORMAT csv, FORMAT csv)", "conflicting or redundant options"),
+        (
+            "(FORMAT csv, QUOTE ',')",
+            "COPY delimiter and quote must be different",
+        ),
+        (
+            "(FORMAT csv, NULL 'a,')",
+            "COPY delimiter must not appear in the NULL specification",
+        ),
+        (
+            "(FORMAT csv, NULL '\"')",
+            "CSV quote character must not appear in the NULL specification",
+        ),
+        (
+            "(FORMAT csv, FORMAT csv)",
+            "conflicting or redundant options",
+        ),
     ] {
         assert_eq!(format(options).unwrap_err().message, expected, "{options}");
     }

@@ -1,7 +1,8 @@
 //! CREATE, ALTER and DROP of roles.
 
 use datafusion::sql::sqlparser::ast::{
-    AlterRoleOperation, CreateRole, CreateUser, Expr, Ident, ObjectName, Password, RoleOption, Value,
+    AlterRoleOperation, CreateRole, CreateUser, Expr, Ident, ObjectName, Password, RoleOption,
+    Value,
 };
 use tidelog_storage::{Catalog, CatalogChange, RoleDef};
 
@@ -38,7 +39,12 @@ pub(super) fn create(catalog: &Catalog, create: &CreateRole) -> Result<DdlPlan, 
             login: create.login.unwrap_or(false),
             superuser: create.superuser.unwrap_or(false),
             bypass_rls: create.bypassrls.unwrap_or(false),
-            password: create.password.as_ref().map(password).transpose()?.flatten(),
+            password: create
+                .password
+                .as_ref()
+                .map(password)
+                .transpose()?
+                .flatten(),
         };
         put_new(catalog, role, create.if_not_exists, &mut plan)?;
     }
@@ -51,22 +57,42 @@ pub(super) fn create_user(catalog: &Catalog, create: &CreateUser) -> Result<DdlP
         return Err(SqlError::unsupported("this form of CREATE USER"));
     }
     let name = fold(&create.name);
-    let role = RoleDef { name, login: true, superuser: false, bypass_rls: false, password: None };
+    let role = RoleDef {
+        name,
+        login: true,
+        superuser: false,
+        bypass_rls: false,
+        password: None,
+    };
     let mut plan = DdlPlan::new("CREATE ROLE");
     put_new(catalog, role, create.if_not_exists, &mut plan)?;
     Ok(plan)
 }
 
-fn put_new(catalog: &Catalog, role: RoleDef, if_not_exists: bool, plan: &mut DdlPlan) -> Result<(), SqlError> {
+fn put_new(
+    catalog: &Catalog,
+    role: RoleDef,
+    if_not_exists: bool,
+    plan: &mut DdlPlan,
+) -> Result<(), SqlError> {
     if role.name.starts_with("pg_") {
-        return Err(SqlError::new(ErrorKind::InvalidName, format!("role name \"{}\" is reserved", role.name))
-            .detail("Role names starting with \"pg_\" are reserved."));
+        return Err(SqlError::new(
+            ErrorKind::InvalidName,
+            format!("role name \"{}\" is reserved", role.name),
+        )
+        .detail("Role names starting with \"pg_\" are reserved."));
     }
     if matches!(role.name.as_str(), "public" | "none") {
-        return Err(SqlError::new(ErrorKind::InvalidName, format!("role name \"{}\" is reserved", role.name)));
+        return Err(SqlError::new(
+            ErrorKind::InvalidName,
+            format!("role name \"{}\" is reserved", role.name),
+        ));
     }
     if catalog.roles.contains_key(&role.name) {
-        let error = SqlError::new(ErrorKind::DuplicateObject, format!("role \"{}\" already exists", role.name));
+        let error = SqlError::new(
+            ErrorKind::DuplicateObject,
+            format!("role \"{}\" already exists", role.name),
+        );
         if !if_not_exists {
             return Err(error);
         }
@@ -77,17 +103,24 @@ fn put_new(catalog: &Catalog, role: RoleDef, if_not_exists: bool, plan: &mut Ddl
     Ok(())
 }
 
-pub(super) fn alter(catalog: &Catalog, name: &Ident, operation: &AlterRoleOperation) -> Result<DdlPlan, SqlError> {
+pub(super) fn alter(
+    catalog: &Catalog,
+    name: &Ident,
+    operation: &AlterRoleOperation,
+) -> Result<DdlPlan, SqlError> {
     let name = fold(name);
     let mut role = RoleDef::clone(catalog.roles.get(&name).ok_or_else(|| undefined(&name))?);
     let options = match operation {
         AlterRoleOperation::WithOptions { options } => options,
         // A role's name is the name of its partitions.
-        AlterRoleOperation::RenameRole { .. } => return Err(SqlError::unsupported("ALTER ROLE … RENAME")),
+        AlterRoleOperation::RenameRole { .. } => {
+            return Err(SqlError::unsupported("ALTER ROLE … RENAME"));
+        }
         _ => return Err(SqlError::unsupported("this form of ALTER ROLE")),
     };
     for option in options {
-        let unsupported = |option: &str| Err(SqlError::unsupported(format!("role option {option}")));
+        let unsupported =
+            |option: &str| Err(SqlError::unsupported(format!("role option {option}")));
         match option {
             RoleOption::Login(on) => role.login = *on,
             RoleOption::SuperUser(true) => role.superuser = true,
@@ -117,7 +150,11 @@ pub(super) fn alter(catalog: &Catalog, name: &Ident, operation: &AlterRoleOperat
     Ok(plan)
 }
 
-pub(super) fn drop(catalog: &Catalog, names: &[ObjectName], if_exists: bool) -> Result<DdlPlan, SqlError> {
+pub(super) fn drop(
+    catalog: &Catalog,
+    names: &[ObjectName],
+    if_exists: bool,
+) -> Result<DdlPlan, SqlError> {
     let mut plan = DdlPlan::new("DROP ROLE");
     for name in names {
         let name = single(name)?;
@@ -143,7 +180,10 @@ pub(super) fn drop(catalog: &Catalog, names: &[ObjectName], if_exists: bool) -> 
 }
 
 fn undefined(name: &str) -> SqlError {
-    SqlError::new(ErrorKind::UndefinedObject, format!("role \"{name}\" does not exist"))
+    SqlError::new(
+        ErrorKind::UndefinedObject,
+        format!("role \"{name}\" does not exist"),
+    )
 }
 
 /// The verifier that is kept for a password; an empty password is none, as in PostgreSQL.
@@ -153,14 +193,26 @@ fn password(password: &Password) -> Result<Option<String>, SqlError> {
         Password::Password(Expr::Value(value)) => match &value.value {
             Value::SingleQuotedString(text) | Value::EscapedStringLiteral(text) => text,
             Value::DollarQuotedString(text) => &text.value,
-            _ => return Err(SqlError::new(ErrorKind::SyntaxError, "a password must be a string literal")),
+            _ => {
+                return Err(SqlError::new(
+                    ErrorKind::SyntaxError,
+                    "a password must be a string literal",
+                ));
+            }
         },
         Password::Password(_) => {
-            return Err(SqlError::new(ErrorKind::SyntaxError, "a password must be a string literal"));
+            return Err(SqlError::new(
+                ErrorKind::SyntaxError,
+                "a password must be a string literal",
+            ));
         }
     };
     if text.is_empty() {
         return Ok(None);
     }
-    Ok(Some(if scram::parse_verifier(text).is_some() { text.clone() } else { scram::verifier(text) }))
+    Ok(Some(if scram::parse_verifier(text).is_some() {
+        text.clone()
+    } else {
+        scram::verifier(text)
+    }))
 }

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 
 use datafusion::sql::sqlparser::ast::{
-    AlterTable, AlterTableOperation, ColumnDef as AstColumn, ColumnOption, CreateTable, CreateTableOptions, Expr, Ident,
-    IndexColumn, ObjectName, PrimaryKeyConstraint, RenameTableNameKind, SqlOption, TableConstraint, Truncate,
-    UnaryOperator, Value,
+    AlterTable, AlterTableOperation, ColumnDef as AstColumn, ColumnOption, CreateTable,
+    CreateTableOptions, Expr, Ident, IndexColumn, ObjectName, PrimaryKeyConstraint,
+    RenameTableNameKind, SqlOption, TableConstraint, Truncate, UnaryOperator, Value,
 };
 use tidelog_storage::catalog::TableOptions;
 use tidelog_storage::{CatalogChange, ColumnDef, ColumnId, Datum, TableDef, TableId, TableKind};
 
-use super::{DdlPlan, Evaluate, Scope, display, find, fold, no_schema, resolve, split, truncate_name};
+use super::{
+    DdlPlan, Evaluate, Scope, display, find, fold, no_schema, resolve, split, truncate_name,
+};
 use crate::error::{ErrorKind, SqlError};
 use crate::types;
 
@@ -19,8 +21,9 @@ const COLUMNS_MAX: usize = 1600;
 const FLUSH_ROWS: u64 = 100_000;
 const FLUSH_INTERVAL_MS: i64 = 3_600_000;
 /// Names that stand for a row's own properties, ours and PostgreSQL's.
-const SYSTEM_COLUMNS: [&str; 10] =
-    ["_seq", "_user", "_op", "_old", "ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
+const SYSTEM_COLUMNS: [&str; 10] = [
+    "_seq", "_user", "_op", "_old", "ctid", "xmin", "xmax", "cmin", "cmax", "tableoid",
+];
 
 pub(super) fn create(
     scope: Scope<'_>,
@@ -64,12 +67,17 @@ pub(super) fn create(
     }
     for constraint in &create.constraints {
         match constraint {
-            TableConstraint::PrimaryKey(constraint) => set_key(&mut key, table_key(constraint)?, &name)?,
+            TableConstraint::PrimaryKey(constraint) => {
+                set_key(&mut key, table_key(constraint)?, &name)?
+            }
             other => return Err(unsupported_constraint(other)),
         }
     }
 
-    let key = key.unwrap_or(Key { name: None, columns: Vec::new() });
+    let key = key.unwrap_or(Key {
+        name: None,
+        columns: Vec::new(),
+    });
     let mut primary_key = Vec::with_capacity(key.columns.len());
     for key_column in &key.columns {
         let Some(column) = columns.iter_mut().find(|column| &column.name == key_column) else {
@@ -89,31 +97,42 @@ pub(super) fn create(
     }
 
     let (kind, options) = options(&create.table_options, kind)?;
-    let layout = columns.iter().map(|column| (column.id, column.ty)).collect();
+    let layout = columns
+        .iter()
+        .map(|column| (column.id, column.ty))
+        .collect();
     let next_column_id = ColumnId::new(columns.len() as u16 + 1);
-    plan.changes.push(CatalogChange::PutTable(Box::new(TableDef {
-        id: TableId::new(scope.catalog.next_table_id),
-        schema,
-        primary_key_name: key.name.unwrap_or_else(|| key_name(&name)),
-        name,
-        kind,
-        columns,
-        primary_key,
-        options,
-        schema_version: 1,
-        layouts: BTreeMap::from([(1, layout)]),
-        next_column_id,
-    })));
+    plan.changes
+        .push(CatalogChange::PutTable(Box::new(TableDef {
+            id: TableId::new(scope.catalog.next_table_id),
+            schema,
+            primary_key_name: key.name.unwrap_or_else(|| key_name(&name)),
+            name,
+            kind,
+            columns,
+            primary_key,
+            options,
+            schema_version: 1,
+            layouts: BTreeMap::from([(1, layout)]),
+            next_column_id,
+        })));
     Ok(plan)
 }
 
-pub(super) fn drop(scope: Scope<'_>, names: &[ObjectName], if_exists: bool) -> Result<DdlPlan, SqlError> {
+pub(super) fn drop(
+    scope: Scope<'_>,
+    names: &[ObjectName],
+    if_exists: bool,
+) -> Result<DdlPlan, SqlError> {
     let mut plan = DdlPlan::new("DROP TABLE");
     for name in names {
         let (schema, table) = split(name)?;
         let error = match find(scope.catalog, scope.search_path, schema.as_deref(), &table) {
             Some(found) => {
-                let change = CatalogChange::DropTable { schema: found.schema.clone(), name: found.name.clone() };
+                let change = CatalogChange::DropTable {
+                    schema: found.schema.clone(),
+                    name: found.name.clone(),
+                };
                 if !plan.changes.contains(&change) {
                     plan.changes.push(change);
                 }
@@ -121,9 +140,10 @@ pub(super) fn drop(scope: Scope<'_>, names: &[ObjectName], if_exists: bool) -> R
             }
             None => match &schema {
                 Some(schema) if !scope.catalog.schemas.contains(schema) => no_schema(schema),
-                _ => {
-                    SqlError::new(ErrorKind::UndefinedTable, format!("table \"{table}\" does not exist"))
-                }
+                _ => SqlError::new(
+                    ErrorKind::UndefinedTable,
+                    format!("table \"{table}\" does not exist"),
+                ),
             },
         };
         if !if_exists {
@@ -147,12 +167,20 @@ pub(super) fn truncate(scope: Scope<'_>, truncate: &Truncate) -> Result<DdlPlan,
         }
         let id = TableId::new(scope.catalog.next_table_id + seen.len() as u32);
         seen.push(table.id);
-        plan.changes.push(CatalogChange::PutTable(Box::new(TableDef { id, ..TableDef::clone(table) })));
+        plan.changes
+            .push(CatalogChange::PutTable(Box::new(TableDef {
+                id,
+                ..TableDef::clone(table)
+            })));
     }
     Ok(plan)
 }
 
-pub(super) fn alter(scope: Scope<'_>, alter: &AlterTable, evaluate: Evaluate<'_>) -> Result<DdlPlan, SqlError> {
+pub(super) fn alter(
+    scope: Scope<'_>,
+    alter: &AlterTable,
+    evaluate: Evaluate<'_>,
+) -> Result<DdlPlan, SqlError> {
     let mut plan = DdlPlan::new("ALTER TABLE");
     if alter.location.is_some() || alter.on_cluster.is_some() || alter.table_type.is_some() {
         return Err(SqlError::unsupported("this form of ALTER TABLE"));
@@ -168,15 +196,27 @@ pub(super) fn alter(scope: Scope<'_>, alter: &AlterTable, evaluate: Evaluate<'_>
     let mut table = TableDef::clone(old);
     for operation in &alter.operations {
         match operation {
-            AlterTableOperation::AddColumn { if_not_exists, column_def, column_position: None, .. } => {
+            AlterTableOperation::AddColumn {
+                if_not_exists,
+                column_def,
+                column_position: None,
+                ..
+            } => {
                 add_column(&mut table, column_def, *if_not_exists, evaluate, &mut plan)?;
             }
-            AlterTableOperation::DropColumn { column_names, if_exists, .. } => {
+            AlterTableOperation::DropColumn {
+                column_names,
+                if_exists,
+                ..
+            } => {
                 for name in column_names {
                     drop_column(&mut table, &fold(name), *if_exists, &mut plan)?;
                 }
             }
-            AlterTableOperation::RenameColumn { old_column_name, new_column_name } => {
+            AlterTableOperation::RenameColumn {
+                old_column_name,
+                new_column_name,
+            } => {
                 rename_column(&mut table, &fold(old_column_name), fold(new_column_name))?;
             }
             AlterTableOperation::RenameTable {
@@ -188,18 +228,31 @@ pub(super) fn alter(scope: Scope<'_>, alter: &AlterTable, evaluate: Evaluate<'_>
                 }
                 table.name = name;
             }
-            AlterTableOperation::AddConstraint { constraint: TableConstraint::PrimaryKey(_), .. } => {
+            AlterTableOperation::AddConstraint {
+                constraint: TableConstraint::PrimaryKey(_),
+                ..
+            } => {
                 if !table.primary_key.is_empty() {
                     return Err(multiple_keys(&table.name));
                 }
                 return Err(SqlError::unsupported("ALTER TABLE … ADD PRIMARY KEY"));
             }
-            AlterTableOperation::AddConstraint { constraint, .. } => return Err(unsupported_constraint(constraint)),
-            other => return Err(SqlError::unsupported(format!("ALTER TABLE … {}", other.to_string().to_uppercase()))),
+            AlterTableOperation::AddConstraint { constraint, .. } => {
+                return Err(unsupported_constraint(constraint));
+            }
+            other => {
+                return Err(SqlError::unsupported(format!(
+                    "ALTER TABLE … {}",
+                    other.to_string().to_uppercase()
+                )));
+            }
         }
     }
     if table.name != old.name {
-        plan.changes.push(CatalogChange::DropTable { schema: old.schema.clone(), name: old.name.clone() });
+        plan.changes.push(CatalogChange::DropTable {
+            schema: old.schema.clone(),
+            name: old.name.clone(),
+        });
     }
     if table != **old {
         plan.changes.push(CatalogChange::PutTable(Box::new(table)));
@@ -243,7 +296,12 @@ fn add_column(
     }
     // A dropped column's stored name is known no more: after a drop every new one gets its own.
     let dropped = table.columns.len() + 1 < usize::from(id.get());
-    if dropped || table.columns.iter().any(|other| other.stored_name == column.stored_name) {
+    if dropped
+        || table
+            .columns
+            .iter()
+            .any(|other| other.stored_name == column.stored_name)
+    {
         column.stored_name = suffixed(&column.name, id);
     }
     table.columns.push(column);
@@ -252,7 +310,12 @@ fn add_column(
     Ok(())
 }
 
-fn drop_column(table: &mut TableDef, name: &str, if_exists: bool, plan: &mut DdlPlan) -> Result<(), SqlError> {
+fn drop_column(
+    table: &mut TableDef,
+    name: &str,
+    if_exists: bool,
+    plan: &mut DdlPlan,
+) -> Result<(), SqlError> {
     let Some(index) = table.column_index(name) else {
         let error = no_column(name, &table.name);
         if !if_exists {
@@ -262,8 +325,12 @@ fn drop_column(table: &mut TableDef, name: &str, if_exists: bool, plan: &mut Ddl
         return Ok(());
     };
     if table.primary_key.contains(&table.columns[index].id) {
-        return Err(SqlError::unsupported("DROP COLUMN of a primary key's column")
-            .detail(format!("Column \"{name}\" is part of \"{}\".", table.primary_key_name)));
+        return Err(
+            SqlError::unsupported("DROP COLUMN of a primary key's column").detail(format!(
+                "Column \"{name}\" is part of \"{}\".",
+                table.primary_key_name
+            )),
+        );
     }
     if table.columns.len() == 1 {
         return Err(SqlError::unsupported("a table without columns"));
@@ -274,9 +341,12 @@ fn drop_column(table: &mut TableDef, name: &str, if_exists: bool, plan: &mut Ddl
 }
 
 fn rename_column(table: &mut TableDef, old: &str, new: String) -> Result<(), SqlError> {
-    let index = table
-        .column_index(old)
-        .ok_or_else(|| SqlError::new(ErrorKind::UndefinedColumn, format!("column \"{old}\" does not exist")))?;
+    let index = table.column_index(old).ok_or_else(|| {
+        SqlError::new(
+            ErrorKind::UndefinedColumn,
+            format!("column \"{old}\" does not exist"),
+        )
+    })?;
     check_column_name(&new)?;
     if table.column_index(&new).is_some() {
         return Err(duplicate_column(&new, &table.name));
@@ -304,11 +374,18 @@ fn table_key(constraint: &PrimaryKeyConstraint) -> Result<Key, SqlError> {
     }
     let column = |column: &IndexColumn| match &column.column.expr {
         Expr::Identifier(ident) => Ok(fold(ident)),
-        other => Err(SqlError::new(ErrorKind::SyntaxError, format!("syntax error at or near \"{other}\""))),
+        other => Err(SqlError::new(
+            ErrorKind::SyntaxError,
+            format!("syntax error at or near \"{other}\""),
+        )),
     };
     Ok(Key {
         name: constraint.name.as_ref().map(fold),
-        columns: constraint.columns.iter().map(column).collect::<Result<_, _>>()?,
+        columns: constraint
+            .columns
+            .iter()
+            .map(column)
+            .collect::<Result<_, _>>()?,
     })
 }
 
@@ -339,7 +416,9 @@ fn column(
                 if default.replace(expr.to_string()).is_some() {
                     return Err(SqlError::new(
                         ErrorKind::SyntaxError,
-                        format!("multiple default values specified for column \"{name}\" of table \"{table}\""),
+                        format!(
+                            "multiple default values specified for column \"{name}\" of table \"{table}\""
+                        ),
                     ));
                 }
             }
@@ -348,12 +427,22 @@ fn column(
                     return Err(SqlError::unsupported("a deferrable PRIMARY KEY"));
                 }
                 let constraint_name = option.name.as_ref().or(constraint.name.as_ref()).map(fold);
-                set_key(&mut key, Key { name: constraint_name, columns: vec![name.clone()] }, table)?;
+                set_key(
+                    &mut key,
+                    Key {
+                        name: constraint_name,
+                        columns: vec![name.clone()],
+                    },
+                    table,
+                )?;
             }
             ColumnOption::Unique(_) => return Err(SqlError::unsupported("UNIQUE")),
             ColumnOption::ForeignKey(_) => return Err(SqlError::unsupported("REFERENCES")),
             ColumnOption::Check(_) => return Err(SqlError::unsupported("CHECK")),
-            ColumnOption::Generated { generation_expr: Some(_), .. } => {
+            ColumnOption::Generated {
+                generation_expr: Some(_),
+                ..
+            } => {
                 return Err(SqlError::unsupported("GENERATED ALWAYS AS"));
             }
             ColumnOption::Generated { .. } | ColumnOption::Identity(_) => {
@@ -366,12 +455,29 @@ fn column(
     if null && (not_null || key.is_some()) {
         return Err(SqlError::new(
             ErrorKind::SyntaxError,
-            format!("conflicting NULL/NOT NULL declarations for column \"{name}\" of table \"{table}\""),
+            format!(
+                "conflicting NULL/NOT NULL declarations for column \"{name}\" of table \"{table}\""
+            ),
         ));
     }
     // Only a stored name that ends in its column's id has a '#': so none is ever given twice.
-    let stored_name = if name.contains('#') { suffixed(&name, id) } else { name.clone() };
-    Ok((ColumnDef { id, name, stored_name, ty, not_null, default, missing: Datum::Null }, key))
+    let stored_name = if name.contains('#') {
+        suffixed(&name, id)
+    } else {
+        name.clone()
+    };
+    Ok((
+        ColumnDef {
+            id,
+            name,
+            stored_name,
+            ty,
+            not_null,
+            default,
+            missing: Datum::Null,
+        },
+        key,
+    ))
 }
 
 fn suffixed(name: &str, id: ColumnId) -> String {
@@ -392,18 +498,28 @@ fn check_column_name(name: &str) -> Result<(), SqlError> {
 fn target(scope: Scope<'_>, name: &ObjectName) -> Result<(String, String), SqlError> {
     let schemas = &scope.catalog.schemas;
     match split(name)? {
-        (Some(schema), _) if matches!(schema.as_str(), "pg_catalog" | "information_schema") => Err(SqlError::new(
-            ErrorKind::InsufficientPrivilege,
-            format!("permission denied to create \"{}\"", display(Some(&schema), &split(name)?.1)),
-        )
-        .detail("System catalog modifications are currently disallowed.")),
+        (Some(schema), _) if matches!(schema.as_str(), "pg_catalog" | "information_schema") => {
+            Err(SqlError::new(
+                ErrorKind::InsufficientPrivilege,
+                format!(
+                    "permission denied to create \"{}\"",
+                    display(Some(&schema), &split(name)?.1)
+                ),
+            )
+            .detail("System catalog modifications are currently disallowed."))
+        }
         (Some(schema), _) if !schemas.contains(&schema) => Err(no_schema(&schema)),
         (Some(schema), table) => Ok((schema, table)),
-        (None, table) => match scope.search_path.iter().find(|schema| schemas.contains(*schema)) {
+        (None, table) => match scope
+            .search_path
+            .iter()
+            .find(|schema| schemas.contains(*schema))
+        {
             Some(schema) => Ok((schema.clone(), table)),
-            None => {
-                Err(SqlError::new(ErrorKind::InvalidSchemaName, "no schema has been selected to create in"))
-            }
+            None => Err(SqlError::new(
+                ErrorKind::InvalidSchemaName,
+                "no schema has been selected to create in",
+            )),
         },
     }
 }
@@ -419,20 +535,47 @@ fn key_name(table: &str) -> String {
 
 fn refuse_clauses(create: &CreateTable) -> Result<(), SqlError> {
     for (given, what) in [
-        (create.temporary || create.global.is_some(), "CREATE TEMPORARY TABLE"),
+        (
+            create.temporary || create.global.is_some(),
+            "CREATE TEMPORARY TABLE",
+        ),
         (create.query.is_some(), "CREATE TABLE AS"),
-        (create.like.is_some() || create.clone.is_some(), "CREATE TABLE (LIKE …)"),
+        (
+            create.like.is_some() || create.clone.is_some(),
+            "CREATE TABLE (LIKE …)",
+        ),
         (create.inherits.is_some(), "INHERITS"),
         (create.partition_by.is_some(), "PARTITION BY"),
-        (create.partition_of.is_some() || create.for_values.is_some(), "PARTITION OF"),
+        (
+            create.partition_of.is_some() || create.for_values.is_some(),
+            "PARTITION OF",
+        ),
         (create.or_replace, "CREATE OR REPLACE TABLE"),
         (create.on_commit.is_some(), "ON COMMIT"),
-        (create.external || create.dynamic || create.iceberg || create.transient, "this kind of table"),
-        (create.volatile || create.snapshot || create.without_rowid || create.strict, "this kind of table"),
-        (create.primary_key.is_some() || create.order_by.is_some(), "this form of CREATE TABLE"),
-        (create.cluster_by.is_some() || create.clustered_by.is_some(), "this form of CREATE TABLE"),
-        (create.file_format.is_some() || create.location.is_some(), "this form of CREATE TABLE"),
-        (create.on_cluster.is_some() || create.comment.is_some(), "this form of CREATE TABLE"),
+        (
+            create.external || create.dynamic || create.iceberg || create.transient,
+            "this kind of table",
+        ),
+        (
+            create.volatile || create.snapshot || create.without_rowid || create.strict,
+            "this kind of table",
+        ),
+        (
+            create.primary_key.is_some() || create.order_by.is_some(),
+            "this form of CREATE TABLE",
+        ),
+        (
+            create.cluster_by.is_some() || create.clustered_by.is_some(),
+            "this form of CREATE TABLE",
+        ),
+        (
+            create.file_format.is_some() || create.location.is_some(),
+            "this form of CREATE TABLE",
+        ),
+        (
+            create.on_cluster.is_some() || create.comment.is_some(),
+            "this form of CREATE TABLE",
+        ),
     ] {
         if given {
             return Err(SqlError::unsupported(what));
@@ -446,21 +589,34 @@ fn unsupported_constraint(constraint: &TableConstraint) -> SqlError {
         TableConstraint::Unique(_) | TableConstraint::UniqueUsingIndex(_) => "UNIQUE",
         TableConstraint::ForeignKey(_) => "FOREIGN KEY",
         TableConstraint::Check(_) => "CHECK",
-        TableConstraint::PrimaryKey(_) | TableConstraint::PrimaryKeyUsingIndex(_) => "this form of PRIMARY KEY",
-        TableConstraint::Index(_) | TableConstraint::FulltextOrSpatial(_) => "INDEX in CREATE TABLE",
+        TableConstraint::PrimaryKey(_) | TableConstraint::PrimaryKeyUsingIndex(_) => {
+            "this form of PRIMARY KEY"
+        }
+        TableConstraint::Index(_) | TableConstraint::FulltextOrSpatial(_) => {
+            "INDEX in CREATE TABLE"
+        }
     })
 }
 
 fn duplicate_table(name: &str) -> SqlError {
-    SqlError::new(ErrorKind::DuplicateTable, format!("relation \"{name}\" already exists"))
+    SqlError::new(
+        ErrorKind::DuplicateTable,
+        format!("relation \"{name}\" already exists"),
+    )
 }
 
 fn duplicate_column(name: &str, table: &str) -> SqlError {
-    SqlError::new(ErrorKind::DuplicateColumn, format!("column \"{name}\" of relation \"{table}\" already exists"))
+    SqlError::new(
+        ErrorKind::DuplicateColumn,
+        format!("column \"{name}\" of relation \"{table}\" already exists"),
+    )
 }
 
 fn no_column(name: &str, table: &str) -> SqlError {
-    SqlError::new(ErrorKind::UndefinedColumn, format!("column \"{name}\" of relation \"{table}\" does not exist"))
+    SqlError::new(
+        ErrorKind::UndefinedColumn,
+        format!("column \"{name}\" of relation \"{table}\" does not exist"),
+    )
 }
 
 fn multiple_keys(table: &str) -> SqlError {
@@ -471,7 +627,10 @@ fn multiple_keys(table: &str) -> SqlError {
 }
 
 fn too_many_columns() -> SqlError {
-    SqlError::new(ErrorKind::ProgramLimitExceeded, format!("tables can have at most {COLUMNS_MAX} columns"))
+    SqlError::new(
+        ErrorKind::ProgramLimitExceeded,
+        format!("tables can have at most {COLUMNS_MAX} columns"),
+    )
 }
 
 fn invalid(message: impl Into<String>) -> SqlError {
@@ -479,7 +638,10 @@ fn invalid(message: impl Into<String>) -> SqlError {
 }
 
 /// What `WITH (…)` says, beside the keyword before TABLE.
-fn options(options: &CreateTableOptions, kind: Option<TableKind>) -> Result<(TableKind, TableOptions), SqlError> {
+fn options(
+    options: &CreateTableOptions,
+    kind: Option<TableKind>,
+) -> Result<(TableKind, TableOptions), SqlError> {
     let given: &[SqlOption] = match options {
         CreateTableOptions::None => &[],
         CreateTableOptions::With(options) => options,
@@ -494,7 +656,9 @@ fn options(options: &CreateTableOptions, kind: Option<TableKind>) -> Result<(Tab
         };
         let key = fold(key);
         if seen.contains(&key) {
-            return Err(invalid(format!("parameter \"{key}\" specified more than once")));
+            return Err(invalid(format!(
+                "parameter \"{key}\" specified more than once"
+            )));
         }
         let text = option_text(value).ok_or_else(|| invalid_value(&key, &value.to_string()))?;
         match key.as_str() {
@@ -511,7 +675,11 @@ fn options(options: &CreateTableOptions, kind: Option<TableKind>) -> Result<(Tab
             }
             "ttl" => ttl_ms = Some(duration_ms(&key, &text)?),
             "flush_rows" => {
-                flush_rows = text.parse().ok().filter(|&rows| rows > 0).ok_or_else(|| invalid_value(&key, &text))?;
+                flush_rows = text
+                    .parse()
+                    .ok()
+                    .filter(|&rows| rows > 0)
+                    .ok_or_else(|| invalid_value(&key, &text))?;
             }
             "flush_interval" => flush_interval_ms = duration_ms(&key, &text)?,
             _ => return Err(invalid(format!("unrecognized parameter \"{key}\""))),
@@ -521,7 +689,9 @@ fn options(options: &CreateTableOptions, kind: Option<TableKind>) -> Result<(Tab
     if let (Some(keyword), Some(option)) = (kind, with_kind)
         && keyword != option
     {
-        return Err(invalid("parameter \"type\" contradicts the kind of table that is created"));
+        return Err(invalid(
+            "parameter \"type\" contradicts the kind of table that is created",
+        ));
     }
     let kind = kind.or(with_kind).unwrap_or(TableKind::Shared);
     match (kind, ttl_ms) {
@@ -534,18 +704,30 @@ fn options(options: &CreateTableOptions, kind: Option<TableKind>) -> Result<(Tab
         }
         _ => {}
     }
-    Ok((kind, TableOptions { ttl_ms, flush_rows, flush_interval_ms }))
+    Ok((
+        kind,
+        TableOptions {
+            ttl_ms,
+            flush_rows,
+            flush_interval_ms,
+        },
+    ))
 }
 
 fn option_text(value: &Expr) -> Option<String> {
     match value {
         Expr::Value(value) => match &value.value {
-            Value::SingleQuotedString(text) | Value::EscapedStringLiteral(text) => Some(text.clone()),
+            Value::SingleQuotedString(text) | Value::EscapedStringLiteral(text) => {
+                Some(text.clone())
+            }
             Value::Number(text, _) => Some(text.to_string()),
             _ => None,
         },
         Expr::Identifier(Ident { value, .. }) => Some(value.clone()),
-        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => option_text(expr).map(|text| format!("-{text}")),
+        Expr::UnaryOp {
+            op: UnaryOperator::Minus,
+            expr,
+        } => option_text(expr).map(|text| format!("-{text}")),
         _ => None,
     }
 }
@@ -563,7 +745,10 @@ fn duration_ms(key: &str, text: &str) -> Result<i64, SqlError> {
             let digits = rest.find(|c: char| !c.is_ascii_digit())?;
             let (number, tail) = rest.split_at(digits);
             let tail = tail.trim_start();
-            let (unit, tail) = tail.split_at(tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len()));
+            let (unit, tail) = tail.split_at(
+                tail.find(|c: char| !c.is_ascii_alphabetic())
+                    .unwrap_or(tail.len()),
+            );
             let unit_ms = match unit.to_ascii_lowercase().as_str() {
                 "ms" | "millisecond" | "milliseconds" => 1,
                 "s" | "sec" | "secs" | "second" | "seconds" => 1000,
@@ -579,6 +764,7 @@ fn duration_ms(key: &str, text: &str) -> Result<i64, SqlError> {
         (total > 0).then_some(total)
     };
     parse().ok_or_else(|| {
-        invalid_value(key, text).hint("Valid units for this parameter are \"ms\", \"s\", \"m\", \"h\" and \"d\".")
+        invalid_value(key, text)
+            .hint("Valid units for this parameter are \"ms\", \"s\", \"m\", \"h\" and \"d\".")
     })
 }

@@ -5,38 +5,73 @@ use tidelog_storage::RoleDef;
 use super::*;
 
 fn catalog() -> Catalog {
-    let mut catalog = Catalog { next_table_id: 1, ..Catalog::default() };
+    let mut catalog = Catalog {
+        next_table_id: 1,
+        ..Catalog::default()
+    };
     catalog.schemas.insert("public".to_string());
-    let role = RoleDef { name: "postgres".into(), login: true, superuser: true, bypass_rls: true, password: None };
+    let role = RoleDef {
+        name: "postgres".into(),
+        login: true,
+        superuser: true,
+        bypass_rls: true,
+        password: None,
+    };
     catalog.roles.insert(role.name.clone(), Arc::new(role));
     catalog
 }
 
 fn planned(catalog: &Catalog, sql: &str, kind: Option<TableKind>) -> Result<DdlPlan, SqlError> {
-    let statement = Parser::parse_sql(&PostgreSqlDialect {}, sql).unwrap().remove(0);
+    let statement = Parser::parse_sql(&PostgreSqlDialect {}, sql)
+        .unwrap()
+        .remove(0);
     let evaluate = |expr: &Expr, ty: ColumnType| -> Result<Datum, SqlError> {
         match expr {
             Expr::Value(value) => {
-                let text = value.value.clone().into_string().unwrap_or_else(|| value.value.to_string());
-                if text == "NULL" { Ok(Datum::Null) } else { crate::text::parse(ty, &text) }
+                let text = value
+                    .value
+                    .clone()
+                    .into_string()
+                    .unwrap_or_else(|| value.value.to_string());
+                if text == "NULL" {
+                    Ok(Datum::Null)
+                } else {
+                    crate::text::parse(ty, &text)
+                }
             }
             _ => Ok(Datum::TimestampTz(0)),
         }
     };
-    plan(catalog, &["public".to_string()], &statement, kind, &evaluate).map(|plan| plan.unwrap())
+    plan(
+        catalog,
+        &["public".to_string()],
+        &statement,
+        kind,
+        &evaluate,
+    )
+    .map(|plan| plan.unwrap())
 }
 
 fn apply(catalog: &mut Catalog, sql: &str) {
-    for change in planned(catalog, sql, None).unwrap_or_else(|e| panic!("{sql}: {e}")).changes {
+    for change in planned(catalog, sql, None)
+        .unwrap_or_else(|e| panic!("{sql}: {e}"))
+        .changes
+    {
         match change {
             CatalogChange::CreateSchema(name) => drop(catalog.schemas.insert(name)),
             CatalogChange::DropSchema(name) => drop(catalog.schemas.remove(&name)),
             CatalogChange::PutTable(table) => {
                 catalog.next_table_id = catalog.next_table_id.max(table.id.get() + 1);
-                catalog.tables.insert((table.schema.clone(), table.name.clone()), Arc::new(*table));
+                catalog
+                    .tables
+                    .insert((table.schema.clone(), table.name.clone()), Arc::new(*table));
             }
-            CatalogChange::DropTable { schema, name } => drop(catalog.tables.remove(&(schema, name))),
-            CatalogChange::PutRole(role) => drop(catalog.roles.insert(role.name.clone(), Arc::new(role))),
+            CatalogChange::DropTable { schema, name } => {
+                drop(catalog.tables.remove(&(schema, name)))
+            }
+            CatalogChange::PutRole(role) => {
+                drop(catalog.roles.insert(role.name.clone(), Arc::new(role)))
+            }
             CatalogChange::DropRole(name) => drop(catalog.roles.remove(&name)),
         }
     }
@@ -53,7 +88,10 @@ fn creates_a_table() {
     let table = catalog.table("public", "t").unwrap();
     assert_eq!(table.kind, TableKind::Stream);
     assert_eq!(table.options.ttl_ms, Some(5_400_000));
-    assert_eq!((table.options.flush_rows, table.options.flush_interval_ms), (7, 3_600_000));
+    assert_eq!(
+        (table.options.flush_rows, table.options.flush_interval_ms),
+        (7, 3_600_000)
+    );
     assert_eq!(table.primary_key_name, "k");
     assert_eq!(table.key_indexes(), [0]);
     assert!(table.columns[0].not_null && table.columns[0].name == "Id");
@@ -64,7 +102,10 @@ fn creates_a_table() {
 #[test]
 fn alters_a_table() {
     let mut catalog = catalog();
-    apply(&mut catalog, "CREATE TABLE t (id int PRIMARY KEY, a int, b int)");
+    apply(
+        &mut catalog,
+        "CREATE TABLE t (id int PRIMARY KEY, a int, b int)",
+    );
     apply(&mut catalog, "ALTER TABLE t ADD COLUMN c int DEFAULT 5");
     apply(&mut catalog, "ALTER TABLE t DROP COLUMN a");
     apply(&mut catalog, "ALTER TABLE t ADD COLUMN a text");
@@ -72,17 +113,30 @@ fn alters_a_table() {
     apply(&mut catalog, "ALTER TABLE t RENAME TO u");
     apply(&mut catalog, "TRUNCATE u");
     let table = catalog.table("public", "u").unwrap();
-    let columns: Vec<(&str, &str)> = table.columns.iter().map(|c| (c.name.as_str(), c.stored_name.as_str())).collect();
-    assert_eq!(columns, [("id", "id"), ("d", "b"), ("c", "c"), ("a", "a#5")]);
+    let columns: Vec<(&str, &str)> = table
+        .columns
+        .iter()
+        .map(|c| (c.name.as_str(), c.stored_name.as_str()))
+        .collect();
+    assert_eq!(
+        columns,
+        [("id", "id"), ("d", "b"), ("c", "c"), ("a", "a#5")]
+    );
     assert_eq!(table.columns[2].missing, Datum::Int4(5));
-    assert_eq!((table.schema_version, table.layouts.len(), table.id), (4, 4, tidelog_storage::TableId::new(2)));
+    assert_eq!(
+        (table.schema_version, table.layouts.len(), table.id),
+        (4, 4, tidelog_storage::TableId::new(2))
+    );
     assert!(catalog.table("public", "t").is_none());
 }
 
 #[test]
 fn roles() {
     let mut catalog = catalog();
-    apply(&mut catalog, "CREATE ROLE bob WITH LOGIN PASSWORD 'secret' BYPASSRLS");
+    apply(
+        &mut catalog,
+        "CREATE ROLE bob WITH LOGIN PASSWORD 'secret' BYPASSRLS",
+    );
     let bob = catalog.roles["bob"].clone();
     assert!(bob.login && bob.bypass_rls && !bob.superuser);
     assert!(crate::scram::parse_verifier(bob.password.as_deref().unwrap()).is_some());
@@ -101,25 +155,70 @@ fn errors_and_notices() {
     apply(&mut catalog, "CREATE SCHEMA s");
     apply(&mut catalog, "CREATE TABLE s.x (id int)");
     for (sql, expected) in [
-        ("CREATE TABLE t (id int)", "DuplicateTable: relation \"t\" already exists"),
-        ("CREATE TABLE IF NOT EXISTS t (id int)", "NOTICE relation \"t\" already exists, skipping"),
-        ("CREATE TABLE q.t (id int)", "InvalidSchemaName: schema \"q\" does not exist"),
-        ("CREATE TABLE a.b.c (id int)", "FeatureNotSupported: cross-database references are not implemented: \"a.b.c\""),
-        ("CREATE TABLE u (a int, A int)", "DuplicateColumn: column \"a\" specified more than once"),
-        ("CREATE TABLE u (_seq int)", "DuplicateColumn: column name \"_seq\" conflicts with a system column name"),
+        (
+            "CREATE TABLE t (id int)",
+            "DuplicateTable: relation \"t\" already exists",
+        ),
+        (
+            "CREATE TABLE IF NOT EXISTS t (id int)",
+            "NOTICE relation \"t\" already exists, skipping",
+        ),
+        (
+            "CREATE TABLE q.t (id int)",
+            "InvalidSchemaName: schema \"q\" does not exist",
+        ),
+        (
+            "CREATE TABLE a.b.c (id int)",
+            "FeatureNotSupported: cross-database references are not implemented: \"a.b.c\"",
+        ),
+        (
+            "CREATE TABLE u (a int, A int)",
+            "DuplicateColumn: column \"a\" specified more than once",
+        ),
+        (
+            "CREATE TABLE u (_seq int)",
+            "DuplicateColumn: column name \"_seq\" conflicts with a system column name",
+        ),
         (
             "CREATE TABLE u (a int PRIMARY KEY, PRIMARY KEY (a))",
             "InvalidTableDefinition: multiple primary keys for table \"u\" are not allowed",
         ),
-        ("CREATE TABLE u (a int, PRIMARY KEY (b))", "UndefinedColumn: column \"b\" named in key does not exist"),
-        ("CREATE TABLE u (a int UNIQUE)", "FeatureNotSupported: UNIQUE is not supported"),
-        ("CREATE TABLE u (a int, CHECK (a > 0))", "FeatureNotSupported: CHECK is not supported"),
-        ("CREATE TABLE u (a int REFERENCES t)", "FeatureNotSupported: REFERENCES is not supported"),
-        ("CREATE TABLE u (a serial)", "FeatureNotSupported: type \"serial\" is not supported"),
-        ("CREATE TEMP TABLE u (a int)", "FeatureNotSupported: CREATE TEMPORARY TABLE is not supported"),
-        ("CREATE TABLE u (a int) WITH (x = 1)", "InvalidParameterValue: unrecognized parameter \"x\""),
-        ("CREATE TABLE u (a int) WITH (type = 'stream')", "InvalidParameterValue: a stream table needs parameter \"ttl\""),
-        ("CREATE TABLE u (a int) WITH (ttl = '1s')", "InvalidParameterValue: parameter \"ttl\" is for stream tables only"),
+        (
+            "CREATE TABLE u (a int, PRIMARY KEY (b))",
+            "UndefinedColumn: column \"b\" named in key does not exist",
+        ),
+        (
+            "CREATE TABLE u (a int UNIQUE)",
+            "FeatureNotSupported: UNIQUE is not supported",
+        ),
+        (
+            "CREATE TABLE u (a int, CHECK (a > 0))",
+            "FeatureNotSupported: CHECK is not supported",
+        ),
+        (
+            "CREATE TABLE u (a int REFERENCES t)",
+            "FeatureNotSupported: REFERENCES is not supported",
+        ),
+        (
+            "CREATE TABLE u (a serial)",
+            "FeatureNotSupported: type \"serial\" is not supported",
+        ),
+        (
+            "CREATE TEMP TABLE u (a int)",
+            "FeatureNotSupported: CREATE TEMPORARY TABLE is not supported",
+        ),
+        (
+            "CREATE TABLE u (a int) WITH (x = 1)",
+            "InvalidParameterValue: unrecognized parameter \"x\"",
+        ),
+        (
+            "CREATE TABLE u (a int) WITH (type = 'stream')",
+            "InvalidParameterValue: a stream table needs parameter \"ttl\"",
+        ),
+        (
+            "CREATE TABLE u (a int) WITH (ttl = '1s')",
+            "InvalidParameterValue: parameter \"ttl\" is for stream tables only",
+        ),
         (
             "CREATE TABLE u (a int) WITH (type = 'stream', ttl = '5x')",
             "InvalidParameterValue: invalid value for parameter \"ttl\": \"5x\"",
@@ -129,32 +228,75 @@ fn errors_and_notices() {
             "InvalidTextRepresentation: invalid input syntax for type integer: \"x\"",
         ),
         ("DROP TABLE u", "UndefinedTable: table \"u\" does not exist"),
-        ("DROP TABLE IF EXISTS u", "NOTICE table \"u\" does not exist, skipping"),
-        ("ALTER TABLE u ADD a int", "UndefinedTable: relation \"u\" does not exist"),
-        ("ALTER TABLE t ADD a int", "DuplicateColumn: column \"a\" of relation \"t\" already exists"),
+        (
+            "DROP TABLE IF EXISTS u",
+            "NOTICE table \"u\" does not exist, skipping",
+        ),
+        (
+            "ALTER TABLE u ADD a int",
+            "UndefinedTable: relation \"u\" does not exist",
+        ),
+        (
+            "ALTER TABLE t ADD a int",
+            "DuplicateColumn: column \"a\" of relation \"t\" already exists",
+        ),
         (
             "ALTER TABLE t ADD b int NOT NULL",
             "FeatureNotSupported: ADD COLUMN … NOT NULL without a DEFAULT is not supported",
         ),
-        ("ALTER TABLE t DROP b", "UndefinedColumn: column \"b\" of relation \"t\" does not exist"),
-        ("ALTER TABLE t DROP id", "FeatureNotSupported: DROP COLUMN of a primary key's column is not supported"),
-        ("TRUNCATE u", "UndefinedTable: relation \"u\" does not exist"),
-        ("CREATE SCHEMA s", "DuplicateSchema: schema \"s\" already exists"),
-        ("DROP SCHEMA q", "InvalidSchemaName: schema \"q\" does not exist"),
-        ("DROP SCHEMA s", "DependentObjectsStillExist: cannot drop schema s because other objects depend on it"),
+        (
+            "ALTER TABLE t DROP b",
+            "UndefinedColumn: column \"b\" of relation \"t\" does not exist",
+        ),
+        (
+            "ALTER TABLE t DROP id",
+            "FeatureNotSupported: DROP COLUMN of a primary key's column is not supported",
+        ),
+        (
+            "TRUNCATE u",
+            "UndefinedTable: relation \"u\" does not exist",
+        ),
+        (
+            "CREATE SCHEMA s",
+            "DuplicateSchema: schema \"s\" already exists",
+        ),
+        (
+            "DROP SCHEMA q",
+            "InvalidSchemaName: schema \"q\" does not exist",
+        ),
+        (
+            "DROP SCHEMA s",
+            "DependentObjectsStillExist: cannot drop schema s because other objects depend on it",
+        ),
         ("DROP SCHEMA s CASCADE", "NOTICE drop cascades to table s.x"),
-        ("CREATE ROLE postgres", "DuplicateObject: role \"postgres\" already exists"),
-        ("CREATE ROLE r CREATEDB", "FeatureNotSupported: role option CREATEDB is not supported"),
-        ("ALTER ROLE r LOGIN", "UndefinedObject: role \"r\" does not exist"),
+        (
+            "CREATE ROLE postgres",
+            "DuplicateObject: role \"postgres\" already exists",
+        ),
+        (
+            "CREATE ROLE r CREATEDB",
+            "FeatureNotSupported: role option CREATEDB is not supported",
+        ),
+        (
+            "ALTER ROLE r LOGIN",
+            "UndefinedObject: role \"r\" does not exist",
+        ),
         ("DROP ROLE r", "UndefinedObject: role \"r\" does not exist"),
-        ("DROP ROLE IF EXISTS r", "NOTICE role \"r\" does not exist, skipping"),
+        (
+            "DROP ROLE IF EXISTS r",
+            "NOTICE role \"r\" does not exist, skipping",
+        ),
         (
             "DROP ROLE postgres",
             "DependentObjectsStillExist: cannot drop role postgres because it is required by the database system",
         ),
     ] {
         let actual = match planned(&catalog, sql, None) {
-            Ok(plan) => plan.notices.iter().map(|notice| format!("NOTICE {}", notice.message)).collect(),
+            Ok(plan) => plan
+                .notices
+                .iter()
+                .map(|notice| format!("NOTICE {}", notice.message))
+                .collect(),
             Err(error) => format!("{:?}: {}", error.kind, error.message),
         };
         assert_eq!(actual, expected, "{sql}");

@@ -1,7 +1,5 @@
 //! Commands: transactions, settings, roles in use, DDL, CALL, LISTEN.
 
-use std::sync::Arc;
-
 use datafusion::sql::sqlparser::ast::{self, Expr, ObjectName, Set, Statement};
 use tidelog_storage::{ColumnType, Datum, TableKind};
 
@@ -17,11 +15,17 @@ const DDL_RETRIES_MAX: usize = 100;
 
 impl Session {
     /// The columns that a command's result has.
-    pub(super) fn command_columns(&self, statement: &Statement) -> Result<Option<Vec<OutputColumn>>, SqlError> {
+    pub(super) fn command_columns(
+        &self,
+        statement: &Statement,
+    ) -> Result<Option<Vec<OutputColumn>>, SqlError> {
         match statement {
             Statement::ShowVariable { variable } => {
                 let (name, _) = self.setting(&setting_name(variable))?;
-                Ok(Some(vec![OutputColumn { name, ty: ColumnType::Text }]))
+                Ok(Some(vec![OutputColumn {
+                    name,
+                    ty: ColumnType::Text,
+                }]))
             }
             _ => Ok(None),
         }
@@ -30,7 +34,11 @@ impl Session {
     fn setting(&self, name: &str) -> Result<(String, String), SqlError> {
         match name.to_ascii_lowercase().as_str() {
             "role" => {
-                let value = if self.role == self.login.user { "none" } else { &self.role };
+                let value = if self.role == self.login.user {
+                    "none"
+                } else {
+                    &self.role
+                };
                 Ok(("role".to_string(), value.to_string()))
             }
             "session_authorization" => Ok((name.to_string(), self.login.user.clone())),
@@ -38,8 +46,14 @@ impl Session {
                 let value = if self.is_superuser() { "on" } else { "off" };
                 Ok((name.to_string(), value.to_string()))
             }
-            "transaction isolation level" => Ok(("transaction_isolation".to_string(), "read committed".to_string())),
-            _ => self.settings.get(name).map(|(name, value)| (name.to_string(), value.to_string())),
+            "transaction isolation level" => Ok((
+                "transaction_isolation".to_string(),
+                "read committed".to_string(),
+            )),
+            _ => self
+                .settings
+                .get(name)
+                .map(|(name, value)| (name.to_string(), value.to_string())),
         }
     }
 
@@ -51,8 +65,14 @@ impl Session {
         match statement {
             Statement::StartTransaction { modes, .. } => self.begin(modes),
             Statement::Commit { chain: false, .. } => self.end(true).await,
-            Statement::Rollback { chain: false, savepoint: None } => self.end(false).await,
-            Statement::Rollback { chain: false, savepoint: Some(name) } => self.roll_back_to(&ddl::fold(name)),
+            Statement::Rollback {
+                chain: false,
+                savepoint: None,
+            } => self.end(false).await,
+            Statement::Rollback {
+                chain: false,
+                savepoint: Some(name),
+            } => self.roll_back_to(&ddl::fold(name)),
             Statement::Savepoint { name } => self.savepoint(ddl::fold(name)),
             Statement::ReleaseSavepoint { name } => {
                 let at = self.find_savepoint(&ddl::fold(name), "RELEASE SAVEPOINT")?;
@@ -63,22 +83,34 @@ impl Session {
             Statement::Reset(reset) => self.reset(&reset.to_string()),
             Statement::ShowVariable { variable } => {
                 let (name, value) = self.setting(&setting_name(variable))?;
-                let batch = output::batch_of_rows(&[ColumnType::Text], &[vec![Datum::Text(value)]])?;
-                let columns = vec![OutputColumn { name, ty: ColumnType::Text }];
-                Ok(Outcome::Rows { columns, rows: output::once(batch), verb: "SHOW" })
+                let batch =
+                    output::batch_of_rows(&[ColumnType::Text], &[vec![Datum::Text(value)]])?;
+                let columns = vec![OutputColumn {
+                    name,
+                    ty: ColumnType::Text,
+                }];
+                Ok(Outcome::Rows {
+                    columns,
+                    rows: output::once(batch),
+                    verb: "SHOW",
+                })
             }
-            Statement::Discard { object_type: ast::DiscardObject::ALL } => {
+            Statement::Discard {
+                object_type: ast::DiscardObject::ALL,
+            } => {
                 self.refuse_in_block("DISCARD ALL")?;
                 self.settings.reset_all();
                 self.role = self.login.user.clone();
                 self.report_all();
                 Ok(Outcome::Command("DISCARD ALL".to_string()))
             }
-            Statement::Discard { object_type } => Ok(Outcome::Command(format!("DISCARD {object_type}"))),
-            Statement::LISTEN { channel } => self.listen(channel),
-            Statement::UNLISTEN { channel } => {
-                Ok(Outcome::Unlisten((channel.value != "*").then(|| ddl::fold(channel))))
+            Statement::Discard { object_type } => {
+                Ok(Outcome::Command(format!("DISCARD {object_type}")))
             }
+            Statement::LISTEN { channel } => self.listen(channel),
+            Statement::UNLISTEN { channel } => Ok(Outcome::Unlisten(
+                (channel.value != "*").then(|| ddl::fold(channel)),
+            )),
             Statement::Call(function) => self.call(function).await,
             other => self.ddl(other, kind).await,
         }
@@ -87,14 +119,24 @@ impl Session {
     fn begin(&mut self, modes: &[ast::TransactionMode]) -> Result<Outcome, SqlError> {
         for mode in modes {
             let text = mode.to_string().to_ascii_uppercase();
-            if !matches!(text.as_str(), "READ WRITE" | "ISOLATION LEVEL READ COMMITTED" | "ISOLATION LEVEL READ UNCOMMITTED")
-            {
+            if !matches!(
+                text.as_str(),
+                "READ WRITE"
+                    | "ISOLATION LEVEL READ COMMITTED"
+                    | "ISOLATION LEVEL READ UNCOMMITTED"
+            ) {
                 return Err(SqlError::unsupported(format!("transaction mode {text}")));
             }
         }
         if self.block == Block::Explicit {
-            let warning = SqlError::new(ErrorKind::ActiveTransaction, "there is already a transaction in progress");
-            self.notices.push(Notice::Message { severity: "WARNING", error: warning });
+            let warning = SqlError::new(
+                ErrorKind::ActiveTransaction,
+                "there is already a transaction in progress",
+            );
+            self.notices.push(Notice::Message {
+                severity: "WARNING",
+                error: warning,
+            });
         }
         self.block = Block::Explicit;
         Ok(Outcome::Command("BEGIN".to_string()))
@@ -102,8 +144,14 @@ impl Session {
 
     async fn end(&mut self, commit: bool) -> Result<Outcome, SqlError> {
         if self.block != Block::Explicit {
-            let warning = SqlError::new(ErrorKind::NoActiveTransaction, "there is no transaction in progress");
-            self.notices.push(Notice::Message { severity: "WARNING", error: warning });
+            let warning = SqlError::new(
+                ErrorKind::NoActiveTransaction,
+                "there is no transaction in progress",
+            );
+            self.notices.push(Notice::Message {
+                severity: "WARNING",
+                error: warning,
+            });
         }
         self.block = Block::None;
         let failed = std::mem::take(&mut self.failed);
@@ -130,9 +178,15 @@ impl Session {
             let message = format!("{what} can only be used in transaction blocks");
             return Err(SqlError::new(ErrorKind::NoActiveTransaction, message));
         }
-        self.savepoints.iter().rposition(|(known, _)| known == name).ok_or_else(|| {
-            SqlError::new(ErrorKind::UndefinedSavepoint, format!("savepoint \"{name}\" does not exist"))
-        })
+        self.savepoints
+            .iter()
+            .rposition(|(known, _)| known == name)
+            .ok_or_else(|| {
+                SqlError::new(
+                    ErrorKind::UndefinedSavepoint,
+                    format!("savepoint \"{name}\" does not exist"),
+                )
+            })
     }
 
     fn roll_back_to(&mut self, name: &str) -> Result<Outcome, SqlError> {
@@ -147,13 +201,24 @@ impl Session {
         if self.block == Block::None {
             return Ok(());
         }
-        Err(SqlError::new(ErrorKind::ActiveTransaction, format!("{what} cannot run inside a transaction block")))
+        Err(SqlError::new(
+            ErrorKind::ActiveTransaction,
+            format!("{what} cannot run inside a transaction block"),
+        ))
     }
 
     fn set(&mut self, set: &Set) -> Result<Outcome, SqlError> {
         match set {
-            Set::SetRole { role_name, context_modifier: None } => self.set_role(role_name.as_ref().map(ddl::fold))?,
-            Set::SingleAssignment { scope: None | Some(ast::ContextModifier::Session), variable, values, .. } => {
+            Set::SetRole {
+                role_name,
+                context_modifier: None,
+            } => self.set_role(role_name.as_ref().map(ddl::fold))?,
+            Set::SingleAssignment {
+                scope: None | Some(ast::ContextModifier::Session),
+                variable,
+                values,
+                ..
+            } => {
                 let name = variable.to_string();
                 if name.eq_ignore_ascii_case("role") {
                     let role = values.first().and_then(literal_text);
@@ -162,19 +227,32 @@ impl Session {
                 }
                 let value = |value: &Expr| {
                     literal_text(value).ok_or_else(|| {
-                        SqlError::new(ErrorKind::SyntaxError, format!("invalid value for parameter \"{name}\""))
+                        SqlError::new(
+                            ErrorKind::SyntaxError,
+                            format!("invalid value for parameter \"{name}\""),
+                        )
                     })
                 };
-                let text = values.iter().map(value).collect::<Result<Vec<_>, _>>()?.join(", ");
-                let default = values.len() == 1 && matches!(&values[0], Expr::Identifier(word)
+                let text = values
+                    .iter()
+                    .map(value)
+                    .collect::<Result<Vec<_>, _>>()?
+                    .join(", ");
+                let default = values.len() == 1
+                    && matches!(&values[0], Expr::Identifier(word)
                     if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("default"));
                 self.set_setting(&name, (!default).then_some(text.as_str()))?;
             }
-            Set::SetTimeZone { local: false, value } => {
+            Set::SetTimeZone {
+                local: false,
+                value,
+            } => {
                 let text = literal_text(value).unwrap_or_else(|| value.to_string());
                 self.set_setting("TimeZone", Some(&text))?;
             }
-            Set::SetNames { charset_name, .. } => self.set_setting("client_encoding", Some(&charset_name.value))?,
+            Set::SetNames { charset_name, .. } => {
+                self.set_setting("client_encoding", Some(&charset_name.value))?
+            }
             other => return Err(SqlError::unsupported(other)),
         }
         Ok(Outcome::Command("SET".to_string()))
@@ -183,14 +261,20 @@ impl Session {
     fn set_setting(&mut self, name: &str, value: Option<&str>) -> Result<(), SqlError> {
         if let Some(name) = self.settings.set(name, value)? {
             let value = self.settings.get(name)?.1.to_string();
-            self.notices.push(Notice::Parameter { name: name.to_string(), value });
+            self.notices.push(Notice::Parameter {
+                name: name.to_string(),
+                value,
+            });
         }
         Ok(())
     }
 
     fn report_all(&mut self) {
         let all = self.reported_settings();
-        self.notices.extend(all.into_iter().map(|(name, value)| Notice::Parameter { name, value }));
+        self.notices.extend(
+            all.into_iter()
+                .map(|(name, value)| Notice::Parameter { name, value }),
+        );
     }
 
     /// Only a superuser may act as another role: who logged in decides, not whom the session acts as.
@@ -201,7 +285,10 @@ impl Session {
             let message = format!("role \"{role}\" does not exist");
             return Err(SqlError::new(ErrorKind::InvalidParameterValue, message));
         }
-        let may = catalog.roles.get(&self.login.user).is_some_and(|login| login.superuser);
+        let may = catalog
+            .roles
+            .get(&self.login.user)
+            .is_some_and(|login| login.superuser);
         if !may && role != self.login.user {
             let message = format!("permission denied to set role \"{role}\"");
             return Err(SqlError::new(ErrorKind::InsufficientPrivilege, message));
@@ -227,16 +314,25 @@ impl Session {
         let channel = ddl::fold(channel);
         let snapshot = self.engine.store.snapshot();
         let catalog = snapshot.catalog();
-        let table = channel.split_once('.').and_then(|(schema, name)| catalog.table(schema, name));
+        let table = channel
+            .split_once('.')
+            .and_then(|(schema, name)| catalog.table(schema, name));
         let Some(table) = table else {
-            return Err(SqlError::unsupported(format!("LISTEN on \"{channel}\", which is not \"schema.table\","))
-                .hint("LISTEN \"schema.table\" follows the changes of a table."));
+            return Err(SqlError::unsupported(format!(
+                "LISTEN on \"{channel}\", which is not \"schema.table\","
+            ))
+            .hint("LISTEN \"schema.table\" follows the changes of a table."));
         };
         let scope = tidelog_storage::FeedScope {
             table: table.id,
             partitions: self.access(catalog).partitions(table),
         };
-        Ok(Outcome::Listen(ListenTarget { channel, table: table.clone(), scope, after: snapshot.seq() }))
+        Ok(Outcome::Listen(ListenTarget {
+            channel,
+            table: table.clone(),
+            scope,
+            after: snapshot.seq(),
+        }))
     }
 
     fn require_superuser(&self, what: &str) -> Result<(), SqlError> {
@@ -263,8 +359,11 @@ impl Session {
             _ => None,
         };
         let Some(argument) = argument else {
-            return Err(SqlError::new(ErrorKind::UndefinedFunction, "tidelog.flush takes the name of one table")
-                .hint("For example: CALL tidelog.flush('chat.messages')."));
+            return Err(SqlError::new(
+                ErrorKind::UndefinedFunction,
+                "tidelog.flush takes the name of one table",
+            )
+            .hint("For example: CALL tidelog.flush('chat.messages')."));
         };
         let idents: Vec<ast::Ident> = argument.split('.').map(crate::parse::quoted).collect();
         let catalog = self.engine.store.catalog();
@@ -273,7 +372,11 @@ impl Session {
         Ok(Outcome::Command("CALL".to_string()))
     }
 
-    async fn ddl(&mut self, statement: &Statement, kind: Option<TableKind>) -> Result<Outcome, SqlError> {
+    async fn ddl(
+        &mut self,
+        statement: &Statement,
+        kind: Option<TableKind>,
+    ) -> Result<Outcome, SqlError> {
         for _ in 0..DDL_RETRIES_MAX {
             let catalog = self.engine.store.catalog();
             let search_path = self.search_path();
@@ -285,14 +388,25 @@ impl Session {
             };
             self.require_superuser(plan.tag)?;
             if self.block == Block::Explicit {
-                return Err(SqlError::unsupported(format!("{} in a transaction block", plan.tag)));
+                return Err(SqlError::unsupported(format!(
+                    "{} in a transaction block",
+                    plan.tag
+                )));
             }
-            let notices = plan.notices.into_iter().map(|error| Notice::Message { severity: "NOTICE", error });
+            let notices = plan.notices.into_iter().map(|error| Notice::Message {
+                severity: "NOTICE",
+                error,
+            });
             if !plan.changes.is_empty() {
                 use tidelog_storage::CommitError;
                 // What this query string changed before must be there when the tables change.
                 self.commit().await?;
-                match self.engine.store.change_catalog(catalog.version, plan.changes).await {
+                match self
+                    .engine
+                    .store
+                    .change_catalog(catalog.version, plan.changes)
+                    .await
+                {
                     Ok(_) => {}
                     Err(CommitError::CatalogChanged) => continue,
                     Err(error) => return Err(error.into()),
@@ -301,7 +415,10 @@ impl Session {
             self.notices.extend(notices);
             return Ok(Outcome::Command(plan.tag.to_string()));
         }
-        Err(SqlError::new(ErrorKind::SerializationFailure, "the catalog is being changed by other sessions"))
+        Err(SqlError::new(
+            ErrorKind::SerializationFailure,
+            "the catalog is being changed by other sessions",
+        ))
     }
 
     /// A default's value now. DDL is planned without waiting, so only what needs no table can be evaluated.
@@ -312,6 +429,9 @@ impl Session {
 }
 
 fn setting_name(variable: &[ast::Ident]) -> String {
-    variable.iter().map(|part| part.value.as_str()).collect::<Vec<_>>().join(" ")
+    variable
+        .iter()
+        .map(|part| part.value.as_str())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
-

@@ -21,7 +21,10 @@ pub(super) fn date(text: &str) -> Result<i32, SqlError> {
         Moment::MinusInfinity => Ok(i32::MIN),
         Moment::At { days, .. } => match i32::try_from(days) {
             Ok(days) if i64::from(days) >= TIMESTAMP_DAYS_MIN => Ok(days),
-            _ => Err(SqlError::new(ErrorKind::DatetimeFieldOverflow, format!("date out of range: \"{text}\""))),
+            _ => Err(SqlError::new(
+                ErrorKind::DatetimeFieldOverflow,
+                format!("date out of range: \"{text}\""),
+            )),
         },
     }
 }
@@ -31,13 +34,26 @@ pub(super) fn timestamp(ty: ColumnType, text: &str) -> Result<i64, SqlError> {
     let (days, micros, offset) = match read(ty, text)? {
         Moment::Infinity => return Ok(i64::MAX),
         Moment::MinusInfinity => return Ok(i64::MIN),
-        Moment::At { days, micros, offset } => (days, micros, offset),
+        Moment::At {
+            days,
+            micros,
+            offset,
+        } => (days, micros, offset),
     };
-    let offset = if ty == ColumnType::TimestampTz { offset } else { 0 };
-    let total = days.checked_mul(DAY).and_then(|start| start.checked_add(micros)?.checked_sub(offset * SECOND));
+    let offset = if ty == ColumnType::TimestampTz {
+        offset
+    } else {
+        0
+    };
+    let total = days
+        .checked_mul(DAY)
+        .and_then(|start| start.checked_add(micros)?.checked_sub(offset * SECOND));
     match total {
         Some(total) if total >= TIMESTAMP_DAYS_MIN * DAY && total < i64::MAX => Ok(total),
-        _ => Err(SqlError::new(ErrorKind::DatetimeFieldOverflow, format!("timestamp out of range: \"{text}\""))),
+        _ => Err(SqlError::new(
+            ErrorKind::DatetimeFieldOverflow,
+            format!("timestamp out of range: \"{text}\""),
+        )),
     }
 }
 
@@ -99,10 +115,15 @@ fn civil(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted = (5 * day_of_year + 2) / 153;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let month = if shifted < 10 {
+        shifted + 3
+    } else {
+        shifted - 9
+    };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     (year, month, day_of_year - (153 * shifted + 2) / 5 + 1)
 }
@@ -130,7 +151,11 @@ enum Moment {
     Infinity,
     MinusInfinity,
     /// A day, the microseconds into it, and the seconds that its zone is east of UTC.
-    At { days: i64, micros: i64, offset: i64 },
+    At {
+        days: i64,
+        micros: i64,
+        offset: i64,
+    },
 }
 
 /// What is wrong with a text.
@@ -147,7 +172,13 @@ fn read(ty: ColumnType, text: &str) -> Result<Moment, SqlError> {
     match trimmed.to_ascii_lowercase().as_str() {
         "infinity" | "+infinity" => return Ok(Moment::Infinity),
         "-infinity" => return Ok(Moment::MinusInfinity),
-        "epoch" => return Ok(Moment::At { days: 0, micros: 0, offset: 0 }),
+        "epoch" => {
+            return Ok(Moment::At {
+                days: 0,
+                micros: 0,
+                offset: 0,
+            });
+        }
         "now" => return Ok(now(0, true)),
         "today" => return Ok(now(0, false)),
         "tomorrow" => return Ok(now(1, false)),
@@ -155,13 +186,18 @@ fn read(ty: ColumnType, text: &str) -> Result<Moment, SqlError> {
         _ => {}
     }
     read_fields(trimmed).map_err(|wrong| {
-        let field = || SqlError::new(
-            ErrorKind::DatetimeFieldOverflow,
-            format!("date/time field value out of range: \"{text}\""),
-        );
+        let field = || {
+            SqlError::new(
+                ErrorKind::DatetimeFieldOverflow,
+                format!("date/time field value out of range: \"{text}\""),
+            )
+        };
         match wrong {
             Wrong::Syntax => {
-                let message = format!("invalid input syntax for type {}: \"{text}\"", types::name(ty));
+                let message = format!(
+                    "invalid input syntax for type {}: \"{text}\"",
+                    types::name(ty)
+                );
                 SqlError::new(ErrorKind::InvalidDatetimeFormat, message)
             }
             Wrong::Field => field(),
@@ -170,16 +206,24 @@ fn read(ty: ColumnType, text: &str) -> Result<Moment, SqlError> {
                 ErrorKind::DatetimeFieldOverflow,
                 format!("time zone displacement out of range: \"{text}\""),
             ),
-            Wrong::Zone(zone) => {
-                SqlError::new(ErrorKind::InvalidParameterValue, format!("time zone \"{zone}\" not recognized"))
-            }
+            Wrong::Zone(zone) => SqlError::new(
+                ErrorKind::InvalidParameterValue,
+                format!("time zone \"{zone}\" not recognized"),
+            ),
         }
     })
 }
 
 fn now(days_later: i64, with_time: bool) -> Moment {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as i64;
-    Moment::At { days: since / DAY + days_later, micros: if with_time { since % DAY } else { 0 }, offset: 0 }
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_micros() as i64;
+    Moment::At {
+        days: since / DAY + days_later,
+        micros: if with_time { since % DAY } else { 0 },
+        offset: 0,
+    }
 }
 
 /// A text that is read from its beginning.
@@ -187,7 +231,11 @@ struct Cursor<'a>(&'a str);
 
 impl<'a> Cursor<'a> {
     fn take(&mut self, accept: impl Fn(u8) -> bool) -> &'a str {
-        let end = self.0.bytes().position(|byte| !accept(byte)).unwrap_or(self.0.len());
+        let end = self
+            .0
+            .bytes()
+            .position(|byte| !accept(byte))
+            .unwrap_or(self.0.len());
         let (taken, rest) = self.0.split_at(end);
         self.0 = rest;
         taken
@@ -246,11 +294,16 @@ fn read_fields(text: &str) -> Result<Moment, Wrong> {
                 zoned = true;
             }
             Some(byte) if byte.is_ascii_alphabetic() => {
-                let word = cursor.take(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'_'));
+                let word =
+                    cursor.take(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'_'));
                 match word.to_ascii_lowercase().as_str() {
                     "bc" => bc = true,
                     "ad" => {}
-                    "z" | "utc" | "gmt" | "zulu" | "ut" | "etc/utc" | "etc/gmt" | "universal" if !zoned => zoned = true,
+                    "z" | "utc" | "gmt" | "zulu" | "ut" | "etc/utc" | "etc/gmt" | "universal"
+                        if !zoned =>
+                    {
+                        zoned = true
+                    }
                     _ if word.contains('/') => return Err(Wrong::Zone(word.to_ascii_lowercase())),
                     _ => return Err(Wrong::Syntax),
                 }
@@ -274,7 +327,11 @@ fn read_fields(text: &str) -> Result<Moment, Wrong> {
     if day < 1 || day > month_days(year, month) {
         return Err(Wrong::Field);
     }
-    Ok(Moment::At { days: day_number(year, month, day), micros, offset })
+    Ok(Moment::At {
+        days: day_number(year, month, day),
+        micros,
+        offset,
+    })
 }
 
 /// Reads `y-m-d` or `yyyymmdd`: year, month, day and how many digits the year has.
@@ -282,7 +339,12 @@ fn read_day(cursor: &mut Cursor<'_>) -> Result<(i64, i64, i64, usize), Wrong> {
     let first = cursor.digits();
     let number = |digits: &str| digits.parse::<i64>().map_err(|_| Wrong::Syntax);
     if first.len() == 8 && !cursor.0.starts_with(['-', '/', '.']) {
-        return Ok((number(&first[..4])?, number(&first[4..6])?, number(&first[6..])?, 4));
+        return Ok((
+            number(&first[..4])?,
+            number(&first[4..6])?,
+            number(&first[6..])?,
+            4,
+        ));
     }
     let separator = match cursor.0.chars().next() {
         Some(c @ ('-' | '/' | '.')) if first.len() >= 3 => c,
@@ -294,19 +356,31 @@ fn read_day(cursor: &mut Cursor<'_>) -> Result<(i64, i64, i64, usize), Wrong> {
         return Err(Wrong::Syntax);
     }
     let day = cursor.number()?;
-    Ok((first.parse().map_err(|_| Wrong::Field)?, month, day, first.len()))
+    Ok((
+        first.parse().map_err(|_| Wrong::Field)?,
+        month,
+        day,
+        first.len(),
+    ))
 }
 
 /// Reads `h:m[:s[.f]]` or `hhmmss`, as microseconds of the day.
 fn read_time(cursor: &mut Cursor<'_>) -> Result<i64, Wrong> {
     let first = cursor.digits();
     let part = |range: std::ops::Range<usize>| {
-        first.get(range).and_then(|digits| digits.parse::<i64>().ok()).ok_or(Wrong::Syntax)
+        first
+            .get(range)
+            .and_then(|digits| digits.parse::<i64>().ok())
+            .ok_or(Wrong::Syntax)
     };
     let (hour, minute, mut second) = if cursor.eat(':') {
         let hour = first.parse().map_err(|_| Wrong::Field)?;
         let minute = cursor.number()?;
-        (hour, minute, if cursor.eat(':') { cursor.number()? } else { 0 })
+        (
+            hour,
+            minute,
+            if cursor.eat(':') { cursor.number()? } else { 0 },
+        )
     } else if first.len() == 6 {
         (part(0..2)?, part(2..4)?, part(4..6)?)
     } else if first.len() == 4 {
@@ -318,20 +392,26 @@ fn read_time(cursor: &mut Cursor<'_>) -> Result<i64, Wrong> {
     if cursor.eat('.') {
         let digits = cursor.digits();
         for index in 0..6 {
-            fraction = fraction * 10 + i64::from(digits.as_bytes().get(index).map_or(0, |digit| digit - b'0'));
+            fraction = fraction * 10
+                + i64::from(digits.as_bytes().get(index).map_or(0, |digit| digit - b'0'));
         }
         fraction += i64::from(digits.as_bytes().get(6).is_some_and(|&digit| digit >= b'5'));
     }
     cursor.spaces();
     let mut hour: i64 = hour;
-    if let Some(suffix @ ("am" | "pm")) = cursor.0.get(..2).map(str::to_ascii_lowercase).as_deref() {
+    if let Some(suffix @ ("am" | "pm")) = cursor.0.get(..2).map(str::to_ascii_lowercase).as_deref()
+    {
         if !(1..=12).contains(&hour) {
             return Err(Wrong::Field);
         }
         hour = hour % 12 + if suffix == "pm" { 12 } else { 0 };
         cursor.take(|byte| byte.is_ascii_alphabetic());
     }
-    if hour > 24 || minute > 59 || second > 60 || (hour == 24 && (minute, second, fraction) != (0, 0, 0)) {
+    if hour > 24
+        || minute > 59
+        || second > 60
+        || (hour == 24 && (minute, second, fraction) != (0, 0, 0))
+    {
         return Err(Wrong::Field);
     }
     second += hour * 3600 + minute * 60;
@@ -348,8 +428,15 @@ fn read_offset(cursor: &mut Cursor<'_>) -> Result<i64, Wrong> {
     let number = |digits: &str| digits.parse::<i64>().map_err(|_| Wrong::Syntax);
     let (hours, minutes, mut seconds) = if first.len() > 2 {
         let (hours, rest) = first.split_at(if first.len() % 2 == 0 { 2 } else { 1 });
-        let seconds = rest.get(2..).filter(|rest| !rest.is_empty()).map_or(Ok(0), number)?;
-        (number(hours)?, number(rest.get(..2).unwrap_or_default())?, seconds)
+        let seconds = rest
+            .get(2..)
+            .filter(|rest| !rest.is_empty())
+            .map_or(Ok(0), number)?;
+        (
+            number(hours)?,
+            number(rest.get(..2).unwrap_or_default())?,
+            seconds,
+        )
     } else {
         let minutes = if cursor.eat(':') { cursor.number()? } else { 0 };
         let seconds = if cursor.eat(':') { cursor.number()? } else { 0 };

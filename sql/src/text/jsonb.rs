@@ -11,9 +11,8 @@ const WHOLE_DIGITS_MAX: i64 = 131_072;
 const FRACTION_DIGITS_MAX: i64 = 16_383;
 
 pub(super) fn canonical(text: &str) -> Result<String, SqlError> {
-    let mut reader = Reader { text, at: 0, depth: 0 };
-    let mut out = String::with_capacity(text.len() + text.len() / 8);
-    reader.value("JSON value", &mut out)?;
+    let mut reader = Reader { text, at: 0 };
+    let out = reader.value()?;
     reader.spaces();
     if reader.at < text.len() {
         return Err(reader.unexpected("end of input"));
@@ -24,11 +23,45 @@ pub(super) fn canonical(text: &str) -> Result<String, SqlError> {
 struct Reader<'a> {
     text: &'a str,
     at: usize,
-    depth: usize,
+}
+
+/// An array or object whose end has not come yet.
+enum Open {
+    /// Its text so far.
+    Array(String),
+    /// Its members so far, and the key whose value is being read.
+    Object {
+        members: Vec<(String, String)>,
+        key: String,
+    },
+}
+
+/// The text of an object with these members.
+fn object(mut members: Vec<(String, String)>) -> String {
+    // The sort is stable, so the last of equal keys is the last given.
+    members.sort_by(|(a, _), (b, _)| (a.len(), a.as_bytes()).cmp(&(b.len(), b.as_bytes())));
+    let mut out = String::new();
+    let mut separator = "{";
+    for (index, (key, value)) in members.iter().enumerate() {
+        if members.get(index + 1).is_some_and(|(next, _)| next == key) {
+            continue;
+        }
+        out.push_str(separator);
+        separator = ", ";
+        write_string(key, &mut out);
+        out.push_str(": ");
+        out.push_str(value);
+    }
+    out.push('}');
+    out
 }
 
 fn invalid(detail: impl Into<String>) -> SqlError {
-    SqlError::new(ErrorKind::InvalidTextRepresentation, "invalid input syntax for type json").detail(detail)
+    SqlError::new(
+        ErrorKind::InvalidTextRepresentation,
+        "invalid input syntax for type json",
+    )
+    .detail(detail)
 }
 
 impl Reader<'_> {
@@ -46,8 +79,15 @@ impl Reader<'_> {
     fn token(&self) -> &str {
         let rest = &self.text[self.at..];
         let word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_' || *byte >= 0x80;
-        let length = rest.bytes().position(|byte| !word(&byte)).unwrap_or(rest.len());
-        if length > 0 { &rest[..length] } else { &rest[..rest.chars().next().map_or(0, char::len_utf8)] }
+        let length = rest
+            .bytes()
+            .position(|byte| !word(&byte))
+            .unwrap_or(rest.len());
+        if length > 0 {
+            &rest[..length]
+        } else {
+            &rest[..rest.chars().next().map_or(0, char::len_utf8)]
+        }
     }
 
     fn unexpected(&self, expected: &str) -> SqlError {
@@ -59,128 +99,143 @@ impl Reader<'_> {
             }
             [b'"'] => {
                 let mut string = String::new();
-                let mut reader = Reader { text: self.text, at: self.at, depth: 0 };
+                let mut reader = Reader {
+                    text: self.text,
+                    at: self.at,
+                };
                 match reader.string(&mut string) {
-                    Ok(()) => invalid(format!("Expected {expected}, but found {}.", &self.text[self.at..reader.at])),
+                    Ok(()) => invalid(format!(
+                        "Expected {expected}, but found {}.",
+                        &self.text[self.at..reader.at]
+                    )),
                     Err(error) => error,
                 }
             }
-            _ if matches!(token, "true" | "false" | "null") || token.bytes().all(|byte| byte.is_ascii_digit()) => {
+            _ if matches!(token, "true" | "false" | "null")
+                || token.bytes().all(|byte| byte.is_ascii_digit()) =>
+            {
                 invalid(format!("Expected {expected}, but found \"{token}\"."))
             }
             _ => invalid(format!("Token \"{token}\" is invalid.")),
         }
     }
 
-    fn value(&mut self, expected: &str, out: &mut String) -> Result<(), SqlError> {
+    /// Reads a value. Nesting takes no stack: the text may come from anyone.
+    fn value(&mut self) -> Result<String, SqlError> {
+        let mut open: Vec<Open> = Vec::new();
+        'value: loop {
+            self.spaces();
+            let mut done = match self.peek() {
+                Some(bracket @ (b'{' | b'[')) => {
+                    if open.len() == DEPTH_MAX {
+                        return Err(SqlError::new(
+                            ErrorKind::StatementTooComplex,
+                            "stack depth limit exceeded",
+                        )
+                        .detail(format!("A jsonb value may nest {DEPTH_MAX} levels deep.")));
+                    }
+                    self.at += 1;
+                    self.spaces();
+                    match (bracket, self.peek()) {
+                        (b'{', Some(b'}')) => {
+                            self.at += 1;
+                            "{}".to_string()
+                        }
+                        (b'[', Some(b']')) => {
+                            self.at += 1;
+                            "[]".to_string()
+                        }
+                        (b'{', _) => {
+                            let key = self.key("string or \"}\"")?;
+                            open.push(Open::Object {
+                                members: Vec::new(),
+                                key,
+                            });
+                            continue;
+                        }
+                        _ => {
+                            open.push(Open::Array("[".to_string()));
+                            continue;
+                        }
+                    }
+                }
+                _ => self.scalar()?,
+            };
+            loop {
+                self.spaces();
+                match open.last_mut() {
+                    None => return Ok(done),
+                    Some(Open::Array(elements)) => {
+                        elements.push_str(&done);
+                        match self.peek() {
+                            Some(b',') => {
+                                self.at += 1;
+                                elements.push_str(", ");
+                                continue 'value;
+                            }
+                            Some(b']') => {
+                                self.at += 1;
+                                elements.push(']');
+                                done = std::mem::take(elements);
+                            }
+                            _ => return Err(self.unexpected("\",\" or \"]\"")),
+                        }
+                    }
+                    Some(Open::Object { members, key }) => {
+                        members.push((std::mem::take(key), done));
+                        match self.peek() {
+                            Some(b',') => {
+                                self.at += 1;
+                                self.spaces();
+                                *key = self.key("string")?;
+                                continue 'value;
+                            }
+                            Some(b'}') => {
+                                self.at += 1;
+                                done = object(std::mem::take(members));
+                            }
+                            _ => return Err(self.unexpected("\",\" or \"}\"")),
+                        }
+                    }
+                }
+                open.pop();
+            }
+        }
+    }
+
+    /// Reads a key and the colon behind it.
+    fn key(&mut self, expected: &str) -> Result<String, SqlError> {
+        if self.peek() != Some(b'"') {
+            return Err(self.unexpected(expected));
+        }
+        let mut key = String::new();
+        self.string(&mut key)?;
         self.spaces();
+        if self.peek() != Some(b':') {
+            return Err(self.unexpected("\":\""));
+        }
+        self.at += 1;
+        Ok(key)
+    }
+
+    fn scalar(&mut self) -> Result<String, SqlError> {
+        let mut out = String::new();
         match self.peek() {
-            Some(b'{') => self.nested(Self::object, out),
-            Some(b'[') => self.nested(Self::array, out),
             Some(b'"') => {
                 let mut string = String::new();
                 self.string(&mut string)?;
-                write_string(&string, out);
-                Ok(())
+                write_string(&string, &mut out);
             }
-            Some(b'-' | b'0'..=b'9') => self.number(out),
+            Some(b'-' | b'0'..=b'9') => self.number(&mut out)?,
             _ => match self.token() {
                 word @ ("true" | "false" | "null") => {
                     out.push_str(word);
                     self.at += word.len();
-                    Ok(())
                 }
-                _ => Err(self.unexpected(expected)),
+                _ => return Err(self.unexpected("JSON value")),
             },
         }
-    }
-
-    fn nested(
-        &mut self,
-        read: impl Fn(&mut Self, &mut String) -> Result<(), SqlError>,
-        out: &mut String,
-    ) -> Result<(), SqlError> {
-        self.depth += 1;
-        if self.depth > DEPTH_MAX {
-            return Err(SqlError::new(ErrorKind::StatementTooComplex, "stack depth limit exceeded")
-                .detail(format!("A jsonb value may nest {DEPTH_MAX} levels deep.")));
-        }
-        self.at += 1;
-        self.spaces();
-        read(self, out)?;
-        self.depth -= 1;
-        Ok(())
-    }
-
-    fn array(&mut self, out: &mut String) -> Result<(), SqlError> {
-        out.push('[');
-        if self.peek() == Some(b']') {
-            self.at += 1;
-            out.push(']');
-            return Ok(());
-        }
-        loop {
-            self.value("JSON value", out)?;
-            self.spaces();
-            match self.peek() {
-                Some(b',') => out.push_str(", "),
-                Some(b']') => {
-                    self.at += 1;
-                    out.push(']');
-                    return Ok(());
-                }
-                _ => return Err(self.unexpected("\",\" or \"]\"")),
-            }
-            self.at += 1;
-        }
-    }
-
-    fn object(&mut self, out: &mut String) -> Result<(), SqlError> {
-        if self.peek() == Some(b'}') {
-            self.at += 1;
-            out.push_str("{}");
-            return Ok(());
-        }
-        let mut members: Vec<(String, String)> = Vec::new();
-        loop {
-            self.spaces();
-            if self.peek() != Some(b'"') {
-                return Err(self.unexpected(if members.is_empty() { "string or \"}\"" } else { "string" }));
-            }
-            let (mut key, mut value) = (String::new(), String::new());
-            self.string(&mut key)?;
-            self.spaces();
-            if self.peek() != Some(b':') {
-                return Err(self.unexpected("\":\""));
-            }
-            self.at += 1;
-            self.value("JSON value", &mut value)?;
-            members.push((key, value));
-            self.spaces();
-            match self.peek() {
-                Some(b',') => self.at += 1,
-                Some(b'}') => {
-                    self.at += 1;
-                    break;
-                }
-                _ => return Err(self.unexpected("\",\" or \"}\"")),
-            }
-        }
-        // The sort is stable, so the last of equal keys is the last given.
-        members.sort_by(|(a, _), (b, _)| (a.len(), a.as_bytes()).cmp(&(b.len(), b.as_bytes())));
-        let mut separator = "{";
-        for (index, (key, value)) in members.iter().enumerate() {
-            if members.get(index + 1).is_some_and(|(next, _)| next == key) {
-                continue;
-            }
-            out.push_str(separator);
-            separator = ", ";
-            write_string(key, out);
-            out.push_str(": ");
-            out.push_str(value);
-        }
-        out.push('}');
-        Ok(())
+        Ok(out)
     }
 
     /// Reads the string that begins here, without its quotes and escapes.
@@ -188,7 +243,9 @@ impl Reader<'_> {
         self.at += 1;
         loop {
             let rest = &self.text[self.at..];
-            let end = rest.bytes().position(|byte| byte == b'"' || byte == b'\\' || byte < 0x20);
+            let end = rest
+                .bytes()
+                .position(|byte| byte == b'"' || byte == b'\\' || byte < 0x20);
             let Some(end) = end else {
                 // PostgreSQL reports an unterminated string as an invalid token.
                 return Err(invalid(format!("Token \"\"{rest}\" is invalid.")));
@@ -198,7 +255,11 @@ impl Reader<'_> {
             match rest.as_bytes()[end] {
                 b'"' => return Ok(()),
                 b'\\' => self.escape(out)?,
-                control => return Err(invalid(format!("Character with value 0x{control:02x} must be escaped."))),
+                control => {
+                    return Err(invalid(format!(
+                        "Character with value 0x{control:02x} must be escaped."
+                    )));
+                }
             }
         }
     }
@@ -216,7 +277,11 @@ impl Reader<'_> {
             'r' => '\r',
             't' => '\t',
             'u' => self.unicode()?,
-            other => return Err(invalid(format!("Escape sequence \"\\{other}\" is invalid."))),
+            other => {
+                return Err(invalid(format!(
+                    "Escape sequence \"\\{other}\" is invalid."
+                )));
+            }
         });
         Ok(())
     }
@@ -240,19 +305,28 @@ impl Reader<'_> {
                 match self.four_digits()? {
                     low @ 0xdc00..=0xdfff => 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00),
                     0xd800..=0xdbff => {
-                        return Err(invalid("Unicode high surrogate must not follow a high surrogate."));
+                        return Err(invalid(
+                            "Unicode high surrogate must not follow a high surrogate.",
+                        ));
                     }
                     _ => return Err(follows()),
                 }
             }
-            0xdc00..=0xdfff => return Err(invalid("Unicode low surrogate must follow a high surrogate.")),
+            0xdc00..=0xdfff => {
+                return Err(invalid(
+                    "Unicode low surrogate must follow a high surrogate.",
+                ));
+            }
             code => code,
         };
         char::from_u32(code).ok_or_else(|| invalid("Unicode escape value could not be translated."))
     }
 
     fn four_digits(&mut self) -> Result<u32, SqlError> {
-        let digits = self.text.get(self.at..self.at + 4).filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
+        let digits = self
+            .text
+            .get(self.at..self.at + 4)
+            .filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
         let unit = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
         self.at += 4;
         unit.ok_or_else(|| invalid("\"\\u\" must be followed by four hexadecimal digits."))
@@ -260,18 +334,37 @@ impl Reader<'_> {
 
     fn number(&mut self, out: &mut String) -> Result<(), SqlError> {
         let rest = &self.text[self.at..];
-        let part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.' | b'_') || byte >= 0x80;
-        let end = rest.bytes().position(|byte| !part(byte)).unwrap_or(rest.len());
+        let part = |byte: u8| {
+            byte.is_ascii_alphanumeric()
+                || matches!(byte, b'+' | b'-' | b'.' | b'_')
+                || byte >= 0x80
+        };
+        let end = rest
+            .bytes()
+            .position(|byte| !part(byte))
+            .unwrap_or(rest.len());
         let token = &rest[..end];
-        let decimal = Some(token).filter(|token| is_json_number(token)).and_then(Decimal::read);
-        let Some(Decimal { negative, digits, scale }) = decimal else {
+        let decimal = Some(token)
+            .filter(|token| is_json_number(token))
+            .and_then(Decimal::read);
+        let Some(Decimal {
+            negative,
+            digits,
+            scale,
+        }) = decimal
+        else {
             return Err(invalid(format!("Token \"{token}\" is invalid.")));
         };
         self.at += end;
         let zero = digits.iter().all(|&digit| digit == b'0');
         let whole = digits.len() as i64 - scale;
-        if !zero && (whole > WHOLE_DIGITS_MAX || scale > FRACTION_DIGITS_MAX) || scale > FRACTION_DIGITS_MAX {
-            return Err(SqlError::new(ErrorKind::NumericValueOutOfRange, "value overflows numeric format"));
+        if !zero && (whole > WHOLE_DIGITS_MAX || scale > FRACTION_DIGITS_MAX)
+            || scale > FRACTION_DIGITS_MAX
+        {
+            return Err(SqlError::new(
+                ErrorKind::NumericValueOutOfRange,
+                "value overflows numeric format",
+            ));
         }
         if negative && !zero {
             out.push('-');

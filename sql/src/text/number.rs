@@ -18,19 +18,24 @@ pub(super) fn integer<T: FromStr>(ty: ColumnType, text: &str) -> Result<T, SqlEr
         return Err(syntax(ty, text));
     }
     trimmed.parse().map_err(|_| {
-        let message = format!("value \"{text}\" is out of range for type {}", types::name(ty));
+        let message = format!(
+            "value \"{text}\" is out of range for type {}",
+            types::name(ty)
+        );
         SqlError::new(ErrorKind::NumericValueOutOfRange, message)
     })
 }
 
 pub(super) fn float4(text: &str) -> Result<f32, SqlError> {
-    let value = f32::from_str(text.trim_matches(is_space)).map_err(|_| syntax(ColumnType::Float4, text))?;
+    let value =
+        f32::from_str(text.trim_matches(is_space)).map_err(|_| syntax(ColumnType::Float4, text))?;
     in_range(ColumnType::Float4, text, value.is_infinite(), value == 0.0)?;
     Ok(value)
 }
 
 pub(super) fn float8(text: &str) -> Result<f64, SqlError> {
-    let value = f64::from_str(text.trim_matches(is_space)).map_err(|_| syntax(ColumnType::Float8, text))?;
+    let value =
+        f64::from_str(text.trim_matches(is_space)).map_err(|_| syntax(ColumnType::Float8, text))?;
     in_range(ColumnType::Float8, text, value.is_infinite(), value == 0.0)?;
     Ok(value)
 }
@@ -89,10 +94,16 @@ fn write_shortest(scientific: &str, fixed_max: i32, out: &mut String) {
         let _ = write!(out, "{mantissa}e{sign}{:02}", exponent.unsigned_abs());
         return;
     }
-    let digits = mantissa.bytes().filter(|&byte| byte != b'.').map(char::from);
+    let digits = mantissa
+        .bytes()
+        .filter(|&byte| byte != b'.')
+        .map(char::from);
     if exponent < 0 {
         out.push_str("0.");
-        out.extend(std::iter::repeat_n('0', exponent.unsigned_abs() as usize - 1));
+        out.extend(std::iter::repeat_n(
+            '0',
+            exponent.unsigned_abs() as usize - 1,
+        ));
         out.extend(digits);
         return;
     }
@@ -133,8 +144,18 @@ impl Decimal {
                 if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
                     return None;
                 }
-                let saturated = if exponent.starts_with('-') { -1_000_000 } else { 1_000_000 };
-                (&rest[..at], exponent.parse::<i64>().unwrap_or(saturated).clamp(-1_000_000, 1_000_000))
+                let saturated = if exponent.starts_with('-') {
+                    -1_000_000
+                } else {
+                    1_000_000
+                };
+                (
+                    &rest[..at],
+                    exponent
+                        .parse::<i64>()
+                        .unwrap_or(saturated)
+                        .clamp(-1_000_000, 1_000_000),
+                )
             }
         };
         let mut digits = Vec::with_capacity(mantissa.len());
@@ -154,25 +175,44 @@ impl Decimal {
         if digits.is_empty() {
             return None;
         }
-        Some(Decimal { negative, digits, scale: scale.unwrap_or(0) - exponent })
+        Some(Decimal {
+            negative,
+            digits,
+            scale: scale.unwrap_or(0) - exponent,
+        })
     }
 }
 
 pub(super) fn numeric(precision: u8, scale: i8, text: &str) -> Result<Numeric, SqlError> {
     let ty = ColumnType::Numeric(None);
     let trimmed = text.trim_matches(is_space);
-    let special = trimmed.strip_prefix(['-', '+']).unwrap_or(trimmed).to_ascii_lowercase();
+    let special = trimmed
+        .strip_prefix(['-', '+'])
+        .unwrap_or(trimmed)
+        .to_ascii_lowercase();
     if matches!(special.as_str(), "nan" | "inf" | "infinity") {
-        return Err(SqlError::unsupported(format!("numeric value \"{trimmed}\"")));
+        return Err(SqlError::unsupported(format!(
+            "numeric value \"{trimmed}\""
+        )));
     }
-    let Decimal { negative, digits, scale: given } = Decimal::read(trimmed).ok_or_else(|| syntax(ty, text))?;
-    let first = digits.iter().position(|&digit| digit != b'0').unwrap_or(digits.len());
+    let Decimal {
+        negative,
+        digits,
+        scale: given,
+    } = Decimal::read(trimmed).ok_or_else(|| syntax(ty, text))?;
+    let first = digits
+        .iter()
+        .position(|&digit| digit != b'0')
+        .unwrap_or(digits.len());
     let mut digits = digits[first..].to_vec();
     let excess = given - i64::from(scale);
     if excess > 0 {
         let keep = digits.len() as i64 - excess;
         // Half away from zero, as PostgreSQL rounds decimals.
-        let up = keep >= 0 && digits.get(keep as usize).is_some_and(|&digit| digit >= b'5');
+        let up = keep >= 0
+            && digits
+                .get(keep as usize)
+                .is_some_and(|&digit| digit >= b'5');
         digits.truncate(usize::try_from(keep).unwrap_or(0));
         if up {
             increment(&mut digits);
@@ -186,14 +226,29 @@ pub(super) fn numeric(precision: u8, scale: i8, text: &str) -> Result<Numeric, S
     if digits.len() > usize::from(precision) {
         return Err(numeric_overflow(precision, scale));
     }
-    let mut unscaled = i256::ZERO;
-    // 18 digits at a time fit an i64.
-    for chunk in digits.chunks(18) {
-        let value = chunk.iter().fold(0_i64, |value, digit| value * 10 + i64::from(digit - b'0'));
-        let factor = i256::from_i128(10_i128.pow(chunk.len() as u32));
-        unscaled = unscaled.wrapping_mul(factor).wrapping_add(i256::from_i128(i128::from(value)));
+    // 38 digits fit an i128, 76 an i256.
+    let integer = |digits: &[u8]| {
+        i256::from_i128(
+            digits
+                .iter()
+                .fold(0_i128, |value, digit| value * 10 + i128::from(digit - b'0')),
+        )
+    };
+    let (high, low) = digits.split_at(digits.len().saturating_sub(38));
+    let mut unscaled = integer(low);
+    if !high.is_empty() {
+        unscaled = integer(high)
+            .wrapping_mul(i256::from_i128(10_i128.pow(38)))
+            .wrapping_add(unscaled);
     }
-    Ok(Numeric { unscaled: if negative { unscaled.wrapping_neg() } else { unscaled }, scale })
+    Ok(Numeric {
+        unscaled: if negative {
+            unscaled.wrapping_neg()
+        } else {
+            unscaled
+        },
+        scale,
+    })
 }
 
 fn increment(digits: &mut Vec<u8>) {
@@ -209,7 +264,11 @@ fn increment(digits: &mut Vec<u8>) {
 
 fn numeric_overflow(precision: u8, scale: i8) -> SqlError {
     let whole = i16::from(precision) - i16::from(scale);
-    let limit = if whole == 0 { "1".to_string() } else { format!("10^{whole}") };
+    let limit = if whole == 0 {
+        "1".to_string()
+    } else {
+        format!("10^{whole}")
+    };
     SqlError::new(ErrorKind::NumericValueOutOfRange, "numeric field overflow").detail(format!(
         "A field with precision {precision}, scale {scale} must round to an absolute value less than {limit}."
     ))

@@ -67,7 +67,11 @@ impl Overlay {
 
 impl Committer {
     /// Checks a transaction and adds it to the group; returns its last Seq. A refused one leaves no trace.
-    pub(super) fn apply(&self, group: &mut Group, transaction: &mut Transaction) -> Result<Seq, CommitError> {
+    pub(super) fn apply(
+        &self,
+        group: &mut Group,
+        transaction: &mut Transaction,
+    ) -> Result<Seq, CommitError> {
         self.check_alive()?;
         let count = transaction.len() as u64;
         let first = self.shared.generator.draw(count);
@@ -122,8 +126,14 @@ impl Committer {
         }
         if op.old.as_pending().is_none() {
             let hot = &self.shared.hot;
-            let dead = hot.get(Family::Dead, &version).map_err(StorageError::from)?.is_some();
-            let exists = hot.get(rows_family(&op.table), &version).map_err(StorageError::from)?.is_some();
+            let dead = hot
+                .get(Family::Dead, &version)
+                .map_err(StorageError::from)?
+                .is_some();
+            let exists = hot
+                .get(rows_family(&op.table), &version)
+                .map_err(StorageError::from)?
+                .is_some();
             if dead || !exists {
                 return Err(CommitError::Conflict);
             }
@@ -137,30 +147,51 @@ impl Committer {
         if let Some(holder) = overlay.keys.get(key) {
             return Ok(*holder);
         }
-        self.shared.hot.get(Family::Key, key)?.map(|bytes| read_seq(&bytes)).transpose()
+        self.shared
+            .hot
+            .get(Family::Key, key)?
+            .map(|bytes| read_seq(&bytes))
+            .transpose()
     }
 
     fn unique_violation(&self, op: &Op) -> CommitError {
         let columns = op.table.primary_key.clone();
-        let key: Result<Vec<Datum>, StorageError> = record::parse(&op.record)
-            .and_then(|record| RowReader::new(op.table.clone(), columns).row(record.schema_version, record.row));
+        let key: Result<Vec<Datum>, StorageError> = record::parse(&op.record).and_then(|record| {
+            RowReader::new(op.table.clone(), columns).row(record.schema_version, record.row)
+        });
         match key {
-            Ok(key) => CommitError::UniqueViolation { table: op.table.clone(), key },
+            Ok(key) => CommitError::UniqueViolation {
+                table: op.table.clone(),
+                key,
+            },
             Err(error) => error.into(),
         }
     }
 
-    fn append(&self, group: &mut Group, transaction: &mut Transaction, first: Seq) -> Result<Seq, CommitError> {
+    fn append(
+        &self,
+        group: &mut Group,
+        transaction: &mut Transaction,
+        first: Seq,
+    ) -> Result<Seq, CommitError> {
         let hot = &self.shared.hot;
         let (keys, dead) = (hot.family(Family::Key), hot.family(Family::Dead));
         let ops = transaction.ops_mut();
         // Read the states first: nothing may fail once the batch is touched.
         for at in 0..ops.len() {
             let op = &ops[at];
-            let known = at > 0 && ops[at - 1].table.id == op.table.id && ops[at - 1].partition == op.partition;
-            if !known && !group.states.contains_key(&(op.table.id, op.partition.clone())) {
+            let known = at > 0
+                && ops[at - 1].table.id == op.table.id
+                && ops[at - 1].partition == op.partition;
+            if !known
+                && !group
+                    .states
+                    .contains_key(&(op.table.id, op.partition.clone()))
+            {
                 let state = self.state(op.table.id, &op.partition)?;
-                group.states.insert((op.table.id, op.partition.clone()), state);
+                group
+                    .states
+                    .insert((op.table.id, op.partition.clone()), state);
             }
         }
         let last = first.advance(ops.len() as u64 - 1);
@@ -170,10 +201,20 @@ impl Committer {
             let old = resolve(op.old, first);
             record::seal(&mut op.record, old, seq == last);
             let version = version_key(op.table.id, &op.partition, seq);
-            group.batch.put_cf(hot.family(rows_family(&op.table)), version, &op.record);
+            group
+                .batch
+                .put_cf(hot.family(rows_family(&op.table)), version, &op.record);
             if op.kind != ChangeOp::Insert {
                 let superseded = version_key(op.table.id, &op.partition, old);
-                group.batch.put_cf(dead, superseded, DeadEntry { by: seq, unfiled: false }.encode());
+                group.batch.put_cf(
+                    dead,
+                    superseded,
+                    DeadEntry {
+                        by: seq,
+                        unfiled: false,
+                    }
+                    .encode(),
+                );
             }
             if let Some(key) = &op.old_key
                 && op.key.as_ref() != Some(key)
@@ -193,7 +234,11 @@ impl Committer {
             state.unflushed_bytes += op.record.len() as u64;
             state.last_seq = seq;
         }
-        group.batch.put_cf(hot.family(Family::Commit), seq_bytes(first), encode_commit(last, &extents));
+        group.batch.put_cf(
+            hot.family(Family::Commit),
+            seq_bytes(first),
+            encode_commit(last, &extents),
+        );
         group.last = Some(last);
         Ok(last)
     }

@@ -35,17 +35,36 @@ pub(crate) fn changed(catalog: &Catalog, changes: &[CatalogChange]) -> Catalog {
     for change in changes {
         match change {
             CatalogChange::CreateSchema(name) => {
-                assert!(next.schemas.insert(name.clone()), "schema \"{name}\" exists");
+                assert!(
+                    next.schemas.insert(name.clone()),
+                    "schema \"{name}\" exists"
+                );
             }
             CatalogChange::DropSchema(name) => {
-                assert!(next.tables.keys().all(|(schema, _)| schema != name), "schema \"{name}\" is not empty");
+                assert!(
+                    next.tables.keys().all(|(schema, _)| schema != name),
+                    "schema \"{name}\" is not empty"
+                );
                 assert!(next.schemas.remove(name), "no schema \"{name}\"");
             }
             CatalogChange::PutTable(table) => {
-                assert!(next.schemas.contains(&table.schema), "no schema \"{}\"", table.schema);
-                assert!(table.layouts.contains_key(&table.schema_version), "the schema version has no layout");
-                if !known.contains(&table.id) && next.tables.values().all(|other| other.id != table.id) {
-                    assert_eq!(table.id.get(), next.next_table_id, "a new table takes the next id");
+                assert!(
+                    next.schemas.contains(&table.schema),
+                    "no schema \"{}\"",
+                    table.schema
+                );
+                assert!(
+                    table.layouts.contains_key(&table.schema_version),
+                    "the schema version has no layout"
+                );
+                if !known.contains(&table.id)
+                    && next.tables.values().all(|other| other.id != table.id)
+                {
+                    assert_eq!(
+                        table.id.get(),
+                        next.next_table_id,
+                        "a new table takes the next id"
+                    );
                     next.next_table_id += 1;
                 }
                 let name = (table.schema.clone(), table.name.clone());
@@ -96,11 +115,17 @@ fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, StorageError> {
 }
 
 fn from_json<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, StorageError> {
-    serde_json::from_slice(bytes).map_err(|error| StorageError::Corrupt(format!("catalog: {error}")))
+    serde_json::from_slice(bytes)
+        .map_err(|error| StorageError::Corrupt(format!("catalog: {error}")))
 }
 
 /// Puts what differs between two catalogs into the batch.
-fn store(hot: &Hot, batch: &mut WriteBatch, old: &Catalog, new: &Catalog) -> Result<(), StorageError> {
+fn store(
+    hot: &Hot,
+    batch: &mut WriteBatch,
+    old: &Catalog,
+    new: &Catalog,
+) -> Result<(), StorageError> {
     let meta = hot.family(Family::Meta);
     for schema in old.schemas.difference(&new.schemas) {
         batch.delete_cf(meta, object_key(b's', &[schema]));
@@ -108,23 +133,46 @@ fn store(hot: &Hot, batch: &mut WriteBatch, old: &Catalog, new: &Catalog) -> Res
     for schema in new.schemas.difference(&old.schemas) {
         batch.put_cf(meta, object_key(b's', &[schema]), b"");
     }
-    for (schema, name) in old.tables.keys().filter(|name| !new.tables.contains_key(name)) {
+    for (schema, name) in old
+        .tables
+        .keys()
+        .filter(|name| !new.tables.contains_key(name))
+    {
         batch.delete_cf(meta, object_key(b't', &[schema, name]));
     }
     for (name, table) in &new.tables {
-        if old.tables.get(name).is_none_or(|before| !Arc::ptr_eq(before, table)) {
-            batch.put_cf(meta, object_key(b't', &[&name.0, &name.1]), json(table.as_ref())?);
+        if old
+            .tables
+            .get(name)
+            .is_none_or(|before| !Arc::ptr_eq(before, table))
+        {
+            batch.put_cf(
+                meta,
+                object_key(b't', &[&name.0, &name.1]),
+                json(table.as_ref())?,
+            );
         }
     }
-    for name in old.roles.keys().filter(|name| !new.roles.contains_key(*name)) {
+    for name in old
+        .roles
+        .keys()
+        .filter(|name| !new.roles.contains_key(*name))
+    {
         batch.delete_cf(meta, object_key(b'r', &[name]));
     }
     for (name, role) in &new.roles {
-        if old.roles.get(name).is_none_or(|before| !Arc::ptr_eq(before, role)) {
+        if old
+            .roles
+            .get(name)
+            .is_none_or(|before| !Arc::ptr_eq(before, role))
+        {
             batch.put_cf(meta, object_key(b'r', &[name]), json(role.as_ref())?);
         }
     }
-    let counters = Counters { version: new.version, next_table_id: new.next_table_id };
+    let counters = Counters {
+        version: new.version,
+        next_table_id: new.next_table_id,
+    };
     batch.put_cf(meta, object_key(b'v', &[]), json(&counters)?);
     Ok(())
 }
@@ -139,11 +187,15 @@ pub(crate) fn load(hot: &Arc<Hot>) -> Result<Catalog, StorageError> {
         match key.get(1) {
             Some(b's') => {
                 let name = String::from_utf8(key[2..].to_vec());
-                catalog.schemas.insert(name.map_err(|_| StorageError::Corrupt("a schema's name".to_string()))?);
+                catalog.schemas.insert(
+                    name.map_err(|_| StorageError::Corrupt("a schema's name".to_string()))?,
+                );
             }
             Some(b't') => {
                 let table: TableDef = from_json(value)?;
-                catalog.tables.insert((table.schema.clone(), table.name.clone()), Arc::new(table));
+                catalog
+                    .tables
+                    .insert((table.schema.clone(), table.name.clone()), Arc::new(table));
             }
             Some(b'r') => {
                 let role: RoleDef = from_json(value)?;
@@ -192,13 +244,31 @@ impl Committer {
         for (at, change) in changes.iter().enumerate() {
             let seq = first.advance(at as u64);
             let record = encode_catalog(&json(change)?, seq == last);
-            batch.put_cf(hot.family(Family::Log), version_key(TableId::SYSTEM, &system, seq), record);
+            batch.put_cf(
+                hot.family(Family::Log),
+                version_key(TableId::SYSTEM, &system, seq),
+                record,
+            );
         }
-        let extent = Extent { table: TableId::SYSTEM, partition: system.clone(), first, last };
-        batch.put_cf(hot.family(Family::Commit), seq_bytes(first), encode_commit(last, &[extent]));
+        let extent = Extent {
+            table: TableId::SYSTEM,
+            partition: system.clone(),
+            first,
+            last,
+        };
+        batch.put_cf(
+            hot.family(Family::Commit),
+            seq_bytes(first),
+            encode_commit(last, &[extent]),
+        );
 
         let kept: BTreeSet<TableId> = new.tables.values().map(|table| table.id).collect();
-        let dropped: Vec<TableId> = old.tables.keys().copied().filter(|id| !kept.contains(id)).collect();
+        let dropped: Vec<TableId> = old
+            .tables
+            .keys()
+            .copied()
+            .filter(|id| !kept.contains(id))
+            .collect();
         let mut garbage = Vec::new();
         for id in &dropped {
             garbage.extend(remove_data(&self.shared, &mut batch, *id)?);
@@ -214,7 +284,9 @@ impl Committer {
         self.tables = view.tables.clone();
         let previous = std::mem::replace(&mut *self.shared.current.write(), view);
         drop(previous);
-        self.shared.watches.touched([(TableId::SYSTEM, &system)].into_iter(), last);
+        self.shared
+            .watches
+            .touched([(TableId::SYSTEM, &system)].into_iter(), last);
         for id in dropped {
             self.shared.watches.dropped(id, last);
         }
@@ -223,7 +295,11 @@ impl Committer {
 }
 
 /// Takes a table's keys away and notes its files as garbage, whose paths it returns.
-fn remove_data(shared: &Shared, batch: &mut WriteBatch, table: TableId) -> Result<Vec<String>, StorageError> {
+fn remove_data(
+    shared: &Shared,
+    batch: &mut WriteBatch,
+    table: TableId,
+) -> Result<Vec<String>, StorageError> {
     let hot = &shared.hot;
     let meta = hot.family(Family::Meta);
     let snapshot = HotSnapshot::take(hot);
@@ -253,7 +329,9 @@ pub(crate) fn last_seq(hot: &Arc<Hot>) -> Result<Seq, StorageError> {
     let snapshot = HotSnapshot::take(hot);
     let mut commits = snapshot.iterate(Family::Commit, &[], vec![0xFF; 9]);
     commits.seek_to_last();
-    let last = commits.value().map(|value| crate::changes::decode_commit(value).map(|entry| entry.last));
+    let last = commits
+        .value()
+        .map(|value| crate::changes::decode_commit(value).map(|entry| entry.last));
     commits.status()?;
     last.unwrap_or(Ok(Seq::ZERO))
 }

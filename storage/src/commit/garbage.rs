@@ -43,7 +43,10 @@ impl Garbage {
         }
         let mut views = self.views.lock();
         views.retain(|view| view.strong_count() > 0);
-        self.waiting.lock().push(Waiting { paths, views: views.clone() });
+        self.waiting.lock().push(Waiting {
+            paths,
+            views: views.clone(),
+        });
         self.any.store(true, Ordering::SeqCst);
         self.wake.notify_one();
     }

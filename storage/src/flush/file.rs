@@ -42,7 +42,9 @@ struct Upload {
 impl Upload {
     fn send(&mut self) -> std::io::Result<()> {
         let bytes = Bytes::from(std::mem::take(&mut self.buffer));
-        self.runtime.block_on(self.writer.put(bytes)).map_err(std::io::Error::other)
+        self.runtime
+            .block_on(self.writer.put(bytes))
+            .map_err(std::io::Error::other)
     }
 }
 
@@ -82,8 +84,11 @@ pub(super) fn write(
     // The layout's columns are those of the table at this snapshot; one that was dropped without a new
     // layout is not written.
     let layout = &table.layouts[&table.schema_version];
-    let columns: Vec<ColumnId> =
-        layout.iter().map(|(id, _)| *id).filter(|id| table.index_of(*id).is_some()).collect();
+    let columns: Vec<ColumnId> = layout
+        .iter()
+        .map(|(id, _)| *id)
+        .filter(|id| table.index_of(*id).is_some())
+        .collect();
     let mut outputs: Vec<ScanColumn> = columns.iter().map(|id| ScanColumn::Column(*id)).collect();
     outputs.push(ScanColumn::Seq);
     let scan = HotScan {
@@ -99,7 +104,9 @@ pub(super) fn write(
     snapshot.scan_hot(&scan, None, &mut |batch| {
         let mut step = || {
             if writer.is_none() {
-                writer = Some(FileWriter::start(table, &columns, cold, runtime, partition, state, &batch)?);
+                writer = Some(FileWriter::start(
+                    table, &columns, cold, runtime, partition, state, &batch,
+                )?);
             }
             writer.as_mut().expect("it was just set").append(&batch)
         };
@@ -114,12 +121,16 @@ pub(super) fn write(
     if let Some(error) = failed {
         return Err(error);
     }
-    writer.map(|writer| writer.finish(table, cold, runtime, partition)).transpose()
+    writer
+        .map(|writer| writer.finish(table, cold, runtime, partition))
+        .transpose()
 }
 
 fn seqs_of(batch: &RecordBatch) -> &Int64Array {
     let last = batch.column(batch.num_columns() - 1);
-    last.as_any().downcast_ref().expect("the scan's last column is `_seq`")
+    last.as_any()
+        .downcast_ref()
+        .expect("the scan's last column is `_seq`")
 }
 
 fn seq(value: i64) -> Seq {
@@ -138,8 +149,15 @@ impl FileWriter {
     ) -> Result<FileWriter, StorageError> {
         let mut fields = Vec::new();
         for id in columns {
-            let column = &table.columns[table.index_of(*id).expect("the caller left dropped columns out")];
-            fields.push(column.field().with_nullable(true).with_name(&column.stored_name));
+            let column = &table.columns[table
+                .index_of(*id)
+                .expect("the caller left dropped columns out")];
+            fields.push(
+                column
+                    .field()
+                    .with_nullable(true)
+                    .with_name(&column.stored_name),
+            );
         }
         fields.push(Field::new("_seq", DataType::Int64, false));
         let schema = Arc::new(Schema::new(fields));
@@ -153,7 +171,14 @@ impl FileWriter {
         };
         let properties = properties(table, columns.len(), state.unflushed_rows)?;
         let parquet = ArrowWriter::try_new(upload, schema.clone(), Some(properties))?;
-        Ok(FileWriter { path, parquet, schema, first, last: first, rows: 0 })
+        Ok(FileWriter {
+            path,
+            parquet,
+            schema,
+            first,
+            last: first,
+            rows: 0,
+        })
     }
 
     fn append(&mut self, batch: &RecordBatch) -> Result<(), StorageError> {
@@ -185,7 +210,10 @@ impl FileWriter {
         let bytes = runtime.block_on(cold.objects.head(&path))?.size;
         let local = cold.dir.join(path.as_ref());
         let file = File::open(&local)?;
-        let rows = ParquetMetaDataReader::new().parse_and_finish(&file)?.file_metadata().num_rows();
+        let rows = ParquetMetaDataReader::new()
+            .parse_and_finish(&file)?
+            .file_metadata()
+            .num_rows();
         if rows != i64::try_from(self.rows).unwrap_or(-1) {
             let reason = format!("{path} holds {rows} rows and not {}", self.rows);
             return Err(StorageError::Corrupt(reason));
@@ -205,13 +233,22 @@ impl FileWriter {
     }
 }
 
-fn properties(table: &TableDef, seq_at: usize, rows: u64) -> Result<WriterProperties, StorageError> {
+fn properties(
+    table: &TableDef,
+    seq_at: usize,
+    rows: u64,
+) -> Result<WriterProperties, StorageError> {
     let level = ZstdLevel::try_new(1)?;
-    let seq_at = i32::try_from(seq_at).map_err(|_| StorageError::Corrupt("too many columns".to_string()))?;
+    let seq_at =
+        i32::try_from(seq_at).map_err(|_| StorageError::Corrupt("too many columns".to_string()))?;
     let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(level))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-        .set_sorting_columns(Some(vec![SortingColumn { column_idx: seq_at, descending: false, nulls_first: false }]))
+        .set_sorting_columns(Some(vec![SortingColumn {
+            column_idx: seq_at,
+            descending: false,
+            nulls_first: false,
+        }]))
         // Seqs never repeat: a dictionary of them would only cost.
         .set_column_dictionary_enabled(ColumnPath::from("_seq"), false);
     for index in table.key_indexes() {

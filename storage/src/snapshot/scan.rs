@@ -68,7 +68,8 @@ fn scan_log(
         });
         seek_forward(log, &from);
         seek_forward(dead, &from);
-        let superseded = transaction.and_then(|transaction| transaction.superseded_in(table.id, &partition));
+        let superseded =
+            transaction.and_then(|transaction| transaction.superseded_in(table.id, &partition));
         while let Some((key, value)) = log.item()
             && key <= to.as_slice()
         {
@@ -115,7 +116,8 @@ fn scan_pending(
         if op.table.id != scan.table.id || !covered || op.kind == ChangeOp::Delete {
             continue;
         }
-        let seq = Seq::pending(u32::try_from(at).expect("a transaction has less than 2^32 changes"));
+        let seq =
+            Seq::pending(u32::try_from(at).expect("a transaction has less than 2^32 changes"));
         if transaction.superseded(op.table.id, &op.partition, seq) {
             continue;
         }
@@ -147,11 +149,15 @@ struct Output<'a> {
 
 impl<'a> Output<'a> {
     fn new(scan: &HotScan, sink: &'a mut dyn FnMut(RecordBatch) -> ControlFlow<()>) -> Output<'a> {
-        let (mut fields, mut builders, mut slots, mut columns) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut fields, mut builders, mut slots, mut columns) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for column in &scan.columns {
             match column {
                 ScanColumn::Column(id) => {
-                    let index = scan.table.index_of(*id).expect("a scan asks for columns of its table");
+                    let index = scan
+                        .table
+                        .index_of(*id)
+                        .expect("a scan asks for columns of its table");
                     let column = &scan.table.columns[index];
                     slots.push(builders.len());
                     columns.push(*id);
@@ -181,8 +187,18 @@ impl<'a> Output<'a> {
         }
     }
 
-    fn push(&mut self, partition: &Partition, seq: Seq, value: &[u8]) -> Result<ControlFlow<()>, StorageError> {
-        let Output { builders, slots, reader, .. } = self;
+    fn push(
+        &mut self,
+        partition: &Partition,
+        seq: Seq,
+        value: &[u8],
+    ) -> Result<ControlFlow<()>, StorageError> {
+        let Output {
+            builders,
+            slots,
+            reader,
+            ..
+        } = self;
         if !slots.is_empty() {
             let record = record::parse(value)?;
             reader.read(record.schema_version, record.row, |slot, datum| {
@@ -204,7 +220,11 @@ impl<'a> Output<'a> {
             let _ = self.emit()?;
             return Ok(ControlFlow::Break(()));
         }
-        if self.rows == self.batch_rows { self.emit() } else { Ok(ControlFlow::Continue(())) }
+        if self.rows == self.batch_rows {
+            self.emit()
+        } else {
+            Ok(ControlFlow::Continue(()))
+        }
     }
 
     fn emit(&mut self) -> Result<ControlFlow<()>, StorageError> {
@@ -220,6 +240,10 @@ impl<'a> Output<'a> {
             .collect();
         let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
         self.rows = 0;
-        Ok((self.sink)(RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)?))
+        Ok((self.sink)(RecordBatch::try_new_with_options(
+            self.schema.clone(),
+            arrays,
+            &options,
+        )?))
     }
 }

@@ -20,14 +20,19 @@ type Rows = BTreeMap<(String, Seq), Row>;
 fn replay(changes: Vec<Change>) -> BTreeMap<String, Vec<Row>> {
     let mut state: BTreeMap<String, Vec<Row>> = BTreeMap::new();
     for change in changes {
-        let rows = state.entry(change.partition.as_str().to_string()).or_default();
+        let rows = state
+            .entry(change.partition.as_str().to_string())
+            .or_default();
         let gone = match change.op {
             ChangeOp::Insert => None,
             ChangeOp::Update => change.old,
             ChangeOp::Delete => Some(change.row.clone()),
         };
         if let Some(gone) = gone {
-            let at = rows.iter().position(|row| *row == gone).expect("what goes was there");
+            let at = rows
+                .iter()
+                .position(|row| *row == gone)
+                .expect("what goes was there");
             rows.swap_remove(at);
         }
         if change.op != ChangeOp::Delete {
@@ -35,25 +40,37 @@ fn replay(changes: Vec<Change>) -> BTreeMap<String, Vec<Row>> {
         }
     }
     state.retain(|_, rows| !rows.is_empty());
-    state.values_mut().for_each(|rows| rows.sort_by_key(|row| format!("{row:?}")));
+    state
+        .values_mut()
+        .for_each(|rows| rows.sort_by_key(|row| format!("{row:?}")));
     state
 }
 
 fn grouped(rows: &Rows) -> BTreeMap<String, Vec<Row>> {
     let mut state: BTreeMap<String, Vec<Row>> = BTreeMap::new();
     for ((partition, _), row) in rows {
-        state.entry(partition.clone()).or_default().push(row.clone());
+        state
+            .entry(partition.clone())
+            .or_default()
+            .push(row.clone());
     }
-    state.values_mut().for_each(|rows| rows.sort_by_key(|row| format!("{row:?}")));
+    state
+        .values_mut()
+        .for_each(|rows| rows.sort_by_key(|row| format!("{row:?}")));
     state
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn agrees_with_a_map() {
-    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        now.as_nanos() as u64
-    });
+    let seed = std::env::var("SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or_else(|| {
+            let now = std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .unwrap();
+            now.as_nanos() as u64
+        });
     println!("SEED={seed}");
     let mut random = Random(seed);
     let dir = tempfile::tempdir().unwrap();
@@ -86,32 +103,57 @@ async fn agrees_with_a_map() {
             }
             7..=10 => {
                 for at in 0..2 {
-                    assert_eq!(scan(dir.path(), &store.snapshot(), &tables[at], None), model[at], "step {step}");
+                    assert_eq!(
+                        scan(dir.path(), &store.snapshot(), &tables[at], None),
+                        model[at],
+                        "step {step}"
+                    );
                     for (snapshot, then) in &snapshots {
-                        assert_eq!(scan(dir.path(), snapshot, &tables[at], None), then[at], "old, step {step}");
+                        assert_eq!(
+                            scan(dir.path(), snapshot, &tables[at], None),
+                            then[at],
+                            "old, step {step}"
+                        );
                     }
                 }
             }
             _ => {
                 let at = random.below(2) as usize;
-                transact(&mut random, dir.path(), &store, &tables[at], &partitions, &mut model[at]).await;
+                transact(
+                    &mut random,
+                    dir.path(),
+                    &store,
+                    &tables[at],
+                    &partitions,
+                    &mut model[at],
+                )
+                .await;
             }
         }
     }
     for (at, table) in tables.iter().enumerate() {
         assert_eq!(scan(dir.path(), &store.snapshot(), table, None), model[at]);
         for limit in [3, 10_000] {
-            assert_eq!(replay(feed(&store, table, PartitionSet::All, limit)), grouped(&model[at]));
+            assert_eq!(
+                replay(feed(&store, table, PartitionSet::All, limit)),
+                grouped(&model[at])
+            );
         }
         for partition in &partitions {
-            let one = replay(feed(&store, table, PartitionSet::One(partition.clone()), 100));
+            let one = replay(feed(
+                &store,
+                table,
+                PartitionSet::One(partition.clone()),
+                100,
+            ));
             let of = |state: BTreeMap<String, Vec<Row>>| state.get(partition.as_str()).cloned();
             assert_eq!(of(one), of(grouped(&model[at])));
         }
     }
     for partition in &partitions {
         for id in 0..30 {
-            let found = find(&store, &tables[0], partition, id).map(|version| (version.seq, version.row));
+            let found =
+                find(&store, &tables[0], partition, id).map(|version| (version.seq, version.row));
             let expected = (model[0].iter())
                 .find(|((of, _), row)| of == partition.as_str() && row[0] == Datum::Int8(id))
                 .map(|((_, seq), row)| (*seq, row.clone()));
@@ -137,10 +179,20 @@ async fn transact(
     for _ in 0..1 + random.below(6) {
         let partition = &partitions[random.below(partitions.len() as u64) as usize];
         let name = partition.as_str().to_string();
-        let new = row(random.below(30) as i64, &format!("n{}", random.below(1_000_000)));
-        let mine: Vec<Seq> = rows.keys().filter(|(of, _)| *of == name).map(|(_, seq)| *seq).collect();
+        let new = row(
+            random.below(30) as i64,
+            &format!("n{}", random.below(1_000_000)),
+        );
+        let mine: Vec<Seq> = rows
+            .keys()
+            .filter(|(of, _)| *of == name)
+            .map(|(_, seq)| *seq)
+            .collect();
         let taken = |rows: &Rows, but: Option<Seq>| {
-            keyed && rows.iter().any(|((of, seq), row)| *of == name && row[0] == new[0] && Some(*seq) != but)
+            keyed
+                && rows
+                    .iter()
+                    .any(|((of, seq), row)| *of == name && row[0] == new[0] && Some(*seq) != but)
         };
         let victim = (!mine.is_empty()).then(|| mine[random.below(mine.len() as u64) as usize]);
         match (random.below(4), victim) {
@@ -151,7 +203,8 @@ async fn transact(
             (1, Some(seq)) => {
                 clashes |= taken(&rows, Some(seq));
                 let old = rows.remove(&(name.clone(), seq)).unwrap();
-                let pending = transaction.update(table, partition, &RowVersion { seq, row: old }, &new);
+                let pending =
+                    transaction.update(table, partition, &RowVersion { seq, row: old }, &new);
                 rows.insert((name, pending), new);
             }
             _ => {
@@ -171,12 +224,18 @@ async fn transact(
         }
     }
     if random.below(10) == 0 {
-        assert_eq!(scan(dir, &store.snapshot(), table, Some(&transaction)), rows);
+        assert_eq!(
+            scan(dir, &store.snapshot(), table, Some(&transaction)),
+            rows
+        );
     }
     let count = transaction.len() as u64;
     let result = store.commit(transaction).await;
     if clashes {
-        assert!(matches!(result, Err(CommitError::UniqueViolation { .. })), "{result:?}");
+        assert!(
+            matches!(result, Err(CommitError::UniqueViolation { .. })),
+            "{result:?}"
+        );
         return;
     }
     let last = result.unwrap();
@@ -185,7 +244,9 @@ async fn transact(
     *model = rows
         .into_iter()
         .map(|((name, seq), row)| {
-            let seq = seq.as_pending().map_or(seq, |n| first.expect("nobody else commits").advance(n.into()));
+            let seq = seq.as_pending().map_or(seq, |n| {
+                first.expect("nobody else commits").advance(n.into())
+            });
             ((name, seq), row)
         })
         .collect();
@@ -193,7 +254,13 @@ async fn transact(
 
 fn first_of(store: &Store, table: &TableDef, last: Seq, count: u64) -> Seq {
     let before = Seq::from_i64(last.as_i64() - (1 << 30)).unwrap_or(Seq::ZERO);
-    let scope = FeedScope { table: table.id, partitions: PartitionSet::All };
-    let changes = store.read_changes(&scope, before, usize::MAX).unwrap().changes;
+    let scope = FeedScope {
+        table: table.id,
+        partitions: PartitionSet::All,
+    };
+    let changes = store
+        .read_changes(&scope, before, usize::MAX)
+        .unwrap()
+        .changes;
     changes[changes.len() - count as usize].seq
 }

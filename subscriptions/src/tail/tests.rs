@@ -1,0 +1,235 @@
+use std::time::Duration;
+
+use tidelog_storage::catalog::TableOptions;
+use tidelog_storage::{
+    CatalogChange, ChangeOp, ColumnDef, ColumnId, ColumnType, Datum, Partition, PartitionSet, Row,
+    RowVersion, StoreOptions, TableDef, TableId, TableKind, Transaction, seq,
+};
+
+use super::*;
+
+struct Bench {
+    store: Arc<Store>,
+    table: Arc<TableDef>,
+    _dir: tempfile::TempDir,
+}
+
+impl Bench {
+    async fn new() -> Bench {
+        let dir = tempfile::tempdir().expect("a directory");
+        let options = StoreOptions {
+            dir: dir.path().to_path_buf(),
+            node: 0,
+            clock: seq::system_clock(),
+            background: false,
+        };
+        let store = Store::open(options).expect("opens");
+        let catalog = store.catalog();
+        let column = |id, name: &str, not_null| ColumnDef {
+            id: ColumnId::new(id),
+            name: name.to_string(),
+            stored_name: name.to_string(),
+            ty: ColumnType::Int8,
+            not_null,
+            default: None,
+            missing: Datum::Null,
+        };
+        let mut table = TableDef {
+            id: TableId::new(catalog.next_table_id),
+            schema: "chat".to_string(),
+            name: "t".to_string(),
+            kind: TableKind::Shared,
+            columns: vec![column(1, "id", true), column(2, "n", false)],
+            primary_key: vec![ColumnId::new(1)],
+            primary_key_name: "t_pkey".to_string(),
+            options: TableOptions {
+                ttl_ms: None,
+                flush_rows: 1000,
+                flush_interval_ms: 1000,
+            },
+            schema_version: 0,
+            layouts: Default::default(),
+            next_column_id: ColumnId::new(3),
+        };
+        table.bump_schema_version();
+        let mut changes = vec![CatalogChange::PutTable(Box::new(table.clone()))];
+        if !catalog.schemas.contains("chat") {
+            changes.insert(0, CatalogChange::CreateSchema("chat".to_string()));
+        }
+        store
+            .change_catalog(catalog.version, changes)
+            .await
+            .expect("creates the table");
+        let table = store
+            .catalog()
+            .table("chat", "t")
+            .expect("was created")
+            .clone();
+        Bench {
+            store,
+            table,
+            _dir: dir,
+        }
+    }
+
+    fn tail(&self) -> Tail {
+        let scope = FeedScope {
+            table: self.table.id,
+            partitions: PartitionSet::All,
+        };
+        let version = self.table.schema_version;
+        Tail::new(
+            self.store.clone(),
+            scope,
+            version,
+            None,
+            self.store.visible(),
+        )
+    }
+
+    async fn insert(&self, ids: std::ops::Range<i64>) -> Seq {
+        let mut transaction = Transaction::new();
+        for id in ids {
+            transaction.insert(&self.table, &Partition::shared(), &row(id, id));
+        }
+        self.store.commit(transaction).await.expect("commits")
+    }
+
+    async fn change_catalog(&self, change: CatalogChange) {
+        let version = self.store.catalog().version;
+        self.store
+            .change_catalog(version, vec![change])
+            .await
+            .expect("changes the catalog");
+    }
+}
+
+fn row(id: i64, n: i64) -> Row {
+    vec![Datum::Int8(id), Datum::Int8(n)]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn delivers_each_change_once_in_commit_order_also_when_next_is_dropped() {
+    let bench = Bench::new().await;
+    let mut tail = bench.tail();
+    let writes = 2500;
+    let write = async {
+        for id in 0..50 {
+            bench.insert(id * 50..(id + 1) * 50).await;
+        }
+    };
+    let read = async {
+        let mut seen = Vec::new();
+        while seen.len() < writes {
+            // Most waits are given up: what was read must come with the next.
+            match tokio::time::timeout(Duration::from_micros(300), tail.next()).await {
+                Ok(changes) => seen.extend(changes.expect("reads")),
+                Err(_) => tokio::task::yield_now().await,
+            }
+        }
+        seen
+    };
+    let ((), seen) = tokio::join!(write, read);
+    assert!(seen.is_sorted_by(|a, b| a.seq < b.seq));
+    let ids: Vec<Datum> = seen.iter().map(|change| change.row[0].clone()).collect();
+    assert_eq!(ids, (0..2500).map(Datum::Int8).collect::<Vec<_>>());
+    assert_eq!(tail.committed().await.expect("reads"), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn updates_carry_the_row_before_and_deletes_the_row_that_went() {
+    let bench = Bench::new().await;
+    let mut tail = bench.tail();
+    let seq = bench.insert(1..2).await;
+    let mut transaction = Transaction::new();
+    let old = RowVersion {
+        seq,
+        row: row(1, 1),
+    };
+    let pending = transaction.update(&bench.table, &Partition::shared(), &old, &row(1, 2));
+    let old = RowVersion {
+        seq: pending,
+        row: row(1, 2),
+    };
+    transaction.delete(&bench.table, &Partition::shared(), &old);
+    bench.store.commit(transaction).await.expect("commits");
+    let mut seen = Vec::new();
+    while seen
+        .last()
+        .is_none_or(|change: &Change| change.op != ChangeOp::Delete)
+    {
+        seen.extend(tail.next().await.expect("reads"));
+    }
+    let insert = &seen[0];
+    assert_eq!(
+        (insert.op, &insert.row, &insert.old),
+        (ChangeOp::Insert, &row(1, 1), &None)
+    );
+    let delete = seen.last().expect("was waited for");
+    // A transaction may pass the row's state between over.
+    assert!([row(1, 1), row(1, 2)].contains(&delete.row));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_waiting_tail_is_told_of_drop_and_alter() {
+    let bench = Bench::new().await;
+    let mut waiting = bench.tail();
+    let before = bench.store.visible();
+    let alter = async {
+        let mut table = (*bench.table).clone();
+        table.columns.pop();
+        table.bump_schema_version();
+        bench
+            .change_catalog(CatalogChange::PutTable(Box::new(table)))
+            .await;
+        bench.insert_narrow().await;
+    };
+    let (result, ()) = tokio::join!(waiting.next(), alter);
+    match result {
+        Err(SubscriptionError::SchemaChanged { resume_after }) => assert!(resume_after >= before),
+        other => panic!("{other:?}"),
+    }
+
+    let table = bench
+        .store
+        .catalog()
+        .table("chat", "t")
+        .expect("exists")
+        .clone();
+    let scope = FeedScope {
+        table: table.id,
+        partitions: PartitionSet::All,
+    };
+    let visible = bench.store.visible();
+    let mut waiting = Tail::new(
+        bench.store.clone(),
+        scope,
+        table.schema_version,
+        None,
+        visible,
+    );
+    let drop = CatalogChange::DropTable {
+        schema: "chat".to_string(),
+        name: "t".to_string(),
+    };
+    let (result, ()) = tokio::join!(waiting.next(), bench.change_catalog(drop));
+    assert!(
+        matches!(result, Err(SubscriptionError::TableGone)),
+        "{result:?}"
+    );
+}
+
+impl Bench {
+    /// One row into the table as it is now, without its second column.
+    async fn insert_narrow(&self) {
+        let table = self
+            .store
+            .catalog()
+            .table("chat", "t")
+            .expect("exists")
+            .clone();
+        let mut transaction = Transaction::new();
+        transaction.insert(&table, &Partition::shared(), &vec![Datum::Int8(9)]);
+        self.store.commit(transaction).await.expect("commits");
+    }
+}
