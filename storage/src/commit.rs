@@ -11,9 +11,11 @@ pub(crate) mod garbage;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use parking_lot::RwLock;
 use rocksdb::WriteBatch;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::catalog::{Catalog, CatalogChange, TableDef, TableId};
@@ -181,10 +183,22 @@ impl CommitQueue {
         }
         self.room.close();
     }
+
+    /// As `stop`, without waiting for the end and from where nothing can be awaited.
+    pub(crate) fn stop_blocking(&self) {
+        let (done, _) = oneshot::channel();
+        let mut request = Request::Stop { done };
+        // A full queue empties: the committer reads it until it is told to stop.
+        while let Err(TrySendError::Full(refused)) = self.sender.try_send(request) {
+            request = refused;
+            std::thread::yield_now();
+        }
+        self.room.close();
+    }
 }
 
 /// Starts the committer's thread.
-pub(crate) fn start(shared: Arc<Shared>) -> Result<CommitQueue, StorageError> {
+pub(crate) fn start(shared: Arc<Shared>) -> Result<(CommitQueue, JoinHandle<()>), StorageError> {
     let (sender, receiver) = mpsc::channel(QUEUE_REQUESTS_MAX);
     let tables = shared.view().tables.clone();
     let committer = Committer {
@@ -195,13 +209,14 @@ pub(crate) fn start(shared: Arc<Shared>) -> Result<CommitQueue, StorageError> {
         failed: None,
         stopped: Vec::new(),
     };
-    std::thread::Builder::new()
+    let thread = std::thread::Builder::new()
         .name("committer".to_string())
         .spawn(move || committer.run())?;
-    Ok(CommitQueue {
+    let queue = CommitQueue {
         sender,
         room: Arc::new(Semaphore::new(QUEUE_BYTES_MAX / PERMIT_BYTES)),
-    })
+    };
+    Ok((queue, thread))
 }
 
 struct Committer {

@@ -56,6 +56,7 @@ pub struct FlushReport {
 pub struct Store {
     pub(crate) flusher: Flusher,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+    committer: Option<std::thread::JoinHandle<()>>,
     shutdown: watch::Sender<bool>,
 }
 
@@ -91,7 +92,7 @@ impl Store {
             hot,
             garbage,
         });
-        let queue = commit::start(shared.clone())?;
+        let (queue, committer) = commit::start(shared.clone())?;
         let cold = Arc::new(Cold::new(cold_dir, objects));
         let flusher = Flusher {
             shared,
@@ -116,6 +117,7 @@ impl Store {
         Ok(Arc::new(Store {
             flusher,
             tasks: Mutex::new(tasks),
+            committer: Some(committer),
             shutdown,
         }))
     }
@@ -253,8 +255,12 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        // Without `close`, the jobs end here, and the committer when the last of them is gone.
         self.shutdown.send_replace(true);
+        self.flusher.queue.stop_blocking();
+        // A thread that is inside RocksDB while the process exits would meet its destroyed statics.
+        if let Some(committer) = self.committer.take() {
+            let _ = committer.join();
+        }
         self.shared().watches.close();
     }
 }

@@ -7,7 +7,7 @@ use tidelog_compat_tests::{Change, Feed, Server};
 fn deleted_rows_stay_deleted_through_flush_after_flush() {
     let mut server = Server::start();
     let peer = server.peer();
-    peer.run("CREATE TABLE t (id int8 PRIMARY KEY, body text); INSERT INTO t SELECT g, 'x' FROM generate_series(1, 1000) g;");
+    peer.run("CREATE TABLE t (id int8 PRIMARY KEY, body text); INSERT INTO t SELECT g, 'x' FROM generate_series(1, 1000) AS s(g);");
     let flush = "CALL tidelog.flush('t');";
     peer.run(flush);
     peer.run("DELETE FROM t WHERE id <= 500; UPDATE t SET body = 'y' WHERE id > 900;");
@@ -107,7 +107,7 @@ async fn a_reader_that_stalls_loses_nothing_and_stops_nobody() {
     for batch in 0..20 {
         let (first, last) = (batch * ROWS / 20 + 1, (batch + 1) * ROWS / 20);
         peer.run(&format!(
-            "INSERT INTO t SELECT g, repeat('x', 300) FROM generate_series({first}, {last}) g;"
+            "INSERT INTO t SELECT g, repeat('x', 300) FROM generate_series({first}, {last}) AS s(g);"
         ));
     }
     peer.run(
