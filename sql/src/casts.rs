@@ -4,52 +4,18 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, StringBuilder};
 use arrow::datatypes::{DataType, TimeUnit};
-use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{
-    BinaryExpr, Cast, ColumnarValue, Expr, ExprSchemable, LogicalPlan, ScalarFunctionArgs,
-    ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    Cast, ColumnarValue, Expr, ExprSchemable, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
+    Signature, Volatility,
 };
-use datafusion::optimizer::AnalyzerRule;
 use tidelog_storage::datum::{ColumnBuilder, datum_at};
 use tidelog_storage::{ColumnType, DatumRef};
 
 use crate::text;
-
-/// Rewrites casts between text and other types into PostgreSQL's input and output functions.
-#[derive(Debug)]
-pub(crate) struct TextCasts;
-
-impl AnalyzerRule for TextCasts {
-    fn name(&self) -> &str {
-        "postgres_text_casts"
-    }
-
-    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        plan.transform_up_with_subqueries(|plan| {
-            let mut schema = DFSchema::empty();
-            for input in plan.inputs() {
-                schema.merge(input.schema());
-            }
-            plan.map_expressions(|expr| {
-                let saved = expr.schema_name().to_string();
-                let rewritten = expr.transform_up(|expr| rewrite(expr, &schema))?;
-                // A rewritten column keeps the name that the plan above knows it by.
-                rewritten.map_data(|expr| {
-                    Ok(if expr.schema_name().to_string() == saved {
-                        expr
-                    } else {
-                        expr.alias(saved)
-                    })
-                })
-            })
-        })
-        .map(|transformed| transformed.data)
-    }
-}
 
 fn is_text(ty: &DataType) -> bool {
     matches!(
@@ -84,51 +50,27 @@ fn input_type(ty: &DataType) -> Option<ColumnType> {
     })
 }
 
-fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
-    match expr {
-        Expr::Cast(Cast { expr, field }) => {
-            let Ok(from) = expr.get_type(schema) else {
-                return Ok(Transformed::no(Expr::Cast(Cast { expr, field })));
-            };
-            let call = |function: TextFunction, expr: Box<Expr>| {
-                let function = Arc::new(ScalarUDF::from(function));
-                Ok(Transformed::yes(Expr::ScalarFunction(
-                    ScalarFunction::new_udf(function, vec![*expr]),
-                )))
-            };
-            if is_text(&from)
-                && let Some(ty) = input_type(field.data_type())
-            {
-                return call(TextFunction::input(ty), expr);
-            }
-            if is_text(field.data_type()) && input_type(&from).is_some() {
-                return call(TextFunction::output(), expr);
-            }
-            Ok(Transformed::no(Expr::Cast(Cast { expr, field })))
-        }
-        // DataFusion would compare a uuid's bytes with the text's.
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-            let uuid =
-                |expr: &Expr| matches!(expr.get_type(schema), Ok(DataType::FixedSizeBinary(16)));
-            let text = |expr: &Expr| expr.get_type(schema).is_ok_and(|ty| is_text(&ty));
-            let parse = |expr: Expr| {
-                let function = Arc::new(ScalarUDF::from(TextFunction::input(ColumnType::Uuid)));
-                Expr::ScalarFunction(ScalarFunction::new_udf(function, vec![expr]))
-            };
-            let (left, right, changed) = match (uuid(&left), uuid(&right)) {
-                (true, false) if text(&right) => (left, Box::new(parse(*right)), true),
-                (false, true) if text(&left) => (Box::new(parse(*left)), right, true),
-                _ => (left, right, false),
-            };
-            let expr = Expr::BinaryExpr(BinaryExpr { left, op, right });
-            Ok(if changed {
-                Transformed::yes(expr)
-            } else {
-                Transformed::no(expr)
-            })
-        }
-        other => Ok(Transformed::no(other)),
+/// Turns a cast between text and another type into PostgreSQL's input or output function.
+pub(crate) fn rewrite(cast: Cast, schema: &DFSchema) -> Transformed<Expr> {
+    let call = |function: TextFunction, expr: Box<Expr>| {
+        let function = Arc::new(ScalarUDF::from(function));
+        Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(
+            function,
+            vec![*expr],
+        )))
+    };
+    let Ok(from) = cast.expr.get_type(schema) else {
+        return Transformed::no(Expr::Cast(cast));
+    };
+    if is_text(&from)
+        && let Some(ty) = input_type(cast.field.data_type())
+    {
+        return call(TextFunction::input(ty), cast.expr);
     }
+    if is_text(cast.field.data_type()) && input_type(&from).is_some() {
+        return call(TextFunction::output(), cast.expr);
+    }
+    Transformed::no(Expr::Cast(cast))
 }
 
 /// PostgreSQL's input function of a type (`Some`), or the output function of any (`None`).

@@ -138,7 +138,9 @@ fn plan_version(
 
     let partition_field = Arc::new(Field::new(USER, DataType::Utf8, false));
     let mut source =
-        ParquetSource::new(TableSchema::new(file_schema.clone(), vec![partition_field]))
+        ParquetSource::new(TableSchema::builder(file_schema.clone())
+                .with_table_partition_cols(vec![partition_field])
+                .build())
             .with_bloom_filter_on_read(true)
             .with_enable_page_index(true);
     if let Some(predicate) = file_predicate(scan, state, filters, &file_schema)? {

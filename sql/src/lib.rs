@@ -5,6 +5,7 @@
 //! Guarantees: the partition a statement can reach comes from the session's role, never from its text.
 //! Does not: know sockets, protocol messages or SQLSTATE codes (it names the kind of error; `server` gives the code).
 
+mod arithmetic;
 mod casts;
 mod cold_scan;
 pub mod copy;
@@ -14,6 +15,7 @@ mod functions;
 mod insert;
 pub mod json;
 mod modify;
+mod optimize;
 mod output;
 mod parse;
 mod plan;

@@ -83,7 +83,7 @@ pub(crate) fn column_type(field: &Field) -> Result<ColumnType, SqlError> {
 pub(crate) fn columns(schema: &Schema) -> Result<Vec<OutputColumn>, SqlError> {
     let column = |field: &Arc<Field>| {
         Ok(OutputColumn {
-            name: field.name().clone(),
+            name: crate::plan::shown(field.name()).to_string(),
             ty: column_type(field)?,
         })
     };

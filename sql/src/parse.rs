@@ -116,7 +116,7 @@ fn parse_subscribe(
 ) -> Result<Subscribe, ParserError> {
     let mut parser = Parser::new(dialect).with_tokens_with_locations(tokens);
     parser.next_token();
-    parser.parse_keyword(Keyword::TO);
+    let _ = parser.parse_keyword(Keyword::TO);
     if parser.peek_token().token == Token::LParen {
         return Err(ParserError::ParserError(
             "SUBSCRIBE TO (SELECT …) is not supported".to_string(),

@@ -17,12 +17,12 @@ use tidelog_storage::{
     Catalog, ColumnType, CommitError, Datum, Snapshot, Store, TableDef, Transaction, datum,
 };
 
-use crate::casts::TextCasts;
+use crate::optimize::{PostgresMeaning, YieldingJoins};
 use crate::cold_scan;
 use crate::error::{ErrorKind, SqlError, from_datafusion};
 use crate::output::{self, OutputColumn, RowStream};
 use crate::parse::{self, Body, Parsed};
-use crate::plan::{self, Planner};
+use crate::plan::{self, Planner, PostgresOperators};
 use crate::provider::{Access, Scope};
 use crate::settings::{SERVER_VERSION, Settings};
 use crate::subscribe::{ListenTarget, SubscribePlan};
@@ -54,17 +54,18 @@ impl Engine {
         let runtime = Arc::new(RuntimeEnv::default());
         let url = url_of_store();
         runtime.register_object_store(&url, store.object_store());
-        let mut state = SessionStateBuilder::new()
+        let mut builder = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(runtime)
             .with_default_features()
-            .build();
-        state.add_analyzer_rule(Arc::new(TextCasts));
+            .with_analyzer_rule(Arc::new(PostgresMeaning))
+            .with_physical_optimizer_rule(Arc::new(YieldingJoins));
         let id = functions::snowflake_id(store.clone());
-        let state = SessionStateBuilder::new_from_existing(state);
-        let mut state = state.build();
-        datafusion::execution::FunctionRegistry::register_udf(&mut state, id)
-            .expect("registering a function in memory does not fail");
+        builder.scalar_functions().get_or_insert_default().push(id);
+        // The first planner that answers wins.
+        let planners = builder.expr_planners().get_or_insert_default();
+        planners.insert(0, Arc::new(PostgresOperators));
+        let state = builder.build();
         Arc::new(Engine { store, state })
     }
 
@@ -108,7 +109,6 @@ pub struct Prepared {
     /// The result's columns; `None` when it returns no rows.
     pub columns: Option<Vec<OutputColumn>>,
     statement: Parsed,
-    given: Vec<Option<ColumnType>>,
     query: Option<QueryPlan>,
 }
 
@@ -269,7 +269,6 @@ impl Session {
                 .collect(),
             columns: None,
             statement: statement.clone(),
-            given: given.to_vec(),
             query: None,
         };
         let catalog = self.engine.store.catalog();
@@ -408,7 +407,7 @@ impl Session {
     /// Plans a query in this session.
     fn plan_query(
         &self,
-        mut query: ast::Query,
+        query: ast::Query,
         given: &[Option<ColumnType>],
         catalog: &Catalog,
     ) -> Result<QueryPlan, SqlError> {
@@ -417,10 +416,7 @@ impl Session {
         }
         let access = self.access(catalog);
         let search_path = self.search_path();
-        let pseudo_columns = plan::mentions_pseudo_columns(&query);
-        if pseudo_columns {
-            plan::expand_stars(&mut query, catalog, &search_path)?;
-        }
+        let pseudo_columns = plan::stars::mentions_pseudo_columns(&query);
         let constants = self.constants();
         let planner = Planner {
             state: &self.engine.state,

@@ -61,7 +61,8 @@ impl Interrupts {
         self.cancel.send_replace(false);
     }
 
-    /// Runs a future to its end, unless it is interrupted: then it is dropped.
+    /// Runs a future to its end, unless it is interrupted: then it is dropped. The interrupts are asked first,
+    /// since a query may use up what tokio grants this task at one go, and then hears of nothing else.
     pub(super) async fn guard<T, E: Into<Stop>>(
         &self,
         future: impl Future<Output = Result<T, E>>,
@@ -69,12 +70,12 @@ impl Interrupts {
         let mut cancel = self.cancel.subscribe();
         tokio::select! {
             biased;
-            result = future => result.map_err(Into::into),
             _ = cancel.wait_for(|cancelled| *cancelled) => {
                 Err(Stop::Error(SqlError::new(ErrorKind::QueryCanceled, "canceling statement due to user request")))
             }
             () = self.gone.cancelled() => Err(Stop::Gone),
             () = self.shutdown.kill.cancelled() => Err(admin_shutdown()),
+            result = future => result.map_err(Into::into),
         }
     }
 
@@ -84,9 +85,10 @@ impl Interrupts {
         future: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Stop> {
         tokio::select! {
-            result = self.guard(future) => result,
+            biased;
             () = self.closing.cancelled() => Err(Stop::Gone),
             () = self.shutdown.stop.cancelled() => Err(admin_shutdown()),
+            result = self.guard(future) => result,
         }
     }
 }

@@ -9,7 +9,7 @@ const LINE_BYTES_MAX: usize = 256 << 20;
 const CONTEXT_BYTES_MAX: usize = 100;
 
 /// Takes one row: its line number, from 1, and its values.
-pub type OnRow<'a> = dyn FnMut(u64, &[Option<&str>]) -> Result<(), SqlError> + 'a;
+pub(super) type OnRow<'a> = dyn FnMut(u64, &[Option<&str>]) -> Result<(), SqlError> + 'a;
 
 /// Splits COPY data into rows.
 pub struct CopyDecoder {
