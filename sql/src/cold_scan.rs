@@ -31,6 +31,8 @@ use tidelog_storage::{Partition, Seq, TableDef, datum};
 
 use crate::provider::{SEQ, Scope, USER, blocking, properties};
 
+mod reader;
+
 /// The URL under which DataFusion's runtime knows the store of cold files.
 pub(crate) const STORE_URL: &str = "tidelog://cold";
 
@@ -136,13 +138,17 @@ fn plan_version(
     }
     let hidden = hides.then(|| (project(seq_index), project(user_index)));
 
+    let url = ObjectStoreUrl::parse(STORE_URL)?;
+    let readers = reader::ColdReaders::new(scan.scope.store.clone(), &files);
     let partition_field = Arc::new(Field::new(USER, DataType::Utf8, false));
-    let mut source =
-        ParquetSource::new(TableSchema::builder(file_schema.clone())
-                .with_table_partition_cols(vec![partition_field])
-                .build())
-            .with_bloom_filter_on_read(true)
-            .with_enable_page_index(true);
+    let mut source = ParquetSource::new(
+        TableSchema::builder(file_schema.clone())
+            .with_table_partition_cols(vec![partition_field])
+            .build(),
+    )
+    .with_parquet_file_reader_factory(Arc::new(readers))
+    .with_bloom_filter_on_read(true)
+    .with_enable_page_index(true);
     if let Some(predicate) = file_predicate(scan, state, filters, &file_schema)? {
         source = source.with_predicate(predicate);
     }
@@ -152,7 +158,6 @@ fn plan_version(
     });
     let groups = FileGroup::new(partitioned.collect())
         .split_files(state.config().target_partitions().max(1));
-    let url = ObjectStoreUrl::parse(STORE_URL)?;
     let config = FileScanConfigBuilder::new(url, Arc::new(source))
         .with_file_groups(groups)
         .with_projection_indices(Some(projection))?

@@ -1,5 +1,6 @@
 //! COPY's text and csv formats, both ways.
 
+mod command;
 mod decode;
 #[cfg(test)]
 mod tests;
@@ -11,6 +12,7 @@ use crate::ddl::fold;
 use crate::error::{ErrorKind, SqlError};
 use crate::text;
 
+pub use command::CopyIn;
 pub use decode::{CopyDecoder, column_context, line_context};
 
 /// The format of a COPY, from its options.

@@ -85,9 +85,7 @@ pub fn plan(
             other => return Err(SqlError::unsupported(format!("DROP {other}"))),
         },
         Statement::CreateRole(create) => role::create(catalog, create)?,
-        Statement::CreateUser(create) => role::create_user(catalog, create)?,
         Statement::AlterRole { name, operation } => role::alter(catalog, name, operation)?,
-        Statement::AlterUser(_) => return Err(SqlError::unsupported("this form of ALTER USER")),
         _ => return Ok(None),
     };
     Ok(Some(plan))

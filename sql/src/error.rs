@@ -219,7 +219,20 @@ fn from_message(what: &str) -> SqlError {
         let message = "more than one row returned by a subquery used as an expression";
         return SqlError::new(ErrorKind::CardinalityViolation, message);
     } else if what.contains("GROUP BY") || what.contains("must appear in") {
-        ErrorKind::GroupingError
+        // `… column "e.t.name" must appear in the GROUP BY clause or …`
+        let column = what
+            .split_once("column \"")
+            .and_then(|(_, rest)| rest.split_once('"'))
+            .map(|(column, _)| column.rsplitn(3, '.').take(2).collect::<Vec<_>>());
+        let Some(mut parts) = column else {
+            return SqlError::new(ErrorKind::GroupingError, what);
+        };
+        parts.reverse();
+        let message = format!(
+            "column \"{}\" must appear in the GROUP BY clause or be used in an aggregate function",
+            parts.join(".")
+        );
+        return SqlError::new(ErrorKind::GroupingError, message);
     } else if what.contains("ivide by zero") {
         return SqlError::new(ErrorKind::DivisionByZero, "division by zero");
     } else if what.contains("coerc")

@@ -20,6 +20,8 @@ mod output;
 mod parse;
 mod plan;
 mod provider;
+mod returning;
+mod row;
 pub mod scram;
 pub mod session;
 mod settings;

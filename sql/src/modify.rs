@@ -13,14 +13,11 @@ use tidelog_storage::{
 
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
-use crate::insert::{
-    assign, check_not_null, constant, infer, own_partition, parse_expression, parse_query,
-    placeholder,
-};
 use crate::output::{self, OutputColumn};
-use crate::parse::{item, quoted};
+use crate::parse::{item, parse_expression, parse_query, quoted};
 use crate::plan::parameter_types;
 use crate::provider::{SEQ, USER};
+use crate::row::{assign, check_not_null, constant, infer, own_partition, placeholder};
 use crate::session::{Outcome, Prepared, Session};
 
 /// What an UPDATE gives one column.

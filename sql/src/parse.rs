@@ -1,20 +1,34 @@
 //! Query strings into statements: PostgreSQL's grammar by sqlparser, ours (SUBSCRIBE, CREATE USER TABLE) on its tokens.
 
+use std::sync::Arc;
+
 use datafusion::sql::sqlparser::ast::{
-    CopyLegacyOption, CopyOption, CopyTarget, Expr, Ident, ObjectName, SelectItem, Statement, Value,
+    CopyLegacyOption, CopyOption, CopyTarget, Expr, Ident, ObjectName, Query, SelectItem, SetExpr,
+    Statement, Value,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
-use tidelog_storage::{Seq, TableKind};
+use tidelog_storage::{ColumnType, Datum, Seq, TableKind};
 
 use crate::error::{ErrorKind, SqlError};
+use crate::text;
 
 /// A statement as parsed from a query string.
 #[derive(Clone, Debug)]
 pub struct Parsed {
     pub(crate) body: Body,
+    words: Arc<[Word]>,
+}
+
+/// A token of the query string, as far as finding names again needs it.
+#[derive(Clone, Debug)]
+struct Word {
+    /// A folded name or a punctuation mark.
+    text: String,
+    /// Where it begins in the query string, in characters from 1.
+    position: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -38,6 +52,47 @@ pub(crate) struct Subscribe {
 }
 
 impl Parsed {
+    /// Whether it runs until it is cancelled (SUBSCRIBE).
+    pub fn is_endless(&self) -> bool {
+        matches!(self.body, Body::Subscribe(..))
+    }
+
+    /// Adds where the name stands that the error complains about, if it does and does not know that yet.
+    pub(crate) fn locate(&self, error: SqlError) -> SqlError {
+        use ErrorKind::{AmbiguousColumn, UndefinedColumn, UndefinedFunction, UndefinedTable};
+        let names_it = matches!(
+            error.kind,
+            UndefinedTable | UndefinedColumn | AmbiguousColumn | UndefinedFunction
+        );
+        if !names_it || error.position.is_some() {
+            return error;
+        }
+        let name = match error.message.split('"').nth(1) {
+            Some(quoted) => quoted,
+            // `column t.x does not exist`, `function f(integer) does not exist`
+            None => match error.message.split([' ', '(']).nth(1) {
+                Some(word) => word,
+                None => return error,
+            },
+        };
+        let mut wanted: Vec<&str> = name.split('.').collect();
+        for at in (1..wanted.len()).rev() {
+            wanted.insert(at, ".");
+        }
+        let here = |words: &&[Word]| {
+            words
+                .iter()
+                .map(|word| word.text.as_str())
+                .eq(wanted.clone())
+        };
+        let position = self
+            .words
+            .windows(wanted.len())
+            .find(here)
+            .map(|words| words[0].position);
+        SqlError { position, ..error }
+    }
+
     /// Whether a failed transaction block lets it through (COMMIT, ROLLBACK).
     pub fn ends_transaction(&self) -> bool {
         matches!(&self.body, Body::Sql(s, _) if matches!(**s, Statement::Commit { .. } | Statement::Rollback { .. }))
@@ -66,15 +121,16 @@ fn parse_one(
     mut tokens: Vec<TokenWithSpan>,
 ) -> Result<Parsed, SqlError> {
     tokens.retain(|token| !matches!(token.token, Token::Whitespace(_)));
+    let words = words(sql, &tokens);
     let word = |n: usize| match tokens.get(n).map(|t| &t.token) {
         Some(Token::Word(word)) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
         _ => String::new(),
     };
     let result = match (word(0).as_str(), word(1).as_str(), word(2).as_str()) {
         ("SUBSCRIBE", ..) => {
-            parse_subscribe(dialect, tokens).map(|s| Body::Subscribe(Box::new(s), None))
+            parse_subscribe(dialect, sql, tokens).map(|s| Body::Subscribe(Box::new(s), None))
         }
-        ("COPY", ..) if word(2) == "SUBSCRIBE" => parse_copy_subscribe(dialect, tokens),
+        ("COPY", ..) if word(2) == "SUBSCRIBE" => parse_copy_subscribe(dialect, sql, tokens),
         ("CREATE", kind @ ("USER" | "SHARED" | "STREAM"), "TABLE") => {
             let kind = match kind {
                 "USER" => TableKind::User,
@@ -82,23 +138,75 @@ fn parse_one(
                 _ => TableKind::Stream,
             };
             tokens.remove(1);
-            parse_statement(dialect, tokens).map(|s| Body::Sql(Box::new(s), Some(kind)))
+            parse_statement(dialect, sql, tokens).map(|s| Body::Sql(Box::new(s), Some(kind)))
         }
-        _ => parse_statement(dialect, tokens).map(|s| Body::Sql(Box::new(s), None)),
+        // CREATE USER is CREATE ROLE … LOGIN.
+        ("CREATE" | "ALTER" | "DROP", "USER", _) => {
+            let creates = word(0) == "CREATE";
+            if let Token::Word(word) = &mut tokens[1].token {
+                *word = match Token::make_keyword("ROLE") {
+                    Token::Word(role) => role,
+                    _ => unreachable!("a keyword is a word"),
+                };
+            }
+            parse_statement(dialect, sql, tokens).map(|mut statement| {
+                if let Statement::CreateRole(role) = &mut statement
+                    && creates
+                {
+                    role.login.get_or_insert(true);
+                }
+                Body::Sql(Box::new(statement), None)
+            })
+        }
+        _ => parse_statement(dialect, sql, tokens).map(|s| Body::Sql(Box::new(s), None)),
     };
-    result
-        .map(|body| Parsed { body })
-        .map_err(|e| syntax_error(sql, e))
+    result.map(|body| Parsed { body, words })
+}
+
+fn words(sql: &str, tokens: &[TokenWithSpan]) -> Arc<[Word]> {
+    let starts = line_starts(sql);
+    let position = |token: &TokenWithSpan| {
+        let start = token.span.start;
+        starts
+            .get((start.line as usize).saturating_sub(1))
+            .map_or(0, |before| before + start.column as usize)
+    };
+    let word = |token: &TokenWithSpan| {
+        let text = match &token.token {
+            Token::Word(word) if word.quote_style.is_none() => word.value.to_ascii_lowercase(),
+            Token::Word(word) => word.value.clone(),
+            Token::Period => ".".to_string(),
+            _ => String::new(),
+        };
+        Word {
+            text,
+            position: position(token),
+        }
+    };
+    tokens.iter().map(word).collect()
+}
+
+/// How many characters stand before each line.
+fn line_starts(sql: &str) -> Vec<usize> {
+    let mut before = 0;
+    let lines = sql.split_inclusive('\n').map(|line| {
+        let start = before;
+        before += line.chars().count();
+        start
+    });
+    lines.collect()
 }
 
 fn parse_statement(
     dialect: &PostgreSqlDialect,
+    sql: &str,
     tokens: Vec<TokenWithSpan>,
-) -> Result<Statement, ParserError> {
+) -> Result<Statement, SqlError> {
     let mut parser = Parser::new(dialect).with_tokens_with_locations(tokens);
-    let statement = parser.parse_statement()?;
-    expect_end(&parser)?;
-    Ok(statement)
+    parser
+        .parse_statement()
+        .and_then(|statement| expect_end(&parser).map(|()| statement))
+        .map_err(|error| syntax_error(sql, error))
 }
 
 fn expect_end(parser: &Parser<'_>) -> Result<(), ParserError> {
@@ -112,70 +220,82 @@ fn expect_end(parser: &Parser<'_>) -> Result<(), ParserError> {
 
 fn parse_subscribe(
     dialect: &PostgreSqlDialect,
+    sql: &str,
     tokens: Vec<TokenWithSpan>,
-) -> Result<Subscribe, ParserError> {
+) -> Result<Subscribe, SqlError> {
     let mut parser = Parser::new(dialect).with_tokens_with_locations(tokens);
-    parser.next_token();
-    let _ = parser.parse_keyword(Keyword::TO);
-    if parser.peek_token().token == Token::LParen {
-        return Err(ParserError::ParserError(
-            "SUBSCRIBE TO (SELECT …) is not supported".to_string(),
-        ));
-    }
-    let table = parser.parse_object_name(false)?;
-    let filter = if parser.parse_keyword(Keyword::WHERE) {
-        Some(parser.parse_expr()?)
-    } else {
-        None
-    };
+    let (table, filter, options) = (|| {
+        parser.next_token();
+        let _ = parser.parse_keyword(Keyword::TO);
+        if parser.peek_token().token == Token::LParen {
+            return Ok(None);
+        }
+        let table = parser.parse_object_name(false)?;
+        let filter = if parser.parse_keyword(Keyword::WHERE) {
+            Some(parser.parse_expr()?)
+        } else {
+            None
+        };
+        let mut options = Vec::new();
+        if parser.parse_keyword(Keyword::OPTIONS) {
+            parser.expect_token(&Token::LParen)?;
+            options = parser.parse_comma_separated(parse_option)?;
+            parser.expect_token(&Token::RParen)?;
+        }
+        expect_end(&parser)?;
+        Ok(Some((table, filter, options)))
+    })()
+    .map_err(|error| syntax_error(sql, error))?
+    .ok_or_else(|| SqlError::unsupported("SUBSCRIBE TO (SELECT …)"))?;
     let mut subscribe = Subscribe {
         table,
         filter,
         last_rows: None,
         from: None,
     };
-    if parser.parse_keyword(Keyword::OPTIONS) {
-        parser.expect_token(&Token::LParen)?;
-        for (name, value) in parser.parse_comma_separated(parse_option)? {
-            let invalid = || {
-                ParserError::ParserError(format!(
-                    "invalid value for option \"{name}\": \"{value}\""
-                ))
-            };
-            match name.as_str() {
-                "last_rows" => subscribe.last_rows = Some(value.parse().map_err(|_| invalid())?),
-                "from" => {
-                    let seq = value
-                        .parse()
-                        .ok()
-                        .and_then(Seq::from_i64)
-                        .ok_or_else(invalid)?;
-                    subscribe.from = Some(seq);
+    for (name, value) in options {
+        let invalid = |what| {
+            let message = format!("invalid value for option \"{name}\": \"{value}\"");
+            SqlError::new(ErrorKind::InvalidParameterValue, message).hint(what)
+        };
+        match name.as_str() {
+            "last_rows" => {
+                let rows = value.parse();
+                subscribe.last_rows = Some(rows.map_err(|_| invalid("It is a number of rows."))?);
+            }
+            "from" => match text::parse(ColumnType::Int8, &value)? {
+                Datum::Int8(seq) => {
+                    let seq = Seq::from_i64(seq);
+                    subscribe.from =
+                        Some(seq.ok_or_else(|| invalid("It is the _seq of a change."))?);
                 }
-                _ => {
-                    return Err(ParserError::ParserError(format!(
-                        "SUBSCRIBE option \"{name}\" is not supported"
-                    )));
-                }
+                _ => return Err(invalid("It is the _seq of a change.")),
+            },
+            _ => {
+                let message = format!("unrecognized SUBSCRIBE option \"{name}\"");
+                return Err(SqlError::new(ErrorKind::SyntaxError, message));
             }
         }
-        parser.expect_token(&Token::RParen)?;
     }
     if subscribe.from.is_some() && subscribe.last_rows.is_some() {
-        return Err(ParserError::ParserError(
-            "options \"from\" and \"last_rows\" exclude each other".to_string(),
-        ));
+        let message = "SUBSCRIBE options \"from\" and \"last_rows\" exclude each other";
+        return Err(SqlError::new(ErrorKind::SyntaxError, message));
     }
-    expect_end(&parser)?;
     Ok(subscribe)
 }
 
 fn parse_option(parser: &mut Parser<'_>) -> Result<(String, String), ParserError> {
     let name = parser.parse_identifier()?.value.to_ascii_lowercase();
     parser.expect_token(&Token::Eq)?;
+    let sign = if parser.consume_token(&Token::Minus) {
+        "-"
+    } else {
+        ""
+    };
     let token = parser.next_token();
     match token.token {
-        Token::Number(value, _) | Token::SingleQuotedString(value) => Ok((name, value)),
+        Token::Number(value, _) => Ok((name, format!("{sign}{value}"))),
+        Token::SingleQuotedString(value) if sign.is_empty() => Ok((name, value)),
         _ => parser.expected("a number or a string", token),
     }
 }
@@ -183,8 +303,9 @@ fn parse_option(parser: &mut Parser<'_>) -> Result<(String, String), ParserError
 /// `COPY (SUBSCRIBE …) TO STDOUT …`: the inside is parsed by itself, the rest around a stand-in query.
 fn parse_copy_subscribe(
     dialect: &PostgreSqlDialect,
+    sql: &str,
     tokens: Vec<TokenWithSpan>,
-) -> Result<Body, ParserError> {
+) -> Result<Body, SqlError> {
     let mut depth = 0;
     let mut end = tokens.len();
     for (n, token) in tokens.iter().enumerate() {
@@ -199,8 +320,10 @@ fn parse_copy_subscribe(
         }
     }
     let inside = tokens.get(2..end).unwrap_or_default().to_vec();
-    let subscribe = parse_subscribe(dialect, inside)?;
-    let stand_in = Tokenizer::new(dialect, "SELECT 1").tokenize_with_location()?;
+    let subscribe = parse_subscribe(dialect, sql, inside)?;
+    let stand_in = Tokenizer::new(dialect, "SELECT 1")
+        .tokenize_with_location()
+        .expect("a constant query");
     let mut outside = tokens[..2].to_vec();
     outside.extend(
         stand_in
@@ -208,7 +331,7 @@ fn parse_copy_subscribe(
             .filter(|t| !matches!(t.token, Token::Whitespace(_) | Token::EOF)),
     );
     outside.extend_from_slice(tokens.get(end..).unwrap_or_default());
-    match parse_statement(dialect, outside)? {
+    match parse_statement(dialect, sql, outside)? {
         Statement::Copy {
             to: true,
             target: CopyTarget::Stdout,
@@ -219,8 +342,8 @@ fn parse_copy_subscribe(
             Box::new(subscribe),
             Some((options, legacy_options)),
         )),
-        _ => Err(ParserError::ParserError(
-            "COPY (SUBSCRIBE …) goes TO STDOUT only".to_string(),
+        _ => Err(SqlError::unsupported(
+            "COPY (SUBSCRIBE …) other than TO STDOUT",
         )),
     }
 }
@@ -233,26 +356,18 @@ fn syntax_error(sql: &str, error: ParserError) -> SqlError {
             return SqlError::new(ErrorKind::StatementTooComplex, "stack depth limit exceeded");
         }
     };
-    if message.ends_with("is not supported") {
-        return SqlError::new(ErrorKind::FeatureNotSupported, message);
-    }
     let (text, place) = match message.rsplit_once(" at Line: ") {
         Some((text, place)) => (text.to_string(), place.split_once(", Column: ")),
         None => (message.clone(), None),
     };
     let position = place.and_then(|(line, column)| {
         let (line, column) = (line.parse::<usize>().ok()?, column.parse::<usize>().ok()?);
-        let before: usize = sql
-            .split_inclusive('\n')
-            .take(line.checked_sub(1)?)
-            .map(|l| l.chars().count())
-            .sum();
-        Some(before + column)
+        Some(line_starts(sql).get(line.checked_sub(1)?)? + column)
     });
     let primary = match text.rsplit_once("found: ") {
         Some((_, "EOF")) => "syntax error at end of input".to_string(),
         Some((_, found)) => format!("syntax error at or near \"{found}\""),
-        None => format!("syntax error: {text}"),
+        None => text,
     };
     let mut error = SqlError::new(ErrorKind::SyntaxError, primary);
     error.position = position;
@@ -283,4 +398,34 @@ pub(crate) fn quoted(name: &str) -> Ident {
 /// `expr` as a select item.
 pub(crate) fn item(expr: Expr) -> SelectItem {
     SelectItem::UnnamedExpr(expr)
+}
+
+pub(crate) fn parse_query(sql: &str) -> Result<Query, SqlError> {
+    match parse(sql)?.into_iter().next().map(|parsed| parsed.body) {
+        Some(Body::Sql(statement, _)) => match *statement {
+            Statement::Query(query) => Ok(*query),
+            _ => Err(SqlError::new(
+                ErrorKind::SyntaxError,
+                "a query was expected",
+            )),
+        },
+        _ => Err(SqlError::new(
+            ErrorKind::SyntaxError,
+            "a query was expected",
+        )),
+    }
+}
+
+/// An expression from its SQL text.
+pub(crate) fn parse_expression(sql: &str) -> Result<Expr, SqlError> {
+    let query = parse_query(&format!("SELECT {sql}"))?;
+    if let SetExpr::Select(select) = *query.body
+        && let Some(SelectItem::UnnamedExpr(expr)) = select.projection.into_iter().next()
+    {
+        return Ok(expr);
+    }
+    Err(SqlError::new(
+        ErrorKind::SyntaxError,
+        format!("\"{sql}\" is not an expression"),
+    ))
 }

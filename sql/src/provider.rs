@@ -25,7 +25,8 @@ use datafusion::physical_plan::{
 use parking_lot::RwLock;
 use tidelog_storage::snapshot::{Lookup, ScanColumn};
 use tidelog_storage::{
-    Datum, HotScan, Partition, PartitionSet, Seq, Snapshot, TableDef, TableKind, Transaction, datum,
+    Datum, HotScan, Partition, PartitionSet, Seq, Snapshot, Store, TableDef, TableKind,
+    Transaction, datum,
 };
 
 use crate::cold_scan;
@@ -63,6 +64,8 @@ impl Access {
 /// What one statement reads: handed to scans through the session configuration, so that a cached plan
 /// never carries a snapshot or an identity of its own.
 pub(crate) struct Scope {
+    /// The store, for reading cold files.
+    pub(crate) store: Arc<Store>,
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) access: Access,
     pub(crate) transaction: Arc<RwLock<Transaction>>,

@@ -17,9 +17,9 @@ use tidelog_storage::{
     Catalog, ColumnType, CommitError, Datum, Snapshot, Store, TableDef, Transaction, datum,
 };
 
-use crate::optimize::{PostgresMeaning, YieldingJoins};
 use crate::cold_scan;
 use crate::error::{ErrorKind, SqlError, from_datafusion};
+use crate::optimize::{PostgresMeaning, YieldingJoins};
 use crate::output::{self, OutputColumn, RowStream};
 use crate::parse::{self, Body, Parsed};
 use crate::plan::{self, Planner, PostgresOperators};
@@ -28,7 +28,7 @@ use crate::settings::{SERVER_VERSION, Settings};
 use crate::subscribe::{ListenTarget, SubscribePlan};
 use crate::{ddl, functions};
 
-pub use crate::insert::CopyIn;
+pub use crate::copy::CopyIn;
 
 mod commands;
 
@@ -251,7 +251,7 @@ impl Session {
         if result.is_err() {
             self.fail();
         }
-        result
+        result.map_err(|error| statement.locate(error))
     }
 
     fn prepare_inner(
@@ -326,7 +326,7 @@ impl Session {
         if result.is_err() {
             self.fail();
         }
-        result
+        result.map_err(|error| statement.statement.locate(error))
     }
 
     async fn execute_retrying(
@@ -452,7 +452,7 @@ impl Session {
         types: &mut Vec<Option<ColumnType>>,
         catalog: &Catalog,
     ) -> Result<(), SqlError> {
-        let query = crate::insert::parse_query(&format!("SELECT {expr}"))?;
+        let query = crate::parse::parse_query(&format!("SELECT {expr}"))?;
         let plan = self.plan_select(query, types, catalog)?;
         *types = plan::parameter_types(&plan, types)?
             .into_iter()
@@ -470,7 +470,7 @@ impl Session {
         catalog: &Catalog,
     ) -> Result<LogicalPlan, SqlError> {
         let mut query =
-            crate::insert::parse_query(&format!("SELECT 1 FROM {}", parse::quoted(&table.name)))?;
+            crate::parse::parse_query(&format!("SELECT 1 FROM {}", parse::quoted(&table.name)))?;
         if let ast::SetExpr::Select(select) = &mut *query.body {
             select.projection = items.to_vec();
         }
@@ -633,6 +633,7 @@ impl Session {
     pub(crate) fn scope_at(&self, snapshot: Arc<Snapshot>) -> Arc<Scope> {
         let access = self.access(snapshot.catalog());
         Arc::new(Scope {
+            store: self.engine.store.clone(),
             snapshot,
             access,
             transaction: self.transaction.clone(),
@@ -698,7 +699,7 @@ impl Session {
         types: &[ColumnType],
         values: &[Datum],
     ) -> Result<(Datum, ColumnType), SqlError> {
-        let query = crate::insert::parse_query(&format!("SELECT {expr}"))?;
+        let query = crate::parse::parse_query(&format!("SELECT {expr}"))?;
         let given: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
         let scope = self.scope();
         let plan = self

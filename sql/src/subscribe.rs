@@ -13,8 +13,8 @@ use tidelog_storage::{ColumnType, Datum, FeedScope, Partition, Row, Seq, TableDe
 use crate::copy::CopyFormat;
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError, from_datafusion};
-use crate::insert::parse_query;
 use crate::output::{OutputColumn, RowStream};
+use crate::parse::parse_query;
 use crate::parse::{Subscribe, quoted};
 use crate::provider::SEQ;
 use crate::session::{Outcome, Session};

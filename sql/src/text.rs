@@ -27,10 +27,7 @@ pub fn parse(ty: ColumnType, text: &str) -> Result<Datum, SqlError> {
         ColumnType::Int8 => Datum::Int8(number::integer(ty, text)?),
         ColumnType::Float4 => Datum::Float4(number::float4(text)?),
         ColumnType::Float8 => Datum::Float8(number::float8(text)?),
-        ColumnType::Numeric(_) => {
-            let (precision, scale) = ty.numeric_shape();
-            Datum::Numeric(number::numeric(precision, scale, text)?)
-        }
+        ColumnType::Numeric(_) => Datum::Numeric(number::numeric(ty, text)?),
         ColumnType::Text | ColumnType::Varchar(None) => Datum::Text(text.to_string()),
         ColumnType::Varchar(Some(length)) => Datum::Text(varchar(length, text)?.to_string()),
         ColumnType::Bool => Datum::Bool(boolean(text)?),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use parking_lot::{Mutex, RwLock};
@@ -210,6 +211,19 @@ impl Store {
     /// The object store that holds the cold files; `ColdFile::path` is a path in it.
     pub fn object_store(&self) -> Arc<dyn ObjectStore> {
         self.flusher.cold.objects.clone()
+    }
+
+    /// The whole contents of cold files, in their order; meant for small ones. One trip to a thread that may
+    /// block serves them all.
+    pub async fn read_files(&self, paths: Vec<String>) -> Result<Vec<Bytes>, StorageError> {
+        let dir = self.flusher.cold.dir.clone();
+        let read = move || {
+            let read = |path: &String| Ok(Bytes::from(std::fs::read(dir.join(path))?));
+            paths.iter().map(read).collect()
+        };
+        tokio::task::spawn_blocking(read)
+            .await
+            .map_err(std::io::Error::other)?
     }
 
     /// Up to about `limit` changes of the scope with a Seq after `after`, in commit order. Blocking.

@@ -24,7 +24,7 @@ fn installed(file: &str) -> Option<PathBuf> {
 fn run(server: &Server, program: &Path, script: &str, prepare: impl FnOnce(&mut Command)) {
     server
         .peer()
-        .run("CREATE ROLE app LOGIN PASSWORD 'pass word';");
+        .run("CREATE ROLE app LOGIN SUPERUSER PASSWORD 'pass word';");
     let mut command = Command::new(program);
     command.arg(
         Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -236,7 +236,7 @@ async fn passwords_are_asked_of_those_who_have_one() {
         for (user, password, code) in [
             ("ada", "lovelace", "28P01"),
             ("off", "x", "28000"),
-            ("nobody", "x", "28P01"),
+            ("nobody", "x", "28000"),
             ("nobody", "", "28000"),
         ] {
             let error = superuser.role(user, password).try_connect().await.err();

@@ -154,7 +154,8 @@ fn a_user_table_has_a_partition_per_nick_and_answers_as_postgresql() {
     );
     pair.tide.kill();
     pair.tide.start_again();
-    same(&pair, "chat.inbox");
+    // Not every query once more: each opens 27,056 files.
+    pair.same("SELECT count(*), count(DISTINCT nick), min(sent_at), max(sent_at), sum(length(body)) FROM chat.inbox");
     pair.tide.restart();
     pair.same("SELECT _user, count(*), min(id), sum(length(body)) FROM chat.inbox GROUP BY _user ORDER BY _user");
 }

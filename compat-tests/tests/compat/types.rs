@@ -50,14 +50,15 @@ const TYPES: &[(&str, &str, &[&str])] = &[
     ),
     (
         "n",
+        // Without trailing zeros: docs/postgres.md says why.
         "numeric",
         &[
             "0",
-            "1.50",
+            "1.5",
             "-0.000001",
             "12345678901234567890.0123456789",
             "100",
-            "7.00",
+            "7",
         ],
     ),
     (
@@ -276,7 +277,7 @@ async fn values_of_every_type_can_be_keys() {
     // Equal keys need not look alike.
     for again in [
         "k.n VALUES ('7')",
-        "k.n VALUES (-0.0)",
+        "k.n VALUES (-0)",
         "k.f8 VALUES ('-0')",
         "k.u VALUES ('{00000000-0000-0000-0000-000000000000}')",
     ] {

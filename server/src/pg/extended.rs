@@ -329,8 +329,9 @@ impl Connection {
             &replanned
         };
         // A statement alone before its Sync is its own transaction, so that an error of its commit comes
-        // instead of its CommandComplete; several in a pipeline are one.
-        if !matches!(self.client.peek(), Some(Ok(Frontend::Sync))) {
+        // instead of its CommandComplete; several in a pipeline are one. What never ends is in no transaction.
+        let alone = matches!(self.client.peek(), Some(Ok(Frontend::Sync)));
+        if !alone && !plan.parsed.is_endless() {
             self.session.begin_implicit();
         }
         let outcome = self

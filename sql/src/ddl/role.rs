@@ -1,8 +1,7 @@
 //! CREATE, ALTER and DROP of roles.
 
 use datafusion::sql::sqlparser::ast::{
-    AlterRoleOperation, CreateRole, CreateUser, Expr, Ident, ObjectName, Password, RoleOption,
-    Value,
+    AlterRoleOperation, CreateRole, Expr, Ident, ObjectName, Password, RoleOption, Value,
 };
 use tidelog_storage::{Catalog, CatalogChange, RoleDef};
 
@@ -48,24 +47,6 @@ pub(super) fn create(catalog: &Catalog, create: &CreateRole) -> Result<DdlPlan, 
         };
         put_new(catalog, role, create.if_not_exists, &mut plan)?;
     }
-    Ok(plan)
-}
-
-/// CREATE USER without options, the only form of it that the parser's own grammar shares with PostgreSQL's.
-pub(super) fn create_user(catalog: &Catalog, create: &CreateUser) -> Result<DdlPlan, SqlError> {
-    if create.or_replace || !create.options.options.is_empty() || !create.tags.options.is_empty() {
-        return Err(SqlError::unsupported("this form of CREATE USER"));
-    }
-    let name = fold(&create.name);
-    let role = RoleDef {
-        name,
-        login: true,
-        superuser: false,
-        bypass_rls: false,
-        password: None,
-    };
-    let mut plan = DdlPlan::new("CREATE ROLE");
-    put_new(catalog, role, create.if_not_exists, &mut plan)?;
     Ok(plan)
 }
 

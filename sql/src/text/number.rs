@@ -183,7 +183,10 @@ impl Decimal {
     }
 }
 
-pub(super) fn numeric(precision: u8, scale: i8, text: &str) -> Result<Numeric, SqlError> {
+/// Reads a value of a numeric type: rounded to a declared scale, refused when plain `numeric` would lose digits.
+pub(super) fn numeric(ty: ColumnType, text: &str) -> Result<Numeric, SqlError> {
+    let (precision, scale) = ty.numeric_shape();
+    let plain = ty == ColumnType::Numeric(None);
     let ty = ColumnType::Numeric(None);
     let trimmed = text.trim_matches(is_space);
     let special = trimmed
@@ -208,12 +211,18 @@ pub(super) fn numeric(precision: u8, scale: i8, text: &str) -> Result<Numeric, S
     let excess = given - i64::from(scale);
     if excess > 0 {
         let keep = digits.len() as i64 - excess;
+        let kept = usize::try_from(keep).unwrap_or(0);
+        if plain && digits[kept..].iter().any(|&digit| digit != b'0') {
+            return Err(SqlError::unsupported(format!(
+                "a numeric with more than {scale} digits behind the point"
+            )));
+        }
         // Half away from zero, as PostgreSQL rounds decimals.
         let up = keep >= 0
             && digits
                 .get(keep as usize)
                 .is_some_and(|&digit| digit >= b'5');
-        digits.truncate(usize::try_from(keep).unwrap_or(0));
+        digits.truncate(kept);
         if up {
             increment(&mut digits);
         }

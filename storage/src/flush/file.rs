@@ -15,10 +15,10 @@ use object_store::buffered::BufWriter;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::{ParquetMetaDataReader, SortingColumn};
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
-use super::Cold;
+use super::{Cold, WORTH_A_FILE_ROWS};
 use crate::catalog::{ColumnId, TableDef};
 use crate::cold::{ColdFile, PartitionState, writing_path};
 use crate::error::StorageError;
@@ -238,11 +238,9 @@ fn properties(
     seq_at: usize,
     rows: u64,
 ) -> Result<WriterProperties, StorageError> {
-    let level = ZstdLevel::try_new(1)?;
     let seq_at =
         i32::try_from(seq_at).map_err(|_| StorageError::Corrupt("too many columns".to_string()))?;
     let mut properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(level))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_sorting_columns(Some(vec![SortingColumn {
             column_idx: seq_at,
@@ -251,12 +249,20 @@ fn properties(
         }]))
         // Seqs never repeat: a dictionary of them would only cost.
         .set_column_dictionary_enabled(ColumnPath::from("_seq"), false);
+    if rows < WORTH_A_FILE_ROWS {
+        // The whole file is one read, and its size mostly what describes it.
+        return Ok(properties
+            .set_statistics_enabled(EnabledStatistics::Chunk)
+            .set_offset_index_disabled(true)
+            .build());
+    }
+    properties = properties.set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?));
     for index in table.key_indexes() {
         let column = ColumnPath::from(table.columns[index].stored_name.as_str());
         properties = properties
             .set_column_bloom_filter_enabled(column.clone(), true)
             .set_column_bloom_filter_fpp(column.clone(), BLOOM_FALSE_POSITIVES)
-            .set_column_bloom_filter_max_ndv(column, rows.clamp(1, ROW_GROUP_ROWS as u64));
+            .set_column_bloom_filter_max_ndv(column, rows.min(ROW_GROUP_ROWS as u64));
     }
     Ok(properties.build())
 }

@@ -1,0 +1,103 @@
+//! Integer arithmetic that fails instead of wrapping around.
+
+use std::sync::Arc;
+
+use arrow::compute::kernels::numeric::{add, div, mul, rem, sub};
+use arrow::datatypes::DataType;
+use arrow::error::ArrowError;
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::{
+    BinaryExpr, ColumnarValue, Expr, ExprSchemable, Operator, ScalarFunctionArgs, ScalarUDF,
+    ScalarUDFImpl, Signature, Volatility,
+};
+
+use crate::error::{ErrorKind, SqlError};
+
+/// Turns arithmetic on two integers of one type into its checked form; DataFusion's wraps around.
+pub(crate) fn rewrite(binary: BinaryExpr, schema: &DFSchema) -> Transformed<Expr> {
+    use Operator::{Divide, Minus, Modulo, Multiply, Plus};
+    let operands = (binary.left.get_type(schema), binary.right.get_type(schema));
+    match operands {
+        (Ok(left), Ok(right))
+            if left == right
+                && left.is_signed_integer()
+                && matches!(binary.op, Plus | Minus | Multiply | Divide | Modulo) =>
+        {
+            let function = Arc::new(ScalarUDF::from(Checked {
+                op: binary.op,
+                signature: Signature::any(2, Volatility::Immutable),
+            }));
+            let operands = vec![*binary.left, *binary.right];
+            Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(
+                function, operands,
+            )))
+        }
+        _ => Transformed::no(Expr::BinaryExpr(binary)),
+    }
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Checked {
+    op: Operator,
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Checked {
+    fn name(&self) -> &str {
+        "checked_arithmetic"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        Ok(types[0].clone())
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let operation = match self.op {
+            Operator::Plus => add,
+            Operator::Minus => sub,
+            Operator::Multiply => mul,
+            Operator::Divide => div,
+            _ => rem,
+        };
+        let ty = args.args[0].data_type();
+        let failed = |error| out_of_range(error, &ty);
+        Ok(match (&args.args[0], &args.args[1]) {
+            (ColumnarValue::Scalar(left), ColumnarValue::Scalar(right)) => {
+                let result = operation(&left.to_scalar()?, &right.to_scalar()?).map_err(failed)?;
+                ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?)
+            }
+            (ColumnarValue::Array(left), ColumnarValue::Scalar(right)) => {
+                ColumnarValue::Array(operation(left, &right.to_scalar()?).map_err(failed)?)
+            }
+            (ColumnarValue::Scalar(left), ColumnarValue::Array(right)) => {
+                ColumnarValue::Array(operation(&left.to_scalar()?, right).map_err(failed)?)
+            }
+            (ColumnarValue::Array(left), ColumnarValue::Array(right)) => {
+                ColumnarValue::Array(operation(left, right).map_err(failed)?)
+            }
+        })
+    }
+}
+
+fn out_of_range(error: ArrowError, ty: &DataType) -> DataFusionError {
+    if !matches!(error, ArrowError::ArithmeticOverflow(_)) {
+        return error.into();
+    }
+    let name = match ty {
+        DataType::Int16 => "smallint",
+        DataType::Int32 => "integer",
+        _ => "bigint",
+    };
+    let message = format!("{name} out of range");
+    DataFusionError::External(Box::new(SqlError::new(
+        ErrorKind::NumericValueOutOfRange,
+        message,
+    )))
+}

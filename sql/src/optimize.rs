@@ -1,0 +1,81 @@
+//! Rules of ours among DataFusion's.
+
+use std::sync::Arc;
+
+use datafusion::common::DFSchema;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::error::Result;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::optimizer::AnalyzerRule;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::coop::CooperativeExec;
+use datafusion::physical_plan::execution_plan::EvaluationType;
+
+use crate::{arithmetic, casts};
+
+/// Gives casts and integer arithmetic PostgreSQL's meaning, after DataFusion has made the operands' types agree.
+#[derive(Debug)]
+pub(crate) struct PostgresMeaning;
+
+impl AnalyzerRule for PostgresMeaning {
+    fn name(&self) -> &str {
+        "postgres_meaning"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        plan.transform_up_with_subqueries(|plan| {
+            let mut schema = DFSchema::empty();
+            for input in plan.inputs() {
+                schema.merge(input.schema());
+            }
+            let names = NamePreserver::new(&plan);
+            plan.map_expressions(|expr| {
+                let name = names.save(&expr);
+                let expr = expr.transform_up(|expr| {
+                    Ok(match expr {
+                        Expr::Cast(cast) => casts::rewrite(cast, &schema),
+                        Expr::BinaryExpr(binary) => arithmetic::rewrite(binary, &schema),
+                        other => Transformed::no(other),
+                    })
+                })?;
+                Ok(expr.update_data(|expr| name.restore(expr)))
+            })
+        })
+        .map(|plan| plan.data)
+    }
+}
+
+/// Lets what multiplies rows yield. DataFusion makes leaves yield, but a join turns one batch of a leaf into
+/// millions, and until it asks for the next no cancel would reach the query.
+#[derive(Debug)]
+pub(crate) struct YieldingJoins;
+
+impl PhysicalOptimizerRule for YieldingJoins {
+    fn name(&self) -> &str {
+        "yielding_joins"
+    }
+
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        _: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        plan.transform_up(|node| {
+            let joins = node.children().len() > 1
+                && node.properties().evaluation_type == EvaluationType::Lazy;
+            Ok(if joins {
+                Transformed::yes(Arc::new(CooperativeExec::new(node)))
+            } else {
+                Transformed::no(node)
+            })
+        })
+        .map(|plan| plan.data)
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}

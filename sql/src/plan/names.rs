@@ -1,0 +1,237 @@
+//! What PostgreSQL calls things that a query leaves without a name, told to DataFusion as aliases.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    self, Expr, FunctionArguments, Ident, SelectItem, SetExpr, TableFactor, Value, VisitMut,
+};
+use tidelog_storage::ColumnType;
+
+use crate::{ddl, types};
+
+/// Stands between a column's name and a number where DataFusion must be told two columns of one name apart.
+const AGAIN: char = '\u{1}';
+
+/// A result column's name as the client sees it.
+pub(crate) fn shown(name: &str) -> &str {
+    name.split_once(AGAIN).map_or(name, |(name, _)| name)
+}
+
+/// Names columns and functions in FROM as PostgreSQL does, and types parameters by the casts around them.
+pub(super) fn follow_postgres(query: &mut ast::Query, parameters: &mut Vec<Option<ColumnType>>) {
+    if let Some(select) = top_select(&mut query.body) {
+        name_columns(&mut select.projection, true);
+    }
+    // The top comes by again, and has names then.
+    let _ = query.visit(&mut Conventions { parameters });
+}
+
+/// The select whose columns the whole query's are.
+fn top_select(body: &mut SetExpr) -> Option<&mut ast::Select> {
+    match body {
+        SetExpr::Select(select) => Some(select),
+        SetExpr::SetOperation { left, .. } => top_select(left),
+        SetExpr::Query(query) => top_select(&mut query.body),
+        _ => None,
+    }
+}
+
+struct Conventions<'a> {
+    parameters: &'a mut Vec<Option<ColumnType>>,
+}
+
+impl ast::VisitorMut for Conventions<'_> {
+    type Break = ();
+
+    fn pre_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<()> {
+        name_columns(&mut select.projection, false);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        if let TableFactor::Table {
+            name,
+            alias,
+            args: Some(_),
+            ..
+        } = factor
+            && let Some(function) = name.0.last().and_then(|part| part.as_ident())
+        {
+            // `FROM generate_series(1, 3) g`: a relation g with one column g.
+            let alias = alias.get_or_insert_with(|| ast::TableAlias {
+                explicit: true,
+                name: function.clone(),
+                columns: Vec::new(),
+                at: None,
+            });
+            if alias.columns.is_empty() {
+                alias.columns.push(ast::TableAliasColumnDef {
+                    name: alias.name.clone(),
+                    data_type: None,
+                });
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Expr::Cast {
+            expr, data_type, ..
+        } = expr
+            && let Expr::Value(value) = &**expr
+            && let Value::Placeholder(name) = &value.value
+            && let Some(index) = name
+                .strip_prefix('$')
+                .and_then(|n| n.parse::<usize>().ok())
+                .and_then(|n| n.checked_sub(1))
+            && index < usize::from(u16::MAX)
+            && let Ok(ty) = types::column_type(data_type)
+        {
+            if self.parameters.len() <= index {
+                self.parameters.resize(index + 1, None);
+            }
+            self.parameters[index].get_or_insert(ty);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn name_columns(projection: &mut [SelectItem], is_top: bool) {
+    let has_star = projection.iter().any(|item| {
+        matches!(
+            item,
+            SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)
+        )
+    });
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    for item in projection {
+        let (name, is_column) = match item {
+            SelectItem::UnnamedExpr(expr) => (
+                name_of(expr).map_or("?column?".to_string(), |(name, _)| name),
+                matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_)),
+            ),
+            SelectItem::ExprWithAlias { alias, .. } => (ddl::fold(alias), false),
+            _ => continue,
+        };
+        let times = seen.entry(name.clone()).or_insert(0);
+        *times += 1;
+        let again = *times > 1 || (is_top && is_column && has_star);
+        // A relation inside the query may have a name twice as long as nobody asks for it.
+        if is_column && !(again && is_top) {
+            continue;
+        }
+        let name = if again {
+            format!("{name}{AGAIN}{times}")
+        } else {
+            name
+        };
+        let named = Ident::with_quote('"', name);
+        *item = match std::mem::replace(item, SelectItem::Wildcard(Default::default())) {
+            SelectItem::UnnamedExpr(expr) => SelectItem::ExprWithAlias {
+                expr: typed(expr),
+                alias: named,
+            },
+            SelectItem::ExprWithAlias { expr, alias } => SelectItem::ExprWithAlias {
+                expr: typed(expr),
+                alias: if again { named } else { alias },
+            },
+            other => other,
+        };
+    }
+}
+
+/// An integer that stands alone in a select list is an int4 where it fits, which DataFusion's is not.
+fn typed(expr: Expr) -> Expr {
+    match &expr {
+        Expr::Value(value) => match &value.value {
+            Value::Number(digits, _) if digits.parse::<i32>().is_ok() => Expr::Cast {
+                kind: ast::CastKind::DoubleColon,
+                expr: Box::new(expr),
+                data_type: ast::DataType::Int4(None),
+                array: false,
+                format: None,
+            },
+            _ => expr,
+        },
+        _ => expr,
+    }
+}
+
+/// The name that an expression gives its column, and whether a cast around it leaves it that name.
+/// After FigureColname in PostgreSQL's parse_target.c.
+fn name_of(expr: &Expr) -> Option<(String, bool)> {
+    let strong = |name: &str| Some((name.to_string(), true));
+    match expr {
+        Expr::Identifier(ident) => Some((ddl::fold(ident), true)),
+        Expr::CompoundIdentifier(parts) => Some((ddl::fold(parts.last()?), true)),
+        Expr::Nested(expr) | Expr::Collate { expr, .. } => name_of(expr),
+        Expr::Cast {
+            expr, data_type, ..
+        } => match name_of(expr) {
+            Some((name, true)) => Some((name, true)),
+            _ => Some((type_name(data_type), false)),
+        },
+        Expr::TypedString(typed) => Some((type_name(&typed.data_type), false)),
+        Expr::Interval(_) => Some(("interval".to_string(), false)),
+        Expr::Function(function) => {
+            let name = ddl::fold(function.name.0.last()?.as_ident()?);
+            // These are keywords in PostgreSQL's grammar and keep the value's name, as a cast does.
+            if matches!(function.args, FunctionArguments::None) {
+                return Some((name.to_ascii_lowercase(), true));
+            }
+            Some((name, true))
+        }
+        Expr::Case { else_result, .. } => else_result
+            .as_deref()
+            .and_then(name_of)
+            .filter(|(_, strong)| *strong)
+            .or(Some(("case".to_string(), false))),
+        Expr::Extract { .. } => strong("extract"),
+        Expr::Ceil { .. } => strong("ceil"),
+        Expr::Floor { .. } => strong("floor"),
+        Expr::Position { .. } => strong("position"),
+        Expr::Substring { .. } => strong("substring"),
+        Expr::Trim { trim_where, .. } => strong(match trim_where {
+            Some(ast::TrimWhereField::Leading) => "ltrim",
+            Some(ast::TrimWhereField::Trailing) => "rtrim",
+            _ => "btrim",
+        }),
+        Expr::Overlay { .. } => strong("overlay"),
+        Expr::AtTimeZone { .. } => strong("timezone"),
+        Expr::Exists { negated: false, .. } => strong("exists"),
+        Expr::Array(_) => strong("array"),
+        Expr::Tuple(_) => strong("row"),
+        Expr::Subquery(query) => match query.body.as_select()?.projection.first()? {
+            SelectItem::UnnamedExpr(expr) => name_of(expr),
+            SelectItem::ExprWithAlias { alias, .. } => Some((ddl::fold(alias), true)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// A type as PostgreSQL names it inside.
+fn type_name(ty: &ast::DataType) -> String {
+    let Ok(ty) = types::column_type(ty) else {
+        return ty.to_string().to_ascii_lowercase();
+    };
+    match ty {
+        ColumnType::Int2 => "int2",
+        ColumnType::Int4 => "int4",
+        ColumnType::Int8 => "int8",
+        ColumnType::Float4 => "float4",
+        ColumnType::Float8 => "float8",
+        ColumnType::Numeric(_) => "numeric",
+        ColumnType::Text => "text",
+        ColumnType::Varchar(_) => "varchar",
+        ColumnType::Bool => "bool",
+        ColumnType::Bytea => "bytea",
+        ColumnType::Uuid => "uuid",
+        ColumnType::Date => "date",
+        ColumnType::Timestamp => "timestamp",
+        ColumnType::TimestampTz => "timestamptz",
+        ColumnType::Jsonb => "jsonb",
+    }
+    .to_string()
+}

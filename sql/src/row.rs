@@ -1,0 +1,350 @@
+//! From the values that a statement gives to whole rows: targets, defaults, assignment casts, NOT NULL.
+
+use std::sync::Arc;
+
+use arrow::array::Array;
+use arrow::compute::{CastOptions, cast_with_options};
+use datafusion::sql::sqlparser::ast::{Expr, Value};
+use tidelog_storage::{ColumnType, Datum, Partition, PartitionSet, Row, Store, TableDef, datum};
+
+use crate::error::{ErrorKind, SqlError};
+use crate::output::OutputColumn;
+use crate::provider::{Access, USER};
+use crate::{text, types};
+
+/// A column that a statement gives values for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// The table's column at this index.
+    Column(usize),
+    /// The `_user` pseudo-column.
+    User,
+}
+
+/// What fills a column that a statement leaves out.
+#[derive(Clone, Debug)]
+pub(crate) enum Default {
+    Value(Datum),
+    Now,
+    SnowflakeId,
+    Expression(Box<Expr>),
+}
+
+/// Makes whole rows of a table from the values that a statement gives.
+#[derive(Clone)]
+pub(crate) struct RowMaker {
+    pub(crate) table: Arc<TableDef>,
+    pub(crate) targets: Vec<Target>,
+    pub(crate) defaults: Vec<Default>,
+    pub(crate) own_partition: Partition,
+    pub(crate) now_us: i64,
+    pub(crate) store: Arc<Store>,
+}
+
+impl Target {
+    pub(crate) fn name(self, table: &TableDef) -> &str {
+        match self {
+            Target::Column(index) => &table.columns[index].name,
+            Target::User => USER,
+        }
+    }
+
+    pub(crate) fn ty(self, table: &TableDef) -> ColumnType {
+        match self {
+            Target::Column(index) => table.columns[index].ty,
+            Target::User => ColumnType::Text,
+        }
+    }
+}
+
+/// The columns that a list names; all of the table's when it is empty.
+pub(crate) fn targets(
+    table: &TableDef,
+    names: &[String],
+    access: &Access,
+) -> Result<Vec<Target>, SqlError> {
+    if names.is_empty() {
+        return Ok((0..table.columns.len()).map(Target::Column).collect());
+    }
+    let mut targets = Vec::with_capacity(names.len());
+    for name in names {
+        let target = match table.column_index(name) {
+            Some(index) => Target::Column(index),
+            None if name == USER && access.sees_user(table) => Target::User,
+            None => {
+                let message = format!(
+                    "column \"{name}\" of relation \"{}\" does not exist",
+                    table.name
+                );
+                return Err(SqlError::new(ErrorKind::UndefinedColumn, message));
+            }
+        };
+        if targets.contains(&target) {
+            let message = format!("column \"{name}\" specified more than once");
+            return Err(SqlError::new(ErrorKind::DuplicateColumn, message));
+        }
+        targets.push(target);
+    }
+    Ok(targets)
+}
+
+/// The partition that rows without a `_user` of their own go to.
+pub(crate) fn own_partition(table: &TableDef, access: &Access) -> Partition {
+    match access.partitions(table) {
+        PartitionSet::One(partition) => partition,
+        PartitionSet::All => Partition::user(&access.role),
+    }
+}
+
+impl RowMaker {
+    /// Turns the values of the targets into a whole row and its partition; `expressions` holds the values of
+    /// defaults that need the engine, by column.
+    pub(crate) fn row(
+        &self,
+        values: Vec<Datum>,
+        expressions: &[(usize, Datum)],
+    ) -> Result<(Partition, Row), SqlError> {
+        let mut row: Vec<Option<Datum>> = vec![None; self.table.columns.len()];
+        let mut partition = self.own_partition.clone();
+        for (target, value) in self.targets.iter().zip(values) {
+            match (target, value) {
+                (Target::Column(index), value) => row[*index] = Some(value),
+                (Target::User, Datum::Text(user)) => partition = Partition::user(&user),
+                (Target::User, _) => {
+                    let message = format!(
+                        "null value in column \"{USER}\" of relation \"{}\"",
+                        self.table.name
+                    );
+                    return Err(SqlError::new(ErrorKind::NotNullViolation, message));
+                }
+            }
+        }
+        let fill = |(index, value): (usize, Option<Datum>)| match value {
+            Some(value) => value,
+            None => match &self.defaults[index] {
+                Default::Value(value) => value.clone(),
+                Default::Now => self.now_as(self.table.columns[index].ty),
+                Default::SnowflakeId => Datum::Int8(self.store.draw_ids(1).as_i64()),
+                Default::Expression(_) => expressions
+                    .iter()
+                    .find(|(column, _)| *column == index)
+                    .map_or(Datum::Null, |(_, value)| value.clone()),
+            },
+        };
+        let row: Row = row.into_iter().enumerate().map(fill).collect();
+        check_not_null(&self.table, &row)?;
+        Ok((partition, row))
+    }
+
+    fn now_as(&self, ty: ColumnType) -> Datum {
+        match ty {
+            ColumnType::Timestamp => Datum::Timestamp(self.now_us),
+            _ => Datum::TimestampTz(self.now_us),
+        }
+    }
+
+    /// Defaults that need the engine, of columns that the statement leaves out.
+    pub(crate) fn open_defaults(&self) -> Vec<(usize, Expr)> {
+        let given = |index: &usize| self.targets.contains(&Target::Column(*index));
+        let open = |(index, default): (usize, &Default)| match default {
+            Default::Expression(expr) if !given(&index) => Some((index, (**expr).clone())),
+            _ => None,
+        };
+        self.defaults.iter().enumerate().filter_map(open).collect()
+    }
+}
+
+/// 23502 when a row has NULL where its table wants a value.
+pub(crate) fn check_not_null(table: &TableDef, row: &[Datum]) -> Result<(), SqlError> {
+    let keyed = |id| table.primary_key.contains(&id);
+    let broken = table
+        .columns
+        .iter()
+        .zip(row)
+        .find(|(column, value)| (column.not_null || keyed(column.id)) && value.is_null());
+    let Some((column, _)) = broken else {
+        return Ok(());
+    };
+    let message = format!(
+        "null value in column \"{}\" of relation \"{}\" violates not-null constraint",
+        column.name, table.name
+    );
+    let mut shown = String::new();
+    for (n, value) in row.iter().enumerate() {
+        if n > 0 {
+            shown.push_str(", ");
+        }
+        if value.is_null() {
+            shown.push_str("null");
+        }
+        text::write(value.as_ref(), &mut shown);
+    }
+    let mut error = SqlError::new(ErrorKind::NotNullViolation, message)
+        .detail(format!("Failing row contains ({shown})."));
+    error.schema = Some(table.schema.clone());
+    error.table = Some(table.name.clone());
+    error.column = Some(column.name.clone());
+    Err(error)
+}
+
+/// A value of one type as one of another, as an assignment in INSERT or UPDATE converts it.
+pub(crate) fn assign(
+    value: Datum,
+    from: ColumnType,
+    to: ColumnType,
+    column: &str,
+) -> Result<Datum, SqlError> {
+    let is_text = |ty| matches!(ty, ColumnType::Text | ColumnType::Varchar(_));
+    let unchanged = from == to && !matches!(to, ColumnType::Varchar(Some(_)));
+    if value.is_null() || unchanged {
+        return Ok(value);
+    }
+    if is_text(to) {
+        let mut shown = String::new();
+        text::write(value.as_ref(), &mut shown);
+        return text::parse(to, &shown);
+    }
+    let mismatch = || {
+        let message = format!(
+            "column \"{column}\" is of type {} but expression is of type {}",
+            types::name(to),
+            types::name(from)
+        );
+        SqlError::new(ErrorKind::DatatypeMismatch, message)
+            .hint("You will need to rewrite or cast the expression.")
+    };
+    let numeric = |ty| {
+        use ColumnType::{Float4, Float8, Int2, Int4, Int8, Numeric};
+        matches!(ty, Int2 | Int4 | Int8 | Float4 | Float8 | Numeric(_))
+    };
+    let dated = |ty| {
+        matches!(
+            ty,
+            ColumnType::Date | ColumnType::Timestamp | ColumnType::TimestampTz
+        )
+    };
+    if matches!(to, ColumnType::Numeric(_)) && numeric(from) {
+        let mut shown = String::new();
+        text::write(value.as_ref(), &mut shown);
+        return text::parse(to, &shown);
+    }
+    if !(numeric(from) && numeric(to) || dated(from) && dated(to)) {
+        return Err(mismatch());
+    }
+    let mut builder = datum::ColumnBuilder::new(from);
+    if let (Datum::Numeric(_), ColumnType::Numeric(_)) = (&value, from) {
+        // Results of expressions have shapes of their own: go by way of text.
+        let mut shown = String::new();
+        text::write(value.as_ref(), &mut shown);
+        let rounded = shown.parse::<f64>().map_err(|_| mismatch())?;
+        return match to {
+            ColumnType::Float4 | ColumnType::Float8 => text::parse(to, &shown),
+            _ => text::parse(to, &format!("{:.0}", rounded)),
+        };
+    }
+    builder.append(value.as_ref());
+    let options = CastOptions {
+        safe: false,
+        ..CastOptions::default()
+    };
+    let array = match (from, to) {
+        // Arrow cuts fractions off; PostgreSQL rounds them.
+        (
+            ColumnType::Float4 | ColumnType::Float8,
+            ColumnType::Int2 | ColumnType::Int4 | ColumnType::Int8,
+        ) => {
+            let number = match value {
+                Datum::Float4(number) => f64::from(number),
+                Datum::Float8(number) => number,
+                _ => return Err(mismatch()),
+            };
+            return text::parse(to, &format!("{}", number.round_ties_even()));
+        }
+        _ => builder.finish(),
+    };
+    let cast = cast_with_options(&array, &to.arrow(), &options).map_err(|_| {
+        SqlError::new(
+            ErrorKind::NumericValueOutOfRange,
+            format!("{} out of range", types::name(to)),
+        )
+    })?;
+    Ok(datum::datum_at(&cast, 0).map_or(Datum::Null, |value| value.to_owned()))
+}
+
+/// A literal or parameter as a value of a column; `None` when it is any other expression.
+pub(crate) fn constant(
+    expr: &Expr,
+    ty: ColumnType,
+    types: &[ColumnType],
+    values: &[Datum],
+    column: &str,
+) -> Result<Option<Datum>, SqlError> {
+    Ok(Some(match expr {
+        Expr::Value(value) => match &value.value {
+            Value::Null => Datum::Null,
+            Value::SingleQuotedString(literal) | Value::EscapedStringLiteral(literal) => {
+                text::parse(ty, literal)?
+            }
+            Value::DollarQuotedString(literal) => text::parse(ty, &literal.value)?,
+            Value::Number(digits, _) if is_numeric(ty) => match text::parse(ty, digits) {
+                Ok(value) => value,
+                Err(_) => return Ok(None),
+            },
+            Value::Boolean(value) if ty == ColumnType::Bool => Datum::Bool(*value),
+            Value::Placeholder(name) => {
+                let index = placeholder(name)?;
+                let (Some(value), Some(from)) = (values.get(index), types.get(index)) else {
+                    return Err(SqlError::new(
+                        ErrorKind::ProtocolViolation,
+                        format!("there is no parameter {name}"),
+                    ));
+                };
+                assign(value.clone(), *from, ty, column)?
+            }
+            _ => return Ok(None),
+        },
+        _ => return Ok(None),
+    }))
+}
+
+fn is_numeric(ty: ColumnType) -> bool {
+    use ColumnType::{Float4, Float8, Int2, Int4, Int8, Numeric};
+    matches!(ty, Int2 | Int4 | Int8 | Float4 | Float8 | Numeric(_))
+}
+
+/// The index of `$1`, ….
+pub(crate) fn placeholder(name: &str) -> Result<usize, SqlError> {
+    let number = name
+        .strip_prefix('$')
+        .and_then(|digits| digits.parse::<usize>().ok());
+    match number
+        .and_then(|number| number.checked_sub(1))
+        .filter(|index| *index < 65_535)
+    {
+        Some(index) => Ok(index),
+        None => Err(SqlError::new(
+            ErrorKind::UndefinedParameter,
+            format!("there is no parameter {name}"),
+        )),
+    }
+}
+
+/// One value of a result as a value of a column.
+pub(crate) fn cell(
+    array: &dyn Array,
+    row: usize,
+    from: &OutputColumn,
+    to: ColumnType,
+    column: &str,
+) -> Result<Datum, SqlError> {
+    let value = datum::datum_at(array, row).map_or(Datum::Null, |value| value.to_owned());
+    assign(value, from.ty, to, column)
+}
+
+/// Types a parameter that nothing has typed yet.
+pub(crate) fn infer(types: &mut Vec<Option<ColumnType>>, index: usize, ty: ColumnType) {
+    if types.len() <= index {
+        types.resize(index + 1, None);
+    }
+    types[index].get_or_insert(ty);
+}
