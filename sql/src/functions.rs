@@ -1,5 +1,7 @@
 //! Functions that DataFusion lacks: what asks for the session, and `snowflake_id()`.
 
+mod sum;
+
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -11,6 +13,8 @@ use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use tidelog_storage::Store;
+
+pub(crate) use sum::sum;
 
 /// A function without arguments whose value the session fixes (`current_user`).
 #[derive(Debug, PartialEq, Eq, Hash)]

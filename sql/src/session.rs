@@ -62,6 +62,8 @@ impl Engine {
             .with_physical_optimizer_rule(Arc::new(YieldingJoins));
         let id = functions::snowflake_id(store.clone());
         builder.scalar_functions().get_or_insert_default().push(id);
+        let aggregates = builder.aggregate_functions().get_or_insert_default();
+        aggregates.push(Arc::new(functions::sum()));
         // The first planner that answers wins.
         let planners = builder.expr_planners().get_or_insert_default();
         planners.insert(0, Arc::new(PostgresOperators));
@@ -136,7 +138,7 @@ pub enum Outcome {
         verb: &'static str,
     },
     /// COPY … FROM STDIN: the server hands the client's data to it.
-    CopyIn(CopyIn),
+    CopyIn(Box<CopyIn>),
     /// COPY … TO STDOUT: chunks that end at line ends; the tag is `COPY {rows}`.
     CopyOut {
         /// How many columns a line has.

@@ -35,10 +35,13 @@ pub(super) fn admin_shutdown() -> Stop {
     Stop::Fatal(SqlError::new(ErrorKind::AdminShutdown, message))
 }
 
+/// Set to cancel what a connection runs.
+type CancelFlag = Arc<watch::Sender<bool>>;
+
 /// Everything that may end a statement of one connection.
 #[derive(Clone)]
 pub(super) struct Interrupts {
-    cancel: Arc<watch::Sender<bool>>,
+    cancel: CancelFlag,
     /// The client's end of the connection was lost.
     pub(super) gone: CancellationToken,
     /// The client said goodbye, or is gone.
@@ -97,7 +100,7 @@ impl Interrupts {
 #[derive(Default)]
 pub(crate) struct CancelRegistry {
     last_pid: AtomicI32,
-    connections: Mutex<HashMap<i32, (i32, Arc<watch::Sender<bool>>)>>,
+    connections: Mutex<HashMap<i32, (i32, CancelFlag)>>,
 }
 
 impl CancelRegistry {

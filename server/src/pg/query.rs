@@ -91,7 +91,7 @@ impl Connection {
             Outcome::Empty => reply::bare(&mut self.client.out, b'I'),
             Outcome::Command(tag) => self.complete(&tag),
             Outcome::CopyIn(copy) => {
-                let tag = self.copy_in(copy).await?;
+                let tag = self.copy_in(*copy).await?;
                 self.complete(&tag);
             }
             Outcome::CopyOut { columns, chunks } => {

@@ -63,12 +63,12 @@ impl Session {
                 ));
             }
             let decoder = CopyDecoder::new(format, &table.name, names);
-            return Ok(Outcome::CopyIn(CopyIn {
+            return Ok(Outcome::CopyIn(Box::new(CopyIn {
                 maker,
                 expressions,
                 decoder,
                 rows: 0,
-            }));
+            })));
         }
         let query = match source {
             ast::CopySource::Query(query) => (**query).clone(),

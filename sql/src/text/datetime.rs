@@ -49,7 +49,7 @@ pub(super) fn timestamp(ty: ColumnType, text: &str) -> Result<i64, SqlError> {
         .checked_mul(DAY)
         .and_then(|start| start.checked_add(micros)?.checked_sub(offset * SECOND));
     match total {
-        Some(total) if total >= TIMESTAMP_DAYS_MIN * DAY && total < i64::MAX => Ok(total),
+        Some(total) if (TIMESTAMP_DAYS_MIN * DAY..i64::MAX).contains(&total) => Ok(total),
         _ => Err(SqlError::new(
             ErrorKind::DatetimeFieldOverflow,
             format!("timestamp out of range: \"{text}\""),
@@ -427,7 +427,7 @@ fn read_offset(cursor: &mut Cursor<'_>) -> Result<i64, Wrong> {
     let first = cursor.digits();
     let number = |digits: &str| digits.parse::<i64>().map_err(|_| Wrong::Syntax);
     let (hours, minutes, mut seconds) = if first.len() > 2 {
-        let (hours, rest) = first.split_at(if first.len() % 2 == 0 { 2 } else { 1 });
+        let (hours, rest) = first.split_at(if first.len().is_multiple_of(2) { 2 } else { 1 });
         let seconds = rest
             .get(2..)
             .filter(|rest| !rest.is_empty())

@@ -358,9 +358,7 @@ impl Reader<'_> {
         self.at += end;
         let zero = digits.iter().all(|&digit| digit == b'0');
         let whole = digits.len() as i64 - scale;
-        if !zero && (whole > WHOLE_DIGITS_MAX || scale > FRACTION_DIGITS_MAX)
-            || scale > FRACTION_DIGITS_MAX
-        {
+        if !zero && whole > WHOLE_DIGITS_MAX || scale > FRACTION_DIGITS_MAX {
             return Err(SqlError::new(
                 ErrorKind::NumericValueOutOfRange,
                 "value overflows numeric format",
