@@ -1,5 +1,7 @@
 //! Functions that DataFusion lacks: what asks for the session, and `snowflake_id()`.
 
+mod bytea;
+mod single_value;
 mod sum;
 
 use std::hash::{Hash, Hasher};
@@ -14,6 +16,8 @@ use datafusion::logical_expr::{
 };
 use tidelog_storage::Store;
 
+pub(crate) use bytea::rewrite_of_bytea;
+pub(crate) use single_value::{SINGLE_VALUE, single_value};
 pub(crate) use sum::sum;
 
 /// A function without arguments whose value the session fixes (`current_user`).

@@ -26,6 +26,7 @@ pub mod scram;
 pub mod session;
 mod settings;
 pub mod subscribe;
+mod system;
 pub mod text;
 pub mod types;
 

@@ -14,15 +14,15 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::execution_plan::EvaluationType;
 
-use crate::{arithmetic, casts};
+use crate::arithmetic;
 
-/// Gives casts and integer arithmetic PostgreSQL's meaning, after DataFusion has made the operands' types agree.
+/// Makes integer arithmetic fail where it would wrap around, after DataFusion has made the operands' types agree.
 #[derive(Debug)]
-pub(crate) struct PostgresMeaning;
+pub(crate) struct CheckedArithmetic;
 
-impl AnalyzerRule for PostgresMeaning {
+impl AnalyzerRule for CheckedArithmetic {
     fn name(&self) -> &str {
-        "postgres_meaning"
+        "checked_arithmetic"
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
@@ -36,7 +36,6 @@ impl AnalyzerRule for PostgresMeaning {
                 let name = names.save(&expr);
                 let expr = expr.transform_up(|expr| {
                     Ok(match expr {
-                        Expr::Cast(cast) => casts::rewrite(cast, &schema),
                         Expr::BinaryExpr(binary) => arithmetic::rewrite(binary, &schema),
                         other => Transformed::no(other),
                     })

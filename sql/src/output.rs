@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, StringBuilder};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use tidelog_storage::catalog::PG_TYPE_KEY;
-use tidelog_storage::{ColumnType, Datum, datum::ColumnBuilder};
+use tidelog_storage::{ColumnType, Datum, DatumRef, datum::ColumnBuilder};
 
 use crate::error::SqlError;
 
@@ -46,6 +46,8 @@ pub(crate) fn column_type(field: &Field) -> Result<ColumnType, SqlError> {
             }
         }
         DataType::Null => ColumnType::Text,
+        // Array types are not there yet: an array is shown as the text of one.
+        DataType::List(_) => ColumnType::Text,
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => match named {
             Some("jsonb") => ColumnType::Jsonb,
             Some("varchar") => ColumnType::Varchar(None),
@@ -92,6 +94,9 @@ pub(crate) fn columns(schema: &Schema) -> Result<Vec<OutputColumn>, SqlError> {
 
 /// The array as one of the type that the column type has in results.
 pub(crate) fn conform(array: &ArrayRef, ty: ColumnType) -> Result<ArrayRef, SqlError> {
+    if let Some(lists) = array.as_list_opt::<i32>() {
+        return array_text(lists);
+    }
     let want = match array.data_type() {
         // A decimal's own shape stays: declared precision was checked when the value was made.
         DataType::Decimal128(..) | DataType::Decimal256(..) => array.data_type().clone(),
@@ -107,6 +112,52 @@ pub(crate) fn conform(array: &ArrayRef, ty: ColumnType) -> Result<ArrayRef, SqlE
         ..Default::default()
     };
     cast_with_options(array, &want, &options).map_err(|e| crate::error::from_arrow(&e))
+}
+
+/// Arrays as PostgreSQL writes them: `{a,"b c",NULL}`.
+fn array_text(lists: &ListArray) -> Result<ArrayRef, SqlError> {
+    let mut out = StringBuilder::new();
+    let mut written = String::new();
+    for list in lists.iter() {
+        let Some(list) = list else {
+            out.append_null();
+            continue;
+        };
+        written.clear();
+        written.push('{');
+        for row in 0..list.len() {
+            if row > 0 {
+                written.push(',');
+            }
+            let mut element = String::new();
+            match tidelog_storage::datum::datum_at(&list, row) {
+                None => {
+                    return Err(SqlError::unsupported(format!(
+                        "an array of {}",
+                        list.data_type()
+                    )));
+                }
+                Some(DatumRef::Null) => {
+                    written.push_str("NULL");
+                    continue;
+                }
+                Some(value) => crate::text::write(value, &mut element),
+            }
+            let special = |c: char| matches!(c, '{' | '}' | ',' | '"' | '\\') || c.is_whitespace();
+            if element.is_empty()
+                || element.eq_ignore_ascii_case("null")
+                || element.contains(special)
+            {
+                let escaped = element.replace('\\', "\\\\").replace('"', "\\\"");
+                written.push_str(&format!("\"{escaped}\""));
+            } else {
+                written.push_str(&element);
+            }
+        }
+        written.push('}');
+        out.append_value(&written);
+    }
+    Ok(Arc::new(out.finish()))
 }
 
 /// Turns DataFusion's batches into result batches.

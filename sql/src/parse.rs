@@ -395,6 +395,22 @@ pub(crate) fn quoted(name: &str) -> Ident {
     Ident::with_quote('"', name)
 }
 
+/// A name as it is written in a statement: quoted where it must be.
+pub(crate) fn identifier(name: &str) -> String {
+    let plain = name
+        .bytes()
+        .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+        && name
+            .bytes()
+            .next()
+            .is_some_and(|byte| !byte.is_ascii_digit());
+    if plain {
+        name.to_string()
+    } else {
+        format!("\"{}\"", name.replace('"', "\"\""))
+    }
+}
+
 /// `expr` as a select item.
 pub(crate) fn item(expr: Expr) -> SelectItem {
     SelectItem::UnnamedExpr(expr)

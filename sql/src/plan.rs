@@ -18,15 +18,17 @@ use datafusion::logical_expr::{
 };
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
-use tidelog_storage::{Catalog, ColumnType};
+use tidelog_storage::{Catalog, ColumnType, Store};
 
 use crate::error::{SqlError, from_datafusion};
 use crate::provider::{Access, Relation};
-use crate::{ddl, functions, types};
+use crate::{ddl, functions, system, types};
 
 mod names;
 mod operators;
+mod qualified;
 pub(crate) mod stars;
+mod subqueries;
 
 pub(crate) use names::shown;
 pub(crate) use operators::PostgresOperators;
@@ -35,6 +37,8 @@ pub(crate) use operators::PostgresOperators;
 pub(crate) struct Planner<'a> {
     /// Functions and options.
     pub(crate) state: &'a SessionState,
+    /// The store, for what functions say of sizes.
+    pub(crate) store: &'a Store,
     /// The catalog snapshot.
     pub(crate) catalog: &'a Catalog,
     /// Schemas that unqualified names are looked up in.
@@ -57,7 +61,11 @@ impl Planner<'_> {
         parameters: &[Option<ColumnType>],
     ) -> std::result::Result<LogicalPlan, SqlError> {
         let mut parameters = parameters.to_vec();
+        qualified::simplify(&mut query);
         names::follow_postgres(&mut query, &mut parameters);
+        subqueries::aggregate(&mut query, &|name| {
+            self.state.aggregate_functions().contains_key(name)
+        });
         if self.pseudo_columns {
             stars::expand(&mut query, self.catalog, self.search_path)?;
         }
@@ -76,7 +84,7 @@ impl Planner<'_> {
                 ast::Statement::Query(Box::new(query)),
                 &mut context,
             )
-            .and_then(operators::type_literals)
+            .and_then(operators::follow_postgres)
             .map_err(from_datafusion)
     }
 }
@@ -87,6 +95,11 @@ impl ContextProvider for Planner<'_> {
             && name.table() == replaced
         {
             return Ok(provider_as_source(provider.clone()));
+        }
+        if name.schema().is_none_or(system::is_system_schema)
+            && let Some(relation) = system::relation(name.schema(), name.table())
+        {
+            return Ok(provider_as_source(relation));
         }
         let parts = [name.catalog(), name.schema(), Some(name.table())];
         let idents: Vec<ast::Ident> = parts
@@ -147,10 +160,13 @@ impl ContextProvider for Planner<'_> {
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        match self.constants.get(name) {
-            Some(value) => Some(functions::constant(name, value.clone())),
-            None => self.state.scalar_functions().get(name).cloned(),
+        if let Some(value) = self.constants.get(name) {
+            return Some(functions::constant(name, value.clone()));
         }
+        if let Some(function) = self.state.scalar_functions().get(name) {
+            return Some(function.clone());
+        }
+        system::functions::function(name, self.catalog, self.search_path, self.store)
     }
 
     fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {
@@ -202,7 +218,16 @@ impl TypePlanner for PostgresTypes {
     fn plan_type_field(&self, sql_type: &ast::DataType) -> Result<Option<FieldRef>> {
         match types::column_type(sql_type) {
             Ok(ty) => Ok(Some(Arc::new(ty.field("", true)))),
-            Err(_) => Ok(None),
+            // Types that only catalogs have, by what they are shown as there.
+            Err(_) => Ok(
+                match sql_type.to_string().trim_start_matches("pg_catalog.") {
+                    "oid" | "xid" | "cid" => Some(Arc::new(ColumnType::Int8.field("", true))),
+                    "name" | "\"char\"" | "regproc" | "char" | "CHAR" => {
+                        Some(Arc::new(ColumnType::Text.field("", true)))
+                    }
+                    _ => None,
+                },
+            ),
         }
     }
 }

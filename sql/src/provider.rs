@@ -66,6 +66,8 @@ impl Access {
 pub(crate) struct Scope {
     /// The store, for reading cold files.
     pub(crate) store: Arc<Store>,
+    /// The database's name, as the client gave it.
+    pub(crate) database: Arc<str>,
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) access: Access,
     pub(crate) transaction: Arc<RwLock<Transaction>>,

@@ -19,7 +19,7 @@ use tidelog_storage::{
 
 use crate::cold_scan;
 use crate::error::{ErrorKind, SqlError, from_datafusion};
-use crate::optimize::{PostgresMeaning, YieldingJoins};
+use crate::optimize::{CheckedArithmetic, YieldingJoins};
 use crate::output::{self, OutputColumn, RowStream};
 use crate::parse::{self, Body, Parsed};
 use crate::plan::{self, Planner, PostgresOperators};
@@ -58,12 +58,13 @@ impl Engine {
             .with_config(config)
             .with_runtime_env(runtime)
             .with_default_features()
-            .with_analyzer_rule(Arc::new(PostgresMeaning))
+            .with_analyzer_rule(Arc::new(CheckedArithmetic))
             .with_physical_optimizer_rule(Arc::new(YieldingJoins));
         let id = functions::snowflake_id(store.clone());
         builder.scalar_functions().get_or_insert_default().push(id);
         let aggregates = builder.aggregate_functions().get_or_insert_default();
         aggregates.push(Arc::new(functions::sum()));
+        aggregates.push(Arc::new(functions::single_value()));
         // The first planner that answers wins.
         let planners = builder.expr_planners().get_or_insert_default();
         planners.insert(0, Arc::new(PostgresOperators));
@@ -188,6 +189,7 @@ enum Block {
 pub struct Session {
     engine: Arc<Engine>,
     login: Login,
+    database: Arc<str>,
     role: String,
     settings: Settings,
     notices: Vec<Notice>,
@@ -203,6 +205,7 @@ impl Session {
     pub fn new(engine: Arc<Engine>, login: Login) -> Result<Session, SqlError> {
         let mut session = Session {
             role: login.user.clone(),
+            database: login.database.as_str().into(),
             engine,
             settings: Settings::default(),
             notices: Vec::new(),
@@ -422,6 +425,7 @@ impl Session {
         let constants = self.constants();
         let planner = Planner {
             state: &self.engine.state,
+            store: &self.engine.store,
             catalog,
             search_path: &search_path,
             access: &access,
@@ -481,6 +485,7 @@ impl Session {
         let constants = self.constants();
         let planner = Planner {
             state: &self.engine.state,
+            store: &self.engine.store,
             catalog,
             search_path: &search_path,
             access: &access,
@@ -636,6 +641,7 @@ impl Session {
         let access = self.access(snapshot.catalog());
         Arc::new(Scope {
             store: self.engine.store.clone(),
+            database: self.database.clone(),
             snapshot,
             access,
             transaction: self.transaction.clone(),

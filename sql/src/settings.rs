@@ -115,6 +115,14 @@ impl Settings {
     }
 }
 
+/// Every setting with its default.
+pub(crate) fn defaults() -> impl Iterator<Item = (&'static str, &'static str)> {
+    // Limits that drivers ask for; they cannot be set.
+    let limits = [("max_index_keys", "32"), ("max_connections", "1000")];
+    let known = KNOWN.iter().map(|(name, default, _)| (*name, *default));
+    known.chain(limits)
+}
+
 fn known(name: &str) -> Result<(&'static str, &'static str, bool), SqlError> {
     let name = if name.eq_ignore_ascii_case("time zone") {
         "timezone"

@@ -46,6 +46,27 @@ pub fn column_type(ty: &DataType) -> Result<ColumnType, SqlError> {
     })
 }
 
+/// The type's name in pg_type.
+pub fn internal_name(ty: ColumnType) -> &'static str {
+    match ty {
+        ColumnType::Int2 => "int2",
+        ColumnType::Int4 => "int4",
+        ColumnType::Int8 => "int8",
+        ColumnType::Float4 => "float4",
+        ColumnType::Float8 => "float8",
+        ColumnType::Numeric(_) => "numeric",
+        ColumnType::Text => "text",
+        ColumnType::Varchar(_) => "varchar",
+        ColumnType::Bool => "bool",
+        ColumnType::Bytea => "bytea",
+        ColumnType::Uuid => "uuid",
+        ColumnType::Date => "date",
+        ColumnType::Timestamp => "timestamp",
+        ColumnType::TimestampTz => "timestamptz",
+        ColumnType::Jsonb => "jsonb",
+    }
+}
+
 /// The type's name as PostgreSQL's `format_type` gives it.
 pub fn name(ty: ColumnType) -> String {
     let name = match ty {

@@ -28,17 +28,17 @@ pub struct ColdFile {
 
 /// What is known of one partition: how far it is flushed and what waits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct PartitionState {
+pub struct PartitionState {
     /// Every live version up to here is in files (STREAM tables: everything up to here has expired).
-    pub(crate) watermark: Seq,
+    pub watermark: Seq,
     /// The newest record in its log.
-    pub(crate) last_seq: Seq,
+    pub last_seq: Seq,
     /// A Seq not above that of the oldest unflushed record; `ZERO` when there is none.
-    pub(crate) first_unflushed: Seq,
+    pub first_unflushed: Seq,
     /// Records after the watermark.
-    pub(crate) unflushed_rows: u64,
+    pub unflushed_rows: u64,
     /// Bytes of their values.
-    pub(crate) unflushed_bytes: u64,
+    pub unflushed_bytes: u64,
 }
 
 impl PartitionState {

@@ -254,7 +254,7 @@ impl Snapshot {
     }
 
     /// The partitions of a set that were ever written to, in key order.
-    pub(crate) fn states(
+    pub fn states(
         &self,
         table: TableId,
         partitions: &PartitionSet,

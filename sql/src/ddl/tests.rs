@@ -142,7 +142,7 @@ fn roles() {
     assert!(crate::scram::parse_verifier(bob.password.as_deref().unwrap()).is_some());
     apply(&mut catalog, "ALTER ROLE bob NOLOGIN PASSWORD NULL");
     assert!(!catalog.roles["bob"].login && catalog.roles["bob"].password.is_none());
-    apply(&mut catalog, "CREATE USER eve");
+    apply(&mut catalog, "CREATE ROLE eve LOGIN");
     assert!(catalog.roles["eve"].login);
     apply(&mut catalog, "DROP ROLE bob, eve");
     assert_eq!(catalog.roles.len(), 1);

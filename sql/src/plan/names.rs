@@ -8,6 +8,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use tidelog_storage::ColumnType;
 
+use crate::row::{infer, placeholder};
 use crate::{ddl, types};
 
 /// Stands between a column's name and a number where DataFusion must be told two columns of one name apart.
@@ -75,25 +76,37 @@ impl ast::VisitorMut for Conventions<'_> {
         ControlFlow::Continue(())
     }
 
+    fn pre_visit_query(&mut self, query: &mut ast::Query) -> ControlFlow<()> {
+        if let Some(ast::LimitClause::LimitOffset { limit, offset, .. }) = &query.limit_clause {
+            let counts = limit
+                .iter()
+                .chain(offset.iter().map(|offset| &offset.value));
+            counts.for_each(|count| self.type_parameter(count, ColumnType::Int8));
+        }
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         if let Expr::Cast {
             expr, data_type, ..
         } = expr
-            && let Expr::Value(value) = &**expr
-            && let Value::Placeholder(name) = &value.value
-            && let Some(index) = name
-                .strip_prefix('$')
-                .and_then(|n| n.parse::<usize>().ok())
-                .and_then(|n| n.checked_sub(1))
-            && index < usize::from(u16::MAX)
             && let Ok(ty) = types::column_type(data_type)
         {
-            if self.parameters.len() <= index {
-                self.parameters.resize(index + 1, None);
-            }
-            self.parameters[index].get_or_insert(ty);
+            self.type_parameter(expr, ty);
         }
         ControlFlow::Continue(())
+    }
+}
+
+impl Conventions<'_> {
+    /// Types a parameter that stands where only this type can.
+    fn type_parameter(&mut self, expr: &Expr, ty: ColumnType) {
+        if let Expr::Value(value) = expr
+            && let Value::Placeholder(name) = &value.value
+            && let Ok(index) = placeholder(name)
+        {
+            infer(self.parameters, index, ty);
+        }
     }
 }
 
@@ -211,27 +224,9 @@ fn name_of(expr: &Expr) -> Option<(String, bool)> {
     }
 }
 
-/// A type as PostgreSQL names it inside.
 fn type_name(ty: &ast::DataType) -> String {
-    let Ok(ty) = types::column_type(ty) else {
-        return ty.to_string().to_ascii_lowercase();
-    };
-    match ty {
-        ColumnType::Int2 => "int2",
-        ColumnType::Int4 => "int4",
-        ColumnType::Int8 => "int8",
-        ColumnType::Float4 => "float4",
-        ColumnType::Float8 => "float8",
-        ColumnType::Numeric(_) => "numeric",
-        ColumnType::Text => "text",
-        ColumnType::Varchar(_) => "varchar",
-        ColumnType::Bool => "bool",
-        ColumnType::Bytea => "bytea",
-        ColumnType::Uuid => "uuid",
-        ColumnType::Date => "date",
-        ColumnType::Timestamp => "timestamp",
-        ColumnType::TimestampTz => "timestamptz",
-        ColumnType::Jsonb => "jsonb",
-    }
-    .to_string()
+    types::column_type(ty).map_or_else(
+        |_| ty.to_string().to_ascii_lowercase(),
+        |ty| types::internal_name(ty).to_string(),
+    )
 }

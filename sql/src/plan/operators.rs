@@ -1,9 +1,11 @@
 //! Operands as PostgreSQL types them, before DataFusion's coercions see them.
 
+use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::expr::{Between, InList};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
@@ -11,7 +13,7 @@ use tidelog_storage::datum::ColumnBuilder;
 use tidelog_storage::{ColumnType, Datum};
 
 use crate::error::{ErrorKind, SqlError};
-use crate::{output, text, types};
+use crate::{casts, functions, output, text, types};
 
 /// Types the operands of comparisons and arithmetic: a bare string literal takes the type of the other side, an
 /// integer literal is an int4 where it fits, and text compares with nothing but text.
@@ -43,43 +45,52 @@ impl ExprPlanner for PostgresOperators {
     }
 }
 
-/// Does for IN lists and BETWEEN what `PostgresOperators` does for operators.
-pub(super) fn type_literals(plan: LogicalPlan) -> Result<LogicalPlan> {
+/// Gives the rest of a plan's expressions PostgreSQL's meaning: literals in IN lists and BETWEEN as beside
+/// operators, casts to and from text by its text forms, functions of bytea. After this DataFusion adds casts of
+/// its own, which are none of the statement's.
+pub(super) fn follow_postgres(plan: LogicalPlan) -> Result<LogicalPlan> {
     plan.transform_up_with_subqueries(|plan| {
         let mut schema = DFSchema::empty();
         plan.inputs()
             .iter()
             .for_each(|input| schema.merge(input.schema()));
+        let names = NamePreserver::new(&plan);
         plan.map_expressions(|expr| {
-            expr.transform_up(|expr| {
-                Ok(match expr {
-                    Expr::InList(InList {
-                        expr,
-                        list,
-                        negated,
-                    }) => {
-                        let list = list
-                            .into_iter()
-                            .map(|item| type_literal(item, &expr, &schema))
-                            .collect::<Result<_>>()?;
-                        Transformed::yes(Expr::InList(InList::new(expr, list, negated)))
-                    }
-                    Expr::Between(Between {
-                        expr,
-                        negated,
-                        low,
-                        high,
-                    }) => {
-                        let low = Box::new(type_literal(*low, &expr, &schema)?);
-                        let high = Box::new(type_literal(*high, &expr, &schema)?);
-                        Transformed::yes(Expr::Between(Between::new(expr, negated, low, high)))
-                    }
-                    other => Transformed::no(other),
-                })
-            })
+            let name = names.save(&expr);
+            let expr = expr.transform_up(|expr| rewrite(expr, &schema))?;
+            Ok(expr.update_data(|expr| name.restore(expr)))
         })
     })
     .map(|plan| plan.data)
+}
+
+fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    Ok(match expr {
+        Expr::InList(InList {
+            expr,
+            list,
+            negated,
+        }) => {
+            let list = list
+                .into_iter()
+                .map(|item| type_literal(item, &expr, schema))
+                .collect::<Result<_>>()?;
+            Transformed::yes(Expr::InList(InList::new(expr, list, negated)))
+        }
+        Expr::Between(Between {
+            expr,
+            negated,
+            low,
+            high,
+        }) => {
+            let low = Box::new(type_literal(*low, &expr, schema)?);
+            let high = Box::new(type_literal(*high, &expr, schema)?);
+            Transformed::yes(Expr::Between(Between::new(expr, negated, low, high)))
+        }
+        Expr::Cast(cast) => casts::rewrite(cast, schema),
+        Expr::ScalarFunction(call) => functions::rewrite_of_bytea(call, schema),
+        other => Transformed::no(other),
+    })
 }
 
 fn type_pair(left: Expr, right: Expr, schema: &DFSchema) -> Result<(Expr, Expr)> {
@@ -135,6 +146,13 @@ fn type_literal(expr: Expr, other: &Expr, schema: &DFSchema) -> Result<Expr> {
     let Expr::Literal(ScalarValue::Utf8(Some(literal)), _) = &expr else {
         return Ok(expr);
     };
+    if let Ok(DataType::List(item)) = other.get_type(schema)
+        && let Ok(ty) = output::column_type(&item)
+    {
+        let array = crate::system::array_of(ty, std::iter::once(&Datum::Text(literal.clone())))?;
+        let value = ScalarValue::try_from_array(&array, 0)?;
+        return Ok(Expr::Literal(value, None));
+    }
     let ty = match known_type(other, schema) {
         None | Some(ColumnType::Text | ColumnType::Varchar(_)) => return Ok(expr),
         Some(ty) => ty,

@@ -1,0 +1,192 @@
+//! What catalog queries write with `pg_catalog.` before it, or cast to and from the reg types, told to DataFusion.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    self, BinaryOperator, DataType, Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName,
+    TableFactor, Value, VisitMut,
+};
+
+use crate::ddl;
+use crate::parse::parse_query;
+
+/// Takes `pg_catalog.` from functions and operators, drops collations that compare as Tidelog does, and writes
+/// casts to `regclass` and its like as functions.
+pub(super) fn simplify(query: &mut ast::Query) {
+    let _ = query.visit(&mut Qualified);
+}
+
+struct Qualified;
+
+impl ast::VisitorMut for Qualified {
+    type Break = ();
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        let TableFactor::Table {
+            name,
+            alias,
+            args: Some(args),
+            ..
+        } = factor
+        else {
+            return ControlFlow::Continue(());
+        };
+        unqualify(name);
+        let [only] = name.0.as_slice() else {
+            return ControlFlow::Continue(());
+        };
+        let Some(function) = only.as_ident().map(ddl::fold) else {
+            return ControlFlow::Continue(());
+        };
+        let rows = matches!(function.as_str(), "generate_series" | "range");
+        if rows {
+            return ControlFlow::Continue(());
+        }
+        // `FROM current_schema()`: a relation of one row.
+        let list = std::mem::take(&mut args.args);
+        let alias = alias.take();
+        *factor = if function == "unnest" {
+            let expressions = list.into_iter().filter_map(|arg| match arg {
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr),
+                _ => None,
+            });
+            TableFactor::UNNEST {
+                alias,
+                array_exprs: expressions.collect(),
+                with_offset: false,
+                with_offset_alias: None,
+                with_ordinality: false,
+            }
+        } else {
+            let value = function_call(&function, list);
+            let mut query = match parse_query("SELECT 1 AS value") {
+                Ok(query) => query,
+                Err(_) => unreachable!("a constant query"),
+            };
+            if let ast::SetExpr::Select(select) = &mut *query.body {
+                select.projection = vec![ast::SelectItem::UnnamedExpr(value)];
+            }
+            TableFactor::Derived {
+                lateral: false,
+                subquery: Box::new(query),
+                alias,
+                sample: None,
+            }
+        };
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::Function(function) => {
+                unqualify(&mut function.name);
+                if function
+                    .name
+                    .to_string()
+                    .eq_ignore_ascii_case("array_upper")
+                {
+                    function.name = ObjectName::from(vec![Ident::new("array_length")]);
+                }
+            }
+            Expr::BinaryOp { op, .. } => {
+                if let BinaryOperator::PGCustomBinaryOperator(parts) = op
+                    && let Some(plain) = operator(parts)
+                {
+                    *op = plain;
+                }
+            }
+            Expr::Collate {
+                expr: inner,
+                collation,
+            } if matches!(
+                collation.0.last().and_then(|part| part.as_ident()),
+                Some(name) if matches!(name.value.as_str(), "default" | "C" | "POSIX" | "ucs_basic")
+            ) =>
+            {
+                *expr = std::mem::replace(&mut **inner, null());
+            }
+            Expr::Cast {
+                expr: inner,
+                data_type,
+                ..
+            } => {
+                if let Some(name) = reg_type(data_type) {
+                    let literal = matches!(&**inner, Expr::Value(_));
+                    let direction = if literal { "in" } else { "out" };
+                    let inner = std::mem::replace(&mut **inner, null());
+                    *expr = call(&format!("{name}_{direction}"), inner);
+                }
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn null() -> Expr {
+    Expr::Value(Value::Null.into())
+}
+
+fn unqualify(name: &mut ObjectName) {
+    let qualified = matches!(name.0.as_slice(), [schema, _]
+        if schema.as_ident().is_some_and(|schema| ddl::fold(schema) == "pg_catalog"));
+    if qualified {
+        name.0.remove(0);
+    }
+}
+
+fn operator(parts: &[String]) -> Option<BinaryOperator> {
+    Some(match parts.last()?.as_str() {
+        "=" => BinaryOperator::Eq,
+        "<>" => BinaryOperator::NotEq,
+        "<" => BinaryOperator::Lt,
+        "<=" => BinaryOperator::LtEq,
+        ">" => BinaryOperator::Gt,
+        ">=" => BinaryOperator::GtEq,
+        "+" => BinaryOperator::Plus,
+        "-" => BinaryOperator::Minus,
+        "*" => BinaryOperator::Multiply,
+        "/" => BinaryOperator::Divide,
+        "||" => BinaryOperator::StringConcat,
+        "~" => BinaryOperator::PGRegexMatch,
+        "~*" => BinaryOperator::PGRegexIMatch,
+        "!~" => BinaryOperator::PGRegexNotMatch,
+        "!~*" => BinaryOperator::PGRegexNotIMatch,
+        "~~" => BinaryOperator::PGLikeMatch,
+        "~~*" => BinaryOperator::PGILikeMatch,
+        "!~~" => BinaryOperator::PGNotLikeMatch,
+        "!~~*" => BinaryOperator::PGNotILikeMatch,
+        _ => return None,
+    })
+}
+
+/// `regclass` and its like, without `pg_catalog.`.
+fn reg_type(ty: &DataType) -> Option<String> {
+    let name = ty.to_string().to_ascii_lowercase();
+    let name = name.strip_prefix("pg_catalog.").unwrap_or(&name);
+    matches!(name, "regclass" | "regtype" | "regnamespace" | "regrole").then(|| name.to_string())
+}
+
+fn call(name: &str, argument: Expr) -> Expr {
+    function_call(
+        name,
+        vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))],
+    )
+}
+
+fn function_call(name: &str, args: Vec<FunctionArg>) -> Expr {
+    Expr::Function(ast::Function {
+        name: ObjectName::from(vec![Ident::new(name)]),
+        uses_odbc_syntax: false,
+        parameters: ast::FunctionArguments::None,
+        args: ast::FunctionArguments::List(ast::FunctionArgumentList {
+            duplicate_treatment: None,
+            args,
+            clauses: Vec::new(),
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}

@@ -1,0 +1,381 @@
+//! Relations that are made when they are read: pg_catalog, information_schema and `tidelog`.
+//!
+//! Every relation of PostgreSQL 15's two schemas exists with its columns; those that Tidelog has something to say
+//! in have rows. Their oids are as stable as what they name: a table's is that of its id, a schema's or role's is
+//! made from its name.
+
+pub(crate) mod functions;
+mod information_schema;
+mod pg_catalog;
+mod tidelog;
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+use arrow::array::{ArrayRef, ListArray};
+use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use tidelog_storage::datum::ColumnBuilder;
+use tidelog_storage::{Catalog, ColumnType, Datum, StorageError, TableDef};
+
+use crate::provider::{Scope, blocking};
+use crate::text;
+
+/// What PostgreSQL 15's catalogs look like: `schema.relation oid kind column:type …`, from its own pg_attribute.
+const RELATIONS: &str = include_str!("system/relations.txt");
+
+/// A relation of a system schema.
+#[derive(Debug)]
+pub(crate) struct SystemRelation {
+    schema: &'static str,
+    name: &'static str,
+    oid: i64,
+    kind: &'static str,
+    columns: Vec<(&'static str, Shape)>,
+}
+
+/// What a catalog column holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Shape {
+    Value(ColumnType),
+    /// An array, made from its text.
+    Array(ColumnType),
+}
+
+impl Shape {
+    fn field(self, name: &str) -> Field {
+        match self {
+            Shape::Value(ty) => ty.field(name, true),
+            Shape::Array(ty) => Field::new_list(name, ty.field("item", true), true),
+        }
+    }
+
+    /// The type that its text is read as.
+    fn value_type(self) -> ColumnType {
+        match self {
+            Shape::Value(ty) => ty,
+            Shape::Array(_) => ColumnType::Text,
+        }
+    }
+}
+
+/// What the rows of PostgreSQL's catalogs are made from.
+pub(crate) struct Facts<'a> {
+    pub(crate) catalog: &'a Catalog,
+    pub(crate) database: &'a str,
+}
+
+/// A row by column names; what it leaves out is NULL.
+type Named = Vec<(&'static str, Datum)>;
+
+static SYSTEM: LazyLock<HashMap<(&str, &str), Arc<SystemRelation>>> = LazyLock::new(|| {
+    RELATIONS
+        .lines()
+        .chain(tidelog::RELATIONS.lines())
+        .map(|line| {
+            let mut words = line.split(' ');
+            let (schema, name) = words
+                .next()
+                .and_then(|word| word.split_once('.'))
+                .expect("a line begins with schema.relation");
+            let oid = words.next().and_then(|oid| oid.parse().ok());
+            let kind = words.next().expect("a line has the relation's kind");
+            let columns = words.filter_map(|word| word.split_once(':'));
+            let relation = SystemRelation {
+                schema,
+                name,
+                oid: oid.expect("a line has the relation's oid"),
+                kind,
+                columns: columns.map(|(name, ty)| (name, shape(ty))).collect(),
+            };
+            ((schema, name), Arc::new(relation))
+        })
+        .collect()
+});
+
+fn shape(ty: &str) -> Shape {
+    match ty {
+        "int2vector" | "oidvector" | "_oid" | "_int2" | "_int4" => Shape::Array(ColumnType::Int8),
+        array if array.starts_with('_') => Shape::Array(ColumnType::Text),
+        ty => Shape::Value(column_type(ty)),
+    }
+}
+
+/// The type that a catalog column is shown as; PostgreSQL's inner types are their text.
+fn column_type(ty: &str) -> ColumnType {
+    match ty {
+        "bool" => ColumnType::Bool,
+        "int2" => ColumnType::Int2,
+        "int4" | "cardinal_number" => ColumnType::Int4,
+        "int8" | "oid" | "xid" => ColumnType::Int8,
+        "float4" => ColumnType::Float4,
+        "float8" => ColumnType::Float8,
+        "numeric" => ColumnType::Numeric(None),
+        "timestamptz" | "time_stamp" => ColumnType::TimestampTz,
+        "bytea" => ColumnType::Bytea,
+        _ => ColumnType::Text,
+    }
+}
+
+/// Whether a schema is the system's.
+pub(crate) fn is_system_schema(name: &str) -> bool {
+    matches!(name, "pg_catalog" | "information_schema" | "tidelog")
+}
+
+/// The relation of a name; without a schema it is looked for in pg_catalog.
+pub(crate) fn relation(schema: Option<&str>, name: &str) -> Option<Arc<SystemRelation>> {
+    SYSTEM.get(&(schema.unwrap_or("pg_catalog"), name)).cloned()
+}
+
+impl SystemRelation {
+    fn rows(&self, scope: &Scope) -> std::result::Result<Vec<Named>, StorageError> {
+        let facts = Facts {
+            catalog: scope.snapshot.catalog(),
+            database: &scope.database,
+        };
+        match self.schema {
+            "pg_catalog" => Ok(pg_catalog::rows(self.name, &facts)),
+            "information_schema" => Ok(information_schema::rows(self.name, &facts)),
+            _ => tidelog::rows(self.name, scope),
+        }
+    }
+
+    fn schema(&self) -> SchemaRef {
+        let fields = self.columns.iter().map(|(name, shape)| shape.field(name));
+        Arc::new(Schema::new(fields.collect::<Vec<Field>>()))
+    }
+}
+
+#[async_trait]
+impl TableProvider for SystemRelation {
+    fn schema(&self) -> SchemaRef {
+        SystemRelation::schema(self)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::View
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _: &[Expr],
+        _: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let scope = state.config().get_extension::<Scope>().ok_or_else(|| {
+            DataFusionError::Internal(
+                "a scan was planned without the scope of a statement".to_string(),
+            )
+        })?;
+        let relation = relation(Some(self.schema), self.name).expect("it was found by this name");
+        let named = blocking(move || relation.rows(&scope)).await?;
+        let rows: Vec<Vec<Datum>> = named.into_iter().map(|row| self.place(row)).collect();
+        let schema = SystemRelation::schema(self);
+        let arrays = self.columns.iter().enumerate().map(|(at, (_, shape))| {
+            let values = rows.iter().map(|row| &row[at]);
+            match shape {
+                Shape::Value(ty) => {
+                    let mut builder = ColumnBuilder::new(*ty);
+                    values.for_each(|value| builder.append(value.as_ref()));
+                    Ok(builder.finish())
+                }
+                Shape::Array(ty) => array_of(*ty, values),
+            }
+        });
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+        let arrays = arrays.collect::<Result<_>>()?;
+        let batch = RecordBatch::try_new_with_options(schema.clone(), arrays, &options)?;
+        let plan = MemorySourceConfig::try_new_exec(&[vec![batch]], schema, projection.cloned())?;
+        Ok(plan)
+    }
+}
+
+/// Arrays from their texts, `{1,2}` or (vectors) `1 2`; elements are not quoted.
+pub(crate) fn array_of<'a>(
+    ty: ColumnType,
+    texts: impl Iterator<Item = &'a Datum>,
+) -> Result<ArrayRef> {
+    let mut elements = ColumnBuilder::new(ty);
+    let mut lengths = Vec::new();
+    let mut present = Vec::new();
+    for value in texts {
+        let Datum::Text(array) = value else {
+            lengths.push(0);
+            present.push(false);
+            continue;
+        };
+        let inside = array.trim_matches(['{', '}']);
+        let mut length = 0;
+        for element in inside
+            .split([',', ' '])
+            .filter(|element| !element.is_empty())
+        {
+            let value =
+                text::parse(ty, element).map_err(|e| DataFusionError::External(Box::new(e)))?;
+            elements.append(value.as_ref());
+            length += 1;
+        }
+        lengths.push(length);
+        present.push(true);
+    }
+    Ok(Arc::new(ListArray::new(
+        Arc::new(ty.field("item", true)),
+        OffsetBuffer::from_lengths(lengths),
+        elements.finish(),
+        Some(NullBuffer::from(present)),
+    )))
+}
+
+impl SystemRelation {
+    fn place(&self, named: Named) -> Vec<Datum> {
+        let mut row = vec![Datum::Null; self.columns.len()];
+        for (name, value) in named {
+            let at = self.columns.iter().position(|(column, _)| *column == name);
+            let at =
+                at.unwrap_or_else(|| panic!("{}.{} has no column {name}", self.schema, self.name));
+            row[at] = value;
+        }
+        row
+    }
+}
+
+/// Rows of a CSV file that PostgreSQL 15 wrote of this relation.
+fn from_csv(relation: &str, csv: &'static str) -> Vec<Named> {
+    let relation = self::relation(None, relation).expect("a relation of pg_catalog");
+    let mut lines = csv.lines();
+    let names: Vec<&str> = lines.next().unwrap_or_default().split(',').collect();
+    let parse = |line: &str| {
+        let fields = fields(line);
+        let named = relation.columns.iter().map(|(name, shape)| {
+            let at = names.iter().position(|have| have == name);
+            let field = at
+                .and_then(|at| fields.get(at))
+                .filter(|field| !field.is_empty());
+            let value = field.map_or(Datum::Null, |field| {
+                text::parse(shape.value_type(), field)
+                    .expect("PostgreSQL wrote a value of the type")
+            });
+            (*name, value)
+        });
+        named.collect()
+    };
+    lines.map(parse).collect()
+}
+
+/// The fields of one CSV line; none of the embedded files has a line end in a field.
+fn fields(line: &str) -> Vec<String> {
+    let mut fields = vec![String::new()];
+    let mut quoted = false;
+    let mut characters = line.chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            '"' if quoted && characters.peek() == Some(&'"') => {
+                characters.next();
+                fields.last_mut().expect("there is a field").push('"');
+            }
+            '"' => quoted = !quoted,
+            ',' if !quoted => fields.push(String::new()),
+            other => fields.last_mut().expect("there is a field").push(other),
+        }
+    }
+    fields
+}
+
+fn text(value: impl Into<String>) -> Datum {
+    Datum::Text(value.into())
+}
+
+/// The first oid that PostgreSQL gives to what users make.
+const FIRST_USER_OID: i64 = 16384;
+
+/// A table's oid.
+pub(crate) fn table_oid(table: &TableDef) -> i64 {
+    FIRST_USER_OID + i64::from(table.id.get())
+}
+
+/// The oid of a table's primary-key index.
+fn index_oid(table: &TableDef) -> i64 {
+    (1 << 29) + i64::from(table.id.get())
+}
+
+/// The oid of a table's primary-key constraint.
+fn constraint_oid(table: &TableDef) -> i64 {
+    (1 << 29) + (1 << 28) + i64::from(table.id.get())
+}
+
+/// A schema's oid: PostgreSQL's for its own, made from the name for the others.
+fn schema_oid(name: &str) -> i64 {
+    match name {
+        "pg_catalog" => 11,
+        "public" => 2200,
+        "information_schema" => 13000,
+        name => named_oid(name),
+    }
+}
+
+/// A role's oid.
+fn role_oid(name: &str) -> i64 {
+    match name {
+        "postgres" => 10,
+        name => named_oid(name),
+    }
+}
+
+/// FNV-1a over the name, in the half of the oids that nothing else uses.
+fn named_oid(name: &str) -> i64 {
+    let hash = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    });
+    i64::from(hash | 1 << 31)
+}
+
+/// PostgreSQL's oid of a column type, its `atttypmod` and its `attlen`.
+fn type_facts(ty: ColumnType) -> (i64, i32, i16) {
+    match ty {
+        ColumnType::Bool => (16, -1, 1),
+        ColumnType::Bytea => (17, -1, -1),
+        ColumnType::Int8 => (20, -1, 8),
+        ColumnType::Int2 => (21, -1, 2),
+        ColumnType::Int4 => (23, -1, 4),
+        ColumnType::Text => (25, -1, -1),
+        ColumnType::Float4 => (700, -1, 4),
+        ColumnType::Float8 => (701, -1, 8),
+        ColumnType::Varchar(None) => (1043, -1, -1),
+        ColumnType::Varchar(Some(length)) => {
+            (1043, i32::try_from(length).unwrap_or(i32::MAX - 4) + 4, -1)
+        }
+        ColumnType::Date => (1082, -1, 4),
+        ColumnType::Timestamp => (1114, -1, 8),
+        ColumnType::TimestampTz => (1184, -1, 8),
+        ColumnType::Numeric(None) => (1700, -1, -1),
+        ColumnType::Numeric(Some((precision, scale))) => (
+            1700,
+            ((i32::from(precision) << 16) | i32::from(scale)) + 4,
+            -1,
+        ),
+        ColumnType::Uuid => (2950, -1, 16),
+        ColumnType::Jsonb => (3802, -1, -1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_embedded_row_is_of_its_relation() {
+        for (name, at_least) in [("pg_type", 180), ("pg_am", 7), ("pg_language", 3)] {
+            let rows = pg_catalog::embedded(name);
+            assert!(rows.len() >= at_least, "{name} has {} rows", rows.len());
+        }
+        assert_eq!(fields(r#"a,"b ""c"", d",,"#), ["a", r#"b "c", d"#, "", ""]);
+    }
+}

@@ -1,0 +1,471 @@
+//! pg_catalog: what Tidelog has, in PostgreSQL's relations.
+
+use std::collections::BTreeMap;
+
+use tidelog_storage::{Catalog, Datum, TableDef, TableKind};
+
+use super::{
+    Facts, Named, constraint_oid, from_csv, index_oid, role_oid, schema_oid, table_oid, text,
+    type_facts,
+};
+use crate::settings;
+
+/// The encoding UTF8 in pg_database.
+const UTF8: i32 = 6;
+const DATABASE_OID: i64 = 5;
+const BTREE: i64 = 403;
+const HEAP: i64 = 2;
+const SUPERUSER: i64 = 10;
+
+fn oid(value: i64) -> Datum {
+    Datum::Int8(value)
+}
+
+fn yes(value: bool) -> Datum {
+    Datum::Bool(value)
+}
+
+fn small(value: usize) -> Datum {
+    Datum::Int2(i16::try_from(value).unwrap_or(i16::MAX))
+}
+
+/// How a table's kind is written.
+pub(super) fn kind_name(kind: TableKind) -> &'static str {
+    match kind {
+        TableKind::User => "user",
+        TableKind::Shared => "shared",
+        TableKind::Stream => "stream",
+    }
+}
+
+/// Rows that are PostgreSQL's own: its types, access methods, …
+pub(super) fn embedded(name: &str) -> Vec<Named> {
+    let csv = match name {
+        "pg_type" => include_str!("pg_type.csv"),
+        "pg_am" => include_str!("pg_am.csv"),
+        "pg_collation" => include_str!("pg_collation.csv"),
+        "pg_language" => include_str!("pg_language.csv"),
+        "pg_tablespace" => include_str!("pg_tablespace.csv"),
+        "pg_opclass" => include_str!("pg_opclass.csv"),
+        "pg_range" => include_str!("pg_range.csv"),
+        _ => return Vec::new(),
+    };
+    let (name, csv): (&str, &'static str) = (name, csv);
+    from_csv(name, csv)
+}
+
+pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
+    let tables = || facts.catalog.tables.values().map(|table| &**table);
+    let keyed = || tables().filter(|table| !table.primary_key.is_empty());
+    match name {
+        "pg_namespace" => schemas(facts.catalog).into_iter().map(namespace).collect(),
+        "pg_class" => {
+            let mut rows: Vec<Named> = tables().map(class).collect();
+            rows.extend(keyed().map(index_class));
+            rows.extend(system_classes());
+            rows
+        }
+        "pg_attribute" => {
+            let mut rows: Vec<Named> = tables().flat_map(attributes).collect();
+            rows.extend(keyed().flat_map(index_attributes));
+            rows.extend(system_attributes());
+            rows
+        }
+        "pg_attrdef" => tables().flat_map(defaults).collect(),
+        "pg_index" => keyed().map(index).collect(),
+        "pg_constraint" => keyed().map(constraint).collect(),
+        "pg_authid" | "pg_roles" => facts.catalog.roles.values().map(|r| role(r)).collect(),
+        "pg_user" | "pg_shadow" => facts
+            .catalog
+            .roles
+            .values()
+            .filter(|role| role.login)
+            .map(|role| {
+                vec![
+                    ("usename", text(&role.name)),
+                    ("usesysid", oid(role_oid(&role.name))),
+                    ("usecreatedb", yes(role.superuser)),
+                    ("usesuper", yes(role.superuser)),
+                    ("userepl", yes(role.superuser)),
+                    ("usebypassrls", yes(role.superuser || role.bypass_rls)),
+                    ("passwd", text("********")),
+                ]
+            })
+            .collect(),
+        "pg_database" => vec![database(facts.database)],
+        "pg_tables" => tables()
+            .map(|table| {
+                vec![
+                    ("schemaname", text(&table.schema)),
+                    ("tablename", text(&table.name)),
+                    ("tableowner", text("postgres")),
+                    ("hasindexes", yes(!table.primary_key.is_empty())),
+                    ("hasrules", yes(false)),
+                    ("hastriggers", yes(false)),
+                    ("rowsecurity", yes(table.kind == TableKind::User)),
+                ]
+            })
+            .collect(),
+        "pg_indexes" => keyed()
+            .map(|table| {
+                vec![
+                    ("schemaname", text(&table.schema)),
+                    ("tablename", text(&table.name)),
+                    ("indexname", text(&table.primary_key_name)),
+                    ("indexdef", text(index_definition(table))),
+                ]
+            })
+            .collect(),
+        "pg_stat_user_tables" | "pg_stat_all_tables" | "pg_statio_user_tables" => tables()
+            .map(|table| {
+                vec![
+                    ("relid", oid(table_oid(table))),
+                    ("schemaname", text(&table.schema)),
+                    ("relname", text(&table.name)),
+                ]
+            })
+            .collect(),
+        "pg_settings" => settings::defaults()
+            .map(|(name, value)| {
+                vec![
+                    ("name", text(name)),
+                    ("setting", text(value)),
+                    ("category", text("Tidelog")),
+                    ("short_desc", text("")),
+                    ("context", text("user")),
+                    ("vartype", text("string")),
+                    ("source", text("default")),
+                    ("boot_val", text(value)),
+                    ("reset_val", text(value)),
+                    ("pending_restart", yes(false)),
+                ]
+            })
+            .collect(),
+        name => embedded(name),
+    }
+}
+
+/// Every schema: the users' and the system's.
+pub(super) fn schemas(catalog: &Catalog) -> Vec<String> {
+    let system = ["pg_catalog", "information_schema", "tidelog"].map(str::to_string);
+    catalog.schemas.iter().cloned().chain(system).collect()
+}
+
+fn namespace(name: String) -> Named {
+    vec![
+        ("oid", oid(schema_oid(&name))),
+        ("nspname", text(name)),
+        ("nspowner", oid(SUPERUSER)),
+    ]
+}
+
+/// What every kind of relation has the same in pg_class.
+fn plain_class(class_oid: i64, name: &str, schema: &str, kind: &str, columns: usize) -> Named {
+    vec![
+        ("oid", oid(class_oid)),
+        ("relname", text(name)),
+        ("relnamespace", oid(schema_oid(schema))),
+        ("reltype", oid(0)),
+        ("reloftype", oid(0)),
+        ("relowner", oid(SUPERUSER)),
+        ("relam", oid(0)),
+        ("relfilenode", oid(class_oid)),
+        ("reltablespace", oid(0)),
+        ("relpages", Datum::Int4(0)),
+        ("reltuples", Datum::Float4(-1.0)),
+        ("relallvisible", Datum::Int4(0)),
+        ("reltoastrelid", oid(0)),
+        ("relhasindex", yes(false)),
+        ("relisshared", yes(false)),
+        ("relpersistence", text("p")),
+        ("relkind", text(kind)),
+        ("relnatts", small(columns)),
+        ("relchecks", small(0)),
+        ("relhasrules", yes(false)),
+        ("relhastriggers", yes(false)),
+        ("relhassubclass", yes(false)),
+        ("relrowsecurity", yes(false)),
+        ("relforcerowsecurity", yes(false)),
+        ("relispopulated", yes(true)),
+        ("relreplident", text("d")),
+        ("relispartition", yes(false)),
+        ("relrewrite", oid(0)),
+    ]
+}
+
+/// The same row with other values for some of its columns.
+fn with<const N: usize>(mut row: Named, values: [(&'static str, Datum); N]) -> Named {
+    row.extend(values);
+    row
+}
+
+fn class(table: &TableDef) -> Named {
+    let row = plain_class(
+        table_oid(table),
+        &table.name,
+        &table.schema,
+        "r",
+        table.columns.len(),
+    );
+    with(
+        row,
+        [
+            ("relam", oid(HEAP)),
+            ("relhasindex", yes(!table.primary_key.is_empty())),
+            ("reloptions", text(options(table))),
+        ],
+    )
+}
+
+/// A table's WITH options as pg_class shows them.
+fn options(table: &TableDef) -> String {
+    let mut options = vec![format!("type={}", kind_name(table.kind))];
+    if let Some(ttl) = table.options.ttl_ms {
+        options.push(format!("ttl={ttl}ms"));
+    }
+    format!("{{{}}}", options.join(","))
+}
+
+fn index_class(table: &TableDef) -> Named {
+    let row = plain_class(
+        index_oid(table),
+        &table.primary_key_name,
+        &table.schema,
+        "i",
+        table.primary_key.len(),
+    );
+    with(row, [("relam", oid(BTREE))])
+}
+
+fn system_classes() -> impl Iterator<Item = Named> {
+    super::SYSTEM.values().map(|relation| {
+        plain_class(
+            relation.oid,
+            relation.name,
+            relation.schema,
+            relation.kind,
+            relation.columns.len(),
+        )
+    })
+}
+
+/// What every column has the same in pg_attribute.
+fn attribute(class: i64, number: usize, name: &str, ty: tidelog_storage::ColumnType) -> Named {
+    let (type_oid, modifier, length) = type_facts(ty);
+    let by_value = matches!(length, 1 | 2 | 4 | 8);
+    vec![
+        ("attrelid", oid(class)),
+        ("attname", text(name)),
+        ("atttypid", oid(type_oid)),
+        ("attstattarget", Datum::Int4(-1)),
+        ("attlen", Datum::Int2(length)),
+        ("attnum", small(number)),
+        ("attndims", Datum::Int4(0)),
+        ("attcacheoff", Datum::Int4(-1)),
+        ("atttypmod", Datum::Int4(modifier)),
+        ("attbyval", yes(by_value)),
+        ("attalign", text(if length == 8 { "d" } else { "i" })),
+        ("attstorage", text(if length < 0 { "x" } else { "p" })),
+        ("attcompression", text("")),
+        ("attnotnull", yes(false)),
+        ("atthasdef", yes(false)),
+        ("atthasmissing", yes(false)),
+        ("attidentity", text("")),
+        ("attgenerated", text("")),
+        ("attisdropped", yes(false)),
+        ("attislocal", yes(true)),
+        ("attinhcount", Datum::Int4(0)),
+        (
+            "attcollation",
+            oid(if matches!(type_oid, 25 | 1043) {
+                100
+            } else {
+                0
+            }),
+        ),
+    ]
+}
+
+fn attributes(table: &TableDef) -> Vec<Named> {
+    let row = |column: &tidelog_storage::ColumnDef| {
+        let number = usize::from(column.id.get());
+        with(
+            attribute(table_oid(table), number, &column.name, column.ty),
+            [
+                ("attnotnull", yes(column.not_null)),
+                ("atthasdef", yes(column.default.is_some())),
+            ],
+        )
+    };
+    table.columns.iter().map(row).collect()
+}
+
+fn index_attributes(table: &TableDef) -> Vec<Named> {
+    let row = |(at, index): (usize, usize)| {
+        let column = &table.columns[index];
+        attribute(index_oid(table), at + 1, &column.name, column.ty)
+    };
+    table
+        .key_indexes()
+        .into_iter()
+        .enumerate()
+        .map(row)
+        .collect()
+}
+
+fn system_attributes() -> impl Iterator<Item = Named> {
+    super::SYSTEM.values().flat_map(|relation| {
+        let row = |(at, (name, shape)): (usize, &(&'static str, super::Shape))| {
+            attribute(relation.oid, at + 1, name, shape.value_type())
+        };
+        relation
+            .columns
+            .iter()
+            .enumerate()
+            .map(row)
+            .collect::<Vec<_>>()
+    })
+}
+
+fn defaults(table: &TableDef) -> Vec<Named> {
+    let row = |column: &tidelog_storage::ColumnDef| {
+        let default = column.default.as_ref()?;
+        Some(vec![
+            (
+                "oid",
+                oid(super::named_oid(&format!(
+                    "{}.{}",
+                    table.id.get(),
+                    column.name
+                ))),
+            ),
+            ("adrelid", oid(table_oid(table))),
+            ("adnum", small(usize::from(column.id.get()))),
+            ("adbin", text(default)),
+        ])
+    };
+    table.columns.iter().filter_map(row).collect()
+}
+
+fn key_numbers(table: &TableDef) -> Vec<String> {
+    let numbers = table.primary_key.iter().map(|id| id.get().to_string());
+    numbers.collect()
+}
+
+fn index(table: &TableDef) -> Named {
+    let columns = table.primary_key.len();
+    let each = |value: &str| vec![value; columns].join(" ");
+    vec![
+        ("indexrelid", oid(index_oid(table))),
+        ("indrelid", oid(table_oid(table))),
+        ("indnatts", small(columns)),
+        ("indnkeyatts", small(columns)),
+        ("indisunique", yes(true)),
+        ("indnullsnotdistinct", yes(false)),
+        ("indisprimary", yes(true)),
+        ("indisexclusion", yes(false)),
+        ("indimmediate", yes(true)),
+        ("indisclustered", yes(false)),
+        ("indisvalid", yes(true)),
+        ("indcheckxmin", yes(false)),
+        ("indisready", yes(true)),
+        ("indislive", yes(true)),
+        ("indisreplident", yes(false)),
+        ("indkey", text(key_numbers(table).join(" "))),
+        ("indcollation", text(each("0"))),
+        ("indclass", text(each("0"))),
+        ("indoption", text(each("0"))),
+    ]
+}
+
+fn constraint(table: &TableDef) -> Named {
+    vec![
+        ("oid", oid(constraint_oid(table))),
+        ("conname", text(&table.primary_key_name)),
+        ("connamespace", oid(schema_oid(&table.schema))),
+        ("contype", text("p")),
+        ("condeferrable", yes(false)),
+        ("condeferred", yes(false)),
+        ("convalidated", yes(true)),
+        ("conrelid", oid(table_oid(table))),
+        ("contypid", oid(0)),
+        ("conindid", oid(index_oid(table))),
+        ("conparentid", oid(0)),
+        ("confrelid", oid(0)),
+        ("conislocal", yes(true)),
+        ("coninhcount", Datum::Int4(0)),
+        ("connoinherit", yes(true)),
+        (
+            "conkey",
+            text(format!("{{{}}}", key_numbers(table).join(","))),
+        ),
+    ]
+}
+
+fn role(role: &tidelog_storage::RoleDef) -> Named {
+    vec![
+        ("oid", oid(role_oid(&role.name))),
+        ("rolname", text(&role.name)),
+        ("rolsuper", yes(role.superuser)),
+        ("rolinherit", yes(true)),
+        ("rolcreaterole", yes(role.superuser)),
+        ("rolcreatedb", yes(role.superuser)),
+        ("rolcanlogin", yes(role.login)),
+        ("rolreplication", yes(role.superuser)),
+        ("rolbypassrls", yes(role.superuser || role.bypass_rls)),
+        ("rolconnlimit", Datum::Int4(-1)),
+    ]
+}
+
+fn database(name: &str) -> Named {
+    vec![
+        ("oid", oid(DATABASE_OID)),
+        ("datname", text(name)),
+        ("datdba", oid(SUPERUSER)),
+        ("encoding", Datum::Int4(UTF8)),
+        ("datlocprovider", text("c")),
+        ("datistemplate", yes(false)),
+        ("datallowconn", yes(true)),
+        ("datconnlimit", Datum::Int4(-1)),
+        ("dattablespace", oid(1663)),
+        ("datcollate", text("C")),
+        ("datctype", text("C")),
+    ]
+}
+
+/// What pg_get_indexdef says of a table's primary key.
+pub(super) fn index_definition(table: &TableDef) -> String {
+    format!(
+        "CREATE UNIQUE INDEX {} ON {}.{} USING btree ({})",
+        crate::parse::identifier(&table.primary_key_name),
+        crate::parse::identifier(&table.schema),
+        crate::parse::identifier(&table.name),
+        key_columns(table)
+    )
+}
+
+/// The key's columns as they are written in a definition.
+pub(super) fn key_columns(table: &TableDef) -> String {
+    let names = table.key_indexes().into_iter();
+    let names = names.map(|index| crate::parse::identifier(&table.columns[index].name));
+    names.collect::<Vec<_>>().join(", ")
+}
+
+/// Names by oid, for regclass and its like.
+pub(super) fn class_names(catalog: &Catalog) -> BTreeMap<i64, (String, String)> {
+    let mut names = BTreeMap::new();
+    for table in catalog.tables.values() {
+        let of = |name: &str| (table.schema.clone(), name.to_string());
+        names.insert(table_oid(table), of(&table.name));
+        if !table.primary_key.is_empty() {
+            names.insert(index_oid(table), of(&table.primary_key_name));
+        }
+    }
+    for relation in super::SYSTEM.values() {
+        names.insert(
+            relation.oid,
+            (relation.schema.to_string(), relation.name.to_string()),
+        );
+    }
+    names
+}

@@ -1,0 +1,80 @@
+//! The `tidelog` schema: what the storage of tables looks like.
+
+use tidelog_storage::{Datum, StorageError};
+
+use super::{Named, text};
+use crate::provider::Scope;
+
+/// As in `relations.txt`.
+pub(super) const RELATIONS: &str = "\
+tidelog.tables 12001 v schema_name:text table_name:text type:text partitions:int8 cold_files:int8 cold_rows:int8 cold_bytes:int8
+tidelog.files 12002 v schema_name:text table_name:text partition:text path:text first_seq:int8 last_seq:int8 rows:int8 bytes:int8 schema_version:int4
+tidelog.partitions 12003 v schema_name:text table_name:text partition:text last_seq:int8 flushed_seq:int8 unflushed_rows:int8 unflushed_bytes:int8";
+
+fn int8(value: u64) -> Datum {
+    Datum::Int8(i64::try_from(value).unwrap_or(i64::MAX))
+}
+
+pub(super) fn rows(name: &str, scope: &Scope) -> Result<Vec<Named>, StorageError> {
+    let mut rows = Vec::new();
+    for table in scope.snapshot.catalog().tables.values() {
+        // An ordinary role sees what concerns its own partition.
+        let partitions = &scope.access.partitions(table);
+        let of = || {
+            vec![
+                ("schema_name", text(&table.schema)),
+                ("table_name", text(&table.name)),
+            ]
+        };
+        match name {
+            "tables" => {
+                let files = scope.snapshot.cold_files(table, partitions)?;
+                let states = scope.snapshot.states(table.id, partitions)?;
+                let mut row = of();
+                row.extend([
+                    ("type", text(super::pg_catalog::kind_name(table.kind))),
+                    ("partitions", int8(states.len() as u64)),
+                    ("cold_files", int8(files.len() as u64)),
+                    ("cold_rows", int8(files.iter().map(|file| file.rows).sum())),
+                    (
+                        "cold_bytes",
+                        int8(files.iter().map(|file| file.bytes).sum()),
+                    ),
+                ]);
+                rows.push(row);
+            }
+            "files" => {
+                for file in scope.snapshot.cold_files(table, partitions)? {
+                    let mut row = of();
+                    row.extend([
+                        ("partition", text(file.partition.as_str())),
+                        ("path", text(&file.path)),
+                        ("first_seq", Datum::Int8(file.first_seq.as_i64())),
+                        ("last_seq", Datum::Int8(file.last_seq.as_i64())),
+                        ("rows", int8(file.rows)),
+                        ("bytes", int8(file.bytes)),
+                        (
+                            "schema_version",
+                            Datum::Int4(i32::try_from(file.schema_version).unwrap_or(i32::MAX)),
+                        ),
+                    ]);
+                    rows.push(row);
+                }
+            }
+            _ => {
+                for (partition, state) in scope.snapshot.states(table.id, partitions)? {
+                    let mut row = of();
+                    row.extend([
+                        ("partition", text(partition.as_str())),
+                        ("last_seq", Datum::Int8(state.last_seq.as_i64())),
+                        ("flushed_seq", Datum::Int8(state.watermark.as_i64())),
+                        ("unflushed_rows", int8(state.unflushed_rows)),
+                        ("unflushed_bytes", int8(state.unflushed_bytes)),
+                    ]);
+                    rows.push(row);
+                }
+            }
+        }
+    }
+    Ok(rows)
+}
