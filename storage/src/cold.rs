@@ -1,5 +1,7 @@
 //! The cold tier: Parquet files in an object store and the manifest that names them.
 
+pub(crate) mod point;
+
 use crate::catalog::{TableDef, TableId};
 use crate::error::StorageError;
 use crate::key::{parse_scope, put_seq, read_seq, scope_key, table_range, version_key};

@@ -180,7 +180,7 @@ impl Snapshot {
     }
 
     /// The live version with this primary key, whose values are in key order, from either tier's key index
-    /// and the hot log; `Lookup::Cold` when the version stands in a cold file only. Blocking.
+    /// and the hot log; `Lookup::Cold` when the version stands in a cold file only, where `Store::read_cold` finds it. Blocking.
     pub fn lookup(
         &self,
         table: &TableDef,

@@ -14,9 +14,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
-use crate::catalog::{Catalog, CatalogChange, TableId};
+use crate::catalog::{Catalog, CatalogChange, TableDef, TableId};
 use crate::changes::{self, ChangeBatch, CommitWatch, FeedScope};
-use crate::cold::{ColdFile, META_FILE, META_GARBAGE};
+use crate::cold::{ColdFile, META_FILE, META_GARBAGE, point};
 use crate::commit::garbage::{Garbage, remove_files};
 use crate::commit::{self, Request, Shared, ddl, view_of};
 use crate::compact::{self, CompactReport};
@@ -26,7 +26,7 @@ use crate::flush::{Cold, Flusher, sweep};
 use crate::hot::{Family, Hot, HotSnapshot};
 use crate::seq::{Clock, Seq, SeqGenerator};
 use crate::snapshot::Snapshot;
-use crate::transaction::Transaction;
+use crate::transaction::{Partition, RowVersion, Transaction};
 use crate::trim::{self, TrimReport};
 use crate::watch::Watches;
 
@@ -258,6 +258,17 @@ impl Store {
         tokio::task::spawn_blocking(read)
             .await
             .map_err(std::io::Error::other)?
+    }
+
+    /// The version that `Snapshot::lookup` on this snapshot found to be `Cold`: one row out of one file. Blocking.
+    pub fn read_cold(
+        &self,
+        snapshot: &Snapshot,
+        table: &TableDef,
+        partition: &Partition,
+        seq: Seq,
+    ) -> Result<RowVersion, StorageError> {
+        point::read_version(snapshot, &self.flusher.cold.dir, table, partition, seq)
     }
 
     /// Up to about `limit` changes of the scope with a Seq after `after`, in commit order. `Trimmed` when some

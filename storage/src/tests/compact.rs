@@ -153,6 +153,37 @@ async fn what_changes_while_files_are_merged_stays_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_row_is_read_out_of_a_large_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let table = put_table(&store, notes(1, "t", true)).await;
+    let (alice, rows) = (user("alice"), 140_000);
+    let mut transaction = Transaction::new();
+    for id in 0..rows {
+        transaction.insert(&table, &alice, &row(id, &format!("note {id}")));
+    }
+    let last = store.commit(transaction).await.unwrap();
+    store.flush(table.id).await.unwrap();
+    let snapshot = store.snapshot();
+    for id in [0, 1, 8191, 8192, 77_777, 131_071, 131_072, rows - 1] {
+        let Lookup::Hot(hot) = (snapshot.lookup(&table, &alice, &[Datum::Int8(id)], None)).unwrap()
+        else {
+            panic!("the log has it still")
+        };
+        let cold = store.read_cold(&snapshot, &table, &alice, hot.seq);
+        assert_eq!(cold.unwrap(), hot);
+    }
+    for (partition, seq) in [
+        (&alice, last.next()),
+        (&alice, Seq::ZERO),
+        (&user("b"), last),
+    ] {
+        let none = store.read_cold(&snapshot, &table, partition, seq);
+        assert!(matches!(none, Err(StorageError::Corrupt(_))), "{none:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn files_of_older_columns_become_files_of_the_present_ones() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
@@ -167,7 +198,17 @@ async fn files_of_older_columns_become_files_of_the_present_ones() {
     let table = put_table(&store, def).await;
     insert(&store, &table, &alice, 2, "given").await;
     store.flush(table.id).await.unwrap();
-    assert_eq!(store.compact(table.id).await.unwrap().files_merged, 2);
+    let seqs: Vec<Seq> = (files(&store, &table).iter())
+        .map(|file| file.first_seq)
+        .collect();
+    for merged in [2, 0] {
+        for (seq, note) in seqs.iter().zip(["before", "given"]) {
+            let read = store.read_cold(&store.snapshot(), &table, &alice, *seq);
+            assert_eq!(read.unwrap().row[1], Datum::Text(note.to_string()));
+        }
+        let report = store.compact(table.id).await.unwrap();
+        assert_eq!(report.files_merged, merged);
+    }
     assert_eq!(files(&store, &table)[0].schema_version, 2);
     assert_eq!(
         notes_of(dir.path(), &store, &table),

@@ -244,11 +244,15 @@ fn look_up(random: &mut Random, store: &Store, model: &Model) {
     let expected = (model.rows.iter())
         .find(|((of, _), row)| of == partition.as_str() && row[0] == id)
         .map(|((_, seq), row)| (*seq, row));
-    let found = (store.snapshot()).lookup(&model.table, partition, &[id], None);
+    let snapshot = store.snapshot();
+    let found = snapshot.lookup(&model.table, partition, &[id], None);
     match found.unwrap() {
         Lookup::Absent => assert_eq!(expected, None),
         Lookup::Hot(version) => assert_eq!(Some((version.seq, &version.row)), expected),
-        Lookup::Cold(seq) => assert_eq!(Some(seq), expected.map(|(seq, _)| seq)),
+        Lookup::Cold(seq) => {
+            let version = store.read_cold(&snapshot, &model.table, partition, seq);
+            assert_eq!(Some((seq, &version.unwrap().row)), expected);
+        }
     }
 }
 
