@@ -135,10 +135,10 @@ pub(crate) enum Request {
         rows: Vec<Expired>,
         reply: Reply<(), StorageError>,
     },
-    /// Puts a merged file in the place of those it was made of; `NoTable` when the table has gone.
+    /// Puts merged files in the place of those they were made of; `NoTable` when the table has gone.
     Compacted {
         table: TableId,
-        merged: Merged,
+        merged: Vec<Merged>,
         reply: Reply<(), StorageError>,
     },
     /// Cuts the logs of partitions up to a Seq each; `NoTable` when the table has gone.

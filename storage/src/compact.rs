@@ -17,6 +17,7 @@ use arrow::record_batch::RecordBatch;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 
 use crate::catalog::{TableDef, TableId, TableKind};
 use crate::cold::ColdFile;
@@ -36,6 +37,12 @@ pub(crate) use policy::{Candidate, due, worthwhile};
 const BATCH_ROWS: u64 = 8192;
 /// What a batch may take in memory, about.
 const BATCH_BYTES: u64 = 8 << 20;
+
+/// Runs that are merged at the same time and swapped in one batch: where partitions are small, most of the time
+/// is waiting for the disk. Together they take no more memory than a large run.
+const CHUNK_RUNS_MAX: usize = 16;
+const CHUNK_ROWS_MAX: u64 = 128 << 10;
+const CHUNK_BYTES_MAX: u64 = 32 << 20;
 
 /// What a compaction did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,19 +85,74 @@ impl Flusher {
         }
         // Only a compaction takes files out of the manifest, so these runs stay neighbours until they are merged.
         let runs = blocking(move || runs(&snapshot, &def, pick)).await?;
-        for run in runs {
-            let merged = self.merge(table, run).await?;
-            let done = CompactReport {
-                files_merged: report.files_merged + merged.old.len() as u64,
-                files: report.files + u64::from(merged.new.is_some()),
-                rows: report.rows + merged.new.as_ref().map_or(0, |file| file.rows),
-                bytes: report.bytes + merged.new.as_ref().map_or(0, |file| file.bytes),
-                dropped: report.dropped + merged.dropped.len() as u64,
-            };
+        let mut runs = runs.into_iter().peekable();
+        while let Some(first) = runs.next() {
+            let (mut rows, mut bytes) = size(&first);
+            let mut chunk = vec![first];
+            while chunk.len() < CHUNK_RUNS_MAX
+                && let Some(next) = runs.next_if(|next| {
+                    let (more_rows, more_bytes) = size(next);
+                    rows + more_rows <= CHUNK_ROWS_MAX && bytes + more_bytes <= CHUNK_BYTES_MAX
+                })
+            {
+                let (more_rows, more_bytes) = size(&next);
+                (rows, bytes) = (rows + more_rows, bytes + more_bytes);
+                chunk.push(next);
+            }
+            let merged = self.merge_all(table, chunk).await?;
+            let mut done = report;
+            for merged in &merged {
+                done.files_merged += merged.old.len() as u64;
+                done.dropped += merged.dropped.len() as u64;
+                if let Some(file) = &merged.new {
+                    done.files += 1;
+                    done.rows += file.rows;
+                    done.bytes += file.bytes;
+                }
+            }
             self.swap(table, merged).await?;
             report = done;
         }
         Ok(report)
+    }
+
+    /// Merges each of these runs, all at the same time; when one fails, none has left a file.
+    async fn merge_all(
+        &self,
+        table: TableId,
+        runs: Vec<Vec<ColdFile>>,
+    ) -> Result<Vec<Merged>, StorageError> {
+        let mut merging = JoinSet::new();
+        for run in runs {
+            let flusher = self.clone();
+            merging.spawn(async move { flusher.merge(table, run).await });
+        }
+        let (mut merged, mut failed) = (Vec::new(), None);
+        while let Some(ended) = merging.join_next().await {
+            match ended {
+                Ok(Ok(one)) => merged.push(one),
+                Ok(Err(error)) => failed = failed.or(Some(error)),
+                Err(error) => {
+                    failed = failed.or(Some(StorageError::Io(std::io::Error::other(error))));
+                }
+            }
+        }
+        match failed {
+            None => Ok(merged),
+            Some(error) => {
+                self.remove(new_paths(&merged)).await?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn remove(&self, paths: Vec<String>) -> Result<(), StorageError> {
+        let cold = self.cold.clone();
+        blocking(move || {
+            remove_files(&cold.dir, &paths);
+            Ok(())
+        })
+        .await
     }
 
     /// Writes what lives of these files into a new one. Nothing else changes.
@@ -107,10 +169,14 @@ impl Flusher {
         blocking(move || merge(&flusher, &snapshot, &def, &runtime, run, id)).await
     }
 
-    /// Puts the merged file in the place of the old ones.
-    pub(crate) async fn swap(&self, table: TableId, merged: Merged) -> Result<(), StorageError> {
-        let new = merged.new.as_ref().map(|file| file.path.clone());
-        if let Some(path) = new.clone() {
+    /// Puts the merged files in the place of the old ones, in one batch.
+    pub(crate) async fn swap(
+        &self,
+        table: TableId,
+        merged: Vec<Merged>,
+    ) -> Result<(), StorageError> {
+        let paths = new_paths(&merged);
+        if let Some(path) = paths.first().cloned() {
             let cold = self.cold.clone();
             let table_dir = cold.dir.join(path).ancestors().nth(2).map(PathBuf::from);
             blocking(move || sync_folders(table_dir, &cold.dir)).await?;
@@ -123,16 +189,11 @@ impl Flusher {
         };
         self.queue.send(request).await?;
         let outcome = answer.await.map_err(|_| StorageError::Closed)?;
-        // A failed write of the manifest may yet have reached the disk: the file stays for the sweep.
-        if let (Err(error), Some(path)) = (&outcome, new)
+        // A failed write of the manifest may yet have reached the disk: the files stay for the sweep.
+        if let Err(error) = &outcome
             && !matches!(error, StorageError::Engine(_))
         {
-            let cold = self.cold.clone();
-            blocking(move || {
-                remove_files(&cold.dir, &[path]);
-                Ok(())
-            })
-            .await?;
+            self.remove(paths).await?;
         }
         outcome
     }
@@ -158,6 +219,17 @@ impl Flusher {
             taken_ms: self.shared.generator.now_ms(),
         }
     }
+}
+
+/// Rows and bytes of a run.
+fn size(run: &[ColdFile]) -> (u64, u64) {
+    let rows = run.iter().map(|file| file.rows).sum();
+    (rows, run.iter().map(|file| file.bytes).sum())
+}
+
+fn new_paths(merged: &[Merged]) -> Vec<String> {
+    let new = merged.iter().filter_map(|merged| merged.new.as_ref());
+    new.map(|file| file.path.clone()).collect()
 }
 
 /// The runs of files to merge, partition by partition.

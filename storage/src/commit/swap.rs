@@ -1,4 +1,4 @@
-//! Exchanging cold files: a merged one takes the place of those it was made of, in one batch with their dead.
+//! Exchanging cold files: merged ones take the place of those they were made of, in one batch with their dead.
 
 use rocksdb::WriteBatch;
 
@@ -14,42 +14,24 @@ impl Committer {
     pub(super) fn swap_files(
         &mut self,
         table: TableId,
-        merged: Merged,
+        merged: Vec<Merged>,
     ) -> Result<(), StorageError> {
         self.check_alive()?;
         let def = self
             .tables
             .get(&table)
             .ok_or(StorageError::NoTable(table.get()))?;
-        let Merged { old, new, dropped } = merged;
-        if !replaces(&old, new.as_ref()) {
-            let reason = "a merged file does not fit in the place of the old ones";
-            return Err(StorageError::Corrupt(reason.to_string()));
-        }
         let hot = self.shared.hot.clone();
         let (meta, dead) = (hot.family(Family::Meta), hot.family(Family::Dead));
         let mut batch = WriteBatch::default();
-        for file in &old {
-            let key = cold::file_key(table, file);
-            let stored = hot.get(Family::Meta, &key)?;
-            if stored.as_deref() != Some(file.encode().as_slice()) {
-                let reason = format!("the manifest lost {} while it was merged", file.path);
-                return Err(StorageError::Corrupt(reason));
+        let mut paths = Vec::new();
+        for Merged { old, new, dropped } in merged {
+            if !replaces(&old, new.as_ref()) {
+                let reason = "a merged file does not fit in the place of the old ones";
+                return Err(StorageError::Corrupt(reason.to_string()));
             }
-            batch.delete_cf(meta, key);
-            batch.put_cf(
-                meta,
-                cold::meta_key(META_GARBAGE, file.path.as_bytes()),
-                b"",
-            );
-        }
-        // After the deletions: it may stand under the key of the first of them.
-        if let Some(file) = &new {
-            batch.put_cf(meta, cold::file_key(table, file), file.encode());
-        }
-        if let Some(first) = old.first() {
             for (seq, by) in dropped {
-                let key = version_key(table, &first.partition, seq);
+                let key = version_key(table, &old[0].partition, seq);
                 if def.primary_key.is_empty() {
                     // As at a flush: it is all that tells a late writer that the version is gone.
                     batch.put_cf(dead, key, DeadEntry { by, unfiled: true }.encode());
@@ -57,10 +39,28 @@ impl Committer {
                     batch.delete_cf(dead, key);
                 }
             }
+            for file in old {
+                let key = cold::file_key(table, &file);
+                let stored = hot.get(Family::Meta, &key)?;
+                if stored.as_deref() != Some(file.encode().as_slice()) {
+                    let reason = format!("the manifest lost {} while it was merged", file.path);
+                    return Err(StorageError::Corrupt(reason));
+                }
+                batch.delete_cf(meta, key);
+                batch.put_cf(
+                    meta,
+                    cold::meta_key(META_GARBAGE, file.path.as_bytes()),
+                    b"",
+                );
+                paths.push(file.path);
+            }
+            // After the deletions: it may stand under the key of the first of them.
+            if let Some(file) = &new {
+                batch.put_cf(meta, cold::file_key(table, file), file.encode());
+            }
         }
         self.write(batch)?;
         // Every view so far may read the old files; the one that comes next cannot.
-        let paths = old.into_iter().map(|file| file.path).collect();
         self.shared.garbage.add(paths);
         self.publish(self.shared.view().seq);
         Ok(())

@@ -139,7 +139,7 @@ async fn what_changes_while_files_are_merged_stays_changed() {
         store.commit(transaction).await.unwrap();
         filed(&store, &table, &alice, &[5]).await;
         let during = store.snapshot();
-        store.flusher.swap(table.id, merged).await.unwrap();
+        store.flusher.swap(table.id, vec![merged]).await.unwrap();
 
         let expected = ["n3", "n2b", "n5"];
         assert_eq!(notes_of(dir.path(), &store, &table), expected);
@@ -271,7 +271,7 @@ async fn a_merge_that_is_not_finished_leaves_nothing() {
     // One that comes too late takes nothing away.
     let late = store.flusher.merge(table.id, first).await.unwrap();
     store.compact(table.id).await.unwrap();
-    let refused = store.flusher.swap(table.id, late).await;
+    let refused = store.flusher.swap(table.id, vec![late]).await;
     assert!(matches!(refused, Err(StorageError::Corrupt(_))));
     assert_eq!(notes_of(dir.path(), &store, &table), ["n1", "n2"]);
     let run = files(&store, &table);
@@ -286,7 +286,7 @@ async fn a_merge_that_is_not_finished_leaves_nothing() {
         .change_catalog(version, vec![drop_table])
         .await
         .unwrap();
-    let refused = store.flusher.swap(table.id, late).await;
+    let refused = store.flusher.swap(table.id, vec![late]).await;
     assert!(matches!(refused, Err(StorageError::NoTable(1))));
     assert!(matches!(
         store.compact(table.id).await,
@@ -360,4 +360,37 @@ async fn writers_and_flushes_go_on_while_files_are_merged() {
         .map(|id| row(id, if id % 2 == 0 { "50" } else { "49" }))
         .collect();
     assert_eq!(notes, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_partitions_are_merged_together_or_not_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let table = put_table(&store, notes(1, "t", true)).await;
+    let users: Vec<Partition> = (0..40).map(|n| user(&format!("u{n:02}"))).collect();
+    for id in 0..2 {
+        let mut transaction = Transaction::new();
+        for user in &users {
+            transaction.insert(&table, user, &row(id, user.as_str()));
+        }
+        store.commit(transaction).await.unwrap();
+        store.flush(table.id).await.unwrap();
+    }
+    let before = paths(&store, &table);
+    let rows = scan(dir.path(), &store.snapshot(), &table, None);
+    // One file that cannot be read holds up those that are merged with it, and leaves nothing behind.
+    let broken = dir.path().join("cold").join(&before[1]);
+    let bytes = std::fs::read(&broken).unwrap();
+    std::fs::write(&broken, b"no parquet").unwrap();
+    assert!(store.compact(table.id).await.is_err());
+    assert_eq!(paths(&store, &table), before);
+    assert_eq!(on_disk(dir.path()), before);
+    std::fs::write(&broken, bytes).unwrap();
+    let report = store.compact(table.id).await.unwrap();
+    assert_eq!((report.files_merged, report.files), (80, 40));
+    assert_eq!(scan(dir.path(), &store.snapshot(), &table, None), rows);
+    until("the old files go", || {
+        on_disk(dir.path()) == paths(&store, &table)
+    })
+    .await;
 }
