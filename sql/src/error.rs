@@ -251,6 +251,7 @@ impl From<StorageError> for SqlError {
         let kind = match &error {
             StorageError::NoTable(_) => ErrorKind::UndefinedTable,
             StorageError::Corrupt(_) => ErrorKind::DataCorrupted,
+            StorageError::Trimmed { .. } => ErrorKind::ObjectNotInPrerequisiteState,
             StorageError::Closed => ErrorKind::AdminShutdown,
             StorageError::InUse(_)
             | StorageError::Open { .. }

@@ -149,20 +149,25 @@ impl Relation {
         scope: &Arc<Scope>,
         partition: &Partition,
         key: Vec<Datum>,
-    ) -> Result<Option<Vec<tidelog_storage::RowVersion>>> {
+    ) -> Result<Vec<tidelog_storage::RowVersion>> {
         let (table, partition, scope) = (self.table.clone(), partition.clone(), scope.clone());
-        let found = blocking(move || {
-            let transaction = scope.transaction.read();
-            scope
-                .snapshot
-                .lookup(&table, &partition, &key, Some(&transaction))
+        blocking(move || {
+            let found = {
+                let transaction = scope.transaction.read();
+                scope
+                    .snapshot
+                    .lookup(&table, &partition, &key, Some(&transaction))?
+            };
+            Ok(match found {
+                Lookup::Absent => Vec::new(),
+                Lookup::Hot(version) => vec![version],
+                Lookup::Cold(seq) => {
+                    let (store, snapshot) = (&scope.store, &scope.snapshot);
+                    vec![store.read_cold(snapshot, &table, &partition, seq)?]
+                }
+            })
         })
-        .await?;
-        Ok(match found {
-            Lookup::Absent => Some(Vec::new()),
-            Lookup::Hot(version) => Some(vec![version]),
-            Lookup::Cold(_) => None,
-        })
+        .await
     }
 
     /// Rows found by key, as a plan of one batch.
@@ -242,8 +247,8 @@ impl TableProvider for Relation {
 
         if let PartitionSet::One(partition) = &partitions
             && let Some(key) = self.key_of(filters)
-            && let Some(versions) = self.look_up(&scope, partition, key).await?
         {
+            let versions = self.look_up(&scope, partition, key).await?;
             return self.rows_plan(&versions, partition, &columns, schema);
         }
 

@@ -63,6 +63,18 @@ pub struct TableOptions {
     pub flush_rows: u64,
     /// A partition whose oldest unflushed row is this old is flushed, if it is worth a file.
     pub flush_interval_ms: i64,
+    /// How long a change stays in the log at least, in milliseconds: readers of the feed that fell behind by
+    /// less resume exactly.
+    #[serde(default = "resume_window_ms")]
+    pub resume_window_ms: i64,
+}
+
+/// The resume window of tables that say nothing of it: a day.
+pub const RESUME_WINDOW_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// What tables have that were made before there was the option.
+fn resume_window_ms() -> i64 {
+    RESUME_WINDOW_MS
 }
 
 /// One column.

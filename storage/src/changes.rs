@@ -90,6 +90,10 @@ pub(crate) fn read(
     limit: usize,
 ) -> Result<ChangeBatch, StorageError> {
     let table = snapshot.table(scope.table)?.clone();
+    let oldest = snapshot.trimmed(&table, &scope.partitions)?;
+    if after < oldest {
+        return Err(StorageError::Trimmed { oldest });
+    }
     let mut reader = ChangeReader {
         snapshot,
         rows: RowReader::whole(table.clone()),
@@ -136,7 +140,7 @@ impl ChangeReader<'_> {
         first: Seq,
         last: Seq,
     ) -> Result<bool, StorageError> {
-        let first = first.max(self.after.advance(1)).max(self.oldest);
+        let first = first.max(self.after.next()).max(self.oldest);
         if first > last {
             return Ok(false);
         }
@@ -165,22 +169,8 @@ impl ChangeReader<'_> {
         let record = record::parse(value)?;
         let row = self.rows.row(record.schema_version, record.row)?;
         let mut old = None;
-        if record.op == ChangeOp::Update {
-            let key = version_key(self.table.id, partition, record.prev);
-            match self.snapshot.view.hot.get(rows_family(&self.table), &key)? {
-                Some(bytes) => {
-                    let before = record::parse(&bytes)?;
-                    old = Some(self.rows.row(before.schema_version, before.row)?);
-                }
-                // The row before has expired.
-                None if self.table.kind == TableKind::Stream => {}
-                None => {
-                    return Err(StorageError::Corrupt(format!(
-                        "no record {} in the log",
-                        record.prev
-                    )));
-                }
-            }
+        if let Some(before) = record.old_row {
+            old = Some(self.rows.row(record.schema_version, before)?);
         }
         let last_in_transaction = record.last_in_transaction;
         Ok(Change {
@@ -196,7 +186,7 @@ impl ChangeReader<'_> {
     /// Reads the changes of all partitions, transaction by transaction; whether the limit cut it short.
     fn read_commits(&mut self) -> Result<bool, StorageError> {
         let snapshot = self.snapshot;
-        let next = self.after.advance(1);
+        let next = self.after.next();
         let mut commits =
             snapshot
                 .view

@@ -1,5 +1,7 @@
 //! The cold tier: Parquet files in an object store and the manifest that names them.
 
+pub(crate) mod point;
+
 use crate::catalog::{TableDef, TableId};
 use crate::error::StorageError;
 use crate::key::{parse_scope, put_seq, read_seq, scope_key, table_range, version_key};
@@ -39,6 +41,8 @@ pub struct PartitionState {
     pub unflushed_rows: u64,
     /// Bytes of their values.
     pub unflushed_bytes: u64,
+    /// The log holds nothing up to here any more; never above the watermark.
+    pub trimmed: Seq,
 }
 
 impl PartitionState {
@@ -48,12 +52,13 @@ impl PartitionState {
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(40);
+        let mut out = Vec::with_capacity(48);
         for seq in [self.watermark, self.last_seq, self.first_unflushed] {
             put_seq(&mut out, seq);
         }
         out.extend_from_slice(&self.unflushed_rows.to_be_bytes());
         out.extend_from_slice(&self.unflushed_bytes.to_be_bytes());
+        put_seq(&mut out, self.trimmed);
         out
     }
 
@@ -65,6 +70,7 @@ impl PartitionState {
             first_unflushed: take_seq(&mut bytes)?,
             unflushed_rows: take_u64(&mut bytes)?,
             unflushed_bytes: take_u64(&mut bytes)?,
+            trimmed: take_seq(&mut bytes)?,
         })
     }
 }
@@ -126,6 +132,14 @@ pub(crate) const META_STATE: u8 = b'p';
 pub(crate) const META_FILE: u8 = b'f';
 /// First byte of the `meta` keys of files that wait for their removal; the path follows.
 pub(crate) const META_GARBAGE: u8 = b'g';
+
+/// First byte of the `meta` keys that tell up to where a table's log was trimmed, in whatever partition.
+pub(crate) const META_TRIMMED: u8 = b't';
+
+/// The key of a table's trim mark.
+pub(crate) fn trimmed_key(table: TableId) -> Vec<u8> {
+    meta_key(META_TRIMMED, &table.get().to_be_bytes())
+}
 
 /// A `meta` key: the kind, then a key of the kind.
 pub(crate) fn meta_key(kind: u8, key: &[u8]) -> Vec<u8> {
@@ -214,10 +228,11 @@ mod tests {
         let state = PartitionState {
             watermark: Seq::pending(3),
             unflushed_rows: 7,
+            trimmed: Seq::pending(2),
             ..PartitionState::default()
         };
         assert_eq!(PartitionState::decode(&state.encode()).unwrap(), state);
-        assert!(PartitionState::decode(&[1; 39]).is_err());
+        assert!(PartitionState::decode(&[1; 47]).is_err());
         let file = ColdFile {
             path: "a/b".to_string(),
             partition: Partition::user("x\0y"),

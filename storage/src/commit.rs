@@ -6,8 +6,10 @@
 //! Does not: read for sessions, or write files.
 
 mod check;
+mod cut;
 pub(crate) mod ddl;
 pub(crate) mod garbage;
+mod swap;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -96,6 +98,16 @@ pub(crate) struct Flushed {
     pub(crate) unfiled: Vec<(Seq, Seq)>,
 }
 
+/// What a compaction made of some neighbouring files of a partition.
+pub(crate) struct Merged {
+    /// The files that go.
+    pub(crate) old: Vec<ColdFile>,
+    /// What comes in their place, if any of their versions lives.
+    pub(crate) new: Option<ColdFile>,
+    /// The versions that the new file lacks because they were dead, with what superseded them.
+    pub(crate) dropped: Vec<(Seq, Seq)>,
+}
+
 /// A STREAM row that has expired.
 pub(crate) struct Expired {
     pub(crate) partition: Partition,
@@ -121,6 +133,24 @@ pub(crate) enum Request {
     Expired {
         table: TableId,
         rows: Vec<Expired>,
+        reply: Reply<(), StorageError>,
+    },
+    /// Puts merged files in the place of those they were made of; `NoTable` when the table has gone.
+    Compacted {
+        table: TableId,
+        merged: Vec<Merged>,
+        reply: Reply<(), StorageError>,
+    },
+    /// Cuts the logs of partitions up to a Seq each; `NoTable` when the table has gone.
+    Trim {
+        table: TableId,
+        parts: Vec<(Partition, Seq)>,
+        reply: Reply<(), StorageError>,
+    },
+    /// Removes the `commit` entries up to a Seq; the marks tell up to where which tables lose by it.
+    TrimCommits {
+        upto: Seq,
+        marks: HashMap<TableId, Seq>,
         reply: Reply<(), StorageError>,
     },
     /// Forgets garbage files that were removed.
@@ -173,6 +203,11 @@ impl CommitQueue {
             .send(request)
             .await
             .map_err(|_| StorageError::Closed)
+    }
+
+    /// Whether nothing is accepted any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
     }
 
     /// Waits until everything that was accepted is done.
@@ -251,6 +286,23 @@ impl Committer {
                 }
                 Request::Expired { table, rows, reply } => {
                     let _ = reply.send(self.remove_expired(table, rows));
+                }
+                Request::Compacted {
+                    table,
+                    merged,
+                    reply,
+                } => {
+                    let _ = reply.send(self.swap_files(table, merged));
+                }
+                Request::Trim {
+                    table,
+                    parts,
+                    reply,
+                } => {
+                    let _ = reply.send(self.trim(table, parts));
+                }
+                Request::TrimCommits { upto, marks, reply } => {
+                    let _ = reply.send(self.trim_commits(upto, marks));
                 }
                 Request::Collected { paths } => {
                     let mut batch = WriteBatch::default();

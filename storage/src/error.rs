@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::catalog::TableDef;
 use crate::datum::Datum;
+use crate::seq::Seq;
 
 /// A read, a flush or an opening that failed.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,12 @@ pub enum StorageError {
     /// The table is gone, or its data was truncated away.
     #[error("table data {0} no longer exists")]
     NoTable(u32),
+    /// The log was trimmed beyond where a reader of the feed wants to go on.
+    #[error("the changes up to {oldest} are no longer kept")]
+    Trimmed {
+        /// A reader may go on after this Seq, or any later one.
+        oldest: Seq,
+    },
     /// The store is shutting down.
     #[error("the storage engine is shutting down")]
     Closed,

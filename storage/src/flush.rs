@@ -38,8 +38,12 @@ pub const WORTH_A_FILE_ROWS: u64 = 1000;
 pub(crate) struct Cold {
     pub(crate) dir: PathBuf,
     pub(crate) objects: Arc<dyn ObjectStore>,
-    running: Mutex<HashMap<TableId, Arc<tokio::sync::Mutex<()>>>>,
+    running: TableLocks,
+    pub(crate) compacting: TableLocks,
 }
+
+/// A lock for each table that something runs on.
+pub(crate) type TableLocks = Mutex<HashMap<TableId, Arc<tokio::sync::Mutex<()>>>>;
 
 impl Cold {
     pub(crate) fn new(dir: PathBuf, objects: Arc<dyn ObjectStore>) -> Cold {
@@ -47,6 +51,7 @@ impl Cold {
             dir,
             objects,
             running: Mutex::default(),
+            compacting: Mutex::default(),
         }
     }
 }
@@ -232,7 +237,7 @@ impl Flusher {
     }
 }
 
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
 ) -> Result<T, StorageError> {
     tokio::task::spawn_blocking(work)

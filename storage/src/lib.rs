@@ -9,6 +9,7 @@ pub mod catalog;
 pub mod changes;
 pub mod cold;
 pub mod commit;
+pub mod compact;
 pub mod datum;
 pub mod error;
 pub mod expire;
@@ -24,6 +25,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 pub mod transaction;
+pub mod trim;
 mod watch;
 
 pub use catalog::{

@@ -20,14 +20,16 @@ const DELETE: u8 = 3;
 /// The op of a record of the system table: the rest is a `CatalogChange` as JSON.
 const CATALOG: u8 = 4;
 const LAST_IN_TRANSACTION: u8 = 1;
+/// The row before stands in front of the row.
+const WITH_OLD_ROW: u8 = 2;
 
 /// A log value taken apart.
 pub(crate) struct Record<'a> {
     pub(crate) op: ChangeOp,
     pub(crate) last_in_transaction: bool,
-    /// The version it supersedes; `ZERO` for an insert.
-    pub(crate) prev: Seq,
     pub(crate) schema_version: u32,
+    /// For an update, the row before, in the same layout as the row.
+    pub(crate) old_row: Option<&'a [u8]>,
     pub(crate) row: &'a [u8],
 }
 
@@ -46,20 +48,24 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Record<'_>, StorageError> {
         DELETE => ChangeOp::Delete,
         other => return Err(StorageError::Corrupt(format!("record op {other}"))),
     };
-    let mut prev = Seq::ZERO;
     if op != ChangeOp::Insert {
-        prev = read_seq(rest)?;
+        // What it superseded is for repair and replicas; nothing here goes by it.
+        read_seq(rest)?;
         rest = &rest[8..];
     }
-    let (version, row) = rest
+    let (version, mut row) = rest
         .split_first_chunk::<4>()
         .ok_or_else(|| corrupt("record schema version"))?;
+    let old_row = match flags & WITH_OLD_ROW {
+        0 => None,
+        _ => Some(take_bytes(&mut row)?),
+    };
     let last_in_transaction = flags & LAST_IN_TRANSACTION != 0;
     Ok(Record {
         op,
         last_in_transaction,
-        prev,
         schema_version: u32::from_be_bytes(*version),
+        old_row,
         row,
     })
 }
@@ -69,22 +75,28 @@ pub(crate) fn is_version(bytes: &[u8]) -> bool {
     matches!(bytes.first(), Some(&(INSERT | UPDATE)))
 }
 
-/// The record of a change; `seal` fills in what only the commit knows.
+/// The record of a change; `seal` fills in what only the commit knows. An update's `old` row goes into it, so
+/// that the feed needs no other record.
 ///
 /// # Panics
-/// When the row is not of the table's types.
-pub(crate) fn encode(op: ChangeOp, table: &TableDef, row: &Row) -> Vec<u8> {
+/// When a row is not of the table's types.
+pub(crate) fn encode(op: ChangeOp, table: &TableDef, row: &Row, old: Option<&Row>) -> Vec<u8> {
     let mut out = Vec::with_capacity(24 + row.len() * 12);
     out.push(match op {
         ChangeOp::Insert => INSERT,
         ChangeOp::Update => UPDATE,
         ChangeOp::Delete => DELETE,
     });
-    out.push(0);
+    out.push(if old.is_some() { WITH_OLD_ROW } else { 0 });
     if op != ChangeOp::Insert {
         out.extend_from_slice(&[0; 8]);
     }
     out.extend_from_slice(&table.schema_version.to_be_bytes());
+    if let Some(old) = old {
+        let mut bytes = Vec::with_capacity(row.len() * 12);
+        encode_row(table, old, &mut bytes);
+        put_bytes(&mut out, &bytes);
+    }
     encode_row(table, row, &mut out);
     out
 }
@@ -94,11 +106,10 @@ pub(crate) fn seal(record: &mut [u8], prev: Seq, last_in_transaction: bool) {
     if record[0] != INSERT {
         record[2..10].copy_from_slice(&seq_bytes(prev));
     }
-    record[1] = if last_in_transaction {
-        LAST_IN_TRANSACTION
-    } else {
-        0
-    };
+    record[1] &= !LAST_IN_TRANSACTION;
+    if last_in_transaction {
+        record[1] |= LAST_IN_TRANSACTION;
+    }
 }
 
 /// The record of a catalog change.
@@ -491,10 +502,15 @@ pub(crate) mod tests {
 
     proptest! {
         #[test]
-        fn rows_come_back(row in any_row(), slot in 0_usize..9) {
+        fn rows_come_back(row in any_row(), old in any_row(), slot in 0_usize..9, last in any::<bool>()) {
             let table = Arc::new(any_table());
-            let bytes = encode(ChangeOp::Update, &table, &row);
+            let mut bytes = encode(ChangeOp::Update, &table, &row, Some(&old));
+            seal(&mut bytes, Seq::pending(7), last);
             let record = parse(&bytes).unwrap();
+            prop_assert_eq!(read_seq(&bytes[2..]).unwrap(), Seq::pending(7));
+            prop_assert_eq!(record.last_in_transaction, last);
+            let before = RowReader::whole(table.clone()).row(1, record.old_row.unwrap()).unwrap();
+            prop_assert_eq!(&before, &old);
             prop_assert_eq!(&RowReader::whole(table.clone()).row(1, record.row).unwrap(), &row);
             let one = RowReader::new(table.clone(), vec![table.columns[slot].id]).row(1, record.row).unwrap();
             prop_assert_eq!(&one[0], &row[slot]);
@@ -514,7 +530,7 @@ pub(crate) mod tests {
     fn old_versions_read_as_the_present_columns() {
         let old = Arc::new(any_table());
         let row: Row = vec![Datum::Null; 9];
-        let bytes = encode(ChangeOp::Insert, &old, &row);
+        let bytes = encode(ChangeOp::Insert, &old, &row, None);
         let mut new = any_table();
         new.columns.remove(2);
         new.columns.push(column(10, "added", ColumnType::Text));

@@ -64,6 +64,16 @@ impl Seq {
             .and_then(|n| u32::try_from(n).ok())
     }
 
+    /// The lowest Seq above this one, drawn by whatever node: where what comes after it begins.
+    pub fn next(self) -> Seq {
+        Seq(self.0.saturating_add(1))
+    }
+
+    /// The highest Seq below this one; `ZERO` has none and stays.
+    pub fn previous(self) -> Seq {
+        Seq((self.0 - 1).max(0))
+    }
+
     /// The Seq `n` places further in a run drawn by one node: the counter first, then the next millisecond.
     pub fn advance(self, n: u64) -> Seq {
         let n = i64::try_from(n).expect("a run of Seqs is shorter than i64::MAX");

@@ -150,6 +150,16 @@ impl Snapshot {
         Ok(any)
     }
 
+    /// How many of the file's versions are dead at this snapshot.
+    pub(crate) fn count_dead(&self, table: TableId, file: &ColdFile) -> Result<u64, StorageError> {
+        let mut count = 0;
+        self.visit_dead(table, file, |_| {
+            count += 1;
+            ControlFlow::Continue(())
+        })?;
+        Ok(count)
+    }
+
     fn visit_dead(
         &self,
         table: TableId,
@@ -170,7 +180,7 @@ impl Snapshot {
     }
 
     /// The live version with this primary key, whose values are in key order, from either tier's key index
-    /// and the hot log; `Lookup::Cold` when the version stands in a cold file only. Blocking.
+    /// and the hot log; `Lookup::Cold` when the version stands in a cold file only, where `Store::read_cold` finds it. Blocking.
     pub fn lookup(
         &self,
         table: &TableDef,
@@ -253,6 +263,28 @@ impl Snapshot {
             .transpose()
     }
 
+    /// Up to where changes of these partitions may have left the log; `ZERO` when all are there.
+    pub(crate) fn trimmed(
+        &self,
+        table: &TableDef,
+        partitions: &PartitionSet,
+    ) -> Result<Seq, StorageError> {
+        let shared = Partition::shared();
+        let partition = match (partitions, table.kind) {
+            (PartitionSet::One(partition), _) => partition,
+            (PartitionSet::All, TableKind::Shared | TableKind::Stream) => &shared,
+            (PartitionSet::All, TableKind::User) => {
+                let mark = self
+                    .view
+                    .hot
+                    .get(Family::Meta, &cold::trimmed_key(table.id))?;
+                return mark.map_or(Ok(Seq::ZERO), |bytes| read_seq(&bytes));
+            }
+        };
+        let state = self.state(table.id, partition)?;
+        Ok(state.map_or(Seq::ZERO, |state| state.trimmed))
+    }
+
     /// The partitions of a set that were ever written to, in key order.
     pub fn states(
         &self,
@@ -277,6 +309,11 @@ impl Snapshot {
         entries.status()?;
         Ok(states)
     }
+}
+
+/// The lowest Seq inside the table's resume window at that time.
+pub(crate) fn oldest_resumable(table: &TableDef, now_ms: i64) -> Seq {
+    Seq::first_at(now_ms.saturating_sub(table.options.resume_window_ms))
 }
 
 /// The lowest Seq of a row of this table that has not expired at that time.

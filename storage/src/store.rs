@@ -14,18 +14,20 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
-use crate::catalog::{Catalog, CatalogChange, TableId};
+use crate::catalog::{Catalog, CatalogChange, TableDef, TableId};
 use crate::changes::{self, ChangeBatch, CommitWatch, FeedScope};
-use crate::cold::{ColdFile, META_FILE, META_GARBAGE};
+use crate::cold::{ColdFile, META_FILE, META_GARBAGE, point};
 use crate::commit::garbage::{Garbage, remove_files};
 use crate::commit::{self, Request, Shared, ddl, view_of};
+use crate::compact::{self, CompactReport};
 use crate::error::{CommitError, StorageError};
 use crate::expire;
 use crate::flush::{Cold, Flusher, sweep};
 use crate::hot::{Family, Hot, HotSnapshot};
 use crate::seq::{Clock, Seq, SeqGenerator};
 use crate::snapshot::Snapshot;
-use crate::transaction::Transaction;
+use crate::transaction::{Partition, RowVersion, Transaction};
+use crate::trim::{self, TrimReport};
 use crate::watch::Watches;
 
 /// How to open a store.
@@ -36,7 +38,7 @@ pub struct StoreOptions {
     pub node: u16,
     /// The clock that Seqs are drawn from.
     pub clock: Clock,
-    /// Whether to run the background jobs (flush by policy, expiry, sweep). Tests drive them by hand.
+    /// Whether to run the background jobs (flush and compaction by policy, expiry, trim). Tests drive them by hand.
     pub background: bool,
 }
 
@@ -63,6 +65,10 @@ pub struct Store {
 
 /// How often the flush policy looks.
 const POLICY_TICK: Duration = Duration::from_secs(5);
+/// How often the compaction policy looks.
+const COMPACT_TICK: Duration = Duration::from_secs(60);
+/// How often old changes leave the log.
+const TRIM_TICK: Duration = Duration::from_secs(60);
 /// How often expired rows are removed.
 const EXPIRY_TICK: Duration = Duration::from_secs(1);
 
@@ -113,6 +119,14 @@ impl Store {
             tasks.push(tokio::spawn(until(
                 shutdown.subscribe(),
                 expire_by_time(flusher.clone()),
+            )));
+            tasks.push(tokio::spawn(until(
+                shutdown.subscribe(),
+                trim_by_time(flusher.clone()),
+            )));
+            tasks.push(tokio::spawn(until(
+                shutdown.subscribe(),
+                compact_by_policy(flusher.clone()),
             )));
         }
         Ok(Arc::new(Store {
@@ -208,6 +222,26 @@ impl Store {
         expire::run(self.shared(), &self.flusher.queue).await
     }
 
+    /// Merges the cold files of every partition of the table into as few as their largest size allows, without
+    /// the versions that are dead. Writers go on meanwhile; snapshots from before keep what they see. It goes on
+    /// when the caller stops waiting.
+    pub async fn compact(&self, table: TableId) -> Result<CompactReport, StorageError> {
+        self.check_open()?;
+        let flusher = self.flusher.clone();
+        // A task of its own: dropped halfway, it would leave a file that only the next opening removes.
+        let work = async move { flusher.compact(table, compact::worthwhile).await };
+        tokio::spawn(work)
+            .await
+            .map_err(|error| StorageError::Io(std::io::Error::other(error)))?
+    }
+
+    /// Takes what is flushed, and older than its table's resume window, out of the log, as the background job
+    /// does every minute. Rows stay readable; a reader of the feed that wants older changes gets `Trimmed`.
+    pub async fn trim(&self) -> Result<TrimReport, StorageError> {
+        self.check_open()?;
+        trim::run(self.shared(), &self.flusher.queue).await
+    }
+
     /// The object store that holds the cold files; `ColdFile::path` is a path in it.
     pub fn object_store(&self) -> Arc<dyn ObjectStore> {
         self.flusher.cold.objects.clone()
@@ -226,7 +260,19 @@ impl Store {
             .map_err(std::io::Error::other)?
     }
 
-    /// Up to about `limit` changes of the scope with a Seq after `after`, in commit order. Blocking.
+    /// The version that `Snapshot::lookup` on this snapshot found to be `Cold`: one row out of one file. Blocking.
+    pub fn read_cold(
+        &self,
+        snapshot: &Snapshot,
+        table: &TableDef,
+        partition: &Partition,
+        seq: Seq,
+    ) -> Result<RowVersion, StorageError> {
+        point::read_version(snapshot, &self.flusher.cold.dir, table, partition, seq)
+    }
+
+    /// Up to about `limit` changes of the scope with a Seq after `after`, in commit order. `Trimmed` when some
+    /// of them may have left the log. Blocking.
     pub fn read_changes(
         &self,
         scope: &FeedScope,
@@ -329,6 +375,33 @@ async fn expire_by_time(flusher: Flusher) {
         ticks.tick().await;
         if let Err(error) = expire::run(&flusher.shared, &flusher.queue).await {
             tracing::error!(%error, "removing expired rows failed");
+        }
+    }
+}
+
+async fn compact_by_policy(flusher: Flusher) {
+    let mut ticks = tokio::time::interval(COMPACT_TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = flusher.compact_by_policy().await {
+            tracing::error!(%error, "compacting failed");
+        }
+    }
+}
+
+async fn trim_by_time(flusher: Flusher) {
+    let mut ticks = tokio::time::interval(TRIM_TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        match trim::run(&flusher.shared, &flusher.queue).await {
+            Ok(TrimReport {
+                partitions: 0,
+                transactions: 0,
+            }) => {}
+            Ok(report) => tracing::info!(?report, "trimmed the log"),
+            Err(error) => tracing::error!(%error, "trimming the log failed"),
         }
     }
 }

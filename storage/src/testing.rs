@@ -40,6 +40,7 @@ pub(crate) fn table(id: u32, name: &str, columns: Vec<ColumnDef>, key: &[u16]) -
             ttl_ms: None,
             flush_rows: 1_000_000,
             flush_interval_ms: 3_600_000,
+            resume_window_ms: crate::catalog::RESUME_WINDOW_MS,
         },
         schema_version: 1,
         layouts: BTreeMap::from([(1, layout)]),

@@ -1,6 +1,8 @@
 //! Tests of the whole store.
 
+mod compact;
 mod model;
+mod trim;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -16,6 +18,7 @@ use crate::catalog::{CatalogChange, TableDef, TableKind};
 use crate::changes::{Change, ChangeOp, FeedScope};
 use crate::datum::{Datum, DatumRef, Row, datum_at};
 use crate::error::{CommitError, StorageError};
+use crate::hot::Family;
 use crate::seq::{EPOCH_UNIX_MS, Seq};
 use crate::snapshot::{HotScan, Lookup, PartitionSet, ScanColumn, Snapshot};
 use crate::store::Store;
@@ -141,6 +144,35 @@ fn find(store: &Store, table: &TableDef, partition: &Partition, id: i64) -> Opti
         Lookup::Absent => None,
         Lookup::Cold(seq) => panic!("the log is not trimmed, yet {seq} is gone"),
     }
+}
+
+/// A store whose clock stands still until it is moved.
+fn open_at(dir: &Path, time: &Arc<AtomicI64>) -> Arc<Store> {
+    let time = time.clone();
+    open_with(dir, Arc::new(move || time.load(Ordering::SeqCst)))
+}
+
+/// The live version with this id, from whatever tier.
+fn version(dir: &Path, store: &Store, table: &Arc<TableDef>, id: i64) -> RowVersion {
+    let rows = scan(dir, &store.snapshot(), table, None);
+    let mut found = rows
+        .into_iter()
+        .filter(|(_, row)| row[0] == Datum::Int8(id));
+    let ((_, seq), row) = found.next().expect("the row lives");
+    RowVersion { seq, row }
+}
+
+/// How many keys of the table a family holds.
+fn count(store: &Store, family: Family, table: &TableDef) -> usize {
+    let (from, to) = crate::key::table_range(table.id);
+    let snapshot = store.snapshot();
+    let mut keys = snapshot.view.hot.iterate(family, &from, to);
+    let mut count = 0;
+    while keys.valid() {
+        count += 1;
+        keys.next();
+    }
+    count
 }
 
 async fn insert(

@@ -91,15 +91,7 @@ impl Transaction {
     /// When the row is not of the table's types or has NULL in a key column.
     pub fn insert(&mut self, table: &Arc<TableDef>, partition: &Partition, row: &Row) -> Seq {
         let key = key_of(table, partition, row);
-        self.push(
-            table,
-            partition,
-            ChangeOp::Insert,
-            Seq::ZERO,
-            row,
-            None,
-            key,
-        )
+        self.push(table, partition, ChangeOp::Insert, None, row, None, key)
     }
 
     /// Adds an update of `old` to `row` (which may change the key) and returns the new version's pending Seq.
@@ -116,7 +108,7 @@ impl Transaction {
             table,
             partition,
             ChangeOp::Update,
-            old.seq,
+            Some(old),
             row,
             old_key,
             key,
@@ -130,7 +122,7 @@ impl Transaction {
             table,
             partition,
             ChangeOp::Delete,
-            old.seq,
+            Some(old),
             &old.row,
             old_key,
             None,
@@ -143,12 +135,16 @@ impl Transaction {
         table: &Arc<TableDef>,
         partition: &Partition,
         kind: ChangeOp,
-        old: Seq,
+        old: Option<&RowVersion>,
         row: &Row,
         old_key: Option<Arc<[u8]>>,
         key: Option<Arc<[u8]>>,
     ) -> Seq {
         let at = u32::try_from(self.ops.len()).expect("a transaction has less than 2^32 changes");
+        // A delete's row is the old one already.
+        let old_row = old.filter(|_| kind == ChangeOp::Update);
+        let record = record::encode(kind, table, row, old_row.map(|old| &old.row));
+        let old = old.map_or(Seq::ZERO, |old| old.seq);
         let mut undo = [None, None];
         if let Some(old_key) = &old_key {
             undo[0] = self.keys.insert(old_key.clone(), None);
@@ -167,7 +163,6 @@ impl Transaction {
                 *self.superseded_before.entry(table.id).or_default() += 1;
             }
         }
-        let record = record::encode(kind, table, row);
         let op = Op {
             table: table.clone(),
             partition: partition.clone(),

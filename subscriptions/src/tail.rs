@@ -22,6 +22,12 @@ pub enum SubscriptionError {
         /// Where to go on: everything up to here was delivered.
         resume_after: Seq,
     },
+    /// The changes that come next are older than the table's resume window and have left the log.
+    #[error("the changes up to {oldest} are no longer kept")]
+    Trimmed {
+        /// The first Seq after which a subscription can begin; what lies before only a new read of the rows tells.
+        oldest: Seq,
+    },
     /// The filter failed on a row.
     #[error("{0}")]
     Filter(FilterError),
@@ -37,6 +43,7 @@ impl From<StorageError> for SubscriptionError {
     fn from(error: StorageError) -> SubscriptionError {
         match error {
             StorageError::NoTable(_) => SubscriptionError::TableGone,
+            StorageError::Trimmed { oldest } => SubscriptionError::Trimmed { oldest },
             other => SubscriptionError::Storage(other),
         }
     }

@@ -240,6 +240,11 @@ pub(super) fn sql_error(error: SubscriptionError, table: &tidelog_storage::Table
                 format!("Subscribe again with OPTIONS (from = '{resume_after}') to miss nothing.");
             SqlError::new(ErrorKind::ObjectNotInPrerequisiteState, message).hint(hint)
         }
+        SubscriptionError::Trimmed { oldest } => {
+            let message = format!("the changes of table {name} up to {oldest} are no longer kept");
+            SqlError::new(ErrorKind::ObjectNotInPrerequisiteState, message)
+                .hint("Read the table again and subscribe to what comes after.")
+        }
         SubscriptionError::Filter(error) => match error.downcast::<SqlError>() {
             Ok(error) => *error,
             Err(error) => SqlError::new(ErrorKind::InternalError, error.to_string()),

@@ -1,13 +1,13 @@
 //! CREATE, ALTER, DROP and TRUNCATE of tables.
 
+mod options;
+
 use std::collections::BTreeMap;
 
 use datafusion::sql::sqlparser::ast::{
-    AlterTable, AlterTableOperation, ColumnDef as AstColumn, ColumnOption, CreateTable,
-    CreateTableOptions, Expr, Ident, IndexColumn, ObjectName, PrimaryKeyConstraint,
-    RenameTableNameKind, SqlOption, TableConstraint, Truncate, UnaryOperator, Value,
+    AlterTable, AlterTableOperation, ColumnDef as AstColumn, ColumnOption, CreateTable, Expr,
+    IndexColumn, ObjectName, PrimaryKeyConstraint, RenameTableNameKind, TableConstraint, Truncate,
 };
-use tidelog_storage::catalog::TableOptions;
 use tidelog_storage::{CatalogChange, ColumnDef, ColumnId, Datum, TableDef, TableId, TableKind};
 
 use super::{
@@ -18,8 +18,6 @@ use crate::types;
 
 /// PostgreSQL's limit, and ours.
 const COLUMNS_MAX: usize = 1600;
-const FLUSH_ROWS: u64 = 100_000;
-const FLUSH_INTERVAL_MS: i64 = 3_600_000;
 /// Names that stand for a row's own properties, ours and PostgreSQL's.
 const SYSTEM_COLUMNS: [&str; 10] = [
     "_seq", "_user", "_op", "_old", "ctid", "xmin", "xmax", "cmin", "cmax", "tableoid",
@@ -96,7 +94,7 @@ pub(super) fn create(
         primary_key.push(column.id);
     }
 
-    let (kind, options) = options(&create.table_options, kind)?;
+    let (kind, options) = options::given(&create.table_options, kind)?;
     let layout = columns
         .iter()
         .map(|column| (column.id, column.ty))
@@ -227,6 +225,9 @@ pub(super) fn alter(
                     return Err(duplicate_table(&name));
                 }
                 table.name = name;
+            }
+            AlterTableOperation::SetOptionsParens { options } => {
+                options::set(&mut table, options)?;
             }
             AlterTableOperation::AddConstraint {
                 constraint: TableConstraint::PrimaryKey(_),
@@ -631,140 +632,4 @@ fn too_many_columns() -> SqlError {
         ErrorKind::ProgramLimitExceeded,
         format!("tables can have at most {COLUMNS_MAX} columns"),
     )
-}
-
-fn invalid(message: impl Into<String>) -> SqlError {
-    SqlError::new(ErrorKind::InvalidParameterValue, message)
-}
-
-/// What `WITH (…)` says, beside the keyword before TABLE.
-fn options(
-    options: &CreateTableOptions,
-    kind: Option<TableKind>,
-) -> Result<(TableKind, TableOptions), SqlError> {
-    let given: &[SqlOption] = match options {
-        CreateTableOptions::None => &[],
-        CreateTableOptions::With(options) => options,
-        _ => return Err(SqlError::unsupported("this form of table options")),
-    };
-    let (mut with_kind, mut ttl_ms) = (None, None);
-    let (mut flush_rows, mut flush_interval_ms) = (FLUSH_ROWS, FLUSH_INTERVAL_MS);
-    let mut seen: Vec<String> = Vec::new();
-    for option in given {
-        let SqlOption::KeyValue { key, value } = option else {
-            return Err(SqlError::unsupported(format!("the table option {option}")));
-        };
-        let key = fold(key);
-        if seen.contains(&key) {
-            return Err(invalid(format!(
-                "parameter \"{key}\" specified more than once"
-            )));
-        }
-        let text = option_text(value).ok_or_else(|| invalid_value(&key, &value.to_string()))?;
-        match key.as_str() {
-            "type" => {
-                with_kind = Some(match text.to_lowercase().as_str() {
-                    "user" => TableKind::User,
-                    "shared" => TableKind::Shared,
-                    "stream" => TableKind::Stream,
-                    _ => {
-                        return Err(invalid_value(&key, &text)
-                            .detail("Valid values are \"user\", \"shared\" and \"stream\"."));
-                    }
-                });
-            }
-            "ttl" => ttl_ms = Some(duration_ms(&key, &text)?),
-            "flush_rows" => {
-                flush_rows = text
-                    .parse()
-                    .ok()
-                    .filter(|&rows| rows > 0)
-                    .ok_or_else(|| invalid_value(&key, &text))?;
-            }
-            "flush_interval" => flush_interval_ms = duration_ms(&key, &text)?,
-            _ => return Err(invalid(format!("unrecognized parameter \"{key}\""))),
-        }
-        seen.push(key);
-    }
-    if let (Some(keyword), Some(option)) = (kind, with_kind)
-        && keyword != option
-    {
-        return Err(invalid(
-            "parameter \"type\" contradicts the kind of table that is created",
-        ));
-    }
-    let kind = kind.or(with_kind).unwrap_or(TableKind::Shared);
-    match (kind, ttl_ms) {
-        (TableKind::Stream, None) => {
-            return Err(invalid("a stream table needs parameter \"ttl\"")
-                .hint("Say how long a row lives, as in WITH (ttl = '30s')."));
-        }
-        (TableKind::User | TableKind::Shared, Some(_)) => {
-            return Err(invalid("parameter \"ttl\" is for stream tables only"));
-        }
-        _ => {}
-    }
-    Ok((
-        kind,
-        TableOptions {
-            ttl_ms,
-            flush_rows,
-            flush_interval_ms,
-        },
-    ))
-}
-
-fn option_text(value: &Expr) -> Option<String> {
-    match value {
-        Expr::Value(value) => match &value.value {
-            Value::SingleQuotedString(text) | Value::EscapedStringLiteral(text) => {
-                Some(text.clone())
-            }
-            Value::Number(text, _) => Some(text.to_string()),
-            _ => None,
-        },
-        Expr::Identifier(Ident { value, .. }) => Some(value.clone()),
-        Expr::UnaryOp {
-            op: UnaryOperator::Minus,
-            expr,
-        } => option_text(expr).map(|text| format!("-{text}")),
-        _ => None,
-    }
-}
-
-fn invalid_value(key: &str, text: &str) -> SqlError {
-    invalid(format!("invalid value for parameter \"{key}\": \"{text}\""))
-}
-
-/// Reads `30s`, `1h 30m`, `30 seconds`, in milliseconds, at least one.
-fn duration_ms(key: &str, text: &str) -> Result<i64, SqlError> {
-    let parse = || -> Option<i64> {
-        let mut rest = text.trim();
-        let mut total: i64 = 0;
-        while !rest.is_empty() {
-            let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-            let (number, tail) = rest.split_at(digits);
-            let tail = tail.trim_start();
-            let (unit, tail) = tail.split_at(
-                tail.find(|c: char| !c.is_ascii_alphabetic())
-                    .unwrap_or(tail.len()),
-            );
-            let unit_ms = match unit.to_ascii_lowercase().as_str() {
-                "ms" | "millisecond" | "milliseconds" => 1,
-                "s" | "sec" | "secs" | "second" | "seconds" => 1000,
-                "m" | "min" | "mins" | "minute" | "minutes" => 60_000,
-                "h" | "hour" | "hours" => 3_600_000,
-                "d" | "day" | "days" => 86_400_000,
-                "week" | "weeks" => 7 * 86_400_000,
-                _ => return None,
-            };
-            total = total.checked_add(number.parse::<i64>().ok()?.checked_mul(unit_ms)?)?;
-            rest = tail.trim_start();
-        }
-        (total > 0).then_some(total)
-    };
-    parse().ok_or_else(|| {
-        invalid_value(key, text)
-            .hint("Valid units for this parameter are \"ms\", \"s\", \"m\", \"h\" and \"d\".")
-    })
 }

@@ -131,6 +131,31 @@ fn alters_a_table() {
 }
 
 #[test]
+fn sets_options() {
+    let mut catalog = catalog();
+    let day = tidelog_storage::catalog::RESUME_WINDOW_MS;
+    apply(&mut catalog, "CREATE TABLE plain (id int)");
+    let plain = catalog.table("public", "plain").unwrap();
+    assert_eq!(plain.options.resume_window_ms, day);
+    apply(
+        &mut catalog,
+        "CREATE TABLE t (id int) WITH (resume_window = '90m')",
+    );
+    apply(
+        &mut catalog,
+        "ALTER TABLE t SET (resume_window = '2d', flush_rows = 9)",
+    );
+    let table = catalog.table("public", "t").unwrap();
+    assert_eq!(table.options.resume_window_ms, 2 * day);
+    assert_eq!(
+        (table.options.flush_rows, table.options.flush_interval_ms),
+        (9, 3_600_000)
+    );
+    // Options are no columns: rows stay as they are.
+    assert_eq!(table.schema_version, 1);
+}
+
+#[test]
 fn roles() {
     let mut catalog = catalog();
     apply(
@@ -186,6 +211,18 @@ fn errors_and_notices() {
         (
             "CREATE TABLE u (a int, PRIMARY KEY (b))",
             "UndefinedColumn: column \"b\" named in key does not exist",
+        ),
+        (
+            "ALTER TABLE t SET (resume_window = 'long')",
+            "InvalidParameterValue: invalid value for parameter \"resume_window\": \"long\"",
+        ),
+        (
+            "ALTER TABLE t SET (ttl = '1s')",
+            "InvalidParameterValue: parameter \"ttl\" is for stream tables only",
+        ),
+        (
+            "ALTER TABLE t SET (type = 'user')",
+            "FeatureNotSupported: changing the type of a table is not supported",
         ),
         (
             "CREATE TABLE u (a int UNIQUE)",

@@ -345,12 +345,12 @@ impl Session {
 
     async fn call(&mut self, function: &ast::Function) -> Result<Outcome, SqlError> {
         let name = function.name.to_string().to_ascii_lowercase();
-        if name != "tidelog.flush" {
+        if !matches!(name.as_str(), "tidelog.flush" | "tidelog.compact") {
             let message = format!("procedure {name} does not exist");
             return Err(SqlError::new(ErrorKind::UndefinedFunction, message));
         }
-        self.require_superuser("CALL tidelog.flush")?;
-        self.refuse_in_block("CALL tidelog.flush")?;
+        self.require_superuser(&format!("CALL {name}"))?;
+        self.refuse_in_block(&format!("CALL {name}"))?;
         let argument = match &function.args {
             ast::FunctionArguments::List(list) if list.args.len() == 1 => match &list.args[0] {
                 ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => literal_text(expr),
@@ -361,14 +361,18 @@ impl Session {
         let Some(argument) = argument else {
             return Err(SqlError::new(
                 ErrorKind::UndefinedFunction,
-                "tidelog.flush takes the name of one table",
+                format!("{name} takes the name of one table"),
             )
-            .hint("For example: CALL tidelog.flush('chat.messages')."));
+            .hint(format!("For example: CALL {name}('chat.messages').")));
         };
         let idents: Vec<ast::Ident> = argument.split('.').map(crate::parse::quoted).collect();
         let catalog = self.engine.store.catalog();
         let table = ddl::resolve(&catalog, &self.search_path(), &ObjectName::from(idents))?;
-        self.engine.store.flush(table.id).await?;
+        if name == "tidelog.flush" {
+            self.engine.store.flush(table.id).await?;
+        } else {
+            self.engine.store.compact(table.id).await?;
+        }
         Ok(Outcome::Command("CALL".to_string()))
     }
 

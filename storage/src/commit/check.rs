@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rocksdb::WriteBatch;
 
 use super::{Committer, extend};
-use crate::catalog::TableId;
+use crate::catalog::{TableId, TableKind};
 use crate::changes::{ChangeOp, encode_commit};
 use crate::cold::PartitionState;
 use crate::datum::Datum;
@@ -130,10 +130,15 @@ impl Committer {
                 .get(Family::Dead, &version)
                 .map_err(StorageError::from)?
                 .is_some();
-            let exists = hot
-                .get(rows_family(&op.table), &version)
-                .map_err(StorageError::from)?
-                .is_some();
+            // A flushed version may have left the log. Its dead entry stays for good in a table without key,
+            // so that what has none lives.
+            let flushed = op.table.kind != TableKind::Stream
+                && old <= self.state(op.table.id, &op.partition)?.watermark;
+            let exists = flushed
+                || hot
+                    .get(rows_family(&op.table), &version)
+                    .map_err(StorageError::from)?
+                    .is_some();
             if dead || !exists {
                 return Err(CommitError::Conflict);
             }

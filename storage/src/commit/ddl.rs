@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{Committer, Shared, view_of};
 use crate::catalog::{Catalog, CatalogChange, RoleDef, TableDef, TableId};
 use crate::changes::{Extent, encode_commit};
-use crate::cold::{self, META_FILE, META_GARBAGE, META_STATE};
+use crate::cold::{self, META_FILE, META_GARBAGE, META_STATE, META_TRIMMED};
 use crate::error::{CommitError, StorageError};
 use crate::hot::{Family, Hot, HotSnapshot};
 use crate::key::{seq_bytes, table_range, version_key};
@@ -317,7 +317,7 @@ fn remove_data(
     for family in [Family::Log, Family::Key, Family::Dead, Family::Stream] {
         batch.delete_range_cf(hot.family(family), &from, &to);
     }
-    for kind in [META_FILE, META_STATE] {
+    for kind in [META_FILE, META_STATE, META_TRIMMED] {
         let (from, to) = cold::meta_table_range(kind, table);
         batch.delete_range_cf(meta, from, to);
     }

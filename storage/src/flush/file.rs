@@ -21,6 +21,7 @@ use parquet::schema::types::ColumnPath;
 use super::{Cold, WORTH_A_FILE_ROWS};
 use crate::catalog::{ColumnId, TableDef};
 use crate::cold::{ColdFile, PartitionState, writing_path};
+use crate::commit::garbage::remove_files;
 use crate::error::StorageError;
 use crate::seq::Seq;
 use crate::snapshot::{HotScan, PartitionSet, ScanColumn, Snapshot};
@@ -62,13 +63,27 @@ impl Write for Upload {
     }
 }
 
-struct FileWriter {
+/// Writes one file of one partition, batch by batch. Blocking, on a thread that may block.
+pub(crate) struct FileWriter {
+    /// Where the file is until its last Seq is known.
     path: object_store::path::Path,
+    names: FileNames,
+    partition: Partition,
+    schema_version: u32,
     parquet: ArrowWriter<Upload>,
     schema: Arc<Schema>,
     first: Seq,
     last: Seq,
     rows: u64,
+}
+
+/// What the name of a new file says.
+#[derive(Clone, Copy)]
+pub(crate) enum FileNames {
+    /// Its Seq range, which no other flush can have.
+    Flush,
+    /// Its Seq range and this Seq, drawn for it: the files that it replaces may have the same range.
+    Compaction(Seq),
 }
 
 /// Writes the partition's live versions between its watermark and the snapshot, reads the file back, syncs
@@ -81,14 +96,7 @@ pub(super) fn write(
     partition: &Partition,
     state: &PartitionState,
 ) -> Result<Option<ColdFile>, StorageError> {
-    // The layout's columns are those of the table at this snapshot; one that was dropped without a new
-    // layout is not written.
-    let layout = &table.layouts[&table.schema_version];
-    let columns: Vec<ColumnId> = layout
-        .iter()
-        .map(|(id, _)| *id)
-        .filter(|id| table.index_of(*id).is_some())
-        .collect();
+    let columns = written_columns(table);
     let mut outputs: Vec<ScanColumn> = columns.iter().map(|id| ScanColumn::Column(*id)).collect();
     outputs.push(ScanColumn::Seq);
     let scan = HotScan {
@@ -104,8 +112,16 @@ pub(super) fn write(
     snapshot.scan_hot(&scan, None, &mut |batch| {
         let mut step = || {
             if writer.is_none() {
+                let first = seq(seqs_of(&batch)?.value(0))?;
+                let rows = state.unflushed_rows;
                 writer = Some(FileWriter::start(
-                    table, &columns, cold, runtime, partition, state, &batch,
+                    table,
+                    cold,
+                    runtime,
+                    partition,
+                    first,
+                    rows,
+                    FileNames::Flush,
                 )?);
             }
             writer.as_mut().expect("it was just set").append(&batch)
@@ -122,36 +138,47 @@ pub(super) fn write(
         return Err(error);
     }
     writer
-        .map(|writer| writer.finish(table, cold, runtime, partition))
+        .map(|writer| writer.finish(cold, runtime))
         .transpose()
 }
 
-fn seqs_of(batch: &RecordBatch) -> &Int64Array {
-    let last = batch.column(batch.num_columns() - 1);
-    last.as_any()
-        .downcast_ref()
-        .expect("the scan's last column is `_seq`")
+/// The columns of a file that is written now: those of the table's layout, but one that was dropped without a
+/// new layout.
+pub(crate) fn written_columns(table: &TableDef) -> Vec<ColumnId> {
+    let layout = &table.layouts[&table.schema_version];
+    (layout.iter().map(|(id, _)| *id))
+        .filter(|id| table.index_of(*id).is_some())
+        .collect()
 }
 
-fn seq(value: i64) -> Seq {
-    Seq::from_i64(value).expect("a scan gives Seqs")
+/// The Seqs of a batch, its last column.
+pub(crate) fn seqs_of(batch: &RecordBatch) -> Result<&Int64Array, StorageError> {
+    let last = batch.column(batch.num_columns() - 1);
+    (last.as_any().downcast_ref())
+        .ok_or_else(|| StorageError::Corrupt("_seq is no bigint".to_string()))
+}
+
+/// The Seq of a `_seq` value; `Corrupt` when it cannot be one.
+pub(crate) fn seq(value: i64) -> Result<Seq, StorageError> {
+    Seq::from_i64(value).ok_or_else(|| StorageError::Corrupt(format!("_seq {value}")))
 }
 
 impl FileWriter {
-    fn start(
+    /// Starts a file of about `rows` rows, the first of which has the Seq `first`.
+    pub(crate) fn start(
         table: &TableDef,
-        columns: &[ColumnId],
         cold: &Cold,
         runtime: &tokio::runtime::Handle,
         partition: &Partition,
-        state: &PartitionState,
-        batch: &RecordBatch,
+        first: Seq,
+        rows: u64,
+        names: FileNames,
     ) -> Result<FileWriter, StorageError> {
         let mut fields = Vec::new();
-        for id in columns {
-            let column = &table.columns[table
-                .index_of(*id)
-                .expect("the caller left dropped columns out")];
+        let columns = written_columns(table);
+        for id in &columns {
+            let column =
+                &table.columns[table.index_of(*id).expect("dropped columns were left out")];
             fields.push(
                 column
                     .field()
@@ -161,18 +188,24 @@ impl FileWriter {
         }
         fields.push(Field::new("_seq", DataType::Int64, false));
         let schema = Arc::new(Schema::new(fields));
-        let first = seq(seqs_of(batch).value(0));
-        let path = object_store::path::Path::parse(writing_path(table, partition, first))
+        let mut path = writing_path(table, partition, first);
+        if let FileNames::Compaction(id) = names {
+            path = format!("{path}-{id}");
+        }
+        let path = object_store::path::Path::parse(path)
             .map_err(|error| StorageError::Corrupt(error.to_string()))?;
         let upload = Upload {
             runtime: runtime.clone(),
             writer: BufWriter::new(cold.objects.clone(), path.clone()),
             buffer: Vec::new(),
         };
-        let properties = properties(table, columns.len(), state.unflushed_rows)?;
+        let properties = properties(table, columns.len(), rows)?;
         let parquet = ArrowWriter::try_new(upload, schema.clone(), Some(properties))?;
         Ok(FileWriter {
             path,
+            names,
+            partition: partition.clone(),
+            schema_version: table.schema_version,
             parquet,
             schema,
             first,
@@ -181,9 +214,10 @@ impl FileWriter {
         })
     }
 
-    fn append(&mut self, batch: &RecordBatch) -> Result<(), StorageError> {
-        let seqs = seqs_of(batch);
-        self.last = seq(seqs.value(seqs.len() - 1));
+    /// Adds rows: an array for each of `written_columns`, then their Seqs (`Int64`), which ascend. At least one row.
+    pub(crate) fn append(&mut self, batch: &RecordBatch) -> Result<(), StorageError> {
+        let seqs = seqs_of(batch)?;
+        self.last = seq(seqs.value(seqs.len() - 1))?;
         self.rows += batch.num_rows() as u64;
         let batch = RecordBatch::try_new(self.schema.clone(), batch.columns().to_vec())?;
         self.parquet.write(&batch)?;
@@ -193,18 +227,37 @@ impl FileWriter {
         Ok(())
     }
 
-    fn finish(
+    /// Ends the file, gives it its name, reads it back and syncs it. When that fails, no file is left.
+    pub(crate) fn finish(
         self,
-        table: &TableDef,
         cold: &Cold,
         runtime: &tokio::runtime::Handle,
-        partition: &Partition,
+    ) -> Result<ColdFile, StorageError> {
+        let folder = self
+            .path
+            .as_ref()
+            .rsplit_once('/')
+            .map_or("", |path| path.0);
+        // The last Seq is known only now, and the name tells both.
+        let (first, last) = (self.first, self.last);
+        let path = match self.names {
+            FileNames::Flush => format!("{folder}/{first}-{last}.parquet"),
+            FileNames::Compaction(id) => format!("{folder}/{first}-{last}-{id}.parquet"),
+        };
+        let names = [self.path.to_string(), path.clone()];
+        (self.finish_as(path, cold, runtime)).inspect_err(|_| remove_files(&cold.dir, &names))
+    }
+
+    fn finish_as(
+        self,
+        path: String,
+        cold: &Cold,
+        runtime: &tokio::runtime::Handle,
     ) -> Result<ColdFile, StorageError> {
         let mut upload = self.parquet.into_inner()?;
         upload.send()?;
         runtime.block_on(async { tokio::io::AsyncWriteExt::shutdown(&mut upload.writer).await })?;
-        // The last Seq is known only now, and the name tells both.
-        let path = object_store::path::Path::parse(format!("{}-{}.parquet", self.path, self.last))
+        let path = object_store::path::Path::parse(path)
             .map_err(|error| StorageError::Corrupt(error.to_string()))?;
         runtime.block_on(cold.objects.rename(&self.path, &path))?;
         let bytes = runtime.block_on(cold.objects.head(&path))?.size;
@@ -223,12 +276,12 @@ impl FileWriter {
         sync_folder(local.parent().unwrap_or(&local))?;
         Ok(ColdFile {
             path: path.to_string(),
-            partition: partition.clone(),
+            partition: self.partition,
             first_seq: self.first,
             last_seq: self.last,
             rows: self.rows,
             bytes,
-            schema_version: table.schema_version,
+            schema_version: self.schema_version,
         })
     }
 }
@@ -272,7 +325,7 @@ fn sync_folder(folder: &Path) -> Result<(), StorageError> {
 }
 
 /// Syncs a table's folder and those above it, up to the object store's own.
-pub(super) fn sync_folders(table: Option<PathBuf>, cold: &Path) -> Result<(), StorageError> {
+pub(crate) fn sync_folders(table: Option<PathBuf>, cold: &Path) -> Result<(), StorageError> {
     for folder in table.iter().flat_map(|table| table.ancestors()) {
         sync_folder(folder)?;
         if folder == cold {

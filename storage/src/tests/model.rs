@@ -1,4 +1,5 @@
-//! A random history against a `BTreeMap`: scans, lookups, old snapshots and feed replay must agree with it.
+//! A random history against maps: scans, lookups, old snapshots, refusals and feeds resumed anywhere must agree with
+//! them over flushes, trims, compactions and restarts. `SEED=n` repeats a failure, `OPERATIONS=n` sets the length.
 
 use super::*;
 
@@ -13,221 +14,322 @@ impl Random {
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         (z ^ (z >> 31)) % n
     }
+
+    fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
+        &of[self.below(of.len() as u64) as usize]
+    }
 }
 
 type Rows = BTreeMap<(String, Seq), Row>;
 
-fn replay(changes: Vec<Change>) -> BTreeMap<String, Vec<Row>> {
-    let mut state: BTreeMap<String, Vec<Row>> = BTreeMap::new();
-    for change in changes {
-        let rows = state
-            .entry(change.partition.as_str().to_string())
-            .or_default();
-        let gone = match change.op {
-            ChangeOp::Insert => None,
-            ChangeOp::Update => change.old,
-            ChangeOp::Delete => Some(change.row.clone()),
-        };
-        if let Some(gone) = gone {
-            let at = rows
-                .iter()
-                .position(|row| *row == gone)
-                .expect("what goes was there");
-            rows.swap_remove(at);
-        }
-        if change.op != ChangeOp::Delete {
-            rows.push(change.row);
-        }
-    }
-    state.retain(|_, rows| !rows.is_empty());
-    state
-        .values_mut()
-        .for_each(|rows| rows.sort_by_key(|row| format!("{row:?}")));
-    state
+/// What a table must hold and have held.
+struct Model {
+    table: Arc<TableDef>,
+    partitions: Vec<Partition>,
+    rows: Rows,
+    /// Every change there ever was.
+    history: Vec<Change>,
+    /// Every version that was superseded.
+    dead: Vec<(Partition, RowVersion)>,
 }
 
-fn grouped(rows: &Rows) -> BTreeMap<String, Vec<Row>> {
-    let mut state: BTreeMap<String, Vec<Row>> = BTreeMap::new();
-    for ((partition, _), row) in rows {
-        state
-            .entry(partition.clone())
-            .or_default()
-            .push(row.clone());
+impl Model {
+    fn keyed(&self) -> bool {
+        !self.table.primary_key.is_empty()
     }
-    state
-        .values_mut()
-        .for_each(|rows| rows.sort_by_key(|row| format!("{row:?}")));
-    state
+}
+
+/// Time, and the latest it ever was: the clock may go back.
+struct Time {
+    now: Arc<AtomicI64>,
+    latest: i64,
+}
+
+impl Time {
+    fn pass(&mut self, ms: i64) {
+        let now = self.now.fetch_add(ms, Ordering::SeqCst) + ms;
+        self.latest = self.latest.max(now);
+    }
+
+    fn open(&self, dir: &Path) -> Arc<Store> {
+        let now = self.now.clone();
+        open_with(dir, Arc::new(move || now.load(Ordering::SeqCst)))
+    }
+}
+
+fn from_environment(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn agrees_with_a_map() {
-    let seed = std::env::var("SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or_else(|| {
-            let now = std::time::SystemTime::now()
-                .duration_since(std::time::UNIX_EPOCH)
-                .unwrap();
-            now.as_nanos() as u64
-        });
+    let seed = from_environment("SEED").unwrap_or_else(|| {
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap();
+        now.as_nanos() as u64
+    });
+    let operations = from_environment("OPERATIONS").unwrap_or(10_000);
     println!("SEED={seed}");
     let mut random = Random(seed);
     let dir = tempfile::tempdir().unwrap();
-    let mut store = open(dir.path());
-    let tables = [
-        put_table(&store, notes(1, "keyed", true)).await,
-        put_table(&store, notes(2, "keyless", false)).await,
-    ];
-    let partitions = ["", "a", "a\0b", "é%/.."].map(user);
-    let mut model: [Rows; 2] = Default::default();
-    let mut snapshots: Vec<(Arc<Snapshot>, [Rows; 2])> = Vec::new();
-    for step in 0..1500 {
-        match random.below(100) {
-            0..=2 => {
-                let table = &tables[random.below(2) as usize];
-                store.flush(table.id).await.unwrap();
+    let mut time = Time {
+        now: Arc::new(AtomicI64::new(EPOCH_UNIX_MS + 1_000_000)),
+        latest: 0,
+    };
+    let mut store = time.open(dir.path());
+    let users: Vec<Partition> = ["", "a", "a\0b", "é%/.."].map(user).to_vec();
+    let mut models = Vec::new();
+    for (id, name, keyed, kind, window_ms) in [
+        (1, "keyed", true, TableKind::User, 400),
+        (2, "keyless", false, TableKind::User, 0),
+        (3, "shared", true, TableKind::Shared, 60),
+    ] {
+        let mut def = notes(id, name, keyed);
+        def.kind = kind;
+        def.options.resume_window_ms = window_ms;
+        models.push(Model {
+            table: put_table(&store, def).await,
+            partitions: match kind {
+                TableKind::User => users.clone(),
+                _ => vec![Partition::shared()],
+            },
+            rows: Rows::new(),
+            history: Vec::new(),
+            dead: Vec::new(),
+        });
+    }
+    let mut snapshots: Vec<(Arc<Snapshot>, Vec<Rows>)> = Vec::new();
+    let (mut done, mut told_trimmed, mut resumed, mut merged) = (0, 0, 0, 0);
+    while done < operations {
+        done += 1;
+        let at = random.below(models.len() as u64) as usize;
+        match random.below(200) {
+            0..=5 => drop(store.flush(models[at].table.id).await.unwrap()),
+            6..=8 => {
+                merged += store
+                    .compact(models[at].table.id)
+                    .await
+                    .unwrap()
+                    .files_merged;
             }
-            3 if step % 7 == 0 => {
+            9..=10 => store.flusher.compact_by_policy().await.unwrap(),
+            11..=14 => drop(store.trim().await.unwrap()),
+            15..=24 => time.pass(random.below(60) as i64),
+            25 => time.pass(random.below(2000) as i64),
+            26 => time.pass(-(random.below(300) as i64)),
+            27 if random.below(4) == 0 => {
                 snapshots.clear();
                 store.close().await;
                 drop(store);
-                store = open(dir.path());
+                store = time.open(dir.path());
             }
-            4..=6 => {
+            28..=33 => {
                 if snapshots.len() > 3 {
                     let at = random.below(4) as usize;
                     snapshots.swap_remove(at);
                 }
-                snapshots.push((store.snapshot(), model.clone()));
+                let then = models.iter().map(|model| model.rows.clone()).collect();
+                snapshots.push((store.snapshot(), then));
             }
-            7..=10 => {
-                for at in 0..2 {
-                    assert_eq!(
-                        scan(dir.path(), &store.snapshot(), &tables[at], None),
-                        model[at],
-                        "step {step}"
-                    );
-                    for (snapshot, then) in &snapshots {
-                        assert_eq!(
-                            scan(dir.path(), snapshot, &tables[at], None),
-                            then[at],
-                            "old, step {step}"
-                        );
-                    }
+            34..=36 => {
+                let model = &models[at];
+                let now = scan(dir.path(), &store.snapshot(), &model.table, None);
+                assert_eq!(now, model.rows);
+                if !snapshots.is_empty() {
+                    let (snapshot, then) = random.pick(&snapshots);
+                    let seen = scan(dir.path(), snapshot, &model.table, None);
+                    assert_eq!(seen, then[at], "old snapshot {}", snapshot.seq());
                 }
             }
-            _ => {
-                let at = random.below(2) as usize;
-                transact(
-                    &mut random,
-                    dir.path(),
-                    &store,
-                    &tables[at],
-                    &partitions,
-                    &mut model[at],
-                )
-                .await;
+            37..=56 => match resume(&mut random, &store, &models[at], &time) {
+                true => resumed += 1,
+                false => told_trimmed += 1,
+            },
+            57..=76 if models[at].keyed() => look_up(&mut random, &store, &models[at]),
+            77..=86 if !models[at].dead.is_empty() => {
+                let Model { table, dead, .. } = &models[at];
+                let (partition, version) = random.pick(dead);
+                let mut late = Transaction::new();
+                match random.below(2) {
+                    0 => late.delete(table, partition, version),
+                    _ => drop(late.update(table, partition, version, &row(1000, "late"))),
+                }
+                let refused = store.commit(late).await;
+                assert!(matches!(refused, Err(CommitError::Conflict)), "{refused:?}");
             }
+            _ => done += transact(&mut random, dir.path(), &store, &mut models[at]).await,
         }
     }
-    for (at, table) in tables.iter().enumerate() {
-        assert_eq!(scan(dir.path(), &store.snapshot(), table, None), model[at]);
-        for limit in [3, 10_000] {
-            assert_eq!(
-                replay(feed(&store, table, PartitionSet::All, limit)),
-                grouped(&model[at])
-            );
-        }
-        for partition in &partitions {
-            let one = replay(feed(
-                &store,
-                table,
-                PartitionSet::One(partition.clone()),
-                100,
-            ));
-            let of = |state: BTreeMap<String, Vec<Row>>| state.get(partition.as_str()).cloned();
-            assert_eq!(of(one), of(grouped(&model[at])));
-        }
-    }
-    for partition in &partitions {
-        for id in 0..30 {
-            let found =
-                find(&store, &tables[0], partition, id).map(|version| (version.seq, version.row));
-            let expected = (model[0].iter())
-                .find(|((of, _), row)| of == partition.as_str() && row[0] == Datum::Int8(id))
-                .map(|((_, seq), row)| (*seq, row.clone()));
-            assert_eq!(found, expected);
+    // Unless all of this happened, the agreement says little.
+    assert!(
+        told_trimmed > 20 && resumed > 20 && merged > 20,
+        "{told_trimmed} {resumed} {merged}"
+    );
+    for model in &models {
+        let seen = scan(dir.path(), &store.snapshot(), &model.table, None);
+        assert_eq!(seen, model.rows);
+        store.flush(model.table.id).await.unwrap();
+        store.compact(model.table.id).await.unwrap();
+        let snapshot = store.snapshot();
+        assert_eq!(scan(dir.path(), &snapshot, &model.table, None), model.rows);
+        for file in (snapshot.cold_files(&model.table, &PartitionSet::All)).unwrap() {
+            assert_eq!(snapshot.dead_in(model.table.id, &file).unwrap(), []);
         }
     }
 }
 
-/// A transaction of a few changes, on the model's rows and its own, sometimes partly rolled back.
-async fn transact(
-    random: &mut Random,
-    dir: &Path,
-    store: &Store,
-    table: &Arc<TableDef>,
-    partitions: &[Partition],
-    model: &mut Rows,
-) {
-    let keyed = !table.primary_key.is_empty();
+/// Reads the feed after a random Seq: `true` when it was exact, `false` when it was told that changes are gone.
+fn resume(random: &mut Random, store: &Store, model: &Model, time: &Time) -> bool {
+    let history = &model.history;
+    let after = match random.below(8) {
+        0 => Seq::ZERO,
+        1 => store.visible(),
+        _ if history.is_empty() => Seq::ZERO,
+        way => {
+            // More often near the end, as readers are.
+            let back = 1 + random.below(history.len() as u64) as usize / way as usize;
+            let seq = history[history.len() - back.min(history.len())].seq;
+            *random.pick(&[seq, seq.next(), seq.previous()])
+        }
+    };
+    let scope = FeedScope {
+        table: model.table.id,
+        partitions: match random.below(2) {
+            0 => PartitionSet::All,
+            _ => PartitionSet::One(random.pick(&model.partitions).clone()),
+        },
+    };
+    let limit = *random.pick(&[1, 7, 100, 100_000]);
+    match store.read_changes(&scope, after, limit) {
+        Ok(_) => {
+            follow(store, model, &scope, after, limit);
+            true
+        }
+        Err(StorageError::Trimmed { oldest }) => {
+            let window = time.latest - model.table.options.resume_window_ms;
+            assert!(oldest > after && oldest < Seq::first_at(window));
+            follow(store, model, &scope, oldest, limit);
+            false
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn follow(store: &Store, model: &Model, scope: &FeedScope, after: Seq, limit: usize) {
+    let covered = |change: &&Change| match &scope.partitions {
+        PartitionSet::All => true,
+        PartitionSet::One(partition) => change.partition == *partition,
+    };
+    let first = (model.history).partition_point(|change| change.seq <= after);
+    let expected: Vec<&Change> = model.history[first..].iter().filter(covered).collect();
+    // Small steps over a long way would take long.
+    let limit = limit.max(expected.len() / 20);
+    let (mut at, mut seen) = (after, Vec::new());
+    loop {
+        let batch = store.read_changes(scope, at, limit).unwrap();
+        let done = batch.changes.is_empty();
+        seen.extend(batch.changes);
+        at = batch.upto;
+        if done {
+            break;
+        }
+    }
+    assert_eq!(seen.iter().collect::<Vec<_>>(), expected, "after {after}");
+}
+
+fn look_up(random: &mut Random, store: &Store, model: &Model) {
+    let partition = random.pick(&model.partitions);
+    let id = Datum::Int8(random.below(30) as i64);
+    let expected = (model.rows.iter())
+        .find(|((of, _), row)| of == partition.as_str() && row[0] == id)
+        .map(|((_, seq), row)| (*seq, row));
+    let snapshot = store.snapshot();
+    let found = snapshot.lookup(&model.table, partition, &[id], None);
+    match found.unwrap() {
+        Lookup::Absent => assert_eq!(expected, None),
+        Lookup::Hot(version) => assert_eq!(Some((version.seq, &version.row)), expected),
+        Lookup::Cold(seq) => {
+            let version = store.read_cold(&snapshot, &model.table, partition, seq);
+            assert_eq!(Some((seq, &version.unwrap().row)), expected);
+        }
+    }
+}
+
+/// A transaction of a few changes, on the model's rows and its own, sometimes partly rolled back. Returns how many.
+async fn transact(random: &mut Random, dir: &Path, store: &Store, model: &mut Model) -> u64 {
+    let (table, keyed) = (model.table.clone(), model.keyed());
     let mut transaction = Transaction::new();
-    let mut rows = model.clone();
+    let mut rows = model.rows.clone();
+    let (mut changes, mut dead): (Vec<Change>, Vec<_>) = (Vec::new(), Vec::new());
     let mut clashes = false;
     let mut mark = None;
-    for _ in 0..1 + random.below(6) {
-        let partition = &partitions[random.below(partitions.len() as u64) as usize];
+    for _ in 0..1 + random.below(8) {
+        let partition = random.pick(&model.partitions);
         let name = partition.as_str().to_string();
         let new = row(
             random.below(30) as i64,
             &format!("n{}", random.below(1_000_000)),
         );
-        let mine: Vec<Seq> = rows
-            .keys()
-            .filter(|(of, _)| *of == name)
-            .map(|(_, seq)| *seq)
+        let mine: Vec<Seq> = (rows.range((name.clone(), Seq::ZERO)..=(name.clone(), Seq::MAX)))
+            .map(|((_, seq), _)| *seq)
             .collect();
         let taken = |rows: &Rows, but: Option<Seq>| {
             keyed
-                && rows
-                    .iter()
+                && (rows.iter())
                     .any(|((of, seq), row)| *of == name && row[0] == new[0] && Some(*seq) != but)
         };
-        let victim = (!mine.is_empty()).then(|| mine[random.below(mine.len() as u64) as usize]);
-        match (random.below(4), victim) {
-            (0, Some(seq)) => {
-                let old = rows.remove(&(name, seq)).unwrap();
-                transaction.delete(table, partition, &RowVersion { seq, row: old });
-            }
-            (1, Some(seq)) => {
+        let victim = (!mine.is_empty()).then(|| *random.pick(&mine));
+        let mut change = |op, row: &Row, old: Option<&Row>| {
+            changes.push(Change {
+                seq: Seq::pending(u32::try_from(changes.len()).unwrap()),
+                op,
+                partition: partition.clone(),
+                row: row.clone(),
+                old: old.cloned(),
+                last_in_transaction: false,
+            });
+        };
+        let deletes = if mine.len() > 40 { 3 } else { 1 };
+        match (random.below(4 + deletes), victim) {
+            (0..2, Some(seq)) => {
                 clashes |= taken(&rows, Some(seq));
-                let old = rows.remove(&(name.clone(), seq)).unwrap();
-                let pending =
-                    transaction.update(table, partition, &RowVersion { seq, row: old }, &new);
+                let row = rows.remove(&(name.clone(), seq)).unwrap();
+                let old = RowVersion { seq, row };
+                let pending = transaction.update(&table, partition, &old, &new);
+                change(ChangeOp::Update, &new, Some(&old.row));
+                dead.push((partition.clone(), old));
                 rows.insert((name, pending), new);
+            }
+            (4.., Some(seq)) => {
+                let row = rows.remove(&(name, seq)).unwrap();
+                let old = RowVersion { seq, row };
+                transaction.delete(&table, partition, &old);
+                change(ChangeOp::Delete, &old.row, None);
+                dead.push((partition.clone(), old));
             }
             _ => {
                 clashes |= taken(&rows, None);
-                let pending = transaction.insert(table, partition, &new);
+                let pending = transaction.insert(&table, partition, &new);
+                change(ChangeOp::Insert, &new, None);
                 rows.insert((name, pending), new);
             }
         }
         if random.below(8) == 0 {
-            mark = Some((transaction.len(), rows.clone(), clashes));
+            mark = Some((transaction.len(), rows.clone(), clashes, dead.len()));
         }
         if random.below(8) == 0
-            && let Some((len, then, clashed)) = mark.take()
+            && let Some((len, then, clashed, dead_then)) = mark.take()
         {
             transaction.rollback_to(len);
+            changes.truncate(len);
+            dead.truncate(dead_then);
             (rows, clashes) = (then, clashed);
         }
     }
     if random.below(10) == 0 {
-        assert_eq!(
-            scan(dir, &store.snapshot(), table, Some(&transaction)),
-            rows
-        );
+        let seen = scan(dir, &store.snapshot(), &table, Some(&transaction));
+        assert_eq!(seen, rows);
     }
     let count = transaction.len() as u64;
     let result = store.commit(transaction).await;
@@ -236,31 +338,32 @@ async fn transact(
             matches!(result, Err(CommitError::UniqueViolation { .. })),
             "{result:?}"
         );
-        return;
+        return count;
     }
-    let last = result.unwrap();
-    // The run's first Seq is the one from which `count - 1` steps lead to the last.
-    let first = (store.snapshot().seq() == last).then(|| first_of(store, table, last, count));
-    *model = rows
-        .into_iter()
-        .map(|((name, seq), row)| {
-            let seq = seq.as_pending().map_or(seq, |n| {
-                first.expect("nobody else commits").advance(n.into())
-            });
-            ((name, seq), row)
-        })
-        .collect();
+    let Some(end) = count.checked_sub(1) else {
+        return 0;
+    };
+    let first = run_before(result.unwrap(), end);
+    let real = |seq: Seq| seq.as_pending().map_or(seq, |n| first.advance(n.into()));
+    let rows = rows.into_iter();
+    model.rows = (rows.map(|((name, seq), row)| ((name, real(seq)), row))).collect();
+    for change in &mut changes {
+        change.seq = real(change.seq);
+    }
+    changes.last_mut().unwrap().last_in_transaction = true;
+    model.history.append(&mut changes);
+    for (partition, mut version) in dead {
+        version.seq = real(version.seq);
+        model.dead.push((partition, version));
+    }
+    count
 }
 
-fn first_of(store: &Store, table: &TableDef, last: Seq, count: u64) -> Seq {
-    let before = Seq::from_i64(last.as_i64() - (1 << 30)).unwrap_or(Seq::ZERO);
-    let scope = FeedScope {
-        table: table.id,
-        partitions: PartitionSet::All,
-    };
-    let changes = store
-        .read_changes(&scope, before, usize::MAX)
-        .unwrap()
-        .changes;
-    changes[changes.len() - count as usize].seq
+/// The Seq from which `n` steps lead to `last`.
+fn run_before(last: Seq, n: u64) -> Seq {
+    let back = i64::try_from(n).unwrap();
+    let same_ms = Seq::from_i64(last.as_i64() - back).unwrap();
+    let ms_before = Seq::from_i64(last.as_i64() - back - (1 << 22) + (1 << 12)).unwrap();
+    let leads = |first: &Seq| first.advance(n) == last;
+    [same_ms, ms_before].into_iter().find(leads).unwrap()
 }

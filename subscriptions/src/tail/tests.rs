@@ -46,6 +46,7 @@ impl Bench {
                 ttl_ms: None,
                 flush_rows: 1000,
                 flush_interval_ms: 1000,
+                resume_window_ms: 1000,
             },
             schema_version: 0,
             layouts: Default::default(),
@@ -168,6 +169,26 @@ async fn updates_carry_the_row_before_and_deletes_the_row_that_went() {
     let delete = seen.last().expect("was waited for");
     // A transaction may pass the row's state between over.
     assert!([row(1, 1), row(1, 2)].contains(&delete.row));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tail_that_fell_out_of_the_window_is_told_so() {
+    let bench = Bench::new().await;
+    let mut stalled = bench.tail();
+    let last = bench.insert(0..3).await;
+    let mut reader = bench.tail();
+    bench.store.flush(bench.table.id).await.expect("flushes");
+    // The table's window is a second of the wall clock.
+    while bench.store.trim().await.expect("trims").partitions == 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let told = stalled.next().await;
+    assert!(
+        matches!(told, Err(SubscriptionError::Trimmed { oldest }) if oldest == last),
+        "{told:?}"
+    );
+    bench.insert(3..4).await;
+    assert_eq!(reader.next().await.expect("reads")[0].row, row(3, 3));
 }
 
 #[tokio::test(flavor = "multi_thread")]

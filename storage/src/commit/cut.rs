@@ -1,0 +1,96 @@
+//! Cutting the log: what the trim found to be old leaves, in one batch with the marks that say so.
+
+use std::collections::HashMap;
+
+use rocksdb::WriteBatch;
+
+use super::Committer;
+use crate::catalog::TableId;
+use crate::cold;
+use crate::error::StorageError;
+use crate::hot::Family;
+use crate::key::{read_seq, seq_bytes, version_key};
+use crate::seq::Seq;
+use crate::transaction::Partition;
+
+impl Committer {
+    pub(super) fn trim(
+        &mut self,
+        table: TableId,
+        parts: Vec<(Partition, Seq)>,
+    ) -> Result<(), StorageError> {
+        self.check_alive()?;
+        if !self.tables.contains_key(&table) {
+            return Err(StorageError::NoTable(table.get()));
+        }
+        let hot = self.shared.hot.clone();
+        let mut batch = WriteBatch::default();
+        let mut states = Vec::with_capacity(parts.len());
+        let mut mark = Seq::ZERO;
+        for (partition, upto) in parts {
+            let mut state = self.state(table, &partition)?;
+            assert!(
+                upto <= state.watermark,
+                "only what was flushed leaves the log"
+            );
+            batch.delete_range_cf(
+                hot.family(Family::Log),
+                version_key(table, &partition, Seq::ZERO),
+                version_key(table, &partition, upto.next()),
+            );
+            state.trimmed = state.trimmed.max(upto);
+            mark = mark.max(upto);
+            batch.put_cf(
+                hot.family(Family::Meta),
+                cold::state_key(table, &partition),
+                state.encode(),
+            );
+            states.push(((table, partition), state));
+        }
+        self.raise_mark(&mut batch, table, mark)?;
+        self.write(batch)?;
+        self.states.extend(states);
+        self.publish(self.shared.view().seq);
+        Ok(())
+    }
+
+    pub(super) fn trim_commits(
+        &mut self,
+        upto: Seq,
+        marks: HashMap<TableId, Seq>,
+    ) -> Result<(), StorageError> {
+        self.check_alive()?;
+        let hot = self.shared.hot.clone();
+        let mut batch = WriteBatch::default();
+        batch.delete_range_cf(
+            hot.family(Family::Commit),
+            seq_bytes(Seq::ZERO),
+            seq_bytes(upto.next()),
+        );
+        for (table, mark) in marks {
+            if self.tables.contains_key(&table) {
+                self.raise_mark(&mut batch, table, mark)?;
+            }
+        }
+        self.write(batch)?;
+        self.publish(self.shared.view().seq);
+        Ok(())
+    }
+
+    fn raise_mark(
+        &self,
+        batch: &mut WriteBatch,
+        table: TableId,
+        mark: Seq,
+    ) -> Result<(), StorageError> {
+        let key = cold::trimmed_key(table);
+        let before = match self.shared.hot.get(Family::Meta, &key)? {
+            Some(bytes) => read_seq(&bytes)?,
+            None => Seq::ZERO,
+        };
+        if mark > before {
+            batch.put_cf(self.shared.hot.family(Family::Meta), key, seq_bytes(mark));
+        }
+        Ok(())
+    }
+}

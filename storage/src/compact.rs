@@ -1,0 +1,381 @@
+//! Compaction: neighbouring cold files of a partition become one, without the versions that are dead.
+//!
+//! Guarantees: memory is bounded by a few batches, a row group and the Seqs of the dropped versions; a crash at
+//! any step leaves at worst a file that the next opening sweeps; writers and flushes go on meanwhile, and what they
+//! supersede stays dead. Snapshots from before keep the old files. Does not: move rows between partitions or reorder them.
+
+mod policy;
+
+use std::fs::File;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray};
+use arrow::compute::filter_record_batch;
+use arrow::record_batch::RecordBatch;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+
+use crate::catalog::{TableDef, TableId, TableKind};
+use crate::cold::ColdFile;
+use crate::commit::garbage::remove_files;
+use crate::commit::{Merged, Request};
+use crate::datum::ColumnBuilder;
+use crate::error::StorageError;
+use crate::flush::file::{FileNames, FileWriter, seq, seqs_of, sync_folders, written_columns};
+use crate::flush::{Cold, Flusher, blocking};
+use crate::hot::Family;
+use crate::key::{seq_of, version_key};
+use crate::seq::Seq;
+use crate::snapshot::{DeadEntry, PartitionSet, Snapshot};
+pub(crate) use policy::{Candidate, due, worthwhile};
+
+/// Rows of one batch, at most.
+const BATCH_ROWS: u64 = 8192;
+/// What a batch may take in memory, about.
+const BATCH_BYTES: u64 = 8 << 20;
+
+/// Runs that are merged at the same time and swapped in one batch: where partitions are small, most of the time
+/// is waiting for the disk. Together they take no more memory than a large run.
+const CHUNK_RUNS_MAX: usize = 16;
+const CHUNK_ROWS_MAX: u64 = 128 << 10;
+const CHUNK_BYTES_MAX: u64 = 32 << 20;
+
+/// What a compaction did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CompactReport {
+    /// Files that went.
+    pub files_merged: u64,
+    /// Files that came.
+    pub files: u64,
+    /// Rows in them.
+    pub rows: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// Dead versions that went.
+    pub dropped: u64,
+}
+
+impl Flusher {
+    /// Compacts the runs of files that `pick` picks of each partition.
+    pub(crate) async fn compact(
+        &self,
+        table: TableId,
+        pick: fn(&[Candidate]) -> Vec<Range<usize>>,
+    ) -> Result<CompactReport, StorageError> {
+        let lock = self
+            .cold
+            .compacting
+            .lock()
+            .entry(table)
+            .or_default()
+            .clone();
+        let _one_at_a_time = lock.lock().await;
+        let mut report = CompactReport::default();
+        let snapshot = self.snapshot();
+        let Ok(def) = snapshot.table(table).cloned() else {
+            self.cold.compacting.lock().remove(&table);
+            return Err(StorageError::NoTable(table.get()));
+        };
+        if def.kind == TableKind::Stream {
+            return Ok(report);
+        }
+        // Only a compaction takes files out of the manifest, so these runs stay neighbours until they are merged.
+        let runs = blocking(move || runs(&snapshot, &def, pick)).await?;
+        let mut runs = runs.into_iter().peekable();
+        while let Some(first) = runs.next() {
+            let (mut rows, mut bytes) = size(&first);
+            let mut chunk = vec![first];
+            while chunk.len() < CHUNK_RUNS_MAX
+                && let Some(next) = runs.next_if(|next| {
+                    let (more_rows, more_bytes) = size(next);
+                    rows + more_rows <= CHUNK_ROWS_MAX && bytes + more_bytes <= CHUNK_BYTES_MAX
+                })
+            {
+                let (more_rows, more_bytes) = size(&next);
+                (rows, bytes) = (rows + more_rows, bytes + more_bytes);
+                chunk.push(next);
+            }
+            let merged = self.merge_all(table, chunk).await?;
+            let mut done = report;
+            for merged in &merged {
+                done.files_merged += merged.old.len() as u64;
+                done.dropped += merged.dropped.len() as u64;
+                if let Some(file) = &merged.new {
+                    done.files += 1;
+                    done.rows += file.rows;
+                    done.bytes += file.bytes;
+                }
+            }
+            self.swap(table, merged).await?;
+            report = done;
+        }
+        Ok(report)
+    }
+
+    /// Merges each of these runs, all at the same time; when one fails, none has left a file.
+    async fn merge_all(
+        &self,
+        table: TableId,
+        runs: Vec<Vec<ColdFile>>,
+    ) -> Result<Vec<Merged>, StorageError> {
+        let mut merging = JoinSet::new();
+        for run in runs {
+            let flusher = self.clone();
+            merging.spawn(async move { flusher.merge(table, run).await });
+        }
+        let (mut merged, mut failed) = (Vec::new(), None);
+        while let Some(ended) = merging.join_next().await {
+            match ended {
+                Ok(Ok(one)) => merged.push(one),
+                Ok(Err(error)) => failed = failed.or(Some(error)),
+                Err(error) => {
+                    failed = failed.or(Some(StorageError::Io(std::io::Error::other(error))));
+                }
+            }
+        }
+        match failed {
+            None => Ok(merged),
+            Some(error) => {
+                self.remove(new_paths(&merged)).await?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn remove(&self, paths: Vec<String>) -> Result<(), StorageError> {
+        let cold = self.cold.clone();
+        blocking(move || {
+            remove_files(&cold.dir, &paths);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Writes what lives of these files into a new one. Nothing else changes.
+    pub(crate) async fn merge(
+        &self,
+        table: TableId,
+        run: Vec<ColdFile>,
+    ) -> Result<Merged, StorageError> {
+        // A snapshot of its own, so that a long compaction keeps no old files and no old log.
+        let snapshot = self.snapshot();
+        let def = snapshot.table(table)?.clone();
+        let id = self.shared.generator.draw(1);
+        let (flusher, runtime) = (self.clone(), tokio::runtime::Handle::current());
+        blocking(move || merge(&flusher, &snapshot, &def, &runtime, run, id)).await
+    }
+
+    /// Puts the merged files in the place of the old ones, in one batch.
+    pub(crate) async fn swap(
+        &self,
+        table: TableId,
+        merged: Vec<Merged>,
+    ) -> Result<(), StorageError> {
+        let paths = new_paths(&merged);
+        if let Some(path) = paths.first().cloned() {
+            let cold = self.cold.clone();
+            let table_dir = cold.dir.join(path).ancestors().nth(2).map(PathBuf::from);
+            blocking(move || sync_folders(table_dir, &cold.dir)).await?;
+        }
+        let (reply, answer) = oneshot::channel();
+        let request = Request::Compacted {
+            table,
+            merged,
+            reply,
+        };
+        self.queue.send(request).await?;
+        let outcome = answer.await.map_err(|_| StorageError::Closed)?;
+        // A failed write of the manifest may yet have reached the disk: the files stay for the sweep.
+        if let Err(error) = &outcome
+            && !matches!(error, StorageError::Engine(_))
+        {
+            self.remove(paths).await?;
+        }
+        outcome
+    }
+
+    /// Compacts what the policy says is due.
+    pub(crate) async fn compact_by_policy(&self) -> Result<(), StorageError> {
+        let tables: Vec<Arc<TableDef>> = self.shared.view().tables.values().cloned().collect();
+        for table in tables {
+            match self.compact(table.id, due).await {
+                Ok(report) if report.files_merged > 0 => {
+                    tracing::info!(table = table.name, ?report, "compacted");
+                }
+                Ok(_) | Err(StorageError::NoTable(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            view: self.shared.view(),
+            taken_ms: self.shared.generator.now_ms(),
+        }
+    }
+}
+
+/// Rows and bytes of a run.
+fn size(run: &[ColdFile]) -> (u64, u64) {
+    let rows = run.iter().map(|file| file.rows).sum();
+    (rows, run.iter().map(|file| file.bytes).sum())
+}
+
+fn new_paths(merged: &[Merged]) -> Vec<String> {
+    let new = merged.iter().filter_map(|merged| merged.new.as_ref());
+    new.map(|file| file.path.clone()).collect()
+}
+
+/// The runs of files to merge, partition by partition.
+fn runs(
+    snapshot: &Snapshot,
+    table: &TableDef,
+    pick: fn(&[Candidate]) -> Vec<Range<usize>>,
+) -> Result<Vec<Vec<ColdFile>>, StorageError> {
+    let files = snapshot.cold_files(table, &PartitionSet::All)?;
+    let mut runs = Vec::new();
+    for files in files.chunk_by(|a, b| a.partition == b.partition) {
+        let mut candidates = Vec::with_capacity(files.len());
+        for file in files {
+            candidates.push(Candidate {
+                rows: file.rows,
+                bytes: file.bytes,
+                dead: snapshot.count_dead(table.id, file)?.min(file.rows),
+            });
+        }
+        runs.extend(pick(&candidates).into_iter().map(|run| files[run].to_vec()));
+    }
+    Ok(runs)
+}
+
+fn merge(
+    flusher: &Flusher,
+    snapshot: &Snapshot,
+    table: &TableDef,
+    runtime: &tokio::runtime::Handle,
+    old: Vec<ColdFile>,
+    id: Seq,
+) -> Result<Merged, StorageError> {
+    let (Some(first), Some(last)) = (old.first(), old.last()) else {
+        return Err(StorageError::Corrupt(
+            "a compaction of no files".to_string(),
+        ));
+    };
+    let (partition, cold) = (first.partition.clone(), &*flusher.cold);
+    let mut dropped = Vec::new();
+    let from = version_key(table.id, &partition, first.first_seq);
+    let to = version_key(table.id, &partition, last.last_seq.next());
+    let mut dead = snapshot.view.hot.iterate(Family::Dead, &from, to);
+    while let Some((key, value)) = dead.item() {
+        let entry = DeadEntry::decode(value)?;
+        if entry.by <= snapshot.seq() && !entry.unfiled {
+            dropped.push((seq_of(key)?, entry.by));
+        }
+        dead.next();
+    }
+    dead.status()?;
+    let rows: u64 = old.iter().map(|file| file.rows).sum();
+    let rows = rows.saturating_sub(dropped.len() as u64);
+    let mut gone = dropped.iter().map(|(seq, _)| *seq).peekable();
+    let mut writer: Option<FileWriter> = None;
+    for file in &old {
+        let (mut count, mut last) = (0, None);
+        read(table, cold, file, &mut |batch| {
+            // A shutdown does not wait for large files.
+            if flusher.queue.is_closed() {
+                return Err(StorageError::Closed);
+            }
+            let seqs = seqs_of(&batch)?;
+            count += batch.num_rows() as u64;
+            let lives: BooleanArray = (0..seqs.len())
+                .map(|at| {
+                    let version = seq(seqs.value(at))?;
+                    let inside = (file.first_seq..=file.last_seq).contains(&version);
+                    if !inside || last.replace(version).is_some_and(|last| last >= version) {
+                        let reason = format!("{} holds Seq {version} out of order", file.path);
+                        return Err(StorageError::Corrupt(reason));
+                    }
+                    while gone.next_if(|gone| *gone < version).is_some() {}
+                    Ok(Some(gone.peek() != Some(&version)))
+                })
+                .collect::<Result<_, StorageError>>()?;
+            let batch = filter_record_batch(&batch, &lives)?;
+            if batch.num_rows() == 0 {
+                return Ok(());
+            }
+            if writer.is_none() {
+                let first = seq(seqs_of(&batch)?.value(0))?;
+                let names = FileNames::Compaction(id);
+                writer = Some(FileWriter::start(
+                    table, cold, runtime, &partition, first, rows, names,
+                )?);
+            }
+            (writer.as_mut().expect("it was just set")).append(&batch)
+        })?;
+        if count != file.rows {
+            let reason = format!("{} holds {count} rows and not {}", file.path, file.rows);
+            return Err(StorageError::Corrupt(reason));
+        }
+    }
+    let new = writer
+        .map(|writer| writer.finish(cold, runtime))
+        .transpose()?;
+    Ok(Merged { old, new, dropped })
+}
+
+/// Hands on a file's rows in the columns of a file that is written now, batch by batch.
+fn read(
+    table: &TableDef,
+    cold: &Cold,
+    file: &ColdFile,
+    sink: &mut dyn FnMut(RecordBatch) -> Result<(), StorageError>,
+) -> Result<(), StorageError> {
+    let lacks = |what: &str| StorageError::Corrupt(format!("{} has no column {what}", file.path));
+    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(cold.dir.join(&file.path))?)?;
+    let held = reader.schema().clone();
+    let columns: Vec<_> = (written_columns(table).into_iter())
+        .filter_map(|id| table.index_of(id).map(|index| &table.columns[index]))
+        .collect();
+    let names = (columns.iter().map(|column| column.stored_name.as_str())).chain(["_seq"]);
+    let mask = ProjectionMask::columns(
+        reader.parquet_schema(),
+        names.filter(|name| held.index_of(name).is_ok()),
+    );
+    let groups = reader.metadata().row_groups();
+    let bytes: i64 = groups.iter().map(|group| group.total_byte_size()).sum();
+    let row_bytes = u64::try_from(bytes).unwrap_or(0) / file.rows.max(1);
+    let batch_rows = (BATCH_BYTES / row_bytes.max(1)).clamp(1, BATCH_ROWS);
+    let reader = reader
+        .with_projection(mask)
+        .with_batch_size(usize::try_from(batch_rows).expect("it is at most BATCH_ROWS"))
+        .build()?;
+    for batch in reader {
+        let batch = batch?;
+        let mut arrays: Vec<ArrayRef> = Vec::with_capacity(columns.len() + 1);
+        for column in &columns {
+            arrays.push(match batch.column_by_name(&column.stored_name) {
+                Some(array) => array.clone(),
+                // The file is older than the column.
+                None => {
+                    let mut builder = ColumnBuilder::new(column.ty);
+                    (0..batch.num_rows()).for_each(|_| builder.append(column.missing.as_ref()));
+                    builder.finish()
+                }
+            });
+        }
+        let seqs = batch.column_by_name("_seq").ok_or_else(|| lacks("_seq"))?;
+        arrays.push(seqs.clone());
+        let names = columns.iter().map(|column| column.stored_name.as_str());
+        let batch = RecordBatch::try_from_iter_with_nullable(
+            (names.chain(["_seq"]).zip(arrays)).map(|(name, array)| (name, array, name != "_seq")),
+        )?;
+        sink(batch)?;
+    }
+    Ok(())
+}
