@@ -1,6 +1,7 @@
 //! Tests of the whole store.
 
 mod model;
+mod reads;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
