@@ -28,5 +28,7 @@ mod real_data;
 mod robustness;
 #[path = "compat/tidy.rs"]
 mod tidy;
+#[path = "compat/transactions.rs"]
+mod transactions;
 #[path = "compat/types.rs"]
 mod types;

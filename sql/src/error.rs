@@ -50,6 +50,10 @@ pub enum ErrorKind {
     InvalidPassword,
     ProtocolViolation,
     SerializationFailure,
+    DeadlockDetected,
+    LockNotAvailable,
+    ReadOnlyTransaction,
+    IdleInTransactionTimeout,
     TransactionResolutionUnknown,
     InFailedTransaction,
     ActiveTransaction,
@@ -269,7 +273,7 @@ impl From<CommitError> for SqlError {
     fn from(error: CommitError) -> SqlError {
         match error {
             CommitError::UniqueViolation { table, key } => unique_violation(&table, &key),
-            CommitError::Conflict | CommitError::CatalogChanged => {
+            CommitError::Conflict | CommitError::CatalogChanged | CommitError::ReadChanged => {
                 SqlError::new(ErrorKind::SerializationFailure, error.to_string())
             }
             CommitError::Storage(error) => error.into(),

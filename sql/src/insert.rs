@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{self, Expr, Insert, SetExpr, Value};
 use futures::TryStreamExt;
-use tidelog_storage::snapshot::Lookup;
 use tidelog_storage::{Catalog, ColumnType, Datum, Partition, Row, TableDef};
 
 use crate::ddl;
-use crate::error::{ErrorKind, SqlError, unique_violation};
+use crate::error::{ErrorKind, SqlError};
+use crate::locking::Patience;
 use crate::output;
 use crate::parse::parse_expression;
-use crate::provider::blocking;
 use crate::row::{
-    Default, RowMaker, Target, assign, cell, constant, infer, own_partition, placeholder, targets,
+    Default, RowMaker, Target, Write, assign, cell, constant, infer, own_partition, placeholder,
+    targets,
 };
 use crate::session::{Outcome, Prepared, Session};
 
@@ -145,6 +145,17 @@ impl Session {
         assign(value, from, ty, "default")
     }
 
+    /// Adds new rows to the transaction, once no other one has their keys.
+    pub(crate) async fn insert_rows(
+        &mut self,
+        table: &Arc<TableDef>,
+        writes: &[Write],
+    ) -> Result<(), SqlError> {
+        let locks = writes.iter().flat_map(|write| write.locks(table));
+        self.lock(table, locks.collect(), Patience::Waits).await?;
+        self.write(table, writes)
+    }
+
     pub(crate) async fn insert(
         &mut self,
         insert: &Insert,
@@ -244,60 +255,17 @@ impl Session {
                 rows.push(maker.row(Vec::new(), &evaluated)?);
             }
         }
-        if self.defers_commit() {
-            self.check_keys(&table, &rows).await?;
-        }
-        {
-            let mut transaction = self.transaction().write();
-            for (partition, row) in &rows {
-                transaction.insert(&table, partition, row);
-            }
-        }
         let count = rows.len();
+        let writes: Vec<Write> = rows.into_iter().map(Write::insert).collect();
+        self.insert_rows(&table, &writes).await?;
         match &insert.returning {
             None => Ok(Outcome::Command(format!("INSERT 0 {count}"))),
             Some(items) => {
-                let rows = rows.into_iter().map(|(_, row)| row).collect();
+                let rows = writes.into_iter().filter_map(|write| write.new).collect();
                 self.returning(&table, items, rows, &catalog, "INSERT 0")
                     .await
             }
         }
-    }
-
-    /// 23505 at once for keys that exist, where the commit comes later.
-    async fn check_keys(
-        &self,
-        table: &Arc<TableDef>,
-        rows: &[(Partition, Row)],
-    ) -> Result<(), SqlError> {
-        let key_indexes = table.key_indexes();
-        if key_indexes.is_empty() {
-            return Ok(());
-        }
-        let snapshot = self.store().snapshot();
-        let mut seen = std::collections::HashSet::new();
-        for (partition, row) in rows {
-            let key: Vec<Datum> = key_indexes
-                .iter()
-                .map(|index| row[*index].clone())
-                .collect();
-            if !seen.insert((partition.clone(), format!("{key:?}"))) {
-                return Err(unique_violation(table, &key));
-            }
-            let taken = {
-                let (table, partition, key) = (table.clone(), partition.clone(), key.clone());
-                let (snapshot, transaction) = (snapshot.clone(), self.transaction().clone());
-                blocking(move || {
-                    snapshot.lookup(&table, &partition, &key, Some(&transaction.read()))
-                })
-                .await
-                .map_err(crate::error::from_datafusion)?
-            };
-            if taken != Lookup::Absent {
-                return Err(unique_violation(table, &key));
-            }
-        }
-        Ok(())
     }
 }
 

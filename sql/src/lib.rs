@@ -14,6 +14,8 @@ pub mod error;
 mod functions;
 mod insert;
 pub mod json;
+mod locking;
+mod locks;
 mod modify;
 mod optimize;
 mod output;

@@ -13,11 +13,12 @@ use tidelog_storage::{
 
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
+use crate::locking::Patience;
 use crate::output::{self, OutputColumn};
 use crate::parse::{item, parse_expression, parse_query, quoted};
 use crate::plan::parameter_types;
-use crate::provider::{SEQ, USER};
-use crate::row::{assign, check_not_null, constant, infer, own_partition, placeholder};
+use crate::provider::{SEQ, Scope, USER};
+use crate::row::{Write, assign, check_not_null, constant, infer, own_partition, placeholder};
 use crate::session::{Outcome, Prepared, Session};
 
 /// What an UPDATE gives one column.
@@ -28,12 +29,30 @@ enum NewValue {
     Computed(usize),
 }
 
+/// The end of the query that finds the rows.
+#[derive(Default)]
+pub(crate) struct Tail {
+    pub(crate) order_by: Option<ast::OrderBy>,
+    pub(crate) limit: Option<usize>,
+}
+
 /// A row that the query found.
-struct Found {
-    partition: Partition,
-    version: RowVersion,
+pub(crate) struct Found {
+    pub(crate) partition: Partition,
+    pub(crate) version: RowVersion,
     /// The values that the query computed behind the table's columns.
     computed: Vec<Datum>,
+}
+
+impl Found {
+    /// The change of the row into another, or into none.
+    fn becomes(&self, new: Option<Row>) -> Write {
+        Write {
+            partition: self.partition.clone(),
+            old: Some(self.version.clone()),
+            new,
+        }
+    }
 }
 
 impl Session {
@@ -105,6 +124,7 @@ impl Session {
             &update.table,
             update.selection.clone(),
             expressions,
+            Tail::default(),
             &types,
             catalog,
         )?;
@@ -123,6 +143,7 @@ impl Session {
             delete_from(delete)?,
             delete.selection.clone(),
             Vec::new(),
+            Tail::default(),
             given,
             catalog,
         )?;
@@ -130,16 +151,21 @@ impl Session {
     }
 
     /// The query that finds the rows: `_seq`, `_user` where the role sees it, the table's columns, `expressions`.
-    fn plan_found(
+    #[allow(clippy::too_many_arguments)] // Each is a clause of the query, or what its names mean.
+    pub(crate) fn plan_found(
         &self,
         table: &TableDef,
         from: &TableWithJoins,
         selection: Option<Expr>,
         expressions: Vec<Expr>,
+        tail: Tail,
         given: &[Option<ColumnType>],
         catalog: &Catalog,
     ) -> Result<LogicalPlan, SqlError> {
-        let mut query = parse_query(&format!("SELECT {SEQ} FROM t"))?;
+        let limit = tail.limit.map(|rows| format!(" LIMIT {rows}"));
+        let limit = limit.unwrap_or_default();
+        let mut query = parse_query(&format!("SELECT {SEQ} FROM t{limit}"))?;
+        query.order_by = tail.order_by;
         let SetExpr::Select(select) = &mut *query.body else {
             return Err(SqlError::new(
                 ErrorKind::InternalError,
@@ -166,11 +192,11 @@ impl Session {
         self.plan_select(query, given, catalog)
     }
 
-    async fn find(
+    pub(crate) async fn find(
         &self,
         table: &Arc<TableDef>,
         plan: LogicalPlan,
-        scope: Arc<crate::provider::Scope>,
+        scope: Arc<Scope>,
         types: &[ColumnType],
         values: &[Datum],
     ) -> Result<(Vec<Found>, Vec<OutputColumn>), SqlError> {
@@ -218,6 +244,20 @@ impl Session {
         prepared: &Prepared,
         values: &[Datum],
     ) -> Result<Outcome, SqlError> {
+        loop {
+            if let Some(outcome) = self.try_update(update, prepared, values).await? {
+                return Ok(outcome);
+            }
+        }
+    }
+
+    /// `None` when rows changed before they were locked.
+    async fn try_update(
+        &mut self,
+        update: &Update,
+        prepared: &Prepared,
+        values: &[Datum],
+    ) -> Result<Option<Outcome>, SqlError> {
         let scope = self.scope();
         let catalog = scope.snapshot.catalog().clone();
         let table = self.update_target(update, &catalog)?;
@@ -251,16 +291,19 @@ impl Session {
             &update.table,
             update.selection.clone(),
             expressions,
+            Tail::default(),
             &given,
             &catalog,
         )?;
-        let (found, columns) = self.find(&table, plan, scope, types, values).await?;
+        let (found, columns) = self
+            .find(&table, plan, scope.clone(), types, values)
+            .await?;
         let computed_types = &columns[columns.len()
             - changes
                 .iter()
                 .filter(|c| matches!(c.1, NewValue::Computed(_)))
                 .count()..];
-        let mut rows = Vec::with_capacity(found.len());
+        let mut writes = Vec::with_capacity(found.len());
         for found in &found {
             let mut row = found.version.row.clone();
             for (index, value) in &changes {
@@ -276,19 +319,19 @@ impl Session {
                 };
             }
             check_not_null(&table, &row)?;
-            rows.push(row);
+            writes.push(found.becomes(Some(row)));
         }
-        {
-            let mut transaction = self.transaction().write();
-            for (found, row) in found.iter().zip(&rows) {
-                transaction.update(&table, &found.partition, &found.version, row);
-            }
+        if !self.lock_writes(&scope, &table, found, &writes).await? {
+            return Ok(None);
         }
+        self.write(&table, &writes)?;
         match &update.returning {
-            None => Ok(Outcome::Command(format!("UPDATE {}", rows.len()))),
+            None => Ok(Some(Outcome::Command(format!("UPDATE {}", writes.len())))),
             Some(items) => {
+                let rows = writes.into_iter().filter_map(|write| write.new).collect();
                 self.returning(&table, items, rows, &catalog, "UPDATE")
                     .await
+                    .map(Some)
             }
         }
     }
@@ -299,6 +342,20 @@ impl Session {
         prepared: &Prepared,
         values: &[Datum],
     ) -> Result<Outcome, SqlError> {
+        loop {
+            if let Some(outcome) = self.try_delete(delete, prepared, values).await? {
+                return Ok(outcome);
+            }
+        }
+    }
+
+    /// `None` when rows changed before they were locked.
+    async fn try_delete(
+        &mut self,
+        delete: &Delete,
+        prepared: &Prepared,
+        values: &[Datum],
+    ) -> Result<Option<Outcome>, SqlError> {
         let scope = self.scope();
         let catalog = scope.snapshot.catalog().clone();
         let table = self.delete_target(delete, &catalog)?;
@@ -309,24 +366,42 @@ impl Session {
             delete_from(delete)?,
             delete.selection.clone(),
             Vec::new(),
+            Tail::default(),
             &given,
             &catalog,
         )?;
-        let (found, _) = self.find(&table, plan, scope, types, values).await?;
-        {
-            let mut transaction = self.transaction().write();
-            for found in &found {
-                transaction.delete(&table, &found.partition, &found.version);
-            }
+        let (found, _) = self
+            .find(&table, plan, scope.clone(), types, values)
+            .await?;
+        let writes: Vec<Write> = found.iter().map(|found| found.becomes(None)).collect();
+        if !self.lock_writes(&scope, &table, found, &writes).await? {
+            return Ok(None);
         }
+        self.write(&table, &writes)?;
         match &delete.returning {
-            None => Ok(Outcome::Command(format!("DELETE {}", found.len()))),
+            None => Ok(Some(Outcome::Command(format!("DELETE {}", writes.len())))),
             Some(items) => {
-                let rows = found.into_iter().map(|found| found.version.row).collect();
+                let rows = writes.into_iter().filter_map(|write| write.old);
+                let rows = rows.map(|version| version.row).collect();
                 self.returning(&table, items, rows, &catalog, "DELETE")
                     .await
+                    .map(Some)
             }
         }
+    }
+
+    /// Locks the rows that are to change; `false` when they are not what they were any more.
+    async fn lock_writes(
+        &mut self,
+        scope: &Scope,
+        table: &Arc<TableDef>,
+        found: Vec<Found>,
+        writes: &[Write],
+    ) -> Result<bool, SqlError> {
+        let locks = writes.iter().flat_map(|write| write.locks(table));
+        let waited = self.lock(table, locks.collect(), Patience::Waits).await?;
+        let same = self.as_found(scope, table, found, waited).await?;
+        Ok(same.is_some())
     }
 }
 

@@ -19,6 +19,8 @@ use crate::text;
 #[derive(Clone, Debug)]
 pub struct Parsed {
     pub(crate) body: Body,
+    /// Whether its locking clause is FOR NO KEY UPDATE or FOR KEY SHARE.
+    pub(crate) spares_keys: bool,
     words: Arc<[Word]>,
 }
 
@@ -122,6 +124,7 @@ fn parse_one(
 ) -> Result<Parsed, SqlError> {
     tokens.retain(|token| !matches!(token.token, Token::Whitespace(_)));
     let words = words(sql, &tokens);
+    let spares_keys = take_key_locks(&mut tokens);
     let word = |n: usize| match tokens.get(n).map(|t| &t.token) {
         Some(Token::Word(word)) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
         _ => String::new(),
@@ -160,7 +163,34 @@ fn parse_one(
         }
         _ => parse_statement(dialect, sql, tokens).map(|s| Body::Sql(Box::new(s), None)),
     };
-    result.map(|body| Parsed { body, words })
+    result.map(|body| Parsed {
+        body,
+        spares_keys,
+        words,
+    })
+}
+
+/// Makes FOR NO KEY UPDATE and FOR KEY SHARE, which sqlparser does not know, FOR UPDATE and FOR SHARE; says
+/// whether there were any. Nowhere else do these words stand together.
+fn take_key_locks(tokens: &mut Vec<TokenWithSpan>) -> bool {
+    let word = |token: &TokenWithSpan| match &token.token {
+        Token::Word(word) if word.quote_style.is_none() => word.keyword,
+        _ => Keyword::NoKeyword,
+    };
+    let mut found = false;
+    let mut at = 0;
+    while at < tokens.len() {
+        let next: Vec<Keyword> = tokens[at..].iter().take(4).map(word).collect();
+        let extra = match next.as_slice() {
+            [Keyword::FOR, Keyword::NO, Keyword::KEY, Keyword::UPDATE] => 2,
+            [Keyword::FOR, Keyword::KEY, Keyword::SHARE, ..] => 1,
+            _ => 0,
+        };
+        found |= extra > 0;
+        tokens.drain(at + 1..at + 1 + extra);
+        at += 1;
+    }
+    found
 }
 
 fn words(sql: &str, tokens: &[TokenWithSpan]) -> Arc<[Word]> {

@@ -1,5 +1,6 @@
 //! Where DataFusion meets storage: a table as a `TableProvider` over both tiers.
 
+use std::collections::HashSet;
 use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::Arc;
 
@@ -22,10 +23,10 @@ use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
 };
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tidelog_storage::snapshot::{Lookup, ScanColumn};
 use tidelog_storage::{
-    Datum, HotScan, Partition, PartitionSet, Seq, Snapshot, Store, TableDef, TableKind,
+    Datum, HotScan, Partition, PartitionSet, Seq, Snapshot, Store, TableDef, TableId, TableKind,
     Transaction, datum,
 };
 
@@ -71,6 +72,8 @@ pub(crate) struct Scope {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) access: Access,
     pub(crate) transaction: Arc<RwLock<Transaction>>,
+    /// Where it is noted which partitions were read, if the commit depends on that.
+    pub(crate) reads: Option<Arc<Mutex<HashSet<(TableId, PartitionSet)>>>>,
 }
 
 /// A table of the catalog, as a plan refers to it.
@@ -244,6 +247,9 @@ impl TableProvider for Relation {
         let columns: Vec<ScanColumn> = indexes.iter().map(|index| self.columns[*index]).collect();
         let schema = Arc::new(self.schema.project(&indexes)?);
         let partitions = scope.access.partitions(&self.table);
+        if let Some(reads) = &scope.reads {
+            reads.lock().insert((self.table.id, partitions.clone()));
+        }
 
         if let PartitionSet::One(partition) = &partitions
             && let Some(key) = self.key_of(filters)

@@ -5,12 +5,66 @@ use std::sync::Arc;
 use arrow::array::Array;
 use arrow::compute::{CastOptions, cast_with_options};
 use datafusion::sql::sqlparser::ast::{Expr, Value};
-use tidelog_storage::{ColumnType, Datum, Partition, PartitionSet, Row, Store, TableDef, datum};
+use tidelog_storage::transaction::{key_identity, row_identity};
+use tidelog_storage::{
+    ColumnType, Datum, Partition, PartitionSet, Row, RowVersion, Store, TableDef, datum,
+};
 
 use crate::error::{ErrorKind, SqlError};
+use crate::locks::{LockMode, RowKey};
 use crate::output::OutputColumn;
 use crate::provider::{Access, USER};
 use crate::{text, types};
+
+/// One change that a statement makes: without `old` an insert, without `new` a delete.
+#[derive(Clone, Debug)]
+pub(crate) struct Write {
+    pub(crate) partition: Partition,
+    pub(crate) old: Option<RowVersion>,
+    pub(crate) new: Option<Row>,
+}
+
+impl Write {
+    /// An insert.
+    pub(crate) fn insert((partition, row): (Partition, Row)) -> Write {
+        Write {
+            partition,
+            old: None,
+            new: Some(row),
+        }
+    }
+
+    /// The values of a primary key that the change brings into the table.
+    pub(crate) fn new_key(&self, table: &TableDef) -> Option<Vec<Datum>> {
+        let new = self.new.as_ref()?;
+        let indexes = table.key_indexes();
+        let old = self.old.as_ref().map(|old| &old.row);
+        if indexes.is_empty() || old.is_some_and(|old| indexes.iter().all(|&i| old[i] == new[i])) {
+            return None;
+        }
+        Some(indexes.iter().map(|&index| new[index].clone()).collect())
+    }
+
+    /// The locks that the change needs.
+    pub(crate) fn locks(&self, table: &TableDef) -> Vec<(RowKey, LockMode)> {
+        let mut locks = Vec::with_capacity(2);
+        let new_key = self.new.as_ref().filter(|_| self.new_key(table).is_some());
+        if let Some(old) = &self.old
+            // What the transaction itself made nobody else sees; with a key it is locked already.
+            && (old.seq.as_pending().is_none() || !table.primary_key.is_empty())
+        {
+            let mode = if self.new.is_some() && new_key.is_none() {
+                LockMode::NoKeyUpdate
+            } else {
+                LockMode::Update
+            };
+            locks.push((row_identity(table, &self.partition, old), mode));
+        }
+        let identity = new_key.and_then(|row| key_identity(table, &self.partition, row));
+        locks.extend(identity.map(|key| (key, LockMode::Update)));
+        locks
+    }
+}
 
 /// A column that a statement gives values for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use datafusion::common::{ParamValues, ScalarValue};
@@ -12,13 +13,12 @@ use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast::{self, Statement};
 use futures::stream::BoxStream;
-use parking_lot::RwLock;
-use tidelog_storage::{
-    Catalog, ColumnType, CommitError, Datum, Snapshot, Store, TableDef, Transaction, datum,
-};
+use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, Store, TableDef, datum};
 
 use crate::cold_scan;
 use crate::error::{ErrorKind, SqlError, from_datafusion};
+use crate::locking;
+use crate::locks::{LockTable, Locks};
 use crate::optimize::{CheckedArithmetic, YieldingJoins};
 use crate::output::{self, OutputColumn, RowStream};
 use crate::parse::{self, Body, Parsed};
@@ -31,6 +31,10 @@ use crate::{ddl, functions};
 pub use crate::copy::CopyIn;
 
 mod commands;
+mod transaction;
+
+pub(crate) use transaction::Isolation;
+use transaction::{Block, Work};
 
 /// A statement whose rows were superseded under it is run again this often before the client is told.
 const RETRIES_MAX: usize = 1000;
@@ -39,6 +43,7 @@ const RETRIES_MAX: usize = 1000;
 pub struct Engine {
     store: Arc<Store>,
     state: SessionState,
+    locks: Arc<LockTable>,
 }
 
 impl Engine {
@@ -69,7 +74,11 @@ impl Engine {
         let planners = builder.expr_planners().get_or_insert_default();
         planners.insert(0, Arc::new(PostgresOperators));
         let state = builder.build();
-        Arc::new(Engine { store, state })
+        Arc::new(Engine {
+            store,
+            state,
+            locks: Arc::default(),
+        })
     }
 
     /// The store.
@@ -113,6 +122,18 @@ pub struct Prepared {
     pub columns: Option<Vec<OutputColumn>>,
     statement: Parsed,
     query: Option<QueryPlan>,
+}
+
+impl Prepared {
+    /// The plan, if it is a query.
+    pub(crate) fn plan(&self) -> Option<&LogicalPlan> {
+        self.query.as_ref().map(|query| &query.plan)
+    }
+
+    /// Whether its locking clause says NO KEY UPDATE or KEY SHARE.
+    pub(crate) fn spares_keys(&self) -> bool {
+        self.statement.spares_keys
+    }
 }
 
 /// A planned query and what it was planned for.
@@ -174,17 +195,6 @@ pub enum Notice {
     },
 }
 
-/// How far the open transaction reaches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Block {
-    /// Each statement is a transaction.
-    None,
-    /// Until `end_implicit`.
-    Implicit,
-    /// Until COMMIT or ROLLBACK.
-    Explicit,
-}
-
 /// One client's session.
 pub struct Session {
     engine: Arc<Engine>,
@@ -193,11 +203,7 @@ pub struct Session {
     role: String,
     settings: Settings,
     notices: Vec<Notice>,
-    block: Block,
-    failed: bool,
-    transaction: Arc<RwLock<Transaction>>,
-    savepoints: Vec<(String, usize)>,
-    started: chrono::DateTime<chrono::Utc>,
+    work: Work,
 }
 
 impl Session {
@@ -206,14 +212,10 @@ impl Session {
         let mut session = Session {
             role: login.user.clone(),
             database: login.database.as_str().into(),
+            work: Work::new(Locks::new(&engine.locks, login.pid)),
             engine,
             settings: Settings::default(),
             notices: Vec::new(),
-            block: Block::None,
-            failed: false,
-            transaction: Arc::default(),
-            savepoints: Vec::new(),
-            started: chrono::Utc::now(),
             login,
         };
         for (name, value) in session.login.settings.clone() {
@@ -234,6 +236,20 @@ impl Session {
         settings.push(("is_superuser".to_string(), superuser.to_string()));
         settings.push(("session_authorization".to_string(), self.login.user.clone()));
         settings
+    }
+
+    /// How long a statement may run; `None` is without end.
+    pub fn statement_timeout(&self) -> Option<Duration> {
+        self.timeout("statement_timeout")
+    }
+
+    /// How long a session may leave a transaction block open between statements; `None` is without end.
+    pub fn idle_in_transaction_timeout(&self) -> Option<Duration> {
+        self.timeout("idle_in_transaction_session_timeout")
+    }
+
+    pub(crate) fn timeout(&self, setting: &str) -> Option<Duration> {
+        self.settings.timeout(setting)
     }
 
     /// Notices and parameter changes since the last call.
@@ -264,7 +280,7 @@ impl Session {
         statement: &Parsed,
         given: &[Option<ColumnType>],
     ) -> Result<Prepared, SqlError> {
-        if self.failed && !statement.ends_transaction() {
+        if self.work.failed && !statement.ends_transaction() {
             return Err(in_failed_transaction());
         }
         let mut prepared = Prepared {
@@ -285,7 +301,10 @@ impl Session {
             Body::Subscribe(_, Some(_)) => {}
             Body::Sql(statement, _) => match &**statement {
                 Statement::Query(query) => {
-                    let plan = self.plan_query((**query).clone(), given, &catalog)?;
+                    let mut query = (**query).clone();
+                    // They change nothing about the rows' form.
+                    query.locks.clear();
+                    let plan = self.plan_query(query, given, &catalog)?;
                     prepared.parameters = plan::parameter_types(&plan.plan, given)?;
                     prepared.columns = Some(output::columns(plan.plan.schema().as_arrow())?);
                     prepared.query = Some(plan);
@@ -321,11 +340,11 @@ impl Session {
         statement: &Prepared,
         parameters: &[Datum],
     ) -> Result<Outcome, SqlError> {
-        if self.failed && !statement.statement.ends_transaction() {
+        if self.work.failed && !statement.statement.ends_transaction() {
             return Err(in_failed_transaction());
         }
-        if self.block == Block::None {
-            self.started = chrono::Utc::now();
+        if self.work.block == Block::None {
+            self.begin_work();
         }
         let result = self.execute_retrying(statement, parameters).await;
         if result.is_err() {
@@ -341,16 +360,28 @@ impl Session {
     ) -> Result<Outcome, SqlError> {
         let mut tries = 0;
         loop {
-            let outcome = self.execute_inner(statement, parameters).await?;
-            if self.block != Block::None || matches!(outcome, Outcome::CopyIn(_)) {
+            let outcome = match self.execute_inner(statement, parameters).await {
+                // It alone is the transaction: the others go on without its locks, then it is run again.
+                Err(error)
+                    if error.kind == ErrorKind::DeadlockDetected
+                        && self.work.block == Block::None
+                        && tries < RETRIES_MAX =>
+                {
+                    self.roll_back();
+                    tries += 1;
+                    continue;
+                }
+                outcome => outcome?,
+            };
+            if self.work.block != Block::None || matches!(outcome, Outcome::CopyIn(_)) {
                 return Ok(outcome);
             }
             match self.commit().await {
                 Ok(()) => return Ok(outcome),
                 // The statement alone is the transaction: run again, it sees the rows as they are now.
-                Err(CommitError::Conflict | CommitError::CatalogChanged) if tries < RETRIES_MAX => {
-                    tries += 1
-                }
+                Err(
+                    CommitError::Conflict | CommitError::CatalogChanged | CommitError::ReadChanged,
+                ) if tries < RETRIES_MAX => tries += 1,
                 Err(error) => return Err(error.into()),
             }
         }
@@ -365,14 +396,36 @@ impl Session {
             Body::Subscribe(subscribe, copy) => {
                 self.subscribe(subscribe, copy.as_ref(), parameters).await
             }
-            Body::Sql(statement, kind) => match &**statement {
-                Statement::Query(query) => self.select(prepared, query, parameters).await,
-                Statement::Insert(insert) => self.insert(insert, prepared, parameters).await,
-                Statement::Update(update) => self.update(update, prepared, parameters).await,
-                Statement::Delete(delete) => self.delete(delete, prepared, parameters).await,
-                Statement::Copy { .. } => self.copy(statement).await,
-                other => self.command(other, *kind).await,
-            },
+            Body::Sql(statement, kind) => {
+                self.work.queried |= matches!(
+                    **statement,
+                    Statement::Query(_)
+                        | Statement::Insert(_)
+                        | Statement::Update(_)
+                        | Statement::Delete(_)
+                        | Statement::Copy { .. }
+                );
+                match &**statement {
+                    Statement::Query(query) if !query.locks.is_empty() => {
+                        self.select_locking(query, prepared, parameters).await
+                    }
+                    Statement::Query(query) => self.select(prepared, query, parameters).await,
+                    Statement::Insert(insert) => {
+                        self.check_may_write("INSERT")?;
+                        self.insert(insert, prepared, parameters).await
+                    }
+                    Statement::Update(update) => {
+                        self.check_may_write("UPDATE")?;
+                        self.update(update, prepared, parameters).await
+                    }
+                    Statement::Delete(delete) => {
+                        self.check_may_write("DELETE")?;
+                        self.delete(delete, prepared, parameters).await
+                    }
+                    Statement::Copy { .. } => self.copy(statement).await,
+                    other => self.command(other, *kind).await,
+                }
+            }
         }
     }
 
@@ -416,9 +469,7 @@ impl Session {
         given: &[Option<ColumnType>],
         catalog: &Catalog,
     ) -> Result<QueryPlan, SqlError> {
-        if !query.locks.is_empty() {
-            return Err(SqlError::unsupported("SELECT … FOR UPDATE or FOR SHARE"));
-        }
+        locking::refuse(&query)?;
         let access = self.access(catalog);
         let search_path = self.search_path();
         let pseudo_columns = plan::stars::mentions_pseudo_columns(&query);
@@ -480,6 +531,19 @@ impl Session {
         if let ast::SetExpr::Select(select) = &mut *query.body {
             select.projection = items.to_vec();
         }
+        self.plan_over(table, query, &[], rows, false, catalog)
+    }
+
+    /// Plans a query in which `rows` stand in for the table, with pseudo-columns if they have any.
+    pub(crate) fn plan_over(
+        &self,
+        table: &TableDef,
+        query: ast::Query,
+        given: &[Option<ColumnType>],
+        rows: Arc<dyn datafusion::datasource::TableProvider>,
+        pseudo_columns: bool,
+        catalog: &Catalog,
+    ) -> Result<LogicalPlan, SqlError> {
         let access = self.access(catalog);
         let search_path = self.search_path();
         let constants = self.constants();
@@ -490,10 +554,10 @@ impl Session {
             search_path: &search_path,
             access: &access,
             constants: &constants,
-            pseudo_columns: false,
+            pseudo_columns,
             replaced: Some((table.name.clone(), rows)),
         };
-        planner.query(query, &[])
+        planner.query(query, given)
     }
 
     /// Runs a plan in a scope. Rows that a transaction's own changes are part of are read before this returns.
@@ -509,7 +573,7 @@ impl Session {
         let plan = bind(plan, types, values)?;
         let mut state = self.engine.state.clone();
         state.config_mut().set_extension(scope);
-        state.execution_props_mut().query_execution_start_time = Some(self.started);
+        state.execution_props_mut().query_execution_start_time = Some(self.work.started);
         let plan = state
             .create_physical_plan(&plan)
             .await
@@ -524,128 +588,12 @@ impl Session {
         Ok(futures::stream::iter(batches.into_iter().map(Ok)).boxed())
     }
 
-    /// Makes the following statements one transaction, until `end_implicit` (a query string of several
-    /// statements, a pipeline up to Sync). Does nothing inside a transaction block.
-    pub fn begin_implicit(&mut self) {
-        if self.block == Block::None {
-            self.block = Block::Implicit;
-            self.started = chrono::Utc::now();
-        }
-    }
-
-    /// Ends the implicit transaction, if one is open: commits, or rolls back if a statement in it failed.
-    pub async fn end_implicit(&mut self) -> Result<(), SqlError> {
-        if self.block != Block::Implicit {
-            return Ok(());
-        }
-        self.block = Block::None;
-        if std::mem::take(&mut self.failed) {
-            self.roll_back();
-            return Ok(());
-        }
-        self.commit().await.map_err(SqlError::from)
-    }
-
-    /// Tells the session that a statement failed outside `execute` (while its rows were sent, by a cancel,
-    /// in COPY data): an open transaction is failed.
-    pub fn fail(&mut self) {
-        match self.block {
-            Block::None => self.roll_back(),
-            Block::Implicit | Block::Explicit => self.failed = true,
-        }
-    }
-
-    /// Takes one chunk of COPY data.
-    pub async fn copy_data(&mut self, copy: &mut CopyIn, data: &[u8]) -> Result<(), SqlError> {
-        let result = copy.take(data, &self.transaction);
-        if result.is_err() {
-            self.fail();
-        }
-        result
-    }
-
-    /// Ends COPY data and returns the tag (`COPY 5`).
-    pub async fn copy_done(&mut self, mut copy: CopyIn) -> Result<String, SqlError> {
-        let result = match copy.finish(&self.transaction) {
-            Ok(rows) if self.block == Block::None => {
-                self.commit().await.map(|()| rows).map_err(SqlError::from)
-            }
-            result => result,
-        };
-        if result.is_err() {
-            self.fail();
-        }
-        result.map(|rows| format!("COPY {rows}"))
-    }
-
-    /// Where the session stands.
-    pub fn transaction_status(&self) -> TransactionStatus {
-        match (self.block, self.failed) {
-            (Block::Explicit, true) => TransactionStatus::Failed,
-            (Block::Explicit, false) => TransactionStatus::InTransaction,
-            _ => TransactionStatus::Idle,
-        }
-    }
-
-    /// Commits what is pending; afterwards nothing is, whatever came of it.
-    async fn commit(&mut self) -> Result<(), CommitError> {
-        let transaction = self.take_transaction();
-        if transaction.is_empty() {
-            return Ok(());
-        }
-        self.engine.store.commit(transaction).await.map(|_| ())
-    }
-
-    fn roll_back(&mut self) {
-        drop(self.take_transaction());
-    }
-
-    fn take_transaction(&mut self) -> Transaction {
-        self.savepoints.clear();
-        // A scan that is still being sent may hold the lock for reading; it found nothing to read here.
-        if self.transaction.read().is_empty() {
-            return Transaction::new();
-        }
-        let taken = std::mem::take(&mut *self.transaction.write());
-        self.transaction = Arc::default();
-        taken
-    }
-
-    /// Whether changes wait for a later commit (and so must be checked against the data now).
-    pub(crate) fn defers_commit(&self) -> bool {
-        self.block != Block::None
-    }
-
     pub(crate) fn store(&self) -> &Arc<Store> {
         &self.engine.store
     }
 
-    pub(crate) fn transaction(&self) -> &Arc<RwLock<Transaction>> {
-        &self.transaction
-    }
-
-    pub(crate) fn started(&self) -> chrono::DateTime<chrono::Utc> {
-        self.started
-    }
-
     pub(crate) fn state(&self) -> &SessionState {
         &self.engine.state
-    }
-
-    /// The scope of a statement that starts now.
-    pub(crate) fn scope(&self) -> Arc<Scope> {
-        self.scope_at(self.engine.store.snapshot())
-    }
-
-    pub(crate) fn scope_at(&self, snapshot: Arc<Snapshot>) -> Arc<Scope> {
-        let access = self.access(snapshot.catalog());
-        Arc::new(Scope {
-            store: self.engine.store.clone(),
-            database: self.database.clone(),
-            snapshot,
-            access,
-            transaction: self.transaction.clone(),
-        })
     }
 
     /// What the present role may reach. A role that was dropped meanwhile has its own partition only.

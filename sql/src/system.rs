@@ -9,6 +9,7 @@ mod information_schema;
 mod pg_catalog;
 mod tidelog;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
@@ -18,9 +19,10 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::ToDFSchema;
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::error::{DataFusionError, Result};
-use datafusion::logical_expr::{Expr, TableType};
+use datafusion::logical_expr::{EmptyRelation, Expr, LogicalPlan, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use tidelog_storage::datum::ColumnBuilder;
 use tidelog_storage::{Catalog, ColumnType, Datum, StorageError, TableDef};
@@ -161,6 +163,19 @@ impl TableProvider for SystemRelation {
 
     fn table_type(&self) -> TableType {
         TableType::View
+    }
+
+    /// A relation that never has rows is planned as nothing, and what is computed from its rows need not be
+    /// something that DataFusion can run.
+    fn get_logical_plan(&self) -> Option<Cow<'_, LogicalPlan>> {
+        let empty = self.schema == "pg_catalog" && !pg_catalog::has_rows(self.name);
+        let schema = SystemRelation::schema(self).to_dfschema_ref().ok()?;
+        empty.then(|| {
+            Cow::Owned(LogicalPlan::EmptyRelation(EmptyRelation {
+                produce_one_row: false,
+                schema,
+            }))
+        })
     }
 
     async fn scan(

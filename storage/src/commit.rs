@@ -166,7 +166,8 @@ pub(crate) enum Request {
 pub(crate) struct PendingCommit {
     transaction: Transaction,
     reply: Reply<Seq, CommitError>,
-    _room: OwnedSemaphorePermit,
+    /// Let go with the outcome.
+    held: (OwnedSemaphorePermit, Box<dyn Send>),
 }
 
 /// The committer's queue, bounded by requests and by bytes.
@@ -177,7 +178,11 @@ pub(crate) struct CommitQueue {
 }
 
 impl CommitQueue {
-    pub(crate) async fn commit(&self, transaction: Transaction) -> Result<Seq, CommitError> {
+    pub(crate) async fn commit(
+        &self,
+        transaction: Transaction,
+        held: Box<dyn Send>,
+    ) -> Result<Seq, CommitError> {
         let permits = (transaction.bytes().min(QUEUE_BYTES_MAX) / PERMIT_BYTES).max(1);
         let permits = u32::try_from(permits).expect("the queue has less than 2^32 permits");
         let room = self
@@ -190,7 +195,7 @@ impl CommitQueue {
         self.send(Request::Commit(Box::new(PendingCommit {
             transaction,
             reply,
-            _room: room,
+            held: (room, held),
         })))
         .await?;
         answer
@@ -241,6 +246,7 @@ pub(crate) fn start(shared: Arc<Shared>) -> Result<(CommitQueue, JoinHandle<()>)
         receiver,
         tables,
         states: HashMap::new(),
+        last_commits: HashMap::new(),
         failed: None,
         stopped: Vec::new(),
     };
@@ -259,6 +265,8 @@ struct Committer {
     receiver: mpsc::Receiver<Request>,
     tables: Arc<HashMap<TableId, Arc<TableDef>>>,
     states: HashMap<(TableId, Partition), PartitionState>,
+    /// The newest commit to each table since the store was opened; no transaction is older than that.
+    last_commits: HashMap<TableId, Seq>,
     /// Why a write failed: what the disk holds is not known any more.
     failed: Option<rocksdb::Error>,
     stopped: Vec<oneshot::Sender<()>>,
@@ -352,7 +360,7 @@ impl Committer {
         let mut answers = Vec::with_capacity(waiting.len());
         for mut commit in waiting {
             let answer = self.apply(&mut group, &mut commit.transaction);
-            answers.push((commit.reply, commit._room, answer));
+            answers.push((commit.reply, commit.held, answer));
         }
         // A refusal is answered after the group, too: what it collided with is visible then.
         let mut lost = None;
@@ -373,17 +381,21 @@ impl Committer {
                     if self.states.len() > STATES_MAX {
                         self.states.clear();
                     }
+                    for ((table, _), state) in &group.states {
+                        let newest = self.last_commits.entry(*table).or_default();
+                        *newest = state.last_seq.max(*newest);
+                    }
                     self.states.extend(group.states);
                 }
                 Err(error) => lost = Some(error.to_string()),
             }
         }
-        for (reply, room, answer) in answers {
+        for (reply, held, answer) in answers {
             let answer = match (&lost, answer) {
                 (Some(reason), Ok(_)) => Err(CommitError::Unknown(reason.clone())),
                 (_, answer) => answer,
             };
-            drop(room);
+            drop(held);
             let _ = reply.send(answer);
         }
         next

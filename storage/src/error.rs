@@ -66,6 +66,9 @@ pub enum CommitError {
     /// Certainly not committed: a row version that the transaction supersedes was superseded by another.
     #[error("could not serialize access due to concurrent update")]
     Conflict,
+    /// Certainly not committed: something that the transaction depends on having read was changed since.
+    #[error("could not serialize access due to read/write dependencies among transactions")]
+    ReadChanged,
     /// Certainly not committed: the catalog is not the one the transaction was planned with.
     #[error("the catalog was changed concurrently")]
     CatalogChanged,

@@ -37,4 +37,4 @@ pub use error::{CommitError, StorageError};
 pub use seq::Seq;
 pub use snapshot::{HotScan, PartitionSet, Snapshot};
 pub use store::{Store, StoreOptions};
-pub use transaction::{Partition, RowVersion, Transaction};
+pub use transaction::{Partition, ReadSet, RowVersion, Transaction};

@@ -19,10 +19,10 @@ use crate::key::{
 };
 use crate::record::{self, RowReader};
 use crate::seq::Seq;
-use crate::transaction::{Partition, RowVersion, Transaction};
+use crate::transaction::{Partition, RowVersion, Transaction, key_identity};
 
 /// Which partitions of a table a read covers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum PartitionSet {
     /// Every partition.
     All,
@@ -222,6 +222,30 @@ impl Snapshot {
         }
     }
 
+    /// Whether a version that an older snapshot showed is the live one still. Blocking.
+    ///
+    /// # Panics
+    /// When the row is not of the table's types or has NULL in a key column.
+    pub fn fate_of(
+        &self,
+        table: &TableDef,
+        partition: &Partition,
+        version: &RowVersion,
+    ) -> Result<Fate, StorageError> {
+        let Some(key) = key_identity(table, partition, &version.row) else {
+            let key = version_key(table.id, partition, version.seq);
+            return Ok(match self.view.hot.get(Family::Dead, &key)? {
+                Some(_) => Fate::Updated,
+                None => Fate::Live,
+            });
+        };
+        Ok(match self.view.hot.get(Family::Key, &key)? {
+            Some(holder) if read_seq(&holder)? == version.seq => Fate::Live,
+            Some(_) => Fate::Updated,
+            None => Fate::Deleted,
+        })
+    }
+
     /// The caller's definition, in most cases without a copy.
     fn shared_def(&self, table: &TableDef) -> Arc<TableDef> {
         match self.view.tables.get(&table.id) {
@@ -356,6 +380,17 @@ impl DeadEntry {
             unfiled: bytes.len() > 8,
         })
     }
+}
+
+/// What has become of a row version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is live.
+    Live,
+    /// Another version superseded it (or, without a primary key to tell, it was deleted).
+    Updated,
+    /// No live row has its key.
+    Deleted,
 }
 
 /// What `Snapshot::lookup` found.

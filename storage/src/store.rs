@@ -168,10 +168,20 @@ impl Store {
     /// Commits: when this returns `Ok`, the transaction is on disk and visible. Returns the Seq of its last
     /// change (the visible Seq if it had none).
     pub async fn commit(&self, transaction: Transaction) -> Result<Seq, CommitError> {
+        self.commit_holding(transaction, Box::new(())).await
+    }
+
+    /// As `commit`; `held` is dropped as soon as the outcome is visible to readers, whether the caller still
+    /// waits for it or not.
+    pub async fn commit_holding(
+        &self,
+        transaction: Transaction,
+        held: Box<dyn Send>,
+    ) -> Result<Seq, CommitError> {
         if transaction.is_empty() {
             return Ok(self.visible());
         }
-        self.flusher.queue.commit(transaction).await
+        self.flusher.queue.commit(transaction, held).await
     }
 
     /// Commits a catalog change planned on `base_version`; `CatalogChanged` if the catalog has moved on.

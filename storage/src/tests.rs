@@ -2,6 +2,7 @@
 
 mod compact;
 mod model;
+mod reads;
 mod trim;
 
 use std::collections::BTreeMap;

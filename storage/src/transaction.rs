@@ -9,6 +9,7 @@ use crate::datum::{DatumRef, Row};
 use crate::key;
 use crate::record;
 use crate::seq::Seq;
+use crate::snapshot::PartitionSet;
 
 /// One log of a table: a user's name for USER tables, empty for SHARED and STREAM ones.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,6 +55,17 @@ pub struct Transaction {
     /// Versions from before the transaction that it superseded, by table.
     superseded_before: HashMap<TableId, usize>,
     bytes: usize,
+    /// What must not have changed when the transaction is committed.
+    pub(crate) reads: Option<ReadSet>,
+}
+
+/// What a transaction read, for a commit that is refused when any of it has changed.
+#[derive(Clone, Debug)]
+pub struct ReadSet {
+    /// The snapshot that it read from.
+    pub since: Seq,
+    /// The partitions that it read.
+    pub partitions: HashSet<(TableId, PartitionSet)>,
 }
 
 type Holder = Option<u32>;
@@ -257,6 +269,12 @@ impl Transaction {
             .is_some_and(|count| *count > 0)
     }
 
+    /// Makes the commit depend on what was read: it fails with `CommitError::ReadChanged` when a commit after
+    /// `reads.since` touched one of the partitions.
+    pub fn depends_on(&mut self, reads: ReadSet) {
+        self.reads = Some(reads);
+    }
+
     pub(crate) fn ops(&self) -> &[Op] {
         &self.ops
     }
@@ -271,6 +289,24 @@ impl Op {
         let key = |key: &Option<Arc<[u8]>>| key.as_ref().map_or(0, |key| key.len());
         OP_OVERHEAD_BYTES + self.record.len() + key(&self.key) + key(&self.old_key)
     }
+}
+
+/// What stands for a row when it is locked: its primary key, so that all its versions are one row, or the version
+/// itself where the table has no key.
+///
+/// # Panics
+/// When the row is not of the table's types or has NULL in a key column.
+pub fn row_identity(table: &TableDef, partition: &Partition, version: &RowVersion) -> Arc<[u8]> {
+    key_identity(table, partition, &version.row)
+        .unwrap_or_else(|| key::version_key(table.id, partition, version.seq).into())
+}
+
+/// As `row_identity`, for a row that may not exist yet; `None` when the table has no key.
+///
+/// # Panics
+/// When the row is not of the table's types or has NULL in a key column.
+pub fn key_identity(table: &TableDef, partition: &Partition, row: &Row) -> Option<Arc<[u8]>> {
+    key_of(table, partition, row)
 }
 
 fn key_of(table: &TableDef, partition: &Partition, row: &Row) -> Option<Arc<[u8]>> {

@@ -1,13 +1,17 @@
 //! What can cut a running statement short, and CancelRequest's way to it.
 
 use std::collections::HashMap;
-use std::future::Future;
+use std::future::{Future, pending, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::task::Poll;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tidelog_sql::{ErrorKind, SqlError};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::shutdown::Shutdown;
@@ -47,6 +51,10 @@ pub(super) struct Interrupts {
     /// The client said goodbye, or is gone.
     pub(super) closing: CancellationToken,
     pub(super) shutdown: Shutdown,
+    /// When the running statement has run too long.
+    pub(super) deadline: Option<Instant>,
+    /// Set while the session waits for the outcome of a commit.
+    pub(super) committing: Arc<AtomicBool>,
 }
 
 impl Interrupts {
@@ -56,12 +64,21 @@ impl Interrupts {
             gone: CancellationToken::new(),
             closing: CancellationToken::new(),
             shutdown,
+            deadline: None,
+            committing: Arc::default(),
         }
     }
 
-    /// A statement begins: cancel requests that came before it do not concern it.
-    pub(super) fn statement_begins(&self) {
+    /// A statement begins, with as much time as `statement_timeout` gives it. Cancel requests that came before
+    /// do not concern it.
+    pub(super) fn statement_begins(&mut self, timeout: Option<Duration>) {
         self.cancel.send_replace(false);
+        self.deadline_in(timeout);
+    }
+
+    /// From now on there is so much time.
+    pub(super) fn deadline_in(&mut self, timeout: Option<Duration>) {
+        self.deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     }
 
     /// Runs a future to its end, unless it is interrupted: then it is dropped. The interrupts are asked first,
@@ -70,19 +87,63 @@ impl Interrupts {
         &self,
         future: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Stop> {
+        self.guard_until(self.deadline, future).await
+    }
+
+    async fn guard_until<T, E: Into<Stop>>(
+        &self,
+        deadline: Option<Instant>,
+        future: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Stop> {
+        let mut future = pin!(future);
+        let mut stopped = pin!(self.stopped(deadline));
+        poll_fn(|context| {
+            let mut asked = false;
+            if !self.is_committing() {
+                if let Poll::Ready(stop) = stopped.as_mut().poll(context) {
+                    return Poll::Ready(Err(stop));
+                }
+                asked = true;
+            }
+            if let Poll::Ready(result) = future.as_mut().poll(context) {
+                return Poll::Ready(result.map_err(Into::into));
+            }
+            // A commit under way has its outcome, whatever is wanted meanwhile. Behind it the interrupts count.
+            if !asked && !self.is_committing() {
+                return stopped.as_mut().poll(context).map(Err);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn is_committing(&self) -> bool {
+        self.committing.load(Ordering::Relaxed)
+    }
+
+    async fn stopped(&self, deadline: Option<Instant>) -> Stop {
         let mut cancel = self.cancel.subscribe();
+        let canceled = |why: &str| {
+            let message = format!("canceling statement due to {why}");
+            Stop::Error(SqlError::new(ErrorKind::QueryCanceled, message))
+        };
+        let expired = async {
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                None => pending().await,
+            }
+        };
         tokio::select! {
             biased;
-            _ = cancel.wait_for(|cancelled| *cancelled) => {
-                Err(Stop::Error(SqlError::new(ErrorKind::QueryCanceled, "canceling statement due to user request")))
-            }
-            () = self.gone.cancelled() => Err(Stop::Gone),
-            () = self.shutdown.kill.cancelled() => Err(admin_shutdown()),
-            result = future => result.map_err(Into::into),
+            _ = cancel.wait_for(|cancelled| *cancelled) => canceled("user request"),
+            () = expired => canceled("statement timeout"),
+            () = self.gone.cancelled() => Stop::Gone,
+            () = self.shutdown.kill.cancelled() => admin_shutdown(),
         }
     }
 
-    /// As `guard`, for what would never end by itself: also a goodbye and the beginning of shutdown end it.
+    /// As `guard`, for what would never end by itself: also a goodbye and the beginning of shutdown end it,
+    /// but no `statement_timeout`.
     pub(super) async fn guard_endless<T, E: Into<Stop>>(
         &self,
         future: impl Future<Output = Result<T, E>>,
@@ -91,7 +152,7 @@ impl Interrupts {
             biased;
             () = self.closing.cancelled() => Err(Stop::Gone),
             () = self.shutdown.stop.cancelled() => Err(admin_shutdown()),
-            result = self.guard(future) => result,
+            result = self.guard_until(None, future) => result,
         }
     }
 }

@@ -38,13 +38,15 @@ pub(super) struct Connection {
     pub(super) channels: Channels,
     /// After an error in the extended protocol: nothing is done until Sync.
     pub(super) skipping: bool,
+    /// Whether the client was told that it is its turn.
+    idle: bool,
 }
 
 /// Runs the connection to its end.
 pub(super) async fn run(server: Arc<PgServer>, opening: Opening) {
     let Opening {
         mut client,
-        interrupts,
+        mut interrupts,
         peer,
         minor,
         parameters,
@@ -59,6 +61,7 @@ pub(super) async fn run(server: Arc<PgServer>, opening: Opening) {
         Ok(session) => session,
         Err(stop) => return farewell(&mut client, stop).await,
     };
+    interrupts.committing = session.committing();
     let mut connection = Connection {
         channels: Channels::new(server.engine.store().clone()),
         server,
@@ -69,6 +72,7 @@ pub(super) async fn run(server: Arc<PgServer>, opening: Opening) {
         statements: HashMap::new(),
         portals: HashMap::new(),
         skipping: false,
+        idle: true,
     };
     let stop = loop {
         if let Err(stop) = connection.step().await {
@@ -76,7 +80,7 @@ pub(super) async fn run(server: Arc<PgServer>, opening: Opening) {
         }
     };
     // Rolls back what is open before the client hears that it is over.
-    connection.session.fail();
+    connection.session.abort();
     farewell(&mut connection.client, stop).await;
 }
 
@@ -211,9 +215,17 @@ pub(super) fn send_notices(session: &mut Session, client: &mut Client) {
 }
 
 impl Connection {
+    /// A message came that makes the session work.
+    pub(super) fn statement_begins(&mut self) {
+        let timeout = self.session.statement_timeout();
+        self.interrupts.statement_begins(timeout);
+    }
+
     /// Does what the next message says. An `Err` ends the connection.
     async fn step(&mut self) -> Result<(), Stop> {
-        match self.next_message().await? {
+        let message = self.next_message().await?;
+        self.idle = false;
+        match message {
             Ok(message) => self.dispatch(message).await,
             Err(malformed) if malformed.fatal => Err(Stop::Fatal(malformed.error)),
             Err(_) if self.skipping => Ok(()),
@@ -278,13 +290,29 @@ impl Connection {
                 return Ok(message);
             }
             self.client.flush().await?;
-            let listens = self.session.transaction_status() == TransactionStatus::Idle
-                && !self.channels.is_empty();
+            let status = self.session.transaction_status();
+            let idle_timeout = match status {
+                TransactionStatus::Idle => None,
+                _ if !self.idle => None,
+                _ => self.session.idle_in_transaction_timeout(),
+            };
+            let idled = async {
+                match idle_timeout {
+                    Some(timeout) => tokio::time::sleep(timeout).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let listens = status == TransactionStatus::Idle && !self.channels.is_empty();
             tokio::select! {
                 biased;
                 message = self.client.receive() => return message,
                 arrived = self.channels.next(), if listens => self.notify(arrived),
                 () = self.interrupts.shutdown.stop.cancelled() => return Err(admin_shutdown()),
+                () = idled => {
+                    let message = "terminating connection due to idle-in-transaction timeout";
+                    let kind = ErrorKind::IdleInTransactionTimeout;
+                    return Err(Stop::Fatal(SqlError::new(kind, message)));
+                }
             }
         }
     }
@@ -329,6 +357,8 @@ impl Connection {
         }
         send_notices(&mut self.session, &mut self.client);
         reply::ready_for_query(&mut self.client.out, self.session.transaction_status());
+        self.idle = true;
+        self.interrupts.deadline_in(None);
         Ok(())
     }
 }

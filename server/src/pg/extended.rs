@@ -98,7 +98,7 @@ impl Connection {
     }
 
     async fn parse(&mut self, name: String, sql: &str, oids: &[u32]) -> Result<(), Stop> {
-        self.interrupts.statement_begins();
+        self.statement_begins();
         if name.is_empty() {
             self.statements.remove("");
         } else if self.statements.contains_key(&name) {
@@ -238,7 +238,7 @@ impl Connection {
     }
 
     async fn execute(&mut self, name: &str, rows_max: i32) -> Result<(), Stop> {
-        self.interrupts.statement_begins();
+        self.statement_begins();
         // Out of the map while it runs: a portal that fails is gone.
         let mut portal = self.portals.remove(name).ok_or_else(|| no_portal(name))?;
         let limit = u64::try_from(rows_max).ok().filter(|&limit| limit > 0);

@@ -24,7 +24,7 @@ pub(super) fn check_not_failed(
 impl Connection {
     /// Runs a query string; ReadyForQuery is the caller's.
     pub(super) async fn simple_query(&mut self, sql: &str) -> Result<(), Stop> {
-        self.interrupts.statement_begins();
+        self.statement_begins();
         self.statements.remove("");
         self.portals.remove("");
         let statements = self.session.parse(sql)?;
@@ -42,6 +42,8 @@ impl Connection {
     }
 
     async fn simple_statement(&mut self, statement: &Parsed) -> Result<(), Stop> {
+        self.interrupts
+            .deadline_in(self.session.statement_timeout());
         check_not_failed(self.session.transaction_status(), statement)?;
         let prepared = self
             .interrupts

@@ -3,13 +3,12 @@
 use bytes::Bytes;
 use datafusion::sql::sqlparser::ast::{self, Statement};
 use futures::StreamExt;
-use parking_lot::RwLock;
-use tidelog_storage::{Datum, Transaction, datum};
+use tidelog_storage::{Datum, datum};
 
 use super::{CopyDecoder, CopyFormat, column_context, line_context};
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::parse_query;
-use crate::row::{RowMaker, targets};
+use crate::row::{RowMaker, Write, targets};
 use crate::session::{Outcome, Session};
 use crate::{ddl, output, text};
 
@@ -35,6 +34,7 @@ impl Session {
         let scope = self.scope();
         let catalog = scope.snapshot.catalog().clone();
         if !to {
+            self.check_may_write("COPY FROM")?;
             let ast::CopySource::Table {
                 table_name,
                 columns,
@@ -132,45 +132,50 @@ impl CopyIn {
         self.maker.targets.len()
     }
 
-    pub(crate) fn take(
-        &mut self,
-        data: &[u8],
-        transaction: &RwLock<Transaction>,
-    ) -> Result<(), SqlError> {
-        let CopyIn {
-            maker,
-            expressions,
-            decoder,
-            rows,
-        } = self;
-        decoder.push(data, &mut |line, fields| {
-            *rows += 1;
-            add_line(maker, expressions, line, fields, transaction)
-        })
+    /// How many rows came.
+    pub(crate) fn rows(&self) -> u64 {
+        self.rows
     }
 
-    pub(crate) fn finish(&mut self, transaction: &RwLock<Transaction>) -> Result<u64, SqlError> {
+    /// The rows that a chunk of data completes; without a chunk, those that the end completes.
+    fn take(&mut self, data: Option<&[u8]>) -> Result<Vec<Write>, SqlError> {
         let CopyIn {
             maker,
             expressions,
             decoder,
             rows,
         } = self;
-        decoder.finish(&mut |line, fields| {
+        let mut writes = Vec::new();
+        let mut line = |line: u64, fields: &[Option<&str>]| {
             *rows += 1;
-            add_line(maker, expressions, line, fields, transaction)
-        })?;
-        Ok(self.rows)
+            writes.push(row_of(maker, expressions, line, fields)?);
+            Ok(())
+        };
+        match data {
+            Some(data) => decoder.push(data, &mut line)?,
+            None => decoder.finish(&mut line)?,
+        }
+        Ok(writes)
     }
 }
 
-fn add_line(
+impl Session {
+    pub(crate) async fn take_copy_data(
+        &mut self,
+        copy: &mut CopyIn,
+        data: Option<&[u8]>,
+    ) -> Result<(), SqlError> {
+        let writes = copy.take(data)?;
+        self.insert_rows(&copy.maker.table, &writes).await
+    }
+}
+
+fn row_of(
     maker: &RowMaker,
     expressions: &[(usize, Datum)],
     line: u64,
     fields: &[Option<&str>],
-    transaction: &RwLock<Transaction>,
-) -> Result<(), SqlError> {
+) -> Result<Write, SqlError> {
     let mut values = Vec::with_capacity(fields.len());
     for (field, target) in fields.iter().zip(&maker.targets) {
         let Some(field) = field else {
@@ -184,10 +189,9 @@ fn add_line(
         })?;
         values.push(parsed);
     }
-    let (partition, row) = maker.row(values, expressions).map_err(|mut error| {
+    let made = maker.row(values, expressions).map_err(|mut error| {
         error.context = Some(line_context(&maker.table.name, line, None));
         error
     })?;
-    transaction.write().insert(&maker.table, &partition, &row);
-    Ok(())
+    Ok(Write::insert(made))
 }

@@ -3,7 +3,8 @@
 use datafusion::sql::sqlparser::ast::{self, Expr, ObjectName, Set, Statement};
 use tidelog_storage::{ColumnType, Datum, TableKind};
 
-use super::{Block, Notice, Outcome, Session};
+use super::transaction::level_of;
+use super::{Block, Isolation, Notice, Outcome, Session};
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
 use crate::output::{self, OutputColumn};
@@ -46,10 +47,14 @@ impl Session {
                 let value = if self.is_superuser() { "on" } else { "off" };
                 Ok((name.to_string(), value.to_string()))
             }
-            "transaction isolation level" => Ok((
+            "transaction isolation level" | "transaction_isolation" => Ok((
                 "transaction_isolation".to_string(),
-                "read committed".to_string(),
+                self.isolation().name().to_string(),
             )),
+            "transaction_read_only" => {
+                let value = if self.work.read_only { "on" } else { "off" };
+                Ok(("transaction_read_only".to_string(), value.to_string()))
+            }
             _ => self
                 .settings
                 .get(name)
@@ -74,11 +79,7 @@ impl Session {
                 savepoint: Some(name),
             } => self.roll_back_to(&ddl::fold(name)),
             Statement::Savepoint { name } => self.savepoint(ddl::fold(name)),
-            Statement::ReleaseSavepoint { name } => {
-                let at = self.find_savepoint(&ddl::fold(name), "RELEASE SAVEPOINT")?;
-                self.savepoints.truncate(at);
-                Ok(Outcome::Command("RELEASE".to_string()))
-            }
+            Statement::ReleaseSavepoint { name } => self.release_savepoint(&ddl::fold(name)),
             Statement::Set(set) => self.set(set),
             Statement::Reset(reset) => self.reset(&reset.to_string()),
             Statement::ShowVariable { variable } => {
@@ -116,97 +117,6 @@ impl Session {
         }
     }
 
-    fn begin(&mut self, modes: &[ast::TransactionMode]) -> Result<Outcome, SqlError> {
-        for mode in modes {
-            let text = mode.to_string().to_ascii_uppercase();
-            if !matches!(
-                text.as_str(),
-                "READ WRITE"
-                    | "ISOLATION LEVEL READ COMMITTED"
-                    | "ISOLATION LEVEL READ UNCOMMITTED"
-            ) {
-                return Err(SqlError::unsupported(format!("transaction mode {text}")));
-            }
-        }
-        if self.block == Block::Explicit {
-            let warning = SqlError::new(
-                ErrorKind::ActiveTransaction,
-                "there is already a transaction in progress",
-            );
-            self.notices.push(Notice::Message {
-                severity: "WARNING",
-                error: warning,
-            });
-        }
-        self.block = Block::Explicit;
-        Ok(Outcome::Command("BEGIN".to_string()))
-    }
-
-    async fn end(&mut self, commit: bool) -> Result<Outcome, SqlError> {
-        if self.block != Block::Explicit {
-            let warning = SqlError::new(
-                ErrorKind::NoActiveTransaction,
-                "there is no transaction in progress",
-            );
-            self.notices.push(Notice::Message {
-                severity: "WARNING",
-                error: warning,
-            });
-        }
-        self.block = Block::None;
-        let failed = std::mem::take(&mut self.failed);
-        if commit && !failed {
-            self.commit().await?;
-            return Ok(Outcome::Command("COMMIT".to_string()));
-        }
-        self.roll_back();
-        Ok(Outcome::Command("ROLLBACK".to_string()))
-    }
-
-    fn savepoint(&mut self, name: String) -> Result<Outcome, SqlError> {
-        if self.block != Block::Explicit {
-            let message = "SAVEPOINT can only be used in transaction blocks";
-            return Err(SqlError::new(ErrorKind::NoActiveTransaction, message));
-        }
-        let mark = self.transaction.read().len();
-        self.savepoints.push((name, mark));
-        Ok(Outcome::Command("SAVEPOINT".to_string()))
-    }
-
-    fn find_savepoint(&self, name: &str, what: &str) -> Result<usize, SqlError> {
-        if self.block != Block::Explicit {
-            let message = format!("{what} can only be used in transaction blocks");
-            return Err(SqlError::new(ErrorKind::NoActiveTransaction, message));
-        }
-        self.savepoints
-            .iter()
-            .rposition(|(known, _)| known == name)
-            .ok_or_else(|| {
-                SqlError::new(
-                    ErrorKind::UndefinedSavepoint,
-                    format!("savepoint \"{name}\" does not exist"),
-                )
-            })
-    }
-
-    fn roll_back_to(&mut self, name: &str) -> Result<Outcome, SqlError> {
-        let at = self.find_savepoint(name, "ROLLBACK TO SAVEPOINT")?;
-        self.transaction.write().rollback_to(self.savepoints[at].1);
-        self.savepoints.truncate(at + 1);
-        self.failed = false;
-        Ok(Outcome::Command("ROLLBACK".to_string()))
-    }
-
-    fn refuse_in_block(&self, what: &str) -> Result<(), SqlError> {
-        if self.block == Block::None {
-            return Ok(());
-        }
-        Err(SqlError::new(
-            ErrorKind::ActiveTransaction,
-            format!("{what} cannot run inside a transaction block"),
-        ))
-    }
-
     fn set(&mut self, set: &Set) -> Result<Outcome, SqlError> {
         match set {
             Set::SetRole {
@@ -214,13 +124,16 @@ impl Session {
                 context_modifier: None,
             } => self.set_role(role_name.as_ref().map(ddl::fold))?,
             Set::SingleAssignment {
-                scope: None | Some(ast::ContextModifier::Session),
+                scope,
                 variable,
                 values,
                 ..
             } => {
                 let name = variable.to_string();
                 if name.eq_ignore_ascii_case("role") {
+                    if *scope == Some(ast::ContextModifier::Local) {
+                        return Err(SqlError::unsupported("SET LOCAL ROLE"));
+                    }
                     let role = values.first().and_then(literal_text);
                     self.set_role(role.filter(|role| !role.eq_ignore_ascii_case("none")))?;
                     return Ok(Outcome::Command("SET".to_string()));
@@ -241,7 +154,12 @@ impl Session {
                 let default = values.len() == 1
                     && matches!(&values[0], Expr::Identifier(word)
                     if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("default"));
-                self.set_setting(&name, (!default).then_some(text.as_str()))?;
+                let value = (!default).then_some(text.as_str());
+                if *scope == Some(ast::ContextModifier::Local) {
+                    self.set_local(&name, value)?;
+                } else {
+                    self.set_setting(&name, value)?;
+                }
             }
             Set::SetTimeZone {
                 local: false,
@@ -250,6 +168,11 @@ impl Session {
                 let text = literal_text(value).unwrap_or_else(|| value.to_string());
                 self.set_setting("TimeZone", Some(&text))?;
             }
+            Set::SetTransaction {
+                modes,
+                snapshot: None,
+                session,
+            } => self.set_transaction(modes, *session)?,
             Set::SetNames { charset_name, .. } => {
                 self.set_setting("client_encoding", Some(&charset_name.value))?
             }
@@ -259,12 +182,76 @@ impl Session {
     }
 
     fn set_setting(&mut self, name: &str, value: Option<&str>) -> Result<(), SqlError> {
+        // These two are of the transaction under way.
+        match (name.to_ascii_lowercase().as_str(), value) {
+            ("transaction_isolation", Some(value)) => {
+                let level = Isolation::named(value).ok_or_else(|| {
+                    crate::settings::invalid_isolation("transaction_isolation", value)
+                })?;
+                return self.set_isolation(level);
+            }
+            ("transaction_read_only", Some(value)) => {
+                let read_only = crate::settings::boolean("transaction_read_only", value)?;
+                return self.set_read_only(read_only);
+            }
+            ("transaction_isolation" | "transaction_read_only", None) => {
+                let name = name.to_ascii_lowercase();
+                let message = format!("parameter \"{name}\" cannot be reset");
+                return Err(SqlError::new(ErrorKind::FeatureNotSupported, message));
+            }
+            _ => {}
+        }
         if let Some(name) = self.settings.set(name, value)? {
             let value = self.settings.get(name)?.1.to_string();
             self.notices.push(Notice::Parameter {
                 name: name.to_string(),
                 value,
             });
+        }
+        Ok(())
+    }
+
+    /// SET LOCAL: until the end of the transaction.
+    fn set_local(&mut self, name: &str, value: Option<&str>) -> Result<(), SqlError> {
+        if self.work.block == Block::None {
+            let message = "SET LOCAL can only be used in transaction blocks";
+            self.warn(ErrorKind::NoActiveTransaction, message);
+            return Ok(());
+        }
+        if name.to_ascii_lowercase().starts_with("transaction_") {
+            return self.set_setting(name, value);
+        }
+        if self.settings.is_reported(name)? {
+            return Err(SqlError::unsupported(format!("SET LOCAL {name}")));
+        }
+        self.settings.set_local(name, value)
+    }
+
+    fn set_transaction(
+        &mut self,
+        modes: &[ast::TransactionMode],
+        session: bool,
+    ) -> Result<(), SqlError> {
+        if !session && self.work.block == Block::None {
+            let message = "SET TRANSACTION can only be used in transaction blocks";
+            self.warn(ErrorKind::NoActiveTransaction, message);
+            return Ok(());
+        }
+        if !session {
+            return self.set_modes(modes);
+        }
+        for mode in modes {
+            match mode {
+                ast::TransactionMode::IsolationLevel(level) => {
+                    let name = level_of(*level)?.name();
+                    self.set_setting("default_transaction_isolation", Some(name))?;
+                }
+                ast::TransactionMode::AccessMode(mode) => {
+                    let on = *mode == ast::TransactionAccessMode::ReadOnly;
+                    let value = if on { "on" } else { "off" };
+                    self.set_setting("default_transaction_read_only", Some(value))?;
+                }
+            }
         }
         Ok(())
     }
@@ -391,7 +378,8 @@ impl Session {
                 return Err(SqlError::unsupported(words.join(" ")));
             };
             self.require_superuser(plan.tag)?;
-            if self.block == Block::Explicit {
+            self.check_may_write(plan.tag)?;
+            if self.work.block == Block::Explicit {
                 return Err(SqlError::unsupported(format!(
                     "{} in a transaction block",
                     plan.tag

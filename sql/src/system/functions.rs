@@ -110,7 +110,10 @@ pub(crate) fn function(
         | "pg_get_function_arguments"
         | "pg_get_function_identity_arguments"
         | "pg_get_functiondef"
+        | "pg_get_function_sqlbody"
+        | "pg_get_function_arg_default"
         | "pg_get_statisticsobjdef"
+        | "pg_get_statisticsobjdef_columns"
         | "pg_tablespace_location" => (DataType::Utf8, |_, _| Ok(ScalarValue::Utf8(None))),
         "pg_get_userbyid" | "regrole_out" => (DataType::Utf8, |known, args| {
             Ok(oid(args, 0).map_or(ScalarValue::Utf8(None), |role| {
@@ -177,7 +180,8 @@ pub(crate) fn function(
                 Ok(ScalarValue::Int64(size))
             })
         }
-        "pg_database_size" => {
+        // Everything is in the one tablespace of the one database.
+        "pg_database_size" | "pg_tablespace_size" => {
             asks_sizes = true;
             (DataType::Int64, |known, _| {
                 Ok(ScalarValue::from(known.sizes.values().sum::<i64>()))
@@ -186,6 +190,9 @@ pub(crate) fn function(
         "pg_size_pretty" => (DataType::Utf8, |_, args| {
             Ok(oid(args, 0).map_or(ScalarValue::Utf8(None), |bytes| text(size_pretty(bytes))))
         }),
+        "getdatabaseencoding" | "pg_client_encoding" => {
+            (DataType::Utf8, |_, _| Ok(ScalarValue::from("UTF8")))
+        }
         "pg_char_to_encoding" => (DataType::Int32, |_, args| {
             let utf8 = string(args, 0).is_some_and(|name| {
                 matches!(

@@ -54,6 +54,37 @@ pub(super) fn embedded(name: &str) -> Vec<Named> {
     from_csv(name, csv)
 }
 
+/// Whether a relation can have rows at all.
+pub(super) fn has_rows(name: &str) -> bool {
+    matches!(
+        name,
+        "pg_namespace"
+            | "pg_class"
+            | "pg_attribute"
+            | "pg_attrdef"
+            | "pg_index"
+            | "pg_constraint"
+            | "pg_authid"
+            | "pg_roles"
+            | "pg_user"
+            | "pg_shadow"
+            | "pg_database"
+            | "pg_tables"
+            | "pg_indexes"
+            | "pg_stat_user_tables"
+            | "pg_stat_all_tables"
+            | "pg_statio_user_tables"
+            | "pg_settings"
+            | "pg_type"
+            | "pg_am"
+            | "pg_collation"
+            | "pg_language"
+            | "pg_tablespace"
+            | "pg_opclass"
+            | "pg_range"
+    )
+}
+
 pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
     let tables = || facts.catalog.tables.values().map(|table| &**table);
     let keyed = || tables().filter(|table| !table.primary_key.is_empty());

@@ -15,7 +15,7 @@ use crate::hot::Family;
 use crate::key::{read_seq, seq_bytes, version_key};
 use crate::record::{self, RowReader};
 use crate::seq::Seq;
-use crate::snapshot::{DeadEntry, oldest_alive, rows_family};
+use crate::snapshot::{DeadEntry, PartitionSet, oldest_alive, rows_family};
 use crate::transaction::{Op, Partition, Transaction};
 
 /// Transactions that are written and synced together.
@@ -73,6 +73,7 @@ impl Committer {
         transaction: &mut Transaction,
     ) -> Result<Seq, CommitError> {
         self.check_alive()?;
+        self.check_reads(group, transaction)?;
         let count = transaction.len() as u64;
         let first = self.shared.generator.draw(count);
         let checked = self.check(&mut group.overlay, transaction.ops(), first);
@@ -82,6 +83,37 @@ impl Committer {
             Err(_) => group.overlay.roll_back(),
         }
         appended
+    }
+
+    /// Checks that nothing the transaction depends on was touched since it was read.
+    fn check_reads(&self, group: &Group, transaction: &Transaction) -> Result<(), CommitError> {
+        let Some(reads) = &transaction.reads else {
+            return Ok(());
+        };
+        for (table, partitions) in &reads.partitions {
+            // A table that was dropped or truncated is changed as much as can be.
+            let mut changed = !self.tables.contains_key(table);
+            match partitions {
+                PartitionSet::One(partition) => {
+                    let state = match group.states.get(&(*table, partition.clone())) {
+                        Some(state) => *state,
+                        None => self.state(*table, partition)?,
+                    };
+                    changed |= state.last_seq > reads.since;
+                }
+                PartitionSet::All => {
+                    let last = self.last_commits.get(table);
+                    changed |= last.is_some_and(|last| *last > reads.since);
+                    changed |= group.states.iter().any(|((touched, _), state)| {
+                        touched == table && state.last_seq > reads.since
+                    });
+                }
+            }
+            if changed {
+                return Err(CommitError::ReadChanged);
+            }
+        }
+        Ok(())
     }
 
     fn check(&self, overlay: &mut Overlay, ops: &[Op], first: Seq) -> Result<(), CommitError> {

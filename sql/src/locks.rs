@@ -1,0 +1,421 @@
+//! Row locks: which transaction may change a row next.
+//!
+//! Owns: the table of locks in memory, its queues, and finding deadlocks. A row is a key that storage gives
+//! (`row_identity`), whether the row exists or not.
+//! Guarantees: conflicting locks of two owners never stand together; who waits is served in order; a wait that
+//! would close a circle of waits is refused. A wait that is dropped leaves nothing behind.
+//! Does not: know rows, versions or snapshots. Locks order writers; that nothing is lost is the committer's check.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+#[cfg(test)]
+mod tests;
+
+/// What is locked.
+pub(crate) type RowKey = Arc<[u8]>;
+
+/// PostgreSQL's four row locks, each stronger than the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum LockMode {
+    /// FOR KEY SHARE.
+    KeyShare,
+    /// FOR SHARE.
+    Share,
+    /// FOR NO KEY UPDATE, and an UPDATE that leaves the key alone.
+    NoKeyUpdate,
+    /// FOR UPDATE, DELETE, INSERT, and an UPDATE of the key.
+    Update,
+}
+
+impl LockMode {
+    fn conflicts(self, other: LockMode) -> bool {
+        use LockMode::{KeyShare, NoKeyUpdate, Share, Update};
+        match self.min(other) {
+            KeyShare => self.max(other) == Update,
+            Share => self.max(other) >= NoKeyUpdate,
+            NoKeyUpdate | Update => true,
+        }
+    }
+}
+
+/// Why a lock was not given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum LockError {
+    /// Another owner has it, and the caller does not wait.
+    Busy,
+    /// It was waited for as long as the caller wants to.
+    Timeout,
+    /// Waiting would never end. The processes that wait for each other, the caller's first.
+    Deadlock(Vec<i32>),
+}
+
+/// Locks of one row.
+#[derive(Default)]
+struct Row {
+    holders: Vec<Holder>,
+    queue: VecDeque<Waiter>,
+}
+
+type OwnerId = u64;
+
+struct Holder {
+    owner: OwnerId,
+    mode: LockMode,
+}
+
+struct Waiter {
+    owner: OwnerId,
+    mode: LockMode,
+    granted: oneshot::Sender<()>,
+}
+
+/// What an owner waits for; it waits for one row at a time.
+struct Wait {
+    key: RowKey,
+    pid: i32,
+}
+
+#[derive(Default)]
+struct State {
+    rows: HashMap<RowKey, Row>,
+    waiting: HashMap<OwnerId, Wait>,
+}
+
+/// What came of asking for a lock.
+#[derive(PartialEq, Eq)]
+enum Answer {
+    /// The owner had a lock on the row, and has one that is strong enough now.
+    Held,
+    /// It has its first lock on the row.
+    New,
+    Busy,
+}
+
+/// Locks that are taken or given back in one go, while others wait for the table.
+const BATCH: usize = 256;
+/// A table that once held more than this many locks gives the memory back when it is empty.
+const CAPACITY_KEPT: usize = 1 << 16;
+
+/// All row locks of a server.
+#[derive(Default)]
+pub(crate) struct LockTable {
+    state: Mutex<State>,
+    owners: AtomicU64,
+}
+
+/// One transaction's locks; dropped, it gives them back.
+pub(crate) struct Locks {
+    table: Arc<LockTable>,
+    owner: OwnerId,
+    pid: i32,
+    /// In the order in which they were taken.
+    held: Vec<RowKey>,
+}
+
+impl Locks {
+    /// No locks yet, for a transaction of the process `pid`.
+    pub(crate) fn new(table: &Arc<LockTable>, pid: i32) -> Locks {
+        Locks {
+            table: table.clone(),
+            owner: table.owners.fetch_add(1, Ordering::Relaxed),
+            pid,
+            held: Vec::new(),
+        }
+    }
+
+    /// A mark for `release_to`.
+    pub(crate) fn mark(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Gives back the locks that were taken since the mark. One that was only made stronger stays so.
+    pub(crate) fn release_to(&mut self, mark: usize) {
+        while self.held.len() > mark {
+            let batch = self.held.len().saturating_sub(BATCH).max(mark);
+            let mut state = self.table.state.lock();
+            for key in self.held.drain(batch..) {
+                state.release(self.owner, &key);
+            }
+            if state.rows.is_empty() && state.rows.capacity() > CAPACITY_KEPT {
+                state.rows = HashMap::new();
+            }
+        }
+    }
+
+    /// Locks a row if that needs no wait; `false` when another owner is in the way.
+    pub(crate) fn try_lock(&mut self, key: &RowKey, mode: LockMode) -> bool {
+        let answer = self.table.state.lock().ask(self.owner, key, mode);
+        if answer == Answer::New {
+            self.held.push(key.clone());
+        }
+        answer != Answer::Busy
+    }
+
+    /// Locks all rows, waiting for each up to `timeout`; says whether any was waited for. On an error, and when
+    /// the future is dropped, the locks that it got so far stay until they are released.
+    pub(crate) async fn lock_all(
+        &mut self,
+        rows: &[(RowKey, LockMode)],
+        timeout: Option<Duration>,
+    ) -> Result<bool, LockError> {
+        let mut waited = false;
+        let mut rest = rows;
+        while !rest.is_empty() {
+            let done = self.lock_free(&rest[..rest.len().min(BATCH)]);
+            rest = &rest[done..];
+            // A batch that ends early ends before a row that is not free.
+            if done < BATCH
+                && let Some(((key, mode), behind)) = rest.split_first()
+            {
+                waited |= self.lock(key, *mode, timeout).await?;
+                rest = behind;
+            }
+        }
+        Ok(waited)
+    }
+
+    /// Takes locks up to the first that is not free; gives how many that were.
+    fn lock_free(&mut self, rows: &[(RowKey, LockMode)]) -> usize {
+        let mut state = self.table.state.lock();
+        for (done, (key, mode)) in rows.iter().enumerate() {
+            match state.ask(self.owner, key, *mode) {
+                Answer::Held => {}
+                Answer::New => self.held.push(key.clone()),
+                Answer::Busy => return done,
+            }
+        }
+        rows.len()
+    }
+
+    /// Locks one row; says whether it had to wait.
+    async fn lock(
+        &mut self,
+        key: &RowKey,
+        mode: LockMode,
+        timeout: Option<Duration>,
+    ) -> Result<bool, LockError> {
+        let table = self.table.clone();
+        let (waiting, granted) = {
+            let mut state = table.state.lock();
+            match state.ask(self.owner, key, mode) {
+                Answer::Held => return Ok(false),
+                Answer::New => {
+                    self.held.push(key.clone());
+                    return Ok(false);
+                }
+                Answer::Busy => {}
+            }
+            let (grant, granted) = oneshot::channel();
+            let upgrade = state.enqueue(self.owner, self.pid, key, mode, grant);
+            let waiting = Waiting {
+                locks: self,
+                key: key.clone(),
+                upgrade,
+                settled: false,
+            };
+            if let Some(circle) = state.circle(waiting.locks.owner) {
+                drop(state);
+                drop(waiting);
+                return Err(LockError::Deadlock(circle));
+            }
+            (waiting, granted)
+        };
+        let granted = match timeout {
+            None => granted.await,
+            Some(timeout) => tokio::time::timeout(timeout, granted)
+                .await
+                .map_err(|_| LockError::Timeout)?,
+        };
+        granted.expect("only its grant takes a waiter out of the queue while it waits");
+        waiting.settle();
+        Ok(true)
+    }
+}
+
+impl Drop for Locks {
+    fn drop(&mut self) {
+        self.release_to(0);
+    }
+}
+
+/// A place in a row's queue, given up when it is dropped unsettled.
+struct Waiting<'a> {
+    locks: &'a mut Locks,
+    key: RowKey,
+    /// Whether the owner has a weaker lock on the row.
+    upgrade: bool,
+    settled: bool,
+}
+
+impl Waiting<'_> {
+    fn settle(mut self) {
+        self.settled = true;
+        if !self.upgrade {
+            self.locks.held.push(self.key.clone());
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if self.settled {
+            return;
+        }
+        let mut state = self.locks.table.state.lock();
+        let owner = self.locks.owner;
+        if state.waiting.remove(&owner).is_some() {
+            if let Some(row) = state.rows.get_mut(&self.key) {
+                row.queue.retain(|waiter| waiter.owner != owner);
+            }
+            state.serve(&self.key);
+        } else if !self.upgrade {
+            // It was granted, and nobody is there to take it.
+            state.release(owner, &self.key);
+        }
+    }
+}
+
+impl State {
+    fn ask(&mut self, owner: OwnerId, key: &RowKey, mode: LockMode) -> Answer {
+        let Some(row) = self.rows.get_mut(key) else {
+            let row = Row {
+                holders: vec![Holder { owner, mode }],
+                queue: VecDeque::new(),
+            };
+            self.rows.insert(key.clone(), row);
+            return Answer::New;
+        };
+        let mine = row.holders.iter().position(|holder| holder.owner == owner);
+        if mine.is_some_and(|at| row.holders[at].mode >= mode) {
+            return Answer::Held;
+        }
+        // Who has no lock yet stands behind those who wait for one; who has one they may be waiting for.
+        let behind = mine.is_none() && row.queue.iter().any(|w| w.mode.conflicts(mode));
+        if behind || row.held_against(owner, mode) {
+            return Answer::Busy;
+        }
+        match mine {
+            Some(at) => {
+                row.holders[at].mode = mode;
+                Answer::Held
+            }
+            None => {
+                row.holders.push(Holder { owner, mode });
+                Answer::New
+            }
+        }
+    }
+
+    /// Puts an owner into a row's queue; says whether it has a weaker lock there.
+    fn enqueue(
+        &mut self,
+        owner: OwnerId,
+        pid: i32,
+        key: &RowKey,
+        mode: LockMode,
+        granted: oneshot::Sender<()>,
+    ) -> bool {
+        let row = self.rows.entry(key.clone()).or_default();
+        let upgrade = row.holders.iter().any(|holder| holder.owner == owner);
+        let waiter = Waiter {
+            owner,
+            mode,
+            granted,
+        };
+        if upgrade {
+            row.queue.push_front(waiter);
+        } else {
+            row.queue.push_back(waiter);
+        }
+        let key = key.clone();
+        self.waiting.insert(owner, Wait { key, pid });
+        upgrade
+    }
+
+    fn release(&mut self, owner: OwnerId, key: &RowKey) {
+        if let Some(row) = self.rows.get_mut(key) {
+            row.holders.retain(|holder| holder.owner != owner);
+            self.serve(key);
+        }
+    }
+
+    /// Gives a row to those at the head of its queue who can have it.
+    fn serve(&mut self, key: &RowKey) {
+        let Some(row) = self.rows.get_mut(key) else {
+            return;
+        };
+        while let Some(first) = row.queue.front() {
+            let (owner, mode) = (first.owner, first.mode);
+            if row.held_against(owner, mode) {
+                break;
+            }
+            match row.holders.iter_mut().find(|holder| holder.owner == owner) {
+                Some(holder) => holder.mode = mode,
+                None => row.holders.push(Holder { owner, mode }),
+            }
+            self.waiting.remove(&owner);
+            if let Some(first) = row.queue.pop_front() {
+                // One that has just been given up finds that it was granted.
+                let _ = first.granted.send(());
+            }
+        }
+        if row.holders.is_empty() && row.queue.is_empty() {
+            self.rows.remove(key);
+        }
+    }
+
+    /// Whom a waiting owner waits for.
+    fn blockers(&self, owner: OwnerId) -> Vec<OwnerId> {
+        let waits = self.waiting.get(&owner);
+        let Some(row) = waits.and_then(|wait| self.rows.get(&wait.key)) else {
+            return Vec::new();
+        };
+        let Some(at) = row.queue.iter().position(|waiter| waiter.owner == owner) else {
+            return Vec::new();
+        };
+        let mode = row.queue[at].mode;
+        let holders = row
+            .holders
+            .iter()
+            .filter(|holder| holder.owner != owner && holder.mode.conflicts(mode))
+            .map(|holder| holder.owner);
+        // Those ahead are served first, whether they conflict or not.
+        let ahead = row.queue.iter().take(at).map(|waiter| waiter.owner);
+        holders.chain(ahead).collect()
+    }
+
+    /// The processes of a circle of waits through this owner, if there is one.
+    fn circle(&self, start: OwnerId) -> Option<Vec<i32>> {
+        let mut seen = HashSet::from([start]);
+        let mut path = vec![(start, self.blockers(start))];
+        while let Some((_, blockers)) = path.last_mut() {
+            let Some(next) = blockers.pop() else {
+                path.pop();
+                continue;
+            };
+            if next == start {
+                let pid = |(owner, _): &(OwnerId, _)| Some(self.waiting.get(owner)?.pid);
+                return Some(path.iter().filter_map(pid).collect());
+            }
+            if seen.insert(next) {
+                path.push((next, self.blockers(next)));
+            }
+        }
+        None
+    }
+}
+
+impl Row {
+    /// Whether another owner's lock conflicts with this one.
+    fn held_against(&self, owner: OwnerId, mode: LockMode) -> bool {
+        self.holders
+            .iter()
+            .any(|holder| holder.owner != owner && holder.mode.conflicts(mode))
+    }
+}

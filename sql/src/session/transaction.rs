@@ -1,0 +1,495 @@
+//! The transaction under way: its isolation, snapshot, locks and savepoints, and how it ends.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use datafusion::sql::sqlparser::ast::{
+    TransactionAccessMode, TransactionIsolationLevel, TransactionMode,
+};
+use parking_lot::{Mutex, RwLock};
+use tidelog_storage::{
+    CommitError, PartitionSet, ReadSet, Snapshot, TableDef, TableId, Transaction,
+};
+
+use super::{Notice, Outcome, Session, TransactionStatus};
+use crate::copy::CopyIn;
+use crate::error::{ErrorKind, SqlError, unique_violation};
+use crate::locks::Locks;
+use crate::provider::Scope;
+use crate::row::Write;
+
+/// How large a transaction's changes may become before they are committed.
+const TRANSACTION_BYTES_MAX: usize = 256 << 20;
+
+/// Isolation levels, each stricter than the one before (the first two are the same).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Isolation {
+    ReadUncommitted,
+    ReadCommitted,
+    RepeatableRead,
+    Serializable,
+}
+
+impl Isolation {
+    /// The level that a setting names.
+    pub(crate) fn named(name: &str) -> Option<Isolation> {
+        use Isolation::{ReadCommitted, ReadUncommitted, RepeatableRead, Serializable};
+        [ReadUncommitted, ReadCommitted, RepeatableRead, Serializable]
+            .into_iter()
+            .find(|level| level.name().eq_ignore_ascii_case(name.trim()))
+    }
+
+    /// Its name in settings.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Isolation::ReadUncommitted => "read uncommitted",
+            Isolation::ReadCommitted => "read committed",
+            Isolation::RepeatableRead => "repeatable read",
+            Isolation::Serializable => "serializable",
+        }
+    }
+
+    /// Whether all statements of a transaction see the same snapshot.
+    pub(crate) fn keeps_snapshot(self) -> bool {
+        self >= Isolation::RepeatableRead
+    }
+}
+
+/// How far the open transaction reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Block {
+    /// Each statement is a transaction.
+    None,
+    /// Until `end_implicit`.
+    Implicit,
+    /// Until COMMIT or ROLLBACK.
+    Explicit,
+}
+
+/// Where ROLLBACK TO goes back to.
+pub(super) struct Savepoint {
+    name: String,
+    changes: usize,
+    locks: usize,
+}
+
+/// The transaction under way.
+pub(super) struct Work {
+    pub(super) block: Block,
+    pub(super) failed: bool,
+    pub(super) started: chrono::DateTime<chrono::Utc>,
+    pub(super) isolation: Isolation,
+    pub(super) read_only: bool,
+    /// Whether a statement that reads or writes was run in it.
+    pub(super) queried: bool,
+    pub(super) locks: Locks,
+    changes: Arc<RwLock<Transaction>>,
+    savepoints: Vec<Savepoint>,
+    /// The one that all its statements read from, if they do.
+    snapshot: Mutex<Option<Arc<Snapshot>>>,
+    /// What they read, if the commit depends on it.
+    reads: Arc<Mutex<HashSet<(TableId, PartitionSet)>>>,
+    /// Whether its changes are with the committer.
+    committing: Arc<AtomicBool>,
+}
+
+impl Work {
+    pub(super) fn new(locks: Locks) -> Work {
+        Work {
+            block: Block::None,
+            failed: false,
+            started: chrono::Utc::now(),
+            isolation: Isolation::ReadCommitted,
+            read_only: false,
+            queried: false,
+            locks,
+            changes: Arc::default(),
+            savepoints: Vec::new(),
+            snapshot: Mutex::default(),
+            reads: Arc::default(),
+            committing: Arc::default(),
+        }
+    }
+}
+
+impl Session {
+    /// A transaction begins, of one statement or more: it has what the session's settings say.
+    pub(super) fn begin_work(&mut self) {
+        self.work.started = chrono::Utc::now();
+        self.work.isolation = self.settings.default_isolation();
+        self.work.read_only = self.settings.default_read_only();
+        self.work.queried = false;
+        self.work.committing.store(false, Ordering::Relaxed);
+        self.forget_reads();
+    }
+
+    /// The next statement reads what is committed then.
+    pub(crate) fn forget_reads(&mut self) {
+        *self.work.snapshot.get_mut() = None;
+        self.work.reads = Arc::default();
+    }
+
+    /// Makes the following statements one transaction, until `end_implicit` (a query string of several
+    /// statements, a pipeline up to Sync). Does nothing inside a transaction block.
+    pub fn begin_implicit(&mut self) {
+        if self.work.block == Block::None {
+            self.begin_work();
+            self.work.block = Block::Implicit;
+        }
+    }
+
+    /// Ends the implicit transaction, if one is open: commits, or rolls back if a statement in it failed.
+    pub async fn end_implicit(&mut self) -> Result<(), SqlError> {
+        if self.work.block != Block::Implicit {
+            return Ok(());
+        }
+        self.work.block = Block::None;
+        if std::mem::take(&mut self.work.failed) {
+            self.roll_back();
+            return Ok(());
+        }
+        self.commit().await.map_err(SqlError::from)
+    }
+
+    /// Tells the session that a statement failed outside `execute` (while its rows were sent, by a cancel,
+    /// in COPY data): an open transaction is failed. What it has done since its last savepoint is undone at
+    /// once, so that nobody waits for its locks.
+    pub fn fail(&mut self) {
+        if self.work.block == Block::None {
+            return self.roll_back();
+        }
+        self.work.failed = true;
+        match self.work.savepoints.last() {
+            None => self.roll_back(),
+            Some(savepoint) => {
+                self.work.changes.write().rollback_to(savepoint.changes);
+                self.work.locks.release_to(savepoint.locks);
+            }
+        }
+    }
+
+    /// Undoes what is open, block or not: the client is gone.
+    pub fn abort(&mut self) {
+        self.work.block = Block::None;
+        self.work.failed = false;
+        self.roll_back();
+    }
+
+    /// Set while a commit is under way, whose outcome cannot be prevented any more.
+    pub fn committing(&self) -> Arc<AtomicBool> {
+        self.work.committing.clone()
+    }
+
+    /// Takes one chunk of COPY data.
+    pub async fn copy_data(&mut self, copy: &mut CopyIn, data: &[u8]) -> Result<(), SqlError> {
+        let result = self.take_copy_data(copy, Some(data)).await;
+        if result.is_err() {
+            self.fail();
+        }
+        result
+    }
+
+    /// Ends COPY data and returns the tag (`COPY 5`).
+    pub async fn copy_done(&mut self, mut copy: CopyIn) -> Result<String, SqlError> {
+        let result = match self.take_copy_data(&mut copy, None).await {
+            Ok(()) if self.work.block == Block::None => self.commit().await.map_err(SqlError::from),
+            result => result,
+        };
+        if result.is_err() {
+            self.fail();
+        }
+        result.map(|()| format!("COPY {}", copy.rows()))
+    }
+
+    /// Where the session stands.
+    pub fn transaction_status(&self) -> TransactionStatus {
+        match (self.work.block, self.work.failed) {
+            (Block::Explicit, true) => TransactionStatus::Failed,
+            (Block::Explicit, false) => TransactionStatus::InTransaction,
+            _ => TransactionStatus::Idle,
+        }
+    }
+
+    /// Commits what is pending; afterwards nothing is, whatever came of it.
+    pub(super) async fn commit(&mut self) -> Result<(), CommitError> {
+        let since = self.work.snapshot.get_mut().as_ref().map(|s| s.seq());
+        let partitions = std::mem::take(&mut *self.work.reads.lock());
+        let (mut changes, locks) = self.take_work();
+        if changes.is_empty() {
+            return Ok(());
+        }
+        if let Some(since) = since
+            && self.work.isolation == Isolation::Serializable
+        {
+            changes.depends_on(ReadSet { since, partitions });
+        }
+        self.work.committing.store(true, Ordering::Relaxed);
+        // The locks go with the changes: were this future dropped, the commit would go on without it.
+        let store = self.engine.store.clone();
+        let committed = store.commit_holding(changes, Box::new(locks)).await;
+        self.work.committing.store(false, Ordering::Relaxed);
+        committed.map(|_| ())
+    }
+
+    pub(super) fn roll_back(&mut self) {
+        drop(self.take_work());
+    }
+
+    fn take_work(&mut self) -> (Transaction, Locks) {
+        self.work.savepoints.clear();
+        self.settings.end_local();
+        self.forget_reads();
+        let fresh = Locks::new(&self.engine.locks, self.login.pid);
+        let locks = std::mem::replace(&mut self.work.locks, fresh);
+        // A scan that is still being sent may hold the lock for reading; it found nothing to read here.
+        if self.work.changes.read().is_empty() {
+            return (Transaction::new(), locks);
+        }
+        let taken = std::mem::take(&mut *self.work.changes.write());
+        self.work.changes = Arc::default();
+        (taken, locks)
+    }
+
+    /// Whether changes wait for a later commit (and so must be checked against the data now).
+    pub(crate) fn defers_commit(&self) -> bool {
+        self.work.block != Block::None
+    }
+
+    pub(crate) fn isolation(&self) -> Isolation {
+        self.work.isolation
+    }
+
+    pub(crate) fn locks(&mut self) -> &mut Locks {
+        &mut self.work.locks
+    }
+
+    pub(crate) fn started(&self) -> chrono::DateTime<chrono::Utc> {
+        self.work.started
+    }
+
+    /// What a statement that starts now reads.
+    pub(crate) fn scope(&self) -> Arc<Scope> {
+        let store = &self.engine.store;
+        let snapshot = if self.work.isolation.keeps_snapshot() {
+            let mut kept = self.work.snapshot.lock();
+            kept.get_or_insert_with(|| store.snapshot()).clone()
+        } else {
+            store.snapshot()
+        };
+        let serializable = self.work.isolation == Isolation::Serializable;
+        Arc::new(Scope {
+            store: store.clone(),
+            database: self.database.clone(),
+            access: self.access(snapshot.catalog()),
+            snapshot,
+            transaction: self.work.changes.clone(),
+            reads: serializable.then(|| self.work.reads.clone()),
+        })
+    }
+
+    /// Adds changes to the transaction: all of them or, with an error, none. Where the commit comes later, a key
+    /// that exists is found now; its lock must be held.
+    pub(crate) fn write(
+        &mut self,
+        table: &Arc<TableDef>,
+        writes: &[Write],
+    ) -> Result<(), SqlError> {
+        let inserts = |write: &Write| write.new_key(table).is_some();
+        if !self.defers_commit() || !writes.iter().any(inserts) {
+            return self.add(table, writes, None);
+        }
+        let snapshot = self.engine.store.snapshot();
+        tokio::task::block_in_place(|| self.add(table, writes, Some(&snapshot)))
+    }
+
+    fn add(
+        &self,
+        table: &Arc<TableDef>,
+        writes: &[Write],
+        snapshot: Option<&Snapshot>,
+    ) -> Result<(), SqlError> {
+        let mut changes = self.work.changes.write();
+        let before = changes.len();
+        let mut add = |write: &Write| {
+            if let Some(snapshot) = snapshot
+                && let Some(key) = write.new_key(table)
+            {
+                use tidelog_storage::snapshot::Lookup;
+                let found = snapshot.lookup(table, &write.partition, &key, Some(&changes))?;
+                if found != Lookup::Absent {
+                    // That the key exists is something that was read.
+                    let partition = PartitionSet::One(write.partition.clone());
+                    self.work.reads.lock().insert((table.id, partition));
+                    return Err(unique_violation(table, &key));
+                }
+            }
+            match (&write.old, &write.new) {
+                (None, Some(row)) => {
+                    changes.insert(table, &write.partition, row);
+                }
+                (Some(old), Some(row)) => {
+                    changes.update(table, &write.partition, old, row);
+                }
+                (Some(old), None) => changes.delete(table, &write.partition, old),
+                (None, None) => {}
+            }
+            if changes.bytes() > TRANSACTION_BYTES_MAX {
+                let message = format!(
+                    "a transaction's changes exceed {} MiB",
+                    TRANSACTION_BYTES_MAX >> 20
+                );
+                return Err(SqlError::new(ErrorKind::ProgramLimitExceeded, message)
+                    .hint("Write it in several transactions."));
+            }
+            Ok(())
+        };
+        let added = writes.iter().try_for_each(&mut add);
+        if added.is_err() {
+            changes.rollback_to(before);
+        }
+        added
+    }
+
+    pub(super) fn warn(&mut self, kind: ErrorKind, message: &str) {
+        self.notices.push(Notice::Message {
+            severity: "WARNING",
+            error: SqlError::new(kind, message),
+        });
+    }
+
+    pub(super) fn begin(&mut self, modes: &[TransactionMode]) -> Result<Outcome, SqlError> {
+        if self.work.block == Block::Explicit {
+            let message = "there is already a transaction in progress";
+            self.warn(ErrorKind::ActiveTransaction, message);
+        }
+        self.work.block = Block::Explicit;
+        self.set_modes(modes)?;
+        Ok(Outcome::Command("BEGIN".to_string()))
+    }
+
+    /// Gives the open transaction other characteristics.
+    pub(super) fn set_modes(&mut self, modes: &[TransactionMode]) -> Result<(), SqlError> {
+        for mode in modes {
+            match mode {
+                TransactionMode::IsolationLevel(level) => self.set_isolation(level_of(*level)?)?,
+                TransactionMode::AccessMode(mode) => {
+                    self.set_read_only(*mode == TransactionAccessMode::ReadOnly)?
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn set_isolation(&mut self, level: Isolation) -> Result<(), SqlError> {
+        if level != self.work.isolation && self.work.queried {
+            let message = "SET TRANSACTION ISOLATION LEVEL must be called before any query";
+            return Err(SqlError::new(ErrorKind::ActiveTransaction, message));
+        }
+        self.work.isolation = level;
+        Ok(())
+    }
+
+    pub(super) fn set_read_only(&mut self, read_only: bool) -> Result<(), SqlError> {
+        if self.work.read_only && !read_only && self.work.queried {
+            let message = "transaction read-write mode must be set before any query";
+            return Err(SqlError::new(ErrorKind::ActiveTransaction, message));
+        }
+        self.work.read_only = read_only;
+        Ok(())
+    }
+
+    /// 25006 for a command that writes, in a transaction that must not.
+    pub(crate) fn check_may_write(&self, command: &str) -> Result<(), SqlError> {
+        if !self.work.read_only {
+            return Ok(());
+        }
+        let message = format!("cannot execute {command} in a read-only transaction");
+        Err(SqlError::new(ErrorKind::ReadOnlyTransaction, message))
+    }
+
+    pub(super) async fn end(&mut self, commit: bool) -> Result<Outcome, SqlError> {
+        if self.work.block != Block::Explicit {
+            let message = "there is no transaction in progress";
+            self.warn(ErrorKind::NoActiveTransaction, message);
+        }
+        self.work.block = Block::None;
+        let failed = std::mem::take(&mut self.work.failed);
+        if commit && !failed {
+            self.commit().await?;
+            return Ok(Outcome::Command("COMMIT".to_string()));
+        }
+        self.roll_back();
+        Ok(Outcome::Command("ROLLBACK".to_string()))
+    }
+
+    pub(super) fn savepoint(&mut self, name: String) -> Result<Outcome, SqlError> {
+        if self.work.block != Block::Explicit {
+            let message = "SAVEPOINT can only be used in transaction blocks";
+            return Err(SqlError::new(ErrorKind::NoActiveTransaction, message));
+        }
+        let savepoint = Savepoint {
+            name,
+            changes: self.work.changes.read().len(),
+            locks: self.work.locks.mark(),
+        };
+        self.work.savepoints.push(savepoint);
+        Ok(Outcome::Command("SAVEPOINT".to_string()))
+    }
+
+    pub(super) fn release_savepoint(&mut self, name: &str) -> Result<Outcome, SqlError> {
+        let at = self.find_savepoint(name, "RELEASE SAVEPOINT")?;
+        self.work.savepoints.truncate(at);
+        Ok(Outcome::Command("RELEASE".to_string()))
+    }
+
+    fn find_savepoint(&self, name: &str, what: &str) -> Result<usize, SqlError> {
+        if self.work.block != Block::Explicit {
+            let message = format!("{what} can only be used in transaction blocks");
+            return Err(SqlError::new(ErrorKind::NoActiveTransaction, message));
+        }
+        self.work
+            .savepoints
+            .iter()
+            .rposition(|savepoint| savepoint.name == name)
+            .ok_or_else(|| {
+                SqlError::new(
+                    ErrorKind::UndefinedSavepoint,
+                    format!("savepoint \"{name}\" does not exist"),
+                )
+            })
+    }
+
+    pub(super) fn roll_back_to(&mut self, name: &str) -> Result<Outcome, SqlError> {
+        let at = self.find_savepoint(name, "ROLLBACK TO SAVEPOINT")?;
+        let savepoint = &self.work.savepoints[at];
+        self.work.changes.write().rollback_to(savepoint.changes);
+        self.work.locks.release_to(savepoint.locks);
+        self.work.savepoints.truncate(at + 1);
+        self.work.failed = false;
+        Ok(Outcome::Command("ROLLBACK".to_string()))
+    }
+
+    pub(super) fn refuse_in_block(&self, what: &str) -> Result<(), SqlError> {
+        if self.work.block == Block::None {
+            return Ok(());
+        }
+        Err(SqlError::new(
+            ErrorKind::ActiveTransaction,
+            format!("{what} cannot run inside a transaction block"),
+        ))
+    }
+}
+
+pub(super) fn level_of(level: TransactionIsolationLevel) -> Result<Isolation, SqlError> {
+    Ok(match level {
+        TransactionIsolationLevel::ReadUncommitted => Isolation::ReadUncommitted,
+        TransactionIsolationLevel::ReadCommitted => Isolation::ReadCommitted,
+        TransactionIsolationLevel::RepeatableRead => Isolation::RepeatableRead,
+        TransactionIsolationLevel::Serializable => Isolation::Serializable,
+        TransactionIsolationLevel::Snapshot => {
+            let message = "syntax error at or near \"SNAPSHOT\"";
+            return Err(SqlError::new(ErrorKind::SyntaxError, message));
+        }
+    })
+}
