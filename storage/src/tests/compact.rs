@@ -394,3 +394,56 @@ async fn many_partitions_are_merged_together_or_not_at_all() {
     })
     .await;
 }
+
+/// Peak memory by the number of files (`FILES`, 20 MB each); run by hand, with `--ignored --nocapture`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement"]
+async fn compacts_in_bounded_memory() {
+    let memory = |what: &str| {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find(|line| line.starts_with(what)).unwrap();
+        line.split_whitespace().nth(1).unwrap().to_string()
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    let table = put_table(&store, notes(1, "t", true)).await;
+    let mut noise = 1_u64;
+    let count = std::env::var("FILES").map_or(8, |count| count.parse().unwrap());
+    for file in 0..count {
+        for part in 0..4 {
+            let mut transaction = Transaction::new();
+            for id in 0..10_000 {
+                let mut note = String::new();
+                while note.len() < 1000 {
+                    noise = noise
+                        .wrapping_mul(6_364_136_223_846_793_005)
+                        .wrapping_add(1_442_695_040_888_963_407);
+                    note.push_str(&format!("{noise:016x}"));
+                }
+                transaction.insert(
+                    &table,
+                    &user("a"),
+                    &row(file * 40_000 + part * 10_000 + id, &note),
+                );
+            }
+            store.commit(transaction).await.unwrap();
+        }
+        store.flush(table.id).await.unwrap();
+    }
+    store.close().await;
+    drop(store);
+    store = open(dir.path());
+    std::fs::write("/proc/self/clear_refs", "5").unwrap();
+    let bytes: u64 = files(&store, &table).iter().map(|file| file.bytes).sum();
+    eprintln!(
+        "{bytes} bytes in {count} files; resident {} kB",
+        memory("VmRSS:")
+    );
+    let start = std::time::Instant::now();
+    let report = store.compact(table.id).await.unwrap();
+    eprintln!(
+        "{report:?} in {:?}; peak {} kB",
+        start.elapsed(),
+        memory("VmHWM:")
+    );
+}

@@ -163,7 +163,7 @@ async fn agrees_with_a_map() {
     }
     // Unless all of this happened, the agreement says little.
     assert!(
-        told_trimmed > 20 && resumed > 20 && merged > 20,
+        operations < 10_000 || (told_trimmed > 20 && resumed > 20 && merged > 20),
         "{told_trimmed} {resumed} {merged}"
     );
     for model in &models {
