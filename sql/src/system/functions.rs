@@ -95,7 +95,10 @@ pub(crate) fn function(
         | "has_tablespace_privilege"
         | "has_type_privilege"
         | "pg_has_role" => (DataType::Boolean, |_, _| Ok(ScalarValue::from(true))),
-        "pg_is_in_recovery" | "pg_is_other_temp_schema" | "row_security_active" => {
+        "pg_is_in_recovery"
+        | "pg_is_other_temp_schema"
+        | "pg_relation_is_publishable"
+        | "row_security_active" => {
             (DataType::Boolean, |_, _| Ok(ScalarValue::from(false)))
         }
         "obj_description"

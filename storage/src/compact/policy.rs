@@ -1,5 +1,10 @@
 //! Which files of a partition are worth merging.
 
+#![allow(
+    clippy::single_range_in_vec_init,
+    reason = "runs of files are ranges, and there may be one"
+)]
+
 use std::ops::Range;
 
 use crate::flush::WORTH_A_FILE_ROWS;
