@@ -267,11 +267,16 @@ async fn cancel_ends_a_query_and_the_connection_lives_on() {
     let client = server.peer().connect().await;
     let token = client.cancel_token();
     let query = "SELECT count(*) FROM generate_series(1, 2000000) a, generate_series(1, 2000000) b";
-    let (error, _) = tokio::join!(client.simple_query(query), async {
-        tokio::task::yield_now().await;
-        token.cancel_query(tokio_postgres::NoTls).await.unwrap();
-    });
-    // A cancel that overtakes the query has nothing to end; then the query is asked again below.
+    // A cancel that overtakes the query has nothing to end, so it is sent until one does.
+    let mut answer = std::pin::pin!(client.simple_query(query));
+    let error = loop {
+        tokio::select! {
+            error = &mut answer => break error,
+            () = tokio::time::sleep(std::time::Duration::from_millis(50)) => {
+                token.cancel_query(tokio_postgres::NoTls).await.unwrap();
+            }
+        }
+    };
     let code = error
         .unwrap_err()
         .as_db_error()
