@@ -15,7 +15,7 @@ use crate::row::{
     Default, RowMaker, Target, Write, assign, cell, constant, infer, own_partition, placeholder,
     targets,
 };
-use crate::session::{Outcome, Prepared, Session};
+use crate::session::{Outcome, Prepared, Room, Session};
 
 fn is_default(expr: &Expr) -> bool {
     matches!(expr, Expr::Identifier(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("default"))
@@ -174,6 +174,7 @@ impl Session {
         }
         let types = &prepared.parameters;
         let mut rows: Vec<(Partition, Row)> = Vec::new();
+        let mut room = Room::default();
         match insert.source.as_ref().map(|source| &*source.body) {
             Some(SetExpr::Values(list)) => {
                 for exprs in &list.rows {
@@ -238,7 +239,9 @@ impl Session {
                         for (index, expr, ty) in &expressions {
                             evaluated.push((*index, self.evaluate_as(expr, *ty).await?));
                         }
-                        rows.push(maker.row(given, &evaluated)?);
+                        let made = maker.row(given, &evaluated)?;
+                        room.take(&made.1)?;
+                        rows.push(made);
                     }
                 }
             }

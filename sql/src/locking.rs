@@ -13,7 +13,7 @@ use datafusion::sql::sqlparser::ast::{
 use futures::{StreamExt, TryStreamExt};
 use tidelog_storage::snapshot::Fate;
 use tidelog_storage::transaction::row_identity;
-use tidelog_storage::{Catalog, ColumnType, Datum, TableDef};
+use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, TableDef};
 
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError, from_arrow, from_datafusion};
@@ -24,7 +24,7 @@ use crate::parse::quoted;
 use crate::plan::stars::mentions_pseudo_columns;
 use crate::provider::{Relation, Scope, blocking};
 use crate::row::{assign, constant};
-use crate::session::{Outcome, Prepared, Session};
+use crate::session::{Outcome, Prepared, RETRIES_MAX, Session};
 
 /// What is done about a row that another transaction has locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,12 +141,13 @@ impl Session {
         let clause = Clause::of(query, prepared.spares_keys())?;
         self.check_may_write(&format!("SELECT {}", clause.name()))?;
         clause.check_plan(prepared.plan())?;
-        loop {
+        for _ in 0..RETRIES_MAX {
             let tried = self.try_select_locking(query, &clause, prepared, values);
             if let Some(outcome) = tried.await? {
                 return Ok(outcome);
             }
         }
+        Err(CommitError::Conflict.into())
     }
 
     /// `None` when rows changed before they were locked.

@@ -370,30 +370,37 @@ impl State {
         }
     }
 
-    /// Whom a waiting owner waits for.
-    fn blockers(&self, owner: OwnerId) -> Vec<OwnerId> {
+    /// Whom a waiting owner waits for, as far as a circle to `start` may go through them: those that hold the row
+    /// against it or against one ahead of it. Those ahead wait for nothing else, so they count only as `start`.
+    fn blockers(&self, owner: OwnerId, start: OwnerId) -> Vec<OwnerId> {
         let waits = self.waiting.get(&owner);
         let Some(row) = waits.and_then(|wait| self.rows.get(&wait.key)) else {
             return Vec::new();
         };
-        let Some(at) = row.queue.iter().position(|waiter| waiter.owner == owner) else {
-            return Vec::new();
+        let (mut modes, mut blockers) = (Vec::new(), Vec::new());
+        for waiter in &row.queue {
+            if !modes.contains(&waiter.mode) {
+                modes.push(waiter.mode);
+            }
+            if waiter.owner == owner {
+                break;
+            }
+            if waiter.owner == start {
+                blockers.push(start);
+            }
+        }
+        let conflicts = |holder: &&Holder| {
+            holder.owner != owner && modes.iter().any(|mode| mode.conflicts(holder.mode))
         };
-        let mode = row.queue[at].mode;
-        let holders = row
-            .holders
-            .iter()
-            .filter(|holder| holder.owner != owner && holder.mode.conflicts(mode))
-            .map(|holder| holder.owner);
-        // Those ahead are served first, whether they conflict or not.
-        let ahead = row.queue.iter().take(at).map(|waiter| waiter.owner);
-        holders.chain(ahead).collect()
+        let holders = row.holders.iter().filter(conflicts);
+        blockers.extend(holders.map(|holder| holder.owner));
+        blockers
     }
 
     /// The processes of a circle of waits through this owner, if there is one.
     fn circle(&self, start: OwnerId) -> Option<Vec<i32>> {
         let mut seen = HashSet::from([start]);
-        let mut path = vec![(start, self.blockers(start))];
+        let mut path = vec![(start, self.blockers(start, start))];
         while let Some((_, blockers)) = path.last_mut() {
             let Some(next) = blockers.pop() else {
                 path.pop();
@@ -404,7 +411,7 @@ impl State {
                 return Some(path.iter().filter_map(pid).collect());
             }
             if seen.insert(next) {
-                path.push((next, self.blockers(next)));
+                path.push((next, self.blockers(next, start)));
             }
         }
         None

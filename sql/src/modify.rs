@@ -8,7 +8,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use futures::TryStreamExt;
 use tidelog_storage::{
-    Catalog, ColumnType, Datum, Partition, Row, RowVersion, Seq, TableDef, datum,
+    Catalog, ColumnType, CommitError, Datum, Partition, Row, RowVersion, Seq, TableDef, datum,
 };
 
 use crate::ddl;
@@ -19,7 +19,7 @@ use crate::parse::{item, parse_expression, parse_query, quoted};
 use crate::plan::parameter_types;
 use crate::provider::{SEQ, Scope, USER};
 use crate::row::{Write, assign, check_not_null, constant, infer, own_partition, placeholder};
-use crate::session::{Outcome, Prepared, Session};
+use crate::session::{Outcome, Prepared, RETRIES_MAX, Room, Session};
 
 /// What an UPDATE gives one column.
 enum NewValue {
@@ -206,6 +206,7 @@ impl Session {
         let mut batches = self.run(plan, scope, types, values).await?;
         let first = 1 + usize::from(sees_user);
         let mut found = Vec::new();
+        let mut room = Room::default();
         while let Some(batch) = batches.try_next().await? {
             let value = |column: usize, row: usize| {
                 datum::datum_at(batch.column(column), row)
@@ -225,6 +226,7 @@ impl Session {
                 };
                 let width = first + table.columns.len();
                 let values: Row = (first..width).map(|column| value(column, row)).collect();
+                room.take(&values)?;
                 let computed = (width..batch.num_columns())
                     .map(|column| value(column, row))
                     .collect();
@@ -244,11 +246,12 @@ impl Session {
         prepared: &Prepared,
         values: &[Datum],
     ) -> Result<Outcome, SqlError> {
-        loop {
+        for _ in 0..RETRIES_MAX {
             if let Some(outcome) = self.try_update(update, prepared, values).await? {
                 return Ok(outcome);
             }
         }
+        Err(CommitError::Conflict.into())
     }
 
     /// `None` when rows changed before they were locked.
@@ -342,11 +345,12 @@ impl Session {
         prepared: &Prepared,
         values: &[Datum],
     ) -> Result<Outcome, SqlError> {
-        loop {
+        for _ in 0..RETRIES_MAX {
             if let Some(outcome) = self.try_delete(delete, prepared, values).await? {
                 return Ok(outcome);
             }
         }
+        Err(CommitError::Conflict.into())
     }
 
     /// `None` when rows changed before they were locked.

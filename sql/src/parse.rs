@@ -180,6 +180,10 @@ fn take_key_locks(tokens: &mut Vec<TokenWithSpan>) -> bool {
     let mut found = false;
     let mut at = 0;
     while at < tokens.len() {
+        if word(&tokens[at]) != Keyword::FOR {
+            at += 1;
+            continue;
+        }
         let next: Vec<Keyword> = tokens[at..].iter().take(4).map(word).collect();
         let extra = match next.as_slice() {
             [Keyword::FOR, Keyword::NO, Keyword::KEY, Keyword::UPDATE] => 2,

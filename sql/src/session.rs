@@ -33,11 +33,11 @@ pub use crate::copy::CopyIn;
 mod commands;
 mod transaction;
 
-pub(crate) use transaction::Isolation;
 use transaction::{Block, Work};
+pub(crate) use transaction::{Isolation, Room};
 
 /// A statement whose rows were superseded under it is run again this often before the client is told.
-const RETRIES_MAX: usize = 1000;
+pub(crate) const RETRIES_MAX: usize = 1000;
 
 /// What all sessions share.
 pub struct Engine {

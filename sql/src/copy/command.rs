@@ -68,6 +68,8 @@ impl Session {
                 expressions,
                 decoder,
                 rows: 0,
+                pending: Vec::new(),
+                pending_bytes: 0,
             })));
         }
         let query = match source {
@@ -124,7 +126,13 @@ pub struct CopyIn {
     expressions: Vec<(usize, Datum)>,
     decoder: CopyDecoder,
     rows: u64,
+    /// Rows that are not in the transaction yet, and how much data they came from.
+    pending: Vec<Write>,
+    pending_bytes: usize,
 }
+
+/// Clients send a line at a time: so much of them goes into the transaction together.
+const PENDING_BYTES: usize = 64 << 10;
 
 impl CopyIn {
     /// How many columns a line has.
@@ -137,25 +145,31 @@ impl CopyIn {
         self.rows
     }
 
-    /// The rows that a chunk of data completes; without a chunk, those that the end completes.
+    /// Takes a chunk of data, or its end, and gives the rows that are due.
     fn take(&mut self, data: Option<&[u8]>) -> Result<Vec<Write>, SqlError> {
         let CopyIn {
             maker,
             expressions,
             decoder,
             rows,
+            pending,
+            pending_bytes,
         } = self;
-        let mut writes = Vec::new();
         let mut line = |line: u64, fields: &[Option<&str>]| {
             *rows += 1;
-            writes.push(row_of(maker, expressions, line, fields)?);
+            pending.push(row_of(maker, expressions, line, fields)?);
             Ok(())
         };
         match data {
             Some(data) => decoder.push(data, &mut line)?,
             None => decoder.finish(&mut line)?,
         }
-        Ok(writes)
+        *pending_bytes += data.map_or(0, <[u8]>::len);
+        if data.is_some() && *pending_bytes < PENDING_BYTES {
+            return Ok(Vec::new());
+        }
+        *pending_bytes = 0;
+        Ok(std::mem::take(pending))
     }
 }
 
@@ -166,6 +180,9 @@ impl Session {
         data: Option<&[u8]>,
     ) -> Result<(), SqlError> {
         let writes = copy.take(data)?;
+        if writes.is_empty() {
+            return Ok(());
+        }
         self.insert_rows(&copy.maker.table, &writes).await
     }
 }

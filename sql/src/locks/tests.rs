@@ -177,3 +177,45 @@ async fn more_rows_than_a_batch_with_one_that_is_busy() {
     drop(b);
     assert!(is_empty(&table));
 }
+
+/// A circle through one who is not in the holder's way, but ahead in the queue.
+#[test]
+fn a_circle_through_the_queue() {
+    let table = table();
+    let mut owners: Vec<Locks> = (1..=3).map(|pid| Locks::new(&table, pid)).collect();
+    let [a, b, c] = owners.as_mut_slice() else {
+        panic!("three")
+    };
+    let (x, y) = ([(key("x"), Update)], [(key("y"), Update)]);
+    let x_shared = [(key("x"), KeyShare)];
+    assert!(a.try_lock(&x[0].0, KeyShare));
+    assert!(c.try_lock(&y[0].0, Update));
+    // b waits for a; c would be let in by a, but stands behind b; a then waits for c.
+    let mut b_waits = pin!(b.lock_all(&x, None));
+    assert_eq!(poll(&mut b_waits), None);
+    let mut c_waits = pin!(c.lock_all(&x_shared, None));
+    assert_eq!(poll(&mut c_waits), None);
+    let mut a_waits = pin!(a.lock_all(&y, None));
+    assert!(matches!(
+        poll(&mut a_waits),
+        Some(Err(LockError::Deadlock(_)))
+    ));
+}
+
+#[test]
+fn many_who_wait_for_one_row_are_quick_to_check() {
+    let table = table();
+    let row = [(key("r"), Update)];
+    let mut owners: Vec<Locks> = (0..2000).map(|pid| Locks::new(&table, pid)).collect();
+    let mut waits: Vec<_> = owners
+        .iter_mut()
+        .map(|owner| Box::pin(owner.lock_all(&row, None)))
+        .collect();
+    assert_eq!(poll(&mut waits[0].as_mut()), Some(Ok(false)));
+    for wait in &mut waits[1..] {
+        assert_eq!(poll(&mut wait.as_mut()), None);
+    }
+    drop(waits);
+    drop(owners);
+    assert!(is_empty(&table));
+}

@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use parking_lot::{Mutex, RwLock};
 use tidelog_storage::{
-    CommitError, PartitionSet, ReadSet, Snapshot, TableDef, TableId, Transaction,
+    CommitError, Datum, PartitionSet, ReadSet, Snapshot, TableDef, TableId, Transaction,
 };
 
 use super::{Notice, Outcome, Session, TransactionStatus};
@@ -19,8 +19,40 @@ use crate::locks::Locks;
 use crate::provider::Scope;
 use crate::row::Write;
 
-/// How large a transaction's changes may become before they are committed.
-const TRANSACTION_BYTES_MAX: usize = 256 << 20;
+/// How large a transaction's changes may become before they are committed, and the rows that one statement
+/// gathers for them.
+const TRANSACTION_BYTES_MAX: usize = 1 << 30;
+
+fn too_large() -> SqlError {
+    let message = format!(
+        "a transaction's changes exceed {} MiB",
+        TRANSACTION_BYTES_MAX >> 20
+    );
+    SqlError::new(ErrorKind::ProgramLimitExceeded, message)
+        .hint("Write it in several transactions.")
+}
+
+/// Counts the memory of rows that a statement gathers before it changes anything.
+#[derive(Default)]
+pub(crate) struct Room {
+    bytes: usize,
+}
+
+impl Room {
+    /// 54000 when the row is one too many.
+    pub(crate) fn take(&mut self, row: &[Datum]) -> Result<(), SqlError> {
+        let heap = row.iter().map(|value| match value {
+            Datum::Text(text) => text.len(),
+            Datum::Bytea(bytes) => bytes.len(),
+            _ => 0,
+        });
+        self.bytes += heap.sum::<usize>() + size_of_val(row);
+        if self.bytes > TRANSACTION_BYTES_MAX {
+            return Err(too_large());
+        }
+        Ok(())
+    }
+}
 
 /// Isolation levels, each stricter than the one before (the first two are the same).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -335,12 +367,7 @@ impl Session {
                 (None, None) => {}
             }
             if changes.bytes() > TRANSACTION_BYTES_MAX {
-                let message = format!(
-                    "a transaction's changes exceed {} MiB",
-                    TRANSACTION_BYTES_MAX >> 20
-                );
-                return Err(SqlError::new(ErrorKind::ProgramLimitExceeded, message)
-                    .hint("Write it in several transactions."));
+                return Err(too_large());
             }
             Ok(())
         };

@@ -361,14 +361,14 @@ async fn a_transaction_that_grows_too_large_is_refused() {
     client.batch_execute("BEGIN").await.unwrap();
     let mut said = String::new();
     for id in 0..20 {
-        let insert = format!("INSERT INTO big VALUES ({id}, repeat('x', 32000000))");
+        let insert = format!("INSERT INTO big VALUES ({id}, repeat('x', 64000000))");
         said = answer(&client, &insert).await;
         if said != "(1)" {
-            assert_eq!(id, 8, "{said}");
+            assert_eq!(id, 16, "{said}");
             break;
         }
     }
-    assert_eq!(said, "54000 a transaction's changes exceed 256 MiB");
+    assert_eq!(said, "54000 a transaction's changes exceed 1024 MiB");
     client.batch_execute("ROLLBACK").await.unwrap();
     assert_eq!(answer(&client, "SELECT count(*) FROM big").await, "0");
 }
