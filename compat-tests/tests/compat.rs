@@ -4,6 +4,8 @@
 #[path = "compat/pair.rs"]
 mod pair;
 
+#[path = "compat/catalog.rs"]
+mod catalog;
 #[path = "compat/clients.rs"]
 mod clients;
 #[path = "compat/ddl.rs"]
@@ -32,3 +34,5 @@ mod tidy;
 mod transactions;
 #[path = "compat/types.rs"]
 mod types;
+#[path = "compat/upsert.rs"]
+mod upsert;

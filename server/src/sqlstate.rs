@@ -16,6 +16,7 @@ pub(crate) fn sqlstate(kind: ErrorKind) -> &'static str {
         ErrorKind::InvalidSchemaName => "3F000",
         ErrorKind::InvalidName => "42602",
         ErrorKind::InvalidColumnDefinition => "42611",
+        ErrorKind::InvalidColumnReference => "42P10",
         ErrorKind::InvalidTableDefinition => "42P16",
         ErrorKind::InvalidParameterValue => "22023",
         ErrorKind::DuplicateTable => "42P07",

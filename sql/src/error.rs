@@ -20,6 +20,7 @@ pub enum ErrorKind {
     InvalidSchemaName,
     InvalidName,
     InvalidColumnDefinition,
+    InvalidColumnReference,
     InvalidTableDefinition,
     InvalidParameterValue,
     DuplicateTable,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datafusion::sql::sqlparser::ast::{self, Expr, Insert, SetExpr, Value};
+use datafusion::sql::sqlparser::ast::{self, Expr, Insert, SetExpr};
 use futures::TryStreamExt;
 use tidelog_storage::{Catalog, ColumnType, Datum, Partition, Row, TableDef};
 
@@ -12,14 +12,11 @@ use crate::locking::Patience;
 use crate::output;
 use crate::parse::parse_expression;
 use crate::row::{
-    Default, RowMaker, Target, Write, assign, cell, constant, infer, own_partition, placeholder,
-    targets,
+    Default, RowMaker, Target, Write, assign, cell, constant, infer_placeholder, is_default,
+    own_partition, targets,
 };
 use crate::session::{Outcome, Prepared, Room, Session};
-
-fn is_default(expr: &Expr) -> bool {
-    matches!(expr, Expr::Identifier(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("default"))
-}
+use crate::upsert::Conflicts;
 
 impl Session {
     /// The table that an INSERT writes to.
@@ -31,9 +28,6 @@ impl Session {
         let ast::TableObject::TableName(name) = &insert.table else {
             return Err(SqlError::unsupported("INSERT into a table function"));
         };
-        if insert.on.is_some() {
-            return Err(SqlError::unsupported("INSERT … ON CONFLICT"));
-        }
         if insert
             .source
             .as_ref()
@@ -74,11 +68,7 @@ impl Session {
             Some(SetExpr::Values(rows)) => {
                 for row in &rows.rows {
                     for (expr, target) in row.iter().zip(&targets) {
-                        if let Expr::Value(value) = expr
-                            && let Value::Placeholder(name) = &value.value
-                        {
-                            infer(&mut types, placeholder(name)?, target.ty(&table));
-                        }
+                        infer_placeholder(&mut types, expr, target.ty(&table))?;
                     }
                 }
                 // Parameters inside expressions are typed by the expression.
@@ -91,11 +81,13 @@ impl Session {
             Some(_) => {
                 if let Some(source) = &insert.source {
                     let plan = self.plan_select((**source).clone(), given, catalog)?;
-                    return crate::plan::parameter_types(&plan, given);
+                    let known = crate::plan::parameter_types(&plan, given)?;
+                    types = known.into_iter().map(Some).collect();
                 }
             }
             None => {}
         }
+        self.conflict_parameters(insert, &table, &mut types, catalog)?;
         Ok(types
             .into_iter()
             .map(|ty| ty.unwrap_or(ColumnType::Text))
@@ -258,9 +250,18 @@ impl Session {
                 rows.push(maker.row(Vec::new(), &evaluated)?);
             }
         }
-        let count = rows.len();
-        let writes: Vec<Write> = rows.into_iter().map(Write::insert).collect();
-        self.insert_rows(&table, &writes).await?;
+        let writes = match Conflicts::of(insert, &table)? {
+            Some(conflicts) => {
+                self.insert_or(&conflicts, &table, rows, types, values)
+                    .await?
+            }
+            None => {
+                let writes: Vec<Write> = rows.into_iter().map(Write::insert).collect();
+                self.insert_rows(&table, &writes).await?;
+                writes
+            }
+        };
+        let count = writes.len();
         match &insert.returning {
             None => Ok(Outcome::Command(format!("INSERT 0 {count}"))),
             Some(items) => {

@@ -31,6 +31,7 @@ pub mod subscribe;
 mod system;
 pub mod text;
 pub mod types;
+mod upsert;
 
 pub use error::{ErrorKind, SqlError};
 pub use output::{OutputColumn, RowStream};

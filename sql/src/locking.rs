@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::common::tree_node::TreeNode;
+use datafusion::datasource::TableProvider;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{
     self, Expr, LimitClause, LockType, NonBlock, OrderBy, OrderByKind, Query, Select, SelectItem,
@@ -266,7 +267,8 @@ impl Session {
             .map_err(from_datafusion)?;
 
         let given: Vec<_> = prepared.parameters.iter().map(|ty| Some(*ty)).collect();
-        let plan = self.plan_over(table, query, &given, Arc::new(rows), pseudo, catalog)?;
+        let replaced: Vec<(_, Arc<dyn TableProvider>)> = vec![(table.name.clone(), Arc::new(rows))];
+        let plan = self.plan_over(replaced, query, &given, pseudo, catalog)?;
         let columns = output::columns(plan.schema().as_arrow())?;
         if prepared.columns.as_ref() != Some(&columns) {
             return Err(SqlError::new(

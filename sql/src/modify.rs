@@ -18,7 +18,9 @@ use crate::output::{self, OutputColumn};
 use crate::parse::{item, parse_expression, parse_query, quoted};
 use crate::plan::parameter_types;
 use crate::provider::{SEQ, Scope, USER};
-use crate::row::{Write, assign, check_not_null, constant, infer, own_partition, placeholder};
+use crate::row::{
+    Write, assign, check_not_null, constant, infer, is_default, own_partition, placeholder,
+};
 use crate::session::{Outcome, Prepared, RETRIES_MAX, Room, Session};
 
 /// What an UPDATE gives one column.
@@ -110,7 +112,7 @@ impl Session {
         let table = self.update_target(update, catalog)?;
         let mut types = given.to_vec();
         let mut expressions = Vec::new();
-        for (index, value) in assignments(update, &table)? {
+        for (index, value) in assigned_columns(&update.assignments, &table)? {
             if let Expr::Value(literal) = value
                 && let ast::Value::Placeholder(name) = &literal.value
             {
@@ -267,7 +269,7 @@ impl Session {
         let types = &prepared.parameters;
         let mut expressions: Vec<Expr> = Vec::new();
         let mut changes: Vec<(usize, NewValue)> = Vec::new();
-        for (index, value) in assignments(update, &table)? {
+        for (index, value) in assigned_columns(&update.assignments, &table)? {
             let column = &table.columns[index];
             let default;
             let value = if is_default(value) {
@@ -418,22 +420,18 @@ fn delete_from(delete: &Delete) -> Result<&TableWithJoins, SqlError> {
     }
 }
 
-fn is_default(expr: &Expr) -> bool {
-    matches!(expr, Expr::Identifier(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("default"))
-}
-
 /// Whether a new value is computed by the query, rather than being a literal or a default.
 fn needs_engine(expr: &Expr) -> bool {
     !matches!(expr, Expr::Value(_)) && !is_default(expr)
 }
 
 /// The columns that an UPDATE sets, and to what.
-fn assignments<'a>(
-    update: &'a Update,
+pub(crate) fn assigned_columns<'a>(
+    assignments: &'a [ast::Assignment],
     table: &TableDef,
 ) -> Result<Vec<(usize, &'a Expr)>, SqlError> {
     let mut assigned: Vec<(usize, &Expr)> = Vec::new();
-    for assignment in &update.assignments {
+    for assignment in assignments {
         let ast::AssignmentTarget::ColumnName(name) = &assignment.target else {
             return Err(SqlError::unsupported("SET (a, b) = …"));
         };

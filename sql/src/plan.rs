@@ -49,8 +49,8 @@ pub(crate) struct Planner<'a> {
     pub(crate) constants: &'a HashMap<&'static str, ScalarValue>,
     /// Whether tables show their pseudo-columns: only where the statement names one.
     pub(crate) pseudo_columns: bool,
-    /// A relation that stands in for a table (rows of RETURNING).
-    pub(crate) replaced: Option<(String, Arc<dyn TableProvider>)>,
+    /// Relations that stand in for tables (rows of RETURNING, `excluded`).
+    pub(crate) replaced: Vec<(String, Arc<dyn TableProvider>)>,
 }
 
 impl Planner<'_> {
@@ -91,9 +91,8 @@ impl Planner<'_> {
 
 impl ContextProvider for Planner<'_> {
     fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
-        if let Some((replaced, provider)) = &self.replaced
-            && name.table() == replaced
-        {
+        let replaced = |(replaced, _): &&(String, _)| name.table() == replaced;
+        if let Some((_, provider)) = self.replaced.iter().find(replaced) {
             return Ok(provider_as_source(provider.clone()));
         }
         if name.schema().is_none_or(system::is_system_schema)

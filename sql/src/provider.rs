@@ -62,6 +62,9 @@ impl Access {
     }
 }
 
+/// What a SERIALIZABLE transaction has read.
+type Reads = Mutex<HashSet<(TableId, PartitionSet)>>;
+
 /// What one statement reads: handed to scans through the session configuration, so that a cached plan
 /// never carries a snapshot or an identity of its own.
 pub(crate) struct Scope {
@@ -73,7 +76,7 @@ pub(crate) struct Scope {
     pub(crate) access: Access,
     pub(crate) transaction: Arc<RwLock<Transaction>>,
     /// Where it is noted which partitions were read, if the commit depends on that.
-    pub(crate) reads: Option<Arc<Mutex<HashSet<(TableId, PartitionSet)>>>>,
+    pub(crate) reads: Option<Arc<Reads>>,
 }
 
 /// A table of the catalog, as a plan refers to it.

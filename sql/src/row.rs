@@ -402,3 +402,22 @@ pub(crate) fn infer(types: &mut Vec<Option<ColumnType>>, index: usize, ty: Colum
     }
     types[index].get_or_insert(ty);
 }
+
+/// Types a bare parameter by the column that it is assigned to.
+pub(crate) fn infer_placeholder(
+    types: &mut Vec<Option<ColumnType>>,
+    expr: &Expr,
+    ty: ColumnType,
+) -> Result<(), SqlError> {
+    if let Expr::Value(value) = expr
+        && let Value::Placeholder(name) = &value.value
+    {
+        infer(types, placeholder(name)?, ty);
+    }
+    Ok(())
+}
+
+/// Whether an expression is the bare word DEFAULT.
+pub(crate) fn is_default(expr: &Expr) -> bool {
+    matches!(expr, Expr::Identifier(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("default"))
+}

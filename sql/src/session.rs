@@ -482,7 +482,7 @@ impl Session {
             access: &access,
             constants: &constants,
             pseudo_columns,
-            replaced: None,
+            replaced: Vec::new(),
         };
         let plan = planner.query(query, given)?;
         Ok(QueryPlan {
@@ -531,16 +531,15 @@ impl Session {
         if let ast::SetExpr::Select(select) = &mut *query.body {
             select.projection = items.to_vec();
         }
-        self.plan_over(table, query, &[], rows, false, catalog)
+        self.plan_over(vec![(table.name.clone(), rows)], query, &[], false, catalog)
     }
 
-    /// Plans a query in which `rows` stand in for the table, with pseudo-columns if they have any.
+    /// Plans a query in which relations stand in for tables of their names, with pseudo-columns if they have any.
     pub(crate) fn plan_over(
         &self,
-        table: &TableDef,
+        replaced: Vec<(String, Arc<dyn datafusion::datasource::TableProvider>)>,
         query: ast::Query,
         given: &[Option<ColumnType>],
-        rows: Arc<dyn datafusion::datasource::TableProvider>,
         pseudo_columns: bool,
         catalog: &Catalog,
     ) -> Result<LogicalPlan, SqlError> {
@@ -555,7 +554,7 @@ impl Session {
             access: &access,
             constants: &constants,
             pseudo_columns,
-            replaced: Some((table.name.clone(), rows)),
+            replaced,
         };
         planner.query(query, given)
     }

@@ -293,7 +293,7 @@ impl Connection {
         };
         if portion.complete {
             portal.state = PortalState::Drained { verb };
-            self.complete(&format!("{verb} {}", portion.rows));
+            self.complete(&reply::row_tag(verb, portion.rows));
         } else {
             reply::bare(&mut self.client.out, b's');
         }

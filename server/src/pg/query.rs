@@ -73,7 +73,7 @@ impl Connection {
                     .interrupts
                     .guard(rows.send(&mut self.client, &formats, None))
                     .await?;
-                self.complete(&format!("{verb} {}", portion.rows));
+                self.complete(&reply::row_tag(verb, portion.rows));
                 Ok(())
             }
             Outcome::Subscribe(plan) => {

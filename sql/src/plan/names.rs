@@ -51,27 +51,31 @@ impl ast::VisitorMut for Conventions<'_> {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
-        if let TableFactor::Table {
-            name,
-            alias,
-            args: Some(_),
-            ..
-        } = factor
-            && let Some(function) = name.0.last().and_then(|part| part.as_ident())
-        {
-            // `FROM generate_series(1, 3) g`: a relation g with one column g.
-            let alias = alias.get_or_insert_with(|| ast::TableAlias {
-                explicit: true,
-                name: function.clone(),
-                columns: Vec::new(),
-                at: None,
+        let (function, alias) = match factor {
+            TableFactor::Table {
+                name,
+                alias,
+                args: Some(_),
+                ..
+            } => match name.0.last().and_then(|part| part.as_ident()) {
+                Some(function) => (function.clone(), alias),
+                None => return ControlFlow::Continue(()),
+            },
+            TableFactor::UNNEST { alias, .. } => (Ident::new("unnest"), alias),
+            _ => return ControlFlow::Continue(()),
+        };
+        // `FROM generate_series(1, 3) g`: a relation g with one column g.
+        let alias = alias.get_or_insert_with(|| ast::TableAlias {
+            explicit: true,
+            name: function,
+            columns: Vec::new(),
+            at: None,
+        });
+        if alias.columns.is_empty() {
+            alias.columns.push(ast::TableAliasColumnDef {
+                name: alias.name.clone(),
+                data_type: None,
             });
-            if alias.columns.is_empty() {
-                alias.columns.push(ast::TableAliasColumnDef {
-                    name: alias.name.clone(),
-                    data_type: None,
-                });
-            }
         }
         ControlFlow::Continue(())
     }

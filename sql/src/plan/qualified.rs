@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     self, BinaryOperator, DataType, Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName,
-    TableFactor, Value, VisitMut,
+    TableFactor, Value, Visit, VisitMut,
 };
 
 use crate::ddl;
@@ -13,7 +13,7 @@ use crate::parse::parse_query;
 /// Takes `pg_catalog.` from functions and operators, drops collations that compare as Tidelog does, and writes
 /// casts to `regclass` and its like as functions.
 pub(super) fn simplify(query: &mut ast::Query) {
-    let _ = query.visit(&mut Qualified);
+    let _ = VisitMut::visit(query, &mut Qualified);
 }
 
 struct Qualified;
@@ -38,8 +38,12 @@ impl ast::VisitorMut for Qualified {
         let Some(function) = only.as_ident().map(ddl::fold) else {
             return ControlFlow::Continue(());
         };
-        let rows = matches!(function.as_str(), "generate_series" | "range");
-        if rows {
+        if matches!(function.as_str(), "generate_series" | "range") {
+            // DataFusion's table function takes constants; over columns it is an array's elements.
+            if Visit::visit(&args.args, &mut FindColumn).is_break() {
+                let series = function_call(&function, std::mem::take(&mut args.args));
+                *factor = unnest(alias.take(), vec![series]);
+            }
             return ControlFlow::Continue(());
         }
         // `FROM current_schema()`: a relation of one row.
@@ -50,13 +54,7 @@ impl ast::VisitorMut for Qualified {
                 FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr),
                 _ => None,
             });
-            TableFactor::UNNEST {
-                alias,
-                array_exprs: expressions.collect(),
-                with_offset: false,
-                with_offset_alias: None,
-                with_ordinality: false,
-            }
+            unnest(alias, expressions.collect())
         } else {
             let value = function_call(&function, list);
             let mut query = match parse_query("SELECT 1 AS value") {
@@ -120,6 +118,30 @@ impl ast::VisitorMut for Qualified {
             _ => {}
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// Finds whether an expression names a column.
+struct FindColumn;
+
+impl ast::Visitor for FindColumn {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::Identifier(_) | Expr::CompoundIdentifier(_) => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+fn unnest(alias: Option<ast::TableAlias>, array_exprs: Vec<Expr>) -> TableFactor {
+    TableFactor::UNNEST {
+        alias,
+        array_exprs,
+        with_offset: false,
+        with_offset_alias: None,
+        with_ordinality: false,
     }
 }
 

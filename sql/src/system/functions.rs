@@ -98,9 +98,7 @@ pub(crate) fn function(
         "pg_is_in_recovery"
         | "pg_is_other_temp_schema"
         | "pg_relation_is_publishable"
-        | "row_security_active" => {
-            (DataType::Boolean, |_, _| Ok(ScalarValue::from(false)))
-        }
+        | "row_security_active" => (DataType::Boolean, |_, _| Ok(ScalarValue::from(false))),
         "obj_description"
         | "shobj_description"
         | "col_description"

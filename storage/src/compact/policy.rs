@@ -121,7 +121,7 @@ mod tests {
     fn every_row_is_rewritten_a_few_times() {
         let (mut present, mut rewritten): (Vec<u64>, u64) = (Vec::new(), 0);
         for _ in 0..1000 {
-            present.push(1000);
+            present.extend([1000]);
             while let Some(run) = due(&files(&present)).pop() {
                 let sum = present[run.clone()].iter().sum();
                 rewritten += sum;

@@ -1,0 +1,84 @@
+//! What clients ask the catalog when they look around.
+
+use tidelog_compat_tests::Server;
+
+/// psql's commands that must answer without an error; those with `pub` name a table.
+const COMMANDS: &[&str] = &[
+    "\\d", "\\d pub", "\\dt", "\\dt+", "\\dt *.*", "\\di", "\\di+", "\\dv", "\\ds", "\\dn",
+    "\\dn+", "\\du", "\\dg", "\\l", "\\l+", "\\df", "\\dT", "\\dx", "\\dp", "\\dp pub", "\\dC",
+    "\\do", "\\db", "\\drds", "\\dD", "\\dF", "\\dA",
+];
+
+#[test]
+fn psql_looks_around_without_an_error() {
+    let server = Server::start();
+    let peer = server.peer();
+    peer.run(
+        "CREATE SCHEMA chat;
+         CREATE TABLE pub (id int4 PRIMARY KEY, name varchar(10) NOT NULL, n numeric(10,2) DEFAULT 1.5);
+         CREATE TABLE chat.inbox (id int8 PRIMARY KEY, body text) WITH (type = 'user');",
+    );
+    for command in COMMANDS {
+        peer.run(&format!("{command}\n"));
+    }
+    let columns = peer.run("\\d pub\n");
+    for part in [
+        "id|integer||not null|",
+        "name|character varying(10)||not null|",
+        "n|numeric(10,2)|||1.5",
+    ] {
+        assert!(columns.contains(part), "{part} is missing in\n{columns}");
+    }
+    assert_eq!(
+        peer.value("SELECT indexdef FROM pg_indexes WHERE tablename = 'pub'"),
+        "CREATE UNIQUE INDEX pub_pkey ON public.pub USING btree (id)"
+    );
+    assert!(peer.run("\\dt *.*\n").contains("chat|inbox|table|postgres"));
+}
+
+#[test]
+fn the_catalogs_agree_with_each_other() {
+    let server = Server::start();
+    let peer = server.peer();
+    peer.run("CREATE TABLE pub (id int4 PRIMARY KEY, name varchar(10) NOT NULL);");
+    assert_eq!(
+        peer.value(
+            "SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull FROM pg_attribute a
+             JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE n.nspname = 'public' AND c.relname = 'pub' AND a.attnum > 0 ORDER BY a.attnum"
+        ),
+        "id|integer|t\nname|character varying(10)|t"
+    );
+    assert_eq!(
+        peer.value(
+            "SELECT column_name, data_type, character_maximum_length FROM information_schema.columns
+             WHERE table_name = 'pub' ORDER BY ordinal_position"
+        ),
+        "id|integer|\nname|character varying|10"
+    );
+    assert_eq!(peer.value("SELECT 'pub'::regclass::oid = c.oid, c.oid::regclass FROM pg_class c WHERE c.relname = 'pub'"), "t|pub");
+    assert_eq!(
+        peer.value("SELECT count(*) FROM pg_class c LEFT JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.oid IS NULL"),
+        "0"
+    );
+}
+
+/// An ordinary role learns of its own partitions only.
+#[test]
+fn the_tidelog_schema_hides_other_users_partitions() {
+    let server = Server::start();
+    let peer = server.peer();
+    peer.run(
+        "CREATE ROLE ada LOGIN; CREATE ROLE bob LOGIN;
+         CREATE TABLE inbox (id int8 PRIMARY KEY) WITH (type = 'user');
+         INSERT INTO inbox (_user, id) VALUES ('ada', 1), ('bob', 2), ('bob', 3);
+         CALL tidelog.flush('inbox');",
+    );
+    let files = "SELECT partition, rows FROM tidelog.files ORDER BY 1";
+    assert_eq!(peer.value(files), "ada|1\nbob|2");
+    assert_eq!(peer.value(&format!("SET ROLE ada; {files}")), "ada|1");
+    assert_eq!(
+        peer.value("SET ROLE ada; SELECT partitions, cold_rows FROM tidelog.tables"),
+        "1|1"
+    );
+}

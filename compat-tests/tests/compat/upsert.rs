@@ -1,0 +1,102 @@
+//! INSERT … ON CONFLICT, beside PostgreSQL and under concurrency.
+
+use tidelog_compat_tests::Server;
+
+use crate::pair::Pair;
+
+const SCRIPT: &str = "
+    CREATE TABLE up (id int4 PRIMARY KEY, n int4, b text DEFAULT 'd');
+    INSERT INTO up VALUES (1, 10, 'a'), (2, 20, 'b'), (3, 30, 'c');
+";
+
+const STATEMENTS: &[&str] = &[
+    "INSERT INTO up VALUES (1, 11, 'x'), (4, 40, 'c') ON CONFLICT DO NOTHING RETURNING *",
+    "INSERT INTO up VALUES (1, 11, 'x'), (5, 50, 'e') ON CONFLICT (id)
+         DO UPDATE SET n = up.n + excluded.n, b = excluded.b RETURNING *",
+    "INSERT INTO up AS t VALUES (2, 5, 'y') ON CONFLICT (id)
+         DO UPDATE SET n = t.n * 2, b = DEFAULT WHERE t.n < 100 RETURNING *",
+    "INSERT INTO up VALUES (2, 5, 'y') ON CONFLICT ON CONSTRAINT up_pkey
+         DO UPDATE SET n = 0 WHERE up.n > 1000 RETURNING *",
+    "INSERT INTO up VALUES (7, 1), (7, 2) ON CONFLICT DO NOTHING RETURNING *",
+    "INSERT INTO up VALUES (7, 1) ON CONFLICT (id) DO UPDATE SET id = 70 RETURNING *",
+    "INSERT INTO up SELECT id, n, 'selected' FROM up WHERE id < 4 ORDER BY id ON CONFLICT (id) DO UPDATE SET b = excluded.b RETURNING *",
+];
+
+const REFUSED: &[&str] = &[
+    "INSERT INTO up VALUES (7, 1), (7, 2) ON CONFLICT (id) DO UPDATE SET n = 1",
+    "INSERT INTO up VALUES (1, 1) ON CONFLICT (n) DO NOTHING",
+    "INSERT INTO up VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET n = n + 1",
+    "INSERT INTO up VALUES (1, 1) ON CONFLICT DO UPDATE SET n = 1",
+    "INSERT INTO up VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET id = 2",
+    "INSERT INTO up VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET id = NULL",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conflicts_end_as_in_postgresql_hot_and_cold() {
+    let pair = Pair::start();
+    pair.run(SCRIPT);
+    for flushed in [false, true] {
+        if flushed {
+            pair.run(
+                "TRUNCATE up; INSERT INTO up VALUES (1, 10, 'a'), (2, 20, 'b'), (3, 30, 'c');",
+            );
+            pair.tide.peer().run("CALL tidelog.flush('up');");
+        }
+        for statement in STATEMENTS {
+            pair.same(statement);
+        }
+        pair.same("SELECT * FROM up ORDER BY id");
+        let (tide, pg) = pair.connect().await;
+        for statement in REFUSED {
+            let code = async |client: &tokio_postgres::Client| {
+                let error = client.batch_execute(statement).await.expect_err(statement);
+                error.code().expect(statement).code().to_string()
+            };
+            assert_eq!(code(&tide).await, code(&pg).await, "{statement}");
+        }
+        pair.same("SELECT * FROM up ORDER BY id");
+        let insert =
+            "INSERT INTO up (id, n) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET n = up.n + $3";
+        for client in [&tide, &pg] {
+            let insert = client.prepare(insert).await.unwrap();
+            for _ in 0..3 {
+                assert_eq!(
+                    client
+                        .execute(&insert, &[&9_i32, &1_i32, &10_i32])
+                        .await
+                        .unwrap(),
+                    1
+                );
+            }
+        }
+        pair.same("SELECT * FROM up WHERE id = 9");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn concurrent_upserts_all_count() {
+    const EACH: i32 = 100;
+    let server = Server::start();
+    server
+        .peer()
+        .run("CREATE TABLE counts (id int4 PRIMARY KEY, n int4);");
+    let writers: Vec<_> = (0..4)
+        .map(|_| {
+            let peer = server.peer();
+            tokio::spawn(async move {
+                let client = peer.connect().await;
+                for _ in 0..EACH {
+                    let upsert = "INSERT INTO counts VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET n = counts.n + 1";
+                    client.batch_execute(upsert).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    assert_eq!(
+        server.peer().value("SELECT n FROM counts"),
+        (4 * EACH).to_string()
+    );
+}

@@ -1,0 +1,367 @@
+//! INSERT … ON CONFLICT: rows whose primary key is taken are left out, or update the row that has it.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use arrow::array::Int64Array;
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::record_batch::RecordBatch;
+use datafusion::datasource::{MemTable, TableProvider};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::sqlparser::ast::{
+    self, Assignment, ConflictTarget, Expr, Insert, OnConflict, OnConflictAction, OnInsert, Visit,
+};
+use futures::TryStreamExt;
+use tidelog_storage::snapshot::Lookup;
+use tidelog_storage::transaction::key_identity;
+use tidelog_storage::{Catalog, ColumnType, Datum, Partition, Row, RowVersion, TableDef, datum};
+
+use crate::ddl;
+use crate::error::{ErrorKind, SqlError, from_arrow, from_datafusion};
+use crate::locking::Patience;
+use crate::modify::assigned_columns;
+use crate::output;
+use crate::parse::{self, parse_query, quoted};
+use crate::provider::blocking;
+use crate::row::{Write, assign, cell, check_not_null};
+use crate::session::Session;
+
+/// Numbers the rows of both relations that an update is evaluated over; no statement can write it.
+const ORDINAL: &str = "\u{1}row";
+
+/// What an ON CONFLICT clause asks for.
+pub(crate) struct Conflicts<'a> {
+    /// `None` for DO NOTHING.
+    update: Option<&'a ast::DoUpdate>,
+    /// What the table goes by in the update's expressions.
+    alias: String,
+}
+
+/// A row that is there and the one that was to be inserted.
+struct Taken {
+    at: usize,
+    version: RowVersion,
+}
+
+impl<'a> Conflicts<'a> {
+    /// The clause of an INSERT, if it has one and one that names the table's primary key.
+    pub(crate) fn of(
+        insert: &'a Insert,
+        table: &TableDef,
+    ) -> Result<Option<Conflicts<'a>>, SqlError> {
+        let OnConflict {
+            conflict_target,
+            action,
+        } = match &insert.on {
+            None => return Ok(None),
+            Some(OnInsert::OnConflict(clause)) => clause,
+            Some(_) => return Err(SqlError::unsupported("ON DUPLICATE KEY UPDATE")),
+        };
+        let update = match action {
+            OnConflictAction::DoNothing => None,
+            OnConflictAction::DoUpdate(update) => Some(update),
+        };
+        match conflict_target {
+            None if update.is_some() => {
+                let message =
+                    "ON CONFLICT DO UPDATE requires inference specification or constraint name";
+                return Err(SqlError::new(ErrorKind::SyntaxError, message)
+                    .hint("For example, ON CONFLICT (column_name)."));
+            }
+            None => {}
+            Some(ConflictTarget::Columns(names)) => {
+                let mut named = Vec::with_capacity(names.len());
+                for name in names {
+                    let name = ddl::fold(name);
+                    named.push(table.column_index(&name).ok_or_else(|| {
+                        let message = format!("column \"{name}\" does not exist");
+                        SqlError::new(ErrorKind::UndefinedColumn, message)
+                    })?);
+                }
+                let mut key = table.key_indexes();
+                key.sort_unstable();
+                named.sort_unstable();
+                named.dedup();
+                if key.is_empty() || named != key {
+                    let message = "there is no unique or exclusion constraint matching the ON CONFLICT specification";
+                    return Err(SqlError::new(ErrorKind::InvalidColumnReference, message));
+                }
+            }
+            Some(ConflictTarget::OnConstraint(name)) => {
+                let name = name.0.last().and_then(|part| part.as_ident());
+                let name = name.map_or_else(String::new, ddl::fold);
+                if table.primary_key.is_empty() || name != table.primary_key_name {
+                    let message = format!(
+                        "constraint \"{name}\" for table \"{}\" does not exist",
+                        table.name
+                    );
+                    return Err(SqlError::new(ErrorKind::UndefinedObject, message));
+                }
+            }
+        }
+        let alias = insert
+            .table_alias
+            .as_ref()
+            .map_or_else(|| table.name.clone(), |alias| ddl::fold(&alias.alias));
+        Ok(Some(Conflicts { update, alias }))
+    }
+}
+
+impl Session {
+    /// Types the parameters of an ON CONFLICT clause.
+    pub(crate) fn conflict_parameters(
+        &self,
+        insert: &Insert,
+        table: &Arc<TableDef>,
+        types: &mut Vec<Option<ColumnType>>,
+        catalog: &Catalog,
+    ) -> Result<(), SqlError> {
+        let Some(conflicts) = Conflicts::of(insert, table)? else {
+            return Ok(());
+        };
+        let Some(update) = conflicts.update else {
+            return Ok(());
+        };
+        for (index, value) in assigned_columns(&update.assignments, table)? {
+            crate::row::infer_placeholder(types, value, table.columns[index].ty)?;
+        }
+        let plan = self.plan_update(&conflicts.alias, update, table, &[], types, catalog)?;
+        *types = crate::plan::parameter_types(&plan, types)?
+            .into_iter()
+            .map(Some)
+            .collect();
+        Ok(())
+    }
+
+    /// Adds new rows to the transaction where their keys are free, and does what the clause says where they are
+    /// not. Gives the changes that were made, in the rows' order.
+    pub(crate) async fn insert_or(
+        &mut self,
+        conflicts: &Conflicts<'_>,
+        table: &Arc<TableDef>,
+        rows: Vec<(Partition, Row)>,
+        types: &[ColumnType],
+        values: &[Datum],
+    ) -> Result<Vec<Write>, SqlError> {
+        let inserts: Vec<Write> = rows.into_iter().map(Write::insert).collect();
+        if table.primary_key.is_empty() {
+            self.insert_rows(table, &inserts).await?;
+            return Ok(inserts);
+        }
+        let locks = inserts.iter().flat_map(|write| write.locks(table));
+        self.lock(table, locks.collect(), Patience::Waits).await?;
+        // The locks are held: what this snapshot shows of the keys stays.
+        let scope = self.scope();
+        let lookups = {
+            let (scope, table, inserts) = (scope.clone(), table.clone(), inserts.clone());
+            let look_up = move || {
+                let found = |write: &Write| {
+                    let key = write.new_key(&table).expect("an insert brings a key");
+                    let transaction = scope.transaction.read();
+                    let found = scope.snapshot.lookup(
+                        &table,
+                        &write.partition,
+                        &key,
+                        Some(&transaction),
+                    )?;
+                    Ok(match found {
+                        Lookup::Absent => None,
+                        Lookup::Hot(version) => Some(version),
+                        Lookup::Cold(seq) => Some(scope.store.read_cold(
+                            &scope.snapshot,
+                            &table,
+                            &write.partition,
+                            seq,
+                        )?),
+                    })
+                };
+                inserts.iter().map(found).collect::<Result<Vec<_>, _>>()
+            };
+            blocking(look_up).await.map_err(from_datafusion)?
+        };
+        let mut seen = HashSet::new();
+        let mut writes: Vec<Option<Write>> = vec![None; inserts.len()];
+        let mut taken = Vec::new();
+        for (at, (write, found)) in inserts.iter().zip(lookups).enumerate() {
+            let row = write.new.as_ref().expect("an insert has a row");
+            let key = key_identity(table, &write.partition, row).expect("the table has a key");
+            if !seen.insert(key) {
+                if conflicts.update.is_none() {
+                    continue;
+                }
+                let message = "ON CONFLICT DO UPDATE command cannot affect row a second time";
+                return Err(SqlError::new(ErrorKind::CardinalityViolation, message).hint(
+                    "Ensure that no rows proposed for insertion within the same command have duplicate constrained values.",
+                ));
+            }
+            match found {
+                None => writes[at] = Some(write.clone()),
+                Some(version) if conflicts.update.is_some() => taken.push(Taken { at, version }),
+                Some(_) => {}
+            }
+        }
+        if let Some(update) = conflicts.update.filter(|_| !taken.is_empty()) {
+            let proposed: Vec<&Row> = taken
+                .iter()
+                .map(|taken| inserts[taken.at].new.as_ref().expect("an insert has a row"))
+                .collect();
+            let both: Vec<(&Row, &Row)> = taken
+                .iter()
+                .map(|taken| &taken.version.row)
+                .zip(proposed)
+                .collect();
+            let updated = self
+                .updated_rows(&conflicts.alias, update, table, &both, types, values)
+                .await?;
+            for (taken, row) in taken.into_iter().zip(updated) {
+                writes[taken.at] = row.map(|row| Write {
+                    partition: inserts[taken.at].partition.clone(),
+                    old: Some(taken.version),
+                    new: Some(row),
+                });
+            }
+        }
+        let writes: Vec<Write> = writes.into_iter().flatten().collect();
+        // A key that the update changes needs a lock of its own.
+        let locks = writes.iter().flat_map(|write| write.locks(table));
+        self.lock(table, locks.collect(), Patience::Waits).await?;
+        self.write(table, &writes)?;
+        Ok(writes)
+    }
+
+    /// What DO UPDATE makes of each pair of a present row and a proposed one; `None` where its WHERE says no.
+    async fn updated_rows(
+        &self,
+        alias: &str,
+        update: &ast::DoUpdate,
+        table: &Arc<TableDef>,
+        rows: &[(&Row, &Row)],
+        types: &[ColumnType],
+        values: &[Datum],
+    ) -> Result<Vec<Option<Row>>, SqlError> {
+        let given: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
+        let scope = self.scope();
+        let catalog = scope.snapshot.catalog().clone();
+        let plan = self.plan_update(alias, update, table, rows, &given, &catalog)?;
+        let columns = output::columns(plan.schema().as_arrow())?;
+        let targets = assigned_columns(&update.assignments, table)?;
+        let mut updated: Vec<Option<Row>> = vec![None; rows.len()];
+        let mut batches = self.run(plan, scope, types, values).await?;
+        while let Some(batch) = batches.try_next().await? {
+            for at in 0..batch.num_rows() {
+                let ordinal =
+                    match datum::datum_at(batch.column(0), at).map(|value| value.to_owned()) {
+                        Some(Datum::Int8(ordinal)) => usize::try_from(ordinal).ok(),
+                        _ => None,
+                    };
+                let ordinal = ordinal
+                    .filter(|ordinal| *ordinal < rows.len())
+                    .expect("the first column numbers the rows");
+                let mut row = rows[ordinal].0.clone();
+                for (n, (index, value)) in targets.iter().enumerate() {
+                    let column = &table.columns[*index];
+                    row[*index] = if crate::row::is_default(value) {
+                        self.default_of(column).await?
+                    } else {
+                        cell(
+                            batch.column(n + 1),
+                            at,
+                            &columns[n + 1],
+                            column.ty,
+                            &column.name,
+                        )?
+                    };
+                }
+                check_not_null(table, &row)?;
+                updated[ordinal] = Some(row);
+            }
+        }
+        Ok(updated)
+    }
+
+    async fn default_of(&self, column: &tidelog_storage::ColumnDef) -> Result<Datum, SqlError> {
+        let Some(sql) = &column.default else {
+            return Ok(Datum::Null);
+        };
+        let (value, ty) = self
+            .evaluate(&parse::parse_expression(sql)?, &[], &[])
+            .await?;
+        assign(value, ty, column.ty, &column.name)
+    }
+
+    /// `SELECT ordinal, values… FROM table JOIN excluded … WHERE …`.
+    fn plan_update(
+        &self,
+        alias: &str,
+        update: &ast::DoUpdate,
+        table: &TableDef,
+        rows: &[(&Row, &Row)],
+        given: &[Option<ColumnType>],
+        catalog: &Catalog,
+    ) -> Result<LogicalPlan, SqlError> {
+        refuse_subqueries(&update.assignments, update.selection.as_ref())?;
+        let (present, excluded, ordinal) = (quoted(alias), quoted("excluded"), quoted(ORDINAL));
+        let mut query = parse_query(&format!(
+            "SELECT {present}.{ordinal} FROM {present} JOIN {excluded} ON {present}.{ordinal} = {excluded}.{ordinal}"
+        ))?;
+        if let ast::SetExpr::Select(select) = &mut *query.body {
+            for (_, value) in assigned_columns(&update.assignments, table)? {
+                let value = if crate::row::is_default(value) {
+                    Expr::Value(ast::Value::Null.into())
+                } else {
+                    value.clone()
+                };
+                select.projection.push(parse::item(value));
+            }
+            select.selection = update.selection.clone();
+        }
+        let relation = |rows: Vec<&Row>| numbered(table, &rows);
+        let replaced = vec![
+            (
+                alias.to_string(),
+                relation(rows.iter().map(|row| row.0).collect())?,
+            ),
+            (
+                "excluded".to_string(),
+                relation(rows.iter().map(|row| row.1).collect())?,
+            ),
+        ];
+        self.plan_over(replaced, query, given, false, catalog)
+    }
+}
+
+/// Rows of a table with their numbers, as a relation.
+fn numbered(table: &TableDef, rows: &[&Row]) -> Result<Arc<dyn TableProvider>, SqlError> {
+    let types: Vec<ColumnType> = table.columns.iter().map(|column| column.ty).collect();
+    let rows: Vec<Row> = rows.iter().map(|row| (*row).clone()).collect();
+    let batch = output::batch_of_rows(&types, &rows)?;
+    let mut fields: Vec<Arc<Field>> = table.arrow_schema().fields().iter().cloned().collect();
+    fields.push(Arc::new(Field::new(ORDINAL, DataType::Int64, false)));
+    let mut arrays = batch.columns().to_vec();
+    arrays.push(Arc::new(Int64Array::from_iter_values(
+        0..i64::try_from(rows.len()).unwrap_or(i64::MAX),
+    )));
+    let schema = Arc::new(Schema::new(fields));
+    let batch = RecordBatch::try_new(schema.clone(), arrays).map_err(|e| from_arrow(&e))?;
+    let rows = MemTable::try_new(schema, vec![vec![batch]]).map_err(from_datafusion)?;
+    Ok(Arc::new(rows))
+}
+
+/// The table itself stands aside while the update is evaluated, so a subquery would not see it.
+fn refuse_subqueries(assignments: &[Assignment], selection: Option<&Expr>) -> Result<(), SqlError> {
+    struct Finder;
+    impl ast::Visitor for Finder {
+        type Break = ();
+
+        fn pre_visit_query(&mut self, _: &ast::Query) -> ControlFlow<()> {
+            ControlFlow::Break(())
+        }
+    }
+    let found = assignments.iter().any(|a| a.visit(&mut Finder).is_break())
+        || selection.is_some_and(|expr| expr.visit(&mut Finder).is_break());
+    if found {
+        return Err(SqlError::unsupported("a subquery in ON CONFLICT DO UPDATE"));
+    }
+    Ok(())
+}
