@@ -1,6 +1,7 @@
 //! A session: one client's statements, one after the other.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -526,6 +527,20 @@ impl Session {
         rows: Arc<dyn datafusion::datasource::TableProvider>,
         catalog: &Catalog,
     ) -> Result<LogicalPlan, SqlError> {
+        // The rows stand in for the table, so a subquery would see them in its place.
+        let names_table = ast::visit_relations(&items.to_vec(), |name| {
+            let last = name.0.last().and_then(|part| part.as_ident());
+            match last.is_some_and(|last| ddl::fold(last) == table.name) {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        });
+        if names_table.is_break() {
+            return Err(SqlError::unsupported(format!(
+                "a subquery on \"{}\" in its own RETURNING",
+                table.name
+            )));
+        }
         let mut query =
             crate::parse::parse_query(&format!("SELECT 1 FROM {}", parse::quoted(&table.name)))?;
         if let ast::SetExpr::Select(select) = &mut *query.body {

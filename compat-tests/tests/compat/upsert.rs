@@ -100,3 +100,20 @@ async fn concurrent_upserts_all_count() {
         (4 * EACH).to_string()
     );
 }
+
+/// The returned rows must not be taken for the table.
+#[test]
+fn a_subquery_on_the_table_in_its_own_returning_is_refused() {
+    let server = Server::start();
+    let peer = server.peer();
+    peer.run("CREATE TABLE up (id int4 PRIMARY KEY); CREATE TABLE other (n int4); INSERT INTO up VALUES (1), (2); INSERT INTO other VALUES (5);");
+    let error = peer
+        .try_run("INSERT INTO up VALUES (3) RETURNING (SELECT count(*) FROM up);")
+        .unwrap_err();
+    assert!(error.contains("is not supported"), "{error}");
+    assert_eq!(peer.value("SELECT count(*) FROM up"), "2");
+    assert_eq!(
+        peer.value("INSERT INTO up VALUES (3) RETURNING (SELECT n FROM other)"),
+        "5"
+    );
+}

@@ -19,7 +19,11 @@ const PROBES: usize = 15;
 pub(super) async fn answer(client: &Client, sql: &str) -> String {
     let messages = match client.simple_query(sql).await {
         Ok(messages) => messages,
-        Err(error) => return said(&error),
+        Err(error) => {
+            // PostgreSQL tells of an error before it lets go of locks: an empty query comes after that.
+            let _ = client.simple_query("").await;
+            return said(&error);
+        }
     };
     let mut words = Vec::new();
     for message in messages {
