@@ -4,8 +4,7 @@
 //! Guarantees: nothing that a client sends can panic the process; a panic in one session ends that session only.
 //! Does not: plan SQL or touch RocksDB. Sockets live on a runtime of their own, sessions and queries on another.
 
-/// Measured by counting a table of 27,056 small files: a third less time, and half the memory kept afterwards,
-/// than with glibc's allocator.
+/// Counting a table of 27,056 small files took 1.7 to 2.2 s, and 2.7 s with glibc's allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

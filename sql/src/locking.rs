@@ -270,12 +270,7 @@ impl Session {
         let replaced: Vec<(_, Arc<dyn TableProvider>)> = vec![(table.name.clone(), Arc::new(rows))];
         let plan = self.plan_over(replaced, query, &given, pseudo, catalog)?;
         let columns = output::columns(plan.schema().as_arrow())?;
-        if prepared.columns.as_ref() != Some(&columns) {
-            return Err(SqlError::new(
-                ErrorKind::FeatureNotSupported,
-                "cached plan must not change result type",
-            ));
-        }
+        prepared.check_columns(&columns)?;
         let rows = self.run(plan, scope, &prepared.parameters, values).await?;
         let batches: Vec<_> = rows.try_collect().await?;
         Ok(Outcome::Rows {

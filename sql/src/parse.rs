@@ -1,5 +1,6 @@
 //! Query strings into statements: PostgreSQL's grammar by sqlparser, ours (SUBSCRIBE, CREATE USER TABLE) on its tokens.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{
@@ -21,7 +22,9 @@ pub struct Parsed {
     pub(crate) body: Body,
     /// Whether its locking clause is FOR NO KEY UPDATE or FOR KEY SHARE.
     pub(crate) spares_keys: bool,
-    words: Arc<[Word]>,
+    /// The query string, and where in it the statement begins and ends, in characters from 1.
+    source: Arc<str>,
+    extent: RangeInclusive<usize>,
 }
 
 /// A token of the query string, as far as finding names again needs it.
@@ -87,8 +90,8 @@ impl Parsed {
                 .map(|word| word.text.as_str())
                 .eq(wanted.clone())
         };
-        let position = self
-            .words
+        let words = words(&self.source, &self.extent);
+        let position = words
             .windows(wanted.len())
             .find(here)
             .map(|words| words[0].position);
@@ -107,23 +110,28 @@ pub(crate) fn parse(sql: &str) -> Result<Vec<Parsed>, SqlError> {
     let tokens = Tokenizer::new(&dialect, sql)
         .tokenize_with_location()
         .map_err(|e| SqlError::new(ErrorKind::SyntaxError, e.message))?;
+    let source: Arc<str> = sql.into();
     tokens
         .split(|token| token.token == Token::SemiColon)
         .filter(|part| {
             part.iter()
                 .any(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF))
         })
-        .map(|part| parse_one(&dialect, sql, part.to_vec()))
+        .map(|part| parse_one(&dialect, &source, part.to_vec()))
         .collect()
 }
 
 fn parse_one(
     dialect: &PostgreSqlDialect,
-    sql: &str,
+    sql: &Arc<str>,
     mut tokens: Vec<TokenWithSpan>,
 ) -> Result<Parsed, SqlError> {
     tokens.retain(|token| !matches!(token.token, Token::Whitespace(_)));
-    let words = words(sql, &tokens);
+    let starts = line_starts(sql);
+    let begin = tokens.first().map_or(1, |token| position(&starts, token));
+    let end = tokens
+        .last()
+        .map_or(begin, |token| position(&starts, token));
     let spares_keys = take_key_locks(&mut tokens);
     let word = |n: usize| match tokens.get(n).map(|t| &t.token) {
         Some(Token::Word(word)) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
@@ -166,7 +174,8 @@ fn parse_one(
     result.map(|body| Parsed {
         body,
         spares_keys,
-        words,
+        source: sql.clone(),
+        extent: begin..=end,
     })
 }
 
@@ -197,27 +206,35 @@ fn take_key_locks(tokens: &mut Vec<TokenWithSpan>) -> bool {
     found
 }
 
-fn words(sql: &str, tokens: &[TokenWithSpan]) -> Arc<[Word]> {
+/// Where a token begins in the query string, in characters from 1.
+fn position(starts: &[usize], token: &TokenWithSpan) -> usize {
+    let start = token.span.start;
+    starts
+        .get((start.line as usize).saturating_sub(1))
+        .map_or(0, |before| before + start.column as usize)
+}
+
+/// The words of one statement of a query string that was parsed before.
+fn words(sql: &str, extent: &RangeInclusive<usize>) -> Vec<Word> {
+    let dialect = PostgreSqlDialect {};
+    let tokens = Tokenizer::new(&dialect, sql)
+        .tokenize_with_location()
+        .unwrap_or_default();
     let starts = line_starts(sql);
-    let position = |token: &TokenWithSpan| {
-        let start = token.span.start;
-        starts
-            .get((start.line as usize).saturating_sub(1))
-            .map_or(0, |before| before + start.column as usize)
-    };
     let word = |token: &TokenWithSpan| {
         let text = match &token.token {
+            Token::Whitespace(_) => return None,
             Token::Word(word) if word.quote_style.is_none() => word.value.to_ascii_lowercase(),
             Token::Word(word) => word.value.clone(),
             Token::Period => ".".to_string(),
             _ => String::new(),
         };
-        Word {
-            text,
-            position: position(token),
-        }
+        let position = position(&starts, token);
+        extent
+            .contains(&position)
+            .then_some(Word { text, position })
     };
-    tokens.iter().map(word).collect()
+    tokens.iter().filter_map(word).collect()
 }
 
 /// How many characters stand before each line.

@@ -37,8 +37,10 @@ pub(crate) use operators::PostgresOperators;
 pub(crate) struct Planner<'a> {
     /// Functions and options.
     pub(crate) state: &'a SessionState,
-    /// The store, for what functions say of sizes.
-    pub(crate) store: &'a Store,
+    /// The store that functions ask for sizes when they run.
+    pub(crate) store: &'a Arc<Store>,
+    /// The session's settings with their values, for a query that asks.
+    pub(crate) settings: &'a dyn Fn() -> Vec<(String, String)>,
     /// The catalog snapshot.
     pub(crate) catalog: &'a Catalog,
     /// Schemas that unqualified names are looked up in.
@@ -98,7 +100,10 @@ impl ContextProvider for Planner<'_> {
         if name.schema().is_none_or(system::is_system_schema)
             && let Some(relation) = system::relation(name.schema(), name.table())
         {
-            return Ok(provider_as_source(relation));
+            return Ok(provider_as_source(match name.table() {
+                "pg_settings" => relation.of_settings((self.settings)())?,
+                _ => relation,
+            }));
         }
         let parts = [name.catalog(), name.schema(), Some(name.table())];
         let idents: Vec<ast::Ident> = parts
@@ -165,7 +170,12 @@ impl ContextProvider for Planner<'_> {
         if let Some(function) = self.state.scalar_functions().get(name) {
             return Some(function.clone());
         }
-        system::functions::function(name, self.catalog, self.search_path, self.store)
+        let session = system::functions::Session {
+            search_path: self.search_path,
+            settings: self.settings,
+            store: self.store,
+        };
+        system::functions::function(name, self.catalog, &session)
     }
 
     fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {
@@ -217,11 +227,20 @@ impl TypePlanner for PostgresTypes {
     fn plan_type_field(&self, sql_type: &ast::DataType) -> Result<Option<FieldRef>> {
         match types::column_type(sql_type) {
             Ok(ty) => Ok(Some(Arc::new(ty.field("", true)))),
+            // DataFusion would cut nothing to a char's length.
+            Err(error)
+                if matches!(
+                    sql_type,
+                    ast::DataType::Char(_) | ast::DataType::Character(_)
+                ) =>
+            {
+                Err(DataFusionError::External(Box::new(error)))
+            }
             // Types that only catalogs have, by what they are shown as there.
             Err(_) => Ok(
                 match sql_type.to_string().trim_start_matches("pg_catalog.") {
                     "oid" | "xid" | "cid" => Some(Arc::new(ColumnType::Int8.field("", true))),
-                    "name" | "\"char\"" | "regproc" | "char" | "CHAR" => {
+                    "name" | "\"char\"" | "regproc" => {
                         Some(Arc::new(ColumnType::Text.field("", true)))
                     }
                     _ => None,

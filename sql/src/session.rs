@@ -131,6 +131,15 @@ impl Prepared {
         self.query.as_ref().map(|query| &query.plan)
     }
 
+    /// 0A000 when a plan made anew gives other columns than the client was told of.
+    pub(crate) fn check_columns(&self, columns: &[OutputColumn]) -> Result<(), SqlError> {
+        if self.columns.as_deref() == Some(columns) {
+            return Ok(());
+        }
+        let message = "cached plan must not change result type";
+        Err(SqlError::new(ErrorKind::FeatureNotSupported, message))
+    }
+
     /// Whether its locking clause says NO KEY UPDATE or KEY SHARE.
     pub(crate) fn spares_keys(&self) -> bool {
         self.statement.spares_keys
@@ -143,6 +152,9 @@ struct QueryPlan {
     plan: LogicalPlan,
     catalog_version: u64,
     access: Access,
+    search_path: Vec<String>,
+    /// Whether it says the same of the session each time it runs.
+    reusable: bool,
 }
 
 /// What running a statement gives.
@@ -438,7 +450,10 @@ impl Session {
     ) -> Result<Outcome, SqlError> {
         let scope = self.scope();
         let current = prepared.query.as_ref().filter(|plan| {
-            plan.catalog_version == scope.snapshot.catalog().version && plan.access == scope.access
+            plan.reusable
+                && plan.catalog_version == scope.snapshot.catalog().version
+                && plan.access == scope.access
+                && plan.search_path == self.search_path()
         });
         let plan = match current {
             Some(plan) => plan.plan.clone(),
@@ -449,12 +464,7 @@ impl Session {
             }
         };
         let columns = output::columns(plan.schema().as_arrow())?;
-        if prepared.columns.as_ref() != Some(&columns) {
-            return Err(SqlError::new(
-                ErrorKind::FeatureNotSupported,
-                "cached plan must not change result type",
-            ));
-        }
+        prepared.check_columns(&columns)?;
         let rows = self.run(plan, scope, &prepared.parameters, values).await?;
         Ok(Outcome::Rows {
             columns,
@@ -478,6 +488,7 @@ impl Session {
         let planner = Planner {
             state: &self.engine.state,
             store: &self.engine.store,
+            settings: &|| self.all_settings(),
             catalog,
             search_path: &search_path,
             access: &access,
@@ -485,11 +496,14 @@ impl Session {
             pseudo_columns,
             replaced: Vec::new(),
         };
+        let text = query.to_string();
         let plan = planner.query(query, given)?;
         Ok(QueryPlan {
             plan,
             catalog_version: catalog.version,
+            reusable: !text.contains("current_setting") && !text.contains("pg_settings"),
             access,
+            search_path,
         })
     }
 
@@ -564,6 +578,7 @@ impl Session {
         let planner = Planner {
             state: &self.engine.state,
             store: &self.engine.store,
+            settings: &|| self.all_settings(),
             catalog,
             search_path: &search_path,
             access: &access,

@@ -20,6 +20,7 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::ToDFSchema;
+use datafusion::datasource::MemTable;
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{EmptyRelation, Expr, LogicalPlan, TableType};
@@ -192,22 +193,8 @@ impl TableProvider for SystemRelation {
         })?;
         let relation = relation(Some(self.schema), self.name).expect("it was found by this name");
         let named = blocking(move || relation.rows(&scope)).await?;
-        let rows: Vec<Vec<Datum>> = named.into_iter().map(|row| self.place(row)).collect();
-        let schema = SystemRelation::schema(self);
-        let arrays = self.columns.iter().enumerate().map(|(at, (_, shape))| {
-            let values = rows.iter().map(|row| &row[at]);
-            match shape {
-                Shape::Value(ty) => {
-                    let mut builder = ColumnBuilder::new(*ty);
-                    values.for_each(|value| builder.append(value.as_ref()));
-                    Ok(builder.finish())
-                }
-                Shape::Array(ty) => array_of(*ty, values),
-            }
-        });
-        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
-        let arrays = arrays.collect::<Result<_>>()?;
-        let batch = RecordBatch::try_new_with_options(schema.clone(), arrays, &options)?;
+        let batch = self.batch(named)?;
+        let schema = batch.schema();
         let plan = MemorySourceConfig::try_new_exec(&[vec![batch]], schema, projection.cloned())?;
         Ok(plan)
     }
@@ -250,6 +237,36 @@ pub(crate) fn array_of<'a>(
 }
 
 impl SystemRelation {
+    /// pg_settings as the session has them.
+    pub(crate) fn of_settings(
+        &self,
+        settings: Vec<(String, String)>,
+    ) -> Result<Arc<dyn TableProvider>> {
+        let batch = self.batch(pg_catalog::settings(settings))?;
+        let table = MemTable::try_new(batch.schema(), vec![vec![batch]])?;
+        Ok(Arc::new(table))
+    }
+
+    fn batch(&self, named: Vec<Named>) -> Result<RecordBatch> {
+        let rows: Vec<Vec<Datum>> = named.into_iter().map(|row| self.place(row)).collect();
+        let schema = SystemRelation::schema(self);
+        let arrays = self.columns.iter().enumerate().map(|(at, (_, shape))| {
+            let values = rows.iter().map(|row| &row[at]);
+            match shape {
+                Shape::Value(ty) => {
+                    let mut builder = ColumnBuilder::new(*ty);
+                    values.for_each(|value| builder.append(value.as_ref()));
+                    Ok(builder.finish())
+                }
+                Shape::Array(ty) => array_of(*ty, values),
+            }
+        });
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+        let arrays = arrays.collect::<Result<_>>()?;
+        let batch = RecordBatch::try_new_with_options(schema.clone(), arrays, &options)?;
+        Ok(batch)
+    }
+
     fn place(&self, named: Named) -> Vec<Datum> {
         let mut row = vec![Datum::Null; self.columns.len()];
         for (name, value) in named {
@@ -384,6 +401,65 @@ fn type_facts(ty: ColumnType) -> (i64, i32, i16) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Also that what is planned as empty is, and that no row names a column that its relation lacks.
+    #[test]
+    fn every_relation_can_be_read() {
+        let mut catalog = Catalog::default();
+        let table = |name: &str, primary_key| TableDef {
+            id: tidelog_storage::TableId::new(1),
+            schema: "public".to_string(),
+            name: name.to_string(),
+            kind: tidelog_storage::TableKind::User,
+            columns: vec![tidelog_storage::ColumnDef {
+                id: tidelog_storage::ColumnId::new(1),
+                name: "id".to_string(),
+                stored_name: "id".to_string(),
+                ty: ColumnType::Varchar(Some(3)),
+                not_null: true,
+                default: Some("'x'".to_string()),
+                missing: Datum::Null,
+            }],
+            primary_key,
+            primary_key_name: format!("{name}_pkey"),
+            options: tidelog_storage::catalog::TableOptions {
+                ttl_ms: Some(1),
+                flush_rows: 1,
+                flush_interval_ms: 1,
+                resume_window_ms: 1,
+            },
+            schema_version: 1,
+            layouts: Default::default(),
+            next_column_id: tidelog_storage::ColumnId::new(2),
+        };
+        for (name, key) in [
+            ("keyed", vec![tidelog_storage::ColumnId::new(1)]),
+            ("plain", vec![]),
+        ] {
+            let key_of = ("public".to_string(), name.to_string());
+            catalog.tables.insert(key_of, Arc::new(table(name, key)));
+        }
+        let facts = Facts {
+            catalog: &catalog,
+            database: "postgres",
+        };
+        for relation in SYSTEM.values() {
+            let rows = match relation.schema {
+                "pg_catalog" => pg_catalog::rows(relation.name, &facts),
+                "information_schema" => information_schema::rows(relation.name, &facts),
+                _ => continue,
+            };
+            let planned_empty = relation.get_logical_plan().is_some();
+            assert!(
+                !planned_empty || rows.is_empty(),
+                "{relation:?} is planned as empty"
+            );
+            assert_eq!(
+                relation.batch(rows).unwrap().num_columns(),
+                relation.columns.len()
+            );
+        }
+    }
 
     #[test]
     fn every_embedded_row_is_of_its_relation() {

@@ -82,3 +82,45 @@ fn the_tidelog_schema_hides_other_users_partitions() {
         "1|1"
     );
 }
+
+/// A prepared statement follows the session's settings, which its plan must not keep.
+#[tokio::test(flavor = "multi_thread")]
+async fn prepared_statements_follow_the_settings() {
+    let server = Server::start();
+    server.peer().run(
+        "CREATE SCHEMA a; CREATE TABLE a.t (n int4); INSERT INTO a.t VALUES (1);
+         CREATE SCHEMA b; CREATE TABLE b.t (n int4); INSERT INTO b.t VALUES (2);",
+    );
+    let client = server.peer().connect().await;
+    client.batch_execute("SET search_path = a").await.unwrap();
+    let number = client.prepare("SELECT n FROM t").await.unwrap();
+    let path = client
+        .prepare("SELECT current_setting('search_path')")
+        .await
+        .unwrap();
+    let settings = "SELECT setting FROM pg_settings WHERE name = 'search_path'";
+    let settings = client.prepare(settings).await.unwrap();
+    for (schema, n) in [("a", 1), ("b", 2)] {
+        client
+            .batch_execute(&format!("SET search_path = {schema}"))
+            .await
+            .unwrap();
+        assert_eq!(
+            client
+                .query_one(&number, &[])
+                .await
+                .unwrap()
+                .get::<_, i32>(0),
+            n
+        );
+        for statement in [&path, &settings] {
+            let value: String = client.query_one(statement, &[]).await.unwrap().get(0);
+            assert_eq!(value, schema);
+        }
+    }
+    let error = client
+        .batch_execute("SELECT 'abc'::char(2)")
+        .await
+        .unwrap_err();
+    assert_eq!(error.code().unwrap().code(), "0A000");
+}

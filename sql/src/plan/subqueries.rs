@@ -45,7 +45,6 @@ impl ast::VisitorMut for Subqueries<'_> {
                             }],
                             else_result: None,
                         };
-                        // Its inside has been seen to.
                     }
                 }
             }

@@ -62,6 +62,18 @@ impl Session {
         }
     }
 
+    /// Every setting with the value it has in this session.
+    pub(super) fn all_settings(&self) -> Vec<(String, String)> {
+        let value = |(name, default): (&str, &str)| {
+            // What cannot be set has its default.
+            let value = self
+                .setting(name)
+                .map_or(default.to_string(), |(_, value)| value);
+            (name.to_string(), value)
+        };
+        crate::settings::defaults().map(value).collect()
+    }
+
     pub(super) async fn command(
         &mut self,
         statement: &Statement,

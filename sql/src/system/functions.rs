@@ -16,7 +16,6 @@ use tidelog_storage::{Catalog, PartitionSet, Store};
 
 use super::{constraint_oid, index_oid, is_system_schema, pg_catalog, role_oid, schema_oid};
 use crate::error::{ErrorKind, SqlError};
-use crate::settings;
 
 /// What the functions of one statement know.
 struct Known {
@@ -27,8 +26,15 @@ struct Known {
     roles: BTreeMap<i64, String>,
     schemas: BTreeMap<i64, String>,
     search_path: Vec<String>,
-    /// Bytes of each table in both tiers; only for the functions that ask.
-    sizes: BTreeMap<i64, i64>,
+    settings: Vec<(String, String)>,
+    store: Arc<Store>,
+}
+
+/// What functions say of the session.
+pub(crate) struct Session<'a> {
+    pub(crate) search_path: &'a [String],
+    pub(crate) settings: &'a dyn Fn() -> Vec<(String, String)>,
+    pub(crate) store: &'a Arc<Store>,
 }
 
 type Call = fn(&Known, &[ScalarValue]) -> Result<ScalarValue>;
@@ -66,10 +72,8 @@ impl Hash for CatalogFunction {
 pub(crate) fn function(
     name: &str,
     catalog: &Catalog,
-    search_path: &[String],
-    store: &Store,
+    session: &Session<'_>,
 ) -> Option<Arc<ScalarUDF>> {
-    let mut asks_sizes = false;
     let (returns, call): (DataType, Call) = match name {
         "pg_table_is_visible" => (DataType::Boolean, table_is_visible),
         "pg_type_is_visible"
@@ -138,10 +142,10 @@ pub(crate) fn function(
         "pg_encoding_to_char" => (DataType::Utf8, |_, args| {
             Ok(text(if oid(args, 0) == Some(6) { "UTF8" } else { "" }))
         }),
-        "current_setting" => (DataType::Utf8, |_, args| {
+        "current_setting" => (DataType::Utf8, |known, args| {
             let name = string(args, 0).unwrap_or_default();
-            let found = settings::defaults().find(|(known, _)| known.eq_ignore_ascii_case(&name));
-            match found {
+            let mut settings = known.settings.iter();
+            match settings.find(|(known, _)| known.eq_ignore_ascii_case(&name)) {
                 Some((_, value)) => Ok(text(value)),
                 None if args.len() > 1 => Ok(ScalarValue::Utf8(None)),
                 None => {
@@ -168,7 +172,6 @@ pub(crate) fn function(
         }),
         "regtype_in" => (DataType::Int64, regtype_in),
         "pg_relation_size" | "pg_table_size" | "pg_total_relation_size" => {
-            asks_sizes = true;
             (DataType::Int64, |known, args| {
                 let class = match oid(args, 0) {
                     Some(oid) => Some(oid),
@@ -177,17 +180,14 @@ pub(crate) fn function(
                         _ => None,
                     },
                 };
-                let size = class.map(|class| known.sizes.get(&class).copied().unwrap_or(0));
-                Ok(ScalarValue::Int64(size))
+                let size = class.map(|class| size_of(&known.store, Some(class)));
+                Ok(ScalarValue::Int64(size.transpose()?))
             })
         }
         // Everything is in the one tablespace of the one database.
-        "pg_database_size" | "pg_tablespace_size" => {
-            asks_sizes = true;
-            (DataType::Int64, |known, _| {
-                Ok(ScalarValue::from(known.sizes.values().sum::<i64>()))
-            })
-        }
+        "pg_database_size" | "pg_tablespace_size" => (DataType::Int64, |known, _| {
+            Ok(ScalarValue::from(size_of(&known.store, None)?))
+        }),
         "pg_size_pretty" => (DataType::Utf8, |_, args| {
             Ok(oid(args, 0).map_or(ScalarValue::Utf8(None), |bytes| text(size_pretty(bytes))))
         }),
@@ -214,20 +214,13 @@ pub(crate) fn function(
         name: name.to_string(),
         returns,
         call,
-        known: Arc::new(Known {
-            sizes: if asks_sizes {
-                sizes(catalog, store).unwrap_or_default()
-            } else {
-                BTreeMap::new()
-            },
-            ..known(catalog, search_path)
-        }),
+        known: Arc::new(known(catalog, session)),
         signature: Signature::variadic_any(Volatility::Stable),
     };
     Some(Arc::new(ScalarUDF::from(function)))
 }
 
-fn known(catalog: &Catalog, search_path: &[String]) -> Known {
+fn known(catalog: &Catalog, session: &Session<'_>) -> Known {
     let mut definitions = BTreeMap::new();
     for table in catalog.tables.values() {
         if !table.primary_key.is_empty() {
@@ -243,27 +236,30 @@ fn known(catalog: &Catalog, search_path: &[String]) -> Known {
         definitions,
         roles: roles.map(|name| (role_oid(name), name.clone())).collect(),
         schemas: schemas.map(|name| (schema_oid(&name), name)).collect(),
-        search_path: search_path.to_vec(),
-        sizes: BTreeMap::new(),
+        search_path: session.search_path.to_vec(),
+        settings: (session.settings)(),
+        store: session.store.clone(),
     }
 }
 
-/// What each table takes in both tiers: its files, and the rows that are in none yet.
-fn sizes(
-    catalog: &Catalog,
-    store: &Store,
-) -> std::result::Result<BTreeMap<i64, i64>, tidelog_storage::StorageError> {
+/// What a table, or all of them, takes in both tiers now: its files, and the rows that are in none yet.
+fn size_of(store: &Store, class: Option<i64>) -> Result<i64> {
     let snapshot = store.snapshot();
-    let mut sizes = BTreeMap::new();
-    for table in catalog.tables.values() {
-        let files = snapshot.cold_files(table, &PartitionSet::All)?;
-        let states = snapshot.states(table.id, &PartitionSet::All)?;
-        let cold: u64 = files.iter().map(|file| file.bytes).sum();
-        let hot: u64 = states.iter().map(|(_, state)| state.unflushed_bytes).sum();
-        let bytes = i64::try_from(cold + hot).unwrap_or(i64::MAX);
-        sizes.insert(super::table_oid(table), bytes);
+    let mut bytes = 0;
+    let failed = |error| DataFusionError::External(Box::new(error));
+    for table in snapshot.catalog().tables.values() {
+        if class.is_none_or(|class| class == super::table_oid(table)) {
+            let all = PartitionSet::All;
+            let files = snapshot.cold_files(table, &all).map_err(failed)?;
+            let states = snapshot.states(table.id, &all).map_err(failed)?;
+            bytes += files.iter().map(|file| file.bytes).sum::<u64>();
+            bytes += states
+                .iter()
+                .map(|(_, state)| state.unflushed_bytes)
+                .sum::<u64>();
+        }
     }
-    Ok(sizes)
+    Ok(i64::try_from(bytes).unwrap_or(i64::MAX))
 }
 
 /// After pg_size_pretty in PostgreSQL's dbsize.c: the unit changes at ten thousand, with halves rounded up.

@@ -8,7 +8,6 @@ use super::{
     Facts, Named, constraint_oid, from_csv, index_oid, role_oid, schema_oid, table_oid, text,
     type_facts,
 };
-use crate::settings;
 
 /// The encoding UTF8 in pg_database.
 const UTF8: i32 = 6;
@@ -74,7 +73,6 @@ pub(super) fn has_rows(name: &str) -> bool {
             | "pg_stat_user_tables"
             | "pg_stat_all_tables"
             | "pg_statio_user_tables"
-            | "pg_settings"
             | "pg_type"
             | "pg_am"
             | "pg_collation"
@@ -156,24 +154,31 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
                 ]
             })
             .collect(),
-        "pg_settings" => settings::defaults()
-            .map(|(name, value)| {
-                vec![
-                    ("name", text(name)),
-                    ("setting", text(value)),
-                    ("category", text("Tidelog")),
-                    ("short_desc", text("")),
-                    ("context", text("user")),
-                    ("vartype", text("string")),
-                    ("source", text("default")),
-                    ("boot_val", text(value)),
-                    ("reset_val", text(value)),
-                    ("pending_restart", yes(false)),
-                ]
-            })
-            .collect(),
         name => embedded(name),
     }
+}
+
+/// The rows of pg_settings.
+pub(super) fn settings(settings: Vec<(String, String)>) -> Vec<Named> {
+    let row = |((name, value), (_, default)): ((String, String), (&str, &str))| {
+        vec![
+            ("name", text(name)),
+            ("setting", text(value)),
+            ("category", text("Tidelog")),
+            ("short_desc", text("")),
+            ("context", text("user")),
+            ("vartype", text("string")),
+            ("source", text("session")),
+            ("boot_val", text(default)),
+            ("reset_val", text(default)),
+            ("pending_restart", yes(false)),
+        ]
+    };
+    settings
+        .into_iter()
+        .zip(crate::settings::defaults())
+        .map(row)
+        .collect()
 }
 
 /// Every schema: the users' and the system's.

@@ -17,15 +17,17 @@ pub(super) fn simplify(query: &mut ast::Query) -> Option<Expr> {
     let SetExpr::Select(select) = &mut *query.body else {
         return None;
     };
-    let condition = select.selection.take()?;
-    let inner: HashSet<String> = select
+    // A relation whose name is not known could be taken for an outer one.
+    let inner: Option<HashSet<String>> = select
         .from
         .iter()
         .flat_map(|from| {
             std::iter::once(&from.relation).chain(from.joins.iter().map(|join| &join.relation))
         })
-        .filter_map(relation_name)
+        .map(relation_name)
         .collect();
+    let inner = inner?;
+    let condition = select.selection.take()?;
     let mut conjuncts = Vec::new();
     split(condition, &mut conjuncts);
     let equalities: Vec<(Expr, Expr)> = conjuncts
@@ -167,6 +169,11 @@ struct Substitute<'a> {
 
 impl ast::VisitorMut for Substitute<'_> {
     type Break = ();
+
+    /// A subquery may give the names another meaning.
+    fn pre_visit_query(&mut self, _: &mut ast::Query) -> ControlFlow<()> {
+        ControlFlow::Break(())
+    }
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         if let Some((_, inner)) = self.equalities.iter().find(|(outer, _)| outer == expr) {
