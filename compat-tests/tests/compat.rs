@@ -8,6 +8,8 @@ mod pair;
 mod catalog;
 #[path = "compat/clients.rs"]
 mod clients;
+#[path = "compat/constraints.rs"]
+mod constraints;
 #[path = "compat/ddl.rs"]
 mod ddl;
 #[path = "compat/durability.rs"]

@@ -3,6 +3,7 @@
 //! Owns: CREATE/ALTER/DROP of schemas, tables and roles, TRUNCATE; how names fold and resolve.
 //! Does not: commit the changes, or check who may make them.
 
+pub(crate) mod constraint;
 mod role;
 mod table;
 #[cfg(test)]
@@ -10,8 +11,9 @@ mod tests;
 
 use std::sync::Arc;
 
-use datafusion::sql::sqlparser::ast::{Expr, Ident, ObjectName, ObjectType, SchemaName, Statement};
-use tidelog_storage::{Catalog, CatalogChange, ColumnType, Datum, TableDef, TableKind};
+use constraint::Finish;
+use datafusion::sql::sqlparser::ast::{AlterIndexOperation, Expr, Ident, ObjectName, ObjectType, SchemaName, Statement};
+use tidelog_storage::{Catalog, CatalogChange, ColumnType, Datum, TableDef, TableId, TableKind};
 
 use crate::error::{ErrorKind, SqlError};
 
@@ -23,6 +25,8 @@ pub struct DdlPlan {
     pub tag: &'static str,
     /// What the client is told beside.
     pub notices: Vec<SqlError>,
+    /// What is to be done about a table's rows once the changes are committed.
+    pub finish: Option<(TableId, Vec<Finish>)>,
 }
 
 impl DdlPlan {
@@ -31,6 +35,7 @@ impl DdlPlan {
             changes: Vec::new(),
             tag,
             notices: Vec::new(),
+            finish: None,
         }
     }
 
@@ -79,11 +84,17 @@ pub fn plan(
             cascade,
             ..
         } => match object_type {
-            ObjectType::Table => table::drop(scope, names, *if_exists)?,
+            ObjectType::Table => table::drop(scope, names, *if_exists, *cascade)?,
+            ObjectType::Index => constraint::drop_index(scope, names, *if_exists, *cascade)?,
             ObjectType::Schema => drop_schema(catalog, names, *if_exists, *cascade)?,
             ObjectType::Role | ObjectType::User => role::drop(catalog, names, *if_exists)?,
             other => return Err(SqlError::unsupported(format!("DROP {other}"))),
         },
+        Statement::CreateIndex(create) => constraint::create_index(scope, create)?,
+        Statement::AlterIndex {
+            name,
+            operation: AlterIndexOperation::RenameIndex { index_name },
+        } => constraint::rename_index(scope, name, index_name)?,
         Statement::CreateRole(create) => role::create(catalog, create)?,
         Statement::AlterRole { name, operation } => role::alter(catalog, name, operation)?,
         _ => return Ok(None),

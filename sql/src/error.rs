@@ -3,7 +3,8 @@
 use arrow::error::ArrowError;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
-use tidelog_storage::{CommitError, Datum, StorageError, TableDef};
+use tidelog_storage::catalog::IndexId;
+use tidelog_storage::{ColumnId, CommitError, Datum, StorageError, TableDef};
 
 /// The kind of an error; `server` gives each its SQLSTATE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,6 +47,9 @@ pub enum ErrorKind {
     CardinalityViolation,
     NotNullViolation,
     UniqueViolation,
+    CheckViolation,
+    ForeignKeyViolation,
+    InvalidForeignKey,
     InsufficientPrivilege,
     InvalidAuthorization,
     InvalidPassword,
@@ -125,6 +129,14 @@ impl SqlError {
             ErrorKind::FeatureNotSupported,
             format!("{what} is not supported"),
         )
+    }
+
+    /// Says which constraint of which table it is about.
+    pub(crate) fn of_constraint(mut self, table: &TableDef, name: &str) -> SqlError {
+        self.schema = Some(table.schema.clone());
+        self.table = Some(table.name.clone());
+        self.constraint = Some(name.to_string());
+        self
     }
 
     /// Adds a DETAIL.
@@ -273,7 +285,9 @@ impl From<StorageError> for SqlError {
 impl From<CommitError> for SqlError {
     fn from(error: CommitError) -> SqlError {
         match error {
-            CommitError::UniqueViolation { table, key } => unique_violation(&table, &key),
+            CommitError::UniqueViolation { table, index, key } => {
+                unique_violation(&table, index, &key)
+            }
             CommitError::Conflict | CommitError::CatalogChanged | CommitError::ReadChanged => {
                 SqlError::new(ErrorKind::SerializationFailure, error.to_string())
             }
@@ -286,16 +300,21 @@ impl From<CommitError> for SqlError {
 }
 
 /// 23505, with the key in DETAIL.
-pub(crate) fn unique_violation(table: &TableDef, key: &[Datum]) -> SqlError {
-    let message = format!(
-        "duplicate key value violates unique constraint \"{}\"",
-        table.primary_key_name
-    );
-    let names: Vec<&str> = table
-        .key_indexes()
-        .into_iter()
-        .map(|index| table.columns[index].name.as_str())
-        .collect();
+pub(crate) fn unique_violation(table: &TableDef, index: IndexId, key: &[Datum]) -> SqlError {
+    let (name, columns) = match table.unique_key(index) {
+        Some(unique) => (unique.name, unique.columns),
+        None => ("", [].as_slice()),
+    };
+    let message = format!("duplicate key value violates unique constraint \"{name}\"");
+    SqlError::new(ErrorKind::UniqueViolation, message)
+        .detail(format!("{} already exists.", shown_key(table, columns, key)))
+        .of_constraint(table, name)
+}
+
+/// `Key (a, b)=(1, 2)`.
+pub(crate) fn shown_key(table: &TableDef, columns: &[ColumnId], key: &[Datum]) -> String {
+    let names = columns.iter().filter_map(|id| table.index_of(*id));
+    let names: Vec<&str> = names.map(|at| table.columns[at].name.as_str()).collect();
     let mut values = String::new();
     for (n, value) in key.iter().enumerate() {
         if n > 0 {
@@ -303,14 +322,7 @@ pub(crate) fn unique_violation(table: &TableDef, key: &[Datum]) -> SqlError {
         }
         crate::text::write(value.as_ref(), &mut values);
     }
-    let mut error = SqlError::new(ErrorKind::UniqueViolation, message).detail(format!(
-        "Key ({})=({values}) already exists.",
-        names.join(", ")
-    ));
-    error.schema = Some(table.schema.clone());
-    error.table = Some(table.name.clone());
-    error.constraint = Some(table.primary_key_name.clone());
-    error
+    format!("Key ({})=({values})", names.join(", "))
 }
 
 fn sentence(text: &str) -> String {

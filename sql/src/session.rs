@@ -16,6 +16,7 @@ use datafusion::sql::sqlparser::ast::{self, Statement};
 use futures::stream::BoxStream;
 use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, Store, TableDef, datum};
 
+use crate::constraints::ConditionCache;
 use crate::cold_scan;
 use crate::error::{ErrorKind, SqlError, from_datafusion};
 use crate::locking;
@@ -45,6 +46,7 @@ pub struct Engine {
     store: Arc<Store>,
     state: SessionState,
     locks: Arc<LockTable>,
+    conditions: ConditionCache,
 }
 
 impl Engine {
@@ -79,6 +81,7 @@ impl Engine {
             store,
             state,
             locks: Arc::default(),
+            conditions: ConditionCache::default(),
         })
     }
 
@@ -619,6 +622,10 @@ impl Session {
 
     pub(crate) fn store(&self) -> &Arc<Store> {
         &self.engine.store
+    }
+
+    pub(crate) fn condition_cache(&self) -> &ConditionCache {
+        &self.engine.conditions
     }
 
     pub(crate) fn state(&self) -> &SessionState {

@@ -9,6 +9,7 @@ mod check;
 mod cut;
 pub(crate) mod ddl;
 pub(crate) mod garbage;
+pub(crate) mod index;
 mod swap;
 
 use std::collections::HashMap;
@@ -20,18 +21,19 @@ use rocksdb::WriteBatch;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use crate::catalog::{Catalog, CatalogChange, TableDef, TableId};
+use crate::catalog::{Catalog, CatalogChange, IndexId, TableDef, TableId};
 use crate::changes::Extent;
 use crate::cold::{self, ColdFile, PartitionState};
 use crate::error::{CommitError, StorageError};
 use crate::hot::{Family, Hot, HotSnapshot};
-use crate::key::{read_seq, version_key};
+use crate::key::{index_entry, read_seq, version_key};
 use crate::seq::{Seq, SeqGenerator};
 use crate::snapshot::{DeadEntry, View};
-use crate::transaction::{Partition, Transaction};
+use crate::transaction::{Partition, RowKeys, Transaction};
 use crate::watch::Watches;
 use check::Group;
 use garbage::Garbage;
+use index::Unindexed;
 
 const QUEUE_REQUESTS_MAX: usize = 1024;
 const QUEUE_BYTES_MAX: usize = 64 << 20;
@@ -112,7 +114,7 @@ pub(crate) struct Merged {
 pub(crate) struct Expired {
     pub(crate) partition: Partition,
     pub(crate) seq: Seq,
-    pub(crate) key: Option<Arc<[u8]>>,
+    pub(crate) keys: RowKeys,
     pub(crate) bytes: u64,
 }
 
@@ -129,6 +131,13 @@ pub(crate) enum Request {
         table: TableId,
         parts: Vec<Flushed>,
         reply: Reply<(), StorageError>,
+    },
+    /// Adds rows from before an index to it.
+    FillIndex {
+        table: TableId,
+        index: IndexId,
+        rows: Vec<Unindexed>,
+        reply: Reply<(), CommitError>,
     },
     Expired {
         table: TableId,
@@ -274,6 +283,7 @@ struct Committer {
 
 impl Committer {
     fn run(mut self) {
+        self.drop_unfinished();
         let mut next = None;
         while let Some(request) = next.take().or_else(|| self.receiver.blocking_recv()) {
             match request {
@@ -291,6 +301,14 @@ impl Committer {
                     reply,
                 } => {
                     let _ = reply.send(self.add_files(table, parts));
+                }
+                Request::FillIndex {
+                    table,
+                    index,
+                    rows,
+                    reply,
+                } => {
+                    let _ = reply.send(self.fill_index(table, index, rows));
                 }
                 Request::Expired { table, rows, reply } => {
                     let _ = reply.send(self.remove_expired(table, rows));
@@ -335,6 +353,20 @@ impl Committer {
         drop(self);
         for done in stopped {
             let _ = done.send(());
+        }
+    }
+
+    /// Removes the indexes and constraints whose making a crash cut short.
+    fn drop_unfinished(&mut self) {
+        let catalog = self.shared.view().catalog.clone();
+        let finished = catalog.tables.values().filter_map(|table| table.finished());
+        let changes: Vec<_> = finished
+            .map(|table| CatalogChange::PutTable(Box::new(table)))
+            .collect();
+        if !changes.is_empty()
+            && let Err(error) = self.change_catalog(catalog.version, &changes)
+        {
+            tracing::error!(%error, "could not remove unfinished indexes and constraints");
         }
     }
 
@@ -511,11 +543,15 @@ impl Committer {
             let key = version_key(table, &row.partition, row.seq);
             batch.delete_cf(hot.family(Family::Stream), &key);
             batch.delete_cf(hot.family(Family::Dead), &key);
-            if let Some(key) = row.key
-                && let Some(holder) = hot.get(Family::Key, &key)?
-                && read_seq(&holder)? == row.seq
-            {
-                batch.delete_cf(hot.family(Family::Key), &key);
+            for (_, key) in &row.keys.unique {
+                if let Some(holder) = hot.get(Family::Key, key)?
+                    && read_seq(&holder)? == row.seq
+                {
+                    batch.delete_cf(hot.family(Family::Key), key);
+                }
+            }
+            for entry in &row.keys.entries {
+                batch.delete_cf(hot.family(Family::Index), index_entry(entry, row.seq));
             }
             let before = self.state(table, &row.partition)?;
             let state = states.entry((table, row.partition)).or_insert(before);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::catalog::TableDef;
+use crate::catalog::{IndexId, TableDef};
 use crate::datum::Datum;
 use crate::seq::Seq;
 
@@ -56,10 +56,12 @@ pub enum StorageError {
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
     /// Certainly not committed: a key that the transaction inserts exists.
-    #[error("duplicate key value violates unique constraint \"{}\"", table.primary_key_name)]
+    #[error("duplicate key value violates a unique constraint of \"{}\"", table.name)]
     UniqueViolation {
         /// The table.
         table: Arc<TableDef>,
+        /// Which of its unique keys.
+        index: IndexId,
         /// The key's values, in key order.
         key: Vec<Datum>,
     },

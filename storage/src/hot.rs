@@ -27,15 +27,17 @@ const OPEN_FILES_MAX: i32 = 512;
 pub(crate) enum Family {
     Log,
     Key,
+    Index,
     Dead,
     Stream,
     Commit,
     Meta,
 }
 
-const FAMILIES: [(Family, &str); 6] = [
+const FAMILIES: [(Family, &str); 7] = [
     (Family::Log, "log"),
     (Family::Key, "key"),
+    (Family::Index, "index"),
     (Family::Dead, "dead"),
     (Family::Stream, "stream"),
     (Family::Commit, "commit"),

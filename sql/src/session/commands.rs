@@ -1,7 +1,7 @@
 //! Commands: transactions, settings, roles in use, DDL, CALL, LISTEN.
 
 use datafusion::sql::sqlparser::ast::{self, Expr, ObjectName, Set, Statement};
-use tidelog_storage::{ColumnType, Datum, TableKind};
+use tidelog_storage::{CatalogChange, ColumnType, Datum, TableKind};
 
 use super::transaction::level_of;
 use super::{Block, Isolation, Notice, Outcome, Session};
@@ -401,6 +401,13 @@ impl Session {
                 severity: "NOTICE",
                 error,
             });
+            for change in &plan.changes {
+                if let CatalogChange::PutTable(table) = change
+                    && table.checks.iter().any(|check| !check.name.starts_with('\u{1}'))
+                {
+                    self.plan_conditions(table)?;
+                }
+            }
             if !plan.changes.is_empty() {
                 use tidelog_storage::CommitError;
                 // What this query string changed before must be there when the tables change.
@@ -417,6 +424,9 @@ impl Session {
                 }
             }
             self.notices.extend(notices);
+            if let Some((table, steps)) = &plan.finish {
+                self.finish(*table, steps).await?;
+            }
             return Ok(Outcome::Command(plan.tag.to_string()));
         }
         Err(SqlError::new(

@@ -8,6 +8,7 @@ use datafusion::sql::sqlparser::ast::{
     TransactionAccessMode, TransactionIsolationLevel, TransactionMode,
 };
 use parking_lot::{Mutex, RwLock};
+use tidelog_storage::snapshot::Lookup;
 use tidelog_storage::{
     CommitError, Datum, PartitionSet, ReadSet, Snapshot, TableDef, TableId, Transaction,
 };
@@ -320,6 +321,27 @@ impl Session {
         })
     }
 
+    /// As `scope`, but of what is committed now, whatever the isolation.
+    pub(crate) fn latest_scope(&self) -> Arc<Scope> {
+        let snapshot = self.engine.store.snapshot();
+        let Scope {
+            store,
+            database,
+            access,
+            transaction,
+            reads,
+            ..
+        } = &*self.scope();
+        Arc::new(Scope {
+            store: store.clone(),
+            database: database.clone(),
+            access: access.clone(),
+            snapshot,
+            transaction: transaction.clone(),
+            reads: reads.clone(),
+        })
+    }
+
     /// Adds changes to the transaction: all of them or, with an error, none. Where the commit comes later, a key
     /// that exists is found now; its lock must be held.
     pub(crate) fn write(
@@ -327,7 +349,7 @@ impl Session {
         table: &Arc<TableDef>,
         writes: &[Write],
     ) -> Result<(), SqlError> {
-        let inserts = |write: &Write| write.new_key(table).is_some();
+        let inserts = |write: &Write| !write.new_keys(table).is_empty();
         if !self.defers_commit() || !writes.iter().any(inserts) {
             return self.add(table, writes, None);
         }
@@ -344,16 +366,16 @@ impl Session {
         let mut changes = self.work.changes.write();
         let before = changes.len();
         let mut add = |write: &Write| {
-            if let Some(snapshot) = snapshot
-                && let Some(key) = write.new_key(table)
-            {
-                use tidelog_storage::snapshot::Lookup;
-                let found = snapshot.lookup(table, &write.partition, &key, Some(&changes))?;
-                if found != Lookup::Absent {
-                    // That the key exists is something that was read.
-                    let partition = PartitionSet::One(write.partition.clone());
-                    self.work.reads.lock().insert((table.id, partition));
-                    return Err(unique_violation(table, &key));
+            if let Some(snapshot) = snapshot {
+                for (key, values) in write.new_keys(table) {
+                    let (partition, own) = (&write.partition, Some(&*changes));
+                    let found = snapshot.lookup_unique(table, partition, key, &values, own)?;
+                    if found != Lookup::Absent {
+                        // That the key exists is something that was read.
+                        let partition = PartitionSet::One(partition.clone());
+                        self.work.reads.lock().insert((table.id, partition));
+                        return Err(unique_violation(table, key.id, &values));
+                    }
                 }
             }
             match (&write.old, &write.new) {

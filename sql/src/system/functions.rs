@@ -14,7 +14,7 @@ use datafusion::logical_expr::{
 
 use tidelog_storage::{Catalog, PartitionSet, Store};
 
-use super::{constraint_oid, index_oid, is_system_schema, pg_catalog, role_oid, schema_oid};
+use super::{is_system_schema, keys, pg_catalog, role_oid, schema_oid};
 use crate::error::{ErrorKind, SqlError};
 
 /// What the functions of one statement know.
@@ -223,10 +223,11 @@ pub(crate) fn function(
 fn known(catalog: &Catalog, session: &Session<'_>) -> Known {
     let mut definitions = BTreeMap::new();
     for table in catalog.tables.values() {
-        if !table.primary_key.is_empty() {
-            let key = format!("PRIMARY KEY ({})", pg_catalog::key_columns(table));
-            definitions.insert(constraint_oid(table), key);
-            definitions.insert(index_oid(table), pg_catalog::index_definition(table));
+        for index in keys::indexes(table) {
+            definitions.insert(index.oid, index.definition());
+        }
+        for constraint in keys::constraints(table, catalog) {
+            definitions.insert(constraint.oid, constraint.definition());
         }
     }
     let roles = catalog.roles.keys();

@@ -7,12 +7,12 @@ use rocksdb::WriteBatch;
 use serde::{Deserialize, Serialize};
 
 use super::{Committer, Shared, view_of};
-use crate::catalog::{Catalog, CatalogChange, RoleDef, TableDef, TableId};
+use crate::catalog::{Catalog, CatalogChange, IndexId, RoleDef, TableDef, TableId};
 use crate::changes::{Extent, encode_commit};
 use crate::cold::{self, META_FILE, META_GARBAGE, META_STATE, META_TRIMMED};
 use crate::error::{CommitError, StorageError};
 use crate::hot::{Family, Hot, HotSnapshot};
-use crate::key::{seq_bytes, table_range, version_key};
+use crate::key::{index_scope, parse_scope, prefix_end, seq_bytes, table_range, version_key};
 use crate::record::encode_catalog;
 use crate::seq::Seq;
 use crate::transaction::Partition;
@@ -273,6 +273,11 @@ impl Committer {
         for id in &dropped {
             garbage.extend(remove_data(&self.shared, &mut batch, *id)?);
         }
+        for table in new.tables.values() {
+            if let Some(before) = old.tables.get(&table.id) {
+                remove_indexes(&self.shared, &mut batch, before, table)?;
+            }
+        }
         if let Err(error) = self.write(batch) {
             return Err(CommitError::Unknown(error.to_string()));
         }
@@ -314,7 +319,13 @@ fn remove_data(
     }
     files.status()?;
     let (from, to) = table_range(table);
-    for family in [Family::Log, Family::Key, Family::Dead, Family::Stream] {
+    for family in [
+        Family::Log,
+        Family::Key,
+        Family::Index,
+        Family::Dead,
+        Family::Stream,
+    ] {
         batch.delete_range_cf(hot.family(family), &from, &to);
     }
     for kind in [META_FILE, META_STATE, META_TRIMMED] {
@@ -322,6 +333,36 @@ fn remove_data(
         batch.delete_range_cf(meta, from, to);
     }
     Ok(paths)
+}
+
+/// Takes away the keys of indexes that a table no longer has.
+fn remove_indexes(
+    shared: &Shared,
+    batch: &mut WriteBatch,
+    old: &TableDef,
+    new: &TableDef,
+) -> Result<(), StorageError> {
+    let ids = |table: &TableDef| -> BTreeSet<IndexId> {
+        let primary = table.primary().map(|key| key.id);
+        primary.into_iter().chain(table.indexes.iter().map(|index| index.id)).collect()
+    };
+    let (before, after) = (ids(old), ids(new));
+    for id in before.difference(&after) {
+        let snapshot = HotSnapshot::take(&shared.hot);
+        let (from, to) = cold::meta_table_range(META_STATE, old.id);
+        let mut states = snapshot.iterate(Family::Meta, &from, to);
+        while let Some((key, _)) = states.item() {
+            let (_, partition, _) = parse_scope(&key[1..])?;
+            let from = index_scope(old.id, &partition, *id);
+            let to = prefix_end(from.clone());
+            for family in [Family::Key, Family::Index] {
+                batch.delete_range_cf(shared.hot.family(family), &from, &to);
+            }
+            states.next();
+        }
+        states.status()?;
+    }
+    Ok(())
 }
 
 /// The newest Seq in the database.
