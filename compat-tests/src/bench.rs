@@ -4,6 +4,8 @@
 //! Both servers sync every commit, run on the same disk with their defaults, and take turns, so that whatever else
 //! the machine does falls on both. Each figure is the median of its rounds.
 
+#[path = "bench/cold.rs"]
+mod cold;
 #[path = "bench/storage.rs"]
 mod storage;
 
@@ -28,10 +30,11 @@ async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.split_first() {
         Some((what, [])) if what == "spine" => spine().await,
+        Some((what, [])) if what == "cold" => cold::run(),
         Some((what, parts)) if what == "storage" => storage::run(parts).await,
         _ => {
             eprintln!(
-                "usage: scripts/bench spine | storage [{}]…",
+                "usage: scripts/bench spine | cold | storage [{}]…",
                 storage::PARTS.join("|")
             );
             std::process::exit(2);

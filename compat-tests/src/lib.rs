@@ -8,6 +8,7 @@ pub mod peer;
 pub mod postgres;
 pub mod process;
 pub mod random;
+pub mod s3;
 pub mod sample;
 pub mod server;
 
@@ -15,4 +16,5 @@ pub use feed::{Change, Feed};
 pub use peer::Peer;
 pub use postgres::Postgres;
 pub use random::Random;
+pub use s3::S3;
 pub use server::Server;

@@ -28,6 +28,8 @@ mod kalamdb_defects;
 mod lifecycle;
 #[path = "compat/live.rs"]
 mod live;
+#[path = "compat/object_store.rs"]
+mod object_store;
 #[path = "compat/protocol.rs"]
 mod protocol;
 #[path = "compat/real_data.rs"]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidelog_sql::Engine;
+use tidelog_storage::cold::ColdOptions;
 use tidelog_storage::{Failpoints, StorageError, Store, StoreOptions, seq};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -75,7 +76,8 @@ async fn serve(mut settings: Settings, sockets: Handle) -> Result<(), ServeError
     let (pg_listener, pg_address) = bind(&sockets, "pg", &settings.pg).await?;
     let (http_listener, http_address) = bind(&sockets, "http", &settings.http).await?;
     let failpoints = std::mem::take(&mut settings.failpoints);
-    let store = open(settings.data_dir.clone(), failpoints).await?;
+    let (dir, cold) = (settings.data_dir.clone(), settings.cold.options());
+    let store = open(dir, cold, failpoints).await?;
     if let Err(error) = check_superuser(&store, pg_address) {
         store.close().await;
         return Err(error);
@@ -165,12 +167,17 @@ async fn bind(
     })
 }
 
-async fn open(dir: PathBuf, failpoints: Failpoints) -> Result<Arc<Store>, ServeError> {
+async fn open(
+    dir: PathBuf,
+    cold: ColdOptions,
+    failpoints: Failpoints,
+) -> Result<Arc<Store>, ServeError> {
     let options = StoreOptions {
         dir,
         node: 0,
         clock: seq::system_clock(),
         background: true,
+        cold,
         failpoints: Arc::new(failpoints),
     };
     let opened = tokio::task::spawn_blocking(move || Store::open(options)).await;

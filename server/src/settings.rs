@@ -1,11 +1,16 @@
 //! Settings: flags and environment over the file over the defaults, checked once.
 
+mod cold;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use tidelog_storage::Failpoints;
 use tidelog_storage::failpoint::MalformedFailpoints;
+
+use cold::{Cold, ColdFile, ColdFlags, Storage};
 
 /// What the command line and the environment say.
 #[derive(Args, Debug, Default)]
@@ -19,7 +24,10 @@ pub(crate) struct Flags {
     /// Where HTTP clients connect; port 0 picks one [default: 127.0.0.1:8080]
     #[arg(long, env = "TIDELOG_HTTP", value_name = "ADDR:PORT")]
     http: Option<String>,
-    /// A TOML file with the same settings (data_dir, pg, http, log_format, log_level)
+    #[command(flatten)]
+    cold: ColdFlags,
+    /// A TOML file with the same settings (data_dir, pg, http, log_format, log_level, cold, cold_timeout, cold_cache,
+    /// and a table [storages.NAME] for each further storage)
     #[arg(long, env = "TIDELOG_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// How log lines look [default: human]
@@ -53,6 +61,11 @@ struct File {
     http: Option<String>,
     log_format: Option<LogFormat>,
     log_level: Option<String>,
+    cold: Option<String>,
+    #[serde(default)]
+    storages: BTreeMap<String, Storage>,
+    cold_timeout: Option<String>,
+    cold_cache: Option<String>,
 }
 
 /// The settings that hold.
@@ -63,6 +76,7 @@ pub(crate) struct Settings {
     pub(crate) http: String,
     pub(crate) log_format: LogFormat,
     pub(crate) log_level: String,
+    pub(crate) cold: Cold,
     pub(crate) failpoints: Failpoints,
 }
 
@@ -82,6 +96,12 @@ pub(crate) enum SettingsError {
     },
     #[error("{key} must be an address and a port such as 127.0.0.1:5433, not \"{value}\"")]
     Address { key: &'static str, value: String },
+    #[error("{key} must be {expected}, not \"{value}\"")]
+    Value {
+        key: &'static str,
+        value: String,
+        expected: &'static str,
+    },
     #[error("log_level \"{value}\" is not a level: {reason}")]
     LogLevel { value: String, reason: String },
     #[error(transparent)]
@@ -102,7 +122,14 @@ impl Settings {
             }
             None => File::default(),
         };
+        let cold = ColdFile {
+            cold: file.cold,
+            storages: file.storages,
+            cold_timeout: file.cold_timeout,
+            cold_cache: file.cold_cache,
+        };
         let settings = Settings {
+            cold: Cold::load(flags.cold, cold)?,
             data_dir: flags
                 .data_dir
                 .or(file.data_dir)

@@ -412,6 +412,7 @@ mod tests {
                 flush_rows: 1,
                 flush_interval_ms: 1,
                 resume_window_ms: 1,
+                storage: None,
             };
             let (id, kind) = (tidelog_storage::TableId::new(1), tidelog_storage::TableKind::User);
             TableDef {

@@ -86,6 +86,9 @@ pub struct TableOptions {
     /// less resume exactly.
     #[serde(default = "resume_window_ms")]
     pub resume_window_ms: i64,
+    /// The object store that its new files go to; the default one without.
+    #[serde(default)]
+    pub storage: Option<String>,
 }
 
 /// The resume window of tables that say nothing of it: a day.
@@ -396,6 +399,8 @@ pub struct Catalog {
     pub roles: BTreeMap<String, Arc<RoleDef>>,
     /// The id that the next table gets.
     pub next_table_id: u32,
+    /// The object stores that tables may name as their storage: not data, but how the server was started.
+    pub storages: BTreeSet<String>,
 }
 
 impl Catalog {

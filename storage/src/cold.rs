@@ -1,6 +1,16 @@
 //! The cold tier: Parquet files in an object store and the manifest that names them.
 
+pub(crate) mod cache;
+pub(crate) mod claim;
+pub(crate) mod outage;
 pub(crate) mod point;
+pub(crate) mod reader;
+pub(crate) mod stores;
+pub(crate) mod sweep;
+mod url;
+
+pub use reader::ColdReader;
+pub use stores::{ColdOptions, DEFAULT_STORE, StoreAt};
 
 use crate::catalog::{TableDef, TableId};
 use crate::error::StorageError;
@@ -11,7 +21,7 @@ use crate::transaction::Partition;
 /// A manifest entry: one Parquet file of one partition.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ColdFile {
-    /// Its path in the object store.
+    /// Its path in the default object store, or `name:` and its path in a named one.
     pub path: String,
     /// The partition whose rows it holds.
     pub partition: Partition,
@@ -92,6 +102,14 @@ pub(crate) fn take_seq(bytes: &mut &[u8]) -> Result<Seq, StorageError> {
 }
 
 impl ColdFile {
+    /// The name of the store that it is in.
+    pub fn storage(&self) -> &str {
+        match stores::split(&self.path).0 {
+            "" => DEFAULT_STORE,
+            name => name,
+        }
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.path.len() + 32);
         put_seq(&mut out, self.last_seq);
@@ -133,6 +151,8 @@ pub(crate) const META_FILE: u8 = b'f';
 /// First byte of the `meta` keys of files that wait for their removal; the path follows.
 pub(crate) const META_GARBAGE: u8 = b'g';
 
+/// The `meta` key of the database's id.
+pub(crate) const META_ID: u8 = b'i';
 /// First byte of the `meta` keys that tell up to where a table's log was trimmed, in whatever partition.
 pub(crate) const META_TRIMMED: u8 = b't';
 
@@ -168,18 +188,33 @@ pub(crate) fn meta_table_range(kind: u8, table: TableId) -> (Vec<u8>, Vec<u8>) {
     (meta_key(kind, &from), meta_key(kind, &to))
 }
 
-/// The path of a file that is being written, in the object store.
-pub(crate) fn writing_path(table: &TableDef, partition: &Partition, first: Seq) -> String {
+/// The path of a new file with the versions of the partition from `first` to `last`, in the table's storage.
+/// `id` is drawn for it: no two attempts to write the same versions share a path, so what a store finishes late
+/// never gets into the way.
+pub(crate) fn new_path(
+    table: &TableDef,
+    partition: &Partition,
+    (first, last): (Seq, Seq),
+    id: Seq,
+) -> String {
     let partition = match partition.as_str() {
         "" => "shared".to_string(),
         user => path_part(user),
     };
-    format!(
-        "{}/{}-{}/{partition}/{first}",
+    let path = format!(
+        "{}/{}-{}/{partition}/{first}-{last}-{id}.parquet",
         path_part(&table.schema),
         path_part(&table.name),
         table.id.get()
-    )
+    );
+    stores::joined(table.options.storage.as_deref().unwrap_or_default(), &path)
+}
+
+/// Waits for a future on a thread that may block, whatever runs there.
+pub(crate) fn wait<T>(runtime: &tokio::runtime::Handle, work: impl Future<Output = T>) -> T {
+    // Not `Handle::block_on`, which refuses to be called from inside a task.
+    let _inside = runtime.enter();
+    futures::executor::block_on(work)
 }
 
 /// Longest path part made of a name; file systems take 255 bytes, and a suffix may follow.

@@ -6,27 +6,25 @@
 
 mod policy;
 
-use std::fs::File;
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray};
 use arrow::compute::filter_record_batch;
 use arrow::record_batch::RecordBatch;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use futures::TryStreamExt;
+use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::catalog::{TableDef, TableId, TableKind};
 use crate::cold::ColdFile;
-use crate::commit::garbage::remove_files;
+use crate::cold::reader::ColdReader;
 use crate::commit::{Merged, Request};
 use crate::datum::ColumnBuilder;
 use crate::error::StorageError;
 use crate::failpoint::Step;
-use crate::flush::file::{FileNames, FileWriter, seq, seqs_of, sync_folders, written_columns};
+use crate::flush::file::{FileWriter, seq, seqs_of, written_columns};
 use crate::flush::{Cold, Flusher, blocking};
 use crate::hot::Family;
 use crate::key::{seq_of, version_key};
@@ -84,8 +82,13 @@ impl Flusher {
         if def.kind == TableKind::Stream {
             return Ok(report);
         }
+        let _job = self.cold.jobs.begin(self.shared.generator.draw(1));
         // Only a compaction takes files out of the manifest, so these runs stay neighbours until they are merged.
-        let runs = blocking(move || runs(&snapshot, &def, pick)).await?;
+        let of = def.clone();
+        let runs = blocking(move || runs(&snapshot, &of, pick)).await?;
+        if !runs.is_empty() {
+            self.cold.check_storage(&def).await?;
+        }
         let mut runs = runs.into_iter().peekable();
         while let Some(first) = runs.next() {
             let (mut rows, mut bytes) = size(&first);
@@ -117,7 +120,7 @@ impl Flusher {
         Ok(report)
     }
 
-    /// Merges each of these runs, all at the same time; when one fails, none has left a file.
+    /// Merges each of these runs, all at the same time; when one fails, none leaves a file.
     async fn merge_all(
         &self,
         table: TableId,
@@ -141,19 +144,10 @@ impl Flusher {
         match failed {
             None => Ok(merged),
             Some(error) => {
-                self.remove(new_paths(&merged)).await?;
+                self.cold.garbage.discard(new_paths(&merged));
                 Err(error)
             }
         }
-    }
-
-    async fn remove(&self, paths: Vec<String>) -> Result<(), StorageError> {
-        let cold = self.cold.clone();
-        blocking(move || {
-            remove_files(&cold.dir, &paths);
-            Ok(())
-        })
-        .await
     }
 
     /// Writes what lives of these files into a new one. Nothing else changes.
@@ -178,9 +172,8 @@ impl Flusher {
     ) -> Result<(), StorageError> {
         let paths = new_paths(&merged);
         if let Some(path) = paths.first().cloned() {
-            let cold = self.cold.clone();
-            let table_dir = cold.dir.join(path).ancestors().nth(2).map(PathBuf::from);
-            blocking(move || sync_folders(table_dir, &cold.dir)).await?;
+            let stores = self.cold.stores.clone();
+            blocking(move || stores.settle_folders(&path)).await?;
         }
         self.cold.failpoints.reach(Step::CompactFiles)?;
         let (reply, answer) = oneshot::channel();
@@ -192,10 +185,10 @@ impl Flusher {
         self.queue.send(request).await?;
         let outcome = answer.await.map_err(|_| StorageError::Closed)?;
         // A failed write of the manifest may yet have reached the disk: the files stay for the sweep.
-        if let Err(error) = &outcome
-            && !matches!(error, StorageError::LogFailed(_))
-        {
-            self.remove(paths).await?;
+        match &outcome {
+            Ok(()) => {}
+            Err(StorageError::LogFailed(_)) => self.cold.jobs.hold(),
+            Err(_) => self.cold.garbage.discard(paths),
         }
         outcome
     }
@@ -204,11 +197,20 @@ impl Flusher {
     pub(crate) async fn compact_by_policy(&self) -> Result<(), StorageError> {
         let tables: Vec<Arc<TableDef>> = self.shared.view().tables.values().cloned().collect();
         for table in tables {
+            let store = table.options.storage.as_deref().unwrap_or_default();
+            if !self.cold.outages.may_try(store) {
+                continue;
+            }
             match self.compact(table.id, due).await {
                 Ok(report) if report.files_merged > 0 => {
                     tracing::info!(table = table.name, ?report, "compacted");
                 }
                 Ok(_) | Err(StorageError::NoTable(_)) => {}
+                Err(error) if error.is_of_store() => {
+                    // It may be another one that the files are read from.
+                    let store = error.failed_store().unwrap_or(store).to_string();
+                    self.cold.outages.failed(&store, "compacting", &error);
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -269,7 +271,7 @@ fn merge(
             "a compaction of no files".to_string(),
         ));
     };
-    let (partition, cold) = (first.partition.clone(), &*flusher.cold);
+    let (partition, cold, upto) = (first.partition.clone(), &*flusher.cold, last.last_seq);
     let mut dropped = Vec::new();
     let from = version_key(table.id, &partition, first.first_seq);
     let to = version_key(table.id, &partition, last.last_seq.next());
@@ -288,7 +290,7 @@ fn merge(
     let mut writer: Option<FileWriter> = None;
     for file in &old {
         let (mut count, mut last) = (0, None);
-        read(table, cold, file, &mut |batch| {
+        read(table, cold, runtime, file, &mut |batch| {
             // A shutdown does not wait for large files.
             if flusher.queue.is_closed() {
                 return Err(StorageError::Closed);
@@ -312,10 +314,9 @@ fn merge(
                 return Ok(());
             }
             if writer.is_none() {
-                let first = seq(seqs_of(&batch)?.value(0))?;
-                let names = FileNames::Compaction(id);
+                let range = (seq(seqs_of(&batch)?.value(0))?, upto);
                 writer = Some(FileWriter::start(
-                    table, cold, runtime, &partition, first, rows, names,
+                    table, cold, runtime, &partition, range, rows, id,
                 )?);
             }
             (writer.as_mut().expect("it was just set")).append(&batch)
@@ -335,11 +336,13 @@ fn merge(
 fn read(
     table: &TableDef,
     cold: &Cold,
+    runtime: &tokio::runtime::Handle,
     file: &ColdFile,
     sink: &mut dyn FnMut(RecordBatch) -> Result<(), StorageError>,
 ) -> Result<(), StorageError> {
     let lacks = |what: &str| StorageError::Corrupt(format!("{} has no column {what}", file.path));
-    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(cold.dir.join(&file.path))?)?;
+    let reader = ColdReader::new(cold.stores.clone(), &file.path, file.bytes)?;
+    let reader = runtime.block_on(ParquetRecordBatchStreamBuilder::new(reader))?;
     let held = reader.schema().clone();
     let columns: Vec<_> = (written_columns(table).into_iter())
         .filter_map(|id| table.index_of(id).map(|index| &table.columns[index]))
@@ -353,12 +356,11 @@ fn read(
     let bytes: i64 = groups.iter().map(|group| group.total_byte_size()).sum();
     let row_bytes = u64::try_from(bytes).unwrap_or(0) / file.rows.max(1);
     let batch_rows = (BATCH_BYTES / row_bytes.max(1)).clamp(1, BATCH_ROWS);
-    let reader = reader
+    let mut reader = reader
         .with_projection(mask)
         .with_batch_size(usize::try_from(batch_rows).expect("it is at most BATCH_ROWS"))
         .build()?;
-    for batch in reader {
-        let batch = batch?;
+    while let Some(batch) = runtime.block_on(reader.try_next())? {
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(columns.len() + 1);
         for column in &columns {
             arrays.push(match batch.column_by_name(&column.stored_name) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::catalog::{
     CatalogChange, ColumnDef, ColumnId, TableDef, TableId, TableKind, TableOptions,
 };
+use crate::cold::ColdOptions;
 use crate::datum::{ColumnType, Datum};
 use crate::seq::{Clock, system_clock};
 use crate::store::{Store, StoreOptions};
@@ -27,6 +28,7 @@ pub(crate) fn table(id: u32, name: &str, columns: Vec<ColumnDef>, key: &[u16]) -
         flush_rows: 1_000_000,
         flush_interval_ms: 3_600_000,
         resume_window_ms: crate::catalog::RESUME_WINDOW_MS,
+        storage: None,
     };
     TableDef {
         primary_key: key.iter().map(|id| ColumnId::new(*id)).collect(),
@@ -50,6 +52,7 @@ pub(crate) fn open_with(dir: &std::path::Path, clock: Clock) -> Arc<Store> {
         node: 1,
         clock,
         background: false,
+        cold: ColdOptions::default(),
         failpoints: Arc::default(),
     })
     .unwrap()

@@ -2,6 +2,7 @@
 
 mod compact;
 mod model;
+mod objects;
 mod reads;
 mod trim;
 
@@ -413,6 +414,7 @@ async fn seqs_go_on_after_reopening_and_one_process_opens() {
         node: 1,
         clock: clock(&time),
         background: false,
+        cold: crate::cold::ColdOptions::default(),
         failpoints: Arc::default(),
     };
     assert!(matches!(Store::open(options), Err(StorageError::InUse(_))));

@@ -94,7 +94,7 @@ pub(super) fn create(
         primary_key.push(column.id);
     }
 
-    let (kind, options) = options::given(&create.table_options, kind)?;
+    let (kind, options) = options::given(&create.table_options, kind, scope.catalog)?;
     let id = TableId::new(scope.catalog.next_table_id);
     let primary_key_name = match (&key.name, primary_key.is_empty()) {
         (Some(name), _) => name.clone(),
@@ -270,7 +270,7 @@ pub(super) fn alter(
                 table.name = name;
             }
             AlterTableOperation::SetOptionsParens { options } => {
-                options::set(&mut table, options)?;
+                options::set(&mut table, options, scope.catalog)?;
             }
             AlterTableOperation::AddConstraint {
                 not_valid: true, ..

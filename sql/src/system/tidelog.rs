@@ -8,7 +8,7 @@ use crate::provider::Scope;
 /// As in `relations.txt`.
 pub(super) const RELATIONS: &str = "\
 tidelog.tables 12001 v schema_name:text table_name:text type:text partitions:int8 cold_files:int8 cold_rows:int8 cold_bytes:int8
-tidelog.files 12002 v schema_name:text table_name:text partition:text path:text first_seq:int8 last_seq:int8 rows:int8 bytes:int8 schema_version:int4
+tidelog.files 12002 v schema_name:text table_name:text partition:text storage:text path:text first_seq:int8 last_seq:int8 rows:int8 bytes:int8 schema_version:int4
 tidelog.partitions 12003 v schema_name:text table_name:text partition:text last_seq:int8 flushed_seq:int8 unflushed_rows:int8 unflushed_bytes:int8";
 
 fn int8(value: u64) -> Datum {
@@ -48,6 +48,7 @@ pub(super) fn rows(name: &str, scope: &Scope) -> Result<Vec<Named>, StorageError
                     let mut row = of();
                     row.extend([
                         ("partition", text(file.partition.as_str())),
+                        ("storage", text(file.storage())),
                         ("path", text(&file.path)),
                         ("first_seq", Datum::Int8(file.first_seq.as_i64())),
                         ("last_seq", Datum::Int8(file.last_seq.as_i64())),

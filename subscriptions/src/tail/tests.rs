@@ -22,6 +22,7 @@ impl Bench {
             node: 0,
             clock: seq::system_clock(),
             background: false,
+            cold: Default::default(),
             failpoints: Arc::default(),
         };
         let store = Store::open(options).expect("opens");

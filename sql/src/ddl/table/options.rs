@@ -4,7 +4,8 @@ use datafusion::sql::sqlparser::ast::{
     CreateTableOptions, Expr, Ident, SqlOption, UnaryOperator, Value,
 };
 use tidelog_storage::catalog::{RESUME_WINDOW_MS, TableOptions};
-use tidelog_storage::{TableDef, TableKind};
+use tidelog_storage::cold::DEFAULT_STORE;
+use tidelog_storage::{Catalog, TableDef, TableKind};
 
 use crate::ddl::fold;
 use crate::error::{ErrorKind, SqlError};
@@ -20,6 +21,7 @@ fn invalid(message: impl Into<String>) -> SqlError {
 pub(super) fn given(
     options: &CreateTableOptions,
     kind: Option<TableKind>,
+    catalog: &Catalog,
 ) -> Result<(TableKind, TableOptions), SqlError> {
     let given: &[SqlOption] = match options {
         CreateTableOptions::None => &[],
@@ -32,6 +34,7 @@ pub(super) fn given(
         flush_rows: FLUSH_ROWS,
         flush_interval_ms: FLUSH_INTERVAL_MS,
         resume_window_ms: RESUME_WINDOW_MS,
+        storage: None,
     };
     for (key, text) in pairs(given)? {
         match key.as_str() {
@@ -47,7 +50,7 @@ pub(super) fn given(
                 });
             }
             "ttl" => set.ttl_ms = Some(duration_ms(&key, &text)?),
-            _ => set_option(&mut set, &key, &text)?,
+            _ => set_option(&mut set, &key, &text, catalog)?,
         }
     }
     if let (Some(keyword), Some(option)) = (kind, with_kind)
@@ -72,7 +75,11 @@ pub(super) fn given(
 }
 
 /// ALTER TABLE … SET (…), of a table that is there.
-pub(super) fn set(table: &mut TableDef, options: &[SqlOption]) -> Result<(), SqlError> {
+pub(super) fn set(
+    table: &mut TableDef,
+    options: &[SqlOption],
+    catalog: &Catalog,
+) -> Result<(), SqlError> {
     for (key, text) in pairs(options)? {
         match (key.as_str(), table.kind) {
             ("type", _) => return Err(SqlError::unsupported("changing the type of a table")),
@@ -80,7 +87,7 @@ pub(super) fn set(table: &mut TableDef, options: &[SqlOption]) -> Result<(), Sql
                 table.options.ttl_ms = Some(duration_ms(&key, &text)?);
             }
             ("ttl", _) => return Err(invalid("parameter \"ttl\" is for stream tables only")),
-            _ => set_option(&mut table.options, &key, &text)?,
+            _ => set_option(&mut table.options, &key, &text, catalog)?,
         }
     }
     Ok(())
@@ -106,7 +113,12 @@ fn pairs(options: &[SqlOption]) -> Result<Vec<(String, String)>, SqlError> {
 }
 
 /// Sets one of the options that every table has and that may change.
-fn set_option(options: &mut TableOptions, key: &str, text: &str) -> Result<(), SqlError> {
+fn set_option(
+    options: &mut TableOptions,
+    key: &str,
+    text: &str,
+    catalog: &Catalog,
+) -> Result<(), SqlError> {
     match key {
         "flush_rows" => {
             options.flush_rows = text
@@ -117,6 +129,24 @@ fn set_option(options: &mut TableOptions, key: &str, text: &str) -> Result<(), S
         }
         "flush_interval" => options.flush_interval_ms = duration_ms(key, text)?,
         "resume_window" => options.resume_window_ms = duration_ms(key, text)?,
+        "storage" if text == DEFAULT_STORE => options.storage = None,
+        "storage" if catalog.storages.contains(text) => options.storage = Some(text.to_string()),
+        "storage" => {
+            let known: Vec<_> = catalog
+                .storages
+                .iter()
+                .map(|name| format!("\"{name}\""))
+                .collect();
+            let message = format!("storage \"{text}\" does not exist");
+            return Err(SqlError::new(ErrorKind::UndefinedObject, message)
+                .detail(format!(
+                    "The server was started with: {}.",
+                    known.join(", ")
+                ))
+                .hint(
+                    "Storages are given to the server, as in --storage archive=s3://bucket/prefix.",
+                ));
+        }
         _ => return Err(invalid(format!("unrecognized parameter \"{key}\""))),
     }
     Ok(())
