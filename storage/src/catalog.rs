@@ -318,6 +318,12 @@ impl TableDef {
         self.unique_keys().find(|key| key.id == id)
     }
 
+    /// Whether it has this key or index, ready or not.
+    pub(crate) fn has_index(&self, id: IndexId) -> bool {
+        let primary = self.primary().is_some_and(|key| key.id == id);
+        primary || self.indexes.iter().any(|index| index.id == id)
+    }
+
     /// The table without the indexes and constraints that are not ready; `None` when all are.
     pub(crate) fn finished(&self) -> Option<TableDef> {
         let mut table = self.clone();

@@ -83,10 +83,7 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, StorageError> {
     let shared = shared.clone();
     let work = move || {
-        find(Snapshot {
-            view: shared.view(),
-            taken_ms: shared.generator.now_ms(),
-        })
+        find(Snapshot::new(shared.view(), shared.generator.now_ms()))
     };
     tokio::task::spawn_blocking(work)
         .await
