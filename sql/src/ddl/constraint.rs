@@ -286,6 +286,11 @@ fn put_index(
     id
 }
 
+/// Whether a check stands in for a column's NOT NULL, as long as the rows are being checked: no catalog shows it.
+pub(crate) fn is_implied(name: &str) -> bool {
+    name.starts_with('\u{1}')
+}
+
 /// Makes a column NOT NULL once its rows are checked.
 pub(super) fn set_not_null(table: &mut TableDef, column: &str) -> Option<Finish> {
     let column = &table.columns[table.column_index(column)?];

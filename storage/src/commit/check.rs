@@ -200,7 +200,11 @@ impl Committer {
         Ok(())
     }
 
-    pub(super) fn holder(&self, overlay: &Overlay, key: &Arc<[u8]>) -> Result<Option<Seq>, StorageError> {
+    pub(super) fn holder(
+        &self,
+        overlay: &Overlay,
+        key: &Arc<[u8]>,
+    ) -> Result<Option<Seq>, StorageError> {
         if let Some(holder) = overlay.keys.get(key) {
             return Ok(*holder);
         }

@@ -13,7 +13,9 @@ use crate::changes::{Extent, encode_commit};
 use crate::cold::{self, META_FILE, META_GARBAGE, META_STATE, META_TRIMMED};
 use crate::error::{CommitError, StorageError};
 use crate::hot::{Family, Hot, HotSnapshot};
-use crate::key::{index_entry, index_scope, parse_scope, prefix_end, seq_bytes, table_range, version_key};
+use crate::key::{
+    index_entry, index_scope, parse_scope, prefix_end, seq_bytes, table_range, version_key,
+};
 use crate::record::encode_catalog;
 use crate::seq::Seq;
 use crate::transaction::{Partition, Transaction};
@@ -329,7 +331,7 @@ impl Committer {
         transaction: &mut Transaction,
         first: Seq,
     ) -> Result<Seq, CommitError> {
-        for fill in transaction.fills() {
+        for fill in transaction.fill_rows() {
             for (_, key) in &fill.keys.unique {
                 let holder = self.holder(&group.overlay, key)?;
                 if holder.is_some_and(|holder| holder != fill.seq) {

@@ -60,6 +60,17 @@ impl Transaction {
         self.ops.is_empty() && self.catalog.is_none()
     }
 
+    /// Whether nothing was put into it.
+    pub fn is_untouched(&self) -> bool {
+        self.ops.is_empty() && self.fills.rows.is_empty()
+    }
+
+    /// Whether the commit adds rows from before to an index that reads of the transaction therefore cannot use.
+    pub fn fills(&self, table: TableId, index: IndexId) -> bool {
+        let of = |fill: &Fill| fill.table.id == table && fill.index == index;
+        self.fills.rows.iter().any(of)
+    }
+
     /// A mark for `rollback_to_mark`.
     pub fn mark(&self) -> Mark {
         Mark {
@@ -156,7 +167,7 @@ impl Transaction {
         self.fills.holders.get(key).copied()
     }
 
-    pub(crate) fn fills(&self) -> &[Fill] {
+    pub(crate) fn fill_rows(&self) -> &[Fill] {
         &self.fills.rows
     }
 
@@ -228,7 +239,9 @@ pub(crate) fn entry_of(
     let columns = unique.or(plain.map(|index| index.columns.as_slice()));
     let columns = columns.ok_or(CommitError::CatalogChanged)?;
     let value = |id: &crate::catalog::ColumnId| {
-        let at = table.index_of(*id).expect("an index's column cannot be dropped");
+        let at = table
+            .index_of(*id)
+            .expect("an index's column cannot be dropped");
         version.row[at].clone()
     };
     let values = columns.iter().map(value).collect();
