@@ -23,6 +23,7 @@ pub enum ErrorKind {
     InvalidColumnDefinition,
     InvalidColumnReference,
     InvalidTableDefinition,
+    InvalidObjectDefinition,
     InvalidParameterValue,
     DuplicateTable,
     DuplicateColumn,

@@ -548,7 +548,7 @@ impl Session {
         // The rows stand in for the table, so a subquery would see them in its place.
         let names_table = ast::visit_relations(&items.to_vec(), |name| {
             let last = name.0.last().and_then(|part| part.as_ident());
-            match last.is_some_and(|last| ddl::fold(last) == table.name) {
+            match last.is_some_and(|last| crate::ddl::fold(last) == table.name) {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             }

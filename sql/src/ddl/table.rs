@@ -10,6 +10,7 @@ use datafusion::sql::sqlparser::ast::{
 use tidelog_storage::{CatalogChange, ColumnDef, ColumnId, Datum, TableDef, TableId, TableKind};
 
 use super::constraint::{self, Constraint};
+use super::view;
 use super::{
     DdlPlan, Evaluate, Scope, display, find, fold, no_schema, resolve, split, truncate_name,
 };
@@ -32,7 +33,8 @@ pub(super) fn create(
     refuse_clauses(create)?;
     let mut plan = DdlPlan::new("CREATE TABLE");
     let (schema, name) = target(scope, &create.name)?;
-    if scope.catalog.table(&schema, &name).is_some() {
+    if scope.catalog.table(&schema, &name).is_some() || scope.catalog.view(&schema, &name).is_some()
+    {
         let error = duplicate_table(&name);
         if !create.if_not_exists {
             return Err(error);
@@ -216,6 +218,14 @@ pub(super) fn alter(
     if alter.location.is_some() || alter.on_cluster.is_some() || alter.table_type.is_some() {
         return Err(SqlError::unsupported("this form of ALTER TABLE"));
     }
+    if let [AlterTableOperation::RenameTable { table_name }] = alter.operations.as_slice() {
+        let (schema, name) = split(&alter.name)?;
+        let view = view::find_view(scope.catalog, scope.search_path, schema.as_deref(), &name);
+        if let Some(view) = view {
+            let (RenameTableNameKind::To(new) | RenameTableNameKind::As(new)) = table_name;
+            return view::rename(scope, view, new);
+        }
+    }
     let old = match resolve(scope.catalog, scope.search_path, &alter.name) {
         Ok(table) => table,
         Err(error) if alter.if_exists && error.kind == ErrorKind::UndefinedTable => {
@@ -324,6 +334,7 @@ pub(super) fn alter(
         }
     }
     if table.name != old.name {
+        view::follow_rename(scope, &old.schema, &old.name, &table.name, &mut plan)?;
         plan.changes.push(CatalogChange::DropTable {
             schema: old.schema.clone(),
             name: old.name.clone(),
@@ -620,7 +631,7 @@ fn check_column_name(name: &str) -> Result<(), SqlError> {
 }
 
 /// The schema and name that a CREATE makes.
-fn target(scope: Scope<'_>, name: &ObjectName) -> Result<(String, String), SqlError> {
+pub(super) fn target(scope: Scope<'_>, name: &ObjectName) -> Result<(String, String), SqlError> {
     let schemas = &scope.catalog.schemas;
     match split(name)? {
         (Some(schema), _) if matches!(schema.as_str(), "pg_catalog" | "information_schema") => {
@@ -709,7 +720,7 @@ fn refuse_clauses(create: &CreateTable) -> Result<(), SqlError> {
     Ok(())
 }
 
-fn duplicate_table(name: &str) -> SqlError {
+pub(super) fn duplicate_table(name: &str) -> SqlError {
     SqlError::new(
         ErrorKind::DuplicateTable,
         format!("relation \"{name}\" already exists"),

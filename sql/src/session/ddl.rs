@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use datafusion::sql::sqlparser::ast::{Expr, Statement};
+use datafusion::sql::sqlparser::ast::{Expr, Query, Statement};
 use tidelog_storage::{
     Catalog, CatalogChange, ColumnType, CommitError, Datum, PartitionSet, ReadSet, Seq, Snapshot,
     TableId, TableKind, Transaction,
@@ -17,6 +17,7 @@ use super::{Notice, Outcome, Session};
 use crate::ddl::constraint::is_implied;
 use crate::ddl::{self, DdlPlan};
 use crate::error::{ErrorKind, SqlError};
+use crate::output;
 
 /// A DDL statement that meets another change of the catalog is planned again this often.
 const RETRIES_MAX: usize = 100;
@@ -151,7 +152,9 @@ impl Session {
         kind: Option<TableKind>,
     ) -> Result<DdlPlan, SqlError> {
         let evaluate = |expr: &Expr, ty: ColumnType| self.evaluate_default(expr, ty);
-        let plan = ddl::plan(catalog, &self.search_path(), statement, kind, &evaluate)?;
+        let describe = |catalog: &Catalog, query: &Query| self.describe(catalog, query);
+        let path = self.search_path();
+        let plan = ddl::plan(catalog, &path, statement, kind, &evaluate, &describe)?;
         let Some(plan) = plan else {
             let text = statement.to_string();
             let words: Vec<&str> = text.split_whitespace().take(2).collect();
@@ -221,6 +224,19 @@ impl Session {
         if mark.changes == 0 {
             self.work.ddl = None;
         }
+    }
+
+    /// Names and types of a query's columns.
+    fn describe(
+        &self,
+        catalog: &Catalog,
+        query: &Query,
+    ) -> Result<Vec<(String, ColumnType)>, SqlError> {
+        let plan = self.plan_query(query.clone(), &[], catalog)?.plan;
+        let columns = output::columns(plan.schema().as_arrow())?;
+        Ok((columns.into_iter())
+            .map(|column| (column.name, column.ty))
+            .collect())
     }
 
     /// A default's value now. DDL is planned without waiting, so only what needs no table can be evaluated.

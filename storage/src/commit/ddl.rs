@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::Group;
 use super::{Committer, Shared};
-use crate::catalog::{Catalog, CatalogChange, IndexId, RoleDef, TableDef, TableId};
+use crate::catalog::{Catalog, CatalogChange, IndexId, RoleDef, TableDef, TableId, ViewDef};
 use crate::changes::{Extent, encode_commit};
 use crate::cold::{self, META_FILE, META_GARBAGE, META_STATE, META_TRIMMED};
 use crate::error::{CommitError, StorageError};
@@ -45,7 +45,7 @@ pub(crate) fn changed(catalog: &Catalog, changes: &[CatalogChange]) -> Catalog {
             }
             CatalogChange::DropSchema(name) => {
                 assert!(
-                    next.tables.keys().all(|(schema, _)| schema != name),
+                    (next.tables.keys().chain(next.views.keys())).all(|(schema, _)| schema != name),
                     "schema \"{name}\" is not empty"
                 );
                 assert!(next.schemas.remove(name), "no schema \"{name}\"");
@@ -74,6 +74,19 @@ pub(crate) fn changed(catalog: &Catalog, changes: &[CatalogChange]) -> Catalog {
             CatalogChange::DropTable { schema, name } => {
                 let dropped = next.tables.remove(&(schema.clone(), name.clone()));
                 assert!(dropped.is_some(), "no table \"{schema}.{name}\"");
+            }
+            CatalogChange::PutView(view) => {
+                assert!(
+                    next.schemas.contains(&view.schema),
+                    "no schema \"{}\"",
+                    view.schema
+                );
+                let name = (view.schema.clone(), view.name.clone());
+                next.views.insert(name, Arc::new(ViewDef::clone(view)));
+            }
+            CatalogChange::DropView { schema, name } => {
+                let dropped = next.views.remove(&(schema.clone(), name.clone()));
+                assert!(dropped.is_some(), "no view \"{schema}.{name}\"");
             }
             CatalogChange::PutRole(role) => {
                 next.roles.insert(role.name.clone(), Arc::new(role.clone()));
@@ -154,6 +167,16 @@ fn store(
             );
         }
     }
+    for (schema, name) in (old.views.keys()).filter(|name| !new.views.contains_key(name)) {
+        batch.delete_cf(meta, object_key(b'w', &[schema, name]));
+    }
+    for (name, view) in &new.views {
+        let before = old.views.get(name);
+        if before.is_none_or(|before| !Arc::ptr_eq(before, view)) {
+            let key = object_key(b'w', &[&name.0, &name.1]);
+            batch.put_cf(meta, key, json(view.as_ref())?);
+        }
+    }
     for name in old
         .roles
         .keys()
@@ -197,6 +220,11 @@ pub(crate) fn load(hot: &Arc<Hot>) -> Result<Catalog, StorageError> {
                 catalog
                     .tables
                     .insert((table.schema.clone(), table.name.clone()), Arc::new(table));
+            }
+            Some(b'w') => {
+                let view: ViewDef = from_json(value)?;
+                let name = (view.schema.clone(), view.name.clone());
+                catalog.views.insert(name, Arc::new(view));
             }
             Some(b'r') => {
                 let role: RoleDef = from_json(value)?;

@@ -203,7 +203,7 @@ impl Op {
     /// Takes the keys that another definition of its table asks for.
     fn follow(&mut self, table: &Arc<TableDef>) -> Result<(), StorageError> {
         let record = record::parse(&self.record)?;
-        let reader = RowReader::whole(table.clone());
+        let mut reader = RowReader::whole(table.clone());
         let row = reader.row(record.schema_version, record.row)?;
         let old_row = record
             .old_row
