@@ -60,7 +60,7 @@ struct Scope<'a> {
 }
 
 /// Plans a statement; `None` when it is not DDL. `kind` is that of CREATE USER|SHARED|STREAM TABLE.
-pub fn plan(
+pub(crate) fn plan(
     catalog: &Catalog,
     search_path: &[String],
     statement: &Statement,
