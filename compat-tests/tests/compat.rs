@@ -40,3 +40,5 @@ mod transactions;
 mod types;
 #[path = "compat/upsert.rs"]
 mod upsert;
+#[path = "compat/views.rs"]
+mod views;

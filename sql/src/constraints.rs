@@ -148,15 +148,14 @@ impl Session {
         props.query_execution_start_time = Some(self.started());
         let mut immutable = true;
         let mut conditions = Vec::with_capacity(table.checks.len());
-        for (expr, check) in projection.expr.iter().zip(&table.checks) {
+        for expr in &projection.expr {
             let ty = output::column_type(plan.schema().field(conditions.len()))?;
             if ty != ColumnType::Bool {
                 let message = format!(
                     "argument of CHECK must be type boolean, not type {}",
                     crate::types::name(ty)
                 );
-                return Err(SqlError::new(ErrorKind::DatatypeMismatch, message)
-                    .of_constraint(table, &check.name));
+                return Err(SqlError::new(ErrorKind::DatatypeMismatch, message));
             }
             expr.apply(|expr| {
                 if let Logical::ScalarFunction(call) = expr {

@@ -180,11 +180,12 @@ async fn others_see_ddl_with_its_commit_and_wait_to_change_the_catalog() {
     two.query("SELECT * FROM old", &[]).await.unwrap_err();
 
     // A row that came meanwhile is not missed by a constraint.
-    one.batch_execute(
-        "CREATE TABLE u (n int); INSERT INTO u VALUES (1); BEGIN; ALTER TABLE u ADD UNIQUE (n)",
-    )
-    .await
-    .unwrap();
+    one.batch_execute("CREATE TABLE u (n int); INSERT INTO u VALUES (1)")
+        .await
+        .unwrap();
+    one.batch_execute("BEGIN; ALTER TABLE u ADD UNIQUE (n)")
+        .await
+        .unwrap();
     two.batch_execute("INSERT INTO u VALUES (1)").await.unwrap();
     let refused = one.batch_execute("COMMIT").await.unwrap_err();
     assert_eq!(refused.code().unwrap().code(), "40001");

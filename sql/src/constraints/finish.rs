@@ -9,6 +9,7 @@ use tidelog_storage::catalog::IndexId;
 
 use super::*;
 use crate::ddl::constraint::Finish;
+use crate::error::duplicate_rows;
 
 /// Rows that are added to an index at a time.
 const FILL_ROWS: usize = 4096;
@@ -110,13 +111,7 @@ impl Session {
         };
         match filled {
             Err(CommitError::UniqueViolation { table, index, key }) => {
-                let unique = table.unique_key(index);
-                let (name, columns) = unique.map_or(("", [].as_slice()), |u| (u.name, u.columns));
-                let message = format!("could not create unique index \"{name}\"");
-                let detail = format!("{} is duplicated.", shown_key(&table, columns, &key));
-                Err(SqlError::new(ErrorKind::UniqueViolation, message)
-                    .detail(detail)
-                    .of_constraint(&table, name))
+                Err(duplicate_rows(&table, index, &key))
             }
             result => {
                 result?;

@@ -587,11 +587,14 @@ pub(crate) fn referencing_keys_of<'a>(
 ) -> impl Iterator<Item = (&'a Arc<TableDef>, &'a ForeignKeyDef)> {
     let of_parent =
         |key: &&ForeignKeyDef| key.parent.0 == parent.schema && key.parent.1 == parent.name;
-    let keys = move |table: &'a Arc<TableDef>| {
-        let keys = table.foreign_keys.iter().filter(of_parent);
-        keys.map(move |key| (table, key))
-    };
-    catalog.tables.values().flat_map(keys)
+    let mut keys = Vec::new();
+    for table in catalog.tables.values() {
+        let found = table.foreign_keys.iter().filter(of_parent);
+        keys.extend(found.map(|key| (table, key)));
+    }
+    // In the order in which the tables were made, as PostgreSQL lists them.
+    keys.sort_by_key(|(table, _)| table.id);
+    keys.into_iter()
 }
 
 /// 2BP01 for what foreign keys depend on.

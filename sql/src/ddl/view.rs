@@ -17,7 +17,8 @@ use crate::parse::{parse_query, quoted};
 use crate::system;
 
 /// Names and types of a query's columns.
-pub(crate) type Describe<'a> = &'a dyn Fn(&Catalog, &Query) -> Result<Vec<(String, ColumnType)>, SqlError>;
+pub(crate) type Describe<'a> =
+    &'a dyn Fn(&Catalog, &Query) -> Result<Vec<(String, ColumnType)>, SqlError>;
 
 /// CREATE [OR REPLACE] VIEW.
 pub(super) fn create(

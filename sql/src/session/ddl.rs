@@ -16,7 +16,7 @@ use tidelog_storage::{
 use super::{Notice, Outcome, Session};
 use crate::ddl::constraint::is_implied;
 use crate::ddl::{self, DdlPlan};
-use crate::error::{ErrorKind, SqlError};
+use crate::error::{ErrorKind, SqlError, duplicate_rows};
 use crate::output;
 
 /// A DDL statement that meets another change of the catalog is planned again this often.
@@ -186,13 +186,20 @@ impl Session {
         let ddl = self.work.ddl.get_or_insert_with(|| PendingDdl::new(base));
         ddl.changes.extend(changes);
         ddl.apply();
-        let followed = self.work.changes.write().follow_catalog(&ddl.catalog);
-        Ok(followed?)
+        match self.work.changes.write().follow_catalog(&ddl.catalog) {
+            Err(CommitError::UniqueViolation { table, index, key }) => {
+                Err(duplicate_rows(&table, index, &key))
+            }
+            followed => Ok(followed?),
+        }
     }
 
     /// Has the commit of the open block fail when others write to a table after the snapshot at `since`.
     pub(crate) fn depend_on_table(&mut self, table: TableId, since: Seq) {
-        if let Some(ddl) = &mut self.work.ddl {
+        // Nobody else knows a table that the block has made.
+        if let Some(ddl) = &mut self.work.ddl
+            && ddl.base.table_by_id(table).is_some()
+        {
             ddl.checked.push((table, since));
         }
     }
