@@ -26,7 +26,7 @@ use tidelog_storage::{
 
 mod finish;
 
-use crate::ddl::constraint::referencing_keys_of;
+use crate::ddl::parents::referencing_keys_of;
 use crate::error::{ErrorKind, SqlError, from_datafusion, shown_key};
 use crate::locking::Patience;
 use crate::locks::LockMode;

@@ -4,6 +4,9 @@
 //! Does not: commit the changes, or check who may make them.
 
 pub(crate) mod constraint;
+mod index;
+mod names;
+pub(crate) mod parents;
 mod role;
 mod table;
 #[cfg(test)]
@@ -90,17 +93,17 @@ pub(crate) fn plan(
         } => match object_type {
             ObjectType::View => view::drop(scope, names, *if_exists)?,
             ObjectType::Table => table::drop(scope, names, *if_exists, *cascade)?,
-            ObjectType::Index => constraint::drop_index(scope, names, *if_exists, *cascade)?,
+            ObjectType::Index => index::drop(scope, names, *if_exists, *cascade)?,
             ObjectType::Schema => drop_schema(catalog, names, *if_exists, *cascade)?,
             ObjectType::Role | ObjectType::User => role::drop(catalog, names, *if_exists)?,
             other => return Err(SqlError::unsupported(format!("DROP {other}"))),
         },
         Statement::CreateView(create) => view::create(scope, create, describe)?,
-        Statement::CreateIndex(create) => constraint::create_index(scope, create)?,
+        Statement::CreateIndex(create) => index::create(scope, create)?,
         Statement::AlterIndex {
             name,
             operation: AlterIndexOperation::RenameIndex { index_name },
-        } => constraint::rename_index(scope, name, index_name)?,
+        } => index::rename(scope, name, index_name)?,
         Statement::CreateRole(create) => role::create(catalog, create)?,
         Statement::AlterRole { name, operation } => role::alter(catalog, name, operation)?,
         _ => return Ok(None),

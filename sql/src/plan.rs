@@ -4,9 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, FieldRef};
-use datafusion::catalog::view::ViewTable;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::{Column, ScalarValue, TableReference};
+use datafusion::common::{ScalarValue, TableReference};
 use datafusion::datasource::cte_worktable::CteWorkTable;
 use datafusion::datasource::{TableProvider, provider_as_source};
 use datafusion::error::{DataFusionError, Result};
@@ -15,25 +14,26 @@ use datafusion::logical_expr::planner::{
     ContextProvider, ExprPlanner, RelationPlanner, TypePlanner,
 };
 use datafusion::logical_expr::{
-    AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder, ScalarUDF, TableSource,
-    WindowUDF,
+    AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF,
 };
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
-use tidelog_storage::{Catalog, ColumnType, Store, ViewDef};
+use tidelog_storage::{Catalog, ColumnType, Store};
 
 use crate::error::{SqlError, from_datafusion};
 use crate::provider::{Access, Relation};
-use crate::{ddl, functions, parse, system, types};
+use crate::{ddl, functions, system, types};
 
 mod names;
 mod operators;
 mod qualified;
 pub(crate) mod stars;
 mod subqueries;
+mod view;
 
 pub(crate) use names::shown;
 pub(crate) use operators::PostgresOperators;
+use view::ViewSource;
 
 /// What names mean in one statement.
 pub(crate) struct Planner<'a> {
@@ -93,27 +93,6 @@ impl Planner<'_> {
     }
 }
 
-impl Planner<'_> {
-    /// What a view stands for. Its text is the session's own: rows of USER tables are those that the session sees.
-    fn view(&self, view: &ViewDef) -> std::result::Result<LogicalPlan, SqlError> {
-        let query = parse::parse_query(&view.query)?;
-        let plan = Planner {
-            pseudo_columns: stars::mentions_pseudo_columns(&query),
-            replaced: Vec::new(),
-            ..*self
-        }
-        .query(query, &[])?;
-        let columns = plan.schema().iter().zip(&view.columns);
-        let columns =
-            columns.map(|(field, (name, _))| Expr::Column(Column::from(field)).alias(name));
-        let columns: Vec<Expr> = columns.collect();
-        LogicalPlanBuilder::from(plan)
-            .project(columns)
-            .and_then(LogicalPlanBuilder::build)
-            .map_err(from_datafusion)
-    }
-}
-
 impl ContextProvider for Planner<'_> {
     fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
         let replaced = |(replaced, _): &&(String, _)| name.table() == replaced;
@@ -131,9 +110,9 @@ impl ContextProvider for Planner<'_> {
         if let Some(view) =
             ddl::view::find_view(self.catalog, self.search_path, name.schema(), name.table())
         {
-            let plan = self.view(view);
-            let plan = plan.map_err(|error| DataFusionError::External(Box::new(error)))?;
-            return Ok(provider_as_source(Arc::new(ViewTable::new(plan, None))));
+            let source = ViewSource::new(self, view);
+            let source = source.map_err(|error| DataFusionError::External(Box::new(error)))?;
+            return Ok(provider_as_source(Arc::new(source)));
         }
         let parts = [name.catalog(), name.schema(), Some(name.table())];
         let idents: Vec<ast::Ident> = parts

@@ -10,10 +10,10 @@ use datafusion::sql::sqlparser::ast::{
 use tidelog_storage::{CatalogChange, ColumnDef, ColumnId, Datum, TableDef, TableId, TableKind};
 
 use super::constraint::{self, Constraint};
-use super::view;
 use super::{
     DdlPlan, Evaluate, Scope, display, find, fold, no_schema, resolve, split, truncate_name,
 };
+use super::{parents, view};
 use crate::error::{ErrorKind, SqlError};
 use crate::types;
 
@@ -133,7 +133,7 @@ pub(super) fn drop(
         let (schema, table) = split(name)?;
         let error = match find(scope.catalog, scope.search_path, schema.as_deref(), &table) {
             Some(found) => {
-                constraint::release_parent(scope, found, &gone, cascades, &mut plan)?;
+                parents::release_parent(scope, found, &gone, cascades, &mut plan)?;
                 let change = CatalogChange::DropTable {
                     schema: found.schema.clone(),
                     name: found.name.clone(),
@@ -175,7 +175,7 @@ pub(super) fn truncate(scope: Scope<'_>, truncate: &Truncate) -> Result<DdlPlan,
     let mut at = 0;
     while let Some(&parent) = tables.get(at) {
         at += 1;
-        for (child, _) in constraint::referencing_keys(scope, parent) {
+        for (child, _) in parents::referencing_keys(scope, parent) {
             if tables.iter().any(|other| other.id == child.id) {
                 continue;
             }
@@ -275,8 +275,8 @@ pub(super) fn alter(
                 if scope.catalog.table(&table.schema, &name).is_some() {
                     return Err(duplicate_table(&name));
                 }
-                for (child, _) in constraint::referencing_keys(scope, old) {
-                    constraint::rename_parent(&mut table, child, old, &name, &mut plan);
+                for (child, _) in parents::referencing_keys(scope, old) {
+                    parents::rename_parent(&mut table, child, old, &name, &mut plan);
                 }
                 table.name = name;
             }
@@ -459,7 +459,7 @@ fn drop_column(
         return Err(SqlError::unsupported("a table without columns"));
     }
     let id = table.columns[index].id;
-    constraint::release_column(scope, table, id, cascades, plan)?;
+    parents::release_column(scope, table, id, cascades, plan)?;
     constraint::drop_with_column(table, id)?;
     table.columns.remove(index);
     table.bump_schema_version();
