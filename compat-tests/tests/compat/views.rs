@@ -13,9 +13,11 @@ async fn views_are_made_used_changed_and_dropped() {
          CREATE VIEW w (a, b) AS SELECT room, sum(n) FROM t GROUP BY room;
          SELECT * FROM v ORDER BY id;
          SELECT b, a FROM w ORDER BY a;
+         SELECT max(b) FROM (SELECT room, sum(n) AS b FROM t GROUP BY room) x;
+         SELECT sum(n) OVER (ORDER BY id ROWS 1 PRECEDING), sum(b) OVER () FROM t JOIN w ON a = room ORDER BY 1;
          SELECT t.room, v.twice FROM t JOIN v USING (id) WHERE v.twice > 20 ORDER BY 1;
-         CREATE VIEW over AS SELECT x.id FROM v AS x, (SELECT max(b) AS top FROM w) m WHERE x.twice < m.top;
-         SELECT * FROM over ORDER BY id;
+         CREATE VIEW over AS SELECT x.a FROM w AS x, (SELECT max(b) AS top FROM w) m WHERE x.b < m.top;
+         SELECT * FROM over ORDER BY a;
          @CALL tidelog.flush('t');
          INSERT INTO t VALUES (4, 'a', 1);
          SELECT * FROM v ORDER BY id;
@@ -31,7 +33,7 @@ async fn views_are_made_used_changed_and_dropped() {
          CREATE VIEW bad AS SELECT id, id FROM t;
          DROP TABLE t;
          ALTER TABLE t DROP COLUMN n;
-         DROP VIEW v;
+         DROP VIEW w;
          DROP TABLE v;
          DROP VIEW t;
          ALTER TABLE t RENAME TO moved;

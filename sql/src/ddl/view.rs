@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{
     self, CreateView, Ident, ObjectName, Query, Visit, VisitMut,
@@ -343,7 +344,7 @@ pub(crate) fn check_dependent(
     }
     loop {
         let changed = catalog.changed(&plan.changes);
-        let mut broken = None;
+        let mut broken = Vec::new();
         for view in changed.views.values() {
             let holds = describe(&changed, &parse_query(&view.query)?).is_ok_and(|columns| {
                 let types = |columns: &[(String, ColumnType)]| -> Vec<ColumnType> {
@@ -352,40 +353,56 @@ pub(crate) fn check_dependent(
                 types(&columns) == types(&view.columns)
             });
             if !holds {
-                broken = Some(view.clone());
-                break;
+                broken.push(view.clone());
             }
         }
-        let Some(view) = broken else { return Ok(()) };
+        let Some(view) = broken.first() else {
+            return Ok(());
+        };
         if !cascades {
-            let Some(what) = plan.takes_away(catalog, &relations(&view)?) else {
-                return Err(SqlError::unsupported(format!(
-                    "{} of what the view {} uses",
-                    plan.tag, view.name
-                )));
-            };
-            let message = format!("cannot drop {what} because other objects depend on it");
-            let detail = format!("view {} depends on {what}", view.name);
-            return Err(
-                SqlError::new(ErrorKind::DependentObjectsStillExist, message)
-                    .detail(detail)
-                    .hint("Use DROP ... CASCADE to drop the dependent objects too."),
-            );
+            return Err(refusal(catalog, plan, &broken)?);
         }
         let message = format!("drop cascades to view {}", view.name);
-        plan.notices.push(SqlError::new(
-            ErrorKind::DependentObjectsStillExist,
-            message,
-        ));
+        let kind = ErrorKind::DependentObjectsStillExist;
+        plan.notices.push(SqlError::new(kind, message));
         // In front: a schema goes last.
-        plan.changes.insert(
-            0,
-            CatalogChange::DropView {
-                schema: view.schema.clone(),
-                name: view.name.clone(),
-            },
-        );
+        let (schema, name) = (view.schema.clone(), view.name.clone());
+        plan.changes
+            .insert(0, CatalogChange::DropView { schema, name });
     }
+}
+
+/// Why a plan cannot be that breaks these views.
+fn refusal(
+    catalog: &Catalog,
+    plan: &DdlPlan,
+    broken: &[Arc<ViewDef>],
+) -> Result<SqlError, SqlError> {
+    let (mut taken, mut lines, mut later) = (None, Vec::new(), Vec::new());
+    for view in broken {
+        let below = relations(view)?;
+        if let Some(what) = plan.takes_away(catalog, &below) {
+            lines.push(format!("view {} depends on {what}", view.name));
+            taken = taken.or(Some(what));
+        } else if let Some(other) = (broken.iter())
+            .find(|other| below.contains(&(other.schema.clone(), other.name.clone())))
+        {
+            later.push(format!("view {} depends on view {}", view.name, other.name));
+        }
+    }
+    let Some(what) = taken else {
+        let names: Vec<&str> = broken.iter().map(|view| view.name.as_str()).collect();
+        let names = names.join(", ");
+        return Ok(SqlError::unsupported(format!(
+            "{} of what the view {names} uses",
+            plan.tag
+        )));
+    };
+    let message = format!("cannot drop {what} because other objects depend on it");
+    let kind = ErrorKind::DependentObjectsStillExist;
+    Ok(SqlError::new(kind, message)
+        .detail([lines, later].concat().join("\n"))
+        .hint("Use DROP ... CASCADE to drop the dependent objects too."))
 }
 
 impl DdlPlan {
