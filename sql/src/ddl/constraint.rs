@@ -49,7 +49,7 @@ pub(super) enum Constraint {
     },
     Check {
         name: Option<String>,
-        condition: Expr,
+        condition: Box<Expr>,
     },
     ForeignKey {
         name: Option<String>,
@@ -103,7 +103,7 @@ impl Constraint {
         }
         Ok(Constraint::Check {
             name: check.name.as_ref().map(fold),
-            condition: (*check.expr).clone(),
+            condition: check.expr.clone(),
         })
     }
 
