@@ -12,6 +12,7 @@ use crate::catalog::{Catalog, CatalogChange, IndexId, RoleDef, TableDef, TableId
 use crate::changes::{Extent, encode_commit};
 use crate::cold::{self, META_FILE, META_GARBAGE, META_STATE, META_TRIMMED};
 use crate::error::{CommitError, StorageError};
+use crate::failpoint::Step;
 use crate::hot::{Family, Hot, HotSnapshot};
 use crate::key::{
     index_entry, index_scope, parse_scope, prefix_end, seq_bytes, table_range, version_key,
@@ -296,6 +297,7 @@ impl Committer {
                 remove_indexes(&self.shared, &mut group.batch, before, table)?;
             }
         }
+        self.shared.failpoints.reach(Step::CatalogChecked)?;
 
         let tables = new.tables.values().map(|table| (table.id, table.clone()));
         let before = std::mem::replace(&mut self.tables, Arc::new(tables.collect()));
