@@ -41,6 +41,7 @@ impl Bench {
             flush_rows: 1000,
             flush_interval_ms: 1000,
             resume_window_ms: 1000,
+            storage: None,
         };
         let (id, columns) = (
             TableId::new(catalog.next_table_id),
