@@ -231,8 +231,8 @@ fn errors_and_notices() {
             "FeatureNotSupported: changing the type of a table is not supported",
         ),
         (
-            "CREATE TABLE u (a int UNIQUE)",
-            "FeatureNotSupported: UNIQUE is not supported",
+            "CREATE TABLE u (a int UNIQUE DEFERRABLE)",
+            "FeatureNotSupported: a deferrable UNIQUE constraint is not supported",
         ),
         (
             "CREATE TABLE u (a int, CHECK (a > 0))",
