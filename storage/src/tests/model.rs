@@ -111,6 +111,7 @@ impl Trial {
             clock: self.time.clock(),
             background: false,
             failpoints: self.failpoints.clone(),
+            cold: Default::default(),
         };
         self.store = Some(Store::open(options).unwrap());
     }
