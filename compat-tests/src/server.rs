@@ -145,7 +145,7 @@ impl Server {
             .map(String::as_str)
             .chain(options.iter().copied());
         let options: Vec<String> = options.map(str::to_string).collect();
-        self.child = launch(self.folder.path(), &options);
+        self.child = launch(self.folder.path(), &options, &self.environment);
         self.ready_or_ended().is_ok()
     }
 
