@@ -16,6 +16,8 @@ mod ddl;
 mod durability;
 #[path = "compat/errors.rs"]
 mod errors;
+#[path = "compat/history.rs"]
+mod history;
 #[path = "compat/isolation.rs"]
 mod isolation;
 #[path = "compat/kalamdb_defects.rs"]

@@ -72,7 +72,10 @@ pub(crate) async fn plan(
         })
         .await?
     };
-    let hides = !dead.is_empty() || scan.scope.transaction.read().supersedes_any(scan.table.id);
+    let last = scan.scope.snapshot.seq();
+    let hides = !dead.is_empty()
+        || files.iter().any(|file| file.last_seq > last)
+        || scan.scope.transaction.read().supersedes_any(scan.table.id);
     let mut versions: BTreeMap<u32, Vec<ColdFile>> = BTreeMap::new();
     for file in files {
         versions.entry(file.schema_version).or_default().push(file);
@@ -216,13 +219,13 @@ fn file_predicate(
     state.create_physical_expr(predicate, &schema).map(Some)
 }
 
-/// Leaves out dead versions and gives the table's present columns.
+/// Leaves out versions that are dead, or of the future of the snapshot, and gives the table's present columns.
 struct ColdExec {
     files: Arc<dyn ExecutionPlan>,
     table: Arc<TableDef>,
     scope: Arc<Scope>,
     sources: Vec<Source>,
-    /// Where `_seq` and `_user` stand in the files' plan, when any version may be dead.
+    /// Where `_seq` and `_user` stand in the files' plan, when any version may have to be left out.
     hidden: Option<(usize, usize)>,
     dead: Arc<HashSet<Seq>>,
     properties: Arc<PlanProperties>,
@@ -366,6 +369,7 @@ impl View {
     fn alive(&self, seqs: &ArrayRef, users: &ArrayRef) -> BooleanArray {
         let transaction = self.scope.transaction.read();
         let superseding = transaction.supersedes_any(self.table.id);
+        let last = self.scope.snapshot.seq();
         let users = users.as_string::<i32>();
         let alive = |(row, seq): (usize, &i64)| {
             let seq = Seq::from_i64(*seq).unwrap_or(Seq::ZERO);
@@ -377,7 +381,7 @@ impl View {
                         seq,
                     )
             };
-            !self.dead.contains(&seq) && !superseded()
+            seq <= last && !self.dead.contains(&seq) && !superseded()
         };
         seqs.as_primitive::<Int64Type>()
             .values()

@@ -5,7 +5,7 @@
 
 pub(crate) mod constraint;
 mod role;
-mod table;
+pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 

@@ -29,6 +29,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use tidelog_storage::datum::ColumnBuilder;
 use tidelog_storage::{Catalog, ColumnType, Datum, StorageError, TableDef};
 
+use crate::error::SqlError;
 use crate::provider::{Scope, blocking};
 use crate::text;
 
@@ -192,6 +193,10 @@ impl TableProvider for SystemRelation {
                 "a scan was planned without the scope of a statement".to_string(),
             )
         })?;
+        if scope.snapshot.is_past() {
+            let error = SqlError::unsupported("AS OF for a system relation");
+            return Err(DataFusionError::External(Box::new(error)));
+        }
         let relation = relation(Some(self.schema), self.name).expect("it was found by this name");
         let named = blocking(move || relation.rows(&scope)).await?;
         let batch = self.batch(named)?;
@@ -409,9 +414,7 @@ mod tests {
             };
             let options = tidelog_storage::catalog::TableOptions {
                 ttl_ms: Some(1),
-                flush_rows: 1,
-                flush_interval_ms: 1,
-                resume_window_ms: 1,
+                ..Default::default()
             };
             let (id, kind) = (tidelog_storage::TableId::new(1), tidelog_storage::TableKind::User);
             TableDef {

@@ -43,6 +43,8 @@ pub struct PartitionState {
     pub unflushed_bytes: u64,
     /// The log holds nothing up to here any more; never above the watermark.
     pub trimmed: Seq,
+    /// Bytes of the values of all records in the log.
+    pub log_bytes: u64,
 }
 
 impl PartitionState {
@@ -52,13 +54,14 @@ impl PartitionState {
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(48);
+        let mut out = Vec::with_capacity(56);
         for seq in [self.watermark, self.last_seq, self.first_unflushed] {
             put_seq(&mut out, seq);
         }
         out.extend_from_slice(&self.unflushed_rows.to_be_bytes());
         out.extend_from_slice(&self.unflushed_bytes.to_be_bytes());
         put_seq(&mut out, self.trimmed);
+        out.extend_from_slice(&self.log_bytes.to_be_bytes());
         out
     }
 
@@ -71,6 +74,7 @@ impl PartitionState {
             unflushed_rows: take_u64(&mut bytes)?,
             unflushed_bytes: take_u64(&mut bytes)?,
             trimmed: take_seq(&mut bytes)?,
+            log_bytes: take_u64(&mut bytes)?,
         })
     }
 }
@@ -135,6 +139,14 @@ pub(crate) const META_GARBAGE: u8 = b'g';
 
 /// First byte of the `meta` keys that tell up to where a table's log was trimmed, in whatever partition.
 pub(crate) const META_TRIMMED: u8 = b't';
+
+/// First byte of the `meta` keys that tell how far back a table's history goes.
+pub(crate) const META_HISTORY: u8 = b'h';
+
+/// The key of a table's `History`.
+pub(crate) fn history_key(table: TableId) -> Vec<u8> {
+    meta_key(META_HISTORY, &table.get().to_be_bytes())
+}
 
 /// The key of a table's trim mark.
 pub(crate) fn trimmed_key(table: TableId) -> Vec<u8> {
@@ -229,10 +241,11 @@ mod tests {
             watermark: Seq::pending(3),
             unflushed_rows: 7,
             trimmed: Seq::pending(2),
+            log_bytes: 9,
             ..PartitionState::default()
         };
         assert_eq!(PartitionState::decode(&state.encode()).unwrap(), state);
-        assert!(PartitionState::decode(&[1; 47]).is_err());
+        assert!(PartitionState::decode(&[1; 55]).is_err());
         let file = ColdFile {
             path: "a/b".to_string(),
             partition: Partition::user("x\0y"),

@@ -1,4 +1,5 @@
-//! Compaction: neighbouring cold files of a partition become one, without the versions that are dead.
+//! Compaction: neighbouring cold files of a partition become one, without the versions that are dead for longer
+//! than the table's history window.
 //!
 //! Guarantees: memory is bounded by a few batches, a row group and the Seqs of the dropped versions; a crash at
 //! any step leaves at worst a file that the next opening sweeps; writers and flushes go on meanwhile, and what they
@@ -7,7 +8,7 @@
 mod policy;
 
 use std::fs::File;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -27,10 +28,8 @@ use crate::datum::ColumnBuilder;
 use crate::error::StorageError;
 use crate::flush::file::{FileNames, FileWriter, seq, seqs_of, sync_folders, written_columns};
 use crate::flush::{Cold, Flusher, blocking};
-use crate::hot::Family;
-use crate::key::{seq_of, version_key};
 use crate::seq::Seq;
-use crate::snapshot::{DeadEntry, PartitionSet, Snapshot};
+use crate::snapshot::{PartitionSet, Snapshot};
 pub(crate) use policy::{Candidate, due, worthwhile};
 
 /// Rows of one batch, at most.
@@ -75,7 +74,7 @@ impl Flusher {
             .clone();
         let _one_at_a_time = lock.lock().await;
         let mut report = CompactReport::default();
-        let snapshot = self.snapshot();
+        let snapshot = self.shared.snapshot();
         let Ok(def) = snapshot.table(table).cloned() else {
             self.cold.compacting.lock().remove(&table);
             return Err(StorageError::NoTable(table.get()));
@@ -162,7 +161,7 @@ impl Flusher {
         run: Vec<ColdFile>,
     ) -> Result<Merged, StorageError> {
         // A snapshot of its own, so that a long compaction keeps no old files and no old log.
-        let snapshot = self.snapshot();
+        let snapshot = self.shared.snapshot();
         let def = snapshot.table(table)?.clone();
         let id = self.shared.generator.draw(1);
         let (flusher, runtime) = (self.clone(), tokio::runtime::Handle::current());
@@ -212,13 +211,6 @@ impl Flusher {
         }
         Ok(())
     }
-
-    fn snapshot(&self) -> Snapshot {
-        Snapshot {
-            view: self.shared.view(),
-            taken_ms: self.shared.generator.now_ms(),
-        }
-    }
 }
 
 /// Rows and bytes of a run.
@@ -239,14 +231,20 @@ fn runs(
     pick: fn(&[Candidate]) -> Vec<Range<usize>>,
 ) -> Result<Vec<Vec<ColdFile>>, StorageError> {
     let files = snapshot.cold_files(table, &PartitionSet::All)?;
+    let floor = snapshot.history_floor(table);
     let mut runs = Vec::new();
     for files in files.chunk_by(|a, b| a.partition == b.partition) {
         let mut candidates = Vec::with_capacity(files.len());
         for file in files {
+            let (mut dead, range) = (0, file.first_seq..=file.last_seq);
+            snapshot.visit_filed_dead(table.id, &file.partition, range, floor, |_, _| {
+                dead += 1;
+                ControlFlow::Continue(())
+            })?;
             candidates.push(Candidate {
                 rows: file.rows,
                 bytes: file.bytes,
-                dead: snapshot.count_dead(table.id, file)?.min(file.rows),
+                dead: file.rows.min(dead),
             });
         }
         runs.extend(pick(&candidates).into_iter().map(|run| files[run].to_vec()));
@@ -269,17 +267,11 @@ fn merge(
     };
     let (partition, cold) = (first.partition.clone(), &*flusher.cold);
     let mut dropped = Vec::new();
-    let from = version_key(table.id, &partition, first.first_seq);
-    let to = version_key(table.id, &partition, last.last_seq.next());
-    let mut dead = snapshot.view.hot.iterate(Family::Dead, &from, to);
-    while let Some((key, value)) = dead.item() {
-        let entry = DeadEntry::decode(value)?;
-        if entry.by <= snapshot.seq() && !entry.unfiled {
-            dropped.push((seq_of(key)?, entry.by));
-        }
-        dead.next();
-    }
-    dead.status()?;
+    let (range, floor) = (first.first_seq..=last.last_seq, snapshot.history_floor(table));
+    snapshot.visit_filed_dead(table.id, &partition, range, floor, |seq, by| {
+        dropped.push((seq, by));
+        ControlFlow::Continue(())
+    })?;
     let rows: u64 = old.iter().map(|file| file.rows).sum();
     let rows = rows.saturating_sub(dropped.len() as u64);
     let mut gone = dropped.iter().map(|(seq, _)| *seq).peekable();

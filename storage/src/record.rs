@@ -27,6 +27,8 @@ const WITH_OLD_ROW: u8 = 2;
 pub(crate) struct Record<'a> {
     pub(crate) op: ChangeOp,
     pub(crate) last_in_transaction: bool,
+    /// The version that it superseded; none for an insert.
+    pub(crate) superseded: Option<Seq>,
     pub(crate) schema_version: u32,
     /// For an update, the row before, in the same layout as the row.
     pub(crate) old_row: Option<&'a [u8]>,
@@ -48,9 +50,9 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Record<'_>, StorageError> {
         DELETE => ChangeOp::Delete,
         other => return Err(StorageError::Corrupt(format!("record op {other}"))),
     };
+    let mut superseded = None;
     if op != ChangeOp::Insert {
-        // What it superseded is for repair and replicas; nothing here goes by it.
-        read_seq(rest)?;
+        superseded = Some(read_seq(rest)?);
         rest = &rest[8..];
     }
     let (version, mut row) = rest
@@ -64,6 +66,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Record<'_>, StorageError> {
     Ok(Record {
         op,
         last_in_transaction,
+        superseded,
         schema_version: u32::from_be_bytes(*version),
         old_row,
         row,

@@ -144,10 +144,7 @@ impl Store {
 
     /// A consistent view of both tiers and the catalog at the newest visible Seq.
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::new(Snapshot {
-            view: self.shared().view(),
-            taken_ms: self.now_ms(),
-        })
+        Arc::new(self.shared().snapshot())
     }
 
     /// The newest Seq that readers may see.

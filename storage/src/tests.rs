@@ -1,6 +1,7 @@
 //! Tests of the whole store.
 
 mod compact;
+mod history;
 mod model;
 mod reads;
 mod trim;
@@ -114,7 +115,7 @@ fn scan(
                 count += 1;
                 let superseded =
                     transaction.is_some_and(|t| t.superseded(table.id, &file.partition, seq));
-                if dead.binary_search(&seq).is_err() && !superseded {
+                if seq <= snapshot.seq() && dead.binary_search(&seq).is_err() && !superseded {
                     take(&batch, at, Some(file.partition.as_str()), 0, seq_at);
                 }
             }
@@ -625,6 +626,17 @@ async fn policy_flushes_what_is_worth_a_file() {
             .collect::<Vec<_>>(),
         [(user("big"), 30)]
     );
+    // As many bytes are as good a reason as many rows.
+    let mut def = TableDef::clone(&table);
+    def.options.flush_rows = 1_000_000;
+    def.options.flush_bytes = 10_000;
+    let table = put_table(&store, def).await;
+    for n in 0..3 {
+        store.flusher.run_policy().await.unwrap();
+        let files = store.snapshot().cold_files(&table, &PartitionSet::All);
+        assert_eq!(files.unwrap().len(), 1 + n / 2);
+        insert(&store, &table, &user("big"), 100 + n as i64, &"x".repeat(6000)).await;
+    }
 }
 
 /// Many small partitions; run by hand: `cargo test -p tidelog-storage -- --ignored --nocapture`.

@@ -1,6 +1,6 @@
 //! CREATE, ALTER, DROP and TRUNCATE of tables.
 
-mod options;
+pub(crate) mod options;
 
 use datafusion::sql::sqlparser::ast::{
     AlterColumnOperation, AlterTable, AlterTableOperation, CascadeOption, ColumnDef as AstColumn,

@@ -133,7 +133,7 @@ fn alters_a_table() {
 #[test]
 fn sets_options() {
     let mut catalog = catalog();
-    let day = tidelog_storage::catalog::RESUME_WINDOW_MS;
+    let day = 24 * 3_600_000;
     apply(&mut catalog, "CREATE TABLE plain (id int)");
     let plain = catalog.table("public", "plain").unwrap();
     assert_eq!(plain.options.resume_window_ms, day);
@@ -151,6 +151,21 @@ fn sets_options() {
         (table.options.flush_rows, table.options.flush_interval_ms),
         (9, 3_600_000)
     );
+    apply(
+        &mut catalog,
+        "ALTER TABLE t SET (history_window = 0, flush_bytes = '1.5MB', resume_bytes = 1000)",
+    );
+    let table = catalog.table("public", "t").unwrap();
+    assert_eq!(
+        super::table::options::shown(&table.options),
+        ["flush_rows=9", "flush_bytes=1572864", "resume_window=2d", "resume_bytes=1000", "history_window=0ms"]
+    );
+    apply(
+        &mut catalog,
+        "ALTER TABLE t RESET (flush_rows, flush_bytes, resume_window, resume_bytes, history_window)",
+    );
+    let table = catalog.table("public", "t").unwrap();
+    assert_eq!(table.options, Default::default());
     // Options are no columns: rows stay as they are.
     assert_eq!(table.schema_version, 1);
 }
@@ -215,6 +230,14 @@ fn errors_and_notices() {
         (
             "ALTER TABLE t SET (resume_window = 'long')",
             "InvalidParameterValue: invalid value for parameter \"resume_window\": \"long\"",
+        ),
+        (
+            "ALTER TABLE t SET (flush_bytes = '12 parsecs')",
+            "InvalidParameterValue: invalid value for parameter \"flush_bytes\": \"12 parsecs\"",
+        ),
+        (
+            "ALTER TABLE t RESET (fillfactor)",
+            "InvalidParameterValue: unrecognized parameter \"fillfactor\"",
         ),
         (
             "ALTER TABLE t SET (ttl = '1s')",

@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::ast::{
 use parking_lot::{Mutex, RwLock};
 use tidelog_storage::snapshot::Lookup;
 use tidelog_storage::{
-    CommitError, Datum, PartitionSet, ReadSet, Snapshot, TableDef, TableId, Transaction,
+    CommitError, Datum, PartitionSet, ReadSet, Seq, Snapshot, TableDef, TableId, Transaction,
 };
 
 use super::{Notice, Outcome, Session, TransactionStatus};
@@ -121,6 +121,8 @@ pub(super) struct Work {
     savepoints: Vec<Savepoint>,
     /// The one that all its statements read from, if they do.
     snapshot: Mutex<Option<Arc<Snapshot>>>,
+    /// The Seq of the first snapshot that a statement took.
+    since: Mutex<Option<Seq>>,
     /// What they read, if the commit depends on it.
     reads: Arc<Mutex<HashSet<(TableId, PartitionSet)>>>,
     /// Whether its changes are with the committer.
@@ -140,6 +142,7 @@ impl Work {
             changes: Arc::default(),
             savepoints: Vec::new(),
             snapshot: Mutex::default(),
+            since: Mutex::default(),
             reads: Arc::default(),
             committing: Arc::default(),
         }
@@ -154,6 +157,7 @@ impl Session {
         self.work.read_only = self.settings.default_read_only();
         self.work.queried = false;
         self.work.committing.store(false, Ordering::Relaxed);
+        *self.work.since.get_mut() = None;
         self.forget_reads();
     }
 
@@ -248,10 +252,12 @@ impl Session {
     pub(super) async fn commit(&mut self) -> Result<(), CommitError> {
         let since = self.work.snapshot.get_mut().as_ref().map(|s| s.seq());
         let partitions = std::mem::take(&mut *self.work.reads.lock());
+        let first = self.work.since.get_mut().take();
         let (mut changes, locks) = self.take_work();
         if changes.is_empty() {
             return Ok(());
         }
+        changes.reads_since(first.unwrap_or(Seq::ZERO));
         if let Some(since) = since
             && self.work.isolation == Isolation::Serializable
         {
@@ -273,6 +279,7 @@ impl Session {
         self.work.savepoints.clear();
         self.settings.end_local();
         self.forget_reads();
+        *self.work.since.get_mut() = None;
         let fresh = Locks::new(&self.engine.locks, self.login.pid);
         let locks = std::mem::replace(&mut self.work.locks, fresh);
         // A scan that is still being sent may hold the lock for reading; it found nothing to read here.
@@ -310,6 +317,7 @@ impl Session {
         } else {
             store.snapshot()
         };
+        self.work.since.lock().get_or_insert(snapshot.seq());
         let serializable = self.work.isolation == Isolation::Serializable;
         Arc::new(Scope {
             store: store.clone(),

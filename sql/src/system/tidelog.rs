@@ -1,13 +1,14 @@
 //! The `tidelog` schema: what the storage of tables looks like.
 
-use tidelog_storage::{Datum, StorageError};
+use tidelog_storage::{Datum, StorageError, TableKind};
 
 use super::{Named, text};
+use crate::ddl::table::options::shown_duration;
 use crate::provider::Scope;
 
 /// As in `relations.txt`.
 pub(super) const RELATIONS: &str = "\
-tidelog.tables 12001 v schema_name:text table_name:text type:text partitions:int8 cold_files:int8 cold_rows:int8 cold_bytes:int8
+tidelog.tables 12001 v schema_name:text table_name:text type:text partitions:int8 cold_files:int8 cold_rows:int8 cold_bytes:int8 log_bytes:int8 history_from:int8 flush_rows:int8 flush_bytes:int8 flush_interval:text resume_window:text resume_bytes:int8 history_window:text
 tidelog.files 12002 v schema_name:text table_name:text partition:text path:text first_seq:int8 last_seq:int8 rows:int8 bytes:int8 schema_version:int4
 tidelog.partitions 12003 v schema_name:text table_name:text partition:text last_seq:int8 flushed_seq:int8 unflushed_rows:int8 unflushed_bytes:int8";
 
@@ -40,7 +41,25 @@ pub(super) fn rows(name: &str, scope: &Scope) -> Result<Vec<Named>, StorageError
                         "cold_bytes",
                         int8(files.iter().map(|file| file.bytes).sum()),
                     ),
+                    (
+                        "log_bytes",
+                        int8(states.iter().map(|(_, state)| state.log_bytes).sum()),
+                    ),
                 ]);
+                if table.kind != TableKind::Stream {
+                    let history = scope.snapshot.history(table.id)?;
+                    let options = &table.options;
+                    let duration = |ms| text(&shown_duration(ms));
+                    row.extend([
+                        ("history_from", Datum::Int8(history.complete_from.as_i64())),
+                        ("flush_rows", int8(options.flush_rows)),
+                        ("flush_bytes", int8(options.flush_bytes)),
+                        ("flush_interval", duration(options.flush_interval_ms)),
+                        ("resume_window", duration(options.resume_window_ms)),
+                        ("resume_bytes", options.resume_bytes.map_or(Datum::Null, int8)),
+                        ("history_window", duration(options.history_window_ms)),
+                    ]);
+                }
                 rows.push(row);
             }
             "files" => {

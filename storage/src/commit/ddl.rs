@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{Committer, Shared, view_of};
 use crate::catalog::{Catalog, CatalogChange, IndexId, RoleDef, TableDef, TableId};
 use crate::changes::{Extent, encode_commit};
-use crate::cold::{self, META_FILE, META_GARBAGE, META_STATE, META_TRIMMED};
+use crate::cold::{self, META_FILE, META_GARBAGE, META_HISTORY, META_STATE, META_TRIMMED};
 use crate::error::{CommitError, StorageError};
 use crate::hot::{Family, Hot, HotSnapshot};
 use crate::key::{index_scope, parse_scope, prefix_end, seq_bytes, table_range, version_key};
@@ -274,8 +274,9 @@ impl Committer {
             garbage.extend(remove_data(&self.shared, &mut batch, *id)?);
         }
         for table in new.tables.values() {
-            if let Some(before) = old.tables.get(&table.id) {
-                remove_indexes(&self.shared, &mut batch, before, table)?;
+            match old.tables.get(&table.id) {
+                Some(before) => remove_indexes(&self.shared, &mut batch, before, table)?,
+                None => self.begin_history(&mut batch, table.id, last),
             }
         }
         if let Err(error) = self.write(batch) {
@@ -328,7 +329,7 @@ fn remove_data(
     ] {
         batch.delete_range_cf(hot.family(family), &from, &to);
     }
-    for kind in [META_FILE, META_STATE, META_TRIMMED] {
+    for kind in [META_FILE, META_STATE, META_TRIMMED, META_HISTORY] {
         let (from, to) = cold::meta_table_range(kind, table);
         batch.delete_range_cf(meta, from, to);
     }

@@ -21,7 +21,7 @@ const FILE_BYTES_MAX: u64 = 512 << 20;
 pub(crate) struct Candidate {
     pub(crate) rows: u64,
     pub(crate) bytes: u64,
-    /// How many of the rows are dead.
+    /// How many of the rows are dead for longer than the history window.
     pub(crate) dead: u64,
 }
 

@@ -86,8 +86,9 @@ pub(crate) enum FileNames {
     Compaction(Seq),
 }
 
-/// Writes the partition's live versions between its watermark and the snapshot, reads the file back, syncs
-/// it, and gives its manifest entry; `None` when nothing lives. Blocking, on a thread that may block.
+/// Writes the partition's versions between its watermark and the snapshot that did not die up to `floor`, reads
+/// the file back, syncs it, and gives its manifest entry; `None` when there are none. Blocking, on a thread that
+/// may block.
 pub(super) fn write(
     snapshot: &Snapshot,
     table: &Arc<TableDef>,
@@ -95,6 +96,7 @@ pub(super) fn write(
     runtime: &tokio::runtime::Handle,
     partition: &Partition,
     state: &PartitionState,
+    floor: Seq,
 ) -> Result<Option<ColdFile>, StorageError> {
     let columns = written_columns(table);
     let mut outputs: Vec<ScanColumn> = columns.iter().map(|id| ScanColumn::Column(*id)).collect();
@@ -109,7 +111,7 @@ pub(super) fn write(
     };
     let mut writer: Option<FileWriter> = None;
     let mut failed = None;
-    snapshot.scan_hot(&scan, None, &mut |batch| {
+    snapshot.scan_hot_history(&scan, floor, &mut |batch| {
         let mut step = || {
             if writer.is_none() {
                 let first = seq(seqs_of(&batch)?.value(0))?;

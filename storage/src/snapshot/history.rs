@@ -1,0 +1,74 @@
+//! Snapshots of the past, and how far back a table can be read.
+//!
+//! What a flush or compaction leaves out had died by some Seq; the largest of these is noted with the table in the
+//! same batch. So a read at that Seq or later misses nothing, whatever the windows have been meanwhile.
+
+use super::Snapshot;
+use crate::catalog::{TableDef, TableId};
+use crate::cold;
+use crate::error::StorageError;
+use crate::hot::Family;
+use crate::key::{put_seq, read_seq};
+use crate::seq::Seq;
+
+/// How far back the data of a table goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct History {
+    /// When the table was made, or last truncated.
+    pub created: Seq,
+    /// Reads at this Seq and later find every version that was live then.
+    pub complete_from: Seq,
+}
+
+impl History {
+    pub(crate) fn encode(self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(16);
+        put_seq(&mut out, self.created);
+        put_seq(&mut out, self.complete_from);
+        out
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<History, StorageError> {
+        Ok(History {
+            created: read_seq(bytes)?,
+            complete_from: read_seq(bytes.get(8..).unwrap_or_default())?,
+        })
+    }
+}
+
+impl Snapshot {
+    /// The rows as they stood at an earlier Seq, under the present catalog. Of each table that is read, `history`
+    /// must reach back to it.
+    ///
+    /// # Panics
+    /// When the Seq is above this snapshot's.
+    pub fn as_of(&self, seq: Seq) -> Snapshot {
+        assert!(seq <= self.seq, "the future cannot be read");
+        Snapshot {
+            view: self.view.clone(),
+            taken_ms: self.taken_ms,
+            seq,
+        }
+    }
+
+    /// Whether it shows an earlier Seq than its view's: then keys and indexes do not belong to it.
+    pub fn is_past(&self) -> bool {
+        self.seq < self.view.seq
+    }
+
+    /// How far back the table goes. Blocking.
+    pub fn history(&self, table: TableId) -> Result<History, StorageError> {
+        let key = cold::history_key(table);
+        let stored = self.view.hot.get(Family::Meta, &key)?;
+        let bytes = stored.ok_or_else(|| {
+            StorageError::Corrupt(format!("table {} has no history entry", table.get()))
+        })?;
+        History::decode(&bytes)
+    }
+
+    /// Versions of the table that died up to this Seq may go: no read inside its history window needs them.
+    pub(crate) fn history_floor(&self, table: &TableDef) -> Seq {
+        let begin_ms = self.taken_ms.saturating_sub(table.options.history_window_ms);
+        Seq::first_at(begin_ms).min(self.seq)
+    }
+}
