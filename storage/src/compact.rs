@@ -30,6 +30,7 @@ use crate::flush::file::{FileNames, FileWriter, seq, seqs_of, sync_folders, writ
 use crate::flush::{Cold, Flusher, blocking};
 use crate::seq::Seq;
 use crate::snapshot::{PartitionSet, Snapshot};
+use crate::widen;
 pub(crate) use policy::{Candidate, due, worthwhile};
 
 /// Rows of one batch, at most.
@@ -352,7 +353,7 @@ fn read(
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(columns.len() + 1);
         for column in &columns {
             arrays.push(match batch.column_by_name(&column.stored_name) {
-                Some(array) => array.clone(),
+                Some(array) => widen::array(array, column.ty)?,
                 // The file is older than the column.
                 None => {
                     let mut builder = ColumnBuilder::new(column.ty);

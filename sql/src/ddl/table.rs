@@ -1,6 +1,7 @@
 //! CREATE, ALTER, DROP and TRUNCATE of tables.
 
 pub(crate) mod options;
+mod widen;
 
 use datafusion::sql::sqlparser::ast::{
     AlterColumnOperation, AlterTable, AlterTableOperation, CascadeOption, ColumnDef as AstColumn,
@@ -312,6 +313,11 @@ pub(super) fn alter(
             }
             AlterTableOperation::AlterColumn { column_name, op } => {
                 let name = fold(column_name);
+                if let AlterColumnOperation::SetDataType { data_type, using, .. } = op {
+                    let ty = types::column_type(data_type)?;
+                    widen::set_type(scope, &mut table, &name, ty, using.is_some())?;
+                    continue;
+                }
                 finish.extend(alter_column(&mut table, &name, op, evaluate)?);
             }
             other => {
