@@ -92,6 +92,8 @@ pub struct TableOptions {
     pub resume_bytes: Option<u64>,
     /// How long a version stays readable after it was superseded, in milliseconds.
     pub history_window_ms: i64,
+    /// The columns that compaction sorts by, the most significant first; by Seq when there are none.
+    pub cluster_by: Vec<ColumnId>,
 }
 
 impl Default for TableOptions {
@@ -105,6 +107,7 @@ impl Default for TableOptions {
             resume_window_ms: 24 * HOUR_MS,
             resume_bytes: None,
             history_window_ms: HOUR_MS,
+            cluster_by: Vec::new(),
         }
     }
 }

@@ -2,9 +2,10 @@
 
 pub(crate) mod point;
 
-use crate::catalog::{TableDef, TableId};
+use crate::catalog::{ColumnId, TableDef, TableId};
 use crate::error::StorageError;
 use crate::key::{parse_scope, put_seq, read_seq, scope_key, table_range, version_key};
+use crate::record::{put_varint, take_varint};
 use crate::seq::Seq;
 use crate::transaction::Partition;
 
@@ -24,8 +25,10 @@ pub struct ColdFile {
     /// Its size.
     pub bytes: u64,
     /// The schema version it was written with: it holds that layout's columns under their `stored_name`s,
-    /// then `_seq` (`Int64`), in Seq order.
+    /// then `_seq` (`Int64`).
     pub schema_version: u32,
+    /// The columns that its rows are sorted by, then by Seq; none when Seqs ascend.
+    pub order: Vec<ColumnId>,
 }
 
 /// What is known of one partition: how far it is flushed and what waits.
@@ -102,6 +105,10 @@ impl ColdFile {
         out.extend_from_slice(&self.rows.to_be_bytes());
         out.extend_from_slice(&self.bytes.to_be_bytes());
         out.extend_from_slice(&self.schema_version.to_be_bytes());
+        put_varint(&mut out, self.order.len() as u64);
+        for column in &self.order {
+            out.extend_from_slice(&column.get().to_be_bytes());
+        }
         out.extend_from_slice(self.path.as_bytes());
         out
     }
@@ -115,8 +122,15 @@ impl ColdFile {
         let last_seq = take_seq(&mut value)?;
         let rows = take_u64(&mut value)?;
         let bytes = take_u64(&mut value)?;
-        let (version, path) = value.split_first_chunk::<4>().ok_or_else(corrupt)?;
-        let path = String::from_utf8(path.to_vec()).map_err(|_| corrupt())?;
+        let (version, rest) = value.split_first_chunk::<4>().ok_or_else(corrupt)?;
+        value = rest;
+        let mut order = Vec::new();
+        for _ in 0..take_varint(&mut value)? {
+            let (column, rest) = value.split_first_chunk::<2>().ok_or_else(corrupt)?;
+            order.push(ColumnId::new(u16::from_be_bytes(*column)));
+            value = rest;
+        }
+        let path = String::from_utf8(value.to_vec()).map_err(|_| corrupt())?;
         let schema_version = u32::from_be_bytes(*version);
         Ok(ColdFile {
             path,
@@ -126,6 +140,7 @@ impl ColdFile {
             rows,
             bytes,
             schema_version,
+            order,
         })
     }
 }
@@ -254,6 +269,7 @@ mod tests {
             rows: 3,
             bytes: 4,
             schema_version: 5,
+            order: vec![ColumnId::new(300), ColumnId::new(1)],
         };
         let key = file_key(TableId::new(9), &file);
         assert_eq!(ColdFile::decode(&key, &file.encode()).unwrap(), file);

@@ -37,6 +37,8 @@ pub const WORTH_A_FILE_ROWS: u64 = 1000;
 /// Where cold files go, and who is flushing.
 pub(crate) struct Cold {
     pub(crate) dir: PathBuf,
+    /// Where what is sorted outside of memory may stand for a while.
+    pub(crate) scratch: PathBuf,
     pub(crate) objects: Arc<dyn ObjectStore>,
     running: TableLocks,
     pub(crate) compacting: TableLocks,
@@ -46,9 +48,10 @@ pub(crate) struct Cold {
 pub(crate) type TableLocks = Mutex<HashMap<TableId, Arc<tokio::sync::Mutex<()>>>>;
 
 impl Cold {
-    pub(crate) fn new(dir: PathBuf, objects: Arc<dyn ObjectStore>) -> Cold {
+    pub(crate) fn new(dir: PathBuf, scratch: PathBuf, objects: Arc<dyn ObjectStore>) -> Cold {
         Cold {
             dir,
+            scratch,
             objects,
             running: Mutex::default(),
             compacting: Mutex::default(),

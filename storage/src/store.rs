@@ -100,7 +100,7 @@ impl Store {
             garbage,
         });
         let (queue, committer) = commit::start(shared.clone())?;
-        let cold = Arc::new(Cold::new(cold_dir, objects));
+        let cold = Arc::new(Cold::new(cold_dir, options.dir.join("scratch"), objects));
         let flusher = Flusher {
             shared,
             queue,
