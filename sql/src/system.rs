@@ -206,7 +206,25 @@ impl TableProvider for SystemRelation {
     }
 }
 
-/// Arrays from their texts, `{1,2}` or (vectors) `1 2`; elements are not quoted.
+/// The elements of an array's text: words, or what stands in quotes.
+fn elements_of(array: &str) -> Vec<String> {
+    let (mut elements, mut element) = (Vec::new(), String::new());
+    let mut quoted = false;
+    let mut chars = array.chars();
+    while let Some(char) = chars.next() {
+        match char {
+            '"' => quoted = !quoted,
+            '\\' if quoted => element.extend(chars.next()),
+            ',' | ' ' if !quoted => elements.push(std::mem::take(&mut element)),
+            char => element.push(char),
+        }
+    }
+    elements.push(element);
+    elements.retain(|element| !element.is_empty());
+    elements
+}
+
+/// Arrays from their texts, `{1,2}`, `{"a b"}` or (vectors) `1 2`.
 pub(crate) fn array_of<'a>(
     ty: ColumnType,
     texts: impl Iterator<Item = &'a Datum>,
@@ -220,14 +238,10 @@ pub(crate) fn array_of<'a>(
             present.push(false);
             continue;
         };
-        let inside = array.trim_matches(['{', '}']);
         let mut length = 0;
-        for element in inside
-            .split([',', ' '])
-            .filter(|element| !element.is_empty())
-        {
+        for element in elements_of(array.trim_matches(['{', '}'])) {
             let value =
-                text::parse(ty, element).map_err(|e| DataFusionError::External(Box::new(e)))?;
+                text::parse(ty, &element).map_err(|e| DataFusionError::External(Box::new(e)))?;
             elements.append(value.as_ref());
             length += 1;
         }

@@ -95,7 +95,7 @@ pub(super) fn create(
         primary_key.push(column.id);
     }
 
-    let (kind, options) = options::given(&create.table_options, kind)?;
+    let (kind, options) = options::given(&create.table_options, kind, &columns)?;
     let id = TableId::new(scope.catalog.next_table_id);
     let primary_key_name = match (&key.name, primary_key.is_empty()) {
         (Some(name), _) => name.clone(),
@@ -456,6 +456,7 @@ fn drop_column(
     constraint::release_column(scope, table, id, cascades, plan)?;
     constraint::drop_with_column(table, id)?;
     table.columns.remove(index);
+    table.options.cluster_by.retain(|column| *column != id);
     table.bump_schema_version();
     Ok(())
 }

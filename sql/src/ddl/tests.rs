@@ -157,7 +157,7 @@ fn sets_options() {
     );
     let table = catalog.table("public", "t").unwrap();
     assert_eq!(
-        super::table::options::shown(&table.options),
+        super::table::options::shown(table),
         ["flush_rows=9", "flush_bytes=1572864", "resume_window=2d", "resume_bytes=1000", "history_window=0ms"]
     );
     apply(
@@ -168,6 +168,14 @@ fn sets_options() {
     assert_eq!(table.options, Default::default());
     // Options are no columns: rows stay as they are.
     assert_eq!(table.schema_version, 1);
+    apply(
+        &mut catalog,
+        "CREATE TABLE c (id int, \"Room\" text, x int) WITH (cluster_by = '\"Room\", x, ID')",
+    );
+    apply(&mut catalog, "ALTER TABLE c RENAME COLUMN id TO n");
+    apply(&mut catalog, "ALTER TABLE c DROP COLUMN x");
+    let table = catalog.table("public", "c").unwrap();
+    assert_eq!(super::table::options::shown(table), ["cluster_by=\"Room\", n"]);
 }
 
 #[test]
@@ -234,6 +242,14 @@ fn errors_and_notices() {
         (
             "ALTER TABLE t SET (flush_bytes = '12 parsecs')",
             "InvalidParameterValue: invalid value for parameter \"flush_bytes\": \"12 parsecs\"",
+        ),
+        (
+            "ALTER TABLE t SET (cluster_by = 'id, b')",
+            "UndefinedColumn: column \"b\" named in \"cluster_by\" does not exist",
+        ),
+        (
+            "ALTER TABLE t SET (cluster_by = 'a || id')",
+            "InvalidParameterValue: invalid value for parameter \"cluster_by\": \"a || id\"",
         ),
         (
             "ALTER TABLE t RESET (fillfactor)",

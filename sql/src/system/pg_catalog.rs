@@ -259,7 +259,12 @@ fn class(table: &TableDef, catalog: &Catalog) -> Named {
 /// A table's WITH options as pg_class shows them.
 fn options(table: &TableDef) -> String {
     let mut options = vec![format!("type={}", kind_name(table.kind))];
-    options.extend(crate::ddl::table::options::shown(&table.options));
+    options.extend(crate::ddl::table::options::shown(table));
+    for option in &mut options {
+        if option.contains([',', ' ', '"']) {
+            *option = format!("\"{}\"", option.replace('\\', "\\\\").replace('"', "\\\""));
+        }
+    }
     format!("{{{}}}", options.join(","))
 }
 

@@ -4,10 +4,11 @@ use datafusion::sql::sqlparser::ast::{
     CreateTableOptions, Expr, Ident, SqlOption, UnaryOperator, Value,
 };
 use tidelog_storage::catalog::TableOptions;
-use tidelog_storage::{TableDef, TableKind};
+use tidelog_storage::{ColumnDef, ColumnId, TableDef, TableKind};
 
 use crate::ddl::fold;
 use crate::error::{ErrorKind, SqlError};
+use crate::parse::{identifier, parse_expression};
 
 fn invalid(message: impl Into<String>) -> SqlError {
     SqlError::new(ErrorKind::InvalidParameterValue, message)
@@ -17,6 +18,7 @@ fn invalid(message: impl Into<String>) -> SqlError {
 pub(super) fn given(
     options: &CreateTableOptions,
     kind: Option<TableKind>,
+    columns: &[ColumnDef],
 ) -> Result<(TableKind, TableOptions), SqlError> {
     let given: &[SqlOption] = match options {
         CreateTableOptions::None => &[],
@@ -42,7 +44,7 @@ pub(super) fn given(
                 });
             }
             "ttl" => set.ttl_ms = Some(duration_ms(&key, &text, 1)?),
-            _ => set_option(&mut set, &key, &text)?,
+            _ => set_option(&mut set, columns, &key, &text)?,
         }
     }
     if let (Some(keyword), Some(option)) = (kind, with_kind)
@@ -78,7 +80,7 @@ pub(super) fn set(table: &mut TableDef, options: &[SqlOption]) -> Result<(), Sql
                 return Err(invalid("a stream table needs parameter \"ttl\""));
             }
             ("ttl", ..) => return Err(invalid("parameter \"ttl\" is for stream tables only")),
-            (_, _, Some(text)) => set_option(&mut table.options, &key, &text)?,
+            (_, _, Some(text)) => set_option(&mut table.options, &table.columns, &key, &text)?,
             (_, _, None) => reset_option(&mut table.options, &key)?,
         }
     }
@@ -111,7 +113,12 @@ fn pairs(options: &[SqlOption]) -> Result<Vec<(String, Option<String>)>, SqlErro
 }
 
 /// Sets one of the options that every table has and that may change.
-fn set_option(options: &mut TableOptions, key: &str, text: &str) -> Result<(), SqlError> {
+fn set_option(
+    options: &mut TableOptions,
+    columns: &[ColumnDef],
+    key: &str,
+    text: &str,
+) -> Result<(), SqlError> {
     match key {
         "flush_rows" => {
             options.flush_rows = text
@@ -125,6 +132,7 @@ fn set_option(options: &mut TableOptions, key: &str, text: &str) -> Result<(), S
         "resume_window" => options.resume_window_ms = duration_ms(key, text, 1)?,
         "resume_bytes" => options.resume_bytes = Some(bytes(key, text)?),
         "history_window" => options.history_window_ms = duration_ms(key, text, 0)?,
+        "cluster_by" => options.cluster_by = cluster_columns(columns, text)?,
         _ => return Err(unrecognized(key)),
     }
     Ok(())
@@ -140,13 +148,49 @@ fn reset_option(options: &mut TableOptions, key: &str) -> Result<(), SqlError> {
         "resume_window" => options.resume_window_ms = default.resume_window_ms,
         "resume_bytes" => options.resume_bytes = default.resume_bytes,
         "history_window" => options.history_window_ms = default.history_window_ms,
+        "cluster_by" => options.cluster_by = default.cluster_by,
         _ => return Err(unrecognized(key)),
     }
     Ok(())
 }
 
+/// `room, "Id"` as columns of the table.
+fn cluster_columns(columns: &[ColumnDef], text: &str) -> Result<Vec<ColumnId>, SqlError> {
+    let mut ids = Vec::new();
+    for name in text.split(',') {
+        let expr = parse_expression(name)
+            .map_err(|_| invalid_value("cluster_by", text).hint("It is a list of columns."))?;
+        let Expr::Identifier(name) = expr else {
+            return Err(invalid_value("cluster_by", text).hint("It is a list of columns."));
+        };
+        let name = fold(&name);
+        let Some(column) = columns.iter().find(|column| column.name == name) else {
+            return Err(SqlError::new(
+                ErrorKind::UndefinedColumn,
+                format!("column \"{name}\" named in \"cluster_by\" does not exist"),
+            ));
+        };
+        if ids.contains(&column.id) {
+            return Err(SqlError::new(
+                ErrorKind::DuplicateColumn,
+                format!("column \"{name}\" appears twice in \"cluster_by\""),
+            ));
+        }
+        ids.push(column.id);
+    }
+    Ok(ids)
+}
+
+/// The columns that compaction sorts by, as `cluster_by` was given.
+pub(crate) fn shown_cluster_by(table: &TableDef) -> String {
+    let columns = table.options.cluster_by.iter().filter_map(|id| table.index_of(*id));
+    let names: Vec<String> = columns.map(|at| identifier(&table.columns[at].name)).collect();
+    names.join(", ")
+}
+
 /// The options of a table that are not the defaults, as `name=value`.
-pub(crate) fn shown(options: &TableOptions) -> Vec<String> {
+pub(crate) fn shown(table: &TableDef) -> Vec<String> {
+    let options = &table.options;
     let default = TableOptions::default();
     let mut shown = Vec::new();
     let mut show = |name: &str, differs: bool, value: String| {
@@ -168,6 +212,8 @@ pub(crate) fn shown(options: &TableOptions) -> Vec<String> {
     show("resume_bytes", bytes.is_some(), bytes.unwrap_or_default());
     let window = options.history_window_ms;
     show("history_window", window != default.history_window_ms, shown_duration(window));
+    let columns = shown_cluster_by(table);
+    show("cluster_by", !columns.is_empty(), columns);
     shown
 }
 
