@@ -72,10 +72,11 @@ impl Session {
         // After the evaluation, so that what was committed meanwhile is no future.
         let present = self.scope();
         let seq = as_of.seq(value, &present.snapshot, self.store().now_ms())?;
+        let snapshot = tokio::task::block_in_place(|| present.snapshot.as_of(seq))?;
         Ok(Arc::new(Scope {
             store: present.store.clone(),
             database: present.database.clone(),
-            snapshot: Arc::new(present.snapshot.as_of(seq)),
+            snapshot: Arc::new(snapshot),
             access: present.access.clone(),
             // Its changes come after all that is committed, and no later commit changes what was.
             transaction: Arc::default(),
@@ -94,7 +95,7 @@ impl AsOf {
         parse_expression(&format!("CAST(({}) AS {ty})", self.value))
     }
 
-    /// The Seq that is meant: for a time, that of the last commit up to it.
+    /// The Seq that is meant: for a time, the last that may be drawn up to it.
     fn seq(&self, value: Datum, present: &Snapshot, now_ms: i64) -> Result<Seq, SqlError> {
         let invalid = |message: String| SqlError::new(ErrorKind::InvalidParameterValue, message);
         let newest = present.seq();

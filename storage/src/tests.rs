@@ -1,5 +1,6 @@
 //! Tests of the whole store.
 
+mod cluster;
 mod compact;
 mod history;
 mod model;

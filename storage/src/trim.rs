@@ -206,33 +206,39 @@ struct OldCommits {
     marks: HashMap<TableId, Seq>,
 }
 
-/// The oldest entries of the `commit` family that no USER table's window needs. The newest one stays whatever
-/// its age: it tells the newest Seq.
+/// The oldest entries of the `commit` family that neither a USER table's resume window nor a table's history window
+/// needs. For the latter the last entry before them stays, too: it tells that its transaction has ended there.
 fn find_old_commits(snapshot: &Snapshot) -> Result<OldCommits, StorageError> {
     let users: HashMap<TableId, Seq> = (snapshot.view.tables.values())
         .filter(|table| table.kind == TableKind::User)
         .map(|table| (table.id, oldest_resumable(table, snapshot.taken_ms)))
         .collect();
-    let bound = users.values().min().copied().unwrap_or(snapshot.seq());
+    let floors = (snapshot.view.tables.values())
+        .filter(|table| table.kind != TableKind::Stream)
+        .map(|table| snapshot.history_floor(table));
+    let bound = users.values().copied().chain(floors).min().unwrap_or(snapshot.seq());
     let mut found = OldCommits {
         count: 0,
         upto: Seq::ZERO,
         marks: HashMap::new(),
     };
+    let mut before = None;
     let mut commits = (snapshot.view.hot).iterate(Family::Commit, &[], vec![0xFF; 9]);
     while let Some((key, value)) = commits.item() {
-        let (first, entry) = (read_seq(key)?, decode_commit(value)?);
-        if entry.last >= bound || entry.last >= snapshot.seq() || found.count == COMMITS_MAX {
+        let next = (read_seq(key)?, decode_commit(value)?);
+        if next.0 > bound || found.count == COMMITS_MAX {
             break;
         }
-        for extent in &entry.extents {
-            if users.contains_key(&extent.table) {
-                let mark = found.marks.entry(extent.table).or_default();
-                *mark = extent.last.max(*mark);
+        if let Some((first, entry)) = before.replace(next) {
+            for extent in &entry.extents {
+                if users.contains_key(&extent.table) {
+                    let mark = found.marks.entry(extent.table).or_default();
+                    *mark = extent.last.max(*mark);
+                }
             }
+            found.count += 1;
+            found.upto = first;
         }
-        found.count += 1;
-        found.upto = first;
         commits.next();
     }
     commits.status()?;

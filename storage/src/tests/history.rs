@@ -65,7 +65,7 @@ async fn the_past_stays_readable_inside_the_window_and_no_further() {
             let begin = Seq::first_at(time.load(Ordering::SeqCst) - 1000);
             assert!(known.complete_from <= begin && known.created == created.created);
             for (seq, then) in past.iter().filter(|(seq, _)| *seq >= known.complete_from) {
-                let past = snapshot.as_of(*seq);
+                let past = snapshot.as_of(*seq).unwrap();
                 assert_eq!(&scan(dir.path(), &past, &table, None), then, "at {seq}");
             }
         }
@@ -79,8 +79,7 @@ async fn the_past_stays_readable_inside_the_window_and_no_further() {
         assert_eq!(count(&store, Family::Log, &table), 0);
         assert_eq!(count(&store, Family::Dead, &table), 0, "keyed: {keyed}");
         let (last, rows) = past.last().unwrap();
-        // The last but one change was the last to supersede anything.
-        assert_eq!(history(&store, &table).complete_from, last.previous());
+        assert_eq!(history(&store, &table).complete_from, *last);
         assert_eq!(&scan(dir.path(), &store.snapshot(), &table, None), rows);
         let files = store.snapshot().cold_files(&table, &PartitionSet::All);
         assert_eq!(files.unwrap().iter().map(|file| file.rows).sum::<u64>(), 2);
@@ -101,21 +100,24 @@ async fn without_a_window_the_dead_go_at_once_and_a_longer_one_brings_nothing_ba
     time.fetch_add(1, Ordering::SeqCst);
     let before = store.snapshot();
     store.flush(table.id).await.unwrap();
-    assert_eq!(history(&store, &table).complete_from, seqs[3].previous());
+    assert_eq!(history(&store, &table).complete_from, seqs[3]);
     assert_eq!(count(&store, Family::Dead, &table), 0);
+    // A transaction is read as a whole or not at all.
+    let inside = store.snapshot().as_of(seqs[3].previous()).unwrap();
+    assert_eq!(inside.seq(), store.snapshot().as_of(seqs[2]).unwrap().seq());
     // A snapshot from before reads what it saw, its own past included.
     assert_eq!(before.history(table.id).unwrap().complete_from, before.history(table.id).unwrap().created);
-    assert_eq!(scan(dir.path(), &before.as_of(seqs[1]), &table, None).len(), 2);
+    assert_eq!(scan(dir.path(), &before.as_of(seqs[1]).unwrap(), &table, None).len(), 2);
 
     let table = put_table(&store, windowed(1, true, 1_000_000)).await;
-    assert_eq!(history(&store, &table).complete_from, seqs[3].previous());
+    assert_eq!(history(&store, &table).complete_from, seqs[3]);
     step(dir.path(), &store, &table, 4).await;
     time.fetch_add(1000, Ordering::SeqCst);
     step(dir.path(), &store, &table, 5).await;
     store.flush(table.id).await.unwrap();
     store.compact(table.id).await.unwrap();
-    assert_eq!(history(&store, &table).complete_from, seqs[3].previous());
-    let then = scan(dir.path(), &store.snapshot().as_of(seqs[3]), &table, None);
+    assert_eq!(history(&store, &table).complete_from, seqs[3]);
+    let then = scan(dir.path(), &store.snapshot().as_of(seqs[3]).unwrap(), &table, None);
     assert_eq!(then.len(), 2);
 
     // TRUNCATE begins anew.
