@@ -8,6 +8,8 @@ mod pair;
 mod catalog;
 #[path = "compat/clients.rs"]
 mod clients;
+#[path = "compat/columns.rs"]
+mod columns;
 #[path = "compat/constraints.rs"]
 mod constraints;
 #[path = "compat/ddl.rs"]

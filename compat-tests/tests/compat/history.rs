@@ -229,3 +229,39 @@ async fn options_are_set_shown_and_reset() {
     let mut feed = Feed::open(&peer, &format!("SUBSCRIBE TO t OPTIONS (from = '{first}')"));
     assert!(feed.try_next().await.is_some(), "it resumes while the log has it");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn compaction_sorts_by_the_columns_that_a_table_names() {
+    let server = Server::start();
+    let peer = server.peer();
+    peer.run(
+        "CREATE TABLE m (id int8 PRIMARY KEY, room text, body text) WITH (cluster_by = 'room, id');
+         INSERT INTO m SELECT n, 'room ' || (n * 19 % 100), 'b' || n FROM generate_series(1, 30000) AS g(n);
+         CALL tidelog.flush('m');
+         INSERT INTO m SELECT n, 'room ' || (n * 19 % 100), 'b' || n FROM generate_series(30001, 50000) AS g(n);
+         CALL tidelog.flush('m');",
+    );
+    let then = newest(&peer, "m");
+    let ordered = "SELECT string_agg(id::text, ',' ORDER BY _seq) FROM (SELECT id, _seq FROM m ORDER BY _seq DESC LIMIT 5) AS n";
+    let room = "SELECT count(*), min(id), max(id) FROM m WHERE room = 'room 19'";
+    let (newest_rows, of_room) = (peer.value(ordered), peer.value(room));
+    assert_eq!(newest_rows, "49996,49997,49998,49999,50000");
+    peer.run("CALL tidelog.compact('m');");
+    assert_eq!(peer.value("SELECT sorted_by FROM tidelog.files"), "room, id, _seq");
+    assert_eq!(peer.value(ordered), newest_rows);
+    assert_eq!(peer.value(room), of_room);
+    assert_eq!(peer.value("SELECT body FROM m WHERE id = 12345"), "b12345");
+    peer.run("DELETE FROM m WHERE room = 'room 19'; UPDATE m SET body = 'edited' WHERE id = 2;");
+    assert_eq!(peer.value(room), "0||");
+    assert_eq!(peer.value(&format!("{room} AS OF SEQ {then}")), of_room);
+    assert_eq!(peer.value("SELECT count(*) FROM m WHERE body = 'edited'"), "1");
+
+    // A subscription begins with the rows in the order of their Seqs.
+    let mut feed = Feed::open(&peer, "SUBSCRIBE TO m WHERE room = 'room 38' OPTIONS (last_rows = 100)");
+    let rows = feed.until_ready().await;
+    assert!(rows.len() >= 100 && rows.is_sorted_by(|a, b| a.seq <= b.seq));
+    assert_eq!(
+        peer.value("SELECT array_to_string(reloptions, ' ') FROM pg_class WHERE relname = 'm'"),
+        "type=shared cluster_by=room, id"
+    );
+}
