@@ -62,7 +62,7 @@ async fn columns_change_without_a_row_written_again() {
 async fn a_type_that_could_lose_something_is_refused() {
     let pair = Pair::start();
     pair.run(
-        "CREATE TABLE c (id int4 PRIMARY KEY, n int8, d double precision, words text, u uuid, b bool, at date, code varchar(8) UNIQUE, ref int4);
+        "CREATE TABLE c (id int4 PRIMARY KEY, n int8, d double precision, words text, u uuid, b bool, day date, code varchar(8) UNIQUE, ref int4);
          CREATE INDEX ON c (ref);
          INSERT INTO c VALUES (1, 1, 1, '1', NULL, true, '2024-01-01', 'c', 1);",
     );
@@ -90,7 +90,7 @@ async fn a_type_that_could_lose_something_is_refused() {
         "ALTER TABLE c ALTER COLUMN words TYPE varchar(3)",
         "ALTER TABLE c ALTER COLUMN words TYPE int4 USING words::int4",
         "ALTER TABLE c ALTER COLUMN b TYPE text",
-        "ALTER TABLE c ALTER COLUMN at TYPE timestamp",
+        "ALTER TABLE c ALTER COLUMN day TYPE timestamp",
         "ALTER TABLE c ALTER COLUMN id TYPE int8",
         "ALTER TABLE c ALTER COLUMN ref TYPE int8",
     ] {

@@ -258,7 +258,7 @@ async fn compaction_sorts_by_the_columns_that_a_table_names() {
 
     // A subscription begins with the rows in the order of their Seqs.
     let mut feed = Feed::open(&peer, "SUBSCRIBE TO m WHERE room = 'room 38' OPTIONS (last_rows = 100)");
-    let rows = feed.until_ready().await;
+    let (rows, _) = feed.until_ready().await;
     assert!(rows.len() >= 100 && rows.is_sorted_by(|a, b| a.seq <= b.seq));
     assert_eq!(
         peer.value("SELECT array_to_string(reloptions, ' ') FROM pg_class WHERE relname = 'm'"),
