@@ -48,8 +48,8 @@ impl Model {
     /// The end of the last transaction up to a Seq.
     fn boundary(&self, seq: Seq) -> Seq {
         let before = self.history.partition_point(|change| change.seq <= seq);
-        let ends = self.history[..before].iter().rev();
-        let end = ends.skip_while(|change| !change.last_in_transaction).next();
+        let mut changes = self.history[..before].iter().rev();
+        let end = changes.find(|change| change.last_in_transaction);
         end.map_or(Seq::ZERO, |change| change.seq)
     }
 
@@ -77,7 +77,7 @@ impl Model {
         self.dead.iter_mut().for_each(|(_, old, _)| edit(&mut old.row));
         for change in &mut self.history {
             edit(&mut change.row);
-            change.old.as_mut().map(edit);
+            change.old.iter_mut().for_each(edit);
         }
     }
 }
@@ -297,14 +297,14 @@ async fn alter(
             let mut added = column(id.get(), &format!("c{}", id.get()), ty);
             added.missing = value(random, ty);
             let missing = added.missing.clone();
-            edit = Box::new(move |row| row.push(missing.clone()));
+            edit = Box::new(move |row: &mut Row| row.push(missing.clone()));
             def.columns.push(added);
             def.next_column_id = ColumnId::new(id.get() + 1);
             def.bump_schema_version();
         }
         1 if columns > 2 => {
             def.columns.remove(chosen);
-            edit = Box::new(move |row| drop(row.remove(chosen)));
+            edit = Box::new(move |row: &mut Row| drop(row.remove(chosen)));
             def.bump_schema_version();
         }
         2 if columns > 2 => {
@@ -317,7 +317,7 @@ async fn alter(
                 let widened = move |old: &Datum| widen::value(old.as_ref(), ty).to_owned();
                 def.columns[chosen].missing = widened(&def.columns[chosen].missing);
                 def.columns[chosen].ty = ty;
-                edit = Box::new(move |row| row[chosen] = widened(&row[chosen]));
+                edit = Box::new(move |row: &mut Row| row[chosen] = widened(&row[chosen]));
                 def.bump_schema_version();
             }
         }
