@@ -128,12 +128,15 @@ pub(crate) fn check_history(snapshot: &Snapshot, table: &TableDef) -> Result<(),
     if table.kind == TableKind::Stream {
         return Err(SqlError::unsupported("AS OF for a stream table"));
     }
-    let history = snapshot.history(table.id)?;
     let gone = |message| SqlError::new(ErrorKind::ObjectNotInPrerequisiteState, message);
     let at = |seq: Seq| format!("Seq {seq} ({})", shown_time(seq.unix_ms()));
+    let unborn = gone(format!("relation \"{name}\" did not exist at Seq {seq}"));
+    let Some(history) = snapshot.history(table.id)? else {
+        return Err(unborn);
+    };
     if seq < history.created {
-        return Err(gone(format!("relation \"{name}\" did not exist at Seq {seq}"))
-            .detail(format!("It was created or truncated at {}.", at(history.created))));
+        let created = at(history.created);
+        return Err(unborn.detail(format!("It was created or truncated at {created}.")));
     }
     if seq < history.complete_from {
         let set = format!("{}.{}", identifier(&table.schema), identifier(name));

@@ -62,7 +62,12 @@ pub(super) fn rows(name: &str, scope: &Scope) -> Result<Vec<Named>, StorageError
                     let options = &table.options;
                     let duration = |ms| text(&shown_duration(ms));
                     row.extend([
-                        ("history_from", Datum::Int8(history.complete_from.as_i64())),
+                        (
+                            "history_from",
+                            history.map_or(Datum::Null, |history| {
+                                Datum::Int8(history.complete_from.as_i64())
+                            }),
+                        ),
                         ("flush_rows", int8(options.flush_rows)),
                         ("flush_bytes", int8(options.flush_bytes)),
                         ("flush_interval", duration(options.flush_interval_ms)),

@@ -71,14 +71,13 @@ impl Snapshot {
         self.seq < self.view.seq
     }
 
-    /// How far back the table goes. Blocking.
-    pub fn history(&self, table: TableId) -> Result<History, StorageError> {
+    /// How far back the table goes; `None` when its making is not committed. Blocking.
+    pub fn history(&self, table: TableId) -> Result<Option<History>, StorageError> {
         let key = cold::history_key(table);
-        let stored = self.view.hot.get(Family::Meta, &key)?;
-        let bytes = stored.ok_or_else(|| {
-            StorageError::Corrupt(format!("table {} has no history entry", table.get()))
-        })?;
-        let mut history = History::decode(&bytes)?;
+        let Some(stored) = self.view.hot.get(Family::Meta, &key)? else {
+            return Ok(None);
+        };
+        let mut history = History::decode(&stored)?;
         // Nothing tells any more where transactions older than the first entry began and ended.
         let commits = self.view.hot.iterate(Family::Commit, &[], vec![0xFF; 9]);
         if let Some(first) = commits.key() {
@@ -88,7 +87,7 @@ impl Snapshot {
         if let Some((_, last)) = self.transaction_around(history.complete_from)? {
             history.complete_from = last;
         }
-        Ok(history)
+        Ok(Some(history))
     }
 
     /// Versions of the table that died up to this Seq may go: no read inside its history window needs them.

@@ -340,7 +340,7 @@ async fn alter(
 
 /// Reads the past at a random Seq: `true` when it was exact, `false` when it was gone, and might be.
 fn look_back(random: &mut Random, dir: &Path, snapshot: &Snapshot, model: &Model) -> bool {
-    let known = snapshot.history(model.table.id).unwrap();
+    let known = snapshot.history(model.table.id).unwrap().unwrap();
     assert!(known.created <= known.complete_from);
     let history = &model.history;
     let seq = match random.below(8) {
