@@ -17,7 +17,7 @@ use std::time::Duration;
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use crate::catalog::{CatalogChange, TableDef, TableKind};
+use crate::catalog::{CatalogChange, ColumnDef, TableDef, TableKind};
 use crate::changes::{Change, ChangeOp, FeedScope};
 use crate::datum::{Datum, DatumRef, Row, datum_at};
 use crate::error::{CommitError, StorageError};
@@ -27,6 +27,7 @@ use crate::snapshot::{HotScan, Lookup, PartitionSet, ScanColumn, Snapshot};
 use crate::store::Store;
 use crate::testing::{notes, open, open_with, put_table};
 use crate::transaction::{Partition, RowVersion, Transaction};
+use crate::widen;
 
 fn row(id: i64, note: &str) -> Row {
     vec![Datum::Int8(id), Datum::Text(note.to_string())]
@@ -74,10 +75,16 @@ fn scan(
                     other => panic!("{other:?}"),
                 }
             });
-            let columns = skip..skip + table.columns.len();
-            let row = columns
-                .map(|column| datum_at(batch.column(column), at).unwrap().to_owned())
-                .collect();
+            let value = |(index, column): (usize, &ColumnDef)| {
+                let array = match skip {
+                    0 => batch.column_by_name(&column.stored_name),
+                    skip => Some(batch.column(skip + index)),
+                };
+                let value = array.map(|array| datum_at(array, at).unwrap());
+                let value = value.unwrap_or(column.missing.as_ref());
+                widen::value(value, column.ty).to_owned()
+            };
+            let row = table.columns.iter().enumerate().map(value).collect();
             assert_eq!(
                 rows.insert((partition, seq), row),
                 None,

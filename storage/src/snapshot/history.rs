@@ -92,7 +92,10 @@ impl Snapshot {
 
     /// Versions of the table that died up to this Seq may go: no read inside its history window needs them.
     pub(crate) fn history_floor(&self, table: &TableDef) -> Seq {
-        let begin_ms = self.taken_ms.saturating_sub(table.options.history_window_ms);
-        Seq::first_at(begin_ms).min(self.seq)
+        match table.options.history_window_ms {
+            // Not even this millisecond.
+            0 => self.seq,
+            window_ms => Seq::first_at(self.taken_ms.saturating_sub(window_ms)).min(self.seq),
+        }
     }
 }
