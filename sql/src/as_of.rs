@@ -26,11 +26,16 @@ impl Parsed {
             Body::Sql(statement, _) => match &**statement {
                 Statement::Query(query) if query.locks.is_empty() => return Ok(()),
                 Statement::Query(_) => "AS OF with a row lock",
-                Statement::Insert(insert) => match insert.source.as_ref().map(|query| &*query.body) {
+                Statement::Insert(insert) => match insert.source.as_ref().map(|query| &*query.body)
+                {
                     None | Some(SetExpr::Values(_)) => "INSERT with AS OF",
                     Some(_) => return Ok(()),
                 },
-                Statement::Copy { to: true, source: ast::CopySource::Query(_), .. } => return Ok(()),
+                Statement::Copy {
+                    to: true,
+                    source: ast::CopySource::Query(_),
+                    ..
+                } => return Ok(()),
                 Statement::Copy { .. } => "COPY with AS OF",
                 Statement::Update(_) => "UPDATE with AS OF",
                 Statement::Delete(_) => "DELETE with AS OF",
@@ -101,8 +106,9 @@ impl AsOf {
         let newest = present.seq();
         match value {
             Datum::Int8(value) => {
-                let seq = Seq::from_i64(value)
-                    .ok_or_else(|| invalid(format!("{value} is no Seq, which is never negative")))?;
+                let seq = Seq::from_i64(value).ok_or_else(|| {
+                    invalid(format!("{value} is no Seq, which is never negative"))
+                })?;
                 if seq > newest {
                     return Err(invalid(format!("AS OF SEQ {seq} lies in the future"))
                         .detail(format!("The newest Seq is {newest}.")));
@@ -113,7 +119,9 @@ impl AsOf {
                 let ms = micros.div_euclid(1000);
                 if ms > now_ms {
                     let shown = shown_time(ms);
-                    return Err(invalid(format!("AS OF TIMESTAMP '{shown}' lies in the future")));
+                    return Err(invalid(format!(
+                        "AS OF TIMESTAMP '{shown}' lies in the future"
+                    )));
                 }
                 Ok(Seq::first_at(ms.saturating_add(1)).previous().min(newest))
             }
@@ -140,9 +148,16 @@ pub(crate) fn check_history(snapshot: &Snapshot, table: &TableDef) -> Result<(),
     }
     if seq < history.complete_from {
         let set = format!("{}.{}", identifier(&table.schema), identifier(name));
-        return Err(gone(format!("the history of relation \"{name}\" does not reach back to Seq {seq}"))
-            .detail(format!("The oldest that can be read is {}.", at(history.complete_from)))
-            .hint(format!("ALTER TABLE {set} SET (history_window = '…') keeps more from then on.")));
+        return Err(gone(format!(
+            "the history of relation \"{name}\" does not reach back to Seq {seq}"
+        ))
+        .detail(format!(
+            "The oldest that can be read is {}.",
+            at(history.complete_from)
+        ))
+        .hint(format!(
+            "ALTER TABLE {set} SET (history_window = '…') keeps more from then on."
+        )));
     }
     Ok(())
 }

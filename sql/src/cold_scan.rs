@@ -17,8 +17,8 @@ use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::{Cast, Expr};
 use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Cast, Expr};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
@@ -102,7 +102,12 @@ fn plan_version(
         ))
     })?;
     // The file's columns that the table still has, then `_seq`; the partition's user is added per file.
-    let held = |id| layout.iter().find(|(held, _)| *held == id).map(|(_, ty)| *ty);
+    let held = |id| {
+        layout
+            .iter()
+            .find(|(held, _)| *held == id)
+            .map(|(_, ty)| *ty)
+    };
     let mut fields: Vec<Field> = Vec::new();
     for column in &scan.table.columns {
         if let Some(ty) = held(column.id) {

@@ -272,19 +272,24 @@ fn take_as_of(
     let Some(at) = tokens.windows(3).position(|three| unit(three).is_some()) else {
         return Ok(None);
     };
-    let depth = tokens[..at].iter().fold(0, |depth, token| match token.token {
-        Token::LParen => depth + 1,
-        Token::RParen => depth - 1,
-        _ => depth,
-    });
+    let depth = tokens[..at]
+        .iter()
+        .fold(0, |depth, token| match token.token {
+            Token::LParen => depth + 1,
+            Token::RParen => depth - 1,
+            _ => depth,
+        });
     let copies = tokens.first().is_some_and(|token| is(token, "COPY"));
     if depth != i32::from(copies) {
-        return Err(SqlError::unsupported("AS OF in a subquery")
-            .hint("It stands at the end of the statement and is for all that the statement reads."));
+        return Err(SqlError::unsupported("AS OF in a subquery").hint(
+            "It stands at the end of the statement and is for all that the statement reads.",
+        ));
     }
     let unit = unit(&tokens[at..at + 3]).expect("it was just found");
     let mut parser = Parser::new(dialect).with_tokens_with_locations(tokens[at + 3..].to_vec());
-    let value = parser.parse_expr().map_err(|error| syntax_error(sql, error))?;
+    let value = parser
+        .parse_expr()
+        .map_err(|error| syntax_error(sql, error))?;
     let taken = parser.index();
     tokens.drain(at..at + 3 + taken);
     let inserts = tokens.first().is_some_and(|token| is(token, "INSERT"));
@@ -293,7 +298,9 @@ fn take_as_of(
         Some(next) if next.token == Token::EOF => {}
         Some(next) if copies && next.token == Token::RParen => {}
         Some(next) if inserts && (is(next, "ON") || is(next, "RETURNING")) => {}
-        Some(next) if is(next, "FOR") => return Err(SqlError::unsupported("AS OF with a row lock")),
+        Some(next) if is(next, "FOR") => {
+            return Err(SqlError::unsupported("AS OF with a row lock"));
+        }
         Some(next) => {
             let message = format!("syntax error at or near \"{}\"", next.token);
             let mut error = SqlError::new(ErrorKind::SyntaxError, message)

@@ -16,8 +16,8 @@ use datafusion::sql::sqlparser::ast::{self, Statement};
 use futures::stream::BoxStream;
 use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, Store, TableDef, datum};
 
-use crate::constraints::ConditionCache;
 use crate::cold_scan;
+use crate::constraints::ConditionCache;
 use crate::error::{ErrorKind, SqlError, from_datafusion};
 use crate::locking;
 use crate::locks::{LockTable, Locks};
@@ -459,7 +459,9 @@ impl Session {
         query: &ast::Query,
         values: &[Datum],
     ) -> Result<Outcome, SqlError> {
-        let scope = self.query_scope(prepared.as_of(), &prepared.parameters, values).await?;
+        let scope = self
+            .query_scope(prepared.as_of(), &prepared.parameters, values)
+            .await?;
         let current = prepared.query.as_ref().filter(|plan| {
             plan.reusable
                 && plan.catalog_version == scope.snapshot.catalog().version

@@ -430,7 +430,10 @@ mod tests {
                 ttl_ms: Some(1),
                 ..Default::default()
             };
-            let (id, kind) = (tidelog_storage::TableId::new(1), tidelog_storage::TableKind::User);
+            let (id, kind) = (
+                tidelog_storage::TableId::new(1),
+                tidelog_storage::TableKind::User,
+            );
             TableDef {
                 primary_key,
                 primary_key_name: format!("{name}_pkey"),

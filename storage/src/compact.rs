@@ -279,7 +279,10 @@ fn merge(
     };
     let (partition, cold) = (first.partition.clone(), &*flusher.cold);
     let mut dropped = Vec::new();
-    let (range, floor) = (first.first_seq..=last.last_seq, snapshot.history_floor(table));
+    let (range, floor) = (
+        first.first_seq..=last.last_seq,
+        snapshot.history_floor(table),
+    );
     snapshot.visit_filed_dead(table.id, &partition, range, floor, |seq, by| {
         dropped.push((seq, by));
         ControlFlow::Continue(())

@@ -559,8 +559,15 @@ pub(crate) mod tests {
         wide.columns[0].ty = ColumnType::Int8;
         wide.bump_schema_version();
         let mut reader = RowReader::whole(Arc::new(wide.clone()));
-        assert_eq!(reader.row(2, parse(&bytes).unwrap().row).unwrap(), [Datum::Int8(-7)]);
+        assert_eq!(
+            reader.row(2, parse(&bytes).unwrap().row).unwrap(),
+            [Datum::Int8(-7)]
+        );
         wide.columns[0].ty = ColumnType::Bool;
-        assert!(RowReader::whole(Arc::new(wide)).row(2, parse(&bytes).unwrap().row).is_err());
+        assert!(
+            RowReader::whole(Arc::new(wide))
+                .row(2, parse(&bytes).unwrap().row)
+                .is_err()
+        );
     }
 }

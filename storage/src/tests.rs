@@ -377,15 +377,9 @@ async fn of_equal_keys_one_wins() {
     };
     let mut transaction = Transaction::new();
     transaction.delete(&table, &user("alice"), &old);
-    assert_eq!(
-        held(&transaction),
-        Some(false)
-    );
+    assert_eq!(held(&transaction), Some(false));
     let pending = transaction.insert(&table, &user("alice"), &row(1, "again"));
-    assert_eq!(
-        held(&transaction),
-        Some(true)
-    );
+    assert_eq!(held(&transaction), Some(true));
     let mark = transaction.len();
     transaction.update(
         &table,
@@ -643,7 +637,14 @@ async fn policy_flushes_what_is_worth_a_file() {
         store.flusher.run_policy().await.unwrap();
         let files = store.snapshot().cold_files(&table, &PartitionSet::All);
         assert_eq!(files.unwrap().len(), 1 + n / 2);
-        insert(&store, &table, &user("big"), 100 + n as i64, &"x".repeat(6000)).await;
+        insert(
+            &store,
+            &table,
+            &user("big"),
+            100 + n as i64,
+            &"x".repeat(6000),
+        )
+        .await;
     }
 }
 

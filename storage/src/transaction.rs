@@ -114,7 +114,9 @@ impl RowKeys {
         for index in table.indexes.iter().filter(|index| !index.unique) {
             let mut entry = key::index_scope(table.id, partition, index.id);
             for id in &index.columns {
-                let at = table.index_of(*id).expect("an indexed column cannot be dropped");
+                let at = table
+                    .index_of(*id)
+                    .expect("an indexed column cannot be dropped");
                 key::put_nullable(&mut entry, table.columns[at].ty, row[at].as_ref())
                     .expect("values are of their column's type");
             }
@@ -258,7 +260,12 @@ impl Transaction {
         while self.ops.len() > len {
             let op = self.ops.pop().expect("there are more than `len`");
             self.bytes -= op.bytes();
-            let touched = op.keys.unique.iter().rev().chain(op.old_keys.unique.iter().rev());
+            let touched = op
+                .keys
+                .unique
+                .iter()
+                .rev()
+                .chain(op.old_keys.unique.iter().rev());
             for ((_, key), before) in touched.zip(op.undo.iter().rev()) {
                 match before {
                     Some(holder) => self.keys.insert(key.clone(), *holder),
@@ -366,7 +373,9 @@ fn unique_key_of(
     row: &Row,
 ) -> Option<Arc<[u8]>> {
     let value = |id: &crate::catalog::ColumnId| {
-        let at = table.index_of(*id).expect("a key's column cannot be dropped");
+        let at = table
+            .index_of(*id)
+            .expect("a key's column cannot be dropped");
         row[at].as_ref()
     };
     let bytes = key::unique_key(table, partition, key, key.columns.iter().map(value));

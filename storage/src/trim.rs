@@ -216,7 +216,12 @@ fn find_old_commits(snapshot: &Snapshot) -> Result<OldCommits, StorageError> {
     let floors = (snapshot.view.tables.values())
         .filter(|table| table.kind != TableKind::Stream)
         .map(|table| snapshot.history_floor(table));
-    let bound = users.values().copied().chain(floors).min().unwrap_or(snapshot.seq());
+    let bound = users
+        .values()
+        .copied()
+        .chain(floors)
+        .min()
+        .unwrap_or(snapshot.seq());
     let mut found = OldCommits {
         count: 0,
         upto: Seq::ZERO,

@@ -127,13 +127,19 @@ mod tests {
             ColumnType::Int2 => [i16::MIN, 0, i16::MAX].map(DatumRef::Int2).to_vec(),
             ColumnType::Int4 => [i32::MIN, 0, i32::MAX].map(DatumRef::Int4).to_vec(),
             ColumnType::Int8 => [i64::MIN, 0, i64::MAX].map(DatumRef::Int8).to_vec(),
-            ColumnType::Float4 => [f32::MIN, 0.1, f32::INFINITY].map(DatumRef::Float4).to_vec(),
+            ColumnType::Float4 => [f32::MIN, 0.1, f32::INFINITY]
+                .map(DatumRef::Float4)
+                .to_vec(),
             ColumnType::Float8 => vec![DatumRef::Float8(0.1)],
             ColumnType::Numeric(shape) => {
                 // An unconstrained one has as many digits before the point as any numeric(p,20).
                 let digits = shape.map_or(76, |(precision, _)| precision);
                 let nines = i256::from_string(&"9".repeat(digits.into())).unwrap();
-                vec![numeric(nines), numeric(i256::ZERO), numeric(nines.wrapping_neg())]
+                vec![
+                    numeric(nines),
+                    numeric(i256::ZERO),
+                    numeric(nines.wrapping_neg()),
+                ]
             }
             ColumnType::Bool => vec![DatumRef::Bool(true)],
             _ => vec![DatumRef::Text(""), DatumRef::Text("äöü")],
@@ -147,7 +153,9 @@ mod tests {
         for from in TYPES {
             for to in TYPES.into_iter().filter(|to| widens(from, *to)) {
                 let mut narrow = ColumnBuilder::new(from);
-                samples(from).into_iter().for_each(|value| narrow.append(value));
+                samples(from)
+                    .into_iter()
+                    .for_each(|value| narrow.append(value));
                 let wide = array(&narrow.finish(), to).unwrap();
                 assert_eq!(*wide.data_type(), to.arrow());
                 for (at, sample) in samples(from).into_iter().enumerate() {

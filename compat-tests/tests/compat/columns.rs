@@ -29,7 +29,10 @@ async fn columns_change_without_a_row_written_again() {
     for (after_each, table) in [
         ("", "id int4 PRIMARY KEY"),
         ("CALL tidelog.flush('c');", "id int4 PRIMARY KEY"),
-        ("CALL tidelog.flush('c'); CALL tidelog.compact('c');", "id int4"),
+        (
+            "CALL tidelog.flush('c'); CALL tidelog.compact('c');",
+            "id int4",
+        ),
     ] {
         let pair = Pair::start();
         pair.run(&format!(
@@ -39,7 +42,11 @@ async fn columns_change_without_a_row_written_again() {
         for change in CHANGES {
             pair.tide.peer().run(after_each);
             pair.run(&format!("{change};"));
-            let files = |what| pair.tide.peer().value(&format!("SELECT string_agg({what}, ' ' ORDER BY path) FROM tidelog.files"));
+            let files = |what| {
+                pair.tide.peer().value(&format!(
+                    "SELECT string_agg({what}, ' ' ORDER BY path) FROM tidelog.files"
+                ))
+            };
             let before = files("path");
             let (tide, pg) = pair.connect().await;
             for query in QUERIES {
@@ -50,7 +57,9 @@ async fn columns_change_without_a_row_written_again() {
             pair.same("SELECT column_name, data_type, character_maximum_length, numeric_precision FROM information_schema.columns WHERE table_name = 'c' ORDER BY ordinal_position");
             assert_eq!(files("path"), before, "{change}");
         }
-        pair.tide.peer().run("CALL tidelog.flush('c'); CALL tidelog.compact('c');");
+        pair.tide
+            .peer()
+            .run("CALL tidelog.flush('c'); CALL tidelog.compact('c');");
         let (tide, pg) = pair.connect().await;
         for query in QUERIES {
             same_answers(&tide, &pg, query).await;
@@ -101,7 +110,13 @@ async fn a_type_that_could_lose_something_is_refused() {
     let wider = "ALTER TABLE c ALTER COLUMN code TYPE text, ALTER COLUMN n TYPE bigint;";
     pair.run(wider);
     for client in [&tide, &pg] {
-        assert_eq!(code(client, "INSERT INTO c (id, code) VALUES (2, 'c')").await.unwrap().0, "23505");
+        assert_eq!(
+            code(client, "INSERT INTO c (id, code) VALUES (2, 'c')")
+                .await
+                .unwrap()
+                .0,
+            "23505"
+        );
     }
     pair.same("SELECT id FROM c WHERE code = 'c'");
 }

@@ -52,8 +52,14 @@ async fn a_query_reads_what_was_there_hot_and_cold() {
             let at = format!("AS OF SEQ {second}");
             assert_eq!(value(counts, &at), "2000 1000");
             assert_eq!(value(point, &at), "second");
-            assert_eq!(value("SELECT count(*) FROM t WHERE body = 'second'", &at), "1000");
-            assert_eq!(value("SELECT count(*) FROM t WHERE body = 'fourth'", &at), "0");
+            assert_eq!(
+                value("SELECT count(*) FROM t WHERE body = 'second'", &at),
+                "1000"
+            );
+            assert_eq!(
+                value("SELECT count(*) FROM t WHERE body = 'fourth'", &at),
+                "0"
+            );
             assert_eq!(value("SELECT max(_seq) FROM t", &at), second.to_string());
             let joined = "SELECT count(*) FROM t AS a JOIN t AS b ON a.id = b.id WHERE b.id < 11";
             assert_eq!(value(joined, &at), "10");
@@ -78,8 +84,14 @@ async fn a_query_reads_what_was_there_hot_and_cold() {
             assert_eq!(row.get::<_, &str>(0), body);
         }
         let transaction = client.transaction().await.unwrap();
-        transaction.batch_execute("UPDATE t SET body = 'mine' WHERE id = 1").await.unwrap();
-        let row = transaction.query_one(&statement, &[&1_i64, &second]).await.unwrap();
+        transaction
+            .batch_execute("UPDATE t SET body = 'mine' WHERE id = 1")
+            .await
+            .unwrap();
+        let row = transaction
+            .query_one(&statement, &[&1_i64, &second])
+            .await
+            .unwrap();
         assert_eq!(row.get::<_, &str>(0), "second");
         transaction.rollback().await.unwrap();
 
@@ -93,7 +105,9 @@ async fn a_query_reads_what_was_there_hot_and_cold() {
         ));
         assert_eq!(copied, "1\tfirst\n2\tfirst\n");
         let hour = "AS OF TIMESTAMP now() - interval '1 hour'";
-        let error = peer.try_run(&format!("SELECT * FROM t {hour};")).unwrap_err();
+        let error = peer
+            .try_run(&format!("SELECT * FROM t {hour};"))
+            .unwrap_err();
         assert!(error.contains("did not exist"), "{error}");
         let now = "SELECT count(*) FROM t AS OF TIMESTAMP now()";
         assert_eq!(peer.value(now), peer.value("SELECT count(*) FROM t"));
@@ -118,25 +132,56 @@ async fn outside_of_what_is_kept_the_past_is_refused() {
 
     let as_of = |seq: i64| format!("SELECT * FROM t AS OF SEQ {seq}");
     let (code, message, detail, _) = refused(&client, &as_of(before)).await;
-    assert_eq!((code.as_str(), message), ("55000", format!("relation \"t\" did not exist at Seq {before}")));
-    assert!(detail.starts_with("It was created or truncated at Seq "), "{detail}");
+    assert_eq!(
+        (code.as_str(), message),
+        (
+            "55000",
+            format!("relation \"t\" did not exist at Seq {before}")
+        )
+    );
+    assert!(
+        detail.starts_with("It was created or truncated at Seq "),
+        "{detail}"
+    );
 
     let (code, message, detail, _) = refused(&client, &as_of(second + 1)).await;
-    assert_eq!((code.as_str(), message), ("22023", format!("AS OF SEQ {} lies in the future", second + 1)));
+    assert_eq!(
+        (code.as_str(), message),
+        (
+            "22023",
+            format!("AS OF SEQ {} lies in the future", second + 1)
+        )
+    );
     assert_eq!(detail, format!("The newest Seq is {second}."));
-    let (code, message, ..) = refused(&client, "SELECT 1 AS OF TIMESTAMP now() + interval '1 minute'").await;
+    let (code, message, ..) = refused(
+        &client,
+        "SELECT 1 AS OF TIMESTAMP now() + interval '1 minute'",
+    )
+    .await;
     assert_eq!(code, "22023");
     assert!(message.contains("lies in the future"), "{message}");
 
     // Nothing has gone yet, window or not; then it has.
-    assert_eq!(peer.value(&format!("SELECT n FROM t AS OF SEQ {first}")), "1");
+    assert_eq!(
+        peer.value(&format!("SELECT n FROM t AS OF SEQ {first}")),
+        "1"
+    );
     peer.run("CALL tidelog.flush('t');");
     let (code, message, detail, hint) = refused(&client, &as_of(first)).await;
     let expected = format!("the history of relation \"t\" does not reach back to Seq {first}");
     assert_eq!((code.as_str(), message), ("55000", expected));
-    assert!(detail.starts_with(&format!("The oldest that can be read is Seq {second} (")), "{detail}");
-    assert!(hint.contains("ALTER TABLE public.t SET (history_window"), "{hint}");
-    assert_eq!(peer.value(&format!("SELECT n FROM t AS OF SEQ {second}")), "2");
+    assert!(
+        detail.starts_with(&format!("The oldest that can be read is Seq {second} (")),
+        "{detail}"
+    );
+    assert!(
+        hint.contains("ALTER TABLE public.t SET (history_window"),
+        "{hint}"
+    );
+    assert_eq!(
+        peer.value(&format!("SELECT n FROM t AS OF SEQ {second}")),
+        "2"
+    );
     assert_eq!(
         peer.value("SELECT history_from || ' ' || history_window FROM tidelog.tables WHERE table_name = 't'"),
         format!("{second} 0ms")
@@ -144,20 +189,45 @@ async fn outside_of_what_is_kept_the_past_is_refused() {
 
     // TRUNCATE is where a table begins.
     peer.run("TRUNCATE old;");
-    let (code, message, ..) = refused(&client, &format!("SELECT * FROM old AS OF SEQ {second}")).await;
-    assert_eq!((code.as_str(), message), ("55000", format!("relation \"old\" did not exist at Seq {second}")));
+    let (code, message, ..) =
+        refused(&client, &format!("SELECT * FROM old AS OF SEQ {second}")).await;
+    assert_eq!(
+        (code.as_str(), message),
+        (
+            "55000",
+            format!("relation \"old\" did not exist at Seq {second}")
+        )
+    );
 
     for (sql, code) in [
         (format!("SELECT * FROM s AS OF SEQ {second}"), "0A000"),
-        (format!("SELECT * FROM pg_class AS OF SEQ {second}"), "0A000"),
+        (
+            format!("SELECT * FROM pg_class AS OF SEQ {second}"),
+            "0A000",
+        ),
         (format!("UPDATE t SET n = 3 AS OF SEQ {second}"), "0A000"),
         (format!("DELETE FROM t AS OF SEQ {second}"), "0A000"),
-        (format!("INSERT INTO t VALUES (9, 9) AS OF SEQ {second}"), "0A000"),
-        (format!("SELECT * FROM t AS OF SEQ {second} FOR UPDATE"), "0A000"),
-        (format!("SELECT * FROM t FOR UPDATE AS OF SEQ {second}"), "0A000"),
-        (format!("SELECT * FROM (SELECT * FROM t AS OF SEQ {second}) AS x"), "0A000"),
+        (
+            format!("INSERT INTO t VALUES (9, 9) AS OF SEQ {second}"),
+            "0A000",
+        ),
+        (
+            format!("SELECT * FROM t AS OF SEQ {second} FOR UPDATE"),
+            "0A000",
+        ),
+        (
+            format!("SELECT * FROM t FOR UPDATE AS OF SEQ {second}"),
+            "0A000",
+        ),
+        (
+            format!("SELECT * FROM (SELECT * FROM t AS OF SEQ {second}) AS x"),
+            "0A000",
+        ),
         (format!("SUBSCRIBE TO t AS OF SEQ {second}"), "0A000"),
-        (format!("SELECT * FROM t AS OF SEQ {second} WHERE n = 1"), "42601"),
+        (
+            format!("SELECT * FROM t AS OF SEQ {second} WHERE n = 1"),
+            "42601",
+        ),
         ("SELECT * FROM t AS OF SEQ".to_string(), "42601"),
         ("SELECT * FROM t AS OF SEQ -1".to_string(), "22023"),
         ("SELECT * FROM t AS OF SEQ NULL".to_string(), "22023"),
@@ -184,9 +254,14 @@ async fn a_user_reads_the_past_of_the_own_partition() {
     let then = newest(&peer, "notes");
     ada.run("UPDATE notes SET body = 'a2';");
     bob.run("DELETE FROM notes;");
-    for step in ["", "CALL tidelog.flush('notes');", "CALL tidelog.compact('notes');"] {
+    for step in [
+        "",
+        "CALL tidelog.flush('notes');",
+        "CALL tidelog.compact('notes');",
+    ] {
         peer.run(step);
-        let body = format!("SELECT string_agg(body, ' ' ORDER BY body) FROM notes AS OF SEQ {then}");
+        let body =
+            format!("SELECT string_agg(body, ' ' ORDER BY body) FROM notes AS OF SEQ {then}");
         assert_eq!(ada.value(&body), "a1");
         assert_eq!(bob.value(&body), "b1");
         assert_eq!(peer.value(&body), "a1 b1");
@@ -227,7 +302,10 @@ async fn options_are_set_shown_and_reset() {
     });
     assert_eq!(peer.value("SELECT count(*) FROM t"), "1000");
     let mut feed = Feed::open(&peer, &format!("SUBSCRIBE TO t OPTIONS (from = '{first}')"));
-    assert!(feed.try_next().await.is_some(), "it resumes while the log has it");
+    assert!(
+        feed.try_next().await.is_some(),
+        "it resumes while the log has it"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -247,17 +325,26 @@ async fn compaction_sorts_by_the_columns_that_a_table_names() {
     let (newest_rows, of_room) = (peer.value(ordered), peer.value(room));
     assert_eq!(newest_rows, "49996,49997,49998,49999,50000");
     peer.run("CALL tidelog.compact('m');");
-    assert_eq!(peer.value("SELECT sorted_by FROM tidelog.files"), "room, id, _seq");
+    assert_eq!(
+        peer.value("SELECT sorted_by FROM tidelog.files"),
+        "room, id, _seq"
+    );
     assert_eq!(peer.value(ordered), newest_rows);
     assert_eq!(peer.value(room), of_room);
     assert_eq!(peer.value("SELECT body FROM m WHERE id = 12345"), "b12345");
     peer.run("DELETE FROM m WHERE room = 'room 19'; UPDATE m SET body = 'edited' WHERE id = 2;");
     assert_eq!(peer.value(room), "0||");
     assert_eq!(peer.value(&format!("{room} AS OF SEQ {then}")), of_room);
-    assert_eq!(peer.value("SELECT count(*) FROM m WHERE body = 'edited'"), "1");
+    assert_eq!(
+        peer.value("SELECT count(*) FROM m WHERE body = 'edited'"),
+        "1"
+    );
 
     // A subscription begins with the rows in the order of their Seqs.
-    let mut feed = Feed::open(&peer, "SUBSCRIBE TO m WHERE room = 'room 38' OPTIONS (last_rows = 100)");
+    let mut feed = Feed::open(
+        &peer,
+        "SUBSCRIBE TO m WHERE room = 'room 38' OPTIONS (last_rows = 100)",
+    );
     let (rows, _) = feed.until_ready().await;
     assert!(rows.len() >= 100 && rows.is_sorted_by(|a, b| a.seq <= b.seq));
     assert_eq!(

@@ -5,7 +5,8 @@ mod widen;
 
 use datafusion::sql::sqlparser::ast::{
     AlterColumnOperation, AlterTable, AlterTableOperation, CascadeOption, ColumnDef as AstColumn,
-    ColumnOption, CreateTable, DropBehavior, Expr, IndexColumn, ObjectName, PrimaryKeyConstraint, RenameTableNameKind, TableConstraint, Truncate,
+    ColumnOption, CreateTable, DropBehavior, Expr, IndexColumn, ObjectName, PrimaryKeyConstraint,
+    RenameTableNameKind, TableConstraint, Truncate,
 };
 use tidelog_storage::{CatalogChange, ColumnDef, ColumnId, Datum, TableDef, TableId, TableKind};
 
@@ -313,7 +314,10 @@ pub(super) fn alter(
             }
             AlterTableOperation::AlterColumn { column_name, op } => {
                 let name = fold(column_name);
-                if let AlterColumnOperation::SetDataType { data_type, using, .. } = op {
+                if let AlterColumnOperation::SetDataType {
+                    data_type, using, ..
+                } = op
+                {
                     let ty = types::column_type(data_type)?;
                     widen::set_type(scope, &mut table, &name, ty, using.is_some())?;
                     continue;

@@ -158,7 +158,13 @@ fn sets_options() {
     let table = catalog.table("public", "t").unwrap();
     assert_eq!(
         super::table::options::shown(table),
-        ["flush_rows=9", "flush_bytes=1572864", "resume_window=2d", "resume_bytes=1000", "history_window=0ms"]
+        [
+            "flush_rows=9",
+            "flush_bytes=1572864",
+            "resume_window=2d",
+            "resume_bytes=1000",
+            "history_window=0ms"
+        ]
     );
     apply(
         &mut catalog,
@@ -175,7 +181,10 @@ fn sets_options() {
     apply(&mut catalog, "ALTER TABLE c RENAME COLUMN id TO n");
     apply(&mut catalog, "ALTER TABLE c DROP COLUMN x");
     let table = catalog.table("public", "c").unwrap();
-    assert_eq!(super::table::options::shown(table), ["cluster_by=\"Room\", n"]);
+    assert_eq!(
+        super::table::options::shown(table),
+        ["cluster_by=\"Room\", n"]
+    );
 }
 
 #[test]

@@ -72,7 +72,10 @@ pub(super) fn rows(name: &str, scope: &Scope) -> Result<Vec<Named>, StorageError
                         ("flush_bytes", int8(options.flush_bytes)),
                         ("flush_interval", duration(options.flush_interval_ms)),
                         ("resume_window", duration(options.resume_window_ms)),
-                        ("resume_bytes", options.resume_bytes.map_or(Datum::Null, int8)),
+                        (
+                            "resume_bytes",
+                            options.resume_bytes.map_or(Datum::Null, int8),
+                        ),
                         ("history_window", duration(options.history_window_ms)),
                         ("cluster_by", text(&shown_cluster_by(table))),
                     ]);

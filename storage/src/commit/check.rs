@@ -306,7 +306,11 @@ impl Committer {
 }
 
 /// The error for a row whose values in a unique key are another's.
-pub(super) fn unique_violation(table: &Arc<TableDef>, index: IndexId, record: &[u8]) -> CommitError {
+pub(super) fn unique_violation(
+    table: &Arc<TableDef>,
+    index: IndexId,
+    record: &[u8],
+) -> CommitError {
     let columns = table.unique_key(index).map(|key| key.columns.to_vec());
     let key: Result<Vec<Datum>, StorageError> = record::parse(record).and_then(|record| {
         RowReader::new(table.clone(), columns.unwrap_or_default())

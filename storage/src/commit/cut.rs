@@ -14,11 +14,7 @@ use crate::seq::Seq;
 use crate::snapshot::DeadEntry;
 
 impl Committer {
-    pub(super) fn trim(
-        &mut self,
-        table: TableId,
-        parts: Vec<OldLog>,
-    ) -> Result<(), StorageError> {
+    pub(super) fn trim(&mut self, table: TableId, parts: Vec<OldLog>) -> Result<(), StorageError> {
         self.check_alive()?;
         if !self.tables.contains_key(&table) {
             return Err(StorageError::NoTable(table.get()));

@@ -70,7 +70,8 @@ impl Sorter {
         self.pending.push(batch);
         if self.pending_bytes >= self.run_bytes {
             let run = self.sorted()?;
-            self.runs.extend(run.map(|run| spill(&self.scratch, &run)).transpose()?);
+            self.runs
+                .extend(run.map(|run| spill(&self.scratch, &run)).transpose()?);
         }
         Ok(())
     }
@@ -118,7 +119,12 @@ fn spill(scratch: &Path, rows: &RecordBatch) -> Result<Run, StorageError> {
     let name = format!("run-{}", NAMES.fetch_add(1, Ordering::Relaxed));
     std::fs::create_dir_all(scratch)?;
     let path = scratch.join(name);
-    let file = (File::options().read(true).write(true).create(true).truncate(true)).open(&path)?;
+    let file = (File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true))
+    .open(&path)?;
     // Nobody else needs its name, and what has none cannot be left behind.
     std::fs::remove_file(&path)?;
     let properties = WriterProperties::builder()
@@ -190,7 +196,10 @@ fn merge(
             at: 0,
         };
         if cursor.load(schema, columns, converter)? {
-            heads.push(Reverse((Box::from(cursor.keys.row(0).as_ref()), cursors.len())));
+            heads.push(Reverse((
+                Box::from(cursor.keys.row(0).as_ref()),
+                cursors.len(),
+            )));
         }
         cursors.push(cursor);
     }
@@ -240,13 +249,19 @@ mod tests {
     fn rows_come_sorted_out_of_memory_and_out_of_runs() {
         let scratch = tempfile::tempdir().unwrap();
         let rooms = [Some("attic"), None, Some("lobby"), Some("")];
-        for (rows, run_bytes) in [(0, 1), (1, RUN_BYTES), (30_000, RUN_BYTES), (30_000, 60_000)] {
+        for (rows, run_bytes) in [
+            (0, 1),
+            (1, RUN_BYTES),
+            (30_000, RUN_BYTES),
+            (30_000, 60_000),
+        ] {
             let mut sorter = Sorter::new(vec![1, 0], scratch.path());
             sorter.run_bytes = run_bytes;
             let all: Vec<(Option<&str>, i64)> = (0..rows)
                 .map(|n| (rooms[(n * 7 % 11 % 4) as usize], n * 7919 % 30_011))
                 .collect();
-            all.chunks(1000).for_each(|rows| sorter.push(batch(rows)).unwrap());
+            all.chunks(1000)
+                .for_each(|rows| sorter.push(batch(rows)).unwrap());
             assert_eq!(sorter.runs.len() > 1, rows > 1 && run_bytes < RUN_BYTES);
             let mut sorted = Vec::new();
             let mut take = |batch: RecordBatch| {

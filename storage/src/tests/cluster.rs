@@ -74,7 +74,10 @@ async fn a_clustered_file_prunes_by_its_columns_and_reads_by_seq_as_before() {
     }
     store.commit(transaction).await.unwrap();
     let report = store.compact(table.id).await.unwrap();
-    assert_eq!((report.files_merged, report.files, report.dropped), (4, 1, 0));
+    assert_eq!(
+        (report.files_merged, report.files, report.dropped),
+        (4, 1, 0)
+    );
     let file = files(&store, &table).pop().unwrap();
     assert_eq!(file.order, table.options.cluster_by);
     let (may_hold, all) = pages(dir.path(), &file, "room 50");
@@ -106,6 +109,15 @@ async fn a_clustered_file_prunes_by_its_columns_and_reads_by_seq_as_before() {
     let table = put_table(&store, def).await;
     assert_eq!(store.compact(table.id).await.unwrap().files_merged, 1);
     assert_eq!(files(&store, &table)[0].order, []);
-    assert_eq!(scan(dir.path(), &store.snapshot(), &table, None).len(), now.len() + 1);
-    assert!(!dir.path().join("scratch").exists() || std::fs::read_dir(dir.path().join("scratch")).unwrap().count() == 0);
+    assert_eq!(
+        scan(dir.path(), &store.snapshot(), &table, None).len(),
+        now.len() + 1
+    );
+    assert!(
+        !dir.path().join("scratch").exists()
+            || std::fs::read_dir(dir.path().join("scratch"))
+                .unwrap()
+                .count()
+                == 0
+    );
 }

@@ -109,7 +109,10 @@ async fn without_a_window_the_dead_go_at_once_and_a_longer_one_brings_nothing_ba
     // A snapshot from before reads what it saw, its own past included.
     let known = before.history(table.id).unwrap().unwrap();
     assert_eq!(known.complete_from, known.created);
-    assert_eq!(scan(dir.path(), &before.as_of(seqs[1]).unwrap(), &table, None).len(), 2);
+    assert_eq!(
+        scan(dir.path(), &before.as_of(seqs[1]).unwrap(), &table, None).len(),
+        2
+    );
 
     let table = put_table(&store, windowed(1, true, 1_000_000)).await;
     assert_eq!(history(&store, &table).complete_from, seqs[3]);
@@ -119,13 +122,21 @@ async fn without_a_window_the_dead_go_at_once_and_a_longer_one_brings_nothing_ba
     store.flush(table.id).await.unwrap();
     store.compact(table.id).await.unwrap();
     assert_eq!(history(&store, &table).complete_from, seqs[3]);
-    let then = scan(dir.path(), &store.snapshot().as_of(seqs[3]).unwrap(), &table, None);
+    let then = scan(
+        dir.path(),
+        &store.snapshot().as_of(seqs[3]).unwrap(),
+        &table,
+        None,
+    );
     assert_eq!(then.len(), 2);
 
     // TRUNCATE begins anew.
     let truncated = put_table(&store, windowed(2, true, 1_000_000)).await;
     let begun = history(&store, &truncated);
-    assert_eq!((begun.created, begun.complete_from), (store.visible(), store.visible()));
+    assert_eq!(
+        (begun.created, begun.complete_from),
+        (store.visible(), store.visible())
+    );
     assert_eq!(store.snapshot().history(table.id).unwrap(), None);
 }
 

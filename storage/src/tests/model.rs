@@ -57,7 +57,10 @@ impl Model {
         let seq = self.boundary(seq);
         let live = self.rows.iter().filter(|((_, born), _)| *born <= seq);
         let mut rows: Rows = live.map(|(key, row)| (key.clone(), row.clone())).collect();
-        let died = self.dead.iter().filter(|(_, old, by)| old.seq <= seq && *by > seq);
+        let died = self
+            .dead
+            .iter()
+            .filter(|(_, old, by)| old.seq <= seq && *by > seq);
         rows.extend(died.map(|(of, old, _)| ((of.as_str().to_string(), old.seq), old.row.clone())));
         rows
     }
@@ -73,7 +76,9 @@ impl Model {
     /// Changes every row there ever was.
     fn edit(&mut self, edit: &dyn Fn(&mut Row)) {
         self.rows.values_mut().for_each(edit);
-        self.dead.iter_mut().for_each(|(_, old, _)| edit(&mut old.row));
+        self.dead
+            .iter_mut()
+            .for_each(|(_, old, _)| edit(&mut old.row));
         for change in &mut self.history {
             edit(&mut change.row);
             change.old.iter_mut().for_each(edit);
@@ -83,10 +88,23 @@ impl Model {
 
 /// The types that columns are added with, and those that each is widened to, one after the other.
 const TYPES: [&[ColumnType]; 4] = [
-    &[ColumnType::Int2, ColumnType::Int4, ColumnType::Int8, ColumnType::Numeric(None)],
+    &[
+        ColumnType::Int2,
+        ColumnType::Int4,
+        ColumnType::Int8,
+        ColumnType::Numeric(None),
+    ],
     &[ColumnType::Float4, ColumnType::Float8],
-    &[ColumnType::Varchar(Some(5)), ColumnType::Varchar(Some(9)), ColumnType::Text],
-    &[ColumnType::Numeric(Some((4, 2))), ColumnType::Numeric(Some((30, 2))), ColumnType::Numeric(None)],
+    &[
+        ColumnType::Varchar(Some(5)),
+        ColumnType::Varchar(Some(9)),
+        ColumnType::Text,
+    ],
+    &[
+        ColumnType::Numeric(Some((4, 2))),
+        ColumnType::Numeric(Some((30, 2))),
+        ColumnType::Numeric(None),
+    ],
 ];
 
 /// A value of one of these types.
@@ -256,7 +274,16 @@ async fn agrees_with_a_map() {
     // Unless all of this happened, the agreement says little.
     assert!(
         operations < 10_000
-            || [told_trimmed, resumed, merged, looked_back, told_gone, altered].iter().all(|n| *n > 20),
+            || [
+                told_trimmed,
+                resumed,
+                merged,
+                looked_back,
+                told_gone,
+                altered
+            ]
+            .iter()
+            .all(|n| *n > 20),
         "{told_trimmed} {resumed} {merged} {looked_back} {told_gone} {altered}"
     );
     time.pass(1_000_000);
@@ -266,7 +293,11 @@ async fn agrees_with_a_map() {
         store.flush(model.table.id).await.unwrap();
         store.compact(model.table.id).await.unwrap();
         let snapshot = store.snapshot();
-        assert_same(&scan(dir.path(), &snapshot, &model.table, None), &model.rows, "compacted");
+        assert_same(
+            &scan(dir.path(), &snapshot, &model.table, None),
+            &model.rows,
+            "compacted",
+        );
         for file in (snapshot.cold_files(&model.table, &PartitionSet::All)).unwrap() {
             assert_eq!(snapshot.dead_in(model.table.id, &file).unwrap(), []);
         }
@@ -275,7 +306,10 @@ async fn agrees_with_a_map() {
     for model in &models {
         assert_eq!(count(&store, Family::Log, &model.table), 0);
         assert_eq!(count(&store, Family::Dead, &model.table), 0);
-        let states = store.snapshot().states(model.table.id, &PartitionSet::All).unwrap();
+        let states = store
+            .snapshot()
+            .states(model.table.id, &PartitionSet::All)
+            .unwrap();
         assert!(states.iter().all(|(_, state)| state.log_bytes == 0));
     }
 }
@@ -322,7 +356,9 @@ async fn alter(
         2 if columns > 2 => {
             let ty = def.columns[chosen].ty;
             let wider = TYPES.iter().find_map(|types| {
-                let at = types[..types.len() - 1].iter().position(|step| *step == ty)?;
+                let at = types[..types.len() - 1]
+                    .iter()
+                    .position(|step| *step == ty)?;
                 Some(types[at + 1])
             });
             if let Some(ty) = wider {
@@ -367,10 +403,17 @@ fn look_back(random: &mut Random, dir: &Path, snapshot: &Snapshot, model: &Model
     };
     let past = snapshot.as_of(seq.min(snapshot.seq())).unwrap();
     if past.seq() < known.complete_from {
-        assert!(past.seq() < model.floor.max(known.created), "{seq} is inside the window");
+        assert!(
+            past.seq() < model.floor.max(known.created),
+            "{seq} is inside the window"
+        );
         return false;
     }
-    assert_same(&scan(dir, &past, &model.table, None), &model.past(past.seq()), "the past");
+    assert_same(
+        &scan(dir, &past, &model.table, None),
+        &model.past(past.seq()),
+        "the past",
+    );
     true
 }
 

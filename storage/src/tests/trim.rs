@@ -306,7 +306,10 @@ async fn a_log_that_grows_too_large_is_trimmed_before_its_time() {
     }
     insert(&store, &table, &users[2], 1, &note).await;
     let kept = |store: &Store| -> u64 {
-        let states = store.snapshot().states(table.id, &PartitionSet::All).unwrap();
+        let states = store
+            .snapshot()
+            .states(table.id, &PartitionSet::All)
+            .unwrap();
         states.iter().map(|(_, state)| state.log_bytes).sum()
     };
     assert!(kept(&store) > 50_000);
@@ -327,7 +330,11 @@ async fn a_log_that_grows_too_large_is_trimmed_before_its_time() {
         let rest = store.read_changes(&scope, oldest, 1000).unwrap();
         let first = rest.changes[0].seq;
         let before = seqs.iter().filter(|seq| **seq < first);
-        assert!(before.last().is_some_and(|last| *last <= oldest || scope.partitions != PartitionSet::All));
+        assert!(
+            before
+                .last()
+                .is_some_and(|last| *last <= oldest || scope.partitions != PartitionSet::All)
+        );
     }
     // The log's bytes are counted over a restart.
     store.close().await;

@@ -183,8 +183,14 @@ fn cluster_columns(columns: &[ColumnDef], text: &str) -> Result<Vec<ColumnId>, S
 
 /// The columns that compaction sorts by, as `cluster_by` was given.
 pub(crate) fn shown_cluster_by(table: &TableDef) -> String {
-    let columns = table.options.cluster_by.iter().filter_map(|id| table.index_of(*id));
-    let names: Vec<String> = columns.map(|at| identifier(&table.columns[at].name)).collect();
+    let columns = table
+        .options
+        .cluster_by
+        .iter()
+        .filter_map(|id| table.index_of(*id));
+    let names: Vec<String> = columns
+        .map(|at| identifier(&table.columns[at].name))
+        .collect();
     names.join(", ")
 }
 
@@ -203,15 +209,31 @@ pub(crate) fn shown(table: &TableDef) -> Vec<String> {
     let rows = options.flush_rows;
     show("flush_rows", rows != default.flush_rows, rows.to_string());
     let bytes = options.flush_bytes;
-    show("flush_bytes", bytes != default.flush_bytes, bytes.to_string());
+    show(
+        "flush_bytes",
+        bytes != default.flush_bytes,
+        bytes.to_string(),
+    );
     let interval = options.flush_interval_ms;
-    show("flush_interval", interval != default.flush_interval_ms, shown_duration(interval));
+    show(
+        "flush_interval",
+        interval != default.flush_interval_ms,
+        shown_duration(interval),
+    );
     let window = options.resume_window_ms;
-    show("resume_window", window != default.resume_window_ms, shown_duration(window));
+    show(
+        "resume_window",
+        window != default.resume_window_ms,
+        shown_duration(window),
+    );
     let bytes = options.resume_bytes.map(|bytes| bytes.to_string());
     show("resume_bytes", bytes.is_some(), bytes.unwrap_or_default());
     let window = options.history_window_ms;
-    show("history_window", window != default.history_window_ms, shown_duration(window));
+    show(
+        "history_window",
+        window != default.history_window_ms,
+        shown_duration(window),
+    );
     let columns = shown_cluster_by(table);
     show("cluster_by", !columns.is_empty(), columns);
     shown
@@ -219,7 +241,12 @@ pub(crate) fn shown(table: &TableDef) -> Vec<String> {
 
 /// A duration in its largest unit that is exact, as `duration_ms` reads it.
 pub(crate) fn shown_duration(ms: i64) -> String {
-    const UNITS: [(i64, &str); 4] = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s")];
+    const UNITS: [(i64, &str); 4] = [
+        (86_400_000, "d"),
+        (3_600_000, "h"),
+        (60_000, "m"),
+        (1000, "s"),
+    ];
     let exact = |(unit, _): &&(i64, &str)| ms > 0 && ms % unit == 0;
     match UNITS.iter().find(exact) {
         Some((unit, name)) => format!("{}{name}", ms / unit),
@@ -278,9 +305,8 @@ fn bytes(key: &str, text: &str) -> Result<u64, SqlError> {
         .filter(|&bytes| bytes > 0)
     };
     parse().ok_or_else(|| {
-        invalid_value(key, text).hint(
-            "Valid units for this parameter are \"B\", \"kB\", \"MB\", \"GB\", and \"TB\".",
-        )
+        invalid_value(key, text)
+            .hint("Valid units for this parameter are \"B\", \"kB\", \"MB\", \"GB\", and \"TB\".")
     })
 }
 

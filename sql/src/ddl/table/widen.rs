@@ -29,8 +29,11 @@ pub(super) fn set_type(
     if !assigns(from, to) {
         let shown = types::name(to);
         let message = format!("column \"{name}\" cannot be cast automatically to type {shown}");
-        return Err(SqlError::new(ErrorKind::DatatypeMismatch, message)
-            .hint(format!("You might need to specify \"USING {name}::{shown}\".")));
+        return Err(
+            SqlError::new(ErrorKind::DatatypeMismatch, message).hint(format!(
+                "You might need to specify \"USING {name}::{shown}\"."
+            )),
+        );
     }
     if !widens(from, to) {
         let (from, to) = (types::name(from), types::name(to));
@@ -41,12 +44,19 @@ pub(super) fn set_type(
         );
     }
     let in_index = table.primary_key.contains(&id)
-        || table.indexes.iter().any(|index| index.columns.contains(&id))
-        || table.foreign_keys.iter().any(|key| key.columns.contains(&id))
+        || table
+            .indexes
+            .iter()
+            .any(|index| index.columns.contains(&id))
+        || table
+            .foreign_keys
+            .iter()
+            .any(|key| key.columns.contains(&id))
         || constraint::referencing_keys(scope, table)
             .any(|(_, key)| key.parent_columns.contains(&id));
     if in_index && !keeps_key_bytes(from, to) {
-        let message = format!("changing the type of column \"{name}\", which is in a key or index,");
+        let message =
+            format!("changing the type of column \"{name}\", which is in a key or index,");
         return Err(SqlError::unsupported(message)
             .hint("Drop the index or constraint, change the type, and create it again."));
     }
