@@ -12,6 +12,7 @@ use tidelog_storage::{Catalog, ColumnType, Datum, Seq, Snapshot, TableDef, Table
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::{AsOf, AsOfUnit, Body, Parsed, identifier, parse_expression};
 use crate::provider::Scope;
+use crate::row::infer_placeholder;
 use crate::session::Session;
 use crate::text;
 
@@ -58,6 +59,11 @@ impl Session {
             return Ok(types);
         };
         let mut types: Vec<_> = types.into_iter().map(Some).collect();
+        let ty = match as_of.unit {
+            AsOfUnit::Seq => ColumnType::Int8,
+            AsOfUnit::Timestamp => ColumnType::TimestampTz,
+        };
+        infer_placeholder(&mut types, &as_of.value, ty)?;
         self.infer_expression(&as_of.cast()?, &mut types, catalog)?;
         let typed = |ty: Option<ColumnType>| ty.unwrap_or(ColumnType::Text);
         Ok(types.into_iter().map(typed).collect())

@@ -21,7 +21,7 @@ const QUERIES: &[&str] = &[
     "SELECT id FROM c WHERE small > 2 AND small < 100000 ORDER BY id",
     "SELECT sum(small), max(f), min(exact) FROM c",
     "SELECT id FROM c WHERE exact = 3.25",
-    "SELECT id FROM c WHERE f > 2.5 ORDER BY id",
+    "SELECT id FROM c WHERE f > CAST(2.5 AS double precision) ORDER BY id",
 ];
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,3 @@
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
-use datafusion::sql::sqlparser::parser::Parser;
 use tidelog_storage::RoleDef;
 
 use super::*;
@@ -22,9 +20,10 @@ fn catalog() -> Catalog {
 }
 
 fn planned(catalog: &Catalog, sql: &str, kind: Option<TableKind>) -> Result<DdlPlan, SqlError> {
-    let statement = Parser::parse_sql(&PostgreSqlDialect {}, sql)
-        .unwrap()
-        .remove(0);
+    let parsed = crate::parse::parse(sql).unwrap().remove(0);
+    let crate::parse::Body::Sql(statement, _) = parsed.body else {
+        panic!("{sql}")
+    };
     let evaluate = |expr: &Expr, ty: ColumnType| -> Result<Datum, SqlError> {
         match expr {
             Expr::Value(value) => {
