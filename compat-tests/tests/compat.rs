@@ -12,12 +12,16 @@ mod clients;
 mod columns;
 #[path = "compat/constraints.rs"]
 mod constraints;
+#[path = "compat/crash.rs"]
+mod crash;
 #[path = "compat/ddl.rs"]
 mod ddl;
 #[path = "compat/durability.rs"]
 mod durability;
 #[path = "compat/errors.rs"]
 mod errors;
+#[path = "compat/histories.rs"]
+mod histories;
 #[path = "compat/history.rs"]
 mod history;
 #[path = "compat/isolation.rs"]

@@ -27,7 +27,6 @@ const QUERIES: &[&str] = &[
 #[tokio::test(flavor = "multi_thread")]
 async fn columns_change_without_a_row_written_again() {
     for (after_each, table) in [
-        ("", "id int4 PRIMARY KEY"),
         ("CALL tidelog.flush('c');", "id int4 PRIMARY KEY"),
         (
             "CALL tidelog.flush('c'); CALL tidelog.compact('c');",

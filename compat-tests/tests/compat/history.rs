@@ -25,8 +25,8 @@ fn newest(peer: &Peer, table: &str) -> i64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_reads_what_was_there_hot_and_cold() {
     let mut server = Server::start();
-    let peer = server.peer();
     for key in ["", "PRIMARY KEY"] {
+        let peer = server.peer();
         peer.run(&format!(
             "DROP TABLE IF EXISTS t; CREATE TABLE t (id int8 {key}, body text);
              INSERT INTO t SELECT n, 'first' FROM generate_series(1, 2000) AS g(n);"
