@@ -329,10 +329,10 @@ async fn a_log_that_grows_too_large_is_trimmed_before_its_time() {
         };
         let rest = store.read_changes(&scope, oldest, 1000).unwrap();
         let first = rest.changes[0].seq;
-        let before = seqs.iter().filter(|seq| **seq < first);
+        let mut before = seqs.iter().filter(|seq| **seq < first);
         assert!(
             before
-                .last()
+                .next_back()
                 .is_some_and(|last| *last <= oldest || scope.partitions != PartitionSet::All)
         );
     }
