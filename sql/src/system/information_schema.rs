@@ -3,7 +3,7 @@
 use tidelog_storage::{ColumnId, ColumnType, Datum, TableDef};
 
 use super::keys::{self, Constraint, ConstraintKind};
-use super::{Facts, Named, text};
+use super::{Facts, Named, text, views};
 use crate::types;
 
 pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
@@ -40,7 +40,7 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
                 };
                 row(relation.schema, relation.name, kind)
             });
-            own.chain(system).collect()
+            own.chain(system).chain(views::tables(facts)).collect()
         }
         "columns" => {
             let mut rows: Vec<Named> = tables().flat_map(|table| columns(table, facts)).collect();
@@ -58,8 +58,10 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
                     rows.push(row);
                 }
             }
+            rows.extend(views::columns(facts));
             rows
         }
+        "views" => views::information(facts),
         "table_constraints" => constraints(facts)
             .map(|constraint| {
                 let mut row = of_constraint(&constraint, facts);
@@ -129,13 +131,20 @@ fn key_columns(constraint: &Constraint<'_>, facts: &Facts<'_>) -> Vec<Named> {
         row.extend(of_table(constraint.table, facts));
         row.push(("column_name", column_name(constraint.table, *id)));
         row.push(("ordinal_position", number(at + 1)));
-        if let ConstraintKind::Foreign { parent, parent_columns, .. } = &constraint.kind {
+        if let ConstraintKind::Foreign {
+            parent,
+            parent_columns,
+            ..
+        } = &constraint.kind
+        {
             let key = parent.unique_keys().find(|key| {
                 key.columns.len() == parent_columns.len()
                     && key.columns.iter().all(|id| parent_columns.contains(id))
             });
             let place = key.and_then(|key| {
-                key.columns.iter().position(|id| Some(id) == parent_columns.get(at))
+                key.columns
+                    .iter()
+                    .position(|id| Some(id) == parent_columns.get(at))
             });
             row.extend(place.map(|at| ("position_in_unique_constraint", number(at + 1))));
         }
@@ -147,7 +156,11 @@ fn key_columns(constraint: &Constraint<'_>, facts: &Facts<'_>) -> Vec<Named> {
 /// A foreign key uses the columns that it references, every other constraint its own.
 fn used_columns(constraint: &Constraint<'_>, facts: &Facts<'_>) -> Vec<Named> {
     let (table, columns) = match &constraint.kind {
-        ConstraintKind::Foreign { parent, parent_columns, .. } => (*parent, *parent_columns),
+        ConstraintKind::Foreign {
+            parent,
+            parent_columns,
+            ..
+        } => (*parent, *parent_columns),
         _ => (constraint.table, constraint.columns.as_slice()),
     };
     let row = |id: &ColumnId| {
@@ -160,7 +173,13 @@ fn used_columns(constraint: &Constraint<'_>, facts: &Facts<'_>) -> Vec<Named> {
 }
 
 fn referential(constraint: &Constraint<'_>, facts: &Facts<'_>) -> Option<Named> {
-    let ConstraintKind::Foreign { parent, parent_columns, on_delete, on_update, .. } = &constraint.kind
+    let ConstraintKind::Foreign {
+        parent,
+        parent_columns,
+        on_delete,
+        on_update,
+        ..
+    } = &constraint.kind
     else {
         return None;
     };
@@ -180,7 +199,7 @@ fn referential(constraint: &Constraint<'_>, facts: &Facts<'_>) -> Option<Named> 
     Some(row)
 }
 
-fn number(value: usize) -> Datum {
+pub(super) fn number(value: usize) -> Datum {
     Datum::Int4(i32::try_from(value).unwrap_or(i32::MAX))
 }
 
@@ -208,7 +227,7 @@ fn columns(table: &TableDef, facts: &Facts<'_>) -> Vec<Named> {
 }
 
 /// What a column's type says about it.
-fn typed(ty: ColumnType, facts: &Facts<'_>) -> Named {
+pub(super) fn typed(ty: ColumnType, facts: &Facts<'_>) -> Named {
     let plain = match ty {
         ColumnType::Varchar(_) => ColumnType::Varchar(None),
         ColumnType::Numeric(_) => ColumnType::Numeric(None),

@@ -50,6 +50,7 @@ impl Snapshot {
         Ok(Snapshot {
             view: self.view.clone(),
             taken_ms: self.taken_ms,
+            catalog: self.catalog.clone(),
             seq: around.map_or(seq, |(first, _)| first.previous()),
         })
     }
