@@ -3,7 +3,7 @@
 use tidelog_storage::widen::{keeps_key_bytes, value, widens};
 use tidelog_storage::{ColumnType, TableDef};
 
-use super::{constraint, no_column};
+use super::{no_column, parents};
 use crate::ddl::Scope;
 use crate::error::{ErrorKind, SqlError};
 use crate::types;
@@ -52,7 +52,7 @@ pub(super) fn set_type(
             .foreign_keys
             .iter()
             .any(|key| key.columns.contains(&id))
-        || constraint::referencing_keys(scope, table)
+        || parents::referencing_keys(scope, table)
             .any(|(_, key)| key.parent_columns.contains(&id));
     if in_index && !keeps_key_bytes(from, to) {
         let message =
