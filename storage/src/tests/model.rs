@@ -1,17 +1,19 @@
 //! A random history against maps: scans, lookups, old snapshots, reads of the past, refusals and feeds resumed anywhere
-//! must agree with them over flushes, trims, compactions, changes of columns and options, and restarts. `SEED=n`
-//! repeats a failure, `OPERATIONS=n` sets the length.
+//! must agree with them over flushes, trims, compactions, changes of columns and options, and restarts, also while
+//! these fail at failpoints. `SEED=n` repeats a failure, `OPERATIONS=n` sets the length.
 
 use super::*;
 use crate::catalog::ColumnId;
 use crate::datum::{ColumnType, Numeric};
+use crate::failpoint::{Action, Failpoints, Step};
 use crate::testing::column;
 
-struct Random(u64);
+#[derive(Debug)]
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
     /// A number below `n` (splitmix64).
-    fn below(&mut self, n: u64) -> u64 {
+    pub(super) fn below(&mut self, n: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -19,7 +21,7 @@ impl Random {
         (z ^ (z >> 31)) % n
     }
 
-    fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
+    pub(super) fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
         &of[self.below(of.len() as u64) as usize]
     }
 }
@@ -137,9 +139,99 @@ impl Time {
         self.latest = self.latest.max(now);
     }
 
-    fn open(&self, dir: &Path) -> Arc<Store> {
+    fn clock(&self) -> crate::seq::Clock {
         let now = self.now.clone();
-        open_with(dir, Arc::new(move || now.load(Ordering::SeqCst)))
+        Arc::new(move || now.load(Ordering::SeqCst))
+    }
+}
+
+/// The store of a run, and what may break it.
+struct Trial {
+    dir: tempfile::TempDir,
+    time: Time,
+    failpoints: Arc<Failpoints>,
+    store: Option<Arc<Store>>,
+    /// Taken from the present store, with the rows of each model then.
+    snapshots: Vec<(Arc<Snapshot>, Vec<Rows>)>,
+    /// How often a write of the log failed, so that the store was opened again.
+    crashes: u64,
+}
+
+/// Steps that can fail while a store is used by hand.
+const STEPS: [Step; 11] = [
+    Step::CommitChecked,
+    Step::CommitUnsynced,
+    Step::CommitWritten,
+    Step::FileUnnamed,
+    Step::FileNamed,
+    Step::FlushFiles,
+    Step::FlushAdded,
+    Step::CompactFiles,
+    Step::CompactSwapped,
+    Step::TrimLog,
+    Step::TrimCommits,
+];
+
+impl Trial {
+    fn start() -> Trial {
+        let mut trial = Trial {
+            dir: tempfile::tempdir().unwrap(),
+            time: Time {
+                now: Arc::new(AtomicI64::new(EPOCH_UNIX_MS + 1_000_000)),
+                latest: 0,
+            },
+            failpoints: Arc::default(),
+            store: None,
+            snapshots: Vec::new(),
+            crashes: 0,
+        };
+        trial.open();
+        trial
+    }
+
+    fn open(&mut self) {
+        let options = crate::store::StoreOptions {
+            dir: self.dir.path().to_path_buf(),
+            node: 1,
+            clock: self.time.clock(),
+            background: false,
+            failpoints: self.failpoints.clone(),
+        };
+        self.store = Some(Store::open(options).unwrap());
+    }
+
+    fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn store(&self) -> &Arc<Store> {
+        self.store.as_ref().expect("it is open")
+    }
+
+    async fn reopen(&mut self) {
+        self.failpoints.clear();
+        self.snapshots.clear();
+        if let Some(store) = self.store.take() {
+            store.close().await;
+        }
+        self.open();
+    }
+
+    /// What an operation gave. One that failed must have been told to; a failed write of the log ends the store.
+    async fn done<T>(&mut self, result: Result<T, StorageError>) -> Option<T> {
+        match result {
+            Ok(value) => return Some(value),
+            Err(StorageError::LogFailed(reason)) => {
+                assert!(reason.starts_with("failpoint"), "{reason}");
+                self.crashes += 1;
+                self.reopen().await;
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                assert!(reason.contains("failpoint"), "{reason}");
+            }
+        }
+        None
     }
 }
 
@@ -149,21 +241,25 @@ fn from_environment(name: &str) -> Option<u64> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn agrees_with_a_map() {
+    run(from_environment("OPERATIONS").unwrap_or(10_000)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "minutes: scripts/test --long"]
+async fn agrees_with_a_map_for_long() {
+    run(from_environment("OPERATIONS").unwrap_or(500_000)).await;
+}
+
+async fn run(operations: u64) {
     let seed = from_environment("SEED").unwrap_or_else(|| {
         let now = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .unwrap();
         now.as_nanos() as u64
     });
-    let operations = from_environment("OPERATIONS").unwrap_or(10_000);
     println!("SEED={seed}");
     let mut random = Random(seed);
-    let dir = tempfile::tempdir().unwrap();
-    let mut time = Time {
-        now: Arc::new(AtomicI64::new(EPOCH_UNIX_MS + 1_000_000)),
-        latest: 0,
-    };
-    let mut store = time.open(dir.path());
+    let mut trial = Trial::start();
     let users: Vec<Partition> = ["", "a", "a\0b", "é%/.."].map(user).to_vec();
     let mut models = Vec::new();
     for (id, name, keyed, kind, window_ms) in [
@@ -175,7 +271,7 @@ async fn agrees_with_a_map() {
         def.kind = kind;
         def.options.resume_window_ms = window_ms;
         models.push(Model {
-            table: put_table(&store, def).await,
+            table: put_table(trial.store(), def).await,
             partitions: match kind {
                 TableKind::User => users.clone(),
                 _ => vec![Partition::shared()],
@@ -186,62 +282,75 @@ async fn agrees_with_a_map() {
             floor: Seq::ZERO,
         });
     }
-    let mut snapshots: Vec<(Arc<Snapshot>, Vec<Rows>)> = Vec::new();
     let (mut done, mut told_trimmed, mut resumed, mut merged) = (0, 0, 0, 0);
     let (mut looked_back, mut told_gone, mut altered) = (0, 0, 0);
     while done < operations {
         done += 1;
         for model in &mut models {
             let begin = match model.table.options.history_window_ms {
-                0 => store.visible(),
-                window_ms => Seq::first_at(time.latest - window_ms),
+                0 => trial.store().visible(),
+                window_ms => Seq::first_at(trial.time.latest - window_ms),
             };
             model.floor = model.floor.max(begin);
         }
         let at = random.below(models.len() as u64) as usize;
         match random.below(200) {
-            0..=5 => drop(store.flush(models[at].table.id).await.unwrap()),
+            0..=5 => {
+                let flushed = trial.store().flush(models[at].table.id).await;
+                trial.done(flushed).await;
+            }
             6..=8 => {
-                merged += store
-                    .compact(models[at].table.id)
+                let report = trial.store().compact(models[at].table.id).await;
+                merged += trial
+                    .done(report)
                     .await
-                    .unwrap()
-                    .files_merged;
+                    .map_or(0, |report| report.files_merged);
             }
-            9..=10 => store.flusher.compact_by_policy().await.unwrap(),
-            11..=14 => drop(store.trim().await.unwrap()),
-            15..=24 => time.pass(random.below(60) as i64),
-            25 => time.pass(random.below(2000) as i64),
-            26 => time.pass(-(random.below(300) as i64)),
-            27 if random.below(4) == 0 => {
-                snapshots.clear();
-                store.close().await;
-                drop(store);
-                store = time.open(dir.path());
+            9..=10 => {
+                let compacted = trial.store().flusher.compact_by_policy().await;
+                trial.done(compacted).await;
             }
-            28..=33 => {
-                if snapshots.len() > 3 {
+            11..=14 => {
+                let trimmed = trial.store().trim().await;
+                trial.done(trimmed).await;
+            }
+            15..=24 => trial.time.pass(random.below(60) as i64),
+            25 => trial.time.pass(random.below(2000) as i64),
+            26 => trial.time.pass(-(random.below(300) as i64)),
+            27..=29 => match random.below(8) {
+                0 => trial.reopen().await,
+                1 => trial.failpoints.clear(),
+                _ => {
+                    let nth = 1 + random.below(2) as u32;
+                    trial
+                        .failpoints
+                        .set(*random.pick(&STEPS), Action::Fail, nth);
+                }
+            },
+            30..=33 => {
+                if trial.snapshots.len() > 3 {
                     let at = random.below(4) as usize;
-                    snapshots.swap_remove(at);
+                    trial.snapshots.swap_remove(at);
                 }
                 let then = models.iter().map(|model| model.rows.clone()).collect();
-                snapshots.push((store.snapshot(), then));
+                let snapshot = trial.store().snapshot();
+                trial.snapshots.push((snapshot, then));
             }
             34..=36 => {
                 let model = &models[at];
-                let now = scan(dir.path(), &store.snapshot(), &model.table, None);
+                let now = scan(trial.dir(), &trial.store().snapshot(), &model.table, None);
                 assert_same(&now, &model.rows, "the present");
-                if !snapshots.is_empty() {
-                    let (snapshot, then) = random.pick(&snapshots);
-                    let seen = scan(dir.path(), snapshot, &model.table, None);
+                if !trial.snapshots.is_empty() {
+                    let (snapshot, then) = random.pick(&trial.snapshots);
+                    let seen = scan(trial.dir(), snapshot, &model.table, None);
                     assert_same(&seen, &then[at], "an old snapshot");
                 }
             }
-            37..=56 => match resume(&mut random, &store, &models[at], &time) {
+            37..=56 => match resume(&mut random, trial.store(), &models[at], &trial.time) {
                 true => resumed += 1,
                 false => told_trimmed += 1,
             },
-            57..=76 if models[at].keyed() => look_up(&mut random, &store, &models[at]),
+            57..=76 if models[at].keyed() => look_up(&mut random, trial.store(), &models[at]),
             77..=86 if !models[at].dead.is_empty() => {
                 let (table, new) = (&models[at].table, models[at].new_row(&mut random, 1000));
                 let (partition, version, by) = random.pick(&models[at].dead);
@@ -251,24 +360,27 @@ async fn agrees_with_a_map() {
                     0 => late.delete(table, partition, version),
                     _ => drop(late.update(table, partition, version, &new)),
                 }
-                let refused = store.commit(late).await;
+                let refused = trial.store().commit(late).await;
                 assert!(matches!(refused, Err(CommitError::Conflict)), "{refused:?}");
             }
-            87..=89 => {
-                alter(&mut random, &store, &mut models, at, &mut snapshots).await;
+            // The model goes through all there ever was for these: less and less often.
+            87..=89 if random.below(1 + done / 20_000) == 0 => {
+                alter(&mut random, &mut trial, &mut models, at).await;
                 altered += 1;
             }
-            90..=105 => {
-                let snapshot = match snapshots.is_empty() || random.below(3) > 0 {
-                    true => store.snapshot(),
-                    false => random.pick(&snapshots).0.clone(),
+            90..=105 if random.below(1 + done / 20_000) == 0 => {
+                let snapshot = match trial.snapshots.is_empty() || random.below(3) > 0 {
+                    true => trial.store().snapshot(),
+                    false => random.pick(&trial.snapshots).0.clone(),
                 };
-                match look_back(&mut random, dir.path(), &snapshot, &models[at]) {
+                match look_back(&mut random, trial.dir(), &snapshot, &models[at]) {
                     true => looked_back += 1,
                     false => told_gone += 1,
                 }
             }
-            _ => done += transact(&mut random, dir.path(), &store, &mut models[at]).await,
+            _ => {
+                done += transact(&mut random, &mut trial, &mut models[at]).await;
+            }
         }
     }
     // Unless all of this happened, the agreement says little.
@@ -280,24 +392,25 @@ async fn agrees_with_a_map() {
                 merged,
                 looked_back,
                 told_gone,
-                altered
+                altered,
+                2 * trial.crashes
             ]
             .iter()
             .all(|n| *n > 20),
-        "{told_trimmed} {resumed} {merged} {looked_back} {told_gone} {altered}"
+        "{told_trimmed} {resumed} {merged} {looked_back} {told_gone} {altered} {}",
+        trial.crashes
     );
-    time.pass(1_000_000);
+    trial.reopen().await;
+    trial.time.pass(1_000_000);
+    let store = trial.store();
     for model in &models {
-        let seen = scan(dir.path(), &store.snapshot(), &model.table, None);
+        let seen = scan(trial.dir(), &store.snapshot(), &model.table, None);
         assert_same(&seen, &model.rows, "at the end");
         store.flush(model.table.id).await.unwrap();
         store.compact(model.table.id).await.unwrap();
         let snapshot = store.snapshot();
-        assert_same(
-            &scan(dir.path(), &snapshot, &model.table, None),
-            &model.rows,
-            "compacted",
-        );
+        let seen = scan(trial.dir(), &snapshot, &model.table, None);
+        assert_same(&seen, &model.rows, "compacted");
         for file in (snapshot.cold_files(&model.table, &PartitionSet::All)).unwrap() {
             assert_eq!(snapshot.dead_in(model.table.id, &file).unwrap(), []);
         }
@@ -325,13 +438,7 @@ fn assert_same(seen: &Rows, expected: &Rows, what: &str) {
 }
 
 /// Changes a column or an option of a table.
-async fn alter(
-    random: &mut Random,
-    store: &Store,
-    models: &mut [Model],
-    at: usize,
-    snapshots: &mut [(Arc<Snapshot>, Vec<Rows>)],
-) {
+async fn alter(random: &mut Random, trial: &mut Trial, models: &mut [Model], at: usize) {
     let model = &mut models[at];
     let mut def = TableDef::clone(&model.table);
     let columns = def.columns.len();
@@ -380,10 +487,11 @@ async fn alter(
         }
     }
     model.edit(&*edit);
-    for (_, then) in snapshots {
+    for (_, then) in &mut trial.snapshots {
         then[at].values_mut().for_each(&*edit);
     }
-    model.table = put_table(store, def).await;
+    trial.failpoints.clear();
+    model.table = put_table(trial.store(), def).await;
 }
 
 /// Reads the past at a random Seq: `true` when it was exact, `false` when it was gone, and might be.
@@ -495,10 +603,10 @@ fn look_up(random: &mut Random, store: &Store, model: &Model) {
 }
 
 /// A transaction of a few changes, on the model's rows and its own, sometimes partly rolled back. Returns how many.
-async fn transact(random: &mut Random, dir: &Path, store: &Store, model: &mut Model) -> u64 {
+async fn transact(random: &mut Random, trial: &mut Trial, model: &mut Model) -> u64 {
     let (table, keyed) = (model.table.clone(), model.keyed());
     let mut transaction = Transaction::new();
-    transaction.reads_since(store.visible());
+    transaction.reads_since(trial.store().visible());
     let mut rows = model.rows.clone();
     let (mut changes, mut dead): (Vec<Change>, Vec<_>) = (Vec::new(), Vec::new());
     let mut clashes = false;
@@ -566,11 +674,28 @@ async fn transact(random: &mut Random, dir: &Path, store: &Store, model: &mut Mo
         }
     }
     if random.below(10) == 0 {
-        let seen = scan(dir, &store.snapshot(), &table, Some(&transaction));
+        let seen = scan(
+            trial.dir(),
+            &trial.store().snapshot(),
+            &table,
+            Some(&transaction),
+        );
         assert_same(&seen, &rows, "with the transaction's own");
     }
     let count = transaction.len() as u64;
-    let result = store.commit(transaction).await;
+    let before = trial.store().visible();
+    let mut result = trial.store().commit(transaction).await;
+    if let Err(CommitError::Unknown(reason)) = &result {
+        assert!(reason.contains("failpoint"), "{reason}");
+        trial.crashes += 1;
+        trial.reopen().await;
+        // All of it is there, or nothing: what is read from now on tells.
+        let newest = trial.store().visible();
+        if newest == before {
+            return count;
+        }
+        result = Ok(newest);
+    }
     if clashes {
         assert!(
             matches!(result, Err(CommitError::UniqueViolation { .. })),
