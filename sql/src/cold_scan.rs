@@ -17,8 +17,8 @@ use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Cast, Expr};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
@@ -27,7 +27,7 @@ use datafusion::physical_plan::{
 use futures::StreamExt;
 use tidelog_storage::cold::ColdFile;
 use tidelog_storage::snapshot::ScanColumn;
-use tidelog_storage::{Partition, Seq, TableDef, datum};
+use tidelog_storage::{ColumnType, Partition, Seq, TableDef, datum, widen};
 
 use crate::provider::{SEQ, Scope, USER, blocking, properties};
 
@@ -50,6 +50,8 @@ pub(crate) struct ColdScan {
 enum Source {
     /// A column of the file's plan.
     File(usize),
+    /// One that was widened to this type since.
+    Widened(usize, ColumnType),
     /// The value for rows older than the column.
     Missing(ScalarValue),
 }
@@ -72,7 +74,10 @@ pub(crate) async fn plan(
         })
         .await?
     };
-    let hides = !dead.is_empty() || scan.scope.transaction.read().supersedes_any(scan.table.id);
+    let last = scan.scope.snapshot.seq();
+    let hides = !dead.is_empty()
+        || files.iter().any(|file| file.last_seq > last)
+        || scan.scope.transaction.read().supersedes_any(scan.table.id);
     let mut versions: BTreeMap<u32, Vec<ColdFile>> = BTreeMap::new();
     for file in files {
         versions.entry(file.schema_version).or_default().push(file);
@@ -97,10 +102,17 @@ fn plan_version(
         ))
     })?;
     // The file's columns that the table still has, then `_seq`; the partition's user is added per file.
-    let held = |id| layout.iter().any(|(held, _)| *held == id);
+    let held = |id| {
+        layout
+            .iter()
+            .find(|(held, _)| *held == id)
+            .map(|(_, ty)| *ty)
+    };
     let mut fields: Vec<Field> = Vec::new();
-    for column in scan.table.columns.iter().filter(|column| held(column.id)) {
-        fields.push(Field::new(&column.stored_name, column.ty.arrow(), true));
+    for column in &scan.table.columns {
+        if let Some(ty) = held(column.id) {
+            fields.push(Field::new(&column.stored_name, ty.arrow(), true));
+        }
     }
     fields.push(Field::new(SEQ, DataType::Int64, false));
     let (seq_index, user_index) = (fields.len() - 1, fields.len());
@@ -125,8 +137,11 @@ fn plan_version(
                     .index_of(*id)
                     .expect("the relation's columns are the table's");
                 let column = &scan.table.columns[index];
-                match file_schema.index_of(&column.stored_name) {
-                    Ok(index) if held(*id) => Source::File(project(index)),
+                match (file_schema.index_of(&column.stored_name), held(*id)) {
+                    (Ok(index), Some(ty)) if ty.arrow() == column.ty.arrow() => {
+                        Source::File(project(index))
+                    }
+                    (Ok(index), Some(_)) => Source::Widened(project(index), column.ty),
                     _ => {
                         let mut builder = datum::ColumnBuilder::new(column.ty);
                         builder.append(column.missing.as_ref());
@@ -179,26 +194,26 @@ fn file_predicate(
     filters: &[Expr],
     file_schema: &SchemaRef,
 ) -> Result<Option<Arc<dyn PhysicalExpr>>> {
-    let stored = |name: &str| {
-        let stored = if name == SEQ {
-            SEQ
+    let stored = |name: &str| -> Option<Expr> {
+        if name == SEQ {
+            return Some(Expr::Column(Column::new_unqualified(SEQ)));
+        }
+        let column = &scan.table.columns[scan.table.column_index(name)?];
+        let held = file_schema.field_with_name(&column.stored_name).ok()?;
+        let stored = Expr::Column(Column::new_unqualified(&column.stored_name));
+        let ty = column.ty.arrow();
+        // What the filter compares with is of the type that the column has now.
+        Some(if *held.data_type() == ty {
+            stored
         } else {
-            scan.table
-                .columns
-                .get(scan.table.column_index(name)?)?
-                .stored_name
-                .as_str()
-        };
-        file_schema
-            .index_of(stored)
-            .is_ok()
-            .then(|| stored.to_string())
+            Expr::Cast(Cast::new(Box::new(stored), ty))
+        })
     };
     let rename = |filter: &Expr| -> Result<Option<Expr>> {
         let mut known = true;
         let renamed = filter.clone().transform(|expr| match expr {
             Expr::Column(column) => Ok(match stored(&column.name) {
-                Some(name) => Transformed::yes(Expr::Column(Column::new_unqualified(name))),
+                Some(stored) => Transformed::new(stored, true, TreeNodeRecursion::Jump),
                 None => {
                     known = false;
                     Transformed::no(Expr::Column(column))
@@ -216,13 +231,13 @@ fn file_predicate(
     state.create_physical_expr(predicate, &schema).map(Some)
 }
 
-/// Leaves out dead versions and gives the table's present columns.
+/// Leaves out versions that are dead, or of the future of the snapshot, and gives the table's present columns.
 struct ColdExec {
     files: Arc<dyn ExecutionPlan>,
     table: Arc<TableDef>,
     scope: Arc<Scope>,
     sources: Vec<Source>,
-    /// Where `_seq` and `_user` stand in the files' plan, when any version may be dead.
+    /// Where `_seq` and `_user` stand in the files' plan, when any version may have to be left out.
     hidden: Option<(usize, usize)>,
     dead: Arc<HashSet<Seq>>,
     properties: Arc<PlanProperties>,
@@ -351,6 +366,7 @@ impl View {
         let array = |source: &Source| -> Result<ArrayRef> {
             match source {
                 Source::File(index) => Ok(batch.column(*index).clone()),
+                Source::Widened(index, ty) => Ok(widen::array(batch.column(*index), *ty)?),
                 Source::Missing(value) => value.to_array_of_size(rows),
             }
         };
@@ -366,6 +382,7 @@ impl View {
     fn alive(&self, seqs: &ArrayRef, users: &ArrayRef) -> BooleanArray {
         let transaction = self.scope.transaction.read();
         let superseding = transaction.supersedes_any(self.table.id);
+        let last = self.scope.snapshot.seq();
         let users = users.as_string::<i32>();
         let alive = |(row, seq): (usize, &i64)| {
             let seq = Seq::from_i64(*seq).unwrap_or(Seq::ZERO);
@@ -377,7 +394,7 @@ impl View {
                         seq,
                     )
             };
-            !self.dead.contains(&seq) && !superseded()
+            seq <= last && !self.dead.contains(&seq) && !superseded()
         };
         seqs.as_primitive::<Int64Type>()
             .values()

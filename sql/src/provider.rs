@@ -31,6 +31,7 @@ use tidelog_storage::{
     TableKind, Transaction, datum,
 };
 
+use crate::as_of::check_history;
 use crate::cold_scan;
 
 /// The pseudo-column that holds a row's Seq.
@@ -321,8 +322,19 @@ impl TableProvider for Relation {
         if let Some(reads) = &scope.reads {
             reads.lock().insert((self.table.id, partitions.clone()));
         }
+        let past = scope.snapshot.is_past();
+        if past {
+            let (scope, table) = (scope.clone(), self.table.clone());
+            let checked =
+                tokio::task::spawn_blocking(move || check_history(&scope.snapshot, &table));
+            let checked = checked
+                .await
+                .map_err(|e| DataFusionError::External(Box::new(e)))?;
+            checked.map_err(|e| DataFusionError::External(Box::new(e)))?;
+        }
 
         if let PartitionSet::One(partition) = &partitions
+            && !past
             && let Some(key) = self.key_of(filters)
         {
             let versions = self.look_up(&scope, partition, key).await?;

@@ -1,4 +1,5 @@
-//! Flush: the live versions of a partition's unflushed Seq range become one Parquet file.
+//! Flush: the versions of a partition's unflushed Seq range that live, or lived inside the table's history window,
+//! become one Parquet file.
 //!
 //! Guarantees: a file is written, read back and synced before the manifest names it; one batch adds it and
 //! moves the partition's watermark; a crash at any step leaves at worst a file that the next opening sweeps.
@@ -7,6 +8,8 @@
 pub(crate) mod file;
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -21,9 +24,7 @@ use crate::commit::garbage::Garbage;
 use crate::commit::{CommitQueue, Flushed, Request, Shared};
 use crate::error::StorageError;
 use crate::failpoint::{Failpoints, Step};
-use crate::hot::Family;
-use crate::key::{seq_of, version_key};
-use crate::snapshot::{DeadEntry, PartitionSet, Snapshot};
+use crate::snapshot::{PartitionSet, Snapshot};
 use crate::store::FlushReport;
 use crate::transaction::Partition;
 
@@ -39,6 +40,8 @@ pub const WORTH_A_FILE_ROWS: u64 = 1000;
 /// Where cold files go, and who is flushing.
 pub(crate) struct Cold {
     pub(crate) stores: Arc<Stores>,
+    /// Where what is sorted outside of memory may stand for a while.
+    pub(crate) scratch: PathBuf,
     /// This database's id, by which its stores know it.
     pub(crate) database: String,
     pub(crate) garbage: Arc<Garbage>,
@@ -55,12 +58,14 @@ pub(crate) type TableLocks = Mutex<HashMap<TableId, Arc<tokio::sync::Mutex<()>>>
 impl Cold {
     pub(crate) fn new(
         stores: Arc<Stores>,
+        scratch: PathBuf,
         database: String,
         garbage: Arc<Garbage>,
         failpoints: Arc<Failpoints>,
     ) -> Cold {
         Cold {
             stores,
+            scratch,
             database,
             garbage,
             jobs: Jobs::default(),
@@ -95,10 +100,7 @@ impl Flusher {
     ) -> Result<FlushReport, StorageError> {
         let lock = self.cold.running.lock().entry(table).or_default().clone();
         let _one_at_a_time = lock.lock().await;
-        let snapshot = Arc::new(Snapshot::new(
-            self.shared.view(),
-            self.shared.generator.now_ms(),
-        ));
+        let snapshot = Arc::new(self.shared.snapshot());
         let Ok(def) = snapshot.table(table).cloned() else {
             self.cold.running.lock().remove(&table);
             return Err(StorageError::NoTable(table.get()));
@@ -243,6 +245,7 @@ impl Flusher {
             let due = move |table: &TableDef, state: &PartitionState| {
                 let age_ms = now_ms.saturating_sub(state.first_unflushed.unix_ms());
                 state.unflushed_rows >= table.options.flush_rows.max(1)
+                    || state.unflushed_bytes >= table.options.flush_bytes.max(1)
                     || (age_ms >= table.options.flush_interval_ms
                         && state.unflushed_rows >= WORTH_A_FILE_ROWS)
             };
@@ -282,32 +285,22 @@ fn flush_partition(
     partition: &Partition,
     state: &PartitionState,
 ) -> Result<Flushed, StorageError> {
-    let id = flusher.shared.generator.draw(1);
-    let file = file::write(
-        snapshot,
-        table,
-        &flusher.cold,
-        runtime,
-        partition,
-        state,
-        id,
-    )?;
-    let mut unfiled = Vec::new();
-    let from = version_key(table.id, partition, state.watermark.advance(1));
-    let to = version_key(table.id, partition, state.last_seq.advance(1));
-    let mut dead = snapshot.view.hot.iterate(Family::Dead, &from, to);
-    while let Some((key, value)) = dead.item() {
-        let entry = DeadEntry::decode(value)?;
-        if entry.by <= snapshot.seq() {
-            unfiled.push((seq_of(key)?, entry.by));
-        }
-        dead.next();
-    }
-    dead.status()?;
+    let (floor, id) = (
+        snapshot.history_floor(table),
+        flusher.shared.generator.draw(1),
+    );
+    let cold = &flusher.cold;
+    let file = file::write(snapshot, table, cold, runtime, partition, state, floor, id)?;
+    let mut dropped = Vec::new();
+    let range = state.watermark.next()..=state.last_seq;
+    snapshot.visit_filed_dead(table.id, partition, range, floor, |seq, by| {
+        dropped.push((seq, by));
+        ControlFlow::Continue(())
+    })?;
     Ok(Flushed {
         partition: partition.clone(),
         file,
         seen: *state,
-        unfiled,
+        dropped,
     })
 }

@@ -101,6 +101,7 @@ impl Store {
         let garbage = Arc::new(Garbage::default());
         let cold = Arc::new(Cold::new(
             stores,
+            options.dir.join("scratch"),
             upkeep::database_id(&hot)?,
             garbage.clone(),
             options.failpoints.clone(),
@@ -167,7 +168,7 @@ impl Store {
 
     /// A consistent view of both tiers and the catalog at the newest visible Seq.
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::new(Snapshot::new(self.shared().view(), self.now_ms()))
+        Arc::new(self.shared().snapshot())
     }
 
     /// The newest Seq that readers may see.

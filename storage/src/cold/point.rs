@@ -25,6 +25,7 @@ use crate::key::{scope_key, version_key};
 use crate::seq::Seq;
 use crate::snapshot::Snapshot;
 use crate::transaction::{Partition, RowVersion};
+use crate::widen;
 
 /// Rows of `_seq` that are looked through at a time.
 const BATCH_ROWS: usize = 8192;
@@ -165,7 +166,8 @@ fn row_of_batch(batch: Option<RecordBatch>, table: &TableDef) -> Result<Row, Sto
     let value = |column: &crate::catalog::ColumnDef| match batch.column_by_name(&column.stored_name)
     {
         Some(array) if batch.num_rows() == 1 => {
-            (datum_at(array, 0).map(|value| value.to_owned())).ok_or_else(|| corrupt(&column.name))
+            let value = datum_at(array, 0).ok_or_else(|| corrupt(&column.name))?;
+            Ok(widen::value(value, column.ty).to_owned())
         }
         Some(_) => Err(corrupt("place")),
         // The file is older than the column.

@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::array::{Array, Int64Array};
+use arrow::compute::{max, min};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
@@ -95,16 +96,19 @@ pub(crate) struct FileWriter {
     path: String,
     partition: Partition,
     schema_version: u32,
+    order: Vec<ColumnId>,
     parquet: ArrowWriter<Upload>,
     schema: Arc<Schema>,
-    first: Seq,
-    last: Seq,
+    /// The lowest and the highest Seq so far.
+    seqs: Option<(Seq, Seq)>,
     rows: u64,
 }
 
-/// Writes the partition's live versions between its watermark and the snapshot, reads the file back, syncs
-/// it, and gives its manifest entry; `None` when nothing lives. `id` is drawn for the file. Blocking, on a thread that
+/// Writes the partition's versions between its watermark and the snapshot that did not die up to `floor`, reads
+/// the file back, syncs it, and gives its manifest entry; `None` when there are none. `id` is drawn for the file.
+/// Blocking, on a thread that
 /// may block.
+#[allow(clippy::too_many_arguments)] // Each tells one thing about the file.
 pub(super) fn write(
     snapshot: &Snapshot,
     table: &Arc<TableDef>,
@@ -112,6 +116,7 @@ pub(super) fn write(
     runtime: &tokio::runtime::Handle,
     partition: &Partition,
     state: &PartitionState,
+    floor: Seq,
     id: Seq,
 ) -> Result<Option<ColdFile>, StorageError> {
     let columns = written_columns(table);
@@ -127,14 +132,21 @@ pub(super) fn write(
     };
     let mut writer: Option<FileWriter> = None;
     let mut failed = None;
-    snapshot.scan_hot(&scan, None, &mut |batch| {
+    snapshot.scan_hot_history(&scan, floor, &mut |batch| {
         let mut step = || {
             if writer.is_none() {
                 let first = seq(seqs_of(&batch)?.value(0))?;
                 let rows = state.unflushed_rows;
                 let range = (first, state.last_seq);
                 writer = Some(FileWriter::start(
-                    table, cold, runtime, partition, range, rows, id,
+                    table,
+                    cold,
+                    runtime,
+                    partition,
+                    range,
+                    rows,
+                    id,
+                    &[],
                 )?);
             }
             writer.as_mut().expect("it was just set").append(&batch)
@@ -177,8 +189,9 @@ pub(crate) fn seq(value: i64) -> Result<Seq, StorageError> {
 }
 
 impl FileWriter {
-    /// Starts a file of about `rows` rows, the first of which has the Seq `first` and none a later one than `upto`.
-    /// `id` is a Seq drawn for it.
+    /// Starts a file of about `rows` rows, none of which has a Seq outside of this range. They come sorted by the
+    /// columns of `order`, which are `written_columns`, and then by Seq. `id` is a Seq drawn for it.
+    #[allow(clippy::too_many_arguments)] // Each tells one thing about the file.
     pub(crate) fn start(
         table: &TableDef,
         cold: &Cold,
@@ -187,6 +200,7 @@ impl FileWriter {
         (first, upto): (Seq, Seq),
         rows: u64,
         id: Seq,
+        order: &[ColumnId],
     ) -> Result<FileWriter, StorageError> {
         let mut fields = Vec::new();
         let columns = written_columns(table);
@@ -214,24 +228,31 @@ impl FileWriter {
             buffer: Vec::new(),
             sent: 0,
         };
-        let properties = properties(table, columns.len(), rows)?;
+        let sorted_by = |id: &ColumnId| columns.iter().position(|column| column == id);
+        let mut sorting: Vec<usize> = order.iter().filter_map(sorted_by).collect();
+        sorting.push(columns.len());
+        let properties = properties(table, &sorting, rows)?;
         let parquet = ArrowWriter::try_new(upload, schema.clone(), Some(properties))?;
         Ok(FileWriter {
             path,
             partition: partition.clone(),
             schema_version: table.schema_version,
+            order: order.to_vec(),
             parquet,
             schema,
-            first,
-            last: first,
+            seqs: None,
             rows: 0,
         })
     }
 
-    /// Adds rows: an array for each of `written_columns`, then their Seqs (`Int64`), which ascend. At least one row.
+    /// Adds rows: an array for each of `written_columns`, then their Seqs (`Int64`).
     pub(crate) fn append(&mut self, batch: &RecordBatch) -> Result<(), StorageError> {
         let seqs = seqs_of(batch)?;
-        self.last = seq(seqs.value(seqs.len() - 1))?;
+        if let (Some(low), Some(high)) = (min(seqs), max(seqs)) {
+            let (low, high) = (seq(low)?, seq(high)?);
+            let (first, last) = self.seqs.unwrap_or((low, high));
+            self.seqs = Some((first.min(low), last.max(high)));
+        }
         self.rows += batch.num_rows() as u64;
         let batch = RecordBatch::try_new(self.schema.clone(), batch.columns().to_vec())?;
         self.parquet.write(&batch)?;
@@ -257,6 +278,7 @@ impl FileWriter {
         runtime: &tokio::runtime::Handle,
     ) -> Result<ColdFile, StorageError> {
         let path = self.path;
+        let (first, last) = self.seqs.ok_or_else(|| nothing(&path))?;
         let upload = self.parquet.into_inner()?;
         cold.failpoints.reach(Step::FileUnnamed)?;
         let bytes = upload.complete()?;
@@ -284,29 +306,38 @@ impl FileWriter {
         Ok(ColdFile {
             path,
             partition: self.partition,
-            first_seq: self.first,
-            last_seq: self.last,
+            first_seq: first,
+            last_seq: last,
             rows: self.rows,
             bytes,
             schema_version: self.schema_version,
+            order: self.order,
         })
     }
 }
 
+fn nothing(path: &str) -> StorageError {
+    StorageError::Corrupt(format!("nothing was written to {path}"))
+}
+
+/// `sorting` are the places of the columns that the rows are sorted by.
 fn properties(
     table: &TableDef,
-    seq_at: usize,
+    sorting: &[usize],
     rows: u64,
 ) -> Result<WriterProperties, StorageError> {
-    let seq_at =
-        i32::try_from(seq_at).map_err(|_| StorageError::Corrupt("too many columns".to_string()))?;
-    let mut properties = WriterProperties::builder()
-        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-        .set_sorting_columns(Some(vec![SortingColumn {
-            column_idx: seq_at,
+    let mut sorting_columns = Vec::with_capacity(sorting.len());
+    for at in sorting {
+        sorting_columns.push(SortingColumn {
+            column_idx: i32::try_from(*at)
+                .map_err(|_| StorageError::Corrupt("too many columns".to_string()))?,
             descending: false,
             nulls_first: false,
-        }]))
+        });
+    }
+    let mut properties = WriterProperties::builder()
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_sorting_columns(Some(sorting_columns))
         // Seqs never repeat: a dictionary of them would only cost.
         .set_column_dictionary_enabled(ColumnPath::from("_seq"), false);
     if rows < WORTH_A_FILE_ROWS {

@@ -20,9 +20,11 @@ use crate::record::{self, RowReader};
 use crate::seq::Seq;
 use crate::transaction::{Partition, Transaction};
 
+/// Versions that died up to `dead_upto` are left out.
 pub(super) fn run(
     snapshot: &Snapshot,
     scan: &HotScan,
+    dead_upto: Seq,
     transaction: Option<&Transaction>,
     sink: &mut dyn FnMut(RecordBatch) -> ControlFlow<()>,
 ) -> Result<(), StorageError> {
@@ -30,7 +32,7 @@ pub(super) fn run(
     if output.left == 0 {
         return Ok(());
     }
-    if scan_log(snapshot, scan, transaction, &mut output)?.is_break() {
+    if scan_log(snapshot, scan, dead_upto, transaction, &mut output)?.is_break() {
         return Ok(());
     }
     if let Some(transaction) = transaction
@@ -44,6 +46,7 @@ pub(super) fn run(
 fn scan_log(
     snapshot: &Snapshot,
     scan: &HotScan,
+    dead_upto: Seq,
     transaction: Option<&Transaction>,
     output: &mut Output<'_>,
 ) -> Result<ControlFlow<()>, StorageError> {
@@ -77,7 +80,7 @@ fn scan_log(
                 dead.next();
             }
             let gone = match dead.item() {
-                Some((dead, by)) if dead == key => DeadEntry::decode(by)?.by <= snapshot.seq(),
+                Some((dead, by)) if dead == key => DeadEntry::decode(by)?.by <= dead_upto,
                 _ => false,
             };
             if !gone && record::is_version(value) {
