@@ -98,8 +98,7 @@ pub(super) fn create(
         primary_key.push(column.id);
     }
 
-    let (kind, options) =
-        options::given(&create.table_options, kind, &columns, scope.catalog)?;
+    let (kind, options) = options::given(&create.table_options, kind, &columns, scope.catalog)?;
     let id = TableId::new(scope.catalog.next_table_id);
     let primary_key_name = match (&key.name, primary_key.is_empty()) {
         (Some(name), _) => name.clone(),

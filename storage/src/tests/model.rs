@@ -394,7 +394,7 @@ async fn run(operations: u64) {
                 looked_back,
                 told_gone,
                 altered,
-                2 * trial.crashes
+                8 * trial.crashes
             ]
             .iter()
             .all(|n| *n > 20),

@@ -157,7 +157,9 @@ fn storage(name: &str, catalog: &Catalog) -> Result<Option<String>, SqlError> {
                 "The server was started with: {}.",
                 known.join(", ")
             ))
-            .hint("Storages are given to the server, as in --storage archive=s3://bucket/prefix."));
+            .hint(
+                "Storages are given to the server, as in --storage archive=s3://bucket/prefix.",
+            ));
     }
     Ok((name != DEFAULT_STORE).then(|| name.to_string()))
 }
