@@ -14,6 +14,8 @@ mod ddl;
 mod durability;
 #[path = "compat/errors.rs"]
 mod errors;
+#[path = "compat/http.rs"]
+mod http;
 #[path = "compat/isolation.rs"]
 mod isolation;
 #[path = "compat/kalamdb_defects.rs"]
@@ -36,3 +38,5 @@ mod transactions;
 mod types;
 #[path = "compat/upsert.rs"]
 mod upsert;
+#[path = "compat/websocket.rs"]
+mod websocket;

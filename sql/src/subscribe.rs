@@ -37,6 +37,13 @@ pub struct SubscribePlan {
     pub copy: Option<CopyFormat>,
 }
 
+impl SubscribePlan {
+    /// The columns between `_op` and `_old`.
+    pub fn selected(&self) -> &[OutputColumn] {
+        &self.columns[2..self.columns.len() - 1]
+    }
+}
+
 /// The columns of a subscription's rows.
 pub(crate) fn columns(table: &TableDef) -> Vec<OutputColumn> {
     let column = |name: &str, ty| OutputColumn {

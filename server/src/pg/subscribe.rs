@@ -9,7 +9,7 @@ use tidelog_sql::{ErrorKind, SqlError, json};
 use tidelog_storage::{Change, ChangeOp, DatumRef, Partition, Row, Seq, Store};
 use tidelog_subscriptions::{FilterError, RowFilter, SubscriptionError, Tail};
 
-use crate::pg::cancel::Stop;
+use crate::interrupts::Stop;
 use crate::pg::client::Client;
 use crate::pg::connection::Connection;
 use crate::pg::encode::Format;
