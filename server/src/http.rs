@@ -6,6 +6,7 @@
 //! Does not: run anything on the sockets' runtime but the copying of bytes.
 
 mod access;
+mod demo;
 mod error;
 mod feeds;
 mod origins;
@@ -54,6 +55,7 @@ pub(crate) struct HttpServer {
     statements: Arc<Semaphore>,
     live: Arc<Semaphore>,
     passwords: Semaphore,
+    demo: bool,
 }
 
 impl HttpServer {
@@ -64,6 +66,7 @@ impl HttpServer {
             statements: Arc::new(Semaphore::new(STATEMENTS_MAX)),
             live: Arc::new(Semaphore::new(LIVE_MAX)),
             passwords: Semaphore::new(PASSWORDS_MAX),
+            demo: settings.demo,
         })
     }
 
@@ -117,10 +120,12 @@ fn router(server: Arc<HttpServer>) -> Router {
             origins::check,
         ))
         .layer(cors);
-    Router::new()
-        .route("/health", get(health))
-        .merge(v1)
-        .with_state(server)
+    let router = Router::new().route("/health", get(health)).merge(v1);
+    let router = match server.demo {
+        true => router.merge(demo::router()),
+        false => router,
+    };
+    router.with_state(server)
 }
 
 async fn health(State(server): State<Arc<HttpServer>>) -> impl IntoResponse {

@@ -25,6 +25,9 @@ pub(crate) struct Flags {
         value_delimiter = ','
     )]
     http_origins: Option<Vec<String>>,
+    /// Serves the demo's page at / (scripts/run --demo makes what it shows)
+    #[arg(long)]
+    demo: bool,
     /// A TOML file with the same settings (data_dir, pg, http, http_origins, log_format, log_level)
     #[arg(long, env = "TIDELOG_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -66,6 +69,7 @@ pub(crate) struct Settings {
     pub(crate) pg: String,
     pub(crate) http: String,
     pub(crate) http_origins: Vec<String>,
+    pub(crate) demo: bool,
     pub(crate) log_format: LogFormat,
     pub(crate) log_level: String,
 }

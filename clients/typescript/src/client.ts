@@ -30,7 +30,7 @@ export interface LiveInfo {
 interface Events {
   /** The connection stands. */
   online: () => void;
-  /** It was lost; a new one is on its way. */
+  /** It was lost; a new one is on its way. Attempts that fail meanwhile are told by `status`. */
   offline: (why: TidelogError | undefined) => void;
   /** Any change of the status. */
   status: (status: Status) => void;
@@ -52,9 +52,13 @@ export class Client {
 
   /** Calls the handler at each such event. Gives the function that ends it. */
   on<Name extends keyof Events>(event: Name, handler: Events[Name]): () => void {
+    let stood = this.status === "online";
     return this.#connection.onStatus((status, why) => {
+      const told = event === "status" || (event === status && (event === "online" || stood));
+      if (status === "online" || status === "offline") stood = status === "online";
+      if (!told) return;
       if (event === "status") (handler as Events["status"])(status);
-      else if (event === status) (handler as Events["offline"])(why);
+      else (handler as Events["offline"])(why);
     });
   }
 
@@ -85,8 +89,8 @@ export class Client {
     onRows: (rows: Row[], info: LiveInfo) => void,
     options: LiveOptions = {},
   ): () => void {
-    const rows = new LiveRows<Row>();
     const { subscriptionOptions, ...rest } = options;
+    const rows = new LiveRows<Row>(subscriptionOptions?.last_rows !== undefined);
     return this.subscribe<Row>(
       sql,
       (batch) => {

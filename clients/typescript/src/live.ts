@@ -10,6 +10,12 @@ export class LiveRows<Row> {
   #fresh: Map<string, Row> | undefined = new Map();
   /** Batches of a transaction that is not complete yet. */
   #pending: ChangeBatch<Row>[] = [];
+  readonly #newestOnly: boolean;
+
+  /** `newestOnly` is whether it began with the newest rows: changes of rows before them do not concern it. */
+  constructor(newestOnly = false) {
+    this.#newestOnly = newestOnly;
+  }
 
   /** Takes a batch in. Gives the rows if they may have changed and are those of one moment. */
   apply(batch: ChangeBatch<Row>): Row[] | undefined {
@@ -38,9 +44,13 @@ export class LiveRows<Row> {
         case "insert":
           rows.set(free(rows, change.row, key), change.row);
           break;
+        case "upsert":
+          rows.set(keyOf(change.row, key), change.row);
+          break;
         case "update": {
           const id = taken(rows, change.old ?? change.row, key);
           const now = key ? keyOf(change.row, key) : free(rows, change.row, key);
+          if (!rows.has(id) && this.#newestOnly) break;
           if (now === id || !rows.has(id)) rows.set(now, change.row);
           else replace(rows, id, now, change.row);
           break;

@@ -13,10 +13,12 @@ export interface Column {
 
 /** A change as it travels; `row` and `old` are in the order of the columns. */
 export interface WireChange {
-  op: "snapshot" | "ready" | "insert" | "update" | "delete";
+  op: "snapshot" | "ready" | "progress" | "insert" | "update" | "delete" | "upsert";
   seq: string;
   row?: unknown[];
   old?: unknown[];
+  /** Its transaction is complete with it. */
+  commit?: boolean;
 }
 
 export type ClientFrame =
@@ -30,14 +32,14 @@ export type ClientFrame =
 
 export type SubscriptionFrame =
   | { type: "subscribed"; id: number; columns: Column[]; key: string[] | null; snapshot: boolean }
-  | { type: "batch"; id: number; changes: WireChange[]; seq?: string; whole?: boolean }
+  | { type: "batch"; id: number; changes: WireChange[]; seq?: string }
   | { type: "reset"; id: number; reason: ErrorFields }
   | { type: "unsubscribed"; id: number };
 
 export type QueryFrame =
   | { type: "columns"; id: number; columns: Column[] }
   | { type: "rows"; id: number; rows: unknown[][] }
-  | { type: "done"; id: number; tag: string; notices?: ErrorFields[] };
+  | { type: "done"; id: number; tag?: string; notices?: ErrorFields[] };
 
 export type ServerFrame =
   | { type: "welcome"; version: number; user: string; server: string; limits: Record<string, number> }

@@ -89,8 +89,8 @@ export function query<Row>(
             for (const row of frame.rows) rows.push(toObject<Row>(columns, row));
             break;
           case "done": {
-            const rowCount = Number(/[0-9]+$/.exec(frame.tag)?.[0] ?? 0);
-            const { tag, notices = [] } = frame;
+            const { tag = "", notices = [] } = frame;
+            const rowCount = Number(/[0-9]+$/.exec(tag)?.[0] ?? 0);
             end(() => resolve({ rows, columns, tag, rowCount, notices }));
             break;
           }

@@ -4,16 +4,21 @@ import type { Column, ServerFrame, WireChange } from "./protocol.js";
 import { SeqId } from "./seq.js";
 import { encodeParam, type Param, toObject } from "./values.js";
 
-/** A change of one row. */
-export type Change<Row> =
+/** A change of one row, or a mark among them. `commit` is set on the last one of a transaction. */
+export type Change<Row> = { seq: SeqId; commit: boolean } & (
   /** A row as it stands when the subscription begins. */
-  | { op: "snapshot"; seq: SeqId; row: Row }
+  | { op: "snapshot"; row: Row }
   /** Such rows are through; what follows came after `seq`. */
-  | { op: "ready"; seq: SeqId }
-  | { op: "insert"; seq: SeqId; row: Row }
-  | { op: "update"; seq: SeqId; row: Row; old: Row | undefined }
+  | { op: "ready" }
+  /** With the option `progress`: nothing up to `seq` is missing. */
+  | { op: "progress" }
+  | { op: "insert"; row: Row }
+  | { op: "update"; row: Row; old: Row | undefined }
   /** `row` is the row that went. */
-  | { op: "delete"; seq: SeqId; row: Row };
+  | { op: "delete"; row: Row }
+  /** With the option `envelope = 'upsert'`, instead of insert and update. */
+  | { op: "upsert"; row: Row }
+);
 
 /** Changes in commit order. */
 export interface ChangeBatch<Row> {
@@ -38,6 +43,8 @@ export interface SubscribeOptions {
   params?: readonly Param[];
   /** Ends the subscription. */
   signal?: AbortSignal | undefined;
+  /** The subscription came to the end that its option `up_to` says. */
+  onEnd?: (() => void) | undefined;
   /** The subscription ended with this error. Without it the error is thrown where nobody catches it. */
   onError?: ((error: TidelogError) => void) | undefined;
 }
@@ -128,12 +135,20 @@ export class Subscription<Row> implements Participant {
       case "batch": {
         this.#begun = true;
         if (frame.seq !== undefined) this.#from = SeqId.from(frame.seq);
-        const { changes, whole = false } = frame;
-        this.#deliver({ changes: changes.map((change) => this.#decode(change)), whole });
+        const changes = frame.changes.map((change) => this.#decode(change));
+        this.#deliver({ changes, whole: changes.at(-1)?.commit ?? false });
         break;
       }
+      case "done":
+        this.#connection.leave(this.#id);
+        this.#then(() => {
+          if (!this.#ended) this.#options.onEnd?.();
+          this.#ended = true;
+        });
+        break;
       case "error":
-        this.fail(TidelogError.from(frame.error));
+        // A server that stops says so to each, and closes. It goes on when there is one again.
+        if (!frame.error.code.startsWith("57P")) this.fail(TidelogError.from(frame.error));
     }
   }
 
@@ -143,16 +158,17 @@ export class Subscription<Row> implements Participant {
     this.#deliver({ changes: [], whole: true, reset });
   }
 
-  #decode({ op, seq: text, row, old }: WireChange): Change<Row> {
-    const seq = SeqId.from(text);
+  #decode({ op, seq: text, row, old, commit = false }: WireChange): Change<Row> {
+    const head = { seq: SeqId.from(text), commit };
     const object = (values: unknown[] = []): Row => toObject<Row>(this.#columns, values);
     switch (op) {
       case "ready":
-        return { op, seq };
+      case "progress":
+        return { op, ...head };
       case "update":
-        return { op, seq, row: object(row), old: old && object(old) };
+        return { op, ...head, row: object(row), old: old && object(old) };
       default:
-        return { op, seq, row: object(row) };
+        return { op, ...head, row: object(row) };
     }
   }
 

@@ -34,6 +34,8 @@ pub(super) struct Subscription {
     part: Option<(Part, usize)>,
     /// Frames that come before the next batch, the last one first.
     due: Vec<Frame>,
+    /// Whether it began with rows as they stand. Where it resumed, the client may have had a part of a transaction.
+    snapshot: bool,
     /// Whether everything was given that the statement asks for.
     ended: bool,
 }
@@ -66,6 +68,7 @@ impl Subscription {
             server,
             user,
             statement,
+            snapshot: feed.plan().snapshot.is_some(),
             feed,
             part: None,
             due,
@@ -110,6 +113,7 @@ impl Subscription {
         let (server, statement) = (&self.server, &self.statement);
         self.feed = open(server, &self.user, statement, Begin::Over, interrupts).await?;
         self.part = None;
+        self.snapshot = true;
         self.due = vec![subscribed(self.feed.plan()), reset(why)];
         Ok(())
     }
@@ -123,7 +127,8 @@ impl Subscription {
             if let Some((part, at)) = &mut self.part {
                 if *at < part.len() {
                     let plan = self.feed.plan();
-                    let line = part.line(*at, plan)?;
+                    let mut line = part.line(*at, plan)?;
+                    line.commit &= self.snapshot || line.op != "ready";
                     *at += 1;
                     if members.len() > empty {
                         members.push(',');
@@ -148,6 +153,7 @@ impl Subscription {
                 Some(Part::Mark(Mark::Reset, seq)) => {
                     let message = format!("the changes after {seq} are no longer kept");
                     let error = SqlError::new(ErrorKind::ObjectNotInPrerequisiteState, message);
+                    self.snapshot = true;
                     self.due = vec![subscribed(self.feed.plan()), reset(&error)];
                     break;
                 }
