@@ -1,6 +1,7 @@
 //! Clients of the HTTP door, written by hand so that they see and send exactly what is on the wire: requests, event
 //! streams and WebSockets.
 
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 
@@ -181,7 +182,10 @@ impl Web {
             find(&headers, "sec-websocket-protocol"),
             Some("tidelog.v1")
         );
-        Ok(Socket { reader })
+        Ok(Socket {
+            reader,
+            skipped: VecDeque::new(),
+        })
     }
 
     /// A socket that has said hello as this role.
@@ -284,6 +288,8 @@ impl Events {
 /// A WebSocket.
 pub struct Socket {
     reader: BufReader<TcpStream>,
+    /// Frames that were read while another was looked for.
+    skipped: VecDeque<Value>,
 }
 
 impl Socket {
@@ -326,6 +332,13 @@ impl Socket {
 
     /// The next text frame, or the code that the server closed the socket with (0 when it just ended).
     pub fn try_next(&mut self) -> Result<Value, u16> {
+        match self.skipped.pop_front() {
+            Some(frame) => Ok(frame),
+            None => self.read(),
+        }
+    }
+
+    fn read(&mut self) -> Result<Value, u16> {
         loop {
             let mut head = [0; 2];
             self.reader.read_exact(&mut head).map_err(|_| 0_u16)?;
@@ -353,14 +366,19 @@ impl Socket {
         }
     }
 
-    /// The next frame that has this id.
+    /// The next frame that has this id; the others stay for later.
     #[track_caller]
     pub fn next_of(&mut self, id: u64) -> Value {
+        if let Some(at) = self.skipped.iter().position(|frame| frame["id"] == id) {
+            return self.skipped.remove(at).expect("it was found");
+        }
         loop {
-            let frame = self.next();
+            let frame = self.read();
+            let frame = frame.unwrap_or_else(|code| panic!("the socket was closed: {code}"));
             if frame["id"] == id {
                 return frame;
             }
+            self.skipped.push_back(frame);
         }
     }
 }

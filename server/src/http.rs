@@ -20,7 +20,7 @@ mod ws;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
@@ -114,7 +114,6 @@ fn router(server: Arc<HttpServer>) -> Router {
         .layer(CompressionLayer::new())
         // Compression would take the upgrade's response for one with a body.
         .route("/v1/ws", get(ws::get))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(
             server.clone(),
             origins::check,

@@ -54,6 +54,7 @@ export class Connection {
   #attempts = 0;
   #heardAt = 0;
   #retry: ReturnType<typeof setTimeout> | undefined;
+  #deadline: ReturnType<typeof setTimeout> | undefined;
   #pulse: ReturnType<typeof setInterval> | undefined;
 
   constructor(options: ConnectionOptions) {
@@ -131,17 +132,15 @@ export class Connection {
       const own = new constructor(webSocketUrl(this.#options.url), ["tidelog.v1"]);
       socket = own;
       this.#socket = own;
-      const timeout = setTimeout(() => this.#lost(own, "the server does not answer"), CONNECT_TIMEOUT_MS);
+      this.#deadline = setTimeout(() => this.#lost(own, "the server does not answer"), CONNECT_TIMEOUT_MS);
       own.onopen = () => own.send(JSON.stringify({ type: "hello", version: VERSION, auth } satisfies ClientFrame));
       own.onmessage = ({ data }) => {
         if (this.#socket !== own) return;
         this.#heardAt = Date.now();
         const frame = JSON.parse(String(data)) as ServerFrame;
-        if (frame.type === "welcome") clearTimeout(timeout);
         this.#receive(frame);
       };
       own.onclose = ({ code, reason }) => {
-        clearTimeout(timeout);
         this.#lost(own, `the connection was closed (${code}${reason ? `: ${reason}` : ""})`);
       };
       // A close follows, and says the same.
@@ -155,6 +154,7 @@ export class Connection {
   #receive(frame: ServerFrame): void {
     switch (frame.type) {
       case "welcome":
+        clearTimeout(this.#deadline);
         this.#attempts = 0;
         this.#beat();
         this.#setStatus("online");
@@ -200,6 +200,7 @@ export class Connection {
   /** Lets the present socket go. */
   #drop(): void {
     clearTimeout(this.#retry);
+    clearTimeout(this.#deadline);
     clearInterval(this.#pulse);
     const socket = this.#socket;
     this.#socket = undefined;

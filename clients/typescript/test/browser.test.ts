@@ -33,10 +33,12 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium", () => {
     server = await Server.start("--demo");
     const setup = readFileSync(join(ROOT, "scripts/demo.sql"), "utf8").replace(/^--.*$/gm, "");
     for (const sql of setup.split(";").filter((part) => part.trim())) await server.sql(sql);
-    await server.sql(
-      `INSERT INTO chat.messages SELECT g, CASE WHEN g % 7 < 3 THEN 'ada' WHEN g % 7 < 5 THEN 'grace' ELSE 'linus' END,
-         'message ' || g, '2026-01-01'::timestamptz + g * interval '7 minutes' FROM generate_series(1, 230) g`,
-    );
+    const names = ["ada", "grace", "linus"];
+    const rows = Array.from({ length: 230 }, (_, n) => {
+      const at = new Date(Date.UTC(2026, 0, 1) + n * 420_000).toISOString();
+      return `(${n + 1}, '${names[(n * 5) % 7 % 3]}', 'message ${n + 1}', '${at}')`;
+    });
+    await server.sql(`INSERT INTO chat.messages VALUES ${rows.join(",")}`);
     await server.sql("CALL tidelog.flush('chat.messages')");
     browser = await chromium.launch({
       executablePath: CHROMIUM,

@@ -7,6 +7,7 @@ export default class Summary implements Reporter {
     for (const module of modules) {
       // A file that could not be loaded is a failure, too.
       counts.failed += module.errors().length;
+      for (const suite of module.children.allSuites()) counts.failed += suite.errors().length;
       for (const test of module.children.allTests()) counts[test.result().state]++;
     }
     const word = counts.failed > 0 ? "FAILED" : "ok";

@@ -16,10 +16,16 @@ export class Client {
     }
     /** Calls the handler at each such event. Gives the function that ends it. */
     on(event, handler) {
+        let stood = this.status === "online";
         return this.#connection.onStatus((status, why) => {
+            const told = event === "status" || (event === status && (event === "online" || stood));
+            if (status === "online" || status === "offline")
+                stood = status === "online";
+            if (!told)
+                return;
             if (event === "status")
                 handler(status);
-            else if (event === status)
+            else
                 handler(why);
         });
     }

@@ -14,6 +14,7 @@ export class Connection {
     #attempts = 0;
     #heardAt = 0;
     #retry;
+    #deadline;
     #pulse;
     constructor(options) {
         this.#options = options;
@@ -90,19 +91,16 @@ export class Connection {
             const own = new constructor(webSocketUrl(this.#options.url), ["tidelog.v1"]);
             socket = own;
             this.#socket = own;
-            const timeout = setTimeout(() => this.#lost(own, "the server does not answer"), CONNECT_TIMEOUT_MS);
+            this.#deadline = setTimeout(() => this.#lost(own, "the server does not answer"), CONNECT_TIMEOUT_MS);
             own.onopen = () => own.send(JSON.stringify({ type: "hello", version: VERSION, auth }));
             own.onmessage = ({ data }) => {
                 if (this.#socket !== own)
                     return;
                 this.#heardAt = Date.now();
                 const frame = JSON.parse(String(data));
-                if (frame.type === "welcome")
-                    clearTimeout(timeout);
                 this.#receive(frame);
             };
             own.onclose = ({ code, reason }) => {
-                clearTimeout(timeout);
                 this.#lost(own, `the connection was closed (${code}${reason ? `: ${reason}` : ""})`);
             };
             // A close follows, and says the same.
@@ -116,6 +114,7 @@ export class Connection {
     #receive(frame) {
         switch (frame.type) {
             case "welcome":
+                clearTimeout(this.#deadline);
                 this.#attempts = 0;
                 this.#beat();
                 this.#setStatus("online");
@@ -163,6 +162,7 @@ export class Connection {
     /** Lets the present socket go. */
     #drop() {
         clearTimeout(this.#retry);
+        clearTimeout(this.#deadline);
         clearInterval(this.#pulse);
         const socket = this.#socket;
         this.#socket = undefined;

@@ -98,7 +98,9 @@ export class Subscription {
                 });
                 break;
             case "error":
-                this.fail(TidelogError.from(frame.error));
+                // A server that stops says so to each, and closes. It goes on when there is one again.
+                if (!frame.error.code.startsWith("57P"))
+                    this.fail(TidelogError.from(frame.error));
         }
     }
     #reset(reset) {

@@ -5,7 +5,6 @@ use axum::response::{IntoResponse, Response};
 use tidelog_sql::SqlError;
 use tidelog_sql::json::write_string;
 
-use crate::interrupts::Stop;
 use crate::sqlstate::sqlstate;
 
 /// A request that fails before it has answered anything.
@@ -46,14 +45,6 @@ impl IntoResponse for HttpError {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
-    }
-}
-
-/// What a client is told of a statement that was stopped; `None` when nobody listens any more.
-pub(super) fn told(stop: Stop) -> Option<SqlError> {
-    match stop {
-        Stop::Error(error) | Stop::Fatal(error) => Some(error),
-        Stop::Gone => None,
     }
 }
 

@@ -8,6 +8,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
 use tidelog_sql::{ErrorKind, SqlError};
 use tokio::sync::mpsc;
 use tokio_util::sync::DropGuard;
@@ -65,7 +66,7 @@ async fn answer(
         Some((Ok::<_, std::convert::Infallible>(text), (None, running)))
     });
     let json = [(header::CONTENT_TYPE, "application/json")];
-    Ok((json, Body::from_stream(body)).into_response())
+    Ok((json, Body::from_stream(body.fuse())).into_response())
 }
 
 /// A page of another origin can send anything but JSON without asking first.

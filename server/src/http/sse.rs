@@ -11,6 +11,7 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, Query, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
 use serde::Deserialize;
 use tidelog_sql::{ErrorKind, SqlError, text};
 use tidelog_storage::{ColumnType, Datum, Seq};
@@ -148,7 +149,7 @@ async fn start(
         (header::CONTENT_TYPE, "text/event-stream"),
         (header::CACHE_CONTROL, "no-store"),
     ];
-    Ok((headers, Body::from_stream(stream)).into_response())
+    Ok((headers, Body::from_stream(stream.fuse())).into_response())
 }
 
 /// Sends one event after the other until the subscription or its client ends.
@@ -168,7 +169,7 @@ async fn follow(
             let sent = events.send(Ok(event(&frame))).await;
             sent.map_err(|_| Stop::Gone)?;
         }
-        Ok(())
+        Ok::<_, Stop>(())
     };
     if let Err(Stop::Error(error) | Stop::Fatal(error)) = followed.await {
         let _ = events.send(Err(error)).await;
