@@ -283,7 +283,7 @@ function element(name, className = "", text = "") {
 function dress(avatar, name) {
   let hue = 0;
   for (const character of name) hue = (hue * 31 + character.codePointAt(0)) % 360;
-  avatar.textContent = name.slice(0, 1);
+  avatar.textContent = /[\p{L}\p{N}]/u.exec(name)?.[0] ?? name.slice(0, 1);
   avatar.style.setProperty("--hue", hue);
   avatar.setAttribute("aria-hidden", "true");
 }

@@ -21,7 +21,10 @@ pub(super) enum Credentials {
     },
     /// A bearer token.
     Jwt {
-        #[expect(dead_code, reason = "refused, whatever it says, until roles and tokens are complete")]
+        #[expect(
+            dead_code,
+            reason = "refused, whatever it says, until roles and tokens are complete"
+        )]
         token: String,
     },
 }

@@ -9,7 +9,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 /// What the page may load and talk to: this server.
-const POLICY: &str = "default-src 'self'; img-src 'self' data:; connect-src 'self' ws: wss:; frame-ancestors 'none'";
+const POLICY: &str =
+    "default-src 'self'; img-src 'self' data:; connect-src 'self' ws: wss:; frame-ancestors 'none'";
 
 macro_rules! files {
     ($($name:literal),* $(,)?) => {
@@ -39,7 +40,10 @@ const FILES: &[(&str, &str)] = files![
 pub(super) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::new()
         .route("/", get(|| async { file("index.html") }))
-        .route("/{name}", get(|Path(name): Path<String>| async move { file(&name) }))
+        .route(
+            "/{name}",
+            get(|Path(name): Path<String>| async move { file(&name) }),
+        )
         .route(
             "/client/{name}",
             get(|Path(name): Path<String>| async move { file(&format!("client/{name}")) }),

@@ -16,6 +16,9 @@ use crate::http::statement::session;
 use crate::http::{CHUNK_BYTES, HttpServer, error};
 use crate::interrupts::{Interrupts, Stop};
 
+/// Changes that are made into text for several readers at once; more of them are cut into batches for each reader.
+const SHARED_CHANGES_MAX: usize = 100;
+
 /// Something to send: the members of a JSON object.
 pub(super) struct Frame {
     /// `"type":…` and the other members.
@@ -34,8 +37,6 @@ pub(super) struct Subscription {
     part: Option<(Part, usize)>,
     /// Frames that come before the next batch, the last one first.
     due: Vec<Frame>,
-    /// Whether it began with rows as they stand. Where it resumed, the client may have had a part of a transaction.
-    snapshot: bool,
     /// Whether everything was given that the statement asks for.
     ended: bool,
 }
@@ -68,7 +69,6 @@ impl Subscription {
             server,
             user,
             statement,
-            snapshot: feed.plan().snapshot.is_some(),
             feed,
             part: None,
             due,
@@ -82,7 +82,10 @@ impl Subscription {
     }
 
     /// The next frame, or `None` at the end; waits for it. An error ends the subscription.
-    pub(super) async fn next(&mut self, interrupts: &mut Interrupts) -> Result<Option<Frame>, Stop> {
+    pub(super) async fn next(
+        &mut self,
+        interrupts: &mut Interrupts,
+    ) -> Result<Option<Frame>, Stop> {
         loop {
             if let Some(frame) = self.due.pop() {
                 return Ok(Some(frame));
@@ -104,16 +107,20 @@ impl Subscription {
     }
 
     /// Whether the table was altered so that the changes have other columns now: the rows as they are now have them.
+    /// Who said `on_lag = 'disconnect'` wants no other rows.
     fn may_start_over(&self, error: &SqlError) -> bool {
-        error.kind == ErrorKind::ObjectNotInPrerequisiteState
+        self.feed.plan().options.catch_up && error.kind == ErrorKind::ObjectNotInPrerequisiteState
     }
 
     /// Tells the client to forget its rows, and begins with those that there are now.
-    async fn start_over(&mut self, why: &SqlError, interrupts: &mut Interrupts) -> Result<(), Stop> {
+    async fn start_over(
+        &mut self,
+        why: &SqlError,
+        interrupts: &mut Interrupts,
+    ) -> Result<(), Stop> {
         let (server, statement) = (&self.server, &self.statement);
         self.feed = open(server, &self.user, statement, Begin::Over, interrupts).await?;
         self.part = None;
-        self.snapshot = true;
         self.due = vec![subscribed(self.feed.plan()), reset(why)];
         Ok(())
     }
@@ -125,10 +132,18 @@ impl Subscription {
         let mut resume = None;
         while members.len() < CHUNK_BYTES {
             if let Some((part, at)) = &mut self.part {
+                let plan = self.feed.plan();
+                if *at == 0
+                    && members.len() == empty
+                    && let Some((text, seq)) = shared(part, plan)?
+                {
+                    members.push_str(&text);
+                    resume = Some(seq);
+                    self.part = None;
+                    break;
+                }
                 if *at < part.len() {
-                    let plan = self.feed.plan();
-                    let mut line = part.line(*at, plan)?;
-                    line.commit &= self.snapshot || line.op != "ready";
+                    let line = part.line(*at, plan)?;
                     *at += 1;
                     if members.len() > empty {
                         members.push(',');
@@ -153,7 +168,6 @@ impl Subscription {
                 Some(Part::Mark(Mark::Reset, seq)) => {
                     let message = format!("the changes after {seq} are no longer kept");
                     let error = SqlError::new(ErrorKind::ObjectNotInPrerequisiteState, message);
-                    self.snapshot = true;
                     self.due = vec![subscribed(self.feed.plan()), reset(&error)];
                     break;
                 }
@@ -172,6 +186,31 @@ impl Subscription {
     }
 }
 
+/// The changes of a part that others read, too: the first of them makes the text.
+fn shared(part: &Part, plan: &SubscribePlan) -> Result<Option<(String, Seq)>, SqlError> {
+    let Part::Changes(stretch) = part else {
+        return Ok(None);
+    };
+    let Some(last) = stretch.changes().last() else {
+        return Ok(None);
+    };
+    if Arc::strong_count(stretch) == 1 || part.len() > SHARED_CHANGES_MAX {
+        return Ok(None);
+    }
+    let text = stretch.encoded("JSON", |_| {
+        let mut text = String::new();
+        for at in 0..part.len() {
+            if at > 0 {
+                text.push(',');
+            }
+            write_change(&part.line(at, plan)?, plan, &mut text)?;
+        }
+        Ok::<_, SqlError>(text.into_bytes())
+    })?;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    Ok(Some((text, last.seq)))
+}
+
 /// Appends a change: `{"op":"insert","seq":"7","row":[…],"commit":true}`.
 fn write_change(line: &Line<'_>, plan: &SubscribePlan, out: &mut String) -> Result<(), SqlError> {
     let columns = plan.selected();
@@ -187,11 +226,15 @@ fn write_change(line: &Line<'_>, plan: &SubscribePlan, out: &mut String) -> Resu
         }
         out.push(']');
     }
-    if let Some(old) = line.old {
+    if let Some(old) = line.old_row() {
         out.push_str(",\"old\":");
         write_row(old, columns, out);
     }
-    out.push_str(if line.commit { ",\"commit\":true}" } else { "}" });
+    out.push_str(if line.commit {
+        ",\"commit\":true}"
+    } else {
+        "}"
+    });
     Ok(())
 }
 
@@ -237,9 +280,7 @@ async fn open(
         .await?;
     interrupts.deadline_in(None);
     match outcome {
-        Outcome::Subscribe(plan) if plan.copy.is_none() => {
-            Ok(Feed::new(server.backend.engine.store().clone(), *plan))
-        }
+        Outcome::Subscribe(plan) if plan.copy.is_none() => Ok(server.backend.feeds.open(*plan)),
         _ => Err(SqlError::unsupported("COPY over HTTP").into()),
     }
 }
@@ -257,20 +298,18 @@ fn subscribed(plan: &SubscribePlan) -> Frame {
     }
 }
 
-/// Appends the names of the columns that tell rows apart, or `null` if none do.
+/// Appends the names of the columns that tell rows apart, or `null` if the rows do not have them.
 fn write_key(plan: &SubscribePlan, out: &mut String) {
-    let table = &plan.table;
-    let indexes = table.key_indexes();
-    if indexes.is_empty() {
+    let Some(key) = plan.row_key() else {
         out.push_str("null");
         return;
-    }
+    };
     out.push('[');
-    for (n, index) in indexes.into_iter().enumerate() {
+    for (n, at) in key.into_iter().enumerate() {
         if n > 0 {
             out.push(',');
         }
-        write_string(&table.columns[index].name, out);
+        write_string(&plan.selected()[at].name, out);
     }
     out.push(']');
 }

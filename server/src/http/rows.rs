@@ -3,8 +3,8 @@
 use arrow::record_batch::RecordBatch;
 use tidelog_sql::json::{write_exact, write_string};
 use tidelog_sql::{ErrorKind, OutputColumn, SqlError, types};
-use tidelog_storage::datum::datum_at;
 use tidelog_storage::Datum;
+use tidelog_storage::datum::datum_at;
 
 /// Appends `[{"name":"id","type":"bigint"},…]`.
 pub(super) fn write_columns(columns: &[OutputColumn], out: &mut String) {
