@@ -8,6 +8,7 @@ pub mod http;
 pub mod peer;
 pub mod postgres;
 pub mod process;
+pub mod random;
 pub mod sample;
 pub mod server;
 
@@ -15,4 +16,5 @@ pub use feed::{Change, Feed};
 pub use http::Web;
 pub use peer::Peer;
 pub use postgres::Postgres;
+pub use random::Random;
 pub use server::Server;

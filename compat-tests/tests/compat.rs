@@ -8,6 +8,10 @@ mod pair;
 mod catalog;
 #[path = "compat/clients.rs"]
 mod clients;
+#[path = "compat/constraints.rs"]
+mod constraints;
+#[path = "compat/crash.rs"]
+mod crash;
 #[path = "compat/ddl.rs"]
 mod ddl;
 #[path = "compat/durability.rs"]
@@ -16,6 +20,8 @@ mod durability;
 mod errors;
 #[path = "compat/http.rs"]
 mod http;
+#[path = "compat/histories.rs"]
+mod histories;
 #[path = "compat/isolation.rs"]
 mod isolation;
 #[path = "compat/kalamdb_defects.rs"]
@@ -32,6 +38,8 @@ mod real_data;
 mod robustness;
 #[path = "compat/tidy.rs"]
 mod tidy;
+#[path = "compat/transactional_ddl.rs"]
+mod transactional_ddl;
 #[path = "compat/transactions.rs"]
 mod transactions;
 #[path = "compat/types.rs"]
@@ -40,3 +48,5 @@ mod types;
 mod upsert;
 #[path = "compat/websocket.rs"]
 mod websocket;
+#[path = "compat/views.rs"]
+mod views;

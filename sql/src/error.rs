@@ -3,7 +3,8 @@
 use arrow::error::ArrowError;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
-use tidelog_storage::{CommitError, Datum, StorageError, TableDef};
+use tidelog_storage::catalog::IndexId;
+use tidelog_storage::{ColumnId, CommitError, Datum, StorageError, TableDef};
 
 /// The kind of an error; `server` gives each its SQLSTATE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,6 +23,7 @@ pub enum ErrorKind {
     InvalidColumnDefinition,
     InvalidColumnReference,
     InvalidTableDefinition,
+    InvalidObjectDefinition,
     InvalidParameterValue,
     DuplicateTable,
     DuplicateColumn,
@@ -46,6 +48,9 @@ pub enum ErrorKind {
     CardinalityViolation,
     NotNullViolation,
     UniqueViolation,
+    CheckViolation,
+    ForeignKeyViolation,
+    InvalidForeignKey,
     InsufficientPrivilege,
     InvalidAuthorization,
     InvalidPassword,
@@ -125,6 +130,14 @@ impl SqlError {
             ErrorKind::FeatureNotSupported,
             format!("{what} is not supported"),
         )
+    }
+
+    /// Says which constraint of which table it is about.
+    pub(crate) fn of_constraint(mut self, table: &TableDef, name: &str) -> SqlError {
+        self.schema = Some(table.schema.clone());
+        self.table = Some(table.name.clone());
+        self.constraint = Some(name.to_string());
+        self
     }
 
     /// Adds a DETAIL.
@@ -261,6 +274,7 @@ impl From<StorageError> for SqlError {
             StorageError::InUse(_)
             | StorageError::Open { .. }
             | StorageError::Engine(_)
+            | StorageError::LogFailed(_)
             | StorageError::Object(_)
             | StorageError::Parquet(_)
             | StorageError::Arrow(_)
@@ -273,7 +287,9 @@ impl From<StorageError> for SqlError {
 impl From<CommitError> for SqlError {
     fn from(error: CommitError) -> SqlError {
         match error {
-            CommitError::UniqueViolation { table, key } => unique_violation(&table, &key),
+            CommitError::UniqueViolation { table, index, key } => {
+                unique_violation(&table, index, &key)
+            }
             CommitError::Conflict | CommitError::CatalogChanged | CommitError::ReadChanged => {
                 SqlError::new(ErrorKind::SerializationFailure, error.to_string())
             }
@@ -285,17 +301,35 @@ impl From<CommitError> for SqlError {
     }
 }
 
+/// 23505 for rows that a new unique index does not allow.
+pub(crate) fn duplicate_rows(table: &TableDef, index: IndexId, key: &[Datum]) -> SqlError {
+    let unique = table.unique_key(index);
+    let (name, columns) = unique.map_or(("", [].as_slice()), |u| (u.name, u.columns));
+    let message = format!("could not create unique index \"{name}\"");
+    SqlError::new(ErrorKind::UniqueViolation, message)
+        .detail(format!("{} is duplicated.", shown_key(table, columns, key)))
+        .of_constraint(table, name)
+}
+
 /// 23505, with the key in DETAIL.
-pub(crate) fn unique_violation(table: &TableDef, key: &[Datum]) -> SqlError {
-    let message = format!(
-        "duplicate key value violates unique constraint \"{}\"",
-        table.primary_key_name
-    );
-    let names: Vec<&str> = table
-        .key_indexes()
-        .into_iter()
-        .map(|index| table.columns[index].name.as_str())
-        .collect();
+pub(crate) fn unique_violation(table: &TableDef, index: IndexId, key: &[Datum]) -> SqlError {
+    let (name, columns) = match table.unique_key(index) {
+        Some(unique) => (unique.name, unique.columns),
+        None => ("", [].as_slice()),
+    };
+    let message = format!("duplicate key value violates unique constraint \"{name}\"");
+    SqlError::new(ErrorKind::UniqueViolation, message)
+        .detail(format!(
+            "{} already exists.",
+            shown_key(table, columns, key)
+        ))
+        .of_constraint(table, name)
+}
+
+/// `Key (a, b)=(1, 2)`.
+pub(crate) fn shown_key(table: &TableDef, columns: &[ColumnId], key: &[Datum]) -> String {
+    let names = columns.iter().filter_map(|id| table.index_of(*id));
+    let names: Vec<&str> = names.map(|at| table.columns[at].name.as_str()).collect();
     let mut values = String::new();
     for (n, value) in key.iter().enumerate() {
         if n > 0 {
@@ -303,14 +337,7 @@ pub(crate) fn unique_violation(table: &TableDef, key: &[Datum]) -> SqlError {
         }
         crate::text::write(value.as_ref(), &mut values);
     }
-    let mut error = SqlError::new(ErrorKind::UniqueViolation, message).detail(format!(
-        "Key ({})=({values}) already exists.",
-        names.join(", ")
-    ));
-    error.schema = Some(table.schema.clone());
-    error.table = Some(table.name.clone());
-    error.constraint = Some(table.primary_key_name.clone());
-    error
+    format!("Key ({})=({values})", names.join(", "))
 }
 
 fn sentence(text: &str) -> String {

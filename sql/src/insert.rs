@@ -145,7 +145,7 @@ impl Session {
     ) -> Result<(), SqlError> {
         let locks = writes.iter().flat_map(|write| write.locks(table));
         self.lock(table, locks.collect(), Patience::Waits).await?;
-        self.write(table, writes)
+        self.change(table, writes).await
     }
 
     pub(crate) async fn insert(

@@ -8,6 +8,7 @@
 mod arithmetic;
 mod casts;
 mod cold_scan;
+mod constraints;
 pub mod copy;
 pub mod ddl;
 pub mod error;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow::record_batch::RecordBatch;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{
     self, Delete, Expr, Ident, SetExpr, TableFactor, TableWithJoins, Update,
@@ -47,8 +48,44 @@ pub(crate) struct Found {
 }
 
 impl Found {
+    /// The row at an index of a batch of the query that `Session::plan_found` makes, `computed` values aside.
+    pub(crate) fn of_batch(
+        table: &TableDef,
+        scope: &Scope,
+        sees_user: bool,
+        batch: &RecordBatch,
+        row: usize,
+    ) -> Result<Found, SqlError> {
+        let value = |column: usize| {
+            datum::datum_at(batch.column(column), row).map_or(Datum::Null, |value| value.to_owned())
+        };
+        let seq = match value(0) {
+            Datum::Int8(seq) => Seq::from_i64(seq),
+            _ => None,
+        };
+        let Some(seq) = seq else {
+            return Err(SqlError::new(ErrorKind::InternalError, "a row has no Seq"));
+        };
+        let (partition, first) = match sees_user {
+            true => match value(1) {
+                Datum::Text(user) => (Partition::user(&user), 2),
+                _ => return Err(SqlError::new(ErrorKind::InternalError, "a row has no user")),
+            },
+            false => (own_partition(table, &scope.access), 1),
+        };
+        let width = first + table.columns.len();
+        Ok(Found {
+            partition,
+            version: RowVersion {
+                seq,
+                row: (first..width).map(value).collect(),
+            },
+            computed: (width..batch.num_columns()).map(value).collect(),
+        })
+    }
+
     /// The change of the row into another, or into none.
-    fn becomes(&self, new: Option<Row>) -> Write {
+    pub(crate) fn becomes(&self, new: Option<Row>) -> Write {
         Write {
             partition: self.partition.clone(),
             old: Some(self.version.clone()),
@@ -203,40 +240,15 @@ impl Session {
         values: &[Datum],
     ) -> Result<(Vec<Found>, Vec<OutputColumn>), SqlError> {
         let sees_user = scope.access.sees_user(table);
-        let own = own_partition(table, &scope.access);
         let columns = output::columns(plan.schema().as_arrow())?;
-        let mut batches = self.run(plan, scope, types, values).await?;
-        let first = 1 + usize::from(sees_user);
+        let mut batches = self.run(plan, scope.clone(), types, values).await?;
         let mut found = Vec::new();
         let mut room = Room::default();
         while let Some(batch) = batches.try_next().await? {
-            let value = |column: usize, row: usize| {
-                datum::datum_at(batch.column(column), row)
-                    .map_or(Datum::Null, |value| value.to_owned())
-            };
             for row in 0..batch.num_rows() {
-                let seq = match value(0, row) {
-                    Datum::Int8(seq) => Seq::from_i64(seq),
-                    _ => None,
-                };
-                let Some(seq) = seq else {
-                    return Err(SqlError::new(ErrorKind::InternalError, "a row has no Seq"));
-                };
-                let partition = match value(1, row) {
-                    Datum::Text(user) if sees_user => Partition::user(&user),
-                    _ => own.clone(),
-                };
-                let width = first + table.columns.len();
-                let values: Row = (first..width).map(|column| value(column, row)).collect();
-                room.take(&values)?;
-                let computed = (width..batch.num_columns())
-                    .map(|column| value(column, row))
-                    .collect();
-                found.push(Found {
-                    partition,
-                    version: RowVersion { seq, row: values },
-                    computed,
-                });
+                let row = Found::of_batch(table, &scope, sees_user, &batch, row)?;
+                room.take(&row.version.row)?;
+                found.push(row);
             }
         }
         Ok((found, columns))
@@ -329,7 +341,7 @@ impl Session {
         if !self.lock_writes(&scope, &table, found, &writes).await? {
             return Ok(None);
         }
-        self.write(&table, &writes)?;
+        self.change(&table, &writes).await?;
         match &update.returning {
             None => Ok(Some(Outcome::Command(format!("UPDATE {}", writes.len())))),
             Some(items) => {
@@ -383,7 +395,7 @@ impl Session {
         if !self.lock_writes(&scope, &table, found, &writes).await? {
             return Ok(None);
         }
-        self.write(&table, &writes)?;
+        self.change(&table, &writes).await?;
         match &delete.returning {
             None => Ok(Some(Outcome::Command(format!("DELETE {}", writes.len())))),
             Some(items) => {
@@ -397,7 +409,7 @@ impl Session {
     }
 
     /// Locks the rows that are to change; `false` when they are not what they were any more.
-    async fn lock_writes(
+    pub(crate) async fn lock_writes(
         &mut self,
         scope: &Scope,
         table: &Arc<TableDef>,

@@ -1,7 +1,7 @@
 //! Where DataFusion meets storage: a table as a `TableProvider` over both tiers.
 
 use std::collections::HashSet;
-use std::ops::{ControlFlow, RangeInclusive};
+use std::ops::{Bound, ControlFlow, RangeInclusive};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -24,10 +24,11 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
 };
 use parking_lot::{Mutex, RwLock};
-use tidelog_storage::snapshot::{Lookup, ScanColumn};
+use tidelog_storage::catalog::IndexId;
+use tidelog_storage::snapshot::{IndexRange, Lookup, ScanColumn};
 use tidelog_storage::{
-    Datum, HotScan, Partition, PartitionSet, Seq, Snapshot, Store, TableDef, TableId, TableKind,
-    Transaction, datum,
+    ColumnId, Datum, HotScan, Partition, PartitionSet, Seq, Snapshot, Store, TableDef, TableId,
+    TableKind, Transaction, datum,
 };
 
 use crate::cold_scan;
@@ -114,40 +115,104 @@ impl Relation {
 
     /// The values of the whole primary key, when the filters fix them by equality.
     fn key_of(&self, filters: &[Expr]) -> Option<Vec<Datum>> {
-        let fixed = |name: &str| {
-            filters.iter().find_map(|filter| {
-                let Expr::BinaryExpr(BinaryExpr {
-                    left,
-                    op: Operator::Eq,
-                    right,
-                }) = filter
-                else {
-                    return None;
-                };
-                let (column, value) = match (&**left, &**right) {
-                    (Expr::Column(column), Expr::Literal(value, _)) => (column, value),
-                    (Expr::Literal(value, _), Expr::Column(column)) => (column, value),
-                    _ => return None,
-                };
-                (column.name == name).then_some(value)
-            })
-        };
-        let key_indexes = self.table.key_indexes();
-        let value = |index: usize| {
-            let column = &self.table.columns[index];
-            let array = fixed(&column.name)?.to_array().ok()?;
-            if *array.data_type() != column.ty.arrow() {
-                return None;
+        let primary = self.table.primary()?;
+        let fixed = |id: &ColumnId| Bounds::of(&self.table, *id, filters)?.equal;
+        primary.columns.iter().map(fixed).collect()
+    }
+
+    /// The key or index, and the part of it, that the filters narrow a scan down to best.
+    fn index_range(&self, filters: &[Expr], transaction: &Transaction) -> Option<IndexRange> {
+        let primary = self.table.primary().map(|key| (key.id, key.columns));
+        let ready = self.table.indexes.iter().filter(|index| index.ready);
+        let others = ready.map(|index| (index.id, index.columns.as_slice()));
+        let range = |(index, columns): (IndexId, &[ColumnId])| {
+            let mut equal = Vec::new();
+            let mut next = None;
+            for id in columns {
+                let bounds = Bounds::of(&self.table, *id, filters);
+                match bounds {
+                    Some(Bounds {
+                        equal: Some(value), ..
+                    }) => equal.push(value),
+                    bounds => {
+                        next = bounds;
+                        break;
+                    }
+                }
             }
-            datum::datum_at(&array, 0)
-                .map(|value| value.to_owned())
-                .filter(|value| !value.is_null())
+            let (lower, upper) = next.map_or((Bound::Unbounded, Bound::Unbounded), |bounds| {
+                (bounds.lower, bounds.upper)
+            });
+            IndexRange {
+                index,
+                equal,
+                lower,
+                upper,
+            }
         };
-        if key_indexes.is_empty() {
-            None
-        } else {
-            key_indexes.into_iter().map(value).collect()
-        }
+        // A unique index lacks the rows with a NULL in it.
+        let complete = |range: &IndexRange| {
+            let Some(key) = self.table.unique_key(range.index) else {
+                return true;
+            };
+            let ranged = (&range.lower, &range.upper) != (&Bound::Unbounded, &Bound::Unbounded);
+            let given = range.equal.len() + usize::from(ranged);
+            let null = |id: &ColumnId| {
+                let at = self
+                    .table
+                    .index_of(*id)
+                    .expect("a key's column cannot be dropped");
+                !self.table.columns[at].not_null
+            };
+            !key.columns.iter().skip(given).any(null)
+        };
+        let sides = |range: &IndexRange| {
+            usize::from(range.lower != Bound::Unbounded)
+                + usize::from(range.upper != Bound::Unbounded)
+        };
+        let ranges = primary.into_iter().chain(others).map(range);
+        let filled = |range: &IndexRange| !transaction.fills(self.table.id, range.index);
+        ranges
+            .filter(|range| filled(range) && complete(range))
+            .max_by_key(|range| (range.equal.len(), sides(range)))
+            .filter(|range| !range.equal.is_empty() || sides(range) > 0)
+    }
+
+    /// The rows in a part of an index; `None` when there are so many that a scan is the better way.
+    async fn read_index(
+        &self,
+        scope: &Arc<Scope>,
+        partition: &Partition,
+        range: IndexRange,
+    ) -> Result<Option<Vec<tidelog_storage::RowVersion>>> {
+        let (table, partition, scope) = (self.table.clone(), partition.clone(), scope.clone());
+        blocking(move || {
+            let (snapshot, store) = (&scope.snapshot, &scope.store);
+            let Some(seqs) = snapshot.index_scan(&table, &partition, &range, INDEX_ROWS_MAX)?
+            else {
+                return Ok(None);
+            };
+            let (mut versions, mut cold) = (Vec::with_capacity(seqs.len()), Vec::new());
+            let transaction = scope.transaction.read();
+            for seq in seqs {
+                if transaction.superseded(table.id, &partition, seq) {
+                    continue;
+                }
+                match snapshot.version(&table, &partition, seq)? {
+                    Lookup::Hot(version) => versions.push(version),
+                    Lookup::Cold(seq) => cold.push(seq),
+                    Lookup::Absent => {}
+                }
+            }
+            if cold.len() > COLD_ROWS_MAX {
+                return Ok(None);
+            }
+            for seq in cold {
+                versions.push(store.read_cold(snapshot, &table, &partition, seq)?);
+            }
+            Ok(Some(versions))
+        })
+        .await
     }
 
     async fn look_up(
@@ -249,7 +314,10 @@ impl TableProvider for Relation {
             .unwrap_or_else(|| (0..self.columns.len()).collect());
         let columns: Vec<ScanColumn> = indexes.iter().map(|index| self.columns[*index]).collect();
         let schema = Arc::new(self.schema.project(&indexes)?);
-        let partitions = scope.access.partitions(&self.table);
+        let partitions = match scope.access.partitions(&self.table) {
+            PartitionSet::All => user_of(&self.table, filters),
+            one => one,
+        };
         if let Some(reads) = &scope.reads {
             reads.lock().insert((self.table.id, partitions.clone()));
         }
@@ -259,6 +327,28 @@ impl TableProvider for Relation {
         {
             let versions = self.look_up(&scope, partition, key).await?;
             return self.rows_plan(&versions, partition, &columns, schema);
+        }
+
+        let range = self.index_range(filters, &scope.transaction.read());
+        if let PartitionSet::One(partition) = &partitions
+            && let Some(range) = range
+            && let Some(versions) = self.read_index(&scope, partition, range).await?
+        {
+            let found = self.rows_plan(&versions, partition, &columns, schema.clone())?;
+            if scope.transaction.read().is_empty() {
+                return Ok(found);
+            }
+            // The transaction's own rows are in no index.
+            let own = HotScan {
+                table: self.table.clone(),
+                partitions: partitions.clone(),
+                columns,
+                seqs: Seq::MAX..=Seq::ZERO,
+                batch_rows: state.config().batch_size(),
+                limit: None,
+            };
+            let own = Arc::new(HotExec::new(own, scope, schema));
+            return UnionExec::try_new(vec![found, own]);
         }
 
         let hot = HotScan {
@@ -304,6 +394,77 @@ pub(crate) async fn blocking<T: Send + 'static>(
         ))),
     }
 }
+
+/// The partition of a USER table that a comparison of `_user` with a literal leaves; all of them without one.
+fn user_of(table: &TableDef, filters: &[Expr]) -> PartitionSet {
+    let compared = filters.iter().filter_map(comparison);
+    let mut users = compared.filter_map(|(column, op, value)| match value {
+        ScalarValue::Utf8(Some(user))
+            if table.kind == TableKind::User && column == USER && op == Operator::Eq =>
+        {
+            Some(Partition::user(user))
+        }
+        _ => None,
+    });
+    users.next().map_or(PartitionSet::All, PartitionSet::One)
+}
+
+/// `column op literal`, in this order or the other.
+fn comparison(filter: &Expr) -> Option<(&str, Operator, &ScalarValue)> {
+    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = filter else {
+        return None;
+    };
+    match (&**left, &**right) {
+        (Expr::Column(column), Expr::Literal(value, _)) => Some((&column.name, *op, value)),
+        (Expr::Literal(value, _), Expr::Column(column)) => Some((&column.name, op.swap()?, value)),
+        _ => None,
+    }
+}
+
+/// What filters leave of a column's values.
+struct Bounds {
+    equal: Option<Datum>,
+    lower: Bound<Datum>,
+    upper: Bound<Datum>,
+}
+
+impl Bounds {
+    /// `None` when no filter compares the column with a value of its type.
+    fn of(table: &TableDef, column: ColumnId, filters: &[Expr]) -> Option<Bounds> {
+        let column = &table.columns[table.index_of(column)?];
+        let mut bounds = Bounds {
+            equal: None,
+            lower: Bound::Unbounded,
+            upper: Bound::Unbounded,
+        };
+        let mut any = false;
+        for (name, op, value) in filters.iter().filter_map(comparison) {
+            let array = value.to_array().ok()?;
+            if name != column.name || *array.data_type() != column.ty.arrow() {
+                continue;
+            }
+            let value = datum::datum_at(&array, 0).map(|value| value.to_owned());
+            let Some(value) = value.filter(|value| !value.is_null()) else {
+                continue;
+            };
+            match op {
+                Operator::Eq => bounds.equal = Some(value),
+                Operator::Gt => bounds.lower = Bound::Excluded(value),
+                Operator::GtEq => bounds.lower = Bound::Included(value),
+                Operator::Lt => bounds.upper = Bound::Excluded(value),
+                Operator::LtEq => bounds.upper = Bound::Included(value),
+                _ => continue,
+            }
+            any = true;
+        }
+        any.then_some(bounds)
+    }
+}
+
+/// Rows that are read by an index at most; more are scanned.
+const INDEX_ROWS_MAX: usize = 1000;
+/// Rows of them that are read out of cold files one by one.
+const COLD_ROWS_MAX: usize = 64;
 
 /// The Seqs that comparisons of `_seq` with literals leave.
 fn seq_range(filters: &[Expr]) -> RangeInclusive<Seq> {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use arrow::array::Array;
 use arrow::compute::{CastOptions, cast_with_options};
 use datafusion::sql::sqlparser::ast::{Expr, Value};
-use tidelog_storage::transaction::{key_identity, row_identity};
+use tidelog_storage::catalog::UniqueKey;
+use tidelog_storage::transaction::{row_identity, unique_identity};
 use tidelog_storage::{
     ColumnType, Datum, Partition, PartitionSet, Row, RowVersion, Store, TableDef, datum,
 };
@@ -34,36 +35,65 @@ impl Write {
         }
     }
 
-    /// The values of a primary key that the change brings into the table.
-    pub(crate) fn new_key(&self, table: &TableDef) -> Option<Vec<Datum>> {
-        let new = self.new.as_ref()?;
-        let indexes = table.key_indexes();
+    /// The unique keys whose values the change brings into the table, with these.
+    pub(crate) fn new_keys<'t>(&self, table: &'t TableDef) -> Vec<(UniqueKey<'t>, Vec<Datum>)> {
         let old = self.old.as_ref().map(|old| &old.row);
-        if indexes.is_empty() || old.is_some_and(|old| indexes.iter().all(|&i| old[i] == new[i])) {
-            return None;
-        }
-        Some(indexes.iter().map(|&index| new[index].clone()).collect())
+        changed_keys(table, self.new.as_ref(), old)
+    }
+
+    /// The unique keys whose values it takes out.
+    fn old_keys<'t>(&self, table: &'t TableDef) -> Vec<(UniqueKey<'t>, Vec<Datum>)> {
+        let old = self.old.as_ref().map(|old| &old.row);
+        changed_keys(table, old, self.new.as_ref())
     }
 
     /// The locks that the change needs.
     pub(crate) fn locks(&self, table: &TableDef) -> Vec<(RowKey, LockMode)> {
         let mut locks = Vec::with_capacity(2);
-        let new_key = self.new.as_ref().filter(|_| self.new_key(table).is_some());
+        let (old_keys, new_keys) = (self.old_keys(table), self.new_keys(table));
         if let Some(old) = &self.old
             // What the transaction itself made nobody else sees; with a key it is locked already.
             && (old.seq.as_pending().is_none() || !table.primary_key.is_empty())
         {
-            let mode = if self.new.is_some() && new_key.is_none() {
+            let mode = if self.new.is_some() && old_keys.is_empty() && new_keys.is_empty() {
                 LockMode::NoKeyUpdate
             } else {
                 LockMode::Update
             };
             locks.push((row_identity(table, &self.partition, old), mode));
         }
-        let identity = new_key.and_then(|row| key_identity(table, &self.partition, row));
-        locks.extend(identity.map(|key| (key, LockMode::Update)));
+        for (key, values) in old_keys.into_iter().chain(new_keys) {
+            let values = values.iter().map(Datum::as_ref);
+            let identity = unique_identity(table, &self.partition, key, values);
+            locks.extend(identity.map(|key| (key, LockMode::Update)));
+        }
         locks
     }
+}
+
+/// The unique keys in which a row has no NULL, and other values than another row, if there is one.
+fn changed_keys<'t>(
+    table: &'t TableDef,
+    row: Option<&Row>,
+    other: Option<&Row>,
+) -> Vec<(UniqueKey<'t>, Vec<Datum>)> {
+    let Some(row) = row else {
+        return Vec::new();
+    };
+    let changed = |key: UniqueKey<'t>| {
+        let index = |id| {
+            table
+                .index_of(id)
+                .expect("a key's column cannot be dropped")
+        };
+        let indexes = || key.columns.iter().map(|id| index(*id));
+        let same = other.is_some_and(|other| indexes().all(|at| row[at] == other[at]));
+        if same || indexes().any(|at| row[at].is_null()) {
+            return None;
+        }
+        Some((key, indexes().map(|at| row[at].clone()).collect()))
+    };
+    table.unique_keys().filter_map(changed).collect()
 }
 
 /// A column that a statement gives values for.
@@ -215,14 +245,30 @@ pub(crate) fn check_not_null(table: &TableDef, row: &[Datum]) -> Result<(), SqlE
         .columns
         .iter()
         .zip(row)
-        .find(|(column, value)| (column.not_null || keyed(column.id)) && value.is_null());
-    let Some((column, _)) = broken else {
-        return Ok(());
-    };
+        .position(|(column, value)| (column.not_null || keyed(column.id)) && value.is_null());
+    match broken {
+        None => Ok(()),
+        Some(at) => Err(null_violation(table, at, row)),
+    }
+}
+
+/// 23502, for the column at this index.
+pub(crate) fn null_violation(table: &TableDef, at: usize, row: &[Datum]) -> SqlError {
+    let column = &table.columns[at];
     let message = format!(
         "null value in column \"{}\" of relation \"{}\" violates not-null constraint",
         column.name, table.name
     );
+    let mut error = SqlError::new(ErrorKind::NotNullViolation, message)
+        .detail(format!("Failing row contains ({}).", shown_row(row)));
+    error.schema = Some(table.schema.clone());
+    error.table = Some(table.name.clone());
+    error.column = Some(column.name.clone());
+    error
+}
+
+/// A row's values as errors show them.
+pub(crate) fn shown_row(row: &[Datum]) -> String {
     let mut shown = String::new();
     for (n, value) in row.iter().enumerate() {
         if n > 0 {
@@ -233,12 +279,7 @@ pub(crate) fn check_not_null(table: &TableDef, row: &[Datum]) -> Result<(), SqlE
         }
         text::write(value.as_ref(), &mut shown);
     }
-    let mut error = SqlError::new(ErrorKind::NotNullViolation, message)
-        .detail(format!("Failing row contains ({shown})."));
-    error.schema = Some(table.schema.clone());
-    error.table = Some(table.name.clone());
-    error.column = Some(column.name.clone());
-    Err(error)
+    shown
 }
 
 /// A value of one type as one of another, as an assignment in INSERT or UPDATE converts it.

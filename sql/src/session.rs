@@ -17,7 +17,9 @@ use futures::stream::BoxStream;
 use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, Store, TableDef, datum};
 
 use crate::cold_scan;
+use crate::constraints::ConditionCache;
 use crate::error::{ErrorKind, SqlError, from_datafusion};
+use crate::functions;
 use crate::locking;
 use crate::locks::{LockTable, Locks};
 use crate::optimize::{CheckedArithmetic, YieldingJoins};
@@ -27,11 +29,11 @@ use crate::plan::{self, Planner, PostgresOperators};
 use crate::provider::{Access, Scope};
 use crate::settings::{SERVER_VERSION, Settings};
 use crate::subscribe::{ListenTarget, SubscribePlan};
-use crate::{ddl, functions};
 
 pub use crate::copy::CopyIn;
 
 mod commands;
+mod ddl;
 mod transaction;
 
 use transaction::{Block, Work};
@@ -45,6 +47,7 @@ pub struct Engine {
     store: Arc<Store>,
     state: SessionState,
     locks: Arc<LockTable>,
+    conditions: ConditionCache,
 }
 
 impl Engine {
@@ -79,6 +82,7 @@ impl Engine {
             store,
             state,
             locks: Arc::default(),
+            conditions: ConditionCache::default(),
         })
     }
 
@@ -305,10 +309,10 @@ impl Session {
             statement: statement.clone(),
             query: None,
         };
-        let catalog = self.engine.store.catalog();
+        let catalog = self.catalog();
         match &statement.body {
             Body::Subscribe(subscribe, None) => {
-                let table = ddl::resolve(&catalog, &self.search_path(), &subscribe.table)?;
+                let table = crate::ddl::resolve(&catalog, &self.search_path(), &subscribe.table)?;
                 prepared.columns = Some(crate::subscribe::columns(table));
             }
             Body::Subscribe(_, Some(_)) => {}
@@ -544,7 +548,7 @@ impl Session {
         // The rows stand in for the table, so a subquery would see them in its place.
         let names_table = ast::visit_relations(&items.to_vec(), |name| {
             let last = name.0.last().and_then(|part| part.as_ident());
-            match last.is_some_and(|last| ddl::fold(last) == table.name) {
+            match last.is_some_and(|last| crate::ddl::fold(last) == table.name) {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             }
@@ -621,6 +625,10 @@ impl Session {
         &self.engine.store
     }
 
+    pub(crate) fn condition_cache(&self) -> &ConditionCache {
+        &self.engine.conditions
+    }
+
     pub(crate) fn state(&self) -> &SessionState {
         &self.engine.state
     }
@@ -642,19 +650,15 @@ impl Session {
     }
 
     fn is_superuser(&self) -> bool {
-        self.engine
-            .store
-            .catalog()
+        self.catalog()
             .roles
             .get(&self.role)
             .is_some_and(|role| role.superuser)
     }
 
     fn constants(&self) -> HashMap<&'static str, ScalarValue> {
-        let schema = self
-            .search_path()
-            .into_iter()
-            .find(|name| self.engine.store.catalog().schemas.contains(name));
+        let catalog = self.catalog();
+        let schema = (self.search_path().into_iter()).find(|name| catalog.schemas.contains(name));
         HashMap::from([
             ("current_user", ScalarValue::from(self.role.as_str())),
             ("current_role", ScalarValue::from(self.role.as_str())),

@@ -6,8 +6,10 @@
 
 pub(crate) mod functions;
 mod information_schema;
+mod keys;
 mod pg_catalog;
 mod tidelog;
+mod views;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -333,16 +335,6 @@ pub(crate) fn table_oid(table: &TableDef) -> i64 {
     FIRST_USER_OID + i64::from(table.id.get())
 }
 
-/// The oid of a table's primary-key index.
-fn index_oid(table: &TableDef) -> i64 {
-    (1 << 29) + i64::from(table.id.get())
-}
-
-/// The oid of a table's primary-key constraint.
-fn constraint_oid(table: &TableDef) -> i64 {
-    (1 << 29) + (1 << 28) + i64::from(table.id.get())
-}
-
 /// A schema's oid: PostgreSQL's for its own, made from the name for the others.
 fn schema_oid(name: &str) -> i64 {
     match name {
@@ -406,12 +398,8 @@ mod tests {
     #[test]
     fn every_relation_can_be_read() {
         let mut catalog = Catalog::default();
-        let table = |name: &str, primary_key| TableDef {
-            id: tidelog_storage::TableId::new(1),
-            schema: "public".to_string(),
-            name: name.to_string(),
-            kind: tidelog_storage::TableKind::User,
-            columns: vec![tidelog_storage::ColumnDef {
+        let table = |name: &str, primary_key| {
+            let column = tidelog_storage::ColumnDef {
                 id: tidelog_storage::ColumnId::new(1),
                 name: "id".to_string(),
                 stored_name: "id".to_string(),
@@ -419,18 +407,22 @@ mod tests {
                 not_null: true,
                 default: Some("'x'".to_string()),
                 missing: Datum::Null,
-            }],
-            primary_key,
-            primary_key_name: format!("{name}_pkey"),
-            options: tidelog_storage::catalog::TableOptions {
+            };
+            let options = tidelog_storage::catalog::TableOptions {
                 ttl_ms: Some(1),
                 flush_rows: 1,
                 flush_interval_ms: 1,
                 resume_window_ms: 1,
-            },
-            schema_version: 1,
-            layouts: Default::default(),
-            next_column_id: tidelog_storage::ColumnId::new(2),
+            };
+            let (id, kind) = (
+                tidelog_storage::TableId::new(1),
+                tidelog_storage::TableKind::User,
+            );
+            TableDef {
+                primary_key,
+                primary_key_name: format!("{name}_pkey"),
+                ..TableDef::new(id, ("public", name), kind, vec![column], options)
+            }
         };
         for (name, key) in [
             ("keyed", vec![tidelog_storage::ColumnId::new(1)]),

@@ -1,4 +1,4 @@
-//! INSERT … ON CONFLICT: rows whose primary key is taken are left out, or update the row that has it.
+//! INSERT … ON CONFLICT: rows whose unique key is taken are left out, or update the row that has it.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -13,9 +13,13 @@ use datafusion::sql::sqlparser::ast::{
     self, Assignment, ConflictTarget, Expr, Insert, OnConflict, OnConflictAction, OnInsert, Visit,
 };
 use futures::TryStreamExt;
+use tidelog_storage::catalog::{IndexId, UniqueKey};
 use tidelog_storage::snapshot::Lookup;
-use tidelog_storage::transaction::key_identity;
-use tidelog_storage::{Catalog, ColumnType, Datum, Partition, Row, RowVersion, TableDef, datum};
+use tidelog_storage::transaction::unique_identity;
+use tidelog_storage::{
+    Catalog, ColumnType, Datum, Partition, PartitionSet, Row, RowVersion, Snapshot, StorageError,
+    TableDef, datum,
+};
 
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError, from_arrow, from_datafusion};
@@ -23,7 +27,7 @@ use crate::locking::Patience;
 use crate::modify::assigned_columns;
 use crate::output;
 use crate::parse::{self, parse_query, quoted};
-use crate::provider::blocking;
+use crate::provider::{Scope, blocking};
 use crate::row::{Write, assign, cell, check_not_null};
 use crate::session::Session;
 
@@ -34,6 +38,8 @@ const ORDINAL: &str = "\u{1}row";
 pub(crate) struct Conflicts<'a> {
     /// `None` for DO NOTHING.
     update: Option<&'a ast::DoUpdate>,
+    /// The unique key that the clause names; without one, all of the table's count.
+    key: Option<IndexId>,
     /// What the table goes by in the update's expressions.
     alias: String,
 }
@@ -45,7 +51,7 @@ struct Taken {
 }
 
 impl<'a> Conflicts<'a> {
-    /// The clause of an INSERT, if it has one and one that names the table's primary key.
+    /// The clause of an INSERT, if it has one.
     pub(crate) fn of(
         insert: &'a Insert,
         table: &TableDef,
@@ -62,49 +68,57 @@ impl<'a> Conflicts<'a> {
             OnConflictAction::DoNothing => None,
             OnConflictAction::DoUpdate(update) => Some(update),
         };
-        match conflict_target {
+        let ready = |key: &UniqueKey<'_>| !table.indexes.iter().any(|i| i.id == key.id && !i.ready);
+        let key = match conflict_target {
             None if update.is_some() => {
                 let message =
                     "ON CONFLICT DO UPDATE requires inference specification or constraint name";
                 return Err(SqlError::new(ErrorKind::SyntaxError, message)
                     .hint("For example, ON CONFLICT (column_name)."));
             }
-            None => {}
+            None => None,
             Some(ConflictTarget::Columns(names)) => {
                 let mut named = Vec::with_capacity(names.len());
                 for name in names {
                     let name = ddl::fold(name);
-                    named.push(table.column_index(&name).ok_or_else(|| {
+                    let at = table.column_index(&name).ok_or_else(|| {
                         let message = format!("column \"{name}\" does not exist");
                         SqlError::new(ErrorKind::UndefinedColumn, message)
-                    })?);
+                    })?;
+                    named.push(table.columns[at].id);
                 }
-                let mut key = table.key_indexes();
-                key.sort_unstable();
                 named.sort_unstable();
                 named.dedup();
-                if key.is_empty() || named != key {
+                let is_named = |key: &UniqueKey<'_>| {
+                    let mut columns = key.columns.to_vec();
+                    columns.sort_unstable();
+                    columns == named && ready(key)
+                };
+                let Some(key) = table.unique_keys().find(is_named) else {
                     let message = "there is no unique or exclusion constraint matching the ON CONFLICT specification";
                     return Err(SqlError::new(ErrorKind::InvalidColumnReference, message));
-                }
+                };
+                Some(key.id)
             }
             Some(ConflictTarget::OnConstraint(name)) => {
                 let name = name.0.last().and_then(|part| part.as_ident());
                 let name = name.map_or_else(String::new, ddl::fold);
-                if table.primary_key.is_empty() || name != table.primary_key_name {
+                let mut keys = table.unique_keys();
+                let Some(key) = keys.find(|key| key.name == name && ready(key)) else {
                     let message = format!(
                         "constraint \"{name}\" for table \"{}\" does not exist",
                         table.name
                     );
                     return Err(SqlError::new(ErrorKind::UndefinedObject, message));
-                }
+                };
+                Some(key.id)
             }
-        }
+        };
         let alias = insert
             .table_alias
             .as_ref()
             .map_or_else(|| table.name.clone(), |alias| ddl::fold(&alias.alias));
-        Ok(Some(Conflicts { update, alias }))
+        Ok(Some(Conflicts { update, key, alias }))
     }
 }
 
@@ -145,7 +159,7 @@ impl Session {
         values: &[Datum],
     ) -> Result<Vec<Write>, SqlError> {
         let inserts: Vec<Write> = rows.into_iter().map(Write::insert).collect();
-        if table.primary_key.is_empty() {
+        if table.unique_keys().next().is_none() {
             self.insert_rows(table, &inserts).await?;
             return Ok(inserts);
         }
@@ -153,40 +167,52 @@ impl Session {
         self.lock(table, locks.collect(), Patience::Waits).await?;
         // The locks are held: what this snapshot shows of the keys stays.
         let scope = self.scope();
+        if let Some(reads) = &scope.reads {
+            let partitions = inserts.iter().map(|write| write.partition.clone());
+            let read = partitions.map(|partition| (table.id, PartitionSet::One(partition)));
+            reads.lock().extend(read);
+        }
+        let latest = self
+            .isolation()
+            .keeps_snapshot()
+            .then(|| self.store().snapshot());
         let lookups = {
             let (scope, table, inserts) = (scope.clone(), table.clone(), inserts.clone());
+            let arbiter = conflicts.key;
             let look_up = move || {
                 let found = |write: &Write| {
-                    let key = write.new_key(&table).expect("an insert brings a key");
-                    let transaction = scope.transaction.read();
-                    let found = scope.snapshot.lookup(
-                        &table,
-                        &write.partition,
-                        &key,
-                        Some(&transaction),
-                    )?;
-                    Ok(match found {
-                        Lookup::Absent => None,
-                        Lookup::Hot(version) => Some(version),
-                        Lookup::Cold(seq) => Some(scope.store.read_cold(
-                            &scope.snapshot,
-                            &table,
-                            &write.partition,
-                            seq,
-                        )?),
+                    let there = holder(&scope, &scope.snapshot, &table, write, arbiter)?;
+                    let Some(latest) = &latest else {
+                        return Ok(Ok(there));
+                    };
+                    let now = holder(&scope, latest, &table, write, arbiter)?;
+                    let seq = |version: &Option<RowVersion>| version.as_ref().map(|v| v.seq);
+                    Ok(if seq(&now) == seq(&there) {
+                        Ok(there)
+                    } else {
+                        Err(())
                     })
                 };
-                inserts.iter().map(found).collect::<Result<Vec<_>, _>>()
+                let lookups = inserts.iter().map(found);
+                lookups.collect::<Result<Result<Vec<_>, ()>, StorageError>>()
             };
             blocking(look_up).await.map_err(from_datafusion)?
+        };
+        let Ok(lookups) = lookups else {
+            let message = "could not serialize access due to concurrent update";
+            return Err(SqlError::new(ErrorKind::SerializationFailure, message));
         };
         let mut seen = HashSet::new();
         let mut writes: Vec<Option<Write>> = vec![None; inserts.len()];
         let mut taken = Vec::new();
         for (at, (write, found)) in inserts.iter().zip(lookups).enumerate() {
-            let row = write.new.as_ref().expect("an insert has a row");
-            let key = key_identity(table, &write.partition, row).expect("the table has a key");
-            if !seen.insert(key) {
+            let keys = arbiters(write, table, conflicts.key);
+            let identities = keys.into_iter().filter_map(|(key, values)| {
+                let values = values.iter().map(Datum::as_ref);
+                unique_identity(table, &write.partition, key, values)
+            });
+            let identities: Vec<_> = identities.collect();
+            if identities.iter().any(|identity| seen.contains(identity)) {
                 if conflicts.update.is_none() {
                     continue;
                 }
@@ -195,6 +221,7 @@ impl Session {
                     "Ensure that no rows proposed for insertion within the same command have duplicate constrained values.",
                 ));
             }
+            seen.extend(identities);
             match found {
                 None => writes[at] = Some(write.clone()),
                 Some(version) if conflicts.update.is_some() => taken.push(Taken { at, version }),
@@ -226,7 +253,7 @@ impl Session {
         // A key that the update changes needs a lock of its own.
         let locks = writes.iter().flat_map(|write| write.locks(table));
         self.lock(table, locks.collect(), Patience::Waits).await?;
-        self.write(table, &writes)?;
+        self.change(table, &writes).await?;
         Ok(writes)
     }
 
@@ -329,6 +356,40 @@ impl Session {
         ];
         self.plan_over(replaced, query, given, false, catalog)
     }
+}
+
+/// The row that has a key of a new one, if the clause is about that key.
+fn holder(
+    scope: &Scope,
+    snapshot: &Snapshot,
+    table: &Arc<TableDef>,
+    write: &Write,
+    only: Option<IndexId>,
+) -> Result<Option<RowVersion>, StorageError> {
+    let transaction = scope.transaction.read();
+    for (key, values) in arbiters(write, table, only) {
+        let (partition, own) = (&write.partition, Some(&*transaction));
+        match snapshot.lookup_unique(table, partition, key, &values, own)? {
+            Lookup::Absent => {}
+            Lookup::Hot(version) => return Ok(Some(version)),
+            Lookup::Cold(seq) => {
+                let read = scope.store.read_cold(snapshot, table, partition, seq);
+                return read.map(Some);
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The keys of a new row that the clause is about.
+fn arbiters<'t>(
+    write: &Write,
+    table: &'t TableDef,
+    only: Option<IndexId>,
+) -> Vec<(UniqueKey<'t>, Vec<Datum>)> {
+    let mut keys = write.new_keys(table);
+    keys.retain(|(key, _)| only.is_none_or(|only| key.id == only));
+    keys
 }
 
 /// Rows of a table with their numbers, as a relation.

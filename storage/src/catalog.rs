@@ -43,6 +43,27 @@ impl ColumnId {
     }
 }
 
+/// Identifies a key or index of a table: a dropped one's id is not given to another.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct IndexId(u16);
+
+impl IndexId {
+    /// The id of a primary key that was made with its table.
+    pub const PRIMARY: IndexId = IndexId(0);
+
+    /// The id with this number.
+    pub fn new(id: u16) -> IndexId {
+        IndexId(id)
+    }
+
+    /// The number.
+    pub fn get(self) -> u16 {
+        self.0
+    }
+}
+
 /// What kind of partitions and what lifetime a table's rows have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TableKind {
@@ -99,6 +120,91 @@ pub struct ColumnDef {
 /// The columns that records of one schema version hold, in their order.
 pub type RecordLayout = Vec<(ColumnId, ColumnType)>;
 
+/// The order that an index column was declared with. Entries are kept ascending, NULLs last, whatever it says: an
+/// index is read from either end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColumnOrder {
+    /// DESC.
+    pub descending: bool,
+    /// NULLS FIRST.
+    pub nulls_first: bool,
+}
+
+/// A secondary index, of CREATE INDEX or of a UNIQUE constraint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IndexDef {
+    /// Its identity.
+    pub id: IndexId,
+    /// Its name, of its table's schema.
+    pub name: String,
+    /// Its columns, in their order.
+    pub columns: Vec<ColumnId>,
+    /// How each of them was declared.
+    pub orders: Vec<ColumnOrder>,
+    /// Whether two rows of a partition may not have equal values (NULL equals nothing).
+    pub unique: bool,
+    /// Whether a UNIQUE constraint made it.
+    pub constraint: bool,
+    /// Whether it has every row. Until then writes keep it, but nothing reads it.
+    pub ready: bool,
+}
+
+/// A CHECK constraint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CheckDef {
+    /// Its name, of its table.
+    pub name: String,
+    /// The condition, as SQL text over the table's columns.
+    pub condition: String,
+    /// Whether the rows that were there before it have been checked.
+    pub ready: bool,
+}
+
+/// What happens to rows whose parent goes or gets another key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReferentialAction {
+    /// It is refused, once the statement is through.
+    NoAction,
+    /// It is refused at once.
+    Restrict,
+    /// They go too, or get the new key.
+    Cascade,
+    /// Their columns become NULL.
+    SetNull,
+    /// Their columns get their defaults.
+    SetDefault,
+}
+
+/// A FOREIGN KEY constraint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ForeignKeyDef {
+    /// Its name, of its table.
+    pub name: String,
+    /// The referencing columns.
+    pub columns: Vec<ColumnId>,
+    /// The schema and name of the referenced table.
+    pub parent: (String, String),
+    /// The referenced columns, one for each referencing one; together a unique key of the parent.
+    pub parent_columns: Vec<ColumnId>,
+    /// ON DELETE.
+    pub on_delete: ReferentialAction,
+    /// ON UPDATE.
+    pub on_update: ReferentialAction,
+    /// Whether the rows that were there before it have been checked.
+    pub ready: bool,
+}
+
+/// A key of which no two rows of a partition have equal values: the primary key, or a unique index.
+#[derive(Clone, Copy, Debug)]
+pub struct UniqueKey<'a> {
+    /// Its identity.
+    pub id: IndexId,
+    /// The name of the constraint or index.
+    pub name: &'a str,
+    /// Its columns, in key order.
+    pub columns: &'a [ColumnId],
+}
+
 /// One table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TableDef {
@@ -116,9 +222,20 @@ pub struct TableDef {
     pub primary_key: Vec<ColumnId>,
     /// The name of the primary key constraint.
     pub primary_key_name: String,
+    /// The primary key's identity among keys and indexes.
+    pub primary_key_id: IndexId,
+    /// The secondary indexes, in the order of their making.
+    pub indexes: Vec<IndexDef>,
+    /// The id that the next index gets.
+    pub next_index_id: IndexId,
+    /// The CHECK constraints.
+    pub checks: Vec<CheckDef>,
+    /// The FOREIGN KEY constraints, of which this table is the child.
+    pub foreign_keys: Vec<ForeignKeyDef>,
     /// What `WITH (…)` set.
     pub options: TableOptions,
-    /// Which of `layouts` new records are written in.
+    /// Which of `layouts` new records are written in. It also changes with whatever else decides how a row is
+    /// written: what was planned at another version is refused.
     pub schema_version: u32,
     /// The record layout of each schema version that there ever was, from 1.
     pub layouts: BTreeMap<u32, RecordLayout>,
@@ -127,6 +244,38 @@ pub struct TableDef {
 }
 
 impl TableDef {
+    /// A new table of these columns, whose ids count from 1, without keys.
+    pub fn new(
+        id: TableId,
+        (schema, name): (&str, &str),
+        kind: TableKind,
+        columns: Vec<ColumnDef>,
+        options: TableOptions,
+    ) -> TableDef {
+        let layout = columns
+            .iter()
+            .map(|column| (column.id, column.ty))
+            .collect();
+        TableDef {
+            id,
+            schema: schema.to_string(),
+            name: name.to_string(),
+            kind,
+            next_column_id: ColumnId::new(columns.len() as u16 + 1),
+            columns,
+            primary_key: Vec::new(),
+            primary_key_name: String::new(),
+            primary_key_id: IndexId::PRIMARY,
+            indexes: Vec::new(),
+            next_index_id: IndexId::new(1),
+            checks: Vec::new(),
+            foreign_keys: Vec::new(),
+            options,
+            schema_version: 1,
+            layouts: BTreeMap::from([(1, layout)]),
+        }
+    }
+
     /// Where the column with this SQL name stands in `columns`.
     pub fn column_index(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|column| column.name == name)
@@ -141,6 +290,50 @@ impl TableDef {
     pub fn key_indexes(&self) -> Vec<usize> {
         let index = |id: &ColumnId| self.index_of(*id).expect("a key column cannot be dropped");
         self.primary_key.iter().map(index).collect()
+    }
+
+    /// Its unique keys, the primary key first; those that are not ready, too.
+    pub fn unique_keys(&self) -> impl Iterator<Item = UniqueKey<'_>> {
+        let unique = self.indexes.iter().filter(|index| index.unique);
+        self.primary()
+            .into_iter()
+            .chain(unique.map(|index| UniqueKey {
+                id: index.id,
+                name: &index.name,
+                columns: &index.columns,
+            }))
+    }
+
+    /// The primary key, if it has one.
+    pub fn primary(&self) -> Option<UniqueKey<'_>> {
+        (!self.primary_key.is_empty()).then_some(UniqueKey {
+            id: self.primary_key_id,
+            name: &self.primary_key_name,
+            columns: &self.primary_key,
+        })
+    }
+
+    /// The unique key with this id.
+    pub fn unique_key(&self, id: IndexId) -> Option<UniqueKey<'_>> {
+        self.unique_keys().find(|key| key.id == id)
+    }
+
+    /// Whether it has this key or index, ready or not.
+    pub(crate) fn has_index(&self, id: IndexId) -> bool {
+        let primary = self.primary().is_some_and(|key| key.id == id);
+        primary || self.indexes.iter().any(|index| index.id == id)
+    }
+
+    /// The table without the indexes and constraints that are not ready; `None` when all are.
+    pub(crate) fn finished(&self) -> Option<TableDef> {
+        let mut table = self.clone();
+        table.indexes.retain(|index| index.ready);
+        table.checks.retain(|check| check.ready);
+        table.foreign_keys.retain(|key| key.ready);
+        (table != *self).then(|| {
+            table.bump_schema_version();
+            table
+        })
     }
 
     /// The Arrow schema of its rows: the columns in SQL's order, under their SQL names.
@@ -188,6 +381,19 @@ impl ColumnType {
     }
 }
 
+/// A view: a query with a name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ViewDef {
+    /// The schema it stands in.
+    pub schema: String,
+    /// Its name.
+    pub name: String,
+    /// Its columns, by name and type.
+    pub columns: Vec<(String, ColumnType)>,
+    /// The query, as SQL text in which every relation is named with its schema.
+    pub query: String,
+}
+
 /// A role.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoleDef {
@@ -212,6 +418,8 @@ pub struct Catalog {
     pub schemas: BTreeSet<String>,
     /// Tables by schema and name.
     pub tables: BTreeMap<(String, String), Arc<TableDef>>,
+    /// Views by schema and name; no table has one of these names.
+    pub views: BTreeMap<(String, String), Arc<ViewDef>>,
     /// Roles by name.
     pub roles: BTreeMap<String, Arc<RoleDef>>,
     /// The id that the next table gets.
@@ -222,6 +430,11 @@ impl Catalog {
     /// The table with this schema and name.
     pub fn table(&self, schema: &str, name: &str) -> Option<&Arc<TableDef>> {
         self.tables.get(&(schema.to_string(), name.to_string()))
+    }
+
+    /// The view with this schema and name.
+    pub fn view(&self, schema: &str, name: &str) -> Option<&Arc<ViewDef>> {
+        self.views.get(&(schema.to_string(), name.to_string()))
     }
 
     /// The table whose data has this id.
@@ -242,6 +455,15 @@ pub enum CatalogChange {
     PutTable(Box<TableDef>),
     /// Removes a table and its data for good.
     DropTable {
+        /// Its schema.
+        schema: String,
+        /// Its name.
+        name: String,
+    },
+    /// Adds the view or replaces the one of the same schema and name.
+    PutView(Box<ViewDef>),
+    /// Removes a view.
+    DropView {
         /// Its schema.
         schema: String,
         /// Its name.

@@ -5,10 +5,11 @@
 //! visible; when a write fails, nothing is accepted any more.
 //! Does not: read for sessions, or write files.
 
-mod check;
+pub(crate) mod check;
 mod cut;
 pub(crate) mod ddl;
 pub(crate) mod garbage;
+pub(crate) mod index;
 mod swap;
 
 use std::collections::HashMap;
@@ -20,18 +21,20 @@ use rocksdb::WriteBatch;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use crate::catalog::{Catalog, CatalogChange, TableDef, TableId};
+use crate::catalog::{Catalog, CatalogChange, IndexId, TableDef, TableId};
 use crate::changes::Extent;
 use crate::cold::{self, ColdFile, PartitionState};
 use crate::error::{CommitError, StorageError};
+use crate::failpoint::{Failpoints, Step};
 use crate::hot::{Family, Hot, HotSnapshot};
-use crate::key::{read_seq, version_key};
+use crate::key::{index_entry, read_seq, version_key};
 use crate::seq::{Seq, SeqGenerator};
 use crate::snapshot::{DeadEntry, View};
-use crate::transaction::{Partition, Transaction};
+use crate::transaction::{Partition, RowKeys, Transaction};
 use crate::watch::Watches;
 use check::Group;
 use garbage::Garbage;
+use index::Unindexed;
 
 const QUEUE_REQUESTS_MAX: usize = 1024;
 const QUEUE_BYTES_MAX: usize = 64 << 20;
@@ -49,6 +52,7 @@ pub(crate) struct Shared {
     pub(crate) current: RwLock<Arc<View>>,
     pub(crate) watches: Arc<Watches>,
     pub(crate) garbage: Arc<Garbage>,
+    pub(crate) failpoints: Arc<Failpoints>,
 }
 
 impl Shared {
@@ -112,23 +116,25 @@ pub(crate) struct Merged {
 pub(crate) struct Expired {
     pub(crate) partition: Partition,
     pub(crate) seq: Seq,
-    pub(crate) key: Option<Arc<[u8]>>,
+    pub(crate) keys: RowKeys,
     pub(crate) bytes: u64,
 }
 
 /// What the committer is asked for.
 pub(crate) enum Request {
     Commit(Box<PendingCommit>),
-    Catalog {
-        base_version: u64,
-        changes: Vec<CatalogChange>,
-        reply: Reply<Arc<Catalog>, CommitError>,
-    },
     /// Adds files to the manifest; `NoTable` when the table has gone.
     Flushed {
         table: TableId,
         parts: Vec<Flushed>,
         reply: Reply<(), StorageError>,
+    },
+    /// Adds rows from before an index to it.
+    FillIndex {
+        table: TableId,
+        index: IndexId,
+        rows: Vec<Unindexed>,
+        reply: Reply<(), CommitError>,
     },
     Expired {
         table: TableId,
@@ -268,29 +274,34 @@ struct Committer {
     /// The newest commit to each table since the store was opened; no transaction is older than that.
     last_commits: HashMap<TableId, Seq>,
     /// Why a write failed: what the disk holds is not known any more.
-    failed: Option<rocksdb::Error>,
+    failed: Option<String>,
     stopped: Vec<oneshot::Sender<()>>,
 }
 
 impl Committer {
     fn run(mut self) {
+        self.drop_unfinished();
         let mut next = None;
         while let Some(request) = next.take().or_else(|| self.receiver.blocking_recv()) {
             match request {
-                Request::Commit(first) => next = self.commit_group(*first),
-                Request::Catalog {
-                    base_version,
-                    changes,
-                    reply,
-                } => {
-                    let _ = reply.send(self.change_catalog(base_version, &changes));
+                Request::Commit(first) if first.transaction.catalog.is_some() => {
+                    self.commit_with_catalog(*first);
                 }
+                Request::Commit(first) => next = self.commit_group(*first),
                 Request::Flushed {
                     table,
                     parts,
                     reply,
                 } => {
                     let _ = reply.send(self.add_files(table, parts));
+                }
+                Request::FillIndex {
+                    table,
+                    index,
+                    rows,
+                    reply,
+                } => {
+                    let _ = reply.send(self.fill_index(table, index, rows));
                 }
                 Request::Expired { table, rows, reply } => {
                     let _ = reply.send(self.remove_expired(table, rows));
@@ -338,6 +349,23 @@ impl Committer {
         }
     }
 
+    /// Removes the indexes and constraints whose making a crash cut short.
+    fn drop_unfinished(&mut self) {
+        let catalog = self.shared.view().catalog.clone();
+        let finished = catalog.tables.values().filter_map(|table| table.finished());
+        let changes: Vec<_> = finished
+            .map(|table| CatalogChange::PutTable(Box::new(table)))
+            .collect();
+        if changes.is_empty() {
+            return;
+        }
+        let mut transaction = Transaction::new();
+        transaction.change_catalog(catalog.version, changes);
+        if let Err(error) = self.apply_with_catalog(&mut transaction) {
+            tracing::error!(%error, "could not remove unfinished indexes and constraints");
+        }
+    }
+
     /// Commits `first` and what waits behind it; returns a request of another kind that came next.
     fn commit_group(&mut self, first: PendingCommit) -> Option<Request> {
         let mut next = None;
@@ -345,7 +373,7 @@ impl Committer {
         let mut waiting = vec![first];
         while waiting.len() < GROUP_TRANSACTIONS_MAX && bytes < GROUP_BYTES_MAX {
             match self.receiver.try_recv() {
-                Ok(Request::Commit(commit)) => {
+                Ok(Request::Commit(commit)) if commit.transaction.catalog.is_none() => {
                     bytes += commit.transaction.bytes();
                     waiting.push(*commit);
                 }
@@ -363,32 +391,15 @@ impl Committer {
             answers.push((commit.reply, commit.held, answer));
         }
         // A refusal is answered after the group, too: what it collided with is visible then.
-        let mut lost = None;
-        if let Some(last) = group.last {
-            let mut batch = std::mem::take(&mut group.batch);
-            for ((table, partition), state) in &group.states {
-                let key = cold::state_key(*table, partition);
-                batch.put_cf(self.shared.hot.family(Family::Meta), key, state.encode());
-            }
-            match self.write(batch) {
-                Ok(()) => {
-                    self.publish(last);
-                    let touched = group
-                        .states
-                        .keys()
-                        .map(|(table, partition)| (*table, partition));
-                    self.shared.watches.touched(touched, last);
-                    if self.states.len() > STATES_MAX {
-                        self.states.clear();
-                    }
-                    for ((table, _), state) in &group.states {
-                        let newest = self.last_commits.entry(*table).or_default();
-                        *newest = state.last_seq.max(*newest);
-                    }
-                    self.states.extend(group.states);
-                }
-                Err(error) => lost = Some(error.to_string()),
-            }
+        let (newest, mut lost) = (group.last, None);
+        if let Some(last) = newest
+            && let Err(error) = self.write_group(group, last, None)
+        {
+            lost = Some(error.to_string());
+        }
+        if lost.is_none() && newest.is_some() {
+            // Too late to fail: it can only hold or end the process.
+            let _ = self.shared.failpoints.reach(Step::CommitPublished);
         }
         for (reply, held, answer) in answers {
             let answer = match (&lost, answer) {
@@ -401,19 +412,100 @@ impl Committer {
         next
     }
 
+    /// Writes a group whose newest Seq is `last` and shows it to readers; with the catalog that it makes, if it
+    /// makes one, and the files that are garbage then.
+    fn write_group(
+        &mut self,
+        mut group: Group,
+        last: Seq,
+        catalog: Option<(Arc<Catalog>, Vec<String>)>,
+    ) -> Result<(), StorageError> {
+        let hot = self.shared.hot.clone();
+        for ((table, partition), state) in &group.states {
+            let key = cold::state_key(*table, partition);
+            (group.batch).put_cf(hot.family(Family::Meta), key, state.encode());
+        }
+        let batch = std::mem::take(&mut group.batch);
+        match &catalog {
+            None => self.write_commits(batch)?,
+            Some(_) => self.write_to(batch, Step::CatalogWritten)?,
+        }
+        match catalog {
+            None => self.publish(last),
+            Some((catalog, garbage)) => {
+                // Every view so far may read the files; the one that comes next cannot.
+                self.shared.garbage.add(garbage);
+                let view = view_of(&hot, last, catalog, &self.shared.garbage);
+                self.tables = view.tables.clone();
+                drop(std::mem::replace(&mut *self.shared.current.write(), view));
+            }
+        }
+        let touched = (group.states.keys()).map(|(table, partition)| (*table, partition));
+        self.shared.watches.touched(touched, last);
+        if self.states.len() > STATES_MAX {
+            self.states.clear();
+        }
+        for ((table, _), state) in &group.states {
+            let newest = self.last_commits.entry(*table).or_default();
+            *newest = state.last_seq.max(*newest);
+        }
+        self.states.extend(group.states);
+        Ok(())
+    }
+
+    /// Commits a transaction that changes the catalog: alone, as a group is checked against one catalog.
+    fn commit_with_catalog(&mut self, mut commit: PendingCommit) {
+        let answer = self.apply_with_catalog(&mut commit.transaction);
+        drop(commit.held);
+        let _ = commit.reply.send(answer);
+    }
+
     fn check_alive(&self) -> Result<(), StorageError> {
         self.failed
             .clone()
-            .map_or(Ok(()), |error| Err(StorageError::Engine(error)))
+            .map_or(Ok(()), |reason| Err(StorageError::LogFailed(reason)))
     }
 
-    fn write(&mut self, batch: WriteBatch) -> Result<(), rocksdb::Error> {
-        if let Some(error) = &self.failed {
-            return Err(error.clone());
-        }
-        self.shared.hot.write(batch).inspect_err(|error| {
+    /// Writes and syncs.
+    fn write(&mut self, batch: WriteBatch) -> Result<(), StorageError> {
+        self.write_by(|shared| Ok(shared.hot.write(batch)?))
+    }
+
+    /// As `write`; then the step is reached.
+    fn write_to(&mut self, batch: WriteBatch, step: Step) -> Result<(), StorageError> {
+        self.write_by(|shared| {
+            shared.hot.write(batch)?;
+            shared.failpoints.reach(step)
+        })
+    }
+
+    /// Writes and syncs a group of transactions.
+    fn write_commits(&mut self, batch: WriteBatch) -> Result<(), StorageError> {
+        self.write_by(|shared| {
+            let failpoints = &shared.failpoints;
+            failpoints.reach(Step::CommitChecked)?;
+            if failpoints.is_set(Step::CommitUnsynced) {
+                shared.hot.write_unsynced(batch)?;
+                failpoints.reach(Step::CommitUnsynced)?;
+                shared.hot.sync()?;
+            } else {
+                shared.hot.write(batch)?;
+            }
+            failpoints.reach(Step::CommitWritten)
+        })
+    }
+
+    /// Runs a write; after one that failed nothing more is written.
+    fn write_by(
+        &mut self,
+        write: impl FnOnce(&Shared) -> Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
+        self.check_alive()?;
+        write(&self.shared).map_err(|error| {
             tracing::error!(%error, "writing the log failed; the store takes no more commits");
-            self.failed = Some(error.clone());
+            let reason = error.to_string();
+            self.failed = Some(reason.clone());
+            StorageError::LogFailed(reason)
         })
     }
 
@@ -493,7 +585,7 @@ impl Committer {
             );
             states.push(((table, part.partition), state));
         }
-        self.write(batch)?;
+        self.write_to(batch, Step::FlushAdded)?;
         self.states.extend(states);
         self.publish(self.shared.view().seq);
         Ok(())
@@ -511,11 +603,15 @@ impl Committer {
             let key = version_key(table, &row.partition, row.seq);
             batch.delete_cf(hot.family(Family::Stream), &key);
             batch.delete_cf(hot.family(Family::Dead), &key);
-            if let Some(key) = row.key
-                && let Some(holder) = hot.get(Family::Key, &key)?
-                && read_seq(&holder)? == row.seq
-            {
-                batch.delete_cf(hot.family(Family::Key), &key);
+            for (_, key) in &row.keys.unique {
+                if let Some(holder) = hot.get(Family::Key, key)?
+                    && read_seq(&holder)? == row.seq
+                {
+                    batch.delete_cf(hot.family(Family::Key), key);
+                }
+            }
+            for entry in &row.keys.entries {
+                batch.delete_cf(hot.family(Family::Index), index_entry(entry, row.seq));
             }
             let before = self.state(table, &row.partition)?;
             let state = states.entry((table, row.partition)).or_insert(before);
@@ -530,7 +626,7 @@ impl Committer {
                 state.encode(),
             );
         }
-        self.write(batch)?;
+        self.write_to(batch, Step::Expired)?;
         self.states.extend(states);
         self.publish(self.shared.view().seq);
         Ok(())

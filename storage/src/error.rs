@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::catalog::TableDef;
+use crate::catalog::{IndexId, TableDef};
 use crate::datum::Datum;
 use crate::seq::Seq;
 
@@ -23,6 +23,9 @@ pub enum StorageError {
     /// RocksDB failed.
     #[error("storage engine: {0}")]
     Engine(#[from] rocksdb::Error),
+    /// A write of the log failed: what the disk holds is not known, and nothing more is taken.
+    #[error("the log could not be written: {0}")]
+    LogFailed(String),
     /// The object store failed.
     #[error("object store: {0}")]
     Object(#[from] object_store::Error),
@@ -56,10 +59,12 @@ pub enum StorageError {
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
     /// Certainly not committed: a key that the transaction inserts exists.
-    #[error("duplicate key value violates unique constraint \"{}\"", table.primary_key_name)]
+    #[error("duplicate key value violates a unique constraint of \"{}\"", table.name)]
     UniqueViolation {
         /// The table.
         table: Arc<TableDef>,
+        /// Which of its unique keys.
+        index: IndexId,
         /// The key's values, in key order.
         key: Vec<Datum>,
     },

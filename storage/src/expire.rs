@@ -4,9 +4,10 @@ use crate::catalog::{TableDef, TableKind};
 use crate::commit::{CommitQueue, Expired, Request, Shared};
 use crate::error::StorageError;
 use crate::hot::Family;
-use crate::key::{primary_key, seq_of, version_key};
+use crate::key::{seq_of, version_key};
 use crate::record::{self, RowReader};
 use crate::snapshot::{PartitionSet, Snapshot};
+use crate::transaction::RowKeys;
 
 /// Rows that one commit removes.
 const EXPIRED_ROWS_MAX: usize = 4096;
@@ -29,10 +30,7 @@ pub(crate) async fn run(
         loop {
             let (shared, of) = (shared.clone(), table.clone());
             let find = move || {
-                let snapshot = Snapshot {
-                    view: shared.view(),
-                    taken_ms: shared.generator.now_ms(),
-                };
+                let snapshot = Snapshot::new(shared.view(), shared.generator.now_ms());
                 find_expired(&snapshot, &of)
             };
             let rows = tokio::task::spawn_blocking(find)
@@ -69,7 +67,7 @@ fn find_expired(
 ) -> Result<Vec<Expired>, StorageError> {
     let bound = snapshot.oldest(table);
     let mut rows = Vec::new();
-    let mut keys = RowReader::new(table.clone(), table.primary_key.clone());
+    let mut rows_of = RowReader::whole(table.clone());
     for (partition, state) in snapshot.states(table.id, &PartitionSet::All)? {
         if state.watermark.advance(1) >= bound {
             continue;
@@ -85,15 +83,11 @@ fn find_expired(
                 return Ok(rows);
             }
             let record = record::parse(value)?;
-            let values = keys.row(record.schema_version, record.row)?;
-            let key_bytes = match values.is_empty() {
-                true => None,
-                false => primary_key(table, &partition, values.iter().map(|value| value.as_ref())),
-            };
+            let row = rows_of.row(record.schema_version, record.row)?;
             rows.push(Expired {
                 partition: partition.clone(),
                 seq: seq_of(key)?,
-                key: key_bytes,
+                keys: RowKeys::of(table, &partition, &row),
                 bytes: value.len() as u64,
             });
             records.next();

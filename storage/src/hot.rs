@@ -27,15 +27,17 @@ const OPEN_FILES_MAX: i32 = 512;
 pub(crate) enum Family {
     Log,
     Key,
+    Index,
     Dead,
     Stream,
     Commit,
     Meta,
 }
 
-const FAMILIES: [(Family, &str); 6] = [
+const FAMILIES: [(Family, &str); 7] = [
     (Family::Log, "log"),
     (Family::Key, "key"),
+    (Family::Index, "index"),
     (Family::Dead, "dead"),
     (Family::Stream, "stream"),
     (Family::Commit, "commit"),
@@ -100,6 +102,11 @@ impl Hot {
         let mut options = WriteOptions::default();
         options.set_sync(true);
         self.db.write_opt(batch, &options)
+    }
+
+    /// Writes; a power cut may take it away until it is synced.
+    pub(crate) fn write_unsynced(&self, batch: WriteBatch) -> Result<(), rocksdb::Error> {
+        self.db.write(batch)
     }
 
     /// Syncs what was written.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::i256;
 
-use crate::catalog::{TableDef, TableId};
+use crate::catalog::{IndexId, TableDef, TableId, UniqueKey};
 use crate::datum::{ColumnType, DatumRef, Numeric};
 use crate::error::StorageError;
 use crate::seq::Seq;
@@ -115,14 +115,34 @@ pub(crate) fn scope_end(mut scope: Vec<u8>) -> Vec<u8> {
     scope
 }
 
-/// The key of a row in the `key` family; `None` when a value cannot be one of its column.
-pub(crate) fn primary_key<'a>(
+/// What every key of one key or index starts with, in the `key` and `index` families.
+pub(crate) fn index_scope(table: TableId, partition: &Partition, index: IndexId) -> Vec<u8> {
+    let mut out = scope_key(table, partition);
+    out.extend_from_slice(&index.get().to_be_bytes());
+    out
+}
+
+/// The first key behind all that start with `prefix`.
+pub(crate) fn prefix_end(mut prefix: Vec<u8>) -> Vec<u8> {
+    while let Some(last) = prefix.pop() {
+        if last < 0xFF {
+            prefix.push(last + 1);
+            return prefix;
+        }
+    }
+    // Only FFs: no table has such an id.
+    vec![0xFF; 16]
+}
+
+/// The key of a row in the `key` family; `None` when a value is NULL or cannot be one of its column.
+pub(crate) fn unique_key<'a>(
     table: &TableDef,
     partition: &Partition,
+    key: UniqueKey<'_>,
     values: impl IntoIterator<Item = DatumRef<'a>>,
 ) -> Option<Arc<[u8]>> {
-    let mut out = scope_key(table.id, partition);
-    let mut columns = table.primary_key.iter();
+    let mut out = index_scope(table.id, partition, key.id);
+    let mut columns = key.columns.iter();
     for value in values {
         let column = &table.columns[table.index_of(*columns.next()?)?];
         put_value(&mut out, column.ty, value)?;
@@ -130,7 +150,33 @@ pub(crate) fn primary_key<'a>(
     columns.next().is_none().then(|| Arc::from(out))
 }
 
-fn put_value(out: &mut Vec<u8>, ty: ColumnType, value: DatumRef<'_>) -> Option<()> {
+/// A key in the `index` family: its values, then the row's Seq.
+pub(crate) fn index_entry(values: &[u8], seq: Seq) -> Vec<u8> {
+    [values, &seq_bytes(seq)].concat()
+}
+
+/// Begins a value in the `index` family that is not NULL.
+const VALUE: u8 = 1;
+/// Stands for NULL in the `index` family, behind all values.
+const NULL: u8 = 2;
+
+/// Appends a column's value as the `index` family has it; `None` when it cannot be one of its column.
+pub(crate) fn put_nullable(out: &mut Vec<u8>, ty: ColumnType, value: DatumRef<'_>) -> Option<()> {
+    if matches!(value, DatumRef::Null) {
+        out.push(NULL);
+        return Some(());
+    }
+    out.push(VALUE);
+    put_value(out, ty, value)
+}
+
+/// Where the keys of the values that are not NULL begin, and end, behind `prefix` in the `index` family.
+pub(crate) fn values_range(prefix: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    ([prefix, &[VALUE]].concat(), [prefix, &[NULL]].concat())
+}
+
+/// Appends a value that is not NULL, so that bytes sort as values do and none is the beginning of another.
+pub(crate) fn put_value(out: &mut Vec<u8>, ty: ColumnType, value: DatumRef<'_>) -> Option<()> {
     match (ty, value) {
         (ColumnType::Int2, _) => put_int(out, i16::try_from(integer(value)?).ok()?.into(), 2),
         (ColumnType::Int4, _) => put_int(out, i32::try_from(integer(value)?).ok()?.into(), 4),

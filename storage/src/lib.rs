@@ -13,6 +13,7 @@ pub mod compact;
 pub mod datum;
 pub mod error;
 pub mod expire;
+pub mod failpoint;
 pub mod flush;
 mod hot;
 pub mod key;
@@ -29,11 +30,12 @@ pub mod trim;
 mod watch;
 
 pub use catalog::{
-    Catalog, CatalogChange, ColumnDef, ColumnId, RoleDef, TableDef, TableId, TableKind,
+    Catalog, CatalogChange, ColumnDef, ColumnId, RoleDef, TableDef, TableId, TableKind, ViewDef,
 };
 pub use changes::{Change, ChangeBatch, ChangeOp, CommitWatch, FeedScope};
 pub use datum::{ColumnType, Datum, DatumRef, Row};
 pub use error::{CommitError, StorageError};
+pub use failpoint::Failpoints;
 pub use seq::Seq;
 pub use snapshot::{HotScan, PartitionSet, Snapshot};
 pub use store::{Store, StoreOptions};

@@ -1,5 +1,6 @@
 //! Snapshot reads: one consistent view over the hot log, the dead set and the manifest.
 
+mod index;
 mod scan;
 
 use std::collections::HashMap;
@@ -8,18 +9,20 @@ use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 
-use crate::catalog::{Catalog, ColumnId, TableDef, TableId, TableKind};
+use crate::catalog::{Catalog, ColumnId, TableDef, TableId, TableKind, UniqueKey};
 use crate::cold::{self, ColdFile, META_FILE, META_STATE, PartitionState};
 use crate::commit::garbage::Garbage;
 use crate::datum::Datum;
 use crate::error::StorageError;
 use crate::hot::{Family, HotSnapshot};
 use crate::key::{
-    parse_scope, primary_key, read_seq, scope_end, scope_key, seq_bytes, seq_of, version_key,
+    parse_scope, read_seq, scope_end, scope_key, seq_bytes, seq_of, unique_key, version_key,
 };
 use crate::record::{self, RowReader};
 use crate::seq::Seq;
 use crate::transaction::{Partition, RowVersion, Transaction, key_identity};
+
+pub use index::IndexRange;
 
 /// Which partitions of a table a read covers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -80,17 +83,36 @@ pub struct Snapshot {
     pub(crate) view: Arc<View>,
     /// When it was taken; decides what has expired.
     pub(crate) taken_ms: i64,
+    /// The catalog of a transaction that has changed it, instead of the view's.
+    catalog: Option<Arc<Catalog>>,
 }
 
 impl Snapshot {
+    pub(crate) fn new(view: Arc<View>, taken_ms: i64) -> Snapshot {
+        Snapshot {
+            view,
+            taken_ms,
+            catalog: None,
+        }
+    }
+
+    /// The same data as a transaction sees it that has changed the catalog to this one.
+    pub fn with_catalog(&self, catalog: Arc<Catalog>) -> Snapshot {
+        Snapshot {
+            view: self.view.clone(),
+            taken_ms: self.taken_ms,
+            catalog: Some(catalog),
+        }
+    }
+
     /// The Seq at which it stands.
     pub fn seq(&self) -> Seq {
         self.view.seq
     }
 
-    /// The catalog at that Seq.
+    /// The catalog at that Seq, or the transaction's own.
     pub fn catalog(&self) -> &Arc<Catalog> {
-        &self.view.catalog
+        self.catalog.as_ref().unwrap_or(&self.view.catalog)
     }
 
     /// Feeds the live row versions of the hot tier to `sink`, batch by batch, until it breaks; then those
@@ -188,38 +210,63 @@ impl Snapshot {
         key: &[Datum],
         transaction: Option<&Transaction>,
     ) -> Result<Lookup, StorageError> {
-        let Some(key) = primary_key(table, partition, key.iter().map(Datum::as_ref)) else {
+        table.primary().map_or(Ok(Lookup::Absent), |primary| {
+            self.lookup_unique(table, partition, primary, key, transaction)
+        })
+    }
+
+    /// As `lookup`, by any unique key of the table.
+    pub fn lookup_unique(
+        &self,
+        table: &TableDef,
+        partition: &Partition,
+        unique: UniqueKey<'_>,
+        values: &[Datum],
+        transaction: Option<&Transaction>,
+    ) -> Result<Lookup, StorageError> {
+        let values = values.iter().map(Datum::as_ref);
+        let Some(key) = unique_key(table, partition, unique, values) else {
             return Ok(Lookup::Absent);
         };
-        let found = |seq, bytes: &[u8]| {
-            let record = record::parse(bytes)?;
-            let row =
-                RowReader::whole(self.shared_def(table)).row(record.schema_version, record.row)?;
-            Ok(Lookup::Hot(RowVersion { seq, row }))
+        let holder = transaction.and_then(|transaction| transaction.key_holder(&key));
+        let filled = transaction.and_then(|transaction| transaction.filled(&key));
+        let seq = match (holder, filled) {
+            (Some(Some(at)), _) => {
+                let ops = transaction.map_or(&[][..], Transaction::ops);
+                return self.found(table, Seq::pending(at), &ops[at as usize].record);
+            }
+            (Some(None), _) => return Ok(Lookup::Absent),
+            (None, Some(seq)) => seq,
+            (None, None) => match self.view.hot.get(Family::Key, &key)? {
+                Some(seq) => read_seq(&seq)?,
+                None => return Ok(Lookup::Absent),
+            },
         };
-        if let Some(transaction) = transaction
-            && let Some(holder) = transaction.key_holder(&key)
-        {
-            return match holder {
-                Some(at) => found(Seq::pending(at), &transaction.ops()[at as usize].record),
-                None => Ok(Lookup::Absent),
-            };
-        }
-        let Some(seq) = self.view.hot.get(Family::Key, &key)? else {
-            return Ok(Lookup::Absent);
-        };
-        let seq = read_seq(&seq)?;
         if seq < self.oldest(table) {
             return Ok(Lookup::Absent);
         }
-        match self
-            .view
-            .hot
-            .get(rows_family(table), &version_key(table.id, partition, seq))?
-        {
-            Some(bytes) => found(seq, &bytes),
+        self.version(table, partition, seq)
+    }
+
+    /// A version that is known to live. Blocking.
+    pub fn version(
+        &self,
+        table: &TableDef,
+        partition: &Partition,
+        seq: Seq,
+    ) -> Result<Lookup, StorageError> {
+        let key = version_key(table.id, partition, seq);
+        match self.view.hot.get(rows_family(table), &key)? {
+            Some(record) => self.found(table, seq, &record),
             None => Ok(Lookup::Cold(seq)),
         }
+    }
+
+    fn found(&self, table: &TableDef, seq: Seq, record: &[u8]) -> Result<Lookup, StorageError> {
+        let record = record::parse(record)?;
+        let row =
+            RowReader::whole(self.shared_def(table)).row(record.schema_version, record.row)?;
+        Ok(Lookup::Hot(RowVersion { seq, row }))
     }
 
     /// Whether a version that an older snapshot showed is the live one still. Blocking.
@@ -261,10 +308,11 @@ impl Snapshot {
 
     /// The table whose data has this id.
     pub(crate) fn table(&self, id: TableId) -> Result<&Arc<TableDef>, StorageError> {
-        self.view
-            .tables
-            .get(&id)
-            .ok_or(StorageError::NoTable(id.get()))
+        let table = match &self.catalog {
+            Some(catalog) => catalog.table_by_id(id),
+            None => self.view.tables.get(&id),
+        };
+        table.ok_or(StorageError::NoTable(id.get()))
     }
 
     /// The lowest Seq of a row that has not expired.

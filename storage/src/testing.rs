@@ -1,6 +1,5 @@
 //! Tables and stores for this crate's tests.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::catalog::{
@@ -23,27 +22,22 @@ pub(crate) fn column(id: u16, name: &str, ty: ColumnType) -> ColumnDef {
 }
 
 pub(crate) fn table(id: u32, name: &str, columns: Vec<ColumnDef>, key: &[u16]) -> TableDef {
-    let layout = columns
-        .iter()
-        .map(|column| (column.id, column.ty))
-        .collect();
+    let options = TableOptions {
+        ttl_ms: None,
+        flush_rows: 1_000_000,
+        flush_interval_ms: 3_600_000,
+        resume_window_ms: crate::catalog::RESUME_WINDOW_MS,
+    };
     TableDef {
-        id: TableId::new(id),
-        schema: "public".to_string(),
-        name: name.to_string(),
-        kind: TableKind::User,
-        next_column_id: ColumnId::new(columns.len() as u16 + 1),
-        columns,
         primary_key: key.iter().map(|id| ColumnId::new(*id)).collect(),
         primary_key_name: format!("{name}_pkey"),
-        options: TableOptions {
-            ttl_ms: None,
-            flush_rows: 1_000_000,
-            flush_interval_ms: 3_600_000,
-            resume_window_ms: crate::catalog::RESUME_WINDOW_MS,
-        },
-        schema_version: 1,
-        layouts: BTreeMap::from([(1, layout)]),
+        ..TableDef::new(
+            TableId::new(id),
+            ("public", name),
+            TableKind::User,
+            columns,
+            options,
+        )
     }
 }
 
@@ -62,6 +56,7 @@ pub(crate) fn open_with(dir: &std::path::Path, clock: Clock) -> Arc<Store> {
         node: 1,
         clock,
         background: false,
+        failpoints: Arc::default(),
     })
     .unwrap()
 }

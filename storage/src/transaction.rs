@@ -3,13 +3,20 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::catalog::{TableDef, TableId};
+use foldhash::fast::RandomState;
+
+use crate::catalog::{IndexId, TableDef, TableId, UniqueKey};
 use crate::changes::ChangeOp;
 use crate::datum::{DatumRef, Row};
 use crate::key;
 use crate::record;
 use crate::seq::Seq;
 use crate::snapshot::PartitionSet;
+
+mod ddl;
+
+pub use ddl::Mark;
+pub(crate) use ddl::{CatalogChanges, entry_of};
 
 /// One log of a table: a user's name for USER tables, empty for SHARED and STREAM ones.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,12 +56,15 @@ pub struct RowVersion {
 #[derive(Debug, Default)]
 pub struct Transaction {
     ops: Vec<Op>,
-    /// Which of its ops holds a key that the transaction touched; `None` when it freed the key.
-    keys: HashMap<Arc<[u8]>, Holder>,
+    /// Which of its ops holds a unique key that the transaction touched; `None` when it freed the key.
+    keys: HashMap<Arc<[u8]>, Holder, RandomState>,
     superseded: HashMap<TableId, HashMap<Partition, HashSet<Seq>>>,
     /// Versions from before the transaction that it superseded, by table.
     superseded_before: HashMap<TableId, usize>,
     bytes: usize,
+    /// Changes of the catalog that are committed before its own.
+    pub(crate) catalog: Option<CatalogChanges>,
+    fills: ddl::Fills,
     /// What must not have changed when the transaction is committed.
     pub(crate) reads: Option<ReadSet>,
 }
@@ -80,12 +90,54 @@ pub(crate) struct Op {
     pub(crate) old: Seq,
     /// Its log record, not yet sealed.
     pub(crate) record: Vec<u8>,
-    /// The key of the new version, if there is one and the table has keys.
-    pub(crate) key: Option<Arc<[u8]>>,
-    /// The key of the old version, if there is one and the table has keys.
-    pub(crate) old_key: Option<Arc<[u8]>>,
-    /// What `Transaction::keys` said before, for `old_key` and `key`.
-    undo: [Option<Holder>; 2],
+    /// The keys of the new version; none for a delete.
+    pub(crate) keys: RowKeys,
+    /// The keys of the old version; none for an insert.
+    pub(crate) old_keys: RowKeys,
+    /// What `Transaction::keys` said before, for the unique ones of `old_keys`, then of `keys`.
+    undo: Vec<Option<Holder>>,
+    /// What the transaction counts for it.
+    counted: usize,
+}
+
+/// What stands for a row in the `key` and `index` families.
+#[derive(Debug, Default)]
+pub(crate) struct RowKeys {
+    /// Its unique keys, the primary key first; without those in which it has a NULL.
+    pub(crate) unique: Vec<(IndexId, Arc<[u8]>)>,
+    /// Its other index entries, without the Seq that ends them.
+    pub(crate) entries: Vec<Box<[u8]>>,
+}
+
+impl RowKeys {
+    /// # Panics
+    /// When the row is not of the table's types or has NULL in a column of the primary key.
+    pub(crate) fn of(table: &TableDef, partition: &Partition, row: &Row) -> RowKeys {
+        let mut keys = RowKeys::default();
+        for key in table.unique_keys() {
+            if let Some(bytes) = unique_key_of(table, partition, key, row) {
+                keys.unique.push((key.id, bytes));
+            }
+        }
+        for index in table.indexes.iter().filter(|index| !index.unique) {
+            let mut entry = key::index_scope(table.id, partition, index.id);
+            for id in &index.columns {
+                let at = table
+                    .index_of(*id)
+                    .expect("an indexed column cannot be dropped");
+                key::put_nullable(&mut entry, table.columns[at].ty, row[at].as_ref())
+                    .expect("values are of their column's type");
+            }
+            keys.entries.push(entry.into());
+        }
+        keys
+    }
+
+    fn bytes(&self) -> usize {
+        let unique = self.unique.iter().map(|(_, key)| key.len());
+        let entries = self.entries.iter().map(|entry| entry.len());
+        unique.chain(entries).sum()
+    }
 }
 
 /// What a change costs in memory besides its bytes.
@@ -102,8 +154,9 @@ impl Transaction {
     /// # Panics
     /// When the row is not of the table's types or has NULL in a key column.
     pub fn insert(&mut self, table: &Arc<TableDef>, partition: &Partition, row: &Row) -> Seq {
-        let key = key_of(table, partition, row);
-        self.push(table, partition, ChangeOp::Insert, None, row, None, key)
+        let keys = RowKeys::of(table, partition, row);
+        let none = RowKeys::default();
+        self.push(table, partition, ChangeOp::Insert, None, row, none, keys)
     }
 
     /// Adds an update of `old` to `row` (which may change the key) and returns the new version's pending Seq.
@@ -114,30 +167,30 @@ impl Transaction {
         old: &RowVersion,
         row: &Row,
     ) -> Seq {
-        let old_key = key_of(table, partition, &old.row);
-        let key = key_of(table, partition, row);
+        let old_keys = RowKeys::of(table, partition, &old.row);
+        let keys = RowKeys::of(table, partition, row);
         self.push(
             table,
             partition,
             ChangeOp::Update,
             Some(old),
             row,
-            old_key,
-            key,
+            old_keys,
+            keys,
         )
     }
 
     /// Adds a delete of `old`.
     pub fn delete(&mut self, table: &Arc<TableDef>, partition: &Partition, old: &RowVersion) {
-        let old_key = key_of(table, partition, &old.row);
+        let old_keys = RowKeys::of(table, partition, &old.row);
         self.push(
             table,
             partition,
             ChangeOp::Delete,
             Some(old),
             &old.row,
-            old_key,
-            None,
+            old_keys,
+            RowKeys::default(),
         );
     }
 
@@ -149,20 +202,20 @@ impl Transaction {
         kind: ChangeOp,
         old: Option<&RowVersion>,
         row: &Row,
-        old_key: Option<Arc<[u8]>>,
-        key: Option<Arc<[u8]>>,
+        old_keys: RowKeys,
+        keys: RowKeys,
     ) -> Seq {
         let at = u32::try_from(self.ops.len()).expect("a transaction has less than 2^32 changes");
         // A delete's row is the old one already.
         let old_row = old.filter(|_| kind == ChangeOp::Update);
         let record = record::encode(kind, table, row, old_row.map(|old| &old.row));
         let old = old.map_or(Seq::ZERO, |old| old.seq);
-        let mut undo = [None, None];
-        if let Some(old_key) = &old_key {
-            undo[0] = self.keys.insert(old_key.clone(), None);
+        let mut undo = Vec::with_capacity(old_keys.unique.len() + keys.unique.len());
+        for (_, key) in &old_keys.unique {
+            undo.push(self.keys.insert(key.clone(), None));
         }
-        if let Some(key) = &key {
-            undo[1] = self.keys.insert(key.clone(), Some(at));
+        for (_, key) in &keys.unique {
+            undo.push(self.keys.insert(key.clone(), Some(at)));
         }
         if kind != ChangeOp::Insert {
             self.superseded
@@ -175,27 +228,21 @@ impl Transaction {
                 *self.superseded_before.entry(table.id).or_default() += 1;
             }
         }
-        let op = Op {
+        let mut op = Op {
             table: table.clone(),
             partition: partition.clone(),
             kind,
             old,
             record,
-            key,
-            old_key,
+            keys,
+            old_keys,
             undo,
+            counted: 0,
         };
-        self.bytes += op.bytes();
+        op.counted = op.bytes();
+        self.bytes += op.counted;
         self.ops.push(op);
         Seq::pending(at)
-    }
-
-    /// Whether an insert of this key would collide with a row that this transaction itself put there:
-    /// `Some(true)` the key is taken by a pending version, `Some(false)` the transaction freed the key,
-    /// `None` the transaction did not touch it.
-    pub fn holds_key(&self, table: &TableDef, partition: &Partition, row: &Row) -> Option<bool> {
-        let key = key_of(table, partition, row)?;
-        self.keys.get(&key).map(Option::is_some)
     }
 
     /// Which op holds the key; `None` when the transaction did not touch it, `Some(None)` when it freed it.
@@ -203,7 +250,7 @@ impl Transaction {
         self.keys.get(key).copied()
     }
 
-    /// Whether nothing was changed.
+    /// Whether no row was changed.
     pub fn is_empty(&self) -> bool {
         self.ops.is_empty()
     }
@@ -222,12 +269,16 @@ impl Transaction {
     pub fn rollback_to(&mut self, len: usize) {
         while self.ops.len() > len {
             let op = self.ops.pop().expect("there are more than `len`");
-            self.bytes -= op.bytes();
-            let [before_old, before_new] = op.undo;
-            for (key, before) in [(&op.key, before_new), (&op.old_key, before_old)] {
-                let Some(key) = key else { continue };
+            self.bytes -= op.counted;
+            let touched = op
+                .keys
+                .unique
+                .iter()
+                .rev()
+                .chain(op.old_keys.unique.iter().rev());
+            for ((_, key), before) in touched.zip(op.undo.iter().rev()) {
                 match before {
-                    Some(holder) => self.keys.insert(key.clone(), holder),
+                    Some(holder) => self.keys.insert(key.clone(), *holder),
                     None => self.keys.remove(key),
                 };
             }
@@ -269,10 +320,16 @@ impl Transaction {
             .is_some_and(|count| *count > 0)
     }
 
-    /// Makes the commit depend on what was read: it fails with `CommitError::ReadChanged` when a commit after
-    /// `reads.since` touched one of the partitions.
+    /// Makes the commit depend on what was read, besides what it depends on already: it fails with
+    /// `CommitError::ReadChanged` when a commit after `reads.since` touched one of the partitions.
     pub fn depends_on(&mut self, reads: ReadSet) {
-        self.reads = Some(reads);
+        match &mut self.reads {
+            None => self.reads = Some(reads),
+            Some(all) => {
+                all.since = all.since.min(reads.since);
+                all.partitions.extend(reads.partitions);
+            }
+        }
     }
 
     pub(crate) fn ops(&self) -> &[Op] {
@@ -286,8 +343,7 @@ impl Transaction {
 
 impl Op {
     fn bytes(&self) -> usize {
-        let key = |key: &Option<Arc<[u8]>>| key.as_ref().map_or(0, |key| key.len());
-        OP_OVERHEAD_BYTES + self.record.len() + key(&self.key) + key(&self.old_key)
+        OP_OVERHEAD_BYTES + self.record.len() + self.keys.bytes() + self.old_keys.bytes()
     }
 }
 
@@ -301,25 +357,41 @@ pub fn row_identity(table: &TableDef, partition: &Partition, version: &RowVersio
         .unwrap_or_else(|| key::version_key(table.id, partition, version.seq).into())
 }
 
-/// As `row_identity`, for a row that may not exist yet; `None` when the table has no key.
+/// As `row_identity`, for a row that may not exist yet; `None` when the table has no primary key.
 ///
 /// # Panics
 /// When the row is not of the table's types or has NULL in a key column.
 pub fn key_identity(table: &TableDef, partition: &Partition, row: &Row) -> Option<Arc<[u8]>> {
-    key_of(table, partition, row)
+    unique_key_of(table, partition, table.primary()?, row)
 }
 
-fn key_of(table: &TableDef, partition: &Partition, row: &Row) -> Option<Arc<[u8]>> {
-    if table.primary_key.is_empty() {
-        return None;
-    }
-    let values: Vec<DatumRef<'_>> = table
-        .key_indexes()
-        .into_iter()
-        .map(|index| row[index].as_ref())
-        .collect();
-    Some(
-        key::primary_key(table, partition, values)
-            .expect("key values are not NULL and of their column's type"),
-    )
+/// What stands for the values of a row in a unique key when they are locked; for the primary key the same as
+/// `key_identity`. `None` when one of them is NULL, or when they cannot be values of the key's columns.
+pub fn unique_identity<'a>(
+    table: &TableDef,
+    partition: &Partition,
+    key: UniqueKey<'_>,
+    values: impl IntoIterator<Item = DatumRef<'a>>,
+) -> Option<Arc<[u8]>> {
+    key::unique_key(table, partition, key, values)
+}
+
+fn unique_key_of(
+    table: &TableDef,
+    partition: &Partition,
+    key: UniqueKey<'_>,
+    row: &Row,
+) -> Option<Arc<[u8]>> {
+    let value = |id: &crate::catalog::ColumnId| {
+        let at = table
+            .index_of(*id)
+            .expect("a key's column cannot be dropped");
+        row[at].as_ref()
+    };
+    let bytes = key::unique_key(table, partition, key, key.columns.iter().map(value));
+    assert!(
+        bytes.is_some() || key.id != table.primary_key_id,
+        "values of a primary key are not NULL and of their column's type"
+    );
+    bytes
 }

@@ -2,17 +2,18 @@
 
 mod options;
 
-use std::collections::BTreeMap;
-
 use datafusion::sql::sqlparser::ast::{
-    AlterTable, AlterTableOperation, ColumnDef as AstColumn, ColumnOption, CreateTable, Expr,
-    IndexColumn, ObjectName, PrimaryKeyConstraint, RenameTableNameKind, TableConstraint, Truncate,
+    AlterColumnOperation, AlterTable, AlterTableOperation, CascadeOption, ColumnDef as AstColumn,
+    ColumnOption, CreateTable, DropBehavior, Expr, IndexColumn, ObjectName, PrimaryKeyConstraint,
+    RenameTableNameKind, TableConstraint, Truncate,
 };
 use tidelog_storage::{CatalogChange, ColumnDef, ColumnId, Datum, TableDef, TableId, TableKind};
 
+use super::constraint::{self, Constraint};
 use super::{
     DdlPlan, Evaluate, Scope, display, find, fold, no_schema, resolve, split, truncate_name,
 };
+use super::{parents, view};
 use crate::error::{ErrorKind, SqlError};
 use crate::types;
 
@@ -32,7 +33,8 @@ pub(super) fn create(
     refuse_clauses(create)?;
     let mut plan = DdlPlan::new("CREATE TABLE");
     let (schema, name) = target(scope, &create.name)?;
-    if scope.catalog.table(&schema, &name).is_some() {
+    if scope.catalog.table(&schema, &name).is_some() || scope.catalog.view(&schema, &name).is_some()
+    {
         let error = duplicate_table(&name);
         if !create.if_not_exists {
             return Err(error);
@@ -49,9 +51,10 @@ pub(super) fn create(
 
     let mut columns: Vec<ColumnDef> = Vec::with_capacity(create.columns.len());
     let mut key: Option<Key> = None;
+    let mut constraints = Vec::new();
     for ast in &create.columns {
         let id = ColumnId::new(columns.len() as u16 + 1);
-        let (column, column_key) = column(id, &name, ast, evaluate)?;
+        let (column, column_key) = column(id, &name, ast, &mut constraints, evaluate)?;
         if columns.iter().any(|other| other.name == column.name) {
             return Err(SqlError::new(
                 ErrorKind::DuplicateColumn,
@@ -68,7 +71,7 @@ pub(super) fn create(
             TableConstraint::PrimaryKey(constraint) => {
                 set_key(&mut key, table_key(constraint)?, &name)?
             }
-            other => return Err(unsupported_constraint(other)),
+            other => constraints.extend(Constraint::of_table(other)?),
         }
     }
 
@@ -95,25 +98,21 @@ pub(super) fn create(
     }
 
     let (kind, options) = options::given(&create.table_options, kind)?;
-    let layout = columns
-        .iter()
-        .map(|column| (column.id, column.ty))
-        .collect();
-    let next_column_id = ColumnId::new(columns.len() as u16 + 1);
-    plan.changes
-        .push(CatalogChange::PutTable(Box::new(TableDef {
-            id: TableId::new(scope.catalog.next_table_id),
-            schema,
-            primary_key_name: key.name.unwrap_or_else(|| key_name(&name)),
-            name,
-            kind,
-            columns,
-            primary_key,
-            options,
-            schema_version: 1,
-            layouts: BTreeMap::from([(1, layout)]),
-            next_column_id,
-        })));
+    let id = TableId::new(scope.catalog.next_table_id);
+    let primary_key_name = match (&key.name, primary_key.is_empty()) {
+        (Some(name), _) => name.clone(),
+        (None, false) => key_name(&name),
+        (None, true) => String::new(),
+    };
+    let mut table = TableDef {
+        primary_key_name,
+        primary_key,
+        ..TableDef::new(id, (&schema, &name), kind, columns, options)
+    };
+    for constraint in constraints {
+        constraint::add(scope, &mut table, constraint, true)?;
+    }
+    plan.changes.push(CatalogChange::PutTable(Box::new(table)));
     Ok(plan)
 }
 
@@ -121,12 +120,20 @@ pub(super) fn drop(
     scope: Scope<'_>,
     names: &[ObjectName],
     if_exists: bool,
+    cascades: bool,
 ) -> Result<DdlPlan, SqlError> {
     let mut plan = DdlPlan::new("DROP TABLE");
+    let mut gone = Vec::with_capacity(names.len());
+    for name in names {
+        let (schema, table) = split(name)?;
+        let found = find(scope.catalog, scope.search_path, schema.as_deref(), &table);
+        gone.extend(found.map(|table| table.id));
+    }
     for name in names {
         let (schema, table) = split(name)?;
         let error = match find(scope.catalog, scope.search_path, schema.as_deref(), &table) {
             Some(found) => {
+                parents::release_parent(scope, found, &gone, cascades, &mut plan)?;
                 let change = CatalogChange::DropTable {
                     schema: found.schema.clone(),
                     name: found.name.clone(),
@@ -156,20 +163,48 @@ pub(super) fn truncate(scope: Scope<'_>, truncate: &Truncate) -> Result<DdlPlan,
     if truncate.partitions.is_some() || truncate.on_cluster.is_some() || truncate.if_exists {
         return Err(SqlError::unsupported("this form of TRUNCATE"));
     }
+    let cascades = truncate.cascade == Some(CascadeOption::Cascade);
     let mut plan = DdlPlan::new("TRUNCATE TABLE");
-    let mut seen = Vec::new();
+    let mut tables: Vec<&TableDef> = Vec::new();
     for target in &truncate.table_names {
         let table = resolve(scope.catalog, scope.search_path, &target.name)?;
-        if seen.contains(&table.id) {
-            continue;
+        if tables.iter().all(|other| other.id != table.id) {
+            tables.push(table);
         }
-        let id = TableId::new(scope.catalog.next_table_id + seen.len() as u32);
-        seen.push(table.id);
-        plan.changes
-            .push(CatalogChange::PutTable(Box::new(TableDef {
-                id,
-                ..TableDef::clone(table)
-            })));
+    }
+    let mut at = 0;
+    while let Some(&parent) = tables.get(at) {
+        at += 1;
+        for (child, _) in parents::referencing_keys(scope, parent) {
+            if tables.iter().any(|other| other.id == child.id) {
+                continue;
+            }
+            if !cascades {
+                let message = "cannot truncate a table referenced in a foreign key constraint";
+                let error = SqlError::new(ErrorKind::FeatureNotSupported, message);
+                return Err(error
+                    .detail(format!(
+                        "Table \"{}\" references \"{}\".",
+                        child.name, parent.name
+                    ))
+                    .hint(format!(
+                        "Truncate table \"{}\" at the same time, or use TRUNCATE ... CASCADE.",
+                        child.name
+                    )));
+            }
+            let message = format!("truncate cascades to table \"{}\"", child.name);
+            let kind = ErrorKind::DependentObjectsStillExist;
+            plan.notices.push(SqlError::new(kind, message));
+            tables.push(child);
+        }
+    }
+    for (at, table) in tables.into_iter().enumerate() {
+        let id = TableId::new(scope.catalog.next_table_id + at as u32);
+        let table = TableDef {
+            id,
+            ..TableDef::clone(table)
+        };
+        plan.changes.push(CatalogChange::PutTable(Box::new(table)));
     }
     Ok(plan)
 }
@@ -183,6 +218,14 @@ pub(super) fn alter(
     if alter.location.is_some() || alter.on_cluster.is_some() || alter.table_type.is_some() {
         return Err(SqlError::unsupported("this form of ALTER TABLE"));
     }
+    if let [AlterTableOperation::RenameTable { table_name }] = alter.operations.as_slice() {
+        let (schema, name) = split(&alter.name)?;
+        let view = view::find_view(scope.catalog, scope.search_path, schema.as_deref(), &name);
+        if let Some(view) = view {
+            let (RenameTableNameKind::To(new) | RenameTableNameKind::As(new)) = table_name;
+            return view::rename(scope, view, new);
+        }
+    }
     let old = match resolve(scope.catalog, scope.search_path, &alter.name) {
         Ok(table) => table,
         Err(error) if alter.if_exists && error.kind == ErrorKind::UndefinedTable => {
@@ -192,6 +235,7 @@ pub(super) fn alter(
         Err(error) => return Err(error),
     };
     let mut table = TableDef::clone(old);
+    let mut finish = Vec::new();
     for operation in &alter.operations {
         match operation {
             AlterTableOperation::AddColumn {
@@ -200,15 +244,22 @@ pub(super) fn alter(
                 column_position: None,
                 ..
             } => {
-                add_column(&mut table, column_def, *if_not_exists, evaluate, &mut plan)?;
+                let constraints =
+                    add_column(&mut table, column_def, *if_not_exists, evaluate, &mut plan)?;
+                for constraint in constraints {
+                    finish.push(constraint::add(scope, &mut table, constraint, false)?);
+                }
             }
             AlterTableOperation::DropColumn {
                 column_names,
                 if_exists,
+                drop_behavior,
                 ..
             } => {
+                let cascades = *drop_behavior == Some(DropBehavior::Cascade);
                 for name in column_names {
-                    drop_column(&mut table, &fold(name), *if_exists, &mut plan)?;
+                    let name = fold(name);
+                    drop_column(scope, &mut table, &name, (*if_exists, cascades), &mut plan)?;
                 }
             }
             AlterTableOperation::RenameColumn {
@@ -224,22 +275,55 @@ pub(super) fn alter(
                 if scope.catalog.table(&table.schema, &name).is_some() {
                     return Err(duplicate_table(&name));
                 }
+                for (child, _) in parents::referencing_keys(scope, old) {
+                    parents::rename_parent(&mut table, child, old, &name, &mut plan);
+                }
                 table.name = name;
             }
             AlterTableOperation::SetOptionsParens { options } => {
                 options::set(&mut table, options)?;
             }
             AlterTableOperation::AddConstraint {
-                constraint: TableConstraint::PrimaryKey(_),
+                not_valid: true, ..
+            } => return Err(SqlError::unsupported("ADD CONSTRAINT … NOT VALID")),
+            AlterTableOperation::AddConstraint {
+                constraint: TableConstraint::PrimaryKey(key),
                 ..
             } => {
                 if !table.primary_key.is_empty() {
                     return Err(multiple_keys(&table.name));
                 }
-                return Err(SqlError::unsupported("ALTER TABLE … ADD PRIMARY KEY"));
+                let Key { name, columns } = table_key(key)?;
+                let made = constraint::add_primary_key(scope, &mut table, name, &columns)?;
+                finish.extend(made);
             }
             AlterTableOperation::AddConstraint { constraint, .. } => {
-                return Err(unsupported_constraint(constraint));
+                if let Some(constraint) = Constraint::of_table(constraint)? {
+                    finish.push(constraint::add(scope, &mut table, constraint, false)?);
+                }
+            }
+            AlterTableOperation::DropConstraint {
+                if_exists,
+                name,
+                drop_behavior,
+            } => {
+                let name = fold(name);
+                let cascades = *drop_behavior == Some(DropBehavior::Cascade);
+                if !constraint::drop_constraint(scope, &mut table, &name, cascades, &mut plan)? {
+                    let error = constraint::no_constraint(&name, &table.name);
+                    if !if_exists {
+                        return Err(error);
+                    }
+                    plan.skip(error);
+                }
+            }
+            AlterTableOperation::RenameConstraint { old_name, new_name } => {
+                let (old, new) = (fold(old_name), fold(new_name));
+                constraint::rename_constraint(scope, &mut table, &old, new)?;
+            }
+            AlterTableOperation::AlterColumn { column_name, op } => {
+                let name = fold(column_name);
+                finish.extend(alter_column(&mut table, &name, op, evaluate)?);
             }
             other => {
                 return Err(SqlError::unsupported(format!(
@@ -250,15 +334,51 @@ pub(super) fn alter(
         }
     }
     if table.name != old.name {
+        view::follow_rename(scope, &old.schema, &old.name, &table.name, &mut plan)?;
         plan.changes.push(CatalogChange::DropTable {
             schema: old.schema.clone(),
             name: old.name.clone(),
         });
     }
+    if !finish.is_empty() {
+        plan.finish = Some((table.id, finish));
+    }
     if table != **old {
         plan.changes.push(CatalogChange::PutTable(Box::new(table)));
     }
     Ok(plan)
+}
+
+fn alter_column(
+    table: &mut TableDef,
+    name: &str,
+    operation: &AlterColumnOperation,
+    evaluate: Evaluate<'_>,
+) -> Result<Option<constraint::Finish>, SqlError> {
+    let Some(index) = table.column_index(name) else {
+        return Err(no_column(name, &table.name));
+    };
+    let column = &mut table.columns[index];
+    match operation {
+        AlterColumnOperation::SetNotNull => return Ok(constraint::set_not_null(table, name)),
+        AlterColumnOperation::DropNotNull if table.primary_key.contains(&column.id) => {
+            let message = format!("column \"{name}\" is in a primary key");
+            return Err(SqlError::new(ErrorKind::InvalidTableDefinition, message));
+        }
+        AlterColumnOperation::DropNotNull => column.not_null = false,
+        AlterColumnOperation::SetDefault { value } => {
+            evaluate(value, column.ty)?;
+            column.default = Some(value.to_string());
+        }
+        AlterColumnOperation::DropDefault => column.default = None,
+        other => {
+            return Err(SqlError::unsupported(format!(
+                "ALTER TABLE … ALTER COLUMN … {}",
+                other.to_string().to_uppercase()
+            )));
+        }
+    }
+    Ok(None)
 }
 
 fn add_column(
@@ -267,21 +387,22 @@ fn add_column(
     if_not_exists: bool,
     evaluate: Evaluate<'_>,
     plan: &mut DdlPlan,
-) -> Result<(), SqlError> {
+) -> Result<Vec<Constraint>, SqlError> {
     let id = table.next_column_id;
     let name = fold(&ast.name);
+    let mut constraints = Vec::new();
     if table.column_index(&name).is_some() {
         let error = duplicate_column(&name, &table.name);
         if !if_not_exists {
             return Err(error);
         }
         plan.skip(error);
-        return Ok(());
+        return Ok(constraints);
     }
     if usize::from(id.get()) > COLUMNS_MAX {
         return Err(too_many_columns());
     }
-    let (mut column, key) = column(id, &table.name, ast, evaluate)?;
+    let (mut column, key) = column(id, &table.name, ast, &mut constraints, evaluate)?;
     if key.is_some() {
         if !table.primary_key.is_empty() {
             return Err(multiple_keys(&table.name));
@@ -308,13 +429,14 @@ fn add_column(
     table.columns.push(column);
     table.next_column_id = ColumnId::new(id.get() + 1);
     table.bump_schema_version();
-    Ok(())
+    Ok(constraints)
 }
 
 fn drop_column(
+    scope: Scope<'_>,
     table: &mut TableDef,
     name: &str,
-    if_exists: bool,
+    (if_exists, cascades): (bool, bool),
     plan: &mut DdlPlan,
 ) -> Result<(), SqlError> {
     let Some(index) = table.column_index(name) else {
@@ -336,6 +458,9 @@ fn drop_column(
     if table.columns.len() == 1 {
         return Err(SqlError::unsupported("a table without columns"));
     }
+    let id = table.columns[index].id;
+    parents::release_column(scope, table, id, cascades, plan)?;
+    constraint::drop_with_column(table, id)?;
     table.columns.remove(index);
     table.bump_schema_version();
     Ok(())
@@ -352,6 +477,7 @@ fn rename_column(table: &mut TableDef, old: &str, new: String) -> Result<(), Sql
     if table.column_index(&new).is_some() {
         return Err(duplicate_column(&new, &table.name));
     }
+    constraint::rename_in_checks(table, old, &new)?;
     table.columns[index].name = new;
     Ok(())
 }
@@ -397,11 +523,12 @@ fn default_of(ast: &AstColumn) -> Option<&Expr> {
     })
 }
 
-/// A column's definition, and the key that it alone makes.
+/// A column's definition, and the key that it alone makes; other constraints that stand behind it are added to the list.
 fn column(
     id: ColumnId,
     table: &str,
     ast: &AstColumn,
+    constraints: &mut Vec<Constraint>,
     evaluate: Evaluate<'_>,
 ) -> Result<(ColumnDef, Option<Key>), SqlError> {
     let name = fold(&ast.name);
@@ -437,9 +564,17 @@ fn column(
                     table,
                 )?;
             }
-            ColumnOption::Unique(_) => return Err(SqlError::unsupported("UNIQUE")),
-            ColumnOption::ForeignKey(_) => return Err(SqlError::unsupported("REFERENCES")),
-            ColumnOption::Check(_) => return Err(SqlError::unsupported("CHECK")),
+            ColumnOption::Unique(unique) => {
+                let unique = Constraint::unique(unique, Some(&name))?;
+                constraints.push(unique.named(option.name.as_ref()));
+            }
+            ColumnOption::ForeignKey(key) => {
+                let key = Constraint::foreign_key(key, Some(&name))?;
+                constraints.push(key.named(option.name.as_ref()));
+            }
+            ColumnOption::Check(check) => {
+                constraints.push(Constraint::check(check)?.named(option.name.as_ref()));
+            }
             ColumnOption::Generated {
                 generation_expr: Some(_),
                 ..
@@ -496,7 +631,7 @@ fn check_column_name(name: &str) -> Result<(), SqlError> {
 }
 
 /// The schema and name that a CREATE makes.
-fn target(scope: Scope<'_>, name: &ObjectName) -> Result<(String, String), SqlError> {
+pub(super) fn target(scope: Scope<'_>, name: &ObjectName) -> Result<(String, String), SqlError> {
     let schemas = &scope.catalog.schemas;
     match split(name)? {
         (Some(schema), _) if matches!(schema.as_str(), "pg_catalog" | "information_schema") => {
@@ -525,7 +660,7 @@ fn target(scope: Scope<'_>, name: &ObjectName) -> Result<(String, String), SqlEr
     }
 }
 
-fn key_name(table: &str) -> String {
+pub(super) fn key_name(table: &str) -> String {
     const SUFFIX: &str = "_pkey";
     let mut name = table.to_string();
     while name.len() + SUFFIX.len() > super::NAME_LENGTH_MAX && name.pop().is_some() {}
@@ -585,21 +720,7 @@ fn refuse_clauses(create: &CreateTable) -> Result<(), SqlError> {
     Ok(())
 }
 
-fn unsupported_constraint(constraint: &TableConstraint) -> SqlError {
-    SqlError::unsupported(match constraint {
-        TableConstraint::Unique(_) | TableConstraint::UniqueUsingIndex(_) => "UNIQUE",
-        TableConstraint::ForeignKey(_) => "FOREIGN KEY",
-        TableConstraint::Check(_) => "CHECK",
-        TableConstraint::PrimaryKey(_) | TableConstraint::PrimaryKeyUsingIndex(_) => {
-            "this form of PRIMARY KEY"
-        }
-        TableConstraint::Index(_) | TableConstraint::FulltextOrSpatial(_) => {
-            "INDEX in CREATE TABLE"
-        }
-    })
-}
-
-fn duplicate_table(name: &str) -> SqlError {
+pub(super) fn duplicate_table(name: &str) -> SqlError {
     SqlError::new(
         ErrorKind::DuplicateTable,
         format!("relation \"{name}\" already exists"),

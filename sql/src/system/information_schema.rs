@@ -1,8 +1,9 @@
 //! information_schema: the standard's view of the catalog.
 
-use tidelog_storage::{ColumnType, Datum, TableDef};
+use tidelog_storage::{ColumnId, ColumnType, Datum, TableDef};
 
-use super::{Facts, Named, text};
+use super::keys::{self, Constraint, ConstraintKind};
+use super::{Facts, Named, text, views};
 use crate::types;
 
 pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
@@ -39,7 +40,7 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
                 };
                 row(relation.schema, relation.name, kind)
             });
-            own.chain(system).collect()
+            own.chain(system).chain(views::tables(facts)).collect()
         }
         "columns" => {
             let mut rows: Vec<Named> = tables().flat_map(|table| columns(table, facts)).collect();
@@ -57,13 +58,16 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
                     rows.push(row);
                 }
             }
+            rows.extend(views::columns(facts));
             rows
         }
-        "table_constraints" => keyed(facts)
-            .map(|table| {
-                let mut row = of_key(table, facts);
+        "views" => views::information(facts),
+        "table_constraints" => constraints(facts)
+            .map(|constraint| {
+                let mut row = of_constraint(&constraint, facts);
+                row.extend(of_table(constraint.table, facts));
                 row.extend([
-                    ("constraint_type", text("PRIMARY KEY")),
+                    ("constraint_type", text(constraint.kind_name())),
                     ("is_deferrable", text("NO")),
                     ("initially_deferred", text("NO")),
                     ("enforced", text("YES")),
@@ -71,40 +75,131 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
                 row
             })
             .collect(),
-        "key_column_usage" | "constraint_column_usage" => keyed(facts)
-            .flat_map(|table| {
-                let row = move |(at, index): (usize, usize)| {
-                    let mut row = of_key(table, facts);
-                    row.push(("column_name", text(&table.columns[index].name)));
-                    if name == "key_column_usage" {
-                        row.push(("ordinal_position", number(at + 1)));
-                    }
-                    row
-                };
-                table.key_indexes().into_iter().enumerate().map(row)
+        "key_column_usage" => constraints(facts)
+            .filter(|constraint| constraint.letter() != "c")
+            .flat_map(|constraint| key_columns(&constraint, facts))
+            .collect(),
+        "constraint_column_usage" => constraints(facts)
+            .flat_map(|constraint| used_columns(&constraint, facts))
+            .collect(),
+        "check_constraints" => constraints(facts)
+            .filter_map(|constraint| match constraint.kind {
+                ConstraintKind::Check { condition } => {
+                    let mut row = of_constraint(&constraint, facts);
+                    row.push(("check_clause", text(format!("(({condition}))"))));
+                    Some(row)
+                }
+                _ => None,
             })
+            .collect(),
+        "referential_constraints" => constraints(facts)
+            .filter_map(|constraint| referential(&constraint, facts))
             .collect(),
         _ => Vec::new(),
     }
 }
 
-fn keyed<'a>(facts: &'a Facts<'_>) -> impl Iterator<Item = &'a TableDef> {
-    let tables = facts.catalog.tables.values().map(|table| &**table);
-    tables.filter(|table| !table.primary_key.is_empty())
+fn constraints<'a>(facts: &'a Facts<'_>) -> impl Iterator<Item = Constraint<'a>> {
+    let tables = facts.catalog.tables.values();
+    tables.flat_map(|table| keys::constraints(table, facts.catalog))
 }
 
-fn of_key(table: &TableDef, facts: &Facts<'_>) -> Named {
+fn of_constraint(constraint: &Constraint<'_>, facts: &Facts<'_>) -> Named {
     vec![
         ("constraint_catalog", text(facts.database)),
-        ("constraint_schema", text(&table.schema)),
-        ("constraint_name", text(&table.primary_key_name)),
+        ("constraint_schema", text(&constraint.table.schema)),
+        ("constraint_name", text(constraint.name)),
+    ]
+}
+
+fn of_table(table: &TableDef, facts: &Facts<'_>) -> Named {
+    vec![
         ("table_catalog", text(facts.database)),
         ("table_schema", text(&table.schema)),
         ("table_name", text(&table.name)),
     ]
 }
 
-fn number(value: usize) -> Datum {
+fn column_name(table: &TableDef, id: ColumnId) -> Datum {
+    let at = table.index_of(id);
+    at.map_or(Datum::Null, |at| text(&table.columns[at].name))
+}
+
+fn key_columns(constraint: &Constraint<'_>, facts: &Facts<'_>) -> Vec<Named> {
+    let row = |(at, id): (usize, &ColumnId)| {
+        let mut row = of_constraint(constraint, facts);
+        row.extend(of_table(constraint.table, facts));
+        row.push(("column_name", column_name(constraint.table, *id)));
+        row.push(("ordinal_position", number(at + 1)));
+        if let ConstraintKind::Foreign {
+            parent,
+            parent_columns,
+            ..
+        } = &constraint.kind
+        {
+            let key = parent.unique_keys().find(|key| {
+                key.columns.len() == parent_columns.len()
+                    && key.columns.iter().all(|id| parent_columns.contains(id))
+            });
+            let place = key.and_then(|key| {
+                key.columns
+                    .iter()
+                    .position(|id| Some(id) == parent_columns.get(at))
+            });
+            row.extend(place.map(|at| ("position_in_unique_constraint", number(at + 1))));
+        }
+        row
+    };
+    constraint.columns.iter().enumerate().map(row).collect()
+}
+
+/// A foreign key uses the columns that it references, every other constraint its own.
+fn used_columns(constraint: &Constraint<'_>, facts: &Facts<'_>) -> Vec<Named> {
+    let (table, columns) = match &constraint.kind {
+        ConstraintKind::Foreign {
+            parent,
+            parent_columns,
+            ..
+        } => (*parent, *parent_columns),
+        _ => (constraint.table, constraint.columns.as_slice()),
+    };
+    let row = |id: &ColumnId| {
+        let mut row = of_constraint(constraint, facts);
+        row.extend(of_table(table, facts));
+        row.push(("column_name", column_name(table, *id)));
+        row
+    };
+    columns.iter().map(row).collect()
+}
+
+fn referential(constraint: &Constraint<'_>, facts: &Facts<'_>) -> Option<Named> {
+    let ConstraintKind::Foreign {
+        parent,
+        parent_columns,
+        on_delete,
+        on_update,
+        ..
+    } = &constraint.kind
+    else {
+        return None;
+    };
+    let key = parent.unique_keys().find(|key| {
+        key.columns.len() == parent_columns.len()
+            && key.columns.iter().all(|id| parent_columns.contains(id))
+    })?;
+    let mut row = of_constraint(constraint, facts);
+    row.extend([
+        ("unique_constraint_catalog", text(facts.database)),
+        ("unique_constraint_schema", text(&parent.schema)),
+        ("unique_constraint_name", text(key.name)),
+        ("match_option", text("NONE")),
+        ("update_rule", text(keys::action_name(*on_update))),
+        ("delete_rule", text(keys::action_name(*on_delete))),
+    ]);
+    Some(row)
+}
+
+pub(super) fn number(value: usize) -> Datum {
     Datum::Int4(i32::try_from(value).unwrap_or(i32::MAX))
 }
 
@@ -132,7 +227,7 @@ fn columns(table: &TableDef, facts: &Facts<'_>) -> Vec<Named> {
 }
 
 /// What a column's type says about it.
-fn typed(ty: ColumnType, facts: &Facts<'_>) -> Named {
+pub(super) fn typed(ty: ColumnType, facts: &Facts<'_>) -> Named {
     let plain = match ty {
         ColumnType::Varchar(_) => ColumnType::Varchar(None),
         ColumnType::Numeric(_) => ColumnType::Numeric(None),

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use tidelog_storage::{Catalog, Datum, TableDef, TableKind};
+use tidelog_storage::catalog::ColumnOrder;
+use tidelog_storage::{Catalog, ColumnId, Datum, TableDef, TableKind};
 
-use super::{
-    Facts, Named, constraint_oid, from_csv, index_oid, role_oid, schema_oid, table_oid, text,
-    type_facts,
-};
+use super::keys::{self, Constraint, ConstraintKind, Index};
+use super::views;
+use super::{Facts, Named, from_csv, role_oid, schema_oid, table_oid, text, type_facts};
 
 /// The encoding UTF8 in pg_database.
 const UTF8: i32 = 6;
@@ -69,6 +69,7 @@ pub(super) fn has_rows(name: &str) -> bool {
             | "pg_shadow"
             | "pg_database"
             | "pg_tables"
+            | "pg_views"
             | "pg_indexes"
             | "pg_stat_user_tables"
             | "pg_stat_all_tables"
@@ -85,24 +86,27 @@ pub(super) fn has_rows(name: &str) -> bool {
 
 pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
     let tables = || facts.catalog.tables.values().map(|table| &**table);
-    let keyed = || tables().filter(|table| !table.primary_key.is_empty());
+    let indexes = || tables().flat_map(keys::indexes);
+    let constraints = || tables().flat_map(|table| keys::constraints(table, facts.catalog));
     match name {
         "pg_namespace" => schemas(facts.catalog).into_iter().map(namespace).collect(),
         "pg_class" => {
-            let mut rows: Vec<Named> = tables().map(class).collect();
-            rows.extend(keyed().map(index_class));
+            let mut rows: Vec<Named> = tables().map(|t| class(t, facts.catalog)).collect();
+            rows.extend(indexes().map(|index| index_class(&index)));
+            rows.extend(views::classes(facts.catalog));
             rows.extend(system_classes());
             rows
         }
         "pg_attribute" => {
             let mut rows: Vec<Named> = tables().flat_map(attributes).collect();
-            rows.extend(keyed().flat_map(index_attributes));
+            rows.extend(indexes().flat_map(|index| index_attributes(&index)));
+            rows.extend(views::attributes(facts.catalog));
             rows.extend(system_attributes());
             rows
         }
         "pg_attrdef" => tables().flat_map(defaults).collect(),
-        "pg_index" => keyed().map(index).collect(),
-        "pg_constraint" => keyed().map(constraint).collect(),
+        "pg_index" => indexes().map(|index| self::index(&index)).collect(),
+        "pg_constraint" => constraints().map(|c| constraint(&c)).collect(),
         "pg_authid" | "pg_roles" => facts.catalog.roles.values().map(|r| role(r)).collect(),
         "pg_user" | "pg_shadow" => facts
             .catalog
@@ -128,20 +132,21 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
                     ("schemaname", text(&table.schema)),
                     ("tablename", text(&table.name)),
                     ("tableowner", text("postgres")),
-                    ("hasindexes", yes(!table.primary_key.is_empty())),
+                    ("hasindexes", yes(!keys::indexes(table).is_empty())),
                     ("hasrules", yes(false)),
                     ("hastriggers", yes(false)),
                     ("rowsecurity", yes(table.kind == TableKind::User)),
                 ]
             })
             .collect(),
-        "pg_indexes" => keyed()
-            .map(|table| {
+        "pg_views" => views::pg_views(facts.catalog),
+        "pg_indexes" => indexes()
+            .map(|index| {
                 vec![
-                    ("schemaname", text(&table.schema)),
-                    ("tablename", text(&table.name)),
-                    ("indexname", text(&table.primary_key_name)),
-                    ("indexdef", text(index_definition(table))),
+                    ("schemaname", text(&index.table.schema)),
+                    ("tablename", text(&index.table.name)),
+                    ("indexname", text(index.name)),
+                    ("indexdef", text(index.definition())),
                 ]
             })
             .collect(),
@@ -196,7 +201,13 @@ fn namespace(name: String) -> Named {
 }
 
 /// What every kind of relation has the same in pg_class.
-fn plain_class(class_oid: i64, name: &str, schema: &str, kind: &str, columns: usize) -> Named {
+pub(super) fn plain_class(
+    class_oid: i64,
+    name: &str,
+    schema: &str,
+    kind: &str,
+    columns: usize,
+) -> Named {
     vec![
         ("oid", oid(class_oid)),
         ("relname", text(name)),
@@ -235,7 +246,9 @@ fn with<const N: usize>(mut row: Named, values: [(&'static str, Datum); N]) -> N
     row
 }
 
-fn class(table: &TableDef) -> Named {
+fn class(table: &TableDef, catalog: &Catalog) -> Named {
+    let checks = keys::constraints(table, catalog);
+    let checks = checks.iter().filter(|check| check.letter() == "c").count();
     let row = plain_class(
         table_oid(table),
         &table.name,
@@ -247,7 +260,8 @@ fn class(table: &TableDef) -> Named {
         row,
         [
             ("relam", oid(HEAP)),
-            ("relhasindex", yes(!table.primary_key.is_empty())),
+            ("relhasindex", yes(!keys::indexes(table).is_empty())),
+            ("relchecks", small(checks)),
             ("reloptions", text(options(table))),
         ],
     )
@@ -262,14 +276,9 @@ fn options(table: &TableDef) -> String {
     format!("{{{}}}", options.join(","))
 }
 
-fn index_class(table: &TableDef) -> Named {
-    let row = plain_class(
-        index_oid(table),
-        &table.primary_key_name,
-        &table.schema,
-        "i",
-        table.primary_key.len(),
-    );
+fn index_class(index: &Index<'_>) -> Named {
+    let (schema, columns) = (&index.table.schema, index.columns.len());
+    let row = plain_class(index.oid, index.name, schema, "i", columns);
     with(row, [("relam", oid(BTREE))])
 }
 
@@ -286,7 +295,12 @@ fn system_classes() -> impl Iterator<Item = Named> {
 }
 
 /// What every column has the same in pg_attribute.
-fn attribute(class: i64, number: usize, name: &str, ty: tidelog_storage::ColumnType) -> Named {
+pub(super) fn attribute(
+    class: i64,
+    number: usize,
+    name: &str,
+    ty: tidelog_storage::ColumnType,
+) -> Named {
     let (type_oid, modifier, length) = type_facts(ty);
     let by_value = matches!(length, 1 | 2 | 4 | 8);
     vec![
@@ -336,17 +350,12 @@ fn attributes(table: &TableDef) -> Vec<Named> {
     table.columns.iter().map(row).collect()
 }
 
-fn index_attributes(table: &TableDef) -> Vec<Named> {
-    let row = |(at, index): (usize, usize)| {
-        let column = &table.columns[index];
-        attribute(index_oid(table), at + 1, &column.name, column.ty)
+fn index_attributes(index: &Index<'_>) -> Vec<Named> {
+    let row = |(at, id): (usize, &ColumnId)| {
+        let column = &index.table.columns[index.table.index_of(*id)?];
+        Some(attribute(index.oid, at + 1, &column.name, column.ty))
     };
-    table
-        .key_indexes()
-        .into_iter()
-        .enumerate()
-        .map(row)
-        .collect()
+    index.columns.iter().enumerate().filter_map(row).collect()
 }
 
 fn system_attributes() -> impl Iterator<Item = Named> {
@@ -383,59 +392,89 @@ fn defaults(table: &TableDef) -> Vec<Named> {
     table.columns.iter().filter_map(row).collect()
 }
 
-fn key_numbers(table: &TableDef) -> Vec<String> {
-    let numbers = table.primary_key.iter().map(|id| id.get().to_string());
-    numbers.collect()
+fn numbers(columns: &[ColumnId], separator: &str) -> String {
+    let numbers = columns.iter().map(|id| id.get().to_string());
+    numbers.collect::<Vec<_>>().join(separator)
 }
 
-fn index(table: &TableDef) -> Named {
-    let columns = table.primary_key.len();
+fn index(index: &Index<'_>) -> Named {
+    let columns = index.columns.len();
     let each = |value: &str| vec![value; columns].join(" ");
+    let option = |order: &ColumnOrder| {
+        let bits = u8::from(order.descending) | u8::from(order.nulls_first) << 1;
+        bits.to_string()
+    };
+    let options: Vec<String> = index.orders.iter().map(option).collect();
     vec![
-        ("indexrelid", oid(index_oid(table))),
-        ("indrelid", oid(table_oid(table))),
+        ("indexrelid", oid(index.oid)),
+        ("indrelid", oid(table_oid(index.table))),
         ("indnatts", small(columns)),
         ("indnkeyatts", small(columns)),
-        ("indisunique", yes(true)),
+        ("indisunique", yes(index.unique)),
         ("indnullsnotdistinct", yes(false)),
-        ("indisprimary", yes(true)),
+        ("indisprimary", yes(index.primary)),
         ("indisexclusion", yes(false)),
         ("indimmediate", yes(true)),
         ("indisclustered", yes(false)),
-        ("indisvalid", yes(true)),
+        ("indisvalid", yes(index.ready)),
         ("indcheckxmin", yes(false)),
         ("indisready", yes(true)),
         ("indislive", yes(true)),
         ("indisreplident", yes(false)),
-        ("indkey", text(key_numbers(table).join(" "))),
+        ("indkey", text(numbers(index.columns, " "))),
         ("indcollation", text(each("0"))),
         ("indclass", text(each("0"))),
-        ("indoption", text(each("0"))),
+        ("indoption", text(options.join(" "))),
     ]
 }
 
-fn constraint(table: &TableDef) -> Named {
-    vec![
-        ("oid", oid(constraint_oid(table))),
-        ("conname", text(&table.primary_key_name)),
-        ("connamespace", oid(schema_oid(&table.schema))),
-        ("contype", text("p")),
+fn constraint(constraint: &Constraint<'_>) -> Named {
+    let columns = numbers(&constraint.columns, ",");
+    let row = vec![
+        ("oid", oid(constraint.oid)),
+        ("conname", text(constraint.name)),
+        ("connamespace", oid(schema_oid(&constraint.table.schema))),
+        ("contype", text(constraint.letter())),
         ("condeferrable", yes(false)),
         ("condeferred", yes(false)),
-        ("convalidated", yes(true)),
-        ("conrelid", oid(table_oid(table))),
+        ("convalidated", yes(constraint.ready)),
+        ("conrelid", oid(table_oid(constraint.table))),
         ("contypid", oid(0)),
-        ("conindid", oid(index_oid(table))),
+        ("conindid", oid(0)),
         ("conparentid", oid(0)),
         ("confrelid", oid(0)),
+        ("confupdtype", text(" ")),
+        ("confdeltype", text(" ")),
+        ("confmatchtype", text(" ")),
         ("conislocal", yes(true)),
         ("coninhcount", Datum::Int4(0)),
-        ("connoinherit", yes(true)),
-        (
-            "conkey",
-            text(format!("{{{}}}", key_numbers(table).join(","))),
+        ("connoinherit", yes(constraint.letter() != "c")),
+        ("conkey", text(format!("{{{columns}}}"))),
+    ];
+    match &constraint.kind {
+        ConstraintKind::Key { index, .. } => with(row, [("conindid", oid(*index))]),
+        ConstraintKind::Check { condition } => with(row, [("conbin", text(*condition))]),
+        ConstraintKind::Foreign {
+            parent,
+            parent_columns,
+            on_delete,
+            on_update,
+            index,
+        } => with(
+            row,
+            [
+                ("conindid", oid(*index)),
+                ("confrelid", oid(table_oid(parent))),
+                ("confupdtype", text(keys::action_letter(*on_update))),
+                ("confdeltype", text(keys::action_letter(*on_delete))),
+                ("confmatchtype", text("s")),
+                (
+                    "confkey",
+                    text(format!("{{{}}}", numbers(parent_columns, ","))),
+                ),
+            ],
         ),
-    ]
+    }
 }
 
 fn role(role: &tidelog_storage::RoleDef) -> Named {
@@ -469,34 +508,17 @@ fn database(name: &str) -> Named {
     ]
 }
 
-/// What pg_get_indexdef says of a table's primary key.
-pub(super) fn index_definition(table: &TableDef) -> String {
-    format!(
-        "CREATE UNIQUE INDEX {} ON {}.{} USING btree ({})",
-        crate::parse::identifier(&table.primary_key_name),
-        crate::parse::identifier(&table.schema),
-        crate::parse::identifier(&table.name),
-        key_columns(table)
-    )
-}
-
-/// The key's columns as they are written in a definition.
-pub(super) fn key_columns(table: &TableDef) -> String {
-    let names = table.key_indexes().into_iter();
-    let names = names.map(|index| crate::parse::identifier(&table.columns[index].name));
-    names.collect::<Vec<_>>().join(", ")
-}
-
 /// Names by oid, for regclass and its like.
 pub(super) fn class_names(catalog: &Catalog) -> BTreeMap<i64, (String, String)> {
     let mut names = BTreeMap::new();
     for table in catalog.tables.values() {
         let of = |name: &str| (table.schema.clone(), name.to_string());
         names.insert(table_oid(table), of(&table.name));
-        if !table.primary_key.is_empty() {
-            names.insert(index_oid(table), of(&table.primary_key_name));
+        for index in keys::indexes(table) {
+            names.insert(index.oid, of(index.name));
         }
     }
+    names.extend(views::names(catalog));
     for relation in super::SYSTEM.values() {
         names.insert(
             relation.oid,

@@ -3,16 +3,17 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use rocksdb::WriteBatch;
 
 use super::{Committer, extend};
-use crate::catalog::{TableId, TableKind};
+use crate::catalog::{IndexId, TableDef, TableId, TableKind};
 use crate::changes::{ChangeOp, encode_commit};
 use crate::cold::PartitionState;
 use crate::datum::Datum;
 use crate::error::{CommitError, StorageError};
 use crate::hot::Family;
-use crate::key::{read_seq, seq_bytes, version_key};
+use crate::key::{index_entry, read_seq, seq_bytes, version_key};
 use crate::record::{self, RowReader};
 use crate::seq::Seq;
 use crate::snapshot::{DeadEntry, PartitionSet, oldest_alive, rows_family};
@@ -25,13 +26,13 @@ pub(super) struct Group {
     pub(super) states: HashMap<(TableId, Partition), PartitionState>,
     /// The last Seq of the group, if any transaction is in it.
     pub(super) last: Option<Seq>,
-    overlay: Overlay,
+    pub(super) overlay: Overlay,
 }
 
 /// What the group changes of the `key` and `dead` families.
 #[derive(Default)]
-struct Overlay {
-    keys: HashMap<Arc<[u8]>, Option<Seq>>,
+pub(super) struct Overlay {
+    keys: HashMap<Arc<[u8]>, Option<Seq>, RandomState>,
     dead: HashSet<Vec<u8>>,
     /// What to take back when the transaction that is being checked fails.
     undo: Vec<Undo>,
@@ -43,7 +44,7 @@ enum Undo {
 }
 
 impl Overlay {
-    fn set_key(&mut self, key: &Arc<[u8]>, holder: Option<Seq>) {
+    pub(super) fn set_key(&mut self, key: &Arc<[u8]>, holder: Option<Seq>) {
         let before = self.keys.insert(key.clone(), holder);
         self.undo.push(Undo::Key(key.clone(), before));
     }
@@ -86,7 +87,11 @@ impl Committer {
     }
 
     /// Checks that nothing the transaction depends on was touched since it was read.
-    fn check_reads(&self, group: &Group, transaction: &Transaction) -> Result<(), CommitError> {
+    pub(super) fn check_reads(
+        &self,
+        group: &Group,
+        transaction: &Transaction,
+    ) -> Result<(), CommitError> {
         let Some(reads) = &transaction.reads else {
             return Ok(());
         };
@@ -116,7 +121,12 @@ impl Committer {
         Ok(())
     }
 
-    fn check(&self, overlay: &mut Overlay, ops: &[Op], first: Seq) -> Result<(), CommitError> {
+    pub(super) fn check(
+        &self,
+        overlay: &mut Overlay,
+        ops: &[Op],
+        first: Seq,
+    ) -> Result<(), CommitError> {
         let mut oldest = Seq::ZERO;
         for (at, op) in ops.iter().enumerate() {
             if at == 0 || !Arc::ptr_eq(&ops[at - 1].table, &op.table) {
@@ -130,10 +140,10 @@ impl Committer {
             if op.kind != ChangeOp::Insert {
                 self.check_old(overlay, op, resolve(op.old, first))?;
             }
-            if let Some(key) = &op.key {
+            for (index, key) in &op.keys.unique {
                 let holder = self.holder(overlay, key)?;
                 if holder.is_some_and(|holder| holder >= oldest) {
-                    return Err(self.unique_violation(op));
+                    return Err(unique_violation(&op.table, *index, &op.record));
                 }
                 overlay.set_key(key, Some(seq));
             }
@@ -143,15 +153,25 @@ impl Committer {
 
     /// Checks that the superseded version is the live one, and takes it off.
     fn check_old(&self, overlay: &mut Overlay, op: &Op, old: Seq) -> Result<(), CommitError> {
-        if let Some(key) = &op.old_key {
+        if let Some(primary) = op.table.primary() {
             // The key points at the live version only: one look tells that it exists and is not dead. The
             // `dead` family would not do, a flush removes entries of versions that no file holds.
+            let key = op.old_keys.unique.first().filter(|key| key.0 == primary.id);
+            let (_, key) = key.expect("every row has its primary key");
             if self.holder(overlay, key)? != Some(old) {
                 return Err(CommitError::Conflict);
             }
-            overlay.set_key(key, None);
-            return Ok(());
+        } else {
+            self.check_not_dead(overlay, op, old)?;
         }
+        for (_, key) in &op.old_keys.unique {
+            overlay.set_key(key, None);
+        }
+        Ok(())
+    }
+
+    /// As `check_old`, where no primary key tells.
+    fn check_not_dead(&self, overlay: &mut Overlay, op: &Op, old: Seq) -> Result<(), CommitError> {
         let version = version_key(op.table.id, &op.partition, old);
         if overlay.dead.contains(&version) {
             return Err(CommitError::Conflict);
@@ -180,7 +200,11 @@ impl Committer {
         Ok(())
     }
 
-    fn holder(&self, overlay: &Overlay, key: &Arc<[u8]>) -> Result<Option<Seq>, StorageError> {
+    pub(super) fn holder(
+        &self,
+        overlay: &Overlay,
+        key: &Arc<[u8]>,
+    ) -> Result<Option<Seq>, StorageError> {
         if let Some(holder) = overlay.keys.get(key) {
             return Ok(*holder);
         }
@@ -191,21 +215,7 @@ impl Committer {
             .transpose()
     }
 
-    fn unique_violation(&self, op: &Op) -> CommitError {
-        let columns = op.table.primary_key.clone();
-        let key: Result<Vec<Datum>, StorageError> = record::parse(&op.record).and_then(|record| {
-            RowReader::new(op.table.clone(), columns).row(record.schema_version, record.row)
-        });
-        match key {
-            Ok(key) => CommitError::UniqueViolation {
-                table: op.table.clone(),
-                key,
-            },
-            Err(error) => error.into(),
-        }
-    }
-
-    fn append(
+    pub(super) fn append(
         &self,
         group: &mut Group,
         transaction: &mut Transaction,
@@ -213,6 +223,7 @@ impl Committer {
     ) -> Result<Seq, CommitError> {
         let hot = &self.shared.hot;
         let (keys, dead) = (hot.family(Family::Key), hot.family(Family::Dead));
+        let index = hot.family(Family::Index);
         let ops = transaction.ops_mut();
         // Read the states first: nothing may fail once the batch is touched.
         for at in 0..ops.len() {
@@ -232,7 +243,7 @@ impl Committer {
             }
         }
         let last = first.advance(ops.len() as u64 - 1);
-        let (mut extents, mut index) = (Vec::new(), HashMap::new());
+        let (mut extents, mut places) = (Vec::new(), HashMap::new());
         for (at, op) in ops.iter_mut().enumerate() {
             let seq = first.advance(at as u64);
             let old = resolve(op.old, first);
@@ -253,15 +264,21 @@ impl Committer {
                     .encode(),
                 );
             }
-            if let Some(key) = &op.old_key
-                && op.key.as_ref() != Some(key)
-            {
-                group.batch.delete_cf(keys, key);
+            for old_key in &op.old_keys.unique {
+                if !op.keys.unique.contains(old_key) {
+                    group.batch.delete_cf(keys, &old_key.1);
+                }
             }
-            if let Some(key) = &op.key {
+            for (_, key) in &op.keys.unique {
                 group.batch.put_cf(keys, key, seq_bytes(seq));
             }
-            extend(&mut extents, &mut index, (op.table.id, &op.partition), seq);
+            for entry in &op.old_keys.entries {
+                group.batch.delete_cf(index, index_entry(entry, old));
+            }
+            for entry in &op.keys.entries {
+                group.batch.put_cf(index, index_entry(entry, seq), b"");
+            }
+            extend(&mut extents, &mut places, (op.table.id, &op.partition), seq);
             let scope = (op.table.id, op.partition.clone());
             let state = group.states.get_mut(&scope).expect("every state was read");
             if state.unflushed_rows == 0 {
@@ -278,6 +295,27 @@ impl Committer {
         );
         group.last = Some(last);
         Ok(last)
+    }
+}
+
+/// The error for a row whose values in a unique key are another's.
+pub(crate) fn unique_violation(
+    table: &Arc<TableDef>,
+    index: IndexId,
+    record: &[u8],
+) -> CommitError {
+    let columns = table.unique_key(index).map(|key| key.columns.to_vec());
+    let key: Result<Vec<Datum>, StorageError> = record::parse(record).and_then(|record| {
+        RowReader::new(table.clone(), columns.unwrap_or_default())
+            .row(record.schema_version, record.row)
+    });
+    match key {
+        Ok(key) => CommitError::UniqueViolation {
+            table: table.clone(),
+            index,
+            key,
+        },
+        Err(error) => error.into(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Writing one Parquet file of one partition.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -23,6 +24,7 @@ use crate::catalog::{ColumnId, TableDef};
 use crate::cold::{ColdFile, PartitionState, writing_path};
 use crate::commit::garbage::remove_files;
 use crate::error::StorageError;
+use crate::failpoint::Step;
 use crate::seq::Seq;
 use crate::snapshot::{HotScan, PartitionSet, ScanColumn, Snapshot};
 use crate::transaction::Partition;
@@ -259,7 +261,9 @@ impl FileWriter {
         runtime.block_on(async { tokio::io::AsyncWriteExt::shutdown(&mut upload.writer).await })?;
         let path = object_store::path::Path::parse(path)
             .map_err(|error| StorageError::Corrupt(error.to_string()))?;
+        cold.failpoints.reach(Step::FileUnnamed)?;
         runtime.block_on(cold.objects.rename(&self.path, &path))?;
+        cold.failpoints.reach(Step::FileNamed)?;
         let bytes = runtime.block_on(cold.objects.head(&path))?.size;
         let local = cold.dir.join(path.as_ref());
         let file = File::open(&local)?;
@@ -310,7 +314,12 @@ fn properties(
             .build());
     }
     properties = properties.set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?));
-    for index in table.key_indexes() {
+    let keys = table.indexes.iter().flat_map(|index| &index.columns);
+    let looked_up: BTreeSet<ColumnId> = table.primary_key.iter().chain(keys).copied().collect();
+    for id in looked_up {
+        let index = table
+            .index_of(id)
+            .expect("a key's column cannot be dropped");
         let column = ColumnPath::from(table.columns[index].stored_name.as_str());
         properties = properties
             .set_column_bloom_filter_enabled(column.clone(), true)

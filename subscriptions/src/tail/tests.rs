@@ -22,6 +22,7 @@ impl Bench {
             node: 0,
             clock: seq::system_clock(),
             background: false,
+            failpoints: Arc::default(),
         };
         let store = Store::open(options).expect("opens");
         let catalog = store.catalog();
@@ -34,25 +35,21 @@ impl Bench {
             default: None,
             missing: Datum::Null,
         };
-        let mut table = TableDef {
-            id: TableId::new(catalog.next_table_id),
-            schema: "chat".to_string(),
-            name: "t".to_string(),
-            kind: TableKind::Shared,
-            columns: vec![column(1, "id", true), column(2, "n", false)],
+        let options = TableOptions {
+            ttl_ms: None,
+            flush_rows: 1000,
+            flush_interval_ms: 1000,
+            resume_window_ms: 1000,
+        };
+        let (id, columns) = (
+            TableId::new(catalog.next_table_id),
+            vec![column(1, "id", true), column(2, "n", false)],
+        );
+        let table = TableDef {
             primary_key: vec![ColumnId::new(1)],
             primary_key_name: "t_pkey".to_string(),
-            options: TableOptions {
-                ttl_ms: None,
-                flush_rows: 1000,
-                flush_interval_ms: 1000,
-                resume_window_ms: 1000,
-            },
-            schema_version: 0,
-            layouts: Default::default(),
-            next_column_id: ColumnId::new(3),
+            ..TableDef::new(id, ("chat", "t"), TableKind::Shared, columns, options)
         };
-        table.bump_schema_version();
         let mut changes = vec![CatalogChange::PutTable(Box::new(table.clone()))];
         if !catalog.schemas.contains("chat") {
             changes.insert(0, CatalogChange::CreateSchema("chat".to_string()));

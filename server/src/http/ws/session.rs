@@ -2,6 +2,7 @@
 //! another and an error ends one of them only.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -301,10 +302,10 @@ impl Socket {
         self.running.insert(id, running);
         let (server, user) = (self.server.clone(), self.user.clone());
         let task = self.tasks.spawn(async move {
-            let last = match follower.follow(server, user, statement, from).await {
-                Err(Stop::Error(error) | Stop::Fatal(error)) => error_frame(Some(id), &error),
-                Ok(()) => Message::text(format!("{{\"type\":\"done\",\"id\":{id}}}")),
-                Err(Stop::Gone) => {
+            let Err(stop) = follower.follow(server, user, statement, from).await;
+            let last = match stop {
+                Stop::Error(error) | Stop::Fatal(error) => error_frame(Some(id), &error),
+                Stop::Gone => {
                     Message::text(format!("{{\"type\":\"unsubscribed\",\"id\":{id}}}"))
                 }
             };
@@ -385,7 +386,7 @@ impl Follower {
         user: String,
         statement: Statement,
         from: Option<Seq>,
-    ) -> Result<(), Stop> {
+    ) -> Result<Infallible, Stop> {
         let interrupts = &mut self.interrupts;
         let mut subscription =
             Subscription::open(server, user, statement, from, interrupts).await?;
@@ -397,9 +398,7 @@ impl Follower {
                     granted.forget();
                 }
             }
-            let Some(frame) = subscription.next(interrupts).await? else {
-                return Ok(());
-            };
+            let frame = subscription.next(interrupts).await?;
             let text = Message::text(format!("{{\"id\":{},{}}}", self.id, frame.members));
             let sending = async { self.out.send(text).await.map_err(|_| Stop::Gone) };
             interrupts.guard_endless(sending).await?;

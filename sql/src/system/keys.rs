@@ -1,0 +1,260 @@
+//! A table's indexes and constraints as the catalogs show them, and their definitions as SQL.
+
+use tidelog_storage::catalog::{ColumnOrder, IndexId, ReferentialAction};
+use tidelog_storage::{Catalog, ColumnId, TableDef};
+
+use super::{FIRST_USER_OID, named_oid};
+use crate::parse::identifier;
+
+/// The index of a primary key, of a UNIQUE constraint, or of CREATE INDEX.
+pub(super) struct Index<'a> {
+    pub(super) table: &'a TableDef,
+    pub(super) oid: i64,
+    pub(super) name: &'a str,
+    pub(super) columns: &'a [ColumnId],
+    pub(super) orders: Vec<ColumnOrder>,
+    pub(super) unique: bool,
+    pub(super) primary: bool,
+    pub(super) constraint: bool,
+    pub(super) ready: bool,
+}
+
+/// The indexes of a table, its primary key's first.
+pub(super) fn indexes(table: &TableDef) -> Vec<Index<'_>> {
+    let primary = table.primary().map(|key| Index {
+        table,
+        oid: index_oid(table, key.id),
+        name: key.name,
+        columns: key.columns,
+        orders: vec![ColumnOrder::default(); key.columns.len()],
+        unique: true,
+        primary: true,
+        constraint: true,
+        ready: true,
+    });
+    let others = table.indexes.iter().map(|index| Index {
+        table,
+        oid: index_oid(table, index.id),
+        name: &index.name,
+        columns: &index.columns,
+        orders: index.orders.clone(),
+        unique: index.unique,
+        primary: false,
+        constraint: index.constraint,
+        ready: index.ready,
+    });
+    primary.into_iter().chain(others).collect()
+}
+
+fn index_oid(table: &TableDef, index: IndexId) -> i64 {
+    match index.get() {
+        0 => (1 << 29) + i64::from(table.id.get()),
+        n => named_oid(&format!("index {} {n}", table.id.get())),
+    }
+}
+
+impl Index<'_> {
+    /// What pg_get_indexdef says.
+    pub(super) fn definition(&self) -> String {
+        let column = |(id, order): (&ColumnId, &ColumnOrder)| {
+            let mut text = name_of(self.table, *id);
+            if order.descending {
+                text.push_str(" DESC");
+            }
+            if order.nulls_first != order.descending {
+                text.push_str(if order.nulls_first {
+                    " NULLS FIRST"
+                } else {
+                    " NULLS LAST"
+                });
+            }
+            text
+        };
+        let columns: Vec<String> = self.columns.iter().zip(&self.orders).map(column).collect();
+        format!(
+            "CREATE {}INDEX {} ON {}.{} USING btree ({})",
+            if self.unique { "UNIQUE " } else { "" },
+            identifier(self.name),
+            identifier(&self.table.schema),
+            identifier(&self.table.name),
+            columns.join(", ")
+        )
+    }
+}
+
+/// What kind of constraint, with what only that kind has.
+pub(super) enum ConstraintKind<'a> {
+    Key {
+        index: i64,
+        primary: bool,
+    },
+    Check {
+        condition: &'a str,
+    },
+    Foreign {
+        parent: &'a TableDef,
+        parent_columns: &'a [ColumnId],
+        on_delete: ReferentialAction,
+        on_update: ReferentialAction,
+        /// The index of the referenced key.
+        index: i64,
+    },
+}
+
+/// A constraint of a table.
+pub(super) struct Constraint<'a> {
+    pub(super) table: &'a TableDef,
+    pub(super) oid: i64,
+    pub(super) name: &'a str,
+    pub(super) columns: Vec<ColumnId>,
+    pub(super) ready: bool,
+    pub(super) kind: ConstraintKind<'a>,
+}
+
+/// The constraints of a table.
+pub(super) fn constraints<'a>(table: &'a TableDef, catalog: &'a Catalog) -> Vec<Constraint<'a>> {
+    let oid = |name: &str| named_oid(&format!("constraint {} {name}", table.id.get()));
+    let mut constraints = Vec::new();
+    for index in indexes(table).into_iter().filter(|index| index.constraint) {
+        constraints.push(Constraint {
+            table,
+            oid: oid(index.name),
+            name: index.name,
+            columns: index.columns.to_vec(),
+            ready: index.ready,
+            kind: ConstraintKind::Key {
+                index: index.oid,
+                primary: index.primary,
+            },
+        });
+    }
+    // SET NOT NULL checks by constraints that nobody named.
+    for check in table
+        .checks
+        .iter()
+        .filter(|check| !crate::ddl::constraint::is_implied(&check.name))
+    {
+        constraints.push(Constraint {
+            table,
+            oid: oid(&check.name),
+            name: &check.name,
+            columns: crate::ddl::constraint::checked_columns(table, &check.condition),
+            ready: check.ready,
+            kind: ConstraintKind::Check {
+                condition: &check.condition,
+            },
+        });
+    }
+    for key in &table.foreign_keys {
+        let Some(parent) = catalog.table(&key.parent.0, &key.parent.1) else {
+            continue;
+        };
+        let same = |index: &Index<'_>| {
+            index.unique
+                && index.columns.len() == key.parent_columns.len()
+                && index
+                    .columns
+                    .iter()
+                    .all(|id| key.parent_columns.contains(id))
+        };
+        let index = indexes(parent).into_iter().find(same);
+        constraints.push(Constraint {
+            table,
+            oid: oid(&key.name),
+            name: &key.name,
+            columns: key.columns.clone(),
+            ready: key.ready,
+            kind: ConstraintKind::Foreign {
+                parent,
+                parent_columns: &key.parent_columns,
+                on_delete: key.on_delete,
+                on_update: key.on_update,
+                index: index.map_or(FIRST_USER_OID, |index| index.oid),
+            },
+        });
+    }
+    constraints
+}
+
+impl Constraint<'_> {
+    /// `pg_constraint.contype`.
+    pub(super) fn letter(&self) -> &'static str {
+        match self.kind {
+            ConstraintKind::Key { primary: true, .. } => "p",
+            ConstraintKind::Key { primary: false, .. } => "u",
+            ConstraintKind::Check { .. } => "c",
+            ConstraintKind::Foreign { .. } => "f",
+        }
+    }
+
+    /// What information_schema calls its kind.
+    pub(super) fn kind_name(&self) -> &'static str {
+        match self.kind {
+            ConstraintKind::Key { primary: true, .. } => "PRIMARY KEY",
+            ConstraintKind::Key { primary: false, .. } => "UNIQUE",
+            ConstraintKind::Check { .. } => "CHECK",
+            ConstraintKind::Foreign { .. } => "FOREIGN KEY",
+        }
+    }
+
+    /// What pg_get_constraintdef says.
+    pub(super) fn definition(&self) -> String {
+        let names = |table: &TableDef, columns: &[ColumnId]| {
+            let names: Vec<String> = columns.iter().map(|id| name_of(table, *id)).collect();
+            names.join(", ")
+        };
+        let columns = names(self.table, &self.columns);
+        match &self.kind {
+            ConstraintKind::Key { primary: true, .. } => format!("PRIMARY KEY ({columns})"),
+            ConstraintKind::Key { .. } => format!("UNIQUE ({columns})"),
+            ConstraintKind::Check { condition } => format!("CHECK (({condition}))"),
+            ConstraintKind::Foreign {
+                parent,
+                parent_columns,
+                on_delete,
+                on_update,
+                ..
+            } => {
+                let mut name = identifier(&parent.name);
+                if parent.schema != "public" {
+                    name = format!("{}.{name}", identifier(&parent.schema));
+                }
+                let theirs = names(parent, parent_columns);
+                let mut text = format!("FOREIGN KEY ({columns}) REFERENCES {name}({theirs})");
+                for (event, action) in [("UPDATE", on_update), ("DELETE", on_delete)] {
+                    if *action != ReferentialAction::NoAction {
+                        text.push_str(&format!(" ON {event} {}", action_name(*action)));
+                    }
+                }
+                text
+            }
+        }
+    }
+}
+
+/// A referential action as SQL writes it.
+pub(super) fn action_name(action: ReferentialAction) -> &'static str {
+    match action {
+        ReferentialAction::NoAction => "NO ACTION",
+        ReferentialAction::Restrict => "RESTRICT",
+        ReferentialAction::Cascade => "CASCADE",
+        ReferentialAction::SetNull => "SET NULL",
+        ReferentialAction::SetDefault => "SET DEFAULT",
+    }
+}
+
+/// A referential action as pg_constraint has it.
+pub(super) fn action_letter(action: ReferentialAction) -> &'static str {
+    match action {
+        ReferentialAction::NoAction => "a",
+        ReferentialAction::Restrict => "r",
+        ReferentialAction::Cascade => "c",
+        ReferentialAction::SetNull => "n",
+        ReferentialAction::SetDefault => "d",
+    }
+}
+
+fn name_of(table: &TableDef, column: ColumnId) -> String {
+    let at = table.index_of(column);
+    at.map_or_else(String::new, |at| identifier(&table.columns[at].name))
+}
