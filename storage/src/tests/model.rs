@@ -207,7 +207,10 @@ async fn run(operations: u64) {
             }
             6..=8 => {
                 let report = trial.store().compact(models[at].table.id).await;
-                merged += trial.done(report).await.map_or(0, |report| report.files_merged);
+                merged += trial
+                    .done(report)
+                    .await
+                    .map_or(0, |report| report.files_merged);
             }
             9..=10 => {
                 let compacted = trial.store().flusher.compact_by_policy().await;
@@ -225,7 +228,9 @@ async fn run(operations: u64) {
                 1 => trial.failpoints.clear(),
                 _ => {
                     let nth = 1 + random.below(2) as u32;
-                    trial.failpoints.set(*random.pick(&STEPS), Action::Fail, nth);
+                    trial
+                        .failpoints
+                        .set(*random.pick(&STEPS), Action::Fail, nth);
                 }
             },
             30..=33 => {
@@ -439,7 +444,12 @@ async fn transact(random: &mut Random, trial: &mut Trial, model: &mut Model) -> 
         }
     }
     if random.below(10) == 0 {
-        let seen = scan(trial.dir(), &trial.store().snapshot(), &table, Some(&transaction));
+        let seen = scan(
+            trial.dir(),
+            &trial.store().snapshot(),
+            &table,
+            Some(&transaction),
+        );
         assert_eq!(seen, rows);
     }
     let count = transaction.len() as u64;
