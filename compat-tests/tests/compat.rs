@@ -20,6 +20,8 @@ mod ddl;
 mod durability;
 #[path = "compat/errors.rs"]
 mod errors;
+#[path = "compat/http.rs"]
+mod http;
 #[path = "compat/histories.rs"]
 mod histories;
 #[path = "compat/history.rs"]
@@ -48,5 +50,7 @@ mod transactions;
 mod types;
 #[path = "compat/upsert.rs"]
 mod upsert;
+#[path = "compat/websocket.rs"]
+mod websocket;
 #[path = "compat/views.rs"]
 mod views;

@@ -36,6 +36,6 @@ pub mod types;
 mod upsert;
 
 pub use error::{ErrorKind, SqlError};
-pub use output::{OutputColumn, RowStream};
+pub use output::{OutputColumn, RowStream, row_tag};
 pub use parse::Parsed;
 pub use session::{CopyIn, Engine, Login, Notice, Outcome, Prepared, Session, TransactionStatus};

@@ -77,6 +77,13 @@ impl Parsed {
         matches!(self.body, Body::Subscribe(..))
     }
 
+    /// Makes a SUBSCRIBE go on after `from`, or (`None`) begin with the rows as they stand, whatever its options say.
+    pub fn resume_after(&mut self, from: Option<Seq>) {
+        if let Body::Subscribe(subscribe, _) = &mut self.body {
+            subscribe.from = from;
+        }
+    }
+
     /// Adds where the name stands that the error complains about, if it does and does not know that yet.
     pub(crate) fn locate(&self, error: SqlError) -> SqlError {
         use ErrorKind::{AmbiguousColumn, UndefinedColumn, UndefinedFunction, UndefinedTable};
