@@ -1,10 +1,12 @@
 //! The cold tier: Parquet files in an object store and the manifest that names them.
 
+pub mod bounds;
 pub(crate) mod point;
 
 use crate::catalog::{TableDef, TableId};
 use crate::error::StorageError;
 use crate::key::{parse_scope, put_seq, read_seq, scope_key, table_range, version_key};
+use crate::record::{put_bytes, take_bytes};
 use crate::seq::Seq;
 use crate::transaction::Partition;
 
@@ -26,6 +28,8 @@ pub struct ColdFile {
     /// The schema version it was written with: it holds that layout's columns under their `stored_name`s,
     /// then `_seq` (`Int64`), in Seq order.
     pub schema_version: u32,
+    /// What the manifest says of its columns' values: `bounds::of_files` reads it. Empty when it says nothing.
+    pub bounds: Vec<u8>,
 }
 
 /// What is known of one partition: how far it is flushed and what waits.
@@ -93,12 +97,13 @@ pub(crate) fn take_seq(bytes: &mut &[u8]) -> Result<Seq, StorageError> {
 
 impl ColdFile {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.path.len() + 32);
+        let mut out = Vec::with_capacity(self.path.len() + self.bounds.len() + 32);
         put_seq(&mut out, self.last_seq);
         out.extend_from_slice(&self.rows.to_be_bytes());
         out.extend_from_slice(&self.bytes.to_be_bytes());
         out.extend_from_slice(&self.schema_version.to_be_bytes());
-        out.extend_from_slice(self.path.as_bytes());
+        put_bytes(&mut out, self.path.as_bytes());
+        out.extend_from_slice(&self.bounds);
         out
     }
 
@@ -111,8 +116,10 @@ impl ColdFile {
         let last_seq = take_seq(&mut value)?;
         let rows = take_u64(&mut value)?;
         let bytes = take_u64(&mut value)?;
-        let (version, path) = value.split_first_chunk::<4>().ok_or_else(corrupt)?;
-        let path = String::from_utf8(path.to_vec()).map_err(|_| corrupt())?;
+        let (version, rest) = value.split_first_chunk::<4>().ok_or_else(corrupt)?;
+        value = rest;
+        let path = take_bytes(&mut value)?.to_vec();
+        let path = String::from_utf8(path).map_err(|_| corrupt())?;
         let schema_version = u32::from_be_bytes(*version);
         Ok(ColdFile {
             path,
@@ -122,6 +129,7 @@ impl ColdFile {
             rows,
             bytes,
             schema_version,
+            bounds: value.to_vec(),
         })
     }
 }
@@ -241,6 +249,7 @@ mod tests {
             rows: 3,
             bytes: 4,
             schema_version: 5,
+            bounds: vec![1, 2, 3],
         };
         let key = file_key(TableId::new(9), &file);
         assert_eq!(ColdFile::decode(&key, &file.encode()).unwrap(), file);
