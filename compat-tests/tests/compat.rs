@@ -8,6 +8,8 @@ mod pair;
 mod catalog;
 #[path = "compat/clients.rs"]
 mod clients;
+#[path = "compat/columns.rs"]
+mod columns;
 #[path = "compat/constraints.rs"]
 mod constraints;
 #[path = "compat/crash.rs"]
@@ -20,6 +22,8 @@ mod durability;
 mod errors;
 #[path = "compat/histories.rs"]
 mod histories;
+#[path = "compat/history.rs"]
+mod history;
 #[path = "compat/isolation.rs"]
 mod isolation;
 #[path = "compat/kalamdb_defects.rs"]

@@ -21,7 +21,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::Expr;
-use datafusion::physical_expr::expressions::{Column, Literal};
+use datafusion::physical_expr::expressions::{CastExpr, Column, Literal};
 use datafusion::physical_expr::projection::{ProjectionExpr, ProjectionExprs};
 use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::filter_pushdown::{FilterDescription, FilterPushdownPhase};
@@ -37,7 +37,7 @@ use futures::StreamExt;
 use tidelog_storage::cold::ColdFile;
 use tidelog_storage::cold::bounds::Bounds;
 use tidelog_storage::snapshot::ScanColumn;
-use tidelog_storage::{Partition, Seq, TableDef, datum};
+use tidelog_storage::{ColumnType, Partition, Seq, TableDef, datum};
 
 use crate::provider::{SEQ, Scope, USER, blocking, properties};
 
@@ -95,7 +95,10 @@ pub(crate) async fn plan(
         })
         .await?
     };
-    let hides = !dead.is_empty() || scan.scope.transaction.read().supersedes_any(scan.table.id);
+    let last = scan.scope.snapshot.seq();
+    let hides = !dead.is_empty()
+        || files.iter().any(|(file, _)| file.last_seq > last)
+        || scan.scope.transaction.read().supersedes_any(scan.table.id);
     let mut versions: BTreeMap<u32, Vec<(ColdFile, Bounds)>> = BTreeMap::new();
     for file in files {
         (versions.entry(file.0.schema_version).or_default()).push(file);
@@ -120,17 +123,18 @@ fn plan_version(
         ))
     })?;
     // The file's columns that the table still has, then `_seq`; the partition's user is added per file.
-    let held: Vec<usize> = (0..scan.table.columns.len())
-        .filter(|at| {
-            layout
-                .iter()
-                .any(|(id, _)| *id == scan.table.columns[*at].id)
-        })
+    // Each has the type that it had then.
+    let type_of = |id| {
+        let held = layout.iter().find(|(held, _)| *held == id);
+        held.map(|(_, ty)| *ty)
+    };
+    let held: Vec<(usize, ColumnType)> = (scan.table.columns.iter().enumerate())
+        .filter_map(|(at, column)| Some((at, type_of(column.id)?)))
         .collect();
     let mut fields: Vec<Field> = Vec::new();
-    for at in &held {
+    for (at, ty) in &held {
         let column = &scan.table.columns[*at];
-        fields.push(Field::new(&column.stored_name, column.ty.arrow(), true));
+        fields.push(Field::new(&column.stored_name, ty.arrow(), true));
     }
     fields.push(Field::new(SEQ, DataType::Int64, false));
     let (seq_index, user_index) = (fields.len() - 1, fields.len());
@@ -148,8 +152,15 @@ fn plan_version(
                 let index =
                     (scan.table.index_of(*id)).expect("the relation's columns are the table's");
                 let column = &scan.table.columns[index];
-                match held.iter().position(|at| *at == index) {
-                    Some(at) => Arc::new(Column::new(&column.stored_name, at)) as _,
+                match held.iter().position(|(at, _)| *at == index) {
+                    Some(at) => {
+                        let stored = Arc::new(Column::new(&column.stored_name, at));
+                        match held[at].1.arrow() == column.ty.arrow() {
+                            true => stored as _,
+                            // The column was widened since.
+                            false => Arc::new(CastExpr::new(stored, column.ty.arrow(), None)) as _,
+                        }
+                    }
                     // The files are older than the column.
                     None => {
                         let mut builder = datum::ColumnBuilder::new(column.ty);
@@ -210,12 +221,12 @@ fn plan_version(
     )))
 }
 
-/// Leaves out dead versions. Its first columns are those of the files' plan.
+/// Leaves out versions that are dead, or of the future of the snapshot. Its first columns are those of the files' plan.
 pub(crate) struct ColdExec {
     files: Arc<dyn ExecutionPlan>,
     table: Arc<TableDef>,
     scope: Arc<Scope>,
-    /// Where `_seq` and `_user` stand in the files' plan, when any version may be dead.
+    /// Where `_seq` and `_user` stand in the files' plan, when any version may have to be left out.
     hidden: Option<(usize, usize)>,
     dead: Arc<HashSet<Seq>>,
     properties: Arc<PlanProperties>,
@@ -409,6 +420,7 @@ impl View {
     fn alive(&self, seqs: &ArrayRef, users: &ArrayRef) -> BooleanArray {
         let transaction = self.scope.transaction.read();
         let superseding = transaction.supersedes_any(self.table.id);
+        let last = self.scope.snapshot.seq();
         let users = users.as_string::<i32>();
         let alive = |(row, seq): (usize, &i64)| {
             let seq = Seq::from_i64(*seq).unwrap_or(Seq::ZERO);
@@ -420,7 +432,7 @@ impl View {
                         seq,
                     )
             };
-            !self.dead.contains(&seq) && !superseded()
+            seq <= last && !self.dead.contains(&seq) && !superseded()
         };
         seqs.as_primitive::<Int64Type>()
             .values()

@@ -257,9 +257,9 @@ impl Session {
         prepared: &Prepared,
         values: &[Datum],
     ) -> Result<Planned, SqlError> {
-        let scope = self.scope();
-        let catalog = scope.snapshot.catalog().clone();
         let types = &prepared.parameters;
+        let scope = self.query_scope(prepared.as_of(), types, values).await?;
+        let catalog = scope.snapshot.catalog().clone();
         let given: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
         let target = |operation, table: &TableDef| {
             Some(Target {

@@ -6,6 +6,7 @@
 //! Does not: know sockets, protocol messages or SQLSTATE codes (it names the kind of error; `server` gives the code).
 
 mod arithmetic;
+mod as_of;
 mod casts;
 mod cold_scan;
 mod constraints;

@@ -26,6 +26,7 @@ use tidelog_storage::{
     TableKind, Transaction, datum,
 };
 
+use crate::as_of::check_history;
 use crate::cold_scan::{self, FileCounts};
 use crate::hot_scan::HotExec;
 use crate::table_scan::{Found, FoundExec, Scanned, TableExec};
@@ -368,8 +369,19 @@ impl TableProvider for Relation {
         if let Some(reads) = &scope.reads {
             reads.lock().insert((self.table.id, partitions.clone()));
         }
+        let past = scope.snapshot.is_past();
+        if past {
+            let (scope, table) = (scope.clone(), self.table.clone());
+            let checked =
+                tokio::task::spawn_blocking(move || check_history(&scope.snapshot, &table));
+            let checked = checked
+                .await
+                .map_err(|e| DataFusionError::External(Box::new(e)))?;
+            checked.map_err(|e| DataFusionError::External(Box::new(e)))?;
+        }
 
         if let PartitionSet::One(partition) = &partitions
+            && !past
             && let Some(key) = self.key_of(filters)
         {
             let range = IndexRange {

@@ -25,7 +25,7 @@ use crate::locking;
 use crate::locks::{LockTable, Locks};
 use crate::optimize::{self, CheckedArithmetic};
 use crate::output::{self, OutputColumn, RowStream};
-use crate::parse::{self, Body, Parsed};
+use crate::parse::{self, AsOf, Body, Parsed};
 use crate::plan::{self, Planner, PostgresOperators};
 use crate::provider::{Access, Scope};
 use crate::settings::{SERVER_VERSION, Settings};
@@ -147,6 +147,11 @@ impl Prepared {
         }
         let message = "cached plan must not change result type";
         Err(SqlError::new(ErrorKind::FeatureNotSupported, message))
+    }
+
+    /// The moment in the past that its query reads.
+    pub(crate) fn as_of(&self) -> Option<&AsOf> {
+        self.statement.as_of.as_ref()
     }
 
     /// Whether its locking clause says NO KEY UPDATE or KEY SHARE.
@@ -325,6 +330,7 @@ impl Session {
             prepared.parameters = explained.parameters.clone();
             prepared.explained = Some(Box::new(explained));
         }
+        statement.check_as_of()?;
         let catalog = self.catalog();
         match &statement.body {
             Body::Subscribe(subscribe, None) => {
@@ -364,6 +370,8 @@ impl Session {
                 other => prepared.columns = self.command_columns(other)?,
             },
         }
+        let types = std::mem::take(&mut prepared.parameters);
+        prepared.parameters = self.as_of_parameters(prepared.as_of(), types, &catalog)?;
         Ok(prepared)
     }
 
@@ -456,7 +464,7 @@ impl Session {
                         self.check_may_write("DELETE")?;
                         self.delete(delete, prepared, parameters).await
                     }
-                    Statement::Copy { .. } => self.copy(statement).await,
+                    Statement::Copy { .. } => self.copy(statement, prepared).await,
                     Statement::Explain { .. } => match &prepared.explained {
                         Some(explained) => self.explain(statement, explained, parameters).await,
                         None => Err(SqlError::new(ErrorKind::InternalError, "no EXPLAIN")),
@@ -473,7 +481,9 @@ impl Session {
         query: &ast::Query,
         values: &[Datum],
     ) -> Result<Outcome, SqlError> {
-        let scope = self.scope();
+        let scope = self
+            .query_scope(prepared.as_of(), &prepared.parameters, values)
+            .await?;
         let current = prepared.query.as_ref().filter(|plan| {
             plan.reusable
                 && plan.catalog_version == scope.snapshot.catalog().version

@@ -174,7 +174,8 @@ impl ShortRead {
             return Ok(None);
         };
         let fills = (scope.transaction.read()).fills(self.table.id, self.table.primary_key_id);
-        if fills {
+        // Keys tell of the present only.
+        if fills || scope.snapshot.is_past() {
             return Ok(None);
         }
         if let Some(reads) = &scope.reads {

@@ -15,7 +15,7 @@ use datafusion::logical_expr::utils::conjunction;
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use tidelog_storage::cold::ColdFile;
 use tidelog_storage::cold::bounds::{self, Bounds};
-use tidelog_storage::{Datum, TableDef, datum};
+use tidelog_storage::{ColumnType, Datum, TableDef, datum};
 
 use crate::provider::{SEQ, USER};
 
@@ -59,7 +59,7 @@ pub(super) fn files(
 /// The bounds of a file's columns, for filters that are known only while the query runs.
 pub(super) fn statistics(
     table: &TableDef,
-    held: &[usize],
+    held: &[(usize, ColumnType)],
     file: &ColdFile,
     bounds: &Bounds,
 ) -> Result<Statistics> {
@@ -74,7 +74,12 @@ pub(super) fn statistics(
         Ok(Precision::Exact(value))
     };
     let mut columns = Vec::with_capacity(held.len() + 1);
-    for at in held {
+    for (at, ty) in held {
+        // Files have the type that the column had then, bounds the one that it has.
+        if ty.arrow() != table.columns[*at].ty.arrow() {
+            columns.push(ColumnStatistics::new_unknown());
+            continue;
+        }
         columns.push(
             ColumnStatistics::new_unknown()
                 .with_min_value(precise(*at, &bounds.low[*at])?)

@@ -23,9 +23,11 @@ use crate::transaction::{Partition, Transaction};
 /// Rows of the first batch of a scan from the newest row back: its reader may need no more.
 const FIRST_BATCH_ROWS: usize = 64;
 
+/// Versions that died up to `dead_upto` are left out.
 pub(super) fn run(
     snapshot: &Snapshot,
     scan: &HotScan,
+    dead_upto: Seq,
     transaction: Option<&Transaction>,
     sink: &mut dyn FnMut(RecordBatch) -> ControlFlow<()>,
 ) -> Result<(), StorageError> {
@@ -39,12 +41,12 @@ pub(super) fn run(
         {
             return Ok(());
         }
-        if scan_log_back(snapshot, scan, transaction, &mut output)?.is_break() {
+        if scan_log_back(snapshot, scan, dead_upto, transaction, &mut output)?.is_break() {
             return Ok(());
         }
         return output.emit().map(|_| ());
     }
-    if scan_log(snapshot, scan, transaction, &mut output)?.is_break() {
+    if scan_log(snapshot, scan, dead_upto, transaction, &mut output)?.is_break() {
         return Ok(());
     }
     if let Some(transaction) = transaction
@@ -58,6 +60,7 @@ pub(super) fn run(
 fn scan_log(
     snapshot: &Snapshot,
     scan: &HotScan,
+    dead_upto: Seq,
     transaction: Option<&Transaction>,
     output: &mut Output<'_>,
 ) -> Result<ControlFlow<()>, StorageError> {
@@ -91,7 +94,7 @@ fn scan_log(
                 dead.next();
             }
             let gone = match dead.item() {
-                Some((dead, by)) if dead == key => DeadEntry::decode(by)?.by <= snapshot.seq(),
+                Some((dead, by)) if dead == key => DeadEntry::decode(by)?.by <= dead_upto,
                 _ => false,
             };
             if !gone && record::is_version(value) {
@@ -114,6 +117,7 @@ fn scan_log(
 fn scan_log_back(
     snapshot: &Snapshot,
     scan: &HotScan,
+    dead_upto: Seq,
     transaction: Option<&Transaction>,
     output: &mut Output<'_>,
 ) -> Result<ControlFlow<()>, StorageError> {
@@ -143,7 +147,7 @@ fn scan_log_back(
                 dead.prev();
             }
             let gone = match dead.item() {
-                Some((dead, by)) if dead == key => DeadEntry::decode(by)?.by <= snapshot.seq(),
+                Some((dead, by)) if dead == key => DeadEntry::decode(by)?.by <= dead_upto,
                 _ => false,
             };
             if !gone && record::is_version(value) {

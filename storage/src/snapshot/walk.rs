@@ -24,7 +24,7 @@ pub struct IndexPlace(Vec<u8>);
 
 impl Snapshot {
     /// The next entries of a walk through a range of an index, at most `limit`: ascending, or from its end back.
-    /// `None` when a bound is no value of its column. The index must be ready. Blocking.
+    /// `None` when a bound is no value of its column, or when the snapshot is of the past, which no index tells of. The index must be ready. Blocking.
     pub fn index_step(
         &self,
         table: &TableDef,
@@ -34,6 +34,9 @@ impl Snapshot {
         from: Option<&IndexPlace>,
         limit: usize,
     ) -> Result<Option<IndexStep>, StorageError> {
+        if self.is_past() {
+            return Ok(None);
+        }
         let unique = table.unique_key(range.index).map(|key| key.columns);
         let plain = table.indexes.iter().find(|index| index.id == range.index);
         let Some(columns) = unique.or(plain.map(|index| index.columns.as_slice())) else {
