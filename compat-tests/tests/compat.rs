@@ -36,6 +36,8 @@ mod lifecycle;
 mod live;
 #[path = "compat/protocol.rs"]
 mod protocol;
+#[path = "compat/reads.rs"]
+mod reads;
 #[path = "compat/real_data.rs"]
 mod real_data;
 #[path = "compat/robustness.rs"]
