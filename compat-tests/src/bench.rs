@@ -20,6 +20,9 @@ use tidelog_compat_tests::process::output;
 use tidelog_compat_tests::sample::{EVENTS, chat_history};
 use tidelog_compat_tests::{Peer, Postgres, Server};
 
+#[path = "bench/reads.rs"]
+mod reads;
+
 const ROUNDS: usize = 5;
 const INSERTING: Duration = Duration::from_secs(3);
 const TABLE: &str =
@@ -31,10 +34,11 @@ async fn main() {
     match arguments.split_first() {
         Some((what, [])) if what == "spine" => spine().await,
         Some((what, [])) if what == "cold" => cold::run(),
+        Some((what, [])) if what == "reads" => reads::run().await,
         Some((what, parts)) if what == "storage" => storage::run(parts).await,
         _ => {
             eprintln!(
-                "usage: scripts/bench spine | cold | storage [{}]…",
+                "usage: scripts/bench spine | cold | reads | storage [{}]…",
                 storage::PARTS.join("|")
             );
             std::process::exit(2);

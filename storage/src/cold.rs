@@ -1,5 +1,6 @@
 //! The cold tier: Parquet files in an object store and the manifest that names them.
 
+pub mod bounds;
 pub(crate) mod cache;
 pub(crate) mod claim;
 pub(crate) mod outage;
@@ -15,7 +16,7 @@ pub use stores::{ColdOptions, DEFAULT_STORE, StoreAt};
 use crate::catalog::{ColumnId, TableDef, TableId};
 use crate::error::StorageError;
 use crate::key::{parse_scope, put_seq, read_seq, scope_key, table_range, version_key};
-use crate::record::{put_varint, take_varint};
+use crate::record::{put_bytes, put_varint, take_bytes, take_varint};
 use crate::seq::Seq;
 use crate::transaction::Partition;
 
@@ -39,6 +40,8 @@ pub struct ColdFile {
     pub schema_version: u32,
     /// The columns that its rows are sorted by, then by Seq; none when Seqs ascend.
     pub order: Vec<ColumnId>,
+    /// What the manifest says of its columns' values: `bounds::of_files` reads it. Empty when it says nothing.
+    pub bounds: Vec<u8>,
 }
 
 /// What is known of one partition: how far it is flushed and what waits.
@@ -118,7 +121,7 @@ impl ColdFile {
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.path.len() + 32);
+        let mut out = Vec::with_capacity(self.path.len() + self.bounds.len() + 32);
         put_seq(&mut out, self.last_seq);
         out.extend_from_slice(&self.rows.to_be_bytes());
         out.extend_from_slice(&self.bytes.to_be_bytes());
@@ -127,7 +130,8 @@ impl ColdFile {
         for column in &self.order {
             out.extend_from_slice(&column.get().to_be_bytes());
         }
-        out.extend_from_slice(self.path.as_bytes());
+        put_bytes(&mut out, self.path.as_bytes());
+        out.extend_from_slice(&self.bounds);
         out
     }
 
@@ -148,7 +152,8 @@ impl ColdFile {
             order.push(ColumnId::new(u16::from_be_bytes(*column)));
             value = rest;
         }
-        let path = String::from_utf8(value.to_vec()).map_err(|_| corrupt())?;
+        let path = take_bytes(&mut value)?.to_vec();
+        let path = String::from_utf8(path).map_err(|_| corrupt())?;
         let schema_version = u32::from_be_bytes(*version);
         Ok(ColdFile {
             path,
@@ -159,6 +164,7 @@ impl ColdFile {
             bytes,
             schema_version,
             order,
+            bounds: value.to_vec(),
         })
     }
 }
@@ -305,6 +311,7 @@ mod tests {
             bytes: 4,
             schema_version: 5,
             order: vec![ColumnId::new(300), ColumnId::new(1)],
+            bounds: vec![1, 2, 3],
         };
         let key = file_key(TableId::new(9), &file);
         assert_eq!(ColdFile::decode(&key, &file.encode()).unwrap(), file);

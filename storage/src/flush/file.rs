@@ -21,7 +21,8 @@ use parquet::schema::types::ColumnPath;
 use super::{Cold, WORTH_A_FILE_ROWS};
 use crate::catalog::{ColumnId, TableDef};
 use crate::cold::reader::ColdReader;
-use crate::cold::{ColdFile, PartitionState, new_path};
+use crate::cold::{ColdFile, PartitionState, bounds, new_path};
+use crate::datum::ColumnType;
 use crate::error::StorageError;
 use crate::failpoint::Step;
 use crate::seq::Seq;
@@ -94,8 +95,8 @@ impl Write for Upload {
 /// Writes one file of one partition, batch by batch. Blocking, on a thread that may block.
 pub(crate) struct FileWriter {
     path: String,
+    table: TableDef,
     partition: Partition,
-    schema_version: u32,
     order: Vec<ColumnId>,
     parquet: ArrowWriter<Upload>,
     schema: Arc<Schema>,
@@ -129,6 +130,7 @@ pub(super) fn write(
         seqs: state.watermark.advance(1)..=state.last_seq,
         batch_rows: BATCH_ROWS,
         limit: None,
+        newest_first: false,
     };
     let mut writer: Option<FileWriter> = None;
     let mut failed = None;
@@ -235,8 +237,8 @@ impl FileWriter {
         let parquet = ArrowWriter::try_new(upload, schema.clone(), Some(properties))?;
         Ok(FileWriter {
             path,
+            table: table.clone(),
             partition: partition.clone(),
-            schema_version: table.schema_version,
             order: order.to_vec(),
             parquet,
             schema,
@@ -293,10 +295,8 @@ impl FileWriter {
             return Err(StorageError::Store(store.failure(reason)));
         }
         let mut reader = ColdReader::new(cold.stores.clone(), &path, bytes)?;
-        let rows = runtime
-            .block_on(reader.footer())?
-            .file_metadata()
-            .num_rows();
+        let footer = runtime.block_on(reader.footer())?;
+        let rows = footer.file_metadata().num_rows();
         if rows != i64::try_from(self.rows).unwrap_or(-1) {
             let reason = format!("{path} holds {rows} rows and not {}", self.rows);
             return Err(StorageError::Corrupt(reason));
@@ -310,8 +310,9 @@ impl FileWriter {
             last_seq: last,
             rows: self.rows,
             bytes,
-            schema_version: self.schema_version,
+            schema_version: self.table.schema_version,
             order: self.order,
+            bounds: bounds::encode(&self.table, &self.schema, &footer)?,
         })
     }
 }
@@ -340,6 +341,13 @@ fn properties(
         .set_sorting_columns(Some(sorting_columns))
         // Seqs never repeat: a dictionary of them would only cost.
         .set_column_dictionary_enabled(ColumnPath::from("_seq"), false);
+    // Parquet's statistics leave out NaN, which is higher than every number: nothing may be ruled out by them.
+    for column in &table.columns {
+        if matches!(column.ty, ColumnType::Float4 | ColumnType::Float8) {
+            let path = ColumnPath::from(column.stored_name.as_str());
+            properties = properties.set_column_statistics_enabled(path, EnabledStatistics::None);
+        }
+    }
     if rows < WORTH_A_FILE_ROWS {
         // The whole file is one read, and its size mostly what describes it.
         return Ok(properties
