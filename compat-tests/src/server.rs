@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::http::Web;
 use crate::peer::Peer;
 use crate::process::{signal, wait_for};
 
@@ -91,6 +92,16 @@ impl Server {
     /// The port of the PostgreSQL protocol.
     pub fn pg_port(&self) -> u16 {
         self.pg
+    }
+
+    /// The port of HTTP.
+    pub fn http_port(&self) -> u16 {
+        self.http
+    }
+
+    /// The superuser, over HTTP.
+    pub fn web(&self) -> Web {
+        Web::superuser(self.http)
     }
 
     /// The superuser.

@@ -20,6 +20,8 @@ mod ddl;
 mod durability;
 #[path = "compat/errors.rs"]
 mod errors;
+#[path = "compat/http.rs"]
+mod http;
 #[path = "compat/histories.rs"]
 mod histories;
 #[path = "compat/history.rs"]
@@ -34,6 +36,8 @@ mod lifecycle;
 mod live;
 #[path = "compat/protocol.rs"]
 mod protocol;
+#[path = "compat/reads.rs"]
+mod reads;
 #[path = "compat/real_data.rs"]
 mod real_data;
 #[path = "compat/robustness.rs"]
@@ -48,5 +52,7 @@ mod transactions;
 mod types;
 #[path = "compat/upsert.rs"]
 mod upsert;
+#[path = "compat/websocket.rs"]
+mod websocket;
 #[path = "compat/views.rs"]
 mod views;

@@ -8,7 +8,11 @@
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+mod auth;
+mod backend;
+mod feed;
 mod http;
+mod interrupts;
 mod pg;
 mod serve;
 mod settings;

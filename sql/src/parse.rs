@@ -77,6 +77,13 @@ impl Parsed {
         matches!(self.body, Body::Subscribe(..))
     }
 
+    /// Makes a SUBSCRIBE go on after `from`, or (`None`) begin with the rows as they stand, whatever its options say.
+    pub fn resume_after(&mut self, from: Option<Seq>) {
+        if let Body::Subscribe(subscribe, _) = &mut self.body {
+            subscribe.from = from;
+        }
+    }
+
     /// Adds where the name stands that the error complains about, if it does and does not know that yet.
     pub(crate) fn locate(&self, error: SqlError) -> SqlError {
         use ErrorKind::{AmbiguousColumn, UndefinedColumn, UndefinedFunction, UndefinedTable};
@@ -111,6 +118,20 @@ impl Parsed {
             .find(here)
             .map(|words| words[0].position);
         SqlError { position, ..error }
+    }
+
+    /// The statement that an EXPLAIN is of; `None` when this is another statement.
+    pub(crate) fn explained(&self) -> Option<Parsed> {
+        match &self.body {
+            Body::Sql(statement, _) => match &**statement {
+                Statement::Explain { statement, .. } => Some(Parsed {
+                    body: Body::Sql(statement.clone(), None),
+                    ..self.clone()
+                }),
+                _ => None,
+            },
+            Body::Subscribe(..) => None,
+        }
     }
 
     /// Whether a failed transaction block lets it through (COMMIT, ROLLBACK).
@@ -156,6 +177,22 @@ fn parse_one(
     let result = match (word(0).as_str(), word(1).as_str(), word(2).as_str()) {
         ("SUBSCRIBE", ..) => {
             parse_subscribe(dialect, sql, tokens).map(|s| Body::Subscribe(Box::new(s), None))
+        }
+        ("EXPLAIN", ..) => {
+            // ON is no expression.
+            for token in tokens.iter_mut().skip(1) {
+                match &mut token.token {
+                    Token::Word(word) if word.keyword == Keyword::ON => {
+                        word.value = "true".to_string();
+                        word.keyword = Keyword::TRUE;
+                    }
+                    Token::RParen => break,
+                    Token::LParen | Token::Comma => {}
+                    Token::Word(_) => {}
+                    _ => break,
+                }
+            }
+            parse_statement(dialect, sql, tokens).map(|s| Body::Sql(Box::new(s), None))
         }
         ("COPY", ..) if word(2) == "SUBSCRIBE" => parse_copy_subscribe(dialect, sql, tokens),
         ("CREATE", kind @ ("USER" | "SHARED" | "STREAM"), "TABLE") => {

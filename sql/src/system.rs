@@ -32,6 +32,7 @@ use tidelog_storage::{Catalog, ColumnType, Datum, StorageError, TableDef};
 
 use crate::error::SqlError;
 use crate::provider::{Scope, blocking};
+use crate::table_scan::{Found, FoundExec};
 use crate::text;
 
 /// What PostgreSQL 15's catalogs look like: `schema.relation oid kind column:type …`, from its own pg_attribute.
@@ -202,8 +203,13 @@ impl TableProvider for SystemRelation {
         let named = blocking(move || relation.rows(&scope)).await?;
         let batch = self.batch(named)?;
         let schema = batch.schema();
+        let found = Found::Relation {
+            schema: self.schema.to_string(),
+            name: self.name.to_string(),
+            rows: batch.num_rows(),
+        };
         let plan = MemorySourceConfig::try_new_exec(&[vec![batch]], schema, projection.cloned())?;
-        Ok(plan)
+        Ok(Arc::new(FoundExec::new(found, plan)))
     }
 }
 

@@ -1,11 +1,12 @@
 //! The cold tier: Parquet files in an object store and the manifest that names them.
 
+pub mod bounds;
 pub(crate) mod point;
 
 use crate::catalog::{ColumnId, TableDef, TableId};
 use crate::error::StorageError;
 use crate::key::{parse_scope, put_seq, read_seq, scope_key, table_range, version_key};
-use crate::record::{put_varint, take_varint};
+use crate::record::{put_bytes, put_varint, take_bytes, take_varint};
 use crate::seq::Seq;
 use crate::transaction::Partition;
 
@@ -29,6 +30,8 @@ pub struct ColdFile {
     pub schema_version: u32,
     /// The columns that its rows are sorted by, then by Seq; none when Seqs ascend.
     pub order: Vec<ColumnId>,
+    /// What the manifest says of its columns' values: `bounds::of_files` reads it. Empty when it says nothing.
+    pub bounds: Vec<u8>,
 }
 
 /// What is known of one partition: how far it is flushed and what waits.
@@ -100,7 +103,7 @@ pub(crate) fn take_seq(bytes: &mut &[u8]) -> Result<Seq, StorageError> {
 
 impl ColdFile {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.path.len() + 32);
+        let mut out = Vec::with_capacity(self.path.len() + self.bounds.len() + 32);
         put_seq(&mut out, self.last_seq);
         out.extend_from_slice(&self.rows.to_be_bytes());
         out.extend_from_slice(&self.bytes.to_be_bytes());
@@ -109,7 +112,8 @@ impl ColdFile {
         for column in &self.order {
             out.extend_from_slice(&column.get().to_be_bytes());
         }
-        out.extend_from_slice(self.path.as_bytes());
+        put_bytes(&mut out, self.path.as_bytes());
+        out.extend_from_slice(&self.bounds);
         out
     }
 
@@ -130,7 +134,8 @@ impl ColdFile {
             order.push(ColumnId::new(u16::from_be_bytes(*column)));
             value = rest;
         }
-        let path = String::from_utf8(value.to_vec()).map_err(|_| corrupt())?;
+        let path = take_bytes(&mut value)?.to_vec();
+        let path = String::from_utf8(path).map_err(|_| corrupt())?;
         let schema_version = u32::from_be_bytes(*version);
         Ok(ColdFile {
             path,
@@ -141,6 +146,7 @@ impl ColdFile {
             bytes,
             schema_version,
             order,
+            bounds: value.to_vec(),
         })
     }
 }
@@ -270,6 +276,7 @@ mod tests {
             bytes: 4,
             schema_version: 5,
             order: vec![ColumnId::new(300), ColumnId::new(1)],
+            bounds: vec![1, 2, 3],
         };
         let key = file_key(TableId::new(9), &file);
         assert_eq!(ColdFile::decode(&key, &file.encode()).unwrap(), file);

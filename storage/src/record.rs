@@ -141,7 +141,11 @@ fn fixed_width(ty: ColumnType) -> Option<usize> {
     }
 }
 
-fn encode_row(table: &TableDef, row: &Row, out: &mut Vec<u8>) {
+/// Appends a row in the layout of the table's schema version.
+///
+/// # Panics
+/// When the row is not of the table's types.
+pub(crate) fn encode_row(table: &TableDef, row: &Row, out: &mut Vec<u8>) {
     assert_eq!(
         row.len(),
         table.columns.len(),
@@ -216,7 +220,8 @@ fn trim(bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+/// Appends a string: its length, then its bytes.
+pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     put_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }

@@ -3,6 +3,7 @@
 mod history;
 mod index;
 mod scan;
+mod walk;
 
 use std::collections::HashMap;
 use std::ops::{ControlFlow, RangeInclusive};
@@ -25,6 +26,7 @@ use crate::transaction::{Partition, RowVersion, Transaction, key_identity};
 
 pub use history::History;
 pub use index::IndexRange;
+pub use walk::{IndexPlace, IndexStep};
 
 /// Which partitions of a table a read covers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -50,6 +52,8 @@ pub struct HotScan {
     pub batch_rows: usize,
     /// Stop after this many rows.
     pub limit: Option<usize>,
+    /// In each partition from the newest version back, in batches that begin small; pending versions come first.
+    pub newest_first: bool,
 }
 
 /// One column of a scan's output.
@@ -123,7 +127,7 @@ impl Snapshot {
     }
 
     /// Feeds the live row versions of the hot tier to `sink`, batch by batch, until it breaks; then those
-    /// pending in `transaction`. Partition by partition, in Seq order inside each. Blocking.
+    /// pending in `transaction`. Partition by partition, in Seq order inside each (`newest_first`: backwards). Blocking.
     ///
     /// Batches have one array per `HotScan::columns`, of the types of `ColumnType::arrow`; with no columns
     /// they still carry a row count.

@@ -52,6 +52,7 @@ fn whole_scan(table: &Arc<TableDef>, partitions: PartitionSet) -> HotScan {
         seqs: Seq::ZERO..=Seq::MAX,
         batch_rows: 7,
         limit: None,
+        newest_first: false,
     }
 }
 

@@ -10,7 +10,7 @@ use tidelog_subscriptions::{SubscriptionError, Tail};
 
 use crate::pg::connection::Connection;
 use crate::pg::reply;
-use crate::pg::subscribe::{op_name, sql_error};
+use crate::feed::{op_name, sql_error};
 
 struct Channel {
     name: String,

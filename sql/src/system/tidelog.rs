@@ -60,7 +60,7 @@ pub(super) fn rows(name: &str, scope: &Scope) -> Result<Vec<Named>, StorageError
                 if table.kind != TableKind::Stream {
                     let history = scope.snapshot.history(table.id)?;
                     let options = &table.options;
-                    let duration = |ms| text(&shown_duration(ms));
+                    let duration = |ms| text(shown_duration(ms));
                     row.extend([
                         (
                             "history_from",
@@ -77,7 +77,7 @@ pub(super) fn rows(name: &str, scope: &Scope) -> Result<Vec<Named>, StorageError
                             options.resume_bytes.map_or(Datum::Null, int8),
                         ),
                         ("history_window", duration(options.history_window_ms)),
-                        ("cluster_by", text(&shown_cluster_by(table))),
+                        ("cluster_by", text(shown_cluster_by(table))),
                     ]);
                 }
                 rows.push(row);
@@ -96,7 +96,7 @@ pub(super) fn rows(name: &str, scope: &Scope) -> Result<Vec<Named>, StorageError
                             "schema_version",
                             Datum::Int4(i32::try_from(file.schema_version).unwrap_or(i32::MAX)),
                         ),
-                        ("sorted_by", text(&sorted_by(table, &file.order))),
+                        ("sorted_by", text(sorted_by(table, &file.order))),
                     ]);
                     rows.push(row);
                 }

@@ -22,8 +22,9 @@ use parquet::schema::types::ColumnPath;
 
 use super::{Cold, WORTH_A_FILE_ROWS};
 use crate::catalog::{ColumnId, TableDef};
-use crate::cold::{ColdFile, PartitionState, writing_path};
+use crate::cold::{ColdFile, PartitionState, bounds, writing_path};
 use crate::commit::garbage::remove_files;
+use crate::datum::ColumnType;
 use crate::error::StorageError;
 use crate::failpoint::Step;
 use crate::seq::Seq;
@@ -71,8 +72,8 @@ pub(crate) struct FileWriter {
     /// Where the file is until its last Seq is known.
     path: object_store::path::Path,
     names: FileNames,
+    table: TableDef,
     partition: Partition,
-    schema_version: u32,
     order: Vec<ColumnId>,
     parquet: ArrowWriter<Upload>,
     schema: Arc<Schema>,
@@ -112,6 +113,7 @@ pub(super) fn write(
         seqs: state.watermark.advance(1)..=state.last_seq,
         batch_rows: BATCH_ROWS,
         limit: None,
+        newest_first: false,
     };
     let mut writer: Option<FileWriter> = None;
     let mut failed = None;
@@ -217,8 +219,8 @@ impl FileWriter {
         Ok(FileWriter {
             path,
             names,
+            table: table.clone(),
             partition: partition.clone(),
-            schema_version: table.schema_version,
             order: order.to_vec(),
             parquet,
             schema,
@@ -283,10 +285,8 @@ impl FileWriter {
         let bytes = runtime.block_on(cold.objects.head(&path))?.size;
         let local = cold.dir.join(path.as_ref());
         let file = File::open(&local)?;
-        let rows = ParquetMetaDataReader::new()
-            .parse_and_finish(&file)?
-            .file_metadata()
-            .num_rows();
+        let footer = ParquetMetaDataReader::new().parse_and_finish(&file)?;
+        let rows = footer.file_metadata().num_rows();
         if rows != i64::try_from(self.rows).unwrap_or(-1) {
             let reason = format!("{path} holds {rows} rows and not {}", self.rows);
             return Err(StorageError::Corrupt(reason));
@@ -301,8 +301,9 @@ impl FileWriter {
             last_seq: last,
             rows: self.rows,
             bytes,
-            schema_version: self.schema_version,
+            schema_version: self.table.schema_version,
             order: self.order,
+            bounds: bounds::encode(&self.table, &self.schema, &footer)?,
         })
     }
 }
@@ -331,6 +332,13 @@ fn properties(
         .set_sorting_columns(Some(sorting_columns))
         // Seqs never repeat: a dictionary of them would only cost.
         .set_column_dictionary_enabled(ColumnPath::from("_seq"), false);
+    // Parquet's statistics leave out NaN, which is higher than every number: nothing may be ruled out by them.
+    for column in &table.columns {
+        if matches!(column.ty, ColumnType::Float4 | ColumnType::Float8) {
+            let path = ColumnPath::from(column.stored_name.as_str());
+            properties = properties.set_column_statistics_enabled(path, EnabledStatistics::None);
+        }
+    }
     if rows < WORTH_A_FILE_ROWS {
         // The whole file is one read, and its size mostly what describes it.
         return Ok(properties

@@ -76,7 +76,7 @@ impl Snapshot {
 }
 
 /// From where to where (exclusive) the keys of a range lie.
-fn bytes_of(
+pub(super) fn bytes_of(
     table: &TableDef,
     columns: &[ColumnId],
     range: &IndexRange,

@@ -417,8 +417,8 @@ async fn run(operations: u64) {
     }
     store.trim().await.unwrap();
     for model in &models {
-        assert_eq!(count(&store, Family::Log, &model.table), 0);
-        assert_eq!(count(&store, Family::Dead, &model.table), 0);
+        assert_eq!(count(store, Family::Log, &model.table), 0);
+        assert_eq!(count(store, Family::Dead, &model.table), 0);
         let states = store
             .snapshot()
             .states(model.table.id, &PartitionSet::All)
