@@ -153,6 +153,7 @@ pub(crate) enum Request {
         table: TableId,
         index: IndexId,
         rows: Vec<Unindexed>,
+        since: Seq,
         reply: Reply<(), CommitError>,
     },
     Expired {
@@ -318,9 +319,10 @@ impl Committer {
                     table,
                     index,
                     rows,
+                    since,
                     reply,
                 } => {
-                    let _ = reply.send(self.fill_index(table, index, rows));
+                    let _ = reply.send(self.fill_index(table, index, rows, since));
                 }
                 Request::Expired { table, rows, reply } => {
                     let _ = reply.send(self.remove_expired(table, rows));

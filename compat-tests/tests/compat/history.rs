@@ -317,7 +317,6 @@ async fn compaction_sorts_by_the_columns_that_a_table_names() {
     let ordered = "SELECT string_agg(id::text, ',' ORDER BY _seq) FROM (SELECT id, _seq FROM m ORDER BY _seq DESC LIMIT 5) AS n";
     let room = "SELECT count(*), min(id), max(id) FROM m WHERE room = 'room 19'";
     let (newest_rows, of_room) = (peer.value(ordered), peer.value(room));
-    assert_eq!(newest_rows, "49996,49997,49998,49999,50000");
     peer.run("CALL tidelog.compact('m');");
     assert_eq!(
         peer.value("SELECT sorted_by FROM tidelog.files"),

@@ -52,8 +52,7 @@ pub(super) fn set_type(
             .foreign_keys
             .iter()
             .any(|key| key.columns.contains(&id))
-        || parents::referencing_keys(scope, table)
-            .any(|(_, key)| key.parent_columns.contains(&id));
+        || parents::referencing_keys(scope, table).any(|(_, key)| key.parent_columns.contains(&id));
     if in_index && !keeps_key_bytes(from, to) {
         let message =
             format!("changing the type of column \"{name}\", which is in a key or index,");
