@@ -18,6 +18,9 @@ use tidelog_compat_tests::process::output;
 use tidelog_compat_tests::sample::{EVENTS, chat_history};
 use tidelog_compat_tests::{Peer, Postgres, Server};
 
+#[path = "bench/reads.rs"]
+mod reads;
+
 const ROUNDS: usize = 5;
 const INSERTING: Duration = Duration::from_secs(3);
 const TABLE: &str =
@@ -28,10 +31,11 @@ async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.split_first() {
         Some((what, [])) if what == "spine" => spine().await,
+        Some((what, [])) if what == "reads" => reads::run().await,
         Some((what, parts)) if what == "storage" => storage::run(parts).await,
         _ => {
             eprintln!(
-                "usage: scripts/bench spine | storage [{}]…",
+                "usage: scripts/bench spine | reads | storage [{}]…",
                 storage::PARTS.join("|")
             );
             std::process::exit(2);

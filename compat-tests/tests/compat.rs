@@ -8,6 +8,8 @@ mod pair;
 mod catalog;
 #[path = "compat/clients.rs"]
 mod clients;
+#[path = "compat/columns.rs"]
+mod columns;
 #[path = "compat/constraints.rs"]
 mod constraints;
 #[path = "compat/crash.rs"]
@@ -22,6 +24,8 @@ mod errors;
 mod http;
 #[path = "compat/histories.rs"]
 mod histories;
+#[path = "compat/history.rs"]
+mod history;
 #[path = "compat/isolation.rs"]
 mod isolation;
 #[path = "compat/kalamdb_defects.rs"]
@@ -32,6 +36,8 @@ mod lifecycle;
 mod live;
 #[path = "compat/protocol.rs"]
 mod protocol;
+#[path = "compat/reads.rs"]
+mod reads;
 #[path = "compat/real_data.rs"]
 mod real_data;
 #[path = "compat/robustness.rs"]

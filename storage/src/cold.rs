@@ -1,10 +1,12 @@
 //! The cold tier: Parquet files in an object store and the manifest that names them.
 
+pub mod bounds;
 pub(crate) mod point;
 
-use crate::catalog::{TableDef, TableId};
+use crate::catalog::{ColumnId, TableDef, TableId};
 use crate::error::StorageError;
 use crate::key::{parse_scope, put_seq, read_seq, scope_key, table_range, version_key};
+use crate::record::{put_bytes, put_varint, take_bytes, take_varint};
 use crate::seq::Seq;
 use crate::transaction::Partition;
 
@@ -24,8 +26,12 @@ pub struct ColdFile {
     /// Its size.
     pub bytes: u64,
     /// The schema version it was written with: it holds that layout's columns under their `stored_name`s,
-    /// then `_seq` (`Int64`), in Seq order.
+    /// then `_seq` (`Int64`).
     pub schema_version: u32,
+    /// The columns that its rows are sorted by, then by Seq; none when Seqs ascend.
+    pub order: Vec<ColumnId>,
+    /// What the manifest says of its columns' values: `bounds::of_files` reads it. Empty when it says nothing.
+    pub bounds: Vec<u8>,
 }
 
 /// What is known of one partition: how far it is flushed and what waits.
@@ -43,6 +49,8 @@ pub struct PartitionState {
     pub unflushed_bytes: u64,
     /// The log holds nothing up to here any more; never above the watermark.
     pub trimmed: Seq,
+    /// Bytes of the values of all records in the log.
+    pub log_bytes: u64,
 }
 
 impl PartitionState {
@@ -52,13 +60,14 @@ impl PartitionState {
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(48);
+        let mut out = Vec::with_capacity(56);
         for seq in [self.watermark, self.last_seq, self.first_unflushed] {
             put_seq(&mut out, seq);
         }
         out.extend_from_slice(&self.unflushed_rows.to_be_bytes());
         out.extend_from_slice(&self.unflushed_bytes.to_be_bytes());
         put_seq(&mut out, self.trimmed);
+        out.extend_from_slice(&self.log_bytes.to_be_bytes());
         out
     }
 
@@ -71,6 +80,7 @@ impl PartitionState {
             unflushed_rows: take_u64(&mut bytes)?,
             unflushed_bytes: take_u64(&mut bytes)?,
             trimmed: take_seq(&mut bytes)?,
+            log_bytes: take_u64(&mut bytes)?,
         })
     }
 }
@@ -93,12 +103,17 @@ pub(crate) fn take_seq(bytes: &mut &[u8]) -> Result<Seq, StorageError> {
 
 impl ColdFile {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.path.len() + 32);
+        let mut out = Vec::with_capacity(self.path.len() + self.bounds.len() + 32);
         put_seq(&mut out, self.last_seq);
         out.extend_from_slice(&self.rows.to_be_bytes());
         out.extend_from_slice(&self.bytes.to_be_bytes());
         out.extend_from_slice(&self.schema_version.to_be_bytes());
-        out.extend_from_slice(self.path.as_bytes());
+        put_varint(&mut out, self.order.len() as u64);
+        for column in &self.order {
+            out.extend_from_slice(&column.get().to_be_bytes());
+        }
+        put_bytes(&mut out, self.path.as_bytes());
+        out.extend_from_slice(&self.bounds);
         out
     }
 
@@ -111,8 +126,16 @@ impl ColdFile {
         let last_seq = take_seq(&mut value)?;
         let rows = take_u64(&mut value)?;
         let bytes = take_u64(&mut value)?;
-        let (version, path) = value.split_first_chunk::<4>().ok_or_else(corrupt)?;
-        let path = String::from_utf8(path.to_vec()).map_err(|_| corrupt())?;
+        let (version, rest) = value.split_first_chunk::<4>().ok_or_else(corrupt)?;
+        value = rest;
+        let mut order = Vec::new();
+        for _ in 0..take_varint(&mut value)? {
+            let (column, rest) = value.split_first_chunk::<2>().ok_or_else(corrupt)?;
+            order.push(ColumnId::new(u16::from_be_bytes(*column)));
+            value = rest;
+        }
+        let path = take_bytes(&mut value)?.to_vec();
+        let path = String::from_utf8(path).map_err(|_| corrupt())?;
         let schema_version = u32::from_be_bytes(*version);
         Ok(ColdFile {
             path,
@@ -122,6 +145,8 @@ impl ColdFile {
             rows,
             bytes,
             schema_version,
+            order,
+            bounds: value.to_vec(),
         })
     }
 }
@@ -135,6 +160,14 @@ pub(crate) const META_GARBAGE: u8 = b'g';
 
 /// First byte of the `meta` keys that tell up to where a table's log was trimmed, in whatever partition.
 pub(crate) const META_TRIMMED: u8 = b't';
+
+/// First byte of the `meta` keys that tell how far back a table's history goes.
+pub(crate) const META_HISTORY: u8 = b'h';
+
+/// The key of a table's `History`.
+pub(crate) fn history_key(table: TableId) -> Vec<u8> {
+    meta_key(META_HISTORY, &table.get().to_be_bytes())
+}
 
 /// The key of a table's trim mark.
 pub(crate) fn trimmed_key(table: TableId) -> Vec<u8> {
@@ -229,10 +262,11 @@ mod tests {
             watermark: Seq::pending(3),
             unflushed_rows: 7,
             trimmed: Seq::pending(2),
+            log_bytes: 9,
             ..PartitionState::default()
         };
         assert_eq!(PartitionState::decode(&state.encode()).unwrap(), state);
-        assert!(PartitionState::decode(&[1; 47]).is_err());
+        assert!(PartitionState::decode(&[1; 55]).is_err());
         let file = ColdFile {
             path: "a/b".to_string(),
             partition: Partition::user("x\0y"),
@@ -241,6 +275,8 @@ mod tests {
             rows: 3,
             bytes: 4,
             schema_version: 5,
+            order: vec![ColumnId::new(300), ColumnId::new(1)],
+            bounds: vec![1, 2, 3],
         };
         let key = file_key(TableId::new(9), &file);
         assert_eq!(ColdFile::decode(&key, &file.encode()).unwrap(), file);

@@ -1,13 +1,16 @@
-//! Compaction: neighbouring cold files of a partition become one, without the versions that are dead.
+//! Compaction: neighbouring cold files of a partition become one, without the versions that are dead for longer
+//! than the table's history window.
 //!
 //! Guarantees: memory is bounded by a few batches, a row group and the Seqs of the dropped versions; a crash at
 //! any step leaves at worst a file that the next opening sweeps; writers and flushes go on meanwhile, and what they
-//! supersede stays dead. Snapshots from before keep the old files. Does not: move rows between partitions or reorder them.
+//! supersede stays dead. Snapshots from before keep the old files. Rows are sorted by the table's `cluster_by`, or stay
+//! in the order of Seqs. Does not: move rows between partitions, or beyond the Seq range of the files that are merged.
 
 mod policy;
+mod sort;
 
 use std::fs::File;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -19,7 +22,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use crate::catalog::{TableDef, TableId, TableKind};
+use crate::catalog::{ColumnId, TableDef, TableId, TableKind};
 use crate::cold::ColdFile;
 use crate::commit::garbage::remove_files;
 use crate::commit::{Merged, Request};
@@ -28,11 +31,11 @@ use crate::error::StorageError;
 use crate::failpoint::Step;
 use crate::flush::file::{FileNames, FileWriter, seq, seqs_of, sync_folders, written_columns};
 use crate::flush::{Cold, Flusher, blocking};
-use crate::hot::Family;
-use crate::key::{seq_of, version_key};
 use crate::seq::Seq;
-use crate::snapshot::{DeadEntry, PartitionSet, Snapshot};
+use crate::snapshot::{PartitionSet, Snapshot};
+use crate::widen;
 pub(crate) use policy::{Candidate, due, worthwhile};
+use sort::Sorter;
 
 /// Rows of one batch, at most.
 const BATCH_ROWS: u64 = 8192;
@@ -76,7 +79,7 @@ impl Flusher {
             .clone();
         let _one_at_a_time = lock.lock().await;
         let mut report = CompactReport::default();
-        let snapshot = self.snapshot();
+        let snapshot = self.shared.snapshot();
         let Ok(def) = snapshot.table(table).cloned() else {
             self.cold.compacting.lock().remove(&table);
             return Err(StorageError::NoTable(table.get()));
@@ -163,7 +166,7 @@ impl Flusher {
         run: Vec<ColdFile>,
     ) -> Result<Merged, StorageError> {
         // A snapshot of its own, so that a long compaction keeps no old files and no old log.
-        let snapshot = self.snapshot();
+        let snapshot = self.shared.snapshot();
         let def = snapshot.table(table)?.clone();
         let id = self.shared.generator.draw(1);
         let (flusher, runtime) = (self.clone(), tokio::runtime::Handle::current());
@@ -214,10 +217,6 @@ impl Flusher {
         }
         Ok(())
     }
-
-    fn snapshot(&self) -> Snapshot {
-        Snapshot::new(self.shared.view(), self.shared.generator.now_ms())
-    }
 }
 
 /// Rows and bytes of a run.
@@ -238,19 +237,33 @@ fn runs(
     pick: fn(&[Candidate]) -> Vec<Range<usize>>,
 ) -> Result<Vec<Vec<ColdFile>>, StorageError> {
     let files = snapshot.cold_files(table, &PartitionSet::All)?;
+    let (floor, order) = (snapshot.history_floor(table), order(table));
     let mut runs = Vec::new();
     for files in files.chunk_by(|a, b| a.partition == b.partition) {
         let mut candidates = Vec::with_capacity(files.len());
         for file in files {
+            let (mut dead, range) = (0, file.first_seq..=file.last_seq);
+            snapshot.visit_filed_dead(table.id, &file.partition, range, floor, |_, _| {
+                dead += 1;
+                ControlFlow::Continue(())
+            })?;
             candidates.push(Candidate {
                 rows: file.rows,
                 bytes: file.bytes,
-                dead: snapshot.count_dead(table.id, file)?.min(file.rows),
+                dead: file.rows.min(dead),
+                in_order: file.order == order,
             });
         }
         runs.extend(pick(&candidates).into_iter().map(|run| files[run].to_vec()));
     }
     Ok(runs)
+}
+
+/// The columns that the table's files are to be sorted by.
+fn order(table: &TableDef) -> Vec<ColumnId> {
+    let written = written_columns(table);
+    let clustered = table.options.cluster_by.iter().copied();
+    clustered.filter(|id| written.contains(id)).collect()
 }
 
 fn merge(
@@ -268,21 +281,36 @@ fn merge(
     };
     let (partition, cold) = (first.partition.clone(), &*flusher.cold);
     let mut dropped = Vec::new();
-    let from = version_key(table.id, &partition, first.first_seq);
-    let to = version_key(table.id, &partition, last.last_seq.next());
-    let mut dead = snapshot.view.hot.iterate(Family::Dead, &from, to);
-    while let Some((key, value)) = dead.item() {
-        let entry = DeadEntry::decode(value)?;
-        if entry.by <= snapshot.seq() && !entry.unfiled {
-            dropped.push((seq_of(key)?, entry.by));
-        }
-        dead.next();
-    }
-    dead.status()?;
+    let (range, floor) = (
+        first.first_seq..=last.last_seq,
+        snapshot.history_floor(table),
+    );
+    snapshot.visit_filed_dead(table.id, &partition, range, floor, |seq, by| {
+        dropped.push((seq, by));
+        ControlFlow::Continue(())
+    })?;
     let rows: u64 = old.iter().map(|file| file.rows).sum();
     let rows = rows.saturating_sub(dropped.len() as u64);
-    let mut gone = dropped.iter().map(|(seq, _)| *seq).peekable();
+    let columns = written_columns(table);
+    let order = order(table);
+    let mut sort_by: Vec<usize> = (order.iter())
+        .filter_map(|id| columns.iter().position(|column| column == id))
+        .collect();
+    // By Seq at last, so that the order is the same every time.
+    sort_by.push(columns.len());
+    // Files that all ascend by Seq do so one after the other, too.
+    let sorts = !order.is_empty() || old.iter().any(|file| !file.order.is_empty());
+    let mut sorter = sorts.then(|| Sorter::new(sort_by, &cold.scratch));
     let mut writer: Option<FileWriter> = None;
+    let mut write = |batch: &RecordBatch| {
+        if writer.is_none() {
+            let (first, names) = (first.first_seq, FileNames::Compaction(id));
+            writer = Some(FileWriter::start(
+                table, cold, runtime, &partition, first, rows, names, &order,
+            )?);
+        }
+        (writer.as_mut().expect("it was just set")).append(batch)
+    };
     for file in &old {
         let (mut count, mut last) = (0, None);
         read(table, cold, file, &mut |batch| {
@@ -296,31 +324,29 @@ fn merge(
                 .map(|at| {
                     let version = seq(seqs.value(at))?;
                     let inside = (file.first_seq..=file.last_seq).contains(&version);
-                    if !inside || last.replace(version).is_some_and(|last| last >= version) {
+                    let before = last.replace(version).filter(|_| file.order.is_empty());
+                    if !inside || before.is_some_and(|before| before >= version) {
                         let reason = format!("{} holds Seq {version} out of order", file.path);
                         return Err(StorageError::Corrupt(reason));
                     }
-                    while gone.next_if(|gone| *gone < version).is_some() {}
-                    Ok(Some(gone.peek() != Some(&version)))
+                    let gone = dropped.binary_search_by_key(&version, |(seq, _)| *seq);
+                    Ok(Some(gone.is_err()))
                 })
                 .collect::<Result<_, StorageError>>()?;
             let batch = filter_record_batch(&batch, &lives)?;
-            if batch.num_rows() == 0 {
-                return Ok(());
+            match &mut sorter {
+                _ if batch.num_rows() == 0 => Ok(()),
+                Some(sorter) => sorter.push(batch),
+                None => write(&batch),
             }
-            if writer.is_none() {
-                let first = seq(seqs_of(&batch)?.value(0))?;
-                let names = FileNames::Compaction(id);
-                writer = Some(FileWriter::start(
-                    table, cold, runtime, &partition, first, rows, names,
-                )?);
-            }
-            (writer.as_mut().expect("it was just set")).append(&batch)
         })?;
         if count != file.rows {
             let reason = format!("{} holds {count} rows and not {}", file.path, file.rows);
             return Err(StorageError::Corrupt(reason));
         }
+    }
+    if let Some(sorter) = sorter {
+        sorter.finish(&mut |batch| write(&batch))?;
     }
     let new = writer
         .map(|writer| writer.finish(cold, runtime))
@@ -359,7 +385,7 @@ fn read(
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(columns.len() + 1);
         for column in &columns {
             arrays.push(match batch.column_by_name(&column.stored_name) {
-                Some(array) => array.clone(),
+                Some(array) => widen::array(array, column.ty)?,
                 // The file is older than the column.
                 None => {
                     let mut builder = ColumnBuilder::new(column.ty);

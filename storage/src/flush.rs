@@ -1,4 +1,5 @@
-//! Flush: the live versions of a partition's unflushed Seq range become one Parquet file.
+//! Flush: the versions of a partition's unflushed Seq range that live, or lived inside the table's history window,
+//! become one Parquet file.
 //!
 //! Guarantees: a file is written, read back and synced before the manifest names it; one batch adds it and
 //! moves the partition's watermark; a crash at any step leaves at worst a file that the next opening sweeps.
@@ -7,6 +8,7 @@
 pub(crate) mod file;
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,9 +22,7 @@ use crate::commit::garbage::remove_files;
 use crate::commit::{CommitQueue, Flushed, Request, Shared};
 use crate::error::StorageError;
 use crate::failpoint::{Failpoints, Step};
-use crate::hot::Family;
-use crate::key::{seq_of, version_key};
-use crate::snapshot::{DeadEntry, PartitionSet, Snapshot};
+use crate::snapshot::{PartitionSet, Snapshot};
 use crate::store::FlushReport;
 use crate::transaction::Partition;
 
@@ -38,6 +38,8 @@ pub const WORTH_A_FILE_ROWS: u64 = 1000;
 /// Where cold files go, and who is flushing.
 pub(crate) struct Cold {
     pub(crate) dir: PathBuf,
+    /// Where what is sorted outside of memory may stand for a while.
+    pub(crate) scratch: PathBuf,
     pub(crate) objects: Arc<dyn ObjectStore>,
     running: TableLocks,
     pub(crate) compacting: TableLocks,
@@ -50,11 +52,13 @@ pub(crate) type TableLocks = Mutex<HashMap<TableId, Arc<tokio::sync::Mutex<()>>>
 impl Cold {
     pub(crate) fn new(
         dir: PathBuf,
+        scratch: PathBuf,
         objects: Arc<dyn ObjectStore>,
         failpoints: Arc<Failpoints>,
     ) -> Cold {
         Cold {
             dir,
+            scratch,
             objects,
             running: Mutex::default(),
             compacting: Mutex::default(),
@@ -80,10 +84,7 @@ impl Flusher {
     ) -> Result<FlushReport, StorageError> {
         let lock = self.cold.running.lock().entry(table).or_default().clone();
         let _one_at_a_time = lock.lock().await;
-        let snapshot = Arc::new(Snapshot::new(
-            self.shared.view(),
-            self.shared.generator.now_ms(),
-        ));
+        let snapshot = Arc::new(self.shared.snapshot());
         let Ok(def) = snapshot.table(table).cloned() else {
             self.cold.running.lock().remove(&table);
             return Err(StorageError::NoTable(table.get()));
@@ -225,6 +226,7 @@ impl Flusher {
             let due = move |table: &TableDef, state: &PartitionState| {
                 let age_ms = now_ms.saturating_sub(state.first_unflushed.unix_ms());
                 state.unflushed_rows >= table.options.flush_rows.max(1)
+                    || state.unflushed_bytes >= table.options.flush_bytes.max(1)
                     || (age_ms >= table.options.flush_interval_ms
                         && state.unflushed_rows >= WORTH_A_FILE_ROWS)
             };
@@ -261,24 +263,19 @@ fn flush_partition(
     partition: &Partition,
     state: &PartitionState,
 ) -> Result<Flushed, StorageError> {
-    let file = file::write(snapshot, table, cold, runtime, partition, state)?;
-    let mut unfiled = Vec::new();
-    let from = version_key(table.id, partition, state.watermark.advance(1));
-    let to = version_key(table.id, partition, state.last_seq.advance(1));
-    let mut dead = snapshot.view.hot.iterate(Family::Dead, &from, to);
-    while let Some((key, value)) = dead.item() {
-        let entry = DeadEntry::decode(value)?;
-        if entry.by <= snapshot.seq() {
-            unfiled.push((seq_of(key)?, entry.by));
-        }
-        dead.next();
-    }
-    dead.status()?;
+    let floor = snapshot.history_floor(table);
+    let file = file::write(snapshot, table, cold, runtime, partition, state, floor)?;
+    let mut dropped = Vec::new();
+    let range = state.watermark.next()..=state.last_seq;
+    snapshot.visit_filed_dead(table.id, partition, range, floor, |seq, by| {
+        dropped.push((seq, by));
+        ControlFlow::Continue(())
+    })?;
     Ok(Flushed {
         partition: partition.clone(),
         file,
         seen: *state,
-        unfiled,
+        dropped,
     })
 }
 

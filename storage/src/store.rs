@@ -104,7 +104,8 @@ impl Store {
             failpoints: options.failpoints.clone(),
         });
         let (queue, committer) = commit::start(shared.clone())?;
-        let cold = Arc::new(Cold::new(cold_dir, objects, options.failpoints));
+        let scratch = options.dir.join("scratch");
+        let cold = Arc::new(Cold::new(cold_dir, scratch, objects, options.failpoints));
         let flusher = Flusher {
             shared,
             queue,
@@ -148,7 +149,7 @@ impl Store {
 
     /// A consistent view of both tiers and the catalog at the newest visible Seq.
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::new(Snapshot::new(self.shared().view(), self.now_ms()))
+        Arc::new(self.shared().snapshot())
     }
 
     /// The newest Seq that readers may see.

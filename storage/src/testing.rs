@@ -23,10 +23,9 @@ pub(crate) fn column(id: u16, name: &str, ty: ColumnType) -> ColumnDef {
 
 pub(crate) fn table(id: u32, name: &str, columns: Vec<ColumnDef>, key: &[u16]) -> TableDef {
     let options = TableOptions {
-        ttl_ms: None,
         flush_rows: 1_000_000,
-        flush_interval_ms: 3_600_000,
-        resume_window_ms: crate::catalog::RESUME_WINDOW_MS,
+        history_window_ms: 0,
+        ..TableOptions::default()
     };
     TableDef {
         primary_key: key.iter().map(|id| ColumnId::new(*id)).collect(),

@@ -15,7 +15,7 @@ use datafusion::parquet::arrow::arrow_reader::ArrowReaderOptions;
 use datafusion::parquet::arrow::async_reader::AsyncFileReader;
 use datafusion::parquet::errors::{ParquetError, Result as ParquetResult};
 use datafusion::parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
-use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
@@ -37,9 +37,11 @@ pub(super) struct ColdReaders {
 
 impl ColdReaders {
     /// `files` in the order in which they will be read.
-    pub(super) fn new(store: Arc<Store>, files: &[ColdFile]) -> ColdReaders {
+    pub(super) fn new<'a>(
+        store: Arc<Store>,
+        files: impl Iterator<Item = &'a ColdFile>,
+    ) -> ColdReaders {
         let small: Vec<_> = files
-            .iter()
             .filter(|file| file.bytes <= SMALL_BYTES)
             .map(|file| Path::from(file.path.as_str()))
             .collect();
@@ -83,6 +85,7 @@ impl ParquetFileReaderFactory for ColdReaders {
             path: file.object_meta.location,
             batch: batch.clone(),
             bytes: None,
+            scanned: MetricBuilder::new(metrics).counter("bytes_scanned", partition),
         }))
     }
 }
@@ -113,6 +116,7 @@ struct SmallFile {
     path: Path,
     batch: Arc<Batch>,
     bytes: Option<Bytes>,
+    scanned: Count,
 }
 
 impl SmallFile {
@@ -135,6 +139,8 @@ impl SmallFile {
 impl AsyncFileReader for SmallFile {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, ParquetResult<Bytes>> {
         async move {
+            let read = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(0);
+            self.scanned.add(read);
             let bytes = self.bytes().await?;
             let (start, end) = (range.start as usize, range.end as usize);
             if start > end || end > bytes.len() {

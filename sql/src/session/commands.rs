@@ -25,7 +25,7 @@ impl Session {
                     ty: ColumnType::Text,
                 }]))
             }
-            _ => Ok(None),
+            other => crate::explain::columns(other),
         }
     }
 

@@ -22,6 +22,7 @@ use crate::key::{scope_key, version_key};
 use crate::seq::Seq;
 use crate::snapshot::Snapshot;
 use crate::transaction::{Partition, RowVersion};
+use crate::widen;
 
 /// Rows of `_seq` that are looked through at a time.
 const BATCH_ROWS: usize = 8192;
@@ -43,7 +44,7 @@ pub(crate) fn read_version(
         if !may_hold(about, seq) {
             continue;
         }
-        if let Some(at) = row_of(&opened, &metadata, group, seq)? {
+        if let Some(at) = row_of(&opened, &metadata, group, seq, file.order.is_empty())? {
             let row = row_at(&opened, &metadata, group, at, table)?;
             return Ok(RowVersion { seq, row });
         }
@@ -87,12 +88,13 @@ fn may_hold(group: &RowGroupMetaData, seq: Seq) -> bool {
     }
 }
 
-/// Where in the row group the version stands.
+/// Where in the row group the version stands; `ascend` says whether its Seqs do.
 fn row_of(
     file: &File,
     metadata: &ArrowReaderMetadata,
     group: usize,
     seq: Seq,
+    ascend: bool,
 ) -> Result<Option<usize>, StorageError> {
     let builder =
         ParquetRecordBatchReaderBuilder::new_with_metadata(file.try_clone()?, metadata.clone());
@@ -108,7 +110,12 @@ fn row_of(
         let column = (batch.columns().first())
             .and_then(|column| column.as_primitive_opt::<Int64Type>())
             .ok_or_else(|| StorageError::Corrupt("_seq is no bigint".to_string()))?;
-        if let Ok(at) = column.values().binary_search(&seq.as_i64()) {
+        let (seqs, seq) = (column.values(), seq.as_i64());
+        let found = match ascend {
+            true => seqs.binary_search(&seq).ok(),
+            false => seqs.iter().position(|value| *value == seq),
+        };
+        if let Some(at) = found {
             return Ok(Some(before + at));
         }
         before += batch.num_rows();
@@ -146,7 +153,8 @@ fn row_at(
     let value = |column: &crate::catalog::ColumnDef| match batch.column_by_name(&column.stored_name)
     {
         Some(array) if batch.num_rows() == 1 => {
-            (datum_at(array, 0).map(|value| value.to_owned())).ok_or_else(|| corrupt(&column.name))
+            let value = datum_at(array, 0).ok_or_else(|| corrupt(&column.name))?;
+            Ok(widen::value(value, column.ty).to_owned())
         }
         Some(_) => Err(corrupt("place")),
         // The file is older than the column.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{Array, Int64Array};
+use arrow::compute::{max, min};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
@@ -21,8 +22,9 @@ use parquet::schema::types::ColumnPath;
 
 use super::{Cold, WORTH_A_FILE_ROWS};
 use crate::catalog::{ColumnId, TableDef};
-use crate::cold::{ColdFile, PartitionState, writing_path};
+use crate::cold::{ColdFile, PartitionState, bounds, writing_path};
 use crate::commit::garbage::remove_files;
+use crate::datum::ColumnType;
 use crate::error::StorageError;
 use crate::failpoint::Step;
 use crate::seq::Seq;
@@ -70,12 +72,13 @@ pub(crate) struct FileWriter {
     /// Where the file is until its last Seq is known.
     path: object_store::path::Path,
     names: FileNames,
+    table: TableDef,
     partition: Partition,
-    schema_version: u32,
+    order: Vec<ColumnId>,
     parquet: ArrowWriter<Upload>,
     schema: Arc<Schema>,
-    first: Seq,
-    last: Seq,
+    /// The lowest and the highest Seq so far.
+    seqs: Option<(Seq, Seq)>,
     rows: u64,
 }
 
@@ -88,8 +91,9 @@ pub(crate) enum FileNames {
     Compaction(Seq),
 }
 
-/// Writes the partition's live versions between its watermark and the snapshot, reads the file back, syncs
-/// it, and gives its manifest entry; `None` when nothing lives. Blocking, on a thread that may block.
+/// Writes the partition's versions between its watermark and the snapshot that did not die up to `floor`, reads
+/// the file back, syncs it, and gives its manifest entry; `None` when there are none. Blocking, on a thread that
+/// may block.
 pub(super) fn write(
     snapshot: &Snapshot,
     table: &Arc<TableDef>,
@@ -97,6 +101,7 @@ pub(super) fn write(
     runtime: &tokio::runtime::Handle,
     partition: &Partition,
     state: &PartitionState,
+    floor: Seq,
 ) -> Result<Option<ColdFile>, StorageError> {
     let columns = written_columns(table);
     let mut outputs: Vec<ScanColumn> = columns.iter().map(|id| ScanColumn::Column(*id)).collect();
@@ -108,10 +113,11 @@ pub(super) fn write(
         seqs: state.watermark.advance(1)..=state.last_seq,
         batch_rows: BATCH_ROWS,
         limit: None,
+        newest_first: false,
     };
     let mut writer: Option<FileWriter> = None;
     let mut failed = None;
-    snapshot.scan_hot(&scan, None, &mut |batch| {
+    snapshot.scan_hot_history(&scan, floor, &mut |batch| {
         let mut step = || {
             if writer.is_none() {
                 let first = seq(seqs_of(&batch)?.value(0))?;
@@ -124,6 +130,7 @@ pub(super) fn write(
                     first,
                     rows,
                     FileNames::Flush,
+                    &[],
                 )?);
             }
             writer.as_mut().expect("it was just set").append(&batch)
@@ -166,7 +173,9 @@ pub(crate) fn seq(value: i64) -> Result<Seq, StorageError> {
 }
 
 impl FileWriter {
-    /// Starts a file of about `rows` rows, the first of which has the Seq `first`.
+    /// Starts a file of about `rows` rows, none of which has a Seq below `first`. They come sorted by the columns of
+    /// `order`, which are `written_columns`, and then by Seq.
+    #[allow(clippy::too_many_arguments)] // Each tells one thing about the file.
     pub(crate) fn start(
         table: &TableDef,
         cold: &Cold,
@@ -175,6 +184,7 @@ impl FileWriter {
         first: Seq,
         rows: u64,
         names: FileNames,
+        order: &[ColumnId],
     ) -> Result<FileWriter, StorageError> {
         let mut fields = Vec::new();
         let columns = written_columns(table);
@@ -201,25 +211,32 @@ impl FileWriter {
             writer: BufWriter::new(cold.objects.clone(), path.clone()),
             buffer: Vec::new(),
         };
-        let properties = properties(table, columns.len(), rows)?;
+        let sorted_by = |id: &ColumnId| columns.iter().position(|column| column == id);
+        let mut sorting: Vec<usize> = order.iter().filter_map(sorted_by).collect();
+        sorting.push(columns.len());
+        let properties = properties(table, &sorting, rows)?;
         let parquet = ArrowWriter::try_new(upload, schema.clone(), Some(properties))?;
         Ok(FileWriter {
             path,
             names,
+            table: table.clone(),
             partition: partition.clone(),
-            schema_version: table.schema_version,
+            order: order.to_vec(),
             parquet,
             schema,
-            first,
-            last: first,
+            seqs: None,
             rows: 0,
         })
     }
 
-    /// Adds rows: an array for each of `written_columns`, then their Seqs (`Int64`), which ascend. At least one row.
+    /// Adds rows: an array for each of `written_columns`, then their Seqs (`Int64`).
     pub(crate) fn append(&mut self, batch: &RecordBatch) -> Result<(), StorageError> {
         let seqs = seqs_of(batch)?;
-        self.last = seq(seqs.value(seqs.len() - 1))?;
+        if let (Some(low), Some(high)) = (min(seqs), max(seqs)) {
+            let (low, high) = (seq(low)?, seq(high)?);
+            let (first, last) = self.seqs.unwrap_or((low, high));
+            self.seqs = Some((first.min(low), last.max(high)));
+        }
         self.rows += batch.num_rows() as u64;
         let batch = RecordBatch::try_new(self.schema.clone(), batch.columns().to_vec())?;
         self.parquet.write(&batch)?;
@@ -241,7 +258,7 @@ impl FileWriter {
             .rsplit_once('/')
             .map_or("", |path| path.0);
         // The last Seq is known only now, and the name tells both.
-        let (first, last) = (self.first, self.last);
+        let (first, last) = self.seqs.ok_or_else(|| nothing(&self.path))?;
         let path = match self.names {
             FileNames::Flush => format!("{folder}/{first}-{last}.parquet"),
             FileNames::Compaction(id) => format!("{folder}/{first}-{last}-{id}.parquet"),
@@ -256,6 +273,7 @@ impl FileWriter {
         cold: &Cold,
         runtime: &tokio::runtime::Handle,
     ) -> Result<ColdFile, StorageError> {
+        let (first, last) = self.seqs.ok_or_else(|| nothing(&self.path))?;
         let mut upload = self.parquet.into_inner()?;
         upload.send()?;
         runtime.block_on(async { tokio::io::AsyncWriteExt::shutdown(&mut upload.writer).await })?;
@@ -267,10 +285,8 @@ impl FileWriter {
         let bytes = runtime.block_on(cold.objects.head(&path))?.size;
         let local = cold.dir.join(path.as_ref());
         let file = File::open(&local)?;
-        let rows = ParquetMetaDataReader::new()
-            .parse_and_finish(&file)?
-            .file_metadata()
-            .num_rows();
+        let footer = ParquetMetaDataReader::new().parse_and_finish(&file)?;
+        let rows = footer.file_metadata().num_rows();
         if rows != i64::try_from(self.rows).unwrap_or(-1) {
             let reason = format!("{path} holds {rows} rows and not {}", self.rows);
             return Err(StorageError::Corrupt(reason));
@@ -281,31 +297,48 @@ impl FileWriter {
         Ok(ColdFile {
             path: path.to_string(),
             partition: self.partition,
-            first_seq: self.first,
-            last_seq: self.last,
+            first_seq: first,
+            last_seq: last,
             rows: self.rows,
             bytes,
-            schema_version: self.schema_version,
+            schema_version: self.table.schema_version,
+            order: self.order,
+            bounds: bounds::encode(&self.table, &self.schema, &footer)?,
         })
     }
 }
 
+fn nothing(path: &object_store::path::Path) -> StorageError {
+    StorageError::Corrupt(format!("nothing was written to {path}"))
+}
+
+/// `sorting` are the places of the columns that the rows are sorted by.
 fn properties(
     table: &TableDef,
-    seq_at: usize,
+    sorting: &[usize],
     rows: u64,
 ) -> Result<WriterProperties, StorageError> {
-    let seq_at =
-        i32::try_from(seq_at).map_err(|_| StorageError::Corrupt("too many columns".to_string()))?;
-    let mut properties = WriterProperties::builder()
-        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-        .set_sorting_columns(Some(vec![SortingColumn {
-            column_idx: seq_at,
+    let mut sorting_columns = Vec::with_capacity(sorting.len());
+    for at in sorting {
+        sorting_columns.push(SortingColumn {
+            column_idx: i32::try_from(*at)
+                .map_err(|_| StorageError::Corrupt("too many columns".to_string()))?,
             descending: false,
             nulls_first: false,
-        }]))
+        });
+    }
+    let mut properties = WriterProperties::builder()
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_sorting_columns(Some(sorting_columns))
         // Seqs never repeat: a dictionary of them would only cost.
         .set_column_dictionary_enabled(ColumnPath::from("_seq"), false);
+    // Parquet's statistics leave out NaN, which is higher than every number: nothing may be ruled out by them.
+    for column in &table.columns {
+        if matches!(column.ty, ColumnType::Float4 | ColumnType::Float8) {
+            let path = ColumnPath::from(column.stored_name.as_str());
+            properties = properties.set_column_statistics_enabled(path, EnabledStatistics::None);
+        }
+    }
     if rows < WORTH_A_FILE_ROWS {
         // The whole file is one read, and its size mostly what describes it.
         return Ok(properties

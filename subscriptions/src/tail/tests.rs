@@ -36,10 +36,8 @@ impl Bench {
             missing: Datum::Null,
         };
         let options = TableOptions {
-            ttl_ms: None,
-            flush_rows: 1000,
-            flush_interval_ms: 1000,
             resume_window_ms: 1000,
+            ..TableOptions::default()
         };
         let (id, columns) = (
             TableId::new(catalog.next_table_id),
