@@ -176,7 +176,7 @@ mod tests {
             ("{}", "has a type"),
             (r#"{"type":"fly"}"#, "unknown frame type"),
             (r#"{"type":"query","sql":"SELECT 1"}"#, "missing field `id`"),
-            (r#"{"type":"query","id":-1,"sql":""}"#, "invalid value"),
+            (r#"{"type":"query","id":-1,"sql":""}"#, "invalid"),
             (
                 r#"{"type":"cancel","id":1,"force":true}"#,
                 "unknown field `force`",
