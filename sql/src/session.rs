@@ -1,6 +1,6 @@
 //! A session: one client's statements, one after the other.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +28,7 @@ use crate::output::{self, OutputColumn, RowStream};
 use crate::parse::{self, AsOf, Body, Parsed};
 use crate::plan::{self, Planner, PostgresOperators};
 use crate::provider::{Access, Scope};
-use crate::settings::{SERVER_VERSION, Settings};
+use crate::settings::Settings;
 use crate::short_read::ShortRead;
 use crate::subscribe::{ListenTarget, SubscribePlan};
 
@@ -736,31 +736,6 @@ impl Session {
             .roles
             .get(&self.role)
             .is_some_and(|role| role.superuser)
-    }
-
-    fn constants(&self) -> HashMap<&'static str, ScalarValue> {
-        let catalog = self.catalog();
-        let schema = (self.search_path().into_iter()).find(|name| catalog.schemas.contains(name));
-        HashMap::from([
-            ("current_user", ScalarValue::from(self.role.as_str())),
-            ("current_role", ScalarValue::from(self.role.as_str())),
-            ("user", ScalarValue::from(self.role.as_str())),
-            ("session_user", ScalarValue::from(self.login.user.as_str())),
-            (
-                "current_database",
-                ScalarValue::from(self.login.database.as_str()),
-            ),
-            (
-                "current_catalog",
-                ScalarValue::from(self.login.database.as_str()),
-            ),
-            ("current_schema", ScalarValue::from(schema)),
-            ("pg_backend_pid", ScalarValue::from(self.login.pid)),
-            (
-                "version",
-                ScalarValue::from(format!("PostgreSQL {SERVER_VERSION}")),
-            ),
-        ])
     }
 
     /// Evaluates an expression without columns, as one of this type where the expression leaves it open.

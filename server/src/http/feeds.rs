@@ -76,10 +76,7 @@ impl Subscription {
     }
 
     /// The next frame; waits for it. An error ends the subscription.
-    pub(super) async fn next(
-        &mut self,
-        interrupts: &mut Interrupts,
-    ) -> Result<Frame, Stop> {
+    pub(super) async fn next(&mut self, interrupts: &mut Interrupts) -> Result<Frame, Stop> {
         loop {
             if let Some(frame) = self.due.pop() {
                 return Ok(frame);
@@ -218,7 +215,9 @@ async fn open(
         .await?;
     interrupts.deadline_in(None);
     match outcome {
-        Outcome::Subscribe(plan) if plan.copy.is_none() => Ok(Feed::open(server.backend.engine.store().clone(), *plan)),
+        Outcome::Subscribe(plan) if plan.copy.is_none() => {
+            Ok(Feed::open(server.backend.engine.store().clone(), *plan))
+        }
         _ => Err(SqlError::unsupported("COPY over HTTP").into()),
     }
 }

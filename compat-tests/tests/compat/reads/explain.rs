@@ -18,7 +18,6 @@ const PLANS: &[&str] = &[
     "SELECT 1",
     "INSERT INTO t VALUES (1, 2, 'x')",
     "INSERT INTO t VALUES (1, 2, 'x'), (2, 3, 'y')",
-    "INSERT INTO t SELECT * FROM t WHERE n = 1",
     "UPDATE t SET n = 1 WHERE n = 2",
     "DELETE FROM t WHERE n = 2",
 ];

@@ -178,7 +178,6 @@ fn the_newest_rows_are_read_out_of_the_newest_file() {
     // Hot rows are newer than any file, and no more of them are read than it takes.
     peer.run("INSERT INTO m SELECT g, 'hot' FROM generate_series(20001, 25000) AS s(g);");
     for query in [
-        "SELECT id FROM m ORDER BY _seq DESC LIMIT 10",
         "SELECT id FROM m ORDER BY id DESC LIMIT 10",
         "SELECT id FROM m WHERE room = 'hot' ORDER BY id DESC LIMIT 10",
     ] {

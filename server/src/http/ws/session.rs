@@ -305,9 +305,7 @@ impl Socket {
             let Err(stop) = follower.follow(server, user, statement, from).await;
             let last = match stop {
                 Stop::Error(error) | Stop::Fatal(error) => error_frame(Some(id), &error),
-                Stop::Gone => {
-                    Message::text(format!("{{\"type\":\"unsubscribed\",\"id\":{id}}}"))
-                }
+                Stop::Gone => Message::text(format!("{{\"type\":\"unsubscribed\",\"id\":{id}}}")),
             };
             let _ = follower.out.send(last).await;
         });
