@@ -20,12 +20,12 @@ mod ddl;
 mod durability;
 #[path = "compat/errors.rs"]
 mod errors;
-#[path = "compat/http.rs"]
-mod http;
 #[path = "compat/histories.rs"]
 mod histories;
 #[path = "compat/history.rs"]
 mod history;
+#[path = "compat/http.rs"]
+mod http;
 #[path = "compat/isolation.rs"]
 mod isolation;
 #[path = "compat/kalamdb_defects.rs"]
@@ -54,7 +54,7 @@ mod transactions;
 mod types;
 #[path = "compat/upsert.rs"]
 mod upsert;
-#[path = "compat/websocket.rs"]
-mod websocket;
 #[path = "compat/views.rs"]
 mod views;
+#[path = "compat/websocket.rs"]
+mod websocket;

@@ -112,10 +112,7 @@ async fn forms_have_postgresqls_keys() {
             .cloned()
             .collect()
     };
-    for options in [
-        "FORMAT JSON",
-        "ANALYZE, FORMAT JSON",
-    ] {
+    for options in ["FORMAT JSON", "ANALYZE, FORMAT JSON"] {
         let plans = [&tide, &pg]
             .map(|peer| -> Value { serde_json::from_str(&one(peer, options)).unwrap() });
         let [tide, pg] = &plans;
