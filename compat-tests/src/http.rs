@@ -262,6 +262,10 @@ pub struct Events {
 
 impl Events {
     /// The next event: its id, and its data as JSON. `None` at the end of the stream.
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "it waits, and panics where there is none"
+    )]
     pub fn next(&mut self) -> Option<(Option<String>, Value)> {
         loop {
             while let Some((event, rest)) = self.text.split_once("\n\n") {
@@ -324,6 +328,10 @@ impl Socket {
 
     /// The next text frame as JSON; pings are answered.
     #[track_caller]
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "it waits, and panics where there is none"
+    )]
     pub fn next(&mut self) -> Value {
         self.try_next()
             .unwrap_or_else(|code| panic!("the socket was closed: {code}"))

@@ -144,6 +144,18 @@ pub(super) fn drop(
                 }
                 continue;
             }
+            None if view::find_view(
+                scope.catalog,
+                scope.search_path,
+                schema.as_deref(),
+                &table,
+            )
+            .is_some() =>
+            {
+                let message = format!("\"{table}\" is not a table");
+                return Err(SqlError::new(ErrorKind::WrongObjectType, message)
+                    .hint("Use DROP VIEW to remove a view."));
+            }
             None => match &schema {
                 Some(schema) if !scope.catalog.schemas.contains(schema) => no_schema(schema),
                 _ => SqlError::new(
