@@ -37,4 +37,6 @@ mod upsert;
 pub use error::{ErrorKind, SqlError};
 pub use output::{OutputColumn, RowStream};
 pub use parse::Parsed;
-pub use session::{CopyIn, Engine, Login, Notice, Outcome, Prepared, Session, TransactionStatus};
+pub use session::{
+    CopyIn, Engine, LiveSnapshots, Login, Notice, Outcome, Prepared, Session, TransactionStatus,
+};

@@ -31,8 +31,10 @@ use crate::subscribe::{ListenTarget, SubscribePlan};
 use crate::{ddl, functions};
 
 pub use crate::copy::CopyIn;
+pub use transaction::LiveSnapshots;
 
 mod commands;
+mod procedures;
 mod transaction;
 
 use transaction::{Block, Work};

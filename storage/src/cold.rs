@@ -136,6 +136,14 @@ pub(crate) const META_GARBAGE: u8 = b'g';
 /// First byte of the `meta` keys that tell up to where a table's log was trimmed, in whatever partition.
 pub(crate) const META_TRIMMED: u8 = b't';
 
+/// First byte of the `meta` keys of users who are being erased; the name follows.
+pub(crate) const META_ERASURE: u8 = b'e';
+
+/// The key that stands as long as a user is being erased.
+pub(crate) fn erasure_key(user: &Partition) -> Vec<u8> {
+    meta_key(META_ERASURE, user.as_str().as_bytes())
+}
+
 /// The key of a table's trim mark.
 pub(crate) fn trimmed_key(table: TableId) -> Vec<u8> {
     meta_key(META_TRIMMED, &table.get().to_be_bytes())

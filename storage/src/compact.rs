@@ -28,6 +28,7 @@ use crate::error::StorageError;
 use crate::flush::file::{FileNames, FileWriter, seq, seqs_of, sync_folders, written_columns};
 use crate::flush::{Cold, Flusher, blocking};
 use crate::hot::Family;
+use crate::jobs::JobKind;
 use crate::key::{seq_of, version_key};
 use crate::seq::Seq;
 use crate::snapshot::{DeadEntry, PartitionSet, Snapshot};
@@ -202,7 +203,11 @@ impl Flusher {
     pub(crate) async fn compact_by_policy(&self) -> Result<(), StorageError> {
         let tables: Vec<Arc<TableDef>> = self.shared.view().tables.values().cloned().collect();
         for table in tables {
-            match self.compact(table.id, due).await {
+            let did = |report: &CompactReport| {
+                (report.files_merged > 0).then_some((report.rows, report.bytes))
+            };
+            let compact = self.compact(table.id, due);
+            match self.job(JobKind::Compact, Some(table.id), compact, did).await {
                 Ok(report) if report.files_merged > 0 => {
                     tracing::info!(table = table.name, ?report, "compacted");
                 }

@@ -20,6 +20,7 @@ use crate::commit::garbage::remove_files;
 use crate::commit::{CommitQueue, Flushed, Request, Shared};
 use crate::error::StorageError;
 use crate::hot::Family;
+use crate::jobs::{JobKind, Jobs};
 use crate::key::{seq_of, version_key};
 use crate::snapshot::{DeadEntry, PartitionSet, Snapshot};
 use crate::store::FlushReport;
@@ -38,8 +39,10 @@ pub const WORTH_A_FILE_ROWS: u64 = 1000;
 pub(crate) struct Cold {
     pub(crate) dir: PathBuf,
     pub(crate) objects: Arc<dyn ObjectStore>,
-    running: TableLocks,
+    pub(crate) running: TableLocks,
     pub(crate) compacting: TableLocks,
+    /// Held by what must not meet another of its kind: an erasure, a backup.
+    pub(crate) copying: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// A lock for each table that something runs on.
@@ -52,6 +55,7 @@ impl Cold {
             objects,
             running: Mutex::default(),
             compacting: Mutex::default(),
+            copying: Arc::default(),
         }
     }
 }
@@ -62,9 +66,29 @@ pub(crate) struct Flusher {
     pub(crate) shared: Arc<Shared>,
     pub(crate) queue: CommitQueue,
     pub(crate) cold: Arc<Cold>,
+    pub(crate) jobs: Arc<Jobs>,
 }
 
 impl Flusher {
+    /// Runs a job that is on the list meanwhile, and stays there if it did something: so many rows and bytes.
+    pub(crate) async fn job<T>(
+        &self,
+        kind: JobKind,
+        table: Option<TableId>,
+        work: impl Future<Output = Result<T, StorageError>>,
+        did: impl FnOnce(&T) -> Option<(u64, u64)>,
+    ) -> Result<T, StorageError> {
+        let view = self.shared.view();
+        let table = table.and_then(|id| view.tables.get(&id));
+        let table = table.map(|table| (table.schema.clone(), table.name.clone()));
+        drop(view);
+        let now_ms = || self.shared.generator.now_ms();
+        let job = self.jobs.start(kind, table, now_ms());
+        let outcome = work.await;
+        job.end(now_ms(), outcome.as_ref().map(did));
+        outcome
+    }
+
     /// Flushes the table's partitions that have unflushed rows and that `wanted` picks.
     pub(crate) async fn run(
         &self,
@@ -220,7 +244,9 @@ impl Flusher {
                     || (age_ms >= table.options.flush_interval_ms
                         && state.unflushed_rows >= WORTH_A_FILE_ROWS)
             };
-            match self.run(table.id, due).await {
+            let did = |report: &FlushReport| (report.files > 0).then_some((report.rows, report.bytes));
+            let flush = self.run(table.id, due);
+            match self.job(JobKind::Flush, Some(table.id), flush, did).await {
                 Ok(report) if report.files > 0 => {
                     tracing::info!(
                         table = table.name,

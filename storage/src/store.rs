@@ -14,15 +14,18 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
+use crate::backup;
 use crate::catalog::{Catalog, CatalogChange, TableDef, TableId};
 use crate::changes::{self, ChangeBatch, CommitWatch, FeedScope};
 use crate::cold::{ColdFile, META_FILE, META_GARBAGE, point};
 use crate::commit::garbage::{Garbage, remove_files};
 use crate::commit::{self, Request, Shared, ddl, view_of};
 use crate::compact::{self, CompactReport};
+use crate::erase;
 use crate::error::{CommitError, StorageError};
 use crate::expire;
-use crate::flush::{Cold, Flusher, sweep};
+use crate::flush::{Cold, Flusher, blocking, sweep};
+use crate::jobs::{JobKind, JobRecord};
 use crate::hot::{Family, Hot, HotSnapshot};
 use crate::seq::{Clock, Seq, SeqGenerator};
 use crate::snapshot::Snapshot;
@@ -58,6 +61,8 @@ pub struct FlushReport {
 /// One open data directory.
 pub struct Store {
     pub(crate) flusher: Flusher,
+    /// The data directory.
+    pub(crate) dir: PathBuf,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     committer: Option<std::thread::JoinHandle<()>>,
     shutdown: watch::Sender<bool>,
@@ -90,6 +95,8 @@ impl Store {
         let catalog = Arc::new(ddl::load(&hot)?);
         let last = ddl::last_seq(&hot)?;
         clean(&hot, &cold_dir)?;
+        backup::clean(&options.dir)?;
+        erase::finish(&hot)?;
         let garbage = Arc::new(Garbage::default());
         let view = view_of(&hot, last, catalog, &garbage);
         let shared = Arc::new(Shared {
@@ -105,6 +112,7 @@ impl Store {
             shared,
             queue,
             cold,
+            jobs: Arc::default(),
         };
         let shutdown = watch::Sender::new(false);
         let mut tasks = vec![tokio::spawn(until(
@@ -131,6 +139,7 @@ impl Store {
         }
         Ok(Arc::new(Store {
             flusher,
+            dir: options.dir,
             tasks: Mutex::new(tasks),
             committer: Some(committer),
             shutdown,
@@ -222,7 +231,16 @@ impl Store {
     /// Flushes every partition of the table that has unflushed rows, however few. A STREAM table has nothing to flush.
     pub async fn flush(&self, table: TableId) -> Result<FlushReport, StorageError> {
         self.check_open()?;
-        self.flusher.run(table, |_, _| true).await
+        let flusher = self.flusher.clone();
+        // A task of its own, as for a compaction.
+        let work = async move {
+            let flush = flusher.run(table, |_, _| true);
+            let did = |report: &FlushReport| Some((report.rows, report.bytes));
+            flusher.job(JobKind::Flush, Some(table), flush, did).await
+        };
+        tokio::spawn(work)
+            .await
+            .map_err(|error| StorageError::Io(std::io::Error::other(error)))?
     }
 
     /// Removes what has expired of every STREAM table from the disk, as the background job does every
@@ -239,7 +257,11 @@ impl Store {
         self.check_open()?;
         let flusher = self.flusher.clone();
         // A task of its own: dropped halfway, it would leave a file that only the next opening removes.
-        let work = async move { flusher.compact(table, compact::worthwhile).await };
+        let work = async move {
+            let compact = flusher.compact(table, compact::worthwhile);
+            let did = |report: &CompactReport| Some((report.rows, report.bytes));
+            flusher.job(JobKind::Compact, Some(table), compact, did).await
+        };
         tokio::spawn(work)
             .await
             .map_err(|error| StorageError::Io(std::io::Error::other(error)))?
@@ -250,6 +272,11 @@ impl Store {
     pub async fn trim(&self) -> Result<TrimReport, StorageError> {
         self.check_open()?;
         trim::run(self.shared(), &self.flusher.queue).await
+    }
+
+    /// The jobs that run and the last ones that ended, oldest first.
+    pub fn jobs(&self) -> Vec<JobRecord> {
+        self.flusher.jobs.list()
     }
 
     /// The object store that holds the cold files; `ColdFile::path` is a path in it.
@@ -310,11 +337,11 @@ impl Store {
         self.shared().watches.close();
     }
 
-    fn shared(&self) -> &Arc<Shared> {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.flusher.shared
     }
 
-    fn check_open(&self) -> Result<(), StorageError> {
+    pub(crate) fn check_open(&self) -> Result<(), StorageError> {
         if *self.shutdown.borrow() {
             Err(StorageError::Closed)
         } else {
@@ -351,10 +378,11 @@ async fn collect_garbage(flusher: Flusher) {
             continue;
         }
         let cold = flusher.cold.clone();
-        let removal = tokio::task::spawn_blocking(move || {
+        let removal = blocking(move || {
             remove_files(&cold.dir, &paths);
-            paths
+            Ok(paths)
         });
+        let removal = flusher.job(JobKind::Sweep, None, removal, |_| Some((0, 0)));
         let Ok(paths) = removal.await else { continue };
         if flusher
             .queue
@@ -383,7 +411,9 @@ async fn expire_by_time(flusher: Flusher) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if let Err(error) = expire::run(&flusher.shared, &flusher.queue).await {
+        let expiry = expire::run(&flusher.shared, &flusher.queue);
+        let did = |rows: &u64| (*rows > 0).then_some((*rows, 0));
+        if let Err(error) = flusher.job(JobKind::Expire, None, expiry, did).await {
             tracing::error!(%error, "removing expired rows failed");
         }
     }
@@ -405,7 +435,9 @@ async fn trim_by_time(flusher: Flusher) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        match trim::run(&flusher.shared, &flusher.queue).await {
+        let trim = trim::run(&flusher.shared, &flusher.queue);
+        let did = |report: &TrimReport| (*report != TrimReport::default()).then_some((0, 0));
+        match flusher.job(JobKind::Trim, None, trim, did).await {
             Ok(TrimReport {
                 partitions: 0,
                 transactions: 0,

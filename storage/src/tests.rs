@@ -1,6 +1,8 @@
 //! Tests of the whole store.
 
+mod check;
 mod compact;
+mod erase;
 mod model;
 mod reads;
 mod trim;

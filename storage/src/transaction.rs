@@ -57,6 +57,8 @@ pub struct Transaction {
     /// Versions from before the transaction that it superseded, by table.
     superseded_before: HashMap<TableId, usize>,
     bytes: usize,
+    /// The oldest snapshot that its changes go by.
+    since: Option<Seq>,
     /// What must not have changed when the transaction is committed.
     pub(crate) reads: Option<ReadSet>,
 }
@@ -103,22 +105,34 @@ impl RowKeys {
     /// # Panics
     /// When the row is not of the table's types or has NULL in a column of the primary key.
     pub(crate) fn of(table: &TableDef, partition: &Partition, row: &Row) -> RowKeys {
+        RowKeys::checked(table, partition, row)
+            .expect("values are of their column's type, and those of a primary key are not NULL")
+    }
+
+    /// As `of`; `None` where that panics.
+    pub(crate) fn checked(table: &TableDef, partition: &Partition, row: &Row) -> Option<RowKeys> {
         let mut keys = RowKeys::default();
         for key in table.unique_keys() {
-            if let Some(bytes) = unique_key_of(table, partition, key, row) {
-                keys.unique.push((key.id, bytes));
+            let at = |id: &crate::catalog::ColumnId| table.index_of(*id);
+            let values: Vec<DatumRef<'_>> = (key.columns.iter())
+                .map(|id| Some(row.get(at(id)?)?.as_ref()))
+                .collect::<Option<_>>()?;
+            let is_null = values.contains(&DatumRef::Null);
+            match key::unique_key(table, partition, key, values) {
+                Some(bytes) => keys.unique.push((key.id, bytes)),
+                None if is_null && key.id != table.primary_key_id => {}
+                None => return None,
             }
         }
         for index in table.indexes.iter().filter(|index| !index.unique) {
             let mut entry = key::index_scope(table.id, partition, index.id);
             for id in &index.columns {
-                let at = table.index_of(*id).expect("an indexed column cannot be dropped");
-                key::put_nullable(&mut entry, table.columns[at].ty, row[at].as_ref())
-                    .expect("values are of their column's type");
+                let at = table.index_of(*id)?;
+                key::put_nullable(&mut entry, table.columns[at].ty, row[at].as_ref())?;
             }
             keys.entries.push(entry.into());
         }
-        keys
+        Some(keys)
     }
 
     fn bytes(&self) -> usize {
@@ -305,6 +319,15 @@ impl Transaction {
     /// `reads.since` touched one of the partitions.
     pub fn depends_on(&mut self, reads: ReadSet) {
         self.reads = Some(reads);
+    }
+
+    /// Says which is the oldest snapshot that its changes go by: none of a user who is erased after it is committed.
+    pub fn goes_by(&mut self, since: Seq) {
+        self.since = Some(since);
+    }
+
+    pub(crate) fn since(&self) -> Option<Seq> {
+        self.since
     }
 
     pub(crate) fn ops(&self) -> &[Op] {

@@ -186,7 +186,7 @@ fn report(out: &mut BytesMut, tag: u8, severity: &str, code: &str, error: &SqlEr
 /// The tag of a command that gave rows; SHOW does not count them.
 pub(super) fn row_tag(verb: &str, rows: u64) -> String {
     match verb {
-        "SHOW" => verb.to_string(),
+        "SHOW" | "CALL" => verb.to_string(),
         verb => format!("{verb} {rows}"),
     }
 }

@@ -1,7 +1,7 @@
 //! The transaction under way: its isolation, snapshot, locks and savepoints, and how it ends.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use datafusion::sql::sqlparser::ast::{
@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::ast::{
 use parking_lot::{Mutex, RwLock};
 use tidelog_storage::snapshot::Lookup;
 use tidelog_storage::{
-    CommitError, Datum, PartitionSet, ReadSet, Snapshot, TableDef, TableId, Transaction,
+    CommitError, Datum, PartitionSet, ReadSet, Seq, Snapshot, TableDef, TableId, Transaction,
 };
 
 use super::{Notice, Outcome, Session, TransactionStatus};
@@ -100,6 +100,26 @@ pub(super) enum Block {
     Explicit,
 }
 
+/// The snapshots that a session reads from, also through portals and feeds that are still open.
+#[derive(Default)]
+pub struct LiveSnapshots {
+    taken: Mutex<Vec<Weak<Snapshot>>>,
+}
+
+impl LiveSnapshots {
+    fn note(&self, snapshot: &Arc<Snapshot>) {
+        let mut taken = self.taken.lock();
+        taken.retain(|snapshot| snapshot.strong_count() > 0);
+        taken.push(Arc::downgrade(snapshot));
+    }
+
+    /// Whether one from before this Seq is in use.
+    pub fn any_before(&self, seq: Seq) -> bool {
+        let live: Vec<_> = self.taken.lock().iter().filter_map(Weak::upgrade).collect();
+        live.iter().any(|snapshot| snapshot.seq() < seq)
+    }
+}
+
 /// Where ROLLBACK TO goes back to.
 pub(super) struct Savepoint {
     name: String,
@@ -121,6 +141,10 @@ pub(super) struct Work {
     savepoints: Vec<Savepoint>,
     /// The one that all its statements read from, if they do.
     snapshot: Mutex<Option<Arc<Snapshot>>>,
+    /// Those that its statements read from, as long as something of them is in use.
+    snapshots: Arc<LiveSnapshots>,
+    /// The oldest one that its changes go by.
+    since: Mutex<Option<Seq>>,
     /// What they read, if the commit depends on it.
     reads: Arc<Mutex<HashSet<(TableId, PartitionSet)>>>,
     /// Whether its changes are with the committer.
@@ -140,6 +164,8 @@ impl Work {
             changes: Arc::default(),
             savepoints: Vec::new(),
             snapshot: Mutex::default(),
+            snapshots: Arc::default(),
+            since: Mutex::default(),
             reads: Arc::default(),
             committing: Arc::default(),
         }
@@ -214,6 +240,11 @@ impl Session {
         self.work.committing.clone()
     }
 
+    /// The snapshots that the session reads from.
+    pub fn live_snapshots(&self) -> Arc<LiveSnapshots> {
+        self.work.snapshots.clone()
+    }
+
     /// Takes one chunk of COPY data.
     pub async fn copy_data(&mut self, copy: &mut CopyIn, data: &[u8]) -> Result<(), SqlError> {
         let result = self.take_copy_data(copy, Some(data)).await;
@@ -251,6 +282,9 @@ impl Session {
         let (mut changes, locks) = self.take_work();
         if changes.is_empty() {
             return Ok(());
+        }
+        if let Some(since) = *self.work.since.lock() {
+            changes.goes_by(since);
         }
         if let Some(since) = since
             && self.work.isolation == Isolation::Serializable
@@ -310,6 +344,7 @@ impl Session {
         } else {
             store.snapshot()
         };
+        self.note(&snapshot);
         let serializable = self.work.isolation == Isolation::Serializable;
         Arc::new(Scope {
             store: store.clone(),
@@ -321,9 +356,18 @@ impl Session {
         })
     }
 
+    /// A statement reads from this snapshot; so do its changes, and those that follow in the transaction.
+    fn note(&self, snapshot: &Arc<Snapshot>) {
+        self.work.snapshots.note(snapshot);
+        if self.work.changes.read().is_empty() {
+            *self.work.since.lock() = Some(snapshot.seq());
+        }
+    }
+
     /// As `scope`, but of what is committed now, whatever the isolation.
     pub(crate) fn latest_scope(&self) -> Arc<Scope> {
         let snapshot = self.engine.store.snapshot();
+        self.work.snapshots.note(&snapshot);
         let Scope {
             store,
             database,

@@ -75,6 +75,7 @@ impl Committer {
     ) -> Result<Seq, CommitError> {
         self.check_alive()?;
         self.check_reads(group, transaction)?;
+        self.check_erased(transaction)?;
         let count = transaction.len() as u64;
         let first = self.shared.generator.draw(count);
         let checked = self.check(&mut group.overlay, transaction.ops(), first);

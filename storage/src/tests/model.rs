@@ -2,6 +2,7 @@
 //! them over flushes, trims, compactions and restarts. `SEED=n` repeats a failure, `OPERATIONS=n` sets the length.
 
 use super::*;
+use crate::testing::assert_sound;
 
 struct Random(u64);
 
@@ -136,6 +137,9 @@ async fn agrees_with_a_map() {
                 let model = &models[at];
                 let now = scan(dir.path(), &store.snapshot(), &model.table, None);
                 assert_eq!(now, model.rows);
+                if random.below(8) == 0 {
+                    assert_sound(&store.check().await.unwrap());
+                }
                 if !snapshots.is_empty() {
                     let (snapshot, then) = random.pick(&snapshots);
                     let seen = scan(dir.path(), snapshot, &model.table, None);
@@ -166,6 +170,7 @@ async fn agrees_with_a_map() {
         operations < 10_000 || (told_trimmed > 20 && resumed > 20 && merged > 20),
         "{told_trimmed} {resumed} {merged}"
     );
+    assert_sound(&store.check().await.unwrap());
     for model in &models {
         let seen = scan(dir.path(), &store.snapshot(), &model.table, None);
         assert_eq!(seen, model.rows);
@@ -177,6 +182,10 @@ async fn agrees_with_a_map() {
             assert_eq!(snapshot.dead_in(model.table.id, &file).unwrap(), []);
         }
     }
+    assert_sound(&store.check().await.unwrap());
+    store.close().await;
+    drop((store, snapshots));
+    assert_sound(&crate::check::run(dir.path().to_path_buf()).await.unwrap());
 }
 
 /// Reads the feed after a random Seq: `true` when it was exact, `false` when it was told that changes are gone.
