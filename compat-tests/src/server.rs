@@ -42,6 +42,22 @@ impl Server {
         server
     }
 
+    /// Starts a server on a data folder that is there already, and stays when the server is dropped.
+    pub fn start_on(data: &Path) -> Server {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        std::os::unix::fs::symlink(data, folder.path().join("data")).expect("a link");
+        let child = launch(folder.path(), &[]);
+        let mut server = Server {
+            child,
+            folder,
+            options: Vec::new(),
+            pg: 0,
+            http: 0,
+        };
+        server.wait_until_ready();
+        server
+    }
+
     /// The binary: TIDELOG_BIN, or what cargo built beside this test.
     pub fn binary() -> PathBuf {
         std::env::var_os("TIDELOG_BIN")

@@ -24,6 +24,8 @@ mod kalamdb_defects;
 mod lifecycle;
 #[path = "compat/live.rs"]
 mod live;
+#[path = "compat/operations.rs"]
+mod operations;
 #[path = "compat/protocol.rs"]
 mod protocol;
 #[path = "compat/real_data.rs"]

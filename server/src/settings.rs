@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
+use tidelog_sql::EngineOptions;
 
 /// What the command line and the environment say.
 #[derive(Args, Debug, Default)]
@@ -17,7 +18,7 @@ pub(crate) struct Flags {
     /// Where HTTP clients connect; port 0 picks one [default: 127.0.0.1:8080]
     #[arg(long, env = "TIDELOG_HTTP", value_name = "ADDR:PORT")]
     http: Option<String>,
-    /// A TOML file with the same settings (data_dir, pg, http, log_format, log_level)
+    /// A TOML file with the same settings (data_dir, pg, http, log_format, log_level, transaction_bytes_max)
     #[arg(long, env = "TIDELOG_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// How log lines look [default: human]
@@ -26,6 +27,9 @@ pub(crate) struct Flags {
     /// What is logged: a level or tracing directives such as info,tidelog_storage=debug [default: info]
     #[arg(long, env = "TIDELOG_LOG_LEVEL", value_name = "LEVEL")]
     log_level: Option<String>,
+    /// Largest memory of a transaction's uncommitted changes, in bytes [default: 1073741824]
+    #[arg(long, env = "TIDELOG_TRANSACTION_BYTES_MAX", value_name = "BYTES")]
+    transaction_bytes_max: Option<usize>,
 }
 
 /// How log lines look.
@@ -48,6 +52,7 @@ struct File {
     http: Option<String>,
     log_format: Option<LogFormat>,
     log_level: Option<String>,
+    transaction_bytes_max: Option<usize>,
 }
 
 /// The settings that hold.
@@ -58,6 +63,7 @@ pub(crate) struct Settings {
     pub(crate) http: String,
     pub(crate) log_format: LogFormat,
     pub(crate) log_level: String,
+    pub(crate) transaction_bytes_max: usize,
 }
 
 /// What is wrong with the settings, in one line that names the key.
@@ -112,6 +118,9 @@ impl Settings {
                 .log_level
                 .or(file.log_level)
                 .unwrap_or_else(|| "info".to_string()),
+            transaction_bytes_max: (flags.transaction_bytes_max)
+                .or(file.transaction_bytes_max)
+                .unwrap_or(EngineOptions::default().transaction_bytes_max),
         };
         check_address("pg", &settings.pg)?;
         check_address("http", &settings.http)?;

@@ -38,7 +38,7 @@ mod procedures;
 mod transaction;
 
 use transaction::{Block, Work};
-pub(crate) use transaction::{Isolation, Room};
+pub(crate) use transaction::Isolation;
 
 /// A statement whose rows were superseded under it is run again this often before the client is told.
 pub(crate) const RETRIES_MAX: usize = 1000;
@@ -49,11 +49,28 @@ pub struct Engine {
     state: SessionState,
     locks: Arc<LockTable>,
     conditions: ConditionCache,
+    transaction_bytes_max: usize,
+}
+
+/// How an engine works.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// How large a transaction's changes may become before they are committed, and the rows that one statement
+    /// gathers for them: bytes of memory.
+    pub transaction_bytes_max: usize,
+}
+
+impl Default for EngineOptions {
+    fn default() -> EngineOptions {
+        EngineOptions {
+            transaction_bytes_max: 1 << 30,
+        }
+    }
 }
 
 impl Engine {
     /// An engine over an open store.
-    pub fn new(store: Arc<Store>) -> Arc<Engine> {
+    pub fn new(store: Arc<Store>, options: EngineOptions) -> Arc<Engine> {
         let mut config = SessionConfig::new();
         let options = config.options_mut();
         options.sql_parser.parse_float_as_decimal = true;
@@ -84,6 +101,7 @@ impl Engine {
             state,
             locks: Arc::default(),
             conditions: ConditionCache::default(),
+            transaction_bytes_max: options.transaction_bytes_max,
         })
     }
 

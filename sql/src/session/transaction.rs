@@ -20,23 +20,20 @@ use crate::locks::Locks;
 use crate::provider::Scope;
 use crate::row::Write;
 
-/// How large a transaction's changes may become before they are committed, and the rows that one statement
-/// gathers for them.
-const TRANSACTION_BYTES_MAX: usize = 1 << 30;
-
-fn too_large() -> SqlError {
-    let message = format!(
-        "a transaction's changes exceed {} MiB",
-        TRANSACTION_BYTES_MAX >> 20
-    );
+fn too_large(bytes_max: usize) -> SqlError {
+    let shown = match bytes_max {
+        bytes if bytes >= 1 << 20 => format!("{} MiB", bytes >> 20),
+        bytes => format!("{bytes} bytes"),
+    };
+    let message = format!("a transaction's changes exceed {shown}");
     SqlError::new(ErrorKind::ProgramLimitExceeded, message)
         .hint("Write it in several transactions.")
 }
 
 /// Counts the memory of rows that a statement gathers before it changes anything.
-#[derive(Default)]
 pub(crate) struct Room {
     bytes: usize,
+    bytes_max: usize,
 }
 
 impl Room {
@@ -48,8 +45,8 @@ impl Room {
             _ => 0,
         });
         self.bytes += heap.sum::<usize>() + size_of_val(row);
-        if self.bytes > TRANSACTION_BYTES_MAX {
-            return Err(too_large());
+        if self.bytes > self.bytes_max {
+            return Err(too_large(self.bytes_max));
         }
         Ok(())
     }
@@ -318,6 +315,14 @@ impl Session {
         (taken, locks)
     }
 
+    /// Room for the rows that one statement gathers.
+    pub(crate) fn room(&self) -> Room {
+        Room {
+            bytes: 0,
+            bytes_max: self.engine.transaction_bytes_max,
+        }
+    }
+
     /// Whether changes wait for a later commit (and so must be checked against the data now).
     pub(crate) fn defers_commit(&self) -> bool {
         self.work.block != Block::None
@@ -407,6 +412,7 @@ impl Session {
         writes: &[Write],
         snapshot: Option<&Snapshot>,
     ) -> Result<(), SqlError> {
+        let bytes_max = self.engine.transaction_bytes_max;
         let mut changes = self.work.changes.write();
         let before = changes.len();
         let mut add = |write: &Write| {
@@ -432,8 +438,8 @@ impl Session {
                 (Some(old), None) => changes.delete(table, &write.partition, old),
                 (None, None) => {}
             }
-            if changes.bytes() > TRANSACTION_BYTES_MAX {
-                return Err(too_large());
+            if changes.bytes() > bytes_max {
+                return Err(too_large(bytes_max));
             }
             Ok(())
         };
