@@ -19,7 +19,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Args, Debug)]
 pub(crate) struct ServerFlags {
     /// The data directory of the running server, which tells where it listens
-    #[arg(long, env = "TIDELOG_DATA_DIR", value_name = "DIR", default_value = "./data")]
+    #[arg(
+        long,
+        env = "TIDELOG_DATA_DIR",
+        value_name = "DIR",
+        default_value = "./data"
+    )]
     data_dir: PathBuf,
     /// Where it takes PostgreSQL clients, instead
     #[arg(long, value_name = "ADDR:PORT")]
@@ -36,8 +41,8 @@ impl ServerFlags {
             Some(address) => address.clone(),
             None => listening(&self.data_dir)?,
         };
-        let mut client = Client::connect(&address)
-            .with_context(|| format!("could not connect to {address}"))?;
+        let mut client =
+            Client::connect(&address).with_context(|| format!("could not connect to {address}"))?;
         let password = std::env::var("PGPASSWORD").unwrap_or_default();
         client.log_in(&self.user, &password)?;
         client.query(sql)
@@ -47,11 +52,18 @@ impl ServerFlags {
 /// Where the server of a data directory listens.
 fn listening(dir: &Path) -> anyhow::Result<String> {
     let path = dir.join("addresses.json");
-    let text = std::fs::read_to_string(&path)
-        .with_context(|| format!("no server runs on \"{}\" ({})", dir.display(), path.display()))?;
+    let text = std::fs::read_to_string(&path).with_context(|| {
+        format!(
+            "no server runs on \"{}\" ({})",
+            dir.display(),
+            path.display()
+        )
+    })?;
     let addresses: serde_json::Value = serde_json::from_str(&text)?;
     let address = addresses["pg"].as_str();
-    Ok(address.with_context(|| format!("{} names no address", path.display()))?.to_string())
+    Ok(address
+        .with_context(|| format!("{} names no address", path.display()))?
+        .to_string())
 }
 
 struct Client {
@@ -62,7 +74,10 @@ struct Client {
 impl Client {
     fn connect(address: &str) -> anyhow::Result<Client> {
         use std::net::ToSocketAddrs;
-        let address = address.to_socket_addrs()?.next().context("no such address")?;
+        let address = address
+            .to_socket_addrs()?
+            .next()
+            .context("no such address")?;
         Ok(Client {
             socket: TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?,
             out: BytesMut::new(),
@@ -79,10 +94,14 @@ impl Client {
     fn receive(&mut self) -> anyhow::Result<(u8, BytesMut)> {
         loop {
             let mut head = [0; 5];
-            self.socket.read_exact(&mut head).context("the server has gone")?;
+            self.socket
+                .read_exact(&mut head)
+                .context("the server has gone")?;
             let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]);
             let mut body = BytesMut::zeroed((length as usize).saturating_sub(4));
-            self.socket.read_exact(&mut body).context("the server has gone")?;
+            self.socket
+                .read_exact(&mut body)
+                .context("the server has gone")?;
             match head[0] {
                 b'N' | b'S' | b'K' => {}
                 b'E' => bail!("{}", error_text(body)),
@@ -92,7 +111,11 @@ impl Client {
     }
 
     fn log_in(&mut self, user: &str, password: &str) -> anyhow::Result<()> {
-        let parameters = [("user", user), ("database", "postgres"), ("application_name", "tidelog")];
+        let parameters = [
+            ("user", user),
+            ("database", "postgres"),
+            ("application_name", "tidelog"),
+        ];
         frontend::startup_message(parameters, &mut self.out)?;
         self.send()?;
         let mut scram = ScramSha256::new(password.as_bytes(), ChannelBinding::unsupported());
@@ -103,7 +126,11 @@ impl Client {
                 b'R' if body.len() >= 4 => match body.get_u32() {
                     0 => continue,
                     10 if password.is_empty() => bail!("{user} has a password: set PGPASSWORD"),
-                    10 => frontend::sasl_initial_response(SCRAM_SHA_256, scram.message(), &mut self.out)?,
+                    10 => frontend::sasl_initial_response(
+                        SCRAM_SHA_256,
+                        scram.message(),
+                        &mut self.out,
+                    )?,
                     11 => {
                         scram.update(&body)?;
                         frontend::sasl_response(scram.message(), &mut self.out)?;
@@ -158,7 +185,10 @@ impl Client {
 
 /// The text up to the next zero byte.
 fn take_text(body: &mut BytesMut) -> anyhow::Result<String> {
-    let end = body.iter().position(|byte| *byte == 0).context("a text without an end")?;
+    let end = body
+        .iter()
+        .position(|byte| *byte == 0)
+        .context("a text without an end")?;
     let text = body.split_to(end);
     body.advance(1);
     Ok(String::from_utf8_lossy(&text).into_owned())

@@ -52,11 +52,16 @@ fn whole(target: &str) -> anyhow::Result<String> {
 
 pub(crate) fn back_up(flags: &BackupFlags) -> anyhow::Result<()> {
     let target = whole(&flags.target)?;
-    let rows = flags.server.run(&format!("CALL tidelog.backup('{}')", target.replace('\'', "''")))?;
+    let rows = flags.server.run(&format!(
+        "CALL tidelog.backup('{}')",
+        target.replace('\'', "''")
+    ))?;
     let row = rows.into_iter().next().context("the server said nothing")?;
     let value = |name: &str| {
         let found = row.iter().find(|(column, _)| column == name);
-        found.and_then(|(_, value)| value.clone()).unwrap_or_default()
+        found
+            .and_then(|(_, value)| value.clone())
+            .unwrap_or_default()
     };
     println!(
         "backup {} at {}: {} files, {} bytes; copied {} files, {} bytes",

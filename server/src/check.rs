@@ -10,7 +10,12 @@ use tidelog_storage::check;
 #[derive(Args, Debug)]
 pub(crate) struct CheckFlags {
     /// The data directory
-    #[arg(long, env = "TIDELOG_DATA_DIR", value_name = "DIR", default_value = "./data")]
+    #[arg(
+        long,
+        env = "TIDELOG_DATA_DIR",
+        value_name = "DIR",
+        default_value = "./data"
+    )]
     data_dir: PathBuf,
     /// Print one JSON object instead of lines
     #[arg(long)]

@@ -180,8 +180,14 @@ impl Flusher {
             files: Vec::new(),
         };
         let (mut copied_files, mut copied_bytes) = (0, 0);
-        let local = moment.hot_files.iter().map(|(name, bytes)| (format!("hot/{name}"), *bytes));
-        let cold = moment.cold_files.iter().map(|(path, bytes)| (format!("cold/{path}"), *bytes));
+        let local = moment
+            .hot_files
+            .iter()
+            .map(|(name, bytes)| (format!("hot/{name}"), *bytes));
+        let cold = moment
+            .cold_files
+            .iter()
+            .map(|(path, bytes)| (format!("cold/{path}"), *bytes));
         for (path, bytes) in local.chain(cold) {
             let (objects, object) = match path.split_once('/') {
                 Some(("hot", name)) => (moment.objects.clone(), name),

@@ -101,7 +101,13 @@ pub struct Finding {
 
 impl std::fmt::Display for Finding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}: {}", self.invariant.name(), self.place, self.what)
+        write!(
+            f,
+            "{}: {}: {}",
+            self.invariant.name(),
+            self.place,
+            self.what
+        )
     }
 }
 

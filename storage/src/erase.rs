@@ -94,7 +94,10 @@ impl Flusher {
         let (at, before, tables, paths) = loop {
             // What is being written of the user's rows is in the manifest, or removed, once these are held.
             let view = self.shared.view();
-            let users = view.tables.values().filter(|table| table.kind == TableKind::User);
+            let users = view
+                .tables
+                .values()
+                .filter(|table| table.kind == TableKind::User);
             let mut ids: Vec<TableId> = users.map(|table| table.id).collect();
             drop(view);
             ids.sort();
@@ -185,7 +188,9 @@ fn count(
         for file in before.cold_files(table, &one)? {
             report.files += 1;
             report.bytes += file.bytes;
-            report.rows += file.rows.saturating_sub(before.count_dead(table.id, &file)?);
+            report.rows += file
+                .rows
+                .saturating_sub(before.count_dead(table.id, &file)?);
         }
         let scan = HotScan {
             table: table.clone(),
@@ -246,7 +251,10 @@ pub(crate) fn finish(hot: &Arc<Hot>) -> Result<(), StorageError> {
         tracing::info!(user, "ending the erasure of a user's rows");
         scrub(hot, &Partition::user(&user))?;
         let mut batch = WriteBatch::default();
-        batch.delete_cf(hot.family(Family::Meta), cold::erasure_key(&Partition::user(&user)));
+        batch.delete_cf(
+            hot.family(Family::Meta),
+            cold::erasure_key(&Partition::user(&user)),
+        );
         hot.write(batch)?;
         hot.flush(&[Family::Meta])?;
     }

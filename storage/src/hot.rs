@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use rocksdb::{
     BlockBasedOptions, BottommostLevelCompaction, Cache, ColumnFamily, ColumnFamilyDescriptor,
-    CompactOptions, DB, DBCompressionType, DBPinnableSlice, DBRawIteratorWithThreadMode, FlushOptions,
-    LiveFile, LogLevel, Options, ReadOptions, SnapshotWithThreadMode, WriteBatch, WriteOptions,
+    CompactOptions, DB, DBCompressionType, DBPinnableSlice, DBRawIteratorWithThreadMode,
+    FlushOptions, LiveFile, LogLevel, Options, ReadOptions, SnapshotWithThreadMode, WriteBatch,
+    WriteOptions,
 };
 
 use crate::error::StorageError;
@@ -176,7 +177,12 @@ impl Hot {
         // The manifest tells the first and last keys of tables: the next edit begins a new one without the old tables'.
         let manifests = self.files(|name| name.starts_with("MANIFEST-"))?;
         self.touch()?;
-        let live: HashSet<String> = self.db.live_files()?.into_iter().map(|file| file.name).collect();
+        let live: HashSet<String> = self
+            .db
+            .live_files()?
+            .into_iter()
+            .map(|file| file.name)
+            .collect();
         let is_old = |name: &String| !live.contains(&format!("/{name}")) && !live.contains(name);
         let tables = tables.into_iter().filter(is_old);
         let mut old: Vec<String> = tables.chain(logs).chain(manifests).collect();
@@ -228,7 +234,9 @@ fn families(cache: &Cache) -> Vec<ColumnFamilyDescriptor> {
 }
 
 fn scrub_failed(what: &str) -> StorageError {
-    StorageError::Io(std::io::Error::other(format!("what was erased is still on disk: {what}")))
+    StorageError::Io(std::io::Error::other(format!(
+        "what was erased is still on disk: {what}"
+    )))
 }
 
 fn unusable(shown: &str, reason: String) -> StorageError {
@@ -241,7 +249,10 @@ fn unusable(shown: &str, reason: String) -> StorageError {
 /// Takes the lock of a database, so that one process at a time has it open.
 fn lock(dir: &Path, shown: &str) -> Result<File, StorageError> {
     let unusable = |error: std::io::Error| unusable(shown, error.to_string());
-    let file = File::options().create(true).append(true).open(dir.join(LOCK_FILE));
+    let file = File::options()
+        .create(true)
+        .append(true)
+        .open(dir.join(LOCK_FILE));
     let file = file.map_err(unusable)?;
     match file.try_lock() {
         Ok(()) => Ok(file),

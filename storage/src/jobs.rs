@@ -123,7 +123,12 @@ impl Jobs {
     /// Those that run and the last that ended, in the order in which they began.
     pub(crate) fn list(&self) -> Vec<JobRecord> {
         let inner = self.inner.lock();
-        let mut list: Vec<JobRecord> = inner.ended.iter().chain(inner.running.values()).cloned().collect();
+        let mut list: Vec<JobRecord> = inner
+            .ended
+            .iter()
+            .chain(inner.running.values())
+            .cloned()
+            .collect();
         list.sort_by_key(|job| job.id);
         list
     }
@@ -207,7 +212,8 @@ mod tests {
             ]
         );
         for n in 0..2 * ENDED_MAX as i64 {
-            jobs.start(JobKind::Expire, None, n).end(n, Ok(Some((1, 2))));
+            jobs.start(JobKind::Expire, None, n)
+                .end(n, Ok(Some((1, 2))));
         }
         let list = jobs.list();
         assert_eq!(list.len(), ENDED_MAX + 1);

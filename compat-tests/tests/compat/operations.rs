@@ -20,7 +20,11 @@ fn tidelog(arguments: &[&str]) -> Command {
 }
 
 fn check(data: &Path, more: &[&str]) -> (i32, String) {
-    let done = tidelog(&["check", "--data-dir"]).arg(data).args(more).output().unwrap();
+    let done = tidelog(&["check", "--data-dir"])
+        .arg(data)
+        .args(more)
+        .output()
+        .unwrap();
     (done.status.code().unwrap(), said(&done))
 }
 
@@ -34,7 +38,10 @@ fn holding(folder: &Path, text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for path in files(folder) {
         let bytes = std::fs::read(&path).unwrap_or_default();
-        if bytes.windows(text.len()).any(|window| window == text.as_bytes()) {
+        if bytes
+            .windows(text.len())
+            .any(|window| window == text.as_bytes())
+        {
             found.push(path);
         }
     }
@@ -61,7 +68,10 @@ fn check_tells_what_is_broken() {
     server.kill();
     let (status, text) = check(&server.data(), &[]);
     assert_eq!(status, 0, "{text}");
-    assert!(text.starts_with("sound: 1 tables, 1 partitions") && text.contains("4900 rows"), "{text}");
+    assert!(
+        text.starts_with("sound: 1 tables, 1 partitions") && text.contains("4900 rows"),
+        "{text}"
+    );
 
     let cold = files(&server.data().join("cold")).pop().unwrap();
     let whole = std::fs::read(&cold).unwrap();
@@ -114,17 +124,26 @@ async fn a_user_is_erased() {
     peer.run("DROP TABLE gone;");
     wait_for("the dropped table's files to go", || {
         let files = files(&server.data().join("cold"));
-        files.iter().all(|path| !path.contains("/gone-")).then_some(())
+        files
+            .iter()
+            .all(|path| !path.contains("/gone-"))
+            .then_some(())
     });
 
-    let error = alice.try_run("CALL tidelog.erase_user('bob');").unwrap_err();
+    let error = alice
+        .try_run("CALL tidelog.erase_user('bob');")
+        .unwrap_err();
     assert!(error.contains("needs a superuser"), "{error}");
-    let error = peer.try_run("CALL tidelog.erase_user('alcie');").unwrap_err();
+    let error = peer
+        .try_run("CALL tidelog.erase_user('alcie');")
+        .unwrap_err();
     assert!(error.contains("role \"alcie\" does not exist"), "{error}");
 
     // Someone who reads from before, and does not come back for it.
     let idle = alice.connect().await;
-    idle.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ").await.unwrap();
+    idle.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        .await
+        .unwrap();
     let rows = idle.query("SELECT * FROM notes", &[]).await.unwrap();
     assert_eq!(rows.len(), 299);
     // And one who follows the changes.
@@ -137,11 +156,21 @@ async fn a_user_is_erased() {
     let row = peer.value("CALL tidelog.erase_user('alice')");
     let parts: Vec<&str> = row.split('|').collect();
     assert_eq!(parts[..3], ["2", "600", "2"], "tables, rows, files: {row}");
-    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(30),
+        "{:?}",
+        begun.elapsed()
+    );
     assert_eq!(holding(&server.data(), MARK), Vec::<String>::new());
 
-    let ended = idle.query("SELECT count(*) FROM notes", &[]).await.unwrap_err();
-    assert!(ended.is_closed() || ended.as_db_error().is_some(), "{ended:?}");
+    let ended = idle
+        .query("SELECT count(*) FROM notes", &[])
+        .await
+        .unwrap_err();
+    assert!(
+        ended.is_closed() || ended.as_db_error().is_some(),
+        "{ended:?}"
+    );
     for feed in [&mut feed, &mut all] {
         assert!(feed.try_next().await.is_none());
         let error = feed.error().await;
@@ -150,7 +179,10 @@ async fn a_user_is_erased() {
     for _ in 0..2 {
         let (peer, alice) = (server.peer(), server.peer().role("alice", "a"));
         assert_eq!(alice.value("SELECT count(*) FROM notes"), "0");
-        assert_eq!(peer.value("SELECT string_agg(DISTINCT _user, ',') FROM notes"), "bob");
+        assert_eq!(
+            peer.value("SELECT string_agg(DISTINCT _user, ',') FROM notes"),
+            "bob"
+        );
         assert_eq!(peer.value("SELECT count(*) FROM notes"), "300");
         assert_eq!(peer.value("SELECT count(*) FROM log"), "300");
         assert_eq!(peer.value("SELECT body FROM everyone"), "not a user's");
@@ -168,7 +200,9 @@ async fn transfers(peer: Peer, stop: Arc<AtomicBool>, seed: u64) -> u64 {
     let mut client = peer.connect().await;
     let mut random = seed;
     let mut below = |n: u64| {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         (random >> 33) % n
     };
     let mut moved = 0;
@@ -184,7 +218,11 @@ async fn transfers(peer: Peer, stop: Arc<AtomicBool>, seed: u64) -> u64 {
         };
         match work.await {
             Ok(()) => moved += 1,
-            Err(error) => assert_eq!(error.code().map(|code| code.code()), Some("40P01"), "{error}"),
+            Err(error) => assert_eq!(
+                error.code().map(|code| code.code()),
+                Some("40P01"),
+                "{error}"
+            ),
         }
     }
     moved
@@ -223,17 +261,23 @@ async fn backups_are_whole_and_incremental() {
     peer.run("CREATE TABLE later (id int8 PRIMARY KEY); INSERT INTO later VALUES (1);");
     let second = back_up();
     assert!(second.starts_with("backup 2 at "), "{second}");
-    let cold: u64 = peer.value("SELECT sum(bytes) FROM tidelog.files").parse().unwrap();
+    let cold: u64 = peer
+        .value("SELECT sum(bytes) FROM tidelog.files")
+        .parse()
+        .unwrap();
     assert!(copied(&second) + cold <= copied(&first), "{first}{second}");
     // Merging and dropping meanwhile takes nothing from what was backed up.
-    peer.run("CALL tidelog.flush('accounts'); CALL tidelog.compact('accounts'); DROP TABLE history;");
+    peer.run(
+        "CALL tidelog.flush('accounts'); CALL tidelog.compact('accounts'); DROP TABLE history;",
+    );
     let row = peer.value(&format!("CALL tidelog.backup('file://{target}')"));
     assert!(row.starts_with("3|"), "{row}");
     stop.store(true, Ordering::Relaxed);
     for mover in movers {
         assert!(mover.await.unwrap() > 10);
     }
-    let jobs = peer.value("SELECT count(*), bool_and(state = 'done') FROM tidelog.jobs WHERE kind = 'backup'");
+    let jobs = peer
+        .value("SELECT count(*), bool_and(state = 'done') FROM tidelog.jobs WHERE kind = 'backup'");
     assert_eq!(jobs, "3|t");
     let listed = output(&mut tidelog(&["backups", target]));
     assert_eq!(listed.lines().count(), 3, "{listed}");
@@ -242,39 +286,62 @@ async fn backups_are_whole_and_incremental() {
         let data = folder.path().join(format!("restored{at}"));
         let mut restore = tidelog(&["restore", target, "--at", at, "--data-dir"]);
         let text = output(restore.arg(&data));
-        assert!(text.starts_with(&format!("restored backup {at} ")), "{text}");
+        assert!(
+            text.starts_with(&format!("restored backup {at} ")),
+            "{text}"
+        );
         let (status, text) = check(&data, &[]);
         assert_eq!(status, 0, "{text}");
         let error = said(&restore.output().unwrap());
         assert!(error.contains("is not empty"), "{error}");
         let restored = Server::start_on(&data);
         let peer = restored.peer();
-        assert_eq!(peer.value("SELECT count(*), sum(amount) FROM accounts"), "100|10000");
+        assert_eq!(
+            peer.value("SELECT count(*), sum(amount) FROM accounts"),
+            "100|10000"
+        );
         let lines = peer.try_run("SELECT count(*), max(body) FROM history;");
-        assert_eq!(lines.ok(), history.then(|| "20000|a line of history 9999\n".to_string()));
-        assert_eq!(peer.try_run("SELECT id FROM later;").ok(), later.then(|| "1\n".to_string()));
+        assert_eq!(
+            lines.ok(),
+            history.then(|| "20000|a line of history 9999\n".to_string())
+        );
+        assert_eq!(
+            peer.try_run("SELECT id FROM later;").ok(),
+            later.then(|| "1\n".to_string())
+        );
         peer.run("INSERT INTO accounts VALUES (1000, 1);");
     }
 
     let stored = folder.path().join("backups").join("files");
-    let largest = files(&stored).into_iter().max_by_key(|path| std::fs::metadata(path).unwrap().len());
+    let largest = files(&stored)
+        .into_iter()
+        .max_by_key(|path| std::fs::metadata(path).unwrap().len());
     let largest = largest.unwrap();
     let mut bytes = std::fs::read(&largest).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     let data = folder.path().join("damaged");
     let restore = || {
-        let done = tidelog(&["restore", target, "--at", "1", "--data-dir"]).arg(&data).output().unwrap();
+        let done = tidelog(&["restore", target, "--at", "1", "--data-dir"])
+            .arg(&data)
+            .output()
+            .unwrap();
         assert!(!done.status.success(), "{}", said(&done));
         assert!(!data.exists(), "nothing is left of it");
         said(&done)
     };
     std::fs::write(&largest, &bytes).unwrap();
     let error = restore();
-    assert!(error.contains("backup 1 is damaged") && error.contains("contents"), "{error}");
+    assert!(
+        error.contains("backup 1 is damaged") && error.contains("contents"),
+        "{error}"
+    );
     std::fs::remove_file(&largest).unwrap();
     let error = restore();
-    assert!(error.contains("backup 1 is damaged") && error.contains("missing"), "{error}");
+    assert!(
+        error.contains("backup 1 is damaged") && error.contains("missing"),
+        "{error}"
+    );
     let list = folder.path().join("backups/backups/00000001.json");
     let text = std::fs::read_to_string(&list).unwrap();
     std::fs::write(&list, text.replacen("\"bytes\":", "\"bytes\":1", 1)).unwrap();
@@ -286,12 +353,21 @@ async fn backups_are_whole_and_incremental() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_asks_for_the_superusers_password() {
     let server = Server::start();
-    server.peer().run("ALTER ROLE postgres PASSWORD 'secret'; CREATE ROLE eve LOGIN PASSWORD 'e';");
+    server
+        .peer()
+        .run("ALTER ROLE postgres PASSWORD 'secret'; CREATE ROLE eve LOGIN PASSWORD 'e';");
     let folder = tempfile::tempdir().unwrap();
     let attempt = |user: &str, password: &str| {
         let mut command = tidelog(&["backup"]);
-        command.arg(folder.path()).arg("--data-dir").arg(server.data());
-        let done = command.args(["--user", user]).env("PGPASSWORD", password).output().unwrap();
+        command
+            .arg(folder.path())
+            .arg("--data-dir")
+            .arg(server.data());
+        let done = command
+            .args(["--user", user])
+            .env("PGPASSWORD", password)
+            .output()
+            .unwrap();
         (done.status.success(), said(&done))
     };
     for (user, password, error) in [
@@ -325,11 +401,26 @@ fn jobs_are_listed() {
         "flush|j.t|done|2000|t|t|\nflush|j.t|done|500|t|t|\ncompact|j.t|done|2500|t|t|\ncompact|j.t|done|0|f|t|\n\
          erase||done|0|f|t|\n"
     );
-    assert_eq!(peer.value("SELECT cold_files, cold_rows FROM tidelog.tables"), "1|2500");
-    assert_eq!(peer.value("SELECT unflushed_rows, flushed_seq = last_seq FROM tidelog.partitions"), "0|t");
-    assert_eq!(peer.role("eve", "e").value("SELECT count(*) FROM tidelog.jobs"), "0");
-    let error = peer.try_run("CALL tidelog.backup('relative');").unwrap_err();
-    assert!(error.contains("neither a URL nor an absolute path"), "{error}");
+    assert_eq!(
+        peer.value("SELECT cold_files, cold_rows FROM tidelog.tables"),
+        "1|2500"
+    );
+    assert_eq!(
+        peer.value("SELECT unflushed_rows, flushed_seq = last_seq FROM tidelog.partitions"),
+        "0|t"
+    );
+    assert_eq!(
+        peer.role("eve", "e")
+            .value("SELECT count(*) FROM tidelog.jobs"),
+        "0"
+    );
+    let error = peer
+        .try_run("CALL tidelog.backup('relative');")
+        .unwrap_err();
+    assert!(
+        error.contains("neither a URL nor an absolute path"),
+        "{error}"
+    );
     let failed = peer.value("SELECT kind, state, error LIKE '%absolute path%' FROM tidelog.jobs ORDER BY id DESC LIMIT 1");
     assert_eq!(failed, "backup|failed|t");
 }
@@ -338,7 +429,10 @@ fn jobs_are_listed() {
 async fn transactions_are_bounded_by_a_setting() {
     let server = Server::start_with(&["--transaction-bytes-max", "2000000"]);
     let client = server.peer().connect().await;
-    client.batch_execute("CREATE TABLE t (id int8 PRIMARY KEY, body text)").await.unwrap();
+    client
+        .batch_execute("CREATE TABLE t (id int8 PRIMARY KEY, body text)")
+        .await
+        .unwrap();
     let insert = |from: i64, to: i64| {
         format!("INSERT INTO t SELECT g, repeat('x', 1000) FROM generate_series({from}, {to}) g")
     };
@@ -353,7 +447,10 @@ async fn transactions_are_bounded_by_a_setting() {
     refused(client.batch_execute(&insert(1001, 2000)).await.unwrap_err());
     client.batch_execute("ROLLBACK").await.unwrap();
     client.batch_execute(&insert(1, 1000)).await.unwrap();
-    let rows = client.query_one("SELECT count(*) FROM t", &[]).await.unwrap();
+    let rows = client
+        .query_one("SELECT count(*) FROM t", &[])
+        .await
+        .unwrap();
     assert_eq!(rows.get::<_, i64>(0), 1000);
 }
 
@@ -374,7 +471,10 @@ async fn a_large_commit_does_not_stall_others() {
     let writer = tokio::spawn({
         let stop = stop.clone();
         async move {
-            let insert = other.prepare("INSERT INTO small VALUES ($1, 'x')").await.unwrap();
+            let insert = other
+                .prepare("INSERT INTO small VALUES ($1, 'x')")
+                .await
+                .unwrap();
             let (mut latencies, mut id) = (Vec::new(), 0_i64);
             while !stop.load(Ordering::Relaxed) {
                 let begun = Instant::now();
@@ -392,7 +492,13 @@ async fn a_large_commit_does_not_stall_others() {
     stop.store(true, Ordering::Relaxed);
     let mut latencies = writer.await.unwrap();
     latencies.sort();
-    let (median, worst) = (latencies[latencies.len() / 2], latencies[latencies.len() - 1]);
-    println!("large commit {commit:?}; {} small ones, median {median:?}, worst {worst:?}", latencies.len());
+    let (median, worst) = (
+        latencies[latencies.len() / 2],
+        latencies[latencies.len() - 1],
+    );
+    println!(
+        "large commit {commit:?}; {} small ones, median {median:?}, worst {worst:?}",
+        latencies.len()
+    );
     assert_eq!(server.peer().value("SELECT count(*) FROM large"), "100000");
 }

@@ -15,7 +15,10 @@ impl Session {
         let (takes, example) = match name.as_str() {
             "tidelog.flush" | "tidelog.compact" => ("the name of one table", "chat.messages"),
             "tidelog.erase_user" => ("the name of one user", "alice"),
-            "tidelog.backup" => ("the folder or URL of the backups", "file:///var/backups/tidelog"),
+            "tidelog.backup" => (
+                "the folder or URL of the backups",
+                "file:///var/backups/tidelog",
+            ),
             _ => {
                 let message = format!("procedure {name} does not exist");
                 return Err(SqlError::new(ErrorKind::UndefinedFunction, message));
@@ -59,7 +62,10 @@ impl Session {
             let message = format!("role \"{user}\" does not exist");
             return Err(SqlError::new(ErrorKind::UndefinedObject, message));
         }
-        one_row(&ERASED, &[erased.tables, erased.rows, erased.files, erased.bytes])
+        one_row(
+            &ERASED,
+            &[erased.tables, erased.rows, erased.files, erased.bytes],
+        )
     }
 
     async fn back_up(&self, url: &str) -> Result<Outcome, SqlError> {

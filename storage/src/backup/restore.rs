@@ -100,7 +100,10 @@ async fn copy(
     let source = target.source(&file.sha256);
     let read = match source.read(Some(&mut writer)).await {
         Err(StorageError::Object(object_store::Error::NotFound { .. })) => {
-            let message = format!("backup {number} is damaged: {} ({}) is missing", source.path, file.path);
+            let message = format!(
+                "backup {number} is damaged: {} ({}) is missing",
+                source.path, file.path
+            );
             return Err(damaged(message));
         }
         read => read?,

@@ -128,7 +128,10 @@ impl Target {
         let folder = Path::from("backups");
         let found: Vec<_> = self.objects.list(Some(&folder)).try_collect().await?;
         let name = |path: &Path| path.filename()?.strip_suffix(".json")?.parse().ok();
-        let mut numbers: Vec<u64> = found.iter().filter_map(|meta| name(&meta.location)).collect();
+        let mut numbers: Vec<u64> = found
+            .iter()
+            .filter_map(|meta| name(&meta.location))
+            .collect();
         numbers.sort_unstable();
         Ok(numbers)
     }
@@ -153,7 +156,9 @@ impl Target {
         let contents: Contents = serde_json::from_str(list).map_err(|_| broken())?;
         if contents.format != FORMAT || contents.number != number {
             let format = contents.format;
-            return Err(damaged(format!("backup {number} has the unknown format {format}")));
+            return Err(damaged(format!(
+                "backup {number} has the unknown format {format}"
+            )));
         }
         Ok(contents)
     }
@@ -189,7 +194,10 @@ impl Target {
             Ok(copied) if copied == (bytes, sha256.to_string()) => {
                 writer.shutdown().await.map_err(StorageError::from)
             }
-            Ok(_) => Err(damaged(format!("{} changed while it was copied", source.path))),
+            Ok(_) => Err(damaged(format!(
+                "{} changed while it was copied",
+                source.path
+            ))),
             Err(error) => Err(error),
         };
         if let Err(error) = copied {

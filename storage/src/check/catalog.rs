@@ -33,7 +33,10 @@ impl Checker<'_> {
             for key in &table.foreign_keys {
                 let (schema, name) = &key.parent;
                 let what = match self.catalog.table(schema, name) {
-                    None => format!("{} references {schema}.{name}, which is not there", key.name),
+                    None => format!(
+                        "{} references {schema}.{name}, which is not there",
+                        key.name
+                    ),
                     Some(parent) if referenced(parent, key).is_none() => {
                         format!("{} references no unique key of {schema}.{name}", key.name)
                     }
@@ -68,7 +71,8 @@ impl Checker<'_> {
                     Ok(next) => mirror = next,
                     Err(what) => {
                         let what = broken(what);
-                        self.report.find(Invariant::CatalogMirrored, "catalog", what);
+                        self.report
+                            .find(Invariant::CatalogMirrored, "catalog", what);
                         return Ok(None);
                     }
                 }
@@ -78,7 +82,8 @@ impl Checker<'_> {
         records.status()?;
         if !pending.is_empty() {
             let what = "its log ends inside a change";
-            self.report.find(Invariant::CatalogMirrored, "catalog", what);
+            self.report
+                .find(Invariant::CatalogMirrored, "catalog", what);
         }
         Ok(Some(mirror))
     }
@@ -89,12 +94,14 @@ impl Checker<'_> {
         for (key, value) in &stored {
             if logged.get(key) != Some(value) {
                 let what = format!("{} is not as its log has it", shown(key));
-                self.report.find(Invariant::CatalogMirrored, "catalog", what);
+                self.report
+                    .find(Invariant::CatalogMirrored, "catalog", what);
             }
         }
         for key in logged.keys().filter(|key| !stored.contains_key(*key)) {
             let what = format!("{} is in its log only", shown(key));
-            self.report.find(Invariant::CatalogMirrored, "catalog", what);
+            self.report
+                .find(Invariant::CatalogMirrored, "catalog", what);
         }
         Ok(())
     }

@@ -102,12 +102,19 @@ impl Checker<'_> {
             entries.next();
         }
         entries.status()?;
-        let mut states = self.hot.iterate(Family::Meta, &[cold::META_STATE], vec![cold::META_STATE + 1]);
+        let mut states = self.hot.iterate(
+            Family::Meta,
+            &[cold::META_STATE],
+            vec![cold::META_STATE + 1],
+        );
         while let Some((key, value)) = states.item() {
             if let Ok(state) = PartitionState::decode(value)
                 && state.last_seq > newest
             {
-                let what = format!("it ends at {newest}, a partition {key:02x?} at {}", state.last_seq);
+                let what = format!(
+                    "it ends at {newest}, a partition {key:02x?} at {}",
+                    state.last_seq
+                );
                 self.report.find(Invariant::CommitsInOrder, "commit", what);
             }
             states.next();
@@ -135,7 +142,11 @@ impl Checker<'_> {
             if extent.last <= floor {
                 continue;
             }
-            let from = version_key(extent.table, &extent.partition, extent.first.max(floor.next()));
+            let from = version_key(
+                extent.table,
+                &extent.partition,
+                extent.first.max(floor.next()),
+            );
             let to = version_key(extent.table, &extent.partition, extent.last.next());
             let mut log = self.hot.iterate(family, &from, to);
             let (mut count, mut last) = (0, None);
@@ -158,7 +169,10 @@ impl Checker<'_> {
             }
         }
         if whole && !entry.extents.is_empty() && run_length(first, entry.last) != Some(records) {
-            let what = format!("{first} to {} has {records} records in the logs", entry.last);
+            let what = format!(
+                "{first} to {} has {records} records in the logs",
+                entry.last
+            );
             self.report.find(Invariant::CommitsAgree, "commit", what);
         }
         Ok(())
@@ -177,7 +191,10 @@ impl Checker<'_> {
             Some(bytes) => PartitionState::decode(&bytes)?,
             None => PartitionState::default(),
         };
-        Ok(Some((rows_family(table), super::partition::log_floor(table, &state))))
+        Ok(Some((
+            rows_family(table),
+            super::partition::log_floor(table, &state),
+        )))
     }
 }
 

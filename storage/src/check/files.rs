@@ -56,7 +56,11 @@ impl Checker<'_> {
     }
 
     /// Reads a file to its end; its Seqs, ascending, or `None` when it is not the file that the manifest means.
-    fn file(&mut self, scope: &mut Scope, file: &ColdFile) -> Result<Option<Vec<Seq>>, StorageError> {
+    fn file(
+        &mut self,
+        scope: &mut Scope,
+        file: &ColdFile,
+    ) -> Result<Option<Vec<Seq>>, StorageError> {
         let path = Path::parse(&file.path).map_err(object_store::Error::from)?;
         let bytes = self.runtime.block_on(self.objects.head(&path))?.size;
         if bytes != file.bytes {
@@ -65,16 +69,22 @@ impl Checker<'_> {
             return Ok(None);
         }
         let reader = ParquetObjectReader::new(self.objects.clone(), path).with_file_size(bytes);
-        let builder = self.runtime.block_on(ParquetRecordBatchStreamBuilder::new(reader))?;
+        let builder = self
+            .runtime
+            .block_on(ParquetRecordBatchStreamBuilder::new(reader))?;
         let rows = builder.metadata().file_metadata().num_rows();
         let mut lacks = Vec::new();
         match scope.table.layouts.get(&file.schema_version) {
             None => lacks.push(format!("schema version {}", file.schema_version)),
             Some(layout) => {
-                let present = layout.iter().filter_map(|(id, _)| scope.table.index_of(*id));
+                let present = layout
+                    .iter()
+                    .filter_map(|(id, _)| scope.table.index_of(*id));
                 let names = present.map(|at| scope.table.columns[at].stored_name.as_str());
                 let schema = builder.schema();
-                let absent = names.chain(["_seq"]).filter(|name| schema.index_of(name).is_err());
+                let absent = names
+                    .chain(["_seq"])
+                    .filter(|name| schema.index_of(name).is_err());
                 lacks.extend(absent.map(|name| format!("column {name}")));
             }
         }
@@ -91,13 +101,19 @@ impl Checker<'_> {
         while let Some(batch) = self.runtime.block_on(batches.next()) {
             let batch = batch?;
             let values = (scope.table.columns.iter())
-                .map(|column| (batch.column_by_name(&column.stored_name), column.missing.clone()))
+                .map(|column| {
+                    (
+                        batch.column_by_name(&column.stored_name),
+                        column.missing.clone(),
+                    )
+                })
                 .collect::<Vec<_>>();
             let versions = batch.column_by_name("_seq").and_then(|array| {
                 use arrow::array::AsArray;
                 array.as_primitive_opt::<arrow::datatypes::Int64Type>()
             });
-            let versions = versions.ok_or_else(|| StorageError::Corrupt("_seq is no bigint".to_string()))?;
+            let versions =
+                versions.ok_or_else(|| StorageError::Corrupt("_seq is no bigint".to_string()))?;
             for at in 0..batch.num_rows() {
                 let version = seq(versions.value(at))?;
                 if seqs.last().is_some_and(|last| *last >= version) {
@@ -116,11 +132,16 @@ impl Checker<'_> {
                         None => Some(missing.clone()),
                     })
                     .collect();
-                let row = row.ok_or_else(|| StorageError::Corrupt("a column's type".to_string()))?;
+                let row =
+                    row.ok_or_else(|| StorageError::Corrupt("a column's type".to_string()))?;
                 self.live_row(scope, version, &row)?;
             }
         }
-        let held = (seqs.first().copied(), seqs.last().copied(), seqs.len() as u64);
+        let held = (
+            seqs.first().copied(),
+            seqs.last().copied(),
+            seqs.len() as u64,
+        );
         let claimed = (Some(file.first_seq), Some(file.last_seq), file.rows);
         if held != claimed || i64::try_from(file.rows) != Ok(rows) {
             let what = format!("{} holds {held:?} and not {claimed:?}", file.path);
@@ -138,7 +159,10 @@ impl Checker<'_> {
 
     fn dead_of(&self, scope: &Scope, file: &ColdFile) -> Result<Vec<Dead>, StorageError> {
         let mut found = Vec::new();
-        let (from, to) = (scope.version(file.first_seq), scope.version(file.last_seq.next()));
+        let (from, to) = (
+            scope.version(file.first_seq),
+            scope.version(file.last_seq.next()),
+        );
         let mut dead = self.hot.iterate(Family::Dead, &from, to);
         while let Some((key, value)) = dead.item() {
             found.push(Dead {
@@ -173,7 +197,8 @@ impl Checker<'_> {
                 && self.lived_at_flush(scope, &mut rows, seq, value)?
             {
                 let what = format!("{seq} lives and was flushed, and no file holds it");
-                self.report.find(Invariant::FlushedIsFiled, scope.place(), what);
+                self.report
+                    .find(Invariant::FlushedIsFiled, scope.place(), what);
             }
             records.next();
         }

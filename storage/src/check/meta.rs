@@ -46,7 +46,9 @@ impl Checker<'_> {
                     }
                 }
                 Some(&META_TRIMMED) => {
-                    let table = key[1..].first_chunk::<4>().map(|id| u32::from_be_bytes(*id));
+                    let table = key[1..]
+                        .first_chunk::<4>()
+                        .map(|id| u32::from_be_bytes(*id));
                     match (table, read_seq(value)) {
                         (Some(id), Ok(_)) if self.tables.contains_key(&TableId::new(id)) => {}
                         (Some(id), Ok(_)) => {
@@ -85,11 +87,13 @@ impl Checker<'_> {
         let place = place(table, &partition);
         if table.kind != TableKind::User && partition != Partition::shared() {
             let what = "a table that is no USER table has a user's partition";
-            self.report.find(Invariant::NothingUnowned, place.clone(), what);
+            self.report
+                .find(Invariant::NothingUnowned, place.clone(), what);
         }
         if !is_ordered(&state) {
             let what = format!("its Seqs are out of order: {state:?}");
-            self.report.find(Invariant::StatesAgree, place.clone(), what);
+            self.report
+                .find(Invariant::StatesAgree, place.clone(), what);
         }
         let mark = self.hot.get(Family::Meta, &cold::trimmed_key(id))?;
         let mark = mark.map(|bytes| read_seq(&bytes)).transpose()?;
@@ -127,9 +131,12 @@ impl Checker<'_> {
         let place = place(table, &partition);
         if table.kind == TableKind::Stream {
             let what = format!("a STREAM table has the file {}", file.path);
-            self.report.find(Invariant::NothingUnowned, place.clone(), what);
+            self.report
+                .find(Invariant::NothingUnowned, place.clone(), what);
         }
-        let state = self.hot.get(Family::Meta, &cold::state_key(id, &partition))?;
+        let state = self
+            .hot
+            .get(Family::Meta, &cold::state_key(id, &partition))?;
         let Some(Ok(state)) = state.map(|bytes| PartitionState::decode(&bytes)) else {
             let what = format!("{} is of a partition without state", file.path);
             self.report.find(Invariant::NothingUnowned, place, what);
@@ -165,7 +172,8 @@ impl Checker<'_> {
                 let family_name = format!("{family:?}").to_lowercase();
                 let Ok((id, partition, _)) = parse_scope(key) else {
                     let what = format!("key {key:02x?}");
-                    self.report.find(Invariant::RecordsDecode, family_name, what);
+                    self.report
+                        .find(Invariant::RecordsDecode, family_name, what);
                     keys.next();
                     continue;
                 };
@@ -184,7 +192,8 @@ impl Checker<'_> {
                 if stray {
                     let user = partition.as_str();
                     let what = format!("keys of table {} and partition {user:?}", id.get());
-                    self.report.find(Invariant::NothingUnowned, family_name, what);
+                    self.report
+                        .find(Invariant::NothingUnowned, family_name, what);
                 }
                 let next = match table {
                     None if !system => table_range(id).1,

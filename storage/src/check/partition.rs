@@ -8,11 +8,12 @@ use super::{Checker, Invariant, place};
 use crate::catalog::{IndexId, TableDef, TableKind};
 use crate::changes::ChangeOp;
 use crate::cold::{self, ColdFile, META_FILE, META_STATE, PartitionState};
-use crate::error::StorageError;
 use crate::datum::Row;
+use crate::error::StorageError;
 use crate::hot::Family;
 use crate::key::{
-    index_entry, parse_scope, prefix_end, read_seq, scope_end, scope_key, seq_of, unique_key, version_key,
+    index_entry, parse_scope, prefix_end, read_seq, scope_end, scope_key, seq_of, unique_key,
+    version_key,
 };
 use crate::record::{self, RowReader};
 use crate::seq::Seq;
@@ -57,12 +58,17 @@ impl Scope {
     }
 
     fn is_ready(&self, id: IndexId) -> bool {
-        self.table.indexes.iter().all(|index| index.id != id || index.ready)
+        self.table
+            .indexes
+            .iter()
+            .all(|index| index.id != id || index.ready)
     }
 
     fn holder(&self, seq: Seq) -> Option<&ColdFile> {
         let behind = self.files.partition_point(|file| file.first_seq <= seq);
-        self.files[..behind].last().filter(|file| seq <= file.last_seq)
+        self.files[..behind]
+            .last()
+            .filter(|file| seq <= file.last_seq)
     }
 }
 
@@ -88,7 +94,8 @@ impl Checker<'_> {
                     };
                     if let Err(error) = self.partition(&mut scope) {
                         let place = scope.place();
-                        self.report.find(Invariant::RecordsDecode, place, error.to_string());
+                        self.report
+                            .find(Invariant::RecordsDecode, place, error.to_string());
                     }
                 }
                 states.next();
@@ -100,7 +107,9 @@ impl Checker<'_> {
 
     fn partition(&mut self, scope: &mut Scope) -> Result<(), StorageError> {
         let from = cold::meta_key(META_FILE, &scope.key);
-        let mut files = self.hot.iterate(Family::Meta, &from, scope_end(from.clone()));
+        let mut files = self
+            .hot
+            .iterate(Family::Meta, &from, scope_end(from.clone()));
         while let Some((key, value)) = files.item() {
             scope.files.extend(ColdFile::decode(key, value));
             files.next();
@@ -128,7 +137,8 @@ impl Checker<'_> {
             last = seq;
             if key.len() != scope.key.len() + 8 || seq <= floor {
                 let what = format!("the log holds {seq}, and should end behind {floor}");
-                self.report.find(Invariant::StatesAgree, scope.place(), what);
+                self.report
+                    .find(Invariant::StatesAgree, scope.place(), what);
             }
             if seq > state.watermark {
                 (rows, bytes) = (rows + 1, bytes + value.len() as u64);
@@ -141,7 +151,8 @@ impl Checker<'_> {
             match decode(&mut rows_of, value) {
                 Ok((op, old, row, says_last)) => {
                     let of = (&*table, &scope.partition);
-                    self.commits.check_record(&mut self.report, of, seq, says_last)?;
+                    self.commits
+                        .check_record(&mut self.report, of, seq, says_last)?;
                     if op != ChangeOp::Insert {
                         self.superseded(scope, old, seq)?;
                     }
@@ -151,7 +162,8 @@ impl Checker<'_> {
                 }
                 Err(error) => {
                     let what = format!("the record {seq}: {error}");
-                    self.report.find(Invariant::RecordsDecode, scope.place(), what);
+                    self.report
+                        .find(Invariant::RecordsDecode, scope.place(), what);
                 }
             }
             records.next();
@@ -163,19 +175,24 @@ impl Checker<'_> {
                 "{rows} records of {bytes} bytes wait, its state says {} of {}",
                 state.unflushed_rows, state.unflushed_bytes
             );
-            self.report.find(Invariant::StatesAgree, scope.place(), what);
+            self.report
+                .find(Invariant::StatesAgree, scope.place(), what);
         }
         if state.last_seq > floor && last != state.last_seq {
             let what = format!("its log ends at {last}, its state says {}", state.last_seq);
-            self.report.find(Invariant::StatesAgree, scope.place(), what);
+            self.report
+                .find(Invariant::StatesAgree, scope.place(), what);
         }
-        if first.is_some_and(|first| state.first_unflushed == Seq::ZERO || state.first_unflushed > first) {
+        if first.is_some_and(|first| {
+            state.first_unflushed == Seq::ZERO || state.first_unflushed > first
+        }) {
             let what = format!(
                 "its oldest record that waits is {}, its state says {}",
                 first.unwrap_or_default(),
                 state.first_unflushed
             );
-            self.report.find(Invariant::StatesAgree, scope.place(), what);
+            self.report
+                .find(Invariant::StatesAgree, scope.place(), what);
         }
         Ok(())
     }
@@ -201,7 +218,9 @@ impl Checker<'_> {
     fn dead(&mut self, scope: &Scope) -> Result<(), StorageError> {
         let (table, state) = (&scope.table, &scope.state);
         let (family, floor) = (rows_family(table), log_floor(table, state));
-        let mut dead = self.hot.iterate(Family::Dead, &scope.key, scope_end(scope.key.clone()));
+        let mut dead = self
+            .hot
+            .iterate(Family::Dead, &scope.key, scope_end(scope.key.clone()));
         while let Some((key, value)) = dead.item() {
             let (seq, entry) = (seq_of(key)?, DeadEntry::decode(value)?);
             let by = entry.by;
@@ -260,7 +279,8 @@ impl Checker<'_> {
                 Some(_) if expired => {}
                 Some(holder) if self.lives(scope, holder)? => {
                     let what = format!("{seq} and {holder} have one key {}", id.get());
-                    self.report.find(Invariant::OneRowPerKey, scope.place(), what);
+                    self.report
+                        .find(Invariant::OneRowPerKey, scope.place(), what);
                 }
                 Some(holder) => {
                     let what = format!("key {} of the row {seq} points at {holder}", id.get());
@@ -275,11 +295,16 @@ impl Checker<'_> {
         }
         for entry in &keys.entries {
             let id = index_of(scope, entry);
-            if self.hot.get(Family::Index, &index_entry(entry, seq))?.is_some() {
+            if self
+                .hot
+                .get(Family::Index, &index_entry(entry, seq))?
+                .is_some()
+            {
                 *scope.matched.entry((false, id)).or_default() += 1;
             } else if scope.is_ready(id) {
                 let what = format!("the row {seq} has no entry in index {}", id.get());
-                self.report.find(Invariant::IndexesExact, scope.place(), what);
+                self.report
+                    .find(Invariant::IndexesExact, scope.place(), what);
             }
         }
         self.parents(scope, seq, row)
@@ -313,13 +338,15 @@ impl Checker<'_> {
             };
             let values: Option<Vec<_>> = unique.columns.iter().map(value).collect();
             // `None` also where a value is NULL, which references nothing.
-            let held = values.and_then(|values| unique_key(parent, &scope.partition, unique, values));
+            let held =
+                values.and_then(|values| unique_key(parent, &scope.partition, unique, values));
             if let Some(held) = held
                 && parent.kind != TableKind::Stream
                 && self.hot.get(Family::Key, &held)?.is_none()
             {
                 let what = format!("the row {seq} lacks the row that {} references", key.name);
-                self.report.find(Invariant::ReferencesHold, scope.place(), what);
+                self.report
+                    .find(Invariant::ReferencesHold, scope.place(), what);
             }
         }
         Ok(())
@@ -332,21 +359,35 @@ impl Checker<'_> {
             true => Invariant::KeysExact,
             false => Invariant::IndexesExact,
         };
-        let mut entries = self.hot.iterate(family, &scope.key, scope_end(scope.key.clone()));
+        let mut entries = self
+            .hot
+            .iterate(family, &scope.key, scope_end(scope.key.clone()));
         while let Some(key) = entries.key() {
             let id = index_of(scope, key);
             let from = [&scope.key, id.get().to_be_bytes().as_slice()].concat();
             let (mut count, mut named) = (0, 0);
             let known = match unique {
                 true => scope.table.unique_key(id).is_some(),
-                false => scope.table.indexes.iter().any(|index| index.id == id && !index.unique),
+                false => scope
+                    .table
+                    .indexes
+                    .iter()
+                    .any(|index| index.id == id && !index.unique),
             };
-            while let Some((key, value)) = entries.item().filter(|(key, _)| key.starts_with(&from)) {
+            while let Some((key, value)) = entries.item().filter(|(key, _)| key.starts_with(&from))
+            {
                 count += 1;
-                let seq = if unique { read_seq(value)? } else { seq_of(key)? };
+                let seq = if unique {
+                    read_seq(value)?
+                } else {
+                    seq_of(key)?
+                };
                 if named < STRAYS_NAMED && !self.lives(scope, seq)? {
                     named += 1;
-                    let what = format!("an entry of {} points at {seq}, which does not live", id.get());
+                    let what = format!(
+                        "an entry of {} points at {seq}, which does not live",
+                        id.get()
+                    );
                     self.report.find(invariant, scope.place(), what);
                 }
                 entries.next();
@@ -354,7 +395,10 @@ impl Checker<'_> {
             self.report.entries += count;
             let matched = scope.matched.get(&(unique, id)).copied().unwrap_or(0);
             if !known {
-                let what = format!("{count} entries of {}, which the table does not have", id.get());
+                let what = format!(
+                    "{count} entries of {}, which the table does not have",
+                    id.get()
+                );
                 self.report.find(invariant, scope.place(), what);
             } else if count != matched {
                 let what = format!("{} has {count} entries, {matched} of live rows", id.get());
@@ -368,7 +412,9 @@ impl Checker<'_> {
 
 /// The key or index that an entry of a partition is of.
 fn index_of(scope: &Scope, entry: &[u8]) -> IndexId {
-    let id = entry.get(scope.key.len()..).and_then(|rest| rest.first_chunk::<2>());
+    let id = entry
+        .get(scope.key.len()..)
+        .and_then(|rest| rest.first_chunk::<2>());
     IndexId::new(id.map_or(u16::MAX, |id| u16::from_be_bytes(*id)))
 }
 

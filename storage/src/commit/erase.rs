@@ -55,7 +55,9 @@ impl Committer {
                 batch.delete_range_cf(hot.family(family), &scope, &end);
             }
             let from = cold::meta_key(META_FILE, &scope);
-            let mut files = before.hot.iterate(Family::Meta, &from, scope_end(from.clone()));
+            let mut files = before
+                .hot
+                .iterate(Family::Meta, &from, scope_end(from.clone()));
             while let Some((key, value)) = files.item() {
                 let path = ColdFile::decode(key, value)?.path;
                 batch.put_cf(meta, cold::meta_key(META_GARBAGE, path.as_bytes()), b"");
@@ -69,7 +71,11 @@ impl Committer {
             tables.push(table);
         }
         // It changes no row that is left; the entry keeps the Seq from being drawn again after a restart.
-        batch.put_cf(hot.family(Family::Commit), seq_bytes(at), encode_commit(at, &[]));
+        batch.put_cf(
+            hot.family(Family::Commit),
+            seq_bytes(at),
+            encode_commit(at, &[]),
+        );
         batch.put_cf(meta, cold::erasure_key(&partition), seq_bytes(at));
         self.write(batch)?;
         for table in &tables {

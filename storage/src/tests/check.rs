@@ -31,7 +31,10 @@ fn index(id: u16, name: &str, column: u16, unique: bool) -> IndexDef {
 async fn broken_into(dir: &Path, keyed: bool) -> Arc<TableDef> {
     let store = open(dir);
     let mut def = notes(1, "t", keyed);
-    def.indexes = vec![index(1, "t_note", 2, false), index(2, "t_note_key", 2, true)];
+    def.indexes = vec![
+        index(1, "t_note", 2, false),
+        index(2, "t_note_key", 2, true),
+    ];
     def.next_index_id = IndexId::new(3);
     if keyed {
         def.foreign_keys.push(ForeignKeyDef {
@@ -107,180 +110,399 @@ type Sabotage = fn(&Hot, &HotSnapshot, &mut WriteBatch);
 async fn each_break_is_found() {
     use Invariant::*;
     let cases: &[(&str, bool, Sabotage, &[Invariant])] = &[
-        ("a record that is none", true, |hot, snapshot, batch| {
-            let (key, _) = entries(snapshot, Family::Log, false).remove(3);
-            batch.put_cf(hot.family(Family::Log), key, [9, 9, 9]);
-        }, &[RecordsDecode]),
-        ("a record that is gone", true, |hot, snapshot, batch| {
-            let (key, _) = entries(snapshot, Family::Log, false).remove(3);
-            batch.delete_cf(hot.family(Family::Log), key);
-        }, &[CommitsAgree]),
-        ("the newest record is gone", true, |hot, snapshot, batch| {
-            let (key, _) = entries(snapshot, Family::Log, false).pop().unwrap();
-            batch.delete_cf(hot.family(Family::Log), key);
-        }, &[CommitsAgree, KeysExact, IndexesExact, StatesAgree]),
-        ("a record in no transaction", true, |hot, snapshot, batch| {
-            let (mut key, value) = entries(snapshot, Family::Log, false).remove(0);
-            let at = key.len() - 8;
-            let early = Seq::from_i64(read_seq(&key[at..]).unwrap().as_i64() + 1).unwrap();
-            key[at..].copy_from_slice(&seq_bytes(early));
-            batch.put_cf(hot.family(Family::Log), key, value);
-        }, &[CommitsAgree]),
-        ("no end of a transaction", true, |hot, snapshot, batch| {
-            let (key, mut value) = entries(snapshot, Family::Log, false).remove(0);
-            value[1] &= !1;
-            batch.put_cf(hot.family(Family::Log), key, value);
-        }, &[CommitsAgree]),
-        ("transactions overlap", true, |hot, snapshot, batch| {
-            let (key, mut value) = entries(snapshot, Family::Commit, true).remove(2);
-            value[..8].copy_from_slice(&seq_bytes(Seq::MAX.previous()));
-            batch.put_cf(hot.family(Family::Commit), key, value);
-        }, &[CommitsInOrder, CommitsAgree]),
-        ("a transaction is gone", true, |hot, snapshot, batch| {
-            let (key, _) = entries(snapshot, Family::Commit, true).remove(4);
-            batch.delete_cf(hot.family(Family::Commit), key);
-        }, &[CommitsAgree]),
-        ("a commit entry that is none", true, |hot, snapshot, batch| {
-            let (key, _) = entries(snapshot, Family::Commit, true).remove(4);
-            batch.put_cf(hot.family(Family::Commit), key, [7]);
-        }, &[RecordsDecode]),
-        ("a key is gone", true, |hot, snapshot, batch| {
-            let (key, _) = entries(snapshot, Family::Key, false).remove(0);
-            batch.delete_cf(hot.family(Family::Key), key);
-        }, &[KeysExact, ReferencesHold]),
-        ("a unique key is gone", false, |hot, snapshot, batch| {
-            let (key, _) = entries(snapshot, Family::Key, false).remove(0);
-            batch.delete_cf(hot.family(Family::Key), key);
-        }, &[KeysExact]),
-        ("a key of no row", true, |hot, snapshot, batch| {
-            let (mut key, value) = entries(snapshot, Family::Key, false).remove(0);
-            *key.last_mut().unwrap() = 99;
-            batch.put_cf(hot.family(Family::Key), key, value);
-        }, &[KeysExact]),
-        ("a key of a dead version", true, |hot, snapshot, batch| {
-            let (key, _) = entries(snapshot, Family::Key, false).remove(0);
-            let (dead, _) = entries(snapshot, Family::Dead, false).remove(0);
-            batch.put_cf(hot.family(Family::Key), key, &dead[dead.len() - 8..]);
-        }, &[KeysExact]),
-        ("two rows of one key", true, |hot, snapshot, batch| {
-            let keys = entries(snapshot, Family::Key, false);
-            batch.put_cf(hot.family(Family::Key), &keys[0].0, &keys[1].1);
-        }, &[KeysExact, OneRowPerKey]),
-        ("a key of no index", true, |hot, _, batch| {
-            let scope = index_scope(TableId::new(1), &user("alice"), IndexId::new(77));
-            batch.put_cf(hot.family(Family::Key), scope, seq_bytes(Seq::ZERO.next()));
-        }, &[KeysExact]),
-        ("an index entry is gone", true, |hot, snapshot, batch| {
-            let (key, _) = entries(snapshot, Family::Index, false).remove(2);
-            batch.delete_cf(hot.family(Family::Index), key);
-        }, &[IndexesExact]),
-        ("an index entry of no row", true, |hot, snapshot, batch| {
-            let (mut key, _) = entries(snapshot, Family::Index, false).remove(2);
-            *key.last_mut().unwrap() ^= 1;
-            batch.put_cf(hot.family(Family::Index), key, b"");
-        }, &[IndexesExact]),
-        ("a dead entry is gone", true, |hot, snapshot, batch| {
-            let (key, _) = entries(snapshot, Family::Dead, false).pop().unwrap();
-            batch.delete_cf(hot.family(Family::Dead), key);
-        }, &[KeysExact, IndexesExact, OneRowPerKey]),
-        ("a dead entry is gone, and nothing else tells", false, |hot, snapshot, batch| {
-            let (key, _) = entries(snapshot, Family::Dead, false).pop().unwrap();
-            batch.delete_cf(hot.family(Family::Dead), key);
-        }, &[DeadAgree, KeysExact, IndexesExact]),
-        ("a dead entry of no version", true, |hot, snapshot, batch| {
-            let (key, _) = entries(snapshot, Family::Log, false).pop().unwrap();
-            let late = seq_of(&key).unwrap();
-            let entry = DeadEntry { by: late.next(), unfiled: false };
-            batch.put_cf(hot.family(Family::Dead), key, entry.encode());
-        }, &[DeadAgree, KeysExact, IndexesExact]),
-        ("dead, and not by what says so", true, |hot, snapshot, batch| {
-            let (key, _) = entries(snapshot, Family::Dead, false).remove(0);
-            let (newest, _) = entries(snapshot, Family::Log, false).pop().unwrap();
-            let entry = DeadEntry { by: seq_of(&newest).unwrap(), unfiled: false };
-            batch.put_cf(hot.family(Family::Dead), key, entry.encode());
-        }, &[DeadAgree]),
-        ("unfiled, and in a file", false, |hot, snapshot, batch| {
-            let filed = entries(snapshot, Family::Dead, false).into_iter().rev();
-            let (key, value) = filed.into_iter().find(|(_, value)| value.len() == 8).unwrap();
-            batch.put_cf(hot.family(Family::Dead), key, [value.as_slice(), &[1]].concat());
-        }, &[DeadAgree]),
-        ("a state that counts wrongly", true, |hot, snapshot, batch| {
-            edit_state(hot, snapshot, batch, |state| state.unflushed_rows += 1);
-        }, &[StatesAgree]),
-        ("a state whose log ends elsewhere", true, |hot, snapshot, batch| {
-            edit_state(hot, snapshot, batch, |state| state.last_seq = state.last_seq.next());
-        }, &[StatesAgree]),
-        ("a state that was trimmed too far", true, |hot, snapshot, batch| {
-            edit_state(hot, snapshot, batch, |state| state.trimmed = state.watermark);
-        }, &[StatesAgree]),
-        ("a state that forgot what waits", true, |hot, snapshot, batch| {
-            edit_state(hot, snapshot, batch, |state| state.first_unflushed = Seq::ZERO);
-        }, &[StatesAgree]),
-        ("a state out of order", true, |hot, snapshot, batch| {
-            edit_state(hot, snapshot, batch, |state| state.trimmed = Seq::MAX);
-        }, &[StatesAgree]),
-        ("a state that is none", true, |hot, _, batch| {
-            let key = cold::state_key(TableId::new(1), &user("carol"));
-            batch.put_cf(hot.family(Family::Meta), key, [1, 2, 3]);
-        }, &[RecordsDecode]),
-        ("no state", true, |hot, _, batch| {
-            let key = cold::state_key(TableId::new(1), &user("alice"));
-            batch.delete_cf(hot.family(Family::Meta), key);
-        }, &[CommitsAgree, NothingUnowned]),
-        ("a file is gone from the manifest", true, |hot, snapshot, batch| {
-            edit_file(hot, snapshot, batch, |_| false);
-        }, &[DeadAgree, KeysExact, IndexesExact, FlushedIsFiled]),
-        ("a file of another name", true, |hot, snapshot, batch| {
-            edit_file(hot, snapshot, batch, |file| {
-                file.path.push('x');
-                true
-            });
-        }, &[FilesExist, KeysExact, IndexesExact]),
-        ("a file of another size", true, |hot, snapshot, batch| {
-            edit_file(hot, snapshot, batch, |file| {
-                file.bytes += 1;
-                true
-            });
-        }, &[FilesAgree, KeysExact, IndexesExact]),
-        ("a file of other rows", true, |hot, snapshot, batch| {
-            edit_file(hot, snapshot, batch, |file| {
-                file.rows += 1;
-                true
-            });
-        }, &[FilesAgree]),
-        ("a file of another schema", true, |hot, snapshot, batch| {
-            edit_file(hot, snapshot, batch, |file| {
-                file.schema_version = 9;
-                true
-            });
-        }, &[FilesAgree, KeysExact, IndexesExact]),
-        ("a file beyond the watermark", true, |hot, snapshot, batch| {
-            edit_file(hot, snapshot, batch, |file| {
-                file.last_seq = file.last_seq.advance(1 << 40);
-                true
-            });
-        }, &[FilesApart, FilesAgree]),
-        ("the catalog has what its log has not", true, |hot, _, batch| {
-            batch.put_cf(hot.family(Family::Meta), b"csother", b"");
-        }, &[CatalogMirrored]),
-        ("the catalog lacks what its log has", true, |hot, _, batch| {
-            batch.delete_cf(hot.family(Family::Meta), b"cspublic");
-        }, &[CatalogMirrored]),
-        ("a catalog change that is none", true, |hot, snapshot, batch| {
-            let system = entries(snapshot, Family::Log, true).remove(0);
-            batch.put_cf(hot.family(Family::Log), system.0, [4, 1, b'{']);
-        }, &[RecordsDecode]),
-        ("rows of no table", true, |hot, _, batch| {
-            let key = version_key(TableId::new(50), &user("x"), Seq::ZERO.next());
-            batch.put_cf(hot.family(Family::Log), key, [1]);
-        }, &[NothingUnowned]),
-        ("rows of another kind of table", true, |hot, snapshot, batch| {
-            let (key, value) = entries(snapshot, Family::Log, false).remove(0);
-            batch.put_cf(hot.family(Family::Stream), key, value);
-        }, &[NothingUnowned]),
-        ("a kind of meta key that is not", true, |hot, _, batch| {
-            batch.put_cf(hot.family(Family::Meta), b"?", b"");
-        }, &[RecordsDecode]),
+        (
+            "a record that is none",
+            true,
+            |hot, snapshot, batch| {
+                let (key, _) = entries(snapshot, Family::Log, false).remove(3);
+                batch.put_cf(hot.family(Family::Log), key, [9, 9, 9]);
+            },
+            &[RecordsDecode],
+        ),
+        (
+            "a record that is gone",
+            true,
+            |hot, snapshot, batch| {
+                let (key, _) = entries(snapshot, Family::Log, false).remove(3);
+                batch.delete_cf(hot.family(Family::Log), key);
+            },
+            &[CommitsAgree],
+        ),
+        (
+            "the newest record is gone",
+            true,
+            |hot, snapshot, batch| {
+                let (key, _) = entries(snapshot, Family::Log, false).pop().unwrap();
+                batch.delete_cf(hot.family(Family::Log), key);
+            },
+            &[CommitsAgree, KeysExact, IndexesExact, StatesAgree],
+        ),
+        (
+            "a record in no transaction",
+            true,
+            |hot, snapshot, batch| {
+                let (mut key, value) = entries(snapshot, Family::Log, false).remove(0);
+                let at = key.len() - 8;
+                let early = Seq::from_i64(read_seq(&key[at..]).unwrap().as_i64() + 1).unwrap();
+                key[at..].copy_from_slice(&seq_bytes(early));
+                batch.put_cf(hot.family(Family::Log), key, value);
+            },
+            &[CommitsAgree],
+        ),
+        (
+            "no end of a transaction",
+            true,
+            |hot, snapshot, batch| {
+                let (key, mut value) = entries(snapshot, Family::Log, false).remove(0);
+                value[1] &= !1;
+                batch.put_cf(hot.family(Family::Log), key, value);
+            },
+            &[CommitsAgree],
+        ),
+        (
+            "transactions overlap",
+            true,
+            |hot, snapshot, batch| {
+                let (key, mut value) = entries(snapshot, Family::Commit, true).remove(2);
+                value[..8].copy_from_slice(&seq_bytes(Seq::MAX.previous()));
+                batch.put_cf(hot.family(Family::Commit), key, value);
+            },
+            &[CommitsInOrder, CommitsAgree],
+        ),
+        (
+            "a transaction is gone",
+            true,
+            |hot, snapshot, batch| {
+                let (key, _) = entries(snapshot, Family::Commit, true).remove(4);
+                batch.delete_cf(hot.family(Family::Commit), key);
+            },
+            &[CommitsAgree],
+        ),
+        (
+            "a commit entry that is none",
+            true,
+            |hot, snapshot, batch| {
+                let (key, _) = entries(snapshot, Family::Commit, true).remove(4);
+                batch.put_cf(hot.family(Family::Commit), key, [7]);
+            },
+            &[RecordsDecode],
+        ),
+        (
+            "a key is gone",
+            true,
+            |hot, snapshot, batch| {
+                let (key, _) = entries(snapshot, Family::Key, false).remove(0);
+                batch.delete_cf(hot.family(Family::Key), key);
+            },
+            &[KeysExact, ReferencesHold],
+        ),
+        (
+            "a unique key is gone",
+            false,
+            |hot, snapshot, batch| {
+                let (key, _) = entries(snapshot, Family::Key, false).remove(0);
+                batch.delete_cf(hot.family(Family::Key), key);
+            },
+            &[KeysExact],
+        ),
+        (
+            "a key of no row",
+            true,
+            |hot, snapshot, batch| {
+                let (mut key, value) = entries(snapshot, Family::Key, false).remove(0);
+                *key.last_mut().unwrap() = 99;
+                batch.put_cf(hot.family(Family::Key), key, value);
+            },
+            &[KeysExact],
+        ),
+        (
+            "a key of a dead version",
+            true,
+            |hot, snapshot, batch| {
+                let (key, _) = entries(snapshot, Family::Key, false).remove(0);
+                let (dead, _) = entries(snapshot, Family::Dead, false).remove(0);
+                batch.put_cf(hot.family(Family::Key), key, &dead[dead.len() - 8..]);
+            },
+            &[KeysExact],
+        ),
+        (
+            "two rows of one key",
+            true,
+            |hot, snapshot, batch| {
+                let keys = entries(snapshot, Family::Key, false);
+                batch.put_cf(hot.family(Family::Key), &keys[0].0, &keys[1].1);
+            },
+            &[KeysExact, OneRowPerKey],
+        ),
+        (
+            "a key of no index",
+            true,
+            |hot, _, batch| {
+                let scope = index_scope(TableId::new(1), &user("alice"), IndexId::new(77));
+                batch.put_cf(hot.family(Family::Key), scope, seq_bytes(Seq::ZERO.next()));
+            },
+            &[KeysExact],
+        ),
+        (
+            "an index entry is gone",
+            true,
+            |hot, snapshot, batch| {
+                let (key, _) = entries(snapshot, Family::Index, false).remove(2);
+                batch.delete_cf(hot.family(Family::Index), key);
+            },
+            &[IndexesExact],
+        ),
+        (
+            "an index entry of no row",
+            true,
+            |hot, snapshot, batch| {
+                let (mut key, _) = entries(snapshot, Family::Index, false).remove(2);
+                *key.last_mut().unwrap() ^= 1;
+                batch.put_cf(hot.family(Family::Index), key, b"");
+            },
+            &[IndexesExact],
+        ),
+        (
+            "a dead entry is gone",
+            true,
+            |hot, snapshot, batch| {
+                let (key, _) = entries(snapshot, Family::Dead, false).pop().unwrap();
+                batch.delete_cf(hot.family(Family::Dead), key);
+            },
+            &[KeysExact, IndexesExact, OneRowPerKey],
+        ),
+        (
+            "a dead entry is gone, and nothing else tells",
+            false,
+            |hot, snapshot, batch| {
+                let (key, _) = entries(snapshot, Family::Dead, false).pop().unwrap();
+                batch.delete_cf(hot.family(Family::Dead), key);
+            },
+            &[DeadAgree, KeysExact, IndexesExact],
+        ),
+        (
+            "a dead entry of no version",
+            true,
+            |hot, snapshot, batch| {
+                let (key, _) = entries(snapshot, Family::Log, false).pop().unwrap();
+                let late = seq_of(&key).unwrap();
+                let entry = DeadEntry {
+                    by: late.next(),
+                    unfiled: false,
+                };
+                batch.put_cf(hot.family(Family::Dead), key, entry.encode());
+            },
+            &[DeadAgree, KeysExact, IndexesExact],
+        ),
+        (
+            "dead, and not by what says so",
+            true,
+            |hot, snapshot, batch| {
+                let (key, _) = entries(snapshot, Family::Dead, false).remove(0);
+                let (newest, _) = entries(snapshot, Family::Log, false).pop().unwrap();
+                let entry = DeadEntry {
+                    by: seq_of(&newest).unwrap(),
+                    unfiled: false,
+                };
+                batch.put_cf(hot.family(Family::Dead), key, entry.encode());
+            },
+            &[DeadAgree],
+        ),
+        (
+            "unfiled, and in a file",
+            false,
+            |hot, snapshot, batch| {
+                let filed = entries(snapshot, Family::Dead, false).into_iter().rev();
+                let (key, value) = filed
+                    .into_iter()
+                    .find(|(_, value)| value.len() == 8)
+                    .unwrap();
+                batch.put_cf(
+                    hot.family(Family::Dead),
+                    key,
+                    [value.as_slice(), &[1]].concat(),
+                );
+            },
+            &[DeadAgree],
+        ),
+        (
+            "a state that counts wrongly",
+            true,
+            |hot, snapshot, batch| {
+                edit_state(hot, snapshot, batch, |state| state.unflushed_rows += 1);
+            },
+            &[StatesAgree],
+        ),
+        (
+            "a state whose log ends elsewhere",
+            true,
+            |hot, snapshot, batch| {
+                edit_state(hot, snapshot, batch, |state| {
+                    state.last_seq = state.last_seq.next()
+                });
+            },
+            &[StatesAgree],
+        ),
+        (
+            "a state that was trimmed too far",
+            true,
+            |hot, snapshot, batch| {
+                edit_state(hot, snapshot, batch, |state| {
+                    state.trimmed = state.watermark
+                });
+            },
+            &[StatesAgree],
+        ),
+        (
+            "a state that forgot what waits",
+            true,
+            |hot, snapshot, batch| {
+                edit_state(hot, snapshot, batch, |state| {
+                    state.first_unflushed = Seq::ZERO
+                });
+            },
+            &[StatesAgree],
+        ),
+        (
+            "a state out of order",
+            true,
+            |hot, snapshot, batch| {
+                edit_state(hot, snapshot, batch, |state| state.trimmed = Seq::MAX);
+            },
+            &[StatesAgree],
+        ),
+        (
+            "a state that is none",
+            true,
+            |hot, _, batch| {
+                let key = cold::state_key(TableId::new(1), &user("carol"));
+                batch.put_cf(hot.family(Family::Meta), key, [1, 2, 3]);
+            },
+            &[RecordsDecode],
+        ),
+        (
+            "no state",
+            true,
+            |hot, _, batch| {
+                let key = cold::state_key(TableId::new(1), &user("alice"));
+                batch.delete_cf(hot.family(Family::Meta), key);
+            },
+            &[CommitsAgree, NothingUnowned],
+        ),
+        (
+            "a file is gone from the manifest",
+            true,
+            |hot, snapshot, batch| {
+                edit_file(hot, snapshot, batch, |_| false);
+            },
+            &[DeadAgree, KeysExact, IndexesExact, FlushedIsFiled],
+        ),
+        (
+            "a file of another name",
+            true,
+            |hot, snapshot, batch| {
+                edit_file(hot, snapshot, batch, |file| {
+                    file.path.push('x');
+                    true
+                });
+            },
+            &[FilesExist, KeysExact, IndexesExact],
+        ),
+        (
+            "a file of another size",
+            true,
+            |hot, snapshot, batch| {
+                edit_file(hot, snapshot, batch, |file| {
+                    file.bytes += 1;
+                    true
+                });
+            },
+            &[FilesAgree, KeysExact, IndexesExact],
+        ),
+        (
+            "a file of other rows",
+            true,
+            |hot, snapshot, batch| {
+                edit_file(hot, snapshot, batch, |file| {
+                    file.rows += 1;
+                    true
+                });
+            },
+            &[FilesAgree],
+        ),
+        (
+            "a file of another schema",
+            true,
+            |hot, snapshot, batch| {
+                edit_file(hot, snapshot, batch, |file| {
+                    file.schema_version = 9;
+                    true
+                });
+            },
+            &[FilesAgree, KeysExact, IndexesExact],
+        ),
+        (
+            "a file beyond the watermark",
+            true,
+            |hot, snapshot, batch| {
+                edit_file(hot, snapshot, batch, |file| {
+                    file.last_seq = file.last_seq.advance(1 << 40);
+                    true
+                });
+            },
+            &[FilesApart, FilesAgree],
+        ),
+        (
+            "the catalog has what its log has not",
+            true,
+            |hot, _, batch| {
+                batch.put_cf(hot.family(Family::Meta), b"csother", b"");
+            },
+            &[CatalogMirrored],
+        ),
+        (
+            "the catalog lacks what its log has",
+            true,
+            |hot, _, batch| {
+                batch.delete_cf(hot.family(Family::Meta), b"cspublic");
+            },
+            &[CatalogMirrored],
+        ),
+        (
+            "a catalog change that is none",
+            true,
+            |hot, snapshot, batch| {
+                let system = entries(snapshot, Family::Log, true).remove(0);
+                batch.put_cf(hot.family(Family::Log), system.0, [4, 1, b'{']);
+            },
+            &[RecordsDecode],
+        ),
+        (
+            "rows of no table",
+            true,
+            |hot, _, batch| {
+                let key = version_key(TableId::new(50), &user("x"), Seq::ZERO.next());
+                batch.put_cf(hot.family(Family::Log), key, [1]);
+            },
+            &[NothingUnowned],
+        ),
+        (
+            "rows of another kind of table",
+            true,
+            |hot, snapshot, batch| {
+                let (key, value) = entries(snapshot, Family::Log, false).remove(0);
+                batch.put_cf(hot.family(Family::Stream), key, value);
+            },
+            &[NothingUnowned],
+        ),
+        (
+            "a kind of meta key that is not",
+            true,
+            |hot, _, batch| {
+                batch.put_cf(hot.family(Family::Meta), b"?", b"");
+            },
+            &[RecordsDecode],
+        ),
     ];
     for (name, keyed, sabotage, expected) in cases {
         let dir = tempfile::tempdir().unwrap();

@@ -52,7 +52,10 @@ async fn fill(dir: &Path, store: &Store, table: &Arc<TableDef>) {
             let ((_, seq), row) = mine.next().unwrap();
             let mut transaction = Transaction::new();
             let old = RowVersion { seq, row };
-            let new = texts(&format!("{mark} new {round}"), &format!("{mark} again {round}"));
+            let new = texts(
+                &format!("{mark} new {round}"),
+                &format!("{mark} again {round}"),
+            );
             transaction.update(table, &user(name), &old, &new);
             store.commit(transaction).await.unwrap();
             match round {
@@ -66,7 +69,11 @@ async fn fill(dir: &Path, store: &Store, table: &Arc<TableDef>) {
 
 /// The files under a folder that hold the text.
 fn holding(dir: &Path, text: &str) -> Vec<String> {
-    let finder = |bytes: &[u8]| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+    let finder = |bytes: &[u8]| {
+        bytes
+            .windows(text.len())
+            .any(|window| window == text.as_bytes())
+    };
     let mut found = Vec::new();
     let mut folders = vec![dir.to_path_buf()];
     while let Some(folder) = folders.pop() {
@@ -109,7 +116,10 @@ async fn nothing_is_left_of_a_user() {
     store.change_catalog(version, vec![drop_it]).await.unwrap();
     for part in [".log", ".sst", ".parquet", "MANIFEST"] {
         let holding = holding(dir.path(), MARK);
-        assert!(holding.iter().any(|path| path.contains(part)), "{part}: {holding:?}");
+        assert!(
+            holding.iter().any(|path| path.contains(part)),
+            "{part}: {holding:?}"
+        );
     }
     let stale: Vec<_> = (tables.iter())
         .map(|table| {
@@ -134,8 +144,17 @@ async fn nothing_is_left_of_a_user() {
                 partitions,
             };
             let told = store.read_changes(&scope, before, 10);
-            assert!(matches!(told, Err(StorageError::Trimmed { .. })), "{told:?}");
-            assert_eq!(store.read_changes(&scope, store.visible(), 10).unwrap().changes, []);
+            assert!(
+                matches!(told, Err(StorageError::Trimmed { .. })),
+                "{told:?}"
+            );
+            assert_eq!(
+                store
+                    .read_changes(&scope, store.visible(), 10)
+                    .unwrap()
+                    .changes,
+                []
+            );
         }
         // Who read before writes nothing on it, and nothing from it.
         let mut late = Transaction::new();
@@ -206,11 +225,17 @@ async fn an_older_snapshot_is_given_a_moment_and_then_told_to_go() {
         let store = store.clone();
         async move { store.erase_user("alice").await }
     });
-    until("the rows are hidden", || users_of(dir.path(), &store, &table) == ["bob"]).await;
+    until("the rows are hidden", || {
+        users_of(dir.path(), &store, &table) == ["bob"]
+    })
+    .await;
     // It reads on, until it is told.
     assert!(scan(dir.path(), &snapshot, &table, None).len() > 150);
     let told = evictions.wait_for(|upto| *upto > snapshot.seq());
-    tokio::time::timeout(Duration::from_secs(30), told).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(30), told)
+        .await
+        .unwrap()
+        .unwrap();
     let refused = snapshot.scan_hot(&whole_scan(&table, PartitionSet::All), None, &mut |_| {
         ControlFlow::Continue(())
     });
@@ -236,7 +261,11 @@ async fn writers_of_all_users_go_on_meanwhile() {
                 for n in 0.. {
                     let mut transaction = Transaction::new();
                     transaction.goes_by(store.visible());
-                    transaction.insert(&table, &user(name), &texts(&format!("w{n}"), &format!("w{n}")));
+                    transaction.insert(
+                        &table,
+                        &user(name),
+                        &texts(&format!("w{n}"), &format!("w{n}")),
+                    );
                     match store.commit(transaction).await {
                         Ok(seq) => committed.push(seq),
                         Err(CommitError::Conflict) => {}
@@ -264,11 +293,26 @@ async fn writers_of_all_users_go_on_meanwhile() {
         written.push(writer.await.unwrap());
     }
     let rows = scan(dir.path(), &store.snapshot(), &table, None);
-    let of = |name: &str| rows.keys().filter(|(of, _)| of == name).map(|(_, seq)| *seq);
-    assert_eq!(of("bob").filter(|seq| written[1].contains(seq)).count(), written[1].len());
+    let of = |name: &str| {
+        rows.keys()
+            .filter(|(of, _)| of == name)
+            .map(|(_, seq)| *seq)
+    };
+    assert_eq!(
+        of("bob").filter(|seq| written[1].contains(seq)).count(),
+        written[1].len()
+    );
     let left: Vec<Seq> = of("alice").collect();
-    assert!(left.is_empty() || written[0].ends_with(&left), "what came after the last erasure, all of it");
-    assert!(written[0].iter().filter(|seq| **seq > last).all(|seq| left.contains(seq)));
+    assert!(
+        left.is_empty() || written[0].ends_with(&left),
+        "what came after the last erasure, all of it"
+    );
+    assert!(
+        written[0]
+            .iter()
+            .filter(|seq| **seq > last)
+            .all(|seq| left.contains(seq))
+    );
     assert_sound(&store.check().await.unwrap());
     store.flush(table.id).await.unwrap();
     store.compact(table.id).await.unwrap();
