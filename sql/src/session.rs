@@ -71,6 +71,9 @@ impl Default for EngineOptions {
 impl Engine {
     /// An engine over an open store.
     pub fn new(store: Arc<Store>, options: EngineOptions) -> Arc<Engine> {
+        let EngineOptions {
+            transaction_bytes_max,
+        } = options;
         let mut config = SessionConfig::new();
         let options = config.options_mut();
         options.sql_parser.parse_float_as_decimal = true;
@@ -101,7 +104,7 @@ impl Engine {
             state,
             locks: Arc::default(),
             conditions: ConditionCache::default(),
-            transaction_bytes_max: options.transaction_bytes_max,
+            transaction_bytes_max,
         })
     }
 

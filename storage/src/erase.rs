@@ -18,7 +18,7 @@ use crate::cold::{self, META_ERASURE, META_FILE, META_GARBAGE, META_STATE};
 use crate::commit::Request;
 use crate::commit::ddl;
 use crate::commit::garbage::remove_files;
-use crate::error::{CommitError, StorageError};
+use crate::error::StorageError;
 use crate::flush::{Flusher, blocking};
 use crate::hot::{Family, Hot, HotSnapshot};
 use crate::jobs::JobKind;

@@ -57,10 +57,13 @@ pub async fn restore(
 
 fn check_empty(dir: &FilePath) -> Result<(), StorageError> {
     match std::fs::read_dir(dir) {
-        Ok(mut entries) if entries.next().is_some() => {
-            let message = format!("data directory \"{}\" is not empty", dir.display());
-            Err(damaged(message))
-        }
+        Ok(mut entries) => match entries.next() {
+            None => Ok(()),
+            Some(_) => {
+                let message = format!("data directory \"{}\" is not empty", dir.display());
+                Err(damaged(message))
+            }
+        },
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),
     }

@@ -1,9 +1,17 @@
 //! The cold files of a partition.
 
-use futures::StreamExt;
-use object_store::ObjectStoreExt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
+use object_store::{ObjectStore, ObjectStoreExt};
 use object_store::path::Path;
-use parquet::arrow::async_reader::{ParquetObjectReader, ParquetRecordBatchStreamBuilder};
+use parquet::arrow::arrow_reader::ArrowReaderOptions;
+use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStreamBuilder};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
 use super::partition::{Scope, log_floor};
 use super::{Checker, Invariant};
@@ -20,6 +28,38 @@ use crate::snapshot::DeadEntry;
 use crate::transaction::RowKeys;
 
 const BATCH_ROWS: usize = 4096;
+
+/// An object as a Parquet file.
+struct ObjectReader {
+    objects: Arc<dyn ObjectStore>,
+    path: Path,
+    bytes: u64,
+}
+
+impl AsyncFileReader for ObjectReader {
+    fn get_bytes(
+        &mut self,
+        range: Range<u64>,
+    ) -> BoxFuture<'_, parquet::errors::Result<Bytes>> {
+        async move {
+            let read = self.objects.get_range(&self.path, range).await;
+            read.map_err(|error| ParquetError::External(Box::new(error)))
+        }
+        .boxed()
+    }
+
+    fn get_metadata<'a>(
+        &'a mut self,
+        _: Option<&'a ArrowReaderOptions>,
+    ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
+        async move {
+            let bytes = self.bytes;
+            let metadata = ParquetMetaDataReader::new().load_and_finish(self, bytes);
+            Ok(Arc::new(metadata.await?))
+        }
+        .boxed()
+    }
+}
 
 /// A version that is dead, whether it is marked unfiled, and whether its file has it.
 struct Dead {
@@ -68,7 +108,11 @@ impl Checker<'_> {
             self.report.find(Invariant::FilesAgree, scope.place(), what);
             return Ok(None);
         }
-        let reader = ParquetObjectReader::new(self.objects.clone(), path).with_file_size(bytes);
+        let reader = ObjectReader {
+            objects: self.objects.clone(),
+            path,
+            bytes,
+        };
         let builder = self
             .runtime
             .block_on(ParquetRecordBatchStreamBuilder::new(reader))?;

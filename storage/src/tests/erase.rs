@@ -38,8 +38,8 @@ fn texts(name: &str, note: &str) -> Row {
 
 /// Rows of alice and bob, superseded and live, in files, in the log and in memory.
 async fn fill(dir: &Path, store: &Store, table: &Arc<TableDef>) {
-    for (name, mark) in [("alice", MARK), ("bob", "bob")] {
-        for round in 0..3 {
+    for round in 0..3 {
+        for (name, mark) in [("alice", MARK), ("bob", "bob")] {
             let mut transaction = Transaction::new();
             for n in 0..50 {
                 let at = round * 100 + n;
@@ -58,11 +58,11 @@ async fn fill(dir: &Path, store: &Store, table: &Arc<TableDef>) {
             );
             transaction.update(table, &user(name), &old, &new);
             store.commit(transaction).await.unwrap();
-            match round {
-                0 => drop(store.flush(table.id).await.unwrap()),
-                1 => store.shared().hot.flush(&crate::hot::ALL).unwrap(),
-                _ => {}
-            }
+        }
+        match round {
+            0 => drop(store.flush(table.id).await.unwrap()),
+            1 => store.shared().hot.flush(&crate::hot::ALL).unwrap(),
+            _ => {}
         }
     }
 }
@@ -293,16 +293,15 @@ async fn writers_of_all_users_go_on_meanwhile() {
         written.push(writer.await.unwrap());
     }
     let rows = scan(dir.path(), &store.snapshot(), &table, None);
-    let of = |name: &str| {
-        rows.keys()
-            .filter(|(of, _)| of == name)
-            .map(|(_, seq)| *seq)
+    let of = |name: &str| -> Vec<Seq> {
+        let mine = rows.keys().filter(|(of, _)| of == name);
+        mine.map(|(_, seq)| *seq).collect()
     };
     assert_eq!(
-        of("bob").filter(|seq| written[1].contains(seq)).count(),
+        of("bob").iter().filter(|seq| written[1].contains(seq)).count(),
         written[1].len()
     );
-    let left: Vec<Seq> = of("alice").collect();
+    let left = of("alice");
     assert!(
         left.is_empty() || written[0].ends_with(&left),
         "what came after the last erasure, all of it"
