@@ -93,7 +93,7 @@ fn check_tells_what_is_broken() {
     assert_eq!((status, text.lines().count()), (2, 1), "{text}");
 }
 
-const MARK: &str = "0f7b2c9ad4e81635alice";
+const MARK: &str = "0f7b2c9ad4e816357a5d";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_is_erased() {

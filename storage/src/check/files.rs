@@ -86,7 +86,8 @@ impl Checker<'_> {
                     None
                 }
             };
-            self.filed(scope, upto, file.last_seq, held.as_deref())?;
+            let flushed = file.last_seq.min(scope.state.watermark);
+            self.filed(scope, upto, flushed, held.as_deref())?;
             upto = upto.max(file.last_seq);
         }
         if scope.table.kind != TableKind::Stream {

@@ -9,7 +9,7 @@ use crate::hot::Hot;
 use crate::testing::{assert_sound, column, table};
 
 /// In each of alice's rows, in what is indexed and what is not.
-const MARK: &str = "7f3a91c0de55b2e8alice";
+const MARK: &str = "7f3a91c0de55b2e86d1f";
 
 /// A table whose key is a text.
 fn named(id: u32, name: &str, keyed: bool) -> TableDef {
