@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use tidelog_sql::EngineOptions;
+use tidelog_storage::Failpoints;
+use tidelog_storage::failpoint::MalformedFailpoints;
 
 /// What the command line and the environment say.
 #[derive(Args, Debug, Default)]
@@ -30,6 +32,9 @@ pub(crate) struct Flags {
     /// Largest memory of a transaction's uncommitted changes, in bytes [default: 1073741824]
     #[arg(long, env = "TIDELOG_TRANSACTION_BYTES_MAX", value_name = "BYTES")]
     transaction_bytes_max: Option<usize>,
+    /// Steps at which a test ends the process: step=kill|stop|fail[@n],…
+    #[arg(long, env = "TIDELOG_FAILPOINTS", hide = true)]
+    failpoints: Option<String>,
 }
 
 /// How log lines look.
@@ -56,7 +61,7 @@ struct File {
 }
 
 /// The settings that hold.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) data_dir: PathBuf,
     pub(crate) pg: String,
@@ -64,6 +69,7 @@ pub(crate) struct Settings {
     pub(crate) log_format: LogFormat,
     pub(crate) log_level: String,
     pub(crate) transaction_bytes_max: usize,
+    pub(crate) failpoints: Failpoints,
 }
 
 /// What is wrong with the settings, in one line that names the key.
@@ -84,6 +90,8 @@ pub(crate) enum SettingsError {
     Address { key: &'static str, value: String },
     #[error("log_level \"{value}\" is not a level: {reason}")]
     LogLevel { value: String, reason: String },
+    #[error(transparent)]
+    Failpoints(#[from] MalformedFailpoints),
 }
 
 impl Settings {
@@ -121,6 +129,7 @@ impl Settings {
             transaction_bytes_max: (flags.transaction_bytes_max)
                 .or(file.transaction_bytes_max)
                 .unwrap_or(EngineOptions::default().transaction_bytes_max),
+            failpoints: Failpoints::parse(flags.failpoints.as_deref().unwrap_or_default())?,
         };
         check_address("pg", &settings.pg)?;
         check_address("http", &settings.http)?;

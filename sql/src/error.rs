@@ -280,6 +280,7 @@ impl From<StorageError> for SqlError {
             StorageError::InUse(_)
             | StorageError::Open { .. }
             | StorageError::Engine(_)
+            | StorageError::LogFailed(_)
             | StorageError::Object(_)
             | StorageError::Parquet(_)
             | StorageError::Arrow(_)
@@ -314,7 +315,10 @@ pub(crate) fn unique_violation(table: &TableDef, index: IndexId, key: &[Datum]) 
     };
     let message = format!("duplicate key value violates unique constraint \"{name}\"");
     SqlError::new(ErrorKind::UniqueViolation, message)
-        .detail(format!("{} already exists.", shown_key(table, columns, key)))
+        .detail(format!(
+            "{} already exists.",
+            shown_key(table, columns, key)
+        ))
         .of_constraint(table, name)
 }
 

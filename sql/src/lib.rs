@@ -38,5 +38,6 @@ pub use error::{ErrorKind, SqlError};
 pub use output::{OutputColumn, RowStream};
 pub use parse::Parsed;
 pub use session::{
-    CopyIn, Engine, EngineOptions, LiveSnapshots, Login, Notice, Outcome, Prepared, Session, TransactionStatus,
+    CopyIn, Engine, EngineOptions, LiveSnapshots, Login, Notice, Outcome, Prepared, Session,
+    TransactionStatus,
 };

@@ -16,8 +16,8 @@ use datafusion::sql::sqlparser::ast::{self, Statement};
 use futures::stream::BoxStream;
 use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, Store, TableDef, datum};
 
-use crate::constraints::ConditionCache;
 use crate::cold_scan;
+use crate::constraints::ConditionCache;
 use crate::error::{ErrorKind, SqlError, from_datafusion};
 use crate::locking;
 use crate::locks::{LockTable, Locks};
@@ -37,8 +37,8 @@ mod commands;
 mod procedures;
 mod transaction;
 
-use transaction::{Block, Work};
 pub(crate) use transaction::Isolation;
+use transaction::{Block, Work};
 
 /// A statement whose rows were superseded under it is run again this often before the client is told.
 pub(crate) const RETRIES_MAX: usize = 1000;

@@ -413,7 +413,10 @@ mod tests {
                 flush_interval_ms: 1,
                 resume_window_ms: 1,
             };
-            let (id, kind) = (tidelog_storage::TableId::new(1), tidelog_storage::TableKind::User);
+            let (id, kind) = (
+                tidelog_storage::TableId::new(1),
+                tidelog_storage::TableKind::User,
+            );
             TableDef {
                 primary_key,
                 primary_key_name: format!("{name}_pkey"),

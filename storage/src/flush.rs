@@ -19,6 +19,7 @@ use crate::cold::PartitionState;
 use crate::commit::garbage::remove_files;
 use crate::commit::{CommitQueue, Flushed, Request, Shared};
 use crate::error::StorageError;
+use crate::failpoint::{Failpoints, Step};
 use crate::hot::Family;
 use crate::jobs::{JobKind, Jobs};
 use crate::key::{seq_of, version_key};
@@ -43,19 +44,25 @@ pub(crate) struct Cold {
     pub(crate) compacting: TableLocks,
     /// Held by what must not meet another of its kind: an erasure, a backup.
     pub(crate) copying: Arc<tokio::sync::Mutex<()>>,
+    pub(crate) failpoints: Arc<Failpoints>,
 }
 
 /// A lock for each table that something runs on.
 pub(crate) type TableLocks = Mutex<HashMap<TableId, Arc<tokio::sync::Mutex<()>>>>;
 
 impl Cold {
-    pub(crate) fn new(dir: PathBuf, objects: Arc<dyn ObjectStore>) -> Cold {
+    pub(crate) fn new(
+        dir: PathBuf,
+        objects: Arc<dyn ObjectStore>,
+        failpoints: Arc<Failpoints>,
+    ) -> Cold {
         Cold {
             dir,
             objects,
             running: Mutex::default(),
             compacting: Mutex::default(),
             copying: Arc::default(),
+            failpoints,
         }
     }
 }
@@ -190,6 +197,7 @@ impl Flusher {
         let outcome = match failed {
             Some(error) => Err(error),
             None => {
+                self.cold.failpoints.reach(Step::FlushFiles)?;
                 if !paths.is_empty() {
                     let cold = self.cold.clone();
                     let table_dir = cold
@@ -213,7 +221,7 @@ impl Flusher {
         };
         if let Err(error) = outcome {
             // A failed write of the manifest may yet have reached the disk: those files stay for the sweep.
-            if !matches!(error, StorageError::Engine(_)) {
+            if !matches!(error, StorageError::LogFailed(_)) {
                 let cold = self.cold.clone();
                 blocking(move || {
                     remove_files(&cold.dir, &paths);
@@ -244,7 +252,8 @@ impl Flusher {
                     || (age_ms >= table.options.flush_interval_ms
                         && state.unflushed_rows >= WORTH_A_FILE_ROWS)
             };
-            let did = |report: &FlushReport| (report.files > 0).then_some((report.rows, report.bytes));
+            let did =
+                |report: &FlushReport| (report.files > 0).then_some((report.rows, report.bytes));
             let flush = self.run(table.id, due);
             match self.job(JobKind::Flush, Some(table.id), flush, did).await {
                 Ok(report) if report.files > 0 => {

@@ -16,6 +16,7 @@ pub mod datum;
 pub mod erase;
 pub mod error;
 pub mod expire;
+pub mod failpoint;
 pub mod flush;
 mod hot;
 pub mod jobs;
@@ -38,6 +39,7 @@ pub use catalog::{
 pub use changes::{Change, ChangeBatch, ChangeOp, CommitWatch, FeedScope};
 pub use datum::{ColumnType, Datum, DatumRef, Row};
 pub use error::{CommitError, StorageError};
+pub use failpoint::Failpoints;
 pub use seq::Seq;
 pub use snapshot::{HotScan, PartitionSet, Snapshot};
 pub use store::{Store, StoreOptions};

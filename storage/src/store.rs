@@ -24,9 +24,10 @@ use crate::compact::{self, CompactReport};
 use crate::erase;
 use crate::error::{CommitError, StorageError};
 use crate::expire;
+use crate::failpoint::{Failpoints, Step};
 use crate::flush::{Cold, Flusher, blocking, sweep};
-use crate::jobs::{JobKind, JobRecord};
 use crate::hot::{Family, Hot, HotSnapshot};
+use crate::jobs::{JobKind, JobRecord};
 use crate::seq::{Clock, Seq, SeqGenerator};
 use crate::snapshot::Snapshot;
 use crate::transaction::{Partition, RowVersion, Transaction};
@@ -43,6 +44,8 @@ pub struct StoreOptions {
     pub clock: Clock,
     /// Whether to run the background jobs (flush and compaction by policy, expiry, trim). Tests drive them by hand.
     pub background: bool,
+    /// Where tests make it fail.
+    pub failpoints: Arc<Failpoints>,
 }
 
 /// What a flush did.
@@ -105,9 +108,10 @@ impl Store {
             watches: Arc::new(Watches::default()),
             hot,
             garbage,
+            failpoints: options.failpoints.clone(),
         });
         let (queue, committer) = commit::start(shared.clone())?;
-        let cold = Arc::new(Cold::new(cold_dir, objects));
+        let cold = Arc::new(Cold::new(cold_dir, objects, options.failpoints));
         let flusher = Flusher {
             shared,
             queue,
@@ -260,7 +264,9 @@ impl Store {
         let work = async move {
             let compact = flusher.compact(table, compact::worthwhile);
             let did = |report: &CompactReport| Some((report.rows, report.bytes));
-            flusher.job(JobKind::Compact, Some(table), compact, did).await
+            flusher
+                .job(JobKind::Compact, Some(table), compact, did)
+                .await
         };
         tokio::spawn(work)
             .await
@@ -379,7 +385,10 @@ async fn collect_garbage(flusher: Flusher) {
         }
         let cold = flusher.cold.clone();
         let removal = blocking(move || {
+            // It cannot fail, only hold or end the process.
+            let _ = cold.failpoints.reach(Step::GarbageFound);
             remove_files(&cold.dir, &paths);
+            let _ = cold.failpoints.reach(Step::GarbageRemoved);
             Ok(paths)
         });
         let removal = flusher.job(JobKind::Sweep, None, removal, |_| Some((0, 0)));

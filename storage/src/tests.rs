@@ -370,15 +370,9 @@ async fn of_equal_keys_one_wins() {
     };
     let mut transaction = Transaction::new();
     transaction.delete(&table, &user("alice"), &old);
-    assert_eq!(
-        held(&transaction),
-        Some(false)
-    );
+    assert_eq!(held(&transaction), Some(false));
     let pending = transaction.insert(&table, &user("alice"), &row(1, "again"));
-    assert_eq!(
-        held(&transaction),
-        Some(true)
-    );
+    assert_eq!(held(&transaction), Some(true));
     let mark = transaction.len();
     transaction.update(
         &table,
@@ -415,6 +409,7 @@ async fn seqs_go_on_after_reopening_and_one_process_opens() {
         node: 1,
         clock: clock(&time),
         background: false,
+        failpoints: Arc::default(),
     };
     assert!(matches!(Store::open(options), Err(StorageError::InUse(_))));
     let table = put_table(&store, notes(1, "t", true)).await;

@@ -270,7 +270,12 @@ impl Transaction {
         while self.ops.len() > len {
             let op = self.ops.pop().expect("there are more than `len`");
             self.bytes -= op.bytes();
-            let touched = op.keys.unique.iter().rev().chain(op.old_keys.unique.iter().rev());
+            let touched = op
+                .keys
+                .unique
+                .iter()
+                .rev()
+                .chain(op.old_keys.unique.iter().rev());
             for ((_, key), before) in touched.zip(op.undo.iter().rev()) {
                 match before {
                     Some(holder) => self.keys.insert(key.clone(), *holder),
@@ -381,7 +386,9 @@ fn unique_key_of(
     row: &Row,
 ) -> Option<Arc<[u8]>> {
     let value = |id: &crate::catalog::ColumnId| {
-        let at = table.index_of(*id).expect("a key's column cannot be dropped");
+        let at = table
+            .index_of(*id)
+            .expect("a key's column cannot be dropped");
         row[at].as_ref()
     };
     let bytes = key::unique_key(table, partition, key, key.columns.iter().map(value));

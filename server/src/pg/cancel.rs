@@ -81,7 +81,8 @@ impl Evictions {
         let message = "terminating connection due to the erasure of a user's rows";
         let detail = "What it reads from is older than the erasure and could still show them.";
         let error = SqlError::new(ErrorKind::SerializationFailure, message).detail(detail);
-        let hint = "In a moment you should be able to reconnect to the database and repeat your command.";
+        let hint =
+            "In a moment you should be able to reconnect to the database and repeat your command.";
         Stop::Fatal(error.hint(hint))
     }
 }

@@ -371,7 +371,10 @@ impl Session {
             });
             for change in &plan.changes {
                 if let CatalogChange::PutTable(table) = change
-                    && table.checks.iter().any(|check| !check.name.starts_with('\u{1}'))
+                    && table
+                        .checks
+                        .iter()
+                        .any(|check| !check.name.starts_with('\u{1}'))
                 {
                     self.plan_conditions(table)?;
                 }

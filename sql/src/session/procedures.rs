@@ -12,6 +12,9 @@ use crate::parse::literal_text;
 impl Session {
     pub(super) async fn call(&mut self, function: &ast::Function) -> Result<Outcome, SqlError> {
         let name = function.name.to_string().to_ascii_lowercase();
+        if name == "tidelog.trim" {
+            return self.trim(&function.args).await;
+        }
         let (takes, example) = match name.as_str() {
             "tidelog.flush" | "tidelog.compact" => ("the name of one table", "chat.messages"),
             "tidelog.erase_user" => ("the name of one user", "alice"),
@@ -45,6 +48,18 @@ impl Session {
             "tidelog.flush" => drop(store.flush(self.table_named(&argument)?).await?),
             _ => drop(store.compact(self.table_named(&argument)?).await?),
         }
+        Ok(Outcome::Command("CALL".to_string()))
+    }
+
+    /// CALL tidelog.trim(): the logs of all tables, as the background job cuts them every minute.
+    async fn trim(&self, args: &ast::FunctionArguments) -> Result<Outcome, SqlError> {
+        self.require_superuser("CALL tidelog.trim")?;
+        self.refuse_in_block("CALL tidelog.trim")?;
+        if !matches!(args, ast::FunctionArguments::List(list) if list.args.is_empty()) {
+            let message = "tidelog.trim takes no argument";
+            return Err(SqlError::new(ErrorKind::UndefinedFunction, message));
+        }
+        self.store().trim().await?;
         Ok(Outcome::Command("CALL".to_string()))
     }
 

@@ -163,12 +163,7 @@ impl Committer {
     }
 
     /// As `check_old`, where no primary key tells.
-    fn check_not_dead(
-        &self,
-        overlay: &mut Overlay,
-        op: &Op,
-        old: Seq,
-    ) -> Result<(), CommitError> {
+    fn check_not_dead(&self, overlay: &mut Overlay, op: &Op, old: Seq) -> Result<(), CommitError> {
         let version = version_key(op.table.id, &op.partition, old);
         if overlay.dead.contains(&version) {
             return Err(CommitError::Conflict);
@@ -292,7 +287,11 @@ impl Committer {
 }
 
 /// The error for a row whose values in a unique key are another's.
-pub(super) fn unique_violation(table: &Arc<TableDef>, index: IndexId, record: &[u8]) -> CommitError {
+pub(super) fn unique_violation(
+    table: &Arc<TableDef>,
+    index: IndexId,
+    record: &[u8],
+) -> CommitError {
     let columns = table.unique_key(index).map(|key| key.columns.to_vec());
     let key: Result<Vec<Datum>, StorageError> = record::parse(record).and_then(|record| {
         RowReader::new(table.clone(), columns.unwrap_or_default())

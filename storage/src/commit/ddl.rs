@@ -11,6 +11,7 @@ use crate::catalog::{Catalog, CatalogChange, IndexId, RoleDef, TableDef, TableId
 use crate::changes::{Extent, encode_commit};
 use crate::cold::{self, META_FILE, META_GARBAGE, META_STATE, META_TRIMMED};
 use crate::error::{CommitError, StorageError};
+use crate::failpoint::Step;
 use crate::hot::{Family, Hot, HotSnapshot};
 use crate::key::{index_scope, parse_scope, prefix_end, seq_bytes, table_range, version_key};
 use crate::record::encode_catalog;
@@ -71,7 +72,9 @@ pub(crate) fn try_changed(catalog: &Catalog, changes: &[CatalogChange]) -> Resul
             }
             CatalogChange::DropTable { schema, name } => {
                 let dropped = next.tables.remove(&(schema.clone(), name.clone()));
-                check(dropped.is_some(), &|| format!("no table \"{schema}.{name}\""))?;
+                check(dropped.is_some(), &|| {
+                    format!("no table \"{schema}.{name}\"")
+                })?;
             }
             CatalogChange::PutRole(role) => {
                 next.roles.insert(role.name.clone(), Arc::new(role.clone()));
@@ -312,7 +315,8 @@ impl Committer {
                 remove_indexes(&self.shared, &mut batch, before, table)?;
             }
         }
-        if let Err(error) = self.write(batch) {
+        self.shared.failpoints.reach(Step::CatalogChecked)?;
+        if let Err(error) = self.write_to(batch, Step::CatalogWritten) {
             return Err(CommitError::Unknown(error.to_string()));
         }
         self.states.retain(|(table, _), _| kept.contains(table));
@@ -378,7 +382,10 @@ fn remove_indexes(
 ) -> Result<(), StorageError> {
     let ids = |table: &TableDef| -> BTreeSet<IndexId> {
         let primary = table.primary().map(|key| key.id);
-        primary.into_iter().chain(table.indexes.iter().map(|index| index.id)).collect()
+        primary
+            .into_iter()
+            .chain(table.indexes.iter().map(|index| index.id))
+            .collect()
     };
     let (before, after) = (ids(old), ids(new));
     for id in before.difference(&after) {

@@ -9,6 +9,7 @@ use super::{Committer, Request};
 use crate::catalog::{IndexId, TableDef, TableId};
 use crate::datum::{Datum, Row};
 use crate::error::{CommitError, StorageError};
+use crate::failpoint::Step;
 use crate::hot::Family;
 use crate::key::{index_entry, read_seq, seq_bytes, version_key};
 use crate::seq::Seq;
@@ -43,7 +44,11 @@ impl Store {
             .map(|def| def.columns.clone())
             .ok_or(CommitError::CatalogChanged)?;
         let values = |row: &Row| {
-            let at = |id| table.index_of(id).expect("an indexed column cannot be dropped");
+            let at = |id| {
+                table
+                    .index_of(id)
+                    .expect("an indexed column cannot be dropped")
+            };
             columns.iter().map(|id| row[at(*id)].clone()).collect()
         };
         let unindexed = |(partition, version): (Partition, RowVersion)| {
@@ -107,7 +112,9 @@ impl Committer {
                 continue;
             }
             for (_, key) in &row.keys.unique {
-                let stored = get(Family::Key, key)?.map(|holder| read_seq(&holder)).transpose()?;
+                let stored = get(Family::Key, key)?
+                    .map(|holder| read_seq(&holder))
+                    .transpose()?;
                 let holder = added.get(key).copied().or(stored);
                 if holder.is_some_and(|holder| holder != row.seq) {
                     return Err(CommitError::UniqueViolation {
@@ -123,7 +130,8 @@ impl Committer {
                 batch.put_cf(hot.family(Family::Index), index_entry(entry, row.seq), b"");
             }
         }
-        self.write(batch)
+        self.shared.failpoints.reach(Step::IndexBatch)?;
+        self.write_to(batch, Step::IndexWritten)
             .map_err(|error| CommitError::Unknown(error.to_string()))?;
         self.publish(self.shared.view().seq);
         Ok(())
