@@ -74,9 +74,10 @@ impl Evictions {
         let Some((mut upto, snapshots)) = self.0.clone() else {
             return pending().await;
         };
-        match upto.wait_for(|upto| snapshots.any_before(*upto)).await {
-            Ok(_) => {}
-            Err(_) => return pending().await,
+        let waited = upto.wait_for(|upto| snapshots.any_before(*upto)).await.is_ok();
+        if !waited {
+            // The store is closed: the shutdown ends the connection.
+            return pending().await;
         }
         let message = "terminating connection due to the erasure of a user's rows";
         let detail = "What it reads from is older than the erasure and could still show them.";
