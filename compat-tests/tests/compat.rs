@@ -38,9 +38,13 @@ mod real_data;
 mod robustness;
 #[path = "compat/tidy.rs"]
 mod tidy;
+#[path = "compat/transactional_ddl.rs"]
+mod transactional_ddl;
 #[path = "compat/transactions.rs"]
 mod transactions;
 #[path = "compat/types.rs"]
 mod types;
 #[path = "compat/upsert.rs"]
 mod upsert;
+#[path = "compat/views.rs"]
+mod views;

@@ -13,6 +13,11 @@ use crate::record;
 use crate::seq::Seq;
 use crate::snapshot::PartitionSet;
 
+mod ddl;
+
+pub use ddl::Mark;
+pub(crate) use ddl::{CatalogChanges, entry_of};
+
 /// One log of a table: a user's name for USER tables, empty for SHARED and STREAM ones.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Partition(Arc<str>);
@@ -57,6 +62,9 @@ pub struct Transaction {
     /// Versions from before the transaction that it superseded, by table.
     superseded_before: HashMap<TableId, usize>,
     bytes: usize,
+    /// Changes of the catalog that are committed before its own.
+    pub(crate) catalog: Option<CatalogChanges>,
+    fills: ddl::Fills,
     /// The oldest snapshot that its changes go by.
     since: Option<Seq>,
     /// What must not have changed when the transaction is committed.
@@ -90,6 +98,8 @@ pub(crate) struct Op {
     pub(crate) old_keys: RowKeys,
     /// What `Transaction::keys` said before, for the unique ones of `old_keys`, then of `keys`.
     undo: Vec<Option<Holder>>,
+    /// What the transaction counts for it.
+    counted: usize,
 }
 
 /// What stands for a row in the `key` and `index` families.
@@ -113,9 +123,8 @@ impl RowKeys {
     pub(crate) fn checked(table: &TableDef, partition: &Partition, row: &Row) -> Option<RowKeys> {
         let mut keys = RowKeys::default();
         for key in table.unique_keys() {
-            let at = |id: &crate::catalog::ColumnId| table.index_of(*id);
             let values: Vec<DatumRef<'_>> = (key.columns.iter())
-                .map(|id| Some(row.get(at(id)?)?.as_ref()))
+                .map(|id| Some(row.get(table.index_of(*id)?)?.as_ref()))
                 .collect::<Option<_>>()?;
             let is_null = values.contains(&DatumRef::Null);
             match key::unique_key(table, partition, key, values) {
@@ -230,7 +239,7 @@ impl Transaction {
                 *self.superseded_before.entry(table.id).or_default() += 1;
             }
         }
-        let op = Op {
+        let mut op = Op {
             table: table.clone(),
             partition: partition.clone(),
             kind,
@@ -239,8 +248,10 @@ impl Transaction {
             keys,
             old_keys,
             undo,
+            counted: 0,
         };
-        self.bytes += op.bytes();
+        op.counted = op.bytes();
+        self.bytes += op.counted;
         self.ops.push(op);
         Seq::pending(at)
     }
@@ -250,7 +261,7 @@ impl Transaction {
         self.keys.get(key).copied()
     }
 
-    /// Whether nothing was changed.
+    /// Whether no row was changed.
     pub fn is_empty(&self) -> bool {
         self.ops.is_empty()
     }
@@ -269,7 +280,7 @@ impl Transaction {
     pub fn rollback_to(&mut self, len: usize) {
         while self.ops.len() > len {
             let op = self.ops.pop().expect("there are more than `len`");
-            self.bytes -= op.bytes();
+            self.bytes -= op.counted;
             let touched = op
                 .keys
                 .unique
@@ -320,10 +331,16 @@ impl Transaction {
             .is_some_and(|count| *count > 0)
     }
 
-    /// Makes the commit depend on what was read: it fails with `CommitError::ReadChanged` when a commit after
-    /// `reads.since` touched one of the partitions.
+    /// Makes the commit depend on what was read, besides what it depends on already: it fails with
+    /// `CommitError::ReadChanged` when a commit after `reads.since` touched one of the partitions.
     pub fn depends_on(&mut self, reads: ReadSet) {
-        self.reads = Some(reads);
+        match &mut self.reads {
+            None => self.reads = Some(reads),
+            Some(all) => {
+                all.since = all.since.min(reads.since);
+                all.partitions.extend(reads.partitions);
+            }
+        }
     }
 
     /// Says which is the oldest snapshot that its changes go by: none of a user who is erased after it is committed.

@@ -26,12 +26,12 @@ pub(super) struct Group {
     pub(super) states: HashMap<(TableId, Partition), PartitionState>,
     /// The last Seq of the group, if any transaction is in it.
     pub(super) last: Option<Seq>,
-    overlay: Overlay,
+    pub(super) overlay: Overlay,
 }
 
 /// What the group changes of the `key` and `dead` families.
 #[derive(Default)]
-struct Overlay {
+pub(super) struct Overlay {
     keys: HashMap<Arc<[u8]>, Option<Seq>, RandomState>,
     dead: HashSet<Vec<u8>>,
     /// What to take back when the transaction that is being checked fails.
@@ -44,7 +44,7 @@ enum Undo {
 }
 
 impl Overlay {
-    fn set_key(&mut self, key: &Arc<[u8]>, holder: Option<Seq>) {
+    pub(super) fn set_key(&mut self, key: &Arc<[u8]>, holder: Option<Seq>) {
         let before = self.keys.insert(key.clone(), holder);
         self.undo.push(Undo::Key(key.clone(), before));
     }
@@ -88,7 +88,11 @@ impl Committer {
     }
 
     /// Checks that nothing the transaction depends on was touched since it was read.
-    fn check_reads(&self, group: &Group, transaction: &Transaction) -> Result<(), CommitError> {
+    pub(super) fn check_reads(
+        &self,
+        group: &Group,
+        transaction: &Transaction,
+    ) -> Result<(), CommitError> {
         let Some(reads) = &transaction.reads else {
             return Ok(());
         };
@@ -118,7 +122,12 @@ impl Committer {
         Ok(())
     }
 
-    fn check(&self, overlay: &mut Overlay, ops: &[Op], first: Seq) -> Result<(), CommitError> {
+    pub(super) fn check(
+        &self,
+        overlay: &mut Overlay,
+        ops: &[Op],
+        first: Seq,
+    ) -> Result<(), CommitError> {
         let mut oldest = Seq::ZERO;
         for (at, op) in ops.iter().enumerate() {
             if at == 0 || !Arc::ptr_eq(&ops[at - 1].table, &op.table) {
@@ -192,7 +201,11 @@ impl Committer {
         Ok(())
     }
 
-    fn holder(&self, overlay: &Overlay, key: &Arc<[u8]>) -> Result<Option<Seq>, StorageError> {
+    pub(super) fn holder(
+        &self,
+        overlay: &Overlay,
+        key: &Arc<[u8]>,
+    ) -> Result<Option<Seq>, StorageError> {
         if let Some(holder) = overlay.keys.get(key) {
             return Ok(*holder);
         }
@@ -203,7 +216,7 @@ impl Committer {
             .transpose()
     }
 
-    fn append(
+    pub(super) fn append(
         &self,
         group: &mut Group,
         transaction: &mut Transaction,
@@ -287,7 +300,7 @@ impl Committer {
 }
 
 /// The error for a row whose values in a unique key are another's.
-pub(super) fn unique_violation(
+pub(crate) fn unique_violation(
     table: &Arc<TableDef>,
     index: IndexId,
     record: &[u8],
