@@ -125,10 +125,7 @@ impl Flusher {
             }
         };
         let report = {
-            let before = Snapshot {
-                view: before,
-                taken_ms: self.shared.generator.now_ms(),
-            };
+            let before = Snapshot::new(before, self.shared.generator.now_ms());
             let of = partition.clone();
             blocking(move || count(&before, &tables, &of)).await?
         };
