@@ -95,7 +95,8 @@ pub(crate) fn list(flags: &BackupsFlags) -> anyhow::Result<()> {
 }
 
 pub(crate) fn restore(flags: &RestoreFlags) -> anyhow::Result<()> {
-    let restore = backup::restore(&whole(&flags.target)?, &flags.data_dir, flags.at);
+    let target = whole(&flags.target)?;
+    let restore = backup::restore(&target, &flags.data_dir, flags.at);
     let backup::RestoreReport { backup } = runtime()?.block_on(restore)?;
     println!(
         "restored backup {} of {} at {}: {} files, {} bytes",
