@@ -454,18 +454,20 @@ async fn transactions_are_bounded_by_a_setting() {
     assert_eq!(rows.get::<_, i64>(0), 1000);
 }
 
-/// A transaction of some 100 MB is committed while another session commits rows one by one.
+/// A transaction of some 100 MB is committed while another session commits rows one by one: how long these wait.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_large_commit_does_not_stall_others() {
+#[ignore = "a measurement: scripts/test --long"]
+async fn a_large_commit_beside_small_ones() {
     let server = Server::start();
     let client = server.peer().connect().await;
-    client
-        .batch_execute(
-            "CREATE TABLE large (id int8 PRIMARY KEY, body text); CREATE TABLE small (id int8 PRIMARY KEY, body text);
-             BEGIN; INSERT INTO large SELECT g, repeat(md5(g::text), 30) FROM generate_series(1, 100000) g",
-        )
-        .await
-        .unwrap();
+    for statement in [
+        "CREATE TABLE large (id int8 PRIMARY KEY, body text)",
+        "CREATE TABLE small (id int8 PRIMARY KEY, body text)",
+        "BEGIN",
+        "INSERT INTO large SELECT g, repeat(md5(g::text), 30) FROM generate_series(1, 100000) g",
+    ] {
+        client.batch_execute(statement).await.unwrap();
+    }
     let stop = Arc::new(AtomicBool::new(false));
     let other = server.peer().connect().await;
     let writer = tokio::spawn({
