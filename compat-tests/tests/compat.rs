@@ -34,6 +34,8 @@ mod robustness;
 mod tidy;
 #[path = "compat/transactions.rs"]
 mod transactions;
+#[path = "compat/type_functions.rs"]
+mod type_functions;
 #[path = "compat/types.rs"]
 mod types;
 #[path = "compat/upsert.rs"]

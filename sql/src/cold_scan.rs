@@ -27,7 +27,7 @@ use datafusion::physical_plan::{
 use futures::StreamExt;
 use tidelog_storage::cold::ColdFile;
 use tidelog_storage::snapshot::ScanColumn;
-use tidelog_storage::{Partition, Seq, TableDef, datum};
+use tidelog_storage::{ColumnType, Partition, Seq, TableDef, datum};
 
 use crate::provider::{SEQ, Scope, USER, blocking, properties};
 
@@ -50,6 +50,8 @@ pub(crate) struct ColdScan {
 enum Source {
     /// A column of the file's plan.
     File(usize),
+    /// A column of the file's plan that holds values of this type in another form.
+    Stored(usize, ColumnType),
     /// The value for rows older than the column.
     Missing(ScalarValue),
 }
@@ -100,7 +102,7 @@ fn plan_version(
     let held = |id| layout.iter().any(|(held, _)| *held == id);
     let mut fields: Vec<Field> = Vec::new();
     for column in scan.table.columns.iter().filter(|column| held(column.id)) {
-        fields.push(Field::new(&column.stored_name, column.ty.arrow(), true));
+        fields.push(Field::new(&column.stored_name, column.ty.stored_arrow(), true));
     }
     fields.push(Field::new(SEQ, DataType::Int64, false));
     let (seq_index, user_index) = (fields.len() - 1, fields.len());
@@ -126,7 +128,12 @@ fn plan_version(
                     .expect("the relation's columns are the table's");
                 let column = &scan.table.columns[index];
                 match file_schema.index_of(&column.stored_name) {
-                    Ok(index) if held(*id) => Source::File(project(index)),
+                    Ok(index) if held(*id) => match column.ty {
+                        ty if ty.stored_arrow() != ty.arrow() => {
+                            Source::Stored(project(index), ty)
+                        }
+                        _ => Source::File(project(index)),
+                    },
                     _ => {
                         let mut builder = datum::ColumnBuilder::new(column.ty);
                         builder.append(column.missing.as_ref());
@@ -183,11 +190,12 @@ fn file_predicate(
         let stored = if name == SEQ {
             SEQ
         } else {
-            scan.table
-                .columns
-                .get(scan.table.column_index(name)?)?
-                .stored_name
-                .as_str()
+            let column = &scan.table.columns[scan.table.column_index(name)?];
+            // What is stored in another form compares otherwise.
+            if column.ty.stored_arrow() != column.ty.arrow() {
+                return None;
+            }
+            column.stored_name.as_str()
         };
         file_schema
             .index_of(stored)
@@ -351,6 +359,7 @@ impl View {
         let array = |source: &Source| -> Result<ArrayRef> {
             match source {
                 Source::File(index) => Ok(batch.column(*index).clone()),
+                Source::Stored(index, ty) => Ok(datum::from_stored(batch.column(*index), *ty)),
                 Source::Missing(value) => value.to_array_of_size(rows),
             }
         };

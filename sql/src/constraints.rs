@@ -24,6 +24,7 @@ use tidelog_storage::{
     Catalog, ColumnId, ColumnType, CommitError, Datum, Partition, Row, TableDef, TableId,
 };
 
+use crate::text::Style;
 use crate::ddl::constraint::referencing_keys_of;
 use crate::error::{ErrorKind, SqlError, from_datafusion, shown_key};
 use crate::locking::Patience;
@@ -317,7 +318,7 @@ impl Session {
                                     let parent_ty = parent
                                         .index_of(key.parent_columns[n])
                                         .map_or(column.ty, |at| parent.columns[at].ty);
-                                    assign(new[n].clone(), parent_ty, column.ty, &column.name)?
+                                    assign(new[n].clone(), parent_ty, column.ty, &column.name, Style::default())?
                                 }
                                 (SetDefault, _) => match &column.default {
                                     Some(sql) => {
@@ -495,7 +496,7 @@ fn in_key_order(
         let at = key.parent_columns.iter().position(|other| other == id)?;
         let from = child.columns[child.index_of(key.columns[at])?].ty;
         let column = &parent.columns[parent.index_of(*id)?];
-        assign(values[at].clone(), from, column.ty, &column.name).ok()
+        assign(values[at].clone(), from, column.ty, &column.name, Style::default()).ok()
     };
     unique.columns.iter().map(value).collect()
 }
@@ -546,7 +547,7 @@ fn check_violation(table: &TableDef, name: &str, row: &[Datum]) -> SqlError {
         table.name
     );
     SqlError::new(ErrorKind::CheckViolation, message)
-        .detail(format!("Failing row contains ({}).", shown_row(row)))
+        .detail(format!("Failing row contains ({}).", shown_row(table, row)))
         .of_constraint(table, name)
 }
 

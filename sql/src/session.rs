@@ -10,6 +10,7 @@ use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast::{self, Statement};
@@ -28,6 +29,7 @@ use crate::plan::{self, Planner, PostgresOperators};
 use crate::provider::{Access, Scope};
 use crate::settings::{SERVER_VERSION, Settings};
 use crate::subscribe::{ListenTarget, SubscribePlan};
+use crate::text::Style;
 use crate::{ddl, functions};
 
 pub use crate::copy::CopyIn;
@@ -73,9 +75,6 @@ impl Engine {
         let aggregates = builder.aggregate_functions().get_or_insert_default();
         aggregates.push(Arc::new(functions::sum()));
         aggregates.push(Arc::new(functions::single_value()));
-        // The first planner that answers wins.
-        let planners = builder.expr_planners().get_or_insert_default();
-        planners.insert(0, Arc::new(PostgresOperators));
         let state = builder.build();
         Arc::new(Engine {
             store,
@@ -143,6 +142,11 @@ impl Prepared {
         Err(SqlError::new(ErrorKind::FeatureNotSupported, message))
     }
 
+    /// Whether it says OVERRIDING SYSTEM VALUE.
+    pub(crate) fn overrides_identity(&self) -> bool {
+        self.statement.overrides_identity
+    }
+
     /// Whether its locking clause says NO KEY UPDATE or KEY SHARE.
     pub(crate) fn spares_keys(&self) -> bool {
         self.statement.spares_keys
@@ -156,6 +160,7 @@ struct QueryPlan {
     catalog_version: u64,
     access: Access,
     search_path: Vec<String>,
+    style: Style,
     /// Whether it says the same of the session each time it runs.
     reusable: bool,
 }
@@ -220,6 +225,7 @@ pub struct Session {
     settings: Settings,
     notices: Vec<Notice>,
     work: Work,
+    drawn: Arc<functions::sequence::Drawn>,
 }
 
 impl Session {
@@ -232,6 +238,7 @@ impl Session {
             engine,
             settings: Settings::default(),
             notices: Vec::new(),
+            drawn: Arc::default(),
             login,
         };
         for (name, value) in session.login.settings.clone() {
@@ -451,12 +458,16 @@ impl Session {
         query: &ast::Query,
         values: &[Datum],
     ) -> Result<Outcome, SqlError> {
+        let configured = self.set_configs(query, values)?;
+        let query = configured.as_ref().unwrap_or(query);
         let scope = self.scope();
         let current = prepared.query.as_ref().filter(|plan| {
             plan.reusable
+                && configured.is_none()
                 && plan.catalog_version == scope.snapshot.catalog().version
                 && plan.access == scope.access
                 && plan.search_path == self.search_path()
+                && plan.style == self.style()
         });
         let plan = match current {
             Some(plan) => plan.plan.clone(),
@@ -496,6 +507,9 @@ impl Session {
             search_path: &search_path,
             access: &access,
             constants: &constants,
+            sequences: self.sequences(),
+            style: self.style(),
+            expr_planners: self.expr_planners(),
             pseudo_columns,
             replaced: Vec::new(),
         };
@@ -504,10 +518,37 @@ impl Session {
         Ok(QueryPlan {
             plan,
             catalog_version: catalog.version,
-            reusable: !text.contains("current_setting") && !text.contains("pg_settings"),
+            reusable: !["current_setting", "pg_settings", "set_config"]
+                .iter()
+                .any(|word| text.contains(word)),
             access,
             search_path,
+            style: self.style(),
         })
+    }
+
+    /// The planners of expressions; the first that answers wins.
+    fn expr_planners(&self) -> Vec<Arc<dyn ExprPlanner>> {
+        let ours: Arc<dyn ExprPlanner> = Arc::new(PostgresOperators {
+            style: self.style(),
+        });
+        let theirs = self.engine.state.expr_planners().iter().cloned();
+        std::iter::once(ours).chain(theirs).collect()
+    }
+
+    /// What sequences are drawn from.
+    pub(crate) fn sequences(&self) -> functions::sequence::Source {
+        functions::sequence::Source {
+            store: self.engine.store.clone(),
+            drawn: self.drawn.clone(),
+        }
+    }
+
+    /// How the session reads and writes text.
+    pub fn style(&self) -> Style {
+        Style {
+            zone: self.settings.zone(),
+        }
     }
 
     /// Plans a query of ours or of a statement's.
@@ -586,6 +627,9 @@ impl Session {
             search_path: &search_path,
             access: &access,
             constants: &constants,
+            sequences: self.sequences(),
+            style: self.style(),
+            expr_planners: self.expr_planners(),
             pseudo_columns,
             replaced,
         };

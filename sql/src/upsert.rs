@@ -283,6 +283,7 @@ impl Session {
                             &columns[n + 1],
                             column.ty,
                             &column.name,
+                            self.style(),
                         )?
                     };
                 }
@@ -300,7 +301,7 @@ impl Session {
         let (value, ty) = self
             .evaluate(&parse::parse_expression(sql)?, &[], &[])
             .await?;
-        assign(value, ty, column.ty, &column.name)
+        assign(value, ty, column.ty, &column.name, self.style())
     }
 
     /// `SELECT ordinal, values… FROM table JOIN excluded … WHERE …`.

@@ -27,6 +27,7 @@ use crate::hot::{Family, Hot, HotSnapshot};
 use crate::seq::{Clock, Seq, SeqGenerator};
 use crate::snapshot::Snapshot;
 use crate::transaction::{Partition, RowVersion, Transaction};
+use crate::sequence::{SequenceDef, SequenceError, SequenceState, Sequences};
 use crate::trim::{self, TrimReport};
 use crate::watch::Watches;
 
@@ -61,6 +62,7 @@ pub struct Store {
     tasks: Mutex<Vec<JoinHandle<()>>>,
     committer: Option<std::thread::JoinHandle<()>>,
     shutdown: watch::Sender<bool>,
+    sequences: Sequences,
 }
 
 /// How often the flush policy looks.
@@ -134,6 +136,7 @@ impl Store {
             tasks: Mutex::new(tasks),
             committer: Some(committer),
             shutdown,
+            sequences: Sequences::default(),
         }))
     }
 
@@ -217,6 +220,27 @@ impl Store {
         answer
             .await
             .map_err(|_| CommitError::Unknown("the committer ended".to_string()))?
+    }
+
+    /// Draws a sequence's next number. Waits for the disk now and then.
+    pub fn draw(&self, sequence: &SequenceDef) -> Result<i64, SequenceError> {
+        self.check_open()?;
+        self.sequences.draw(&self.shared().hot, sequence)
+    }
+
+    /// Where a sequence stands.
+    pub fn sequence_state(&self, sequence: &SequenceDef) -> Result<SequenceState, SequenceError> {
+        self.sequences.state(&self.shared().hot, sequence)
+    }
+
+    /// Puts a sequence somewhere. Waits for the disk.
+    pub fn set_sequence(
+        &self,
+        sequence: &SequenceDef,
+        state: SequenceState,
+    ) -> Result<(), SequenceError> {
+        self.check_open()?;
+        self.sequences.set(&self.shared().hot, sequence, state)
     }
 
     /// Flushes every partition of the table that has unflushed rows, however few. A STREAM table has nothing to flush.
@@ -307,6 +331,9 @@ impl Store {
             let _ = task.await;
         }
         self.flusher.queue.stop().await;
+        if let Err(error) = self.sequences.settle(&self.shared().hot) {
+            tracing::error!(%error, "sequences will skip some numbers");
+        }
         self.shared().watches.close();
     }
 

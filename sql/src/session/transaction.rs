@@ -154,6 +154,7 @@ impl Session {
         self.work.read_only = self.settings.default_read_only();
         self.work.queried = false;
         self.work.committing.store(false, Ordering::Relaxed);
+        self.settings.begin();
         self.forget_reads();
     }
 
@@ -248,7 +249,7 @@ impl Session {
     pub(super) async fn commit(&mut self) -> Result<(), CommitError> {
         let since = self.work.snapshot.get_mut().as_ref().map(|s| s.seq());
         let partitions = std::mem::take(&mut *self.work.reads.lock());
-        let (mut changes, locks) = self.take_work();
+        let (mut changes, locks) = self.take_work(true);
         if changes.is_empty() {
             return Ok(());
         }
@@ -266,12 +267,14 @@ impl Session {
     }
 
     pub(super) fn roll_back(&mut self) {
-        drop(self.take_work());
+        drop(self.take_work(false));
     }
 
-    fn take_work(&mut self) -> (Transaction, Locks) {
+    fn take_work(&mut self, committed: bool) -> (Transaction, Locks) {
         self.work.savepoints.clear();
-        self.settings.end_local();
+        let changed = self.settings.end(committed).into_iter();
+        self.notices
+            .extend(changed.map(|(name, value)| Notice::Parameter { name, value }));
         self.forget_reads();
         let fresh = Locks::new(&self.engine.locks, self.login.pid);
         let locks = std::mem::replace(&mut self.work.locks, fresh);

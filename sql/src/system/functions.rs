@@ -154,6 +154,11 @@ pub(crate) fn function(
                 }
             }
         }),
+        // Those that the session can carry out are literals by now.
+        "set_config" => (DataType::Utf8, |_, _| {
+            let message = "set_config() other than in the select list, with constants".to_string();
+            Err(error(ErrorKind::FeatureNotSupported, message))
+        }),
         "quote_ident" => (DataType::Utf8, |_, args| {
             let quoted = string(args, 0).map(|name| crate::parse::identifier(&name));
             Ok(ScalarValue::Utf8(quoted))
@@ -411,7 +416,7 @@ fn type_name(ty: i64, modifier: i64) -> String {
 }
 
 /// The parts of a name as it is written, folded.
-fn name_parts(written: &str) -> Vec<String> {
+pub(crate) fn name_parts(written: &str) -> Vec<String> {
     let mut parts = vec![String::new()];
     let mut quoted = false;
     for character in written.trim().chars() {

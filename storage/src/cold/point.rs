@@ -15,7 +15,7 @@ use parquet::file::statistics::Statistics;
 
 use super::{ColdFile, META_FILE, meta_key};
 use crate::catalog::{TableDef, TableId};
-use crate::datum::{Row, datum_at};
+use crate::datum::{Row, datum_at, from_stored};
 use crate::error::StorageError;
 use crate::hot::Family;
 use crate::key::{scope_key, version_key};
@@ -146,7 +146,9 @@ fn row_at(
     let value = |column: &crate::catalog::ColumnDef| match batch.column_by_name(&column.stored_name)
     {
         Some(array) if batch.num_rows() == 1 => {
-            (datum_at(array, 0).map(|value| value.to_owned())).ok_or_else(|| corrupt(&column.name))
+            let array = from_stored(array, column.ty);
+            let value = datum_at(&array, 0).map(|value| value.to_owned());
+            value.ok_or_else(|| corrupt(&column.name))
         }
         Some(_) => Err(corrupt("place")),
         // The file is older than the column.

@@ -7,14 +7,18 @@ use rocksdb::WriteBatch;
 use serde::{Deserialize, Serialize};
 
 use super::{Committer, Shared, view_of};
-use crate::catalog::{Catalog, CatalogChange, IndexId, RoleDef, TableDef, TableId};
+use crate::catalog::{
+    Catalog, CatalogChange, FIRST_USER_OID, IndexId, RoleDef, TableDef, TableId,
+};
 use crate::changes::{Extent, encode_commit};
 use crate::cold::{self, META_FILE, META_GARBAGE, META_STATE, META_TRIMMED};
+use crate::datum::EnumType;
 use crate::error::{CommitError, StorageError};
 use crate::hot::{Family, Hot, HotSnapshot};
 use crate::key::{index_scope, parse_scope, prefix_end, seq_bytes, table_range, version_key};
 use crate::record::encode_catalog;
 use crate::seq::Seq;
+use crate::sequence::{SequenceDef, sequence_key};
 use crate::transaction::Partition;
 
 const META_CATALOG: u8 = b'c';
@@ -45,6 +49,11 @@ pub(crate) fn changed(catalog: &Catalog, changes: &[CatalogChange]) -> Catalog {
                     next.tables.keys().all(|(schema, _)| schema != name),
                     "schema \"{name}\" is not empty"
                 );
+                assert!(
+                    next.types.keys().all(|(schema, _)| schema != name)
+                        && next.sequences.keys().all(|(schema, _)| schema != name),
+                    "schema \"{name}\" is not empty"
+                );
                 assert!(next.schemas.remove(name), "no schema \"{name}\"");
             }
             CatalogChange::PutTable(table) => {
@@ -73,6 +82,39 @@ pub(crate) fn changed(catalog: &Catalog, changes: &[CatalogChange]) -> Catalog {
             CatalogChange::DropTable { schema, name } => {
                 let dropped = next.tables.remove(&(schema.clone(), name.clone()));
                 assert!(dropped.is_some(), "no table \"{schema}.{name}\"");
+            }
+            CatalogChange::PutType(definition) => {
+                let name = (definition.schema.clone(), definition.name.clone());
+                let same = |of: &EnumType| of.definition().oid == definition.oid;
+                if !catalog.types.values().chain(next.types.values()).any(same) {
+                    assert_eq!(
+                        definition.oid,
+                        next.next_type_oid(),
+                        "a new type takes the next oid"
+                    );
+                    // Two oids: its own and that of its arrays.
+                    next.next_table_id = definition.oid - FIRST_USER_OID + 2;
+                }
+                next.types.insert(name, EnumType::new(definition.clone()));
+            }
+            CatalogChange::DropType { schema, name } => {
+                let dropped = next.types.remove(&(schema.clone(), name.clone()));
+                assert!(dropped.is_some(), "no type \"{schema}.{name}\"");
+            }
+            CatalogChange::PutSequence(sequence) => {
+                let name = (sequence.schema.clone(), sequence.name.clone());
+                if next.sequence_by_id(sequence.id).is_none() {
+                    assert_eq!(
+                        sequence.id, next.next_table_id,
+                        "a new sequence takes the next id"
+                    );
+                    next.next_table_id += 1;
+                }
+                next.sequences.insert(name, Arc::new(sequence.clone()));
+            }
+            CatalogChange::DropSequence { schema, name } => {
+                let dropped = next.sequences.remove(&(schema.clone(), name.clone()));
+                assert!(dropped.is_some(), "no sequence \"{schema}.{name}\"");
             }
             CatalogChange::PutRole(role) => {
                 next.roles.insert(role.name.clone(), Arc::new(role.clone()));
@@ -153,6 +195,29 @@ fn store(
             );
         }
     }
+    for (schema, name) in old.types.keys().filter(|name| !new.types.contains_key(name)) {
+        batch.delete_cf(meta, object_key(b'e', &[schema, name]));
+    }
+    for (name, of) in &new.types {
+        if old.types.get(name) != Some(of) {
+            let key = object_key(b'e', &[&name.0, &name.1]);
+            batch.put_cf(meta, key, json(of)?);
+        }
+    }
+    for (name, sequence) in &old.sequences {
+        if !new.sequences.contains_key(name) {
+            batch.delete_cf(meta, object_key(b'q', &[&name.0, &name.1]));
+        }
+        if new.sequence_by_id(sequence.id).is_none() {
+            batch.delete_cf(meta, sequence_key(sequence.id));
+        }
+    }
+    for (name, sequence) in &new.sequences {
+        if old.sequences.get(name) != Some(sequence) {
+            let key = object_key(b'q', &[&name.0, &name.1]);
+            batch.put_cf(meta, key, json(sequence.as_ref())?);
+        }
+    }
     for name in old
         .roles
         .keys()
@@ -196,6 +261,16 @@ pub(crate) fn load(hot: &Arc<Hot>) -> Result<Catalog, StorageError> {
                 catalog
                     .tables
                     .insert((table.schema.clone(), table.name.clone()), Arc::new(table));
+            }
+            Some(b'e') => {
+                let of: EnumType = from_json(value)?;
+                let name = (of.definition().schema.clone(), of.definition().name.clone());
+                catalog.types.insert(name, of);
+            }
+            Some(b'q') => {
+                let sequence: SequenceDef = from_json(value)?;
+                let name = (sequence.schema.clone(), sequence.name.clone());
+                catalog.sequences.insert(name, Arc::new(sequence));
             }
             Some(b'r') => {
                 let role: RoleDef = from_json(value)?;

@@ -22,6 +22,7 @@ use super::{Cold, WORTH_A_FILE_ROWS};
 use crate::catalog::{ColumnId, TableDef};
 use crate::cold::{ColdFile, PartitionState, writing_path};
 use crate::commit::garbage::remove_files;
+use crate::datum::to_stored;
 use crate::error::StorageError;
 use crate::seq::Seq;
 use crate::snapshot::{HotScan, PartitionSet, ScanColumn, Snapshot};
@@ -182,6 +183,7 @@ impl FileWriter {
             fields.push(
                 column
                     .field()
+                    .with_data_type(column.ty.stored_arrow())
                     .with_nullable(true)
                     .with_name(&column.stored_name),
             );
@@ -219,7 +221,8 @@ impl FileWriter {
         let seqs = seqs_of(batch)?;
         self.last = seq(seqs.value(seqs.len() - 1))?;
         self.rows += batch.num_rows() as u64;
-        let batch = RecordBatch::try_new(self.schema.clone(), batch.columns().to_vec())?;
+        let columns = batch.columns().iter().map(to_stored).collect();
+        let batch = RecordBatch::try_new(self.schema.clone(), columns)?;
         self.parquet.write(&batch)?;
         if self.parquet.in_progress_size() > ROW_GROUP_BYTES {
             self.parquet.flush()?;

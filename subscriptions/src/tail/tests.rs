@@ -33,6 +33,8 @@ impl Bench {
             not_null,
             default: None,
             missing: Datum::Null,
+            sequence: None,
+            identity: None,
         };
         let options = TableOptions {
             ttl_ms: None,
