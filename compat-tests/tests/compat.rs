@@ -10,12 +10,16 @@ mod catalog;
 mod clients;
 #[path = "compat/constraints.rs"]
 mod constraints;
+#[path = "compat/crash.rs"]
+mod crash;
 #[path = "compat/ddl.rs"]
 mod ddl;
 #[path = "compat/durability.rs"]
 mod durability;
 #[path = "compat/errors.rs"]
 mod errors;
+#[path = "compat/histories.rs"]
+mod histories;
 #[path = "compat/isolation.rs"]
 mod isolation;
 #[path = "compat/kalamdb_defects.rs"]

@@ -13,6 +13,7 @@ pub mod compact;
 pub mod datum;
 pub mod error;
 pub mod expire;
+pub mod failpoint;
 pub mod flush;
 mod hot;
 pub mod key;
@@ -38,6 +39,7 @@ pub use datum::{
     TimeTz,
 };
 pub use error::{CommitError, StorageError};
+pub use failpoint::Failpoints;
 pub use seq::Seq;
 pub use sequence::{SequenceDef, SequenceError, SequenceState};
 pub use snapshot::{HotScan, PartitionSet, Snapshot};
