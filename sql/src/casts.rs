@@ -3,9 +3,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, StringBuilder, TimestampMicrosecondArray,
-};
+use arrow::array::{Array, ArrayRef, AsArray, StringBuilder, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, FieldRef, TimestampMicrosecondType};
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, ScalarValue};
@@ -103,8 +101,19 @@ pub(crate) fn rewrite(cast: Cast, schema: &DFSchema, style: Style) -> Result<Tra
         }));
     }
     let castable = |from, to| {
-        let number = |ty| is_integer(ty) || matches!(ty, ColumnType::Float4 | ColumnType::Float8 | ColumnType::Numeric(_));
-        let time = |ty| matches!(ty, ColumnType::Date | ColumnType::Timestamp | ColumnType::TimestampTz);
+        let number = |ty| {
+            is_integer(ty)
+                || matches!(
+                    ty,
+                    ColumnType::Float4 | ColumnType::Float8 | ColumnType::Numeric(_)
+                )
+        };
+        let time = |ty| {
+            matches!(
+                ty,
+                ColumnType::Date | ColumnType::Timestamp | ColumnType::TimestampTz
+            )
+        };
         !(number(from) && time(to) || time(from) && number(to))
     };
     if !castable(from, to) {
@@ -119,12 +128,12 @@ pub(crate) fn rewrite(cast: Cast, schema: &DFSchema, style: Style) -> Result<Tra
         return Ok(Transformed::no(Expr::Cast(cast)));
     }
     Ok(match (from, to) {
-        (
-            ColumnType::TimestampTz,
-            ColumnType::Timestamp | ColumnType::Date | ColumnType::Time,
-        ) => {
+        (ColumnType::TimestampTz, ColumnType::Timestamp | ColumnType::Date | ColumnType::Time) => {
             let local = function(Conversion::ToLocal, micros(*cast.expr, true), style);
-            Transformed::yes(Expr::Cast(Cast::new_from_field(Box::new(local), cast.field)))
+            Transformed::yes(Expr::Cast(Cast::new_from_field(
+                Box::new(local),
+                cast.field,
+            )))
         }
         (ColumnType::Timestamp | ColumnType::Date, ColumnType::TimestampTz) => {
             let local = micros(*cast.expr, false);
@@ -179,9 +188,9 @@ impl CastFunction {
 
     fn apply(&self, array: &ArrayRef) -> Result<ArrayRef> {
         match self.conversion {
-            Conversion::Input(ty) => self.from_texts(array, ty, |text| {
-                text::parse_in(ty, text, self.style)
-            }),
+            Conversion::Input(ty) => {
+                self.from_texts(array, ty, |text| text::parse_in(ty, text, self.style))
+            }
             Conversion::Cut(ty) => self.from_texts(array, ty, |text| Ok(cut(ty, text))),
             Conversion::FromJson(ty) => self.from_texts(array, ty, |json| from_json(ty, json)),
             Conversion::Output(ty) => self.to_texts(array, ty),
@@ -268,13 +277,7 @@ fn from_json(ty: ColumnType, json: &str) -> std::result::Result<Datum, SqlError>
     if kind == "boolean" && ty == ColumnType::Bool || kind == "numeric" && ty != ColumnType::Bool {
         if is_integer(ty) {
             let number = text::parse(ColumnType::Numeric(None), json)?;
-            return crate::row::assign(
-                number,
-                ColumnType::Numeric(None),
-                ty,
-                "",
-                Style::default(),
-            );
+            return crate::row::assign(number, ColumnType::Numeric(None), ty, "", Style::default());
         }
         return text::parse(ty, json);
     }

@@ -102,7 +102,11 @@ fn plan_version(
     let held = |id| layout.iter().any(|(held, _)| *held == id);
     let mut fields: Vec<Field> = Vec::new();
     for column in scan.table.columns.iter().filter(|column| held(column.id)) {
-        fields.push(Field::new(&column.stored_name, column.ty.stored_arrow(), true));
+        fields.push(Field::new(
+            &column.stored_name,
+            column.ty.stored_arrow(),
+            true,
+        ));
     }
     fields.push(Field::new(SEQ, DataType::Int64, false));
     let (seq_index, user_index) = (fields.len() - 1, fields.len());
@@ -129,9 +133,7 @@ fn plan_version(
                 let column = &scan.table.columns[index];
                 match file_schema.index_of(&column.stored_name) {
                     Ok(index) if held(*id) => match column.ty {
-                        ty if ty.stored_arrow() != ty.arrow() => {
-                            Source::Stored(project(index), ty)
-                        }
+                        ty if ty.stored_arrow() != ty.arrow() => Source::Stored(project(index), ty),
                         _ => Source::File(project(index)),
                     },
                     _ => {

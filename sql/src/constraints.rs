@@ -24,7 +24,6 @@ use tidelog_storage::{
     Catalog, ColumnId, ColumnType, CommitError, Datum, Partition, Row, TableDef, TableId,
 };
 
-use crate::text::Style;
 use crate::ddl::constraint::referencing_keys_of;
 use crate::error::{ErrorKind, SqlError, from_datafusion, shown_key};
 use crate::locking::Patience;
@@ -35,6 +34,7 @@ use crate::parse::{parse_expression, parse_query, quoted};
 use crate::provider::{Scope, USER, blocking};
 use crate::row::{Write, assign, check_not_null, shown_row};
 use crate::session::{RETRIES_MAX, Session};
+use crate::text::Style;
 
 /// Keys of one query about children, at most.
 const KEYS_MAX: usize = 200;
@@ -125,7 +125,8 @@ impl Session {
             items.join(", "),
             quoted(&table.name)
         ))?;
-        let rows = MemTable::try_new(table.arrow_schema(), vec![vec![]]).map_err(from_datafusion)?;
+        let rows =
+            MemTable::try_new(table.arrow_schema(), vec![vec![]]).map_err(from_datafusion)?;
         let replaced = vec![(table.name.clone(), Arc::new(rows) as _)];
         let catalog = self.store().catalog();
         let plan = self.plan_over(replaced, query, &[], false, &catalog)?;
@@ -135,7 +136,9 @@ impl Session {
             .execute_and_check(plan, state.config_options(), |_, _| {})
             .map_err(from_datafusion)?;
         let LogicalPlan::Projection(projection) = &plan else {
-            return Err(SqlError::unsupported("an aggregate or window function in a check constraint"));
+            return Err(SqlError::unsupported(
+                "an aggregate or window function in a check constraint",
+            ));
         };
         let context = PhysicalPlanningContext::default();
         let mut props = ExecutionProps::new();
@@ -160,7 +163,8 @@ impl Session {
             })
             .map_err(from_datafusion)?;
             let schema = projection.input.schema();
-            let expr = create_physical_expr(expr, schema, &props, &context).map_err(from_datafusion)?;
+            let expr =
+                create_physical_expr(expr, schema, &props, &context).map_err(from_datafusion)?;
             conditions.push(expr);
         }
         Ok((Arc::new(conditions), immutable))
@@ -179,12 +183,17 @@ impl Session {
             let (parent, unique) = parent_of(&catalog, key)?;
             let mut locks = Vec::new();
             for write in writes {
-                let Some(values) = write.new.as_ref().and_then(|row| values(table, &key.columns, row))
+                let Some(values) = write
+                    .new
+                    .as_ref()
+                    .and_then(|row| values(table, &key.columns, row))
                 else {
                     continue;
                 };
                 let old = write.old.as_ref();
-                if old.and_then(|old| self::values(table, &key.columns, &old.row)) == Some(values.clone()) {
+                if old.and_then(|old| self::values(table, &key.columns, &old.row))
+                    == Some(values.clone())
+                {
                     continue;
                 }
                 let parent_values = in_key_order(key, unique, &parent, table, &values);
@@ -245,11 +254,15 @@ impl Session {
         let mut moved: Vec<(Partition, Vec<Datum>, Vec<Datum>)> = Vec::new();
         for write in writes {
             let old = write.old.as_ref();
-            let Some(old) = old.and_then(|old| values(parent, &key.parent_columns, &old.row)) else {
+            let Some(old) = old.and_then(|old| values(parent, &key.parent_columns, &old.row))
+            else {
                 continue;
             };
             match &write.new {
-                None => deleted.entry(write.partition.clone()).or_default().push(old),
+                None => deleted
+                    .entry(write.partition.clone())
+                    .or_default()
+                    .push(old),
                 Some(row) => {
                     let columns = key.parent_columns.iter();
                     let new: Vec<Datum> = columns.map(|id| value(parent, *id, row)).collect();
@@ -266,8 +279,16 @@ impl Session {
             }
         }
         for (partition, old, new) in moved {
-            self.follow(parent, child, key, &partition, &[old], key.on_update, Some(&new))
-                .await?;
+            self.follow(
+                parent,
+                child,
+                key,
+                &partition,
+                &[old],
+                key.on_update,
+                Some(&new),
+            )
+            .await?;
         }
         Ok(())
     }
@@ -289,13 +310,16 @@ impl Session {
             let mut gone = Vec::with_capacity(keys.len());
             for values in keys {
                 // Another row of the same statement or transaction may have the key by now.
-                let taken = action == NoAction && self.parent_exists(parent, key, partition, values).await?;
+                let taken = action == NoAction
+                    && self.parent_exists(parent, key, partition, values).await?;
                 if !taken {
                     gone.push(values.clone());
                 }
             }
             let scope = self.latest_scope();
-            let found = self.children(&scope, child, key, partition, &gone, Some(1)).await?;
+            let found = self
+                .children(&scope, child, key, partition, &gone, Some(1))
+                .await?;
             return match found.first() {
                 None => Ok(()),
                 Some(found) => Err(still_referenced(parent, child, key, &found.version.row)),
@@ -303,7 +327,9 @@ impl Session {
         }
         for _ in 0..RETRIES_MAX {
             let scope = self.scope();
-            let found = self.children(&scope, child, key, partition, keys, None).await?;
+            let found = self
+                .children(&scope, child, key, partition, keys, None)
+                .await?;
             let mut writes = Vec::with_capacity(found.len());
             for found in &found {
                 let row = match (action, new) {
@@ -311,14 +337,22 @@ impl Session {
                     _ => {
                         let mut row = found.version.row.clone();
                         for (n, id) in key.columns.iter().enumerate() {
-                            let at = child.index_of(*id).expect("a key's column cannot be dropped");
+                            let at = child
+                                .index_of(*id)
+                                .expect("a key's column cannot be dropped");
                             let column = &child.columns[at];
                             row[at] = match (action, new) {
                                 (Cascade, Some(new)) => {
                                     let parent_ty = parent
                                         .index_of(key.parent_columns[n])
                                         .map_or(column.ty, |at| parent.columns[at].ty);
-                                    assign(new[n].clone(), parent_ty, column.ty, &column.name, Style::default())?
+                                    assign(
+                                        new[n].clone(),
+                                        parent_ty,
+                                        column.ty,
+                                        &column.name,
+                                        Style::default(),
+                                    )?
                                 }
                                 (SetDefault, _) => match &column.default {
                                     Some(sql) => {
@@ -342,7 +376,9 @@ impl Session {
             Box::pin(self.change(child, &writes)).await?;
             if self.isolation().keeps_snapshot() {
                 let latest = self.latest_scope();
-                let unseen = self.children(&latest, child, key, partition, keys, Some(1)).await?;
+                let unseen = self
+                    .children(&latest, child, key, partition, keys, Some(1))
+                    .await?;
                 if !unseen.is_empty() {
                     return Err(CommitError::Conflict.into());
                 }
@@ -393,7 +429,9 @@ impl Session {
         let parent_types = self.parent_types(scope.snapshot.catalog(), child, key)?;
         let (mut types, mut values, mut matches) = (Vec::new(), Vec::new(), Vec::new());
         let name = |id: &ColumnId| {
-            let at = child.index_of(*id).expect("a key's column cannot be dropped");
+            let at = child
+                .index_of(*id)
+                .expect("a key's column cannot be dropped");
             quoted(&child.columns[at].name)
         };
         for tuple in keys {
@@ -433,7 +471,9 @@ impl Session {
             &given,
             scope.snapshot.catalog(),
         )?;
-        let (found, _) = self.find(child, plan, scope.clone(), &types, &values).await?;
+        let (found, _) = self
+            .find(child, plan, scope.clone(), &types, &values)
+            .await?;
         Ok(found)
     }
 
@@ -469,7 +509,8 @@ fn parent_of<'a>(
 fn unique_of<'a>(parent: &'a TableDef, key: &ForeignKeyDef) -> Option<UniqueKey<'a>> {
     let columns = &key.parent_columns;
     parent.unique_keys().find(|unique| {
-        unique.columns.len() == columns.len() && unique.columns.iter().all(|id| columns.contains(id))
+        unique.columns.len() == columns.len()
+            && unique.columns.iter().all(|id| columns.contains(id))
     })
 }
 
@@ -480,7 +521,9 @@ fn values(table: &TableDef, columns: &[ColumnId], row: &[Datum]) -> Option<Vec<D
 }
 
 fn value(table: &TableDef, column: ColumnId, row: &[Datum]) -> Datum {
-    let at = table.index_of(column).expect("a key's column cannot be dropped");
+    let at = table
+        .index_of(column)
+        .expect("a key's column cannot be dropped");
     row[at].clone()
 }
 
@@ -496,7 +539,14 @@ fn in_key_order(
         let at = key.parent_columns.iter().position(|other| other == id)?;
         let from = child.columns[child.index_of(key.columns[at])?].ty;
         let column = &parent.columns[parent.index_of(*id)?];
-        assign(values[at].clone(), from, column.ty, &column.name, Style::default()).ok()
+        assign(
+            values[at].clone(),
+            from,
+            column.ty,
+            &column.name,
+            Style::default(),
+        )
+        .ok()
     };
     unique.columns.iter().map(value).collect()
 }
@@ -525,7 +575,11 @@ fn still_referenced(
         "update or delete on table \"{}\" violates foreign key constraint \"{}\" on table \"{}\"",
         parent.name, key.name, child.name
     );
-    let values: Vec<Datum> = key.columns.iter().map(|id| value(child, *id, row)).collect();
+    let values: Vec<Datum> = key
+        .columns
+        .iter()
+        .map(|id| value(child, *id, row))
+        .collect();
     SqlError::new(ErrorKind::ForeignKeyViolation, message)
         .detail(format!(
             "{} is still referenced from table \"{}\".",
@@ -587,7 +641,10 @@ mod finish {
         async fn finish_step(&mut self, table: TableId, step: &Finish) -> Result<(), SqlError> {
             let scope = self.latest_scope();
             let catalog = scope.snapshot.catalog().clone();
-            let def = catalog.table_by_id(table).ok_or(CommitError::CatalogChanged)?.clone();
+            let def = catalog
+                .table_by_id(table)
+                .ok_or(CommitError::CatalogChanged)?
+                .clone();
             match step {
                 Finish::Index { index, .. } => self.fill(&scope, &def, *index).await,
                 Finish::Check(name) | Finish::NotNull(_, name) => {
@@ -628,7 +685,8 @@ mod finish {
                     let found = Found::of_batch(table, scope, sees_user, &batch, row)?;
                     rows.push((found.partition, found.version));
                     if rows.len() == FILL_ROWS {
-                        self.add_to_index(table, index, std::mem::take(&mut rows)).await?;
+                        self.add_to_index(table, index, std::mem::take(&mut rows))
+                            .await?;
                     }
                 }
             }
@@ -644,7 +702,8 @@ mod finish {
             match self.store().fill_index(table, index, rows).await {
                 Err(CommitError::UniqueViolation { table, index, key }) => {
                     let unique = table.unique_key(index);
-                    let (name, columns) = unique.map_or(("", [].as_slice()), |u| (u.name, u.columns));
+                    let (name, columns) =
+                        unique.map_or(("", [].as_slice()), |u| (u.name, u.columns));
                     let message = format!("could not create unique index \"{name}\"");
                     let detail = format!("{} is duplicated.", shown_key(&table, columns, &key));
                     Err(SqlError::new(ErrorKind::UniqueViolation, message)
@@ -668,12 +727,23 @@ mod finish {
                 quoted(&table.name)
             ))?;
             let ast::SetExpr::Select(select) = *from.body else {
-                return Err(SqlError::new(ErrorKind::InternalError, "a SELECT was expected"));
+                return Err(SqlError::new(
+                    ErrorKind::InternalError,
+                    "a SELECT was expected",
+                ));
             };
             let condition = Some(parse_expression(condition)?);
             let catalog = scope.snapshot.catalog();
             let tail = Tail::default();
-            self.plan_found(table, &select.from[0], condition, Vec::new(), tail, &[], catalog)
+            self.plan_found(
+                table,
+                &select.from[0],
+                condition,
+                Vec::new(),
+                tail,
+                &[],
+                catalog,
+            )
         }
 
         async fn any_row(
@@ -794,7 +864,9 @@ mod finish {
     }
 
     fn contains_nulls(table: &TableDef, column: ColumnId) -> SqlError {
-        let name = table.index_of(column).map(|at| table.columns[at].name.clone());
+        let name = table
+            .index_of(column)
+            .map(|at| table.columns[at].name.clone());
         let name = name.unwrap_or_default();
         let message = format!(
             "column \"{name}\" of relation \"{}\" contains null values",

@@ -155,7 +155,9 @@ impl CopyFormat {
                 DatumRef::Null => out.extend_from_slice(self.null.as_bytes()),
                 value => {
                     scratch.clear();
-                    let ty = columns.get(index).map_or(ColumnType::Text, |column| column.ty);
+                    let ty = columns
+                        .get(index)
+                        .map_or(ColumnType::Text, |column| column.ty);
                     text::write(value, ty, style, &mut scratch);
                     self.write_field(scratch.as_bytes(), force, alone, out);
                 }

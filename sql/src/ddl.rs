@@ -324,14 +324,22 @@ fn drop_schema(
                 name: table.name.clone(),
             });
         }
-        let sequences = catalog.sequences.keys().filter(|(schema, _)| *schema == name);
+        let sequences = catalog
+            .sequences
+            .keys()
+            .filter(|(schema, _)| *schema == name);
         let types = catalog.types.keys().filter(|(schema, _)| *schema == name);
         let owned = |sequence: &str| {
             let id = catalog.sequence(&name, sequence).map(|found| found.id);
             let columns = catalog.tables.values().flat_map(|table| &table.columns);
-            columns.filter(|column| column.sequence.is_some()).any(|column| column.sequence == id)
+            columns
+                .filter(|column| column.sequence.is_some())
+                .any(|column| column.sequence == id)
         };
-        let loose = sequences.clone().filter(|(_, sequence)| !owned(sequence)).count();
+        let loose = sequences
+            .clone()
+            .filter(|(_, sequence)| !owned(sequence))
+            .count();
         if !cascade && loose + types.clone().count() > 0 {
             return Err(SqlError::new(
                 ErrorKind::DependentObjectsStillExist,

@@ -322,11 +322,7 @@ fn check_identity(
 }
 
 /// The sequence of a default that does nothing but draw from one.
-fn drawn_from(
-    expr: &Expr,
-    catalog: &Catalog,
-    search_path: &[String],
-) -> Option<Arc<SequenceDef>> {
+fn drawn_from(expr: &Expr, catalog: &Catalog, search_path: &[String]) -> Option<Arc<SequenceDef>> {
     let Expr::Function(call) = expr else {
         return None;
     };

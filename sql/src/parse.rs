@@ -254,7 +254,12 @@ fn order_sequence_options(tokens: &mut [TokenWithSpan]) {
         let Some(first) = begins.first().map(|(_, index)| *index) else {
             continue;
         };
-        let ends: Vec<usize> = begins.iter().skip(1).map(|b| b.1).chain([list.end]).collect();
+        let ends: Vec<usize> = begins
+            .iter()
+            .skip(1)
+            .map(|b| b.1)
+            .chain([list.end])
+            .collect();
         let mut parts: Vec<(usize, Vec<TokenWithSpan>)> = begins
             .drain(..)
             .zip(ends)
@@ -281,9 +286,8 @@ fn take_overriding(tokens: &mut Vec<TokenWithSpan>) -> bool {
     if !is(0, "INSERT") && !is(0, "WITH") {
         return false;
     }
-    let found = (0..tokens.len()).find(|&at| {
-        is(at, "OVERRIDING") && is(at + 1, "SYSTEM") && is(at + 2, "VALUE")
-    });
+    let found = (0..tokens.len())
+        .find(|&at| is(at, "OVERRIDING") && is(at + 1, "SYSTEM") && is(at + 2, "VALUE"));
     if let Some(at) = found {
         tokens.drain(at..at + 3);
     }

@@ -84,7 +84,11 @@ fn changed_keys<'t>(
         return Vec::new();
     };
     let changed = |key: UniqueKey<'t>| {
-        let index = |id| table.index_of(id).expect("a key's column cannot be dropped");
+        let index = |id| {
+            table
+                .index_of(id)
+                .expect("a key's column cannot be dropped")
+        };
         let indexes = || key.columns.iter().map(|id| index(*id));
         let same = other.is_some_and(|other| indexes().all(|at| row[at] == other[at]));
         if same || indexes().any(|at| row[at].is_null()) {
@@ -287,7 +291,10 @@ pub(crate) fn shown_row(table: &TableDef, row: &[Datum]) -> String {
         if value.is_null() {
             shown.push_str("null");
         }
-        let ty = table.columns.get(n).map_or(ColumnType::Text, |column| column.ty);
+        let ty = table
+            .columns
+            .get(n)
+            .map_or(ColumnType::Text, |column| column.ty);
         text::write(value.as_ref(), ty, Style::default(), &mut shown);
     }
     shown
@@ -302,7 +309,9 @@ pub(crate) fn assign(
     style: Style,
 ) -> Result<Datum, SqlError> {
     if let Datum::Array(elements) = &value
-        && elements.iter().any(|element| matches!(element, Datum::Array(_)))
+        && elements
+            .iter()
+            .any(|element| matches!(element, Datum::Array(_)))
     {
         return Err(SqlError::unsupported("an array of several dimensions"));
     }
@@ -311,7 +320,10 @@ pub(crate) fn assign(
         matches!(ty, Text | Varchar(_) | Bpchar(_) | Name | Char)
     };
     // Their values may come from expressions, which know no lengths.
-    let limited = matches!(to, ColumnType::Varchar(Some(_)) | ColumnType::Bpchar(Some(_)));
+    let limited = matches!(
+        to,
+        ColumnType::Varchar(Some(_)) | ColumnType::Bpchar(Some(_))
+    );
     if value.is_null() || from == to && !limited {
         return Ok(value);
     }
@@ -349,10 +361,12 @@ pub(crate) fn assign(
             };
             let element = |element| assign(element, from.into(), to.into(), column, style);
             let elements = elements.into_iter().map(element).collect::<Result<_, _>>();
-            return elements.map(Datum::Array).map_err(|error| match error.kind {
-                ErrorKind::DatatypeMismatch => mismatch(),
-                _ => error,
-            });
+            return elements
+                .map(Datum::Array)
+                .map_err(|error| match error.kind {
+                    ErrorKind::DatatypeMismatch => mismatch(),
+                    _ => error,
+                });
         }
         (ColumnType::Timestamp, ColumnType::Time) => {
             let Datum::Timestamp(micros) = value else {
@@ -450,7 +464,10 @@ pub(crate) fn assign(
 
 /// A decimal number, half rounded away from zero, as an integer.
 fn integer_of(decimal: &str, to: ColumnType) -> Result<Datum, SqlError> {
-    let rounded = text::parse(ColumnType::Numeric(Some((NUMERIC_PRECISION_MAX, 0))), decimal)?;
+    let rounded = text::parse(
+        ColumnType::Numeric(Some((NUMERIC_PRECISION_MAX, 0))),
+        decimal,
+    )?;
     let mut shown = String::new();
     text::write(rounded.as_ref(), to, Style::default(), &mut shown);
     text::parse(to, &shown).map_err(|_| {

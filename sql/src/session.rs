@@ -17,8 +17,8 @@ use datafusion::sql::sqlparser::ast::{self, Statement};
 use futures::stream::BoxStream;
 use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, Store, TableDef, datum};
 
-use crate::constraints::ConditionCache;
 use crate::cold_scan;
+use crate::constraints::ConditionCache;
 use crate::error::{ErrorKind, SqlError, from_datafusion};
 use crate::locking;
 use crate::locks::{LockTable, Locks};

@@ -111,11 +111,16 @@ pub(crate) struct Settings {
 impl Settings {
     /// A setting's canonical name and its value.
     pub(crate) fn get(&self, name: &str) -> Result<(String, String), SqlError> {
-        if let Some((name, value)) = custom_name(name).and_then(|name| Some((name.clone(), self.value(&name)?))) {
+        if let Some((name, value)) =
+            custom_name(name).and_then(|name| Some((name.clone(), self.value(&name)?)))
+        {
             return Ok((name, value.to_string()));
         }
         let (name, default, _) = known(name)?;
-        Ok((name.to_string(), self.value(name).unwrap_or(default).to_string()))
+        Ok((
+            name.to_string(),
+            self.value(name).unwrap_or(default).to_string(),
+        ))
     }
 
     fn value(&self, name: &str) -> Option<&str> {
@@ -131,7 +136,8 @@ impl Settings {
         value: Option<&str>,
     ) -> Result<Option<&'static str>, SqlError> {
         if let Some(name) = custom_name(name) {
-            self.local.insert(name, value.unwrap_or_default().to_string());
+            self.local
+                .insert(name, value.unwrap_or_default().to_string());
             return Ok(None);
         }
         let (name, default, reported) = known(name)?;
@@ -147,7 +153,10 @@ impl Settings {
 
     /// The transaction has ended. Gives the settings that clients are to be told of.
     pub(crate) fn end(&mut self, committed: bool) -> Vec<(String, String)> {
-        let before = self.before.take().filter(|before| !Arc::ptr_eq(before, &self.changed));
+        let before = self
+            .before
+            .take()
+            .filter(|before| !Arc::ptr_eq(before, &self.changed));
         if self.local.is_empty() && (committed || before.is_none()) {
             return Vec::new();
         }
@@ -157,7 +166,9 @@ impl Settings {
             self.changed = before;
         }
         let now = self.reported().into_iter().zip(told);
-        now.filter(|(now, told)| now != told).map(|(now, _)| now).collect()
+        now.filter(|(now, told)| now != told)
+            .map(|(now, _)| now)
+            .collect()
     }
 
     /// The settings that no one but the users knows, with their values.

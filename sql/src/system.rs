@@ -461,8 +461,8 @@ mod tests {
                 not_null: true,
                 default: Some("'x'".to_string()),
                 missing: Datum::Null,
-            sequence: None,
-            identity: None,
+                sequence: None,
+                identity: None,
             };
             let options = tidelog_storage::catalog::TableOptions {
                 ttl_ms: Some(1),
@@ -470,7 +470,10 @@ mod tests {
                 flush_interval_ms: 1,
                 resume_window_ms: 1,
             };
-            let (id, kind) = (tidelog_storage::TableId::new(1), tidelog_storage::TableKind::User);
+            let (id, kind) = (
+                tidelog_storage::TableId::new(1),
+                tidelog_storage::TableKind::User,
+            );
             TableDef {
                 primary_key,
                 primary_key_name: format!("{name}_pkey"),

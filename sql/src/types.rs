@@ -3,8 +3,8 @@
 use datafusion::sql::sqlparser::ast::{
     ArrayElemTypeDef, CharacterLength, DataType, ExactNumberInfo, ObjectName, TimezoneInfo,
 };
-use tidelog_storage::{ColumnType, ElementType};
 use tidelog_storage::datum::NUMERIC_PRECISION_MAX;
+use tidelog_storage::{ColumnType, ElementType};
 
 use crate::error::{ErrorKind, SqlError};
 
@@ -60,7 +60,10 @@ pub(crate) fn column_type_among(
                 TimezoneInfo::WithTimeZone | TimezoneInfo::Tz => ColumnType::TimeTz,
             }
         }
-        DataType::Interval { fields: None, precision } => {
+        DataType::Interval {
+            fields: None,
+            precision,
+        } => {
             check_precision(*precision, ty)?;
             ColumnType::Interval
         }
@@ -83,13 +86,33 @@ pub(crate) fn column_type_among(
 pub fn built_in(oid: u32) -> Option<ColumnType> {
     use ElementType::*;
     let elements = [
-        Int2, Int4, Int8, Float4, Float8, Numeric(None), Text, Varchar(None), Bpchar(None), Name,
-        Char, Oid, Bool, Bytea, Uuid, Date, Time, TimeTz, Timestamp, TimestampTz, Interval, Json,
+        Int2,
+        Int4,
+        Int8,
+        Float4,
+        Float8,
+        Numeric(None),
+        Text,
+        Varchar(None),
+        Bpchar(None),
+        Name,
+        Char,
+        Oid,
+        Bool,
+        Bytea,
+        Uuid,
+        Date,
+        Time,
+        TimeTz,
+        Timestamp,
+        TimestampTz,
+        Interval,
+        Json,
         Jsonb,
     ];
-    let types = elements.into_iter().flat_map(|element| {
-        [ColumnType::from(element), ColumnType::Array(element)]
-    });
+    let types = elements
+        .into_iter()
+        .flat_map(|element| [ColumnType::from(element), ColumnType::Array(element)]);
     types
         .into_iter()
         .find(|ty| type_facts(*ty).0 == i64::from(oid))
@@ -328,7 +351,11 @@ fn custom(
     modifiers: &[String],
     user_types: UserTypes<'_>,
 ) -> Result<ColumnType, SqlError> {
-    let parts: Vec<_> = written.0.iter().filter_map(|part| part.as_ident()).collect();
+    let parts: Vec<_> = written
+        .0
+        .iter()
+        .filter_map(|part| part.as_ident())
+        .collect();
     let Some((last, schema)) = parts.split_last() else {
         return Err(unsupported(&written.to_string().to_lowercase()));
     };
@@ -349,7 +376,10 @@ fn custom(
             format!("type \"{shown}\" does not exist"),
         )
     };
-    if schema.as_deref().is_some_and(|schema| schema != "pg_catalog") {
+    if schema
+        .as_deref()
+        .is_some_and(|schema| schema != "pg_catalog")
+    {
         return user_types(schema.as_deref(), name).ok_or_else(missing);
     }
     let number = |index: usize| {

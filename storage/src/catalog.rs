@@ -45,7 +45,9 @@ impl ColumnId {
 }
 
 /// Identifies a key or index of a table: a dropped one's id is not given to another.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct IndexId(u16);
 
 impl IndexId {
@@ -266,7 +268,10 @@ impl TableDef {
         columns: Vec<ColumnDef>,
         options: TableOptions,
     ) -> TableDef {
-        let layout = columns.iter().map(|column| (column.id, column.ty)).collect();
+        let layout = columns
+            .iter()
+            .map(|column| (column.id, column.ty))
+            .collect();
         TableDef {
             id,
             schema: schema.to_string(),
@@ -306,11 +311,13 @@ impl TableDef {
     /// Its unique keys, the primary key first; those that are not ready, too.
     pub fn unique_keys(&self) -> impl Iterator<Item = UniqueKey<'_>> {
         let unique = self.indexes.iter().filter(|index| index.unique);
-        self.primary().into_iter().chain(unique.map(|index| UniqueKey {
-            id: index.id,
-            name: &index.name,
-            columns: &index.columns,
-        }))
+        self.primary()
+            .into_iter()
+            .chain(unique.map(|index| UniqueKey {
+                id: index.id,
+                name: &index.name,
+                columns: &index.columns,
+            }))
     }
 
     /// The primary key, if it has one.
@@ -497,12 +504,14 @@ impl Catalog {
 
     /// The enum type that has this oid, or the type of its arrays.
     pub fn type_by_oid(&self, oid: u32) -> Option<ColumnType> {
-        self.types.values().find_map(|of| match of.definition().oid {
-            own if own == oid => Some(ColumnType::Enum(*of)),
-            // The odd oid behind an enum's own is that of its arrays.
-            own if own + 1 == oid => ColumnType::Enum(*of).array(),
-            _ => None,
-        })
+        self.types
+            .values()
+            .find_map(|of| match of.definition().oid {
+                own if own == oid => Some(ColumnType::Enum(*of)),
+                // The odd oid behind an enum's own is that of its arrays.
+                own if own + 1 == oid => ColumnType::Enum(*of).array(),
+                _ => None,
+            })
     }
 
     /// The table whose data has this id.

@@ -202,7 +202,9 @@ impl TimeTz {
 
     /// The value whose bytes these are.
     pub fn from_bytes(bytes: [u8; 12]) -> TimeTz {
-        let (moment, west) = bytes.split_first_chunk::<8>().expect("12 bytes are more than 8");
+        let (moment, west) = bytes
+            .split_first_chunk::<8>()
+            .expect("12 bytes are more than 8");
         let west: [u8; 4] = west.try_into().expect("12 bytes are 8 and 4");
         let moment = i64::from_be_bytes(*moment) ^ i64::MIN;
         let west = i32::from_be_bytes(west) ^ i32::MIN;

@@ -35,8 +35,8 @@ pub use catalog::{
 };
 pub use changes::{Change, ChangeBatch, ChangeOp, CommitWatch, FeedScope};
 pub use datum::{
-    ColumnType, Datum, DatumRef, ElementType, Elements, EnumDef, EnumLabel, EnumType, Interval, Row,
-    TimeTz,
+    ColumnType, Datum, DatumRef, ElementType, Elements, EnumDef, EnumLabel, EnumType, Interval,
+    Row, TimeTz,
 };
 pub use error::{CommitError, StorageError};
 pub use failpoint::Failpoints;

@@ -10,7 +10,8 @@ use arrow::datatypes::{DataType, i256};
 use crate::catalog::{ColumnId, TableDef};
 use crate::changes::ChangeOp;
 use crate::datum::{
-    ColumnType, Datum, DatumRef, ElementType, Elements, INTERVAL_BYTES, Interval, Numeric, Row, TimeTz,
+    ColumnType, Datum, DatumRef, ElementType, Elements, INTERVAL_BYTES, Interval, Numeric, Row,
+    TimeTz,
 };
 use crate::error::StorageError;
 use crate::key::{read_seq, rescale, seq_bytes};

@@ -26,9 +26,9 @@ use crate::failpoint::{Failpoints, Step};
 use crate::flush::{Cold, Flusher, sweep};
 use crate::hot::{Family, Hot, HotSnapshot};
 use crate::seq::{Clock, Seq, SeqGenerator};
+use crate::sequence::{SequenceDef, SequenceError, SequenceState, Sequences};
 use crate::snapshot::Snapshot;
 use crate::transaction::{Partition, RowVersion, Transaction};
-use crate::sequence::{SequenceDef, SequenceError, SequenceState, Sequences};
 use crate::trim::{self, TrimReport};
 use crate::watch::Watches;
 

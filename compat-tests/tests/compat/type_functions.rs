@@ -90,11 +90,10 @@ async fn arrays() {
         assert_eq!(ids, [1, 4]);
         let texts = vec![Some("p"), None];
         client
-            .execute("INSERT INTO t VALUES ($1, $2, $3)", &[
-                &8_i32,
-                &texts,
-                &vec![1_i32],
-            ])
+            .execute(
+                "INSERT INTO t VALUES ($1, $2, $3)",
+                &[&8_i32, &texts, &vec![1_i32]],
+            )
             .await
             .unwrap();
     }

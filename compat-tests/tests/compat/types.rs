@@ -131,7 +131,11 @@ const TYPES: &[(&str, &str, &[&str])] = &[
             r#""text""#,
         ],
     ),
-    ("js", "json", &["null", r#"{"b" : [1,  2.50], "a":"é"}"#, "[ ]"]),
+    (
+        "js",
+        "json",
+        &["null", r#"{"b" : [1,  2.50], "a":"é"}"#, "[ ]"],
+    ),
     ("bp", "char(5)", &["", "a", "ab   ", "äöüxy"]),
     ("na", "name", &["", "a_name"]),
     ("ch", "\"char\"", &["", "x"]),
@@ -165,10 +169,7 @@ const TYPES: &[(&str, &str, &[&str])] = &[
     (
         "at",
         "text[]",
-        &[
-            "{}",
-            r#"{a,"b c",NULL,"NULL","",ü,"q\"\\z","{}","x,y"}"#,
-        ],
+        &["{}", r#"{a,"b c",NULL,"NULL","",ü,"q\"\\z","{}","x,y"}"#],
     ),
     ("an", "numeric(10,2)[]", &["{1.50,-2.25,NULL}"]),
     ("au", "uuid[]", &["{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11}"]),
@@ -309,7 +310,8 @@ async fn values_of_every_type_can_be_keys() {
     let (tide, pg) = pair.connect().await;
     for (name, sql_type, values) in TYPES
         .iter()
-        .filter(|(name, _, _)| !matches!(*name, "j" | "js" | "aj")) {
+        .filter(|(name, _, _)| !matches!(*name, "j" | "js" | "aj"))
+    {
         let rows: Vec<String> = values
             .iter()
             .map(|value| format!("('{}')", value.replace('\'', "''")))

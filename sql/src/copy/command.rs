@@ -200,11 +200,12 @@ fn row_of(
             values.push(Datum::Null);
             continue;
         };
-        let parsed = text::parse_in(target.ty(&maker.table), field, maker.style).map_err(|mut error| {
-            let name = target.name(&maker.table);
-            error.context = Some(column_context(&maker.table.name, line, name, Some(field)));
-            error
-        })?;
+        let parsed =
+            text::parse_in(target.ty(&maker.table), field, maker.style).map_err(|mut error| {
+                let name = target.name(&maker.table);
+                error.context = Some(column_context(&maker.table.name, line, name, Some(field)));
+                error
+            })?;
         values.push(parsed);
     }
     let made = maker.row(values, expressions).map_err(|mut error| {

@@ -150,7 +150,8 @@ pub(super) fn alter(scope: Scope<'_>, alter: &AlterType) -> Result<DdlPlan, SqlE
                 }
             };
             definition.labels.insert(at, EnumLabel { name, order });
-            plan.changes.push(CatalogChange::PutType(definition.clone()));
+            plan.changes
+                .push(CatalogChange::PutType(definition.clone()));
         }
         AlterTypeOperation::Rename(rename) => {
             let name = fold(&rename.new_name);
@@ -167,7 +168,8 @@ pub(super) fn alter(scope: Scope<'_>, alter: &AlterType) -> Result<DdlPlan, SqlE
             });
             definition.name = name;
             // The oid is its own: it was taken when the type was made.
-            plan.changes.push(CatalogChange::PutType(definition.clone()));
+            plan.changes
+                .push(CatalogChange::PutType(definition.clone()));
         }
         AlterTypeOperation::RenameValue(_) => {
             // Rows hold labels.
@@ -228,7 +230,9 @@ pub(super) fn drop(
         let definition = of.definition();
         if let Some(table) = users(scope, of).next() {
             if cascades {
-                return Err(SqlError::unsupported("DROP TYPE … CASCADE of a type in use"));
+                return Err(SqlError::unsupported(
+                    "DROP TYPE … CASCADE of a type in use",
+                ));
             }
             let column = table.columns.iter().find(|column| is_of(column.ty, of));
             let column = column.map_or("", |column| column.name.as_str());

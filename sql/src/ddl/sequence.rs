@@ -31,7 +31,12 @@ pub(crate) fn resolve<'a>(
             catalog,
             search_path,
         };
-        match super::find(scope.catalog, scope.search_path, schema.as_deref(), &sequence) {
+        match super::find(
+            scope.catalog,
+            scope.search_path,
+            schema.as_deref(),
+            &sequence,
+        ) {
             Some(_) => SqlError::new(
                 ErrorKind::WrongObjectType,
                 format!("\"{sequence}\" is not a sequence"),
@@ -114,7 +119,9 @@ pub(super) fn define(
         )));
     }
     if cache < 1 {
-        return Err(invalid(format!("CACHE ({cache}) must be greater than zero")));
+        return Err(invalid(format!(
+            "CACHE ({cache}) must be greater than zero"
+        )));
     }
     Ok(SequenceDef {
         id,

@@ -4,11 +4,13 @@ mod options;
 
 use datafusion::sql::sqlparser::ast::{
     AlterColumnOperation, AlterTable, AlterTableOperation, CascadeOption, ColumnDef as AstColumn,
-    ColumnOption, CreateTable, DropBehavior, Expr, GeneratedAs, IndexColumn, SequenceOptions, ObjectName, PrimaryKeyConstraint, RenameTableNameKind, TableConstraint, Truncate,
+    ColumnOption, CreateTable, DropBehavior, Expr, GeneratedAs, IndexColumn, ObjectName,
+    PrimaryKeyConstraint, RenameTableNameKind, SequenceOptions, TableConstraint, Truncate,
 };
 use tidelog_storage::catalog::Identity;
 use tidelog_storage::{
-    CatalogChange, ColumnDef, ColumnId, ColumnType, Datum, SequenceDef, TableDef, TableId, TableKind,
+    CatalogChange, ColumnDef, ColumnId, ColumnType, Datum, SequenceDef, TableDef, TableId,
+    TableKind,
 };
 
 use super::constraint::{self, Constraint};
@@ -423,8 +425,7 @@ fn add_column(
         sequence_ids_from: scope.catalog.next_table_id,
     };
     let mut sequences = Vec::new();
-    let (mut column, key) =
-        column(id, &new, ast, &mut constraints, &mut sequences, evaluate)?;
+    let (mut column, key) = column(id, &new, ast, &mut constraints, &mut sequences, evaluate)?;
     if !sequences.is_empty() || column.default.as_deref().is_some_and(draws) {
         return Err(SqlError::unsupported(
             "ADD COLUMN whose rows would each draw from a sequence",

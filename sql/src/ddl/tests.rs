@@ -79,7 +79,9 @@ fn apply(catalog: &mut Catalog, sql: &str) {
             }
             CatalogChange::PutSequence(sequence) => {
                 let name = (sequence.schema.clone(), sequence.name.clone());
-                catalog.sequences.insert(name, std::sync::Arc::new(sequence));
+                catalog
+                    .sequences
+                    .insert(name, std::sync::Arc::new(sequence));
             }
             CatalogChange::DropSequence { schema, name } => {
                 catalog.sequences.remove(&(schema, name));

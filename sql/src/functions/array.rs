@@ -284,7 +284,9 @@ fn length(elements: Elements<'_>, dimension: i64) -> Option<i32> {
 impl ArrayFunction {
     /// Where the first element of an array stands: PostgreSQL's vectors count from 0.
     fn base(fields: &[FieldRef]) -> i64 {
-        let tag = fields.first().and_then(|field| field.metadata().get(PG_TYPE_KEY));
+        let tag = fields
+            .first()
+            .and_then(|field| field.metadata().get(PG_TYPE_KEY));
         match tag.map(String::as_str) {
             Some("int2vector" | "oidvector") => 0,
             _ => 1,
@@ -302,7 +304,9 @@ impl ArrayFunction {
             let DatumRef::Array(elements) = args[1] else {
                 return Ok(Datum::Null);
             };
-            return Ok(quantify(args[0], elements, comparison, all).map_or(Datum::Null, Datum::Bool));
+            return Ok(
+                quantify(args[0], elements, comparison, all).map_or(Datum::Null, Datum::Bool)
+            );
         }
         let Some(elements) = elements else {
             return Ok(match self.op {
@@ -332,7 +336,12 @@ impl ArrayFunction {
                 };
                 let from = usize::try_from(from.max(base) - base).unwrap_or(0);
                 let to = usize::try_from(to.min(last) - base + 1).unwrap_or(0);
-                Datum::Array(values.get(from..to).map(<[Datum]>::to_vec).unwrap_or_default())
+                Datum::Array(
+                    values
+                        .get(from..to)
+                        .map(<[Datum]>::to_vec)
+                        .unwrap_or_default(),
+                )
             }
             Op::OrEmpty => Datum::Array(elements.to_vec()),
             Op::Length | Op::Upper | Op::Lower => {
@@ -424,9 +433,11 @@ impl ArrayFunction {
                     other => Ok(other.field(&self.name, true)),
                 }
             }
-            (_, DataType::List(_) | DataType::Null) => {
-                Ok(array.as_ref().clone().with_name(&self.name).with_nullable(true))
-            }
+            (_, DataType::List(_) | DataType::Null) => Ok(array
+                .as_ref()
+                .clone()
+                .with_name(&self.name)
+                .with_nullable(true)),
             _ => Err(self.no_such(args)),
         }
     }
@@ -434,7 +445,9 @@ impl ArrayFunction {
     fn no_such(&self, args: &[FieldRef]) -> DataFusionError {
         let names: Vec<String> = args
             .iter()
-            .map(|field| output::column_type(field).map_or("unknown".to_string(), crate::types::name))
+            .map(|field| {
+                output::column_type(field).map_or("unknown".to_string(), crate::types::name)
+            })
             .collect();
         if matches!(self.op, Op::Element | Op::Slice) {
             let message = format!(
@@ -443,7 +456,11 @@ impl ArrayFunction {
             );
             return external(SqlError::new(ErrorKind::DatatypeMismatch, message));
         }
-        let message = format!("function {}({}) does not exist", self.name, names.join(", "));
+        let message = format!(
+            "function {}({}) does not exist",
+            self.name,
+            names.join(", ")
+        );
         external(SqlError::new(ErrorKind::UndefinedFunction, message))
     }
 }
@@ -490,7 +507,8 @@ impl ScalarUDFImpl for ArrayFunction {
         if values.data_type().is_nested() || values.is_empty() {
             return Ok(ExprSimplifyResult::Original(args));
         }
-        let literal = |row| ScalarValue::try_from_array(&values, row).map(|v| Expr::Literal(v, None));
+        let literal =
+            |row| ScalarValue::try_from_array(&values, row).map(|v| Expr::Literal(v, None));
         let literals = (0..values.len()).map(literal).collect::<Result<Vec<_>>>()?;
         let mut args = args.into_iter();
         let left = args.next().ok_or_else(|| {
@@ -544,18 +562,18 @@ impl ScalarUDFImpl for ArrayFunction {
 }
 
 /// An array of the values, which are of the function's return type.
-fn build(
-    ty: &DataType,
-    arrays: &[ArrayRef],
-    field: &Field,
-    values: &[Datum],
-) -> Result<ArrayRef> {
+fn build(ty: &DataType, arrays: &[ArrayRef], field: &Field, values: &[Datum]) -> Result<ArrayRef> {
     if ty.is_null() {
         return Ok(arrow::array::new_null_array(ty, values.len()));
     }
     // Arrays of arrays have no builder: they come out of one that is there.
     let nested = |ty: &DataType| matches!(ty, DataType::List(item) if item.data_type().is_nested());
-    if nested(ty) || arrays.first().is_some_and(|array| nested(array.data_type())) && ty.is_nested() {
+    if nested(ty)
+        || arrays
+            .first()
+            .is_some_and(|array| nested(array.data_type()))
+            && ty.is_nested()
+    {
         return match arrays.first().and_then(|array| array.as_list_opt::<i32>()) {
             Some(_) => Err(external(SqlError::unsupported(
                 "this function of an array of several dimensions",

@@ -28,9 +28,13 @@ use crate::text::jsonb::{canonical, object};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Op {
     /// `->` and, as text, `->>`
-    Get { text: bool },
+    Get {
+        text: bool,
+    },
     /// `#>` and `#>>`
-    Path { text: bool },
+    Path {
+        text: bool,
+    },
     Contains,
     ContainedBy,
     Exists,
@@ -49,11 +53,15 @@ enum Op {
     Set,
     Insert,
     /// The elements of an array, as an array of SQL.
-    Elements { text: bool },
+    Elements {
+        text: bool,
+    },
     /// The keys of an object, as an array of SQL.
     Keys,
     /// The values of an object, as an array of SQL.
-    Values { text: bool },
+    Values {
+        text: bool,
+    },
     /// An array of SQL, whose elements are json, as one of json (`json_agg`).
     ArrayOf,
     /// Two arrays of SQL as an object (`json_object_agg`).
@@ -136,7 +144,8 @@ pub(crate) fn function(name: &str, style: Style) -> Option<Arc<ScalarUDF>> {
         ("object_of", _) => Op::ObjectOf,
         _ => return None,
     };
-    name.starts_with("json").then(|| udf(name, op, jsonb, style))
+    name.starts_with("json")
+        .then(|| udf(name, op, jsonb, style))
 }
 
 /// A call of a function.
@@ -249,10 +258,7 @@ impl JsonFunction {
     }
 
     fn eval(&self, args: &[Arg<'_>]) -> std::result::Result<Datum, SqlError> {
-        let strict = !matches!(
-            self.op,
-            Op::BuildObject | Op::BuildArray | Op::ObjectOf
-        );
+        let strict = !matches!(self.op, Op::BuildObject | Op::BuildArray | Op::ObjectOf);
         if strict && args.iter().any(|arg| arg.value == DatumRef::Null) {
             return Ok(Datum::Null);
         }
@@ -402,8 +408,12 @@ impl JsonFunction {
         if !args.len().is_multiple_of(2) {
             let error = refused("argument list must have even number of elements");
             let hint = match self.jsonb {
-                true => "The arguments of jsonb_build_object() must consist of alternating keys and values.",
-                false => "The arguments of json_build_object() must consist of alternating keys and values.",
+                true => {
+                    "The arguments of jsonb_build_object() must consist of alternating keys and values."
+                }
+                false => {
+                    "The arguments of json_build_object() must consist of alternating keys and values."
+                }
             };
             return Err(error.hint(hint));
         }
@@ -422,11 +432,7 @@ impl JsonFunction {
         Ok(Datum::Text(self.written(members, "{", "}")))
     }
 
-    fn object_of(
-        &self,
-        keys: &Arg<'_>,
-        values: &Arg<'_>,
-    ) -> std::result::Result<Datum, SqlError> {
+    fn object_of(&self, keys: &Arg<'_>, values: &Arg<'_>) -> std::result::Result<Datum, SqlError> {
         if keys.value == DatumRef::Null {
             return Ok(Datum::Null);
         }

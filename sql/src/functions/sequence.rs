@@ -37,7 +37,9 @@ impl Drawn {
         store: &Store,
         sequence: &SequenceDef,
     ) -> std::result::Result<i64, SqlError> {
-        let value = store.draw(sequence).map_err(|error| failed(error, "nextval"))?;
+        let value = store
+            .draw(sequence)
+            .map_err(|error| failed(error, "nextval"))?;
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         inner.values.insert(sequence.id, value);
         inner.last = Some(sequence.id);
@@ -279,7 +281,9 @@ impl ScalarUDFImpl for SequenceFunction {
         }
         let result = Int64Array::from(values);
         match result.len() {
-            1 => Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?)),
+            1 => Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(
+                &result, 0,
+            )?)),
             _ => Ok(ColumnarValue::Array(Arc::new(result))),
         }
     }

@@ -107,7 +107,12 @@ pub(crate) fn span() -> Arc<ScalarUDF> {
 
 /// The function that negates an interval.
 pub(crate) fn negate() -> Arc<ScalarUDF> {
-    udf("?column?", Op::Negate, Some(ColumnType::Interval), Style::default())
+    udf(
+        "?column?",
+        Op::Negate,
+        Some(ColumnType::Interval),
+        Style::default(),
+    )
 }
 
 /// The function with this name.
@@ -218,7 +223,8 @@ fn scaled(value: Interval, factor: f64) -> std::result::Result<Interval, SqlErro
     }
     let rounded = |value: f64| (value * 1e6).round_ties_even() / 1e6;
     let days_of_months = rounded((months - months.trunc()) * 30.0);
-    let mut seconds = rounded((days - days.trunc() + days_of_months - days_of_months.trunc()) * 86_400.0);
+    let mut seconds =
+        rounded((days - days.trunc() + days_of_months - days_of_months.trunc()) * 86_400.0);
     let mut whole_days = days.trunc() as i64 + days_of_months.trunc() as i64;
     if seconds.abs() >= 86_400.0 {
         let more = (seconds / 86_400.0).trunc();
@@ -288,7 +294,8 @@ impl TimeFunction {
                     DatumRef::TimestampTz(at) if endless(at) => Datum::TimestampTz(at),
                     DatumRef::Timestamp(at) if endless(at) => Datum::Timestamp(at),
                     DatumRef::TimestampTz(at) => Datum::TimestampTz(
-                        moved_in(at, by, self.style.zone).ok_or_else(|| out_of_range("timestamp"))?,
+                        moved_in(at, by, self.style.zone)
+                            .ok_or_else(|| out_of_range("timestamp"))?,
                     ),
                     DatumRef::Timestamp(at) => {
                         Datum::Timestamp(moved(at, by).ok_or_else(|| out_of_range("timestamp"))?)
@@ -327,10 +334,9 @@ impl TimeFunction {
                 // As interval_justify_hours.
                 Datum::Interval(interval(0, micros / DAY, micros % DAY)?)
             }
-            (Op::Days, [DatumRef::Date(a), DatumRef::Date(b)]) => Datum::Int4(
-                a.checked_sub(*b)
-                    .ok_or_else(|| out_of_range("integer"))?,
-            ),
+            (Op::Days, [DatumRef::Date(a), DatumRef::Date(b)]) => {
+                Datum::Int4(a.checked_sub(*b).ok_or_else(|| out_of_range("integer"))?)
+            }
             (Op::MoveDays(minus), [DatumRef::Date(date), days]) => {
                 let days = match days {
                     DatumRef::Int2(v) => Some(i32::from(*v)),
@@ -526,10 +532,9 @@ impl ScalarUDFImpl for TimeFunction {
             .collect::<Result<Vec<ArrayRef>>>()?;
         let mut builder = ColumnBuilder::new(self.result_of(&args.arg_fields)?);
         for row in 0..rows {
-            let row = arrays.iter().map(|array| {
-                datum_at(array.as_ref(), row)
-                    .ok_or_else(|| external(self.wrong()))
-            });
+            let row = arrays
+                .iter()
+                .map(|array| datum_at(array.as_ref(), row).ok_or_else(|| external(self.wrong())));
             let row = row.collect::<Result<Vec<_>>>()?;
             builder.append(self.eval(&row).map_err(external)?.as_ref());
         }

@@ -180,7 +180,9 @@ impl ast::VisitorMut for Dialect {
                 time_zone,
             } => *expr = call("timezone", vec![take(time_zone), take(timestamp)]),
             Expr::CompoundFieldAccess { root, access_chain } => {
-                let subscripts = access_chain.iter().all(|access| matches!(access, AccessExpr::Subscript(_)));
+                let subscripts = access_chain
+                    .iter()
+                    .all(|access| matches!(access, AccessExpr::Subscript(_)));
                 if subscripts {
                     let mut value = take(root);
                     for access in std::mem::take(access_chain) {
@@ -232,7 +234,10 @@ fn subscripted(value: Expr, subscript: Subscript) -> Expr {
             lower_bound,
             upper_bound,
             ..
-        } => call("pg_slice", vec![value, bound(lower_bound), bound(upper_bound)]),
+        } => call(
+            "pg_slice",
+            vec![value, bound(lower_bound), bound(upper_bound)],
+        ),
     }
 }
 
@@ -245,7 +250,9 @@ fn interval_literal(interval: &ast::Interval) -> Option<String> {
         return None;
     };
     let plain = literal.trim().trim_start_matches(['+', '-']);
-    let is_number = plain.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let is_number = plain
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
     Some(match &interval.leading_field {
         Some(field) if is_number && interval.last_field.is_none() => format!("{literal} {field}"),
         _ => literal.clone(),
@@ -270,7 +277,11 @@ fn rewrite_function(function: &mut Function) -> Option<Expr> {
     if function.over.is_some() {
         return None;
     }
-    let to_json = if prefix == "json" { "to_json" } else { "to_jsonb" };
+    let to_json = if prefix == "json" {
+        "to_json"
+    } else {
+        "to_jsonb"
+    };
     let FunctionArguments::List(list) = &mut function.args else {
         return None;
     };

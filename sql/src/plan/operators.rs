@@ -3,14 +3,12 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
-use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::metadata::FieldMetadata;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::{DataFusionError, Result};
-use datafusion::logical_expr::expr::{
-    Between, Cast, InList, Placeholder, ScalarFunction,
-};
 use datafusion::logical_expr::binary::comparison_coercion;
+use datafusion::logical_expr::expr::{Between, Cast, InList, Placeholder, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, SortExpr};
@@ -70,7 +68,11 @@ impl ExprPlanner for PostgresOperators {
     }
 
     /// Integers of an array are int4 where all fit.
-    fn plan_array_literal(&self, exprs: Vec<Expr>, _: &DFSchema) -> Result<PlannerResult<Vec<Expr>>> {
+    fn plan_array_literal(
+        &self,
+        exprs: Vec<Expr>,
+        _: &DFSchema,
+    ) -> Result<PlannerResult<Vec<Expr>>> {
         let small: Option<Vec<Expr>> = exprs
             .iter()
             .map(|expr| match expr {
@@ -233,7 +235,10 @@ fn quantified(mut call: ScalarFunction, schema: &DFSchema, style: Style) -> Resu
         (Some(ty), None) if is_open(&right) => {
             let ty = plain_type(ty);
             let array = ty.array().unwrap_or(ty);
-            (left, literal_of(type_parameter(right, array), array, style)?)
+            (
+                left,
+                literal_of(type_parameter(right, array), array, style)?,
+            )
         }
         (None, Some(ColumnType::Array(element))) if is_open(&left) => {
             let ty = element.into();
@@ -242,7 +247,10 @@ fn quantified(mut call: ScalarFunction, schema: &DFSchema, style: Style) -> Resu
         (None, None) if is_open(&right) => {
             let array = ColumnType::Array(ElementType::Text);
             let left = type_parameter(left, ColumnType::Text);
-            (left, literal_of(type_parameter(right, array), array, style)?)
+            (
+                left,
+                literal_of(type_parameter(right, array), array, style)?,
+            )
         }
         _ => (left, right),
     };
@@ -262,7 +270,10 @@ fn quantified(mut call: ScalarFunction, schema: &DFSchema, style: Style) -> Resu
             };
             let right = match *item.data_type() == common {
                 true => right,
-                false => cast(right, DataType::List(Arc::new(Field::new_list_field(common, true)))),
+                false => cast(
+                    right,
+                    DataType::List(Arc::new(Field::new_list_field(common, true))),
+                ),
             };
             (left, right)
         }
@@ -440,7 +451,12 @@ fn type_literal(expr: Expr, other: &Expr, schema: &DFSchema, style: Style) -> Re
 /// The narrowest numeric type that holds a value.
 fn shape_of(value: &Datum) -> ColumnType {
     let mut written = String::new();
-    text::write(value.as_ref(), ColumnType::Numeric(None), Style::default(), &mut written);
+    text::write(
+        value.as_ref(),
+        ColumnType::Numeric(None),
+        Style::default(),
+        &mut written,
+    );
     let digits = |part: &str| part.bytes().filter(u8::is_ascii_digit).count();
     let scale = written
         .split_once('.')

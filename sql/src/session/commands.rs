@@ -406,7 +406,10 @@ impl Session {
 
     async fn call(&mut self, function: &ast::Function) -> Result<Outcome, SqlError> {
         let name = function.name.to_string().to_ascii_lowercase();
-        if !matches!(name.as_str(), "tidelog.flush" | "tidelog.compact" | "tidelog.trim") {
+        if !matches!(
+            name.as_str(),
+            "tidelog.flush" | "tidelog.compact" | "tidelog.trim"
+        ) {
             let message = format!("procedure {name} does not exist");
             return Err(SqlError::new(ErrorKind::UndefinedFunction, message));
         }
@@ -478,7 +481,10 @@ impl Session {
             });
             for change in &plan.changes {
                 if let CatalogChange::PutTable(table) = change
-                    && table.checks.iter().any(|check| !check.name.starts_with('\u{1}'))
+                    && table
+                        .checks
+                        .iter()
+                        .any(|check| !check.name.starts_with('\u{1}'))
                 {
                     self.plan_conditions(table)?;
                 }
@@ -532,13 +538,14 @@ fn set_config_arguments(
         return None;
     };
     let mut args = list.args.iter().map(|arg| match arg {
-        ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => {
-            known_text(expr, parameters)
-        }
+        ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => known_text(expr, parameters),
         _ => None,
     });
     let (name, value, local) = (args.next()??, args.next()??, args.next()??);
-    let local = matches!(local?.to_ascii_lowercase().as_str(), "true" | "t" | "on" | "1");
+    let local = matches!(
+        local?.to_ascii_lowercase().as_str(),
+        "true" | "t" | "on" | "1"
+    );
     Some((name?, value, local))
 }
 

@@ -9,7 +9,8 @@ use arrow::datatypes::{DataType, Field};
 use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature,
+    Volatility,
 };
 
 use tidelog_storage::{Catalog, PartitionSet, Store};
@@ -220,7 +221,10 @@ pub(crate) fn function(
         returns,
         call,
         known: Arc::new(known(catalog, session)),
-        signature: Signature::variadic_any(Volatility::Stable),
+        signature: Signature::one_of(
+            vec![TypeSignature::Nullary, TypeSignature::VariadicAny],
+            Volatility::Stable,
+        ),
     };
     Some(Arc::new(ScalarUDF::from(function)))
 }

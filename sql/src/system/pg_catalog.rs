@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use tidelog_storage::catalog::{ColumnOrder, Identity};
-use tidelog_storage::{
-    Catalog, ColumnId, Datum, EnumType, SequenceDef, TableDef, TableKind,
-};
+use tidelog_storage::{Catalog, ColumnId, Datum, EnumType, SequenceDef, TableDef, TableKind};
 
 use super::keys::{self, Constraint, ConstraintKind, Index};
 use super::{Facts, Named, from_csv, role_oid, schema_oid, table_oid, text, type_facts};
@@ -120,7 +118,12 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
             rows.extend(facts.catalog.types.values().flat_map(|of| enum_types(*of)));
             rows
         }
-        "pg_enum" => facts.catalog.types.values().flat_map(|of| labels(*of)).collect(),
+        "pg_enum" => facts
+            .catalog
+            .types
+            .values()
+            .flat_map(|of| labels(*of))
+            .collect(),
         "pg_sequence" => {
             let sequences = facts.catalog.sequences.values();
             sequences.map(|sequence| self::sequence(sequence)).collect()

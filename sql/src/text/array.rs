@@ -6,11 +6,7 @@ use super::{Style, is_space};
 use crate::error::{ErrorKind, SqlError};
 
 /// Reads a one-dimensional array of elements of this type.
-pub(super) fn parse(
-    element: ColumnType,
-    text: &str,
-    style: Style,
-) -> Result<Vec<Datum>, SqlError> {
+pub(super) fn parse(element: ColumnType, text: &str, style: Style) -> Result<Vec<Datum>, SqlError> {
     let malformed = |detail: &str| {
         SqlError::new(
             ErrorKind::InvalidTextRepresentation,

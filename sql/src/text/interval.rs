@@ -110,10 +110,7 @@ impl Sum {
     }
 
     fn add_months(&mut self, number: Number) -> Result<(), Wrong> {
-        self.months = self
-            .months
-            .checked_add(number.whole)
-            .ok_or(Wrong::Range)?;
+        self.months = self.months.checked_add(number.whole).ok_or(Wrong::Range)?;
         self.add_fraction_of_days(number.fraction * MONTH_DAYS);
         Ok(())
     }
@@ -174,13 +171,19 @@ fn read_words(text: &str) -> Result<Sum, Wrong> {
             if months > 11 {
                 return Err(Wrong::Range);
             }
-            let months = if token.starts_with('-') { -months } else { months };
+            let months = if token.starts_with('-') {
+                -months
+            } else {
+                months
+            };
             sum.add_years(years, 1)?;
             sum.months += months;
         } else {
             let number = Number::read(token)?;
             match tokens.get(at) {
-                Some(unit) if unit.starts_with(|c: char| c.is_ascii_alphabetic()) && unit != "ago" => {
+                Some(unit)
+                    if unit.starts_with(|c: char| c.is_ascii_alphabetic()) && unit != "ago" =>
+                {
                     at += 1;
                     sum.add(number, unit)?;
                 }
@@ -335,7 +338,10 @@ mod tests {
     #[test]
     fn intervals_as_postgresql_15_shows_them() {
         for (given, shown) in [
-            ("1 year 2 mons 3 days 04:05:06.789", "1 year 2 mons 3 days 04:05:06.789"),
+            (
+                "1 year 2 mons 3 days 04:05:06.789",
+                "1 year 2 mons 3 days 04:05:06.789",
+            ),
             ("1 day", "1 day"),
             ("2 weeks", "14 days"),
             ("1.5 years", "1 year 6 mons"),

@@ -145,7 +145,10 @@ impl Zone {
         match zone.offset_from_local_datetime(&local) {
             MappedLocalTime::Single(offset) => offset.fix().local_minus_utc().into(),
             MappedLocalTime::Ambiguous(first, second) => {
-                let (first, second) = (first.fix().local_minus_utc(), second.fix().local_minus_utc());
+                let (first, second) = (
+                    first.fix().local_minus_utc(),
+                    second.fix().local_minus_utc(),
+                );
                 first.min(second).into()
             }
             // The clocks were put forward: the offset in force before.
@@ -186,7 +189,8 @@ mod tests {
     fn offsets() {
         let berlin = Zone::named("europe/berlin").unwrap();
         assert_eq!(berlin.name(), "Europe/Berlin");
-        let at = |text: &str| match crate::text::parse(tidelog_storage::ColumnType::Timestamp, text) {
+        let at = |text: &str| match crate::text::parse(tidelog_storage::ColumnType::Timestamp, text)
+        {
             Ok(tidelog_storage::Datum::Timestamp(micros)) => micros,
             other => panic!("{other:?}"),
         };

@@ -7,9 +7,7 @@ use rocksdb::WriteBatch;
 use serde::{Deserialize, Serialize};
 
 use super::{Committer, Shared, view_of};
-use crate::catalog::{
-    Catalog, CatalogChange, FIRST_USER_OID, IndexId, RoleDef, TableDef, TableId,
-};
+use crate::catalog::{Catalog, CatalogChange, FIRST_USER_OID, IndexId, RoleDef, TableDef, TableId};
 use crate::changes::{Extent, encode_commit};
 use crate::cold::{self, META_FILE, META_GARBAGE, META_STATE, META_TRIMMED};
 use crate::datum::EnumType;
@@ -196,7 +194,11 @@ fn store(
             );
         }
     }
-    for (schema, name) in old.types.keys().filter(|name| !new.types.contains_key(name)) {
+    for (schema, name) in old
+        .types
+        .keys()
+        .filter(|name| !new.types.contains_key(name))
+    {
         batch.delete_cf(meta, object_key(b'e', &[schema, name]));
     }
     for (name, of) in &new.types {
@@ -421,7 +423,10 @@ fn remove_indexes(
 ) -> Result<(), StorageError> {
     let ids = |table: &TableDef| -> BTreeSet<IndexId> {
         let primary = table.primary().map(|key| key.id);
-        primary.into_iter().chain(table.indexes.iter().map(|index| index.id)).collect()
+        primary
+            .into_iter()
+            .chain(table.indexes.iter().map(|index| index.id))
+            .collect()
     };
     let (before, after) = (ids(old), ids(new));
     for id in before.difference(&after) {

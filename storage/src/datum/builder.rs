@@ -128,9 +128,9 @@ impl ColumnBuilder {
                 b.append_value(v)
             }
             (ColumnBuilder::Time(b), DatumRef::Time(v)) => b.append_value(v),
-            (ColumnBuilder::TimeTz(b), DatumRef::TimeTz(v)) => b
-                .append_value(v.to_bytes())
-                .expect("a timetz has 12 bytes"),
+            (ColumnBuilder::TimeTz(b), DatumRef::TimeTz(v)) => {
+                b.append_value(v.to_bytes()).expect("a timetz has 12 bytes")
+            }
             (ColumnBuilder::Interval(b), DatumRef::Interval(v)) => {
                 let nanoseconds = v.micros.saturating_mul(1000);
                 b.append_value(IntervalMonthDayNano::new(v.months, v.days, nanoseconds));

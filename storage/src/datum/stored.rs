@@ -68,7 +68,12 @@ pub fn to_stored(array: &ArrayRef) -> ArrayRef {
         let bytes = value.map(|value| {
             let (months, days) = (value.months, value.days);
             let micros = value.nanoseconds / 1000;
-            Interval { months, days, micros }.to_bytes()
+            Interval {
+                months,
+                days,
+                micros,
+            }
+            .to_bytes()
         });
         match bytes {
             Some(bytes) => builder

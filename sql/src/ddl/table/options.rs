@@ -117,6 +117,16 @@ fn set_option(options: &mut TableOptions, key: &str, text: &str) -> Result<(), S
         }
         "flush_interval" => options.flush_interval_ms = duration_ms(key, text)?,
         "resume_window" => options.resume_window_ms = duration_ms(key, text)?,
+        // PostgreSQL's: how full its pages are made. There are none here.
+        "fillfactor" => {
+            let percent = text.parse::<i64>().map_err(|_| invalid_value(key, text))?;
+            if !(10..=100).contains(&percent) {
+                return Err(
+                    invalid(format!("value {text} out of bounds for option \"fillfactor\""))
+                        .detail("Valid values are between \"10\" and \"100\"."),
+                );
+            }
+        }
         _ => return Err(invalid(format!("unrecognized parameter \"{key}\""))),
     }
     Ok(())

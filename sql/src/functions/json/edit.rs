@@ -16,7 +16,9 @@ fn array<'a>(elements: impl IntoIterator<Item = &'a str>) -> String {
 
 fn owned(members: Vec<(String, &str)>) -> Vec<(String, String)> {
     let members = members.into_iter();
-    members.map(|(key, value)| (key, value.to_string())).collect()
+    members
+        .map(|(key, value)| (key, value.to_string()))
+        .collect()
 }
 
 /// `a || b`
@@ -64,9 +66,7 @@ pub(super) fn delete_index(json: &str, index: i64) -> Result<String, SqlError> {
             }
             Ok(array(elements))
         }
-        Kind::Object => Err(refused(
-            "cannot delete from object using integer index",
-        )),
+        Kind::Object => Err(refused("cannot delete from object using integer index")),
         _ => Err(refused("cannot delete from scalar")),
     }
 }
@@ -98,7 +98,10 @@ pub(super) fn delete_path(json: &str, path: &[String]) -> String {
         }
         Kind::Array => {
             let mut elements: Vec<String> = strings(json);
-            let at = step.parse().ok().and_then(|index| place(index, elements.len()));
+            let at = step
+                .parse()
+                .ok()
+                .and_then(|index| place(index, elements.len()));
             if let Some(at) = at {
                 match rest.is_empty() {
                     true => drop(elements.remove(at)),

@@ -128,7 +128,12 @@ pub(crate) fn members(object: &str) -> Vec<(String, &str)> {
 pub(crate) fn unquoted(string: &str) -> String {
     let mut out = String::new();
     // Its form was checked when it became json; what json allows and text does not stays as it is.
-    match (Reader { text: string, at: 0 }).string(&mut out) {
+    match (Reader {
+        text: string,
+        at: 0,
+    })
+    .string(&mut out)
+    {
         Ok(()) => out,
         Err(_) => string.trim_matches('"').to_string(),
     }
@@ -197,7 +202,8 @@ pub(crate) fn contains(a: &str, b: &str) -> bool {
         (Kind::Array, Kind::Array) => {
             let ours = elements(a);
             let all = elements(b);
-            all.iter().all(|value| ours.iter().any(|ours| holds(ours, value)))
+            all.iter()
+                .all(|value| ours.iter().any(|ours| holds(ours, value)))
         }
         // An array contains what it has as an element.
         (Kind::Array, other) if other.is_scalar() => elements(a).iter().any(|ours| equal(ours, b)),
