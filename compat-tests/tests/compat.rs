@@ -36,6 +36,8 @@ mod real_data;
 mod robustness;
 #[path = "compat/tidy.rs"]
 mod tidy;
+#[path = "compat/transactional_ddl.rs"]
+mod transactional_ddl;
 #[path = "compat/transactions.rs"]
 mod transactions;
 #[path = "compat/type_functions.rs"]
@@ -44,3 +46,5 @@ mod type_functions;
 mod types;
 #[path = "compat/upsert.rs"]
 mod upsert;
+#[path = "compat/views.rs"]
+mod views;

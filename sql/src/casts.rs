@@ -70,6 +70,8 @@ fn conversion(from: ColumnType, to: ColumnType) -> Option<Conversion> {
         (Jsonb, to) if is_integer(to) => Conversion::FromJson(to),
         (from, to) if is_text(to) => Conversion::Output(from),
         (Float4 | Float8 | Numeric(_), to) if is_integer(to) => Conversion::Round(to),
+        (ColumnType::Int8, ColumnType::Int4 | ColumnType::Int2)
+        | (ColumnType::Int4, ColumnType::Int2) => Conversion::Round(to),
         _ => return None,
     })
 }
@@ -150,6 +152,14 @@ fn micros(expr: Expr, zoned: bool) -> Expr {
         false => ColumnType::Timestamp,
     };
     Expr::Cast(Cast::new(Box::new(expr), ty.arrow()))
+}
+
+/// A value that is kept as text of another type, as text: `x::text`.
+pub(crate) fn untagged(expr: Expr, ty: ColumnType, style: Style) -> Expr {
+    match conversion(ty, ColumnType::Text) {
+        Some(Conversion::Cut(_)) => function(Conversion::Cut(ColumnType::Text), expr, style),
+        _ => expr,
+    }
 }
 
 fn function(conversion: Conversion, expr: Expr, style: Style) -> Expr {
@@ -293,6 +303,8 @@ fn round(array: &ArrayRef, ty: ColumnType) -> Result<ArrayRef> {
         let from = match &value {
             Datum::Float4(_) => ColumnType::Float4,
             Datum::Float8(_) => ColumnType::Float8,
+            Datum::Int4(_) => ColumnType::Int4,
+            Datum::Int8(_) => ColumnType::Int8,
             _ => ColumnType::Numeric(None),
         };
         let rounded = crate::row::assign(value, from, ty, "", Style::default());

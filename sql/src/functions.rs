@@ -27,6 +27,10 @@ pub(crate) use bytea::rewrite_of_bytea;
 pub(crate) use single_value::{SINGLE_VALUE, single_value};
 pub(crate) use sum::sum;
 
+/// Stands around what is cast to text until its type is known: DataFusion leaves out casts between types that are the
+/// same to Arrow.
+pub(crate) const UNTAGGED: &str = "pg_untagged";
+
 /// The function of ours with this name, where DataFusion has none or another one.
 pub(crate) fn named(name: &str, style: Style) -> Option<Arc<ScalarUDF>> {
     array::function(name)

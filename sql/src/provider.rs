@@ -27,8 +27,8 @@ use parking_lot::{Mutex, RwLock};
 use tidelog_storage::catalog::IndexId;
 use tidelog_storage::snapshot::{IndexRange, Lookup, ScanColumn};
 use tidelog_storage::{
-    ColumnId, Datum, HotScan, Partition, PartitionSet, Seq, Snapshot, Store, TableDef, TableId, TableKind,
-    Transaction, datum,
+    ColumnId, Datum, HotScan, Partition, PartitionSet, Seq, Snapshot, Store, TableDef, TableId,
+    TableKind, Transaction, datum,
 };
 
 use crate::cold_scan;
@@ -121,7 +121,7 @@ impl Relation {
     }
 
     /// The key or index, and the part of it, that the filters narrow a scan down to best.
-    fn index_range(&self, filters: &[Expr]) -> Option<IndexRange> {
+    fn index_range(&self, filters: &[Expr], transaction: &Transaction) -> Option<IndexRange> {
         let primary = self.table.primary().map(|key| (key.id, key.columns));
         let ready = self.table.indexes.iter().filter(|index| index.ready);
         let others = ready.map(|index| (index.id, index.columns.as_slice()));
@@ -158,7 +158,10 @@ impl Relation {
             let ranged = (&range.lower, &range.upper) != (&Bound::Unbounded, &Bound::Unbounded);
             let given = range.equal.len() + usize::from(ranged);
             let null = |id: &ColumnId| {
-                let at = self.table.index_of(*id).expect("a key's column cannot be dropped");
+                let at = self
+                    .table
+                    .index_of(*id)
+                    .expect("a key's column cannot be dropped");
                 !self.table.columns[at].not_null
             };
             !key.columns.iter().skip(given).any(null)
@@ -168,8 +171,9 @@ impl Relation {
                 + usize::from(range.upper != Bound::Unbounded)
         };
         let ranges = primary.into_iter().chain(others).map(range);
+        let filled = |range: &IndexRange| !transaction.fills(self.table.id, range.index);
         ranges
-            .filter(complete)
+            .filter(|range| filled(range) && complete(range))
             .max_by_key(|range| (range.equal.len(), sides(range)))
             .filter(|range| !range.equal.is_empty() || sides(range) > 0)
     }
@@ -184,7 +188,8 @@ impl Relation {
         let (table, partition, scope) = (self.table.clone(), partition.clone(), scope.clone());
         blocking(move || {
             let (snapshot, store) = (&scope.snapshot, &scope.store);
-            let Some(seqs) = snapshot.index_scan(&table, &partition, &range, INDEX_ROWS_MAX)? else {
+            let Some(seqs) = snapshot.index_scan(&table, &partition, &range, INDEX_ROWS_MAX)?
+            else {
                 return Ok(None);
             };
             let (mut versions, mut cold) = (Vec::with_capacity(seqs.len()), Vec::new());
@@ -324,8 +329,9 @@ impl TableProvider for Relation {
             return self.rows_plan(&versions, partition, &columns, schema);
         }
 
+        let range = self.index_range(filters, &scope.transaction.read());
         if let PartitionSet::One(partition) = &partitions
-            && let Some(range) = self.index_range(filters)
+            && let Some(range) = range
             && let Some(versions) = self.read_index(&scope, partition, range).await?
         {
             let found = self.rows_plan(&versions, partition, &columns, schema.clone())?;
@@ -410,9 +416,7 @@ fn comparison(filter: &Expr) -> Option<(&str, Operator, &ScalarValue)> {
     };
     match (&**left, &**right) {
         (Expr::Column(column), Expr::Literal(value, _)) => Some((&column.name, *op, value)),
-        (Expr::Literal(value, _), Expr::Column(column)) => {
-            Some((&column.name, op.swap()?, value))
-        }
+        (Expr::Literal(value, _), Expr::Column(column)) => Some((&column.name, op.swap()?, value)),
         _ => None,
     }
 }

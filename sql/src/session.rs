@@ -20,6 +20,7 @@ use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, Store, TableDef, 
 use crate::cold_scan;
 use crate::constraints::ConditionCache;
 use crate::error::{ErrorKind, SqlError, from_datafusion};
+use crate::functions;
 use crate::locking;
 use crate::locks::{LockTable, Locks};
 use crate::optimize::{CheckedArithmetic, YieldingJoins};
@@ -30,11 +31,11 @@ use crate::provider::{Access, Scope};
 use crate::settings::{SERVER_VERSION, Settings};
 use crate::subscribe::{ListenTarget, SubscribePlan};
 use crate::text::Style;
-use crate::{ddl, functions};
 
 pub use crate::copy::CopyIn;
 
 mod commands;
+mod ddl;
 mod transaction;
 
 use transaction::{Block, Work};
@@ -315,10 +316,10 @@ impl Session {
             statement: statement.clone(),
             query: None,
         };
-        let catalog = self.engine.store.catalog();
+        let catalog = self.catalog();
         match &statement.body {
             Body::Subscribe(subscribe, None) => {
-                let table = ddl::resolve(&catalog, &self.search_path(), &subscribe.table)?;
+                let table = crate::ddl::resolve(&catalog, &self.search_path(), &subscribe.table)?;
                 prepared.columns = Some(crate::subscribe::columns(table));
             }
             Body::Subscribe(_, Some(_)) => {}
@@ -588,7 +589,7 @@ impl Session {
         // The rows stand in for the table, so a subquery would see them in its place.
         let names_table = ast::visit_relations(&items.to_vec(), |name| {
             let last = name.0.last().and_then(|part| part.as_ident());
-            match last.is_some_and(|last| ddl::fold(last) == table.name) {
+            match last.is_some_and(|last| crate::ddl::fold(last) == table.name) {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             }
@@ -693,19 +694,15 @@ impl Session {
     }
 
     fn is_superuser(&self) -> bool {
-        self.engine
-            .store
-            .catalog()
+        self.catalog()
             .roles
             .get(&self.role)
             .is_some_and(|role| role.superuser)
     }
 
     fn constants(&self) -> HashMap<&'static str, ScalarValue> {
-        let schema = self
-            .search_path()
-            .into_iter()
-            .find(|name| self.engine.store.catalog().schemas.contains(name));
+        let catalog = self.catalog();
+        let schema = (self.search_path().into_iter()).find(|name| catalog.schemas.contains(name));
         HashMap::from([
             ("current_user", ScalarValue::from(self.role.as_str())),
             ("current_role", ScalarValue::from(self.role.as_str())),

@@ -368,15 +368,9 @@ async fn of_equal_keys_one_wins() {
     };
     let mut transaction = Transaction::new();
     transaction.delete(&table, &user("alice"), &old);
-    assert_eq!(
-        held(&transaction),
-        Some(false)
-    );
+    assert_eq!(held(&transaction), Some(false));
     let pending = transaction.insert(&table, &user("alice"), &row(1, "again"));
-    assert_eq!(
-        held(&transaction),
-        Some(true)
-    );
+    assert_eq!(held(&transaction), Some(true));
     let mark = transaction.len();
     transaction.update(
         &table,

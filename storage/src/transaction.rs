@@ -13,6 +13,11 @@ use crate::record;
 use crate::seq::Seq;
 use crate::snapshot::PartitionSet;
 
+mod ddl;
+
+pub use ddl::Mark;
+pub(crate) use ddl::{CatalogChanges, entry_of};
+
 /// One log of a table: a user's name for USER tables, empty for SHARED and STREAM ones.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Partition(Arc<str>);
@@ -57,6 +62,9 @@ pub struct Transaction {
     /// Versions from before the transaction that it superseded, by table.
     superseded_before: HashMap<TableId, usize>,
     bytes: usize,
+    /// Changes of the catalog that are committed before its own.
+    pub(crate) catalog: Option<CatalogChanges>,
+    fills: ddl::Fills,
     /// What must not have changed when the transaction is committed.
     pub(crate) reads: Option<ReadSet>,
 }
@@ -88,6 +96,8 @@ pub(crate) struct Op {
     pub(crate) old_keys: RowKeys,
     /// What `Transaction::keys` said before, for the unique ones of `old_keys`, then of `keys`.
     undo: Vec<Option<Holder>>,
+    /// What the transaction counts for it.
+    counted: usize,
 }
 
 /// What stands for a row in the `key` and `index` families.
@@ -112,7 +122,9 @@ impl RowKeys {
         for index in table.indexes.iter().filter(|index| !index.unique) {
             let mut entry = key::index_scope(table.id, partition, index.id);
             for id in &index.columns {
-                let at = table.index_of(*id).expect("an indexed column cannot be dropped");
+                let at = table
+                    .index_of(*id)
+                    .expect("an indexed column cannot be dropped");
                 key::put_nullable(&mut entry, table.columns[at].ty, row[at].as_ref())
                     .expect("values are of their column's type");
             }
@@ -216,7 +228,7 @@ impl Transaction {
                 *self.superseded_before.entry(table.id).or_default() += 1;
             }
         }
-        let op = Op {
+        let mut op = Op {
             table: table.clone(),
             partition: partition.clone(),
             kind,
@@ -225,8 +237,10 @@ impl Transaction {
             keys,
             old_keys,
             undo,
+            counted: 0,
         };
-        self.bytes += op.bytes();
+        op.counted = op.bytes();
+        self.bytes += op.counted;
         self.ops.push(op);
         Seq::pending(at)
     }
@@ -236,7 +250,7 @@ impl Transaction {
         self.keys.get(key).copied()
     }
 
-    /// Whether nothing was changed.
+    /// Whether no row was changed.
     pub fn is_empty(&self) -> bool {
         self.ops.is_empty()
     }
@@ -255,8 +269,13 @@ impl Transaction {
     pub fn rollback_to(&mut self, len: usize) {
         while self.ops.len() > len {
             let op = self.ops.pop().expect("there are more than `len`");
-            self.bytes -= op.bytes();
-            let touched = op.keys.unique.iter().rev().chain(op.old_keys.unique.iter().rev());
+            self.bytes -= op.counted;
+            let touched = op
+                .keys
+                .unique
+                .iter()
+                .rev()
+                .chain(op.old_keys.unique.iter().rev());
             for ((_, key), before) in touched.zip(op.undo.iter().rev()) {
                 match before {
                     Some(holder) => self.keys.insert(key.clone(), *holder),
@@ -301,10 +320,16 @@ impl Transaction {
             .is_some_and(|count| *count > 0)
     }
 
-    /// Makes the commit depend on what was read: it fails with `CommitError::ReadChanged` when a commit after
-    /// `reads.since` touched one of the partitions.
+    /// Makes the commit depend on what was read, besides what it depends on already: it fails with
+    /// `CommitError::ReadChanged` when a commit after `reads.since` touched one of the partitions.
     pub fn depends_on(&mut self, reads: ReadSet) {
-        self.reads = Some(reads);
+        match &mut self.reads {
+            None => self.reads = Some(reads),
+            Some(all) => {
+                all.since = all.since.min(reads.since);
+                all.partitions.extend(reads.partitions);
+            }
+        }
     }
 
     pub(crate) fn ops(&self) -> &[Op] {
@@ -358,7 +383,9 @@ fn unique_key_of(
     row: &Row,
 ) -> Option<Arc<[u8]>> {
     let value = |id: &crate::catalog::ColumnId| {
-        let at = table.index_of(*id).expect("a key's column cannot be dropped");
+        let at = table
+            .index_of(*id)
+            .expect("a key's column cannot be dropped");
         row[at].as_ref()
     };
     let bytes = key::unique_key(table, partition, key, key.columns.iter().map(value));

@@ -170,7 +170,10 @@ pub(super) fn create(
 
 /// Whether a relation has the name.
 pub(super) fn is_taken(scope: Scope<'_>, schema: &str, name: &str) -> bool {
-    scope.catalog.table(schema, name).is_some() || scope.catalog.sequence(schema, name).is_some()
+    let catalog = scope.catalog;
+    catalog.table(schema, name).is_some()
+        || catalog.view(schema, name).is_some()
+        || catalog.sequence(schema, name).is_some()
 }
 
 pub(super) fn drop(

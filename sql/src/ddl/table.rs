@@ -18,6 +18,7 @@ use super::sequence;
 use super::{
     DdlPlan, Evaluate, Scope, display, find, fold, no_schema, resolve, split, truncate_name,
 };
+use super::{parents, view};
 use crate::error::{ErrorKind, SqlError};
 use crate::types;
 
@@ -147,7 +148,7 @@ pub(super) fn drop(
         let (schema, table) = split(name)?;
         let error = match find(scope.catalog, scope.search_path, schema.as_deref(), &table) {
             Some(found) => {
-                constraint::release_parent(scope, found, &gone, cascades, &mut plan)?;
+                parents::release_parent(scope, found, &gone, cascades, &mut plan)?;
                 let change = CatalogChange::DropTable {
                     schema: found.schema.clone(),
                     name: found.name.clone(),
@@ -191,7 +192,7 @@ pub(super) fn truncate(scope: Scope<'_>, truncate: &Truncate) -> Result<DdlPlan,
     let mut at = 0;
     while let Some(&parent) = tables.get(at) {
         at += 1;
-        for (child, _) in constraint::referencing_keys(scope, parent) {
+        for (child, _) in parents::referencing_keys(scope, parent) {
             if tables.iter().any(|other| other.id == child.id) {
                 continue;
             }
@@ -233,6 +234,14 @@ pub(super) fn alter(
     let mut plan = DdlPlan::new("ALTER TABLE");
     if alter.location.is_some() || alter.on_cluster.is_some() || alter.table_type.is_some() {
         return Err(SqlError::unsupported("this form of ALTER TABLE"));
+    }
+    if let [AlterTableOperation::RenameTable { table_name }] = alter.operations.as_slice() {
+        let (schema, name) = split(&alter.name)?;
+        let view = view::find_view(scope.catalog, scope.search_path, schema.as_deref(), &name);
+        if let Some(view) = view {
+            let (RenameTableNameKind::To(new) | RenameTableNameKind::As(new)) = table_name;
+            return view::rename(scope, view, new);
+        }
     }
     let old = match resolve(scope.catalog, scope.search_path, &alter.name) {
         Ok(table) => table,
@@ -289,8 +298,8 @@ pub(super) fn alter(
                 if scope.catalog.table(&table.schema, &name).is_some() {
                     return Err(duplicate_table(&name));
                 }
-                for (child, _) in constraint::referencing_keys(scope, old) {
-                    constraint::rename_parent(&mut table, child, old, &name, &mut plan);
+                for (child, _) in parents::referencing_keys(scope, old) {
+                    parents::rename_parent(&mut table, child, old, &name, &mut plan);
                 }
                 table.name = name;
             }
@@ -348,6 +357,7 @@ pub(super) fn alter(
         }
     }
     if table.name != old.name {
+        view::follow_rename(scope, &old.schema, &old.name, &table.name, &mut plan)?;
         plan.changes.push(CatalogChange::DropTable {
             schema: old.schema.clone(),
             name: old.name.clone(),
@@ -487,7 +497,7 @@ fn drop_column(
         return Err(SqlError::unsupported("a table without columns"));
     }
     let id = table.columns[index].id;
-    constraint::release_column(scope, table, id, cascades, plan)?;
+    parents::release_column(scope, table, id, cascades, plan)?;
     constraint::drop_with_column(table, id)?;
     let gone = table.columns.remove(index);
     plan.changes.extend(sequence::drop_owned(scope, [&gone]));

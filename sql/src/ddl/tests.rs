@@ -48,6 +48,7 @@ fn planned(catalog: &Catalog, sql: &str, kind: Option<TableKind>) -> Result<DdlP
         &statement,
         kind,
         &evaluate,
+        &|_, _| Ok(Vec::new()),
     )
     .map(|plan| plan.unwrap())
 }
@@ -60,6 +61,11 @@ fn apply(catalog: &mut Catalog, sql: &str) {
         match change {
             CatalogChange::CreateSchema(name) => drop(catalog.schemas.insert(name)),
             CatalogChange::DropSchema(name) => drop(catalog.schemas.remove(&name)),
+            CatalogChange::PutView(view) => {
+                let name = (view.schema.clone(), view.name.clone());
+                drop(catalog.views.insert(name, Arc::new(*view)));
+            }
+            CatalogChange::DropView { schema, name } => drop(catalog.views.remove(&(schema, name))),
             CatalogChange::PutTable(table) => {
                 catalog.next_table_id = catalog.next_table_id.max(table.id.get() + 1);
                 catalog

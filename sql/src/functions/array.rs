@@ -92,6 +92,14 @@ pub(crate) fn is_quantified(name: &str) -> bool {
     name.starts_with("pg_any_") || name.starts_with("pg_all_")
 }
 
+/// Whether a function of an array takes values like its elements behind it.
+pub(crate) fn compares_elements(name: &str) -> bool {
+    matches!(
+        name,
+        "array_positions" | "array_remove" | "array_replace"
+    )
+}
+
 /// The function with this name.
 pub(crate) fn function(name: &str) -> Option<Arc<ScalarUDF>> {
     let comparison = |suffix: &str| {
@@ -113,6 +121,7 @@ pub(crate) fn function(name: &str) -> Option<Arc<ScalarUDF>> {
         "array_replace" => Op::Replace,
         "pg_overlaps" => Op::Overlaps,
         "pg_subscripts" => Op::Subscripts,
+        super::UNTAGGED => Op::OrEmpty,
         _ => match (name.strip_prefix("pg_any_"), name.strip_prefix("pg_all_")) {
             (Some(suffix), _) => Op::Any(comparison(suffix)?),
             (_, Some(suffix)) => Op::All(comparison(suffix)?),
@@ -420,6 +429,10 @@ impl ArrayFunction {
             return Ok(ty.field(&self.name, true));
         }
         let array = args.first().ok_or_else(|| self.no_such(args))?;
+        // It is there until the plan is: a cast to text, around a value of any type.
+        if self.name == super::UNTAGGED {
+            return Ok(array.as_ref().clone().with_nullable(true));
+        }
         match (self.op, array.data_type()) {
             // What has more dimensions gives arrays; else the tag of the array tells that of its elements.
             (Op::Element, DataType::List(item)) if item.data_type().is_nested() => {

@@ -148,6 +148,24 @@ pub(crate) fn function(name: &str, style: Style) -> Option<Arc<ScalarUDF>> {
         .then(|| udf(name, op, jsonb, style))
 }
 
+/// The types that a function wants of bare literals and untyped parameters; `None` for a function that takes any.
+pub(crate) fn arguments(name: &str) -> Option<Vec<ColumnType>> {
+    let json = match name.split_once('_')?.0 {
+        "jsonb" => ColumnType::Jsonb,
+        "json" => ColumnType::Json,
+        _ => return None,
+    };
+    let path = ColumnType::Array(ElementType::Text);
+    let rest = name.split_once('_')?.1;
+    Some(match rest {
+        "set" | "insert" => vec![json, path, json],
+        "typeof" | "array_length" | "strip_nulls" | "pretty" => vec![json],
+        "extract_path" | "extract_path_text" => vec![json],
+        rest if rest.starts_with("list_of_") => vec![json],
+        _ => return None,
+    })
+}
+
 /// A call of a function.
 pub(crate) fn call(function: Arc<ScalarUDF>, args: Vec<Expr>) -> Expr {
     Expr::ScalarFunction(ScalarFunction::new_udf(function, args))

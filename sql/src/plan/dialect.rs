@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use crate::ddl;
+use crate::functions::UNTAGGED;
 use crate::functions::array::quantified;
 
 /// Writes these as functions.
@@ -193,6 +194,17 @@ impl ast::VisitorMut for Dialect {
                     }
                     *expr = value;
                 }
+            }
+            Expr::Cast {
+                expr: inner,
+                data_type: DataType::Text | DataType::Varchar(None),
+                ..
+            } if matches!(
+                **inner,
+                Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::BinaryOp { .. } | Expr::Nested(_)
+            ) =>
+            {
+                **inner = call(UNTAGGED, vec![take(inner)]);
             }
             Expr::Interval(interval) => {
                 if let Some(literal) = interval_literal(interval) {

@@ -201,6 +201,13 @@ fn name_of(expr: &Expr) -> Option<(String, bool)> {
         Expr::Interval(_) => Some(("interval".to_string(), false)),
         Expr::Function(function) => {
             let name = ddl::fold(function.name.0.last()?.as_ident()?);
+            if name == crate::functions::UNTAGGED
+                && let FunctionArguments::List(list) = &function.args
+                && let [ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(inner))] =
+                    list.args.as_slice()
+            {
+                return name_of(inner);
+            }
             // These are keywords in PostgreSQL's grammar and keep the value's name, as a cast does.
             if matches!(function.args, FunctionArguments::None) {
                 return Some((name.to_ascii_lowercase(), true));

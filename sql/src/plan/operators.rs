@@ -98,6 +98,18 @@ impl PostgresOperators {
             let typed = type_parameter(expr.clone(), ty);
             literal_of(typed, ty, self.style)
         };
+        let containment = matches!(
+            op,
+            BinaryOperator::AtArrow | BinaryOperator::ArrowAt | BinaryOperator::StringConcat
+        );
+        if containment && is_open(left) && right_type == Some(ColumnType::Jsonb) {
+            let typed = given(left, ColumnType::Jsonb)?;
+            return self.plan_typed(op, &typed, right, schema);
+        }
+        let left_type = left_type.or_else(|| {
+            let ty = type_of(left, schema);
+            ty.filter(|ty| *ty == ColumnType::Jsonb)
+        });
         if let Some(json) = left_type {
             let wanted = match right_type {
                 None if is_integer_literal(right) => None,
@@ -346,7 +358,44 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
         Expr::ScalarFunction(call) if functions::array::is_quantified(call.name()) => {
             Transformed::yes(quantified(call, schema, style)?)
         }
-        Expr::ScalarFunction(call) => functions::rewrite_of_bytea(call, schema),
+        Expr::ScalarFunction(mut call) if call.name() == functions::UNTAGGED => {
+            let value = call.args.pop().ok_or_else(|| {
+                DataFusionError::Internal("a cast has an operand".to_string())
+            })?;
+            Transformed::yes(match type_of(&value, schema) {
+                Some(ty) => casts::untagged(value, ty, style),
+                None => value,
+            })
+        }
+        Expr::ScalarFunction(mut call) => {
+            if let Some(types) = functions::json::arguments(call.name()) {
+                call.args = call
+                    .args
+                    .into_iter()
+                    .enumerate()
+                    .map(|(at, arg)| match types.get(at) {
+                        Some(ty) => literal_of(type_parameter(arg, *ty), *ty, style),
+                        None => Ok(arg),
+                    })
+                    .collect::<Result<_>>()?;
+            }
+            if functions::array::compares_elements(call.name())
+                && let Some(array) = call.args.first()
+                && let Ok(DataType::List(item)) = array.get_type(schema)
+                && let Some(ColumnType::Array(element)) = type_of(array, schema)
+            {
+                let element = plain_type(element.into());
+                for arg in call.args.iter_mut().skip(1).take(2) {
+                    let given = literal_of(type_parameter(arg.clone(), element), element, style)?;
+                    let is = given.get_type(schema)?;
+                    *arg = match is == *item.data_type() || is.is_null() {
+                        true => given,
+                        false => Expr::Cast(Cast::new(Box::new(given), item.data_type().clone())),
+                    };
+                }
+            }
+            functions::rewrite_of_bytea(call, schema)
+        }
         Expr::WindowFunction(mut window) => {
             let keys = std::mem::take(&mut window.params.order_by);
             window.params.order_by = sorted(keys, schema);

@@ -15,7 +15,7 @@ use datafusion::logical_expr::{
 
 use tidelog_storage::{Catalog, PartitionSet, Store};
 
-use super::{is_system_schema, keys, pg_catalog, role_oid, schema_oid};
+use super::{is_system_schema, keys, pg_catalog, role_oid, schema_oid, views};
 use crate::error::{ErrorKind, SqlError};
 
 /// What the functions of one statement know.
@@ -24,6 +24,8 @@ struct Known {
     classes: BTreeMap<i64, (String, String)>,
     /// Definitions of indexes and constraints.
     definitions: BTreeMap<i64, String>,
+    /// The sequences that columns own, by table and column.
+    owned_sequences: BTreeMap<(i64, String), String>,
     roles: BTreeMap<i64, String>,
     schemas: BTreeMap<i64, String>,
     search_path: Vec<String>,
@@ -107,11 +109,9 @@ pub(crate) fn function(
         "obj_description"
         | "shobj_description"
         | "col_description"
-        | "pg_get_viewdef"
         | "pg_get_partkeydef"
         | "pg_get_triggerdef"
         | "pg_get_ruledef"
-        | "pg_get_serial_sequence"
         | "pg_get_function_result"
         | "pg_get_function_arguments"
         | "pg_get_function_identity_arguments"
@@ -121,6 +121,14 @@ pub(crate) fn function(
         | "pg_get_statisticsobjdef"
         | "pg_get_statisticsobjdef_columns"
         | "pg_tablespace_location" => (DataType::Utf8, |_, _| Ok(ScalarValue::Utf8(None))),
+        "pg_get_serial_sequence" => (DataType::Utf8, |known, args| {
+            let (table, column) = (regclass_in(known, args)?, string(args, 1));
+            let (ScalarValue::Int64(Some(table)), Some(column)) = (table, column) else {
+                return Ok(ScalarValue::Utf8(None));
+            };
+            let owned = known.owned_sequences.get(&(table, column));
+            Ok(owned.map_or(ScalarValue::Utf8(None), text))
+        }),
         "pg_get_userbyid" | "regrole_out" => (DataType::Utf8, |known, args| {
             Ok(oid(args, 0).map_or(ScalarValue::Utf8(None), |role| {
                 text(match known.roles.get(&role) {
@@ -136,10 +144,12 @@ pub(crate) fn function(
         "pg_get_expr" => (DataType::Utf8, |_, args| {
             Ok(string(args, 0).map_or(ScalarValue::Utf8(None), text))
         }),
-        "pg_get_indexdef" | "pg_get_constraintdef" => (DataType::Utf8, |known, args| {
-            let definition = oid(args, 0).and_then(|oid| known.definitions.get(&oid));
-            Ok(ScalarValue::Utf8(definition.cloned()))
-        }),
+        "pg_get_indexdef" | "pg_get_constraintdef" | "pg_get_viewdef" => {
+            (DataType::Utf8, |known, args| {
+                let definition = oid(args, 0).and_then(|oid| known.definitions.get(&oid));
+                Ok(ScalarValue::Utf8(definition.cloned()))
+            })
+        }
         "pg_encoding_to_char" => (DataType::Utf8, |_, args| {
             Ok(text(if oid(args, 0) == Some(6) { "UTF8" } else { "" }))
         }),
@@ -239,9 +249,25 @@ fn known(catalog: &Catalog, session: &Session<'_>) -> Known {
             definitions.insert(constraint.oid, constraint.definition());
         }
     }
+    definitions.extend(views::definitions(catalog));
     let roles = catalog.roles.keys();
     let schemas = pg_catalog::schemas(catalog).into_iter();
+    let mut owned_sequences = BTreeMap::new();
+    for table in catalog.tables.values() {
+        for column in &table.columns {
+            let sequence = column.sequence.and_then(|id| catalog.sequence_by_id(id));
+            if let Some(sequence) = sequence {
+                let name = format!(
+                    "{}.{}",
+                    crate::parse::identifier(&sequence.schema),
+                    crate::parse::identifier(&sequence.name)
+                );
+                owned_sequences.insert((super::table_oid(table), column.name.clone()), name);
+            }
+        }
+    }
     Known {
+        owned_sequences,
         classes: pg_catalog::class_names(catalog),
         definitions,
         roles: roles.map(|name| (role_oid(name), name.clone())).collect(),

@@ -6,6 +6,7 @@ use tidelog_storage::catalog::{ColumnOrder, Identity};
 use tidelog_storage::{Catalog, ColumnId, Datum, EnumType, SequenceDef, TableDef, TableKind};
 
 use super::keys::{self, Constraint, ConstraintKind, Index};
+use super::views;
 use super::{Facts, Named, from_csv, role_oid, schema_oid, table_oid, text, type_facts};
 
 /// The encoding UTF8 in pg_database.
@@ -68,6 +69,7 @@ pub(super) fn has_rows(name: &str) -> bool {
             | "pg_shadow"
             | "pg_database"
             | "pg_tables"
+            | "pg_views"
             | "pg_indexes"
             | "pg_stat_user_tables"
             | "pg_stat_all_tables"
@@ -104,12 +106,14 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
                     3,
                 )
             }));
+            rows.extend(views::classes(facts.catalog));
             rows.extend(system_classes());
             rows
         }
         "pg_attribute" => {
             let mut rows: Vec<Named> = tables().flat_map(attributes).collect();
             rows.extend(indexes().flat_map(|index| index_attributes(&index)));
+            rows.extend(views::attributes(facts.catalog));
             rows.extend(system_attributes());
             rows
         }
@@ -182,6 +186,7 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
                 ]
             })
             .collect(),
+        "pg_views" => views::pg_views(facts.catalog),
         "pg_indexes" => indexes()
             .map(|index| {
                 vec![
@@ -243,7 +248,13 @@ fn namespace(name: String) -> Named {
 }
 
 /// What every kind of relation has the same in pg_class.
-fn plain_class(class_oid: i64, name: &str, schema: &str, kind: &str, columns: usize) -> Named {
+pub(super) fn plain_class(
+    class_oid: i64,
+    name: &str,
+    schema: &str,
+    kind: &str,
+    columns: usize,
+) -> Named {
     vec![
         ("oid", oid(class_oid)),
         ("relname", text(name)),
@@ -331,7 +342,12 @@ fn system_classes() -> impl Iterator<Item = Named> {
 }
 
 /// What every column has the same in pg_attribute.
-fn attribute(class: i64, number: usize, name: &str, ty: tidelog_storage::ColumnType) -> Named {
+pub(super) fn attribute(
+    class: i64,
+    number: usize,
+    name: &str,
+    ty: tidelog_storage::ColumnType,
+) -> Named {
     let (type_oid, modifier, length) = type_facts(ty);
     let by_value = matches!(length, 1 | 2 | 4 | 8);
     vec![
@@ -630,6 +646,7 @@ pub(super) fn class_names(catalog: &Catalog) -> BTreeMap<i64, (String, String)> 
         let name = (sequence.schema.clone(), sequence.name.clone());
         names.insert(super::object_oid(sequence.id), name);
     }
+    names.extend(views::names(catalog));
     for relation in super::SYSTEM.values() {
         names.insert(
             relation.oid,

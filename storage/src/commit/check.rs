@@ -26,12 +26,12 @@ pub(super) struct Group {
     pub(super) states: HashMap<(TableId, Partition), PartitionState>,
     /// The last Seq of the group, if any transaction is in it.
     pub(super) last: Option<Seq>,
-    overlay: Overlay,
+    pub(super) overlay: Overlay,
 }
 
 /// What the group changes of the `key` and `dead` families.
 #[derive(Default)]
-struct Overlay {
+pub(super) struct Overlay {
     keys: HashMap<Arc<[u8]>, Option<Seq>, RandomState>,
     dead: HashSet<Vec<u8>>,
     /// What to take back when the transaction that is being checked fails.
@@ -44,7 +44,7 @@ enum Undo {
 }
 
 impl Overlay {
-    fn set_key(&mut self, key: &Arc<[u8]>, holder: Option<Seq>) {
+    pub(super) fn set_key(&mut self, key: &Arc<[u8]>, holder: Option<Seq>) {
         let before = self.keys.insert(key.clone(), holder);
         self.undo.push(Undo::Key(key.clone(), before));
     }
@@ -87,7 +87,11 @@ impl Committer {
     }
 
     /// Checks that nothing the transaction depends on was touched since it was read.
-    fn check_reads(&self, group: &Group, transaction: &Transaction) -> Result<(), CommitError> {
+    pub(super) fn check_reads(
+        &self,
+        group: &Group,
+        transaction: &Transaction,
+    ) -> Result<(), CommitError> {
         let Some(reads) = &transaction.reads else {
             return Ok(());
         };
@@ -117,7 +121,12 @@ impl Committer {
         Ok(())
     }
 
-    fn check(&self, overlay: &mut Overlay, ops: &[Op], first: Seq) -> Result<(), CommitError> {
+    pub(super) fn check(
+        &self,
+        overlay: &mut Overlay,
+        ops: &[Op],
+        first: Seq,
+    ) -> Result<(), CommitError> {
         let mut oldest = Seq::ZERO;
         for (at, op) in ops.iter().enumerate() {
             if at == 0 || !Arc::ptr_eq(&ops[at - 1].table, &op.table) {
@@ -162,12 +171,7 @@ impl Committer {
     }
 
     /// As `check_old`, where no primary key tells.
-    fn check_not_dead(
-        &self,
-        overlay: &mut Overlay,
-        op: &Op,
-        old: Seq,
-    ) -> Result<(), CommitError> {
+    fn check_not_dead(&self, overlay: &mut Overlay, op: &Op, old: Seq) -> Result<(), CommitError> {
         let version = version_key(op.table.id, &op.partition, old);
         if overlay.dead.contains(&version) {
             return Err(CommitError::Conflict);
@@ -196,7 +200,11 @@ impl Committer {
         Ok(())
     }
 
-    fn holder(&self, overlay: &Overlay, key: &Arc<[u8]>) -> Result<Option<Seq>, StorageError> {
+    pub(super) fn holder(
+        &self,
+        overlay: &Overlay,
+        key: &Arc<[u8]>,
+    ) -> Result<Option<Seq>, StorageError> {
         if let Some(holder) = overlay.keys.get(key) {
             return Ok(*holder);
         }
@@ -207,7 +215,7 @@ impl Committer {
             .transpose()
     }
 
-    fn append(
+    pub(super) fn append(
         &self,
         group: &mut Group,
         transaction: &mut Transaction,
@@ -291,7 +299,11 @@ impl Committer {
 }
 
 /// The error for a row whose values in a unique key are another's.
-pub(super) fn unique_violation(table: &Arc<TableDef>, index: IndexId, record: &[u8]) -> CommitError {
+pub(crate) fn unique_violation(
+    table: &Arc<TableDef>,
+    index: IndexId,
+    record: &[u8],
+) -> CommitError {
     let columns = table.unique_key(index).map(|key| key.columns.to_vec());
     let key: Result<Vec<Datum>, StorageError> = record::parse(record).and_then(|record| {
         RowReader::new(table.clone(), columns.unwrap_or_default())
