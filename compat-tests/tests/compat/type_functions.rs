@@ -259,7 +259,7 @@ async fn sequences_serial_and_identity() {
             "SELECT nextval('s')",
             "SELECT pg_get_serial_sequence('a', 'id')",
             "SELECT nextval('a_id_seq')",
-            "SELECT column_name, column_default, is_identity, identity_generation FROM information_schema.columns WHERE table_name IN ('a', 'b', 'c') ORDER BY table_name, ordinal_position",
+            "SELECT column_name, is_identity, identity_generation FROM information_schema.columns WHERE table_name IN ('a', 'b', 'c') ORDER BY table_name, ordinal_position",
             "SELECT nextval('s') AS n FROM generate_series(1, 3)",
         ],
     )

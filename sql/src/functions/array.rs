@@ -92,12 +92,14 @@ pub(crate) fn is_quantified(name: &str) -> bool {
     name.starts_with("pg_any_") || name.starts_with("pg_all_")
 }
 
-/// Whether a function of an array takes values like its elements behind it.
-pub(crate) fn compares_elements(name: &str) -> bool {
-    matches!(
-        name,
-        "array_positions" | "array_remove" | "array_replace"
-    )
+/// Where the array stands among the arguments of a function whose others are values like its elements; `None` for
+/// other functions.
+pub(crate) fn takes_elements(name: &str) -> Option<usize> {
+    match name {
+        "array_append" | "array_positions" | "array_remove" | "array_replace" => Some(0),
+        "array_prepend" => Some(1),
+        _ => None,
+    }
 }
 
 /// The function with this name.
@@ -431,7 +433,12 @@ impl ArrayFunction {
         let array = args.first().ok_or_else(|| self.no_such(args))?;
         // It is there until the plan is: a cast to text, around a value of any type.
         if self.name == super::UNTAGGED {
-            return Ok(array.as_ref().clone().with_nullable(true));
+            let metadata = match array.data_type() {
+                DataType::Utf8 => Default::default(),
+                _ => array.metadata().clone(),
+            };
+            let field = array.as_ref().clone().with_nullable(true);
+            return Ok(field.with_metadata(metadata));
         }
         match (self.op, array.data_type()) {
             // What has more dimensions gives arrays; else the tag of the array tells that of its elements.

@@ -379,13 +379,15 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
                     })
                     .collect::<Result<_>>()?;
             }
-            if functions::array::compares_elements(call.name())
-                && let Some(array) = call.args.first()
+            let array_at = functions::array::takes_elements(call.name());
+            if let Some(array_at) = array_at
+                && let Some(array) = call.args.get(array_at)
                 && let Ok(DataType::List(item)) = array.get_type(schema)
                 && let Some(ColumnType::Array(element)) = type_of(array, schema)
             {
                 let element = plain_type(element.into());
-                for arg in call.args.iter_mut().skip(1).take(2) {
+                let others = call.args.iter_mut().enumerate();
+                for (_, arg) in others.filter(|(at, _)| *at != array_at) {
                     let given = literal_of(type_parameter(arg.clone(), element), element, style)?;
                     let is = given.get_type(schema)?;
                     *arg = match is == *item.data_type() || is.is_null() {
@@ -466,7 +468,8 @@ fn known_type(expr: &Expr, schema: &DFSchema) -> Option<ColumnType> {
 }
 
 fn is_bare_string(expr: &Expr) -> bool {
-    matches!(expr, Expr::Literal(ScalarValue::Utf8(Some(_)), _))
+    // With metadata it has a type by now.
+    matches!(expr, Expr::Literal(ScalarValue::Utf8(Some(_)), None))
 }
 
 /// A bare string literal beside an operand of another type than text becomes a literal of that type.
