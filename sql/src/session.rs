@@ -245,6 +245,29 @@ impl Session {
         Ok(session)
     }
 
+    /// A session of the same role and settings, with nothing open.
+    pub(crate) fn fork(&self) -> Session {
+        Session {
+            engine: self.engine.clone(),
+            login: self.login.clone(),
+            database: self.database.clone(),
+            role: self.role.clone(),
+            settings: self.settings.clone(),
+            notices: Vec::new(),
+            work: Work::new(Locks::new(&self.engine.locks, self.login.pid)),
+        }
+    }
+
+    /// The role that statements run as.
+    pub(crate) fn role(&self) -> &str {
+        &self.role
+    }
+
+    /// The role that logged in.
+    pub(crate) fn login_role(&self) -> &str {
+        &self.login.user
+    }
+
     /// The settings that a client is told at the start (ParameterStatus), names as PostgreSQL spells them.
     pub fn reported_settings(&self) -> Vec<(String, String)> {
         let mut settings = self.settings.reported();
@@ -310,11 +333,11 @@ impl Session {
         };
         let catalog = self.engine.store.catalog();
         match &statement.body {
-            Body::Subscribe(subscribe, None) => {
-                let table = ddl::resolve(&catalog, &self.search_path(), &subscribe.table)?;
-                prepared.columns = Some(crate::subscribe::columns(table));
+            Body::Subscribe(subscribe, copy) => {
+                let (types, columns) = self.describe_subscription(subscribe, given, &catalog)?;
+                prepared.parameters = types;
+                prepared.columns = copy.is_none().then_some(columns);
             }
-            Body::Subscribe(_, Some(_)) => {}
             Body::Sql(statement, _) => match &**statement {
                 Statement::Query(query) => {
                     let mut query = (**query).clone();
@@ -410,7 +433,8 @@ impl Session {
     ) -> Result<Outcome, SqlError> {
         match &prepared.statement.body {
             Body::Subscribe(subscribe, copy) => {
-                self.subscribe(subscribe, copy.as_ref(), parameters).await
+                let types = &prepared.parameters;
+                self.subscribe(subscribe, copy.as_ref(), types, parameters).await
             }
             Body::Sql(statement, kind) => {
                 self.work.queried |= matches!(
@@ -712,7 +736,8 @@ impl Session {
     }
 }
 
-fn bind(
+/// Puts the values of parameters into a plan.
+pub(crate) fn bind(
     plan: LogicalPlan,
     types: &[ColumnType],
     values: &[Datum],

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use tidelog_storage::{Change, CommitWatch, FeedScope, Seq, StorageError, Store};
 use tokio::task::JoinHandle;
 
-use crate::filter::{FilterError, RowFilter, translate};
+use crate::lens::{Lens, LensError, Ops, translate};
 
-/// How many changes one read of the log takes; also the most that a stalled reader holds.
-const BATCH_CHANGES_MAX: usize = 1000;
+/// How many changes one read of the log takes unless the reader says otherwise; also the most that a stalled
+/// reader holds.
+const BATCH_CHANGES: usize = 1000;
 
 /// Why a tail ended.
 #[derive(Debug, thiserror::Error)]
@@ -16,9 +17,9 @@ pub enum SubscriptionError {
     /// The table's data is gone for good.
     #[error("table was dropped or truncated")]
     TableGone,
-    /// The table's columns are not those that the subscription was planned with.
-    #[error("table was altered; the changes after {resume_after} are still to come")]
-    SchemaChanged {
+    /// The catalog is not the one that the subscription was planned with.
+    #[error("the catalog has changed; the changes after {resume_after} are still to come")]
+    CatalogChanged {
         /// Where to go on: everything up to here was delivered.
         resume_after: Seq,
     },
@@ -28,9 +29,9 @@ pub enum SubscriptionError {
         /// The first Seq after which a subscription can begin; what lies before only a new read of the rows tells.
         oldest: Seq,
     },
-    /// The filter failed on a row.
+    /// The lens failed on a row.
     #[error("{0}")]
-    Filter(FilterError),
+    Lens(LensError),
     /// The log could not be read.
     #[error(transparent)]
     Storage(StorageError),
@@ -52,40 +53,62 @@ impl From<StorageError> for SubscriptionError {
 /// One read of the log, translated.
 struct Stretch {
     changes: Vec<Change>,
+    /// The last change of a transaction whose end was not read yet.
+    held: Option<Change>,
     upto: Seq,
     /// Whether the log had nothing more when it was read.
     at_tip: bool,
 }
 
+/// What a tail reads.
+#[derive(Clone)]
+pub struct Following {
+    /// Whose changes.
+    pub scope: FeedScope,
+    /// The version of the catalog that the reader was planned with: changes are delivered in its columns, or
+    /// not at all.
+    pub catalog_version: u64,
+    /// What the reader sees of a row; `None` is all of it.
+    pub lens: Option<Arc<dyn Lens>>,
+    /// The kinds of changes that it wants.
+    pub ops: Ops,
+    /// How many changes one read takes.
+    pub batch_changes: usize,
+}
+
+impl Following {
+    /// Every change of the scope.
+    pub fn all(scope: FeedScope, catalog_version: u64) -> Following {
+        Following {
+            scope,
+            catalog_version,
+            lens: None,
+            ops: Ops::ALL,
+            batch_changes: BATCH_CHANGES,
+        }
+    }
+}
+
 /// A reader of one feed. Dropping it is all it takes to end it.
 pub struct Tail {
     store: Arc<Store>,
-    scope: FeedScope,
-    schema_version: u32,
-    filter: Option<Arc<dyn RowFilter>>,
+    following: Following,
     after: Seq,
+    held: Option<Change>,
     watch: CommitWatch,
     /// The read under way. It outlives a `next` that was dropped, so that nothing it read is lost.
     reading: Option<JoinHandle<Result<Stretch, SubscriptionError>>>,
 }
 
 impl Tail {
-    /// Follows the scope strictly after `after`. `schema_version` is that of the table which the reader
-    /// was planned with: changes are delivered in the columns of that version, or not at all.
-    pub fn new(
-        store: Arc<Store>,
-        scope: FeedScope,
-        schema_version: u32,
-        filter: Option<Arc<dyn RowFilter>>,
-        after: Seq,
-    ) -> Tail {
-        let watch = store.watch(&scope);
+    /// Follows strictly after `after`.
+    pub fn new(store: Arc<Store>, following: Following, after: Seq) -> Tail {
+        let watch = store.watch(&following.scope);
         Tail {
             store,
-            scope,
-            schema_version,
-            filter,
+            following,
             after,
+            held: None,
             watch,
             reading: None,
         }
@@ -95,13 +118,11 @@ impl Tail {
     /// future loses nothing.
     pub async fn next(&mut self) -> Result<Vec<Change>, SubscriptionError> {
         loop {
-            let stretch = self.read().await?;
-            if !stretch.changes.is_empty() {
-                return Ok(stretch.changes);
+            let changes = self.committed().await?;
+            if !changes.is_empty() {
+                return Ok(changes);
             }
-            if stretch.at_tip {
-                self.watch.changed(self.after).await;
-            }
+            self.changed().await;
         }
     }
 
@@ -118,64 +139,59 @@ impl Tail {
         }
     }
 
+    /// Waits, at the tip, for a commit that touches the scope. May return early. Cancel-safe.
+    pub async fn changed(&mut self) {
+        self.watch.changed(self.after).await;
+    }
+
+    /// Everything up to here was delivered, or is not for this reader.
+    pub fn position(&self) -> Seq {
+        match &self.held {
+            Some(held) => held.seq.previous(),
+            None => self.after,
+        }
+    }
+
     async fn read(&mut self) -> Result<Stretch, SubscriptionError> {
         let reading = self.reading.get_or_insert_with(|| {
-            let store = self.store.clone();
-            let scope = self.scope.clone();
-            let filter = self.filter.clone();
-            let (schema_version, after) = (self.schema_version, self.after);
-            tokio::task::spawn_blocking(move || {
-                read(&store, &scope, schema_version, filter.as_deref(), after)
-            })
+            let (store, following) = (self.store.clone(), self.following.clone());
+            let (after, held) = (self.after, self.held.clone());
+            tokio::task::spawn_blocking(move || read(&store, &following, after, held))
         });
         let result = reading.await;
         self.reading = None;
-        let stretch = result.map_err(|error| SubscriptionError::Reader(error.to_string()))??;
+        let mut stretch = result.map_err(|error| SubscriptionError::Reader(error.to_string()))??;
         self.after = stretch.upto;
+        self.held = stretch.held.take();
         Ok(stretch)
     }
 }
 
 fn read(
     store: &Store,
-    scope: &FeedScope,
-    schema_version: u32,
-    filter: Option<&dyn RowFilter>,
+    following: &Following,
     after: Seq,
+    held: Option<Change>,
 ) -> Result<Stretch, SubscriptionError> {
-    // Schema versions only grow, so a read that stands between two checks was made in this one.
-    check_schema(store, scope, schema_version, after)?;
-    let batch = store.read_changes(scope, after, BATCH_CHANGES_MAX)?;
-    check_schema(store, scope, schema_version, after)?;
+    let resume_after = held.as_ref().map_or(after, |held| held.seq.previous());
+    let batch = store.read_changes(&following.scope, after, following.batch_changes)?;
+    if batch.catalog_version != following.catalog_version {
+        return Err(SubscriptionError::CatalogChanged { resume_after });
+    }
     let at_tip = batch.changes.is_empty();
-    let changes = match filter {
-        Some(filter) if !at_tip => {
-            translate(filter, batch.changes).map_err(SubscriptionError::Filter)?
-        }
-        _ => batch.changes,
-    };
+    let (changes, held) = translate(
+        following.lens.as_deref(),
+        following.ops,
+        batch.changes,
+        held,
+    )
+    .map_err(SubscriptionError::Lens)?;
     Ok(Stretch {
         changes,
+        held,
         upto: batch.upto.max(after),
         at_tip,
     })
-}
-
-fn check_schema(
-    store: &Store,
-    scope: &FeedScope,
-    schema_version: u32,
-    after: Seq,
-) -> Result<(), SubscriptionError> {
-    match store.catalog().table_by_id(scope.table) {
-        None => Err(SubscriptionError::TableGone),
-        Some(table) if table.schema_version != schema_version => {
-            Err(SubscriptionError::SchemaChanged {
-                resume_after: after,
-            })
-        }
-        Some(_) => Ok(()),
-    }
 }
 
 #[cfg(test)]

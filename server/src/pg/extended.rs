@@ -14,7 +14,7 @@ use crate::pg::messages::{Bind, Frontend, Target};
 use crate::pg::query::check_not_failed;
 use crate::pg::reply;
 use crate::pg::results::{Formats, Portion, Rows};
-use crate::pg::subscribe::Feed;
+use crate::pg::subscribe::Sending;
 
 /// A prepared statement; `None` for an empty query string.
 pub(super) struct Statement {
@@ -56,7 +56,7 @@ enum PortalState {
         rows: Rows,
         verb: &'static str,
     },
-    Feed(Box<Feed>),
+    Feed(Box<Sending>),
     /// All rows were taken.
     Drained {
         verb: &'static str,
@@ -259,7 +259,7 @@ impl Connection {
                     verb,
                 },
                 Outcome::Subscribe(plan) => {
-                    let feed = Feed::new(self.server.engine.store().clone(), *plan);
+                    let feed = Sending::new(self.server.engine.store().clone(), *plan);
                     feed.describe_copy(&mut self.client);
                     PortalState::Feed(Box::new(feed))
                 }
@@ -292,6 +292,10 @@ impl Connection {
             }
         };
         if portion.complete {
+            let verb = match &portal.state {
+                PortalState::Feed(feed) => feed.end(&mut self.client),
+                _ => verb,
+            };
             portal.state = PortalState::Drained { verb };
             self.complete(&reply::row_tag(verb, portion.rows));
         } else {

@@ -6,11 +6,11 @@ use futures::future::select_all;
 use tidelog_sql::subscribe::ListenTarget;
 use tidelog_sql::{ErrorKind, SqlError, json};
 use tidelog_storage::{Change, ChangeOp, FeedScope, Seq, Store, TableDef};
-use tidelog_subscriptions::{SubscriptionError, Tail};
+use tidelog_subscriptions::{Following, SubscriptionError, Tail};
 
+use crate::feed::sql_error;
 use crate::pg::connection::Connection;
 use crate::pg::reply;
-use crate::pg::subscribe::{op_name, sql_error};
 
 struct Channel {
     name: String,
@@ -50,6 +50,7 @@ impl Channels {
             table,
             scope,
             after,
+            catalog_version,
         } = target;
         if self
             .channels
@@ -58,7 +59,7 @@ impl Channels {
         {
             // The same name may by now mean another table, or be seen by another role.
             self.channels.retain(|channel| channel.name != name);
-            let tail = self.tail(&table, &scope, after);
+            let tail = self.tail(&scope, catalog_version, after);
             self.channels.push(Channel {
                 name,
                 table,
@@ -73,14 +74,9 @@ impl Channels {
             .retain(|channel| name.is_some_and(|name| name != channel.name));
     }
 
-    fn tail(&self, table: &TableDef, scope: &FeedScope, after: Seq) -> Tail {
-        Tail::new(
-            self.store.clone(),
-            scope.clone(),
-            table.schema_version,
-            None,
-            after,
-        )
+    fn tail(&self, scope: &FeedScope, catalog_version: u64, after: Seq) -> Tail {
+        let following = Following::all(scope.clone(), catalog_version);
+        Tail::new(self.store.clone(), following, after)
     }
 
     /// Waits for the next changes on any channel, of which there must be one. Cancel-safe.
@@ -107,13 +103,13 @@ impl Channels {
         None
     }
 
-    /// Goes on after an ALTER TABLE, with the columns as they are now.
+    /// Goes on after a change of the catalog, with the columns as they are now.
     fn renew(&mut self, index: usize, resume_after: Seq) -> bool {
         let catalog = self.store.catalog();
         let Some(table) = catalog.table_by_id(self.channels[index].scope.table) else {
             return false;
         };
-        let tail = self.tail(table, &self.channels[index].scope, resume_after);
+        let tail = self.tail(&self.channels[index].scope, catalog.version, resume_after);
         self.channels[index].table = table.clone();
         self.channels[index].tail = tail;
         true
@@ -132,11 +128,11 @@ impl Connection {
                     reply::notification(&mut self.client.out, self.pid, &channel.name, &payload);
                 }
             }
-            Err(SubscriptionError::SchemaChanged { resume_after })
+            Err(SubscriptionError::CatalogChanged { resume_after })
                 if self.channels.renew(index, resume_after) => {}
             Err(error) => {
-                let Channel { name, table, .. } = self.channels.channels.remove(index);
-                let reason = sql_error(error, &table);
+                let Channel { name, .. } = self.channels.channels.remove(index);
+                let reason = sql_error(error);
                 let mut notice = SqlError::new(
                     ErrorKind::UndefinedTable,
                     format!("channel \"{name}\" ends"),
@@ -163,6 +159,11 @@ fn payload(table: &TableDef, change: &Change) -> String {
                 .map_or_else(null, |old| json::row_object(table, old)),
         ),
     };
-    let (seq, op) = (change.seq, op_name(change.op));
+    let op = match change.op {
+        ChangeOp::Insert => "insert",
+        ChangeOp::Update => "update",
+        ChangeOp::Delete => "delete",
+    };
+    let seq = change.seq;
     format!("{{\"seq\":\"{seq}\",\"op\":\"{op}\",\"row\":{row},\"old\":{old}}}")
 }

@@ -6,7 +6,7 @@ use crate::pg::cancel::Stop;
 use crate::pg::connection::{Connection, send_notices};
 use crate::pg::reply;
 use crate::pg::results::{Formats, Rows};
-use crate::pg::subscribe::Feed;
+use crate::pg::subscribe::Sending;
 
 /// The 25P02 of a failed transaction block.
 pub(super) fn check_not_failed(
@@ -77,10 +77,11 @@ impl Connection {
                 Ok(())
             }
             Outcome::Subscribe(plan) => {
-                let mut feed = Feed::new(self.server.engine.store().clone(), *plan);
+                let mut feed = Sending::new(self.server.engine.store().clone(), *plan);
                 feed.describe(&mut self.client);
-                let never = self.run_feed(&mut feed, &Formats::default(), None).await?;
-                self.complete(&format!("SUBSCRIBE {}", never.rows));
+                let sent = self.run_feed(&mut feed, &Formats::default(), None).await?;
+                let verb = feed.end(&mut self.client);
+                self.complete(&reply::row_tag(verb, sent.rows));
                 Ok(())
             }
             other => self.run_plain(other).await,

@@ -331,6 +331,7 @@ impl Session {
             table: table.clone(),
             scope,
             after: snapshot.seq(),
+            catalog_version: catalog.version,
         }))
     }
 

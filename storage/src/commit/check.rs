@@ -235,11 +235,12 @@ impl Committer {
             }
         }
         let last = first.advance(ops.len() as u64 - 1);
+        let ends = last_of_partitions(ops);
         let (mut extents, mut places) = (Vec::new(), HashMap::new());
         for (at, op) in ops.iter_mut().enumerate() {
             let seq = first.advance(at as u64);
             let old = resolve(op.old, first);
-            record::seal(&mut op.record, old, seq == last);
+            record::seal(&mut op.record, old, ends[at]);
             let version = version_key(op.table.id, &op.partition, seq);
             group
                 .batch
@@ -288,6 +289,19 @@ impl Committer {
         group.last = Some(last);
         Ok(last)
     }
+}
+
+/// For each change whether it is the transaction's last in its partition.
+fn last_of_partitions(ops: &[Op]) -> Vec<bool> {
+    let mut ended = HashSet::new();
+    let mut last = vec![false; ops.len()];
+    for (at, op) in ops.iter().enumerate().rev() {
+        let goes_on = ops
+            .get(at + 1)
+            .is_some_and(|next| next.table.id == op.table.id && next.partition == op.partition);
+        last[at] = !goes_on && ended.insert((op.table.id, &op.partition));
+    }
+    last
 }
 
 /// The error for a row whose values in a unique key are another's.

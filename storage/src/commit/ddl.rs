@@ -289,12 +289,7 @@ impl Committer {
         self.tables = view.tables.clone();
         let previous = std::mem::replace(&mut *self.shared.current.write(), view);
         drop(previous);
-        self.shared
-            .watches
-            .touched([(TableId::SYSTEM, &system)].into_iter(), last);
-        for id in dropped {
-            self.shared.watches.dropped(id, last);
-        }
+        self.shared.watches.catalog_changed(last);
         Ok(new)
     }
 }

@@ -287,7 +287,7 @@ async fn transact(random: &mut Random, dir: &Path, store: &Store, model: &mut Mo
                 partition: partition.clone(),
                 row: row.clone(),
                 old: old.cloned(),
-                last_in_transaction: false,
+                ends_transaction: false,
             });
         };
         let deletes = if mine.len() > 40 { 3 } else { 1 };
@@ -350,7 +350,7 @@ async fn transact(random: &mut Random, dir: &Path, store: &Store, model: &mut Mo
     for change in &mut changes {
         change.seq = real(change.seq);
     }
-    changes.last_mut().unwrap().last_in_transaction = true;
+    changes.last_mut().unwrap().ends_transaction = true;
     model.history.append(&mut changes);
     for (partition, mut version) in dead {
         version.seq = real(version.seq);

@@ -74,14 +74,9 @@ impl Bench {
             table: self.table.id,
             partitions: PartitionSet::All,
         };
-        let version = self.table.schema_version;
-        Tail::new(
-            self.store.clone(),
-            scope,
-            version,
-            None,
-            self.store.visible(),
-        )
+        let version = self.store.catalog().version;
+        let following = Following::all(scope, version);
+        Tail::new(self.store.clone(), following, self.store.visible())
     }
 
     async fn insert(&self, ids: std::ops::Range<i64>) -> Seq {
@@ -203,7 +198,7 @@ async fn a_waiting_tail_is_told_of_drop_and_alter() {
     };
     let (result, ()) = tokio::join!(waiting.next(), alter);
     match result {
-        Err(SubscriptionError::SchemaChanged { resume_after }) => assert!(resume_after >= before),
+        Err(SubscriptionError::CatalogChanged { resume_after }) => assert!(resume_after >= before),
         other => panic!("{other:?}"),
     }
 
@@ -218,13 +213,8 @@ async fn a_waiting_tail_is_told_of_drop_and_alter() {
         partitions: PartitionSet::All,
     };
     let visible = bench.store.visible();
-    let mut waiting = Tail::new(
-        bench.store.clone(),
-        scope,
-        table.schema_version,
-        None,
-        visible,
-    );
+    let following = Following::all(scope, bench.store.catalog().version);
+    let mut waiting = Tail::new(bench.store.clone(), following, visible);
     let drop = CatalogChange::DropTable {
         schema: "chat".to_string(),
         name: "t".to_string(),

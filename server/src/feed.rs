@@ -1,0 +1,462 @@
+//! A subscription under way, whatever protocol carries it: the rows as they stand, `ready`, then each change as it is
+//! committed.
+//!
+//! Owns: the order of these parts, beginning again after changes were missed, following changes of the catalog.
+//! Guarantees: nothing is lost when a future of it is dropped; it holds one bounded part of the log, however
+//! slowly it is read. Does not: encode anything.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::record_batch::RecordBatch;
+use futures::StreamExt;
+use tidelog_sql::subscribe::{Renewed, Seen as SqlSeen, SubscribePlan};
+use tidelog_sql::{ErrorKind, SqlError, json};
+use tidelog_storage::datum::datum_at;
+use tidelog_storage::{Change, ChangeOp, Datum, DatumRef, Partition, Row, Seq, StorageError, Store};
+use tidelog_subscriptions::{Following, Lens, LensError, Ops, Seen, SubscriptionError, Tail};
+use tokio::time::Instant;
+
+/// How often a reader that is to end at some Seq looks whether others have come so far.
+const UP_TO_TICK: Duration = Duration::from_millis(100);
+
+/// The statement's query, as the tail sees it.
+struct Query(Arc<tidelog_sql::subscribe::Lens>);
+
+impl Lens for Query {
+    fn look(&self, versions: &[(Seq, &Partition, &Row)]) -> Result<Vec<Seen>, LensError> {
+        let seen = self.0.look(versions)?.into_iter().map(|seen| match seen {
+            SqlSeen::Nothing => Seen::Nothing,
+            SqlSeen::Whole => Seen::Whole,
+            SqlSeen::As(row) => Seen::As(row),
+        });
+        Ok(seen.collect())
+    }
+}
+
+/// A stretch of a subscription's rows.
+#[derive(Debug)]
+pub(crate) enum Part {
+    /// Rows as they stand at the beginning: in each the Seq, then the query's columns.
+    Snapshot(RecordBatch),
+    /// A row that tells how far the reader is.
+    Mark(Mark, Seq),
+    /// Changes, in commit order.
+    Changes(Vec<Change>),
+}
+
+/// What a row without a change says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// All rows of the snapshot have come; changes after this Seq follow.
+    Ready,
+    /// Nothing up to this Seq is missing.
+    Progress,
+    /// Changes after this Seq were missed: what the reader has is void, a snapshot follows.
+    Reset,
+}
+
+/// What there is without waiting for a commit.
+#[derive(Debug)]
+pub(crate) enum AtHand {
+    /// A part.
+    Part(Part),
+    /// Everything that is committed was given.
+    Tip,
+    /// The subscription has come to its end (`up_to`).
+    End,
+}
+
+/// A subscription under way.
+pub(crate) struct Feed {
+    store: Arc<Store>,
+    plan: SubscribePlan,
+    tail: Tail,
+    ready_told: bool,
+    /// Up to where the reader was told that nothing is missing, and when.
+    told: (Seq, Instant),
+    /// Whether changes of a transaction were given that has more of them.
+    in_transaction: bool,
+    ended: bool,
+}
+
+impl Feed {
+    pub(crate) fn new(store: Arc<Store>, plan: SubscribePlan) -> Feed {
+        let tail = tail(&store, &plan, plan.after);
+        Feed {
+            told: (plan.after, Instant::now()),
+            store,
+            tail,
+            plan,
+            ready_told: false,
+            in_transaction: false,
+            ended: false,
+        }
+    }
+
+    /// The statement that it was made from.
+    pub(crate) fn plan(&self) -> &SubscribePlan {
+        &self.plan
+    }
+
+    /// The next part; waits for it. `None` when the subscription has come to its end. Cancel-safe.
+    pub(crate) async fn next(&mut self) -> Result<Option<Part>, SqlError> {
+        loop {
+            match self.at_hand().await? {
+                AtHand::Part(part) => return Ok(Some(part)),
+                AtHand::End => return Ok(None),
+                AtHand::Tip => self.wait().await,
+            }
+        }
+    }
+
+    /// The next part, if there is one without waiting for a commit. Cancel-safe.
+    pub(crate) async fn at_hand(&mut self) -> Result<AtHand, SqlError> {
+        loop {
+            if let Some(snapshot) = &mut self.plan.snapshot {
+                match snapshot.next().await.transpose()? {
+                    Some(rows) if rows.num_columns() != self.plan.selected().len() + 1 => {
+                        let message = "the snapshot has not the columns that were announced";
+                        return Err(SqlError::new(ErrorKind::InternalError, message));
+                    }
+                    Some(rows) if rows.num_rows() == 0 => {}
+                    Some(rows) => return Ok(AtHand::Part(Part::Snapshot(rows))),
+                    None => self.plan.snapshot = None,
+                }
+                continue;
+            }
+            if !self.ready_told {
+                self.ready_told = true;
+                return Ok(AtHand::Part(self.mark(Mark::Ready, self.plan.after)));
+            }
+            if self.ended {
+                return Ok(AtHand::End);
+            }
+            match self.tail.committed().await {
+                Ok(changes) if changes.is_empty() => {
+                    let position = self.tail.position();
+                    self.ended = self.plan.options.up_to.is_some_and(|up_to| up_to <= position);
+                    return Ok(match self.progress_due(position) {
+                        Some(seq) => AtHand::Part(self.mark(Mark::Progress, seq)),
+                        None if self.ended => AtHand::End,
+                        None => AtHand::Tip,
+                    });
+                }
+                Ok(changes) => {
+                    let changes = self.up_to(changes);
+                    if changes.is_empty() {
+                        continue;
+                    }
+                    return Ok(AtHand::Part(Part::Changes(self.enveloped(changes))));
+                }
+                Err(SubscriptionError::CatalogChanged { .. } | SubscriptionError::TableGone) => {
+                    let position = self.tail.position();
+                    match self.plan.renew(position)? {
+                        Renewed::GoesOn => self.tail = tail(&self.store, &self.plan, position),
+                        Renewed::StartsOver => return self.start_over(None).await,
+                    }
+                }
+                Err(SubscriptionError::Trimmed { oldest }) => {
+                    return self.start_over(Some(oldest)).await;
+                }
+                Err(error) => return Err(sql_error(error)),
+            }
+        }
+    }
+
+    /// Waits, at the tip, until there may be something. Cancel-safe.
+    async fn wait(&mut self) {
+        let options = &self.plan.options;
+        let progress = options.progress.map(|every| self.told.1 + every);
+        let up_to = options.up_to.map(|_| Instant::now() + UP_TO_TICK);
+        let tick = async {
+            match progress.into_iter().chain(up_to).min() {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.tail.changed() => {}
+            () = tick => {}
+        }
+    }
+
+    fn mark(&mut self, mark: Mark, seq: Seq) -> Part {
+        self.told = (seq, Instant::now());
+        Part::Mark(mark, seq)
+    }
+
+    /// The Seq of the mark that is to be given at the tip, if one is.
+    fn progress_due(&self, position: Seq) -> Option<Seq> {
+        let every = self.plan.options.progress?;
+        let seq = self.plan.options.up_to.map_or(position, |up_to| up_to.min(position));
+        let (told, at) = self.told;
+        (seq > told || (!self.ended && at.elapsed() >= every)).then_some(seq.max(told))
+    }
+
+    /// Takes off what comes after the subscription's end: whole transactions.
+    fn up_to(&mut self, mut changes: Vec<Change>) -> Vec<Change> {
+        if let Some(up_to) = self.plan.options.up_to {
+            let mut within = self.in_transaction;
+            let end = changes.iter().position(|change| {
+                let beyond = change.seq > up_to && !within;
+                within = !change.ends_transaction;
+                beyond
+            });
+            if let Some(end) = end {
+                changes.truncate(end);
+                self.ended = true;
+            }
+        }
+        if let Some(last) = changes.last() {
+            self.in_transaction = !last.ends_transaction;
+        }
+        changes
+    }
+
+    fn enveloped(&self, changes: Vec<Change>) -> Vec<Change> {
+        match self.plan.options.upsert {
+            true => upserts(changes, &self.plan.key),
+            false => changes,
+        }
+    }
+
+    /// Changes were missed, up to `oldest` or with the data that they were of: begins again, if the reader wants that.
+    async fn start_over(&mut self, oldest: Option<Seq>) -> Result<AtHand, SqlError> {
+        let position = self.tail.position();
+        if !self.plan.options.catch_up {
+            let table = &self.plan.table;
+            let name = format!("\"{}.{}\"", table.schema, table.name);
+            let message = match oldest {
+                Some(oldest) => {
+                    format!("the changes of table {name} up to {oldest} are no longer kept")
+                }
+                None => format!("table {name} was truncated"),
+            };
+            let hint = "Read the table again and subscribe to what comes after.";
+            return Err(SqlError::new(ErrorKind::ObjectNotInPrerequisiteState, message).hint(hint));
+        }
+        self.plan.start_over().await?;
+        self.tail = tail(&self.store, &self.plan, self.plan.after);
+        self.ready_told = false;
+        self.in_transaction = false;
+        Ok(AtHand::Part(self.mark(Mark::Reset, position)))
+    }
+}
+
+fn tail(store: &Arc<Store>, plan: &SubscribePlan, after: Seq) -> Tail {
+    let [insert, update, delete] = plan.options.ops;
+    let lens = plan.lens.clone();
+    let following = Following {
+        lens: lens.map(|lens| Arc::new(Query(lens)) as Arc<dyn Lens>),
+        ops: Ops {
+            insert,
+            update,
+            delete,
+        },
+        batch_changes: plan.options.batch_rows,
+        ..Following::all(plan.scope.clone(), plan.catalog_version)
+    };
+    Tail::new(store.clone(), following, after)
+}
+
+/// Changes as upserts and deletes by key. A row whose key changes is deleted under the old one, which has the Seq
+/// before: who goes on after it gets both.
+fn upserts(changes: Vec<Change>, key: &[usize]) -> Vec<Change> {
+    let key_only = |row: Row| -> Row {
+        let keep = |(at, value)| match key.contains(&at) {
+            true => value,
+            false => Datum::Null,
+        };
+        row.into_iter().enumerate().map(keep).collect()
+    };
+    let mut out = Vec::with_capacity(changes.len());
+    for mut change in changes {
+        if let Some(old) = change.old.take()
+            && key.iter().any(|at| old[*at] != change.row[*at])
+        {
+            out.push(Change {
+                seq: change.seq.previous(),
+                op: ChangeOp::Delete,
+                partition: change.partition.clone(),
+                row: key_only(old),
+                old: None,
+                ends_transaction: false,
+            });
+        }
+        if change.op == ChangeOp::Delete {
+            change.row = key_only(change.row);
+        }
+        out.push(change);
+    }
+    out
+}
+
+/// One row of a subscription.
+pub(crate) struct Line<'a> {
+    /// `_seq`.
+    pub(crate) seq: Seq,
+    /// `_op`.
+    pub(crate) op: &'static str,
+    /// `_commit`: with this row, what the reader has is the table as some transaction left it.
+    pub(crate) commit: bool,
+    values: Values<'a>,
+    old: Option<&'a Row>,
+}
+
+enum Values<'a> {
+    None,
+    Batch(&'a RecordBatch, usize),
+    Row(&'a Row),
+}
+
+impl Part {
+    /// How many rows it has.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Part::Snapshot(rows) => rows.num_rows(),
+            Part::Mark(..) => 1,
+            Part::Changes(changes) => changes.len(),
+        }
+    }
+
+    /// The row at `at`, as the statement wants it.
+    pub(crate) fn line(&self, at: usize, plan: &SubscribePlan) -> Result<Line<'_>, SqlError> {
+        match self {
+            Part::Snapshot(rows) => {
+                let seq = match datum_at(rows.column(0).as_ref(), at) {
+                    Some(DatumRef::Int8(seq)) => Seq::from_i64(seq),
+                    _ => None,
+                };
+                let no_seq = || SqlError::new(ErrorKind::InternalError, "a snapshot's row has no Seq");
+                Ok(Line {
+                    seq: seq.ok_or_else(no_seq)?,
+                    op: "snapshot",
+                    commit: false,
+                    values: Values::Batch(rows, at),
+                    old: None,
+                })
+            }
+            Part::Mark(mark, seq) => Ok(Line {
+                seq: *seq,
+                op: match mark {
+                    Mark::Ready => "ready",
+                    Mark::Progress => "progress",
+                    Mark::Reset => "reset",
+                },
+                commit: *mark != Mark::Reset,
+                values: Values::None,
+                old: None,
+            }),
+            Part::Changes(changes) => {
+                let change = &changes[at];
+                let op = match change.op {
+                    ChangeOp::Delete => "delete",
+                    _ if plan.options.upsert => "upsert",
+                    ChangeOp::Insert => "insert",
+                    ChangeOp::Update => "update",
+                };
+                Ok(Line {
+                    seq: change.seq,
+                    op,
+                    commit: change.ends_transaction,
+                    values: Values::Row(&change.row),
+                    old: change.old.as_ref(),
+                })
+            }
+        }
+    }
+}
+
+impl Line<'_> {
+    /// The value of the query's column at `column`.
+    pub(crate) fn value(&self, column: usize) -> Result<DatumRef<'_>, SqlError> {
+        match &self.values {
+            Values::None => Ok(DatumRef::Null),
+            Values::Batch(rows, at) => {
+                let array = rows.column(column + 1);
+                datum_at(array.as_ref(), *at).ok_or_else(|| {
+                    let message = format!(
+                        "a result column has the unexpected type {}",
+                        array.data_type()
+                    );
+                    SqlError::new(ErrorKind::InternalError, message)
+                })
+            }
+            Values::Row(row) => Ok(row[column].as_ref()),
+        }
+    }
+
+    /// The row before an update, as a JSON object.
+    pub(crate) fn old(&self, plan: &SubscribePlan) -> Option<String> {
+        self.old.map(|old| json::result_object(plan.selected(), old))
+    }
+}
+
+/// What a subscriber is told when its feed ends.
+pub(crate) fn sql_error(error: SubscriptionError) -> SqlError {
+    match error {
+        SubscriptionError::Lens(error) => match error.downcast::<SqlError>() {
+            Ok(error) => *error,
+            Err(error) => SqlError::new(ErrorKind::InternalError, error.to_string()),
+        },
+        SubscriptionError::Storage(StorageError::Closed) => {
+            let message = "terminating connection due to administrator command";
+            SqlError::new(ErrorKind::AdminShutdown, message)
+        }
+        SubscriptionError::Storage(error) => SqlError::new(ErrorKind::IoError, error.to_string()),
+        SubscriptionError::Reader(error) => SqlError::new(ErrorKind::InternalError, error),
+        SubscriptionError::TableGone => {
+            SqlError::new(ErrorKind::UndefinedTable, error.to_string())
+        }
+        SubscriptionError::CatalogChanged { .. } | SubscriptionError::Trimmed { .. } => {
+            SqlError::new(ErrorKind::ObjectNotInPrerequisiteState, error.to_string())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(seq: i64, op: ChangeOp, row: [i64; 2], old: Option<[i64; 2]>) -> Change {
+        let row_of = |row: [i64; 2]| row.map(Datum::Int8).to_vec();
+        Change {
+            seq: Seq::from_i64(seq).expect("positive"),
+            op,
+            partition: Partition::shared(),
+            row: row_of(row),
+            old: old.map(row_of),
+            ends_transaction: true,
+        }
+    }
+
+    #[test]
+    fn upserts_tell_keys_that_go() {
+        let changes = vec![
+            change(10, ChangeOp::Insert, [1, 5], None),
+            change(20, ChangeOp::Update, [1, 6], Some([1, 5])),
+            change(30, ChangeOp::Update, [2, 6], Some([1, 6])),
+            change(40, ChangeOp::Delete, [2, 6], None),
+        ];
+        let told = upserts(changes, &[0]);
+        let brief = |change: &Change| {
+            let key = change.row[0].clone();
+            let rest = change.row[1].clone();
+            (change.seq.as_i64(), change.op, key, rest, change.ends_transaction)
+        };
+        use ChangeOp::{Delete, Insert, Update};
+        let (one, two, null) = (Datum::Int8(1), Datum::Int8(2), Datum::Null);
+        assert_eq!(
+            told.iter().map(brief).collect::<Vec<_>>(),
+            [
+                (10, Insert, one.clone(), Datum::Int8(5), true),
+                (20, Update, one.clone(), Datum::Int8(6), true),
+                (29, Delete, one, null.clone(), false),
+                (30, Update, two.clone(), Datum::Int8(6), true),
+                (40, Delete, two, null, true),
+            ]
+        );
+        assert!(told.iter().all(|change| change.old.is_none()));
+    }
+}

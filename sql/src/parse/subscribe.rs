@@ -1,0 +1,180 @@
+//! `SUBSCRIBE [TO] table | (SELECT …) [WHERE …] [OPTIONS (…)]`, bare and in `COPY (…) TO STDOUT`.
+
+use datafusion::sql::sqlparser::ast::{
+    CopyTarget, Query, SetExpr, Statement, TableFactor,
+};
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
+
+use super::{Body, expect_end, parse_query, parse_statement, syntax_error};
+use crate::error::SqlError;
+use crate::row::placeholder;
+
+/// A SUBSCRIBE.
+#[derive(Clone, Debug)]
+pub(crate) struct Subscribe {
+    /// What is followed, as a query: `SELECT * FROM table WHERE …` or the one that was given.
+    pub(crate) query: Query,
+    /// What stands in OPTIONS.
+    pub(crate) options: Vec<SubscribeOption>,
+}
+
+/// `name = value`.
+#[derive(Clone, Debug)]
+pub(crate) struct SubscribeOption {
+    /// In lowercase.
+    pub(crate) name: String,
+    pub(crate) value: OptionValue,
+}
+
+/// An option's value.
+#[derive(Clone, Debug)]
+pub(crate) enum OptionValue {
+    /// A literal, or a bare word.
+    Text(String),
+    /// `$1`, by its index from 0.
+    Parameter(usize),
+}
+
+pub(super) fn parse_subscribe(
+    dialect: &PostgreSqlDialect,
+    sql: &str,
+    tokens: Vec<TokenWithSpan>,
+) -> Result<Subscribe, SqlError> {
+    let mut parser = Parser::new(dialect).with_tokens_with_locations(tokens);
+    let parts = (|| {
+        parser.next_token();
+        let _ = parser.parse_keyword(Keyword::TO);
+        let source = if parser.consume_token(&Token::LParen) {
+            let query = parser.parse_query()?;
+            parser.expect_token(&Token::RParen)?;
+            Source::Query(query)
+        } else {
+            Source::Table(parser.parse_object_name(false)?.to_string())
+        };
+        let filter = match parser.parse_keyword(Keyword::WHERE) {
+            true => Some(parser.parse_expr()?),
+            false => None,
+        };
+        let mut options = Vec::new();
+        if parser.parse_keyword(Keyword::OPTIONS) {
+            parser.expect_token(&Token::LParen)?;
+            options = parser.parse_comma_separated(parse_option)?;
+            parser.expect_token(&Token::RParen)?;
+        }
+        expect_end(&parser)?;
+        Ok((source, filter, options))
+    })();
+    let (source, filter, options) = parts.map_err(|error| syntax_error(sql, error))?;
+    let mut query = match source {
+        Source::Query(query) if filter.is_none() => *query,
+        Source::Query(inner) => {
+            let mut query = parse_query("SELECT * FROM (SELECT 1) AS subscription")?;
+            if let SetExpr::Select(select) = &mut *query.body
+                && let Some(from) = select.from.first_mut()
+                && let TableFactor::Derived { subquery, .. } = &mut from.relation
+            {
+                *subquery = inner;
+            }
+            query
+        }
+        Source::Table(name) => parse_query(&format!("SELECT * FROM {name}"))?,
+    };
+    if filter.is_some()
+        && let SetExpr::Select(select) = &mut *query.body
+    {
+        select.selection = filter;
+    }
+    let value = |value: &str| match value.starts_with('$') {
+        true => placeholder(value).map(OptionValue::Parameter),
+        false => Ok(OptionValue::Text(value.to_string())),
+    };
+    let options = options.into_iter().map(|(name, text, literal)| {
+        Ok(SubscribeOption {
+            name,
+            value: match literal {
+                true => OptionValue::Text(text),
+                false => value(&text)?,
+            },
+        })
+    });
+    Ok(Subscribe {
+        query,
+        options: options.collect::<Result<_, SqlError>>()?,
+    })
+}
+
+enum Source {
+    Table(String),
+    Query(Box<Query>),
+}
+
+/// The name, the value's text, and whether that is a quoted string. An option alone is true.
+fn parse_option(parser: &mut Parser<'_>) -> Result<(String, String, bool), ParserError> {
+    let name = parser.parse_identifier()?.value.to_ascii_lowercase();
+    if !parser.consume_token(&Token::Eq) {
+        return Ok((name, "true".to_string(), true));
+    }
+    let negative = parser.consume_token(&Token::Minus);
+    let token = parser.next_token();
+    match token.token {
+        Token::Number(value, _) if negative => Ok((name, format!("-{value}"), true)),
+        Token::Number(value, _) => Ok((name, value, true)),
+        Token::SingleQuotedString(value) if !negative => Ok((name, value, true)),
+        Token::Word(word) if !negative && word.quote_style.is_none() => {
+            Ok((name, word.value.to_ascii_lowercase(), true))
+        }
+        Token::Placeholder(value) if !negative => Ok((name, value, false)),
+        _ => parser.expected("a number, a string or a parameter", token),
+    }
+}
+
+/// `COPY (SUBSCRIBE …) TO STDOUT …`: the inside is parsed by itself, the rest around a stand-in query.
+pub(super) fn parse_copy_subscribe(
+    dialect: &PostgreSqlDialect,
+    sql: &str,
+    tokens: Vec<TokenWithSpan>,
+) -> Result<Body, SqlError> {
+    let mut depth = 0;
+    let mut end = tokens.len();
+    for (n, token) in tokens.iter().enumerate() {
+        match token.token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth -= 1,
+            _ => continue,
+        }
+        if depth == 0 {
+            end = n;
+            break;
+        }
+    }
+    let inside = tokens.get(2..end).unwrap_or_default().to_vec();
+    let subscribe = parse_subscribe(dialect, sql, inside)?;
+    let stand_in = Tokenizer::new(dialect, "SELECT 1")
+        .tokenize_with_location()
+        .expect("a constant query");
+    let mut outside = tokens[..2].to_vec();
+    outside.extend(
+        stand_in
+            .into_iter()
+            .filter(|t| !matches!(t.token, Token::Whitespace(_) | Token::EOF)),
+    );
+    outside.extend_from_slice(tokens.get(end..).unwrap_or_default());
+    match parse_statement(dialect, sql, outside)? {
+        Statement::Copy {
+            to: true,
+            target: CopyTarget::Stdout,
+            options,
+            legacy_options,
+            ..
+        } => Ok(Body::Subscribe(
+            Box::new(subscribe),
+            Some((options, legacy_options)),
+        )),
+        _ => Err(SqlError::unsupported(
+            "COPY (SUBSCRIBE …) other than TO STDOUT",
+        )),
+    }
+}
