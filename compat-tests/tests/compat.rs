@@ -10,12 +10,16 @@ mod catalog;
 mod clients;
 #[path = "compat/constraints.rs"]
 mod constraints;
+#[path = "compat/cursors.rs"]
+mod cursors;
 #[path = "compat/ddl.rs"]
 mod ddl;
 #[path = "compat/durability.rs"]
 mod durability;
 #[path = "compat/errors.rs"]
 mod errors;
+#[path = "compat/feed_checker.rs"]
+mod feed_checker;
 #[path = "compat/isolation.rs"]
 mod isolation;
 #[path = "compat/kalamdb_defects.rs"]
@@ -24,12 +28,16 @@ mod kalamdb_defects;
 mod lifecycle;
 #[path = "compat/live.rs"]
 mod live;
+#[path = "compat/notify.rs"]
+mod notify;
 #[path = "compat/protocol.rs"]
 mod protocol;
 #[path = "compat/real_data.rs"]
 mod real_data;
 #[path = "compat/robustness.rs"]
 mod robustness;
+#[path = "compat/subscribe.rs"]
+mod subscribe;
 #[path = "compat/tidy.rs"]
 mod tidy;
 #[path = "compat/transactions.rs"]

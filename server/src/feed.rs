@@ -13,7 +13,9 @@ use futures::StreamExt;
 use tidelog_sql::subscribe::{Renewed, Seen as SqlSeen, SubscribePlan};
 use tidelog_sql::{ErrorKind, SqlError, json};
 use tidelog_storage::datum::datum_at;
-use tidelog_storage::{Change, ChangeOp, Datum, DatumRef, Partition, Row, Seq, StorageError, Store};
+use tidelog_storage::{
+    Change, ChangeOp, Datum, DatumRef, Partition, Row, Seq, StorageError, Store,
+};
 use tidelog_subscriptions::{Following, Lens, LensError, Ops, Seen, SubscriptionError, Tail};
 use tokio::time::Instant;
 
@@ -50,6 +52,8 @@ pub(crate) enum Part {
 pub(crate) enum Mark {
     /// All rows of the snapshot have come; changes after this Seq follow.
     Ready,
+    /// There is no snapshot: changes after this Seq follow, which the reader named. It may lie inside a transaction.
+    Resumed,
     /// Nothing up to this Seq is missing.
     Progress,
     /// Changes after this Seq were missed: what the reader has is void, a snapshot follows.
@@ -73,6 +77,8 @@ pub(crate) struct Feed {
     plan: SubscribePlan,
     tail: Tail,
     ready_told: bool,
+    /// Whether it began at a Seq that the reader named.
+    resumed: bool,
     /// Up to where the reader was told that nothing is missing, and when.
     told: (Seq, Instant),
     /// Whether changes of a transaction were given that has more of them.
@@ -87,6 +93,7 @@ impl Feed {
             told: (plan.after, Instant::now()),
             store,
             tail,
+            resumed: plan.options.from.is_some(),
             plan,
             ready_told: false,
             in_transaction: false,
@@ -127,7 +134,11 @@ impl Feed {
             }
             if !self.ready_told {
                 self.ready_told = true;
-                return Ok(AtHand::Part(self.mark(Mark::Ready, self.plan.after)));
+                let mark = match self.resumed {
+                    true => Mark::Resumed,
+                    false => Mark::Ready,
+                };
+                return Ok(AtHand::Part(self.mark(mark, self.plan.after)));
             }
             if self.ended {
                 return Ok(AtHand::End);
@@ -135,7 +146,11 @@ impl Feed {
             match self.tail.committed().await {
                 Ok(changes) if changes.is_empty() => {
                     let position = self.tail.position();
-                    self.ended = self.plan.options.up_to.is_some_and(|up_to| up_to <= position);
+                    self.ended = self
+                        .plan
+                        .options
+                        .up_to
+                        .is_some_and(|up_to| up_to <= position);
                     return Ok(match self.progress_due(position) {
                         Some(seq) => AtHand::Part(self.mark(Mark::Progress, seq)),
                         None if self.ended => AtHand::End,
@@ -189,7 +204,11 @@ impl Feed {
     /// The Seq of the mark that is to be given at the tip, if one is.
     fn progress_due(&self, position: Seq) -> Option<Seq> {
         let every = self.plan.options.progress?;
-        let seq = self.plan.options.up_to.map_or(position, |up_to| up_to.min(position));
+        let seq = self
+            .plan
+            .options
+            .up_to
+            .map_or(position, |up_to| up_to.min(position));
         let (told, at) = self.told;
         (seq > told || (!self.ended && at.elapsed() >= every)).then_some(seq.max(told))
     }
@@ -239,6 +258,7 @@ impl Feed {
         self.plan.start_over().await?;
         self.tail = tail(&self.store, &self.plan, self.plan.after);
         self.ready_told = false;
+        self.resumed = false;
         self.in_transaction = false;
         Ok(AtHand::Part(self.mark(Mark::Reset, position)))
     }
@@ -328,7 +348,8 @@ impl Part {
                     Some(DatumRef::Int8(seq)) => Seq::from_i64(seq),
                     _ => None,
                 };
-                let no_seq = || SqlError::new(ErrorKind::InternalError, "a snapshot's row has no Seq");
+                let no_seq =
+                    || SqlError::new(ErrorKind::InternalError, "a snapshot's row has no Seq");
                 Ok(Line {
                     seq: seq.ok_or_else(no_seq)?,
                     op: "snapshot",
@@ -340,11 +361,11 @@ impl Part {
             Part::Mark(mark, seq) => Ok(Line {
                 seq: *seq,
                 op: match mark {
-                    Mark::Ready => "ready",
+                    Mark::Ready | Mark::Resumed => "ready",
                     Mark::Progress => "progress",
                     Mark::Reset => "reset",
                 },
-                commit: *mark != Mark::Reset,
+                commit: matches!(mark, Mark::Ready | Mark::Progress),
                 values: Values::None,
                 old: None,
             }),
@@ -389,7 +410,8 @@ impl Line<'_> {
 
     /// The row before an update, as a JSON object.
     pub(crate) fn old(&self, plan: &SubscribePlan) -> Option<String> {
-        self.old.map(|old| json::result_object(plan.selected(), old))
+        self.old
+            .map(|old| json::result_object(plan.selected(), old))
     }
 }
 
@@ -406,9 +428,7 @@ pub(crate) fn sql_error(error: SubscriptionError) -> SqlError {
         }
         SubscriptionError::Storage(error) => SqlError::new(ErrorKind::IoError, error.to_string()),
         SubscriptionError::Reader(error) => SqlError::new(ErrorKind::InternalError, error),
-        SubscriptionError::TableGone => {
-            SqlError::new(ErrorKind::UndefinedTable, error.to_string())
-        }
+        SubscriptionError::TableGone => SqlError::new(ErrorKind::UndefinedTable, error.to_string()),
         SubscriptionError::CatalogChanged { .. } | SubscriptionError::Trimmed { .. } => {
             SqlError::new(ErrorKind::ObjectNotInPrerequisiteState, error.to_string())
         }
@@ -443,7 +463,13 @@ mod tests {
         let brief = |change: &Change| {
             let key = change.row[0].clone();
             let rest = change.row[1].clone();
-            (change.seq.as_i64(), change.op, key, rest, change.ends_transaction)
+            (
+                change.seq.as_i64(),
+                change.op,
+                key,
+                rest,
+                change.ends_transaction,
+            )
         };
         use ChangeOp::{Delete, Insert, Update};
         let (one, two, null) = (Datum::Int8(1), Datum::Int8(2), Datum::Null);

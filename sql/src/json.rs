@@ -9,13 +9,18 @@ use crate::text;
 
 /// A row as a jsonb object in canonical text: `{"id": 1, "body": "…"}` in the order of the table's columns.
 pub fn row_object(table: &TableDef, row: &[Datum]) -> String {
-    let columns = table.columns.iter().map(|column| (column.name.as_str(), column.ty));
+    let columns = table
+        .columns
+        .iter()
+        .map(|column| (column.name.as_str(), column.ty));
     object(columns, row)
 }
 
 /// As `row_object`, of a result's row.
 pub fn result_object(columns: &[OutputColumn], row: &[Datum]) -> String {
-    let columns = columns.iter().map(|column| (column.name.as_str(), column.ty));
+    let columns = columns
+        .iter()
+        .map(|column| (column.name.as_str(), column.ty));
     object(columns, row)
 }
 

@@ -18,6 +18,7 @@ pub mod json;
 mod locking;
 mod locks;
 mod modify;
+pub mod notify;
 mod optimize;
 mod output;
 mod parse;
@@ -37,4 +38,6 @@ mod upsert;
 pub use error::{ErrorKind, SqlError};
 pub use output::{OutputColumn, RowStream};
 pub use parse::Parsed;
-pub use session::{CopyIn, Engine, Login, Notice, Outcome, Prepared, Session, TransactionStatus};
+pub use session::{
+    CopyIn, Engine, FetchFeed, Login, Notice, Outcome, Prepared, Session, TransactionStatus,
+};

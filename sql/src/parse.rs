@@ -1,5 +1,7 @@
 //! Query strings into statements: PostgreSQL's grammar by sqlparser, ours (SUBSCRIBE, CREATE USER TABLE) on its tokens.
 
+mod cursor;
+mod listen;
 mod subscribe;
 
 use std::ops::RangeInclusive;
@@ -14,9 +16,13 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 use tidelog_storage::TableKind;
 
+pub(crate) use cursor::{CursorCommand, Declare, Direction, Fetch};
+pub(crate) use listen::Listen;
 pub(crate) use subscribe::{OptionValue, Subscribe, SubscribeOption};
 
 use crate::error::{ErrorKind, SqlError};
+use cursor::{parse_close, parse_declare, parse_fetch};
+use listen::parse_listen;
 use subscribe::{parse_copy_subscribe, parse_subscribe};
 
 /// A statement as parsed from a query string.
@@ -48,6 +54,10 @@ pub(crate) enum Body {
         Box<Subscribe>,
         Option<(Vec<CopyOption>, Vec<CopyLegacyOption>)>,
     ),
+    /// LISTEN.
+    Listen(Box<Listen>),
+    /// DECLARE, FETCH, MOVE, CLOSE.
+    Cursor(Box<CursorCommand>),
 }
 
 impl Parsed {
@@ -134,6 +144,17 @@ fn parse_one(
     let result = match (word(0).as_str(), word(1).as_str(), word(2).as_str()) {
         ("SUBSCRIBE", ..) => {
             parse_subscribe(dialect, sql, tokens).map(|s| Body::Subscribe(Box::new(s), None))
+        }
+        ("DECLARE", ..) => parse_declare(dialect, sql, tokens, spares_keys)
+            .map(|command| Body::Cursor(Box::new(command))),
+        ("FETCH" | "MOVE", ..) => {
+            parse_fetch(dialect, sql, tokens).map(|command| Body::Cursor(Box::new(command)))
+        }
+        ("CLOSE", ..) => {
+            parse_close(dialect, sql, tokens).map(|command| Body::Cursor(Box::new(command)))
+        }
+        ("LISTEN", ..) => {
+            parse_listen(dialect, sql, tokens).map(|listen| Body::Listen(Box::new(listen)))
         }
         ("COPY", ..) if word(2) == "SUBSCRIBE" => parse_copy_subscribe(dialect, sql, tokens),
         ("CREATE", kind @ ("USER" | "SHARED" | "STREAM"), "TABLE") => {

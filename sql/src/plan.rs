@@ -21,7 +21,9 @@ use datafusion::sql::sqlparser::ast;
 use tidelog_storage::{Catalog, ColumnType, Store};
 
 use crate::error::{SqlError, from_datafusion};
+use crate::notify::PG_NOTIFY;
 use crate::provider::{Access, Relation};
+use crate::session::CursorInfo;
 use crate::{ddl, functions, system, types};
 
 mod names;
@@ -49,6 +51,10 @@ pub(crate) struct Planner<'a> {
     pub(crate) access: &'a Access,
     /// Values of the functions that ask for the session, by name.
     pub(crate) constants: &'a HashMap<&'static str, ScalarValue>,
+    /// The session's `pg_notify`.
+    pub(crate) pg_notify: &'a Arc<ScalarUDF>,
+    /// The session's cursors.
+    pub(crate) cursors: &'a dyn Fn() -> Vec<CursorInfo>,
     /// Whether tables show their pseudo-columns: only where the statement names one.
     pub(crate) pseudo_columns: bool,
     /// Relations that stand in for tables (rows of RETURNING, `excluded`).
@@ -102,6 +108,7 @@ impl ContextProvider for Planner<'_> {
         {
             return Ok(provider_as_source(match name.table() {
                 "pg_settings" => relation.of_settings((self.settings)())?,
+                "pg_cursors" => relation.of_cursors((self.cursors)())?,
                 _ => relation,
             }));
         }
@@ -166,6 +173,9 @@ impl ContextProvider for Planner<'_> {
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
         if let Some(value) = self.constants.get(name) {
             return Some(functions::constant(name, value.clone()));
+        }
+        if name == PG_NOTIFY {
+            return Some(self.pg_notify.clone());
         }
         if let Some(function) = self.state.scalar_functions().get(name) {
             return Some(function.clone());

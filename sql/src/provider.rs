@@ -27,8 +27,8 @@ use parking_lot::{Mutex, RwLock};
 use tidelog_storage::catalog::IndexId;
 use tidelog_storage::snapshot::{IndexRange, Lookup, ScanColumn};
 use tidelog_storage::{
-    ColumnId, Datum, HotScan, Partition, PartitionSet, Seq, Snapshot, Store, TableDef, TableId, TableKind,
-    Transaction, datum,
+    ColumnId, Datum, HotScan, Partition, PartitionSet, Seq, Snapshot, Store, TableDef, TableId,
+    TableKind, Transaction, datum,
 };
 
 use crate::cold_scan;
@@ -163,7 +163,10 @@ impl Relation {
             let ranged = (&range.lower, &range.upper) != (&Bound::Unbounded, &Bound::Unbounded);
             let given = range.equal.len() + usize::from(ranged);
             let null = |id: &ColumnId| {
-                let at = self.table.index_of(*id).expect("a key's column cannot be dropped");
+                let at = self
+                    .table
+                    .index_of(*id)
+                    .expect("a key's column cannot be dropped");
                 !self.table.columns[at].not_null
             };
             !key.columns.iter().skip(given).any(null)
@@ -189,7 +192,8 @@ impl Relation {
         let (table, partition, scope) = (self.table.clone(), partition.clone(), scope.clone());
         blocking(move || {
             let (snapshot, store) = (&scope.snapshot, &scope.store);
-            let Some(seqs) = snapshot.index_scan(&table, &partition, &range, INDEX_ROWS_MAX)? else {
+            let Some(seqs) = snapshot.index_scan(&table, &partition, &range, INDEX_ROWS_MAX)?
+            else {
                 return Ok(None);
             };
             let (mut versions, mut cold) = (Vec::with_capacity(seqs.len()), Vec::new());
@@ -415,9 +419,7 @@ fn comparison(filter: &Expr) -> Option<(&str, Operator, &ScalarValue)> {
     };
     match (&**left, &**right) {
         (Expr::Column(column), Expr::Literal(value, _)) => Some((&column.name, *op, value)),
-        (Expr::Literal(value, _), Expr::Column(column)) => {
-            Some((&column.name, op.swap()?, value))
-        }
+        (Expr::Literal(value, _), Expr::Column(column)) => Some((&column.name, op.swap()?, value)),
         _ => None,
     }
 }

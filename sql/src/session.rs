@@ -1,40 +1,47 @@
 //! A session: one client's statements, one after the other.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use arrow::datatypes::DataType;
 use bytes::Bytes;
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SessionState, SessionStateBuilder};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
 use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast::{self, Statement};
 use futures::stream::BoxStream;
-use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, Store, TableDef, datum};
+use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, Seq, Store, TableDef, datum};
 
-use crate::constraints::ConditionCache;
 use crate::cold_scan;
+use crate::constraints::ConditionCache;
 use crate::error::{ErrorKind, SqlError, from_datafusion};
 use crate::locking;
 use crate::locks::{LockTable, Locks};
+use crate::notify::{CHANNELS_ARRAY, ChannelEvent, Outbox, PG_NOTIFY, pg_notify};
 use crate::optimize::{CheckedArithmetic, YieldingJoins};
 use crate::output::{self, OutputColumn, RowStream};
 use crate::parse::{self, Body, Parsed};
 use crate::plan::{self, Planner, PostgresOperators};
 use crate::provider::{Access, Scope};
 use crate::settings::{SERVER_VERSION, Settings};
-use crate::subscribe::{ListenTarget, SubscribePlan};
+use crate::subscribe::SubscribePlan;
 use crate::{ddl, functions};
 
 pub use crate::copy::CopyIn;
+pub use cursor::FetchFeed;
 
 mod commands;
+mod cursor;
 mod transaction;
 
+use cursor::Cursor;
+pub(crate) use cursor::CursorInfo;
 use transaction::{Block, Work};
 pub(crate) use transaction::{Isolation, Room};
 
@@ -126,6 +133,8 @@ pub struct Prepared {
     pub columns: Option<Vec<OutputColumn>>,
     statement: Parsed,
     query: Option<QueryPlan>,
+    /// The query or SUBSCRIBE of a DECLARE.
+    inner: Option<Box<Prepared>>,
 }
 
 impl Prepared {
@@ -186,10 +195,15 @@ pub enum Outcome {
     },
     /// SUBSCRIBE: endless rows; `copy` when it was wrapped in COPY (…) TO STDOUT.
     Subscribe(Box<SubscribePlan>),
-    /// LISTEN, tag `LISTEN`.
-    Listen(ListenTarget),
-    /// UNLISTEN of one channel or (`None`) all, tag `UNLISTEN`.
-    Unlisten(Option<String>),
+    /// DECLARE … CURSOR FOR SUBSCRIBE, tag `DECLARE CURSOR`.
+    DeclareFeed {
+        /// The cursor.
+        name: String,
+        /// What it follows.
+        plan: Box<SubscribePlan>,
+    },
+    /// FETCH or MOVE on such a cursor: rows, then the tag `FETCH 5` or `MOVE 5`.
+    FetchFeed(FetchFeed),
 }
 
 /// Something to tell the client besides the result.
@@ -220,20 +234,25 @@ pub struct Session {
     settings: Settings,
     notices: Vec<Notice>,
     work: Work,
+    /// What it listens to.
+    listening: BTreeSet<String>,
+    /// What of that the server was not told yet.
+    channel_events: Vec<ChannelEvent>,
+    /// What the transaction under way has to say; the same for all of them.
+    outbox: Arc<Outbox>,
+    pg_notify: Arc<ScalarUDF>,
+    cursors: BTreeMap<String, Cursor>,
+    /// How many cursors it has declared.
+    cursors_declared: u64,
+    /// The Seq of the newest notification that the client was told.
+    heard: Arc<AtomicI64>,
 }
 
 impl Session {
     /// A session for a role that exists and may log in. Settings that cannot be taken become notices.
     pub fn new(engine: Arc<Engine>, login: Login) -> Result<Session, SqlError> {
-        let mut session = Session {
-            role: login.user.clone(),
-            database: login.database.as_str().into(),
-            work: Work::new(Locks::new(&engine.locks, login.pid)),
-            engine,
-            settings: Settings::default(),
-            notices: Vec::new(),
-            login,
-        };
+        let role = login.user.clone();
+        let mut session = Session::with(engine, login, role, Settings::default());
         for (name, value) in session.login.settings.clone() {
             if let Err(error) = session.settings.set(&name, Some(&value)) {
                 session.notices.push(Notice::Message {
@@ -247,15 +266,56 @@ impl Session {
 
     /// A session of the same role and settings, with nothing open.
     pub(crate) fn fork(&self) -> Session {
+        let (engine, login) = (self.engine.clone(), self.login.clone());
+        Session::with(engine, login, self.role.clone(), self.settings.clone())
+    }
+
+    fn with(engine: Arc<Engine>, login: Login, role: String, settings: Settings) -> Session {
+        let outbox = Arc::new(Outbox::default());
         Session {
-            engine: self.engine.clone(),
-            login: self.login.clone(),
-            database: self.database.clone(),
-            role: self.role.clone(),
-            settings: self.settings.clone(),
+            database: login.database.as_str().into(),
+            work: Work::new(Locks::new(&engine.locks, login.pid)),
+            pg_notify: pg_notify(outbox.clone(), login.pid),
+            outbox,
+            engine,
+            login,
+            role,
+            settings,
             notices: Vec::new(),
-            work: Work::new(Locks::new(&self.engine.locks, self.login.pid)),
+            listening: BTreeSet::new(),
+            channel_events: Vec::new(),
+            cursors: BTreeMap::new(),
+            cursors_declared: 0,
+            heard: Arc::default(),
         }
+    }
+
+    /// The server-side process id of its connection.
+    pub(crate) fn pid(&self) -> i32 {
+        self.login.pid
+    }
+
+    pub(crate) fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    pub(crate) fn push_notice(&mut self, notice: Notice) {
+        self.notices.push(notice);
+    }
+
+    /// What has changed of the channels that the session listens to, since the last call.
+    pub fn take_channel_events(&mut self) -> Vec<ChannelEvent> {
+        std::mem::take(&mut self.channel_events)
+    }
+
+    /// The client was told a notification with this Seq.
+    pub fn heard(&self, seq: Seq) {
+        self.heard.store(seq.as_i64(), Ordering::Relaxed);
+    }
+
+    /// A channel that was listened to is gone.
+    pub fn channel_ended(&mut self, channel: &str) {
+        self.listening.remove(channel);
     }
 
     /// The role that statements run as.
@@ -330,6 +390,7 @@ impl Session {
             columns: None,
             statement: statement.clone(),
             query: None,
+            inner: None,
         };
         let catalog = self.engine.store.catalog();
         match &statement.body {
@@ -337,6 +398,11 @@ impl Session {
                 let (types, columns) = self.describe_subscription(subscribe, given, &catalog)?;
                 prepared.parameters = types;
                 prepared.columns = copy.is_none().then_some(columns);
+            }
+            Body::Listen(_) => {}
+            Body::Cursor(command) => {
+                (prepared.parameters, prepared.columns, prepared.inner) =
+                    self.prepare_cursor(command, given)?;
             }
             Body::Sql(statement, _) => match &**statement {
                 Statement::Query(query) => {
@@ -434,8 +500,11 @@ impl Session {
         match &prepared.statement.body {
             Body::Subscribe(subscribe, copy) => {
                 let types = &prepared.parameters;
-                self.subscribe(subscribe, copy.as_ref(), types, parameters).await
+                self.subscribe(subscribe, copy.as_ref(), types, parameters)
+                    .await
             }
+            Body::Listen(listen) => self.listen(listen).await,
+            Body::Cursor(command) => self.cursor_command(command, prepared, parameters).await,
             Body::Sql(statement, kind) => {
                 self.work.queried |= matches!(
                     **statement,
@@ -493,6 +562,12 @@ impl Session {
         let columns = output::columns(plan.schema().as_arrow())?;
         prepared.check_columns(&columns)?;
         let rows = self.run(plan, scope, &prepared.parameters, values).await?;
+        self.detach_changes();
+        // What is said while rows are made belongs to the transaction, which may end with this statement.
+        let rows = match says_something(query) {
+            true => output::collected(rows).await?,
+            false => rows,
+        };
         Ok(Outcome::Rows {
             columns,
             rows,
@@ -520,6 +595,8 @@ impl Session {
             search_path: &search_path,
             access: &access,
             constants: &constants,
+            pg_notify: &self.pg_notify,
+            cursors: &|| self.cursor_infos(),
             pseudo_columns,
             replaced: Vec::new(),
         };
@@ -528,7 +605,7 @@ impl Session {
         Ok(QueryPlan {
             plan,
             catalog_version: catalog.version,
-            reusable: !text.contains("current_setting") && !text.contains("pg_settings"),
+            reusable: !SESSION_NAMES.iter().any(|name| text.contains(name)),
             access,
             search_path,
         })
@@ -610,6 +687,8 @@ impl Session {
             search_path: &search_path,
             access: &access,
             constants: &constants,
+            pg_notify: &self.pg_notify,
+            cursors: &|| self.cursor_infos(),
             pseudo_columns,
             replaced,
         };
@@ -636,12 +715,10 @@ impl Session {
             .map_err(from_datafusion)?;
         let stream = execute_stream(plan, state.task_ctx()).map_err(from_datafusion)?;
         let rows = output::stream(&columns, stream);
-        if !eager {
-            return Ok(rows);
+        match eager {
+            true => output::collected(rows).await,
+            false => Ok(rows),
         }
-        use futures::{StreamExt, TryStreamExt};
-        let batches: Vec<_> = rows.try_collect().await?;
-        Ok(futures::stream::iter(batches.into_iter().map(Ok)).boxed())
     }
 
     pub(crate) fn store(&self) -> &Arc<Store> {
@@ -682,6 +759,7 @@ impl Session {
     }
 
     fn constants(&self) -> HashMap<&'static str, ScalarValue> {
+        let heard = Some(self.heard.load(Ordering::Relaxed)).filter(|seq| *seq > 0);
         let schema = self
             .search_path()
             .into_iter()
@@ -701,6 +779,10 @@ impl Session {
             ),
             ("current_schema", ScalarValue::from(schema)),
             ("pg_backend_pid", ScalarValue::from(self.login.pid)),
+            (CHANNELS_ARRAY, text_list(&self.listening)),
+            // What waits for slow readers is in the log, which has no end.
+            ("pg_notification_queue_usage", ScalarValue::from(0.0_f64)),
+            ("notification_seq", ScalarValue::Int64(heard)),
             (
                 "version",
                 ScalarValue::from(format!("PostgreSQL {SERVER_VERSION}")),
@@ -757,6 +839,41 @@ pub(crate) fn bind(
         .collect::<Result<Vec<_>, _>>()?;
     plan.replace_params_with_values(&ParamValues::from(values))
         .map_err(from_datafusion)
+}
+
+/// What says something else of the session each time it is asked.
+const SESSION_NAMES: [&str; 5] = [
+    "current_setting",
+    "pg_settings",
+    "pg_listening_channels",
+    "notification_seq",
+    "pg_cursors",
+];
+
+/// Whether a query calls `pg_notify`.
+fn says_something(query: &ast::Query) -> bool {
+    let found = ast::visit_expressions(query, |expr| match expr {
+        ast::Expr::Function(call)
+            if call
+                .name
+                .0
+                .last()
+                .and_then(|part| part.as_ident())
+                .is_some_and(|name| name.value.eq_ignore_ascii_case(PG_NOTIFY)) =>
+        {
+            ControlFlow::Break(())
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    found.is_break()
+}
+
+fn text_list(texts: &BTreeSet<String>) -> ScalarValue {
+    let texts: Vec<ScalarValue> = texts
+        .iter()
+        .map(|text| ScalarValue::from(text.as_str()))
+        .collect();
+    ScalarValue::List(ScalarValue::new_list_nullable(&texts, &DataType::Utf8))
 }
 
 fn in_failed_transaction() -> SqlError {

@@ -1,4 +1,4 @@
-//! SUBSCRIBE and LISTEN as plans: what to send first, and which changes to follow.
+//! SUBSCRIBE as a plan: what to send first, and which changes to follow.
 //!
 //! Owns: checking a subscription when it begins, what it shows of a row ([`Lens`]), its snapshots, and whether it
 //! can go on after the catalog has changed. Does not: follow the log.
@@ -19,6 +19,8 @@ use crate::parse::Subscribe;
 use crate::plan;
 use crate::provider::{SEQ, USER};
 use crate::session::{Outcome, Session, bind};
+
+pub(crate) use options::{literal_options, seq};
 
 pub use lens::{Lens, Seen};
 pub use options::SubscribeOptions;
@@ -107,7 +109,10 @@ impl SubscribePlan {
         };
         let partitions = session.access(&catalog).partitions(table);
         if table.id == self.table.id && partitions != self.scope.partitions {
-            let message = format!("the rights of role \"{}\" have changed, the subscription ends", session.role());
+            let message = format!(
+                "the rights of role \"{}\" have changed, the subscription ends",
+                session.role()
+            );
             return Err(SqlError::new(ErrorKind::InsufficientPrivilege, message));
         }
         if Arc::ptr_eq(table, &self.table) {
@@ -119,7 +124,9 @@ impl SubscribePlan {
                 format!("table {name} was altered, the subscription cannot go on with its columns");
             SqlError::new(ErrorKind::ObjectNotInPrerequisiteState, message)
                 .detail(detail)
-                .hint(format!("Subscribe again with OPTIONS (from = '{position}') to miss nothing."))
+                .hint(format!(
+                    "Subscribe again with OPTIONS (from = '{position}') to miss nothing."
+                ))
         };
         let origin = &self.origin;
         let planned = session
@@ -143,11 +150,18 @@ impl SubscribePlan {
         let scope = session.scope();
         let catalog = scope.snapshot.catalog().clone();
         session.check_roles(&catalog)?;
-        let planned =
-            session.plan_subscription(&origin.subscribe, &origin.types, &origin.values, &catalog)?;
+        let planned = session.plan_subscription(
+            &origin.subscribe,
+            &origin.types,
+            &origin.values,
+            &catalog,
+        )?;
         if planned.columns != self.columns {
             let message = "the columns of the subscription have changed";
-            return Err(SqlError::new(ErrorKind::ObjectNotInPrerequisiteState, message));
+            return Err(SqlError::new(
+                ErrorKind::ObjectNotInPrerequisiteState,
+                message,
+            ));
         }
         let after = scope.snapshot.seq();
         let snapshot = match self.options.snapshot {
@@ -182,21 +196,6 @@ struct Planned {
     key: Vec<usize>,
     snapshot_plan: LogicalPlan,
     catalog_version: u64,
-}
-
-/// What LISTEN "schema.table" follows.
-#[derive(Clone, Debug)]
-pub struct ListenTarget {
-    /// The channel as the client named it.
-    pub channel: String,
-    /// The table.
-    pub table: Arc<TableDef>,
-    /// Whose changes.
-    pub scope: FeedScope,
-    /// From here on: strictly after this Seq.
-    pub after: Seq,
-    /// The version of the catalog that these are of.
-    pub catalog_version: u64,
 }
 
 impl Session {
@@ -282,7 +281,8 @@ impl Session {
         match places {
             Some(places) if !indexes.is_empty() => Ok(places),
             _ => {
-                let message = "the upsert envelope needs the columns of the primary key in the select list";
+                let message =
+                    "the upsert envelope needs the columns of the primary key in the select list";
                 let needed: Vec<&str> = (indexes.iter())
                     .map(|at| table.columns[*at].name.as_str())
                     .chain(user)
@@ -327,9 +327,7 @@ impl Session {
                 .detail(format!("The newest Seq is {visible}.")));
         }
         let snapshot = match options.from.is_none() && options.snapshot {
-            true => {
-                Some(session.run(planned.snapshot_plan, scope, &[], &[]).await?)
-            }
+            true => Some(session.run(planned.snapshot_plan, scope, &[], &[]).await?),
             false => None,
         };
         Ok(SubscribePlan {
@@ -364,19 +362,22 @@ impl Session {
     }
 
     /// Whether the roles that the session has are still there and may be had.
-    fn check_roles(&self, catalog: &Catalog) -> Result<(), SqlError> {
+    pub(crate) fn check_roles(&self, catalog: &Catalog) -> Result<(), SqlError> {
         for role in [self.login_role(), self.role()] {
             if !catalog.roles.contains_key(role) {
-                let message = format!("role \"{role}\" was dropped, the subscription ends");
+                let message = format!("role \"{role}\" was dropped");
                 return Err(SqlError::new(ErrorKind::InvalidAuthorization, message));
             }
         }
         let may = self.role() == self.login_role()
-            || catalog.roles.get(self.login_role()).is_some_and(|login| login.superuser);
+            || catalog
+                .roles
+                .get(self.login_role())
+                .is_some_and(|login| login.superuser);
         if may {
             return Ok(());
         }
-        let message = format!("permission denied to set role \"{}\", the subscription ends", self.role());
+        let message = format!("permission denied to set role \"{}\"", self.role());
         Err(SqlError::new(ErrorKind::InsufficientPrivilege, message))
     }
 }

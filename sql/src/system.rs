@@ -30,6 +30,7 @@ use tidelog_storage::datum::ColumnBuilder;
 use tidelog_storage::{Catalog, ColumnType, Datum, StorageError, TableDef};
 
 use crate::provider::{Scope, blocking};
+use crate::session::CursorInfo;
 use crate::text;
 
 /// What PostgreSQL 15's catalogs look like: `schema.relation oid kind column:type …`, from its own pg_attribute.
@@ -248,6 +249,13 @@ impl SystemRelation {
         Ok(Arc::new(table))
     }
 
+    /// pg_cursors as the session has them.
+    pub(crate) fn of_cursors(&self, cursors: Vec<CursorInfo>) -> Result<Arc<dyn TableProvider>> {
+        let batch = self.batch(pg_catalog::cursors(cursors))?;
+        let table = MemTable::try_new(batch.schema(), vec![vec![batch]])?;
+        Ok(Arc::new(table))
+    }
+
     fn batch(&self, named: Vec<Named>) -> Result<RecordBatch> {
         let rows: Vec<Vec<Datum>> = named.into_iter().map(|row| self.place(row)).collect();
         let schema = SystemRelation::schema(self);
@@ -413,7 +421,10 @@ mod tests {
                 flush_interval_ms: 1,
                 resume_window_ms: 1,
             };
-            let (id, kind) = (tidelog_storage::TableId::new(1), tidelog_storage::TableKind::User);
+            let (id, kind) = (
+                tidelog_storage::TableId::new(1),
+                tidelog_storage::TableKind::User,
+            );
             TableDef {
                 primary_key,
                 primary_key_name: format!("{name}_pkey"),

@@ -15,6 +15,8 @@ pub struct TableId(u32);
 impl TableId {
     /// The id whose log holds the catalog's own records.
     pub const SYSTEM: TableId = TableId(0);
+    /// The id under which notifications stand; no table ever gets it.
+    pub const NOTIFICATIONS: TableId = TableId(u32::MAX);
 
     /// The id with this number.
     pub fn new(id: u32) -> TableId {
@@ -44,7 +46,9 @@ impl ColumnId {
 }
 
 /// Identifies a key or index of a table: a dropped one's id is not given to another.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct IndexId(u16);
 
 impl IndexId {
@@ -250,7 +254,10 @@ impl TableDef {
         columns: Vec<ColumnDef>,
         options: TableOptions,
     ) -> TableDef {
-        let layout = columns.iter().map(|column| (column.id, column.ty)).collect();
+        let layout = columns
+            .iter()
+            .map(|column| (column.id, column.ty))
+            .collect();
         TableDef {
             id,
             schema: schema.to_string(),
@@ -290,11 +297,13 @@ impl TableDef {
     /// Its unique keys, the primary key first; those that are not ready, too.
     pub fn unique_keys(&self) -> impl Iterator<Item = UniqueKey<'_>> {
         let unique = self.indexes.iter().filter(|index| index.unique);
-        self.primary().into_iter().chain(unique.map(|index| UniqueKey {
-            id: index.id,
-            name: &index.name,
-            columns: &index.columns,
-        }))
+        self.primary()
+            .into_iter()
+            .chain(unique.map(|index| UniqueKey {
+                id: index.id,
+                name: &index.name,
+                columns: &index.columns,
+            }))
     }
 
     /// The primary key, if it has one.

@@ -16,6 +16,7 @@ pub mod expire;
 pub mod flush;
 mod hot;
 pub mod key;
+pub mod notify;
 pub mod record;
 pub mod seq;
 pub mod snapshot;
@@ -34,6 +35,7 @@ pub use catalog::{
 pub use changes::{Change, ChangeBatch, ChangeOp, CommitWatch, FeedScope};
 pub use datum::{ColumnType, Datum, DatumRef, Row};
 pub use error::{CommitError, StorageError};
+pub use notify::{Notification, NotificationBatch};
 pub use seq::Seq;
 pub use snapshot::{HotScan, PartitionSet, Snapshot};
 pub use store::{Store, StoreOptions};

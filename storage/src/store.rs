@@ -24,6 +24,7 @@ use crate::error::{CommitError, StorageError};
 use crate::expire;
 use crate::flush::{Cold, Flusher, sweep};
 use crate::hot::{Family, Hot, HotSnapshot};
+use crate::notify::{self, NotificationBatch};
 use crate::seq::{Clock, Seq, SeqGenerator};
 use crate::snapshot::Snapshot;
 use crate::transaction::{Partition, RowVersion, Transaction};
@@ -178,7 +179,7 @@ impl Store {
         transaction: Transaction,
         held: Box<dyn Send>,
     ) -> Result<Seq, CommitError> {
-        if transaction.is_empty() {
+        if transaction.is_void() {
             return Ok(self.visible());
         }
         self.flusher.queue.commit(transaction, held).await
@@ -293,7 +294,18 @@ impl Store {
         changes::read(&self.snapshot(), scope, after, limit)
     }
 
-    /// Watches for commits that touch the scope.
+    /// Up to about `limit` notifications of the channels, those of each with a Seq after the one beside it, in
+    /// commit order. `Trimmed` when some of them may be gone. Blocking.
+    pub fn read_notifications(
+        &self,
+        channels: &[(Arc<str>, Seq)],
+        limit: usize,
+    ) -> Result<NotificationBatch, StorageError> {
+        self.check_open()?;
+        notify::read(&self.snapshot(), channels, limit)
+    }
+
+    /// Watches for commits that touch the scope (`notify::scope_of`: that tell something on a channel).
     pub fn watch(&self, scope: &FeedScope) -> CommitWatch {
         CommitWatch::new(self.shared().watches.watch(scope, || self.visible()))
     }

@@ -368,15 +368,9 @@ async fn of_equal_keys_one_wins() {
     };
     let mut transaction = Transaction::new();
     transaction.delete(&table, &user("alice"), &old);
-    assert_eq!(
-        held(&transaction),
-        Some(false)
-    );
+    assert_eq!(held(&transaction), Some(false));
     let pending = transaction.insert(&table, &user("alice"), &row(1, "again"));
-    assert_eq!(
-        held(&transaction),
-        Some(true)
-    );
+    assert_eq!(held(&transaction), Some(true));
     let mark = transaction.len();
     transaction.update(
         &table,
@@ -592,11 +586,7 @@ async fn the_feed_of_all_partitions_is_in_commit_order_across_a_flush() {
             (ChangeOp::Update, &Some(row(0, "x")), true)
         );
         // The other table's change comes after in each transaction.
-        assert!(
-            changes[..70]
-                .iter()
-                .all(|change| !change.ends_transaction)
-        );
+        assert!(changes[..70].iter().all(|change| !change.ends_transaction));
     }
     let one = feed(&store, &table, PartitionSet::One(users[1].clone()), 3);
     assert!(!one.is_empty() && one.iter().all(|change| change.partition == users[1]));

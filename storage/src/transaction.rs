@@ -9,6 +9,7 @@ use crate::catalog::{IndexId, TableDef, TableId, UniqueKey};
 use crate::changes::ChangeOp;
 use crate::datum::{DatumRef, Row};
 use crate::key;
+use crate::notify::Notification;
 use crate::record;
 use crate::seq::Seq;
 use crate::snapshot::PartitionSet;
@@ -57,6 +58,7 @@ pub struct Transaction {
     /// Versions from before the transaction that it superseded, by table.
     superseded_before: HashMap<TableId, usize>,
     bytes: usize,
+    notifications: Vec<Notification>,
     /// What must not have changed when the transaction is committed.
     pub(crate) reads: Option<ReadSet>,
 }
@@ -112,7 +114,9 @@ impl RowKeys {
         for index in table.indexes.iter().filter(|index| !index.unique) {
             let mut entry = key::index_scope(table.id, partition, index.id);
             for id in &index.columns {
-                let at = table.index_of(*id).expect("an indexed column cannot be dropped");
+                let at = table
+                    .index_of(*id)
+                    .expect("an indexed column cannot be dropped");
                 key::put_nullable(&mut entry, table.columns[at].ty, row[at].as_ref())
                     .expect("values are of their column's type");
             }
@@ -236,14 +240,32 @@ impl Transaction {
         self.keys.get(key).copied()
     }
 
+    /// Adds what is to be told when it is committed, in this order.
+    pub fn notify(&mut self, notifications: impl IntoIterator<Item = Notification>) {
+        self.notifications.extend(notifications);
+    }
+
+    pub(crate) fn notifications(&self) -> &[Notification] {
+        &self.notifications
+    }
+
+    /// Whether there is nothing to commit: no changes, and nothing to tell.
+    pub fn is_void(&self) -> bool {
+        self.ops.is_empty() && self.notifications.is_empty()
+    }
+
     /// Whether nothing was changed.
     pub fn is_empty(&self) -> bool {
         self.ops.is_empty()
     }
 
-    /// Bytes of memory that the changes take, roughly.
+    /// Bytes of memory that the changes take, roughly, and what is to be told.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        let told = self
+            .notifications
+            .iter()
+            .map(|said| said.payload.len() + OP_OVERHEAD_BYTES);
+        self.bytes + told.sum::<usize>()
     }
 
     /// The number of changes so far: a mark for `rollback_to`.
@@ -256,7 +278,12 @@ impl Transaction {
         while self.ops.len() > len {
             let op = self.ops.pop().expect("there are more than `len`");
             self.bytes -= op.bytes();
-            let touched = op.keys.unique.iter().rev().chain(op.old_keys.unique.iter().rev());
+            let touched = op
+                .keys
+                .unique
+                .iter()
+                .rev()
+                .chain(op.old_keys.unique.iter().rev());
             for ((_, key), before) in touched.zip(op.undo.iter().rev()) {
                 match before {
                     Some(holder) => self.keys.insert(key.clone(), *holder),
@@ -358,7 +385,9 @@ fn unique_key_of(
     row: &Row,
 ) -> Option<Arc<[u8]>> {
     let value = |id: &crate::catalog::ColumnId| {
-        let at = table.index_of(*id).expect("a key's column cannot be dropped");
+        let at = table
+            .index_of(*id)
+            .expect("a key's column cannot be dropped");
         row[at].as_ref()
     };
     let bytes = key::unique_key(table, partition, key, key.columns.iter().map(value));

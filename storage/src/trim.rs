@@ -14,6 +14,7 @@ use crate::commit::{CommitQueue, Request, Shared};
 use crate::error::StorageError;
 use crate::hot::Family;
 use crate::key::{read_seq, version_key};
+use crate::notify;
 use crate::seq::Seq;
 use crate::snapshot::{PartitionSet, Snapshot, oldest_resumable};
 use crate::transaction::Partition;
@@ -59,6 +60,13 @@ pub(crate) async fn run(
             }
             report.partitions += parts.len() as u64;
         }
+    }
+    if let Some(old) = blocking(shared, |snapshot| notify::find_old(&snapshot)).await? {
+        let (reply, answer) = oneshot::channel();
+        queue
+            .send(Request::TrimNotifications { old, reply })
+            .await?;
+        answer.await.map_err(|_| StorageError::Closed)??;
     }
     loop {
         let found = blocking(shared, |snapshot| find_old_commits(&snapshot)).await?;

@@ -165,7 +165,10 @@ mod tests {
             (change(Insert, 105, None), Some(change(Insert, 5, None))),
             (change(Insert, -1, None), None),
             (change(Update, 2, Some(1)), Some(change(Update, 2, Some(1)))),
-            (change(Update, 2, Some(101)), Some(change(Update, 2, Some(1)))),
+            (
+                change(Update, 2, Some(101)),
+                Some(change(Update, 2, Some(1))),
+            ),
             (change(Update, 2, Some(-1)), Some(change(Insert, 2, None))),
             (change(Update, -2, Some(1)), Some(change(Delete, 1, None))),
             (change(Update, -2, Some(-1)), None),
@@ -185,7 +188,15 @@ mod tests {
             ..change(ChangeOp::Insert, n, None)
         };
         let end = |n| change(ChangeOp::Insert, n, None);
-        let all = [within(1), within(2), end(-3), within(-4), end(-5), within(6), within(-7)];
+        let all = [
+            within(1),
+            within(2),
+            end(-3),
+            within(-4),
+            end(-5),
+            within(6),
+            within(-7),
+        ];
         // However the log is cut into reads.
         for cut in 0..=all.len() {
             let (first, second) = (all[..cut].to_vec(), all[cut..].to_vec());

@@ -160,7 +160,8 @@ impl Tail {
         });
         let result = reading.await;
         self.reading = None;
-        let mut stretch = result.map_err(|error| SubscriptionError::Reader(error.to_string()))??;
+        let mut stretch =
+            result.map_err(|error| SubscriptionError::Reader(error.to_string()))??;
         self.after = stretch.upto;
         self.held = stretch.held.take();
         Ok(stretch)

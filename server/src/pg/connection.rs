@@ -14,6 +14,7 @@ use crate::pg::listen::Channels;
 use crate::pg::listener::{PgServer, STARTUP_TIMEOUT};
 use crate::pg::messages::Frontend;
 use crate::pg::reply;
+use crate::pg::subscribe::Sending;
 use crate::sqlstate::sqlstate;
 
 /// What the socket's side hands over.
@@ -36,6 +37,8 @@ pub(super) struct Connection {
     pub(super) statements: HashMap<String, Arc<Statement>>,
     pub(super) portals: HashMap<String, Portal>,
     pub(super) channels: Channels,
+    /// The subscriptions behind cursors, by the cursors' names.
+    pub(super) feeds: HashMap<String, Sending>,
     /// After an error in the extended protocol: nothing is done until Sync.
     pub(super) skipping: bool,
     /// Whether the client was told that it is its turn.
@@ -71,6 +74,7 @@ pub(super) async fn run(server: Arc<PgServer>, opening: Opening) {
         pid: registration.pid,
         statements: HashMap::new(),
         portals: HashMap::new(),
+        feeds: HashMap::new(),
         skipping: false,
         idle: true,
     };
@@ -306,7 +310,7 @@ impl Connection {
             tokio::select! {
                 biased;
                 message = self.client.receive() => return message,
-                arrived = self.channels.next(), if listens => self.notify(arrived),
+                heard = self.channels.next(), if listens => self.notify(heard),
                 () = self.interrupts.shutdown.stop.cancelled() => return Err(admin_shutdown()),
                 () = idled => {
                     let message = "terminating connection due to idle-in-transaction timeout";
@@ -348,11 +352,15 @@ impl Connection {
     async fn ready(&mut self) -> Result<(), Stop> {
         let ended = self.interrupts.guard(self.session.end_implicit()).await;
         self.survive(ended)?;
+        let session = &self.session;
+        self.feeds
+            .retain(|name, _| session.cursor_columns(name).is_some());
         if self.session.transaction_status() == TransactionStatus::Idle {
             // Portals end with their transaction.
             self.portals.clear();
-            if let Some(arrived) = self.channels.committed().await {
-                self.notify(arrived);
+            self.change_channels();
+            if !self.channels.is_empty() {
+                self.notify_committed().await?;
             }
         }
         send_notices(&mut self.session, &mut self.client);

@@ -209,6 +209,14 @@ impl Connection {
     }
 
     fn describe(&mut self, target: &Target) -> Result<(), Stop> {
+        // A cursor is a portal, too.
+        if let Target::Portal(name) = target
+            && !self.portals.contains_key(name)
+            && let Some(columns) = self.session.cursor_columns(name)
+        {
+            reply::row_description(&mut self.client.out, columns, |_| Format::Text);
+            return Ok(());
+        }
         let (statement, formats) = match target {
             Target::Statement(name) => (self.statement(name)?.clone(), None),
             Target::Portal(name) => {
@@ -262,6 +270,12 @@ impl Connection {
                     let feed = Sending::new(self.server.engine.store().clone(), *plan);
                     feed.describe_copy(&mut self.client);
                     PortalState::Feed(Box::new(feed))
+                }
+                Outcome::FetchFeed(mut fetch) => {
+                    fetch.rows_max = fetch.rows_max.into_iter().chain(limit).min();
+                    self.fetch_feed(&fetch, &portal.formats).await?;
+                    self.portals.insert(name.to_string(), portal);
+                    return Ok(());
                 }
                 other => {
                     self.run_plain(other).await?;

@@ -84,6 +84,15 @@ impl Connection {
                 self.complete(&reply::row_tag(verb, sent.rows));
                 Ok(())
             }
+            Outcome::FetchFeed(fetch) => {
+                let formats = Formats::default();
+                if !fetch.moves {
+                    reply::row_description(&mut self.client.out, &fetch.columns, |_| {
+                        crate::pg::encode::Format::Text
+                    });
+                }
+                self.fetch_feed(&fetch, &formats).await
+            }
             other => self.run_plain(other).await,
         }
     }
@@ -101,15 +110,12 @@ impl Connection {
                 let tag = self.copy_out(columns, chunks).await?;
                 self.complete(&tag);
             }
-            Outcome::Listen(target) => {
-                self.channels.listen(target);
-                self.complete("LISTEN");
+            Outcome::DeclareFeed { name, plan } => {
+                let feed = Sending::new(self.server.engine.store().clone(), *plan);
+                self.feeds.insert(name, feed);
+                self.complete("DECLARE CURSOR");
             }
-            Outcome::Unlisten(channel) => {
-                self.channels.unlisten(channel.as_deref());
-                self.complete("UNLISTEN");
-            }
-            Outcome::Rows { .. } | Outcome::Subscribe(_) => {
+            Outcome::Rows { .. } | Outcome::Subscribe(_) | Outcome::FetchFeed(_) => {
                 return Err(SqlError::new(
                     ErrorKind::InternalError,
                     "rows where none are expected",

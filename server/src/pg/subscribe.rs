@@ -1,10 +1,12 @@
 //! SUBSCRIBE over the wire: a feed's rows as DataRows, or as lines of COPY.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tidelog_sql::subscribe::SubscribePlan;
-use tidelog_sql::SqlError;
+use tidelog_sql::{ErrorKind, FetchFeed, SqlError};
 use tidelog_storage::{DatumRef, Store};
+use tokio::time::Instant;
 
 use crate::feed::{AtHand, Feed, Part};
 use crate::pg::cancel::Stop;
@@ -14,18 +16,24 @@ use crate::pg::encode::Format;
 use crate::pg::reply;
 use crate::pg::results::{Formats, Portion, RowWriter};
 
+/// Parts that one FETCH gives at most, so that what it may have to give again stays bounded.
+const FETCH_PARTS_MAX: usize = 16;
+
 /// A feed that is being sent.
 pub(super) struct Sending {
     feed: Feed,
-    /// The part that is being sent, and the next row in it.
-    part: Option<(Part, usize)>,
+    /// Parts that were read and not sent to their end. A FETCH that fails has sent nothing of them.
+    parts: VecDeque<Part>,
+    /// The next row of the first part.
+    at: usize,
 }
 
 impl Sending {
     pub(super) fn new(store: Arc<Store>, plan: SubscribePlan) -> Sending {
         Sending {
             feed: Feed::new(store, plan),
-            part: None,
+            parts: VecDeque::new(),
+            at: 0,
         }
     }
 
@@ -73,15 +81,16 @@ impl Sending {
     ) -> Result<Portion, Stop> {
         let mut rows = 0;
         while limit.is_none_or(|limit| rows < limit) {
-            if let Some((part, at)) = &mut self.part {
-                if *at < part.len() {
-                    write_line(self.feed.plan(), part, *at, client, formats)?;
-                    *at += 1;
+            if let Some(part) = self.parts.front() {
+                if self.at < part.len() {
+                    write_line(self.feed.plan(), part, self.at, client, formats)?;
+                    self.at += 1;
                     rows += 1;
                     client.flush_full().await?;
                     continue;
                 }
-                self.part = None;
+                self.parts.pop_front();
+                self.at = 0;
             }
             let part = match self.feed.at_hand().await? {
                 AtHand::Part(part) => part,
@@ -100,12 +109,68 @@ impl Sending {
                     }
                 }
             };
-            self.part = Some((part, 0));
+            self.parts.push_back(part);
         }
         Ok(Portion {
             rows,
             complete: false,
         })
+    }
+}
+
+impl Sending {
+    /// Sends what there is, `fetch.rows_max` rows or fewer; waits only for the first, and that not longer than
+    /// `fetch.timeout`. When this fails or is dropped, the next one gives the same rows again.
+    async fn fetch(
+        &mut self,
+        fetch: &FetchFeed,
+        client: &mut Client,
+        formats: &Formats,
+    ) -> Result<u64, Stop> {
+        let until = fetch.timeout.map(|timeout| Instant::now() + timeout);
+        let (mut index, mut at, mut rows) = (0, self.at, 0);
+        while fetch.rows_max.is_none_or(|max| rows < max) {
+            if let Some(part) = self.parts.get(index) {
+                if at < part.len() {
+                    if !fetch.moves {
+                        write_line(self.feed.plan(), part, at, client, formats)?;
+                        client.flush_full().await?;
+                    }
+                    at += 1;
+                    rows += 1;
+                    continue;
+                }
+                (index, at) = (index + 1, 0);
+                if index == FETCH_PARTS_MAX {
+                    break;
+                }
+                continue;
+            }
+            let part = match self.feed.at_hand().await? {
+                AtHand::Part(part) => part,
+                AtHand::End => break,
+                AtHand::Tip if rows > 0 => break,
+                AtHand::Tip => {
+                    client.flush().await?;
+                    let next = self.feed.next();
+                    let next = match until {
+                        None => next.await?,
+                        Some(until) => match tokio::time::timeout_at(until, next).await {
+                            Ok(next) => next?,
+                            Err(_) => break,
+                        },
+                    };
+                    match next {
+                        Some(part) => part,
+                        None => break,
+                    }
+                }
+            };
+            self.parts.push_back(part);
+        }
+        self.parts.drain(..index.min(self.parts.len()));
+        self.at = at;
+        Ok(rows)
     }
 }
 
@@ -127,7 +192,9 @@ fn write_line(
         DatumRef::Text(line.op),
         DatumRef::Bool(line.commit),
     ];
-    let old = old.iter().map(|old| Ok(old.as_deref().map_or(DatumRef::Null, DatumRef::Text)));
+    let old = old
+        .iter()
+        .map(|old| Ok(old.as_deref().map_or(DatumRef::Null, DatumRef::Text)));
     let values = (head.into_iter().map(Ok))
         .chain((0..plan.selected().len()).map(|column| line.value(column)))
         .chain(old);
@@ -154,5 +221,22 @@ impl Connection {
         self.interrupts
             .guard_endless(feed.send(&mut self.client, formats, limit))
             .await
+    }
+
+    /// FETCH or MOVE on the cursor of a subscription.
+    pub(super) async fn fetch_feed(
+        &mut self,
+        fetch: &FetchFeed,
+        formats: &Formats,
+    ) -> Result<(), Stop> {
+        let Some(feed) = self.feeds.get_mut(&fetch.name) else {
+            let message = format!("cursor \"{}\" has no subscription", fetch.name);
+            return Err(SqlError::new(ErrorKind::InternalError, message).into());
+        };
+        let rows = feed.fetch(fetch, &mut self.client, formats);
+        let rows = self.interrupts.guard_waiting(rows).await?;
+        let verb = if fetch.moves { "MOVE" } else { "FETCH" };
+        self.complete(&reply::row_tag(verb, rows));
+        Ok(())
     }
 }

@@ -1,8 +1,6 @@
 //! `SUBSCRIBE [TO] table | (SELECT …) [WHERE …] [OPTIONS (…)]`, bare and in `COPY (…) TO STDOUT`.
 
-use datafusion::sql::sqlparser::ast::{
-    CopyTarget, Query, SetExpr, Statement, TableFactor,
-};
+use datafusion::sql::sqlparser::ast::{CopyTarget, Query, SetExpr, Statement, TableFactor};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
@@ -87,23 +85,24 @@ pub(super) fn parse_subscribe(
     {
         select.selection = filter;
     }
-    let value = |value: &str| match value.starts_with('$') {
-        true => placeholder(value).map(OptionValue::Parameter),
-        false => Ok(OptionValue::Text(value.to_string())),
-    };
-    let options = options.into_iter().map(|(name, text, literal)| {
-        Ok(SubscribeOption {
-            name,
-            value: match literal {
-                true => OptionValue::Text(text),
-                false => value(&text)?,
-            },
-        })
-    });
     Ok(Subscribe {
         query,
-        options: options.collect::<Result<_, SqlError>>()?,
+        options: options
+            .into_iter()
+            .map(option_of)
+            .collect::<Result<_, _>>()?,
     })
+}
+
+/// An option as it was parsed: the name, the value's text, and whether that is a parameter.
+type RawOption = (String, String, bool);
+
+pub(super) fn option_of((name, text, parameter): RawOption) -> Result<SubscribeOption, SqlError> {
+    let value = match parameter {
+        true => OptionValue::Parameter(placeholder(&text)?),
+        false => OptionValue::Text(text),
+    };
+    Ok(SubscribeOption { name, value })
 }
 
 enum Source {
@@ -111,22 +110,22 @@ enum Source {
     Query(Box<Query>),
 }
 
-/// The name, the value's text, and whether that is a quoted string. An option alone is true.
-fn parse_option(parser: &mut Parser<'_>) -> Result<(String, String, bool), ParserError> {
+/// `name = value`; an option alone is true.
+pub(super) fn parse_option(parser: &mut Parser<'_>) -> Result<RawOption, ParserError> {
     let name = parser.parse_identifier()?.value.to_ascii_lowercase();
     if !parser.consume_token(&Token::Eq) {
-        return Ok((name, "true".to_string(), true));
+        return Ok((name, "true".to_string(), false));
     }
     let negative = parser.consume_token(&Token::Minus);
     let token = parser.next_token();
     match token.token {
-        Token::Number(value, _) if negative => Ok((name, format!("-{value}"), true)),
-        Token::Number(value, _) => Ok((name, value, true)),
-        Token::SingleQuotedString(value) if !negative => Ok((name, value, true)),
+        Token::Number(value, _) if negative => Ok((name, format!("-{value}"), false)),
+        Token::Number(value, _) => Ok((name, value, false)),
+        Token::SingleQuotedString(value) if !negative => Ok((name, value, false)),
         Token::Word(word) if !negative && word.quote_style.is_none() => {
-            Ok((name, word.value.to_ascii_lowercase(), true))
+            Ok((name, word.value.to_ascii_lowercase(), false))
         }
-        Token::Placeholder(value) if !negative => Ok((name, value, false)),
+        Token::Placeholder(value) if !negative => Ok((name, value, true)),
         _ => parser.expected("a number, a string or a parameter", token),
     }
 }

@@ -7,9 +7,9 @@ use super::transaction::level_of;
 use super::{Block, Isolation, Notice, Outcome, Session};
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
+use crate::notify::ChannelChange;
 use crate::output::{self, OutputColumn};
 use crate::parse::literal_text;
-use crate::subscribe::ListenTarget;
 
 /// A DDL statement that meets another one is planned again this often.
 const DDL_RETRIES_MAX: usize = 100;
@@ -115,15 +115,19 @@ impl Session {
                 self.settings.reset_all();
                 self.role = self.login.user.clone();
                 self.report_all();
+                self.change_channels(ChannelChange::Unlisten(None));
+                self.cursors.clear();
                 Ok(Outcome::Command("DISCARD ALL".to_string()))
             }
             Statement::Discard { object_type } => {
                 Ok(Outcome::Command(format!("DISCARD {object_type}")))
             }
-            Statement::LISTEN { channel } => self.listen(channel),
-            Statement::UNLISTEN { channel } => Ok(Outcome::Unlisten(
-                (channel.value != "*").then(|| ddl::fold(channel)),
-            )),
+            Statement::UNLISTEN { channel } => {
+                let channel = (channel.value != "*").then(|| ddl::fold(channel));
+                self.change_channels(ChannelChange::Unlisten(channel));
+                Ok(Outcome::Command("UNLISTEN".to_string()))
+            }
+            Statement::NOTIFY { channel, payload } => self.notify(channel, payload.as_deref()),
             Statement::Call(function) => self.call(function).await,
             other => self.ddl(other, kind).await,
         }
@@ -309,32 +313,6 @@ impl Session {
         Ok(Outcome::Command("RESET".to_string()))
     }
 
-    fn listen(&self, channel: &ast::Ident) -> Result<Outcome, SqlError> {
-        let channel = ddl::fold(channel);
-        let snapshot = self.engine.store.snapshot();
-        let catalog = snapshot.catalog();
-        let table = channel
-            .split_once('.')
-            .and_then(|(schema, name)| catalog.table(schema, name));
-        let Some(table) = table else {
-            return Err(SqlError::unsupported(format!(
-                "LISTEN on \"{channel}\", which is not \"schema.table\","
-            ))
-            .hint("LISTEN \"schema.table\" follows the changes of a table."));
-        };
-        let scope = tidelog_storage::FeedScope {
-            table: table.id,
-            partitions: self.access(catalog).partitions(table),
-        };
-        Ok(Outcome::Listen(ListenTarget {
-            channel,
-            table: table.clone(),
-            scope,
-            after: snapshot.seq(),
-            catalog_version: catalog.version,
-        }))
-    }
-
     fn require_superuser(&self, what: &str) -> Result<(), SqlError> {
         if self.is_superuser() {
             return Ok(());
@@ -345,12 +323,19 @@ impl Session {
 
     async fn call(&mut self, function: &ast::Function) -> Result<Outcome, SqlError> {
         let name = function.name.to_string().to_ascii_lowercase();
-        if !matches!(name.as_str(), "tidelog.flush" | "tidelog.compact") {
+        if !matches!(
+            name.as_str(),
+            "tidelog.flush" | "tidelog.compact" | "tidelog.trim"
+        ) {
             let message = format!("procedure {name} does not exist");
             return Err(SqlError::new(ErrorKind::UndefinedFunction, message));
         }
         self.require_superuser(&format!("CALL {name}"))?;
         self.refuse_in_block(&format!("CALL {name}"))?;
+        if name == "tidelog.trim" {
+            self.engine.store.trim().await?;
+            return Ok(Outcome::Command("CALL".to_string()));
+        }
         let argument = match &function.args {
             ast::FunctionArguments::List(list) if list.args.len() == 1 => match &list.args[0] {
                 ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => literal_text(expr),
@@ -404,7 +389,10 @@ impl Session {
             });
             for change in &plan.changes {
                 if let CatalogChange::PutTable(table) = change
-                    && table.checks.iter().any(|check| !check.name.starts_with('\u{1}'))
+                    && table
+                        .checks
+                        .iter()
+                        .any(|check| !check.name.starts_with('\u{1}'))
                 {
                     self.plan_conditions(table)?;
                 }

@@ -10,13 +10,14 @@ use datafusion::sql::sqlparser::ast::{
 use parking_lot::{Mutex, RwLock};
 use tidelog_storage::snapshot::Lookup;
 use tidelog_storage::{
-    CommitError, Datum, PartitionSet, ReadSet, Snapshot, TableDef, TableId, Transaction,
+    CommitError, Datum, PartitionSet, ReadSet, Seq, Snapshot, TableDef, TableId, Transaction,
 };
 
 use super::{Notice, Outcome, Session, TransactionStatus};
 use crate::copy::CopyIn;
 use crate::error::{ErrorKind, SqlError, unique_violation};
 use crate::locks::Locks;
+use crate::notify::{ChannelChange, ChannelEvent};
 use crate::provider::Scope;
 use crate::row::Write;
 
@@ -105,6 +106,9 @@ pub(super) struct Savepoint {
     name: String,
     changes: usize,
     locks: usize,
+    said: usize,
+    channels: usize,
+    cursors: u64,
 }
 
 /// The transaction under way.
@@ -121,6 +125,8 @@ pub(super) struct Work {
     savepoints: Vec<Savepoint>,
     /// The one that all its statements read from, if they do.
     snapshot: Mutex<Option<Arc<Snapshot>>>,
+    /// LISTEN and UNLISTEN, which take effect with the commit.
+    channels: Vec<ChannelChange>,
     /// What they read, if the commit depends on it.
     reads: Arc<Mutex<HashSet<(TableId, PartitionSet)>>>,
     /// Whether its changes are with the committer.
@@ -140,6 +146,7 @@ impl Work {
             changes: Arc::default(),
             savepoints: Vec::new(),
             snapshot: Mutex::default(),
+            channels: Vec::new(),
             reads: Arc::default(),
             committing: Arc::default(),
         }
@@ -198,6 +205,10 @@ impl Session {
             Some(savepoint) => {
                 self.work.changes.write().rollback_to(savepoint.changes);
                 self.work.locks.release_to(savepoint.locks);
+                self.outbox.truncate(savepoint.said);
+                self.work.channels.truncate(savepoint.channels);
+                let cursors = savepoint.cursors;
+                self.drop_cursors_after(cursors);
             }
         }
     }
@@ -248,8 +259,15 @@ impl Session {
     pub(super) async fn commit(&mut self) -> Result<(), CommitError> {
         let since = self.work.snapshot.get_mut().as_ref().map(|s| s.seq());
         let partitions = std::mem::take(&mut *self.work.reads.lock());
+        let channels = std::mem::take(&mut self.work.channels);
+        let said = self.outbox.take();
         let (mut changes, locks) = self.take_work();
-        if changes.is_empty() {
+        changes.notify(said);
+        // A channel carries what is committed from here on: also what this transaction says.
+        let visible = self.engine.store.visible();
+        self.close_cursors();
+        if changes.is_void() {
+            self.committed(channels, visible);
             return Ok(());
         }
         if let Some(since) = since
@@ -262,15 +280,63 @@ impl Session {
         let store = self.engine.store.clone();
         let committed = store.commit_holding(changes, Box::new(locks)).await;
         self.work.committing.store(false, Ordering::Relaxed);
-        committed.map(|_| ())
+        match committed {
+            Ok(_) => {
+                self.committed(channels, visible);
+                Ok(())
+            }
+            Err(error) => {
+                self.drop_fresh_cursors();
+                Err(error)
+            }
+        }
+    }
+
+    /// What takes effect with the commit: cursors outlive it, LISTEN and UNLISTEN.
+    fn committed(&mut self, changes: Vec<ChannelChange>, visible: Seq) {
+        self.keep_cursors();
+        for change in changes {
+            self.channel_events.push(match change {
+                ChannelChange::Listen(mut target) => {
+                    if !target.since {
+                        target.after = visible;
+                    }
+                    self.listening.insert(target.channel.clone());
+                    ChannelEvent::Listen(target)
+                }
+                ChannelChange::Unlisten(channel) => {
+                    match &channel {
+                        Some(channel) => drop(self.listening.remove(channel)),
+                        None => self.listening.clear(),
+                    }
+                    ChannelEvent::Unlisten(channel)
+                }
+            });
+        }
+    }
+
+    /// LISTEN or UNLISTEN, when the transaction commits.
+    pub(crate) fn change_channels(&mut self, change: ChannelChange) {
+        self.work.channels.push(change);
     }
 
     pub(super) fn roll_back(&mut self) {
+        self.drop_fresh_cursors();
         drop(self.take_work());
+    }
+
+    /// What was read so far stays as it is, whatever the transaction changes from here on. Rows that depend on its
+    /// changes were read to their end.
+    pub(super) fn detach_changes(&mut self) {
+        if self.work.block != Block::None && self.work.changes.read().is_empty() {
+            self.work.changes = Arc::default();
+        }
     }
 
     fn take_work(&mut self) -> (Transaction, Locks) {
         self.work.savepoints.clear();
+        self.work.channels.clear();
+        self.outbox.truncate(0);
         self.settings.end_local();
         self.forget_reads();
         let fresh = Locks::new(&self.engine.locks, self.login.pid);
@@ -481,6 +547,9 @@ impl Session {
             name,
             changes: self.work.changes.read().len(),
             locks: self.work.locks.mark(),
+            said: self.outbox.len(),
+            channels: self.work.channels.len(),
+            cursors: self.cursors_declared,
         };
         self.work.savepoints.push(savepoint);
         Ok(Outcome::Command("SAVEPOINT".to_string()))
@@ -514,6 +583,10 @@ impl Session {
         let savepoint = &self.work.savepoints[at];
         self.work.changes.write().rollback_to(savepoint.changes);
         self.work.locks.release_to(savepoint.locks);
+        self.outbox.truncate(savepoint.said);
+        self.work.channels.truncate(savepoint.channels);
+        let cursors = savepoint.cursors;
+        self.drop_cursors_after(cursors);
         self.work.savepoints.truncate(at + 1);
         self.work.failed = false;
         Ok(Outcome::Command("ROLLBACK".to_string()))

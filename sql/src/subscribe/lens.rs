@@ -87,7 +87,9 @@ fn check_expression(expr: &Expr) -> Result<(), SqlError> {
     let mut refused = None;
     let visited = expr.apply(|expr| {
         refused = match expr {
-            Expr::Exists(_) | Expr::InSubquery(_) | Expr::ScalarSubquery(_)
+            Expr::Exists(_)
+            | Expr::InSubquery(_)
+            | Expr::ScalarSubquery(_)
             | Expr::SetComparison(_) => Some("a subquery".to_string()),
             Expr::AggregateFunction(_) => Some("an aggregate or GROUP BY".to_string()),
             Expr::WindowFunction(_) => Some("a window function".to_string()),
@@ -144,7 +146,8 @@ impl Lens {
                 let schema = projection.input.schema();
                 let physical = |expr: &Expr| physical(state, expr, schema);
                 let exprs = projection.expr.iter().map(physical);
-                self.steps.push(Step::Project(exprs.collect::<Result<_, _>>()?));
+                self.steps
+                    .push(Step::Project(exprs.collect::<Result<_, _>>()?));
             }
             LogicalPlan::Filter(filter) => {
                 self.add_steps(state, &filter.input)?;
@@ -158,7 +161,10 @@ impl Lens {
                     && self.table.column_index(USER).is_none();
             }
             other => {
-                let message = format!("the analyzer made a subscription's query {}", other.display());
+                let message = format!(
+                    "the analyzer made a subscription's query {}",
+                    other.display()
+                );
                 return Err(SqlError::new(ErrorKind::InternalError, message));
             }
         }
@@ -175,7 +181,11 @@ impl Lens {
                         .is_some_and(|column| column.index() == at)
                 })
         };
-        let first_list = |steps: &[Step]| steps.iter().position(|step| matches!(step, Step::Project(_)));
+        let first_list = |steps: &[Step]| {
+            steps
+                .iter()
+                .position(|step| matches!(step, Step::Project(_)))
+        };
         while let Some(at) = first_list(&self.steps)
             && let Step::Project(exprs) = &self.steps[at]
             && identity(exprs)
@@ -213,7 +223,9 @@ impl Lens {
         }
         let mut seen: Vec<Seen> = versions.iter().map(|_| Seen::Nothing).collect();
         if self.whole {
-            left.values().iter().for_each(|at| seen[*at as usize] = Seen::Whole);
+            left.values()
+                .iter()
+                .for_each(|at| seen[*at as usize] = Seen::Whole);
             return Ok(seen);
         }
         let arrays = batch.columns().iter().zip(&self.columns);
@@ -286,7 +298,9 @@ pub(super) fn snapshot_plan(
         let seq = ident(SEQ_OF_ROW);
         let mut builder = LogicalPlanBuilder::from(plan);
         if let Some(rows) = last_rows {
-            let rows = usize::try_from(rows).unwrap_or(usize::MAX).min(i64::MAX as usize);
+            let rows = usize::try_from(rows)
+                .unwrap_or(usize::MAX)
+                .min(i64::MAX as usize);
             builder = builder
                 .sort([seq.clone().sort(false, false)])?
                 .limit(0, Some(rows))?;

@@ -55,10 +55,7 @@ impl Default for SubscribeOptions {
 }
 
 /// Types the parameters that stand in options.
-pub(super) fn infer_parameters(
-    options: &[SubscribeOption],
-    types: &mut Vec<Option<ColumnType>>,
-) {
+pub(super) fn infer_parameters(options: &[SubscribeOption], types: &mut Vec<Option<ColumnType>>) {
     for option in options {
         if let OptionValue::Parameter(index) = option.value {
             let ty = match option.name.as_str() {
@@ -103,7 +100,9 @@ pub(super) fn check(
         let wrong = |what| invalid(name, &value, what);
         match name.as_str() {
             "last_rows" => {
-                let rows = value.parse().map_err(|_| wrong("It is a number of rows."))?;
+                let rows = value
+                    .parse()
+                    .map_err(|_| wrong("It is a number of rows."))?;
                 checked.last_rows = Some(rows);
             }
             "snapshot" => snapshot = Some(settings::boolean(name, &value)?),
@@ -131,8 +130,11 @@ pub(super) fn check(
                 checked.ops = [false; 3];
                 for op in value.split(',') {
                     let names = ["insert", "update", "delete"];
-                    let known = names.iter().position(|name| op.trim().eq_ignore_ascii_case(name));
-                    let known = known.ok_or_else(|| wrong("It lists insert, update and delete."))?;
+                    let known = names
+                        .iter()
+                        .position(|name| op.trim().eq_ignore_ascii_case(name));
+                    let known =
+                        known.ok_or_else(|| wrong("It lists insert, update and delete."))?;
                     checked.ops[known] = true;
                 }
             }
@@ -170,9 +172,24 @@ pub(super) fn check(
     Ok(checked)
 }
 
+/// Options that can only be literals: each name with its value.
+pub(crate) fn literal_options<'a>(
+    options: &'a [SubscribeOption],
+) -> Result<Vec<(&'a str, &'a str)>, SqlError> {
+    let pair = |option: &'a SubscribeOption| match &option.value {
+        OptionValue::Text(value) => Ok((option.name.as_str(), value.as_str())),
+        OptionValue::Parameter(_) => {
+            let what = format!("a parameter in the option \"{}\"", option.name);
+            Err(SqlError::unsupported(what))
+        }
+    };
+    options.iter().map(pair).collect()
+}
+
 const A_SEQ: &str = "It is the _seq of a change.";
 
-fn seq(value: &str) -> Result<Option<Seq>, SqlError> {
+/// A Seq as a client writes it; `None` for a negative number.
+pub(crate) fn seq(value: &str) -> Result<Option<Seq>, SqlError> {
     match text::parse(ColumnType::Int8, value)? {
         Datum::Int8(seq) => Ok(Seq::from_i64(seq)),
         _ => Ok(None),

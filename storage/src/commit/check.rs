@@ -14,6 +14,7 @@ use crate::datum::Datum;
 use crate::error::{CommitError, StorageError};
 use crate::hot::Family;
 use crate::key::{index_entry, read_seq, seq_bytes, version_key};
+use crate::notify;
 use crate::record::{self, RowReader};
 use crate::seq::Seq;
 use crate::snapshot::{DeadEntry, PartitionSet, oldest_alive, rows_family};
@@ -26,6 +27,8 @@ pub(super) struct Group {
     pub(super) states: HashMap<(TableId, Partition), PartitionState>,
     /// The last Seq of the group, if any transaction is in it.
     pub(super) last: Option<Seq>,
+    /// The channels on which something is told.
+    pub(super) channels: Vec<Partition>,
     overlay: Overlay,
 }
 
@@ -75,7 +78,7 @@ impl Committer {
     ) -> Result<Seq, CommitError> {
         self.check_alive()?;
         self.check_reads(group, transaction)?;
-        let count = transaction.len() as u64;
+        let count = (transaction.len() + transaction.notifications().len()) as u64;
         let first = self.shared.generator.draw(count);
         let checked = self.check(&mut group.overlay, transaction.ops(), first);
         let appended = checked.and_then(|()| self.append(group, transaction, first));
@@ -162,12 +165,7 @@ impl Committer {
     }
 
     /// As `check_old`, where no primary key tells.
-    fn check_not_dead(
-        &self,
-        overlay: &mut Overlay,
-        op: &Op,
-        old: Seq,
-    ) -> Result<(), CommitError> {
+    fn check_not_dead(&self, overlay: &mut Overlay, op: &Op, old: Seq) -> Result<(), CommitError> {
         let version = version_key(op.table.id, &op.partition, old);
         if overlay.dead.contains(&version) {
             return Err(CommitError::Conflict);
@@ -234,7 +232,6 @@ impl Committer {
                     .insert((op.table.id, op.partition.clone()), state);
             }
         }
-        let last = first.advance(ops.len() as u64 - 1);
         let ends = last_of_partitions(ops);
         let (mut extents, mut places) = (Vec::new(), HashMap::new());
         for (at, op) in ops.iter_mut().enumerate() {
@@ -281,6 +278,15 @@ impl Committer {
             state.unflushed_bytes += op.record.len() as u64;
             state.last_seq = seq;
         }
+        let mut told = first.advance(transaction.len() as u64);
+        for notification in transaction.notifications() {
+            let (key, value) = notify::encode(told, notification);
+            group.batch.put_cf(hot.family(Family::Stream), key, value);
+            group.channels.push(Partition::user(&notification.channel));
+            told = told.advance(1);
+        }
+        let count = (transaction.len() + transaction.notifications().len()) as u64;
+        let last = first.advance(count - 1);
         group.batch.put_cf(
             hot.family(Family::Commit),
             seq_bytes(first),
@@ -305,7 +311,11 @@ fn last_of_partitions(ops: &[Op]) -> Vec<bool> {
 }
 
 /// The error for a row whose values in a unique key are another's.
-pub(super) fn unique_violation(table: &Arc<TableDef>, index: IndexId, record: &[u8]) -> CommitError {
+pub(super) fn unique_violation(
+    table: &Arc<TableDef>,
+    index: IndexId,
+    record: &[u8],
+) -> CommitError {
     let columns = table.unique_key(index).map(|key| key.columns.to_vec());
     let key: Result<Vec<Datum>, StorageError> = record::parse(record).and_then(|record| {
         RowReader::new(table.clone(), columns.unwrap_or_default())

@@ -10,6 +10,7 @@ use crate::cold;
 use crate::error::StorageError;
 use crate::hot::Family;
 use crate::key::{read_seq, seq_bytes, version_key};
+use crate::notify::Old;
 use crate::seq::Seq;
 use crate::transaction::Partition;
 
@@ -72,6 +73,17 @@ impl Committer {
                 self.raise_mark(&mut batch, table, mark)?;
             }
         }
+        self.write(batch)?;
+        self.publish(self.shared.view().seq);
+        Ok(())
+    }
+
+    pub(super) fn trim_notifications(&mut self, old: Old) -> Result<(), StorageError> {
+        self.check_alive()?;
+        let mut batch = WriteBatch::default();
+        let (from, to) = old.range;
+        batch.delete_range_cf(self.shared.hot.family(Family::Stream), from, to);
+        self.raise_mark(&mut batch, TableId::NOTIFICATIONS, old.upto)?;
         self.write(batch)?;
         self.publish(self.shared.view().seq);
         Ok(())

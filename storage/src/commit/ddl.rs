@@ -339,7 +339,10 @@ fn remove_indexes(
 ) -> Result<(), StorageError> {
     let ids = |table: &TableDef| -> BTreeSet<IndexId> {
         let primary = table.primary().map(|key| key.id);
-        primary.into_iter().chain(table.indexes.iter().map(|index| index.id)).collect()
+        primary
+            .into_iter()
+            .chain(table.indexes.iter().map(|index| index.id))
+            .collect()
     };
     let (before, after) = (ids(old), ids(new));
     for id in before.difference(&after) {
