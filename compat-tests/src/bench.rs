@@ -3,6 +3,9 @@
 //! Both servers sync every commit, run on the same disk with their defaults, and take turns, so that whatever else
 //! the machine does falls on both. Each figure is the median of its rounds.
 
+#[path = "bench/live.rs"]
+mod live;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,8 +26,9 @@ const TABLE: &str =
 async fn main() {
     match std::env::args().nth(1).as_deref() {
         Some("spine") => spine().await,
+        Some("live") => live::live().await,
         _ => {
-            eprintln!("usage: scripts/bench spine");
+            eprintln!("usage: scripts/bench spine | live");
             std::process::exit(2);
         }
     }

@@ -13,10 +13,10 @@ use futures::StreamExt;
 use tidelog_sql::subscribe::{Renewed, Seen as SqlSeen, SubscribePlan};
 use tidelog_sql::{ErrorKind, SqlError, json};
 use tidelog_storage::datum::datum_at;
-use tidelog_storage::{
-    Change, ChangeOp, Datum, DatumRef, Partition, Row, Seq, StorageError, Store,
+use tidelog_storage::{ChangeOp, DatumRef, Partition, Row, Seq, StorageError, Store};
+use tidelog_subscriptions::{
+    Following, Hub, Lens, LensError, Ops, Seen, Stretch, SubscriptionError, Tail,
 };
-use tidelog_subscriptions::{Following, Lens, LensError, Ops, Seen, SubscriptionError, Tail};
 use tokio::time::Instant;
 
 /// How often a reader that is to end at some Seq looks whether others have come so far.
@@ -44,7 +44,7 @@ pub(crate) enum Part {
     /// A row that tells how far the reader is.
     Mark(Mark, Seq),
     /// Changes, in commit order.
-    Changes(Vec<Change>),
+    Changes(Arc<Stretch>),
 }
 
 /// What a row without a change says.
@@ -71,9 +71,39 @@ pub(crate) enum AtHand {
     End,
 }
 
+/// What all feeds of the server come from.
+pub(crate) struct Feeds {
+    pub(crate) store: Arc<Store>,
+    pub(crate) hub: Hub,
+}
+
+impl Feeds {
+    pub(crate) fn new(store: Arc<Store>) -> Arc<Feeds> {
+        Arc::new(Feeds {
+            store,
+            hub: Hub::default(),
+        })
+    }
+
+    /// Begins a subscription.
+    pub(crate) fn open(self: &Arc<Feeds>, plan: SubscribePlan) -> Feed {
+        let tail = tail(self, &plan, plan.after);
+        Feed {
+            feeds: self.clone(),
+            told: (plan.after, Instant::now()),
+            tail,
+            ready_told: false,
+            resumed: plan.options.from.is_some(),
+            plan,
+            in_transaction: false,
+            ended: false,
+        }
+    }
+}
+
 /// A subscription under way.
 pub(crate) struct Feed {
-    store: Arc<Store>,
+    feeds: Arc<Feeds>,
     plan: SubscribePlan,
     tail: Tail,
     ready_told: bool,
@@ -87,20 +117,6 @@ pub(crate) struct Feed {
 }
 
 impl Feed {
-    pub(crate) fn new(store: Arc<Store>, plan: SubscribePlan) -> Feed {
-        let tail = tail(&store, &plan, plan.after);
-        Feed {
-            told: (plan.after, Instant::now()),
-            store,
-            tail,
-            resumed: plan.options.from.is_some(),
-            plan,
-            ready_told: false,
-            in_transaction: false,
-            ended: false,
-        }
-    }
-
     /// The statement that it was made from.
     pub(crate) fn plan(&self) -> &SubscribePlan {
         &self.plan
@@ -144,7 +160,7 @@ impl Feed {
                 return Ok(AtHand::End);
             }
             match self.tail.committed().await {
-                Ok(changes) if changes.is_empty() => {
+                Ok(None) => {
                     let position = self.tail.position();
                     self.ended = self
                         .plan
@@ -157,17 +173,15 @@ impl Feed {
                         None => AtHand::Tip,
                     });
                 }
-                Ok(changes) => {
-                    let changes = self.up_to(changes);
-                    if changes.is_empty() {
-                        continue;
+                Ok(Some(stretch)) => {
+                    if let Some(stretch) = self.up_to(stretch) {
+                        return Ok(AtHand::Part(Part::Changes(stretch)));
                     }
-                    return Ok(AtHand::Part(Part::Changes(self.enveloped(changes))));
                 }
                 Err(SubscriptionError::CatalogChanged { .. } | SubscriptionError::TableGone) => {
                     let position = self.tail.position();
                     match self.plan.renew(position)? {
-                        Renewed::GoesOn => self.tail = tail(&self.store, &self.plan, position),
+                        Renewed::GoesOn => self.tail = tail(&self.feeds, &self.plan, position),
                         Renewed::StartsOver => return self.start_over(None).await,
                     }
                 }
@@ -214,30 +228,24 @@ impl Feed {
     }
 
     /// Takes off what comes after the subscription's end: whole transactions.
-    fn up_to(&mut self, mut changes: Vec<Change>) -> Vec<Change> {
-        if let Some(up_to) = self.plan.options.up_to {
-            let mut within = self.in_transaction;
-            let end = changes.iter().position(|change| {
-                let beyond = change.seq > up_to && !within;
-                within = !change.ends_transaction;
-                beyond
-            });
-            if let Some(end) = end {
-                changes.truncate(end);
-                self.ended = true;
-            }
-        }
-        if let Some(last) = changes.last() {
-            self.in_transaction = !last.ends_transaction;
-        }
-        changes
-    }
-
-    fn enveloped(&self, changes: Vec<Change>) -> Vec<Change> {
-        match self.plan.options.upsert {
-            true => upserts(changes, &self.plan.key),
-            false => changes,
-        }
+    fn up_to(&mut self, stretch: Arc<Stretch>) -> Option<Arc<Stretch>> {
+        let Some(up_to) = self.plan.options.up_to else {
+            return Some(stretch);
+        };
+        let changes = stretch.changes();
+        let mut within = self.in_transaction;
+        let end = changes.iter().position(|change| {
+            let beyond = change.seq > up_to && !within;
+            within = !change.ends_transaction;
+            beyond
+        });
+        self.in_transaction = within;
+        let Some(end) = end else {
+            return Some(stretch);
+        };
+        self.ended = true;
+        let kept = changes[..end].to_vec();
+        (!kept.is_empty()).then(|| Arc::new(Stretch::new(kept, Seq::ZERO, up_to)))
     }
 
     /// Changes were missed, up to `oldest` or with the data that they were of: begins again, if the reader wants that.
@@ -256,7 +264,7 @@ impl Feed {
             return Err(SqlError::new(ErrorKind::ObjectNotInPrerequisiteState, message).hint(hint));
         }
         self.plan.start_over().await?;
-        self.tail = tail(&self.store, &self.plan, self.plan.after);
+        self.tail = tail(&self.feeds, &self.plan, self.plan.after);
         self.ready_told = false;
         self.resumed = false;
         self.in_transaction = false;
@@ -264,7 +272,7 @@ impl Feed {
     }
 }
 
-fn tail(store: &Arc<Store>, plan: &SubscribePlan, after: Seq) -> Tail {
+fn tail(feeds: &Feeds, plan: &SubscribePlan, after: Seq) -> Tail {
     let [insert, update, delete] = plan.options.ops;
     let lens = plan.lens.clone();
     let following = Following {
@@ -274,42 +282,12 @@ fn tail(store: &Arc<Store>, plan: &SubscribePlan, after: Seq) -> Tail {
             update,
             delete,
         },
+        upsert: plan.options.upsert.then(|| plan.key.clone()),
         batch_changes: plan.options.batch_rows,
+        identity: plan.identity.clone(),
         ..Following::all(plan.scope.clone(), plan.catalog_version)
     };
-    Tail::new(store.clone(), following, after)
-}
-
-/// Changes as upserts and deletes by key. A row whose key changes is deleted under the old one, which has the Seq
-/// before: who goes on after it gets both.
-fn upserts(changes: Vec<Change>, key: &[usize]) -> Vec<Change> {
-    let key_only = |row: Row| -> Row {
-        let keep = |(at, value)| match key.contains(&at) {
-            true => value,
-            false => Datum::Null,
-        };
-        row.into_iter().enumerate().map(keep).collect()
-    };
-    let mut out = Vec::with_capacity(changes.len());
-    for mut change in changes {
-        if let Some(old) = change.old.take()
-            && key.iter().any(|at| old[*at] != change.row[*at])
-        {
-            out.push(Change {
-                seq: change.seq.previous(),
-                op: ChangeOp::Delete,
-                partition: change.partition.clone(),
-                row: key_only(old),
-                old: None,
-                ends_transaction: false,
-            });
-        }
-        if change.op == ChangeOp::Delete {
-            change.row = key_only(change.row);
-        }
-        out.push(change);
-    }
-    out
+    Tail::new(feeds.store.clone(), &feeds.hub, following, after)
 }
 
 /// One row of a subscription.
@@ -336,7 +314,7 @@ impl Part {
         match self {
             Part::Snapshot(rows) => rows.num_rows(),
             Part::Mark(..) => 1,
-            Part::Changes(changes) => changes.len(),
+            Part::Changes(stretch) => stretch.changes().len(),
         }
     }
 
@@ -369,8 +347,8 @@ impl Part {
                 values: Values::None,
                 old: None,
             }),
-            Part::Changes(changes) => {
-                let change = &changes[at];
+            Part::Changes(stretch) => {
+                let change = &stretch.changes()[at];
                 let op = match change.op {
                     ChangeOp::Delete => "delete",
                     _ if plan.options.upsert => "upsert",
@@ -432,57 +410,5 @@ pub(crate) fn sql_error(error: SubscriptionError) -> SqlError {
         SubscriptionError::CatalogChanged { .. } | SubscriptionError::Trimmed { .. } => {
             SqlError::new(ErrorKind::ObjectNotInPrerequisiteState, error.to_string())
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn change(seq: i64, op: ChangeOp, row: [i64; 2], old: Option<[i64; 2]>) -> Change {
-        let row_of = |row: [i64; 2]| row.map(Datum::Int8).to_vec();
-        Change {
-            seq: Seq::from_i64(seq).expect("positive"),
-            op,
-            partition: Partition::shared(),
-            row: row_of(row),
-            old: old.map(row_of),
-            ends_transaction: true,
-        }
-    }
-
-    #[test]
-    fn upserts_tell_keys_that_go() {
-        let changes = vec![
-            change(10, ChangeOp::Insert, [1, 5], None),
-            change(20, ChangeOp::Update, [1, 6], Some([1, 5])),
-            change(30, ChangeOp::Update, [2, 6], Some([1, 6])),
-            change(40, ChangeOp::Delete, [2, 6], None),
-        ];
-        let told = upserts(changes, &[0]);
-        let brief = |change: &Change| {
-            let key = change.row[0].clone();
-            let rest = change.row[1].clone();
-            (
-                change.seq.as_i64(),
-                change.op,
-                key,
-                rest,
-                change.ends_transaction,
-            )
-        };
-        use ChangeOp::{Delete, Insert, Update};
-        let (one, two, null) = (Datum::Int8(1), Datum::Int8(2), Datum::Null);
-        assert_eq!(
-            told.iter().map(brief).collect::<Vec<_>>(),
-            [
-                (10, Insert, one.clone(), Datum::Int8(5), true),
-                (20, Update, one.clone(), Datum::Int8(6), true),
-                (29, Delete, one, null.clone(), false),
-                (30, Update, two.clone(), Datum::Int8(6), true),
-                (40, Delete, two, null, true),
-            ]
-        );
-        assert!(told.iter().all(|change| change.old.is_none()));
     }
 }

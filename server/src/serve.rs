@@ -92,6 +92,7 @@ async fn serve(settings: Settings, sockets: Handle) -> Result<(), ServeError> {
         Engine::new(store.clone()),
         Handle::current(),
         shutdown.clone(),
+        settings.max_connections,
     );
     let mut pg_task = sockets.spawn(accept_connections(pg_listener, server.clone()));
     let http_task = sockets.spawn(http::serve(http_listener, shutdown.clone()));

@@ -17,7 +17,10 @@ pub(crate) struct Flags {
     /// Where HTTP clients connect; port 0 picks one [default: 127.0.0.1:8080]
     #[arg(long, env = "TIDELOG_HTTP", value_name = "ADDR:PORT")]
     http: Option<String>,
-    /// A TOML file with the same settings (data_dir, pg, http, log_format, log_level)
+    /// How many PostgreSQL clients may be connected at once [default: 1000]
+    #[arg(long, env = "TIDELOG_MAX_CONNECTIONS", value_name = "N")]
+    max_connections: Option<u32>,
+    /// A TOML file with the same settings (data_dir, pg, http, max_connections, log_format, log_level)
     #[arg(long, env = "TIDELOG_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// How log lines look [default: human]
@@ -46,6 +49,7 @@ struct File {
     data_dir: Option<PathBuf>,
     pg: Option<String>,
     http: Option<String>,
+    max_connections: Option<u32>,
     log_format: Option<LogFormat>,
     log_level: Option<String>,
 }
@@ -56,6 +60,7 @@ pub(crate) struct Settings {
     pub(crate) data_dir: PathBuf,
     pub(crate) pg: String,
     pub(crate) http: String,
+    pub(crate) max_connections: usize,
     pub(crate) log_format: LogFormat,
     pub(crate) log_level: String,
 }
@@ -107,6 +112,10 @@ impl Settings {
                 .http
                 .or(file.http)
                 .unwrap_or_else(|| "127.0.0.1:8080".to_string()),
+            max_connections: flags
+                .max_connections
+                .or(file.max_connections)
+                .unwrap_or(1000) as usize,
             log_format: flags.log_format.or(file.log_format).unwrap_or_default(),
             log_level: flags
                 .log_level

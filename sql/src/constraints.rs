@@ -124,7 +124,8 @@ impl Session {
             items.join(", "),
             quoted(&table.name)
         ))?;
-        let rows = MemTable::try_new(table.arrow_schema(), vec![vec![]]).map_err(from_datafusion)?;
+        let rows =
+            MemTable::try_new(table.arrow_schema(), vec![vec![]]).map_err(from_datafusion)?;
         let replaced = vec![(table.name.clone(), Arc::new(rows) as _)];
         let catalog = self.store().catalog();
         let plan = self.plan_over(replaced, query, &[], false, &catalog)?;
@@ -134,7 +135,9 @@ impl Session {
             .execute_and_check(plan, state.config_options(), |_, _| {})
             .map_err(from_datafusion)?;
         let LogicalPlan::Projection(projection) = &plan else {
-            return Err(SqlError::unsupported("an aggregate or window function in a check constraint"));
+            return Err(SqlError::unsupported(
+                "an aggregate or window function in a check constraint",
+            ));
         };
         let context = PhysicalPlanningContext::default();
         let mut props = ExecutionProps::new();
@@ -159,7 +162,8 @@ impl Session {
             })
             .map_err(from_datafusion)?;
             let schema = projection.input.schema();
-            let expr = create_physical_expr(expr, schema, &props, &context).map_err(from_datafusion)?;
+            let expr =
+                create_physical_expr(expr, schema, &props, &context).map_err(from_datafusion)?;
             conditions.push(expr);
         }
         Ok((Arc::new(conditions), immutable))
@@ -178,12 +182,17 @@ impl Session {
             let (parent, unique) = parent_of(&catalog, key)?;
             let mut locks = Vec::new();
             for write in writes {
-                let Some(values) = write.new.as_ref().and_then(|row| values(table, &key.columns, row))
+                let Some(values) = write
+                    .new
+                    .as_ref()
+                    .and_then(|row| values(table, &key.columns, row))
                 else {
                     continue;
                 };
                 let old = write.old.as_ref();
-                if old.and_then(|old| self::values(table, &key.columns, &old.row)) == Some(values.clone()) {
+                if old.and_then(|old| self::values(table, &key.columns, &old.row))
+                    == Some(values.clone())
+                {
                     continue;
                 }
                 let parent_values = in_key_order(key, unique, &parent, table, &values);
@@ -244,11 +253,15 @@ impl Session {
         let mut moved: Vec<(Partition, Vec<Datum>, Vec<Datum>)> = Vec::new();
         for write in writes {
             let old = write.old.as_ref();
-            let Some(old) = old.and_then(|old| values(parent, &key.parent_columns, &old.row)) else {
+            let Some(old) = old.and_then(|old| values(parent, &key.parent_columns, &old.row))
+            else {
                 continue;
             };
             match &write.new {
-                None => deleted.entry(write.partition.clone()).or_default().push(old),
+                None => deleted
+                    .entry(write.partition.clone())
+                    .or_default()
+                    .push(old),
                 Some(row) => {
                     let columns = key.parent_columns.iter();
                     let new: Vec<Datum> = columns.map(|id| value(parent, *id, row)).collect();
@@ -265,8 +278,16 @@ impl Session {
             }
         }
         for (partition, old, new) in moved {
-            self.follow(parent, child, key, &partition, &[old], key.on_update, Some(&new))
-                .await?;
+            self.follow(
+                parent,
+                child,
+                key,
+                &partition,
+                &[old],
+                key.on_update,
+                Some(&new),
+            )
+            .await?;
         }
         Ok(())
     }
@@ -288,13 +309,16 @@ impl Session {
             let mut gone = Vec::with_capacity(keys.len());
             for values in keys {
                 // Another row of the same statement or transaction may have the key by now.
-                let taken = action == NoAction && self.parent_exists(parent, key, partition, values).await?;
+                let taken = action == NoAction
+                    && self.parent_exists(parent, key, partition, values).await?;
                 if !taken {
                     gone.push(values.clone());
                 }
             }
             let scope = self.latest_scope();
-            let found = self.children(&scope, child, key, partition, &gone, Some(1)).await?;
+            let found = self
+                .children(&scope, child, key, partition, &gone, Some(1))
+                .await?;
             return match found.first() {
                 None => Ok(()),
                 Some(found) => Err(still_referenced(parent, child, key, &found.version.row)),
@@ -302,7 +326,9 @@ impl Session {
         }
         for _ in 0..RETRIES_MAX {
             let scope = self.scope();
-            let found = self.children(&scope, child, key, partition, keys, None).await?;
+            let found = self
+                .children(&scope, child, key, partition, keys, None)
+                .await?;
             let mut writes = Vec::with_capacity(found.len());
             for found in &found {
                 let row = match (action, new) {
@@ -310,7 +336,9 @@ impl Session {
                     _ => {
                         let mut row = found.version.row.clone();
                         for (n, id) in key.columns.iter().enumerate() {
-                            let at = child.index_of(*id).expect("a key's column cannot be dropped");
+                            let at = child
+                                .index_of(*id)
+                                .expect("a key's column cannot be dropped");
                             let column = &child.columns[at];
                             row[at] = match (action, new) {
                                 (Cascade, Some(new)) => {
@@ -341,7 +369,9 @@ impl Session {
             Box::pin(self.change(child, &writes)).await?;
             if self.isolation().keeps_snapshot() {
                 let latest = self.latest_scope();
-                let unseen = self.children(&latest, child, key, partition, keys, Some(1)).await?;
+                let unseen = self
+                    .children(&latest, child, key, partition, keys, Some(1))
+                    .await?;
                 if !unseen.is_empty() {
                     return Err(CommitError::Conflict.into());
                 }
@@ -392,7 +422,9 @@ impl Session {
         let parent_types = self.parent_types(scope.snapshot.catalog(), child, key)?;
         let (mut types, mut values, mut matches) = (Vec::new(), Vec::new(), Vec::new());
         let name = |id: &ColumnId| {
-            let at = child.index_of(*id).expect("a key's column cannot be dropped");
+            let at = child
+                .index_of(*id)
+                .expect("a key's column cannot be dropped");
             quoted(&child.columns[at].name)
         };
         for tuple in keys {
@@ -432,7 +464,9 @@ impl Session {
             &given,
             scope.snapshot.catalog(),
         )?;
-        let (found, _) = self.find(child, plan, scope.clone(), &types, &values).await?;
+        let (found, _) = self
+            .find(child, plan, scope.clone(), &types, &values)
+            .await?;
         Ok(found)
     }
 
@@ -468,7 +502,8 @@ fn parent_of<'a>(
 fn unique_of<'a>(parent: &'a TableDef, key: &ForeignKeyDef) -> Option<UniqueKey<'a>> {
     let columns = &key.parent_columns;
     parent.unique_keys().find(|unique| {
-        unique.columns.len() == columns.len() && unique.columns.iter().all(|id| columns.contains(id))
+        unique.columns.len() == columns.len()
+            && unique.columns.iter().all(|id| columns.contains(id))
     })
 }
 
@@ -479,7 +514,9 @@ fn values(table: &TableDef, columns: &[ColumnId], row: &[Datum]) -> Option<Vec<D
 }
 
 fn value(table: &TableDef, column: ColumnId, row: &[Datum]) -> Datum {
-    let at = table.index_of(column).expect("a key's column cannot be dropped");
+    let at = table
+        .index_of(column)
+        .expect("a key's column cannot be dropped");
     row[at].clone()
 }
 
@@ -524,7 +561,11 @@ fn still_referenced(
         "update or delete on table \"{}\" violates foreign key constraint \"{}\" on table \"{}\"",
         parent.name, key.name, child.name
     );
-    let values: Vec<Datum> = key.columns.iter().map(|id| value(child, *id, row)).collect();
+    let values: Vec<Datum> = key
+        .columns
+        .iter()
+        .map(|id| value(child, *id, row))
+        .collect();
     SqlError::new(ErrorKind::ForeignKeyViolation, message)
         .detail(format!(
             "{} is still referenced from table \"{}\".",
@@ -586,7 +627,10 @@ mod finish {
         async fn finish_step(&mut self, table: TableId, step: &Finish) -> Result<(), SqlError> {
             let scope = self.latest_scope();
             let catalog = scope.snapshot.catalog().clone();
-            let def = catalog.table_by_id(table).ok_or(CommitError::CatalogChanged)?.clone();
+            let def = catalog
+                .table_by_id(table)
+                .ok_or(CommitError::CatalogChanged)?
+                .clone();
             match step {
                 Finish::Index { index, .. } => self.fill(&scope, &def, *index).await,
                 Finish::Check(name) | Finish::NotNull(_, name) => {
@@ -627,7 +671,8 @@ mod finish {
                     let found = Found::of_batch(table, scope, sees_user, &batch, row)?;
                     rows.push((found.partition, found.version));
                     if rows.len() == FILL_ROWS {
-                        self.add_to_index(table, index, std::mem::take(&mut rows)).await?;
+                        self.add_to_index(table, index, std::mem::take(&mut rows))
+                            .await?;
                     }
                 }
             }
@@ -643,7 +688,8 @@ mod finish {
             match self.store().fill_index(table, index, rows).await {
                 Err(CommitError::UniqueViolation { table, index, key }) => {
                     let unique = table.unique_key(index);
-                    let (name, columns) = unique.map_or(("", [].as_slice()), |u| (u.name, u.columns));
+                    let (name, columns) =
+                        unique.map_or(("", [].as_slice()), |u| (u.name, u.columns));
                     let message = format!("could not create unique index \"{name}\"");
                     let detail = format!("{} is duplicated.", shown_key(&table, columns, &key));
                     Err(SqlError::new(ErrorKind::UniqueViolation, message)
@@ -667,12 +713,23 @@ mod finish {
                 quoted(&table.name)
             ))?;
             let ast::SetExpr::Select(select) = *from.body else {
-                return Err(SqlError::new(ErrorKind::InternalError, "a SELECT was expected"));
+                return Err(SqlError::new(
+                    ErrorKind::InternalError,
+                    "a SELECT was expected",
+                ));
             };
             let condition = Some(parse_expression(condition)?);
             let catalog = scope.snapshot.catalog();
             let tail = Tail::default();
-            self.plan_found(table, &select.from[0], condition, Vec::new(), tail, &[], catalog)
+            self.plan_found(
+                table,
+                &select.from[0],
+                condition,
+                Vec::new(),
+                tail,
+                &[],
+                catalog,
+            )
         }
 
         async fn any_row(
@@ -793,7 +850,9 @@ mod finish {
     }
 
     fn contains_nulls(table: &TableDef, column: ColumnId) -> SqlError {
-        let name = table.index_of(column).map(|at| table.columns[at].name.clone());
+        let name = table
+            .index_of(column)
+            .map(|at| table.columns[at].name.clone());
         let name = name.unwrap_or_default();
         let message = format!(
             "column \"{name}\" of relation \"{}\" contains null values",

@@ -12,7 +12,9 @@ mod tests;
 use std::sync::Arc;
 
 use constraint::Finish;
-use datafusion::sql::sqlparser::ast::{AlterIndexOperation, Expr, Ident, ObjectName, ObjectType, SchemaName, Statement};
+use datafusion::sql::sqlparser::ast::{
+    AlterIndexOperation, Expr, Ident, ObjectName, ObjectType, SchemaName, Statement,
+};
 use tidelog_storage::{Catalog, CatalogChange, ColumnType, Datum, TableDef, TableId, TableKind};
 
 use crate::error::{ErrorKind, SqlError};

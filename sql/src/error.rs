@@ -307,7 +307,10 @@ pub(crate) fn unique_violation(table: &TableDef, index: IndexId, key: &[Datum]) 
     };
     let message = format!("duplicate key value violates unique constraint \"{name}\"");
     SqlError::new(ErrorKind::UniqueViolation, message)
-        .detail(format!("{} already exists.", shown_key(table, columns, key)))
+        .detail(format!(
+            "{} already exists.",
+            shown_key(table, columns, key)
+        ))
         .of_constraint(table, name)
 }
 

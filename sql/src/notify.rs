@@ -78,7 +78,8 @@ impl Outbox {
     /// Forgets all but the first `len`.
     pub(crate) fn truncate(&self, len: usize) {
         let mut said = self.0.lock();
-        for gone in said.list.split_off(len.min(said.list.len())) {
+        let len = len.min(said.list.len());
+        for gone in said.list.split_off(len) {
             said.bytes -= gone.payload.len() + gone.channel.len() + 64;
             said.set.remove(&gone);
         }

@@ -81,7 +81,11 @@ fn changed_keys<'t>(
         return Vec::new();
     };
     let changed = |key: UniqueKey<'t>| {
-        let index = |id| table.index_of(id).expect("a key's column cannot be dropped");
+        let index = |id| {
+            table
+                .index_of(id)
+                .expect("a key's column cannot be dropped")
+        };
         let indexes = || key.columns.iter().map(|id| index(*id));
         let same = other.is_some_and(|other| indexes().all(|at| row[at] == other[at]));
         if same || indexes().any(|at| row[at].is_null()) {

@@ -48,6 +48,9 @@ pub struct SubscribePlan {
     pub options: SubscribeOptions,
     /// Where the primary key's columns stand in the query's, when the envelope is upsert.
     pub key: Vec<usize>,
+    /// Tells what is seen of a row from what other plans with the same scope see. `None` when that depends on more
+    /// than the statement, such as the time.
+    pub identity: Option<Arc<str>>,
     /// How lines are written when it was wrapped in COPY (…) TO STDOUT.
     pub copy: Option<CopyFormat>,
     origin: Box<Origin>,
@@ -182,6 +185,7 @@ impl SubscribePlan {
         self.scope = planned.scope;
         self.lens = planned.lens;
         self.key = planned.key;
+        self.identity = planned.identity;
         self.catalog_version = planned.catalog_version;
     }
 }
@@ -194,6 +198,7 @@ struct Planned {
     options: SubscribeOptions,
     lens: Option<Arc<Lens>>,
     key: Vec<usize>,
+    identity: Option<Arc<str>>,
     snapshot_plan: LogicalPlan,
     catalog_version: u64,
 }
@@ -250,6 +255,10 @@ impl Session {
         state.execution_props_mut().query_execution_start_time = Some(self.started());
         let selected = output::columns(plan.schema().as_arrow())?;
         let lens = Lens::new(&state, &plan, selected)?;
+        let identity = lens::is_immutable(&plan)?.then(|| {
+            let query = &subscribe.query;
+            format!("{query} {types:?} {values:?} {columns:?}").into()
+        });
         let scope = FeedScope {
             table: table.id,
             partitions: self.access(catalog).partitions(&table),
@@ -261,6 +270,7 @@ impl Session {
             options,
             lens: (!lens.is_clear()).then(|| Arc::new(lens)),
             key,
+            identity,
             snapshot_plan,
             catalog_version: catalog.version,
         })
@@ -340,6 +350,7 @@ impl Session {
             catalog_version: planned.catalog_version,
             options,
             key: planned.key,
+            identity: planned.identity,
             copy,
             origin: Box::new(Origin {
                 session,

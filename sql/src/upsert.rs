@@ -13,8 +13,8 @@ use datafusion::sql::sqlparser::ast::{
     self, Assignment, ConflictTarget, Expr, Insert, OnConflict, OnConflictAction, OnInsert, Visit,
 };
 use futures::TryStreamExt;
-use tidelog_storage::snapshot::Lookup;
 use tidelog_storage::catalog::{IndexId, UniqueKey};
+use tidelog_storage::snapshot::Lookup;
 use tidelog_storage::transaction::unique_identity;
 use tidelog_storage::{Catalog, ColumnType, Datum, Partition, Row, RowVersion, TableDef, datum};
 

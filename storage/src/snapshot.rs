@@ -246,7 +246,8 @@ impl Snapshot {
 
     fn found(&self, table: &TableDef, seq: Seq, record: &[u8]) -> Result<Lookup, StorageError> {
         let record = record::parse(record)?;
-        let row = RowReader::whole(self.shared_def(table)).row(record.schema_version, record.row)?;
+        let row =
+            RowReader::whole(self.shared_def(table)).row(record.schema_version, record.row)?;
         Ok(Lookup::Hot(RowVersion { seq, row }))
     }
 

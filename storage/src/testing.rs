@@ -31,7 +31,13 @@ pub(crate) fn table(id: u32, name: &str, columns: Vec<ColumnDef>, key: &[u16]) -
     TableDef {
         primary_key: key.iter().map(|id| ColumnId::new(*id)).collect(),
         primary_key_name: format!("{name}_pkey"),
-        ..TableDef::new(TableId::new(id), ("public", name), TableKind::User, columns, options)
+        ..TableDef::new(
+            TableId::new(id),
+            ("public", name),
+            TableKind::User,
+            columns,
+            options,
+        )
     }
 }
 

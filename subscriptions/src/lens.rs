@@ -1,7 +1,7 @@
 //! What a statement makes of changes: a row that starts to match is an insert, one that stops is a delete, and the
 //! last change that is left of a transaction says so.
 
-use tidelog_storage::{Change, ChangeOp, Partition, Row, Seq};
+use tidelog_storage::{Change, ChangeOp, Datum, Partition, Row, Seq};
 
 /// Why a row could not be looked at; it comes from the crate that implements [`Lens`].
 pub type LensError = Box<dyn std::error::Error + Send + Sync>;
@@ -59,11 +59,11 @@ impl Ops {
 pub(crate) fn translate(
     lens: Option<&dyn Lens>,
     ops: Ops,
-    changes: Vec<Change>,
+    changes: &[Change],
     mut held: Option<Change>,
 ) -> Result<(Vec<Change>, Option<Change>), LensError> {
     let seen = match lens {
-        Some(lens) => look(lens, &changes)?,
+        Some(lens) => look(lens, changes)?,
         None => Vec::new(),
     };
     let mut seen = seen.into_iter();
@@ -71,18 +71,18 @@ pub(crate) fn translate(
         Some(_) => seen.next().expect("one answer for each version"),
         None => Seen::Whole,
     };
-    let mut kept = Vec::with_capacity(changes.len() + 1);
-    for mut change in changes {
-        let ends_transaction = std::mem::take(&mut change.ends_transaction);
+    let mut kept = Vec::new();
+    for change in changes {
         let row = next();
         let old = change.old.is_some().then(&mut next);
-        let change = see(change, row, old).filter(|change| ops.contain(change.op));
-        if let Some(change) = change
+        if let Some(change) = see(change, ops, row, old)
             && let Some(before) = held.replace(change)
         {
             kept.push(before);
         }
-        if ends_transaction && let Some(mut last) = held.take() {
+        if change.ends_transaction
+            && let Some(mut last) = held.take()
+        {
             last.ends_transaction = true;
             kept.push(last);
         }
@@ -106,31 +106,74 @@ fn look(lens: &dyn Lens, changes: &[Change]) -> Result<Vec<Seen>, LensError> {
 }
 
 /// The change as it is seen; `old` is what is seen of the row before an update.
-fn see(mut change: Change, row: Seen, old: Option<Seen>) -> Option<Change> {
-    let values = |seen, whole| match seen {
+fn see(change: &Change, ops: Ops, row: Seen, old: Option<Seen>) -> Option<Change> {
+    let values = |seen, whole: &Row| match seen {
         Seen::Nothing => None,
-        Seen::Whole => Some(whole),
+        Seen::Whole => Some(whole.clone()),
         Seen::As(row) => Some(row),
     };
-    let row = values(row, change.row);
-    let old = match (old, change.old) {
+    let old_seen = old.as_ref().is_some_and(|old| *old != Seen::Nothing);
+    let op = match (change.op, row != Seen::Nothing, old_seen) {
+        (ChangeOp::Update, true, false) => ChangeOp::Insert,
+        (ChangeOp::Update, false, true) => ChangeOp::Delete,
+        (_, false, _) => return None,
+        (op, true, _) => op,
+    };
+    if !ops.contain(op) {
+        return None;
+    }
+    let mut row = values(row, &change.row);
+    let mut old = match (old, &change.old) {
         (Some(seen), Some(whole)) => values(seen, whole),
         _ => None,
     };
-    let (op, row, old) = match (change.op, row, old) {
-        (ChangeOp::Update, Some(row), None) => (ChangeOp::Insert, row, None),
-        (ChangeOp::Update, None, Some(old)) => (ChangeOp::Delete, old, None),
-        (_, None, _) => return None,
-        (op, Some(row), old) => (op, row, old),
+    if change.op == ChangeOp::Update && op == ChangeOp::Delete {
+        row = old.take();
+    }
+    Some(Change {
+        seq: change.seq,
+        op,
+        partition: change.partition.clone(),
+        row: row?,
+        old,
+        ends_transaction: false,
+    })
+}
+
+/// Changes as upserts and deletes by key. A row whose key changes is deleted under the old one, which has the Seq
+/// before: who goes on after it gets both.
+pub(crate) fn upserts(changes: Vec<Change>, key: &[usize]) -> Vec<Change> {
+    let key_only = |row: Row| -> Row {
+        let keep = |(at, value)| match key.contains(&at) {
+            true => value,
+            false => Datum::Null,
+        };
+        row.into_iter().enumerate().map(keep).collect()
     };
-    (change.op, change.row, change.old) = (op, row, old);
-    Some(change)
+    let mut out = Vec::with_capacity(changes.len());
+    for mut change in changes {
+        if let Some(old) = change.old.take()
+            && key.iter().any(|at| old[*at] != change.row[*at])
+        {
+            out.push(Change {
+                seq: change.seq.previous(),
+                op: ChangeOp::Delete,
+                partition: change.partition.clone(),
+                row: key_only(old),
+                old: None,
+                ends_transaction: false,
+            });
+        }
+        if change.op == ChangeOp::Delete {
+            change.row = key_only(change.row);
+        }
+        out.push(change);
+    }
+    out
 }
 
 #[cfg(test)]
 mod tests {
-    use tidelog_storage::Datum;
-
     use super::*;
 
     struct Positive;
@@ -177,7 +220,7 @@ mod tests {
         ];
         let (before, after): (Vec<_>, Vec<_>) = cases.into_iter().unzip();
         let expected: Vec<Change> = after.into_iter().flatten().collect();
-        let translated = translate(Some(&Positive), Ops::ALL, before, None);
+        let translated = translate(Some(&Positive), Ops::ALL, &before, None);
         assert_eq!(translated.expect("the lens cannot fail"), (expected, None));
     }
 
@@ -199,7 +242,7 @@ mod tests {
         ];
         // However the log is cut into reads.
         for cut in 0..=all.len() {
-            let (first, second) = (all[..cut].to_vec(), all[cut..].to_vec());
+            let (first, second) = (&all[..cut], &all[cut..]);
             let (mut kept, held) =
                 translate(Some(&Positive), Ops::ALL, first, None).expect("cannot fail");
             let (more, held) =
@@ -224,7 +267,54 @@ mod tests {
             change(Update, -3, Some(3)),
             change(Delete, 3, None),
         ];
-        let (kept, _) = translate(Some(&Positive), ops, changes, None).expect("cannot fail");
+        let (kept, _) = translate(Some(&Positive), ops, &changes, None).expect("cannot fail");
         assert_eq!(kept, [change(Insert, 2, None)]);
+    }
+
+    fn pair(seq: i64, op: ChangeOp, row: [i64; 2], old: Option<[i64; 2]>) -> Change {
+        let row_of = |row: [i64; 2]| row.map(Datum::Int8).to_vec();
+        Change {
+            seq: Seq::from_i64(seq).expect("positive"),
+            op,
+            partition: Partition::shared(),
+            row: row_of(row),
+            old: old.map(row_of),
+            ends_transaction: true,
+        }
+    }
+
+    #[test]
+    fn upserts_tell_keys_that_go() {
+        let changes = vec![
+            pair(10, ChangeOp::Insert, [1, 5], None),
+            pair(20, ChangeOp::Update, [1, 6], Some([1, 5])),
+            pair(30, ChangeOp::Update, [2, 6], Some([1, 6])),
+            pair(40, ChangeOp::Delete, [2, 6], None),
+        ];
+        let told = upserts(changes, &[0]);
+        let brief = |change: &Change| {
+            let key = change.row[0].clone();
+            let rest = change.row[1].clone();
+            (
+                change.seq.as_i64(),
+                change.op,
+                key,
+                rest,
+                change.ends_transaction,
+            )
+        };
+        use ChangeOp::{Delete, Insert, Update};
+        let (one, two, null) = (Datum::Int8(1), Datum::Int8(2), Datum::Null);
+        assert_eq!(
+            told.iter().map(brief).collect::<Vec<_>>(),
+            [
+                (10, Insert, one.clone(), Datum::Int8(5), true),
+                (20, Update, one.clone(), Datum::Int8(6), true),
+                (29, Delete, one, null.clone(), false),
+                (30, Update, two.clone(), Datum::Int8(6), true),
+                (40, Delete, two, null, true),
+            ]
+        );
+        assert!(told.iter().all(|change| change.old.is_none()));
     }
 }

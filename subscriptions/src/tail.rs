@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tidelog_storage::{Change, CommitWatch, FeedScope, Seq, StorageError, Store};
 use tokio::task::JoinHandle;
 
-use crate::lens::{Lens, LensError, Ops, translate};
+use crate::lens::{Lens, LensError, Ops, translate, upserts};
+use crate::share::{Decoded, Group, Hub, Stretch};
 
 /// How many changes one read of the log takes unless the reader says otherwise; also the most that a stalled
 /// reader holds.
@@ -51,11 +52,10 @@ impl From<StorageError> for SubscriptionError {
 }
 
 /// One read of the log, translated.
-struct Stretch {
-    changes: Vec<Change>,
+struct Read {
+    stretch: Stretch,
     /// The last change of a transaction whose end was not read yet.
     held: Option<Change>,
-    upto: Seq,
     /// Whether the log had nothing more when it was read.
     at_tip: bool,
 }
@@ -72,8 +72,12 @@ pub struct Following {
     pub lens: Option<Arc<dyn Lens>>,
     /// The kinds of changes that it wants.
     pub ops: Ops,
+    /// Where the columns of the key stand in what is seen, for a reader that wants upserts and deletes by key.
+    pub upsert: Option<Vec<usize>>,
     /// How many changes one read takes.
     pub batch_changes: usize,
+    /// Tells what is seen of a row from what other readers see; `None` when it is not known to be the same for two.
+    pub identity: Option<Arc<str>>,
 }
 
 impl Following {
@@ -84,8 +88,27 @@ impl Following {
             catalog_version,
             lens: None,
             ops: Ops::ALL,
+            upsert: None,
             batch_changes: BATCH_CHANGES,
+            identity: Some("".into()),
         }
+    }
+
+    /// What tells it from all others.
+    fn identity(&self) -> Option<String> {
+        let Following {
+            scope,
+            catalog_version,
+            ops,
+            upsert,
+            batch_changes,
+            identity,
+            ..
+        } = self;
+        let identity = identity.as_ref()?;
+        Some(format!(
+            "{scope:?} {catalog_version} {ops:?} {upsert:?} {batch_changes} {identity}"
+        ))
     }
 }
 
@@ -96,45 +119,52 @@ pub struct Tail {
     after: Seq,
     held: Option<Change>,
     watch: CommitWatch,
+    group: Option<Arc<Group>>,
+    decoded: Arc<Decoded>,
     /// The read under way. It outlives a `next` that was dropped, so that nothing it read is lost.
-    reading: Option<JoinHandle<Result<Stretch, SubscriptionError>>>,
+    reading: Option<JoinHandle<Result<Read, SubscriptionError>>>,
 }
 
 impl Tail {
-    /// Follows strictly after `after`.
-    pub fn new(store: Arc<Store>, following: Following, after: Seq) -> Tail {
+    /// Follows strictly after `after`; shares what it reads with the hub's others.
+    pub fn new(store: Arc<Store>, hub: &Hub, following: Following, after: Seq) -> Tail {
         let watch = store.watch(&following.scope);
+        let (group, decoded) = hub.join(following.identity().as_deref(), &following.scope);
         Tail {
             store,
             following,
             after,
             held: None,
             watch,
+            group,
+            decoded,
             reading: None,
         }
     }
 
     /// The next changes, at least one, in commit order; waits for them at the tip. Cancel-safe: dropping the
     /// future loses nothing.
-    pub async fn next(&mut self) -> Result<Vec<Change>, SubscriptionError> {
+    pub async fn next(&mut self) -> Result<Arc<Stretch>, SubscriptionError> {
         loop {
-            let changes = self.committed().await?;
-            if !changes.is_empty() {
-                return Ok(changes);
+            if let Some(stretch) = self.committed().await? {
+                return Ok(stretch);
             }
             self.changed().await;
         }
     }
 
-    /// The changes that are committed already and not yet delivered, a batch at most; empty at the tip. Cancel-safe.
-    pub async fn committed(&mut self) -> Result<Vec<Change>, SubscriptionError> {
+    /// The changes that are committed already and not yet delivered, a batch at most; `None` at the tip. Cancel-safe.
+    pub async fn committed(&mut self) -> Result<Option<Arc<Stretch>>, SubscriptionError> {
         loop {
             if self.reading.is_none() && self.store.visible() <= self.after {
-                return Ok(Vec::new());
+                return Ok(None);
             }
-            let stretch = self.read().await?;
-            if !stretch.changes.is_empty() || stretch.at_tip {
-                return Ok(stretch.changes);
+            let (stretch, at_tip) = self.read().await?;
+            if !stretch.changes().is_empty() {
+                return Ok(Some(stretch));
+            }
+            if at_tip {
+                return Ok(None);
             }
         }
     }
@@ -152,46 +182,66 @@ impl Tail {
         }
     }
 
-    async fn read(&mut self) -> Result<Stretch, SubscriptionError> {
+    /// What comes next, and whether that was all.
+    async fn read(&mut self) -> Result<(Arc<Stretch>, bool), SubscriptionError> {
+        let mut turn = None;
+        if self.held.is_none()
+            && self.reading.is_none()
+            && let Some(group) = &self.group
+        {
+            match group.next(self.after).await {
+                Ok(stretch) => {
+                    self.after = stretch.upto();
+                    return Ok((stretch, false));
+                }
+                Err(own) => turn = Some(own),
+            }
+        }
         let reading = self.reading.get_or_insert_with(|| {
             let (store, following) = (self.store.clone(), self.following.clone());
             let (after, held) = (self.after, self.held.clone());
-            tokio::task::spawn_blocking(move || read(&store, &following, after, held))
+            let decoded = self.decoded.clone();
+            tokio::task::spawn_blocking(move || read(&store, &decoded, &following, after, held))
         });
         let result = reading.await;
         self.reading = None;
-        let mut stretch =
-            result.map_err(|error| SubscriptionError::Reader(error.to_string()))??;
-        self.after = stretch.upto;
-        self.held = stretch.held.take();
-        Ok(stretch)
+        let read = result.map_err(|error| SubscriptionError::Reader(error.to_string()))??;
+        let stretch = Arc::new(read.stretch);
+        if let Some(turn) = turn
+            && read.held.is_none()
+        {
+            turn.share(&stretch);
+        }
+        self.after = stretch.upto();
+        self.held = read.held;
+        Ok((stretch, read.at_tip))
     }
 }
 
 fn read(
     store: &Store,
+    decoded: &Arc<Decoded>,
     following: &Following,
     after: Seq,
     held: Option<Change>,
-) -> Result<Stretch, SubscriptionError> {
+) -> Result<Read, SubscriptionError> {
     let resume_after = held.as_ref().map_or(after, |held| held.seq.previous());
-    let batch = store.read_changes(&following.scope, after, following.batch_changes)?;
-    if batch.catalog_version != following.catalog_version {
+    let (limit, version) = (following.batch_changes, following.catalog_version);
+    let read = || store.read_changes(&following.scope, after, limit);
+    let batch = decoded.next(after, limit, version, read)?;
+    if batch.catalog_version != version {
         return Err(SubscriptionError::CatalogChanged { resume_after });
     }
-    let at_tip = batch.changes.is_empty();
-    let (changes, held) = translate(
-        following.lens.as_deref(),
-        following.ops,
-        batch.changes,
+    let (lens, ops) = (following.lens.as_deref(), following.ops);
+    let (mut changes, held) =
+        translate(lens, ops, &batch.changes, held).map_err(SubscriptionError::Lens)?;
+    if let Some(key) = &following.upsert {
+        changes = upserts(changes, key);
+    }
+    Ok(Read {
+        stretch: Stretch::new(changes, after, batch.upto.max(after)),
         held,
-    )
-    .map_err(SubscriptionError::Lens)?;
-    Ok(Stretch {
-        changes,
-        held,
-        upto: batch.upto.max(after),
-        at_tip,
+        at_tip: batch.changes.is_empty(),
     })
 }
 

@@ -46,7 +46,10 @@ async fn play(script: &str) {
             assert!(said.starts_with('('), "{own}: {said}");
         } else if !statement.is_empty() {
             let (found, expected) = (answer(&tide, statement).await, answer(&pg, statement).await);
-            assert_eq!(found, expected, "{statement}\n(left: Tidelog, right: PostgreSQL)");
+            assert_eq!(
+                found, expected,
+                "{statement}\n(left: Tidelog, right: PostgreSQL)"
+            );
         }
     }
 }
@@ -349,20 +352,34 @@ async fn users_have_keys_of_their_own() {
         );
         admin.batch_execute(&script).await.unwrap();
     }
-    admin.batch_execute("CALL tidelog.flush('lines')").await.unwrap();
+    admin
+        .batch_execute("CALL tidelog.flush('lines')")
+        .await
+        .unwrap();
     admin
         .batch_execute("SET ROLE ann; DELETE FROM rooms WHERE id = 1; RESET ROLE")
         .await
         .unwrap();
     let left = answer(&admin, "SELECT _user, id, t FROM lines ORDER BY 1, 2").await;
-    assert_eq!(left, "ann|3|ann c\nben|1|ben a\nben|2|ben b\nben|3|ben c\n(4)");
+    assert_eq!(
+        left,
+        "ann|3|ann c\nben|1|ben a\nben|2|ben b\nben|3|ben c\n(4)"
+    );
     // The superuser takes away one user's parent: only his children go.
     admin
         .batch_execute("DELETE FROM rooms WHERE _user = 'ben' AND id = 2")
         .await
         .unwrap();
-    let left = answer(&admin, "SELECT _user, id FROM lines WHERE _user = 'ben' ORDER BY 2").await;
+    let left = answer(
+        &admin,
+        "SELECT _user, id FROM lines WHERE _user = 'ben' ORDER BY 2",
+    )
+    .await;
     assert_eq!(left, "ben|1\nben|2\n(2)");
-    let said = answer(&admin, "INSERT INTO rooms (_user, id, name) VALUES ('ben', 7, 'hall')").await;
+    let said = answer(
+        &admin,
+        "INSERT INTO rooms (_user, id, name) VALUES ('ben', 7, 'hall')",
+    )
+    .await;
     assert!(said.starts_with("23505"), "{said}");
 }

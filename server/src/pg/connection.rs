@@ -66,7 +66,7 @@ pub(super) async fn run(server: Arc<PgServer>, opening: Opening) {
     };
     interrupts.committing = session.committing();
     let mut connection = Connection {
-        channels: Channels::new(server.engine.store().clone()),
+        channels: Channels::new(server.feeds.clone()),
         server,
         client,
         interrupts,

@@ -267,7 +267,7 @@ impl Connection {
                     verb,
                 },
                 Outcome::Subscribe(plan) => {
-                    let feed = Sending::new(self.server.engine.store().clone(), *plan);
+                    let feed = Sending::new(&self.server.feeds, *plan);
                     feed.describe_copy(&mut self.client);
                     PortalState::Feed(Box::new(feed))
                 }

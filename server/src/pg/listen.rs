@@ -11,11 +11,11 @@ use futures::future::select_all;
 use tidelog_sql::notify::{ChannelEvent, ListenTable, ListenTarget};
 use tidelog_sql::{ErrorKind, SqlError, json};
 use tidelog_storage::notify::scope_of;
-use tidelog_storage::{Change, ChangeOp, CommitWatch, Seq, StorageError, Store, TableDef};
+use tidelog_storage::{Change, ChangeOp, CommitWatch, Seq, StorageError, TableDef};
 use tidelog_subscriptions::{Following, SubscriptionError, Tail};
 use tokio::time::Instant;
 
-use crate::feed::sql_error;
+use crate::feed::{Feeds, sql_error};
 use crate::pg::cancel::Stop;
 use crate::pg::connection::Connection;
 use crate::pg::reply;
@@ -51,7 +51,7 @@ struct Channel {
 
 /// What one session listens to.
 pub(super) struct Channels {
-    store: Arc<Store>,
+    feeds: Arc<Feeds>,
     channels: Vec<Channel>,
     refresh_at: Instant,
 }
@@ -74,9 +74,9 @@ pub(super) enum Heard {
 }
 
 impl Channels {
-    pub(super) fn new(store: Arc<Store>) -> Channels {
+    pub(super) fn new(feeds: Arc<Feeds>) -> Channels {
         Channels {
-            store,
+            feeds,
             channels: Vec::new(),
             refresh_at: Instant::now(),
         }
@@ -118,7 +118,7 @@ impl Channels {
             Some(listen) => self.table_source(listen, after),
             None => Source::Notifications {
                 json,
-                watch: self.store.watch(&scope_of(&name)),
+                watch: self.feeds.store.watch(&scope_of(&name)),
             },
         };
         self.channels.retain(|channel| *channel.name != *name);
@@ -132,7 +132,12 @@ impl Channels {
     fn table_source(&self, listen: ListenTable, after: Seq) -> Source {
         let following = Following::all(listen.scope.clone(), listen.catalog_version);
         Source::Table {
-            tail: Box::new(Tail::new(self.store.clone(), following, after)),
+            tail: Box::new(Tail::new(
+                self.feeds.store.clone(),
+                &self.feeds.hub,
+                following,
+                after,
+            )),
             waiting: VecDeque::new(),
             listen,
         }
@@ -168,7 +173,7 @@ impl Channels {
 
     /// What is committed and was not told, a batch of it at most. Cancel-safe.
     pub(super) async fn committed(&mut self) -> Vec<Heard> {
-        let visible = self.store.visible();
+        let visible = self.feeds.store.visible();
         if self.channels.iter().all(|channel| channel.after >= visible) {
             return Vec::new();
         }
@@ -182,7 +187,8 @@ impl Channels {
             };
             if waiting.is_empty() {
                 match tail.committed().await {
-                    Ok(changes) => waiting.extend(changes),
+                    Ok(None) => {}
+                    Ok(Some(stretch)) => waiting.extend(stretch.into_changes()),
                     Err(error) => {
                         let name = channel.name.clone();
                         heard.push(match error {
@@ -246,7 +252,7 @@ impl Channels {
         if plain.is_empty() {
             return Ok(Vec::new());
         }
-        let store = self.store.clone();
+        let store = self.feeds.store.clone();
         let (read, plain) = {
             let work = move || (store.read_notifications(&plain, BATCH_MAX), plain);
             match tokio::task::spawn_blocking(work).await {

@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
 
+use crate::feed::Feeds;
 use crate::pg::auth::MockSecret;
 use crate::pg::cancel::{CancelRegistry, Interrupts};
 use crate::pg::client::{client, pump};
@@ -20,13 +21,13 @@ use crate::pg::messages::{Startup, take_startup};
 use crate::pg::reply;
 use crate::shutdown::Shutdown;
 
-const CONNECTIONS_MAX: usize = 1000;
 /// From the first byte to the end of authentication.
 pub(super) const STARTUP_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What all connections share.
 pub(crate) struct PgServer {
     pub(super) engine: Arc<Engine>,
+    pub(super) feeds: Arc<Feeds>,
     pub(super) cancels: Arc<CancelRegistry>,
     pub(super) mock_secret: MockSecret,
     /// Where sessions run.
@@ -38,14 +39,20 @@ pub(crate) struct PgServer {
 }
 
 impl PgServer {
-    pub(crate) fn new(engine: Arc<Engine>, queries: Handle, shutdown: Shutdown) -> Arc<PgServer> {
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        queries: Handle,
+        shutdown: Shutdown,
+        connections_max: usize,
+    ) -> Arc<PgServer> {
         Arc::new(PgServer {
+            feeds: Feeds::new(engine.store().clone()),
             engine,
             cancels: Arc::default(),
             mock_secret: MockSecret::random(),
             queries,
             shutdown,
-            places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            places: Arc::new(Semaphore::new(connections_max.min(Semaphore::MAX_PERMITS))),
             connections: TaskTracker::new(),
         })
     }

@@ -77,7 +77,7 @@ impl Connection {
                 Ok(())
             }
             Outcome::Subscribe(plan) => {
-                let mut feed = Sending::new(self.server.engine.store().clone(), *plan);
+                let mut feed = Sending::new(&self.server.feeds, *plan);
                 feed.describe(&mut self.client);
                 let sent = self.run_feed(&mut feed, &Formats::default(), None).await?;
                 let verb = feed.end(&mut self.client);
@@ -111,7 +111,7 @@ impl Connection {
                 self.complete(&tag);
             }
             Outcome::DeclareFeed { name, plan } => {
-                let feed = Sending::new(self.server.engine.store().clone(), *plan);
+                let feed = Sending::new(&self.server.feeds, *plan);
                 self.feeds.insert(name, feed);
                 self.complete("DECLARE CURSOR");
             }

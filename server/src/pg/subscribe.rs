@@ -3,12 +3,14 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use bytes::{Bytes, BytesMut};
 use tidelog_sql::subscribe::SubscribePlan;
 use tidelog_sql::{ErrorKind, FetchFeed, SqlError};
-use tidelog_storage::{DatumRef, Store};
+use tidelog_storage::DatumRef;
+use tidelog_subscriptions::Stretch;
 use tokio::time::Instant;
 
-use crate::feed::{AtHand, Feed, Part};
+use crate::feed::{AtHand, Feed, Feeds, Part};
 use crate::pg::cancel::Stop;
 use crate::pg::client::Client;
 use crate::pg::connection::Connection;
@@ -29,9 +31,9 @@ pub(super) struct Sending {
 }
 
 impl Sending {
-    pub(super) fn new(store: Arc<Store>, plan: SubscribePlan) -> Sending {
+    pub(super) fn new(feeds: &Arc<Feeds>, plan: SubscribePlan) -> Sending {
         Sending {
-            feed: Feed::new(store, plan),
+            feed: feeds.open(plan),
             parts: VecDeque::new(),
             at: 0,
         }
@@ -82,8 +84,19 @@ impl Sending {
         let mut rows = 0;
         while limit.is_none_or(|limit| rows < limit) {
             if let Some(part) = self.parts.front() {
+                if let Part::Changes(stretch) = part
+                    && limit.is_none()
+                    && self.at == 0
+                    && let Some(bytes) = shared(self.feed.plan(), part, stretch, formats)?
+                {
+                    let lines = part.len();
+                    client.send(bytes).await?;
+                    rows += lines as u64;
+                    self.parts.pop_front();
+                    continue;
+                }
                 if self.at < part.len() {
-                    write_line(self.feed.plan(), part, self.at, client, formats)?;
+                    write_line(self.feed.plan(), part, self.at, &mut client.out, formats)?;
                     self.at += 1;
                     rows += 1;
                     client.flush_full().await?;
@@ -133,7 +146,7 @@ impl Sending {
             if let Some(part) = self.parts.get(index) {
                 if at < part.len() {
                     if !fetch.moves {
-                        write_line(self.feed.plan(), part, at, client, formats)?;
+                        write_line(self.feed.plan(), part, at, &mut client.out, formats)?;
                         client.flush_full().await?;
                     }
                     at += 1;
@@ -174,12 +187,32 @@ impl Sending {
     }
 }
 
+/// The DataRows of a stretch that others read, too, which the first of them encodes.
+fn shared(
+    plan: &SubscribePlan,
+    part: &Part,
+    stretch: &Arc<Stretch>,
+    formats: &Formats,
+) -> Result<Option<Bytes>, SqlError> {
+    if Arc::strong_count(stretch) == 1 || plan.copy.is_some() || !formats.is_text() {
+        return Ok(None);
+    }
+    let bytes = stretch.encoded("DataRow, text", |changes| {
+        let mut out = BytesMut::new();
+        for at in 0..changes.len() {
+            write_line(plan, part, at, &mut out, formats)?;
+        }
+        Ok::<_, SqlError>(out.into())
+    })?;
+    Ok(Some(Bytes::from_owner(bytes)))
+}
+
 /// Writes one row as a DataRow or as a line of COPY.
 fn write_line(
     plan: &SubscribePlan,
     part: &Part,
     at: usize,
-    client: &mut Client,
+    out: &mut BytesMut,
     formats: &Formats,
 ) -> Result<(), SqlError> {
     let line = part.line(at, plan)?;
@@ -199,12 +232,12 @@ fn write_line(
         .chain((0..plan.selected().len()).map(|column| line.value(column)))
         .chain(old);
     match &plan.copy {
-        None => RowWriter::new(&plan.columns, formats).write(client, values),
+        None => RowWriter::new(&plan.columns, formats).write(out, values),
         Some(format) => {
             let values = values.collect::<Result<Vec<_>, _>>()?;
             let mut text = Vec::new();
             format.write_line(values.into_iter(), &mut text);
-            reply::copy_data(&mut client.out, &text);
+            reply::copy_data(out, &text);
             Ok(())
         }
     }

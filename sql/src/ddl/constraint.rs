@@ -231,8 +231,13 @@ pub(super) fn add(
             let (schema, parent_name) = split(&parent)?;
             let itself = parent_name == table.name
                 && schema.as_ref().is_none_or(|schema| *schema == table.schema)
-                && find(scope.catalog, scope.search_path, schema.as_deref(), &parent_name)
-                    .is_none_or(|found| found.schema == table.schema);
+                && find(
+                    scope.catalog,
+                    scope.search_path,
+                    schema.as_deref(),
+                    &parent_name,
+                )
+                .is_none_or(|found| found.schema == table.schema);
             let parent = match itself {
                 true => &*table,
                 false => resolve(scope.catalog, scope.search_path, &parent)?.as_ref(),
@@ -381,8 +386,16 @@ fn referenced(
     let same = |columns: &[ColumnId]| {
         columns.len() == ids.len() && columns.iter().all(|column| ids.contains(column))
     };
-    let ready = |id: IndexId| !parent.indexes.iter().any(|index| index.id == id && !index.ready);
-    if !parent.unique_keys().any(|key| same(key.columns) && ready(key.id)) {
+    let ready = |id: IndexId| {
+        !parent
+            .indexes
+            .iter()
+            .any(|index| index.id == id && !index.ready)
+    };
+    if !parent
+        .unique_keys()
+        .any(|key| same(key.columns) && ready(key.id))
+    {
         let message = format!(
             "there is no unique constraint matching given keys for referenced table \"{}\"",
             parent.name
@@ -504,11 +517,7 @@ pub(crate) fn checked_columns(table: &TableDef, condition: &str) -> Vec<ColumnId
 }
 
 /// Gives a renamed column its new name in the conditions of the table's checks.
-pub(super) fn rename_in_checks(
-    table: &mut TableDef,
-    old: &str,
-    new: &str,
-) -> Result<(), SqlError> {
+pub(super) fn rename_in_checks(table: &mut TableDef, old: &str, new: &str) -> Result<(), SqlError> {
     struct Rename<'a> {
         old: &'a str,
         new: &'a str,
@@ -538,9 +547,15 @@ pub(super) fn rename_in_checks(
 
 /// Takes off what a dropped column was part of, as PostgreSQL does without being asked.
 pub(super) fn drop_with_column(table: &mut TableDef, column: ColumnId) -> Result<(), SqlError> {
-    table.indexes.retain(|index| !index.columns.contains(&column));
-    table.foreign_keys.retain(|key| !key.columns.contains(&column));
-    let name = table.index_of(column).map(|at| table.columns[at].name.clone());
+    table
+        .indexes
+        .retain(|index| !index.columns.contains(&column));
+    table
+        .foreign_keys
+        .retain(|key| !key.columns.contains(&column));
+    let name = table
+        .index_of(column)
+        .map(|at| table.columns[at].name.clone());
     let mut kept = Vec::new();
     for check in std::mem::take(&mut table.checks) {
         let columns = columns_of(table, &parse_expression(&check.condition)?)?;
@@ -565,9 +580,8 @@ pub(crate) fn referencing_keys_of<'a>(
     catalog: &'a Catalog,
     parent: &'a TableDef,
 ) -> impl Iterator<Item = (&'a Arc<TableDef>, &'a ForeignKeyDef)> {
-    let of_parent = |key: &&ForeignKeyDef| {
-        key.parent.0 == parent.schema && key.parent.1 == parent.name
-    };
+    let of_parent =
+        |key: &&ForeignKeyDef| key.parent.0 == parent.schema && key.parent.1 == parent.name;
     let keys = move |table: &'a Arc<TableDef>| {
         let keys = table.foreign_keys.iter().filter(of_parent);
         keys.map(move |key| (table, key))
@@ -657,8 +671,14 @@ pub(super) fn release_column(
     if keys.is_empty() {
         return Ok(());
     }
-    let name = table.index_of(column).map(|at| table.columns[at].name.as_str());
-    let name = format!("column {} of table {}", name.unwrap_or_default(), table.name);
+    let name = table
+        .index_of(column)
+        .map(|at| table.columns[at].name.as_str());
+    let name = format!(
+        "column {} of table {}",
+        name.unwrap_or_default(),
+        table.name
+    );
     if !cascades || keys.iter().any(|(child, _)| child.id == table.id) {
         return Err(depended_on(&name, &keys, &name));
     }
@@ -898,7 +918,14 @@ pub(super) fn drop_index(
         }
         if index.unique {
             let what = format!("index {}", index.name);
-            release_key(scope, table, &index.columns, cascades, (&what, &what), &mut plan)?;
+            release_key(
+                scope,
+                table,
+                &index.columns,
+                cascades,
+                (&what, &what),
+                &mut plan,
+            )?;
         }
         let at = changed.iter().position(|known| known.id == table.id);
         let at = at.unwrap_or_else(|| {
@@ -922,7 +949,10 @@ pub(super) fn rename_index(
     let mut plan = DdlPlan::new("ALTER INDEX");
     let (schema, old) = split(name)?;
     let missing = || {
-        let message = format!("relation \"{}\" does not exist", display(schema.as_deref(), &old));
+        let message = format!(
+            "relation \"{}\" does not exist",
+            display(schema.as_deref(), &old)
+        );
         SqlError::new(ErrorKind::UndefinedTable, message)
     };
     let tables = scope.catalog.tables.values();
@@ -930,10 +960,13 @@ pub(super) fn rename_index(
         Some(schema) => table.schema == *schema,
         None => scope.search_path.contains(&table.schema),
     });
-    let is_primary = |table: &TableDef| !table.primary_key.is_empty() && table.primary_key_name == old;
+    let is_primary =
+        |table: &TableDef| !table.primary_key.is_empty() && table.primary_key_name == old;
     let table = match find_index(scope, schema.as_deref(), &old) {
         Some((table, _)) => table,
-        None => in_scope.find(|table| is_primary(table)).ok_or_else(missing)?,
+        None => in_scope
+            .find(|table| is_primary(table))
+            .ok_or_else(missing)?,
     };
     let mut table = table.clone();
     let new = free_relation_name(scope, &table, super::single(new)?)?;
@@ -957,7 +990,10 @@ fn find_index<'a>(
     };
     match schema {
         Some(schema) => in_schema(schema),
-        None => scope.search_path.iter().find_map(|schema| in_schema(schema)),
+        None => scope
+            .search_path
+            .iter()
+            .find_map(|schema| in_schema(schema)),
     }
 }
 

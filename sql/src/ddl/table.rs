@@ -4,7 +4,8 @@ mod options;
 
 use datafusion::sql::sqlparser::ast::{
     AlterColumnOperation, AlterTable, AlterTableOperation, CascadeOption, ColumnDef as AstColumn,
-    ColumnOption, CreateTable, DropBehavior, Expr, IndexColumn, ObjectName, PrimaryKeyConstraint, RenameTableNameKind, TableConstraint, Truncate,
+    ColumnOption, CreateTable, DropBehavior, Expr, IndexColumn, ObjectName, PrimaryKeyConstraint,
+    RenameTableNameKind, TableConstraint, Truncate,
 };
 use tidelog_storage::{CatalogChange, ColumnDef, ColumnId, Datum, TableDef, TableId, TableKind};
 

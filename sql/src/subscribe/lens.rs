@@ -114,6 +114,24 @@ fn check_expression(expr: &Expr) -> Result<(), SqlError> {
     }
 }
 
+/// Whether a query says the same of a row for every session and at any time.
+pub(super) fn is_immutable(plan: &LogicalPlan) -> Result<bool, SqlError> {
+    let mut immutable = true;
+    for expr in plan.expressions() {
+        expr.apply(|expr| {
+            if let Expr::ScalarFunction(call) = expr {
+                immutable &= call.func.signature().volatility == Volatility::Immutable;
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })
+        .map_err(from_datafusion)?;
+    }
+    for input in plan.inputs() {
+        immutable &= is_immutable(input)?;
+    }
+    Ok(immutable)
+}
+
 impl Lens {
     /// Makes a query, with its parameters' values in it, ready to run. Functions like `now()` are evaluated here,
     /// once, at the time that the state says.

@@ -129,13 +129,20 @@ fn key_columns(constraint: &Constraint<'_>, facts: &Facts<'_>) -> Vec<Named> {
         row.extend(of_table(constraint.table, facts));
         row.push(("column_name", column_name(constraint.table, *id)));
         row.push(("ordinal_position", number(at + 1)));
-        if let ConstraintKind::Foreign { parent, parent_columns, .. } = &constraint.kind {
+        if let ConstraintKind::Foreign {
+            parent,
+            parent_columns,
+            ..
+        } = &constraint.kind
+        {
             let key = parent.unique_keys().find(|key| {
                 key.columns.len() == parent_columns.len()
                     && key.columns.iter().all(|id| parent_columns.contains(id))
             });
             let place = key.and_then(|key| {
-                key.columns.iter().position(|id| Some(id) == parent_columns.get(at))
+                key.columns
+                    .iter()
+                    .position(|id| Some(id) == parent_columns.get(at))
             });
             row.extend(place.map(|at| ("position_in_unique_constraint", number(at + 1))));
         }
@@ -147,7 +154,11 @@ fn key_columns(constraint: &Constraint<'_>, facts: &Facts<'_>) -> Vec<Named> {
 /// A foreign key uses the columns that it references, every other constraint its own.
 fn used_columns(constraint: &Constraint<'_>, facts: &Facts<'_>) -> Vec<Named> {
     let (table, columns) = match &constraint.kind {
-        ConstraintKind::Foreign { parent, parent_columns, .. } => (*parent, *parent_columns),
+        ConstraintKind::Foreign {
+            parent,
+            parent_columns,
+            ..
+        } => (*parent, *parent_columns),
         _ => (constraint.table, constraint.columns.as_slice()),
     };
     let row = |id: &ColumnId| {
@@ -160,7 +171,13 @@ fn used_columns(constraint: &Constraint<'_>, facts: &Facts<'_>) -> Vec<Named> {
 }
 
 fn referential(constraint: &Constraint<'_>, facts: &Facts<'_>) -> Option<Named> {
-    let ConstraintKind::Foreign { parent, parent_columns, on_delete, on_update, .. } = &constraint.kind
+    let ConstraintKind::Foreign {
+        parent,
+        parent_columns,
+        on_delete,
+        on_update,
+        ..
+    } = &constraint.kind
     else {
         return None;
     };

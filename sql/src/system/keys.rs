@@ -129,7 +129,11 @@ pub(super) fn constraints<'a>(table: &'a TableDef, catalog: &'a Catalog) -> Vec<
         });
     }
     // SET NOT NULL checks by constraints that nobody named.
-    for check in table.checks.iter().filter(|check| !check.name.starts_with('\u{1}')) {
+    for check in table
+        .checks
+        .iter()
+        .filter(|check| !check.name.starts_with('\u{1}'))
+    {
         constraints.push(Constraint {
             table,
             oid: oid(&check.name),
@@ -148,7 +152,10 @@ pub(super) fn constraints<'a>(table: &'a TableDef, catalog: &'a Catalog) -> Vec<
         let same = |index: &Index<'_>| {
             index.unique
                 && index.columns.len() == key.parent_columns.len()
-                && index.columns.iter().all(|id| key.parent_columns.contains(id))
+                && index
+                    .columns
+                    .iter()
+                    .all(|id| key.parent_columns.contains(id))
         };
         let index = indexes(parent).into_iter().find(same);
         constraints.push(Constraint {

@@ -43,7 +43,11 @@ impl Store {
             .map(|def| def.columns.clone())
             .ok_or(CommitError::CatalogChanged)?;
         let values = |row: &Row| {
-            let at = |id| table.index_of(id).expect("an indexed column cannot be dropped");
+            let at = |id| {
+                table
+                    .index_of(id)
+                    .expect("an indexed column cannot be dropped")
+            };
             columns.iter().map(|id| row[at(*id)].clone()).collect()
         };
         let unindexed = |(partition, version): (Partition, RowVersion)| {
@@ -107,7 +111,9 @@ impl Committer {
                 continue;
             }
             for (_, key) in &row.keys.unique {
-                let stored = get(Family::Key, key)?.map(|holder| read_seq(&holder)).transpose()?;
+                let stored = get(Family::Key, key)?
+                    .map(|holder| read_seq(&holder))
+                    .transpose()?;
                 let holder = added.get(key).copied().or(stored);
                 if holder.is_some_and(|holder| holder != row.seq) {
                     return Err(CommitError::UniqueViolation {

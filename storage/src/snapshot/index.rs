@@ -7,7 +7,9 @@ use crate::catalog::{ColumnId, IndexId, TableDef};
 use crate::datum::{ColumnType, Datum, DatumRef};
 use crate::error::StorageError;
 use crate::hot::Family;
-use crate::key::{index_scope, prefix_end, put_nullable, put_value, read_seq, seq_of, values_range};
+use crate::key::{
+    index_scope, prefix_end, put_nullable, put_value, read_seq, seq_of, values_range,
+};
 use crate::seq::Seq;
 use crate::transaction::Partition;
 
