@@ -586,10 +586,13 @@ async fn the_feed_of_all_partitions_is_in_commit_order_across_a_flush() {
             (ChangeOp::Update, &Some(row(0, "x")), true)
         );
         // The other table's change comes after in each transaction.
-        assert!(changes[..70].iter().all(|change| !change.ends_transaction));
+        let ends = changes[..70].iter().map(|change| change.ends_transaction);
+        assert!(ends.eq((1..=70).map(|n| n % 7 == 0)));
     }
     let one = feed(&store, &table, PartitionSet::One(users[1].clone()), 3);
     assert!(!one.is_empty() && one.iter().all(|change| change.partition == users[1]));
+    let ends = one.iter().filter(|change| change.ends_transaction).count();
+    assert_eq!(ends, 10, "each transaction reached this partition");
 }
 
 #[tokio::test(flavor = "multi_thread")]

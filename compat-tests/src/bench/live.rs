@@ -300,7 +300,7 @@ pub(super) async fn live() {
             true => {
                 let received = Arc::new(Received::default());
                 let sockets =
-                    pg_readers(pg.port(), readers, statement, READY_FOR_QUERY, &received).await;
+                    pg_readers(pg.peer().port, readers, statement, READY_FOR_QUERY, &received).await;
                 let latency = inserted(&pg.peer(), readers, messages, &received, &mut next).await;
                 drop(sockets);
                 settle(&pg.peer()).await;

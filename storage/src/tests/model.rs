@@ -222,7 +222,18 @@ fn follow(store: &Store, model: &Model, scope: &FeedScope, after: Seq, limit: us
         PartitionSet::One(partition) => change.partition == *partition,
     };
     let first = (model.history).partition_point(|change| change.seq <= after);
-    let expected: Vec<&Change> = model.history[first..].iter().filter(covered).collect();
+    // The last change of a transaction is the last one of those that are covered.
+    let transactions = model.history[first..].chunk_by(|change, _| !change.ends_transaction);
+    let expected: Vec<Change> = transactions
+        .flat_map(|transaction| {
+            let mut seen: Vec<Change> = transaction.iter().filter(covered).cloned().collect();
+            let count = seen.len();
+            for (at, change) in seen.iter_mut().enumerate() {
+                change.ends_transaction = at + 1 == count;
+            }
+            seen
+        })
+        .collect();
     // Small steps over a long way would take long.
     let limit = limit.max(expected.len() / 20);
     let (mut at, mut seen) = (after, Vec::new());
@@ -235,7 +246,7 @@ fn follow(store: &Store, model: &Model, scope: &FeedScope, after: Seq, limit: us
             break;
         }
     }
-    assert_eq!(seen.iter().collect::<Vec<_>>(), expected, "after {after}");
+    assert_eq!(seen, expected, "after {after}");
 }
 
 fn look_up(random: &mut Random, store: &Store, model: &Model) {
