@@ -140,7 +140,7 @@ impl Session {
         channel: &ast::Ident,
         payload: Option<&str>,
     ) -> Result<Outcome, SqlError> {
-        let channel = ddl::fold(channel);
+        let channel = channel_name(channel)?;
         self.outbox().say(Notification {
             channel: channel.as_str().into(),
             payload: payload.unwrap_or_default().into(),
@@ -151,24 +151,13 @@ impl Session {
 
     /// LISTEN.
     pub(crate) async fn listen(&mut self, listen: &Listen) -> Result<Outcome, SqlError> {
-        let channel = ddl::fold(&listen.channel);
+        let channel = channel_name(&listen.channel)?;
         let snapshot = self.store().snapshot();
         let table = self.listen_table(&channel, snapshot.catalog());
         if table.is_none() {
-            match channel.len() {
-                0 => {
-                    return Err(SqlError::new(
-                        ErrorKind::InvalidParameterValue,
-                        "channel name cannot be empty",
-                    ));
-                }
-                1..=CHANNEL_BYTES_MAX => {}
-                _ => {
-                    return Err(SqlError::new(
-                        ErrorKind::InvalidParameterValue,
-                        "channel name too long",
-                    ));
-                }
+            if channel.len() > CHANNEL_BYTES_MAX {
+                let message = "channel name too long";
+                return Err(SqlError::new(ErrorKind::InvalidParameterValue, message));
             }
             if let Some((schema, _)) = channel.split_once('.')
                 && snapshot.catalog().schemas.contains(schema)
@@ -279,6 +268,16 @@ impl Session {
     pub(crate) fn notice(&mut self, severity: &'static str, error: SqlError) {
         self.push_notice(Notice::Message { severity, error });
     }
+}
+
+/// A channel as a statement names it.
+fn channel_name(name: &ast::Ident) -> Result<String, SqlError> {
+    let name = ddl::fold(name);
+    if name.is_empty() {
+        let message = "zero-length delimited identifier at or near \"\"\"\"";
+        return Err(SqlError::new(ErrorKind::SyntaxError, message));
+    }
+    Ok(name)
 }
 
 /// `pg_notify(channel, payload)`: says something for every row.

@@ -592,7 +592,7 @@ async fn the_feed_of_all_partitions_is_in_commit_order_across_a_flush() {
     let one = feed(&store, &table, PartitionSet::One(users[1].clone()), 3);
     assert!(!one.is_empty() && one.iter().all(|change| change.partition == users[1]));
     let ends = one.iter().filter(|change| change.ends_transaction).count();
-    assert_eq!(ends, 10, "each transaction reached this partition");
+    assert_eq!(ends, 7, "of ten transactions three went elsewhere");
 }
 
 #[tokio::test(flavor = "multi_thread")]

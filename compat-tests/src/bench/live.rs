@@ -299,8 +299,14 @@ pub(super) async fn live() {
         cells.push(match readers <= 1000 {
             true => {
                 let received = Arc::new(Received::default());
-                let sockets =
-                    pg_readers(pg.peer().port, readers, statement, READY_FOR_QUERY, &received).await;
+                let sockets = pg_readers(
+                    pg.peer().port,
+                    readers,
+                    statement,
+                    READY_FOR_QUERY,
+                    &received,
+                )
+                .await;
                 let latency = inserted(&pg.peer(), readers, messages, &received, &mut next).await;
                 drop(sockets);
                 settle(&pg.peer()).await;

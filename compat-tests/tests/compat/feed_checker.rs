@@ -632,7 +632,7 @@ fn seed() -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn every_subscriber_has_the_table_as_each_transaction_left_it() {
-    check(seed(), 6000, 2, 8).await;
+    check(seed(), 4000, 2, 8).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, UInt32Array};
-use arrow::compute::{filter_record_batch, prep_null_mask_filter};
+use arrow::compute::filter_record_batch;
 use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::source_as_provider;
@@ -227,9 +227,10 @@ impl Lens {
             match step {
                 Step::Filter(predicate) => {
                     let mask = evaluate(predicate, &batch)?;
-                    let mask = prep_null_mask_filter(mask.as_boolean());
-                    batch = filter_record_batch(&batch, &mask).map_err(|e| from_arrow(&e))?;
-                    let kept = arrow::compute::filter(&left, &mask).map_err(|e| from_arrow(&e))?;
+                    // NULL does not match.
+                    let mask = mask.as_boolean();
+                    batch = filter_record_batch(&batch, mask).map_err(|e| from_arrow(&e))?;
+                    let kept = arrow::compute::filter(&left, mask).map_err(|e| from_arrow(&e))?;
                     left = kept.as_primitive().clone();
                 }
                 Step::Project(exprs) => {
