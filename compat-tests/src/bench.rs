@@ -1,10 +1,13 @@
-//! `scripts/bench spine`: loading and single-row inserts, beside PostgreSQL 15 in the same run.
+//! `scripts/bench spine`: loading and single-row inserts, beside PostgreSQL 15 in the same run; `scripts/bench storage`
+//! is in `bench/storage.rs`.
 //!
 //! Both servers sync every commit, run on the same disk with their defaults, and take turns, so that whatever else
 //! the machine does falls on both. Each figure is the median of its rounds.
 
 #[path = "bench/live.rs"]
 mod live;
+#[path = "bench/storage.rs"]
+mod storage;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -24,11 +27,16 @@ const TABLE: &str =
 
 #[tokio::main]
 async fn main() {
-    match std::env::args().nth(1).as_deref() {
-        Some("spine") => spine().await,
-        Some("live") => live::live().await,
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.split_first() {
+        Some((what, [])) if what == "spine" => spine().await,
+        Some((what, [])) if what == "live" => live::live().await,
+        Some((what, parts)) if what == "storage" => storage::run(parts).await,
         _ => {
-            eprintln!("usage: scripts/bench spine | live");
+            eprintln!(
+                "usage: scripts/bench spine | live | storage [{}]…",
+                storage::PARTS.join("|")
+            );
             std::process::exit(2);
         }
     }

@@ -25,6 +25,11 @@ pub struct Change {
 }
 
 impl Change {
+    /// Reads a line in COPY's text format.
+    pub fn parse(line: &str) -> Change {
+        parse(line)
+    }
+
     /// `op column,column`, NULL as `-`: what tests compare.
     pub fn brief(&self) -> String {
         let row: Vec<&str> = self

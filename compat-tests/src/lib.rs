@@ -7,10 +7,12 @@ pub mod feed;
 pub mod peer;
 pub mod postgres;
 pub mod process;
+pub mod random;
 pub mod sample;
 pub mod server;
 
 pub use feed::{Change, Feed};
 pub use peer::Peer;
 pub use postgres::Postgres;
+pub use random::Random;
 pub use server::Server;

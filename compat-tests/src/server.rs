@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -128,6 +129,37 @@ impl Server {
         self.wait_until_ready();
     }
 
+    /// As [`Server::start_again`], with more options for this one time; `false` when it ends before it is ready.
+    pub fn try_start_again(&mut self, options: &[&str]) -> bool {
+        let options = self
+            .options
+            .iter()
+            .map(String::as_str)
+            .chain(options.iter().copied());
+        let options: Vec<String> = options.map(str::to_string).collect();
+        self.child = launch(self.folder.path(), &options);
+        self.ready_or_ended().is_ok()
+    }
+
+    /// Whether the process ends by itself within `patience`.
+    pub fn ends_within(&mut self, patience: Duration) -> bool {
+        let begun = Instant::now();
+        loop {
+            if self
+                .child
+                .try_wait()
+                .expect("the child can be waited for")
+                .is_some()
+            {
+                return true;
+            }
+            if begun.elapsed() >= patience {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Stops it in good order and starts it again.
     pub fn restart(&mut self) {
         let status = self.terminate();
@@ -136,15 +168,18 @@ impl Server {
     }
 
     fn wait_until_ready(&mut self) {
+        if let Err(status) = self.ready_or_ended() {
+            panic!("the server ended ({status}):\n{}", self.log());
+        }
+    }
+
+    /// Waits until it is ready, or gives how it ended before that.
+    fn ready_or_ended(&mut self) -> Result<(), ExitStatus> {
         let file = self.data().join("addresses.json");
-        let log = self.folder.path().join("log");
         let child = &mut self.child;
         (self.pg, self.http) = wait_for("the server to be ready", || {
             if let Some(status) = child.try_wait().expect("the child can be waited for") {
-                panic!(
-                    "the server ended ({status}):\n{}",
-                    std::fs::read_to_string(&log).unwrap_or_default()
-                );
+                return Some(Err(status));
             }
             let addresses: serde_json::Value =
                 serde_json::from_str(&std::fs::read_to_string(&file).ok()?).ok()?;
@@ -157,8 +192,9 @@ impl Server {
                     .ok()
             };
             let (pg, http) = (port("pg")?, port("http")?);
-            (http_status(http, "/health") == Some(200)).then_some((pg, http))
-        });
+            (http_status(http, "/health") == Some(200)).then_some(Ok((pg, http)))
+        })?;
+        Ok(())
     }
 }
 

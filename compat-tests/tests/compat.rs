@@ -12,6 +12,8 @@ mod clients;
 mod constraints;
 #[path = "compat/cursors.rs"]
 mod cursors;
+#[path = "compat/crash.rs"]
+mod crash;
 #[path = "compat/ddl.rs"]
 mod ddl;
 #[path = "compat/durability.rs"]
@@ -20,6 +22,8 @@ mod durability;
 mod errors;
 #[path = "compat/feed_checker.rs"]
 mod feed_checker;
+#[path = "compat/histories.rs"]
+mod histories;
 #[path = "compat/isolation.rs"]
 mod isolation;
 #[path = "compat/kalamdb_defects.rs"]

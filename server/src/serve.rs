@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidelog_sql::Engine;
-use tidelog_storage::{StorageError, Store, StoreOptions, seq};
+use tidelog_storage::{Failpoints, StorageError, Store, StoreOptions, seq};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle, Runtime};
 
@@ -71,10 +71,11 @@ fn runtime(name: &str, threads: usize, stack_bytes: Option<usize>) -> std::io::R
 }
 
 /// Runs on the query runtime; everything that touches a socket is spawned on `sockets`.
-async fn serve(settings: Settings, sockets: Handle) -> Result<(), ServeError> {
+async fn serve(mut settings: Settings, sockets: Handle) -> Result<(), ServeError> {
     let (pg_listener, pg_address) = bind(&sockets, "pg", &settings.pg).await?;
     let (http_listener, http_address) = bind(&sockets, "http", &settings.http).await?;
-    let store = open(settings.data_dir.clone()).await?;
+    let failpoints = std::mem::take(&mut settings.failpoints);
+    let store = open(settings.data_dir.clone(), failpoints).await?;
     if let Err(error) = check_superuser(&store, pg_address) {
         store.close().await;
         return Err(error);
@@ -165,12 +166,13 @@ async fn bind(
     })
 }
 
-async fn open(dir: PathBuf) -> Result<Arc<Store>, ServeError> {
+async fn open(dir: PathBuf, failpoints: Failpoints) -> Result<Arc<Store>, ServeError> {
     let options = StoreOptions {
         dir,
         node: 0,
         clock: seq::system_clock(),
         background: true,
+        failpoints: Arc::new(failpoints),
     };
     let opened = tokio::task::spawn_blocking(move || Store::open(options)).await;
     Ok(opened.map_err(std::io::Error::other)??)

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
+use tidelog_storage::Failpoints;
+use tidelog_storage::failpoint::MalformedFailpoints;
 
 /// What the command line and the environment say.
 #[derive(Args, Debug, Default)]
@@ -29,6 +31,9 @@ pub(crate) struct Flags {
     /// What is logged: a level or tracing directives such as info,tidelog_storage=debug [default: info]
     #[arg(long, env = "TIDELOG_LOG_LEVEL", value_name = "LEVEL")]
     log_level: Option<String>,
+    /// Steps at which a test ends the process: step=kill|stop|fail[@n],…
+    #[arg(long, env = "TIDELOG_FAILPOINTS", hide = true)]
+    failpoints: Option<String>,
 }
 
 /// How log lines look.
@@ -55,7 +60,7 @@ struct File {
 }
 
 /// The settings that hold.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) data_dir: PathBuf,
     pub(crate) pg: String,
@@ -63,6 +68,7 @@ pub(crate) struct Settings {
     pub(crate) max_connections: usize,
     pub(crate) log_format: LogFormat,
     pub(crate) log_level: String,
+    pub(crate) failpoints: Failpoints,
 }
 
 /// What is wrong with the settings, in one line that names the key.
@@ -83,6 +89,8 @@ pub(crate) enum SettingsError {
     Address { key: &'static str, value: String },
     #[error("log_level \"{value}\" is not a level: {reason}")]
     LogLevel { value: String, reason: String },
+    #[error(transparent)]
+    Failpoints(#[from] MalformedFailpoints),
 }
 
 impl Settings {
@@ -121,6 +129,7 @@ impl Settings {
                 .log_level
                 .or(file.log_level)
                 .unwrap_or_else(|| "info".to_string()),
+            failpoints: Failpoints::parse(flags.failpoints.as_deref().unwrap_or_default())?,
         };
         check_address("pg", &settings.pg)?;
         check_address("http", &settings.http)?;

@@ -273,6 +273,7 @@ impl From<StorageError> for SqlError {
             StorageError::InUse(_)
             | StorageError::Open { .. }
             | StorageError::Engine(_)
+            | StorageError::LogFailed(_)
             | StorageError::Object(_)
             | StorageError::Parquet(_)
             | StorageError::Arrow(_)

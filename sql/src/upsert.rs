@@ -16,7 +16,9 @@ use futures::TryStreamExt;
 use tidelog_storage::catalog::{IndexId, UniqueKey};
 use tidelog_storage::snapshot::Lookup;
 use tidelog_storage::transaction::unique_identity;
-use tidelog_storage::{Catalog, ColumnType, Datum, Partition, Row, RowVersion, TableDef, datum};
+use tidelog_storage::{
+    Catalog, ColumnType, Datum, Partition, PartitionSet, Row, RowVersion, Snapshot, StorageError, TableDef, datum,
+};
 
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError, from_arrow, from_datafusion};
@@ -24,7 +26,7 @@ use crate::locking::Patience;
 use crate::modify::assigned_columns;
 use crate::output;
 use crate::parse::{self, parse_query, quoted};
-use crate::provider::blocking;
+use crate::provider::{Scope, blocking};
 use crate::row::{Write, assign, cell, check_not_null};
 use crate::session::Session;
 
@@ -164,29 +166,33 @@ impl Session {
         self.lock(table, locks.collect(), Patience::Waits).await?;
         // The locks are held: what this snapshot shows of the keys stays.
         let scope = self.scope();
+        if let Some(reads) = &scope.reads {
+            let partitions = inserts.iter().map(|write| write.partition.clone());
+            let read = partitions.map(|partition| (table.id, PartitionSet::One(partition)));
+            reads.lock().extend(read);
+        }
+        let latest = self.isolation().keeps_snapshot().then(|| self.store().snapshot());
         let lookups = {
             let (scope, table, inserts) = (scope.clone(), table.clone(), inserts.clone());
             let arbiter = conflicts.key;
             let look_up = move || {
                 let found = |write: &Write| {
-                    let transaction = scope.transaction.read();
-                    for (key, values) in arbiters(write, &table, arbiter) {
-                        let (partition, own) = (&write.partition, Some(&*transaction));
-                        let snapshot = &scope.snapshot;
-                        match snapshot.lookup_unique(&table, partition, key, &values, own)? {
-                            Lookup::Absent => {}
-                            Lookup::Hot(version) => return Ok(Some(version)),
-                            Lookup::Cold(seq) => {
-                                let read = scope.store.read_cold(snapshot, &table, partition, seq);
-                                return read.map(Some);
-                            }
-                        }
-                    }
-                    Ok(None)
+                    let there = holder(&scope, &scope.snapshot, &table, write, arbiter)?;
+                    let Some(latest) = &latest else {
+                        return Ok(Ok(there));
+                    };
+                    let now = holder(&scope, latest, &table, write, arbiter)?;
+                    let seq = |version: &Option<RowVersion>| version.as_ref().map(|v| v.seq);
+                    Ok(if seq(&now) == seq(&there) { Ok(there) } else { Err(()) })
                 };
-                inserts.iter().map(found).collect::<Result<Vec<_>, _>>()
+                let lookups = inserts.iter().map(found);
+                lookups.collect::<Result<Result<Vec<_>, ()>, StorageError>>()
             };
             blocking(look_up).await.map_err(from_datafusion)?
+        };
+        let Ok(lookups) = lookups else {
+            let message = "could not serialize access due to concurrent update";
+            return Err(SqlError::new(ErrorKind::SerializationFailure, message));
         };
         let mut seen = HashSet::new();
         let mut writes: Vec<Option<Write>> = vec![None; inserts.len()];
@@ -342,6 +348,29 @@ impl Session {
         ];
         self.plan_over(replaced, query, given, false, catalog)
     }
+}
+
+/// The row that has a key of a new one, if the clause is about that key.
+fn holder(
+    scope: &Scope,
+    snapshot: &Snapshot,
+    table: &Arc<TableDef>,
+    write: &Write,
+    only: Option<IndexId>,
+) -> Result<Option<RowVersion>, StorageError> {
+    let transaction = scope.transaction.read();
+    for (key, values) in arbiters(write, table, only) {
+        let (partition, own) = (&write.partition, Some(&*transaction));
+        match snapshot.lookup_unique(table, partition, key, &values, own)? {
+            Lookup::Absent => {}
+            Lookup::Hot(version) => return Ok(Some(version)),
+            Lookup::Cold(seq) => {
+                let read = scope.store.read_cold(snapshot, table, partition, seq);
+                return read.map(Some);
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// The keys of a new row that the clause is about.

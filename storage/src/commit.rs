@@ -25,6 +25,7 @@ use crate::catalog::{Catalog, CatalogChange, IndexId, TableDef, TableId};
 use crate::changes::Extent;
 use crate::cold::{self, ColdFile, PartitionState};
 use crate::error::{CommitError, StorageError};
+use crate::failpoint::{Failpoints, Step};
 use crate::hot::{Family, Hot, HotSnapshot};
 use crate::key::{index_entry, read_seq, version_key};
 use crate::notify::Old;
@@ -52,6 +53,7 @@ pub(crate) struct Shared {
     pub(crate) current: RwLock<Arc<View>>,
     pub(crate) watches: Arc<Watches>,
     pub(crate) garbage: Arc<Garbage>,
+    pub(crate) failpoints: Arc<Failpoints>,
 }
 
 impl Shared {
@@ -283,7 +285,7 @@ struct Committer {
     /// The newest commit to each table since the store was opened; no transaction is older than that.
     last_commits: HashMap<TableId, Seq>,
     /// Why a write failed: what the disk holds is not known any more.
-    failed: Option<rocksdb::Error>,
+    failed: Option<String>,
     stopped: Vec<oneshot::Sender<()>>,
 }
 
@@ -411,7 +413,7 @@ impl Committer {
                 let key = cold::state_key(*table, partition);
                 batch.put_cf(self.shared.hot.family(Family::Meta), key, state.encode());
             }
-            match self.write(batch) {
+            match self.write_group(batch) {
                 Ok(()) => {
                     self.publish(last);
                     let touched = group
@@ -433,6 +435,10 @@ impl Committer {
                 Err(error) => lost = Some(error.to_string()),
             }
         }
+        if lost.is_none() && group.last.is_some() {
+            // Too late to fail: it can only hold or end the process.
+            let _ = self.shared.failpoints.reach(Step::CommitPublished);
+        }
         for (reply, held, answer) in answers {
             let answer = match (&lost, answer) {
                 (Some(reason), Ok(_)) => Err(CommitError::Unknown(reason.clone())),
@@ -447,16 +453,49 @@ impl Committer {
     fn check_alive(&self) -> Result<(), StorageError> {
         self.failed
             .clone()
-            .map_or(Ok(()), |error| Err(StorageError::Engine(error)))
+            .map_or(Ok(()), |reason| Err(StorageError::LogFailed(reason)))
     }
 
-    fn write(&mut self, batch: WriteBatch) -> Result<(), rocksdb::Error> {
-        if let Some(error) = &self.failed {
-            return Err(error.clone());
-        }
-        self.shared.hot.write(batch).inspect_err(|error| {
+    /// Writes and syncs.
+    fn write(&mut self, batch: WriteBatch) -> Result<(), StorageError> {
+        self.write_by(|shared| Ok(shared.hot.write(batch)?))
+    }
+
+    /// As `write`; then the step is reached.
+    fn write_to(&mut self, batch: WriteBatch, step: Step) -> Result<(), StorageError> {
+        self.write_by(|shared| {
+            shared.hot.write(batch)?;
+            shared.failpoints.reach(step)
+        })
+    }
+
+    /// Writes and syncs a group of transactions.
+    fn write_group(&mut self, batch: WriteBatch) -> Result<(), StorageError> {
+        self.write_by(|shared| {
+            let failpoints = &shared.failpoints;
+            failpoints.reach(Step::CommitChecked)?;
+            if failpoints.is_set(Step::CommitUnsynced) {
+                shared.hot.write_unsynced(batch)?;
+                failpoints.reach(Step::CommitUnsynced)?;
+                shared.hot.sync()?;
+            } else {
+                shared.hot.write(batch)?;
+            }
+            failpoints.reach(Step::CommitWritten)
+        })
+    }
+
+    /// Runs a write; after one that failed nothing more is written.
+    fn write_by(
+        &mut self,
+        write: impl FnOnce(&Shared) -> Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
+        self.check_alive()?;
+        write(&self.shared).map_err(|error| {
             tracing::error!(%error, "writing the log failed; the store takes no more commits");
-            self.failed = Some(error.clone());
+            let reason = error.to_string();
+            self.failed = Some(reason.clone());
+            StorageError::LogFailed(reason)
         })
     }
 
@@ -536,7 +575,7 @@ impl Committer {
             );
             states.push(((table, part.partition), state));
         }
-        self.write(batch)?;
+        self.write_to(batch, Step::FlushAdded)?;
         self.states.extend(states);
         self.publish(self.shared.view().seq);
         Ok(())
@@ -577,7 +616,7 @@ impl Committer {
                 state.encode(),
             );
         }
-        self.write(batch)?;
+        self.write_to(batch, Step::Expired)?;
         self.states.extend(states);
         self.publish(self.shared.view().seq);
         Ok(())

@@ -25,6 +25,7 @@ use crate::commit::garbage::remove_files;
 use crate::commit::{Merged, Request};
 use crate::datum::ColumnBuilder;
 use crate::error::StorageError;
+use crate::failpoint::Step;
 use crate::flush::file::{FileNames, FileWriter, seq, seqs_of, sync_folders, written_columns};
 use crate::flush::{Cold, Flusher, blocking};
 use crate::hot::Family;
@@ -181,6 +182,7 @@ impl Flusher {
             let table_dir = cold.dir.join(path).ancestors().nth(2).map(PathBuf::from);
             blocking(move || sync_folders(table_dir, &cold.dir)).await?;
         }
+        self.cold.failpoints.reach(Step::CompactFiles)?;
         let (reply, answer) = oneshot::channel();
         let request = Request::Compacted {
             table,
@@ -191,7 +193,7 @@ impl Flusher {
         let outcome = answer.await.map_err(|_| StorageError::Closed)?;
         // A failed write of the manifest may yet have reached the disk: the files stay for the sweep.
         if let Err(error) = &outcome
-            && !matches!(error, StorageError::Engine(_))
+            && !matches!(error, StorageError::LogFailed(_))
         {
             self.remove(paths).await?;
         }

@@ -23,6 +23,9 @@ pub enum StorageError {
     /// RocksDB failed.
     #[error("storage engine: {0}")]
     Engine(#[from] rocksdb::Error),
+    /// A write of the log failed: what the disk holds is not known, and nothing more is taken.
+    #[error("the log could not be written: {0}")]
+    LogFailed(String),
     /// The object store failed.
     #[error("object store: {0}")]
     Object(#[from] object_store::Error),

@@ -19,6 +19,7 @@ use crate::cold::PartitionState;
 use crate::commit::garbage::remove_files;
 use crate::commit::{CommitQueue, Flushed, Request, Shared};
 use crate::error::StorageError;
+use crate::failpoint::{Failpoints, Step};
 use crate::hot::Family;
 use crate::key::{seq_of, version_key};
 use crate::snapshot::{DeadEntry, PartitionSet, Snapshot};
@@ -40,18 +41,24 @@ pub(crate) struct Cold {
     pub(crate) objects: Arc<dyn ObjectStore>,
     running: TableLocks,
     pub(crate) compacting: TableLocks,
+    pub(crate) failpoints: Arc<Failpoints>,
 }
 
 /// A lock for each table that something runs on.
 pub(crate) type TableLocks = Mutex<HashMap<TableId, Arc<tokio::sync::Mutex<()>>>>;
 
 impl Cold {
-    pub(crate) fn new(dir: PathBuf, objects: Arc<dyn ObjectStore>) -> Cold {
+    pub(crate) fn new(
+        dir: PathBuf,
+        objects: Arc<dyn ObjectStore>,
+        failpoints: Arc<Failpoints>,
+    ) -> Cold {
         Cold {
             dir,
             objects,
             running: Mutex::default(),
             compacting: Mutex::default(),
+            failpoints,
         }
     }
 }
@@ -166,6 +173,7 @@ impl Flusher {
         let outcome = match failed {
             Some(error) => Err(error),
             None => {
+                self.cold.failpoints.reach(Step::FlushFiles)?;
                 if !paths.is_empty() {
                     let cold = self.cold.clone();
                     let table_dir = cold
@@ -189,7 +197,7 @@ impl Flusher {
         };
         if let Err(error) = outcome {
             // A failed write of the manifest may yet have reached the disk: those files stay for the sweep.
-            if !matches!(error, StorageError::Engine(_)) {
+            if !matches!(error, StorageError::LogFailed(_)) {
                 let cold = self.cold.clone();
                 blocking(move || {
                     remove_files(&cold.dir, &paths);

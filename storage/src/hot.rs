@@ -104,6 +104,11 @@ impl Hot {
         self.db.write_opt(batch, &options)
     }
 
+    /// Writes; a power cut may take it away until it is synced.
+    pub(crate) fn write_unsynced(&self, batch: WriteBatch) -> Result<(), rocksdb::Error> {
+        self.db.write(batch)
+    }
+
     /// Syncs what was written.
     pub(crate) fn sync(&self) -> Result<(), rocksdb::Error> {
         self.db.flush_wal(true)

@@ -22,6 +22,7 @@ use crate::commit::{self, Request, Shared, ddl, view_of};
 use crate::compact::{self, CompactReport};
 use crate::error::{CommitError, StorageError};
 use crate::expire;
+use crate::failpoint::{Failpoints, Step};
 use crate::flush::{Cold, Flusher, sweep};
 use crate::hot::{Family, Hot, HotSnapshot};
 use crate::notify::{self, NotificationBatch};
@@ -41,6 +42,8 @@ pub struct StoreOptions {
     pub clock: Clock,
     /// Whether to run the background jobs (flush and compaction by policy, expiry, trim). Tests drive them by hand.
     pub background: bool,
+    /// Where tests make it fail.
+    pub failpoints: Arc<Failpoints>,
 }
 
 /// What a flush did.
@@ -99,9 +102,10 @@ impl Store {
             watches: Arc::new(Watches::default()),
             hot,
             garbage,
+            failpoints: options.failpoints.clone(),
         });
         let (queue, committer) = commit::start(shared.clone())?;
-        let cold = Arc::new(Cold::new(cold_dir, objects));
+        let cold = Arc::new(Cold::new(cold_dir, objects, options.failpoints));
         let flusher = Flusher {
             shared,
             queue,
@@ -364,7 +368,10 @@ async fn collect_garbage(flusher: Flusher) {
         }
         let cold = flusher.cold.clone();
         let removal = tokio::task::spawn_blocking(move || {
+            // It cannot fail, only hold or end the process.
+            let _ = cold.failpoints.reach(Step::GarbageFound);
             remove_files(&cold.dir, &paths);
+            let _ = cold.failpoints.reach(Step::GarbageRemoved);
             paths
         });
         let Ok(paths) = removal.await else { continue };

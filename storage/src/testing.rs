@@ -56,6 +56,7 @@ pub(crate) fn open_with(dir: &std::path::Path, clock: Clock) -> Arc<Store> {
         node: 1,
         clock,
         background: false,
+        failpoints: Arc::default(),
     })
     .unwrap()
 }

@@ -407,6 +407,7 @@ async fn seqs_go_on_after_reopening_and_one_process_opens() {
         node: 1,
         clock: clock(&time),
         background: false,
+        failpoints: Arc::default(),
     };
     assert!(matches!(Store::open(options), Err(StorageError::InUse(_))));
     let table = put_table(&store, notes(1, "t", true)).await;

@@ -323,18 +323,14 @@ impl Session {
 
     async fn call(&mut self, function: &ast::Function) -> Result<Outcome, SqlError> {
         let name = function.name.to_string().to_ascii_lowercase();
-        if !matches!(
-            name.as_str(),
-            "tidelog.flush" | "tidelog.compact" | "tidelog.trim"
-        ) {
+        if !matches!(name.as_str(), "tidelog.flush" | "tidelog.compact" | "tidelog.trim") {
             let message = format!("procedure {name} does not exist");
             return Err(SqlError::new(ErrorKind::UndefinedFunction, message));
         }
         self.require_superuser(&format!("CALL {name}"))?;
         self.refuse_in_block(&format!("CALL {name}"))?;
         if name == "tidelog.trim" {
-            self.engine.store.trim().await?;
-            return Ok(Outcome::Command("CALL".to_string()));
+            return self.call_trim(&function.args).await;
         }
         let argument = match &function.args {
             ast::FunctionArguments::List(list) if list.args.len() == 1 => match &list.args[0] {
@@ -358,6 +354,16 @@ impl Session {
         } else {
             self.engine.store.compact(table.id).await?;
         }
+        Ok(Outcome::Command("CALL".to_string()))
+    }
+
+    /// CALL tidelog.trim(): the logs of all tables, as the background job cuts them every minute.
+    async fn call_trim(&self, args: &ast::FunctionArguments) -> Result<Outcome, SqlError> {
+        if !matches!(args, ast::FunctionArguments::List(list) if list.args.is_empty()) {
+            let message = "tidelog.trim takes no argument";
+            return Err(SqlError::new(ErrorKind::UndefinedFunction, message));
+        }
+        self.engine.store.trim().await?;
         Ok(Outcome::Command("CALL".to_string()))
     }
 

@@ -8,6 +8,7 @@ use super::Committer;
 use crate::catalog::TableId;
 use crate::cold;
 use crate::error::StorageError;
+use crate::failpoint::Step;
 use crate::hot::Family;
 use crate::key::{read_seq, seq_bytes, version_key};
 use crate::notify::Old;
@@ -49,7 +50,7 @@ impl Committer {
             states.push(((table, partition), state));
         }
         self.raise_mark(&mut batch, table, mark)?;
-        self.write(batch)?;
+        self.write_to(batch, Step::TrimLog)?;
         self.states.extend(states);
         self.publish(self.shared.view().seq);
         Ok(())
@@ -73,7 +74,7 @@ impl Committer {
                 self.raise_mark(&mut batch, table, mark)?;
             }
         }
-        self.write(batch)?;
+        self.write_to(batch, Step::TrimCommits)?;
         self.publish(self.shared.view().seq);
         Ok(())
     }

@@ -11,6 +11,7 @@ use crate::catalog::{Catalog, CatalogChange, IndexId, RoleDef, TableDef, TableId
 use crate::changes::{Extent, encode_commit};
 use crate::cold::{self, META_FILE, META_GARBAGE, META_STATE, META_TRIMMED};
 use crate::error::{CommitError, StorageError};
+use crate::failpoint::Step;
 use crate::hot::{Family, Hot, HotSnapshot};
 use crate::key::{index_scope, parse_scope, prefix_end, seq_bytes, table_range, version_key};
 use crate::record::encode_catalog;
@@ -278,7 +279,8 @@ impl Committer {
                 remove_indexes(&self.shared, &mut batch, before, table)?;
             }
         }
-        if let Err(error) = self.write(batch) {
+        self.shared.failpoints.reach(Step::CatalogChecked)?;
+        if let Err(error) = self.write_to(batch, Step::CatalogWritten) {
             return Err(CommitError::Unknown(error.to_string()));
         }
         self.states.retain(|(table, _), _| kept.contains(table));

@@ -9,6 +9,7 @@ use super::{Committer, Request};
 use crate::catalog::{IndexId, TableDef, TableId};
 use crate::datum::{Datum, Row};
 use crate::error::{CommitError, StorageError};
+use crate::failpoint::Step;
 use crate::hot::Family;
 use crate::key::{index_entry, read_seq, seq_bytes, version_key};
 use crate::seq::Seq;
@@ -129,7 +130,8 @@ impl Committer {
                 batch.put_cf(hot.family(Family::Index), index_entry(entry, row.seq), b"");
             }
         }
-        self.write(batch)
+        self.shared.failpoints.reach(Step::IndexBatch)?;
+        self.write_to(batch, Step::IndexWritten)
             .map_err(|error| CommitError::Unknown(error.to_string()))?;
         self.publish(self.shared.view().seq);
         Ok(())

@@ -6,6 +6,7 @@ use super::{Committer, Merged};
 use crate::catalog::TableId;
 use crate::cold::{self, ColdFile, META_GARBAGE};
 use crate::error::StorageError;
+use crate::failpoint::Step;
 use crate::hot::Family;
 use crate::key::version_key;
 use crate::snapshot::DeadEntry;
@@ -59,7 +60,7 @@ impl Committer {
                 batch.put_cf(meta, cold::file_key(table, file), file.encode());
             }
         }
-        self.write(batch)?;
+        self.write_to(batch, Step::CompactSwapped)?;
         // Every view so far may read the old files; the one that comes next cannot.
         self.shared.garbage.add(paths);
         self.publish(self.shared.view().seq);

@@ -23,6 +23,7 @@ use crate::catalog::{ColumnId, TableDef};
 use crate::cold::{ColdFile, PartitionState, writing_path};
 use crate::commit::garbage::remove_files;
 use crate::error::StorageError;
+use crate::failpoint::Step;
 use crate::seq::Seq;
 use crate::snapshot::{HotScan, PartitionSet, ScanColumn, Snapshot};
 use crate::transaction::Partition;
@@ -259,7 +260,9 @@ impl FileWriter {
         runtime.block_on(async { tokio::io::AsyncWriteExt::shutdown(&mut upload.writer).await })?;
         let path = object_store::path::Path::parse(path)
             .map_err(|error| StorageError::Corrupt(error.to_string()))?;
+        cold.failpoints.reach(Step::FileUnnamed)?;
         runtime.block_on(cold.objects.rename(&self.path, &path))?;
+        cold.failpoints.reach(Step::FileNamed)?;
         let bytes = runtime.block_on(cold.objects.head(&path))?.size;
         let local = cold.dir.join(path.as_ref());
         let file = File::open(&local)?;

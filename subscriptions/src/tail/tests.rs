@@ -22,6 +22,7 @@ impl Bench {
             node: 0,
             clock: seq::system_clock(),
             background: false,
+            failpoints: Arc::default(),
         };
         let store = Store::open(options).expect("opens");
         let catalog = store.catalog();

@@ -1,0 +1,147 @@
+//! A subscriber that goes on, after each kill, from the last change that it saw.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use tidelog_compat_tests::{Change, Peer};
+
+/// The tables that are followed keep changes so long (`resume_window`).
+pub(super) const WINDOW: Duration = Duration::from_secs(10);
+
+/// The rows of a table of `id` and `n` as its changes tell them. A change that is missing, or comes twice, does not
+/// fit the rows: each tells the row before.
+#[derive(Debug, Default)]
+pub(super) struct Follower {
+    table: &'static str,
+    rows: BTreeMap<i64, i64>,
+    /// Where it goes on; `None` before it has all rows.
+    last: Option<i64>,
+    seen: Option<Instant>,
+}
+
+impl Follower {
+    /// It begins before the table's first row.
+    pub(super) fn new(table: &'static str) -> Follower {
+        Follower {
+            table,
+            last: Some(0),
+            ..Follower::default()
+        }
+    }
+
+    pub(super) fn table(&self) -> &'static str {
+        self.table
+    }
+
+    pub(super) fn rows(&self) -> &BTreeMap<i64, i64> {
+        &self.rows
+    }
+
+    /// Whether it knows of what was written to row 0.
+    pub(super) fn has_seen(&self, marker: i64) -> bool {
+        self.rows.get(&0) == Some(&marker)
+    }
+
+    /// Follows until the server goes or, if there is one, until the marker.
+    pub(super) async fn follow(&mut self, peer: &Peer, marker: Option<i64>) {
+        let Ok(client) = peer.try_connect().await else {
+            return;
+        };
+        loop {
+            let from = match self.last {
+                Some(last) => format!(" OPTIONS (from = '{last}')"),
+                None => String::new(),
+            };
+            let subscribe = format!("COPY (SUBSCRIBE TO {}{from}) TO STDOUT", self.table);
+            let lines = match client.copy_out(&subscribe).await {
+                Ok(lines) => lines,
+                Err(error) if self.was_too_late(&error) => continue,
+                Err(_) => return,
+            };
+            let mut lines = Box::pin(lines);
+            let mut text = Vec::new();
+            let mut ended = None;
+            while ended.is_none() {
+                if marker.is_some_and(|marker| self.has_seen(marker)) {
+                    return;
+                }
+                match lines.next().await {
+                    Some(Ok(bytes)) => text.extend_from_slice(&bytes),
+                    Some(Err(error)) => ended = Some(error),
+                    None => return,
+                }
+                while let Some(end) = text.iter().position(|byte| *byte == b'\n') {
+                    let line: Vec<u8> = text.drain(..=end).collect();
+                    let line = String::from_utf8(line).expect("UTF-8");
+                    self.apply(&Change::parse(line.trim_end_matches('\n')));
+                }
+            }
+            if !ended.is_some_and(|error| self.was_too_late(&error)) {
+                return;
+            }
+        }
+    }
+
+    /// Whether it was told that changes are no longer kept, which it takes only after some time; it then begins anew.
+    fn was_too_late(&mut self, error: &tokio_postgres::Error) -> bool {
+        let Some(refusal) = error.as_db_error() else {
+            return false;
+        };
+        assert_eq!(refusal.code().code(), "55000", "{refusal:?}");
+        let away = self.seen.map(|seen| seen.elapsed());
+        assert!(
+            away >= Some(WINDOW),
+            "{}: {refusal:?} after {away:?}",
+            self.table
+        );
+        self.rows.clear();
+        self.last = None;
+        true
+    }
+
+    fn apply(&mut self, change: &Change) {
+        let table = self.table;
+        assert!(
+            self.last.is_none_or(|last| last < change.seq) || change.op == "ready",
+            "{table}: {change:?} after {:?}",
+            self.last
+        );
+        let number = |at: usize| {
+            let text = change.row.get(at).cloned().flatten().expect("a value");
+            text.parse::<i64>().expect("a number")
+        };
+        match change.op.as_str() {
+            "ready" => {
+                self.last = Some(change.seq.max(self.last.unwrap_or(0)));
+            }
+            "snapshot" => {
+                assert_eq!(
+                    self.rows.insert(number(0), number(1)),
+                    None,
+                    "{table}: {change:?}"
+                );
+                return;
+            }
+            "insert" => {
+                assert_eq!(
+                    self.rows.insert(number(0), number(1)),
+                    None,
+                    "{table}: {change:?}"
+                );
+            }
+            "update" => {
+                let before = change.old.as_ref().expect("an update has the row before");
+                let (id, n) = (
+                    before["id"].as_i64().unwrap(),
+                    before["n"].as_i64().unwrap(),
+                );
+                assert_eq!(self.rows.remove(&id), Some(n), "{table}: {change:?}");
+                self.rows.insert(number(0), number(1));
+            }
+            other => panic!("{table}: {other}"),
+        }
+        self.last = Some(change.seq.max(self.last.unwrap_or(0)));
+        self.seen = Some(Instant::now());
+    }
+}
