@@ -44,9 +44,13 @@ mod robustness;
 mod subscribe;
 #[path = "compat/tidy.rs"]
 mod tidy;
+#[path = "compat/transactional_ddl.rs"]
+mod transactional_ddl;
 #[path = "compat/transactions.rs"]
 mod transactions;
 #[path = "compat/types.rs"]
 mod types;
 #[path = "compat/upsert.rs"]
 mod upsert;
+#[path = "compat/views.rs"]
+mod views;

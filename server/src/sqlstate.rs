@@ -18,6 +18,7 @@ pub(crate) fn sqlstate(kind: ErrorKind) -> &'static str {
         ErrorKind::InvalidColumnDefinition => "42611",
         ErrorKind::InvalidColumnReference => "42P10",
         ErrorKind::InvalidTableDefinition => "42P16",
+        ErrorKind::InvalidObjectDefinition => "42P17",
         ErrorKind::InvalidParameterValue => "22023",
         ErrorKind::DuplicateTable => "42P07",
         ErrorKind::DuplicateColumn => "42701",

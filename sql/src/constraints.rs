@@ -24,7 +24,9 @@ use tidelog_storage::{
     Catalog, ColumnId, ColumnType, CommitError, Datum, Partition, Row, TableDef, TableId,
 };
 
-use crate::ddl::constraint::referencing_keys_of;
+mod finish;
+
+use crate::ddl::parents::referencing_keys_of;
 use crate::error::{ErrorKind, SqlError, from_datafusion, shown_key};
 use crate::locking::Patience;
 use crate::locks::LockMode;
@@ -63,7 +65,7 @@ impl Session {
             self.check_parents(table, writes).await?;
         }
         if writes.iter().any(|write| write.old.is_some()) {
-            let catalog = self.store().catalog();
+            let catalog = self.catalog();
             for (child, key) in referencing_keys_of(&catalog, table) {
                 self.follow_parent(table, child, key, writes).await?;
             }
@@ -98,11 +100,13 @@ impl Session {
     fn conditions(&self, table: &TableDef) -> Result<Conditions, SqlError> {
         let version = (table.id, table.schema_version);
         let cache = self.condition_cache();
-        if let Some(known) = cache.0.lock().get(&version) {
+        // A definition that is not committed may never be: its version can become another's.
+        let committed = !self.has_changed_catalog();
+        if committed && let Some(known) = cache.0.lock().get(&version) {
             return Ok(known.clone());
         }
         let (conditions, immutable) = self.plan_conditions(table)?;
-        if immutable {
+        if immutable && committed {
             let mut cache = cache.0.lock();
             if cache.len() >= CACHED_MAX {
                 cache.clear();
@@ -127,7 +131,7 @@ impl Session {
         let rows =
             MemTable::try_new(table.arrow_schema(), vec![vec![]]).map_err(from_datafusion)?;
         let replaced = vec![(table.name.clone(), Arc::new(rows) as _)];
-        let catalog = self.store().catalog();
+        let catalog = self.catalog();
         let plan = self.plan_over(replaced, query, &[], false, &catalog)?;
         let state = self.state();
         let analyzer = state.analyzer();
@@ -144,15 +148,14 @@ impl Session {
         props.query_execution_start_time = Some(self.started());
         let mut immutable = true;
         let mut conditions = Vec::with_capacity(table.checks.len());
-        for (expr, check) in projection.expr.iter().zip(&table.checks) {
+        for expr in &projection.expr {
             let ty = output::column_type(plan.schema().field(conditions.len()))?;
             if ty != ColumnType::Bool {
                 let message = format!(
                     "argument of CHECK must be type boolean, not type {}",
                     crate::types::name(ty)
                 );
-                return Err(SqlError::new(ErrorKind::DatatypeMismatch, message)
-                    .of_constraint(table, &check.name));
+                return Err(SqlError::new(ErrorKind::DatatypeMismatch, message));
             }
             expr.apply(|expr| {
                 if let Logical::ScalarFunction(call) = expr {
@@ -178,7 +181,7 @@ impl Session {
         for key in &table.foreign_keys {
             let mut wanted: Vec<(Partition, Vec<Datum>)> = Vec::new();
             let mut seen = HashSet::new();
-            let catalog = self.store().catalog();
+            let catalog = self.catalog();
             let (parent, unique) = parent_of(&catalog, key)?;
             let mut locks = Vec::new();
             for write in writes {
@@ -589,279 +592,4 @@ fn check_violation(table: &TableDef, name: &str, row: &[Datum]) -> SqlError {
     SqlError::new(ErrorKind::CheckViolation, message)
         .detail(format!("Failing row contains ({}).", shown_row(row)))
         .of_constraint(table, name)
-}
-
-/// Doing what makes a new constraint or index ready.
-mod finish {
-    use futures::TryStreamExt;
-    use tidelog_storage::CatalogChange;
-    use tidelog_storage::catalog::IndexId;
-
-    use super::*;
-    use crate::ddl::constraint::Finish;
-
-    /// Rows that are added to an index at a time.
-    const FILL_ROWS: usize = 4096;
-    /// How often another catalog change may come between.
-    const CATALOG_RETRIES_MAX: usize = 100;
-
-    impl Session {
-        /// Brings what a DDL statement has added into force, or takes it off again when the rows do not obey.
-        pub(crate) async fn finish(
-            &mut self,
-            table: TableId,
-            steps: &[Finish],
-        ) -> Result<(), SqlError> {
-            let mut result = Ok(());
-            for step in steps {
-                result = self.finish_step(table, step).await;
-                if result.is_err() {
-                    break;
-                }
-            }
-            let ready = result.is_ok();
-            let settled = self.settle(table, steps, ready).await;
-            result.and(settled)
-        }
-
-        async fn finish_step(&mut self, table: TableId, step: &Finish) -> Result<(), SqlError> {
-            let scope = self.latest_scope();
-            let catalog = scope.snapshot.catalog().clone();
-            let def = catalog
-                .table_by_id(table)
-                .ok_or(CommitError::CatalogChanged)?
-                .clone();
-            match step {
-                Finish::Index { index, .. } => self.fill(&scope, &def, *index).await,
-                Finish::Check(name) | Finish::NotNull(_, name) => {
-                    let check = def.checks.iter().find(|check| check.name == *name);
-                    let check = check.ok_or(CommitError::CatalogChanged)?;
-                    let condition = format!("NOT ({})", check.condition);
-                    if self.any_row(&scope, &def, &condition).await? {
-                        return Err(match step {
-                            Finish::NotNull(id, _) => contains_nulls(&def, *id),
-                            _ => SqlError::new(
-                                ErrorKind::CheckViolation,
-                                format!(
-                                    "check constraint \"{name}\" of relation \"{}\" is violated by some row",
-                                    def.name
-                                ),
-                            )
-                            .of_constraint(&def, name),
-                        });
-                    }
-                    Ok(())
-                }
-                Finish::ForeignKey(name) => self.check_children(&scope, &def, name).await,
-            }
-        }
-
-        async fn fill(
-            &self,
-            scope: &Arc<Scope>,
-            table: &Arc<TableDef>,
-            index: IndexId,
-        ) -> Result<(), SqlError> {
-            let mut rows = Vec::with_capacity(FILL_ROWS);
-            let plan = self.plan_all(scope, table, "true")?;
-            let sees_user = scope.access.sees_user(table);
-            let mut batches = self.run(plan, scope.clone(), &[], &[]).await?;
-            while let Some(batch) = batches.try_next().await? {
-                for row in 0..batch.num_rows() {
-                    let found = Found::of_batch(table, scope, sees_user, &batch, row)?;
-                    rows.push((found.partition, found.version));
-                    if rows.len() == FILL_ROWS {
-                        self.add_to_index(table, index, std::mem::take(&mut rows))
-                            .await?;
-                    }
-                }
-            }
-            self.add_to_index(table, index, rows).await
-        }
-
-        async fn add_to_index(
-            &self,
-            table: &Arc<TableDef>,
-            index: IndexId,
-            rows: Vec<(Partition, tidelog_storage::RowVersion)>,
-        ) -> Result<(), SqlError> {
-            match self.store().fill_index(table, index, rows).await {
-                Err(CommitError::UniqueViolation { table, index, key }) => {
-                    let unique = table.unique_key(index);
-                    let (name, columns) =
-                        unique.map_or(("", [].as_slice()), |u| (u.name, u.columns));
-                    let message = format!("could not create unique index \"{name}\"");
-                    let detail = format!("{} is duplicated.", shown_key(&table, columns, &key));
-                    Err(SqlError::new(ErrorKind::UniqueViolation, message)
-                        .detail(detail)
-                        .of_constraint(&table, name))
-                }
-                result => Ok(result?),
-            }
-        }
-
-        /// `SELECT _seq, … FROM table WHERE condition`, over all its partitions.
-        fn plan_all(
-            &self,
-            scope: &Scope,
-            table: &TableDef,
-            condition: &str,
-        ) -> Result<LogicalPlan, SqlError> {
-            let from = parse_query(&format!(
-                "SELECT 1 FROM {}.{}",
-                quoted(&table.schema),
-                quoted(&table.name)
-            ))?;
-            let ast::SetExpr::Select(select) = *from.body else {
-                return Err(SqlError::new(
-                    ErrorKind::InternalError,
-                    "a SELECT was expected",
-                ));
-            };
-            let condition = Some(parse_expression(condition)?);
-            let catalog = scope.snapshot.catalog();
-            let tail = Tail::default();
-            self.plan_found(
-                table,
-                &select.from[0],
-                condition,
-                Vec::new(),
-                tail,
-                &[],
-                catalog,
-            )
-        }
-
-        async fn any_row(
-            &self,
-            scope: &Arc<Scope>,
-            table: &Arc<TableDef>,
-            condition: &str,
-        ) -> Result<bool, SqlError> {
-            let plan = self.plan_all(scope, table, condition)?;
-            let mut batches = self.run(plan, scope.clone(), &[], &[]).await?;
-            while let Some(batch) = batches.try_next().await? {
-                if batch.num_rows() > 0 {
-                    return Ok(true);
-                }
-            }
-            Ok(false)
-        }
-
-        /// Rows that were there before a foreign key: all must have parents. The parents are locked meanwhile as
-        /// if the rows were new.
-        async fn check_children(
-            &mut self,
-            scope: &Arc<Scope>,
-            table: &Arc<TableDef>,
-            name: &str,
-        ) -> Result<(), SqlError> {
-            let key = table.foreign_keys.iter().find(|key| key.name == name);
-            let key = key.ok_or(CommitError::CatalogChanged)?.clone();
-            let only = Arc::new(TableDef {
-                foreign_keys: vec![key],
-                ..TableDef::clone(table)
-            });
-            let plan = self.plan_all(scope, table, "true")?;
-            let sees_user = scope.access.sees_user(table);
-            let mut batches = self.run(plan, scope.clone(), &[], &[]).await?;
-            let mut result = Ok(());
-            while let Some(batch) = batches.try_next().await? {
-                let mut writes = Vec::with_capacity(batch.num_rows());
-                for row in 0..batch.num_rows() {
-                    let found = Found::of_batch(table, scope, sees_user, &batch, row)?;
-                    writes.push(Write::insert((found.partition, found.version.row)));
-                }
-                result = self.check_parents(&only, &writes).await;
-                self.locks().release_to(0);
-                if result.is_err() {
-                    break;
-                }
-            }
-            result
-        }
-
-        /// Commits what the steps have made ready, or takes all of it off.
-        async fn settle(
-            &self,
-            table: TableId,
-            steps: &[Finish],
-            ready: bool,
-        ) -> Result<(), SqlError> {
-            for _ in 0..CATALOG_RETRIES_MAX {
-                let catalog = self.store().catalog();
-                // Gone, or emptied: with it what was to be done.
-                let Some(def) = catalog.table_by_id(table) else {
-                    return Err(CommitError::CatalogChanged.into());
-                };
-                let mut def = TableDef::clone(def);
-                for step in steps {
-                    apply(&mut def, step, ready);
-                }
-                def.bump_schema_version();
-                let changes = vec![CatalogChange::PutTable(Box::new(def))];
-                match self.store().change_catalog(catalog.version, changes).await {
-                    Err(CommitError::CatalogChanged) => continue,
-                    result => return Ok(result.map(|_| ())?),
-                }
-            }
-            Err(CommitError::CatalogChanged.into())
-        }
-    }
-
-    fn apply(table: &mut TableDef, step: &Finish, ready: bool) {
-        match step {
-            Finish::Index { index, primary } => {
-                let Some(at) = table.indexes.iter().position(|def| def.id == *index) else {
-                    return;
-                };
-                if ready && !primary {
-                    table.indexes[at].ready = true;
-                    return;
-                }
-                let index = table.indexes.remove(at);
-                if ready {
-                    table.primary_key = index.columns;
-                    table.primary_key_name = index.name;
-                    table.primary_key_id = index.id;
-                }
-            }
-            Finish::Check(name) => {
-                table.checks.retain(|check| ready || check.name != *name);
-                let check = table.checks.iter_mut().find(|check| check.name == *name);
-                if let Some(check) = check {
-                    check.ready = true;
-                }
-            }
-            Finish::NotNull(id, name) => {
-                table.checks.retain(|check| check.name != *name);
-                if ready && let Some(at) = table.index_of(*id) {
-                    table.columns[at].not_null = true;
-                }
-            }
-            Finish::ForeignKey(name) => {
-                table.foreign_keys.retain(|key| ready || key.name != *name);
-                let key = table.foreign_keys.iter_mut().find(|key| key.name == *name);
-                if let Some(key) = key {
-                    key.ready = true;
-                }
-            }
-        }
-    }
-
-    fn contains_nulls(table: &TableDef, column: ColumnId) -> SqlError {
-        let name = table
-            .index_of(column)
-            .map(|at| table.columns[at].name.clone());
-        let name = name.unwrap_or_default();
-        let message = format!(
-            "column \"{name}\" of relation \"{}\" contains null values",
-            table.name
-        );
-        let mut error = SqlError::new(ErrorKind::NotNullViolation, message);
-        error.schema = Some(table.schema.clone());
-        error.table = Some(table.name.clone());
-        error.column = Some(name);
-        error
-    }
 }

@@ -1,19 +1,23 @@
 //! Statements that change the catalog, planned as pure functions of a catalog snapshot.
 //!
-//! Owns: CREATE/ALTER/DROP of schemas, tables and roles, TRUNCATE; how names fold and resolve.
+//! Owns: CREATE/ALTER/DROP of schemas, tables, views and roles, TRUNCATE; how names fold and resolve.
 //! Does not: commit the changes, or check who may make them.
 
 pub(crate) mod constraint;
+mod index;
+mod names;
+pub(crate) mod parents;
 mod role;
 mod table;
 #[cfg(test)]
 mod tests;
+pub(crate) mod view;
 
 use std::sync::Arc;
 
 use constraint::Finish;
 use datafusion::sql::sqlparser::ast::{
-    AlterIndexOperation, Expr, Ident, ObjectName, ObjectType, SchemaName, Statement,
+    AlterIndexOperation, DropBehavior, Expr, Ident, ObjectName, ObjectType, SchemaName, Statement,
 };
 use tidelog_storage::{Catalog, CatalogChange, ColumnType, Datum, TableDef, TableId, TableKind};
 
@@ -59,18 +63,19 @@ struct Scope<'a> {
 }
 
 /// Plans a statement; `None` when it is not DDL. `kind` is that of CREATE USER|SHARED|STREAM TABLE.
-pub fn plan(
+pub(crate) fn plan(
     catalog: &Catalog,
     search_path: &[String],
     statement: &Statement,
     kind: Option<TableKind>,
     evaluate: Evaluate<'_>,
+    describe: view::Describe<'_>,
 ) -> Result<Option<DdlPlan>, SqlError> {
     let scope = Scope {
         catalog,
         search_path,
     };
-    let plan = match statement {
+    let mut plan = match statement {
         Statement::CreateTable(create) => table::create(scope, create, kind, evaluate)?,
         Statement::AlterTable(alter) => table::alter(scope, alter, evaluate)?,
         Statement::Truncate(truncate) => table::truncate(scope, truncate)?,
@@ -86,22 +91,48 @@ pub fn plan(
             cascade,
             ..
         } => match object_type {
+            ObjectType::View => view::drop(scope, names, *if_exists)?,
             ObjectType::Table => table::drop(scope, names, *if_exists, *cascade)?,
-            ObjectType::Index => constraint::drop_index(scope, names, *if_exists, *cascade)?,
+            ObjectType::Index => index::drop(scope, names, *if_exists, *cascade)?,
             ObjectType::Schema => drop_schema(catalog, names, *if_exists, *cascade)?,
             ObjectType::Role | ObjectType::User => role::drop(catalog, names, *if_exists)?,
             other => return Err(SqlError::unsupported(format!("DROP {other}"))),
         },
-        Statement::CreateIndex(create) => constraint::create_index(scope, create)?,
+        Statement::CreateView(create) => view::create(scope, create, describe)?,
+        Statement::CreateIndex(create) => index::create(scope, create)?,
         Statement::AlterIndex {
             name,
             operation: AlterIndexOperation::RenameIndex { index_name },
-        } => constraint::rename_index(scope, name, index_name)?,
+        } => index::rename(scope, name, index_name)?,
         Statement::CreateRole(create) => role::create(catalog, create)?,
         Statement::AlterRole { name, operation } => role::alter(catalog, name, operation)?,
         _ => return Ok(None),
     };
+    view::check_dependent(catalog, &mut plan, cascades(statement), describe)?;
     Ok(Some(plan))
+}
+
+/// Whether a statement says CASCADE.
+fn cascades(statement: &Statement) -> bool {
+    match statement {
+        Statement::Drop { cascade, .. } => *cascade,
+        Statement::AlterTable(alter) => alter.operations.iter().any(|operation| {
+            use datafusion::sql::sqlparser::ast::AlterTableOperation::{
+                DropColumn, DropConstraint,
+            };
+            matches!(
+                operation,
+                DropColumn {
+                    drop_behavior: Some(DropBehavior::Cascade),
+                    ..
+                } | DropConstraint {
+                    drop_behavior: Some(DropBehavior::Cascade),
+                    ..
+                }
+            )
+        }),
+        _ => false,
+    }
 }
 
 /// PostgreSQL's limit of a name, in bytes.
@@ -133,6 +164,9 @@ pub fn resolve<'a>(
 ) -> Result<&'a Arc<TableDef>, SqlError> {
     let (schema, table) = split(name)?;
     find(catalog, search_path, schema.as_deref(), &table).ok_or_else(|| {
+        if view::find_view(catalog, search_path, schema.as_deref(), &table).is_some() {
+            return SqlError::unsupported(format!("this use of the view \"{table}\""));
+        }
         let name = display(schema.as_deref(), &table);
         SqlError::new(
             ErrorKind::UndefinedTable,
@@ -253,35 +287,39 @@ fn drop_schema(
             plan.skip(no_schema(&name));
             continue;
         }
-        let tables: Vec<&Arc<TableDef>> = catalog
-            .tables
-            .values()
-            .filter(|table| table.schema == name)
+        let of = |schema: &String| *schema == name;
+        let views = catalog.views.values().filter(|view| of(&view.schema));
+        let tables = catalog.tables.values().filter(|table| of(&table.schema));
+        let views: Vec<_> = views
+            .map(|view| ("view", &view.schema, &view.name))
             .collect();
+        let tables: Vec<_> = tables
+            .map(|table| ("table", &table.schema, &table.name))
+            .collect();
+        let objects = [tables.as_slice(), views.as_slice()].concat();
         // PostgreSQL leaves out the schema of what the search path shows; we always name it.
-        let lines = |line: &dyn Fn(&TableDef) -> String| {
-            tables
+        let lines = |line: &dyn Fn(String) -> String| {
+            let object = |(kind, schema, object): &(&str, &String, &String)| {
+                line(format!("{kind} {schema}.{object}"))
+            };
+            objects
                 .iter()
-                .map(|table| line(table))
+                .map(object)
                 .collect::<Vec<String>>()
                 .join("\n")
         };
-        if !tables.is_empty() && !cascade {
+        if !objects.is_empty() && !cascade {
             return Err(SqlError::new(
                 ErrorKind::DependentObjectsStillExist,
                 format!("cannot drop schema {name} because other objects depend on it"),
             )
-            .detail(lines(&|table| {
-                format!(
-                    "table {}.{} depends on schema {name}",
-                    table.schema, table.name
-                )
+            .detail(lines(&|object| {
+                format!("{object} depends on schema {name}")
             }))
             .hint("Use DROP ... CASCADE to drop the dependent objects too."));
         }
-        let cascades =
-            lines(&|table| format!("drop cascades to table {}.{}", table.schema, table.name));
-        match tables.len() {
+        let cascades = lines(&|object| format!("drop cascades to {object}"));
+        match objects.len() {
             0 => {}
             1 => plan.notices.push(SqlError::new(
                 ErrorKind::DependentObjectsStillExist,
@@ -294,10 +332,11 @@ fn drop_schema(
                 );
             }
         }
-        for table in tables {
-            plan.changes.push(CatalogChange::DropTable {
-                schema: table.schema.clone(),
-                name: table.name.clone(),
+        for (kind, schema, name) in objects {
+            let (schema, name) = (schema.clone(), name.clone());
+            plan.changes.push(match kind {
+                "view" => CatalogChange::DropView { schema, name },
+                _ => CatalogChange::DropTable { schema, name },
             });
         }
         plan.changes.push(CatalogChange::DropSchema(name.clone()));

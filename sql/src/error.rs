@@ -23,6 +23,7 @@ pub enum ErrorKind {
     InvalidColumnDefinition,
     InvalidColumnReference,
     InvalidTableDefinition,
+    InvalidObjectDefinition,
     InvalidParameterValue,
     DuplicateTable,
     DuplicateColumn,
@@ -298,6 +299,16 @@ impl From<CommitError> for SqlError {
             }
         }
     }
+}
+
+/// 23505 for rows that a new unique index does not allow.
+pub(crate) fn duplicate_rows(table: &TableDef, index: IndexId, key: &[Datum]) -> SqlError {
+    let unique = table.unique_key(index);
+    let (name, columns) = unique.map_or(("", [].as_slice()), |u| (u.name, u.columns));
+    let message = format!("could not create unique index \"{name}\"");
+    SqlError::new(ErrorKind::UniqueViolation, message)
+        .detail(format!("{} is duplicated.", shown_key(table, columns, key)))
+        .of_constraint(table, name)
 }
 
 /// 23505, with the key in DETAIL.

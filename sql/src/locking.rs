@@ -14,7 +14,7 @@ use datafusion::sql::sqlparser::ast::{
 use futures::{StreamExt, TryStreamExt};
 use tidelog_storage::snapshot::Fate;
 use tidelog_storage::transaction::row_identity;
-use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, TableDef};
+use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, TableDef, TableId};
 
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError, from_arrow, from_datafusion};
@@ -82,7 +82,21 @@ impl Session {
                 }
             }
         };
-        locked.map_err(|error| not_locked(error, table))
+        locked.map_err(|error| not_locked(error, &table.name))
+    }
+
+    /// Waits until no other transaction is changing the catalog, and has others wait for this one.
+    pub(crate) async fn lock_catalog(&mut self) -> Result<(), SqlError> {
+        // No row's key begins with the system table's id.
+        let key = RowKey::from(TableId::SYSTEM.get().to_be_bytes());
+        let timeout = self.timeout("lock_timeout");
+        let locked = self
+            .locks()
+            .lock_all(&[(key, LockMode::Update)], timeout)
+            .await;
+        locked
+            .map_err(|error| not_locked(error, "pg_class"))
+            .map(|_| ())
     }
 
     /// Whether rows that are locked by now are what `scope` showed of them: gives them back if so. Otherwise the
@@ -102,7 +116,7 @@ impl Session {
             // What has changed without being waited for the committer finds at once.
             return Ok(Some(found));
         }
-        let latest = self.store().snapshot();
+        let latest = self.snapshot();
         if latest.seq() == scope.snapshot.seq() {
             return Ok(Some(found));
         }
@@ -311,13 +325,10 @@ impl Session {
 }
 
 /// Why a row could not be locked, in PostgreSQL's words.
-fn not_locked(error: LockError, table: &TableDef) -> SqlError {
+fn not_locked(error: LockError, table: &str) -> SqlError {
     match error {
         LockError::Busy => {
-            let message = format!(
-                "could not obtain lock on row in relation \"{}\"",
-                table.name
-            );
+            let message = format!("could not obtain lock on row in relation \"{table}\"");
             SqlError::new(ErrorKind::LockNotAvailable, message)
         }
         LockError::Timeout => {

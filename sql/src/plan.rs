@@ -31,9 +31,11 @@ mod operators;
 mod qualified;
 pub(crate) mod stars;
 mod subqueries;
+mod view;
 
 pub(crate) use names::shown;
 pub(crate) use operators::PostgresOperators;
+use view::ViewSource;
 
 /// What names mean in one statement.
 pub(crate) struct Planner<'a> {
@@ -111,6 +113,13 @@ impl ContextProvider for Planner<'_> {
                 "pg_cursors" => relation.of_cursors((self.cursors)())?,
                 _ => relation,
             }));
+        }
+        if let Some(view) =
+            ddl::view::find_view(self.catalog, self.search_path, name.schema(), name.table())
+        {
+            let source = ViewSource::new(self, view);
+            let source = source.map_err(|error| DataFusionError::External(Box::new(error)))?;
+            return Ok(provider_as_source(Arc::new(source)));
         }
         let parts = [name.catalog(), name.schema(), Some(name.table())];
         let idents: Vec<ast::Ident> = parts

@@ -126,7 +126,7 @@ impl Relation {
     }
 
     /// The key or index, and the part of it, that the filters narrow a scan down to best.
-    fn index_range(&self, filters: &[Expr]) -> Option<IndexRange> {
+    fn index_range(&self, filters: &[Expr], transaction: &Transaction) -> Option<IndexRange> {
         let primary = self.table.primary().map(|key| (key.id, key.columns));
         let ready = self.table.indexes.iter().filter(|index| index.ready);
         let others = ready.map(|index| (index.id, index.columns.as_slice()));
@@ -176,8 +176,9 @@ impl Relation {
                 + usize::from(range.upper != Bound::Unbounded)
         };
         let ranges = primary.into_iter().chain(others).map(range);
+        let filled = |range: &IndexRange| !transaction.fills(self.table.id, range.index);
         ranges
-            .filter(complete)
+            .filter(|range| filled(range) && complete(range))
             .max_by_key(|range| (range.equal.len(), sides(range)))
             .filter(|range| !range.equal.is_empty() || sides(range) > 0)
     }
@@ -333,8 +334,9 @@ impl TableProvider for Relation {
             return self.rows_plan(&versions, partition, &columns, schema);
         }
 
+        let range = self.index_range(filters, &scope.transaction.read());
         if let PartitionSet::One(partition) = &partitions
-            && let Some(range) = self.index_range(filters)
+            && let Some(range) = range
             && let Some(versions) = self.read_index(&scope, partition, range).await?
         {
             let found = self.rows_plan(&versions, partition, &columns, schema.clone())?;

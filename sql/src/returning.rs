@@ -65,7 +65,7 @@ impl Session {
         let table = table()?;
         let types: Vec<ColumnType> = table.columns.iter().map(|column| column.ty).collect();
         let rows = stand_in(&table, output::batch_of_rows(&types, &[])?)?;
-        let plan = self.plan_returning(&table, items, rows, &self.store().catalog())?;
+        let plan = self.plan_returning(&table, items, rows, &self.catalog())?;
         output::columns(plan.schema().as_arrow()).map(Some)
     }
 }

@@ -21,6 +21,7 @@ use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, Seq, Store, Table
 use crate::cold_scan;
 use crate::constraints::ConditionCache;
 use crate::error::{ErrorKind, SqlError, from_datafusion};
+use crate::functions;
 use crate::locking;
 use crate::locks::{LockTable, Locks};
 use crate::notify::{CHANNELS_ARRAY, ChannelEvent, Outbox, PG_NOTIFY, pg_notify};
@@ -31,13 +32,13 @@ use crate::plan::{self, Planner, PostgresOperators};
 use crate::provider::{Access, Scope};
 use crate::settings::{SERVER_VERSION, Settings};
 use crate::subscribe::SubscribePlan;
-use crate::{ddl, functions};
 
 pub use crate::copy::CopyIn;
 pub use cursor::FetchFeed;
 
 mod commands;
 mod cursor;
+mod ddl;
 mod transaction;
 
 use cursor::Cursor;
@@ -392,7 +393,7 @@ impl Session {
             query: None,
             inner: None,
         };
-        let catalog = self.engine.store.catalog();
+        let catalog = self.catalog();
         match &statement.body {
             Body::Subscribe(subscribe, copy) => {
                 let (types, columns) = self.describe_subscription(subscribe, given, &catalog)?;
@@ -648,7 +649,7 @@ impl Session {
         // The rows stand in for the table, so a subquery would see them in its place.
         let names_table = ast::visit_relations(&items.to_vec(), |name| {
             let last = name.0.last().and_then(|part| part.as_ident());
-            match last.is_some_and(|last| ddl::fold(last) == table.name) {
+            match last.is_some_and(|last| crate::ddl::fold(last) == table.name) {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             }
@@ -750,9 +751,7 @@ impl Session {
     }
 
     fn is_superuser(&self) -> bool {
-        self.engine
-            .store
-            .catalog()
+        self.catalog()
             .roles
             .get(&self.role)
             .is_some_and(|role| role.superuser)
@@ -760,10 +759,8 @@ impl Session {
 
     fn constants(&self) -> HashMap<&'static str, ScalarValue> {
         let heard = Some(self.heard.load(Ordering::Relaxed)).filter(|seq| *seq > 0);
-        let schema = self
-            .search_path()
-            .into_iter()
-            .find(|name| self.engine.store.catalog().schemas.contains(name));
+        let catalog = self.catalog();
+        let schema = (self.search_path().into_iter()).find(|name| catalog.schemas.contains(name));
         HashMap::from([
             ("current_user", ScalarValue::from(self.role.as_str())),
             ("current_role", ScalarValue::from(self.role.as_str())),

@@ -9,6 +9,7 @@ mod information_schema;
 mod keys;
 mod pg_catalog;
 mod tidelog;
+mod views;
 
 use std::borrow::Cow;
 use std::collections::HashMap;

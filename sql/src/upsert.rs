@@ -17,7 +17,8 @@ use tidelog_storage::catalog::{IndexId, UniqueKey};
 use tidelog_storage::snapshot::Lookup;
 use tidelog_storage::transaction::unique_identity;
 use tidelog_storage::{
-    Catalog, ColumnType, Datum, Partition, PartitionSet, Row, RowVersion, Snapshot, StorageError, TableDef, datum,
+    Catalog, ColumnType, Datum, Partition, PartitionSet, Row, RowVersion, Snapshot, StorageError,
+    TableDef, datum,
 };
 
 use crate::ddl;
@@ -171,7 +172,10 @@ impl Session {
             let read = partitions.map(|partition| (table.id, PartitionSet::One(partition)));
             reads.lock().extend(read);
         }
-        let latest = self.isolation().keeps_snapshot().then(|| self.store().snapshot());
+        let latest = self
+            .isolation()
+            .keeps_snapshot()
+            .then(|| self.store().snapshot());
         let lookups = {
             let (scope, table, inserts) = (scope.clone(), table.clone(), inserts.clone());
             let arbiter = conflicts.key;
@@ -183,7 +187,11 @@ impl Session {
                     };
                     let now = holder(&scope, latest, &table, write, arbiter)?;
                     let seq = |version: &Option<RowVersion>| version.as_ref().map(|v| v.seq);
-                    Ok(if seq(&now) == seq(&there) { Ok(there) } else { Err(()) })
+                    Ok(if seq(&now) == seq(&there) {
+                        Ok(there)
+                    } else {
+                        Err(())
+                    })
                 };
                 let lookups = inserts.iter().map(found);
                 lookups.collect::<Result<Result<Vec<_>, ()>, StorageError>>()

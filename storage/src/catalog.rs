@@ -320,6 +320,12 @@ impl TableDef {
         self.unique_keys().find(|key| key.id == id)
     }
 
+    /// Whether it has this key or index, ready or not.
+    pub(crate) fn has_index(&self, id: IndexId) -> bool {
+        let primary = self.primary().is_some_and(|key| key.id == id);
+        primary || self.indexes.iter().any(|index| index.id == id)
+    }
+
     /// The table without the indexes and constraints that are not ready; `None` when all are.
     pub(crate) fn finished(&self) -> Option<TableDef> {
         let mut table = self.clone();
@@ -377,6 +383,19 @@ impl ColumnType {
     }
 }
 
+/// A view: a query with a name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ViewDef {
+    /// The schema it stands in.
+    pub schema: String,
+    /// Its name.
+    pub name: String,
+    /// Its columns, by name and type.
+    pub columns: Vec<(String, ColumnType)>,
+    /// The query, as SQL text in which every relation is named with its schema.
+    pub query: String,
+}
+
 /// A role.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoleDef {
@@ -401,6 +420,8 @@ pub struct Catalog {
     pub schemas: BTreeSet<String>,
     /// Tables by schema and name.
     pub tables: BTreeMap<(String, String), Arc<TableDef>>,
+    /// Views by schema and name; no table has one of these names.
+    pub views: BTreeMap<(String, String), Arc<ViewDef>>,
     /// Roles by name.
     pub roles: BTreeMap<String, Arc<RoleDef>>,
     /// The id that the next table gets.
@@ -411,6 +432,11 @@ impl Catalog {
     /// The table with this schema and name.
     pub fn table(&self, schema: &str, name: &str) -> Option<&Arc<TableDef>> {
         self.tables.get(&(schema.to_string(), name.to_string()))
+    }
+
+    /// The view with this schema and name.
+    pub fn view(&self, schema: &str, name: &str) -> Option<&Arc<ViewDef>> {
+        self.views.get(&(schema.to_string(), name.to_string()))
     }
 
     /// The table whose data has this id.
@@ -431,6 +457,15 @@ pub enum CatalogChange {
     PutTable(Box<TableDef>),
     /// Removes a table and its data for good.
     DropTable {
+        /// Its schema.
+        schema: String,
+        /// Its name.
+        name: String,
+    },
+    /// Adds the view or replaces the one of the same schema and name.
+    PutView(Box<ViewDef>),
+    /// Removes a view.
+    DropView {
         /// Its schema.
         schema: String,
         /// Its name.

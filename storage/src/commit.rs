@@ -5,7 +5,7 @@
 //! visible; when a write fails, nothing is accepted any more.
 //! Does not: read for sessions, or write files.
 
-mod check;
+pub(crate) mod check;
 mod cut;
 pub(crate) mod ddl;
 pub(crate) mod garbage;
@@ -124,11 +124,6 @@ pub(crate) struct Expired {
 /// What the committer is asked for.
 pub(crate) enum Request {
     Commit(Box<PendingCommit>),
-    Catalog {
-        base_version: u64,
-        changes: Vec<CatalogChange>,
-        reply: Reply<Arc<Catalog>, CommitError>,
-    },
     /// Adds files to the manifest; `NoTable` when the table has gone.
     Flushed {
         table: TableId,
@@ -295,14 +290,10 @@ impl Committer {
         let mut next = None;
         while let Some(request) = next.take().or_else(|| self.receiver.blocking_recv()) {
             match request {
-                Request::Commit(first) => next = self.commit_group(*first),
-                Request::Catalog {
-                    base_version,
-                    changes,
-                    reply,
-                } => {
-                    let _ = reply.send(self.change_catalog(base_version, &changes));
+                Request::Commit(first) if first.transaction.catalog.is_some() => {
+                    self.commit_with_catalog(*first);
                 }
+                Request::Commit(first) => next = self.commit_group(*first),
                 Request::Flushed {
                     table,
                     parts,
@@ -374,9 +365,12 @@ impl Committer {
         let changes: Vec<_> = finished
             .map(|table| CatalogChange::PutTable(Box::new(table)))
             .collect();
-        if !changes.is_empty()
-            && let Err(error) = self.change_catalog(catalog.version, &changes)
-        {
+        if changes.is_empty() {
+            return;
+        }
+        let mut transaction = Transaction::new();
+        transaction.change_catalog(catalog.version, changes);
+        if let Err(error) = self.apply_with_catalog(&mut transaction) {
             tracing::error!(%error, "could not remove unfinished indexes and constraints");
         }
     }
@@ -388,7 +382,7 @@ impl Committer {
         let mut waiting = vec![first];
         while waiting.len() < GROUP_TRANSACTIONS_MAX && bytes < GROUP_BYTES_MAX {
             match self.receiver.try_recv() {
-                Ok(Request::Commit(commit)) => {
+                Ok(Request::Commit(commit)) if commit.transaction.catalog.is_none() => {
                     bytes += commit.transaction.bytes();
                     waiting.push(*commit);
                 }
@@ -406,36 +400,13 @@ impl Committer {
             answers.push((commit.reply, commit.held, answer));
         }
         // A refusal is answered after the group, too: what it collided with is visible then.
-        let mut lost = None;
-        if let Some(last) = group.last {
-            let mut batch = std::mem::take(&mut group.batch);
-            for ((table, partition), state) in &group.states {
-                let key = cold::state_key(*table, partition);
-                batch.put_cf(self.shared.hot.family(Family::Meta), key, state.encode());
-            }
-            match self.write_group(batch) {
-                Ok(()) => {
-                    self.publish(last);
-                    let touched = group
-                        .states
-                        .keys()
-                        .map(|(table, partition)| (*table, partition));
-                    let told = group.channels.iter();
-                    let told = told.map(|channel| (TableId::NOTIFICATIONS, channel));
-                    self.shared.watches.touched(touched.chain(told), last);
-                    if self.states.len() > STATES_MAX {
-                        self.states.clear();
-                    }
-                    for ((table, _), state) in &group.states {
-                        let newest = self.last_commits.entry(*table).or_default();
-                        *newest = state.last_seq.max(*newest);
-                    }
-                    self.states.extend(group.states);
-                }
-                Err(error) => lost = Some(error.to_string()),
-            }
+        let (newest, mut lost) = (group.last, None);
+        if let Some(last) = newest
+            && let Err(error) = self.write_group(group, last, None)
+        {
+            lost = Some(error.to_string());
         }
-        if lost.is_none() && group.last.is_some() {
+        if lost.is_none() && newest.is_some() {
             // Too late to fail: it can only hold or end the process.
             let _ = self.shared.failpoints.reach(Step::CommitPublished);
         }
@@ -448,6 +419,56 @@ impl Committer {
             let _ = reply.send(answer);
         }
         next
+    }
+
+    /// Writes a group whose newest Seq is `last` and shows it to readers; with the catalog that it makes, if it
+    /// makes one, and the files that are garbage then.
+    fn write_group(
+        &mut self,
+        mut group: Group,
+        last: Seq,
+        catalog: Option<(Arc<Catalog>, Vec<String>)>,
+    ) -> Result<(), StorageError> {
+        let hot = self.shared.hot.clone();
+        for ((table, partition), state) in &group.states {
+            let key = cold::state_key(*table, partition);
+            (group.batch).put_cf(hot.family(Family::Meta), key, state.encode());
+        }
+        let batch = std::mem::take(&mut group.batch);
+        match &catalog {
+            None => self.write_commits(batch)?,
+            Some(_) => self.write_to(batch, Step::CatalogWritten)?,
+        }
+        match catalog {
+            None => self.publish(last),
+            Some((catalog, garbage)) => {
+                // Every view so far may read the files; the one that comes next cannot.
+                self.shared.garbage.add(garbage);
+                let view = view_of(&hot, last, catalog, &self.shared.garbage);
+                self.tables = view.tables.clone();
+                drop(std::mem::replace(&mut *self.shared.current.write(), view));
+            }
+        }
+        let touched = (group.states.keys()).map(|(table, partition)| (*table, partition));
+        let told = group.channels.iter();
+        let told = told.map(|channel| (TableId::NOTIFICATIONS, channel));
+        self.shared.watches.touched(touched.chain(told), last);
+        if self.states.len() > STATES_MAX {
+            self.states.clear();
+        }
+        for ((table, _), state) in &group.states {
+            let newest = self.last_commits.entry(*table).or_default();
+            *newest = state.last_seq.max(*newest);
+        }
+        self.states.extend(group.states);
+        Ok(())
+    }
+
+    /// Commits a transaction that changes the catalog: alone, as a group is checked against one catalog.
+    fn commit_with_catalog(&mut self, mut commit: PendingCommit) {
+        let answer = self.apply_with_catalog(&mut commit.transaction);
+        drop(commit.held);
+        let _ = commit.reply.send(answer);
     }
 
     fn check_alive(&self) -> Result<(), StorageError> {
@@ -470,7 +491,7 @@ impl Committer {
     }
 
     /// Writes and syncs a group of transactions.
-    fn write_group(&mut self, batch: WriteBatch) -> Result<(), StorageError> {
+    fn write_commits(&mut self, batch: WriteBatch) -> Result<(), StorageError> {
         self.write_by(|shared| {
             let failpoints = &shared.failpoints;
             failpoints.reach(Step::CommitChecked)?;

@@ -216,10 +216,7 @@ impl Flusher {
     }
 
     fn snapshot(&self) -> Snapshot {
-        Snapshot {
-            view: self.shared.view(),
-            taken_ms: self.shared.generator.now_ms(),
-        }
+        Snapshot::new(self.shared.view(), self.shared.generator.now_ms())
     }
 }
 

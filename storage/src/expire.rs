@@ -30,10 +30,7 @@ pub(crate) async fn run(
         loop {
             let (shared, of) = (shared.clone(), table.clone());
             let find = move || {
-                let snapshot = Snapshot {
-                    view: shared.view(),
-                    taken_ms: shared.generator.now_ms(),
-                };
+                let snapshot = Snapshot::new(shared.view(), shared.generator.now_ms());
                 find_expired(&snapshot, &of)
             };
             let rows = tokio::task::spawn_blocking(find)

@@ -118,7 +118,9 @@ impl Failpoints {
             let (name, action) = given.split_once('=').ok_or_else(malformed)?;
             let (action, nth) = action.split_once('@').unwrap_or((action, "1"));
             let mut steps = Step::ALL.iter();
-            let step = steps.find(|step| step.name() == name).ok_or_else(malformed)?;
+            let step = steps
+                .find(|step| step.name() == name)
+                .ok_or_else(malformed)?;
             let action = match action {
                 "kill" => Action::Kill,
                 "stop" => Action::Stop,
@@ -209,7 +211,10 @@ mod tests {
         }
         for text in ["nothing=kill", "trim_log", "trim_log=no", "trim_log=kill@x"] {
             let error = Failpoints::parse(text).err().unwrap().to_string();
-            assert!(error.contains(text) && error.contains("commit_checked"), "{error}");
+            assert!(
+                error.contains(text) && error.contains("commit_checked"),
+                "{error}"
+            );
         }
     }
 }

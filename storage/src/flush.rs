@@ -80,10 +80,10 @@ impl Flusher {
     ) -> Result<FlushReport, StorageError> {
         let lock = self.cold.running.lock().entry(table).or_default().clone();
         let _one_at_a_time = lock.lock().await;
-        let snapshot = Arc::new(Snapshot {
-            view: self.shared.view(),
-            taken_ms: self.shared.generator.now_ms(),
-        });
+        let snapshot = Arc::new(Snapshot::new(
+            self.shared.view(),
+            self.shared.generator.now_ms(),
+        ));
         let Ok(def) = snapshot.table(table).cloned() else {
             self.cold.running.lock().remove(&table);
             return Err(StorageError::NoTable(table.get()));

@@ -31,7 +31,7 @@ pub mod trim;
 mod watch;
 
 pub use catalog::{
-    Catalog, CatalogChange, ColumnDef, ColumnId, RoleDef, TableDef, TableId, TableKind,
+    Catalog, CatalogChange, ColumnDef, ColumnId, RoleDef, TableDef, TableId, TableKind, ViewDef,
 };
 pub use changes::{Change, ChangeBatch, ChangeOp, CommitWatch, FeedScope};
 pub use datum::{ColumnType, Datum, DatumRef, Row};

@@ -83,17 +83,36 @@ pub struct Snapshot {
     pub(crate) view: Arc<View>,
     /// When it was taken; decides what has expired.
     pub(crate) taken_ms: i64,
+    /// The catalog of a transaction that has changed it, instead of the view's.
+    catalog: Option<Arc<Catalog>>,
 }
 
 impl Snapshot {
+    pub(crate) fn new(view: Arc<View>, taken_ms: i64) -> Snapshot {
+        Snapshot {
+            view,
+            taken_ms,
+            catalog: None,
+        }
+    }
+
+    /// The same data as a transaction sees it that has changed the catalog to this one.
+    pub fn with_catalog(&self, catalog: Arc<Catalog>) -> Snapshot {
+        Snapshot {
+            view: self.view.clone(),
+            taken_ms: self.taken_ms,
+            catalog: Some(catalog),
+        }
+    }
+
     /// The Seq at which it stands.
     pub fn seq(&self) -> Seq {
         self.view.seq
     }
 
-    /// The catalog at that Seq.
+    /// The catalog at that Seq, or the transaction's own.
     pub fn catalog(&self) -> &Arc<Catalog> {
-        &self.view.catalog
+        self.catalog.as_ref().unwrap_or(&self.view.catalog)
     }
 
     /// Feeds the live row versions of the hot tier to `sink`, batch by batch, until it breaks; then those
@@ -209,21 +228,20 @@ impl Snapshot {
         let Some(key) = unique_key(table, partition, unique, values) else {
             return Ok(Lookup::Absent);
         };
-        if let Some(transaction) = transaction
-            && let Some(holder) = transaction.key_holder(&key)
-        {
-            return match holder {
-                Some(at) => {
-                    let record = &transaction.ops()[at as usize].record;
-                    self.found(table, Seq::pending(at), record)
-                }
-                None => Ok(Lookup::Absent),
-            };
-        }
-        let Some(seq) = self.view.hot.get(Family::Key, &key)? else {
-            return Ok(Lookup::Absent);
+        let holder = transaction.and_then(|transaction| transaction.key_holder(&key));
+        let filled = transaction.and_then(|transaction| transaction.filled(&key));
+        let seq = match (holder, filled) {
+            (Some(Some(at)), _) => {
+                let ops = transaction.map_or(&[][..], Transaction::ops);
+                return self.found(table, Seq::pending(at), &ops[at as usize].record);
+            }
+            (Some(None), _) => return Ok(Lookup::Absent),
+            (None, Some(seq)) => seq,
+            (None, None) => match self.view.hot.get(Family::Key, &key)? {
+                Some(seq) => read_seq(&seq)?,
+                None => return Ok(Lookup::Absent),
+            },
         };
-        let seq = read_seq(&seq)?;
         if seq < self.oldest(table) {
             return Ok(Lookup::Absent);
         }
@@ -290,10 +308,11 @@ impl Snapshot {
 
     /// The table whose data has this id.
     pub(crate) fn table(&self, id: TableId) -> Result<&Arc<TableDef>, StorageError> {
-        self.view
-            .tables
-            .get(&id)
-            .ok_or(StorageError::NoTable(id.get()))
+        let table = match &self.catalog {
+            Some(catalog) => catalog.table_by_id(id),
+            None => self.view.tables.get(&id),
+        };
+        table.ok_or(StorageError::NoTable(id.get()))
     }
 
     /// The lowest Seq of a row that has not expired.

@@ -149,10 +149,7 @@ impl Store {
 
     /// A consistent view of both tiers and the catalog at the newest visible Seq.
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::new(Snapshot {
-            view: self.shared().view(),
-            taken_ms: self.now_ms(),
-        })
+        Arc::new(Snapshot::new(self.shared().view(), self.now_ms()))
     }
 
     /// The newest Seq that readers may see.
@@ -172,6 +169,9 @@ impl Store {
 
     /// Commits: when this returns `Ok`, the transaction is on disk and visible. Returns the Seq of its last
     /// change (the visible Seq if it had none).
+    ///
+    /// # Panics
+    /// As `Catalog::changed` does, when it changes the catalog.
     pub async fn commit(&self, transaction: Transaction) -> Result<Seq, CommitError> {
         self.commit_holding(transaction, Box::new(())).await
     }
@@ -183,8 +183,16 @@ impl Store {
         transaction: Transaction,
         held: Box<dyn Send>,
     ) -> Result<Seq, CommitError> {
-        if transaction.is_void() {
+        if transaction.is_noop() {
             return Ok(self.visible());
+        }
+        if let Some(planned) = &transaction.catalog {
+            let catalog = self.catalog();
+            if catalog.version != planned.base_version {
+                return Err(CommitError::CatalogChanged);
+            }
+            // Here and not only in the committer's thread, so that a broken promise hits who made it.
+            catalog.changed(&planned.changes);
         }
         self.flusher.queue.commit(transaction, held).await
     }
@@ -194,34 +202,19 @@ impl Store {
     /// no snapshot needs them.
     ///
     /// # Panics
-    /// When a change breaks what its planner must have checked: a table in a schema that does not exist, a
-    /// schema dropped that is not empty, a new table whose id is not the next one.
+    /// As `Catalog::changed` does.
     pub async fn change_catalog(
         &self,
         base_version: u64,
         changes: Vec<CatalogChange>,
     ) -> Result<Arc<Catalog>, CommitError> {
-        let catalog = self.catalog();
-        if catalog.version != base_version {
-            return Err(CommitError::CatalogChanged);
-        }
         if changes.is_empty() {
-            return Ok(catalog);
+            return Ok(self.catalog());
         }
-        // Here and not only in the committer's thread, so that a broken promise hits who made it.
-        ddl::changed(&catalog, &changes);
-        let (reply, answer) = tokio::sync::oneshot::channel();
-        self.flusher
-            .queue
-            .send(Request::Catalog {
-                base_version,
-                changes,
-                reply,
-            })
-            .await?;
-        answer
-            .await
-            .map_err(|_| CommitError::Unknown("the committer ended".to_string()))?
+        let mut transaction = Transaction::new();
+        transaction.change_catalog(base_version, changes);
+        self.commit(transaction).await?;
+        Ok(self.catalog())
     }
 
     /// Flushes every partition of the table that has unflushed rows, however few. A STREAM table has nothing to flush.

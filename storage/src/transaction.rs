@@ -14,6 +14,11 @@ use crate::record;
 use crate::seq::Seq;
 use crate::snapshot::PartitionSet;
 
+mod ddl;
+
+pub use ddl::Mark;
+pub(crate) use ddl::{CatalogChanges, entry_of};
+
 /// One log of a table: a user's name for USER tables, empty for SHARED and STREAM ones.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Partition(Arc<str>);
@@ -59,6 +64,9 @@ pub struct Transaction {
     superseded_before: HashMap<TableId, usize>,
     bytes: usize,
     notifications: Vec<Notification>,
+    /// Changes of the catalog that are committed before its own.
+    pub(crate) catalog: Option<CatalogChanges>,
+    fills: ddl::Fills,
     /// What must not have changed when the transaction is committed.
     pub(crate) reads: Option<ReadSet>,
 }
@@ -90,6 +98,8 @@ pub(crate) struct Op {
     pub(crate) old_keys: RowKeys,
     /// What `Transaction::keys` said before, for the unique ones of `old_keys`, then of `keys`.
     undo: Vec<Option<Holder>>,
+    /// What the transaction counts for it.
+    counted: usize,
 }
 
 /// What stands for a row in the `key` and `index` families.
@@ -220,7 +230,7 @@ impl Transaction {
                 *self.superseded_before.entry(table.id).or_default() += 1;
             }
         }
-        let op = Op {
+        let mut op = Op {
             table: table.clone(),
             partition: partition.clone(),
             kind,
@@ -229,8 +239,10 @@ impl Transaction {
             keys,
             old_keys,
             undo,
+            counted: 0,
         };
-        self.bytes += op.bytes();
+        op.counted = op.bytes();
+        self.bytes += op.counted;
         self.ops.push(op);
         Seq::pending(at)
     }
@@ -249,22 +261,20 @@ impl Transaction {
         &self.notifications
     }
 
-    /// Whether there is nothing to commit: no changes, and nothing to tell.
-    pub fn is_void(&self) -> bool {
-        self.ops.is_empty() && self.notifications.is_empty()
+    /// How many Seqs its commit takes, besides those of the catalog's changes.
+    pub(crate) fn seqs(&self) -> u64 {
+        (self.ops.len() + self.notifications.len()) as u64
     }
 
-    /// Whether nothing was changed.
+    /// Whether no row was changed.
     pub fn is_empty(&self) -> bool {
         self.ops.is_empty()
     }
 
     /// Bytes of memory that the changes take, roughly, and what is to be told.
     pub fn bytes(&self) -> usize {
-        let told = self
-            .notifications
-            .iter()
-            .map(|said| said.payload.len() + OP_OVERHEAD_BYTES);
+        let told = self.notifications.iter();
+        let told = told.map(|said| said.payload.len() + OP_OVERHEAD_BYTES);
         self.bytes + told.sum::<usize>()
     }
 
@@ -277,7 +287,7 @@ impl Transaction {
     pub fn rollback_to(&mut self, len: usize) {
         while self.ops.len() > len {
             let op = self.ops.pop().expect("there are more than `len`");
-            self.bytes -= op.bytes();
+            self.bytes -= op.counted;
             let touched = op
                 .keys
                 .unique
@@ -328,10 +338,16 @@ impl Transaction {
             .is_some_and(|count| *count > 0)
     }
 
-    /// Makes the commit depend on what was read: it fails with `CommitError::ReadChanged` when a commit after
-    /// `reads.since` touched one of the partitions.
+    /// Makes the commit depend on what was read, besides what it depends on already: it fails with
+    /// `CommitError::ReadChanged` when a commit after `reads.since` touched one of the partitions.
     pub fn depends_on(&mut self, reads: ReadSet) {
-        self.reads = Some(reads);
+        match &mut self.reads {
+            None => self.reads = Some(reads),
+            Some(all) => {
+                all.since = all.since.min(reads.since);
+                all.partitions.extend(reads.partitions);
+            }
+        }
     }
 
     pub(crate) fn ops(&self) -> &[Op] {

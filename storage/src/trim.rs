@@ -90,12 +90,7 @@ async fn blocking<T: Send + 'static>(
     find: impl FnOnce(Snapshot) -> Result<T, StorageError> + Send + 'static,
 ) -> Result<T, StorageError> {
     let shared = shared.clone();
-    let work = move || {
-        find(Snapshot {
-            view: shared.view(),
-            taken_ms: shared.generator.now_ms(),
-        })
-    };
+    let work = move || find(Snapshot::new(shared.view(), shared.generator.now_ms()));
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| StorageError::Io(std::io::Error::other(error)))?

@@ -117,7 +117,7 @@ impl Connection {
         let plan = match statements.pop() {
             Some(parsed) => {
                 check_not_failed(self.session.transaction_status(), &parsed)?;
-                let catalog_version = self.server.engine.store().catalog().version;
+                let catalog_version = self.session.catalog_version();
                 let prepared = self
                     .interrupts
                     .guard(self.session.prepare(&parsed, &types))
@@ -330,7 +330,7 @@ impl Connection {
         };
         check_not_failed(self.session.transaction_status(), &plan.parsed)?;
         let replanned;
-        let prepared = if self.server.engine.store().catalog().version == plan.catalog_version
+        let prepared = if self.session.catalog_version() == plan.catalog_version
             || self.session.transaction_status() == TransactionStatus::Failed
         {
             &plan.prepared

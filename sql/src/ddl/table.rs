@@ -13,6 +13,7 @@ use super::constraint::{self, Constraint};
 use super::{
     DdlPlan, Evaluate, Scope, display, find, fold, no_schema, resolve, split, truncate_name,
 };
+use super::{parents, view};
 use crate::error::{ErrorKind, SqlError};
 use crate::types;
 
@@ -32,7 +33,8 @@ pub(super) fn create(
     refuse_clauses(create)?;
     let mut plan = DdlPlan::new("CREATE TABLE");
     let (schema, name) = target(scope, &create.name)?;
-    if scope.catalog.table(&schema, &name).is_some() {
+    if scope.catalog.table(&schema, &name).is_some() || scope.catalog.view(&schema, &name).is_some()
+    {
         let error = duplicate_table(&name);
         if !create.if_not_exists {
             return Err(error);
@@ -131,7 +133,7 @@ pub(super) fn drop(
         let (schema, table) = split(name)?;
         let error = match find(scope.catalog, scope.search_path, schema.as_deref(), &table) {
             Some(found) => {
-                constraint::release_parent(scope, found, &gone, cascades, &mut plan)?;
+                parents::release_parent(scope, found, &gone, cascades, &mut plan)?;
                 let change = CatalogChange::DropTable {
                     schema: found.schema.clone(),
                     name: found.name.clone(),
@@ -173,7 +175,7 @@ pub(super) fn truncate(scope: Scope<'_>, truncate: &Truncate) -> Result<DdlPlan,
     let mut at = 0;
     while let Some(&parent) = tables.get(at) {
         at += 1;
-        for (child, _) in constraint::referencing_keys(scope, parent) {
+        for (child, _) in parents::referencing_keys(scope, parent) {
             if tables.iter().any(|other| other.id == child.id) {
                 continue;
             }
@@ -215,6 +217,14 @@ pub(super) fn alter(
     let mut plan = DdlPlan::new("ALTER TABLE");
     if alter.location.is_some() || alter.on_cluster.is_some() || alter.table_type.is_some() {
         return Err(SqlError::unsupported("this form of ALTER TABLE"));
+    }
+    if let [AlterTableOperation::RenameTable { table_name }] = alter.operations.as_slice() {
+        let (schema, name) = split(&alter.name)?;
+        let view = view::find_view(scope.catalog, scope.search_path, schema.as_deref(), &name);
+        if let Some(view) = view {
+            let (RenameTableNameKind::To(new) | RenameTableNameKind::As(new)) = table_name;
+            return view::rename(scope, view, new);
+        }
     }
     let old = match resolve(scope.catalog, scope.search_path, &alter.name) {
         Ok(table) => table,
@@ -265,8 +275,8 @@ pub(super) fn alter(
                 if scope.catalog.table(&table.schema, &name).is_some() {
                     return Err(duplicate_table(&name));
                 }
-                for (child, _) in constraint::referencing_keys(scope, old) {
-                    constraint::rename_parent(&mut table, child, old, &name, &mut plan);
+                for (child, _) in parents::referencing_keys(scope, old) {
+                    parents::rename_parent(&mut table, child, old, &name, &mut plan);
                 }
                 table.name = name;
             }
@@ -324,6 +334,7 @@ pub(super) fn alter(
         }
     }
     if table.name != old.name {
+        view::follow_rename(scope, &old.schema, &old.name, &table.name, &mut plan)?;
         plan.changes.push(CatalogChange::DropTable {
             schema: old.schema.clone(),
             name: old.name.clone(),
@@ -448,7 +459,7 @@ fn drop_column(
         return Err(SqlError::unsupported("a table without columns"));
     }
     let id = table.columns[index].id;
-    constraint::release_column(scope, table, id, cascades, plan)?;
+    parents::release_column(scope, table, id, cascades, plan)?;
     constraint::drop_with_column(table, id)?;
     table.columns.remove(index);
     table.bump_schema_version();
@@ -620,7 +631,7 @@ fn check_column_name(name: &str) -> Result<(), SqlError> {
 }
 
 /// The schema and name that a CREATE makes.
-fn target(scope: Scope<'_>, name: &ObjectName) -> Result<(String, String), SqlError> {
+pub(super) fn target(scope: Scope<'_>, name: &ObjectName) -> Result<(String, String), SqlError> {
     let schemas = &scope.catalog.schemas;
     match split(name)? {
         (Some(schema), _) if matches!(schema.as_str(), "pg_catalog" | "information_schema") => {
@@ -709,7 +720,7 @@ fn refuse_clauses(create: &CreateTable) -> Result<(), SqlError> {
     Ok(())
 }
 
-fn duplicate_table(name: &str) -> SqlError {
+pub(super) fn duplicate_table(name: &str) -> SqlError {
     SqlError::new(
         ErrorKind::DuplicateTable,
         format!("relation \"{name}\" already exists"),

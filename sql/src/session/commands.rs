@@ -1,7 +1,7 @@
 //! Commands: transactions, settings, roles in use, DDL, CALL, LISTEN.
 
 use datafusion::sql::sqlparser::ast::{self, Expr, ObjectName, Set, Statement};
-use tidelog_storage::{CatalogChange, ColumnType, Datum, TableKind};
+use tidelog_storage::{ColumnType, Datum, TableKind};
 
 use super::transaction::level_of;
 use super::{Block, Isolation, Notice, Outcome, Session};
@@ -10,9 +10,6 @@ use crate::error::{ErrorKind, SqlError};
 use crate::notify::ChannelChange;
 use crate::output::{self, OutputColumn};
 use crate::parse::literal_text;
-
-/// A DDL statement that meets another one is planned again this often.
-const DDL_RETRIES_MAX: usize = 100;
 
 impl Session {
     /// The columns that a command's result has.
@@ -283,7 +280,7 @@ impl Session {
     /// Only a superuser may act as another role: who logged in decides, not whom the session acts as.
     fn set_role(&mut self, role: Option<String>) -> Result<(), SqlError> {
         let role = role.unwrap_or_else(|| self.login.user.clone());
-        let catalog = self.engine.store.catalog();
+        let catalog = self.catalog();
         if !catalog.roles.contains_key(&role) {
             let message = format!("role \"{role}\" does not exist");
             return Err(SqlError::new(ErrorKind::InvalidParameterValue, message));
@@ -313,7 +310,7 @@ impl Session {
         Ok(Outcome::Command("RESET".to_string()))
     }
 
-    fn require_superuser(&self, what: &str) -> Result<(), SqlError> {
+    pub(super) fn require_superuser(&self, what: &str) -> Result<(), SqlError> {
         if self.is_superuser() {
             return Ok(());
         }
@@ -323,7 +320,10 @@ impl Session {
 
     async fn call(&mut self, function: &ast::Function) -> Result<Outcome, SqlError> {
         let name = function.name.to_string().to_ascii_lowercase();
-        if !matches!(name.as_str(), "tidelog.flush" | "tidelog.compact" | "tidelog.trim") {
+        if !matches!(
+            name.as_str(),
+            "tidelog.flush" | "tidelog.compact" | "tidelog.trim"
+        ) {
             let message = format!("procedure {name} does not exist");
             return Err(SqlError::new(ErrorKind::UndefinedFunction, message));
         }
@@ -365,75 +365,6 @@ impl Session {
         }
         self.engine.store.trim().await?;
         Ok(Outcome::Command("CALL".to_string()))
-    }
-
-    async fn ddl(
-        &mut self,
-        statement: &Statement,
-        kind: Option<TableKind>,
-    ) -> Result<Outcome, SqlError> {
-        for _ in 0..DDL_RETRIES_MAX {
-            let catalog = self.engine.store.catalog();
-            let search_path = self.search_path();
-            let evaluate = |expr: &Expr, ty: ColumnType| self.evaluate_default(expr, ty);
-            let Some(plan) = ddl::plan(&catalog, &search_path, statement, kind, &evaluate)? else {
-                let text = statement.to_string();
-                let words: Vec<&str> = text.split_whitespace().take(2).collect();
-                return Err(SqlError::unsupported(words.join(" ")));
-            };
-            self.require_superuser(plan.tag)?;
-            self.check_may_write(plan.tag)?;
-            if self.work.block == Block::Explicit {
-                return Err(SqlError::unsupported(format!(
-                    "{} in a transaction block",
-                    plan.tag
-                )));
-            }
-            let notices = plan.notices.into_iter().map(|error| Notice::Message {
-                severity: "NOTICE",
-                error,
-            });
-            for change in &plan.changes {
-                if let CatalogChange::PutTable(table) = change
-                    && table
-                        .checks
-                        .iter()
-                        .any(|check| !check.name.starts_with('\u{1}'))
-                {
-                    self.plan_conditions(table)?;
-                }
-            }
-            if !plan.changes.is_empty() {
-                use tidelog_storage::CommitError;
-                // What this query string changed before must be there when the tables change.
-                self.commit().await?;
-                match self
-                    .engine
-                    .store
-                    .change_catalog(catalog.version, plan.changes)
-                    .await
-                {
-                    Ok(_) => {}
-                    Err(CommitError::CatalogChanged) => continue,
-                    Err(error) => return Err(error.into()),
-                }
-            }
-            self.notices.extend(notices);
-            if let Some((table, steps)) = &plan.finish {
-                self.finish(*table, steps).await?;
-            }
-            return Ok(Outcome::Command(plan.tag.to_string()));
-        }
-        Err(SqlError::new(
-            ErrorKind::SerializationFailure,
-            "the catalog is being changed by other sessions",
-        ))
-    }
-
-    /// A default's value now. DDL is planned without waiting, so only what needs no table can be evaluated.
-    fn evaluate_default(&self, expr: &Expr, ty: ColumnType) -> Result<Datum, SqlError> {
-        let evaluation = self.evaluate_as(expr, ty);
-        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(evaluation))
     }
 }
 

@@ -8,11 +8,15 @@ use datafusion::sql::sqlparser::ast::{
     TransactionAccessMode, TransactionIsolationLevel, TransactionMode,
 };
 use parking_lot::{Mutex, RwLock};
+use tidelog_storage::catalog::IndexId;
 use tidelog_storage::snapshot::Lookup;
+use tidelog_storage::transaction::Mark;
 use tidelog_storage::{
-    CommitError, Datum, PartitionSet, ReadSet, Seq, Snapshot, TableDef, TableId, Transaction,
+    CommitError, Datum, Partition, PartitionSet, ReadSet, RowVersion, Seq, Snapshot, TableDef,
+    TableId, Transaction,
 };
 
+use super::ddl::{DdlMark, PendingDdl};
 use super::{Notice, Outcome, Session, TransactionStatus};
 use crate::copy::CopyIn;
 use crate::error::{ErrorKind, SqlError, unique_violation};
@@ -104,7 +108,8 @@ pub(super) enum Block {
 /// Where ROLLBACK TO goes back to.
 pub(super) struct Savepoint {
     name: String,
-    changes: usize,
+    changes: Mark,
+    ddl: DdlMark,
     locks: usize,
     said: usize,
     channels: usize,
@@ -121,7 +126,9 @@ pub(super) struct Work {
     /// Whether a statement that reads or writes was run in it.
     pub(super) queried: bool,
     pub(super) locks: Locks,
-    changes: Arc<RwLock<Transaction>>,
+    pub(super) changes: Arc<RwLock<Transaction>>,
+    /// What it changes of the catalog, once it does.
+    pub(super) ddl: Option<PendingDdl>,
     savepoints: Vec<Savepoint>,
     /// The one that all its statements read from, if they do.
     snapshot: Mutex<Option<Arc<Snapshot>>>,
@@ -144,6 +151,7 @@ impl Work {
             queried: false,
             locks,
             changes: Arc::default(),
+            ddl: None,
             savepoints: Vec::new(),
             snapshot: Mutex::default(),
             channels: Vec::new(),
@@ -200,17 +208,23 @@ impl Session {
             return self.roll_back();
         }
         self.work.failed = true;
-        match self.work.savepoints.last() {
-            None => self.roll_back(),
-            Some(savepoint) => {
-                self.work.changes.write().rollback_to(savepoint.changes);
-                self.work.locks.release_to(savepoint.locks);
-                self.outbox.truncate(savepoint.said);
-                self.work.channels.truncate(savepoint.channels);
-                let cursors = savepoint.cursors;
-                self.drop_cursors_after(cursors);
-            }
+        match self.work.savepoints.len() {
+            0 => self.roll_back(),
+            count => self.undo_to_savepoint(count - 1),
         }
+    }
+
+    fn undo_to_savepoint(&mut self, at: usize) {
+        let savepoint = &self.work.savepoints[at];
+        let (changes, ddl, locks) = (savepoint.changes, savepoint.ddl, savepoint.locks);
+        self.work.changes.write().rollback_to_mark(changes);
+        let savepoint = &self.work.savepoints[at];
+        let (said, channels, cursors) = (savepoint.said, savepoint.channels, savepoint.cursors);
+        self.undo_ddl(ddl);
+        self.work.locks.release_to(locks);
+        self.outbox.truncate(said);
+        self.work.channels.truncate(channels);
+        self.drop_cursors_after(cursors);
     }
 
     /// Undoes what is open, block or not: the client is gone.
@@ -261,12 +275,16 @@ impl Session {
         let partitions = std::mem::take(&mut *self.work.reads.lock());
         let channels = std::mem::take(&mut self.work.channels);
         let said = self.outbox.take();
+        let ddl = self.work.ddl.take();
         let (mut changes, locks) = self.take_work();
+        if let Some(ddl) = ddl {
+            ddl.hand_over(&mut changes);
+        }
         changes.notify(said);
         // A channel carries what is committed from here on: also what this transaction says.
         let visible = self.engine.store.visible();
         self.close_cursors();
-        if changes.is_void() {
+        if changes.is_noop() {
             self.committed(channels, visible);
             return Ok(());
         }
@@ -328,7 +346,7 @@ impl Session {
     /// What was read so far stays as it is, whatever the transaction changes from here on. Rows that depend on its
     /// changes were read to their end.
     pub(super) fn detach_changes(&mut self) {
-        if self.work.block != Block::None && self.work.changes.read().is_empty() {
+        if self.work.block != Block::None && self.work.changes.read().is_untouched() {
             self.work.changes = Arc::default();
         }
     }
@@ -337,12 +355,13 @@ impl Session {
         self.work.savepoints.clear();
         self.work.channels.clear();
         self.outbox.truncate(0);
+        self.work.ddl = None;
         self.settings.end_local();
         self.forget_reads();
         let fresh = Locks::new(&self.engine.locks, self.login.pid);
         let locks = std::mem::replace(&mut self.work.locks, fresh);
         // A scan that is still being sent may hold the lock for reading; it found nothing to read here.
-        if self.work.changes.read().is_empty() {
+        if self.work.changes.read().is_untouched() {
             return (Transaction::new(), locks);
         }
         let taken = std::mem::take(&mut *self.work.changes.write());
@@ -376,6 +395,7 @@ impl Session {
         } else {
             store.snapshot()
         };
+        let snapshot = self.with_own_catalog(snapshot);
         let serializable = self.work.isolation == Isolation::Serializable;
         Arc::new(Scope {
             store: store.clone(),
@@ -389,7 +409,7 @@ impl Session {
 
     /// As `scope`, but of what is committed now, whatever the isolation.
     pub(crate) fn latest_scope(&self) -> Arc<Scope> {
-        let snapshot = self.engine.store.snapshot();
+        let snapshot = self.snapshot();
         let Scope {
             store,
             database,
@@ -419,7 +439,7 @@ impl Session {
         if !self.defers_commit() || !writes.iter().any(inserts) {
             return self.add(table, writes, None);
         }
-        let snapshot = self.engine.store.snapshot();
+        let snapshot = self.snapshot();
         tokio::task::block_in_place(|| self.add(table, writes, Some(&snapshot)))
     }
 
@@ -464,6 +484,24 @@ impl Session {
             changes.rollback_to(before);
         }
         added
+    }
+
+    /// Adds rows from before an index to it, with the commit.
+    pub(crate) fn add_with_block(
+        &self,
+        table: &Arc<TableDef>,
+        index: IndexId,
+        rows: Vec<(Partition, RowVersion)>,
+    ) -> Result<(), CommitError> {
+        self.work.changes.write().fill_index(table, index, rows)
+    }
+
+    /// 54000 when the transaction has become too large.
+    pub(crate) fn check_size(&self) -> Result<(), SqlError> {
+        match self.work.changes.read().bytes() > TRANSACTION_BYTES_MAX {
+            true => Err(too_large()),
+            false => Ok(()),
+        }
     }
 
     pub(super) fn warn(&mut self, kind: ErrorKind, message: &str) {
@@ -545,7 +583,8 @@ impl Session {
         }
         let savepoint = Savepoint {
             name,
-            changes: self.work.changes.read().len(),
+            changes: self.work.changes.read().mark(),
+            ddl: self.ddl_mark(),
             locks: self.work.locks.mark(),
             said: self.outbox.len(),
             channels: self.work.channels.len(),
@@ -580,13 +619,7 @@ impl Session {
 
     pub(super) fn roll_back_to(&mut self, name: &str) -> Result<Outcome, SqlError> {
         let at = self.find_savepoint(name, "ROLLBACK TO SAVEPOINT")?;
-        let savepoint = &self.work.savepoints[at];
-        self.work.changes.write().rollback_to(savepoint.changes);
-        self.work.locks.release_to(savepoint.locks);
-        self.outbox.truncate(savepoint.said);
-        self.work.channels.truncate(savepoint.channels);
-        let cursors = savepoint.cursors;
-        self.drop_cursors_after(cursors);
+        self.undo_to_savepoint(at);
         self.work.savepoints.truncate(at + 1);
         self.work.failed = false;
         Ok(Outcome::Command("ROLLBACK".to_string()))

@@ -14,7 +14,7 @@ use datafusion::logical_expr::{
 
 use tidelog_storage::{Catalog, PartitionSet, Store};
 
-use super::{is_system_schema, keys, pg_catalog, role_oid, schema_oid};
+use super::{is_system_schema, keys, pg_catalog, role_oid, schema_oid, views};
 use crate::error::{ErrorKind, SqlError};
 
 /// What the functions of one statement know.
@@ -106,7 +106,6 @@ pub(crate) fn function(
         "obj_description"
         | "shobj_description"
         | "col_description"
-        | "pg_get_viewdef"
         | "pg_get_partkeydef"
         | "pg_get_triggerdef"
         | "pg_get_ruledef"
@@ -135,10 +134,12 @@ pub(crate) fn function(
         "pg_get_expr" => (DataType::Utf8, |_, args| {
             Ok(string(args, 0).map_or(ScalarValue::Utf8(None), text))
         }),
-        "pg_get_indexdef" | "pg_get_constraintdef" => (DataType::Utf8, |known, args| {
-            let definition = oid(args, 0).and_then(|oid| known.definitions.get(&oid));
-            Ok(ScalarValue::Utf8(definition.cloned()))
-        }),
+        "pg_get_indexdef" | "pg_get_constraintdef" | "pg_get_viewdef" => {
+            (DataType::Utf8, |known, args| {
+                let definition = oid(args, 0).and_then(|oid| known.definitions.get(&oid));
+                Ok(ScalarValue::Utf8(definition.cloned()))
+            })
+        }
         "pg_encoding_to_char" => (DataType::Utf8, |_, args| {
             Ok(text(if oid(args, 0) == Some(6) { "UTF8" } else { "" }))
         }),
@@ -230,6 +231,7 @@ fn known(catalog: &Catalog, session: &Session<'_>) -> Known {
             definitions.insert(constraint.oid, constraint.definition());
         }
     }
+    definitions.extend(views::definitions(catalog));
     let roles = catalog.roles.keys();
     let schemas = pg_catalog::schemas(catalog).into_iter();
     Known {

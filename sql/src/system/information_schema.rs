@@ -3,7 +3,7 @@
 use tidelog_storage::{ColumnId, ColumnType, Datum, TableDef};
 
 use super::keys::{self, Constraint, ConstraintKind};
-use super::{Facts, Named, text};
+use super::{Facts, Named, text, views};
 use crate::types;
 
 pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
@@ -40,7 +40,7 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
                 };
                 row(relation.schema, relation.name, kind)
             });
-            own.chain(system).collect()
+            own.chain(system).chain(views::tables(facts)).collect()
         }
         "columns" => {
             let mut rows: Vec<Named> = tables().flat_map(|table| columns(table, facts)).collect();
@@ -58,8 +58,10 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
                     rows.push(row);
                 }
             }
+            rows.extend(views::columns(facts));
             rows
         }
+        "views" => views::information(facts),
         "table_constraints" => constraints(facts)
             .map(|constraint| {
                 let mut row = of_constraint(&constraint, facts);
@@ -197,7 +199,7 @@ fn referential(constraint: &Constraint<'_>, facts: &Facts<'_>) -> Option<Named> 
     Some(row)
 }
 
-fn number(value: usize) -> Datum {
+pub(super) fn number(value: usize) -> Datum {
     Datum::Int4(i32::try_from(value).unwrap_or(i32::MAX))
 }
 
@@ -225,7 +227,7 @@ fn columns(table: &TableDef, facts: &Facts<'_>) -> Vec<Named> {
 }
 
 /// What a column's type says about it.
-fn typed(ty: ColumnType, facts: &Facts<'_>) -> Named {
+pub(super) fn typed(ty: ColumnType, facts: &Facts<'_>) -> Named {
     let plain = match ty {
         ColumnType::Varchar(_) => ColumnType::Varchar(None),
         ColumnType::Numeric(_) => ColumnType::Numeric(None),

@@ -132,7 +132,7 @@ pub(super) fn constraints<'a>(table: &'a TableDef, catalog: &'a Catalog) -> Vec<
     for check in table
         .checks
         .iter()
-        .filter(|check| !check.name.starts_with('\u{1}'))
+        .filter(|check| !crate::ddl::constraint::is_implied(&check.name))
     {
         constraints.push(Constraint {
             table,

@@ -8,6 +8,7 @@ use tidelog_storage::{Catalog, ColumnId, Datum, TableDef, TableKind};
 use crate::session::CursorInfo;
 
 use super::keys::{self, Constraint, ConstraintKind, Index};
+use super::views;
 use super::{Facts, Named, from_csv, role_oid, schema_oid, table_oid, text, type_facts};
 
 /// The encoding UTF8 in pg_database.
@@ -70,6 +71,7 @@ pub(super) fn has_rows(name: &str) -> bool {
             | "pg_shadow"
             | "pg_database"
             | "pg_tables"
+            | "pg_views"
             | "pg_indexes"
             | "pg_stat_user_tables"
             | "pg_stat_all_tables"
@@ -93,12 +95,14 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
         "pg_class" => {
             let mut rows: Vec<Named> = tables().map(|t| class(t, facts.catalog)).collect();
             rows.extend(indexes().map(|index| index_class(&index)));
+            rows.extend(views::classes(facts.catalog));
             rows.extend(system_classes());
             rows
         }
         "pg_attribute" => {
             let mut rows: Vec<Named> = tables().flat_map(attributes).collect();
             rows.extend(indexes().flat_map(|index| index_attributes(&index)));
+            rows.extend(views::attributes(facts.catalog));
             rows.extend(system_attributes());
             rows
         }
@@ -137,6 +141,7 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
                 ]
             })
             .collect(),
+        "pg_views" => views::pg_views(facts.catalog),
         "pg_indexes" => indexes()
             .map(|index| {
                 vec![
@@ -212,7 +217,13 @@ fn namespace(name: String) -> Named {
 }
 
 /// What every kind of relation has the same in pg_class.
-fn plain_class(class_oid: i64, name: &str, schema: &str, kind: &str, columns: usize) -> Named {
+pub(super) fn plain_class(
+    class_oid: i64,
+    name: &str,
+    schema: &str,
+    kind: &str,
+    columns: usize,
+) -> Named {
     vec![
         ("oid", oid(class_oid)),
         ("relname", text(name)),
@@ -300,7 +311,12 @@ fn system_classes() -> impl Iterator<Item = Named> {
 }
 
 /// What every column has the same in pg_attribute.
-fn attribute(class: i64, number: usize, name: &str, ty: tidelog_storage::ColumnType) -> Named {
+pub(super) fn attribute(
+    class: i64,
+    number: usize,
+    name: &str,
+    ty: tidelog_storage::ColumnType,
+) -> Named {
     let (type_oid, modifier, length) = type_facts(ty);
     let by_value = matches!(length, 1 | 2 | 4 | 8);
     vec![
@@ -518,6 +534,7 @@ pub(super) fn class_names(catalog: &Catalog) -> BTreeMap<i64, (String, String)> 
             names.insert(index.oid, of(index.name));
         }
     }
+    names.extend(views::names(catalog));
     for relation in super::SYSTEM.values() {
         names.insert(
             relation.oid,

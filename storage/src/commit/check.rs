@@ -29,12 +29,12 @@ pub(super) struct Group {
     pub(super) last: Option<Seq>,
     /// The channels on which something is told.
     pub(super) channels: Vec<Partition>,
-    overlay: Overlay,
+    pub(super) overlay: Overlay,
 }
 
 /// What the group changes of the `key` and `dead` families.
 #[derive(Default)]
-struct Overlay {
+pub(super) struct Overlay {
     keys: HashMap<Arc<[u8]>, Option<Seq>, RandomState>,
     dead: HashSet<Vec<u8>>,
     /// What to take back when the transaction that is being checked fails.
@@ -47,7 +47,7 @@ enum Undo {
 }
 
 impl Overlay {
-    fn set_key(&mut self, key: &Arc<[u8]>, holder: Option<Seq>) {
+    pub(super) fn set_key(&mut self, key: &Arc<[u8]>, holder: Option<Seq>) {
         let before = self.keys.insert(key.clone(), holder);
         self.undo.push(Undo::Key(key.clone(), before));
     }
@@ -78,8 +78,7 @@ impl Committer {
     ) -> Result<Seq, CommitError> {
         self.check_alive()?;
         self.check_reads(group, transaction)?;
-        let count = (transaction.len() + transaction.notifications().len()) as u64;
-        let first = self.shared.generator.draw(count);
+        let first = self.shared.generator.draw(transaction.seqs());
         let checked = self.check(&mut group.overlay, transaction.ops(), first);
         let appended = checked.and_then(|()| self.append(group, transaction, first));
         match &appended {
@@ -90,7 +89,11 @@ impl Committer {
     }
 
     /// Checks that nothing the transaction depends on was touched since it was read.
-    fn check_reads(&self, group: &Group, transaction: &Transaction) -> Result<(), CommitError> {
+    pub(super) fn check_reads(
+        &self,
+        group: &Group,
+        transaction: &Transaction,
+    ) -> Result<(), CommitError> {
         let Some(reads) = &transaction.reads else {
             return Ok(());
         };
@@ -120,7 +123,12 @@ impl Committer {
         Ok(())
     }
 
-    fn check(&self, overlay: &mut Overlay, ops: &[Op], first: Seq) -> Result<(), CommitError> {
+    pub(super) fn check(
+        &self,
+        overlay: &mut Overlay,
+        ops: &[Op],
+        first: Seq,
+    ) -> Result<(), CommitError> {
         let mut oldest = Seq::ZERO;
         for (at, op) in ops.iter().enumerate() {
             if at == 0 || !Arc::ptr_eq(&ops[at - 1].table, &op.table) {
@@ -194,7 +202,11 @@ impl Committer {
         Ok(())
     }
 
-    fn holder(&self, overlay: &Overlay, key: &Arc<[u8]>) -> Result<Option<Seq>, StorageError> {
+    pub(super) fn holder(
+        &self,
+        overlay: &Overlay,
+        key: &Arc<[u8]>,
+    ) -> Result<Option<Seq>, StorageError> {
         if let Some(holder) = overlay.keys.get(key) {
             return Ok(*holder);
         }
@@ -205,7 +217,7 @@ impl Committer {
             .transpose()
     }
 
-    fn append(
+    pub(super) fn append(
         &self,
         group: &mut Group,
         transaction: &mut Transaction,
@@ -285,8 +297,7 @@ impl Committer {
             group.channels.push(Partition::user(&notification.channel));
             told = told.advance(1);
         }
-        let count = (transaction.len() + transaction.notifications().len()) as u64;
-        let last = first.advance(count - 1);
+        let last = first.advance(transaction.seqs() - 1);
         group.batch.put_cf(
             hot.family(Family::Commit),
             seq_bytes(first),
@@ -311,7 +322,7 @@ fn last_of_partitions(ops: &[Op]) -> Vec<bool> {
 }
 
 /// The error for a row whose values in a unique key are another's.
-pub(super) fn unique_violation(
+pub(crate) fn unique_violation(
     table: &Arc<TableDef>,
     index: IndexId,
     record: &[u8],

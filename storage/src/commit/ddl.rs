@@ -6,17 +6,20 @@ use std::sync::Arc;
 use rocksdb::WriteBatch;
 use serde::{Deserialize, Serialize};
 
-use super::{Committer, Shared, view_of};
-use crate::catalog::{Catalog, CatalogChange, IndexId, RoleDef, TableDef, TableId};
+use super::check::Group;
+use super::{Committer, Shared};
+use crate::catalog::{Catalog, CatalogChange, IndexId, RoleDef, TableDef, TableId, ViewDef};
 use crate::changes::{Extent, encode_commit};
 use crate::cold::{self, META_FILE, META_GARBAGE, META_STATE, META_TRIMMED};
 use crate::error::{CommitError, StorageError};
 use crate::failpoint::Step;
 use crate::hot::{Family, Hot, HotSnapshot};
-use crate::key::{index_scope, parse_scope, prefix_end, seq_bytes, table_range, version_key};
+use crate::key::{
+    index_entry, index_scope, parse_scope, prefix_end, seq_bytes, table_range, version_key,
+};
 use crate::record::encode_catalog;
 use crate::seq::Seq;
-use crate::transaction::Partition;
+use crate::transaction::{Partition, Transaction};
 
 const META_CATALOG: u8 = b'c';
 
@@ -32,7 +35,7 @@ struct Counters {
 /// When a change breaks what its planner must have checked on the same catalog.
 pub(crate) fn changed(catalog: &Catalog, changes: &[CatalogChange]) -> Catalog {
     let mut next = catalog.clone();
-    let known: BTreeSet<TableId> = catalog.tables.values().map(|table| table.id).collect();
+    let mut known: BTreeSet<TableId> = catalog.tables.values().map(|table| table.id).collect();
     for change in changes {
         match change {
             CatalogChange::CreateSchema(name) => {
@@ -43,7 +46,7 @@ pub(crate) fn changed(catalog: &Catalog, changes: &[CatalogChange]) -> Catalog {
             }
             CatalogChange::DropSchema(name) => {
                 assert!(
-                    next.tables.keys().all(|(schema, _)| schema != name),
+                    (next.tables.keys().chain(next.views.keys())).all(|(schema, _)| schema != name),
                     "schema \"{name}\" is not empty"
                 );
                 assert!(next.schemas.remove(name), "no schema \"{name}\"");
@@ -58,9 +61,7 @@ pub(crate) fn changed(catalog: &Catalog, changes: &[CatalogChange]) -> Catalog {
                     table.layouts.contains_key(&table.schema_version),
                     "the schema version has no layout"
                 );
-                if !known.contains(&table.id)
-                    && next.tables.values().all(|other| other.id != table.id)
-                {
+                if known.insert(table.id) {
                     assert_eq!(
                         table.id.get(),
                         next.next_table_id,
@@ -74,6 +75,19 @@ pub(crate) fn changed(catalog: &Catalog, changes: &[CatalogChange]) -> Catalog {
             CatalogChange::DropTable { schema, name } => {
                 let dropped = next.tables.remove(&(schema.clone(), name.clone()));
                 assert!(dropped.is_some(), "no table \"{schema}.{name}\"");
+            }
+            CatalogChange::PutView(view) => {
+                assert!(
+                    next.schemas.contains(&view.schema),
+                    "no schema \"{}\"",
+                    view.schema
+                );
+                let name = (view.schema.clone(), view.name.clone());
+                next.views.insert(name, Arc::new(ViewDef::clone(view)));
+            }
+            CatalogChange::DropView { schema, name } => {
+                let dropped = next.views.remove(&(schema.clone(), name.clone()));
+                assert!(dropped.is_some(), "no view \"{schema}.{name}\"");
             }
             CatalogChange::PutRole(role) => {
                 next.roles.insert(role.name.clone(), Arc::new(role.clone()));
@@ -154,6 +168,16 @@ fn store(
             );
         }
     }
+    for (schema, name) in (old.views.keys()).filter(|name| !new.views.contains_key(name)) {
+        batch.delete_cf(meta, object_key(b'w', &[schema, name]));
+    }
+    for (name, view) in &new.views {
+        let before = old.views.get(name);
+        if before.is_none_or(|before| !Arc::ptr_eq(before, view)) {
+            let key = object_key(b'w', &[&name.0, &name.1]);
+            batch.put_cf(meta, key, json(view.as_ref())?);
+        }
+    }
     for name in old
         .roles
         .keys()
@@ -198,6 +222,11 @@ pub(crate) fn load(hot: &Arc<Hot>) -> Result<Catalog, StorageError> {
                     .tables
                     .insert((table.schema.clone(), table.name.clone()), Arc::new(table));
             }
+            Some(b'w') => {
+                let view: ViewDef = from_json(value)?;
+                let name = (view.schema.clone(), view.name.clone());
+                catalog.views.insert(name, Arc::new(view));
+            }
             Some(b'r') => {
                 let role: RoleDef = from_json(value)?;
                 catalog.roles.insert(role.name.clone(), Arc::new(role));
@@ -223,76 +252,133 @@ pub(crate) fn load(hot: &Arc<Hot>) -> Result<Catalog, StorageError> {
     Ok(first)
 }
 
+impl Catalog {
+    /// The catalog after the changes.
+    ///
+    /// # Panics
+    /// When a change breaks what its planner must have checked: a table in a schema that does not exist, a
+    /// schema dropped that is not empty, a new table whose id is not the next one.
+    pub fn changed(&self, changes: &[CatalogChange]) -> Catalog {
+        changed(self, changes)
+    }
+}
+
 impl Committer {
-    pub(super) fn change_catalog(
+    /// Checks and writes a transaction that changes the catalog. Its row changes are checked against the new one.
+    pub(super) fn apply_with_catalog(
         &mut self,
-        base_version: u64,
-        changes: &[CatalogChange],
-    ) -> Result<Arc<Catalog>, CommitError> {
+        transaction: &mut Transaction,
+    ) -> Result<Seq, CommitError> {
+        let catalog = (transaction.catalog.take()).expect("the transaction changes the catalog");
         self.check_alive()?;
         let old = self.shared.view();
-        if old.catalog.version != base_version {
+        if old.catalog.version != catalog.base_version {
             return Err(CommitError::CatalogChanged);
         }
-        // `Store::change_catalog` has applied them to the catalog of this very version before.
-        let new = Arc::new(changed(&old.catalog, changes));
-        let hot = self.shared.hot.clone();
-        let mut batch = WriteBatch::default();
-        store(&hot, &mut batch, &old.catalog, &new)?;
-        let first = self.shared.generator.draw(changes.len() as u64);
+        let mut group = Group::default();
+        self.check_reads(&group, transaction)?;
+        // `Store` has applied them to the catalog of this very version before.
+        let new = Arc::new(changed(&old.catalog, &catalog.changes));
+        transaction.forget_gone(&new);
+        let changes = catalog.changes.len() as u64;
+        let first = (self.shared.generator).draw(changes + transaction.seqs());
+        self.put_catalog(&mut group, &catalog.changes, &old.catalog, &new, first)?;
+
+        let kept: BTreeSet<TableId> = new.tables.values().map(|table| table.id).collect();
+        let dropped: Vec<TableId> = (old.tables.keys().copied())
+            .filter(|id| !kept.contains(id))
+            .collect();
+        let mut garbage = Vec::new();
+        for id in &dropped {
+            garbage.extend(remove_data(&self.shared, &mut group.batch, *id)?);
+        }
+        for table in new.tables.values() {
+            if let Some(before) = old.tables.get(&table.id) {
+                remove_indexes(&self.shared, &mut group.batch, before, table)?;
+            }
+        }
+        self.shared.failpoints.reach(Step::CatalogChecked)?;
+
+        let tables = new.tables.values().map(|table| (table.id, table.clone()));
+        let before = std::mem::replace(&mut self.tables, Arc::new(tables.collect()));
+        let applied = self.apply_at(&mut group, transaction, first.advance(changes));
+        let last = match applied {
+            Ok(last) => last,
+            Err(error) => {
+                self.tables = before;
+                return Err(error);
+            }
+        };
+        self.states.retain(|(table, _), _| kept.contains(table));
+        drop(old);
+        self.write_group(group, last, Some((new, garbage)))
+            .map_err(|error| CommitError::Unknown(error.to_string()))?;
+        self.shared.watches.catalog_changed(last);
+        Ok(last)
+    }
+
+    /// Adds the changes, as objects and as records of the system table, to the batch.
+    fn put_catalog(
+        &self,
+        group: &mut Group,
+        changes: &[CatalogChange],
+        old: &Catalog,
+        new: &Catalog,
+        first: Seq,
+    ) -> Result<(), StorageError> {
+        let hot = &self.shared.hot;
+        store(hot, &mut group.batch, old, new)?;
         let last = first.advance(changes.len() as u64 - 1);
         let system = Partition::shared();
         for (at, change) in changes.iter().enumerate() {
             let seq = first.advance(at as u64);
             let record = encode_catalog(&json(change)?, seq == last);
-            batch.put_cf(
-                hot.family(Family::Log),
-                version_key(TableId::SYSTEM, &system, seq),
-                record,
-            );
+            let key = version_key(TableId::SYSTEM, &system, seq);
+            group.batch.put_cf(hot.family(Family::Log), key, record);
         }
         let extent = Extent {
             table: TableId::SYSTEM,
-            partition: system.clone(),
+            partition: system,
             first,
             last,
         };
-        batch.put_cf(
-            hot.family(Family::Commit),
-            seq_bytes(first),
-            encode_commit(last, &[extent]),
-        );
+        let commit = encode_commit(last, &[extent]);
+        (group.batch).put_cf(hot.family(Family::Commit), seq_bytes(first), commit);
+        group.last = Some(last);
+        Ok(())
+    }
 
-        let kept: BTreeSet<TableId> = new.tables.values().map(|table| table.id).collect();
-        let dropped: Vec<TableId> = old
-            .tables
-            .keys()
-            .copied()
-            .filter(|id| !kept.contains(id))
-            .collect();
-        let mut garbage = Vec::new();
-        for id in &dropped {
-            garbage.extend(remove_data(&self.shared, &mut batch, *id)?);
-        }
-        for table in new.tables.values() {
-            if let Some(before) = old.tables.get(&table.id) {
-                remove_indexes(&self.shared, &mut batch, before, table)?;
+    /// Checks the rest of such a transaction, whose first row change gets the Seq `first`; returns the last Seq.
+    fn apply_at(
+        &self,
+        group: &mut Group,
+        transaction: &mut Transaction,
+        first: Seq,
+    ) -> Result<Seq, CommitError> {
+        for fill in transaction.fill_rows() {
+            for (_, key) in &fill.keys.unique {
+                let holder = self.holder(&group.overlay, key)?;
+                if holder.is_some_and(|holder| holder != fill.seq) {
+                    return Err(CommitError::UniqueViolation {
+                        table: fill.table.clone(),
+                        index: fill.index,
+                        key: fill.values.clone(),
+                    });
+                }
+                group.overlay.set_key(key, Some(fill.seq));
+                let keys = self.shared.hot.family(Family::Key);
+                group.batch.put_cf(keys, key, seq_bytes(fill.seq));
+            }
+            for entry in &fill.keys.entries {
+                let index = self.shared.hot.family(Family::Index);
+                group.batch.put_cf(index, index_entry(entry, fill.seq), b"");
             }
         }
-        self.shared.failpoints.reach(Step::CatalogChecked)?;
-        if let Err(error) = self.write_to(batch, Step::CatalogWritten) {
-            return Err(CommitError::Unknown(error.to_string()));
+        if transaction.seqs() == 0 {
+            return Ok(first.previous());
         }
-        self.states.retain(|(table, _), _| kept.contains(table));
-        drop(old);
-        // Every view so far may read the files; the one that comes next cannot.
-        self.shared.garbage.add(garbage);
-        let view = view_of(&hot, last, new.clone(), &self.shared.garbage);
-        self.tables = view.tables.clone();
-        let previous = std::mem::replace(&mut *self.shared.current.write(), view);
-        drop(previous);
-        self.shared.watches.catalog_changed(last);
-        Ok(new)
+        self.check(&mut group.overlay, transaction.ops(), first)?;
+        self.append(group, transaction, first)
     }
 }
 

@@ -7,14 +7,14 @@ use rocksdb::WriteBatch;
 
 use super::{Committer, Request};
 use crate::catalog::{IndexId, TableDef, TableId};
-use crate::datum::{Datum, Row};
+use crate::datum::Datum;
 use crate::error::{CommitError, StorageError};
 use crate::failpoint::Step;
 use crate::hot::Family;
 use crate::key::{index_entry, read_seq, seq_bytes, version_key};
 use crate::seq::Seq;
 use crate::store::Store;
-use crate::transaction::{Partition, RowKeys, RowVersion};
+use crate::transaction::{Partition, RowKeys, RowVersion, entry_of, key_identity};
 
 /// A row that may lack its entry in an index.
 pub(crate) struct Unindexed {
@@ -40,37 +40,22 @@ impl Store {
         index: IndexId,
         rows: Vec<(Partition, RowVersion)>,
     ) -> Result<(), CommitError> {
-        let columns = (table.indexes.iter().find(|def| def.id == index))
-            .map(|def| def.columns.clone())
-            .ok_or(CommitError::CatalogChanged)?;
-        let values = |row: &Row| {
-            let at = |id| {
-                table
-                    .index_of(id)
-                    .expect("an indexed column cannot be dropped")
-            };
-            columns.iter().map(|id| row[at(*id)].clone()).collect()
-        };
-        let unindexed = |(partition, version): (Partition, RowVersion)| {
-            let mut keys = RowKeys::of(table, &partition, &version.row);
-            let primary = table.primary().and_then(|_| keys.unique.first().cloned());
-            keys.unique.retain(|(id, _)| *id == index);
-            let scope = crate::key::index_scope(table.id, &partition, index);
-            keys.entries.retain(|entry| entry.starts_with(&scope));
-            Unindexed {
+        let mut unindexed = Vec::with_capacity(rows.len());
+        for (partition, version) in rows {
+            let (keys, values) = entry_of(table, &partition, index, &version)?;
+            unindexed.push(Unindexed {
                 seq: version.seq,
                 keys,
-                primary: primary.map(|(_, key)| key),
-                values: values(&version.row),
+                primary: key_identity(table, &partition, &version.row),
+                values,
                 partition,
-            }
-        };
-        let rows = rows.into_iter().map(unindexed).collect();
+            });
+        }
         let (reply, answer) = tokio::sync::oneshot::channel();
         let request = Request::FillIndex {
             table: table.id,
             index,
-            rows,
+            rows: unindexed,
             reply,
         };
         self.flusher.queue.send(request).await?;

@@ -1,5 +1,6 @@
 //! Writing one Parquet file of one partition.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -313,7 +314,12 @@ fn properties(
             .build());
     }
     properties = properties.set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?));
-    for index in table.key_indexes() {
+    let keys = table.indexes.iter().flat_map(|index| &index.columns);
+    let looked_up: BTreeSet<ColumnId> = table.primary_key.iter().chain(keys).copied().collect();
+    for id in looked_up {
+        let index = table
+            .index_of(id)
+            .expect("a key's column cannot be dropped");
         let column = ColumnPath::from(table.columns[index].stored_name.as_str());
         properties = properties
             .set_column_bloom_filter_enabled(column.clone(), true)

@@ -1,13 +1,16 @@
 //! A random history against maps: scans, lookups, old snapshots, refusals and feeds resumed anywhere must agree with
-//! them over flushes, trims, compactions and restarts. `SEED=n` repeats a failure, `OPERATIONS=n` sets the length.
+//! them over flushes, trims, compactions and restarts, also while these fail at failpoints. `SEED=n` repeats a failure,
+//! `OPERATIONS=n` sets the length.
 
 use super::*;
+use crate::failpoint::{Action, Failpoints, Step};
 
-struct Random(u64);
+#[derive(Debug)]
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
     /// A number below `n` (splitmix64).
-    fn below(&mut self, n: u64) -> u64 {
+    pub(super) fn below(&mut self, n: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -15,7 +18,7 @@ impl Random {
         (z ^ (z >> 31)) % n
     }
 
-    fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
+    pub(super) fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
         &of[self.below(of.len() as u64) as usize]
     }
 }
@@ -51,9 +54,99 @@ impl Time {
         self.latest = self.latest.max(now);
     }
 
-    fn open(&self, dir: &Path) -> Arc<Store> {
+    fn clock(&self) -> crate::seq::Clock {
         let now = self.now.clone();
-        open_with(dir, Arc::new(move || now.load(Ordering::SeqCst)))
+        Arc::new(move || now.load(Ordering::SeqCst))
+    }
+}
+
+/// The store of a run, and what may break it.
+struct Trial {
+    dir: tempfile::TempDir,
+    time: Time,
+    failpoints: Arc<Failpoints>,
+    store: Option<Arc<Store>>,
+    /// Taken from the present store, with the rows of each model then.
+    snapshots: Vec<(Arc<Snapshot>, Vec<Rows>)>,
+    /// How often a write of the log failed, so that the store was opened again.
+    crashes: u64,
+}
+
+/// Steps that can fail while a store is used by hand.
+const STEPS: [Step; 11] = [
+    Step::CommitChecked,
+    Step::CommitUnsynced,
+    Step::CommitWritten,
+    Step::FileUnnamed,
+    Step::FileNamed,
+    Step::FlushFiles,
+    Step::FlushAdded,
+    Step::CompactFiles,
+    Step::CompactSwapped,
+    Step::TrimLog,
+    Step::TrimCommits,
+];
+
+impl Trial {
+    fn start() -> Trial {
+        let mut trial = Trial {
+            dir: tempfile::tempdir().unwrap(),
+            time: Time {
+                now: Arc::new(AtomicI64::new(EPOCH_UNIX_MS + 1_000_000)),
+                latest: 0,
+            },
+            failpoints: Arc::default(),
+            store: None,
+            snapshots: Vec::new(),
+            crashes: 0,
+        };
+        trial.open();
+        trial
+    }
+
+    fn open(&mut self) {
+        let options = crate::store::StoreOptions {
+            dir: self.dir.path().to_path_buf(),
+            node: 1,
+            clock: self.time.clock(),
+            background: false,
+            failpoints: self.failpoints.clone(),
+        };
+        self.store = Some(Store::open(options).unwrap());
+    }
+
+    fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn store(&self) -> &Arc<Store> {
+        self.store.as_ref().expect("it is open")
+    }
+
+    async fn reopen(&mut self) {
+        self.failpoints.clear();
+        self.snapshots.clear();
+        if let Some(store) = self.store.take() {
+            store.close().await;
+        }
+        self.open();
+    }
+
+    /// What an operation gave. One that failed must have been told to; a failed write of the log ends the store.
+    async fn done<T>(&mut self, result: Result<T, StorageError>) -> Option<T> {
+        match result {
+            Ok(value) => return Some(value),
+            Err(StorageError::LogFailed(reason)) => {
+                assert!(reason.starts_with("failpoint"), "{reason}");
+                self.crashes += 1;
+                self.reopen().await;
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                assert!(reason.contains("failpoint"), "{reason}");
+            }
+        }
+        None
     }
 }
 
@@ -63,21 +156,25 @@ fn from_environment(name: &str) -> Option<u64> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn agrees_with_a_map() {
+    run(from_environment("OPERATIONS").unwrap_or(10_000)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "minutes: scripts/test --long"]
+async fn agrees_with_a_map_for_long() {
+    run(from_environment("OPERATIONS").unwrap_or(500_000)).await;
+}
+
+async fn run(operations: u64) {
     let seed = from_environment("SEED").unwrap_or_else(|| {
         let now = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .unwrap();
         now.as_nanos() as u64
     });
-    let operations = from_environment("OPERATIONS").unwrap_or(10_000);
     println!("SEED={seed}");
     let mut random = Random(seed);
-    let dir = tempfile::tempdir().unwrap();
-    let mut time = Time {
-        now: Arc::new(AtomicI64::new(EPOCH_UNIX_MS + 1_000_000)),
-        latest: 0,
-    };
-    let mut store = time.open(dir.path());
+    let mut trial = Trial::start();
     let users: Vec<Partition> = ["", "a", "a\0b", "é%/.."].map(user).to_vec();
     let mut models = Vec::new();
     for (id, name, keyed, kind, window_ms) in [
@@ -89,7 +186,7 @@ async fn agrees_with_a_map() {
         def.kind = kind;
         def.options.resume_window_ms = window_ms;
         models.push(Model {
-            table: put_table(&store, def).await,
+            table: put_table(trial.store(), def).await,
             partitions: match kind {
                 TableKind::User => users.clone(),
                 _ => vec![Partition::shared()],
@@ -99,54 +196,62 @@ async fn agrees_with_a_map() {
             dead: Vec::new(),
         });
     }
-    let mut snapshots: Vec<(Arc<Snapshot>, Vec<Rows>)> = Vec::new();
     let (mut done, mut told_trimmed, mut resumed, mut merged) = (0, 0, 0, 0);
     while done < operations {
         done += 1;
         let at = random.below(models.len() as u64) as usize;
         match random.below(200) {
-            0..=5 => drop(store.flush(models[at].table.id).await.unwrap()),
+            0..=5 => {
+                let flushed = trial.store().flush(models[at].table.id).await;
+                trial.done(flushed).await;
+            }
             6..=8 => {
-                merged += store
-                    .compact(models[at].table.id)
-                    .await
-                    .unwrap()
-                    .files_merged;
+                let report = trial.store().compact(models[at].table.id).await;
+                merged += trial.done(report).await.map_or(0, |report| report.files_merged);
             }
-            9..=10 => store.flusher.compact_by_policy().await.unwrap(),
-            11..=14 => drop(store.trim().await.unwrap()),
-            15..=24 => time.pass(random.below(60) as i64),
-            25 => time.pass(random.below(2000) as i64),
-            26 => time.pass(-(random.below(300) as i64)),
-            27 if random.below(4) == 0 => {
-                snapshots.clear();
-                store.close().await;
-                drop(store);
-                store = time.open(dir.path());
+            9..=10 => {
+                let compacted = trial.store().flusher.compact_by_policy().await;
+                trial.done(compacted).await;
             }
-            28..=33 => {
-                if snapshots.len() > 3 {
+            11..=14 => {
+                let trimmed = trial.store().trim().await;
+                trial.done(trimmed).await;
+            }
+            15..=24 => trial.time.pass(random.below(60) as i64),
+            25 => trial.time.pass(random.below(2000) as i64),
+            26 => trial.time.pass(-(random.below(300) as i64)),
+            27..=29 => match random.below(8) {
+                0 => trial.reopen().await,
+                1 => trial.failpoints.clear(),
+                _ => {
+                    let nth = 1 + random.below(2) as u32;
+                    trial.failpoints.set(*random.pick(&STEPS), Action::Fail, nth);
+                }
+            },
+            30..=33 => {
+                if trial.snapshots.len() > 3 {
                     let at = random.below(4) as usize;
-                    snapshots.swap_remove(at);
+                    trial.snapshots.swap_remove(at);
                 }
                 let then = models.iter().map(|model| model.rows.clone()).collect();
-                snapshots.push((store.snapshot(), then));
+                let snapshot = trial.store().snapshot();
+                trial.snapshots.push((snapshot, then));
             }
             34..=36 => {
                 let model = &models[at];
-                let now = scan(dir.path(), &store.snapshot(), &model.table, None);
+                let now = scan(trial.dir(), &trial.store().snapshot(), &model.table, None);
                 assert_eq!(now, model.rows);
-                if !snapshots.is_empty() {
-                    let (snapshot, then) = random.pick(&snapshots);
-                    let seen = scan(dir.path(), snapshot, &model.table, None);
+                if !trial.snapshots.is_empty() {
+                    let (snapshot, then) = random.pick(&trial.snapshots);
+                    let seen = scan(trial.dir(), snapshot, &model.table, None);
                     assert_eq!(seen, then[at], "old snapshot {}", snapshot.seq());
                 }
             }
-            37..=56 => match resume(&mut random, &store, &models[at], &time) {
+            37..=56 => match resume(&mut random, trial.store(), &models[at], &trial.time) {
                 true => resumed += 1,
                 false => told_trimmed += 1,
             },
-            57..=76 if models[at].keyed() => look_up(&mut random, &store, &models[at]),
+            57..=76 if models[at].keyed() => look_up(&mut random, trial.store(), &models[at]),
             77..=86 if !models[at].dead.is_empty() => {
                 let Model { table, dead, .. } = &models[at];
                 let (partition, version) = random.pick(dead);
@@ -155,24 +260,30 @@ async fn agrees_with_a_map() {
                     0 => late.delete(table, partition, version),
                     _ => drop(late.update(table, partition, version, &row(1000, "late"))),
                 }
-                let refused = store.commit(late).await;
+                let refused = trial.store().commit(late).await;
                 assert!(matches!(refused, Err(CommitError::Conflict)), "{refused:?}");
             }
-            _ => done += transact(&mut random, dir.path(), &store, &mut models[at]).await,
+            _ => {
+                done += transact(&mut random, &mut trial, &mut models[at]).await;
+            }
         }
     }
     // Unless all of this happened, the agreement says little.
     assert!(
-        operations < 10_000 || (told_trimmed > 20 && resumed > 20 && merged > 20),
-        "{told_trimmed} {resumed} {merged}"
+        operations < 10_000
+            || (told_trimmed > 20 && resumed > 20 && merged > 20 && trial.crashes > 10),
+        "{told_trimmed} {resumed} {merged} {}",
+        trial.crashes
     );
+    trial.reopen().await;
+    let store = trial.store();
     for model in &models {
-        let seen = scan(dir.path(), &store.snapshot(), &model.table, None);
+        let seen = scan(trial.dir(), &store.snapshot(), &model.table, None);
         assert_eq!(seen, model.rows);
         store.flush(model.table.id).await.unwrap();
         store.compact(model.table.id).await.unwrap();
         let snapshot = store.snapshot();
-        assert_eq!(scan(dir.path(), &snapshot, &model.table, None), model.rows);
+        assert_eq!(scan(trial.dir(), &snapshot, &model.table, None), model.rows);
         for file in (snapshot.cold_files(&model.table, &PartitionSet::All)).unwrap() {
             assert_eq!(snapshot.dead_in(model.table.id, &file).unwrap(), []);
         }
@@ -268,7 +379,7 @@ fn look_up(random: &mut Random, store: &Store, model: &Model) {
 }
 
 /// A transaction of a few changes, on the model's rows and its own, sometimes partly rolled back. Returns how many.
-async fn transact(random: &mut Random, dir: &Path, store: &Store, model: &mut Model) -> u64 {
+async fn transact(random: &mut Random, trial: &mut Trial, model: &mut Model) -> u64 {
     let (table, keyed) = (model.table.clone(), model.keyed());
     let mut transaction = Transaction::new();
     let mut rows = model.rows.clone();
@@ -339,11 +450,23 @@ async fn transact(random: &mut Random, dir: &Path, store: &Store, model: &mut Mo
         }
     }
     if random.below(10) == 0 {
-        let seen = scan(dir, &store.snapshot(), &table, Some(&transaction));
+        let seen = scan(trial.dir(), &trial.store().snapshot(), &table, Some(&transaction));
         assert_eq!(seen, rows);
     }
     let count = transaction.len() as u64;
-    let result = store.commit(transaction).await;
+    let before = trial.store().visible();
+    let mut result = trial.store().commit(transaction).await;
+    if let Err(CommitError::Unknown(reason)) = &result {
+        assert!(reason.contains("failpoint"), "{reason}");
+        trial.crashes += 1;
+        trial.reopen().await;
+        // All of it is there, or nothing: what is read from now on tells.
+        let newest = trial.store().visible();
+        if newest == before {
+            return count;
+        }
+        result = Ok(newest);
+    }
     if clashes {
         assert!(
             matches!(result, Err(CommitError::UniqueViolation { .. })),

@@ -1,0 +1,207 @@
+//! CREATE, ALTER, DROP and TRUNCATE inside transaction blocks: seen by the block at once, by others with its commit.
+
+use tidelog_compat_tests::Server;
+
+use crate::constraints::play;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn blocks_see_their_own_ddl_and_can_take_it_back() {
+    play(
+        "BEGIN;
+         CREATE TABLE a (id int PRIMARY KEY, n int);
+         INSERT INTO a VALUES (1, 10), (2, 20);
+         SELECT * FROM a ORDER BY id;
+         ROLLBACK;
+         SELECT * FROM a;
+         BEGIN;
+         CREATE SCHEMA s;
+         CREATE TABLE s.a (id int PRIMARY KEY, n int);
+         INSERT INTO s.a VALUES (1, 10), (2, 20);
+         CREATE INDEX ON s.a (n);
+         ALTER TABLE s.a ADD COLUMN m int DEFAULT 5;
+         SELECT * FROM s.a WHERE n = 20;
+         UPDATE s.a SET m = id + n WHERE n > 10;
+         SELECT * FROM s.a ORDER BY id;
+         SAVEPOINT p;
+         DROP TABLE s.a;
+         SELECT * FROM s.a;
+         ROLLBACK TO p;
+         SELECT * FROM s.a ORDER BY id;
+         ALTER TABLE s.a ADD UNIQUE (n);
+         INSERT INTO s.a VALUES (3, 20);
+         ROLLBACK TO p;
+         INSERT INTO s.a VALUES (3, 20);
+         SAVEPOINT q;
+         ALTER TABLE s.a ADD UNIQUE (n);
+         ROLLBACK TO q;
+         ALTER TABLE s.a RENAME COLUMN n TO number;
+         ALTER TABLE s.a RENAME TO b;
+         DELETE FROM s.b WHERE number = 10;
+         INSERT INTO s.b VALUES (1, 100, 1);
+         SELECT * FROM s.b ORDER BY id;
+         COMMIT;
+         SELECT * FROM s.b ORDER BY id;
+         SELECT * FROM s.b WHERE id = 1;
+         SELECT * FROM s.b WHERE number = 20 ORDER BY id;
+         SELECT indexname FROM pg_indexes WHERE schemaname = 's' ORDER BY 1;
+         BEGIN;
+         TRUNCATE s.b;
+         INSERT INTO s.b VALUES (7, 7, 7);
+         SELECT * FROM s.b;
+         ROLLBACK;
+         SELECT count(*) FROM s.b;
+         BEGIN;
+         INSERT INTO s.b VALUES (8, 8, 8);
+         TRUNCATE s.b;
+         INSERT INTO s.b VALUES (9, 9, 9);
+         UPDATE s.b SET m = 90;
+         COMMIT;
+         SELECT * FROM s.b;
+         BEGIN;
+         CREATE TABLE gone (id int);
+         INSERT INTO gone VALUES (1);
+         UPDATE gone SET id = 2;
+         INSERT INTO s.b VALUES (10, 10, 10);
+         UPDATE s.b SET m = 100 WHERE id = 10;
+         DROP TABLE gone;
+         UPDATE s.b SET m = 101 WHERE id = 10;
+         COMMIT;
+         SELECT * FROM s.b ORDER BY id;
+         SELECT * FROM gone;
+         CREATE TABLE c (a int); INSERT INTO c VALUES (1); INSERT INTO c VALUES (1/0);
+         SELECT * FROM c;
+         CREATE TABLE c (a int); INSERT INTO c VALUES (1); SELECT * FROM c;
+         SELECT * FROM c;
+         BEGIN;
+         CREATE INDEX CONCURRENTLY ON c (a);
+         ROLLBACK;
+         BEGIN;
+         CREATE TABLE d (id int PRIMARY KEY, up int REFERENCES d);
+         INSERT INTO d VALUES (1, NULL), (2, 1);
+         INSERT INTO d VALUES (3, 9);
+         COMMIT;
+         SELECT * FROM d",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn constraints_that_a_block_adds_hold_for_the_rows_from_before() {
+    play(
+        "CREATE TABLE t (id int, n int, k text);
+         INSERT INTO t VALUES (1, 10, 'a'), (2, 20, 'b'), (3, 30, NULL);
+         @CALL tidelog.flush('t');
+         INSERT INTO t VALUES (4, 40, 'd');
+         BEGIN;
+         ALTER TABLE t ADD PRIMARY KEY (id);
+         INSERT INTO t VALUES (4, 41, 'e');
+         ROLLBACK;
+         BEGIN;
+         ALTER TABLE t ADD PRIMARY KEY (id), ADD UNIQUE (k);
+         UPDATE t SET n = n + 1 WHERE id = 2;
+         UPDATE t SET k = 'z' WHERE id > 2 AND k = 'd';
+         INSERT INTO t VALUES (9, 1, 'a') ON CONFLICT (k) DO UPDATE SET n = 1000;
+         INSERT INTO t VALUES (2, 1, 'q') ON CONFLICT (id) DO UPDATE SET n = 2000 RETURNING *;
+         SELECT * FROM t WHERE id >= 2 ORDER BY id;
+         SELECT * FROM t WHERE id = 3;
+         DELETE FROM t WHERE id = 3;
+         INSERT INTO t VALUES (3, 33, 'c');
+         COMMIT;
+         SELECT * FROM t ORDER BY id;
+         SELECT * FROM t WHERE id = 1;
+         SELECT * FROM t WHERE id > 2 ORDER BY id;
+         SELECT id FROM t WHERE k = 'z';
+         INSERT INTO t VALUES (1, 0, 'new');
+         INSERT INTO t VALUES (11, 0, 'z');
+         BEGIN;
+         ALTER TABLE t ADD CHECK (n < 100);
+         ROLLBACK;
+         BEGIN;
+         UPDATE t SET n = 5 WHERE n > 99;
+         ALTER TABLE t ADD CHECK (n < 100), ALTER COLUMN n SET NOT NULL;
+         INSERT INTO t VALUES (12, 100, 'over');
+         ROLLBACK;
+         INSERT INTO t VALUES (12, 100, 'over');
+         BEGIN;
+         INSERT INTO t VALUES (13, 1, 'dup1');
+         INSERT INTO t VALUES (14, 1, 'dup2');
+         CREATE UNIQUE INDEX ON t (n);
+         ROLLBACK;
+         BEGIN;
+         CREATE TABLE child (t int);
+         INSERT INTO child VALUES (1), (77);
+         ALTER TABLE child ADD FOREIGN KEY (t) REFERENCES t;
+         ROLLBACK;
+         BEGIN;
+         CREATE TABLE child (t int);
+         INSERT INTO child VALUES (1), (2);
+         ALTER TABLE child ADD FOREIGN KEY (t) REFERENCES t ON DELETE CASCADE;
+         DELETE FROM t WHERE id = 1;
+         SELECT * FROM child;
+         COMMIT;
+         SELECT * FROM child;
+         INSERT INTO child VALUES (1)",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn others_see_ddl_with_its_commit_and_wait_to_change_the_catalog() {
+    let server = Server::start();
+    let (one, two) = (server.peer().connect().await, server.peer().connect().await);
+    one.batch_execute("CREATE TABLE old (n int); INSERT INTO old VALUES (1), (2)")
+        .await
+        .unwrap();
+    one.batch_execute(
+        "BEGIN; CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1); DROP TABLE old",
+    )
+    .await
+    .unwrap();
+    two.query("SELECT * FROM t", &[]).await.unwrap_err();
+    let rows = two.query("SELECT * FROM old", &[]).await.unwrap();
+    assert_eq!(rows.len(), 2);
+
+    // Changing the catalog waits; writing and reading do not.
+    two.batch_execute("SET lock_timeout = '200ms'")
+        .await
+        .unwrap();
+    let refused = two.batch_execute("CREATE TABLE other (id int)").await;
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.code().unwrap().code(), "55P03");
+    two.batch_execute("INSERT INTO old VALUES (3); RESET lock_timeout")
+        .await
+        .unwrap();
+    let waiting = async { two.batch_execute("CREATE TABLE other (id int)").await };
+    let ending = async { one.batch_execute("COMMIT").await };
+    let (created, ended) = tokio::join!(waiting, ending);
+    created.unwrap();
+    ended.unwrap();
+    assert_eq!(two.query("SELECT * FROM t", &[]).await.unwrap().len(), 1);
+    two.query("SELECT * FROM old", &[]).await.unwrap_err();
+
+    // A row that came meanwhile is not missed by a constraint.
+    one.batch_execute("CREATE TABLE u (n int); INSERT INTO u VALUES (1)")
+        .await
+        .unwrap();
+    one.batch_execute("BEGIN; ALTER TABLE u ADD UNIQUE (n)")
+        .await
+        .unwrap();
+    two.batch_execute("INSERT INTO u VALUES (1)").await.unwrap();
+    let refused = one.batch_execute("COMMIT").await.unwrap_err();
+    assert_eq!(refused.code().unwrap().code(), "40001");
+    let error = one.batch_execute("ALTER TABLE u ADD UNIQUE (n)").await;
+    assert_eq!(error.unwrap_err().code().unwrap().code(), "23505");
+
+    // A statement that was prepared inside a block that was rolled back means the table that is there now.
+    one.batch_execute("BEGIN; CREATE TABLE p (a int); INSERT INTO p VALUES (1)")
+        .await
+        .unwrap();
+    let prepared = one.prepare("SELECT * FROM p").await.unwrap();
+    assert_eq!(one.query(&prepared, &[]).await.unwrap().len(), 1);
+    one.batch_execute("ROLLBACK").await.unwrap();
+    one.query(&prepared, &[]).await.unwrap_err();
+    one.batch_execute("CREATE TABLE p (a int); INSERT INTO p VALUES (1), (2)")
+        .await
+        .unwrap();
+    assert_eq!(one.query(&prepared, &[]).await.unwrap().len(), 2);
+}

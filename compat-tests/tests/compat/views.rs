@@ -1,0 +1,88 @@
+//! Views, beside PostgreSQL.
+
+use tidelog_compat_tests::Server;
+
+use crate::constraints::play;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn views_are_made_used_changed_and_dropped() {
+    play(
+        "CREATE TABLE t (id int PRIMARY KEY, room text, n int);
+         INSERT INTO t VALUES (1, 'a', 10), (2, 'b', 20), (3, 'a', 30);
+         CREATE VIEW v AS SELECT id, n * 2 AS twice FROM t WHERE room = 'a';
+         CREATE VIEW w (a, b) AS SELECT room, sum(n) FROM t GROUP BY room;
+         SELECT * FROM v ORDER BY id;
+         SELECT b, a FROM w ORDER BY a;
+         SELECT max(b) FROM (SELECT room, sum(n) AS b FROM t GROUP BY room) x;
+         SELECT sum(n) OVER (ORDER BY id ROWS 1 PRECEDING), sum(b) OVER () FROM t JOIN w ON a = room ORDER BY 1;
+         SELECT t.room, v.twice FROM t JOIN v USING (id) WHERE v.twice > 20 ORDER BY 1;
+         CREATE VIEW over AS SELECT x.a FROM w AS x, (SELECT max(b) AS top FROM w) m WHERE x.b < m.top;
+         SELECT * FROM over ORDER BY a;
+         @CALL tidelog.flush('t');
+         INSERT INTO t VALUES (4, 'a', 1);
+         SELECT * FROM v ORDER BY id;
+         CREATE VIEW v AS SELECT 1;
+         CREATE VIEW t AS SELECT 1;
+         CREATE TABLE v (a int);
+         CREATE OR REPLACE VIEW v AS SELECT id FROM t;
+         CREATE OR REPLACE VIEW v AS SELECT id, n * 3 AS thrice FROM t;
+         CREATE OR REPLACE VIEW v AS SELECT id, n * 3 AS twice, room FROM t;
+         SELECT * FROM v WHERE id = 2;
+         CREATE VIEW bad AS SELECT nothing FROM t;
+         CREATE VIEW bad AS SELECT * FROM nothing;
+         CREATE VIEW bad AS SELECT id, id FROM t;
+         DROP TABLE t;
+         ALTER TABLE t DROP COLUMN n;
+         DROP VIEW w;
+         DROP TABLE v;
+         DROP VIEW t;
+         ALTER TABLE t RENAME TO moved;
+         SELECT count(*) FROM v;
+         ALTER TABLE v RENAME TO u;
+         SELECT count(*) FROM over;
+         ALTER TABLE moved ADD COLUMN later int DEFAULT 1;
+         SELECT * FROM u WHERE id = 2;
+         SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = 'public' ORDER BY 1;
+         SELECT column_name, data_type FROM information_schema.columns WHERE table_name = 'u' ORDER BY ordinal_position;
+         SELECT relname, relkind FROM pg_class WHERE relname IN ('u', 'w', 'moved') ORDER BY 1;
+         SELECT viewname FROM pg_views WHERE schemaname = 'public' ORDER BY 1;
+         BEGIN;
+         CREATE VIEW inside AS SELECT 1 AS one;
+         SELECT * FROM inside;
+         ROLLBACK;
+         SELECT * FROM inside;
+         DROP VIEW IF EXISTS inside;
+         DROP VIEW over;
+         DROP TABLE moved CASCADE;
+         SELECT * FROM u;
+         SELECT * FROM w;
+         CREATE SCHEMA s;
+         CREATE VIEW s.x AS SELECT 1 AS a;
+         DROP SCHEMA s;
+         DROP SCHEMA s CASCADE;
+         SELECT * FROM s.x",
+    )
+    .await;
+}
+
+/// A view over a USER table shows each user his own rows, and outlives a restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_shows_each_user_his_own_rows() {
+    let mut server = Server::start();
+    server.peer().run(
+        "CREATE ROLE ann LOGIN; CREATE ROLE ben LOGIN;
+         CREATE USER TABLE notes (id int PRIMARY KEY, t text);
+         CREATE VIEW mine AS SELECT t FROM notes WHERE id < 10;
+         SET ROLE ann; INSERT INTO notes VALUES (1, 'ann 1'), (10, 'ann 10');
+         SET ROLE ben; INSERT INTO notes VALUES (1, 'ben 1');",
+    );
+    server.restart();
+    for role in ["ann", "ben"] {
+        let found = server
+            .peer()
+            .run(&format!("SET ROLE {role}; SELECT * FROM mine;"));
+        assert_eq!(found.trim(), format!("{role} 1"));
+    }
+    let refused = server.peer().try_run("INSERT INTO mine VALUES ('x');");
+    assert!(refused.unwrap_err().contains("mine"));
+}

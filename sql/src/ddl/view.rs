@@ -1,0 +1,439 @@
+//! CREATE, ALTER and DROP VIEW, and what changes of tables mean for the views over them.
+//!
+//! Guarantees: a view's text names every relation with its schema; while it stands, the relations that it is over
+//! give the columns that it was made with. Does not: plan queries (its caller tells a query's columns).
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use datafusion::sql::sqlparser::ast::{
+    self, CreateView, Ident, ObjectName, Query, Visit, VisitMut,
+};
+use tidelog_storage::{CatalogChange, ColumnType, ViewDef};
+
+use super::{Catalog, DdlPlan, Scope, display, fold, split};
+use crate::error::{ErrorKind, SqlError};
+use crate::parse::{parse_query, quoted};
+use crate::system;
+
+/// Names and types of a query's columns.
+pub(crate) type Describe<'a> =
+    &'a dyn Fn(&Catalog, &Query) -> Result<Vec<(String, ColumnType)>, SqlError>;
+
+/// CREATE [OR REPLACE] VIEW.
+pub(super) fn create(
+    scope: Scope<'_>,
+    create: &CreateView,
+    describe: Describe<'_>,
+) -> Result<DdlPlan, SqlError> {
+    for (given, what) in [
+        (create.materialized, "CREATE MATERIALIZED VIEW"),
+        (create.temporary, "CREATE TEMPORARY VIEW"),
+        (create.if_not_exists, "CREATE VIEW IF NOT EXISTS"),
+        (
+            create.or_alter || create.secure || create.copy_grants || create.to.is_some(),
+            "this form of CREATE VIEW",
+        ),
+    ] {
+        if given {
+            return Err(SqlError::unsupported(what));
+        }
+    }
+    let mut plan = DdlPlan::new("CREATE VIEW");
+    let (schema, name) = super::table::target(scope, &create.name)?;
+    let before = scope.catalog.view(&schema, &name);
+    if scope.catalog.table(&schema, &name).is_some() || before.is_some() && !create.or_replace {
+        return Err(match before {
+            None if create.or_replace => not_a_view(&name),
+            _ => super::table::duplicate_table(&name),
+        });
+    }
+    let mut query = (*create.query).clone();
+    qualify(&mut query, scope)?;
+    let mut columns = describe(scope.catalog, &query)?;
+    if create.columns.len() > columns.len() {
+        let message = "CREATE VIEW specifies more column names than columns";
+        return Err(SqlError::new(ErrorKind::SyntaxError, message));
+    }
+    for (column, given) in columns.iter_mut().zip(&create.columns) {
+        column.0 = fold(&given.name);
+    }
+    let mut names = BTreeSet::new();
+    if let Some((twice, _)) = columns.iter().find(|(name, _)| !names.insert(name.clone())) {
+        let message = format!("column \"{twice}\" specified more than once");
+        return Err(SqlError::new(ErrorKind::DuplicateColumn, message));
+    }
+    let view = ViewDef {
+        schema,
+        name,
+        columns,
+        query: query.to_string(),
+    };
+    if let Some(before) = before {
+        check_replaceable(before, &view)?;
+        if reaches(
+            scope.catalog,
+            &view,
+            &(view.schema.clone(), view.name.clone()),
+        )? {
+            let message = format!(
+                "infinite recursion detected in rules for relation \"{}\"",
+                view.name
+            );
+            return Err(SqlError::new(ErrorKind::InvalidObjectDefinition, message));
+        }
+    }
+    plan.changes.push(CatalogChange::PutView(Box::new(view)));
+    Ok(plan)
+}
+
+/// A view may be replaced by one that has its columns, and perhaps more.
+fn check_replaceable(before: &ViewDef, view: &ViewDef) -> Result<(), SqlError> {
+    let refused = |message: String| Err(SqlError::new(ErrorKind::InvalidTableDefinition, message));
+    if view.columns.len() < before.columns.len() {
+        return refused("cannot drop columns from view".to_string());
+    }
+    for ((old, old_ty), (new, ty)) in before.columns.iter().zip(&view.columns) {
+        if old != new {
+            return refused(format!(
+                "cannot change name of view column \"{old}\" to \"{new}\""
+            ));
+        }
+        if old_ty != ty {
+            return refused(format!(
+                "cannot change data type of view column \"{old}\" from {} to {}",
+                crate::types::name(*old_ty),
+                crate::types::name(*ty)
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// DROP VIEW.
+pub(super) fn drop(
+    scope: Scope<'_>,
+    names: &[ObjectName],
+    if_exists: bool,
+) -> Result<DdlPlan, SqlError> {
+    let mut plan = DdlPlan::new("DROP VIEW");
+    for name in names {
+        let (schema, name) = split(name)?;
+        match find(scope, schema.as_deref(), &name) {
+            Some(view) => plan.changes.push(CatalogChange::DropView {
+                schema: view.schema.clone(),
+                name: view.name.clone(),
+            }),
+            None => {
+                if super::find(scope.catalog, scope.search_path, schema.as_deref(), &name).is_some()
+                {
+                    return Err(
+                        not_a_view(&name).hint("Use DROP TABLE to remove a table.".to_string())
+                    );
+                }
+                let error = no_view(&display(schema.as_deref(), &name));
+                if !if_exists {
+                    return Err(error);
+                }
+                plan.skip(error);
+            }
+        }
+    }
+    Ok(plan)
+}
+
+/// The view that a name stands for: the schema's, or the first along the search path.
+pub(crate) fn find_view<'a>(
+    catalog: &'a Catalog,
+    search_path: &[String],
+    schema: Option<&str>,
+    name: &str,
+) -> Option<&'a ViewDef> {
+    let view = match schema {
+        Some(schema) => catalog.view(schema, name),
+        None => search_path
+            .iter()
+            .find_map(|schema| catalog.view(schema, name)),
+    };
+    view.map(|view| &**view)
+}
+
+fn find<'a>(scope: Scope<'a>, schema: Option<&str>, name: &str) -> Option<&'a ViewDef> {
+    find_view(scope.catalog, scope.search_path, schema, name)
+}
+
+fn not_a_view(name: &str) -> SqlError {
+    SqlError::new(
+        ErrorKind::WrongObjectType,
+        format!("\"{name}\" is not a view"),
+    )
+}
+
+fn no_view(name: &str) -> SqlError {
+    SqlError::new(
+        ErrorKind::UndefinedTable,
+        format!("view \"{name}\" does not exist"),
+    )
+}
+
+/// Names every relation of a query with its schema.
+fn qualify(query: &mut Query, scope: Scope<'_>) -> Result<(), SqlError> {
+    struct Qualify<'a> {
+        scope: Scope<'a>,
+        ctes: BTreeSet<String>,
+    }
+    impl ast::VisitorMut for Qualify<'_> {
+        type Break = SqlError;
+
+        fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
+            let ctes = query.with.iter().flat_map(|with| &with.cte_tables);
+            self.ctes.extend(ctes.map(|cte| fold(&cte.alias.name)));
+            ControlFlow::Continue(())
+        }
+
+        fn pre_visit_relation(&mut self, name: &mut ObjectName) -> ControlFlow<SqlError> {
+            let (schema, relation) = match split(name) {
+                Ok(parts) => parts,
+                Err(error) => return ControlFlow::Break(error),
+            };
+            if schema.is_some() || self.ctes.contains(&relation) {
+                return ControlFlow::Continue(());
+            }
+            let Scope {
+                catalog,
+                search_path,
+            } = self.scope;
+            let schema = if system::relation(None, &relation).is_some() {
+                "pg_catalog"
+            } else if let Some(view) = find(self.scope, None, &relation) {
+                &view.schema
+            } else if let Some(table) = super::find(catalog, search_path, None, &relation) {
+                &table.schema
+            } else {
+                // A table function, or nothing that exists, which planning tells.
+                return ControlFlow::Continue(());
+            };
+            *name = ObjectName::from(vec![quoted(schema), quoted(&relation)]);
+            ControlFlow::Continue(())
+        }
+    }
+    let mut qualify = Qualify {
+        scope,
+        ctes: BTreeSet::new(),
+    };
+    match query.visit(&mut qualify) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+type Name = (String, String);
+
+/// The relations that a view is over, by schema and name.
+pub(crate) fn relations(view: &ViewDef) -> Result<BTreeSet<Name>, SqlError> {
+    struct Relations(BTreeSet<Name>);
+    impl ast::Visitor for Relations {
+        type Break = ();
+
+        fn pre_visit_relation(&mut self, name: &ObjectName) -> ControlFlow<()> {
+            if let Ok((Some(schema), name)) = split(name) {
+                self.0.insert((schema, name));
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut relations = Relations(BTreeSet::new());
+    let _ = parse_query(&view.query)?.visit(&mut relations);
+    Ok(relations.0)
+}
+
+/// Whether a view is, by other views too, over a relation of this name.
+fn reaches(catalog: &Catalog, view: &ViewDef, name: &Name) -> Result<bool, SqlError> {
+    let below = relations(view)?;
+    if below.contains(name) {
+        return Ok(true);
+    }
+    for (schema, relation) in &below {
+        if let Some(view) = catalog.view(schema, relation)
+            && reaches(catalog, view, name)?
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The view with another name for one of the relations that it is over.
+fn renamed(view: &ViewDef, old: &Name, new: &Name) -> Result<ViewDef, SqlError> {
+    struct Rename<'a>(&'a Name, &'a Name);
+    impl ast::VisitorMut for Rename<'_> {
+        type Break = ();
+
+        fn pre_visit_relation(&mut self, name: &mut ObjectName) -> ControlFlow<()> {
+            if let Ok((Some(schema), relation)) = split(name)
+                && (&schema, &relation) == (&self.0.0, &self.0.1)
+            {
+                let parts: Vec<Ident> = [&self.1.0, &self.1.1].map(|part| quoted(part)).into();
+                *name = ObjectName::from(parts);
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut query = parse_query(&view.query)?;
+    let _ = VisitMut::visit(&mut query, &mut Rename(old, new));
+    Ok(ViewDef {
+        query: query.to_string(),
+        ..view.clone()
+    })
+}
+
+/// ALTER TABLE … RENAME TO of a view, and ALTER VIEW … RENAME TO.
+pub(super) fn rename(
+    scope: Scope<'_>,
+    view: &ViewDef,
+    new: &ObjectName,
+) -> Result<DdlPlan, SqlError> {
+    let mut plan = DdlPlan::new("ALTER VIEW");
+    let new = super::single(new)?;
+    let taken = scope.catalog.table(&view.schema, &new).is_some()
+        || scope.catalog.view(&view.schema, &new).is_some();
+    if taken {
+        return Err(super::table::duplicate_table(&new));
+    }
+    plan.changes.push(CatalogChange::DropView {
+        schema: view.schema.clone(),
+        name: view.name.clone(),
+    });
+    plan.changes.push(CatalogChange::PutView(Box::new(ViewDef {
+        name: new.clone(),
+        ..view.clone()
+    })));
+    follow_rename(scope, &view.schema, &view.name, &new, &mut plan)?;
+    Ok(plan)
+}
+
+/// Gives the views over a relation its new name.
+pub(super) fn follow_rename(
+    scope: Scope<'_>,
+    schema: &str,
+    old: &str,
+    new: &str,
+    plan: &mut DdlPlan,
+) -> Result<(), SqlError> {
+    let old = (schema.to_string(), old.to_string());
+    let new = (schema.to_string(), new.to_string());
+    for view in scope.catalog.views.values() {
+        if relations(view)?.contains(&old) {
+            let view = renamed(view, &old, &new)?;
+            plan.changes.push(CatalogChange::PutView(Box::new(view)));
+        }
+    }
+    Ok(())
+}
+
+/// Lets the views be that a plan's changes take something from: refuses the plan, or drops them, too, when it cascades.
+pub(crate) fn check_dependent(
+    catalog: &Catalog,
+    plan: &mut DdlPlan,
+    cascades: bool,
+    describe: Describe<'_>,
+) -> Result<(), SqlError> {
+    if catalog.views.is_empty() {
+        return Ok(());
+    }
+    loop {
+        let changed = catalog.changed(&plan.changes);
+        let mut broken = Vec::new();
+        for view in changed.views.values() {
+            let holds = describe(&changed, &parse_query(&view.query)?).is_ok_and(|columns| {
+                let types = |columns: &[(String, ColumnType)]| -> Vec<ColumnType> {
+                    columns.iter().map(|(_, ty)| *ty).collect()
+                };
+                types(&columns) == types(&view.columns)
+            });
+            if !holds {
+                broken.push(view.clone());
+            }
+        }
+        let Some(view) = broken.first() else {
+            return Ok(());
+        };
+        if !cascades {
+            return Err(refusal(catalog, plan, &broken)?);
+        }
+        let message = format!("drop cascades to view {}", view.name);
+        let kind = ErrorKind::DependentObjectsStillExist;
+        plan.notices.push(SqlError::new(kind, message));
+        // In front: a schema goes last.
+        let (schema, name) = (view.schema.clone(), view.name.clone());
+        plan.changes
+            .insert(0, CatalogChange::DropView { schema, name });
+    }
+}
+
+/// Why a plan cannot be that breaks these views.
+fn refusal(
+    catalog: &Catalog,
+    plan: &DdlPlan,
+    broken: &[Arc<ViewDef>],
+) -> Result<SqlError, SqlError> {
+    let (mut taken, mut lines, mut later) = (None, Vec::new(), Vec::new());
+    for view in broken {
+        let below = relations(view)?;
+        if let Some(what) = plan.takes_away(catalog, &below) {
+            lines.push(format!("view {} depends on {what}", view.name));
+            taken = taken.or(Some(what));
+        } else if let Some(other) = (broken.iter())
+            .find(|other| below.contains(&(other.schema.clone(), other.name.clone())))
+        {
+            later.push(format!("view {} depends on view {}", view.name, other.name));
+        }
+    }
+    let Some(what) = taken else {
+        let names: Vec<&str> = broken.iter().map(|view| view.name.as_str()).collect();
+        let names = names.join(", ");
+        return Ok(SqlError::unsupported(format!(
+            "{} of what the view {names} uses",
+            plan.tag
+        )));
+    };
+    let message = format!("cannot drop {what} because other objects depend on it");
+    let kind = ErrorKind::DependentObjectsStillExist;
+    Ok(SqlError::new(kind, message)
+        .detail([lines, later].concat().join("\n"))
+        .hint("Use DROP ... CASCADE to drop the dependent objects too."))
+}
+
+impl DdlPlan {
+    /// What it takes away of some relations, as a message names it.
+    fn takes_away(&self, catalog: &Catalog, relations: &BTreeSet<Name>) -> Option<String> {
+        for change in &self.changes {
+            match change {
+                CatalogChange::DropTable { schema, name }
+                    if relations.contains(&(schema.clone(), name.clone())) =>
+                {
+                    return Some(format!("table {name}"));
+                }
+                CatalogChange::DropView { schema, name }
+                    if relations.contains(&(schema.clone(), name.clone())) =>
+                {
+                    return Some(format!("view {name}"));
+                }
+                CatalogChange::PutTable(table) => {
+                    let before = catalog.table_by_id(table.id);
+                    let gone = before.and_then(|before| {
+                        let has = |id| table.columns.iter().any(|column| column.id == id);
+                        before.columns.iter().find(|column| !has(column.id))
+                    });
+                    if let Some(column) = gone {
+                        let what = format!("column {} of table {}", column.name, table.name);
+                        return Some(what);
+                    }
+                }
+                _ => {}
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,254 @@
+//! DDL in a session: committed at once outside a transaction block, with the block inside one.
+//!
+//! Guarantees: one transaction at a time changes the catalog, others wait; what it has changed its own statements
+//! see, and nobody else before the commit; an error or a rollback leaves no trace of it.
+//! Does not: plan the changes (`crate::ddl`).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use datafusion::sql::sqlparser::ast::{Expr, Query, Statement};
+use tidelog_storage::{
+    Catalog, CatalogChange, ColumnType, CommitError, Datum, PartitionSet, ReadSet, Seq, Snapshot,
+    TableId, TableKind, Transaction,
+};
+
+use super::{Notice, Outcome, Session};
+use crate::ddl::constraint::is_implied;
+use crate::ddl::{self, DdlPlan};
+use crate::error::{ErrorKind, SqlError, duplicate_rows};
+use crate::output;
+
+/// A DDL statement that meets another change of the catalog is planned again this often.
+const RETRIES_MAX: usize = 100;
+/// Catalogs that are not committed have versions of their own, so that no plan made on one fits another.
+const UNCOMMITTED: u64 = 1 << 63;
+
+/// Catalog changes of the open transaction block.
+pub(super) struct PendingDdl {
+    /// The catalog that they were planned on; it stays the newest one, as its lock is held.
+    base: Arc<Catalog>,
+    changes: Vec<CatalogChange>,
+    /// What they make of it.
+    catalog: Arc<Catalog>,
+    /// Tables whose rows were checked, and at which Seq: nobody may have written to them since.
+    checked: Vec<(TableId, Seq)>,
+}
+
+/// How far the changes of the catalog had come.
+#[derive(Clone, Copy)]
+pub(super) struct DdlMark {
+    changes: usize,
+    checked: usize,
+}
+
+impl PendingDdl {
+    fn new(base: Arc<Catalog>) -> PendingDdl {
+        PendingDdl {
+            catalog: base.clone(),
+            base,
+            changes: Vec::new(),
+            checked: Vec::new(),
+        }
+    }
+
+    fn apply(&mut self) {
+        static VERSIONS: AtomicU64 = AtomicU64::new(0);
+        let mut catalog = self.base.changed(&self.changes);
+        catalog.version = UNCOMMITTED | VERSIONS.fetch_add(1, Ordering::Relaxed);
+        self.catalog = Arc::new(catalog);
+    }
+
+    /// Hands the changes to the transaction that commits them.
+    pub(super) fn hand_over(self, transaction: &mut Transaction) {
+        if self.changes.is_empty() {
+            return;
+        }
+        transaction.change_catalog(self.base.version, self.changes);
+        for (table, since) in self.checked {
+            let partitions = [(table, PartitionSet::All)].into();
+            transaction.depends_on(ReadSet { since, partitions });
+        }
+    }
+}
+
+impl Session {
+    /// The catalog as the session's statements see it now.
+    pub(crate) fn catalog(&self) -> Arc<Catalog> {
+        match &self.work.ddl {
+            Some(ddl) => ddl.catalog.clone(),
+            None => self.engine.store.catalog(),
+        }
+    }
+
+    /// The version of that catalog: what was planned at another one is to be planned again.
+    pub fn catalog_version(&self) -> u64 {
+        match &self.work.ddl {
+            Some(ddl) => ddl.catalog.version,
+            None => self.engine.store.catalog().version,
+        }
+    }
+
+    /// Whether the open transaction has changed the catalog.
+    pub(crate) fn has_changed_catalog(&self) -> bool {
+        self.work.ddl.is_some()
+    }
+
+    /// What is committed now, with the catalog as the session sees it.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.with_own_catalog(self.engine.store.snapshot())
+    }
+
+    pub(super) fn with_own_catalog(&self, snapshot: Arc<Snapshot>) -> Arc<Snapshot> {
+        match &self.work.ddl {
+            Some(ddl) => Arc::new(snapshot.with_catalog(ddl.catalog.clone())),
+            None => snapshot,
+        }
+    }
+
+    pub(super) async fn ddl(
+        &mut self,
+        statement: &Statement,
+        kind: Option<TableKind>,
+    ) -> Result<Outcome, SqlError> {
+        for _ in 0..RETRIES_MAX {
+            self.lock_catalog().await?;
+            let catalog = self.catalog();
+            let plan = self.plan_ddl(&catalog, statement, kind)?;
+            if !plan.changes.is_empty() {
+                if self.defers_commit() {
+                    self.change_with_block(plan.changes)?;
+                } else {
+                    let store = &self.engine.store;
+                    match store.change_catalog(catalog.version, plan.changes).await {
+                        Ok(_) => {}
+                        Err(CommitError::CatalogChanged) => continue,
+                        Err(error) => return Err(error.into()),
+                    }
+                    // Rows are checked and indexes filled while others may change the catalog.
+                    self.locks().release_to(0);
+                }
+            }
+            self.notices
+                .extend(plan.notices.into_iter().map(|error| Notice::Message {
+                    severity: "NOTICE",
+                    error,
+                }));
+            if let Some((table, steps)) = &plan.finish {
+                self.finish(*table, steps).await?;
+            }
+            return Ok(Outcome::Command(plan.tag.to_string()));
+        }
+        Err(SqlError::new(
+            ErrorKind::SerializationFailure,
+            "the catalog is being changed by other sessions",
+        ))
+    }
+
+    fn plan_ddl(
+        &self,
+        catalog: &Catalog,
+        statement: &Statement,
+        kind: Option<TableKind>,
+    ) -> Result<DdlPlan, SqlError> {
+        let evaluate = |expr: &Expr, ty: ColumnType| self.evaluate_default(expr, ty);
+        let describe = |catalog: &Catalog, query: &Query| self.describe(catalog, query);
+        let path = self.search_path();
+        let plan = ddl::plan(catalog, &path, statement, kind, &evaluate, &describe)?;
+        let Some(plan) = plan else {
+            let text = statement.to_string();
+            let words: Vec<&str> = text.split_whitespace().take(2).collect();
+            return Err(SqlError::unsupported(words.join(" ")));
+        };
+        self.require_superuser(plan.tag)?;
+        self.check_may_write(plan.tag)?;
+        if let Statement::CreateIndex(create) = statement
+            && create.concurrently
+        {
+            self.refuse_in_block("CREATE INDEX CONCURRENTLY")?;
+        }
+        for change in &plan.changes {
+            if let CatalogChange::PutTable(table) = change
+                && table.checks.iter().any(|check| !is_implied(&check.name))
+            {
+                self.plan_conditions(table)?;
+            }
+        }
+        Ok(plan)
+    }
+
+    /// Adds changes to those that the open block commits.
+    pub(crate) fn change_with_block(
+        &mut self,
+        changes: Vec<CatalogChange>,
+    ) -> Result<(), SqlError> {
+        let base = self.engine.store.catalog();
+        let ddl = self.work.ddl.get_or_insert_with(|| PendingDdl::new(base));
+        ddl.changes.extend(changes);
+        ddl.apply();
+        match self.work.changes.write().follow_catalog(&ddl.catalog) {
+            Err(CommitError::UniqueViolation { table, index, key }) => {
+                Err(duplicate_rows(&table, index, &key))
+            }
+            followed => Ok(followed?),
+        }
+    }
+
+    /// Has the commit of the open block fail when others write to a table after the snapshot at `since`.
+    pub(crate) fn depend_on_table(&mut self, table: TableId, since: Seq) {
+        // Nobody else knows a table that the block has made.
+        if let Some(ddl) = &mut self.work.ddl
+            && ddl.base.table_by_id(table).is_some()
+        {
+            ddl.checked.push((table, since));
+        }
+    }
+
+    pub(super) fn ddl_mark(&self) -> DdlMark {
+        let ddl = self.work.ddl.as_ref();
+        DdlMark {
+            changes: ddl.map_or(0, |ddl| ddl.changes.len()),
+            checked: ddl.map_or(0, |ddl| ddl.checked.len()),
+        }
+    }
+
+    /// Takes back what was changed of the catalog since the mark; row changes since then must be gone.
+    pub(super) fn undo_ddl(&mut self, mark: DdlMark) {
+        let Some(ddl) = &mut self.work.ddl else {
+            return;
+        };
+        ddl.changes.truncate(mark.changes);
+        ddl.checked.truncate(mark.checked);
+        let catalog = match mark.changes {
+            0 => ddl.base.clone(),
+            _ => {
+                ddl.apply();
+                ddl.catalog.clone()
+            }
+        };
+        (self.work.changes.write().follow_catalog(&catalog))
+            .expect("the rows had these keys at the savepoint");
+        if mark.changes == 0 {
+            self.work.ddl = None;
+        }
+    }
+
+    /// Names and types of a query's columns.
+    fn describe(
+        &self,
+        catalog: &Catalog,
+        query: &Query,
+    ) -> Result<Vec<(String, ColumnType)>, SqlError> {
+        let plan = self.plan_query(query.clone(), &[], catalog)?.plan;
+        let columns = output::columns(plan.schema().as_arrow())?;
+        Ok((columns.into_iter())
+            .map(|column| (column.name, column.ty))
+            .collect())
+    }
+
+    /// A default's value now. DDL is planned without waiting, so only what needs no table can be evaluated.
+    fn evaluate_default(&self, expr: &Expr, ty: ColumnType) -> Result<Datum, SqlError> {
+        let evaluation = self.evaluate_as(expr, ty);
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(evaluation))
+    }
+}
