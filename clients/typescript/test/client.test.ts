@@ -182,10 +182,12 @@ describe("live", () => {
     );
     await until("the newest rows", () => newest.times > 0);
     expect(newest.rows.map(({ id }) => id)).toEqual(["98", "99", "100"]);
+    // The first one goes on, and its position with it.
+    const from = SeqId.from(String(seq));
     await client.query(`INSERT INTO ${name} VALUES (101, 'a', 'new')`);
     const later = new Shown<Message>();
     client.live<Message>(`SUBSCRIBE TO ${name}`, later.show, {
-      subscriptionOptions: { from: SeqId.from(String(seq)) },
+      subscriptionOptions: { from },
     });
     await until("what came since", () => later.rows.length > 0);
     expect(later.rows.map(({ id }) => id)).toEqual(["101"]);
