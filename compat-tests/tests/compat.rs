@@ -8,12 +8,14 @@ mod pair;
 mod catalog;
 #[path = "compat/clients.rs"]
 mod clients;
+#[path = "compat/columns.rs"]
+mod columns;
 #[path = "compat/constraints.rs"]
 mod constraints;
-#[path = "compat/cursors.rs"]
-mod cursors;
 #[path = "compat/crash.rs"]
 mod crash;
+#[path = "compat/cursors.rs"]
+mod cursors;
 #[path = "compat/ddl.rs"]
 mod ddl;
 #[path = "compat/durability.rs"]
@@ -24,6 +26,10 @@ mod errors;
 mod feed_checker;
 #[path = "compat/histories.rs"]
 mod histories;
+#[path = "compat/history.rs"]
+mod history;
+#[path = "compat/http.rs"]
+mod http;
 #[path = "compat/isolation.rs"]
 mod isolation;
 #[path = "compat/kalamdb_defects.rs"]
@@ -34,8 +40,12 @@ mod lifecycle;
 mod live;
 #[path = "compat/notify.rs"]
 mod notify;
+#[path = "compat/object_store.rs"]
+mod object_store;
 #[path = "compat/protocol.rs"]
 mod protocol;
+#[path = "compat/reads.rs"]
+mod reads;
 #[path = "compat/real_data.rs"]
 mod real_data;
 #[path = "compat/robustness.rs"]
@@ -54,3 +64,5 @@ mod types;
 mod upsert;
 #[path = "compat/views.rs"]
 mod views;
+#[path = "compat/websocket.rs"]
+mod websocket;

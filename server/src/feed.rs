@@ -386,6 +386,11 @@ impl Line<'_> {
         }
     }
 
+    /// The row before an update: the query's columns.
+    pub(crate) fn old_row(&self) -> Option<&Row> {
+        self.old
+    }
+
     /// The row before an update, as a JSON object.
     pub(crate) fn old(&self, plan: &SubscribePlan) -> Option<String> {
         self.old

@@ -1,11 +1,16 @@
 //! Settings: flags and environment over the file over the defaults, checked once.
 
+mod cold;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use tidelog_storage::Failpoints;
 use tidelog_storage::failpoint::MalformedFailpoints;
+
+use cold::{Cold, ColdFile, ColdFlags, Storage};
 
 /// What the command line and the environment say.
 #[derive(Args, Debug, Default)]
@@ -22,7 +27,21 @@ pub(crate) struct Flags {
     /// How many PostgreSQL clients may be connected at once [default: 1000]
     #[arg(long, env = "TIDELOG_MAX_CONNECTIONS", value_name = "N")]
     max_connections: Option<u32>,
-    /// A TOML file with the same settings (data_dir, pg, http, max_connections, log_format, log_level)
+    /// Web pages of other origins that may use HTTP and WebSockets, such as https://app.example.com; * for all [default: none]
+    #[arg(
+        long,
+        env = "TIDELOG_HTTP_ORIGINS",
+        value_name = "ORIGIN",
+        value_delimiter = ','
+    )]
+    http_origins: Option<Vec<String>>,
+    /// Serves the demo's page at / (scripts/run --demo makes what it shows)
+    #[arg(long)]
+    demo: bool,
+    #[command(flatten)]
+    cold: ColdFlags,
+    /// A TOML file with the same settings (data_dir, pg, http, max_connections, http_origins, log_format, log_level, cold,
+    /// cold_timeout, cold_cache, and a table [storages.NAME] for each further storage)
     #[arg(long, env = "TIDELOG_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// How log lines look [default: human]
@@ -55,8 +74,14 @@ struct File {
     pg: Option<String>,
     http: Option<String>,
     max_connections: Option<u32>,
+    http_origins: Option<Vec<String>>,
     log_format: Option<LogFormat>,
     log_level: Option<String>,
+    cold: Option<String>,
+    #[serde(default)]
+    storages: BTreeMap<String, Storage>,
+    cold_timeout: Option<String>,
+    cold_cache: Option<String>,
 }
 
 /// The settings that hold.
@@ -66,8 +91,11 @@ pub(crate) struct Settings {
     pub(crate) pg: String,
     pub(crate) http: String,
     pub(crate) max_connections: usize,
+    pub(crate) http_origins: Vec<String>,
+    pub(crate) demo: bool,
     pub(crate) log_format: LogFormat,
     pub(crate) log_level: String,
+    pub(crate) cold: Cold,
     pub(crate) failpoints: Failpoints,
 }
 
@@ -87,6 +115,14 @@ pub(crate) enum SettingsError {
     },
     #[error("{key} must be an address and a port such as 127.0.0.1:5433, not \"{value}\"")]
     Address { key: &'static str, value: String },
+    #[error("{key} must be {expected}, not \"{value}\"")]
+    Value {
+        key: &'static str,
+        value: String,
+        expected: &'static str,
+    },
+    #[error("http_origins must be origins such as https://app.example.com, or *, not \"{value}\"")]
+    Origin { value: String },
     #[error("log_level \"{value}\" is not a level: {reason}")]
     LogLevel { value: String, reason: String },
     #[error(transparent)]
@@ -107,7 +143,14 @@ impl Settings {
             }
             None => File::default(),
         };
+        let cold = ColdFile {
+            cold: file.cold,
+            storages: file.storages,
+            cold_timeout: file.cold_timeout,
+            cold_cache: file.cold_cache,
+        };
         let settings = Settings {
+            cold: Cold::load(flags.cold, cold)?,
             data_dir: flags
                 .data_dir
                 .or(file.data_dir)
@@ -124,6 +167,8 @@ impl Settings {
                 .max_connections
                 .or(file.max_connections)
                 .unwrap_or(1000) as usize,
+            demo: flags.demo,
+            http_origins: flags.http_origins.or(file.http_origins).unwrap_or_default(),
             log_format: flags.log_format.or(file.log_format).unwrap_or_default(),
             log_level: flags
                 .log_level
@@ -133,6 +178,9 @@ impl Settings {
         };
         check_address("pg", &settings.pg)?;
         check_address("http", &settings.http)?;
+        for origin in &settings.http_origins {
+            check_origin(origin)?;
+        }
         if let Err(error) = tracing_subscriber::EnvFilter::try_new(&settings.log_level) {
             let reason = error.to_string();
             return Err(SettingsError::LogLevel {
@@ -181,6 +229,20 @@ fn check_address(key: &'static str, value: &str) -> Result<(), SettingsError> {
     }
 }
 
+/// `scheme://host[:port]` as browsers write it: nothing behind it, so that comparing is all it takes.
+fn check_origin(value: &str) -> Result<(), SettingsError> {
+    let well_formed = value.split_once("://").is_some_and(|(scheme, host)| {
+        !scheme.is_empty() && !host.is_empty() && !host.contains(['/', ' ', '*'])
+    });
+    if well_formed || value == "*" {
+        Ok(())
+    } else {
+        Err(SettingsError::Origin {
+            value: value.to_string(),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,6 +268,18 @@ mod tests {
         };
         let address = Settings::load(flags).expect_err("no host").to_string();
         assert!(address.starts_with("http must be"), "{address}");
+        for origin in [
+            "example.com",
+            "https://example.com/",
+            "https://*.example.com",
+        ] {
+            let flags = Flags {
+                http_origins: Some(vec![origin.to_string()]),
+                ..Flags::default()
+            };
+            let error = Settings::load(flags).expect_err("no origin").to_string();
+            assert!(error.starts_with("http_origins must be"), "{error}");
+        }
     }
 
     #[test]

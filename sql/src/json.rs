@@ -73,6 +73,19 @@ fn write_value(value: DatumRef<'_>, jsonb: bool, out: &mut String) {
     }
 }
 
+/// Appends a value as `to_jsonb` writes it, but bigint and numeric as strings: most readers of JSON take numbers for
+/// doubles, which do not hold them.
+pub fn write_exact(value: DatumRef<'_>, ty: ColumnType, out: &mut String) {
+    match value {
+        DatumRef::Int8(_) | DatumRef::Numeric(_) => {
+            out.push('"');
+            text::write(value, out);
+            out.push('"');
+        }
+        value => write_value(value, ty == ColumnType::Jsonb, out),
+    }
+}
+
 /// Appends a JSON string; only what JSON demands is escaped.
 pub fn write_string(text: &str, out: &mut String) {
     out.push('"');

@@ -3,13 +3,15 @@
 //! Guarantees: both take effect when the transaction commits, in its order, and not at all when it does not.
 //! Does not: deliver anything.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::hash::{Hash, Hasher};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
+use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result as PlanResult};
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
@@ -358,4 +360,31 @@ impl ScalarUDFImpl for PgNotify {
             StringArray::from_iter_values(std::iter::repeat_n("", rows)),
         )))
     }
+}
+
+/// Whether a query calls `pg_notify`.
+pub(crate) fn says_something(query: &ast::Query) -> bool {
+    let found = ast::visit_expressions(query, |expr| match expr {
+        ast::Expr::Function(call)
+            if call
+                .name
+                .0
+                .last()
+                .and_then(|part| part.as_ident())
+                .is_some_and(|name| name.value.eq_ignore_ascii_case(PG_NOTIFY)) =>
+        {
+            ControlFlow::Break(())
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    found.is_break()
+}
+
+/// Texts as an array.
+pub(crate) fn text_list(texts: &BTreeSet<String>) -> ScalarValue {
+    let texts: Vec<ScalarValue> = texts
+        .iter()
+        .map(|text| ScalarValue::from(text.as_str()))
+        .collect();
+    ScalarValue::List(ScalarValue::new_list_nullable(&texts, &DataType::Utf8))
 }

@@ -1,22 +1,19 @@
 //! A session: one client's statements, one after the other.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ops::ControlFlow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
-use arrow::datatypes::DataType;
-use bytes::Bytes;
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
-use datafusion::physical_plan::execute_stream;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast::{self, Statement};
-use futures::stream::BoxStream;
-use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, Seq, Store, TableDef, datum};
+use parking_lot::Mutex;
+use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, Store, datum};
 
 use crate::cold_scan;
 use crate::constraints::ConditionCache;
@@ -24,21 +21,24 @@ use crate::error::{ErrorKind, SqlError, from_datafusion};
 use crate::functions;
 use crate::locking;
 use crate::locks::{LockTable, Locks};
-use crate::notify::{CHANNELS_ARRAY, ChannelEvent, Outbox, PG_NOTIFY, pg_notify};
-use crate::optimize::{CheckedArithmetic, YieldingJoins};
+use crate::notify::{ChannelEvent, Outbox, pg_notify, says_something};
+use crate::optimize::{self, CheckedArithmetic};
 use crate::output::{self, OutputColumn, RowStream};
-use crate::parse::{self, Body, Parsed};
+use crate::parse::{self, AsOf, Body, Parsed};
 use crate::plan::{self, Planner, PostgresOperators};
 use crate::provider::{Access, Scope};
-use crate::settings::{SERVER_VERSION, Settings};
-use crate::subscribe::SubscribePlan;
+use crate::settings::Settings;
+use crate::short_read::ShortRead;
 
 pub use crate::copy::CopyIn;
 pub use cursor::FetchFeed;
+pub use outcome::{Notice, Outcome};
 
+mod channels;
 mod commands;
 mod cursor;
 mod ddl;
+mod outcome;
 mod transaction;
 
 use cursor::Cursor;
@@ -66,6 +66,7 @@ impl Engine {
         options.sql_parser.map_string_types_to_utf8view = false;
         options.execution.parquet.schema_force_view_types = false;
         options.execution.collect_statistics = false;
+        options.execution.parquet.max_in_list_size = 200;
         options.execution.time_zone = Some("UTC".to_string());
         let runtime = Arc::new(RuntimeEnv::default());
         let url = url_of_store();
@@ -75,7 +76,7 @@ impl Engine {
             .with_runtime_env(runtime)
             .with_default_features()
             .with_analyzer_rule(Arc::new(CheckedArithmetic))
-            .with_physical_optimizer_rule(Arc::new(YieldingJoins));
+            .with_physical_optimizer_rules(optimize::physical_rules());
         let id = functions::snowflake_id(store.clone());
         builder.scalar_functions().get_or_insert_default().push(id);
         let aggregates = builder.aggregate_functions().get_or_insert_default();
@@ -136,6 +137,8 @@ pub struct Prepared {
     query: Option<QueryPlan>,
     /// The query or SUBSCRIBE of a DECLARE.
     inner: Option<Box<Prepared>>,
+    /// The statement in an EXPLAIN.
+    explained: Option<Box<Prepared>>,
 }
 
 impl Prepared {
@@ -153,6 +156,11 @@ impl Prepared {
         Err(SqlError::new(ErrorKind::FeatureNotSupported, message))
     }
 
+    /// The moment in the past that its query reads.
+    pub(crate) fn as_of(&self) -> Option<&AsOf> {
+        self.statement.as_of.as_ref()
+    }
+
     /// Whether its locking clause says NO KEY UPDATE or KEY SHARE.
     pub(crate) fn spares_keys(&self) -> bool {
         self.statement.spares_keys
@@ -168,62 +176,8 @@ struct QueryPlan {
     search_path: Vec<String>,
     /// Whether it says the same of the session each time it runs.
     reusable: bool,
-}
-
-/// What running a statement gives.
-pub enum Outcome {
-    /// An empty query string.
-    Empty,
-    /// A command that returns no rows, with its tag (`CREATE TABLE`, `INSERT 0 3`).
-    Command(String),
-    /// Rows; the tag is `{verb} {count of rows}` (`SELECT 5`, `INSERT 0 5`).
-    Rows {
-        /// The columns.
-        columns: Vec<OutputColumn>,
-        /// The rows.
-        rows: RowStream,
-        /// `SELECT`, `INSERT 0`, …
-        verb: &'static str,
-    },
-    /// COPY … FROM STDIN: the server hands the client's data to it.
-    CopyIn(Box<CopyIn>),
-    /// COPY … TO STDOUT: chunks that end at line ends; the tag is `COPY {rows}`.
-    CopyOut {
-        /// How many columns a line has.
-        columns: usize,
-        /// The lines, and how many rows each chunk holds.
-        chunks: BoxStream<'static, Result<(Bytes, u64), SqlError>>,
-    },
-    /// SUBSCRIBE: endless rows; `copy` when it was wrapped in COPY (…) TO STDOUT.
-    Subscribe(Box<SubscribePlan>),
-    /// DECLARE … CURSOR FOR SUBSCRIBE, tag `DECLARE CURSOR`.
-    DeclareFeed {
-        /// The cursor.
-        name: String,
-        /// What it follows.
-        plan: Box<SubscribePlan>,
-    },
-    /// FETCH or MOVE on such a cursor: rows, then the tag `FETCH 5` or `MOVE 5`.
-    FetchFeed(FetchFeed),
-}
-
-/// Something to tell the client besides the result.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Notice {
-    /// A NoticeResponse with severity WARNING or NOTICE.
-    Message {
-        /// `WARNING` or `NOTICE`.
-        severity: &'static str,
-        /// The text.
-        error: SqlError,
-    },
-    /// A ParameterStatus.
-    Parameter {
-        /// The setting's name as PostgreSQL spells it (`TimeZone`).
-        name: String,
-        /// Its new value.
-        value: String,
-    },
+    /// What it amounts to, where that takes no plan.
+    short: Option<Arc<ShortRead>>,
 }
 
 /// One client's session.
@@ -247,6 +201,8 @@ pub struct Session {
     cursors_declared: u64,
     /// The Seq of the newest notification that the client was told.
     heard: Arc<AtomicI64>,
+    /// The plans that an EXPLAIN ANALYZE under way has run.
+    plans: Mutex<Option<Vec<Arc<dyn ExecutionPlan>>>>,
 }
 
 impl Session {
@@ -288,35 +244,8 @@ impl Session {
             cursors: BTreeMap::new(),
             cursors_declared: 0,
             heard: Arc::default(),
+            plans: Mutex::default(),
         }
-    }
-
-    /// The server-side process id of its connection.
-    pub(crate) fn pid(&self) -> i32 {
-        self.login.pid
-    }
-
-    pub(crate) fn outbox(&self) -> &Outbox {
-        &self.outbox
-    }
-
-    pub(crate) fn push_notice(&mut self, notice: Notice) {
-        self.notices.push(notice);
-    }
-
-    /// What has changed of the channels that the session listens to, since the last call.
-    pub fn take_channel_events(&mut self) -> Vec<ChannelEvent> {
-        std::mem::take(&mut self.channel_events)
-    }
-
-    /// The client was told a notification with this Seq.
-    pub fn heard(&self, seq: Seq) {
-        self.heard.store(seq.as_i64(), Ordering::Relaxed);
-    }
-
-    /// A channel that was listened to is gone.
-    pub fn channel_ended(&mut self, channel: &str) {
-        self.listening.remove(channel);
     }
 
     /// The role that statements run as.
@@ -392,7 +321,14 @@ impl Session {
             statement: statement.clone(),
             query: None,
             inner: None,
+            explained: None,
         };
+        if let Some(explained) = statement.explained() {
+            let explained = self.prepare_inner(&explained, given)?;
+            prepared.parameters = explained.parameters.clone();
+            prepared.explained = Some(Box::new(explained));
+        }
+        statement.check_as_of()?;
         let catalog = self.catalog();
         match &statement.body {
             Body::Subscribe(subscribe, copy) => {
@@ -410,7 +346,8 @@ impl Session {
                     let mut query = (**query).clone();
                     // They change nothing about the rows' form.
                     query.locks.clear();
-                    let plan = self.plan_query(query, given, &catalog)?;
+                    let mut plan = self.plan_query(query, given, &catalog)?;
+                    plan.short = ShortRead::of(&plan.plan, &self.engine.state).map(Arc::new);
                     prepared.parameters = plan::parameter_types(&plan.plan, given)?;
                     prepared.columns = Some(output::columns(plan.plan.schema().as_arrow())?);
                     prepared.query = Some(plan);
@@ -436,6 +373,8 @@ impl Session {
                 other => prepared.columns = self.command_columns(other)?,
             },
         }
+        let types = std::mem::take(&mut prepared.parameters);
+        prepared.parameters = self.as_of_parameters(prepared.as_of(), types, &catalog)?;
         Ok(prepared)
     }
 
@@ -532,7 +471,11 @@ impl Session {
                         self.check_may_write("DELETE")?;
                         self.delete(delete, prepared, parameters).await
                     }
-                    Statement::Copy { .. } => self.copy(statement).await,
+                    Statement::Copy { .. } => self.copy(statement, prepared).await,
+                    Statement::Explain { .. } => match &prepared.explained {
+                        Some(explained) => self.explain(statement, explained, parameters).await,
+                        None => Err(SqlError::new(ErrorKind::InternalError, "no EXPLAIN")),
+                    },
                     other => self.command(other, *kind).await,
                 }
             }
@@ -545,13 +488,26 @@ impl Session {
         query: &ast::Query,
         values: &[Datum],
     ) -> Result<Outcome, SqlError> {
-        let scope = self.scope();
+        let scope = self
+            .query_scope(prepared.as_of(), &prepared.parameters, values)
+            .await?;
         let current = prepared.query.as_ref().filter(|plan| {
             plan.reusable
                 && plan.catalog_version == scope.snapshot.catalog().version
                 && plan.access == scope.access
                 && plan.search_path == self.search_path()
         });
+        if let Some(short) = current.and_then(|plan| plan.short.as_ref()) {
+            let columns = prepared.columns.clone().unwrap_or_default();
+            let (state, types) = (&self.engine.state, &prepared.parameters);
+            if let Some(rows) = short.run(state, &scope, &columns, types, values).await? {
+                return Ok(Outcome::Rows {
+                    columns,
+                    rows,
+                    verb: "SELECT",
+                });
+            }
+        }
         let plan = match current {
             Some(plan) => plan.plan.clone(),
             None => {
@@ -609,6 +565,7 @@ impl Session {
             reusable: !SESSION_NAMES.iter().any(|name| text.contains(name)),
             access,
             search_path,
+            short: None,
         })
     }
 
@@ -636,36 +593,6 @@ impl Session {
             .map(Some)
             .collect();
         Ok(())
-    }
-
-    /// Plans the items of RETURNING over `rows` that stand in for the table.
-    pub(crate) fn plan_returning(
-        &self,
-        table: &TableDef,
-        items: &[ast::SelectItem],
-        rows: Arc<dyn datafusion::datasource::TableProvider>,
-        catalog: &Catalog,
-    ) -> Result<LogicalPlan, SqlError> {
-        // The rows stand in for the table, so a subquery would see them in its place.
-        let names_table = ast::visit_relations(&items.to_vec(), |name| {
-            let last = name.0.last().and_then(|part| part.as_ident());
-            match last.is_some_and(|last| crate::ddl::fold(last) == table.name) {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            }
-        });
-        if names_table.is_break() {
-            return Err(SqlError::unsupported(format!(
-                "a subquery on \"{}\" in its own RETURNING",
-                table.name
-            )));
-        }
-        let mut query =
-            crate::parse::parse_query(&format!("SELECT 1 FROM {}", parse::quoted(&table.name)))?;
-        if let ast::SetExpr::Select(select) = &mut *query.body {
-            select.projection = items.to_vec();
-        }
-        self.plan_over(vec![(table.name.clone(), rows)], query, &[], false, catalog)
     }
 
     /// Plans a query in which relations stand in for tables of their names, with pseudo-columns if they have any.
@@ -704,22 +631,61 @@ impl Session {
         types: &[ColumnType],
         values: &[Datum],
     ) -> Result<RowStream, SqlError> {
+        self.run_plan(plan, scope, types, values, true).await
+    }
+
+    async fn run_plan(
+        &self,
+        plan: LogicalPlan,
+        scope: Arc<Scope>,
+        types: &[ColumnType],
+        values: &[Datum],
+        recorded: bool,
+    ) -> Result<RowStream, SqlError> {
         let columns = output::columns(plan.schema().as_arrow())?;
         let eager = !scope.transaction.read().is_empty();
-        let plan = bind(plan, types, values)?;
-        let mut state = self.engine.state.clone();
-        state.config_mut().set_extension(scope);
-        state.execution_props_mut().query_execution_start_time = Some(self.work.started);
-        let plan = state
-            .create_physical_plan(&plan)
-            .await
-            .map_err(from_datafusion)?;
-        let stream = execute_stream(plan, state.task_ctx()).map_err(from_datafusion)?;
+        let plan = self.physical_plan(plan, scope, types, values).await?;
+        if recorded && let Some(plans) = &mut *self.plans.lock() {
+            plans.push(plan.clone());
+        }
+        let stream = execute_stream(plan, self.engine.state.task_ctx()).map_err(from_datafusion)?;
         let rows = output::stream(&columns, stream);
         match eager {
             true => output::collected(rows).await,
             false => Ok(rows),
         }
+    }
+
+    /// How a plan is run in a scope.
+    pub(crate) async fn physical_plan(
+        &self,
+        plan: LogicalPlan,
+        scope: Arc<Scope>,
+        types: &[ColumnType],
+        values: &[Datum],
+    ) -> Result<Arc<dyn ExecutionPlan>, SqlError> {
+        let plan = bind(plan, types, values)?;
+        let mut state = self.engine.state.clone();
+        state.config_mut().set_extension(scope);
+        state.execution_props_mut().query_execution_start_time = Some(self.work.started);
+        let plan = state.create_physical_plan(&plan).await;
+        plan.map_err(from_datafusion)
+    }
+
+    /// Begins or ends to record what `run` runs; gives what was recorded.
+    pub(crate) fn record_plans(&mut self, record: bool) -> Vec<Arc<dyn ExecutionPlan>> {
+        let recorded = self.plans.get_mut().take();
+        *self.plans.get_mut() = record.then(Vec::new);
+        recorded.unwrap_or_default()
+    }
+
+    /// Runs the statement that an EXPLAIN ANALYZE is of.
+    pub(crate) async fn execute_explained(
+        &mut self,
+        prepared: &Prepared,
+        parameters: &[Datum],
+    ) -> Result<Outcome, SqlError> {
+        Box::pin(self.execute_inner(prepared, parameters)).await
     }
 
     pub(crate) fn store(&self) -> &Arc<Store> {
@@ -757,36 +723,6 @@ impl Session {
             .is_some_and(|role| role.superuser)
     }
 
-    fn constants(&self) -> HashMap<&'static str, ScalarValue> {
-        let heard = Some(self.heard.load(Ordering::Relaxed)).filter(|seq| *seq > 0);
-        let catalog = self.catalog();
-        let schema = (self.search_path().into_iter()).find(|name| catalog.schemas.contains(name));
-        HashMap::from([
-            ("current_user", ScalarValue::from(self.role.as_str())),
-            ("current_role", ScalarValue::from(self.role.as_str())),
-            ("user", ScalarValue::from(self.role.as_str())),
-            ("session_user", ScalarValue::from(self.login.user.as_str())),
-            (
-                "current_database",
-                ScalarValue::from(self.login.database.as_str()),
-            ),
-            (
-                "current_catalog",
-                ScalarValue::from(self.login.database.as_str()),
-            ),
-            ("current_schema", ScalarValue::from(schema)),
-            ("pg_backend_pid", ScalarValue::from(self.login.pid)),
-            (CHANNELS_ARRAY, text_list(&self.listening)),
-            // What waits for slow readers is in the log, which has no end.
-            ("pg_notification_queue_usage", ScalarValue::from(0.0_f64)),
-            ("notification_seq", ScalarValue::Int64(heard)),
-            (
-                "version",
-                ScalarValue::from(format!("PostgreSQL {SERVER_VERSION}")),
-            ),
-        ])
-    }
-
     /// Evaluates an expression without columns, as one of this type where the expression leaves it open.
     pub(crate) async fn evaluate(
         &self,
@@ -803,7 +739,7 @@ impl Session {
         let ty = output::column_type(plan.schema().field(0))?;
         use futures::TryStreamExt;
         let batches: Vec<_> = self
-            .run(plan, scope, types, values)
+            .run_plan(plan, scope, types, values, false)
             .await?
             .try_collect()
             .await?;
@@ -824,18 +760,22 @@ pub(crate) fn bind(
     if values.is_empty() {
         return Ok(plan);
     }
+    let values = scalars(types, values)?;
+    plan.replace_params_with_values(&ParamValues::from(values))
+        .map_err(from_datafusion)
+}
+
+/// The values of parameters, as DataFusion takes them.
+pub(crate) fn scalars(
+    types: &[ColumnType],
+    values: &[Datum],
+) -> Result<Vec<ScalarValue>, SqlError> {
     let scalar = |(value, ty): (&Datum, &ColumnType)| {
         let mut builder = datum::ColumnBuilder::new(*ty);
         builder.append(value.as_ref());
         ScalarValue::try_from_array(&builder.finish(), 0).map_err(from_datafusion)
     };
-    let values = values
-        .iter()
-        .zip(types)
-        .map(scalar)
-        .collect::<Result<Vec<_>, _>>()?;
-    plan.replace_params_with_values(&ParamValues::from(values))
-        .map_err(from_datafusion)
+    values.iter().zip(types).map(scalar).collect()
 }
 
 /// What says something else of the session each time it is asked.
@@ -846,32 +786,6 @@ const SESSION_NAMES: [&str; 5] = [
     "notification_seq",
     "pg_cursors",
 ];
-
-/// Whether a query calls `pg_notify`.
-fn says_something(query: &ast::Query) -> bool {
-    let found = ast::visit_expressions(query, |expr| match expr {
-        ast::Expr::Function(call)
-            if call
-                .name
-                .0
-                .last()
-                .and_then(|part| part.as_ident())
-                .is_some_and(|name| name.value.eq_ignore_ascii_case(PG_NOTIFY)) =>
-        {
-            ControlFlow::Break(())
-        }
-        _ => ControlFlow::Continue(()),
-    });
-    found.is_break()
-}
-
-fn text_list(texts: &BTreeSet<String>) -> ScalarValue {
-    let texts: Vec<ScalarValue> = texts
-        .iter()
-        .map(|text| ScalarValue::from(text.as_str()))
-        .collect();
-    ScalarValue::List(ScalarValue::new_list_nullable(&texts, &DataType::Utf8))
-}
 
 fn in_failed_transaction() -> SqlError {
     let message = "current transaction is aborted, commands ignored until end of transaction block";

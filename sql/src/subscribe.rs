@@ -6,13 +6,17 @@
 mod lens;
 mod options;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::sql::sqlparser::ast::{CopyLegacyOption, CopyOption};
-use tidelog_storage::{Catalog, ColumnType, Datum, FeedScope, Seq, TableDef};
+use datafusion::sql::sqlparser::ast::{self, CopyLegacyOption, CopyOption};
+use tidelog_storage::{
+    Catalog, ColumnType, Datum, FeedScope, PartitionSet, Seq, TableDef, TableKind,
+};
 
 use crate::copy::CopyFormat;
+use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
 use crate::output::{self, OutputColumn, RowStream};
 use crate::parse::Subscribe;
@@ -96,6 +100,25 @@ impl SubscribePlan {
     pub fn selected(&self) -> &[OutputColumn] {
         let end = self.columns.len() - usize::from(!self.options.upsert);
         &self.columns[HEAD_COLUMNS..end]
+    }
+
+    /// Where in its query the columns stand that tell the rows apart; `None` when not all of them are there as they are.
+    pub fn row_key(&self) -> Option<Vec<usize>> {
+        let table = &self.table;
+        let mut key = table.key_indexes();
+        if key.is_empty() {
+            return None;
+        }
+        if table.kind == TableKind::User && self.scope.partitions == PartitionSet::All {
+            // `_user`, behind `_seq`.
+            key.push(table.columns.len() + 1);
+        }
+        let source = |column| match &self.lens {
+            Some(lens) => lens.source(column),
+            None => Some(column),
+        };
+        let place = |column| (0..self.selected().len()).find(|at| source(*at) == Some(column));
+        key.into_iter().map(place).collect()
     }
 
     /// Goes on with the catalog as it is now, or says why it cannot. `position` is how far it has come.
@@ -230,7 +253,30 @@ impl Session {
         catalog: &Catalog,
     ) -> Result<LogicalPlan, SqlError> {
         crate::locking::refuse(&subscribe.query)?;
+        self.refuse_views(&subscribe.query, catalog)?;
         self.plan_over(Vec::new(), subscribe.query.clone(), types, true, catalog)
+    }
+
+    /// 0A000 when a query names a view, whose definition may change under the subscription.
+    fn refuse_views(&self, query: &ast::Query, catalog: &Catalog) -> Result<(), SqlError> {
+        let path = self.search_path();
+        let is_view = ast::visit_relations(query, |name| {
+            let mut parts = name
+                .0
+                .iter()
+                .rev()
+                .filter_map(|part| part.as_ident())
+                .map(ddl::fold);
+            let (name, schema) = (parts.next().unwrap_or_default(), parts.next());
+            match ddl::view::find_view(catalog, &path, schema.as_deref(), &name) {
+                Some(_) => ControlFlow::Break(()),
+                None => ControlFlow::Continue(()),
+            }
+        });
+        match is_view {
+            ControlFlow::Break(()) => Err(SqlError::unsupported("SUBSCRIBE with a view")),
+            ControlFlow::Continue(()) => Ok(()),
+        }
     }
 
     fn plan_subscription(

@@ -29,6 +29,7 @@ mod tests;
 pub mod transaction;
 pub mod trim;
 mod watch;
+pub mod widen;
 
 pub use catalog::{
     Catalog, CatalogChange, ColumnDef, ColumnId, RoleDef, TableDef, TableId, TableKind, ViewDef,
@@ -36,8 +37,8 @@ pub use catalog::{
 pub use changes::{Change, ChangeBatch, ChangeOp, CommitWatch, FeedScope};
 pub use datum::{ColumnType, Datum, DatumRef, Row};
 pub use error::{CommitError, StorageError};
-pub use notify::{Notification, NotificationBatch};
 pub use failpoint::Failpoints;
+pub use notify::{Notification, NotificationBatch};
 pub use seq::Seq;
 pub use snapshot::{HotScan, PartitionSet, Snapshot};
 pub use store::{Store, StoreOptions};

@@ -16,7 +16,7 @@ use tidelog_subscriptions::{Following, SubscriptionError, Tail};
 use tokio::time::Instant;
 
 use crate::feed::{Feeds, sql_error};
-use crate::pg::cancel::Stop;
+use crate::interrupts::Stop;
 use crate::pg::connection::Connection;
 use crate::pg::reply;
 

@@ -12,9 +12,10 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
 
+use crate::auth::MockSecret;
+use crate::backend::Backend;
 use crate::feed::Feeds;
-use crate::pg::auth::MockSecret;
-use crate::pg::cancel::{CancelRegistry, Interrupts};
+use crate::interrupts::{CancelRegistry, Interrupts};
 use crate::pg::client::{client, pump};
 use crate::pg::connection::{self, Opening};
 use crate::pg::messages::{Startup, take_startup};
@@ -29,31 +30,34 @@ pub(crate) struct PgServer {
     pub(super) engine: Arc<Engine>,
     pub(super) feeds: Arc<Feeds>,
     pub(super) cancels: Arc<CancelRegistry>,
-    pub(super) mock_secret: MockSecret,
+    pub(super) mock_secret: Arc<MockSecret>,
     /// Where sessions run.
     queries: Handle,
     shutdown: Shutdown,
     places: Arc<Semaphore>,
-    /// The connections that there are.
-    pub(crate) connections: TaskTracker,
+    connections: TaskTracker,
 }
 
 impl PgServer {
-    pub(crate) fn new(
-        engine: Arc<Engine>,
-        queries: Handle,
-        shutdown: Shutdown,
-        connections_max: usize,
-    ) -> Arc<PgServer> {
-        Arc::new(PgServer {
-            feeds: Feeds::new(engine.store().clone()),
+    pub(crate) fn new(backend: Backend, connections_max: usize) -> Arc<PgServer> {
+        let Backend {
             engine,
-            cancels: Arc::default(),
-            mock_secret: MockSecret::random(),
+            feeds,
+            cancels,
+            mock_secret,
+            queries,
+            shutdown,
+            connections,
+        } = backend;
+        Arc::new(PgServer {
+            engine,
+            feeds,
+            cancels,
+            mock_secret,
             queries,
             shutdown,
             places: Arc::new(Semaphore::new(connections_max.min(Semaphore::MAX_PERMITS))),
-            connections: TaskTracker::new(),
+            connections,
         })
     }
 }

@@ -11,7 +11,7 @@ use tidelog_subscriptions::Stretch;
 use tokio::time::Instant;
 
 use crate::feed::{AtHand, Feed, Feeds, Part};
-use crate::pg::cancel::Stop;
+use crate::interrupts::Stop;
 use crate::pg::client::Client;
 use crate::pg::connection::Connection;
 use crate::pg::encode::Format;

@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::subscribe::{option_of, parse_option};
-use super::{Body, Parsed, expect_end, parse_one, syntax_error};
+use super::{AsOf, Body, Parsed, expect_end, parse_one, syntax_error};
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
 use crate::settings;
@@ -75,6 +75,7 @@ pub(super) fn parse_declare(
     sql: &Arc<str>,
     tokens: Vec<TokenWithSpan>,
     spares_keys: bool,
+    as_of: Option<AsOf>,
 ) -> Result<CursorCommand, SqlError> {
     let mut parser = Parser::new(dialect).with_tokens_with_locations(tokens.clone());
     let head = (|| {
@@ -125,6 +126,7 @@ pub(super) fn parse_declare(
     }
     let mut statement = parse_one(dialect, sql, rest)?;
     statement.spares_keys |= spares_keys;
+    statement.as_of = as_of;
     let can_be = match &statement.body {
         Body::Subscribe(_, copy) => copy.is_none(),
         Body::Sql(statement, _) => matches!(**statement, Statement::Query(_)),

@@ -6,6 +6,8 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
+use tidelog_storage::Seq;
+
 use super::{Body, expect_end, parse_query, parse_statement, syntax_error};
 use crate::error::SqlError;
 use crate::row::placeholder;
@@ -17,6 +19,21 @@ pub(crate) struct Subscribe {
     pub(crate) query: Query,
     /// What stands in OPTIONS.
     pub(crate) options: Vec<SubscribeOption>,
+}
+
+impl Subscribe {
+    /// Makes it go on after `from`, or (`None`) begin with the rows as they stand.
+    pub(super) fn resume_after(&mut self, from: Option<Seq>) {
+        let replaced = |name: &str| match from {
+            Some(_) => matches!(name, "from" | "last_rows" | "snapshot"),
+            None => name == "from",
+        };
+        self.options.retain(|option| !replaced(&option.name));
+        self.options.extend(from.map(|from| SubscribeOption {
+            name: "from".to_string(),
+            value: OptionValue::Text(from.to_string()),
+        }));
+    }
 }
 
 /// `name = value`.

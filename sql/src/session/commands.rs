@@ -1,5 +1,9 @@
 //! Commands: transactions, settings, roles in use, DDL, CALL, LISTEN.
 
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+
+use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::{self, Expr, ObjectName, Set, Statement};
 use tidelog_storage::{ColumnType, Datum, TableKind};
 
@@ -7,9 +11,10 @@ use super::transaction::level_of;
 use super::{Block, Isolation, Notice, Outcome, Session};
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
-use crate::notify::ChannelChange;
+use crate::notify::{CHANNELS_ARRAY, ChannelChange, text_list};
 use crate::output::{self, OutputColumn};
 use crate::parse::literal_text;
+use crate::settings::SERVER_VERSION;
 
 impl Session {
     /// The columns that a command's result has.
@@ -25,7 +30,7 @@ impl Session {
                     ty: ColumnType::Text,
                 }]))
             }
-            _ => Ok(None),
+            other => crate::explain::columns(other),
         }
     }
 
@@ -69,6 +74,37 @@ impl Session {
             (name.to_string(), value)
         };
         crate::settings::defaults().map(value).collect()
+    }
+
+    /// What functions that ask for the session give, by name.
+    pub(super) fn constants(&self) -> HashMap<&'static str, ScalarValue> {
+        let heard = Some(self.heard.load(Ordering::Relaxed)).filter(|seq| *seq > 0);
+        let catalog = self.catalog();
+        let schema = (self.search_path().into_iter()).find(|name| catalog.schemas.contains(name));
+        HashMap::from([
+            ("current_user", ScalarValue::from(self.role.as_str())),
+            ("current_role", ScalarValue::from(self.role.as_str())),
+            ("user", ScalarValue::from(self.role.as_str())),
+            ("session_user", ScalarValue::from(self.login.user.as_str())),
+            (
+                "current_database",
+                ScalarValue::from(self.login.database.as_str()),
+            ),
+            (
+                "current_catalog",
+                ScalarValue::from(self.login.database.as_str()),
+            ),
+            ("current_schema", ScalarValue::from(schema)),
+            ("pg_backend_pid", ScalarValue::from(self.login.pid)),
+            (CHANNELS_ARRAY, text_list(&self.listening)),
+            // What waits for slow readers is in the log, which has no end.
+            ("pg_notification_queue_usage", ScalarValue::from(0.0_f64)),
+            ("notification_seq", ScalarValue::Int64(heard)),
+            (
+                "version",
+                ScalarValue::from(format!("PostgreSQL {SERVER_VERSION}")),
+            ),
+        ])
     }
 
     pub(super) async fn command(

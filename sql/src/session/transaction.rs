@@ -132,6 +132,8 @@ pub(super) struct Work {
     savepoints: Vec<Savepoint>,
     /// The one that all its statements read from, if they do.
     snapshot: Mutex<Option<Arc<Snapshot>>>,
+    /// The Seq of the first snapshot that a statement took.
+    since: Mutex<Option<Seq>>,
     /// LISTEN and UNLISTEN, which take effect with the commit.
     channels: Vec<ChannelChange>,
     /// What they read, if the commit depends on it.
@@ -154,6 +156,7 @@ impl Work {
             ddl: None,
             savepoints: Vec::new(),
             snapshot: Mutex::default(),
+            since: Mutex::default(),
             channels: Vec::new(),
             reads: Arc::default(),
             committing: Arc::default(),
@@ -169,6 +172,7 @@ impl Session {
         self.work.read_only = self.settings.default_read_only();
         self.work.queried = false;
         self.work.committing.store(false, Ordering::Relaxed);
+        *self.work.since.get_mut() = None;
         self.forget_reads();
     }
 
@@ -273,6 +277,7 @@ impl Session {
     pub(super) async fn commit(&mut self) -> Result<(), CommitError> {
         let since = self.work.snapshot.get_mut().as_ref().map(|s| s.seq());
         let partitions = std::mem::take(&mut *self.work.reads.lock());
+        let first = self.work.since.get_mut().take();
         let channels = std::mem::take(&mut self.work.channels);
         let said = self.outbox.take();
         let ddl = self.work.ddl.take();
@@ -288,6 +293,7 @@ impl Session {
             self.committed(channels, visible);
             return Ok(());
         }
+        changes.reads_since(first.unwrap_or(Seq::ZERO));
         if let Some(since) = since
             && self.work.isolation == Isolation::Serializable
         {
@@ -358,6 +364,7 @@ impl Session {
         self.work.ddl = None;
         self.settings.end_local();
         self.forget_reads();
+        *self.work.since.get_mut() = None;
         let fresh = Locks::new(&self.engine.locks, self.login.pid);
         let locks = std::mem::replace(&mut self.work.locks, fresh);
         // A scan that is still being sent may hold the lock for reading; it found nothing to read here.
@@ -395,6 +402,7 @@ impl Session {
         } else {
             store.snapshot()
         };
+        self.work.since.lock().get_or_insert(snapshot.seq());
         let snapshot = self.with_own_catalog(snapshot);
         let serializable = self.work.isolation == Isolation::Serializable;
         Arc::new(Scope {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, UInt32Array};
-use arrow::compute::filter_record_batch;
+use arrow::compute::{filter_record_batch, prep_null_mask_filter};
 use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::source_as_provider;
@@ -218,6 +218,21 @@ impl Lens {
         self.steps.is_empty()
     }
 
+    /// Which column of the scan a column of the result repeats: the table's, then `_seq` and `_user`. `None` when it is
+    /// computed.
+    pub(super) fn source(&self, column: usize) -> Option<usize> {
+        self.steps
+            .iter()
+            .rev()
+            .try_fold(column, |at, step| match step {
+                Step::Filter(_) => Some(at),
+                Step::Project(exprs) => {
+                    let repeated = exprs.get(at)?.downcast_ref::<Column>()?;
+                    Some(repeated.index())
+                }
+            })
+    }
+
     /// What is seen of each version, in order.
     pub fn look(&self, versions: &[(Seq, &Partition, &Row)]) -> Result<Vec<Seen>, SqlError> {
         let mut batch = self.batch(versions)?;
@@ -228,9 +243,12 @@ impl Lens {
                 Step::Filter(predicate) => {
                     let mask = evaluate(predicate, &batch)?;
                     // NULL does not match.
-                    let mask = mask.as_boolean();
-                    batch = filter_record_batch(&batch, mask).map_err(|e| from_arrow(&e))?;
-                    let kept = arrow::compute::filter(&left, mask).map_err(|e| from_arrow(&e))?;
+                    let mask = match mask.as_boolean() {
+                        mask if mask.null_count() == 0 => mask.clone(),
+                        mask => prep_null_mask_filter(mask),
+                    };
+                    batch = filter_record_batch(&batch, &mask).map_err(|e| from_arrow(&e))?;
+                    let kept = arrow::compute::filter(&left, &mask).map_err(|e| from_arrow(&e))?;
                     left = kept.as_primitive().clone();
                 }
                 Step::Project(exprs) => {

@@ -10,7 +10,7 @@ use super::check::Group;
 use super::{Committer, Shared};
 use crate::catalog::{Catalog, CatalogChange, IndexId, RoleDef, TableDef, TableId, ViewDef};
 use crate::changes::{Extent, encode_commit};
-use crate::cold::{self, META_FILE, META_GARBAGE, META_STATE, META_TRIMMED};
+use crate::cold::{self, META_FILE, META_GARBAGE, META_HISTORY, META_STATE, META_TRIMMED};
 use crate::error::{CommitError, StorageError};
 use crate::failpoint::Step;
 use crate::hot::{Family, Hot, HotSnapshot};
@@ -281,7 +281,8 @@ impl Committer {
         let new = Arc::new(changed(&old.catalog, &catalog.changes));
         transaction.forget_gone(&new);
         let changes = catalog.changes.len() as u64;
-        let first = (self.shared.generator).draw(changes + transaction.seqs());
+        let count = changes + transaction.seqs();
+        let first = self.shared.generator.draw(count);
         self.put_catalog(&mut group, &catalog.changes, &old.catalog, &new, first)?;
 
         let kept: BTreeSet<TableId> = new.tables.values().map(|table| table.id).collect();
@@ -293,8 +294,12 @@ impl Committer {
             garbage.extend(remove_data(&self.shared, &mut group.batch, *id)?);
         }
         for table in new.tables.values() {
-            if let Some(before) = old.tables.get(&table.id) {
-                remove_indexes(&self.shared, &mut group.batch, before, table)?;
+            match old.tables.get(&table.id) {
+                Some(before) => remove_indexes(&self.shared, &mut group.batch, before, table)?,
+                None => {
+                    // With the rows that the transaction puts into it.
+                    self.begin_history(&mut group.batch, table.id, first.advance(count - 1));
+                }
             }
         }
         self.shared.failpoints.reach(Step::CatalogChecked)?;
@@ -377,7 +382,7 @@ impl Committer {
         if transaction.seqs() == 0 {
             return Ok(first.previous());
         }
-        self.check(&mut group.overlay, transaction.ops(), first)?;
+        self.check(&mut group.overlay, transaction, first)?;
         self.append(group, transaction, first)
     }
 }
@@ -411,7 +416,7 @@ fn remove_data(
     ] {
         batch.delete_range_cf(hot.family(family), &from, &to);
     }
-    for kind in [META_FILE, META_STATE, META_TRIMMED] {
+    for kind in [META_FILE, META_STATE, META_TRIMMED, META_HISTORY] {
         let (from, to) = cold::meta_table_range(kind, table);
         batch.delete_range_cf(meta, from, to);
     }
