@@ -1,5 +1,6 @@
 //! The feed checker: while writers write, the table is flushed and trimmed, readers stall and drop their connections, and
-//! the server is killed, what each subscriber has reconstructed is the table as each transaction left it.
+//! the server is killed, what each subscriber has reconstructed is the table as each transaction left it. A reader comes back
+//! through any of the doors (PostgreSQL's protocol, Server-Sent Events, WebSocket) with the token that another one gave.
 //!
 //! Each writer has keys of its own and knows what they hold after each of its transactions; the last change of a
 //! transaction writes its number into the writer's marker row. So a subscriber that has seen a transaction's end knows which
@@ -10,12 +11,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use futures::StreamExt;
 use tidelog_compat_tests::{Peer, Server};
 use tokio::time::{sleep, timeout};
-use tokio_postgres::{Client, Row};
+use tokio_postgres::Client;
 
-use crate::pair::Raw;
+use arriving::{Arriving, Door, Line};
+
+#[path = "feed_checker/arriving.rs"]
+mod arriving;
 
 const WRITERS: i64 = 4;
 /// Keys of one writer.
@@ -82,6 +85,7 @@ impl Digest {
 /// Where the server is, and whether the writers are through.
 struct Stage {
     port: AtomicU16,
+    http_port: AtomicU16,
     done: AtomicBool,
     changes: AtomicU64,
 }
@@ -98,22 +102,10 @@ impl Stage {
             sleep(Duration::from_millis(20)).await;
         }
     }
-}
 
-impl Stage {
-    /// A connection that can be cut.
-    async fn connect_loosely(&self) -> (Client, tokio::task::JoinHandle<()>) {
-        loop {
-            drop(self.connect().await);
-            let port = self.port.load(Ordering::Relaxed);
-            let config = format!("host=127.0.0.1 port={port} user=postgres dbname=postgres");
-            if let Ok((client, connection)) =
-                tokio_postgres::connect(&config, tokio_postgres::NoTls).await
-            {
-                let connection = tokio::spawn(async move { drop(connection.await) });
-                return (client, connection);
-            }
-        }
+    fn enter(&self, server: &Server) {
+        self.port.store(server.pg_port(), Ordering::Relaxed);
+        self.http_port.store(server.http_port(), Ordering::Relaxed);
     }
 }
 
@@ -280,7 +272,8 @@ struct Replica {
     states: Vec<(i64, i64, u64)>,
     changes: u64,
     resets: u64,
-    connections: u64,
+    /// Connections through each door.
+    connections: [u64; 3],
     marks: u64,
     /// Whether rows of a snapshot are on their way, which have no order.
     in_snapshot: bool,
@@ -297,7 +290,7 @@ impl Replica {
             states: Vec::new(),
             changes: 0,
             resets: 0,
-            connections: 0,
+            connections: [0; 3],
             marks: 0,
             in_snapshot: false,
         }
@@ -336,15 +329,10 @@ impl Replica {
         self.states.push((writer, self.number(writer), digest));
     }
 
-    fn take(&mut self, row: &Row) {
-        let (seq, op, commit): (i64, &str, bool) = (row.get(0), row.get(1), row.get(2));
-        let values = || {
-            (
-                row.get::<_, Option<i64>>("id").unwrap(),
-                row.get::<_, Option<i64>>("n").unwrap(),
-            )
-        };
-        match op {
+    fn take(&mut self, line: &Line) {
+        let (seq, commit) = (line.seq, line.commit);
+        let values = || line.row.expect("the row of a change");
+        match line.op.as_str() {
             "reset" => {
                 assert!(!commit);
                 self.clear();
@@ -359,7 +347,7 @@ impl Replica {
                 );
                 return;
             }
-            "ready" | "progress" => {
+            op @ ("ready" | "progress") => {
                 assert!(
                     seq >= self.token,
                     "{op} goes back from {} to {seq}",
@@ -383,7 +371,7 @@ impl Replica {
                     self.note(writer);
                 }
             }
-            _ => {
+            op => {
                 assert!(
                     !self.in_snapshot && seq > self.token,
                     "{op} at {seq} comes after {}",
@@ -393,15 +381,8 @@ impl Replica {
                 match op {
                     "insert" => assert!(self.put(id, n), "an insert of row {id}, which is there"),
                     "update" => {
-                        // jsonb's binary form: a version, then text.
-                        let Raw(old) = row.get("_old");
-                        let old: serde_json::Value = serde_json::from_slice(&old[1..]).unwrap();
-                        let old_id = old["id"].as_i64().unwrap();
-                        assert_eq!(
-                            self.remove(old_id),
-                            old["n"].as_i64(),
-                            "the row before an update"
-                        );
+                        let (old_id, old_n) = line.old.expect("an update has a row before");
+                        assert_eq!(self.remove(old_id), Some(old_n), "the row before an update");
                         assert!(self.put(id, n));
                     }
                     "delete" => assert_eq!(self.remove(id), Some(n), "the row that is deleted"),
@@ -450,35 +431,34 @@ async fn follow(
         View::Even => "(SELECT id, n FROM t) WHERE n % 2 = 0",
     };
     loop {
-        let (client, connection) = stage.connect_loosely().await;
-        replica.connections += 1;
         // A snapshot that was cut off is asked for again.
         if replica.token == 0 || replica.in_snapshot {
             replica.token = 0;
             replica.clear();
         }
-        let options = match replica.token {
-            0 => String::new(),
-            token => format!("from = '{token}', batch_size = {}, ", 1 + random.below(300)),
+        let door = Door::ALL[random.below(3) as usize];
+        let (batch, from) = (1 + random.below(300), replica.token);
+        let sql =
+            format!("SUBSCRIBE TO {query} OPTIONS (batch_size = {batch}, progress = '200ms')");
+        let ports = [&stage.port, &stage.http_port].map(|port| port.load(Ordering::Relaxed));
+        let from = (from > 0).then_some(from);
+        let Some(mut rows) = Arriving::open(door, ports, &sql, from).await else {
+            sleep(Duration::from_millis(10)).await;
+            continue;
         };
-        let statement = format!("SUBSCRIBE TO {query} OPTIONS ({options}progress = '200ms')");
+        replica.connections[door as usize] += 1;
         let lifetime = match manner {
             Manner::Stalled => u64::MAX,
             _ => 20 + random.below(5000),
         };
-        let Ok(rows) = client.query_raw(&statement, Vec::<String>::new()).await else {
-            sleep(Duration::from_millis(10)).await;
-            continue;
-        };
-        let mut rows = Box::pin(rows);
         for taken in 0..lifetime {
             let next = timeout(PATIENCE, rows.next()).await;
             let next = next.expect("something comes, if only a progress mark");
             // Otherwise it is the end of the connection, or of the server.
-            let Some(Ok(row)) = next else { break };
-            replica.take(&row);
+            let Some(line) = next else { break };
+            replica.take(&line);
             let end = last.load(Ordering::Relaxed);
-            let at_end = row.get::<_, bool>(2) && stage.done.load(Ordering::Relaxed) && end > 0;
+            let at_end = line.commit && stage.done.load(Ordering::Relaxed) && end > 0;
             if at_end && replica.token as u64 >= end && !replica.in_snapshot {
                 return replica;
             }
@@ -494,8 +474,6 @@ async fn follow(
                 _ => {}
             }
         }
-        // Without a goodbye, as a client goes whose network is gone.
-        connection.abort();
     }
 }
 
@@ -523,6 +501,7 @@ async fn check(seed: u64, changes: u64, kills: u32, subscribers: u64) {
         .run("CREATE TABLE t (id int8 PRIMARY KEY, n int8) WITH (resume_window = '3s');");
     let stage = Arc::new(Stage {
         port: AtomicU16::new(server.pg_port()),
+        http_port: AtomicU16::new(server.http_port()),
         done: AtomicBool::new(false),
         changes: AtomicU64::new(0),
     });
@@ -565,7 +544,7 @@ async fn check(seed: u64, changes: u64, kills: u32, subscribers: u64) {
             server.kill();
             killed += 1;
             server.start_again();
-            stage.port.store(server.pg_port(), Ordering::Relaxed);
+            stage.enter(&server);
         }
     }
     let mut digests = Vec::new();
@@ -606,17 +585,26 @@ async fn check(seed: u64, changes: u64, kills: u32, subscribers: u64) {
         }
     }
     let sum = |count: fn(&Replica) -> u64| replicas.iter().map(count).sum::<u64>();
+    let doors = Door::ALL.map(|door| {
+        let connections = replicas
+            .iter()
+            .map(|replica| replica.connections[door as usize]);
+        connections.sum::<u64>()
+    });
     println!(
-        "{} changes written, {} seen over {} connections, {} marks, {} resets, {killed} kills, {compared} states compared, \
+        "{} changes written, {} seen over {doors:?} connections, {} marks, {} resets, {killed} kills, {compared} states compared, \
          at most {peak} MiB, {:.0?}",
         stage.changes.load(Ordering::Relaxed),
         sum(|replica| replica.changes),
-        sum(|replica| replica.connections),
         sum(|replica| replica.marks),
         sum(|replica| replica.resets),
         begun.elapsed(),
     );
     assert_eq!(killed, kills);
+    assert!(
+        doors.iter().all(|connections| *connections > 0),
+        "{doors:?}, seed {seed}"
+    );
     assert!(peak < 1500, "the server took {peak} MiB");
 }
 

@@ -350,8 +350,13 @@ impl Connection {
 
     /// ReadyForQuery, before it the end of an implicit transaction and the notifications that are due.
     async fn ready(&mut self) -> Result<(), Stop> {
-        let ended = self.interrupts.guard(self.session.end_implicit()).await;
-        self.survive(ended)?;
+        if self.session.commits_at_end() {
+            let ended = self.interrupts.guard(self.session.end_implicit()).await;
+            self.survive(ended)?;
+        }
+        // Nothing is committed any more: a cancel that comes now is too late to fail what the client was told of.
+        let ended = self.session.end_implicit().await;
+        self.survive(ended.map_err(Stop::from))?;
         let session = &self.session;
         self.feeds
             .retain(|name, _| session.cursor_columns(name).is_some());

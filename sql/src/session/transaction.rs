@@ -191,6 +191,13 @@ impl Session {
         }
     }
 
+    /// Whether an implicit transaction is open that has something to commit.
+    pub fn commits_at_end(&self) -> bool {
+        let work = &self.work;
+        let changes = !work.changes.read().is_noop() || work.ddl.is_some() || self.outbox.len() > 0;
+        work.block == Block::Implicit && !work.failed && changes
+    }
+
     /// Ends the implicit transaction, if one is open: commits, or rolls back if a statement in it failed.
     pub async fn end_implicit(&mut self) -> Result<(), SqlError> {
         if self.work.block != Block::Implicit {
