@@ -146,7 +146,7 @@ async fn what_cannot_be_followed_is_refused_by_name() {
     let server = server();
     let client = server.peer().connect().await;
     client
-        .batch_execute("CREATE TABLE u (id int8)")
+        .batch_execute("CREATE TABLE u (id int8); CREATE VIEW v AS SELECT id FROM u")
         .await
         .unwrap();
     for (statement, code, part) in [
@@ -205,6 +205,13 @@ async fn what_cannot_be_followed_is_refused_by_name() {
         ("SUBSCRIBE TO (SELECT 1)", "0A000", "without a table"),
         ("SUBSCRIBE TO t WHERE random() < 0.5", "0A000", "random"),
         ("SUBSCRIBE TO pg_class", "0A000", "system"),
+        ("SUBSCRIBE TO v", "0A000", "a view"),
+        (
+            "SUBSCRIBE TO (SELECT id + 1 FROM public.v)",
+            "0A000",
+            "a view",
+        ),
+        ("SUBSCRIBE TO t AS OF SEQ 1", "0A000", "AS OF"),
         ("SUBSCRIBE TO t WHERE id = 'x'", "22P02", ""),
         ("SUBSCRIBE TO t WHERE length(nope) = 1", "42703", "nope"),
         (
@@ -513,6 +520,15 @@ async fn a_change_of_the_catalog_adapts_a_feed_or_ends_it_with_a_message() {
         said.contains("table \"public.t\" was altered") && said.contains("OPTIONS (from = '"),
         "{said}"
     );
+
+    // The columns and the rows are one commit.
+    peer.run(
+        "BEGIN; ALTER TABLE t ADD COLUMN late text; INSERT INTO t (id, room, late) VALUES (4, 'd', 'y');
+              UPDATE t SET room = 'e' WHERE id = 4; COMMIT;",
+    );
+    let both = listed.take(2).await;
+    assert_eq!(briefs(&both), ["insert 4,d", "update 4,e"]);
+    assert_eq!((both[0].commit, both[1].commit), (false, true));
 
     // The data is another: what the reader has is void.
     peer.run("TRUNCATE t; INSERT INTO t (id, room) VALUES (9, 'new');");

@@ -63,7 +63,19 @@ pub(super) fn parse_subscribe(
         parser.next_token();
         let _ = parser.parse_keyword(Keyword::TO);
         let source = if parser.consume_token(&Token::LParen) {
+            let first = parser.peek_token();
             let query = parser.parse_query()?;
+            // sqlparser takes DELETE and its like for queries, too.
+            if !matches!(
+                *query.body,
+                SetExpr::Select(_)
+                    | SetExpr::Query(_)
+                    | SetExpr::SetOperation { .. }
+                    | SetExpr::Values(_)
+                    | SetExpr::Table(_)
+            ) {
+                return parser.expected("a query", first);
+            }
             parser.expect_token(&Token::RParen)?;
             Source::Query(query)
         } else {

@@ -12,28 +12,28 @@ use crate::pair::Raw;
 
 /// A way in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
+pub(super) enum Door {
     Postgres,
     Events,
     WebSocket,
 }
 
 impl Door {
-    pub const ALL: [Door; 3] = [Door::Postgres, Door::Events, Door::WebSocket];
+    pub(super) const ALL: [Door; 3] = [Door::Postgres, Door::Events, Door::WebSocket];
 }
 
 /// One row of a subscription to a table of two numbers.
 #[derive(Debug)]
-pub struct Line {
-    pub seq: i64,
-    pub op: String,
-    pub commit: bool,
-    pub row: Option<(i64, i64)>,
-    pub old: Option<(i64, i64)>,
+pub(super) struct Line {
+    pub(super) seq: i64,
+    pub(super) op: String,
+    pub(super) commit: bool,
+    pub(super) row: Option<(i64, i64)>,
+    pub(super) old: Option<(i64, i64)>,
 }
 
 /// The rows that arrive.
-pub struct Arriving {
+pub(super) struct Arriving {
     lines: mpsc::Receiver<Line>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -46,7 +46,7 @@ impl Drop for Arriving {
 
 impl Arriving {
     /// Subscribes at the server's two ports, after `from` if that is given; `None` when the server cannot be reached.
-    pub async fn open(
+    pub(super) async fn open(
         door: Door,
         [pg, http]: [u16; 2],
         sql: &str,
@@ -87,7 +87,7 @@ impl Arriving {
     }
 
     /// The next one, or `None` at the end of the connection. Cancel-safe.
-    pub async fn next(&mut self) -> Option<Line> {
+    pub(super) async fn next(&mut self) -> Option<Line> {
         self.lines.recv().await
     }
 }
