@@ -87,12 +87,12 @@ with psycopg.connect(autocommit=True) as connection:
     assert (notification.channel, notification.payload) == ("chat", "hello")
     assert notification.pid == connection.info.backend_pid
     (heard,) = connection.execute("SELECT notification_seq()").fetchone()
+    connection.execute("UNLISTEN chat")
     with psycopg.connect(autocommit=True) as other:
         other.execute("SELECT pg_notify('chat', 'while away')")
         other.execute("LISTEN chat WITH (since = '%d')" % heard)
         (notification,) = other.notifies(timeout=30, stop_after=1)
         assert notification.payload == "while away"
-    connection.execute("UNLISTEN chat")
 
     connection.execute('LISTEN "public.py"')
     with psycopg.connect(autocommit=True) as other:

@@ -13,13 +13,16 @@ use tokio::sync::Notify;
 /// Stretches that a group keeps.
 const KEPT: usize = 2;
 
+/// An encoding's name, and the bytes in it.
+type Encoded = (&'static str, Arc<[u8]>);
+
 /// A stretch of a feed, as the reader sees it.
 #[derive(Debug)]
 pub struct Stretch {
     changes: Vec<Change>,
     from: Seq,
     upto: Seq,
-    encoded: Mutex<Vec<(&'static str, Arc<[u8]>)>>,
+    encoded: Mutex<Vec<Encoded>>,
 }
 
 impl Stretch {

@@ -88,11 +88,9 @@ pub(super) fn parse_declare(
         ) {
             match word.as_str() {
                 "BINARY" => binary = true,
-                "NO" => {
-                    if keyword(&mut parser, &["SCROLL"]).is_none() {
-                        let next = parser.peek_token();
-                        return parser.expected("SCROLL", next);
-                    }
+                "NO" if keyword(&mut parser, &["SCROLL"]).is_none() => {
+                    let next = parser.peek_token();
+                    return parser.expected("SCROLL", next);
                 }
                 "SCROLL" => scroll = true,
                 _ => {}
