@@ -92,6 +92,16 @@ struct GroupState {
 /// The one reader of a group that reads for all of them.
 pub(crate) struct Turn(Arc<Group>);
 
+/// How a reader of a group comes by what follows.
+pub(crate) enum Next {
+    /// One of the group has read it.
+    Read(Arc<Stretch>),
+    /// It is the reader's turn to read for all.
+    Turn(Turn),
+    /// The others are further: the reader reads for himself, so that nobody waits for one who catches up.
+    Behind,
+}
+
 impl Drop for Turn {
     fn drop(&mut self) {
         self.0.state.lock().reading = false;
@@ -100,20 +110,26 @@ impl Drop for Turn {
 }
 
 impl Group {
-    /// What comes next for a reader at `after`, if one of the group has read it; else it is the reader's turn to read.
-    /// Waits while another one reads. Cancel-safe.
-    pub(crate) async fn next(self: &Arc<Group>, after: Seq) -> Result<Arc<Stretch>, Turn> {
+    /// What comes next for a reader at `after`. Waits while another one reads. Cancel-safe.
+    pub(crate) async fn next(self: &Arc<Group>, after: Seq) -> Next {
         loop {
             let mut read = std::pin::pin!(self.read.notified());
             read.as_mut().enable();
             {
                 let mut state = self.state.lock();
                 if let Some(stretch) = state.recent.iter().find(|stretch| stretch.follows(after)) {
-                    return Ok(stretch.clone());
+                    return Next::Read(stretch.clone());
+                }
+                if state
+                    .recent
+                    .back()
+                    .is_some_and(|newest| after < newest.from)
+                {
+                    return Next::Behind;
                 }
                 if !state.reading {
                     state.reading = true;
-                    return Err(Turn(self.clone()));
+                    return Next::Turn(Turn(self.clone()));
                 }
             }
             read.await;
@@ -158,6 +174,11 @@ impl Decoded {
             let fits = batch.changes.len() <= limit && batch.catalog_version == catalog_version;
             if fits && *from <= after && after < batch.upto && after < first {
                 return Ok(batch.clone());
+            }
+            // Who catches up holds up nobody, and is nobody's model.
+            if after < *from {
+                drop(newest);
+                return read().map(Arc::new);
             }
         }
         let batch = Arc::new(read()?);

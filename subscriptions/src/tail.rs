@@ -6,7 +6,7 @@ use tidelog_storage::{Change, CommitWatch, FeedScope, Seq, StorageError, Store};
 use tokio::task::JoinHandle;
 
 use crate::lens::{Lens, LensError, Ops, translate, upserts};
-use crate::share::{Decoded, Group, Hub, Stretch};
+use crate::share::{Decoded, Group, Hub, Next, Stretch};
 
 /// How many changes one read of the log takes unless the reader says otherwise; also the most that a stalled
 /// reader holds.
@@ -190,11 +190,12 @@ impl Tail {
             && let Some(group) = &self.group
         {
             match group.next(self.after).await {
-                Ok(stretch) => {
+                Next::Read(stretch) => {
                     self.after = stretch.upto();
                     return Ok((stretch, false));
                 }
-                Err(own) => turn = Some(own),
+                Next::Turn(own) => turn = Some(own),
+                Next::Behind => {}
             }
         }
         let reading = self.reading.get_or_insert_with(|| {
