@@ -402,12 +402,21 @@ async fn notified(peer: &Peer, readers: usize, messages: u64, received: &Receive
     fan_out(readers, messages, received, send).await
 }
 
-/// Writes a second with and without a thousand idle listeners.
+/// What it is called, where it runs, what writers say, what listeners say, and up to where they are answered.
+type Case = (
+    &'static str,
+    Peer,
+    &'static str,
+    fn(usize) -> String,
+    &'static [u8],
+);
+
+/// Commits a second with and without a thousand idle listeners.
 async fn writers(tide: &Server, pg: &Postgres) -> String {
     let mut report = String::from(
         "| 16 writers, synced, commits/s | no listener | 1,000 idle listeners | ratio |\n|---|---:|---:|---:|\n",
     );
-    let cases: [(&str, Peer, &str, fn(usize) -> String, &[u8]); 4] = [
+    let cases: [Case; 4] = [
         (
             "Tidelog, INSERT; 1,000 SUBSCRIBEs of another table",
             tide.peer(),
