@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::http::Web;
 use crate::peer::Peer;
 use crate::process::{signal, wait_for};
 
@@ -17,6 +18,7 @@ pub struct Server {
     child: Child,
     folder: TempDir,
     options: Vec<String>,
+    environment: Vec<(String, String)>,
     pg: u16,
     http: u16,
 }
@@ -29,13 +31,20 @@ impl Server {
 
     /// Starts a server with more options.
     pub fn start_with(options: &[&str]) -> Server {
+        Server::start_in(options, &[])
+    }
+
+    /// Starts a server with more options and a larger environment.
+    pub fn start_in(options: &[&str], environment: &[(String, String)]) -> Server {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let options: Vec<String> = options.iter().map(|option| option.to_string()).collect();
-        let child = launch(folder.path(), &options);
+        let environment = environment.to_vec();
+        let child = launch(folder.path(), &options, &environment);
         let mut server = Server {
             child,
             folder,
             options,
+            environment,
             pg: 0,
             http: 0,
         };
@@ -45,13 +54,25 @@ impl Server {
 
     /// Starts a server on a data folder that is there already, and stays when the server is dropped.
     pub fn start_on(data: &Path) -> Server {
+        Server::start_on_with(data, &[], &[])
+    }
+
+    /// As [`Server::start_on`], with more options and a larger environment.
+    pub fn start_on_with(
+        data: &Path,
+        options: &[&str],
+        environment: &[(String, String)],
+    ) -> Server {
         let folder = tempfile::tempdir().expect("a temporary folder");
         std::os::unix::fs::symlink(data, folder.path().join("data")).expect("a link");
-        let child = launch(folder.path(), &[]);
+        let options: Vec<String> = options.iter().map(|option| option.to_string()).collect();
+        let environment = environment.to_vec();
+        let child = launch(folder.path(), &options, &environment);
         let mut server = Server {
             child,
             folder,
-            options: Vec::new(),
+            options,
+            environment,
             pg: 0,
             http: 0,
         };
@@ -76,22 +97,30 @@ impl Server {
 
     /// `tidelog serve` on a folder and free ports, not yet started.
     pub fn command(data: &Path) -> Command {
-        let mut command = Command::new(Server::binary());
+        let mut command = Server::tool("serve");
+        let addresses = ["--pg", "127.0.0.1:0", "--http", "127.0.0.1:0"];
+        command.args(addresses).arg("--data-dir").arg(data);
         command
-            .args([
-                "serve",
-                "--pg",
-                "127.0.0.1:0",
-                "--http",
-                "127.0.0.1:0",
-                "--data-dir",
-            ])
-            .arg(data);
-        command.stdin(Stdio::null());
+    }
+
+    /// `tidelog` with this command, and without what the test's environment says of servers.
+    pub fn tool(name: &str) -> Command {
+        let mut command = Command::new(Server::binary());
+        command.arg(name).stdin(Stdio::null());
         for (key, _) in std::env::vars().filter(|(key, _)| key.starts_with("TIDELOG_")) {
             command.env_remove(key);
         }
         command
+    }
+
+    /// Panics with what `tidelog check` finds in the data of a server that does not run.
+    pub fn assert_sound(data: &Path) {
+        let mut check = Server::tool("check");
+        let done = check.arg("--data-dir").arg(data).output();
+        let done = done.expect("tidelog can be run");
+        let said = String::from_utf8_lossy(&done.stdout);
+        let error = String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.success(), "{}: {said}{error}", data.display());
     }
 
     /// The data folder.
@@ -107,6 +136,16 @@ impl Server {
     /// The port of the PostgreSQL protocol.
     pub fn pg_port(&self) -> u16 {
         self.pg
+    }
+
+    /// The port of HTTP.
+    pub fn http_port(&self) -> u16 {
+        self.http
+    }
+
+    /// The superuser, over HTTP.
+    pub fn web(&self) -> Web {
+        Web::superuser(self.http)
     }
 
     /// The superuser.
@@ -141,7 +180,7 @@ impl Server {
 
     /// Starts it again on the same data after [`Server::kill`] or [`Server::terminate`].
     pub fn start_again(&mut self) {
-        self.child = launch(self.folder.path(), &self.options);
+        self.child = launch(self.folder.path(), &self.options, &self.environment);
         self.wait_until_ready();
     }
 
@@ -153,7 +192,7 @@ impl Server {
             .map(String::as_str)
             .chain(options.iter().copied());
         let options: Vec<String> = options.map(str::to_string).collect();
-        self.child = launch(self.folder.path(), &options);
+        self.child = launch(self.folder.path(), &options, &self.environment);
         self.ready_or_ended().is_ok()
     }
 
@@ -229,7 +268,7 @@ impl Drop for Server {
     }
 }
 
-fn launch(folder: &Path, options: &[String]) -> Child {
+fn launch(folder: &Path, options: &[String], environment: &[(String, String)]) -> Child {
     let data = folder.join("data");
     // The ports of an earlier start must not be taken for those of this one.
     let _ = std::fs::remove_file(data.join("addresses.json"));
@@ -241,6 +280,7 @@ fn launch(folder: &Path, options: &[String]) -> Child {
     let mut command = Server::command(&data);
     command
         .args(options)
+        .envs(environment.iter().map(|(key, value)| (key, value)))
         .stdout(log.try_clone().expect("a second handle"))
         .stderr(log);
     command.spawn().expect("tidelog can be run")

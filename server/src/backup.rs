@@ -7,6 +7,7 @@ use clap::Args;
 use tidelog_storage::backup;
 
 use crate::admin::ServerFlags;
+use crate::settings::PlaceFlags;
 
 /// What the command line says of `backup`.
 #[derive(Args, Debug)]
@@ -35,6 +36,8 @@ pub(crate) struct RestoreFlags {
     /// The data directory to make; empty, or not there yet
     #[arg(long, value_name = "DIR")]
     data_dir: PathBuf,
+    #[command(flatten)]
+    place: PlaceFlags,
     /// The number of the backup [default: the newest]
     #[arg(long, value_name = "N")]
     at: Option<u64>,
@@ -94,9 +97,10 @@ pub(crate) fn list(flags: &BackupsFlags) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(crate) fn restore(flags: &RestoreFlags) -> anyhow::Result<()> {
+pub(crate) fn restore(flags: RestoreFlags) -> anyhow::Result<()> {
     let target = whole(&flags.target)?;
-    let restore = backup::restore(&target, &flags.data_dir, flags.at);
+    let (_, cold) = flags.place.load()?;
+    let restore = backup::restore(&target, &flags.data_dir, flags.at, &cold);
     let backup::RestoreReport { backup } = runtime()?.block_on(restore)?;
     println!(
         "restored backup {} of {} at {}: {} files, {} bytes",

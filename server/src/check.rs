@@ -6,29 +6,31 @@ use std::process::ExitCode;
 use clap::Args;
 use tidelog_storage::check;
 
+use crate::settings::PlaceFlags;
+
 /// What the command line says.
 #[derive(Args, Debug)]
 pub(crate) struct CheckFlags {
-    /// The data directory
-    #[arg(
-        long,
-        env = "TIDELOG_DATA_DIR",
-        value_name = "DIR",
-        default_value = "./data"
-    )]
-    data_dir: PathBuf,
+    /// The data directory [default: ./data]
+    #[arg(long, env = "TIDELOG_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    place: PlaceFlags,
     /// Print one JSON object instead of lines
     #[arg(long)]
     json: bool,
 }
 
 /// Exit status 0 when everything holds, 1 when something is broken; an error when it could not be looked at.
-pub(crate) fn run(flags: &CheckFlags) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(flags: CheckFlags) -> anyhow::Result<ExitCode> {
+    let (data_dir, cold) = flags.place.load()?;
+    let data_dir = flags.data_dir.or(data_dir);
+    let data_dir = data_dir.unwrap_or_else(|| PathBuf::from("./data"));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()?;
-    let report = runtime.block_on(check::run(flags.data_dir.clone()))?;
+    let report = runtime.block_on(check::run(data_dir, cold))?;
     if flags.json {
         let finding = |finding: &check::Finding| {
             serde_json::json!({

@@ -9,9 +9,13 @@
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 mod admin;
+mod auth;
+mod backend;
 mod backup;
 mod check;
+mod feed;
 mod http;
+mod interrupts;
 mod pg;
 mod serve;
 mod settings;
@@ -51,14 +55,14 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(flags) => run(flags),
         Command::Check(flags) => {
-            return check::run(&flags).unwrap_or_else(|error| {
+            return check::run(flags).unwrap_or_else(|error| {
                 complain(&error);
                 ExitCode::from(2)
             });
         }
         Command::Backup(flags) => backup::back_up(&flags),
         Command::Backups(flags) => backup::list(&flags),
-        Command::Restore(flags) => backup::restore(&flags),
+        Command::Restore(flags) => backup::restore(flags),
     };
     done.map_or_else(|error| complain(&error), |()| ExitCode::SUCCESS)
 }
@@ -82,7 +86,8 @@ fn run(flags: Flags) -> anyhow::Result<()> {
 
 /// Logs go to stdout: stderr has only the one line that says why the server did not start.
 fn log_to_stdout(settings: &Settings) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&settings.log_level)?;
+    // Each retry of a request would be a line; who wants them names the crate.
+    let filter = EnvFilter::try_new(format!("object_store=warn,{}", settings.log_level))?;
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stdout);

@@ -1,12 +1,18 @@
 //! Settings: flags and environment over the file over the defaults, checked once.
 
+mod cold;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use tidelog_sql::EngineOptions;
 use tidelog_storage::Failpoints;
+use tidelog_storage::cold::ColdOptions;
 use tidelog_storage::failpoint::MalformedFailpoints;
+
+use cold::{Cold, ColdFile, ColdFlags, Storage};
 
 /// What the command line and the environment say.
 #[derive(Args, Debug, Default)]
@@ -20,7 +26,21 @@ pub(crate) struct Flags {
     /// Where HTTP clients connect; port 0 picks one [default: 127.0.0.1:8080]
     #[arg(long, env = "TIDELOG_HTTP", value_name = "ADDR:PORT")]
     http: Option<String>,
-    /// A TOML file with the same settings (data_dir, pg, http, log_format, log_level, transaction_bytes_max)
+    /// Web pages of other origins that may use HTTP and WebSockets, such as https://app.example.com; * for all [default: none]
+    #[arg(
+        long,
+        env = "TIDELOG_HTTP_ORIGINS",
+        value_name = "ORIGIN",
+        value_delimiter = ','
+    )]
+    http_origins: Option<Vec<String>>,
+    /// Serves the demo's page at / (scripts/run --demo makes what it shows)
+    #[arg(long)]
+    demo: bool,
+    #[command(flatten)]
+    cold: ColdFlags,
+    /// A TOML file with the same settings (data_dir, pg, http, http_origins, log_format, log_level, transaction_bytes_max,
+    /// cold, cold_timeout, cold_cache, and a table [storages.NAME] for each further storage)
     #[arg(long, env = "TIDELOG_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// How log lines look [default: human]
@@ -35,6 +55,25 @@ pub(crate) struct Flags {
     /// Steps at which a test ends the process: step=kill|stop|fail[@n],…
     #[arg(long, env = "TIDELOG_FAILPOINTS", hide = true)]
     failpoints: Option<String>,
+}
+
+/// Where cold files are, for who works on a data directory without a server.
+#[derive(Args, Debug, Default)]
+pub(crate) struct PlaceFlags {
+    #[command(flatten)]
+    cold: ColdFlags,
+    /// The server's TOML file, of which data_dir, cold, storages and cold_timeout count here
+    #[arg(long, env = "TIDELOG_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl PlaceFlags {
+    /// The data directory, if the file names it, and the stores.
+    pub(crate) fn load(self) -> Result<(Option<PathBuf>, ColdOptions), SettingsError> {
+        let mut file = read(self.config.as_deref())?;
+        let (data_dir, cold) = (file.data_dir.take(), file.cold());
+        Ok((data_dir, Cold::load(self.cold, cold)?.options()))
+    }
 }
 
 /// How log lines look.
@@ -55,9 +94,27 @@ struct File {
     data_dir: Option<PathBuf>,
     pg: Option<String>,
     http: Option<String>,
+    http_origins: Option<Vec<String>>,
     log_format: Option<LogFormat>,
     log_level: Option<String>,
     transaction_bytes_max: Option<usize>,
+    cold: Option<String>,
+    #[serde(default)]
+    storages: BTreeMap<String, Storage>,
+    cold_timeout: Option<String>,
+    cold_cache: Option<String>,
+}
+
+impl File {
+    /// What it says of the cold tier.
+    fn cold(&mut self) -> ColdFile {
+        ColdFile {
+            cold: self.cold.take(),
+            storages: std::mem::take(&mut self.storages),
+            cold_timeout: self.cold_timeout.take(),
+            cold_cache: self.cold_cache.take(),
+        }
+    }
 }
 
 /// The settings that hold.
@@ -66,9 +123,12 @@ pub(crate) struct Settings {
     pub(crate) data_dir: PathBuf,
     pub(crate) pg: String,
     pub(crate) http: String,
+    pub(crate) http_origins: Vec<String>,
+    pub(crate) demo: bool,
     pub(crate) log_format: LogFormat,
     pub(crate) log_level: String,
     pub(crate) transaction_bytes_max: usize,
+    pub(crate) cold: Cold,
     pub(crate) failpoints: Failpoints,
 }
 
@@ -88,6 +148,14 @@ pub(crate) enum SettingsError {
     },
     #[error("{key} must be an address and a port such as 127.0.0.1:5433, not \"{value}\"")]
     Address { key: &'static str, value: String },
+    #[error("{key} must be {expected}, not \"{value}\"")]
+    Value {
+        key: &'static str,
+        value: String,
+        expected: &'static str,
+    },
+    #[error("http_origins must be origins such as https://app.example.com, or *, not \"{value}\"")]
+    Origin { value: String },
     #[error("log_level \"{value}\" is not a level: {reason}")]
     LogLevel { value: String, reason: String },
     #[error(transparent)]
@@ -97,18 +165,10 @@ pub(crate) enum SettingsError {
 impl Settings {
     /// Reads the file, if one is named, and puts flags and environment over it.
     pub(crate) fn load(flags: Flags) -> Result<Settings, SettingsError> {
-        let file = match &flags.config {
-            Some(path) => {
-                let text =
-                    std::fs::read_to_string(path).map_err(|reason| SettingsError::Unreadable {
-                        path: path.clone(),
-                        reason,
-                    })?;
-                parse(path, &text)?
-            }
-            None => File::default(),
-        };
+        let mut file = read(flags.config.as_deref())?;
+        let cold = file.cold();
         let settings = Settings {
+            cold: Cold::load(flags.cold, cold)?,
             data_dir: flags
                 .data_dir
                 .or(file.data_dir)
@@ -121,6 +181,8 @@ impl Settings {
                 .http
                 .or(file.http)
                 .unwrap_or_else(|| "127.0.0.1:8080".to_string()),
+            demo: flags.demo,
+            http_origins: flags.http_origins.or(file.http_origins).unwrap_or_default(),
             log_format: flags.log_format.or(file.log_format).unwrap_or_default(),
             log_level: flags
                 .log_level
@@ -133,6 +195,9 @@ impl Settings {
         };
         check_address("pg", &settings.pg)?;
         check_address("http", &settings.http)?;
+        for origin in &settings.http_origins {
+            check_origin(origin)?;
+        }
         if let Err(error) = tracing_subscriber::EnvFilter::try_new(&settings.log_level) {
             let reason = error.to_string();
             return Err(SettingsError::LogLevel {
@@ -142,6 +207,18 @@ impl Settings {
         }
         Ok(settings)
     }
+}
+
+/// What the file says, if there is one.
+fn read(path: Option<&Path>) -> Result<File, SettingsError> {
+    let Some(path) = path else {
+        return Ok(File::default());
+    };
+    let text = std::fs::read_to_string(path).map_err(|reason| SettingsError::Unreadable {
+        path: path.to_path_buf(),
+        reason,
+    })?;
+    parse(path, &text)
 }
 
 fn parse(path: &Path, text: &str) -> Result<File, SettingsError> {
@@ -181,6 +258,20 @@ fn check_address(key: &'static str, value: &str) -> Result<(), SettingsError> {
     }
 }
 
+/// `scheme://host[:port]` as browsers write it: nothing behind it, so that comparing is all it takes.
+fn check_origin(value: &str) -> Result<(), SettingsError> {
+    let well_formed = value.split_once("://").is_some_and(|(scheme, host)| {
+        !scheme.is_empty() && !host.is_empty() && !host.contains(['/', ' ', '*'])
+    });
+    if well_formed || value == "*" {
+        Ok(())
+    } else {
+        Err(SettingsError::Origin {
+            value: value.to_string(),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,6 +297,18 @@ mod tests {
         };
         let address = Settings::load(flags).expect_err("no host").to_string();
         assert!(address.starts_with("http must be"), "{address}");
+        for origin in [
+            "example.com",
+            "https://example.com/",
+            "https://*.example.com",
+        ] {
+            let flags = Flags {
+                http_origins: Some(vec![origin.to_string()]),
+                ..Flags::default()
+            };
+            let error = Settings::load(flags).expect_err("no origin").to_string();
+            assert!(error.starts_with("http_origins must be"), "{error}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod index;
 mod names;
 pub(crate) mod parents;
 mod role;
-mod table;
+pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 pub(crate) mod view;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use tidelog_storage::{Datum, DatumRef, TableDef};
+use tidelog_storage::{ColumnType, Datum, DatumRef, TableDef};
 
 use crate::text;
 
@@ -15,7 +15,7 @@ pub fn row_object(table: &TableDef, row: &[Datum]) -> String {
         }
         write_string(&column.name, &mut out);
         out.push_str(": ");
-        let jsonb = column.ty == tidelog_storage::ColumnType::Jsonb;
+        let jsonb = column.ty == ColumnType::Jsonb;
         write_value(value.as_ref(), jsonb, &mut out);
     }
     out.push('}');
@@ -54,6 +54,19 @@ fn write_value(value: DatumRef<'_>, jsonb: bool, out: &mut String) {
         | DatumRef::Date(_) => {
             write_string(&shown(value), out);
         }
+    }
+}
+
+/// Appends a value as `to_jsonb` writes it, but bigint and numeric as strings: most readers of JSON take numbers for
+/// doubles, which do not hold them.
+pub fn write_exact(value: DatumRef<'_>, ty: ColumnType, out: &mut String) {
+    match value {
+        DatumRef::Int8(_) | DatumRef::Numeric(_) => {
+            out.push('"');
+            text::write(value, out);
+            out.push('"');
+        }
+        value => write_value(value, ty == ColumnType::Jsonb, out),
     }
 }
 

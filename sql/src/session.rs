@@ -1,6 +1,6 @@
 //! A session: one client's statements, one after the other.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +10,11 @@ use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::execute_stream;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast::{self, Statement};
 use futures::stream::BoxStream;
+use parking_lot::Mutex;
 use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, Store, TableDef, datum};
 
 use crate::cold_scan;
@@ -22,24 +23,25 @@ use crate::error::{ErrorKind, SqlError, from_datafusion};
 use crate::functions;
 use crate::locking;
 use crate::locks::{LockTable, Locks};
-use crate::optimize::{CheckedArithmetic, YieldingJoins};
+use crate::optimize::{self, CheckedArithmetic};
 use crate::output::{self, OutputColumn, RowStream};
-use crate::parse::{self, Body, Parsed};
+use crate::parse::{self, AsOf, Body, Parsed};
 use crate::plan::{self, Planner, PostgresOperators};
 use crate::provider::{Access, Scope};
-use crate::settings::{SERVER_VERSION, Settings};
+use crate::settings::Settings;
+use crate::short_read::ShortRead;
 use crate::subscribe::{ListenTarget, SubscribePlan};
 
 pub use crate::copy::CopyIn;
 pub use transaction::LiveSnapshots;
 
 mod commands;
-mod procedures;
 mod ddl;
+mod procedures;
 mod transaction;
 
-use transaction::{Block, Work};
 pub(crate) use transaction::Isolation;
+use transaction::{Block, Work};
 
 /// A statement whose rows were superseded under it is run again this often before the client is told.
 pub(crate) const RETRIES_MAX: usize = 1000;
@@ -81,6 +83,7 @@ impl Engine {
         options.sql_parser.map_string_types_to_utf8view = false;
         options.execution.parquet.schema_force_view_types = false;
         options.execution.collect_statistics = false;
+        options.execution.parquet.max_in_list_size = 200;
         options.execution.time_zone = Some("UTC".to_string());
         let runtime = Arc::new(RuntimeEnv::default());
         let url = url_of_store();
@@ -90,7 +93,7 @@ impl Engine {
             .with_runtime_env(runtime)
             .with_default_features()
             .with_analyzer_rule(Arc::new(CheckedArithmetic))
-            .with_physical_optimizer_rule(Arc::new(YieldingJoins));
+            .with_physical_optimizer_rules(optimize::physical_rules());
         let id = functions::snowflake_id(store.clone());
         builder.scalar_functions().get_or_insert_default().push(id);
         let aggregates = builder.aggregate_functions().get_or_insert_default();
@@ -150,6 +153,8 @@ pub struct Prepared {
     pub columns: Option<Vec<OutputColumn>>,
     statement: Parsed,
     query: Option<QueryPlan>,
+    /// The statement in an EXPLAIN.
+    explained: Option<Box<Prepared>>,
 }
 
 impl Prepared {
@@ -167,6 +172,11 @@ impl Prepared {
         Err(SqlError::new(ErrorKind::FeatureNotSupported, message))
     }
 
+    /// The moment in the past that its query reads.
+    pub(crate) fn as_of(&self) -> Option<&AsOf> {
+        self.statement.as_of.as_ref()
+    }
+
     /// Whether its locking clause says NO KEY UPDATE or KEY SHARE.
     pub(crate) fn spares_keys(&self) -> bool {
         self.statement.spares_keys
@@ -182,6 +192,8 @@ struct QueryPlan {
     search_path: Vec<String>,
     /// Whether it says the same of the session each time it runs.
     reusable: bool,
+    /// What it amounts to, where that takes no plan.
+    short: Option<Arc<ShortRead>>,
 }
 
 /// What running a statement gives.
@@ -244,6 +256,8 @@ pub struct Session {
     settings: Settings,
     notices: Vec<Notice>,
     work: Work,
+    /// The plans that an EXPLAIN ANALYZE under way has run.
+    plans: Mutex<Option<Vec<Arc<dyn ExecutionPlan>>>>,
 }
 
 impl Session {
@@ -256,6 +270,7 @@ impl Session {
             engine,
             settings: Settings::default(),
             notices: Vec::new(),
+            plans: Mutex::default(),
             login,
         };
         for (name, value) in session.login.settings.clone() {
@@ -331,7 +346,14 @@ impl Session {
             columns: None,
             statement: statement.clone(),
             query: None,
+            explained: None,
         };
+        if let Some(explained) = statement.explained() {
+            let explained = self.prepare_inner(&explained, given)?;
+            prepared.parameters = explained.parameters.clone();
+            prepared.explained = Some(Box::new(explained));
+        }
+        statement.check_as_of()?;
         let catalog = self.catalog();
         match &statement.body {
             Body::Subscribe(subscribe, None) => {
@@ -344,7 +366,8 @@ impl Session {
                     let mut query = (**query).clone();
                     // They change nothing about the rows' form.
                     query.locks.clear();
-                    let plan = self.plan_query(query, given, &catalog)?;
+                    let mut plan = self.plan_query(query, given, &catalog)?;
+                    plan.short = ShortRead::of(&plan.plan, &self.engine.state).map(Arc::new);
                     prepared.parameters = plan::parameter_types(&plan.plan, given)?;
                     prepared.columns = Some(output::columns(plan.plan.schema().as_arrow())?);
                     prepared.query = Some(plan);
@@ -370,6 +393,8 @@ impl Session {
                 other => prepared.columns = self.command_columns(other)?,
             },
         }
+        let types = std::mem::take(&mut prepared.parameters);
+        prepared.parameters = self.as_of_parameters(prepared.as_of(), types, &catalog)?;
         Ok(prepared)
     }
 
@@ -462,7 +487,11 @@ impl Session {
                         self.check_may_write("DELETE")?;
                         self.delete(delete, prepared, parameters).await
                     }
-                    Statement::Copy { .. } => self.copy(statement).await,
+                    Statement::Copy { .. } => self.copy(statement, prepared).await,
+                    Statement::Explain { .. } => match &prepared.explained {
+                        Some(explained) => self.explain(statement, explained, parameters).await,
+                        None => Err(SqlError::new(ErrorKind::InternalError, "no EXPLAIN")),
+                    },
                     other => self.command(other, *kind).await,
                 }
             }
@@ -475,13 +504,26 @@ impl Session {
         query: &ast::Query,
         values: &[Datum],
     ) -> Result<Outcome, SqlError> {
-        let scope = self.scope();
+        let scope = self
+            .query_scope(prepared.as_of(), &prepared.parameters, values)
+            .await?;
         let current = prepared.query.as_ref().filter(|plan| {
             plan.reusable
                 && plan.catalog_version == scope.snapshot.catalog().version
                 && plan.access == scope.access
                 && plan.search_path == self.search_path()
         });
+        if let Some(short) = current.and_then(|plan| plan.short.as_ref()) {
+            let columns = prepared.columns.clone().unwrap_or_default();
+            let (state, types) = (&self.engine.state, &prepared.parameters);
+            if let Some(rows) = short.run(state, &scope, &columns, types, values).await? {
+                return Ok(Outcome::Rows {
+                    columns,
+                    rows,
+                    verb: "SELECT",
+                });
+            }
+        }
         let plan = match current {
             Some(plan) => plan.plan.clone(),
             None => {
@@ -531,6 +573,7 @@ impl Session {
             reusable: !text.contains("current_setting") && !text.contains("pg_settings"),
             access,
             search_path,
+            short: None,
         })
     }
 
@@ -624,17 +667,24 @@ impl Session {
         types: &[ColumnType],
         values: &[Datum],
     ) -> Result<RowStream, SqlError> {
+        self.run_plan(plan, scope, types, values, true).await
+    }
+
+    async fn run_plan(
+        &self,
+        plan: LogicalPlan,
+        scope: Arc<Scope>,
+        types: &[ColumnType],
+        values: &[Datum],
+        recorded: bool,
+    ) -> Result<RowStream, SqlError> {
         let columns = output::columns(plan.schema().as_arrow())?;
         let eager = !scope.transaction.read().is_empty();
-        let plan = bind(plan, types, values)?;
-        let mut state = self.engine.state.clone();
-        state.config_mut().set_extension(scope);
-        state.execution_props_mut().query_execution_start_time = Some(self.work.started);
-        let plan = state
-            .create_physical_plan(&plan)
-            .await
-            .map_err(from_datafusion)?;
-        let stream = execute_stream(plan, state.task_ctx()).map_err(from_datafusion)?;
+        let plan = self.physical_plan(plan, scope, types, values).await?;
+        if recorded && let Some(plans) = &mut *self.plans.lock() {
+            plans.push(plan.clone());
+        }
+        let stream = execute_stream(plan, self.engine.state.task_ctx()).map_err(from_datafusion)?;
         let rows = output::stream(&columns, stream);
         if !eager {
             return Ok(rows);
@@ -642,6 +692,38 @@ impl Session {
         use futures::{StreamExt, TryStreamExt};
         let batches: Vec<_> = rows.try_collect().await?;
         Ok(futures::stream::iter(batches.into_iter().map(Ok)).boxed())
+    }
+
+    /// How a plan is run in a scope.
+    pub(crate) async fn physical_plan(
+        &self,
+        plan: LogicalPlan,
+        scope: Arc<Scope>,
+        types: &[ColumnType],
+        values: &[Datum],
+    ) -> Result<Arc<dyn ExecutionPlan>, SqlError> {
+        let plan = bind(plan, types, values)?;
+        let mut state = self.engine.state.clone();
+        state.config_mut().set_extension(scope);
+        state.execution_props_mut().query_execution_start_time = Some(self.work.started);
+        let plan = state.create_physical_plan(&plan).await;
+        plan.map_err(from_datafusion)
+    }
+
+    /// Begins or ends to record what `run` runs; gives what was recorded.
+    pub(crate) fn record_plans(&mut self, record: bool) -> Vec<Arc<dyn ExecutionPlan>> {
+        let recorded = self.plans.get_mut().take();
+        *self.plans.get_mut() = record.then(Vec::new);
+        recorded.unwrap_or_default()
+    }
+
+    /// Runs the statement that an EXPLAIN ANALYZE is of.
+    pub(crate) async fn execute_explained(
+        &mut self,
+        prepared: &Prepared,
+        parameters: &[Datum],
+    ) -> Result<Outcome, SqlError> {
+        Box::pin(self.execute_inner(prepared, parameters)).await
     }
 
     pub(crate) fn store(&self) -> &Arc<Store> {
@@ -679,31 +761,6 @@ impl Session {
             .is_some_and(|role| role.superuser)
     }
 
-    fn constants(&self) -> HashMap<&'static str, ScalarValue> {
-        let catalog = self.catalog();
-        let schema = (self.search_path().into_iter()).find(|name| catalog.schemas.contains(name));
-        HashMap::from([
-            ("current_user", ScalarValue::from(self.role.as_str())),
-            ("current_role", ScalarValue::from(self.role.as_str())),
-            ("user", ScalarValue::from(self.role.as_str())),
-            ("session_user", ScalarValue::from(self.login.user.as_str())),
-            (
-                "current_database",
-                ScalarValue::from(self.login.database.as_str()),
-            ),
-            (
-                "current_catalog",
-                ScalarValue::from(self.login.database.as_str()),
-            ),
-            ("current_schema", ScalarValue::from(schema)),
-            ("pg_backend_pid", ScalarValue::from(self.login.pid)),
-            (
-                "version",
-                ScalarValue::from(format!("PostgreSQL {SERVER_VERSION}")),
-            ),
-        ])
-    }
-
     /// Evaluates an expression without columns, as one of this type where the expression leaves it open.
     pub(crate) async fn evaluate(
         &self,
@@ -720,7 +777,7 @@ impl Session {
         let ty = output::column_type(plan.schema().field(0))?;
         use futures::TryStreamExt;
         let batches: Vec<_> = self
-            .run(plan, scope, types, values)
+            .run_plan(plan, scope, types, values, false)
             .await?
             .try_collect()
             .await?;
@@ -740,18 +797,22 @@ fn bind(
     if values.is_empty() {
         return Ok(plan);
     }
+    let values = scalars(types, values)?;
+    plan.replace_params_with_values(&ParamValues::from(values))
+        .map_err(from_datafusion)
+}
+
+/// The values of parameters, as DataFusion takes them.
+pub(crate) fn scalars(
+    types: &[ColumnType],
+    values: &[Datum],
+) -> Result<Vec<ScalarValue>, SqlError> {
     let scalar = |(value, ty): (&Datum, &ColumnType)| {
         let mut builder = datum::ColumnBuilder::new(*ty);
         builder.append(value.as_ref());
         ScalarValue::try_from_array(&builder.finish(), 0).map_err(from_datafusion)
     };
-    let values = values
-        .iter()
-        .zip(types)
-        .map(scalar)
-        .collect::<Result<Vec<_>, _>>()?;
-    plan.replace_params_with_values(&ParamValues::from(values))
-        .map_err(from_datafusion)
+    values.iter().zip(types).map(scalar).collect()
 }
 
 fn in_failed_transaction() -> SqlError {

@@ -41,7 +41,8 @@ const CHECKPOINT: &str = "backup.part";
 /// One file of a backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct BackupFile {
-    /// `hot/…`, below the data directory, or `cold/` and the path in the object store.
+    /// `hot/…`, below the data directory, or `cold/` and the path in the manifest: in the default store, or `name:` and
+    /// the path in a named one.
     path: String,
     bytes: u64,
     sha256: String,
@@ -179,6 +180,7 @@ impl Flusher {
             seq: moment.seq,
             files: Vec::new(),
         };
+        let cold_objects: Arc<dyn ObjectStore> = Arc::new(self.cold.stores.uncached());
         let (mut copied_files, mut copied_bytes) = (0, 0);
         let local = moment
             .hot_files
@@ -191,7 +193,7 @@ impl Flusher {
         for (path, bytes) in local.chain(cold) {
             let (objects, object) = match path.split_once('/') {
                 Some(("hot", name)) => (moment.objects.clone(), name),
-                Some((_, object)) => (self.cold.objects.clone(), object),
+                Some((_, object)) => (cold_objects.clone(), object),
                 None => continue,
             };
             let source = Source {

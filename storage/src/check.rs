@@ -13,11 +13,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use object_store::ObjectStore;
-use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
 use tokio::runtime::Handle;
 
 use crate::catalog::{Catalog, TableDef, TableId};
+use crate::cold::stores::Stores;
+use crate::cold::{ColdOptions, StoreAt};
 use crate::commit::ddl;
 use crate::error::StorageError;
 use crate::flush::blocking;
@@ -51,12 +52,16 @@ pub enum Invariant {
     StatesAgree,
     /// Every file of the manifest is in its store.
     FilesExist,
-    /// Files hold what the manifest says: size, rows, Seqs, order, columns.
+    /// Files hold what the manifest says: size, rows, Seqs, order, columns, bounds.
     FilesAgree,
     /// The files of a partition follow each other, up to its watermark.
     FilesApart,
     /// Every live version up to a watermark is in a file.
     FlushedIsFiled,
+    /// Versions that the past still needs are in files, too, and each table says from when on its past is whole.
+    HistoryComplete,
+    /// Stores outside of the data directory that hold files are marked as this database's.
+    StoresOwned,
     /// The log of catalog changes gives the catalog.
     CatalogMirrored,
     /// Foreign keys reference a unique key of a table that exists, and the rows that theirs reference exist.
@@ -81,6 +86,8 @@ impl Invariant {
             Invariant::FilesAgree => "files-agree",
             Invariant::FilesApart => "files-apart",
             Invariant::FlushedIsFiled => "flushed-is-filed",
+            Invariant::HistoryComplete => "history-complete",
+            Invariant::StoresOwned => "stores-owned",
             Invariant::CatalogMirrored => "catalog-mirrored",
             Invariant::ReferencesHold => "references-hold",
             Invariant::NothingUnowned => "nothing-unowned",
@@ -153,16 +160,21 @@ impl CheckReport {
     }
 }
 
-/// Checks a data directory that no server has open, and leaves it as it is. `InUse` when one has.
-pub async fn run(dir: PathBuf) -> Result<CheckReport, StorageError> {
+/// Checks a data directory that no server has open, with the stores of its cold files, and leaves it as it is. `InUse`
+/// when a server has it open, `ColdStore` when a store is missing among these, `Store` when one cannot be reached.
+pub async fn run(dir: PathBuf, mut cold: ColdOptions) -> Result<CheckReport, StorageError> {
     let runtime = Handle::current();
     blocking(move || {
         let shown = dir.display().to_string();
         let hot = Arc::new(Hot::open_read_only(&dir.join("hot"), &shown)?);
-        let objects: Arc<dyn ObjectStore> =
-            Arc::new(LocalFileSystem::new_with_prefix(dir.join("cold"))?);
+        // What is not there is not made.
+        if matches!(cold.default, StoreAt::DataDir) && !dir.join("cold").is_dir() {
+            cold.default = StoreAt::Open(Arc::new(InMemory::new()));
+        }
+        cold.cache_bytes = 0;
+        let stores = Arc::new(Stores::open(&cold, &dir)?);
         let now_ms = (crate::seq::system_clock())();
-        check(&HotSnapshot::take(&hot), &objects, now_ms, &runtime)
+        check(&HotSnapshot::take(&hot), &stores, now_ms, &runtime)
     })
     .await
 }
@@ -170,16 +182,16 @@ pub async fn run(dir: PathBuf) -> Result<CheckReport, StorageError> {
 impl Store {
     /// Checks the whole store as it is at this moment, beside whatever runs. It reads every row.
     pub async fn check(&self) -> Result<CheckReport, StorageError> {
-        let (snapshot, objects) = (self.snapshot(), self.object_store());
-        let runtime = Handle::current();
+        let (snapshot, runtime) = (self.snapshot(), Handle::current());
+        let stores = Arc::new(self.flusher.cold.stores.uncached());
         // The snapshot keeps the files that its manifest names.
-        blocking(move || check(&snapshot.view.hot, &objects, snapshot.taken_ms, &runtime)).await
+        blocking(move || check(&snapshot.view.hot, &stores, snapshot.taken_ms, &runtime)).await
     }
 }
 
 fn check(
     hot: &HotSnapshot,
-    objects: &Arc<dyn ObjectStore>,
+    stores: &Arc<Stores>,
     now_ms: i64,
     runtime: &Handle,
 ) -> Result<CheckReport, StorageError> {
@@ -198,7 +210,7 @@ fn check(
     let tables = (catalog.tables.values()).map(|table| (table.id, table.clone()));
     let mut checker = Checker {
         hot,
-        objects,
+        stores,
         runtime,
         now_ms,
         tables: tables.collect(),
@@ -208,6 +220,7 @@ fn check(
     };
     checker.catalog()?;
     checker.meta()?;
+    checker.stores()?;
     checker.owners()?;
     checker.commits()?;
     checker.partitions()?;
@@ -217,7 +230,7 @@ fn check(
 /// A check under way.
 struct Checker<'a> {
     hot: &'a HotSnapshot,
-    objects: &'a Arc<dyn ObjectStore>,
+    stores: &'a Arc<Stores>,
     runtime: &'a Handle,
     /// Decides what has expired.
     now_ms: i64,

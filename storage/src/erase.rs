@@ -2,11 +2,12 @@
 //!
 //! Guarantees: a commit either comes before the erasure, and is erased with the rest, or begins after it; no snapshot
 //! that a reader takes afterwards shows anything of it; when it returns, neither tier holds a byte of the rows, nor
-//! do the write-ahead log and RocksDB's own files. An erasure that a crash cut short is ended at the next opening.
+//! do the write-ahead log and RocksDB's own files. An erasure that a crash cut short is ended at the next opening, for
+//! files in remote stores as soon as these answer; one that failed is done by calling for it again.
 //! Snapshots from before are given a moment, then their readers are told to let go (`Store::evictions`). Does not:
 //! touch SHARED tables, roles, or backups.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,15 +18,15 @@ use crate::catalog::{TableDef, TableId, TableKind};
 use crate::cold::{self, META_ERASURE, META_FILE, META_GARBAGE, META_STATE};
 use crate::commit::Request;
 use crate::commit::ddl;
-use crate::commit::garbage::remove_files;
 use crate::error::StorageError;
+use crate::failpoint::Step;
 use crate::flush::{Flusher, blocking};
 use crate::hot::{Family, Hot, HotSnapshot};
 use crate::jobs::JobKind;
 use crate::key::{scope_end, scope_key};
 use crate::seq::Seq;
 use crate::snapshot::{HotScan, PartitionSet, Snapshot, View};
-use crate::store::Store;
+use crate::store::{Store, upkeep};
 use crate::transaction::Partition;
 
 /// How long readers may go on with snapshots from before, until they are told to let go.
@@ -58,6 +59,8 @@ pub(crate) enum Erased {
         at: Seq,
         /// The database right before.
         before: Arc<View>,
+        /// The database right after.
+        after: Arc<View>,
         /// The user's partitions, with their files.
         tables: Vec<Arc<TableDef>>,
         /// The paths of the files.
@@ -91,16 +94,20 @@ impl Flusher {
         let _one_at_a_time = self.cold.copying.clone().lock_owned().await;
         let mut held = HashSet::new();
         let mut locks = Vec::new();
-        let (at, before, tables, paths) = loop {
+        let (at, before, after, tables, paths) = loop {
             // What is being written of the user's rows is in the manifest, or removed, once these are held.
             let view = self.shared.view();
             let users = view
                 .tables
                 .values()
                 .filter(|table| table.kind == TableKind::User);
-            let mut ids: Vec<TableId> = users.map(|table| table.id).collect();
+            let mut ids: BTreeSet<TableId> = users.map(|table| table.id).collect();
+            // A flush or compaction may still run on a table that was dropped.
+            for of in [&self.cold.running, &self.cold.compacting] {
+                let known = of.lock();
+                ids.extend(known.keys().filter(|id| !view.tables.contains_key(id)));
+            }
             drop(view);
-            ids.sort();
             for id in ids.into_iter().filter(|id| held.insert(*id)) {
                 for of in [&self.cold.running, &self.cold.compacting] {
                     let lock = of.lock().entry(id).or_default().clone();
@@ -119,9 +126,10 @@ impl Flusher {
                 Erased::Hidden {
                     at,
                     before,
+                    after,
                     tables,
                     paths,
-                } => break (at, before, tables, paths),
+                } => break (at, before, after, tables, paths),
             }
         };
         let report = {
@@ -130,14 +138,11 @@ impl Flusher {
             blocking(move || count(&before, &tables, &of)).await?
         };
         self.wait_for_readers(at).await?;
-        let (cold, unneeded) = (self.cold.clone(), paths.clone());
-        let shared = self.shared.clone();
-        let of = partition.clone();
-        blocking(move || {
-            remove_files(&cold.dir, &unneeded);
-            scrub(&shared.hot, &of)
-        })
-        .await?;
+        upkeep::remove_erased(self, &partition, at, after).await?;
+        self.cold.failpoints.reach(Step::EraseFiles)?;
+        let (shared, of) = (self.shared.clone(), partition.clone());
+        blocking(move || scrub(&shared.hot, &of)).await?;
+        self.cold.failpoints.reach(Step::EraseScrubbed)?;
         let (reply, answer) = oneshot::channel();
         let request = Request::EraseEnded {
             partition,
@@ -185,9 +190,8 @@ fn count(
         for file in before.cold_files(table, &one)? {
             report.files += 1;
             report.bytes += file.bytes;
-            report.rows += file
-                .rows
-                .saturating_sub(before.count_dead(table.id, &file)?);
+            let dead = before.dead_in(table.id, &file)?.len() as u64;
+            report.rows += file.rows.saturating_sub(dead);
         }
         let scan = HotScan {
             table: table.clone(),
@@ -196,6 +200,7 @@ fn count(
             seqs: Seq::ZERO..=Seq::MAX,
             batch_rows: BATCH_ROWS,
             limit: None,
+            newest_first: false,
         };
         before.scan_hot(&scan, None, &mut |batch| {
             report.rows += batch.num_rows() as u64;
@@ -231,7 +236,7 @@ fn scrub(hot: &Hot, partition: &Partition) -> Result<(), StorageError> {
 }
 
 /// Ends what a crash cut short. Blocking; nothing reads or writes yet, and files that the manifest does not name
-/// are gone.
+/// are gone from the data directory, and are being removed from other stores.
 pub(crate) fn finish(hot: &Arc<Hot>) -> Result<(), StorageError> {
     let mut pending = Vec::new();
     let snapshot = HotSnapshot::take(hot);

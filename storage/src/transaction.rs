@@ -65,10 +65,10 @@ pub struct Transaction {
     /// Changes of the catalog that are committed before its own.
     pub(crate) catalog: Option<CatalogChanges>,
     fills: ddl::Fills,
-    /// The oldest snapshot that its changes go by.
-    since: Option<Seq>,
     /// What must not have changed when the transaction is committed.
     pub(crate) reads: Option<ReadSet>,
+    /// The oldest snapshot that it read from, if it read.
+    pub(crate) since: Option<Seq>,
 }
 
 /// What a transaction read, for a commit that is refused when any of it has changed.
@@ -331,6 +331,14 @@ impl Transaction {
             .is_some_and(|count| *count > 0)
     }
 
+    /// Tells the Seq of the oldest snapshot that the transaction found rows in: all that it superseded was live then or
+    /// later. Without it, a row of a table without primary key that was trimmed from the log cannot be superseded: nothing
+    /// would tell that it is live still. And nothing is written that goes by what was read of a user before that
+    /// user was erased.
+    pub fn reads_since(&mut self, since: Seq) {
+        self.since = Some(since);
+    }
+
     /// Makes the commit depend on what was read, besides what it depends on already: it fails with
     /// `CommitError::ReadChanged` when a commit after `reads.since` touched one of the partitions.
     pub fn depends_on(&mut self, reads: ReadSet) {
@@ -341,15 +349,6 @@ impl Transaction {
                 all.partitions.extend(reads.partitions);
             }
         }
-    }
-
-    /// Says which is the oldest snapshot that its changes go by: none of a user who is erased after it is committed.
-    pub fn goes_by(&mut self, since: Seq) {
-        self.since = Some(since);
-    }
-
-    pub(crate) fn since(&self) -> Option<Seq> {
-        self.since
     }
 
     pub(crate) fn ops(&self) -> &[Op] {

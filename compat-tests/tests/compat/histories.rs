@@ -322,14 +322,14 @@ async fn all_levels(peer: Peer, tiers: bool, transactions: u64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_level_keeps_its_promise() {
     let server = Server::start();
-    all_levels(server.peer(), true, number("TRANSACTIONS").unwrap_or(500)).await;
+    all_levels(server.peer(), true, number("TRANSACTIONS").unwrap_or(300)).await;
     assert!(!server.log().contains("panicked"), "{}", server.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_passes_the_same_check() {
     let postgres = Postgres::start();
-    all_levels(postgres.peer(), false, 300).await;
+    all_levels(postgres.peer(), false, 150).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

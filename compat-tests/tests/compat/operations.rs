@@ -1,5 +1,7 @@
 //! What who runs a server does: check, erase, back up, restore, see the jobs, bound transactions.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -7,15 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tidelog_compat_tests::process::{output, wait_for};
-use tidelog_compat_tests::{Feed, Peer, Server};
+use tidelog_compat_tests::{Feed, Peer, S3, Server};
 
-/// The tool, with what the test's environment says of servers taken away.
+/// The tool.
 fn tidelog(arguments: &[&str]) -> Command {
-    let mut command = Command::new(Server::binary());
-    command.args(arguments);
-    for (key, _) in std::env::vars().filter(|(key, _)| key.starts_with("TIDELOG_")) {
-        command.env_remove(key);
-    }
+    let mut command = Server::tool(arguments[0]);
+    command.args(&arguments[1..]);
     command
 }
 
@@ -503,4 +502,136 @@ async fn a_large_commit_beside_small_ones() {
         latencies.len()
     );
     assert_eq!(server.peer().value("SELECT count(*) FROM large"), "100000");
+}
+
+/// Cold files in one place of an S3 server and backups in another; restored into a third.
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_may_lie_in_object_stores() {
+    let Some(s3) = S3::start() else { return };
+    let places = |one: &str, two: &str| {
+        let archive = format!("archive={}", s3.url(two));
+        ["--cold", &s3.url(one), "--storage", &archive].map(str::to_string)
+    };
+    fn texts(options: &[String; 4]) -> [&str; 4] {
+        options.each_ref().map(String::as_str)
+    }
+    let with_s3 = |name: &str, arguments: &[&str]| {
+        let mut command = Server::tool(name);
+        command.args(arguments).envs(s3.environment());
+        let done = command.output().unwrap();
+        (done.status.code().unwrap(), said(&done))
+    };
+    let here = places("main", "archive");
+    let mut server = Server::start_in(&texts(&here), &s3.environment());
+    let peer = server.peer();
+    peer.run(
+        "CREATE ROLE alice LOGIN PASSWORD 'a';
+         CREATE TABLE t (id int8 PRIMARY KEY, body text) WITH (type = 'user');
+         CREATE TABLE kept (id int8 PRIMARY KEY, body text) WITH (storage = 'archive');
+         INSERT INTO kept SELECT g, 'kept ' || g FROM generate_series(1, 3000) g;
+         INSERT INTO t SELECT g, 'ours ' || g FROM generate_series(1, 1000) g;
+         CALL tidelog.flush('kept');",
+    );
+    let alice = peer.role("alice", "a");
+    alice.run("INSERT INTO t SELECT g, 'hers ' || g FROM generate_series(1, 1000) g;");
+    peer.run("CALL tidelog.flush('t'); INSERT INTO kept VALUES (0, 'hot');");
+    let backups = s3.url("backups");
+    let row = peer.value(&format!("CALL tidelog.backup('{backups}')"));
+    assert!(row.starts_with("1|"), "{row}");
+    let row = peer.value("CALL tidelog.erase_user('alice')");
+    assert!(row.starts_with("1|1000|1|"), "{row}");
+    let left = s3.objects("main");
+    assert!(
+        left.len() == 1 && left.iter().all(|path| !path.contains("alice")),
+        "{left:?}"
+    );
+    server.terminate();
+    let data = server.data();
+    let data = data.to_str().unwrap();
+    let check = |data: &str, options: &[&str]| {
+        with_s3("check", &[&["--data-dir", data][..], options].concat())
+    };
+    let (status, text) = check(data, &texts(&here));
+    assert!(status == 0 && text.contains("4001 rows"), "{text}");
+    let (status, text) = check(data, &texts(&here)[..2]);
+    assert!(
+        status == 2 && text.contains("no storage of that name"),
+        "{text}"
+    );
+
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("restored");
+    let to = to.to_str().unwrap();
+    let restore = |options: &[&str]| {
+        let arguments = [&[backups.as_str(), "--data-dir", to][..], options].concat();
+        with_s3("restore", &arguments)
+    };
+    let (status, text) = restore(&texts(&here));
+    assert!(
+        status == 1 && text.contains("belongs to another database"),
+        "{text}"
+    );
+    let (status, text) = restore(&["--cold", &s3.url("two")]);
+    assert!(
+        status == 1 && text.contains("--storage archive=URL"),
+        "{text}"
+    );
+    assert_eq!(s3.objects("two"), Vec::<String>::new());
+    let there = places("two", "three");
+    let (status, text) = restore(&texts(&there));
+    assert!(
+        status == 0 && text.starts_with("restored backup 1"),
+        "{text}"
+    );
+    let (status, text) = check(to, &texts(&there));
+    assert!(status == 0 && text.contains("5001 rows"), "{text}");
+    // Two servers, each with its own.
+    server.start_again();
+    let twin = Server::start_on_with(Path::new(to), &texts(&there), &s3.environment());
+    for (server, rows) in [(&server, "1000"), (&twin, "2000")] {
+        let peer = server.peer();
+        assert_eq!(peer.value("SELECT count(*) FROM t"), rows);
+        assert_eq!(peer.value("SELECT count(*) FROM kept"), "3001");
+        peer.run("CALL tidelog.flush('kept'); CALL tidelog.compact('kept');");
+        assert_eq!(
+            peer.value("SELECT count(*), max(body) FROM kept"),
+            "3001|kept 999"
+        );
+    }
+}
+
+/// Sessions over HTTP and WebSocket let go of what they read from, as others do.
+#[test]
+fn an_erasure_does_not_wait_for_slow_readers_of_http() {
+    let server = Server::start();
+    let peer = server.peer();
+    peer.run(
+        "CREATE TABLE t (id int8 PRIMARY KEY, body text) WITH (type = 'user');
+         INSERT INTO t SELECT g, repeat('x', 1000) FROM generate_series(1, 30000) g;",
+    );
+    // They ask for much and take nothing of it.
+    let ask = |request: String| {
+        let mut stream = TcpStream::connect(("127.0.0.1", server.http_port())).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        stream.read_exact(&mut [0; 100]).unwrap();
+        stream
+    };
+    let body = r#"{"sql": "SELECT * FROM t"}"#;
+    // The superuser, without a password.
+    let head = "HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic cG9zdGdyZXM6\r\n";
+    let _slow = [
+        ask(format!(
+            "POST /v1/sql {head}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )),
+        ask(format!("GET /v1/live?sql=SUBSCRIBE%20TO%20t {head}\r\n")),
+    ];
+    let begun = Instant::now();
+    let row = peer.value("CALL tidelog.erase_user('postgres')");
+    assert!(row.starts_with("1|30000|"), "{row}");
+    assert!(
+        begun.elapsed() < Duration::from_secs(40),
+        "{:?}",
+        begun.elapsed()
+    );
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use tidelog_sql::{ErrorKind, Login, Notice, Session, SqlError, TransactionStatus};
 
+use crate::interrupts::{Interrupts, Registration, Stop, admin_shutdown};
 use crate::pg::auth::authenticate;
-use crate::pg::cancel::{Evictions, Interrupts, Registration, Stop, admin_shutdown};
 use crate::pg::client::{Client, Incoming};
 use crate::pg::extended::{Portal, Statement};
 use crate::pg::listen::Channels;
@@ -61,8 +61,7 @@ pub(super) async fn run(server: Arc<PgServer>, opening: Opening) {
         Ok(session) => session,
         Err(stop) => return farewell(&mut client, stop).await,
     };
-    interrupts.committing = session.committing();
-    interrupts.evictions = Evictions::of(server.engine.store(), &session);
+    interrupts.attach(server.engine.store(), &session);
     let mut connection = Connection {
         channels: Channels::new(server.engine.store().clone()),
         server,
@@ -117,7 +116,7 @@ async fn log_in(
         &catalog,
         &server.mock_secret,
         &login.user,
-        peer.ip(),
+        peer.ip().to_canonical().is_loopback(),
     )
     .await?;
     client.set_authenticated();
@@ -309,7 +308,7 @@ impl Connection {
                 message = self.client.receive() => return message,
                 arrived = self.channels.next(), if listens => self.notify(arrived),
                 () = self.interrupts.shutdown.stop.cancelled() => return Err(admin_shutdown()),
-                stop = self.interrupts.evictions.evicted() => return Err(stop),
+                stop = self.interrupts.evicted() => return Err(stop),
                 () = idled => {
                     let message = "terminating connection due to idle-in-transaction timeout";
                     let kind = ErrorKind::IdleInTransactionTimeout;

@@ -1,8 +1,8 @@
 //! The transaction under way: its isolation, snapshot, locks and savepoints, and how it ends.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use datafusion::sql::sqlparser::ast::{
     TransactionAccessMode, TransactionIsolationLevel, TransactionMode,
@@ -12,8 +12,8 @@ use tidelog_storage::catalog::IndexId;
 use tidelog_storage::snapshot::Lookup;
 use tidelog_storage::transaction::Mark;
 use tidelog_storage::{
-    CommitError, Datum, Partition, PartitionSet, ReadSet, Seq, RowVersion, Snapshot, TableDef, TableId,
-    Transaction,
+    CommitError, Datum, Partition, PartitionSet, ReadSet, RowVersion, Seq, Snapshot, TableDef,
+    TableId, Transaction,
 };
 
 use super::ddl::{DdlMark, PendingDdl};
@@ -108,7 +108,7 @@ pub struct LiveSnapshots {
 }
 
 impl LiveSnapshots {
-    fn note(&self, snapshot: &Arc<Snapshot>) {
+    pub(crate) fn note(&self, snapshot: &Arc<Snapshot>) {
         let mut taken = self.taken.lock();
         taken.retain(|snapshot| snapshot.strong_count() > 0);
         taken.push(Arc::downgrade(snapshot));
@@ -117,7 +117,7 @@ impl LiveSnapshots {
     /// Whether one from before this Seq is in use.
     pub fn any_before(&self, seq: Seq) -> bool {
         let live: Vec<_> = self.taken.lock().iter().filter_map(Weak::upgrade).collect();
-        live.iter().any(|snapshot| snapshot.seq() < seq)
+        live.iter().any(|snapshot| snapshot.taken_at() < seq)
     }
 }
 
@@ -147,7 +147,7 @@ pub(super) struct Work {
     snapshot: Mutex<Option<Arc<Snapshot>>>,
     /// Those that its statements read from, as long as something of them is in use.
     snapshots: Arc<LiveSnapshots>,
-    /// The oldest one that its changes go by.
+    /// The Seq of the first snapshot that a statement took.
     since: Mutex<Option<Seq>>,
     /// What they read, if the commit depends on it.
     reads: Arc<Mutex<HashSet<(TableId, PartitionSet)>>>,
@@ -185,6 +185,7 @@ impl Session {
         self.work.read_only = self.settings.default_read_only();
         self.work.queried = false;
         self.work.committing.store(false, Ordering::Relaxed);
+        *self.work.since.get_mut() = None;
         self.forget_reads();
     }
 
@@ -289,6 +290,7 @@ impl Session {
     pub(super) async fn commit(&mut self) -> Result<(), CommitError> {
         let since = self.work.snapshot.get_mut().as_ref().map(|s| s.seq());
         let partitions = std::mem::take(&mut *self.work.reads.lock());
+        let first = self.work.since.get_mut().take();
         let ddl = self.work.ddl.take();
         let (mut changes, locks) = self.take_work();
         if let Some(ddl) = ddl {
@@ -297,8 +299,8 @@ impl Session {
         if changes.is_noop() {
             return Ok(());
         }
-        if let Some(since) = *self.work.since.lock() {
-            changes.goes_by(since);
+        if let Some(first) = first {
+            changes.reads_since(first);
         }
         if let Some(since) = since
             && self.work.isolation == Isolation::Serializable
@@ -322,6 +324,7 @@ impl Session {
         self.work.ddl = None;
         self.settings.end_local();
         self.forget_reads();
+        *self.work.since.get_mut() = None;
         let fresh = Locks::new(&self.engine.locks, self.login.pid);
         let locks = std::mem::replace(&mut self.work.locks, fresh);
         // A scan that is still being sent may hold the lock for reading; it found nothing to read here.
@@ -367,7 +370,8 @@ impl Session {
         } else {
             store.snapshot()
         };
-        self.note(&snapshot);
+        self.work.since.lock().get_or_insert(snapshot.seq());
+        self.work.snapshots.note(&snapshot);
         let snapshot = self.with_own_catalog(snapshot);
         self.work.snapshots.note(&snapshot);
         let serializable = self.work.isolation == Isolation::Serializable;
@@ -379,14 +383,6 @@ impl Session {
             transaction: self.work.changes.clone(),
             reads: serializable.then(|| self.work.reads.clone()),
         })
-    }
-
-    /// A statement reads from this snapshot; so do its changes, and those that follow in the transaction.
-    fn note(&self, snapshot: &Arc<Snapshot>) {
-        self.work.snapshots.note(snapshot);
-        if self.work.changes.read().is_empty() {
-            *self.work.since.lock() = Some(snapshot.seq());
-        }
     }
 
     /// As `scope`, but of what is committed now, whatever the isolation.

@@ -1,19 +1,18 @@
 //! Where backups are: their lists, and the files that these name by their digests.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
 use object_store::buffered::BufWriter;
-use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 use sha2::Sha256;
 use tokio::io::AsyncWriteExt;
 
 use super::{Contents, FORMAT};
+use crate::cold::{ColdOptions, url};
 use crate::error::StorageError;
 use crate::flush::blocking;
 
@@ -84,33 +83,19 @@ fn list_path(number: u64) -> Path {
 }
 
 impl Target {
-    /// The folder (made if it does not exist) or object store with this URL or absolute path.
+    /// The folder (made if it does not exist) or object store with this URL or absolute path. Blocking.
     pub(super) fn open(url: &str) -> Result<Target, StorageError> {
-        let refused = |why: String| damaged(format!("\"{url}\" cannot be used: {why}"));
-        let folder = match url::Url::parse(url) {
-            Ok(parsed) if parsed.scheme() == "file" => {
-                let folder = parsed.to_file_path();
-                Some(folder.map_err(|()| refused("it names no folder".to_string()))?)
-            }
-            Ok(_) => None,
-            Err(_) if std::path::Path::new(url).is_absolute() => Some(PathBuf::from(url)),
-            Err(_) => {
-                let why = "it is neither a URL nor an absolute path";
-                return Err(refused(why.to_string()));
-            }
-        };
-        if let Some(folder) = folder {
-            std::fs::create_dir_all(&folder).map_err(|error| refused(error.to_string()))?;
-            return Ok(Target {
-                objects: Arc::new(LocalFileSystem::new_with_prefix(&folder)?),
-                folder: Some(folder),
-            });
+        if !url.contains("://") && !std::path::Path::new(url).is_absolute() {
+            let why = "it is neither a URL nor an absolute path";
+            return Err(damaged(format!("\"{url}\" cannot be used: {why}")));
         }
-        let parsed = url::Url::parse(url).map_err(|error| refused(error.to_string()))?;
-        let (objects, prefix) = object_store::parse_url_opts(&parsed, std::env::vars())?;
+        let timeout = ColdOptions::default().timeout;
+        let place = url::open(url, &BTreeMap::new(), timeout);
+        let refused = |why| damaged(format!("\"{}\" cannot be used: {why}", url::shown(url)));
+        let place = place.map_err(refused)?;
         Ok(Target {
-            objects: Arc::new(PrefixStore::new(objects, prefix)),
-            folder: None,
+            objects: place.objects,
+            folder: place.folder,
         })
     }
 

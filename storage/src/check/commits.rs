@@ -122,6 +122,15 @@ impl Checker<'_> {
         Ok(states.status()?)
     }
 
+    /// The newest Seq in the commit order, as far as that decodes.
+    pub(super) fn newest(&self) -> Result<Seq, StorageError> {
+        let mut entries = self.hot.iterate(Family::Commit, &[], vec![0xFF; 9]);
+        entries.seek_to_last();
+        let newest = entries.value().and_then(|value| decode_commit(value).ok());
+        entries.status()?;
+        Ok(newest.map_or(Seq::MAX, |entry| entry.last))
+    }
+
     /// Every Seq of a transaction is a record in the log that it names, as far as the logs go back.
     fn transaction(&mut self, first: Seq, entry: &CommitEntry) -> Result<(), StorageError> {
         let (mut records, mut whole) = (0, true);

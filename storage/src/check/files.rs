@@ -1,61 +1,104 @@
 //! The cold files of a partition.
 
-use std::ops::Range;
-use std::sync::Arc;
-
-use bytes::Bytes;
-use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt};
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::Int64Type;
+use arrow::record_batch::RecordBatch;
+use arrow::row::{OwnedRow, RowConverter, SortField};
+use futures::StreamExt;
+use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
-use parquet::arrow::arrow_reader::ArrowReaderOptions;
-use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStreamBuilder};
-use parquet::errors::ParquetError;
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 
 use super::partition::{Scope, log_floor};
 use super::{Checker, Invariant};
-use crate::catalog::TableKind;
-use crate::cold::ColdFile;
-use crate::datum::{Row, datum_at};
+use crate::catalog::{ColumnId, TableDef, TableKind};
+use crate::cold::bounds::{self, Bounds};
+use crate::cold::{ColdFile, ColdReader};
+use crate::compact::SORTED;
+use crate::datum::{DatumRef, Row, datum_at};
 use crate::error::StorageError;
 use crate::flush::file::seq;
 use crate::hot::Family;
-use crate::key::{read_seq, seq_of};
+use crate::key::{put_value, read_seq, seq_of};
 use crate::record::{self, RowReader};
 use crate::seq::Seq;
 use crate::snapshot::DeadEntry;
 use crate::transaction::RowKeys;
+use crate::widen;
 
 const BATCH_ROWS: usize = 4096;
 
-/// An object as a Parquet file.
-struct ObjectReader {
-    objects: Arc<dyn ObjectStore>,
-    path: Path,
-    bytes: u64,
+/// Compares a file's rows with the order that its manifest entry claims.
+struct Order {
+    /// Names in the file: the columns of the order, as far as the table has them still, then `_seq`.
+    names: Vec<String>,
+    /// Whether no two rows are equal in them.
+    strict: bool,
+    converter: Option<RowConverter>,
+    before: Option<OwnedRow>,
 }
 
-impl AsyncFileReader for ObjectReader {
-    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, parquet::errors::Result<Bytes>> {
-        async move {
-            let read = self.objects.get_range(&self.path, range).await;
-            read.map_err(|error| ParquetError::External(Box::new(error)))
+impl Order {
+    fn new(table: &TableDef, file: &ColdFile) -> Order {
+        let stored = |id: &ColumnId| {
+            let at = table.index_of(*id)?;
+            Some(table.columns[at].stored_name.clone())
+        };
+        let mut names: Vec<String> = file.order.iter().map_while(stored).collect();
+        let strict = names.len() == file.order.len();
+        if strict {
+            names.push("_seq".to_string());
         }
-        .boxed()
+        Order {
+            names,
+            strict,
+            converter: None,
+            before: None,
+        }
     }
 
-    fn get_metadata<'a>(
-        &'a mut self,
-        _: Option<&'a ArrowReaderOptions>,
-    ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
-        async move {
-            let bytes = self.bytes;
-            let metadata = ParquetMetaDataReader::new().load_and_finish(self, bytes);
-            Ok(Arc::new(metadata.await?))
+    /// Whether the next rows of the file follow in order.
+    fn follows(&mut self, batch: &RecordBatch) -> Result<bool, StorageError> {
+        let arrays: Option<Vec<ArrayRef>> = (self.names.iter())
+            .map(|name| batch.column_by_name(name).cloned())
+            .collect();
+        let arrays = arrays.unwrap_or_default();
+        if arrays.is_empty() {
+            return Ok(true);
         }
-        .boxed()
+        if self.converter.is_none() {
+            let field =
+                |array: &ArrayRef| SortField::new_with_options(array.data_type().clone(), SORTED);
+            self.converter = Some(RowConverter::new(arrays.iter().map(field).collect())?);
+        }
+        let converter = self.converter.as_ref().expect("it was just made");
+        let rows = converter.convert_columns(&arrays)?;
+        let mut in_order = true;
+        for row in &rows {
+            let follows = self.before.as_ref().is_none_or(|before| match self.strict {
+                true => before.row() < row,
+                false => before.row() <= row,
+            });
+            in_order &= follows;
+            self.before = Some(row.owned());
+        }
+        Ok(in_order)
     }
+}
+
+/// Whether a value lies between the bounds of its column, where they are known.
+fn is_between(table: &TableDef, bounds: &Bounds, row: &Row, at: usize) -> bool {
+    let ty = table.columns[at].ty;
+    let sortable = |value: DatumRef<'_>| {
+        let mut bytes = Vec::new();
+        (value != DatumRef::Null).then(|| put_value(&mut bytes, ty, value))??;
+        Some(bytes)
+    };
+    let (low, high) = (bounds.low[at].as_ref(), bounds.high[at].as_ref());
+    let (Some(low), Some(high)) = (sortable(low), sortable(high)) else {
+        return true;
+    };
+    sortable(row[at].as_ref()).is_none_or(|value| (low..=high).contains(&value))
 }
 
 /// A version that is dead, whether it is marked unfiled, and whether its file has it.
@@ -72,6 +115,7 @@ impl Checker<'_> {
         for file in scope.files.clone() {
             let held = match self.file(scope, &file) {
                 Ok(held) => held,
+                Err(error) if error.is_of_store() => return Err(error),
                 Err(StorageError::Object(object_store::Error::NotFound { .. })) => {
                     let what = format!("{} is not there", file.path);
                     self.report.find(Invariant::FilesExist, scope.place(), what);
@@ -93,41 +137,41 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// Reads a file to its end; its Seqs, ascending, or `None` when it is not the file that the manifest means.
+    /// Reads a file to its end; its Seqs, sorted, or `None` when it is not the file that the manifest means.
     fn file(
         &mut self,
         scope: &mut Scope,
         file: &ColdFile,
     ) -> Result<Option<Vec<Seq>>, StorageError> {
         let path = Path::parse(&file.path).map_err(object_store::Error::from)?;
-        let bytes = self.runtime.block_on(self.objects.head(&path))?.size;
+        let bytes = self.runtime.block_on(self.stores.head(&path))?.size;
         if bytes != file.bytes {
             let what = format!("{} has {bytes} bytes and not {}", file.path, file.bytes);
             self.report.find(Invariant::FilesAgree, scope.place(), what);
             return Ok(None);
         }
-        let reader = ObjectReader {
-            objects: self.objects.clone(),
-            path,
-            bytes,
-        };
-        let builder = self
-            .runtime
-            .block_on(ParquetRecordBatchStreamBuilder::new(reader))?;
+        let reader = ColdReader::new(self.stores.clone(), &file.path, bytes)?;
+        let builder = (self.runtime).block_on(ParquetRecordBatchStreamBuilder::new(reader))?;
         let rows = builder.metadata().file_metadata().num_rows();
+        let table = scope.table.clone();
         let mut lacks = Vec::new();
-        match scope.table.layouts.get(&file.schema_version) {
+        match table.layouts.get(&file.schema_version) {
             None => lacks.push(format!("schema version {}", file.schema_version)),
             Some(layout) => {
-                let present = layout
-                    .iter()
-                    .filter_map(|(id, _)| scope.table.index_of(*id));
-                let names = present.map(|at| scope.table.columns[at].stored_name.as_str());
                 let schema = builder.schema();
-                let absent = names
-                    .chain(["_seq"])
-                    .filter(|name| schema.index_of(name).is_err());
-                lacks.extend(absent.map(|name| format!("column {name}")));
+                for (id, ty) in layout {
+                    let Some(column) = table.index_of(*id).map(|at| &table.columns[at]) else {
+                        continue;
+                    };
+                    let field = schema.field_with_name(&column.stored_name);
+                    if field.is_ok_and(|field| *field.data_type() == ty.arrow()) {
+                        continue;
+                    }
+                    lacks.push(format!("column {} of {ty:?}", column.stored_name));
+                }
+                if schema.index_of("_seq").is_err() {
+                    lacks.push("column _seq".to_string());
+                }
             }
         }
         for lack in &lacks {
@@ -138,46 +182,63 @@ impl Checker<'_> {
             return Ok(None);
         }
         let mut dead = self.dead_of(scope, file)?;
+        let known = bounds::of_files(&table, std::slice::from_ref(file))?;
+        let mut order = Order::new(&table, file);
+        let (mut ordered, mut outside) = (true, None);
         let mut batches = builder.with_batch_size(BATCH_ROWS).build()?;
         let mut seqs: Vec<Seq> = Vec::new();
         while let Some(batch) = self.runtime.block_on(batches.next()) {
             let batch = batch?;
-            let values = (scope.table.columns.iter())
-                .map(|column| {
-                    (
-                        batch.column_by_name(&column.stored_name),
-                        column.missing.clone(),
-                    )
-                })
-                .collect::<Vec<_>>();
-            let versions = batch.column_by_name("_seq").and_then(|array| {
-                use arrow::array::AsArray;
-                array.as_primitive_opt::<arrow::datatypes::Int64Type>()
-            });
+            ordered &= order.follows(&batch)?;
+            let mut values = Vec::with_capacity(table.columns.len());
+            for column in &table.columns {
+                let array = batch.column_by_name(&column.stored_name);
+                let array = array.map(|array| widen::array(array, column.ty));
+                values.push((array.transpose()?, &column.missing));
+            }
+            let versions = batch
+                .column_by_name("_seq")
+                .and_then(|array| array.as_primitive_opt::<Int64Type>());
             let versions =
                 versions.ok_or_else(|| StorageError::Corrupt("_seq is no bigint".to_string()))?;
             for at in 0..batch.num_rows() {
                 let version = seq(versions.value(at))?;
-                if seqs.last().is_some_and(|last| *last >= version) {
-                    let what = format!("{} holds {version} out of order", file.path);
-                    self.report.find(Invariant::FilesAgree, scope.place(), what);
-                    return Ok(None);
-                }
                 seqs.push(version);
-                if let Ok(at) = dead.binary_search_by_key(&version, |dead| dead.seq) {
-                    dead[at].held = true;
-                    continue;
-                }
                 let row: Option<Row> = (values.iter())
                     .map(|(array, missing)| match array {
                         Some(array) => Some(datum_at(array, at)?.to_owned()),
-                        None => Some(missing.clone()),
+                        None => Some((*missing).clone()),
                     })
                     .collect();
                 let row =
                     row.ok_or_else(|| StorageError::Corrupt("a column's type".to_string()))?;
-                self.live_row(scope, version, &row)?;
+                if outside.is_none() {
+                    let columns = 0..table.columns.len();
+                    outside = (columns.into_iter())
+                        .find(|column| !is_between(&table, &known[0], &row, *column))
+                        .map(|column| (version, column));
+                }
+                match dead.binary_search_by_key(&version, |dead| dead.seq) {
+                    Ok(at) => dead[at].held = true,
+                    Err(_) => self.live_row(scope, version, &row)?,
+                }
             }
+        }
+        if !ordered {
+            let what = format!("{} is not in the order that it should have", file.path);
+            self.report.find(Invariant::FilesAgree, scope.place(), what);
+        }
+        if let Some((version, column)) = outside {
+            let what = format!(
+                "{} holds {version}, whose {} is not between the manifest's bounds",
+                file.path, table.columns[column].name
+            );
+            self.report.find(Invariant::FilesAgree, scope.place(), what);
+        }
+        seqs.sort_unstable();
+        if seqs.windows(2).any(|pair| pair[0] == pair[1]) {
+            let what = format!("{} holds a version twice", file.path);
+            self.report.find(Invariant::FilesAgree, scope.place(), what);
         }
         let held = (
             seqs.first().copied(),
@@ -248,7 +309,7 @@ impl Checker<'_> {
     }
 
     /// Whether a flushed version lives, told without its file: by its primary key or, where there is none, by
-    /// its dead entry, which stays.
+    /// its dead entry, which stays as long as the record that superseded it.
     fn lived_at_flush(
         &self,
         scope: &Scope,

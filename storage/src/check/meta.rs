@@ -1,15 +1,19 @@
 //! `meta`, and that every key of every family has an owner.
 
+use std::collections::BTreeSet;
+
 use super::{Checker, Invariant, place};
 use crate::catalog::{TableId, TableKind};
+use crate::cold::stores::split;
 use crate::cold::{
-    self, ColdFile, META_ERASURE, META_FILE, META_GARBAGE, META_STATE, META_TRIMMED, PartitionState,
+    self, ColdFile, META_ERASURE, META_FILE, META_GARBAGE, META_HISTORY, META_ID, META_STATE,
+    META_TRIMMED, PartitionState,
 };
 use crate::commit::ddl::META_CATALOG;
 use crate::error::StorageError;
 use crate::hot::Family;
 use crate::key::{parse_scope, read_seq, scope_end, scope_key, table_range};
-use crate::snapshot::rows_family;
+use crate::snapshot::{History, rows_family};
 use crate::transaction::Partition;
 
 /// Whether a file's Seqs are a range that can stand in a partition of this state behind the file before it.
@@ -45,20 +49,14 @@ impl Checker<'_> {
                         self.report.find(Invariant::RecordsDecode, "meta", what);
                     }
                 }
-                Some(&META_TRIMMED) => {
-                    let table = key[1..]
-                        .first_chunk::<4>()
-                        .map(|id| u32::from_be_bytes(*id));
-                    match (table, read_seq(value)) {
-                        (Some(id), Ok(_)) if self.tables.contains_key(&TableId::new(id)) => {}
-                        (Some(id), Ok(_)) => {
-                            let what = format!("a trim mark of table {id}");
-                            self.report.find(Invariant::NothingUnowned, "meta", what);
-                        }
-                        _ => {
-                            let what = format!("trim mark {key:02x?}");
-                            self.report.find(Invariant::RecordsDecode, "meta", what);
-                        }
+                Some(&META_TRIMMED) => self.mark(key, "trim mark", read_seq(value).is_ok()),
+                Some(&META_HISTORY) => {
+                    self.mark(key, "history", History::decode(value).is_ok());
+                }
+                Some(&META_ID) => {
+                    if key.len() > 1 || std::str::from_utf8(value).is_err() {
+                        let what = format!("the database's id: {key:02x?} {value:02x?}");
+                        self.report.find(Invariant::RecordsDecode, "meta", what);
                     }
                 }
                 _ => {
@@ -68,7 +66,81 @@ impl Checker<'_> {
             }
             entries.next();
         }
-        Ok(entries.status()?)
+        entries.status()?;
+        drop(entries);
+        self.histories()
+    }
+
+    /// What is known of a table as a whole decodes, and is about one that exists.
+    fn mark(&mut self, key: &[u8], kind: &str, decodes: bool) {
+        let table = match key[1..].first_chunk::<4>() {
+            Some(id) if key.len() == 5 && decodes => TableId::new(u32::from_be_bytes(*id)),
+            _ => {
+                let what = format!("{kind} {key:02x?}");
+                return self.report.find(Invariant::RecordsDecode, "meta", what);
+            }
+        };
+        if !self.tables.contains_key(&table) {
+            let what = format!("a {kind} of table {}", table.get());
+            self.report.find(Invariant::NothingUnowned, "meta", what);
+        }
+    }
+
+    /// Every table says how far back its past goes: not to before it was made, and not into the future.
+    fn histories(&mut self) -> Result<(), StorageError> {
+        let newest = self.newest()?;
+        for table in self.tables.values() {
+            let stored = self.hot.get(Family::Meta, &cold::history_key(table.id))?;
+            let what = match stored.map(|bytes| History::decode(&bytes)) {
+                None => "nothing tells how far back its past goes".to_string(),
+                Some(Ok(history))
+                    if history.created > history.complete_from
+                        || history.complete_from > newest =>
+                {
+                    format!("its past is out of order: {history:?}, the newest Seq is {newest}")
+                }
+                // What does not decode was found already.
+                Some(_) => continue,
+            };
+            let place = place(table, &Partition::shared());
+            self.report.find(Invariant::HistoryComplete, place, what);
+        }
+        Ok(())
+    }
+
+    /// The stores that the manifest and the tables name are at hand, and marked as this database's where others could
+    /// reach them.
+    pub(super) fn stores(&mut self) -> Result<(), StorageError> {
+        let mut used = BTreeSet::new();
+        let mut files = (self.hot).iterate(Family::Meta, &[META_FILE], vec![META_FILE + 1]);
+        while let Some((key, value)) = files.item() {
+            if let Ok(file) = ColdFile::decode(key, value) {
+                used.insert(split(&file.path).0.to_string());
+            }
+            files.next();
+        }
+        files.status()?;
+        let id = self.hot.get(Family::Meta, &[META_ID])?;
+        let id = id.map(|id| String::from_utf8_lossy(&id).into_owned());
+        for name in used {
+            let store = self.stores.get(&name)?;
+            if store.inside {
+                continue;
+            }
+            let owned = match &id {
+                Some(id) => self.runtime.block_on(store.is_owned_by(id)),
+                None => Ok(false),
+            };
+            let what = match owned {
+                Ok(true) => continue,
+                Ok(false) => "it holds files, and is not marked as this database's".to_string(),
+                Err(StorageError::ColdStore { reason, .. }) => reason,
+                Err(error) => return Err(error),
+            };
+            self.report
+                .find(Invariant::StoresOwned, store.called(), what);
+        }
+        Ok(())
     }
 
     fn state_entry(&mut self, key: &[u8], value: &[u8]) -> Result<(), StorageError> {

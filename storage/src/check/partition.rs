@@ -17,7 +17,7 @@ use crate::key::{
 };
 use crate::record::{self, RowReader};
 use crate::seq::Seq;
-use crate::snapshot::{DeadEntry, oldest_alive, rows_family};
+use crate::snapshot::{DeadEntry, History, oldest_alive, rows_family};
 use crate::transaction::{Partition, RowKeys};
 
 /// Strays of one index that a report names.
@@ -36,6 +36,8 @@ pub(super) struct Scope {
     pub(super) table: Arc<TableDef>,
     pub(super) partition: Partition,
     pub(super) state: PartitionState,
+    /// From here on its table's past is whole.
+    complete_from: Seq,
     /// What its keys start with.
     pub(super) key: Vec<u8>,
     /// Its files, in order.
@@ -76,6 +78,8 @@ impl Checker<'_> {
     /// Every partition of every table, one after the other.
     pub(super) fn partitions(&mut self) -> Result<(), StorageError> {
         for table in self.tables.values().cloned().collect::<Vec<_>>() {
+            let history = self.hot.get(Family::Meta, &cold::history_key(table.id))?;
+            let history = history.and_then(|bytes| History::decode(&bytes).ok());
             let (from, to) = cold::meta_table_range(META_STATE, table.id);
             let mut states = self.hot.iterate(Family::Meta, &from, to);
             while let Some((key, value)) = states.item() {
@@ -89,10 +93,14 @@ impl Checker<'_> {
                         table: table.clone(),
                         partition,
                         state,
+                        complete_from: history.map_or(Seq::MAX, |history| history.complete_from),
                         files: Vec::new(),
                         matched: BTreeMap::new(),
                     };
                     if let Err(error) = self.partition(&mut scope) {
+                        if error.is_of_store() {
+                            return Err(error);
+                        }
                         let place = scope.place();
                         self.report
                             .find(Invariant::RecordsDecode, place, error.to_string());
@@ -127,7 +135,7 @@ impl Checker<'_> {
         let (table, state) = (scope.table.clone(), scope.state);
         let (family, floor) = (rows_family(&table), log_floor(&table, &state));
         let mut rows_of = RowReader::whole(table.clone());
-        let (mut rows, mut bytes, mut first, mut last) = (0, 0, None, Seq::ZERO);
+        let (mut rows, mut bytes, mut all_bytes, mut first, mut last) = (0, 0, 0, None, Seq::ZERO);
         let end = scope_end(scope.key.clone());
         let mut dead = self.hot.iterate(Family::Dead, &scope.key, end.clone());
         let mut records = self.hot.iterate(family, &scope.key, end);
@@ -135,6 +143,7 @@ impl Checker<'_> {
             let seq = seq_of(key)?;
             self.report.records += 1;
             last = seq;
+            all_bytes += value.len() as u64;
             if key.len() != scope.key.len() + 8 || seq <= floor {
                 let what = format!("the log holds {seq}, and should end behind {floor}");
                 self.report
@@ -178,6 +187,14 @@ impl Checker<'_> {
             self.report
                 .find(Invariant::StatesAgree, scope.place(), what);
         }
+        if all_bytes != state.log_bytes {
+            let what = format!(
+                "its log has {all_bytes} bytes, its state says {}",
+                state.log_bytes
+            );
+            self.report
+                .find(Invariant::StatesAgree, scope.place(), what);
+        }
         if state.last_seq > floor && last != state.last_seq {
             let what = format!("its log ends at {last}, its state says {}", state.last_seq);
             self.report
@@ -201,17 +218,29 @@ impl Checker<'_> {
     fn superseded(&mut self, scope: &Scope, old: Seq, by: Seq) -> Result<(), StorageError> {
         let entry = self.hot.get(Family::Dead, &scope.version(old))?;
         let entry = entry.map(|value| DeadEntry::decode(&value)).transpose()?;
-        let forgotten = old <= scope.state.watermark
-            && (scope.is_keyed() || scope.table.kind == TableKind::Stream);
-        let what = match entry {
-            _ if old >= by => format!("{by} supersedes {old}, which is not older"),
-            Some(entry) if entry.by != by => {
-                format!("{by} supersedes {old}, which is dead by {}", entry.by)
+        let flushed = old <= scope.state.watermark;
+        let stream = scope.table.kind == TableKind::Stream;
+        let past = flushed && !stream && by > scope.complete_from;
+        let (invariant, what) = match entry {
+            _ if old >= by => {
+                let what = format!("{by} supersedes {old}, which is not older");
+                (Invariant::DeadAgree, what)
             }
-            None if !forgotten => format!("{by} supersedes {old}, which is not dead"),
+            Some(entry) if entry.by != by => {
+                let what = format!("{by} supersedes {old}, which is dead by {}", entry.by);
+                (Invariant::DeadAgree, what)
+            }
+            Some(entry) if past && entry.unfiled => {
+                let what = format!("{old} is in no file, but lived before {by}");
+                (Invariant::HistoryComplete, what)
+            }
+            None if past || !(flushed && (stream || scope.is_keyed())) => {
+                let what = format!("{by} supersedes {old}, which is not dead");
+                (Invariant::DeadAgree, what)
+            }
             _ => return Ok(()),
         };
-        self.report.find(Invariant::DeadAgree, scope.place(), what);
+        self.report.find(invariant, scope.place(), what);
         Ok(())
     }
 
@@ -243,7 +272,8 @@ impl Checker<'_> {
                     wrong(" and no version of its log".to_string());
                 }
             }
-            if entry.unfiled && (seq > state.watermark || scope.is_keyed()) {
+            // It leaves with the record that superseded the version.
+            if entry.unfiled && (seq > state.watermark || scope.is_keyed() || by <= state.trimmed) {
                 wrong(" and wrongly marked unfiled".to_string());
             }
             let flushed = seq <= state.watermark && !entry.unfiled;
@@ -425,6 +455,6 @@ fn decode(rows: &mut RowReader, value: &[u8]) -> Result<(ChangeOp, Seq, Row, boo
         rows.row(record.schema_version, old)?;
     }
     let row = rows.row(record.schema_version, record.row)?;
-    let old = record::superseded(value).unwrap_or_default();
+    let old = record.superseded.unwrap_or_default();
     Ok((record.op, old, row, record.last_in_transaction))
 }

@@ -10,7 +10,7 @@ use super::check::Group;
 use super::{Committer, Shared};
 use crate::catalog::{Catalog, CatalogChange, IndexId, RoleDef, TableDef, TableId, ViewDef};
 use crate::changes::{Extent, encode_commit};
-use crate::cold::{self, META_FILE, META_GARBAGE, META_STATE, META_TRIMMED};
+use crate::cold::{self, META_FILE, META_GARBAGE, META_HISTORY, META_STATE, META_TRIMMED};
 use crate::error::{CommitError, StorageError};
 use crate::failpoint::Step;
 use crate::hot::{Family, Hot, HotSnapshot};
@@ -74,7 +74,9 @@ pub(crate) fn try_changed(catalog: &Catalog, changes: &[CatalogChange]) -> Resul
             }
             CatalogChange::DropTable { schema, name } => {
                 let dropped = next.tables.remove(&(schema.clone(), name.clone()));
-                check(dropped.is_some(), &|| format!("no table \"{schema}.{name}\""))?;
+                check(dropped.is_some(), &|| {
+                    format!("no table \"{schema}.{name}\"")
+                })?;
             }
             CatalogChange::PutView(view) => {
                 let schema = next.schemas.contains(&view.schema);
@@ -84,7 +86,9 @@ pub(crate) fn try_changed(catalog: &Catalog, changes: &[CatalogChange]) -> Resul
             }
             CatalogChange::DropView { schema, name } => {
                 let dropped = next.views.remove(&(schema.clone(), name.clone()));
-                check(dropped.is_some(), &|| format!("no view \"{schema}.{name}\""))?;
+                check(dropped.is_some(), &|| {
+                    format!("no view \"{schema}.{name}\"")
+                })?;
             }
             CatalogChange::PutRole(role) => {
                 next.roles.insert(role.name.clone(), Arc::new(role.clone()));
@@ -317,7 +321,8 @@ impl Committer {
         let new = Arc::new(changed(&old.catalog, &catalog.changes));
         transaction.forget_gone(&new);
         let changes = catalog.changes.len() as u64;
-        let first = (self.shared.generator).draw(changes + transaction.len() as u64);
+        let count = changes + transaction.len() as u64;
+        let first = self.shared.generator.draw(count);
         self.put_catalog(&mut group, &catalog.changes, &old.catalog, &new, first)?;
 
         let kept: BTreeSet<TableId> = new.tables.values().map(|table| table.id).collect();
@@ -329,8 +334,12 @@ impl Committer {
             garbage.extend(remove_data(&self.shared, &mut group.batch, *id)?);
         }
         for table in new.tables.values() {
-            if let Some(before) = old.tables.get(&table.id) {
-                remove_indexes(&self.shared, &mut group.batch, before, table)?;
+            match old.tables.get(&table.id) {
+                Some(before) => remove_indexes(&self.shared, &mut group.batch, before, table)?,
+                None => {
+                    // With the rows that the transaction puts into it.
+                    self.begin_history(&mut group.batch, table.id, first.advance(count - 1));
+                }
             }
         }
         self.shared.failpoints.reach(Step::CatalogChecked)?;
@@ -419,7 +428,7 @@ impl Committer {
         if transaction.is_empty() {
             return Ok(first.previous());
         }
-        self.check(&mut group.overlay, transaction.ops(), first)?;
+        self.check(&mut group.overlay, transaction, first)?;
         self.append(group, transaction, first)
     }
 }
@@ -453,7 +462,7 @@ fn remove_data(
     ] {
         batch.delete_range_cf(hot.family(family), &from, &to);
     }
-    for kind in [META_FILE, META_STATE, META_TRIMMED] {
+    for kind in [META_FILE, META_STATE, META_TRIMMED, META_HISTORY] {
         let (from, to) = cold::meta_table_range(kind, table);
         batch.delete_range_cf(meta, from, to);
     }

@@ -11,6 +11,7 @@ use crate::changes::{ChangeOp, encode_commit};
 use crate::cold::{self, ColdFile, META_FILE, META_GARBAGE, PartitionState};
 use crate::erase::Erased;
 use crate::error::{CommitError, StorageError};
+use crate::failpoint::Step;
 use crate::hot::Family;
 use crate::key::{scope_end, scope_key, seq_bytes};
 use crate::seq::Seq;
@@ -68,6 +69,8 @@ impl Committer {
             files.status()?;
             batch.put_cf(meta, state, gone.encode());
             self.raise_mark(&mut batch, table.id, at)?;
+            // The past of the other partitions can be read no further back either: it is noted by table.
+            self.raise_history(&mut batch, table.id, at)?;
             tables.push(table);
         }
         // It changes no row that is left; the entry keeps the Seq from being drawn again after a restart.
@@ -77,7 +80,7 @@ impl Committer {
             encode_commit(at, &[]),
         );
         batch.put_cf(meta, cold::erasure_key(&partition), seq_bytes(at));
-        self.write(batch)?;
+        self.write_to(batch, Step::EraseHidden)?;
         for table in &tables {
             self.states.insert((table.id, partition.clone()), gone);
             self.last_commits.insert(table.id, at);
@@ -91,6 +94,7 @@ impl Committer {
         Ok(Erased::Hidden {
             at,
             before,
+            after: self.shared.view(),
             tables,
             paths,
         })
@@ -121,7 +125,7 @@ impl Committer {
             let Some(at) = self.erased.get(&op.partition) else {
                 continue;
             };
-            let read_before = transaction.since().is_some_and(|since| since < *at);
+            let read_before = transaction.since.is_some_and(|since| since < *at);
             if read_before || (op.kind != ChangeOp::Insert && op.old <= *at) {
                 return Err(CommitError::Conflict);
             }

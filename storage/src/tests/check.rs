@@ -2,18 +2,25 @@
 
 use std::collections::BTreeSet;
 
+use object_store::ObjectStoreExt;
+use object_store::path::Path as ObjectPath;
 use rocksdb::WriteBatch;
 
+use super::objects::{Switched, options, remote};
 use super::*;
 use crate::catalog::{
     ColumnId, ColumnOrder, ForeignKeyDef, IndexDef, IndexId, ReferentialAction, TableId,
 };
 use crate::check::{self, Invariant};
-use crate::cold::{self, META_FILE, META_STATE};
+use crate::cold::{self, ColdOptions, META_FILE, META_STATE};
 use crate::hot::{Hot, HotSnapshot};
 use crate::key::{index_scope, read_seq, seq_bytes, seq_of, version_key};
-use crate::snapshot::DeadEntry;
+use crate::snapshot::{DeadEntry, History};
 use crate::testing::assert_sound;
+
+async fn run(dir: &Path) -> Result<check::CheckReport, StorageError> {
+    check::run(dir.to_path_buf(), ColdOptions::default()).await
+}
 
 fn index(id: u16, name: &str, column: u16, unique: bool) -> IndexDef {
     IndexDef {
@@ -132,7 +139,7 @@ async fn each_break_is_found() {
                 let (key, _) = entries(snapshot, Family::Log, false).remove(3);
                 batch.put_cf(hot.family(Family::Log), key, [9, 9, 9]);
             },
-            &[RecordsDecode, DeadAgree],
+            &[RecordsDecode, DeadAgree, StatesAgree],
         ),
         (
             "a record that is gone",
@@ -141,7 +148,7 @@ async fn each_break_is_found() {
                 let (key, _) = entries(snapshot, Family::Log, false).remove(3);
                 batch.delete_cf(hot.family(Family::Log), key);
             },
-            &[CommitsAgree, DeadAgree],
+            &[CommitsAgree, DeadAgree, StatesAgree],
         ),
         (
             "the newest record is gone",
@@ -162,7 +169,7 @@ async fn each_break_is_found() {
                 key[at..].copy_from_slice(&seq_bytes(early));
                 batch.put_cf(hot.family(Family::Log), key, value);
             },
-            &[CommitsAgree],
+            &[CommitsAgree, StatesAgree],
         ),
         (
             "no end of a transaction",
@@ -284,7 +291,7 @@ async fn each_break_is_found() {
                 let (key, _) = entries(snapshot, Family::Dead, false).pop().unwrap();
                 batch.delete_cf(hot.family(Family::Dead), key);
             },
-            &[KeysExact, IndexesExact, OneRowPerKey],
+            &[DeadAgree, KeysExact, IndexesExact, OneRowPerKey],
         ),
         (
             "a dead entry is gone, and nothing else tells",
@@ -338,7 +345,7 @@ async fn each_break_is_found() {
                     [value.as_slice(), &[1]].concat(),
                 );
             },
-            &[DeadAgree],
+            &[DeadAgree, HistoryComplete],
         ),
         (
             "a state that counts wrongly",
@@ -468,6 +475,95 @@ async fn each_break_is_found() {
             &[FilesApart, FilesAgree],
         ),
         (
+            "a file in another order",
+            true,
+            |hot, snapshot, batch| {
+                edit_file(hot, snapshot, batch, |file| {
+                    file.order = vec![ColumnId::new(2)];
+                    true
+                });
+            },
+            &[FilesAgree],
+        ),
+        (
+            "a file whose bounds are too narrow",
+            true,
+            |hot, snapshot, batch| {
+                edit_file(hot, snapshot, batch, |file| {
+                    // Behind the length and the NULLs stands the lowest id.
+                    assert_eq!(file.bounds[2], 1);
+                    file.bounds[2] = 5;
+                    true
+                });
+            },
+            &[FilesAgree],
+        ),
+        (
+            "nothing tells how far back a table goes",
+            true,
+            |hot, _, batch| {
+                let key = cold::history_key(TableId::new(1));
+                batch.delete_cf(hot.family(Family::Meta), key);
+            },
+            &[HistoryComplete],
+        ),
+        (
+            "a past that begins in the future",
+            true,
+            |hot, _, batch| edit_history(hot, batch, Seq::MAX.previous()),
+            &[HistoryComplete],
+        ),
+        (
+            "what the past needs is in no file",
+            false,
+            |hot, _, batch| edit_history(hot, batch, Seq::ZERO),
+            &[HistoryComplete],
+        ),
+        (
+            "what the past needs is not even dead",
+            true,
+            |hot, _, batch| edit_history(hot, batch, Seq::ZERO),
+            &[DeadAgree],
+        ),
+        (
+            "a history of no table",
+            true,
+            |hot, _, batch| {
+                let history = History {
+                    created: Seq::ZERO,
+                    complete_from: Seq::ZERO,
+                };
+                let key = cold::history_key(TableId::new(50));
+                batch.put_cf(hot.family(Family::Meta), key, history.encode());
+            },
+            &[NothingUnowned],
+        ),
+        (
+            "a trim mark of no table",
+            true,
+            |hot, _, batch| {
+                let key = cold::trimmed_key(TableId::new(50));
+                batch.put_cf(hot.family(Family::Meta), key, seq_bytes(Seq::ZERO));
+            },
+            &[NothingUnowned],
+        ),
+        (
+            "a state that counts the log wrongly",
+            true,
+            |hot, snapshot, batch| {
+                edit_state(hot, snapshot, batch, |state| state.log_bytes -= 1);
+            },
+            &[StatesAgree],
+        ),
+        (
+            "an id of the database that is none",
+            true,
+            |hot, _, batch| {
+                batch.put_cf(hot.family(Family::Meta), [cold::META_ID], [0xFF]);
+            },
+            &[RecordsDecode],
+        ),
+        (
             "the catalog has what its log has not",
             true,
             |hot, _, batch| {
@@ -522,7 +618,7 @@ async fn each_break_is_found() {
     let sound = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     for (dir, keyed) in sound.iter().zip([false, true]) {
         broken_into(dir.path(), keyed).await;
-        assert_sound(&check::run(dir.path().to_path_buf()).await.unwrap());
+        assert_sound(&run(dir.path()).await.unwrap());
     }
     let mut failures = Vec::new();
     for (name, keyed, sabotage, expected) in cases {
@@ -534,7 +630,7 @@ async fn each_break_is_found() {
             sabotage(&hot, &HotSnapshot::take(&hot), &mut batch);
             hot.write(batch).unwrap();
         }
-        let report = check::run(dir.path().to_path_buf()).await.unwrap();
+        let report = run(dir.path()).await.unwrap();
         let found: BTreeSet<_> = (report.findings.iter())
             .map(|finding| finding.invariant)
             .collect();
@@ -546,6 +642,15 @@ async fn each_break_is_found() {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+fn edit_history(hot: &Hot, batch: &mut WriteBatch, complete_from: Seq) {
+    let history = History {
+        created: Seq::ZERO,
+        complete_from,
+    };
+    let key = cold::history_key(TableId::new(1));
+    batch.put_cf(hot.family(Family::Meta), key, history.encode());
 }
 
 fn edit_state(
@@ -600,18 +705,18 @@ async fn a_damaged_file_is_found() {
         let mut damaged = whole.clone();
         damaged[at..at + 4].copy_from_slice(&[0xFF, 0xEE, 0xFF, 0xEE]);
         std::fs::write(&files[0], damaged).unwrap();
-        let report = check::run(dir.path().to_path_buf()).await.unwrap();
+        let report = run(dir.path()).await.unwrap();
         // The head's mark is not read by anybody.
         assert!(at == 0 || !report.is_sound(), "damaged at {at}");
     }
     std::fs::write(&files[0], whole).unwrap();
-    assert_sound(&check::run(dir.path().to_path_buf()).await.unwrap());
+    assert_sound(&run(dir.path()).await.unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_open_directory_is_not_checked_from_outside_and_a_missing_one_is_none() {
     let dir = tempfile::tempdir().unwrap();
-    let outside = || check::run(dir.path().to_path_buf());
+    let outside = || run(dir.path());
     assert!(matches!(outside().await, Err(StorageError::Open { .. })));
     let store = open(dir.path());
     assert!(matches!(outside().await, Err(StorageError::InUse(_))));
@@ -650,4 +755,43 @@ async fn streams_are_sound_while_their_rows_expire() {
         }
     }
     store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn object_stores_are_looked_into() {
+    let dir = tempfile::tempdir().unwrap();
+    let (objects, archive) = (Arc::<Switched>::default(), Arc::<Switched>::default());
+    let cold = remote(&objects, Some(&archive));
+    let store = Store::open(options(dir.path(), cold.clone())).unwrap();
+    let mut def = notes(1, "t", true);
+    def.options.storage = Some("archive".to_string());
+    let table = put_table(&store, def).await;
+    insert(&store, &table, &user("alice"), 1, "one").await;
+    store.flush(table.id).await.unwrap();
+    assert_sound(&store.check().await.unwrap());
+    store.close().await;
+    drop(store);
+    let check = |cold: ColdOptions| check::run(dir.path().to_path_buf(), cold);
+    assert_sound(&check(cold.clone()).await.unwrap());
+    assert!(!dir.path().join("cold").exists());
+    // What cannot be looked at is no finding.
+    let missing = check(remote(&objects, None)).await;
+    assert!(
+        matches!(missing, Err(StorageError::ColdStore { .. })),
+        "{missing:?}"
+    );
+    archive.down.store(true, Ordering::SeqCst);
+    let down = check(cold.clone()).await;
+    assert!(matches!(down, Err(StorageError::Store(_))), "{down:?}");
+    archive.down.store(false, Ordering::SeqCst);
+    for (path, broken) in [
+        ("tidelog.json", Invariant::StoresOwned),
+        (&*archive.paths().await[0], Invariant::FilesExist),
+    ] {
+        let path = ObjectPath::from(path);
+        archive.inner.delete(&path).await.unwrap();
+        let report = check(cold.clone()).await.unwrap();
+        let mut found = report.findings.iter().map(|finding| finding.invariant);
+        assert!(found.any(|found| found == broken), "{report:?}");
+    }
 }

@@ -1,8 +1,13 @@
 //! Erasing a user: who sees what afterwards, and that no byte is left.
 
+use object_store::ObjectStoreExt;
+use object_store::path::Path as ObjectPath;
+
+use super::objects::{Switched, options, remote};
 use super::*;
 use crate::catalog::{ColumnId, ColumnOrder, IndexDef, IndexId};
 use crate::check;
+use crate::cold::ColdOptions;
 use crate::commit::Request;
 use crate::datum::ColumnType;
 use crate::hot::Hot;
@@ -77,11 +82,12 @@ fn holding(dir: &Path, text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut folders = vec![dir.to_path_buf()];
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
+        // What is being removed meanwhile holds nothing.
+        for entry in std::fs::read_dir(folder).into_iter().flatten() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else if finder(&std::fs::read(&path).unwrap()) {
+            } else if finder(&std::fs::read(&path).unwrap_or_default()) {
                 found.push(path.display().to_string());
             }
         }
@@ -163,13 +169,13 @@ async fn nothing_is_left_of_a_user() {
         assert!(matches!(refused, Err(CommitError::Conflict)), "{refused:?}");
         let mut late = Transaction::new();
         late.insert(table, &user("alice"), &texts("a", "b"));
-        late.goes_by(before);
+        late.reads_since(before);
         let refused = store.commit(late).await;
         assert!(matches!(refused, Err(CommitError::Conflict)), "{refused:?}");
         // The user may begin anew, also with the same key.
         let mut fresh = Transaction::new();
         fresh.insert(table, &user("alice"), &texts(&format!("{MARK} 1"), "b"));
-        fresh.goes_by(store.visible());
+        fresh.reads_since(store.visible());
         store.commit(fresh).await.unwrap();
         assert_eq!(users_of(dir.path(), &store, table), ["alice", "bob"]);
     }
@@ -202,7 +208,11 @@ async fn an_erasure_that_was_cut_short_is_ended_at_the_opening() {
     assert!(!holding(dir.path(), MARK).is_empty());
     store.close().await;
     drop(store);
-    assert_sound(&check::run(dir.path().to_path_buf()).await.unwrap());
+    assert_sound(
+        &check::run(dir.path().to_path_buf(), ColdOptions::default())
+            .await
+            .unwrap(),
+    );
     let store = open(dir.path());
     assert_eq!(holding(dir.path(), MARK), Vec::<String>::new());
     assert_eq!(users_of(dir.path(), &store, &table), ["bob"]);
@@ -260,7 +270,7 @@ async fn writers_of_all_users_go_on_meanwhile() {
                 let mut committed = Vec::new();
                 for n in 0.. {
                     let mut transaction = Transaction::new();
-                    transaction.goes_by(store.visible());
+                    transaction.reads_since(store.visible());
                     transaction.insert(
                         &table,
                         &user(name),
@@ -318,5 +328,59 @@ async fn writers_of_all_users_go_on_meanwhile() {
     assert_sound(&store.check().await.unwrap());
     store.flush(table.id).await.unwrap();
     store.compact(table.id).await.unwrap();
+    assert_sound(&store.check().await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_in_object_stores_go_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let objects = Arc::<Switched>::default();
+    let store = Store::open(options(dir.path(), remote(&objects, None))).unwrap();
+    let table = put_table(&store, named(1, "t", true)).await;
+    let mut everyone = named(2, "everyone", true);
+    everyone.kind = TableKind::Shared;
+    let everyone = put_table(&store, everyone).await;
+    // A user whose folder is called as that of tables without users.
+    let (alice, shared) = (user("alice"), user("shared"));
+    for n in 0..3 {
+        let mut transaction = Transaction::new();
+        for partition in [&alice, &shared, &user("bob")] {
+            let (name, note) = (format!("{n}"), format!("note {n}"));
+            transaction.insert(&table, partition, &texts(&name, &note));
+        }
+        let row = texts(&format!("{n}"), &format!("note {n}"));
+        transaction.insert(&everyone, &Partition::shared(), &row);
+        store.commit(transaction).await.unwrap();
+        store.flush(table.id).await.unwrap();
+        store.flush(everyone.id).await.unwrap();
+    }
+    // Merged files wait for a snapshot, and a failed attempt has left another.
+    let snapshot = store.snapshot();
+    store.compact(table.id).await.unwrap();
+    let of = |part: &'static str| {
+        let objects = objects.clone();
+        async move {
+            let mut paths = objects.paths().await;
+            paths.retain(|path| path.contains(part));
+            paths
+        }
+    };
+    let left = of("t-1/alice").await[0].replace(".parquet", "");
+    let (left, _) = left.rsplit_once('-').unwrap();
+    let orphan = ObjectPath::from(format!("{left}-77.parquet"));
+    objects.inner.put(&orphan, "rows".into()).await.unwrap();
+    assert_eq!(of("t-1/alice").await.len(), 5);
+
+    objects.down.store(true, Ordering::SeqCst);
+    drop(snapshot);
+    let failed = store.erase_user("alice").await;
+    assert!(matches!(failed, Err(StorageError::Store(_))), "{failed:?}");
+    objects.down.store(false, Ordering::SeqCst);
+    store.erase_user("alice").await.unwrap();
+    assert_eq!(of("t-1/alice").await, Vec::<String>::new());
+    assert!(!of("t-1/bob").await.is_empty());
+    store.erase_user("shared").await.unwrap();
+    assert_eq!(of("t-1/shared").await, Vec::<String>::new());
+    assert_eq!(of("everyone-2/shared").await.len(), 3);
     assert_sound(&store.check().await.unwrap());
 }

@@ -1,14 +1,20 @@
-//! A random history against maps: scans, lookups, old snapshots, refusals and feeds resumed anywhere must agree with
-//! them over flushes, trims, compactions and restarts. `SEED=n` repeats a failure, `OPERATIONS=n` sets the length.
+//! A random history against maps: scans, lookups, old snapshots, reads of the past, refusals and feeds resumed anywhere
+//! must agree with them over flushes, trims, compactions, changes of columns and options, and restarts, also while
+//! these fail at failpoints. `SEED=n` repeats a failure, `OPERATIONS=n` sets the length.
 
 use super::*;
-use crate::testing::assert_sound;
+use crate::catalog::ColumnId;
+use crate::cold::ColdOptions;
+use crate::datum::{ColumnType, Numeric};
+use crate::failpoint::{Action, Failpoints, Step};
+use crate::testing::{assert_sound, column};
 
-struct Random(u64);
+#[derive(Debug)]
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
     /// A number below `n` (splitmix64).
-    fn below(&mut self, n: u64) -> u64 {
+    pub(super) fn below(&mut self, n: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -16,27 +22,109 @@ impl Random {
         (z ^ (z >> 31)) % n
     }
 
-    fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
+    pub(super) fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
         &of[self.below(of.len() as u64) as usize]
     }
 }
 
 type Rows = BTreeMap<(String, Seq), Row>;
 
-/// What a table must hold and have held.
+/// What a table must hold and have held. Rows have the table's present columns, also those from before a change of them.
 struct Model {
     table: Arc<TableDef>,
     partitions: Vec<Partition>,
     rows: Rows,
     /// Every change there ever was.
     history: Vec<Change>,
-    /// Every version that was superseded.
-    dead: Vec<(Partition, RowVersion)>,
+    /// Every version that was superseded, and the Seq that did it.
+    dead: Vec<(Partition, RowVersion, Seq)>,
+    /// From here on the past must be readable: the latest that any history window has begun.
+    floor: Seq,
 }
 
 impl Model {
     fn keyed(&self) -> bool {
         !self.table.primary_key.is_empty()
+    }
+
+    /// The end of the last transaction up to a Seq.
+    fn boundary(&self, seq: Seq) -> Seq {
+        let before = self.history.partition_point(|change| change.seq <= seq);
+        let mut changes = self.history[..before].iter().rev();
+        let end = changes.find(|change| change.last_in_transaction);
+        end.map_or(Seq::ZERO, |change| change.seq)
+    }
+
+    /// The rows as they stood at a Seq.
+    fn past(&self, seq: Seq) -> Rows {
+        let seq = self.boundary(seq);
+        let live = self.rows.iter().filter(|((_, born), _)| *born <= seq);
+        let mut rows: Rows = live.map(|(key, row)| (key.clone(), row.clone())).collect();
+        let died = self
+            .dead
+            .iter()
+            .filter(|(_, old, by)| old.seq <= seq && *by > seq);
+        rows.extend(died.map(|(of, old, _)| ((of.as_str().to_string(), old.seq), old.row.clone())));
+        rows
+    }
+
+    fn new_row(&self, random: &mut Random, id: i64) -> Row {
+        let mut row = row(id, &format!("n{}", random.below(1_000_000)));
+        for column in &self.table.columns[2..] {
+            row.push(value(random, column.ty));
+        }
+        row
+    }
+
+    /// Changes every row there ever was.
+    fn edit(&mut self, edit: &dyn Fn(&mut Row)) {
+        self.rows.values_mut().for_each(edit);
+        self.dead
+            .iter_mut()
+            .for_each(|(_, old, _)| edit(&mut old.row));
+        for change in &mut self.history {
+            edit(&mut change.row);
+            change.old.iter_mut().for_each(edit);
+        }
+    }
+}
+
+/// The types that columns are added with, and those that each is widened to, one after the other.
+const TYPES: [&[ColumnType]; 4] = [
+    &[
+        ColumnType::Int2,
+        ColumnType::Int4,
+        ColumnType::Int8,
+        ColumnType::Numeric(None),
+    ],
+    &[ColumnType::Float4, ColumnType::Float8],
+    &[
+        ColumnType::Varchar(Some(5)),
+        ColumnType::Varchar(Some(9)),
+        ColumnType::Text,
+    ],
+    &[
+        ColumnType::Numeric(Some((4, 2))),
+        ColumnType::Numeric(Some((30, 2))),
+        ColumnType::Numeric(None),
+    ],
+];
+
+/// A value of one of these types.
+fn value(random: &mut Random, ty: ColumnType) -> Datum {
+    let number = random.below(2000) as i64 - 1000;
+    match ty {
+        _ if random.below(5) == 0 => Datum::Null,
+        ColumnType::Int2 => Datum::Int2(number as i16),
+        ColumnType::Int4 => Datum::Int4(number as i32 * 1_000_000),
+        ColumnType::Int8 => Datum::Int8(number << 40),
+        ColumnType::Float4 => Datum::Float4(number as f32 / 7.0),
+        ColumnType::Float8 => Datum::Float8(number as f64 / 7.0),
+        ColumnType::Numeric(_) => Datum::Numeric(Numeric {
+            unscaled: arrow::datatypes::i256::from_i128(number.into()),
+            scale: ty.numeric_shape().1,
+        }),
+        _ => Datum::Text(format!("{number}")),
     }
 }
 
@@ -52,9 +140,105 @@ impl Time {
         self.latest = self.latest.max(now);
     }
 
-    fn open(&self, dir: &Path) -> Arc<Store> {
+    fn clock(&self) -> crate::seq::Clock {
         let now = self.now.clone();
-        open_with(dir, Arc::new(move || now.load(Ordering::SeqCst)))
+        Arc::new(move || now.load(Ordering::SeqCst))
+    }
+}
+
+/// The store of a run, and what may break it.
+struct Trial {
+    dir: tempfile::TempDir,
+    time: Time,
+    failpoints: Arc<Failpoints>,
+    store: Option<Arc<Store>>,
+    /// Taken from the present store, with the rows of each model then.
+    snapshots: Vec<(Arc<Snapshot>, Vec<Rows>)>,
+    /// How often a write of the log failed, so that the store was opened again.
+    crashes: u64,
+}
+
+/// Steps that can fail while a store is used by hand.
+const STEPS: [Step; 11] = [
+    Step::CommitChecked,
+    Step::CommitUnsynced,
+    Step::CommitWritten,
+    Step::FileUnnamed,
+    Step::FileNamed,
+    Step::FlushFiles,
+    Step::FlushAdded,
+    Step::CompactFiles,
+    Step::CompactSwapped,
+    Step::TrimLog,
+    Step::TrimCommits,
+];
+
+impl Trial {
+    fn start() -> Trial {
+        let mut trial = Trial {
+            dir: tempfile::tempdir().unwrap(),
+            time: Time {
+                now: Arc::new(AtomicI64::new(EPOCH_UNIX_MS + 1_000_000)),
+                latest: 0,
+            },
+            failpoints: Arc::default(),
+            store: None,
+            snapshots: Vec::new(),
+            crashes: 0,
+        };
+        trial.open();
+        trial
+    }
+
+    fn open(&mut self) {
+        let options = crate::store::StoreOptions {
+            dir: self.dir.path().to_path_buf(),
+            node: 1,
+            clock: self.time.clock(),
+            background: false,
+            failpoints: self.failpoints.clone(),
+            cold: Default::default(),
+        };
+        self.store = Some(Store::open(options).unwrap());
+    }
+
+    fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn store(&self) -> &Arc<Store> {
+        self.store.as_ref().expect("it is open")
+    }
+
+    async fn close(&mut self) {
+        self.failpoints.clear();
+        self.snapshots.clear();
+        if let Some(store) = self.store.take() {
+            store.close().await;
+        }
+    }
+
+    async fn reopen(&mut self) {
+        self.close().await;
+        self.open();
+        assert_sound(&self.store().check().await.unwrap());
+    }
+
+    /// What an operation gave. One that failed must have been told to; a failed write of the log ends the store.
+    async fn done<T>(&mut self, result: Result<T, StorageError>) -> Option<T> {
+        match result {
+            Ok(value) => return Some(value),
+            Err(StorageError::LogFailed(reason)) => {
+                assert!(reason.starts_with("failpoint"), "{reason}");
+                self.crashes += 1;
+                self.reopen().await;
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                assert!(reason.contains("failpoint"), "{reason}");
+            }
+        }
+        None
     }
 }
 
@@ -64,21 +248,25 @@ fn from_environment(name: &str) -> Option<u64> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn agrees_with_a_map() {
+    run(from_environment("OPERATIONS").unwrap_or(10_000)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "minutes: scripts/test --long"]
+async fn agrees_with_a_map_for_long() {
+    run(from_environment("OPERATIONS").unwrap_or(500_000)).await;
+}
+
+async fn run(operations: u64) {
     let seed = from_environment("SEED").unwrap_or_else(|| {
         let now = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .unwrap();
         now.as_nanos() as u64
     });
-    let operations = from_environment("OPERATIONS").unwrap_or(10_000);
     println!("SEED={seed}");
     let mut random = Random(seed);
-    let dir = tempfile::tempdir().unwrap();
-    let mut time = Time {
-        now: Arc::new(AtomicI64::new(EPOCH_UNIX_MS + 1_000_000)),
-        latest: 0,
-    };
-    let mut store = time.open(dir.path());
+    let mut trial = Trial::start();
     let users: Vec<Partition> = ["", "a", "a\0b", "é%/.."].map(user).to_vec();
     let mut models = Vec::new();
     for (id, name, keyed, kind, window_ms) in [
@@ -90,7 +278,7 @@ async fn agrees_with_a_map() {
         def.kind = kind;
         def.options.resume_window_ms = window_ms;
         models.push(Model {
-            table: put_table(&store, def).await,
+            table: put_table(trial.store(), def).await,
             partitions: match kind {
                 TableKind::User => users.clone(),
                 _ => vec![Partition::shared()],
@@ -98,94 +286,261 @@ async fn agrees_with_a_map() {
             rows: Rows::new(),
             history: Vec::new(),
             dead: Vec::new(),
+            floor: Seq::ZERO,
         });
     }
-    let mut snapshots: Vec<(Arc<Snapshot>, Vec<Rows>)> = Vec::new();
     let (mut done, mut told_trimmed, mut resumed, mut merged) = (0, 0, 0, 0);
+    let (mut looked_back, mut told_gone, mut altered) = (0, 0, 0);
     while done < operations {
         done += 1;
+        for model in &mut models {
+            let begin = match model.table.options.history_window_ms {
+                0 => trial.store().visible(),
+                window_ms => Seq::first_at(trial.time.latest - window_ms),
+            };
+            model.floor = model.floor.max(begin);
+        }
         let at = random.below(models.len() as u64) as usize;
         match random.below(200) {
-            0..=5 => drop(store.flush(models[at].table.id).await.unwrap()),
+            0..=5 => {
+                let flushed = trial.store().flush(models[at].table.id).await;
+                trial.done(flushed).await;
+            }
             6..=8 => {
-                merged += store
-                    .compact(models[at].table.id)
+                let report = trial.store().compact(models[at].table.id).await;
+                merged += trial
+                    .done(report)
                     .await
-                    .unwrap()
-                    .files_merged;
+                    .map_or(0, |report| report.files_merged);
             }
-            9..=10 => store.flusher.compact_by_policy().await.unwrap(),
-            11..=14 => drop(store.trim().await.unwrap()),
-            15..=24 => time.pass(random.below(60) as i64),
-            25 => time.pass(random.below(2000) as i64),
-            26 => time.pass(-(random.below(300) as i64)),
-            27 if random.below(4) == 0 => {
-                snapshots.clear();
-                store.close().await;
-                drop(store);
-                store = time.open(dir.path());
+            9..=10 => {
+                let compacted = trial.store().flusher.compact_by_policy().await;
+                trial.done(compacted).await;
             }
-            28..=33 => {
-                if snapshots.len() > 3 {
+            11..=14 => {
+                let trimmed = trial.store().trim().await;
+                trial.done(trimmed).await;
+            }
+            15..=24 => trial.time.pass(random.below(60) as i64),
+            25 => trial.time.pass(random.below(2000) as i64),
+            26 => trial.time.pass(-(random.below(300) as i64)),
+            27..=29 => match random.below(8) {
+                0 => trial.reopen().await,
+                1 => trial.failpoints.clear(),
+                _ => {
+                    let nth = 1 + random.below(2) as u32;
+                    trial
+                        .failpoints
+                        .set(*random.pick(&STEPS), Action::Fail, nth);
+                }
+            },
+            30..=33 => {
+                if trial.snapshots.len() > 3 {
                     let at = random.below(4) as usize;
-                    snapshots.swap_remove(at);
+                    trial.snapshots.swap_remove(at);
                 }
                 let then = models.iter().map(|model| model.rows.clone()).collect();
-                snapshots.push((store.snapshot(), then));
+                let snapshot = trial.store().snapshot();
+                trial.snapshots.push((snapshot, then));
             }
             34..=36 => {
                 let model = &models[at];
-                let now = scan(dir.path(), &store.snapshot(), &model.table, None);
-                assert_eq!(now, model.rows);
+                let now = scan(trial.dir(), &trial.store().snapshot(), &model.table, None);
+                assert_same(&now, &model.rows, "the present");
                 if random.below(8) == 0 {
-                    assert_sound(&store.check().await.unwrap());
+                    assert_sound(&trial.store().check().await.unwrap());
                 }
-                if !snapshots.is_empty() {
-                    let (snapshot, then) = random.pick(&snapshots);
-                    let seen = scan(dir.path(), snapshot, &model.table, None);
-                    assert_eq!(seen, then[at], "old snapshot {}", snapshot.seq());
+                if !trial.snapshots.is_empty() {
+                    let (snapshot, then) = random.pick(&trial.snapshots);
+                    let seen = scan(trial.dir(), snapshot, &model.table, None);
+                    assert_same(&seen, &then[at], "an old snapshot");
                 }
             }
-            37..=56 => match resume(&mut random, &store, &models[at], &time) {
+            37..=56 => match resume(&mut random, trial.store(), &models[at], &trial.time) {
                 true => resumed += 1,
                 false => told_trimmed += 1,
             },
-            57..=76 if models[at].keyed() => look_up(&mut random, &store, &models[at]),
+            57..=76 if models[at].keyed() => look_up(&mut random, trial.store(), &models[at]),
             77..=86 if !models[at].dead.is_empty() => {
-                let Model { table, dead, .. } = &models[at];
-                let (partition, version) = random.pick(dead);
+                let (table, new) = (&models[at].table, models[at].new_row(&mut random, 1000));
+                let (partition, version, by) = random.pick(&models[at].dead);
                 let mut late = Transaction::new();
+                late.reads_since(*random.pick(&[version.seq, by.previous()]));
                 match random.below(2) {
                     0 => late.delete(table, partition, version),
-                    _ => drop(late.update(table, partition, version, &row(1000, "late"))),
+                    _ => drop(late.update(table, partition, version, &new)),
                 }
-                let refused = store.commit(late).await;
+                let refused = trial.store().commit(late).await;
                 assert!(matches!(refused, Err(CommitError::Conflict)), "{refused:?}");
             }
-            _ => done += transact(&mut random, dir.path(), &store, &mut models[at]).await,
+            // The model goes through all there ever was for these: less and less often.
+            87..=89 if random.below(1 + done / 20_000) == 0 => {
+                alter(&mut random, &mut trial, &mut models, at).await;
+                altered += 1;
+            }
+            90..=105 if random.below(1 + done / 20_000) == 0 => {
+                let snapshot = match trial.snapshots.is_empty() || random.below(3) > 0 {
+                    true => trial.store().snapshot(),
+                    false => random.pick(&trial.snapshots).0.clone(),
+                };
+                match look_back(&mut random, trial.dir(), &snapshot, &models[at]) {
+                    true => looked_back += 1,
+                    false => told_gone += 1,
+                }
+            }
+            _ => {
+                done += transact(&mut random, &mut trial, &mut models[at]).await;
+            }
         }
     }
     // Unless all of this happened, the agreement says little.
     assert!(
-        operations < 10_000 || (told_trimmed > 20 && resumed > 20 && merged > 20),
-        "{told_trimmed} {resumed} {merged}"
+        operations < 10_000
+            || [
+                told_trimmed,
+                resumed,
+                merged,
+                looked_back,
+                told_gone,
+                altered,
+                8 * trial.crashes
+            ]
+            .iter()
+            .all(|n| *n > 20),
+        "{told_trimmed} {resumed} {merged} {looked_back} {told_gone} {altered} {}",
+        trial.crashes
     );
-    assert_sound(&store.check().await.unwrap());
+    trial.reopen().await;
+    trial.time.pass(1_000_000);
+    let store = trial.store();
     for model in &models {
-        let seen = scan(dir.path(), &store.snapshot(), &model.table, None);
-        assert_eq!(seen, model.rows);
+        let seen = scan(trial.dir(), &store.snapshot(), &model.table, None);
+        assert_same(&seen, &model.rows, "at the end");
         store.flush(model.table.id).await.unwrap();
         store.compact(model.table.id).await.unwrap();
         let snapshot = store.snapshot();
-        assert_eq!(scan(dir.path(), &snapshot, &model.table, None), model.rows);
+        let seen = scan(trial.dir(), &snapshot, &model.table, None);
+        assert_same(&seen, &model.rows, "compacted");
         for file in (snapshot.cold_files(&model.table, &PartitionSet::All)).unwrap() {
             assert_eq!(snapshot.dead_in(model.table.id, &file).unwrap(), []);
         }
     }
+    store.trim().await.unwrap();
+    for model in &models {
+        assert_eq!(count(store, Family::Log, &model.table), 0);
+        assert_eq!(count(store, Family::Dead, &model.table), 0);
+        let states = store
+            .snapshot()
+            .states(model.table.id, &PartitionSet::All)
+            .unwrap();
+        assert!(states.iter().all(|(_, state)| state.log_bytes == 0));
+    }
     assert_sound(&store.check().await.unwrap());
-    store.close().await;
-    drop((store, snapshots));
-    assert_sound(&crate::check::run(dir.path().to_path_buf()).await.unwrap());
+    trial.close().await;
+    let cold = ColdOptions::default();
+    assert_sound(
+        &crate::check::run(trial.dir().to_path_buf(), cold)
+            .await
+            .unwrap(),
+    );
+}
+
+/// Compares whole tables, but shows only where they part.
+#[track_caller]
+fn assert_same(seen: &Rows, expected: &Rows, what: &str) {
+    let differs = |key: &&(String, Seq)| seen.get(*key) != expected.get(*key);
+    if let Some(key) = seen.keys().chain(expected.keys()).find(differs) {
+        let (seen, expected) = (seen.get(key), expected.get(key));
+        panic!("{what}: {key:?} is {seen:?} and not {expected:?}");
+    }
+}
+
+/// Changes a column or an option of a table.
+async fn alter(random: &mut Random, trial: &mut Trial, models: &mut [Model], at: usize) {
+    let model = &mut models[at];
+    let mut def = TableDef::clone(&model.table);
+    let columns = def.columns.len();
+    let chosen = 2 + random.below(columns.max(3) as u64 - 2) as usize;
+    let mut edit: Box<dyn Fn(&mut Row)> = Box::new(|_| {});
+    match random.below(5) {
+        0 if columns < 7 => {
+            let (id, ty) = (def.next_column_id, random.pick(&TYPES)[0]);
+            let mut added = column(id.get(), &format!("c{}", id.get()), ty);
+            added.missing = value(random, ty);
+            let missing = added.missing.clone();
+            edit = Box::new(move |row: &mut Row| row.push(missing.clone()));
+            def.columns.push(added);
+            def.next_column_id = ColumnId::new(id.get() + 1);
+            def.bump_schema_version();
+        }
+        1 if columns > 2 => {
+            def.columns.remove(chosen);
+            edit = Box::new(move |row: &mut Row| drop(row.remove(chosen)));
+            def.bump_schema_version();
+        }
+        2 if columns > 2 => {
+            let ty = def.columns[chosen].ty;
+            let wider = TYPES.iter().find_map(|types| {
+                let at = types[..types.len() - 1]
+                    .iter()
+                    .position(|step| *step == ty)?;
+                Some(types[at + 1])
+            });
+            if let Some(ty) = wider {
+                let widened = move |old: &Datum| widen::value(old.as_ref(), ty).to_owned();
+                def.columns[chosen].missing = widened(&def.columns[chosen].missing);
+                def.columns[chosen].ty = ty;
+                edit = Box::new(move |row: &mut Row| row[chosen] = widened(&row[chosen]));
+                def.bump_schema_version();
+            }
+        }
+        3 => def.options.history_window_ms = *random.pick(&[0, 50, 500]),
+        _ => {
+            let by = |at: usize| def.columns[at].id;
+            def.options.cluster_by = match random.below(3) {
+                0 => Vec::new(),
+                1 => vec![by(1)],
+                _ => vec![by(columns - 1), by(0)],
+            };
+        }
+    }
+    model.edit(&*edit);
+    for (_, then) in &mut trial.snapshots {
+        then[at].values_mut().for_each(&*edit);
+    }
+    trial.failpoints.clear();
+    model.table = put_table(trial.store(), def).await;
+}
+
+/// Reads the past at a random Seq: `true` when it was exact, `false` when it was gone, and might be.
+fn look_back(random: &mut Random, dir: &Path, snapshot: &Snapshot, model: &Model) -> bool {
+    let known = snapshot.history(model.table.id).unwrap().unwrap();
+    assert!(known.created <= known.complete_from);
+    let history = &model.history;
+    let seq = match random.below(8) {
+        0 => known.complete_from,
+        1 => snapshot.seq(),
+        _ if history.is_empty() => snapshot.seq(),
+        way => {
+            let back = 1 + random.below(history.len() as u64) as usize / way as usize;
+            let seq = history[history.len() - back.min(history.len())].seq;
+            *random.pick(&[seq, seq.next(), seq.previous()])
+        }
+    };
+    let past = snapshot.as_of(seq.min(snapshot.seq())).unwrap();
+    if past.seq() < known.complete_from {
+        assert!(
+            past.seq() < model.floor.max(known.created),
+            "{seq} is inside the window"
+        );
+        return false;
+    }
+    assert_same(
+        &scan(dir, &past, &model.table, None),
+        &model.past(past.seq()),
+        "the past",
+    );
+    true
 }
 
 /// Reads the feed after a random Seq: `true` when it was exact, `false` when it was told that changes are gone.
@@ -266,9 +621,10 @@ fn look_up(random: &mut Random, store: &Store, model: &Model) {
 }
 
 /// A transaction of a few changes, on the model's rows and its own, sometimes partly rolled back. Returns how many.
-async fn transact(random: &mut Random, dir: &Path, store: &Store, model: &mut Model) -> u64 {
+async fn transact(random: &mut Random, trial: &mut Trial, model: &mut Model) -> u64 {
     let (table, keyed) = (model.table.clone(), model.keyed());
     let mut transaction = Transaction::new();
+    transaction.reads_since(trial.store().visible());
     let mut rows = model.rows.clone();
     let (mut changes, mut dead): (Vec<Change>, Vec<_>) = (Vec::new(), Vec::new());
     let mut clashes = false;
@@ -276,10 +632,8 @@ async fn transact(random: &mut Random, dir: &Path, store: &Store, model: &mut Mo
     for _ in 0..1 + random.below(8) {
         let partition = random.pick(&model.partitions);
         let name = partition.as_str().to_string();
-        let new = row(
-            random.below(30) as i64,
-            &format!("n{}", random.below(1_000_000)),
-        );
+        let id = random.below(30) as i64;
+        let new = model.new_row(random, id);
         let mine: Vec<Seq> = (rows.range((name.clone(), Seq::ZERO)..=(name.clone(), Seq::MAX)))
             .map(|((_, seq), _)| *seq)
             .collect();
@@ -289,9 +643,10 @@ async fn transact(random: &mut Random, dir: &Path, store: &Store, model: &mut Mo
                     .any(|((of, seq), row)| *of == name && row[0] == new[0] && Some(*seq) != but)
         };
         let victim = (!mine.is_empty()).then(|| *random.pick(&mine));
+        let by = Seq::pending(u32::try_from(changes.len()).unwrap());
         let mut change = |op, row: &Row, old: Option<&Row>| {
             changes.push(Change {
-                seq: Seq::pending(u32::try_from(changes.len()).unwrap()),
+                seq: by,
                 op,
                 partition: partition.clone(),
                 row: row.clone(),
@@ -307,7 +662,7 @@ async fn transact(random: &mut Random, dir: &Path, store: &Store, model: &mut Mo
                 let old = RowVersion { seq, row };
                 let pending = transaction.update(&table, partition, &old, &new);
                 change(ChangeOp::Update, &new, Some(&old.row));
-                dead.push((partition.clone(), old));
+                dead.push((partition.clone(), old, by));
                 rows.insert((name, pending), new);
             }
             (4.., Some(seq)) => {
@@ -315,7 +670,7 @@ async fn transact(random: &mut Random, dir: &Path, store: &Store, model: &mut Mo
                 let old = RowVersion { seq, row };
                 transaction.delete(&table, partition, &old);
                 change(ChangeOp::Delete, &old.row, None);
-                dead.push((partition.clone(), old));
+                dead.push((partition.clone(), old, by));
             }
             _ => {
                 clashes |= taken(&rows, None);
@@ -337,11 +692,28 @@ async fn transact(random: &mut Random, dir: &Path, store: &Store, model: &mut Mo
         }
     }
     if random.below(10) == 0 {
-        let seen = scan(dir, &store.snapshot(), &table, Some(&transaction));
-        assert_eq!(seen, rows);
+        let seen = scan(
+            trial.dir(),
+            &trial.store().snapshot(),
+            &table,
+            Some(&transaction),
+        );
+        assert_same(&seen, &rows, "with the transaction's own");
     }
     let count = transaction.len() as u64;
-    let result = store.commit(transaction).await;
+    let before = trial.store().visible();
+    let mut result = trial.store().commit(transaction).await;
+    if let Err(CommitError::Unknown(reason)) = &result {
+        assert!(reason.contains("failpoint"), "{reason}");
+        trial.crashes += 1;
+        trial.reopen().await;
+        // All of it is there, or nothing: what is read from now on tells.
+        let newest = trial.store().visible();
+        if newest == before {
+            return count;
+        }
+        result = Ok(newest);
+    }
     if clashes {
         assert!(
             matches!(result, Err(CommitError::UniqueViolation { .. })),
@@ -361,9 +733,9 @@ async fn transact(random: &mut Random, dir: &Path, store: &Store, model: &mut Mo
     }
     changes.last_mut().unwrap().last_in_transaction = true;
     model.history.append(&mut changes);
-    for (partition, mut version) in dead {
+    for (partition, mut version, by) in dead {
         version.seq = real(version.seq);
-        model.dead.push((partition, version));
+        model.dead.push((partition, version, real(by)));
     }
     count
 }

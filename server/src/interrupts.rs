@@ -1,4 +1,4 @@
-//! What can cut a running statement short, and CancelRequest's way to it.
+//! What can cut a running statement short, whichever door it came through, and CancelRequest's way to it.
 
 use std::collections::HashMap;
 use std::future::{Future, pending, poll_fn};
@@ -19,7 +19,7 @@ use crate::shutdown::Shutdown;
 
 /// Why a session stops what it does.
 #[derive(Debug)]
-pub(super) enum Stop {
+pub(crate) enum Stop {
     /// The statement failed; the connection goes on.
     Error(SqlError),
     /// The connection ends, and the client is told why.
@@ -35,7 +35,7 @@ impl From<SqlError> for Stop {
 }
 
 /// FATAL 57P01.
-pub(super) fn admin_shutdown() -> Stop {
+pub(crate) fn admin_shutdown() -> Stop {
     let message = "terminating connection due to administrator command";
     Stop::Fatal(SqlError::new(ErrorKind::AdminShutdown, message))
 }
@@ -45,36 +45,35 @@ type CancelFlag = Arc<watch::Sender<bool>>;
 
 /// Everything that may end a statement of one connection.
 #[derive(Clone)]
-pub(super) struct Interrupts {
+pub(crate) struct Interrupts {
     cancel: CancelFlag,
     /// The client's end of the connection was lost.
-    pub(super) gone: CancellationToken,
+    pub(crate) gone: CancellationToken,
     /// The client said goodbye, or is gone.
-    pub(super) closing: CancellationToken,
-    pub(super) shutdown: Shutdown,
+    pub(crate) closing: CancellationToken,
+    pub(crate) shutdown: Shutdown,
     /// When the running statement has run too long.
-    pub(super) deadline: Option<Instant>,
+    pub(crate) deadline: Option<Instant>,
     /// Set while the session waits for the outcome of a commit.
-    pub(super) committing: Arc<AtomicBool>,
-    pub(super) evictions: Evictions,
+    committing: Arc<AtomicBool>,
+    evictions: Evictions,
 }
 
 /// Tells when a session reads from before an erasure for too long.
 #[derive(Clone, Default)]
-pub(super) struct Evictions(Option<(watch::Receiver<Seq>, Arc<LiveSnapshots>)>);
+struct Evictions(Option<(watch::Receiver<Seq>, Arc<LiveSnapshots>)>);
 
 impl Evictions {
-    pub(super) fn of(store: &Store, session: &Session) -> Evictions {
-        Evictions(Some((store.evictions(), session.live_snapshots())))
-    }
-
     /// Waits until the session has to let go of what it reads from. As PostgreSQL's standbys do it, the connection
     /// ends: portals that a client left open would keep their snapshots.
-    pub(super) async fn evicted(&self) -> Stop {
+    async fn evicted(&self) -> Stop {
         let Some((mut upto, snapshots)) = self.0.clone() else {
             return pending().await;
         };
-        let waited = upto.wait_for(|upto| snapshots.any_before(*upto)).await.is_ok();
+        let waited = upto
+            .wait_for(|upto| snapshots.any_before(*upto))
+            .await
+            .is_ok();
         if !waited {
             // The store is closed: the shutdown ends the connection.
             return pending().await;
@@ -89,7 +88,7 @@ impl Evictions {
 }
 
 impl Interrupts {
-    pub(super) fn new(shutdown: Shutdown) -> Interrupts {
+    pub(crate) fn new(shutdown: Shutdown) -> Interrupts {
         Interrupts {
             cancel: Arc::new(watch::Sender::new(false)),
             gone: CancellationToken::new(),
@@ -101,21 +100,37 @@ impl Interrupts {
         }
     }
 
+    /// From now on it is this session whose statements are interrupted.
+    pub(crate) fn attach(&mut self, store: &Store, session: &Session) {
+        self.committing = session.committing();
+        self.evictions = Evictions(Some((store.evictions(), session.live_snapshots())));
+    }
+
+    /// Waits until the session has to let go of what it reads from.
+    pub(crate) async fn evicted(&self) -> Stop {
+        self.evictions.evicted().await
+    }
+
+    /// Cancels the statement that runs, as CancelRequest does.
+    pub(crate) fn cancel_statement(&self) {
+        self.cancel.send_replace(true);
+    }
+
     /// A statement begins, with as much time as `statement_timeout` gives it. Cancel requests that came before
     /// do not concern it.
-    pub(super) fn statement_begins(&mut self, timeout: Option<Duration>) {
+    pub(crate) fn statement_begins(&mut self, timeout: Option<Duration>) {
         self.cancel.send_replace(false);
         self.deadline_in(timeout);
     }
 
     /// From now on there is so much time.
-    pub(super) fn deadline_in(&mut self, timeout: Option<Duration>) {
+    pub(crate) fn deadline_in(&mut self, timeout: Option<Duration>) {
         self.deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     }
 
     /// Runs a future to its end, unless it is interrupted: then it is dropped. The interrupts are asked first,
     /// since a query may use up what tokio grants this task at one go, and then hears of nothing else.
-    pub(super) async fn guard<T, E: Into<Stop>>(
+    pub(crate) async fn guard<T, E: Into<Stop>>(
         &self,
         future: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Stop> {
@@ -177,7 +192,7 @@ impl Interrupts {
 
     /// As `guard`, for what would never end by itself: also a goodbye and the beginning of shutdown end it,
     /// but no `statement_timeout`.
-    pub(super) async fn guard_endless<T, E: Into<Stop>>(
+    pub(crate) async fn guard_endless<T, E: Into<Stop>>(
         &self,
         future: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Stop> {
@@ -199,7 +214,7 @@ pub(crate) struct CancelRegistry {
 
 impl CancelRegistry {
     /// Gives a connection its process id and secret.
-    pub(super) fn register(self: &Arc<Self>, interrupts: &Interrupts) -> Registration {
+    pub(crate) fn register(self: &Arc<Self>, interrupts: &Interrupts) -> Registration {
         let secret = rand::random();
         let mut connections = self.connections.lock();
         let pid = loop {
@@ -221,7 +236,7 @@ impl CancelRegistry {
     }
 
     /// Cancels what the connection runs. A wrong secret does nothing.
-    pub(super) fn cancel(&self, pid: i32, secret: i32) {
+    pub(crate) fn cancel(&self, pid: i32, secret: i32) {
         match self.connections.lock().get(&pid) {
             Some((expected, cancel)) if *expected == secret => {
                 cancel.send_replace(true);
@@ -232,10 +247,10 @@ impl CancelRegistry {
 }
 
 /// Holds a connection's place in the registry.
-pub(super) struct Registration {
+pub(crate) struct Registration {
     registry: Arc<CancelRegistry>,
-    pub(super) pid: i32,
-    pub(super) secret: i32,
+    pub(crate) pid: i32,
+    pub(crate) secret: i32,
 }
 
 impl Drop for Registration {
