@@ -629,9 +629,7 @@ fn an_erasure_does_not_wait_for_slow_readers_of_http() {
     let begun = Instant::now();
     let row = peer.value("CALL tidelog.erase_user('postgres')");
     assert!(row.starts_with("1|30000|"), "{row}");
-    assert!(
-        begun.elapsed() < Duration::from_secs(40),
-        "{:?}",
-        begun.elapsed()
-    );
+    // They would have kept it waiting, and were given their five seconds.
+    let took = begun.elapsed().as_secs();
+    assert!((5..40).contains(&took), "{took} s");
 }
