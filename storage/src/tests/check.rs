@@ -1,7 +1,5 @@
 //! The check: silent on what is sound, and finds each thing that can break.
 
-use std::collections::BTreeSet;
-
 use object_store::ObjectStoreExt;
 use object_store::path::Path as ObjectPath;
 use rocksdb::WriteBatch;

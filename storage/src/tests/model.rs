@@ -1,10 +1,13 @@
 //! A random history against maps: scans, lookups, old snapshots, reads of the past, refusals and feeds resumed anywhere
 //! must agree with them over flushes, trims, compactions, changes of columns and options, and restarts, also while
-//! these fail at failpoints. `SEED=n` repeats a failure, `OPERATIONS=n` sets the length.
+//! these fail at failpoints, or because the object store fails: before it did what it was asked for, or after. `SEED=n` repeats a failure, `OPERATIONS=n` sets the length.
 
+use object_store::local::LocalFileSystem;
+
+use super::faulty::Faulty;
 use super::*;
 use crate::catalog::ColumnId;
-use crate::cold::ColdOptions;
+use crate::cold::{ColdOptions, StoreAt};
 use crate::datum::{ColumnType, Numeric};
 use crate::failpoint::{Action, Failpoints, Step};
 use crate::testing::{assert_sound, column};
@@ -151,6 +154,8 @@ struct Trial {
     dir: tempfile::TempDir,
     time: Time,
     failpoints: Arc<Failpoints>,
+    /// The object store, in the folder `cold` of the directory.
+    objects: Faulty,
     store: Option<Arc<Store>>,
     /// Taken from the present store, with the rows of each model then.
     snapshots: Vec<(Arc<Snapshot>, Vec<Rows>)>,
@@ -174,9 +179,14 @@ const STEPS: [Step; 11] = [
 ];
 
 impl Trial {
-    fn start() -> Trial {
+    fn start(seed: u64) -> Trial {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("cold");
+        std::fs::create_dir(&folder).unwrap();
+        let objects = LocalFileSystem::new_with_prefix(folder).unwrap();
         let mut trial = Trial {
-            dir: tempfile::tempdir().unwrap(),
+            dir,
+            objects: Faulty::new(Arc::new(objects), seed),
             time: Time {
                 now: Arc::new(AtomicI64::new(EPOCH_UNIX_MS + 1_000_000)),
                 latest: 0,
@@ -197,13 +207,52 @@ impl Trial {
             clock: self.time.clock(),
             background: false,
             failpoints: self.failpoints.clone(),
-            cold: Default::default(),
+            cold: self.cold(),
         };
         self.store = Some(Store::open(options).unwrap());
     }
 
+    fn cold(&self) -> ColdOptions {
+        ColdOptions {
+            default: StoreAt::Open(Arc::new(self.objects.clone())),
+            // Every read is one that may fail.
+            cache_bytes: 0,
+            sweep_age: Duration::ZERO,
+            ..ColdOptions::default()
+        }
+    }
+
     fn dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// Everything that storage relies on holds.
+    async fn check(&self) {
+        let one_in = self.objects.fail_one_in(0);
+        assert_sound(&self.store().check().await.unwrap());
+        self.objects.fail_one_in(one_in);
+    }
+
+    /// Waits until the object store holds the files that the manifest names, and no other.
+    async fn sweep(&self, models: &[Model]) {
+        let snapshot = self.store().snapshot();
+        let mut named = BTreeSet::from(["tidelog.json".to_string()]);
+        for model in models {
+            let files = snapshot.cold_files(&model.table, &PartitionSet::All);
+            named.extend(files.unwrap().into_iter().map(|file| file.path));
+        }
+        let mut there = BTreeSet::new();
+        for _ in 0..500 {
+            self.store().sweep().await.unwrap();
+            let folder = self.dir().join("cold");
+            let files = crate::cold::sweep::local_files(&folder).unwrap();
+            there = files.into_iter().map(|(path, _)| path).collect();
+            if there == named {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the store holds {there:#?}\nthe manifest names {named:#?}");
     }
 
     fn store(&self) -> &Arc<Store> {
@@ -221,7 +270,7 @@ impl Trial {
     async fn reopen(&mut self) {
         self.close().await;
         self.open();
-        assert_sound(&self.store().check().await.unwrap());
+        self.check().await;
     }
 
     /// What an operation gave. One that failed must have been told to; a failed write of the log ends the store.
@@ -235,11 +284,17 @@ impl Trial {
             }
             Err(error) => {
                 let reason = error.to_string();
-                assert!(reason.contains("failpoint"), "{reason}");
+                let told = reason.contains("failpoint") || is_told(&error);
+                assert!(told, "{reason}");
             }
         }
         None
     }
+}
+
+/// Whether the object store failed because it was told to.
+fn is_told(error: &StorageError) -> bool {
+    matches!(error, StorageError::Store(failure) if failure.to_string().contains("told to"))
 }
 
 fn from_environment(name: &str) -> Option<u64> {
@@ -266,7 +321,7 @@ async fn run(operations: u64) {
     });
     println!("SEED={seed}");
     let mut random = Random(seed);
-    let mut trial = Trial::start();
+    let mut trial = Trial::start(seed);
     let users: Vec<Partition> = ["", "a", "a\0b", "é%/.."].map(user).to_vec();
     let mut models = Vec::new();
     for (id, name, keyed, kind, window_ms) in [
@@ -327,6 +382,7 @@ async fn run(operations: u64) {
             27..=29 => match random.below(8) {
                 0 => trial.reopen().await,
                 1 => trial.failpoints.clear(),
+                2 => drop(trial.objects.fail_one_in(*random.pick(&[0, 3, 10, 30]))),
                 _ => {
                     let nth = 1 + random.below(2) as u32;
                     trial
@@ -348,7 +404,7 @@ async fn run(operations: u64) {
                 let now = scan(trial.dir(), &trial.store().snapshot(), &model.table, None);
                 assert_same(&now, &model.rows, "the present");
                 if random.below(8) == 0 {
-                    assert_sound(&trial.store().check().await.unwrap());
+                    trial.check().await;
                 }
                 if !trial.snapshots.is_empty() {
                     let (snapshot, then) = random.pick(&trial.snapshots);
@@ -403,13 +459,16 @@ async fn run(operations: u64) {
                 looked_back,
                 told_gone,
                 altered,
-                8 * trial.crashes
+                8 * trial.crashes,
+                trial.objects.failed()
             ]
             .iter()
             .all(|n| *n > 20),
-        "{told_trimmed} {resumed} {merged} {looked_back} {told_gone} {altered} {}",
-        trial.crashes
+        "{told_trimmed} {resumed} {merged} {looked_back} {told_gone} {altered} {} {}",
+        trial.crashes,
+        trial.objects.failed()
     );
+    trial.objects.fail_one_in(0);
     trial.reopen().await;
     trial.time.pass(1_000_000);
     let store = trial.store();
@@ -435,9 +494,10 @@ async fn run(operations: u64) {
             .unwrap();
         assert!(states.iter().all(|(_, state)| state.log_bytes == 0));
     }
-    assert_sound(&store.check().await.unwrap());
+    trial.check().await;
+    trial.sweep(&models).await;
     trial.close().await;
-    let cold = ColdOptions::default();
+    let cold = trial.cold();
     assert_sound(
         &crate::check::run(trial.dir().to_path_buf(), cold)
             .await
@@ -613,10 +673,10 @@ fn look_up(random: &mut Random, store: &Store, model: &Model) {
     match found.unwrap() {
         Lookup::Absent => assert_eq!(expected, None),
         Lookup::Hot(version) => assert_eq!(Some((version.seq, &version.row)), expected),
-        Lookup::Cold(seq) => {
-            let version = store.read_cold(&snapshot, &model.table, partition, seq);
-            assert_eq!(Some((seq, &version.unwrap().row)), expected);
-        }
+        Lookup::Cold(seq) => match store.read_cold(&snapshot, &model.table, partition, seq) {
+            Ok(version) => assert_eq!(Some((seq, &version.row)), expected),
+            Err(error) => assert!(is_told(&error), "{error}"),
+        },
     }
 }
 
