@@ -4,6 +4,8 @@
 //! Does not: know what keys and values mean.
 #![allow(unsafe_code)] // self_cell's macro: a RocksDB snapshot that lives as long as the database it borrows.
 
+mod torn;
+
 use std::collections::HashSet;
 use std::fs::{File, TryLockError};
 use std::path::Path;
@@ -91,12 +93,14 @@ impl Hot {
             .get_options_from_string(MANIFEST_OPTIONS)
             .map_err(|error| unusable(shown, error.to_string()))?;
         let lock = lock(dir, shown)?;
+        torn::cut(dir)?;
         let db = DB::open_cf_descriptors(&options, dir, families(&cache))
             .map_err(|error| unusable(shown, error.to_string()))?;
         Ok(Hot { db, _lock: lock })
     }
 
-    /// Opens the database in `dir` without changing it. What only its write-ahead log has is read into memory.
+    /// Opens the database in `dir` without changing it, but for what a torn write has left. What only its write-ahead log
+    /// has is read into memory.
     pub(crate) fn open_read_only(dir: &Path, shown: &str) -> Result<Hot, StorageError> {
         if !dir.join("CURRENT").is_file() {
             return Err(unusable(shown, "there is no database in it".to_string()));
@@ -105,6 +109,7 @@ impl Hot {
         let mut options = Options::default();
         options.set_max_open_files(OPEN_FILES_MAX);
         let lock = lock(dir, shown)?;
+        torn::cut(dir)?;
         let db = DB::open_cf_descriptors_read_only(&options, dir, families(&cache), false)
             .map_err(|error| unusable(shown, error.to_string()))?;
         Ok(Hot { db, _lock: lock })

@@ -112,7 +112,7 @@ impl Committer {
             batch.delete_cf(meta, cold::meta_key(META_GARBAGE, path.as_bytes()));
         }
         batch.delete_cf(meta, cold::erasure_key(partition));
-        Ok(self.write(batch)?)
+        self.write(batch)
     }
 
     /// Refuses a transaction that writes on what it read of a user before that user was erased. Erasures from before
