@@ -1,16 +1,16 @@
 //! A random history against maps: scans, lookups, old snapshots, reads of the past, refusals and feeds resumed anywhere
 //! must agree with them over flushes, trims, compactions, changes of columns and options, and restarts, also while
-//! these fail at failpoints, or because the object store fails: before it did what it was asked for, or after. `SEED=n` repeats a failure, `OPERATIONS=n` sets the length.
+//! these fail at failpoints, or because the object store fails: before it did what it was asked for, or after. `SEED=n`
+//! repeats a failure, `OPERATIONS=n` sets the length.
 
-use object_store::local::LocalFileSystem;
+mod trial;
 
-use super::faulty::Faulty;
 use super::*;
 use crate::catalog::ColumnId;
-use crate::cold::{ColdOptions, StoreAt};
 use crate::datum::{ColumnType, Numeric};
-use crate::failpoint::{Action, Failpoints, Step};
+use crate::failpoint::Action;
 use crate::testing::{assert_sound, column};
+use trial::{STEPS, Time, Trial, is_told};
 
 #[derive(Debug)]
 pub(super) struct Random(pub(super) u64);
@@ -129,172 +129,6 @@ fn value(random: &mut Random, ty: ColumnType) -> Datum {
         }),
         _ => Datum::Text(format!("{number}")),
     }
-}
-
-/// Time, and the latest it ever was: the clock may go back.
-struct Time {
-    now: Arc<AtomicI64>,
-    latest: i64,
-}
-
-impl Time {
-    fn pass(&mut self, ms: i64) {
-        let now = self.now.fetch_add(ms, Ordering::SeqCst) + ms;
-        self.latest = self.latest.max(now);
-    }
-
-    fn clock(&self) -> crate::seq::Clock {
-        let now = self.now.clone();
-        Arc::new(move || now.load(Ordering::SeqCst))
-    }
-}
-
-/// The store of a run, and what may break it.
-struct Trial {
-    dir: tempfile::TempDir,
-    time: Time,
-    failpoints: Arc<Failpoints>,
-    /// The object store, in the folder `cold` of the directory.
-    objects: Faulty,
-    store: Option<Arc<Store>>,
-    /// Taken from the present store, with the rows of each model then.
-    snapshots: Vec<(Arc<Snapshot>, Vec<Rows>)>,
-    /// How often a write of the log failed, so that the store was opened again.
-    crashes: u64,
-}
-
-/// Steps that can fail while a store is used by hand.
-const STEPS: [Step; 11] = [
-    Step::CommitChecked,
-    Step::CommitUnsynced,
-    Step::CommitWritten,
-    Step::FileUnnamed,
-    Step::FileNamed,
-    Step::FlushFiles,
-    Step::FlushAdded,
-    Step::CompactFiles,
-    Step::CompactSwapped,
-    Step::TrimLog,
-    Step::TrimCommits,
-];
-
-impl Trial {
-    fn start(seed: u64) -> Trial {
-        let dir = tempfile::tempdir().unwrap();
-        let folder = dir.path().join("cold");
-        std::fs::create_dir(&folder).unwrap();
-        let objects = LocalFileSystem::new_with_prefix(folder).unwrap();
-        let mut trial = Trial {
-            dir,
-            objects: Faulty::new(Arc::new(objects), seed),
-            time: Time {
-                now: Arc::new(AtomicI64::new(EPOCH_UNIX_MS + 1_000_000)),
-                latest: 0,
-            },
-            failpoints: Arc::default(),
-            store: None,
-            snapshots: Vec::new(),
-            crashes: 0,
-        };
-        trial.open();
-        trial
-    }
-
-    fn open(&mut self) {
-        let options = crate::store::StoreOptions {
-            dir: self.dir.path().to_path_buf(),
-            node: 1,
-            clock: self.time.clock(),
-            background: false,
-            failpoints: self.failpoints.clone(),
-            cold: self.cold(),
-        };
-        self.store = Some(Store::open(options).unwrap());
-    }
-
-    fn cold(&self) -> ColdOptions {
-        ColdOptions {
-            default: StoreAt::Open(Arc::new(self.objects.clone())),
-            // Every read is one that may fail.
-            cache_bytes: 0,
-            sweep_age: Duration::ZERO,
-            ..ColdOptions::default()
-        }
-    }
-
-    fn dir(&self) -> &Path {
-        self.dir.path()
-    }
-
-    /// Everything that storage relies on holds.
-    async fn check(&self) {
-        let one_in = self.objects.fail_one_in(0);
-        assert_sound(&self.store().check().await.unwrap());
-        self.objects.fail_one_in(one_in);
-    }
-
-    /// Waits until the object store holds the files that the manifest names, and no other.
-    async fn sweep(&self, models: &[Model]) {
-        let snapshot = self.store().snapshot();
-        let mut named = BTreeSet::from(["tidelog.json".to_string()]);
-        for model in models {
-            let files = snapshot.cold_files(&model.table, &PartitionSet::All);
-            named.extend(files.unwrap().into_iter().map(|file| file.path));
-        }
-        let mut there = BTreeSet::new();
-        for _ in 0..500 {
-            self.store().sweep().await.unwrap();
-            let folder = self.dir().join("cold");
-            let files = crate::cold::sweep::local_files(&folder).unwrap();
-            there = files.into_iter().map(|(path, _)| path).collect();
-            if there == named {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("the store holds {there:#?}\nthe manifest names {named:#?}");
-    }
-
-    fn store(&self) -> &Arc<Store> {
-        self.store.as_ref().expect("it is open")
-    }
-
-    async fn close(&mut self) {
-        self.failpoints.clear();
-        self.snapshots.clear();
-        if let Some(store) = self.store.take() {
-            store.close().await;
-        }
-    }
-
-    async fn reopen(&mut self) {
-        self.close().await;
-        self.open();
-        self.check().await;
-    }
-
-    /// What an operation gave. One that failed must have been told to; a failed write of the log ends the store.
-    async fn done<T>(&mut self, result: Result<T, StorageError>) -> Option<T> {
-        match result {
-            Ok(value) => return Some(value),
-            Err(StorageError::LogFailed(reason)) => {
-                assert!(reason.starts_with("failpoint"), "{reason}");
-                self.crashes += 1;
-                self.reopen().await;
-            }
-            Err(error) => {
-                let reason = error.to_string();
-                let told = reason.contains("failpoint") || is_told(&error);
-                assert!(told, "{reason}");
-            }
-        }
-        None
-    }
-}
-
-/// Whether the object store failed because it was told to.
-fn is_told(error: &StorageError) -> bool {
-    matches!(error, StorageError::Store(failure) if failure.to_string().contains("told to"))
 }
 
 fn from_environment(name: &str) -> Option<u64> {
