@@ -42,6 +42,8 @@ mod live;
 mod notify;
 #[path = "compat/object_store.rs"]
 mod object_store;
+#[path = "compat/operations.rs"]
+mod operations;
 #[path = "compat/protocol.rs"]
 mod protocol;
 #[path = "compat/reads.rs"]

@@ -46,5 +46,6 @@ pub use error::{ErrorKind, SqlError};
 pub use output::{OutputColumn, RowStream, row_tag};
 pub use parse::Parsed;
 pub use session::{
-    CopyIn, Engine, FetchFeed, Login, Notice, Outcome, Prepared, Session, TransactionStatus,
+    CopyIn, Engine, EngineOptions, FetchFeed, LiveSnapshots, Login, Notice, Outcome, Prepared,
+    Session, TransactionStatus,
 };

@@ -13,7 +13,7 @@ use crate::catalog::TableId;
 use crate::changes::FeedScope;
 use crate::error::StorageError;
 use crate::hot::Family;
-use crate::key::{put_seq, read_seq, scope_key, seq_of};
+use crate::key::{parse_scope, put_seq, read_seq, scope_key, seq_of};
 use crate::seq::{EPOCH_UNIX_MS, Seq};
 use crate::snapshot::{PartitionSet, Snapshot};
 use crate::transaction::Partition;
@@ -80,6 +80,40 @@ pub(crate) fn encode(seq: Seq, notification: &Notification) -> (Vec<u8>, Vec<u8>
     (key_of(hour_of(seq), &channel, seq), value)
 }
 
+/// A notification from its key and value; `Corrupt` when they are none.
+pub(crate) fn decode(key: &[u8], value: &[u8]) -> Result<(Seq, Notification), StorageError> {
+    let corrupt = || StorageError::Corrupt(format!("a notification {key:02x?}"));
+    // Without the hour it is the key of a partition's record.
+    let (table, rest) = key.split_first_chunk::<4>().ok_or_else(corrupt)?;
+    let (hour, rest) = rest.split_first_chunk::<4>().ok_or_else(corrupt)?;
+    let scoped = [table, rest].concat();
+    let (_, channel, seq) = parse_scope(&scoped)?;
+    let seq = match seq.len() {
+        8 => read_seq(seq)?,
+        _ => return Err(corrupt()),
+    };
+    if hour_of(seq) != u32::from_be_bytes(*hour) {
+        return Err(corrupt());
+    }
+    let (pid, payload) = parse_value(value)?;
+    let channel = channel.as_str().into();
+    Ok((
+        seq,
+        Notification {
+            channel,
+            payload: payload.into(),
+            pid,
+        },
+    ))
+}
+
+fn parse_value(value: &[u8]) -> Result<(i32, &str), StorageError> {
+    let corrupt = || StorageError::Corrupt("a notification".to_string());
+    let (pid, payload) = value.split_first_chunk::<4>().ok_or_else(corrupt)?;
+    let payload = std::str::from_utf8(payload).map_err(|_| corrupt())?;
+    Ok((i32::from_be_bytes(*pid), payload))
+}
+
 /// `Store::read_notifications` on a snapshot.
 pub(crate) fn read(
     snapshot: &Snapshot,
@@ -111,16 +145,14 @@ pub(crate) fn read(
                     upto = upto.min(seq.previous());
                     break 'hours;
                 }
-                let corrupt = || StorageError::Corrupt("a notification".to_string());
-                let (pid, payload) = value.split_first_chunk::<4>().ok_or_else(corrupt)?;
-                let payload = std::str::from_utf8(payload).map_err(|_| corrupt())?;
+                let (pid, payload) = parse_value(value)?;
                 bytes += value.len();
                 found.push((
                     seq,
                     Notification {
                         channel: channel.clone(),
                         payload: payload.into(),
-                        pid: i32::from_be_bytes(*pid),
+                        pid,
                     },
                 ));
                 records.next();

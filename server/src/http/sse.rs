@@ -166,8 +166,8 @@ async fn follow(
         let mut subscription =
             Subscription::open(server, user, statement, from, &mut interrupts).await?;
         while let Some(frame) = subscription.next(&mut interrupts).await? {
-            let sent = events.send(Ok(event(&frame))).await;
-            sent.map_err(|_| Stop::Gone)?;
+            let sending = async { events.send(Ok(event(&frame))).await.map_err(|_| Stop::Gone) };
+            interrupts.guard_endless(sending).await?;
         }
         Ok::<_, Stop>(())
     };

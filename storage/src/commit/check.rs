@@ -78,6 +78,7 @@ impl Committer {
     ) -> Result<Seq, CommitError> {
         self.check_alive()?;
         self.check_reads(group, transaction)?;
+        self.check_erased(transaction)?;
         let first = self.shared.generator.draw(transaction.seqs());
         let checked = self.check(&mut group.overlay, transaction, first);
         let appended = checked.and_then(|()| self.append(group, transaction, first));
@@ -129,7 +130,8 @@ impl Committer {
         transaction: &Transaction,
         first: Seq,
     ) -> Result<(), CommitError> {
-        let (ops, since) = (transaction.ops(), transaction.since);
+        let ops = transaction.ops();
+        let since = transaction.since.unwrap_or(Seq::ZERO);
         let mut oldest = Seq::ZERO;
         for (at, op) in ops.iter().enumerate() {
             if at == 0 || !Arc::ptr_eq(&ops[at - 1].table, &op.table) {

@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::*;
 use crate::store::Store;
-use crate::testing::{notes, open_with, put_table};
+use crate::testing::{assert_sound, notes, open_with, put_table};
 use crate::transaction::Transaction;
 
 fn say(channel: &str, payload: &str) -> Notification {
@@ -57,6 +57,7 @@ async fn channels_are_read_in_commit_order_across_hours_and_restarts() {
         expected.extend([format!("b:{two}"), format!("a:{one}")]);
         time.fetch_add(if n == 20 { 3 * HOUR_MS } else { 1 }, Ordering::SeqCst);
     }
+    assert_sound(&store.check().await.unwrap());
     store.close().await;
     drop(store);
     let store = open_with(dir.path(), clock);
