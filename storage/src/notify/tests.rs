@@ -103,6 +103,7 @@ async fn they_come_with_their_transactions_changes_and_leave_after_the_window() 
     };
     let changes = store.read_changes(&scope, before, 10).unwrap().changes;
     assert!(changes[0].ends_transaction && changes[0].seq < last);
+    assert_sound(&store.check().await.unwrap());
 
     time.fetch_add(NOTIFICATION_WINDOW_MS, Ordering::SeqCst);
     store.trim().await.unwrap();
@@ -120,4 +121,5 @@ async fn they_come_with_their_transactions_changes_and_leave_after_the_window() 
         heard(&store, &[("a", oldest)], 10),
         [(last, "a:new".to_string())]
     );
+    assert_sound(&store.check().await.unwrap());
 }
