@@ -4,6 +4,8 @@
 //! Both servers sync every commit, run on the same disk with their defaults, and take turns, so that whatever else
 //! the machine does falls on both. Each figure is the median of its rounds.
 
+#[path = "bench/cold.rs"]
+mod cold;
 #[path = "bench/storage.rs"]
 mod storage;
 
@@ -18,6 +20,9 @@ use tidelog_compat_tests::process::output;
 use tidelog_compat_tests::sample::{EVENTS, chat_history};
 use tidelog_compat_tests::{Peer, Postgres, Server};
 
+#[path = "bench/reads.rs"]
+mod reads;
+
 const ROUNDS: usize = 5;
 const INSERTING: Duration = Duration::from_secs(3);
 const TABLE: &str =
@@ -28,10 +33,12 @@ async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.split_first() {
         Some((what, [])) if what == "spine" => spine().await,
+        Some((what, [])) if what == "cold" => cold::run(),
+        Some((what, [])) if what == "reads" => reads::run().await,
         Some((what, parts)) if what == "storage" => storage::run(parts).await,
         _ => {
             eprintln!(
-                "usage: scripts/bench spine | storage [{}]…",
+                "usage: scripts/bench spine | cold | reads | storage [{}]…",
                 storage::PARTS.join("|")
             );
             std::process::exit(2);

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::http::Web;
 use crate::peer::Peer;
 use crate::process::{signal, wait_for};
 
@@ -17,6 +18,7 @@ pub struct Server {
     child: Child,
     folder: TempDir,
     options: Vec<String>,
+    environment: Vec<(String, String)>,
     pg: u16,
     http: u16,
 }
@@ -29,13 +31,20 @@ impl Server {
 
     /// Starts a server with more options.
     pub fn start_with(options: &[&str]) -> Server {
+        Server::start_in(options, &[])
+    }
+
+    /// Starts a server with more options and a larger environment.
+    pub fn start_in(options: &[&str], environment: &[(String, String)]) -> Server {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let options: Vec<String> = options.iter().map(|option| option.to_string()).collect();
-        let child = launch(folder.path(), &options);
+        let environment = environment.to_vec();
+        let child = launch(folder.path(), &options, &environment);
         let mut server = Server {
             child,
             folder,
             options,
+            environment,
             pg: 0,
             http: 0,
         };
@@ -93,6 +102,16 @@ impl Server {
         self.pg
     }
 
+    /// The port of HTTP.
+    pub fn http_port(&self) -> u16 {
+        self.http
+    }
+
+    /// The superuser, over HTTP.
+    pub fn web(&self) -> Web {
+        Web::superuser(self.http)
+    }
+
     /// The superuser.
     pub fn peer(&self) -> Peer {
         Peer::superuser(self.pg)
@@ -125,7 +144,7 @@ impl Server {
 
     /// Starts it again on the same data after [`Server::kill`] or [`Server::terminate`].
     pub fn start_again(&mut self) {
-        self.child = launch(self.folder.path(), &self.options);
+        self.child = launch(self.folder.path(), &self.options, &self.environment);
         self.wait_until_ready();
     }
 
@@ -137,7 +156,7 @@ impl Server {
             .map(String::as_str)
             .chain(options.iter().copied());
         let options: Vec<String> = options.map(str::to_string).collect();
-        self.child = launch(self.folder.path(), &options);
+        self.child = launch(self.folder.path(), &options, &self.environment);
         self.ready_or_ended().is_ok()
     }
 
@@ -213,7 +232,7 @@ impl Drop for Server {
     }
 }
 
-fn launch(folder: &Path, options: &[String]) -> Child {
+fn launch(folder: &Path, options: &[String], environment: &[(String, String)]) -> Child {
     let data = folder.join("data");
     // The ports of an earlier start must not be taken for those of this one.
     let _ = std::fs::remove_file(data.join("addresses.json"));
@@ -225,6 +244,7 @@ fn launch(folder: &Path, options: &[String]) -> Child {
     let mut command = Server::command(&data);
     command
         .args(options)
+        .envs(environment.iter().map(|(key, value)| (key, value)))
         .stdout(log.try_clone().expect("a second handle"))
         .stderr(log);
     command.spawn().expect("tidelog can be run")

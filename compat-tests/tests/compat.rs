@@ -8,6 +8,8 @@ mod pair;
 mod catalog;
 #[path = "compat/clients.rs"]
 mod clients;
+#[path = "compat/columns.rs"]
+mod columns;
 #[path = "compat/constraints.rs"]
 mod constraints;
 #[path = "compat/crash.rs"]
@@ -20,6 +22,10 @@ mod durability;
 mod errors;
 #[path = "compat/histories.rs"]
 mod histories;
+#[path = "compat/history.rs"]
+mod history;
+#[path = "compat/http.rs"]
+mod http;
 #[path = "compat/isolation.rs"]
 mod isolation;
 #[path = "compat/kalamdb_defects.rs"]
@@ -28,8 +34,12 @@ mod kalamdb_defects;
 mod lifecycle;
 #[path = "compat/live.rs"]
 mod live;
+#[path = "compat/object_store.rs"]
+mod object_store;
 #[path = "compat/protocol.rs"]
 mod protocol;
+#[path = "compat/reads.rs"]
+mod reads;
 #[path = "compat/real_data.rs"]
 mod real_data;
 #[path = "compat/robustness.rs"]
@@ -48,3 +58,5 @@ mod types;
 mod upsert;
 #[path = "compat/views.rs"]
 mod views;
+#[path = "compat/websocket.rs"]
+mod websocket;

@@ -8,7 +8,11 @@
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+mod auth;
+mod backend;
+mod feed;
 mod http;
+mod interrupts;
 mod pg;
 mod serve;
 mod settings;
@@ -61,7 +65,8 @@ fn run(flags: Flags) -> anyhow::Result<()> {
 
 /// Logs go to stdout: stderr has only the one line that says why the server did not start.
 fn log_to_stdout(settings: &Settings) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&settings.log_level)?;
+    // Each retry of a request would be a line; who wants them names the crate.
+    let filter = EnvFilter::try_new(format!("object_store=warn,{}", settings.log_level))?;
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stdout);

@@ -1,7 +1,6 @@
 //! PostgreSQL's protocol 3.0, server side.
 
 mod auth;
-mod cancel;
 mod client;
 mod connection;
 mod copy;

@@ -7,14 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidelog_sql::Engine;
+use tidelog_storage::cold::ColdOptions;
 use tidelog_storage::{Failpoints, StorageError, Store, StoreOptions, seq};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio_util::task::TaskTracker;
 
+use crate::backend::Backend;
+use crate::http::{self, HttpServer};
 use crate::pg::listener::{PgServer, accept_connections};
 use crate::settings::Settings;
 use crate::shutdown::{self, Shutdown};
-use crate::{http, pg};
 
 const SUPERUSER: &str = "postgres";
 /// Sockets only copy bytes and split frames.
@@ -75,11 +78,15 @@ async fn serve(mut settings: Settings, sockets: Handle) -> Result<(), ServeError
     let (pg_listener, pg_address) = bind(&sockets, "pg", &settings.pg).await?;
     let (http_listener, http_address) = bind(&sockets, "http", &settings.http).await?;
     let failpoints = std::mem::take(&mut settings.failpoints);
-    let store = open(settings.data_dir.clone(), failpoints).await?;
-    if let Err(error) = check_superuser(&store, pg_address) {
-        store.close().await;
-        return Err(error);
+    let (dir, cold) = (settings.data_dir.clone(), settings.cold.options());
+    let store = open(dir, cold, failpoints).await?;
+    for address in [pg_address, http_address] {
+        if let Err(error) = check_superuser(&store, address) {
+            store.close().await;
+            return Err(error);
+        }
     }
+    warn_of_open_superuser(&store);
     let addresses = match Addresses::write(&settings.data_dir, pg_address, http_address) {
         Ok(addresses) => addresses,
         Err(error) => {
@@ -89,13 +96,15 @@ async fn serve(mut settings: Settings, sockets: Handle) -> Result<(), ServeError
     };
 
     let shutdown = Shutdown::default();
-    let server = PgServer::new(
+    let backend = Backend::new(
         Engine::new(store.clone()),
         Handle::current(),
         shutdown.clone(),
     );
-    let mut pg_task = sockets.spawn(accept_connections(pg_listener, server.clone()));
-    let http_task = sockets.spawn(http::serve(http_listener, shutdown.clone()));
+    let server = PgServer::new(backend.clone());
+    let mut pg_task = sockets.spawn(accept_connections(pg_listener, server));
+    let server = HttpServer::new(backend.clone(), &settings);
+    let http_task = sockets.spawn(http::serve(http_listener, server));
     tracing::info!(data_dir = %settings.data_dir.display(), pg = %pg_address, http = %http_address, "ready");
 
     let mut listening = Ok(());
@@ -107,7 +116,7 @@ async fn serve(mut settings: Settings, sockets: Handle) -> Result<(), ServeError
         }
     }
     shutdown.stop.cancel();
-    drain(&server, &shutdown).await;
+    drain(&backend.connections, &shutdown).await;
     let _ = tokio::time::timeout(Duration::from_secs(1), async {
         (pg_task.await, http_task.await)
     })
@@ -119,9 +128,9 @@ async fn serve(mut settings: Settings, sockets: Handle) -> Result<(), ServeError
 }
 
 /// Waits for the connections: until the deadline by themselves, then a moment more once they are cut off.
-async fn drain(server: &pg::listener::PgServer, shutdown: &Shutdown) {
-    server.connections.close();
-    if tokio::time::timeout(shutdown::DRAIN, server.connections.wait())
+async fn drain(connections: &TaskTracker, shutdown: &Shutdown) {
+    connections.close();
+    if tokio::time::timeout(shutdown::DRAIN, connections.wait())
         .await
         .is_ok()
     {
@@ -132,14 +141,11 @@ async fn drain(server: &pg::listener::PgServer, shutdown: &Shutdown) {
         shutdown::DRAIN.as_secs()
     );
     shutdown.kill.cancel();
-    if tokio::time::timeout(Duration::from_secs(2), server.connections.wait())
+    if tokio::time::timeout(Duration::from_secs(2), connections.wait())
         .await
         .is_err()
     {
-        tracing::warn!(
-            connections = server.connections.len(),
-            "connections did not end"
-        );
+        tracing::warn!(connections = connections.len(), "connections did not end");
     }
 }
 
@@ -165,33 +171,44 @@ async fn bind(
     })
 }
 
-async fn open(dir: PathBuf, failpoints: Failpoints) -> Result<Arc<Store>, ServeError> {
+async fn open(
+    dir: PathBuf,
+    cold: ColdOptions,
+    failpoints: Failpoints,
+) -> Result<Arc<Store>, ServeError> {
     let options = StoreOptions {
         dir,
         node: 0,
         clock: seq::system_clock(),
         background: true,
+        cold,
         failpoints: Arc::new(failpoints),
     };
     let opened = tokio::task::spawn_blocking(move || Store::open(options)).await;
     Ok(opened.map_err(std::io::Error::other)??)
 }
 
-fn check_superuser(store: &Store, address: SocketAddr) -> Result<(), ServeError> {
-    let open = store
+fn superuser_is_open(store: &Store) -> bool {
+    store
         .catalog()
         .roles
         .get(SUPERUSER)
-        .is_some_and(|role| role.login && role.password.is_none());
-    if open && !address.ip().is_loopback() {
+        .is_some_and(|role| role.login && role.password.is_none())
+}
+
+fn check_superuser(store: &Store, address: SocketAddr) -> Result<(), ServeError> {
+    if superuser_is_open(store) && !address.ip().is_loopback() {
         return Err(ServeError::OpenSuperuser { address });
     }
-    if open {
+    Ok(())
+}
+
+fn warn_of_open_superuser(store: &Store) {
+    if superuser_is_open(store) {
         tracing::warn!(
             "superuser \"{SUPERUSER}\" has no password: anyone on this machine may log in as it"
         );
     }
-    Ok(())
 }
 
 /// `addresses.json` in the data directory: where the running server listens.

@@ -1,11 +1,16 @@
 //! Settings: flags and environment over the file over the defaults, checked once.
 
+mod cold;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use tidelog_storage::Failpoints;
 use tidelog_storage::failpoint::MalformedFailpoints;
+
+use cold::{Cold, ColdFile, ColdFlags, Storage};
 
 /// What the command line and the environment say.
 #[derive(Args, Debug, Default)]
@@ -19,7 +24,21 @@ pub(crate) struct Flags {
     /// Where HTTP clients connect; port 0 picks one [default: 127.0.0.1:8080]
     #[arg(long, env = "TIDELOG_HTTP", value_name = "ADDR:PORT")]
     http: Option<String>,
-    /// A TOML file with the same settings (data_dir, pg, http, log_format, log_level)
+    /// Web pages of other origins that may use HTTP and WebSockets, such as https://app.example.com; * for all [default: none]
+    #[arg(
+        long,
+        env = "TIDELOG_HTTP_ORIGINS",
+        value_name = "ORIGIN",
+        value_delimiter = ','
+    )]
+    http_origins: Option<Vec<String>>,
+    /// Serves the demo's page at / (scripts/run --demo makes what it shows)
+    #[arg(long)]
+    demo: bool,
+    #[command(flatten)]
+    cold: ColdFlags,
+    /// A TOML file with the same settings (data_dir, pg, http, http_origins, log_format, log_level, cold, cold_timeout,
+    /// cold_cache, and a table [storages.NAME] for each further storage)
     #[arg(long, env = "TIDELOG_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// How log lines look [default: human]
@@ -51,8 +70,14 @@ struct File {
     data_dir: Option<PathBuf>,
     pg: Option<String>,
     http: Option<String>,
+    http_origins: Option<Vec<String>>,
     log_format: Option<LogFormat>,
     log_level: Option<String>,
+    cold: Option<String>,
+    #[serde(default)]
+    storages: BTreeMap<String, Storage>,
+    cold_timeout: Option<String>,
+    cold_cache: Option<String>,
 }
 
 /// The settings that hold.
@@ -61,8 +86,11 @@ pub(crate) struct Settings {
     pub(crate) data_dir: PathBuf,
     pub(crate) pg: String,
     pub(crate) http: String,
+    pub(crate) http_origins: Vec<String>,
+    pub(crate) demo: bool,
     pub(crate) log_format: LogFormat,
     pub(crate) log_level: String,
+    pub(crate) cold: Cold,
     pub(crate) failpoints: Failpoints,
 }
 
@@ -82,6 +110,14 @@ pub(crate) enum SettingsError {
     },
     #[error("{key} must be an address and a port such as 127.0.0.1:5433, not \"{value}\"")]
     Address { key: &'static str, value: String },
+    #[error("{key} must be {expected}, not \"{value}\"")]
+    Value {
+        key: &'static str,
+        value: String,
+        expected: &'static str,
+    },
+    #[error("http_origins must be origins such as https://app.example.com, or *, not \"{value}\"")]
+    Origin { value: String },
     #[error("log_level \"{value}\" is not a level: {reason}")]
     LogLevel { value: String, reason: String },
     #[error(transparent)]
@@ -102,7 +138,14 @@ impl Settings {
             }
             None => File::default(),
         };
+        let cold = ColdFile {
+            cold: file.cold,
+            storages: file.storages,
+            cold_timeout: file.cold_timeout,
+            cold_cache: file.cold_cache,
+        };
         let settings = Settings {
+            cold: Cold::load(flags.cold, cold)?,
             data_dir: flags
                 .data_dir
                 .or(file.data_dir)
@@ -115,6 +158,8 @@ impl Settings {
                 .http
                 .or(file.http)
                 .unwrap_or_else(|| "127.0.0.1:8080".to_string()),
+            demo: flags.demo,
+            http_origins: flags.http_origins.or(file.http_origins).unwrap_or_default(),
             log_format: flags.log_format.or(file.log_format).unwrap_or_default(),
             log_level: flags
                 .log_level
@@ -124,6 +169,9 @@ impl Settings {
         };
         check_address("pg", &settings.pg)?;
         check_address("http", &settings.http)?;
+        for origin in &settings.http_origins {
+            check_origin(origin)?;
+        }
         if let Err(error) = tracing_subscriber::EnvFilter::try_new(&settings.log_level) {
             let reason = error.to_string();
             return Err(SettingsError::LogLevel {
@@ -172,6 +220,20 @@ fn check_address(key: &'static str, value: &str) -> Result<(), SettingsError> {
     }
 }
 
+/// `scheme://host[:port]` as browsers write it: nothing behind it, so that comparing is all it takes.
+fn check_origin(value: &str) -> Result<(), SettingsError> {
+    let well_formed = value.split_once("://").is_some_and(|(scheme, host)| {
+        !scheme.is_empty() && !host.is_empty() && !host.contains(['/', ' ', '*'])
+    });
+    if well_formed || value == "*" {
+        Ok(())
+    } else {
+        Err(SettingsError::Origin {
+            value: value.to_string(),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,6 +259,18 @@ mod tests {
         };
         let address = Settings::load(flags).expect_err("no host").to_string();
         assert!(address.starts_with("http must be"), "{address}");
+        for origin in [
+            "example.com",
+            "https://example.com/",
+            "https://*.example.com",
+        ] {
+            let flags = Flags {
+                http_origins: Some(vec![origin.to_string()]),
+                ..Flags::default()
+            };
+            let error = Settings::load(flags).expect_err("no origin").to_string();
+            assert!(error.starts_with("http_origins must be"), "{error}");
+        }
     }
 
     #[test]

@@ -8,33 +8,49 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::catalog::Session;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema, ScalarValue};
+use datafusion::common::ScalarValue;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::physical_plan::{
+    FileGroup, FileScanConfig, FileScanConfigBuilder, FileSource, ParquetSource,
+};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::Expr;
-use datafusion::logical_expr::utils::conjunction;
-use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{CastExpr, Column, Literal};
+use datafusion::physical_expr::projection::{ProjectionExpr, ProjectionExprs};
+use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
+use datafusion::physical_plan::filter_pushdown::{FilterDescription, FilterPushdownPhase};
+use datafusion::physical_plan::metrics::{
+    Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet,
+};
+use datafusion::physical_plan::sort_pushdown::SortOrderPushdownResult;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
 };
 use futures::StreamExt;
 use tidelog_storage::cold::ColdFile;
+use tidelog_storage::cold::bounds::Bounds;
 use tidelog_storage::snapshot::ScanColumn;
 use tidelog_storage::{ColumnType, Partition, Seq, TableDef, datum};
 
 use crate::provider::{SEQ, Scope, USER, blocking, properties};
 
+mod prune;
 mod reader;
+mod stored;
 
 /// The URL under which DataFusion's runtime knows the store of cold files.
 pub(crate) const STORE_URL: &str = "tidelog://cold";
+/// Files that are judged one by one before each is opened: of more, that would cost more than it saves.
+const JUDGED_FILES_MAX: usize = 2_000;
+/// The counter of the rows that the dead set took out.
+pub(crate) const DEAD_ROWS: &str = "dead_rows";
 
 /// What to read from which files.
 pub(crate) struct ColdScan {
@@ -45,50 +61,59 @@ pub(crate) struct ColdScan {
     pub(crate) files: Vec<ColdFile>,
 }
 
-/// Where an output column comes from.
-#[derive(Clone)]
-enum Source {
-    /// A column of the file's plan.
-    File(usize),
-    /// A column of the file's plan that holds values of this type in another form.
-    Stored(usize, ColumnType),
-    /// The value for rows older than the column.
-    Missing(ScalarValue),
+/// How many of a table's files a scan has to look into.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct FileCounts {
+    /// Files of the partitions that are read.
+    pub(crate) considered: usize,
+    /// Those that the manifest rules out.
+    pub(crate) pruned: usize,
+    /// Rows in the others.
+    pub(crate) rows: u64,
 }
 
-/// One plan per schema version among the files: its columns are known without opening a file.
+/// One plan per schema version among the files, the newest first: its columns are known without opening a file.
 pub(crate) async fn plan(
     mut scan: ColdScan,
     state: &dyn Session,
     filters: &[Expr],
-) -> Result<Vec<Arc<dyn ExecutionPlan>>> {
-    let files = std::mem::take(&mut scan.files);
+) -> Result<(Vec<Arc<dyn ExecutionPlan>>, FileCounts)> {
+    let mut counts = FileCounts {
+        considered: scan.files.len(),
+        ..FileCounts::default()
+    };
+    let files = prune::files(&scan.table, std::mem::take(&mut scan.files), state, filters)?;
+    counts.pruned = counts.considered - files.len();
+    counts.rows = files.iter().map(|(file, _)| file.rows).sum();
     let (dead, files) = {
         let (scope, id) = (scan.scope.clone(), scan.table.id);
         blocking(move || {
             let mut dead = HashSet::new();
-            for file in &files {
+            for (file, _) in &files {
                 dead.extend(scope.snapshot.dead_in(id, file)?);
             }
             Ok((Arc::new(dead), files))
         })
         .await?
     };
-    let hides = !dead.is_empty() || scan.scope.transaction.read().supersedes_any(scan.table.id);
-    let mut versions: BTreeMap<u32, Vec<ColdFile>> = BTreeMap::new();
+    let last = scan.scope.snapshot.seq();
+    let hides = !dead.is_empty()
+        || files.iter().any(|(file, _)| file.last_seq > last)
+        || scan.scope.transaction.read().supersedes_any(scan.table.id);
+    let mut versions: BTreeMap<u32, Vec<(ColdFile, Bounds)>> = BTreeMap::new();
     for file in files {
-        versions.entry(file.schema_version).or_default().push(file);
+        (versions.entry(file.0.schema_version).or_default()).push(file);
     }
-    let plan = |(version, files)| plan_version(&scan, state, filters, version, files, &dead, hides);
-    versions.into_iter().map(plan).collect()
+    let plan = |(version, files)| plan_version(&scan, state, version, files, &dead, hides);
+    let plans: Result<Vec<_>> = versions.into_iter().rev().map(plan).collect();
+    Ok((plans?, counts))
 }
 
 fn plan_version(
     scan: &ColdScan,
     state: &dyn Session,
-    filters: &[Expr],
     version: u32,
-    files: Vec<ColdFile>,
+    files: Vec<(ColdFile, Bounds)>,
     dead: &Arc<HashSet<Seq>>,
     hides: bool,
 ) -> Result<Arc<dyn ExecutionPlan>> {
@@ -99,150 +124,124 @@ fn plan_version(
         ))
     })?;
     // The file's columns that the table still has, then `_seq`; the partition's user is added per file.
-    let held = |id| layout.iter().any(|(held, _)| *held == id);
+    // Each has the type that it had then.
+    let type_of = |id| {
+        let held = layout.iter().find(|(held, _)| *held == id);
+        held.map(|(_, ty)| *ty)
+    };
+    let held: Vec<(usize, ColumnType)> = (scan.table.columns.iter().enumerate())
+        .filter_map(|(at, column)| Some((at, type_of(column.id)?)))
+        .collect();
     let mut fields: Vec<Field> = Vec::new();
-    for column in scan.table.columns.iter().filter(|column| held(column.id)) {
-        fields.push(Field::new(
-            &column.stored_name,
-            column.ty.stored_arrow(),
-            true,
-        ));
+    for (at, ty) in &held {
+        let column = &scan.table.columns[*at];
+        fields.push(Field::new(&column.stored_name, ty.stored_arrow(), true));
     }
     fields.push(Field::new(SEQ, DataType::Int64, false));
     let (seq_index, user_index) = (fields.len() - 1, fields.len());
     let file_schema = Arc::new(Schema::new(fields));
 
-    let mut projection: Vec<usize> = Vec::new();
-    let mut project = |index: usize| match projection.iter().position(|have| *have == index) {
-        Some(at) => at,
-        None => {
-            projection.push(index);
-            projection.len() - 1
-        }
-    };
-    let mut sources = Vec::new();
-    for column in &scan.columns {
-        sources.push(match column {
-            ScanColumn::Seq => Source::File(project(seq_index)),
-            ScanColumn::User => Source::File(project(user_index)),
+    // The source gives the columns under their SQL names, so that filters and orders mean the same above and in it.
+    let seq = || Arc::new(Column::new(SEQ, seq_index)) as Arc<dyn PhysicalExpr>;
+    let user = || Arc::new(Column::new(USER, user_index)) as Arc<dyn PhysicalExpr>;
+    let mut outputs: Vec<ProjectionExpr> = Vec::new();
+    for (column, field) in scan.columns.iter().zip(scan.schema.fields()) {
+        let expr = match column {
+            ScanColumn::Seq => seq(),
+            ScanColumn::User => user(),
             ScanColumn::Column(id) => {
-                let index = scan
-                    .table
-                    .index_of(*id)
-                    .expect("the relation's columns are the table's");
+                let index =
+                    (scan.table.index_of(*id)).expect("the relation's columns are the table's");
                 let column = &scan.table.columns[index];
-                match file_schema.index_of(&column.stored_name) {
-                    Ok(index) if held(*id) => match column.ty {
-                        ty if ty.stored_arrow() != ty.arrow() => Source::Stored(project(index), ty),
-                        _ => Source::File(project(index)),
-                    },
-                    _ => {
+                match held.iter().position(|(at, _)| *at == index) {
+                    Some(at) => {
+                        let stored = Arc::new(Column::new(&column.stored_name, at));
+                        let (from, to) = (held[at].1, column.ty);
+                        if from.stored_arrow() != from.arrow() {
+                            stored::expr(stored, from)
+                        } else if from.arrow() != to.arrow() {
+                            // The column was widened since.
+                            Arc::new(CastExpr::new(stored, to.arrow(), None)) as _
+                        } else {
+                            stored as _
+                        }
+                    }
+                    // The files are older than the column.
+                    None => {
                         let mut builder = datum::ColumnBuilder::new(column.ty);
                         builder.append(column.missing.as_ref());
-                        Source::Missing(ScalarValue::try_from_array(&builder.finish(), 0)?)
+                        let value = ScalarValue::try_from_array(&builder.finish(), 0)?;
+                        Arc::new(Literal::new(value)) as _
                     }
                 }
             }
-        });
+        };
+        outputs.push(ProjectionExpr::new(expr, field.name()));
     }
-    let hidden = hides.then(|| (project(seq_index), project(user_index)));
+    let mut place = |name: &str, expr: Arc<dyn PhysicalExpr>| {
+        let present = outputs.iter().position(|output| output.alias == name);
+        present.unwrap_or_else(|| {
+            outputs.push(ProjectionExpr::new(expr, name));
+            outputs.len() - 1
+        })
+    };
+    let hidden = hides.then(|| (place(SEQ, seq()), place(USER, user())));
 
-    let url = ObjectStoreUrl::parse(STORE_URL)?;
-    let readers = reader::ColdReaders::new(scan.scope.store.clone(), &files);
+    let readers =
+        reader::ColdReaders::new(scan.scope.store.clone(), files.iter().map(|(file, _)| file));
     let partition_field = Arc::new(Field::new(USER, DataType::Utf8, false));
-    let mut source = ParquetSource::new(
-        TableSchema::builder(file_schema.clone())
+    let source = ParquetSource::new(
+        TableSchema::builder(file_schema)
             .with_table_partition_cols(vec![partition_field])
             .build(),
     )
     .with_parquet_file_reader_factory(Arc::new(readers))
     .with_bloom_filter_on_read(true)
     .with_enable_page_index(true);
-    if let Some(predicate) = file_predicate(scan, state, filters, &file_schema)? {
-        source = source.with_predicate(predicate);
-    }
-    let partitioned = files.into_iter().map(|file| {
-        PartitionedFile::new(file.path, file.bytes)
-            .with_partition_values(vec![ScalarValue::from(file.partition.as_str())])
+    let source = source
+        .try_pushdown_projection(&ProjectionExprs::new(outputs))?
+        .ok_or_else(|| {
+            DataFusionError::Internal("Parquet files cannot be projected".to_string())
+        })?;
+    let judged = files.len() <= JUDGED_FILES_MAX;
+    let partitioned = files.iter().map(|(file, bounds)| {
+        let partitioned = PartitionedFile::new(file.path.clone(), file.bytes)
+            .with_partition_values(vec![ScalarValue::from(file.partition.as_str())]);
+        if !judged {
+            return Ok(partitioned);
+        }
+        let statistics = prune::statistics(&scan.table, &held, file, bounds)?;
+        Ok(partitioned.with_statistics(Arc::new(statistics)))
     });
-    let groups = FileGroup::new(partitioned.collect())
+    let groups = FileGroup::new(partitioned.collect::<Result<_>>()?)
         .split_files(state.config().target_partitions().max(1));
-    let config = FileScanConfigBuilder::new(url, Arc::new(source))
+    let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(STORE_URL)?, source)
         .with_file_groups(groups)
-        .with_projection_indices(Some(projection))?
         .build();
-    let files = DataSourceExec::from_data_source(config);
     Ok(Arc::new(ColdExec::new(
-        files,
+        DataSourceExec::from_data_source(config),
         scan,
-        sources,
         hidden,
         dead.clone(),
     )))
 }
 
-/// The filters that a file's statistics, Bloom filters and page index can judge, in the file's names.
-fn file_predicate(
-    scan: &ColdScan,
-    state: &dyn Session,
-    filters: &[Expr],
-    file_schema: &SchemaRef,
-) -> Result<Option<Arc<dyn PhysicalExpr>>> {
-    let stored = |name: &str| {
-        let stored = if name == SEQ {
-            SEQ
-        } else {
-            let column = &scan.table.columns[scan.table.column_index(name)?];
-            // What is stored in another form compares otherwise.
-            if column.ty.stored_arrow() != column.ty.arrow() {
-                return None;
-            }
-            column.stored_name.as_str()
-        };
-        file_schema
-            .index_of(stored)
-            .is_ok()
-            .then(|| stored.to_string())
-    };
-    let rename = |filter: &Expr| -> Result<Option<Expr>> {
-        let mut known = true;
-        let renamed = filter.clone().transform(|expr| match expr {
-            Expr::Column(column) => Ok(match stored(&column.name) {
-                Some(name) => Transformed::yes(Expr::Column(Column::new_unqualified(name))),
-                None => {
-                    known = false;
-                    Transformed::no(Expr::Column(column))
-                }
-            }),
-            other => Ok(Transformed::no(other)),
-        })?;
-        Ok(known.then_some(renamed.data))
-    };
-    let renamed: Vec<Option<Expr>> = filters.iter().map(rename).collect::<Result<_>>()?;
-    let Some(predicate) = conjunction(renamed.into_iter().flatten()) else {
-        return Ok(None);
-    };
-    let schema = DFSchema::try_from(file_schema.as_ref().clone())?;
-    state.create_physical_expr(predicate, &schema).map(Some)
-}
-
-/// Leaves out dead versions and gives the table's present columns.
-struct ColdExec {
+/// Leaves out versions that are dead, or of the future of the snapshot. Its first columns are those of the files' plan.
+pub(crate) struct ColdExec {
     files: Arc<dyn ExecutionPlan>,
     table: Arc<TableDef>,
     scope: Arc<Scope>,
-    sources: Vec<Source>,
-    /// Where `_seq` and `_user` stand in the files' plan, when any version may be dead.
+    /// Where `_seq` and `_user` stand in the files' plan, when any version may have to be left out.
     hidden: Option<(usize, usize)>,
     dead: Arc<HashSet<Seq>>,
     properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
 }
 
 impl ColdExec {
     fn new(
         files: Arc<dyn ExecutionPlan>,
         scan: &ColdScan,
-        sources: Vec<Source>,
         hidden: Option<(usize, usize)>,
         dead: Arc<HashSet<Seq>>,
     ) -> ColdExec {
@@ -251,11 +250,56 @@ impl ColdExec {
             files,
             table: scan.table.clone(),
             scope: scan.scope.clone(),
-            sources,
             hidden,
             dead,
             properties: properties(scan.schema.clone(), partitions),
+            metrics: ExecutionPlanMetricsSet::new(),
         }
+    }
+
+    fn over(&self, files: Arc<dyn ExecutionPlan>) -> Arc<ColdExec> {
+        let partitions = files.output_partitioning().partition_count();
+        Arc::new(ColdExec {
+            files,
+            table: self.table.clone(),
+            scope: self.scope.clone(),
+            hidden: self.hidden,
+            dead: self.dead.clone(),
+            properties: properties(self.schema(), partitions),
+            metrics: ExecutionPlanMetricsSet::new(),
+        })
+    }
+
+    /// The same rows out of one stream, of which the first are likely to be the first in this order.
+    pub(crate) fn in_order(&self, order: &[PhysicalSortExpr]) -> Result<Arc<ColdExec>> {
+        let unknown =
+            || DataFusionError::Internal("cold files are read by another plan".to_string());
+        let source = self
+            .files
+            .downcast_ref::<DataSourceExec>()
+            .ok_or_else(unknown)?;
+        let config = source
+            .data_source()
+            .downcast_ref::<FileScanConfig>()
+            .ok_or_else(unknown)?;
+        let mut files: Vec<PartitionedFile> = config
+            .file_groups
+            .iter()
+            .flat_map(FileGroup::iter)
+            .cloned()
+            .collect();
+        if order.first().is_some_and(|first| first.options.descending) {
+            files.reverse();
+        }
+        let config = FileScanConfigBuilder::from(config.clone())
+            .with_file_groups(vec![FileGroup::new(files)])
+            .build();
+        let files: Arc<dyn ExecutionPlan> = DataSourceExec::from_data_source(config);
+        Ok(self.over(match files.try_pushdown_sort(order)? {
+            SortOrderPushdownResult::Exact { inner }
+            | SortOrderPushdownResult::Inexact { inner } => inner,
+            SortOrderPushdownResult::Unsupported => files,
+        }))
     }
 }
 
@@ -292,6 +336,10 @@ impl ExecutionPlan for ColdExec {
         vec![&self.files]
     }
 
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
     fn apply_expressions(
         &self,
         _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
@@ -306,16 +354,26 @@ impl ExecutionPlan for ColdExec {
         let files = children
             .pop()
             .ok_or_else(|| DataFusionError::Internal("ColdExec has one child".to_string()))?;
-        let partitions = files.output_partitioning().partition_count();
-        Ok(Arc::new(ColdExec {
-            files,
-            table: self.table.clone(),
-            scope: self.scope.clone(),
-            sources: self.sources.clone(),
-            hidden: self.hidden,
-            dead: self.dead.clone(),
-            properties: properties(self.schema(), partitions),
-        }))
+        Ok(self.over(files))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
+    /// Where nothing is dead, as many rows come out as go in.
+    fn supports_limit_pushdown(&self) -> bool {
+        self.hidden.is_none()
+    }
+
+    /// What is filtered above may be filtered below: dead rows are left out wherever they come from.
+    fn gather_filters_for_pushdown(
+        &self,
+        _: FilterPushdownPhase,
+        parent_filters: Vec<Arc<dyn PhysicalExpr>>,
+        _: &ConfigOptions,
+    ) -> Result<FilterDescription> {
+        FilterDescription::from_children(parent_filters, &self.children())
     }
 
     fn execute(
@@ -328,10 +386,10 @@ impl ExecutionPlan for ColdExec {
         let view = View {
             table: self.table.clone(),
             scope: self.scope.clone(),
-            sources: self.sources.clone(),
             hidden: self.hidden,
             dead: self.dead.clone(),
             schema: schema.clone(),
+            removed: MetricBuilder::new(&self.metrics).counter(DEAD_ROWS, partition),
         };
         let batches = files.map(move |batch| view.apply(batch?));
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
@@ -342,10 +400,10 @@ impl ExecutionPlan for ColdExec {
 struct View {
     table: Arc<TableDef>,
     scope: Arc<Scope>,
-    sources: Vec<Source>,
     hidden: Option<(usize, usize)>,
     dead: Arc<HashSet<Seq>>,
     schema: SchemaRef,
+    removed: Count,
 }
 
 impl View {
@@ -354,29 +412,20 @@ impl View {
             None => batch,
             Some((seq, user)) => {
                 let alive = self.alive(batch.column(seq), batch.column(user));
+                self.removed.add(batch.num_rows() - alive.true_count());
                 filter_record_batch(&batch, &alive)?
             }
         };
-        let rows = batch.num_rows();
-        let array = |source: &Source| -> Result<ArrayRef> {
-            match source {
-                Source::File(index) => Ok(batch.column(*index).clone()),
-                Source::Stored(index, ty) => Ok(datum::from_stored(batch.column(*index), *ty)),
-                Source::Missing(value) => value.to_array_of_size(rows),
-            }
-        };
-        let arrays = self.sources.iter().map(array).collect::<Result<Vec<_>>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        Ok(RecordBatch::try_new_with_options(
-            self.schema.clone(),
-            arrays,
-            &options,
-        )?)
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        let columns = batch.columns()[..self.schema.fields().len()].to_vec();
+        let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?;
+        Ok(batch)
     }
 
     fn alive(&self, seqs: &ArrayRef, users: &ArrayRef) -> BooleanArray {
         let transaction = self.scope.transaction.read();
         let superseding = transaction.supersedes_any(self.table.id);
+        let last = self.scope.snapshot.seq();
         let users = users.as_string::<i32>();
         let alive = |(row, seq): (usize, &i64)| {
             let seq = Seq::from_i64(*seq).unwrap_or(Seq::ZERO);
@@ -388,7 +437,7 @@ impl View {
                         seq,
                     )
             };
-            !self.dead.contains(&seq) && !superseded()
+            seq <= last && !self.dead.contains(&seq) && !superseded()
         };
         seqs.as_primitive::<Int64Type>()
             .values()

@@ -10,7 +10,7 @@ mod names;
 pub(crate) mod parents;
 mod role;
 pub(crate) mod sequence;
-mod table;
+pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 pub(crate) mod view;

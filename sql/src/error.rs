@@ -4,6 +4,7 @@ use arrow::error::ArrowError;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 use tidelog_storage::catalog::IndexId;
+use tidelog_storage::error::StoreFailure;
 use tidelog_storage::{ColumnId, ColumnType, CommitError, Datum, StorageError, TableDef};
 
 use crate::text::Style;
@@ -190,6 +191,9 @@ pub(crate) fn from_arrow(error: &ArrowError) -> SqlError {
 
 /// What went wrong in DataFusion, as PostgreSQL would say it.
 pub(crate) fn from_datafusion(error: DataFusionError) -> SqlError {
+    if let Some(failure) = StoreFailure::inside(&error) {
+        return SqlError::new(ErrorKind::IoError, failure.to_string());
+    }
     match error.find_root() {
         DataFusionError::External(inner) => match inner.downcast_ref::<SqlError>() {
             Some(error) => error.clone(),
@@ -279,6 +283,8 @@ impl From<StorageError> for SqlError {
             StorageError::InUse(_)
             | StorageError::Open { .. }
             | StorageError::Engine(_)
+            | StorageError::Store(_)
+            | StorageError::ColdStore { .. }
             | StorageError::LogFailed(_)
             | StorageError::Object(_)
             | StorageError::Parquet(_)

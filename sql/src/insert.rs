@@ -221,7 +221,11 @@ impl Session {
                 check_width(columns.len(), targets.len(), !insert.columns.is_empty())?;
                 let mut maker = maker.clone();
                 maker.targets.truncate(columns.len());
-                let mut batches = self.run(plan, scope.clone(), types, values).await?;
+                let source = match prepared.as_of() {
+                    None => scope.clone(),
+                    past => self.query_scope(past, types, values).await?,
+                };
+                let mut batches = self.run(plan, source, types, values).await?;
                 while let Some(batch) = batches.try_next().await? {
                     for index in 0..batch.num_rows() {
                         let mut given = Vec::with_capacity(columns.len());

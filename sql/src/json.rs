@@ -84,6 +84,34 @@ pub(crate) fn write_value(
     }
 }
 
+/// Appends a value as `to_jsonb` writes it, but bigint and numeric as strings, also in arrays: most readers of JSON take
+/// numbers for doubles, which do not hold them.
+pub fn write_exact(value: DatumRef<'_>, ty: ColumnType, out: &mut String) {
+    match value {
+        DatumRef::Int8(_) | DatumRef::Numeric(_) if ty != ColumnType::Oid => {
+            out.push('"');
+            text::write(value, ty, Style::default(), out);
+            out.push('"');
+        }
+        DatumRef::Array(elements) => {
+            let element = match ty {
+                ColumnType::Array(element) => element.into(),
+                other => other,
+            };
+            out.push('[');
+            let mut first = true;
+            elements.for_each(|value| {
+                if !std::mem::take(&mut first) {
+                    out.push_str(", ");
+                }
+                write_exact(value.unwrap_or(DatumRef::Null), element, out);
+            });
+            out.push(']');
+        }
+        value => write_value(value, ty, Style::default(), ", ", out),
+    }
+}
+
 /// Appends a JSON string; only what JSON demands is escaped.
 pub fn write_string(text: &str, out: &mut String) {
     out.push('"');

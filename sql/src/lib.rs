@@ -6,19 +6,24 @@
 //! Does not: know sockets, protocol messages or SQLSTATE codes (it names the kind of error; `server` gives the code).
 
 mod arithmetic;
+mod as_of;
 mod casts;
 mod cold_scan;
 mod constraints;
 pub mod copy;
 pub mod ddl;
 pub mod error;
+mod explain;
 mod functions;
+mod hot_scan;
+mod index_scan;
 mod insert;
 pub mod json;
 mod locking;
 mod locks;
 mod modify;
 mod optimize;
+mod ordered;
 mod output;
 mod parse;
 mod plan;
@@ -28,13 +33,15 @@ mod row;
 pub mod scram;
 pub mod session;
 mod settings;
+mod short_read;
 pub mod subscribe;
 mod system;
+mod table_scan;
 pub mod text;
 pub mod types;
 mod upsert;
 
 pub use error::{ErrorKind, SqlError};
-pub use output::{OutputColumn, RowStream};
+pub use output::{OutputColumn, RowStream, row_tag};
 pub use parse::Parsed;
 pub use session::{CopyIn, Engine, Login, Notice, Outcome, Prepared, Session, TransactionStatus};

@@ -424,7 +424,7 @@ impl Session {
     }
 }
 
-fn delete_from(delete: &Delete) -> Result<&TableWithJoins, SqlError> {
+pub(crate) fn delete_from(delete: &Delete) -> Result<&TableWithJoins, SqlError> {
     let (ast::FromTable::WithFromKeyword(tables) | ast::FromTable::WithoutKeyword(tables)) =
         &delete.from;
     match tables.as_slice() {

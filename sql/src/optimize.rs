@@ -10,11 +10,13 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::execution_plan::EvaluationType;
 
 use crate::arithmetic;
+use crate::ordered::ReadInOrder;
 
 /// Makes integer arithmetic fail where it would wrap around, after DataFusion has made the operands' types agree.
 #[derive(Debug)]
@@ -45,6 +47,16 @@ impl AnalyzerRule for CheckedArithmetic {
         })
         .map(|plan| plan.data)
     }
+}
+
+/// DataFusion's rules for physical plans with ours among them.
+pub(crate) fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let mut rules = PhysicalOptimizer::new().rules;
+    // When limits have reached the sorts, and before the sorts' dynamic filters are handed down.
+    let at = rules.iter().position(|rule| rule.name() == "PushdownSort");
+    rules.insert(at.unwrap_or(rules.len()), Arc::new(ReadInOrder));
+    rules.push(Arc::new(YieldingJoins));
+    rules
 }
 
 /// Lets what multiplies rows yield. DataFusion makes leaves yield, but a join turns one batch of a leaf into

@@ -25,6 +25,14 @@ pub struct OutputColumn {
 /// Batches of result rows, each column of the Arrow type that `OutputColumn::ty` says.
 pub type RowStream = BoxStream<'static, Result<RecordBatch, SqlError>>;
 
+/// The tag of a command that gave rows; SHOW does not count them.
+pub fn row_tag(verb: &str, rows: u64) -> String {
+    match verb {
+        "SHOW" | "EXPLAIN" => verb.to_string(),
+        verb => format!("{verb} {rows}"),
+    }
+}
+
 /// The column type that a field of a DataFusion schema is shown as.
 pub(crate) fn column_type(field: &Field) -> Result<ColumnType, SqlError> {
     if let Some(tag) = field.metadata().get(PG_TYPE_KEY)

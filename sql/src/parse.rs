@@ -24,9 +24,24 @@ pub struct Parsed {
     pub(crate) spares_keys: bool,
     /// Whether it says OVERRIDING SYSTEM VALUE.
     pub(crate) overrides_identity: bool,
+    /// The moment in the past that its query reads.
+    pub(crate) as_of: Option<AsOf>,
     /// The query string, and where in it the statement begins and ends, in characters from 1.
     source: Arc<str>,
     extent: RangeInclusive<usize>,
+}
+
+/// `AS OF SEQ …` or `AS OF TIMESTAMP …` at the end of a query.
+#[derive(Clone, Debug)]
+pub(crate) struct AsOf {
+    pub(crate) unit: AsOfUnit,
+    pub(crate) value: Expr,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AsOfUnit {
+    Seq,
+    Timestamp,
 }
 
 /// A token of the query string, as far as finding names again needs it.
@@ -62,6 +77,13 @@ impl Parsed {
     /// Whether it runs until it is cancelled (SUBSCRIBE).
     pub fn is_endless(&self) -> bool {
         matches!(self.body, Body::Subscribe(..))
+    }
+
+    /// Makes a SUBSCRIBE go on after `from`, or (`None`) begin with the rows as they stand, whatever its options say.
+    pub fn resume_after(&mut self, from: Option<Seq>) {
+        if let Body::Subscribe(subscribe, _) = &mut self.body {
+            subscribe.from = from;
+        }
     }
 
     /// Adds where the name stands that the error complains about, if it does and does not know that yet.
@@ -100,6 +122,20 @@ impl Parsed {
         SqlError { position, ..error }
     }
 
+    /// The statement that an EXPLAIN is of; `None` when this is another statement.
+    pub(crate) fn explained(&self) -> Option<Parsed> {
+        match &self.body {
+            Body::Sql(statement, _) => match &**statement {
+                Statement::Explain { statement, .. } => Some(Parsed {
+                    body: Body::Sql(statement.clone(), None),
+                    ..self.clone()
+                }),
+                _ => None,
+            },
+            Body::Subscribe(..) => None,
+        }
+    }
+
     /// Whether a failed transaction block lets it through (COMMIT, ROLLBACK).
     pub fn ends_transaction(&self) -> bool {
         matches!(&self.body, Body::Sql(s, _) if matches!(**s, Statement::Commit { .. } | Statement::Rollback { .. }))
@@ -135,6 +171,7 @@ fn parse_one(
         .last()
         .map_or(begin, |token| position(&starts, token));
     let spares_keys = take_key_locks(&mut tokens);
+    let as_of = take_as_of(dialect, sql, &mut tokens)?;
     let overrides_identity = take_overriding(&mut tokens);
     order_sequence_options(&mut tokens);
     let word = |n: usize| match tokens.get(n).map(|t| &t.token) {
@@ -144,6 +181,22 @@ fn parse_one(
     let result = match (word(0).as_str(), word(1).as_str(), word(2).as_str()) {
         ("SUBSCRIBE", ..) => {
             parse_subscribe(dialect, sql, tokens).map(|s| Body::Subscribe(Box::new(s), None))
+        }
+        ("EXPLAIN", ..) => {
+            // ON is no expression.
+            for token in tokens.iter_mut().skip(1) {
+                match &mut token.token {
+                    Token::Word(word) if word.keyword == Keyword::ON => {
+                        word.value = "true".to_string();
+                        word.keyword = Keyword::TRUE;
+                    }
+                    Token::RParen => break,
+                    Token::LParen | Token::Comma => {}
+                    Token::Word(_) => {}
+                    _ => break,
+                }
+            }
+            parse_statement(dialect, sql, tokens).map(|s| Body::Sql(Box::new(s), None))
         }
         ("COPY", ..) if word(2) == "SUBSCRIBE" => parse_copy_subscribe(dialect, sql, tokens),
         ("CREATE", kind @ ("USER" | "SHARED" | "STREAM"), "TABLE") => {
@@ -173,12 +226,17 @@ fn parse_one(
                 Body::Sql(Box::new(statement), None)
             })
         }
+        ("ALTER", "TABLE", _) => {
+            reset_as_set(&mut tokens);
+            parse_statement(dialect, sql, tokens).map(|s| Body::Sql(Box::new(s), None))
+        }
         _ => parse_statement(dialect, sql, tokens).map(|s| Body::Sql(Box::new(s), None)),
     };
     result.map(|body| Parsed {
         body,
         spares_keys,
         overrides_identity,
+        as_of,
         source: sql.clone(),
         extent: begin..=end,
     })
@@ -292,6 +350,91 @@ fn take_overriding(tokens: &mut Vec<TokenWithSpan>) -> bool {
         tokens.drain(at..at + 3);
     }
     found.is_some()
+}
+
+/// Makes `RESET (a, b)` of ALTER TABLE, which sqlparser does not know, `SET (a = NULL, b = NULL)`.
+fn reset_as_set(tokens: &mut Vec<TokenWithSpan>) {
+    let resets = |two: &[TokenWithSpan]| {
+        matches!(&two[0].token, Token::Word(word) if word.keyword == Keyword::RESET)
+            && two[1].token == Token::LParen
+    };
+    let Some(at) = tokens.windows(2).position(resets) else {
+        return;
+    };
+    let of = |token: Token, span| TokenWithSpan { token, span };
+    tokens[at].token = Token::make_keyword("SET");
+    let mut next = at + 2;
+    while let Some(token) = tokens.get(next) {
+        let span = token.span;
+        if matches!(token.token, Token::Comma | Token::RParen) {
+            let ended = token.token == Token::RParen;
+            let null = [Token::Eq, Token::make_keyword("NULL")].map(|token| of(token, span));
+            tokens.splice(next..next, null);
+            next += 2;
+            if ended {
+                return;
+            }
+        }
+        next += 1;
+    }
+}
+
+/// Takes the AS OF clause away that ends a query, also that of an INSERT or inside COPY (…).
+fn take_as_of(
+    dialect: &PostgreSqlDialect,
+    sql: &str,
+    tokens: &mut Vec<TokenWithSpan>,
+) -> Result<Option<AsOf>, SqlError> {
+    let is = |token: &TokenWithSpan, name: &str| {
+        matches!(&token.token, Token::Word(word)
+            if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(name))
+    };
+    let unit = |three: &[TokenWithSpan]| match three {
+        [a, b, c] if is(a, "AS") && is(b, "OF") && is(c, "SEQ") => Some(AsOfUnit::Seq),
+        [a, b, c] if is(a, "AS") && is(b, "OF") && is(c, "TIMESTAMP") => Some(AsOfUnit::Timestamp),
+        _ => None,
+    };
+    let Some(at) = tokens.windows(3).position(|three| unit(three).is_some()) else {
+        return Ok(None);
+    };
+    let depth = tokens[..at]
+        .iter()
+        .fold(0, |depth, token| match token.token {
+            Token::LParen => depth + 1,
+            Token::RParen => depth - 1,
+            _ => depth,
+        });
+    let copies = tokens.first().is_some_and(|token| is(token, "COPY"));
+    if depth != i32::from(copies) {
+        return Err(SqlError::unsupported("AS OF in a subquery").hint(
+            "It stands at the end of the statement and is for all that the statement reads.",
+        ));
+    }
+    let unit = unit(&tokens[at..at + 3]).expect("it was just found");
+    let mut parser = Parser::new(dialect).with_tokens_with_locations(tokens[at + 3..].to_vec());
+    let value = parser
+        .parse_expr()
+        .map_err(|error| syntax_error(sql, error))?;
+    let taken = parser.index();
+    tokens.drain(at..at + 3 + taken);
+    let inserts = tokens.first().is_some_and(|token| is(token, "INSERT"));
+    match tokens.get(at) {
+        None => {}
+        Some(next) if next.token == Token::EOF => {}
+        Some(next) if copies && next.token == Token::RParen => {}
+        Some(next) if inserts && (is(next, "ON") || is(next, "RETURNING")) => {}
+        Some(next) if is(next, "FOR") => {
+            return Err(SqlError::unsupported("AS OF with a row lock"));
+        }
+        Some(next) => {
+            let message = format!("syntax error at or near \"{}\"", next.token);
+            let mut error = SqlError::new(ErrorKind::SyntaxError, message)
+                .hint("AS OF stands at the end of a query.");
+            error.position = Some(position(&line_starts(sql), next));
+            return Err(error);
+        }
+    }
+    Ok(Some(AsOf { unit, value }))
 }
 
 /// Where a token begins in the query string, in characters from 1.

@@ -1,7 +1,7 @@
 //! Where DataFusion meets storage: a table as a `TableProvider` over both tiers.
 
 use std::collections::HashSet;
-use std::ops::{Bound, ControlFlow, RangeInclusive};
+use std::ops::{Bound, RangeInclusive};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -9,20 +9,15 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::ScalarValue;
-use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::error::{DataFusionError, Result};
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{
     BinaryExpr, Expr, Operator, TableProviderFilterPushDown, TableType,
 };
-use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_expr::EquivalenceProperties;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
-use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::union::UnionExec;
-use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
-};
+use datafusion::physical_plan::{ExecutionPlan, Partitioning, PlanProperties};
 use parking_lot::{Mutex, RwLock};
 use tidelog_storage::catalog::IndexId;
 use tidelog_storage::snapshot::{IndexRange, Lookup, ScanColumn};
@@ -31,7 +26,10 @@ use tidelog_storage::{
     TableKind, Transaction, datum,
 };
 
-use crate::cold_scan;
+use crate::as_of::check_history;
+use crate::cold_scan::{self, FileCounts};
+use crate::hot_scan::HotExec;
+use crate::table_scan::{Found, FoundExec, Scanned, TableExec};
 
 /// The pseudo-column that holds a row's Seq.
 pub(crate) const SEQ: &str = "_seq";
@@ -113,6 +111,22 @@ impl Relation {
         }
     }
 
+    /// What a scan with this projection is of, and gives.
+    pub(crate) fn scanned(
+        &self,
+        projection: Option<&[usize]>,
+    ) -> (&Arc<TableDef>, Vec<ScanColumn>, SchemaRef) {
+        let Some(kept) = projection else {
+            return (&self.table, self.columns.clone(), self.schema.clone());
+        };
+        let columns = kept.iter().map(|at| self.columns[*at]).collect();
+        let fields: Vec<_> = kept
+            .iter()
+            .map(|at| self.schema.field(*at).clone())
+            .collect();
+        (&self.table, columns, Arc::new(Schema::new(fields)))
+    }
+
     /// The values of the whole primary key, when the filters fix them by equality.
     fn key_of(&self, filters: &[Expr]) -> Option<Vec<Datum>> {
         let primary = self.table.primary()?;
@@ -184,7 +198,7 @@ impl Relation {
         scope: &Arc<Scope>,
         partition: &Partition,
         range: IndexRange,
-    ) -> Result<Option<Vec<tidelog_storage::RowVersion>>> {
+    ) -> Result<Option<Read>> {
         let (table, partition, scope) = (self.table.clone(), partition.clone(), scope.clone());
         blocking(move || {
             let (snapshot, store) = (&scope.snapshot, &scope.store);
@@ -207,10 +221,14 @@ impl Relation {
             if cold.len() > COLD_ROWS_MAX {
                 return Ok(None);
             }
+            let cold_rows = cold.len();
             for seq in cold {
                 versions.push(store.read_cold(snapshot, &table, &partition, seq)?);
             }
-            Ok(Some(versions))
+            Ok(Some(Read {
+                versions,
+                cold: cold_rows,
+            }))
         })
         .await
     }
@@ -220,7 +238,7 @@ impl Relation {
         scope: &Arc<Scope>,
         partition: &Partition,
         key: Vec<Datum>,
-    ) -> Result<Vec<tidelog_storage::RowVersion>> {
+    ) -> Result<Read> {
         let (table, partition, scope) = (self.table.clone(), partition.clone(), scope.clone());
         blocking(move || {
             let found = {
@@ -229,54 +247,84 @@ impl Relation {
                     .snapshot
                     .lookup(&table, &partition, &key, Some(&transaction))?
             };
-            Ok(match found {
-                Lookup::Absent => Vec::new(),
-                Lookup::Hot(version) => vec![version],
+            let (versions, cold) = match found {
+                Lookup::Absent => (Vec::new(), 0),
+                Lookup::Hot(version) => (vec![version], 0),
                 Lookup::Cold(seq) => {
                     let (store, snapshot) = (&scope.store, &scope.snapshot);
-                    vec![store.read_cold(snapshot, &table, &partition, seq)?]
+                    (vec![store.read_cold(snapshot, &table, &partition, seq)?], 1)
                 }
-            })
+            };
+            Ok(Read { versions, cold })
         })
         .await
     }
 
-    /// Rows found by key, as a plan of one batch.
+    /// Rows found by a key or index, as a plan of one batch.
     fn rows_plan(
         &self,
-        versions: &[tidelog_storage::RowVersion],
+        read: &Read,
         partition: &Partition,
+        (range, filters): (IndexRange, &[Expr]),
         columns: &[ScanColumn],
         schema: SchemaRef,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let array = |column: &ScanColumn| -> Result<arrow::array::ArrayRef> {
-            Ok(match column {
-                ScanColumn::Column(id) => {
-                    let index = self
-                        .table
-                        .index_of(*id)
-                        .expect("the relation's columns are the table's");
-                    let mut builder = datum::ColumnBuilder::new(self.table.columns[index].ty);
-                    versions
-                        .iter()
-                        .for_each(|version| builder.append(version.row[index].as_ref()));
-                    builder.finish()
-                }
-                ScanColumn::Seq => Arc::new(arrow::array::Int64Array::from_iter_values(
-                    versions.iter().map(|version| version.seq.as_i64()),
-                )),
-                ScanColumn::User => {
-                    ScalarValue::from(partition.as_str()).to_array_of_size(versions.len())?
-                }
-            })
+        let batch = batch_of(
+            &self.table,
+            &read.versions,
+            partition,
+            columns,
+            schema.clone(),
+        )?;
+        let rows = MemorySourceConfig::try_new_exec(&[vec![batch]], schema, None)?;
+        let found = Found::Index {
+            table: self.table.clone(),
+            range,
+            filters: filters.to_vec(),
+            hot: read.versions.len() - read.cold,
+            cold: read.cold,
         };
-        let arrays = columns.iter().map(array).collect::<Result<Vec<_>>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(versions.len()));
-        let batch = RecordBatch::try_new_with_options(schema.clone(), arrays, &options)?;
-        let source: Arc<dyn ExecutionPlan> =
-            MemorySourceConfig::try_new_exec(&[vec![batch]], schema, None)?;
-        Ok(source)
+        Ok(Arc::new(FoundExec::new(found, rows)))
     }
+}
+
+/// Rows that were read one by one, so many of them out of cold files.
+struct Read {
+    versions: Vec<tidelog_storage::RowVersion>,
+    cold: usize,
+}
+
+/// Versions of one partition as a batch of these columns.
+pub(crate) fn batch_of(
+    table: &TableDef,
+    versions: &[tidelog_storage::RowVersion],
+    partition: &Partition,
+    columns: &[ScanColumn],
+    schema: SchemaRef,
+) -> Result<RecordBatch> {
+    let array = |column: &ScanColumn| -> Result<arrow::array::ArrayRef> {
+        Ok(match column {
+            ScanColumn::Column(id) => {
+                let index = table
+                    .index_of(*id)
+                    .expect("the relation's columns are the table's");
+                let mut builder = datum::ColumnBuilder::new(table.columns[index].ty);
+                versions
+                    .iter()
+                    .for_each(|version| builder.append(version.row[index].as_ref()));
+                builder.finish()
+            }
+            ScanColumn::Seq => Arc::new(arrow::array::Int64Array::from_iter_values(
+                versions.iter().map(|version| version.seq.as_i64()),
+            )),
+            ScanColumn::User => {
+                ScalarValue::from(partition.as_str()).to_array_of_size(versions.len())?
+            }
+        })
+    };
+    let arrays = columns.iter().map(array).collect::<Result<Vec<_>>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(versions.len()));
+    Ok(RecordBatch::try_new_with_options(schema, arrays, &options)?)
 }
 
 #[async_trait]
@@ -321,20 +369,38 @@ impl TableProvider for Relation {
         if let Some(reads) = &scope.reads {
             reads.lock().insert((self.table.id, partitions.clone()));
         }
+        let past = scope.snapshot.is_past();
+        if past {
+            let (scope, table) = (scope.clone(), self.table.clone());
+            let checked =
+                tokio::task::spawn_blocking(move || check_history(&scope.snapshot, &table));
+            let checked = checked
+                .await
+                .map_err(|e| DataFusionError::External(Box::new(e)))?;
+            checked.map_err(|e| DataFusionError::External(Box::new(e)))?;
+        }
 
         if let PartitionSet::One(partition) = &partitions
+            && !past
             && let Some(key) = self.key_of(filters)
         {
-            let versions = self.look_up(&scope, partition, key).await?;
-            return self.rows_plan(&versions, partition, &columns, schema);
+            let range = IndexRange {
+                index: self.table.primary_key_id,
+                equal: key.clone(),
+                lower: Bound::Unbounded,
+                upper: Bound::Unbounded,
+            };
+            let read = self.look_up(&scope, partition, key).await?;
+            return self.rows_plan(&read, partition, (range, filters), &columns, schema);
         }
 
         let range = self.index_range(filters, &scope.transaction.read());
         if let PartitionSet::One(partition) = &partitions
             && let Some(range) = range
-            && let Some(versions) = self.read_index(&scope, partition, range).await?
+            && let Some(read) = self.read_index(&scope, partition, range.clone()).await?
         {
-            let found = self.rows_plan(&versions, partition, &columns, schema.clone())?;
+            let (by, schema) = ((range, filters), schema.clone());
+            let found = self.rows_plan(&read, partition, by, &columns, schema.clone())?;
             if scope.transaction.read().is_empty() {
                 return Ok(found);
             }
@@ -346,6 +412,7 @@ impl TableProvider for Relation {
                 seqs: Seq::MAX..=Seq::ZERO,
                 batch_rows: state.config().batch_size(),
                 limit: None,
+                newest_first: false,
             };
             let own = Arc::new(HotExec::new(own, scope, schema));
             return UnionExec::try_new(vec![found, own]);
@@ -358,28 +425,48 @@ impl TableProvider for Relation {
             seqs: seq_range(filters),
             batch_rows: state.config().batch_size(),
             limit: if filters.is_empty() { limit } else { None },
+            newest_first: false,
         };
-        let mut plans: Vec<Arc<dyn ExecutionPlan>> =
+        let mut tiers: Vec<Arc<dyn ExecutionPlan>> =
             vec![Arc::new(HotExec::new(hot, scope.clone(), schema.clone()))];
-        let files = {
-            let (scope, table) = (scope.clone(), self.table.clone());
-            blocking(move || scope.snapshot.cold_files(&table, &partitions)).await?
+        let (files, hot_rows) = {
+            let (scope, table, partitions) =
+                (scope.clone(), self.table.clone(), partitions.clone());
+            blocking(move || {
+                let files = scope.snapshot.cold_files(&table, &partitions)?;
+                let states = match partitions {
+                    PartitionSet::One(_) => scope.snapshot.states(table.id, &partitions)?,
+                    // Not worth a look at each.
+                    PartitionSet::All => Vec::new(),
+                };
+                let hot_rows: u64 = states.iter().map(|(_, state)| state.unflushed_rows).sum();
+                Ok((files, hot_rows))
+            })
+            .await?
         };
+        let mut counts = FileCounts::default();
         if !files.is_empty() {
             let scan = cold_scan::ColdScan {
                 table: self.table.clone(),
-                columns,
-                schema,
-                scope,
+                columns: columns.clone(),
+                schema: schema.clone(),
+                scope: scope.clone(),
                 files,
             };
-            plans.extend(cold_scan::plan(scan, state, filters).await?);
+            let (plans, found) = cold_scan::plan(scan, state, filters).await?;
+            tiers.extend(plans);
+            counts = found;
         }
-        if plans.len() == 1 {
-            Ok(plans.remove(0))
-        } else {
-            UnionExec::try_new(plans)
-        }
+        let scanned = Scanned {
+            table: self.table.clone(),
+            partitions,
+            columns,
+            filters: filters.to_vec(),
+            scope,
+            files: counts,
+            rows: hot_rows + counts.rows,
+        };
+        Ok(Arc::new(TableExec::new(Arc::new(scanned), tiers, schema)))
     }
 }
 
@@ -422,15 +509,15 @@ fn comparison(filter: &Expr) -> Option<(&str, Operator, &ScalarValue)> {
 }
 
 /// What filters leave of a column's values.
-struct Bounds {
-    equal: Option<Datum>,
-    lower: Bound<Datum>,
-    upper: Bound<Datum>,
+pub(crate) struct Bounds {
+    pub(crate) equal: Option<Datum>,
+    pub(crate) lower: Bound<Datum>,
+    pub(crate) upper: Bound<Datum>,
 }
 
 impl Bounds {
     /// `None` when no filter compares the column with a value of its type.
-    fn of(table: &TableDef, column: ColumnId, filters: &[Expr]) -> Option<Bounds> {
+    pub(crate) fn of(table: &TableDef, column: ColumnId, filters: &[Expr]) -> Option<Bounds> {
         let column = &table.columns[table.index_of(column)?];
         let mut bounds = Bounds {
             equal: None,
@@ -501,98 +588,4 @@ pub(crate) fn properties(schema: SchemaRef, partitions: usize) -> Arc<PlanProper
         EmissionType::Incremental,
         Boundedness::Bounded,
     ))
-}
-
-/// Reads the hot tier and the transaction's own rows.
-struct HotExec {
-    scan: HotScan,
-    scope: Arc<Scope>,
-    properties: Arc<PlanProperties>,
-}
-
-impl HotExec {
-    fn new(scan: HotScan, scope: Arc<Scope>, schema: SchemaRef) -> HotExec {
-        HotExec {
-            scan,
-            scope,
-            properties: properties(schema, 1),
-        }
-    }
-}
-
-impl std::fmt::Debug for HotExec {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HotExec")
-            .field("table", &self.scan.table.name)
-            .finish_non_exhaustive()
-    }
-}
-
-impl DisplayAs for HotExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "HotExec: table={}.{}",
-            self.scan.table.schema, self.scan.table.name
-        )
-    }
-}
-
-impl ExecutionPlan for HotExec {
-    fn name(&self) -> &str {
-        "HotExec"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        Vec::new()
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        _: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self)
-    }
-
-    fn execute(&self, _: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let schema = self.schema();
-        let mut builder = RecordBatchReceiverStream::builder(schema.clone(), 2);
-        let sender = builder.tx();
-        let (scan, scope) = (self.scan.clone(), self.scope.clone());
-        builder.spawn_blocking(move || {
-            // Rows that depend on the transaction are read to their end before the statement returns, so only
-            // then is the lock held while batches wait for their reader.
-            let transaction =
-                Some(scope.transaction.read()).filter(|transaction| !transaction.is_empty());
-            let mut send = |batch: RecordBatch| {
-                // Storage names no columns; the plan's schema does.
-                let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-                let named = RecordBatch::try_new_with_options(
-                    schema.clone(),
-                    batch.columns().to_vec(),
-                    &options,
-                );
-                match sender.blocking_send(named.map_err(DataFusionError::from)) {
-                    Ok(()) => ControlFlow::Continue(()),
-                    Err(_) => ControlFlow::Break(()),
-                }
-            };
-            scope
-                .snapshot
-                .scan_hot(&scan, transaction.as_deref(), &mut send)
-                .map_err(|e| DataFusionError::External(Box::new(e)))
-        });
-        Ok(builder.build())
-    }
 }

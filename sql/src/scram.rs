@@ -23,6 +23,19 @@ pub struct Verifier {
     pub server_key: [u8; 32],
 }
 
+impl Verifier {
+    /// Whether it was made of this password. Takes as long as the iterations take, whatever the answer.
+    pub fn accepts(&self, password: &str) -> bool {
+        let derived = derive(password, &self.salt, self.iterations);
+        let difference = derived
+            .stored_key
+            .iter()
+            .zip(self.stored_key)
+            .fold(0, |sum, (a, b)| sum | (a ^ b));
+        difference == 0
+    }
+}
+
 /// The verifier of a password, with a fresh salt, in PostgreSQL's text form.
 pub fn verifier(password: &str) -> String {
     let salt: [u8; SALT_BYTES] = rand::random();
@@ -95,6 +108,7 @@ mod tests {
         let parsed = parse_verifier(&text).unwrap();
         assert_eq!(derive("sécret", &parsed.salt, parsed.iterations), parsed);
         assert_ne!(derive("secret", &parsed.salt, parsed.iterations), parsed);
+        assert!(parsed.accepts("sécret") && !parsed.accepts("secret") && !parsed.accepts(""));
         assert_eq!(parse_verifier("md5abc"), None);
     }
 }

@@ -1,7 +1,6 @@
 //! A session: one client's statements, one after the other.
 
-use std::collections::{BTreeMap, HashMap};
-use std::ops::ControlFlow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,25 +9,25 @@ use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::logical_expr::planner::ExprPlanner;
-use datafusion::physical_plan::execute_stream;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast::{self, Statement};
 use futures::stream::BoxStream;
-use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, Store, TableDef, datum};
+use parking_lot::Mutex;
+use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, Store, datum};
 
 use crate::cold_scan;
 use crate::constraints::ConditionCache;
 use crate::error::{ErrorKind, SqlError, from_datafusion};
 use crate::functions;
-use crate::locking;
 use crate::locks::{LockTable, Locks};
-use crate::optimize::{CheckedArithmetic, YieldingJoins};
+use crate::optimize::{self, CheckedArithmetic};
 use crate::output::{self, OutputColumn, RowStream};
-use crate::parse::{self, Body, Parsed};
-use crate::plan::{self, Planner, PostgresOperators};
+use crate::parse::{self, AsOf, Body, Parsed};
+use crate::plan;
 use crate::provider::{Access, Scope};
-use crate::settings::{SERVER_VERSION, Settings};
+use crate::settings::Settings;
+use crate::short_read::ShortRead;
 use crate::subscribe::{ListenTarget, SubscribePlan};
 use crate::text::Style;
 
@@ -36,6 +35,7 @@ pub use crate::copy::CopyIn;
 
 mod commands;
 mod ddl;
+mod planning;
 mod transaction;
 
 use transaction::{Block, Work};
@@ -61,6 +61,7 @@ impl Engine {
         options.sql_parser.map_string_types_to_utf8view = false;
         options.execution.parquet.schema_force_view_types = false;
         options.execution.collect_statistics = false;
+        options.execution.parquet.max_in_list_size = 200;
         options.execution.time_zone = Some("UTC".to_string());
         let runtime = Arc::new(RuntimeEnv::default());
         let url = url_of_store();
@@ -70,7 +71,7 @@ impl Engine {
             .with_runtime_env(runtime)
             .with_default_features()
             .with_analyzer_rule(Arc::new(CheckedArithmetic))
-            .with_physical_optimizer_rule(Arc::new(YieldingJoins));
+            .with_physical_optimizer_rules(optimize::physical_rules());
         let id = functions::snowflake_id(store.clone());
         builder.scalar_functions().get_or_insert_default().push(id);
         let aggregates = builder.aggregate_functions().get_or_insert_default();
@@ -126,6 +127,8 @@ pub struct Prepared {
     pub columns: Option<Vec<OutputColumn>>,
     statement: Parsed,
     query: Option<QueryPlan>,
+    /// The statement in an EXPLAIN.
+    explained: Option<Box<Prepared>>,
 }
 
 impl Prepared {
@@ -148,6 +151,11 @@ impl Prepared {
         self.statement.overrides_identity
     }
 
+    /// The moment in the past that its query reads.
+    pub(crate) fn as_of(&self) -> Option<&AsOf> {
+        self.statement.as_of.as_ref()
+    }
+
     /// Whether its locking clause says NO KEY UPDATE or KEY SHARE.
     pub(crate) fn spares_keys(&self) -> bool {
         self.statement.spares_keys
@@ -164,6 +172,8 @@ struct QueryPlan {
     style: Style,
     /// Whether it says the same of the session each time it runs.
     reusable: bool,
+    /// What it amounts to, where that takes no plan.
+    short: Option<Arc<ShortRead>>,
 }
 
 /// What running a statement gives.
@@ -227,6 +237,8 @@ pub struct Session {
     notices: Vec<Notice>,
     work: Work,
     drawn: Arc<functions::sequence::Drawn>,
+    /// The plans that an EXPLAIN ANALYZE under way has run.
+    plans: Mutex<Option<Vec<Arc<dyn ExecutionPlan>>>>,
 }
 
 impl Session {
@@ -240,6 +252,7 @@ impl Session {
             settings: Settings::default(),
             notices: Vec::new(),
             drawn: Arc::default(),
+            plans: Mutex::default(),
             login,
         };
         for (name, value) in session.login.settings.clone() {
@@ -315,7 +328,14 @@ impl Session {
             columns: None,
             statement: statement.clone(),
             query: None,
+            explained: None,
         };
+        if let Some(explained) = statement.explained() {
+            let explained = self.prepare_inner(&explained, given)?;
+            prepared.parameters = explained.parameters.clone();
+            prepared.explained = Some(Box::new(explained));
+        }
+        statement.check_as_of()?;
         let catalog = self.catalog();
         match &statement.body {
             Body::Subscribe(subscribe, None) => {
@@ -328,7 +348,8 @@ impl Session {
                     let mut query = (**query).clone();
                     // They change nothing about the rows' form.
                     query.locks.clear();
-                    let plan = self.plan_query(query, given, &catalog)?;
+                    let mut plan = self.plan_query(query, given, &catalog)?;
+                    plan.short = ShortRead::of(&plan.plan, &self.engine.state).map(Arc::new);
                     prepared.parameters = plan::parameter_types(&plan.plan, given)?;
                     prepared.columns = Some(output::columns(plan.plan.schema().as_arrow())?);
                     prepared.query = Some(plan);
@@ -354,6 +375,8 @@ impl Session {
                 other => prepared.columns = self.command_columns(other)?,
             },
         }
+        let types = std::mem::take(&mut prepared.parameters);
+        prepared.parameters = self.as_of_parameters(prepared.as_of(), types, &catalog)?;
         Ok(prepared)
     }
 
@@ -446,7 +469,11 @@ impl Session {
                         self.check_may_write("DELETE")?;
                         self.delete(delete, prepared, parameters).await
                     }
-                    Statement::Copy { .. } => self.copy(statement).await,
+                    Statement::Copy { .. } => self.copy(statement, prepared).await,
+                    Statement::Explain { .. } => match &prepared.explained {
+                        Some(explained) => self.explain(statement, explained, parameters).await,
+                        None => Err(SqlError::new(ErrorKind::InternalError, "no EXPLAIN")),
+                    },
                     other => self.command(other, *kind).await,
                 }
             }
@@ -461,7 +488,9 @@ impl Session {
     ) -> Result<Outcome, SqlError> {
         let configured = self.set_configs(query, values)?;
         let query = configured.as_ref().unwrap_or(query);
-        let scope = self.scope();
+        let scope = self
+            .query_scope(prepared.as_of(), &prepared.parameters, values)
+            .await?;
         let current = prepared.query.as_ref().filter(|plan| {
             plan.reusable
                 && configured.is_none()
@@ -470,6 +499,17 @@ impl Session {
                 && plan.search_path == self.search_path()
                 && plan.style == self.style()
         });
+        if let Some(short) = current.and_then(|plan| plan.short.as_ref()) {
+            let columns = prepared.columns.clone().unwrap_or_default();
+            let (state, types) = (&self.engine.state, &prepared.parameters);
+            if let Some(rows) = short.run(state, &scope, &columns, types, values).await? {
+                return Ok(Outcome::Rows {
+                    columns,
+                    rows,
+                    verb: "SELECT",
+                });
+            }
+        }
         let plan = match current {
             Some(plan) => plan.plan.clone(),
             None => {
@@ -488,155 +528,6 @@ impl Session {
         })
     }
 
-    /// Plans a query in this session.
-    fn plan_query(
-        &self,
-        query: ast::Query,
-        given: &[Option<ColumnType>],
-        catalog: &Catalog,
-    ) -> Result<QueryPlan, SqlError> {
-        locking::refuse(&query)?;
-        let access = self.access(catalog);
-        let search_path = self.search_path();
-        let pseudo_columns = plan::stars::mentions_pseudo_columns(&query);
-        let constants = self.constants();
-        let planner = Planner {
-            state: &self.engine.state,
-            store: &self.engine.store,
-            settings: &|| self.all_settings(),
-            catalog,
-            search_path: &search_path,
-            access: &access,
-            constants: &constants,
-            sequences: self.sequences(),
-            style: self.style(),
-            expr_planners: self.expr_planners(),
-            pseudo_columns,
-            replaced: Vec::new(),
-        };
-        let text = query.to_string();
-        let plan = planner.query(query, given)?;
-        Ok(QueryPlan {
-            plan,
-            catalog_version: catalog.version,
-            reusable: !["current_setting", "pg_settings", "set_config"]
-                .iter()
-                .any(|word| text.contains(word)),
-            access,
-            search_path,
-            style: self.style(),
-        })
-    }
-
-    /// The planners of expressions; the first that answers wins.
-    fn expr_planners(&self) -> Vec<Arc<dyn ExprPlanner>> {
-        let ours: Arc<dyn ExprPlanner> = Arc::new(PostgresOperators {
-            style: self.style(),
-        });
-        let theirs = self.engine.state.expr_planners().iter().cloned();
-        std::iter::once(ours).chain(theirs).collect()
-    }
-
-    /// What sequences are drawn from.
-    pub(crate) fn sequences(&self) -> functions::sequence::Source {
-        functions::sequence::Source {
-            store: self.engine.store.clone(),
-            drawn: self.drawn.clone(),
-        }
-    }
-
-    /// How the session reads and writes text.
-    pub fn style(&self) -> Style {
-        Style {
-            zone: self.settings.zone(),
-        }
-    }
-
-    /// Plans a query of ours or of a statement's.
-    pub(crate) fn plan_select(
-        &self,
-        query: ast::Query,
-        given: &[Option<ColumnType>],
-        catalog: &Catalog,
-    ) -> Result<LogicalPlan, SqlError> {
-        self.plan_query(query, given, catalog).map(|plan| plan.plan)
-    }
-
-    /// Types the parameters of an expression without columns.
-    pub(crate) fn infer_expression(
-        &self,
-        expr: &ast::Expr,
-        types: &mut Vec<Option<ColumnType>>,
-        catalog: &Catalog,
-    ) -> Result<(), SqlError> {
-        let query = crate::parse::parse_query(&format!("SELECT {expr}"))?;
-        let plan = self.plan_select(query, types, catalog)?;
-        *types = plan::parameter_types(&plan, types)?
-            .into_iter()
-            .map(Some)
-            .collect();
-        Ok(())
-    }
-
-    /// Plans the items of RETURNING over `rows` that stand in for the table.
-    pub(crate) fn plan_returning(
-        &self,
-        table: &TableDef,
-        items: &[ast::SelectItem],
-        rows: Arc<dyn datafusion::datasource::TableProvider>,
-        catalog: &Catalog,
-    ) -> Result<LogicalPlan, SqlError> {
-        // The rows stand in for the table, so a subquery would see them in its place.
-        let names_table = ast::visit_relations(&items.to_vec(), |name| {
-            let last = name.0.last().and_then(|part| part.as_ident());
-            match last.is_some_and(|last| crate::ddl::fold(last) == table.name) {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            }
-        });
-        if names_table.is_break() {
-            return Err(SqlError::unsupported(format!(
-                "a subquery on \"{}\" in its own RETURNING",
-                table.name
-            )));
-        }
-        let mut query =
-            crate::parse::parse_query(&format!("SELECT 1 FROM {}", parse::quoted(&table.name)))?;
-        if let ast::SetExpr::Select(select) = &mut *query.body {
-            select.projection = items.to_vec();
-        }
-        self.plan_over(vec![(table.name.clone(), rows)], query, &[], false, catalog)
-    }
-
-    /// Plans a query in which relations stand in for tables of their names, with pseudo-columns if they have any.
-    pub(crate) fn plan_over(
-        &self,
-        replaced: Vec<(String, Arc<dyn datafusion::datasource::TableProvider>)>,
-        query: ast::Query,
-        given: &[Option<ColumnType>],
-        pseudo_columns: bool,
-        catalog: &Catalog,
-    ) -> Result<LogicalPlan, SqlError> {
-        let access = self.access(catalog);
-        let search_path = self.search_path();
-        let constants = self.constants();
-        let planner = Planner {
-            state: &self.engine.state,
-            store: &self.engine.store,
-            settings: &|| self.all_settings(),
-            catalog,
-            search_path: &search_path,
-            access: &access,
-            constants: &constants,
-            sequences: self.sequences(),
-            style: self.style(),
-            expr_planners: self.expr_planners(),
-            pseudo_columns,
-            replaced,
-        };
-        planner.query(query, given)
-    }
-
     /// Runs a plan in a scope. Rows that a transaction's own changes are part of are read before this returns.
     pub(crate) async fn run(
         &self,
@@ -645,17 +536,24 @@ impl Session {
         types: &[ColumnType],
         values: &[Datum],
     ) -> Result<RowStream, SqlError> {
+        self.run_plan(plan, scope, types, values, true).await
+    }
+
+    async fn run_plan(
+        &self,
+        plan: LogicalPlan,
+        scope: Arc<Scope>,
+        types: &[ColumnType],
+        values: &[Datum],
+        recorded: bool,
+    ) -> Result<RowStream, SqlError> {
         let columns = output::columns(plan.schema().as_arrow())?;
         let eager = !scope.transaction.read().is_empty();
-        let plan = bind(plan, types, values)?;
-        let mut state = self.engine.state.clone();
-        state.config_mut().set_extension(scope);
-        state.execution_props_mut().query_execution_start_time = Some(self.work.started);
-        let plan = state
-            .create_physical_plan(&plan)
-            .await
-            .map_err(from_datafusion)?;
-        let stream = execute_stream(plan, state.task_ctx()).map_err(from_datafusion)?;
+        let plan = self.physical_plan(plan, scope, types, values).await?;
+        if recorded && let Some(plans) = &mut *self.plans.lock() {
+            plans.push(plan.clone());
+        }
+        let stream = execute_stream(plan, self.engine.state.task_ctx()).map_err(from_datafusion)?;
         let rows = output::stream(&columns, stream);
         if !eager {
             return Ok(rows);
@@ -663,6 +561,38 @@ impl Session {
         use futures::{StreamExt, TryStreamExt};
         let batches: Vec<_> = rows.try_collect().await?;
         Ok(futures::stream::iter(batches.into_iter().map(Ok)).boxed())
+    }
+
+    /// How a plan is run in a scope.
+    pub(crate) async fn physical_plan(
+        &self,
+        plan: LogicalPlan,
+        scope: Arc<Scope>,
+        types: &[ColumnType],
+        values: &[Datum],
+    ) -> Result<Arc<dyn ExecutionPlan>, SqlError> {
+        let plan = bind(plan, types, values)?;
+        let mut state = self.engine.state.clone();
+        state.config_mut().set_extension(scope);
+        state.execution_props_mut().query_execution_start_time = Some(self.work.started);
+        let plan = state.create_physical_plan(&plan).await;
+        plan.map_err(from_datafusion)
+    }
+
+    /// Begins or ends to record what `run` runs; gives what was recorded.
+    pub(crate) fn record_plans(&mut self, record: bool) -> Vec<Arc<dyn ExecutionPlan>> {
+        let recorded = self.plans.get_mut().take();
+        *self.plans.get_mut() = record.then(Vec::new);
+        recorded.unwrap_or_default()
+    }
+
+    /// Runs the statement that an EXPLAIN ANALYZE is of.
+    pub(crate) async fn execute_explained(
+        &mut self,
+        prepared: &Prepared,
+        parameters: &[Datum],
+    ) -> Result<Outcome, SqlError> {
+        Box::pin(self.execute_inner(prepared, parameters)).await
     }
 
     pub(crate) fn store(&self) -> &Arc<Store> {
@@ -699,58 +629,6 @@ impl Session {
             .get(&self.role)
             .is_some_and(|role| role.superuser)
     }
-
-    fn constants(&self) -> HashMap<&'static str, ScalarValue> {
-        let catalog = self.catalog();
-        let schema = (self.search_path().into_iter()).find(|name| catalog.schemas.contains(name));
-        HashMap::from([
-            ("current_user", ScalarValue::from(self.role.as_str())),
-            ("current_role", ScalarValue::from(self.role.as_str())),
-            ("user", ScalarValue::from(self.role.as_str())),
-            ("session_user", ScalarValue::from(self.login.user.as_str())),
-            (
-                "current_database",
-                ScalarValue::from(self.login.database.as_str()),
-            ),
-            (
-                "current_catalog",
-                ScalarValue::from(self.login.database.as_str()),
-            ),
-            ("current_schema", ScalarValue::from(schema)),
-            ("pg_backend_pid", ScalarValue::from(self.login.pid)),
-            (
-                "version",
-                ScalarValue::from(format!("PostgreSQL {SERVER_VERSION}")),
-            ),
-        ])
-    }
-
-    /// Evaluates an expression without columns, as one of this type where the expression leaves it open.
-    pub(crate) async fn evaluate(
-        &self,
-        expr: &ast::Expr,
-        types: &[ColumnType],
-        values: &[Datum],
-    ) -> Result<(Datum, ColumnType), SqlError> {
-        let query = crate::parse::parse_query(&format!("SELECT {expr}"))?;
-        let given: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
-        let scope = self.scope();
-        let plan = self
-            .plan_query(query, &given, scope.snapshot.catalog())?
-            .plan;
-        let ty = output::column_type(plan.schema().field(0))?;
-        use futures::TryStreamExt;
-        let batches: Vec<_> = self
-            .run(plan, scope, types, values)
-            .await?
-            .try_collect()
-            .await?;
-        let value = batches
-            .first()
-            .filter(|batch| batch.num_rows() > 0)
-            .and_then(|b| datum::datum_at(b.column(0), 0));
-        Ok((value.map_or(Datum::Null, |value| value.to_owned()), ty))
-    }
 }
 
 fn bind(
@@ -761,18 +639,22 @@ fn bind(
     if values.is_empty() {
         return Ok(plan);
     }
+    let values = scalars(types, values)?;
+    plan.replace_params_with_values(&ParamValues::from(values))
+        .map_err(from_datafusion)
+}
+
+/// The values of parameters, as DataFusion takes them.
+pub(crate) fn scalars(
+    types: &[ColumnType],
+    values: &[Datum],
+) -> Result<Vec<ScalarValue>, SqlError> {
     let scalar = |(value, ty): (&Datum, &ColumnType)| {
         let mut builder = datum::ColumnBuilder::new(*ty);
         builder.append(value.as_ref());
         ScalarValue::try_from_array(&builder.finish(), 0).map_err(from_datafusion)
     };
-    let values = values
-        .iter()
-        .zip(types)
-        .map(scalar)
-        .collect::<Result<Vec<_>, _>>()?;
-    plan.replace_params_with_values(&ParamValues::from(values))
-        .map_err(from_datafusion)
+    values.iter().zip(types).map(scalar).collect()
 }
 
 fn in_failed_transaction() -> SqlError {

@@ -8,7 +8,9 @@ use datafusion::common::DFSchema;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::sql::sqlparser::ast::{CopyLegacyOption, CopyOption};
-use tidelog_storage::{ColumnType, Datum, FeedScope, Partition, Row, Seq, TableDef, datum};
+use tidelog_storage::{
+    ColumnType, Datum, FeedScope, Partition, PartitionSet, Row, Seq, TableDef, TableKind, datum,
+};
 
 use crate::copy::CopyFormat;
 use crate::ddl;
@@ -35,6 +37,21 @@ pub struct SubscribePlan {
     pub after: Seq,
     /// How lines are written when it was wrapped in COPY (…) TO STDOUT.
     pub copy: Option<CopyFormat>,
+}
+
+impl SubscribePlan {
+    /// The columns between `_op` and `_old`.
+    pub fn selected(&self) -> &[OutputColumn] {
+        &self.columns[2..self.columns.len() - 1]
+    }
+
+    /// Where among them the columns stand that tell the rows apart; `None` when they are not there.
+    pub fn row_key(&self) -> Option<Vec<usize>> {
+        let key = self.table.key_indexes();
+        // Rows of two users may have the same key, and `_user` is not among the columns.
+        let many = self.table.kind == TableKind::User && self.scope.partitions == PartitionSet::All;
+        (!key.is_empty() && !many).then_some(key)
+    }
 }
 
 /// The columns of a subscription's rows.

@@ -31,7 +31,9 @@ use tidelog_storage::catalog::FIRST_USER_OID;
 use tidelog_storage::datum::ColumnBuilder;
 use tidelog_storage::{Catalog, ColumnType, Datum, ElementType, StorageError, TableDef};
 
+use crate::error::SqlError;
 use crate::provider::{Scope, blocking};
+use crate::table_scan::{Found, FoundExec};
 use crate::text;
 
 /// What PostgreSQL 15's catalogs look like: `schema.relation oid kind column:type …`, from its own pg_attribute.
@@ -199,16 +201,43 @@ impl TableProvider for SystemRelation {
                 "a scan was planned without the scope of a statement".to_string(),
             )
         })?;
+        if scope.snapshot.is_past() {
+            let error = SqlError::unsupported("AS OF for a system relation");
+            return Err(DataFusionError::External(Box::new(error)));
+        }
         let relation = relation(Some(self.schema), self.name).expect("it was found by this name");
         let named = blocking(move || relation.rows(&scope)).await?;
         let batch = self.batch(named)?;
         let schema = batch.schema();
+        let found = Found::Relation {
+            schema: self.schema.to_string(),
+            name: self.name.to_string(),
+            rows: batch.num_rows(),
+        };
         let plan = MemorySourceConfig::try_new_exec(&[vec![batch]], schema, projection.cloned())?;
-        Ok(plan)
+        Ok(Arc::new(FoundExec::new(found, plan)))
     }
 }
 
-/// Arrays from their texts, `{1,2}` or (vectors) `1 2`; elements are not quoted.
+/// The elements of an array's text: words, or what stands in quotes.
+fn elements_of(array: &str) -> Vec<String> {
+    let (mut elements, mut element) = (Vec::new(), String::new());
+    let mut quoted = false;
+    let mut chars = array.chars();
+    while let Some(char) = chars.next() {
+        match char {
+            '"' => quoted = !quoted,
+            '\\' if quoted => element.extend(chars.next()),
+            ',' | ' ' if !quoted => elements.push(std::mem::take(&mut element)),
+            char => element.push(char),
+        }
+    }
+    elements.push(element);
+    elements.retain(|element| !element.is_empty());
+    elements
+}
+
+/// Arrays from their texts, `{1,2}`, `{"a b"}` or (vectors) `1 2`.
 pub(crate) fn array_of<'a>(
     ty: ColumnType,
     texts: impl Iterator<Item = &'a Datum>,
@@ -222,14 +251,10 @@ pub(crate) fn array_of<'a>(
             present.push(false);
             continue;
         };
-        let inside = array.trim_matches(['{', '}']);
         let mut length = 0;
-        for element in inside
-            .split([',', ' '])
-            .filter(|element| !element.is_empty())
-        {
+        for element in elements_of(array.trim_matches(['{', '}'])) {
             let value =
-                text::parse(ty, element).map_err(|e| DataFusionError::External(Box::new(e)))?;
+                text::parse(ty, &element).map_err(|e| DataFusionError::External(Box::new(e)))?;
             elements.append(value.as_ref());
             length += 1;
         }
@@ -467,9 +492,7 @@ mod tests {
             };
             let options = tidelog_storage::catalog::TableOptions {
                 ttl_ms: Some(1),
-                flush_rows: 1,
-                flush_interval_ms: 1,
-                resume_window_ms: 1,
+                ..Default::default()
             };
             let (id, kind) = (
                 tidelog_storage::TableId::new(1),

@@ -78,25 +78,44 @@ pub enum TableKind {
 
 /// What `WITH (…)` sets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)] // What tables lack that were made before there was an option.
 pub struct TableOptions {
     /// STREAM tables: how long a row lives, in milliseconds.
     pub ttl_ms: Option<i64>,
     /// A partition with this many unflushed rows is flushed.
     pub flush_rows: u64,
+    /// A partition with this many bytes of unflushed records is flushed.
+    pub flush_bytes: u64,
     /// A partition whose oldest unflushed row is this old is flushed, if it is worth a file.
     pub flush_interval_ms: i64,
     /// How long a change stays in the log at least, in milliseconds: readers of the feed that fell behind by
     /// less resume exactly.
-    #[serde(default = "resume_window_ms")]
     pub resume_window_ms: i64,
+    /// How many bytes of flushed changes the log of all partitions keeps at most, however young they are.
+    pub resume_bytes: Option<u64>,
+    /// How long a version stays readable after it was superseded, in milliseconds.
+    pub history_window_ms: i64,
+    /// The columns that compaction sorts by, the most significant first; by Seq when there are none.
+    pub cluster_by: Vec<ColumnId>,
+    /// The object store that its new files go to; the default one without.
+    pub storage: Option<String>,
 }
 
-/// The resume window of tables that say nothing of it: a day.
-pub const RESUME_WINDOW_MS: i64 = 24 * 60 * 60 * 1000;
-
-/// What tables have that were made before there was the option.
-fn resume_window_ms() -> i64 {
-    RESUME_WINDOW_MS
+impl Default for TableOptions {
+    fn default() -> TableOptions {
+        const HOUR_MS: i64 = 60 * 60 * 1000;
+        TableOptions {
+            ttl_ms: None,
+            flush_rows: 100_000,
+            flush_bytes: 64 << 20,
+            flush_interval_ms: HOUR_MS,
+            resume_window_ms: 24 * HOUR_MS,
+            resume_bytes: None,
+            history_window_ms: HOUR_MS,
+            cluster_by: Vec::new(),
+            storage: None,
+        }
+    }
 }
 
 /// One column.
@@ -500,6 +519,8 @@ pub struct Catalog {
     pub roles: BTreeMap<String, Arc<RoleDef>>,
     /// The id that the next table gets.
     pub next_table_id: u32,
+    /// The object stores that tables may name as their storage: not data, but how the server was started.
+    pub storages: BTreeSet<String>,
 }
 
 impl Catalog {

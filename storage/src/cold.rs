@@ -1,17 +1,29 @@
 //! The cold tier: Parquet files in an object store and the manifest that names them.
 
+pub mod bounds;
+pub(crate) mod cache;
+pub(crate) mod claim;
+pub(crate) mod outage;
 pub(crate) mod point;
+pub(crate) mod reader;
+pub(crate) mod stores;
+pub(crate) mod sweep;
+mod url;
 
-use crate::catalog::{TableDef, TableId};
+pub use reader::ColdReader;
+pub use stores::{ColdOptions, DEFAULT_STORE, StoreAt};
+
+use crate::catalog::{ColumnId, TableDef, TableId};
 use crate::error::StorageError;
 use crate::key::{parse_scope, put_seq, read_seq, scope_key, table_range, version_key};
+use crate::record::{put_bytes, put_varint, take_bytes, take_varint};
 use crate::seq::Seq;
 use crate::transaction::Partition;
 
 /// A manifest entry: one Parquet file of one partition.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ColdFile {
-    /// Its path in the object store.
+    /// Its path in the default object store, or `name:` and its path in a named one.
     pub path: String,
     /// The partition whose rows it holds.
     pub partition: Partition,
@@ -24,8 +36,12 @@ pub struct ColdFile {
     /// Its size.
     pub bytes: u64,
     /// The schema version it was written with: it holds that layout's columns under their `stored_name`s,
-    /// then `_seq` (`Int64`), in Seq order.
+    /// then `_seq` (`Int64`).
     pub schema_version: u32,
+    /// The columns that its rows are sorted by, then by Seq; none when Seqs ascend.
+    pub order: Vec<ColumnId>,
+    /// What the manifest says of its columns' values: `bounds::of_files` reads it. Empty when it says nothing.
+    pub bounds: Vec<u8>,
 }
 
 /// What is known of one partition: how far it is flushed and what waits.
@@ -43,6 +59,8 @@ pub struct PartitionState {
     pub unflushed_bytes: u64,
     /// The log holds nothing up to here any more; never above the watermark.
     pub trimmed: Seq,
+    /// Bytes of the values of all records in the log.
+    pub log_bytes: u64,
 }
 
 impl PartitionState {
@@ -52,13 +70,14 @@ impl PartitionState {
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(48);
+        let mut out = Vec::with_capacity(56);
         for seq in [self.watermark, self.last_seq, self.first_unflushed] {
             put_seq(&mut out, seq);
         }
         out.extend_from_slice(&self.unflushed_rows.to_be_bytes());
         out.extend_from_slice(&self.unflushed_bytes.to_be_bytes());
         put_seq(&mut out, self.trimmed);
+        out.extend_from_slice(&self.log_bytes.to_be_bytes());
         out
     }
 
@@ -71,6 +90,7 @@ impl PartitionState {
             unflushed_rows: take_u64(&mut bytes)?,
             unflushed_bytes: take_u64(&mut bytes)?,
             trimmed: take_seq(&mut bytes)?,
+            log_bytes: take_u64(&mut bytes)?,
         })
     }
 }
@@ -92,13 +112,26 @@ pub(crate) fn take_seq(bytes: &mut &[u8]) -> Result<Seq, StorageError> {
 }
 
 impl ColdFile {
+    /// The name of the store that it is in.
+    pub fn storage(&self) -> &str {
+        match stores::split(&self.path).0 {
+            "" => DEFAULT_STORE,
+            name => name,
+        }
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.path.len() + 32);
+        let mut out = Vec::with_capacity(self.path.len() + self.bounds.len() + 32);
         put_seq(&mut out, self.last_seq);
         out.extend_from_slice(&self.rows.to_be_bytes());
         out.extend_from_slice(&self.bytes.to_be_bytes());
         out.extend_from_slice(&self.schema_version.to_be_bytes());
-        out.extend_from_slice(self.path.as_bytes());
+        put_varint(&mut out, self.order.len() as u64);
+        for column in &self.order {
+            out.extend_from_slice(&column.get().to_be_bytes());
+        }
+        put_bytes(&mut out, self.path.as_bytes());
+        out.extend_from_slice(&self.bounds);
         out
     }
 
@@ -111,8 +144,16 @@ impl ColdFile {
         let last_seq = take_seq(&mut value)?;
         let rows = take_u64(&mut value)?;
         let bytes = take_u64(&mut value)?;
-        let (version, path) = value.split_first_chunk::<4>().ok_or_else(corrupt)?;
-        let path = String::from_utf8(path.to_vec()).map_err(|_| corrupt())?;
+        let (version, rest) = value.split_first_chunk::<4>().ok_or_else(corrupt)?;
+        value = rest;
+        let mut order = Vec::new();
+        for _ in 0..take_varint(&mut value)? {
+            let (column, rest) = value.split_first_chunk::<2>().ok_or_else(corrupt)?;
+            order.push(ColumnId::new(u16::from_be_bytes(*column)));
+            value = rest;
+        }
+        let path = take_bytes(&mut value)?.to_vec();
+        let path = String::from_utf8(path).map_err(|_| corrupt())?;
         let schema_version = u32::from_be_bytes(*version);
         Ok(ColdFile {
             path,
@@ -122,6 +163,8 @@ impl ColdFile {
             rows,
             bytes,
             schema_version,
+            order,
+            bounds: value.to_vec(),
         })
     }
 }
@@ -133,8 +176,18 @@ pub(crate) const META_FILE: u8 = b'f';
 /// First byte of the `meta` keys of files that wait for their removal; the path follows.
 pub(crate) const META_GARBAGE: u8 = b'g';
 
+/// The `meta` key of the database's id.
+pub(crate) const META_ID: u8 = b'i';
 /// First byte of the `meta` keys that tell up to where a table's log was trimmed, in whatever partition.
 pub(crate) const META_TRIMMED: u8 = b't';
+
+/// First byte of the `meta` keys that tell how far back a table's history goes.
+pub(crate) const META_HISTORY: u8 = b'h';
+
+/// The key of a table's `History`.
+pub(crate) fn history_key(table: TableId) -> Vec<u8> {
+    meta_key(META_HISTORY, &table.get().to_be_bytes())
+}
 
 /// The key of a table's trim mark.
 pub(crate) fn trimmed_key(table: TableId) -> Vec<u8> {
@@ -168,18 +221,33 @@ pub(crate) fn meta_table_range(kind: u8, table: TableId) -> (Vec<u8>, Vec<u8>) {
     (meta_key(kind, &from), meta_key(kind, &to))
 }
 
-/// The path of a file that is being written, in the object store.
-pub(crate) fn writing_path(table: &TableDef, partition: &Partition, first: Seq) -> String {
+/// The path of a new file with the versions of the partition from `first` to `last`, in the table's storage.
+/// `id` is drawn for it: no two attempts to write the same versions share a path, so what a store finishes late
+/// never gets into the way.
+pub(crate) fn new_path(
+    table: &TableDef,
+    partition: &Partition,
+    (first, last): (Seq, Seq),
+    id: Seq,
+) -> String {
     let partition = match partition.as_str() {
         "" => "shared".to_string(),
         user => path_part(user),
     };
-    format!(
-        "{}/{}-{}/{partition}/{first}",
+    let path = format!(
+        "{}/{}-{}/{partition}/{first}-{last}-{id}.parquet",
         path_part(&table.schema),
         path_part(&table.name),
         table.id.get()
-    )
+    );
+    stores::joined(table.options.storage.as_deref().unwrap_or_default(), &path)
+}
+
+/// Waits for a future on a thread that may block, whatever runs there.
+pub(crate) fn wait<T>(runtime: &tokio::runtime::Handle, work: impl Future<Output = T>) -> T {
+    // Not `Handle::block_on`, which refuses to be called from inside a task.
+    let _inside = runtime.enter();
+    futures::executor::block_on(work)
 }
 
 /// Longest path part made of a name; file systems take 255 bytes, and a suffix may follow.
@@ -229,10 +297,11 @@ mod tests {
             watermark: Seq::pending(3),
             unflushed_rows: 7,
             trimmed: Seq::pending(2),
+            log_bytes: 9,
             ..PartitionState::default()
         };
         assert_eq!(PartitionState::decode(&state.encode()).unwrap(), state);
-        assert!(PartitionState::decode(&[1; 47]).is_err());
+        assert!(PartitionState::decode(&[1; 55]).is_err());
         let file = ColdFile {
             path: "a/b".to_string(),
             partition: Partition::user("x\0y"),
@@ -241,6 +310,8 @@ mod tests {
             rows: 3,
             bytes: 4,
             schema_version: 5,
+            order: vec![ColumnId::new(300), ColumnId::new(1)],
+            bounds: vec![1, 2, 3],
         };
         let key = file_key(TableId::new(9), &file);
         assert_eq!(ColdFile::decode(&key, &file.encode()).unwrap(), file);

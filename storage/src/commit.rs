@@ -9,6 +9,7 @@ pub(crate) mod check;
 mod cut;
 pub(crate) mod ddl;
 pub(crate) mod garbage;
+mod history;
 pub(crate) mod index;
 mod swap;
 
@@ -29,7 +30,7 @@ use crate::failpoint::{Failpoints, Step};
 use crate::hot::{Family, Hot, HotSnapshot};
 use crate::key::{index_entry, read_seq, version_key};
 use crate::seq::{Seq, SeqGenerator};
-use crate::snapshot::{DeadEntry, View};
+use crate::snapshot::{Snapshot, View};
 use crate::transaction::{Partition, RowKeys, Transaction};
 use crate::watch::Watches;
 use check::Group;
@@ -58,6 +59,11 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn view(&self) -> Arc<View> {
         self.current.read().clone()
+    }
+
+    /// A snapshot of the present.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        Snapshot::new(self.view(), self.generator.now_ms())
     }
 }
 
@@ -98,8 +104,8 @@ pub(crate) struct Flushed {
     pub(crate) file: Option<ColdFile>,
     /// The state that the flush saw.
     pub(crate) seen: PartitionState,
-    /// Versions in the flushed range that were dead before the flush, with what superseded them.
-    pub(crate) unfiled: Vec<(Seq, Seq)>,
+    /// Versions in the flushed range that the file lacks, with what superseded them.
+    pub(crate) dropped: Vec<(Seq, Seq)>,
 }
 
 /// What a compaction made of some neighbouring files of a partition.
@@ -108,8 +114,21 @@ pub(crate) struct Merged {
     pub(crate) old: Vec<ColdFile>,
     /// What comes in their place, if any of their versions lives.
     pub(crate) new: Option<ColdFile>,
-    /// The versions that the new file lacks because they were dead, with what superseded them.
+    /// The versions that the new file lacks, with what superseded them.
     pub(crate) dropped: Vec<(Seq, Seq)>,
+}
+
+/// The old part of a partition's log.
+pub(crate) struct OldLog {
+    pub(crate) partition: Partition,
+    /// Up to where the log was trimmed before.
+    pub(crate) after: Seq,
+    /// The last Seq of it.
+    pub(crate) upto: Seq,
+    /// Bytes of its records.
+    pub(crate) bytes: u64,
+    /// What its records superseded, in a table without primary key.
+    pub(crate) superseded: Vec<Seq>,
 }
 
 /// A STREAM row that has expired.
@@ -134,6 +153,7 @@ pub(crate) enum Request {
         table: TableId,
         index: IndexId,
         rows: Vec<Unindexed>,
+        since: Seq,
         reply: Reply<(), CommitError>,
     },
     Expired {
@@ -147,10 +167,10 @@ pub(crate) enum Request {
         merged: Vec<Merged>,
         reply: Reply<(), StorageError>,
     },
-    /// Cuts the logs of partitions up to a Seq each; `NoTable` when the table has gone.
+    /// Cuts the old parts off the logs of partitions; `NoTable` when the table has gone.
     Trim {
         table: TableId,
-        parts: Vec<(Partition, Seq)>,
+        parts: Vec<OldLog>,
         reply: Reply<(), StorageError>,
     },
     /// Removes the `commit` entries up to a Seq; the marks tell up to where which tables lose by it.
@@ -299,9 +319,10 @@ impl Committer {
                     table,
                     index,
                     rows,
+                    since,
                     reply,
                 } => {
-                    let _ = reply.send(self.fill_index(table, index, rows));
+                    let _ = reply.send(self.fill_index(table, index, rows, since));
                 }
                 Request::Expired { table, rows, reply } => {
                     let _ = reply.send(self.remove_expired(table, rows));
@@ -547,7 +568,8 @@ impl Committer {
         let mut batch = WriteBatch::default();
         let mut states = Vec::with_capacity(parts.len());
         let hot = self.shared.hot.clone();
-        let (meta, dead) = (hot.family(Family::Meta), hot.family(Family::Dead));
+        let meta = hot.family(Family::Meta);
+        let mut complete_from = Seq::ZERO;
         for part in parts {
             let mut state = self.state(table, &part.partition)?;
             assert_eq!(
@@ -569,15 +591,8 @@ impl Committer {
                 );
                 batch.put_cf(meta, cold::file_key(table, &file), file.encode());
             }
-            for (seq, by) in part.unfiled {
-                let key = version_key(table, &part.partition, seq);
-                if def.primary_key.is_empty() {
-                    // Without a key this entry is all that tells a late writer that the version is gone.
-                    batch.put_cf(dead, key, DeadEntry { by, unfiled: true }.encode());
-                } else {
-                    batch.delete_cf(dead, key);
-                }
-            }
+            let forgotten = self.forget(&mut batch, def, &part.partition, &state, &part.dropped);
+            complete_from = complete_from.max(forgotten);
             batch.put_cf(
                 meta,
                 cold::state_key(table, &part.partition),
@@ -585,6 +600,7 @@ impl Committer {
             );
             states.push(((table, part.partition), state));
         }
+        self.raise_history(&mut batch, table, complete_from)?;
         self.write_to(batch, Step::FlushAdded)?;
         self.states.extend(states);
         self.publish(self.shared.view().seq);

@@ -1,38 +1,39 @@
-//! Compaction: neighbouring cold files of a partition become one, without the versions that are dead.
+//! Compaction: neighbouring cold files of a partition become one, without the versions that are dead for longer
+//! than the table's history window.
 //!
 //! Guarantees: memory is bounded by a few batches, a row group and the Seqs of the dropped versions; a crash at
 //! any step leaves at worst a file that the next opening sweeps; writers and flushes go on meanwhile, and what they
-//! supersede stays dead. Snapshots from before keep the old files. Does not: move rows between partitions or reorder them.
+//! supersede stays dead. Snapshots from before keep the old files. Rows are sorted by the table's `cluster_by`, or stay
+//! in the order of Seqs. Does not: move rows between partitions, or beyond the Seq range of the files that are merged.
 
 mod policy;
+mod sort;
 
-use std::fs::File;
-use std::ops::Range;
-use std::path::PathBuf;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray};
 use arrow::compute::filter_record_batch;
 use arrow::record_batch::RecordBatch;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use futures::TryStreamExt;
+use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use crate::catalog::{TableDef, TableId, TableKind};
+use crate::catalog::{ColumnId, TableDef, TableId, TableKind};
 use crate::cold::ColdFile;
-use crate::commit::garbage::remove_files;
+use crate::cold::reader::ColdReader;
 use crate::commit::{Merged, Request};
-use crate::datum::ColumnBuilder;
+use crate::datum::{ColumnBuilder, to_stored};
 use crate::error::StorageError;
 use crate::failpoint::Step;
-use crate::flush::file::{FileNames, FileWriter, seq, seqs_of, sync_folders, written_columns};
+use crate::flush::file::{FileWriter, seq, seqs_of, written_columns};
 use crate::flush::{Cold, Flusher, blocking};
-use crate::hot::Family;
-use crate::key::{seq_of, version_key};
 use crate::seq::Seq;
-use crate::snapshot::{DeadEntry, PartitionSet, Snapshot};
+use crate::snapshot::{PartitionSet, Snapshot};
+use crate::widen;
 pub(crate) use policy::{Candidate, due, worthwhile};
+use sort::Sorter;
 
 /// Rows of one batch, at most.
 const BATCH_ROWS: u64 = 8192;
@@ -76,7 +77,7 @@ impl Flusher {
             .clone();
         let _one_at_a_time = lock.lock().await;
         let mut report = CompactReport::default();
-        let snapshot = self.snapshot();
+        let snapshot = self.shared.snapshot();
         let Ok(def) = snapshot.table(table).cloned() else {
             self.cold.compacting.lock().remove(&table);
             return Err(StorageError::NoTable(table.get()));
@@ -84,8 +85,13 @@ impl Flusher {
         if def.kind == TableKind::Stream {
             return Ok(report);
         }
+        let _job = self.cold.jobs.begin(self.shared.generator.draw(1));
         // Only a compaction takes files out of the manifest, so these runs stay neighbours until they are merged.
-        let runs = blocking(move || runs(&snapshot, &def, pick)).await?;
+        let of = def.clone();
+        let runs = blocking(move || runs(&snapshot, &of, pick)).await?;
+        if !runs.is_empty() {
+            self.cold.check_storage(&def).await?;
+        }
         let mut runs = runs.into_iter().peekable();
         while let Some(first) = runs.next() {
             let (mut rows, mut bytes) = size(&first);
@@ -117,7 +123,7 @@ impl Flusher {
         Ok(report)
     }
 
-    /// Merges each of these runs, all at the same time; when one fails, none has left a file.
+    /// Merges each of these runs, all at the same time; when one fails, none leaves a file.
     async fn merge_all(
         &self,
         table: TableId,
@@ -141,19 +147,10 @@ impl Flusher {
         match failed {
             None => Ok(merged),
             Some(error) => {
-                self.remove(new_paths(&merged)).await?;
+                self.cold.garbage.discard(new_paths(&merged));
                 Err(error)
             }
         }
-    }
-
-    async fn remove(&self, paths: Vec<String>) -> Result<(), StorageError> {
-        let cold = self.cold.clone();
-        blocking(move || {
-            remove_files(&cold.dir, &paths);
-            Ok(())
-        })
-        .await
     }
 
     /// Writes what lives of these files into a new one. Nothing else changes.
@@ -163,7 +160,7 @@ impl Flusher {
         run: Vec<ColdFile>,
     ) -> Result<Merged, StorageError> {
         // A snapshot of its own, so that a long compaction keeps no old files and no old log.
-        let snapshot = self.snapshot();
+        let snapshot = self.shared.snapshot();
         let def = snapshot.table(table)?.clone();
         let id = self.shared.generator.draw(1);
         let (flusher, runtime) = (self.clone(), tokio::runtime::Handle::current());
@@ -178,9 +175,8 @@ impl Flusher {
     ) -> Result<(), StorageError> {
         let paths = new_paths(&merged);
         if let Some(path) = paths.first().cloned() {
-            let cold = self.cold.clone();
-            let table_dir = cold.dir.join(path).ancestors().nth(2).map(PathBuf::from);
-            blocking(move || sync_folders(table_dir, &cold.dir)).await?;
+            let stores = self.cold.stores.clone();
+            blocking(move || stores.settle_folders(&path)).await?;
         }
         self.cold.failpoints.reach(Step::CompactFiles)?;
         let (reply, answer) = oneshot::channel();
@@ -192,10 +188,10 @@ impl Flusher {
         self.queue.send(request).await?;
         let outcome = answer.await.map_err(|_| StorageError::Closed)?;
         // A failed write of the manifest may yet have reached the disk: the files stay for the sweep.
-        if let Err(error) = &outcome
-            && !matches!(error, StorageError::LogFailed(_))
-        {
-            self.remove(paths).await?;
+        match &outcome {
+            Ok(()) => {}
+            Err(StorageError::LogFailed(_)) => self.cold.jobs.hold(),
+            Err(_) => self.cold.garbage.discard(paths),
         }
         outcome
     }
@@ -204,19 +200,24 @@ impl Flusher {
     pub(crate) async fn compact_by_policy(&self) -> Result<(), StorageError> {
         let tables: Vec<Arc<TableDef>> = self.shared.view().tables.values().cloned().collect();
         for table in tables {
+            let store = table.options.storage.as_deref().unwrap_or_default();
+            if !self.cold.outages.may_try(store) {
+                continue;
+            }
             match self.compact(table.id, due).await {
                 Ok(report) if report.files_merged > 0 => {
                     tracing::info!(table = table.name, ?report, "compacted");
                 }
                 Ok(_) | Err(StorageError::NoTable(_)) => {}
+                Err(error) if error.is_of_store() => {
+                    // It may be another one that the files are read from.
+                    let store = error.failed_store().unwrap_or(store).to_string();
+                    self.cold.outages.failed(&store, "compacting", &error);
+                }
                 Err(error) => return Err(error),
             }
         }
         Ok(())
-    }
-
-    fn snapshot(&self) -> Snapshot {
-        Snapshot::new(self.shared.view(), self.shared.generator.now_ms())
     }
 }
 
@@ -238,19 +239,33 @@ fn runs(
     pick: fn(&[Candidate]) -> Vec<Range<usize>>,
 ) -> Result<Vec<Vec<ColdFile>>, StorageError> {
     let files = snapshot.cold_files(table, &PartitionSet::All)?;
+    let (floor, order) = (snapshot.history_floor(table), order(table));
     let mut runs = Vec::new();
     for files in files.chunk_by(|a, b| a.partition == b.partition) {
         let mut candidates = Vec::with_capacity(files.len());
         for file in files {
+            let (mut dead, range) = (0, file.first_seq..=file.last_seq);
+            snapshot.visit_filed_dead(table.id, &file.partition, range, floor, |_, _| {
+                dead += 1;
+                ControlFlow::Continue(())
+            })?;
             candidates.push(Candidate {
                 rows: file.rows,
                 bytes: file.bytes,
-                dead: snapshot.count_dead(table.id, file)?.min(file.rows),
+                dead: file.rows.min(dead),
+                in_order: file.order == order,
             });
         }
         runs.extend(pick(&candidates).into_iter().map(|run| files[run].to_vec()));
     }
     Ok(runs)
+}
+
+/// The columns that the table's files are to be sorted by.
+fn order(table: &TableDef) -> Vec<ColumnId> {
+    let written = written_columns(table);
+    let clustered = table.options.cluster_by.iter().copied();
+    clustered.filter(|id| written.contains(id)).collect()
 }
 
 fn merge(
@@ -268,24 +283,39 @@ fn merge(
     };
     let (partition, cold) = (first.partition.clone(), &*flusher.cold);
     let mut dropped = Vec::new();
-    let from = version_key(table.id, &partition, first.first_seq);
-    let to = version_key(table.id, &partition, last.last_seq.next());
-    let mut dead = snapshot.view.hot.iterate(Family::Dead, &from, to);
-    while let Some((key, value)) = dead.item() {
-        let entry = DeadEntry::decode(value)?;
-        if entry.by <= snapshot.seq() && !entry.unfiled {
-            dropped.push((seq_of(key)?, entry.by));
-        }
-        dead.next();
-    }
-    dead.status()?;
+    let (range, floor) = (
+        first.first_seq..=last.last_seq,
+        snapshot.history_floor(table),
+    );
+    snapshot.visit_filed_dead(table.id, &partition, range, floor, |seq, by| {
+        dropped.push((seq, by));
+        ControlFlow::Continue(())
+    })?;
     let rows: u64 = old.iter().map(|file| file.rows).sum();
     let rows = rows.saturating_sub(dropped.len() as u64);
-    let mut gone = dropped.iter().map(|(seq, _)| *seq).peekable();
+    let columns = written_columns(table);
+    let order = order(table);
+    let mut sort_by: Vec<usize> = (order.iter())
+        .filter_map(|id| columns.iter().position(|column| column == id))
+        .collect();
+    // By Seq at last, so that the order is the same every time.
+    sort_by.push(columns.len());
+    // Files that all ascend by Seq do so one after the other, too.
+    let sorts = !order.is_empty() || old.iter().any(|file| !file.order.is_empty());
+    let mut sorter = sorts.then(|| Sorter::new(sort_by, &cold.scratch));
     let mut writer: Option<FileWriter> = None;
+    let mut write = |batch: &RecordBatch| {
+        if writer.is_none() {
+            let range = (first.first_seq, last.last_seq);
+            writer = Some(FileWriter::start(
+                table, cold, runtime, &partition, range, rows, id, &order,
+            )?);
+        }
+        (writer.as_mut().expect("it was just set")).append(batch)
+    };
     for file in &old {
         let (mut count, mut last) = (0, None);
-        read(table, cold, file, &mut |batch| {
+        read(table, cold, runtime, file, &mut |batch| {
             // A shutdown does not wait for large files.
             if flusher.queue.is_closed() {
                 return Err(StorageError::Closed);
@@ -296,31 +326,29 @@ fn merge(
                 .map(|at| {
                     let version = seq(seqs.value(at))?;
                     let inside = (file.first_seq..=file.last_seq).contains(&version);
-                    if !inside || last.replace(version).is_some_and(|last| last >= version) {
+                    let before = last.replace(version).filter(|_| file.order.is_empty());
+                    if !inside || before.is_some_and(|before| before >= version) {
                         let reason = format!("{} holds Seq {version} out of order", file.path);
                         return Err(StorageError::Corrupt(reason));
                     }
-                    while gone.next_if(|gone| *gone < version).is_some() {}
-                    Ok(Some(gone.peek() != Some(&version)))
+                    let gone = dropped.binary_search_by_key(&version, |(seq, _)| *seq);
+                    Ok(Some(gone.is_err()))
                 })
                 .collect::<Result<_, StorageError>>()?;
             let batch = filter_record_batch(&batch, &lives)?;
-            if batch.num_rows() == 0 {
-                return Ok(());
+            match &mut sorter {
+                _ if batch.num_rows() == 0 => Ok(()),
+                Some(sorter) => sorter.push(batch),
+                None => write(&batch),
             }
-            if writer.is_none() {
-                let first = seq(seqs_of(&batch)?.value(0))?;
-                let names = FileNames::Compaction(id);
-                writer = Some(FileWriter::start(
-                    table, cold, runtime, &partition, first, rows, names,
-                )?);
-            }
-            (writer.as_mut().expect("it was just set")).append(&batch)
         })?;
         if count != file.rows {
             let reason = format!("{} holds {count} rows and not {}", file.path, file.rows);
             return Err(StorageError::Corrupt(reason));
         }
+    }
+    if let Some(sorter) = sorter {
+        sorter.finish(&mut |batch| write(&batch))?;
     }
     let new = writer
         .map(|writer| writer.finish(cold, runtime))
@@ -332,11 +360,13 @@ fn merge(
 fn read(
     table: &TableDef,
     cold: &Cold,
+    runtime: &tokio::runtime::Handle,
     file: &ColdFile,
     sink: &mut dyn FnMut(RecordBatch) -> Result<(), StorageError>,
 ) -> Result<(), StorageError> {
     let lacks = |what: &str| StorageError::Corrupt(format!("{} has no column {what}", file.path));
-    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(cold.dir.join(&file.path))?)?;
+    let reader = ColdReader::new(cold.stores.clone(), &file.path, file.bytes)?;
+    let reader = runtime.block_on(ParquetRecordBatchStreamBuilder::new(reader))?;
     let held = reader.schema().clone();
     let columns: Vec<_> = (written_columns(table).into_iter())
         .filter_map(|id| table.index_of(id).map(|index| &table.columns[index]))
@@ -350,21 +380,20 @@ fn read(
     let bytes: i64 = groups.iter().map(|group| group.total_byte_size()).sum();
     let row_bytes = u64::try_from(bytes).unwrap_or(0) / file.rows.max(1);
     let batch_rows = (BATCH_BYTES / row_bytes.max(1)).clamp(1, BATCH_ROWS);
-    let reader = reader
+    let mut reader = reader
         .with_projection(mask)
         .with_batch_size(usize::try_from(batch_rows).expect("it is at most BATCH_ROWS"))
         .build()?;
-    for batch in reader {
-        let batch = batch?;
+    while let Some(batch) = runtime.block_on(reader.try_next())? {
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(columns.len() + 1);
         for column in &columns {
             arrays.push(match batch.column_by_name(&column.stored_name) {
-                Some(array) => array.clone(),
+                Some(array) => widen::array(array, column.ty)?,
                 // The file is older than the column.
                 None => {
                     let mut builder = ColumnBuilder::new(column.ty);
                     (0..batch.num_rows()).for_each(|_| builder.append(column.missing.as_ref()));
-                    builder.finish()
+                    to_stored(&builder.finish())
                 }
             });
         }

@@ -26,12 +26,23 @@ pub enum StorageError {
     /// A write of the log failed: what the disk holds is not known, and nothing more is taken.
     #[error("the log could not be written: {0}")]
     LogFailed(String),
-    /// The object store failed.
+    /// An object store cannot be reached, or did not do what it was asked for.
+    #[error("{0}")]
+    Store(StoreFailure),
+    /// An object store is not one that this database may use.
+    #[error("cold storage {store} cannot be used: {reason}")]
+    ColdStore {
+        /// Which one.
+        store: String,
+        /// Why.
+        reason: String,
+    },
+    /// The object store lacks a file, or refused its name.
     #[error("object store: {0}")]
-    Object(#[from] object_store::Error),
+    Object(object_store::Error),
     /// A Parquet file cannot be read or written.
     #[error("parquet: {0}")]
-    Parquet(#[from] parquet::errors::ParquetError),
+    Parquet(parquet::errors::ParquetError),
     /// Arrow refused.
     #[error("arrow: {0}")]
     Arrow(#[from] arrow::error::ArrowError),
@@ -52,7 +63,78 @@ pub enum StorageError {
     Closed,
     /// The file system failed.
     #[error("{0}")]
-    Io(#[from] std::io::Error),
+    Io(std::io::Error),
+}
+
+impl StorageError {
+    /// Whether it is about an object store that may do better later.
+    pub(crate) fn is_of_store(&self) -> bool {
+        matches!(
+            self,
+            StorageError::Store(_) | StorageError::ColdStore { .. }
+        )
+    }
+
+    /// The name of the store that failed, if it is known.
+    pub(crate) fn failed_store(&self) -> Option<&str> {
+        match self {
+            StorageError::Store(failure) => Some(&failure.name),
+            _ => None,
+        }
+    }
+}
+
+/// What an object store failed with, without secrets.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("object store {store} failed: {reason}")]
+pub struct StoreFailure {
+    pub(crate) name: String,
+    pub(crate) store: String,
+    pub(crate) reason: String,
+}
+
+impl StoreFailure {
+    /// The failure that an error is about, however deep inside.
+    pub fn inside<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a StoreFailure> {
+        let mut at = Some(error);
+        while let Some(error) = at {
+            if let Some(failure) = error.downcast_ref::<StoreFailure>() {
+                return Some(failure);
+            }
+            if let Some(StorageError::Store(failure)) = error.downcast_ref::<StorageError>() {
+                return Some(failure);
+            }
+            at = error.source();
+        }
+        None
+    }
+}
+
+impl From<object_store::Error> for StorageError {
+    fn from(error: object_store::Error) -> StorageError {
+        match StoreFailure::inside(&error) {
+            Some(failure) => StorageError::Store(failure.clone()),
+            None => StorageError::Object(error),
+        }
+    }
+}
+
+impl From<parquet::errors::ParquetError> for StorageError {
+    fn from(error: parquet::errors::ParquetError) -> StorageError {
+        match StoreFailure::inside(&error) {
+            Some(failure) => StorageError::Store(failure.clone()),
+            None => StorageError::Parquet(error),
+        }
+    }
+}
+
+impl From<std::io::Error> for StorageError {
+    fn from(error: std::io::Error) -> StorageError {
+        match StoreFailure::inside(&error) {
+            Some(failure) => StorageError::Store(failure.clone()),
+            None => StorageError::Io(error),
+        }
+    }
 }
 
 /// A commit that did not answer "done".

@@ -29,10 +29,7 @@ pub(crate) async fn run(
     for table in streams {
         loop {
             let (shared, of) = (shared.clone(), table.clone());
-            let find = move || {
-                let snapshot = Snapshot::new(shared.view(), shared.generator.now_ms());
-                find_expired(&snapshot, &of)
-            };
+            let find = move || find_expired(&shared.snapshot(), &of);
             let rows = tokio::task::spawn_blocking(find)
                 .await
                 .map_err(|_| StorageError::Closed)??;

@@ -49,9 +49,9 @@ steps! {
     IndexBatch "index_batch",
     /// It was added; the index is not ready yet.
     IndexWritten "index_written",
-    /// A cold file is complete, but not in its place.
+    /// A cold file is written but for its end; its store does not have it yet.
     FileUnnamed "file_unnamed",
-    /// It is in its place, but neither verified nor synced.
+    /// The store has it; it is neither verified nor synced.
     FileNamed "file_named",
     /// The files of a flush are in place for good; the manifest does not name them.
     FlushFiles "flush_files",

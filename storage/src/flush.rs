@@ -1,4 +1,5 @@
-//! Flush: the live versions of a partition's unflushed Seq range become one Parquet file.
+//! Flush: the versions of a partition's unflushed Seq range that live, or lived inside the table's history window,
+//! become one Parquet file.
 //!
 //! Guarantees: a file is written, read back and synced before the manifest names it; one batch adds it and
 //! moves the partition's watermark; a crash at any step leaves at worst a file that the next opening sweeps.
@@ -7,22 +8,23 @@
 pub(crate) mod file;
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use object_store::ObjectStore;
 use parking_lot::Mutex;
 
 use crate::catalog::{TableDef, TableId, TableKind};
 use crate::cold::PartitionState;
-use crate::commit::garbage::remove_files;
+use crate::cold::outage::Outages;
+use crate::cold::stores::Stores;
+use crate::cold::sweep::Jobs;
+use crate::commit::garbage::Garbage;
 use crate::commit::{CommitQueue, Flushed, Request, Shared};
 use crate::error::StorageError;
 use crate::failpoint::{Failpoints, Step};
-use crate::hot::Family;
-use crate::key::{seq_of, version_key};
-use crate::snapshot::{DeadEntry, PartitionSet, Snapshot};
+use crate::snapshot::{PartitionSet, Snapshot};
 use crate::store::FlushReport;
 use crate::transaction::Partition;
 
@@ -37,8 +39,14 @@ pub const WORTH_A_FILE_ROWS: u64 = 1000;
 
 /// Where cold files go, and who is flushing.
 pub(crate) struct Cold {
-    pub(crate) dir: PathBuf,
-    pub(crate) objects: Arc<dyn ObjectStore>,
+    pub(crate) stores: Arc<Stores>,
+    /// Where what is sorted outside of memory may stand for a while.
+    pub(crate) scratch: PathBuf,
+    /// This database's id, by which its stores know it.
+    pub(crate) database: String,
+    pub(crate) garbage: Arc<Garbage>,
+    pub(crate) jobs: Jobs,
+    pub(crate) outages: Outages,
     running: TableLocks,
     pub(crate) compacting: TableLocks,
     pub(crate) failpoints: Arc<Failpoints>,
@@ -49,17 +57,29 @@ pub(crate) type TableLocks = Mutex<HashMap<TableId, Arc<tokio::sync::Mutex<()>>>
 
 impl Cold {
     pub(crate) fn new(
-        dir: PathBuf,
-        objects: Arc<dyn ObjectStore>,
+        stores: Arc<Stores>,
+        scratch: PathBuf,
+        database: String,
+        garbage: Arc<Garbage>,
         failpoints: Arc<Failpoints>,
     ) -> Cold {
         Cold {
-            dir,
-            objects,
+            stores,
+            scratch,
+            database,
+            garbage,
+            jobs: Jobs::default(),
+            outages: Outages::default(),
             running: Mutex::default(),
             compacting: Mutex::default(),
             failpoints,
         }
+    }
+
+    /// Makes sure that new files of the table have a store to go to, and one that is this database's.
+    pub(crate) async fn check_storage(&self, table: &TableDef) -> Result<(), StorageError> {
+        let name = table.options.storage.as_deref().unwrap_or_default();
+        self.stores.get(name)?.claim(&self.database, None).await
     }
 }
 
@@ -80,10 +100,7 @@ impl Flusher {
     ) -> Result<FlushReport, StorageError> {
         let lock = self.cold.running.lock().entry(table).or_default().clone();
         let _one_at_a_time = lock.lock().await;
-        let snapshot = Arc::new(Snapshot::new(
-            self.shared.view(),
-            self.shared.generator.now_ms(),
-        ));
+        let snapshot = Arc::new(self.shared.snapshot());
         let Ok(def) = snapshot.table(table).cloned() else {
             self.cold.running.lock().remove(&table);
             return Err(StorageError::NoTable(table.get()));
@@ -91,6 +108,7 @@ impl Flusher {
         if def.kind == TableKind::Stream {
             return Ok(FlushReport::default());
         }
+        let _job = self.cold.jobs.begin(self.shared.generator.draw(1));
         let (of, view) = (def.clone(), snapshot.clone());
         let waiting = blocking(move || {
             let mut waiting = view.states(of.id, &PartitionSet::All)?;
@@ -99,6 +117,10 @@ impl Flusher {
         })
         .await?;
         let mut report = FlushReport::default();
+        if waiting.is_empty() {
+            return Ok(report);
+        }
+        self.cold.check_storage(&def).await?;
         let mut rest = waiting.as_slice();
         while !rest.is_empty() {
             let (mut count, mut rows) = (0, 0);
@@ -111,6 +133,8 @@ impl Flusher {
             self.flush_chunk(&snapshot, &def, chunk.to_vec(), &mut report)
                 .await?;
         }
+        let store = def.options.storage.as_deref().unwrap_or_default();
+        self.cold.outages.worked(store);
         Ok(report)
     }
 
@@ -127,15 +151,16 @@ impl Flusher {
         let writers: Vec<_> = (0..WRITERS.min(chunk.len()))
             .map(|_| {
                 let (chunk, next) = (chunk.clone(), next.clone());
-                let (snapshot, table, cold) = (snapshot.clone(), table.clone(), self.cold.clone());
+                let (snapshot, table, flusher) = (snapshot.clone(), table.clone(), self.clone());
                 let runtime = tokio::runtime::Handle::current();
                 tokio::task::spawn_blocking(move || {
                     let (mut parts, mut failed) = (Vec::new(), None);
                     while let Some((partition, state)) =
                         chunk.get(next.fetch_add(1, Ordering::SeqCst))
                     {
-                        match flush_partition(&snapshot, &table, &cold, &runtime, partition, state)
-                        {
+                        match flush_partition(
+                            &snapshot, &table, &flusher, &runtime, partition, state,
+                        ) {
                             Ok(part) => parts.push(part),
                             Err(error) => {
                                 failed = Some(error);
@@ -174,15 +199,9 @@ impl Flusher {
             Some(error) => Err(error),
             None => {
                 self.cold.failpoints.reach(Step::FlushFiles)?;
-                if !paths.is_empty() {
-                    let cold = self.cold.clone();
-                    let table_dir = cold
-                        .dir
-                        .join(&paths[0])
-                        .ancestors()
-                        .nth(2)
-                        .map(PathBuf::from);
-                    blocking(move || file::sync_folders(table_dir, &cold.dir)).await?;
+                if let Some(path) = paths.first().cloned() {
+                    let stores = self.cold.stores.clone();
+                    blocking(move || stores.settle_folders(&path)).await?;
                 }
                 let (reply, answer) = tokio::sync::oneshot::channel();
                 self.queue
@@ -197,13 +216,10 @@ impl Flusher {
         };
         if let Err(error) = outcome {
             // A failed write of the manifest may yet have reached the disk: those files stay for the sweep.
-            if !matches!(error, StorageError::LogFailed(_)) {
-                let cold = self.cold.clone();
-                blocking(move || {
-                    remove_files(&cold.dir, &paths);
-                    Ok(())
-                })
-                .await?;
+            if matches!(error, StorageError::LogFailed(_)) {
+                self.cold.jobs.hold();
+            } else {
+                self.cold.garbage.discard(paths);
             }
             return Err(error);
         }
@@ -222,9 +238,14 @@ impl Flusher {
             .iter()
             .filter(|table| table.kind != TableKind::Stream)
         {
+            let store = table.options.storage.as_deref().unwrap_or_default();
+            if !self.cold.outages.may_try(store) {
+                continue;
+            }
             let due = move |table: &TableDef, state: &PartitionState| {
                 let age_ms = now_ms.saturating_sub(state.first_unflushed.unix_ms());
                 state.unflushed_rows >= table.options.flush_rows.max(1)
+                    || state.unflushed_bytes >= table.options.flush_bytes.max(1)
                     || (age_ms >= table.options.flush_interval_ms
                         && state.unflushed_rows >= WORTH_A_FILE_ROWS)
             };
@@ -238,6 +259,9 @@ impl Flusher {
                     );
                 }
                 Ok(_) | Err(StorageError::NoTable(_)) => {}
+                Err(error) if error.is_of_store() => {
+                    self.cold.outages.failed(store, "flushing", &error);
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -256,63 +280,27 @@ pub(crate) async fn blocking<T: Send + 'static>(
 fn flush_partition(
     snapshot: &Snapshot,
     table: &Arc<TableDef>,
-    cold: &Cold,
+    flusher: &Flusher,
     runtime: &tokio::runtime::Handle,
     partition: &Partition,
     state: &PartitionState,
 ) -> Result<Flushed, StorageError> {
-    let file = file::write(snapshot, table, cold, runtime, partition, state)?;
-    let mut unfiled = Vec::new();
-    let from = version_key(table.id, partition, state.watermark.advance(1));
-    let to = version_key(table.id, partition, state.last_seq.advance(1));
-    let mut dead = snapshot.view.hot.iterate(Family::Dead, &from, to);
-    while let Some((key, value)) = dead.item() {
-        let entry = DeadEntry::decode(value)?;
-        if entry.by <= snapshot.seq() {
-            unfiled.push((seq_of(key)?, entry.by));
-        }
-        dead.next();
-    }
-    dead.status()?;
+    let (floor, id) = (
+        snapshot.history_floor(table),
+        flusher.shared.generator.draw(1),
+    );
+    let cold = &flusher.cold;
+    let file = file::write(snapshot, table, cold, runtime, partition, state, floor, id)?;
+    let mut dropped = Vec::new();
+    let range = state.watermark.next()..=state.last_seq;
+    snapshot.visit_filed_dead(table.id, partition, range, floor, |seq, by| {
+        dropped.push((seq, by));
+        ControlFlow::Continue(())
+    })?;
     Ok(Flushed {
         partition: partition.clone(),
         file,
         seen: *state,
-        unfiled,
+        dropped,
     })
-}
-
-/// Removes files that the manifest does not name. Blocking; nothing may be flushing.
-pub(crate) fn sweep(
-    cold: &std::path::Path,
-    known: &std::collections::HashSet<String>,
-) -> Result<(), StorageError> {
-    let mut folders = vec![cold.to_path_buf()];
-    let mut orphans = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder)? {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                folders.push(entry.path());
-                continue;
-            }
-            let path = entry.path();
-            let relative = path
-                .strip_prefix(cold)
-                .unwrap_or(&path)
-                .to_string_lossy()
-                .into_owned();
-            if !known.contains(&relative) {
-                orphans.push(relative);
-            }
-        }
-    }
-    if !orphans.is_empty() {
-        tracing::info!(
-            files = orphans.len(),
-            "sweeping files that the manifest does not name"
-        );
-    }
-    remove_files(cold, &orphans);
-    Ok(())
 }

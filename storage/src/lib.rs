@@ -29,6 +29,7 @@ mod tests;
 pub mod transaction;
 pub mod trim;
 mod watch;
+pub mod widen;
 
 pub use catalog::{
     Catalog, CatalogChange, ColumnDef, ColumnId, RoleDef, TableDef, TableId, TableKind, ViewDef,

@@ -16,6 +16,7 @@ use crate::datum::{
 use crate::error::StorageError;
 use crate::key::{read_seq, rescale, seq_bytes};
 use crate::seq::Seq;
+use crate::widen;
 
 const INSERT: u8 = 1;
 const UPDATE: u8 = 2;
@@ -30,6 +31,8 @@ const WITH_OLD_ROW: u8 = 2;
 pub(crate) struct Record<'a> {
     pub(crate) op: ChangeOp,
     pub(crate) last_in_transaction: bool,
+    /// The version that it superseded; none for an insert.
+    pub(crate) superseded: Option<Seq>,
     pub(crate) schema_version: u32,
     /// For an update, the row before, in the same layout as the row.
     pub(crate) old_row: Option<&'a [u8]>,
@@ -51,9 +54,9 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Record<'_>, StorageError> {
         DELETE => ChangeOp::Delete,
         other => return Err(StorageError::Corrupt(format!("record op {other}"))),
     };
+    let mut superseded = None;
     if op != ChangeOp::Insert {
-        // What it superseded is for repair and replicas; nothing here goes by it.
-        read_seq(rest)?;
+        superseded = Some(read_seq(rest)?);
         rest = &rest[8..];
     }
     let (version, mut row) = rest
@@ -67,6 +70,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Record<'_>, StorageError> {
     Ok(Record {
         op,
         last_in_transaction,
+        superseded,
         schema_version: u32::from_be_bytes(*version),
         old_row,
         row,
@@ -150,7 +154,11 @@ fn fixed_width(ty: ColumnType) -> Option<usize> {
     }
 }
 
-fn encode_row(table: &TableDef, row: &Row, out: &mut Vec<u8>) {
+/// Appends a row in the layout of the table's schema version.
+///
+/// # Panics
+/// When the row is not of the table's types.
+pub(crate) fn encode_row(table: &TableDef, row: &Row, out: &mut Vec<u8>) {
     assert_eq!(
         row.len(),
         table.columns.len(),
@@ -298,7 +306,8 @@ fn trim(bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+/// Appends a string: its length, then its bytes.
+pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     put_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
@@ -342,6 +351,8 @@ struct Field {
     /// Where it starts, for a type of fixed width.
     offset: Option<usize>,
     outputs: Vec<usize>,
+    /// The type that the column has been widened to since.
+    widened: Option<ColumnType>,
 }
 
 /// How rows of one schema version give the wanted columns.
@@ -369,11 +380,13 @@ impl Decoder {
                 offset += width;
                 offset - width
             });
+            let present = table.index_of(*id).map(|index| table.columns[index].ty);
             fields.push(Field {
                 ordinal,
                 ty: *ty,
                 offset: at,
                 outputs,
+                widened: present.filter(|present| present != ty),
             });
         }
         // Fixed ones that nobody wants are skipped at once; varying ones only behind the last that is wanted.
@@ -391,7 +404,7 @@ impl Decoder {
             let column = &table.columns[index];
             match layout.iter().find(|(stored, _)| stored == id) {
                 None => missing.push((slot, column.missing.clone())),
-                Some((_, ty)) if ty.arrow() == column.ty.arrow() => {}
+                Some((_, ty)) if widen::widens(*ty, column.ty) => {}
                 Some((_, ty)) => {
                     return Err(StorageError::Corrupt(format!(
                         "{ty:?} in a column of {:?}",
@@ -431,6 +444,7 @@ impl Decoder {
                     varying_value(field.ty, bytes)?
                 }
             };
+            let value = field.widened.map_or(value, |ty| widen::value(value, ty));
             for slot in &field.outputs {
                 put(*slot, value);
             }
@@ -637,5 +651,24 @@ pub(crate) mod tests {
             .unwrap();
         assert_eq!(read[8], Datum::Text("absent".to_string()));
         assert_eq!(read.len(), 9);
+
+        let mut old = any_table();
+        old.columns.truncate(1);
+        old.bump_schema_version();
+        let bytes = encode(ChangeOp::Insert, &old, &vec![Datum::Int2(-7)], None);
+        let mut wide = old.clone();
+        wide.columns[0].ty = ColumnType::Int8;
+        wide.bump_schema_version();
+        let mut reader = RowReader::whole(Arc::new(wide.clone()));
+        assert_eq!(
+            reader.row(2, parse(&bytes).unwrap().row).unwrap(),
+            [Datum::Int8(-7)]
+        );
+        wide.columns[0].ty = ColumnType::Bool;
+        assert!(
+            RowReader::whole(Arc::new(wide))
+                .row(2, parse(&bytes).unwrap().row)
+                .is_err()
+        );
     }
 }

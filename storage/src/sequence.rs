@@ -218,6 +218,19 @@ impl Sequences {
         })
     }
 
+    /// Forgets where the sequence with this id stands: a transaction that was rolled back may have drawn from another
+    /// one that had the id.
+    pub(crate) fn forget(&self, hot: &Hot, id: u32) -> Result<(), StorageError> {
+        let mut counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counters.remove(&id);
+        if hot.get(Family::Meta, &sequence_key(id))?.is_none() {
+            return Ok(());
+        }
+        let mut batch = WriteBatch::default();
+        batch.delete_cf(hot.family(Family::Meta), sequence_key(id));
+        Ok(hot.write(batch)?)
+    }
+
     /// Writes where the sequences stand, so that a server that was stopped skips nothing.
     pub(crate) fn settle(&self, hot: &Hot) -> Result<(), StorageError> {
         let mut counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);

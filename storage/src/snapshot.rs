@@ -1,7 +1,9 @@
 //! Snapshot reads: one consistent view over the hot log, the dead set and the manifest.
 
+mod history;
 mod index;
 mod scan;
+mod walk;
 
 use std::collections::HashMap;
 use std::ops::{ControlFlow, RangeInclusive};
@@ -22,7 +24,9 @@ use crate::record::{self, RowReader};
 use crate::seq::Seq;
 use crate::transaction::{Partition, RowVersion, Transaction, key_identity};
 
+pub use history::History;
 pub use index::IndexRange;
+pub use walk::{IndexPlace, IndexStep};
 
 /// Which partitions of a table a read covers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -48,6 +52,8 @@ pub struct HotScan {
     pub batch_rows: usize,
     /// Stop after this many rows.
     pub limit: Option<usize>,
+    /// In each partition from the newest version back, in batches that begin small; pending versions come first.
+    pub newest_first: bool,
 }
 
 /// One column of a scan's output.
@@ -83,13 +89,17 @@ pub struct Snapshot {
     pub(crate) view: Arc<View>,
     /// When it was taken; decides what has expired.
     pub(crate) taken_ms: i64,
+    /// The Seq whose rows it shows: the view's, or an earlier one.
+    seq: Seq,
     /// The catalog of a transaction that has changed it, instead of the view's.
     catalog: Option<Arc<Catalog>>,
 }
 
 impl Snapshot {
+    /// The rows of a view as they stand there.
     pub(crate) fn new(view: Arc<View>, taken_ms: i64) -> Snapshot {
         Snapshot {
+            seq: view.seq,
             view,
             taken_ms,
             catalog: None,
@@ -101,13 +111,14 @@ impl Snapshot {
         Snapshot {
             view: self.view.clone(),
             taken_ms: self.taken_ms,
+            seq: self.seq,
             catalog: Some(catalog),
         }
     }
 
     /// The Seq at which it stands.
     pub fn seq(&self) -> Seq {
-        self.view.seq
+        self.seq
     }
 
     /// The catalog at that Seq, or the transaction's own.
@@ -116,7 +127,7 @@ impl Snapshot {
     }
 
     /// Feeds the live row versions of the hot tier to `sink`, batch by batch, until it breaks; then those
-    /// pending in `transaction`. Partition by partition, in Seq order inside each. Blocking.
+    /// pending in `transaction`. Partition by partition, in Seq order inside each (`newest_first`: backwards). Blocking.
     ///
     /// Batches have one array per `HotScan::columns`, of the types of `ColumnType::arrow`; with no columns
     /// they still carry a row count.
@@ -126,10 +137,21 @@ impl Snapshot {
         transaction: Option<&Transaction>,
         sink: &mut dyn FnMut(RecordBatch) -> ControlFlow<()>,
     ) -> Result<(), StorageError> {
-        scan::run(self, scan, transaction, sink)
+        scan::run(self, scan, self.seq(), transaction, sink)
     }
 
-    /// The cold files that hold rows of these partitions, in partition and Seq order. Blocking.
+    /// As `scan_hot`, with the versions that died after `floor`, too.
+    pub(crate) fn scan_hot_history(
+        &self,
+        scan: &HotScan,
+        floor: Seq,
+        sink: &mut dyn FnMut(RecordBatch) -> ControlFlow<()>,
+    ) -> Result<(), StorageError> {
+        scan::run(self, scan, floor, None, sink)
+    }
+
+    /// The cold files that hold rows of these partitions, in partition and Seq order. Where the snapshot is of the
+    /// past, they hold later versions, too. Blocking.
     pub fn cold_files(
         &self,
         table: &TableDef,
@@ -145,7 +167,10 @@ impl Snapshot {
         let mut files = Vec::new();
         let mut entries = self.view.hot.iterate(Family::Meta, &from, to);
         while let Some((key, value)) = entries.item() {
-            files.push(ColdFile::decode(key, value)?);
+            let file = ColdFile::decode(key, value)?;
+            if file.first_seq <= self.seq() {
+                files.push(file);
+            }
             entries.next();
         }
         entries.status()?;
@@ -172,28 +197,33 @@ impl Snapshot {
         Ok(any)
     }
 
-    /// How many of the file's versions are dead at this snapshot.
-    pub(crate) fn count_dead(&self, table: TableId, file: &ColdFile) -> Result<u64, StorageError> {
-        let mut count = 0;
-        self.visit_dead(table, file, |_| {
-            count += 1;
-            ControlFlow::Continue(())
-        })?;
-        Ok(count)
-    }
-
     fn visit_dead(
         &self,
         table: TableId,
         file: &ColdFile,
         mut visit: impl FnMut(Seq) -> ControlFlow<()>,
     ) -> Result<(), StorageError> {
-        let from = version_key(table, &file.partition, file.first_seq);
-        let to = version_key(table, &file.partition, file.last_seq.advance(1));
+        let range = file.first_seq..=file.last_seq;
+        self.visit_filed_dead(table, &file.partition, range, self.seq(), |seq, _| {
+            visit(seq)
+        })
+    }
+
+    /// The versions in a range of Seqs that died up to `upto` and are in a file, and what superseded them.
+    pub(crate) fn visit_filed_dead(
+        &self,
+        table: TableId,
+        partition: &Partition,
+        range: RangeInclusive<Seq>,
+        upto: Seq,
+        mut visit: impl FnMut(Seq, Seq) -> ControlFlow<()>,
+    ) -> Result<(), StorageError> {
+        let from = version_key(table, partition, *range.start());
+        let to = version_key(table, partition, range.end().next());
         let mut entries = self.view.hot.iterate(Family::Dead, &from, to);
         while let Some((key, value)) = entries.item() {
             let entry = DeadEntry::decode(value)?;
-            if entry.by <= self.seq() && !entry.unfiled && visit(seq_of(key)?).is_break() {
+            if entry.by <= upto && !entry.unfiled && visit(seq_of(key)?, entry.by).is_break() {
                 return Ok(());
             }
             entries.next();
@@ -216,6 +246,9 @@ impl Snapshot {
     }
 
     /// As `lookup`, by any unique key of the table.
+    ///
+    /// # Panics
+    /// When the snapshot is of the past: keys tell of the present only.
     pub fn lookup_unique(
         &self,
         table: &TableDef,
@@ -224,6 +257,7 @@ impl Snapshot {
         values: &[Datum],
         transaction: Option<&Transaction>,
     ) -> Result<Lookup, StorageError> {
+        assert!(!self.is_past(), "keys tell of the present only");
         let values = values.iter().map(Datum::as_ref);
         let Some(key) = unique_key(table, partition, unique, values) else {
             return Ok(Lookup::Absent);
@@ -409,7 +443,7 @@ pub(crate) fn rows_family(table: &TableDef) -> Family {
 pub(crate) struct DeadEntry {
     /// The Seq that superseded the version.
     pub(crate) by: Seq,
-    /// The version was dead before its Seq range was flushed, so no file holds it.
+    /// No file holds the version, nor the log behind the watermark.
     pub(crate) unfiled: bool,
 }
 

@@ -1,30 +1,31 @@
 //! The store: one data directory, opened by one process.
 
+mod upkeep;
+
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::ObjectStore;
-use object_store::local::LocalFileSystem;
 use parking_lot::{Mutex, RwLock};
-use rocksdb::WriteBatch;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use crate::catalog::{Catalog, CatalogChange, TableDef, TableId};
 use crate::changes::{self, ChangeBatch, CommitWatch, FeedScope};
-use crate::cold::{ColdFile, META_FILE, META_GARBAGE, point};
-use crate::commit::garbage::{Garbage, remove_files};
+use crate::cold::stores::Stores;
+use crate::cold::{ColdOptions, ColdReader, point, wait};
+use crate::commit::garbage::Garbage;
 use crate::commit::{self, Request, Shared, ddl, view_of};
 use crate::compact::{self, CompactReport};
 use crate::error::{CommitError, StorageError};
 use crate::expire;
 use crate::failpoint::{Failpoints, Step};
-use crate::flush::{Cold, Flusher, sweep};
-use crate::hot::{Family, Hot, HotSnapshot};
+use crate::flush::{Cold, Flusher, blocking};
+use crate::hot::Hot;
 use crate::seq::{Clock, Seq, SeqGenerator};
 use crate::sequence::{SequenceDef, SequenceError, SequenceState, Sequences};
 use crate::snapshot::Snapshot;
@@ -34,7 +35,7 @@ use crate::watch::Watches;
 
 /// How to open a store.
 pub struct StoreOptions {
-    /// The data directory: `DIR/hot` is RocksDB, `DIR/cold` the local object store.
+    /// The data directory: `DIR/hot` is RocksDB, `DIR/cold` the default object store unless `cold` says otherwise.
     pub dir: PathBuf,
     /// This node's id, 0..1024.
     pub node: u16,
@@ -42,6 +43,8 @@ pub struct StoreOptions {
     pub clock: Clock,
     /// Whether to run the background jobs (flush and compaction by policy, expiry, trim). Tests drive them by hand.
     pub background: bool,
+    /// Where cold files go.
+    pub cold: ColdOptions,
     /// Where tests make it fail.
     pub failpoints: Arc<Failpoints>,
 }
@@ -66,6 +69,8 @@ pub struct Store {
     committer: Option<std::thread::JoinHandle<()>>,
     shutdown: watch::Sender<bool>,
     sequences: Sequences,
+    runtime: tokio::runtime::Handle,
+    sweep_age: Duration,
 }
 
 /// How often the flush policy looks.
@@ -76,6 +81,8 @@ const COMPACT_TICK: Duration = Duration::from_secs(60);
 const TRIM_TICK: Duration = Duration::from_secs(60);
 /// How often expired rows are removed.
 const EXPIRY_TICK: Duration = Duration::from_secs(1);
+/// How long after a failure files are removed again.
+const REMOVAL_RETRY: Duration = Duration::from_secs(30);
 
 impl Store {
     /// Opens or makes a data directory. Blocking. Must be called inside a tokio runtime, on which background jobs run.
@@ -85,17 +92,25 @@ impl Store {
             dir: shown.clone(),
             reason: error.to_string(),
         };
-        let cold_dir = options.dir.join("cold");
         std::fs::create_dir_all(options.dir.join("hot")).map_err(unusable)?;
         let hot = Arc::new(Hot::open(&options.dir.join("hot"), &shown)?);
-        std::fs::create_dir_all(&cold_dir).map_err(unusable)?;
-        let cold_dir = cold_dir.canonicalize().map_err(unusable)?;
-        let objects: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new_with_prefix(&cold_dir)?);
+        let stores = Arc::new(Stores::open(&options.cold, &options.dir)?);
 
-        let catalog = Arc::new(ddl::load(&hot)?);
+        let mut catalog = ddl::load(&hot)?;
+        catalog.storages = stores.names().into_iter().collect();
+        let catalog = Arc::new(catalog);
         let last = ddl::last_seq(&hot)?;
-        clean(&hot, &cold_dir)?;
         let garbage = Arc::new(Garbage::default());
+        let cold = Arc::new(Cold::new(
+            stores,
+            options.dir.join("scratch"),
+            upkeep::database_id(&hot)?,
+            garbage.clone(),
+            options.failpoints.clone(),
+        ));
+        let runtime = tokio::runtime::Handle::current();
+        let files = upkeep::check_stores(&cold, &hot, &catalog, &runtime)?;
+        upkeep::clean(&cold, &hot, &runtime, files)?;
         let view = view_of(&hot, last, catalog, &garbage);
         let shared = Arc::new(Shared {
             generator: SeqGenerator::new(options.clock, options.node, last),
@@ -103,10 +118,9 @@ impl Store {
             watches: Arc::new(Watches::default()),
             hot,
             garbage,
-            failpoints: options.failpoints.clone(),
+            failpoints: options.failpoints,
         });
         let (queue, committer) = commit::start(shared.clone())?;
-        let cold = Arc::new(Cold::new(cold_dir, objects, options.failpoints));
         let flusher = Flusher {
             shared,
             queue,
@@ -134,6 +148,10 @@ impl Store {
                 shutdown.subscribe(),
                 compact_by_policy(flusher.clone()),
             )));
+            tasks.push(tokio::spawn(until(
+                shutdown.subscribe(),
+                upkeep::sweep_by_time(flusher.clone(), options.cold.sweep_age),
+            )));
         }
         Ok(Arc::new(Store {
             flusher,
@@ -141,6 +159,8 @@ impl Store {
             committer: Some(committer),
             shutdown,
             sequences: Sequences::default(),
+            runtime,
+            sweep_age: options.cold.sweep_age,
         }))
     }
 
@@ -151,7 +171,7 @@ impl Store {
 
     /// A consistent view of both tiers and the catalog at the newest visible Seq.
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::new(Snapshot::new(self.shared().view(), self.now_ms()))
+        Arc::new(self.shared().snapshot())
     }
 
     /// The newest Seq that readers may see.
@@ -225,6 +245,12 @@ impl Store {
         self.sequences.draw(&self.shared().hot, sequence)
     }
 
+    /// Begins a sequence that is to be created with this id. It may be drawn from before that is committed.
+    pub fn begin_sequence(&self, id: u32) -> Result<(), StorageError> {
+        self.check_open()?;
+        self.sequences.forget(&self.shared().hot, id)
+    }
+
     /// Where a sequence stands.
     pub fn sequence_state(&self, sequence: &SequenceDef) -> Result<SequenceState, SequenceError> {
         self.sequences.state(&self.shared().hot, sequence)
@@ -273,22 +299,26 @@ impl Store {
         trim::run(self.shared(), &self.flusher.queue).await
     }
 
-    /// The object store that holds the cold files; `ColdFile::path` is a path in it.
-    pub fn object_store(&self) -> Arc<dyn ObjectStore> {
-        self.flusher.cold.objects.clone()
+    /// Removes files of this database's stores that nothing names, as the background job does every hour, and
+    /// gives their number.
+    pub async fn sweep(&self) -> Result<u64, StorageError> {
+        self.check_open()?;
+        upkeep::sweep_stores(&self.flusher, self.sweep_age).await
     }
 
-    /// The whole contents of cold files, in their order; meant for small ones. One trip to a thread that may
-    /// block serves them all.
-    pub async fn read_files(&self, paths: Vec<String>) -> Result<Vec<Bytes>, StorageError> {
-        let dir = self.flusher.cold.dir.clone();
-        let read = move || {
-            let read = |path: &String| Ok(Bytes::from(std::fs::read(dir.join(path))?));
-            paths.iter().map(read).collect()
-        };
-        tokio::task::spawn_blocking(read)
-            .await
-            .map_err(std::io::Error::other)?
+    /// The object stores that hold the cold files, as one; `ColdFile::path` is a path in it.
+    pub fn object_store(&self) -> Arc<dyn ObjectStore> {
+        self.flusher.cold.stores.clone()
+    }
+
+    /// A cold file for Parquet's readers. Its footer is kept in memory.
+    pub fn cold_reader(&self, path: &str, bytes: u64) -> Result<ColdReader, StorageError> {
+        ColdReader::new(self.flusher.cold.stores.clone(), path, bytes)
+    }
+
+    /// The whole contents of cold files of these sizes, in their order; meant for small ones.
+    pub async fn read_files(&self, files: Vec<(String, u64)>) -> Result<Vec<Bytes>, StorageError> {
+        self.flusher.cold.stores.read_whole(files).await
     }
 
     /// The version that `Snapshot::lookup` on this snapshot found to be `Cold`: one row out of one file. Blocking.
@@ -299,7 +329,12 @@ impl Store {
         partition: &Partition,
         seq: Seq,
     ) -> Result<RowVersion, StorageError> {
-        point::read_version(snapshot, &self.flusher.cold.dir, table, partition, seq)
+        let file = point::holder(snapshot, table.id, partition, seq)?;
+        let stores = &self.flusher.cold.stores;
+        wait(
+            &self.runtime,
+            point::read_version(stores, &file, table, seq),
+        )
     }
 
     /// Up to about `limit` changes of the scope with a Seq after `after`, in commit order. `Trimmed` when some
@@ -368,21 +403,30 @@ async fn until(mut shutdown: watch::Receiver<bool>, job: impl Future<Output = ()
 }
 
 async fn collect_garbage(flusher: Flusher) {
+    let mut left: Vec<String> = Vec::new();
     loop {
-        flusher.shared.garbage.woken().await;
-        let paths = flusher.shared.garbage.take_unneeded();
+        tokio::select! {
+            () = flusher.shared.garbage.woken() => {}
+            () = tokio::time::sleep(REMOVAL_RETRY), if !left.is_empty() => {}
+        }
+        let mut paths = flusher.shared.garbage.take_unneeded();
+        paths.append(&mut left);
         if paths.is_empty() {
             continue;
         }
-        let cold = flusher.cold.clone();
-        let removal = tokio::task::spawn_blocking(move || {
-            // It cannot fail, only hold or end the process.
-            let _ = cold.failpoints.reach(Step::GarbageFound);
-            remove_files(&cold.dir, &paths);
-            let _ = cold.failpoints.reach(Step::GarbageRemoved);
-            paths
-        });
-        let Ok(paths) = removal.await else { continue };
+        // It cannot fail, only hold or end the process.
+        let reach = |step| {
+            let cold = flusher.cold.clone();
+            blocking(move || cold.failpoints.reach(step))
+        };
+        let _ = reach(Step::GarbageFound).await;
+        left = upkeep::remove(&flusher, paths.clone()).await;
+        let _ = reach(Step::GarbageRemoved).await;
+        let left: HashSet<&String> = left.iter().collect();
+        paths.retain(|path| !left.contains(path));
+        if paths.is_empty() {
+            continue;
+        }
         if flusher
             .queue
             .send(Request::Collected { paths })
@@ -441,20 +485,4 @@ async fn trim_by_time(flusher: Flusher) {
             Err(error) => tracing::error!(%error, "trimming the log failed"),
         }
     }
-}
-
-/// Removes files that nothing names, and the garbage entries that a crash left.
-fn clean(hot: &Arc<Hot>, cold_dir: &Path) -> Result<(), StorageError> {
-    let snapshot = HotSnapshot::take(hot);
-    let mut known = HashSet::new();
-    let mut files = snapshot.iterate(Family::Meta, &[META_FILE], vec![META_FILE + 1]);
-    while let Some((key, value)) = files.item() {
-        known.insert(ColdFile::decode(key, value)?.path);
-        files.next();
-    }
-    files.status()?;
-    sweep(cold_dir, &known)?;
-    let mut batch = WriteBatch::default();
-    batch.delete_range_cf(hot.family(Family::Meta), [META_GARBAGE], [META_GARBAGE + 1]);
-    Ok(hot.write(batch)?)
 }

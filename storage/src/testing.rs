@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::catalog::{
     CatalogChange, ColumnDef, ColumnId, TableDef, TableId, TableKind, TableOptions,
 };
+use crate::cold::ColdOptions;
 use crate::datum::{ColumnType, Datum};
 use crate::seq::{Clock, system_clock};
 use crate::store::{Store, StoreOptions};
@@ -25,10 +26,9 @@ pub(crate) fn column(id: u16, name: &str, ty: ColumnType) -> ColumnDef {
 
 pub(crate) fn table(id: u32, name: &str, columns: Vec<ColumnDef>, key: &[u16]) -> TableDef {
     let options = TableOptions {
-        ttl_ms: None,
         flush_rows: 1_000_000,
-        flush_interval_ms: 3_600_000,
-        resume_window_ms: crate::catalog::RESUME_WINDOW_MS,
+        history_window_ms: 0,
+        ..TableOptions::default()
     };
     TableDef {
         primary_key: key.iter().map(|id| ColumnId::new(*id)).collect(),
@@ -58,6 +58,7 @@ pub(crate) fn open_with(dir: &std::path::Path, clock: Clock) -> Arc<Store> {
         node: 1,
         clock,
         background: false,
+        cold: ColdOptions::default(),
         failpoints: Arc::default(),
     })
     .unwrap()

@@ -67,6 +67,8 @@ pub struct Transaction {
     fills: ddl::Fills,
     /// What must not have changed when the transaction is committed.
     pub(crate) reads: Option<ReadSet>,
+    /// All that it superseded was live at this Seq or later.
+    pub(crate) since: Seq,
 }
 
 /// What a transaction read, for a commit that is refused when any of it has changed.
@@ -318,6 +320,12 @@ impl Transaction {
         self.superseded_before
             .get(&table)
             .is_some_and(|count| *count > 0)
+    }
+
+    /// Tells the Seq of the oldest snapshot that the transaction found rows in. Without it, a row of a table without
+    /// primary key that was trimmed from the log cannot be superseded: nothing would tell that it is live still.
+    pub fn reads_since(&mut self, since: Seq) {
+        self.since = since;
     }
 
     /// Makes the commit depend on what was read, besides what it depends on already: it fails with

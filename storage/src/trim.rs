@@ -1,25 +1,33 @@
-//! Trimming: flushed changes leave the log when they are older than their table's resume window.
+//! Trimming: flushed changes leave the log when they are older than their table's resume window, or when the log
+//! keeps more of them than the table's `resume_bytes`.
 //!
 //! Guarantees: what leaves the log is in a cold file or dead, so no read of rows misses it; a reader of the
-//! feed that wants what left is told `Trimmed`. Does not: touch `key` and `dead`, or partitions that were not flushed.
+//! feed that wants what left is told `Trimmed`. Does not: touch `key`, or partitions that were not flushed. Of `dead` only
+//! the unfiled entries go that the records which leave have made.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
 use crate::catalog::{TableDef, TableId, TableKind};
 use crate::changes::decode_commit;
-use crate::commit::{CommitQueue, Request, Shared};
+use crate::cold::PartitionState;
+use crate::commit::{CommitQueue, OldLog, Request, Shared};
 use crate::error::StorageError;
 use crate::hot::Family;
-use crate::key::{read_seq, version_key};
+use crate::key::{read_seq, seq_of, version_key};
+use crate::record;
 use crate::seq::Seq;
 use crate::snapshot::{PartitionSet, Snapshot, oldest_resumable};
 use crate::transaction::Partition;
 
 /// Partitions that one commit trims.
 const PARTITIONS_MAX: usize = 1024;
+/// Records that it takes out.
+const RECORDS_MAX: u64 = 1 << 18;
+/// How finely the log is counted by time, in milliseconds.
+const SLOT_MS: i64 = 100;
 /// Entries of the `commit` family that one commit removes.
 const COMMITS_MAX: u64 = 1 << 16;
 
@@ -44,12 +52,18 @@ pub(crate) async fn run(
     };
     let mut report = TrimReport::default();
     for table in tables {
-        let found = blocking(shared, move |snapshot| find_old(&snapshot, &table)).await?;
-        for parts in found.parts.chunks(PARTITIONS_MAX) {
+        let id = table.id;
+        loop {
+            let of = table.clone();
+            let found = blocking(shared, move |snapshot| find_old(&snapshot, &of)).await?;
+            if found.parts.is_empty() {
+                break;
+            }
+            report.partitions += found.parts.len() as u64;
             let (reply, answer) = oneshot::channel();
             let request = Request::Trim {
-                table: found.table,
-                parts: parts.to_vec(),
+                table: id,
+                parts: found.parts,
                 reply,
             };
             queue.send(request).await?;
@@ -57,7 +71,9 @@ pub(crate) async fn run(
                 Err(StorageError::NoTable(_)) => break,
                 answer => answer?,
             }
-            report.partitions += parts.len() as u64;
+            if !found.more {
+                break;
+            }
         }
     }
     loop {
@@ -82,38 +98,104 @@ async fn blocking<T: Send + 'static>(
     find: impl FnOnce(Snapshot) -> Result<T, StorageError> + Send + 'static,
 ) -> Result<T, StorageError> {
     let shared = shared.clone();
-    let work = move || find(Snapshot::new(shared.view(), shared.generator.now_ms()));
-    tokio::task::spawn_blocking(work)
+    tokio::task::spawn_blocking(move || find(shared.snapshot()))
         .await
         .map_err(|error| StorageError::Io(std::io::Error::other(error)))?
 }
 
 struct OldParts {
-    table: TableId,
-    /// Partitions with records in the log that may leave, and up to where.
-    parts: Vec<(Partition, Seq)>,
+    parts: Vec<OldLog>,
+    /// Whether others are left.
+    more: bool,
 }
 
 fn find_old(snapshot: &Snapshot, table: &TableDef) -> Result<OldParts, StorageError> {
-    let last_old = oldest_resumable(table, snapshot.taken_ms).previous();
-    let mut parts = Vec::new();
-    for (partition, state) in snapshot.states(table.id, &PartitionSet::All)? {
+    let states = snapshot.states(table.id, &PartitionSet::All)?;
+    let mut last_old = oldest_resumable(table, snapshot.taken_ms).previous();
+    if let Some(limit) = table.options.resume_bytes {
+        last_old = last_old.max(last_beyond(snapshot, table, &states, limit)?);
+    }
+    let mut found = OldParts {
+        parts: Vec::new(),
+        more: false,
+    };
+    let mut records_left = RECORDS_MAX;
+    for (partition, state) in states {
         let upto = state.watermark.min(last_old);
         if upto <= state.trimmed {
             continue;
         }
+        if found.parts.len() == PARTITIONS_MAX || records_left == 0 {
+            found.more = true;
+            break;
+        }
         let from = version_key(table.id, &partition, state.trimmed.next());
         let to = version_key(table.id, &partition, upto.next());
-        let records = snapshot.view.hot.iterate(Family::Log, &from, to);
-        if records.valid() {
-            parts.push((partition, upto));
+        let mut part = OldLog {
+            partition,
+            after: state.trimmed,
+            upto,
+            bytes: 0,
+            superseded: Vec::new(),
+        };
+        let mut records = snapshot.view.hot.iterate(Family::Log, &from, to);
+        let mut last = None;
+        while let Some((key, value)) = records.item() {
+            if records_left == 0 {
+                part.upto = last.unwrap_or(state.trimmed);
+                found.more = true;
+                break;
+            }
+            records_left -= 1;
+            last = Some(seq_of(key)?);
+            part.bytes += value.len() as u64;
+            if table.primary_key.is_empty() {
+                part.superseded.extend(record::parse(value)?.superseded);
+            }
+            records.next();
+        }
+        records.status()?;
+        if last.is_some() {
+            found.parts.push(part);
+        }
+    }
+    Ok(found)
+}
+
+/// The last Seq of the flushed changes that the log must lose to keep no more than `limit` bytes of them, as exactly as
+/// a slot of time allows; `ZERO` when it keeps less.
+fn last_beyond(
+    snapshot: &Snapshot,
+    table: &TableDef,
+    states: &[(Partition, PartitionState)],
+    limit: u64,
+) -> Result<Seq, StorageError> {
+    let kept = |state: &PartitionState| state.log_bytes.saturating_sub(state.unflushed_bytes);
+    let kept: u64 = states.iter().map(|(_, state)| kept(state)).sum();
+    if kept <= limit {
+        return Ok(Seq::ZERO);
+    }
+    // Some more than needed, so that the log is not counted through every minute.
+    let excess = kept - limit + limit / 8;
+    let mut slots: BTreeMap<i64, u64> = BTreeMap::new();
+    for (partition, state) in states {
+        let from = version_key(table.id, partition, state.trimmed.next());
+        let to = version_key(table.id, partition, state.watermark.next());
+        let mut records = snapshot.view.hot.iterate(Family::Log, &from, to);
+        while let Some((key, value)) = records.item() {
+            *slots.entry(seq_of(key)?.unix_ms() / SLOT_MS).or_default() += value.len() as u64;
+            records.next();
         }
         records.status()?;
     }
-    Ok(OldParts {
-        table: table.id,
-        parts,
-    })
+    let mut gone = 0;
+    for (slot, bytes) in slots {
+        gone += bytes;
+        if gone >= excess {
+            return Ok(Seq::first_at((slot + 1) * SLOT_MS).previous());
+        }
+    }
+    Ok(Seq::ZERO)
 }
 
 struct OldCommits {
@@ -124,33 +206,44 @@ struct OldCommits {
     marks: HashMap<TableId, Seq>,
 }
 
-/// The oldest entries of the `commit` family that no USER table's window needs. The newest one stays whatever
-/// its age: it tells the newest Seq.
+/// The oldest entries of the `commit` family that neither a USER table's resume window nor a table's history window
+/// needs. For the latter the last entry before them stays, too: it tells that its transaction has ended there.
 fn find_old_commits(snapshot: &Snapshot) -> Result<OldCommits, StorageError> {
     let users: HashMap<TableId, Seq> = (snapshot.view.tables.values())
         .filter(|table| table.kind == TableKind::User)
         .map(|table| (table.id, oldest_resumable(table, snapshot.taken_ms)))
         .collect();
-    let bound = users.values().min().copied().unwrap_or(snapshot.seq());
+    let floors = (snapshot.view.tables.values())
+        .filter(|table| table.kind != TableKind::Stream)
+        .map(|table| snapshot.history_floor(table));
+    let bound = users
+        .values()
+        .copied()
+        .chain(floors)
+        .min()
+        .unwrap_or(snapshot.seq());
     let mut found = OldCommits {
         count: 0,
         upto: Seq::ZERO,
         marks: HashMap::new(),
     };
+    let mut before = None;
     let mut commits = (snapshot.view.hot).iterate(Family::Commit, &[], vec![0xFF; 9]);
     while let Some((key, value)) = commits.item() {
-        let (first, entry) = (read_seq(key)?, decode_commit(value)?);
-        if entry.last >= bound || entry.last >= snapshot.seq() || found.count == COMMITS_MAX {
+        let next = (read_seq(key)?, decode_commit(value)?);
+        if next.0 > bound || found.count == COMMITS_MAX {
             break;
         }
-        for extent in &entry.extents {
-            if users.contains_key(&extent.table) {
-                let mark = found.marks.entry(extent.table).or_default();
-                *mark = extent.last.max(*mark);
+        if let Some((first, entry)) = before.replace(next) {
+            for extent in &entry.extents {
+                if users.contains_key(&extent.table) {
+                    let mark = found.marks.entry(extent.table).or_default();
+                    *mark = extent.last.max(*mark);
+                }
             }
+            found.count += 1;
+            found.upto = first;
         }
-        found.count += 1;
-        found.upto = first;
         commits.next();
     }
     commits.status()?;

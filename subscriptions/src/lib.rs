@@ -9,4 +9,4 @@ pub mod filter;
 pub mod tail;
 
 pub use filter::{FilterError, RowFilter};
-pub use tail::{SubscriptionError, Tail};
+pub use tail::{Position, SubscriptionError, Tail};

@@ -49,10 +49,21 @@ impl From<StorageError> for SubscriptionError {
     }
 }
 
+/// How far a reader of a feed has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Everything up to here was delivered: a subscription after it misses nothing and repeats nothing.
+    pub seq: Seq,
+    /// Whether it is known to lie between two transactions, not inside one.
+    pub whole: bool,
+}
+
 /// One read of the log, translated.
 struct Stretch {
     changes: Vec<Change>,
     upto: Seq,
+    /// Whether `upto` lies between two transactions.
+    whole: bool,
     /// Whether the log had nothing more when it was read.
     at_tip: bool,
 }
@@ -64,6 +75,8 @@ pub struct Tail {
     schema_version: u32,
     filter: Option<Arc<dyn RowFilter>>,
     after: Seq,
+    /// Whether `after` is known to lie between two transactions.
+    whole: bool,
     watch: CommitWatch,
     /// The read under way. It outlives a `next` that was dropped, so that nothing it read is lost.
     reading: Option<JoinHandle<Result<Stretch, SubscriptionError>>>,
@@ -86,6 +99,7 @@ impl Tail {
             schema_version,
             filter,
             after,
+            whole: false,
             watch,
             reading: None,
         }
@@ -132,7 +146,16 @@ impl Tail {
         self.reading = None;
         let stretch = result.map_err(|error| SubscriptionError::Reader(error.to_string()))??;
         self.after = stretch.upto;
+        self.whole = stretch.whole;
         Ok(stretch)
+    }
+
+    /// How far it has come: behind the changes that were delivered last, and behind those that the filter kept back.
+    pub fn position(&self) -> Position {
+        Position {
+            seq: self.after,
+            whole: self.whole,
+        }
     }
 }
 
@@ -148,6 +171,11 @@ fn read(
     let batch = store.read_changes(scope, after, BATCH_CHANGES_MAX)?;
     check_schema(store, scope, schema_version, after)?;
     let at_tip = batch.changes.is_empty();
+    // A read that was not cut short ends where its snapshot does, and snapshots see whole transactions.
+    let whole = batch
+        .changes
+        .last()
+        .is_none_or(|last| last.last_in_transaction || batch.upto > last.seq);
     let changes = match filter {
         Some(filter) if !at_tip => {
             translate(filter, batch.changes).map_err(SubscriptionError::Filter)?
@@ -157,6 +185,7 @@ fn read(
     Ok(Stretch {
         changes,
         upto: batch.upto.max(after),
+        whole,
         at_tip,
     })
 }

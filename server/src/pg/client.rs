@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use crate::pg::cancel::{Interrupts, Stop};
+use crate::interrupts::{Interrupts, Stop};
 use crate::pg::messages::{Frontend, Malformed, take_message};
 
 /// What is sent to the socket at once.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use tidelog_sql::{ErrorKind, Login, Notice, Session, SqlError, TransactionStatus};
 
+use crate::interrupts::{Interrupts, Registration, Stop, admin_shutdown};
 use crate::pg::auth::authenticate;
-use crate::pg::cancel::{Interrupts, Registration, Stop, admin_shutdown};
 use crate::pg::client::{Client, Incoming};
 use crate::pg::extended::{Portal, Statement};
 use crate::pg::listen::Channels;
@@ -116,7 +116,7 @@ async fn log_in(
         &catalog,
         &server.mock_secret,
         &login.user,
-        peer.ip(),
+        peer.ip().to_canonical().is_loopback(),
     )
     .await?;
     client.set_authenticated();

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use tidelog_sql::{CopyIn, ErrorKind, SqlError};
 
-use crate::pg::cancel::Stop;
+use crate::interrupts::Stop;
 use crate::pg::connection::Connection;
 use crate::pg::messages::Frontend;
 use crate::pg::reply;

@@ -7,7 +7,7 @@ use tidelog_sql::{
 };
 use tidelog_storage::{ColumnType, Datum};
 
-use crate::pg::cancel::Stop;
+use crate::interrupts::Stop;
 use crate::pg::connection::Connection;
 use crate::pg::encode::{self, Format};
 use crate::pg::messages::{Bind, Frontend, Target};

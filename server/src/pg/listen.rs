@@ -8,9 +8,9 @@ use tidelog_sql::{ErrorKind, SqlError, json};
 use tidelog_storage::{Change, ChangeOp, FeedScope, Seq, Store, TableDef};
 use tidelog_subscriptions::{SubscriptionError, Tail};
 
+use crate::feed::{op_name, sql_error};
 use crate::pg::connection::Connection;
 use crate::pg::reply;
-use crate::pg::subscribe::{op_name, sql_error};
 
 struct Channel {
     name: String,

@@ -12,8 +12,9 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
 
-use crate::pg::auth::MockSecret;
-use crate::pg::cancel::{CancelRegistry, Interrupts};
+use crate::auth::MockSecret;
+use crate::backend::Backend;
+use crate::interrupts::{CancelRegistry, Interrupts};
 use crate::pg::client::{client, pump};
 use crate::pg::connection::{self, Opening};
 use crate::pg::messages::{Startup, take_startup};
@@ -28,25 +29,32 @@ pub(super) const STARTUP_TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) struct PgServer {
     pub(super) engine: Arc<Engine>,
     pub(super) cancels: Arc<CancelRegistry>,
-    pub(super) mock_secret: MockSecret,
+    pub(super) mock_secret: Arc<MockSecret>,
     /// Where sessions run.
     queries: Handle,
     shutdown: Shutdown,
     places: Arc<Semaphore>,
-    /// The connections that there are.
-    pub(crate) connections: TaskTracker,
+    connections: TaskTracker,
 }
 
 impl PgServer {
-    pub(crate) fn new(engine: Arc<Engine>, queries: Handle, shutdown: Shutdown) -> Arc<PgServer> {
+    pub(crate) fn new(backend: Backend) -> Arc<PgServer> {
+        let Backend {
+            engine,
+            cancels,
+            mock_secret,
+            queries,
+            shutdown,
+            connections,
+        } = backend;
         Arc::new(PgServer {
             engine,
-            cancels: Arc::default(),
-            mock_secret: MockSecret::random(),
+            cancels,
+            mock_secret,
             queries,
             shutdown,
             places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
-            connections: TaskTracker::new(),
+            connections,
         })
     }
 }

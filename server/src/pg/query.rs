@@ -2,7 +2,7 @@
 
 use tidelog_sql::{ErrorKind, Outcome, Parsed, SqlError, TransactionStatus};
 
-use crate::pg::cancel::Stop;
+use crate::interrupts::Stop;
 use crate::pg::connection::{Connection, send_notices};
 use crate::pg::reply;
 use crate::pg::results::{Formats, Rows};

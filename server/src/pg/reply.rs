@@ -3,6 +3,8 @@
 use bytes::{BufMut, BytesMut};
 use tidelog_sql::{OutputColumn, SqlError, TransactionStatus};
 
+pub(super) use tidelog_sql::row_tag;
+
 use crate::pg::encode::{self, Format};
 use crate::sqlstate::sqlstate;
 
@@ -181,12 +183,4 @@ fn report(out: &mut BytesMut, tag: u8, severity: &str, code: &str, error: &SqlEr
         }
         out.put_u8(0);
     });
-}
-
-/// The tag of a command that gave rows; SHOW does not count them.
-pub(super) fn row_tag(verb: &str, rows: u64) -> String {
-    match verb {
-        "SHOW" => verb.to_string(),
-        verb => format!("{verb} {rows}"),
-    }
 }

@@ -11,7 +11,7 @@ use tidelog_sql::{ErrorKind, OutputColumn, RowStream, SqlError};
 use tidelog_storage::DatumRef;
 use tidelog_storage::datum::datum_at;
 
-use crate::pg::cancel::Stop;
+use crate::interrupts::Stop;
 use crate::pg::client::Client;
 use crate::pg::encode::{self, Format};
 

@@ -2,9 +2,10 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 use tidelog_sql::scram::Verifier;
+
+use crate::auth::hmac;
 
 /// The one mechanism that is offered.
 pub(super) const MECHANISM: &str = "SCRAM-SHA-256";
@@ -134,13 +135,6 @@ impl Exchange {
             BASE64.encode(hmac(&self.verifier.server_key, message.as_bytes()))
         ))
     }
-}
-
-/// HMAC-SHA-256.
-pub(super) fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
-    mac.update(message);
-    mac.finalize().into_bytes().into()
 }
 
 #[cfg(test)]

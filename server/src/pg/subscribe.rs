@@ -6,24 +6,16 @@ use std::sync::Arc;
 use arrow::record_batch::RecordBatch;
 use tidelog_sql::subscribe::SubscribePlan;
 use tidelog_sql::{ErrorKind, SqlError, json};
-use tidelog_storage::{Change, ChangeOp, DatumRef, Partition, Row, Seq, Store};
-use tidelog_subscriptions::{FilterError, RowFilter, SubscriptionError, Tail};
+use tidelog_storage::{Change, DatumRef, Store};
+use tidelog_subscriptions::{RowFilter, Tail};
 
-use crate::pg::cancel::Stop;
+use crate::feed::{Where, op_name, sql_error};
+use crate::interrupts::Stop;
 use crate::pg::client::Client;
 use crate::pg::connection::Connection;
 use crate::pg::encode::Format;
 use crate::pg::reply;
 use crate::pg::results::{Formats, Portion, RowWriter, next, value};
-
-/// The engine's WHERE clause, as the subscription sees it.
-struct Where(Arc<tidelog_sql::subscribe::RowFilter>);
-
-impl RowFilter for Where {
-    fn matches(&self, versions: &[(Seq, &Partition, &Row)]) -> Result<Vec<bool>, FilterError> {
-        Ok(self.0.matches(versions)?)
-    }
-}
 
 /// A subscription under way.
 pub(super) struct Feed {
@@ -215,47 +207,6 @@ impl Line<'_> {
                 Ok(())
             }
         }
-    }
-}
-
-pub(super) fn op_name(op: ChangeOp) -> &'static str {
-    match op {
-        ChangeOp::Insert => "insert",
-        ChangeOp::Update => "update",
-        ChangeOp::Delete => "delete",
-    }
-}
-
-/// What a subscriber is told when its feed ends.
-pub(super) fn sql_error(error: SubscriptionError, table: &tidelog_storage::TableDef) -> SqlError {
-    let name = format!("\"{}.{}\"", table.schema, table.name);
-    match error {
-        SubscriptionError::TableGone => SqlError::new(
-            ErrorKind::UndefinedTable,
-            format!("table {name} was dropped or truncated"),
-        ),
-        SubscriptionError::SchemaChanged { resume_after } => {
-            let message =
-                format!("table {name} was altered, the subscription cannot go on with its columns");
-            let hint =
-                format!("Subscribe again with OPTIONS (from = '{resume_after}') to miss nothing.");
-            SqlError::new(ErrorKind::ObjectNotInPrerequisiteState, message).hint(hint)
-        }
-        SubscriptionError::Trimmed { oldest } => {
-            let message = format!("the changes of table {name} up to {oldest} are no longer kept");
-            SqlError::new(ErrorKind::ObjectNotInPrerequisiteState, message)
-                .hint("Read the table again and subscribe to what comes after.")
-        }
-        SubscriptionError::Filter(error) => match error.downcast::<SqlError>() {
-            Ok(error) => *error,
-            Err(error) => SqlError::new(ErrorKind::InternalError, error.to_string()),
-        },
-        SubscriptionError::Storage(tidelog_storage::StorageError::Closed) => {
-            let message = "terminating connection due to administrator command";
-            SqlError::new(ErrorKind::AdminShutdown, message)
-        }
-        SubscriptionError::Storage(error) => SqlError::new(ErrorKind::IoError, error.to_string()),
-        SubscriptionError::Reader(error) => SqlError::new(ErrorKind::InternalError, error),
     }
 }
 

@@ -7,19 +7,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::ParquetFileReaderFactory;
-use datafusion::datasource::physical_plan::parquet::DefaultParquetFileReaderFactory;
-use datafusion::error::Result;
+use datafusion::datasource::physical_plan::{ParquetFileMetrics, ParquetFileReaderFactory};
+use datafusion::error::{DataFusionError, Result};
 use datafusion::object_store::path::Path;
 use datafusion::parquet::arrow::arrow_reader::ArrowReaderOptions;
 use datafusion::parquet::arrow::async_reader::AsyncFileReader;
 use datafusion::parquet::errors::{ParquetError, Result as ParquetResult};
 use datafusion::parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
-use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
-use tidelog_storage::cold::ColdFile;
+use tidelog_storage::cold::{ColdFile, ColdReader};
 use tidelog_storage::{StorageError, Store};
 use tokio::sync::OnceCell;
 
@@ -31,17 +30,18 @@ const BATCH_FILES: usize = 64;
 /// Readers of the files of one scan.
 pub(super) struct ColdReaders {
     store: Arc<Store>,
-    large: DefaultParquetFileReaderFactory,
     small: HashMap<Path, Arc<Batch>>,
 }
 
 impl ColdReaders {
     /// `files` in the order in which they will be read.
-    pub(super) fn new(store: Arc<Store>, files: &[ColdFile]) -> ColdReaders {
+    pub(super) fn new<'a>(
+        store: Arc<Store>,
+        files: impl Iterator<Item = &'a ColdFile>,
+    ) -> ColdReaders {
         let small: Vec<_> = files
-            .iter()
             .filter(|file| file.bytes <= SMALL_BYTES)
-            .map(|file| Path::from(file.path.as_str()))
+            .map(|file| (Path::from(file.path.as_str()), file.bytes))
             .collect();
         let mut batches = HashMap::with_capacity(small.len());
         for files in small.chunks(BATCH_FILES) {
@@ -49,10 +49,9 @@ impl ColdReaders {
                 files: files.to_vec(),
                 fetched: OnceCell::new(),
             });
-            batches.extend(files.iter().map(|path| (path.clone(), batch.clone())));
+            batches.extend(files.iter().map(|(path, _)| (path.clone(), batch.clone())));
         }
         ColdReaders {
-            large: DefaultParquetFileReaderFactory::new(store.object_store()),
             store,
             small: batches,
         }
@@ -70,19 +69,25 @@ impl ParquetFileReaderFactory for ColdReaders {
         &self,
         partition: usize,
         file: PartitionedFile,
-        metadata_size_hint: Option<usize>,
+        _: Option<usize>,
         metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Box<dyn AsyncFileReader + Send>> {
-        let Some(batch) = self.small.get(&file.object_meta.location) else {
-            return self
-                .large
-                .create_reader(partition, file, metadata_size_hint, metrics);
+        let (path, size) = (file.object_meta.location, file.object_meta.size);
+        let Some(batch) = self.small.get(&path) else {
+            let reader = self.store.cold_reader(path.as_ref(), size);
+            return Ok(Box::new(LargeFile {
+                metrics: ParquetFileMetrics::new(partition, path.as_ref(), metrics),
+                size,
+                reader: reader.map_err(|error| DataFusionError::External(Box::new(error)))?,
+            }));
         };
         Ok(Box::new(SmallFile {
             store: self.store.clone(),
-            path: file.object_meta.location,
+            path,
+            size,
             batch: batch.clone(),
             bytes: None,
+            scanned: MetricBuilder::new(metrics).counter("bytes_scanned", partition),
         }))
     }
 }
@@ -90,7 +95,7 @@ impl ParquetFileReaderFactory for ColdReaders {
 /// Files that are fetched together, when the first of them is asked for.
 #[derive(Debug)]
 struct Batch {
-    files: Vec<Path>,
+    files: Vec<(Path, u64)>,
     fetched: OnceCell<Mutex<HashMap<Path, Bytes>>>,
 }
 
@@ -98,9 +103,17 @@ impl Batch {
     /// Gives a file's bytes once, so that a long scan does not hold what it has read.
     async fn take(&self, store: &Store, path: &Path) -> ParquetResult<Option<Bytes>> {
         let fetch = || async {
-            let paths = self.files.iter().map(ToString::to_string).collect();
-            let bytes = store.read_files(paths).await.map_err(external)?;
-            let files = self.files.iter().cloned().zip(bytes).collect();
+            let files = self
+                .files
+                .iter()
+                .map(|(path, size)| (path.to_string(), *size));
+            let bytes = store.read_files(files.collect()).await.map_err(external)?;
+            let files = self
+                .files
+                .iter()
+                .map(|(path, _)| path.clone())
+                .zip(bytes)
+                .collect();
             Ok::<_, ParquetError>(Mutex::new(files))
         };
         let fetched = self.fetched.get_or_try_init(fetch).await?;
@@ -111,8 +124,10 @@ impl Batch {
 struct SmallFile {
     store: Arc<Store>,
     path: Path,
+    size: u64,
     batch: Arc<Batch>,
     bytes: Option<Bytes>,
+    scanned: Count,
 }
 
 impl SmallFile {
@@ -122,8 +137,8 @@ impl SmallFile {
             None => match self.batch.take(&self.store, &self.path).await? {
                 Some(bytes) => bytes,
                 None => {
-                    let path = vec![self.path.to_string()];
-                    let mut files = self.store.read_files(path).await.map_err(external)?;
+                    let file = vec![(self.path.to_string(), self.size)];
+                    let mut files = self.store.read_files(file).await.map_err(external)?;
                     files.pop().unwrap_or_default()
                 }
             },
@@ -135,6 +150,8 @@ impl SmallFile {
 impl AsyncFileReader for SmallFile {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, ParquetResult<Bytes>> {
         async move {
+            let read = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(0);
+            self.scanned.add(read);
             let bytes = self.bytes().await?;
             let (start, end) = (range.start as usize, range.end as usize);
             if start > end || end > bytes.len() {
@@ -160,6 +177,52 @@ impl AsyncFileReader for SmallFile {
             Ok(Arc::new(reader.parse_and_finish(self.bytes().await?)?))
         }
         .boxed()
+    }
+}
+
+/// A file that is read in parts, and counts them as DataFusion's own reader does.
+struct LargeFile {
+    reader: ColdReader,
+    size: u64,
+    metrics: ParquetFileMetrics,
+}
+
+impl LargeFile {
+    fn count(&self, ranges: &[Range<u64>]) {
+        let bytes: u64 = ranges.iter().map(|range| range.end - range.start).sum();
+        self.metrics
+            .bytes_scanned
+            .add(usize::try_from(bytes).unwrap_or(usize::MAX));
+    }
+}
+
+impl AsyncFileReader for LargeFile {
+    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, ParquetResult<Bytes>> {
+        self.count(std::slice::from_ref(&range));
+        self.reader.get_bytes(range)
+    }
+
+    fn get_byte_ranges(
+        &mut self,
+        ranges: Vec<Range<u64>>,
+    ) -> BoxFuture<'_, ParquetResult<Vec<Bytes>>> {
+        self.count(&ranges);
+        self.reader.get_byte_ranges(ranges)
+    }
+
+    fn get_metadata<'a>(
+        &'a mut self,
+        options: Option<&'a ArrowReaderOptions>,
+    ) -> BoxFuture<'a, ParquetResult<Arc<ParquetMetaData>>> {
+        self.reader.get_metadata(options)
+    }
+}
+
+impl Drop for LargeFile {
+    fn drop(&mut self) {
+        let efficiency = &self.metrics.scan_efficiency_ratio;
+        efficiency.add_part(self.metrics.bytes_scanned.value());
+        efficiency.set_total(usize::try_from(self.size).unwrap_or(usize::MAX));
     }
 }
 

@@ -91,23 +91,27 @@ impl Session {
                 let found = Found::of_batch(table, scope, sees_user, &batch, row)?;
                 rows.push((found.partition, found.version));
                 if rows.len() == FILL_ROWS {
-                    self.add_to_index(table, index, std::mem::take(&mut rows))
+                    self.add_to_index(scope, table, index, std::mem::take(&mut rows))
                         .await?;
                 }
             }
         }
-        self.add_to_index(table, index, rows).await
+        self.add_to_index(scope, table, index, rows).await
     }
 
     async fn add_to_index(
         &self,
+        scope: &Scope,
         table: &Arc<TableDef>,
         index: IndexId,
         rows: Vec<(Partition, tidelog_storage::RowVersion)>,
     ) -> Result<(), SqlError> {
         let filled = match self.defers_commit() {
             true => self.add_with_block(table, index, rows),
-            false => self.store().fill_index(table, index, rows).await,
+            false => {
+                let since = scope.snapshot.seq();
+                self.store().fill_index(table, index, rows, since).await
+            }
         };
         match filled {
             Err(CommitError::UniqueViolation { table, index, key }) => {

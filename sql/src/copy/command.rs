@@ -9,11 +9,15 @@ use super::{CopyDecoder, CopyFormat, column_context, line_context};
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::parse_query;
 use crate::row::{RowMaker, Write, targets};
-use crate::session::{Outcome, Session};
+use crate::session::{Outcome, Prepared, Session};
 use crate::{ddl, output, text};
 
 impl Session {
-    pub(crate) async fn copy(&mut self, statement: &Statement) -> Result<Outcome, SqlError> {
+    pub(crate) async fn copy(
+        &mut self,
+        statement: &Statement,
+        prepared: &Prepared,
+    ) -> Result<Outcome, SqlError> {
         let Statement::Copy {
             source,
             to,
@@ -31,7 +35,7 @@ impl Session {
             ));
         }
         let format = CopyFormat::from_options(options, legacy_options)?;
-        let scope = self.scope();
+        let scope = self.query_scope(prepared.as_of(), &[], &[]).await?;
         let catalog = scope.snapshot.catalog().clone();
         if !to {
             self.check_may_write("COPY FROM")?;

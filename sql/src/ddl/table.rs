@@ -1,6 +1,7 @@
 //! CREATE, ALTER, DROP and TRUNCATE of tables.
 
-mod options;
+pub(crate) mod options;
+mod widen;
 
 use datafusion::sql::sqlparser::ast::{
     AlterColumnOperation, AlterTable, AlterTableOperation, CascadeOption, ColumnDef as AstColumn,
@@ -110,7 +111,7 @@ pub(super) fn create(
         primary_key.push(column.id);
     }
 
-    let (kind, options) = options::given(&create.table_options, kind)?;
+    let (kind, options) = options::given(&create.table_options, kind, &columns, scope.catalog)?;
     let id = TableId::new(scope.catalog.next_table_id);
     let primary_key_name = match (&key.name, primary_key.is_empty()) {
         (Some(name), _) => name.clone(),
@@ -159,6 +160,18 @@ pub(super) fn drop(
                         .extend(sequence::drop_owned(scope, &found.columns));
                 }
                 continue;
+            }
+            None if view::find_view(
+                scope.catalog,
+                scope.search_path,
+                schema.as_deref(),
+                &table,
+            )
+            .is_some() =>
+            {
+                let message = format!("\"{table}\" is not a table");
+                return Err(SqlError::new(ErrorKind::WrongObjectType, message)
+                    .hint("Use DROP VIEW to remove a view."));
             }
             None => match &schema {
                 Some(schema) if !scope.catalog.schemas.contains(schema) => no_schema(schema),
@@ -304,7 +317,7 @@ pub(super) fn alter(
                 table.name = name;
             }
             AlterTableOperation::SetOptionsParens { options } => {
-                options::set(&mut table, options)?;
+                options::set(&mut table, options, scope.catalog)?;
             }
             AlterTableOperation::AddConstraint {
                 not_valid: true, ..
@@ -346,6 +359,14 @@ pub(super) fn alter(
             }
             AlterTableOperation::AlterColumn { column_name, op } => {
                 let name = fold(column_name);
+                if let AlterColumnOperation::SetDataType {
+                    data_type, using, ..
+                } = op
+                {
+                    let ty = types::column_type(data_type)?;
+                    widen::set_type(scope, &mut table, &name, ty, using.is_some())?;
+                    continue;
+                }
                 finish.extend(alter_column(&mut table, &name, op, evaluate)?);
             }
             other => {
@@ -501,6 +522,7 @@ fn drop_column(
     constraint::drop_with_column(table, id)?;
     let gone = table.columns.remove(index);
     plan.changes.extend(sequence::drop_owned(scope, [&gone]));
+    table.options.cluster_by.retain(|column| *column != id);
     table.bump_schema_version();
     Ok(())
 }

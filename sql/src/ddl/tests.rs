@@ -1,5 +1,3 @@
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
-use datafusion::sql::sqlparser::parser::Parser;
 use tidelog_storage::RoleDef;
 
 use super::*;
@@ -22,9 +20,10 @@ fn catalog() -> Catalog {
 }
 
 fn planned(catalog: &Catalog, sql: &str, kind: Option<TableKind>) -> Result<DdlPlan, SqlError> {
-    let statement = Parser::parse_sql(&PostgreSqlDialect {}, sql)
-        .unwrap()
-        .remove(0);
+    let parsed = crate::parse::parse(sql).unwrap().remove(0);
+    let crate::parse::Body::Sql(statement, _) = parsed.body else {
+        panic!("{sql}")
+    };
     let evaluate = |expr: &Expr, ty: ColumnType| -> Result<Datum, SqlError> {
         match expr {
             Expr::Value(value) => {
@@ -156,7 +155,7 @@ fn alters_a_table() {
 #[test]
 fn sets_options() {
     let mut catalog = catalog();
-    let day = tidelog_storage::catalog::RESUME_WINDOW_MS;
+    let day = 24 * 3_600_000;
     apply(&mut catalog, "CREATE TABLE plain (id int)");
     let plain = catalog.table("public", "plain").unwrap();
     assert_eq!(plain.options.resume_window_ms, day);
@@ -174,8 +173,40 @@ fn sets_options() {
         (table.options.flush_rows, table.options.flush_interval_ms),
         (9, 3_600_000)
     );
+    apply(
+        &mut catalog,
+        "ALTER TABLE t SET (history_window = 0, flush_bytes = '1.5MB', resume_bytes = 1000)",
+    );
+    let table = catalog.table("public", "t").unwrap();
+    assert_eq!(
+        super::table::options::shown(table),
+        [
+            "flush_rows=9",
+            "flush_bytes=1572864",
+            "resume_window=2d",
+            "resume_bytes=1000",
+            "history_window=0ms"
+        ]
+    );
+    apply(
+        &mut catalog,
+        "ALTER TABLE t RESET (flush_rows, flush_bytes, resume_window, resume_bytes, history_window)",
+    );
+    let table = catalog.table("public", "t").unwrap();
+    assert_eq!(table.options, Default::default());
     // Options are no columns: rows stay as they are.
     assert_eq!(table.schema_version, 1);
+    apply(
+        &mut catalog,
+        "CREATE TABLE c (id int, \"Room\" text, x int) WITH (cluster_by = '\"Room\", x, ID')",
+    );
+    apply(&mut catalog, "ALTER TABLE c RENAME COLUMN id TO n");
+    apply(&mut catalog, "ALTER TABLE c DROP COLUMN x");
+    let table = catalog.table("public", "c").unwrap();
+    assert_eq!(
+        super::table::options::shown(table),
+        ["cluster_by=\"Room\", n"]
+    );
 }
 
 #[test]
@@ -238,6 +269,22 @@ fn errors_and_notices() {
         (
             "ALTER TABLE t SET (resume_window = 'long')",
             "InvalidParameterValue: invalid value for parameter \"resume_window\": \"long\"",
+        ),
+        (
+            "ALTER TABLE t SET (flush_bytes = '12 parsecs')",
+            "InvalidParameterValue: invalid value for parameter \"flush_bytes\": \"12 parsecs\"",
+        ),
+        (
+            "ALTER TABLE t SET (cluster_by = 'id, b')",
+            "UndefinedColumn: column \"b\" named in \"cluster_by\" does not exist",
+        ),
+        (
+            "ALTER TABLE t SET (cluster_by = 'a || id')",
+            "InvalidParameterValue: invalid value for parameter \"cluster_by\": \"a || id\"",
+        ),
+        (
+            "ALTER TABLE t RESET (fillfactor)",
+            "InvalidParameterValue: unrecognized parameter \"fillfactor\"",
         ),
         (
             "ALTER TABLE t SET (ttl = '1s')",

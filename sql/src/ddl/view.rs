@@ -420,7 +420,9 @@ impl DdlPlan {
                 {
                     return Some(format!("view {name}"));
                 }
-                CatalogChange::PutTable(table) => {
+                CatalogChange::PutTable(table)
+                    if relations.contains(&(table.schema.clone(), table.name.clone())) =>
+                {
                     let before = catalog.table_by_id(table.id);
                     let gone = before.and_then(|before| {
                         let has = |id| table.columns.iter().any(|column| column.id == id);

@@ -46,6 +46,13 @@ impl Drawn {
         Ok(value)
     }
 
+    /// Forgets what was drawn from the sequence that had this id before.
+    pub(crate) fn forget(&self, id: u32) {
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.values.remove(&id);
+        inner.last = inner.last.filter(|last| *last != id);
+    }
+
     /// Forgets everything (DISCARD SEQUENCES).
     pub(crate) fn clear(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = DrawnInner::default();

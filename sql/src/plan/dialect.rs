@@ -201,7 +201,10 @@ impl ast::VisitorMut for Dialect {
                 ..
             } if matches!(
                 **inner,
-                Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::BinaryOp { .. } | Expr::Nested(_)
+                Expr::Identifier(_)
+                    | Expr::CompoundIdentifier(_)
+                    | Expr::BinaryOp { .. }
+                    | Expr::Nested(_)
             ) =>
             {
                 **inner = call(UNTAGGED, vec![take(inner)]);

@@ -359,9 +359,10 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
             Transformed::yes(quantified(call, schema, style)?)
         }
         Expr::ScalarFunction(mut call) if call.name() == functions::UNTAGGED => {
-            let value = call.args.pop().ok_or_else(|| {
-                DataFusionError::Internal("a cast has an operand".to_string())
-            })?;
+            let value = call
+                .args
+                .pop()
+                .ok_or_else(|| DataFusionError::Internal("a cast has an operand".to_string()))?;
             Transformed::yes(match type_of(&value, schema) {
                 Some(ty) => casts::untagged(value, ty, style),
                 None => value,

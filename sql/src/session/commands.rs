@@ -1,5 +1,8 @@
 //! Commands: transactions, settings, roles in use, DDL, CALL, LISTEN.
 
+use std::collections::HashMap;
+
+use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::{self, Expr, ObjectName, Set, Statement};
 use tidelog_storage::{ColumnType, Datum, TableKind};
 
@@ -9,6 +12,7 @@ use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
 use crate::output::{self, OutputColumn};
 use crate::parse::literal_text;
+use crate::settings::SERVER_VERSION;
 use crate::subscribe::ListenTarget;
 
 impl Session {
@@ -25,7 +29,7 @@ impl Session {
                     ty: ColumnType::Text,
                 }]))
             }
-            _ => Ok(None),
+            other => crate::explain::columns(other),
         }
     }
 
@@ -67,6 +71,32 @@ impl Session {
         };
         let known = crate::settings::defaults().map(value);
         known.chain(self.settings.custom()).collect()
+    }
+
+    /// What functions that ask for the session give, by name.
+    pub(super) fn constants(&self) -> HashMap<&'static str, ScalarValue> {
+        let catalog = self.catalog();
+        let schema = (self.search_path().into_iter()).find(|name| catalog.schemas.contains(name));
+        HashMap::from([
+            ("current_user", ScalarValue::from(self.role.as_str())),
+            ("current_role", ScalarValue::from(self.role.as_str())),
+            ("user", ScalarValue::from(self.role.as_str())),
+            ("session_user", ScalarValue::from(self.login.user.as_str())),
+            (
+                "current_database",
+                ScalarValue::from(self.login.database.as_str()),
+            ),
+            (
+                "current_catalog",
+                ScalarValue::from(self.login.database.as_str()),
+            ),
+            ("current_schema", ScalarValue::from(schema)),
+            ("pg_backend_pid", ScalarValue::from(self.login.pid)),
+            (
+                "version",
+                ScalarValue::from(format!("PostgreSQL {SERVER_VERSION}")),
+            ),
+        ])
     }
 
     pub(super) async fn command(

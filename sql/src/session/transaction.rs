@@ -12,8 +12,8 @@ use tidelog_storage::catalog::IndexId;
 use tidelog_storage::snapshot::Lookup;
 use tidelog_storage::transaction::Mark;
 use tidelog_storage::{
-    CommitError, Datum, Partition, PartitionSet, ReadSet, RowVersion, Snapshot, TableDef, TableId,
-    Transaction,
+    CommitError, Datum, Partition, PartitionSet, ReadSet, RowVersion, Seq, Snapshot, TableDef,
+    TableId, Transaction,
 };
 
 use super::ddl::{DdlMark, PendingDdl};
@@ -128,6 +128,8 @@ pub(super) struct Work {
     savepoints: Vec<Savepoint>,
     /// The one that all its statements read from, if they do.
     snapshot: Mutex<Option<Arc<Snapshot>>>,
+    /// The Seq of the first snapshot that a statement took.
+    since: Mutex<Option<Seq>>,
     /// What they read, if the commit depends on it.
     reads: Arc<Mutex<HashSet<(TableId, PartitionSet)>>>,
     /// Whether its changes are with the committer.
@@ -148,6 +150,7 @@ impl Work {
             ddl: None,
             savepoints: Vec::new(),
             snapshot: Mutex::default(),
+            since: Mutex::default(),
             reads: Arc::default(),
             committing: Arc::default(),
         }
@@ -163,6 +166,7 @@ impl Session {
         self.work.queried = false;
         self.work.committing.store(false, Ordering::Relaxed);
         self.settings.begin();
+        *self.work.since.get_mut() = None;
         self.forget_reads();
     }
 
@@ -262,6 +266,7 @@ impl Session {
     pub(super) async fn commit(&mut self) -> Result<(), CommitError> {
         let since = self.work.snapshot.get_mut().as_ref().map(|s| s.seq());
         let partitions = std::mem::take(&mut *self.work.reads.lock());
+        let first = self.work.since.get_mut().take();
         let ddl = self.work.ddl.take();
         let (mut changes, locks) = self.take_work(true);
         if let Some(ddl) = ddl {
@@ -270,6 +275,7 @@ impl Session {
         if changes.is_noop() {
             return Ok(());
         }
+        changes.reads_since(first.unwrap_or(Seq::ZERO));
         if let Some(since) = since
             && self.work.isolation == Isolation::Serializable
         {
@@ -294,6 +300,7 @@ impl Session {
         self.notices
             .extend(changed.map(|(name, value)| Notice::Parameter { name, value }));
         self.forget_reads();
+        *self.work.since.get_mut() = None;
         let fresh = Locks::new(&self.engine.locks, self.login.pid);
         let locks = std::mem::replace(&mut self.work.locks, fresh);
         // A scan that is still being sent may hold the lock for reading; it found nothing to read here.
@@ -331,6 +338,7 @@ impl Session {
         } else {
             store.snapshot()
         };
+        self.work.since.lock().get_or_insert(snapshot.seq());
         let snapshot = self.with_own_catalog(snapshot);
         let serializable = self.work.isolation == Isolation::Serializable;
         Arc::new(Scope {

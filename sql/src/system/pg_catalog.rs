@@ -317,8 +317,11 @@ fn class(table: &TableDef, catalog: &Catalog) -> Named {
 /// A table's WITH options as pg_class shows them.
 fn options(table: &TableDef) -> String {
     let mut options = vec![format!("type={}", kind_name(table.kind))];
-    if let Some(ttl) = table.options.ttl_ms {
-        options.push(format!("ttl={ttl}ms"));
+    options.extend(crate::ddl::table::options::shown(table));
+    for option in &mut options {
+        if option.contains([',', ' ', '"']) {
+            *option = format!("\"{}\"", option.replace('\\', "\\\\").replace('"', "\\\""));
+        }
     }
     format!("{{{}}}", options.join(","))
 }

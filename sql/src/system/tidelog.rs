@@ -1,18 +1,30 @@
 //! The `tidelog` schema: what the storage of tables looks like.
 
-use tidelog_storage::{Datum, StorageError};
+use tidelog_storage::{ColumnId, Datum, StorageError, TableDef, TableKind};
 
 use super::{Named, text};
-use crate::provider::Scope;
+use crate::ddl::table::options::{shown_cluster_by, shown_duration};
+use crate::parse::identifier;
+use crate::provider::{SEQ, Scope};
 
 /// As in `relations.txt`.
 pub(super) const RELATIONS: &str = "\
-tidelog.tables 12001 v schema_name:text table_name:text type:text partitions:int8 cold_files:int8 cold_rows:int8 cold_bytes:int8
-tidelog.files 12002 v schema_name:text table_name:text partition:text path:text first_seq:int8 last_seq:int8 rows:int8 bytes:int8 schema_version:int4
+tidelog.tables 12001 v schema_name:text table_name:text type:text partitions:int8 cold_files:int8 cold_rows:int8 cold_bytes:int8 log_bytes:int8 history_from:int8 flush_rows:int8 flush_bytes:int8 flush_interval:text resume_window:text resume_bytes:int8 history_window:text cluster_by:text
+tidelog.files 12002 v schema_name:text table_name:text partition:text storage:text path:text first_seq:int8 last_seq:int8 rows:int8 bytes:int8 schema_version:int4 sorted_by:text
 tidelog.partitions 12003 v schema_name:text table_name:text partition:text last_seq:int8 flushed_seq:int8 unflushed_rows:int8 unflushed_bytes:int8";
 
 fn int8(value: u64) -> Datum {
     Datum::Int8(i64::try_from(value).unwrap_or(i64::MAX))
+}
+
+/// The columns that a file is sorted by; `_seq` where no others come first.
+fn sorted_by(table: &TableDef, order: &[ColumnId]) -> String {
+    let name = |id: &ColumnId| match table.index_of(*id) {
+        Some(at) => identifier(&table.columns[at].name),
+        None => format!("dropped column {}", id.get()),
+    };
+    let names: Vec<String> = order.iter().map(name).chain([SEQ.to_string()]).collect();
+    names.join(", ")
 }
 
 pub(super) fn rows(name: &str, scope: &Scope) -> Result<Vec<Named>, StorageError> {
@@ -40,7 +52,34 @@ pub(super) fn rows(name: &str, scope: &Scope) -> Result<Vec<Named>, StorageError
                         "cold_bytes",
                         int8(files.iter().map(|file| file.bytes).sum()),
                     ),
+                    (
+                        "log_bytes",
+                        int8(states.iter().map(|(_, state)| state.log_bytes).sum()),
+                    ),
                 ]);
+                if table.kind != TableKind::Stream {
+                    let history = scope.snapshot.history(table.id)?;
+                    let options = &table.options;
+                    let duration = |ms| text(shown_duration(ms));
+                    row.extend([
+                        (
+                            "history_from",
+                            history.map_or(Datum::Null, |history| {
+                                Datum::Int8(history.complete_from.as_i64())
+                            }),
+                        ),
+                        ("flush_rows", int8(options.flush_rows)),
+                        ("flush_bytes", int8(options.flush_bytes)),
+                        ("flush_interval", duration(options.flush_interval_ms)),
+                        ("resume_window", duration(options.resume_window_ms)),
+                        (
+                            "resume_bytes",
+                            options.resume_bytes.map_or(Datum::Null, int8),
+                        ),
+                        ("history_window", duration(options.history_window_ms)),
+                        ("cluster_by", text(shown_cluster_by(table))),
+                    ]);
+                }
                 rows.push(row);
             }
             "files" => {
@@ -48,6 +87,7 @@ pub(super) fn rows(name: &str, scope: &Scope) -> Result<Vec<Named>, StorageError
                     let mut row = of();
                     row.extend([
                         ("partition", text(file.partition.as_str())),
+                        ("storage", text(file.storage())),
                         ("path", text(&file.path)),
                         ("first_seq", Datum::Int8(file.first_seq.as_i64())),
                         ("last_seq", Datum::Int8(file.last_seq.as_i64())),
@@ -57,6 +97,7 @@ pub(super) fn rows(name: &str, scope: &Scope) -> Result<Vec<Named>, StorageError
                             "schema_version",
                             Datum::Int4(i32::try_from(file.schema_version).unwrap_or(i32::MAX)),
                         ),
+                        ("sorted_by", text(sorted_by(table, &file.order))),
                     ]);
                     rows.push(row);
                 }

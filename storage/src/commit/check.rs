@@ -77,7 +77,7 @@ impl Committer {
         self.check_reads(group, transaction)?;
         let count = transaction.len() as u64;
         let first = self.shared.generator.draw(count);
-        let checked = self.check(&mut group.overlay, transaction.ops(), first);
+        let checked = self.check(&mut group.overlay, transaction, first);
         let appended = checked.and_then(|()| self.append(group, transaction, first));
         match &appended {
             Ok(_) => group.overlay.undo.clear(),
@@ -124,9 +124,10 @@ impl Committer {
     pub(super) fn check(
         &self,
         overlay: &mut Overlay,
-        ops: &[Op],
+        transaction: &Transaction,
         first: Seq,
     ) -> Result<(), CommitError> {
+        let (ops, since) = (transaction.ops(), transaction.since);
         let mut oldest = Seq::ZERO;
         for (at, op) in ops.iter().enumerate() {
             if at == 0 || !Arc::ptr_eq(&ops[at - 1].table, &op.table) {
@@ -138,7 +139,7 @@ impl Committer {
             }
             let seq = first.advance(at as u64);
             if op.kind != ChangeOp::Insert {
-                self.check_old(overlay, op, resolve(op.old, first))?;
+                self.check_old(overlay, op, resolve(op.old, first), since)?;
             }
             for (index, key) in &op.keys.unique {
                 let holder = self.holder(overlay, key)?;
@@ -152,7 +153,13 @@ impl Committer {
     }
 
     /// Checks that the superseded version is the live one, and takes it off.
-    fn check_old(&self, overlay: &mut Overlay, op: &Op, old: Seq) -> Result<(), CommitError> {
+    fn check_old(
+        &self,
+        overlay: &mut Overlay,
+        op: &Op,
+        old: Seq,
+        since: Seq,
+    ) -> Result<(), CommitError> {
         if let Some(primary) = op.table.primary() {
             // The key points at the live version only: one look tells that it exists and is not dead. The
             // `dead` family would not do, a flush removes entries of versions that no file holds.
@@ -162,7 +169,7 @@ impl Committer {
                 return Err(CommitError::Conflict);
             }
         } else {
-            self.check_not_dead(overlay, op, old)?;
+            self.check_not_dead(overlay, op, old, since)?;
         }
         for (_, key) in &op.old_keys.unique {
             overlay.set_key(key, None);
@@ -171,7 +178,13 @@ impl Committer {
     }
 
     /// As `check_old`, where no primary key tells.
-    fn check_not_dead(&self, overlay: &mut Overlay, op: &Op, old: Seq) -> Result<(), CommitError> {
+    fn check_not_dead(
+        &self,
+        overlay: &mut Overlay,
+        op: &Op,
+        old: Seq,
+        since: Seq,
+    ) -> Result<(), CommitError> {
         let version = version_key(op.table.id, &op.partition, old);
         if overlay.dead.contains(&version) {
             return Err(CommitError::Conflict);
@@ -182,15 +195,16 @@ impl Committer {
                 .get(Family::Dead, &version)
                 .map_err(StorageError::from)?
                 .is_some();
-            // A flushed version may have left the log. Its dead entry stays for good in a table without key,
-            // so that what has none lives.
-            let flushed = op.table.kind != TableKind::Stream
-                && old <= self.state(op.table.id, &op.partition)?.watermark;
-            let exists = flushed
-                || hot
-                    .get(rows_family(&op.table), &version)
+            // A flushed version may have left the log. What has no dead entry lives, unless the entry left with the
+            // record that superseded the version: then the writer has read from before the log's beginning.
+            let state = self.state(op.table.id, &op.partition)?;
+            let exists = if op.table.kind != TableKind::Stream && old <= state.watermark {
+                old > state.trimmed || since >= state.trimmed
+            } else {
+                hot.get(rows_family(&op.table), &version)
                     .map_err(StorageError::from)?
-                    .is_some();
+                    .is_some()
+            };
             if dead || !exists {
                 return Err(CommitError::Conflict);
             }
@@ -286,6 +300,7 @@ impl Committer {
             }
             state.unflushed_rows += 1;
             state.unflushed_bytes += op.record.len() as u64;
+            state.log_bytes += op.record.len() as u64;
             state.last_seq = seq;
         }
         group.batch.put_cf(

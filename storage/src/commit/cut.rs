@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rocksdb::WriteBatch;
 
-use super::Committer;
+use super::{Committer, OldLog};
 use crate::catalog::TableId;
 use crate::cold;
 use crate::error::StorageError;
@@ -12,14 +12,10 @@ use crate::failpoint::Step;
 use crate::hot::Family;
 use crate::key::{read_seq, seq_bytes, version_key};
 use crate::seq::Seq;
-use crate::transaction::Partition;
+use crate::snapshot::DeadEntry;
 
 impl Committer {
-    pub(super) fn trim(
-        &mut self,
-        table: TableId,
-        parts: Vec<(Partition, Seq)>,
-    ) -> Result<(), StorageError> {
+    pub(super) fn trim(&mut self, table: TableId, parts: Vec<OldLog>) -> Result<(), StorageError> {
         self.check_alive()?;
         if !self.tables.contains_key(&table) {
             return Err(StorageError::NoTable(table.get()));
@@ -28,18 +24,38 @@ impl Committer {
         let mut batch = WriteBatch::default();
         let mut states = Vec::with_capacity(parts.len());
         let mut mark = Seq::ZERO;
-        for (partition, upto) in parts {
+        for OldLog {
+            partition,
+            after,
+            upto,
+            bytes,
+            superseded,
+        } in parts
+        {
             let mut state = self.state(table, &partition)?;
             assert!(
                 upto <= state.watermark,
                 "only what was flushed leaves the log"
             );
+            // Another trim was faster.
+            if state.trimmed != after {
+                continue;
+            }
+            for seq in superseded {
+                let key = version_key(table, &partition, seq);
+                if let Some(entry) = hot.get(Family::Dead, &key)?
+                    && DeadEntry::decode(&entry)?.unfiled
+                {
+                    batch.delete_cf(hot.family(Family::Dead), key);
+                }
+            }
             batch.delete_range_cf(
                 hot.family(Family::Log),
                 version_key(table, &partition, Seq::ZERO),
                 version_key(table, &partition, upto.next()),
             );
             state.trimmed = state.trimmed.max(upto);
+            state.log_bytes = state.log_bytes.saturating_sub(bytes);
             mark = mark.max(upto);
             batch.put_cf(
                 hot.family(Family::Meta),

@@ -12,7 +12,7 @@ use crate::catalog::{
     Catalog, CatalogChange, FIRST_USER_OID, IndexId, RoleDef, TableDef, TableId, ViewDef,
 };
 use crate::changes::{Extent, encode_commit};
-use crate::cold::{self, META_FILE, META_GARBAGE, META_STATE, META_TRIMMED};
+use crate::cold::{self, META_FILE, META_GARBAGE, META_HISTORY, META_STATE, META_TRIMMED};
 use crate::datum::EnumType;
 use crate::error::{CommitError, StorageError};
 use crate::failpoint::Step;
@@ -39,7 +39,11 @@ struct Counters {
 /// When a change breaks what its planner must have checked on the same catalog.
 pub(crate) fn changed(catalog: &Catalog, changes: &[CatalogChange]) -> Catalog {
     let mut next = catalog.clone();
+    // Ids that were given: what is renamed keeps its own.
     let mut known: BTreeSet<TableId> = catalog.tables.values().map(|table| table.id).collect();
+    let mut known_sequences: BTreeSet<u32> = (catalog.sequences.values().map(|of| of.id)).collect();
+    let mut known_types: BTreeSet<u32> =
+        (catalog.types.values().map(|of| of.definition().oid)).collect();
     for change in changes {
         match change {
             CatalogChange::CreateSchema(name) => {
@@ -87,8 +91,7 @@ pub(crate) fn changed(catalog: &Catalog, changes: &[CatalogChange]) -> Catalog {
             }
             CatalogChange::PutType(definition) => {
                 let name = (definition.schema.clone(), definition.name.clone());
-                let same = |of: &EnumType| of.definition().oid == definition.oid;
-                if !catalog.types.values().chain(next.types.values()).any(same) {
+                if known_types.insert(definition.oid) {
                     assert_eq!(
                         definition.oid,
                         next.next_type_oid(),
@@ -105,7 +108,7 @@ pub(crate) fn changed(catalog: &Catalog, changes: &[CatalogChange]) -> Catalog {
             }
             CatalogChange::PutSequence(sequence) => {
                 let name = (sequence.schema.clone(), sequence.name.clone());
-                if next.sequence_by_id(sequence.id).is_none() {
+                if known_sequences.insert(sequence.id) {
                     assert_eq!(
                         sequence.id, next.next_table_id,
                         "a new sequence takes the next id"
@@ -360,7 +363,8 @@ impl Committer {
         let new = Arc::new(changed(&old.catalog, &catalog.changes));
         transaction.forget_gone(&new);
         let changes = catalog.changes.len() as u64;
-        let first = (self.shared.generator).draw(changes + transaction.len() as u64);
+        let count = changes + transaction.len() as u64;
+        let first = self.shared.generator.draw(count);
         self.put_catalog(&mut group, &catalog.changes, &old.catalog, &new, first)?;
 
         let kept: BTreeSet<TableId> = new.tables.values().map(|table| table.id).collect();
@@ -372,8 +376,12 @@ impl Committer {
             garbage.extend(remove_data(&self.shared, &mut group.batch, *id)?);
         }
         for table in new.tables.values() {
-            if let Some(before) = old.tables.get(&table.id) {
-                remove_indexes(&self.shared, &mut group.batch, before, table)?;
+            match old.tables.get(&table.id) {
+                Some(before) => remove_indexes(&self.shared, &mut group.batch, before, table)?,
+                None => {
+                    // With the rows that the transaction puts into it.
+                    self.begin_history(&mut group.batch, table.id, first.advance(count - 1));
+                }
             }
         }
         self.shared.failpoints.reach(Step::CatalogChecked)?;
@@ -462,7 +470,7 @@ impl Committer {
         if transaction.is_empty() {
             return Ok(first.previous());
         }
-        self.check(&mut group.overlay, transaction.ops(), first)?;
+        self.check(&mut group.overlay, transaction, first)?;
         self.append(group, transaction, first)
     }
 }
@@ -496,7 +504,7 @@ fn remove_data(
     ] {
         batch.delete_range_cf(hot.family(family), &from, &to);
     }
-    for kind in [META_FILE, META_STATE, META_TRIMMED] {
+    for kind in [META_FILE, META_STATE, META_TRIMMED, META_HISTORY] {
         let (from, to) = cold::meta_table_range(kind, table);
         batch.delete_range_cf(meta, from, to);
     }

@@ -1,6 +1,5 @@
 //! Files of dropped and truncated tables, kept until no snapshot from before the drop lives.
 
-use std::path::{Path, PathBuf};
 use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -51,6 +50,19 @@ impl Garbage {
         self.wake.notify_one();
     }
 
+    /// Puts files aside that no view can name.
+    pub(crate) fn discard(&self, paths: Vec<String>) {
+        if paths.is_empty() {
+            return;
+        }
+        self.waiting.lock().push(Waiting {
+            paths,
+            views: Vec::new(),
+        });
+        self.any.store(true, Ordering::SeqCst);
+        self.wake.notify_one();
+    }
+
     /// A view is gone.
     pub(crate) fn view_dropped(&self) {
         if self.any.load(Ordering::SeqCst) {
@@ -76,25 +88,5 @@ impl Garbage {
         });
         self.any.store(!waiting.is_empty(), Ordering::SeqCst);
         taken
-    }
-}
-
-/// Removes files under `cold`, and folders that this empties. Blocking.
-pub(crate) fn remove_files(cold: &Path, paths: &[String]) {
-    for path in paths {
-        let file: PathBuf = cold.join(path);
-        if let Err(error) = std::fs::remove_file(&file)
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            tracing::warn!(path, %error, "could not remove a cold file");
-            continue;
-        }
-        // Partition, table and schema folder; a folder that is not empty refuses.
-        let folders = file.ancestors().skip(1).take(3);
-        for folder in folders.take_while(|folder| *folder != cold) {
-            if std::fs::remove_dir(folder).is_err() {
-                break;
-            }
-        }
     }
 }

@@ -30,7 +30,8 @@ pub(crate) struct Unindexed {
 
 impl Store {
     /// Adds rows to an index that is not ready yet. Rows that went since they were read, and those that are in it
-    /// already, change nothing. `UniqueViolation` when another row has the same values.
+    /// already, change nothing. `UniqueViolation` when another row has the same values; `Conflict` when nothing tells
+    /// any more whether a row that was live at the Seq `since` is so still, as in `Transaction::reads_since`.
     ///
     /// # Panics
     /// When a row is not of the table's types.
@@ -39,6 +40,7 @@ impl Store {
         table: &Arc<TableDef>,
         index: IndexId,
         rows: Vec<(Partition, RowVersion)>,
+        since: Seq,
     ) -> Result<(), CommitError> {
         let mut unindexed = Vec::with_capacity(rows.len());
         for (partition, version) in rows {
@@ -56,6 +58,7 @@ impl Store {
             table: table.id,
             index,
             rows: unindexed,
+            since,
             reply,
         };
         self.flusher.queue.send(request).await?;
@@ -71,6 +74,7 @@ impl Committer {
         table: TableId,
         index: IndexId,
         rows: Vec<Unindexed>,
+        since: Seq,
     ) -> Result<(), CommitError> {
         self.check_alive()?;
         let def = self.tables.get(&table);
@@ -89,6 +93,10 @@ impl Committer {
                     None => false,
                 },
                 None => {
+                    let trimmed = self.state(table, &row.partition)?.trimmed;
+                    if row.seq <= trimmed && since < trimmed {
+                        return Err(CommitError::Conflict);
+                    }
                     let version = version_key(table, &row.partition, row.seq);
                     get(Family::Dead, &version)?.is_none()
                 }

@@ -8,8 +8,7 @@ use crate::cold::{self, ColdFile, META_GARBAGE};
 use crate::error::StorageError;
 use crate::failpoint::Step;
 use crate::hot::Family;
-use crate::key::version_key;
-use crate::snapshot::DeadEntry;
+use crate::seq::Seq;
 
 impl Committer {
     pub(super) fn swap_files(
@@ -23,23 +22,19 @@ impl Committer {
             .get(&table)
             .ok_or(StorageError::NoTable(table.get()))?;
         let hot = self.shared.hot.clone();
-        let (meta, dead) = (hot.family(Family::Meta), hot.family(Family::Dead));
+        let meta = hot.family(Family::Meta);
         let mut batch = WriteBatch::default();
         let mut paths = Vec::new();
+        let mut complete_from = Seq::ZERO;
         for Merged { old, new, dropped } in merged {
             if !replaces(&old, new.as_ref()) {
                 let reason = "a merged file does not fit in the place of the old ones";
                 return Err(StorageError::Corrupt(reason.to_string()));
             }
-            for (seq, by) in dropped {
-                let key = version_key(table, &old[0].partition, seq);
-                if def.primary_key.is_empty() {
-                    // As at a flush: it is all that tells a late writer that the version is gone.
-                    batch.put_cf(dead, key, DeadEntry { by, unfiled: true }.encode());
-                } else {
-                    batch.delete_cf(dead, key);
-                }
-            }
+            let partition = &old[0].partition;
+            let state = self.state(table, partition)?;
+            let forgotten = self.forget(&mut batch, def, partition, &state, &dropped);
+            complete_from = complete_from.max(forgotten);
             for file in old {
                 let key = cold::file_key(table, &file);
                 let stored = hot.get(Family::Meta, &key)?;
@@ -60,6 +55,7 @@ impl Committer {
                 batch.put_cf(meta, cold::file_key(table, file), file.encode());
             }
         }
+        self.raise_history(&mut batch, table, complete_from)?;
         self.write_to(batch, Step::CompactSwapped)?;
         // Every view so far may read the old files; the one that comes next cannot.
         self.shared.garbage.add(paths);

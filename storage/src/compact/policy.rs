@@ -21,8 +21,10 @@ const FILE_BYTES_MAX: u64 = 512 << 20;
 pub(crate) struct Candidate {
     pub(crate) rows: u64,
     pub(crate) bytes: u64,
-    /// How many of the rows are dead.
+    /// How many of the rows are dead for longer than the history window.
     pub(crate) dead: u64,
+    /// Whether its rows stand in the order that the table asks for.
+    pub(crate) in_order: bool,
 }
 
 impl Candidate {
@@ -30,11 +32,17 @@ impl Candidate {
     fn is_stale(&self) -> bool {
         self.dead > 0 && self.dead >= self.rows - self.dead
     }
+
+    /// It will hardly be merged with another any more, which would sort it.
+    fn stays_unsorted(&self) -> bool {
+        let large = self.rows > FILE_ROWS_MAX / 2 || self.bytes > FILE_BYTES_MAX / 2;
+        large && !self.in_order
+    }
 }
 
 /// What is due without being asked for: size-tiered, from the newest file on. A run grows towards older files as long
 /// as the next one is no larger than the run so far, so that every row is rewritten about log2(n) times in all;
-/// files that are mostly dead are rewritten on their own.
+/// files that are mostly dead, or large and not in the table's order, are rewritten on their own.
 pub(crate) fn due(files: &[Candidate]) -> Vec<Range<usize>> {
     for end in (RUN_FILES_MIN..=files.len()).rev() {
         let (mut start, mut rows, mut bytes) = (end, 0, 0);
@@ -53,12 +61,13 @@ pub(crate) fn due(files: &[Candidate]) -> Vec<Range<usize>> {
         }
     }
     (0..files.len())
-        .filter(|at| files[*at].is_stale())
+        .filter(|at| files[*at].is_stale() || files[*at].stays_unsorted())
         .map(|at| at..at + 1)
         .collect()
 }
 
-/// What is worth doing when it is asked for: as few files as the largest size allows, and nothing dead in them.
+/// What is worth doing when it is asked for: as few files as the largest size allows, in the order that the table
+/// asks for, and nothing dead in them.
 pub(crate) fn worthwhile(files: &[Candidate]) -> Vec<Range<usize>> {
     let mut runs = Vec::new();
     let mut start = 0;
@@ -72,7 +81,7 @@ pub(crate) fn worthwhile(files: &[Candidate]) -> Vec<Range<usize>> {
             bytes += files[end].bytes;
             end += 1;
         }
-        if end - start > 1 || files[start].dead > 0 {
+        if end - start > 1 || files[start].dead > 0 || !files[start].in_order {
             runs.push(start..end);
         }
         start = end;
@@ -89,6 +98,7 @@ mod tests {
             rows: *rows,
             bytes: rows * 10,
             dead: 0,
+            in_order: true,
         };
         rows.iter().map(file).collect()
     }
@@ -145,5 +155,15 @@ mod tests {
         one[0].dead = 1;
         assert_eq!(worthwhile(&one), [0..1]);
         assert!(due(&one).is_empty());
+    }
+
+    #[test]
+    fn unsorted_files_are_worth_asking_and_large_ones_are_due() {
+        let mut some = files(&[FILE_ROWS_MAX, FILE_ROWS_MAX, 100]);
+        assert!(due(&some).is_empty());
+        some[0].in_order = false;
+        some[2].in_order = false;
+        assert_eq!(due(&some), [0..1]);
+        assert_eq!(worthwhile(&some), [0..1, 2..3]);
     }
 }

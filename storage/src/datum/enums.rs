@@ -55,6 +55,13 @@ impl EnumType {
         *(known.entry(json)).or_insert_with(|| EnumType(Box::leak(Box::new(definition))))
     }
 
+    /// Whether the other is a later definition of this type, or this one.
+    pub fn is_before(self, other: EnumType) -> bool {
+        let (old, new) = (self.0, other.0);
+        let kept = |label: &EnumLabel| new.order(&label.name) == Some(label.order);
+        old.oid == new.oid && old.labels.iter().all(kept)
+    }
+
     /// The definition.
     pub fn definition(self) -> &'static EnumDef {
         self.0

@@ -1,29 +1,28 @@
 //! Writing one Parquet file of one partition.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io::Write;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{Array, Int64Array};
+use arrow::compute::{max, min};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
-use object_store::ObjectStoreExt;
 use object_store::buffered::BufWriter;
+use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::metadata::{ParquetMetaDataReader, SortingColumn};
+use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
 use super::{Cold, WORTH_A_FILE_ROWS};
 use crate::catalog::{ColumnId, TableDef};
-use crate::cold::{ColdFile, PartitionState, writing_path};
-use crate::commit::garbage::remove_files;
-use crate::datum::to_stored;
+use crate::cold::reader::ColdReader;
+use crate::cold::{ColdFile, PartitionState, bounds, new_path};
+use crate::datum::{ColumnType, to_stored};
 use crate::error::StorageError;
 use crate::failpoint::Step;
 use crate::seq::Seq;
@@ -34,21 +33,48 @@ const ROW_GROUP_ROWS: usize = 128 << 10;
 const ROW_GROUP_BYTES: usize = 64 << 20;
 const BATCH_ROWS: usize = 8192;
 const UPLOAD_BYTES: usize = 1 << 20;
+/// A file larger than this goes to the store in parts of this size (S3 takes 5 MiB and 10,000 parts at most).
+const PART_BYTES: usize = 8 << 20;
+/// Parts of one file on their way at the same time; with what is being filled, they bound an upload's memory.
+const PARTS: usize = 2;
 const BLOOM_FALSE_POSITIVES: f64 = 0.01;
 
 /// Hands what the Parquet writer produces on to the object store.
 struct Upload {
     runtime: tokio::runtime::Handle,
-    writer: BufWriter,
+    /// Until the upload ends.
+    writer: Option<BufWriter>,
     buffer: Vec<u8>,
+    sent: u64,
 }
 
 impl Upload {
     fn send(&mut self) -> std::io::Result<()> {
         let bytes = Bytes::from(std::mem::take(&mut self.buffer));
-        self.runtime
-            .block_on(self.writer.put(bytes))
-            .map_err(std::io::Error::other)
+        self.sent += bytes.len() as u64;
+        let Some(writer) = &mut self.writer else {
+            return Err(std::io::Error::other("the upload has ended"));
+        };
+        (self.runtime.block_on(writer.put(bytes))).map_err(std::io::Error::other)
+    }
+
+    /// When this answers, the object is there as a whole; gives its size.
+    fn complete(mut self) -> std::io::Result<u64> {
+        self.send()?;
+        if let Some(mut writer) = self.writer.take() {
+            let end = async { tokio::io::AsyncWriteExt::shutdown(&mut writer).await };
+            self.runtime.block_on(end)?;
+        }
+        Ok(self.sent)
+    }
+}
+
+impl Drop for Upload {
+    /// Parts of an upload that was given up would be kept, and be paid for.
+    fn drop(&mut self) {
+        if let Some(mut writer) = self.writer.take() {
+            self.runtime.spawn(async move { writer.abort().await });
+        }
     }
 }
 
@@ -68,29 +94,22 @@ impl Write for Upload {
 
 /// Writes one file of one partition, batch by batch. Blocking, on a thread that may block.
 pub(crate) struct FileWriter {
-    /// Where the file is until its last Seq is known.
-    path: object_store::path::Path,
-    names: FileNames,
+    path: String,
+    table: TableDef,
     partition: Partition,
-    schema_version: u32,
+    order: Vec<ColumnId>,
     parquet: ArrowWriter<Upload>,
     schema: Arc<Schema>,
-    first: Seq,
-    last: Seq,
+    /// The lowest and the highest Seq so far.
+    seqs: Option<(Seq, Seq)>,
     rows: u64,
 }
 
-/// What the name of a new file says.
-#[derive(Clone, Copy)]
-pub(crate) enum FileNames {
-    /// Its Seq range, which no other flush can have.
-    Flush,
-    /// Its Seq range and this Seq, drawn for it: the files that it replaces may have the same range.
-    Compaction(Seq),
-}
-
-/// Writes the partition's live versions between its watermark and the snapshot, reads the file back, syncs
-/// it, and gives its manifest entry; `None` when nothing lives. Blocking, on a thread that may block.
+/// Writes the partition's versions between its watermark and the snapshot that did not die up to `floor`, reads
+/// the file back, syncs it, and gives its manifest entry; `None` when there are none. `id` is drawn for the file.
+/// Blocking, on a thread that
+/// may block.
+#[allow(clippy::too_many_arguments)] // Each tells one thing about the file.
 pub(super) fn write(
     snapshot: &Snapshot,
     table: &Arc<TableDef>,
@@ -98,6 +117,8 @@ pub(super) fn write(
     runtime: &tokio::runtime::Handle,
     partition: &Partition,
     state: &PartitionState,
+    floor: Seq,
+    id: Seq,
 ) -> Result<Option<ColdFile>, StorageError> {
     let columns = written_columns(table);
     let mut outputs: Vec<ScanColumn> = columns.iter().map(|id| ScanColumn::Column(*id)).collect();
@@ -109,22 +130,25 @@ pub(super) fn write(
         seqs: state.watermark.advance(1)..=state.last_seq,
         batch_rows: BATCH_ROWS,
         limit: None,
+        newest_first: false,
     };
     let mut writer: Option<FileWriter> = None;
     let mut failed = None;
-    snapshot.scan_hot(&scan, None, &mut |batch| {
+    snapshot.scan_hot_history(&scan, floor, &mut |batch| {
         let mut step = || {
             if writer.is_none() {
                 let first = seq(seqs_of(&batch)?.value(0))?;
                 let rows = state.unflushed_rows;
+                let range = (first, state.last_seq);
                 writer = Some(FileWriter::start(
                     table,
                     cold,
                     runtime,
                     partition,
-                    first,
+                    range,
                     rows,
-                    FileNames::Flush,
+                    id,
+                    &[],
                 )?);
             }
             writer.as_mut().expect("it was just set").append(&batch)
@@ -167,15 +191,18 @@ pub(crate) fn seq(value: i64) -> Result<Seq, StorageError> {
 }
 
 impl FileWriter {
-    /// Starts a file of about `rows` rows, the first of which has the Seq `first`.
+    /// Starts a file of about `rows` rows, none of which has a Seq outside of this range. They come sorted by the
+    /// columns of `order`, which are `written_columns`, and then by Seq. `id` is a Seq drawn for it.
+    #[allow(clippy::too_many_arguments)] // Each tells one thing about the file.
     pub(crate) fn start(
         table: &TableDef,
         cold: &Cold,
         runtime: &tokio::runtime::Handle,
         partition: &Partition,
-        first: Seq,
+        (first, upto): (Seq, Seq),
         rows: u64,
-        names: FileNames,
+        id: Seq,
+        order: &[ColumnId],
     ) -> Result<FileWriter, StorageError> {
         let mut fields = Vec::new();
         let columns = written_columns(table);
@@ -192,36 +219,43 @@ impl FileWriter {
         }
         fields.push(Field::new("_seq", DataType::Int64, false));
         let schema = Arc::new(Schema::new(fields));
-        let mut path = writing_path(table, partition, first);
-        if let FileNames::Compaction(id) = names {
-            path = format!("{path}-{id}");
-        }
-        let path = object_store::path::Path::parse(path)
+        let path = new_path(table, partition, (first, upto), id);
+        let at = object_store::path::Path::parse(&path)
             .map_err(|error| StorageError::Corrupt(error.to_string()))?;
+        let objects: Arc<dyn ObjectStore> = cold.stores.clone();
         let upload = Upload {
             runtime: runtime.clone(),
-            writer: BufWriter::new(cold.objects.clone(), path.clone()),
+            writer: Some(
+                BufWriter::with_capacity(objects, at, PART_BYTES).with_max_concurrency(PARTS),
+            ),
             buffer: Vec::new(),
+            sent: 0,
         };
-        let properties = properties(table, columns.len(), rows)?;
+        let sorted_by = |id: &ColumnId| columns.iter().position(|column| column == id);
+        let mut sorting: Vec<usize> = order.iter().filter_map(sorted_by).collect();
+        sorting.push(columns.len());
+        let properties = properties(table, &sorting, rows)?;
         let parquet = ArrowWriter::try_new(upload, schema.clone(), Some(properties))?;
         Ok(FileWriter {
             path,
-            names,
+            table: table.clone(),
             partition: partition.clone(),
-            schema_version: table.schema_version,
+            order: order.to_vec(),
             parquet,
             schema,
-            first,
-            last: first,
+            seqs: None,
             rows: 0,
         })
     }
 
-    /// Adds rows: an array for each of `written_columns`, then their Seqs (`Int64`), which ascend. At least one row.
+    /// Adds rows: an array for each of `written_columns`, then their Seqs (`Int64`).
     pub(crate) fn append(&mut self, batch: &RecordBatch) -> Result<(), StorageError> {
         let seqs = seqs_of(batch)?;
-        self.last = seq(seqs.value(seqs.len() - 1))?;
+        if let (Some(low), Some(high)) = (min(seqs), max(seqs)) {
+            let (low, high) = (seq(low)?, seq(high)?);
+            let (first, last) = self.seqs.unwrap_or((low, high));
+            self.seqs = Some((first.min(low), last.max(high)));
+        }
         self.rows += batch.num_rows() as u64;
         let columns = batch.columns().iter().map(to_stored).collect();
         let batch = RecordBatch::try_new(self.schema.clone(), columns)?;
@@ -232,83 +266,90 @@ impl FileWriter {
         Ok(())
     }
 
-    /// Ends the file, gives it its name, reads it back and syncs it. When that fails, no file is left.
+    /// Ends the file, reads it back and syncs it. When that fails, what may be there of it is removed by and by.
     pub(crate) fn finish(
         self,
         cold: &Cold,
         runtime: &tokio::runtime::Handle,
     ) -> Result<ColdFile, StorageError> {
-        let folder = self
-            .path
-            .as_ref()
-            .rsplit_once('/')
-            .map_or("", |path| path.0);
-        // The last Seq is known only now, and the name tells both.
-        let (first, last) = (self.first, self.last);
-        let path = match self.names {
-            FileNames::Flush => format!("{folder}/{first}-{last}.parquet"),
-            FileNames::Compaction(id) => format!("{folder}/{first}-{last}-{id}.parquet"),
-        };
-        let names = [self.path.to_string(), path.clone()];
-        (self.finish_as(path, cold, runtime)).inspect_err(|_| remove_files(&cold.dir, &names))
+        let path = self.path.clone();
+        (self.finished(cold, runtime)).inspect_err(|_| cold.garbage.discard(vec![path]))
     }
 
-    fn finish_as(
+    fn finished(
         self,
-        path: String,
         cold: &Cold,
         runtime: &tokio::runtime::Handle,
     ) -> Result<ColdFile, StorageError> {
-        let mut upload = self.parquet.into_inner()?;
-        upload.send()?;
-        runtime.block_on(async { tokio::io::AsyncWriteExt::shutdown(&mut upload.writer).await })?;
-        let path = object_store::path::Path::parse(path)
-            .map_err(|error| StorageError::Corrupt(error.to_string()))?;
+        let path = self.path;
+        let (first, last) = self.seqs.ok_or_else(|| nothing(&path))?;
+        let upload = self.parquet.into_inner()?;
         cold.failpoints.reach(Step::FileUnnamed)?;
-        runtime.block_on(cold.objects.rename(&self.path, &path))?;
+        let bytes = upload.complete()?;
+        // A store that answered "done" must also give the file back: its size and what its footer says.
+        let at = object_store::path::Path::parse(&path)
+            .map_err(|error| StorageError::Corrupt(error.to_string()))?;
         cold.failpoints.reach(Step::FileNamed)?;
-        let bytes = runtime.block_on(cold.objects.head(&path))?.size;
-        let local = cold.dir.join(path.as_ref());
-        let file = File::open(&local)?;
-        let rows = ParquetMetaDataReader::new()
-            .parse_and_finish(&file)?
-            .file_metadata()
-            .num_rows();
+        let held = runtime.block_on(cold.stores.head(&at))?.size;
+        if held != bytes {
+            let store = cold.stores.of(&path)?;
+            let reason = format!("it has {held} of the {bytes} bytes of {path}");
+            return Err(StorageError::Store(store.failure(reason)));
+        }
+        let mut reader = ColdReader::new(cold.stores.clone(), &path, bytes)?;
+        let footer = runtime.block_on(reader.footer())?;
+        let rows = footer.file_metadata().num_rows();
         if rows != i64::try_from(self.rows).unwrap_or(-1) {
             let reason = format!("{path} holds {rows} rows and not {}", self.rows);
             return Err(StorageError::Corrupt(reason));
         }
-        // object_store does not sync, and the manifest must never name what a power cut takes away.
-        file.sync_all()?;
-        sync_folder(local.parent().unwrap_or(&local))?;
+        // The manifest must never name what a power cut takes away.
+        cold.stores.settle(&path)?;
         Ok(ColdFile {
-            path: path.to_string(),
+            path,
             partition: self.partition,
-            first_seq: self.first,
-            last_seq: self.last,
+            first_seq: first,
+            last_seq: last,
             rows: self.rows,
             bytes,
-            schema_version: self.schema_version,
+            schema_version: self.table.schema_version,
+            order: self.order,
+            bounds: bounds::encode(&self.table, &self.schema, &footer)?,
         })
     }
 }
 
+fn nothing(path: &str) -> StorageError {
+    StorageError::Corrupt(format!("nothing was written to {path}"))
+}
+
+/// `sorting` are the places of the columns that the rows are sorted by.
 fn properties(
     table: &TableDef,
-    seq_at: usize,
+    sorting: &[usize],
     rows: u64,
 ) -> Result<WriterProperties, StorageError> {
-    let seq_at =
-        i32::try_from(seq_at).map_err(|_| StorageError::Corrupt("too many columns".to_string()))?;
-    let mut properties = WriterProperties::builder()
-        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-        .set_sorting_columns(Some(vec![SortingColumn {
-            column_idx: seq_at,
+    let mut sorting_columns = Vec::with_capacity(sorting.len());
+    for at in sorting {
+        sorting_columns.push(SortingColumn {
+            column_idx: i32::try_from(*at)
+                .map_err(|_| StorageError::Corrupt("too many columns".to_string()))?,
             descending: false,
             nulls_first: false,
-        }]))
+        });
+    }
+    let mut properties = WriterProperties::builder()
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_sorting_columns(Some(sorting_columns))
         // Seqs never repeat: a dictionary of them would only cost.
         .set_column_dictionary_enabled(ColumnPath::from("_seq"), false);
+    // Parquet's statistics leave out NaN, which is higher than every number: nothing may be ruled out by them.
+    for column in &table.columns {
+        if matches!(column.ty, ColumnType::Float4 | ColumnType::Float8) {
+            let path = ColumnPath::from(column.stored_name.as_str());
+            properties = properties.set_column_statistics_enabled(path, EnabledStatistics::None);
+        }
+    }
     if rows < WORTH_A_FILE_ROWS {
         // The whole file is one read, and its size mostly what describes it.
         return Ok(properties
@@ -330,19 +371,4 @@ fn properties(
             .set_column_bloom_filter_max_ndv(column, rows.min(ROW_GROUP_ROWS as u64));
     }
     Ok(properties.build())
-}
-
-fn sync_folder(folder: &Path) -> Result<(), StorageError> {
-    Ok(File::open(folder)?.sync_all()?)
-}
-
-/// Syncs a table's folder and those above it, up to the object store's own.
-pub(crate) fn sync_folders(table: Option<PathBuf>, cold: &Path) -> Result<(), StorageError> {
-    for folder in table.iter().flat_map(|table| table.ancestors()) {
-        sync_folder(folder)?;
-        if folder == cold {
-            break;
-        }
-    }
-    Ok(())
 }

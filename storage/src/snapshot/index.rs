@@ -28,7 +28,8 @@ pub struct IndexRange {
 
 impl Snapshot {
     /// The Seqs of the live versions in a range of an index, in the order of its values; `None` when there are
-    /// more than `limit`, or when a bound is no value of its column. The index must be ready. Blocking.
+    /// more than `limit`, when a bound is no value of its column, or when the snapshot is of the past, which no
+    /// index tells of. The index must be ready. Blocking.
     pub fn index_scan(
         &self,
         table: &TableDef,
@@ -36,6 +37,9 @@ impl Snapshot {
         range: &IndexRange,
         limit: usize,
     ) -> Result<Option<Vec<Seq>>, StorageError> {
+        if self.is_past() {
+            return Ok(None);
+        }
         let unique = table.unique_key(range.index).map(|key| key.columns);
         let plain = table.indexes.iter().find(|index| index.id == range.index);
         let Some(columns) = unique.or(plain.map(|index| index.columns.as_slice())) else {
@@ -72,7 +76,7 @@ impl Snapshot {
 }
 
 /// From where to where (exclusive) the keys of a range lie.
-fn bytes_of(
+pub(super) fn bytes_of(
     table: &TableDef,
     columns: &[ColumnId],
     range: &IndexRange,

@@ -20,9 +20,14 @@ use crate::record::{self, RowReader};
 use crate::seq::Seq;
 use crate::transaction::{Partition, Transaction};
 
+/// Rows of the first batch of a scan from the newest row back: its reader may need no more.
+const FIRST_BATCH_ROWS: usize = 64;
+
+/// Versions that died up to `dead_upto` are left out.
 pub(super) fn run(
     snapshot: &Snapshot,
     scan: &HotScan,
+    dead_upto: Seq,
     transaction: Option<&Transaction>,
     sink: &mut dyn FnMut(RecordBatch) -> ControlFlow<()>,
 ) -> Result<(), StorageError> {
@@ -30,7 +35,18 @@ pub(super) fn run(
     if output.left == 0 {
         return Ok(());
     }
-    if scan_log(snapshot, scan, transaction, &mut output)?.is_break() {
+    if scan.newest_first {
+        if let Some(transaction) = transaction
+            && scan_pending(scan, transaction, &mut output)?.is_break()
+        {
+            return Ok(());
+        }
+        if scan_log_back(snapshot, scan, dead_upto, transaction, &mut output)?.is_break() {
+            return Ok(());
+        }
+        return output.emit().map(|_| ());
+    }
+    if scan_log(snapshot, scan, dead_upto, transaction, &mut output)?.is_break() {
         return Ok(());
     }
     if let Some(transaction) = transaction
@@ -44,6 +60,7 @@ pub(super) fn run(
 fn scan_log(
     snapshot: &Snapshot,
     scan: &HotScan,
+    dead_upto: Seq,
     transaction: Option<&Transaction>,
     output: &mut Output<'_>,
 ) -> Result<ControlFlow<()>, StorageError> {
@@ -77,7 +94,7 @@ fn scan_log(
                 dead.next();
             }
             let gone = match dead.item() {
-                Some((dead, by)) if dead == key => DeadEntry::decode(by)?.by <= snapshot.seq(),
+                Some((dead, by)) if dead == key => DeadEntry::decode(by)?.by <= dead_upto,
                 _ => false,
             };
             if !gone && record::is_version(value) {
@@ -89,6 +106,59 @@ fn scan_log(
                 }
             }
             log.next();
+        }
+        log.status()?;
+        dead.status()?;
+    }
+    Ok(ControlFlow::Continue(()))
+}
+
+/// As `scan_log`, from the newest version of each partition back.
+fn scan_log_back(
+    snapshot: &Snapshot,
+    scan: &HotScan,
+    dead_upto: Seq,
+    transaction: Option<&Transaction>,
+    output: &mut Output<'_>,
+) -> Result<ControlFlow<()>, StorageError> {
+    let table = &scan.table;
+    let first = (*scan.seqs.start()).max(snapshot.oldest(table));
+    let last = (*scan.seqs.end()).min(snapshot.seq());
+    for (partition, state) in snapshot.states(table.id, &scan.partitions)? {
+        let first = first.max(state.watermark.advance(1));
+        if first > state.last_seq || first > last {
+            continue;
+        }
+        let from = version_key(table.id, &partition, first);
+        let to = version_key(table.id, &partition, last);
+        let end = scope_end(scope_key(table.id, &partition));
+        let open = |family| {
+            let mut iterator = snapshot.view.hot.iterate(family, &from, end.clone());
+            iterator.seek_for_prev(&to);
+            iterator
+        };
+        let (mut log, mut dead) = (open(rows_family(table)), open(Family::Dead));
+        let superseded =
+            transaction.and_then(|transaction| transaction.superseded_in(table.id, &partition));
+        while let Some((key, value)) = log.item()
+            && key >= from.as_slice()
+        {
+            while dead.key().is_some_and(|dead| dead > key) {
+                dead.prev();
+            }
+            let gone = match dead.item() {
+                Some((dead, by)) if dead == key => DeadEntry::decode(by)?.by <= dead_upto,
+                _ => false,
+            };
+            if !gone && record::is_version(value) {
+                let seq = seq_of(key)?;
+                if superseded.is_none_or(|seqs| !seqs.contains(&seq))
+                    && output.push(&partition, seq, value)?.is_break()
+                {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            log.prev();
         }
         log.status()?;
         dead.status()?;
@@ -143,6 +213,7 @@ struct Output<'a> {
     reader: RowReader,
     rows: usize,
     batch_rows: usize,
+    batch_rows_max: usize,
     left: usize,
     sink: &'a mut dyn FnMut(RecordBatch) -> ControlFlow<()>,
 }
@@ -181,7 +252,11 @@ impl<'a> Output<'a> {
             slots,
             reader: RowReader::new(scan.table.clone(), columns),
             rows: 0,
-            batch_rows: scan.batch_rows.max(1),
+            batch_rows: match scan.newest_first {
+                true => FIRST_BATCH_ROWS.min(scan.batch_rows.max(1)),
+                false => scan.batch_rows.max(1),
+            },
+            batch_rows_max: scan.batch_rows.max(1),
             left: scan.limit.unwrap_or(usize::MAX),
             sink,
         }
@@ -240,6 +315,7 @@ impl<'a> Output<'a> {
             .collect();
         let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
         self.rows = 0;
+        self.batch_rows = (self.batch_rows * 2).min(self.batch_rows_max);
         Ok((self.sink)(RecordBatch::try_new_with_options(
             self.schema.clone(),
             arrays,

@@ -1,9 +1,12 @@
-//! A random history against maps: scans, lookups, old snapshots, refusals and feeds resumed anywhere must agree with
-//! them over flushes, trims, compactions and restarts, also while these fail at failpoints. `SEED=n` repeats a failure,
-//! `OPERATIONS=n` sets the length.
+//! A random history against maps: scans, lookups, old snapshots, reads of the past, refusals and feeds resumed anywhere
+//! must agree with them over flushes, trims, compactions, changes of columns and options, and restarts, also while
+//! these fail at failpoints. `SEED=n` repeats a failure, `OPERATIONS=n` sets the length.
 
 use super::*;
+use crate::catalog::ColumnId;
+use crate::datum::{ColumnType, Numeric};
 use crate::failpoint::{Action, Failpoints, Step};
+use crate::testing::column;
 
 #[derive(Debug)]
 pub(super) struct Random(pub(super) u64);
@@ -25,20 +28,102 @@ impl Random {
 
 type Rows = BTreeMap<(String, Seq), Row>;
 
-/// What a table must hold and have held.
+/// What a table must hold and have held. Rows have the table's present columns, also those from before a change of them.
 struct Model {
     table: Arc<TableDef>,
     partitions: Vec<Partition>,
     rows: Rows,
     /// Every change there ever was.
     history: Vec<Change>,
-    /// Every version that was superseded.
-    dead: Vec<(Partition, RowVersion)>,
+    /// Every version that was superseded, and the Seq that did it.
+    dead: Vec<(Partition, RowVersion, Seq)>,
+    /// From here on the past must be readable: the latest that any history window has begun.
+    floor: Seq,
 }
 
 impl Model {
     fn keyed(&self) -> bool {
         !self.table.primary_key.is_empty()
+    }
+
+    /// The end of the last transaction up to a Seq.
+    fn boundary(&self, seq: Seq) -> Seq {
+        let before = self.history.partition_point(|change| change.seq <= seq);
+        let mut changes = self.history[..before].iter().rev();
+        let end = changes.find(|change| change.last_in_transaction);
+        end.map_or(Seq::ZERO, |change| change.seq)
+    }
+
+    /// The rows as they stood at a Seq.
+    fn past(&self, seq: Seq) -> Rows {
+        let seq = self.boundary(seq);
+        let live = self.rows.iter().filter(|((_, born), _)| *born <= seq);
+        let mut rows: Rows = live.map(|(key, row)| (key.clone(), row.clone())).collect();
+        let died = self
+            .dead
+            .iter()
+            .filter(|(_, old, by)| old.seq <= seq && *by > seq);
+        rows.extend(died.map(|(of, old, _)| ((of.as_str().to_string(), old.seq), old.row.clone())));
+        rows
+    }
+
+    fn new_row(&self, random: &mut Random, id: i64) -> Row {
+        let mut row = row(id, &format!("n{}", random.below(1_000_000)));
+        for column in &self.table.columns[2..] {
+            row.push(value(random, column.ty));
+        }
+        row
+    }
+
+    /// Changes every row there ever was.
+    fn edit(&mut self, edit: &dyn Fn(&mut Row)) {
+        self.rows.values_mut().for_each(edit);
+        self.dead
+            .iter_mut()
+            .for_each(|(_, old, _)| edit(&mut old.row));
+        for change in &mut self.history {
+            edit(&mut change.row);
+            change.old.iter_mut().for_each(edit);
+        }
+    }
+}
+
+/// The types that columns are added with, and those that each is widened to, one after the other.
+const TYPES: [&[ColumnType]; 4] = [
+    &[
+        ColumnType::Int2,
+        ColumnType::Int4,
+        ColumnType::Int8,
+        ColumnType::Numeric(None),
+    ],
+    &[ColumnType::Float4, ColumnType::Float8],
+    &[
+        ColumnType::Varchar(Some(5)),
+        ColumnType::Varchar(Some(9)),
+        ColumnType::Text,
+    ],
+    &[
+        ColumnType::Numeric(Some((4, 2))),
+        ColumnType::Numeric(Some((30, 2))),
+        ColumnType::Numeric(None),
+    ],
+];
+
+/// A value of one of these types.
+fn value(random: &mut Random, ty: ColumnType) -> Datum {
+    let number = random.below(2000) as i64 - 1000;
+    match ty {
+        _ if random.below(5) == 0 => Datum::Null,
+        ColumnType::Int2 => Datum::Int2(number as i16),
+        ColumnType::Int4 => Datum::Int4(number as i32 * 1_000_000),
+        ColumnType::Int8 => Datum::Int8(number << 40),
+        ColumnType::Float4 => Datum::Float4(number as f32 / 7.0),
+        ColumnType::Float8 => Datum::Float8(number as f64 / 7.0),
+        ColumnType::Numeric(_) => Datum::Numeric(Numeric {
+            unscaled: arrow::datatypes::i256::from_i128(number.into()),
+            scale: ty.numeric_shape().1,
+        }),
+        _ => Datum::Text(format!("{number}")),
     }
 }
 
@@ -111,6 +196,7 @@ impl Trial {
             clock: self.time.clock(),
             background: false,
             failpoints: self.failpoints.clone(),
+            cold: Default::default(),
         };
         self.store = Some(Store::open(options).unwrap());
     }
@@ -194,11 +280,20 @@ async fn run(operations: u64) {
             rows: Rows::new(),
             history: Vec::new(),
             dead: Vec::new(),
+            floor: Seq::ZERO,
         });
     }
     let (mut done, mut told_trimmed, mut resumed, mut merged) = (0, 0, 0, 0);
+    let (mut looked_back, mut told_gone, mut altered) = (0, 0, 0);
     while done < operations {
         done += 1;
+        for model in &mut models {
+            let begin = match model.table.options.history_window_ms {
+                0 => trial.store().visible(),
+                window_ms => Seq::first_at(trial.time.latest - window_ms),
+            };
+            model.floor = model.floor.max(begin);
+        }
         let at = random.below(models.len() as u64) as usize;
         match random.below(200) {
             0..=5 => {
@@ -207,7 +302,10 @@ async fn run(operations: u64) {
             }
             6..=8 => {
                 let report = trial.store().compact(models[at].table.id).await;
-                merged += trial.done(report).await.map_or(0, |report| report.files_merged);
+                merged += trial
+                    .done(report)
+                    .await
+                    .map_or(0, |report| report.files_merged);
             }
             9..=10 => {
                 let compacted = trial.store().flusher.compact_by_policy().await;
@@ -225,7 +323,9 @@ async fn run(operations: u64) {
                 1 => trial.failpoints.clear(),
                 _ => {
                     let nth = 1 + random.below(2) as u32;
-                    trial.failpoints.set(*random.pick(&STEPS), Action::Fail, nth);
+                    trial
+                        .failpoints
+                        .set(*random.pick(&STEPS), Action::Fail, nth);
                 }
             },
             30..=33 => {
@@ -240,11 +340,11 @@ async fn run(operations: u64) {
             34..=36 => {
                 let model = &models[at];
                 let now = scan(trial.dir(), &trial.store().snapshot(), &model.table, None);
-                assert_eq!(now, model.rows);
+                assert_same(&now, &model.rows, "the present");
                 if !trial.snapshots.is_empty() {
                     let (snapshot, then) = random.pick(&trial.snapshots);
                     let seen = scan(trial.dir(), snapshot, &model.table, None);
-                    assert_eq!(seen, then[at], "old snapshot {}", snapshot.seq());
+                    assert_same(&seen, &then[at], "an old snapshot");
                 }
             }
             37..=56 => match resume(&mut random, trial.store(), &models[at], &trial.time) {
@@ -253,15 +353,31 @@ async fn run(operations: u64) {
             },
             57..=76 if models[at].keyed() => look_up(&mut random, trial.store(), &models[at]),
             77..=86 if !models[at].dead.is_empty() => {
-                let Model { table, dead, .. } = &models[at];
-                let (partition, version) = random.pick(dead);
+                let (table, new) = (&models[at].table, models[at].new_row(&mut random, 1000));
+                let (partition, version, by) = random.pick(&models[at].dead);
                 let mut late = Transaction::new();
+                late.reads_since(*random.pick(&[version.seq, by.previous()]));
                 match random.below(2) {
                     0 => late.delete(table, partition, version),
-                    _ => drop(late.update(table, partition, version, &row(1000, "late"))),
+                    _ => drop(late.update(table, partition, version, &new)),
                 }
                 let refused = trial.store().commit(late).await;
                 assert!(matches!(refused, Err(CommitError::Conflict)), "{refused:?}");
+            }
+            // The model goes through all there ever was for these: less and less often.
+            87..=89 if random.below(1 + done / 20_000) == 0 => {
+                alter(&mut random, &mut trial, &mut models, at).await;
+                altered += 1;
+            }
+            90..=105 if random.below(1 + done / 20_000) == 0 => {
+                let snapshot = match trial.snapshots.is_empty() || random.below(3) > 0 {
+                    true => trial.store().snapshot(),
+                    false => random.pick(&trial.snapshots).0.clone(),
+                };
+                match look_back(&mut random, trial.dir(), &snapshot, &models[at]) {
+                    true => looked_back += 1,
+                    false => told_gone += 1,
+                }
             }
             _ => {
                 done += transact(&mut random, &mut trial, &mut models[at]).await;
@@ -271,23 +387,143 @@ async fn run(operations: u64) {
     // Unless all of this happened, the agreement says little.
     assert!(
         operations < 10_000
-            || (told_trimmed > 20 && resumed > 20 && merged > 20 && trial.crashes > 10),
-        "{told_trimmed} {resumed} {merged} {}",
+            || [
+                told_trimmed,
+                resumed,
+                merged,
+                looked_back,
+                told_gone,
+                altered,
+                8 * trial.crashes
+            ]
+            .iter()
+            .all(|n| *n > 20),
+        "{told_trimmed} {resumed} {merged} {looked_back} {told_gone} {altered} {}",
         trial.crashes
     );
     trial.reopen().await;
+    trial.time.pass(1_000_000);
     let store = trial.store();
     for model in &models {
         let seen = scan(trial.dir(), &store.snapshot(), &model.table, None);
-        assert_eq!(seen, model.rows);
+        assert_same(&seen, &model.rows, "at the end");
         store.flush(model.table.id).await.unwrap();
         store.compact(model.table.id).await.unwrap();
         let snapshot = store.snapshot();
-        assert_eq!(scan(trial.dir(), &snapshot, &model.table, None), model.rows);
+        let seen = scan(trial.dir(), &snapshot, &model.table, None);
+        assert_same(&seen, &model.rows, "compacted");
         for file in (snapshot.cold_files(&model.table, &PartitionSet::All)).unwrap() {
             assert_eq!(snapshot.dead_in(model.table.id, &file).unwrap(), []);
         }
     }
+    store.trim().await.unwrap();
+    for model in &models {
+        assert_eq!(count(store, Family::Log, &model.table), 0);
+        assert_eq!(count(store, Family::Dead, &model.table), 0);
+        let states = store
+            .snapshot()
+            .states(model.table.id, &PartitionSet::All)
+            .unwrap();
+        assert!(states.iter().all(|(_, state)| state.log_bytes == 0));
+    }
+}
+
+/// Compares whole tables, but shows only where they part.
+#[track_caller]
+fn assert_same(seen: &Rows, expected: &Rows, what: &str) {
+    let differs = |key: &&(String, Seq)| seen.get(*key) != expected.get(*key);
+    if let Some(key) = seen.keys().chain(expected.keys()).find(differs) {
+        let (seen, expected) = (seen.get(key), expected.get(key));
+        panic!("{what}: {key:?} is {seen:?} and not {expected:?}");
+    }
+}
+
+/// Changes a column or an option of a table.
+async fn alter(random: &mut Random, trial: &mut Trial, models: &mut [Model], at: usize) {
+    let model = &mut models[at];
+    let mut def = TableDef::clone(&model.table);
+    let columns = def.columns.len();
+    let chosen = 2 + random.below(columns.max(3) as u64 - 2) as usize;
+    let mut edit: Box<dyn Fn(&mut Row)> = Box::new(|_| {});
+    match random.below(5) {
+        0 if columns < 7 => {
+            let (id, ty) = (def.next_column_id, random.pick(&TYPES)[0]);
+            let mut added = column(id.get(), &format!("c{}", id.get()), ty);
+            added.missing = value(random, ty);
+            let missing = added.missing.clone();
+            edit = Box::new(move |row: &mut Row| row.push(missing.clone()));
+            def.columns.push(added);
+            def.next_column_id = ColumnId::new(id.get() + 1);
+            def.bump_schema_version();
+        }
+        1 if columns > 2 => {
+            def.columns.remove(chosen);
+            edit = Box::new(move |row: &mut Row| drop(row.remove(chosen)));
+            def.bump_schema_version();
+        }
+        2 if columns > 2 => {
+            let ty = def.columns[chosen].ty;
+            let wider = TYPES.iter().find_map(|types| {
+                let at = types[..types.len() - 1]
+                    .iter()
+                    .position(|step| *step == ty)?;
+                Some(types[at + 1])
+            });
+            if let Some(ty) = wider {
+                let widened = move |old: &Datum| widen::value(old.as_ref(), ty).to_owned();
+                def.columns[chosen].missing = widened(&def.columns[chosen].missing);
+                def.columns[chosen].ty = ty;
+                edit = Box::new(move |row: &mut Row| row[chosen] = widened(&row[chosen]));
+                def.bump_schema_version();
+            }
+        }
+        3 => def.options.history_window_ms = *random.pick(&[0, 50, 500]),
+        _ => {
+            let by = |at: usize| def.columns[at].id;
+            def.options.cluster_by = match random.below(3) {
+                0 => Vec::new(),
+                1 => vec![by(1)],
+                _ => vec![by(columns - 1), by(0)],
+            };
+        }
+    }
+    model.edit(&*edit);
+    for (_, then) in &mut trial.snapshots {
+        then[at].values_mut().for_each(&*edit);
+    }
+    trial.failpoints.clear();
+    model.table = put_table(trial.store(), def).await;
+}
+
+/// Reads the past at a random Seq: `true` when it was exact, `false` when it was gone, and might be.
+fn look_back(random: &mut Random, dir: &Path, snapshot: &Snapshot, model: &Model) -> bool {
+    let known = snapshot.history(model.table.id).unwrap().unwrap();
+    assert!(known.created <= known.complete_from);
+    let history = &model.history;
+    let seq = match random.below(8) {
+        0 => known.complete_from,
+        1 => snapshot.seq(),
+        _ if history.is_empty() => snapshot.seq(),
+        way => {
+            let back = 1 + random.below(history.len() as u64) as usize / way as usize;
+            let seq = history[history.len() - back.min(history.len())].seq;
+            *random.pick(&[seq, seq.next(), seq.previous()])
+        }
+    };
+    let past = snapshot.as_of(seq.min(snapshot.seq())).unwrap();
+    if past.seq() < known.complete_from {
+        assert!(
+            past.seq() < model.floor.max(known.created),
+            "{seq} is inside the window"
+        );
+        return false;
+    }
+    assert_same(
+        &scan(dir, &past, &model.table, None),
+        &model.past(past.seq()),
+        "the past",
+    );
+    true
 }
 
 /// Reads the feed after a random Seq: `true` when it was exact, `false` when it was told that changes are gone.
@@ -371,6 +607,7 @@ fn look_up(random: &mut Random, store: &Store, model: &Model) {
 async fn transact(random: &mut Random, trial: &mut Trial, model: &mut Model) -> u64 {
     let (table, keyed) = (model.table.clone(), model.keyed());
     let mut transaction = Transaction::new();
+    transaction.reads_since(trial.store().visible());
     let mut rows = model.rows.clone();
     let (mut changes, mut dead): (Vec<Change>, Vec<_>) = (Vec::new(), Vec::new());
     let mut clashes = false;
@@ -378,10 +615,8 @@ async fn transact(random: &mut Random, trial: &mut Trial, model: &mut Model) -> 
     for _ in 0..1 + random.below(8) {
         let partition = random.pick(&model.partitions);
         let name = partition.as_str().to_string();
-        let new = row(
-            random.below(30) as i64,
-            &format!("n{}", random.below(1_000_000)),
-        );
+        let id = random.below(30) as i64;
+        let new = model.new_row(random, id);
         let mine: Vec<Seq> = (rows.range((name.clone(), Seq::ZERO)..=(name.clone(), Seq::MAX)))
             .map(|((_, seq), _)| *seq)
             .collect();
@@ -391,9 +626,10 @@ async fn transact(random: &mut Random, trial: &mut Trial, model: &mut Model) -> 
                     .any(|((of, seq), row)| *of == name && row[0] == new[0] && Some(*seq) != but)
         };
         let victim = (!mine.is_empty()).then(|| *random.pick(&mine));
+        let by = Seq::pending(u32::try_from(changes.len()).unwrap());
         let mut change = |op, row: &Row, old: Option<&Row>| {
             changes.push(Change {
-                seq: Seq::pending(u32::try_from(changes.len()).unwrap()),
+                seq: by,
                 op,
                 partition: partition.clone(),
                 row: row.clone(),
@@ -409,7 +645,7 @@ async fn transact(random: &mut Random, trial: &mut Trial, model: &mut Model) -> 
                 let old = RowVersion { seq, row };
                 let pending = transaction.update(&table, partition, &old, &new);
                 change(ChangeOp::Update, &new, Some(&old.row));
-                dead.push((partition.clone(), old));
+                dead.push((partition.clone(), old, by));
                 rows.insert((name, pending), new);
             }
             (4.., Some(seq)) => {
@@ -417,7 +653,7 @@ async fn transact(random: &mut Random, trial: &mut Trial, model: &mut Model) -> 
                 let old = RowVersion { seq, row };
                 transaction.delete(&table, partition, &old);
                 change(ChangeOp::Delete, &old.row, None);
-                dead.push((partition.clone(), old));
+                dead.push((partition.clone(), old, by));
             }
             _ => {
                 clashes |= taken(&rows, None);
@@ -439,8 +675,13 @@ async fn transact(random: &mut Random, trial: &mut Trial, model: &mut Model) -> 
         }
     }
     if random.below(10) == 0 {
-        let seen = scan(trial.dir(), &trial.store().snapshot(), &table, Some(&transaction));
-        assert_eq!(seen, rows);
+        let seen = scan(
+            trial.dir(),
+            &trial.store().snapshot(),
+            &table,
+            Some(&transaction),
+        );
+        assert_same(&seen, &rows, "with the transaction's own");
     }
     let count = transaction.len() as u64;
     let before = trial.store().visible();
@@ -475,9 +716,9 @@ async fn transact(random: &mut Random, trial: &mut Trial, model: &mut Model) -> 
     }
     changes.last_mut().unwrap().last_in_transaction = true;
     model.history.append(&mut changes);
-    for (partition, mut version) in dead {
+    for (partition, mut version, by) in dead {
         version.seq = real(version.seq);
-        model.dead.push((partition, version));
+        model.dead.push((partition, version, real(by)));
     }
     count
 }

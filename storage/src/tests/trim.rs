@@ -28,6 +28,7 @@ async fn update(
     new: &Row,
 ) -> Result<Seq, CommitError> {
     let mut transaction = Transaction::new();
+    transaction.reads_since(old.seq);
     transaction.update(table, partition, old, new);
     store.commit(transaction).await
 }
@@ -97,10 +98,18 @@ async fn what_left_the_log_reads_and_changes_as_before() {
             version(dir.path(), &store, &table, 1),
             version(dir.path(), &store, &table, 2),
         );
-        update(&store, &table, &alice, &one, &row(1, "changed"))
-            .await
-            .unwrap();
+        // Who found the row in a snapshot from before the log's beginning cannot know that it is live still,
+        // unless a key tells.
+        let old = update(&store, &table, &alice, &one, &row(1, "changed")).await;
+        if !keyed {
+            assert!(matches!(old, Err(CommitError::Conflict)), "{old:?}");
+            let mut transaction = Transaction::new();
+            transaction.reads_since(from);
+            transaction.update(&table, &alice, &one, &row(1, "changed"));
+            store.commit(transaction).await.unwrap();
+        }
         let mut transaction = Transaction::new();
+        transaction.reads_since(from);
         transaction.delete(&table, &alice, &two);
         transaction.insert(&table, &alice, &row(2, "again"));
         store.commit(transaction).await.unwrap();
@@ -277,4 +286,61 @@ fn tables_from_before_the_option_keep_a_day() {
     assert!(options.remove("resume_window_ms").is_some());
     let def: TableDef = serde_json::from_value(def).unwrap();
     assert_eq!(def.options.resume_window_ms, 24 * 3_600_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_grows_too_large_is_trimmed_before_its_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let time = start();
+    let store = open_at(dir.path(), &time);
+    let mut def = notes(1, "t", true);
+    def.options.resume_bytes = Some(10_000);
+    let table = put_table(&store, def).await;
+    let note = "x".repeat(500);
+    let users = [user("a"), user("b"), user("quiet")];
+    let mut seqs = Vec::new();
+    for id in 0..100 {
+        let partition = &users[(id % 2) as usize];
+        seqs.push(insert(&store, &table, partition, id, &note).await);
+        time.fetch_add(1000, Ordering::SeqCst);
+    }
+    insert(&store, &table, &users[2], 1, &note).await;
+    let kept = |store: &Store| -> u64 {
+        let states = store
+            .snapshot()
+            .states(table.id, &PartitionSet::All)
+            .unwrap();
+        states.iter().map(|(_, state)| state.log_bytes).sum()
+    };
+    assert!(kept(&store) > 50_000);
+    // What is not flushed stays, however much it is.
+    assert_eq!(store.trim().await.unwrap(), TrimReport::default());
+    store.flush(table.id).await.unwrap();
+    assert_eq!(store.trim().await.unwrap().partitions, 2);
+    let left = kept(&store);
+    assert!((8_000..=10_000).contains(&left), "{left}");
+    assert_eq!(store.trim().await.unwrap(), TrimReport::default());
+    assert_eq!(notes_of(dir.path(), &store, &table).len(), 101);
+    for partitions in [PartitionSet::All, PartitionSet::One(users[0].clone())] {
+        let scope = scope(&table, partitions);
+        let told = store.read_changes(&scope, Seq::ZERO, 10);
+        let Err(StorageError::Trimmed { oldest }) = told else {
+            panic!("{told:?}")
+        };
+        let rest = store.read_changes(&scope, oldest, 1000).unwrap();
+        let first = rest.changes[0].seq;
+        let mut before = seqs.iter().filter(|seq| **seq < first);
+        assert!(
+            before
+                .next_back()
+                .is_some_and(|last| *last <= oldest || scope.partitions != PartitionSet::All)
+        );
+    }
+    // The log's bytes are counted over a restart.
+    store.close().await;
+    drop(store);
+    let store = open_at(dir.path(), &time);
+    assert_eq!(kept(&store), left);
+    insert(&store, &table, &users[0], 1000, &note).await;
+    assert!(kept(&store) > left);
 }

@@ -22,6 +22,7 @@ impl Bench {
             node: 0,
             clock: seq::system_clock(),
             background: false,
+            cold: Default::default(),
             failpoints: Arc::default(),
         };
         let store = Store::open(options).expect("opens");
@@ -38,10 +39,8 @@ impl Bench {
             identity: None,
         };
         let options = TableOptions {
-            ttl_ms: None,
-            flush_rows: 1000,
-            flush_interval_ms: 1000,
             resume_window_ms: 1000,
+            ..TableOptions::default()
         };
         let (id, columns) = (
             TableId::new(catalog.next_table_id),

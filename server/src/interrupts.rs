@@ -1,4 +1,4 @@
-//! What can cut a running statement short, and CancelRequest's way to it.
+//! What can cut a running statement short, whichever door it came through, and CancelRequest's way to it.
 
 use std::collections::HashMap;
 use std::future::{Future, pending, poll_fn};
@@ -18,7 +18,7 @@ use crate::shutdown::Shutdown;
 
 /// Why a session stops what it does.
 #[derive(Debug)]
-pub(super) enum Stop {
+pub(crate) enum Stop {
     /// The statement failed; the connection goes on.
     Error(SqlError),
     /// The connection ends, and the client is told why.
@@ -34,7 +34,7 @@ impl From<SqlError> for Stop {
 }
 
 /// FATAL 57P01.
-pub(super) fn admin_shutdown() -> Stop {
+pub(crate) fn admin_shutdown() -> Stop {
     let message = "terminating connection due to administrator command";
     Stop::Fatal(SqlError::new(ErrorKind::AdminShutdown, message))
 }
@@ -44,21 +44,21 @@ type CancelFlag = Arc<watch::Sender<bool>>;
 
 /// Everything that may end a statement of one connection.
 #[derive(Clone)]
-pub(super) struct Interrupts {
+pub(crate) struct Interrupts {
     cancel: CancelFlag,
     /// The client's end of the connection was lost.
-    pub(super) gone: CancellationToken,
+    pub(crate) gone: CancellationToken,
     /// The client said goodbye, or is gone.
-    pub(super) closing: CancellationToken,
-    pub(super) shutdown: Shutdown,
+    pub(crate) closing: CancellationToken,
+    pub(crate) shutdown: Shutdown,
     /// When the running statement has run too long.
-    pub(super) deadline: Option<Instant>,
+    pub(crate) deadline: Option<Instant>,
     /// Set while the session waits for the outcome of a commit.
-    pub(super) committing: Arc<AtomicBool>,
+    pub(crate) committing: Arc<AtomicBool>,
 }
 
 impl Interrupts {
-    pub(super) fn new(shutdown: Shutdown) -> Interrupts {
+    pub(crate) fn new(shutdown: Shutdown) -> Interrupts {
         Interrupts {
             cancel: Arc::new(watch::Sender::new(false)),
             gone: CancellationToken::new(),
@@ -69,21 +69,26 @@ impl Interrupts {
         }
     }
 
+    /// Cancels the statement that runs, as CancelRequest does.
+    pub(crate) fn cancel_statement(&self) {
+        self.cancel.send_replace(true);
+    }
+
     /// A statement begins, with as much time as `statement_timeout` gives it. Cancel requests that came before
     /// do not concern it.
-    pub(super) fn statement_begins(&mut self, timeout: Option<Duration>) {
+    pub(crate) fn statement_begins(&mut self, timeout: Option<Duration>) {
         self.cancel.send_replace(false);
         self.deadline_in(timeout);
     }
 
     /// From now on there is so much time.
-    pub(super) fn deadline_in(&mut self, timeout: Option<Duration>) {
+    pub(crate) fn deadline_in(&mut self, timeout: Option<Duration>) {
         self.deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     }
 
     /// Runs a future to its end, unless it is interrupted: then it is dropped. The interrupts are asked first,
     /// since a query may use up what tokio grants this task at one go, and then hears of nothing else.
-    pub(super) async fn guard<T, E: Into<Stop>>(
+    pub(crate) async fn guard<T, E: Into<Stop>>(
         &self,
         future: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Stop> {
@@ -144,7 +149,7 @@ impl Interrupts {
 
     /// As `guard`, for what would never end by itself: also a goodbye and the beginning of shutdown end it,
     /// but no `statement_timeout`.
-    pub(super) async fn guard_endless<T, E: Into<Stop>>(
+    pub(crate) async fn guard_endless<T, E: Into<Stop>>(
         &self,
         future: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Stop> {
@@ -166,7 +171,7 @@ pub(crate) struct CancelRegistry {
 
 impl CancelRegistry {
     /// Gives a connection its process id and secret.
-    pub(super) fn register(self: &Arc<Self>, interrupts: &Interrupts) -> Registration {
+    pub(crate) fn register(self: &Arc<Self>, interrupts: &Interrupts) -> Registration {
         let secret = rand::random();
         let mut connections = self.connections.lock();
         let pid = loop {
@@ -188,7 +193,7 @@ impl CancelRegistry {
     }
 
     /// Cancels what the connection runs. A wrong secret does nothing.
-    pub(super) fn cancel(&self, pid: i32, secret: i32) {
+    pub(crate) fn cancel(&self, pid: i32, secret: i32) {
         match self.connections.lock().get(&pid) {
             Some((expected, cancel)) if *expected == secret => {
                 cancel.send_replace(true);
@@ -199,10 +204,10 @@ impl CancelRegistry {
 }
 
 /// Holds a connection's place in the registry.
-pub(super) struct Registration {
+pub(crate) struct Registration {
     registry: Arc<CancelRegistry>,
-    pub(super) pid: i32,
-    pub(super) secret: i32,
+    pub(crate) pid: i32,
+    pub(crate) secret: i32,
 }
 
 impl Drop for Registration {

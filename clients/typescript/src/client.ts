@@ -1,0 +1,146 @@
+import type { AuthProvider } from "./auth.js";
+import { Connection, type ConnectionOptions, type Status } from "./connection.js";
+import type { TidelogError } from "./errors.js";
+import { LiveRows } from "./live.js";
+import { query, type QueryOptions, type QueryResult, Turnstile } from "./query.js";
+import { SeqId } from "./seq.js";
+import { type ChangeBatch, type SubscribeOptions, Subscription } from "./subscription.js";
+import type { Param } from "./values.js";
+
+export interface ClientOptions extends Omit<ConnectionOptions, "authProvider"> {
+  /** Where the server's HTTP is: `http://127.0.0.1:8080`. */
+  url: string;
+  /** Gives the credentials for a connection that is about to be made. */
+  authProvider: AuthProvider;
+}
+
+export interface LiveOptions {
+  subscriptionOptions?: Pick<SubscribeOptions, "last_rows" | "from">;
+  params?: readonly Param[];
+  signal?: AbortSignal;
+  onError?: (error: TidelogError) => void;
+}
+
+/** What the rows given to a live query's callback stand for. */
+export interface LiveInfo {
+  /** They contain everything up to here: a later subscription may go on `from` it. */
+  seq: SeqId;
+}
+
+interface Events {
+  /** The connection stands. */
+  online: () => void;
+  /** It was lost; a new one is on its way. Attempts that fail meanwhile are told by `status`. */
+  offline: (why: TidelogError | undefined) => void;
+  /** Any change of the status. */
+  status: (status: Status) => void;
+}
+
+/** A client of one server as one role. */
+export class Client {
+  readonly #connection: Connection;
+  readonly #turnstile = new Turnstile();
+
+  constructor(options: ClientOptions) {
+    this.#connection = new Connection(options);
+  }
+
+  /** `idle` before the first use, then `connecting`, `online` or `offline`, and in the end `closed`. */
+  get status(): Status {
+    return this.#connection.status;
+  }
+
+  /** Calls the handler at each such event. Gives the function that ends it. */
+  on<Name extends keyof Events>(event: Name, handler: Events[Name]): () => void {
+    let stood = this.status === "online";
+    return this.#connection.onStatus((status, why) => {
+      const told = event === "status" || (event === status && (event === "online" || stood));
+      if (status === "online" || status === "offline") stood = status === "online";
+      if (!told) return;
+      if (event === "status") (handler as Events["status"])(status);
+      else (handler as Events["offline"])(why);
+    });
+  }
+
+  /**
+   * Runs one statement, `$1`, `$2`, … being the parameters. bigint and numeric come as strings. Waits for a connection;
+   * when that is lost after the statement was sent, a `ConnectionError` with code 08007 says that nobody knows whether
+   * it took effect.
+   */
+  async query<Row = Record<string, unknown>>(
+    sql: string,
+    params: readonly Param[] = [],
+    options: QueryOptions = {},
+  ): Promise<QueryResult<Row>> {
+    await this.#turnstile.enter();
+    try {
+      return await query<Row>(this.#connection, sql, params, options);
+    } finally {
+      this.#turnstile.leave();
+    }
+  }
+
+  /**
+   * Keeps the rows of a `SELECT … FROM table [WHERE …]` or a `SUBSCRIBE …` up to date: the callback gets all of them,
+   * first as they stand and then after each change, whole transactions at a time. Gives the function that ends it.
+   */
+  live<Row = Record<string, unknown>>(
+    sql: string,
+    onRows: (rows: Row[], info: LiveInfo) => void,
+    options: LiveOptions = {},
+  ): () => void {
+    const { subscriptionOptions, ...rest } = options;
+    const rows = new LiveRows<Row>(subscriptionOptions?.last_rows !== undefined);
+    return this.subscribe<Row>(
+      sql,
+      (batch) => {
+        const present = rows.apply(batch);
+        if (present && batch.seq) onRows(present, { seq: batch.seq });
+      },
+      { ...subscriptionOptions, ...rest },
+    );
+  }
+
+  /**
+   * Follows the changes themselves, each once and in commit order, through lost connections. The next batch waits until
+   * the handler's promise is settled. Gives the function that ends it.
+   */
+  subscribe<Row = Record<string, unknown>>(
+    sql: string,
+    onBatch: (batch: ChangeBatch<Row>) => void | Promise<void>,
+    options: SubscribeOptions = {},
+  ): () => void {
+    const { signal } = options;
+    if (signal?.aborted) return () => {};
+    let subscription: Subscription<Row> | undefined;
+    this.#connection.join((id) => {
+      subscription = new Subscription<Row>(this.#connection, id, statement(sql, options), options, onBatch);
+      return subscription;
+    });
+    const end = (): void => {
+      signal?.removeEventListener("abort", end);
+      subscription?.end();
+    };
+    signal?.addEventListener("abort", end);
+    return end;
+  }
+
+  /** Ends the connection. What runs fails with a `ConnectionError`; live queries end silently. */
+  close(): void {
+    this.#connection.close();
+  }
+}
+
+/** The SUBSCRIBE that a live query means. `from` travels beside it. */
+function statement(sql: string, { last_rows, from }: SubscribeOptions): string {
+  const bare = sql.trim().replace(/;$/, "");
+  const subscribe = /^subscribe\b/i.test(bare) ? bare : `SUBSCRIBE TO (${bare})`;
+  if (last_rows === undefined || from !== undefined) return subscribe;
+  if (!Number.isSafeInteger(last_rows) || last_rows < 0) throw new TypeError("last_rows is a number of rows");
+  return `${subscribe} OPTIONS (last_rows = ${last_rows})`;
+}
+
+/** Makes a client. It connects when it is first used. */
+export function createClient(options: ClientOptions): Client {
+  return new Client(options);
+}

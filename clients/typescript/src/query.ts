@@ -1,0 +1,122 @@
+import type { Connection, Participant } from "./connection.js";
+import { CanceledError, ConnectionError, type ErrorFields, TidelogError } from "./errors.js";
+import type { Column, ServerFrame } from "./protocol.js";
+import { encodeParam, type Param, toObject } from "./values.js";
+
+/** What a statement gave. */
+export interface QueryResult<Row> {
+  rows: Row[];
+  columns: Column[];
+  /** PostgreSQL's: `SELECT 3`, `INSERT 0 1`. */
+  tag: string;
+  /** The number in the tag: rows that were given or changed. */
+  rowCount: number;
+  notices: ErrorFields[];
+}
+
+export interface QueryOptions {
+  /** Cancels the statement. */
+  signal?: AbortSignal | undefined;
+}
+
+/** Statements that run at once; the server allows a few more. */
+const STATEMENTS_MAX = 16;
+
+/** Lets so many statements run at once and keeps the others in order. */
+export class Turnstile {
+  #running = 0;
+  readonly #waiting: (() => void)[] = [];
+
+  async enter(): Promise<void> {
+    if (this.#running < STATEMENTS_MAX) {
+      this.#running++;
+      return;
+    }
+    await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
+
+  leave(): void {
+    const next = this.#waiting.shift();
+    if (next) next();
+    else this.#running--;
+  }
+}
+
+/** Runs a statement. It waits for a connection; once it was sent, losing the connection is an error. */
+export function query<Row>(
+  connection: Connection,
+  sql: string,
+  params: readonly Param[],
+  { signal }: QueryOptions,
+): Promise<QueryResult<Row>> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) {
+      reject(aborted(signal));
+      return;
+    }
+    let columns: Column[] = [];
+    const rows: Row[] = [];
+    let sent = false;
+    const end = (settle: () => void): void => {
+      signal?.removeEventListener("abort", abort);
+      connection.leave(id);
+      settle();
+    };
+    const abort = (): void => {
+      // Sent, its outcome is told all the same: it may have been quicker.
+      if (sent) connection.send({ type: "cancel", id });
+      else end(() => reject(aborted(signal)));
+    };
+    const participant = (own: number): Participant => ({
+      online() {
+        sent = true;
+        connection.send({ type: "query", id: own, sql, params: params.map(encodeParam) });
+      },
+      offline(why) {
+        if (!sent) return;
+        const fields = {
+          code: "08007",
+          message: `${why.message}; whether the statement took effect is not known`,
+        };
+        end(() => reject(new ConnectionError(fields)));
+      },
+      receive(frame: ServerFrame) {
+        switch (frame.type) {
+          case "columns":
+            columns = frame.columns;
+            break;
+          case "rows":
+            for (const row of frame.rows) rows.push(toObject<Row>(columns, row));
+            break;
+          case "done": {
+            const { tag = "", notices = [] } = frame;
+            const rowCount = Number(/[0-9]+$/.exec(tag)?.[0] ?? 0);
+            end(() => resolve({ rows, columns, tag, rowCount, notices }));
+            break;
+          }
+          case "error":
+            end(() => reject(TidelogError.from(frame.error)));
+        }
+      },
+      fail(error) {
+        end(() => reject(error));
+      },
+    });
+    signal?.addEventListener("abort", abort);
+    let id = 0;
+    try {
+      id = connection.join((own) => {
+        id = own;
+        return participant(own);
+      });
+    } catch (error) {
+      end(() => reject(error));
+    }
+  });
+}
+
+function aborted(signal: AbortSignal | undefined): CanceledError {
+  const error = new CanceledError({ code: "57014", message: "the statement was aborted before it was sent" });
+  error.cause = signal?.reason;
+  return error;
+}

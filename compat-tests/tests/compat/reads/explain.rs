@@ -1,0 +1,209 @@
+//! EXPLAIN in PostgreSQL's envelope.
+
+use serde_json::Value;
+
+use crate::pair::{Pair, text};
+
+const PLANS: &[&str] = &[
+    "SELECT * FROM t",
+    "SELECT n FROM t WHERE n > 5",
+    "SELECT n FROM t WHERE n > 5 AND note = 'it''s'",
+    "SELECT n FROM t WHERE note IS NULL OR NOT n = 3",
+    "SELECT n FROM t WHERE note LIKE 'a%'",
+    "SELECT * FROM t ORDER BY note DESC, n",
+    "SELECT * FROM t ORDER BY note LIMIT 3",
+    "SELECT * FROM t LIMIT 3",
+    "SELECT count(*) FROM t",
+    "SELECT note, count(*) FROM t GROUP BY note",
+    "SELECT 1",
+    "INSERT INTO t VALUES (1, 2, 'x')",
+    "INSERT INTO t VALUES (1, 2, 'x'), (2, 3, 'y')",
+    "UPDATE t SET n = 1 WHERE n = 2",
+    "DELETE FROM t WHERE n = 2",
+];
+
+const ERRORS: &[&str] = &[
+    "EXPLAIN (COLOUR) SELECT 1",
+    "EXPLAIN (ANALYZE maybe) SELECT 1",
+    "EXPLAIN (FORMAT poem) SELECT 1",
+    "EXPLAIN (TIMING) SELECT 1",
+    "EXPLAIN (WAL) SELECT 1",
+    "EXPLAIN SELECT * FROM nowhere",
+];
+
+#[tokio::test]
+async fn plans_have_postgresqls_shape() {
+    let pair = Pair::start();
+    // No index, so that both have but one way.
+    pair.run("CREATE TABLE t (id int8, n int4, note text);");
+    let (tide, pg) = pair.connect().await;
+    for query in PLANS {
+        let explain = format!("EXPLAIN (COSTS OFF) {query}");
+        let (found, expected) = (text(&tide, &explain).await, text(&pg, &explain).await);
+        assert_eq!(found, expected, "{query}");
+    }
+    for explain in ERRORS {
+        let error = async |client: &tokio_postgres::Client| {
+            let error = client.simple_query(explain).await.unwrap_err();
+            let error = error.as_db_error().unwrap().clone();
+            (error.code().code().to_string(), error.message().to_string())
+        };
+        assert_eq!(error(&tide).await, error(&pg).await, "{explain}");
+    }
+}
+
+/// The lines of a plan without numbers.
+fn shape(lines: &str) -> Vec<String> {
+    let masked = |line: &str| {
+        let mut out = String::new();
+        for c in line.chars() {
+            match c {
+                '0'..='9' | '.' if out.ends_with('#') => {}
+                '0'..='9' => out.push('#'),
+                c => out.push(c),
+            }
+        }
+        out
+    };
+    lines.lines().map(masked).collect()
+}
+
+#[tokio::test]
+async fn forms_have_postgresqls_keys() {
+    let pair = Pair::start();
+    pair.run("CREATE TABLE t (id int8, n int4, note text); INSERT INTO t VALUES (1, 2, 'x'), (2, 3, NULL);");
+    let query = "SELECT n FROM t WHERE n > 2 ORDER BY n";
+    let one = |peer: &tidelog_compat_tests::Peer, options: &str| {
+        peer.value(&format!("EXPLAIN ({options}) {query}"))
+    };
+    let (tide, pg) = (pair.tide.peer(), pair.pg.peer());
+    for options in [
+        "COSTS",
+        "COSTS OFF, SUMMARY",
+        "ANALYZE, TIMING OFF, SUMMARY OFF, COSTS OFF",
+    ] {
+        let known = |lines: Vec<String>| -> Vec<String> {
+            // What only one of them measures.
+            let own = ["Hot Rows", "Sort Method", "Planning", "Memory", "Buffers"];
+            let mine = |line: &String| !own.iter().any(|own| line.trim_start().starts_with(own));
+            lines
+                .into_iter()
+                .filter(mine)
+                .map(|line| line.split("  (cost").next().unwrap_or_default().to_string())
+                .collect()
+        };
+        let expected = known(shape(&one(&pg, options)));
+        let found = known(shape(&one(&tide, options)));
+        assert_eq!(found, expected, "{options}");
+    }
+    let keys = |plan: &Value| -> Vec<String> {
+        let own = [
+            "Hot Rows",
+            "Cold",
+            "Sort",
+            "Rows Removed by Dead Set",
+            "Shared",
+            "Local",
+            "Temp",
+        ];
+        let fields = plan.as_object().unwrap().keys();
+        fields
+            .filter(|key| !own.iter().any(|own| key.starts_with(own)))
+            .cloned()
+            .collect()
+    };
+    for options in ["FORMAT JSON", "ANALYZE, FORMAT JSON"] {
+        let plans = [&tide, &pg]
+            .map(|peer| -> Value { serde_json::from_str(&one(peer, options)).unwrap() });
+        let [tide, pg] = &plans;
+        assert_eq!(keys(&tide[0]), keys(&pg[0]), "{options}");
+        let (mut tide, mut pg) = (&tide[0]["Plan"], &pg[0]["Plan"]);
+        loop {
+            assert_eq!(keys(tide), keys(pg), "{options}: {tide:#}");
+            for same in [
+                "Node Type",
+                "Relation Name",
+                "Filter",
+                "Actual Rows",
+                "Actual Loops",
+                "Parent Relationship",
+            ] {
+                assert_eq!(tide[same], pg[same], "{options}: {same}");
+            }
+            if pg["Plans"].is_null() {
+                break;
+            }
+            (tide, pg) = (&tide["Plans"][0], &pg["Plans"][0]);
+        }
+    }
+    for (options, begins) in [
+        (
+            "FORMAT YAML",
+            "- Plan: \n    Node Type: \"Sort\"\n    Parallel Aware: false\n",
+        ),
+        (
+            "FORMAT XML",
+            "<explain xmlns=\"http://www.postgresql.org/2009/explain\">\n  <Query>\n    <Plan>\n      <Node-Type>Sort</Node-Type>\n",
+        ),
+    ] {
+        for peer in [&tide, &pg] {
+            let plan = one(peer, options);
+            assert!(plan.starts_with(begins), "{options}: {plan}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn analyze_executes() {
+    let pair = Pair::start();
+    pair.run("CREATE TABLE t (id int8 PRIMARY KEY, n int4); INSERT INTO t VALUES (1, 1), (2, 2), (3, 3);");
+    let (tide, pg) = pair.connect().await;
+    for client in [&tide, &pg] {
+        client
+            .simple_query("EXPLAIN UPDATE t SET n = 100")
+            .await
+            .unwrap();
+        client
+            .simple_query("EXPLAIN ANALYZE UPDATE t SET n = n + 10 WHERE id > 1")
+            .await
+            .unwrap();
+        client
+            .simple_query("EXPLAIN ANALYZE DELETE FROM t WHERE id = 3 RETURNING *")
+            .await
+            .unwrap();
+        client
+            .simple_query("EXPLAIN ANALYZE INSERT INTO t VALUES (4, 4)")
+            .await
+            .unwrap();
+        client
+            .batch_execute("BEGIN; EXPLAIN ANALYZE INSERT INTO t VALUES (5, 5); ROLLBACK")
+            .await
+            .unwrap();
+        client
+            .batch_execute("EXPLAIN ANALYZE INSERT INTO t VALUES (4, 4)")
+            .await
+            .unwrap_err();
+        // With a parameter, as drivers send it.
+        let statement = client
+            .prepare("EXPLAIN ANALYZE SELECT * FROM t WHERE n = $1")
+            .await
+            .unwrap();
+        let rows = client.query(&statement, &[&4_i32]).await.unwrap();
+        assert_eq!(statement.columns()[0].name(), "QUERY PLAN");
+        assert!(
+            rows.iter()
+                .any(|row| row.get::<_, String>(0).contains("(n = 4)"))
+        );
+    }
+    pair.same("SELECT * FROM t ORDER BY id");
+    let plan = pair
+        .tide
+        .peer()
+        .value("EXPLAIN (COSTS OFF) SELECT * FROM t WHERE id = 2");
+    assert_eq!(
+        plan.lines().next(),
+        Some("Index Scan using t_pkey on t"),
+        "{plan}"
+    );
+    assert!(plan.contains("Index Cond: (id = 2)"), "{plan}");
+}

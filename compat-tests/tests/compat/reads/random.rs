@@ -1,0 +1,269 @@
+//! Random conditions, orders and limits over hot, cold and dead rows: the answers must be PostgreSQL's.
+
+use tidelog_compat_tests::random;
+use tokio_postgres::Client;
+
+use crate::pair::{Pair, text};
+
+/// Random statements, which a seed repeats.
+struct Random(random::Random);
+
+impl Random {
+    fn below(&mut self, below: u64) -> u64 {
+        self.0.below(below)
+    }
+
+    fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
+        from[self.below(from.len() as u64) as usize]
+    }
+
+    fn text(&mut self) -> String {
+        let words = [
+            "", "a", "ab", "abc", "b", "room 1", "room 2", "é", "zzz", "a%_",
+        ];
+        let word = self.pick(&words);
+        match self.below(3) {
+            0 => format!("{word}{}", self.below(30)),
+            _ => word.to_string(),
+        }
+    }
+
+    fn float(&mut self) -> String {
+        match self.below(12) {
+            0 => "NaN".to_string(),
+            1 => "Infinity".to_string(),
+            2 => "-Infinity".to_string(),
+            _ => format!("{}.5", self.below(100) as i64 - 50),
+        }
+    }
+
+    /// A value of a column, as a literal.
+    fn value(&mut self, column: &str) -> String {
+        match column {
+            "id" => self.below(4000).to_string(),
+            "n" => (self.below(60) as i64 - 20).to_string(),
+            "room" | "note" => format!("'{}'", self.text()),
+            "at" => format!(
+                "'2026-01-{:02} {:02}:00:00+00'",
+                1 + self.below(28),
+                self.below(24)
+            ),
+            "day" => format!("'2026-01-{:02}'", 1 + self.below(28)),
+            "price" => format!("{}.{:02}", self.below(40) as i64 - 10, self.below(100)),
+            "ratio" => format!("'{}'", self.float()),
+            "flag" => self.pick(&["true", "false"]).to_string(),
+            _ => unreachable!("{column}"),
+        }
+    }
+
+    fn nullable(&mut self, column: &str) -> String {
+        match self.below(6) {
+            0 => "NULL".to_string(),
+            _ => self.value(column),
+        }
+    }
+
+    fn condition(&mut self) -> String {
+        let column = self.pick(&COLUMNS);
+        let value = self.value(column);
+        match self.below(12) {
+            0 => format!("{column} IS NULL"),
+            1 => format!("{column} IS NOT NULL"),
+            2 => {
+                let values: Vec<String> = (0..1 + self.below(30))
+                    .map(|_| self.value(column))
+                    .collect();
+                let not = self.pick(&["", "NOT "]);
+                format!("{column} {not}IN ({})", values.join(", "))
+            }
+            3 => format!("{column} BETWEEN {value} AND {}", self.value(column)),
+            4 if matches!(column, "room" | "note") => {
+                let text = self.text().replace(['%', '_'], "");
+                let pattern = self.pick(&["%", "_%", ""]);
+                format!("{column} LIKE '{text}{pattern}'")
+            }
+            5 if column != "flag" => format!("NOT ({column} > {value})"),
+            6 => format!("({} OR {})", self.condition(), self.condition()),
+            7 => format!("({} AND {})", self.condition(), self.condition()),
+            _ => {
+                let operator = self.pick(&["=", "=", "<", "<=", ">", ">=", "<>"]);
+                format!("{column} {operator} {value}")
+            }
+        }
+    }
+
+    fn query(&mut self) -> String {
+        let mut query = match self.below(8) {
+            0 => "SELECT count(*), min(n), max(at), count(note) FROM r".to_string(),
+            1 => {
+                return format!(
+                    "SELECT id, other, n FROM r JOIN (SELECT id AS other, n AS m FROM r) b ON id = other AND n = m
+                     WHERE {} ORDER BY 1",
+                    self.condition()
+                );
+            }
+            _ => format!(
+                "SELECT {} FROM r",
+                self.pick(&["*", "id", "id, note", "n, id, room", "at, id"])
+            ),
+        };
+        for at in 0..self.below(4) {
+            let condition = self.condition();
+            query.push_str(&format!(
+                " {} {condition}",
+                if at == 0 { "WHERE" } else { "AND" }
+            ));
+        }
+        if query.contains("count(*)") {
+            return query;
+        }
+        let direction = self.pick(&["", " DESC", " ASC NULLS FIRST", " DESC NULLS LAST"]);
+        let column = self.pick(&ORDERS);
+        query.push_str(&format!(" ORDER BY {column}{direction}"));
+        if column != "id" {
+            query.push_str(&format!(", id{}", self.pick(&["", " DESC"])));
+        }
+        if self.below(4) > 0 {
+            query.push_str(&format!(
+                " LIMIT {}",
+                self.pick(&["1", "3", "10", "50", "400", "0"])
+            ));
+        }
+        if self.below(4) == 0 {
+            query.push_str(&format!(" OFFSET {}", self.below(60)));
+        }
+        query
+    }
+}
+
+const COLUMNS: [&str; 9] = [
+    "id", "n", "room", "note", "at", "day", "price", "ratio", "flag",
+];
+const ORDERS: [&str; 10] = [
+    "id", "id", "at", "at", "room", "n", "day", "price", "ratio", "note",
+];
+
+async fn both(clients: [&Client; 2], script: &str) {
+    for client in clients {
+        client
+            .batch_execute(script)
+            .await
+            .unwrap_or_else(|error| panic!("{script}: {error:?}"));
+    }
+}
+
+async fn compare(seed: u64, rounds: u64, queries: u64) {
+    println!("SEED={seed}");
+    let mut random = Random(random::Random::new(seed));
+    let pair = Pair::start();
+    let (tide, pg) = pair.connect().await;
+    let clients = [&tide, &pg];
+    both(
+        clients,
+        "CREATE TABLE r (id int8 PRIMARY KEY, n int4, room text, note text, at timestamptz, day date,
+             price numeric(10,2), ratio float8, flag bool);
+         CREATE INDEX r_room ON r (room, id);
+         CREATE INDEX r_at ON r (at);",
+    )
+    .await;
+    let mut next = 0;
+    for round in 0..rounds {
+        let rows: Vec<String> = (0..200 + random.below(1400))
+            .map(|_| {
+                // Mostly ascending, as ids are that are drawn by time.
+                next += random.below(3);
+                let id = match random.below(10) {
+                    0 => 1_000_000 + next * 7 % 5000,
+                    _ => next,
+                };
+                let values: Vec<String> = COLUMNS[1..]
+                    .iter()
+                    .map(|column| random.nullable(column))
+                    .collect();
+                format!("({id}, {})", values.join(", "))
+            })
+            .collect();
+        both(
+            clients,
+            &format!(
+                "INSERT INTO r VALUES {} ON CONFLICT DO NOTHING",
+                rows.join(", ")
+            ),
+        )
+        .await;
+        for _ in 0..random.below(4) {
+            let condition = random.condition();
+            let column = random.pick(&["n", "room", "note", "at"]);
+            let value = random.nullable(column);
+            let id = random.below(next + 1);
+            let change = match random.below(3) {
+                0 => format!(
+                    "DELETE FROM r WHERE id % 11 = {} AND ({condition})",
+                    random.below(11)
+                ),
+                1 => format!("UPDATE r SET {column} = {value} WHERE id = {id}"),
+                _ => format!(
+                    "UPDATE r SET {column} = {value} WHERE id % 13 = {} AND ({condition})",
+                    random.below(13)
+                ),
+            };
+            both(clients, &change).await;
+        }
+        match (round + random.below(2)) % 4 {
+            0 | 1 => tide.batch_execute("CALL tidelog.flush('r')").await.unwrap(),
+            2 => tide
+                .batch_execute("CALL tidelog.compact('r')")
+                .await
+                .unwrap(),
+            _ => {}
+        }
+        for _ in 0..queries {
+            let query = random.query();
+            // Now and then in a transaction that has changed something.
+            let inside = random.below(6) == 0;
+            if inside {
+                let id = random.below(next + 1);
+                both(
+                    clients,
+                    &format!(
+                        "BEGIN; UPDATE r SET n = 7 WHERE id = {id}; DELETE FROM r WHERE id = {}",
+                        id + 1
+                    ),
+                )
+                .await;
+            }
+            let (found, expected) = (text(&tide, &query).await, text(&pg, &query).await);
+            if found.rows != expected.rows {
+                let plan = text(&tide, &format!("EXPLAIN ANALYZE {query}")).await;
+                let differs = found
+                    .rows
+                    .iter()
+                    .zip(&expected.rows)
+                    .position(|(a, b)| a != b);
+                panic!(
+                    "seed {seed}, round {round}: {query}\n{} rows, PostgreSQL has {}; first difference at {differs:?}\n{plan:#?}",
+                    found.rows.len(),
+                    expected.rows.len()
+                );
+            }
+            if inside {
+                both(clients, "ROLLBACK").await;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn random_queries_answer_as_postgresql() {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let seed = random::number("SEED").unwrap_or_else(|| now.map_or(0, |now| now.as_secs()));
+    compare(seed, 4, 30).await;
+}
+
+#[ignore = "minutes: scripts/test --long"]
+#[tokio::test(flavor = "multi_thread")]
+async fn many_random_queries_answer_as_postgresql() {
+    for seed in 1..=10 {
+        compare(seed, 20, 150).await;
+    }
+}

@@ -1,0 +1,220 @@
+import { ConnectionError, TidelogError } from "./errors.js";
+import { VERSION } from "./protocol.js";
+/** A connection that says nothing for so long is asked whether it is alive, and given up after twice that. */
+const SILENCE_MS = 20_000;
+const CONNECT_TIMEOUT_MS = 15_000;
+/** One WebSocket at a time, opened when it is needed, and again when it was lost. */
+export class Connection {
+    #options;
+    #participants = new Map();
+    #listeners = new Set();
+    #status = "idle";
+    #socket;
+    #lastId = 0;
+    #attempts = 0;
+    #heardAt = 0;
+    #retry;
+    #deadline;
+    #pulse;
+    constructor(options) {
+        this.#options = options;
+        if (typeof globalThis.addEventListener === "function") {
+            globalThis.addEventListener("online", this.#networkIsBack);
+        }
+    }
+    get status() {
+        return this.#status;
+    }
+    onStatus(listener) {
+        this.#listeners.add(listener);
+        return () => this.#listeners.delete(listener);
+    }
+    /** Takes part from now on, under the id that is returned. Opens the connection if there is none. */
+    join(make) {
+        if (this.#status === "closed")
+            throw closed();
+        const id = ++this.#lastId;
+        const participant = make(id);
+        this.#participants.set(id, participant);
+        if (this.#status === "online")
+            participant.online();
+        else if (this.#status === "idle")
+            void this.#connect();
+        return id;
+    }
+    leave(id) {
+        this.#participants.delete(id);
+    }
+    /** Sends a frame if there is a connection; who takes part is told when there is a new one. */
+    send(frame) {
+        if (this.#status === "online")
+            this.#socket?.send(JSON.stringify(frame));
+    }
+    /** Ends it for good. What still takes part fails. */
+    close() {
+        if (this.#status === "closed")
+            return;
+        if (typeof globalThis.removeEventListener === "function") {
+            globalThis.removeEventListener("online", this.#networkIsBack);
+        }
+        this.#drop();
+        this.#setStatus("closed");
+        this.#failAll(closed());
+        this.#listeners.clear();
+    }
+    #networkIsBack = () => {
+        if (this.#status !== "offline")
+            return;
+        this.#attempts = 0;
+        clearTimeout(this.#retry);
+        void this.#connect();
+    };
+    #setStatus(status, why) {
+        if (this.#status === status)
+            return;
+        this.#status = status;
+        for (const listener of [...this.#listeners])
+            run(() => listener(status, why));
+    }
+    async #connect() {
+        this.#retry = undefined;
+        this.#setStatus("connecting");
+        let socket;
+        try {
+            // Anew each time: a token may have expired.
+            const [constructor, auth] = await Promise.all([
+                this.#options.WebSocket ?? defaultWebSocket(),
+                this.#options.authProvider(),
+            ]);
+            if (this.#status !== "connecting")
+                return;
+            const own = new constructor(webSocketUrl(this.#options.url), ["tidelog.v1"]);
+            socket = own;
+            this.#socket = own;
+            this.#deadline = setTimeout(() => this.#lost(own, "the server does not answer"), CONNECT_TIMEOUT_MS);
+            own.onopen = () => own.send(JSON.stringify({ type: "hello", version: VERSION, auth }));
+            own.onmessage = ({ data }) => {
+                if (this.#socket !== own)
+                    return;
+                this.#heardAt = Date.now();
+                const frame = JSON.parse(String(data));
+                this.#receive(frame);
+            };
+            own.onclose = ({ code, reason }) => {
+                this.#lost(own, `the connection was closed (${code}${reason ? `: ${reason}` : ""})`);
+            };
+            // A close follows, and says the same.
+            own.onerror = () => { };
+        }
+        catch (error) {
+            // The provider failed, or the URL is none: another attempt may find it mended.
+            this.#lost(socket, error instanceof Error ? error.message : String(error));
+        }
+    }
+    #receive(frame) {
+        switch (frame.type) {
+            case "welcome":
+                clearTimeout(this.#deadline);
+                this.#attempts = 0;
+                this.#beat();
+                this.#setStatus("online");
+                for (const participant of [...this.#participants.values()])
+                    participant.online();
+                return;
+            case "pong":
+                return;
+            case "error":
+                if (frame.id === undefined) {
+                    const error = TidelogError.from(frame.error);
+                    // A server that stops comes back; one that refuses the credentials or does not understand us will do so again.
+                    if (!(error instanceof ConnectionError) || error.code === "08P01")
+                        this.#refused(error);
+                    return;
+                }
+        }
+        if (frame.id !== undefined)
+            this.#participants.get(frame.id)?.receive(frame);
+    }
+    /** The server will not have us. What waits is told; what comes later tries again. */
+    #refused(error) {
+        this.#drop();
+        this.#setStatus("idle", error);
+        this.#failAll(error);
+    }
+    #lost(socket, reason) {
+        if (this.#status === "closed" || this.#status === "idle" || socket !== this.#socket)
+            return;
+        this.#drop();
+        const why = new ConnectionError({ code: "08006", message: reason });
+        this.#setStatus("offline", why);
+        for (const participant of [...this.#participants.values()])
+            participant.offline(why);
+        const { first, max } = this.#options.reconnectDelayMs ?? { first: 250, max: 10_000 };
+        const longest = Math.min(max, first * 2 ** this.#attempts++);
+        this.#retry = setTimeout(() => void this.#connect(), longest * (0.5 + Math.random() / 2));
+    }
+    #failAll(error) {
+        const participants = [...this.#participants.values()];
+        this.#participants.clear();
+        for (const participant of participants)
+            participant.fail(error);
+    }
+    /** Lets the present socket go. */
+    #drop() {
+        clearTimeout(this.#retry);
+        clearTimeout(this.#deadline);
+        clearInterval(this.#pulse);
+        const socket = this.#socket;
+        this.#socket = undefined;
+        if (socket === undefined)
+            return;
+        socket.onmessage = socket.onclose = socket.onopen = null;
+        // Closing before it is open is an error of its own in `ws`.
+        socket.onerror = () => { };
+        run(() => socket.close(1000));
+    }
+    /** Browsers do not show pings, so silence is broken by a frame of ours. */
+    #beat() {
+        const socket = this.#socket;
+        this.#heardAt = Date.now();
+        this.#pulse = setInterval(() => {
+            const silent = Date.now() - this.#heardAt;
+            if (silent >= 2 * SILENCE_MS)
+                this.#lost(socket, "the server does not answer any more");
+            else if (silent >= SILENCE_MS)
+                this.send({ type: "ping" });
+        }, SILENCE_MS / 2);
+    }
+}
+function closed() {
+    return new ConnectionError({ code: "08003", message: "the client is closed" });
+}
+/** Runs a user's function; what it throws is reported, and nothing here is disturbed. */
+export function run(call) {
+    try {
+        call();
+    }
+    catch (error) {
+        setTimeout(() => {
+            throw error;
+        });
+    }
+}
+/** `http://host:8080` is where the server is; its WebSocket is below. */
+function webSocketUrl(base) {
+    const url = new URL(base);
+    url.protocol = url.protocol.replace("http", "ws");
+    if (!url.pathname.endsWith("/v1/ws"))
+        url.pathname = `${url.pathname.replace(/\/$/, "")}/v1/ws`;
+    return url.href;
+}
+/** Browsers and Node from 22 on have one; before, it is that of `ws`. */
+async function defaultWebSocket() {
+    const global = globalThis.WebSocket;
+    if (global !== undefined)
+        return global;
+    // A name that is no literal, so that bundlers for browsers leave it alone.
+    const name = "ws";
+    const { WebSocket } = (await import(name));
+    return WebSocket;
+}

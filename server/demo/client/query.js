@@ -1,0 +1,100 @@
+import { CanceledError, ConnectionError, TidelogError } from "./errors.js";
+import { encodeParam, toObject } from "./values.js";
+/** Statements that run at once; the server allows a few more. */
+const STATEMENTS_MAX = 16;
+/** Lets so many statements run at once and keeps the others in order. */
+export class Turnstile {
+    #running = 0;
+    #waiting = [];
+    async enter() {
+        if (this.#running < STATEMENTS_MAX) {
+            this.#running++;
+            return;
+        }
+        await new Promise((resolve) => this.#waiting.push(resolve));
+    }
+    leave() {
+        const next = this.#waiting.shift();
+        if (next)
+            next();
+        else
+            this.#running--;
+    }
+}
+/** Runs a statement. It waits for a connection; once it was sent, losing the connection is an error. */
+export function query(connection, sql, params, { signal }) {
+    return new Promise((resolve, reject) => {
+        if (signal?.aborted) {
+            reject(aborted(signal));
+            return;
+        }
+        let columns = [];
+        const rows = [];
+        let sent = false;
+        const end = (settle) => {
+            signal?.removeEventListener("abort", abort);
+            connection.leave(id);
+            settle();
+        };
+        const abort = () => {
+            // Sent, its outcome is told all the same: it may have been quicker.
+            if (sent)
+                connection.send({ type: "cancel", id });
+            else
+                end(() => reject(aborted(signal)));
+        };
+        const participant = (own) => ({
+            online() {
+                sent = true;
+                connection.send({ type: "query", id: own, sql, params: params.map(encodeParam) });
+            },
+            offline(why) {
+                if (!sent)
+                    return;
+                const fields = {
+                    code: "08007",
+                    message: `${why.message}; whether the statement took effect is not known`,
+                };
+                end(() => reject(new ConnectionError(fields)));
+            },
+            receive(frame) {
+                switch (frame.type) {
+                    case "columns":
+                        columns = frame.columns;
+                        break;
+                    case "rows":
+                        for (const row of frame.rows)
+                            rows.push(toObject(columns, row));
+                        break;
+                    case "done": {
+                        const { tag = "", notices = [] } = frame;
+                        const rowCount = Number(/[0-9]+$/.exec(tag)?.[0] ?? 0);
+                        end(() => resolve({ rows, columns, tag, rowCount, notices }));
+                        break;
+                    }
+                    case "error":
+                        end(() => reject(TidelogError.from(frame.error)));
+                }
+            },
+            fail(error) {
+                end(() => reject(error));
+            },
+        });
+        signal?.addEventListener("abort", abort);
+        let id = 0;
+        try {
+            id = connection.join((own) => {
+                id = own;
+                return participant(own);
+            });
+        }
+        catch (error) {
+            end(() => reject(error));
+        }
+    });
+}
+function aborted(signal) {
+    const error = new CanceledError({ code: "57014", message: "the statement was aborted before it was sent" });
+    error.cause = signal?.reason;
+    return error;
+}

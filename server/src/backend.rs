@@ -1,0 +1,38 @@
+//! What every door into the server needs.
+
+use std::sync::Arc;
+
+use tidelog_sql::Engine;
+use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
+
+use crate::auth::MockSecret;
+use crate::interrupts::CancelRegistry;
+use crate::shutdown::Shutdown;
+
+/// Shared by the PostgreSQL protocol and HTTP.
+#[derive(Clone)]
+pub(crate) struct Backend {
+    pub(crate) engine: Arc<Engine>,
+    /// Gives sessions their process ids.
+    pub(crate) cancels: Arc<CancelRegistry>,
+    pub(crate) mock_secret: Arc<MockSecret>,
+    /// Where sessions run.
+    pub(crate) queries: Handle,
+    pub(crate) shutdown: Shutdown,
+    /// What must end before the store is closed.
+    pub(crate) connections: TaskTracker,
+}
+
+impl Backend {
+    pub(crate) fn new(engine: Arc<Engine>, queries: Handle, shutdown: Shutdown) -> Backend {
+        Backend {
+            engine,
+            cancels: Arc::default(),
+            mock_secret: Arc::new(MockSecret::random()),
+            queries,
+            shutdown,
+            connections: TaskTracker::new(),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Who a request or a socket is for: credentials, checked against the catalog's roles.
+
+use axum::http::{HeaderMap, header};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::Deserialize;
+use tidelog_sql::{ErrorKind, SqlError};
+
+use crate::auth::{self, Admission};
+use crate::http::HttpServer;
+
+/// How a client says who it is: an `Authorization` header, or `auth` in a WebSocket's first frame.
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
+pub(super) enum Credentials {
+    /// A role and its password; without a password where the role needs none.
+    Basic {
+        user: String,
+        #[serde(default)]
+        password: String,
+    },
+    /// A bearer token.
+    Jwt {
+        #[expect(
+            dead_code,
+            reason = "refused, whatever it says, until roles and tokens are complete"
+        )]
+        token: String,
+    },
+}
+
+impl Credentials {
+    /// From the `Authorization` header.
+    pub(super) fn of_request(headers: &HeaderMap) -> Result<Credentials, SqlError> {
+        let refuse = |message: &str| SqlError::new(ErrorKind::InvalidAuthorization, message);
+        let Some(value) = headers.get(header::AUTHORIZATION) else {
+            return Err(refuse("the request has no Authorization header")
+                .hint("Send Basic with a role and its password."));
+        };
+        let malformed = || refuse("malformed Authorization header");
+        let (scheme, value) = value
+            .to_str()
+            .ok()
+            .and_then(|value| value.split_once(' '))
+            .ok_or_else(malformed)?;
+        if scheme.eq_ignore_ascii_case("bearer") {
+            return Ok(Credentials::Jwt {
+                token: value.to_string(),
+            });
+        }
+        if !scheme.eq_ignore_ascii_case("basic") {
+            return Err(malformed());
+        }
+        let pair = BASE64.decode(value.trim()).map_err(|_| malformed())?;
+        let pair = String::from_utf8(pair).map_err(|_| malformed())?;
+        let (user, password) = pair.split_once(':').ok_or_else(malformed)?;
+        Ok(Credentials::Basic {
+            user: user.to_string(),
+            password: password.to_string(),
+        })
+    }
+}
+
+/// The role that the credentials are those of. `local` is whether the client is known to be on this machine.
+pub(super) async fn authenticate(
+    server: &HttpServer,
+    credentials: Credentials,
+    local: bool,
+) -> Result<String, SqlError> {
+    let (user, password) = match credentials {
+        Credentials::Basic { user, password } => (user, password),
+        Credentials::Jwt { token: _ } => {
+            return Err(SqlError::unsupported("authentication by a bearer token"));
+        }
+    };
+    let catalog = server.backend.engine.store().catalog();
+    match auth::admission(&catalog, &server.backend.mock_secret, &user, local)? {
+        Admission::Trusted => {}
+        Admission::Password(verifier) => {
+            let _turn = server.passwords.acquire().await;
+            let check = move || verifier.accepts(&password);
+            let check = server.backend.queries.spawn_blocking(check).await;
+            if !check.unwrap_or(false) {
+                return Err(auth::wrong_password(&user));
+            }
+        }
+    }
+    auth::check_may_log_in(&catalog, &user)?;
+    Ok(user)
+}

@@ -1,0 +1,261 @@
+//! A subscription as JSON, for event streams and WebSockets alike: `subscribed`, then batches, and `reset` when what the
+//! client has can be brought up to date by nothing but a new start.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use tidelog_sql::json::{write_exact, write_string};
+use tidelog_sql::subscribe::SubscribePlan;
+use tidelog_sql::{ErrorKind, Outcome, SqlError};
+use tidelog_storage::Seq;
+
+use crate::feed::{AtHand, Feed, Line, Part};
+use crate::http::params::Statement;
+use crate::http::rows::{write_columns, write_row};
+use crate::http::statement::session;
+use crate::http::{CHUNK_BYTES, HttpServer, error};
+use crate::interrupts::{Interrupts, Stop};
+
+/// Something to send: the members of a JSON object.
+pub(super) struct Frame {
+    /// `"type":…` and the other members.
+    pub(super) members: String,
+    /// With this a client goes on behind it.
+    pub(super) resume: Option<Seq>,
+}
+
+/// A subscription of one client.
+pub(super) struct Subscription {
+    server: Arc<HttpServer>,
+    user: String,
+    statement: Statement,
+    feed: Feed,
+    /// The part that is being given, and the next row in it.
+    part: Option<(Part, usize)>,
+    /// Frames that come before the next batch, the last one first.
+    due: Vec<Frame>,
+}
+
+impl Subscription {
+    /// Subscribes: from the statement's own beginning, or from behind `from` on.
+    pub(super) async fn open(
+        server: Arc<HttpServer>,
+        user: String,
+        statement: Statement,
+        from: Option<Seq>,
+        interrupts: &mut Interrupts,
+    ) -> Result<Subscription, Stop> {
+        // A client may know more than the server, if that was set back to a backup: resuming would leave a gap.
+        let visible = server.backend.engine.store().visible();
+        let unknown = from.filter(|from| *from > visible);
+        let begin = match (unknown, from) {
+            (None, Some(from)) => Begin::After(from),
+            (None, None) => Begin::AsWritten,
+            (Some(_), _) => Begin::Over,
+        };
+        let feed = open(&server, &user, &statement, begin, interrupts).await?;
+        let mut due = vec![subscribed(feed.plan())];
+        if let Some(from) = unknown {
+            let message = format!("no change has the position {from} yet");
+            let error = SqlError::new(ErrorKind::ObjectNotInPrerequisiteState, message);
+            due.push(reset(&error));
+        }
+        Ok(Subscription {
+            server,
+            user,
+            statement,
+            feed,
+            part: None,
+            due,
+        })
+    }
+
+    /// Whether the next frame is a batch.
+    pub(super) fn is_due_batch(&self) -> bool {
+        self.due.is_empty()
+    }
+
+    /// The next frame; waits for it. An error ends the subscription.
+    pub(super) async fn next(&mut self, interrupts: &mut Interrupts) -> Result<Frame, Stop> {
+        loop {
+            if let Some(frame) = self.due.pop() {
+                return Ok(frame);
+            }
+            let batch = async { Ok::<_, SqlError>(self.batch().await) };
+            match interrupts.guard_endless(batch).await? {
+                Ok(batch) => return Ok(batch),
+                Err(error) if self.may_start_over(&error) => {
+                    self.start_over(&error, interrupts).await?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Whether the changes behind this point are gone, or have other columns now: the rows as they are now do not.
+    fn may_start_over(&self, error: &SqlError) -> bool {
+        error.kind == ErrorKind::ObjectNotInPrerequisiteState
+    }
+
+    /// Tells the client to forget its rows, and begins with those that there are now.
+    async fn start_over(
+        &mut self,
+        why: &SqlError,
+        interrupts: &mut Interrupts,
+    ) -> Result<(), Stop> {
+        let (server, statement) = (&self.server, &self.statement);
+        self.feed = open(server, &self.user, statement, Begin::Over, interrupts).await?;
+        self.part = None;
+        self.due = vec![subscribed(self.feed.plan()), reset(why)];
+        Ok(())
+    }
+
+    /// At least one row or change, at most about a chunk of them.
+    async fn batch(&mut self) -> Result<Frame, SqlError> {
+        let mut members = String::from("\"type\":\"batch\",\"changes\":[");
+        let empty = members.len();
+        let mut resume = None;
+        while members.len() < CHUNK_BYTES {
+            if let Some((part, at)) = &mut self.part {
+                let plan = self.feed.plan();
+                if *at < part.len() {
+                    let line = part.line(*at)?;
+                    *at += 1;
+                    if members.len() > empty {
+                        members.push(',');
+                    }
+                    write_change(&line, plan, &mut members)?;
+                    resume = (line.op != "snapshot").then_some(line.seq);
+                    continue;
+                }
+                self.part = None;
+            }
+            let part = match self.feed.at_hand().await? {
+                AtHand::Part(part) => part,
+                AtHand::Tip if members.len() > empty => break,
+                AtHand::Tip => self.feed.next().await?,
+            };
+            self.part = Some((part, 0));
+        }
+        members.push(']');
+        if let Some(seq) = resume {
+            // Writing to a String cannot fail.
+            let _ = write!(members, ",\"seq\":\"{seq}\"");
+        }
+        Ok(Frame { members, resume })
+    }
+}
+
+/// Appends a change: `{"op":"insert","seq":"7","row":[…],"commit":true}`.
+fn write_change(line: &Line<'_>, plan: &SubscribePlan, out: &mut String) -> Result<(), SqlError> {
+    let columns = plan.selected();
+    // Writing to a String cannot fail.
+    let _ = write!(out, "{{\"op\":\"{}\",\"seq\":\"{}\"", line.op, line.seq);
+    if !matches!(line.op, "ready" | "progress") {
+        out.push_str(",\"row\":[");
+        for (n, column) in columns.iter().enumerate() {
+            if n > 0 {
+                out.push(',');
+            }
+            write_exact(line.value(n)?, column.ty, out);
+        }
+        out.push(']');
+    }
+    if let Some(old) = line.old_row() {
+        out.push_str(",\"old\":");
+        write_row(old, columns, out);
+    }
+    out.push_str(if line.commit {
+        ",\"commit\":true}"
+    } else {
+        "}"
+    });
+    Ok(())
+}
+
+/// Where a subscription begins.
+#[derive(Clone, Copy)]
+enum Begin {
+    /// As its statement says.
+    AsWritten,
+    /// Strictly after this Seq.
+    After(Seq),
+    /// With the rows as they stand.
+    Over,
+}
+
+/// Plans the statement, in a session of its own.
+async fn open(
+    server: &HttpServer,
+    user: &str,
+    statement: &Statement,
+    begin: Begin,
+    interrupts: &mut Interrupts,
+) -> Result<Feed, Stop> {
+    let registration = server.backend.cancels.register(interrupts);
+    let mut session = session(server, user, &registration)?;
+    interrupts.committing = session.committing();
+    interrupts.statement_begins(session.statement_timeout());
+    let mut parsed = statement.parse(&session)?;
+    if !parsed.is_endless() {
+        let message = "only SUBSCRIBE can be followed";
+        return Err(SqlError::new(ErrorKind::SyntaxError, message)
+            .hint("Send other statements to /v1/sql, or in a query frame over /v1/ws.")
+            .into());
+    }
+    match begin {
+        Begin::AsWritten => {}
+        Begin::After(from) => parsed.resume_after(Some(from)),
+        Begin::Over => parsed.resume_after(None),
+    }
+    let prepared = interrupts.guard(session.prepare(&parsed, &[])).await?;
+    let values = statement.values(&prepared)?;
+    let outcome = interrupts
+        .guard(session.execute(&prepared, &values))
+        .await?;
+    interrupts.deadline_in(None);
+    match outcome {
+        Outcome::Subscribe(plan) if plan.copy.is_none() => {
+            Ok(Feed::open(server.backend.engine.store().clone(), *plan))
+        }
+        _ => Err(SqlError::unsupported("COPY over HTTP").into()),
+    }
+}
+
+fn subscribed(plan: &SubscribePlan) -> Frame {
+    let mut members = String::from("\"type\":\"subscribed\",\"columns\":");
+    write_columns(plan.selected(), &mut members);
+    members.push_str(",\"key\":");
+    write_key(plan, &mut members);
+    // Writing to a String cannot fail.
+    let _ = write!(members, ",\"snapshot\":{}", plan.snapshot.is_some());
+    Frame {
+        members,
+        resume: None,
+    }
+}
+
+/// Appends the names of the columns that tell rows apart, or `null` if the rows do not have them.
+fn write_key(plan: &SubscribePlan, out: &mut String) {
+    let Some(key) = plan.row_key() else {
+        out.push_str("null");
+        return;
+    };
+    out.push('[');
+    for (n, at) in key.into_iter().enumerate() {
+        if n > 0 {
+            out.push(',');
+        }
+        write_string(&plan.selected()[at].name, out);
+    }
+    out.push(']');
+}
+
+fn reset(why: &SqlError) -> Frame {
+    let mut members = String::from("\"type\":\"reset\",\"reason\":");
+    error::write_error(why, &mut members);
+    Frame {
+        members,
+        resume: None,
+    }
+}

@@ -1,0 +1,99 @@
+//! Statements as clients send them: SQL, and its parameters as JSON.
+
+use serde::Deserialize;
+use serde_json::Value;
+use tidelog_sql::{ErrorKind, Parsed, Prepared, Session, SqlError, text};
+use tidelog_storage::{ColumnType, Datum};
+
+/// A statement and its parameters' values.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Statement {
+    pub(super) sql: String,
+    /// `$1`, `$2`, …
+    #[serde(default)]
+    pub(super) params: Vec<Value>,
+}
+
+impl Statement {
+    /// The one statement that the SQL is.
+    pub(super) fn parse(&self, session: &Session) -> Result<Parsed, SqlError> {
+        let mut statements = session.parse(&self.sql)?;
+        match (statements.pop(), statements.len()) {
+            (Some(statement), 0) => Ok(statement),
+            (None, _) => Err(SqlError::new(
+                ErrorKind::SyntaxError,
+                "the query string is empty",
+            )),
+            (Some(_), _) => Err(SqlError::new(
+                ErrorKind::SyntaxError,
+                "cannot send multiple commands in one request",
+            )),
+        }
+    }
+
+    /// The values, as the statement's parameters take them.
+    pub(super) fn values(&self, prepared: &Prepared) -> Result<Vec<Datum>, SqlError> {
+        let (given, wanted) = (self.params.len(), prepared.parameters.len());
+        if given != wanted {
+            let message = format!(
+                "the request supplies {given} parameters, but the statement requires {wanted}"
+            );
+            return Err(SqlError::new(ErrorKind::ProtocolViolation, message));
+        }
+        let typed = prepared.parameters.iter().zip(&self.params);
+        typed.map(|(ty, value)| datum(*ty, value)).collect()
+    }
+}
+
+/// A JSON value as one of a type: strings are PostgreSQL's text form of it, numbers and booleans what they say.
+fn datum(ty: ColumnType, value: &Value) -> Result<Datum, SqlError> {
+    match value {
+        Value::Null => Ok(Datum::Null),
+        Value::String(text) => text::parse(ty, text),
+        Value::Bool(_) | Value::Number(_) => text::parse(ty, &value.to_string()),
+        Value::Array(_) | Value::Object(_) => match ty {
+            ColumnType::Jsonb | ColumnType::Text => text::parse(ty, &value.to_string()),
+            _ => Err(SqlError::new(
+                ErrorKind::InvalidTextRepresentation,
+                format!(
+                    "invalid input syntax for type {}: \"{value}\"",
+                    tidelog_sql::types::name(ty)
+                ),
+            )),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_values_become_typed_ones() {
+        let check = |ty, json: &str, expected| {
+            let value = serde_json::from_str(json).expect("JSON");
+            assert_eq!(datum(ty, &value).ok(), expected, "{json}");
+        };
+        check(
+            ColumnType::Int8,
+            "9007199254740993",
+            Some(Datum::Int8(9_007_199_254_740_993)),
+        );
+        check(
+            ColumnType::Int8,
+            "\"9007199254740993\"",
+            Some(Datum::Int8(9_007_199_254_740_993)),
+        );
+        check(ColumnType::Int4, "1.5", None);
+        check(ColumnType::Bool, "true", Some(Datum::Bool(true)));
+        check(ColumnType::Text, "7", Some(Datum::Text("7".to_string())));
+        check(ColumnType::Text, "null", Some(Datum::Null));
+        check(
+            ColumnType::Jsonb,
+            "{\"a\":[1]}",
+            Some(Datum::Text("{\"a\": [1]}".to_string())),
+        );
+        check(ColumnType::Int4, "[1]", None);
+    }
+}

@@ -1,0 +1,195 @@
+//! What clients send over a WebSocket. docs/protocol.md specifies it.
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tidelog_storage::Seq;
+
+use crate::http::access::Credentials;
+use crate::http::params::Statement;
+use crate::http::sse::resume_seq;
+
+/// The version of the protocol.
+pub(super) const VERSION: u64 = 1;
+
+/// A client's frame.
+pub(super) enum Frame {
+    /// Who it is; first.
+    Hello(Hello),
+    /// Run a statement.
+    Query { id: u64, statement: Statement },
+    /// Follow a SUBSCRIBE.
+    Subscribe {
+        id: u64,
+        statement: Statement,
+        from: Option<Seq>,
+        credit: usize,
+    },
+    /// Send so many batches more.
+    Credit { id: u64, batches: usize },
+    /// End a subscription.
+    Unsubscribe { id: u64 },
+    /// End a statement.
+    Cancel { id: u64 },
+    /// Answer.
+    Ping,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Hello {
+    pub(super) version: u64,
+    pub(super) auth: Credentials,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Query {
+    id: u64,
+    sql: String,
+    #[serde(default)]
+    params: Vec<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Subscribe {
+    id: u64,
+    sql: String,
+    #[serde(default)]
+    params: Vec<Value>,
+    from: Option<String>,
+    credit: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Credit {
+    id: u64,
+    batches: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Id {
+    id: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+/// Reads a frame; what is wrong with it otherwise.
+pub(super) fn parse(text: &str) -> Result<Frame, String> {
+    // First into a tree: with numbers of any length serde cannot read them through a tagged enum.
+    let mut frame: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let members = frame.as_object_mut().ok_or("a frame is an object")?;
+    let Some(Value::String(kind)) = members.shift_remove("type") else {
+        return Err("a frame has a type".to_string());
+    };
+    Ok(match kind.as_str() {
+        "hello" => Frame::Hello(read(frame)?),
+        "query" => {
+            let Query { id, sql, params } = read(frame)?;
+            Frame::Query {
+                id,
+                statement: Statement { sql, params },
+            }
+        }
+        "subscribe" => {
+            let Subscribe {
+                id,
+                sql,
+                params,
+                from,
+                credit,
+            } = read(frame)?;
+            let from = from.as_deref().map(resume_seq).transpose();
+            Frame::Subscribe {
+                id,
+                statement: Statement { sql, params },
+                from: from.map_err(|error| error.message)?,
+                credit,
+            }
+        }
+        "credit" => {
+            let Credit { id, batches } = read(frame)?;
+            Frame::Credit { id, batches }
+        }
+        "unsubscribe" => Frame::Unsubscribe {
+            id: read::<Id>(frame)?.id,
+        },
+        "cancel" => Frame::Cancel {
+            id: read::<Id>(frame)?.id,
+        },
+        "ping" => {
+            let Nothing {} = read(frame)?;
+            Frame::Ping
+        }
+        other => return Err(format!("unknown frame type \"{other}\"")),
+    })
+}
+
+fn read<T: DeserializeOwned>(frame: Value) -> Result<T, String> {
+    serde_json::from_value(frame).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_read() {
+        let hello = r#"{"type":"hello","version":1,"auth":{"type":"basic","user":"ada"}}"#;
+        let Ok(Frame::Hello(Hello { version: 1, auth })) = parse(hello) else {
+            panic!("{hello}");
+        };
+        assert!(
+            matches!(auth, Credentials::Basic { user, password } if user == "ada" && password.is_empty())
+        );
+        let jwt = r#"{"auth":{"token":"t","type":"jwt"},"version":1,"type":"hello"}"#;
+        let Ok(Frame::Hello(Hello { auth, .. })) = parse(jwt) else {
+            panic!("{jwt}");
+        };
+        assert!(matches!(auth, Credentials::Jwt { .. }));
+        let subscribe = r#"{"type":"subscribe","id":7,"sql":"SUBSCRIBE TO t",
+            "params":[12345678901234567890],"from":"42","credit":2}"#;
+        let Ok(Frame::Subscribe {
+            id: 7,
+            statement,
+            from: Some(from),
+            credit: 2,
+        }) = parse(subscribe)
+        else {
+            panic!("{subscribe}");
+        };
+        assert_eq!(from.as_i64(), 42);
+        assert_eq!(statement.params[0].to_string(), "12345678901234567890");
+        assert!(matches!(parse(r#"{"type":"ping"}"#), Ok(Frame::Ping)));
+    }
+
+    #[test]
+    fn malformed_frames_are_refused() {
+        for (frame, reason) in [
+            ("", "EOF"),
+            ("[]", "object"),
+            ("{}", "has a type"),
+            (r#"{"type":"fly"}"#, "unknown frame type"),
+            (r#"{"type":"query","sql":"SELECT 1"}"#, "missing field `id`"),
+            (r#"{"type":"query","id":-1,"sql":""}"#, "invalid"),
+            (
+                r#"{"type":"cancel","id":1,"force":true}"#,
+                "unknown field `force`",
+            ),
+            (
+                r#"{"type":"subscribe","id":1,"sql":"","credit":1,"from":"-1"}"#,
+                "position",
+            ),
+        ] {
+            match parse(frame) {
+                Err(error) => assert!(error.contains(reason), "{frame}: {error}"),
+                Ok(_) => panic!("{frame}"),
+            }
+        }
+    }
+}

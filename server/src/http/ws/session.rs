@@ -1,0 +1,405 @@
+//! What a WebSocket's frames do: each statement and each subscription is a task of its own, so that none waits for
+//! another and an error ends one of them only.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::ws::Message;
+use tidelog_sql::{ErrorKind, SqlError};
+use tidelog_storage::Seq;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::{Id, JoinError, JoinSet};
+
+use crate::http::HttpServer;
+use crate::http::access::authenticate;
+use crate::http::error::write_error;
+use crate::http::feeds::Subscription;
+use crate::http::params::Statement;
+use crate::http::statement::{self, PIECES_QUEUED_MAX, Piece};
+use crate::http::ws::frames::{Frame, Hello, VERSION, parse};
+use crate::http::ws::{FRAME_BYTES_MAX, IDLE_MAX, close};
+use crate::interrupts::{Interrupts, Stop};
+
+/// From the opening of the socket to the end of authentication.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// Subscriptions of one socket.
+const SUBSCRIPTIONS_MAX: usize = 1000;
+/// Statements that one socket runs at once.
+const STATEMENTS_MAX: usize = 32;
+/// Batches that a client may ask for ahead.
+const CREDIT_MAX: usize = 1 << 16;
+
+/// What goes out, to the socket's side.
+type Out = mpsc::Sender<Message>;
+
+/// Why a socket is closed, and the code that its client is told.
+struct Close {
+    code: u16,
+    error: SqlError,
+}
+
+impl Close {
+    fn violation(code: u16, message: impl Into<String>) -> Close {
+        let error = SqlError::new(ErrorKind::ProtocolViolation, message);
+        Close { code, error }
+    }
+
+    fn malformed(reason: impl std::fmt::Display) -> Close {
+        Close::violation(4400, format!("malformed frame: {reason}"))
+    }
+
+    /// In the Close frame; the error frame before it says more.
+    fn reason(&self) -> &'static str {
+        match self.code {
+            4401 => "not authenticated",
+            4408 => "no hello in time",
+            _ => "malformed frame",
+        }
+    }
+}
+
+/// Runs a socket from its first frame to its end.
+pub(super) async fn run(
+    server: Arc<HttpServer>,
+    local: bool,
+    mut received: mpsc::Receiver<String>,
+    out: Out,
+) {
+    let (stop, kill) = (
+        server.shutdown().stop.clone(),
+        server.shutdown().kill.clone(),
+    );
+    let served = async {
+        let greeting = greet(&server, local, &mut received);
+        let late = || Close::violation(4408, "the first frame did not come in time");
+        let Some(user) = tokio::time::timeout(HELLO_TIMEOUT, greeting)
+            .await
+            .unwrap_or_else(|_| Err(late()))?
+        else {
+            return Ok(());
+        };
+        let mut socket = Socket {
+            server,
+            user,
+            out: out.clone(),
+            running: HashMap::new(),
+            tasks: JoinSet::new(),
+            ids: HashMap::new(),
+        };
+        socket.send(welcome(&socket.user)).await;
+        let ended = socket.serve(&mut received).await;
+        socket.end().await;
+        ended
+    };
+    let served = tokio::select! {
+        served = served => served,
+        () = kill.cancelled() => Ok(()),
+    };
+    let farewell = match served {
+        Err(why) => {
+            // Nobody may be there to hear it.
+            let _ = out.send(error_frame(None, &why.error)).await;
+            close(why.code, why.reason())
+        }
+        Ok(()) if stop.is_cancelled() => close(1001, "the server is stopping"),
+        Ok(()) => close(1000, ""),
+    };
+    let _ = out.send(farewell).await;
+}
+
+/// Takes the first frame and gives the role whose socket it is; `None` when the client left, or the server stops.
+async fn greet(
+    server: &HttpServer,
+    local: bool,
+    received: &mut mpsc::Receiver<String>,
+) -> Result<Option<String>, Close> {
+    let text = tokio::select! {
+        text = received.recv() => text,
+        () = server.shutdown().stop.cancelled() => None,
+    };
+    let Some(text) = text else {
+        return Ok(None);
+    };
+    let Frame::Hello(Hello { version, auth }) = parse(&text).map_err(Close::malformed)? else {
+        return Err(Close::malformed("the first frame is hello"));
+    };
+    if version != VERSION {
+        let reason = format!("version {version} is not spoken here, but version {VERSION}");
+        return Err(Close::malformed(reason));
+    }
+    match authenticate(server, auth, local).await {
+        Ok(user) => Ok(Some(user)),
+        Err(error) => Err(Close { code: 4401, error }),
+    }
+}
+
+fn welcome(user: &str) -> Message {
+    let mut frame = format!("{{\"type\":\"welcome\",\"version\":{VERSION},\"user\":");
+    tidelog_sql::json::write_string(user, &mut frame);
+    frame.push_str(&format!(
+        ",\"server\":\"tidelog {}\",\"limits\":{{\"frame_bytes\":{FRAME_BYTES_MAX},\
+         \"subscriptions\":{SUBSCRIPTIONS_MAX},\"statements\":{STATEMENTS_MAX},\"idle_ms\":{}}}}}",
+        env!("CARGO_PKG_VERSION"),
+        IDLE_MAX.as_millis()
+    ));
+    Message::text(frame)
+}
+
+/// `{"type":"error","id":…,"error":{…}}`; without an id it is about the socket as a whole.
+fn error_frame(id: Option<u64>, error: &SqlError) -> Message {
+    let mut frame = String::from("{\"type\":\"error\"");
+    if let Some(id) = id {
+        frame.push_str(&format!(",\"id\":{id}"));
+    }
+    frame.push_str(",\"error\":");
+    write_error(error, &mut frame);
+    frame.push('}');
+    Message::text(frame)
+}
+
+/// What runs under an id.
+enum Running {
+    Statement(Interrupts),
+    Subscription {
+        interrupts: Interrupts,
+        credit: Arc<Semaphore>,
+    },
+}
+
+struct Socket {
+    server: Arc<HttpServer>,
+    user: String,
+    out: Out,
+    running: HashMap<u64, Running>,
+    tasks: JoinSet<()>,
+    /// Which task serves which id.
+    ids: HashMap<Id, u64>,
+}
+
+impl Socket {
+    /// Does what the frames say until the client leaves or the server stops.
+    async fn serve(&mut self, received: &mut mpsc::Receiver<String>) -> Result<(), Close> {
+        let stop = self.server.shutdown().stop.clone();
+        loop {
+            let text = tokio::select! {
+                biased;
+                // Subscriptions end by themselves then, and statements when they are through.
+                () = stop.cancelled() => return Ok(()),
+                Some(ended) = self.tasks.join_next_with_id() => {
+                    self.ended(ended).await;
+                    continue;
+                }
+                text = received.recv() => text,
+            };
+            let Some(text) = text else {
+                self.abandon();
+                return Ok(());
+            };
+            let done = match parse(&text) {
+                Ok(frame) => self.dispatch(frame).await,
+                Err(reason) => Err(Close::malformed(reason)),
+            };
+            if done.is_err() {
+                self.abandon();
+                return done;
+            }
+        }
+    }
+
+    async fn dispatch(&mut self, frame: Frame) -> Result<(), Close> {
+        match frame {
+            Frame::Hello(_) => return Err(Close::malformed("hello came already")),
+            Frame::Query { id, statement } => {
+                self.check_new(id)?;
+                match self.count(|running| matches!(running, Running::Statement(_))) {
+                    STATEMENTS_MAX.. => self.refuse(id, "statements at once").await,
+                    _ => self.query(id, statement),
+                }
+            }
+            Frame::Subscribe {
+                id,
+                statement,
+                from,
+                credit,
+            } => {
+                self.check_new(id)?;
+                match self.count(|running| matches!(running, Running::Subscription { .. })) {
+                    SUBSCRIPTIONS_MAX.. => self.refuse(id, "subscriptions").await,
+                    _ => self.subscribe(id, statement, from, credit),
+                }
+            }
+            // What has ended meanwhile needs none of these.
+            Frame::Credit { id, batches } => {
+                if let Some(Running::Subscription { credit, .. }) = self.running.get(&id) {
+                    let room = CREDIT_MAX.saturating_sub(credit.available_permits());
+                    credit.add_permits(batches.min(room));
+                }
+            }
+            Frame::Unsubscribe { id } => {
+                if let Some(Running::Subscription { interrupts, .. }) = self.running.get(&id) {
+                    interrupts.closing.cancel();
+                }
+            }
+            Frame::Cancel { id } => {
+                if let Some(Running::Statement(interrupts)) = self.running.get(&id) {
+                    interrupts.cancel_statement();
+                }
+            }
+            Frame::Ping => self.send(Message::text("{\"type\":\"pong\"}")).await,
+        }
+        Ok(())
+    }
+
+    fn count(&self, of: impl Fn(&Running) -> bool) -> usize {
+        self.running.values().filter(|running| of(running)).count()
+    }
+
+    fn check_new(&self, id: u64) -> Result<(), Close> {
+        match self.running.contains_key(&id) {
+            true => Err(Close::malformed(format!("id {id} is in use"))),
+            false => Ok(()),
+        }
+    }
+
+    async fn refuse(&self, id: u64, what: &str) {
+        let message = format!("too many {what} on this socket");
+        let error = SqlError::new(ErrorKind::TooManyConnections, message);
+        self.send(error_frame(Some(id), &error)).await;
+    }
+
+    /// Hands a frame to the socket's side. When that has ended the frames end too, so nobody is told.
+    async fn send(&self, frame: Message) {
+        let _ = self.out.send(frame).await;
+    }
+
+    fn query(&mut self, id: u64, statement: Statement) {
+        let registered = self.server.register();
+        let running = Running::Statement(registered.0.clone());
+        self.running.insert(id, running);
+        let (pieces, received) = mpsc::channel(PIECES_QUEUED_MAX);
+        let (server, user) = (self.server.clone(), self.user.clone());
+        let run = statement::run(server, user, statement, registered, pieces);
+        let send = send_result(id, received, self.out.clone());
+        let task = self.tasks.spawn(async move {
+            tokio::join!(run, send);
+        });
+        self.ids.insert(task.id(), id);
+    }
+
+    fn subscribe(&mut self, id: u64, statement: Statement, from: Option<Seq>, credit: usize) {
+        let mut follower = Follower {
+            id,
+            interrupts: Interrupts::new(self.server.shutdown().clone()),
+            credit: Arc::new(Semaphore::new(credit.min(CREDIT_MAX))),
+            out: self.out.clone(),
+        };
+        let running = Running::Subscription {
+            interrupts: follower.interrupts.clone(),
+            credit: follower.credit.clone(),
+        };
+        self.running.insert(id, running);
+        let (server, user) = (self.server.clone(), self.user.clone());
+        let task = self.tasks.spawn(async move {
+            let Err(stop) = follower.follow(server, user, statement, from).await;
+            let last = match stop {
+                Stop::Error(error) | Stop::Fatal(error) => error_frame(Some(id), &error),
+                Stop::Gone => Message::text(format!("{{\"type\":\"unsubscribed\",\"id\":{id}}}")),
+            };
+            let _ = follower.out.send(last).await;
+        });
+        self.ids.insert(task.id(), id);
+    }
+
+    /// Forgets a task that has ended, and tells the client if it ended by a panic.
+    async fn ended(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let (task, panicked) = match &ended {
+            Ok((task, ())) => (*task, false),
+            Err(error) => (error.id(), error.is_panic()),
+        };
+        let Some(id) = self.ids.remove(&task) else {
+            return;
+        };
+        self.running.remove(&id);
+        if panicked {
+            let message = "internal error: the session panicked";
+            let error = SqlError::new(ErrorKind::InternalError, message);
+            self.send(error_frame(Some(id), &error)).await;
+        }
+    }
+
+    /// Ends everything that runs, since nobody will hear of it. A commit under way is waited for all the same.
+    fn abandon(&self) {
+        for running in self.running.values() {
+            match running {
+                Running::Statement(interrupts) | Running::Subscription { interrupts, .. } => {
+                    interrupts.gone.cancel();
+                }
+            }
+        }
+    }
+
+    /// Waits for what still runs.
+    async fn end(&mut self) {
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// Sends a statement's result, piece by piece.
+async fn send_result(id: u64, mut pieces: mpsc::Receiver<Result<Piece, SqlError>>, out: Out) {
+    while let Some(piece) = pieces.recv().await {
+        let frame = match piece {
+            Ok(Piece::Columns(columns)) => Message::text(format!(
+                "{{\"type\":\"columns\",\"id\":{id},\"columns\":{columns}}}"
+            )),
+            Ok(Piece::Rows(rows)) => Message::text(format!(
+                "{{\"type\":\"rows\",\"id\":{id},\"rows\":[{rows}]}}"
+            )),
+            Ok(Piece::Done(members)) => {
+                Message::text(format!("{{\"type\":\"done\",\"id\":{id},{members}}}"))
+            }
+            Err(error) => error_frame(Some(id), &error),
+        };
+        // Without a reader the statement ends, since its pieces are dropped.
+        if out.send(frame).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The task of one subscription.
+struct Follower {
+    id: u64,
+    interrupts: Interrupts,
+    credit: Arc<Semaphore>,
+    out: Out,
+}
+
+impl Follower {
+    /// Sends a batch for each credit.
+    async fn follow(
+        &mut self,
+        server: Arc<HttpServer>,
+        user: String,
+        statement: Statement,
+        from: Option<Seq>,
+    ) -> Result<Infallible, Stop> {
+        let interrupts = &mut self.interrupts;
+        let mut subscription =
+            Subscription::open(server, user, statement, from, interrupts).await?;
+        loop {
+            if subscription.is_due_batch() {
+                // Before anything is read from the log: a client without credit costs nothing.
+                let granted = async { Ok::<_, Stop>(self.credit.acquire().await) };
+                if let Ok(granted) = interrupts.guard_endless(granted).await? {
+                    granted.forget();
+                }
+            }
+            let frame = subscription.next(interrupts).await?;
+            let text = Message::text(format!("{{\"id\":{},{}}}", self.id, frame.members));
+            let sending = async { self.out.send(text).await.map_err(|_| Stop::Gone) };
+            interrupts.guard_endless(sending).await?;
+        }
+    }
+}

@@ -1,0 +1,429 @@
+//! Rows in the order of a key or index, read as far as they are asked for.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
+use datafusion::physical_plan::metrics::{
+    BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet,
+};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use futures::{StreamExt, TryStreamExt};
+use tidelog_storage::catalog::IndexId;
+use tidelog_storage::snapshot::{IndexPlace, IndexRange, Lookup, ScanColumn};
+use tidelog_storage::{ColumnId, Partition, PartitionSet, RowVersion, Seq, TableDef};
+
+use crate::provider::{Bounds, batch_of, blocking, properties};
+use crate::table_scan::Scanned;
+
+/// Entries that a walk looks at before a scan is the better way: each costs some reads of single rows.
+const ENTRIES_MAX: usize = 10_000;
+/// Rows of them that are read out of cold files.
+const COLD_ROWS_MAX: usize = 1_000;
+/// Entries that are read at a time, at most.
+const STEP_ROWS_MAX: usize = 1_024;
+
+/// The counter of the rows that were read out of cold files one by one.
+pub(crate) const COLD_ROWS: &str = "cold_rows";
+
+/// How an index gives a table's rows in an order.
+#[derive(Clone, Debug)]
+pub(crate) struct Walk {
+    pub(crate) range: IndexRange,
+    pub(crate) backward: bool,
+}
+
+/// The index that gives the rows of a scan in this order, and from where to where; `None` when none does.
+pub(crate) fn walk(scanned: &Scanned, order: &[PhysicalSortExpr]) -> Option<Walk> {
+    let table = &scanned.table;
+    let transaction = scanned.scope.transaction.read();
+    if !matches!(scanned.partitions, PartitionSet::One(_)) || !transaction.is_empty() {
+        return None;
+    }
+    let primary = table.primary().map(|key| (key.id, key.columns));
+    let ready = table.indexes.iter().filter(|index| index.ready);
+    let others = ready.map(|index| (index.id, index.columns.as_slice()));
+    let walks = primary
+        .into_iter()
+        .chain(others)
+        .filter(|(id, _)| !transaction.fills(table.id, *id));
+    walks
+        .filter_map(|(id, columns)| through(scanned, order, id, columns))
+        .max_by_key(|walk| walk.range.equal.len())
+}
+
+fn through(
+    scanned: &Scanned,
+    order: &[PhysicalSortExpr],
+    index: IndexId,
+    columns: &[ColumnId],
+) -> Option<Walk> {
+    let table = &scanned.table;
+    let mut range = IndexRange {
+        index,
+        equal: Vec::new(),
+        lower: std::ops::Bound::Unbounded,
+        upper: std::ops::Bound::Unbounded,
+    };
+    for id in columns {
+        let Some(value) = Bounds::of(table, *id, &scanned.filters).and_then(|bounds| bounds.equal)
+        else {
+            break;
+        };
+        range.equal.push(value);
+    }
+    let (fixed, mut rest) = columns.split_at(range.equal.len());
+    let key = table.unique_key(index);
+    let mut backward = None;
+    for by in order {
+        let at = by.expr.downcast_ref::<Column>()?.index();
+        let Some(ScanColumn::Column(id)) = scanned.columns.get(at) else {
+            return None;
+        };
+        if fixed.contains(id) {
+            continue;
+        }
+        match rest.split_first() {
+            Some((next, later)) if next == id => {
+                let column = &table.columns[table.index_of(*id)?];
+                // Entries stand ascending, NULLs last.
+                let nulls_fit = by.options.nulls_first == by.options.descending || column.not_null;
+                let turns = *backward.get_or_insert(by.options.descending) == by.options.descending;
+                if !nulls_fit || !turns {
+                    return None;
+                }
+                rest = later;
+            }
+            // Rows of a key that are equal in all its columns are one row.
+            None if key.is_some() => break,
+            _ => return None,
+        }
+    }
+    if range.equal.len() < columns.len()
+        && let Some(bounds) = Bounds::of(table, columns[range.equal.len()], &scanned.filters)
+    {
+        (range.lower, range.upper) = (bounds.lower, bounds.upper);
+    }
+    let null = |id: &ColumnId| (table.index_of(*id)).is_none_or(|at| !table.columns[at].not_null);
+    // A unique index lacks the rows with a NULL in it.
+    if key.is_some() && columns[range.equal.len()..].iter().any(null) {
+        return None;
+    }
+    Some(Walk {
+        range,
+        backward: backward?,
+    })
+}
+
+/// Reads rows in the order of an index, live ones of both tiers. It gives up, and says so, when that takes too
+/// many reads.
+pub(crate) struct IndexWalkExec {
+    pub(crate) scanned: Arc<Scanned>,
+    pub(crate) walk: Walk,
+    /// How many rows are likely to be asked for.
+    first: usize,
+    gave_up: Arc<AtomicBool>,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl IndexWalkExec {
+    pub(crate) fn new(
+        scanned: Arc<Scanned>,
+        walk: Walk,
+        first: usize,
+        gave_up: Arc<AtomicBool>,
+        schema: SchemaRef,
+    ) -> IndexWalkExec {
+        IndexWalkExec {
+            scanned,
+            walk,
+            first: first.clamp(16, STEP_ROWS_MAX),
+            gave_up,
+            properties: properties(schema, 1),
+            metrics: ExecutionPlanMetricsSet::new(),
+        }
+    }
+}
+
+/// Where a walk stands.
+struct Steps {
+    scanned: Arc<Scanned>,
+    walk: Walk,
+    schema: SchemaRef,
+    from: Option<IndexPlace>,
+    rows: usize,
+    entries: usize,
+    cold: usize,
+    cold_rows: Count,
+}
+
+impl Steps {
+    /// The rows of the next entries, and the walk behind them; no walk when these were the last, no rows when it
+    /// takes too many reads. Blocking.
+    fn step(
+        mut self,
+    ) -> Result<(Option<RecordBatch>, Option<Steps>), tidelog_storage::StorageError> {
+        let Scanned {
+            table,
+            partitions,
+            scope,
+            columns,
+            ..
+        } = &*self.scanned;
+        let PartitionSet::One(partition) = partitions else {
+            return Ok((None, None));
+        };
+        if self.entries >= ENTRIES_MAX || self.cold >= COLD_ROWS_MAX {
+            return Ok((None, None));
+        }
+        let snapshot = &scope.snapshot;
+        let step = snapshot.index_step(
+            table,
+            partition,
+            &self.walk.range,
+            self.walk.backward,
+            self.from.as_ref(),
+            self.rows,
+        )?;
+        let Some(step) = step else {
+            return Ok((None, None));
+        };
+        self.entries += step.seqs.len();
+        let (mut versions, mut cold) = (Vec::with_capacity(step.seqs.len()), Vec::new());
+        for (at, seq) in step.seqs.into_iter().enumerate() {
+            match snapshot.version(table, partition, seq)? {
+                Lookup::Hot(version) => versions.push((at, version)),
+                Lookup::Cold(seq) => cold.push((at, seq)),
+                Lookup::Absent => {}
+            }
+        }
+        self.cold += cold.len();
+        if self.cold > COLD_ROWS_MAX {
+            return Ok((None, None));
+        }
+        self.cold_rows.add(cold.len());
+        versions.extend(read_cold(&self.scanned, table, partition, cold)?);
+        versions.sort_unstable_by_key(|(at, _)| *at);
+        let versions: Vec<RowVersion> = versions.into_iter().map(|(_, version)| version).collect();
+        let batch = batch_of(table, &versions, partition, columns, self.schema.clone());
+        let batch =
+            batch.map_err(|error| tidelog_storage::StorageError::Corrupt(error.to_string()))?;
+        self.rows = (self.rows * 2).min(STEP_ROWS_MAX);
+        self.from = step.next;
+        let more = self.from.is_some();
+        Ok((Some(batch), more.then_some(self)))
+    }
+}
+
+fn read_cold(
+    scanned: &Scanned,
+    table: &TableDef,
+    partition: &Partition,
+    wanted: Vec<(usize, Seq)>,
+) -> Result<Vec<(usize, RowVersion)>, tidelog_storage::StorageError> {
+    let (store, snapshot) = (&scanned.scope.store, &scanned.scope.snapshot);
+    let read = |(at, seq)| Ok((at, store.read_cold(snapshot, table, partition, seq)?));
+    wanted.into_iter().map(read).collect()
+}
+
+impl std::fmt::Debug for IndexWalkExec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IndexWalkExec")
+            .field("table", &self.scanned.table.name)
+            .field("walk", &self.walk)
+            .finish_non_exhaustive()
+    }
+}
+
+impl DisplayAs for IndexWalkExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (table, walk) = (&self.scanned.table, &self.walk);
+        write!(
+            f,
+            "IndexWalkExec: table={}.{}, index={}, backward={}",
+            table.schema,
+            table.name,
+            walk.range.index.get(),
+            walk.backward
+        )
+    }
+}
+
+impl ExecutionPlan for IndexWalkExec {
+    fn name(&self) -> &str {
+        "IndexWalkExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
+    fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let schema = self.schema();
+        let rows = BaselineMetrics::new(&self.metrics, partition);
+        let steps = Steps {
+            scanned: self.scanned.clone(),
+            walk: self.walk.clone(),
+            schema: schema.clone(),
+            from: None,
+            rows: self.first,
+            entries: 0,
+            cold: 0,
+            cold_rows: MetricBuilder::new(&self.metrics).counter(COLD_ROWS, partition),
+        };
+        self.gave_up.store(false, Ordering::SeqCst);
+        let gave_up = self.gave_up.clone();
+        // Each step is taken when its rows are asked for.
+        let batches = futures::stream::try_unfold(Some(steps), move |steps| {
+            let (gave_up, rows) = (gave_up.clone(), rows.clone());
+            async move {
+                let Some(steps) = steps else {
+                    return Ok(None);
+                };
+                let (batch, next) = blocking(move || steps.step()).await?;
+                let Some(batch) = batch else {
+                    gave_up.store(true, Ordering::SeqCst);
+                    return Ok(None);
+                };
+                rows.record_output(batch.num_rows());
+                Ok::<_, DataFusionError>(Some((batch, next)))
+            }
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
+    }
+}
+
+/// The first rows of an order: by an index, and by a scan where the index gave up.
+pub(crate) struct FirstRowsExec {
+    pub(crate) walk: Arc<dyn ExecutionPlan>,
+    pub(crate) scan: Arc<dyn ExecutionPlan>,
+    gave_up: Arc<AtomicBool>,
+}
+
+impl FirstRowsExec {
+    /// `walk` says in `gave_up` that its rows are not all; `scan` then gives the same ones.
+    pub(crate) fn new(
+        walk: Arc<dyn ExecutionPlan>,
+        scan: Arc<dyn ExecutionPlan>,
+        gave_up: Arc<AtomicBool>,
+    ) -> FirstRowsExec {
+        FirstRowsExec {
+            walk,
+            scan,
+            gave_up,
+        }
+    }
+
+    /// Whether the rows that were read last came from the scan.
+    pub(crate) fn scanned(&self) -> bool {
+        self.gave_up.load(Ordering::SeqCst)
+    }
+}
+
+impl std::fmt::Debug for FirstRowsExec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FirstRowsExec")
+            .field("walk", &self.walk)
+            .field("scan", &self.scan)
+            .finish_non_exhaustive()
+    }
+}
+
+impl DisplayAs for FirstRowsExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "FirstRowsExec")
+    }
+}
+
+impl ExecutionPlan for FirstRowsExec {
+    fn name(&self) -> &str {
+        "FirstRowsExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.scan.properties()
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.walk, &self.scan]
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false, false]
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true, true]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let [walk, scan] = <[_; 2]>::try_from(children)
+            .map_err(|_| DataFusionError::Internal("FirstRowsExec has two children".to_string()))?;
+        Ok(Arc::new(FirstRowsExec::new(
+            walk,
+            scan,
+            self.gave_up.clone(),
+        )))
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let schema = self.schema();
+        let walked = self.walk.execute(partition, context.clone())?;
+        let (scan, gave_up) = (self.scan.clone(), self.gave_up.clone());
+        let batches = futures::stream::once(async move {
+            let batches: Vec<RecordBatch> = walked.try_collect().await?;
+            if gave_up.load(Ordering::SeqCst) {
+                return scan.execute(partition, context);
+            }
+            let rows = futures::stream::iter(batches.into_iter().map(Ok)).boxed();
+            let schema = scan.schema();
+            Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)) as SendableRecordBatchStream)
+        });
+        let batches = batches.try_flatten();
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
+    }
+}

@@ -1,0 +1,370 @@
+//! SELECT of rows by their whole primary key: recognised when the statement is prepared, and then run without a
+//! physical plan. That plan would cost many times what the rows do.
+
+use std::sync::Arc;
+
+use arrow::array::AsArray;
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{Field, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, DFSchema, ParamValues};
+use datafusion::datasource::source_as_provider;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::utils::split_conjunction;
+use datafusion::logical_expr::{
+    BinaryExpr, Expr, FetchType, LogicalPlan, Operator, SkipType, Volatility,
+};
+use datafusion::physical_expr::PhysicalExpr;
+use tidelog_storage::snapshot::{Lookup, ScanColumn};
+use tidelog_storage::{ColumnType, Datum, PartitionSet, StorageError, TableDef, datum};
+
+use crate::error::{SqlError, from_datafusion};
+use crate::output::{self, OutputColumn, RowStream};
+use crate::provider::{Relation, Scope, batch_of, blocking};
+
+/// Keys that are read at most; more are planned.
+const KEYS_MAX: usize = 100;
+
+/// A value that is known when the statement runs.
+#[derive(Clone, Debug)]
+enum Given {
+    Literal(Datum),
+    /// `$n`, from 0.
+    Parameter(usize),
+}
+
+/// A SELECT of rows by key.
+#[derive(Debug)]
+pub(crate) struct ShortRead {
+    table: Arc<TableDef>,
+    /// The columns that are read.
+    columns: Vec<ScanColumn>,
+    schema: SchemaRef,
+    /// The values of each key column: more than one only in keys of one column.
+    keys: Vec<Vec<Given>>,
+    /// Conditions beside the key.
+    rest: Vec<Expr>,
+    /// What is given out, in terms of the columns; `None` where these are it.
+    outputs: Option<Vec<Expr>>,
+}
+
+impl ShortRead {
+    /// The read that a plan amounts to, if it is one.
+    pub(crate) fn of(plan: &LogicalPlan, state: &SessionState) -> Option<ShortRead> {
+        let read = ShortRead::matching(plan)?;
+        if read.is_plain() {
+            return Some(read);
+        }
+        // Types have to agree in what is computed, and functions that say another thing each time must not be
+        // asked now.
+        let lasting = |expr: &Expr| {
+            let lasts = |expr: &Expr| {
+                Ok(matches!(expr, Expr::ScalarFunction(call)
+                    if call.func.signature().volatility != Volatility::Immutable))
+            };
+            !expr.exists(lasts).unwrap_or(true)
+        };
+        let computed = read.rest.iter().chain(read.outputs.iter().flatten());
+        if !computed.into_iter().all(lasting) {
+            return None;
+        }
+        ShortRead::matching(&state.optimize(plan).ok()?)
+    }
+
+    fn matching(plan: &LogicalPlan) -> Option<ShortRead> {
+        let mut input = plan;
+        let mut limited = false;
+        if let LogicalPlan::Limit(limit) = input {
+            let at_least_one = matches!(limit.get_skip_type(), Ok(SkipType::Literal(0)))
+                && matches!(limit.get_fetch_type(), Ok(FetchType::Literal(Some(1..))));
+            if !at_least_one {
+                return None;
+            }
+            limited = true;
+            input = &limit.input;
+        }
+        let mut outputs = None;
+        if let LogicalPlan::Projection(projection) = input {
+            outputs = Some(projection.expr.clone());
+            input = &projection.input;
+        }
+        let LogicalPlan::Filter(filter) = input else {
+            return None;
+        };
+        input = &filter.input;
+        if let LogicalPlan::SubqueryAlias(named) = input {
+            input = &named.input;
+        }
+        let LogicalPlan::TableScan(scan) = input else {
+            return None;
+        };
+        if scan.fetch.is_some() {
+            return None;
+        }
+        let provider = source_as_provider(&scan.source).ok()?;
+        let relation = provider.downcast_ref::<Relation>()?;
+        let (table, columns, schema) = relation.scanned(scan.projection.as_deref());
+        let primary = table.primary()?;
+        let conjuncts = split_conjunction(&filter.predicate);
+        let mut rest: Vec<Expr> = conjuncts.into_iter().cloned().collect();
+        let mut keys = Vec::with_capacity(primary.columns.len());
+        for id in primary.columns {
+            let column = &table.columns[table.index_of(*id)?];
+            let found = rest.iter().enumerate().find_map(|(at, filter)| {
+                let values = values_of(filter, &column.name, column.ty)?;
+                (values.len() == 1 || primary.columns.len() == 1).then_some((at, values))
+            });
+            let (at, values) = found?;
+            rest.remove(at);
+            keys.push(values);
+        }
+        if keys[0].len() > KEYS_MAX || limited && keys[0].len() > 1 {
+            return None;
+        }
+        if rest
+            .iter()
+            .chain(outputs.iter().flatten())
+            .any(has_subquery)
+        {
+            return None;
+        }
+        Some(ShortRead {
+            table: table.clone(),
+            columns,
+            schema,
+            keys,
+            rest,
+            outputs,
+        })
+    }
+
+    /// Whether nothing is computed.
+    fn is_plain(&self) -> bool {
+        let outputs = self.outputs.iter().flatten();
+        self.rest.is_empty()
+            && outputs
+                .into_iter()
+                .all(|output| self.plain(output).is_some())
+    }
+
+    /// The column that an output is, if it is one.
+    fn plain(&self, output: &Expr) -> Option<usize> {
+        match output {
+            Expr::Column(column) => self.schema.index_of(&column.name).ok(),
+            Expr::Alias(alias) => self.plain(&alias.expr),
+            _ => None,
+        }
+    }
+
+    /// The rows; `None` when they have to be planned after all.
+    pub(crate) async fn run(
+        self: &Arc<ShortRead>,
+        state: &SessionState,
+        scope: &Arc<Scope>,
+        columns: &[OutputColumn],
+        types: &[ColumnType],
+        values: &[Datum],
+    ) -> Result<Option<RowStream>, SqlError> {
+        let partition = match scope.access.partitions(&self.table) {
+            PartitionSet::One(partition) => partition,
+            PartitionSet::All => return Ok(None),
+        };
+        let Some(keys) = self.keys(types, values) else {
+            return Ok(None);
+        };
+        let fills = (scope.transaction.read()).fills(self.table.id, self.table.primary_key_id);
+        // Keys tell of the present only.
+        if fills || scope.snapshot.is_past() {
+            return Ok(None);
+        }
+        if let Some(reads) = &scope.reads {
+            let partitions = PartitionSet::One(partition.clone());
+            reads.lock().insert((self.table.id, partitions));
+        }
+        let (read, of) = (self.clone(), scope.clone());
+        let batch = blocking(move || {
+            let mut versions = Vec::with_capacity(keys.len());
+            let transaction = of.transaction.read();
+            for key in &keys {
+                let (snapshot, table) = (&of.snapshot, &read.table);
+                match snapshot.lookup(table, &partition, key, Some(&transaction))? {
+                    Lookup::Absent => {}
+                    Lookup::Hot(version) => versions.push(version),
+                    Lookup::Cold(seq) => {
+                        versions.push(of.store.read_cold(snapshot, table, &partition, seq)?);
+                    }
+                }
+            }
+            let schema = read.schema.clone();
+            batch_of(&read.table, &versions, &partition, &read.columns, schema)
+                .map_err(|error| StorageError::Corrupt(error.to_string()))
+        })
+        .await
+        .map_err(from_datafusion)?;
+        let batch = self.evaluate(state, batch, types, values)?;
+        let arrays = batch.columns().iter().zip(columns);
+        let arrays = arrays.map(|(array, column)| output::conform(array, column.ty));
+        let batch = output::batch_of(arrays.collect::<Result<_, _>>()?, batch.num_rows())?;
+        Ok(Some(output::once(batch)))
+    }
+
+    /// The keys to look up, each once; `None` when a parameter is not of its column's type.
+    fn keys(&self, types: &[ColumnType], values: &[Datum]) -> Option<Vec<Vec<Datum>>> {
+        let value = |given: &Given, ty: ColumnType| match given {
+            Given::Literal(value) => Some(value.clone()),
+            Given::Parameter(at) => {
+                let same = types.get(*at).is_some_and(|given| same_values(*given, ty));
+                values.get(*at).filter(|_| same).cloned()
+            }
+        };
+        let ty = |at: usize| -> Option<ColumnType> {
+            let id = self.table.primary_key.get(at)?;
+            Some(self.table.columns[self.table.index_of(*id)?].ty)
+        };
+        let mut keys: Vec<Vec<Datum>> = Vec::new();
+        if let [choices] = self.keys.as_slice() {
+            for choice in choices {
+                let key = vec![value(choice, ty(0)?)?];
+                if !keys.contains(&key) {
+                    keys.push(key);
+                }
+            }
+        } else {
+            let parts = self.keys.iter().enumerate();
+            let key = parts.map(|(at, given)| value(given.first()?, ty(at)?));
+            keys.push(key.collect::<Option<_>>()?);
+        }
+        // Nothing equals NULL.
+        keys.retain(|key| !key.iter().any(Datum::is_null));
+        Some(keys)
+    }
+
+    /// Filters by the other conditions and computes what is given out.
+    fn evaluate(
+        &self,
+        state: &SessionState,
+        batch: RecordBatch,
+        types: &[ColumnType],
+        values: &[Datum],
+    ) -> Result<RecordBatch, SqlError> {
+        let mut physical = None;
+        let mut compile = |expr: &Expr| -> Result<Arc<dyn PhysicalExpr>, SqlError> {
+            let schema = match &physical {
+                Some(schema) => schema,
+                None => physical
+                    .insert(DFSchema::try_from(self.schema.clone()).map_err(from_datafusion)?),
+            };
+            let expr = bound(expr, types, values)?;
+            state
+                .create_physical_expr(expr, schema)
+                .map_err(from_datafusion)
+        };
+        let mut batch = batch;
+        for condition in &self.rest {
+            let keep = compile(condition)?
+                .evaluate(&batch)
+                .and_then(|keep| keep.into_array(batch.num_rows()))
+                .map_err(from_datafusion)?;
+            batch = filter_record_batch(&batch, keep.as_boolean())
+                .map_err(|error| crate::error::from_arrow(&error))?;
+        }
+        let Some(outputs) = &self.outputs else {
+            return Ok(batch);
+        };
+        let mut arrays = Vec::with_capacity(outputs.len());
+        for output in outputs {
+            arrays.push(match self.plain(output) {
+                Some(at) => batch.column(at).clone(),
+                None => compile(output)?
+                    .evaluate(&batch)
+                    .and_then(|value| value.into_array(batch.num_rows()))
+                    .map_err(from_datafusion)?,
+            });
+        }
+        output::batch_of(arrays, batch.num_rows())
+    }
+}
+
+/// The values that a filter leaves of a column, where it says `= value`, `IN (…)` or an OR of such.
+fn values_of(filter: &Expr, column: &str, ty: ColumnType) -> Option<Vec<Given>> {
+    let is_column = |expr: &Expr| matches!(expr, Expr::Column(found) if found.name == column);
+    match filter {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if *op == Operator::Eq => {
+            let value = match (is_column(left), is_column(right)) {
+                (true, false) => right,
+                (false, true) => left,
+                _ => return None,
+            };
+            Some(vec![given(value, ty)?])
+        }
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if *op == Operator::Or => {
+            let mut values = values_of(left, column, ty)?;
+            values.extend(values_of(right, column, ty)?);
+            Some(values)
+        }
+        Expr::InList(list) if !list.negated && is_column(&list.expr) => {
+            list.list.iter().map(|value| given(value, ty)).collect()
+        }
+        _ => None,
+    }
+}
+
+/// Whether the values of one type are found among those of the other as they are.
+fn same_values(given: ColumnType, ty: ColumnType) -> bool {
+    let integer = |ty| matches!(ty, ColumnType::Int2 | ColumnType::Int4 | ColumnType::Int8);
+    given.arrow() == ty.arrow() || (integer(given) && integer(ty))
+}
+
+fn given(expr: &Expr, ty: ColumnType) -> Option<Given> {
+    match expr {
+        Expr::Literal(value, _) => {
+            let array = value.to_array().ok()?;
+            let field = Field::new("", array.data_type().clone(), true);
+            if !same_values(output::column_type(&field).ok()?, ty) {
+                return None;
+            }
+            Some(Given::Literal(datum::datum_at(&array, 0)?.to_owned()))
+        }
+        Expr::Placeholder(placeholder) => {
+            let number: usize = placeholder.id.strip_prefix('$')?.parse().ok()?;
+            Some(Given::Parameter(number.checked_sub(1)?))
+        }
+        _ => None,
+    }
+}
+
+fn has_subquery(expr: &Expr) -> bool {
+    let is_one = |expr: &Expr| {
+        Ok(matches!(
+            expr,
+            Expr::ScalarSubquery(_)
+                | Expr::InSubquery(_)
+                | Expr::Exists(_)
+                | Expr::OuterReferenceColumn(..)
+        ))
+    };
+    expr.exists(is_one).unwrap_or(true)
+}
+
+/// The expression over unqualified columns, with the parameters' values in it.
+fn bound(expr: &Expr, types: &[ColumnType], values: &[Datum]) -> Result<Expr, SqlError> {
+    let scalars = crate::session::scalars(types, values)?;
+    let parameters = ParamValues::from(scalars);
+    let bound = expr.clone().transform(|expr| {
+        Ok(match expr {
+            Expr::Column(column) => {
+                Transformed::yes(Expr::Column(Column::new_unqualified(column.name)))
+            }
+            Expr::Placeholder(placeholder) => Transformed::yes(Expr::Literal(
+                parameters
+                    .get_placeholders_with_values(&placeholder.id)?
+                    .value()
+                    .clone(),
+                None,
+            )),
+            other => Transformed::no(other),
+        })
+    });
+    bound.map(|expr| expr.data).map_err(from_datafusion)
+}

@@ -1,0 +1,141 @@
+//! Whose store it is: a marker object at its root names the database that owns it.
+//!
+//! Guarantees: nothing is written to, swept from or removed from a store before it is known to be this database's, so
+//! two databases that are given one prefix cannot remove each other's files.
+
+use object_store::path::Path;
+use object_store::{Error, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use serde::{Deserialize, Serialize};
+
+use super::stores::{ColdStore, DEFAULT_STORE, split};
+use crate::error::StorageError;
+
+/// The name of the marker.
+pub(crate) const MARKER: &str = "tidelog.json";
+
+#[derive(Serialize, Deserialize)]
+struct Marker {
+    /// The id of the database.
+    database: String,
+    /// The name by which the database knows this store; empty for its default one.
+    storage: String,
+}
+
+impl ColdStore {
+    /// Makes sure that the store belongs to the database, once. `known` is a file that the database has in it, if any.
+    ///
+    /// `ColdStore` when it belongs to another, does not exist, or lacks the file; `Store` when it cannot be reached.
+    pub(crate) async fn claim(
+        &self,
+        database: &str,
+        known: Option<&str>,
+    ) -> Result<(), StorageError> {
+        let claim = || async {
+            if self.inside {
+                return self.holds(known).await;
+            }
+            if self.is_owned_by(database).await? {
+                return Ok(());
+            }
+            // A store that was never claimed cannot hold files of this database, unless they were copied to it.
+            self.holds(known).await?;
+            self.mark(database).await
+        };
+        self.claimed.get_or_try_init(claim).await.copied()
+    }
+
+    fn refused(&self, reason: impl Into<String>) -> StorageError {
+        StorageError::ColdStore {
+            store: self.called(),
+            reason: reason.into(),
+        }
+    }
+
+    /// What to answer when the store does not, and no credentials were given for it.
+    pub(crate) fn without_credentials(&self) -> Option<StorageError> {
+        let missing = self.missing?;
+        Some(self.refused(format!(
+            "there are no credentials for it: set {missing} in the environment"
+        )))
+    }
+
+    fn failed(&self, error: Error) -> StorageError {
+        match error {
+            Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
+                let reason = self.failure(&error).reason;
+                self.refused(format!(
+                    "access was denied; see the credentials in the environment: {reason}"
+                ))
+            }
+            error => (self.without_credentials())
+                .unwrap_or_else(|| StorageError::Store(self.failure(&error))),
+        }
+    }
+
+    /// Whether the marker names this database; false when there is none.
+    async fn is_owned_by(&self, database: &str) -> Result<bool, StorageError> {
+        let read = async { self.objects.get(&Path::from(MARKER)).await?.bytes().await };
+        let bytes = match read.await {
+            Ok(bytes) => bytes,
+            Err(Error::NotFound { .. }) => return Ok(false),
+            Err(error) => return Err(self.failed(error)),
+        };
+        match serde_json::from_slice::<Marker>(&bytes) {
+            Ok(marker) if marker.database == database && marker.storage == self.name => Ok(true),
+            Ok(marker) if marker.database == database => Err(self.refused(format!(
+                "it is this database's storage \"{}\"; give each storage a prefix of its own",
+                match marker.storage.as_str() {
+                    "" => DEFAULT_STORE,
+                    name => name,
+                }
+            ))),
+            Ok(marker) => Err(self.refused(format!(
+                "it belongs to another database ({}); give each database a prefix of its own",
+                marker.database
+            ))),
+            Err(_) => Err(self.refused(format!("its {MARKER} cannot be read"))),
+        }
+    }
+
+    async fn holds(&self, known: Option<&str>) -> Result<(), StorageError> {
+        let Some(path) = known else {
+            return Ok(());
+        };
+        let inside = Path::parse(split(path).1).map_err(Error::from)?;
+        match self.objects.head(&inside).await {
+            Ok(_) => Ok(()),
+            Err(Error::NotFound { .. }) => Err(self.refused(format!(
+                "it lacks this database's files, such as {inside}; name the place that has them, or copy them here"
+            ))),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    async fn mark(&self, database: &str) -> Result<(), StorageError> {
+        let marker = Marker {
+            database: database.to_string(),
+            storage: self.name.clone(),
+        };
+        let bytes = serde_json::to_vec(&marker).map_err(|error| self.refused(error.to_string()))?;
+        let path = Path::from(MARKER);
+        let options = PutOptions::from(PutMode::Create);
+        let payload = PutPayload::from(bytes.clone());
+        let put = match self.objects.put_opts(&path, payload, options).await {
+            // Not every server has conditional puts; what it holds afterwards decides either way.
+            Err(Error::NotImplemented { .. } | Error::NotSupported { .. }) => {
+                self.objects.put(&path, PutPayload::from(bytes)).await
+            }
+            put => put,
+        };
+        match put {
+            Ok(_) | Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => {}
+            Err(Error::NotFound { .. }) => return Err(self.refused("there is no such bucket")),
+            Err(error) => return Err(self.failed(error)),
+        }
+        if self.is_owned_by(database).await? {
+            Ok(())
+        } else {
+            Err(self.refused(format!("its {MARKER} went away while it was written")))
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Removing files that no manifest entry names: what crashes and failed uploads leave.
+//!
+//! Guarantees: it never takes a file that a running flush or compaction writes, that a snapshot may read, or that
+//! is younger than the safe age, and nothing from a store that is not this database's.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use futures::StreamExt;
+use parking_lot::Mutex;
+
+use super::stores::{ColdStore, joined};
+use crate::error::StorageError;
+use crate::seq::Seq;
+
+/// The flushes and compactions that run, by the Seq that each drew before it began: the names of their files hold
+/// later ones.
+#[derive(Default)]
+pub(crate) struct Jobs {
+    running: Mutex<BTreeMap<Seq, u32>>,
+    held: AtomicBool,
+}
+
+/// A job that runs until this is dropped.
+pub(crate) struct RunningJob<'a> {
+    jobs: &'a Jobs,
+    since: Seq,
+}
+
+impl Jobs {
+    pub(crate) fn begin(&self, since: Seq) -> RunningJob<'_> {
+        *self.running.lock().entry(since).or_default() += 1;
+        RunningJob { jobs: self, since }
+    }
+
+    /// Ends all sweeping until the store is opened again: whether the manifest on disk names the files of some job
+    /// is not known any more.
+    pub(crate) fn hold(&self) {
+        self.held.store(true, Ordering::SeqCst);
+    }
+
+    /// Files whose names hold this Seq or a later one may be being written, if `now` was just drawn; `None` when
+    /// nothing may be swept.
+    pub(crate) fn horizon(&self, now: Seq) -> Option<Seq> {
+        let running = self.running.lock();
+        let first = running.keys().next().copied().unwrap_or(now).min(now);
+        (!self.held.load(Ordering::SeqCst)).then_some(first)
+    }
+}
+
+impl Drop for RunningJob<'_> {
+    fn drop(&mut self) {
+        let mut jobs = self.jobs.running.lock();
+        if let Some(count) = jobs.get_mut(&self.since) {
+            *count -= 1;
+            if *count == 0 {
+                jobs.remove(&self.since);
+            }
+        }
+    }
+}
+
+/// The Seq that was drawn for a file, if it is one of this store's own: `schema/table-id/partition/` and three Seqs.
+/// Another database may have its prefix below this one, and its files lie deeper.
+fn drawn_for(path: &str) -> Option<Seq> {
+    let (folders, name) = path.rsplit_once('/')?;
+    if folders.split('/').count() != 3 {
+        return None;
+    }
+    // A local file that was not finished has `#` and a number behind its name.
+    let name = name.split('#').next()?.strip_suffix(".parquet")?;
+    let seqs = name
+        .split('-')
+        .map(|seq| seq.parse().ok().and_then(Seq::from_i64));
+    match seqs.collect::<Option<Vec<Seq>>>()?.as_slice() {
+        [_, _, id] => Some(*id),
+        _ => None,
+    }
+}
+
+/// The files of a store that may be orphans: old enough, and begun before the horizon. The manifest, read
+/// after this, decides.
+pub(crate) async fn candidates(
+    store: &ColdStore,
+    age: Duration,
+    horizon: Seq,
+) -> Result<Vec<String>, StorageError> {
+    let now = SystemTime::now();
+    let old = |modified: SystemTime| now.duration_since(modified).is_ok_and(|since| since >= age);
+    let mut found = match &store.folder {
+        Some(folder) => {
+            let folder = folder.clone();
+            let files = crate::flush::blocking(move || local_files(&folder)).await?;
+            let old = files.into_iter().filter(|(_, modified)| old(*modified));
+            old.map(|(path, _)| path).collect()
+        }
+        None => {
+            let mut found = Vec::new();
+            let mut listed = store.objects.list(None);
+            while let Some(meta) = listed.next().await {
+                let meta = meta.map_err(|error| store.named(error))?;
+                if old(SystemTime::from(meta.last_modified)) {
+                    found.push(meta.location.to_string());
+                }
+            }
+            found
+        }
+    };
+    found.retain(|path| drawn_for(path).is_some_and(|id| id < horizon));
+    Ok(found
+        .into_iter()
+        .map(|path| joined(&store.name, &path))
+        .collect())
+}
+
+/// Every file under a folder, also half-written ones that a listing of the object store does not show. Blocking.
+pub(crate) fn local_files(folder: &Path) -> Result<Vec<(String, SystemTime)>, StorageError> {
+    let mut folders: Vec<PathBuf> = vec![folder.to_path_buf()];
+    let mut files = Vec::new();
+    while let Some(at) = folders.pop() {
+        let entries = match std::fs::read_dir(&at) {
+            // Emptied and removed meanwhile.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && at != folder => continue,
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                folders.push(entry.path());
+                continue;
+            }
+            let modified = match entry.metadata().and_then(|about| about.modified()) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                modified => modified?,
+            };
+            let path = entry.path();
+            let relative = path.strip_prefix(folder).unwrap_or(&path);
+            files.push((relative.to_string_lossy().into_owned(), modified));
+        }
+    }
+    Ok(files)
+}
+
+/// Those of the candidates that nothing names.
+pub(crate) fn orphans(mut candidates: Vec<String>, known: &HashSet<String>) -> Vec<String> {
+    candidates.retain(|path| !known.contains(path));
+    candidates
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_running_jobs_are_told_by_their_names() {
+        let jobs = Jobs::default();
+        let seq = |n: u32| Seq::pending(n);
+        assert_eq!(jobs.horizon(seq(9)), Some(seq(9)));
+        let (early, late) = (jobs.begin(seq(3)), jobs.begin(seq(5)));
+        let again = jobs.begin(seq(3));
+        assert_eq!(jobs.horizon(seq(9)), Some(seq(3)));
+        drop(early);
+        assert_eq!(jobs.horizon(seq(9)), Some(seq(3)));
+        drop(again);
+        assert_eq!(jobs.horizon(seq(9)), Some(seq(5)));
+        drop(late);
+        assert_eq!(jobs.horizon(seq(9)), Some(seq(9)));
+        jobs.hold();
+        assert_eq!(jobs.horizon(seq(9)), None);
+    }
+
+    #[test]
+    fn only_files_of_this_store_are_candidates() {
+        let own = Seq::from_i64(77);
+        assert_eq!(drawn_for("a/b-1/shared/1-2-77.parquet"), own);
+        assert_eq!(drawn_for("a/b-1/shared/1-2-77.parquet#1"), own);
+        for other in [
+            "tidelog.json",
+            "a/b-1/shared/1-2.parquet",
+            "a/b-1/shared/1-2-x.parquet",
+            "a/b-1/shared/1-2-3-4.parquet",
+            "a/b-1/shared/notes.txt",
+            "b-1/shared/1-2-77.parquet",
+            "other/a/b-1/shared/1-2-77.parquet",
+        ] {
+            assert_eq!(drawn_for(other), None, "{other}");
+        }
+    }
+}

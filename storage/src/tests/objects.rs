@@ -1,0 +1,475 @@
+//! Object stores: what lies where, whose it is, and what happens when a store fails.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::atomic::AtomicBool;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use object_store::memory::InMemory;
+use object_store::path::Path as ObjectPath;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult,
+};
+
+use super::*;
+use crate::cold::{ColdOptions, StoreAt};
+use crate::seq::system_clock;
+use crate::store::StoreOptions;
+
+/// A store in memory that can be switched off, or made to do what it then says it did not.
+#[derive(Debug, Default)]
+struct Switched {
+    inner: InMemory,
+    down: AtomicBool,
+    lies: AtomicBool,
+}
+
+impl Switched {
+    fn check(&self) -> object_store::Result<()> {
+        if self.down.load(Ordering::SeqCst) {
+            return Err(broken("nobody listens"));
+        }
+        Ok(())
+    }
+
+    fn answer<T>(&self, done: T) -> object_store::Result<T> {
+        if self.lies.load(Ordering::SeqCst) {
+            return Err(broken("the connection was lost"));
+        }
+        Ok(done)
+    }
+
+    async fn paths(&self) -> Vec<String> {
+        let listed = self.inner.list(None);
+        let mut paths: Vec<String> = listed
+            .map(|meta| meta.unwrap().location.to_string())
+            .collect()
+            .await;
+        paths.retain(|path| path != "tidelog.json");
+        paths.sort();
+        paths
+    }
+}
+
+fn broken(why: &str) -> object_store::Error {
+    object_store::Error::Generic {
+        store: "Switched",
+        source: why.into(),
+    }
+}
+
+impl std::fmt::Display for Switched {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("switched://")
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Switched {
+    async fn put_opts(
+        &self,
+        path: &ObjectPath,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> object_store::Result<PutResult> {
+        self.check()?;
+        let done = self.inner.put_opts(path, payload, options).await?;
+        self.answer(done)
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        path: &ObjectPath,
+        options: PutMultipartOptions,
+    ) -> object_store::Result<Box<dyn MultipartUpload>> {
+        self.check()?;
+        self.inner.put_multipart_opts(path, options).await
+    }
+
+    async fn get_opts(
+        &self,
+        path: &ObjectPath,
+        options: GetOptions,
+    ) -> object_store::Result<GetResult> {
+        self.check()?;
+        self.inner.get_opts(path, options).await
+    }
+
+    async fn get_ranges(
+        &self,
+        path: &ObjectPath,
+        ranges: &[Range<u64>],
+    ) -> object_store::Result<Vec<Bytes>> {
+        self.check()?;
+        self.inner.get_ranges(path, ranges).await
+    }
+
+    fn delete_stream(
+        &self,
+        paths: BoxStream<'static, object_store::Result<ObjectPath>>,
+    ) -> BoxStream<'static, object_store::Result<ObjectPath>> {
+        match self.check() {
+            Ok(()) => self.inner.delete_stream(paths),
+            Err(error) => futures::stream::iter([Err(error)]).boxed(),
+        }
+    }
+
+    fn list(
+        &self,
+        prefix: Option<&ObjectPath>,
+    ) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
+        match self.check() {
+            Ok(()) => self.inner.list(prefix),
+            Err(error) => futures::stream::iter([Err(error)]).boxed(),
+        }
+    }
+
+    async fn list_with_delimiter(
+        &self,
+        prefix: Option<&ObjectPath>,
+    ) -> object_store::Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(
+        &self,
+        from: &ObjectPath,
+        to: &ObjectPath,
+        options: CopyOptions,
+    ) -> object_store::Result<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+}
+
+fn options(dir: &Path, cold: ColdOptions) -> StoreOptions {
+    StoreOptions {
+        dir: dir.to_path_buf(),
+        node: 1,
+        clock: system_clock(),
+        background: false,
+        cold,
+        failpoints: Arc::default(),
+    }
+}
+
+/// A database whose default store is this one and, if given, whose store `archive` is the other.
+fn remote(objects: &Arc<Switched>, archive: Option<&Arc<Switched>>) -> ColdOptions {
+    let at = |store: &Arc<Switched>| StoreAt::Open(store.clone());
+    ColdOptions {
+        default: at(objects),
+        named: archive
+            .map(|store| ("archive".to_string(), at(store)))
+            .into_iter()
+            .collect(),
+        sweep_age: Duration::ZERO,
+        ..ColdOptions::default()
+    }
+}
+
+fn files(store: &Store, table: &TableDef) -> Vec<crate::cold::ColdFile> {
+    store
+        .snapshot()
+        .cold_files(table, &PartitionSet::All)
+        .unwrap()
+}
+
+async fn archived(store: &Store, table: &TableDef, storage: Option<&str>) -> Arc<TableDef> {
+    let mut table = table.clone();
+    table.options.storage = storage.map(str::to_string);
+    put_table(store, table).await
+}
+
+async fn reopen(store: Arc<Store>, dir: &Path, cold: ColdOptions) -> Arc<Store> {
+    store.close().await;
+    drop(store);
+    Store::open(options(dir, cold)).unwrap()
+}
+
+/// Every row by its cold file, where it has one.
+fn cold_rows(
+    store: &Store,
+    table: &Arc<TableDef>,
+    partition: &Partition,
+    seqs: &[Seq],
+) -> Vec<Row> {
+    let snapshot = store.snapshot();
+    let read = |seq: &Seq| {
+        store
+            .read_cold(&snapshot, table, partition, *seq)
+            .map(|version| version.row)
+    };
+    seqs.iter().map(read).collect::<Result<_, _>>().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_live_in_an_object_store_through_everything() {
+    let dir = tempfile::tempdir().unwrap();
+    let objects = Arc::new(Switched::default());
+    let store = Store::open(options(dir.path(), remote(&objects, None))).unwrap();
+    let table = put_table(&store, notes(1, "t", true)).await;
+    let alice = user("alice");
+    let mut seqs = Vec::new();
+    for id in 1..=4 {
+        seqs.push(insert(&store, &table, &alice, id, &format!("n{id}")).await);
+        store.flush(table.id).await.unwrap();
+    }
+    let all: Vec<Row> = (1..=4).map(|id| row(id, &format!("n{id}"))).collect();
+    assert_eq!(cold_rows(&store, &table, &alice, &seqs), all);
+    let held: Vec<String> = files(&store, &table)
+        .into_iter()
+        .map(|file| file.path)
+        .collect();
+    assert_eq!(objects.paths().await.len(), 4);
+    assert!(
+        std::fs::read_dir(dir.path())
+            .unwrap()
+            .all(|entry| entry.unwrap().file_name() != "cold")
+    );
+
+    let old = store.snapshot();
+    store.compact(table.id).await.unwrap();
+    assert_eq!(files(&store, &table).len(), 1);
+    // The old snapshot still reads the files that were merged.
+    let read = store.read_cold(&old, &table, &alice, seqs[0]).unwrap();
+    assert_eq!(read.row, all[0]);
+    drop(old);
+    for _ in 0..500 {
+        if objects.paths().await.len() == 1 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let now = objects.paths().await;
+    assert!(now.len() == 1 && !held.contains(&now[0]), "{now:?}");
+    // What was kept of removed files in memory is gone, too.
+    assert!(
+        objects
+            .inner
+            .head(&ObjectPath::from(held[0].as_str()))
+            .await
+            .is_err()
+    );
+    let gone = store
+        .object_store()
+        .get_range(&ObjectPath::from(held[0].as_str()), 0..4)
+        .await;
+    assert!(gone.is_err(), "{gone:?}");
+
+    let store = reopen(store, dir.path(), remote(&objects, None)).await;
+    assert_eq!(cold_rows(&store, &table, &alice, &seqs), all);
+    let change = CatalogChange::DropTable {
+        schema: table.schema.clone(),
+        name: table.name.clone(),
+    };
+    store
+        .change_catalog(store.catalog().version, vec![change])
+        .await
+        .unwrap();
+    for _ in 0..500 {
+        if objects.paths().await.is_empty() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("never removed: {:?}", objects.paths().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_moves_to_another_store_with_its_new_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let (objects, archive) = (Arc::new(Switched::default()), Arc::new(Switched::default()));
+    let cold = || remote(&objects, Some(&archive));
+    let store = Store::open(options(dir.path(), cold())).unwrap();
+    let names: Vec<String> = store.catalog().storages.iter().cloned().collect();
+    assert_eq!(names, ["archive", "default"]);
+    let table = put_table(&store, notes(1, "t", true)).await;
+    let alice = user("alice");
+    let one = insert(&store, &table, &alice, 1, "one").await;
+    store.flush(table.id).await.unwrap();
+    let table = archived(&store, &table, Some("archive")).await;
+    let two = insert(&store, &table, &alice, 2, "two").await;
+    store.flush(table.id).await.unwrap();
+    let held = files(&store, &table);
+    let storages: Vec<&str> = held.iter().map(|file| file.storage()).collect();
+    assert_eq!(storages, ["default", "archive"]);
+    assert!(
+        held[1].path.starts_with("archive:public/t-1/alice/"),
+        "{}",
+        held[1].path
+    );
+    assert_eq!(
+        (objects.paths().await.len(), archive.paths().await.len()),
+        (1, 1)
+    );
+    let both = [row(1, "one"), row(2, "two")];
+    assert_eq!(cold_rows(&store, &table, &alice, &[one, two]), both);
+    let store = reopen(store, dir.path(), cold()).await;
+    store.compact(table.id).await.unwrap();
+    assert_eq!(cold_rows(&store, &table, &alice, &[one, two]), both);
+    until("the merged file to be all there is", || {
+        futures::executor::block_on(objects.paths()).is_empty()
+            && futures::executor::block_on(archive.paths()).len() == 1
+    })
+    .await;
+    // Without the store that its files are in, the database does not start.
+    store.close().await;
+    drop(store);
+    let refused = Store::open(options(dir.path(), remote(&objects, None)));
+    let error = refused.err().unwrap().to_string();
+    assert!(
+        error.contains("\"archive\"") && error.contains("no storage of that name"),
+        "{error}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_belongs_to_one_database() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let objects = Arc::new(Switched::default());
+    let store = Store::open(options(dir.path(), remote(&objects, None))).unwrap();
+    let table = put_table(&store, notes(1, "t", true)).await;
+    insert(&store, &table, &user("alice"), 1, "mine").await;
+    store.flush(table.id).await.unwrap();
+    let refused = Store::open(options(other.path(), remote(&objects, None)));
+    let error = refused.err().unwrap().to_string();
+    assert!(
+        error.contains("switched://") && error.contains("another database"),
+        "{error}"
+    );
+
+    // A database that could not ask at its start asks before it writes or sweeps.
+    objects.down.store(true, Ordering::SeqCst);
+    let late = Store::open(options(other.path(), remote(&objects, None))).unwrap();
+    objects.down.store(false, Ordering::SeqCst);
+    let theirs = put_table(&late, notes(1, "t", true)).await;
+    insert(&late, &theirs, &user("alice"), 1, "theirs").await;
+    for error in [
+        late.flush(theirs.id).await.unwrap_err(),
+        late.sweep().await.unwrap_err(),
+    ] {
+        assert!(matches!(error, StorageError::ColdStore { .. }), "{error}");
+    }
+    assert_eq!(objects.paths().await.len(), 1);
+
+    // Two storages of one database cannot share a place either.
+    let fresh = tempfile::tempdir().unwrap();
+    let shared = Arc::new(Switched::default());
+    let refused = Store::open(options(fresh.path(), remote(&shared, Some(&shared))));
+    let error = refused.err().unwrap().to_string();
+    assert!(error.contains("storage \"default\""), "{error}");
+
+    // Nor does it start where its files are not.
+    store.close().await;
+    drop(store);
+    let elsewhere = Arc::new(Switched::default());
+    for cold in [remote(&elsewhere, None), ColdOptions::default()] {
+        let error = Store::open(options(dir.path(), cold))
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(error.contains("lacks this database's files"), "{error}");
+    }
+    Store::open(options(dir.path(), remote(&objects, None))).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_away_delays_files_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let objects = Arc::new(Switched::default());
+    let mut cold = remote(&objects, None);
+    cold.cache_bytes = 0;
+    objects.down.store(true, Ordering::SeqCst);
+    let store = Store::open(options(dir.path(), cold)).unwrap();
+    let table = put_table(&store, notes(1, "t", true)).await;
+    let alice = user("alice");
+    let first = insert(&store, &table, &alice, 1, "one").await;
+    let error = store.flush(table.id).await.unwrap_err();
+    assert!(matches!(error, StorageError::Store(_)), "{error:?}");
+    assert!(
+        error.to_string().contains("switched://") && error.to_string().contains("nobody listens")
+    );
+    assert_eq!(files(&store, &table), []);
+    assert_eq!(find(&store, &table, &alice, 1).unwrap().row, row(1, "one"));
+
+    objects.down.store(false, Ordering::SeqCst);
+    store.flush(table.id).await.unwrap();
+    assert_eq!(cold_rows(&store, &table, &alice, &[first]), [row(1, "one")]);
+    objects.down.store(true, Ordering::SeqCst);
+    let read = store.read_cold(&store.snapshot(), &table, &alice, first);
+    assert!(matches!(read, Err(StorageError::Store(_))), "{read:?}");
+    // Writes and hot reads know nothing of it.
+    insert(&store, &table, &alice, 2, "two").await;
+    assert_eq!(find(&store, &table, &alice, 2).unwrap().row, row(2, "two"));
+    assert!(
+        store
+            .compact(table.id)
+            .await
+            .is_ok_and(|report| report.files_merged == 0)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn done_but_reported_as_failed_leaves_an_orphan_that_is_swept() {
+    let dir = tempfile::tempdir().unwrap();
+    let objects = Arc::new(Switched::default());
+    let store = Store::open(options(dir.path(), remote(&objects, None))).unwrap();
+    let table = put_table(&store, notes(1, "t", true)).await;
+    let alice = user("alice");
+    let seq = insert(&store, &table, &alice, 1, "one").await;
+    objects.lies.store(true, Ordering::SeqCst);
+    for _ in 0..3 {
+        store.flush(table.id).await.unwrap_err();
+    }
+    objects.lies.store(false, Ordering::SeqCst);
+    store.flush(table.id).await.unwrap();
+    let held = files(&store, &table);
+    assert_eq!((held.len(), held[0].rows), (1, 1));
+    // What the failed attempts left is removed beside, or is swept.
+    let stray = ObjectPath::from("public/t-1/alice/1-2-3.parquet");
+    objects
+        .inner
+        .put(&stray, PutPayload::from_static(b"torn"))
+        .await
+        .unwrap();
+    store.sweep().await.unwrap();
+    until("the orphans to be gone", || {
+        futures::executor::block_on(objects.paths()) == [held[0].path.clone()]
+    })
+    .await;
+    assert_eq!(cold_rows(&store, &table, &alice, &[seq]), [row(1, "one")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_beside_flushes_and_compactions_takes_nothing_that_lives() {
+    let dir = tempfile::tempdir().unwrap();
+    let objects = Arc::new(Switched::default());
+    let store = Store::open(options(dir.path(), remote(&objects, None))).unwrap();
+    let table = put_table(&store, notes(1, "t", true)).await;
+    let alice = user("alice");
+    let sweeping = {
+        let store = store.clone();
+        tokio::spawn(async move {
+            loop {
+                store.sweep().await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        })
+    };
+    let mut rows = BTreeMap::new();
+    for id in 0..60 {
+        let seq = insert(&store, &table, &alice, id, &format!("n{id}")).await;
+        rows.insert(seq, row(id, &format!("n{id}")));
+        store.flush(table.id).await.unwrap();
+        if id % 7 == 6 {
+            store.compact(table.id).await.unwrap();
+        }
+        let seqs: Vec<Seq> = rows.keys().copied().collect();
+        let held: Vec<Row> = rows.values().cloned().collect();
+        assert_eq!(cold_rows(&store, &table, &alice, &seqs), held);
+    }
+    sweeping.abort();
+}

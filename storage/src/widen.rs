@@ -1,0 +1,214 @@
+//! Widening: a column's type becomes one that has every value of the old one, and what was written before is read as
+//! the new type. No record and no file is written again.
+//!
+//! Does not: change values other than as PostgreSQL's casts do, nor narrow anything.
+
+use arrow::array::ArrayRef;
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::i256;
+use arrow::error::ArrowError;
+
+use crate::datum::{ColumnType, DatumRef, ElementType, Numeric};
+use crate::key::rescale;
+
+/// Whether every value of the one type is a value of the other, so that a column can change between them.
+pub fn widens(from: ColumnType, to: ColumnType) -> bool {
+    use ColumnType::{
+        Array, Bpchar, Enum, Float4, Float8, Int2, Int4, Int8, Numeric, Text, Varchar,
+    };
+    // Digits before the point that a numeric has room for.
+    let whole = |ty: ColumnType| {
+        let (precision, scale) = ty.numeric_shape();
+        i32::from(precision) - i32::from(scale)
+    };
+    let holds = |digits: i32| whole(to) >= digits && to.numeric_shape().1 >= 0;
+    match (from, to) {
+        _ if from == to => true,
+        (Int2, Int4 | Int8 | Float4 | Float8) | (Int4, Int8 | Float8) | (Float4, Float8) => true,
+        (Int2, Numeric(_)) => holds(5),
+        (Int4, Numeric(_)) => holds(10),
+        (Int8, Numeric(_)) => holds(19),
+        (Numeric(_), Numeric(_)) => {
+            whole(to) >= whole(from) && to.numeric_shape().1 >= from.numeric_shape().1
+        }
+        (Varchar(Some(from)), Varchar(Some(to))) | (Bpchar(Some(from)), Bpchar(Some(to))) => {
+            from <= to
+        }
+        (Bpchar(_), Bpchar(None)) => true,
+        // Labels are added, never taken away.
+        (Enum(from), Enum(to)) => from.is_before(to),
+        (Array(ElementType::Enum(from)), Array(ElementType::Enum(to))) => from.is_before(to),
+        (Varchar(_) | Text, Varchar(None) | Text) => true,
+        _ => false,
+    }
+}
+
+/// Whether a value of the one type has the same bytes in keys and indexes as a value of the other that it widens to.
+pub fn keeps_key_bytes(from: ColumnType, to: ColumnType) -> bool {
+    match (from, to) {
+        (ColumnType::Numeric(_), ColumnType::Numeric(_)) => {
+            from.numeric_shape().1 == to.numeric_shape().1
+        }
+        (ColumnType::Varchar(_) | ColumnType::Text, ColumnType::Varchar(_) | ColumnType::Text) => {
+            true
+        }
+        (ColumnType::Bpchar(_), ColumnType::Bpchar(_)) => true,
+        // A label keeps its place.
+        (ColumnType::Enum(_), ColumnType::Enum(_))
+        | (ColumnType::Array(ElementType::Enum(_)), ColumnType::Array(ElementType::Enum(_))) => {
+            widens(from, to)
+        }
+        _ => from == to,
+    }
+}
+
+/// A value as one of a type that its own widens to; any other value stays as it is.
+pub fn value(value: DatumRef<'_>, to: ColumnType) -> DatumRef<'_> {
+    let whole = match value {
+        DatumRef::Int2(v) => i64::from(v),
+        DatumRef::Int4(v) => i64::from(v),
+        DatumRef::Int8(v) => v,
+        _ => 0,
+    };
+    match (value, to) {
+        (DatumRef::Int2(v), ColumnType::Int4) => DatumRef::Int4(i32::from(v)),
+        (DatumRef::Int2(_) | DatumRef::Int4(_), ColumnType::Int8) => DatumRef::Int8(whole),
+        (DatumRef::Int2(v), ColumnType::Float4) => DatumRef::Float4(f32::from(v)),
+        (DatumRef::Int2(v), ColumnType::Float8) => DatumRef::Float8(f64::from(v)),
+        (DatumRef::Int4(v), ColumnType::Float8) => DatumRef::Float8(f64::from(v)),
+        (DatumRef::Float4(v), ColumnType::Float8) => DatumRef::Float8(f64::from(v)),
+        (DatumRef::Int2(_) | DatumRef::Int4(_) | DatumRef::Int8(_), ColumnType::Numeric(_)) => {
+            let unscaled = i256::from_i128(whole.into());
+            numeric(Numeric { unscaled, scale: 0 }, to)
+        }
+        (DatumRef::Numeric(v), ColumnType::Numeric(_)) => numeric(v, to),
+        (value, _) => value,
+    }
+}
+
+fn numeric(value: Numeric, to: ColumnType) -> DatumRef<'static> {
+    let scale = to.numeric_shape().1;
+    match rescale(value, scale) {
+        Some(unscaled) => DatumRef::Numeric(Numeric { unscaled, scale }),
+        None => DatumRef::Numeric(value),
+    }
+}
+
+/// An array of values, in the form that files have, as one of a type that theirs widens to. An array that is of the
+/// type already comes back.
+pub fn array(array: &ArrayRef, to: ColumnType) -> Result<ArrayRef, ArrowError> {
+    let to = to.stored_arrow();
+    if *array.data_type() == to {
+        return Ok(array.clone());
+    }
+    let options = CastOptions {
+        safe: false,
+        ..CastOptions::default()
+    };
+    cast_with_options(array, &to, &options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::datum::{ColumnBuilder, datum_at};
+
+    const TYPES: [ColumnType; 15] = [
+        ColumnType::Int2,
+        ColumnType::Int4,
+        ColumnType::Int8,
+        ColumnType::Float4,
+        ColumnType::Float8,
+        ColumnType::Numeric(None),
+        ColumnType::Numeric(Some((5, 0))),
+        ColumnType::Numeric(Some((7, 2))),
+        ColumnType::Numeric(Some((38, 2))),
+        ColumnType::Numeric(Some((76, 20))),
+        ColumnType::Text,
+        ColumnType::Varchar(None),
+        ColumnType::Varchar(Some(3)),
+        ColumnType::Varchar(Some(9)),
+        ColumnType::Bool,
+    ];
+
+    fn samples(ty: ColumnType) -> Vec<DatumRef<'static>> {
+        let numeric = |unscaled: i256| {
+            DatumRef::Numeric(Numeric {
+                unscaled,
+                scale: ty.numeric_shape().1,
+            })
+        };
+        let mut samples = match ty {
+            ColumnType::Int2 => [i16::MIN, 0, i16::MAX].map(DatumRef::Int2).to_vec(),
+            ColumnType::Int4 => [i32::MIN, 0, i32::MAX].map(DatumRef::Int4).to_vec(),
+            ColumnType::Int8 => [i64::MIN, 0, i64::MAX].map(DatumRef::Int8).to_vec(),
+            ColumnType::Float4 => [f32::MIN, 0.1, f32::INFINITY]
+                .map(DatumRef::Float4)
+                .to_vec(),
+            ColumnType::Float8 => vec![DatumRef::Float8(0.1)],
+            ColumnType::Numeric(shape) => {
+                // An unconstrained one has as many digits before the point as any numeric(p,20).
+                let digits = shape.map_or(76, |(precision, _)| precision);
+                let nines = i256::from_string(&"9".repeat(digits.into())).unwrap();
+                vec![
+                    numeric(nines),
+                    numeric(i256::ZERO),
+                    numeric(nines.wrapping_neg()),
+                ]
+            }
+            ColumnType::Bool => vec![DatumRef::Bool(true)],
+            _ => vec![DatumRef::Text(""), DatumRef::Text("äöü")],
+        };
+        samples.push(DatumRef::Null);
+        samples
+    }
+
+    #[test]
+    fn values_and_arrays_widen_alike_and_lose_nothing() {
+        for from in TYPES {
+            for to in TYPES.into_iter().filter(|to| widens(from, *to)) {
+                let mut narrow = ColumnBuilder::new(from);
+                samples(from)
+                    .into_iter()
+                    .for_each(|value| narrow.append(value));
+                let wide = array(&narrow.finish(), to).unwrap();
+                assert_eq!(*wide.data_type(), to.arrow());
+                for (at, sample) in samples(from).into_iter().enumerate() {
+                    let widened = value(sample, to);
+                    assert_eq!(datum_at(&wide, at), Some(widened), "{sample:?} to {to:?}");
+                    if keeps_key_bytes(from, to) && sample != DatumRef::Null {
+                        let key = |ty, value| {
+                            let mut out = Vec::new();
+                            crate::key::put_value(&mut out, ty, value).map(|()| out)
+                        };
+                        assert_eq!(key(from, sample), key(to, widened), "{sample:?} to {to:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_could_lose_something_is_no_widening() {
+        use ColumnType::{Bool, Float4, Float8, Int2, Int4, Int8, Numeric, Text, Varchar};
+        for (from, to) in [
+            (Int4, Int2),
+            (Int4, Float4),
+            (Int8, Float8),
+            (Int4, Numeric(Some((9, 0)))),
+            (Int8, Numeric(Some((20, 2)))),
+            (Float8, Float4),
+            (Float4, Numeric(None)),
+            (Numeric(None), Numeric(Some((38, 20)))),
+            (Numeric(Some((10, 2))), Numeric(Some((10, 3)))),
+            (Numeric(Some((70, 2))), Numeric(None)),
+            (Numeric(Some((5, 0))), Int8),
+            (Varchar(Some(9)), Varchar(Some(8))),
+            (Text, Varchar(Some(100))),
+            (Bool, Int4),
+            (Int4, Text),
+        ] {
+            assert!(!widens(from, to), "{from:?} to {to:?}");
+        }
+    }
+}
