@@ -4,6 +4,7 @@ pub(crate) mod array;
 mod bytea;
 pub(crate) mod enums;
 pub(crate) mod json;
+pub(crate) mod order;
 pub(crate) mod sequence;
 mod single_value;
 mod sum;

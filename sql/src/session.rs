@@ -263,6 +263,7 @@ impl Session {
                 });
             }
         }
+        session.settings.keep_as_startup();
         Ok(session)
     }
 

@@ -402,6 +402,17 @@ async fn settings_follow_the_transaction() {
         "SELECT '2024-07-01 00:00+00'::timestamptz",
         "COMMIT",
         "SELECT '2024-07-01 00:00+00'::timestamptz",
+        "BEGIN",
+        "SET my.name TO 'dora'",
+        "SAVEPOINT s",
+        "SET LOCAL my.name TO 'eve'",
+        "SET application_name TO 'deep'",
+        "SHOW my.name",
+        "ROLLBACK TO s",
+        "SHOW my.name",
+        "SHOW application_name",
+        "COMMIT",
+        "SHOW my.name",
         "DISCARD ALL",
     ] {
         assert_eq!(

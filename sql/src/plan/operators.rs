@@ -11,7 +11,7 @@ use datafusion::logical_expr::binary::comparison_coercion;
 use datafusion::logical_expr::expr::{Between, Cast, InList, Placeholder, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, SortExpr};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Projection, SortExpr, Unnest};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use tidelog_storage::datum::ColumnBuilder;
 use tidelog_storage::{ColumnType, Datum, ElementType};
@@ -50,7 +50,8 @@ impl ExprPlanner for PostgresOperators {
             }
             let ordered = match (known_type(&left, schema), type_of(&right, schema)) {
                 // Labels tell values apart, but not their order.
-                (Some(ColumnType::Enum(_)), _) | (_, Some(ColumnType::Enum(_))) => {
+                (Some(ColumnType::Enum(_) | ColumnType::Array(_)), _)
+                | (_, Some(ColumnType::Enum(_) | ColumnType::Array(_))) => {
                     !matches!(op, Eq | NotEq)
                 }
                 (Some(ColumnType::Interval), Some(ColumnType::Interval)) => true,
@@ -220,9 +221,21 @@ fn sorted_by(expr: Expr, ty: ColumnType) -> Expr {
     let function = match ty {
         ColumnType::Interval => functions::time::span(),
         ColumnType::Enum(of) => functions::enums::order(of),
+        ColumnType::Array(element) => {
+            let element = plain_type(element.into());
+            functions::order::array_order(element.array().unwrap_or(ty))
+        }
         _ => return expr,
     };
     functions::json::call(function, vec![expr])
+}
+
+/// Whether values of a type are sorted otherwise than as its Arrow type.
+fn has_own_order(ty: ColumnType) -> bool {
+    matches!(
+        ty,
+        ColumnType::Interval | ColumnType::Enum(_) | ColumnType::Array(_)
+    )
 }
 
 /// Sort keys as PostgreSQL's types sort.
@@ -270,6 +283,15 @@ fn quantified(mut call: ScalarFunction, schema: &DFSchema, style: Style) -> Resu
         let message = "op ANY/ALL (array) requires array on right side";
         return Err(external(SqlError::new(ErrorKind::WrongObjectType, message)));
     };
+    if let Some(ColumnType::Array(element)) = type_of(&right, schema)
+        && has_own_order(element.into())
+        && (element == ElementType::Interval || functions::array::orders(call.name()))
+    {
+        let element = types::name(element.into());
+        return Err(external(SqlError::unsupported(format!(
+            "this operator with ANY or ALL of {element}[]"
+        ))));
+    }
     // Of two kinds of numbers the wider one.
     let left_type = left.get_type(schema)?;
     let common = comparison_coercion(&left_type, item.data_type());
@@ -309,6 +331,8 @@ fn plain_type(ty: ColumnType) -> ColumnType {
 /// operators, casts to and from text by its text forms, functions of bytea. After this DataFusion adds casts of
 /// its own, which are none of the statement's.
 pub(super) fn follow_postgres(plan: LogicalPlan, style: Style) -> Result<LogicalPlan> {
+    // Where anything has changed, what stands above may be of another type.
+    let mut changed = false;
     plan.transform_up_with_subqueries(|plan| {
         let mut schema = DFSchema::empty();
         plan.inputs()
@@ -322,13 +346,58 @@ pub(super) fn follow_postgres(plan: LogicalPlan, style: Style) -> Result<Logical
             plan => plan,
         };
         let names = NamePreserver::new(&plan);
-        plan.map_expressions(|expr| {
+        let mut plan = plan.map_expressions(|expr| {
             let name = names.save(&expr);
             let expr = expr.transform_up(|expr| rewrite(expr, &schema, style))?;
             Ok(expr.update_data(|expr| name.restore(expr)))
-        })
+        })?;
+        changed |= plan.transformed;
+        if changed {
+            plan = plan.map_data(LogicalPlan::recompute_schema)?;
+        }
+        if let LogicalPlan::Unnest(unnest) = &plan.data
+            && let Some(tagged) = tagged_elements(unnest)?
+        {
+            changed = true;
+            return Ok(Transformed::yes(tagged));
+        }
+        Ok(plan)
     })
     .map(|plan| plan.data)
+}
+
+/// The rows of an UNNEST with the types of the elements, which DataFusion forgets; `None` when it has not.
+fn tagged_elements(unnest: &Unnest) -> Result<Option<LogicalPlan>> {
+    let mut any = false;
+    let columns = unnest
+        .schema
+        .iter()
+        .enumerate()
+        .map(|(at, (relation, field))| {
+            let column = Expr::Column((relation, field).into());
+            let Some(&from) = unnest.dependency_indices.get(at) else {
+                return column;
+            };
+            let of = output::column_type(unnest.input.schema().field(from));
+            let (Ok(ColumnType::Array(element)), false) =
+                (of, matches!(field.data_type(), DataType::List(_)))
+            else {
+                return column;
+            };
+            let tagged = ColumnType::from(element).field("", true);
+            if tagged.metadata().is_empty() {
+                return column;
+            }
+            any = true;
+            let metadata = FieldMetadata::from(tagged.metadata().clone());
+            column.alias_qualified_with_metadata(relation.cloned(), field.name(), Some(metadata))
+        });
+    let columns: Vec<Expr> = columns.collect();
+    if !any {
+        return Ok(None);
+    }
+    let unnest = Arc::new(LogicalPlan::Unnest(unnest.clone()));
+    Projection::try_new(columns, unnest).map(|tagged| Some(LogicalPlan::Projection(tagged)))
 }
 
 fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Expr>> {
@@ -338,11 +407,22 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
             list,
             negated,
         }) => {
-            let list = list
+            let list: Vec<_> = list
                 .into_iter()
                 .map(|item| type_literal(item, &expr, schema, style))
                 .collect::<Result<_>>()?;
-            Transformed::yes(Expr::InList(InList::new(expr, list, negated)))
+            match type_of(&expr, schema) {
+                Some(ColumnType::Interval) => {
+                    let key = |expr| sorted_by(expr, ColumnType::Interval);
+                    let list = list.into_iter().map(key).collect();
+                    Transformed::yes(Expr::InList(InList::new(
+                        Box::new(key(*expr)),
+                        list,
+                        negated,
+                    )))
+                }
+                _ => Transformed::yes(Expr::InList(InList::new(expr, list, negated))),
+            }
         }
         Expr::Between(Between {
             expr,
@@ -352,6 +432,11 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
         }) => {
             let low = Box::new(type_literal(*low, &expr, schema, style)?);
             let high = Box::new(type_literal(*high, &expr, schema, style)?);
+            let key = |of: Box<Expr>, ty| Box::new(sorted_by(*of, ty));
+            let (expr, low, high) = match type_of(&expr, schema) {
+                Some(ty) => (key(expr, ty), key(low, ty), key(high, ty)),
+                None => (expr, low, high),
+            };
             Transformed::yes(Expr::Between(Between::new(expr, negated, low, high)))
         }
         Expr::Cast(cast) => casts::rewrite(cast, schema, style)?,
@@ -368,8 +453,19 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
                 None => value,
             })
         }
+        Expr::ScalarFunction(call)
+            if matches!(call.name(), "greatest" | "least")
+                && (call.args.iter())
+                    .filter_map(|arg| type_of(arg, schema))
+                    .any(has_own_order) =>
+        {
+            let name = format!("{}() of this type", call.name());
+            return Err(external(SqlError::unsupported(name)));
+        }
         Expr::ScalarFunction(mut call) => {
+            let mut typed = false;
             if let Some(types) = functions::json::arguments(call.name()) {
+                typed = true;
                 call.args = call
                     .args
                     .into_iter()
@@ -386,6 +482,7 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
                 && let Ok(DataType::List(item)) = array.get_type(schema)
                 && let Some(ColumnType::Array(element)) = type_of(array, schema)
             {
+                typed = true;
                 let element = plain_type(element.into());
                 let others = call.args.iter_mut().enumerate();
                 for (_, arg) in others.filter(|(at, _)| *at != array_at) {
@@ -397,7 +494,9 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
                     };
                 }
             }
-            functions::rewrite_of_bytea(call, schema)
+            let mut call = functions::rewrite_of_bytea(call, schema);
+            call.transformed |= typed;
+            call
         }
         Expr::WindowFunction(mut window) => {
             let keys = std::mem::take(&mut window.params.order_by);
@@ -408,7 +507,7 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
             let ordered = matches!(aggregate.func.name(), "min" | "max");
             let first = aggregate.params.args.first();
             let ty = first.and_then(|arg| type_of(arg, schema));
-            if ordered && matches!(ty, Some(ColumnType::Enum(_) | ColumnType::Interval)) {
+            if ordered && ty.is_some_and(has_own_order) {
                 let name = format!("{}() of this type", aggregate.func.name());
                 return Err(external(SqlError::unsupported(name)));
             }
