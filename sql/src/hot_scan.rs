@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, UInt64Array};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::common::config::ConfigOptions;
@@ -221,8 +221,9 @@ impl PruningStatistics for Before {
         1
     }
 
+    /// No `_seq` is NULL, which an order with the NULLs first asks for.
     fn null_counts(&self, _: &Column) -> Option<ArrayRef> {
-        None
+        Some(Arc::new(UInt64Array::from(vec![0])))
     }
 
     fn row_counts(&self) -> Option<ArrayRef> {

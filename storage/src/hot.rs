@@ -4,6 +4,8 @@
 //! Does not: know what keys and values mean.
 #![allow(unsafe_code)] // self_cell's macro: a RocksDB snapshot that lives as long as the database it borrows.
 
+mod torn;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -52,6 +54,7 @@ pub(crate) struct Hot {
 impl Hot {
     /// Opens or makes the database in `dir`, which a message calls `shown`.
     pub(crate) fn open(dir: &Path, shown: &str) -> Result<Hot, StorageError> {
+        torn::cut(dir)?;
         let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
         let mut options = Options::default();
         options.create_if_missing(true);

@@ -260,7 +260,6 @@ fn steps() -> Vec<&'static str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "now and then a start after a kill does not end (issue 3): scripts/test --long"]
 async fn two_hundred_kills() {
     kill_many(number("KILLS").unwrap_or(200)).await;
 }

@@ -177,6 +177,11 @@ fn the_newest_rows_are_read_out_of_the_newest_file() {
 
     // Hot rows are newer than any file, and no more of them are read than it takes.
     peer.run("INSERT INTO m SELECT g, 'hot' FROM generate_series(20001, 25000) AS s(g);");
+    let query = "SELECT id FROM m ORDER BY _seq DESC LIMIT 10";
+    let node = reads(&peer, query);
+    assert_eq!(count(&node, "Cold Rows"), 0, "{query}: {node:#}");
+    // The scan is some batches ahead of what ends it.
+    assert!(count(&node, "Hot Rows") < 5000, "{query}: {node:#}");
     for query in [
         "SELECT id FROM m ORDER BY id DESC LIMIT 10",
         "SELECT id FROM m WHERE room = 'hot' ORDER BY id DESC LIMIT 10",
