@@ -13,8 +13,8 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Projection, SortExpr, Unnest};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
-use tidelog_storage::datum::ColumnBuilder;
-use tidelog_storage::{ColumnType, Datum, ElementType};
+use tidelog_storage::datum::{ColumnBuilder, datum_at};
+use tidelog_storage::{ColumnType, Datum, DatumRef, ElementType};
 
 use crate::error::{ErrorKind, SqlError};
 use crate::text::{self, Style};
@@ -409,7 +409,7 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
         }) => {
             let list: Vec<_> = list
                 .into_iter()
-                .map(|item| type_literal(item, &expr, schema, style))
+                .map(|item| typed_beside(item, &expr, schema, style))
                 .collect::<Result<_>>()?;
             match type_of(&expr, schema) {
                 Some(ColumnType::Interval) => {
@@ -430,8 +430,8 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
             low,
             high,
         }) => {
-            let low = Box::new(type_literal(*low, &expr, schema, style)?);
-            let high = Box::new(type_literal(*high, &expr, schema, style)?);
+            let low = Box::new(typed_beside(*low, &expr, schema, style)?);
+            let high = Box::new(typed_beside(*high, &expr, schema, style)?);
             let key = |of: Box<Expr>, ty| Box::new(sorted_by(*of, ty));
             let (expr, low, high) = match type_of(&expr, schema) {
                 Some(ty) => (key(expr, ty), key(low, ty), key(high, ty)),
@@ -461,6 +461,9 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
         {
             let name = format!("{}() of this type", call.name());
             return Err(external(SqlError::unsupported(name)));
+        }
+        Expr::ScalarFunction(call) if of_session_zone(&call, schema, style) => {
+            Transformed::yes(in_session_zone(call, schema, style)?)
         }
         Expr::ScalarFunction(mut call) => {
             let mut typed = false;
@@ -523,6 +526,37 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
     })
 }
 
+/// Whether a function takes a moment apart, which has other parts in the session's zone than in UTC.
+fn of_session_zone(call: &ScalarFunction, schema: &DFSchema, style: Style) -> bool {
+    if style == Style::default() || !matches!(call.name(), "date_part" | "date_trunc") {
+        return false;
+    }
+    let [part, time] = call.args.as_slice() else {
+        return false;
+    };
+    // The seconds since 1970 are the same everywhere.
+    let absolute = matches!(part, Expr::Literal(ScalarValue::Utf8(Some(part)), _)
+        if part.eq_ignore_ascii_case("epoch"));
+    !absolute && type_of(time, schema) == Some(ColumnType::TimestampTz)
+}
+
+/// Such a function of what the zone's clocks show.
+fn in_session_zone(mut call: ScalarFunction, schema: &DFSchema, style: Style) -> Result<Expr> {
+    let cast = |expr: Expr, ty: ColumnType| -> Result<Expr> {
+        let cast = Cast::new(Box::new(expr), ty.arrow());
+        Ok(casts::rewrite(cast, schema, style)?.data)
+    };
+    if let Some(time) = call.args.pop() {
+        call.args.push(cast(time, ColumnType::Timestamp)?);
+    }
+    let truncates = call.name() == "date_trunc";
+    let call = Expr::ScalarFunction(call);
+    match truncates {
+        true => cast(call, ColumnType::TimestampTz),
+        false => Ok(call),
+    }
+}
+
 fn type_pair(left: Expr, right: Expr, schema: &DFSchema, style: Style) -> Result<(Expr, Expr)> {
     let (left, right) = match (small_literal(&left), small_literal(&right)) {
         (Some(l), Some(r)) => (int4(l), int4(r)),
@@ -532,7 +566,41 @@ fn type_pair(left: Expr, right: Expr, schema: &DFSchema, style: Style) -> Result
     };
     let right = type_literal(right, &left, schema, style)?;
     let left = type_literal(left, &right, schema, style)?;
-    Ok((left, right))
+    let (left_type, right_type) = (type_of(&left, schema), type_of(&right, schema));
+    Ok((
+        beside_float(left, left_type, right_type)?,
+        beside_float(right, right_type, left_type)?,
+    ))
+}
+
+/// An operand as a double precision where the two are a numeric and a real or double precision.
+fn beside_float(expr: Expr, ty: Option<ColumnType>, other: Option<ColumnType>) -> Result<Expr> {
+    use ColumnType::{Float4, Float8, Numeric};
+    match (ty, other) {
+        (Some(Numeric(_)), Some(Float4 | Float8)) => {
+            if let Expr::Literal(value, _) = &expr
+                && let Some(value) = datum_at(&value.to_array()?, 0)
+                && let Some(value) = double(value)
+            {
+                return Ok(Expr::Literal(ScalarValue::Float64(Some(value)), None));
+            }
+        }
+        (Some(Float4), Some(Numeric(_))) => {}
+        _ => return Ok(expr),
+    }
+    Ok(Expr::Cast(Cast::new(Box::new(expr), DataType::Float64)))
+}
+
+/// The double precision that is nearest to a number.
+fn double(value: DatumRef<'_>) -> Option<f64> {
+    let mut written = String::new();
+    text::write(
+        value,
+        ColumnType::Numeric(None),
+        Style::default(),
+        &mut written,
+    );
+    written.parse().ok()
 }
 
 /// An integer literal that PostgreSQL reads as an int4.
@@ -598,6 +666,13 @@ fn type_literal(expr: Expr, other: &Expr, schema: &DFSchema, style: Style) -> Re
     builder.append(value.as_ref());
     let value = ScalarValue::try_from_array(&builder.finish(), 0)?;
     Ok(Expr::Literal(value, None))
+}
+
+/// A value that is compared with an expression, typed as beside an operator.
+fn typed_beside(value: Expr, expr: &Expr, schema: &DFSchema, style: Style) -> Result<Expr> {
+    let value = type_literal(value, expr, schema, style)?;
+    let (ty, of) = (type_of(&value, schema), type_of(expr, schema));
+    beside_float(value, ty, of)
 }
 
 /// The narrowest numeric type that holds a value.
