@@ -23,6 +23,7 @@ use crate::error::{ErrorKind, SqlError, unique_violation};
 use crate::locks::Locks;
 use crate::provider::Scope;
 use crate::row::Write;
+use crate::settings::SettingsMark;
 
 fn too_large(bytes_max: usize) -> SqlError {
     let shown = match bytes_max {
@@ -127,6 +128,7 @@ pub(super) struct Savepoint {
     changes: Mark,
     ddl: DdlMark,
     locks: usize,
+    settings: SettingsMark,
 }
 
 /// The transaction under way.
@@ -185,6 +187,7 @@ impl Session {
         self.work.read_only = self.settings.default_read_only();
         self.work.queried = false;
         self.work.committing.store(false, Ordering::Relaxed);
+        self.settings.begin();
         *self.work.since.get_mut() = None;
         self.forget_reads();
     }
@@ -234,8 +237,11 @@ impl Session {
     fn undo_to_savepoint(&mut self, at: usize) {
         let savepoint = &self.work.savepoints[at];
         let (changes, ddl, locks) = (savepoint.changes, savepoint.ddl, savepoint.locks);
+        let settings = savepoint.settings.clone();
         self.work.changes.write().rollback_to_mark(changes);
         self.undo_ddl(ddl);
+        let changed = self.settings.undo_to(settings);
+        self.tell(changed);
         self.work.locks.release_to(locks);
     }
 
@@ -292,7 +298,7 @@ impl Session {
         let partitions = std::mem::take(&mut *self.work.reads.lock());
         let first = self.work.since.get_mut().take();
         let ddl = self.work.ddl.take();
-        let (mut changes, locks) = self.take_work();
+        let (mut changes, locks) = self.take_work(true);
         if let Some(ddl) = ddl {
             ddl.hand_over(&mut changes);
         }
@@ -316,13 +322,14 @@ impl Session {
     }
 
     pub(super) fn roll_back(&mut self) {
-        drop(self.take_work());
+        drop(self.take_work(false));
     }
 
-    fn take_work(&mut self) -> (Transaction, Locks) {
+    fn take_work(&mut self, committed: bool) -> (Transaction, Locks) {
         self.work.savepoints.clear();
         self.work.ddl = None;
-        self.settings.end_local();
+        let changed = self.settings.end(committed);
+        self.tell(changed);
         self.forget_reads();
         *self.work.since.get_mut() = None;
         let fresh = Locks::new(&self.engine.locks, self.login.pid);
@@ -342,6 +349,13 @@ impl Session {
             bytes: 0,
             bytes_max: self.engine.transaction_bytes_max,
         }
+    }
+
+    /// Tells the client of settings.
+    fn tell(&mut self, changed: Vec<(String, String)>) {
+        let notices = changed.into_iter();
+        self.notices
+            .extend(notices.map(|(name, value)| Notice::Parameter { name, value }));
     }
 
     /// Whether changes wait for a later commit (and so must be checked against the data now).
@@ -566,6 +580,7 @@ impl Session {
             name,
             changes: self.work.changes.read().mark(),
             ddl: self.ddl_mark(),
+            settings: self.settings.mark(),
             locks: self.work.locks.mark(),
         };
         self.work.savepoints.push(savepoint);
