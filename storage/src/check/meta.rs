@@ -13,6 +13,7 @@ use crate::commit::ddl::META_CATALOG;
 use crate::error::StorageError;
 use crate::hot::Family;
 use crate::key::{parse_scope, read_seq, scope_end, scope_key, table_range};
+use crate::sequence::{self, META_SEQUENCE};
 use crate::snapshot::{History, rows_family};
 use crate::transaction::Partition;
 
@@ -52,6 +53,14 @@ impl Checker<'_> {
                 Some(&META_TRIMMED) => self.mark(key, "trim mark", read_seq(value).is_ok()),
                 Some(&META_HISTORY) => {
                     self.mark(key, "history", History::decode(value).is_ok());
+                }
+                // One that a transaction made, drew from and did not commit has an owner no more, until another
+                // takes its id and forgets where it stood.
+                Some(&META_SEQUENCE) => {
+                    if key.len() != 5 || sequence::decode(value).is_err() {
+                        let what = format!("where a sequence stands: {key:02x?} {value:02x?}");
+                        self.report.find(Invariant::RecordsDecode, "meta", what);
+                    }
                 }
                 Some(&META_ID) => {
                     if key.len() > 1 || std::str::from_utf8(value).is_err() {
