@@ -16,6 +16,7 @@ use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, Store, datum};
 
 use crate::constraints::ConditionCache;
 use crate::error::{ErrorKind, SqlError, from_datafusion};
+use crate::functions;
 use crate::locks::Locks;
 use crate::output::{self, OutputColumn, RowStream};
 use crate::parse::{self, AsOf, Body, Parsed};

@@ -99,7 +99,9 @@ pub(crate) fn try_changed(catalog: &Catalog, changes: &[CatalogChange]) -> Resul
             }
             CatalogChange::DropType { schema, name } => {
                 let dropped = next.types.remove(&(schema.clone(), name.clone()));
-                check(dropped.is_some(), &|| format!("no type \"{schema}.{name}\""))?;
+                check(dropped.is_some(), &|| {
+                    format!("no type \"{schema}.{name}\"")
+                })?;
             }
             CatalogChange::PutSequence(sequence) => {
                 let name = (sequence.schema.clone(), sequence.name.clone());
