@@ -15,6 +15,9 @@ use postgres_protocol::message::frontend;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A row as text: its columns by name.
+pub(crate) type Row = Vec<(String, Option<String>)>;
+
 /// Which server, and as whom.
 #[derive(Args, Debug)]
 pub(crate) struct ServerFlags {
@@ -36,7 +39,7 @@ pub(crate) struct ServerFlags {
 
 impl ServerFlags {
     /// Runs a statement; the rows that it gives, by column names.
-    pub(crate) fn run(&self, sql: &str) -> anyhow::Result<Vec<Vec<(String, Option<String>)>>> {
+    pub(crate) fn run(&self, sql: &str) -> anyhow::Result<Vec<Row>> {
         let address = match &self.pg {
             Some(address) => address.clone(),
             None => listening(&self.data_dir)?,
@@ -147,7 +150,7 @@ impl Client {
         }
     }
 
-    fn query(&mut self, sql: &str) -> anyhow::Result<Vec<Vec<(String, Option<String>)>>> {
+    fn query(&mut self, sql: &str) -> anyhow::Result<Vec<Row>> {
         frontend::query(sql, &mut self.out)?;
         self.send()?;
         let (mut names, mut rows) = (Vec::new(), Vec::new());
