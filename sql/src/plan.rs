@@ -30,6 +30,7 @@ use crate::{ddl, functions, system, types};
 mod dialect;
 mod names;
 mod operators;
+mod order;
 mod qualified;
 pub(crate) mod stars;
 mod subqueries;
