@@ -36,6 +36,8 @@ mod lifecycle;
 mod live;
 #[path = "compat/object_store.rs"]
 mod object_store;
+#[path = "compat/operations.rs"]
+mod operations;
 #[path = "compat/protocol.rs"]
 mod protocol;
 #[path = "compat/reads.rs"]

@@ -19,7 +19,7 @@ use crate::row::{
     Default, RowMaker, Target, Write, assign, cell, constant, infer_placeholder, is_default,
     own_partition, targets,
 };
-use crate::session::{Outcome, Prepared, Room, Session};
+use crate::session::{Outcome, Prepared, Session};
 use crate::text;
 use crate::upsert::Conflicts;
 
@@ -183,7 +183,7 @@ impl Session {
         }
         let types = &prepared.parameters;
         let mut rows: Vec<(Partition, Row)> = Vec::new();
-        let mut room = Room::default();
+        let mut room = self.room();
         match insert.source.as_ref().map(|source| &*source.body) {
             Some(SetExpr::Values(list)) => {
                 for exprs in &list.rows {

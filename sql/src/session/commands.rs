@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use datafusion::common::ScalarValue;
-use datafusion::sql::sqlparser::ast::{self, Expr, ObjectName, Set, Statement};
+use datafusion::sql::sqlparser::ast::{self, Expr, Set, Statement};
 use tidelog_storage::{ColumnType, Datum, TableKind};
 
 use super::transaction::level_of;
@@ -29,6 +29,7 @@ impl Session {
                     ty: ColumnType::Text,
                 }]))
             }
+            Statement::Call(function) => Ok(super::procedures::columns(function)),
             other => crate::explain::columns(other),
         }
     }
@@ -429,55 +430,6 @@ impl Session {
         }
         let message = format!("permission denied: {what} needs a superuser");
         Err(SqlError::new(ErrorKind::InsufficientPrivilege, message))
-    }
-
-    async fn call(&mut self, function: &ast::Function) -> Result<Outcome, SqlError> {
-        let name = function.name.to_string().to_ascii_lowercase();
-        if !matches!(
-            name.as_str(),
-            "tidelog.flush" | "tidelog.compact" | "tidelog.trim"
-        ) {
-            let message = format!("procedure {name} does not exist");
-            return Err(SqlError::new(ErrorKind::UndefinedFunction, message));
-        }
-        self.require_superuser(&format!("CALL {name}"))?;
-        self.refuse_in_block(&format!("CALL {name}"))?;
-        if name == "tidelog.trim" {
-            return self.call_trim(&function.args).await;
-        }
-        let argument = match &function.args {
-            ast::FunctionArguments::List(list) if list.args.len() == 1 => match &list.args[0] {
-                ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => literal_text(expr),
-                _ => None,
-            },
-            _ => None,
-        };
-        let Some(argument) = argument else {
-            return Err(SqlError::new(
-                ErrorKind::UndefinedFunction,
-                format!("{name} takes the name of one table"),
-            )
-            .hint(format!("For example: CALL {name}('chat.messages').")));
-        };
-        let idents: Vec<ast::Ident> = argument.split('.').map(crate::parse::quoted).collect();
-        let catalog = self.engine.store.catalog();
-        let table = ddl::resolve(&catalog, &self.search_path(), &ObjectName::from(idents))?;
-        if name == "tidelog.flush" {
-            self.engine.store.flush(table.id).await?;
-        } else {
-            self.engine.store.compact(table.id).await?;
-        }
-        Ok(Outcome::Command("CALL".to_string()))
-    }
-
-    /// CALL tidelog.trim(): the logs of all tables, as the background job cuts them every minute.
-    async fn call_trim(&self, args: &ast::FunctionArguments) -> Result<Outcome, SqlError> {
-        if !matches!(args, ast::FunctionArguments::List(list) if list.args.is_empty()) {
-            let message = "tidelog.trim takes no argument";
-            return Err(SqlError::new(ErrorKind::UndefinedFunction, message));
-        }
-        self.engine.store.trim().await?;
-        Ok(Outcome::Command("CALL".to_string()))
     }
 }
 
