@@ -216,7 +216,7 @@ async fn run(operations: u64) {
             27..=29 => match random.below(8) {
                 0 => trial.reopen().await,
                 1 => trial.failpoints.clear(),
-                2 => drop(trial.objects.fail_one_in(*random.pick(&[0, 3, 10, 30]))),
+                2..=3 => drop(trial.objects.fail_one_in(*random.pick(&[0, 3, 10, 30]))),
                 _ => {
                     let nth = 1 + random.below(2) as u32;
                     trial

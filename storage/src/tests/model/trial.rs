@@ -73,6 +73,7 @@ impl Trial {
             crashes: 0,
         };
         trial.open();
+        trial.objects.fail_one_in(10);
         trial
     }
 
