@@ -60,6 +60,10 @@ mod tidy;
 mod transactional_ddl;
 #[path = "compat/transactions.rs"]
 mod transactions;
+#[path = "compat/type_functions.rs"]
+mod type_functions;
+#[path = "compat/type_rules.rs"]
+mod type_rules;
 #[path = "compat/types.rs"]
 mod types;
 #[path = "compat/upsert.rs"]

@@ -15,15 +15,16 @@ use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, Store, datum};
 
 use crate::constraints::ConditionCache;
 use crate::error::{ErrorKind, SqlError, from_datafusion};
-use crate::locking;
+use crate::functions;
 use crate::locks::Locks;
 use crate::notify::{ChannelEvent, Outbox, pg_notify, says_something};
 use crate::output::{self, OutputColumn, RowStream};
 use crate::parse::{self, AsOf, Body, Parsed};
-use crate::plan::{self, Planner};
+use crate::plan;
 use crate::provider::{Access, Scope};
 use crate::settings::Settings;
 use crate::short_read::ShortRead;
+use crate::text::Style;
 
 pub use crate::copy::CopyIn;
 pub use cursor::FetchFeed;
@@ -37,6 +38,7 @@ mod cursor;
 mod ddl;
 mod engine;
 mod outcome;
+mod planning;
 mod procedures;
 mod transaction;
 
@@ -100,6 +102,11 @@ impl Prepared {
         Err(SqlError::new(ErrorKind::FeatureNotSupported, message))
     }
 
+    /// Whether it says OVERRIDING SYSTEM VALUE.
+    pub(crate) fn overrides_identity(&self) -> bool {
+        self.statement.overrides_identity
+    }
+
     /// The moment in the past that its query reads.
     pub(crate) fn as_of(&self) -> Option<&AsOf> {
         self.statement.as_of.as_ref()
@@ -118,6 +125,7 @@ struct QueryPlan {
     catalog_version: u64,
     access: Access,
     search_path: Vec<String>,
+    style: Style,
     /// Whether it says the same of the session each time it runs.
     reusable: bool,
     /// What it amounts to, where that takes no plan.
@@ -133,6 +141,7 @@ pub struct Session {
     settings: Settings,
     notices: Vec<Notice>,
     work: Work,
+    drawn: Arc<functions::sequence::Drawn>,
     /// What it listens to.
     listening: BTreeSet<String>,
     /// What of that the server was not told yet.
@@ -162,6 +171,7 @@ impl Session {
                 });
             }
         }
+        session.settings.keep_as_startup();
         Ok(session)
     }
 
@@ -169,7 +179,7 @@ impl Session {
     pub(crate) fn fork(&self) -> Session {
         let (engine, login) = (self.engine.clone(), self.login.clone());
         let mut fork = Session::with(engine, login, self.role.clone(), self.settings.clone());
-        // What it reads from keeps back an erasure as if the session read it.
+        // What it reads from holds up an erasure as if the session read it.
         fork.work.snapshots = self.work.snapshots.clone();
         fork
     }
@@ -190,6 +200,7 @@ impl Session {
             channel_events: Vec::new(),
             cursors: BTreeMap::new(),
             cursors_declared: 0,
+            drawn: Arc::default(),
             heard: Arc::default(),
             plans: Mutex::default(),
         }
@@ -435,14 +446,18 @@ impl Session {
         query: &ast::Query,
         values: &[Datum],
     ) -> Result<Outcome, SqlError> {
+        let configured = self.set_configs(query, values)?;
+        let query = configured.as_ref().unwrap_or(query);
         let scope = self
             .query_scope(prepared.as_of(), &prepared.parameters, values)
             .await?;
         let current = prepared.query.as_ref().filter(|plan| {
             plan.reusable
+                && configured.is_none()
                 && plan.catalog_version == scope.snapshot.catalog().version
                 && plan.access == scope.access
                 && plan.search_path == self.search_path()
+                && plan.style == self.style()
         });
         if let Some(short) = current.and_then(|plan| plan.short.as_ref()) {
             let columns = prepared.columns.clone().unwrap_or_default();
@@ -477,97 +492,6 @@ impl Session {
             rows,
             verb: "SELECT",
         })
-    }
-
-    /// Plans a query in this session.
-    fn plan_query(
-        &self,
-        query: ast::Query,
-        given: &[Option<ColumnType>],
-        catalog: &Catalog,
-    ) -> Result<QueryPlan, SqlError> {
-        locking::refuse(&query)?;
-        let access = self.access(catalog);
-        let search_path = self.search_path();
-        let pseudo_columns = plan::stars::mentions_pseudo_columns(&query);
-        let constants = self.constants();
-        let planner = Planner {
-            state: &self.engine.state,
-            store: &self.engine.store,
-            settings: &|| self.all_settings(),
-            catalog,
-            search_path: &search_path,
-            access: &access,
-            constants: &constants,
-            pg_notify: &self.pg_notify,
-            cursors: &|| self.cursor_infos(),
-            pseudo_columns,
-            replaced: Vec::new(),
-        };
-        let text = query.to_string();
-        let plan = planner.query(query, given)?;
-        Ok(QueryPlan {
-            plan,
-            catalog_version: catalog.version,
-            reusable: !SESSION_NAMES.iter().any(|name| text.contains(name)),
-            access,
-            search_path,
-            short: None,
-        })
-    }
-
-    /// Plans a query of ours or of a statement's.
-    pub(crate) fn plan_select(
-        &self,
-        query: ast::Query,
-        given: &[Option<ColumnType>],
-        catalog: &Catalog,
-    ) -> Result<LogicalPlan, SqlError> {
-        self.plan_query(query, given, catalog).map(|plan| plan.plan)
-    }
-
-    /// Types the parameters of an expression without columns.
-    pub(crate) fn infer_expression(
-        &self,
-        expr: &ast::Expr,
-        types: &mut Vec<Option<ColumnType>>,
-        catalog: &Catalog,
-    ) -> Result<(), SqlError> {
-        let query = crate::parse::parse_query(&format!("SELECT {expr}"))?;
-        let plan = self.plan_select(query, types, catalog)?;
-        *types = plan::parameter_types(&plan, types)?
-            .into_iter()
-            .map(Some)
-            .collect();
-        Ok(())
-    }
-
-    /// Plans a query in which relations stand in for tables of their names, with pseudo-columns if they have any.
-    pub(crate) fn plan_over(
-        &self,
-        replaced: Vec<(String, Arc<dyn datafusion::datasource::TableProvider>)>,
-        query: ast::Query,
-        given: &[Option<ColumnType>],
-        pseudo_columns: bool,
-        catalog: &Catalog,
-    ) -> Result<LogicalPlan, SqlError> {
-        let access = self.access(catalog);
-        let search_path = self.search_path();
-        let constants = self.constants();
-        let planner = Planner {
-            state: &self.engine.state,
-            store: &self.engine.store,
-            settings: &|| self.all_settings(),
-            catalog,
-            search_path: &search_path,
-            access: &access,
-            constants: &constants,
-            pg_notify: &self.pg_notify,
-            cursors: &|| self.cursor_infos(),
-            pseudo_columns,
-            replaced,
-        };
-        planner.query(query, given)
     }
 
     /// Runs a plan in a scope. Rows that a transaction's own changes are part of are read before this returns.
@@ -669,33 +593,6 @@ impl Session {
             .get(&self.role)
             .is_some_and(|role| role.superuser)
     }
-
-    /// Evaluates an expression without columns, as one of this type where the expression leaves it open.
-    pub(crate) async fn evaluate(
-        &self,
-        expr: &ast::Expr,
-        types: &[ColumnType],
-        values: &[Datum],
-    ) -> Result<(Datum, ColumnType), SqlError> {
-        let query = crate::parse::parse_query(&format!("SELECT {expr}"))?;
-        let given: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
-        let scope = self.scope();
-        let plan = self
-            .plan_query(query, &given, scope.snapshot.catalog())?
-            .plan;
-        let ty = output::column_type(plan.schema().field(0))?;
-        use futures::TryStreamExt;
-        let batches: Vec<_> = self
-            .run_plan(plan, scope, types, values, false)
-            .await?
-            .try_collect()
-            .await?;
-        let value = batches
-            .first()
-            .filter(|batch| batch.num_rows() > 0)
-            .and_then(|b| datum::datum_at(b.column(0), 0));
-        Ok((value.map_or(Datum::Null, |value| value.to_owned()), ty))
-    }
 }
 
 /// Puts the values of parameters into a plan.
@@ -724,15 +621,6 @@ pub(crate) fn scalars(
     };
     values.iter().zip(types).map(scalar).collect()
 }
-
-/// What says something else of the session each time it is asked.
-const SESSION_NAMES: [&str; 5] = [
-    "current_setting",
-    "pg_settings",
-    "pg_listening_channels",
-    "notification_seq",
-    "pg_cursors",
-];
 
 fn in_failed_transaction() -> SqlError {
     let message = "current transaction is aborted, commands ignored until end of transaction block";

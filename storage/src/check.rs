@@ -222,8 +222,8 @@ fn check(
     checker.meta()?;
     checker.stores()?;
     checker.owners()?;
-    checker.commits()?;
     checker.notifications()?;
+    checker.commits()?;
     checker.partitions()?;
     Ok(checker.report)
 }

@@ -13,7 +13,7 @@ use crate::catalog::TableId;
 use crate::changes::FeedScope;
 use crate::error::StorageError;
 use crate::hot::Family;
-use crate::key::{parse_scope, put_seq, read_seq, scope_key, seq_of};
+use crate::key::{put_seq, read_seq, scope_key, seq_of};
 use crate::seq::{EPOCH_UNIX_MS, Seq};
 use crate::snapshot::{PartitionSet, Snapshot};
 use crate::transaction::Partition;
@@ -80,38 +80,26 @@ pub(crate) fn encode(seq: Seq, notification: &Notification) -> (Vec<u8>, Vec<u8>
     (key_of(hour_of(seq), &channel, seq), value)
 }
 
-/// A notification from its key and value; `Corrupt` when they are none.
-pub(crate) fn decode(key: &[u8], value: &[u8]) -> Result<(Seq, Notification), StorageError> {
-    let corrupt = || StorageError::Corrupt(format!("a notification {key:02x?}"));
-    // Without the hour it is the key of a partition's record.
-    let (table, rest) = key.split_first_chunk::<4>().ok_or_else(corrupt)?;
-    let (hour, rest) = rest.split_first_chunk::<4>().ok_or_else(corrupt)?;
-    let scoped = [table, rest].concat();
-    let (_, channel, seq) = parse_scope(&scoped)?;
-    let seq = match seq.len() {
-        8 => read_seq(seq)?,
-        _ => return Err(corrupt()),
-    };
-    if hour_of(seq) != u32::from_be_bytes(*hour) {
-        return Err(corrupt());
-    }
-    let (pid, payload) = parse_value(value)?;
-    let channel = channel.as_str().into();
-    Ok((
-        seq,
-        Notification {
-            channel,
-            payload: payload.into(),
-            pid,
-        },
-    ))
-}
-
-fn parse_value(value: &[u8]) -> Result<(i32, &str), StorageError> {
+fn decode_value(value: &[u8]) -> Result<(i32, &str), StorageError> {
     let corrupt = || StorageError::Corrupt("a notification".to_string());
     let (pid, payload) = value.split_first_chunk::<4>().ok_or_else(corrupt)?;
     let payload = std::str::from_utf8(payload).map_err(|_| corrupt())?;
     Ok((i32::from_be_bytes(*pid), payload))
+}
+
+/// Whether a key of the `stream` family is a notification's.
+pub(crate) fn is_key(key: &[u8]) -> bool {
+    key.starts_with(&TableId::NOTIFICATIONS.get().to_be_bytes())
+}
+
+/// The Seq of a notification, key and value of which are what `encode` gives.
+pub(crate) fn decode(key: &[u8], value: &[u8]) -> Result<Seq, StorageError> {
+    let seq = seq_of(key)?;
+    decode_value(value)?;
+    match key.starts_with(&hour_key(hour_of(seq))) {
+        true => Ok(seq),
+        false => Err(StorageError::Corrupt("a notification's hour".to_string())),
+    }
 }
 
 /// `Store::read_notifications` on a snapshot.
@@ -145,7 +133,7 @@ pub(crate) fn read(
                     upto = upto.min(seq.previous());
                     break 'hours;
                 }
-                let (pid, payload) = parse_value(value)?;
+                let (pid, payload) = decode_value(value)?;
                 bytes += value.len();
                 found.push((
                     seq,

@@ -236,7 +236,8 @@ fn write_line(
         Some(format) => {
             let values = values.collect::<Result<Vec<_>, _>>()?;
             let mut text = Vec::new();
-            format.write_line(values.into_iter(), &mut text);
+            let style = tidelog_sql::text::Style::default();
+            format.write_line(values.into_iter(), &plan.columns, style, &mut text);
             reply::copy_data(out, &text);
             Ok(())
         }

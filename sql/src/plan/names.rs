@@ -22,12 +22,19 @@ pub(crate) fn shown(name: &str) -> &str {
 }
 
 /// Names columns and functions in FROM as PostgreSQL does, and types parameters by the casts around them.
-pub(super) fn follow_postgres(query: &mut ast::Query, parameters: &mut Vec<Option<ColumnType>>) {
+pub(super) fn follow_postgres(
+    query: &mut ast::Query,
+    parameters: &mut Vec<Option<ColumnType>>,
+    user_types: types::UserTypes<'_>,
+) {
     if let Some(select) = top_select(&mut query.body) {
         name_columns(&mut select.projection, true);
     }
     // The top comes by again, and has names then.
-    let _ = query.visit(&mut Conventions { parameters });
+    let _ = query.visit(&mut Conventions {
+        parameters,
+        user_types,
+    });
 }
 
 /// The select whose columns the whole query's are.
@@ -42,6 +49,7 @@ fn top_select(body: &mut SetExpr) -> Option<&mut ast::Select> {
 
 struct Conventions<'a> {
     parameters: &'a mut Vec<Option<ColumnType>>,
+    user_types: types::UserTypes<'a>,
 }
 
 impl ast::VisitorMut for Conventions<'_> {
@@ -133,7 +141,7 @@ impl ast::VisitorMut for Conventions<'_> {
         if let Expr::Cast {
             expr, data_type, ..
         } = expr
-            && let Ok(ty) = types::column_type(data_type)
+            && let Ok(ty) = types::column_type_among(data_type, self.user_types)
         {
             self.type_parameter(expr, ty);
         }
@@ -237,6 +245,13 @@ fn name_of(expr: &Expr) -> Option<(String, bool)> {
         Expr::Interval(_) => Some(("interval".to_string(), false)),
         Expr::Function(function) => {
             let name = ddl::fold(function.name.0.last()?.as_ident()?);
+            if name == crate::functions::UNTAGGED
+                && let FunctionArguments::List(list) = &function.args
+                && let [ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(inner))] =
+                    list.args.as_slice()
+            {
+                return name_of(inner);
+            }
             // These are keywords in PostgreSQL's grammar and keep the value's name, as a cast does.
             if matches!(function.args, FunctionArguments::None) {
                 return Some((name.to_ascii_lowercase(), true));
@@ -273,8 +288,11 @@ fn name_of(expr: &Expr) -> Option<(String, bool)> {
 }
 
 fn type_name(ty: &ast::DataType) -> String {
+    if let ast::DataType::Array(ast::ArrayElemTypeDef::SquareBracket(element, _)) = ty {
+        return type_name(element);
+    }
     types::column_type(ty).map_or_else(
         |_| ty.to_string().to_ascii_lowercase(),
-        |ty| types::internal_name(ty).to_string(),
+        types::internal_name,
     )
 }

@@ -24,6 +24,7 @@ use crate::locks::Locks;
 use crate::notify::{ChannelChange, ChannelEvent};
 use crate::provider::Scope;
 use crate::row::Write;
+use crate::settings::SettingsMark;
 
 fn too_large(bytes_max: usize) -> SqlError {
     let shown = match bytes_max {
@@ -128,6 +129,7 @@ pub(super) struct Savepoint {
     changes: Mark,
     ddl: DdlMark,
     locks: usize,
+    settings: SettingsMark,
     said: usize,
     channels: usize,
     cursors: u64,
@@ -192,6 +194,7 @@ impl Session {
         self.work.read_only = self.settings.default_read_only();
         self.work.queried = false;
         self.work.committing.store(false, Ordering::Relaxed);
+        self.settings.begin();
         *self.work.since.get_mut() = None;
         self.forget_reads();
     }
@@ -248,10 +251,13 @@ impl Session {
     fn undo_to_savepoint(&mut self, at: usize) {
         let savepoint = &self.work.savepoints[at];
         let (changes, ddl, locks) = (savepoint.changes, savepoint.ddl, savepoint.locks);
+        let settings = savepoint.settings.clone();
         self.work.changes.write().rollback_to_mark(changes);
         let savepoint = &self.work.savepoints[at];
         let (said, channels, cursors) = (savepoint.said, savepoint.channels, savepoint.cursors);
         self.undo_ddl(ddl);
+        let changed = self.settings.undo_to(settings);
+        self.tell(changed);
         self.work.locks.release_to(locks);
         self.outbox.truncate(said);
         self.work.channels.truncate(channels);
@@ -313,7 +319,7 @@ impl Session {
         let channels = std::mem::take(&mut self.work.channels);
         let said = self.outbox.take();
         let ddl = self.work.ddl.take();
-        let (mut changes, locks) = self.take_work();
+        let (mut changes, locks) = self.take_work(true);
         if let Some(ddl) = ddl {
             ddl.hand_over(&mut changes);
         }
@@ -380,7 +386,7 @@ impl Session {
 
     pub(super) fn roll_back(&mut self) {
         self.drop_fresh_cursors();
-        drop(self.take_work());
+        drop(self.take_work(false));
     }
 
     /// What was read so far stays as it is, whatever the transaction changes from here on. Rows that depend on its
@@ -391,12 +397,13 @@ impl Session {
         }
     }
 
-    fn take_work(&mut self) -> (Transaction, Locks) {
+    fn take_work(&mut self, committed: bool) -> (Transaction, Locks) {
         self.work.savepoints.clear();
         self.work.channels.clear();
         self.outbox.truncate(0);
         self.work.ddl = None;
-        self.settings.end_local();
+        let changed = self.settings.end(committed);
+        self.tell(changed);
         self.forget_reads();
         *self.work.since.get_mut() = None;
         let fresh = Locks::new(&self.engine.locks, self.login.pid);
@@ -416,6 +423,13 @@ impl Session {
             bytes: 0,
             bytes_max: self.engine.transaction_bytes_max,
         }
+    }
+
+    /// Tells the client of settings.
+    fn tell(&mut self, changed: Vec<(String, String)>) {
+        let notices = changed.into_iter();
+        self.notices
+            .extend(notices.map(|(name, value)| Notice::Parameter { name, value }));
     }
 
     /// Whether changes wait for a later commit (and so must be checked against the data now).
@@ -640,6 +654,7 @@ impl Session {
             name,
             changes: self.work.changes.read().mark(),
             ddl: self.ddl_mark(),
+            settings: self.settings.mark(),
             locks: self.work.locks.mark(),
             said: self.outbox.len(),
             channels: self.work.channels.len(),

@@ -7,7 +7,8 @@ use tidelog_storage::{ColumnType, Datum, Seq};
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::{OptionValue, SubscribeOption};
 use crate::row::infer;
-use crate::{settings, text};
+use crate::settings;
+use crate::text::{self, Style};
 
 /// How often a reader with `progress` hears of it while nothing changes.
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
@@ -87,7 +88,12 @@ pub(super) fn check(
                 None | Some(Datum::Null) => continue,
                 Some(value) => {
                     let mut shown = String::new();
-                    text::write(value.as_ref(), &mut shown);
+                    text::write(
+                        value.as_ref(),
+                        ColumnType::Text,
+                        Style::default(),
+                        &mut shown,
+                    );
                     shown
                 }
             },

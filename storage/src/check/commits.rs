@@ -8,8 +8,7 @@ use crate::changes::{CommitEntry, Extent, decode_commit};
 use crate::cold::{self, PartitionState};
 use crate::error::StorageError;
 use crate::hot::{Family, HotSnapshot};
-use crate::key::{read_seq, seq_bytes, table_range, version_key};
-use crate::notify;
+use crate::key::{read_seq, seq_bytes, version_key};
 use crate::seq::Seq;
 use crate::snapshot::rows_family;
 use crate::transaction::Partition;
@@ -42,7 +41,8 @@ impl<'a> Commits<'a> {
         Ok(self.found.as_ref())
     }
 
-    /// Checks that a record of the log is one of a transaction's, and its last one in the partition exactly if it says so.
+    /// Checks that a record of the log is one of a transaction's, and its last one in the partition exactly if it
+    /// says so.
     pub(super) fn check_record(
         &mut self,
         report: &mut CheckReport,
@@ -59,44 +59,25 @@ impl<'a> Commits<'a> {
                 && extent.partition == *partition
                 && (extent.first..=extent.last).contains(&seq)
         };
-        match entry.extents.iter().find(within) {
-            Some(extent) if says_last != (seq == extent.last) => {
-                let what = format!(
-                    "the record {seq} says {} to be the last of its transaction here, which is {}",
-                    if says_last { "wrongly" } else { "not" },
-                    extent.last
-                );
-                report.find(Invariant::CommitsAgree, place(table, partition), what);
-            }
-            Some(_) => {}
-            None => {
-                let what = format!("the record {seq} is in no transaction");
-                report.find(Invariant::CommitsAgree, place(table, partition), what);
-            }
-        }
-        Ok(())
-    }
-
-    /// Checks that a notification is one of a transaction's: its Seq is none of a record.
-    fn check_notification(
-        &mut self,
-        report: &mut CheckReport,
-        seq: Seq,
-    ) -> Result<(), StorageError> {
-        let Some((_, entry)) = self.before(seq)? else {
+        if seq > entry.last || !entry.extents.iter().any(|extent| within(&extent)) {
+            let what = format!("the record {seq} is in no transaction");
+            report.find(Invariant::CommitsAgree, place(table, partition), what);
             return Ok(());
-        };
-        if seq > entry.last || last_record(entry).is_some_and(|last| seq <= last) {
-            let what = format!("the notification {seq} is in no transaction");
-            report.find(Invariant::CommitsAgree, "stream", what);
+        }
+        let own = entry
+            .extents
+            .iter()
+            .filter(|extent| extent.table == table.id && extent.partition == *partition);
+        let end = own.map(|extent| extent.last).max();
+        if says_last != (Some(seq) == end) {
+            let what = format!(
+                "the record {seq} says {} to be its transaction's last here, which is {end:?}",
+                if says_last { "wrongly" } else { "not" },
+            );
+            report.find(Invariant::CommitsAgree, place(table, partition), what);
         }
         Ok(())
     }
-}
-
-/// The Seq of a transaction's last record; notifications come behind it.
-fn last_record(entry: &CommitEntry) -> Option<Seq> {
-    entry.extents.iter().map(|extent| extent.last).max()
 }
 
 /// How many Seqs a run from `first` to `last` has.
@@ -146,23 +127,6 @@ impl Checker<'_> {
             states.next();
         }
         Ok(states.status()?)
-    }
-
-    /// Notifications decode, and are a transaction's each.
-    pub(super) fn notifications(&mut self) -> Result<(), StorageError> {
-        let (from, to) = table_range(TableId::NOTIFICATIONS);
-        let mut entries = self.hot.iterate(Family::Stream, &from, to);
-        while let Some((key, value)) = entries.item() {
-            match notify::decode(key, value) {
-                Ok((seq, _)) => self.commits.check_notification(&mut self.report, seq)?,
-                Err(error) => {
-                    let what = error.to_string();
-                    self.report.find(Invariant::RecordsDecode, "stream", what);
-                }
-            }
-            entries.next();
-        }
-        Ok(entries.status()?)
     }
 
     /// The newest Seq in the commit order, as far as that decodes.
@@ -220,10 +184,10 @@ impl Checker<'_> {
                 whole = false;
             }
         }
-        if let Some(last) = last_record(entry).filter(|_| whole)
-            && run_length(first, last) != Some(records)
-        {
-            let what = format!("{first} to {last} has {records} records in the logs");
+        // Notifications have the Seqs behind its last record.
+        let end = entry.extents.iter().map(|extent| extent.last).max();
+        if let Some(end) = end.filter(|end| whole && run_length(first, *end) != Some(records)) {
+            let what = format!("{first} to {end} has {records} records in the logs");
             self.report.find(Invariant::CommitsAgree, "commit", what);
         }
         Ok(())

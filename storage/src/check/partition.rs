@@ -448,7 +448,7 @@ fn index_of(scope: &Scope, entry: &[u8]) -> IndexId {
     IndexId::new(id.map_or(u16::MAX, |id| u16::from_be_bytes(*id)))
 }
 
-/// A record as a whole: its op, what it superseded, its row, and whether it says to be its transaction's last here.
+/// A record as a whole: its op, what it superseded, its row, and whether it says to be its transaction's last.
 fn decode(rows: &mut RowReader, value: &[u8]) -> Result<(ChangeOp, Seq, Row, bool), StorageError> {
     let record = record::parse(value)?;
     if let Some(old) = record.old_row {

@@ -99,7 +99,7 @@ impl Model {
              CREATE INDEX transfers_account ON c.transfers (account);
              CREATE TABLE c.pings (worker int8, k int8) WITH (type = 'stream', ttl = '1h');
              CREATE TABLE c.blips (n int8) WITH (type = 'stream', ttl = '1s');
-             CREATE TABLE c.guests (id int8 PRIMARY KEY, note text UNIQUE) WITH (type = 'user', resume_window = '{window}s', history_window = '1s');
+             CREATE TABLE c.guests (id int8 PRIMARY KEY, note text UNIQUE) WITH (type = 'user', resume_window = '1s', history_window = '1s');
              INSERT INTO c.guests (_user, id, note) VALUES ('host', 1, 'stays');
              INSERT INTO c.accounts VALUES (0, 0);
              INSERT INTO c.wallets (_user, id, n) VALUES ('{}', 0, 0);
