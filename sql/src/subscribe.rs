@@ -23,6 +23,7 @@ use crate::parse::Subscribe;
 use crate::plan;
 use crate::provider::{SEQ, USER};
 use crate::session::{Outcome, Session, bind};
+use crate::text::Style;
 
 pub(crate) use options::{literal_options, seq};
 
@@ -55,6 +56,8 @@ pub struct SubscribePlan {
     /// Tells what is seen of a row from what other plans with the same scope see. `None` when that depends on more
     /// than the statement, such as the time.
     pub identity: Option<Arc<str>>,
+    /// How values are written as text: as the session said when it subscribed.
+    pub style: Style,
     /// How lines are written when it was wrapped in COPY (…) TO STDOUT.
     pub copy: Option<CopyFormat>,
     origin: Box<Origin>,
@@ -301,9 +304,10 @@ impl Session {
         state.execution_props_mut().query_execution_start_time = Some(self.started());
         let selected = output::columns(plan.schema().as_arrow())?;
         let lens = Lens::new(&state, &plan, selected)?;
+        let style = self.style();
         let identity = lens::is_immutable(&plan)?.then(|| {
             let query = &subscribe.query;
-            format!("{query} {types:?} {values:?} {columns:?}").into()
+            format!("{query} {types:?} {values:?} {columns:?} {style:?}").into()
         });
         let scope = FeedScope {
             table: table.id,
@@ -397,6 +401,7 @@ impl Session {
             options,
             key: planned.key,
             identity: planned.identity,
+            style: session.style(),
             copy,
             origin: Box::new(Origin {
                 session,

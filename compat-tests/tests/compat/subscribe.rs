@@ -17,7 +17,7 @@ fn briefs(changes: &[Change]) -> Vec<String> {
     changes.iter().map(Change::brief).collect()
 }
 
-/// The rows of a subscription that ends by itself.
+/// The rows of a query, or of a subscription that ends by itself.
 async fn rows(client: &Client, statement: &str) -> Vec<String> {
     let messages = timeout(PATIENCE, client.simple_query(statement))
         .await
@@ -641,4 +641,63 @@ async fn a_feed_in_a_transaction_block_reads_what_is_committed() {
     );
     client.batch_execute("COMMIT").await.unwrap();
     assert_eq!(peer.value("SELECT count(*) FROM t"), "3");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_of_one_statement_see_it_each_in_his_time_zone() {
+    let server = server();
+    let peer = server.peer();
+    peer.run("CREATE TABLE z (id int8 PRIMARY KEY, at timestamptz, tags text[], span interval); INSERT INTO z (id) VALUES (0);");
+    let newest: i64 = peer.value("SELECT max(_seq) FROM z").parse().unwrap();
+    // So many milliseconds from now, by the Seq of whatever is written then.
+    let up_to = newest + (3000 << 22);
+    let query = "SELECT id, at, at::text AS shown, (at::date)::text AS day, tags, span FROM z";
+    let follow = async |zone: &str| {
+        let client = peer.connect().await;
+        let set = format!("SET TimeZone = '{zone}'");
+        client.batch_execute(&set).await.unwrap();
+        let statement =
+            format!("SUBSCRIBE TO ({query}) OPTIONS (snapshot = false, up_to = '{up_to}')");
+        let seen = rows(&client, &statement).await;
+        let selected = rows(
+            &client,
+            &format!("SELECT 0, q.* FROM ({query}) AS q ORDER BY id"),
+        )
+        .await;
+        (seen, selected)
+    };
+    let write = async {
+        let client = peer.connect().await;
+        for id in 1.. {
+            let insert = format!(
+                "INSERT INTO z VALUES ({id}, '2026-01-01 23:30:00+00', '{{a,NULL,\"b c\"}}', '1 day 02:00')"
+            );
+            client.batch_execute(&insert).await.unwrap();
+            let newest = rows(&client, "SELECT 0, max(_seq) FROM z").await;
+            if newest[0].parse::<i64>().unwrap() > up_to {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    let zones = ["UTC", "Europe/Berlin", "America/New_York", "UTC"];
+    let followed = zones.map(|zone| follow(zone));
+    let (followed, ()) = tokio::join!(futures::future::join_all(followed), write);
+    for (zone, (seen, selected)) in zones.iter().zip(followed) {
+        // The first row was there before; the row behind the end may be seen by the SELECT only.
+        let seen: Vec<&str> = seen
+            .iter()
+            .filter_map(|row| row.strip_prefix("insert t "))
+            .map(|row| row.strip_suffix(" -").unwrap())
+            .collect();
+        assert!(seen.len() > 10, "{zone}: {}", seen.len());
+        let selected = &selected[1..];
+        let first = seen[0].split(' ').next().unwrap().parse::<usize>().unwrap();
+        assert!(
+            seen == selected[first - 1..first - 1 + seen.len()],
+            "{zone}: {} and {}",
+            seen[0],
+            selected[0]
+        );
+    }
 }

@@ -232,12 +232,13 @@ fn write_line(
         .chain((0..plan.selected().len()).map(|column| line.value(column)))
         .chain(old);
     match &plan.copy {
-        None => RowWriter::new(&plan.columns, formats).write(out, values),
+        None => RowWriter::new(&plan.columns, formats)
+            .in_style(plan.style)
+            .write(out, values),
         Some(format) => {
             let values = values.collect::<Result<Vec<_>, _>>()?;
             let mut text = Vec::new();
-            let style = tidelog_sql::text::Style::default();
-            format.write_line(values.into_iter(), &plan.columns, style, &mut text);
+            format.write_line(values.into_iter(), &plan.columns, plan.style, &mut text);
             reply::copy_data(out, &text);
             Ok(())
         }
