@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
-use tidelog_storage::backup;
+use tidelog_storage::{ColumnType, DatumRef, backup};
 
 use crate::admin::ServerFlags;
 use crate::settings::PlaceFlags;
@@ -123,7 +123,8 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 /// As timestamptz is shown, in UTC.
 fn timestamp(unix_ms: i64) -> String {
     let mut text = String::new();
-    let value = tidelog_storage::DatumRef::TimestampTz(unix_ms.saturating_mul(1000));
-    tidelog_sql::text::write(value, &mut text);
+    let value = DatumRef::TimestampTz(unix_ms.saturating_mul(1000));
+    let style = tidelog_sql::text::Style::default();
+    tidelog_sql::text::write(value, ColumnType::TimestampTz, style, &mut text);
     text
 }

@@ -14,7 +14,7 @@ use crate::parse::{AsOf, AsOfUnit, Body, Parsed, identifier, parse_expression};
 use crate::provider::Scope;
 use crate::row::infer_placeholder;
 use crate::session::Session;
-use crate::text;
+use crate::text::{self, Style};
 
 impl Parsed {
     /// 0A000 when it has an AS OF clause and is no query.
@@ -24,6 +24,7 @@ impl Parsed {
         }
         let what = match &self.body {
             Body::Subscribe(..) => "SUBSCRIBE with AS OF",
+            Body::Listen(_) | Body::Cursor(_) => "AS OF in this statement",
             Body::Sql(statement, _) => match &**statement {
                 Statement::Query(query) if query.locks.is_empty() => return Ok(()),
                 Statement::Query(_) => "AS OF with a row lock",
@@ -173,6 +174,11 @@ pub(crate) fn check_history(snapshot: &Snapshot, table: &TableDef) -> Result<(),
 fn shown_time(unix_ms: i64) -> String {
     let mut shown = String::new();
     let time = Datum::TimestampTz(unix_ms.saturating_mul(1000));
-    text::write(time.as_ref(), &mut shown);
+    text::write(
+        time.as_ref(),
+        ColumnType::TimestampTz,
+        Style::default(),
+        &mut shown,
+    );
     shown
 }

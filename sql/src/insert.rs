@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{self, Expr, Insert, SetExpr};
 use futures::TryStreamExt;
-use tidelog_storage::{Catalog, ColumnType, Datum, Partition, Row, TableDef};
+use tidelog_storage::catalog::Identity;
+use tidelog_storage::datum::datum_at;
+use tidelog_storage::{
+    Catalog, ColumnType, Datum, DatumRef, Partition, Row, SequenceDef, TableDef,
+};
 
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
@@ -16,6 +20,7 @@ use crate::row::{
     own_partition, targets,
 };
 use crate::session::{Outcome, Prepared, Session};
+use crate::text;
 use crate::upsert::Conflicts;
 
 impl Session {
@@ -80,8 +85,12 @@ impl Session {
             }
             Some(_) => {
                 if let Some(source) = &insert.source {
-                    let plan = self.plan_select((**source).clone(), given, catalog)?;
-                    let known = crate::plan::parameter_types(&plan, given)?;
+                    // As a bare string, a bare parameter is of its column's type.
+                    for (expr, target) in plain_items(source).zip(&targets) {
+                        infer_placeholder(&mut types, expr, target.ty(&table))?;
+                    }
+                    let plan = self.plan_select((**source).clone(), &types, catalog)?;
+                    let known = crate::plan::parameter_types(&plan, &types)?;
                     types = known.into_iter().map(Some).collect();
                 }
             }
@@ -105,6 +114,9 @@ impl Session {
                 return Ok(Default::Value(Datum::Null));
             };
             let expr = parse_expression(sql)?;
+            if let Some(sequence) = drawn_from(&expr, catalog, &self.search_path()) {
+                return Ok(Default::Sequence(sequence));
+            }
             Ok(match sql.to_ascii_lowercase().replace(' ', "").as_str() {
                 "now()" | "current_timestamp"
                     if matches!(column.ty, ColumnType::Timestamp | ColumnType::TimestampTz) =>
@@ -112,7 +124,7 @@ impl Session {
                     Default::Now
                 }
                 "snowflake_id()" if column.ty == ColumnType::Int8 => Default::SnowflakeId,
-                _ => match constant(&expr, column.ty, &[], &[], &column.name)? {
+                _ => match constant(&expr, column.ty, &[], &[], &column.name, self.style())? {
                     Some(value) => Default::Value(value),
                     None => Default::Expression(Box::new(expr)),
                 },
@@ -124,17 +136,19 @@ impl Session {
             table: table.clone(),
             targets,
             now_us: self.started().timestamp_micros(),
+            sequences: self.sequences(),
             store: self.store().clone(),
+            style: self.style(),
         })
     }
 
     /// Evaluates an expression and converts it to a column's type.
     pub(crate) async fn evaluate_as(&self, expr: &Expr, ty: ColumnType) -> Result<Datum, SqlError> {
-        if let Some(value) = constant(expr, ty, &[], &[], "default")? {
+        if let Some(value) = constant(expr, ty, &[], &[], "default", self.style())? {
             return Ok(value);
         }
         let (value, from) = self.evaluate(expr, &[], &[]).await?;
-        assign(value, from, ty, "default")
+        assign(value, from, ty, "default", self.style())
     }
 
     /// Adds new rows to the transaction, once no other one has their keys.
@@ -158,6 +172,9 @@ impl Session {
         let catalog = scope.snapshot.catalog().clone();
         let table = self.insert_target(insert, &catalog)?;
         let targets = self.insert_targets(insert, &table, &catalog)?;
+        if !prepared.overrides_identity() {
+            check_identity(&table, &targets, insert.source.as_deref())?;
+        }
         let maker = self.row_maker(&table, targets.clone(), &catalog)?;
         let mut expressions = Vec::new();
         for (index, expr) in maker.open_defaults() {
@@ -180,11 +197,11 @@ impl Session {
                             continue;
                         }
                         let (ty, name) = (target.ty(&table), target.name(&table));
-                        let value = match constant(expr, ty, types, values, name)? {
+                        let value = match constant(expr, ty, types, values, name, self.style())? {
                             Some(value) => value,
                             None => {
                                 let (value, from) = self.evaluate(expr, types, values).await?;
-                                assign(value, from, ty, name)?
+                                assign(value, from, ty, name, self.style())?
                             }
                         };
                         kept.push(*target);
@@ -207,6 +224,7 @@ impl Session {
                     return Err(SqlError::unsupported("INSERT without rows"));
                 };
                 let given: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
+                let literals: Vec<bool> = plain_items(&source).map(is_bare_string).collect();
                 let plan = self.plan_select(source, &given, &catalog)?;
                 let columns = output::columns(plan.schema().as_arrow())?;
                 check_width(columns.len(), targets.len(), !insert.columns.is_empty())?;
@@ -220,16 +238,16 @@ impl Session {
                 while let Some(batch) = batches.try_next().await? {
                     for index in 0..batch.num_rows() {
                         let mut given = Vec::with_capacity(columns.len());
-                        for ((array, column), target) in
-                            batch.columns().iter().zip(&columns).zip(&targets)
-                        {
-                            given.push(cell(
-                                array,
-                                index,
-                                column,
-                                target.ty(&table),
-                                target.name(&table),
-                            )?);
+                        let items = batch.columns().iter().zip(&columns).zip(&targets);
+                        for (at, ((array, column), target)) in items.enumerate() {
+                            let (ty, style) = (target.ty(&table), self.style());
+                            let value = datum_at(array, index);
+                            given.push(match value {
+                                Some(DatumRef::Text(text)) if literals.get(at) == Some(&true) => {
+                                    text::parse_in(ty, text, style)?
+                                }
+                                _ => cell(array, index, column, ty, target.name(&table), style)?,
+                            });
                         }
                         let mut evaluated = Vec::new();
                         for (index, expr, ty) in &expressions {
@@ -275,6 +293,92 @@ impl Session {
             }
         }
     }
+}
+
+/// The expressions of a select list, up to the first item that may be several.
+fn plain_items(source: &ast::Query) -> impl Iterator<Item = &Expr> {
+    let items = match &*source.body {
+        SetExpr::Select(select) if select.distinct.is_none() => select.projection.as_slice(),
+        _ => &[],
+    };
+    items.iter().map_while(|item| match item {
+        ast::SelectItem::UnnamedExpr(expr) | ast::SelectItem::ExprWithAlias { expr, .. } => {
+            Some(expr)
+        }
+        _ => None,
+    })
+}
+
+/// Whether an expression is a string without a type.
+fn is_bare_string(expr: &Expr) -> bool {
+    let Expr::Value(value) = expr else {
+        return false;
+    };
+    use ast::Value::{DollarQuotedString, EscapedStringLiteral, SingleQuotedString};
+    matches!(
+        &value.value,
+        SingleQuotedString(_) | EscapedStringLiteral(_) | DollarQuotedString(_)
+    )
+}
+
+/// 428C9 when a statement gives values to a column that is GENERATED ALWAYS.
+fn check_identity(
+    table: &TableDef,
+    targets: &[Target],
+    source: Option<&ast::Query>,
+) -> Result<(), SqlError> {
+    let Some(source) = source else { return Ok(()) };
+    for (at, target) in targets.iter().enumerate() {
+        let Target::Column(index) = target else {
+            continue;
+        };
+        let column = &table.columns[*index];
+        if column.identity != Some(Identity::Always) {
+            continue;
+        }
+        let given = match &*source.body {
+            SetExpr::Values(values) => values
+                .rows
+                .iter()
+                .any(|row| row.get(at).is_some_and(|expr| !is_default(expr))),
+            _ => true,
+        };
+        if given {
+            let message = format!(
+                "cannot insert a non-DEFAULT value into column \"{}\"",
+                column.name
+            );
+            return Err(SqlError::new(ErrorKind::GeneratedAlways, message)
+                .detail(format!(
+                    "Column \"{}\" is an identity column defined as GENERATED ALWAYS.",
+                    column.name
+                ))
+                .hint("Use OVERRIDING SYSTEM VALUE to override."));
+        }
+    }
+    Ok(())
+}
+
+/// The sequence of a default that does nothing but draw from one.
+fn drawn_from(expr: &Expr, catalog: &Catalog, search_path: &[String]) -> Option<Arc<SequenceDef>> {
+    let Expr::Function(call) = expr else {
+        return None;
+    };
+    let ast::FunctionArguments::List(list) = &call.args else {
+        return None;
+    };
+    let [ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(arg))] = list.args.as_slice() else {
+        return None;
+    };
+    let name = ddl::fold(call.name.0.last()?.as_ident()?);
+    let literal = match arg {
+        Expr::Cast { expr, .. } => crate::parse::literal_text(expr)?,
+        arg => crate::parse::literal_text(arg)?,
+    };
+    let parts = crate::system::functions::name_parts(&literal);
+    let parts: Vec<ast::Ident> = parts.iter().map(|p| crate::parse::quoted(p)).collect();
+    let found = ddl::sequence::resolve(catalog, search_path, &ast::ObjectName::from(parts));
+    (name == "nextval").then(|| found.ok().cloned()).flatten()
 }
 
 fn check_width(expressions: usize, targets: usize, named: bool) -> Result<(), SqlError> {

@@ -21,8 +21,10 @@ pub mod flush;
 mod hot;
 pub mod jobs;
 pub mod key;
+pub mod notify;
 pub mod record;
 pub mod seq;
+pub mod sequence;
 pub mod snapshot;
 pub mod store;
 #[cfg(test)]
@@ -38,10 +40,15 @@ pub use catalog::{
     Catalog, CatalogChange, ColumnDef, ColumnId, RoleDef, TableDef, TableId, TableKind, ViewDef,
 };
 pub use changes::{Change, ChangeBatch, ChangeOp, CommitWatch, FeedScope};
-pub use datum::{ColumnType, Datum, DatumRef, Row};
+pub use datum::{
+    ColumnType, Datum, DatumRef, ElementType, Elements, EnumDef, EnumLabel, EnumType, Interval,
+    Row, TimeTz,
+};
 pub use error::{CommitError, StorageError};
 pub use failpoint::Failpoints;
+pub use notify::{Notification, NotificationBatch};
 pub use seq::Seq;
+pub use sequence::{SequenceDef, SequenceError, SequenceState};
 pub use snapshot::{HotScan, PartitionSet, Snapshot};
 pub use store::{Store, StoreOptions};
 pub use transaction::{Partition, ReadSet, RowVersion, Transaction};

@@ -9,7 +9,10 @@ use arrow::datatypes::{DataType, i256};
 
 use crate::catalog::{CatalogChange, ColumnId, TableDef};
 use crate::changes::ChangeOp;
-use crate::datum::{ColumnType, Datum, DatumRef, Numeric, Row};
+use crate::datum::{
+    ColumnType, Datum, DatumRef, ElementType, Elements, INTERVAL_BYTES, Interval, Numeric, Row,
+    TimeTz,
+};
 use crate::error::StorageError;
 use crate::key::{read_seq, rescale, seq_bytes};
 use crate::seq::Seq;
@@ -20,14 +23,15 @@ const UPDATE: u8 = 2;
 const DELETE: u8 = 3;
 /// The op of a record of the system table: the rest is a `CatalogChange` as JSON.
 const CATALOG: u8 = 4;
-const LAST_IN_TRANSACTION: u8 = 1;
+/// It is the last record that its transaction has in its partition of its table.
+const ENDS_TRANSACTION: u8 = 1;
 /// The row before stands in front of the row.
 const WITH_OLD_ROW: u8 = 2;
 
 /// A log value taken apart.
 pub(crate) struct Record<'a> {
     pub(crate) op: ChangeOp,
-    pub(crate) last_in_transaction: bool,
+    pub(crate) ends_transaction: bool,
     /// The version that it superseded; none for an insert.
     pub(crate) superseded: Option<Seq>,
     pub(crate) schema_version: u32,
@@ -63,10 +67,10 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Record<'_>, StorageError> {
         0 => None,
         _ => Some(take_bytes(&mut row)?),
     };
-    let last_in_transaction = flags & LAST_IN_TRANSACTION != 0;
+    let ends_transaction = flags & ENDS_TRANSACTION != 0;
     Ok(Record {
         op,
-        last_in_transaction,
+        ends_transaction,
         superseded,
         schema_version: u32::from_be_bytes(*version),
         old_row,
@@ -114,19 +118,19 @@ pub(crate) fn encode(op: ChangeOp, table: &TableDef, row: &Row, old: Option<&Row
 }
 
 /// Sets the superseded version's Seq and the end-of-transaction mark of a record.
-pub(crate) fn seal(record: &mut [u8], prev: Seq, last_in_transaction: bool) {
+pub(crate) fn seal(record: &mut [u8], prev: Seq, ends_transaction: bool) {
     if record[0] != INSERT {
         record[2..10].copy_from_slice(&seq_bytes(prev));
     }
-    record[1] &= !LAST_IN_TRANSACTION;
-    if last_in_transaction {
-        record[1] |= LAST_IN_TRANSACTION;
+    record[1] &= !ENDS_TRANSACTION;
+    if ends_transaction {
+        record[1] |= ENDS_TRANSACTION;
     }
 }
 
 /// The record of a catalog change.
-pub(crate) fn encode_catalog(json: &[u8], last_in_transaction: bool) -> Vec<u8> {
-    let mut out = vec![CATALOG, u8::from(last_in_transaction)];
+pub(crate) fn encode_catalog(json: &[u8], ends_transaction: bool) -> Vec<u8> {
+    let mut out = vec![CATALOG, u8::from(ends_transaction)];
     out.extend_from_slice(json);
     out
 }
@@ -141,7 +145,7 @@ pub(crate) fn parse_catalog(bytes: &[u8]) -> Result<(CatalogChange, bool), Stora
     };
     let change = serde_json::from_slice(json)
         .map_err(|error| StorageError::Corrupt(format!("catalog change: {error}")))?;
-    Ok((change, flags & LAST_IN_TRANSACTION != 0))
+    Ok((change, flags & ENDS_TRANSACTION != 0))
 }
 
 /// Bytes that a value of this type takes in the fixed part; `None` for types of varying width.
@@ -150,15 +154,25 @@ fn fixed_width(ty: ColumnType) -> Option<usize> {
         ColumnType::Bool => Some(1),
         ColumnType::Int2 => Some(2),
         ColumnType::Int4 | ColumnType::Float4 | ColumnType::Date => Some(4),
-        ColumnType::Int8 | ColumnType::Float8 | ColumnType::Timestamp | ColumnType::TimestampTz => {
-            Some(8)
-        }
-        ColumnType::Uuid => Some(16),
+        ColumnType::Oid => Some(4),
+        ColumnType::Int8
+        | ColumnType::Float8
+        | ColumnType::Time
+        | ColumnType::Timestamp
+        | ColumnType::TimestampTz => Some(8),
+        ColumnType::TimeTz => Some(12),
+        ColumnType::Uuid | ColumnType::Interval => Some(16),
         ColumnType::Numeric(_)
         | ColumnType::Text
         | ColumnType::Varchar(_)
+        | ColumnType::Bpchar(_)
+        | ColumnType::Name
+        | ColumnType::Char
         | ColumnType::Bytea
-        | ColumnType::Jsonb => None,
+        | ColumnType::Json
+        | ColumnType::Jsonb
+        | ColumnType::Enum(_)
+        | ColumnType::Array(_) => None,
     }
 }
 
@@ -190,41 +204,114 @@ pub(crate) fn encode_row(table: &TableDef, row: &Row, out: &mut Vec<u8>) {
         let Some(width) = fixed_width(*ty) else {
             continue;
         };
-        match (ty, *value) {
-            (_, DatumRef::Null) => out.resize(out.len() + width, 0),
-            (ColumnType::Int2, DatumRef::Int2(v)) => out.extend_from_slice(&v.to_le_bytes()),
-            (ColumnType::Int4, DatumRef::Int4(v)) | (ColumnType::Date, DatumRef::Date(v)) => {
-                out.extend_from_slice(&v.to_le_bytes());
-            }
-            (ColumnType::Int8, DatumRef::Int8(v))
-            | (ColumnType::Timestamp, DatumRef::Timestamp(v))
-            | (ColumnType::TimestampTz, DatumRef::TimestampTz(v)) => {
-                out.extend_from_slice(&v.to_le_bytes())
-            }
-            (ColumnType::Float4, DatumRef::Float4(v)) => out.extend_from_slice(&v.to_le_bytes()),
-            (ColumnType::Float8, DatumRef::Float8(v)) => out.extend_from_slice(&v.to_le_bytes()),
-            (ColumnType::Bool, DatumRef::Bool(v)) => out.push(v.into()),
-            (ColumnType::Uuid, DatumRef::Uuid(v)) => out.extend_from_slice(v),
-            (ty, value) => panic!("{value:?} is not of type {ty:?}"),
+        match *value {
+            DatumRef::Null => out.resize(out.len() + width, 0),
+            value => put_fixed(*ty, value, out),
         }
     }
     for ((_, ty), value) in layout.iter().zip(&values) {
-        if fixed_width(*ty).is_some() {
-            continue;
+        if fixed_width(*ty).is_none() && *value != DatumRef::Null {
+            put_varying(*ty, *value, out);
         }
-        match (ty, *value) {
-            (_, DatumRef::Null) => {}
-            (ColumnType::Text | ColumnType::Varchar(_) | ColumnType::Jsonb, DatumRef::Text(v)) => {
-                put_bytes(out, v.as_bytes());
-            }
-            (ColumnType::Bytea, DatumRef::Bytea(v)) => put_bytes(out, v),
-            (ColumnType::Numeric(_), DatumRef::Numeric(v)) => {
-                let unscaled =
-                    rescale(v, ty.numeric_shape().1).expect("a numeric fits its column's scale");
-                put_bytes(out, trim(&unscaled.to_be_bytes()));
-            }
-            (ty, value) => panic!("{value:?} is not of type {ty:?}"),
+    }
+}
+
+/// Appends a value that is not NULL, of a type of fixed width.
+fn put_fixed(ty: ColumnType, value: DatumRef<'_>, out: &mut Vec<u8>) {
+    match (ty, value) {
+        (ColumnType::Int2, DatumRef::Int2(v)) => out.extend_from_slice(&v.to_le_bytes()),
+        (ColumnType::Int4, DatumRef::Int4(v)) | (ColumnType::Date, DatumRef::Date(v)) => {
+            out.extend_from_slice(&v.to_le_bytes());
         }
+        (ColumnType::Int8, DatumRef::Int8(v))
+        | (ColumnType::Time, DatumRef::Time(v))
+        | (ColumnType::Timestamp, DatumRef::Timestamp(v))
+        | (ColumnType::TimestampTz, DatumRef::TimestampTz(v)) => {
+            out.extend_from_slice(&v.to_le_bytes());
+        }
+        (ColumnType::Oid, DatumRef::Int8(v)) => {
+            let oid = u32::try_from(v).expect("an oid has 32 bits");
+            out.extend_from_slice(&oid.to_le_bytes());
+        }
+        (ColumnType::Float4, DatumRef::Float4(v)) => out.extend_from_slice(&v.to_le_bytes()),
+        (ColumnType::Float8, DatumRef::Float8(v)) => out.extend_from_slice(&v.to_le_bytes()),
+        (ColumnType::Bool, DatumRef::Bool(v)) => out.push(v.into()),
+        (ColumnType::Uuid, DatumRef::Uuid(v)) => out.extend_from_slice(v),
+        (ColumnType::TimeTz, DatumRef::TimeTz(v)) => out.extend_from_slice(&v.to_bytes()),
+        (ColumnType::Interval, DatumRef::Interval(v)) => out.extend_from_slice(&v.to_bytes()),
+        (ty, value) => panic!("{value:?} is not of type {ty:?}"),
+    }
+}
+
+/// Appends a value that is not NULL, of a type of varying width, as a string.
+fn put_varying(ty: ColumnType, value: DatumRef<'_>, out: &mut Vec<u8>) {
+    match (ty, value) {
+        (ty, DatumRef::Text(v)) if ty.is_textual() => put_bytes(out, v.as_bytes()),
+        (ColumnType::Bytea, DatumRef::Bytea(v)) => put_bytes(out, v),
+        (ColumnType::Numeric(_), DatumRef::Numeric(v)) => {
+            let unscaled =
+                rescale(v, ty.numeric_shape().1).expect("a numeric fits its column's scale");
+            put_bytes(out, trim(&unscaled.to_be_bytes()));
+        }
+        (ColumnType::Array(element), DatumRef::Array(elements)) => {
+            let mut bytes = Vec::new();
+            put_array(element.into(), elements, &mut bytes);
+            put_bytes(out, &bytes);
+        }
+        (ty, value) => panic!("{value:?} is not of type {ty:?}"),
+    }
+}
+
+/// Appends an array: how many elements, which of them are NULL, and the others.
+fn put_array(ty: ColumnType, elements: Elements<'_>, out: &mut Vec<u8>) {
+    put_varint(out, elements.len() as u64);
+    let bitmap = out.len();
+    out.resize(bitmap + elements.len().div_ceil(8), 0);
+    let mut at = 0;
+    elements.for_each(|value| {
+        match value.expect("elements are of a column's type") {
+            DatumRef::Null => out[bitmap + at / 8] |= 1 << (at % 8),
+            value if fixed_width(ty).is_some() => put_fixed(ty, value, out),
+            value => put_varying(ty, value, out),
+        }
+        at += 1;
+    });
+}
+
+/// How many elements an array in a record has.
+pub(crate) fn array_length(mut bytes: &[u8]) -> usize {
+    take_varint(&mut bytes)
+        .ok()
+        .and_then(|length| usize::try_from(length).ok())
+        .unwrap_or(0)
+}
+
+/// Hands on the elements of an array in a record.
+pub(crate) fn read_array<'a>(
+    ty: ElementType,
+    mut bytes: &'a [u8],
+    put: &mut dyn FnMut(DatumRef<'a>),
+) -> Result<(), StorageError> {
+    let ty = ColumnType::from(ty);
+    let length = usize::try_from(take_varint(&mut bytes)?).map_err(|_| corrupt("an array"))?;
+    let (nulls, mut rest) = bytes
+        .split_at_checked(length.div_ceil(8))
+        .ok_or_else(|| corrupt("an array"))?;
+    for at in 0..length {
+        put(if nulls[at / 8] & 1 << (at % 8) != 0 {
+            DatumRef::Null
+        } else if let Some(width) = fixed_width(ty) {
+            let value = fixed_value(ty, rest)?;
+            rest = &rest[width..];
+            value
+        } else {
+            varying_value(ty, take_bytes(&mut rest)?)?
+        });
+    }
+    if rest.is_empty() {
+        Ok(())
+    } else {
+        Err(corrupt("an array"))
     }
 }
 
@@ -408,6 +495,12 @@ fn fixed_value(ty: ColumnType, bytes: &[u8]) -> Result<DatumRef<'_>, StorageErro
         ColumnType::Date => DatumRef::Date(i32::from_le_bytes(*chunk(bytes)?)),
         ColumnType::Timestamp => DatumRef::Timestamp(i64::from_le_bytes(*chunk(bytes)?)),
         ColumnType::TimestampTz => DatumRef::TimestampTz(i64::from_le_bytes(*chunk(bytes)?)),
+        ColumnType::Time => DatumRef::Time(i64::from_le_bytes(*chunk(bytes)?)),
+        ColumnType::Oid => DatumRef::Int8(u32::from_le_bytes(*chunk(bytes)?).into()),
+        ColumnType::TimeTz => DatumRef::TimeTz(TimeTz::from_bytes(*chunk(bytes)?)),
+        ColumnType::Interval => {
+            DatumRef::Interval(Interval::from_bytes(chunk::<INTERVAL_BYTES>(bytes)?))
+        }
         other => panic!("{other:?} has no fixed width"),
     })
 }
@@ -415,6 +508,10 @@ fn fixed_value(ty: ColumnType, bytes: &[u8]) -> Result<DatumRef<'_>, StorageErro
 fn varying_value(ty: ColumnType, bytes: &[u8]) -> Result<DatumRef<'_>, StorageError> {
     Ok(match ty {
         ColumnType::Bytea => DatumRef::Bytea(bytes),
+        ColumnType::Array(element) => {
+            read_array(element, bytes, &mut |_| {})?;
+            DatumRef::Array(Elements::stored(element, bytes))
+        }
         ColumnType::Numeric(_) => {
             let sign = bytes
                 .first()
@@ -543,7 +640,7 @@ pub(crate) mod tests {
             seal(&mut bytes, Seq::pending(7), last);
             let record = parse(&bytes).unwrap();
             prop_assert_eq!(read_seq(&bytes[2..]).unwrap(), Seq::pending(7));
-            prop_assert_eq!(record.last_in_transaction, last);
+            prop_assert_eq!(record.ends_transaction, last);
             let before = RowReader::whole(table.clone()).row(1, record.old_row.unwrap()).unwrap();
             prop_assert_eq!(&before, &old);
             prop_assert_eq!(&RowReader::whole(table.clone()).row(1, record.row).unwrap(), &row);

@@ -29,7 +29,9 @@ use crate::failpoint::{Failpoints, Step};
 use crate::flush::{Cold, Flusher, blocking};
 use crate::hot::Hot;
 use crate::jobs::{JobKind, JobRecord};
+use crate::notify::{self, NotificationBatch};
 use crate::seq::{Clock, Seq, SeqGenerator};
+use crate::sequence::{SequenceDef, SequenceError, SequenceState, Sequences};
 use crate::snapshot::Snapshot;
 use crate::transaction::{Partition, RowVersion, Transaction};
 use crate::trim::{self, TrimReport};
@@ -72,6 +74,7 @@ pub struct Store {
     tasks: Mutex<Vec<JoinHandle<()>>>,
     committer: Option<std::thread::JoinHandle<()>>,
     shutdown: watch::Sender<bool>,
+    sequences: Sequences,
     runtime: tokio::runtime::Handle,
     sweep_age: Duration,
 }
@@ -165,6 +168,7 @@ impl Store {
             tasks: Mutex::new(tasks),
             committer: Some(committer),
             shutdown,
+            sequences: Sequences::default(),
             runtime,
             sweep_age: options.cold.sweep_age,
         }))
@@ -243,6 +247,33 @@ impl Store {
         transaction.change_catalog(base_version, changes);
         self.commit(transaction).await?;
         Ok(self.catalog())
+    }
+
+    /// Draws a sequence's next number. Waits for the disk now and then.
+    pub fn draw(&self, sequence: &SequenceDef) -> Result<i64, SequenceError> {
+        self.check_open()?;
+        self.sequences.draw(&self.shared().hot, sequence)
+    }
+
+    /// Begins a sequence that is to be created with this id. It may be drawn from before that is committed.
+    pub fn begin_sequence(&self, id: u32) -> Result<(), StorageError> {
+        self.check_open()?;
+        self.sequences.forget(&self.shared().hot, id)
+    }
+
+    /// Where a sequence stands.
+    pub fn sequence_state(&self, sequence: &SequenceDef) -> Result<SequenceState, SequenceError> {
+        self.sequences.state(&self.shared().hot, sequence)
+    }
+
+    /// Puts a sequence somewhere. Waits for the disk.
+    pub fn set_sequence(
+        &self,
+        sequence: &SequenceDef,
+        state: SequenceState,
+    ) -> Result<(), SequenceError> {
+        self.check_open()?;
+        self.sequences.set(&self.shared().hot, sequence, state)
     }
 
     /// Flushes every partition of the table that has unflushed rows, however few. A STREAM table has nothing to flush.
@@ -348,7 +379,18 @@ impl Store {
         changes::read(&self.snapshot(), scope, after, limit)
     }
 
-    /// Watches for commits that touch the scope.
+    /// Up to about `limit` notifications of the channels, those of each with a Seq after the one beside it, in
+    /// commit order. `Trimmed` when some of them may be gone. Blocking.
+    pub fn read_notifications(
+        &self,
+        channels: &[(Arc<str>, Seq)],
+        limit: usize,
+    ) -> Result<NotificationBatch, StorageError> {
+        self.check_open()?;
+        notify::read(&self.snapshot(), channels, limit)
+    }
+
+    /// Watches for commits that touch the scope (`notify::scope_of`: that tell something on a channel).
     pub fn watch(&self, scope: &FeedScope) -> CommitWatch {
         CommitWatch::new(self.shared().watches.watch(scope, || self.visible()))
     }
@@ -362,6 +404,9 @@ impl Store {
             let _ = task.await;
         }
         self.flusher.queue.stop().await;
+        if let Err(error) = self.sequences.settle(&self.shared().hot) {
+            tracing::error!(%error, "sequences will skip some numbers");
+        }
         self.shared().watches.close();
     }
 

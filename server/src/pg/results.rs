@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use arrow::array::ArrayRef;
 use arrow::record_batch::RecordBatch;
-use bytes::BufMut;
+use bytes::{BufMut, BytesMut};
 use futures::StreamExt;
+use tidelog_sql::text::Style;
 use tidelog_sql::{ErrorKind, OutputColumn, RowStream, SqlError};
 use tidelog_storage::DatumRef;
 use tidelog_storage::datum::datum_at;
@@ -43,12 +44,18 @@ impl Formats {
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
+
+    /// Whether every column is sent as text.
+    pub(super) fn is_text(&self) -> bool {
+        self.0.iter().all(|format| matches!(format, Format::Text))
+    }
 }
 
 /// Writes rows of one result.
 pub(super) struct RowWriter<'a> {
     columns: &'a [OutputColumn],
     formats: &'a Formats,
+    style: Style,
     scratch: String,
 }
 
@@ -57,17 +64,22 @@ impl<'a> RowWriter<'a> {
         RowWriter {
             columns,
             formats,
+            style: Style::default(),
             scratch: String::new(),
         }
+    }
+
+    /// The same, in a session's style.
+    pub(super) fn in_style(self, style: Style) -> RowWriter<'a> {
+        RowWriter { style, ..self }
     }
 
     /// Appends one DataRow; on error nothing.
     pub(super) fn write<'v>(
         &mut self,
-        client: &mut Client,
+        out: &mut BytesMut,
         values: impl Iterator<Item = Result<DatumRef<'v>, SqlError>>,
     ) -> Result<(), SqlError> {
-        let out = &mut client.out;
         let start = out.len();
         out.put_u8(b'D');
         out.put_i32(0);
@@ -78,6 +90,7 @@ impl<'a> RowWriter<'a> {
                     value,
                     column.ty,
                     self.formats.of(index),
+                    self.style,
                     &mut self.scratch,
                     out,
                 ),
@@ -114,6 +127,7 @@ pub(super) fn value(array: &ArrayRef, row: usize) -> Result<DatumRef<'_>, SqlErr
 /// Rows on their way to a client, which may take them in portions.
 pub(super) struct Rows {
     pub(super) columns: Vec<OutputColumn>,
+    style: Style,
     stream: RowStream,
     /// The batch that is being sent and the next row in it.
     batch: Option<(RecordBatch, usize)>,
@@ -127,9 +141,10 @@ pub(super) struct Portion {
 }
 
 impl Rows {
-    pub(super) fn new(columns: Vec<OutputColumn>, stream: RowStream) -> Rows {
+    pub(super) fn new(columns: Vec<OutputColumn>, stream: RowStream, style: Style) -> Rows {
         Rows {
             columns,
+            style,
             stream,
             batch: None,
         }
@@ -142,7 +157,7 @@ impl Rows {
         formats: &Formats,
         limit: Option<u64>,
     ) -> Result<Portion, Stop> {
-        let mut writer = RowWriter::new(&self.columns, formats);
+        let mut writer = RowWriter::new(&self.columns, formats).in_style(self.style);
         let mut sent = 0;
         loop {
             if limit.is_some_and(|limit| sent >= limit) {
@@ -172,7 +187,7 @@ impl Rows {
                 continue;
             }
             writer.write(
-                client,
+                &mut client.out,
                 batch.columns().iter().map(|array| value(array, *row)),
             )?;
             *row += 1;

@@ -1,16 +1,20 @@
 //! CREATE, ALTER, DROP and TRUNCATE of tables.
 
+mod column;
 pub(crate) mod options;
 mod widen;
 
 use datafusion::sql::sqlparser::ast::{
-    AlterColumnOperation, AlterTable, AlterTableOperation, CascadeOption, ColumnDef as AstColumn,
-    ColumnOption, CreateTable, DropBehavior, Expr, IndexColumn, ObjectName, PrimaryKeyConstraint,
-    RenameTableNameKind, TableConstraint, Truncate,
+    AlterColumnOperation, AlterTable, AlterTableOperation, CascadeOption, CreateTable,
+    DropBehavior, Expr, IndexColumn, ObjectName, PrimaryKeyConstraint, RenameTableNameKind,
+    TableConstraint, Truncate,
 };
-use tidelog_storage::{CatalogChange, ColumnDef, ColumnId, Datum, TableDef, TableId, TableKind};
+use tidelog_storage::{CatalogChange, ColumnDef, ColumnId, TableDef, TableId, TableKind};
+
+use column::{NewColumn, add_column, alter_column, column, drop_column, rename_column};
 
 use super::constraint::{self, Constraint};
+use super::sequence;
 use super::{
     DdlPlan, Evaluate, Scope, display, find, fold, no_schema, resolve, split, truncate_name,
 };
@@ -20,10 +24,6 @@ use crate::types;
 
 /// PostgreSQL's limit, and ours.
 const COLUMNS_MAX: usize = 1600;
-/// Names that stand for a row's own properties, ours and PostgreSQL's.
-const SYSTEM_COLUMNS: [&str; 10] = [
-    "_seq", "_user", "_op", "_old", "ctid", "xmin", "xmax", "cmin", "cmax", "tableoid",
-];
 
 pub(super) fn create(
     scope: Scope<'_>,
@@ -34,8 +34,7 @@ pub(super) fn create(
     refuse_clauses(create)?;
     let mut plan = DdlPlan::new("CREATE TABLE");
     let (schema, name) = target(scope, &create.name)?;
-    if scope.catalog.table(&schema, &name).is_some() || scope.catalog.view(&schema, &name).is_some()
-    {
+    if sequence::is_taken(scope, &schema, &name) {
         let error = duplicate_table(&name);
         if !create.if_not_exists {
             return Err(error);
@@ -53,9 +52,18 @@ pub(super) fn create(
     let mut columns: Vec<ColumnDef> = Vec::with_capacity(create.columns.len());
     let mut key: Option<Key> = None;
     let mut constraints = Vec::new();
+    let mut sequences = Vec::new();
     for ast in &create.columns {
         let id = ColumnId::new(columns.len() as u16 + 1);
-        let (column, column_key) = column(id, &name, ast, &mut constraints, evaluate)?;
+        let new = NewColumn {
+            scope,
+            schema: &schema,
+            table: &name,
+            // The table itself takes the next id.
+            sequence_ids_from: scope.catalog.next_table_id + 1,
+        };
+        let (column, column_key) =
+            column(id, &new, ast, &mut constraints, &mut sequences, evaluate)?;
         if columns.iter().any(|other| other.name == column.name) {
             return Err(SqlError::new(
                 ErrorKind::DuplicateColumn,
@@ -94,6 +102,7 @@ pub(super) fn create(
                 format!("column \"{key_column}\" appears twice in primary key constraint"),
             ));
         }
+        super::index::check_sortable(column)?;
         column.not_null = true;
         primary_key.push(column.id);
     }
@@ -114,6 +123,8 @@ pub(super) fn create(
         constraint::add(scope, &mut table, constraint, true)?;
     }
     plan.changes.push(CatalogChange::PutTable(Box::new(table)));
+    let sequences = sequences.into_iter().map(CatalogChange::PutSequence);
+    plan.changes.extend(sequences);
     Ok(plan)
 }
 
@@ -141,6 +152,8 @@ pub(super) fn drop(
                 };
                 if !plan.changes.contains(&change) {
                     plan.changes.push(change);
+                    plan.changes
+                        .extend(sequence::drop_owned(scope, &found.columns));
                 }
                 continue;
             }
@@ -257,8 +270,14 @@ pub(super) fn alter(
                 column_position: None,
                 ..
             } => {
-                let constraints =
-                    add_column(&mut table, column_def, *if_not_exists, evaluate, &mut plan)?;
+                let constraints = add_column(
+                    scope,
+                    &mut table,
+                    column_def,
+                    *if_not_exists,
+                    evaluate,
+                    &mut plan,
+                )?;
                 for constraint in constraints {
                     finish.push(constraint::add(scope, &mut table, constraint, false)?);
                 }
@@ -370,140 +389,6 @@ pub(super) fn alter(
     Ok(plan)
 }
 
-fn alter_column(
-    table: &mut TableDef,
-    name: &str,
-    operation: &AlterColumnOperation,
-    evaluate: Evaluate<'_>,
-) -> Result<Option<constraint::Finish>, SqlError> {
-    let Some(index) = table.column_index(name) else {
-        return Err(no_column(name, &table.name));
-    };
-    let column = &mut table.columns[index];
-    match operation {
-        AlterColumnOperation::SetNotNull => return Ok(constraint::set_not_null(table, name)),
-        AlterColumnOperation::DropNotNull if table.primary_key.contains(&column.id) => {
-            let message = format!("column \"{name}\" is in a primary key");
-            return Err(SqlError::new(ErrorKind::InvalidTableDefinition, message));
-        }
-        AlterColumnOperation::DropNotNull => column.not_null = false,
-        AlterColumnOperation::SetDefault { value } => {
-            evaluate(value, column.ty)?;
-            column.default = Some(value.to_string());
-        }
-        AlterColumnOperation::DropDefault => column.default = None,
-        other => {
-            return Err(SqlError::unsupported(format!(
-                "ALTER TABLE … ALTER COLUMN … {}",
-                other.to_string().to_uppercase()
-            )));
-        }
-    }
-    Ok(None)
-}
-
-fn add_column(
-    table: &mut TableDef,
-    ast: &AstColumn,
-    if_not_exists: bool,
-    evaluate: Evaluate<'_>,
-    plan: &mut DdlPlan,
-) -> Result<Vec<Constraint>, SqlError> {
-    let id = table.next_column_id;
-    let name = fold(&ast.name);
-    let mut constraints = Vec::new();
-    if table.column_index(&name).is_some() {
-        let error = duplicate_column(&name, &table.name);
-        if !if_not_exists {
-            return Err(error);
-        }
-        plan.skip(error);
-        return Ok(constraints);
-    }
-    if usize::from(id.get()) > COLUMNS_MAX {
-        return Err(too_many_columns());
-    }
-    let (mut column, key) = column(id, &table.name, ast, &mut constraints, evaluate)?;
-    if key.is_some() {
-        if !table.primary_key.is_empty() {
-            return Err(multiple_keys(&table.name));
-        }
-        return Err(SqlError::unsupported("ADD COLUMN … PRIMARY KEY"));
-    }
-    if let Some(default) = default_of(ast) {
-        column.missing = evaluate(default, column.ty)?;
-    }
-    if column.not_null && column.missing.is_null() {
-        return Err(SqlError::unsupported("ADD COLUMN … NOT NULL without a DEFAULT")
-            .hint("The table may have rows, and they need a value in the new column: give it a DEFAULT."));
-    }
-    // A dropped column's stored name is known no more: after a drop every new one gets its own.
-    let dropped = table.columns.len() + 1 < usize::from(id.get());
-    if dropped
-        || table
-            .columns
-            .iter()
-            .any(|other| other.stored_name == column.stored_name)
-    {
-        column.stored_name = suffixed(&column.name, id);
-    }
-    table.columns.push(column);
-    table.next_column_id = ColumnId::new(id.get() + 1);
-    table.bump_schema_version();
-    Ok(constraints)
-}
-
-fn drop_column(
-    scope: Scope<'_>,
-    table: &mut TableDef,
-    name: &str,
-    (if_exists, cascades): (bool, bool),
-    plan: &mut DdlPlan,
-) -> Result<(), SqlError> {
-    let Some(index) = table.column_index(name) else {
-        let error = no_column(name, &table.name);
-        if !if_exists {
-            return Err(error);
-        }
-        plan.skip(error);
-        return Ok(());
-    };
-    if table.primary_key.contains(&table.columns[index].id) {
-        return Err(
-            SqlError::unsupported("DROP COLUMN of a primary key's column").detail(format!(
-                "Column \"{name}\" is part of \"{}\".",
-                table.primary_key_name
-            )),
-        );
-    }
-    if table.columns.len() == 1 {
-        return Err(SqlError::unsupported("a table without columns"));
-    }
-    let id = table.columns[index].id;
-    parents::release_column(scope, table, id, cascades, plan)?;
-    constraint::drop_with_column(table, id)?;
-    table.columns.remove(index);
-    table.options.cluster_by.retain(|column| *column != id);
-    table.bump_schema_version();
-    Ok(())
-}
-
-fn rename_column(table: &mut TableDef, old: &str, new: String) -> Result<(), SqlError> {
-    let index = table.column_index(old).ok_or_else(|| {
-        SqlError::new(
-            ErrorKind::UndefinedColumn,
-            format!("column \"{old}\" does not exist"),
-        )
-    })?;
-    check_column_name(&new)?;
-    if table.column_index(&new).is_some() {
-        return Err(duplicate_column(&new, &table.name));
-    }
-    constraint::rename_in_checks(table, old, &new)?;
-    table.columns[index].name = new;
-    Ok(())
-}
-
 /// A PRIMARY KEY clause.
 struct Key {
     name: Option<String>,
@@ -536,120 +421,6 @@ fn table_key(constraint: &PrimaryKeyConstraint) -> Result<Key, SqlError> {
             .map(column)
             .collect::<Result<_, _>>()?,
     })
-}
-
-fn default_of(ast: &AstColumn) -> Option<&Expr> {
-    ast.options.iter().find_map(|option| match &option.option {
-        ColumnOption::Default(expr) => Some(expr),
-        _ => None,
-    })
-}
-
-/// A column's definition, and the key that it alone makes; other constraints that stand behind it are added to the list.
-fn column(
-    id: ColumnId,
-    table: &str,
-    ast: &AstColumn,
-    constraints: &mut Vec<Constraint>,
-    evaluate: Evaluate<'_>,
-) -> Result<(ColumnDef, Option<Key>), SqlError> {
-    let name = fold(&ast.name);
-    check_column_name(&name)?;
-    let ty = types::column_type(&ast.data_type)?;
-    let (mut null, mut not_null, mut default, mut key) = (false, false, None, None);
-    for option in &ast.options {
-        match &option.option {
-            ColumnOption::Null => null = true,
-            ColumnOption::NotNull => not_null = true,
-            ColumnOption::Default(expr) => {
-                evaluate(expr, ty)?;
-                if default.replace(expr.to_string()).is_some() {
-                    return Err(SqlError::new(
-                        ErrorKind::SyntaxError,
-                        format!(
-                            "multiple default values specified for column \"{name}\" of table \"{table}\""
-                        ),
-                    ));
-                }
-            }
-            ColumnOption::PrimaryKey(constraint) => {
-                if constraint.characteristics.is_some() {
-                    return Err(SqlError::unsupported("a deferrable PRIMARY KEY"));
-                }
-                let constraint_name = option.name.as_ref().or(constraint.name.as_ref()).map(fold);
-                set_key(
-                    &mut key,
-                    Key {
-                        name: constraint_name,
-                        columns: vec![name.clone()],
-                    },
-                    table,
-                )?;
-            }
-            ColumnOption::Unique(unique) => {
-                let unique = Constraint::unique(unique, Some(&name))?;
-                constraints.push(unique.named(option.name.as_ref()));
-            }
-            ColumnOption::ForeignKey(key) => {
-                let key = Constraint::foreign_key(key, Some(&name))?;
-                constraints.push(key.named(option.name.as_ref()));
-            }
-            ColumnOption::Check(check) => {
-                constraints.push(Constraint::check(check)?.named(option.name.as_ref()));
-            }
-            ColumnOption::Generated {
-                generation_expr: Some(_),
-                ..
-            } => {
-                return Err(SqlError::unsupported("GENERATED ALWAYS AS"));
-            }
-            ColumnOption::Generated { .. } | ColumnOption::Identity(_) => {
-                return Err(SqlError::unsupported("GENERATED … AS IDENTITY"));
-            }
-            ColumnOption::Collation(_) => return Err(SqlError::unsupported("COLLATE")),
-            other => return Err(SqlError::unsupported(format!("column option {other}"))),
-        }
-    }
-    if null && (not_null || key.is_some()) {
-        return Err(SqlError::new(
-            ErrorKind::SyntaxError,
-            format!(
-                "conflicting NULL/NOT NULL declarations for column \"{name}\" of table \"{table}\""
-            ),
-        ));
-    }
-    // Only a stored name that ends in its column's id has a '#': so none is ever given twice.
-    let stored_name = if name.contains('#') {
-        suffixed(&name, id)
-    } else {
-        name.clone()
-    };
-    Ok((
-        ColumnDef {
-            id,
-            name,
-            stored_name,
-            ty,
-            not_null,
-            default,
-            missing: Datum::Null,
-        },
-        key,
-    ))
-}
-
-fn suffixed(name: &str, id: ColumnId) -> String {
-    format!("{name}#{}", id.get())
-}
-
-fn check_column_name(name: &str) -> Result<(), SqlError> {
-    if SYSTEM_COLUMNS.contains(&name) {
-        return Err(SqlError::new(
-            ErrorKind::DuplicateColumn,
-            format!("column name \"{name}\" conflicts with a system column name"),
-        ));
-    }
-    Ok(())
 }
 
 /// The schema and name that a CREATE makes.

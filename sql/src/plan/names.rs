@@ -8,6 +8,8 @@ use datafusion::sql::sqlparser::ast::{
 };
 use tidelog_storage::ColumnType;
 
+use crate::notify::{CHANNELS_ARRAY, PG_LISTENING_CHANNELS};
+use crate::parse::parse_expression;
 use crate::row::{infer, placeholder};
 use crate::{ddl, types};
 
@@ -20,12 +22,19 @@ pub(crate) fn shown(name: &str) -> &str {
 }
 
 /// Names columns and functions in FROM as PostgreSQL does, and types parameters by the casts around them.
-pub(super) fn follow_postgres(query: &mut ast::Query, parameters: &mut Vec<Option<ColumnType>>) {
+pub(super) fn follow_postgres(
+    query: &mut ast::Query,
+    parameters: &mut Vec<Option<ColumnType>>,
+    user_types: types::UserTypes<'_>,
+) {
     if let Some(select) = top_select(&mut query.body) {
         name_columns(&mut select.projection, true);
     }
     // The top comes by again, and has names then.
-    let _ = query.visit(&mut Conventions { parameters });
+    let _ = query.visit(&mut Conventions {
+        parameters,
+        user_types,
+    });
 }
 
 /// The select whose columns the whole query's are.
@@ -40,6 +49,7 @@ fn top_select(body: &mut SetExpr) -> Option<&mut ast::Select> {
 
 struct Conventions<'a> {
     parameters: &'a mut Vec<Option<ColumnType>>,
+    user_types: types::UserTypes<'a>,
 }
 
 impl ast::VisitorMut for Conventions<'_> {
@@ -51,6 +61,30 @@ impl ast::VisitorMut for Conventions<'_> {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        if let TableFactor::Table {
+            name,
+            alias,
+            args: Some(_),
+            ..
+        } = factor
+            && name.to_string().eq_ignore_ascii_case(PG_LISTENING_CHANNELS)
+            && let Some(array) = channels_array()
+        {
+            let function = Ident::new(PG_LISTENING_CHANNELS);
+            let alias = alias.take().unwrap_or_else(|| ast::TableAlias {
+                explicit: true,
+                name: function,
+                columns: Vec::new(),
+                at: None,
+            });
+            *factor = TableFactor::UNNEST {
+                alias: Some(alias),
+                array_exprs: vec![array],
+                with_offset: false,
+                with_offset_alias: None,
+                with_ordinality: false,
+            };
+        }
         let (function, alias) = match factor {
             TableFactor::Table {
                 name,
@@ -90,16 +124,34 @@ impl ast::VisitorMut for Conventions<'_> {
         ControlFlow::Continue(())
     }
 
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Expr::Function(call) = expr
+            && call
+                .name
+                .to_string()
+                .eq_ignore_ascii_case(PG_LISTENING_CHANNELS)
+            && let Ok(rows) = parse_expression(&format!("unnest({CHANNELS_ARRAY}())"))
+        {
+            *expr = rows;
+        }
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         if let Expr::Cast {
             expr, data_type, ..
         } = expr
-            && let Ok(ty) = types::column_type(data_type)
+            && let Ok(ty) = types::column_type_among(data_type, self.user_types)
         {
             self.type_parameter(expr, ty);
         }
         ControlFlow::Continue(())
     }
+}
+
+/// The call that gives the array behind `pg_listening_channels()`.
+fn channels_array() -> Option<Expr> {
+    parse_expression(&format!("{CHANNELS_ARRAY}()")).ok()
 }
 
 impl Conventions<'_> {
@@ -193,6 +245,13 @@ fn name_of(expr: &Expr) -> Option<(String, bool)> {
         Expr::Interval(_) => Some(("interval".to_string(), false)),
         Expr::Function(function) => {
             let name = ddl::fold(function.name.0.last()?.as_ident()?);
+            if name == crate::functions::UNTAGGED
+                && let FunctionArguments::List(list) = &function.args
+                && let [ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(inner))] =
+                    list.args.as_slice()
+            {
+                return name_of(inner);
+            }
             // These are keywords in PostgreSQL's grammar and keep the value's name, as a cast does.
             if matches!(function.args, FunctionArguments::None) {
                 return Some((name.to_ascii_lowercase(), true));
@@ -229,8 +288,11 @@ fn name_of(expr: &Expr) -> Option<(String, bool)> {
 }
 
 fn type_name(ty: &ast::DataType) -> String {
+    if let ast::DataType::Array(ast::ArrayElemTypeDef::SquareBracket(element, _)) = ty {
+        return type_name(element);
+    }
     types::column_type(ty).map_or_else(
         |_| ty.to_string().to_ascii_lowercase(),
-        |ty| types::internal_name(ty).to_string(),
+        types::internal_name,
     )
 }

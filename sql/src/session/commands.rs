@@ -1,6 +1,7 @@
 //! Commands: transactions, settings, roles in use, DDL, CALL, LISTEN.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::{self, Expr, Set, Statement};
@@ -10,10 +11,10 @@ use super::transaction::level_of;
 use super::{Block, Isolation, Notice, Outcome, Session};
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
+use crate::notify::{CHANNELS_ARRAY, ChannelChange, text_list};
 use crate::output::{self, OutputColumn};
 use crate::parse::literal_text;
 use crate::settings::SERVER_VERSION;
-use crate::subscribe::ListenTarget;
 
 impl Session {
     /// The columns that a command's result has.
@@ -57,10 +58,7 @@ impl Session {
                 let value = if self.work.read_only { "on" } else { "off" };
                 Ok(("transaction_read_only".to_string(), value.to_string()))
             }
-            _ => self
-                .settings
-                .get(name)
-                .map(|(name, value)| (name.to_string(), value.to_string())),
+            _ => self.settings.get(name),
         }
     }
 
@@ -73,11 +71,13 @@ impl Session {
                 .map_or(default.to_string(), |(_, value)| value);
             (name.to_string(), value)
         };
-        crate::settings::defaults().map(value).collect()
+        let known = crate::settings::defaults().map(value);
+        known.chain(self.settings.custom()).collect()
     }
 
     /// What functions that ask for the session give, by name.
     pub(super) fn constants(&self) -> HashMap<&'static str, ScalarValue> {
+        let heard = Some(self.heard.load(Ordering::Relaxed)).filter(|seq| *seq > 0);
         let catalog = self.catalog();
         let schema = (self.search_path().into_iter()).find(|name| catalog.schemas.contains(name));
         HashMap::from([
@@ -95,6 +95,10 @@ impl Session {
             ),
             ("current_schema", ScalarValue::from(schema)),
             ("pg_backend_pid", ScalarValue::from(self.login.pid)),
+            (CHANNELS_ARRAY, text_list(&self.listening)),
+            // What waits for slow readers is in the log, which has no end.
+            ("pg_notification_queue_usage", ScalarValue::from(0.0_f64)),
+            ("notification_seq", ScalarValue::Int64(heard)),
             (
                 "version",
                 ScalarValue::from(format!("PostgreSQL {SERVER_VERSION}")),
@@ -142,16 +146,24 @@ impl Session {
                 self.refuse_in_block("DISCARD ALL")?;
                 self.settings.reset_all();
                 self.role = self.login.user.clone();
+                self.drawn.clear();
                 self.report_all();
+                self.change_channels(ChannelChange::Unlisten(None));
+                self.cursors.clear();
                 Ok(Outcome::Command("DISCARD ALL".to_string()))
             }
             Statement::Discard { object_type } => {
+                if *object_type == ast::DiscardObject::SEQUENCES {
+                    self.drawn.clear();
+                }
                 Ok(Outcome::Command(format!("DISCARD {object_type}")))
             }
-            Statement::LISTEN { channel } => self.listen(channel),
-            Statement::UNLISTEN { channel } => Ok(Outcome::Unlisten(
-                (channel.value != "*").then(|| ddl::fold(channel)),
-            )),
+            Statement::UNLISTEN { channel } => {
+                let channel = (channel.value != "*").then(|| ddl::fold(channel));
+                self.change_channels(ChannelChange::Unlisten(channel));
+                Ok(Outcome::Command("UNLISTEN".to_string()))
+            }
+            Statement::NOTIFY { channel, payload } => self.notify(channel, payload.as_deref()),
             Statement::Call(function) => self.call(function).await,
             other => self.ddl(other, kind).await,
         }
@@ -242,7 +254,7 @@ impl Session {
             _ => {}
         }
         if let Some(name) = self.settings.set(name, value)? {
-            let value = self.settings.get(name)?.1.to_string();
+            let value = self.settings.get(name)?.1;
             self.notices.push(Notice::Parameter {
                 name: name.to_string(),
                 value,
@@ -261,10 +273,70 @@ impl Session {
         if name.to_ascii_lowercase().starts_with("transaction_") {
             return self.set_setting(name, value);
         }
-        if self.settings.is_reported(name)? {
-            return Err(SqlError::unsupported(format!("SET LOCAL {name}")));
+        if let Some(name) = self.settings.set_local(name, value)? {
+            let value = self.settings.get(name)?.1;
+            let name = name.to_string();
+            self.notices.push(Notice::Parameter { name, value });
         }
-        self.settings.set_local(name, value)
+        Ok(())
+    }
+
+    /// `set_config`: the setting's value after it is set.
+    fn set_config(
+        &mut self,
+        name: &str,
+        value: Option<&str>,
+        local: bool,
+    ) -> Result<String, SqlError> {
+        if !local {
+            self.set_setting(name, value)?;
+        } else if self.work.block == Block::None {
+            // It holds for the one statement that the transaction is.
+            self.settings.set_local(name, value)?;
+            return Ok(value.unwrap_or_default().to_string());
+        } else {
+            self.set_local(name, value)?;
+        }
+        self.setting(name).map(|(_, value)| value)
+    }
+
+    /// Carries out the calls of `set_config` that stand in a query's select list and depend on no row, and puts
+    /// what they give in their place; `None` when there are none.
+    pub(super) fn set_configs(
+        &mut self,
+        query: &ast::Query,
+        parameters: &[Datum],
+    ) -> Result<Option<ast::Query>, SqlError> {
+        let ast::SetExpr::Select(select) = &*query.body else {
+            return Ok(None);
+        };
+        let mut calls = Vec::new();
+        for (at, item) in select.projection.iter().enumerate() {
+            let expr = match item {
+                ast::SelectItem::UnnamedExpr(expr)
+                | ast::SelectItem::ExprWithAlias { expr, .. } => expr,
+                _ => continue,
+            };
+            if let Some(args) = set_config_arguments(expr, parameters) {
+                calls.push((at, args));
+            }
+        }
+        if calls.is_empty() {
+            return Ok(None);
+        }
+        let mut query = query.clone();
+        if let ast::SetExpr::Select(select) = &mut *query.body {
+            for (at, (name, value, local)) in calls {
+                let value = self.set_config(&name, value.as_deref(), local)?;
+                let alias = match &select.projection[at] {
+                    ast::SelectItem::ExprWithAlias { alias, .. } => alias.clone(),
+                    _ => ast::Ident::new("set_config"),
+                };
+                let expr = Expr::Value(ast::Value::SingleQuotedString(value).into());
+                select.projection[at] = ast::SelectItem::ExprWithAlias { expr, alias };
+            }
+        }
+        Ok(Some(query))
     }
 
     fn set_transaction(
@@ -337,31 +409,6 @@ impl Session {
         Ok(Outcome::Command("RESET".to_string()))
     }
 
-    fn listen(&self, channel: &ast::Ident) -> Result<Outcome, SqlError> {
-        let channel = ddl::fold(channel);
-        let snapshot = self.snapshot();
-        let catalog = snapshot.catalog();
-        let table = channel
-            .split_once('.')
-            .and_then(|(schema, name)| catalog.table(schema, name));
-        let Some(table) = table else {
-            return Err(SqlError::unsupported(format!(
-                "LISTEN on \"{channel}\", which is not \"schema.table\","
-            ))
-            .hint("LISTEN \"schema.table\" follows the changes of a table."));
-        };
-        let scope = tidelog_storage::FeedScope {
-            table: table.id,
-            partitions: self.access(catalog).partitions(table),
-        };
-        Ok(Outcome::Listen(ListenTarget {
-            channel,
-            table: table.clone(),
-            scope,
-            after: snapshot.seq(),
-        }))
-    }
-
     pub(super) fn require_superuser(&self, what: &str) -> Result<(), SqlError> {
         if self.is_superuser() {
             return Ok(());
@@ -371,10 +418,61 @@ impl Session {
     }
 }
 
+/// Name, value and whether it is local, of a call of `set_config` whose arguments are known.
+fn set_config_arguments(
+    expr: &Expr,
+    parameters: &[Datum],
+) -> Option<(String, Option<String>, bool)> {
+    let Expr::Function(call) = expr else {
+        return None;
+    };
+    if ddl::fold(call.name.0.last()?.as_ident()?) != "set_config" {
+        return None;
+    }
+    let ast::FunctionArguments::List(list) = &call.args else {
+        return None;
+    };
+    let mut args = list.args.iter().map(|arg| match arg {
+        ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => known_text(expr, parameters),
+        _ => None,
+    });
+    let (name, value, local) = (args.next()??, args.next()??, args.next()??);
+    let local = matches!(
+        local?.to_ascii_lowercase().as_str(),
+        "true" | "t" | "on" | "1"
+    );
+    Some((name?, value, local))
+}
+
+/// The text of a literal or parameter, `Some(None)` for NULL; `None` when it is neither.
+fn known_text(expr: &Expr, parameters: &[Datum]) -> Option<Option<String>> {
+    match expr {
+        Expr::Cast { expr, .. } => known_text(expr, parameters),
+        Expr::Value(value) => match &value.value {
+            ast::Value::Null => Some(None),
+            ast::Value::Placeholder(name) => {
+                let index = crate::row::placeholder(name).ok()?;
+                match parameters.get(index)? {
+                    Datum::Null => Some(None),
+                    Datum::Text(text) => Some(Some(text.clone())),
+                    Datum::Bool(value) => Some(Some(value.to_string())),
+                    Datum::Int4(value) => Some(Some(value.to_string())),
+                    Datum::Int8(value) => Some(Some(value.to_string())),
+                    _ => None,
+                }
+            }
+            _ => literal_text(expr).map(Some),
+        },
+        _ => None,
+    }
+}
+
+/// The setting that SHOW names: some in several words, settings of one's own in several parts.
 fn setting_name(variable: &[ast::Ident]) -> String {
-    variable
-        .iter()
-        .map(|part| part.value.as_str())
-        .collect::<Vec<_>>()
-        .join(" ")
+    let parts: Vec<&str> = variable.iter().map(|part| part.value.as_str()).collect();
+    let words = parts.join(" ");
+    match words.to_ascii_lowercase().as_str() {
+        "time zone" | "transaction isolation level" | "session authorization" => words,
+        _ => parts.join("."),
+    }
 }

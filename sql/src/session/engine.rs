@@ -12,7 +12,6 @@ use crate::constraints::ConditionCache;
 use crate::functions;
 use crate::locks::LockTable;
 use crate::optimize::{self, CheckedArithmetic};
-use crate::plan::PostgresOperators;
 
 /// What all sessions share.
 pub struct Engine {
@@ -67,9 +66,6 @@ impl Engine {
         let aggregates = builder.aggregate_functions().get_or_insert_default();
         aggregates.push(Arc::new(functions::sum()));
         aggregates.push(Arc::new(functions::single_value()));
-        // The first planner that answers wins.
-        let planners = builder.expr_planners().get_or_insert_default();
-        planners.insert(0, Arc::new(PostgresOperators));
         let state = builder.build();
         Arc::new(Engine {
             store,

@@ -21,8 +21,10 @@ use super::{Notice, Outcome, Session, TransactionStatus};
 use crate::copy::CopyIn;
 use crate::error::{ErrorKind, SqlError, unique_violation};
 use crate::locks::Locks;
+use crate::notify::{ChannelChange, ChannelEvent};
 use crate::provider::Scope;
 use crate::row::Write;
+use crate::settings::SettingsMark;
 
 fn too_large(bytes_max: usize) -> SqlError {
     let shown = match bytes_max {
@@ -127,6 +129,10 @@ pub(super) struct Savepoint {
     changes: Mark,
     ddl: DdlMark,
     locks: usize,
+    settings: SettingsMark,
+    said: usize,
+    channels: usize,
+    cursors: u64,
 }
 
 /// The transaction under way.
@@ -149,6 +155,8 @@ pub(super) struct Work {
     snapshots: Arc<LiveSnapshots>,
     /// The Seq of the first snapshot that a statement took.
     since: Mutex<Option<Seq>>,
+    /// LISTEN and UNLISTEN, which take effect with the commit.
+    channels: Vec<ChannelChange>,
     /// What they read, if the commit depends on it.
     reads: Arc<Mutex<HashSet<(TableId, PartitionSet)>>>,
     /// Whether its changes are with the committer.
@@ -171,6 +179,7 @@ impl Work {
             snapshot: Mutex::default(),
             snapshots: Arc::default(),
             since: Mutex::default(),
+            channels: Vec::new(),
             reads: Arc::default(),
             committing: Arc::default(),
         }
@@ -185,6 +194,7 @@ impl Session {
         self.work.read_only = self.settings.default_read_only();
         self.work.queried = false;
         self.work.committing.store(false, Ordering::Relaxed);
+        self.settings.begin();
         *self.work.since.get_mut() = None;
         self.forget_reads();
     }
@@ -202,6 +212,13 @@ impl Session {
             self.begin_work();
             self.work.block = Block::Implicit;
         }
+    }
+
+    /// Whether an implicit transaction is open that has something to commit.
+    pub fn commits_at_end(&self) -> bool {
+        let work = &self.work;
+        let changes = !work.changes.read().is_noop() || work.ddl.is_some() || self.outbox.len() > 0;
+        work.block == Block::Implicit && !work.failed && changes
     }
 
     /// Ends the implicit transaction, if one is open: commits, or rolls back if a statement in it failed.
@@ -234,9 +251,17 @@ impl Session {
     fn undo_to_savepoint(&mut self, at: usize) {
         let savepoint = &self.work.savepoints[at];
         let (changes, ddl, locks) = (savepoint.changes, savepoint.ddl, savepoint.locks);
+        let settings = savepoint.settings.clone();
         self.work.changes.write().rollback_to_mark(changes);
+        let savepoint = &self.work.savepoints[at];
+        let (said, channels, cursors) = (savepoint.said, savepoint.channels, savepoint.cursors);
         self.undo_ddl(ddl);
+        let changed = self.settings.undo_to(settings);
+        self.tell(changed);
         self.work.locks.release_to(locks);
+        self.outbox.truncate(said);
+        self.work.channels.truncate(channels);
+        self.drop_cursors_after(cursors);
     }
 
     /// Undoes what is open, block or not: the client is gone.
@@ -291,12 +316,19 @@ impl Session {
         let since = self.work.snapshot.get_mut().as_ref().map(|s| s.seq());
         let partitions = std::mem::take(&mut *self.work.reads.lock());
         let first = self.work.since.get_mut().take();
+        let channels = std::mem::take(&mut self.work.channels);
+        let said = self.outbox.take();
         let ddl = self.work.ddl.take();
-        let (mut changes, locks) = self.take_work();
+        let (mut changes, locks) = self.take_work(true);
         if let Some(ddl) = ddl {
             ddl.hand_over(&mut changes);
         }
+        changes.notify(said);
+        // A channel carries what is committed from here on: also what this transaction says.
+        let visible = self.engine.store.visible();
+        self.close_cursors();
         if changes.is_noop() {
+            self.committed(channels, visible);
             return Ok(());
         }
         if let Some(first) = first {
@@ -312,17 +344,66 @@ impl Session {
         let store = self.engine.store.clone();
         let committed = store.commit_holding(changes, Box::new(locks)).await;
         self.work.committing.store(false, Ordering::Relaxed);
-        committed.map(|_| ())
+        match committed {
+            Ok(_) => {
+                self.committed(channels, visible);
+                Ok(())
+            }
+            Err(error) => {
+                self.drop_fresh_cursors();
+                Err(error)
+            }
+        }
+    }
+
+    /// What takes effect with the commit: cursors outlive it, LISTEN and UNLISTEN.
+    fn committed(&mut self, changes: Vec<ChannelChange>, visible: Seq) {
+        self.keep_cursors();
+        for change in changes {
+            self.channel_events.push(match change {
+                ChannelChange::Listen(mut target) => {
+                    if !target.since {
+                        target.after = visible;
+                    }
+                    self.listening.insert(target.channel.clone());
+                    ChannelEvent::Listen(target)
+                }
+                ChannelChange::Unlisten(channel) => {
+                    match &channel {
+                        Some(channel) => drop(self.listening.remove(channel)),
+                        None => self.listening.clear(),
+                    }
+                    ChannelEvent::Unlisten(channel)
+                }
+            });
+        }
+    }
+
+    /// LISTEN or UNLISTEN, when the transaction commits.
+    pub(crate) fn change_channels(&mut self, change: ChannelChange) {
+        self.work.channels.push(change);
     }
 
     pub(super) fn roll_back(&mut self) {
-        drop(self.take_work());
+        self.drop_fresh_cursors();
+        drop(self.take_work(false));
     }
 
-    fn take_work(&mut self) -> (Transaction, Locks) {
+    /// What was read so far stays as it is, whatever the transaction changes from here on. Rows that depend on its
+    /// changes were read to their end.
+    pub(super) fn detach_changes(&mut self) {
+        if self.work.block != Block::None && self.work.changes.read().is_untouched() {
+            self.work.changes = Arc::default();
+        }
+    }
+
+    fn take_work(&mut self, committed: bool) -> (Transaction, Locks) {
         self.work.savepoints.clear();
+        self.work.channels.clear();
+        self.outbox.truncate(0);
         self.work.ddl = None;
-        self.settings.end_local();
+        let changed = self.settings.end(committed);
+        self.tell(changed);
         self.forget_reads();
         *self.work.since.get_mut() = None;
         let fresh = Locks::new(&self.engine.locks, self.login.pid);
@@ -342,6 +423,13 @@ impl Session {
             bytes: 0,
             bytes_max: self.engine.transaction_bytes_max,
         }
+    }
+
+    /// Tells the client of settings.
+    fn tell(&mut self, changed: Vec<(String, String)>) {
+        let notices = changed.into_iter();
+        self.notices
+            .extend(notices.map(|(name, value)| Notice::Parameter { name, value }));
     }
 
     /// Whether changes wait for a later commit (and so must be checked against the data now).
@@ -566,7 +654,11 @@ impl Session {
             name,
             changes: self.work.changes.read().mark(),
             ddl: self.ddl_mark(),
+            settings: self.settings.mark(),
             locks: self.work.locks.mark(),
+            said: self.outbox.len(),
+            channels: self.work.channels.len(),
+            cursors: self.cursors_declared,
         };
         self.work.savepoints.push(savepoint);
         Ok(Outcome::Command("SAVEPOINT".to_string()))

@@ -8,9 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use super::check::Group;
 use super::{Committer, Shared};
-use crate::catalog::{Catalog, CatalogChange, IndexId, RoleDef, TableDef, TableId, ViewDef};
+use crate::catalog::{
+    Catalog, CatalogChange, FIRST_USER_OID, IndexId, RoleDef, TableDef, TableId, ViewDef,
+};
 use crate::changes::{Extent, encode_commit};
 use crate::cold::{self, META_FILE, META_GARBAGE, META_HISTORY, META_STATE, META_TRIMMED};
+use crate::datum::EnumType;
 use crate::error::{CommitError, StorageError};
 use crate::failpoint::Step;
 use crate::hot::{Family, Hot, HotSnapshot};
@@ -19,6 +22,7 @@ use crate::key::{
 };
 use crate::record::encode_catalog;
 use crate::seq::Seq;
+use crate::sequence::{SequenceDef, sequence_key};
 use crate::transaction::{Partition, Transaction};
 
 /// First byte of the `meta` keys of catalog objects.
@@ -41,11 +45,15 @@ pub(crate) fn changed(catalog: &Catalog, changes: &[CatalogChange]) -> Catalog {
 /// As `changed`; the error is what would have been broken.
 pub(crate) fn try_changed(catalog: &Catalog, changes: &[CatalogChange]) -> Result<Catalog, String> {
     let mut next = catalog.clone();
+    // Ids that were given: what is renamed keeps its own.
     let mut known: BTreeSet<TableId> = catalog.tables.values().map(|table| table.id).collect();
     let check = |holds: bool, broken: &dyn Fn() -> String| match holds {
         true => Ok(()),
         false => Err(broken()),
     };
+    let mut known_sequences: BTreeSet<u32> = (catalog.sequences.values().map(|of| of.id)).collect();
+    let mut known_types: BTreeSet<u32> =
+        (catalog.types.values().map(|of| of.definition().oid)).collect();
     for change in changes {
         match change {
             CatalogChange::CreateSchema(name) => {
@@ -53,8 +61,9 @@ pub(crate) fn try_changed(catalog: &Catalog, changes: &[CatalogChange]) -> Resul
                 check(added, &|| format!("schema \"{name}\" exists"))?;
             }
             CatalogChange::DropSchema(name) => {
-                let mut objects = next.tables.keys().chain(next.views.keys());
-                let empty = objects.all(|(schema, _)| schema != name);
+                let relations = next.tables.keys().chain(next.views.keys());
+                let others = next.types.keys().chain(next.sequences.keys());
+                let empty = relations.chain(others).all(|(schema, _)| schema != name);
                 check(empty, &|| format!("schema \"{name}\" is not empty"))?;
                 let removed = next.schemas.remove(name);
                 check(removed, &|| format!("no schema \"{name}\""))?;
@@ -76,6 +85,37 @@ pub(crate) fn try_changed(catalog: &Catalog, changes: &[CatalogChange]) -> Resul
                 let dropped = next.tables.remove(&(schema.clone(), name.clone()));
                 check(dropped.is_some(), &|| {
                     format!("no table \"{schema}.{name}\"")
+                })?;
+            }
+            CatalogChange::PutType(definition) => {
+                let name = (definition.schema.clone(), definition.name.clone());
+                if known_types.insert(definition.oid) {
+                    let in_turn = definition.oid == next.next_type_oid();
+                    check(in_turn, &|| "a new type takes the next oid".to_string())?;
+                    // Two oids: its own and that of its arrays.
+                    next.next_table_id = definition.oid - FIRST_USER_OID + 2;
+                }
+                next.types.insert(name, EnumType::new(definition.clone()));
+            }
+            CatalogChange::DropType { schema, name } => {
+                let dropped = next.types.remove(&(schema.clone(), name.clone()));
+                check(dropped.is_some(), &|| {
+                    format!("no type \"{schema}.{name}\"")
+                })?;
+            }
+            CatalogChange::PutSequence(sequence) => {
+                let name = (sequence.schema.clone(), sequence.name.clone());
+                if known_sequences.insert(sequence.id) {
+                    let in_turn = sequence.id == next.next_table_id;
+                    check(in_turn, &|| "a new sequence takes the next id".to_string())?;
+                    next.next_table_id += 1;
+                }
+                next.sequences.insert(name, Arc::new(sequence.clone()));
+            }
+            CatalogChange::DropSequence { schema, name } => {
+                let dropped = next.sequences.remove(&(schema.clone(), name.clone()));
+                check(dropped.is_some(), &|| {
+                    format!("no sequence \"{schema}.{name}\"")
                 })?;
             }
             CatalogChange::PutView(view) => {
@@ -203,6 +243,33 @@ fn store(
             );
         }
     }
+    for (schema, name) in old
+        .types
+        .keys()
+        .filter(|name| !new.types.contains_key(name))
+    {
+        batch.delete_cf(meta, object_key(b'e', &[schema, name]));
+    }
+    for (name, of) in &new.types {
+        if old.types.get(name) != Some(of) {
+            let key = object_key(b'e', &[&name.0, &name.1]);
+            batch.put_cf(meta, key, json(of)?);
+        }
+    }
+    for (name, sequence) in &old.sequences {
+        if !new.sequences.contains_key(name) {
+            batch.delete_cf(meta, object_key(b'q', &[&name.0, &name.1]));
+        }
+        if new.sequence_by_id(sequence.id).is_none() {
+            batch.delete_cf(meta, sequence_key(sequence.id));
+        }
+    }
+    for (name, sequence) in &new.sequences {
+        if old.sequences.get(name) != Some(sequence) {
+            let key = object_key(b'q', &[&name.0, &name.1]);
+            batch.put_cf(meta, key, json(sequence.as_ref())?);
+        }
+    }
     for (schema, name) in (old.views.keys()).filter(|name| !new.views.contains_key(name)) {
         batch.delete_cf(meta, object_key(b'w', &[schema, name]));
     }
@@ -268,6 +335,16 @@ pub(crate) fn read(snapshot: &HotSnapshot) -> Result<Option<Catalog>, StorageErr
                     .tables
                     .insert((table.schema.clone(), table.name.clone()), Arc::new(table));
             }
+            Some(b'e') => {
+                let of: EnumType = from_json(value)?;
+                let name = (of.definition().schema.clone(), of.definition().name.clone());
+                catalog.types.insert(name, of);
+            }
+            Some(b'q') => {
+                let sequence: SequenceDef = from_json(value)?;
+                let name = (sequence.schema.clone(), sequence.name.clone());
+                catalog.sequences.insert(name, Arc::new(sequence));
+            }
             Some(b'w') => {
                 let view: ViewDef = from_json(value)?;
                 let name = (view.schema.clone(), view.name.clone());
@@ -321,7 +398,7 @@ impl Committer {
         let new = Arc::new(changed(&old.catalog, &catalog.changes));
         transaction.forget_gone(&new);
         let changes = catalog.changes.len() as u64;
-        let count = changes + transaction.len() as u64;
+        let count = changes + transaction.seqs();
         let first = self.shared.generator.draw(count);
         self.put_catalog(&mut group, &catalog.changes, &old.catalog, &new, first)?;
 
@@ -358,13 +435,7 @@ impl Committer {
         drop(old);
         self.write_group(group, last, Some((new, garbage)))
             .map_err(|error| CommitError::Unknown(error.to_string()))?;
-        let system = Partition::shared();
-        self.shared
-            .watches
-            .touched([(TableId::SYSTEM, &system)].into_iter(), last);
-        for id in dropped {
-            self.shared.watches.dropped(id, last);
-        }
+        self.shared.watches.catalog_changed(last);
         Ok(last)
     }
 
@@ -425,7 +496,7 @@ impl Committer {
                 group.batch.put_cf(index, index_entry(entry, fill.seq), b"");
             }
         }
-        if transaction.is_empty() {
+        if transaction.seqs() == 0 {
             return Ok(first.previous());
         }
         self.check(&mut group.overlay, transaction, first)?;
