@@ -46,6 +46,8 @@ const QUEUE_BYTES_MAX: usize = 64 << 20;
 const PERMIT_BYTES: usize = 1024;
 const GROUP_TRANSACTIONS_MAX: usize = 512;
 const GROUP_BYTES_MAX: usize = 16 << 20;
+/// A transaction of more changes is let go of on a thread that may block.
+const CHANGES_AT_HAND: usize = 1000;
 /// Partition states that the committer keeps at hand.
 const STATES_MAX: usize = 1 << 20;
 
@@ -211,9 +213,17 @@ pub(crate) enum Request {
 /// A transaction on its way.
 pub(crate) struct PendingCommit {
     transaction: Transaction,
-    reply: Reply<Seq, CommitError>,
+    /// The outcome, with the transaction: to let go of many changes takes a while, which the committer has no time for.
+    reply: oneshot::Sender<(Result<Seq, CommitError>, Transaction)>,
     /// Let go with the outcome.
     held: (OwnedSemaphorePermit, Box<dyn Send>),
+}
+
+impl PendingCommit {
+    fn answer(self, answer: Result<Seq, CommitError>) {
+        drop(self.held);
+        let _ = self.reply.send((answer, self.transaction));
+    }
 }
 
 /// The committer's queue, bounded by requests and by bytes.
@@ -244,9 +254,13 @@ impl CommitQueue {
             held: (room, held),
         })))
         .await?;
-        answer
+        let (answer, transaction) = answer
             .await
-            .map_err(|_| CommitError::Unknown("the committer ended".to_string()))?
+            .map_err(|_| CommitError::Unknown("the committer ended".to_string()))?;
+        if transaction.len() > CHANGES_AT_HAND {
+            tokio::task::spawn_blocking(move || drop(transaction));
+        }
+        answer
     }
 
     pub(crate) async fn send(&self, request: Request) -> Result<(), StorageError> {
@@ -432,9 +446,13 @@ impl Committer {
         let mut next = None;
         let mut bytes = first.transaction.bytes();
         let mut waiting = vec![first];
-        while waiting.len() < GROUP_TRANSACTIONS_MAX && bytes < GROUP_BYTES_MAX {
+        while waiting.len() < GROUP_TRANSACTIONS_MAX {
             match self.receiver.try_recv() {
-                Ok(Request::Commit(commit)) if commit.transaction.catalog.is_none() => {
+                // A large one comes alone: the others do not wait for it.
+                Ok(Request::Commit(commit))
+                    if commit.transaction.catalog.is_none()
+                        && bytes + commit.transaction.bytes() <= GROUP_BYTES_MAX =>
+                {
                     bytes += commit.transaction.bytes();
                     waiting.push(*commit);
                 }
@@ -445,11 +463,11 @@ impl Committer {
                 Err(_) => break,
             }
         }
-        let mut group = Group::default();
+        let mut group = Group::with_room(bytes);
         let mut answers = Vec::with_capacity(waiting.len());
         for mut commit in waiting {
             let answer = self.apply(&mut group, &mut commit.transaction);
-            answers.push((commit.reply, commit.held, answer));
+            answers.push((commit, answer));
         }
         // A refusal is answered after the group, too: what it collided with is visible then.
         let (newest, mut lost) = (group.last, None);
@@ -462,13 +480,12 @@ impl Committer {
             // Too late to fail: it can only hold or end the process.
             let _ = self.shared.failpoints.reach(Step::CommitPublished);
         }
-        for (reply, held, answer) in answers {
+        for (commit, answer) in answers {
             let answer = match (&lost, answer) {
                 (Some(reason), Ok(_)) => Err(CommitError::Unknown(reason.clone())),
                 (_, answer) => answer,
             };
-            drop(held);
-            let _ = reply.send(answer);
+            commit.answer(answer);
         }
         next
     }
@@ -519,8 +536,7 @@ impl Committer {
     /// Commits a transaction that changes the catalog: alone, as a group is checked against one catalog.
     fn commit_with_catalog(&mut self, mut commit: PendingCommit) {
         let answer = self.apply_with_catalog(&mut commit.transaction);
-        drop(commit.held);
-        let _ = commit.reply.send(answer);
+        commit.answer(answer);
     }
 
     fn check_alive(&self) -> Result<(), StorageError> {

@@ -32,6 +32,16 @@ pub(super) struct Group {
     pub(super) overlay: Overlay,
 }
 
+impl Group {
+    /// A group of transactions that take so many bytes of memory, about as many as their batch.
+    pub(super) fn with_room(bytes: usize) -> Group {
+        Group {
+            batch: WriteBatch::with_capacity_bytes(bytes),
+            ..Group::default()
+        }
+    }
+}
+
 /// What the group changes of the `key` and `dead` families.
 #[derive(Default)]
 pub(super) struct Overlay {
@@ -262,50 +272,50 @@ impl Committer {
         }
         let ends = last_of_partitions(ops);
         let (mut extents, mut places) = (Vec::new(), HashMap::new());
-        for (at, op) in ops.iter_mut().enumerate() {
-            let seq = first.advance(at as u64);
-            let old = resolve(op.old, first);
-            record::seal(&mut op.record, old, ends[at]);
-            let version = version_key(op.table.id, &op.partition, seq);
-            group
-                .batch
-                .put_cf(hot.family(rows_family(&op.table)), version, &op.record);
-            if op.kind != ChangeOp::Insert {
-                let superseded = version_key(op.table.id, &op.partition, old);
-                group.batch.put_cf(
-                    dead,
-                    superseded,
-                    DeadEntry {
+        let (batch, mut at) = (&mut group.batch, 0);
+        let same = |a: &Op, b: &Op| a.table.id == b.table.id && a.partition == b.partition;
+        for run in ops.chunk_by_mut(same) {
+            let (table, partition) = (run[0].table.clone(), run[0].partition.clone());
+            let rows = hot.family(rows_family(&table));
+            let scope = (table.id, partition.clone());
+            let state = group.states.get_mut(&scope).expect("every state was read");
+            for op in run {
+                let seq = first.advance(at as u64);
+                let old = resolve(op.old, first);
+                record::seal(&mut op.record, old, ends[at]);
+                at += 1;
+                batch.put_cf(rows, version_key(table.id, &partition, seq), &op.record);
+                if op.kind != ChangeOp::Insert {
+                    let entry = DeadEntry {
                         by: seq,
                         unfiled: false,
-                    }
-                    .encode(),
-                );
-            }
-            for old_key in &op.old_keys.unique {
-                if !op.keys.unique.contains(old_key) {
-                    group.batch.delete_cf(keys, &old_key.1);
+                    };
+                    let superseded = version_key(table.id, &partition, old);
+                    batch.put_cf(dead, superseded, entry.encode());
                 }
+                for old_key in &op.old_keys.unique {
+                    if !op.keys.unique.contains(old_key) {
+                        batch.delete_cf(keys, &old_key.1);
+                    }
+                }
+                for (_, key) in &op.keys.unique {
+                    batch.put_cf(keys, key, seq_bytes(seq));
+                }
+                for entry in &op.old_keys.entries {
+                    batch.delete_cf(index, index_entry(entry, old));
+                }
+                for entry in &op.keys.entries {
+                    batch.put_cf(index, index_entry(entry, seq), b"");
+                }
+                extend(&mut extents, &mut places, (table.id, &partition), seq);
+                if state.unflushed_rows == 0 {
+                    state.first_unflushed = seq;
+                }
+                state.unflushed_rows += 1;
+                state.unflushed_bytes += op.record.len() as u64;
+                state.log_bytes += op.record.len() as u64;
+                state.last_seq = seq;
             }
-            for (_, key) in &op.keys.unique {
-                group.batch.put_cf(keys, key, seq_bytes(seq));
-            }
-            for entry in &op.old_keys.entries {
-                group.batch.delete_cf(index, index_entry(entry, old));
-            }
-            for entry in &op.keys.entries {
-                group.batch.put_cf(index, index_entry(entry, seq), b"");
-            }
-            extend(&mut extents, &mut places, (op.table.id, &op.partition), seq);
-            let scope = (op.table.id, op.partition.clone());
-            let state = group.states.get_mut(&scope).expect("every state was read");
-            if state.unflushed_rows == 0 {
-                state.first_unflushed = seq;
-            }
-            state.unflushed_rows += 1;
-            state.unflushed_bytes += op.record.len() as u64;
-            state.log_bytes += op.record.len() as u64;
-            state.last_seq = seq;
         }
         let mut told = first.advance(transaction.len() as u64);
         for notification in transaction.notifications() {
