@@ -31,6 +31,7 @@ mod operators;
 mod qualified;
 pub(crate) mod stars;
 mod subqueries;
+mod tableoid;
 mod view;
 
 pub(crate) use names::shown;
@@ -73,6 +74,7 @@ impl Planner<'_> {
         parameters: &[Option<ColumnType>],
     ) -> std::result::Result<LogicalPlan, SqlError> {
         let mut parameters = parameters.to_vec();
+        tableoid::resolve(&mut query, self.catalog, self.search_path);
         dialect::as_functions(&mut query);
         qualified::simplify(&mut query);
         names::follow_postgres(&mut query, &mut parameters, &|schema, name| {

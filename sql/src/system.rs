@@ -148,6 +148,11 @@ pub(crate) fn relation(schema: Option<&str>, name: &str) -> Option<Arc<SystemRel
 }
 
 impl SystemRelation {
+    /// Its oid in pg_class.
+    pub(crate) fn oid(&self) -> i64 {
+        self.oid
+    }
+
     fn rows(&self, scope: &Scope) -> std::result::Result<Vec<Named>, StorageError> {
         let facts = Facts {
             catalog: scope.snapshot.catalog(),

@@ -187,6 +187,16 @@ pub(crate) fn function(
             let name = oid(args, 0).and_then(|oid| known.schemas.get(&oid));
             Ok(ScalarValue::Utf8(name.cloned()))
         }),
+        // pg_operator and pg_proc tell of nothing that could be named.
+        "regoper_out" | "regoperator_out" | "regprocedure_out" => (DataType::Utf8, |_, args| {
+            Ok(oid(args, 0).map_or(ScalarValue::Utf8(None), |oid| {
+                text(if oid == 0 {
+                    "-".to_string()
+                } else {
+                    oid.to_string()
+                })
+            }))
+        }),
         "regtype_in" => (DataType::Int64, regtype_in),
         "pg_relation_size" | "pg_table_size" | "pg_total_relation_size" => {
             (DataType::Int64, |known, args| {
