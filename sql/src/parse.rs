@@ -122,14 +122,19 @@ impl Parsed {
         SqlError { position, ..error }
     }
 
+    /// A statement that stands in this one, with what is known of the whole.
+    pub(crate) fn of(&self, statement: Statement) -> Parsed {
+        Parsed {
+            body: Body::Sql(Box::new(statement), None),
+            ..self.clone()
+        }
+    }
+
     /// The statement that an EXPLAIN is of; `None` when this is another statement.
     pub(crate) fn explained(&self) -> Option<Parsed> {
         match &self.body {
             Body::Sql(statement, _) => match &**statement {
-                Statement::Explain { statement, .. } => Some(Parsed {
-                    body: Body::Sql(statement.clone(), None),
-                    ..self.clone()
-                }),
+                Statement::Explain { statement, .. } => Some(self.of((**statement).clone())),
                 _ => None,
             },
             Body::Subscribe(..) => None,

@@ -127,6 +127,15 @@ impl ContextProvider for Planner<'_> {
             let source = source.map_err(|error| DataFusionError::External(Box::new(error)))?;
             return Ok(provider_as_source(Arc::new(source)));
         }
+        let sequence = match name.schema() {
+            Some(schema) => self.catalog.sequence(schema, name.table()),
+            None => (self.search_path.iter())
+                .find_map(|schema| self.catalog.sequence(schema, name.table())),
+        };
+        if let Some(sequence) = sequence {
+            let relation = system::SequenceRelation::new(sequence.clone());
+            return Ok(provider_as_source(Arc::new(relation)));
+        }
         let parts = [name.catalog(), name.schema(), Some(name.table())];
         let idents: Vec<ast::Ident> = parts
             .into_iter()

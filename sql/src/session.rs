@@ -1,6 +1,6 @@
 //! A session: one client's statements, one after the other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +36,7 @@ pub use crate::copy::CopyIn;
 mod commands;
 mod ddl;
 mod planning;
+mod statements;
 mod transaction;
 
 use transaction::{Block, Work};
@@ -204,6 +205,14 @@ pub enum Outcome {
     Subscribe(Box<SubscribePlan>),
     /// LISTEN, tag `LISTEN`.
     Listen(ListenTarget),
+    /// DEALLOCATE of one prepared statement or (`None`) all, tag `DEALLOCATE` or `DEALLOCATE ALL`. `known` says
+    /// whether PREPARE had made it; else it may be one of the protocol's.
+    Deallocate {
+        /// The statement's name.
+        name: Option<String>,
+        /// Whether it was one of PREPARE's.
+        known: bool,
+    },
     /// UNLISTEN of one channel or (`None`) all, tag `UNLISTEN`.
     Unlisten(Option<String>),
 }
@@ -237,6 +246,8 @@ pub struct Session {
     notices: Vec<Notice>,
     work: Work,
     drawn: Arc<functions::sequence::Drawn>,
+    /// The statements of PREPARE, by name.
+    named: HashMap<String, Prepared>,
     /// The plans that an EXPLAIN ANALYZE under way has run.
     plans: Mutex<Option<Vec<Arc<dyn ExecutionPlan>>>>,
 }
@@ -252,6 +263,7 @@ impl Session {
             settings: Settings::default(),
             notices: Vec::new(),
             drawn: Arc::default(),
+            named: HashMap::new(),
             plans: Mutex::default(),
             login,
         };
@@ -373,6 +385,10 @@ impl Session {
                         self.delete_target(delete, &catalog)
                     })?;
                 }
+                Statement::Execute { name, .. } => {
+                    let named = self.named(&statements::name_of(name.as_ref()))?;
+                    prepared.columns = named.columns.clone();
+                }
                 other => prepared.columns = self.command_columns(other)?,
             },
         }
@@ -475,6 +491,20 @@ impl Session {
                         Some(explained) => self.explain(statement, explained, parameters).await,
                         None => Err(SqlError::new(ErrorKind::InternalError, "no EXPLAIN")),
                     },
+                    Statement::Prepare {
+                        name,
+                        data_types,
+                        statement,
+                    } => {
+                        let name = crate::ddl::fold(name);
+                        self.prepare_named(&prepared.statement, name, data_types, statement)
+                    }
+                    Statement::Execute {
+                        name, parameters, ..
+                    } => {
+                        let name = statements::name_of(name.as_ref());
+                        self.execute_named(&name, parameters).await
+                    }
                     other => self.command(other, *kind).await,
                 }
             }

@@ -122,6 +122,9 @@ async fn execute(
         Outcome::CopyIn(_) | Outcome::CopyOut { .. } => {
             return Err(SqlError::unsupported("COPY over HTTP").into());
         }
+        Outcome::Deallocate { .. } => {
+            return Err(SqlError::unsupported("prepared statements over HTTP").into());
+        }
         Outcome::Listen(_) | Outcome::Unlisten(_) | Outcome::Subscribe(_) => {
             return Err(SqlError::unsupported("LISTEN over HTTP")
                 .hint("Subscribe to the table, by /v1/live or /v1/ws.")

@@ -104,6 +104,20 @@ impl Connection {
                 self.channels.listen(target);
                 self.complete("LISTEN");
             }
+            Outcome::Deallocate { name: None, .. } => {
+                self.statements.retain(|name, _| name.is_empty());
+                self.complete("DEALLOCATE ALL");
+            }
+            Outcome::Deallocate {
+                name: Some(name),
+                known,
+            } => {
+                if self.statements.remove(&name).is_none() && !known {
+                    let message = format!("prepared statement \"{name}\" does not exist");
+                    return Err(SqlError::new(ErrorKind::InvalidStatementName, message).into());
+                }
+                self.complete("DEALLOCATE");
+            }
             Outcome::Unlisten(channel) => {
                 self.channels.unlisten(channel.as_deref());
                 self.complete("UNLISTEN");

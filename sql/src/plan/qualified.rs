@@ -46,9 +46,17 @@ impl ast::VisitorMut for Qualified {
             }
             return ControlFlow::Continue(());
         }
-        if function == "pg_partition_tree" {
-            // There are no partitions.
-            let none = "SELECT 0::oid AS relid, 0::oid AS parentrelid, false AS isleaf, 0 AS level WHERE false";
+        // There are no partitions, and no foreign tables with options.
+        let none = match function.as_str() {
+            "pg_partition_tree" => {
+                "SELECT 0::oid AS relid, 0::oid AS parentrelid, false AS isleaf, 0 AS level WHERE false"
+            }
+            "pg_options_to_table" => {
+                "SELECT ''::text AS option_name, ''::text AS option_value WHERE false"
+            }
+            _ => "",
+        };
+        if !none.is_empty() {
             let Ok(none) = parse_query(none) else {
                 unreachable!("a constant query");
             };

@@ -1,6 +1,6 @@
 //! `tableoid`, which is one number in all rows of a relation: the query is told the number.
 //!
-//! Does not: give it for a relation that an outer join may fill up with NULLs, nor where two relations could be meant.
+//! Does not: give it for a table that an outer join may fill up with NULLs, nor where two relations could be meant.
 
 use std::ops::ControlFlow;
 
@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use tidelog_storage::Catalog;
 
-use crate::{ddl, system};
+use crate::{ddl, parse, system};
 
 const TABLEOID: &str = "tableoid";
 
@@ -32,6 +32,10 @@ struct Selects<'a> {
 struct Relation {
     name: String,
     oid: Option<i64>,
+    /// Whether an outer join may fill it up with NULLs.
+    nullable: bool,
+    /// Whether it has a column `oid`, which is NULL then.
+    has_oid: bool,
 }
 
 impl ast::VisitorMut for Selects<'_> {
@@ -52,11 +56,11 @@ impl ast::VisitorMut for Selects<'_> {
                     _ => (false, false),
                 };
                 if before {
-                    relations[first..].iter_mut().for_each(|r| r.oid = None);
+                    relations[first..]
+                        .iter_mut()
+                        .for_each(|r| r.nullable = true);
                 }
-                if after {
-                    joined.oid = None;
-                }
+                joined.nullable |= after;
                 relations.push(joined);
             }
         }
@@ -94,6 +98,8 @@ impl Selects<'_> {
                 return Relation {
                     name: name.unwrap_or_default(),
                     oid: None,
+                    nullable: false,
+                    has_oid: false,
                 };
             }
         };
@@ -105,16 +111,49 @@ impl Selects<'_> {
             [last] => (None, last.as_str()),
             [] => (None, ""),
         };
-        let oid = match system::relation(schema, last) {
-            Some(relation) if schema.is_none_or(system::is_system_schema) => Some(relation.oid()),
-            _ => ddl::resolve(self.catalog, self.search_path, name)
-                .ok()
-                .map(|table| system::table_oid(table)),
+        let (oid, has_oid) = match system::relation(schema, last) {
+            Some(relation) if schema.is_none_or(system::is_system_schema) => {
+                (Some(relation.oid()), relation.has_column("oid"))
+            }
+            _ => {
+                let table = ddl::resolve(self.catalog, self.search_path, name).ok();
+                (table.map(|table| system::table_oid(table)), false)
+            }
         };
         let called = alias.as_ref().map(|alias| ddl::fold(&alias.name));
         Relation {
             name: called.unwrap_or_else(|| last.to_string()),
             oid,
+            nullable: false,
+            has_oid,
+        }
+    }
+}
+
+impl Relation {
+    /// Its `tableoid` as an expression.
+    fn tableoid(&self) -> Expr {
+        let number = self.oid.unwrap_or_default().to_string();
+        let oid = Expr::Cast {
+            kind: ast::CastKind::DoubleColon,
+            expr: Box::new(Expr::Value(Value::Number(number, false).into())),
+            data_type: DataType::Custom(ObjectName::from(vec![Ident::new("oid")]), Vec::new()),
+            array: false,
+            format: None,
+        };
+        if !self.nullable {
+            return oid;
+        }
+        let own = Expr::CompoundIdentifier(vec![parse::quoted(&self.name), Ident::new("oid")]);
+        Expr::Case {
+            case_token: ast::helpers::attached_token::AttachedToken::empty(),
+            end_token: ast::helpers::attached_token::AttachedToken::empty(),
+            operand: None,
+            conditions: vec![ast::CaseWhen {
+                condition: Expr::IsNotNull(Box::new(own)),
+                result: oid,
+            }],
+            else_result: None,
         }
     }
 }
@@ -127,25 +166,19 @@ impl ast::VisitorMut for Columns<'_> {
     type Break = ();
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if let Some(oid) = oid_of(expr, self.relations) {
-            *expr = Expr::Cast {
-                kind: ast::CastKind::DoubleColon,
-                expr: Box::new(Expr::Value(Value::Number(oid.to_string(), false).into())),
-                data_type: DataType::Custom(ObjectName::from(vec![Ident::new("oid")]), Vec::new()),
-                array: false,
-                format: None,
-            };
+        if let Some(relation) = oid_of(expr, self.relations) {
+            *expr = relation.tableoid();
         }
         ControlFlow::Continue(())
     }
 }
 
-/// The number that an expression is, if it is the `tableoid` of one of the relations.
-fn oid_of(expr: &Expr, relations: &[Relation]) -> Option<i64> {
-    match expr {
+/// The relation whose `tableoid` an expression is, if it can be told.
+fn oid_of<'a>(expr: &Expr, relations: &'a [Relation]) -> Option<&'a Relation> {
+    let relation = match expr {
         Expr::Identifier(column) if ddl::fold(column) == TABLEOID => match relations {
-            [only] => only.oid,
-            _ => None,
+            [only] => only,
+            _ => return None,
         },
         Expr::CompoundIdentifier(parts) => {
             let [.., relation, column] = parts.as_slice() else {
@@ -155,8 +188,10 @@ fn oid_of(expr: &Expr, relations: &[Relation]) -> Option<i64> {
                 return None;
             }
             let name = ddl::fold(relation);
-            relations.iter().find(|known| known.name == name)?.oid
+            relations.iter().find(|known| known.name == name)?
         }
-        _ => None,
-    }
+        _ => return None,
+    };
+    let told = relation.oid.is_some() && (!relation.nullable || relation.has_oid);
+    told.then_some(relation)
 }
