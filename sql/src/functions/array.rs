@@ -324,6 +324,11 @@ impl ArrayFunction {
                 quantify(args[0], elements, comparison, all).map_or(Datum::Null, Datum::Bool)
             );
         }
+        if let (Op::Element, Some(DatumRef::Text(name))) = (self.op, args.first()) {
+            let at = integer(args[1]).and_then(|at| usize::try_from(at).ok());
+            let found = at.and_then(|at| name.chars().nth(at));
+            return Ok(found.map_or(Datum::Null, |found| Datum::Text(found.to_string())));
+        }
         let Some(elements) = elements else {
             return Ok(match self.op {
                 Op::OrEmpty => Datum::Array(Vec::new()),
@@ -457,6 +462,12 @@ impl ArrayFunction {
                     }
                     other => Ok(other.field(&self.name, true)),
                 }
+            }
+            // A name is an array of characters, counted from 0.
+            (Op::Element, DataType::Utf8)
+                if output::column_type(array).is_ok_and(|ty| ty == ColumnType::Name) =>
+            {
+                Ok(ColumnType::Char.field(&self.name, true))
             }
             (_, DataType::List(_) | DataType::Null) => Ok(array
                 .as_ref()
