@@ -87,6 +87,7 @@ impl Planner<'_> {
         names::follow_postgres(&mut query, &mut parameters, &|schema, name| {
             ddl::enums::find(self.catalog, self.search_path, schema, name)
         });
+        dialect::write_numbers_out(&mut query);
         subqueries::aggregate(&mut query, &|name| self.get_aggregate_meta(name).is_some());
         if self.pseudo_columns {
             stars::expand(&mut query, self.catalog, self.search_path)?;

@@ -17,6 +17,27 @@ pub(super) fn as_functions(query: &mut ast::Query) {
     let _ = VisitMut::visit(query, &mut Dialect);
 }
 
+/// Writes numbers with exponents out, once columns have their names.
+pub(super) fn write_numbers_out(query: &mut ast::Query) {
+    let _ = VisitMut::visit(query, &mut Numbers);
+}
+
+struct Numbers;
+
+impl ast::VisitorMut for Numbers {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Expr::Value(value) = expr
+            && let Value::Number(digits, _) = &value.value
+            && let Some(number) = written_out(digits)
+        {
+            *expr = number;
+        }
+        ControlFlow::Continue(())
+    }
+}
+
 struct Dialect;
 
 /// The functions that give the rows of a function that returns a set, as arrays: one for each column.
@@ -209,14 +230,6 @@ impl ast::VisitorMut for Dialect {
             {
                 **inner = call(UNTAGGED, vec![take(inner)]);
             }
-            Expr::Value(ast::ValueWithSpan {
-                value: Value::Number(digits, _),
-                ..
-            }) => {
-                if let Some(number) = written_out(digits) {
-                    *expr = number;
-                }
-            }
             Expr::Interval(interval) => {
                 if let Some(literal) = interval_literal(interval) {
                     let literal = Expr::Value(Value::SingleQuotedString(literal).into());
@@ -288,7 +301,12 @@ fn written_out(digits: &str) -> Option<Expr> {
     let all = format!("{whole}{fraction}");
     let point = whole.len() as i64 + i64::from(exponent);
     let written = match usize::try_from(point) {
-        Ok(point) if point >= all.len() => format!("{all}{}.0", "0".repeat(point - all.len())),
+        Ok(point) if point >= all.len() => {
+            let whole = format!("{all}{}", "0".repeat(point - all.len()));
+            let shape = ast::ExactNumberInfo::PrecisionAndScale(whole.len() as u64, 0);
+            let number = Expr::Value(Value::Number(whole, false).into());
+            return Some(cast(number, DataType::Numeric(shape)));
+        }
         Ok(point) if point > 0 => format!("{}.{}", &all[..point], &all[point..]),
         _ => format!("0.{}{all}", "0".repeat(usize::try_from(-point).ok()?)),
     };
