@@ -66,6 +66,8 @@ enum Op {
     /// `array[from:to]`
     Slice,
     /// The array, or one without elements for NULL (`ARRAY(SELECT …)`).
+    /// Texts with another before each of them; none where there is no array.
+    Prefixed,
     OrEmpty,
     Length,
     Upper,
@@ -117,6 +119,7 @@ pub(crate) fn function(name: &str) -> Option<Arc<ScalarUDF>> {
         "pg_element" => Op::Element,
         "pg_slice" => Op::Slice,
         "pg_or_empty" => Op::OrEmpty,
+        "pg_prefixed" => Op::Prefixed,
         "array_length" => Op::Length,
         "array_upper" => Op::Upper,
         "array_lower" => Op::Lower,
@@ -331,11 +334,23 @@ impl ArrayFunction {
         }
         let Some(elements) = elements else {
             return Ok(match self.op {
-                Op::OrEmpty => Datum::Array(Vec::new()),
+                Op::OrEmpty | Op::Prefixed => Datum::Array(Vec::new()),
                 _ => Datum::Null,
             });
         };
         Ok(match self.op {
+            Op::Prefixed => {
+                let DatumRef::Text(prefix) = args[1] else {
+                    return Ok(Datum::Array(vec![Datum::Null; elements.len()]));
+                };
+                let mut values = elements.to_vec();
+                for value in &mut values {
+                    if let Datum::Text(value) = value {
+                        value.insert_str(0, prefix);
+                    }
+                }
+                Datum::Array(values)
+            }
             Op::Element => {
                 let at = integer(args[1]).and_then(|index| index.checked_sub(base));
                 let at = at.and_then(|at| usize::try_from(at).ok());

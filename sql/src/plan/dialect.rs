@@ -331,9 +331,67 @@ fn interval_literal(interval: &ast::Interval) -> Option<String> {
     })
 }
 
+/// `ARRAY(SELECT 'x' || e FROM unnest(a) AS e)`: each element with something before it, also where the array is a
+/// column of the query around it.
+fn prefixed(function: &Function) -> Option<Expr> {
+    let FunctionArguments::Subquery(query) = &function.args else {
+        return None;
+    };
+    let select = query.body.as_select()?;
+    let ([ast::SelectItem::UnnamedExpr(item)], [from]) =
+        (select.projection.as_slice(), select.from.as_slice())
+    else {
+        return None;
+    };
+    let Expr::BinaryOp {
+        left,
+        op: ast::BinaryOperator::StringConcat,
+        right,
+    } = item
+    else {
+        return None;
+    };
+    let (Expr::Value(prefix), Expr::Identifier(element)) = (&**left, &**right) else {
+        return None;
+    };
+    let (array, alias) = match &from.relation {
+        TableFactor::UNNEST {
+            alias, array_exprs, ..
+        } => match array_exprs.as_slice() {
+            [array] => (array, alias),
+            _ => return None,
+        },
+        TableFactor::Table {
+            name,
+            alias,
+            args: Some(args),
+            ..
+        } if name_of(name).as_deref() == Some("unnest") => match args.args.as_slice() {
+            [FunctionArg::Unnamed(FunctionArgExpr::Expr(array))] => (array, alias),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let called = alias.as_ref()?;
+    let plain = called.columns.is_empty()
+        && ddl::fold(&called.name) == ddl::fold(element)
+        && from.joins.is_empty()
+        && select.selection.is_none()
+        && select.distinct.is_none()
+        && query.order_by.is_none()
+        && query.limit_clause.is_none();
+    plain.then(|| {
+        let prefix = Expr::Value(prefix.clone());
+        call("pg_prefixed", vec![array.clone(), prefix])
+    })
+}
+
 /// Functions that return sets in a select list, and aggregates that make json.
 fn rewrite_function(function: &mut Function) -> Option<Expr> {
     let name = name_of(&function.name)?;
+    if name == "array" {
+        return prefixed(function);
+    }
     if let Some(lists) = set_returning(&name) {
         let [list] = lists.as_slice() else {
             return None;
