@@ -66,9 +66,9 @@ enum Op {
     /// `array[from:to]`
     Slice,
     /// The array, or one without elements for NULL (`ARRAY(SELECT …)`).
+    OrEmpty,
     /// Texts with another before each of them; none where there is no array.
     Prefixed,
-    OrEmpty,
     Length,
     Upper,
     Lower,
