@@ -131,6 +131,9 @@ pub struct CopyIn {
     pending_bytes: usize,
 }
 
+/// Lines whose defaults are evaluated before they come, at most.
+const LINES_AHEAD_MAX: usize = 1000;
+
 /// Clients send a line at a time: so much of them goes into the transaction together.
 const PENDING_BYTES: usize = 64 << 10;
 
@@ -186,8 +189,13 @@ impl Session {
             let ends = |byte: &&u8| matches!(byte, b'\n' | b'\r');
             let lines = 1 + data.map_or(0, |data| data.iter().filter(ends).count());
             let missing = lines.saturating_sub(copy.evaluated.len());
-            let sets = self.evaluate_defaults(&copy.maker.table, &open, missing);
-            copy.evaluated.extend(sets.await?);
+            if missing > 0 {
+                // Many clients send a line at a time: as many again as there were, so that planning costs little.
+                let ahead = usize::try_from(copy.rows).unwrap_or(LINES_AHEAD_MAX);
+                let rows = missing.max(ahead.min(LINES_AHEAD_MAX));
+                let sets = self.evaluate_defaults(&copy.maker.table, &open, rows);
+                copy.evaluated.extend(sets.await?);
+            }
         }
         let writes = copy.take(data)?;
         if writes.is_empty() {
