@@ -61,10 +61,10 @@ fn pattern(template: &str) -> Option<(&'static str, Case)> {
         let written = template.get(..known.len())?;
         let title = || {
             let (first, rest) = known.split_at(1);
-            matches!(**known, "MONTH" | "MON" | "DAY" | "DY")
+            matches!(*known, "MONTH" | "MON" | "DAY" | "DY")
                 && written == format!("{first}{}", rest.to_lowercase())
         };
-        if written == **known {
+        if written == *known {
             Some((*known, Case::Upper))
         } else if written == known.to_lowercase() {
             Some((*known, Case::Lower))
