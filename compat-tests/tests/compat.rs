@@ -44,6 +44,8 @@ mod notify;
 mod object_store;
 #[path = "compat/operations.rs"]
 mod operations;
+#[path = "compat/prepared.rs"]
+mod prepared;
 #[path = "compat/protocol.rs"]
 mod protocol;
 #[path = "compat/reads.rs"]

@@ -222,8 +222,8 @@ impl Given {
                 "binary" => Err(SqlError::unsupported("COPY in binary format")),
                 other => Err(invalid(format!("COPY format \"{other}\" not recognized"))),
             },
-            CopyOption::Freeze(false) => Ok(()),
-            CopyOption::Freeze(true) => Err(SqlError::unsupported("COPY FREEZE")),
+            // Rows are never rewritten to be frozen.
+            CopyOption::Freeze(_) => Ok(()),
             CopyOption::Delimiter(delimiter) => set(&mut self.delimiter, *delimiter),
             CopyOption::Null(null) => set(&mut self.null, null.clone()),
             CopyOption::Header(header) => set(&mut self.header, *header),

@@ -213,6 +213,21 @@ fn find<'a>(
     }
 }
 
+/// 42P01 when no table, view or sequence has this name.
+pub(crate) fn check_relation(
+    catalog: &Catalog,
+    search_path: &[String],
+    name: &ObjectName,
+) -> Result<(), SqlError> {
+    let (schema, relation) = split(name)?;
+    if view::find_view(catalog, search_path, schema.as_deref(), &relation).is_some()
+        || sequence::resolve(catalog, search_path, name).is_ok()
+    {
+        return Ok(());
+    }
+    resolve(catalog, search_path, name).map(drop)
+}
+
 fn display(schema: Option<&str>, table: &str) -> String {
     schema.map_or_else(|| table.to_string(), |schema| format!("{schema}.{table}"))
 }

@@ -151,6 +151,26 @@ impl Session {
         assign(value, from, ty, "default", self.style())
     }
 
+    /// The values of defaults that need the engine, by column, for so many rows.
+    pub(crate) async fn evaluate_defaults(
+        &self,
+        table: &TableDef,
+        open: &[(usize, Expr)],
+        rows: usize,
+    ) -> Result<Vec<Vec<(usize, Datum)>>, SqlError> {
+        let mut sets = vec![Vec::with_capacity(open.len()); rows];
+        for (index, expr) in open {
+            let column = &table.columns[*index];
+            let query = format!("SELECT {expr} FROM generate_series(1, {rows})");
+            let (values, from) = self.evaluate_query(&query, &[], &[]).await?;
+            for (set, value) in sets.iter_mut().zip(values) {
+                let value = assign(value, from, column.ty, &column.name, self.style())?;
+                set.push((*index, value));
+            }
+        }
+        Ok(sets)
+    }
+
     /// Adds new rows to the transaction, once no other one has their keys.
     pub(crate) async fn insert_rows(
         &mut self,
@@ -176,11 +196,6 @@ impl Session {
             check_identity(&table, &targets, insert.source.as_deref())?;
         }
         let maker = self.row_maker(&table, targets.clone(), &catalog)?;
-        let mut expressions = Vec::new();
-        for (index, expr) in maker.open_defaults() {
-            let ty = table.columns[index].ty;
-            expressions.push((index, expr, ty));
-        }
         let types = &prepared.parameters;
         let mut rows: Vec<(Partition, Row)> = Vec::new();
         let mut room = self.room();
@@ -235,8 +250,10 @@ impl Session {
                     past => self.query_scope(past, types, values).await?,
                 };
                 let mut batches = self.run(plan, source, types, values).await?;
+                let open = maker.open_defaults();
                 while let Some(batch) = batches.try_next().await? {
-                    for index in 0..batch.num_rows() {
+                    let sets = self.evaluate_defaults(&table, &open, batch.num_rows());
+                    for (index, evaluated) in sets.await?.into_iter().enumerate() {
                         let mut given = Vec::with_capacity(columns.len());
                         let items = batch.columns().iter().zip(&columns).zip(&targets);
                         for (at, ((array, column), target)) in items.enumerate() {
@@ -248,10 +265,6 @@ impl Session {
                                 }
                                 _ => cell(array, index, column, ty, target.name(&table), style)?,
                             });
-                        }
-                        let mut evaluated = Vec::new();
-                        for (index, expr, ty) in &expressions {
-                            evaluated.push((*index, self.evaluate_as(expr, *ty).await?));
                         }
                         let made = maker.row(given, &evaluated)?;
                         room.take(&made.1)?;

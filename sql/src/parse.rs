@@ -126,14 +126,19 @@ impl Parsed {
         SqlError { position, ..error }
     }
 
+    /// A statement that stands in this one, with what is known of the whole.
+    pub(crate) fn of(&self, statement: Statement) -> Parsed {
+        Parsed {
+            body: Body::Sql(Box::new(statement), None),
+            ..self.clone()
+        }
+    }
+
     /// The statement that an EXPLAIN is of; `None` when this is another statement.
     pub(crate) fn explained(&self) -> Option<Parsed> {
         match &self.body {
             Body::Sql(statement, _) => match &**statement {
-                Statement::Explain { statement, .. } => Some(Parsed {
-                    body: Body::Sql(statement.clone(), None),
-                    ..self.clone()
-                }),
+                Statement::Explain { statement, .. } => Some(self.of((**statement).clone())),
                 _ => None,
             },
             Body::Subscribe(..) | Body::Listen(_) | Body::Cursor(_) => None,
@@ -213,7 +218,11 @@ fn parse_one(
             }
             parse_statement(dialect, sql, tokens).map(|s| Body::Sql(Box::new(s), None))
         }
-        ("COPY", ..) if word(2) == "SUBSCRIBE" => parse_copy_subscribe(dialect, sql, tokens),
+        ("COPY", ..) if word(2) != "SUBSCRIBE" => {
+            plain_switches(&mut tokens);
+            parse_statement(dialect, sql, tokens).map(|s| Body::Sql(Box::new(s), None))
+        }
+        ("COPY", ..) => parse_copy_subscribe(dialect, sql, tokens),
         ("CREATE", kind @ ("USER" | "SHARED" | "STREAM"), "TABLE") => {
             let kind = match kind {
                 "USER" => TableKind::User,
@@ -365,6 +374,22 @@ fn take_overriding(tokens: &mut Vec<TokenWithSpan>) -> bool {
         tokens.drain(at..at + 3);
     }
     found.is_some()
+}
+
+/// Makes ON and OFF behind the switches of COPY, which sqlparser does not know, TRUE and FALSE.
+fn plain_switches(tokens: &mut [TokenWithSpan]) {
+    let keyword = |token: &TokenWithSpan| match &token.token {
+        Token::Word(word) if word.quote_style.is_none() => word.keyword,
+        _ => Keyword::NoKeyword,
+    };
+    for at in 1..tokens.len() {
+        let switches = matches!(keyword(&tokens[at - 1]), Keyword::FREEZE | Keyword::HEADER);
+        match keyword(&tokens[at]) {
+            Keyword::ON if switches => tokens[at].token = Token::make_keyword("TRUE"),
+            Keyword::OFF if switches => tokens[at].token = Token::make_keyword("FALSE"),
+            _ => {}
+        }
+    }
 }
 
 /// Makes `RESET (a, b)` of ALTER TABLE, which sqlparser does not know, `SET (a = NULL, b = NULL)`.

@@ -34,6 +34,7 @@ mod order;
 mod qualified;
 pub(crate) mod stars;
 mod subqueries;
+mod tableoid;
 mod view;
 
 pub(crate) use names::shown;
@@ -80,14 +81,14 @@ impl Planner<'_> {
         parameters: &[Option<ColumnType>],
     ) -> std::result::Result<LogicalPlan, SqlError> {
         let mut parameters = parameters.to_vec();
+        tableoid::resolve(&mut query, self.catalog, self.search_path);
         dialect::as_functions(&mut query);
         qualified::simplify(&mut query);
         names::follow_postgres(&mut query, &mut parameters, &|schema, name| {
             ddl::enums::find(self.catalog, self.search_path, schema, name)
         });
-        subqueries::aggregate(&mut query, &|name| {
-            self.state.aggregate_functions().contains_key(name)
-        });
+        dialect::write_numbers_out(&mut query);
+        subqueries::aggregate(&mut query, &|name| self.get_aggregate_meta(name).is_some());
         if self.pseudo_columns {
             stars::expand(&mut query, self.catalog, self.search_path)?;
         }
@@ -132,6 +133,15 @@ impl ContextProvider for Planner<'_> {
             let source = ViewSource::new(self, view);
             let source = source.map_err(|error| DataFusionError::External(Box::new(error)))?;
             return Ok(provider_as_source(Arc::new(source)));
+        }
+        let sequence = match name.schema() {
+            Some(schema) => self.catalog.sequence(schema, name.table()),
+            None => (self.search_path.iter())
+                .find_map(|schema| self.catalog.sequence(schema, name.table())),
+        };
+        if let Some(sequence) = sequence {
+            let relation = system::SequenceRelation::new(sequence.clone());
+            return Ok(provider_as_source(Arc::new(relation)));
         }
         let parts = [name.catalog(), name.schema(), Some(name.table())];
         let idents: Vec<ast::Ident> = parts
@@ -226,6 +236,11 @@ impl ContextProvider for Planner<'_> {
     }
 
     fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
+        let name = match name {
+            "every" => "bool_and",
+            "variance" => "var_samp",
+            name => name,
+        };
         self.state.aggregate_functions().get(name).cloned()
     }
 

@@ -1,6 +1,6 @@
 //! A session: one client's statements, one after the other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
@@ -40,6 +40,7 @@ mod engine;
 mod outcome;
 mod planning;
 mod procedures;
+mod statements;
 mod transaction;
 
 use cursor::Cursor;
@@ -154,6 +155,8 @@ pub struct Session {
     cursors_declared: u64,
     /// The Seq of the newest notification that the client was told.
     heard: Arc<AtomicI64>,
+    /// The statements of PREPARE, by name.
+    named: HashMap<String, Prepared>,
     /// The plans that an EXPLAIN ANALYZE under way has run.
     plans: Mutex<Option<Vec<Arc<dyn ExecutionPlan>>>>,
 }
@@ -201,6 +204,7 @@ impl Session {
             cursors: BTreeMap::new(),
             cursors_declared: 0,
             drawn: Arc::default(),
+            named: HashMap::new(),
             heard: Arc::default(),
             plans: Mutex::default(),
         }
@@ -328,6 +332,10 @@ impl Session {
                         self.delete_target(delete, &catalog)
                     })?;
                 }
+                Statement::Execute { name, .. } => {
+                    let named = self.named(&statements::name_of(name.as_ref()))?;
+                    prepared.columns = named.columns.clone();
+                }
                 other => prepared.columns = self.command_columns(other)?,
             },
         }
@@ -434,6 +442,20 @@ impl Session {
                         Some(explained) => self.explain(statement, explained, parameters).await,
                         None => Err(SqlError::new(ErrorKind::InternalError, "no EXPLAIN")),
                     },
+                    Statement::Prepare {
+                        name,
+                        data_types,
+                        statement,
+                    } => {
+                        let name = crate::ddl::fold(name);
+                        self.prepare_named(&prepared.statement, name, data_types, statement)
+                    }
+                    Statement::Execute {
+                        name, parameters, ..
+                    } => {
+                        let name = statements::name_of(name.as_ref());
+                        self.execute_named(&name, parameters).await
+                    }
                     other => self.command(other, *kind).await,
                 }
             }

@@ -8,6 +8,7 @@ pub(crate) mod functions;
 mod information_schema;
 mod keys;
 mod pg_catalog;
+mod sequence;
 mod tidelog;
 mod views;
 
@@ -30,6 +31,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use tidelog_storage::catalog::FIRST_USER_OID;
 use tidelog_storage::datum::ColumnBuilder;
 use tidelog_storage::{Catalog, ColumnType, Datum, ElementType, StorageError, TableDef};
+
+pub(crate) use sequence::SequenceRelation;
 
 use crate::error::SqlError;
 use crate::provider::{Scope, blocking};
@@ -151,6 +154,16 @@ pub(crate) fn relation(schema: Option<&str>, name: &str) -> Option<Arc<SystemRel
 }
 
 impl SystemRelation {
+    /// Its oid in pg_class.
+    pub(crate) fn oid(&self) -> i64 {
+        self.oid
+    }
+
+    /// Whether it has a column of this name.
+    pub(crate) fn has_column(&self, name: &str) -> bool {
+        self.columns.iter().any(|(column, _)| *column == name)
+    }
+
     fn rows(&self, scope: &Scope) -> std::result::Result<Vec<Named>, StorageError> {
         let facts = Facts {
             catalog: scope.snapshot.catalog(),

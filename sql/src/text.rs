@@ -2,6 +2,7 @@
 
 mod array;
 pub(crate) mod datetime;
+pub(crate) mod format;
 mod interval;
 pub(crate) mod jsonb;
 mod number;

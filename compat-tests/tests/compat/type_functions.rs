@@ -229,6 +229,84 @@ async fn times_and_intervals() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn templates() {
+    let pair = Pair::start();
+    let (tide, pg) = pair.connect().await;
+    let moments = [
+        "timestamp '2024-03-05 14:05:06.789012'",
+        "timestamp '2023-12-31 00:00:00'",
+        "timestamp '0044-03-15 12:30:00 BC'",
+        "timestamptz '2024-07-01 23:59:59.5+00'",
+        "date '2021-01-03'",
+        "timestamp 'infinity'",
+    ];
+    let templates = [
+        "YYYY-MM-DD HH24:MI:SS.US",
+        "FMDay, FMDDth Month YYYY, HH12:MI am",
+        "DAY Day day|DY Dy dy|MONTH|Mon|mon",
+        "Y,YYY YYY YY Y|IYYY-IW-ID IDDD|DDD D W WW Q CC J",
+        "MS FF3 SSSS|A.M. B.C. ad|RM rm|\"quoted YYYY\" x",
+        "FMMM/FMDD/YY FMHH24 HHth DDTH",
+    ];
+    for zone in ["UTC", "Europe/Berlin"] {
+        for client in [&tide, &pg] {
+            let set = format!("SET TimeZone TO '{zone}'");
+            client.batch_execute(&set).await.unwrap();
+        }
+        for moment in moments {
+            for template in templates {
+                let query = format!("SELECT to_char({moment}, '{template}') AS a");
+                same_answers(&tide, &pg, &query).await;
+            }
+            if moment.starts_with("timestamptz") {
+                let query = format!("SELECT to_char({moment}, 'OF TZH:TZM') AS a");
+                same_answers(&tide, &pg, &query).await;
+            }
+        }
+    }
+    for refused in [
+        "to_char(1.5, '9.9')",
+        "to_date('2024', 'YYYY')",
+        "to_char(now(), 'TMDay')",
+    ] {
+        let error = tide.batch_execute(&format!("SELECT {refused}")).await;
+        assert_eq!(
+            error.unwrap_err().code().unwrap().code(),
+            "0A000",
+            "{refused}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn floats_beside_numbers() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE f (x float8, y real, n numeric(10,2));
+         INSERT INTO f VALUES (1e300, 0.1, 2.5), (2.5, 2.5, 0.1), ('NaN', -1e-30, 7), (-1e-300, 1e10, 1e3);",
+    );
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT x FROM f WHERE x > 2.5 ORDER BY x",
+            "SELECT x FROM f WHERE x = 2.5",
+            "SELECT x FROM f WHERE x IN (2.5, 1e300) ORDER BY x",
+            "SELECT x FROM f WHERE x BETWEEN -0.5 AND 2.5 ORDER BY x",
+            "SELECT y FROM f WHERE y = 0.1",
+            "SELECT y FROM f WHERE y > 1.5 ORDER BY y",
+            "SELECT x + 1.5 AS a FROM f WHERE x < 100 ORDER BY 1",
+            "SELECT x FROM f WHERE x > n ORDER BY x",
+            "SELECT 1e3 AS a, 1.5e-3 AS b, 12e2 + 1 AS c",
+            "SELECT 1e300::float8 > 2.5 AS a",
+            "SELECT every(x > 0) AS a, count(*) AS b FROM f WHERE x < 5",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sequences_serial_and_identity() {
     let pair = Pair::start();
     pair.run(

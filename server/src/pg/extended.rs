@@ -105,10 +105,9 @@ impl Connection {
             let message = format!("prepared statement \"{name}\" already exists");
             return Err(error(ErrorKind::DuplicateStatement, message));
         }
-        let catalog = self.server.engine.store().catalog();
         let types: Vec<_> = oids
             .iter()
-            .map(|&oid| encode::parameter_type(oid, |oid| catalog.type_by_oid(oid)))
+            .map(|&oid| encode::parameter_type(oid, |oid| self.session.type_by_oid(oid)))
             .collect::<Result<_, _>>()?;
         let mut statements = self.session.parse(sql)?;
         if statements.len() > 1 {

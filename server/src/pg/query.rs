@@ -115,6 +115,20 @@ impl Connection {
                 self.feeds.insert(name, feed);
                 self.complete("DECLARE CURSOR");
             }
+            Outcome::Deallocate { name: None, .. } => {
+                self.statements.retain(|name, _| name.is_empty());
+                self.complete("DEALLOCATE ALL");
+            }
+            Outcome::Deallocate {
+                name: Some(name),
+                known,
+            } => {
+                if self.statements.remove(&name).is_none() && !known {
+                    let message = format!("prepared statement \"{name}\" does not exist");
+                    return Err(SqlError::new(ErrorKind::InvalidStatementName, message).into());
+                }
+                self.complete("DEALLOCATE");
+            }
             Outcome::Rows { .. } | Outcome::Subscribe(_) | Outcome::FetchFeed(_) => {
                 return Err(SqlError::new(
                     ErrorKind::InternalError,

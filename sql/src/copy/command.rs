@@ -1,5 +1,7 @@
 //! COPY as a statement: lines into a transaction, rows into lines.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 use datafusion::sql::sqlparser::ast::{self, Statement};
 use futures::StreamExt;
@@ -58,18 +60,10 @@ impl Session {
                 .collect();
             let format = format.for_columns(&names, false)?;
             let maker = self.row_maker(&table, targets, &catalog)?;
-            let mut expressions = Vec::new();
-            for (index, expr) in maker.open_defaults() {
-                // COPY evaluates what needs the engine once; ids and clocks above are per row.
-                expressions.push((
-                    index,
-                    self.evaluate_as(&expr, table.columns[index].ty).await?,
-                ));
-            }
             let decoder = CopyDecoder::new(format, &table.name, names);
             return Ok(Outcome::CopyIn(Box::new(CopyIn {
                 maker,
-                expressions,
+                evaluated: VecDeque::new(),
                 decoder,
                 rows: 0,
                 pending: Vec::new(),
@@ -128,13 +122,17 @@ impl Session {
 /// A COPY … FROM STDIN under way.
 pub struct CopyIn {
     maker: RowMaker,
-    expressions: Vec<(usize, Datum)>,
+    /// Values of the defaults that need the engine, by column, for rows that are yet to come.
+    evaluated: VecDeque<Vec<(usize, Datum)>>,
     decoder: CopyDecoder,
     rows: u64,
     /// Rows that are not in the transaction yet, and how much data they came from.
     pending: Vec<Write>,
     pending_bytes: usize,
 }
+
+/// Lines whose defaults are evaluated before they come, at most.
+const LINES_AHEAD_MAX: usize = 1000;
 
 /// Clients send a line at a time: so much of them goes into the transaction together.
 const PENDING_BYTES: usize = 64 << 10;
@@ -154,7 +152,7 @@ impl CopyIn {
     fn take(&mut self, data: Option<&[u8]>) -> Result<Vec<Write>, SqlError> {
         let CopyIn {
             maker,
-            expressions,
+            evaluated,
             decoder,
             rows,
             pending,
@@ -162,7 +160,8 @@ impl CopyIn {
         } = self;
         let mut line = |line: u64, fields: &[Option<&str>]| {
             *rows += 1;
-            pending.push(row_of(maker, expressions, line, fields)?);
+            let defaults = evaluated.pop_front().unwrap_or_default();
+            pending.push(row_of(maker, &defaults, line, fields)?);
             Ok(())
         };
         match data {
@@ -184,6 +183,20 @@ impl Session {
         copy: &mut CopyIn,
         data: Option<&[u8]>,
     ) -> Result<(), SqlError> {
+        let open = copy.maker.open_defaults();
+        if !open.is_empty() {
+            // So many lines end in the data, at most.
+            let ends = |byte: &&u8| matches!(byte, b'\n' | b'\r');
+            let lines = 1 + data.map_or(0, |data| data.iter().filter(ends).count());
+            let missing = lines.saturating_sub(copy.evaluated.len());
+            if missing > 0 {
+                // Many clients send a line at a time: as many again as there were, so that planning costs little.
+                let ahead = usize::try_from(copy.rows).unwrap_or(LINES_AHEAD_MAX);
+                let rows = missing.max(ahead.min(LINES_AHEAD_MAX));
+                let sets = self.evaluate_defaults(&copy.maker.table, &open, rows);
+                copy.evaluated.extend(sets.await?);
+            }
+        }
         let writes = copy.take(data)?;
         if writes.is_empty() {
             return Ok(());

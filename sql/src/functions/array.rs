@@ -67,6 +67,8 @@ enum Op {
     Slice,
     /// The array, or one without elements for NULL (`ARRAY(SELECT …)`).
     OrEmpty,
+    /// Texts with another before each of them; none where there is no array.
+    Prefixed,
     Length,
     Upper,
     Lower,
@@ -117,6 +119,7 @@ pub(crate) fn function(name: &str) -> Option<Arc<ScalarUDF>> {
         "pg_element" => Op::Element,
         "pg_slice" => Op::Slice,
         "pg_or_empty" => Op::OrEmpty,
+        "pg_prefixed" => Op::Prefixed,
         "array_length" => Op::Length,
         "array_upper" => Op::Upper,
         "array_lower" => Op::Lower,
@@ -324,13 +327,30 @@ impl ArrayFunction {
                 quantify(args[0], elements, comparison, all).map_or(Datum::Null, Datum::Bool)
             );
         }
+        if let (Op::Element, Some(DatumRef::Text(name))) = (self.op, args.first()) {
+            let at = integer(args[1]).and_then(|at| usize::try_from(at).ok());
+            let found = at.and_then(|at| name.chars().nth(at));
+            return Ok(found.map_or(Datum::Null, |found| Datum::Text(found.to_string())));
+        }
         let Some(elements) = elements else {
             return Ok(match self.op {
-                Op::OrEmpty => Datum::Array(Vec::new()),
+                Op::OrEmpty | Op::Prefixed => Datum::Array(Vec::new()),
                 _ => Datum::Null,
             });
         };
         Ok(match self.op {
+            Op::Prefixed => {
+                let DatumRef::Text(prefix) = args[1] else {
+                    return Ok(Datum::Array(vec![Datum::Null; elements.len()]));
+                };
+                let mut values = elements.to_vec();
+                for value in &mut values {
+                    if let Datum::Text(value) = value {
+                        value.insert_str(0, prefix);
+                    }
+                }
+                Datum::Array(values)
+            }
             Op::Element => {
                 let at = integer(args[1]).and_then(|index| index.checked_sub(base));
                 let at = at.and_then(|at| usize::try_from(at).ok());
@@ -457,6 +477,12 @@ impl ArrayFunction {
                     }
                     other => Ok(other.field(&self.name, true)),
                 }
+            }
+            // A name is an array of characters, counted from 0.
+            (Op::Element, DataType::Utf8)
+                if output::column_type(array).is_ok_and(|ty| ty == ColumnType::Name) =>
+            {
+                Ok(ColumnType::Char.field(&self.name, true))
             }
             (_, DataType::List(_) | DataType::Null) => Ok(array
                 .as_ref()

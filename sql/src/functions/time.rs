@@ -16,6 +16,7 @@ use tidelog_storage::{ColumnType, Datum, DatumRef, Interval};
 
 use crate::error::{ErrorKind, SqlError};
 use crate::output;
+use crate::text::format::{Shown, to_char};
 use crate::text::{Style, Zone, datetime};
 
 const SECOND: i64 = 1_000_000;
@@ -49,6 +50,8 @@ enum Op {
     JustifyDays,
     JustifyInterval,
     MakeInterval,
+    /// A moment by a template.
+    ToChar,
 }
 
 fn is_number(ty: ColumnType) -> bool {
@@ -124,6 +127,7 @@ pub(crate) fn function(name: &str, style: Style) -> Option<Arc<ScalarUDF>> {
         "justify_days" => (Op::JustifyDays, Some(ColumnType::Interval)),
         "justify_interval" => (Op::JustifyInterval, Some(ColumnType::Interval)),
         "make_interval" => (Op::MakeInterval, Some(ColumnType::Interval)),
+        "to_char" => (Op::ToChar, Some(ColumnType::Text)),
         _ => return None,
     };
     Some(udf(name, op, result, style))
@@ -443,6 +447,32 @@ impl TimeFunction {
                 let (months, days, micros) = justify_days(justify_hours(*value));
                 Datum::Interval(interval(months, days, micros)?)
             }
+            (Op::ToChar, [moment, DatumRef::Text(template)]) => {
+                let zone = self.style.zone;
+                let shown = match *moment {
+                    DatumRef::Timestamp(at) | DatumRef::TimestampTz(at) if endless(at) => {
+                        return Ok(Datum::Null);
+                    }
+                    DatumRef::Date(i32::MIN | i32::MAX) => return Ok(Datum::Null),
+                    DatumRef::Timestamp(micros) => Shown { micros, east: None },
+                    DatumRef::TimestampTz(at) => {
+                        let east = zone.offset_at(at);
+                        let micros = at.checked_add(east * SECOND);
+                        let micros = micros.ok_or_else(|| out_of_range("timestamp"))?;
+                        let east = Some(east);
+                        Shown { micros, east }
+                    }
+                    DatumRef::Date(_) => {
+                        let micros = self.local(*moment);
+                        let micros = micros.ok_or_else(|| out_of_range("date"))?;
+                        let east = Some(zone.offset_of_local(micros));
+                        Shown { micros, east }
+                    }
+                    _ => return Err(SqlError::unsupported("to_char() of this type")),
+                };
+                Datum::Text(to_char(shown, template)?)
+            }
+            (Op::ToChar, _) => return Err(SqlError::unsupported("to_char() of this type")),
             (Op::MakeInterval, parts) => {
                 let part = |at: usize| parts.get(at).and_then(|v| number(*v)).unwrap_or(0.0);
                 let months = part(0) * 12.0 + part(1);

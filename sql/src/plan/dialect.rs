@@ -17,6 +17,27 @@ pub(super) fn as_functions(query: &mut ast::Query) {
     let _ = VisitMut::visit(query, &mut Dialect);
 }
 
+/// Writes numbers with exponents out, once columns have their names.
+pub(super) fn write_numbers_out(query: &mut ast::Query) {
+    let _ = VisitMut::visit(query, &mut Numbers);
+}
+
+struct Numbers;
+
+impl ast::VisitorMut for Numbers {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Expr::Value(value) = expr
+            && let Value::Number(digits, _) = &value.value
+            && let Some(number) = written_out(digits)
+        {
+            *expr = number;
+        }
+        ControlFlow::Continue(())
+    }
+}
+
 struct Dialect;
 
 /// The functions that give the rows of a function that returns a set, as arrays: one for each column.
@@ -209,14 +230,6 @@ impl ast::VisitorMut for Dialect {
             {
                 **inner = call(UNTAGGED, vec![take(inner)]);
             }
-            Expr::Value(ast::ValueWithSpan {
-                value: Value::Number(digits, _),
-                ..
-            }) => {
-                if let Some(number) = written_out(digits) {
-                    *expr = number;
-                }
-            }
             Expr::Interval(interval) => {
                 if let Some(literal) = interval_literal(interval) {
                     let literal = Expr::Value(Value::SingleQuotedString(literal).into());
@@ -288,7 +301,12 @@ fn written_out(digits: &str) -> Option<Expr> {
     let all = format!("{whole}{fraction}");
     let point = whole.len() as i64 + i64::from(exponent);
     let written = match usize::try_from(point) {
-        Ok(point) if point >= all.len() => format!("{all}{}.0", "0".repeat(point - all.len())),
+        Ok(point) if point >= all.len() => {
+            let whole = format!("{all}{}", "0".repeat(point - all.len()));
+            let shape = ast::ExactNumberInfo::PrecisionAndScale(whole.len() as u64, 0);
+            let number = Expr::Value(Value::Number(whole, false).into());
+            return Some(cast(number, DataType::Numeric(shape)));
+        }
         Ok(point) if point > 0 => format!("{}.{}", &all[..point], &all[point..]),
         _ => format!("0.{}{all}", "0".repeat(usize::try_from(-point).ok()?)),
     };
@@ -313,9 +331,67 @@ fn interval_literal(interval: &ast::Interval) -> Option<String> {
     })
 }
 
+/// `ARRAY(SELECT 'x' || e FROM unnest(a) AS e)`: each element with something before it, also where the array is a
+/// column of the query around it.
+fn prefixed(function: &Function) -> Option<Expr> {
+    let FunctionArguments::Subquery(query) = &function.args else {
+        return None;
+    };
+    let select = query.body.as_select()?;
+    let ([ast::SelectItem::UnnamedExpr(item)], [from]) =
+        (select.projection.as_slice(), select.from.as_slice())
+    else {
+        return None;
+    };
+    let Expr::BinaryOp {
+        left,
+        op: ast::BinaryOperator::StringConcat,
+        right,
+    } = item
+    else {
+        return None;
+    };
+    let (Expr::Value(prefix), Expr::Identifier(element)) = (&**left, &**right) else {
+        return None;
+    };
+    let (array, alias) = match &from.relation {
+        TableFactor::UNNEST {
+            alias, array_exprs, ..
+        } => match array_exprs.as_slice() {
+            [array] => (array, alias),
+            _ => return None,
+        },
+        TableFactor::Table {
+            name,
+            alias,
+            args: Some(args),
+            ..
+        } if name_of(name).as_deref() == Some("unnest") => match args.args.as_slice() {
+            [FunctionArg::Unnamed(FunctionArgExpr::Expr(array))] => (array, alias),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let called = alias.as_ref()?;
+    let plain = called.columns.is_empty()
+        && ddl::fold(&called.name) == ddl::fold(element)
+        && from.joins.is_empty()
+        && select.selection.is_none()
+        && select.distinct.is_none()
+        && query.order_by.is_none()
+        && query.limit_clause.is_none();
+    plain.then(|| {
+        let prefix = Expr::Value(prefix.clone());
+        call("pg_prefixed", vec![array.clone(), prefix])
+    })
+}
+
 /// Functions that return sets in a select list, and aggregates that make json.
 fn rewrite_function(function: &mut Function) -> Option<Expr> {
     let name = name_of(&function.name)?;
+    if name == "array" {
+        return prefixed(function);
+    }
     if let Some(lists) = set_returning(&name) {
         let [list] = lists.as_slice() else {
             return None;

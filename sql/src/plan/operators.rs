@@ -441,6 +441,13 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
             let name = format!("{}() of this type", call.name());
             return Err(external(SqlError::unsupported(name)));
         }
+        // DataFusion's templates are others.
+        Expr::ScalarFunction(call)
+            if matches!(call.name(), "to_date" | "to_timestamp") && call.args.len() > 1 =>
+        {
+            let name = format!("{}() with a template", call.name());
+            return Err(external(SqlError::unsupported(name)));
+        }
         Expr::ScalarFunction(call) if of_session_zone(&call, schema, style) => {
             Transformed::yes(in_session_zone(call, schema, style)?)
         }

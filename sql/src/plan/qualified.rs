@@ -46,6 +46,28 @@ impl ast::VisitorMut for Qualified {
             }
             return ControlFlow::Continue(());
         }
+        // There are no partitions, and no foreign tables with options.
+        let none = match function.as_str() {
+            "pg_partition_tree" => {
+                "SELECT 0::oid AS relid, 0::oid AS parentrelid, false AS isleaf, 0 AS level WHERE false"
+            }
+            "pg_options_to_table" => {
+                "SELECT ''::text AS option_name, ''::text AS option_value WHERE false"
+            }
+            _ => "",
+        };
+        if !none.is_empty() {
+            let Ok(none) = parse_query(none) else {
+                unreachable!("a constant query");
+            };
+            *factor = TableFactor::Derived {
+                lateral: false,
+                subquery: Box::new(none),
+                alias: alias.take(),
+                sample: None,
+            };
+            return ControlFlow::Continue(());
+        }
         // `FROM current_schema()`: a relation of one row.
         let list = std::mem::take(&mut args.args);
         let alias = alias.take();
@@ -180,7 +202,17 @@ pub(super) fn operator(parts: &[String]) -> Option<BinaryOperator> {
 fn reg_type(ty: &DataType) -> Option<String> {
     let name = ty.to_string().to_ascii_lowercase();
     let name = name.strip_prefix("pg_catalog.").unwrap_or(&name);
-    matches!(name, "regclass" | "regtype" | "regnamespace" | "regrole").then(|| name.to_string())
+    matches!(
+        name,
+        "regclass"
+            | "regtype"
+            | "regnamespace"
+            | "regrole"
+            | "regprocedure"
+            | "regoper"
+            | "regoperator"
+    )
+    .then(|| name.to_string())
 }
 
 fn call(name: &str, argument: Expr) -> Expr {

@@ -145,6 +145,7 @@ impl Session {
             } => {
                 self.refuse_in_block("DISCARD ALL")?;
                 self.settings.reset_all();
+                self.named.clear();
                 self.role = self.login.user.clone();
                 self.drawn.clear();
                 self.report_all();
@@ -158,6 +159,11 @@ impl Session {
                 }
                 Ok(Outcome::Command(format!("DISCARD {object_type}")))
             }
+            Statement::Deallocate { name, .. } => {
+                let all = name.quote_style.is_none() && name.value.eq_ignore_ascii_case("all");
+                Ok(self.deallocate((!all).then(|| ddl::fold(name))))
+            }
+            Statement::Lock(lock) => self.lock_tables(lock),
             Statement::UNLISTEN { channel } => {
                 let channel = (channel.value != "*").then(|| ddl::fold(channel));
                 self.change_channels(ChannelChange::Unlisten(channel));
@@ -167,6 +173,24 @@ impl Session {
             Statement::Call(function) => self.call(function).await,
             other => self.ddl(other, kind).await,
         }
+    }
+
+    /// LOCK TABLE … IN ACCESS SHARE MODE, which is what every statement holds of what it reads.
+    fn lock_tables(&mut self, lock: &ast::Lock) -> Result<Outcome, SqlError> {
+        if lock.lock_mode != Some(ast::LockTableMode::AccessShare) {
+            let mode = lock.lock_mode.as_ref();
+            let mode = mode.map_or("ACCESS EXCLUSIVE".to_string(), ToString::to_string);
+            return Err(SqlError::unsupported(format!("LOCK TABLE IN {mode} MODE")));
+        }
+        if self.work.block == Block::None {
+            let message = "LOCK TABLE can only be used in transaction blocks";
+            return Err(SqlError::new(ErrorKind::NoActiveTransaction, message));
+        }
+        let (catalog, path) = (self.catalog(), self.search_path());
+        for target in &lock.tables {
+            ddl::check_relation(&catalog, &path, &target.name)?;
+        }
+        Ok(Outcome::Command("LOCK TABLE".to_string()))
     }
 
     fn set(&mut self, set: &Set) -> Result<Outcome, SqlError> {

@@ -81,6 +81,11 @@ impl Session {
         }
     }
 
+    /// The type that users made under this oid, as a column's.
+    pub fn type_by_oid(&self, oid: u32) -> Option<ColumnType> {
+        self.catalog().type_by_oid(oid)
+    }
+
     /// The version of that catalog: what was planned at another one is to be planned again.
     pub fn catalog_version(&self) -> u64 {
         match &self.work.ddl {

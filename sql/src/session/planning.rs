@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::sql::sqlparser::ast;
-use tidelog_storage::{Catalog, ColumnType, Datum, datum};
+use tidelog_storage::{Catalog, ColumnType, Datum, DatumRef, datum};
 
 use super::{QueryPlan, Session};
 use crate::error::SqlError;
@@ -155,7 +155,18 @@ impl Session {
         types: &[ColumnType],
         values: &[Datum],
     ) -> Result<(Datum, ColumnType), SqlError> {
-        let query = crate::parse::parse_query(&format!("SELECT {expr}"))?;
+        let (values, ty) = (self.evaluate_query(&format!("SELECT {expr}"), types, values)).await?;
+        Ok((values.into_iter().next().unwrap_or(Datum::Null), ty))
+    }
+
+    /// The values of the only column of a query of ours.
+    pub(crate) async fn evaluate_query(
+        &self,
+        query: &str,
+        types: &[ColumnType],
+        values: &[Datum],
+    ) -> Result<(Vec<Datum>, ColumnType), SqlError> {
+        let query = crate::parse::parse_query(query)?;
         let given: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
         let scope = self.scope();
         let plan = self
@@ -168,10 +179,10 @@ impl Session {
             .await?
             .try_collect()
             .await?;
-        let value = batches
-            .first()
-            .filter(|batch| batch.num_rows() > 0)
-            .and_then(|b| datum::datum_at(b.column(0), 0));
-        Ok((value.map_or(Datum::Null, |value| value.to_owned()), ty))
+        let values = batches.iter().flat_map(|batch| {
+            let value = |row| datum::datum_at(batch.column(0), row);
+            (0..batch.num_rows()).map(move |row| value(row).map_or(Datum::Null, DatumRef::to_owned))
+        });
+        Ok((values.collect(), ty))
     }
 }

@@ -171,6 +171,7 @@ pub(crate) fn function(
             let message = "set_config() other than in the select list, with constants".to_string();
             Err(error(ErrorKind::FeatureNotSupported, message))
         }),
+        "acldefault" => (DataType::Utf8, acl_default),
         "quote_ident" => (DataType::Utf8, |_, args| {
             let quoted = string(args, 0).map(|name| crate::parse::identifier(&name));
             Ok(ScalarValue::Utf8(quoted))
@@ -186,6 +187,16 @@ pub(crate) fn function(
         "regnamespace_out" => (DataType::Utf8, |known, args| {
             let name = oid(args, 0).and_then(|oid| known.schemas.get(&oid));
             Ok(ScalarValue::Utf8(name.cloned()))
+        }),
+        // pg_operator and pg_proc tell of nothing that could be named.
+        "regoper_out" | "regoperator_out" | "regprocedure_out" => (DataType::Utf8, |_, args| {
+            Ok(oid(args, 0).map_or(ScalarValue::Utf8(None), |oid| {
+                text(if oid == 0 {
+                    "-".to_string()
+                } else {
+                    oid.to_string()
+                })
+            }))
         }),
         "regtype_in" => (DataType::Int64, regtype_in),
         "pg_relation_size" | "pg_table_size" | "pg_total_relation_size" => {
@@ -392,6 +403,43 @@ fn table_is_visible(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> 
     Ok(ScalarValue::Boolean(
         class.map(|(schema, _)| is_visible(known, schema)),
     ))
+}
+
+/// The rights that an object has that nobody granted any of. After acldefault() in PostgreSQL's acl.c.
+fn acl_default(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
+    let (Some(kind), Some(owner)) = (string(args, 0), oid(args, 1)) else {
+        return Ok(ScalarValue::Utf8(None));
+    };
+    let (world, own) = match kind.as_str() {
+        "c" => ("", ""),
+        "r" => ("", "arwdDxt"),
+        "s" => ("", "rwU"),
+        "d" => ("Tc", "CTc"),
+        "f" => ("X", "X"),
+        "l" | "T" => ("U", "U"),
+        "L" => ("", "rw"),
+        "n" => ("", "UC"),
+        "p" => ("", "sA"),
+        "t" => ("", "C"),
+        "F" | "S" => ("", "U"),
+        other => {
+            let message = format!("unrecognized object type abbreviation: {other}");
+            return Err(error(ErrorKind::InvalidParameterValue, message));
+        }
+    };
+    let owner = known
+        .roles
+        .get(&owner)
+        .cloned()
+        .unwrap_or(owner.to_string());
+    let mut items = Vec::new();
+    if !world.is_empty() {
+        items.push(format!("={world}/{owner}"));
+    }
+    if !own.is_empty() {
+        items.push(format!("{owner}={own}/{owner}"));
+    }
+    Ok(text(format!("{{{}}}", items.join(","))))
 }
 
 /// The types that users made and those of their arrays, by oid.

@@ -77,6 +77,7 @@ pub(super) fn has_rows(name: &str) -> bool {
             | "pg_stat_all_tables"
             | "pg_statio_user_tables"
             | "pg_enum"
+            | "pg_depend"
             | "pg_sequence"
             | "pg_sequences"
             | "pg_type"
@@ -153,6 +154,7 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
                 })
                 .collect()
         }
+        "pg_depend" => tables().flat_map(|table| owned_sequences(table)).collect(),
         "pg_attrdef" => tables().flat_map(defaults).collect(),
         "pg_index" => indexes().map(|index| self::index(&index)).collect(),
         "pg_constraint" => constraints().map(|c| constraint(&c)).collect(),
@@ -673,4 +675,25 @@ pub(super) fn class_names(catalog: &Catalog) -> BTreeMap<i64, (String, String)> 
         );
     }
     names
+}
+
+/// That sequences go with the columns that own them: with a serial column by itself (`a`), with an identity column as
+/// a part of it (`i`).
+fn owned_sequences(table: &TableDef) -> Vec<Named> {
+    const PG_CLASS: i64 = 1259;
+    let owner = |(at, column): (usize, &tidelog_storage::ColumnDef)| {
+        let sequence = column.sequence?;
+        let kind = if column.identity.is_some() { "i" } else { "a" };
+        let number = i32::try_from(at + 1).unwrap_or(i32::MAX);
+        Some(vec![
+            ("classid", oid(PG_CLASS)),
+            ("objid", oid(super::object_oid(sequence))),
+            ("objsubid", Datum::Int4(0)),
+            ("refclassid", oid(PG_CLASS)),
+            ("refobjid", oid(table_oid(table))),
+            ("refobjsubid", Datum::Int4(number)),
+            ("deptype", text(kind)),
+        ])
+    };
+    table.columns.iter().enumerate().filter_map(owner).collect()
 }

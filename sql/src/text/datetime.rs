@@ -190,7 +190,7 @@ fn write_day(days: i64, out: &mut String) -> bool {
 }
 
 /// Year, month and day of a day since 1970-01-01 (Howard Hinnant, "chrono-compatible low-level date algorithms").
-fn civil(days: i64) -> (i64, i64, i64) {
+pub(super) fn civil(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);
@@ -208,7 +208,7 @@ fn civil(days: i64) -> (i64, i64, i64) {
 }
 
 /// The day since 1970-01-01, by the same source.
-fn day_number(year: i64, month: i64, day: i64) -> i64 {
+pub(super) fn day_number(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
     let year_of_era = year.rem_euclid(400);
