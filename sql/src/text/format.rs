@@ -74,7 +74,7 @@ fn pattern(template: &str) -> Option<(&'static str, Case)> {
             None
         }
     };
-    all.into_iter().find_map(|known| found(known))
+    all.into_iter().find_map(found)
 }
 
 /// A moment by a template. 0A000 for patterns that are not there.
