@@ -1,4 +1,4 @@
-//! Functions that DataFusion lacks: what asks for the session, and `snowflake_id()`.
+//! Functions that DataFusion lacks: what asks for the session, `snowflake_id()` and `gen_random_uuid()`.
 
 pub(crate) mod array;
 mod bytea;
@@ -13,7 +13,7 @@ pub(crate) mod time;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::Int64Array;
+use arrow::array::{FixedSizeBinaryBuilder, Int64Array};
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::error::Result;
@@ -144,5 +144,43 @@ impl ScalarUDFImpl for SnowflakeId {
         Ok(ColumnarValue::Array(Arc::new(
             Int64Array::from_iter_values(ids),
         )))
+    }
+}
+
+/// `gen_random_uuid()`: a new random UUID (version 4) for every row.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct GenRandomUuid {
+    signature: Signature,
+}
+
+/// The function `gen_random_uuid()`.
+pub(crate) fn gen_random_uuid() -> Arc<ScalarUDF> {
+    let signature = Signature::nullary(Volatility::Volatile);
+    Arc::new(ScalarUDF::from(GenRandomUuid { signature }))
+}
+
+impl ScalarUDFImpl for GenRandomUuid {
+    fn name(&self) -> &str {
+        "gen_random_uuid"
+    }
+
+    fn schema_name(&self, _: &[datafusion::logical_expr::Expr]) -> Result<String> {
+        Ok(self.name().to_string())
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::FixedSizeBinary(16))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let mut ids = FixedSizeBinaryBuilder::with_capacity(args.number_rows, 16);
+        for _ in 0..args.number_rows {
+            ids.append_value(uuid::Uuid::new_v4())?;
+        }
+        Ok(ColumnarValue::Array(Arc::new(ids.finish())))
     }
 }

@@ -62,7 +62,8 @@ impl Engine {
             .with_analyzer_rule(Arc::new(CheckedArithmetic))
             .with_physical_optimizer_rules(optimize::physical_rules());
         let id = functions::snowflake_id(store.clone());
-        builder.scalar_functions().get_or_insert_default().push(id);
+        let scalars = builder.scalar_functions().get_or_insert_default();
+        scalars.extend([id, functions::gen_random_uuid()]);
         let aggregates = builder.aggregate_functions().get_or_insert_default();
         aggregates.push(Arc::new(functions::sum()));
         aggregates.push(Arc::new(functions::single_value()));

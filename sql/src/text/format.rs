@@ -206,6 +206,15 @@ fn piece(
         "Q" => return count((month - 1) / 3 + 1, 1),
         "J" => return count(days + 2_440_588, 1),
         "CC" if year > 0 => return count((year - 1) / 100 + 1, 2),
+        // With its sign, three wide.
+        "CC" => {
+            let century = year / 100 - 1;
+            out.push_str(&match plain {
+                true => century.to_string(),
+                false => format!("{century:03}"),
+            });
+            return Ok(Some(century));
+        }
         _ => {}
     }
     let text = match found {
