@@ -50,6 +50,8 @@ mod tidy;
 mod transactional_ddl;
 #[path = "compat/transactions.rs"]
 mod transactions;
+#[path = "compat/type_functions.rs"]
+mod type_functions;
 #[path = "compat/types.rs"]
 mod types;
 #[path = "compat/upsert.rs"]

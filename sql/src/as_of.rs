@@ -14,7 +14,7 @@ use crate::parse::{AsOf, AsOfUnit, Body, Parsed, identifier, parse_expression};
 use crate::provider::Scope;
 use crate::row::infer_placeholder;
 use crate::session::Session;
-use crate::text;
+use crate::text::{self, Style};
 
 impl Parsed {
     /// 0A000 when it has an AS OF clause and is no query.
@@ -171,6 +171,11 @@ pub(crate) fn check_history(snapshot: &Snapshot, table: &TableDef) -> Result<(),
 fn shown_time(unix_ms: i64) -> String {
     let mut shown = String::new();
     let time = Datum::TimestampTz(unix_ms.saturating_mul(1000));
-    text::write(time.as_ref(), &mut shown);
+    text::write(
+        time.as_ref(),
+        ColumnType::TimestampTz,
+        Style::default(),
+        &mut shown,
+    );
     shown
 }

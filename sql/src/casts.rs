@@ -1,151 +1,344 @@
-//! Casts to and from text by PostgreSQL's text forms, where DataFusion would use Arrow's.
+//! Casts as PostgreSQL makes them, where DataFusion's follow Arrow: to and from text by PostgreSQL's text forms,
+//! to types of limited length, from fractions to integers, and between local and absolute time.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, StringBuilder};
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::array::{Array, ArrayRef, AsArray, StringBuilder, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, FieldRef, TimestampMicrosecondType};
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{
-    Cast, ColumnarValue, Expr, ExprSchemable, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
-    Signature, Volatility,
+    Cast, ColumnarValue, Expr, ExprSchemable, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
+    ScalarUDFImpl, Signature, Volatility,
 };
 use tidelog_storage::datum::{ColumnBuilder, datum_at};
-use tidelog_storage::{ColumnType, DatumRef};
+use tidelog_storage::{ColumnType, Datum, DatumRef};
 
-use crate::text;
+use crate::error::{ErrorKind, SqlError};
+use crate::output;
+use crate::text::{self, Style};
+use crate::types;
 
-fn is_text(ty: &DataType) -> bool {
+/// What a cast of ours does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Conversion {
+    /// The input function of a type.
+    Input(ColumnType),
+    /// The output function of a type.
+    Output(ColumnType),
+    /// Text cut to what the type holds, as an explicit cast does.
+    Cut(ColumnType),
+    /// A fraction to the nearest integer.
+    Round(ColumnType),
+    /// A json value to the number, boolean or text that it is.
+    FromJson(ColumnType),
+    /// A `timestamptz` to what the zone's clocks show, as `timestamp`.
+    ToLocal,
+    /// What the zone's clocks show, as `timestamp`, to the moment.
+    FromLocal,
+}
+
+fn is_text(ty: ColumnType) -> bool {
     matches!(
         ty,
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
+        ColumnType::Text
+            | ColumnType::Varchar(_)
+            | ColumnType::Bpchar(_)
+            | ColumnType::Name
+            | ColumnType::Char
     )
 }
 
-/// The type whose input function a cast from text to this Arrow type calls.
-fn input_type(ty: &DataType) -> Option<ColumnType> {
-    Some(match ty {
-        DataType::Int16 => ColumnType::Int2,
-        DataType::Int32 => ColumnType::Int4,
-        DataType::Int64 => ColumnType::Int8,
-        DataType::Float32 => ColumnType::Float4,
-        DataType::Float64 => ColumnType::Float8,
-        DataType::Decimal128(p, s) | DataType::Decimal256(p, s) => {
-            let plain = ColumnType::Numeric(None);
-            if plain.numeric_shape() == (*p, *s) {
-                plain
-            } else {
-                ColumnType::Numeric(Some((*p, *s)))
-            }
-        }
-        DataType::Boolean => ColumnType::Bool,
-        DataType::Binary => ColumnType::Bytea,
-        DataType::FixedSizeBinary(16) => ColumnType::Uuid,
-        DataType::Date32 => ColumnType::Date,
-        DataType::Timestamp(TimeUnit::Microsecond, None) => ColumnType::Timestamp,
-        DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => ColumnType::TimestampTz,
+fn is_integer(ty: ColumnType) -> bool {
+    matches!(ty, ColumnType::Int2 | ColumnType::Int4 | ColumnType::Int8)
+}
+
+/// What PostgreSQL does where DataFusion would do something else.
+fn conversion(from: ColumnType, to: ColumnType) -> Option<Conversion> {
+    use ColumnType::{Float4, Float8, Json, Jsonb, Numeric, Varchar};
+    Some(match (from, to) {
+        (ColumnType::Text | Varchar(_), ColumnType::Text | Varchar(None)) => return None,
+        // The same text, but of the other type.
+        (from, to) if is_text(from) && is_text(to) => Conversion::Cut(to),
+        (from, to) if is_text(from) => Conversion::Input(to),
+        (Json, Jsonb) => Conversion::Input(to),
+        (Jsonb, Json) => Conversion::Cut(to),
+        (Jsonb | Json | ColumnType::Enum(_), to) if is_text(to) => Conversion::Cut(to),
+        (Jsonb, ColumnType::Bool | Float4 | Float8 | Numeric(_)) => Conversion::FromJson(to),
+        (Jsonb, to) if is_integer(to) => Conversion::FromJson(to),
+        (from, to) if is_text(to) => Conversion::Output(from),
+        (Float4 | Float8 | Numeric(_), to) if is_integer(to) => Conversion::Round(to),
+        (ColumnType::Int8, ColumnType::Int4 | ColumnType::Int2)
+        | (ColumnType::Int4, ColumnType::Int2) => Conversion::Round(to),
         _ => return None,
     })
 }
 
-/// Turns a cast between text and another type into PostgreSQL's input or output function.
-pub(crate) fn rewrite(cast: Cast, schema: &DFSchema) -> Transformed<Expr> {
-    let call = |function: TextFunction, expr: Box<Expr>| {
-        let function = Arc::new(ScalarUDF::from(function));
-        Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(
-            function,
-            vec![*expr],
-        )))
+/// Turns a cast into PostgreSQL's, where that is another.
+pub(crate) fn rewrite(cast: Cast, schema: &DFSchema, style: Style) -> Result<Transformed<Expr>> {
+    let Ok((_, from_field)) = cast.expr.to_field(schema) else {
+        return Ok(Transformed::no(Expr::Cast(cast)));
     };
-    let Ok(from) = cast.expr.get_type(schema) else {
-        return Transformed::no(Expr::Cast(cast));
+    if from_field.data_type().is_null() {
+        return Ok(Transformed::no(Expr::Cast(cast)));
+    }
+    let (Ok(from), Ok(to)) = (
+        output::column_type(&from_field),
+        output::column_type(&cast.field),
+    ) else {
+        return Ok(Transformed::no(Expr::Cast(cast)));
     };
-    if is_text(&from)
-        && let Some(ty) = input_type(cast.field.data_type())
-    {
-        return call(TextFunction::input(ty), cast.expr);
+    if let Some(conversion) = conversion(from, to) {
+        let cut = match (conversion, to) {
+            // The output is text of any length.
+            (Conversion::Output(_), ColumnType::Varchar(Some(_)) | ColumnType::Bpchar(_)) => true,
+            _ => false,
+        };
+        let call = function(conversion, *cast.expr, style);
+        return Ok(Transformed::yes(match cut {
+            true => function(Conversion::Cut(to), call, style),
+            false => call,
+        }));
     }
-    if is_text(cast.field.data_type()) && input_type(&from).is_some() {
-        return call(TextFunction::output(), cast.expr);
+    let castable = |from, to| {
+        let number = |ty| {
+            is_integer(ty)
+                || matches!(
+                    ty,
+                    ColumnType::Float4 | ColumnType::Float8 | ColumnType::Numeric(_)
+                )
+        };
+        let time = |ty| {
+            matches!(
+                ty,
+                ColumnType::Date | ColumnType::Timestamp | ColumnType::TimestampTz
+            )
+        };
+        !(number(from) && time(to) || time(from) && number(to))
+    };
+    if !castable(from, to) {
+        let message = format!(
+            "cannot cast type {} to {}",
+            types::name(from),
+            types::name(to)
+        );
+        return Err(external(SqlError::new(ErrorKind::CannotCoerce, message)));
     }
-    Transformed::no(Expr::Cast(cast))
+    if style == Style::default() {
+        return Ok(Transformed::no(Expr::Cast(cast)));
+    }
+    Ok(match (from, to) {
+        (ColumnType::TimestampTz, ColumnType::Timestamp | ColumnType::Date | ColumnType::Time) => {
+            let local = function(Conversion::ToLocal, micros(*cast.expr, true), style);
+            Transformed::yes(Expr::Cast(Cast::new_from_field(
+                Box::new(local),
+                cast.field,
+            )))
+        }
+        (ColumnType::Timestamp | ColumnType::Date, ColumnType::TimestampTz) => {
+            let local = micros(*cast.expr, false);
+            Transformed::yes(function(Conversion::FromLocal, local, style))
+        }
+        _ => Transformed::no(Expr::Cast(cast)),
+    })
 }
 
-/// PostgreSQL's input function of a type (`Some`), or the output function of any (`None`).
+/// A timestamp in microseconds: DataFusion's clock has nanoseconds.
+fn micros(expr: Expr, zoned: bool) -> Expr {
+    let ty = match zoned {
+        true => ColumnType::TimestampTz,
+        false => ColumnType::Timestamp,
+    };
+    Expr::Cast(Cast::new(Box::new(expr), ty.arrow()))
+}
+
+/// A value that is kept as text of another type, as text: `x::text`.
+pub(crate) fn untagged(expr: Expr, ty: ColumnType, style: Style) -> Expr {
+    match conversion(ty, ColumnType::Text) {
+        Some(Conversion::Cut(_)) => function(Conversion::Cut(ColumnType::Text), expr, style),
+        _ => expr,
+    }
+}
+
+fn function(conversion: Conversion, expr: Expr, style: Style) -> Expr {
+    let function = CastFunction {
+        conversion,
+        style,
+        signature: Signature::any(1, Volatility::Immutable),
+    };
+    let function = Arc::new(ScalarUDF::from(function));
+    Expr::ScalarFunction(ScalarFunction::new_udf(function, vec![expr]))
+}
+
+fn external(error: SqlError) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct TextFunction {
-    input: Option<ColumnType>,
+struct CastFunction {
+    conversion: Conversion,
+    style: Style,
     signature: Signature,
 }
 
-impl TextFunction {
-    fn input(ty: ColumnType) -> TextFunction {
-        TextFunction {
-            input: Some(ty),
-            signature: Signature::any(1, Volatility::Immutable),
-        }
-    }
-
-    fn output() -> TextFunction {
-        TextFunction {
-            input: None,
-            signature: Signature::any(1, Volatility::Immutable),
+impl CastFunction {
+    fn result_type(&self) -> ColumnType {
+        match self.conversion {
+            Conversion::Input(ty)
+            | Conversion::Cut(ty)
+            | Conversion::Round(ty)
+            | Conversion::FromJson(ty) => ty,
+            Conversion::Output(_) => ColumnType::Text,
+            Conversion::ToLocal => ColumnType::Timestamp,
+            Conversion::FromLocal => ColumnType::TimestampTz,
         }
     }
 
     fn apply(&self, array: &ArrayRef) -> Result<ArrayRef> {
-        match self.input {
-            Some(ty) => {
-                let texts = arrow::compute::cast(array, &DataType::Utf8)?;
-                let mut builder = ColumnBuilder::new(ty);
-                for value in texts.as_string::<i32>() {
-                    match value {
-                        None => builder.append(DatumRef::Null),
-                        Some(value) => {
-                            let parsed = text::parse(ty, value)
-                                .map_err(|e| DataFusionError::External(Box::new(e)))?;
-                            builder.append(parsed.as_ref());
-                        }
-                    }
-                }
-                Ok(builder.finish())
+        match self.conversion {
+            Conversion::Input(ty) => {
+                self.from_texts(array, ty, |text| text::parse_in(ty, text, self.style))
             }
-            None => {
-                let mut builder = StringBuilder::new();
-                let mut out = String::new();
-                for row in 0..array.len() {
-                    match datum_at(array, row) {
-                        None => {
-                            return Err(DataFusionError::NotImplemented(format!(
-                                "{} as text",
-                                array.data_type()
-                            )));
-                        }
-                        Some(DatumRef::Null) => builder.append_null(),
-                        Some(DatumRef::Bool(value)) => {
-                            builder.append_value(if value { "true" } else { "false" })
-                        }
-                        Some(value) => {
-                            out.clear();
-                            text::write(value, &mut out);
-                            builder.append_value(&out);
-                        }
-                    }
-                }
-                Ok(Arc::new(builder.finish()))
+            Conversion::Cut(ty) => self.from_texts(array, ty, |text| Ok(cut(ty, text))),
+            Conversion::FromJson(ty) => self.from_texts(array, ty, |json| from_json(ty, json)),
+            Conversion::Output(ty) => self.to_texts(array, ty),
+            Conversion::Round(ty) => round(array, ty),
+            Conversion::ToLocal => Ok(shift(array, self.style, true)),
+            Conversion::FromLocal => Ok(shift(array, self.style, false)),
+        }
+    }
+
+    fn from_texts(
+        &self,
+        array: &ArrayRef,
+        ty: ColumnType,
+        read: impl Fn(&str) -> std::result::Result<Datum, SqlError>,
+    ) -> Result<ArrayRef> {
+        let texts = arrow::compute::cast(array, &DataType::Utf8)?;
+        let mut builder = ColumnBuilder::new(ty);
+        for value in texts.as_string::<i32>() {
+            match value {
+                None => builder.append(DatumRef::Null),
+                Some(value) => builder.append(read(value).map_err(external)?.as_ref()),
             }
         }
+        Ok(builder.finish())
+    }
+
+    fn to_texts(&self, array: &ArrayRef, ty: ColumnType) -> Result<ArrayRef> {
+        // now() and integers of other widths.
+        let array = &output::conform(array, ty).map_err(external)?;
+        let mut builder = StringBuilder::new();
+        let mut out = String::new();
+        for row in 0..array.len() {
+            match datum_at(array, row) {
+                None => {
+                    let message = format!("{} as text", array.data_type());
+                    return Err(DataFusionError::NotImplemented(message));
+                }
+                Some(DatumRef::Null) => builder.append_null(),
+                Some(DatumRef::Bool(value)) => {
+                    builder.append_value(if value { "true" } else { "false" })
+                }
+                Some(value) => {
+                    out.clear();
+                    text::write(value, ty, self.style, &mut out);
+                    builder.append_value(&out);
+                }
+            }
+        }
+        Ok(Arc::new(builder.finish()))
     }
 }
 
-impl ScalarUDFImpl for TextFunction {
+/// The beginning of a text that a type holds.
+fn cut(ty: ColumnType, text: &str) -> Datum {
+    let beginning = |length: u32| {
+        let end = text.char_indices().nth(length as usize);
+        end.map_or(text, |(end, _)| &text[..end])
+    };
+    Datum::Text(match ty {
+        ColumnType::Varchar(Some(length)) => beginning(length).to_string(),
+        ColumnType::Bpchar(Some(length)) => beginning(length).trim_end_matches(' ').to_string(),
+        ColumnType::Bpchar(None) => text.trim_end_matches(' ').to_string(),
+        ColumnType::Char => beginning(1).to_string(),
+        ColumnType::Name => text::parse(ty, text)
+            .ok()
+            .and_then(|name| match name {
+                Datum::Text(name) => Some(name),
+                _ => None,
+            })
+            .unwrap_or_default(),
+        _ => text.to_string(),
+    })
+}
+
+fn from_json(ty: ColumnType, json: &str) -> std::result::Result<Datum, SqlError> {
+    let kind = match json.as_bytes().first() {
+        Some(b'"') => "string",
+        Some(b'{') => "object",
+        Some(b'[') => "array",
+        Some(b't' | b'f') => "boolean",
+        Some(b'n') => return Ok(Datum::Null),
+        _ => "numeric",
+    };
+    if kind == "boolean" && ty == ColumnType::Bool || kind == "numeric" && ty != ColumnType::Bool {
+        if is_integer(ty) {
+            let number = text::parse(ColumnType::Numeric(None), json)?;
+            return crate::row::assign(number, ColumnType::Numeric(None), ty, "", Style::default());
+        }
+        return text::parse(ty, json);
+    }
+    let message = format!("cannot cast jsonb {kind} to type {}", types::name(ty));
+    Err(SqlError::new(ErrorKind::InvalidParameterValue, message))
+}
+
+/// Floats to the nearest even integer, numerics half away from zero.
+fn round(array: &ArrayRef, ty: ColumnType) -> Result<ArrayRef> {
+    let mut builder = ColumnBuilder::new(ty);
+    for row in 0..array.len() {
+        let value = datum_at(array, row).map_or(Datum::Null, DatumRef::to_owned);
+        let from = match &value {
+            Datum::Float4(_) => ColumnType::Float4,
+            Datum::Float8(_) => ColumnType::Float8,
+            Datum::Int4(_) => ColumnType::Int4,
+            Datum::Int8(_) => ColumnType::Int8,
+            _ => ColumnType::Numeric(None),
+        };
+        let rounded = crate::row::assign(value, from, ty, "", Style::default());
+        builder.append(rounded.map_err(external)?.as_ref());
+    }
+    Ok(builder.finish())
+}
+
+/// Moves timestamps by the zone's distance from UTC.
+fn shift(array: &ArrayRef, style: Style, to_local: bool) -> ArrayRef {
+    let zone = style.zone;
+    let moved = |micros: i64| match micros {
+        i64::MIN | i64::MAX => micros,
+        micros if to_local => micros.saturating_add(zone.offset_at(micros) * 1_000_000),
+        micros => micros.saturating_sub(zone.offset_of_local(micros) * 1_000_000),
+    };
+    let values = array.as_primitive::<TimestampMicrosecondType>();
+    let moved: TimestampMicrosecondArray = values.unary(moved);
+    match to_local {
+        true => Arc::new(moved),
+        false => Arc::new(moved.with_timezone("UTC")),
+    }
+}
+
+impl ScalarUDFImpl for CastFunction {
     fn name(&self) -> &str {
-        if self.input.is_some() {
-            "pg_input"
-        } else {
-            "pg_output"
+        match self.conversion {
+            Conversion::Input(_) => "pg_input",
+            Conversion::Output(_) => "pg_output",
+            Conversion::Cut(_) => "pg_cut",
+            Conversion::Round(_) => "pg_round",
+            Conversion::FromJson(_) => "pg_from_json",
+            Conversion::ToLocal => "pg_to_local",
+            Conversion::FromLocal => "pg_from_local",
         }
     }
 
@@ -154,7 +347,11 @@ impl ScalarUDFImpl for TextFunction {
     }
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(self.input.map_or(DataType::Utf8, ColumnType::arrow))
+        Ok(self.result_type().arrow())
+    }
+
+    fn return_field_from_args(&self, _: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        Ok(Arc::new(self.result_type().field(self.name(), true)))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {

@@ -43,6 +43,7 @@ use crate::provider::{SEQ, Scope, USER, blocking, properties};
 
 mod prune;
 mod reader;
+mod stored;
 
 /// The URL under which DataFusion's runtime knows the store of cold files.
 pub(crate) const STORE_URL: &str = "tidelog://cold";
@@ -134,7 +135,7 @@ fn plan_version(
     let mut fields: Vec<Field> = Vec::new();
     for (at, ty) in &held {
         let column = &scan.table.columns[*at];
-        fields.push(Field::new(&column.stored_name, ty.arrow(), true));
+        fields.push(Field::new(&column.stored_name, ty.stored_arrow(), true));
     }
     fields.push(Field::new(SEQ, DataType::Int64, false));
     let (seq_index, user_index) = (fields.len() - 1, fields.len());
@@ -155,10 +156,14 @@ fn plan_version(
                 match held.iter().position(|(at, _)| *at == index) {
                     Some(at) => {
                         let stored = Arc::new(Column::new(&column.stored_name, at));
-                        match held[at].1.arrow() == column.ty.arrow() {
-                            true => stored as _,
+                        let (from, to) = (held[at].1, column.ty);
+                        if from.stored_arrow() != from.arrow() {
+                            stored::expr(stored, from)
+                        } else if from.arrow() != to.arrow() {
                             // The column was widened since.
-                            false => Arc::new(CastExpr::new(stored, column.ty.arrow(), None)) as _,
+                            Arc::new(CastExpr::new(stored, to.arrow(), None)) as _
+                        } else {
+                            stored as _
                         }
                     }
                     // The files are older than the column.

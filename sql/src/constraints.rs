@@ -36,6 +36,7 @@ use crate::parse::{parse_expression, parse_query, quoted};
 use crate::provider::{Scope, USER, blocking};
 use crate::row::{Write, assign, check_not_null, shown_row};
 use crate::session::{RETRIES_MAX, Session};
+use crate::text::Style;
 
 /// Keys of one query about children, at most.
 const KEYS_MAX: usize = 200;
@@ -348,7 +349,13 @@ impl Session {
                                     let parent_ty = parent
                                         .index_of(key.parent_columns[n])
                                         .map_or(column.ty, |at| parent.columns[at].ty);
-                                    assign(new[n].clone(), parent_ty, column.ty, &column.name)?
+                                    assign(
+                                        new[n].clone(),
+                                        parent_ty,
+                                        column.ty,
+                                        &column.name,
+                                        Style::default(),
+                                    )?
                                 }
                                 (SetDefault, _) => match &column.default {
                                     Some(sql) => {
@@ -535,7 +542,14 @@ fn in_key_order(
         let at = key.parent_columns.iter().position(|other| other == id)?;
         let from = child.columns[child.index_of(key.columns[at])?].ty;
         let column = &parent.columns[parent.index_of(*id)?];
-        assign(values[at].clone(), from, column.ty, &column.name).ok()
+        assign(
+            values[at].clone(),
+            from,
+            column.ty,
+            &column.name,
+            Style::default(),
+        )
+        .ok()
     };
     unique.columns.iter().map(value).collect()
 }
@@ -590,6 +604,6 @@ fn check_violation(table: &TableDef, name: &str, row: &[Datum]) -> SqlError {
         table.name
     );
     SqlError::new(ErrorKind::CheckViolation, message)
-        .detail(format!("Failing row contains ({}).", shown_row(row)))
+        .detail(format!("Failing row contains ({}).", shown_row(table, row)))
         .of_constraint(table, name)
 }

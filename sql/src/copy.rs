@@ -6,11 +6,12 @@ mod decode;
 mod tests;
 
 use datafusion::sql::sqlparser::ast::{CopyLegacyCsvOption, CopyLegacyOption, CopyOption};
-use tidelog_storage::DatumRef;
+use tidelog_storage::{ColumnType, DatumRef};
 
 use crate::ddl::fold;
 use crate::error::{ErrorKind, SqlError};
-use crate::text;
+use crate::output::OutputColumn;
+use crate::text::{self, Style};
 
 pub use command::CopyIn;
 pub use decode::{CopyDecoder, column_context, line_context};
@@ -134,8 +135,14 @@ impl CopyFormat {
         out.push(b'\n');
     }
 
-    /// Appends one line.
-    pub fn write_line<'a>(&self, values: impl Iterator<Item = DatumRef<'a>>, out: &mut Vec<u8>) {
+    /// Appends one line of values of these columns.
+    pub fn write_line<'a>(
+        &self,
+        values: impl Iterator<Item = DatumRef<'a>>,
+        columns: &[OutputColumn],
+        style: Style,
+        out: &mut Vec<u8>,
+    ) {
         let mut scratch = String::new();
         let mut values = values.enumerate().peekable();
         while let Some((index, value)) = values.next() {
@@ -146,10 +153,12 @@ impl CopyFormat {
             let alone = index == 0 && values.peek().is_none();
             match value {
                 DatumRef::Null => out.extend_from_slice(self.null.as_bytes()),
-                DatumRef::Text(text) => self.write_field(text.as_bytes(), force, alone, out),
                 value => {
                     scratch.clear();
-                    text::write(value, &mut scratch);
+                    let ty = columns
+                        .get(index)
+                        .map_or(ColumnType::Text, |column| column.ty);
+                    text::write(value, ty, style, &mut scratch);
                     self.write_field(scratch.as_bytes(), force, alone, out);
                 }
             }

@@ -4,10 +4,12 @@
 //! Does not: commit the changes, or check who may make them.
 
 pub(crate) mod constraint;
+pub(crate) mod enums;
 mod index;
 mod names;
 pub(crate) mod parents;
 mod role;
+pub(crate) mod sequence;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;
@@ -18,6 +20,7 @@ use std::sync::Arc;
 use constraint::Finish;
 use datafusion::sql::sqlparser::ast::{
     AlterIndexOperation, DropBehavior, Expr, Ident, ObjectName, ObjectType, SchemaName, Statement,
+    UserDefinedTypeRepresentation,
 };
 use tidelog_storage::{Catalog, CatalogChange, ColumnType, Datum, TableDef, TableId, TableKind};
 
@@ -95,6 +98,8 @@ pub(crate) fn plan(
             ObjectType::Table => table::drop(scope, names, *if_exists, *cascade)?,
             ObjectType::Index => index::drop(scope, names, *if_exists, *cascade)?,
             ObjectType::Schema => drop_schema(catalog, names, *if_exists, *cascade)?,
+            ObjectType::Sequence => sequence::drop(scope, names, *if_exists, *cascade)?,
+            ObjectType::Type => enums::drop(scope, names, *if_exists, *cascade)?,
             ObjectType::Role | ObjectType::User => role::drop(catalog, names, *if_exists)?,
             other => return Err(SqlError::unsupported(format!("DROP {other}"))),
         },
@@ -104,6 +109,25 @@ pub(crate) fn plan(
             name,
             operation: AlterIndexOperation::RenameIndex { index_name },
         } => index::rename(scope, name, index_name)?,
+        Statement::CreateSequence {
+            temporary: false,
+            if_not_exists,
+            name,
+            data_type,
+            sequence_options,
+            owned_by: None,
+        } => sequence::create(
+            scope,
+            name,
+            data_type.as_ref(),
+            sequence_options,
+            *if_not_exists,
+        )?,
+        Statement::CreateType {
+            name,
+            representation: Some(UserDefinedTypeRepresentation::Enum { labels }),
+        } => enums::create(scope, name, labels)?,
+        Statement::AlterType(alter) => enums::alter(scope, alter)?,
         Statement::CreateRole(create) => role::create(catalog, create)?,
         Statement::AlterRole { name, operation } => role::alter(catalog, name, operation)?,
         _ => return Ok(None),
@@ -339,6 +363,37 @@ fn drop_schema(
                 _ => CatalogChange::DropTable { schema, name },
             });
         }
+        let sequences = catalog
+            .sequences
+            .keys()
+            .filter(|(schema, _)| *schema == name);
+        let types = catalog.types.keys().filter(|(schema, _)| *schema == name);
+        let owned = |sequence: &str| {
+            let id = catalog.sequence(&name, sequence).map(|found| found.id);
+            let columns = catalog.tables.values().flat_map(|table| &table.columns);
+            columns
+                .filter(|column| column.sequence.is_some())
+                .any(|column| column.sequence == id)
+        };
+        let loose = sequences
+            .clone()
+            .filter(|(_, sequence)| !owned(sequence))
+            .count();
+        if !cascade && loose + types.clone().count() > 0 {
+            return Err(SqlError::new(
+                ErrorKind::DependentObjectsStillExist,
+                format!("cannot drop schema {name} because other objects depend on it"),
+            )
+            .hint("Use DROP ... CASCADE to drop the dependent objects too."));
+        }
+        plan.changes.extend(sequences.map(|(schema, name)| {
+            let (schema, name) = (schema.clone(), name.clone());
+            CatalogChange::DropSequence { schema, name }
+        }));
+        plan.changes.extend(types.map(|(schema, name)| {
+            let (schema, name) = (schema.clone(), name.clone());
+            CatalogChange::DropType { schema, name }
+        }));
         plan.changes.push(CatalogChange::DropSchema(name.clone()));
         dropped.push(name);
     }

@@ -5,7 +5,9 @@ use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 use tidelog_storage::catalog::IndexId;
 use tidelog_storage::error::StoreFailure;
-use tidelog_storage::{ColumnId, CommitError, Datum, StorageError, TableDef};
+use tidelog_storage::{ColumnId, ColumnType, CommitError, Datum, StorageError, TableDef};
+
+use crate::text::Style;
 
 /// The kind of an error; `server` gives each its SQLSTATE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,6 +42,9 @@ pub enum ErrorKind {
     InvalidBinaryRepresentation,
     InvalidDatetimeFormat,
     DatetimeFieldOverflow,
+    IntervalFieldOverflow,
+    SequenceLimitExceeded,
+    GeneratedAlways,
     NumericValueOutOfRange,
     DivisionByZero,
     StringDataRightTruncation,
@@ -341,7 +346,9 @@ pub(crate) fn shown_key(table: &TableDef, columns: &[ColumnId], key: &[Datum]) -
         if n > 0 {
             values.push_str(", ");
         }
-        crate::text::write(value.as_ref(), &mut values);
+        let column = columns.get(n).and_then(|id| table.index_of(*id));
+        let ty = column.map_or(ColumnType::Text, |at| table.columns[at].ty);
+        crate::text::write(value.as_ref(), ty, Style::default(), &mut values);
     }
     format!("Key ({})=({values})", names.join(", "))
 }

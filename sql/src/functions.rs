@@ -1,8 +1,13 @@
 //! Functions that DataFusion lacks: what asks for the session, and `snowflake_id()`.
 
+pub(crate) mod array;
 mod bytea;
+pub(crate) mod enums;
+pub(crate) mod json;
+pub(crate) mod sequence;
 mod single_value;
 mod sum;
+pub(crate) mod time;
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -16,9 +21,22 @@ use datafusion::logical_expr::{
 };
 use tidelog_storage::Store;
 
+use crate::text::Style;
+
 pub(crate) use bytea::rewrite_of_bytea;
 pub(crate) use single_value::{SINGLE_VALUE, single_value};
 pub(crate) use sum::sum;
+
+/// Stands around what is cast to text until its type is known: DataFusion leaves out casts between types that are the
+/// same to Arrow.
+pub(crate) const UNTAGGED: &str = "pg_untagged";
+
+/// The function of ours with this name, where DataFusion has none or another one.
+pub(crate) fn named(name: &str, style: Style) -> Option<Arc<ScalarUDF>> {
+    array::function(name)
+        .or_else(|| json::function(name, style))
+        .or_else(|| time::function(name, style))
+}
 
 /// A function without arguments whose value the session fixes (`current_user`).
 #[derive(Debug, PartialEq, Eq, Hash)]

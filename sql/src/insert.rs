@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{self, Expr, Insert, SetExpr};
 use futures::TryStreamExt;
-use tidelog_storage::{Catalog, ColumnType, Datum, Partition, Row, TableDef};
+use tidelog_storage::catalog::Identity;
+use tidelog_storage::{Catalog, ColumnType, Datum, Partition, Row, SequenceDef, TableDef};
 
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
@@ -105,6 +106,9 @@ impl Session {
                 return Ok(Default::Value(Datum::Null));
             };
             let expr = parse_expression(sql)?;
+            if let Some(sequence) = drawn_from(&expr, catalog, &self.search_path()) {
+                return Ok(Default::Sequence(sequence));
+            }
             Ok(match sql.to_ascii_lowercase().replace(' ', "").as_str() {
                 "now()" | "current_timestamp"
                     if matches!(column.ty, ColumnType::Timestamp | ColumnType::TimestampTz) =>
@@ -112,7 +116,7 @@ impl Session {
                     Default::Now
                 }
                 "snowflake_id()" if column.ty == ColumnType::Int8 => Default::SnowflakeId,
-                _ => match constant(&expr, column.ty, &[], &[], &column.name)? {
+                _ => match constant(&expr, column.ty, &[], &[], &column.name, self.style())? {
                     Some(value) => Default::Value(value),
                     None => Default::Expression(Box::new(expr)),
                 },
@@ -124,17 +128,19 @@ impl Session {
             table: table.clone(),
             targets,
             now_us: self.started().timestamp_micros(),
+            sequences: self.sequences(),
             store: self.store().clone(),
+            style: self.style(),
         })
     }
 
     /// Evaluates an expression and converts it to a column's type.
     pub(crate) async fn evaluate_as(&self, expr: &Expr, ty: ColumnType) -> Result<Datum, SqlError> {
-        if let Some(value) = constant(expr, ty, &[], &[], "default")? {
+        if let Some(value) = constant(expr, ty, &[], &[], "default", self.style())? {
             return Ok(value);
         }
         let (value, from) = self.evaluate(expr, &[], &[]).await?;
-        assign(value, from, ty, "default")
+        assign(value, from, ty, "default", self.style())
     }
 
     /// Adds new rows to the transaction, once no other one has their keys.
@@ -158,6 +164,9 @@ impl Session {
         let catalog = scope.snapshot.catalog().clone();
         let table = self.insert_target(insert, &catalog)?;
         let targets = self.insert_targets(insert, &table, &catalog)?;
+        if !prepared.overrides_identity() {
+            check_identity(&table, &targets, insert.source.as_deref())?;
+        }
         let maker = self.row_maker(&table, targets.clone(), &catalog)?;
         let mut expressions = Vec::new();
         for (index, expr) in maker.open_defaults() {
@@ -180,11 +189,11 @@ impl Session {
                             continue;
                         }
                         let (ty, name) = (target.ty(&table), target.name(&table));
-                        let value = match constant(expr, ty, types, values, name)? {
+                        let value = match constant(expr, ty, types, values, name, self.style())? {
                             Some(value) => value,
                             None => {
                                 let (value, from) = self.evaluate(expr, types, values).await?;
-                                assign(value, from, ty, name)?
+                                assign(value, from, ty, name, self.style())?
                             }
                         };
                         kept.push(*target);
@@ -229,6 +238,7 @@ impl Session {
                                 column,
                                 target.ty(&table),
                                 target.name(&table),
+                                self.style(),
                             )?);
                         }
                         let mut evaluated = Vec::new();
@@ -275,6 +285,66 @@ impl Session {
             }
         }
     }
+}
+
+/// 428C9 when a statement gives values to a column that is GENERATED ALWAYS.
+fn check_identity(
+    table: &TableDef,
+    targets: &[Target],
+    source: Option<&ast::Query>,
+) -> Result<(), SqlError> {
+    let Some(source) = source else { return Ok(()) };
+    for (at, target) in targets.iter().enumerate() {
+        let Target::Column(index) = target else {
+            continue;
+        };
+        let column = &table.columns[*index];
+        if column.identity != Some(Identity::Always) {
+            continue;
+        }
+        let given = match &*source.body {
+            SetExpr::Values(values) => values
+                .rows
+                .iter()
+                .any(|row| row.get(at).is_some_and(|expr| !is_default(expr))),
+            _ => true,
+        };
+        if given {
+            let message = format!(
+                "cannot insert a non-DEFAULT value into column \"{}\"",
+                column.name
+            );
+            return Err(SqlError::new(ErrorKind::GeneratedAlways, message)
+                .detail(format!(
+                    "Column \"{}\" is an identity column defined as GENERATED ALWAYS.",
+                    column.name
+                ))
+                .hint("Use OVERRIDING SYSTEM VALUE to override."));
+        }
+    }
+    Ok(())
+}
+
+/// The sequence of a default that does nothing but draw from one.
+fn drawn_from(expr: &Expr, catalog: &Catalog, search_path: &[String]) -> Option<Arc<SequenceDef>> {
+    let Expr::Function(call) = expr else {
+        return None;
+    };
+    let ast::FunctionArguments::List(list) = &call.args else {
+        return None;
+    };
+    let [ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(arg))] = list.args.as_slice() else {
+        return None;
+    };
+    let name = ddl::fold(call.name.0.last()?.as_ident()?);
+    let literal = match arg {
+        Expr::Cast { expr, .. } => crate::parse::literal_text(expr)?,
+        arg => crate::parse::literal_text(arg)?,
+    };
+    let parts = crate::system::functions::name_parts(&literal);
+    let parts: Vec<ast::Ident> = parts.iter().map(|p| crate::parse::quoted(p)).collect();
+    let found = ddl::sequence::resolve(catalog, search_path, &ast::ObjectName::from(parts));
+    (name == "nextval").then(|| found.ok().cloned()).flatten()
 }
 
 fn check_width(expressions: usize, targets: usize, named: bool) -> Result<(), SqlError> {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use tidelog_storage::{ColumnType, Datum, DatumRef, TableDef};
 
-use crate::text;
+use crate::text::{self, Style};
 
 /// A row as a jsonb object in canonical text: `{"id": 1, "body": "…"}` in the order of the table's columns.
 pub fn row_object(table: &TableDef, row: &[Datum]) -> String {
@@ -15,35 +15,59 @@ pub fn row_object(table: &TableDef, row: &[Datum]) -> String {
         }
         write_string(&column.name, &mut out);
         out.push_str(": ");
-        let jsonb = column.ty == ColumnType::Jsonb;
-        write_value(value.as_ref(), jsonb, &mut out);
+        write_value(value.as_ref(), column.ty, Style::default(), ", ", &mut out);
     }
     out.push('}');
     out
 }
 
-fn write_value(value: DatumRef<'_>, jsonb: bool, out: &mut String) {
+/// Appends a value as PostgreSQL's `to_json` writes it, with `comma` between an array's elements.
+pub(crate) fn write_value(
+    value: DatumRef<'_>,
+    ty: ColumnType,
+    style: Style,
+    comma: &str,
+    out: &mut String,
+) {
     let shown = |value| {
         let mut shown = String::new();
-        text::write(value, &mut shown);
+        text::write(value, ty, style, &mut shown);
         shown
     };
     match value {
         DatumRef::Null => out.push_str("null"),
         DatumRef::Bool(value) => out.push_str(if value { "true" } else { "false" }),
         DatumRef::Int2(_) | DatumRef::Int4(_) | DatumRef::Int8(_) | DatumRef::Numeric(_) => {
-            text::write(value, out)
+            out.push_str(&shown(value));
         }
-        DatumRef::Float4(number) if number.is_finite() => text::write(value, out),
-        DatumRef::Float8(number) if number.is_finite() => text::write(value, out),
-        DatumRef::Text(json) if jsonb => out.push_str(json),
-        DatumRef::Text(text) => write_string(text, out),
+        DatumRef::Float4(number) if number.is_finite() => out.push_str(&shown(value)),
+        DatumRef::Float8(number) if number.is_finite() => out.push_str(&shown(value)),
+        DatumRef::Text(json) if matches!(ty, ColumnType::Json | ColumnType::Jsonb) => {
+            out.push_str(json);
+        }
+        DatumRef::Text(_) => write_string(&shown(value), out),
+        DatumRef::Array(elements) => {
+            let element = match ty {
+                ColumnType::Array(element) => element.into(),
+                other => other,
+            };
+            out.push('[');
+            let mut first = true;
+            elements.for_each(|value| {
+                if !std::mem::take(&mut first) {
+                    out.push_str(comma);
+                }
+                write_value(value.unwrap_or(DatumRef::Null), element, style, comma, out);
+            });
+            out.push(']');
+        }
         DatumRef::Timestamp(_) => write_string(&shown(value).replacen(' ', "T", 1), out),
         DatumRef::TimestampTz(_) => {
             let mut iso = shown(value).replacen(' ', "T", 1);
             // PostgreSQL writes the offset of JSON's timestamps with minutes.
-            if let Some(cut) = iso.strip_suffix("+00") {
-                iso = format!("{cut}+00:00");
+            let tail = iso.len().saturating_sub(3);
+            if iso[tail..].starts_with(['+', '-']) {
+                iso.push_str(":00");
             }
             write_string(&iso, out);
         }
@@ -51,22 +75,40 @@ fn write_value(value: DatumRef<'_>, jsonb: bool, out: &mut String) {
         | DatumRef::Float8(_)
         | DatumRef::Bytea(_)
         | DatumRef::Uuid(_)
-        | DatumRef::Date(_) => {
+        | DatumRef::Date(_)
+        | DatumRef::Time(_)
+        | DatumRef::TimeTz(_)
+        | DatumRef::Interval(_) => {
             write_string(&shown(value), out);
         }
     }
 }
 
-/// Appends a value as `to_jsonb` writes it, but bigint and numeric as strings: most readers of JSON take numbers for
-/// doubles, which do not hold them.
+/// Appends a value as `to_jsonb` writes it, but bigint and numeric as strings, also in arrays: most readers of JSON take
+/// numbers for doubles, which do not hold them.
 pub fn write_exact(value: DatumRef<'_>, ty: ColumnType, out: &mut String) {
     match value {
-        DatumRef::Int8(_) | DatumRef::Numeric(_) => {
+        DatumRef::Int8(_) | DatumRef::Numeric(_) if ty != ColumnType::Oid => {
             out.push('"');
-            text::write(value, out);
+            text::write(value, ty, Style::default(), out);
             out.push('"');
         }
-        value => write_value(value, ty == ColumnType::Jsonb, out),
+        DatumRef::Array(elements) => {
+            let element = match ty {
+                ColumnType::Array(element) => element.into(),
+                other => other,
+            };
+            out.push('[');
+            let mut first = true;
+            elements.for_each(|value| {
+                if !std::mem::take(&mut first) {
+                    out.push_str(", ");
+                }
+                write_exact(value.unwrap_or(DatumRef::Null), element, out);
+            });
+            out.push(']');
+        }
+        value => write_value(value, ty, Style::default(), ", ", out),
     }
 }
 

@@ -304,11 +304,11 @@ impl Session {
         let Some(expr) = expr else {
             return Ok(None);
         };
-        let value = match constant(expr, ColumnType::Int8, types, values, what)? {
+        let value = match constant(expr, ColumnType::Int8, types, values, what, self.style())? {
             Some(value) => value,
             None => {
                 let (value, from) = self.evaluate(expr, types, values).await?;
-                assign(value, from, ColumnType::Int8, what)?
+                assign(value, from, ColumnType::Int8, what, self.style())?
             }
         };
         match value {

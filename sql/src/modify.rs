@@ -294,7 +294,7 @@ impl Session {
             } else {
                 value
             };
-            match constant(value, column.ty, types, values, &column.name)? {
+            match constant(value, column.ty, types, values, &column.name, self.style())? {
                 Some(value) => changes.push((index, NewValue::Constant(value))),
                 None => {
                     changes.push((index, NewValue::Computed(expressions.len())));
@@ -332,6 +332,7 @@ impl Session {
                         computed_types[*at].ty,
                         column.ty,
                         &column.name,
+                        self.style(),
                     )?,
                 };
             }

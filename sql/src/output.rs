@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListArray, StringBuilder};
+use arrow::array::{Array, ArrayRef};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use tidelog_storage::catalog::PG_TYPE_KEY;
-use tidelog_storage::{ColumnType, Datum, DatumRef, datum::ColumnBuilder};
+use tidelog_storage::{ColumnType, Datum, datum::ColumnBuilder};
 
 use crate::error::SqlError;
 
@@ -35,7 +35,11 @@ pub fn row_tag(verb: &str, rows: u64) -> String {
 
 /// The column type that a field of a DataFusion schema is shown as.
 pub(crate) fn column_type(field: &Field) -> Result<ColumnType, SqlError> {
-    let named = field.metadata().get(PG_TYPE_KEY).map(String::as_str);
+    if let Some(tag) = field.metadata().get(PG_TYPE_KEY)
+        && let Some(ty) = ColumnType::from_tag(field.data_type(), tag)
+    {
+        return Ok(ty);
+    }
     Ok(match field.data_type() {
         DataType::Int8 | DataType::Int16 | DataType::UInt8 => ColumnType::Int2,
         DataType::Int32 | DataType::UInt16 => ColumnType::Int4,
@@ -54,21 +58,17 @@ pub(crate) fn column_type(field: &Field) -> Result<ColumnType, SqlError> {
             }
         }
         DataType::Null => ColumnType::Text,
-        // Array types are not there yet: an array is shown as the text of one.
-        DataType::List(_) => ColumnType::Text,
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => match named {
-            Some("jsonb") => ColumnType::Jsonb,
-            Some("varchar") => ColumnType::Varchar(None),
-            Some(named) => {
-                let length = named
-                    .strip_prefix("varchar(")
-                    .and_then(|n| n.strip_suffix(')'));
-                length
-                    .and_then(|n| n.parse().ok())
-                    .map_or(ColumnType::Text, |n| ColumnType::Varchar(Some(n)))
+        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
+            match column_type(item)? {
+                // PostgreSQL's array types say nothing of dimensions.
+                array @ ColumnType::Array(_) => array,
+                element => element.array().expect("it is no array"),
             }
-            None => ColumnType::Text,
-        },
+        }
+        DataType::Time32(_) | DataType::Time64(_) => ColumnType::Time,
+        DataType::Interval(_) | DataType::Duration(_) => ColumnType::Interval,
+        DataType::FixedSizeBinary(12) => ColumnType::TimeTz,
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => ColumnType::Text,
         DataType::Dictionary(_, value) => column_type(
             &Field::new(field.name(), (**value).clone(), true)
                 .with_metadata(field.metadata().clone()),
@@ -102,13 +102,17 @@ pub(crate) fn columns(schema: &Schema) -> Result<Vec<OutputColumn>, SqlError> {
 
 /// The array as one of the type that the column type has in results.
 pub(crate) fn conform(array: &ArrayRef, ty: ColumnType) -> Result<ArrayRef, SqlError> {
-    if let Some(lists) = array.as_list_opt::<i32>() {
-        return array_text(lists);
+    // Lists of lists are arrays of more dimensions: what is in them need only be of a column's type.
+    if let DataType::List(item) = array.data_type()
+        && item.data_type().is_nested()
+    {
+        return Ok(array.clone());
     }
     let want = match array.data_type() {
         // A decimal's own shape stays: declared precision was checked when the value was made.
         DataType::Decimal128(..) | DataType::Decimal256(..) => array.data_type().clone(),
         DataType::Decimal32(p, s) | DataType::Decimal64(p, s) => DataType::Decimal128(*p, *s),
+        DataType::List(item) if is_decimal(item.data_type()) => array.data_type().clone(),
         _ => ty.arrow(),
     };
     if *array.data_type() == want {
@@ -122,50 +126,8 @@ pub(crate) fn conform(array: &ArrayRef, ty: ColumnType) -> Result<ArrayRef, SqlE
     cast_with_options(array, &want, &options).map_err(|e| crate::error::from_arrow(&e))
 }
 
-/// Arrays as PostgreSQL writes them: `{a,"b c",NULL}`.
-fn array_text(lists: &ListArray) -> Result<ArrayRef, SqlError> {
-    let mut out = StringBuilder::new();
-    let mut written = String::new();
-    for list in lists.iter() {
-        let Some(list) = list else {
-            out.append_null();
-            continue;
-        };
-        written.clear();
-        written.push('{');
-        for row in 0..list.len() {
-            if row > 0 {
-                written.push(',');
-            }
-            let mut element = String::new();
-            match tidelog_storage::datum::datum_at(&list, row) {
-                None => {
-                    return Err(SqlError::unsupported(format!(
-                        "an array of {}",
-                        list.data_type()
-                    )));
-                }
-                Some(DatumRef::Null) => {
-                    written.push_str("NULL");
-                    continue;
-                }
-                Some(value) => crate::text::write(value, &mut element),
-            }
-            let special = |c: char| matches!(c, '{' | '}' | ',' | '"' | '\\') || c.is_whitespace();
-            if element.is_empty()
-                || element.eq_ignore_ascii_case("null")
-                || element.contains(special)
-            {
-                let escaped = element.replace('\\', "\\\\").replace('"', "\\\"");
-                written.push_str(&format!("\"{escaped}\""));
-            } else {
-                written.push_str(&element);
-            }
-        }
-        written.push('}');
-        out.append_value(&written);
-    }
-    Ok(Arc::new(out.finish()))
+fn is_decimal(ty: &DataType) -> bool {
+    matches!(ty, DataType::Decimal128(..) | DataType::Decimal256(..))
 }
 
 /// Turns DataFusion's batches into result batches.

@@ -22,6 +22,8 @@ pub struct Parsed {
     pub(crate) body: Body,
     /// Whether its locking clause is FOR NO KEY UPDATE or FOR KEY SHARE.
     pub(crate) spares_keys: bool,
+    /// Whether it says OVERRIDING SYSTEM VALUE.
+    pub(crate) overrides_identity: bool,
     /// The moment in the past that its query reads.
     pub(crate) as_of: Option<AsOf>,
     /// The query string, and where in it the statement begins and ends, in characters from 1.
@@ -170,6 +172,8 @@ fn parse_one(
         .map_or(begin, |token| position(&starts, token));
     let spares_keys = take_key_locks(&mut tokens);
     let as_of = take_as_of(dialect, sql, &mut tokens)?;
+    let overrides_identity = take_overriding(&mut tokens);
+    order_sequence_options(&mut tokens);
     let word = |n: usize| match tokens.get(n).map(|t| &t.token) {
         Some(Token::Word(word)) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
         _ => String::new(),
@@ -231,6 +235,7 @@ fn parse_one(
     result.map(|body| Parsed {
         body,
         spares_keys,
+        overrides_identity,
         as_of,
         source: sql.clone(),
         extent: begin..=end,
@@ -262,6 +267,89 @@ fn take_key_locks(tokens: &mut Vec<TokenWithSpan>) -> bool {
         at += 1;
     }
     found
+}
+
+/// Puts the options of sequences into the one order that sqlparser knows.
+fn order_sequence_options(tokens: &mut [TokenWithSpan]) {
+    let word = |token: Option<&TokenWithSpan>| match token.map(|token| &token.token) {
+        Some(Token::Word(word)) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
+        _ => String::new(),
+    };
+    let at = |index: usize| word(tokens.get(index));
+    let creates = at(0) == "CREATE" && at(1) == "SEQUENCE";
+    let mut lists = Vec::new();
+    if creates {
+        lists.push(2..tokens.len());
+    }
+    if at(0) == "CREATE" && at(1).ends_with("TABLE") || at(2) == "TABLE" {
+        for index in 0..tokens.len() {
+            let opens = tokens.get(index + 1).map(|token| &token.token) == Some(&Token::LParen);
+            if at(index) == "IDENTITY" && opens {
+                let rest = &tokens[index + 2..];
+                let length = rest.iter().position(|token| token.token == Token::RParen);
+                lists.extend(length.map(|length| index + 2..index + 2 + length));
+            }
+        }
+    }
+    // Where each option begins, and its place.
+    let place = |index: usize| match (at(index).as_str(), at(index + 1).as_str()) {
+        ("INCREMENT", _) => Some(1),
+        ("MINVALUE", _) | ("NO", "MINVALUE") => Some(2),
+        ("MAXVALUE", _) | ("NO", "MAXVALUE") => Some(3),
+        ("START", _) => Some(4),
+        ("CACHE", _) => Some(5),
+        ("CYCLE", _) | ("NO", "CYCLE") => Some(6),
+        ("OWNED", _) => Some(7),
+        _ => None,
+    };
+    let mut ordered = Vec::new();
+    for list in lists {
+        let mut begins: Vec<(usize, usize)> = list
+            .clone()
+            .filter(|&index| index == list.start || at(index - 1) != "NO")
+            .filter_map(|index| Some((place(index)?, index)))
+            .collect();
+        let Some(first) = begins.first().map(|(_, index)| *index) else {
+            continue;
+        };
+        let ends: Vec<usize> = begins
+            .iter()
+            .skip(1)
+            .map(|b| b.1)
+            .chain([list.end])
+            .collect();
+        let mut parts: Vec<(usize, Vec<TokenWithSpan>)> = begins
+            .drain(..)
+            .zip(ends)
+            .map(|((place, begin), end)| (place, tokens[begin..end].to_vec()))
+            .collect();
+        parts.sort_by_key(|(place, _)| *place);
+        let list: Vec<TokenWithSpan> = parts.into_iter().flat_map(|(_, part)| part).collect();
+        ordered.push((first, list));
+    }
+    for (first, list) in ordered {
+        let end = first + list.len();
+        tokens[first..end].clone_from_slice(&list);
+    }
+}
+
+/// Takes OVERRIDING SYSTEM VALUE, which sqlparser does not know, out of an INSERT; says whether it was there.
+fn take_overriding(tokens: &mut Vec<TokenWithSpan>) -> bool {
+    let is = |at: usize, text: &str| match tokens.get(at).map(|token| &token.token) {
+        Some(Token::Word(word)) => {
+            word.quote_style.is_none() && word.value.eq_ignore_ascii_case(text)
+        }
+        _ => false,
+    };
+    if !is(0, "INSERT") && !is(0, "WITH") {
+        return false;
+    }
+    let found = (0..tokens.len())
+        .find(|&at| is(at, "OVERRIDING") && is(at + 1, "SYSTEM") && is(at + 2, "VALUE"));
+    if let Some(at) = found {
+        tokens.drain(at..at + 3);
+    }
+    found.is_some()
 }
 
 /// Makes `RESET (a, b)` of ALTER TABLE, which sqlparser does not know, `SET (a = NULL, b = NULL)`.

@@ -1,6 +1,6 @@
 //! Planning: a query and a catalog snapshot give a logical plan. No I/O.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, FieldRef};
@@ -18,12 +18,14 @@ use datafusion::logical_expr::{
 };
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
-use tidelog_storage::{Catalog, ColumnType, Store};
+use tidelog_storage::{Catalog, ColumnType, EnumType, Store};
 
 use crate::error::{SqlError, from_datafusion};
 use crate::provider::{Access, Relation};
+use crate::text::Style;
 use crate::{ddl, functions, system, types};
 
+mod dialect;
 mod names;
 mod operators;
 mod qualified;
@@ -51,6 +53,12 @@ pub(crate) struct Planner<'a> {
     pub(crate) access: &'a Access,
     /// Values of the functions that ask for the session, by name.
     pub(crate) constants: &'a HashMap<&'static str, ScalarValue>,
+    /// What `nextval` and its like draw from.
+    pub(crate) sequences: functions::sequence::Source,
+    /// How text is read and written.
+    pub(crate) style: Style,
+    /// Planners of expressions: ours first, which reads literals in the session's style.
+    pub(crate) expr_planners: Vec<Arc<dyn ExprPlanner>>,
     /// Whether tables show their pseudo-columns: only where the statement names one.
     pub(crate) pseudo_columns: bool,
     /// Relations that stand in for tables (rows of RETURNING, `excluded`).
@@ -65,8 +73,11 @@ impl Planner<'_> {
         parameters: &[Option<ColumnType>],
     ) -> std::result::Result<LogicalPlan, SqlError> {
         let mut parameters = parameters.to_vec();
+        dialect::as_functions(&mut query);
         qualified::simplify(&mut query);
-        names::follow_postgres(&mut query, &mut parameters);
+        names::follow_postgres(&mut query, &mut parameters, &|schema, name| {
+            ddl::enums::find(self.catalog, self.search_path, schema, name)
+        });
         subqueries::aggregate(&mut query, &|name| {
             self.state.aggregate_functions().contains_key(name)
         });
@@ -88,7 +99,7 @@ impl Planner<'_> {
                 ast::Statement::Query(Box::new(query)),
                 &mut context,
             )
-            .and_then(operators::follow_postgres)
+            .and_then(|plan| operators::follow_postgres(plan, self.style))
             .map_err(from_datafusion)
     }
 }
@@ -161,7 +172,7 @@ impl ContextProvider for Planner<'_> {
     }
 
     fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
-        self.state.expr_planners()
+        &self.expr_planners
     }
 
     fn get_relation_planners(&self) -> &[Arc<dyn RelationPlanner>] {
@@ -169,12 +180,24 @@ impl ContextProvider for Planner<'_> {
     }
 
     fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
-        Some(Arc::new(PostgresTypes))
+        Some(Arc::new(PostgresTypes {
+            enums: self.catalog.types.clone(),
+            search_path: self.search_path.to_vec(),
+        }))
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
         if let Some(value) = self.constants.get(name) {
             return Some(functions::constant(name, value.clone()));
+        }
+        let sequences = &self.sequences;
+        if let Some(function) =
+            functions::sequence::function(name, self.catalog, self.search_path, sequences)
+        {
+            return Some(function);
+        }
+        if let Some(function) = functions::named(name, self.style) {
+            return Some(function);
         }
         if let Some(function) = self.state.scalar_functions().get(name) {
             return Some(function.clone());
@@ -230,28 +253,28 @@ impl ContextProvider for Planner<'_> {
 
 /// Type names in casts, by PostgreSQL's meaning.
 #[derive(Debug)]
-struct PostgresTypes;
+struct PostgresTypes {
+    enums: BTreeMap<(String, String), EnumType>,
+    search_path: Vec<String>,
+}
 
 impl TypePlanner for PostgresTypes {
     fn plan_type_field(&self, sql_type: &ast::DataType) -> Result<Option<FieldRef>> {
-        match types::column_type(sql_type) {
+        let user_types = |schema: Option<&str>, name: &str| {
+            let of = |schema: &str| self.enums.get(&(schema.to_string(), name.to_string()));
+            let found = match schema {
+                Some(schema) => of(schema),
+                None => self.search_path.iter().find_map(|schema| of(schema)),
+            };
+            found.map(|of| ColumnType::Enum(*of))
+        };
+        match types::column_type_among(sql_type, &user_types) {
             Ok(ty) => Ok(Some(Arc::new(ty.field("", true)))),
-            // DataFusion would cut nothing to a char's length.
-            Err(error)
-                if matches!(
-                    sql_type,
-                    ast::DataType::Char(_) | ast::DataType::Character(_)
-                ) =>
-            {
-                Err(DataFusionError::External(Box::new(error)))
-            }
             // Types that only catalogs have, by what they are shown as there.
             Err(_) => Ok(
                 match sql_type.to_string().trim_start_matches("pg_catalog.") {
-                    "oid" | "xid" | "cid" => Some(Arc::new(ColumnType::Int8.field("", true))),
-                    "name" | "\"char\"" | "regproc" => {
-                        Some(Arc::new(ColumnType::Text.field("", true)))
-                    }
+                    "xid" | "cid" => Some(Arc::new(ColumnType::Oid.field("", true))),
+                    "regproc" => Some(Arc::new(ColumnType::Text.field("", true))),
                     _ => None,
                 },
             ),

@@ -6,16 +6,19 @@ use arrow::array::Array;
 use arrow::compute::{CastOptions, cast_with_options};
 use datafusion::sql::sqlparser::ast::{Expr, Value};
 use tidelog_storage::catalog::UniqueKey;
+use tidelog_storage::datum::NUMERIC_PRECISION_MAX;
 use tidelog_storage::transaction::{row_identity, unique_identity};
 use tidelog_storage::{
-    ColumnType, Datum, Partition, PartitionSet, Row, RowVersion, Store, TableDef, datum,
+    ColumnType, Datum, Interval, Partition, PartitionSet, Row, RowVersion, SequenceDef, Store,
+    TableDef, datum,
 };
 
 use crate::error::{ErrorKind, SqlError};
 use crate::locks::{LockMode, RowKey};
 use crate::output::OutputColumn;
 use crate::provider::{Access, USER};
-use crate::{text, types};
+use crate::text::{self, Style};
+use crate::{functions, types};
 
 /// One change that a statement makes: without `old` an insert, without `new` a delete.
 #[derive(Clone, Debug)]
@@ -111,6 +114,7 @@ pub(crate) enum Default {
     Value(Datum),
     Now,
     SnowflakeId,
+    Sequence(Arc<SequenceDef>),
     Expression(Box<Expr>),
 }
 
@@ -122,7 +126,10 @@ pub(crate) struct RowMaker {
     pub(crate) defaults: Vec<Default>,
     pub(crate) own_partition: Partition,
     pub(crate) now_us: i64,
+    pub(crate) sequences: functions::sequence::Source,
     pub(crate) store: Arc<Store>,
+    /// How text is read.
+    pub(crate) style: Style,
 }
 
 impl Target {
@@ -204,8 +211,14 @@ impl RowMaker {
             }
         }
         let fill = |(index, value): (usize, Option<Datum>)| match value {
-            Some(value) => value,
-            None => match &self.defaults[index] {
+            Some(value) => Ok(value),
+            None => Ok(match &self.defaults[index] {
+                Default::Sequence(sequence) => {
+                    let value = self.sequences.drawn.draw(&self.store, sequence)?;
+                    let ty = self.table.columns[index].ty;
+                    let name = &self.table.columns[index].name;
+                    assign(Datum::Int8(value), ColumnType::Int8, ty, name, self.style)?
+                }
                 Default::Value(value) => value.clone(),
                 Default::Now => self.now_as(self.table.columns[index].ty),
                 Default::SnowflakeId => Datum::Int8(self.store.draw_ids(1).as_i64()),
@@ -213,9 +226,10 @@ impl RowMaker {
                     .iter()
                     .find(|(column, _)| *column == index)
                     .map_or(Datum::Null, |(_, value)| value.clone()),
-            },
+            }),
         };
-        let row: Row = row.into_iter().enumerate().map(fill).collect();
+        let row: Result<Row, SqlError> = row.into_iter().enumerate().map(fill).collect();
+        let row = row?;
         check_not_null(&self.table, &row)?;
         Ok((partition, row))
     }
@@ -260,7 +274,7 @@ pub(crate) fn null_violation(table: &TableDef, at: usize, row: &[Datum]) -> SqlE
         column.name, table.name
     );
     let mut error = SqlError::new(ErrorKind::NotNullViolation, message)
-        .detail(format!("Failing row contains ({}).", shown_row(row)));
+        .detail(format!("Failing row contains ({}).", shown_row(table, row)));
     error.schema = Some(table.schema.clone());
     error.table = Some(table.name.clone());
     error.column = Some(column.name.clone());
@@ -268,7 +282,7 @@ pub(crate) fn null_violation(table: &TableDef, at: usize, row: &[Datum]) -> SqlE
 }
 
 /// A row's values as errors show them.
-pub(crate) fn shown_row(row: &[Datum]) -> String {
+pub(crate) fn shown_row(table: &TableDef, row: &[Datum]) -> String {
     let mut shown = String::new();
     for (n, value) in row.iter().enumerate() {
         if n > 0 {
@@ -277,7 +291,11 @@ pub(crate) fn shown_row(row: &[Datum]) -> String {
         if value.is_null() {
             shown.push_str("null");
         }
-        text::write(value.as_ref(), &mut shown);
+        let ty = table
+            .columns
+            .get(n)
+            .map_or(ColumnType::Text, |column| column.ty);
+        text::write(value.as_ref(), ty, Style::default(), &mut shown);
     }
     shown
 }
@@ -288,16 +306,37 @@ pub(crate) fn assign(
     from: ColumnType,
     to: ColumnType,
     column: &str,
+    style: Style,
 ) -> Result<Datum, SqlError> {
-    let is_text = |ty| matches!(ty, ColumnType::Text | ColumnType::Varchar(_));
-    let unchanged = from == to && !matches!(to, ColumnType::Varchar(Some(_)));
-    if value.is_null() || unchanged {
+    if let Datum::Array(elements) = &value
+        && elements
+            .iter()
+            .any(|element| matches!(element, Datum::Array(_)))
+    {
+        return Err(SqlError::unsupported("an array of several dimensions"));
+    }
+    let is_text = |ty| {
+        use ColumnType::{Bpchar, Char, Name, Text, Varchar};
+        matches!(ty, Text | Varchar(_) | Bpchar(_) | Name | Char)
+    };
+    // Their values may come from expressions, which know no lengths.
+    let limited = matches!(
+        to,
+        ColumnType::Varchar(Some(_)) | ColumnType::Bpchar(Some(_))
+    );
+    if value.is_null() || from == to && !limited {
         return Ok(value);
     }
-    if is_text(to) {
+    let via_text = |value: &Datum| {
         let mut shown = String::new();
-        text::write(value.as_ref(), &mut shown);
-        return text::parse(to, &shown);
+        text::write(value.as_ref(), from, style, &mut shown);
+        text::parse_in(to, &shown, style)
+    };
+    if is_text(to) {
+        return match value {
+            Datum::Bool(value) => text::parse(to, if value { "true" } else { "false" }),
+            value => via_text(&value),
+        };
     }
     let mismatch = || {
         let message = format!(
@@ -312,6 +351,48 @@ pub(crate) fn assign(
         use ColumnType::{Float4, Float8, Int2, Int4, Int8, Numeric};
         matches!(ty, Int2 | Int4 | Int8 | Float4 | Float8 | Numeric(_))
     };
+    let json = |ty| matches!(ty, ColumnType::Json | ColumnType::Jsonb);
+    match (from, to) {
+        (from, to) if json(from) && json(to) => return via_text(&value),
+        // Every element on its own.
+        (ColumnType::Array(from), ColumnType::Array(to)) => {
+            let Datum::Array(elements) = value else {
+                return Err(mismatch());
+            };
+            let element = |element| assign(element, from.into(), to.into(), column, style);
+            let elements = elements.into_iter().map(element).collect::<Result<_, _>>();
+            return elements
+                .map(Datum::Array)
+                .map_err(|error| match error.kind {
+                    ErrorKind::DatatypeMismatch => mismatch(),
+                    _ => error,
+                });
+        }
+        (ColumnType::Timestamp, ColumnType::Time) => {
+            let Datum::Timestamp(micros) = value else {
+                return Err(mismatch());
+            };
+            return Ok(Datum::Time(micros.rem_euclid(86_400_000_000)));
+        }
+        (ColumnType::Time, ColumnType::Interval) => {
+            let Datum::Time(micros) = value else {
+                return Err(mismatch());
+            };
+            return Ok(Datum::Interval(Interval {
+                micros,
+                ..Interval::default()
+            }));
+        }
+        (ColumnType::Time, ColumnType::TimeTz) => return via_text(&value),
+        (from, ColumnType::Oid) if numeric(from) => return via_text(&value),
+        (ColumnType::Oid, to) if numeric(to) => return via_text(&value),
+        (ColumnType::Enum(from), ColumnType::Enum(to))
+            if from.definition().oid == to.definition().oid =>
+        {
+            return Ok(value);
+        }
+        _ => {}
+    }
     let dated = |ty| {
         matches!(
             ty,
@@ -319,22 +400,33 @@ pub(crate) fn assign(
         )
     };
     if matches!(to, ColumnType::Numeric(_)) && numeric(from) {
-        let mut shown = String::new();
-        text::write(value.as_ref(), &mut shown);
-        return text::parse(to, &shown);
+        return via_text(&value);
     }
     if !(numeric(from) && numeric(to) || dated(from) && dated(to)) {
         return Err(mismatch());
+    }
+    // Between clocks of the session's zone and moments.
+    let zoned = from == ColumnType::TimestampTz || to == ColumnType::TimestampTz;
+    if zoned && style != Style::default() {
+        return match to {
+            ColumnType::Date => match assign(value, from, ColumnType::Timestamp, column, style)? {
+                local @ Datum::Timestamp(_) => {
+                    assign(local, ColumnType::Timestamp, to, column, Style::default())
+                }
+                _ => Err(mismatch()),
+            },
+            // What is behind the time is not read where it does not count.
+            _ => via_text(&value),
+        };
     }
     let mut builder = datum::ColumnBuilder::new(from);
     if let (Datum::Numeric(_), ColumnType::Numeric(_)) = (&value, from) {
         // Results of expressions have shapes of their own: go by way of text.
         let mut shown = String::new();
-        text::write(value.as_ref(), &mut shown);
-        let rounded = shown.parse::<f64>().map_err(|_| mismatch())?;
+        text::write(value.as_ref(), from, style, &mut shown);
         return match to {
             ColumnType::Float4 | ColumnType::Float8 => text::parse(to, &shown),
-            _ => text::parse(to, &format!("{:.0}", rounded)),
+            _ => integer_of(&shown, to),
         };
     }
     builder.append(value.as_ref());
@@ -353,7 +445,11 @@ pub(crate) fn assign(
                 Datum::Float8(number) => number,
                 _ => return Err(mismatch()),
             };
-            return text::parse(to, &format!("{}", number.round_ties_even()));
+            if !number.is_finite() {
+                let message = format!("{} out of range", types::name(to));
+                return Err(SqlError::new(ErrorKind::NumericValueOutOfRange, message));
+            }
+            return integer_of(&format!("{}", number.round_ties_even()), to);
         }
         _ => builder.finish(),
     };
@@ -366,6 +462,22 @@ pub(crate) fn assign(
     Ok(datum::datum_at(&cast, 0).map_or(Datum::Null, |value| value.to_owned()))
 }
 
+/// A decimal number, half rounded away from zero, as an integer.
+fn integer_of(decimal: &str, to: ColumnType) -> Result<Datum, SqlError> {
+    let rounded = text::parse(
+        ColumnType::Numeric(Some((NUMERIC_PRECISION_MAX, 0))),
+        decimal,
+    )?;
+    let mut shown = String::new();
+    text::write(rounded.as_ref(), to, Style::default(), &mut shown);
+    text::parse(to, &shown).map_err(|_| {
+        SqlError::new(
+            ErrorKind::NumericValueOutOfRange,
+            format!("{} out of range", types::name(to)),
+        )
+    })
+}
+
 /// A literal or parameter as a value of a column; `None` when it is any other expression.
 pub(crate) fn constant(
     expr: &Expr,
@@ -373,14 +485,15 @@ pub(crate) fn constant(
     types: &[ColumnType],
     values: &[Datum],
     column: &str,
+    style: Style,
 ) -> Result<Option<Datum>, SqlError> {
     Ok(Some(match expr {
         Expr::Value(value) => match &value.value {
             Value::Null => Datum::Null,
             Value::SingleQuotedString(literal) | Value::EscapedStringLiteral(literal) => {
-                text::parse(ty, literal)?
+                text::parse_in(ty, literal, style)?
             }
-            Value::DollarQuotedString(literal) => text::parse(ty, &literal.value)?,
+            Value::DollarQuotedString(literal) => text::parse_in(ty, &literal.value, style)?,
             Value::Number(digits, _) if is_numeric(ty) => match text::parse(ty, digits) {
                 Ok(value) => value,
                 Err(_) => return Ok(None),
@@ -394,7 +507,7 @@ pub(crate) fn constant(
                         format!("there is no parameter {name}"),
                     ));
                 };
-                assign(value.clone(), *from, ty, column)?
+                assign(value.clone(), *from, ty, column, style)?
             }
             _ => return Ok(None),
         },
@@ -431,9 +544,10 @@ pub(crate) fn cell(
     from: &OutputColumn,
     to: ColumnType,
     column: &str,
+    style: Style,
 ) -> Result<Datum, SqlError> {
     let value = datum::datum_at(array, row).map_or(Datum::Null, |value| value.to_owned());
-    assign(value, from.ty, to, column)
+    assign(value, from.ty, to, column, style)
 }
 
 /// Types a parameter that nothing has typed yet.

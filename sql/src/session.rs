@@ -1,7 +1,6 @@
 //! A session: one client's statements, one after the other.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,27 +14,28 @@ use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast::{self, Statement};
 use futures::stream::BoxStream;
 use parking_lot::Mutex;
-use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, Store, TableDef, datum};
+use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, Store, datum};
 
 use crate::cold_scan;
 use crate::constraints::ConditionCache;
 use crate::error::{ErrorKind, SqlError, from_datafusion};
 use crate::functions;
-use crate::locking;
 use crate::locks::{LockTable, Locks};
 use crate::optimize::{self, CheckedArithmetic};
 use crate::output::{self, OutputColumn, RowStream};
 use crate::parse::{self, AsOf, Body, Parsed};
-use crate::plan::{self, Planner, PostgresOperators};
+use crate::plan;
 use crate::provider::{Access, Scope};
 use crate::settings::Settings;
 use crate::short_read::ShortRead;
 use crate::subscribe::{ListenTarget, SubscribePlan};
+use crate::text::Style;
 
 pub use crate::copy::CopyIn;
 
 mod commands;
 mod ddl;
+mod planning;
 mod transaction;
 
 use transaction::{Block, Work};
@@ -77,9 +77,6 @@ impl Engine {
         let aggregates = builder.aggregate_functions().get_or_insert_default();
         aggregates.push(Arc::new(functions::sum()));
         aggregates.push(Arc::new(functions::single_value()));
-        // The first planner that answers wins.
-        let planners = builder.expr_planners().get_or_insert_default();
-        planners.insert(0, Arc::new(PostgresOperators));
         let state = builder.build();
         Arc::new(Engine {
             store,
@@ -149,6 +146,11 @@ impl Prepared {
         Err(SqlError::new(ErrorKind::FeatureNotSupported, message))
     }
 
+    /// Whether it says OVERRIDING SYSTEM VALUE.
+    pub(crate) fn overrides_identity(&self) -> bool {
+        self.statement.overrides_identity
+    }
+
     /// The moment in the past that its query reads.
     pub(crate) fn as_of(&self) -> Option<&AsOf> {
         self.statement.as_of.as_ref()
@@ -167,6 +169,7 @@ struct QueryPlan {
     catalog_version: u64,
     access: Access,
     search_path: Vec<String>,
+    style: Style,
     /// Whether it says the same of the session each time it runs.
     reusable: bool,
     /// What it amounts to, where that takes no plan.
@@ -233,6 +236,7 @@ pub struct Session {
     settings: Settings,
     notices: Vec<Notice>,
     work: Work,
+    drawn: Arc<functions::sequence::Drawn>,
     /// The plans that an EXPLAIN ANALYZE under way has run.
     plans: Mutex<Option<Vec<Arc<dyn ExecutionPlan>>>>,
 }
@@ -247,6 +251,7 @@ impl Session {
             engine,
             settings: Settings::default(),
             notices: Vec::new(),
+            drawn: Arc::default(),
             plans: Mutex::default(),
             login,
         };
@@ -481,14 +486,18 @@ impl Session {
         query: &ast::Query,
         values: &[Datum],
     ) -> Result<Outcome, SqlError> {
+        let configured = self.set_configs(query, values)?;
+        let query = configured.as_ref().unwrap_or(query);
         let scope = self
             .query_scope(prepared.as_of(), &prepared.parameters, values)
             .await?;
         let current = prepared.query.as_ref().filter(|plan| {
             plan.reusable
+                && configured.is_none()
                 && plan.catalog_version == scope.snapshot.catalog().version
                 && plan.access == scope.access
                 && plan.search_path == self.search_path()
+                && plan.style == self.style()
         });
         if let Some(short) = current.and_then(|plan| plan.short.as_ref()) {
             let columns = prepared.columns.clone().unwrap_or_default();
@@ -517,123 +526,6 @@ impl Session {
             rows,
             verb: "SELECT",
         })
-    }
-
-    /// Plans a query in this session.
-    fn plan_query(
-        &self,
-        query: ast::Query,
-        given: &[Option<ColumnType>],
-        catalog: &Catalog,
-    ) -> Result<QueryPlan, SqlError> {
-        locking::refuse(&query)?;
-        let access = self.access(catalog);
-        let search_path = self.search_path();
-        let pseudo_columns = plan::stars::mentions_pseudo_columns(&query);
-        let constants = self.constants();
-        let planner = Planner {
-            state: &self.engine.state,
-            store: &self.engine.store,
-            settings: &|| self.all_settings(),
-            catalog,
-            search_path: &search_path,
-            access: &access,
-            constants: &constants,
-            pseudo_columns,
-            replaced: Vec::new(),
-        };
-        let text = query.to_string();
-        let plan = planner.query(query, given)?;
-        Ok(QueryPlan {
-            plan,
-            catalog_version: catalog.version,
-            reusable: !text.contains("current_setting") && !text.contains("pg_settings"),
-            access,
-            search_path,
-            short: None,
-        })
-    }
-
-    /// Plans a query of ours or of a statement's.
-    pub(crate) fn plan_select(
-        &self,
-        query: ast::Query,
-        given: &[Option<ColumnType>],
-        catalog: &Catalog,
-    ) -> Result<LogicalPlan, SqlError> {
-        self.plan_query(query, given, catalog).map(|plan| plan.plan)
-    }
-
-    /// Types the parameters of an expression without columns.
-    pub(crate) fn infer_expression(
-        &self,
-        expr: &ast::Expr,
-        types: &mut Vec<Option<ColumnType>>,
-        catalog: &Catalog,
-    ) -> Result<(), SqlError> {
-        let query = crate::parse::parse_query(&format!("SELECT {expr}"))?;
-        let plan = self.plan_select(query, types, catalog)?;
-        *types = plan::parameter_types(&plan, types)?
-            .into_iter()
-            .map(Some)
-            .collect();
-        Ok(())
-    }
-
-    /// Plans the items of RETURNING over `rows` that stand in for the table.
-    pub(crate) fn plan_returning(
-        &self,
-        table: &TableDef,
-        items: &[ast::SelectItem],
-        rows: Arc<dyn datafusion::datasource::TableProvider>,
-        catalog: &Catalog,
-    ) -> Result<LogicalPlan, SqlError> {
-        // The rows stand in for the table, so a subquery would see them in its place.
-        let names_table = ast::visit_relations(&items.to_vec(), |name| {
-            let last = name.0.last().and_then(|part| part.as_ident());
-            match last.is_some_and(|last| crate::ddl::fold(last) == table.name) {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            }
-        });
-        if names_table.is_break() {
-            return Err(SqlError::unsupported(format!(
-                "a subquery on \"{}\" in its own RETURNING",
-                table.name
-            )));
-        }
-        let mut query =
-            crate::parse::parse_query(&format!("SELECT 1 FROM {}", parse::quoted(&table.name)))?;
-        if let ast::SetExpr::Select(select) = &mut *query.body {
-            select.projection = items.to_vec();
-        }
-        self.plan_over(vec![(table.name.clone(), rows)], query, &[], false, catalog)
-    }
-
-    /// Plans a query in which relations stand in for tables of their names, with pseudo-columns if they have any.
-    pub(crate) fn plan_over(
-        &self,
-        replaced: Vec<(String, Arc<dyn datafusion::datasource::TableProvider>)>,
-        query: ast::Query,
-        given: &[Option<ColumnType>],
-        pseudo_columns: bool,
-        catalog: &Catalog,
-    ) -> Result<LogicalPlan, SqlError> {
-        let access = self.access(catalog);
-        let search_path = self.search_path();
-        let constants = self.constants();
-        let planner = Planner {
-            state: &self.engine.state,
-            store: &self.engine.store,
-            settings: &|| self.all_settings(),
-            catalog,
-            search_path: &search_path,
-            access: &access,
-            constants: &constants,
-            pseudo_columns,
-            replaced,
-        };
-        planner.query(query, given)
     }
 
     /// Runs a plan in a scope. Rows that a transaction's own changes are part of are read before this returns.
@@ -736,33 +628,6 @@ impl Session {
             .roles
             .get(&self.role)
             .is_some_and(|role| role.superuser)
-    }
-
-    /// Evaluates an expression without columns, as one of this type where the expression leaves it open.
-    pub(crate) async fn evaluate(
-        &self,
-        expr: &ast::Expr,
-        types: &[ColumnType],
-        values: &[Datum],
-    ) -> Result<(Datum, ColumnType), SqlError> {
-        let query = crate::parse::parse_query(&format!("SELECT {expr}"))?;
-        let given: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
-        let scope = self.scope();
-        let plan = self
-            .plan_query(query, &given, scope.snapshot.catalog())?
-            .plan;
-        let ty = output::column_type(plan.schema().field(0))?;
-        use futures::TryStreamExt;
-        let batches: Vec<_> = self
-            .run_plan(plan, scope, types, values, false)
-            .await?
-            .try_collect()
-            .await?;
-        let value = batches
-            .first()
-            .filter(|batch| batch.num_rows() > 0)
-            .and_then(|b| datum::datum_at(b.column(0), 0));
-        Ok((value.map_or(Datum::Null, |value| value.to_owned()), ty))
     }
 }
 

@@ -1,59 +1,126 @@
 //! Session settings: the GUCs that clients send, and what `SHOW` says.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{ErrorKind, SqlError};
 use crate::session::Isolation;
+use crate::text::Zone;
 
 /// (name as PostgreSQL spells it, default, whether clients are told its value)
 const KNOWN: &[(&str, &str, bool)] = &[
     ("application_name", "", true),
+    ("array_nulls", "on", false),
     ("backslash_quote", "safe_encoding", false),
+    ("block_size", "8192", false),
     ("bytea_output", "hex", false),
+    ("check_function_bodies", "on", false),
     ("client_encoding", "UTF8", true),
     ("client_min_messages", "notice", false),
+    ("constraint_exclusion", "partition", false),
+    ("data_checksums", "on", false),
     ("DateStyle", "ISO, MDY", true),
+    ("default_statistics_target", "100", false),
+    ("default_table_access_method", "heap", false),
+    ("default_tablespace", "", false),
+    ("default_text_search_config", "pg_catalog.simple", false),
+    ("default_toast_compression", "pglz", false),
+    ("default_transaction_deferrable", "off", false),
     ("default_transaction_isolation", "read committed", false),
     ("default_transaction_read_only", "off", false),
+    ("effective_cache_size", "4GB", false),
+    ("enable_hashjoin", "on", false),
+    ("enable_indexscan", "on", false),
+    ("enable_mergejoin", "on", false),
+    ("enable_nestloop", "on", false),
+    ("enable_seqscan", "on", false),
     ("escape_string_warning", "on", false),
+    ("exit_on_error", "off", false),
     ("extra_float_digits", "1", false),
+    ("geqo", "on", false),
+    ("gin_fuzzy_search_limit", "0", false),
+    ("hot_standby", "on", false),
     ("idle_in_transaction_session_timeout", "0", false),
+    ("idle_session_timeout", "0", false),
     ("in_hot_standby", "off", true),
     ("integer_datetimes", "on", true),
     ("IntervalStyle", "postgres", true),
+    ("jit", "on", false),
+    ("lc_collate", "C", false),
+    ("lc_ctype", "C", false),
+    ("lc_messages", "C", false),
+    ("lc_monetary", "C", false),
+    ("lc_numeric", "C", false),
+    ("lc_time", "C", false),
     ("lock_timeout", "0", false),
+    ("log_min_duration_statement", "-1", false),
+    ("log_statement", "none", false),
+    ("maintenance_work_mem", "64MB", false),
     ("max_identifier_length", "63", false),
+    ("max_parallel_workers_per_gather", "2", false),
+    ("parallel_setup_cost", "1000", false),
+    ("password_encryption", "scram-sha-256", false),
+    ("plan_cache_mode", "auto", false),
+    ("quote_all_identifiers", "off", false),
+    ("random_page_cost", "4", false),
     ("row_security", "on", false),
     ("search_path", "\"$user\", public", false),
+    ("segment_size", "131072", false),
+    ("seq_page_cost", "1", false),
     ("server_encoding", "UTF8", true),
     ("server_version", SERVER_VERSION, true),
     ("server_version_num", "150000", false),
+    ("session_replication_role", "origin", false),
+    ("shared_buffers", "128MB", false),
+    ("ssl", "off", false),
     ("standard_conforming_strings", "on", true),
     ("statement_timeout", "0", false),
+    ("synchronize_seqscans", "on", false),
     ("synchronous_commit", "on", false),
+    ("tcp_keepalives_count", "0", false),
+    ("tcp_keepalives_idle", "0", false),
+    ("tcp_keepalives_interval", "0", false),
+    ("temp_tablespaces", "", false),
     ("TimeZone", "UTC", true),
+    ("timezone_abbreviations", "Default", false),
+    ("transaction_deferrable", "off", false),
     ("transaction_isolation", "read committed", false),
     ("transaction_read_only", "off", false),
+    ("vacuum_cost_delay", "0", false),
+    ("wal_level", "replica", false),
+    ("work_mem", "4MB", false),
     ("xmloption", "content", false),
 ];
 
 /// PostgreSQL's version whose behaviour is followed, then ours.
 pub(crate) const SERVER_VERSION: &str = concat!("15.0 (Tidelog ", env!("CARGO_PKG_VERSION"), ")");
 
+type Values = BTreeMap<String, String>;
+
 /// One session's settings.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
-    changed: BTreeMap<&'static str, String>,
+    changed: Arc<Values>,
     /// Over `changed`, until the transaction ends.
-    local: BTreeMap<&'static str, String>,
+    local: Values,
+    /// What was changed before the transaction: it comes back when that is rolled back.
+    before: Option<Arc<Values>>,
 }
 
 impl Settings {
     /// A setting's canonical name and its value.
-    pub(crate) fn get(&self, name: &str) -> Result<(&'static str, &str), SqlError> {
+    pub(crate) fn get(&self, name: &str) -> Result<(String, String), SqlError> {
+        if let Some((name, value)) =
+            custom_name(name).and_then(|name| Some((name.clone(), self.value(&name)?)))
+        {
+            return Ok((name, value.to_string()));
+        }
         let (name, default, _) = known(name)?;
-        Ok((name, self.value(name).unwrap_or(default)))
+        Ok((
+            name.to_string(),
+            self.value(name).unwrap_or(default).to_string(),
+        ))
     }
 
     fn value(&self, name: &str) -> Option<&str> {
@@ -61,22 +128,54 @@ impl Settings {
         set.map(String::as_str)
     }
 
-    /// Sets a setting until `end_local`; `None` is its default.
-    pub(crate) fn set_local(&mut self, name: &str, value: Option<&str>) -> Result<(), SqlError> {
-        let (name, default, _) = known(name)?;
+    /// Sets a setting until the transaction ends; `None` is its default. Gives the canonical name when clients are
+    /// to be told.
+    pub(crate) fn set_local(
+        &mut self,
+        name: &str,
+        value: Option<&str>,
+    ) -> Result<Option<&'static str>, SqlError> {
+        if let Some(name) = custom_name(name) {
+            self.local
+                .insert(name, value.unwrap_or_default().to_string());
+            return Ok(None);
+        }
+        let (name, default, reported) = known(name)?;
         let value = checked(name, default, value.unwrap_or(default))?;
-        self.local.insert(name, value);
-        Ok(())
+        self.local.insert(name.to_string(), value);
+        Ok(reported.then_some(name))
     }
 
-    /// The transaction has ended, and what was set for it.
-    pub(crate) fn end_local(&mut self) {
+    /// A transaction begins: if it is rolled back, so is what it sets.
+    pub(crate) fn begin(&mut self) {
+        self.before = Some(self.changed.clone());
+    }
+
+    /// The transaction has ended. Gives the settings that clients are to be told of.
+    pub(crate) fn end(&mut self, committed: bool) -> Vec<(String, String)> {
+        let before = self
+            .before
+            .take()
+            .filter(|before| !Arc::ptr_eq(before, &self.changed));
+        if self.local.is_empty() && (committed || before.is_none()) {
+            return Vec::new();
+        }
+        let told = self.reported();
         self.local.clear();
+        if let (Some(before), false) = (before, committed) {
+            self.changed = before;
+        }
+        let now = self.reported().into_iter().zip(told);
+        now.filter(|(now, told)| now != told)
+            .map(|(now, _)| now)
+            .collect()
     }
 
-    /// Whether clients are told the value of a setting.
-    pub(crate) fn is_reported(&self, name: &str) -> Result<bool, SqlError> {
-        known(name).map(|(_, _, reported)| reported)
+    /// The settings that no one but the users knows, with their values.
+    pub(crate) fn custom(&self) -> impl Iterator<Item = (String, String)> {
+        let set = self.local.iter().chain(self.changed.iter());
+        let custom = set.filter(|(name, _)| name.contains('.'));
+        custom.map(|(name, value)| (name.clone(), value.clone()))
     }
 
     /// The isolation of transactions that do not name one.
@@ -89,6 +188,13 @@ impl Settings {
     /// Whether transactions that do not say so may only read.
     pub(crate) fn default_read_only(&self) -> bool {
         self.value("default_transaction_read_only") == Some("on")
+    }
+
+    /// The session's time zone.
+    pub(crate) fn zone(&self) -> Zone {
+        self.value("TimeZone")
+            .and_then(Zone::setting)
+            .unwrap_or_default()
     }
 
     /// A setting that is a time; `None` when it is zero, which means without end.
@@ -106,16 +212,26 @@ impl Settings {
         name: &str,
         value: Option<&str>,
     ) -> Result<Option<&'static str>, SqlError> {
+        if let Some(name) = custom_name(name) {
+            self.local.remove(&name);
+            let changed = Arc::make_mut(&mut self.changed);
+            match value {
+                None => changed.insert(name, String::new()),
+                Some(value) => changed.insert(name, value.to_string()),
+            };
+            return Ok(None);
+        }
         let (name, default, reported) = known(name)?;
+        let value = match value {
+            None => None,
+            Some(value) => Some(checked(name, default, value)?),
+        };
+        self.local.remove(name);
         match value {
-            None => {
-                self.changed.remove(name);
-                self.local.remove(name);
-            }
+            None if !self.changed.contains_key(name) => {}
+            None => drop(Arc::make_mut(&mut self.changed).remove(name)),
             Some(value) => {
-                self.local.remove(name);
-                let value = checked(name, default, value)?;
-                self.changed.insert(name, value);
+                Arc::make_mut(&mut self.changed).insert(name.to_string(), value);
             }
         }
         Ok(reported.then_some(name))
@@ -123,7 +239,7 @@ impl Settings {
 
     /// Every setting back to its default.
     pub(crate) fn reset_all(&mut self) {
-        self.changed.clear();
+        self.changed = Arc::default();
         self.local.clear();
     }
 
@@ -132,10 +248,7 @@ impl Settings {
         let value = |name: &'static str, default: &str| {
             (
                 name.to_string(),
-                self.changed
-                    .get(name)
-                    .map_or(default, String::as_str)
-                    .to_string(),
+                self.value(name).unwrap_or(default).to_string(),
             )
         };
         KNOWN
@@ -169,6 +282,16 @@ pub(crate) fn defaults() -> impl Iterator<Item = (&'static str, &'static str)> {
     let limits = [("max_index_keys", "32"), ("max_connections", "1000")];
     let known = KNOWN.iter().map(|(name, default, _)| (*name, *default));
     known.chain(limits)
+}
+
+/// The name of a setting that users made up: it has a dot in it.
+fn custom_name(name: &str) -> Option<String> {
+    let word = |part: &str| {
+        let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$');
+        part.starts_with(|c: char| c.is_alphabetic() || c == '_') && part.chars().all(plain)
+    };
+    let custom = name.contains('.') && name.split('.').all(word);
+    custom.then(|| name.to_ascii_lowercase())
 }
 
 fn known(name: &str) -> Result<(&'static str, &'static str, bool), SqlError> {
@@ -207,38 +330,53 @@ fn checked(name: &'static str, default: &str, value: &str) -> Result<String, Sql
         | "server_encoding"
         | "integer_datetimes"
         | "in_hot_standby"
-        | "max_identifier_length" => {
+        | "max_identifier_length"
+        | "block_size"
+        | "segment_size"
+        | "data_checksums"
+        | "lc_collate"
+        | "lc_ctype"
+        | "wal_level"
+        | "ssl" => {
             let message = format!("parameter \"{name}\" cannot be changed");
             Err(SqlError::new(
                 ErrorKind::ObjectNotInPrerequisiteState,
                 message,
             ))
         }
-        "TimeZone" if one_of(&["UTC", "GMT", "Etc/UTC", "UCT", "Zulu", "Z", "0", "+00:00"]) => {
-            Ok(value.to_string())
-        }
+        "TimeZone" => match Zone::setting(value) {
+            // PostgreSQL shows a POSIX name as it was given.
+            Some(Zone::Fixed(_)) if value.trim().parse::<f64>().is_err() || value.contains(':') => {
+                Ok(value.trim().to_string())
+            }
+            Some(zone) => Ok(zone.name()),
+            None => Err(invalid_value(name, value)),
+        },
         "client_encoding" if one_of(&["UTF8", "UTF-8", "unicode"]) => Ok("UTF8".to_string()),
         "DateStyle" if value.to_ascii_uppercase().starts_with("ISO") => Ok("ISO, MDY".to_string()),
-        "standard_conforming_strings" | "row_security" if one_of(&["on", "true", "1"]) => {
+        "standard_conforming_strings" if one_of(&["on", "true", "1", "yes"]) => {
             Ok("on".to_string())
+        }
+        // Rows of others are in no one's sight, whatever it says.
+        "row_security" => {
+            let on = boolean(name, value)?;
+            Ok(if on { "on" } else { "off" }.to_string())
         }
         "bytea_output" | "IntervalStyle" if one_of(&[default]) => Ok(default.to_string()),
         "default_transaction_isolation" => match Isolation::named(value) {
             Some(level) => Ok(level.name().to_string()),
             None => Err(invalid_isolation(name, value)),
         },
-        "default_transaction_read_only" => {
+        "default_transaction_read_only" | "quote_all_identifiers" => {
             let on = boolean(name, value)?;
             Ok(if on { "on" } else { "off" }.to_string())
         }
         "statement_timeout" | "lock_timeout" | "idle_in_transaction_session_timeout" => {
             duration(name, value)
         }
-        "TimeZone"
-        | "client_encoding"
+        "client_encoding"
         | "DateStyle"
         | "standard_conforming_strings"
-        | "row_security"
         | "bytea_output"
         | "IntervalStyle"
         | "transaction_isolation"

@@ -27,8 +27,9 @@ use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{EmptyRelation, Expr, LogicalPlan, TableType};
 use datafusion::physical_plan::ExecutionPlan;
+use tidelog_storage::catalog::FIRST_USER_OID;
 use tidelog_storage::datum::ColumnBuilder;
-use tidelog_storage::{Catalog, ColumnType, Datum, StorageError, TableDef};
+use tidelog_storage::{Catalog, ColumnType, Datum, ElementType, StorageError, TableDef};
 
 use crate::error::SqlError;
 use crate::provider::{Scope, blocking};
@@ -60,7 +61,7 @@ impl Shape {
     fn field(self, name: &str) -> Field {
         match self {
             Shape::Value(ty) => ty.field(name, true),
-            Shape::Array(ty) => Field::new_list(name, ty.field("item", true), true),
+            Shape::Array(ty) => ty.array().expect("it is no array").field(name, true),
         }
     }
 
@@ -109,7 +110,9 @@ static SYSTEM: LazyLock<HashMap<(&str, &str), Arc<SystemRelation>>> = LazyLock::
 
 fn shape(ty: &str) -> Shape {
     match ty {
-        "int2vector" | "oidvector" | "_oid" | "_int2" | "_int4" => Shape::Array(ColumnType::Int8),
+        "oidvector" | "_oid" => Shape::Array(ColumnType::Oid),
+        "int2vector" | "_int2" => Shape::Array(ColumnType::Int2),
+        "_int4" => Shape::Array(ColumnType::Int4),
         array if array.starts_with('_') => Shape::Array(ColumnType::Text),
         ty => Shape::Value(column_type(ty)),
     }
@@ -121,7 +124,10 @@ fn column_type(ty: &str) -> ColumnType {
         "bool" => ColumnType::Bool,
         "int2" => ColumnType::Int2,
         "int4" | "cardinal_number" => ColumnType::Int4,
-        "int8" | "oid" | "xid" => ColumnType::Int8,
+        "int8" => ColumnType::Int8,
+        "oid" | "xid" => ColumnType::Oid,
+        "name" | "sql_identifier" => ColumnType::Name,
+        "char" => ColumnType::Char,
         "float4" => ColumnType::Float4,
         "float8" => ColumnType::Float8,
         "numeric" => ColumnType::Numeric(None),
@@ -256,7 +262,7 @@ pub(crate) fn array_of<'a>(
         present.push(true);
     }
     Ok(Arc::new(ListArray::new(
-        Arc::new(ty.field("item", true)),
+        Arc::new(Field::new_list_field(ty.arrow(), true)),
         OffsetBuffer::from_lengths(lengths),
         elements.finish(),
         Some(NullBuffer::from(present)),
@@ -352,12 +358,14 @@ fn text(value: impl Into<String>) -> Datum {
     Datum::Text(value.into())
 }
 
-/// The first oid that PostgreSQL gives to what users make.
-const FIRST_USER_OID: i64 = 16384;
-
 /// A table's oid.
 pub(crate) fn table_oid(table: &TableDef) -> i64 {
-    FIRST_USER_OID + i64::from(table.id.get())
+    object_oid(table.id.get())
+}
+
+/// The oid of a table or sequence with this id.
+fn object_oid(id: u32) -> i64 {
+    i64::from(FIRST_USER_OID) + i64::from(id)
 }
 
 /// A schema's oid: PostgreSQL's for its own, made from the name for the others.
@@ -387,7 +395,7 @@ fn named_oid(name: &str) -> i64 {
 }
 
 /// PostgreSQL's oid of a column type, its `atttypmod` and its `attlen`.
-fn type_facts(ty: ColumnType) -> (i64, i32, i16) {
+pub fn type_facts(ty: ColumnType) -> (i64, i32, i16) {
     match ty {
         ColumnType::Bool => (16, -1, 1),
         ColumnType::Bytea => (17, -1, -1),
@@ -412,6 +420,53 @@ fn type_facts(ty: ColumnType) -> (i64, i32, i16) {
         ),
         ColumnType::Uuid => (2950, -1, 16),
         ColumnType::Jsonb => (3802, -1, -1),
+        ColumnType::Json => (114, -1, -1),
+        ColumnType::Char => (18, -1, 1),
+        ColumnType::Name => (19, -1, 64),
+        ColumnType::Oid => (26, -1, 4),
+        ColumnType::Bpchar(None) => (1042, -1, -1),
+        ColumnType::Bpchar(Some(length)) => {
+            (1042, i32::try_from(length).unwrap_or(i32::MAX - 4) + 4, -1)
+        }
+        ColumnType::Time => (1083, -1, 8),
+        ColumnType::TimeTz => (1266, -1, 12),
+        ColumnType::Interval => (1186, -1, 16),
+        ColumnType::Enum(of) => (of.definition().oid.into(), -1, 4),
+        ColumnType::Array(element) => {
+            let (_, modifier, _) = type_facts(element.into());
+            (array_oid(element), modifier, -1)
+        }
+    }
+}
+
+/// PostgreSQL's oid of the type of arrays.
+fn array_oid(element: ElementType) -> i64 {
+    match element {
+        ElementType::Bool => 1000,
+        ElementType::Bytea => 1001,
+        ElementType::Char => 1002,
+        ElementType::Name => 1003,
+        ElementType::Int2 => 1005,
+        ElementType::Int4 => 1007,
+        ElementType::Text => 1009,
+        ElementType::Bpchar(_) => 1014,
+        ElementType::Varchar(_) => 1015,
+        ElementType::Int8 => 1016,
+        ElementType::Float4 => 1021,
+        ElementType::Float8 => 1022,
+        ElementType::Oid => 1028,
+        ElementType::Timestamp => 1115,
+        ElementType::Date => 1182,
+        ElementType::Time => 1183,
+        ElementType::TimestampTz => 1185,
+        ElementType::Interval => 1187,
+        ElementType::Numeric(_) => 1231,
+        ElementType::TimeTz => 1270,
+        ElementType::Json => 199,
+        ElementType::Uuid => 2951,
+        ElementType::Jsonb => 3807,
+        // Oids of enums are even: the odd one behind is that of its arrays.
+        ElementType::Enum(of) => i64::from(of.definition().oid) + 1,
     }
 }
 
@@ -432,6 +487,8 @@ mod tests {
                 not_null: true,
                 default: Some("'x'".to_string()),
                 missing: Datum::Null,
+                sequence: None,
+                identity: None,
             };
             let options = tidelog_storage::catalog::TableOptions {
                 ttl_ms: Some(1),

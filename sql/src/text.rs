@@ -1,10 +1,13 @@
-//! PostgreSQL's text forms of values, in and out: DateStyle ISO, TimeZone UTC, the shortest exact floats.
+//! PostgreSQL's text forms of values, in and out: DateStyle ISO, the shortest exact floats.
 
-mod datetime;
-mod jsonb;
+mod array;
+pub(crate) mod datetime;
+mod interval;
+pub(crate) mod jsonb;
 mod number;
 #[cfg(test)]
 mod tests;
+mod zone;
 
 use std::fmt::Write;
 
@@ -13,8 +16,22 @@ use tidelog_storage::{ColumnType, Datum, DatumRef};
 use crate::error::{ErrorKind, SqlError};
 use crate::types;
 
-/// Reads a value of a type from its text form, as a string literal or a text parameter would be.
+pub use zone::Zone;
+
+/// What a session's settings say of text forms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Style {
+    /// TimeZone.
+    pub zone: Zone,
+}
+
+/// Reads a value of a type whose text form no setting changes, or as where TimeZone is UTC.
 pub fn parse(ty: ColumnType, text: &str) -> Result<Datum, SqlError> {
+    parse_in(ty, text, Style::default())
+}
+
+/// Reads a value of a type from its text form, as a string literal or a text parameter would be.
+pub fn parse_in(ty: ColumnType, text: &str, style: Style) -> Result<Datum, SqlError> {
     if text.as_bytes().contains(&0) {
         return Err(SqlError::new(
             ErrorKind::CharacterNotInRepertoire,
@@ -33,15 +50,58 @@ pub fn parse(ty: ColumnType, text: &str) -> Result<Datum, SqlError> {
         ColumnType::Bool => Datum::Bool(boolean(text)?),
         ColumnType::Bytea => Datum::Bytea(bytea(text)?),
         ColumnType::Uuid => Datum::Uuid(uuid(text).ok_or_else(|| syntax(ty, text))?),
-        ColumnType::Date => Datum::Date(datetime::date(text)?),
-        ColumnType::Timestamp => Datum::Timestamp(datetime::timestamp(ty, text)?),
-        ColumnType::TimestampTz => Datum::TimestampTz(datetime::timestamp(ty, text)?),
+        ColumnType::Bpchar(length) => Datum::Text(bpchar(length, text)?.to_string()),
+        ColumnType::Name => Datum::Text(cut(text, NAME_BYTES_MAX).to_string()),
+        ColumnType::Char => Datum::Text(text.chars().take(1).collect()),
+        ColumnType::Oid => Datum::Int8(number::oid(text)?.into()),
+        ColumnType::Date => Datum::Date(datetime::date(text, style.zone)?),
+        ColumnType::Time => Datum::Time(datetime::time(text, style.zone)?),
+        ColumnType::TimeTz => Datum::TimeTz(datetime::timetz(text, style.zone)?),
+        ColumnType::Timestamp => Datum::Timestamp(datetime::timestamp(ty, text, style.zone)?),
+        ColumnType::TimestampTz => Datum::TimestampTz(datetime::timestamp(ty, text, style.zone)?),
+        ColumnType::Interval => Datum::Interval(interval::parse(text)?),
+        ColumnType::Json => Datum::Text(jsonb::checked(text)?.to_string()),
         ColumnType::Jsonb => Datum::Text(jsonb::canonical(text)?),
+        ColumnType::Enum(of) => match of.definition().order(text) {
+            Some(_) => Datum::Text(text.to_string()),
+            None => {
+                let name = &of.definition().name;
+                return Err(SqlError::new(
+                    ErrorKind::InvalidTextRepresentation,
+                    format!("invalid input value for enum {name}: \"{text}\""),
+                ));
+            }
+        },
+        ColumnType::Array(element) => Datum::Array(array::parse(element.into(), text, style)?),
     })
 }
 
-/// Appends a value's text form. NULL appends nothing.
-pub fn write(value: DatumRef<'_>, out: &mut String) {
+/// PostgreSQL's limit of a name's bytes.
+const NAME_BYTES_MAX: usize = 63;
+
+/// The beginning of a text, of at most so many bytes.
+fn cut(text: &str, bytes_max: usize) -> &str {
+    let mut end = text.len().min(bytes_max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// A value of `char(n)` without its padding; only spaces may be too many.
+fn bpchar(length: Option<u32>, text: &str) -> Result<&str, SqlError> {
+    let trimmed = text.trim_end_matches(' ');
+    match length {
+        Some(length) if trimmed.chars().nth(length as usize).is_some() => Err(SqlError::new(
+            ErrorKind::StringDataRightTruncation,
+            format!("value too long for type character({length})"),
+        )),
+        _ => Ok(trimmed),
+    }
+}
+
+/// Appends the text form of a value of a type. NULL appends nothing.
+pub fn write(value: DatumRef<'_>, ty: ColumnType, style: Style, out: &mut String) {
     // Writing to a String cannot fail.
     match value {
         DatumRef::Null => {}
@@ -51,7 +111,13 @@ pub fn write(value: DatumRef<'_>, out: &mut String) {
         DatumRef::Float4(value) => number::write_float4(value, out),
         DatumRef::Float8(value) => number::write_float8(value, out),
         DatumRef::Numeric(value) => number::write_numeric(value, out),
-        DatumRef::Text(value) => out.push_str(value),
+        DatumRef::Text(value) => {
+            out.push_str(value);
+            if let ColumnType::Bpchar(Some(length)) = ty {
+                let padding = (length as usize).saturating_sub(value.chars().count());
+                out.extend(std::iter::repeat_n(' ', padding));
+            }
+        }
         DatumRef::Bool(value) => out.push(if value { 't' } else { 'f' }),
         DatumRef::Bytea(value) => {
             out.push_str("\\x");
@@ -75,8 +141,21 @@ pub fn write(value: DatumRef<'_>, out: &mut String) {
             }
         }
         DatumRef::Date(value) => datetime::write_date(value, out),
-        DatumRef::Timestamp(value) => datetime::write_timestamp(value, "", out),
-        DatumRef::TimestampTz(value) => datetime::write_timestamp(value, "+00", out),
+        DatumRef::Timestamp(value) => datetime::write_timestamp(value, None, out),
+        DatumRef::TimestampTz(value) => datetime::write_timestamptz(value, style.zone, out),
+        DatumRef::Time(value) => datetime::write_time(value, out),
+        DatumRef::TimeTz(value) => {
+            datetime::write_time(value.micros, out);
+            datetime::write_offset(-i64::from(value.west), out);
+        }
+        DatumRef::Interval(value) => interval::write(value, out),
+        DatumRef::Array(elements) => {
+            let element = match ty {
+                ColumnType::Array(element) => element.into(),
+                other => other,
+            };
+            array::write(element, elements, style, out);
+        }
     }
 }
 

@@ -1,18 +1,33 @@
 //! Types as SQL names them: from a statement's type to a column's, and back to PostgreSQL's spelling.
 
-use datafusion::sql::sqlparser::ast::{CharacterLength, DataType, ExactNumberInfo, TimezoneInfo};
-use tidelog_storage::ColumnType;
+use datafusion::sql::sqlparser::ast::{
+    ArrayElemTypeDef, CharacterLength, DataType, ExactNumberInfo, ObjectName, TimezoneInfo,
+};
 use tidelog_storage::datum::NUMERIC_PRECISION_MAX;
+use tidelog_storage::{ColumnType, ElementType};
 
 use crate::error::{ErrorKind, SqlError};
 
 /// PostgreSQL's limit of a `varchar`'s length.
 const VARCHAR_LENGTH_MAX: u64 = 10_485_760;
 
+pub use crate::system::type_facts;
+
+/// Finds the types that users made, by schema and name.
+pub(crate) type UserTypes<'a> = &'a dyn Fn(Option<&str>, &str) -> Option<ColumnType>;
+
 /// The column type that a type in a statement names.
 ///
 /// A type that PostgreSQL has and we do not is FeatureNotSupported; an unknown name is UndefinedObject.
 pub fn column_type(ty: &DataType) -> Result<ColumnType, SqlError> {
+    column_type_among(ty, &|_, _| None)
+}
+
+/// The same, where the types that users made count, too.
+pub(crate) fn column_type_among(
+    ty: &DataType,
+    user_types: UserTypes<'_>,
+) -> Result<ColumnType, SqlError> {
     Ok(match ty {
         DataType::SmallInt(None) | DataType::Int2(None) => ColumnType::Int2,
         DataType::Int(None) | DataType::Integer(None) | DataType::Int4(None) => ColumnType::Int4,
@@ -32,18 +47,75 @@ pub fn column_type(ty: &DataType) -> Result<ColumnType, SqlError> {
         DataType::Uuid => ColumnType::Uuid,
         DataType::Date => ColumnType::Date,
         DataType::Timestamp(precision, zone) => {
-            if precision.is_some_and(|precision| precision != 6) {
-                return Err(unsupported(&ty.to_string().to_lowercase()));
-            }
+            check_precision(*precision, ty)?;
             match zone {
                 TimezoneInfo::None | TimezoneInfo::WithoutTimeZone => ColumnType::Timestamp,
                 TimezoneInfo::WithTimeZone | TimezoneInfo::Tz => ColumnType::TimestampTz,
             }
         }
+        DataType::Time(precision, zone) => {
+            check_precision(*precision, ty)?;
+            match zone {
+                TimezoneInfo::None | TimezoneInfo::WithoutTimeZone => ColumnType::Time,
+                TimezoneInfo::WithTimeZone | TimezoneInfo::Tz => ColumnType::TimeTz,
+            }
+        }
+        DataType::Interval {
+            fields: None,
+            precision,
+        } => {
+            check_precision(*precision, ty)?;
+            ColumnType::Interval
+        }
+        DataType::Char(length) | DataType::Character(length) => bpchar(length.as_ref())?,
+        DataType::JSON => ColumnType::Json,
         DataType::JSONB => ColumnType::Jsonb,
-        DataType::Custom(name, modifiers) => custom(&name.to_string(), modifiers)?,
+        // PostgreSQL knows arrays of one number of dimensions and size from no others.
+        DataType::Array(ArrayElemTypeDef::SquareBracket(element, _)) => {
+            match column_type_among(element, user_types)? {
+                array @ ColumnType::Array(_) => array,
+                element => element.array().unwrap_or(element),
+            }
+        }
+        DataType::Custom(name, modifiers) => custom(name, modifiers, user_types)?,
         other => return Err(unsupported(&other.to_string().to_lowercase())),
     })
+}
+
+/// The type that PostgreSQL has under this oid, without a modifier; `None` when it is none of a column.
+pub fn built_in(oid: u32) -> Option<ColumnType> {
+    use ElementType::*;
+    let elements = [
+        Int2,
+        Int4,
+        Int8,
+        Float4,
+        Float8,
+        Numeric(None),
+        Text,
+        Varchar(None),
+        Bpchar(None),
+        Name,
+        Char,
+        Oid,
+        Bool,
+        Bytea,
+        Uuid,
+        Date,
+        Time,
+        TimeTz,
+        Timestamp,
+        TimestampTz,
+        Interval,
+        Json,
+        Jsonb,
+    ];
+    let types = elements
+        .into_iter()
+        .flat_map(|element| [ColumnType::from(element), ColumnType::Array(element)]);
+    types
+        .into_iter()
+        .find(|ty| type_facts(*ty).0 == i64::from(oid))
 }
 
 /// The type's name in pg_type.
@@ -64,6 +136,42 @@ pub fn internal_name(ty: ColumnType) -> &'static str {
         ColumnType::Timestamp => "timestamp",
         ColumnType::TimestampTz => "timestamptz",
         ColumnType::Jsonb => "jsonb",
+        ColumnType::Bpchar(_) => "bpchar",
+        ColumnType::Name => "name",
+        ColumnType::Char => "char",
+        ColumnType::Oid => "oid",
+        ColumnType::Time => "time",
+        ColumnType::TimeTz => "timetz",
+        ColumnType::Interval => "interval",
+        ColumnType::Json => "json",
+        ColumnType::Enum(of) => &of.definition().name,
+        ColumnType::Array(element) => match element {
+            ElementType::Int2 => "_int2",
+            ElementType::Int4 => "_int4",
+            ElementType::Int8 => "_int8",
+            ElementType::Float4 => "_float4",
+            ElementType::Float8 => "_float8",
+            ElementType::Numeric(_) => "_numeric",
+            ElementType::Text => "_text",
+            ElementType::Varchar(_) => "_varchar",
+            ElementType::Bpchar(_) => "_bpchar",
+            ElementType::Name => "_name",
+            ElementType::Char => "_char",
+            ElementType::Oid => "_oid",
+            ElementType::Bool => "_bool",
+            ElementType::Bytea => "_bytea",
+            ElementType::Uuid => "_uuid",
+            ElementType::Date => "_date",
+            ElementType::Time => "_time",
+            ElementType::TimeTz => "_timetz",
+            ElementType::Timestamp => "_timestamp",
+            ElementType::TimestampTz => "_timestamptz",
+            ElementType::Interval => "_interval",
+            ElementType::Json => "_json",
+            ElementType::Jsonb => "_jsonb",
+            // Its own name would have to be made; no one asks for it.
+            ElementType::Enum(_) => "anyarray",
+        },
     }
 }
 
@@ -89,6 +197,17 @@ pub fn name(ty: ColumnType) -> String {
         ColumnType::Timestamp => "timestamp without time zone",
         ColumnType::TimestampTz => "timestamp with time zone",
         ColumnType::Jsonb => "jsonb",
+        ColumnType::Bpchar(Some(length)) => return format!("character({length})"),
+        ColumnType::Bpchar(None) => "character",
+        ColumnType::Name => "name",
+        ColumnType::Char => "\"char\"",
+        ColumnType::Oid => "oid",
+        ColumnType::Time => "time without time zone",
+        ColumnType::TimeTz => "time with time zone",
+        ColumnType::Interval => "interval",
+        ColumnType::Json => "json",
+        ColumnType::Enum(of) => return crate::parse::identifier(&of.definition().name),
+        ColumnType::Array(element) => return format!("{}[]", self::name(element.into())),
     };
     name.to_string()
 }
@@ -158,15 +277,38 @@ fn varchar(length: Option<&CharacterLength>) -> Result<ColumnType, SqlError> {
     }
 }
 
+/// 0A000 for a precision of seconds that is not the whole one.
+fn check_precision(precision: Option<u64>, ty: &DataType) -> Result<(), SqlError> {
+    match precision {
+        None | Some(6) => Ok(()),
+        Some(_) => Err(unsupported(&ty.to_string().to_lowercase())),
+    }
+}
+
+fn bpchar(length: Option<&CharacterLength>) -> Result<ColumnType, SqlError> {
+    match length {
+        None => Ok(ColumnType::Bpchar(Some(1))),
+        Some(CharacterLength::IntegerLength { length: 0, .. }) => {
+            Err(invalid("length for type character must be at least 1"))
+        }
+        Some(CharacterLength::IntegerLength { length, .. }) => match u32::try_from(*length) {
+            Ok(n) if *length <= VARCHAR_LENGTH_MAX => Ok(ColumnType::Bpchar(Some(n))),
+            _ => Err(invalid(format!(
+                "length for type character cannot exceed {VARCHAR_LENGTH_MAX}"
+            ))),
+        },
+        Some(CharacterLength::Max) => Err(unsupported("char(max)")),
+    }
+}
+
 /// Types that PostgreSQL has and that reach us as plain names.
-const KNOWN_UNSUPPORTED: [&str; 50] = [
+const KNOWN_UNSUPPORTED: &[&str] = &[
     "serial",
     "serial2",
     "serial4",
     "serial8",
     "bigserial",
     "smallserial",
-    "json",
     "money",
     "inet",
     "cidr",
@@ -180,16 +322,8 @@ const KNOWN_UNSUPPORTED: [&str; 50] = [
     "path",
     "polygon",
     "circle",
-    "interval",
-    "time",
-    "timetz",
-    "bpchar",
-    "char",
-    "character",
     "bit",
     "varbit",
-    "name",
-    "oid",
     "regclass",
     "regtype",
     "regproc",
@@ -212,13 +346,42 @@ const KNOWN_UNSUPPORTED: [&str; 50] = [
     "hstore",
 ];
 
-fn custom(written: &str, modifiers: &[String]) -> Result<ColumnType, SqlError> {
-    let folded = if written.contains('"') {
-        written.replace('"', "")
-    } else {
-        written.to_lowercase()
+fn custom(
+    written: &ObjectName,
+    modifiers: &[String],
+    user_types: UserTypes<'_>,
+) -> Result<ColumnType, SqlError> {
+    let parts: Vec<_> = written
+        .0
+        .iter()
+        .filter_map(|part| part.as_ident())
+        .collect();
+    let Some((last, schema)) = parts.split_last() else {
+        return Err(unsupported(&written.to_string().to_lowercase()));
     };
-    let name = folded.strip_prefix("pg_catalog.").unwrap_or(&folded);
+    let schema = schema.last().map(|schema| crate::ddl::fold(schema));
+    let folded = crate::ddl::fold(last);
+    let name = folded.as_str();
+    // Before the names of all others, which PostgreSQL looks for in the path's order, pg_catalog first.
+    if name == "char" && last.quote_style.is_some() {
+        return Ok(ColumnType::Char);
+    }
+    let missing = || {
+        let shown = match &schema {
+            Some(schema) => format!("{schema}.{name}"),
+            None => name.to_string(),
+        };
+        SqlError::new(
+            ErrorKind::UndefinedObject,
+            format!("type \"{shown}\" does not exist"),
+        )
+    };
+    if schema
+        .as_deref()
+        .is_some_and(|schema| schema != "pg_catalog")
+    {
+        return user_types(schema.as_deref(), name).ok_or_else(missing);
+    }
     let number = |index: usize| {
         modifiers
             .get(index)
@@ -258,14 +421,29 @@ fn custom(written: &str, modifiers: &[String]) -> Result<ColumnType, SqlError> {
             Ok(ColumnType::TimestampTz)
         }
         ("jsonb", 0) => Ok(ColumnType::Jsonb),
-        ("timestamp" | "timestamptz", _) => {
+        ("time", _) if modifiers.is_empty() || number(0) == Some(6) => Ok(ColumnType::Time),
+        ("timetz", _) if modifiers.is_empty() || number(0) == Some(6) => Ok(ColumnType::TimeTz),
+        ("interval", 0) => Ok(ColumnType::Interval),
+        ("json", 0) => Ok(ColumnType::Json),
+        ("name", 0) => Ok(ColumnType::Name),
+        ("oid", 0) => Ok(ColumnType::Oid),
+        ("bpchar", 0) => Ok(ColumnType::Bpchar(None)),
+        ("bpchar" | "char" | "character", 1) => match number(0) {
+            Some(length) => bpchar(Some(&CharacterLength::IntegerLength { length, unit: None })),
+            None => Err(invalid("invalid type modifier")),
+        },
+        ("char" | "character", 0) => Ok(ColumnType::Bpchar(Some(1))),
+        ("timestamp" | "timestamptz" | "time" | "timetz", _) => {
             Err(unsupported(&format!("{name}({})", modifiers.join(","))))
         }
+        // The names that PostgreSQL gives to array types.
+        (array, 0) if array.starts_with('_') => {
+            let element = ObjectName::from(vec![crate::parse::quoted(&array[1..])]);
+            let element = custom(&element, &[], user_types)?;
+            element.array().ok_or_else(missing)
+        }
         _ if KNOWN_UNSUPPORTED.contains(&name) => Err(unsupported(name)),
-        _ => Err(SqlError::new(
-            ErrorKind::UndefinedObject,
-            format!("type \"{name}\" does not exist"),
-        )),
+        _ => user_types(None, name).ok_or_else(missing),
     }
 }
 
@@ -337,14 +515,20 @@ mod tests {
             ("timestamptz", "timestamp with time zone"),
             ("timestamp with time zone", "timestamp with time zone"),
             ("jsonb", "jsonb"),
-            (
-                "json",
-                "FeatureNotSupported: type \"json\" is not supported",
-            ),
-            (
-                "int[]",
-                "FeatureNotSupported: type \"int[]\" is not supported",
-            ),
+            ("json", "json"),
+            ("int[]", "integer[]"),
+            ("varchar(3)[][]", "character varying(3)[]"),
+            ("_int4", "integer[]"),
+            ("char(3)", "character(3)"),
+            ("char", "character(1)"),
+            ("\"char\"", "\"char\""),
+            ("bpchar", "character"),
+            ("time", "time without time zone"),
+            ("timetz", "time with time zone"),
+            ("interval", "interval"),
+            ("pg_catalog.int4", "integer"),
+            ("pg_catalog.oid", "oid"),
+            ("x.y", "UndefinedObject: type \"x.y\" does not exist"),
             (
                 "serial",
                 "FeatureNotSupported: type \"serial\" is not supported",

@@ -297,6 +297,7 @@ impl Session {
                             &columns[n + 1],
                             column.ty,
                             &column.name,
+                            self.style(),
                         )?
                     };
                 }
@@ -314,7 +315,7 @@ impl Session {
         let (value, ty) = self
             .evaluate(&parse::parse_expression(sql)?, &[], &[])
             .await?;
-        assign(value, ty, column.ty, &column.name)
+        assign(value, ty, column.ty, &column.name, self.style())
     }
 
     /// `SELECT ordinal, values… FROM table JOIN excluded … WHERE …`.

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
-use crate::datum::{ColumnType, Datum};
+use crate::datum::{ColumnType, Datum, EnumDef, EnumType};
+use crate::sequence::SequenceDef;
 
 /// Identifies the data of one table. TRUNCATE gives a table a new one; none is ever used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -134,6 +135,21 @@ pub struct ColumnDef {
     pub default: Option<String>,
     /// The value of this column in rows that were written before it was added.
     pub missing: Datum,
+    /// The sequence that goes when the column does.
+    #[serde(default)]
+    pub sequence: Option<u32>,
+    /// Whether it is an identity column, and of which kind.
+    #[serde(default)]
+    pub identity: Option<Identity>,
+}
+
+/// How an identity column takes values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Identity {
+    /// Statements give values only with OVERRIDING SYSTEM VALUE.
+    Always,
+    /// Statements may give values.
+    ByDefault,
 }
 
 /// The columns that records of one schema version hold, in their order.
@@ -390,15 +406,71 @@ impl ColumnType {
     /// A field of this type, with the PostgreSQL type in its metadata where the Arrow type leaves it open.
     pub fn field(self, name: &str, nullable: bool) -> Field {
         let field = Field::new(name, self.arrow(), nullable);
-        let pg_type = match self {
-            ColumnType::Jsonb => "jsonb".to_string(),
+        match self.tag() {
+            Some(tag) => field.with_metadata(HashMap::from([(PG_TYPE_KEY.to_string(), tag)])),
+            None => field,
+        }
+    }
+
+    /// What [`PG_TYPE_KEY`] says of a field of this type; `None` when the Arrow type says it all.
+    pub fn tag(self) -> Option<String> {
+        Some(match self {
             ColumnType::Varchar(None) => "varchar".to_string(),
             ColumnType::Varchar(Some(n)) => format!("varchar({n})"),
-            _ => return field,
+            ColumnType::Bpchar(None) => "bpchar".to_string(),
+            ColumnType::Bpchar(Some(n)) => format!("bpchar({n})"),
+            ColumnType::Name => "name".to_string(),
+            ColumnType::Char => "char".to_string(),
+            ColumnType::Oid => "oid".to_string(),
+            ColumnType::Json => "json".to_string(),
+            ColumnType::Jsonb => "jsonb".to_string(),
+            ColumnType::Enum(of) => {
+                let json = serde_json::to_string(of.definition());
+                format!("enum {}", json.expect("strings and numbers have a JSON"))
+            }
+            ColumnType::Array(element) => {
+                format!("{ARRAY_TAG}{}", ColumnType::from(element).tag()?)
+            }
+            _ => return None,
+        })
+    }
+
+    /// The type that a field's Arrow type and tag stand for; `None` when the tag is none that the Arrow type can have.
+    pub fn from_tag(arrow: &DataType, tag: &str) -> Option<ColumnType> {
+        let modified = |name: &str| {
+            let length = tag.strip_prefix(name)?.strip_prefix('(')?;
+            length.strip_suffix(')')?.parse().ok()
         };
-        field.with_metadata(HashMap::from([(PG_TYPE_KEY.to_string(), pg_type)]))
+        match arrow {
+            DataType::List(item) => {
+                let element = ColumnType::from_tag(item.data_type(), tag.strip_prefix(ARRAY_TAG)?);
+                element?.array()
+            }
+            DataType::Int64 => (tag == "oid").then_some(ColumnType::Oid),
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Some(match tag {
+                "varchar" => ColumnType::Varchar(None),
+                "bpchar" => ColumnType::Bpchar(None),
+                "name" => ColumnType::Name,
+                "char" => ColumnType::Char,
+                "json" => ColumnType::Json,
+                "jsonb" => ColumnType::Jsonb,
+                _ if tag.starts_with("varchar(") => ColumnType::Varchar(Some(modified("varchar")?)),
+                _ if tag.starts_with("bpchar(") => ColumnType::Bpchar(Some(modified("bpchar")?)),
+                _ => {
+                    let definition = serde_json::from_str(tag.strip_prefix("enum ")?).ok()?;
+                    ColumnType::Enum(EnumType::new(definition))
+                }
+            }),
+            _ => None,
+        }
     }
 }
+
+/// Begins the tag of an array; that of its elements follows.
+const ARRAY_TAG: &str = "array of ";
+
+/// The first oid that PostgreSQL gives to what users make: tables, sequences and types count from here.
+pub const FIRST_USER_OID: u32 = 16384;
 
 /// A view: a query with a name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -437,6 +509,10 @@ pub struct Catalog {
     pub schemas: BTreeSet<String>,
     /// Tables by schema and name.
     pub tables: BTreeMap<(String, String), Arc<TableDef>>,
+    /// Enum types by schema and name.
+    pub types: BTreeMap<(String, String), EnumType>,
+    /// Sequences by schema and name.
+    pub sequences: BTreeMap<(String, String), Arc<SequenceDef>>,
     /// Views by schema and name; no table has one of these names.
     pub views: BTreeMap<(String, String), Arc<ViewDef>>,
     /// Roles by name.
@@ -451,6 +527,33 @@ impl Catalog {
     /// The table with this schema and name.
     pub fn table(&self, schema: &str, name: &str) -> Option<&Arc<TableDef>> {
         self.tables.get(&(schema.to_string(), name.to_string()))
+    }
+
+    /// The sequence with this schema and name.
+    pub fn sequence(&self, schema: &str, name: &str) -> Option<&Arc<SequenceDef>> {
+        self.sequences.get(&(schema.to_string(), name.to_string()))
+    }
+
+    /// The sequence with this id.
+    pub fn sequence_by_id(&self, id: u32) -> Option<&Arc<SequenceDef>> {
+        self.sequences.values().find(|sequence| sequence.id == id)
+    }
+
+    /// The oid that the next enum type gets: even, because the next one is that of its arrays.
+    pub fn next_type_oid(&self) -> u32 {
+        FIRST_USER_OID + self.next_table_id.next_multiple_of(2)
+    }
+
+    /// The enum type that has this oid, or the type of its arrays.
+    pub fn type_by_oid(&self, oid: u32) -> Option<ColumnType> {
+        self.types
+            .values()
+            .find_map(|of| match of.definition().oid {
+                own if own == oid => Some(ColumnType::Enum(*of)),
+                // The odd oid behind an enum's own is that of its arrays.
+                own if own + 1 == oid => ColumnType::Enum(*of).array(),
+                _ => None,
+            })
     }
 
     /// The view with this schema and name.
@@ -476,6 +579,24 @@ pub enum CatalogChange {
     PutTable(Box<TableDef>),
     /// Removes a table and its data for good.
     DropTable {
+        /// Its schema.
+        schema: String,
+        /// Its name.
+        name: String,
+    },
+    /// Adds or replaces an enum type. A new oid must be the catalog's `next_type_oid`.
+    PutType(EnumDef),
+    /// Removes an enum type, which no column may have.
+    DropType {
+        /// Its schema.
+        schema: String,
+        /// Its name.
+        name: String,
+    },
+    /// Adds or replaces a sequence. A new id must be the catalog's `next_table_id`.
+    PutSequence(SequenceDef),
+    /// Removes a sequence.
+    DropSequence {
         /// Its schema.
         schema: String,
         /// Its name.

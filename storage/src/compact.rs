@@ -24,7 +24,7 @@ use crate::catalog::{ColumnId, TableDef, TableId, TableKind};
 use crate::cold::ColdFile;
 use crate::cold::reader::ColdReader;
 use crate::commit::{Merged, Request};
-use crate::datum::ColumnBuilder;
+use crate::datum::{ColumnBuilder, to_stored};
 use crate::error::StorageError;
 use crate::failpoint::Step;
 use crate::flush::file::{FileWriter, seq, seqs_of, written_columns};
@@ -393,7 +393,7 @@ fn read(
                 None => {
                     let mut builder = ColumnBuilder::new(column.ty);
                     (0..batch.num_rows()).for_each(|_| builder.append(column.missing.as_ref()));
-                    builder.finish()
+                    to_stored(&builder.finish())
                 }
             });
         }

@@ -1,19 +1,26 @@
 //! Values and their types: what a column may hold, in a row and in an Arrow array.
 
+mod builder;
+mod element;
+mod enums;
+mod stored;
+
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder,
-    Decimal256Builder, FixedSizeBinaryBuilder, Float32Builder, Float64Builder, Int16Builder,
-    Int32Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
-};
+use arrow::array::Array;
 use arrow::array::{
     BinaryArray, BooleanArray, Date32Array, Decimal128Array, Decimal256Array, FixedSizeBinaryArray,
-    Float32Array, Float64Array, Int16Array, Int32Array, Int64Array, StringArray,
-    TimestampMicrosecondArray,
+    Float32Array, Float64Array, Int16Array, Int32Array, Int64Array, IntervalMonthDayNanoArray,
+    ListArray, StringArray, Time64MicrosecondArray, TimestampMicrosecondArray,
 };
-use arrow::datatypes::{DataType, TimeUnit, i256};
+use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit, i256};
 use serde::{Deserialize, Serialize};
+
+pub use builder::ColumnBuilder;
+pub use element::{ElementType, Elements};
+pub use enums::{EnumDef, EnumLabel, EnumType};
+pub(crate) use stored::INTERVAL_BYTES;
+pub use stored::{from_stored, to_stored};
 
 /// Scale of a `numeric` that was declared without precision; its values have up to 76 digits in all.
 pub const UNCONSTRAINED_NUMERIC_SCALE: i8 = 20;
@@ -39,6 +46,14 @@ pub enum ColumnType {
     Text,
     /// `varchar(n)`, n in characters; `None` for plain `varchar`.
     Varchar(Option<u32>),
+    /// `character(n)`, n in characters; `None` for plain `bpchar`. Values are without their padding.
+    Bpchar(Option<u32>),
+    /// `name`
+    Name,
+    /// `"char"`
+    Char,
+    /// `oid`; its values are `Int8` from 0 to 2^32 - 1.
+    Oid,
     /// `boolean`
     Bool,
     /// `bytea`
@@ -47,16 +62,29 @@ pub enum ColumnType {
     Uuid,
     /// `date`
     Date,
+    /// `time without time zone`
+    Time,
+    /// `time with time zone`
+    TimeTz,
     /// `timestamp without time zone`
     Timestamp,
     /// `timestamp with time zone`
     TimestampTz,
+    /// `interval`
+    Interval,
+    /// `json`
+    Json,
     /// `jsonb`
     Jsonb,
+    /// A type of CREATE TYPE … AS ENUM; its values are their labels.
+    Enum(EnumType),
+    /// A one-dimensional array, counted from 1.
+    Array(ElementType),
 }
 
 impl ColumnType {
-    /// The Arrow type of this column's arrays. Text, varchar and jsonb share `Utf8`.
+    /// The Arrow type of this column's arrays. All that is written as text shares `Utf8`; what it is, is in the
+    /// field's metadata ([`crate::catalog::PG_TYPE_KEY`]).
     pub fn arrow(self) -> DataType {
         match self {
             ColumnType::Int2 => DataType::Int16,
@@ -72,16 +100,36 @@ impl ColumnType {
                     DataType::Decimal256(precision, scale)
                 }
             }
-            ColumnType::Text | ColumnType::Varchar(_) | ColumnType::Jsonb => DataType::Utf8,
+            ColumnType::Text
+            | ColumnType::Varchar(_)
+            | ColumnType::Bpchar(_)
+            | ColumnType::Name
+            | ColumnType::Char
+            | ColumnType::Json
+            | ColumnType::Jsonb
+            | ColumnType::Enum(_) => DataType::Utf8,
+            ColumnType::Oid => DataType::Int64,
             ColumnType::Bool => DataType::Boolean,
             ColumnType::Bytea => DataType::Binary,
             ColumnType::Uuid => DataType::FixedSizeBinary(16),
             ColumnType::Date => DataType::Date32,
+            ColumnType::Time => DataType::Time64(TimeUnit::Microsecond),
+            ColumnType::TimeTz => DataType::FixedSizeBinary(TIMETZ_BYTES),
+            ColumnType::Interval => DataType::Interval(IntervalUnit::MonthDayNano),
             ColumnType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
             ColumnType::TimestampTz => {
                 DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::from("UTC")))
             }
+            ColumnType::Array(element) => {
+                let element = ColumnType::from(element).arrow();
+                DataType::List(Arc::new(Field::new_list_field(element, true)))
+            }
         }
+    }
+
+    /// Whether its values are `Text`.
+    pub fn is_textual(self) -> bool {
+        self.arrow() == DataType::Utf8
     }
 
     /// Precision and scale that values of a numeric column are kept with.
@@ -100,7 +148,8 @@ impl ColumnType {
 
 /// One value.
 ///
-/// A value is of its column's type or `Null`; text, varchar and jsonb (in canonical text) are `Text`.
+/// A value is of its column's type or `Null`. What is written as text is `Text`: jsonb in canonical form, an enum's
+/// value as its label. An oid is an `Int8`.
 /// A numeric is `unscaled / 10^scale`, its scale that of its column.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
@@ -122,6 +171,68 @@ pub enum Datum {
     Timestamp(i64),
     /// Microseconds since 1970-01-01 00:00:00 UTC.
     TimestampTz(i64),
+    /// Microseconds since midnight.
+    Time(i64),
+    TimeTz(TimeTz),
+    Interval(Interval),
+    Array(Vec<Datum>),
+}
+
+/// A time of day somewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimeTz {
+    /// Microseconds since midnight there.
+    pub micros: i64,
+    /// Seconds that it is west of UTC, as PostgreSQL counts.
+    pub west: i32,
+}
+
+/// Bytes of a `TimeTz` in an Arrow array.
+const TIMETZ_BYTES: i32 = 12;
+
+impl TimeTz {
+    /// Bytes that sort as PostgreSQL sorts: by the moment, then by the zone.
+    pub fn to_bytes(self) -> [u8; 12] {
+        let moment = self.micros + i64::from(self.west) * 1_000_000;
+        let mut bytes = [0; 12];
+        bytes[..8].copy_from_slice(&(moment ^ i64::MIN).to_be_bytes());
+        bytes[8..].copy_from_slice(&(self.west ^ i32::MIN).to_be_bytes());
+        bytes
+    }
+
+    /// The value whose bytes these are.
+    pub fn from_bytes(bytes: [u8; 12]) -> TimeTz {
+        let (moment, west) = bytes
+            .split_first_chunk::<8>()
+            .expect("12 bytes are more than 8");
+        let west: [u8; 4] = west.try_into().expect("12 bytes are 8 and 4");
+        let moment = i64::from_be_bytes(*moment) ^ i64::MIN;
+        let west = i32::from_be_bytes(west) ^ i32::MIN;
+        // Wraps around for bytes that no value has.
+        let micros = moment.wrapping_sub(i64::from(west) * 1_000_000);
+        TimeTz { micros, west }
+    }
+}
+
+/// A span of time, in the three units that PostgreSQL keeps apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Interval {
+    pub months: i32,
+    pub days: i32,
+    /// At most what nanoseconds in an `i64` can hold, as Arrow counts.
+    pub micros: i64,
+}
+
+impl Interval {
+    /// The largest number of microseconds that an interval can have, and the negative of the smallest.
+    pub const MICROS_MAX: i64 = i64::MAX / 1000;
+
+    /// What intervals are compared by: microseconds, a month as 30 days and a day as 24 hours.
+    pub fn span(self) -> i128 {
+        let days = i128::from(self.months) * 30 + i128::from(self.days);
+        days * 86_400_000_000 + i128::from(self.micros)
+    }
 }
 
 /// A row's values, in the order of its table's columns.
@@ -170,6 +281,10 @@ pub enum DatumRef<'a> {
     Date(i32),
     Timestamp(i64),
     TimestampTz(i64),
+    Time(i64),
+    TimeTz(TimeTz),
+    Interval(Interval),
+    Array(Elements<'a>),
 }
 
 impl Datum {
@@ -190,6 +305,10 @@ impl Datum {
             Datum::Date(v) => DatumRef::Date(*v),
             Datum::Timestamp(v) => DatumRef::Timestamp(*v),
             Datum::TimestampTz(v) => DatumRef::TimestampTz(*v),
+            Datum::Time(v) => DatumRef::Time(*v),
+            Datum::TimeTz(v) => DatumRef::TimeTz(*v),
+            Datum::Interval(v) => DatumRef::Interval(*v),
+            Datum::Array(v) => DatumRef::Array(Elements::owned(v)),
         }
     }
 
@@ -217,6 +336,10 @@ impl DatumRef<'_> {
             DatumRef::Date(v) => Datum::Date(v),
             DatumRef::Timestamp(v) => Datum::Timestamp(v),
             DatumRef::TimestampTz(v) => Datum::TimestampTz(v),
+            DatumRef::Time(v) => Datum::Time(v),
+            DatumRef::TimeTz(v) => Datum::TimeTz(v),
+            DatumRef::Interval(v) => Datum::Interval(v),
+            DatumRef::Array(v) => Datum::Array(v.to_vec()),
         }
     }
 }
@@ -255,6 +378,29 @@ pub fn datum_at(array: &dyn Array, index: usize) -> Option<DatumRef<'_>> {
             let bytes = cast::<FixedSizeBinaryArray>(array).value(index);
             DatumRef::Uuid(bytes.try_into().expect("the array's values have 16 bytes"))
         }
+        DataType::FixedSizeBinary(TIMETZ_BYTES) => {
+            let bytes = cast::<FixedSizeBinaryArray>(array).value(index);
+            let bytes = bytes.try_into().expect("the array's values have 12 bytes");
+            DatumRef::TimeTz(TimeTz::from_bytes(bytes))
+        }
+        DataType::Time64(TimeUnit::Microsecond) => {
+            DatumRef::Time(cast::<Time64MicrosecondArray>(array).value(index))
+        }
+        DataType::Interval(IntervalUnit::MonthDayNano) => {
+            let value = cast::<IntervalMonthDayNanoArray>(array).value(index);
+            DatumRef::Interval(Interval {
+                months: value.months,
+                days: value.days,
+                micros: value.nanoseconds / 1000,
+            })
+        }
+        DataType::List(_) => {
+            let list = cast::<ListArray>(array);
+            let offsets = list.value_offsets();
+            let at = |index: usize| usize::try_from(offsets[index]).expect("offsets ascend from 0");
+            let elements = Elements::arrow(list.values().as_ref(), at(index), at(index + 1));
+            DatumRef::Array(elements)
+        }
         DataType::Date32 => DatumRef::Date(cast::<Date32Array>(array).value(index)),
         DataType::Timestamp(TimeUnit::Microsecond, zone) => {
             let micros = cast::<TimestampMicrosecondArray>(array).value(index);
@@ -266,131 +412,4 @@ pub fn datum_at(array: &dyn Array, index: usize) -> Option<DatumRef<'_>> {
         }
         _ => return None,
     })
-}
-
-/// Builds the array of one column, value by value.
-pub enum ColumnBuilder {
-    #[doc(hidden)]
-    Int2(Int16Builder),
-    #[doc(hidden)]
-    Int4(Int32Builder),
-    #[doc(hidden)]
-    Int8(Int64Builder),
-    #[doc(hidden)]
-    Float4(Float32Builder),
-    #[doc(hidden)]
-    Float8(Float64Builder),
-    #[doc(hidden)]
-    Decimal128(Decimal128Builder),
-    #[doc(hidden)]
-    Decimal256(Decimal256Builder),
-    #[doc(hidden)]
-    Text(StringBuilder),
-    #[doc(hidden)]
-    Bool(BooleanBuilder),
-    #[doc(hidden)]
-    Bytea(BinaryBuilder),
-    #[doc(hidden)]
-    Uuid(FixedSizeBinaryBuilder),
-    #[doc(hidden)]
-    Date(Date32Builder),
-    #[doc(hidden)]
-    Timestamp(TimestampMicrosecondBuilder),
-}
-
-impl ColumnBuilder {
-    /// A builder for a column of this type.
-    pub fn new(ty: ColumnType) -> ColumnBuilder {
-        let arrow = ty.arrow();
-        match ty {
-            ColumnType::Int2 => ColumnBuilder::Int2(Int16Builder::new()),
-            ColumnType::Int4 => ColumnBuilder::Int4(Int32Builder::new()),
-            ColumnType::Int8 => ColumnBuilder::Int8(Int64Builder::new()),
-            ColumnType::Float4 => ColumnBuilder::Float4(Float32Builder::new()),
-            ColumnType::Float8 => ColumnBuilder::Float8(Float64Builder::new()),
-            ColumnType::Numeric(_) if matches!(arrow, DataType::Decimal128(..)) => {
-                ColumnBuilder::Decimal128(Decimal128Builder::new().with_data_type(arrow))
-            }
-            ColumnType::Numeric(_) => {
-                ColumnBuilder::Decimal256(Decimal256Builder::new().with_data_type(arrow))
-            }
-            ColumnType::Text | ColumnType::Varchar(_) | ColumnType::Jsonb => {
-                ColumnBuilder::Text(StringBuilder::new())
-            }
-            ColumnType::Bool => ColumnBuilder::Bool(BooleanBuilder::new()),
-            ColumnType::Bytea => ColumnBuilder::Bytea(BinaryBuilder::new()),
-            ColumnType::Uuid => ColumnBuilder::Uuid(FixedSizeBinaryBuilder::new(16)),
-            ColumnType::Date => ColumnBuilder::Date(Date32Builder::new()),
-            ColumnType::Timestamp | ColumnType::TimestampTz => {
-                ColumnBuilder::Timestamp(TimestampMicrosecondBuilder::new().with_data_type(arrow))
-            }
-        }
-    }
-
-    /// Appends one value.
-    ///
-    /// # Panics
-    /// When the value is neither NULL nor of the builder's type: a row never leaves its table's types.
-    pub fn append(&mut self, value: DatumRef<'_>) {
-        match (self, value) {
-            (ColumnBuilder::Int2(b), DatumRef::Int2(v)) => b.append_value(v),
-            (ColumnBuilder::Int4(b), DatumRef::Int4(v)) => b.append_value(v),
-            (ColumnBuilder::Int8(b), DatumRef::Int8(v)) => b.append_value(v),
-            (ColumnBuilder::Float4(b), DatumRef::Float4(v)) => b.append_value(v),
-            (ColumnBuilder::Float8(b), DatumRef::Float8(v)) => b.append_value(v),
-            (ColumnBuilder::Decimal128(b), DatumRef::Numeric(v)) => {
-                b.append_value(v.unscaled.to_i128().expect("38 digits fit 128 bits"));
-            }
-            (ColumnBuilder::Decimal256(b), DatumRef::Numeric(v)) => b.append_value(v.unscaled),
-            (ColumnBuilder::Text(b), DatumRef::Text(v)) => b.append_value(v),
-            (ColumnBuilder::Bool(b), DatumRef::Bool(v)) => b.append_value(v),
-            (ColumnBuilder::Bytea(b), DatumRef::Bytea(v)) => b.append_value(v),
-            (ColumnBuilder::Uuid(b), DatumRef::Uuid(v)) => {
-                b.append_value(v).expect("a uuid has 16 bytes")
-            }
-            (ColumnBuilder::Date(b), DatumRef::Date(v)) => b.append_value(v),
-            (ColumnBuilder::Timestamp(b), DatumRef::Timestamp(v) | DatumRef::TimestampTz(v)) => {
-                b.append_value(v)
-            }
-            (builder, DatumRef::Null) => builder.append_null(),
-            (_, value) => panic!("{value:?} is not of its column's type"),
-        }
-    }
-
-    fn append_null(&mut self) {
-        match self {
-            ColumnBuilder::Int2(b) => b.append_null(),
-            ColumnBuilder::Int4(b) => b.append_null(),
-            ColumnBuilder::Int8(b) => b.append_null(),
-            ColumnBuilder::Float4(b) => b.append_null(),
-            ColumnBuilder::Float8(b) => b.append_null(),
-            ColumnBuilder::Decimal128(b) => b.append_null(),
-            ColumnBuilder::Decimal256(b) => b.append_null(),
-            ColumnBuilder::Text(b) => b.append_null(),
-            ColumnBuilder::Bool(b) => b.append_null(),
-            ColumnBuilder::Bytea(b) => b.append_null(),
-            ColumnBuilder::Uuid(b) => b.append_null(),
-            ColumnBuilder::Date(b) => b.append_null(),
-            ColumnBuilder::Timestamp(b) => b.append_null(),
-        }
-    }
-
-    /// The array of all values appended since the last call.
-    pub fn finish(&mut self) -> ArrayRef {
-        match self {
-            ColumnBuilder::Int2(b) => Arc::new(b.finish()),
-            ColumnBuilder::Int4(b) => Arc::new(b.finish()),
-            ColumnBuilder::Int8(b) => Arc::new(b.finish()),
-            ColumnBuilder::Float4(b) => Arc::new(b.finish()),
-            ColumnBuilder::Float8(b) => Arc::new(b.finish()),
-            ColumnBuilder::Decimal128(b) => Arc::new(b.finish()),
-            ColumnBuilder::Decimal256(b) => Arc::new(b.finish()),
-            ColumnBuilder::Text(b) => Arc::new(b.finish()),
-            ColumnBuilder::Bool(b) => Arc::new(b.finish()),
-            ColumnBuilder::Bytea(b) => Arc::new(b.finish()),
-            ColumnBuilder::Uuid(b) => Arc::new(b.finish()),
-            ColumnBuilder::Date(b) => Arc::new(b.finish()),
-            ColumnBuilder::Timestamp(b) => Arc::new(b.finish()),
-        }
-    }
 }

@@ -159,6 +159,8 @@ pub(crate) fn index_entry(values: &[u8], seq: Seq) -> Vec<u8> {
 const VALUE: u8 = 1;
 /// Stands for NULL in the `index` family, behind all values.
 const NULL: u8 = 2;
+/// Ends an array, before any further element: a beginning of an array sorts before the whole.
+const ARRAY_END: u8 = 0;
 
 /// Appends a column's value as the `index` family has it; `None` when it cannot be one of its column.
 pub(crate) fn put_nullable(out: &mut Vec<u8>, ty: ColumnType, value: DatumRef<'_>) -> Option<()> {
@@ -197,39 +199,60 @@ pub(crate) fn put_value(out: &mut Vec<u8>, ty: ColumnType, value: DatumRef<'_>) 
             };
             out.extend_from_slice(&sortable.to_be_bytes());
         }
-        (ColumnType::Float8, DatumRef::Float8(v)) => {
-            let v = if v == 0.0 {
-                0.0
-            } else if v.is_nan() {
-                f64::NAN.abs()
-            } else {
-                v
-            };
-            let bits = v.to_bits();
-            let sortable = if bits >> 63 == 1 {
-                !bits
-            } else {
-                bits | 1 << 63
-            };
-            out.extend_from_slice(&sortable.to_be_bytes());
-        }
+        (ColumnType::Float8, DatumRef::Float8(v)) => put_float8(out, v),
         (ColumnType::Numeric(_), DatumRef::Numeric(v)) => {
             let mut bytes = rescale(v, ty.numeric_shape().1)?.to_be_bytes();
             bytes[0] ^= 0x80;
             out.extend_from_slice(&bytes);
         }
-        (ColumnType::Text | ColumnType::Varchar(_) | ColumnType::Jsonb, DatumRef::Text(v)) => {
-            put_escaped(out, v.as_bytes());
-        }
+        // By where its label stands; a label that the type lacks is no value.
+        (ColumnType::Enum(of), DatumRef::Text(v)) => put_float8(out, of.definition().order(v)?),
+        (ty, DatumRef::Text(v)) if ty.is_textual() => put_escaped(out, v.as_bytes()),
         (ColumnType::Bool, DatumRef::Bool(v)) => out.push(v.into()),
         (ColumnType::Bytea, DatumRef::Bytea(v)) => put_escaped(out, v),
         (ColumnType::Uuid, DatumRef::Uuid(v)) => out.extend_from_slice(v),
         (ColumnType::Date, DatumRef::Date(v)) => put_int(out, v.into(), 4),
         (ColumnType::Timestamp, DatumRef::Timestamp(v)) => put_int(out, v, 8),
         (ColumnType::TimestampTz, DatumRef::TimestampTz(v)) => put_int(out, v, 8),
+        (ColumnType::Oid, _) => {
+            out.extend_from_slice(&u32::try_from(integer(value)?).ok()?.to_be_bytes());
+        }
+        (ColumnType::Time, DatumRef::Time(v)) => put_int(out, v, 8),
+        (ColumnType::TimeTz, DatumRef::TimeTz(v)) => out.extend_from_slice(&v.to_bytes()),
+        (ColumnType::Interval, DatumRef::Interval(v)) => {
+            let mut bytes = v.span().to_be_bytes();
+            bytes[0] ^= 0x80;
+            out.extend_from_slice(&bytes);
+        }
+        (ColumnType::Array(element), DatumRef::Array(elements)) => {
+            let mut valid = true;
+            elements.for_each(|value| {
+                let put = value.and_then(|value| put_nullable(out, element.into(), value));
+                valid &= put.is_some();
+            });
+            out.push(ARRAY_END);
+            return valid.then_some(());
+        }
         _ => return None,
     }
     Some(())
+}
+
+fn put_float8(out: &mut Vec<u8>, v: f64) {
+    let v = if v == 0.0 {
+        0.0
+    } else if v.is_nan() {
+        f64::NAN.abs()
+    } else {
+        v
+    };
+    let bits = v.to_bits();
+    let sortable = if bits >> 63 == 1 {
+        !bits
+    } else {
+        bits | 1 << 63
+    };
+    out.extend_from_slice(&sortable.to_be_bytes());
 }
 
 fn integer(value: DatumRef<'_>) -> Option<i64> {

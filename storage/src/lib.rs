@@ -19,6 +19,7 @@ mod hot;
 pub mod key;
 pub mod record;
 pub mod seq;
+pub mod sequence;
 pub mod snapshot;
 pub mod store;
 #[cfg(test)]
@@ -34,10 +35,14 @@ pub use catalog::{
     Catalog, CatalogChange, ColumnDef, ColumnId, RoleDef, TableDef, TableId, TableKind, ViewDef,
 };
 pub use changes::{Change, ChangeBatch, ChangeOp, CommitWatch, FeedScope};
-pub use datum::{ColumnType, Datum, DatumRef, Row};
+pub use datum::{
+    ColumnType, Datum, DatumRef, ElementType, Elements, EnumDef, EnumLabel, EnumType, Interval,
+    Row, TimeTz,
+};
 pub use error::{CommitError, StorageError};
 pub use failpoint::Failpoints;
 pub use seq::Seq;
+pub use sequence::{SequenceDef, SequenceError, SequenceState};
 pub use snapshot::{HotScan, PartitionSet, Snapshot};
 pub use store::{Store, StoreOptions};
 pub use transaction::{Partition, ReadSet, RowVersion, Transaction};

@@ -9,7 +9,10 @@ use arrow::datatypes::{DataType, i256};
 
 use crate::catalog::{ColumnId, TableDef};
 use crate::changes::ChangeOp;
-use crate::datum::{ColumnType, Datum, DatumRef, Numeric, Row};
+use crate::datum::{
+    ColumnType, Datum, DatumRef, ElementType, Elements, INTERVAL_BYTES, Interval, Numeric, Row,
+    TimeTz,
+};
 use crate::error::StorageError;
 use crate::key::{read_seq, rescale, seq_bytes};
 use crate::seq::Seq;
@@ -129,15 +132,25 @@ fn fixed_width(ty: ColumnType) -> Option<usize> {
         ColumnType::Bool => Some(1),
         ColumnType::Int2 => Some(2),
         ColumnType::Int4 | ColumnType::Float4 | ColumnType::Date => Some(4),
-        ColumnType::Int8 | ColumnType::Float8 | ColumnType::Timestamp | ColumnType::TimestampTz => {
-            Some(8)
-        }
-        ColumnType::Uuid => Some(16),
+        ColumnType::Oid => Some(4),
+        ColumnType::Int8
+        | ColumnType::Float8
+        | ColumnType::Time
+        | ColumnType::Timestamp
+        | ColumnType::TimestampTz => Some(8),
+        ColumnType::TimeTz => Some(12),
+        ColumnType::Uuid | ColumnType::Interval => Some(16),
         ColumnType::Numeric(_)
         | ColumnType::Text
         | ColumnType::Varchar(_)
+        | ColumnType::Bpchar(_)
+        | ColumnType::Name
+        | ColumnType::Char
         | ColumnType::Bytea
-        | ColumnType::Jsonb => None,
+        | ColumnType::Json
+        | ColumnType::Jsonb
+        | ColumnType::Enum(_)
+        | ColumnType::Array(_) => None,
     }
 }
 
@@ -169,41 +182,114 @@ pub(crate) fn encode_row(table: &TableDef, row: &Row, out: &mut Vec<u8>) {
         let Some(width) = fixed_width(*ty) else {
             continue;
         };
-        match (ty, *value) {
-            (_, DatumRef::Null) => out.resize(out.len() + width, 0),
-            (ColumnType::Int2, DatumRef::Int2(v)) => out.extend_from_slice(&v.to_le_bytes()),
-            (ColumnType::Int4, DatumRef::Int4(v)) | (ColumnType::Date, DatumRef::Date(v)) => {
-                out.extend_from_slice(&v.to_le_bytes());
-            }
-            (ColumnType::Int8, DatumRef::Int8(v))
-            | (ColumnType::Timestamp, DatumRef::Timestamp(v))
-            | (ColumnType::TimestampTz, DatumRef::TimestampTz(v)) => {
-                out.extend_from_slice(&v.to_le_bytes())
-            }
-            (ColumnType::Float4, DatumRef::Float4(v)) => out.extend_from_slice(&v.to_le_bytes()),
-            (ColumnType::Float8, DatumRef::Float8(v)) => out.extend_from_slice(&v.to_le_bytes()),
-            (ColumnType::Bool, DatumRef::Bool(v)) => out.push(v.into()),
-            (ColumnType::Uuid, DatumRef::Uuid(v)) => out.extend_from_slice(v),
-            (ty, value) => panic!("{value:?} is not of type {ty:?}"),
+        match *value {
+            DatumRef::Null => out.resize(out.len() + width, 0),
+            value => put_fixed(*ty, value, out),
         }
     }
     for ((_, ty), value) in layout.iter().zip(&values) {
-        if fixed_width(*ty).is_some() {
-            continue;
+        if fixed_width(*ty).is_none() && *value != DatumRef::Null {
+            put_varying(*ty, *value, out);
         }
-        match (ty, *value) {
-            (_, DatumRef::Null) => {}
-            (ColumnType::Text | ColumnType::Varchar(_) | ColumnType::Jsonb, DatumRef::Text(v)) => {
-                put_bytes(out, v.as_bytes());
-            }
-            (ColumnType::Bytea, DatumRef::Bytea(v)) => put_bytes(out, v),
-            (ColumnType::Numeric(_), DatumRef::Numeric(v)) => {
-                let unscaled =
-                    rescale(v, ty.numeric_shape().1).expect("a numeric fits its column's scale");
-                put_bytes(out, trim(&unscaled.to_be_bytes()));
-            }
-            (ty, value) => panic!("{value:?} is not of type {ty:?}"),
+    }
+}
+
+/// Appends a value that is not NULL, of a type of fixed width.
+fn put_fixed(ty: ColumnType, value: DatumRef<'_>, out: &mut Vec<u8>) {
+    match (ty, value) {
+        (ColumnType::Int2, DatumRef::Int2(v)) => out.extend_from_slice(&v.to_le_bytes()),
+        (ColumnType::Int4, DatumRef::Int4(v)) | (ColumnType::Date, DatumRef::Date(v)) => {
+            out.extend_from_slice(&v.to_le_bytes());
         }
+        (ColumnType::Int8, DatumRef::Int8(v))
+        | (ColumnType::Time, DatumRef::Time(v))
+        | (ColumnType::Timestamp, DatumRef::Timestamp(v))
+        | (ColumnType::TimestampTz, DatumRef::TimestampTz(v)) => {
+            out.extend_from_slice(&v.to_le_bytes());
+        }
+        (ColumnType::Oid, DatumRef::Int8(v)) => {
+            let oid = u32::try_from(v).expect("an oid has 32 bits");
+            out.extend_from_slice(&oid.to_le_bytes());
+        }
+        (ColumnType::Float4, DatumRef::Float4(v)) => out.extend_from_slice(&v.to_le_bytes()),
+        (ColumnType::Float8, DatumRef::Float8(v)) => out.extend_from_slice(&v.to_le_bytes()),
+        (ColumnType::Bool, DatumRef::Bool(v)) => out.push(v.into()),
+        (ColumnType::Uuid, DatumRef::Uuid(v)) => out.extend_from_slice(v),
+        (ColumnType::TimeTz, DatumRef::TimeTz(v)) => out.extend_from_slice(&v.to_bytes()),
+        (ColumnType::Interval, DatumRef::Interval(v)) => out.extend_from_slice(&v.to_bytes()),
+        (ty, value) => panic!("{value:?} is not of type {ty:?}"),
+    }
+}
+
+/// Appends a value that is not NULL, of a type of varying width, as a string.
+fn put_varying(ty: ColumnType, value: DatumRef<'_>, out: &mut Vec<u8>) {
+    match (ty, value) {
+        (ty, DatumRef::Text(v)) if ty.is_textual() => put_bytes(out, v.as_bytes()),
+        (ColumnType::Bytea, DatumRef::Bytea(v)) => put_bytes(out, v),
+        (ColumnType::Numeric(_), DatumRef::Numeric(v)) => {
+            let unscaled =
+                rescale(v, ty.numeric_shape().1).expect("a numeric fits its column's scale");
+            put_bytes(out, trim(&unscaled.to_be_bytes()));
+        }
+        (ColumnType::Array(element), DatumRef::Array(elements)) => {
+            let mut bytes = Vec::new();
+            put_array(element.into(), elements, &mut bytes);
+            put_bytes(out, &bytes);
+        }
+        (ty, value) => panic!("{value:?} is not of type {ty:?}"),
+    }
+}
+
+/// Appends an array: how many elements, which of them are NULL, and the others.
+fn put_array(ty: ColumnType, elements: Elements<'_>, out: &mut Vec<u8>) {
+    put_varint(out, elements.len() as u64);
+    let bitmap = out.len();
+    out.resize(bitmap + elements.len().div_ceil(8), 0);
+    let mut at = 0;
+    elements.for_each(|value| {
+        match value.expect("elements are of a column's type") {
+            DatumRef::Null => out[bitmap + at / 8] |= 1 << (at % 8),
+            value if fixed_width(ty).is_some() => put_fixed(ty, value, out),
+            value => put_varying(ty, value, out),
+        }
+        at += 1;
+    });
+}
+
+/// How many elements an array in a record has.
+pub(crate) fn array_length(mut bytes: &[u8]) -> usize {
+    take_varint(&mut bytes)
+        .ok()
+        .and_then(|length| usize::try_from(length).ok())
+        .unwrap_or(0)
+}
+
+/// Hands on the elements of an array in a record.
+pub(crate) fn read_array<'a>(
+    ty: ElementType,
+    mut bytes: &'a [u8],
+    put: &mut dyn FnMut(DatumRef<'a>),
+) -> Result<(), StorageError> {
+    let ty = ColumnType::from(ty);
+    let length = usize::try_from(take_varint(&mut bytes)?).map_err(|_| corrupt("an array"))?;
+    let (nulls, mut rest) = bytes
+        .split_at_checked(length.div_ceil(8))
+        .ok_or_else(|| corrupt("an array"))?;
+    for at in 0..length {
+        put(if nulls[at / 8] & 1 << (at % 8) != 0 {
+            DatumRef::Null
+        } else if let Some(width) = fixed_width(ty) {
+            let value = fixed_value(ty, rest)?;
+            rest = &rest[width..];
+            value
+        } else {
+            varying_value(ty, take_bytes(&mut rest)?)?
+        });
+    }
+    if rest.is_empty() {
+        Ok(())
+    } else {
+        Err(corrupt("an array"))
     }
 }
 
@@ -387,6 +473,12 @@ fn fixed_value(ty: ColumnType, bytes: &[u8]) -> Result<DatumRef<'_>, StorageErro
         ColumnType::Date => DatumRef::Date(i32::from_le_bytes(*chunk(bytes)?)),
         ColumnType::Timestamp => DatumRef::Timestamp(i64::from_le_bytes(*chunk(bytes)?)),
         ColumnType::TimestampTz => DatumRef::TimestampTz(i64::from_le_bytes(*chunk(bytes)?)),
+        ColumnType::Time => DatumRef::Time(i64::from_le_bytes(*chunk(bytes)?)),
+        ColumnType::Oid => DatumRef::Int8(u32::from_le_bytes(*chunk(bytes)?).into()),
+        ColumnType::TimeTz => DatumRef::TimeTz(TimeTz::from_bytes(*chunk(bytes)?)),
+        ColumnType::Interval => {
+            DatumRef::Interval(Interval::from_bytes(chunk::<INTERVAL_BYTES>(bytes)?))
+        }
         other => panic!("{other:?} has no fixed width"),
     })
 }
@@ -394,6 +486,10 @@ fn fixed_value(ty: ColumnType, bytes: &[u8]) -> Result<DatumRef<'_>, StorageErro
 fn varying_value(ty: ColumnType, bytes: &[u8]) -> Result<DatumRef<'_>, StorageError> {
     Ok(match ty {
         ColumnType::Bytea => DatumRef::Bytea(bytes),
+        ColumnType::Array(element) => {
+            read_array(element, bytes, &mut |_| {})?;
+            DatumRef::Array(Elements::stored(element, bytes))
+        }
         ColumnType::Numeric(_) => {
             let sign = bytes
                 .first()

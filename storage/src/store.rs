@@ -27,6 +27,7 @@ use crate::failpoint::{Failpoints, Step};
 use crate::flush::{Cold, Flusher, blocking};
 use crate::hot::Hot;
 use crate::seq::{Clock, Seq, SeqGenerator};
+use crate::sequence::{SequenceDef, SequenceError, SequenceState, Sequences};
 use crate::snapshot::Snapshot;
 use crate::transaction::{Partition, RowVersion, Transaction};
 use crate::trim::{self, TrimReport};
@@ -67,6 +68,7 @@ pub struct Store {
     tasks: Mutex<Vec<JoinHandle<()>>>,
     committer: Option<std::thread::JoinHandle<()>>,
     shutdown: watch::Sender<bool>,
+    sequences: Sequences,
     runtime: tokio::runtime::Handle,
     sweep_age: Duration,
 }
@@ -156,6 +158,7 @@ impl Store {
             tasks: Mutex::new(tasks),
             committer: Some(committer),
             shutdown,
+            sequences: Sequences::default(),
             runtime,
             sweep_age: options.cold.sweep_age,
         }))
@@ -234,6 +237,33 @@ impl Store {
         transaction.change_catalog(base_version, changes);
         self.commit(transaction).await?;
         Ok(self.catalog())
+    }
+
+    /// Draws a sequence's next number. Waits for the disk now and then.
+    pub fn draw(&self, sequence: &SequenceDef) -> Result<i64, SequenceError> {
+        self.check_open()?;
+        self.sequences.draw(&self.shared().hot, sequence)
+    }
+
+    /// Begins a sequence that is to be created with this id. It may be drawn from before that is committed.
+    pub fn begin_sequence(&self, id: u32) -> Result<(), StorageError> {
+        self.check_open()?;
+        self.sequences.forget(&self.shared().hot, id)
+    }
+
+    /// Where a sequence stands.
+    pub fn sequence_state(&self, sequence: &SequenceDef) -> Result<SequenceState, SequenceError> {
+        self.sequences.state(&self.shared().hot, sequence)
+    }
+
+    /// Puts a sequence somewhere. Waits for the disk.
+    pub fn set_sequence(
+        &self,
+        sequence: &SequenceDef,
+        state: SequenceState,
+    ) -> Result<(), SequenceError> {
+        self.check_open()?;
+        self.sequences.set(&self.shared().hot, sequence, state)
     }
 
     /// Flushes every partition of the table that has unflushed rows, however few. A STREAM table has nothing to flush.
@@ -333,6 +363,9 @@ impl Store {
             let _ = task.await;
         }
         self.flusher.queue.stop().await;
+        if let Err(error) = self.sequences.settle(&self.shared().hot) {
+            tracing::error!(%error, "sequences will skip some numbers");
+        }
         self.shared().watches.close();
     }
 

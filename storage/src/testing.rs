@@ -19,6 +19,8 @@ pub(crate) fn column(id: u16, name: &str, ty: ColumnType) -> ColumnDef {
         not_null: false,
         default: None,
         missing: Datum::Null,
+        sequence: None,
+        identity: None,
     }
 }
 

@@ -8,12 +8,14 @@ use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::i256;
 use arrow::error::ArrowError;
 
-use crate::datum::{ColumnType, DatumRef, Numeric};
+use crate::datum::{ColumnType, DatumRef, ElementType, Numeric};
 use crate::key::rescale;
 
 /// Whether every value of the one type is a value of the other, so that a column can change between them.
 pub fn widens(from: ColumnType, to: ColumnType) -> bool {
-    use ColumnType::{Float4, Float8, Int2, Int4, Int8, Numeric, Text, Varchar};
+    use ColumnType::{
+        Array, Bpchar, Enum, Float4, Float8, Int2, Int4, Int8, Numeric, Text, Varchar,
+    };
     // Digits before the point that a numeric has room for.
     let whole = |ty: ColumnType| {
         let (precision, scale) = ty.numeric_shape();
@@ -29,7 +31,13 @@ pub fn widens(from: ColumnType, to: ColumnType) -> bool {
         (Numeric(_), Numeric(_)) => {
             whole(to) >= whole(from) && to.numeric_shape().1 >= from.numeric_shape().1
         }
-        (Varchar(Some(from)), Varchar(Some(to))) => from <= to,
+        (Varchar(Some(from)), Varchar(Some(to))) | (Bpchar(Some(from)), Bpchar(Some(to))) => {
+            from <= to
+        }
+        (Bpchar(_), Bpchar(None)) => true,
+        // Labels are added, never taken away.
+        (Enum(from), Enum(to)) => from.is_before(to),
+        (Array(ElementType::Enum(from)), Array(ElementType::Enum(to))) => from.is_before(to),
         (Varchar(_) | Text, Varchar(None) | Text) => true,
         _ => false,
     }
@@ -43,6 +51,12 @@ pub fn keeps_key_bytes(from: ColumnType, to: ColumnType) -> bool {
         }
         (ColumnType::Varchar(_) | ColumnType::Text, ColumnType::Varchar(_) | ColumnType::Text) => {
             true
+        }
+        (ColumnType::Bpchar(_), ColumnType::Bpchar(_)) => true,
+        // A label keeps its place.
+        (ColumnType::Enum(_), ColumnType::Enum(_))
+        | (ColumnType::Array(ElementType::Enum(_)), ColumnType::Array(ElementType::Enum(_))) => {
+            widens(from, to)
         }
         _ => from == to,
     }
@@ -80,9 +94,10 @@ fn numeric(value: Numeric, to: ColumnType) -> DatumRef<'static> {
     }
 }
 
-/// An array of values as one of a type that theirs widens to. An array that is of the type already comes back.
+/// An array of values, in the form that files have, as one of a type that theirs widens to. An array that is of the
+/// type already comes back.
 pub fn array(array: &ArrayRef, to: ColumnType) -> Result<ArrayRef, ArrowError> {
-    let to = to.arrow();
+    let to = to.stored_arrow();
     if *array.data_type() == to {
         return Ok(array.clone());
     }

@@ -131,6 +131,57 @@ const TYPES: &[(&str, &str, &[&str])] = &[
             r#""text""#,
         ],
     ),
+    (
+        "js",
+        "json",
+        &["null", r#"{"b" : [1,  2.50], "a":"é"}"#, "[ ]"],
+    ),
+    ("bp", "char(5)", &["", "a", "ab   ", "äöüxy"]),
+    ("na", "name", &["", "a_name"]),
+    ("ch", "\"char\"", &["", "x"]),
+    ("o", "oid", &["0", "4294967295", "16384"]),
+    (
+        "ti",
+        "time",
+        &["00:00:00", "24:00:00", "23:59:59.999999", "04:05:06.7"],
+    ),
+    (
+        "tt",
+        "timetz",
+        &["00:00:00+00", "04:05:06.789-08", "12:00:00+05:30"],
+    ),
+    (
+        "iv",
+        "interval",
+        &[
+            "0",
+            "1 year 2 mons 3 days 04:05:06.789",
+            "-1 mons +2 days -00:00:01",
+            "1000 hours",
+            "-178000000 years",
+        ],
+    ),
+    (
+        "ai",
+        "int[]",
+        &["{}", "{1,2,NULL,-3}", "{2147483647}", "[1:2]={7,8}"],
+    ),
+    (
+        "at",
+        "text[]",
+        &["{}", r#"{a,"b c",NULL,"NULL","",ü,"q\"\\z","{}","x,y"}"#],
+    ),
+    ("an", "numeric(10,2)[]", &["{1.50,-2.25,NULL}"]),
+    ("au", "uuid[]", &["{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11}"]),
+    (
+        "az",
+        "timestamptz[]",
+        &["{\"2026-11-23 11:22:33.4+05:30\",infinity}"],
+    ),
+    ("av", "interval[]", &["{1 day,NULL,-01:00}"]),
+    ("aj", "jsonb[]", &[r#"{"{\"a\": 1}",null}"#]),
+    ("ac", "varchar(4)[]", &["{abcd,x}"]),
+    ("ab", "bool[]", &["{t,f,NULL}"]),
 ];
 
 /// Both tables have a column per type; each value stands in a row of its own beside NULLs.
@@ -174,7 +225,7 @@ async fn every_type_is_found_by_a_literal_and_by_a_binary_parameter() {
     let pair = Pair::start();
     fill(&pair);
     let (tide, pg) = pair.connect().await;
-    for (name, _, _) in TYPES {
+    for (name, _, _) in TYPES.iter().filter(|(name, _, _)| *name != "js") {
         let found = binary(
             &pg,
             &format!("SELECT id, {name} FROM s.t WHERE {name} IS NOT NULL ORDER BY id"),
@@ -193,7 +244,7 @@ async fn every_type_is_found_by_a_literal_and_by_a_binary_parameter() {
             );
         }
     }
-    for (name, _, values) in TYPES {
+    for (name, _, values) in TYPES.iter().filter(|(name, _, _)| *name != "js") {
         for value in *values {
             let literal = value.replace('\'', "''");
             same_answers(
@@ -257,7 +308,10 @@ async fn values_of_every_type_can_be_keys() {
     let pair = Pair::start();
     pair.run("CREATE SCHEMA k;");
     let (tide, pg) = pair.connect().await;
-    for (name, sql_type, values) in TYPES.iter().filter(|(name, _, _)| *name != "j") {
+    for (name, sql_type, values) in TYPES
+        .iter()
+        .filter(|(name, _, _)| !matches!(*name, "j" | "js" | "aj"))
+    {
         let rows: Vec<String> = values
             .iter()
             .map(|value| format!("('{}')", value.replace('\'', "''")))

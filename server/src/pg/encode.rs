@@ -2,14 +2,16 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use postgres_types::Type;
-use tidelog_sql::{ErrorKind, SqlError, text};
-use tidelog_storage::{ColumnType, Datum, DatumRef};
+use tidelog_sql::text::{self, Style};
+use tidelog_sql::{ErrorKind, SqlError, types};
+use tidelog_storage::{ColumnType, Datum, DatumRef, Elements, Interval, TimeTz};
 
 use crate::pg::messages::invalid_utf8;
 
 /// Days and microseconds from 1970-01-01 to 2000-01-01, where PostgreSQL's binary forms begin.
 const EPOCH_DAYS: i32 = 10_957;
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
+const DAY_MICROS: i64 = 86_400_000_000;
 const NUMERIC_NEGATIVE: u16 = 0x4000;
 const NUMERIC_NAN: u16 = 0xc000;
 const NUMERIC_INFINITY: u16 = 0xd000;
@@ -36,98 +38,37 @@ impl Format {
 }
 
 pub(super) fn oid(ty: ColumnType) -> u32 {
-    pg_type(ty).oid()
-}
-
-fn pg_type(ty: ColumnType) -> Type {
-    match ty {
-        ColumnType::Int2 => Type::INT2,
-        ColumnType::Int4 => Type::INT4,
-        ColumnType::Int8 => Type::INT8,
-        ColumnType::Float4 => Type::FLOAT4,
-        ColumnType::Float8 => Type::FLOAT8,
-        ColumnType::Numeric(_) => Type::NUMERIC,
-        ColumnType::Text => Type::TEXT,
-        ColumnType::Varchar(_) => Type::VARCHAR,
-        ColumnType::Bool => Type::BOOL,
-        ColumnType::Bytea => Type::BYTEA,
-        ColumnType::Uuid => Type::UUID,
-        ColumnType::Date => Type::DATE,
-        ColumnType::Timestamp => Type::TIMESTAMP,
-        ColumnType::TimestampTz => Type::TIMESTAMPTZ,
-        ColumnType::Jsonb => Type::JSONB,
-    }
+    u32::try_from(types::type_facts(ty).0).expect("an oid has 32 bits")
 }
 
 /// `pg_type.typlen`.
 pub(super) fn size(ty: ColumnType) -> i16 {
-    match ty {
-        ColumnType::Bool => 1,
-        ColumnType::Int2 => 2,
-        ColumnType::Int4 | ColumnType::Float4 | ColumnType::Date => 4,
-        ColumnType::Int8 | ColumnType::Float8 | ColumnType::Timestamp | ColumnType::TimestampTz => {
-            8
-        }
-        ColumnType::Uuid => 16,
-        ColumnType::Numeric(_)
-        | ColumnType::Text
-        | ColumnType::Varchar(_)
-        | ColumnType::Bytea
-        | ColumnType::Jsonb => -1,
-    }
+    types::type_facts(ty).2
 }
 
 /// The type modifier, -1 when there is none.
 pub(super) fn typmod(ty: ColumnType) -> i32 {
-    match ty {
-        ColumnType::Varchar(Some(n)) => i32::try_from(n)
-            .ok()
-            .and_then(|n| n.checked_add(4))
-            .unwrap_or(-1),
-        ColumnType::Numeric(Some((precision, scale))) => {
-            ((i32::from(precision) << 16) | (i32::from(scale) & 0x7ff)) + 4
-        }
-        _ => -1,
-    }
+    types::type_facts(ty).1
 }
 
 /// The type that a client gives a parameter; `None` when it leaves it open.
-pub(super) fn parameter_type(oid: u32) -> Result<Option<ColumnType>, SqlError> {
-    let ty = if oid == 0 {
-        Type::UNKNOWN
-    } else {
-        Type::from_oid(oid).unwrap_or(Type::ANY)
-    };
-    Ok(Some(match ty {
-        Type::UNKNOWN => return Ok(None),
-        Type::INT2 => ColumnType::Int2,
-        Type::INT4 => ColumnType::Int4,
-        Type::INT8 => ColumnType::Int8,
-        Type::FLOAT4 => ColumnType::Float4,
-        Type::FLOAT8 => ColumnType::Float8,
-        Type::NUMERIC => ColumnType::Numeric(None),
-        Type::TEXT | Type::BPCHAR | Type::NAME => ColumnType::Text,
-        Type::VARCHAR => ColumnType::Varchar(None),
-        Type::BOOL => ColumnType::Bool,
-        Type::BYTEA => ColumnType::Bytea,
-        Type::UUID => ColumnType::Uuid,
-        Type::DATE => ColumnType::Date,
-        Type::TIMESTAMP => ColumnType::Timestamp,
-        Type::TIMESTAMPTZ => ColumnType::TimestampTz,
-        Type::JSONB | Type::JSON => ColumnType::Jsonb,
-        Type::ANY => {
-            return Err(SqlError::new(
-                ErrorKind::UndefinedObject,
-                format!("type with OID {oid} does not exist"),
-            ));
-        }
-        other => {
-            return Err(SqlError::unsupported(format_args!(
-                "a parameter of type {}",
-                other.name()
-            )));
-        }
-    }))
+pub(super) fn parameter_type(
+    oid: u32,
+    user_type: impl Fn(u32) -> Option<ColumnType>,
+) -> Result<Option<ColumnType>, SqlError> {
+    if oid == 0 || oid == Type::UNKNOWN.oid() {
+        return Ok(None);
+    }
+    if let Some(ty) = types::built_in(oid).or_else(|| user_type(oid)) {
+        return Ok(Some(ty));
+    }
+    Err(match Type::from_oid(oid) {
+        Some(other) => SqlError::unsupported(format_args!("a parameter of type {}", other.name())),
+        None => SqlError::new(
+            ErrorKind::UndefinedObject,
+            format!("type with OID {oid} does not exist"),
+        ),
+    })
 }
 
 /// Appends a value with its length before it, as DataRow has them. `scratch` saves allocations.
@@ -135,6 +76,7 @@ pub(super) fn write_value(
     value: DatumRef<'_>,
     ty: ColumnType,
     format: Format,
+    style: Style,
     scratch: &mut String,
     out: &mut BytesMut,
 ) {
@@ -145,10 +87,9 @@ pub(super) fn write_value(
     let start = out.len();
     out.put_i32(0);
     match (format, value) {
-        (Format::Text, DatumRef::Text(text)) => out.put_slice(text.as_bytes()),
         (Format::Text, value) => {
             scratch.clear();
-            text::write(value, scratch);
+            text::write(value, ty, style, scratch);
             out.put_slice(scratch.as_bytes());
         }
         (Format::Binary, value) => write_binary(value, ty, scratch, out),
@@ -163,19 +104,28 @@ fn write_binary(value: DatumRef<'_>, ty: ColumnType, scratch: &mut String, out: 
         DatumRef::Null => {}
         DatumRef::Int2(v) => out.put_i16(v),
         DatumRef::Int4(v) => out.put_i32(v),
+        DatumRef::Int8(v) if ty == ColumnType::Oid => {
+            out.put_u32(u32::try_from(v).unwrap_or(0));
+        }
         DatumRef::Int8(v) => out.put_i64(v),
         DatumRef::Float4(v) => out.put_f32(v),
         DatumRef::Float8(v) => out.put_f64(v),
         DatumRef::Numeric(_) => {
             scratch.clear();
-            text::write(value, scratch);
+            text::write(value, ty, Style::default(), scratch);
             write_numeric(scratch, out);
         }
-        DatumRef::Text(v) => {
+        DatumRef::Text(_) => {
             if ty == ColumnType::Jsonb {
                 out.put_u8(1);
             }
-            out.put_slice(v.as_bytes());
+            scratch.clear();
+            text::write(value, ty, Style::default(), scratch);
+            // A "char" is a byte, whatever it is.
+            if ty == ColumnType::Char && scratch.is_empty() {
+                scratch.push('\0');
+            }
+            out.put_slice(scratch.as_bytes());
         }
         DatumRef::Bool(v) => out.put_u8(u8::from(v)),
         DatumRef::Bytea(v) => out.put_slice(v),
@@ -188,7 +138,123 @@ fn write_binary(value: DatumRef<'_>, ty: ColumnType, scratch: &mut String, out: 
             i64::MIN | i64::MAX => micros,
             micros => micros.saturating_sub(EPOCH_MICROS),
         }),
+        DatumRef::Time(micros) => out.put_i64(micros),
+        DatumRef::TimeTz(TimeTz { micros, west }) => {
+            out.put_i64(micros);
+            out.put_i32(west);
+        }
+        DatumRef::Interval(Interval {
+            months,
+            days,
+            micros,
+        }) => {
+            out.put_i64(micros);
+            out.put_i32(days);
+            out.put_i32(months);
+        }
+        DatumRef::Array(elements) => write_array(elements, ty, scratch, out),
     }
+}
+
+/// Appends an array's binary form: its dimensions, whether any element is NULL, their type, then the elements.
+fn write_array(elements: Elements<'_>, ty: ColumnType, scratch: &mut String, out: &mut BytesMut) {
+    let element = match ty {
+        ColumnType::Array(element) => element.into(),
+        other => other,
+    };
+    let mut dimensions = Vec::new();
+    let mut inner = Some(elements);
+    while let Some(values) = inner.take().filter(|values| !values.is_empty()) {
+        dimensions.push(values.len());
+        values.for_each(|value| {
+            if let (None, Some(DatumRef::Array(first))) = (inner, value) {
+                inner = Some(first);
+            }
+        });
+    }
+    let mut leaves = BytesMut::new();
+    let mut has_null = false;
+    write_leaves(elements, element, &mut has_null, scratch, &mut leaves);
+    out.put_i32(i32::try_from(dimensions.len()).unwrap_or(0));
+    out.put_i32(i32::from(has_null));
+    out.put_u32(oid(element));
+    for length in dimensions {
+        out.put_i32(i32::try_from(length).unwrap_or(i32::MAX));
+        out.put_i32(1);
+    }
+    out.put_slice(&leaves);
+}
+
+fn write_leaves(
+    elements: Elements<'_>,
+    ty: ColumnType,
+    has_null: &mut bool,
+    scratch: &mut String,
+    out: &mut BytesMut,
+) {
+    elements.for_each(|value| match value.unwrap_or(DatumRef::Null) {
+        DatumRef::Array(inner) => write_leaves(inner, ty, has_null, scratch, out),
+        value => {
+            *has_null |= value == DatumRef::Null;
+            write_value(value, ty, Format::Binary, Style::default(), scratch, out);
+        }
+    });
+}
+
+/// The elements of an array in binary form; `None` when it is malformed.
+fn read_array(element: ColumnType, mut bytes: &[u8]) -> Result<Option<Datum>, SqlError> {
+    fn word(bytes: &mut &[u8]) -> Option<i32> {
+        let (word, rest) = bytes.split_first_chunk::<4>()?;
+        *bytes = rest;
+        Some(i32::from_be_bytes(*word))
+    }
+    let head = (word(&mut bytes), word(&mut bytes), word(&mut bytes));
+    let (Some(dimensions), Some(0 | 1), Some(ty)) = head else {
+        return Ok(None);
+    };
+    let ty = ty.cast_unsigned();
+    if ty != oid(element) {
+        let shown = types::built_in(ty).map_or_else(|| "???".to_string(), types::name);
+        let message = format!(
+            "binary data has array element type {ty} ({shown}) instead of expected {} ({})",
+            oid(element),
+            types::name(element)
+        );
+        return Err(SqlError::new(ErrorKind::DatatypeMismatch, message));
+    }
+    if dimensions == 0 {
+        return Ok(bytes.is_empty().then(|| Datum::Array(Vec::new())));
+    }
+    let (Some(length), Some(first)) = (word(&mut bytes), word(&mut bytes)) else {
+        return Ok(None);
+    };
+    if dimensions != 1 || first != 1 {
+        return Err(SqlError::unsupported(
+            "an array of several dimensions, or one that does not begin at 1,",
+        ));
+    }
+    let mut values = Vec::new();
+    for _ in 0..length {
+        let Some(size) = word(&mut bytes) else {
+            return Ok(None);
+        };
+        if size == -1 {
+            values.push(Datum::Null);
+            continue;
+        }
+        let taken = usize::try_from(size)
+            .ok()
+            .and_then(|size| bytes.split_at_checked(size));
+        let Some((value, rest)) = taken else {
+            return Ok(None);
+        };
+        bytes = rest;
+        match read_binary(element, value)? {
+            Some(value) => values.push(value),
+            None => return Ok(None),
+        }
+    }
+    Ok(bytes.is_empty().then_some(Datum::Array(values)))
 }
 
 /// Appends a numeric's binary form, made from its text: groups of four decimal digits.
@@ -290,10 +356,11 @@ pub(super) fn read_value(
     ty: ColumnType,
     format: Format,
     bytes: &Bytes,
+    style: Style,
     number: usize,
 ) -> Result<Datum, SqlError> {
     match format {
-        Format::Text => text::parse(ty, utf8(bytes)?),
+        Format::Text => text::parse_in(ty, utf8(bytes)?, style),
         Format::Binary => read_binary(ty, bytes)?.ok_or_else(|| {
             let message = format!("incorrect binary data format in bind parameter {number}");
             SqlError::new(ErrorKind::InvalidBinaryRepresentation, message)
@@ -308,6 +375,13 @@ fn utf8(bytes: &[u8]) -> Result<&str, SqlError> {
         Some(at) => Err(invalid_utf8(bytes, at)),
         None => Ok(text),
     }
+}
+
+fn out_of_range(name: &str) -> SqlError {
+    SqlError::new(
+        ErrorKind::DatetimeFieldOverflow,
+        format!("{name} out of range"),
+    )
 }
 
 fn read_binary(ty: ColumnType, bytes: &[u8]) -> Result<Option<Datum>, SqlError> {
@@ -332,7 +406,47 @@ fn read_binary(ty: ColumnType, bytes: &[u8]) -> Result<Option<Datum>, SqlError> 
             Some(digits) => Some(text::parse(ty, &digits)?),
             None => None,
         },
-        ColumnType::Text | ColumnType::Varchar(_) => Some(text::parse(ty, utf8(bytes)?)?),
+        ColumnType::Char if bytes == [0] => Some(Datum::Text(String::new())),
+        ColumnType::Text
+        | ColumnType::Varchar(_)
+        | ColumnType::Bpchar(_)
+        | ColumnType::Name
+        | ColumnType::Char
+        | ColumnType::Json
+        | ColumnType::Enum(_) => Some(text::parse(ty, utf8(bytes)?)?),
+        ColumnType::Oid => array(bytes).map(|bytes| Datum::Int8(u32::from_be_bytes(bytes).into())),
+        ColumnType::Time => match array(bytes).map(i64::from_be_bytes) {
+            Some(micros) if !(0..=DAY_MICROS).contains(&micros) => {
+                return Err(out_of_range("time"));
+            }
+            micros => micros.map(Datum::Time),
+        },
+        ColumnType::TimeTz => match bytes.split_first_chunk::<8>() {
+            Some((micros, west)) => array(west).map(|west| {
+                Datum::TimeTz(TimeTz {
+                    micros: i64::from_be_bytes(*micros),
+                    west: i32::from_be_bytes(west),
+                })
+            }),
+            None => None,
+        },
+        ColumnType::Interval => match bytes.split_first_chunk::<8>() {
+            Some((micros, rest)) => {
+                let micros = i64::from_be_bytes(*micros);
+                if micros.unsigned_abs() > Interval::MICROS_MAX.unsigned_abs() {
+                    return Err(out_of_range("interval"));
+                }
+                array(rest).map(|[d0, d1, d2, d3, m0, m1, m2, m3]: [u8; 8]| {
+                    Datum::Interval(Interval {
+                        months: i32::from_be_bytes([m0, m1, m2, m3]),
+                        days: i32::from_be_bytes([d0, d1, d2, d3]),
+                        micros,
+                    })
+                })
+            }
+            None => None,
+        },
+        ColumnType::Array(element) => read_array(element.into(), bytes)?,
         // Version 1 is all there is. A client that thinks of json sends the text alone.
         ColumnType::Jsonb => Some(text::parse(
             ty,
@@ -354,6 +468,8 @@ fn read_binary(ty: ColumnType, bytes: &[u8]) -> Result<Option<Datum>, SqlError> 
 
 #[cfg(test)]
 mod tests {
+    use tidelog_storage::ElementType;
+
     use super::*;
 
     #[test]
@@ -391,6 +507,27 @@ mod tests {
             (ColumnType::Uuid, Datum::Uuid([9; 16])),
             (ColumnType::Date, Datum::Date(0)),
             (ColumnType::TimestampTz, Datum::TimestampTz(1)),
+            (ColumnType::Oid, Datum::Int8(4_294_967_295)),
+            (ColumnType::Time, Datum::Time(1)),
+            (
+                ColumnType::TimeTz,
+                Datum::TimeTz(TimeTz {
+                    micros: 5,
+                    west: -3600,
+                }),
+            ),
+            (
+                ColumnType::Interval,
+                Datum::Interval(Interval {
+                    months: -1,
+                    days: 2,
+                    micros: -3,
+                }),
+            ),
+            (
+                ColumnType::Array(ElementType::Int4),
+                Datum::Array(vec![Datum::Int4(7), Datum::Null]),
+            ),
         ];
         for (ty, value) in cases {
             let mut out = BytesMut::new();
@@ -398,18 +535,19 @@ mod tests {
                 value.as_ref(),
                 ty,
                 Format::Binary,
+                Style::default(),
                 &mut String::new(),
                 &mut out,
             );
             let bytes = out.freeze().slice(4..);
             assert_eq!(
-                read_value(ty, Format::Binary, &bytes, 1),
+                read_value(ty, Format::Binary, &bytes, Style::default(), 1),
                 Ok(value),
                 "{ty:?}"
             );
             assert!(
-                read_value(ty, Format::Binary, &bytes.slice(1..), 1)
-                    != read_value(ty, Format::Binary, &bytes, 1)
+                read_value(ty, Format::Binary, &bytes.slice(1..), Style::default(), 1)
+                    != read_value(ty, Format::Binary, &bytes, Style::default(), 1)
             );
         }
     }

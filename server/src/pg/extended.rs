@@ -105,9 +105,10 @@ impl Connection {
             let message = format!("prepared statement \"{name}\" already exists");
             return Err(error(ErrorKind::DuplicateStatement, message));
         }
+        let catalog = self.server.engine.store().catalog();
         let types: Vec<_> = oids
             .iter()
-            .map(|&oid| encode::parameter_type(oid))
+            .map(|&oid| encode::parameter_type(oid, |oid| catalog.type_by_oid(oid)))
             .collect::<Result<_, _>>()?;
         let mut statements = self.session.parse(sql)?;
         if statements.len() > 1 {
@@ -183,7 +184,8 @@ impl Connection {
         for (index, (ty, bytes)) in types.iter().zip(&parameters).enumerate() {
             values.push(match bytes {
                 Some(bytes) => {
-                    encode::read_value(*ty, parameter_formats.of(index), bytes, index + 1)?
+                    let format = parameter_formats.of(index);
+                    encode::read_value(*ty, format, bytes, self.session.style(), index + 1)?
                 }
                 None => Datum::Null,
             });
@@ -255,7 +257,7 @@ impl Connection {
                     rows,
                     verb,
                 } => PortalState::Rows {
-                    rows: Rows::new(columns, rows),
+                    rows: Rows::new(columns, rows, self.session.style()),
                     verb,
                 },
                 Outcome::Subscribe(plan) => {

@@ -67,7 +67,7 @@ impl Connection {
                 reply::row_description(&mut self.client.out, &columns, |_| {
                     crate::pg::encode::Format::Text
                 });
-                let mut rows = Rows::new(columns, rows);
+                let mut rows = Rows::new(columns, rows, self.session.style());
                 let formats = Formats::default();
                 let portion = self
                     .interrupts

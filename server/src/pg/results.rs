@@ -6,6 +6,7 @@ use arrow::array::ArrayRef;
 use arrow::record_batch::RecordBatch;
 use bytes::BufMut;
 use futures::StreamExt;
+use tidelog_sql::text::Style;
 use tidelog_sql::{ErrorKind, OutputColumn, RowStream, SqlError};
 use tidelog_storage::DatumRef;
 use tidelog_storage::datum::datum_at;
@@ -49,6 +50,7 @@ impl Formats {
 pub(super) struct RowWriter<'a> {
     columns: &'a [OutputColumn],
     formats: &'a Formats,
+    style: Style,
     scratch: String,
 }
 
@@ -57,8 +59,14 @@ impl<'a> RowWriter<'a> {
         RowWriter {
             columns,
             formats,
+            style: Style::default(),
             scratch: String::new(),
         }
+    }
+
+    /// The same, in a session's style.
+    pub(super) fn in_style(self, style: Style) -> RowWriter<'a> {
+        RowWriter { style, ..self }
     }
 
     /// Appends one DataRow; on error nothing.
@@ -78,6 +86,7 @@ impl<'a> RowWriter<'a> {
                     value,
                     column.ty,
                     self.formats.of(index),
+                    self.style,
                     &mut self.scratch,
                     out,
                 ),
@@ -114,6 +123,7 @@ pub(super) fn value(array: &ArrayRef, row: usize) -> Result<DatumRef<'_>, SqlErr
 /// Rows on their way to a client, which may take them in portions.
 pub(super) struct Rows {
     pub(super) columns: Vec<OutputColumn>,
+    style: Style,
     stream: RowStream,
     /// The batch that is being sent and the next row in it.
     batch: Option<(RecordBatch, usize)>,
@@ -127,9 +137,10 @@ pub(super) struct Portion {
 }
 
 impl Rows {
-    pub(super) fn new(columns: Vec<OutputColumn>, stream: RowStream) -> Rows {
+    pub(super) fn new(columns: Vec<OutputColumn>, stream: RowStream, style: Style) -> Rows {
         Rows {
             columns,
+            style,
             stream,
             batch: None,
         }
@@ -142,7 +153,7 @@ impl Rows {
         formats: &Formats,
         limit: Option<u64>,
     ) -> Result<Portion, Stop> {
-        let mut writer = RowWriter::new(&self.columns, formats);
+        let mut writer = RowWriter::new(&self.columns, formats).in_style(self.style);
         let mut sent = 0;
         loop {
             if limit.is_some_and(|limit| sent >= limit) {

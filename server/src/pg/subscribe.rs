@@ -201,7 +201,8 @@ impl Line<'_> {
             Some(format) => {
                 let values = values.collect::<Result<Vec<_>, _>>()?;
                 let mut line = Vec::new();
-                format.write_line(values.into_iter(), &mut line);
+                let style = tidelog_sql::text::Style::default();
+                format.write_line(values.into_iter(), &self.plan.columns, style, &mut line);
                 reply::copy_data(&mut client.out, &line);
                 Ok(())
             }

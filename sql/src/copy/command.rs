@@ -105,6 +105,7 @@ impl Session {
         if format.header() {
             format.write_header(&names, &mut head);
         }
+        let style = self.style();
         let lines = rows.map(move |batch| {
             let batch = batch?;
             let mut out = Vec::new();
@@ -112,7 +113,7 @@ impl Session {
                 let values = batch.columns().iter().map(|array| {
                     datum::datum_at(array, row).unwrap_or(tidelog_storage::DatumRef::Null)
                 });
-                format.write_line(values, &mut out);
+                format.write_line(values, &columns, style, &mut out);
             }
             Ok((Bytes::from(out), batch.num_rows() as u64))
         });
@@ -203,11 +204,12 @@ fn row_of(
             values.push(Datum::Null);
             continue;
         };
-        let parsed = text::parse(target.ty(&maker.table), field).map_err(|mut error| {
-            let name = target.name(&maker.table);
-            error.context = Some(column_context(&maker.table.name, line, name, Some(field)));
-            error
-        })?;
+        let parsed =
+            text::parse_in(target.ty(&maker.table), field, maker.style).map_err(|mut error| {
+                let name = target.name(&maker.table);
+                error.context = Some(column_context(&maker.table.name, line, name, Some(field)));
+                error
+            })?;
         values.push(parsed);
     }
     let made = maker.row(values, expressions).map_err(|mut error| {

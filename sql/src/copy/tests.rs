@@ -132,7 +132,7 @@ fn writes() {
             .unwrap()
             .for_columns(&columns, true)
             .unwrap()
-            .write_line(values, &mut out);
+            .write_line(values, &[], crate::text::Style::default(), &mut out);
         String::from_utf8(out).unwrap()
     };
     for (options, values, expected) in [

@@ -5,12 +5,17 @@ mod widen;
 
 use datafusion::sql::sqlparser::ast::{
     AlterColumnOperation, AlterTable, AlterTableOperation, CascadeOption, ColumnDef as AstColumn,
-    ColumnOption, CreateTable, DropBehavior, Expr, IndexColumn, ObjectName, PrimaryKeyConstraint,
-    RenameTableNameKind, TableConstraint, Truncate,
+    ColumnOption, CreateTable, DropBehavior, Expr, GeneratedAs, IndexColumn, ObjectName,
+    PrimaryKeyConstraint, RenameTableNameKind, SequenceOptions, TableConstraint, Truncate,
 };
-use tidelog_storage::{CatalogChange, ColumnDef, ColumnId, Datum, TableDef, TableId, TableKind};
+use tidelog_storage::catalog::Identity;
+use tidelog_storage::{
+    CatalogChange, ColumnDef, ColumnId, ColumnType, Datum, SequenceDef, TableDef, TableId,
+    TableKind,
+};
 
 use super::constraint::{self, Constraint};
+use super::sequence;
 use super::{
     DdlPlan, Evaluate, Scope, display, find, fold, no_schema, resolve, split, truncate_name,
 };
@@ -34,8 +39,7 @@ pub(super) fn create(
     refuse_clauses(create)?;
     let mut plan = DdlPlan::new("CREATE TABLE");
     let (schema, name) = target(scope, &create.name)?;
-    if scope.catalog.table(&schema, &name).is_some() || scope.catalog.view(&schema, &name).is_some()
-    {
+    if sequence::is_taken(scope, &schema, &name) {
         let error = duplicate_table(&name);
         if !create.if_not_exists {
             return Err(error);
@@ -53,9 +57,18 @@ pub(super) fn create(
     let mut columns: Vec<ColumnDef> = Vec::with_capacity(create.columns.len());
     let mut key: Option<Key> = None;
     let mut constraints = Vec::new();
+    let mut sequences = Vec::new();
     for ast in &create.columns {
         let id = ColumnId::new(columns.len() as u16 + 1);
-        let (column, column_key) = column(id, &name, ast, &mut constraints, evaluate)?;
+        let new = NewColumn {
+            scope,
+            schema: &schema,
+            table: &name,
+            // The table itself takes the next id.
+            sequence_ids_from: scope.catalog.next_table_id + 1,
+        };
+        let (column, column_key) =
+            column(id, &new, ast, &mut constraints, &mut sequences, evaluate)?;
         if columns.iter().any(|other| other.name == column.name) {
             return Err(SqlError::new(
                 ErrorKind::DuplicateColumn,
@@ -114,6 +127,8 @@ pub(super) fn create(
         constraint::add(scope, &mut table, constraint, true)?;
     }
     plan.changes.push(CatalogChange::PutTable(Box::new(table)));
+    let sequences = sequences.into_iter().map(CatalogChange::PutSequence);
+    plan.changes.extend(sequences);
     Ok(plan)
 }
 
@@ -141,6 +156,8 @@ pub(super) fn drop(
                 };
                 if !plan.changes.contains(&change) {
                     plan.changes.push(change);
+                    plan.changes
+                        .extend(sequence::drop_owned(scope, &found.columns));
                 }
                 continue;
             }
@@ -257,8 +274,14 @@ pub(super) fn alter(
                 column_position: None,
                 ..
             } => {
-                let constraints =
-                    add_column(&mut table, column_def, *if_not_exists, evaluate, &mut plan)?;
+                let constraints = add_column(
+                    scope,
+                    &mut table,
+                    column_def,
+                    *if_not_exists,
+                    evaluate,
+                    &mut plan,
+                )?;
                 for constraint in constraints {
                     finish.push(constraint::add(scope, &mut table, constraint, false)?);
                 }
@@ -388,7 +411,9 @@ fn alter_column(
         }
         AlterColumnOperation::DropNotNull => column.not_null = false,
         AlterColumnOperation::SetDefault { value } => {
-            evaluate(value, column.ty)?;
+            if !draws(&value.to_string()) {
+                evaluate(value, column.ty)?;
+            }
             column.default = Some(value.to_string());
         }
         AlterColumnOperation::DropDefault => column.default = None,
@@ -403,6 +428,7 @@ fn alter_column(
 }
 
 fn add_column(
+    scope: Scope<'_>,
     table: &mut TableDef,
     ast: &AstColumn,
     if_not_exists: bool,
@@ -423,7 +449,19 @@ fn add_column(
     if usize::from(id.get()) > COLUMNS_MAX {
         return Err(too_many_columns());
     }
-    let (mut column, key) = column(id, &table.name, ast, &mut constraints, evaluate)?;
+    let new = NewColumn {
+        scope,
+        schema: &table.schema,
+        table: &table.name,
+        sequence_ids_from: scope.catalog.next_table_id,
+    };
+    let mut sequences = Vec::new();
+    let (mut column, key) = column(id, &new, ast, &mut constraints, &mut sequences, evaluate)?;
+    if !sequences.is_empty() || column.default.as_deref().is_some_and(draws) {
+        return Err(SqlError::unsupported(
+            "ADD COLUMN whose rows would each draw from a sequence",
+        ));
+    }
     if key.is_some() {
         if !table.primary_key.is_empty() {
             return Err(multiple_keys(&table.name));
@@ -482,7 +520,8 @@ fn drop_column(
     let id = table.columns[index].id;
     parents::release_column(scope, table, id, cascades, plan)?;
     constraint::drop_with_column(table, id)?;
-    table.columns.remove(index);
+    let gone = table.columns.remove(index);
+    plan.changes.extend(sequence::drop_owned(scope, [&gone]));
     table.options.cluster_by.retain(|column| *column != id);
     table.bump_schema_version();
     Ok(())
@@ -548,22 +587,39 @@ fn default_of(ast: &AstColumn) -> Option<&Expr> {
 /// A column's definition, and the key that it alone makes; other constraints that stand behind it are added to the list.
 fn column(
     id: ColumnId,
-    table: &str,
+    new: &NewColumn<'_>,
     ast: &AstColumn,
     constraints: &mut Vec<Constraint>,
+    sequences: &mut Vec<SequenceDef>,
     evaluate: Evaluate<'_>,
 ) -> Result<(ColumnDef, Option<Key>), SqlError> {
+    let table = new.table;
     let name = fold(&ast.name);
     check_column_name(&name)?;
-    let ty = types::column_type(&ast.data_type)?;
     let (mut null, mut not_null, mut default, mut key) = (false, false, None, None);
+    let (mut owned, mut identity) = (None, None);
+    let ty = match sequence::serial(&ast.data_type) {
+        Some(ty) => {
+            let made = new.sequence(&name, ty, &[], sequences)?;
+            (default, owned, not_null) = (Some(made.1), Some(made.0), true);
+            ty
+        }
+        None => types::column_type_among(&ast.data_type, &|schema, name| {
+            super::enums::find(new.scope.catalog, new.scope.search_path, schema, name)
+        })?,
+    };
     for option in &ast.options {
         match &option.option {
             ColumnOption::Null => null = true,
             ColumnOption::NotNull => not_null = true,
             ColumnOption::Default(expr) => {
-                evaluate(expr, ty)?;
-                if default.replace(expr.to_string()).is_some() {
+                let written = expr.to_string();
+                if draws(&written) {
+                    new.check_drawn(expr)?;
+                } else {
+                    evaluate(expr, ty)?;
+                }
+                if default.replace(written).is_some() {
                     return Err(SqlError::new(
                         ErrorKind::SyntaxError,
                         format!(
@@ -603,8 +659,33 @@ fn column(
             } => {
                 return Err(SqlError::unsupported("GENERATED ALWAYS AS"));
             }
-            ColumnOption::Generated { .. } | ColumnOption::Identity(_) => {
-                return Err(SqlError::unsupported("GENERATED … AS IDENTITY"));
+            ColumnOption::Generated {
+                generated_as,
+                sequence_options,
+                ..
+            } => {
+                if !matches!(ty, ColumnType::Int2 | ColumnType::Int4 | ColumnType::Int8) {
+                    let message = "identity column type must be smallint, integer, or bigint";
+                    return Err(SqlError::new(ErrorKind::InvalidParameterValue, message));
+                }
+                let options = sequence_options.as_deref().unwrap_or_default();
+                let made = new.sequence(&name, ty, options, sequences)?;
+                if default.replace(made.1).is_some() {
+                    return Err(SqlError::new(
+                        ErrorKind::SyntaxError,
+                        format!(
+                            "both default and identity specified for column \"{name}\" of table \"{table}\""
+                        ),
+                    ));
+                }
+                (owned, not_null) = (Some(made.0), true);
+                identity = Some(match generated_as {
+                    GeneratedAs::ByDefault => Identity::ByDefault,
+                    _ => Identity::Always,
+                });
+            }
+            ColumnOption::Identity(_) => {
+                return Err(SqlError::unsupported("this form of IDENTITY"));
             }
             ColumnOption::Collation(_) => return Err(SqlError::unsupported("COLLATE")),
             other => return Err(SqlError::unsupported(format!("column option {other}"))),
@@ -633,9 +714,58 @@ fn column(
             not_null,
             default,
             missing: Datum::Null,
+            sequence: owned,
+            identity,
         },
         key,
     ))
+}
+
+/// What a column's definition depends on.
+struct NewColumn<'a> {
+    scope: Scope<'a>,
+    schema: &'a str,
+    table: &'a str,
+    /// The id that the first sequence made for its columns gets.
+    sequence_ids_from: u32,
+}
+
+impl NewColumn<'_> {
+    /// Makes the sequence of a column: its id, and the column's default.
+    fn sequence(
+        &self,
+        column: &str,
+        ty: ColumnType,
+        options: &[SequenceOptions],
+        sequences: &mut Vec<SequenceDef>,
+    ) -> Result<(u32, String), SqlError> {
+        let id = self.sequence_ids_from + sequences.len() as u32;
+        let name = sequence::name_for(self.scope, (self.schema, self.table), column, sequences);
+        let made = sequence::define(id, (self.schema, &name), ty, options)?;
+        let default = sequence::default_of(&made);
+        sequences.push(made);
+        Ok((id, default))
+    }
+
+    /// Whether the sequence that a default draws from exists.
+    fn check_drawn(&self, expr: &Expr) -> Result<(), SqlError> {
+        let shown = expr.to_string();
+        let Some(name) = shown.split('\'').nth(1) else {
+            return Ok(());
+        };
+        let parts = name.split('.').map(|part| match part.strip_prefix('"') {
+            Some(part) => crate::parse::quoted(part.trim_end_matches('"')),
+            None => datafusion::sql::sqlparser::ast::Ident::new(part),
+        });
+        let name = ObjectName::from(parts.collect::<Vec<_>>());
+        sequence::resolve(self.scope.catalog, self.scope.search_path, &name)?;
+        Ok(())
+    }
+}
+
+/// Whether a default draws from a sequence, which it may do only for a row.
+fn draws(default: &str) -> bool {
+    default.to_ascii_lowercase().contains("nextval(")
 }
 
 fn suffixed(name: &str, id: ColumnId) -> String {

@@ -74,6 +74,23 @@ fn apply(catalog: &mut Catalog, sql: &str) {
             CatalogChange::DropTable { schema, name } => {
                 drop(catalog.tables.remove(&(schema, name)))
             }
+            CatalogChange::PutType(definition) => {
+                let name = (definition.schema.clone(), definition.name.clone());
+                let of = tidelog_storage::EnumType::new(definition);
+                catalog.types.insert(name, of);
+            }
+            CatalogChange::DropType { schema, name } => {
+                catalog.types.remove(&(schema, name));
+            }
+            CatalogChange::PutSequence(sequence) => {
+                let name = (sequence.schema.clone(), sequence.name.clone());
+                catalog
+                    .sequences
+                    .insert(name, std::sync::Arc::new(sequence));
+            }
+            CatalogChange::DropSequence { schema, name } => {
+                catalog.sequences.remove(&(schema, name));
+            }
             CatalogChange::PutRole(role) => {
                 drop(catalog.roles.insert(role.name.clone(), Arc::new(role)))
             }

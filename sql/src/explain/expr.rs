@@ -13,6 +13,7 @@ use tidelog_storage::datum::datum_at;
 
 use crate::output::column_type;
 use crate::parse::identifier;
+use crate::text::Style;
 
 /// The text of an expression.
 pub(super) fn text(expr: &Arc<dyn PhysicalExpr>) -> String {
@@ -123,14 +124,14 @@ fn value(value: &ScalarValue) -> String {
         DatumRef::Null => format!("NULL::{}", crate::types::name(ty)),
         DatumRef::Bool(value) => value.to_string(),
         DatumRef::Int2(_) | DatumRef::Int4(_) | DatumRef::Int8(_) | DatumRef::Numeric(_) => {
-            crate::text::write(datum, &mut out);
+            crate::text::write(datum, ty, Style::default(), &mut out);
             match out.starts_with('-') {
                 true => format!("'{out}'::{}", crate::types::name(ty)),
                 false => out,
             }
         }
         _ => {
-            crate::text::write(datum, &mut out);
+            crate::text::write(datum, ty, Style::default(), &mut out);
             format!("'{}'::{}", out.replace('\'', "''"), crate::types::name(ty))
         }
     }

@@ -20,12 +20,19 @@ pub(crate) fn shown(name: &str) -> &str {
 }
 
 /// Names columns and functions in FROM as PostgreSQL does, and types parameters by the casts around them.
-pub(super) fn follow_postgres(query: &mut ast::Query, parameters: &mut Vec<Option<ColumnType>>) {
+pub(super) fn follow_postgres(
+    query: &mut ast::Query,
+    parameters: &mut Vec<Option<ColumnType>>,
+    user_types: types::UserTypes<'_>,
+) {
     if let Some(select) = top_select(&mut query.body) {
         name_columns(&mut select.projection, true);
     }
     // The top comes by again, and has names then.
-    let _ = query.visit(&mut Conventions { parameters });
+    let _ = query.visit(&mut Conventions {
+        parameters,
+        user_types,
+    });
 }
 
 /// The select whose columns the whole query's are.
@@ -40,6 +47,7 @@ fn top_select(body: &mut SetExpr) -> Option<&mut ast::Select> {
 
 struct Conventions<'a> {
     parameters: &'a mut Vec<Option<ColumnType>>,
+    user_types: types::UserTypes<'a>,
 }
 
 impl ast::VisitorMut for Conventions<'_> {
@@ -94,7 +102,7 @@ impl ast::VisitorMut for Conventions<'_> {
         if let Expr::Cast {
             expr, data_type, ..
         } = expr
-            && let Ok(ty) = types::column_type(data_type)
+            && let Ok(ty) = types::column_type_among(data_type, self.user_types)
         {
             self.type_parameter(expr, ty);
         }
@@ -193,6 +201,13 @@ fn name_of(expr: &Expr) -> Option<(String, bool)> {
         Expr::Interval(_) => Some(("interval".to_string(), false)),
         Expr::Function(function) => {
             let name = ddl::fold(function.name.0.last()?.as_ident()?);
+            if name == crate::functions::UNTAGGED
+                && let FunctionArguments::List(list) = &function.args
+                && let [ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(inner))] =
+                    list.args.as_slice()
+            {
+                return name_of(inner);
+            }
             // These are keywords in PostgreSQL's grammar and keep the value's name, as a cast does.
             if matches!(function.args, FunctionArguments::None) {
                 return Some((name.to_ascii_lowercase(), true));

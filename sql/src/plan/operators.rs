@@ -1,24 +1,32 @@
 //! Operands as PostgreSQL types them, before DataFusion's coercions see them.
 
-use arrow::datatypes::DataType;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field};
+use datafusion::common::metadata::FieldMetadata;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::{DataFusionError, Result};
-use datafusion::logical_expr::expr::{Between, InList};
+use datafusion::logical_expr::binary::comparison_coercion;
+use datafusion::logical_expr::expr::{Between, Cast, InList, Placeholder, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, SortExpr};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use tidelog_storage::datum::ColumnBuilder;
-use tidelog_storage::{ColumnType, Datum};
+use tidelog_storage::{ColumnType, Datum, ElementType};
 
 use crate::error::{ErrorKind, SqlError};
-use crate::{casts, functions, output, text, types};
+use crate::text::{self, Style};
+use crate::{casts, functions, output, types};
 
 /// Types the operands of comparisons and arithmetic: a bare string literal takes the type of the other side, an
 /// integer literal is an int4 where it fits, and text compares with nothing but text.
 #[derive(Debug)]
-pub(crate) struct PostgresOperators;
+pub(crate) struct PostgresOperators {
+    /// How literals are read.
+    pub(crate) style: Style,
+}
 
 impl ExprPlanner for PostgresOperators {
     fn plan_binary_op(
@@ -30,41 +38,300 @@ impl ExprPlanner for PostgresOperators {
         use BinaryOperator::{
             Divide, Eq, Gt, GtEq, Lt, LtEq, Minus, Modulo, Multiply, NotEq, Plus,
         };
+        if let Some(planned) = self.plan_typed(&op, &left, &right, schema)? {
+            return Ok(PlannerResult::Planned(planned));
+        }
         let compares = matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq);
         let calculates = matches!(op, Plus | Minus | Multiply | Divide | Modulo);
         let (left, right) = if compares || calculates {
-            let (left, right) = type_pair(left, right, schema)?;
+            let (left, right) = type_pair(left, right, schema, self.style)?;
             if compares {
                 check_comparable(&op, &left, &right, schema)?;
             }
-            (left, right)
+            let ordered = match (known_type(&left, schema), type_of(&right, schema)) {
+                // Labels tell values apart, but not their order.
+                (Some(ColumnType::Enum(_)), _) | (_, Some(ColumnType::Enum(_))) => {
+                    !matches!(op, Eq | NotEq)
+                }
+                (Some(ColumnType::Interval), Some(ColumnType::Interval)) => true,
+                _ => false,
+            };
+            let known = known_type(&left, schema).or(known_type(&right, schema));
+            match known.filter(|_| compares && ordered) {
+                Some(ty) => (sorted_by(left, ty), sorted_by(right, ty)),
+                None => (left, right),
+            }
         } else {
             (left, right)
         };
         Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }))
+    }
+
+    /// Integers of an array are int4 where all fit.
+    fn plan_array_literal(
+        &self,
+        exprs: Vec<Expr>,
+        _: &DFSchema,
+    ) -> Result<PlannerResult<Vec<Expr>>> {
+        let small: Option<Vec<Expr>> = exprs
+            .iter()
+            .map(|expr| match expr {
+                Expr::Literal(ScalarValue::Null, _) => Some(expr.clone()),
+                expr => small_literal(expr).map(int4),
+            })
+            .collect();
+        Ok(PlannerResult::Original(small.unwrap_or(exprs)))
+    }
+}
+
+impl PostgresOperators {
+    /// An operator that the types of its operands make one of ours.
+    fn plan_typed(
+        &self,
+        op: &BinaryOperator,
+        left: &Expr,
+        right: &Expr,
+        schema: &DFSchema,
+    ) -> Result<Option<Expr>> {
+        let (left_type, right_type) = (known_type(left, schema), known_type(right, schema));
+        let given = |expr: &Expr, ty| -> Result<Expr> {
+            let typed = type_parameter(expr.clone(), ty);
+            literal_of(typed, ty, self.style)
+        };
+        let containment = matches!(
+            op,
+            BinaryOperator::AtArrow | BinaryOperator::ArrowAt | BinaryOperator::StringConcat
+        );
+        if containment && is_open(left) && right_type == Some(ColumnType::Jsonb) {
+            let typed = given(left, ColumnType::Jsonb)?;
+            return self.plan_typed(op, &typed, right, schema);
+        }
+        let left_type = left_type.or_else(|| {
+            let ty = type_of(left, schema);
+            ty.filter(|ty| *ty == ColumnType::Jsonb)
+        });
+        if let Some(json) = left_type {
+            let wanted = match right_type {
+                None if is_integer_literal(right) => None,
+                None => Some(functions::json::operand(op)),
+                Some(_) => None,
+            };
+            let found = functions::json::operator(op, json, right_type, self.style);
+            if let Some(function) = found {
+                let right = match wanted {
+                    Some(ty) => given(right, ty)?,
+                    None => right.clone(),
+                };
+                let call = functions::json::call(function, vec![left.clone(), right]);
+                return Ok(Some(call));
+            }
+        }
+        // A bare literal beside a time is read as what PostgreSQL's operators want there.
+        use ColumnType::{Date, Interval, Time, TimeTz, Timestamp, TimestampTz};
+        let calculates = matches!(
+            op,
+            BinaryOperator::Plus
+                | BinaryOperator::Minus
+                | BinaryOperator::Multiply
+                | BinaryOperator::Divide
+        );
+        if !calculates {
+            return Ok(None);
+        }
+        let missing = |known: ColumnType| match (op, known) {
+            (BinaryOperator::Plus, Timestamp | TimestampTz | Time | TimeTz) => Some(Interval),
+            (BinaryOperator::Minus, Timestamp | TimestampTz | Interval | Time) => Some(known),
+            (BinaryOperator::Minus, Date) => Some(Date),
+            (BinaryOperator::Plus, Interval) => Some(Interval),
+            _ => None,
+        };
+        let (left, right) = match (left_type, right_type) {
+            (Some(known), None) if is_open(right) => match missing(known) {
+                Some(ty) => (left.clone(), given(right, ty)?),
+                None => return Ok(None),
+            },
+            (None, Some(known)) if is_open(left) => match missing(known) {
+                Some(ty) => (given(left, ty)?, right.clone()),
+                None => return Ok(None),
+            },
+            _ => (left.clone(), right.clone()),
+        };
+        let (Some(l), Some(r)) = (type_of(&left, schema), type_of(&right, schema)) else {
+            return Ok(None);
+        };
+        Ok(
+            functions::time::operator(op, l, r, self.style).map(|(function, swapped)| {
+                let operands = match swapped {
+                    true => vec![right, left],
+                    false => vec![left, right],
+                };
+                functions::json::call(function, operands)
+            }),
+        )
+    }
+}
+
+/// Whether an operand's type is left open: a bare string or an untyped parameter.
+fn is_open(expr: &Expr) -> bool {
+    is_bare_string(expr) || matches!(expr, Expr::Placeholder(Placeholder { field: None, .. }))
+}
+
+fn is_integer_literal(expr: &Expr) -> bool {
+    matches!(
+        expr,
+        Expr::Literal(ScalarValue::Int64(Some(_)) | ScalarValue::Int32(Some(_)), _)
+    )
+}
+
+/// A parameter without a type becomes one of this type.
+fn type_parameter(expr: Expr, ty: ColumnType) -> Expr {
+    match expr {
+        Expr::Placeholder(Placeholder { id, field: None }) => Expr::Placeholder(
+            Placeholder::new_with_field(id, Some(Arc::new(ty.field("", true)))),
+        ),
+        other => other,
+    }
+}
+
+/// A bare string becomes a literal of this type.
+fn literal_of(expr: Expr, ty: ColumnType, style: Style) -> Result<Expr> {
+    let Expr::Literal(ScalarValue::Utf8(Some(literal)), _) = &expr else {
+        return Ok(expr);
+    };
+    let value = text::parse_in(ty, literal, style).map_err(external)?;
+    let mut builder = ColumnBuilder::new(ty);
+    builder.append(value.as_ref());
+    let value = ScalarValue::try_from_array(&builder.finish(), 0)?;
+    let metadata = FieldMetadata::from(ty.field("", true).metadata().clone());
+    Ok(Expr::Literal(value, Some(metadata)))
+}
+
+/// The type of an operand, also of a literal.
+fn type_of(expr: &Expr, schema: &DFSchema) -> Option<ColumnType> {
+    let (_, field) = expr.to_field(schema).ok()?;
+    if field.data_type().is_null() {
+        return None;
+    }
+    output::column_type(&field).ok()
+}
+
+/// What a value of a type is sorted by, where it is not sorted as its Arrow type.
+fn sorted_by(expr: Expr, ty: ColumnType) -> Expr {
+    let function = match ty {
+        ColumnType::Interval => functions::time::span(),
+        ColumnType::Enum(of) => functions::enums::order(of),
+        _ => return expr,
+    };
+    functions::json::call(function, vec![expr])
+}
+
+/// Sort keys as PostgreSQL's types sort.
+fn sorted(keys: Vec<SortExpr>, schema: &DFSchema) -> Vec<SortExpr> {
+    let key = |key: SortExpr| match type_of(&key.expr, schema) {
+        Some(ty) => SortExpr {
+            expr: sorted_by(key.expr, ty),
+            ..key
+        },
+        None => key,
+    };
+    keys.into_iter().map(key).collect()
+}
+
+/// Types the operands of `x = ANY (array)` by each other.
+fn quantified(mut call: ScalarFunction, schema: &DFSchema, style: Style) -> Result<Expr> {
+    let [left, right] = call.args.as_slice() else {
+        return Ok(Expr::ScalarFunction(call));
+    };
+    let (left, right) = (left.clone(), right.clone());
+    let (left, right) = match (known_type(&left, schema), known_type(&right, schema)) {
+        (Some(ty), None) if is_open(&right) => {
+            let ty = plain_type(ty);
+            let array = ty.array().unwrap_or(ty);
+            (
+                left,
+                literal_of(type_parameter(right, array), array, style)?,
+            )
+        }
+        (None, Some(ColumnType::Array(element))) if is_open(&left) => {
+            let ty = element.into();
+            (literal_of(type_parameter(left, ty), ty, style)?, right)
+        }
+        (None, None) if is_open(&right) => {
+            let array = ColumnType::Array(ElementType::Text);
+            let left = type_parameter(left, ColumnType::Text);
+            (
+                left,
+                literal_of(type_parameter(right, array), array, style)?,
+            )
+        }
+        _ => (left, right),
+    };
+    let Some(DataType::List(item)) = right.get_type(schema).ok() else {
+        let message = "op ANY/ALL (array) requires array on right side";
+        return Err(external(SqlError::new(ErrorKind::WrongObjectType, message)));
+    };
+    // Of two kinds of numbers the wider one.
+    let left_type = left.get_type(schema)?;
+    let common = comparison_coercion(&left_type, item.data_type());
+    let (left, right) = match common {
+        Some(common) if !left_type.is_null() && !item.data_type().is_null() => {
+            let cast = |expr: Expr, ty: DataType| Expr::Cast(Cast::new(Box::new(expr), ty));
+            let left = match left_type == common {
+                true => left,
+                false => cast(left, common.clone()),
+            };
+            let right = match *item.data_type() == common {
+                true => right,
+                false => cast(
+                    right,
+                    DataType::List(Arc::new(Field::new_list_field(common, true))),
+                ),
+            };
+            (left, right)
+        }
+        _ => (left, right),
+    };
+    call.args = vec![left, right];
+    Ok(Expr::ScalarFunction(call))
+}
+
+/// A type without its modifier.
+fn plain_type(ty: ColumnType) -> ColumnType {
+    match ty {
+        ColumnType::Varchar(_) => ColumnType::Text,
+        ColumnType::Bpchar(_) => ColumnType::Bpchar(None),
+        ColumnType::Numeric(_) => ColumnType::Numeric(None),
+        ty => ty,
     }
 }
 
 /// Gives the rest of a plan's expressions PostgreSQL's meaning: literals in IN lists and BETWEEN as beside
 /// operators, casts to and from text by its text forms, functions of bytea. After this DataFusion adds casts of
 /// its own, which are none of the statement's.
-pub(super) fn follow_postgres(plan: LogicalPlan) -> Result<LogicalPlan> {
+pub(super) fn follow_postgres(plan: LogicalPlan, style: Style) -> Result<LogicalPlan> {
     plan.transform_up_with_subqueries(|plan| {
         let mut schema = DFSchema::empty();
         plan.inputs()
             .iter()
             .for_each(|input| schema.merge(input.schema()));
+        let plan = match plan {
+            LogicalPlan::Sort(mut sort) => {
+                sort.expr = sorted(sort.expr, &schema);
+                LogicalPlan::Sort(sort)
+            }
+            plan => plan,
+        };
         let names = NamePreserver::new(&plan);
         plan.map_expressions(|expr| {
             let name = names.save(&expr);
-            let expr = expr.transform_up(|expr| rewrite(expr, &schema))?;
+            let expr = expr.transform_up(|expr| rewrite(expr, &schema, style))?;
             Ok(expr.update_data(|expr| name.restore(expr)))
         })
     })
     .map(|plan| plan.data)
 }
 
-fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Expr>> {
     Ok(match expr {
         Expr::InList(InList {
             expr,
@@ -73,7 +340,7 @@ fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         }) => {
             let list = list
                 .into_iter()
-                .map(|item| type_literal(item, &expr, schema))
+                .map(|item| type_literal(item, &expr, schema, style))
                 .collect::<Result<_>>()?;
             Transformed::yes(Expr::InList(InList::new(expr, list, negated)))
         }
@@ -83,25 +350,89 @@ fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             low,
             high,
         }) => {
-            let low = Box::new(type_literal(*low, &expr, schema)?);
-            let high = Box::new(type_literal(*high, &expr, schema)?);
+            let low = Box::new(type_literal(*low, &expr, schema, style)?);
+            let high = Box::new(type_literal(*high, &expr, schema, style)?);
             Transformed::yes(Expr::Between(Between::new(expr, negated, low, high)))
         }
-        Expr::Cast(cast) => casts::rewrite(cast, schema),
-        Expr::ScalarFunction(call) => functions::rewrite_of_bytea(call, schema),
+        Expr::Cast(cast) => casts::rewrite(cast, schema, style)?,
+        Expr::ScalarFunction(call) if functions::array::is_quantified(call.name()) => {
+            Transformed::yes(quantified(call, schema, style)?)
+        }
+        Expr::ScalarFunction(mut call) if call.name() == functions::UNTAGGED => {
+            let value = call
+                .args
+                .pop()
+                .ok_or_else(|| DataFusionError::Internal("a cast has an operand".to_string()))?;
+            Transformed::yes(match type_of(&value, schema) {
+                Some(ty) => casts::untagged(value, ty, style),
+                None => value,
+            })
+        }
+        Expr::ScalarFunction(mut call) => {
+            if let Some(types) = functions::json::arguments(call.name()) {
+                call.args = call
+                    .args
+                    .into_iter()
+                    .enumerate()
+                    .map(|(at, arg)| match types.get(at) {
+                        Some(ty) => literal_of(type_parameter(arg, *ty), *ty, style),
+                        None => Ok(arg),
+                    })
+                    .collect::<Result<_>>()?;
+            }
+            let array_at = functions::array::takes_elements(call.name());
+            if let Some(array_at) = array_at
+                && let Some(array) = call.args.get(array_at)
+                && let Ok(DataType::List(item)) = array.get_type(schema)
+                && let Some(ColumnType::Array(element)) = type_of(array, schema)
+            {
+                let element = plain_type(element.into());
+                let others = call.args.iter_mut().enumerate();
+                for (_, arg) in others.filter(|(at, _)| *at != array_at) {
+                    let given = literal_of(type_parameter(arg.clone(), element), element, style)?;
+                    let is = given.get_type(schema)?;
+                    *arg = match is == *item.data_type() || is.is_null() {
+                        true => given,
+                        false => Expr::Cast(Cast::new(Box::new(given), item.data_type().clone())),
+                    };
+                }
+            }
+            functions::rewrite_of_bytea(call, schema)
+        }
+        Expr::WindowFunction(mut window) => {
+            let keys = std::mem::take(&mut window.params.order_by);
+            window.params.order_by = sorted(keys, schema);
+            Transformed::yes(Expr::WindowFunction(window))
+        }
+        Expr::AggregateFunction(mut aggregate) => {
+            let ordered = matches!(aggregate.func.name(), "min" | "max");
+            let first = aggregate.params.args.first();
+            let ty = first.and_then(|arg| type_of(arg, schema));
+            if ordered && matches!(ty, Some(ColumnType::Enum(_) | ColumnType::Interval)) {
+                let name = format!("{}() of this type", aggregate.func.name());
+                return Err(external(SqlError::unsupported(name)));
+            }
+            let keys = std::mem::take(&mut aggregate.params.order_by);
+            aggregate.params.order_by = sorted(keys, schema);
+            Transformed::yes(Expr::AggregateFunction(aggregate))
+        }
+        Expr::Negative(inner) if known_type(&inner, schema) == Some(ColumnType::Interval) => {
+            let call = functions::json::call(functions::time::negate(), vec![*inner]);
+            Transformed::yes(call)
+        }
         other => Transformed::no(other),
     })
 }
 
-fn type_pair(left: Expr, right: Expr, schema: &DFSchema) -> Result<(Expr, Expr)> {
+fn type_pair(left: Expr, right: Expr, schema: &DFSchema, style: Style) -> Result<(Expr, Expr)> {
     let (left, right) = match (small_literal(&left), small_literal(&right)) {
         (Some(l), Some(r)) => (int4(l), int4(r)),
         (Some(l), None) if is_small_int(&right, schema) => (int4(l), right),
         (None, Some(r)) if is_small_int(&left, schema) => (left, int4(r)),
         _ => (left, right),
     };
-    let right = type_literal(right, &left, schema)?;
-    let left = type_literal(left, &right, schema)?;
+    let right = type_literal(right, &left, schema, style)?;
+    let left = type_literal(left, &right, schema, style)?;
     Ok((left, right))
 }
 
@@ -138,23 +469,18 @@ fn known_type(expr: &Expr, schema: &DFSchema) -> Option<ColumnType> {
 }
 
 fn is_bare_string(expr: &Expr) -> bool {
-    matches!(expr, Expr::Literal(ScalarValue::Utf8(Some(_)), _))
+    // With metadata it has a type by now.
+    matches!(expr, Expr::Literal(ScalarValue::Utf8(Some(_)), None))
 }
 
 /// A bare string literal beside an operand of another type than text becomes a literal of that type.
-fn type_literal(expr: Expr, other: &Expr, schema: &DFSchema) -> Result<Expr> {
+fn type_literal(expr: Expr, other: &Expr, schema: &DFSchema, style: Style) -> Result<Expr> {
     let Expr::Literal(ScalarValue::Utf8(Some(literal)), _) = &expr else {
         return Ok(expr);
     };
-    if let Ok(DataType::List(item)) = other.get_type(schema)
-        && let Ok(ty) = output::column_type(&item)
-    {
-        let array = crate::system::array_of(ty, std::iter::once(&Datum::Text(literal.clone())))?;
-        let value = ScalarValue::try_from_array(&array, 0)?;
-        return Ok(Expr::Literal(value, None));
-    }
+    use ColumnType::{Char, Name, Text, Varchar};
     let ty = match known_type(other, schema) {
-        None | Some(ColumnType::Text | ColumnType::Varchar(_)) => return Ok(expr),
+        None | Some(Text | Varchar(_) | Name | Char) => return Ok(expr),
         Some(ty) => ty,
     };
     let ty = match ty {
@@ -162,9 +488,13 @@ fn type_literal(expr: Expr, other: &Expr, schema: &DFSchema) -> Result<Expr> {
         ColumnType::Numeric(Some(_)) => {
             shape_of(&text::parse(ColumnType::Numeric(None), literal).map_err(external)?)
         }
+        // However long.
+        ColumnType::Bpchar(_) => ColumnType::Bpchar(None),
+        ColumnType::Array(ElementType::Varchar(_)) => ColumnType::Array(ElementType::Text),
+        ColumnType::Array(ElementType::Bpchar(_)) => ColumnType::Array(ElementType::Bpchar(None)),
         ty => ty,
     };
-    let value = text::parse(ty, literal).map_err(external)?;
+    let value = text::parse_in(ty, literal, style).map_err(external)?;
     let mut builder = ColumnBuilder::new(ty);
     builder.append(value.as_ref());
     let value = ScalarValue::try_from_array(&builder.finish(), 0)?;
@@ -174,7 +504,12 @@ fn type_literal(expr: Expr, other: &Expr, schema: &DFSchema) -> Result<Expr> {
 /// The narrowest numeric type that holds a value.
 fn shape_of(value: &Datum) -> ColumnType {
     let mut written = String::new();
-    text::write(value.as_ref(), &mut written);
+    text::write(
+        value.as_ref(),
+        ColumnType::Numeric(None),
+        Style::default(),
+        &mut written,
+    );
     let digits = |part: &str| part.bytes().filter(u8::is_ascii_digit).count();
     let scale = written
         .split_once('.')
@@ -222,8 +557,18 @@ fn class(ty: ColumnType) -> &'static str {
         | ColumnType::Float4
         | ColumnType::Float8
         | ColumnType::Numeric(_) => "number",
-        ColumnType::Text | ColumnType::Varchar(_) => "text",
+        ColumnType::Oid => "number",
+        ColumnType::Text
+        | ColumnType::Varchar(_)
+        | ColumnType::Bpchar(_)
+        | ColumnType::Name
+        | ColumnType::Char => "text",
         ColumnType::Date | ColumnType::Timestamp | ColumnType::TimestampTz => "time",
+        ColumnType::Time | ColumnType::TimeTz => "clock",
+        ColumnType::Interval => "interval",
+        ColumnType::Enum(_) => "enum",
+        ColumnType::Json => "json",
+        ColumnType::Array(_) => "array",
         ColumnType::Bool => "bool",
         ColumnType::Bytea => "bytea",
         ColumnType::Uuid => "uuid",

@@ -78,13 +78,6 @@ impl ast::VisitorMut for Qualified {
         match expr {
             Expr::Function(function) => {
                 unqualify(&mut function.name);
-                if function
-                    .name
-                    .to_string()
-                    .eq_ignore_ascii_case("array_upper")
-                {
-                    function.name = ObjectName::from(vec![Ident::new("array_length")]);
-                }
             }
             Expr::BinaryOp { op, .. } => {
                 if let BinaryOperator::PGCustomBinaryOperator(parts) = op
@@ -157,7 +150,8 @@ fn unqualify(name: &mut ObjectName) {
     }
 }
 
-fn operator(parts: &[String]) -> Option<BinaryOperator> {
+/// The operator that `OPERATOR(pg_catalog.…)` names.
+pub(super) fn operator(parts: &[String]) -> Option<BinaryOperator> {
     Some(match parts.last()?.as_str() {
         "=" => BinaryOperator::Eq,
         "<>" => BinaryOperator::NotEq,

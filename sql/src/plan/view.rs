@@ -33,6 +33,8 @@ impl ViewSource {
         let plan = Planner {
             pseudo_columns: stars::mentions_pseudo_columns(&query),
             replaced: Vec::new(),
+            sequences: planner.sequences.clone(),
+            expr_planners: planner.expr_planners.clone(),
             ..*planner
         }
         .query(query, &[])?;

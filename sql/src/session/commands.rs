@@ -56,10 +56,7 @@ impl Session {
                 let value = if self.work.read_only { "on" } else { "off" };
                 Ok(("transaction_read_only".to_string(), value.to_string()))
             }
-            _ => self
-                .settings
-                .get(name)
-                .map(|(name, value)| (name.to_string(), value.to_string())),
+            _ => self.settings.get(name),
         }
     }
 
@@ -72,7 +69,8 @@ impl Session {
                 .map_or(default.to_string(), |(_, value)| value);
             (name.to_string(), value)
         };
-        crate::settings::defaults().map(value).collect()
+        let known = crate::settings::defaults().map(value);
+        known.chain(self.settings.custom()).collect()
     }
 
     /// What functions that ask for the session give, by name.
@@ -141,10 +139,14 @@ impl Session {
                 self.refuse_in_block("DISCARD ALL")?;
                 self.settings.reset_all();
                 self.role = self.login.user.clone();
+                self.drawn.clear();
                 self.report_all();
                 Ok(Outcome::Command("DISCARD ALL".to_string()))
             }
             Statement::Discard { object_type } => {
+                if *object_type == ast::DiscardObject::SEQUENCES {
+                    self.drawn.clear();
+                }
                 Ok(Outcome::Command(format!("DISCARD {object_type}")))
             }
             Statement::LISTEN { channel } => self.listen(channel),
@@ -241,7 +243,7 @@ impl Session {
             _ => {}
         }
         if let Some(name) = self.settings.set(name, value)? {
-            let value = self.settings.get(name)?.1.to_string();
+            let value = self.settings.get(name)?.1;
             self.notices.push(Notice::Parameter {
                 name: name.to_string(),
                 value,
@@ -260,10 +262,70 @@ impl Session {
         if name.to_ascii_lowercase().starts_with("transaction_") {
             return self.set_setting(name, value);
         }
-        if self.settings.is_reported(name)? {
-            return Err(SqlError::unsupported(format!("SET LOCAL {name}")));
+        if let Some(name) = self.settings.set_local(name, value)? {
+            let value = self.settings.get(name)?.1;
+            let name = name.to_string();
+            self.notices.push(Notice::Parameter { name, value });
         }
-        self.settings.set_local(name, value)
+        Ok(())
+    }
+
+    /// `set_config`: the setting's value after it is set.
+    fn set_config(
+        &mut self,
+        name: &str,
+        value: Option<&str>,
+        local: bool,
+    ) -> Result<String, SqlError> {
+        if !local {
+            self.set_setting(name, value)?;
+        } else if self.work.block == Block::None {
+            // It holds for the one statement that the transaction is.
+            self.settings.set_local(name, value)?;
+            return Ok(value.unwrap_or_default().to_string());
+        } else {
+            self.set_local(name, value)?;
+        }
+        self.setting(name).map(|(_, value)| value)
+    }
+
+    /// Carries out the calls of `set_config` that stand in a query's select list and depend on no row, and puts
+    /// what they give in their place; `None` when there are none.
+    pub(super) fn set_configs(
+        &mut self,
+        query: &ast::Query,
+        parameters: &[Datum],
+    ) -> Result<Option<ast::Query>, SqlError> {
+        let ast::SetExpr::Select(select) = &*query.body else {
+            return Ok(None);
+        };
+        let mut calls = Vec::new();
+        for (at, item) in select.projection.iter().enumerate() {
+            let expr = match item {
+                ast::SelectItem::UnnamedExpr(expr)
+                | ast::SelectItem::ExprWithAlias { expr, .. } => expr,
+                _ => continue,
+            };
+            if let Some(args) = set_config_arguments(expr, parameters) {
+                calls.push((at, args));
+            }
+        }
+        if calls.is_empty() {
+            return Ok(None);
+        }
+        let mut query = query.clone();
+        if let ast::SetExpr::Select(select) = &mut *query.body {
+            for (at, (name, value, local)) in calls {
+                let value = self.set_config(&name, value.as_deref(), local)?;
+                let alias = match &select.projection[at] {
+                    ast::SelectItem::ExprWithAlias { alias, .. } => alias.clone(),
+                    _ => ast::Ident::new("set_config"),
+                };
+                let expr = Expr::Value(ast::Value::SingleQuotedString(value).into());
+                select.projection[at] = ast::SelectItem::ExprWithAlias { expr, alias };
+            }
+        }
+        Ok(Some(query))
     }
 
     fn set_transaction(
@@ -416,6 +478,55 @@ impl Session {
         }
         self.engine.store.trim().await?;
         Ok(Outcome::Command("CALL".to_string()))
+    }
+}
+
+/// Name, value and whether it is local, of a call of `set_config` whose arguments are known.
+fn set_config_arguments(
+    expr: &Expr,
+    parameters: &[Datum],
+) -> Option<(String, Option<String>, bool)> {
+    let Expr::Function(call) = expr else {
+        return None;
+    };
+    if ddl::fold(call.name.0.last()?.as_ident()?) != "set_config" {
+        return None;
+    }
+    let ast::FunctionArguments::List(list) = &call.args else {
+        return None;
+    };
+    let mut args = list.args.iter().map(|arg| match arg {
+        ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => known_text(expr, parameters),
+        _ => None,
+    });
+    let (name, value, local) = (args.next()??, args.next()??, args.next()??);
+    let local = matches!(
+        local?.to_ascii_lowercase().as_str(),
+        "true" | "t" | "on" | "1"
+    );
+    Some((name?, value, local))
+}
+
+/// The text of a literal or parameter, `Some(None)` for NULL; `None` when it is neither.
+fn known_text(expr: &Expr, parameters: &[Datum]) -> Option<Option<String>> {
+    match expr {
+        Expr::Cast { expr, .. } => known_text(expr, parameters),
+        Expr::Value(value) => match &value.value {
+            ast::Value::Null => Some(None),
+            ast::Value::Placeholder(name) => {
+                let index = crate::row::placeholder(name).ok()?;
+                match parameters.get(index)? {
+                    Datum::Null => Some(None),
+                    Datum::Text(text) => Some(Some(text.clone())),
+                    Datum::Bool(value) => Some(Some(value.to_string())),
+                    Datum::Int4(value) => Some(Some(value.to_string())),
+                    Datum::Int8(value) => Some(Some(value.to_string())),
+                    _ => None,
+                }
+            }
+            _ => literal_text(expr).map(Some),
+        },
+        _ => None,
     }
 }
 

@@ -116,6 +116,7 @@ impl Session {
             let catalog = self.catalog();
             let plan = self.plan_ddl(&catalog, statement, kind)?;
             if !plan.changes.is_empty() {
+                self.begin_sequences(&catalog, &plan.changes)?;
                 if self.defers_commit() {
                     self.change_with_block(plan.changes)?;
                 } else {
@@ -143,6 +144,23 @@ impl Session {
             ErrorKind::SerializationFailure,
             "the catalog is being changed by other sessions",
         ))
+    }
+
+    /// Lets the sequences that are about to be made stand at their beginning.
+    fn begin_sequences(
+        &self,
+        catalog: &Catalog,
+        changes: &[CatalogChange],
+    ) -> Result<(), SqlError> {
+        for change in changes {
+            if let CatalogChange::PutSequence(sequence) = change
+                && catalog.sequence_by_id(sequence.id).is_none()
+            {
+                self.engine.store.begin_sequence(sequence.id)?;
+                self.drawn.forget(sequence.id);
+            }
+        }
+        Ok(())
     }
 
     fn plan_ddl(

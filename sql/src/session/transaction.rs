@@ -165,6 +165,7 @@ impl Session {
         self.work.read_only = self.settings.default_read_only();
         self.work.queried = false;
         self.work.committing.store(false, Ordering::Relaxed);
+        self.settings.begin();
         *self.work.since.get_mut() = None;
         self.forget_reads();
     }
@@ -267,7 +268,7 @@ impl Session {
         let partitions = std::mem::take(&mut *self.work.reads.lock());
         let first = self.work.since.get_mut().take();
         let ddl = self.work.ddl.take();
-        let (mut changes, locks) = self.take_work();
+        let (mut changes, locks) = self.take_work(true);
         if let Some(ddl) = ddl {
             ddl.hand_over(&mut changes);
         }
@@ -289,13 +290,15 @@ impl Session {
     }
 
     pub(super) fn roll_back(&mut self) {
-        drop(self.take_work());
+        drop(self.take_work(false));
     }
 
-    fn take_work(&mut self) -> (Transaction, Locks) {
+    fn take_work(&mut self, committed: bool) -> (Transaction, Locks) {
         self.work.savepoints.clear();
         self.work.ddl = None;
-        self.settings.end_local();
+        let changed = self.settings.end(committed).into_iter();
+        self.notices
+            .extend(changed.map(|(name, value)| Notice::Parameter { name, value }));
         self.forget_reads();
         *self.work.since.get_mut() = None;
         let fresh = Locks::new(&self.engine.locks, self.login.pid);

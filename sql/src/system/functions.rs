@@ -9,7 +9,8 @@ use arrow::datatypes::{DataType, Field};
 use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature,
+    Volatility,
 };
 
 use tidelog_storage::{Catalog, PartitionSet, Store};
@@ -23,6 +24,8 @@ struct Known {
     classes: BTreeMap<i64, (String, String)>,
     /// Definitions of indexes and constraints.
     definitions: BTreeMap<i64, String>,
+    /// The sequences that columns own, by table and column.
+    owned_sequences: BTreeMap<(i64, String), String>,
     roles: BTreeMap<i64, String>,
     schemas: BTreeMap<i64, String>,
     search_path: Vec<String>,
@@ -109,7 +112,6 @@ pub(crate) fn function(
         | "pg_get_partkeydef"
         | "pg_get_triggerdef"
         | "pg_get_ruledef"
-        | "pg_get_serial_sequence"
         | "pg_get_function_result"
         | "pg_get_function_arguments"
         | "pg_get_function_identity_arguments"
@@ -119,6 +121,14 @@ pub(crate) fn function(
         | "pg_get_statisticsobjdef"
         | "pg_get_statisticsobjdef_columns"
         | "pg_tablespace_location" => (DataType::Utf8, |_, _| Ok(ScalarValue::Utf8(None))),
+        "pg_get_serial_sequence" => (DataType::Utf8, |known, args| {
+            let (table, column) = (regclass_in(known, args)?, string(args, 1));
+            let (ScalarValue::Int64(Some(table)), Some(column)) = (table, column) else {
+                return Ok(ScalarValue::Utf8(None));
+            };
+            let owned = known.owned_sequences.get(&(table, column));
+            Ok(owned.map_or(ScalarValue::Utf8(None), text))
+        }),
         "pg_get_userbyid" | "regrole_out" => (DataType::Utf8, |known, args| {
             Ok(oid(args, 0).map_or(ScalarValue::Utf8(None), |role| {
                 text(match known.roles.get(&role) {
@@ -154,6 +164,11 @@ pub(crate) fn function(
                     Err(error(ErrorKind::UndefinedObject, message))
                 }
             }
+        }),
+        // Those that the session can carry out are literals by now.
+        "set_config" => (DataType::Utf8, |_, _| {
+            let message = "set_config() other than in the select list, with constants".to_string();
+            Err(error(ErrorKind::FeatureNotSupported, message))
         }),
         "quote_ident" => (DataType::Utf8, |_, args| {
             let quoted = string(args, 0).map(|name| crate::parse::identifier(&name));
@@ -216,7 +231,10 @@ pub(crate) fn function(
         returns,
         call,
         known: Arc::new(known(catalog, session)),
-        signature: Signature::variadic_any(Volatility::Stable),
+        signature: Signature::one_of(
+            vec![TypeSignature::Nullary, TypeSignature::VariadicAny],
+            Volatility::Stable,
+        ),
     };
     Some(Arc::new(ScalarUDF::from(function)))
 }
@@ -234,7 +252,22 @@ fn known(catalog: &Catalog, session: &Session<'_>) -> Known {
     definitions.extend(views::definitions(catalog));
     let roles = catalog.roles.keys();
     let schemas = pg_catalog::schemas(catalog).into_iter();
+    let mut owned_sequences = BTreeMap::new();
+    for table in catalog.tables.values() {
+        for column in &table.columns {
+            let sequence = column.sequence.and_then(|id| catalog.sequence_by_id(id));
+            if let Some(sequence) = sequence {
+                let name = format!(
+                    "{}.{}",
+                    crate::parse::identifier(&sequence.schema),
+                    crate::parse::identifier(&sequence.name)
+                );
+                owned_sequences.insert((super::table_oid(table), column.name.clone()), name);
+            }
+        }
+    }
     Known {
+        owned_sequences,
         classes: pg_catalog::class_names(catalog),
         definitions,
         roles: roles.map(|name| (role_oid(name), name.clone())).collect(),
@@ -413,7 +446,7 @@ fn type_name(ty: i64, modifier: i64) -> String {
 }
 
 /// The parts of a name as it is written, folded.
-fn name_parts(written: &str) -> Vec<String> {
+pub(crate) fn name_parts(written: &str) -> Vec<String> {
     let mut parts = vec![String::new()];
     let mut quoted = false;
     for character in written.trim().chars() {

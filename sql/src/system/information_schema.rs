@@ -1,6 +1,7 @@
 //! information_schema: the standard's view of the catalog.
 
-use tidelog_storage::{ColumnId, ColumnType, Datum, TableDef};
+use tidelog_storage::catalog::Identity;
+use tidelog_storage::{ColumnId, ColumnType, Datum, ElementType, TableDef};
 
 use super::keys::{self, Constraint, ConstraintKind};
 use super::{Facts, Named, text, views};
@@ -61,6 +62,32 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
             rows.extend(views::columns(facts));
             rows
         }
+        "sequences" => facts
+            .catalog
+            .sequences
+            .values()
+            .map(|sequence| {
+                let bits = match sequence.ty {
+                    ColumnType::Int2 => 16,
+                    ColumnType::Int4 => 32,
+                    _ => 64,
+                };
+                vec![
+                    ("sequence_catalog", text(facts.database)),
+                    ("sequence_schema", text(&sequence.schema)),
+                    ("sequence_name", text(&sequence.name)),
+                    ("data_type", text(types::name(sequence.ty))),
+                    ("numeric_precision", Datum::Int4(bits)),
+                    ("numeric_precision_radix", Datum::Int4(2)),
+                    ("numeric_scale", Datum::Int4(0)),
+                    ("start_value", text(sequence.start.to_string())),
+                    ("minimum_value", text(sequence.min.to_string())),
+                    ("maximum_value", text(sequence.max.to_string())),
+                    ("increment", text(sequence.increment.to_string())),
+                    ("cycle_option", text(yes_no(sequence.cycle))),
+                ]
+            })
+            .collect(),
         "views" => views::information(facts),
         "table_constraints" => constraints(facts)
             .map(|constraint| {
@@ -218,8 +245,29 @@ fn columns(table: &TableDef, facts: &Facts<'_>) -> Vec<Named> {
             ("is_nullable", text(yes_no(!column.not_null))),
             ("is_updatable", text("YES")),
         ]);
-        if let Some(default) = &column.default {
-            row.push(("column_default", text(default)));
+        match (&column.default, column.identity) {
+            (_, Some(identity)) => {
+                let sequence = column.sequence;
+                let sequence = sequence.and_then(|id| facts.catalog.sequence_by_id(id));
+                let generation = match identity {
+                    Identity::Always => "ALWAYS",
+                    Identity::ByDefault => "BY DEFAULT",
+                };
+                row.extend([
+                    ("is_identity", text("YES")),
+                    ("identity_generation", text(generation)),
+                ]);
+                if let Some(sequence) = sequence {
+                    row.extend([
+                        ("identity_start", text(sequence.start.to_string())),
+                        ("identity_increment", text(sequence.increment.to_string())),
+                        ("identity_maximum", text(sequence.max.to_string())),
+                        ("identity_minimum", text(sequence.min.to_string())),
+                    ]);
+                }
+            }
+            (Some(default), None) => row.push(("column_default", text(default))),
+            (None, None) => {}
         }
         row
     };
@@ -230,14 +278,23 @@ fn columns(table: &TableDef, facts: &Facts<'_>) -> Vec<Named> {
 pub(super) fn typed(ty: ColumnType, facts: &Facts<'_>) -> Named {
     let plain = match ty {
         ColumnType::Varchar(_) => ColumnType::Varchar(None),
+        ColumnType::Bpchar(_) => ColumnType::Bpchar(None),
         ColumnType::Numeric(_) => ColumnType::Numeric(None),
         ty => ty,
     };
+    let (data_type, schema) = match plain {
+        ColumnType::Array(ElementType::Enum(of)) => {
+            ("ARRAY".to_string(), of.definition().schema.as_str())
+        }
+        ColumnType::Array(_) => ("ARRAY".to_string(), "pg_catalog"),
+        ColumnType::Enum(of) => ("USER-DEFINED".to_string(), of.definition().schema.as_str()),
+        plain => (types::name(plain), "pg_catalog"),
+    };
     let mut row = vec![
         ("table_catalog", text(facts.database)),
-        ("data_type", text(types::name(plain))),
+        ("data_type", text(data_type)),
         ("udt_catalog", text(facts.database)),
-        ("udt_schema", text("pg_catalog")),
+        ("udt_schema", text(schema)),
         ("udt_name", text(types::internal_name(ty))),
         ("is_self_referencing", text("NO")),
         ("is_identity", text("NO")),
@@ -261,11 +318,15 @@ pub(super) fn typed(ty: ColumnType, facts: &Facts<'_>) -> Named {
             ("numeric_precision_radix", Datum::Int4(10)),
             ("numeric_scale", Datum::Int4(i32::from(scale))),
         ]),
-        ColumnType::Varchar(Some(length)) => row.push((
+        ColumnType::Varchar(Some(length)) | ColumnType::Bpchar(Some(length)) => row.push((
             "character_maximum_length",
             Datum::Int4(i32::try_from(length).unwrap_or(i32::MAX)),
         )),
-        ColumnType::Timestamp | ColumnType::TimestampTz => {
+        ColumnType::Time
+        | ColumnType::TimeTz
+        | ColumnType::Interval
+        | ColumnType::Timestamp
+        | ColumnType::TimestampTz => {
             row.push(("datetime_precision", Datum::Int4(6)));
         }
         ColumnType::Date => row.push(("datetime_precision", Datum::Int4(0))),

@@ -169,7 +169,7 @@ pub(super) fn constraints<'a>(table: &'a TableDef, catalog: &'a Catalog) -> Vec<
                 parent_columns: &key.parent_columns,
                 on_delete: key.on_delete,
                 on_update: key.on_update,
-                index: index.map_or(FIRST_USER_OID, |index| index.oid),
+                index: index.map_or(i64::from(FIRST_USER_OID), |index| index.oid),
             },
         });
     }

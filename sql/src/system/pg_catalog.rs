@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use tidelog_storage::catalog::ColumnOrder;
-use tidelog_storage::{Catalog, ColumnId, Datum, TableDef, TableKind};
+use tidelog_storage::catalog::{ColumnOrder, Identity};
+use tidelog_storage::{Catalog, ColumnId, Datum, EnumType, SequenceDef, TableDef, TableKind};
 
 use super::keys::{self, Constraint, ConstraintKind, Index};
 use super::views;
@@ -74,6 +74,9 @@ pub(super) fn has_rows(name: &str) -> bool {
             | "pg_stat_user_tables"
             | "pg_stat_all_tables"
             | "pg_statio_user_tables"
+            | "pg_enum"
+            | "pg_sequence"
+            | "pg_sequences"
             | "pg_type"
             | "pg_am"
             | "pg_collation"
@@ -93,6 +96,16 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
         "pg_class" => {
             let mut rows: Vec<Named> = tables().map(|t| class(t, facts.catalog)).collect();
             rows.extend(indexes().map(|index| index_class(&index)));
+            let sequences = facts.catalog.sequences.values();
+            rows.extend(sequences.map(|sequence| {
+                plain_class(
+                    super::object_oid(sequence.id),
+                    &sequence.name,
+                    &sequence.schema,
+                    "S",
+                    3,
+                )
+            }));
             rows.extend(views::classes(facts.catalog));
             rows.extend(system_classes());
             rows
@@ -103,6 +116,40 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
             rows.extend(views::attributes(facts.catalog));
             rows.extend(system_attributes());
             rows
+        }
+        "pg_type" => {
+            let mut rows = embedded(name);
+            rows.extend(facts.catalog.types.values().flat_map(|of| enum_types(*of)));
+            rows
+        }
+        "pg_enum" => facts
+            .catalog
+            .types
+            .values()
+            .flat_map(|of| labels(*of))
+            .collect(),
+        "pg_sequence" => {
+            let sequences = facts.catalog.sequences.values();
+            sequences.map(|sequence| self::sequence(sequence)).collect()
+        }
+        "pg_sequences" => {
+            let sequences = facts.catalog.sequences.values();
+            sequences
+                .map(|sequence| {
+                    vec![
+                        ("schemaname", text(&sequence.schema)),
+                        ("sequencename", text(&sequence.name)),
+                        ("sequenceowner", text("postgres")),
+                        ("data_type", text(crate::types::name(sequence.ty))),
+                        ("start_value", Datum::Int8(sequence.start)),
+                        ("min_value", Datum::Int8(sequence.min)),
+                        ("max_value", Datum::Int8(sequence.max)),
+                        ("increment_by", Datum::Int8(sequence.increment)),
+                        ("cycle", yes(sequence.cycle)),
+                        ("cache_size", Datum::Int8(sequence.cache)),
+                    ]
+                })
+                .collect()
         }
         "pg_attrdef" => tables().flat_map(defaults).collect(),
         "pg_index" => indexes().map(|index| self::index(&index)).collect(),
@@ -346,7 +393,18 @@ fn attributes(table: &TableDef) -> Vec<Named> {
             attribute(table_oid(table), number, &column.name, column.ty),
             [
                 ("attnotnull", yes(column.not_null)),
-                ("atthasdef", yes(column.default.is_some())),
+                (
+                    "atthasdef",
+                    yes(column.default.is_some() && column.identity.is_none()),
+                ),
+                (
+                    "attidentity",
+                    text(match column.identity {
+                        None => "",
+                        Some(Identity::Always) => "a",
+                        Some(Identity::ByDefault) => "d",
+                    }),
+                ),
             ],
         )
     };
@@ -378,6 +436,9 @@ fn system_attributes() -> impl Iterator<Item = Named> {
 fn defaults(table: &TableDef) -> Vec<Named> {
     let row = |column: &tidelog_storage::ColumnDef| {
         let default = column.default.as_ref()?;
+        if column.identity.is_some() {
+            return None;
+        }
         Some(vec![
             (
                 "oid",
@@ -393,6 +454,69 @@ fn defaults(table: &TableDef) -> Vec<Named> {
         ])
     };
     table.columns.iter().filter_map(row).collect()
+}
+
+/// The rows in pg_type of an enum type and of its arrays.
+fn enum_types(of: EnumType) -> [Named; 2] {
+    let definition = of.definition();
+    let own = i64::from(definition.oid);
+    let array = format!("_{}", definition.name);
+    let row = |type_oid: i64, name: &str, category: &str, kind: &str, element: i64, of: i64| {
+        vec![
+            ("oid", oid(type_oid)),
+            ("typname", text(name)),
+            ("typnamespace", oid(schema_oid(&definition.schema))),
+            ("typowner", oid(SUPERUSER)),
+            ("typlen", Datum::Int2(if element == 0 { 4 } else { -1 })),
+            ("typbyval", yes(element == 0)),
+            ("typtype", text(kind)),
+            ("typcategory", text(category)),
+            ("typispreferred", yes(false)),
+            ("typisdefined", yes(true)),
+            ("typdelim", text(",")),
+            ("typrelid", oid(0)),
+            ("typelem", oid(element)),
+            ("typarray", oid(of)),
+            ("typalign", text("i")),
+            ("typstorage", text(if element == 0 { "p" } else { "x" })),
+            ("typnotnull", yes(false)),
+            ("typbasetype", oid(0)),
+            ("typtypmod", Datum::Int4(-1)),
+            ("typndims", Datum::Int4(0)),
+            ("typcollation", oid(0)),
+        ]
+    };
+    [
+        row(own, &definition.name, "E", "e", 0, own + 1),
+        row(own + 1, &array, "A", "b", own, 0),
+    ]
+}
+
+fn labels(of: EnumType) -> Vec<Named> {
+    let definition = of.definition();
+    let row = |label: &tidelog_storage::EnumLabel| {
+        let name = format!("{}.{}", definition.oid, label.name);
+        vec![
+            ("oid", oid(super::named_oid(&name))),
+            ("enumtypid", oid(definition.oid.into())),
+            ("enumsortorder", Datum::Float4(label.order as f32)),
+            ("enumlabel", text(&label.name)),
+        ]
+    };
+    definition.labels.iter().map(row).collect()
+}
+
+fn sequence(sequence: &SequenceDef) -> Named {
+    vec![
+        ("seqrelid", oid(super::object_oid(sequence.id))),
+        ("seqtypid", oid(type_facts(sequence.ty).0)),
+        ("seqstart", Datum::Int8(sequence.start)),
+        ("seqincrement", Datum::Int8(sequence.increment)),
+        ("seqmax", Datum::Int8(sequence.max)),
+        ("seqmin", Datum::Int8(sequence.min)),
+        ("seqcache", Datum::Int8(sequence.cache)),
+        ("seqcycle", yes(sequence.cycle)),
+    ]
 }
 
 fn numbers(columns: &[ColumnId], separator: &str) -> String {
@@ -520,6 +644,10 @@ pub(super) fn class_names(catalog: &Catalog) -> BTreeMap<i64, (String, String)> 
         for index in keys::indexes(table) {
             names.insert(index.oid, of(index.name));
         }
+    }
+    for sequence in catalog.sequences.values() {
+        let name = (sequence.schema.clone(), sequence.name.clone());
+        names.insert(super::object_oid(sequence.id), name);
     }
     names.extend(views::names(catalog));
     for relation in super::SYSTEM.values() {

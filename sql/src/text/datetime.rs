@@ -3,9 +3,10 @@
 use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use tidelog_storage::ColumnType;
+use tidelog_storage::{ColumnType, TimeTz};
 
 use super::is_space;
+use super::zone::Zone;
 use crate::error::{ErrorKind, SqlError};
 use crate::types;
 
@@ -15,8 +16,8 @@ const DAY: i64 = 86_400 * SECOND;
 const TIMESTAMP_DAYS_MIN: i64 = -2_440_588;
 const DATE_YEAR_MAX: i64 = 5_874_897;
 
-pub(super) fn date(text: &str) -> Result<i32, SqlError> {
-    match read(ColumnType::Date, text)? {
+pub(super) fn date(text: &str, zone: Zone) -> Result<i32, SqlError> {
+    match read(ColumnType::Date, text, zone)? {
         Moment::Infinity => Ok(i32::MAX),
         Moment::MinusInfinity => Ok(i32::MIN),
         Moment::At { days, .. } => match i32::try_from(days) {
@@ -29,9 +30,9 @@ pub(super) fn date(text: &str) -> Result<i32, SqlError> {
     }
 }
 
-/// Microseconds since 1970; an offset counts for `timestamptz` only.
-pub(super) fn timestamp(ty: ColumnType, text: &str) -> Result<i64, SqlError> {
-    let (days, micros, offset) = match read(ty, text)? {
+/// Microseconds since 1970; an offset counts for `timestamptz` only, for which `zone` stands in where there is none.
+pub(super) fn timestamp(ty: ColumnType, text: &str, zone: Zone) -> Result<i64, SqlError> {
+    let (days, micros, offset) = match read(ty, text, zone)? {
         Moment::Infinity => return Ok(i64::MAX),
         Moment::MinusInfinity => return Ok(i64::MIN),
         Moment::At {
@@ -40,14 +41,17 @@ pub(super) fn timestamp(ty: ColumnType, text: &str) -> Result<i64, SqlError> {
             offset,
         } => (days, micros, offset),
     };
-    let offset = if ty == ColumnType::TimestampTz {
-        offset
-    } else {
-        0
-    };
-    let total = days
+    let local = days
         .checked_mul(DAY)
-        .and_then(|start| start.checked_add(micros)?.checked_sub(offset * SECOND));
+        .and_then(|start| start.checked_add(micros));
+    let total = local.and_then(|local| {
+        let offset = match (ty, offset) {
+            (ColumnType::TimestampTz, Some(offset)) => offset,
+            (ColumnType::TimestampTz, None) => zone.offset_of_local(local),
+            _ => 0,
+        };
+        local.checked_sub(offset * SECOND)
+    });
     match total {
         Some(total) if (TIMESTAMP_DAYS_MIN * DAY..i64::MAX).contains(&total) => Ok(total),
         _ => Err(SqlError::new(
@@ -68,27 +72,102 @@ pub(super) fn write_date(days: i32, out: &mut String) {
     }
 }
 
-pub(super) fn write_timestamp(micros: i64, zone: &str, out: &mut String) {
+/// Microseconds since midnight. A date before it and a zone behind it are read over.
+pub(super) fn time(text: &str, zone: Zone) -> Result<i64, SqlError> {
+    read_clock(ColumnType::Time, text, zone).map(|(micros, _)| micros)
+}
+
+/// A time of day and where; without a zone it is the session's, as it is today.
+pub(super) fn timetz(text: &str, zone: Zone) -> Result<TimeTz, SqlError> {
+    let (micros, east) = read_clock(ColumnType::TimeTz, text, zone)?;
+    let east = east.unwrap_or_else(|| zone.offset_at(now_micros()));
+    let west = i32::try_from(-east).map_err(|_| wrong(ColumnType::TimeTz, text, Wrong::Syntax))?;
+    Ok(TimeTz { micros, west })
+}
+
+fn read_clock(ty: ColumnType, text: &str, zone: Zone) -> Result<(i64, Option<i64>), SqlError> {
+    let trimmed = text.trim_matches(is_space);
+    match trimmed.to_ascii_lowercase().as_str() {
+        "allballs" => return Ok((0, Some(0))),
+        "now" => {
+            let now = now_micros();
+            let offset = zone.offset_at(now);
+            return Ok(((now + offset * SECOND).rem_euclid(DAY), Some(offset)));
+        }
+        _ => {}
+    }
+    // With a date it is a timestamp.
+    if let Ok(Moment::At { micros, offset, .. }) = read(ty, text, zone) {
+        return Ok((micros, offset));
+    }
+    let mut cursor = Cursor(trimmed);
+    let read = (|| {
+        if cursor.eat('T') || cursor.eat('t') {
+            cursor.spaces();
+        }
+        if !cursor.0.starts_with(|c: char| c.is_ascii_digit()) {
+            return Err(Wrong::Syntax);
+        }
+        let micros = read_time(&mut cursor)?;
+        let (offset, _) = read_zone(&mut cursor, |zone| zone.offset_at(now_micros()))?;
+        Ok((micros, offset))
+    })();
+    read.map_err(|what| wrong(ty, text, what))
+}
+
+/// Appends `hh:mm:ss[.f]`.
+pub(super) fn write_time(micros: i64, out: &mut String) {
+    let seconds = micros / SECOND;
+    two(seconds / 3600, out);
+    out.push(':');
+    two(seconds / 60 % 60, out);
+    out.push(':');
+    two(seconds % 60, out);
+    let fraction = micros % SECOND;
+    if fraction != 0 {
+        let _ = write!(out, ".{fraction:06}");
+        out.truncate(out.trim_end_matches('0').len());
+    }
+}
+
+/// Appends `+hh[:mm[:ss]]` for so many seconds east of UTC.
+pub(super) fn write_offset(east: i64, out: &mut String) {
+    out.push(if east < 0 { '-' } else { '+' });
+    let seconds = east.abs();
+    two(seconds / 3600, out);
+    if seconds % 3600 != 0 {
+        out.push(':');
+        two(seconds / 60 % 60, out);
+    }
+    if seconds % 60 != 0 {
+        out.push(':');
+        two(seconds % 60, out);
+    }
+}
+
+pub(super) fn write_timestamptz(micros: i64, zone: Zone, out: &mut String) {
+    match micros {
+        i64::MIN | i64::MAX => write_timestamp(micros, None, out),
+        _ => {
+            let offset = zone.offset_at(micros);
+            let local = micros.saturating_add(offset * SECOND);
+            write_timestamp(local, Some(offset), out);
+        }
+    }
+}
+
+pub(super) fn write_timestamp(micros: i64, offset: Option<i64>, out: &mut String) {
     match micros {
         i64::MAX => return out.push_str("infinity"),
         i64::MIN => return out.push_str("-infinity"),
         _ => {}
     }
     let bc = write_day(micros.div_euclid(DAY), out);
-    let time = micros.rem_euclid(DAY);
-    let seconds = time / SECOND;
     out.push(' ');
-    two(seconds / 3600, out);
-    out.push(':');
-    two(seconds / 60 % 60, out);
-    out.push(':');
-    two(seconds % 60, out);
-    let fraction = time % SECOND;
-    if fraction != 0 {
-        let _ = write!(out, ".{fraction:06}");
-        out.truncate(out.trim_end_matches('0').len());
+    write_time(micros.rem_euclid(DAY), out);
+    if let Some(offset) = offset {
+        write_offset(offset, out);
     }
-    out.push_str(zone);
     if bc {
         out.push_str(" BC");
     }
@@ -147,14 +226,54 @@ fn month_days(year: i64, month: i64) -> i64 {
     }
 }
 
+/// Microseconds of a local clock, so many months later: on the month's last day where it has no such day.
+pub(crate) fn add_months(micros: i64, months: i32) -> Option<i64> {
+    if months == 0 {
+        return Some(micros);
+    }
+    let (year, month, day) = civil(micros.div_euclid(DAY));
+    let total = year * 12 + (month - 1) + i64::from(months);
+    let (year, month) = (total.div_euclid(12), total.rem_euclid(12) + 1);
+    let day = day.min(month_days(year, month));
+    let days = day_number(year, month, day);
+    if days < TIMESTAMP_DAYS_MIN {
+        return None;
+    }
+    days.checked_mul(DAY)?.checked_add(micros.rem_euclid(DAY))
+}
+
+/// Months, days and microseconds from one local time to a later one, all of one sign; after timestamp_age in
+/// PostgreSQL's timestamp.c.
+pub(crate) fn age(later: i64, earlier: i64) -> (i64, i64, i64) {
+    if later < earlier {
+        let (months, days, micros) = age(earlier, later);
+        return (-months, -days, -micros);
+    }
+    let (y1, m1, d1) = civil(later.div_euclid(DAY));
+    let (y2, m2, d2) = civil(earlier.div_euclid(DAY));
+    let mut micros = later.rem_euclid(DAY) - earlier.rem_euclid(DAY);
+    let mut days = d1 - d2;
+    let mut months = (y1 - y2) * 12 + m1 - m2;
+    if micros < 0 {
+        micros += DAY;
+        days -= 1;
+    }
+    if days < 0 {
+        // The days of the earlier date's month make up for it.
+        days += month_days(y2, m2);
+        months -= 1;
+    }
+    (months, days, micros)
+}
+
 enum Moment {
     Infinity,
     MinusInfinity,
-    /// A day, the microseconds into it, and the seconds that its zone is east of UTC.
+    /// A day, the microseconds into it, and the seconds that its zone is east of UTC, if it names one.
     At {
         days: i64,
         micros: i64,
-        offset: i64,
+        offset: Option<i64>,
     },
 }
 
@@ -167,7 +286,7 @@ enum Wrong {
     Zone(String),
 }
 
-fn read(ty: ColumnType, text: &str) -> Result<Moment, SqlError> {
+fn read(ty: ColumnType, text: &str, zone: Zone) -> Result<Moment, SqlError> {
     let trimmed = text.trim_matches(is_space);
     match trimmed.to_ascii_lowercase().as_str() {
         "infinity" | "+infinity" => return Ok(Moment::Infinity),
@@ -176,53 +295,62 @@ fn read(ty: ColumnType, text: &str) -> Result<Moment, SqlError> {
             return Ok(Moment::At {
                 days: 0,
                 micros: 0,
-                offset: 0,
+                offset: Some(0),
             });
         }
-        "now" => return Ok(now(0, true)),
-        "today" => return Ok(now(0, false)),
-        "tomorrow" => return Ok(now(1, false)),
-        "yesterday" => return Ok(now(-1, false)),
+        "now" => return Ok(now(zone, 0, true)),
+        "today" => return Ok(now(zone, 0, false)),
+        "tomorrow" => return Ok(now(zone, 1, false)),
+        "yesterday" => return Ok(now(zone, -1, false)),
         _ => {}
     }
-    read_fields(trimmed).map_err(|wrong| {
-        let field = || {
-            SqlError::new(
-                ErrorKind::DatetimeFieldOverflow,
-                format!("date/time field value out of range: \"{text}\""),
-            )
-        };
-        match wrong {
-            Wrong::Syntax => {
-                let message = format!(
-                    "invalid input syntax for type {}: \"{text}\"",
-                    types::name(ty)
-                );
-                SqlError::new(ErrorKind::InvalidDatetimeFormat, message)
-            }
-            Wrong::Field => field(),
-            Wrong::Month => field().hint("Perhaps you need a different \"datestyle\" setting."),
-            Wrong::Displacement => SqlError::new(
-                ErrorKind::DatetimeFieldOverflow,
-                format!("time zone displacement out of range: \"{text}\""),
-            ),
-            Wrong::Zone(zone) => SqlError::new(
-                ErrorKind::InvalidParameterValue,
-                format!("time zone \"{zone}\" not recognized"),
-            ),
-        }
-    })
+    read_fields(trimmed).map_err(|what| wrong(ty, text, what))
 }
 
-fn now(days_later: i64, with_time: bool) -> Moment {
-    let since = SystemTime::now()
+fn wrong(ty: ColumnType, text: &str, what: Wrong) -> SqlError {
+    let field = || {
+        SqlError::new(
+            ErrorKind::DatetimeFieldOverflow,
+            format!("date/time field value out of range: \"{text}\""),
+        )
+    };
+    match what {
+        Wrong::Syntax => {
+            let message = format!(
+                "invalid input syntax for type {}: \"{text}\"",
+                types::name(ty)
+            );
+            SqlError::new(ErrorKind::InvalidDatetimeFormat, message)
+        }
+        Wrong::Field => field(),
+        Wrong::Month => field().hint("Perhaps you need a different \"datestyle\" setting."),
+        Wrong::Displacement => SqlError::new(
+            ErrorKind::DatetimeFieldOverflow,
+            format!("time zone displacement out of range: \"{text}\""),
+        ),
+        Wrong::Zone(zone) => SqlError::new(
+            ErrorKind::InvalidParameterValue,
+            format!("time zone \"{zone}\" not recognized"),
+        ),
+    }
+}
+
+/// Microseconds since 1970-01-01 UTC, by the machine's clock.
+pub(crate) fn now_micros() -> i64 {
+    SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
-        .as_micros() as i64;
+        .as_micros() as i64
+}
+
+fn now(zone: Zone, days_later: i64, with_time: bool) -> Moment {
+    let now = now_micros();
+    let offset = zone.offset_at(now);
+    let local = now + offset * SECOND;
     Moment::At {
-        days: since / DAY + days_later,
-        micros: if with_time { since % DAY } else { 0 },
-        offset: 0,
+        days: local.div_euclid(DAY) + days_later,
+        micros: if with_time { local.rem_euclid(DAY) } else { 0 },
+        offset: with_time.then_some(offset),
     }
 }
 
@@ -271,7 +399,7 @@ impl<'a> Cursor<'a> {
 fn read_fields(text: &str) -> Result<Moment, Wrong> {
     let mut cursor = Cursor(text);
     let (mut year, month, day, year_digits) = read_day(&mut cursor)?;
-    let (mut micros, mut offset) = (0, 0);
+    let mut micros = 0;
     let before = cursor.0;
     if !cursor.eat('T') && !cursor.eat('t') {
         cursor.spaces();
@@ -284,33 +412,9 @@ fn read_fields(text: &str) -> Result<Moment, Wrong> {
     } else if before.starts_with(['T', 't']) {
         return Err(Wrong::Syntax);
     }
-    let (mut bc, mut zoned) = (false, false);
-    loop {
-        cursor.spaces();
-        match cursor.0.bytes().next() {
-            None => break,
-            Some(b'+' | b'-') if !zoned => {
-                offset = read_offset(&mut cursor)?;
-                zoned = true;
-            }
-            Some(byte) if byte.is_ascii_alphabetic() => {
-                let word =
-                    cursor.take(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'_'));
-                match word.to_ascii_lowercase().as_str() {
-                    "bc" => bc = true,
-                    "ad" => {}
-                    "z" | "utc" | "gmt" | "zulu" | "ut" | "etc/utc" | "etc/gmt" | "universal"
-                        if !zoned =>
-                    {
-                        zoned = true
-                    }
-                    _ if word.contains('/') => return Err(Wrong::Zone(word.to_ascii_lowercase())),
-                    _ => return Err(Wrong::Syntax),
-                }
-            }
-            Some(_) => return Err(Wrong::Syntax),
-        }
-    }
+    // What a named zone's clocks show tells its offset, so the day must be known first: a second reading has it.
+    let behind = cursor.0;
+    let (_, bc) = read_zone(&mut Cursor(behind), |_| 0)?;
     // Two digits stand for 1970 to 2069, as in PostgreSQL.
     if year_digits == 2 && !bc {
         year += if year < 70 { 2000 } else { 1900 };
@@ -327,11 +431,46 @@ fn read_fields(text: &str) -> Result<Moment, Wrong> {
     if day < 1 || day > month_days(year, month) {
         return Err(Wrong::Field);
     }
+    let days = day_number(year, month, day);
+    let local = days.saturating_mul(DAY).saturating_add(micros);
+    let (offset, _) = read_zone(&mut Cursor(behind), |zone| zone.offset_of_local(local))?;
     Ok(Moment::At {
-        days: day_number(year, month, day),
+        days,
         micros,
         offset,
     })
+}
+
+/// Reads what may stand behind a time: an offset or a zone, and BC. Gives the seconds east of UTC, if there was a
+/// zone, and whether it is before Christ.
+fn read_zone(
+    cursor: &mut Cursor<'_>,
+    offset_of: impl Fn(Zone) -> i64,
+) -> Result<(Option<i64>, bool), Wrong> {
+    let (mut offset, mut bc) = (None, false);
+    loop {
+        cursor.spaces();
+        match cursor.0.bytes().next() {
+            None => return Ok((offset, bc)),
+            Some(b'+' | b'-') if offset.is_none() => offset = Some(read_offset(cursor)?),
+            Some(byte) if byte.is_ascii_alphabetic() => {
+                let word = cursor.take(|byte| {
+                    byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'_' | b'-' | b'+')
+                });
+                match word.to_ascii_lowercase().as_str() {
+                    "bc" => bc = true,
+                    "ad" => {}
+                    folded if offset.is_none() => match Zone::named(word) {
+                        Some(zone) => offset = Some(offset_of(zone)),
+                        None if word.contains('/') => return Err(Wrong::Zone(folded.to_string())),
+                        None => return Err(Wrong::Syntax),
+                    },
+                    _ => return Err(Wrong::Syntax),
+                }
+            }
+            Some(_) => return Err(Wrong::Syntax),
+        }
+    }
 }
 
 /// Reads `y-m-d` or `yyyymmdd`: year, month, day and how many digits the year has.

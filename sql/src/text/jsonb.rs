@@ -1,5 +1,7 @@
 //! jsonb's canonical text: keys by length and then bytes, the last of equal ones, numbers with all their digits.
 
+pub(crate) mod scan;
+
 use super::number::Decimal;
 use crate::error::{ErrorKind, SqlError};
 use crate::json::write_string;
@@ -10,7 +12,8 @@ const DEPTH_MAX: usize = 1000;
 const WHOLE_DIGITS_MAX: i64 = 131_072;
 const FRACTION_DIGITS_MAX: i64 = 16_383;
 
-pub(super) fn canonical(text: &str) -> Result<String, SqlError> {
+/// Canonical text of any text of json's form.
+pub(crate) fn canonical(text: &str) -> Result<String, SqlError> {
     let mut reader = Reader { text, at: 0 };
     let out = reader.value()?;
     reader.spaces();
@@ -18,6 +21,11 @@ pub(super) fn canonical(text: &str) -> Result<String, SqlError> {
         return Err(reader.unexpected("end of input"));
     }
     Ok(out)
+}
+
+/// The text, if it is of json's form.
+pub(super) fn checked(text: &str) -> Result<&str, SqlError> {
+    canonical(text).map(|_| text)
 }
 
 struct Reader<'a> {
@@ -37,7 +45,7 @@ enum Open {
 }
 
 /// The text of an object with these members.
-fn object(mut members: Vec<(String, String)>) -> String {
+pub(crate) fn object(mut members: Vec<(String, String)>) -> String {
     // The sort is stable, so the last of equal keys is the last given.
     members.sort_by(|(a, _), (b, _)| (a.len(), a.as_bytes()).cmp(&(b.len(), b.as_bytes())));
     let mut out = String::new();

@@ -26,6 +26,17 @@ pub(super) fn integer<T: FromStr>(ty: ColumnType, text: &str) -> Result<T, SqlEr
     })
 }
 
+/// An oid: what is negative wraps around, as in PostgreSQL.
+pub(super) fn oid(text: &str) -> Result<u32, SqlError> {
+    let wide: i64 = integer(ColumnType::Oid, text)?;
+    u32::try_from(wide)
+        .or_else(|_| i32::try_from(wide).map(i32::cast_unsigned))
+        .map_err(|_| {
+            let message = format!("value \"{text}\" is out of range for type oid");
+            SqlError::new(ErrorKind::NumericValueOutOfRange, message)
+        })
+}
+
 pub(super) fn float4(text: &str) -> Result<f32, SqlError> {
     let value =
         f32::from_str(text.trim_matches(is_space)).map_err(|_| syntax(ColumnType::Float4, text))?;

@@ -4,7 +4,7 @@ fn check(ty: ColumnType, input: &str, expected: &str) {
     let actual = match parse(ty, input) {
         Ok(value) => {
             let mut out = String::new();
-            write(value.as_ref(), &mut out);
+            write(value.as_ref(), ty, Style::default(), &mut out);
             out
         }
         Err(error) => {
@@ -214,7 +214,12 @@ fn times() {
 fn days_and_back() {
     for days in (-2_440_588..3_000_000).step_by(997) {
         let mut out = String::new();
-        write(DatumRef::Date(days), &mut out);
+        write(
+            DatumRef::Date(days),
+            ColumnType::Date,
+            Style::default(),
+            &mut out,
+        );
         assert_eq!(
             parse(ColumnType::Date, &out).unwrap(),
             Datum::Date(days),

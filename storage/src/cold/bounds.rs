@@ -84,10 +84,18 @@ fn keeps(table: &TableDef, column: &ColumnDef) -> bool {
         | ColumnType::Int4
         | ColumnType::Int8
         | ColumnType::Uuid
+        | ColumnType::Oid
         | ColumnType::Date
+        | ColumnType::Time
         | ColumnType::Timestamp
         | ColumnType::TimestampTz => true,
-        ColumnType::Numeric(_) | ColumnType::Text | ColumnType::Varchar(_) | ColumnType::Bytea => {
+        ColumnType::Numeric(_)
+        | ColumnType::Text
+        | ColumnType::Varchar(_)
+        | ColumnType::Bpchar(_)
+        | ColumnType::Name
+        | ColumnType::Char
+        | ColumnType::Bytea => {
             let keys = table.primary_key.iter();
             let indexed = table.indexes.iter().flat_map(|index| &index.columns);
             keys.chain(indexed).any(|id| *id == column.id)

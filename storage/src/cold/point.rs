@@ -18,7 +18,7 @@ use super::reader::ColdReader;
 use super::stores::Stores;
 use super::{ColdFile, META_FILE, meta_key};
 use crate::catalog::{TableDef, TableId};
-use crate::datum::{Row, datum_at};
+use crate::datum::{Row, datum_at, from_stored};
 use crate::error::StorageError;
 use crate::hot::Family;
 use crate::key::{scope_key, version_key};
@@ -166,7 +166,8 @@ fn row_of_batch(batch: Option<RecordBatch>, table: &TableDef) -> Result<Row, Sto
     let value = |column: &crate::catalog::ColumnDef| match batch.column_by_name(&column.stored_name)
     {
         Some(array) if batch.num_rows() == 1 => {
-            let value = datum_at(array, 0).ok_or_else(|| corrupt(&column.name))?;
+            let array = from_stored(array, column.ty);
+            let value = datum_at(&array, 0).ok_or_else(|| corrupt(&column.name))?;
             Ok(widen::value(value, column.ty).to_owned())
         }
         Some(_) => Err(corrupt("place")),

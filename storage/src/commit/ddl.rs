@@ -8,9 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use super::check::Group;
 use super::{Committer, Shared};
-use crate::catalog::{Catalog, CatalogChange, IndexId, RoleDef, TableDef, TableId, ViewDef};
+use crate::catalog::{
+    Catalog, CatalogChange, FIRST_USER_OID, IndexId, RoleDef, TableDef, TableId, ViewDef,
+};
 use crate::changes::{Extent, encode_commit};
 use crate::cold::{self, META_FILE, META_GARBAGE, META_HISTORY, META_STATE, META_TRIMMED};
+use crate::datum::EnumType;
 use crate::error::{CommitError, StorageError};
 use crate::failpoint::Step;
 use crate::hot::{Family, Hot, HotSnapshot};
@@ -19,6 +22,7 @@ use crate::key::{
 };
 use crate::record::encode_catalog;
 use crate::seq::Seq;
+use crate::sequence::{SequenceDef, sequence_key};
 use crate::transaction::{Partition, Transaction};
 
 const META_CATALOG: u8 = b'c';
@@ -35,7 +39,11 @@ struct Counters {
 /// When a change breaks what its planner must have checked on the same catalog.
 pub(crate) fn changed(catalog: &Catalog, changes: &[CatalogChange]) -> Catalog {
     let mut next = catalog.clone();
+    // Ids that were given: what is renamed keeps its own.
     let mut known: BTreeSet<TableId> = catalog.tables.values().map(|table| table.id).collect();
+    let mut known_sequences: BTreeSet<u32> = (catalog.sequences.values().map(|of| of.id)).collect();
+    let mut known_types: BTreeSet<u32> =
+        (catalog.types.values().map(|of| of.definition().oid)).collect();
     for change in changes {
         match change {
             CatalogChange::CreateSchema(name) => {
@@ -47,6 +55,11 @@ pub(crate) fn changed(catalog: &Catalog, changes: &[CatalogChange]) -> Catalog {
             CatalogChange::DropSchema(name) => {
                 assert!(
                     (next.tables.keys().chain(next.views.keys())).all(|(schema, _)| schema != name),
+                    "schema \"{name}\" is not empty"
+                );
+                assert!(
+                    next.types.keys().all(|(schema, _)| schema != name)
+                        && next.sequences.keys().all(|(schema, _)| schema != name),
                     "schema \"{name}\" is not empty"
                 );
                 assert!(next.schemas.remove(name), "no schema \"{name}\"");
@@ -75,6 +88,38 @@ pub(crate) fn changed(catalog: &Catalog, changes: &[CatalogChange]) -> Catalog {
             CatalogChange::DropTable { schema, name } => {
                 let dropped = next.tables.remove(&(schema.clone(), name.clone()));
                 assert!(dropped.is_some(), "no table \"{schema}.{name}\"");
+            }
+            CatalogChange::PutType(definition) => {
+                let name = (definition.schema.clone(), definition.name.clone());
+                if known_types.insert(definition.oid) {
+                    assert_eq!(
+                        definition.oid,
+                        next.next_type_oid(),
+                        "a new type takes the next oid"
+                    );
+                    // Two oids: its own and that of its arrays.
+                    next.next_table_id = definition.oid - FIRST_USER_OID + 2;
+                }
+                next.types.insert(name, EnumType::new(definition.clone()));
+            }
+            CatalogChange::DropType { schema, name } => {
+                let dropped = next.types.remove(&(schema.clone(), name.clone()));
+                assert!(dropped.is_some(), "no type \"{schema}.{name}\"");
+            }
+            CatalogChange::PutSequence(sequence) => {
+                let name = (sequence.schema.clone(), sequence.name.clone());
+                if known_sequences.insert(sequence.id) {
+                    assert_eq!(
+                        sequence.id, next.next_table_id,
+                        "a new sequence takes the next id"
+                    );
+                    next.next_table_id += 1;
+                }
+                next.sequences.insert(name, Arc::new(sequence.clone()));
+            }
+            CatalogChange::DropSequence { schema, name } => {
+                let dropped = next.sequences.remove(&(schema.clone(), name.clone()));
+                assert!(dropped.is_some(), "no sequence \"{schema}.{name}\"");
             }
             CatalogChange::PutView(view) => {
                 assert!(
@@ -168,6 +213,33 @@ fn store(
             );
         }
     }
+    for (schema, name) in old
+        .types
+        .keys()
+        .filter(|name| !new.types.contains_key(name))
+    {
+        batch.delete_cf(meta, object_key(b'e', &[schema, name]));
+    }
+    for (name, of) in &new.types {
+        if old.types.get(name) != Some(of) {
+            let key = object_key(b'e', &[&name.0, &name.1]);
+            batch.put_cf(meta, key, json(of)?);
+        }
+    }
+    for (name, sequence) in &old.sequences {
+        if !new.sequences.contains_key(name) {
+            batch.delete_cf(meta, object_key(b'q', &[&name.0, &name.1]));
+        }
+        if new.sequence_by_id(sequence.id).is_none() {
+            batch.delete_cf(meta, sequence_key(sequence.id));
+        }
+    }
+    for (name, sequence) in &new.sequences {
+        if old.sequences.get(name) != Some(sequence) {
+            let key = object_key(b'q', &[&name.0, &name.1]);
+            batch.put_cf(meta, key, json(sequence.as_ref())?);
+        }
+    }
     for (schema, name) in (old.views.keys()).filter(|name| !new.views.contains_key(name)) {
         batch.delete_cf(meta, object_key(b'w', &[schema, name]));
     }
@@ -221,6 +293,16 @@ pub(crate) fn load(hot: &Arc<Hot>) -> Result<Catalog, StorageError> {
                 catalog
                     .tables
                     .insert((table.schema.clone(), table.name.clone()), Arc::new(table));
+            }
+            Some(b'e') => {
+                let of: EnumType = from_json(value)?;
+                let name = (of.definition().schema.clone(), of.definition().name.clone());
+                catalog.types.insert(name, of);
+            }
+            Some(b'q') => {
+                let sequence: SequenceDef = from_json(value)?;
+                let name = (sequence.schema.clone(), sequence.name.clone());
+                catalog.sequences.insert(name, Arc::new(sequence));
             }
             Some(b'w') => {
                 let view: ViewDef = from_json(value)?;

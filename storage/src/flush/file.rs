@@ -22,7 +22,7 @@ use super::{Cold, WORTH_A_FILE_ROWS};
 use crate::catalog::{ColumnId, TableDef};
 use crate::cold::reader::ColdReader;
 use crate::cold::{ColdFile, PartitionState, bounds, new_path};
-use crate::datum::ColumnType;
+use crate::datum::{ColumnType, to_stored};
 use crate::error::StorageError;
 use crate::failpoint::Step;
 use crate::seq::Seq;
@@ -212,6 +212,7 @@ impl FileWriter {
             fields.push(
                 column
                     .field()
+                    .with_data_type(column.ty.stored_arrow())
                     .with_nullable(true)
                     .with_name(&column.stored_name),
             );
@@ -256,7 +257,8 @@ impl FileWriter {
             self.seqs = Some((first.min(low), last.max(high)));
         }
         self.rows += batch.num_rows() as u64;
-        let batch = RecordBatch::try_new(self.schema.clone(), batch.columns().to_vec())?;
+        let columns = batch.columns().iter().map(to_stored).collect();
+        let batch = RecordBatch::try_new(self.schema.clone(), columns)?;
         self.parquet.write(&batch)?;
         if self.parquet.in_progress_size() > ROW_GROUP_BYTES {
             self.parquet.flush()?;

@@ -35,6 +35,8 @@ impl Bench {
             not_null,
             default: None,
             missing: Datum::Null,
+            sequence: None,
+            identity: None,
         };
         let options = TableOptions {
             resume_window_ms: 1000,

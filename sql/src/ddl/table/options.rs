@@ -5,7 +5,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use tidelog_storage::catalog::TableOptions;
 use tidelog_storage::cold::DEFAULT_STORE;
-use tidelog_storage::{Catalog, ColumnDef, ColumnId, TableDef, TableKind};
+use tidelog_storage::{Catalog, ColumnDef, ColumnId, ColumnType, TableDef, TableKind};
 
 use crate::ddl::fold;
 use crate::error::{ErrorKind, SqlError};
@@ -141,6 +141,16 @@ fn set_option(
         "resume_bytes" => options.resume_bytes = Some(bytes(key, text)?),
         "history_window" => options.history_window_ms = duration_ms(key, text, 0)?,
         "cluster_by" => options.cluster_by = cluster_columns(columns, text)?,
+        // PostgreSQL's: how full its pages are made. There are none here.
+        "fillfactor" => {
+            let percent = text.parse::<i64>().map_err(|_| invalid_value(key, text))?;
+            if !(10..=100).contains(&percent) {
+                return Err(invalid(format!(
+                    "value {text} out of bounds for option \"fillfactor\""
+                ))
+                .detail("Valid values are between \"10\" and \"100\"."));
+            }
+        }
         _ => return Err(unrecognized(key)),
     }
     Ok(())
@@ -197,6 +207,15 @@ fn cluster_columns(columns: &[ColumnDef], text: &str) -> Result<Vec<ColumnId>, S
                 format!("column \"{name}\" named in \"cluster_by\" does not exist"),
             ));
         };
+        if matches!(
+            column.ty,
+            ColumnType::Interval | ColumnType::Enum(_) | ColumnType::Array(_) | ColumnType::Json
+        ) {
+            let ty = crate::types::name(column.ty);
+            return Err(SqlError::unsupported(format!(
+                "\"cluster_by\" with column \"{name}\" of type {ty}"
+            )));
+        }
         if ids.contains(&column.id) {
             return Err(SqlError::new(
                 ErrorKind::DuplicateColumn,

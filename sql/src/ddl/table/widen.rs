@@ -69,9 +69,12 @@ pub(super) fn set_type(
 /// Whether PostgreSQL converts the one type to the other without being told how.
 fn assigns(from: ColumnType, to: ColumnType) -> bool {
     use ColumnType::{
-        Date, Float4, Float8, Int2, Int4, Int8, Numeric, Text, Timestamp, TimestampTz, Varchar,
+        Bpchar, Date, Float4, Float8, Int2, Int4, Int8, Numeric, Text, Timestamp, TimestampTz,
+        Varchar,
     };
     let number = |ty| matches!(ty, Int2 | Int4 | Int8 | Float4 | Float8 | Numeric(_));
     let time = |ty| matches!(ty, Date | Timestamp | TimestampTz);
-    matches!(to, Text | Varchar(_)) || number(from) && number(to) || time(from) && time(to)
+    matches!(to, Text | Varchar(_) | Bpchar(_))
+        || number(from) && number(to)
+        || time(from) && time(to)
 }

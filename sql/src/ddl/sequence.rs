@@ -1,0 +1,329 @@
+//! CREATE and DROP SEQUENCE, and the sequences of serial and identity columns.
+
+use datafusion::sql::sqlparser::ast::{DataType, Expr, ObjectName, SequenceOptions};
+use tidelog_storage::{CatalogChange, ColumnDef, ColumnType, SequenceDef, TableDef};
+
+use super::{DdlPlan, Scope, display, no_schema, split, truncate_name};
+use crate::error::{ErrorKind, SqlError};
+use crate::parse::{identifier, literal_text};
+use crate::types;
+
+fn invalid(message: String) -> SqlError {
+    SqlError::new(ErrorKind::InvalidParameterValue, message)
+}
+
+/// The sequence that a name stands for: the schema's, or the first along the search path.
+pub(crate) fn resolve<'a>(
+    catalog: &'a tidelog_storage::Catalog,
+    search_path: &[String],
+    name: &ObjectName,
+) -> Result<&'a std::sync::Arc<SequenceDef>, SqlError> {
+    let (schema, sequence) = split(name)?;
+    let found = match &schema {
+        Some(schema) => catalog.sequence(schema, &sequence),
+        None => search_path
+            .iter()
+            .find_map(|schema| catalog.sequence(schema, &sequence)),
+    };
+    found.ok_or_else(|| {
+        let name = display(schema.as_deref(), &sequence);
+        let scope = Scope {
+            catalog,
+            search_path,
+        };
+        match super::find(
+            scope.catalog,
+            scope.search_path,
+            schema.as_deref(),
+            &sequence,
+        ) {
+            Some(_) => SqlError::new(
+                ErrorKind::WrongObjectType,
+                format!("\"{sequence}\" is not a sequence"),
+            ),
+            None => SqlError::new(
+                ErrorKind::UndefinedTable,
+                format!("relation \"{name}\" does not exist"),
+            ),
+        }
+    })
+}
+
+/// The numbers that a type has.
+fn range(ty: ColumnType) -> (i64, i64) {
+    match ty {
+        ColumnType::Int2 => (i16::MIN.into(), i16::MAX.into()),
+        ColumnType::Int4 => (i32::MIN.into(), i32::MAX.into()),
+        _ => (i64::MIN, i64::MAX),
+    }
+}
+
+/// A sequence by its options, checked as PostgreSQL's init_params does.
+pub(super) fn define(
+    id: u32,
+    (schema, name): (&str, &str),
+    ty: ColumnType,
+    options: &[SequenceOptions],
+) -> Result<SequenceDef, SqlError> {
+    let number = |expr: &Expr| -> Result<i64, SqlError> {
+        let text = literal_text(expr).unwrap_or_else(|| expr.to_string());
+        match crate::text::parse(ColumnType::Int8, &text)? {
+            tidelog_storage::Datum::Int8(value) => Ok(value),
+            _ => Err(invalid(format!("invalid sequence option \"{text}\""))),
+        }
+    };
+    let (mut increment, mut min, mut max, mut start) = (1, None, None, None);
+    let (mut cycle, mut cache) = (false, 1);
+    for option in options {
+        match option {
+            SequenceOptions::IncrementBy(by, _) => increment = number(by)?,
+            SequenceOptions::MinValue(value) => min = value.as_ref().map(number).transpose()?,
+            SequenceOptions::MaxValue(value) => max = value.as_ref().map(number).transpose()?,
+            SequenceOptions::StartWith(value, _) => start = Some(number(value)?),
+            SequenceOptions::Cache(value) => cache = number(value)?,
+            // sqlparser's flag says NO.
+            SequenceOptions::Cycle(no) => cycle = !no,
+        }
+    }
+    if increment == 0 {
+        return Err(invalid("INCREMENT must not be zero".to_string()));
+    }
+    let (lowest, highest) = range(ty);
+    let min = min.unwrap_or(if increment > 0 { 1 } else { lowest });
+    let max = max.unwrap_or(if increment > 0 { highest } else { -1 });
+    let shown = types::name(ty);
+    if max > highest || max < lowest {
+        return Err(invalid(format!(
+            "MAXVALUE ({max}) is out of range for sequence data type {shown}"
+        )));
+    }
+    if min < lowest || min > highest {
+        return Err(invalid(format!(
+            "MINVALUE ({min}) is out of range for sequence data type {shown}"
+        )));
+    }
+    if min >= max {
+        return Err(invalid(format!(
+            "MINVALUE ({min}) must be less than MAXVALUE ({max})"
+        )));
+    }
+    let start = start.unwrap_or(if increment > 0 { min } else { max });
+    if start < min {
+        return Err(invalid(format!(
+            "START value ({start}) cannot be less than MINVALUE ({min})"
+        )));
+    }
+    if start > max {
+        return Err(invalid(format!(
+            "START value ({start}) cannot be greater than MAXVALUE ({max})"
+        )));
+    }
+    if cache < 1 {
+        return Err(invalid(format!(
+            "CACHE ({cache}) must be greater than zero"
+        )));
+    }
+    Ok(SequenceDef {
+        id,
+        schema: schema.to_string(),
+        name: name.to_string(),
+        ty,
+        start,
+        increment,
+        min,
+        max,
+        cycle,
+        cache,
+    })
+}
+
+pub(super) fn create(
+    scope: Scope<'_>,
+    name: &ObjectName,
+    data_type: Option<&DataType>,
+    options: &[SequenceOptions],
+    if_not_exists: bool,
+) -> Result<DdlPlan, SqlError> {
+    let mut plan = DdlPlan::new("CREATE SEQUENCE");
+    let (schema, name) = super::table::target(scope, name)?;
+    if is_taken(scope, &schema, &name) {
+        let error = super::table::duplicate_table(&name);
+        if !if_not_exists {
+            return Err(error);
+        }
+        plan.skip(error);
+        return Ok(plan);
+    }
+    let ty = match data_type.map(types::column_type).transpose()? {
+        None => ColumnType::Int8,
+        Some(ty @ (ColumnType::Int2 | ColumnType::Int4 | ColumnType::Int8)) => ty,
+        Some(_) => {
+            let message = "sequence type must be smallint, integer, or bigint";
+            return Err(invalid(message.to_string()));
+        }
+    };
+    let id = scope.catalog.next_table_id;
+    let sequence = define(id, (&schema, &name), ty, options)?;
+    plan.changes.push(CatalogChange::PutSequence(sequence));
+    Ok(plan)
+}
+
+/// Whether a relation has the name.
+pub(super) fn is_taken(scope: Scope<'_>, schema: &str, name: &str) -> bool {
+    let catalog = scope.catalog;
+    catalog.table(schema, name).is_some()
+        || catalog.view(schema, name).is_some()
+        || catalog.sequence(schema, name).is_some()
+}
+
+pub(super) fn drop(
+    scope: Scope<'_>,
+    names: &[ObjectName],
+    if_exists: bool,
+    cascades: bool,
+) -> Result<DdlPlan, SqlError> {
+    let mut plan = DdlPlan::new("DROP SEQUENCE");
+    for name in names {
+        let (schema, short) = split(name)?;
+        let sequence = match resolve(scope.catalog, scope.search_path, name) {
+            Ok(sequence) => sequence,
+            Err(error) if error.kind == ErrorKind::WrongObjectType => return Err(error),
+            Err(_) => {
+                let error = match &schema {
+                    Some(schema) if !scope.catalog.schemas.contains(schema) => no_schema(schema),
+                    _ => SqlError::new(
+                        ErrorKind::UndefinedTable,
+                        format!("sequence \"{short}\" does not exist"),
+                    ),
+                };
+                if !if_exists {
+                    return Err(error);
+                }
+                plan.skip(error);
+                continue;
+            }
+        };
+        for table in scope.catalog.tables.values() {
+            let user = table.columns.iter().find(|column| uses(column, sequence));
+            let Some(column) = user else { continue };
+            if column.identity.is_some() {
+                let message = format!(
+                    "cannot drop sequence {} because column {} of table {} requires it",
+                    sequence.name, column.name, table.name
+                );
+                let error = SqlError::new(ErrorKind::DependentObjectsStillExist, message);
+                return Err(error.hint(format!(
+                    "You can drop column {} of table {} instead.",
+                    column.name, table.name
+                )));
+            }
+            let depends = format!(
+                "default value for column {} of table {} depends on sequence {}",
+                column.name, table.name, sequence.name
+            );
+            if !cascades {
+                let message = format!(
+                    "cannot drop sequence {} because other objects depend on it",
+                    sequence.name
+                );
+                let error = SqlError::new(ErrorKind::DependentObjectsStillExist, message);
+                return Err(error
+                    .detail(depends)
+                    .hint("Use DROP ... CASCADE to drop the dependent objects too."));
+            }
+            let mut table = TableDef::clone(table);
+            for column in &mut table.columns {
+                if uses(column, sequence) {
+                    column.default = None;
+                    column.sequence = None;
+                }
+            }
+            plan.changes.push(CatalogChange::PutTable(Box::new(table)));
+        }
+        plan.changes.push(CatalogChange::DropSequence {
+            schema: sequence.schema.clone(),
+            name: sequence.name.clone(),
+        });
+    }
+    Ok(plan)
+}
+
+/// Whether a column owns a sequence or draws its default from it.
+fn uses(column: &ColumnDef, sequence: &SequenceDef) -> bool {
+    column.sequence == Some(sequence.id)
+        || column.default.as_deref() == Some(default_of(sequence).as_str())
+}
+
+/// The default of a column that draws from a sequence.
+pub(super) fn default_of(sequence: &SequenceDef) -> String {
+    let name = format!(
+        "{}.{}",
+        identifier(&sequence.schema),
+        identifier(&sequence.name)
+    );
+    format!("nextval('{}'::regclass)", name.replace('\'', "''"))
+}
+
+/// The integer type of a serial type; `None` for other types.
+pub(super) fn serial(ty: &DataType) -> Option<ColumnType> {
+    let DataType::Custom(name, modifiers) = ty else {
+        return None;
+    };
+    if !modifiers.is_empty() {
+        return None;
+    }
+    Some(match name.to_string().to_ascii_lowercase().as_str() {
+        "smallserial" | "serial2" => ColumnType::Int2,
+        "serial" | "serial4" => ColumnType::Int4,
+        "bigserial" | "serial8" => ColumnType::Int8,
+        _ => return None,
+    })
+}
+
+/// A name for the sequence of a column that no other relation has, and none of `taken`.
+pub(super) fn name_for(
+    scope: Scope<'_>,
+    (schema, table): (&str, &str),
+    column: &str,
+    taken: &[SequenceDef],
+) -> String {
+    // After makeObjectName in PostgreSQL's indexcmds.c: the longer part is cut.
+    let make = |suffix: &str| {
+        let (mut table, mut column) = (table.to_string(), column.to_string());
+        while table.len() + column.len() + suffix.len() + 2 > super::NAME_LENGTH_MAX {
+            let longer = if table.len() > column.len() {
+                &mut table
+            } else {
+                &mut column
+            };
+            if longer.pop().is_none() {
+                break;
+            }
+        }
+        let mut name = format!("{table}_{column}_{suffix}");
+        truncate_name(&mut name);
+        name
+    };
+    let free = |name: &String| {
+        !is_taken(scope, schema, name) && taken.iter().all(|other| other.name != *name)
+    };
+    std::iter::once(make("seq"))
+        .chain((1..).map(|number| make(&format!("seq{number}"))))
+        .find(free)
+        .expect("there are more numbers than relations")
+}
+
+/// The steps that take away the sequences of columns that go.
+pub(super) fn drop_owned<'c>(
+    scope: Scope<'_>,
+    columns: impl IntoIterator<Item = &'c ColumnDef>,
+) -> Vec<CatalogChange> {
+    let owned = columns.into_iter().filter_map(|column| column.sequence);
+    let found = owned.filter_map(|id| scope.catalog.sequence_by_id(id));
+    found
+        .map(|sequence| CatalogChange::DropSequence {
+            schema: sequence.schema.clone(),
+            name: sequence.name.clone(),
+        })
+        .collect()
+}

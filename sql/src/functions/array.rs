@@ -1,0 +1,614 @@
+//! Operators and functions of arrays where DataFusion's are missing or count otherwise: ANY and ALL, subscripts,
+//! lengths as integers, NULL for what is outside.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::common::ScalarValue;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::expr::InList;
+use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility,
+};
+use datafusion::sql::sqlparser::ast::BinaryOperator;
+use tidelog_storage::catalog::PG_TYPE_KEY;
+use tidelog_storage::datum::{ColumnBuilder, datum_at};
+use tidelog_storage::{ColumnType, Datum, DatumRef, ElementType, Elements};
+
+use crate::error::{ErrorKind, SqlError};
+use crate::output;
+
+/// How an operand is compared with each element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Comparison {
+    Eq,
+    NotEq,
+    Lt,
+    LtEq,
+    Gt,
+    GtEq,
+}
+
+impl Comparison {
+    const ALL: [(Comparison, BinaryOperator, &'static str); 6] = [
+        (Comparison::Eq, BinaryOperator::Eq, "eq"),
+        (Comparison::NotEq, BinaryOperator::NotEq, "ne"),
+        (Comparison::Lt, BinaryOperator::Lt, "lt"),
+        (Comparison::LtEq, BinaryOperator::LtEq, "le"),
+        (Comparison::Gt, BinaryOperator::Gt, "gt"),
+        (Comparison::GtEq, BinaryOperator::GtEq, "ge"),
+    ];
+
+    fn holds(self, order: Ordering) -> bool {
+        match self {
+            Comparison::Eq => order.is_eq(),
+            Comparison::NotEq => order.is_ne(),
+            Comparison::Lt => order.is_lt(),
+            Comparison::LtEq => order.is_le(),
+            Comparison::Gt => order.is_gt(),
+            Comparison::GtEq => order.is_ge(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Op {
+    /// `x op ANY (array)`
+    Any(Comparison),
+    /// `x op ALL (array)`
+    All(Comparison),
+    /// `array[index]`
+    Element,
+    /// `array[from:to]`
+    Slice,
+    /// The array, or one without elements for NULL (`ARRAY(SELECT …)`).
+    OrEmpty,
+    Length,
+    Upper,
+    Lower,
+    Dimensions,
+    Cardinality,
+    Position,
+    Positions,
+    Remove,
+    Replace,
+    Overlaps,
+    Subscripts,
+}
+
+/// The name of the function that a quantified comparison is planned as; `None` for an operator that is none.
+pub(crate) fn quantified(op: &BinaryOperator, all: bool) -> Option<String> {
+    let known = Comparison::ALL.iter().find(|(_, known, _)| known == op)?;
+    let quantifier = if all { "all" } else { "any" };
+    Some(format!("pg_{quantifier}_{}", known.2))
+}
+
+/// Whether a function is a quantified comparison.
+pub(crate) fn is_quantified(name: &str) -> bool {
+    name.starts_with("pg_any_") || name.starts_with("pg_all_")
+}
+
+/// Where the array stands among the arguments of a function whose others are values like its elements; `None` for
+/// other functions.
+pub(crate) fn takes_elements(name: &str) -> Option<usize> {
+    match name {
+        "array_append" | "array_positions" | "array_remove" | "array_replace" => Some(0),
+        "array_prepend" => Some(1),
+        _ => None,
+    }
+}
+
+/// The function with this name.
+pub(crate) fn function(name: &str) -> Option<Arc<ScalarUDF>> {
+    let comparison = |suffix: &str| {
+        let known = Comparison::ALL.iter().find(|(_, _, word)| *word == suffix);
+        known.map(|(comparison, _, _)| *comparison)
+    };
+    let op = match name {
+        "pg_element" => Op::Element,
+        "pg_slice" => Op::Slice,
+        "pg_or_empty" => Op::OrEmpty,
+        "array_length" => Op::Length,
+        "array_upper" => Op::Upper,
+        "array_lower" => Op::Lower,
+        "array_ndims" => Op::Dimensions,
+        "cardinality" => Op::Cardinality,
+        "array_position" => Op::Position,
+        "array_positions" => Op::Positions,
+        "array_remove" => Op::Remove,
+        "array_replace" => Op::Replace,
+        "pg_overlaps" => Op::Overlaps,
+        "pg_subscripts" => Op::Subscripts,
+        super::UNTAGGED => Op::OrEmpty,
+        _ => match (name.strip_prefix("pg_any_"), name.strip_prefix("pg_all_")) {
+            (Some(suffix), _) => Op::Any(comparison(suffix)?),
+            (_, Some(suffix)) => Op::All(comparison(suffix)?),
+            _ => return None,
+        },
+    };
+    Some(Arc::new(ScalarUDF::from(ArrayFunction {
+        name: name.to_string(),
+        op,
+        signature: Signature::variadic_any(Volatility::Immutable),
+    })))
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct ArrayFunction {
+    name: String,
+    op: Op,
+    signature: Signature,
+}
+
+/// How two values of one type, of which neither is NULL, stand to each other; `None` for values of different types.
+pub(crate) fn compare(a: DatumRef<'_>, b: DatumRef<'_>) -> Option<Ordering> {
+    use DatumRef::*;
+    let integer = |value| match value {
+        Int2(v) => Some(i64::from(v)),
+        Int4(v) => Some(i64::from(v)),
+        Int8(v) => Some(v),
+        _ => None,
+    };
+    // NaN is above all others and equal to itself.
+    let floats = |a: f64, b: f64| {
+        a.partial_cmp(&b)
+            .unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
+    };
+    if let (Some(a), Some(b)) = (integer(a), integer(b)) {
+        return Some(a.cmp(&b));
+    }
+    Some(match (a, b) {
+        (Float4(a), Float4(b)) => floats(a.into(), b.into()),
+        (Float8(a), Float8(b)) => floats(a, b),
+        (Numeric(a), Numeric(b)) if a.scale == b.scale => a.unscaled.cmp(&b.unscaled),
+        (Numeric(_), Numeric(_)) => {
+            let shown = |value| {
+                let mut shown = String::new();
+                let style = crate::text::Style::default();
+                crate::text::write(value, ColumnType::Numeric(None), style, &mut shown);
+                crate::text::parse(ColumnType::Numeric(None), &shown).ok()
+            };
+            let (a, b) = (shown(a)?, shown(b)?);
+            return compare(a.as_ref(), b.as_ref());
+        }
+        (Text(a), Text(b)) => a.cmp(b),
+        (Bool(a), Bool(b)) => a.cmp(&b),
+        (Bytea(a), Bytea(b)) => a.cmp(b),
+        (Uuid(a), Uuid(b)) => a.cmp(b),
+        (Date(a), Date(b)) => a.cmp(&b),
+        (Time(a), Time(b)) | (Timestamp(a), Timestamp(b)) | (TimestampTz(a), TimestampTz(b)) => {
+            a.cmp(&b)
+        }
+        (TimeTz(a), TimeTz(b)) => a.to_bytes().cmp(&b.to_bytes()),
+        (Interval(a), Interval(b)) => a.span().cmp(&b.span()),
+        (Array(a), Array(b)) => {
+            let (a, b) = (a.to_vec(), b.to_vec());
+            for (a, b) in a.iter().zip(&b) {
+                let order = match (a.is_null(), b.is_null()) {
+                    (false, false) => compare(a.as_ref(), b.as_ref())?,
+                    (a, b) => a.cmp(&b),
+                };
+                if order.is_ne() {
+                    return Some(order);
+                }
+            }
+            a.len().cmp(&b.len())
+        }
+        _ => return None,
+    })
+}
+
+/// Equal, or both NULL.
+fn same(a: DatumRef<'_>, b: DatumRef<'_>) -> bool {
+    match (a, b) {
+        (DatumRef::Null, DatumRef::Null) => true,
+        (DatumRef::Null, _) | (_, DatumRef::Null) => false,
+        (a, b) => compare(a, b).is_some_and(Ordering::is_eq),
+    }
+}
+
+/// What a comparison with every element comes to; `None` is NULL.
+fn quantify(
+    value: DatumRef<'_>,
+    elements: Elements<'_>,
+    comparison: Comparison,
+    all: bool,
+) -> Option<bool> {
+    if elements.is_empty() {
+        return Some(all);
+    }
+    if value == DatumRef::Null {
+        return None;
+    }
+    let (mut decided, mut unknown) = (false, false);
+    elements.for_each(|element| {
+        let order = match element {
+            None | Some(DatumRef::Null) => None,
+            Some(element) => compare(value, element),
+        };
+        match order {
+            Some(order) => decided |= comparison.holds(order) != all,
+            None => unknown = true,
+        }
+    });
+    match (decided, unknown) {
+        (true, _) => Some(!all),
+        (false, true) => None,
+        (false, false) => Some(all),
+    }
+}
+
+fn integer(value: DatumRef<'_>) -> Option<i64> {
+    match value {
+        DatumRef::Int2(v) => Some(v.into()),
+        DatumRef::Int4(v) => Some(v.into()),
+        DatumRef::Int8(v) => Some(v),
+        _ => None,
+    }
+}
+
+fn dimensions(elements: Elements<'_>) -> i32 {
+    if elements.is_empty() {
+        return 0;
+    }
+    let mut inner = 0;
+    elements.for_each(|element| {
+        if let Some(DatumRef::Array(elements)) = element {
+            inner = inner.max(dimensions(elements));
+        }
+    });
+    inner + 1
+}
+
+fn leaves(elements: Elements<'_>) -> i32 {
+    let mut count = 0;
+    elements.for_each(|element| {
+        count += match element {
+            Some(DatumRef::Array(inner)) => leaves(inner),
+            _ => 1,
+        };
+    });
+    count
+}
+
+/// The length of a dimension; `None` when there is no such dimension.
+fn length(elements: Elements<'_>, dimension: i64) -> Option<i32> {
+    if elements.is_empty() || dimension < 1 {
+        return None;
+    }
+    if dimension == 1 {
+        return i32::try_from(elements.len()).ok();
+    }
+    let mut found = None;
+    elements.for_each(|element| {
+        if let (None, Some(DatumRef::Array(inner))) = (found, element) {
+            found = length(inner, dimension - 1);
+        }
+    });
+    found
+}
+
+impl ArrayFunction {
+    /// Where the first element of an array stands: PostgreSQL's vectors count from 0.
+    fn base(fields: &[FieldRef]) -> i64 {
+        let tag = fields
+            .first()
+            .and_then(|field| field.metadata().get(PG_TYPE_KEY));
+        match tag.map(String::as_str) {
+            Some("int2vector" | "oidvector") => 0,
+            _ => 1,
+        }
+    }
+
+    fn eval(&self, args: &[DatumRef<'_>], base: i64) -> Result<Datum> {
+        let int = |value: Option<i32>| value.map_or(Datum::Null, Datum::Int4);
+        let elements = match args.first() {
+            Some(DatumRef::Array(elements)) => Some(*elements),
+            _ => None,
+        };
+        if let Op::Any(comparison) | Op::All(comparison) = self.op {
+            let all = matches!(self.op, Op::All(_));
+            let DatumRef::Array(elements) = args[1] else {
+                return Ok(Datum::Null);
+            };
+            return Ok(
+                quantify(args[0], elements, comparison, all).map_or(Datum::Null, Datum::Bool)
+            );
+        }
+        let Some(elements) = elements else {
+            return Ok(match self.op {
+                Op::OrEmpty => Datum::Array(Vec::new()),
+                _ => Datum::Null,
+            });
+        };
+        Ok(match self.op {
+            Op::Element => {
+                let at = integer(args[1]).and_then(|index| index.checked_sub(base));
+                let at = at.and_then(|at| usize::try_from(at).ok());
+                let mut values = elements.to_vec();
+                match at.filter(|at| *at < values.len()) {
+                    Some(at) => values.swap_remove(at),
+                    None => Datum::Null,
+                }
+            }
+            Op::Slice => {
+                let values = elements.to_vec();
+                let bound = |at: usize, open: i64| match args.get(at) {
+                    Some(DatumRef::Bool(_)) | None => Some(open),
+                    Some(value) => integer(*value),
+                };
+                let last = values.len() as i64 + base - 1;
+                let (Some(from), Some(to)) = (bound(1, base), bound(2, last)) else {
+                    return Ok(Datum::Null);
+                };
+                let from = usize::try_from(from.max(base) - base).unwrap_or(0);
+                let to = usize::try_from(to.min(last) - base + 1).unwrap_or(0);
+                Datum::Array(
+                    values
+                        .get(from..to)
+                        .map(<[Datum]>::to_vec)
+                        .unwrap_or_default(),
+                )
+            }
+            Op::OrEmpty => Datum::Array(elements.to_vec()),
+            Op::Length | Op::Upper | Op::Lower => {
+                let length = integer(args[1]).and_then(|dimension| length(elements, dimension));
+                let base = i32::try_from(base).unwrap_or(1);
+                int(match self.op {
+                    Op::Length => length,
+                    Op::Upper => length.map(|length| length + base - 1),
+                    _ => length.map(|_| base),
+                })
+            }
+            Op::Dimensions => int(Some(dimensions(elements)).filter(|count| *count > 0)),
+            Op::Cardinality => Datum::Int4(leaves(elements)),
+            Op::Position => {
+                let values = elements.to_vec();
+                let start = args.get(2).and_then(|start| integer(*start)).unwrap_or(1);
+                let start = usize::try_from(start.max(1) - 1).unwrap_or(0);
+                let here = |value: &Datum| same(value.as_ref(), args[1]);
+                let at = values.iter().skip(start).position(here);
+                int(at.and_then(|at| i32::try_from(at + start + 1).ok()))
+            }
+            Op::Positions => {
+                let values = elements.to_vec();
+                let here = |(at, value): (usize, &Datum)| {
+                    same(value.as_ref(), args[1]).then_some(Datum::Int4(at as i32 + 1))
+                };
+                Datum::Array(values.iter().enumerate().filter_map(here).collect())
+            }
+            Op::Remove => {
+                let mut values = elements.to_vec();
+                values.retain(|value| !same(value.as_ref(), args[1]));
+                Datum::Array(values)
+            }
+            Op::Replace => {
+                let values = elements.to_vec().into_iter();
+                let replaced = |value: Datum| match same(value.as_ref(), args[1]) {
+                    true => args[2].to_owned(),
+                    false => value,
+                };
+                Datum::Array(values.map(replaced).collect())
+            }
+            Op::Overlaps => {
+                let DatumRef::Array(others) = args[1] else {
+                    return Ok(Datum::Null);
+                };
+                let (ours, theirs) = (elements.to_vec(), others.to_vec());
+                let meets = |ours: &Datum| {
+                    !ours.is_null() && theirs.iter().any(|t| same(ours.as_ref(), t.as_ref()))
+                };
+                Datum::Bool(ours.iter().any(meets))
+            }
+            Op::Subscripts => {
+                let length = integer(args[1]).and_then(|dimension| length(elements, dimension));
+                let base = i32::try_from(base).unwrap_or(1);
+                let numbers = (0..length.unwrap_or(0)).map(|at| Datum::Int4(at + base));
+                Datum::Array(numbers.collect())
+            }
+            Op::Any(_) | Op::All(_) => Datum::Null,
+        })
+    }
+
+    /// The type of what a function of an array gives, by the array's.
+    fn result_field(&self, args: &[FieldRef]) -> Result<Field> {
+        let fixed = match self.op {
+            Op::Any(_) | Op::All(_) | Op::Overlaps => Some(ColumnType::Bool),
+            Op::Length
+            | Op::Upper
+            | Op::Lower
+            | Op::Dimensions
+            | Op::Cardinality
+            | Op::Position => Some(ColumnType::Int4),
+            Op::Positions | Op::Subscripts => Some(ColumnType::Array(ElementType::Int4)),
+            _ => None,
+        };
+        if let Some(ty) = fixed {
+            return Ok(ty.field(&self.name, true));
+        }
+        let array = args.first().ok_or_else(|| self.no_such(args))?;
+        // It is there until the plan is: a cast to text, around a value of any type.
+        if self.name == super::UNTAGGED {
+            let metadata = match array.data_type() {
+                DataType::Utf8 => Default::default(),
+                _ => array.metadata().clone(),
+            };
+            let field = array.as_ref().clone().with_nullable(true);
+            return Ok(field.with_metadata(metadata));
+        }
+        match (self.op, array.data_type()) {
+            // What has more dimensions gives arrays; else the tag of the array tells that of its elements.
+            (Op::Element, DataType::List(item)) if item.data_type().is_nested() => {
+                Ok(Field::new(&self.name, item.data_type().clone(), true))
+            }
+            (Op::Element, DataType::List(_)) => {
+                match output::column_type(array).map_err(external)? {
+                    ColumnType::Array(element) => {
+                        Ok(ColumnType::from(element).field(&self.name, true))
+                    }
+                    other => Ok(other.field(&self.name, true)),
+                }
+            }
+            (_, DataType::List(_) | DataType::Null) => Ok(array
+                .as_ref()
+                .clone()
+                .with_name(&self.name)
+                .with_nullable(true)),
+            _ => Err(self.no_such(args)),
+        }
+    }
+
+    fn no_such(&self, args: &[FieldRef]) -> DataFusionError {
+        let names: Vec<String> = args
+            .iter()
+            .map(|field| {
+                output::column_type(field).map_or("unknown".to_string(), crate::types::name)
+            })
+            .collect();
+        if matches!(self.op, Op::Element | Op::Slice) {
+            let message = format!(
+                "cannot subscript type {} because it does not support subscripting",
+                names.first().map_or("unknown", String::as_str)
+            );
+            return external(SqlError::new(ErrorKind::DatatypeMismatch, message));
+        }
+        let message = format!(
+            "function {}({}) does not exist",
+            self.name,
+            names.join(", ")
+        );
+        external(SqlError::new(ErrorKind::UndefinedFunction, message))
+    }
+}
+
+fn external(error: SqlError) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+impl ScalarUDFImpl for ArrayFunction {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        let fields: Vec<FieldRef> = types
+            .iter()
+            .map(|ty| Arc::new(Field::new("", ty.clone(), true)))
+            .collect();
+        Ok(self.result_field(&fields)?.data_type().clone())
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        Ok(Arc::new(self.result_field(args.arg_fields)?))
+    }
+
+    /// `x = ANY` of known values is `x IN` them, which scans know how to use.
+    fn simplify(&self, args: Vec<Expr>, _: &SimplifyContext) -> Result<ExprSimplifyResult> {
+        let negated = match self.op {
+            Op::Any(Comparison::Eq) => false,
+            Op::All(Comparison::NotEq) => true,
+            _ => return Ok(ExprSimplifyResult::Original(args)),
+        };
+        let Some(Expr::Literal(ScalarValue::List(list), _)) = args.get(1) else {
+            return Ok(ExprSimplifyResult::Original(args));
+        };
+        if list.is_null(0) {
+            return Ok(ExprSimplifyResult::Original(args));
+        }
+        let values = list.value(0);
+        if values.data_type().is_nested() || values.is_empty() {
+            return Ok(ExprSimplifyResult::Original(args));
+        }
+        let literal =
+            |row| ScalarValue::try_from_array(&values, row).map(|v| Expr::Literal(v, None));
+        let literals = (0..values.len()).map(literal).collect::<Result<Vec<_>>>()?;
+        let mut args = args.into_iter();
+        let left = args.next().ok_or_else(|| {
+            DataFusionError::Internal("a comparison has a left operand".to_string())
+        })?;
+        Ok(ExprSimplifyResult::Simplified(Expr::InList(InList::new(
+            Box::new(left),
+            literals,
+            negated,
+        ))))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let base = ArrayFunction::base(&args.arg_fields);
+        let scalar = args
+            .args
+            .iter()
+            .all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        let rows = if scalar { 1 } else { args.number_rows };
+        let arrays = args
+            .args
+            .iter()
+            .zip(&args.arg_fields)
+            .map(|(arg, field)| {
+                let array = arg.to_array(rows)?;
+                if array.data_type().is_null() {
+                    return Ok(array);
+                }
+                let ty = output::column_type(field).map_err(external)?;
+                output::conform(&array, ty).map_err(external)
+            })
+            .collect::<Result<Vec<ArrayRef>>>()?;
+        let mut values = Vec::with_capacity(rows);
+        for row in 0..rows {
+            let row = arrays.iter().map(|array| {
+                datum_at(array.as_ref(), row).ok_or_else(|| {
+                    let message = format!("{} of {}", self.name, array.data_type());
+                    DataFusionError::NotImplemented(message)
+                })
+            });
+            let row = row.collect::<Result<Vec<_>>>()?;
+            values.push(self.eval(&row, base)?);
+        }
+        let ty = args.return_field.data_type();
+        let result = build(ty, &arrays, &args.return_field, &values)?;
+        Ok(match scalar {
+            true => ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?),
+            false => ColumnarValue::Array(result),
+        })
+    }
+}
+
+/// An array of the values, which are of the function's return type.
+fn build(ty: &DataType, arrays: &[ArrayRef], field: &Field, values: &[Datum]) -> Result<ArrayRef> {
+    if ty.is_null() {
+        return Ok(arrow::array::new_null_array(ty, values.len()));
+    }
+    // Arrays of arrays have no builder: they come out of one that is there.
+    let nested = |ty: &DataType| matches!(ty, DataType::List(item) if item.data_type().is_nested());
+    if nested(ty)
+        || arrays
+            .first()
+            .is_some_and(|array| nested(array.data_type()))
+            && ty.is_nested()
+    {
+        return match arrays.first().and_then(|array| array.as_list_opt::<i32>()) {
+            Some(_) => Err(external(SqlError::unsupported(
+                "this function of an array of several dimensions",
+            ))),
+            None => Ok(arrow::array::new_null_array(ty, values.len())),
+        };
+    }
+    let column = output::column_type(field).map_err(external)?;
+    let mut builder = ColumnBuilder::new(column);
+    for value in values {
+        builder.append(value.as_ref());
+    }
+    let built = builder.finish();
+    match built.data_type() == ty {
+        true => Ok(built),
+        false => Ok(arrow::compute::cast(&built, ty)?),
+    }
+}

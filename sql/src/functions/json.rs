@@ -1,0 +1,556 @@
+//! Operators and functions of json and jsonb, on their text.
+
+mod edit;
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef};
+use arrow::datatypes::{DataType, FieldRef};
+use datafusion::common::ScalarValue;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility,
+};
+use datafusion::sql::sqlparser::ast::BinaryOperator;
+use tidelog_storage::datum::{ColumnBuilder, datum_at};
+use tidelog_storage::{ColumnType, Datum, DatumRef, ElementType};
+
+use crate::error::{ErrorKind, SqlError};
+use crate::json::{write_string, write_value};
+use crate::output;
+use crate::text::Style;
+use crate::text::jsonb::scan::{self, Kind};
+use crate::text::jsonb::{canonical, object};
+
+/// What a function does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Op {
+    /// `->` and, as text, `->>`
+    Get {
+        text: bool,
+    },
+    /// `#>` and `#>>`
+    Path {
+        text: bool,
+    },
+    Contains,
+    ContainedBy,
+    Exists,
+    ExistsAny,
+    ExistsAll,
+    Concat,
+    Delete,
+    DeletePath,
+    Typeof,
+    ArrayLength,
+    BuildObject,
+    BuildArray,
+    ToJson,
+    StripNulls,
+    Pretty,
+    Set,
+    Insert,
+    /// The elements of an array, as an array of SQL.
+    Elements {
+        text: bool,
+    },
+    /// The keys of an object, as an array of SQL.
+    Keys,
+    /// The values of an object, as an array of SQL.
+    Values {
+        text: bool,
+    },
+    /// An array of SQL, whose elements are json, as one of json (`json_agg`).
+    ArrayOf,
+    /// Two arrays of SQL as an object (`json_object_agg`).
+    ObjectOf,
+}
+
+/// The function of an operator between json and something else; `None` when it is none of json's.
+pub(crate) fn operator(
+    op: &BinaryOperator,
+    left: ColumnType,
+    right: Option<ColumnType>,
+    style: Style,
+) -> Option<Arc<ScalarUDF>> {
+    let jsonb = match left {
+        ColumnType::Jsonb => true,
+        ColumnType::Json => false,
+        _ => return None,
+    };
+    let op = match op {
+        BinaryOperator::Arrow => Op::Get { text: false },
+        BinaryOperator::LongArrow => Op::Get { text: true },
+        BinaryOperator::HashArrow => Op::Path { text: false },
+        BinaryOperator::HashLongArrow => Op::Path { text: true },
+        _ if !jsonb => return None,
+        BinaryOperator::AtArrow => Op::Contains,
+        BinaryOperator::ArrowAt => Op::ContainedBy,
+        BinaryOperator::Question => Op::Exists,
+        BinaryOperator::QuestionPipe => Op::ExistsAny,
+        BinaryOperator::QuestionAnd => Op::ExistsAll,
+        BinaryOperator::HashMinus => Op::DeletePath,
+        BinaryOperator::Minus => Op::Delete,
+        BinaryOperator::StringConcat if matches!(right, None | Some(ColumnType::Jsonb)) => {
+            Op::Concat
+        }
+        _ => return None,
+    };
+    Some(udf("?column?", op, jsonb, style))
+}
+
+/// The type that an operator wants of a bare literal or an untyped parameter on its right.
+pub(crate) fn operand(op: &BinaryOperator) -> ColumnType {
+    match op {
+        BinaryOperator::HashArrow
+        | BinaryOperator::HashLongArrow
+        | BinaryOperator::HashMinus
+        | BinaryOperator::QuestionPipe
+        | BinaryOperator::QuestionAnd => ColumnType::Array(ElementType::Text),
+        BinaryOperator::AtArrow | BinaryOperator::ArrowAt | BinaryOperator::StringConcat => {
+            ColumnType::Jsonb
+        }
+        _ => ColumnType::Text,
+    }
+}
+
+/// The function with this name.
+pub(crate) fn function(name: &str, style: Style) -> Option<Arc<ScalarUDF>> {
+    let (jsonb, rest) = match name.strip_prefix("jsonb_") {
+        Some(rest) => (true, rest),
+        None => (false, name.strip_prefix("json_").unwrap_or(name)),
+    };
+    let op = match (rest, name) {
+        (_, "to_json" | "array_to_json") => return Some(udf(name, Op::ToJson, false, style)),
+        (_, "to_jsonb") => return Some(udf(name, Op::ToJson, true, style)),
+        ("typeof", _) => Op::Typeof,
+        ("array_length", _) => Op::ArrayLength,
+        ("build_object", _) => Op::BuildObject,
+        ("build_array", _) => Op::BuildArray,
+        ("strip_nulls", _) => Op::StripNulls,
+        ("pretty", _) => Op::Pretty,
+        ("extract_path", _) => Op::Path { text: false },
+        ("extract_path_text", _) => Op::Path { text: true },
+        ("set", _) if jsonb => Op::Set,
+        ("insert", _) if jsonb => Op::Insert,
+        ("list_of_elements", _) => Op::Elements { text: false },
+        ("list_of_elements_text", _) => Op::Elements { text: true },
+        ("list_of_keys", _) => Op::Keys,
+        ("list_of_values", _) => Op::Values { text: false },
+        ("list_of_values_text", _) => Op::Values { text: true },
+        ("array_of", _) => Op::ArrayOf,
+        ("object_of", _) => Op::ObjectOf,
+        _ => return None,
+    };
+    name.starts_with("json")
+        .then(|| udf(name, op, jsonb, style))
+}
+
+/// The types that a function wants of bare literals and untyped parameters; `None` for a function that takes any.
+pub(crate) fn arguments(name: &str) -> Option<Vec<ColumnType>> {
+    let json = match name.split_once('_')?.0 {
+        "jsonb" => ColumnType::Jsonb,
+        "json" => ColumnType::Json,
+        _ => return None,
+    };
+    let path = ColumnType::Array(ElementType::Text);
+    let rest = name.split_once('_')?.1;
+    Some(match rest {
+        "set" | "insert" => vec![json, path, json],
+        "typeof" | "array_length" | "strip_nulls" | "pretty" => vec![json],
+        "extract_path" | "extract_path_text" => vec![json],
+        rest if rest.starts_with("list_of_") => vec![json],
+        _ => return None,
+    })
+}
+
+/// A call of a function.
+pub(crate) fn call(function: Arc<ScalarUDF>, args: Vec<Expr>) -> Expr {
+    Expr::ScalarFunction(ScalarFunction::new_udf(function, args))
+}
+
+fn udf(name: &str, op: Op, jsonb: bool, style: Style) -> Arc<ScalarUDF> {
+    Arc::new(ScalarUDF::from(JsonFunction {
+        name: name.to_string(),
+        op,
+        jsonb,
+        style,
+        signature: match op {
+            Op::BuildArray | Op::BuildObject => Signature::one_of(
+                vec![
+                    datafusion::logical_expr::TypeSignature::Nullary,
+                    datafusion::logical_expr::TypeSignature::VariadicAny,
+                ],
+                Volatility::Stable,
+            ),
+            _ => Signature::variadic_any(Volatility::Immutable),
+        },
+    }))
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct JsonFunction {
+    name: String,
+    op: Op,
+    jsonb: bool,
+    style: Style,
+    signature: Signature,
+}
+
+/// An argument in one row.
+struct Arg<'a> {
+    value: DatumRef<'a>,
+    ty: ColumnType,
+}
+
+impl<'a> Arg<'a> {
+    fn text(&self) -> Option<&'a str> {
+        match self.value {
+            DatumRef::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    fn integer(&self) -> Option<i64> {
+        match self.value {
+            DatumRef::Int2(v) => Some(v.into()),
+            DatumRef::Int4(v) => Some(v.into()),
+            DatumRef::Int8(v) => Some(v),
+            _ => None,
+        }
+    }
+
+    fn texts(&self) -> Vec<Option<String>> {
+        let mut texts = Vec::new();
+        if let DatumRef::Array(elements) = self.value {
+            elements.for_each(|element| {
+                texts.push(match element {
+                    Some(DatumRef::Text(text)) => Some(text.to_string()),
+                    _ => None,
+                });
+            });
+        }
+        texts
+    }
+}
+
+fn refused(message: &str) -> SqlError {
+    SqlError::new(ErrorKind::InvalidParameterValue, message)
+}
+
+impl JsonFunction {
+    fn result_type(&self) -> ColumnType {
+        let json = match self.jsonb {
+            true => ColumnType::Jsonb,
+            false => ColumnType::Json,
+        };
+        let list = |text: bool| match (text, self.jsonb) {
+            (true, _) => ColumnType::Array(ElementType::Text),
+            (false, true) => ColumnType::Array(ElementType::Jsonb),
+            (false, false) => ColumnType::Array(ElementType::Json),
+        };
+        match self.op {
+            Op::Get { text: true } | Op::Path { text: true } | Op::Typeof | Op::Pretty => {
+                ColumnType::Text
+            }
+            Op::Contains | Op::ContainedBy | Op::Exists | Op::ExistsAny | Op::ExistsAll => {
+                ColumnType::Bool
+            }
+            Op::ArrayLength => ColumnType::Int4,
+            Op::Keys => list(true),
+            Op::Elements { text } | Op::Values { text } => list(text),
+            _ => json,
+        }
+    }
+
+    /// The value of an argument as json.
+    fn json_of(&self, arg: &Arg<'_>) -> std::result::Result<String, SqlError> {
+        let mut out = String::new();
+        write_value(arg.value, arg.ty, self.style, ",", &mut out);
+        match self.jsonb {
+            true => canonical(&out),
+            false => Ok(out),
+        }
+    }
+
+    fn eval(&self, args: &[Arg<'_>]) -> std::result::Result<Datum, SqlError> {
+        let strict = !matches!(self.op, Op::BuildObject | Op::BuildArray | Op::ObjectOf);
+        if strict && args.iter().any(|arg| arg.value == DatumRef::Null) {
+            return Ok(Datum::Null);
+        }
+        let json = args.first().and_then(Arg::text).unwrap_or_default();
+        let text = |value: Option<String>| value.map_or(Datum::Null, Datum::Text);
+        let raw = |value: Option<&str>, as_text: bool| match (value, as_text) {
+            (None, _) => Datum::Null,
+            (Some(value), false) => Datum::Text(value.to_string()),
+            (Some(value), true) => text(scan::as_text(value)),
+        };
+        let has = |key: &str| match scan::kind(json) {
+            Kind::Object => scan::member(json, key).is_some(),
+            Kind::Array => scan::elements(json).iter().any(|element| {
+                scan::kind(element) == Kind::String && scan::unquoted(element) == key
+            }),
+            Kind::String => scan::unquoted(json) == key,
+            _ => false,
+        };
+        Ok(match self.op {
+            Op::Get { text } => {
+                let found = match (scan::kind(json), args[1].text(), args[1].integer()) {
+                    (Kind::Object, Some(key), _) => scan::member(json, key),
+                    (Kind::Array, _, Some(index)) => scan::element(json, index),
+                    // jsonb keeps a scalar as the one element of an array.
+                    (kind, _, Some(0 | -1)) if self.jsonb && kind.is_scalar() => Some(json),
+                    _ => None,
+                };
+                raw(found, text)
+            }
+            Op::Path { text } => {
+                let steps = match args[1].value {
+                    DatumRef::Array(_) => args[1].texts(),
+                    _ => args[1..]
+                        .iter()
+                        .map(|arg| arg.text().map(str::to_string))
+                        .collect(),
+                };
+                let mut at = Some(scan::trim(json));
+                for step in &steps {
+                    at = match (at, step) {
+                        (Some(json), Some(step)) => match scan::kind(json) {
+                            Kind::Object => scan::member(json, step),
+                            Kind::Array => step
+                                .parse()
+                                .ok()
+                                .and_then(|index| scan::element(json, index)),
+                            _ => None,
+                        },
+                        _ => None,
+                    };
+                }
+                raw(at, text)
+            }
+            Op::Contains => Datum::Bool(scan::contains(json, args[1].text().unwrap_or_default())),
+            Op::ContainedBy => {
+                Datum::Bool(scan::contains(args[1].text().unwrap_or_default(), json))
+            }
+            Op::Exists => Datum::Bool(has(args[1].text().unwrap_or_default())),
+            Op::ExistsAny => Datum::Bool(args[1].texts().iter().flatten().any(|key| has(key))),
+            Op::ExistsAll => Datum::Bool(args[1].texts().iter().flatten().all(|key| has(key))),
+            Op::Typeof => Datum::Text(scan::kind(json).name().to_string()),
+            Op::ArrayLength => match scan::kind(json) {
+                Kind::Array => Datum::Int4(scan::elements(json).len() as i32),
+                kind if kind.is_scalar() => {
+                    return Err(refused("cannot get array length of a scalar"));
+                }
+                _ => return Err(refused("cannot get array length of a non-array")),
+            },
+            Op::Elements { text } => {
+                if scan::kind(json) != Kind::Array {
+                    return Err(refused(match scan::kind(json) {
+                        Kind::Object => "cannot extract elements from an object",
+                        _ => "cannot extract elements from a scalar",
+                    }));
+                }
+                let elements = scan::elements(json);
+                Datum::Array(elements.into_iter().map(|e| raw(Some(e), text)).collect())
+            }
+            Op::Keys | Op::Values { .. } => {
+                if scan::kind(json) != Kind::Object {
+                    let message = match (self.op, scan::kind(json)) {
+                        (Op::Keys, Kind::Array) => "cannot call jsonb_object_keys on an array",
+                        (Op::Keys, _) => "cannot call jsonb_object_keys on a scalar",
+                        _ => "cannot call jsonb_each on a non-object",
+                    };
+                    return Err(refused(message));
+                }
+                let members = scan::members(json).into_iter();
+                Datum::Array(match self.op {
+                    Op::Values { text } => members.map(|(_, v)| raw(Some(v), text)).collect(),
+                    _ => members.map(|(key, _)| Datum::Text(key)).collect(),
+                })
+            }
+            Op::ToJson => Datum::Text(self.json_of(&args[0])?),
+            Op::BuildArray => {
+                let elements = args.iter().map(|arg| self.json_of(arg));
+                let elements = elements.collect::<std::result::Result<Vec<_>, _>>()?;
+                Datum::Text(format!("[{}]", elements.join(", ")))
+            }
+            Op::BuildObject => self.build_object(args)?,
+            Op::ArrayOf => {
+                let elements: Vec<String> = args[0]
+                    .texts()
+                    .into_iter()
+                    .map(|element| element.unwrap_or_else(|| "null".to_string()))
+                    .collect();
+                Datum::Text(format!("[{}]", elements.join(", ")))
+            }
+            Op::ObjectOf => self.object_of(&args[0], &args[1])?,
+            Op::Concat => Datum::Text(edit::concat(json, args[1].text().unwrap_or_default())?),
+            Op::Delete => Datum::Text(match (args[1].text(), args[1].integer()) {
+                (Some(key), _) => edit::delete_keys(json, &[key.to_string()])?,
+                (None, Some(index)) => edit::delete_index(json, index)?,
+                (None, None) => {
+                    let keys: Vec<String> = args[1].texts().into_iter().flatten().collect();
+                    edit::delete_keys(json, &keys)?
+                }
+            }),
+            Op::DeletePath => {
+                let path: Vec<String> = args[1].texts().into_iter().flatten().collect();
+                if scan::kind(json).is_scalar() {
+                    return Err(refused("cannot delete path in scalar"));
+                }
+                Datum::Text(edit::delete_path(json, &path))
+            }
+            Op::Set | Op::Insert => {
+                let path: Vec<String> = args[1].texts().into_iter().flatten().collect();
+                let value = args[2].text().unwrap_or_default();
+                let flag = match args.get(3).map(|arg| arg.value) {
+                    Some(DatumRef::Bool(flag)) => flag,
+                    _ => self.op == Op::Set,
+                };
+                if scan::kind(json).is_scalar() {
+                    return Err(refused("cannot set path in scalar"));
+                }
+                Datum::Text(match self.op {
+                    Op::Set => edit::set(json, &path, value, flag),
+                    _ => edit::insert(json, &path, value, flag)?,
+                })
+            }
+            Op::StripNulls => Datum::Text(edit::strip_nulls(json, self.jsonb)),
+            Op::Pretty => Datum::Text(edit::pretty(json)),
+        })
+    }
+
+    fn build_object(&self, args: &[Arg<'_>]) -> std::result::Result<Datum, SqlError> {
+        if !args.len().is_multiple_of(2) {
+            let error = refused("argument list must have even number of elements");
+            let hint = match self.jsonb {
+                true => {
+                    "The arguments of jsonb_build_object() must consist of alternating keys and values."
+                }
+                false => {
+                    "The arguments of json_build_object() must consist of alternating keys and values."
+                }
+            };
+            return Err(error.hint(hint));
+        }
+        let mut members = Vec::new();
+        for (at, pair) in args.chunks(2).enumerate() {
+            if pair[0].value == DatumRef::Null {
+                return Err(match self.jsonb {
+                    true => refused(&format!("argument {}: key must not be null", at * 2 + 1)),
+                    false => refused("null value not allowed for object key"),
+                });
+            }
+            let mut key = String::new();
+            crate::text::write(pair[0].value, pair[0].ty, self.style, &mut key);
+            members.push((key, self.json_of(&pair[1])?));
+        }
+        Ok(Datum::Text(self.written(members, "{", "}")))
+    }
+
+    fn object_of(&self, keys: &Arg<'_>, values: &Arg<'_>) -> std::result::Result<Datum, SqlError> {
+        if keys.value == DatumRef::Null {
+            return Ok(Datum::Null);
+        }
+        let values = values.texts();
+        let mut members = Vec::new();
+        for (key, value) in keys.texts().into_iter().zip(values) {
+            let Some(key) = key else {
+                return Err(refused("field name must not be null"));
+            };
+            members.push((key, value.unwrap_or_else(|| "null".to_string())));
+        }
+        Ok(Datum::Text(self.written(members, "{ ", " }")))
+    }
+
+    /// An object's text; as PostgreSQL spaces those of type json.
+    fn written(&self, members: Vec<(String, String)>, open: &str, close: &str) -> String {
+        if self.jsonb {
+            return object(members);
+        }
+        let mut out = open.to_string();
+        for (at, (key, value)) in members.iter().enumerate() {
+            if at > 0 {
+                out.push_str(", ");
+            }
+            write_string(key, &mut out);
+            out.push_str(" : ");
+            out.push_str(value);
+        }
+        out.push_str(close);
+        out
+    }
+
+    fn apply(&self, arrays: &[ArrayRef], types: &[ColumnType], rows: usize) -> Result<ArrayRef> {
+        let mut builder = ColumnBuilder::new(self.result_type());
+        for row in 0..rows {
+            let args = arrays.iter().zip(types).map(|(array, ty)| {
+                let value = match array.data_type() {
+                    DataType::Null => DatumRef::Null,
+                    _ => datum_at(array.as_ref(), row).ok_or_else(|| {
+                        let message = format!("{} of {}", self.name, array.data_type());
+                        DataFusionError::NotImplemented(message)
+                    })?,
+                };
+                Ok(Arg { value, ty: *ty })
+            });
+            let args = args.collect::<Result<Vec<_>>>()?;
+            let value = self
+                .eval(&args)
+                .map_err(|error| DataFusionError::External(Box::new(error)))?;
+            builder.append(value.as_ref());
+        }
+        Ok(builder.finish())
+    }
+}
+
+impl ScalarUDFImpl for JsonFunction {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(self.result_type().arrow())
+    }
+
+    fn return_field_from_args(&self, _: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        Ok(Arc::new(self.result_type().field(&self.name, true)))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let external = |error: SqlError| DataFusionError::External(Box::new(error));
+        let types = args
+            .arg_fields
+            .iter()
+            .map(|field| output::column_type(field).map_err(external))
+            .collect::<Result<Vec<_>>>()?;
+        let scalar = args
+            .args
+            .iter()
+            .all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        let rows = if scalar { 1 } else { args.number_rows };
+        let arrays = args
+            .args
+            .iter()
+            .zip(&types)
+            .map(|(arg, ty)| {
+                let array = arg.to_array(rows)?;
+                match array.data_type() {
+                    DataType::Null => Ok(array),
+                    _ => output::conform(&array, *ty).map_err(external),
+                }
+            })
+            .collect::<Result<Vec<ArrayRef>>>()?;
+        let result = self.apply(&arrays, &types, rows)?;
+        Ok(match scalar {
+            true => ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?),
+            false => ColumnarValue::Array(result),
+        })
+    }
+}

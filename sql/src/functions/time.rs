@@ -1,0 +1,547 @@
+//! Arithmetic of dates, times and intervals as PostgreSQL has it, and `timezone`.
+
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use arrow::datatypes::{DataType, FieldRef};
+use datafusion::common::ScalarValue;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::{
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility,
+};
+use datafusion::sql::sqlparser::ast::BinaryOperator;
+use tidelog_storage::datum::{ColumnBuilder, datum_at};
+use tidelog_storage::{ColumnType, Datum, DatumRef, Interval};
+
+use crate::error::{ErrorKind, SqlError};
+use crate::output;
+use crate::text::{Style, Zone, datetime};
+
+const SECOND: i64 = 1_000_000;
+const DAY: i64 = 86_400 * SECOND;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Op {
+    /// A moment and an interval; subtracted when `true`.
+    Move(bool),
+    /// The interval between two moments.
+    Between,
+    /// The days between two dates.
+    Days,
+    /// A date and so many days; subtracted when `true`.
+    MoveDays(bool),
+    /// A date and a time of day.
+    At,
+    /// Two intervals; subtracted when `true`.
+    Sum(bool),
+    /// An interval and a factor.
+    Times,
+    /// An interval and a divisor.
+    Over,
+    /// What intervals are compared by, as a number.
+    Span,
+    Negate,
+    /// `timezone(zone, moment)`
+    Timezone,
+    Age,
+    JustifyHours,
+    JustifyDays,
+    JustifyInterval,
+    MakeInterval,
+}
+
+fn is_number(ty: ColumnType) -> bool {
+    use ColumnType::{Float4, Float8, Int2, Int4, Int8, Numeric};
+    matches!(ty, Int2 | Int4 | Int8 | Float4 | Float8 | Numeric(_))
+}
+
+fn is_integer(ty: ColumnType) -> bool {
+    matches!(ty, ColumnType::Int2 | ColumnType::Int4 | ColumnType::Int8)
+}
+
+/// The function of an arithmetic operator between these types, and whether its operands change places; `None` when
+/// DataFusion's own is right, or there is none.
+pub(crate) fn operator(
+    op: &BinaryOperator,
+    left: ColumnType,
+    right: ColumnType,
+    style: Style,
+) -> Option<(Arc<ScalarUDF>, bool)> {
+    use BinaryOperator::{Divide, Minus, Multiply, Plus};
+    use ColumnType::{Date, Interval, Time, TimeTz, Timestamp, TimestampTz};
+    let moment = |ty| matches!(ty, Date | Time | TimeTz | Timestamp | TimestampTz);
+    let minus = *op == Minus;
+    let (found, result, swapped) = match (op, left, right) {
+        (Plus | Minus, Interval, Interval) => (Op::Sum(minus), Interval, false),
+        (Plus | Minus, ty, Interval) if moment(ty) => {
+            let result = if ty == Date { Timestamp } else { ty };
+            (Op::Move(minus), result, false)
+        }
+        (Plus, Interval, ty) if moment(ty) => {
+            let result = if ty == Date { Timestamp } else { ty };
+            (Op::Move(false), result, true)
+        }
+        (Minus, Date, Date) => (Op::Days, ColumnType::Int4, false),
+        (Minus, Time, Time) => (Op::Between, Interval, false),
+        (Minus, Timestamp | TimestampTz | Date, Timestamp | TimestampTz | Date) => {
+            (Op::Between, Interval, false)
+        }
+        (Plus | Minus, Date, ty) if is_integer(ty) => (Op::MoveDays(minus), Date, false),
+        (Plus, ty, Date) if is_integer(ty) => (Op::MoveDays(false), Date, true),
+        (Plus, Date, Time) => (Op::At, Timestamp, false),
+        (Plus, Time, Date) => (Op::At, Timestamp, true),
+        (Multiply, Interval, ty) if is_number(ty) => (Op::Times, Interval, false),
+        (Multiply, ty, Interval) if is_number(ty) => (Op::Times, Interval, true),
+        (Divide, Interval, ty) if is_number(ty) => (Op::Over, Interval, false),
+        _ => return None,
+    };
+    Some((udf("?column?", found, Some(result), style), swapped))
+}
+
+/// The function that gives what intervals are compared by.
+pub(crate) fn span() -> Arc<ScalarUDF> {
+    let result = Some(ColumnType::Numeric(Some((38, 0))));
+    udf("interval_span", Op::Span, result, Style::default())
+}
+
+/// The function that negates an interval.
+pub(crate) fn negate() -> Arc<ScalarUDF> {
+    udf(
+        "?column?",
+        Op::Negate,
+        Some(ColumnType::Interval),
+        Style::default(),
+    )
+}
+
+/// The function with this name.
+pub(crate) fn function(name: &str, style: Style) -> Option<Arc<ScalarUDF>> {
+    let (op, result) = match name {
+        "timezone" => (Op::Timezone, None),
+        "age" => (Op::Age, Some(ColumnType::Interval)),
+        "justify_hours" => (Op::JustifyHours, Some(ColumnType::Interval)),
+        "justify_days" => (Op::JustifyDays, Some(ColumnType::Interval)),
+        "justify_interval" => (Op::JustifyInterval, Some(ColumnType::Interval)),
+        "make_interval" => (Op::MakeInterval, Some(ColumnType::Interval)),
+        _ => return None,
+    };
+    Some(udf(name, op, result, style))
+}
+
+fn udf(name: &str, op: Op, result: Option<ColumnType>, style: Style) -> Arc<ScalarUDF> {
+    let volatility = match op {
+        Op::Age => Volatility::Stable,
+        _ => Volatility::Immutable,
+    };
+    Arc::new(ScalarUDF::from(TimeFunction {
+        name: name.to_string(),
+        op,
+        result,
+        style,
+        signature: Signature::variadic_any(volatility),
+    }))
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct TimeFunction {
+    name: String,
+    op: Op,
+    /// `None` where the arguments decide.
+    result: Option<ColumnType>,
+    style: Style,
+    signature: Signature,
+}
+
+fn out_of_range(name: &str) -> SqlError {
+    SqlError::new(
+        ErrorKind::DatetimeFieldOverflow,
+        format!("{name} out of range"),
+    )
+}
+
+/// An interval whose parts are in range.
+fn interval(months: i64, days: i64, micros: i64) -> std::result::Result<Interval, SqlError> {
+    let error = || out_of_range("interval");
+    if micros.unsigned_abs() > Interval::MICROS_MAX.unsigned_abs() {
+        return Err(error());
+    }
+    Ok(Interval {
+        months: i32::try_from(months).map_err(|_| error())?,
+        days: i32::try_from(days).map_err(|_| error())?,
+        micros,
+    })
+}
+
+/// Microseconds of a local clock after an interval, month by month, then day by day, then by the clock.
+fn moved(micros: i64, by: Interval) -> Option<i64> {
+    let shifted = datetime::add_months(micros, by.months)?;
+    let days = i64::from(by.days).checked_mul(DAY)?;
+    shifted.checked_add(days)?.checked_add(by.micros)
+}
+
+/// The same for a moment: months and days are of the zone's calendar.
+fn moved_in(micros: i64, by: Interval, zone: Zone) -> Option<i64> {
+    let mut at = micros;
+    if by.months != 0 || by.days != 0 {
+        let local = at.checked_add(zone.offset_at(at) * SECOND)?;
+        let calendar = Interval { micros: 0, ..by };
+        let local = moved(local, calendar)?;
+        at = local.checked_sub(zone.offset_of_local(local) * SECOND)?;
+    }
+    at.checked_add(by.micros)
+}
+
+fn number(value: DatumRef<'_>) -> Option<f64> {
+    Some(match value {
+        DatumRef::Int2(v) => v.into(),
+        DatumRef::Int4(v) => v.into(),
+        DatumRef::Int8(v) => v as f64,
+        DatumRef::Float4(v) => v.into(),
+        DatumRef::Float8(v) => v,
+        DatumRef::Numeric(_) => {
+            let mut shown = String::new();
+            crate::text::write(
+                value,
+                ColumnType::Numeric(None),
+                Style::default(),
+                &mut shown,
+            );
+            shown.parse().ok()?
+        }
+        _ => return None,
+    })
+}
+
+/// After interval_mul in PostgreSQL's timestamp.c: fractions of months go to days, of days to the time.
+fn scaled(value: Interval, factor: f64) -> std::result::Result<Interval, SqlError> {
+    let error = || out_of_range("interval");
+    let months = f64::from(value.months) * factor;
+    let days = f64::from(value.days) * factor;
+    if !months.is_finite() || !days.is_finite() {
+        return Err(error());
+    }
+    let rounded = |value: f64| (value * 1e6).round_ties_even() / 1e6;
+    let days_of_months = rounded((months - months.trunc()) * 30.0);
+    let mut seconds =
+        rounded((days - days.trunc() + days_of_months - days_of_months.trunc()) * 86_400.0);
+    let mut whole_days = days.trunc() as i64 + days_of_months.trunc() as i64;
+    if seconds.abs() >= 86_400.0 {
+        let more = (seconds / 86_400.0).trunc();
+        whole_days += more as i64;
+        seconds -= more * 86_400.0;
+    }
+    let micros = (value.micros as f64 * factor + seconds * 1e6).round_ties_even();
+    if micros.abs() > Interval::MICROS_MAX as f64 {
+        return Err(error());
+    }
+    interval(months.trunc() as i64, whole_days, micros as i64)
+}
+
+/// 24 hours to a day, both of one sign.
+fn justify_hours(value: Interval) -> (i64, i64, i64) {
+    let mut days = i64::from(value.days) + value.micros / DAY;
+    let mut micros = value.micros % DAY;
+    if days > 0 && micros < 0 {
+        micros += DAY;
+        days -= 1;
+    } else if days < 0 && micros > 0 {
+        micros -= DAY;
+        days += 1;
+    }
+    (value.months.into(), days, micros)
+}
+
+/// 30 days to a month, both of one sign.
+fn justify_days((months, days, micros): (i64, i64, i64)) -> (i64, i64, i64) {
+    let mut months = months + days / 30;
+    let mut days = days % 30;
+    if months > 0 && days < 0 {
+        days += 30;
+        months -= 1;
+    } else if months < 0 && days > 0 {
+        days -= 30;
+        months += 1;
+    }
+    (months, days, micros)
+}
+
+impl TimeFunction {
+    /// A value as microseconds of a local clock.
+    fn local(&self, value: DatumRef<'_>) -> Option<i64> {
+        match value {
+            DatumRef::Timestamp(v) | DatumRef::Time(v) => Some(v),
+            DatumRef::Date(i32::MAX) => Some(i64::MAX),
+            DatumRef::Date(i32::MIN) => Some(i64::MIN),
+            DatumRef::Date(days) => i64::from(days).checked_mul(DAY),
+            DatumRef::TimestampTz(v) => v.checked_add(self.style.zone.offset_at(v) * SECOND),
+            _ => None,
+        }
+    }
+
+    fn eval(&self, args: &[DatumRef<'_>]) -> std::result::Result<Datum, SqlError> {
+        if args.contains(&DatumRef::Null) {
+            return Ok(Datum::Null);
+        }
+        let endless = |value: i64| matches!(value, i64::MIN | i64::MAX);
+        Ok(match (self.op, args) {
+            (Op::Move(minus), [moment, DatumRef::Interval(by)]) => {
+                let by = match minus {
+                    true => negated(*by)?,
+                    false => *by,
+                };
+                match *moment {
+                    DatumRef::TimestampTz(at) if endless(at) => Datum::TimestampTz(at),
+                    DatumRef::Timestamp(at) if endless(at) => Datum::Timestamp(at),
+                    DatumRef::TimestampTz(at) => Datum::TimestampTz(
+                        moved_in(at, by, self.style.zone)
+                            .ok_or_else(|| out_of_range("timestamp"))?,
+                    ),
+                    DatumRef::Timestamp(at) => {
+                        Datum::Timestamp(moved(at, by).ok_or_else(|| out_of_range("timestamp"))?)
+                    }
+                    DatumRef::Date(_) => match self.local(*moment) {
+                        Some(at) if endless(at) => Datum::Timestamp(at),
+                        at => Datum::Timestamp(
+                            at.and_then(|at| moved(at, by))
+                                .ok_or_else(|| out_of_range("timestamp"))?,
+                        ),
+                    },
+                    DatumRef::Time(at) => {
+                        Datum::Time((at + by.micros.rem_euclid(DAY)).rem_euclid(DAY))
+                    }
+                    DatumRef::TimeTz(at) => Datum::TimeTz(tidelog_storage::TimeTz {
+                        micros: (at.micros + by.micros.rem_euclid(DAY)).rem_euclid(DAY),
+                        west: at.west,
+                    }),
+                    _ => return Err(self.wrong()),
+                }
+            }
+            (Op::Between, [DatumRef::Time(a), DatumRef::Time(b)]) => {
+                Datum::Interval(interval(0, 0, a - b)?)
+            }
+            (Op::Between, [a, b]) => {
+                let pair = match (a, b) {
+                    (DatumRef::TimestampTz(a), DatumRef::TimestampTz(b)) => Some((*a, *b)),
+                    _ => self.local(*a).zip(self.local(*b)),
+                };
+                let (a, b) = pair.ok_or_else(|| self.wrong())?;
+                if endless(a) || endless(b) {
+                    let message = "cannot subtract infinite timestamps";
+                    return Err(SqlError::new(ErrorKind::DatetimeFieldOverflow, message));
+                }
+                let micros = a.checked_sub(b).ok_or_else(|| out_of_range("interval"))?;
+                // As interval_justify_hours.
+                Datum::Interval(interval(0, micros / DAY, micros % DAY)?)
+            }
+            (Op::Days, [DatumRef::Date(a), DatumRef::Date(b)]) => {
+                Datum::Int4(a.checked_sub(*b).ok_or_else(|| out_of_range("integer"))?)
+            }
+            (Op::MoveDays(minus), [DatumRef::Date(date), days]) => {
+                let days = match days {
+                    DatumRef::Int2(v) => Some(i32::from(*v)),
+                    DatumRef::Int4(v) => Some(*v),
+                    DatumRef::Int8(v) => i32::try_from(*v).ok(),
+                    _ => None,
+                };
+                let moved = days.and_then(|days| match minus {
+                    true => date.checked_sub(days),
+                    false => date.checked_add(days),
+                });
+                Datum::Date(moved.ok_or_else(|| out_of_range("date"))?)
+            }
+            (Op::At, [date, DatumRef::Time(time)]) => {
+                let start = self.local(*date);
+                let at = start.and_then(|start| start.checked_add(*time));
+                Datum::Timestamp(at.ok_or_else(|| out_of_range("timestamp"))?)
+            }
+            (Op::Sum(minus), [DatumRef::Interval(a), DatumRef::Interval(b)]) => {
+                let b = if minus { negated(*b)? } else { *b };
+                Datum::Interval(interval(
+                    i64::from(a.months) + i64::from(b.months),
+                    i64::from(a.days) + i64::from(b.days),
+                    a.micros.saturating_add(b.micros),
+                )?)
+            }
+            (Op::Times, [DatumRef::Interval(value), factor]) => {
+                let factor = number(*factor).ok_or_else(|| self.wrong())?;
+                Datum::Interval(scaled(*value, factor)?)
+            }
+            (Op::Over, [DatumRef::Interval(value), divisor]) => {
+                let divisor = number(*divisor).ok_or_else(|| self.wrong())?;
+                if divisor == 0.0 {
+                    return Err(SqlError::new(ErrorKind::DivisionByZero, "division by zero"));
+                }
+                Datum::Interval(scaled(*value, 1.0 / divisor)?)
+            }
+            (Op::Span, [DatumRef::Interval(value)]) => {
+                Datum::Numeric(tidelog_storage::datum::Numeric {
+                    unscaled: arrow::datatypes::i256::from_i128(value.span()),
+                    scale: 0,
+                })
+            }
+            (Op::Negate, [DatumRef::Interval(value)]) => Datum::Interval(negated(*value)?),
+            (Op::Timezone, [zone, moment]) => {
+                let zone = match zone {
+                    DatumRef::Text(name) => Zone::named(name).ok_or_else(|| {
+                        let message = format!("time zone \"{name}\" not recognized");
+                        SqlError::new(ErrorKind::InvalidParameterValue, message)
+                    })?,
+                    DatumRef::Interval(offset) => {
+                        Zone::Fixed(i32::try_from(offset.micros / SECOND).unwrap_or(0))
+                    }
+                    _ => return Err(self.wrong()),
+                };
+                match *moment {
+                    DatumRef::TimestampTz(at) if endless(at) => Datum::Timestamp(at),
+                    DatumRef::Timestamp(at) if endless(at) => Datum::TimestampTz(at),
+                    DatumRef::TimestampTz(at) => Datum::Timestamp(at + zone.offset_at(at) * SECOND),
+                    DatumRef::Timestamp(at) => {
+                        Datum::TimestampTz(at - zone.offset_of_local(at) * SECOND)
+                    }
+                    DatumRef::Date(_) => {
+                        let at = self.local(*moment).ok_or_else(|| self.wrong())?;
+                        Datum::Timestamp(
+                            at - self.style.zone.offset_of_local(at) * SECOND
+                                + zone.offset_at(at) * SECOND,
+                        )
+                    }
+                    DatumRef::TimeTz(at) => {
+                        let east = zone.offset_at(datetime::now_micros());
+                        let utc = at.micros + i64::from(at.west) * SECOND;
+                        Datum::TimeTz(tidelog_storage::TimeTz {
+                            micros: (utc + east * SECOND).rem_euclid(DAY),
+                            west: -(east as i32),
+                        })
+                    }
+                    _ => return Err(self.wrong()),
+                }
+            }
+            (Op::Age, [later, earlier]) => {
+                let pair = self.local(*later).zip(self.local(*earlier));
+                let (later, earlier) = pair.ok_or_else(|| self.wrong())?;
+                let (months, days, micros) = datetime::age(later, earlier);
+                Datum::Interval(interval(months, days, micros)?)
+            }
+            (Op::Age, [earlier]) => {
+                let now = datetime::now_micros();
+                let now = now + self.style.zone.offset_at(now) * SECOND;
+                let earlier = self.local(*earlier).ok_or_else(|| self.wrong())?;
+                let (months, days, micros) = datetime::age(now - now.rem_euclid(DAY), earlier);
+                Datum::Interval(interval(months, days, micros)?)
+            }
+            (Op::JustifyHours, [DatumRef::Interval(value)]) => {
+                let (months, days, micros) = justify_hours(*value);
+                Datum::Interval(interval(months, days, micros)?)
+            }
+            (Op::JustifyDays, [DatumRef::Interval(value)]) => {
+                let parts = (value.months.into(), value.days.into(), value.micros);
+                let (months, days, micros) = justify_days(parts);
+                Datum::Interval(interval(months, days, micros)?)
+            }
+            (Op::JustifyInterval, [DatumRef::Interval(value)]) => {
+                let (months, days, micros) = justify_days(justify_hours(*value));
+                Datum::Interval(interval(months, days, micros)?)
+            }
+            (Op::MakeInterval, parts) => {
+                let part = |at: usize| parts.get(at).and_then(|v| number(*v)).unwrap_or(0.0);
+                let months = part(0) * 12.0 + part(1);
+                let days = part(2) * 7.0 + part(3);
+                let seconds = part(4) * 3600.0 + part(5) * 60.0 + part(6);
+                Datum::Interval(interval(
+                    months as i64,
+                    days as i64,
+                    (seconds * 1e6).round_ties_even() as i64,
+                )?)
+            }
+            _ => return Err(self.wrong()),
+        })
+    }
+
+    fn wrong(&self) -> SqlError {
+        SqlError::new(
+            ErrorKind::UndefinedFunction,
+            format!("function {} does not exist for these arguments", self.name),
+        )
+    }
+
+    fn result_of(&self, fields: &[FieldRef]) -> Result<ColumnType> {
+        if let Some(result) = self.result {
+            return Ok(result);
+        }
+        let moment = fields.get(1).ok_or_else(|| external(self.wrong()))?;
+        Ok(match output::column_type(moment).map_err(external)? {
+            ColumnType::Timestamp => ColumnType::TimestampTz,
+            ColumnType::TimestampTz | ColumnType::Date => ColumnType::Timestamp,
+            ColumnType::TimeTz => ColumnType::TimeTz,
+            _ => return Err(external(self.wrong())),
+        })
+    }
+}
+
+fn negated(value: Interval) -> std::result::Result<Interval, SqlError> {
+    interval(
+        -i64::from(value.months),
+        -i64::from(value.days),
+        -value.micros,
+    )
+}
+
+fn external(error: SqlError) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+impl ScalarUDFImpl for TimeFunction {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        let field = |ty: &DataType| Arc::new(arrow::datatypes::Field::new("", ty.clone(), true));
+        let fields: Vec<FieldRef> = types.iter().map(field).collect();
+        Ok(self.result_of(&fields)?.arrow())
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        let result = self.result_of(args.arg_fields)?;
+        Ok(Arc::new(result.field(&self.name, true)))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let scalar = args
+            .args
+            .iter()
+            .all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        let rows = if scalar { 1 } else { args.number_rows };
+        let arrays = args
+            .args
+            .iter()
+            .zip(&args.arg_fields)
+            .map(|(arg, field)| {
+                let array = arg.to_array(rows)?;
+                if array.data_type().is_null() {
+                    return Ok(array);
+                }
+                let ty = output::column_type(field).map_err(external)?;
+                output::conform(&array, ty).map_err(external)
+            })
+            .collect::<Result<Vec<ArrayRef>>>()?;
+        let mut builder = ColumnBuilder::new(self.result_of(&args.arg_fields)?);
+        for row in 0..rows {
+            let row = arrays
+                .iter()
+                .map(|array| datum_at(array.as_ref(), row).ok_or_else(|| external(self.wrong())));
+            let row = row.collect::<Result<Vec<_>>>()?;
+            builder.append(self.eval(&row).map_err(external)?.as_ref());
+        }
+        let result = builder.finish();
+        Ok(match scalar {
+            true => ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?),
+            false => ColumnarValue::Array(result),
+        })
+    }
+}

@@ -1,0 +1,331 @@
+//! What PostgreSQL writes as syntax and Tidelog plans as functions: ANY and ALL of arrays, subscripts, intervals,
+//! AT TIME ZONE, functions that return sets, aggregates that make json.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    self, AccessExpr, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
+    Ident, ObjectName, Subscript, TableFactor, Value, VisitMut,
+};
+
+use crate::ddl;
+use crate::functions::UNTAGGED;
+use crate::functions::array::quantified;
+
+/// Writes these as functions.
+pub(super) fn as_functions(query: &mut ast::Query) {
+    let _ = VisitMut::visit(query, &mut Dialect);
+}
+
+struct Dialect;
+
+/// The functions that give the rows of a function that returns a set, as arrays: one for each column.
+fn set_returning(name: &str) -> Option<Vec<String>> {
+    let (prefix, rest) = name.split_once('_')?;
+    if !matches!(prefix, "json" | "jsonb") {
+        return match name {
+            "generate_subscripts" => Some(vec!["pg_subscripts".to_string()]),
+            "regexp_split_to_table" => Some(vec!["regexp_split_to_array".to_string()]),
+            "string_to_table" => Some(vec!["string_to_array".to_string()]),
+            _ => None,
+        };
+    }
+    let of = |what: &str| format!("{prefix}_list_of_{what}");
+    Some(match rest {
+        "array_elements" => vec![of("elements")],
+        "array_elements_text" => vec![of("elements_text")],
+        "object_keys" => vec![of("keys")],
+        "each" => vec![of("keys"), of("values")],
+        "each_text" => vec![of("keys"), of("values_text")],
+        _ => return None,
+    })
+}
+
+fn name_of(name: &ObjectName) -> Option<String> {
+    match name.0.as_slice() {
+        [only] => only.as_ident().map(ddl::fold),
+        [schema, only] if ddl::fold(schema.as_ident()?) == "pg_catalog" => {
+            only.as_ident().map(ddl::fold)
+        }
+        _ => None,
+    }
+}
+
+fn unnamed(expr: Expr) -> FunctionArg {
+    FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))
+}
+
+fn call(name: &str, args: Vec<Expr>) -> Expr {
+    Expr::Function(function(name, args.into_iter().map(unnamed).collect()))
+}
+
+fn function(name: &str, args: Vec<FunctionArg>) -> Function {
+    Function {
+        name: ObjectName::from(vec![Ident::new(name)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(ast::FunctionArgumentList {
+            duplicate_treatment: None,
+            args,
+            clauses: Vec::new(),
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    }
+}
+
+fn null() -> Expr {
+    Expr::Value(Value::Null.into())
+}
+
+fn take(expr: &mut Expr) -> Expr {
+    std::mem::replace(expr, null())
+}
+
+fn cast(expr: Expr, data_type: DataType) -> Expr {
+    Expr::Cast {
+        kind: ast::CastKind::DoubleColon,
+        expr: Box::new(expr),
+        data_type,
+        array: false,
+        format: None,
+    }
+}
+
+impl ast::VisitorMut for Dialect {
+    type Break = ();
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        let TableFactor::Table {
+            name,
+            alias,
+            args: Some(args),
+            with_ordinality,
+            ..
+        } = factor
+        else {
+            return ControlFlow::Continue(());
+        };
+        let Some(name) = name_of(name) else {
+            return ControlFlow::Continue(());
+        };
+        let Some(lists) = set_returning(&name) else {
+            return ControlFlow::Continue(());
+        };
+        let given = std::mem::take(&mut args.args);
+        let array_exprs = lists
+            .iter()
+            .map(|list| Expr::Function(function(list, given.clone())));
+        let mut alias = alias.take();
+        let columns = |names: &[&str]| -> Vec<ast::TableAliasColumnDef> {
+            let column = |name: &&str| ast::TableAliasColumnDef {
+                name: Ident::new(*name),
+                data_type: None,
+            };
+            names.iter().map(column).collect()
+        };
+        let alias_of = alias.get_or_insert_with(|| ast::TableAlias {
+            explicit: true,
+            name: Ident::new(&name),
+            columns: Vec::new(),
+            at: None,
+        });
+        if alias_of.columns.is_empty() {
+            alias_of.columns = match lists.len() {
+                2 => columns(&["key", "value"]),
+                // An element's column is named `value`, whatever the alias.
+                _ if name.contains("elements") => columns(&["value"]),
+                _ => Vec::new(),
+            };
+        }
+        *factor = TableFactor::UNNEST {
+            alias,
+            array_exprs: array_exprs.collect(),
+            with_offset: false,
+            with_offset_alias: None,
+            with_ordinality: *with_ordinality,
+        };
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::AnyOp {
+                left,
+                compare_op,
+                right,
+                ..
+            } if !matches!(**right, Expr::Subquery(_)) => {
+                if let Some(name) = quantified(&plain(compare_op), false) {
+                    *expr = call(&name, vec![take(left), take(right)]);
+                }
+            }
+            Expr::AllOp {
+                left,
+                compare_op,
+                right,
+            } if !matches!(**right, Expr::Subquery(_)) => {
+                if let Some(name) = quantified(&plain(compare_op), true) {
+                    *expr = call(&name, vec![take(left), take(right)]);
+                }
+            }
+            Expr::BinaryOp {
+                left,
+                op: ast::BinaryOperator::PGOverlap,
+                right,
+            } => *expr = call("pg_overlaps", vec![take(left), take(right)]),
+            Expr::AtTimeZone {
+                timestamp,
+                time_zone,
+            } => *expr = call("timezone", vec![take(time_zone), take(timestamp)]),
+            Expr::CompoundFieldAccess { root, access_chain } => {
+                let subscripts = access_chain
+                    .iter()
+                    .all(|access| matches!(access, AccessExpr::Subscript(_)));
+                if subscripts {
+                    let mut value = take(root);
+                    for access in std::mem::take(access_chain) {
+                        let AccessExpr::Subscript(subscript) = access else {
+                            continue;
+                        };
+                        value = subscripted(value, subscript);
+                    }
+                    *expr = value;
+                }
+            }
+            Expr::Cast {
+                expr: inner,
+                data_type: DataType::Text | DataType::Varchar(None),
+                ..
+            } if matches!(
+                **inner,
+                Expr::Identifier(_)
+                    | Expr::CompoundIdentifier(_)
+                    | Expr::BinaryOp { .. }
+                    | Expr::Nested(_)
+            ) =>
+            {
+                **inner = call(UNTAGGED, vec![take(inner)]);
+            }
+            Expr::Interval(interval) => {
+                if let Some(literal) = interval_literal(interval) {
+                    let literal = Expr::Value(Value::SingleQuotedString(literal).into());
+                    let data_type = DataType::Interval {
+                        fields: None,
+                        precision: None,
+                    };
+                    *expr = cast(literal, data_type);
+                }
+            }
+            Expr::Function(function) => {
+                if let Some(rewritten) = rewrite_function(function) {
+                    *expr = rewritten;
+                }
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// An operator without `OPERATOR(pg_catalog.…)` around it.
+fn plain(op: &ast::BinaryOperator) -> ast::BinaryOperator {
+    match op {
+        ast::BinaryOperator::PGCustomBinaryOperator(parts) => {
+            super::qualified::operator(parts).unwrap_or_else(|| op.clone())
+        }
+        op => op.clone(),
+    }
+}
+
+fn subscripted(value: Expr, subscript: Subscript) -> Expr {
+    // TRUE stands for a bound that is left out.
+    let bound = |bound: Option<Expr>| bound.unwrap_or(Expr::Value(Value::Boolean(true).into()));
+    match subscript {
+        Subscript::Index { index } => call("pg_element", vec![value, index]),
+        Subscript::Slice {
+            lower_bound,
+            upper_bound,
+            ..
+        } => call(
+            "pg_slice",
+            vec![value, bound(lower_bound), bound(upper_bound)],
+        ),
+    }
+}
+
+/// The text of an interval literal, with the unit that stands behind it.
+fn interval_literal(interval: &ast::Interval) -> Option<String> {
+    let Expr::Value(value) = &*interval.value else {
+        return None;
+    };
+    let Value::SingleQuotedString(literal) = &value.value else {
+        return None;
+    };
+    let plain = literal.trim().trim_start_matches(['+', '-']);
+    let is_number = plain
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    Some(match &interval.leading_field {
+        Some(field) if is_number && interval.last_field.is_none() => format!("{literal} {field}"),
+        _ => literal.clone(),
+    })
+}
+
+/// Functions that return sets in a select list, and aggregates that make json.
+fn rewrite_function(function: &mut Function) -> Option<Expr> {
+    let name = name_of(&function.name)?;
+    if let Some(lists) = set_returning(&name) {
+        let [list] = lists.as_slice() else {
+            return None;
+        };
+        function.name = ObjectName::from(vec![Ident::new(list)]);
+        let inner = Expr::Function(function.clone());
+        return Some(call("unnest", vec![inner]));
+    }
+    let prefix = match name.split_once('_') {
+        Some((prefix @ ("json" | "jsonb"), "agg" | "object_agg")) => prefix,
+        _ => return None,
+    };
+    if function.over.is_some() {
+        return None;
+    }
+    let to_json = if prefix == "json" {
+        "to_json"
+    } else {
+        "to_jsonb"
+    };
+    let FunctionArguments::List(list) = &mut function.args else {
+        return None;
+    };
+    let mut args = Vec::new();
+    for arg in std::mem::take(&mut list.args) {
+        let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = arg else {
+            return None;
+        };
+        args.push(expr);
+    }
+    let aggregate = |expr: Expr| {
+        let mut aggregate = function.clone();
+        aggregate.name = ObjectName::from(vec![Ident::new("array_agg")]);
+        if let FunctionArguments::List(list) = &mut aggregate.args {
+            list.args = vec![unnamed(expr)];
+        }
+        Expr::Function(aggregate)
+    };
+    let mut args = args.into_iter();
+    match (args.next(), args.next()) {
+        (Some(value), None) if name.ends_with("_agg") && !name.contains("object") => {
+            let elements = aggregate(call(to_json, vec![value]));
+            Some(call(&format!("{prefix}_array_of"), vec![elements]))
+        }
+        (Some(key), Some(value)) if name.contains("object") => {
+            let keys = aggregate(cast(key, DataType::Text));
+            let values = aggregate(call(to_json, vec![value]));
+            Some(call(&format!("{prefix}_object_of"), vec![keys, values]))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,197 @@
+//! Plans of a session's queries and expressions: what the session's settings, role and catalog make of them.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::planner::ExprPlanner;
+use datafusion::sql::sqlparser::ast;
+use tidelog_storage::{Catalog, ColumnType, Datum, TableDef, datum};
+
+use super::{QueryPlan, Session};
+use crate::error::SqlError;
+use crate::functions;
+use crate::locking;
+use crate::output;
+use crate::parse;
+use crate::plan::{self, Planner, PostgresOperators};
+use crate::text::Style;
+
+impl Session {
+    /// Plans a query in this session.
+    pub(super) fn plan_query(
+        &self,
+        query: ast::Query,
+        given: &[Option<ColumnType>],
+        catalog: &Catalog,
+    ) -> Result<QueryPlan, SqlError> {
+        locking::refuse(&query)?;
+        let access = self.access(catalog);
+        let search_path = self.search_path();
+        let pseudo_columns = plan::stars::mentions_pseudo_columns(&query);
+        let constants = self.constants();
+        let planner = Planner {
+            state: &self.engine.state,
+            store: &self.engine.store,
+            settings: &|| self.all_settings(),
+            catalog,
+            search_path: &search_path,
+            access: &access,
+            constants: &constants,
+            sequences: self.sequences(),
+            style: self.style(),
+            expr_planners: self.expr_planners(),
+            pseudo_columns,
+            replaced: Vec::new(),
+        };
+        let text = query.to_string();
+        let plan = planner.query(query, given)?;
+        Ok(QueryPlan {
+            plan,
+            catalog_version: catalog.version,
+            reusable: !["current_setting", "pg_settings", "set_config"]
+                .iter()
+                .any(|word| text.contains(word)),
+            access,
+            search_path,
+            style: self.style(),
+            short: None,
+        })
+    }
+
+    /// The planners of expressions; the first that answers wins.
+    fn expr_planners(&self) -> Vec<Arc<dyn ExprPlanner>> {
+        let ours: Arc<dyn ExprPlanner> = Arc::new(PostgresOperators {
+            style: self.style(),
+        });
+        let theirs = self.engine.state.expr_planners().iter().cloned();
+        std::iter::once(ours).chain(theirs).collect()
+    }
+
+    /// What sequences are drawn from.
+    pub(crate) fn sequences(&self) -> functions::sequence::Source {
+        functions::sequence::Source {
+            store: self.engine.store.clone(),
+            drawn: self.drawn.clone(),
+        }
+    }
+
+    /// How the session reads and writes text.
+    pub fn style(&self) -> Style {
+        Style {
+            zone: self.settings.zone(),
+        }
+    }
+
+    /// Plans a query of ours or of a statement's.
+    pub(crate) fn plan_select(
+        &self,
+        query: ast::Query,
+        given: &[Option<ColumnType>],
+        catalog: &Catalog,
+    ) -> Result<LogicalPlan, SqlError> {
+        self.plan_query(query, given, catalog).map(|plan| plan.plan)
+    }
+
+    /// Types the parameters of an expression without columns.
+    pub(crate) fn infer_expression(
+        &self,
+        expr: &ast::Expr,
+        types: &mut Vec<Option<ColumnType>>,
+        catalog: &Catalog,
+    ) -> Result<(), SqlError> {
+        let query = crate::parse::parse_query(&format!("SELECT {expr}"))?;
+        let plan = self.plan_select(query, types, catalog)?;
+        *types = plan::parameter_types(&plan, types)?
+            .into_iter()
+            .map(Some)
+            .collect();
+        Ok(())
+    }
+
+    /// Plans the items of RETURNING over `rows` that stand in for the table.
+    pub(crate) fn plan_returning(
+        &self,
+        table: &TableDef,
+        items: &[ast::SelectItem],
+        rows: Arc<dyn datafusion::datasource::TableProvider>,
+        catalog: &Catalog,
+    ) -> Result<LogicalPlan, SqlError> {
+        // The rows stand in for the table, so a subquery would see them in its place.
+        let names_table = ast::visit_relations(&items.to_vec(), |name| {
+            let last = name.0.last().and_then(|part| part.as_ident());
+            match last.is_some_and(|last| crate::ddl::fold(last) == table.name) {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        });
+        if names_table.is_break() {
+            return Err(SqlError::unsupported(format!(
+                "a subquery on \"{}\" in its own RETURNING",
+                table.name
+            )));
+        }
+        let mut query =
+            crate::parse::parse_query(&format!("SELECT 1 FROM {}", parse::quoted(&table.name)))?;
+        if let ast::SetExpr::Select(select) = &mut *query.body {
+            select.projection = items.to_vec();
+        }
+        self.plan_over(vec![(table.name.clone(), rows)], query, &[], false, catalog)
+    }
+
+    /// Plans a query in which relations stand in for tables of their names, with pseudo-columns if they have any.
+    pub(crate) fn plan_over(
+        &self,
+        replaced: Vec<(String, Arc<dyn datafusion::datasource::TableProvider>)>,
+        query: ast::Query,
+        given: &[Option<ColumnType>],
+        pseudo_columns: bool,
+        catalog: &Catalog,
+    ) -> Result<LogicalPlan, SqlError> {
+        let access = self.access(catalog);
+        let search_path = self.search_path();
+        let constants = self.constants();
+        let planner = Planner {
+            state: &self.engine.state,
+            store: &self.engine.store,
+            settings: &|| self.all_settings(),
+            catalog,
+            search_path: &search_path,
+            access: &access,
+            constants: &constants,
+            sequences: self.sequences(),
+            style: self.style(),
+            expr_planners: self.expr_planners(),
+            pseudo_columns,
+            replaced,
+        };
+        planner.query(query, given)
+    }
+
+    /// Evaluates an expression without columns, as one of this type where the expression leaves it open.
+    pub(crate) async fn evaluate(
+        &self,
+        expr: &ast::Expr,
+        types: &[ColumnType],
+        values: &[Datum],
+    ) -> Result<(Datum, ColumnType), SqlError> {
+        let query = crate::parse::parse_query(&format!("SELECT {expr}"))?;
+        let given: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
+        let scope = self.scope();
+        let plan = self
+            .plan_query(query, &given, scope.snapshot.catalog())?
+            .plan;
+        let ty = output::column_type(plan.schema().field(0))?;
+        use futures::TryStreamExt;
+        let batches: Vec<_> = self
+            .run_plan(plan, scope, types, values, false)
+            .await?
+            .try_collect()
+            .await?;
+        let value = batches
+            .first()
+            .filter(|batch| batch.num_rows() > 0)
+            .and_then(|b| datum::datum_at(b.column(0), 0));
+        Ok((value.map_or(Datum::Null, |value| value.to_owned()), ty))
+    }
+}

@@ -1,0 +1,376 @@
+//! Intervals, in PostgreSQL's own style (`IntervalStyle = postgres`), ISO 8601 and the standard's.
+
+use std::fmt::Write;
+
+use tidelog_storage::Interval;
+
+use super::is_space;
+use crate::error::{ErrorKind, SqlError};
+
+const SECOND: i64 = 1_000_000;
+const HOUR: i64 = 3600 * SECOND;
+const DAY: i64 = 24 * HOUR;
+/// What PostgreSQL counts a month's days as, where a fraction of one is given.
+const MONTH_DAYS: f64 = 30.0;
+
+enum Wrong {
+    Syntax,
+    Range,
+}
+
+/// A sum of parts that may still be too large.
+#[derive(Default)]
+struct Sum {
+    months: i64,
+    days: i64,
+    micros: i128,
+}
+
+pub(super) fn parse(text: &str) -> Result<Interval, SqlError> {
+    let trimmed = text.trim_matches(is_space);
+    let read = if trimmed.starts_with('P') || trimmed.starts_with("-P") {
+        read_iso(trimmed)
+    } else {
+        read_words(trimmed)
+    };
+    let narrow = |sum: Sum| -> Result<Interval, Wrong> {
+        let micros = i64::try_from(sum.micros).map_err(|_| Wrong::Range)?;
+        if micros.abs() > Interval::MICROS_MAX {
+            return Err(Wrong::Range);
+        }
+        Ok(Interval {
+            months: i32::try_from(sum.months).map_err(|_| Wrong::Range)?,
+            days: i32::try_from(sum.days).map_err(|_| Wrong::Range)?,
+            micros,
+        })
+    };
+    read.and_then(narrow).map_err(|wrong| match wrong {
+        Wrong::Syntax => SqlError::new(
+            ErrorKind::InvalidDatetimeFormat,
+            format!("invalid input syntax for type interval: \"{text}\""),
+        ),
+        Wrong::Range => SqlError::new(
+            ErrorKind::IntervalFieldOverflow,
+            format!("interval field value out of range: \"{text}\""),
+        ),
+    })
+}
+
+/// A number as written: its whole part and its fraction, of one sign.
+#[derive(Clone, Copy)]
+struct Number {
+    whole: i64,
+    fraction: f64,
+}
+
+impl Number {
+    fn read(text: &str) -> Result<Number, Wrong> {
+        let (negative, digits) = match text.strip_prefix('-') {
+            Some(digits) => (true, digits),
+            None => (false, text.strip_prefix('+').unwrap_or(text)),
+        };
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        if !plain(whole) || !plain(fraction) || whole.is_empty() && fraction.is_empty() {
+            return Err(Wrong::Syntax);
+        }
+        let sign = if negative { -1 } else { 1 };
+        let whole = match whole {
+            "" => 0,
+            whole => whole.parse::<i64>().map_err(|_| Wrong::Range)?,
+        };
+        let fraction = match fraction {
+            "" => 0.0,
+            fraction => format!("0.{fraction}").parse().map_err(|_| Wrong::Syntax)?,
+        };
+        Ok(Number {
+            whole: whole * sign,
+            fraction: fraction * sign as f64,
+        })
+    }
+}
+
+impl Sum {
+    fn add_micros(&mut self, number: Number, unit: i64) {
+        self.micros += i128::from(number.whole) * i128::from(unit);
+        self.micros += (number.fraction * unit as f64).round_ties_even() as i128;
+    }
+
+    fn add_days(&mut self, number: Number, unit: i64) -> Result<(), Wrong> {
+        let days = number.whole.checked_mul(unit).ok_or(Wrong::Range)?;
+        self.days = self.days.checked_add(days).ok_or(Wrong::Range)?;
+        self.add_fraction_of_days(number.fraction * unit as f64);
+        Ok(())
+    }
+
+    fn add_fraction_of_days(&mut self, days: f64) {
+        let whole = days.trunc();
+        self.days += whole as i64;
+        self.micros += ((days - whole) * DAY as f64).round_ties_even() as i128;
+    }
+
+    fn add_months(&mut self, number: Number) -> Result<(), Wrong> {
+        self.months = self.months.checked_add(number.whole).ok_or(Wrong::Range)?;
+        self.add_fraction_of_days(number.fraction * MONTH_DAYS);
+        Ok(())
+    }
+
+    /// The fraction becomes whole months.
+    fn add_years(&mut self, number: Number, unit: i64) -> Result<(), Wrong> {
+        let months = unit * 12;
+        let whole = number.whole.checked_mul(months).ok_or(Wrong::Range)?;
+        let fraction = (number.fraction * months as f64).round_ties_even() as i64;
+        let total = self.months.checked_add(whole).ok_or(Wrong::Range)?;
+        self.months = total.checked_add(fraction).ok_or(Wrong::Range)?;
+        Ok(())
+    }
+
+    fn add(&mut self, number: Number, unit: &str) -> Result<(), Wrong> {
+        match unit {
+            "us" | "usec" | "usecs" | "usecond" | "useconds" | "microsecond" | "microseconds"
+            | "microsecon" => self.add_micros(number, 1),
+            "ms" | "msec" | "msecs" | "msecond" | "mseconds" | "millisecond" | "milliseconds"
+            | "millisecon" => self.add_micros(number, 1000),
+            "s" | "sec" | "secs" | "second" | "seconds" => self.add_micros(number, SECOND),
+            "m" | "min" | "mins" | "minute" | "minutes" => self.add_micros(number, 60 * SECOND),
+            "h" | "hr" | "hrs" | "hour" | "hours" => self.add_micros(number, HOUR),
+            "d" | "day" | "days" => self.add_days(number, 1)?,
+            "w" | "week" | "weeks" => self.add_days(number, 7)?,
+            "mon" | "mons" | "month" | "months" => self.add_months(number)?,
+            "y" | "yr" | "yrs" | "year" | "years" => self.add_years(number, 1)?,
+            "dec" | "decs" | "decade" | "decades" => self.add_years(number, 10)?,
+            "c" | "cent" | "century" | "centuries" => self.add_years(number, 100)?,
+            "mil" | "mils" | "millennium" | "millennia" => self.add_years(number, 1000)?,
+            _ => return Err(Wrong::Syntax),
+        }
+        Ok(())
+    }
+}
+
+/// `1 year 2 mons 3 days 04:05:06.7`, `1-2 3 4:05`, `@ 3 days ago`.
+fn read_words(text: &str) -> Result<Sum, Wrong> {
+    let tokens = tokens(text)?;
+    let mut sum = Sum::default();
+    let mut at = 0;
+    let mut fields = 0;
+    while let Some(token) = tokens.get(at) {
+        at += 1;
+        if token == "ago" && at == tokens.len() && fields > 0 {
+            sum.months = -sum.months;
+            sum.days = -sum.days;
+            sum.micros = -sum.micros;
+            continue;
+        }
+        fields += 1;
+        if token.contains(':') {
+            sum.micros += read_clock(token)?;
+        } else if let Some((years, months)) = token[1..].split_once('-') {
+            // The sign before the years counts for the months, too.
+            let years = Number::read(&format!("{}{years}", &token[..1]))?;
+            let months: i64 = months.parse().map_err(|_| Wrong::Syntax)?;
+            if months > 11 {
+                return Err(Wrong::Range);
+            }
+            let months = if token.starts_with('-') {
+                -months
+            } else {
+                months
+            };
+            sum.add_years(years, 1)?;
+            sum.months += months;
+        } else {
+            let number = Number::read(token)?;
+            match tokens.get(at) {
+                Some(unit)
+                    if unit.starts_with(|c: char| c.is_ascii_alphabetic()) && unit != "ago" =>
+                {
+                    at += 1;
+                    sum.add(number, unit)?;
+                }
+                // A number before a time of day counts days, and one that ends the text seconds.
+                Some(clock) if clock.contains(':') => sum.add_days(number, 1)?,
+                Some(next) if next != "ago" => return Err(Wrong::Syntax),
+                _ => sum.add_micros(number, SECOND),
+            }
+        }
+    }
+    if fields == 0 {
+        return Err(Wrong::Syntax);
+    }
+    Ok(sum)
+}
+
+/// Words, and numbers with what belongs to them: `+1-2`, `-04:05:06.7`.
+fn tokens(text: &str) -> Result<Vec<String>, Wrong> {
+    let mut tokens: Vec<String> = Vec::new();
+    let mut rest = text.strip_prefix('@').unwrap_or(text);
+    loop {
+        rest = rest.trim_start_matches(|c| is_space(c) || c == ',');
+        let Some(first) = rest.chars().next() else {
+            return Ok(tokens);
+        };
+        let end = if first.is_ascii_alphabetic() {
+            rest.find(|c: char| !c.is_ascii_alphabetic())
+        } else if first.is_ascii_digit() || matches!(first, '+' | '-' | '.') {
+            let digits = |c: char| c.is_ascii_digit() || matches!(c, '.' | ':' | '-');
+            rest[1..].find(|c| !digits(c)).map(|end| end + 1)
+        } else {
+            return Err(Wrong::Syntax);
+        };
+        let (token, after) = rest.split_at(end.unwrap_or(rest.len()));
+        tokens.push(token.to_ascii_lowercase());
+        rest = after;
+    }
+}
+
+/// `h:m[:s[.f]]` as microseconds.
+fn read_clock(text: &str) -> Result<i128, Wrong> {
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(digits) => (-1, digits),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let parts: Vec<&str> = digits.split(':').collect();
+    let (hours, minutes, seconds) = match parts.as_slice() {
+        // `mm:ss.f` has no hours.
+        [minutes, seconds] if seconds.contains('.') => ("0", *minutes, *seconds),
+        [hours, minutes] => (*hours, *minutes, "0"),
+        [hours, minutes, seconds] => (*hours, *minutes, *seconds),
+        _ => return Err(Wrong::Syntax),
+    };
+    let (hours, minutes) = (Number::read(hours)?, Number::read(minutes)?);
+    let seconds = Number::read(seconds)?;
+    if minutes.whole > 59 || seconds.whole > 60 || hours.fraction + minutes.fraction != 0.0 {
+        return Err(Wrong::Range);
+    }
+    let mut sum = Sum::default();
+    sum.add_micros(hours, HOUR);
+    sum.add_micros(minutes, 60 * SECOND);
+    sum.add_micros(seconds, SECOND);
+    Ok(sum.micros * sign)
+}
+
+/// `P1Y2M3DT4H5M6.7S`.
+fn read_iso(text: &str) -> Result<Sum, Wrong> {
+    let (negative, mut rest) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    rest = rest.strip_prefix('P').ok_or(Wrong::Syntax)?;
+    let mut sum = Sum::default();
+    let mut in_time = false;
+    if rest.is_empty() {
+        return Err(Wrong::Syntax);
+    }
+    while !rest.is_empty() {
+        if let Some(after) = rest.strip_prefix('T') {
+            in_time = true;
+            rest = after;
+            continue;
+        }
+        let end = rest
+            .find(|c: char| c.is_ascii_alphabetic())
+            .ok_or(Wrong::Syntax)?;
+        let number = Number::read(&rest[..end])?;
+        match (&rest[end..=end], in_time) {
+            ("Y", false) => sum.add_years(number, 1)?,
+            ("M", false) => sum.add_months(number)?,
+            ("W", false) => sum.add_days(number, 7)?,
+            ("D", false) => sum.add_days(number, 1)?,
+            ("H", true) => sum.add_micros(number, HOUR),
+            ("M", true) => sum.add_micros(number, 60 * SECOND),
+            ("S", true) => sum.add_micros(number, SECOND),
+            _ => return Err(Wrong::Syntax),
+        }
+        rest = &rest[end + 1..];
+    }
+    if negative {
+        sum.months = -sum.months;
+        sum.days = -sum.days;
+        sum.micros = -sum.micros;
+    }
+    Ok(sum)
+}
+
+/// After EncodeInterval in PostgreSQL's datetime.c.
+pub(super) fn write(value: Interval, out: &mut String) {
+    let mut empty = true;
+    let mut before = false;
+    let mut part = |value: i32, unit: &str| {
+        if value == 0 {
+            return;
+        }
+        let space = if empty { "" } else { " " };
+        let plus = if before && value > 0 { "+" } else { "" };
+        let plural = if value == 1 { "" } else { "s" };
+        let _ = write!(out, "{space}{plus}{value} {unit}{plural}");
+        before = value < 0;
+        empty = false;
+    };
+    part(value.months / 12, "year");
+    part(value.months % 12, "mon");
+    part(value.days, "day");
+    if !empty && value.micros == 0 {
+        return;
+    }
+    if !empty {
+        out.push(' ');
+    }
+    if value.micros < 0 {
+        out.push('-');
+    } else if before {
+        out.push('+');
+    }
+    let micros = value.micros.unsigned_abs();
+    let seconds = micros / SECOND as u64;
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let _ = write!(out, "{hours:02}:{minutes:02}:{seconds:02}");
+    let fraction = micros % SECOND as u64;
+    if fraction != 0 {
+        let _ = write!(out, ".{fraction:06}");
+        out.truncate(out.trim_end_matches('0').len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_as_postgresql_15_shows_them() {
+        for (given, shown) in [
+            (
+                "1 year 2 mons 3 days 04:05:06.789",
+                "1 year 2 mons 3 days 04:05:06.789",
+            ),
+            ("1 day", "1 day"),
+            ("2 weeks", "14 days"),
+            ("1.5 years", "1 year 6 mons"),
+            ("1.5 months", "1 mon 15 days"),
+            ("1.5 days", "1 day 12:00:00"),
+            ("1.5 weeks", "10 days 12:00:00"),
+            ("-1 day +02:03", "-1 days +02:03:00"),
+            ("1 02:03", "1 day 02:03:00"),
+            ("@ 3 days ago", "-3 days"),
+            ("1-2", "1 year 2 mons"),
+            ("-1-2", "-1 years -2 mons"),
+            ("90", "00:01:30"),
+            ("100 hours", "100:00:00"),
+            ("P1Y2M3DT4H5M6.5S", "1 year 2 mons 3 days 04:05:06.5"),
+            ("PT0S", "00:00:00"),
+            ("0", "00:00:00"),
+            ("1 century", "100 years"),
+            ("-00:00:00.000001", "-00:00:00.000001"),
+            ("1 mon -1 day", "1 mon -1 days"),
+            ("3h2m", "03:02:00"),
+        ] {
+            let mut out = String::new();
+            write(parse(given).expect(given), &mut out);
+            assert_eq!(out, shown, "{given}");
+        }
+        for wrong in ["", "x", "1 2", "day", "1 fortnight", "ago", "P", "1:2:3:4"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+        let error = parse("3000000000 months").unwrap_err();
+        assert_eq!(error.kind, ErrorKind::IntervalFieldOverflow);
+    }
+}

@@ -1,0 +1,208 @@
+//! Time zones: what `SET TimeZone` and timestamps may name.
+
+use chrono::{MappedLocalTime, NaiveDateTime, Offset, TimeZone};
+use chrono_tz::Tz;
+
+const SECOND: i64 = 1_000_000;
+/// PostgreSQL's limit of a zone's distance from UTC.
+const OFFSET_MAX: i64 = 16 * 3600;
+
+/// A time zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Zone {
+    /// Of the IANA database.
+    Named(Tz),
+    /// So many seconds east of UTC.
+    Fixed(i32),
+}
+
+impl Default for Zone {
+    fn default() -> Zone {
+        Zone::Named(Tz::UTC)
+    }
+}
+
+/// Abbreviations that PostgreSQL's default set has, with their hours east of UTC.
+const ABBREVIATIONS: [(&str, f32); 30] = [
+    ("utc", 0.0),
+    ("gmt", 0.0),
+    ("z", 0.0),
+    ("zulu", 0.0),
+    ("ut", 0.0),
+    ("uct", 0.0),
+    ("wet", 0.0),
+    ("west", 1.0),
+    ("bst", 1.0),
+    ("cet", 1.0),
+    ("met", 1.0),
+    ("cest", 2.0),
+    ("mest", 2.0),
+    ("eet", 2.0),
+    ("eest", 3.0),
+    ("msk", 3.0),
+    ("est", -5.0),
+    ("edt", -4.0),
+    ("cst", -6.0),
+    ("cdt", -5.0),
+    ("mst", -7.0),
+    ("mdt", -6.0),
+    ("pst", -8.0),
+    ("pdt", -7.0),
+    ("akst", -9.0),
+    ("akdt", -8.0),
+    ("hst", -10.0),
+    ("jst", 9.0),
+    ("kst", 9.0),
+    ("aest", 10.0),
+];
+
+impl Zone {
+    /// The zone of this name, as `SET TimeZone` takes it: of the IANA database, or so many hours east of UTC.
+    pub(crate) fn setting(name: &str) -> Option<Zone> {
+        let name = name.trim();
+        let hours = name.parse::<f64>().ok();
+        if let Some(hours) = hours.filter(|hours| hours.is_finite()) {
+            return Zone::fixed((hours * 3600.0) as i64);
+        }
+        Zone::named(name)
+    }
+
+    /// The zone of this name, as `AT TIME ZONE` takes it: also an abbreviation.
+    pub(crate) fn named(name: &str) -> Option<Zone> {
+        if let Some(zone) = Zone::abbreviation(name) {
+            return Some(zone);
+        }
+        if let Ok(zone) = name.parse::<Tz>() {
+            return Some(Zone::Named(zone));
+        }
+        let known = chrono_tz::TZ_VARIANTS.iter();
+        let mut same = known.filter(|zone| zone.name().eq_ignore_ascii_case(name));
+        if let Some(zone) = same.next() {
+            return Some(Zone::Named(*zone));
+        }
+        posix(name)
+    }
+
+    /// The zone that an abbreviation stands for.
+    pub(crate) fn abbreviation(name: &str) -> Option<Zone> {
+        let name = name.to_ascii_lowercase();
+        let (_, hours) = ABBREVIATIONS.iter().find(|(known, _)| *known == name)?;
+        Zone::fixed((hours * 3600.0) as i64)
+    }
+
+    fn fixed(seconds_east: i64) -> Option<Zone> {
+        let seconds = i32::try_from(seconds_east).ok()?;
+        (seconds_east.abs() < OFFSET_MAX).then_some(match seconds {
+            0 => Zone::default(),
+            seconds => Zone::Fixed(seconds),
+        })
+    }
+
+    /// What `SHOW TimeZone` says.
+    pub(crate) fn name(self) -> String {
+        match self {
+            Zone::Named(zone) => zone.name().to_string(),
+            Zone::Fixed(east) => {
+                let (sign, inverse) = if east < 0 { ('-', '+') } else { ('+', '-') };
+                let seconds = east.unsigned_abs();
+                let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+                if minutes == 0 {
+                    format!("<{sign}{hours:02}>{inverse}{hours:02}")
+                } else {
+                    format!("<{sign}{hours:02}:{minutes:02}>{inverse}{hours:02}:{minutes:02}")
+                }
+            }
+        }
+    }
+
+    /// Seconds that the zone is east of UTC at a moment, in microseconds since 1970-01-01 UTC.
+    pub(crate) fn offset_at(self, micros: i64) -> i64 {
+        match self {
+            Zone::Fixed(east) => east.into(),
+            Zone::Named(Tz::UTC) => 0,
+            Zone::Named(zone) => clock(micros).map_or(0, |at| {
+                zone.offset_from_utc_datetime(&at)
+                    .fix()
+                    .local_minus_utc()
+                    .into()
+            }),
+        }
+    }
+
+    /// Seconds that the zone is east of UTC when its clocks show this, in microseconds since 1970-01-01.
+    ///
+    /// What they show twice is the later of the two, and what they skip is read by the time before, as in PostgreSQL.
+    pub(crate) fn offset_of_local(self, micros: i64) -> i64 {
+        let Zone::Named(zone) = self else {
+            return self.offset_at(micros);
+        };
+        if zone == Tz::UTC {
+            return 0;
+        }
+        let Some(local) = clock(micros) else {
+            return 0;
+        };
+        match zone.offset_from_local_datetime(&local) {
+            MappedLocalTime::Single(offset) => offset.fix().local_minus_utc().into(),
+            MappedLocalTime::Ambiguous(first, second) => {
+                let (first, second) = (
+                    first.fix().local_minus_utc(),
+                    second.fix().local_minus_utc(),
+                );
+                first.min(second).into()
+            }
+            // The clocks were put forward: the offset in force before.
+            MappedLocalTime::None => self.offset_at(micros - 86_400 * SECOND),
+        }
+    }
+}
+
+fn clock(micros: i64) -> Option<NaiveDateTime> {
+    chrono::DateTime::from_timestamp_micros(micros).map(|at| at.naive_utc())
+}
+
+/// `<+02>-02`, `EST5` or `+02`: POSIX counts westward.
+fn posix(name: &str) -> Option<Zone> {
+    let rest = match name.strip_prefix('<') {
+        Some(rest) => rest.split_once('>')?.1,
+        None => name.trim_start_matches(|c: char| c.is_ascii_alphabetic()),
+    };
+    let (west, digits) = match rest.strip_prefix('-') {
+        Some(digits) => (-1, digits),
+        None => (1, rest.strip_prefix('+').unwrap_or(rest)),
+    };
+    let mut seconds = 0;
+    for (part, unit) in digits.split(':').zip([3600, 60, 1]) {
+        if part.is_empty() || part.len() > 2 || !part.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        seconds += part.parse::<i64>().ok()? * unit;
+    }
+    Zone::fixed(-west * seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets() {
+        let berlin = Zone::named("europe/berlin").unwrap();
+        assert_eq!(berlin.name(), "Europe/Berlin");
+        let at = |text: &str| match crate::text::parse(tidelog_storage::ColumnType::Timestamp, text)
+        {
+            Ok(tidelog_storage::Datum::Timestamp(micros)) => micros,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(berlin.offset_at(at("2024-01-01 00:00")), 3600);
+        assert_eq!(berlin.offset_at(at("2024-07-01 00:00")), 7200);
+        // Skipped, and shown twice.
+        assert_eq!(berlin.offset_of_local(at("2024-03-31 02:30")), 3600);
+        assert_eq!(berlin.offset_of_local(at("2024-10-27 02:30")), 3600);
+        assert_eq!(Zone::setting("-5.5"), Some(Zone::Fixed(-19_800)));
+        assert_eq!(Zone::Fixed(-19_800).name(), "<-05:30>+05:30");
+        assert_eq!(Zone::setting("<-05:30>+05:30"), Some(Zone::Fixed(-19_800)));
+        assert_eq!(Zone::named("PST"), Some(Zone::Fixed(-8 * 3600)));
+        assert_eq!(Zone::setting("nowhere"), None);
+    }
+}
