@@ -162,8 +162,10 @@ fn written(records: &[Record]) -> String {
 /// Runs a file on one server; the differences.
 async fn run(server: &str, client: &Client, name: &str, records: &mut [Record]) -> Vec<String> {
     let rewrite = server == "postgresql" && std::env::var_os("TIDELOG_SLT_WRITE").is_some();
-    let schema = format!("CREATE SCHEMA {name}; SET search_path = {name}; SET timezone = 'UTC'");
-    client.batch_execute(&schema).await.unwrap();
+    // PostgreSQL keeps names that begin with pg_ to itself.
+    let schema = name.trim_start_matches("pg_");
+    let begin = format!("CREATE SCHEMA {schema}; SET search_path = {schema}; SET timezone = 'UTC'");
+    client.batch_execute(&begin).await.unwrap();
     let mut differences = Vec::new();
     for record in records.iter_mut().filter(|record| record.runs_on(server)) {
         let difference = match outcome(client, record).await {
