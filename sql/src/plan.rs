@@ -25,12 +25,14 @@ use crate::provider::{Access, Relation};
 use crate::text::Style;
 use crate::{ddl, functions, system, types};
 
+mod calls;
 mod dialect;
 mod names;
 mod operators;
 mod qualified;
 pub(crate) mod stars;
 mod subqueries;
+mod syntax;
 mod view;
 
 pub(crate) use names::shown;
@@ -150,6 +152,11 @@ impl ContextProvider for Planner<'_> {
         name: &str,
         args: Vec<Expr>,
     ) -> Result<Arc<dyn TableSource>> {
+        // What the planner itself writes; generate_series is a function with overloads.
+        let name = match name {
+            "pg_series" => "generate_series",
+            name => name,
+        };
         let function = self
             .state
             .table_functions()

@@ -16,6 +16,7 @@ use datafusion::sql::sqlparser::ast::BinaryOperator;
 use tidelog_storage::datum::ColumnBuilder;
 use tidelog_storage::{ColumnType, Datum, ElementType};
 
+use super::calls;
 use crate::error::{ErrorKind, SqlError};
 use crate::text::{self, Style};
 use crate::{casts, functions, output, types};
@@ -126,6 +127,9 @@ impl PostgresOperators {
                 return Ok(Some(call));
             }
         }
+        if *op == BinaryOperator::StringConcat {
+            return Ok(joined(left, right, left_type, right_type, self.style));
+        }
         // A bare literal beside a time is read as what PostgreSQL's operators want there.
         use ColumnType::{Date, Interval, Time, TimeTz, Timestamp, TimestampTz};
         let calculates = matches!(
@@ -171,6 +175,25 @@ impl PostgresOperators {
     }
 }
 
+/// `||` of text and anything but an array or jsonb, or of two byteas.
+fn joined(
+    left: &Expr,
+    right: &Expr,
+    left_type: Option<ColumnType>,
+    right_type: Option<ColumnType>,
+    style: Style,
+) -> Option<Expr> {
+    let other = |ty| matches!(ty, Some(ColumnType::Array(_) | ColumnType::Jsonb));
+    if other(left_type) || other(right_type) {
+        return None;
+    }
+    let function = functions::call::named("||", style)?;
+    Some(functions::json::call(
+        function,
+        vec![left.clone(), right.clone()],
+    ))
+}
+
 /// Whether an operand's type is left open: a bare string or an untyped parameter.
 fn is_open(expr: &Expr) -> bool {
     is_bare_string(expr) || matches!(expr, Expr::Placeholder(Placeholder { field: None, .. }))
@@ -184,7 +207,7 @@ fn is_integer_literal(expr: &Expr) -> bool {
 }
 
 /// A parameter without a type becomes one of this type.
-fn type_parameter(expr: Expr, ty: ColumnType) -> Expr {
+pub(super) fn type_parameter(expr: Expr, ty: ColumnType) -> Expr {
     match expr {
         Expr::Placeholder(Placeholder { id, field: None }) => Expr::Placeholder(
             Placeholder::new_with_field(id, Some(Arc::new(ty.field("", true)))),
@@ -194,7 +217,7 @@ fn type_parameter(expr: Expr, ty: ColumnType) -> Expr {
 }
 
 /// A bare string becomes a literal of this type.
-fn literal_of(expr: Expr, ty: ColumnType, style: Style) -> Result<Expr> {
+pub(super) fn literal_of(expr: Expr, ty: ColumnType, style: Style) -> Result<Expr> {
     let Expr::Literal(ScalarValue::Utf8(Some(literal)), _) = &expr else {
         return Ok(expr);
     };
@@ -368,7 +391,11 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
                 None => value,
             })
         }
-        Expr::ScalarFunction(mut call) => {
+        Expr::ScalarFunction(call) => {
+            let (mut call, resolved) = calls::resolved(call, schema, style)?;
+            if resolved {
+                return Ok(Transformed::yes(Expr::ScalarFunction(call)));
+            }
             if let Some(types) = functions::json::arguments(call.name()) {
                 call.args = call
                     .args
@@ -397,7 +424,7 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
                     };
                 }
             }
-            functions::rewrite_of_bytea(call, schema)
+            Transformed::yes(Expr::ScalarFunction(call))
         }
         Expr::WindowFunction(mut window) => {
             let keys = std::mem::take(&mut window.params.order_by);
@@ -521,7 +548,7 @@ fn shape_of(value: &Datum) -> ColumnType {
     )))
 }
 
-fn external(error: SqlError) -> DataFusionError {
+pub(super) fn external(error: SqlError) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
 
