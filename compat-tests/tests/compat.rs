@@ -36,6 +36,8 @@ mod lifecycle;
 mod live;
 #[path = "compat/object_store.rs"]
 mod object_store;
+#[path = "compat/operations.rs"]
+mod operations;
 #[path = "compat/protocol.rs"]
 mod protocol;
 #[path = "compat/reads.rs"]
@@ -54,6 +56,8 @@ mod transactional_ddl;
 mod transactions;
 #[path = "compat/type_functions.rs"]
 mod type_functions;
+#[path = "compat/type_rules.rs"]
+mod type_rules;
 #[path = "compat/types.rs"]
 mod types;
 #[path = "compat/upsert.rs"]

@@ -208,6 +208,9 @@ pub(crate) fn from_datafusion(error: DataFusionError) -> SqlError {
         DataFusionError::External(inner) => match inner.downcast_ref::<SqlError>() {
             Some(error) => error.clone(),
             None => match inner.downcast_ref::<StorageError>() {
+                Some(StorageError::Evicted) => {
+                    SqlError::new(ErrorKind::SerializationFailure, inner.to_string())
+                }
                 Some(_) => SqlError::new(ErrorKind::IoError, inner.to_string()),
                 None => SqlError::new(ErrorKind::InternalError, inner.to_string()),
             },
@@ -288,7 +291,11 @@ impl From<StorageError> for SqlError {
         let kind = match &error {
             StorageError::NoTable(_) => ErrorKind::UndefinedTable,
             StorageError::Corrupt(_) => ErrorKind::DataCorrupted,
-            StorageError::Trimmed { .. } => ErrorKind::ObjectNotInPrerequisiteState,
+            StorageError::Trimmed { .. } | StorageError::StillRead { .. } => {
+                ErrorKind::ObjectNotInPrerequisiteState
+            }
+            StorageError::Evicted => ErrorKind::SerializationFailure,
+            StorageError::Backup(_) => ErrorKind::IoError,
             StorageError::Closed => ErrorKind::AdminShutdown,
             StorageError::InUse(_)
             | StorageError::Open { .. }

@@ -10,6 +10,7 @@ mod format;
 pub(crate) mod json;
 mod math;
 mod missing;
+pub(crate) mod order;
 mod regexp;
 pub(crate) mod sequence;
 mod series;

@@ -44,4 +44,7 @@ mod upsert;
 pub use error::{ErrorKind, SqlError};
 pub use output::{OutputColumn, RowStream, row_tag};
 pub use parse::Parsed;
-pub use session::{CopyIn, Engine, Login, Notice, Outcome, Prepared, Session, TransactionStatus};
+pub use session::{
+    CopyIn, Engine, EngineOptions, LiveSnapshots, Login, Notice, Outcome, Prepared, Session,
+    TransactionStatus,
+};

@@ -28,7 +28,7 @@ pub type RowStream = BoxStream<'static, Result<RecordBatch, SqlError>>;
 /// The tag of a command that gave rows; SHOW does not count them.
 pub fn row_tag(verb: &str, rows: u64) -> String {
     match verb {
-        "SHOW" | "EXPLAIN" => verb.to_string(),
+        "SHOW" | "EXPLAIN" | "CALL" => verb.to_string(),
         verb => format!("{verb} {rows}"),
     }
 }

@@ -29,6 +29,7 @@ mod calls;
 mod dialect;
 mod names;
 mod operators;
+mod order;
 mod qualified;
 pub(crate) mod stars;
 mod subqueries;
@@ -278,11 +279,11 @@ impl TypePlanner for PostgresTypes {
         match types::column_type_among(sql_type, &user_types) {
             Ok(ty) => Ok(Some(Arc::new(ty.field("", true)))),
             // Types that only catalogs have, by what they are shown as there.
-            Err(_) => Ok(
+            Err(error) => Ok(
                 match sql_type.to_string().trim_start_matches("pg_catalog.") {
                     "xid" | "cid" => Some(Arc::new(ColumnType::Oid.field("", true))),
                     "regproc" => Some(Arc::new(ColumnType::Text.field("", true))),
-                    _ => None,
+                    _ => return Err(DataFusionError::External(Box::new(error))),
                 },
             ),
         }

@@ -6,22 +6,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use datafusion::common::{ParamValues, ScalarValue};
-use datafusion::execution::runtime_env::RuntimeEnv;
-use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
-use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast::{self, Statement};
 use futures::stream::BoxStream;
 use parking_lot::Mutex;
 use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, Store, datum};
 
-use crate::cold_scan;
 use crate::constraints::ConditionCache;
 use crate::error::{ErrorKind, SqlError, from_datafusion};
 use crate::functions;
-use crate::locks::{LockTable, Locks};
-use crate::optimize::{self, CheckedArithmetic};
+use crate::locks::Locks;
 use crate::output::{self, OutputColumn, RowStream};
 use crate::parse::{self, AsOf, Body, Parsed};
 use crate::plan;
@@ -32,69 +28,21 @@ use crate::subscribe::{ListenTarget, SubscribePlan};
 use crate::text::Style;
 
 pub use crate::copy::CopyIn;
+pub use engine::{Engine, EngineOptions};
+pub use transaction::LiveSnapshots;
 
 mod commands;
 mod ddl;
+mod engine;
 mod planning;
+mod procedures;
 mod transaction;
 
+pub(crate) use transaction::Isolation;
 use transaction::{Block, Work};
-pub(crate) use transaction::{Isolation, Room};
 
 /// A statement whose rows were superseded under it is run again this often before the client is told.
 pub(crate) const RETRIES_MAX: usize = 1000;
-
-/// What all sessions share.
-pub struct Engine {
-    store: Arc<Store>,
-    state: SessionState,
-    locks: Arc<LockTable>,
-    conditions: ConditionCache,
-}
-
-impl Engine {
-    /// An engine over an open store.
-    pub fn new(store: Arc<Store>) -> Arc<Engine> {
-        let mut config = SessionConfig::new();
-        let options = config.options_mut();
-        options.sql_parser.parse_float_as_decimal = true;
-        options.sql_parser.map_string_types_to_utf8view = false;
-        options.execution.parquet.schema_force_view_types = false;
-        options.execution.collect_statistics = false;
-        options.execution.parquet.max_in_list_size = 200;
-        options.execution.time_zone = Some("UTC".to_string());
-        let runtime = Arc::new(RuntimeEnv::default());
-        let url = url_of_store();
-        runtime.register_object_store(&url, store.object_store());
-        let mut builder = SessionStateBuilder::new()
-            .with_config(config)
-            .with_runtime_env(runtime)
-            .with_default_features()
-            .with_analyzer_rule(Arc::new(CheckedArithmetic))
-            .with_physical_optimizer_rules(optimize::physical_rules());
-        let id = functions::snowflake_id(store.clone());
-        builder.scalar_functions().get_or_insert_default().push(id);
-        let aggregates = builder.aggregate_functions().get_or_insert_default();
-        aggregates.push(Arc::new(functions::sum()));
-        aggregates.push(Arc::new(functions::single_value()));
-        let state = builder.build();
-        Arc::new(Engine {
-            store,
-            state,
-            locks: Arc::default(),
-            conditions: ConditionCache::default(),
-        })
-    }
-
-    /// The store.
-    pub fn store(&self) -> &Arc<Store> {
-        &self.store
-    }
-}
-
-fn url_of_store() -> url::Url {
-    cold_scan::STORE_URL.parse().expect("a constant URL")
-}
 
 /// Who logged in. Authentication is over before a session exists.
 #[derive(Clone, Debug)]
@@ -263,6 +211,7 @@ impl Session {
                 });
             }
         }
+        session.settings.keep_as_startup();
         Ok(session)
     }
 

@@ -5,17 +5,21 @@
 //! Guarantees: see docs/architecture.md ("Invariants") and docs/storage-format.md (every byte).
 //! Does not: parse SQL, plan queries, know sessions or sockets.
 
+pub mod backup;
 pub mod catalog;
 pub mod changes;
+pub mod check;
 pub mod cold;
 pub mod commit;
 pub mod compact;
 pub mod datum;
+pub mod erase;
 pub mod error;
 pub mod expire;
 pub mod failpoint;
 pub mod flush;
 mod hot;
+pub mod jobs;
 pub mod key;
 pub mod record;
 pub mod seq;

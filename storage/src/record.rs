@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, i256};
 
-use crate::catalog::{ColumnId, TableDef};
+use crate::catalog::{CatalogChange, ColumnId, TableDef};
 use crate::changes::ChangeOp;
 use crate::datum::{
     ColumnType, Datum, DatumRef, ElementType, Elements, INTERVAL_BYTES, Interval, Numeric, Row,
@@ -77,6 +77,14 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Record<'_>, StorageError> {
     })
 }
 
+/// The Seq of the version that a log value superseded; `None` for an insert or what is no record.
+pub(crate) fn superseded(bytes: &[u8]) -> Option<Seq> {
+    match bytes.first() {
+        Some(&(UPDATE | DELETE)) => read_seq(bytes.get(2..)?).ok(),
+        _ => None,
+    }
+}
+
 /// Whether a log value makes a version that can be live (`false` for a delete).
 pub(crate) fn is_version(bytes: &[u8]) -> bool {
     matches!(bytes.first(), Some(&(INSERT | UPDATE)))
@@ -124,6 +132,19 @@ pub(crate) fn encode_catalog(json: &[u8], last_in_transaction: bool) -> Vec<u8> 
     let mut out = vec![CATALOG, u8::from(last_in_transaction)];
     out.extend_from_slice(json);
     out
+}
+
+/// Reads a log value of the system table: the change, and whether it is the last of its transaction.
+pub(crate) fn parse_catalog(bytes: &[u8]) -> Result<(CatalogChange, bool), StorageError> {
+    let ([CATALOG, flags], json) = bytes
+        .split_first_chunk::<2>()
+        .ok_or_else(|| corrupt("record head"))?
+    else {
+        return Err(corrupt("no catalog change"));
+    };
+    let change = serde_json::from_slice(json)
+        .map_err(|error| StorageError::Corrupt(format!("catalog change: {error}")))?;
+    Ok((change, flags & LAST_IN_TRANSACTION != 0))
 }
 
 /// Bytes that a value of this type takes in the fixed part; `None` for types of varying width.

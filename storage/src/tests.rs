@@ -1,14 +1,18 @@
 //! Tests of the whole store.
 
+mod backup;
+mod check;
 mod cluster;
 mod compact;
+mod erase;
+mod faulty;
 mod history;
 mod model;
 mod objects;
 mod reads;
 mod trim;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;

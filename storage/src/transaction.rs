@@ -67,8 +67,8 @@ pub struct Transaction {
     fills: ddl::Fills,
     /// What must not have changed when the transaction is committed.
     pub(crate) reads: Option<ReadSet>,
-    /// All that it superseded was live at this Seq or later.
-    pub(crate) since: Seq,
+    /// The oldest snapshot that it read from, if it read.
+    pub(crate) since: Option<Seq>,
 }
 
 /// What a transaction read, for a commit that is refused when any of it has changed.
@@ -115,24 +115,33 @@ impl RowKeys {
     /// # Panics
     /// When the row is not of the table's types or has NULL in a column of the primary key.
     pub(crate) fn of(table: &TableDef, partition: &Partition, row: &Row) -> RowKeys {
+        RowKeys::checked(table, partition, row)
+            .expect("values are of their column's type, and those of a primary key are not NULL")
+    }
+
+    /// As `of`; `None` where that panics.
+    pub(crate) fn checked(table: &TableDef, partition: &Partition, row: &Row) -> Option<RowKeys> {
         let mut keys = RowKeys::default();
         for key in table.unique_keys() {
-            if let Some(bytes) = unique_key_of(table, partition, key, row) {
-                keys.unique.push((key.id, bytes));
+            let values: Vec<DatumRef<'_>> = (key.columns.iter())
+                .map(|id| Some(row.get(table.index_of(*id)?)?.as_ref()))
+                .collect::<Option<_>>()?;
+            let is_null = values.contains(&DatumRef::Null);
+            match key::unique_key(table, partition, key, values) {
+                Some(bytes) => keys.unique.push((key.id, bytes)),
+                None if is_null && key.id != table.primary_key_id => {}
+                None => return None,
             }
         }
         for index in table.indexes.iter().filter(|index| !index.unique) {
             let mut entry = key::index_scope(table.id, partition, index.id);
             for id in &index.columns {
-                let at = table
-                    .index_of(*id)
-                    .expect("an indexed column cannot be dropped");
-                key::put_nullable(&mut entry, table.columns[at].ty, row[at].as_ref())
-                    .expect("values are of their column's type");
+                let at = table.index_of(*id)?;
+                key::put_nullable(&mut entry, table.columns[at].ty, row[at].as_ref())?;
             }
             keys.entries.push(entry.into());
         }
-        keys
+        Some(keys)
     }
 
     fn bytes(&self) -> usize {
@@ -322,10 +331,12 @@ impl Transaction {
             .is_some_and(|count| *count > 0)
     }
 
-    /// Tells the Seq of the oldest snapshot that the transaction found rows in. Without it, a row of a table without
-    /// primary key that was trimmed from the log cannot be superseded: nothing would tell that it is live still.
+    /// Tells the Seq of the oldest snapshot that the transaction found rows in: all that it superseded was live then or
+    /// later. Without it, a row of a table without primary key that was trimmed from the log cannot be superseded: nothing
+    /// would tell that it is live still. And nothing is written that goes by what was read of a user before that
+    /// user was erased.
     pub fn reads_since(&mut self, since: Seq) {
-        self.since = since;
+        self.since = Some(since);
     }
 
     /// Makes the commit depend on what was read, besides what it depends on already: it fails with

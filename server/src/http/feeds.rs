@@ -194,7 +194,7 @@ async fn open(
 ) -> Result<Feed, Stop> {
     let registration = server.backend.cancels.register(interrupts);
     let mut session = session(server, user, &registration)?;
-    interrupts.committing = session.committing();
+    interrupts.attach(server.backend.engine.store(), &session);
     interrupts.statement_begins(session.statement_timeout());
     let mut parsed = statement.parse(&session)?;
     if !parsed.is_endless() {

@@ -167,8 +167,8 @@ async fn follow(
             Subscription::open(server, user, statement, from, &mut interrupts).await?;
         loop {
             let frame = subscription.next(&mut interrupts).await?;
-            let sent = events.send(Ok(event(&frame))).await;
-            sent.map_err(|_| Stop::Gone)?;
+            let sending = async { events.send(Ok(event(&frame))).await.map_err(|_| Stop::Gone) };
+            interrupts.guard_endless(sending).await?;
         }
     };
     if let Err::<Infallible, _>(Stop::Error(error) | Stop::Fatal(error)) = followed.await {

@@ -78,7 +78,7 @@ async fn run_to_end(
     out: &Out,
 ) -> Result<(), Stop> {
     let mut session = session(server, user, &registration)?;
-    interrupts.committing = session.committing();
+    interrupts.attach(server.backend.engine.store(), &session);
     interrupts.statement_begins(session.statement_timeout());
     let done = execute(&mut session, statement, &interrupts, out).await;
     session.abort();

@@ -61,7 +61,7 @@ pub(super) async fn run(server: Arc<PgServer>, opening: Opening) {
         Ok(session) => session,
         Err(stop) => return farewell(&mut client, stop).await,
     };
-    interrupts.committing = session.committing();
+    interrupts.attach(server.engine.store(), &session);
     let mut connection = Connection {
         channels: Channels::new(server.engine.store().clone()),
         server,
@@ -308,6 +308,7 @@ impl Connection {
                 message = self.client.receive() => return message,
                 arrived = self.channels.next(), if listens => self.notify(arrived),
                 () = self.interrupts.shutdown.stop.cancelled() => return Err(admin_shutdown()),
+                stop = self.interrupts.evicted() => return Err(stop),
                 () = idled => {
                     let message = "terminating connection due to idle-in-transaction timeout";
                     let kind = ErrorKind::IdleInTransactionTimeout;

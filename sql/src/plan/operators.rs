@@ -11,12 +11,13 @@ use datafusion::logical_expr::binary::comparison_coercion;
 use datafusion::logical_expr::expr::{Between, Cast, InList, Placeholder, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, SortExpr};
+use datafusion::logical_expr::{Distinct, Expr, ExprSchemable, LogicalPlan, Projection, Unnest};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
-use tidelog_storage::datum::ColumnBuilder;
-use tidelog_storage::{ColumnType, Datum, ElementType};
+use tidelog_storage::datum::{ColumnBuilder, datum_at};
+use tidelog_storage::{ColumnType, Datum, DatumRef, ElementType};
 
 use super::calls;
+use super::order::{check_groupable, has_own_order, refuse_json, sorted, sorted_by};
 use crate::error::{ErrorKind, SqlError};
 use crate::text::{self, Style};
 use crate::{casts, functions, output, types};
@@ -45,13 +46,17 @@ impl ExprPlanner for PostgresOperators {
         let compares = matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq);
         let calculates = matches!(op, Plus | Minus | Multiply | Divide | Modulo);
         let (left, right) = if compares || calculates {
+            if compares {
+                refuse_json(&op, &left, &right, schema)?;
+            }
             let (left, right) = type_pair(left, right, schema, self.style)?;
             if compares {
                 check_comparable(&op, &left, &right, schema)?;
             }
             let ordered = match (known_type(&left, schema), type_of(&right, schema)) {
                 // Labels tell values apart, but not their order.
-                (Some(ColumnType::Enum(_)), _) | (_, Some(ColumnType::Enum(_))) => {
+                (Some(ColumnType::Enum(_) | ColumnType::Array(_)), _)
+                | (_, Some(ColumnType::Enum(_) | ColumnType::Array(_))) => {
                     !matches!(op, Eq | NotEq)
                 }
                 (Some(ColumnType::Interval), Some(ColumnType::Interval)) => true,
@@ -230,34 +235,12 @@ pub(super) fn literal_of(expr: Expr, ty: ColumnType, style: Style) -> Result<Exp
 }
 
 /// The type of an operand, also of a literal.
-fn type_of(expr: &Expr, schema: &DFSchema) -> Option<ColumnType> {
+pub(super) fn type_of(expr: &Expr, schema: &DFSchema) -> Option<ColumnType> {
     let (_, field) = expr.to_field(schema).ok()?;
     if field.data_type().is_null() {
         return None;
     }
     output::column_type(&field).ok()
-}
-
-/// What a value of a type is sorted by, where it is not sorted as its Arrow type.
-fn sorted_by(expr: Expr, ty: ColumnType) -> Expr {
-    let function = match ty {
-        ColumnType::Interval => functions::time::span(),
-        ColumnType::Enum(of) => functions::enums::order(of),
-        _ => return expr,
-    };
-    functions::json::call(function, vec![expr])
-}
-
-/// Sort keys as PostgreSQL's types sort.
-fn sorted(keys: Vec<SortExpr>, schema: &DFSchema) -> Vec<SortExpr> {
-    let key = |key: SortExpr| match type_of(&key.expr, schema) {
-        Some(ty) => SortExpr {
-            expr: sorted_by(key.expr, ty),
-            ..key
-        },
-        None => key,
-    };
-    keys.into_iter().map(key).collect()
 }
 
 /// Types the operands of `x = ANY (array)` by each other.
@@ -293,6 +276,15 @@ fn quantified(mut call: ScalarFunction, schema: &DFSchema, style: Style) -> Resu
         let message = "op ANY/ALL (array) requires array on right side";
         return Err(external(SqlError::new(ErrorKind::WrongObjectType, message)));
     };
+    if let Some(ColumnType::Array(element)) = type_of(&right, schema)
+        && has_own_order(element.into())
+        && (element == ElementType::Interval || functions::array::orders(call.name()))
+    {
+        let element = types::name(element.into());
+        return Err(external(SqlError::unsupported(format!(
+            "this operator with ANY or ALL of {element}[]"
+        ))));
+    }
     // Of two kinds of numbers the wider one.
     let left_type = left.get_type(schema)?;
     let common = comparison_coercion(&left_type, item.data_type());
@@ -319,7 +311,7 @@ fn quantified(mut call: ScalarFunction, schema: &DFSchema, style: Style) -> Resu
 }
 
 /// A type without its modifier.
-fn plain_type(ty: ColumnType) -> ColumnType {
+pub(super) fn plain_type(ty: ColumnType) -> ColumnType {
     match ty {
         ColumnType::Varchar(_) => ColumnType::Text,
         ColumnType::Bpchar(_) => ColumnType::Bpchar(None),
@@ -332,6 +324,8 @@ fn plain_type(ty: ColumnType) -> ColumnType {
 /// operators, casts to and from text by its text forms, functions of bytea. After this DataFusion adds casts of
 /// its own, which are none of the statement's.
 pub(super) fn follow_postgres(plan: LogicalPlan, style: Style) -> Result<LogicalPlan> {
+    // Where anything has changed, what stands above may be of another type.
+    let mut changed = false;
     plan.transform_up_with_subqueries(|plan| {
         let mut schema = DFSchema::empty();
         plan.inputs()
@@ -339,19 +333,73 @@ pub(super) fn follow_postgres(plan: LogicalPlan, style: Style) -> Result<Logical
             .for_each(|input| schema.merge(input.schema()));
         let plan = match plan {
             LogicalPlan::Sort(mut sort) => {
-                sort.expr = sorted(sort.expr, &schema);
+                sort.expr = sorted(sort.expr, &schema)?;
                 LogicalPlan::Sort(sort)
+            }
+            LogicalPlan::Aggregate(aggregate) => {
+                check_groupable(&aggregate.group_expr, &schema)?;
+                LogicalPlan::Aggregate(aggregate)
+            }
+            LogicalPlan::Distinct(Distinct::All(input)) => {
+                let columns: Vec<Expr> = schema.columns().into_iter().map(Expr::Column).collect();
+                check_groupable(&columns, &schema)?;
+                LogicalPlan::Distinct(Distinct::All(input))
             }
             plan => plan,
         };
         let names = NamePreserver::new(&plan);
-        plan.map_expressions(|expr| {
+        let mut plan = plan.map_expressions(|expr| {
             let name = names.save(&expr);
             let expr = expr.transform_up(|expr| rewrite(expr, &schema, style))?;
             Ok(expr.update_data(|expr| name.restore(expr)))
-        })
+        })?;
+        changed |= plan.transformed;
+        if changed {
+            plan = plan.map_data(LogicalPlan::recompute_schema)?;
+        }
+        if let LogicalPlan::Unnest(unnest) = &plan.data
+            && let Some(tagged) = tagged_elements(unnest)?
+        {
+            changed = true;
+            return Ok(Transformed::yes(tagged));
+        }
+        Ok(plan)
     })
     .map(|plan| plan.data)
+}
+
+/// The rows of an UNNEST with the types of the elements, which DataFusion forgets; `None` when it has not.
+fn tagged_elements(unnest: &Unnest) -> Result<Option<LogicalPlan>> {
+    let mut any = false;
+    let columns = unnest
+        .schema
+        .iter()
+        .enumerate()
+        .map(|(at, (relation, field))| {
+            let column = Expr::Column((relation, field).into());
+            let Some(&from) = unnest.dependency_indices.get(at) else {
+                return column;
+            };
+            let of = output::column_type(unnest.input.schema().field(from));
+            let (Ok(ColumnType::Array(element)), false) =
+                (of, matches!(field.data_type(), DataType::List(_)))
+            else {
+                return column;
+            };
+            let tagged = ColumnType::from(element).field("", true);
+            if tagged.metadata().is_empty() {
+                return column;
+            }
+            any = true;
+            let metadata = FieldMetadata::from(tagged.metadata().clone());
+            column.alias_qualified_with_metadata(relation.cloned(), field.name(), Some(metadata))
+        });
+    let columns: Vec<Expr> = columns.collect();
+    if !any {
+        return Ok(None);
+    }
+    let unnest = Arc::new(LogicalPlan::Unnest(unnest.clone()));
+    Projection::try_new(columns, unnest).map(|tagged| Some(LogicalPlan::Projection(tagged)))
 }
 
 fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Expr>> {
@@ -361,11 +409,22 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
             list,
             negated,
         }) => {
-            let list = list
+            let list: Vec<_> = list
                 .into_iter()
-                .map(|item| type_literal(item, &expr, schema, style))
+                .map(|item| typed_beside(item, &expr, schema, style))
                 .collect::<Result<_>>()?;
-            Transformed::yes(Expr::InList(InList::new(expr, list, negated)))
+            match type_of(&expr, schema) {
+                Some(ColumnType::Interval) => {
+                    let key = |expr| sorted_by(expr, ColumnType::Interval);
+                    let list = list.into_iter().map(key).collect();
+                    Transformed::yes(Expr::InList(InList::new(
+                        Box::new(key(*expr)),
+                        list,
+                        negated,
+                    )))
+                }
+                _ => Transformed::yes(Expr::InList(InList::new(expr, list, negated))),
+            }
         }
         Expr::Between(Between {
             expr,
@@ -373,8 +432,13 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
             low,
             high,
         }) => {
-            let low = Box::new(type_literal(*low, &expr, schema, style)?);
-            let high = Box::new(type_literal(*high, &expr, schema, style)?);
+            let low = Box::new(typed_beside(*low, &expr, schema, style)?);
+            let high = Box::new(typed_beside(*high, &expr, schema, style)?);
+            let key = |of: Box<Expr>, ty| Box::new(sorted_by(*of, ty));
+            let (expr, low, high) = match type_of(&expr, schema) {
+                Some(ty) => (key(expr, ty), key(low, ty), key(high, ty)),
+                None => (expr, low, high),
+            };
             Transformed::yes(Expr::Between(Between::new(expr, negated, low, high)))
         }
         Expr::Cast(cast) => casts::rewrite(cast, schema, style)?,
@@ -391,12 +455,23 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
                 None => value,
             })
         }
+        Expr::ScalarFunction(call)
+            if matches!(call.name(), "greatest" | "least")
+                && (call.args.iter())
+                    .filter_map(|arg| type_of(arg, schema))
+                    .any(has_own_order) =>
+        {
+            let name = format!("{}() of this type", call.name());
+            return Err(external(SqlError::unsupported(name)));
+        }
         Expr::ScalarFunction(call) => {
             let (mut call, resolved) = calls::resolved(call, schema, style)?;
             if resolved {
                 return Ok(Transformed::yes(Expr::ScalarFunction(call)));
             }
+            let mut typed = false;
             if let Some(types) = functions::json::arguments(call.name()) {
+                typed = true;
                 call.args = call
                     .args
                     .into_iter()
@@ -413,6 +488,7 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
                 && let Ok(DataType::List(item)) = array.get_type(schema)
                 && let Some(ColumnType::Array(element)) = type_of(array, schema)
             {
+                typed = true;
                 let element = plain_type(element.into());
                 let others = call.args.iter_mut().enumerate();
                 for (_, arg) in others.filter(|(at, _)| *at != array_at) {
@@ -424,23 +500,31 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
                     };
                 }
             }
-            Transformed::yes(Expr::ScalarFunction(call))
+            match array_tag(&call, schema) {
+                Some(tag) => {
+                    let call = Expr::ScalarFunction(call);
+                    let name = call.schema_name().to_string();
+                    Transformed::yes(call.alias_with_metadata(name, Some(tag)))
+                }
+                None if typed => Transformed::yes(Expr::ScalarFunction(call)),
+                None => Transformed::no(Expr::ScalarFunction(call)),
+            }
         }
         Expr::WindowFunction(mut window) => {
             let keys = std::mem::take(&mut window.params.order_by);
-            window.params.order_by = sorted(keys, schema);
+            window.params.order_by = sorted(keys, schema)?;
             Transformed::yes(Expr::WindowFunction(window))
         }
         Expr::AggregateFunction(mut aggregate) => {
             let ordered = matches!(aggregate.func.name(), "min" | "max");
             let first = aggregate.params.args.first();
             let ty = first.and_then(|arg| type_of(arg, schema));
-            if ordered && matches!(ty, Some(ColumnType::Enum(_) | ColumnType::Interval)) {
+            if ordered && ty.is_some_and(has_own_order) {
                 let name = format!("{}() of this type", aggregate.func.name());
                 return Err(external(SqlError::unsupported(name)));
             }
             let keys = std::mem::take(&mut aggregate.params.order_by);
-            aggregate.params.order_by = sorted(keys, schema);
+            aggregate.params.order_by = sorted(keys, schema)?;
             Transformed::yes(Expr::AggregateFunction(aggregate))
         }
         Expr::Negative(inner) if known_type(&inner, schema) == Some(ColumnType::Interval) => {
@@ -449,6 +533,23 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
         }
         other => Transformed::no(other),
     })
+}
+
+/// What tells the type of the array that a function of DataFusion's gives, which forgets it; `None` where the Arrow
+/// type says it all.
+fn array_tag(call: &ScalarFunction, schema: &DFSchema) -> Option<FieldMetadata> {
+    let at = match call.name() {
+        "make_array" | "array_append" | "array_concat" | "array_cat" => 0,
+        "array_prepend" => 1,
+        _ => return None,
+    };
+    let ty = plain_type(type_of(call.args.get(at)?, schema)?);
+    let ty = match call.name() {
+        "make_array" => ty.array()?,
+        _ => ty,
+    };
+    let field = ty.field("", true);
+    (!field.metadata().is_empty()).then(|| FieldMetadata::from(field.metadata().clone()))
 }
 
 fn type_pair(left: Expr, right: Expr, schema: &DFSchema, style: Style) -> Result<(Expr, Expr)> {
@@ -460,7 +561,41 @@ fn type_pair(left: Expr, right: Expr, schema: &DFSchema, style: Style) -> Result
     };
     let right = type_literal(right, &left, schema, style)?;
     let left = type_literal(left, &right, schema, style)?;
-    Ok((left, right))
+    let (left_type, right_type) = (type_of(&left, schema), type_of(&right, schema));
+    Ok((
+        beside_float(left, left_type, right_type)?,
+        beside_float(right, right_type, left_type)?,
+    ))
+}
+
+/// An operand as a double precision where the two are a numeric and a real or double precision.
+fn beside_float(expr: Expr, ty: Option<ColumnType>, other: Option<ColumnType>) -> Result<Expr> {
+    use ColumnType::{Float4, Float8, Numeric};
+    match (ty, other) {
+        (Some(Numeric(_)), Some(Float4 | Float8)) => {
+            if let Expr::Literal(value, _) = &expr
+                && let Some(value) = datum_at(&value.to_array()?, 0)
+                && let Some(value) = double(value)
+            {
+                return Ok(Expr::Literal(ScalarValue::Float64(Some(value)), None));
+            }
+        }
+        (Some(Float4), Some(Numeric(_))) => {}
+        _ => return Ok(expr),
+    }
+    Ok(Expr::Cast(Cast::new(Box::new(expr), DataType::Float64)))
+}
+
+/// The double precision that is nearest to a number.
+fn double(value: DatumRef<'_>) -> Option<f64> {
+    let mut written = String::new();
+    text::write(
+        value,
+        ColumnType::Numeric(None),
+        Style::default(),
+        &mut written,
+    );
+    written.parse().ok()
 }
 
 /// An integer literal that PostgreSQL reads as an int4.
@@ -484,7 +619,7 @@ fn is_small_int(expr: &Expr, schema: &DFSchema) -> bool {
 }
 
 /// The type of an operand whose type does not depend on the other.
-fn known_type(expr: &Expr, schema: &DFSchema) -> Option<ColumnType> {
+pub(super) fn known_type(expr: &Expr, schema: &DFSchema) -> Option<ColumnType> {
     if is_bare_string(expr) {
         return None;
     }
@@ -526,6 +661,13 @@ fn type_literal(expr: Expr, other: &Expr, schema: &DFSchema, style: Style) -> Re
     builder.append(value.as_ref());
     let value = ScalarValue::try_from_array(&builder.finish(), 0)?;
     Ok(Expr::Literal(value, None))
+}
+
+/// A value that is compared with an expression, typed as beside an operator.
+fn typed_beside(value: Expr, expr: &Expr, schema: &DFSchema, style: Style) -> Result<Expr> {
+    let value = type_literal(value, expr, schema, style)?;
+    let (ty, of) = (type_of(&value, schema), type_of(expr, schema));
+    beside_float(value, ty, of)
 }
 
 /// The narrowest numeric type that holds a value.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use datafusion::common::ScalarValue;
-use datafusion::sql::sqlparser::ast::{self, Expr, ObjectName, Set, Statement};
+use datafusion::sql::sqlparser::ast::{self, Expr, Set, Statement};
 use tidelog_storage::{ColumnType, Datum, TableKind};
 
 use super::transaction::level_of;
@@ -29,6 +29,7 @@ impl Session {
                     ty: ColumnType::Text,
                 }]))
             }
+            Statement::Call(function) => Ok(super::procedures::columns(function)),
             other => crate::explain::columns(other),
         }
     }
@@ -430,55 +431,6 @@ impl Session {
         let message = format!("permission denied: {what} needs a superuser");
         Err(SqlError::new(ErrorKind::InsufficientPrivilege, message))
     }
-
-    async fn call(&mut self, function: &ast::Function) -> Result<Outcome, SqlError> {
-        let name = function.name.to_string().to_ascii_lowercase();
-        if !matches!(
-            name.as_str(),
-            "tidelog.flush" | "tidelog.compact" | "tidelog.trim"
-        ) {
-            let message = format!("procedure {name} does not exist");
-            return Err(SqlError::new(ErrorKind::UndefinedFunction, message));
-        }
-        self.require_superuser(&format!("CALL {name}"))?;
-        self.refuse_in_block(&format!("CALL {name}"))?;
-        if name == "tidelog.trim" {
-            return self.call_trim(&function.args).await;
-        }
-        let argument = match &function.args {
-            ast::FunctionArguments::List(list) if list.args.len() == 1 => match &list.args[0] {
-                ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => literal_text(expr),
-                _ => None,
-            },
-            _ => None,
-        };
-        let Some(argument) = argument else {
-            return Err(SqlError::new(
-                ErrorKind::UndefinedFunction,
-                format!("{name} takes the name of one table"),
-            )
-            .hint(format!("For example: CALL {name}('chat.messages').")));
-        };
-        let idents: Vec<ast::Ident> = argument.split('.').map(crate::parse::quoted).collect();
-        let catalog = self.engine.store.catalog();
-        let table = ddl::resolve(&catalog, &self.search_path(), &ObjectName::from(idents))?;
-        if name == "tidelog.flush" {
-            self.engine.store.flush(table.id).await?;
-        } else {
-            self.engine.store.compact(table.id).await?;
-        }
-        Ok(Outcome::Command("CALL".to_string()))
-    }
-
-    /// CALL tidelog.trim(): the logs of all tables, as the background job cuts them every minute.
-    async fn call_trim(&self, args: &ast::FunctionArguments) -> Result<Outcome, SqlError> {
-        if !matches!(args, ast::FunctionArguments::List(list) if list.args.is_empty()) {
-            let message = "tidelog.trim takes no argument";
-            return Err(SqlError::new(ErrorKind::UndefinedFunction, message));
-        }
-        self.engine.store.trim().await?;
-        Ok(Outcome::Command("CALL".to_string()))
-    }
 }
 
 /// Name, value and whether it is local, of a call of `set_config` whose arguments are known.
@@ -530,10 +482,12 @@ fn known_text(expr: &Expr, parameters: &[Datum]) -> Option<Option<String>> {
     }
 }
 
+/// The setting that SHOW names: some in several words, settings of one's own in several parts.
 fn setting_name(variable: &[ast::Ident]) -> String {
-    variable
-        .iter()
-        .map(|part| part.value.as_str())
-        .collect::<Vec<_>>()
-        .join(" ")
+    let parts: Vec<&str> = variable.iter().map(|part| part.value.as_str()).collect();
+    let words = parts.join(" ");
+    match words.to_ascii_lowercase().as_str() {
+        "time zone" | "transaction isolation level" | "session authorization" => words,
+        _ => parts.join("."),
+    }
 }

@@ -1,8 +1,8 @@
 //! The transaction under way: its isolation, snapshot, locks and savepoints, and how it ends.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use datafusion::sql::sqlparser::ast::{
     TransactionAccessMode, TransactionIsolationLevel, TransactionMode,
@@ -23,24 +23,22 @@ use crate::error::{ErrorKind, SqlError, unique_violation};
 use crate::locks::Locks;
 use crate::provider::Scope;
 use crate::row::Write;
+use crate::settings::SettingsMark;
 
-/// How large a transaction's changes may become before they are committed, and the rows that one statement
-/// gathers for them.
-const TRANSACTION_BYTES_MAX: usize = 1 << 30;
-
-fn too_large() -> SqlError {
-    let message = format!(
-        "a transaction's changes exceed {} MiB",
-        TRANSACTION_BYTES_MAX >> 20
-    );
+fn too_large(bytes_max: usize) -> SqlError {
+    let shown = match bytes_max {
+        bytes if bytes >= 1 << 20 => format!("{} MiB", bytes >> 20),
+        bytes => format!("{bytes} bytes"),
+    };
+    let message = format!("a transaction's changes exceed {shown}");
     SqlError::new(ErrorKind::ProgramLimitExceeded, message)
         .hint("Write it in several transactions.")
 }
 
 /// Counts the memory of rows that a statement gathers before it changes anything.
-#[derive(Default)]
 pub(crate) struct Room {
     bytes: usize,
+    bytes_max: usize,
 }
 
 impl Room {
@@ -52,8 +50,8 @@ impl Room {
             _ => 0,
         });
         self.bytes += heap.sum::<usize>() + size_of_val(row);
-        if self.bytes > TRANSACTION_BYTES_MAX {
-            return Err(too_large());
+        if self.bytes > self.bytes_max {
+            return Err(too_large(self.bytes_max));
         }
         Ok(())
     }
@@ -104,12 +102,33 @@ pub(super) enum Block {
     Explicit,
 }
 
+/// The snapshots that a session reads from, also through portals and feeds that are still open.
+#[derive(Default)]
+pub struct LiveSnapshots {
+    taken: Mutex<Vec<Weak<Snapshot>>>,
+}
+
+impl LiveSnapshots {
+    pub(crate) fn note(&self, snapshot: &Arc<Snapshot>) {
+        let mut taken = self.taken.lock();
+        taken.retain(|snapshot| snapshot.strong_count() > 0);
+        taken.push(Arc::downgrade(snapshot));
+    }
+
+    /// Whether one from before this Seq is in use.
+    pub fn any_before(&self, seq: Seq) -> bool {
+        let live: Vec<_> = self.taken.lock().iter().filter_map(Weak::upgrade).collect();
+        live.iter().any(|snapshot| snapshot.taken_at() < seq)
+    }
+}
+
 /// Where ROLLBACK TO goes back to.
 pub(super) struct Savepoint {
     name: String,
     changes: Mark,
     ddl: DdlMark,
     locks: usize,
+    settings: SettingsMark,
 }
 
 /// The transaction under way.
@@ -128,6 +147,8 @@ pub(super) struct Work {
     savepoints: Vec<Savepoint>,
     /// The one that all its statements read from, if they do.
     snapshot: Mutex<Option<Arc<Snapshot>>>,
+    /// Those that its statements read from, as long as something of them is in use.
+    snapshots: Arc<LiveSnapshots>,
     /// The Seq of the first snapshot that a statement took.
     since: Mutex<Option<Seq>>,
     /// What they read, if the commit depends on it.
@@ -150,6 +171,7 @@ impl Work {
             ddl: None,
             savepoints: Vec::new(),
             snapshot: Mutex::default(),
+            snapshots: Arc::default(),
             since: Mutex::default(),
             reads: Arc::default(),
             committing: Arc::default(),
@@ -215,8 +237,11 @@ impl Session {
     fn undo_to_savepoint(&mut self, at: usize) {
         let savepoint = &self.work.savepoints[at];
         let (changes, ddl, locks) = (savepoint.changes, savepoint.ddl, savepoint.locks);
+        let settings = savepoint.settings.clone();
         self.work.changes.write().rollback_to_mark(changes);
         self.undo_ddl(ddl);
+        let changed = self.settings.undo_to(settings);
+        self.tell(changed);
         self.work.locks.release_to(locks);
     }
 
@@ -230,6 +255,11 @@ impl Session {
     /// Set while a commit is under way, whose outcome cannot be prevented any more.
     pub fn committing(&self) -> Arc<AtomicBool> {
         self.work.committing.clone()
+    }
+
+    /// The snapshots that the session reads from.
+    pub fn live_snapshots(&self) -> Arc<LiveSnapshots> {
+        self.work.snapshots.clone()
     }
 
     /// Takes one chunk of COPY data.
@@ -275,7 +305,9 @@ impl Session {
         if changes.is_noop() {
             return Ok(());
         }
-        changes.reads_since(first.unwrap_or(Seq::ZERO));
+        if let Some(first) = first {
+            changes.reads_since(first);
+        }
         if let Some(since) = since
             && self.work.isolation == Isolation::Serializable
         {
@@ -296,9 +328,8 @@ impl Session {
     fn take_work(&mut self, committed: bool) -> (Transaction, Locks) {
         self.work.savepoints.clear();
         self.work.ddl = None;
-        let changed = self.settings.end(committed).into_iter();
-        self.notices
-            .extend(changed.map(|(name, value)| Notice::Parameter { name, value }));
+        let changed = self.settings.end(committed);
+        self.tell(changed);
         self.forget_reads();
         *self.work.since.get_mut() = None;
         let fresh = Locks::new(&self.engine.locks, self.login.pid);
@@ -310,6 +341,21 @@ impl Session {
         let taken = std::mem::take(&mut *self.work.changes.write());
         self.work.changes = Arc::default();
         (taken, locks)
+    }
+
+    /// Room for the rows that one statement gathers.
+    pub(crate) fn room(&self) -> Room {
+        Room {
+            bytes: 0,
+            bytes_max: self.engine.transaction_bytes_max,
+        }
+    }
+
+    /// Tells the client of settings.
+    fn tell(&mut self, changed: Vec<(String, String)>) {
+        let notices = changed.into_iter();
+        self.notices
+            .extend(notices.map(|(name, value)| Notice::Parameter { name, value }));
     }
 
     /// Whether changes wait for a later commit (and so must be checked against the data now).
@@ -339,7 +385,9 @@ impl Session {
             store.snapshot()
         };
         self.work.since.lock().get_or_insert(snapshot.seq());
+        self.work.snapshots.note(&snapshot);
         let snapshot = self.with_own_catalog(snapshot);
+        self.work.snapshots.note(&snapshot);
         let serializable = self.work.isolation == Isolation::Serializable;
         Arc::new(Scope {
             store: store.clone(),
@@ -354,6 +402,7 @@ impl Session {
     /// As `scope`, but of what is committed now, whatever the isolation.
     pub(crate) fn latest_scope(&self) -> Arc<Scope> {
         let snapshot = self.snapshot();
+        self.work.snapshots.note(&snapshot);
         let Scope {
             store,
             database,
@@ -393,6 +442,7 @@ impl Session {
         writes: &[Write],
         snapshot: Option<&Snapshot>,
     ) -> Result<(), SqlError> {
+        let bytes_max = self.engine.transaction_bytes_max;
         let mut changes = self.work.changes.write();
         let before = changes.len();
         let mut add = |write: &Write| {
@@ -418,8 +468,8 @@ impl Session {
                 (Some(old), None) => changes.delete(table, &write.partition, old),
                 (None, None) => {}
             }
-            if changes.bytes() > TRANSACTION_BYTES_MAX {
-                return Err(too_large());
+            if changes.bytes() > bytes_max {
+                return Err(too_large(bytes_max));
             }
             Ok(())
         };
@@ -442,8 +492,9 @@ impl Session {
 
     /// 54000 when the transaction has become too large.
     pub(crate) fn check_size(&self) -> Result<(), SqlError> {
-        match self.work.changes.read().bytes() > TRANSACTION_BYTES_MAX {
-            true => Err(too_large()),
+        let bytes_max = self.engine.transaction_bytes_max;
+        match self.work.changes.read().bytes() > bytes_max {
+            true => Err(too_large(bytes_max)),
             false => Ok(()),
         }
     }
@@ -529,6 +580,7 @@ impl Session {
             name,
             changes: self.work.changes.read().mark(),
             ddl: self.ddl_mark(),
+            settings: self.settings.mark(),
             locks: self.work.locks.mark(),
         };
         self.work.savepoints.push(savepoint);

@@ -75,6 +75,7 @@ impl Committer {
     ) -> Result<Seq, CommitError> {
         self.check_alive()?;
         self.check_reads(group, transaction)?;
+        self.check_erased(transaction)?;
         let count = transaction.len() as u64;
         let first = self.shared.generator.draw(count);
         let checked = self.check(&mut group.overlay, transaction, first);
@@ -127,7 +128,8 @@ impl Committer {
         transaction: &Transaction,
         first: Seq,
     ) -> Result<(), CommitError> {
-        let (ops, since) = (transaction.ops(), transaction.since);
+        let ops = transaction.ops();
+        let since = transaction.since.unwrap_or(Seq::ZERO);
         let mut oldest = Seq::ZERO;
         for (at, op) in ops.iter().enumerate() {
             if at == 0 || !Arc::ptr_eq(&ops[at - 1].table, &op.table) {

@@ -94,7 +94,7 @@ impl Committer {
         Ok(())
     }
 
-    fn raise_mark(
+    pub(super) fn raise_mark(
         &self,
         batch: &mut WriteBatch,
         table: TableId,

@@ -98,6 +98,8 @@ impl Model {
              CREATE INDEX transfers_account ON c.transfers (account);
              CREATE TABLE c.pings (worker int8, k int8) WITH (type = 'stream', ttl = '1h');
              CREATE TABLE c.blips (n int8) WITH (type = 'stream', ttl = '1s');
+             CREATE TABLE c.guests (id int8 PRIMARY KEY, note text UNIQUE) WITH (type = 'user');
+             INSERT INTO c.guests (_user, id, note) VALUES ('host', 1, 'stays');
              INSERT INTO c.accounts VALUES (0, 0);
              INSERT INTO c.wallets (_user, id, n) VALUES ('{}', 0, 0);
              INSERT INTO c.accounts SELECT g, {AMOUNT} FROM generate_series(1, {ROWS}) g;
@@ -178,6 +180,8 @@ impl Model {
         check_transfers(&client, &counts, &by_account, random).await?;
         let pings = self.check_pings(&client).await?;
         check_files(&client, data).await?;
+        let hosts = rows(&client, "SELECT note FROM c.guests WHERE _user = 'host'").await?;
+        assert_eq!(hosts, [["stays"]], "the neighbour of an erased user");
         let side = side::find(&client, &self.side).await?;
 
         self.side = SideTold {
