@@ -231,18 +231,6 @@ fn name_of(expr: &Expr) -> Option<(String, bool)> {
             .and_then(name_of)
             .filter(|(_, strong)| *strong)
             .or(Some(("case".to_string(), false))),
-        Expr::Extract { .. } => strong("extract"),
-        Expr::Ceil { .. } => strong("ceil"),
-        Expr::Floor { .. } => strong("floor"),
-        Expr::Position { .. } => strong("position"),
-        Expr::Substring { .. } => strong("substring"),
-        Expr::Trim { trim_where, .. } => strong(match trim_where {
-            Some(ast::TrimWhereField::Leading) => "ltrim",
-            Some(ast::TrimWhereField::Trailing) => "rtrim",
-            _ => "btrim",
-        }),
-        Expr::Overlay { .. } => strong("overlay"),
-        Expr::AtTimeZone { .. } => strong("timezone"),
         Expr::Exists { negated: false, .. } => strong("exists"),
         Expr::Array(_) => strong("array"),
         Expr::Tuple(_) => strong("row"),
