@@ -190,17 +190,33 @@ impl Interrupts {
         }
     }
 
+    /// As `guard`, for what may wait long: also a goodbye and the beginning of shutdown end it.
+    pub(super) async fn guard_waiting<T, E: Into<Stop>>(
+        &self,
+        future: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Stop> {
+        self.guard_closing(self.deadline, future).await
+    }
+
     /// As `guard`, for what would never end by itself: also a goodbye and the beginning of shutdown end it,
     /// but no `statement_timeout`.
     pub(crate) async fn guard_endless<T, E: Into<Stop>>(
         &self,
         future: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Stop> {
+        self.guard_closing(None, future).await
+    }
+
+    async fn guard_closing<T, E: Into<Stop>>(
+        &self,
+        deadline: Option<Instant>,
+        future: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Stop> {
         tokio::select! {
             biased;
             () = self.closing.cancelled() => Err(Stop::Gone),
             () = self.shutdown.stop.cancelled() => Err(admin_shutdown()),
-            result = self.guard_until(None, future) => result,
+            result = self.guard_until(deadline, future) => result,
         }
     }
 }

@@ -104,7 +104,7 @@ async fn serve(mut settings: Settings, sockets: Handle) -> Result<(), ServeError
         Handle::current(),
         shutdown.clone(),
     );
-    let server = PgServer::new(backend.clone());
+    let server = PgServer::new(backend.clone(), settings.max_connections);
     let mut pg_task = sockets.spawn(accept_connections(pg_listener, server));
     let server = HttpServer::new(backend.clone(), &settings);
     let http_task = sockets.spawn(http::serve(http_listener, server));

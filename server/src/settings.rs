@@ -26,6 +26,9 @@ pub(crate) struct Flags {
     /// Where HTTP clients connect; port 0 picks one [default: 127.0.0.1:8080]
     #[arg(long, env = "TIDELOG_HTTP", value_name = "ADDR:PORT")]
     http: Option<String>,
+    /// How many PostgreSQL clients may be connected at once [default: 1000]
+    #[arg(long, env = "TIDELOG_MAX_CONNECTIONS", value_name = "N")]
+    max_connections: Option<u32>,
     /// Web pages of other origins that may use HTTP and WebSockets, such as https://app.example.com; * for all [default: none]
     #[arg(
         long,
@@ -39,8 +42,8 @@ pub(crate) struct Flags {
     demo: bool,
     #[command(flatten)]
     cold: ColdFlags,
-    /// A TOML file with the same settings (data_dir, pg, http, http_origins, log_format, log_level, transaction_bytes_max,
-    /// cold, cold_timeout, cold_cache, and a table [storages.NAME] for each further storage)
+    /// A TOML file with the same settings (data_dir, pg, http, max_connections, http_origins, log_format, log_level,
+    /// transaction_bytes_max, cold, cold_timeout, cold_cache, and a table [storages.NAME] for each further storage)
     #[arg(long, env = "TIDELOG_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// How log lines look [default: human]
@@ -94,6 +97,7 @@ struct File {
     data_dir: Option<PathBuf>,
     pg: Option<String>,
     http: Option<String>,
+    max_connections: Option<u32>,
     http_origins: Option<Vec<String>>,
     log_format: Option<LogFormat>,
     log_level: Option<String>,
@@ -123,6 +127,7 @@ pub(crate) struct Settings {
     pub(crate) data_dir: PathBuf,
     pub(crate) pg: String,
     pub(crate) http: String,
+    pub(crate) max_connections: usize,
     pub(crate) http_origins: Vec<String>,
     pub(crate) demo: bool,
     pub(crate) log_format: LogFormat,
@@ -181,6 +186,10 @@ impl Settings {
                 .http
                 .or(file.http)
                 .unwrap_or_else(|| "127.0.0.1:8080".to_string()),
+            max_connections: flags
+                .max_connections
+                .or(file.max_connections)
+                .unwrap_or(1000) as usize,
             demo: flags.demo,
             http_origins: flags.http_origins.or(file.http_origins).unwrap_or_default(),
             log_format: flags.log_format.or(file.log_format).unwrap_or_default(),

@@ -22,6 +22,7 @@ pub mod json;
 mod locking;
 mod locks;
 mod modify;
+pub mod notify;
 mod optimize;
 mod ordered;
 mod output;
@@ -45,6 +46,6 @@ pub use error::{ErrorKind, SqlError};
 pub use output::{OutputColumn, RowStream, row_tag};
 pub use parse::Parsed;
 pub use session::{
-    CopyIn, Engine, EngineOptions, LiveSnapshots, Login, Notice, Outcome, Prepared, Session,
-    TransactionStatus,
+    CopyIn, Engine, EngineOptions, FetchFeed, LiveSnapshots, Login, Notice, Outcome, Prepared,
+    Session, TransactionStatus,
 };

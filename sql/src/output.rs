@@ -6,8 +6,8 @@ use arrow::array::{Array, ArrayRef};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
-use futures::StreamExt;
 use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 use tidelog_storage::catalog::PG_TYPE_KEY;
 use tidelog_storage::{ColumnType, Datum, datum::ColumnBuilder};
 
@@ -170,6 +170,12 @@ pub(crate) fn batch_of_rows(
         builder.finish()
     };
     batch_of(types.iter().enumerate().map(column).collect(), rows.len())
+}
+
+/// The stream, read to its end.
+pub(crate) async fn collected(rows: RowStream) -> Result<RowStream, SqlError> {
+    let batches: Vec<_> = rows.try_collect().await?;
+    Ok(futures::stream::iter(batches.into_iter().map(Ok)).boxed())
 }
 
 /// A stream of one batch.

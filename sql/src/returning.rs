@@ -1,7 +1,9 @@
 //! RETURNING: a select list over the rows that a statement wrote.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{self, Expr};
 use futures::{StreamExt, TryStreamExt};
 use tidelog_storage::{Catalog, ColumnType, Row, TableDef};
@@ -9,6 +11,7 @@ use tidelog_storage::{Catalog, ColumnType, Row, TableDef};
 use crate::ddl;
 use crate::error::SqlError;
 use crate::output::{self, OutputColumn};
+use crate::parse;
 use crate::session::{Outcome, Session};
 
 impl Session {
@@ -51,6 +54,36 @@ impl Session {
             rows,
             verb,
         })
+    }
+
+    /// Plans the items of RETURNING over `rows` that stand in for the table.
+    fn plan_returning(
+        &self,
+        table: &TableDef,
+        items: &[ast::SelectItem],
+        rows: Arc<dyn datafusion::datasource::TableProvider>,
+        catalog: &Catalog,
+    ) -> Result<LogicalPlan, SqlError> {
+        // The rows stand in for the table, so a subquery would see them in its place.
+        let names_table = ast::visit_relations(&items.to_vec(), |name| {
+            let last = name.0.last().and_then(|part| part.as_ident());
+            match last.is_some_and(|last| ddl::fold(last) == table.name) {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        });
+        if names_table.is_break() {
+            return Err(SqlError::unsupported(format!(
+                "a subquery on \"{}\" in its own RETURNING",
+                table.name
+            )));
+        }
+        let mut query =
+            parse::parse_query(&format!("SELECT 1 FROM {}", parse::quoted(&table.name)))?;
+        if let ast::SetExpr::Select(select) = &mut *query.body {
+            select.projection = items.to_vec();
+        }
+        self.plan_over(vec![(table.name.clone(), rows)], query, &[], false, catalog)
     }
 
     /// The columns that RETURNING gives, known without running the statement.

@@ -222,6 +222,7 @@ fn check(
     checker.meta()?;
     checker.stores()?;
     checker.owners()?;
+    checker.notifications()?;
     checker.commits()?;
     checker.partitions()?;
     Ok(checker.report)

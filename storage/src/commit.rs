@@ -31,6 +31,7 @@ use crate::error::{CommitError, StorageError};
 use crate::failpoint::{Failpoints, Step};
 use crate::hot::{Family, Hot, HotSnapshot};
 use crate::key::{index_entry, read_seq, version_key};
+use crate::notify::Old;
 use crate::seq::{Seq, SeqGenerator};
 use crate::snapshot::{Snapshot, View};
 use crate::transaction::{Partition, RowKeys, Transaction};
@@ -179,6 +180,11 @@ pub(crate) enum Request {
     TrimCommits {
         upto: Seq,
         marks: HashMap<TableId, Seq>,
+        reply: Reply<(), StorageError>,
+    },
+    /// Removes notifications that are old.
+    TrimNotifications {
+        old: Old,
         reply: Reply<(), StorageError>,
     },
     /// Forgets garbage files that were removed.
@@ -361,6 +367,9 @@ impl Committer {
                 Request::TrimCommits { upto, marks, reply } => {
                     let _ = reply.send(self.trim_commits(upto, marks));
                 }
+                Request::TrimNotifications { old, reply } => {
+                    let _ = reply.send(self.trim_notifications(old));
+                }
                 Request::Collected { paths } => {
                     let mut batch = WriteBatch::default();
                     for path in &paths {
@@ -493,7 +502,9 @@ impl Committer {
             }
         }
         let touched = (group.states.keys()).map(|(table, partition)| (*table, partition));
-        self.shared.watches.touched(touched, last);
+        let told = group.channels.iter();
+        let told = told.map(|channel| (TableId::NOTIFICATIONS, channel));
+        self.shared.watches.touched(touched.chain(told), last);
         if self.states.len() > STATES_MAX {
             self.states.clear();
         }

@@ -21,6 +21,7 @@ pub mod flush;
 mod hot;
 pub mod jobs;
 pub mod key;
+pub mod notify;
 pub mod record;
 pub mod seq;
 pub mod sequence;
@@ -45,6 +46,7 @@ pub use datum::{
 };
 pub use error::{CommitError, StorageError};
 pub use failpoint::Failpoints;
+pub use notify::{Notification, NotificationBatch};
 pub use seq::Seq;
 pub use sequence::{SequenceDef, SequenceError, SequenceState};
 pub use snapshot::{HotScan, PartitionSet, Snapshot};

@@ -29,6 +29,7 @@ use crate::failpoint::{Failpoints, Step};
 use crate::flush::{Cold, Flusher, blocking};
 use crate::hot::Hot;
 use crate::jobs::{JobKind, JobRecord};
+use crate::notify::{self, NotificationBatch};
 use crate::seq::{Clock, Seq, SeqGenerator};
 use crate::sequence::{SequenceDef, SequenceError, SequenceState, Sequences};
 use crate::snapshot::Snapshot;
@@ -378,7 +379,18 @@ impl Store {
         changes::read(&self.snapshot(), scope, after, limit)
     }
 
-    /// Watches for commits that touch the scope.
+    /// Up to about `limit` notifications of the channels, those of each with a Seq after the one beside it, in
+    /// commit order. `Trimmed` when some of them may be gone. Blocking.
+    pub fn read_notifications(
+        &self,
+        channels: &[(Arc<str>, Seq)],
+        limit: usize,
+    ) -> Result<NotificationBatch, StorageError> {
+        self.check_open()?;
+        notify::read(&self.snapshot(), channels, limit)
+    }
+
+    /// Watches for commits that touch the scope (`notify::scope_of`: that tell something on a channel).
     pub fn watch(&self, scope: &FeedScope) -> CommitWatch {
         CommitWatch::new(self.shared().watches.watch(scope, || self.visible()))
     }

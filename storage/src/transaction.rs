@@ -9,6 +9,7 @@ use crate::catalog::{IndexId, TableDef, TableId, UniqueKey};
 use crate::changes::ChangeOp;
 use crate::datum::{DatumRef, Row};
 use crate::key;
+use crate::notify::Notification;
 use crate::record;
 use crate::seq::Seq;
 use crate::snapshot::PartitionSet;
@@ -62,6 +63,7 @@ pub struct Transaction {
     /// Versions from before the transaction that it superseded, by table.
     superseded_before: HashMap<TableId, usize>,
     bytes: usize,
+    notifications: Vec<Notification>,
     /// Changes of the catalog that are committed before its own.
     pub(crate) catalog: Option<CatalogChanges>,
     fills: ddl::Fills,
@@ -261,14 +263,30 @@ impl Transaction {
         self.keys.get(key).copied()
     }
 
+    /// Adds what is to be told when it is committed, in this order.
+    pub fn notify(&mut self, notifications: impl IntoIterator<Item = Notification>) {
+        self.notifications.extend(notifications);
+    }
+
+    pub(crate) fn notifications(&self) -> &[Notification] {
+        &self.notifications
+    }
+
+    /// How many Seqs its commit takes, besides those of the catalog's changes.
+    pub(crate) fn seqs(&self) -> u64 {
+        (self.ops.len() + self.notifications.len()) as u64
+    }
+
     /// Whether no row was changed.
     pub fn is_empty(&self) -> bool {
         self.ops.is_empty()
     }
 
-    /// Bytes of memory that the changes take, roughly.
+    /// Bytes of memory that the changes take, roughly, and what is to be told.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        let told = self.notifications.iter();
+        let told = told.map(|said| said.payload.len() + OP_OVERHEAD_BYTES);
+        self.bytes + told.sum::<usize>()
     }
 
     /// The number of changes so far: a mark for `rollback_to`.

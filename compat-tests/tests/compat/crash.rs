@@ -177,7 +177,7 @@ async fn kill_many(kills: u64) {
         let mut death = match kill % 2 {
             _ if fresh || kill == kills => Death::At(random.below(200)),
             0 => Death::At(random.below(200)),
-            _ => planned(steps[(kill / 2) as usize % steps.len()], &mut random),
+            _ => planned(next_step(&steps, &reached, kill / 2), &mut random),
         };
         println!("kill {kill}: {death:?}");
         run.server.kill();
@@ -241,6 +241,16 @@ fn patience(step: &str) -> Duration {
     match step.starts_with("erase") {
         true => 5 * STEP_PATIENCE,
         false => STEP_PATIENCE,
+    }
+}
+
+/// Each step in turn, and after the first round each second time one that was not reached yet.
+fn next_step(steps: &[&'static str], reached: &BTreeMap<&str, u64>, nth: u64) -> &'static str {
+    let nth = nth as usize;
+    let missing: Vec<_> = steps.iter().filter(|step| reached[**step] == 0).collect();
+    match nth >= steps.len() && nth % 2 == 1 && !missing.is_empty() {
+        true => missing[nth / 2 % missing.len()],
+        false => steps[nth % steps.len()],
     }
 }
 

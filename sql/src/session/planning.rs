@@ -1,21 +1,29 @@
 //! Plans of a session's queries and expressions: what the session's settings, role and catalog make of them.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::sql::sqlparser::ast;
-use tidelog_storage::{Catalog, ColumnType, Datum, TableDef, datum};
+use tidelog_storage::{Catalog, ColumnType, Datum, datum};
 
 use super::{QueryPlan, Session};
 use crate::error::SqlError;
 use crate::functions;
 use crate::locking;
 use crate::output;
-use crate::parse;
 use crate::plan::{self, Planner, PostgresOperators};
 use crate::text::Style;
+
+/// What says something else of the session each time it is asked.
+const SESSION_NAMES: [&str; 6] = [
+    "current_setting",
+    "set_config",
+    "pg_settings",
+    "pg_listening_channels",
+    "notification_seq",
+    "pg_cursors",
+];
 
 impl Session {
     /// Plans a query in this session.
@@ -38,6 +46,8 @@ impl Session {
             search_path: &search_path,
             access: &access,
             constants: &constants,
+            pg_notify: &self.pg_notify,
+            cursors: &|| self.cursor_infos(),
             sequences: self.sequences(),
             style: self.style(),
             expr_planners: self.expr_planners(),
@@ -49,9 +59,7 @@ impl Session {
         Ok(QueryPlan {
             plan,
             catalog_version: catalog.version,
-            reusable: !["current_setting", "pg_settings", "set_config"]
-                .iter()
-                .any(|word| text.contains(word)),
+            reusable: !SESSION_NAMES.iter().any(|name| text.contains(name)),
             access,
             search_path,
             style: self.style(),
@@ -109,36 +117,6 @@ impl Session {
         Ok(())
     }
 
-    /// Plans the items of RETURNING over `rows` that stand in for the table.
-    pub(crate) fn plan_returning(
-        &self,
-        table: &TableDef,
-        items: &[ast::SelectItem],
-        rows: Arc<dyn datafusion::datasource::TableProvider>,
-        catalog: &Catalog,
-    ) -> Result<LogicalPlan, SqlError> {
-        // The rows stand in for the table, so a subquery would see them in its place.
-        let names_table = ast::visit_relations(&items.to_vec(), |name| {
-            let last = name.0.last().and_then(|part| part.as_ident());
-            match last.is_some_and(|last| crate::ddl::fold(last) == table.name) {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            }
-        });
-        if names_table.is_break() {
-            return Err(SqlError::unsupported(format!(
-                "a subquery on \"{}\" in its own RETURNING",
-                table.name
-            )));
-        }
-        let mut query =
-            crate::parse::parse_query(&format!("SELECT 1 FROM {}", parse::quoted(&table.name)))?;
-        if let ast::SetExpr::Select(select) = &mut *query.body {
-            select.projection = items.to_vec();
-        }
-        self.plan_over(vec![(table.name.clone(), rows)], query, &[], false, catalog)
-    }
-
     /// Plans a query in which relations stand in for tables of their names, with pseudo-columns if they have any.
     pub(crate) fn plan_over(
         &self,
@@ -159,6 +137,8 @@ impl Session {
             search_path: &search_path,
             access: &access,
             constants: &constants,
+            pg_notify: &self.pg_notify,
+            cursors: &|| self.cursor_infos(),
             sequences: self.sequences(),
             style: self.style(),
             expr_planners: self.expr_planners(),

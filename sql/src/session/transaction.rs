@@ -21,6 +21,7 @@ use super::{Notice, Outcome, Session, TransactionStatus};
 use crate::copy::CopyIn;
 use crate::error::{ErrorKind, SqlError, unique_violation};
 use crate::locks::Locks;
+use crate::notify::{ChannelChange, ChannelEvent};
 use crate::provider::Scope;
 use crate::row::Write;
 use crate::settings::SettingsMark;
@@ -129,6 +130,9 @@ pub(super) struct Savepoint {
     ddl: DdlMark,
     locks: usize,
     settings: SettingsMark,
+    said: usize,
+    channels: usize,
+    cursors: u64,
 }
 
 /// The transaction under way.
@@ -151,6 +155,8 @@ pub(super) struct Work {
     snapshots: Arc<LiveSnapshots>,
     /// The Seq of the first snapshot that a statement took.
     since: Mutex<Option<Seq>>,
+    /// LISTEN and UNLISTEN, which take effect with the commit.
+    channels: Vec<ChannelChange>,
     /// What they read, if the commit depends on it.
     reads: Arc<Mutex<HashSet<(TableId, PartitionSet)>>>,
     /// Whether its changes are with the committer.
@@ -173,6 +179,7 @@ impl Work {
             snapshot: Mutex::default(),
             snapshots: Arc::default(),
             since: Mutex::default(),
+            channels: Vec::new(),
             reads: Arc::default(),
             committing: Arc::default(),
         }
@@ -207,6 +214,13 @@ impl Session {
         }
     }
 
+    /// Whether an implicit transaction is open that has something to commit.
+    pub fn commits_at_end(&self) -> bool {
+        let work = &self.work;
+        let changes = !work.changes.read().is_noop() || work.ddl.is_some() || self.outbox.len() > 0;
+        work.block == Block::Implicit && !work.failed && changes
+    }
+
     /// Ends the implicit transaction, if one is open: commits, or rolls back if a statement in it failed.
     pub async fn end_implicit(&mut self) -> Result<(), SqlError> {
         if self.work.block != Block::Implicit {
@@ -239,10 +253,15 @@ impl Session {
         let (changes, ddl, locks) = (savepoint.changes, savepoint.ddl, savepoint.locks);
         let settings = savepoint.settings.clone();
         self.work.changes.write().rollback_to_mark(changes);
+        let savepoint = &self.work.savepoints[at];
+        let (said, channels, cursors) = (savepoint.said, savepoint.channels, savepoint.cursors);
         self.undo_ddl(ddl);
         let changed = self.settings.undo_to(settings);
         self.tell(changed);
         self.work.locks.release_to(locks);
+        self.outbox.truncate(said);
+        self.work.channels.truncate(channels);
+        self.drop_cursors_after(cursors);
     }
 
     /// Undoes what is open, block or not: the client is gone.
@@ -297,12 +316,19 @@ impl Session {
         let since = self.work.snapshot.get_mut().as_ref().map(|s| s.seq());
         let partitions = std::mem::take(&mut *self.work.reads.lock());
         let first = self.work.since.get_mut().take();
+        let channels = std::mem::take(&mut self.work.channels);
+        let said = self.outbox.take();
         let ddl = self.work.ddl.take();
         let (mut changes, locks) = self.take_work(true);
         if let Some(ddl) = ddl {
             ddl.hand_over(&mut changes);
         }
+        changes.notify(said);
+        // A channel carries what is committed from here on: also what this transaction says.
+        let visible = self.engine.store.visible();
+        self.close_cursors();
         if changes.is_noop() {
+            self.committed(channels, visible);
             return Ok(());
         }
         if let Some(first) = first {
@@ -318,15 +344,63 @@ impl Session {
         let store = self.engine.store.clone();
         let committed = store.commit_holding(changes, Box::new(locks)).await;
         self.work.committing.store(false, Ordering::Relaxed);
-        committed.map(|_| ())
+        match committed {
+            Ok(_) => {
+                self.committed(channels, visible);
+                Ok(())
+            }
+            Err(error) => {
+                self.drop_fresh_cursors();
+                Err(error)
+            }
+        }
+    }
+
+    /// What takes effect with the commit: cursors outlive it, LISTEN and UNLISTEN.
+    fn committed(&mut self, changes: Vec<ChannelChange>, visible: Seq) {
+        self.keep_cursors();
+        for change in changes {
+            self.channel_events.push(match change {
+                ChannelChange::Listen(mut target) => {
+                    if !target.since {
+                        target.after = visible;
+                    }
+                    self.listening.insert(target.channel.clone());
+                    ChannelEvent::Listen(target)
+                }
+                ChannelChange::Unlisten(channel) => {
+                    match &channel {
+                        Some(channel) => drop(self.listening.remove(channel)),
+                        None => self.listening.clear(),
+                    }
+                    ChannelEvent::Unlisten(channel)
+                }
+            });
+        }
+    }
+
+    /// LISTEN or UNLISTEN, when the transaction commits.
+    pub(crate) fn change_channels(&mut self, change: ChannelChange) {
+        self.work.channels.push(change);
     }
 
     pub(super) fn roll_back(&mut self) {
+        self.drop_fresh_cursors();
         drop(self.take_work(false));
+    }
+
+    /// What was read so far stays as it is, whatever the transaction changes from here on. Rows that depend on its
+    /// changes were read to their end.
+    pub(super) fn detach_changes(&mut self) {
+        if self.work.block != Block::None && self.work.changes.read().is_untouched() {
+            self.work.changes = Arc::default();
+        }
     }
 
     fn take_work(&mut self, committed: bool) -> (Transaction, Locks) {
         self.work.savepoints.clear();
+        self.work.channels.clear();
+        self.outbox.truncate(0);
         self.work.ddl = None;
         let changed = self.settings.end(committed);
         self.tell(changed);
@@ -582,6 +656,9 @@ impl Session {
             ddl: self.ddl_mark(),
             settings: self.settings.mark(),
             locks: self.work.locks.mark(),
+            said: self.outbox.len(),
+            channels: self.work.channels.len(),
+            cursors: self.cursors_declared,
         };
         self.work.savepoints.push(savepoint);
         Ok(Outcome::Command("SAVEPOINT".to_string()))

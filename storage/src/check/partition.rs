@@ -456,5 +456,5 @@ fn decode(rows: &mut RowReader, value: &[u8]) -> Result<(ChangeOp, Seq, Row, boo
     }
     let row = rows.row(record.schema_version, record.row)?;
     let old = record.superseded.unwrap_or_default();
-    Ok((record.op, old, row, record.last_in_transaction))
+    Ok((record.op, old, row, record.ends_transaction))
 }

@@ -398,7 +398,7 @@ impl Committer {
         let new = Arc::new(changed(&old.catalog, &catalog.changes));
         transaction.forget_gone(&new);
         let changes = catalog.changes.len() as u64;
-        let count = changes + transaction.len() as u64;
+        let count = changes + transaction.seqs();
         let first = self.shared.generator.draw(count);
         self.put_catalog(&mut group, &catalog.changes, &old.catalog, &new, first)?;
 
@@ -435,13 +435,7 @@ impl Committer {
         drop(old);
         self.write_group(group, last, Some((new, garbage)))
             .map_err(|error| CommitError::Unknown(error.to_string()))?;
-        let system = Partition::shared();
-        self.shared
-            .watches
-            .touched([(TableId::SYSTEM, &system)].into_iter(), last);
-        for id in dropped {
-            self.shared.watches.dropped(id, last);
-        }
+        self.shared.watches.catalog_changed(last);
         Ok(last)
     }
 
@@ -502,7 +496,7 @@ impl Committer {
                 group.batch.put_cf(index, index_entry(entry, fill.seq), b"");
             }
         }
-        if transaction.is_empty() {
+        if transaction.seqs() == 0 {
             return Ok(first.previous());
         }
         self.check(&mut group.overlay, transaction, first)?;

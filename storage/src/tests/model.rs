@@ -54,7 +54,7 @@ impl Model {
     fn boundary(&self, seq: Seq) -> Seq {
         let before = self.history.partition_point(|change| change.seq <= seq);
         let mut changes = self.history[..before].iter().rev();
-        let end = changes.find(|change| change.last_in_transaction);
+        let end = changes.find(|change| change.ends_transaction);
         end.map_or(Seq::ZERO, |change| change.seq)
     }
 
@@ -480,7 +480,18 @@ fn follow(store: &Store, model: &Model, scope: &FeedScope, after: Seq, limit: us
         PartitionSet::One(partition) => change.partition == *partition,
     };
     let first = (model.history).partition_point(|change| change.seq <= after);
-    let expected: Vec<&Change> = model.history[first..].iter().filter(covered).collect();
+    // The last change of a transaction is the last one of those that are covered.
+    let transactions = model.history[first..].chunk_by(|change, _| !change.ends_transaction);
+    let expected: Vec<Change> = transactions
+        .flat_map(|transaction| {
+            let mut seen: Vec<Change> = transaction.iter().filter(covered).cloned().collect();
+            let count = seen.len();
+            for (at, change) in seen.iter_mut().enumerate() {
+                change.ends_transaction = at + 1 == count;
+            }
+            seen
+        })
+        .collect();
     // Small steps over a long way would take long.
     let limit = limit.max(expected.len() / 20);
     let (mut at, mut seen) = (after, Vec::new());
@@ -493,7 +504,7 @@ fn follow(store: &Store, model: &Model, scope: &FeedScope, after: Seq, limit: us
             break;
         }
     }
-    assert_eq!(seen.iter().collect::<Vec<_>>(), expected, "after {after}");
+    assert_eq!(seen, expected, "after {after}");
 }
 
 fn look_up(random: &mut Random, store: &Store, model: &Model) {
@@ -545,7 +556,7 @@ async fn transact(random: &mut Random, trial: &mut Trial, model: &mut Model) -> 
                 partition: partition.clone(),
                 row: row.clone(),
                 old: old.cloned(),
-                last_in_transaction: false,
+                ends_transaction: false,
             });
         };
         let deletes = if mine.len() > 40 { 3 } else { 1 };
@@ -625,7 +636,7 @@ async fn transact(random: &mut Random, trial: &mut Trial, model: &mut Model) -> 
     for change in &mut changes {
         change.seq = real(change.seq);
     }
-    changes.last_mut().unwrap().last_in_transaction = true;
+    changes.last_mut().unwrap().ends_transaction = true;
     model.history.append(&mut changes);
     for (partition, mut version, by) in dead {
         version.seq = real(version.seq);
