@@ -537,3 +537,75 @@ impl Decimal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decimal(text: &str) -> Decimal {
+        Decimal::read(text).unwrap()
+    }
+
+    /// As PostgreSQL 15 gives them, digit by digit.
+    #[test]
+    fn results_have_postgresqls_scales() {
+        for (value, root) in [
+            ("0.0001", "0.01000000000000000"),
+            ("2.0", "1.414213562373095"),
+            ("123456789.0", "11111.11106055556"),
+            ("0.00000001", "0.0001000000000000000"),
+            ("0", "0.000000000000000"),
+            ("99999999.99", "9999.9999995000000"),
+        ] {
+            assert_eq!(decimal(value).sqrt().shown(), root, "sqrt({value})");
+        }
+        for (value, logarithm) in [
+            ("2.0", "0.6931471805599453"),
+            ("0.5", "-0.6931471805599453"),
+            ("1.0", "0.0000000000000000"),
+            ("1.00001", "0.000009999950000333331"),
+            ("1000000.0", "13.815510557964274"),
+        ] {
+            assert_eq!(decimal(value).ln().shown(), logarithm, "ln({value})");
+        }
+        for (value, exponential) in [
+            ("1.0", "2.7182818284590452"),
+            ("-10.5", "0.00002753644934974716"),
+            ("20.25", "622964442.19844548"),
+            ("0.0", "1.0000000000000000"),
+        ] {
+            let found = decimal(value).exp().map(|value| value.shown());
+            assert_eq!(found.as_deref(), Some(exponential), "exp({value})");
+        }
+        assert_eq!(
+            decimal("8.0").log(&decimal("2.0")).shown(),
+            "3.0000000000000000"
+        );
+        assert_eq!(
+            decimal("3.7").log(&decimal("10")).shown(),
+            "0.5682017240669950"
+        );
+        assert_eq!(
+            decimal("7.0").divided_by(&decimal("2")).shown(),
+            "3.5000000000000000"
+        );
+        assert_eq!(
+            decimal("1").divided_by(&decimal("1")).shown(),
+            "1.00000000000000000000"
+        );
+    }
+
+    #[test]
+    fn rounding_is_away_from_zero_and_shapes_hold_what_they_must() {
+        assert_eq!(decimal("2.5").rounded(0).shown(), "3");
+        assert_eq!(decimal("-2.5").rounded(0).shown(), "-3");
+        assert_eq!(decimal("1250").rounded(-2).shown(), "1300");
+        assert_eq!(decimal("-2.59").truncated(1).shown(), "-2.5");
+        assert_eq!(decimal("0.05").shape(), Some((2, 2)));
+        assert_eq!(decimal("123.450").shape(), Some((6, 3)));
+        assert_eq!(decimal(&"9".repeat(77)).shape(), None);
+        assert!(decimal("1000").fitted(3, 0).is_none());
+        let back = decimal("-12.50").fitted(10, 2).map(Decimal::from);
+        assert_eq!(back.map(|value| value.shown()).as_deref(), Some("-12.50"));
+    }
+}

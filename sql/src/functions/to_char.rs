@@ -280,3 +280,63 @@ fn of_epoch(seconds: f64) -> Outcome {
     let since = ((seconds - SECONDS_TO_2000 as f64) * 1e6).round_ties_even() as i64;
     Ok(Datum::TimestampTz(since + SECONDS_TO_2000 * SECOND))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As PostgreSQL 15 writes them.
+    #[test]
+    fn numbers_by_templates() {
+        for (value, template, expected) in [
+            ("1234.5", "9,999.99", " 1,234.50"),
+            ("-12", "S999", " -12"),
+            ("12", "0000", " 0012"),
+            ("0.5", "FM0.00", "0.50"),
+            ("123", "RN", "         CXXIII"),
+            ("-485", "999PR", "<485>"),
+            ("-0.1", "FM9.99", "-.1"),
+            ("0", "FM9.9", "0."),
+            ("1234", "99", " ##"),
+            ("482", "999th", " 482nd"),
+            ("12.4", "99V999", " 12400"),
+            ("1234.567", "9.99EEEE", " 1.23e+03"),
+        ] {
+            let value = Decimal::read(value).unwrap();
+            let shown = decimal_by(&value, template, false).unwrap();
+            assert_eq!(
+                shown,
+                Datum::Text(expected.to_string()),
+                "{value:?} {template}"
+            );
+        }
+    }
+
+    #[test]
+    fn moments_by_templates_and_back() {
+        let at = 1_709_647_629_123_456;
+        for (template, expected) in [
+            ("YYYY-MM-DD HH24:MI:SS.US", "2024-03-05 14:07:09.123456"),
+            ("FMDay, DDth FMMonth, HH12 am", "Tuesday, 05th March, 02 pm"),
+            (
+                "IYYY-IW-ID Q DDD J \"YYYY\" CC",
+                "2024-10-2 1 065 2460375 YYYY 21",
+            ),
+            ("Y,YYY RM SSSS BC", "2,024 III  50829 AD"),
+        ] {
+            let style = Style::default();
+            let shown = moment(template, DatumRef::Timestamp(at), style).unwrap();
+            assert_eq!(shown, Datum::Text(expected.to_string()), "{template}");
+        }
+        for (text, template, days) in [
+            ("05 Mar 2024", "DD Mon YYYY", 19_787),
+            ("20240305", "YYYYMMDD", 19_787),
+            ("2024-10-2", "IYYY-IW-ID", 19_787),
+            ("65 2024", "DDD YYYY", 19_787),
+            ("1970", "YYYY", 0),
+        ] {
+            let read = reading::read(text, &moment::nodes(template)).unwrap();
+            assert_eq!(read.days, days, "{text} {template}");
+        }
+    }
+}

@@ -595,3 +595,60 @@ impl<'a> Translator<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(pattern: &str, text: &str) -> Vec<Option<String>> {
+        let pattern = Pattern::of(pattern, &Flags::default()).unwrap();
+        let spans = pattern.find_at(text, 0).unwrap_or_default();
+        let part = |(start, end): (usize, usize)| text[start..end].to_string();
+        spans.into_iter().map(|span| span.map(part)).collect()
+    }
+
+    /// As PostgreSQL 15 finds them: the longest match, or the shortest where the first quantifier is not greedy.
+    #[test]
+    fn matches_are_as_long_as_postgresqls() {
+        let some = |parts: &[&str]| -> Vec<Option<String>> {
+            parts.iter().map(|part| Some(part.to_string())).collect()
+        };
+        assert_eq!(found("a|ab", "ab"), some(&["ab"]));
+        assert_eq!(found("(ab?)(bc)?", "abc"), some(&["abc", "a", "bc"]));
+        assert_eq!(found("Y*?([0-9]{1,3})", "XY1234Z"), some(&["Y1", "1"]));
+        assert_eq!(found("Y*([0-9]{1,3})", "XY1234Z"), some(&["Y123", "123"]));
+        assert_eq!(found("x", "abc"), Vec::new());
+        assert_eq!(found("b", "äb"), some(&["b"]));
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_named() {
+        for (pattern, message) in [
+            (
+                "(a)\\1",
+                "a regular expression with a back reference (\"\\1\") is not supported",
+            ),
+            (
+                "a(?=b)",
+                "a regular expression with a lookahead constraint (\"(?=\") is not supported",
+            ),
+            (
+                "(a",
+                "invalid regular expression: parentheses () not balanced",
+            ),
+            (
+                "*",
+                "invalid regular expression: quantifier operand invalid",
+            ),
+            (
+                "[b-a]",
+                "invalid regular expression: invalid character range",
+            ),
+        ] {
+            let error = Pattern::of(pattern, &Flags::default())
+                .map(|_| ())
+                .unwrap_err();
+            assert_eq!(error.message, message);
+        }
+    }
+}
