@@ -1,14 +1,24 @@
 //! Functions that DataFusion lacks: what asks for the session, and `snowflake_id()`.
 
 pub(crate) mod array;
-mod bytea;
+pub(crate) mod call;
+mod dates;
+mod decimal;
+mod encoding;
 pub(crate) mod enums;
+mod format;
 pub(crate) mod json;
+mod math;
+mod missing;
 pub(crate) mod order;
+mod regexp;
 pub(crate) mod sequence;
+mod series;
 mod single_value;
+mod strings;
 mod sum;
 pub(crate) mod time;
+mod to_char;
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -24,7 +34,6 @@ use tidelog_storage::Store;
 
 use crate::text::Style;
 
-pub(crate) use bytea::rewrite_of_bytea;
 pub(crate) use single_value::{SINGLE_VALUE, single_value};
 pub(crate) use sum::sum;
 
@@ -32,11 +41,26 @@ pub(crate) use sum::sum;
 /// same to Arrow.
 pub(crate) const UNTAGGED: &str = "pg_untagged";
 
+/// The functions with overloads.
+const FAMILIES: &[&[call::Function]] = &[
+    dates::FUNCTIONS,
+    encoding::FUNCTIONS,
+    format::FUNCTIONS,
+    math::FUNCTIONS,
+    math::TRIGONOMETRY,
+    regexp::FUNCTIONS,
+    series::FUNCTIONS,
+    strings::FUNCTIONS,
+    time::FUNCTIONS,
+    to_char::FUNCTIONS,
+];
+
 /// The function of ours with this name, where DataFusion has none or another one.
 pub(crate) fn named(name: &str, style: Style) -> Option<Arc<ScalarUDF>> {
-    array::function(name)
+    call::named(name, style)
+        .or_else(|| missing::function(name))
+        .or_else(|| array::function(name))
         .or_else(|| json::function(name, style))
-        .or_else(|| time::function(name, style))
 }
 
 /// A function without arguments whose value the session fixes (`current_user`).

@@ -11,7 +11,7 @@ use tidelog_storage::ColumnType;
 use crate::notify::{CHANNELS_ARRAY, PG_LISTENING_CHANNELS};
 use crate::parse::parse_expression;
 use crate::row::{infer, placeholder};
-use crate::{ddl, types};
+use crate::{ddl, functions, types};
 
 /// Stands between a column's name and a number where DataFusion must be told two columns of one name apart.
 const AGAIN: char = '\u{1}';
@@ -252,6 +252,18 @@ fn name_of(expr: &Expr) -> Option<(String, bool)> {
             {
                 return name_of(inner);
             }
+            let first = match &function.args {
+                FunctionArguments::List(list) => match list.args.first() {
+                    Some(ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(first))) => {
+                        Some(first)
+                    }
+                    _ => None,
+                },
+                _ => None,
+            };
+            if let Some(renamed) = renamed(&name, first) {
+                return renamed;
+            }
             // These are keywords in PostgreSQL's grammar and keep the value's name, as a cast does.
             if matches!(function.args, FunctionArguments::None) {
                 return Some((name.to_ascii_lowercase(), true));
@@ -263,18 +275,6 @@ fn name_of(expr: &Expr) -> Option<(String, bool)> {
             .and_then(name_of)
             .filter(|(_, strong)| *strong)
             .or(Some(("case".to_string(), false))),
-        Expr::Extract { .. } => strong("extract"),
-        Expr::Ceil { .. } => strong("ceil"),
-        Expr::Floor { .. } => strong("floor"),
-        Expr::Position { .. } => strong("position"),
-        Expr::Substring { .. } => strong("substring"),
-        Expr::Trim { trim_where, .. } => strong(match trim_where {
-            Some(ast::TrimWhereField::Leading) => "ltrim",
-            Some(ast::TrimWhereField::Trailing) => "rtrim",
-            _ => "btrim",
-        }),
-        Expr::Overlay { .. } => strong("overlay"),
-        Expr::AtTimeZone { .. } => strong("timezone"),
         Expr::Exists { negated: false, .. } => strong("exists"),
         Expr::Array(_) => strong("array"),
         Expr::Tuple(_) => strong("row"),
@@ -283,6 +283,40 @@ fn name_of(expr: &Expr) -> Option<(String, bool)> {
             SelectItem::ExprWithAlias { alias, .. } => Some((ddl::fold(alias), true)),
             _ => None,
         },
+        _ => None,
+    }
+}
+
+/// What a function that stands for something else is called after; `None` for others.
+fn renamed(name: &str, first: Option<&Expr>) -> Option<Option<(String, bool)>> {
+    let strong = |name: String| Some(Some((name, true)));
+    if functions::call::is_operator(name)
+        || functions::array::is_quantified(name)
+        || name == "pg_overlaps"
+    {
+        return Some(None);
+    }
+    match (name, first) {
+        // A subscript keeps the array's name.
+        ("pg_element" | "pg_slice", Some(array)) => return Some(name_of(array)),
+        ("pg_or_empty", _) => return strong("array".to_string()),
+        ("unnest", Some(Expr::Function(inner))) => {
+            let inner = ddl::fold(inner.name.0.last()?.as_ident()?);
+            if functions::call::returns_set(&inner) {
+                return strong(inner);
+            }
+            return match inner.split_once("_list_of_") {
+                Some((json, "keys")) => strong(format!("{json}_object_keys")),
+                Some((json, rest)) => strong(format!("{json}_array_{rest}")),
+                None if inner == "pg_subscripts" => strong("generate_subscripts".to_string()),
+                None => None,
+            };
+        }
+        _ => {}
+    }
+    match name.split_once('_')? {
+        (json @ ("json" | "jsonb"), "array_of") => strong(format!("{json}_agg")),
+        (json @ ("json" | "jsonb"), "object_of") => strong(format!("{json}_object_agg")),
         _ => None,
     }
 }
