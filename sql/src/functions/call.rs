@@ -141,6 +141,19 @@ pub(crate) fn returns_set(name: &str) -> bool {
         .is_some_and(|overloads| overloads[0].set)
 }
 
+/// Before the name of a function that gives rows, where they are asked for as an array.
+const LIST: &str = "pg_list_";
+
+/// The name of the function that gives the rows of another as an array.
+pub(crate) fn as_list(name: &str) -> String {
+    format!("{LIST}{name}")
+}
+
+/// The function whose rows this one gives as an array.
+pub(crate) fn of_list(name: &str) -> Option<&str> {
+    name.strip_prefix(LIST)
+}
+
 /// Whether a name is an operator's.
 pub(crate) fn is_operator(name: &str) -> bool {
     !name.starts_with(|c: char| c.is_alphabetic() || c == '_')
@@ -148,11 +161,13 @@ pub(crate) fn is_operator(name: &str) -> bool {
 
 /// The function with this name, whichever of its overloads will be meant.
 pub(crate) fn named(name: &str, style: Style) -> Option<Arc<ScalarUDF>> {
-    let (name, overloads) = FUNCTIONS.get_key_value(name)?;
+    let called = name;
+    let (name, overloads) = FUNCTIONS.get_key_value(of_list(name).unwrap_or(name))?;
     let volatility = overloads[0].volatility;
     let arity = vec![TypeSignature::Nullary, TypeSignature::VariadicAny];
     Some(Arc::new(ScalarUDF::from(Overloaded {
         name,
+        called: called.to_string(),
         style,
         signature: Signature::one_of(arity, volatility),
     })))
@@ -508,6 +523,8 @@ impl Function {
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Overloaded {
     name: &'static str,
+    /// As a plan names it.
+    called: String,
     style: Style,
     signature: Signature,
 }
@@ -576,7 +593,7 @@ fn external(error: SqlError) -> DataFusionError {
 
 impl ScalarUDFImpl for Overloaded {
     fn name(&self) -> &str {
-        self.name
+        &self.called
     }
 
     fn signature(&self) -> &Signature {

@@ -26,7 +26,9 @@ fn set_returning(name: &str) -> Option<Vec<String>> {
     if !matches!(prefix, "json" | "jsonb") {
         return match name {
             "generate_subscripts" => Some(vec!["pg_subscripts".to_string()]),
-            name if functions::call::returns_set(name) => Some(vec![name.to_string()]),
+            name if functions::call::returns_set(name) => {
+                Some(vec![functions::call::as_list(name)])
+            }
             _ => None,
         };
     }
@@ -308,7 +310,10 @@ fn columns(names: &[&str]) -> Vec<ast::TableAliasColumnDef> {
 /// WITH ORDINALITY: one more list, of the places in the others.
 fn number_rows(function: &str, alias: &mut Option<ast::TableAlias>, lists: &mut Vec<Expr>) {
     let count = lists.len();
-    lists.push(call("pg_ordinals", lists.clone()));
+    lists.push(call(
+        &functions::call::as_list("pg_ordinals"),
+        lists.clone(),
+    ));
     let alias = alias.get_or_insert_with(|| alias_named(function));
     if alias.columns.is_empty() {
         // One column has the relation's name, several have the function's.

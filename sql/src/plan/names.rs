@@ -302,8 +302,8 @@ fn renamed(name: &str, first: Option<&Expr>) -> Option<Option<(String, bool)>> {
         ("pg_or_empty", _) => return strong("array".to_string()),
         ("unnest", Some(Expr::Function(inner))) => {
             let inner = ddl::fold(inner.name.0.last()?.as_ident()?);
-            if functions::call::returns_set(&inner) {
-                return strong(inner);
+            if let Some(set) = functions::call::of_list(&inner) {
+                return strong(set.to_string());
             }
             return match inner.split_once("_list_of_") {
                 Some((json, "keys")) => strong(format!("{json}_object_keys")),
