@@ -681,7 +681,7 @@ async fn readers_of_one_statement_see_it_each_in_his_time_zone() {
         }
     };
     let zones = ["UTC", "Europe/Berlin", "America/New_York", "UTC"];
-    let followed = zones.map(|zone| follow(zone));
+    let followed = zones.map(&follow);
     let (followed, ()) = tokio::join!(futures::future::join_all(followed), write);
     for (zone, (seen, selected)) in zones.iter().zip(followed) {
         // The first row was there before; the row behind the end may be seen by the SELECT only.

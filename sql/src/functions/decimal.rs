@@ -440,7 +440,7 @@ impl Decimal {
 
     /// `exp` (numeric_exp); `None` beyond what a numeric can be.
     pub(crate) fn exp(&self) -> Option<Decimal> {
-        let magnitude = self.to_f64() * 0.434294481903252;
+        let magnitude = self.to_f64() * std::f64::consts::LOG10_E;
         if magnitude > f64::from(NUMERIC_PRECISION_MAX) {
             return None;
         }
@@ -462,7 +462,7 @@ impl Decimal {
             return Some(Decimal::from(0).rounded(SIGNIFICANT_DIGITS_MIN));
         }
         let low = self.logarithm((8 - self.logarithm_weight()).max(0));
-        let magnitude = low.times(exponent).to_f64() * 0.434294481903252;
+        let magnitude = low.times(exponent).to_f64() * std::f64::consts::LOG10_E;
         if magnitude > f64::from(NUMERIC_PRECISION_MAX) {
             return None;
         }

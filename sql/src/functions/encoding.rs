@@ -301,12 +301,12 @@ fn unistr(_: &Env<'_>, args: &[DatumRef<'_>]) -> Outcome {
             continue;
         }
         let behind = &rest[1..];
-        if behind.starts_with('\\') {
+        if let Some(after) = behind.strip_prefix('\\') {
             if high.is_some() {
                 return Err(pair());
             }
             out.push('\\');
-            rest = &behind[1..];
+            rest = after;
             continue;
         }
         let (skip, length) = match behind.bytes().next() {

@@ -94,7 +94,7 @@ pub(crate) const FUNCTIONS: &[Function] = &[
     }),
 ];
 
-const RADIANS_PER_DEGREE: f64 = 0.0174532925199432957692;
+const RADIANS_PER_DEGREE: f64 = 0.017_453_292_519_943_295;
 
 fn real(value: f64) -> Outcome {
     Ok(Datum::Float8(value))
@@ -204,8 +204,6 @@ fn quotient(degrees: f64, of: fn(f64) -> f64, unit: f64) -> f64 {
         x = 180.0 - x;
         sign = -sign;
     }
-    match sign * (of(x) / of(unit)) {
-        0.0 => 0.0,
-        value => value,
-    }
+    // Adding it makes a zero positive.
+    sign * (of(x) / of(unit)) + 0.0
 }
