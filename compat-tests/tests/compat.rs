@@ -38,6 +38,8 @@ mod live;
 mod object_store;
 #[path = "compat/protocol.rs"]
 mod protocol;
+#[path = "compat/queries.rs"]
+mod queries;
 #[path = "compat/reads.rs"]
 mod reads;
 #[path = "compat/real_data.rs"]

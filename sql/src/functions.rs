@@ -2,10 +2,15 @@
 
 pub(crate) mod array;
 mod bytea;
+pub(crate) mod collected;
 pub(crate) mod enums;
+mod exact;
 pub(crate) mod json;
+mod missing;
+pub(crate) mod moments;
 pub(crate) mod sequence;
 mod single_value;
+mod subquery;
 mod sum;
 pub(crate) mod time;
 
@@ -24,7 +29,9 @@ use tidelog_storage::Store;
 use crate::text::Style;
 
 pub(crate) use bytea::rewrite_of_bytea;
-pub(crate) use single_value::{SINGLE_VALUE, single_value};
+pub(crate) use missing::{missing, undefined};
+pub(crate) use single_value::single_value;
+pub(crate) use subquery::{ARRAY_OF, WITH_TIES, syntax};
 pub(crate) use sum::sum;
 
 /// Stands around what is cast to text until its type is known: DataFusion leaves out casts between types that are the

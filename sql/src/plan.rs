@@ -26,13 +26,17 @@ use crate::text::Style;
 use crate::{ddl, functions, system, types};
 
 mod dialect;
+mod flatten;
+mod limits;
 mod names;
 mod operators;
 mod qualified;
+mod selects;
 pub(crate) mod stars;
-mod subqueries;
+pub(crate) mod subqueries;
 mod view;
 
+pub(crate) use limits::negative as negative_limit;
 pub(crate) use names::shown;
 pub(crate) use operators::PostgresOperators;
 use view::ViewSource;
@@ -78,9 +82,9 @@ impl Planner<'_> {
         names::follow_postgres(&mut query, &mut parameters, &|schema, name| {
             ddl::enums::find(self.catalog, self.search_path, schema, name)
         });
-        subqueries::aggregate(&mut query, &|name| {
-            self.state.aggregate_functions().contains_key(name)
-        });
+        subqueries::simplify(&mut query)?;
+        limits::whole(&mut query)?;
+        selects::rewrite(&mut query)?;
         if self.pseudo_columns {
             stars::expand(&mut query, self.catalog, self.search_path)?;
         }
@@ -100,6 +104,7 @@ impl Planner<'_> {
                 &mut context,
             )
             .and_then(|plan| operators::follow_postgres(plan, self.style))
+            .and_then(|plan| flatten::flatten(plan, self.style))
             .map_err(from_datafusion)
     }
 }
@@ -138,11 +143,13 @@ impl ContextProvider for Planner<'_> {
         )
         .map_err(|e| DataFusionError::External(Box::new(e)))?;
         let user = self.pseudo_columns && self.access.sees_user(table);
-        Ok(provider_as_source(Arc::new(Relation::new(
-            table.clone(),
-            self.pseudo_columns,
-            user,
-        ))))
+        let relation = Relation::new(table.clone(), self.pseudo_columns, user);
+        Ok(provider_as_source(Arc::new(
+            match self.access.sees_user(table) {
+                true => relation,
+                false => relation.with_unique_key(),
+            },
+        )))
     }
 
     fn get_table_function_source(
@@ -207,7 +214,14 @@ impl ContextProvider for Planner<'_> {
             settings: self.settings,
             store: self.store,
         };
-        system::functions::function(name, self.catalog, &session)
+        if let Some(function) = system::functions::function(name, self.catalog, &session) {
+            return Some(function);
+        }
+        let known = self.get_aggregate_meta(name).is_some()
+            || self.state.window_functions().contains_key(name)
+            || self.state.higher_order_functions().contains_key(name)
+            || name == "unnest";
+        (!known).then(|| functions::missing(name))
     }
 
     fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {
@@ -215,6 +229,28 @@ impl ContextProvider for Planner<'_> {
     }
 
     fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
+        let name = match name {
+            "every" => "bool_and",
+            // DataFusion's own, or its names for others.
+            "any_value"
+            | "approx_distinct"
+            | "approx_median"
+            | "approx_percentile_cont"
+            | "approx_percentile_cont_with_weight"
+            | "covar"
+            | "first_value"
+            | "last_value"
+            | "mean"
+            | "median"
+            | "nth_value"
+            | "quantile_cont"
+            | "stddev_sample"
+            | "stddev_population"
+            | "var"
+            | "var_sample"
+            | "var_population" => return None,
+            name => name,
+        };
         self.state.aggregate_functions().get(name).cloned()
     }
 

@@ -21,11 +21,13 @@ use crate::constraints::ConditionCache;
 use crate::error::{ErrorKind, SqlError, from_datafusion};
 use crate::functions;
 use crate::locks::{LockTable, Locks};
+use crate::modify;
 use crate::optimize::{self, CheckedArithmetic};
 use crate::output::{self, OutputColumn, RowStream};
-use crate::parse::{self, AsOf, Body, Parsed};
+use crate::parse::{self, AsOf, Body, Overriding, Parsed};
 use crate::plan;
 use crate::provider::{Access, Scope};
+use crate::returning::Returned;
 use crate::settings::Settings;
 use crate::short_read::ShortRead;
 use crate::subscribe::{ListenTarget, SubscribePlan};
@@ -73,10 +75,13 @@ impl Engine {
             .with_analyzer_rule(Arc::new(CheckedArithmetic))
             .with_physical_optimizer_rules(optimize::physical_rules());
         let id = functions::snowflake_id(store.clone());
-        builder.scalar_functions().get_or_insert_default().push(id);
+        let scalars = builder.scalar_functions().get_or_insert_default();
+        scalars.push(id);
+        scalars.extend(functions::syntax());
         let aggregates = builder.aggregate_functions().get_or_insert_default();
         aggregates.push(Arc::new(functions::sum()));
-        aggregates.push(Arc::new(functions::single_value()));
+        aggregates.extend(functions::moments::moments().map(Arc::new));
+        aggregates.extend(functions::collected::ordered_sets().map(Arc::new));
         let state = builder.build();
         Arc::new(Engine {
             store,
@@ -147,8 +152,8 @@ impl Prepared {
     }
 
     /// Whether it says OVERRIDING SYSTEM VALUE.
-    pub(crate) fn overrides_identity(&self) -> bool {
-        self.statement.overrides_identity
+    pub(crate) fn overriding(&self) -> Option<Overriding> {
+        self.statement.overriding
     }
 
     /// The moment in the past that its query reads.
@@ -357,19 +362,30 @@ impl Session {
                 Statement::Insert(insert) => {
                     prepared.parameters = self.insert_parameters(insert, given, &catalog)?;
                     prepared.columns = self.returning_columns(&insert.returning, || {
-                        self.insert_target(insert, &catalog)
+                        let table = self.insert_target(insert, &catalog)?;
+                        let alias = insert.table_alias.as_ref().map(|alias| &alias.alias);
+                        let relation = Returned::of_table(&table, alias, Vec::new());
+                        Ok((table, vec![relation]))
                     })?;
                 }
                 Statement::Update(update) => {
                     prepared.parameters = self.update_parameters(update, given, &catalog)?;
                     prepared.columns = self.returning_columns(&update.returning, || {
-                        self.update_target(update, &catalog)
+                        let table = self.update_target(update, &catalog)?;
+                        let others = modify::update_sources(update);
+                        let relations =
+                            self.written_and(&table, &update.table, others, given, &catalog)?;
+                        Ok((table, relations))
                     })?;
                 }
                 Statement::Delete(delete) => {
                     prepared.parameters = self.delete_parameters(delete, given, &catalog)?;
                     prepared.columns = self.returning_columns(&delete.returning, || {
-                        self.delete_target(delete, &catalog)
+                        let table = self.delete_target(delete, &catalog)?;
+                        let from = modify::delete_from(delete)?;
+                        let others = delete.using.as_deref().unwrap_or_default();
+                        let relations = self.written_and(&table, from, others, given, &catalog)?;
+                        Ok((table, relations))
                     })?;
                 }
                 other => prepared.columns = self.command_columns(other)?,

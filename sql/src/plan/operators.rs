@@ -8,15 +8,18 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::binary::comparison_coercion;
-use datafusion::logical_expr::expr::{Between, Cast, InList, Placeholder, ScalarFunction};
+use datafusion::logical_expr::expr::{
+    AggregateFunction, Between, Cast, InList, Placeholder, ScalarFunction,
+};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, SortExpr};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator, SortExpr, binary_expr};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use tidelog_storage::datum::ColumnBuilder;
 use tidelog_storage::{ColumnType, Datum, ElementType};
 
 use crate::error::{ErrorKind, SqlError};
+use crate::functions::collected;
 use crate::text::{self, Style};
 use crate::{casts, functions, output, types};
 
@@ -315,6 +318,7 @@ pub(super) fn follow_postgres(plan: LogicalPlan, style: Style) -> Result<Logical
             .iter()
             .for_each(|input| schema.merge(input.schema()));
         let plan = match plan {
+            LogicalPlan::Values(values) => small_values(values)?,
             LogicalPlan::Sort(mut sort) => {
                 sort.expr = sorted(sort.expr, &schema);
                 LogicalPlan::Sort(sort)
@@ -329,6 +333,40 @@ pub(super) fn follow_postgres(plan: LogicalPlan, style: Style) -> Result<Logical
         })
     })
     .map(|plan| plan.data)
+}
+
+/// VALUES whose integer literals are int4 in columns where all fit.
+fn small_values(values: Values) -> Result<LogicalPlan> {
+    let column = |n: usize| values.values.iter().map(move |row| &row[n]);
+    let width = values.schema.fields().len();
+    let small: Vec<bool> = (0..width)
+        .map(|n| {
+            let all = column(n).all(|expr| {
+                small_literal(expr).is_some() || matches!(expr, Expr::Literal(ScalarValue::Null, _))
+            });
+            all && column(n).any(|expr| small_literal(expr).is_some())
+        })
+        .collect();
+    if !small.contains(&true) {
+        return Ok(LogicalPlan::Values(values));
+    }
+    let rows = values.values.iter().map(|row| {
+        let row = row.iter().zip(&small);
+        row.map(|(expr, small)| match small_literal(expr) {
+            Some(value) if *small => int4(value),
+            _ => expr.clone(),
+        })
+        .collect()
+    });
+    let made = LogicalPlanBuilder::values(rows.collect())?.build()?;
+    // Under the names that its columns had.
+    let columns = values.schema.iter().zip(made.schema().columns());
+    let columns = columns.map(|((qualifier, field), column)| {
+        Expr::Column(column).alias_qualified(qualifier.cloned(), field.name())
+    });
+    LogicalPlanBuilder::from(made.clone())
+        .project(columns.collect::<Vec<_>>())?
+        .build()
 }
 
 fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Expr>> {
@@ -369,6 +407,20 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
             })
         }
         Expr::ScalarFunction(mut call) => {
+            if matches!(
+                call.name(),
+                "coalesce" | "nullif" | "greatest" | "least" | "abs"
+            ) && !call
+                .args
+                .iter()
+                .any(|arg| is_integer_literal(arg) && small_literal(arg).is_none())
+            {
+                for arg in &mut call.args {
+                    if let Some(small) = small_literal(arg) {
+                        *arg = int4(small);
+                    }
+                }
+            }
             if let Some(types) = functions::json::arguments(call.name()) {
                 call.args = call
                     .args
@@ -405,16 +457,41 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
             Transformed::yes(Expr::WindowFunction(window))
         }
         Expr::AggregateFunction(mut aggregate) => {
-            let ordered = matches!(aggregate.func.name(), "min" | "max");
-            let first = aggregate.params.args.first();
-            let ty = first.and_then(|arg| type_of(arg, schema));
-            if ordered && matches!(ty, Some(ColumnType::Enum(_) | ColumnType::Interval)) {
-                let name = format!("{}() of this type", aggregate.func.name());
-                return Err(external(SqlError::unsupported(name)));
+            let params = &mut aggregate.params;
+            // What count(*) counts is known by its type.
+            let counts = aggregate.func.name() == "count";
+            for arg in params.args.iter_mut().filter(|_| !counts) {
+                if let Some(small) = small_literal(arg) {
+                    *arg = int4(small);
+                }
             }
-            let keys = std::mem::take(&mut aggregate.params.order_by);
-            aggregate.params.order_by = sorted(keys, schema);
+            let keys = std::mem::take(&mut params.order_by);
+            params.order_by = sorted(keys, schema);
+            if matches!(aggregate.func.name(), "min" | "max")
+                && let Some(arg) = aggregate.params.args.first()
+                && let Some(ty) = type_of(arg, schema)
+            {
+                aggregate = extreme(aggregate, ty)?;
+            }
+            let aggregate = collected::collecting(&aggregate)?.unwrap_or(aggregate);
             Transformed::yes(Expr::AggregateFunction(aggregate))
+        }
+        Expr::Case(mut case) => {
+            let results = || {
+                let thens = case.when_then_expr.iter().map(|(_, then)| &**then);
+                thens.chain(case.else_expr.as_deref())
+            };
+            let is_big = |expr: &Expr| is_integer_literal(expr) && small_literal(expr).is_none();
+            if results().any(is_big) {
+                return Ok(Transformed::no(Expr::Case(case)));
+            }
+            let thens = case.when_then_expr.iter_mut().map(|(_, then)| then);
+            for result in thens.chain(&mut case.else_expr) {
+                if let Some(small) = small_literal(result) {
+                    **result = int4(small);
+                }
+            }
+            Transformed::yes(Expr::Case(case))
         }
         Expr::Negative(inner) if known_type(&inner, schema) == Some(ColumnType::Interval) => {
             let call = functions::json::call(functions::time::negate(), vec![*inner]);
@@ -422,6 +499,58 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
         }
         other => Transformed::no(other),
     })
+}
+
+/// A comparison of two expressions, as if the statement had it.
+pub(super) fn compare(
+    op: Operator,
+    left: Expr,
+    right: Expr,
+    schema: &DFSchema,
+    style: Style,
+) -> Result<Expr> {
+    let written = match op {
+        Operator::Eq => BinaryOperator::Eq,
+        Operator::NotEq => BinaryOperator::NotEq,
+        Operator::Lt => BinaryOperator::Lt,
+        Operator::LtEq => BinaryOperator::LtEq,
+        Operator::Gt => BinaryOperator::Gt,
+        Operator::GtEq => BinaryOperator::GtEq,
+        op => return Ok(binary_expr(left, op, right)),
+    };
+    let raw = RawBinaryExpr {
+        op: written,
+        left,
+        right,
+    };
+    Ok(
+        match (PostgresOperators { style }).plan_binary_op(raw, schema)? {
+            PlannerResult::Planned(expr) => expr,
+            PlannerResult::Original(raw) => binary_expr(raw.left, op, raw.right),
+        },
+    )
+}
+
+/// `min` and `max` of a type: refused where PostgreSQL has none, by its order where that is not Arrow's.
+fn extreme(aggregate: AggregateFunction, ty: ColumnType) -> Result<AggregateFunction> {
+    match ty {
+        ColumnType::Bool
+        | ColumnType::Bytea
+        | ColumnType::Uuid
+        | ColumnType::Json
+        | ColumnType::Jsonb => {
+            let name = aggregate.func.name();
+            let message = format!("function {name}({}) does not exist", types::name(ty));
+            let hint = "No function matches the given name and argument types. You might need to add explicit type casts.";
+            let error = SqlError::new(ErrorKind::UndefinedFunction, message).hint(hint);
+            Err(external(error))
+        }
+        ColumnType::Interval | ColumnType::Enum(_) | ColumnType::Array(_) => {
+            let key = sorted_by(aggregate.params.args[0].clone(), ty);
+            Ok(collected::extreme(aggregate, key))
+        }
+        _ => Ok(aggregate),
+    }
 }
 
 fn type_pair(left: Expr, right: Expr, schema: &DFSchema, style: Style) -> Result<(Expr, Expr)> {

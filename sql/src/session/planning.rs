@@ -1,19 +1,17 @@
 //! Plans of a session's queries and expressions: what the session's settings, role and catalog make of them.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::sql::sqlparser::ast;
-use tidelog_storage::{Catalog, ColumnType, Datum, TableDef, datum};
+use tidelog_storage::{Catalog, ColumnType, Datum, datum};
 
 use super::{QueryPlan, Session};
 use crate::error::SqlError;
 use crate::functions;
 use crate::locking;
 use crate::output;
-use crate::parse;
 use crate::plan::{self, Planner, PostgresOperators};
 use crate::text::Style;
 
@@ -107,36 +105,6 @@ impl Session {
             .map(Some)
             .collect();
         Ok(())
-    }
-
-    /// Plans the items of RETURNING over `rows` that stand in for the table.
-    pub(crate) fn plan_returning(
-        &self,
-        table: &TableDef,
-        items: &[ast::SelectItem],
-        rows: Arc<dyn datafusion::datasource::TableProvider>,
-        catalog: &Catalog,
-    ) -> Result<LogicalPlan, SqlError> {
-        // The rows stand in for the table, so a subquery would see them in its place.
-        let names_table = ast::visit_relations(&items.to_vec(), |name| {
-            let last = name.0.last().and_then(|part| part.as_ident());
-            match last.is_some_and(|last| crate::ddl::fold(last) == table.name) {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            }
-        });
-        if names_table.is_break() {
-            return Err(SqlError::unsupported(format!(
-                "a subquery on \"{}\" in its own RETURNING",
-                table.name
-            )));
-        }
-        let mut query =
-            crate::parse::parse_query(&format!("SELECT 1 FROM {}", parse::quoted(&table.name)))?;
-        if let ast::SetExpr::Select(select) = &mut *query.body {
-            select.projection = items.to_vec();
-        }
-        self.plan_over(vec![(table.name.clone(), rows)], query, &[], false, catalog)
     }
 
     /// Plans a query in which relations stand in for tables of their names, with pseudo-columns if they have any.
