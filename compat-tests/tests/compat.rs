@@ -54,6 +54,8 @@ mod transactional_ddl;
 mod transactions;
 #[path = "compat/type_functions.rs"]
 mod type_functions;
+#[path = "compat/type_rules.rs"]
+mod type_rules;
 #[path = "compat/types.rs"]
 mod types;
 #[path = "compat/upsert.rs"]

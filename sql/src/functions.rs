@@ -8,6 +8,7 @@ mod exact;
 pub(crate) mod json;
 mod missing;
 pub(crate) mod moments;
+pub(crate) mod order;
 pub(crate) mod sequence;
 mod single_value;
 mod subquery;

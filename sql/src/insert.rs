@@ -5,7 +5,10 @@ use std::sync::Arc;
 use datafusion::sql::sqlparser::ast::{self, Expr, Insert, SetExpr};
 use futures::TryStreamExt;
 use tidelog_storage::catalog::Identity;
-use tidelog_storage::{Catalog, ColumnType, Datum, Partition, Row, SequenceDef, TableDef};
+use tidelog_storage::datum::datum_at;
+use tidelog_storage::{
+    Catalog, ColumnType, Datum, DatumRef, Partition, Row, SequenceDef, TableDef,
+};
 
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
@@ -18,6 +21,7 @@ use crate::row::{
     own_partition, targets,
 };
 use crate::session::{Outcome, Prepared, Room, Session};
+use crate::text;
 use crate::upsert::Conflicts;
 
 impl Session {
@@ -84,8 +88,12 @@ impl Session {
             }
             Some(_) => {
                 if let Some(source) = &insert.source {
-                    let plan = self.plan_select((**source).clone(), given, catalog)?;
-                    let known = crate::plan::parameter_types(&plan, given)?;
+                    // As a bare string, a bare parameter is of its column's type.
+                    for (expr, target) in plain_items(source).zip(&targets) {
+                        infer_placeholder(&mut types, expr, target.ty(&table))?;
+                    }
+                    let plan = self.plan_select((**source).clone(), &types, catalog)?;
+                    let known = crate::plan::parameter_types(&plan, &types)?;
                     types = known.into_iter().map(Some).collect();
                 }
             }
@@ -215,6 +223,7 @@ impl Session {
                     return Err(SqlError::unsupported("INSERT without rows"));
                 };
                 let given: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
+                let literals: Vec<bool> = plain_items(&source).map(is_bare_string).collect();
                 let plan = self.plan_select(source, &given, &catalog)?;
                 let columns = output::columns(plan.schema().as_arrow())?;
                 check_width(columns.len(), targets.len(), !insert.columns.is_empty())?;
@@ -236,20 +245,19 @@ impl Session {
                 while let Some(batch) = batches.try_next().await? {
                     for index in 0..batch.num_rows() {
                         let mut given = Vec::with_capacity(columns.len());
-                        for ((array, column), target) in
-                            batch.columns().iter().zip(&columns).zip(&targets)
-                        {
+                        let items = batch.columns().iter().zip(&columns).zip(&targets);
+                        for (at, ((array, column), target)) in items.enumerate() {
                             if ignored(&table, target, prepared) {
                                 continue;
                             }
-                            given.push(cell(
-                                array,
-                                index,
-                                column,
-                                target.ty(&table),
-                                target.name(&table),
-                                self.style(),
-                            )?);
+                            let (ty, style) = (target.ty(&table), self.style());
+                            let value = datum_at(array, index);
+                            given.push(match value {
+                                Some(DatumRef::Text(text)) if literals.get(at) == Some(&true) => {
+                                    text::parse_in(ty, text, style)?
+                                }
+                                _ => cell(array, index, column, ty, target.name(&table), style)?,
+                            });
                         }
                         let mut evaluated = Vec::new();
                         for (index, expr, ty) in &expressions {
@@ -316,6 +324,32 @@ fn ignored(table: &TableDef, target: &Target, prepared: &Prepared) -> bool {
         }
         Target::User => false,
     }
+}
+
+/// The expressions of a select list, up to the first item that may be several.
+fn plain_items(source: &ast::Query) -> impl Iterator<Item = &Expr> {
+    let items = match &*source.body {
+        SetExpr::Select(select) if select.distinct.is_none() => select.projection.as_slice(),
+        _ => &[],
+    };
+    items.iter().map_while(|item| match item {
+        ast::SelectItem::UnnamedExpr(expr) | ast::SelectItem::ExprWithAlias { expr, .. } => {
+            Some(expr)
+        }
+        _ => None,
+    })
+}
+
+/// Whether an expression is a string without a type.
+fn is_bare_string(expr: &Expr) -> bool {
+    let Expr::Value(value) = expr else {
+        return false;
+    };
+    use ast::Value::{DollarQuotedString, EscapedStringLiteral, SingleQuotedString};
+    matches!(
+        &value.value,
+        SingleQuotedString(_) | EscapedStringLiteral(_) | DollarQuotedString(_)
+    )
 }
 
 /// 428C9 when a statement gives values to a column that is GENERATED ALWAYS.

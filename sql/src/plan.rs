@@ -25,8 +25,10 @@ use crate::provider::{Access, Relation};
 use crate::text::Style;
 use crate::{ddl, functions, system, types};
 
+mod calls;
 mod dialect;
 mod flatten;
+mod integers;
 mod limits;
 mod names;
 mod operators;
@@ -307,11 +309,11 @@ impl TypePlanner for PostgresTypes {
         match types::column_type_among(sql_type, &user_types) {
             Ok(ty) => Ok(Some(Arc::new(ty.field("", true)))),
             // Types that only catalogs have, by what they are shown as there.
-            Err(_) => Ok(
+            Err(error) => Ok(
                 match sql_type.to_string().trim_start_matches("pg_catalog.") {
                     "xid" | "cid" => Some(Arc::new(ColumnType::Oid.field("", true))),
                     "regproc" => Some(Arc::new(ColumnType::Text.field("", true))),
-                    _ => None,
+                    _ => return Err(DataFusionError::External(Box::new(error))),
                 },
             ),
         }

@@ -41,13 +41,13 @@ impl Write {
     /// The unique keys whose values the change brings into the table, with these.
     pub(crate) fn new_keys<'t>(&self, table: &'t TableDef) -> Vec<(UniqueKey<'t>, Vec<Datum>)> {
         let old = self.old.as_ref().map(|old| &old.row);
-        changed_keys(table, self.new.as_ref(), old)
+        changed_keys(table, &self.partition, self.new.as_ref(), old)
     }
 
     /// The unique keys whose values it takes out.
     fn old_keys<'t>(&self, table: &'t TableDef) -> Vec<(UniqueKey<'t>, Vec<Datum>)> {
         let old = self.old.as_ref().map(|old| &old.row);
-        changed_keys(table, old, self.new.as_ref())
+        changed_keys(table, &self.partition, old, self.new.as_ref())
     }
 
     /// The locks that the change needs.
@@ -77,6 +77,7 @@ impl Write {
 /// The unique keys in which a row has no NULL, and other values than another row, if there is one.
 fn changed_keys<'t>(
     table: &'t TableDef,
+    partition: &Partition,
     row: Option<&Row>,
     other: Option<&Row>,
 ) -> Vec<(UniqueKey<'t>, Vec<Datum>)> {
@@ -90,8 +91,18 @@ fn changed_keys<'t>(
                 .expect("a key's column cannot be dropped")
         };
         let indexes = || key.columns.iter().map(|id| index(*id));
-        let same = other.is_some_and(|other| indexes().all(|at| row[at] == other[at]));
-        if same || indexes().any(|at| row[at].is_null()) {
+        if indexes().any(|at| row[at].is_null()) {
+            return None;
+        }
+        let same = |other: &Row| {
+            // Values may be equal and yet not the same: a month is 30 days.
+            let identity = |row: &Row| {
+                let values = key.columns.iter().map(|id| row[index(*id)].as_ref());
+                unique_identity(table, partition, key, values)
+            };
+            indexes().all(|at| row[at] == other[at]) || identity(row) == identity(other)
+        };
+        if other.is_some_and(same) {
             return None;
         }
         Some((key, indexes().map(|at| row[at].clone()).collect()))

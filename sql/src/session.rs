@@ -268,6 +268,7 @@ impl Session {
                 });
             }
         }
+        session.settings.keep_as_startup();
         Ok(session)
     }
 

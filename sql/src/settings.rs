@@ -98,9 +98,18 @@ pub(crate) const SERVER_VERSION: &str = concat!("15.0 (Tidelog ", env!("CARGO_PK
 
 type Values = BTreeMap<String, String>;
 
+/// What was set when a savepoint was made.
+#[derive(Clone, Debug)]
+pub(crate) struct SettingsMark {
+    changed: Arc<Values>,
+    local: Values,
+}
+
 /// One session's settings.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
+    /// What the client asked for when it connected: what RESET goes back to.
+    startup: Arc<Values>,
     changed: Arc<Values>,
     /// Over `changed`, until the transaction ends.
     local: Values,
@@ -124,8 +133,14 @@ impl Settings {
     }
 
     fn value(&self, name: &str) -> Option<&str> {
-        let set = self.local.get(name).or_else(|| self.changed.get(name));
+        let layers = [&self.local, &*self.changed, &*self.startup];
+        let set = layers.into_iter().find_map(|layer| layer.get(name));
         set.map(String::as_str)
+    }
+
+    /// What is set now is what RESET goes back to.
+    pub(crate) fn keep_as_startup(&mut self) {
+        self.startup = std::mem::take(&mut self.changed);
     }
 
     /// Sets a setting until the transaction ends; `None` is its default. Gives the canonical name when clients are
@@ -165,10 +180,32 @@ impl Settings {
         if let (Some(before), false) = (before, committed) {
             self.changed = before;
         }
+        self.changed_since(told)
+    }
+
+    fn changed_since(&self, told: Vec<(String, String)>) -> Vec<(String, String)> {
         let now = self.reported().into_iter().zip(told);
         now.filter(|(now, told)| now != told)
             .map(|(now, _)| now)
             .collect()
+    }
+
+    /// A mark for `undo_to`.
+    pub(crate) fn mark(&self) -> SettingsMark {
+        SettingsMark {
+            changed: self.changed.clone(),
+            local: self.local.clone(),
+        }
+    }
+
+    /// Takes back what was set since the mark. Gives the settings that clients are to be told of.
+    pub(crate) fn undo_to(&mut self, mark: SettingsMark) -> Vec<(String, String)> {
+        if Arc::ptr_eq(&self.changed, &mark.changed) && self.local == mark.local {
+            return Vec::new();
+        }
+        let told = self.reported();
+        (self.changed, self.local) = (mark.changed, mark.local);
+        self.changed_since(told)
     }
 
     /// The settings that no one but the users knows, with their values.

@@ -119,8 +119,8 @@ pub fn built_in(oid: u32) -> Option<ColumnType> {
 }
 
 /// The type's name in pg_type.
-pub fn internal_name(ty: ColumnType) -> &'static str {
-    match ty {
+pub fn internal_name(ty: ColumnType) -> String {
+    let name = match ty {
         ColumnType::Int2 => "int2",
         ColumnType::Int4 => "int4",
         ColumnType::Int8 => "int8",
@@ -145,34 +145,9 @@ pub fn internal_name(ty: ColumnType) -> &'static str {
         ColumnType::Interval => "interval",
         ColumnType::Json => "json",
         ColumnType::Enum(of) => &of.definition().name,
-        ColumnType::Array(element) => match element {
-            ElementType::Int2 => "_int2",
-            ElementType::Int4 => "_int4",
-            ElementType::Int8 => "_int8",
-            ElementType::Float4 => "_float4",
-            ElementType::Float8 => "_float8",
-            ElementType::Numeric(_) => "_numeric",
-            ElementType::Text => "_text",
-            ElementType::Varchar(_) => "_varchar",
-            ElementType::Bpchar(_) => "_bpchar",
-            ElementType::Name => "_name",
-            ElementType::Char => "_char",
-            ElementType::Oid => "_oid",
-            ElementType::Bool => "_bool",
-            ElementType::Bytea => "_bytea",
-            ElementType::Uuid => "_uuid",
-            ElementType::Date => "_date",
-            ElementType::Time => "_time",
-            ElementType::TimeTz => "_timetz",
-            ElementType::Timestamp => "_timestamp",
-            ElementType::TimestampTz => "_timestamptz",
-            ElementType::Interval => "_interval",
-            ElementType::Json => "_json",
-            ElementType::Jsonb => "_jsonb",
-            // Its own name would have to be made; no one asks for it.
-            ElementType::Enum(_) => "anyarray",
-        },
-    }
+        ColumnType::Array(element) => return format!("_{}", internal_name(element.into())),
+    };
+    name.to_string()
 }
 
 /// The type's name as PostgreSQL's `format_type` gives it.

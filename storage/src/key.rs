@@ -177,6 +177,12 @@ pub(crate) fn values_range(prefix: &[u8]) -> (Vec<u8>, Vec<u8>) {
     ([prefix, &[VALUE]].concat(), [prefix, &[NULL]].concat())
 }
 
+/// A value as bytes that sort as PostgreSQL sorts values of the type; `None` for NULL and for what is no value of it.
+pub fn sortable(ty: ColumnType, value: DatumRef<'_>) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    put_value(&mut out, ty, value).map(|()| out)
+}
+
 /// Appends a value that is not NULL, so that bytes sort as values do and none is the beginning of another.
 pub(crate) fn put_value(out: &mut Vec<u8>, ty: ColumnType, value: DatumRef<'_>) -> Option<()> {
     match (ty, value) {

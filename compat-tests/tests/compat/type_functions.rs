@@ -220,6 +220,8 @@ async fn times_and_intervals() {
                 "SELECT timestamptz '2024-07-01 12:00+00'::text AS a",
                 "SELECT timestamptz '2024-03-30 12:00+00' + interval '1 day' AS a, timestamptz '2024-03-30 12:00+00' + interval '24 hours' AS b",
                 "SELECT to_jsonb(timestamptz '2024-07-01 12:00+00') AS a",
+                "SELECT date_trunc('day', timestamptz '2024-07-01 23:30+00') AS a, date_trunc('hour', timestamptz '2024-01-01 23:30+00') AS b",
+                "SELECT extract(hour FROM timestamptz '2024-07-01 23:30+00')::int AS a, extract(day FROM timestamptz '2024-07-01 23:30+00')::int AS b, extract(epoch FROM timestamptz '2024-07-01 23:30+00')::int8 AS c",
             ],
         )
         .await;
@@ -402,6 +404,17 @@ async fn settings_follow_the_transaction() {
         "SELECT '2024-07-01 00:00+00'::timestamptz",
         "COMMIT",
         "SELECT '2024-07-01 00:00+00'::timestamptz",
+        "BEGIN",
+        "SET my.name TO 'dora'",
+        "SAVEPOINT s",
+        "SET LOCAL my.name TO 'eve'",
+        "SET application_name TO 'deep'",
+        "SHOW my.name",
+        "ROLLBACK TO s",
+        "SHOW my.name",
+        "SHOW application_name",
+        "COMMIT",
+        "SHOW my.name",
         "DISCARD ALL",
     ] {
         assert_eq!(

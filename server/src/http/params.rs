@@ -52,8 +52,14 @@ fn datum(ty: ColumnType, value: &Value) -> Result<Datum, SqlError> {
         Value::Null => Ok(Datum::Null),
         Value::String(text) => text::parse(ty, text),
         Value::Bool(_) | Value::Number(_) => text::parse(ty, &value.to_string()),
-        Value::Array(_) | Value::Object(_) => match ty {
-            ColumnType::Jsonb | ColumnType::Text => text::parse(ty, &value.to_string()),
+        Value::Array(_) | Value::Object(_) => match (ty, value) {
+            (ColumnType::Array(element), Value::Array(values)) => {
+                let elements = values.iter().map(|value| datum(element.into(), value));
+                Ok(Datum::Array(elements.collect::<Result<_, _>>()?))
+            }
+            (ColumnType::Json | ColumnType::Jsonb | ColumnType::Text, _) => {
+                text::parse(ty, &value.to_string())
+            }
             _ => Err(SqlError::new(
                 ErrorKind::InvalidTextRepresentation,
                 format!(
@@ -95,5 +101,17 @@ mod tests {
             Some(Datum::Text("{\"a\": [1]}".to_string())),
         );
         check(ColumnType::Int4, "[1]", None);
+        let bigints = ColumnType::Int8.array().expect("bigint has arrays");
+        check(
+            bigints,
+            "[\"9007199254740993\", 2, null]",
+            Some(Datum::Array(vec![
+                Datum::Int8(9_007_199_254_740_993),
+                Datum::Int8(2),
+                Datum::Null,
+            ])),
+        );
+        check(bigints, "\"{1}\"", Some(Datum::Array(vec![Datum::Int8(1)])));
+        check(bigints, "[[1]]", None);
     }
 }

@@ -4,7 +4,7 @@ use datafusion::sql::sqlparser::ast::{
     CreateIndex, Expr, IndexColumn, IndexType, ObjectName, OrderByExpr,
 };
 use tidelog_storage::catalog::{ColumnOrder, IndexDef, IndexId};
-use tidelog_storage::{CatalogChange, ColumnId, TableDef};
+use tidelog_storage::{CatalogChange, ColumnDef, ColumnId, ColumnType, TableDef};
 
 use super::constraint::Finish;
 use super::names::{duplicate_relation, free_relation_name, index_name, relation_exists};
@@ -75,9 +75,21 @@ pub(super) fn key_columns(
             let message = format!("column \"{name}\" appears twice in {what} constraint");
             return Err(SqlError::new(ErrorKind::DuplicateColumn, message));
         }
+        check_sortable(&table.columns[index])?;
         ids.push(id);
     }
     Ok(ids)
+}
+
+/// 42704 when the values of a column cannot be told apart, nor sorted.
+pub(super) fn check_sortable(column: &ColumnDef) -> Result<(), SqlError> {
+    if column.ty != ColumnType::Json {
+        return Ok(());
+    }
+    let message = "data type json has no default operator class for access method \"btree\"";
+    Err(SqlError::new(ErrorKind::UndefinedObject, message).hint(
+        "You must specify an operator class for the index or define a default operator class for the data type.",
+    ))
 }
 
 /// CREATE INDEX.

@@ -107,6 +107,7 @@ pub(super) fn create(
                 format!("column \"{key_column}\" appears twice in primary key constraint"),
             ));
         }
+        super::index::check_sortable(column)?;
         column.not_null = true;
         primary_key.push(column.id);
     }

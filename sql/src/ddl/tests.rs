@@ -307,8 +307,8 @@ fn errors_and_notices() {
             "UndefinedTable: relation \"missing\" does not exist",
         ),
         (
-            "CREATE TABLE u (a serial)",
-            "FeatureNotSupported: type \"serial\" is not supported",
+            "CREATE TABLE u (a money)",
+            "FeatureNotSupported: type \"money\" is not supported",
         ),
         (
             "CREATE TEMP TABLE u (a int)",

@@ -92,6 +92,11 @@ pub(crate) fn is_quantified(name: &str) -> bool {
     name.starts_with("pg_any_") || name.starts_with("pg_all_")
 }
 
+/// Whether such a function asks for more than whether values are equal.
+pub(crate) fn orders(name: &str) -> bool {
+    !name.ends_with("_eq") && !name.ends_with("_ne")
+}
+
 /// Where the array stands among the arguments of a function whose others are values like its elements; `None` for
 /// other functions.
 pub(crate) fn takes_elements(name: &str) -> Option<usize> {

@@ -209,6 +209,14 @@ impl ast::VisitorMut for Dialect {
             {
                 **inner = call(UNTAGGED, vec![take(inner)]);
             }
+            Expr::Value(ast::ValueWithSpan {
+                value: Value::Number(digits, _),
+                ..
+            }) => {
+                if let Some(number) = written_out(digits) {
+                    *expr = number;
+                }
+            }
             Expr::Interval(interval) => {
                 if let Some(literal) = interval_literal(interval) {
                     let literal = Expr::Value(Value::SingleQuotedString(literal).into());
@@ -254,6 +262,37 @@ fn subscripted(value: Expr, subscript: Subscript) -> Expr {
             vec![value, bound(lower_bound), bound(upper_bound)],
         ),
     }
+}
+
+/// A number with an exponent as one without, or as a double precision when it has more digits than a numeric here;
+/// `None` for what can stay as it is.
+fn written_out(digits: &str) -> Option<Expr> {
+    const DIGITS_MAX: usize = 76;
+    let digits = digits.to_ascii_lowercase();
+    let (mantissa, exponent) = digits.split_once('e').unwrap_or((&digits, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    if exponent == "0" && whole.len() + fraction.len() <= DIGITS_MAX {
+        return None;
+    }
+    let double = || {
+        let literal = Expr::Value(Value::SingleQuotedString(digits.clone()).into());
+        Some(cast(literal, DataType::DoublePrecision))
+    };
+    let Ok(exponent) = exponent.parse::<i32>() else {
+        return double();
+    };
+    let shift = exponent.unsigned_abs() as usize;
+    if whole.len() + fraction.len() + shift > DIGITS_MAX {
+        return double();
+    }
+    let all = format!("{whole}{fraction}");
+    let point = whole.len() as i64 + i64::from(exponent);
+    let written = match usize::try_from(point) {
+        Ok(point) if point >= all.len() => format!("{all}{}.0", "0".repeat(point - all.len())),
+        Ok(point) if point > 0 => format!("{}.{}", &all[..point], &all[point..]),
+        _ => format!("0.{}{all}", "0".repeat(usize::try_from(-point).ok()?)),
+    };
+    Some(Expr::Value(Value::Number(written, false).into()))
 }
 
 /// The text of an interval literal, with the unit that stands behind it.

@@ -244,8 +244,11 @@ fn name_of(expr: &Expr) -> Option<(String, bool)> {
 }
 
 fn type_name(ty: &ast::DataType) -> String {
+    if let ast::DataType::Array(ast::ArrayElemTypeDef::SquareBracket(element, _)) = ty {
+        return type_name(element);
+    }
     types::column_type(ty).map_or_else(
         |_| ty.to_string().to_ascii_lowercase(),
-        |ty| types::internal_name(ty).to_string(),
+        types::internal_name,
     )
 }

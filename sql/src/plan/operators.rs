@@ -8,20 +8,19 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::binary::comparison_coercion;
-use datafusion::logical_expr::expr::{
-    AggregateFunction, Between, Cast, InList, Placeholder, ScalarFunction,
-};
+use datafusion::logical_expr::expr::{Between, Cast, InList, Placeholder, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator, SortExpr, binary_expr};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Projection, SortExpr, Unnest};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
-use tidelog_storage::datum::ColumnBuilder;
-use tidelog_storage::{ColumnType, Datum, ElementType};
+use tidelog_storage::datum::{ColumnBuilder, datum_at};
+use tidelog_storage::{ColumnType, Datum, DatumRef, ElementType};
 
 use crate::error::{ErrorKind, SqlError};
-use crate::functions::collected;
 use crate::text::{self, Style};
 use crate::{casts, functions, output, types};
+
+use super::{calls, integers};
 
 /// Types the operands of comparisons and arithmetic: a bare string literal takes the type of the other side, an
 /// integer literal is an int4 where it fits, and text compares with nothing but text.
@@ -53,7 +52,8 @@ impl ExprPlanner for PostgresOperators {
             }
             let ordered = match (known_type(&left, schema), type_of(&right, schema)) {
                 // Labels tell values apart, but not their order.
-                (Some(ColumnType::Enum(_)), _) | (_, Some(ColumnType::Enum(_))) => {
+                (Some(ColumnType::Enum(_) | ColumnType::Array(_)), _)
+                | (_, Some(ColumnType::Enum(_) | ColumnType::Array(_))) => {
                     !matches!(op, Eq | NotEq)
                 }
                 (Some(ColumnType::Interval), Some(ColumnType::Interval)) => true,
@@ -210,7 +210,7 @@ fn literal_of(expr: Expr, ty: ColumnType, style: Style) -> Result<Expr> {
 }
 
 /// The type of an operand, also of a literal.
-fn type_of(expr: &Expr, schema: &DFSchema) -> Option<ColumnType> {
+pub(super) fn type_of(expr: &Expr, schema: &DFSchema) -> Option<ColumnType> {
     let (_, field) = expr.to_field(schema).ok()?;
     if field.data_type().is_null() {
         return None;
@@ -219,17 +219,29 @@ fn type_of(expr: &Expr, schema: &DFSchema) -> Option<ColumnType> {
 }
 
 /// What a value of a type is sorted by, where it is not sorted as its Arrow type.
-fn sorted_by(expr: Expr, ty: ColumnType) -> Expr {
+pub(super) fn sorted_by(expr: Expr, ty: ColumnType) -> Expr {
     let function = match ty {
         ColumnType::Interval => functions::time::span(),
         ColumnType::Enum(of) => functions::enums::order(of),
+        ColumnType::Array(element) => {
+            let element = plain_type(element.into());
+            functions::order::array_order(element.array().unwrap_or(ty))
+        }
         _ => return expr,
     };
     functions::json::call(function, vec![expr])
 }
 
+/// Whether values of a type are sorted otherwise than as its Arrow type.
+pub(super) fn has_own_order(ty: ColumnType) -> bool {
+    matches!(
+        ty,
+        ColumnType::Interval | ColumnType::Enum(_) | ColumnType::Array(_)
+    )
+}
+
 /// Sort keys as PostgreSQL's types sort.
-fn sorted(keys: Vec<SortExpr>, schema: &DFSchema) -> Vec<SortExpr> {
+pub(super) fn sorted(keys: Vec<SortExpr>, schema: &DFSchema) -> Vec<SortExpr> {
     let key = |key: SortExpr| match type_of(&key.expr, schema) {
         Some(ty) => SortExpr {
             expr: sorted_by(key.expr, ty),
@@ -273,6 +285,15 @@ fn quantified(mut call: ScalarFunction, schema: &DFSchema, style: Style) -> Resu
         let message = "op ANY/ALL (array) requires array on right side";
         return Err(external(SqlError::new(ErrorKind::WrongObjectType, message)));
     };
+    if let Some(ColumnType::Array(element)) = type_of(&right, schema)
+        && has_own_order(element.into())
+        && (element == ElementType::Interval || functions::array::orders(call.name()))
+    {
+        let element = types::name(element.into());
+        return Err(external(SqlError::unsupported(format!(
+            "this operator with ANY or ALL of {element}[]"
+        ))));
+    }
     // Of two kinds of numbers the wider one.
     let left_type = left.get_type(schema)?;
     let common = comparison_coercion(&left_type, item.data_type());
@@ -312,13 +333,18 @@ fn plain_type(ty: ColumnType) -> ColumnType {
 /// operators, casts to and from text by its text forms, functions of bytea. After this DataFusion adds casts of
 /// its own, which are none of the statement's.
 pub(super) fn follow_postgres(plan: LogicalPlan, style: Style) -> Result<LogicalPlan> {
+    // Where anything has changed, what stands above may be of another type.
+    let mut changed = false;
     plan.transform_up_with_subqueries(|plan| {
         let mut schema = DFSchema::empty();
         plan.inputs()
             .iter()
             .for_each(|input| schema.merge(input.schema()));
         let plan = match plan {
-            LogicalPlan::Values(values) => small_values(values)?,
+            LogicalPlan::Values(values) => {
+                changed = true;
+                integers::small_values(values)?
+            }
             LogicalPlan::Sort(mut sort) => {
                 sort.expr = sorted(sort.expr, &schema);
                 LogicalPlan::Sort(sort)
@@ -326,47 +352,58 @@ pub(super) fn follow_postgres(plan: LogicalPlan, style: Style) -> Result<Logical
             plan => plan,
         };
         let names = NamePreserver::new(&plan);
-        plan.map_expressions(|expr| {
+        let mut plan = plan.map_expressions(|expr| {
             let name = names.save(&expr);
             let expr = expr.transform_up(|expr| rewrite(expr, &schema, style))?;
             Ok(expr.update_data(|expr| name.restore(expr)))
-        })
+        })?;
+        changed |= plan.transformed;
+        if changed {
+            plan = plan.map_data(LogicalPlan::recompute_schema)?;
+        }
+        if let LogicalPlan::Unnest(unnest) = &plan.data
+            && let Some(tagged) = tagged_elements(unnest)?
+        {
+            changed = true;
+            return Ok(Transformed::yes(tagged));
+        }
+        Ok(plan)
     })
     .map(|plan| plan.data)
 }
 
-/// VALUES whose integer literals are int4 in columns where all fit.
-fn small_values(values: Values) -> Result<LogicalPlan> {
-    let column = |n: usize| values.values.iter().map(move |row| &row[n]);
-    let width = values.schema.fields().len();
-    let small: Vec<bool> = (0..width)
-        .map(|n| {
-            let all = column(n).all(|expr| {
-                small_literal(expr).is_some() || matches!(expr, Expr::Literal(ScalarValue::Null, _))
-            });
-            all && column(n).any(|expr| small_literal(expr).is_some())
-        })
-        .collect();
-    if !small.contains(&true) {
-        return Ok(LogicalPlan::Values(values));
+/// The rows of an UNNEST with the types of the elements, which DataFusion forgets; `None` when it has not.
+fn tagged_elements(unnest: &Unnest) -> Result<Option<LogicalPlan>> {
+    let mut any = false;
+    let columns = unnest
+        .schema
+        .iter()
+        .enumerate()
+        .map(|(at, (relation, field))| {
+            let column = Expr::Column((relation, field).into());
+            let Some(&from) = unnest.dependency_indices.get(at) else {
+                return column;
+            };
+            let of = output::column_type(unnest.input.schema().field(from));
+            let (Ok(ColumnType::Array(element)), false) =
+                (of, matches!(field.data_type(), DataType::List(_)))
+            else {
+                return column;
+            };
+            let tagged = ColumnType::from(element).field("", true);
+            if tagged.metadata().is_empty() {
+                return column;
+            }
+            any = true;
+            let metadata = FieldMetadata::from(tagged.metadata().clone());
+            column.alias_qualified_with_metadata(relation.cloned(), field.name(), Some(metadata))
+        });
+    let columns: Vec<Expr> = columns.collect();
+    if !any {
+        return Ok(None);
     }
-    let rows = values.values.iter().map(|row| {
-        let row = row.iter().zip(&small);
-        row.map(|(expr, small)| match small_literal(expr) {
-            Some(value) if *small => int4(value),
-            _ => expr.clone(),
-        })
-        .collect()
-    });
-    let made = LogicalPlanBuilder::values(rows.collect())?.build()?;
-    // Under the names that its columns had.
-    let columns = values.schema.iter().zip(made.schema().columns());
-    let columns = columns.map(|((qualifier, field), column)| {
-        Expr::Column(column).alias_qualified(qualifier.cloned(), field.name())
-    });
-    LogicalPlanBuilder::from(made.clone())
-        .project(columns.collect::<Vec<_>>())?
-        .build()
+    let unnest = Arc::new(LogicalPlan::Unnest(unnest.clone()));
+    Projection::try_new(columns, unnest).map(|tagged| Some(LogicalPlan::Projection(tagged)))
 }
 
 fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Expr>> {
@@ -376,11 +413,22 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
             list,
             negated,
         }) => {
-            let list = list
+            let list: Vec<_> = list
                 .into_iter()
-                .map(|item| type_literal(item, &expr, schema, style))
+                .map(|item| typed_beside(item, &expr, schema, style))
                 .collect::<Result<_>>()?;
-            Transformed::yes(Expr::InList(InList::new(expr, list, negated)))
+            match type_of(&expr, schema) {
+                Some(ColumnType::Interval) => {
+                    let key = |expr| sorted_by(expr, ColumnType::Interval);
+                    let list = list.into_iter().map(key).collect();
+                    Transformed::yes(Expr::InList(InList::new(
+                        Box::new(key(*expr)),
+                        list,
+                        negated,
+                    )))
+                }
+                _ => Transformed::yes(Expr::InList(InList::new(expr, list, negated))),
+            }
         }
         Expr::Between(Between {
             expr,
@@ -388,8 +436,13 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
             low,
             high,
         }) => {
-            let low = Box::new(type_literal(*low, &expr, schema, style)?);
-            let high = Box::new(type_literal(*high, &expr, schema, style)?);
+            let low = Box::new(typed_beside(*low, &expr, schema, style)?);
+            let high = Box::new(typed_beside(*high, &expr, schema, style)?);
+            let key = |of: Box<Expr>, ty| Box::new(sorted_by(*of, ty));
+            let (expr, low, high) = match type_of(&expr, schema) {
+                Some(ty) => (key(expr, ty), key(low, ty), key(high, ty)),
+                None => (expr, low, high),
+            };
             Transformed::yes(Expr::Between(Between::new(expr, negated, low, high)))
         }
         Expr::Cast(cast) => casts::rewrite(cast, schema, style)?,
@@ -406,22 +459,23 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
                 None => value,
             })
         }
+        Expr::ScalarFunction(call)
+            if matches!(call.name(), "greatest" | "least")
+                && (call.args.iter())
+                    .filter_map(|arg| type_of(arg, schema))
+                    .any(has_own_order) =>
+        {
+            let name = format!("{}() of this type", call.name());
+            return Err(external(SqlError::unsupported(name)));
+        }
+        Expr::ScalarFunction(call) if of_session_zone(&call, schema, style) => {
+            Transformed::yes(in_session_zone(call, schema, style)?)
+        }
         Expr::ScalarFunction(mut call) => {
-            if matches!(
-                call.name(),
-                "coalesce" | "nullif" | "greatest" | "least" | "abs"
-            ) && !call
-                .args
-                .iter()
-                .any(|arg| is_integer_literal(arg) && small_literal(arg).is_none())
-            {
-                for arg in &mut call.args {
-                    if let Some(small) = small_literal(arg) {
-                        *arg = int4(small);
-                    }
-                }
-            }
+            integers::small_arguments(&mut call);
+            let mut typed = false;
             if let Some(types) = functions::json::arguments(call.name()) {
+                typed = true;
                 call.args = call
                     .args
                     .into_iter()
@@ -438,6 +492,7 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
                 && let Ok(DataType::List(item)) = array.get_type(schema)
                 && let Some(ColumnType::Array(element)) = type_of(array, schema)
             {
+                typed = true;
                 let element = plain_type(element.into());
                 let others = call.args.iter_mut().enumerate();
                 for (_, arg) in others.filter(|(at, _)| *at != array_at) {
@@ -449,48 +504,18 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
                     };
                 }
             }
-            functions::rewrite_of_bytea(call, schema)
+            let mut call = functions::rewrite_of_bytea(call, schema);
+            call.transformed |= typed;
+            call
         }
         Expr::WindowFunction(mut window) => {
             let keys = std::mem::take(&mut window.params.order_by);
             window.params.order_by = sorted(keys, schema);
             Transformed::yes(Expr::WindowFunction(window))
         }
-        Expr::AggregateFunction(mut aggregate) => {
-            let params = &mut aggregate.params;
-            // What count(*) counts is known by its type.
-            let counts = aggregate.func.name() == "count";
-            for arg in params.args.iter_mut().filter(|_| !counts) {
-                if let Some(small) = small_literal(arg) {
-                    *arg = int4(small);
-                }
-            }
-            let keys = std::mem::take(&mut params.order_by);
-            params.order_by = sorted(keys, schema);
-            if matches!(aggregate.func.name(), "min" | "max")
-                && let Some(arg) = aggregate.params.args.first()
-                && let Some(ty) = type_of(arg, schema)
-            {
-                aggregate = extreme(aggregate, ty)?;
-            }
-            let aggregate = collected::collecting(&aggregate)?.unwrap_or(aggregate);
-            Transformed::yes(Expr::AggregateFunction(aggregate))
-        }
+        Expr::AggregateFunction(call) => Transformed::yes(calls::aggregate(call, schema)?),
         Expr::Case(mut case) => {
-            let results = || {
-                let thens = case.when_then_expr.iter().map(|(_, then)| &**then);
-                thens.chain(case.else_expr.as_deref())
-            };
-            let is_big = |expr: &Expr| is_integer_literal(expr) && small_literal(expr).is_none();
-            if results().any(is_big) {
-                return Ok(Transformed::no(Expr::Case(case)));
-            }
-            let thens = case.when_then_expr.iter_mut().map(|(_, then)| then);
-            for result in thens.chain(&mut case.else_expr) {
-                if let Some(small) = small_literal(result) {
-                    **result = int4(small);
-                }
-            }
+            integers::small_results(&mut case);
             Transformed::yes(Expr::Case(case))
         }
         Expr::Negative(inner) if known_type(&inner, schema) == Some(ColumnType::Interval) => {
@@ -501,55 +526,34 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
     })
 }
 
-/// A comparison of two expressions, as if the statement had it.
-pub(super) fn compare(
-    op: Operator,
-    left: Expr,
-    right: Expr,
-    schema: &DFSchema,
-    style: Style,
-) -> Result<Expr> {
-    let written = match op {
-        Operator::Eq => BinaryOperator::Eq,
-        Operator::NotEq => BinaryOperator::NotEq,
-        Operator::Lt => BinaryOperator::Lt,
-        Operator::LtEq => BinaryOperator::LtEq,
-        Operator::Gt => BinaryOperator::Gt,
-        Operator::GtEq => BinaryOperator::GtEq,
-        op => return Ok(binary_expr(left, op, right)),
+/// Whether a function takes a moment apart, which has other parts in the session's zone than in UTC.
+fn of_session_zone(call: &ScalarFunction, schema: &DFSchema, style: Style) -> bool {
+    if style == Style::default() || !matches!(call.name(), "date_part" | "date_trunc") {
+        return false;
+    }
+    let [part, time] = call.args.as_slice() else {
+        return false;
     };
-    let raw = RawBinaryExpr {
-        op: written,
-        left,
-        right,
-    };
-    Ok(
-        match (PostgresOperators { style }).plan_binary_op(raw, schema)? {
-            PlannerResult::Planned(expr) => expr,
-            PlannerResult::Original(raw) => binary_expr(raw.left, op, raw.right),
-        },
-    )
+    // The seconds since 1970 are the same everywhere.
+    let absolute = matches!(part, Expr::Literal(ScalarValue::Utf8(Some(part)), _)
+        if part.eq_ignore_ascii_case("epoch"));
+    !absolute && type_of(time, schema) == Some(ColumnType::TimestampTz)
 }
 
-/// `min` and `max` of a type: refused where PostgreSQL has none, by its order where that is not Arrow's.
-fn extreme(aggregate: AggregateFunction, ty: ColumnType) -> Result<AggregateFunction> {
-    match ty {
-        ColumnType::Bool
-        | ColumnType::Bytea
-        | ColumnType::Uuid
-        | ColumnType::Json
-        | ColumnType::Jsonb => {
-            let name = aggregate.func.name();
-            let message = format!("function {name}({}) does not exist", types::name(ty));
-            let hint = "No function matches the given name and argument types. You might need to add explicit type casts.";
-            let error = SqlError::new(ErrorKind::UndefinedFunction, message).hint(hint);
-            Err(external(error))
-        }
-        ColumnType::Interval | ColumnType::Enum(_) | ColumnType::Array(_) => {
-            let key = sorted_by(aggregate.params.args[0].clone(), ty);
-            Ok(collected::extreme(aggregate, key))
-        }
-        _ => Ok(aggregate),
+/// Such a function of what the zone's clocks show.
+fn in_session_zone(mut call: ScalarFunction, schema: &DFSchema, style: Style) -> Result<Expr> {
+    let cast = |expr: Expr, ty: ColumnType| -> Result<Expr> {
+        let cast = Cast::new(Box::new(expr), ty.arrow());
+        Ok(casts::rewrite(cast, schema, style)?.data)
+    };
+    if let Some(time) = call.args.pop() {
+        call.args.push(cast(time, ColumnType::Timestamp)?);
+    }
+    let truncates = call.name() == "date_trunc";
+    let call = Expr::ScalarFunction(call);
+    match truncates {
+        true => cast(call, ColumnType::TimestampTz),
+        false => Ok(call),
     }
 }
 
@@ -562,11 +566,45 @@ fn type_pair(left: Expr, right: Expr, schema: &DFSchema, style: Style) -> Result
     };
     let right = type_literal(right, &left, schema, style)?;
     let left = type_literal(left, &right, schema, style)?;
-    Ok((left, right))
+    let (left_type, right_type) = (type_of(&left, schema), type_of(&right, schema));
+    Ok((
+        beside_float(left, left_type, right_type)?,
+        beside_float(right, right_type, left_type)?,
+    ))
+}
+
+/// An operand as a double precision where the two are a numeric and a real or double precision.
+fn beside_float(expr: Expr, ty: Option<ColumnType>, other: Option<ColumnType>) -> Result<Expr> {
+    use ColumnType::{Float4, Float8, Numeric};
+    match (ty, other) {
+        (Some(Numeric(_)), Some(Float4 | Float8)) => {
+            if let Expr::Literal(value, _) = &expr
+                && let Some(value) = datum_at(&value.to_array()?, 0)
+                && let Some(value) = double(value)
+            {
+                return Ok(Expr::Literal(ScalarValue::Float64(Some(value)), None));
+            }
+        }
+        (Some(Float4), Some(Numeric(_))) => {}
+        _ => return Ok(expr),
+    }
+    Ok(Expr::Cast(Cast::new(Box::new(expr), DataType::Float64)))
+}
+
+/// The double precision that is nearest to a number.
+fn double(value: DatumRef<'_>) -> Option<f64> {
+    let mut written = String::new();
+    text::write(
+        value,
+        ColumnType::Numeric(None),
+        Style::default(),
+        &mut written,
+    );
+    written.parse().ok()
 }
 
 /// An integer literal that PostgreSQL reads as an int4.
-fn small_literal(expr: &Expr) -> Option<i32> {
+pub(super) fn small_literal(expr: &Expr) -> Option<i32> {
     match expr {
         Expr::Literal(ScalarValue::Int64(Some(value)), _) => i32::try_from(*value).ok(),
         Expr::Literal(ScalarValue::Int32(Some(value)), _) => Some(*value),
@@ -574,7 +612,7 @@ fn small_literal(expr: &Expr) -> Option<i32> {
     }
 }
 
-fn int4(value: i32) -> Expr {
+pub(super) fn int4(value: i32) -> Expr {
     Expr::Literal(ScalarValue::Int32(Some(value)), None)
 }
 
@@ -630,6 +668,13 @@ fn type_literal(expr: Expr, other: &Expr, schema: &DFSchema, style: Style) -> Re
     Ok(Expr::Literal(value, None))
 }
 
+/// A value that is compared with an expression, typed as beside an operator.
+fn typed_beside(value: Expr, expr: &Expr, schema: &DFSchema, style: Style) -> Result<Expr> {
+    let value = type_literal(value, expr, schema, style)?;
+    let (ty, of) = (type_of(&value, schema), type_of(expr, schema));
+    beside_float(value, ty, of)
+}
+
 /// The narrowest numeric type that holds a value.
 fn shape_of(value: &Datum) -> ColumnType {
     let mut written = String::new();
@@ -650,7 +695,7 @@ fn shape_of(value: &Datum) -> ColumnType {
     )))
 }
 
-fn external(error: SqlError) -> DataFusionError {
+pub(super) fn external(error: SqlError) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
 

@@ -530,10 +530,12 @@ fn known_text(expr: &Expr, parameters: &[Datum]) -> Option<Option<String>> {
     }
 }
 
+/// The setting that SHOW names: some in several words, settings of one's own in several parts.
 fn setting_name(variable: &[ast::Ident]) -> String {
-    variable
-        .iter()
-        .map(|part| part.value.as_str())
-        .collect::<Vec<_>>()
-        .join(" ")
+    let parts: Vec<&str> = variable.iter().map(|part| part.value.as_str()).collect();
+    let words = parts.join(" ");
+    match words.to_ascii_lowercase().as_str() {
+        "time zone" | "transaction isolation level" | "session authorization" => words,
+        _ => parts.join("."),
+    }
 }

@@ -23,6 +23,7 @@ use crate::error::{ErrorKind, SqlError, unique_violation};
 use crate::locks::Locks;
 use crate::provider::Scope;
 use crate::row::Write;
+use crate::settings::SettingsMark;
 
 /// How large a transaction's changes may become before they are committed, and the rows that one statement
 /// gathers for them.
@@ -110,6 +111,7 @@ pub(super) struct Savepoint {
     changes: Mark,
     ddl: DdlMark,
     locks: usize,
+    settings: SettingsMark,
 }
 
 /// The transaction under way.
@@ -215,8 +217,11 @@ impl Session {
     fn undo_to_savepoint(&mut self, at: usize) {
         let savepoint = &self.work.savepoints[at];
         let (changes, ddl, locks) = (savepoint.changes, savepoint.ddl, savepoint.locks);
+        let settings = savepoint.settings.clone();
         self.work.changes.write().rollback_to_mark(changes);
         self.undo_ddl(ddl);
+        let changed = self.settings.undo_to(settings);
+        self.tell(changed);
         self.work.locks.release_to(locks);
     }
 
@@ -296,9 +301,8 @@ impl Session {
     fn take_work(&mut self, committed: bool) -> (Transaction, Locks) {
         self.work.savepoints.clear();
         self.work.ddl = None;
-        let changed = self.settings.end(committed).into_iter();
-        self.notices
-            .extend(changed.map(|(name, value)| Notice::Parameter { name, value }));
+        let changed = self.settings.end(committed);
+        self.tell(changed);
         self.forget_reads();
         *self.work.since.get_mut() = None;
         let fresh = Locks::new(&self.engine.locks, self.login.pid);
@@ -310,6 +314,13 @@ impl Session {
         let taken = std::mem::take(&mut *self.work.changes.write());
         self.work.changes = Arc::default();
         (taken, locks)
+    }
+
+    /// Tells the client of settings.
+    fn tell(&mut self, changed: Vec<(String, String)>) {
+        let notices = changed.into_iter();
+        self.notices
+            .extend(notices.map(|(name, value)| Notice::Parameter { name, value }));
     }
 
     /// Whether changes wait for a later commit (and so must be checked against the data now).
@@ -529,6 +540,7 @@ impl Session {
             name,
             changes: self.work.changes.read().mark(),
             ddl: self.ddl_mark(),
+            settings: self.settings.mark(),
             locks: self.work.locks.mark(),
         };
         self.work.savepoints.push(savepoint);

@@ -17,6 +17,7 @@ use tidelog_storage::{Catalog, PartitionSet, Store};
 
 use super::{is_system_schema, keys, pg_catalog, role_oid, schema_oid, views};
 use crate::error::{ErrorKind, SqlError};
+use crate::parse::identifier;
 
 /// What the functions of one statement know.
 struct Known {
@@ -26,6 +27,8 @@ struct Known {
     definitions: BTreeMap<i64, String>,
     /// The sequences that columns own, by table and column.
     owned_sequences: BTreeMap<(i64, String), String>,
+    /// Names of types that users made, as SQL writes them.
+    types: BTreeMap<i64, String>,
     roles: BTreeMap<i64, String>,
     schemas: BTreeMap<i64, String>,
     search_path: Vec<String>,
@@ -138,9 +141,7 @@ pub(crate) fn function(
             }))
         }),
         "format_type" => (DataType::Utf8, format_type),
-        "regtype_out" => (DataType::Utf8, |_, args| {
-            Ok(oid(args, 0).map_or(ScalarValue::Utf8(None), |ty| text(type_name(ty, -1))))
-        }),
+        "regtype_out" => (DataType::Utf8, |known, args| format_type(known, &args[..1])),
         "pg_get_expr" => (DataType::Utf8, |_, args| {
             Ok(string(args, 0).map_or(ScalarValue::Utf8(None), text))
         }),
@@ -270,6 +271,7 @@ fn known(catalog: &Catalog, session: &Session<'_>) -> Known {
         owned_sequences,
         classes: pg_catalog::class_names(catalog),
         definitions,
+        types: type_names(catalog, session.search_path),
         roles: roles.map(|name| (role_oid(name), name.clone())).collect(),
         schemas: schemas.map(|name| (schema_oid(&name), name)).collect(),
         search_path: session.search_path.to_vec(),
@@ -392,9 +394,30 @@ fn table_is_visible(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> 
     ))
 }
 
-fn format_type(_: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
+/// The types that users made and those of their arrays, by oid.
+fn type_names(catalog: &Catalog, search_path: &[String]) -> BTreeMap<i64, String> {
+    let mut names = BTreeMap::new();
+    for of in catalog.types.values() {
+        let definition = of.definition();
+        let mut name = identifier(&definition.name);
+        if !search_path.contains(&definition.schema) {
+            name = format!("{}.{name}", identifier(&definition.schema));
+        }
+        names.insert(i64::from(definition.oid) + 1, format!("{name}[]"));
+        names.insert(definition.oid.into(), name);
+    }
+    names
+}
+
+fn format_type(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
     let modifier = oid(args, 1).unwrap_or(-1);
-    Ok(oid(args, 0).map_or(ScalarValue::Utf8(None), |ty| text(type_name(ty, modifier))))
+    Ok(match oid(args, 0) {
+        None => ScalarValue::Utf8(None),
+        Some(ty) => text(match known.types.get(&ty) {
+            Some(name) => name.clone(),
+            None => type_name(ty, modifier),
+        }),
+    })
 }
 
 /// A type's name as SQL writes it, with its modifier.

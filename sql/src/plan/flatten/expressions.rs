@@ -22,7 +22,7 @@ use super::{
     Flatten, alias, domain_columns, filter, join_on, pairs, pick, project, push, shape, unsupported,
 };
 use crate::functions::{ARRAY_OF, single_value};
-use crate::plan::operators;
+use crate::plan::calls;
 
 impl Flatten {
     /// Rewrites the subqueries of a node's expressions; those inside are rewritten already.
@@ -161,7 +161,7 @@ impl Flatten {
         let value = within.subquery.subquery.schema().columns().remove(0);
         let value = Expr::Column(value);
         let left = within.expr.as_ref().clone();
-        let compared = operators::compare(Operator::Eq, left, value.clone(), &schema, self.style)?;
+        let compared = calls::compare(Operator::Eq, left, value.clone(), &schema, self.style)?;
         Ok(match compared {
             Expr::BinaryExpr(compared) if *compared.right == value => Some(Expr::InSubquery(
                 InSubquery::new(compared.left, within.subquery.clone(), within.negated),
@@ -413,7 +413,7 @@ impl Flatten {
             }
         };
         let value = Expr::Column(rows.schema().columns().remove(0));
-        let compared = operators::compare(op, expr, value, rows.schema(), self.style)?;
+        let compared = calls::compare(op, expr, value, rows.schema(), self.style)?;
         let width = keys.len();
         let keys = keys.into_iter().map(Expr::Column).collect();
         let some = bool_or(compared.clone()).alias("some");
@@ -465,7 +465,7 @@ impl Flatten {
         );
         let mut both = left.schema().as_ref().clone();
         both.merge(known.schema());
-        let matches = operators::compare(Operator::Eq, expr.clone(), key, &both, self.style)?;
+        let matches = calls::compare(Operator::Eq, expr.clone(), key, &both, self.style)?;
         let number = count(lit(1_i64)).alias("rows");
         let number_known = count(value).alias("known");
         let counts = Aggregate::try_new(Arc::new(values), Vec::new(), vec![number, number_known])?;
