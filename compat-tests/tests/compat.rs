@@ -46,6 +46,8 @@ mod reads;
 mod real_data;
 #[path = "compat/robustness.rs"]
 mod robustness;
+#[path = "compat/slt.rs"]
+mod slt;
 #[path = "compat/tidy.rs"]
 mod tidy;
 #[path = "compat/transactional_ddl.rs"]
