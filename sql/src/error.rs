@@ -192,6 +192,11 @@ pub(crate) fn from_arrow(error: &ArrowError) -> SqlError {
             Some(error) => error.clone(),
             None => SqlError::new(ErrorKind::InternalError, inner.to_string()),
         },
+        ArrowError::InvalidArgumentError(what)
+            if what.contains("too large to store in a Decimal") =>
+        {
+            SqlError::new(ErrorKind::NumericValueOutOfRange, "numeric field overflow")
+        }
         other => SqlError::new(ErrorKind::InternalError, other.to_string()),
     }
 }

@@ -103,6 +103,14 @@ impl Parsed {
         use ErrorKind::{
             AmbiguousColumn, GroupingError, UndefinedColumn, UndefinedFunction, UndefinedTable,
         };
+        if error.position.is_none()
+            && let Some(position) = self.literal_position(&error)
+        {
+            return SqlError {
+                position: Some(position),
+                ..error
+            };
+        }
         let names_it = matches!(
             error.kind,
             UndefinedTable | UndefinedColumn | AmbiguousColumn | UndefinedFunction
@@ -140,6 +148,38 @@ impl Parsed {
         let position = found.map(|words| &words[0]).or_else(last);
         let position = position.map(|word| word.position);
         SqlError { position, ..error }
+    }
+
+    /// Where the literal stands that the error quotes as unreadable.
+    fn literal_position(&self, error: &SqlError) -> Option<usize> {
+        use ErrorKind::{
+            DatetimeFieldOverflow, InvalidDatetimeFormat, InvalidTextRepresentation,
+            NumericValueOutOfRange,
+        };
+        let reads = matches!(
+            error.kind,
+            InvalidTextRepresentation
+                | InvalidDatetimeFormat
+                | DatetimeFieldOverflow
+                | NumericValueOutOfRange
+        );
+        let (_, quoted) = error.message.split_once('"').filter(|_| reads)?;
+        let quoted = match quoted.strip_suffix('"') {
+            Some(quoted) => quoted,
+            None => quoted.split_once("\" is out of range")?.0,
+        };
+        let tokens = Tokenizer::new(&PostgreSqlDialect {}, &self.source).tokenize_with_location();
+        let starts = line_starts(&self.source);
+        let places = tokens
+            .ok()?
+            .into_iter()
+            .filter_map(|token| match &token.token {
+                Token::SingleQuotedString(text) if text == quoted => {
+                    Some(position(&starts, &token))
+                }
+                _ => None,
+            });
+        places.into_iter().find(|place| self.extent.contains(place))
     }
 
     /// The statement that an EXPLAIN is of; `None` when this is another statement.

@@ -27,6 +27,7 @@ use crate::{ddl, functions, system, types};
 
 mod calls;
 mod dialect;
+pub(crate) mod digits;
 mod flatten;
 mod integers;
 mod limits;

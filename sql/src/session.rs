@@ -355,6 +355,7 @@ impl Session {
                     // They change nothing about the rows' form.
                     query.locks.clear();
                     let mut plan = self.plan_query(query, given, &catalog)?;
+                    plan.plan = plan::digits::written(plan.plan).map_err(from_datafusion)?;
                     plan.short = ShortRead::of(&plan.plan, &self.engine.state).map(Arc::new);
                     prepared.parameters = plan::parameter_types(&plan.plan, given)?;
                     prepared.columns = Some(output::columns(plan.plan.schema().as_arrow())?);
@@ -531,8 +532,8 @@ impl Session {
             Some(plan) => plan.plan.clone(),
             None => {
                 let given: Vec<_> = prepared.parameters.iter().map(|ty| Some(*ty)).collect();
-                self.plan_query(query.clone(), &given, scope.snapshot.catalog())?
-                    .plan
+                let plan = self.plan_query(query.clone(), &given, scope.snapshot.catalog())?;
+                plan::digits::written(plan.plan).map_err(from_datafusion)?
             }
         };
         let columns = output::columns(plan.schema().as_arrow())?;

@@ -380,6 +380,67 @@ fn types(what: &str) -> Option<SqlError> {
         let message = format!("function {name}({}) does not exist", args.join(", "));
         return Some(SqlError::new(UndefinedFunction, message).hint(HINT_OF_FUNCTIONS));
     }
+    if let Some((from, to)) = what
+        .strip_prefix("Unsupported CAST from ")
+        .and_then(|types| types.split_once(" to "))
+    {
+        let message = format!("cannot cast type {} to {}", shown(from), shown(to));
+        return Some(SqlError::new(ErrorKind::CannotCoerce, message));
+    }
+    if let Some(ty) = what.strip_prefix("Unsupported SQL type ") {
+        let ty = ty.to_ascii_lowercase();
+        let name = ty.split('(').next().unwrap_or(&ty);
+        let theirs = [
+            "money",
+            "xml",
+            "point",
+            "line",
+            "lseg",
+            "box",
+            "path",
+            "polygon",
+            "circle",
+            "inet",
+            "cidr",
+            "macaddr",
+            "bit",
+            "bit varying",
+            "varbit",
+            "tsvector",
+            "tsquery",
+            "pg_lsn",
+        ];
+        return Some(match theirs.contains(&name) {
+            true => SqlError::unsupported(format!("type \"{name}\"")),
+            false => {
+                let message = format!("type \"{name}\" does not exist");
+                SqlError::new(ErrorKind::UndefinedObject, message)
+            }
+        });
+    }
+    if let Some((_, ty)) = what.split_once("requires a boolean expression, got ") {
+        let message = format!(
+            "argument of NOT must be type boolean, not type {}",
+            shown(ty)
+        );
+        return Some(SqlError::new(DatatypeMismatch, message));
+    }
+    if what.contains("Unary operator '-' only supports") {
+        let message = "operator does not exist: - text";
+        return Some(SqlError::new(UndefinedFunction, message).hint(HINT_OF_OPERATORS));
+    }
+    if let Some(operands) = between(what, "common type to coerce ", " in LIKE") {
+        let (left, right) = operands.split_once(" and ")?;
+        let (left, right) = (shown(left), shown(right));
+        let message = format!("operator does not exist: {left} ~~ {right}");
+        return Some(SqlError::new(UndefinedFunction, message).hint(HINT_OF_OPERATORS));
+    }
+    let part = between(what, "Date part '", "' not supported")
+        .or_else(|| between(what, "Unsupported date_trunc granularity: '", "'"));
+    if let Some(part) = part {
+        let message = format!("unit \"{part}\" not recognized");
+        return Some(SqlError::new(ErrorKind::InvalidParameterValue, message));
+    }
     let operation = what
         .split_once("argument type for comparison operation ")
         .or_else(|| what.split_once("Cannot coerce arithmetic expression "))

@@ -168,13 +168,13 @@ struct State {
     floats: Floats,
 }
 
-fn overflow() -> DataFusionError {
+pub(crate) fn overflow() -> DataFusionError {
     let message = "value overflows numeric format";
     let error = SqlError::new(ErrorKind::NumericValueOutOfRange, message);
     DataFusionError::External(Box::new(error))
 }
 
-fn exact_of(value: DatumRef<'_>) -> Option<Exact> {
+pub(crate) fn exact_of(value: DatumRef<'_>) -> Option<Exact> {
     Some(match value {
         DatumRef::Int2(v) => Exact::integer(v.into()),
         DatumRef::Int4(v) => Exact::integer(v.into()),

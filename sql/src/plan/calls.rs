@@ -1,19 +1,24 @@
 //! Aggregates and comparisons as PostgreSQL resolves them.
 
+use std::sync::Arc;
+
 use datafusion::common::DFSchema;
 use datafusion::error::Result;
-use datafusion::logical_expr::expr::AggregateFunction;
+use datafusion::logical_expr::expr::{AggregateFunction, Case};
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
-use datafusion::logical_expr::{Expr, Operator, binary_expr};
+use datafusion::logical_expr::{Expr, LogicalPlan, Operator, Projection, Union, binary_expr};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use tidelog_storage::ColumnType;
 
 use super::integers;
-use super::operators::{PostgresOperators, external, has_own_order, sorted, sorted_by, type_of};
+use super::operators::{
+    PostgresOperators, class, external, has_own_order, known_type, literal_of, sorted, sorted_by,
+    type_literal, type_of,
+};
 use crate::error::{ErrorKind, SqlError};
 use crate::functions::collected;
 use crate::text::Style;
-use crate::types;
+use crate::{output, types};
 
 /// A comparison of two expressions, as if the statement had it.
 pub(super) fn compare(
@@ -42,6 +47,114 @@ pub(super) fn compare(
         PlannerResult::Planned(expr) => expr,
         PlannerResult::Original(raw) => binary_expr(raw.left, op, raw.right),
     })
+}
+
+/// Makes the results of CASE, COALESCE or their like one type: bare strings are read as the others' type, and what is of
+/// another class is refused.
+pub(super) fn match_types(
+    what: &str,
+    exprs: Vec<&mut Expr>,
+    schema: &DFSchema,
+    style: Style,
+) -> Result<()> {
+    let mut first: Option<(Expr, ColumnType)> = None;
+    for expr in &exprs {
+        let Some(ty) = known_type(expr, schema) else {
+            continue;
+        };
+        match &first {
+            None => first = Some(((**expr).clone(), ty)),
+            Some((_, other)) if class(*other) != class(ty) => {
+                return Err(external(mismatch(what, *other, ty)));
+            }
+            Some(_) => {}
+        }
+    }
+    if let Some((first, _)) = first {
+        for expr in exprs {
+            *expr = type_literal(expr.clone(), &first, schema, style)?;
+        }
+    }
+    Ok(())
+}
+
+fn mismatch(what: &str, left: ColumnType, right: ColumnType) -> SqlError {
+    let message = format!(
+        "{what} types {} and {} cannot be matched",
+        types::name(left),
+        types::name(right)
+    );
+    SqlError::new(ErrorKind::DatatypeMismatch, message)
+}
+
+/// CASE: integer literals as int4, results of one type, conditions that are conditions.
+pub(super) fn case(mut case: Case, schema: &DFSchema, style: Style) -> Result<Expr> {
+    integers::small_results(&mut case);
+    if case.expr.is_none() {
+        for (when, _) in &case.when_then_expr {
+            if let Some(ty) = known_type(when, schema).filter(|ty| *ty != ColumnType::Bool) {
+                let message = format!(
+                    "argument of CASE/WHEN must be type boolean, not type {}",
+                    types::name(ty)
+                );
+                return Err(external(SqlError::new(
+                    ErrorKind::DatatypeMismatch,
+                    message,
+                )));
+            }
+        }
+    }
+    // PostgreSQL looks at ELSE first.
+    let thens = case.when_then_expr.iter_mut().map(|(_, then)| &mut **then);
+    let results = case.else_expr.as_deref_mut().into_iter().chain(thens);
+    match_types("CASE", results.collect(), schema, style)?;
+    Ok(Expr::Case(case))
+}
+
+/// The inputs of a UNION: bare strings of one as the type that the column has in the others.
+pub(super) fn union(mut union: Union, style: Style) -> Result<LogicalPlan> {
+    for n in 0..union.schema.fields().len() {
+        let mut first: Option<ColumnType> = None;
+        for input in &union.inputs {
+            let Some(ty) = column_of(input, n) else {
+                continue;
+            };
+            match first {
+                None => first = Some(ty),
+                Some(other) if class(other) != class(ty) => {
+                    return Err(external(mismatch("UNION", other, ty)));
+                }
+                Some(_) => {}
+            }
+        }
+        let Some(ty) = first else { continue };
+        for input in &mut union.inputs {
+            if let LogicalPlan::Projection(projection) = input.as_ref()
+                && column_of(input, n).is_none()
+            {
+                let mut columns = projection.expr.clone();
+                let name = projection.schema.field(n).name().clone();
+                let value = columns[n].clone().unalias_nested().data;
+                columns[n] = literal_of(value, ty, style)?.alias(name);
+                let made = Projection::try_new(columns, projection.input.clone())?;
+                *input = Arc::new(LogicalPlan::Projection(made));
+            }
+        }
+    }
+    Union::try_new_with_loose_types(union.inputs).map(LogicalPlan::Union)
+}
+
+/// The type of a plan's column, unless it is a bare string or NULL.
+fn column_of(plan: &LogicalPlan, n: usize) -> Option<ColumnType> {
+    if let LogicalPlan::Projection(projection) = plan {
+        let value = projection.expr[n].clone().unalias_nested().data;
+        return known_type(&value, projection.input.schema());
+    }
+    let field = plan.schema().field(n);
+    if field.data_type().is_null() {
+        return None;
+    }
+    output::column_type(field).ok()
 }
 
 /// A call of an aggregate: literals as int4, keys of ORDER BY as their types sort, values collected where they must be.

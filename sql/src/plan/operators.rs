@@ -197,7 +197,7 @@ fn type_parameter(expr: Expr, ty: ColumnType) -> Expr {
 }
 
 /// A bare string becomes a literal of this type.
-fn literal_of(expr: Expr, ty: ColumnType, style: Style) -> Result<Expr> {
+pub(super) fn literal_of(expr: Expr, ty: ColumnType, style: Style) -> Result<Expr> {
     let Expr::Literal(ScalarValue::Utf8(Some(literal)), _) = &expr else {
         return Ok(expr);
     };
@@ -345,6 +345,10 @@ pub(super) fn follow_postgres(plan: LogicalPlan, style: Style) -> Result<Logical
                 changed = true;
                 integers::small_values(values)?
             }
+            LogicalPlan::Union(union) => {
+                changed = true;
+                calls::union(union, style)?
+            }
             LogicalPlan::Sort(mut sort) => {
                 sort.expr = sorted(sort.expr, &schema);
                 LogicalPlan::Sort(sort)
@@ -473,6 +477,11 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
         }
         Expr::ScalarFunction(mut call) => {
             integers::small_arguments(&mut call);
+            if matches!(call.name(), "coalesce" | "greatest" | "least") {
+                let what = call.name().to_ascii_uppercase();
+                let args = call.args.iter_mut().collect();
+                calls::match_types(&what, args, schema, style)?;
+            }
             let mut typed = false;
             if let Some(types) = functions::json::arguments(call.name()) {
                 typed = true;
@@ -514,10 +523,7 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
             Transformed::yes(Expr::WindowFunction(window))
         }
         Expr::AggregateFunction(call) => Transformed::yes(calls::aggregate(call, schema)?),
-        Expr::Case(mut case) => {
-            integers::small_results(&mut case);
-            Transformed::yes(Expr::Case(case))
-        }
+        Expr::Case(case) => Transformed::yes(calls::case(case, schema, style)?),
         Expr::Negative(inner) if known_type(&inner, schema) == Some(ColumnType::Interval) => {
             let call = functions::json::call(functions::time::negate(), vec![*inner]);
             Transformed::yes(call)
@@ -624,7 +630,7 @@ fn is_small_int(expr: &Expr, schema: &DFSchema) -> bool {
 }
 
 /// The type of an operand whose type does not depend on the other.
-fn known_type(expr: &Expr, schema: &DFSchema) -> Option<ColumnType> {
+pub(super) fn known_type(expr: &Expr, schema: &DFSchema) -> Option<ColumnType> {
     if is_bare_string(expr) {
         return None;
     }
@@ -641,7 +647,12 @@ fn is_bare_string(expr: &Expr) -> bool {
 }
 
 /// A bare string literal beside an operand of another type than text becomes a literal of that type.
-fn type_literal(expr: Expr, other: &Expr, schema: &DFSchema, style: Style) -> Result<Expr> {
+pub(super) fn type_literal(
+    expr: Expr,
+    other: &Expr,
+    schema: &DFSchema,
+    style: Style,
+) -> Result<Expr> {
     let Expr::Literal(ScalarValue::Utf8(Some(literal)), _) = &expr else {
         return Ok(expr);
     };
@@ -723,7 +734,7 @@ fn check_comparable(
 }
 
 /// Types of one class compare with each other.
-fn class(ty: ColumnType) -> &'static str {
+pub(super) fn class(ty: ColumnType) -> &'static str {
     match ty {
         ColumnType::Int2
         | ColumnType::Int4
