@@ -33,6 +33,7 @@ mod integers;
 mod limits;
 mod names;
 mod operators;
+mod order;
 mod qualified;
 mod selects;
 pub(crate) mod stars;

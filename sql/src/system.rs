@@ -131,6 +131,8 @@ fn column_type(ty: &str) -> ColumnType {
         "float4" => ColumnType::Float4,
         "float8" => ColumnType::Float8,
         "numeric" => ColumnType::Numeric(None),
+        "character_data" => ColumnType::Varchar(None),
+        "yes_or_no" => ColumnType::Varchar(Some(3)),
         "timestamptz" | "time_stamp" => ColumnType::TimestampTz,
         "bytea" => ColumnType::Bytea,
         _ => ColumnType::Text,

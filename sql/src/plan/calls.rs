@@ -12,9 +12,9 @@ use tidelog_storage::ColumnType;
 
 use super::integers;
 use super::operators::{
-    PostgresOperators, class, external, has_own_order, known_type, literal_of, sorted, sorted_by,
-    type_literal, type_of,
+    PostgresOperators, class, external, known_type, literal_of, type_literal, type_of,
 };
+use super::order::{has_own_order, sorted, sorted_by};
 use crate::error::{ErrorKind, SqlError};
 use crate::functions::collected;
 use crate::text::Style;
@@ -164,7 +164,7 @@ pub(super) fn aggregate(mut call: AggregateFunction, schema: &DFSchema) -> Resul
         integers::small(&mut call.params.args);
     }
     let keys = std::mem::take(&mut call.params.order_by);
-    call.params.order_by = sorted(keys, schema);
+    call.params.order_by = sorted(keys, schema)?;
     if matches!(call.func.name(), "min" | "max")
         && let Some(arg) = call.params.args.first()
         && let Some(ty) = type_of(arg, schema)

@@ -11,16 +11,16 @@ use datafusion::logical_expr::binary::comparison_coercion;
 use datafusion::logical_expr::expr::{Between, Cast, InList, Placeholder, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Projection, SortExpr, Unnest};
+use datafusion::logical_expr::{Distinct, Expr, ExprSchemable, LogicalPlan, Projection, Unnest};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use tidelog_storage::datum::{ColumnBuilder, datum_at};
 use tidelog_storage::{ColumnType, Datum, DatumRef, ElementType};
 
+use super::order::{check_groupable, has_own_order, refuse_json, sorted, sorted_by};
+use super::{calls, integers};
 use crate::error::{ErrorKind, SqlError};
 use crate::text::{self, Style};
 use crate::{casts, functions, output, types};
-
-use super::{calls, integers};
 
 /// Types the operands of comparisons and arithmetic: a bare string literal takes the type of the other side, an
 /// integer literal is an int4 where it fits, and text compares with nothing but text.
@@ -46,6 +46,9 @@ impl ExprPlanner for PostgresOperators {
         let compares = matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq);
         let calculates = matches!(op, Plus | Minus | Multiply | Divide | Modulo);
         let (left, right) = if compares || calculates {
+            if compares {
+                refuse_json(&op, &left, &right, schema)?;
+            }
             let (left, right) = type_pair(left, right, schema, self.style)?;
             if compares {
                 check_comparable(&op, &left, &right, schema)?;
@@ -218,40 +221,6 @@ pub(super) fn type_of(expr: &Expr, schema: &DFSchema) -> Option<ColumnType> {
     output::column_type(&field).ok()
 }
 
-/// What a value of a type is sorted by, where it is not sorted as its Arrow type.
-pub(super) fn sorted_by(expr: Expr, ty: ColumnType) -> Expr {
-    let function = match ty {
-        ColumnType::Interval => functions::time::span(),
-        ColumnType::Enum(of) => functions::enums::order(of),
-        ColumnType::Array(element) => {
-            let element = plain_type(element.into());
-            functions::order::array_order(element.array().unwrap_or(ty))
-        }
-        _ => return expr,
-    };
-    functions::json::call(function, vec![expr])
-}
-
-/// Whether values of a type are sorted otherwise than as its Arrow type.
-pub(super) fn has_own_order(ty: ColumnType) -> bool {
-    matches!(
-        ty,
-        ColumnType::Interval | ColumnType::Enum(_) | ColumnType::Array(_)
-    )
-}
-
-/// Sort keys as PostgreSQL's types sort.
-pub(super) fn sorted(keys: Vec<SortExpr>, schema: &DFSchema) -> Vec<SortExpr> {
-    let key = |key: SortExpr| match type_of(&key.expr, schema) {
-        Some(ty) => SortExpr {
-            expr: sorted_by(key.expr, ty),
-            ..key
-        },
-        None => key,
-    };
-    keys.into_iter().map(key).collect()
-}
-
 /// Types the operands of `x = ANY (array)` by each other.
 fn quantified(mut call: ScalarFunction, schema: &DFSchema, style: Style) -> Result<Expr> {
     let [left, right] = call.args.as_slice() else {
@@ -320,7 +289,7 @@ fn quantified(mut call: ScalarFunction, schema: &DFSchema, style: Style) -> Resu
 }
 
 /// A type without its modifier.
-fn plain_type(ty: ColumnType) -> ColumnType {
+pub(super) fn plain_type(ty: ColumnType) -> ColumnType {
     match ty {
         ColumnType::Varchar(_) => ColumnType::Text,
         ColumnType::Bpchar(_) => ColumnType::Bpchar(None),
@@ -350,8 +319,17 @@ pub(super) fn follow_postgres(plan: LogicalPlan, style: Style) -> Result<Logical
                 calls::union(union, style)?
             }
             LogicalPlan::Sort(mut sort) => {
-                sort.expr = sorted(sort.expr, &schema);
+                sort.expr = sorted(sort.expr, &schema)?;
                 LogicalPlan::Sort(sort)
+            }
+            LogicalPlan::Aggregate(aggregate) => {
+                check_groupable(&aggregate.group_expr, &schema)?;
+                LogicalPlan::Aggregate(aggregate)
+            }
+            LogicalPlan::Distinct(Distinct::All(input)) => {
+                let columns: Vec<Expr> = schema.columns().into_iter().map(Expr::Column).collect();
+                check_groupable(&columns, &schema)?;
+                LogicalPlan::Distinct(Distinct::All(input))
             }
             plan => plan,
         };
@@ -513,13 +491,20 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
                     };
                 }
             }
+            let tag = array_tag(&call, schema);
             let mut call = functions::rewrite_of_bytea(call, schema);
             call.transformed |= typed;
-            call
+            match tag {
+                Some(tag) => {
+                    let name = call.data.schema_name().to_string();
+                    Transformed::yes(call.data.alias_with_metadata(name, Some(tag)))
+                }
+                None => call,
+            }
         }
         Expr::WindowFunction(mut window) => {
             let keys = std::mem::take(&mut window.params.order_by);
-            window.params.order_by = sorted(keys, schema);
+            window.params.order_by = sorted(keys, schema)?;
             Transformed::yes(Expr::WindowFunction(window))
         }
         Expr::AggregateFunction(call) => Transformed::yes(calls::aggregate(call, schema)?),
@@ -530,6 +515,23 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
         }
         other => Transformed::no(other),
     })
+}
+
+/// What tells the type of the array that a function of DataFusion's gives, which forgets it; `None` where the Arrow
+/// type says it all.
+fn array_tag(call: &ScalarFunction, schema: &DFSchema) -> Option<FieldMetadata> {
+    let at = match call.name() {
+        "make_array" | "array_append" | "array_concat" | "array_cat" => 0,
+        "array_prepend" => 1,
+        _ => return None,
+    };
+    let ty = plain_type(type_of(call.args.get(at)?, schema)?);
+    let ty = match call.name() {
+        "make_array" => ty.array()?,
+        _ => ty,
+    };
+    let field = ty.field("", true);
+    (!field.metadata().is_empty()).then(|| FieldMetadata::from(field.metadata().clone()))
 }
 
 /// Whether a function takes a moment apart, which has other parts in the session's zone than in UTC.

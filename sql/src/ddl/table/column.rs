@@ -1,0 +1,376 @@
+//! The columns of a table: made, altered, dropped.
+
+use datafusion::sql::sqlparser::ast::{
+    AlterColumnOperation, ColumnDef as AstColumn, ColumnOption, Expr, GeneratedAs, ObjectName,
+    SequenceOptions,
+};
+use tidelog_storage::catalog::Identity;
+use tidelog_storage::{ColumnDef, ColumnId, ColumnType, Datum, SequenceDef, TableDef};
+
+use super::{
+    COLUMNS_MAX, Key, duplicate_column, multiple_keys, no_column, set_key, too_many_columns,
+};
+use crate::ddl::constraint::{self, Constraint};
+use crate::ddl::{DdlPlan, Evaluate, Scope, enums, fold, parents, sequence};
+use crate::error::{ErrorKind, SqlError};
+use crate::types;
+
+/// Names that stand for a row's own properties, ours and PostgreSQL's.
+const SYSTEM_COLUMNS: [&str; 10] = [
+    "_seq", "_user", "_op", "_old", "ctid", "xmin", "xmax", "cmin", "cmax", "tableoid",
+];
+
+pub(super) fn alter_column(
+    table: &mut TableDef,
+    name: &str,
+    operation: &AlterColumnOperation,
+    evaluate: Evaluate<'_>,
+) -> Result<Option<constraint::Finish>, SqlError> {
+    let Some(index) = table.column_index(name) else {
+        return Err(no_column(name, &table.name));
+    };
+    let column = &mut table.columns[index];
+    match operation {
+        AlterColumnOperation::SetNotNull => return Ok(constraint::set_not_null(table, name)),
+        AlterColumnOperation::DropNotNull if table.primary_key.contains(&column.id) => {
+            let message = format!("column \"{name}\" is in a primary key");
+            return Err(SqlError::new(ErrorKind::InvalidTableDefinition, message));
+        }
+        AlterColumnOperation::DropNotNull => column.not_null = false,
+        AlterColumnOperation::SetDefault { value } => {
+            if !draws(&value.to_string()) {
+                evaluate(value, column.ty)?;
+            }
+            column.default = Some(value.to_string());
+        }
+        AlterColumnOperation::DropDefault => column.default = None,
+        other => {
+            return Err(SqlError::unsupported(format!(
+                "ALTER TABLE … ALTER COLUMN … {}",
+                other.to_string().to_uppercase()
+            )));
+        }
+    }
+    Ok(None)
+}
+
+pub(super) fn add_column(
+    scope: Scope<'_>,
+    table: &mut TableDef,
+    ast: &AstColumn,
+    if_not_exists: bool,
+    evaluate: Evaluate<'_>,
+    plan: &mut DdlPlan,
+) -> Result<Vec<Constraint>, SqlError> {
+    let id = table.next_column_id;
+    let name = fold(&ast.name);
+    let mut constraints = Vec::new();
+    if table.column_index(&name).is_some() {
+        let error = duplicate_column(&name, &table.name);
+        if !if_not_exists {
+            return Err(error);
+        }
+        plan.skip(error);
+        return Ok(constraints);
+    }
+    if usize::from(id.get()) > COLUMNS_MAX {
+        return Err(too_many_columns());
+    }
+    let new = NewColumn {
+        scope,
+        schema: &table.schema,
+        table: &table.name,
+        sequence_ids_from: scope.catalog.next_table_id,
+    };
+    let mut sequences = Vec::new();
+    let (mut column, key) = column(id, &new, ast, &mut constraints, &mut sequences, evaluate)?;
+    if !sequences.is_empty() || column.default.as_deref().is_some_and(draws) {
+        return Err(SqlError::unsupported(
+            "ADD COLUMN whose rows would each draw from a sequence",
+        ));
+    }
+    if key.is_some() {
+        if !table.primary_key.is_empty() {
+            return Err(multiple_keys(&table.name));
+        }
+        return Err(SqlError::unsupported("ADD COLUMN … PRIMARY KEY"));
+    }
+    if let Some(default) = default_of(ast) {
+        column.missing = evaluate(default, column.ty)?;
+    }
+    if column.not_null && column.missing.is_null() {
+        return Err(SqlError::unsupported("ADD COLUMN … NOT NULL without a DEFAULT")
+            .hint("The table may have rows, and they need a value in the new column: give it a DEFAULT."));
+    }
+    // A dropped column's stored name is known no more: after a drop every new one gets its own.
+    let dropped = table.columns.len() + 1 < usize::from(id.get());
+    if dropped
+        || table
+            .columns
+            .iter()
+            .any(|other| other.stored_name == column.stored_name)
+    {
+        column.stored_name = suffixed(&column.name, id);
+    }
+    table.columns.push(column);
+    table.next_column_id = ColumnId::new(id.get() + 1);
+    table.bump_schema_version();
+    Ok(constraints)
+}
+
+pub(super) fn drop_column(
+    scope: Scope<'_>,
+    table: &mut TableDef,
+    name: &str,
+    (if_exists, cascades): (bool, bool),
+    plan: &mut DdlPlan,
+) -> Result<(), SqlError> {
+    let Some(index) = table.column_index(name) else {
+        let error = no_column(name, &table.name);
+        if !if_exists {
+            return Err(error);
+        }
+        plan.skip(error);
+        return Ok(());
+    };
+    if table.primary_key.contains(&table.columns[index].id) {
+        return Err(
+            SqlError::unsupported("DROP COLUMN of a primary key's column").detail(format!(
+                "Column \"{name}\" is part of \"{}\".",
+                table.primary_key_name
+            )),
+        );
+    }
+    if table.columns.len() == 1 {
+        return Err(SqlError::unsupported("a table without columns"));
+    }
+    let id = table.columns[index].id;
+    parents::release_column(scope, table, id, cascades, plan)?;
+    constraint::drop_with_column(table, id)?;
+    let gone = table.columns.remove(index);
+    plan.changes.extend(sequence::drop_owned(scope, [&gone]));
+    table.options.cluster_by.retain(|column| *column != id);
+    table.bump_schema_version();
+    Ok(())
+}
+
+pub(super) fn rename_column(table: &mut TableDef, old: &str, new: String) -> Result<(), SqlError> {
+    let index = table.column_index(old).ok_or_else(|| {
+        SqlError::new(
+            ErrorKind::UndefinedColumn,
+            format!("column \"{old}\" does not exist"),
+        )
+    })?;
+    check_column_name(&new)?;
+    if table.column_index(&new).is_some() {
+        return Err(duplicate_column(&new, &table.name));
+    }
+    constraint::rename_in_checks(table, old, &new)?;
+    table.columns[index].name = new;
+    Ok(())
+}
+
+pub(super) fn default_of(ast: &AstColumn) -> Option<&Expr> {
+    ast.options.iter().find_map(|option| match &option.option {
+        ColumnOption::Default(expr) => Some(expr),
+        _ => None,
+    })
+}
+
+/// A column's definition, and the key that it alone makes; other constraints that stand behind it are added to the list.
+pub(super) fn column(
+    id: ColumnId,
+    new: &NewColumn<'_>,
+    ast: &AstColumn,
+    constraints: &mut Vec<Constraint>,
+    sequences: &mut Vec<SequenceDef>,
+    evaluate: Evaluate<'_>,
+) -> Result<(ColumnDef, Option<Key>), SqlError> {
+    let table = new.table;
+    let name = fold(&ast.name);
+    check_column_name(&name)?;
+    let (mut null, mut not_null, mut default, mut key) = (false, false, None, None);
+    let (mut owned, mut identity) = (None, None);
+    let ty = match sequence::serial(&ast.data_type) {
+        Some(ty) => {
+            let made = new.sequence(&name, ty, &[], sequences)?;
+            (default, owned, not_null) = (Some(made.1), Some(made.0), true);
+            ty
+        }
+        None => types::column_type_among(&ast.data_type, &|schema, name| {
+            enums::find(new.scope.catalog, new.scope.search_path, schema, name)
+        })?,
+    };
+    for option in &ast.options {
+        match &option.option {
+            ColumnOption::Null => null = true,
+            ColumnOption::NotNull => not_null = true,
+            ColumnOption::Default(expr) => {
+                let written = expr.to_string();
+                if draws(&written) {
+                    new.check_drawn(expr)?;
+                } else {
+                    evaluate(expr, ty)?;
+                }
+                if default.replace(written).is_some() {
+                    return Err(SqlError::new(
+                        ErrorKind::SyntaxError,
+                        format!(
+                            "multiple default values specified for column \"{name}\" of table \"{table}\""
+                        ),
+                    ));
+                }
+            }
+            ColumnOption::PrimaryKey(constraint) => {
+                if constraint.characteristics.is_some() {
+                    return Err(SqlError::unsupported("a deferrable PRIMARY KEY"));
+                }
+                let constraint_name = option.name.as_ref().or(constraint.name.as_ref()).map(fold);
+                set_key(
+                    &mut key,
+                    Key {
+                        name: constraint_name,
+                        columns: vec![name.clone()],
+                    },
+                    table,
+                )?;
+            }
+            ColumnOption::Unique(unique) => {
+                let unique = Constraint::unique(unique, Some(&name))?;
+                constraints.push(unique.named(option.name.as_ref()));
+            }
+            ColumnOption::ForeignKey(key) => {
+                let key = Constraint::foreign_key(key, Some(&name))?;
+                constraints.push(key.named(option.name.as_ref()));
+            }
+            ColumnOption::Check(check) => {
+                constraints.push(Constraint::check(check)?.named(option.name.as_ref()));
+            }
+            ColumnOption::Generated {
+                generation_expr: Some(_),
+                ..
+            } => {
+                return Err(SqlError::unsupported("GENERATED ALWAYS AS"));
+            }
+            ColumnOption::Generated {
+                generated_as,
+                sequence_options,
+                ..
+            } => {
+                if !matches!(ty, ColumnType::Int2 | ColumnType::Int4 | ColumnType::Int8) {
+                    let message = "identity column type must be smallint, integer, or bigint";
+                    return Err(SqlError::new(ErrorKind::InvalidParameterValue, message));
+                }
+                let options = sequence_options.as_deref().unwrap_or_default();
+                let made = new.sequence(&name, ty, options, sequences)?;
+                if default.replace(made.1).is_some() {
+                    return Err(SqlError::new(
+                        ErrorKind::SyntaxError,
+                        format!(
+                            "both default and identity specified for column \"{name}\" of table \"{table}\""
+                        ),
+                    ));
+                }
+                (owned, not_null) = (Some(made.0), true);
+                identity = Some(match generated_as {
+                    GeneratedAs::ByDefault => Identity::ByDefault,
+                    _ => Identity::Always,
+                });
+            }
+            ColumnOption::Identity(_) => {
+                return Err(SqlError::unsupported("this form of IDENTITY"));
+            }
+            ColumnOption::Collation(_) => return Err(SqlError::unsupported("COLLATE")),
+            other => return Err(SqlError::unsupported(format!("column option {other}"))),
+        }
+    }
+    if null && (not_null || key.is_some()) {
+        return Err(SqlError::new(
+            ErrorKind::SyntaxError,
+            format!(
+                "conflicting NULL/NOT NULL declarations for column \"{name}\" of table \"{table}\""
+            ),
+        ));
+    }
+    // Only a stored name that ends in its column's id has a '#': so none is ever given twice.
+    let stored_name = if name.contains('#') {
+        suffixed(&name, id)
+    } else {
+        name.clone()
+    };
+    Ok((
+        ColumnDef {
+            id,
+            name,
+            stored_name,
+            ty,
+            not_null,
+            default,
+            missing: Datum::Null,
+            sequence: owned,
+            identity,
+        },
+        key,
+    ))
+}
+
+/// What a column's definition depends on.
+pub(super) struct NewColumn<'a> {
+    pub(super) scope: Scope<'a>,
+    pub(super) schema: &'a str,
+    pub(super) table: &'a str,
+    /// The id that the first sequence made for its columns gets.
+    pub(super) sequence_ids_from: u32,
+}
+
+impl NewColumn<'_> {
+    /// Makes the sequence of a column: its id, and the column's default.
+    fn sequence(
+        &self,
+        column: &str,
+        ty: ColumnType,
+        options: &[SequenceOptions],
+        sequences: &mut Vec<SequenceDef>,
+    ) -> Result<(u32, String), SqlError> {
+        let id = self.sequence_ids_from + sequences.len() as u32;
+        let name = sequence::name_for(self.scope, (self.schema, self.table), column, sequences);
+        let made = sequence::define(id, (self.schema, &name), ty, options)?;
+        let default = sequence::default_of(&made);
+        sequences.push(made);
+        Ok((id, default))
+    }
+
+    /// Whether the sequence that a default draws from exists.
+    fn check_drawn(&self, expr: &Expr) -> Result<(), SqlError> {
+        let shown = expr.to_string();
+        let Some(name) = shown.split('\'').nth(1) else {
+            return Ok(());
+        };
+        let parts = name.split('.').map(|part| match part.strip_prefix('"') {
+            Some(part) => crate::parse::quoted(part.trim_end_matches('"')),
+            None => datafusion::sql::sqlparser::ast::Ident::new(part),
+        });
+        let name = ObjectName::from(parts.collect::<Vec<_>>());
+        sequence::resolve(self.scope.catalog, self.scope.search_path, &name)?;
+        Ok(())
+    }
+}
+
+/// Whether a default draws from a sequence, which it may do only for a row.
+pub(super) fn draws(default: &str) -> bool {
+    default.to_ascii_lowercase().contains("nextval(")
+}
+
+fn suffixed(name: &str, id: ColumnId) -> String {
+    format!("{name}#{}", id.get())
+}
+
+pub(super) fn check_column_name(name: &str) -> Result<(), SqlError> {
+    if SYSTEM_COLUMNS.contains(&name) {
+        return Err(SqlError::new(
+            ErrorKind::DuplicateColumn,
+            format!("column name \"{name}\" conflicts with a system column name"),
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! What values are compared, sorted and grouped by, where that is not their Arrow type.
+
+use datafusion::common::DFSchema;
+use datafusion::error::Result;
+use datafusion::logical_expr::{Expr, SortExpr};
+use datafusion::sql::sqlparser::ast::BinaryOperator;
+use tidelog_storage::ColumnType;
+
+use super::operators::{external, known_type, plain_type, type_of};
+use crate::error::{ErrorKind, SqlError};
+use crate::{functions, types};
+
+/// What a value of a type is sorted by, where it is not sorted as its Arrow type.
+pub(super) fn sorted_by(expr: Expr, ty: ColumnType) -> Expr {
+    let function = match ty {
+        ColumnType::Interval => functions::time::span(),
+        ColumnType::Enum(of) => functions::enums::order(of),
+        ColumnType::Array(element) => {
+            let element = plain_type(element.into());
+            functions::order::array_order(element.array().unwrap_or(ty))
+        }
+        _ => return expr,
+    };
+    functions::json::call(function, vec![expr])
+}
+
+/// Whether values of a type are sorted otherwise than as its Arrow type.
+pub(super) fn has_own_order(ty: ColumnType) -> bool {
+    matches!(
+        ty,
+        ColumnType::Interval | ColumnType::Enum(_) | ColumnType::Array(_)
+    )
+}
+
+/// 42883 when two operands are compared of which one is json: its values have no equality.
+pub(super) fn refuse_json(
+    op: &BinaryOperator,
+    left: &Expr,
+    right: &Expr,
+    schema: &DFSchema,
+) -> Result<()> {
+    let (l, r) = (known_type(left, schema), known_type(right, schema));
+    if l != Some(ColumnType::Json) && r != Some(ColumnType::Json) {
+        return Ok(());
+    }
+    let shown = |ty: Option<ColumnType>| ty.map_or("unknown".to_string(), types::name);
+    let message = format!("operator does not exist: {} {op} {}", shown(l), shown(r));
+    let hint = "No operator matches the given name and argument types. You might need to add explicit type casts.";
+    Err(external(
+        SqlError::new(ErrorKind::UndefinedFunction, message).hint(hint),
+    ))
+}
+
+/// 42883 when values that are to be grouped or told apart are json.
+pub(super) fn check_groupable<'e>(
+    exprs: impl IntoIterator<Item = &'e Expr>,
+    schema: &DFSchema,
+) -> Result<()> {
+    for expr in exprs {
+        if type_of(expr, schema) == Some(ColumnType::Json) {
+            let message = "could not identify an equality operator for type json";
+            return Err(external(SqlError::new(
+                ErrorKind::UndefinedFunction,
+                message,
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Sort keys as PostgreSQL's types sort.
+pub(super) fn sorted(keys: Vec<SortExpr>, schema: &DFSchema) -> Result<Vec<SortExpr>> {
+    let key = |key: SortExpr| match type_of(&key.expr, schema) {
+        Some(ColumnType::Json) => {
+            let message = "could not identify an ordering operator for type json";
+            let hint = "Use an explicit ordering operator or modify the query.";
+            Err(external(
+                SqlError::new(ErrorKind::UndefinedFunction, message).hint(hint),
+            ))
+        }
+        Some(ty) => Ok(SortExpr {
+            expr: sorted_by(key.expr, ty),
+            ..key
+        }),
+        None => Ok(key),
+    };
+    keys.into_iter().map(key).collect()
+}
