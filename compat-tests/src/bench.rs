@@ -6,6 +6,8 @@
 
 #[path = "bench/cold.rs"]
 mod cold;
+#[path = "bench/live.rs"]
+mod live;
 #[path = "bench/storage.rs"]
 mod storage;
 
@@ -34,11 +36,12 @@ async fn main() {
     match arguments.split_first() {
         Some((what, [])) if what == "spine" => spine().await,
         Some((what, [])) if what == "cold" => cold::run(),
+        Some((what, [])) if what == "live" => live::live().await,
         Some((what, [])) if what == "reads" => reads::run().await,
         Some((what, parts)) if what == "storage" => storage::run(parts).await,
         _ => {
             eprintln!(
-                "usage: scripts/bench spine | cold | reads | storage [{}]…",
+                "usage: scripts/bench spine | cold | live | reads | storage [{}]…",
                 storage::PARTS.join("|")
             );
             std::process::exit(2);

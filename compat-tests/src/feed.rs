@@ -16,6 +16,8 @@ pub struct Change {
     pub seq: i64,
     /// `_op`.
     pub op: String,
+    /// `_commit`: the last row of its transaction.
+    pub commit: bool,
     /// The table's columns.
     pub row: Vec<Option<String>>,
     /// `_old`.
@@ -145,7 +147,7 @@ fn parse(line: &str) -> Change {
         .pop()
         .flatten()
         .map(|json| serde_json::from_str(&json).expect("_old is JSON"));
-    let mut head = fields.drain(..2);
+    let mut head = fields.drain(..3);
     let seq = head
         .next()
         .flatten()
@@ -155,10 +157,12 @@ fn parse(line: &str) -> Change {
         .next()
         .flatten()
         .unwrap_or_else(|| panic!("no _op: {line}"));
+    let commit = head.next().flatten().as_deref() == Some("t");
     drop(head);
     Change {
         seq,
         op,
+        commit,
         row: fields,
         old,
     }

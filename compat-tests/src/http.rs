@@ -2,7 +2,7 @@
 //! streams and WebSockets.
 
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 
 use base64::Engine as _;
@@ -23,6 +23,29 @@ pub struct Response {
 }
 
 impl Response {
+    fn read(reader: &mut impl BufRead, (status, headers): Head) -> io::Result<Response> {
+        let mut body = Vec::new();
+        match find(&headers, "content-length") {
+            Some(length) => {
+                body = vec![0; length.parse().expect("a length")];
+                reader.read_exact(&mut body)?;
+            }
+            None => loop {
+                let chunk = read_chunk(reader)?;
+                if chunk.is_empty() {
+                    break;
+                }
+                body.extend(chunk);
+            },
+        }
+        Ok(Response {
+            status,
+            headers,
+            // A compressed body is only measured.
+            body: String::from_utf8_lossy(&body).into_owned(),
+        })
+    }
+
     /// A header's value.
     pub fn header(&self, name: &str) -> Option<&str> {
         find(&self.headers, name)
@@ -79,10 +102,18 @@ impl Web {
     }
 
     fn open(&self, request_line: &str, more: &str, body: &[u8]) -> BufReader<TcpStream> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the server listens");
-        stream
-            .set_read_timeout(Some(PATIENCE))
-            .expect("a timeout can be set");
+        let opened = self.try_open(request_line, more, body);
+        opened.expect("the server listens and reads")
+    }
+
+    fn try_open(
+        &self,
+        request_line: &str,
+        more: &str,
+        body: &[u8],
+    ) -> io::Result<BufReader<TcpStream>> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
         let mut head = format!("{request_line} HTTP/1.1\r\n");
         if find(&self.headers, "Host").is_none() {
             head += "Host: localhost\r\n";
@@ -95,24 +126,17 @@ impl Web {
         }
         head += more;
         head += "\r\n";
-        stream
-            .write_all(head.as_bytes())
-            .and_then(|()| stream.write_all(body))
-            .expect("the server reads");
-        BufReader::new(stream)
+        stream.write_all(head.as_bytes())?;
+        stream.write_all(body)?;
+        Ok(BufReader::new(stream))
     }
 
     /// Any request.
     pub fn request(&self, method: &str, path: &str, more: &str, body: &str) -> Response {
         let more = format!("Content-Length: {}\r\n{more}", body.len());
         let mut reader = self.open(&format!("{method} {path}"), &more, body.as_bytes());
-        let (status, headers) = read_head(&mut reader);
-        let body = read_body(&mut reader, &headers);
-        Response {
-            status,
-            headers,
-            body,
-        }
+        let response = read_head(&mut reader).and_then(|head| Response::read(&mut reader, head));
+        response.expect("the response is whole")
     }
 
     /// `POST /v1/sql`.
@@ -136,6 +160,11 @@ impl Web {
 
     /// `GET /v1/live`, and the status with its body if it is not 200.
     pub fn live(&self, sql: &str) -> Result<Events, Response> {
+        self.try_live(sql).expect("the server answers")
+    }
+
+    /// As `live`, of a server that may go.
+    pub fn try_live(&self, sql: &str) -> io::Result<Result<Events, Response>> {
         let encoded: String = sql
             .bytes()
             .map(|byte| match byte.is_ascii_alphanumeric() {
@@ -143,46 +172,41 @@ impl Web {
                 false => format!("%{byte:02X}"),
             })
             .collect();
-        let mut reader = self.open(&format!("GET /v1/live?sql={encoded}"), "", b"");
-        let (status, headers) = read_head(&mut reader);
+        let mut reader = self.try_open(&format!("GET /v1/live?sql={encoded}"), "", b"")?;
+        let (status, headers) = read_head(&mut reader)?;
         if status != 200 {
-            let body = read_body(&mut reader, &headers);
-            return Err(Response {
-                status,
-                headers,
-                body,
-            });
+            return Response::read(&mut reader, (status, headers)).map(Err);
         }
         assert_eq!(find(&headers, "content-type"), Some("text/event-stream"));
-        Ok(Events {
+        Ok(Ok(Events {
             reader,
             text: String::new(),
-        })
+        }))
     }
 
     /// Opens `/v1/ws`, or says why it is not opened.
     pub fn socket(&self) -> Result<Socket, Response> {
+        self.try_socket().expect("the server answers")
+    }
+
+    /// As `socket`, of a server that may go.
+    pub fn try_socket(&self) -> io::Result<Result<Socket, Response>> {
         let more = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: tidelog.v1\r\n";
         let anonymous = Web {
             authorization: None,
             ..self.clone()
         };
-        let mut reader = anonymous.open("GET /v1/ws", more, b"");
-        let (status, headers) = read_head(&mut reader);
+        let mut reader = anonymous.try_open("GET /v1/ws", more, b"")?;
+        let (status, headers) = read_head(&mut reader)?;
         if status != 101 {
-            let body = read_body(&mut reader, &headers);
-            return Err(Response {
-                status,
-                headers,
-                body,
-            });
+            return Response::read(&mut reader, (status, headers)).map(Err);
         }
         assert_eq!(find(&headers, "sec-websocket-protocol"), Some("tidelog.v1"));
-        Ok(Socket {
+        Ok(Ok(Socket {
             reader,
             skipped: VecDeque::new(),
-        })
+        }))
     }
 
     /// A socket that has said hello as this role.
@@ -206,52 +230,35 @@ impl Web {
     }
 }
 
-fn line(reader: &mut impl BufRead) -> String {
+fn line(reader: &mut impl BufRead) -> io::Result<String> {
     let mut line = String::new();
-    reader.read_line(&mut line).expect("a line arrives in time");
-    line.trim_end_matches(['\r', '\n']).to_string()
+    reader.read_line(&mut line)?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_string())
 }
 
-fn read_head(reader: &mut impl BufRead) -> (u16, Vec<(String, String)>) {
-    let first = line(reader);
+type Head = (u16, Vec<(String, String)>);
+
+fn read_head(reader: &mut impl BufRead) -> io::Result<Head> {
+    let first = line(reader)?;
     let status = first.split(' ').nth(1).and_then(|code| code.parse().ok());
-    let status = status.unwrap_or_else(|| panic!("no status line: {first:?}"));
+    let status = status.ok_or_else(|| io::Error::other(format!("no status line: {first:?}")))?;
     let mut headers = Vec::new();
     loop {
-        let header = line(reader);
+        let header = line(reader)?;
         match header.split_once(": ") {
             Some((name, value)) => headers.push((name.to_ascii_lowercase(), value.to_string())),
-            None => return (status, headers),
+            None => return Ok((status, headers)),
         }
     }
 }
 
 /// A chunk of a body; empty at its end.
-fn read_chunk(reader: &mut impl BufRead) -> Vec<u8> {
-    let size = usize::from_str_radix(&line(reader), 16).unwrap_or(0);
+fn read_chunk(reader: &mut impl BufRead) -> io::Result<Vec<u8>> {
+    let size = usize::from_str_radix(&line(reader)?, 16).unwrap_or(0);
     let mut chunk = vec![0; size];
-    reader.read_exact(&mut chunk).expect("the chunk is whole");
-    line(reader);
-    chunk
-}
-
-fn read_body(reader: &mut impl BufRead, headers: &[(String, String)]) -> String {
-    let mut body = Vec::new();
-    match find(headers, "content-length") {
-        Some(length) => {
-            body = vec![0; length.parse().expect("a length")];
-            reader.read_exact(&mut body).expect("the body is whole");
-        }
-        None => loop {
-            let chunk = read_chunk(reader);
-            if chunk.is_empty() {
-                break;
-            }
-            body.extend(chunk);
-        },
-    }
-    // A compressed body is only measured.
-    String::from_utf8_lossy(&body).into_owned()
+    reader.read_exact(&mut chunk)?;
+    line(reader)?;
+    Ok(chunk)
 }
 
 /// An event stream.
@@ -267,6 +274,11 @@ impl Events {
         reason = "it waits, and panics where there is none"
     )]
     pub fn next(&mut self) -> Option<(Option<String>, Value)> {
+        self.try_next().expect("an event arrives in time")
+    }
+
+    /// As `next`, of a server that may go.
+    pub fn try_next(&mut self) -> io::Result<Option<(Option<String>, Value)>> {
         loop {
             while let Some((event, rest)) = self.text.split_once("\n\n") {
                 let field = |name: &str| {
@@ -276,12 +288,13 @@ impl Events {
                 let (id, data) = (field("id: "), field("data: "));
                 self.text = rest.to_string();
                 if let Some(data) = data {
-                    return Some((id, serde_json::from_str(&data).expect("data is JSON")));
+                    let data = serde_json::from_str(&data).expect("data is JSON");
+                    return Ok(Some((id, data)));
                 }
             }
-            let chunk = read_chunk(&mut self.reader);
+            let chunk = read_chunk(&mut self.reader)?;
             if chunk.is_empty() {
-                return None;
+                return Ok(None);
             }
             self.text += std::str::from_utf8(&chunk).expect("UTF-8");
         }

@@ -52,6 +52,34 @@ impl Server {
         server
     }
 
+    /// Starts a server on a data folder that is there already, and stays when the server is dropped.
+    pub fn start_on(data: &Path) -> Server {
+        Server::start_on_with(data, &[], &[])
+    }
+
+    /// As [`Server::start_on`], with more options and a larger environment.
+    pub fn start_on_with(
+        data: &Path,
+        options: &[&str],
+        environment: &[(String, String)],
+    ) -> Server {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        std::os::unix::fs::symlink(data, folder.path().join("data")).expect("a link");
+        let options: Vec<String> = options.iter().map(|option| option.to_string()).collect();
+        let environment = environment.to_vec();
+        let child = launch(folder.path(), &options, &environment);
+        let mut server = Server {
+            child,
+            folder,
+            options,
+            environment,
+            pg: 0,
+            http: 0,
+        };
+        server.wait_until_ready();
+        server
+    }
+
     /// The binary: TIDELOG_BIN, or what cargo built beside this test.
     pub fn binary() -> PathBuf {
         std::env::var_os("TIDELOG_BIN")
@@ -69,22 +97,30 @@ impl Server {
 
     /// `tidelog serve` on a folder and free ports, not yet started.
     pub fn command(data: &Path) -> Command {
-        let mut command = Command::new(Server::binary());
+        let mut command = Server::tool("serve");
+        let addresses = ["--pg", "127.0.0.1:0", "--http", "127.0.0.1:0"];
+        command.args(addresses).arg("--data-dir").arg(data);
         command
-            .args([
-                "serve",
-                "--pg",
-                "127.0.0.1:0",
-                "--http",
-                "127.0.0.1:0",
-                "--data-dir",
-            ])
-            .arg(data);
-        command.stdin(Stdio::null());
+    }
+
+    /// `tidelog` with this command, and without what the test's environment says of servers.
+    pub fn tool(name: &str) -> Command {
+        let mut command = Command::new(Server::binary());
+        command.arg(name).stdin(Stdio::null());
         for (key, _) in std::env::vars().filter(|(key, _)| key.starts_with("TIDELOG_")) {
             command.env_remove(key);
         }
         command
+    }
+
+    /// Panics with what `tidelog check` finds in the data of a server that does not run.
+    pub fn assert_sound(data: &Path) {
+        let mut check = Server::tool("check");
+        let done = check.arg("--data-dir").arg(data).output();
+        let done = done.expect("tidelog can be run");
+        let said = String::from_utf8_lossy(&done.stdout);
+        let error = String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.success(), "{}: {said}{error}", data.display());
     }
 
     /// The data folder.

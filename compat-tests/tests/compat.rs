@@ -14,12 +14,16 @@ mod columns;
 mod constraints;
 #[path = "compat/crash.rs"]
 mod crash;
+#[path = "compat/cursors.rs"]
+mod cursors;
 #[path = "compat/ddl.rs"]
 mod ddl;
 #[path = "compat/durability.rs"]
 mod durability;
 #[path = "compat/errors.rs"]
 mod errors;
+#[path = "compat/feed_checker.rs"]
+mod feed_checker;
 #[path = "compat/histories.rs"]
 mod histories;
 #[path = "compat/history.rs"]
@@ -34,8 +38,12 @@ mod kalamdb_defects;
 mod lifecycle;
 #[path = "compat/live.rs"]
 mod live;
+#[path = "compat/notify.rs"]
+mod notify;
 #[path = "compat/object_store.rs"]
 mod object_store;
+#[path = "compat/operations.rs"]
+mod operations;
 #[path = "compat/protocol.rs"]
 mod protocol;
 #[path = "compat/queries.rs"]
@@ -48,6 +56,8 @@ mod real_data;
 mod robustness;
 #[path = "compat/slt.rs"]
 mod slt;
+#[path = "compat/subscribe.rs"]
+mod subscribe;
 #[path = "compat/tidy.rs"]
 mod tidy;
 #[path = "compat/transactional_ddl.rs"]

@@ -7,6 +7,7 @@ use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::MockSecret;
+use crate::feed::Feeds;
 use crate::interrupts::CancelRegistry;
 use crate::shutdown::Shutdown;
 
@@ -14,6 +15,8 @@ use crate::shutdown::Shutdown;
 #[derive(Clone)]
 pub(crate) struct Backend {
     pub(crate) engine: Arc<Engine>,
+    /// The subscriptions that can share what they read.
+    pub(crate) feeds: Arc<Feeds>,
     /// Gives sessions their process ids.
     pub(crate) cancels: Arc<CancelRegistry>,
     pub(crate) mock_secret: Arc<MockSecret>,
@@ -27,6 +30,7 @@ pub(crate) struct Backend {
 impl Backend {
     pub(crate) fn new(engine: Arc<Engine>, queries: Handle, shutdown: Shutdown) -> Backend {
         Backend {
+            feeds: Feeds::new(engine.store().clone()),
             engine,
             cancels: Arc::default(),
             mock_secret: Arc::new(MockSecret::random()),

@@ -1,33 +1,50 @@
-//! A subscription under way, below the doors that serve it: the rows as they stand, `ready`, then each change as it is
-//! committed. Nobody pushes: what is not taken stays in the log.
+//! A subscription under way, whatever protocol carries it: the rows as they stand, `ready`, then each change as it is
+//! committed.
+//!
+//! Owns: the order of these parts, beginning again after changes were missed, following changes of the catalog.
+//! Guarantees: nothing is lost when a future of it is dropped; it holds one bounded part of the log, however
+//! slowly it is read. Does not: encode anything.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
 use futures::StreamExt;
-use tidelog_sql::subscribe::SubscribePlan;
-use tidelog_sql::{ErrorKind, SqlError};
+use tidelog_sql::subscribe::{Renewed, Seen as SqlSeen, SubscribePlan};
+use tidelog_sql::{ErrorKind, SqlError, json};
 use tidelog_storage::datum::datum_at;
-use tidelog_storage::{Change, ChangeOp, DatumRef, Partition, Row, Seq, Store, TableDef};
-use tidelog_subscriptions::{FilterError, RowFilter, SubscriptionError, Tail};
+use tidelog_storage::{ChangeOp, DatumRef, Partition, Row, Seq, StorageError, Store};
+use tidelog_subscriptions::{
+    Following, Hub, Lens, LensError, Ops, Seen, Stretch, SubscriptionError, Tail,
+};
+use tokio::time::Instant;
 
-/// The engine's WHERE clause, as the subscription sees it.
-pub(crate) struct Where(pub(crate) Arc<tidelog_sql::subscribe::RowFilter>);
+/// How often a reader that is to end at some Seq looks whether others have come so far.
+const UP_TO_TICK: Duration = Duration::from_millis(100);
 
-impl RowFilter for Where {
-    fn matches(&self, versions: &[(Seq, &Partition, &Row)]) -> Result<Vec<bool>, FilterError> {
-        Ok(self.0.matches(versions)?)
+/// The statement's query, as the tail sees it.
+struct Query(Arc<tidelog_sql::subscribe::Lens>);
+
+impl Lens for Query {
+    fn look(&self, versions: &[(Seq, &Partition, &Row)]) -> Result<Vec<Seen>, LensError> {
+        let seen = self.0.look(versions)?.into_iter().map(|seen| match seen {
+            SqlSeen::Nothing => Seen::Nothing,
+            SqlSeen::Whole => Seen::Whole,
+            SqlSeen::As(row) => Seen::As(row),
+        });
+        Ok(seen.collect())
     }
 }
 
 /// A stretch of a subscription's rows.
+#[derive(Debug)]
 pub(crate) enum Part {
-    /// Rows as they stand at the beginning: in each the Seq, then the subscription's columns.
+    /// Rows as they stand at the beginning: in each the Seq, then the query's columns.
     Snapshot(RecordBatch),
     /// A row that tells how far the reader is.
     Mark(Mark, Seq),
-    /// Changes, in commit order, and whether they end between two transactions.
-    Changes(Vec<Change>, bool),
+    /// Changes, in commit order.
+    Changes(Arc<Stretch>),
 }
 
 /// What a row without a change says.
@@ -37,109 +54,249 @@ pub(crate) enum Mark {
     Ready,
     /// There is no snapshot: changes after this Seq follow, which the reader named. It may lie inside a transaction.
     Resumed,
-    /// Nothing up to this Seq is missing, and it lies between two transactions.
+    /// Nothing up to this Seq is missing.
     Progress,
+    /// Changes after this Seq were missed: what the reader has is void, a snapshot follows.
+    Reset,
 }
 
 /// What there is without waiting for a commit.
+#[derive(Debug)]
 pub(crate) enum AtHand {
     /// A part.
     Part(Part),
     /// Everything that is committed was given.
     Tip,
+    /// The subscription has come to its end (`up_to`).
+    End,
+}
+
+/// What all feeds of the server come from.
+pub(crate) struct Feeds {
+    pub(crate) store: Arc<Store>,
+    pub(crate) hub: Hub,
+}
+
+impl Feeds {
+    pub(crate) fn new(store: Arc<Store>) -> Arc<Feeds> {
+        Arc::new(Feeds {
+            store,
+            hub: Hub::default(),
+        })
+    }
+
+    /// Begins a subscription.
+    pub(crate) fn open(self: &Arc<Feeds>, plan: SubscribePlan) -> Feed {
+        let tail = tail(self, &plan, plan.after);
+        Feed {
+            feeds: self.clone(),
+            told: (plan.after, Instant::now()),
+            tail,
+            ready_told: false,
+            resumed: plan.options.from.is_some(),
+            plan,
+            in_transaction: false,
+            ended: false,
+        }
+    }
 }
 
 /// A subscription under way.
 pub(crate) struct Feed {
+    feeds: Arc<Feeds>,
     plan: SubscribePlan,
     tail: Tail,
     ready_told: bool,
+    /// Whether it began at a Seq that the reader named.
     resumed: bool,
-    /// Whether the changes that were given last ended inside a transaction.
-    inside: bool,
+    /// Up to where the reader was told that nothing is missing, and when.
+    told: (Seq, Instant),
+    /// Whether changes of a transaction were given that has more of them.
+    in_transaction: bool,
+    ended: bool,
 }
 
 impl Feed {
-    /// Begins a subscription.
-    pub(crate) fn open(store: Arc<Store>, plan: SubscribePlan) -> Feed {
-        let filter = plan.filter.clone();
-        let filter = filter.map(|filter| Arc::new(Where(filter)) as Arc<dyn RowFilter>);
-        let version = plan.table.schema_version;
-        let tail = Tail::new(store, plan.scope.clone(), version, filter, plan.after);
-        Feed {
-            tail,
-            ready_told: false,
-            resumed: plan.snapshot.is_none(),
-            inside: false,
-            plan,
-        }
-    }
-
     /// The statement that it was made from.
     pub(crate) fn plan(&self) -> &SubscribePlan {
         &self.plan
     }
 
-    /// The next part; waits for it. Cancel-safe.
-    pub(crate) async fn next(&mut self) -> Result<Part, SqlError> {
-        match self.at_hand().await? {
-            AtHand::Part(part) => Ok(part),
-            AtHand::Tip => {
-                let changes = self.tail.next().await;
-                let changes = changes.map_err(|error| sql_error(error, &self.plan.table))?;
-                Ok(self.changes(changes))
+    /// The next part; waits for it. `None` when the subscription has come to its end. Cancel-safe.
+    pub(crate) async fn next(&mut self) -> Result<Option<Part>, SqlError> {
+        loop {
+            match self.at_hand().await? {
+                AtHand::Part(part) => return Ok(Some(part)),
+                AtHand::End => return Ok(None),
+                AtHand::Tip => self.wait().await,
             }
         }
     }
 
     /// The next part, if there is one without waiting for a commit. Cancel-safe.
     pub(crate) async fn at_hand(&mut self) -> Result<AtHand, SqlError> {
-        while let Some(snapshot) = &mut self.plan.snapshot {
-            match snapshot.next().await.transpose()? {
-                Some(rows) if rows.num_columns() != self.plan.selected().len() + 1 => {
-                    let message = "the snapshot has not the columns that were announced";
-                    return Err(SqlError::new(ErrorKind::InternalError, message));
+        loop {
+            if let Some(snapshot) = &mut self.plan.snapshot {
+                match snapshot.next().await.transpose()? {
+                    Some(rows) if rows.num_columns() != self.plan.selected().len() + 1 => {
+                        let message = "the snapshot has not the columns that were announced";
+                        return Err(SqlError::new(ErrorKind::InternalError, message));
+                    }
+                    Some(rows) if rows.num_rows() == 0 => {}
+                    Some(rows) => return Ok(AtHand::Part(Part::Snapshot(rows))),
+                    None => self.plan.snapshot = None,
                 }
-                Some(rows) if rows.num_rows() == 0 => {}
-                Some(rows) => return Ok(AtHand::Part(Part::Snapshot(rows))),
-                None => self.plan.snapshot = None,
+                continue;
+            }
+            if !self.ready_told {
+                self.ready_told = true;
+                let mark = match self.resumed {
+                    true => Mark::Resumed,
+                    false => Mark::Ready,
+                };
+                return Ok(AtHand::Part(self.mark(mark, self.plan.after)));
+            }
+            if self.ended {
+                return Ok(AtHand::End);
+            }
+            match self.tail.committed().await {
+                Ok(None) => {
+                    let position = self.tail.position();
+                    self.ended = self
+                        .plan
+                        .options
+                        .up_to
+                        .is_some_and(|up_to| up_to <= position);
+                    return Ok(match self.progress_due(position) {
+                        Some(seq) => AtHand::Part(self.mark(Mark::Progress, seq)),
+                        None if self.ended => AtHand::End,
+                        None => AtHand::Tip,
+                    });
+                }
+                Ok(Some(stretch)) => {
+                    if let Some(stretch) = self.up_to(stretch) {
+                        return Ok(AtHand::Part(Part::Changes(stretch)));
+                    }
+                }
+                Err(SubscriptionError::CatalogChanged { .. } | SubscriptionError::TableGone) => {
+                    let position = self.tail.position();
+                    match self.plan.renew(position)? {
+                        Renewed::GoesOn => self.tail = tail(&self.feeds, &self.plan, position),
+                        Renewed::StartsOver => return self.start_over(None).await,
+                    }
+                }
+                Err(SubscriptionError::Trimmed { oldest }) => {
+                    return self.start_over(Some(oldest)).await;
+                }
+                Err(error) => return Err(sql_error(error)),
             }
         }
-        if !self.ready_told {
-            self.ready_told = true;
-            let mark = match self.resumed {
-                true => Mark::Resumed,
-                false => Mark::Ready,
-            };
-            return Ok(AtHand::Part(Part::Mark(mark, self.plan.after)));
-        }
-        let changes = self.tail.committed().await;
-        let changes = changes.map_err(|error| sql_error(error, &self.plan.table))?;
-        if !changes.is_empty() {
-            return Ok(AtHand::Part(self.changes(changes)));
-        }
-        let position = self.tail.position();
-        if self.inside && position.whole {
-            // The rest of the transaction was not for this reader.
-            self.inside = false;
-            return Ok(AtHand::Part(Part::Mark(Mark::Progress, position.seq)));
-        }
-        Ok(AtHand::Tip)
     }
 
-    fn changes(&mut self, changes: Vec<Change>) -> Part {
-        let whole = self.tail.position().whole;
-        self.inside = !whole;
-        Part::Changes(changes, whole)
+    /// Waits, at the tip, until there may be something. Cancel-safe.
+    async fn wait(&mut self) {
+        let options = &self.plan.options;
+        let progress = options.progress.map(|every| self.told.1 + every);
+        let up_to = options.up_to.map(|_| Instant::now() + UP_TO_TICK);
+        let tick = async {
+            match progress.into_iter().chain(up_to).min() {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.tail.changed() => {}
+            () = tick => {}
+        }
     }
+
+    fn mark(&mut self, mark: Mark, seq: Seq) -> Part {
+        self.told = (seq, Instant::now());
+        Part::Mark(mark, seq)
+    }
+
+    /// The Seq of the mark that is to be given at the tip, if one is.
+    fn progress_due(&self, position: Seq) -> Option<Seq> {
+        let every = self.plan.options.progress?;
+        let seq = self
+            .plan
+            .options
+            .up_to
+            .map_or(position, |up_to| up_to.min(position));
+        let (told, at) = self.told;
+        (seq > told || (!self.ended && at.elapsed() >= every)).then_some(seq.max(told))
+    }
+
+    /// Takes off what comes after the subscription's end: whole transactions.
+    fn up_to(&mut self, stretch: Arc<Stretch>) -> Option<Arc<Stretch>> {
+        let Some(up_to) = self.plan.options.up_to else {
+            return Some(stretch);
+        };
+        let changes = stretch.changes();
+        let mut within = self.in_transaction;
+        let end = changes.iter().position(|change| {
+            let beyond = change.seq > up_to && !within;
+            within = !change.ends_transaction;
+            beyond
+        });
+        self.in_transaction = within;
+        let Some(end) = end else {
+            return Some(stretch);
+        };
+        self.ended = true;
+        let kept = changes[..end].to_vec();
+        (!kept.is_empty()).then(|| Arc::new(Stretch::new(kept, Seq::ZERO, up_to)))
+    }
+
+    /// Changes were missed, up to `oldest` or with the data that they were of: begins again, if the reader wants that.
+    async fn start_over(&mut self, oldest: Option<Seq>) -> Result<AtHand, SqlError> {
+        let position = self.tail.position();
+        if !self.plan.options.catch_up {
+            let table = &self.plan.table;
+            let name = format!("\"{}.{}\"", table.schema, table.name);
+            let message = match oldest {
+                Some(oldest) => {
+                    format!("the changes of table {name} up to {oldest} are no longer kept")
+                }
+                None => format!("table {name} was truncated"),
+            };
+            let hint = "Read the table again and subscribe to what comes after.";
+            return Err(SqlError::new(ErrorKind::ObjectNotInPrerequisiteState, message).hint(hint));
+        }
+        self.plan.start_over().await?;
+        self.tail = tail(&self.feeds, &self.plan, self.plan.after);
+        self.ready_told = false;
+        self.resumed = false;
+        self.in_transaction = false;
+        Ok(AtHand::Part(self.mark(Mark::Reset, position)))
+    }
+}
+
+fn tail(feeds: &Feeds, plan: &SubscribePlan, after: Seq) -> Tail {
+    let [insert, update, delete] = plan.options.ops;
+    let lens = plan.lens.clone();
+    let following = Following {
+        lens: lens.map(|lens| Arc::new(Query(lens)) as Arc<dyn Lens>),
+        ops: Ops {
+            insert,
+            update,
+            delete,
+        },
+        upsert: plan.options.upsert.then(|| plan.key.clone()),
+        batch_changes: plan.options.batch_rows,
+        identity: plan.identity.clone(),
+        ..Following::all(plan.scope.clone(), plan.catalog_version)
+    };
+    Tail::new(feeds.store.clone(), &feeds.hub, following, after)
 }
 
 /// One row of a subscription.
 pub(crate) struct Line<'a> {
+    /// `_seq`.
     pub(crate) seq: Seq,
-    /// `snapshot`, `ready`, `progress`, `insert`, `update` or `delete`.
+    /// `_op`.
     pub(crate) op: &'static str,
-    /// With this row, what the reader has is the table as some transaction left it.
+    /// `_commit`: with this row, what the reader has is the table as some transaction left it.
     pub(crate) commit: bool,
     values: Values<'a>,
     old: Option<&'a Row>,
@@ -157,12 +314,12 @@ impl Part {
         match self {
             Part::Snapshot(rows) => rows.num_rows(),
             Part::Mark(..) => 1,
-            Part::Changes(changes, _) => changes.len(),
+            Part::Changes(stretch) => stretch.changes().len(),
         }
     }
 
-    /// The row at `at`.
-    pub(crate) fn line(&self, at: usize) -> Result<Line<'_>, SqlError> {
+    /// The row at `at`, as the statement wants it.
+    pub(crate) fn line(&self, at: usize, plan: &SubscribePlan) -> Result<Line<'_>, SqlError> {
         match self {
             Part::Snapshot(rows) => {
                 let seq = match datum_at(rows.column(0).as_ref(), at) {
@@ -184,18 +341,24 @@ impl Part {
                 op: match mark {
                     Mark::Ready | Mark::Resumed => "ready",
                     Mark::Progress => "progress",
+                    Mark::Reset => "reset",
                 },
-                commit: *mark != Mark::Resumed,
+                commit: matches!(mark, Mark::Ready | Mark::Progress),
                 values: Values::None,
                 old: None,
             }),
-            Part::Changes(changes, whole) => {
-                let change = &changes[at];
-                let last = at + 1 == changes.len();
+            Part::Changes(stretch) => {
+                let change = &stretch.changes()[at];
+                let op = match change.op {
+                    ChangeOp::Delete => "delete",
+                    _ if plan.options.upsert => "upsert",
+                    ChangeOp::Insert => "insert",
+                    ChangeOp::Update => "update",
+                };
                 Ok(Line {
                     seq: change.seq,
-                    op: op_name(change.op),
-                    commit: change.last_in_transaction || (last && *whole),
+                    op,
+                    commit: change.ends_transaction,
                     values: Values::Row(&change.row),
                     old: change.old.as_ref(),
                 })
@@ -223,49 +386,34 @@ impl Line<'_> {
         }
     }
 
-    /// The row before an update.
+    /// The row before an update: the query's columns.
     pub(crate) fn old_row(&self) -> Option<&Row> {
         self.old
     }
-}
 
-pub(crate) fn op_name(op: ChangeOp) -> &'static str {
-    match op {
-        ChangeOp::Insert => "insert",
-        ChangeOp::Update => "update",
-        ChangeOp::Delete => "delete",
+    /// The row before an update, as a JSON object.
+    pub(crate) fn old(&self, plan: &SubscribePlan) -> Option<String> {
+        self.old
+            .map(|old| json::result_object(plan.selected(), old))
     }
 }
 
 /// What a subscriber is told when its feed ends.
-pub(crate) fn sql_error(error: SubscriptionError, table: &TableDef) -> SqlError {
-    let name = format!("\"{}.{}\"", table.schema, table.name);
+pub(crate) fn sql_error(error: SubscriptionError) -> SqlError {
     match error {
-        SubscriptionError::TableGone => SqlError::new(
-            ErrorKind::UndefinedTable,
-            format!("table {name} was dropped or truncated"),
-        ),
-        SubscriptionError::SchemaChanged { resume_after } => {
-            let message =
-                format!("table {name} was altered, the subscription cannot go on with its columns");
-            let hint =
-                format!("Subscribe again with OPTIONS (from = '{resume_after}') to miss nothing.");
-            SqlError::new(ErrorKind::ObjectNotInPrerequisiteState, message).hint(hint)
-        }
-        SubscriptionError::Trimmed { oldest } => {
-            let message = format!("the changes of table {name} up to {oldest} are no longer kept");
-            SqlError::new(ErrorKind::ObjectNotInPrerequisiteState, message)
-                .hint("Read the table again and subscribe to what comes after.")
-        }
-        SubscriptionError::Filter(error) => match error.downcast::<SqlError>() {
+        SubscriptionError::Lens(error) => match error.downcast::<SqlError>() {
             Ok(error) => *error,
             Err(error) => SqlError::new(ErrorKind::InternalError, error.to_string()),
         },
-        SubscriptionError::Storage(tidelog_storage::StorageError::Closed) => {
+        SubscriptionError::Storage(StorageError::Closed) => {
             let message = "terminating connection due to administrator command";
             SqlError::new(ErrorKind::AdminShutdown, message)
         }
         SubscriptionError::Storage(error) => SqlError::new(ErrorKind::IoError, error.to_string()),
         SubscriptionError::Reader(error) => SqlError::new(ErrorKind::InternalError, error),
+        SubscriptionError::TableGone => SqlError::new(ErrorKind::UndefinedTable, error.to_string()),
+        SubscriptionError::CatalogChanged { .. } | SubscriptionError::Trimmed { .. } => {
+            SqlError::new(ErrorKind::ObjectNotInPrerequisiteState, error.to_string())
+        }
     }
 }

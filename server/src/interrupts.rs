@@ -9,7 +9,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tidelog_sql::{ErrorKind, SqlError};
+use tidelog_sql::{ErrorKind, LiveSnapshots, Session, SqlError};
+use tidelog_storage::{Seq, Store};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -54,7 +55,36 @@ pub(crate) struct Interrupts {
     /// When the running statement has run too long.
     pub(crate) deadline: Option<Instant>,
     /// Set while the session waits for the outcome of a commit.
-    pub(crate) committing: Arc<AtomicBool>,
+    committing: Arc<AtomicBool>,
+    evictions: Evictions,
+}
+
+/// Tells when a session reads from before an erasure for too long.
+#[derive(Clone, Default)]
+struct Evictions(Option<(watch::Receiver<Seq>, Arc<LiveSnapshots>)>);
+
+impl Evictions {
+    /// Waits until the session has to let go of what it reads from. As PostgreSQL's standbys do it, the connection
+    /// ends: portals that a client left open would keep their snapshots.
+    async fn evicted(&self) -> Stop {
+        let Some((mut upto, snapshots)) = self.0.clone() else {
+            return pending().await;
+        };
+        let waited = upto
+            .wait_for(|upto| snapshots.any_before(*upto))
+            .await
+            .is_ok();
+        if !waited {
+            // The store is closed: the shutdown ends the connection.
+            return pending().await;
+        }
+        let message = "terminating connection due to the erasure of a user's rows";
+        let detail = "What it reads from is older than the erasure and could still show them.";
+        let error = SqlError::new(ErrorKind::SerializationFailure, message).detail(detail);
+        let hint =
+            "In a moment you should be able to reconnect to the database and repeat your command.";
+        Stop::Fatal(error.hint(hint))
+    }
 }
 
 impl Interrupts {
@@ -66,7 +96,19 @@ impl Interrupts {
             shutdown,
             deadline: None,
             committing: Arc::default(),
+            evictions: Evictions::default(),
         }
+    }
+
+    /// From now on it is this session whose statements are interrupted.
+    pub(crate) fn attach(&mut self, store: &Store, session: &Session) {
+        self.committing = session.committing();
+        self.evictions = Evictions(Some((store.evictions(), session.live_snapshots())));
+    }
+
+    /// Waits until the session has to let go of what it reads from.
+    pub(crate) async fn evicted(&self) -> Stop {
+        self.evictions.evicted().await
     }
 
     /// Cancels the statement that runs, as CancelRequest does.
@@ -143,8 +185,17 @@ impl Interrupts {
             _ = cancel.wait_for(|cancelled| *cancelled) => canceled("user request"),
             () = expired => canceled("statement timeout"),
             () = self.gone.cancelled() => Stop::Gone,
+            stop = self.evictions.evicted() => stop,
             () = self.shutdown.kill.cancelled() => admin_shutdown(),
         }
+    }
+
+    /// As `guard`, for what may wait long: also a goodbye and the beginning of shutdown end it.
+    pub(super) async fn guard_waiting<T, E: Into<Stop>>(
+        &self,
+        future: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Stop> {
+        self.guard_closing(self.deadline, future).await
     }
 
     /// As `guard`, for what would never end by itself: also a goodbye and the beginning of shutdown end it,
@@ -153,11 +204,19 @@ impl Interrupts {
         &self,
         future: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Stop> {
+        self.guard_closing(None, future).await
+    }
+
+    async fn guard_closing<T, E: Into<Stop>>(
+        &self,
+        deadline: Option<Instant>,
+        future: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Stop> {
         tokio::select! {
             biased;
             () = self.closing.cancelled() => Err(Stop::Gone),
             () = self.shutdown.stop.cancelled() => Err(admin_shutdown()),
-            result = self.guard_until(None, future) => result,
+            result = self.guard_until(deadline, future) => result,
         }
     }
 }

@@ -8,8 +8,11 @@
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+mod admin;
 mod auth;
 mod backend;
+mod backup;
+mod check;
 mod feed;
 mod http;
 mod interrupts;
@@ -38,19 +41,37 @@ struct Cli {
 enum Command {
     /// Runs the server on one data directory.
     Serve(Flags),
+    /// Verifies a data directory that no server runs on, and says what is broken in it.
+    Check(check::CheckFlags),
+    /// Copies a running server's data to a folder or object store; what is there already is not copied again.
+    Backup(backup::BackupFlags),
+    /// Lists the backups in a folder or object store.
+    Backups(backup::BackupsFlags),
+    /// Makes a data directory of a backup.
+    Restore(backup::RestoreFlags),
 }
 
 fn main() -> ExitCode {
-    let Command::Serve(flags) = Cli::parse().command;
-    match run(flags) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // One line, whatever the causes say.
-            let line = format!("{error:#}").replace(['\n', '\r'], " ");
-            eprintln!("tidelog: {line}");
-            ExitCode::FAILURE
+    let done = match Cli::parse().command {
+        Command::Serve(flags) => run(flags),
+        Command::Check(flags) => {
+            return check::run(flags).unwrap_or_else(|error| {
+                complain(&error);
+                ExitCode::from(2)
+            });
         }
-    }
+        Command::Backup(flags) => backup::back_up(&flags),
+        Command::Backups(flags) => backup::list(&flags),
+        Command::Restore(flags) => backup::restore(flags),
+    };
+    done.map_or_else(|error| complain(&error), |()| ExitCode::SUCCESS)
+}
+
+fn complain(error: &anyhow::Error) -> ExitCode {
+    // One line, whatever the causes say.
+    let line = format!("{error:#}").replace(['\n', '\r'], " ");
+    eprintln!("tidelog: {line}");
+    ExitCode::FAILURE
 }
 
 fn run(flags: Flags) -> anyhow::Result<()> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidelog_sql::Engine;
+use tidelog_sql::{Engine, EngineOptions};
 use tidelog_storage::cold::ColdOptions;
 use tidelog_storage::{Failpoints, StorageError, Store, StoreOptions, seq};
 use tokio::net::TcpListener;
@@ -96,12 +96,15 @@ async fn serve(mut settings: Settings, sockets: Handle) -> Result<(), ServeError
     };
 
     let shutdown = Shutdown::default();
+    let engine_options = EngineOptions {
+        transaction_bytes_max: settings.transaction_bytes_max,
+    };
     let backend = Backend::new(
-        Engine::new(store.clone()),
+        Engine::new(store.clone(), engine_options),
         Handle::current(),
         shutdown.clone(),
     );
-    let server = PgServer::new(backend.clone());
+    let server = PgServer::new(backend.clone(), settings.max_connections);
     let mut pg_task = sockets.spawn(accept_connections(pg_listener, server));
     let server = HttpServer::new(backend.clone(), &settings);
     let http_task = sockets.spawn(http::serve(http_listener, server));

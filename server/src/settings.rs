@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
+use tidelog_sql::EngineOptions;
 use tidelog_storage::Failpoints;
+use tidelog_storage::cold::ColdOptions;
 use tidelog_storage::failpoint::MalformedFailpoints;
 
 use cold::{Cold, ColdFile, ColdFlags, Storage};
@@ -24,6 +26,9 @@ pub(crate) struct Flags {
     /// Where HTTP clients connect; port 0 picks one [default: 127.0.0.1:8080]
     #[arg(long, env = "TIDELOG_HTTP", value_name = "ADDR:PORT")]
     http: Option<String>,
+    /// How many PostgreSQL clients may be connected at once [default: 1000]
+    #[arg(long, env = "TIDELOG_MAX_CONNECTIONS", value_name = "N")]
+    max_connections: Option<u32>,
     /// Web pages of other origins that may use HTTP and WebSockets, such as https://app.example.com; * for all [default: none]
     #[arg(
         long,
@@ -37,8 +42,8 @@ pub(crate) struct Flags {
     demo: bool,
     #[command(flatten)]
     cold: ColdFlags,
-    /// A TOML file with the same settings (data_dir, pg, http, http_origins, log_format, log_level, cold, cold_timeout,
-    /// cold_cache, and a table [storages.NAME] for each further storage)
+    /// A TOML file with the same settings (data_dir, pg, http, max_connections, http_origins, log_format, log_level,
+    /// transaction_bytes_max, cold, cold_timeout, cold_cache, and a table [storages.NAME] for each further storage)
     #[arg(long, env = "TIDELOG_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// How log lines look [default: human]
@@ -47,9 +52,31 @@ pub(crate) struct Flags {
     /// What is logged: a level or tracing directives such as info,tidelog_storage=debug [default: info]
     #[arg(long, env = "TIDELOG_LOG_LEVEL", value_name = "LEVEL")]
     log_level: Option<String>,
+    /// Largest memory of a transaction's uncommitted changes, in bytes [default: 1073741824]
+    #[arg(long, env = "TIDELOG_TRANSACTION_BYTES_MAX", value_name = "BYTES")]
+    transaction_bytes_max: Option<usize>,
     /// Steps at which a test ends the process: step=kill|stop|fail[@n],…
     #[arg(long, env = "TIDELOG_FAILPOINTS", hide = true)]
     failpoints: Option<String>,
+}
+
+/// Where cold files are, for who works on a data directory without a server.
+#[derive(Args, Debug, Default)]
+pub(crate) struct PlaceFlags {
+    #[command(flatten)]
+    cold: ColdFlags,
+    /// The server's TOML file, of which data_dir, cold, storages and cold_timeout count here
+    #[arg(long, env = "TIDELOG_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl PlaceFlags {
+    /// The data directory, if the file names it, and the stores.
+    pub(crate) fn load(self) -> Result<(Option<PathBuf>, ColdOptions), SettingsError> {
+        let mut file = read(self.config.as_deref())?;
+        let (data_dir, cold) = (file.data_dir.take(), file.cold());
+        Ok((data_dir, Cold::load(self.cold, cold)?.options()))
+    }
 }
 
 /// How log lines look.
@@ -70,14 +97,28 @@ struct File {
     data_dir: Option<PathBuf>,
     pg: Option<String>,
     http: Option<String>,
+    max_connections: Option<u32>,
     http_origins: Option<Vec<String>>,
     log_format: Option<LogFormat>,
     log_level: Option<String>,
+    transaction_bytes_max: Option<usize>,
     cold: Option<String>,
     #[serde(default)]
     storages: BTreeMap<String, Storage>,
     cold_timeout: Option<String>,
     cold_cache: Option<String>,
+}
+
+impl File {
+    /// What it says of the cold tier.
+    fn cold(&mut self) -> ColdFile {
+        ColdFile {
+            cold: self.cold.take(),
+            storages: std::mem::take(&mut self.storages),
+            cold_timeout: self.cold_timeout.take(),
+            cold_cache: self.cold_cache.take(),
+        }
+    }
 }
 
 /// The settings that hold.
@@ -86,10 +127,12 @@ pub(crate) struct Settings {
     pub(crate) data_dir: PathBuf,
     pub(crate) pg: String,
     pub(crate) http: String,
+    pub(crate) max_connections: usize,
     pub(crate) http_origins: Vec<String>,
     pub(crate) demo: bool,
     pub(crate) log_format: LogFormat,
     pub(crate) log_level: String,
+    pub(crate) transaction_bytes_max: usize,
     pub(crate) cold: Cold,
     pub(crate) failpoints: Failpoints,
 }
@@ -127,23 +170,8 @@ pub(crate) enum SettingsError {
 impl Settings {
     /// Reads the file, if one is named, and puts flags and environment over it.
     pub(crate) fn load(flags: Flags) -> Result<Settings, SettingsError> {
-        let file = match &flags.config {
-            Some(path) => {
-                let text =
-                    std::fs::read_to_string(path).map_err(|reason| SettingsError::Unreadable {
-                        path: path.clone(),
-                        reason,
-                    })?;
-                parse(path, &text)?
-            }
-            None => File::default(),
-        };
-        let cold = ColdFile {
-            cold: file.cold,
-            storages: file.storages,
-            cold_timeout: file.cold_timeout,
-            cold_cache: file.cold_cache,
-        };
+        let mut file = read(flags.config.as_deref())?;
+        let cold = file.cold();
         let settings = Settings {
             cold: Cold::load(flags.cold, cold)?,
             data_dir: flags
@@ -158,6 +186,10 @@ impl Settings {
                 .http
                 .or(file.http)
                 .unwrap_or_else(|| "127.0.0.1:8080".to_string()),
+            max_connections: flags
+                .max_connections
+                .or(file.max_connections)
+                .unwrap_or(1000) as usize,
             demo: flags.demo,
             http_origins: flags.http_origins.or(file.http_origins).unwrap_or_default(),
             log_format: flags.log_format.or(file.log_format).unwrap_or_default(),
@@ -165,6 +197,9 @@ impl Settings {
                 .log_level
                 .or(file.log_level)
                 .unwrap_or_else(|| "info".to_string()),
+            transaction_bytes_max: (flags.transaction_bytes_max)
+                .or(file.transaction_bytes_max)
+                .unwrap_or(EngineOptions::default().transaction_bytes_max),
             failpoints: Failpoints::parse(flags.failpoints.as_deref().unwrap_or_default())?,
         };
         check_address("pg", &settings.pg)?;
@@ -181,6 +216,18 @@ impl Settings {
         }
         Ok(settings)
     }
+}
+
+/// What the file says, if there is one.
+fn read(path: Option<&Path>) -> Result<File, SettingsError> {
+    let Some(path) = path else {
+        return Ok(File::default());
+    };
+    let text = std::fs::read_to_string(path).map_err(|reason| SettingsError::Unreadable {
+        path: path.to_path_buf(),
+        reason,
+    })?;
+    parse(path, &text)
 }
 
 fn parse(path: &Path, text: &str) -> Result<File, SettingsError> {

@@ -24,6 +24,7 @@ impl Parsed {
         }
         let what = match &self.body {
             Body::Subscribe(..) => "SUBSCRIBE with AS OF",
+            Body::Listen(_) | Body::Cursor(_) => "AS OF in this statement",
             Body::Sql(statement, _) => match &**statement {
                 Statement::Query(query) if query.locks.is_empty() => return Ok(()),
                 Statement::Query(_) => "AS OF with a row lock",
@@ -84,10 +85,12 @@ impl Session {
         let present = self.scope();
         let seq = as_of.seq(value, &present.snapshot, self.store().now_ms())?;
         let snapshot = tokio::task::block_in_place(|| present.snapshot.as_of(seq))?;
+        let snapshot = Arc::new(snapshot);
+        self.live_snapshots().note(&snapshot);
         Ok(Arc::new(Scope {
             store: present.store.clone(),
             database: present.database.clone(),
-            snapshot: Arc::new(snapshot),
+            snapshot,
             access: present.access.clone(),
             // Its changes come after all that is committed, and no later commit changes what was.
             transaction: Arc::default(),

@@ -206,7 +206,11 @@ impl From<StorageError> for SqlError {
         let kind = match &error {
             StorageError::NoTable(_) => ErrorKind::UndefinedTable,
             StorageError::Corrupt(_) => ErrorKind::DataCorrupted,
-            StorageError::Trimmed { .. } => ErrorKind::ObjectNotInPrerequisiteState,
+            StorageError::Trimmed { .. } | StorageError::StillRead { .. } => {
+                ErrorKind::ObjectNotInPrerequisiteState
+            }
+            StorageError::Evicted => ErrorKind::SerializationFailure,
+            StorageError::Backup(_) => ErrorKind::IoError,
             StorageError::Closed => ErrorKind::AdminShutdown,
             StorageError::InUse(_)
             | StorageError::Open { .. }

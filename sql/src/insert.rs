@@ -20,7 +20,7 @@ use crate::row::{
     Default, RowMaker, Target, Write, assign, cell, constant, infer_placeholder, is_default,
     own_partition, targets,
 };
-use crate::session::{Outcome, Prepared, Room, Session};
+use crate::session::{Outcome, Prepared, Session};
 use crate::text;
 use crate::upsert::Conflicts;
 
@@ -181,7 +181,7 @@ impl Session {
         let maker = self.row_maker(&table, targets.clone(), &catalog)?;
         let types = &prepared.parameters;
         let mut rows: Vec<(Partition, Row)> = Vec::new();
-        let mut room = Room::default();
+        let mut room = self.room();
         let plain_values = insert.source.as_deref().is_some_and(has_plain_values);
         match insert.source.as_ref().map(|source| &*source.body) {
             Some(SetExpr::Values(list)) if plain_values => {

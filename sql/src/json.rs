@@ -4,18 +4,35 @@ use std::fmt::Write;
 
 use tidelog_storage::{ColumnType, Datum, DatumRef, TableDef};
 
+use crate::output::OutputColumn;
 use crate::text::{self, Style};
 
 /// A row as a jsonb object in canonical text: `{"id": 1, "body": "…"}` in the order of the table's columns.
 pub fn row_object(table: &TableDef, row: &[Datum]) -> String {
+    let columns = table
+        .columns
+        .iter()
+        .map(|column| (column.name.as_str(), column.ty));
+    object(columns, row)
+}
+
+/// As `row_object`, of a result's row.
+pub fn result_object(columns: &[OutputColumn], row: &[Datum]) -> String {
+    let columns = columns
+        .iter()
+        .map(|column| (column.name.as_str(), column.ty));
+    object(columns, row)
+}
+
+fn object<'a>(columns: impl Iterator<Item = (&'a str, ColumnType)>, row: &[Datum]) -> String {
     let mut out = String::from("{");
-    for (n, (column, value)) in table.columns.iter().zip(row).enumerate() {
+    for (n, ((name, ty), value)) in columns.zip(row).enumerate() {
         if n > 0 {
             out.push_str(", ");
         }
-        write_string(&column.name, &mut out);
+        write_string(name, &mut out);
         out.push_str(": ");
-        write_value(value.as_ref(), column.ty, Style::default(), ", ", &mut out);
+        write_value(value.as_ref(), ty, Style::default(), ", ", &mut out);
     }
     out.push('}');
     out

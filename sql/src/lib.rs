@@ -22,6 +22,7 @@ pub mod json;
 mod locking;
 mod locks;
 mod modify;
+pub mod notify;
 mod optimize;
 mod ordered;
 mod output;
@@ -44,4 +45,7 @@ mod upsert;
 pub use error::{ErrorKind, SqlError};
 pub use output::{OutputColumn, RowStream, row_tag};
 pub use parse::Parsed;
-pub use session::{CopyIn, Engine, Login, Notice, Outcome, Prepared, Session, TransactionStatus};
+pub use session::{
+    CopyIn, Engine, EngineOptions, FetchFeed, LiveSnapshots, Login, Notice, Outcome, Prepared,
+    Session, TransactionStatus,
+};

@@ -26,7 +26,7 @@ use crate::returning::Returned;
 use crate::row::{
     Write, assign, check_not_null, constant, infer, is_default, own_partition, placeholder,
 };
-use crate::session::{Outcome, Prepared, RETRIES_MAX, Room, Session};
+use crate::session::{Outcome, Prepared, RETRIES_MAX, Session};
 
 /// What an UPDATE gives one column.
 enum NewValue {
@@ -298,7 +298,7 @@ impl Session {
         let mut batches = self.run(plan, scope.clone(), types, values).await?;
         let mut found = Vec::new();
         let mut seen = HashSet::new();
-        let mut room = Room::default();
+        let mut room = self.room();
         while let Some(batch) = batches.try_next().await? {
             for row in 0..batch.num_rows() {
                 let row = Found::of_batch(table, &scope, sees_user, &batch, row)?;

@@ -6,8 +6,8 @@ use arrow::array::{Array, ArrayRef};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
-use futures::StreamExt;
 use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 use tidelog_storage::catalog::PG_TYPE_KEY;
 use tidelog_storage::{ColumnType, Datum, datum::ColumnBuilder};
 
@@ -28,7 +28,7 @@ pub type RowStream = BoxStream<'static, Result<RecordBatch, SqlError>>;
 /// The tag of a command that gave rows; SHOW does not count them.
 pub fn row_tag(verb: &str, rows: u64) -> String {
     match verb {
-        "SHOW" | "EXPLAIN" => verb.to_string(),
+        "SHOW" | "EXPLAIN" | "CALL" => verb.to_string(),
         verb => format!("{verb} {rows}"),
     }
 }
@@ -181,6 +181,12 @@ pub(crate) fn batch_of_rows(
         builder.finish()
     };
     batch_of(types.iter().enumerate().map(column).collect(), rows.len())
+}
+
+/// The stream, read to its end.
+pub(crate) async fn collected(rows: RowStream) -> Result<RowStream, SqlError> {
+    let batches: Vec<_> = rows.try_collect().await?;
+    Ok(futures::stream::iter(batches.into_iter().map(Ok)).boxed())
 }
 
 /// A stream of one batch.

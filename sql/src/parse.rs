@@ -1,23 +1,31 @@
 //! Query strings into statements: PostgreSQL's grammar by sqlparser, ours (SUBSCRIBE, CREATE USER TABLE) on its tokens.
 
+mod cursor;
+mod forms;
+mod listen;
+mod subscribe;
+mod with;
+
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{
-    CopyLegacyOption, CopyOption, CopyTarget, Expr, Ident, ObjectName, Query, SelectItem, SetExpr,
-    Statement, Value,
+    CopyLegacyOption, CopyOption, Expr, Ident, Query, SelectItem, SetExpr, Statement, Value,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
-use tidelog_storage::{ColumnType, Datum, Seq, TableKind};
+use tidelog_storage::{Seq, TableKind};
+
+pub(crate) use cursor::{CursorCommand, Declare, Direction, Fetch};
+pub(crate) use listen::Listen;
+pub(crate) use subscribe::{OptionValue, Subscribe, SubscribeOption};
 
 use crate::error::{ErrorKind, SqlError};
-use crate::text;
-
-mod forms;
-mod with;
+use cursor::{parse_close, parse_declare, parse_fetch};
+use listen::parse_listen;
+use subscribe::{parse_copy_subscribe, parse_subscribe};
 
 /// A statement as parsed from a query string.
 #[derive(Clone, Debug)]
@@ -74,15 +82,10 @@ pub(crate) enum Body {
         Box<Subscribe>,
         Option<(Vec<CopyOption>, Vec<CopyLegacyOption>)>,
     ),
-}
-
-/// `SUBSCRIBE [TO] table [WHERE …] [OPTIONS (…)]`.
-#[derive(Clone, Debug)]
-pub(crate) struct Subscribe {
-    pub(crate) table: ObjectName,
-    pub(crate) filter: Option<Expr>,
-    pub(crate) last_rows: Option<u64>,
-    pub(crate) from: Option<Seq>,
+    /// LISTEN.
+    Listen(Box<Listen>),
+    /// DECLARE, FETCH, MOVE, CLOSE.
+    Cursor(Box<CursorCommand>),
 }
 
 impl Parsed {
@@ -94,7 +97,7 @@ impl Parsed {
     /// Makes a SUBSCRIBE go on after `from`, or (`None`) begin with the rows as they stand, whatever its options say.
     pub fn resume_after(&mut self, from: Option<Seq>) {
         if let Body::Subscribe(subscribe, _) = &mut self.body {
-            subscribe.from = from;
+            subscribe.resume_after(from);
         }
     }
 
@@ -192,7 +195,7 @@ impl Parsed {
                 }),
                 _ => None,
             },
-            Body::Subscribe(..) => None,
+            Body::Subscribe(..) | Body::Listen(_) | Body::Cursor(_) => None,
         }
     }
 
@@ -231,7 +234,7 @@ fn parse_one(
         .last()
         .map_or(begin, |token| position(&starts, token));
     let spares_keys = take_key_locks(&mut tokens);
-    let as_of = take_as_of(dialect, sql, &mut tokens)?;
+    let mut as_of = take_as_of(dialect, sql, &mut tokens)?;
     let overriding = take_overriding(&mut tokens);
     order_sequence_options(&mut tokens);
     forms::rewrite(&mut tokens)?;
@@ -242,6 +245,17 @@ fn parse_one(
     let result = match (word(0).as_str(), word(1).as_str(), word(2).as_str()) {
         ("SUBSCRIBE", ..) => {
             parse_subscribe(dialect, sql, tokens).map(|s| Body::Subscribe(Box::new(s), None))
+        }
+        ("DECLARE", ..) => parse_declare(dialect, sql, tokens, spares_keys, as_of.take())
+            .map(|command| Body::Cursor(Box::new(command))),
+        ("FETCH" | "MOVE", ..) => {
+            parse_fetch(dialect, sql, tokens).map(|command| Body::Cursor(Box::new(command)))
+        }
+        ("CLOSE", ..) => {
+            parse_close(dialect, sql, tokens).map(|command| Body::Cursor(Box::new(command)))
+        }
+        ("LISTEN", ..) => {
+            parse_listen(dialect, sql, tokens).map(|listen| Body::Listen(Box::new(listen)))
         }
         ("EXPLAIN", ..) => {
             // ON is no expression.
@@ -563,136 +577,6 @@ fn expect_end(parser: &Parser<'_>) -> Result<(), ParserError> {
         Ok(())
     } else {
         parser.expected("end of statement", next)
-    }
-}
-
-fn parse_subscribe(
-    dialect: &PostgreSqlDialect,
-    sql: &str,
-    tokens: Vec<TokenWithSpan>,
-) -> Result<Subscribe, SqlError> {
-    let mut parser = Parser::new(dialect).with_tokens_with_locations(tokens);
-    let (table, filter, options) = (|| {
-        parser.next_token();
-        let _ = parser.parse_keyword(Keyword::TO);
-        if parser.peek_token().token == Token::LParen {
-            return Ok(None);
-        }
-        let table = parser.parse_object_name(false)?;
-        let filter = if parser.parse_keyword(Keyword::WHERE) {
-            Some(parser.parse_expr()?)
-        } else {
-            None
-        };
-        let mut options = Vec::new();
-        if parser.parse_keyword(Keyword::OPTIONS) {
-            parser.expect_token(&Token::LParen)?;
-            options = parser.parse_comma_separated(parse_option)?;
-            parser.expect_token(&Token::RParen)?;
-        }
-        expect_end(&parser)?;
-        Ok(Some((table, filter, options)))
-    })()
-    .map_err(|error| syntax_error(sql, error))?
-    .ok_or_else(|| SqlError::unsupported("SUBSCRIBE TO (SELECT …)"))?;
-    let mut subscribe = Subscribe {
-        table,
-        filter,
-        last_rows: None,
-        from: None,
-    };
-    for (name, value) in options {
-        let invalid = |what| {
-            let message = format!("invalid value for option \"{name}\": \"{value}\"");
-            SqlError::new(ErrorKind::InvalidParameterValue, message).hint(what)
-        };
-        match name.as_str() {
-            "last_rows" => {
-                let rows = value.parse();
-                subscribe.last_rows = Some(rows.map_err(|_| invalid("It is a number of rows."))?);
-            }
-            "from" => match text::parse(ColumnType::Int8, &value)? {
-                Datum::Int8(seq) => {
-                    let seq = Seq::from_i64(seq);
-                    subscribe.from =
-                        Some(seq.ok_or_else(|| invalid("It is the _seq of a change."))?);
-                }
-                _ => return Err(invalid("It is the _seq of a change.")),
-            },
-            _ => {
-                let message = format!("unrecognized SUBSCRIBE option \"{name}\"");
-                return Err(SqlError::new(ErrorKind::SyntaxError, message));
-            }
-        }
-    }
-    if subscribe.from.is_some() && subscribe.last_rows.is_some() {
-        let message = "SUBSCRIBE options \"from\" and \"last_rows\" exclude each other";
-        return Err(SqlError::new(ErrorKind::SyntaxError, message));
-    }
-    Ok(subscribe)
-}
-
-fn parse_option(parser: &mut Parser<'_>) -> Result<(String, String), ParserError> {
-    let name = parser.parse_identifier()?.value.to_ascii_lowercase();
-    parser.expect_token(&Token::Eq)?;
-    let sign = if parser.consume_token(&Token::Minus) {
-        "-"
-    } else {
-        ""
-    };
-    let token = parser.next_token();
-    match token.token {
-        Token::Number(value, _) => Ok((name, format!("{sign}{value}"))),
-        Token::SingleQuotedString(value) if sign.is_empty() => Ok((name, value)),
-        _ => parser.expected("a number or a string", token),
-    }
-}
-
-/// `COPY (SUBSCRIBE …) TO STDOUT …`: the inside is parsed by itself, the rest around a stand-in query.
-fn parse_copy_subscribe(
-    dialect: &PostgreSqlDialect,
-    sql: &str,
-    tokens: Vec<TokenWithSpan>,
-) -> Result<Body, SqlError> {
-    let mut depth = 0;
-    let mut end = tokens.len();
-    for (n, token) in tokens.iter().enumerate() {
-        match token.token {
-            Token::LParen => depth += 1,
-            Token::RParen => depth -= 1,
-            _ => continue,
-        }
-        if depth == 0 {
-            end = n;
-            break;
-        }
-    }
-    let inside = tokens.get(2..end).unwrap_or_default().to_vec();
-    let subscribe = parse_subscribe(dialect, sql, inside)?;
-    let stand_in = Tokenizer::new(dialect, "SELECT 1")
-        .tokenize_with_location()
-        .expect("a constant query");
-    let mut outside = tokens[..2].to_vec();
-    outside.extend(
-        stand_in
-            .into_iter()
-            .filter(|t| !matches!(t.token, Token::Whitespace(_) | Token::EOF)),
-    );
-    outside.extend_from_slice(tokens.get(end..).unwrap_or_default());
-    match parse_statement(dialect, sql, outside)? {
-        Statement::Copy {
-            to: true,
-            target: CopyTarget::Stdout,
-            options,
-            legacy_options,
-            ..
-        } => Ok(Body::Subscribe(
-            Box::new(subscribe),
-            Some((options, legacy_options)),
-        )),
-        _ => Err(SqlError::unsupported(
-            "COPY (SUBSCRIBE …) other than TO STDOUT",
-        )),
     }
 }
 

@@ -21,7 +21,9 @@ use datafusion::sql::sqlparser::ast;
 use tidelog_storage::{Catalog, ColumnType, EnumType, Store};
 
 use crate::error::{SqlError, from_datafusion};
+use crate::notify::PG_NOTIFY;
 use crate::provider::{Access, Relation};
+use crate::session::CursorInfo;
 use crate::text::Style;
 use crate::{ddl, functions, system, types};
 
@@ -67,6 +69,10 @@ pub(crate) struct Planner<'a> {
     pub(crate) style: Style,
     /// Planners of expressions: ours first, which reads literals in the session's style.
     pub(crate) expr_planners: Vec<Arc<dyn ExprPlanner>>,
+    /// The session's `pg_notify`.
+    pub(crate) pg_notify: &'a Arc<ScalarUDF>,
+    /// The session's cursors.
+    pub(crate) cursors: &'a dyn Fn() -> Vec<CursorInfo>,
     /// Whether tables show their pseudo-columns: only where the statement names one.
     pub(crate) pseudo_columns: bool,
     /// Relations that stand in for tables (rows of RETURNING, `excluded`).
@@ -124,6 +130,7 @@ impl ContextProvider for Planner<'_> {
         {
             return Ok(provider_as_source(match name.table() {
                 "pg_settings" => relation.of_settings((self.settings)())?,
+                "pg_cursors" => relation.of_cursors((self.cursors)())?,
                 _ => relation,
             }));
         }
@@ -209,6 +216,9 @@ impl ContextProvider for Planner<'_> {
         }
         if let Some(function) = functions::named(name, self.style) {
             return Some(function);
+        }
+        if name == PG_NOTIFY {
+            return Some(self.pg_notify.clone());
         }
         if let Some(function) = self.state.scalar_functions().get(name) {
             return Some(function.clone());

@@ -140,6 +140,11 @@ impl Relation {
         (&self.table, columns, Arc::new(Schema::new(fields)))
     }
 
+    /// The table.
+    pub(crate) fn table(&self) -> &Arc<TableDef> {
+        &self.table
+    }
+
     /// The values of the whole primary key, when the filters fix them by equality.
     fn key_of(&self, filters: &[Expr]) -> Option<Vec<Datum>> {
         let primary = self.table.primary()?;

@@ -1,28 +1,24 @@
 //! A session: one client's statements, one after the other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
-use bytes::Bytes;
 use datafusion::common::{ParamValues, ScalarValue};
-use datafusion::execution::runtime_env::RuntimeEnv;
-use datafusion::execution::{SessionState, SessionStateBuilder};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
-use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast::{self, Statement};
-use futures::stream::BoxStream;
 use parking_lot::Mutex;
 use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, Store, datum};
 
-use crate::cold_scan;
 use crate::constraints::ConditionCache;
 use crate::error::{ErrorKind, SqlError, from_datafusion};
 use crate::functions;
-use crate::locks::{LockTable, Locks};
+use crate::locks::Locks;
 use crate::modify;
-use crate::optimize::{self, CheckedArithmetic};
+use crate::notify::{ChannelEvent, Outbox, pg_notify, says_something};
 use crate::output::{self, OutputColumn, RowStream};
 use crate::parse::{self, AsOf, Body, Overriding, Parsed};
 use crate::plan;
@@ -30,76 +26,31 @@ use crate::provider::{Access, Scope};
 use crate::returning::Returned;
 use crate::settings::Settings;
 use crate::short_read::ShortRead;
-use crate::subscribe::{ListenTarget, SubscribePlan};
 use crate::text::Style;
 
 pub use crate::copy::CopyIn;
+pub use cursor::FetchFeed;
+pub use engine::{Engine, EngineOptions};
+pub use outcome::{Notice, Outcome};
+pub use transaction::LiveSnapshots;
 
+mod channels;
 mod commands;
+mod cursor;
 mod ddl;
+mod engine;
+mod outcome;
 mod planning;
+mod procedures;
 mod transaction;
 
+use cursor::Cursor;
+pub(crate) use cursor::CursorInfo;
+pub(crate) use transaction::Isolation;
 use transaction::{Block, Work};
-pub(crate) use transaction::{Isolation, Room};
 
 /// A statement whose rows were superseded under it is run again this often before the client is told.
 pub(crate) const RETRIES_MAX: usize = 1000;
-
-/// What all sessions share.
-pub struct Engine {
-    store: Arc<Store>,
-    state: SessionState,
-    locks: Arc<LockTable>,
-    conditions: ConditionCache,
-}
-
-impl Engine {
-    /// An engine over an open store.
-    pub fn new(store: Arc<Store>) -> Arc<Engine> {
-        let mut config = SessionConfig::new();
-        let options = config.options_mut();
-        options.sql_parser.parse_float_as_decimal = true;
-        options.sql_parser.map_string_types_to_utf8view = false;
-        options.execution.parquet.schema_force_view_types = false;
-        options.execution.collect_statistics = false;
-        options.execution.parquet.max_in_list_size = 200;
-        options.execution.time_zone = Some("UTC".to_string());
-        let runtime = Arc::new(RuntimeEnv::default());
-        let url = url_of_store();
-        runtime.register_object_store(&url, store.object_store());
-        let mut builder = SessionStateBuilder::new()
-            .with_config(config)
-            .with_runtime_env(runtime)
-            .with_default_features()
-            .with_analyzer_rule(Arc::new(CheckedArithmetic))
-            .with_physical_optimizer_rules(optimize::physical_rules());
-        let id = functions::snowflake_id(store.clone());
-        let scalars = builder.scalar_functions().get_or_insert_default();
-        scalars.push(id);
-        scalars.extend(functions::syntax());
-        let aggregates = builder.aggregate_functions().get_or_insert_default();
-        aggregates.push(Arc::new(functions::sum()));
-        aggregates.extend(functions::moments::moments().map(Arc::new));
-        aggregates.extend(functions::collected::ordered_sets().map(Arc::new));
-        let state = builder.build();
-        Arc::new(Engine {
-            store,
-            state,
-            locks: Arc::default(),
-            conditions: ConditionCache::default(),
-        })
-    }
-
-    /// The store.
-    pub fn store(&self) -> &Arc<Store> {
-        &self.store
-    }
-}
-
-fn url_of_store() -> url::Url {
-    cold_scan::STORE_URL.parse().expect("a constant URL")
-}
 
 /// Who logged in. Authentication is over before a session exists.
 #[derive(Clone, Debug)]
@@ -132,6 +83,8 @@ pub struct Prepared {
     pub columns: Option<Vec<OutputColumn>>,
     statement: Parsed,
     query: Option<QueryPlan>,
+    /// The query or SUBSCRIBE of a DECLARE.
+    inner: Option<Box<Prepared>>,
     /// The statement in an EXPLAIN.
     explained: Option<Box<Prepared>>,
 }
@@ -181,57 +134,6 @@ struct QueryPlan {
     short: Option<Arc<ShortRead>>,
 }
 
-/// What running a statement gives.
-pub enum Outcome {
-    /// An empty query string.
-    Empty,
-    /// A command that returns no rows, with its tag (`CREATE TABLE`, `INSERT 0 3`).
-    Command(String),
-    /// Rows; the tag is `{verb} {count of rows}` (`SELECT 5`, `INSERT 0 5`).
-    Rows {
-        /// The columns.
-        columns: Vec<OutputColumn>,
-        /// The rows.
-        rows: RowStream,
-        /// `SELECT`, `INSERT 0`, …
-        verb: &'static str,
-    },
-    /// COPY … FROM STDIN: the server hands the client's data to it.
-    CopyIn(Box<CopyIn>),
-    /// COPY … TO STDOUT: chunks that end at line ends; the tag is `COPY {rows}`.
-    CopyOut {
-        /// How many columns a line has.
-        columns: usize,
-        /// The lines, and how many rows each chunk holds.
-        chunks: BoxStream<'static, Result<(Bytes, u64), SqlError>>,
-    },
-    /// SUBSCRIBE: endless rows; `copy` when it was wrapped in COPY (…) TO STDOUT.
-    Subscribe(Box<SubscribePlan>),
-    /// LISTEN, tag `LISTEN`.
-    Listen(ListenTarget),
-    /// UNLISTEN of one channel or (`None`) all, tag `UNLISTEN`.
-    Unlisten(Option<String>),
-}
-
-/// Something to tell the client besides the result.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Notice {
-    /// A NoticeResponse with severity WARNING or NOTICE.
-    Message {
-        /// `WARNING` or `NOTICE`.
-        severity: &'static str,
-        /// The text.
-        error: SqlError,
-    },
-    /// A ParameterStatus.
-    Parameter {
-        /// The setting's name as PostgreSQL spells it (`TimeZone`).
-        name: String,
-        /// Its new value.
-        value: String,
-    },
-}
-
 /// One client's session.
 pub struct Session {
     engine: Arc<Engine>,
@@ -242,6 +144,18 @@ pub struct Session {
     notices: Vec<Notice>,
     work: Work,
     drawn: Arc<functions::sequence::Drawn>,
+    /// What it listens to.
+    listening: BTreeSet<String>,
+    /// What of that the server was not told yet.
+    channel_events: Vec<ChannelEvent>,
+    /// What the transaction under way has to say; the same for all of them.
+    outbox: Arc<Outbox>,
+    pg_notify: Arc<ScalarUDF>,
+    cursors: BTreeMap<String, Cursor>,
+    /// How many cursors it has declared.
+    cursors_declared: u64,
+    /// The Seq of the newest notification that the client was told.
+    heard: Arc<AtomicI64>,
     /// The plans that an EXPLAIN ANALYZE under way has run.
     plans: Mutex<Option<Vec<Arc<dyn ExecutionPlan>>>>,
 }
@@ -249,17 +163,8 @@ pub struct Session {
 impl Session {
     /// A session for a role that exists and may log in. Settings that cannot be taken become notices.
     pub fn new(engine: Arc<Engine>, login: Login) -> Result<Session, SqlError> {
-        let mut session = Session {
-            role: login.user.clone(),
-            database: login.database.as_str().into(),
-            work: Work::new(Locks::new(&engine.locks, login.pid)),
-            engine,
-            settings: Settings::default(),
-            notices: Vec::new(),
-            drawn: Arc::default(),
-            plans: Mutex::default(),
-            login,
-        };
+        let role = login.user.clone();
+        let mut session = Session::with(engine, login, role, Settings::default());
         for (name, value) in session.login.settings.clone() {
             if let Err(error) = session.settings.set(&name, Some(&value)) {
                 session.notices.push(Notice::Message {
@@ -270,6 +175,44 @@ impl Session {
         }
         session.settings.keep_as_startup();
         Ok(session)
+    }
+
+    /// A session of the same role and settings, with nothing open.
+    pub(crate) fn fork(&self) -> Session {
+        let (engine, login) = (self.engine.clone(), self.login.clone());
+        Session::with(engine, login, self.role.clone(), self.settings.clone())
+    }
+
+    fn with(engine: Arc<Engine>, login: Login, role: String, settings: Settings) -> Session {
+        let outbox = Arc::new(Outbox::default());
+        Session {
+            database: login.database.as_str().into(),
+            work: Work::new(Locks::new(&engine.locks, login.pid)),
+            pg_notify: pg_notify(outbox.clone(), login.pid),
+            outbox,
+            engine,
+            login,
+            role,
+            settings,
+            notices: Vec::new(),
+            listening: BTreeSet::new(),
+            channel_events: Vec::new(),
+            cursors: BTreeMap::new(),
+            cursors_declared: 0,
+            drawn: Arc::default(),
+            heard: Arc::default(),
+            plans: Mutex::default(),
+        }
+    }
+
+    /// The role that statements run as.
+    pub(crate) fn role(&self) -> &str {
+        &self.role
+    }
+
+    /// The role that logged in.
+    pub(crate) fn login_role(&self) -> &str {
+        &self.login.user
     }
 
     /// The settings that a client is told at the start (ParameterStatus), names as PostgreSQL spells them.
@@ -334,6 +277,7 @@ impl Session {
             columns: None,
             statement: statement.clone(),
             query: None,
+            inner: None,
             explained: None,
         };
         if let Some(explained) = statement.explained() {
@@ -344,11 +288,16 @@ impl Session {
         statement.check_as_of()?;
         let catalog = self.catalog();
         match &statement.body {
-            Body::Subscribe(subscribe, None) => {
-                let table = crate::ddl::resolve(&catalog, &self.search_path(), &subscribe.table)?;
-                prepared.columns = Some(crate::subscribe::columns(table));
+            Body::Subscribe(subscribe, copy) => {
+                let (types, columns) = self.describe_subscription(subscribe, given, &catalog)?;
+                prepared.parameters = types;
+                prepared.columns = copy.is_none().then_some(columns);
             }
-            Body::Subscribe(_, Some(_)) => {}
+            Body::Listen(_) => {}
+            Body::Cursor(command) => {
+                (prepared.parameters, prepared.columns, prepared.inner) =
+                    self.prepare_cursor(command, given)?;
+            }
             Body::Sql(statement, _) => match &**statement {
                 Statement::Query(query) => {
                     let mut query = (**query).clone();
@@ -459,8 +408,12 @@ impl Session {
     ) -> Result<Outcome, SqlError> {
         match &prepared.statement.body {
             Body::Subscribe(subscribe, copy) => {
-                self.subscribe(subscribe, copy.as_ref(), parameters).await
+                let types = &prepared.parameters;
+                self.subscribe(subscribe, copy.as_ref(), types, parameters)
+                    .await
             }
+            Body::Listen(listen) => self.listen(listen).await,
+            Body::Cursor(command) => self.cursor_command(command, prepared, parameters).await,
             Body::Sql(statement, kind) => {
                 self.work.queried |= matches!(
                     **statement,
@@ -539,6 +492,12 @@ impl Session {
         let columns = output::columns(plan.schema().as_arrow())?;
         prepared.check_columns(&columns)?;
         let rows = self.run(plan, scope, &prepared.parameters, values).await?;
+        self.detach_changes();
+        // What is said while rows are made belongs to the transaction, which may end with this statement.
+        let rows = match says_something(query) {
+            true => output::collected(rows).await?,
+            false => rows,
+        };
         Ok(Outcome::Rows {
             columns,
             rows,
@@ -573,12 +532,10 @@ impl Session {
         }
         let stream = execute_stream(plan, self.engine.state.task_ctx()).map_err(from_datafusion)?;
         let rows = output::stream(&columns, stream);
-        if !eager {
-            return Ok(rows);
+        match eager {
+            true => output::collected(rows).await,
+            false => Ok(rows),
         }
-        use futures::{StreamExt, TryStreamExt};
-        let batches: Vec<_> = rows.try_collect().await?;
-        Ok(futures::stream::iter(batches.into_iter().map(Ok)).boxed())
     }
 
     /// How a plan is run in a scope.
@@ -649,7 +606,8 @@ impl Session {
     }
 }
 
-fn bind(
+/// Puts the values of parameters into a plan.
+pub(crate) fn bind(
     plan: LogicalPlan,
     types: &[ColumnType],
     values: &[Datum],

@@ -456,6 +456,12 @@ const UNITS: &[(&str, f64)] = &[
     ("us", 0.001),
 ];
 
+/// A time, written as in a setting.
+pub(crate) fn time(value: &str) -> Option<Duration> {
+    let ms = milliseconds(value)?;
+    u64::try_from(ms).ok().map(Duration::from_millis)
+}
+
 /// A time in milliseconds, or with a unit; may be out of range.
 fn milliseconds(value: &str) -> Option<i64> {
     let value = value.trim();

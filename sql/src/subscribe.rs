@@ -1,244 +1,452 @@
-//! SUBSCRIBE and LISTEN as plans: what to send first, and which changes to follow.
+//! SUBSCRIBE as a plan: what to send first, and which changes to follow.
+//!
+//! Owns: checking a subscription when it begins, what it shows of a row ([`Lens`]), its snapshots, and whether it
+//! can go on after the catalog has changed. Does not: follow the log.
 
+mod lens;
+mod options;
+
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, Int64Array, StringArray};
-use arrow::record_batch::RecordBatch;
-use datafusion::common::DFSchema;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_expr::PhysicalExpr;
-use datafusion::sql::sqlparser::ast::{CopyLegacyOption, CopyOption};
+use datafusion::sql::sqlparser::ast::{self, CopyLegacyOption, CopyOption};
 use tidelog_storage::{
-    ColumnType, Datum, FeedScope, Partition, PartitionSet, Row, Seq, TableDef, TableKind, datum,
+    Catalog, ColumnType, Datum, FeedScope, PartitionSet, Seq, TableDef, TableKind,
 };
 
 use crate::copy::CopyFormat;
 use crate::ddl;
-use crate::error::{ErrorKind, SqlError, from_datafusion};
-use crate::output::{OutputColumn, RowStream};
-use crate::parse::parse_query;
-use crate::parse::{Subscribe, quoted};
-use crate::provider::SEQ;
-use crate::session::{Outcome, Session};
+use crate::error::{ErrorKind, SqlError};
+use crate::output::{self, OutputColumn, RowStream};
+use crate::parse::Subscribe;
+use crate::plan;
+use crate::provider::{SEQ, USER};
+use crate::session::{Outcome, Session, bind};
 
-/// A planned SUBSCRIBE.
+pub(crate) use options::{literal_options, seq};
+
+pub use lens::{Lens, Seen};
+pub use options::SubscribeOptions;
+
+/// A planned SUBSCRIBE: what there is to send first, and what to follow then. It can be planned again by itself,
+/// after the catalog has changed or when changes were missed.
 pub struct SubscribePlan {
-    /// The table, as it was when subscribing.
+    /// The table, as it was when it was planned.
     pub table: Arc<TableDef>,
     /// Whose changes to follow.
     pub scope: FeedScope,
-    /// The result's columns: `_seq bigint, _op text`, the table's, `_old jsonb`.
+    /// The result's columns: `_seq bigint, _op text, _commit boolean`, those of the query, and `_old jsonb` unless
+    /// the envelope is upsert.
     pub columns: Vec<OutputColumn>,
-    /// The WHERE clause.
-    pub filter: Option<Arc<RowFilter>>,
-    /// The rows as they stand at `after`, oldest Seq first: `_seq` and then the table's columns. `None` with `from`.
+    /// What is seen of a row; `None` is all of it.
+    pub lens: Option<Arc<Lens>>,
+    /// The rows as they stand at `after`, oldest Seq first: the Seq and then the query's columns. `None` when the
+    /// subscription begins without.
     pub snapshot: Option<RowStream>,
     /// The tail begins strictly after this Seq: the snapshot's, or `from`.
     pub after: Seq,
+    /// The version of the catalog that it was planned with.
+    pub catalog_version: u64,
+    /// The options.
+    pub options: SubscribeOptions,
+    /// Where the primary key's columns stand in the query's, when the envelope is upsert.
+    pub key: Vec<usize>,
+    /// Tells what is seen of a row from what other plans with the same scope see. `None` when that depends on more
+    /// than the statement, such as the time.
+    pub identity: Option<Arc<str>>,
     /// How lines are written when it was wrapped in COPY (…) TO STDOUT.
     pub copy: Option<CopyFormat>,
+    origin: Box<Origin>,
+}
+
+/// What a subscription was made from.
+struct Origin {
+    /// The session as it was then, with nothing open.
+    session: Session,
+    subscribe: Subscribe,
+    types: Vec<ColumnType>,
+    values: Vec<Datum>,
+}
+
+/// What became of a subscription when the catalog changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewed {
+    /// It goes on where it was.
+    GoesOn,
+    /// The table's data is another: it begins again, with a snapshot.
+    StartsOver,
+}
+
+/// The columns of a subscription's rows before those of its query.
+const HEAD: [(&str, ColumnType); 3] = [
+    (SEQ, ColumnType::Int8),
+    ("_op", ColumnType::Text),
+    ("_commit", ColumnType::Bool),
+];
+
+/// How many columns stand before those of the query.
+pub const HEAD_COLUMNS: usize = HEAD.len();
+
+fn column(name: &str, ty: ColumnType) -> OutputColumn {
+    OutputColumn {
+        name: name.to_string(),
+        ty,
+    }
 }
 
 impl SubscribePlan {
-    /// The columns between `_op` and `_old`.
+    /// The columns of its query.
     pub fn selected(&self) -> &[OutputColumn] {
-        &self.columns[2..self.columns.len() - 1]
+        let end = self.columns.len() - usize::from(!self.options.upsert);
+        &self.columns[HEAD_COLUMNS..end]
     }
 
-    /// Where among them the columns stand that tell the rows apart; `None` when they are not there.
+    /// Where in its query the columns stand that tell the rows apart; `None` when not all of them are there as they are.
     pub fn row_key(&self) -> Option<Vec<usize>> {
-        let key = self.table.key_indexes();
-        // Rows of two users may have the same key, and `_user` is not among the columns.
-        let many = self.table.kind == TableKind::User && self.scope.partitions == PartitionSet::All;
-        (!key.is_empty() && !many).then_some(key)
+        let table = &self.table;
+        let mut key = table.key_indexes();
+        if key.is_empty() {
+            return None;
+        }
+        if table.kind == TableKind::User && self.scope.partitions == PartitionSet::All {
+            // `_user`, behind `_seq`.
+            key.push(table.columns.len() + 1);
+        }
+        let source = |column| match &self.lens {
+            Some(lens) => lens.source(column),
+            None => Some(column),
+        };
+        let place = |column| (0..self.selected().len()).find(|at| source(*at) == Some(column));
+        key.into_iter().map(place).collect()
+    }
+
+    /// Goes on with the catalog as it is now, or says why it cannot. `position` is how far it has come.
+    pub fn renew(&mut self, position: Seq) -> Result<Renewed, SqlError> {
+        let session = &self.origin.session;
+        let catalog = session.store().catalog();
+        session.check_roles(&catalog)?;
+        let name = format!("\"{}.{}\"", self.table.schema, self.table.name);
+        let current = catalog.table_by_id(self.table.id);
+        let table = current.or_else(|| catalog.table(&self.table.schema, &self.table.name));
+        let Some(table) = table else {
+            let message = format!("table {name} was dropped, the subscription ends");
+            return Err(SqlError::new(ErrorKind::UndefinedTable, message));
+        };
+        let partitions = session.access(&catalog).partitions(table);
+        if table.id == self.table.id && partitions != self.scope.partitions {
+            let message = format!(
+                "the rights of role \"{}\" have changed, the subscription ends",
+                session.role()
+            );
+            return Err(SqlError::new(ErrorKind::InsufficientPrivilege, message));
+        }
+        if Arc::ptr_eq(table, &self.table) {
+            self.catalog_version = catalog.version;
+            return Ok(Renewed::GoesOn);
+        }
+        let altered = |detail: String| {
+            let message =
+                format!("table {name} was altered, the subscription cannot go on with its columns");
+            SqlError::new(ErrorKind::ObjectNotInPrerequisiteState, message)
+                .detail(detail)
+                .hint(format!(
+                    "Subscribe again with OPTIONS (from = '{position}') to miss nothing."
+                ))
+        };
+        let origin = &self.origin;
+        let planned = session
+            .plan_subscription(&origin.subscribe, &origin.types, &origin.values, &catalog)
+            .map_err(|error| altered(format!("{}.", error.message)))?;
+        if planned.columns != self.columns {
+            return Err(altered("Its columns are others now.".to_string()));
+        }
+        let truncated = planned.table.id != self.table.id;
+        self.take(planned);
+        Ok(match truncated {
+            true => Renewed::StartsOver,
+            false => Renewed::GoesOn,
+        })
+    }
+
+    /// Begins again with a snapshot of the rows as they are now.
+    pub async fn start_over(&mut self) -> Result<(), SqlError> {
+        let origin = &self.origin;
+        let session = &origin.session;
+        let scope = session.scope();
+        let catalog = scope.snapshot.catalog().clone();
+        session.check_roles(&catalog)?;
+        let planned = session.plan_subscription(
+            &origin.subscribe,
+            &origin.types,
+            &origin.values,
+            &catalog,
+        )?;
+        if planned.columns != self.columns {
+            let message = "the columns of the subscription have changed";
+            return Err(SqlError::new(
+                ErrorKind::ObjectNotInPrerequisiteState,
+                message,
+            ));
+        }
+        let after = scope.snapshot.seq();
+        let snapshot = match self.options.snapshot {
+            true => {
+                let plan = planned.snapshot_plan.clone();
+                Some(session.run(plan, scope, &[], &[]).await?)
+            }
+            false => None,
+        };
+        self.take(planned);
+        self.snapshot = snapshot;
+        self.after = after;
+        Ok(())
+    }
+
+    fn take(&mut self, planned: Planned) {
+        self.table = planned.table;
+        self.scope = planned.scope;
+        self.lens = planned.lens;
+        self.key = planned.key;
+        self.identity = planned.identity;
+        self.catalog_version = planned.catalog_version;
     }
 }
 
-/// The columns of a subscription's rows.
-pub(crate) fn columns(table: &TableDef) -> Vec<OutputColumn> {
-    let column = |name: &str, ty| OutputColumn {
-        name: name.to_string(),
-        ty,
-    };
-    let mut columns = vec![
-        column(SEQ, ColumnType::Int8),
-        column("_op", ColumnType::Text),
-    ];
-    columns.extend(table.columns.iter().map(|c| column(&c.name, c.ty)));
-    columns.push(column("_old", ColumnType::Jsonb));
-    columns
-}
-
-/// A WHERE clause over the rows of one table, evaluated by the engine that runs SELECT.
-pub struct RowFilter {
+/// A subscription's query against one catalog.
+struct Planned {
     table: Arc<TableDef>,
-    user: bool,
-    schema: arrow::datatypes::SchemaRef,
-    predicate: Arc<dyn PhysicalExpr>,
-}
-
-impl RowFilter {
-    /// For each version whether it matches (NULL does not).
-    pub fn matches(&self, versions: &[(Seq, &Partition, &Row)]) -> Result<Vec<bool>, SqlError> {
-        let mut arrays = Vec::with_capacity(self.schema.fields().len());
-        for (index, column) in self.table.columns.iter().enumerate() {
-            let mut builder = datum::ColumnBuilder::new(column.ty);
-            versions
-                .iter()
-                .for_each(|(_, _, row)| builder.append(row[index].as_ref()));
-            arrays.push(builder.finish());
-        }
-        arrays.push(Arc::new(Int64Array::from_iter_values(
-            versions.iter().map(|(seq, ..)| seq.as_i64()),
-        )));
-        if self.user {
-            arrays.push(Arc::new(StringArray::from_iter_values(
-                versions.iter().map(|(_, user, _)| user.as_str()),
-            )));
-        }
-        let batch = RecordBatch::try_new(self.schema.clone(), arrays)
-            .map_err(|e| crate::error::from_arrow(&e))?;
-        let value = self.predicate.evaluate(&batch).map_err(from_datafusion)?;
-        let array = value.into_array(versions.len()).map_err(from_datafusion)?;
-        let matches = array.as_boolean();
-        Ok((0..versions.len())
-            .map(|row| matches.is_valid(row) && matches.value(row))
-            .collect())
-    }
-}
-
-/// What LISTEN "schema.table" follows.
-#[derive(Clone, Debug)]
-pub struct ListenTarget {
-    /// The channel as the client named it.
-    pub channel: String,
-    /// The table.
-    pub table: Arc<TableDef>,
-    /// Whose changes.
-    pub scope: FeedScope,
-    /// From here on: strictly after this Seq.
-    pub after: Seq,
+    scope: FeedScope,
+    columns: Vec<OutputColumn>,
+    options: SubscribeOptions,
+    lens: Option<Arc<Lens>>,
+    key: Vec<usize>,
+    identity: Option<Arc<str>>,
+    snapshot_plan: LogicalPlan,
+    catalog_version: u64,
 }
 
 impl Session {
+    /// The types of a subscription's parameters, and its columns.
+    pub(crate) fn describe_subscription(
+        &self,
+        subscribe: &Subscribe,
+        given: &[Option<ColumnType>],
+        catalog: &Catalog,
+    ) -> Result<(Vec<ColumnType>, Vec<OutputColumn>), SqlError> {
+        let mut types = given.to_vec();
+        options::infer_parameters(&subscribe.options, &mut types);
+        let options = options::check(&subscribe.options, None)?;
+        let plan = self.plan_with_pseudo_columns(subscribe, &types, catalog)?;
+        let table = lens::table_of(&plan)?;
+        let columns = columns_of(&plan, &options)?;
+        if options.upsert {
+            self.key_in(&columns[HEAD_COLUMNS..], &table, catalog)?;
+        }
+        Ok((plan::parameter_types(&plan, &types)?, columns))
+    }
+
+    fn plan_with_pseudo_columns(
+        &self,
+        subscribe: &Subscribe,
+        types: &[Option<ColumnType>],
+        catalog: &Catalog,
+    ) -> Result<LogicalPlan, SqlError> {
+        crate::locking::refuse(&subscribe.query)?;
+        self.refuse_views(&subscribe.query, catalog)?;
+        self.plan_over(Vec::new(), subscribe.query.clone(), types, true, catalog)
+    }
+
+    /// 0A000 when a query names a view, whose definition may change under the subscription.
+    fn refuse_views(&self, query: &ast::Query, catalog: &Catalog) -> Result<(), SqlError> {
+        let path = self.search_path();
+        let is_view = ast::visit_relations(query, |name| {
+            let mut parts = name
+                .0
+                .iter()
+                .rev()
+                .filter_map(|part| part.as_ident())
+                .map(ddl::fold);
+            let (name, schema) = (parts.next().unwrap_or_default(), parts.next());
+            match ddl::view::find_view(catalog, &path, schema.as_deref(), &name) {
+                Some(_) => ControlFlow::Break(()),
+                None => ControlFlow::Continue(()),
+            }
+        });
+        match is_view {
+            ControlFlow::Break(()) => Err(SqlError::unsupported("SUBSCRIBE with a view")),
+            ControlFlow::Continue(()) => Ok(()),
+        }
+    }
+
+    fn plan_subscription(
+        &self,
+        subscribe: &Subscribe,
+        types: &[ColumnType],
+        values: &[Datum],
+        catalog: &Catalog,
+    ) -> Result<Planned, SqlError> {
+        let options = options::check(&subscribe.options, Some(values))?;
+        let given: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
+        let plan = self.plan_with_pseudo_columns(subscribe, &given, catalog)?;
+        let plan = bind(plan, types, values)?;
+        let table = lens::table_of(&plan)?;
+        let columns = columns_of(&plan, &options)?;
+        let key = match options.upsert {
+            true => self.key_in(&columns[HEAD_COLUMNS..], &table, catalog)?,
+            false => Vec::new(),
+        };
+        let snapshot_plan = lens::snapshot_plan(&plan, options.last_rows)?;
+        let mut state = self.state().clone();
+        state.execution_props_mut().query_execution_start_time = Some(self.started());
+        let selected = output::columns(plan.schema().as_arrow())?;
+        let lens = Lens::new(&state, &plan, selected)?;
+        let identity = lens::is_immutable(&plan)?.then(|| {
+            let query = &subscribe.query;
+            format!("{query} {types:?} {values:?} {columns:?}").into()
+        });
+        let scope = FeedScope {
+            table: table.id,
+            partitions: self.access(catalog).partitions(&table),
+        };
+        Ok(Planned {
+            table,
+            scope,
+            columns,
+            options,
+            lens: (!lens.is_clear()).then(|| Arc::new(lens)),
+            key,
+            identity,
+            snapshot_plan,
+            catalog_version: catalog.version,
+        })
+    }
+
+    /// Where the columns that tell rows apart stand in the select list.
+    fn key_in(
+        &self,
+        selected: &[OutputColumn],
+        table: &TableDef,
+        catalog: &Catalog,
+    ) -> Result<Vec<usize>, SqlError> {
+        let user = self.access(catalog).sees_user(table).then_some(USER);
+        let indexes = table.key_indexes();
+        let names = indexes.iter().map(|at| table.columns[*at].name.as_str());
+        let place = |name: &str| selected.iter().position(|column| column.name == name);
+        let places: Option<Vec<usize>> = names.chain(user).map(place).collect();
+        match places {
+            Some(places) if !indexes.is_empty() => Ok(places),
+            _ => {
+                let message =
+                    "the upsert envelope needs the columns of the primary key in the select list";
+                let needed: Vec<&str> = (indexes.iter())
+                    .map(|at| table.columns[*at].name.as_str())
+                    .chain(user)
+                    .collect();
+                let error = SqlError::new(ErrorKind::InvalidParameterValue, message);
+                Err(if indexes.is_empty() {
+                    error.detail(format!("Table \"{}\" has no primary key.", table.name))
+                } else {
+                    error.detail(format!("These are: {}.", needed.join(", ")))
+                })
+            }
+        }
+    }
+
+    /// The plan of a SUBSCRIBE. It reads what is committed, also in a transaction block.
+    pub(crate) async fn plan_subscribe(
+        &self,
+        subscribe: &Subscribe,
+        copy: Option<&(Vec<CopyOption>, Vec<CopyLegacyOption>)>,
+        types: &[ColumnType],
+        values: &[Datum],
+    ) -> Result<SubscribePlan, SqlError> {
+        let copy = copy
+            .map(|(options, legacy)| CopyFormat::from_options(options, legacy))
+            .transpose()?;
+        let session = self.fork();
+        let scope = session.scope();
+        let catalog = scope.snapshot.catalog().clone();
+        let planned = session.plan_subscription(subscribe, types, values, &catalog)?;
+        let options = planned.options.clone();
+        let visible = scope.snapshot.seq();
+        let after = options.from.unwrap_or(visible);
+        if let Some(up_to) = options.up_to
+            && up_to < after
+        {
+            let message = format!("SUBSCRIBE option \"up_to\" lies before its beginning, {after}");
+            return Err(SqlError::new(ErrorKind::InvalidParameterValue, message));
+        }
+        if after > visible && options.from.is_some() {
+            let message = format!("SUBSCRIBE option \"from\" lies in the future: {after}");
+            return Err(SqlError::new(ErrorKind::InvalidParameterValue, message)
+                .detail(format!("The newest Seq is {visible}.")));
+        }
+        let snapshot = match options.from.is_none() && options.snapshot {
+            true => Some(session.run(planned.snapshot_plan, scope, &[], &[]).await?),
+            false => None,
+        };
+        Ok(SubscribePlan {
+            table: planned.table,
+            scope: planned.scope,
+            columns: planned.columns,
+            lens: planned.lens,
+            snapshot,
+            after,
+            catalog_version: planned.catalog_version,
+            options,
+            key: planned.key,
+            identity: planned.identity,
+            copy,
+            origin: Box::new(Origin {
+                session,
+                subscribe: subscribe.clone(),
+                types: types.to_vec(),
+                values: values.to_vec(),
+            }),
+        })
+    }
+
     pub(crate) async fn subscribe(
         &mut self,
         subscribe: &Subscribe,
         copy: Option<&(Vec<CopyOption>, Vec<CopyLegacyOption>)>,
+        types: &[ColumnType],
         values: &[Datum],
     ) -> Result<Outcome, SqlError> {
-        if !values.is_empty() {
-            return Err(SqlError::unsupported("SUBSCRIBE with parameters"));
-        }
-        if self.defers_commit() {
-            return Err(SqlError::unsupported("SUBSCRIBE in a transaction block"));
-        }
-        let scope = self.scope();
-        let catalog = scope.snapshot.catalog().clone();
-        let table = ddl::resolve(&catalog, &self.search_path(), &subscribe.table)?.clone();
-        let copy = copy
-            .map(|(options, legacy)| CopyFormat::from_options(options, legacy))
-            .transpose()?;
-        let (schema, name) = (quoted(&table.schema), quoted(&table.name));
-        let list: Vec<String> = table
-            .columns
-            .iter()
-            .map(|column| quoted(&column.name).to_string())
-            .collect();
-        let condition = subscribe
-            .filter
-            .as_ref()
-            .map_or(String::new(), |filter| format!(" WHERE {filter}"));
-        let columns_sql = [&[SEQ.to_string()], list.as_slice()].concat().join(", ");
-        let base = format!("SELECT {columns_sql} FROM {schema}.{name}{condition}");
-        let filter = match &subscribe.filter {
-            Some(_) => Some(Arc::new(self.row_filter(&table, &base, &catalog)?)),
-            None => None,
-        };
-        let (snapshot, after) = match subscribe.from {
-            Some(from) => (None, from),
-            None => {
-                let sql = match subscribe.last_rows {
-                    None => format!("{base} ORDER BY {SEQ}"),
-                    Some(rows) => format!(
-                        "SELECT {columns_sql} FROM ({base} ORDER BY {SEQ} DESC LIMIT {rows}) AS newest ORDER BY {SEQ}"
-                    ),
-                };
-                let plan = self.plan_select(parse_query(&sql)?, &[], &catalog)?;
-                let rows = self.run(plan, scope.clone(), &[], &[]).await?;
-                (Some(rows), scope.snapshot.seq())
-            }
-        };
-        let feed = FeedScope {
-            table: table.id,
-            partitions: scope.access.partitions(&table),
-        };
-        let columns = columns(&table);
-        Ok(Outcome::Subscribe(Box::new(SubscribePlan {
-            table,
-            scope: feed,
-            columns,
-            filter,
-            snapshot,
-            after,
-            copy,
-        })))
+        let plan = self.plan_subscribe(subscribe, copy, types, values).await?;
+        Ok(Outcome::Subscribe(Box::new(plan)))
     }
 
-    /// The WHERE clause of `SELECT … FROM table WHERE …`, made to run on rows one by one.
-    fn row_filter(
-        &self,
-        table: &Arc<TableDef>,
-        sql: &str,
-        catalog: &tidelog_storage::Catalog,
-    ) -> Result<RowFilter, SqlError> {
-        let plan = self.plan_select(parse_query(sql)?, &[], catalog)?;
-        let config = self.state().config_options();
-        let plan = self
-            .state()
-            .analyzer()
-            .execute_and_check(plan, config, |_, _| {})
-            .map_err(from_datafusion)?;
-        let mut predicate = None;
-        find_filter(&plan, &mut predicate);
-        let Some(predicate) = predicate else {
-            return Err(SqlError::new(
-                ErrorKind::InternalError,
-                "the WHERE clause is gone from its plan",
-            ));
-        };
-        let unsupported = predicate.to_string();
-        let user = self.access(catalog).sees_user(table);
-        let relation = crate::provider::Relation::new(table.clone(), true, user);
-        let schema = datafusion::datasource::TableProvider::schema(&relation);
-        let qualified = DFSchema::try_from_qualified_schema(
-            datafusion::common::TableReference::partial(table.schema.as_str(), table.name.as_str()),
-            &schema,
-        )
-        .map_err(from_datafusion)?;
-        let physical = self
-            .state()
-            .create_physical_expr(predicate, &qualified)
-            .map_err(|e| {
-                let error = from_datafusion(e);
-                SqlError::unsupported(format!("the subscription filter {unsupported}"))
-                    .detail(format!("{}.", error.message))
-            })?;
-        Ok(RowFilter {
-            table: table.clone(),
-            user,
-            schema,
-            predicate: physical,
-        })
+    /// Whether the roles that the session has are still there and may be had.
+    pub(crate) fn check_roles(&self, catalog: &Catalog) -> Result<(), SqlError> {
+        for role in [self.login_role(), self.role()] {
+            if !catalog.roles.contains_key(role) {
+                let message = format!("role \"{role}\" was dropped");
+                return Err(SqlError::new(ErrorKind::InvalidAuthorization, message));
+            }
+        }
+        let may = self.role() == self.login_role()
+            || catalog
+                .roles
+                .get(self.login_role())
+                .is_some_and(|login| login.superuser);
+        if may {
+            return Ok(());
+        }
+        let message = format!("permission denied to set role \"{}\"", self.role());
+        Err(SqlError::new(ErrorKind::InsufficientPrivilege, message))
     }
 }
 
-fn find_filter(plan: &LogicalPlan, found: &mut Option<datafusion::logical_expr::Expr>) {
-    if let LogicalPlan::Filter(filter) = plan {
-        *found = Some(filter.predicate.clone());
-        return;
+fn columns_of(
+    plan: &LogicalPlan,
+    options: &SubscribeOptions,
+) -> Result<Vec<OutputColumn>, SqlError> {
+    let mut columns: Vec<_> = HEAD.iter().map(|(name, ty)| column(name, *ty)).collect();
+    columns.extend(output::columns(plan.schema().as_arrow())?);
+    if !options.upsert {
+        columns.push(column("_old", ColumnType::Jsonb));
     }
-    plan.inputs()
-        .into_iter()
-        .for_each(|input| find_filter(input, found));
+    Ok(columns)
 }

@@ -33,6 +33,7 @@ use tidelog_storage::{Catalog, ColumnType, Datum, ElementType, StorageError, Tab
 
 use crate::error::SqlError;
 use crate::provider::{Scope, blocking};
+use crate::session::CursorInfo;
 use crate::table_scan::{Found, FoundExec};
 use crate::text;
 
@@ -278,6 +279,13 @@ impl SystemRelation {
         settings: Vec<(String, String)>,
     ) -> Result<Arc<dyn TableProvider>> {
         let batch = self.batch(pg_catalog::settings(settings))?;
+        let table = MemTable::try_new(batch.schema(), vec![vec![batch]])?;
+        Ok(Arc::new(table))
+    }
+
+    /// pg_cursors as the session has them.
+    pub(crate) fn of_cursors(&self, cursors: Vec<CursorInfo>) -> Result<Arc<dyn TableProvider>> {
+        let batch = self.batch(pg_catalog::cursors(cursors))?;
         let table = MemTable::try_new(batch.schema(), vec![vec![batch]])?;
         Ok(Arc::new(table))
     }

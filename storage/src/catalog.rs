@@ -16,6 +16,8 @@ pub struct TableId(u32);
 impl TableId {
     /// The id whose log holds the catalog's own records.
     pub const SYSTEM: TableId = TableId(0);
+    /// The id under which notifications stand; no table ever gets it.
+    pub const NOTIFICATIONS: TableId = TableId(u32::MAX);
 
     /// The id with this number.
     pub fn new(id: u32) -> TableId {

@@ -47,8 +47,8 @@ pub struct Change {
     pub row: Row,
     /// For an update, the row before.
     pub old: Option<Row>,
-    /// Whether it is the last change of its transaction (in the whole database).
-    pub last_in_transaction: bool,
+    /// Whether it is the last one that its transaction made in the scope that is read.
+    pub ends_transaction: bool,
 }
 
 /// A stretch of the feed.
@@ -58,7 +58,12 @@ pub struct ChangeBatch {
     pub changes: Vec<Change>,
     /// Nothing of the scope up to this Seq is missing: the next read continues after it.
     pub upto: Seq,
+    /// The version of the catalog in whose columns the rows are.
+    pub catalog_version: u64,
 }
+
+/// Bytes of records that one read of the feed takes, about; more changes come with the next read.
+const BATCH_BYTES_MAX: usize = 4 << 20;
 
 /// Wakes its holder when a commit touches its scope.
 pub struct CommitWatch {
@@ -101,6 +106,7 @@ pub(crate) fn read(
         oldest: snapshot.oldest(&table),
         table,
         limit: limit.max(1),
+        bytes_left: BATCH_BYTES_MAX,
         changes: Vec::new(),
     };
     let cut = match (&scope.partitions, reader.table.kind) {
@@ -119,6 +125,7 @@ pub(crate) fn read(
     Ok(ChangeBatch {
         changes: reader.changes,
         upto,
+        catalog_version: snapshot.catalog().version,
     })
 }
 
@@ -129,6 +136,8 @@ struct ChangeReader<'a> {
     after: Seq,
     oldest: Seq,
     limit: usize,
+    /// What is left of the bytes that a read may take.
+    bytes_left: usize,
     changes: Vec<Change>,
 }
 
@@ -149,9 +158,10 @@ impl ChangeReader<'_> {
         let to = version_key(self.table.id, partition, last.advance(1));
         let mut records = self.snapshot.view.hot.iterate(family, &from, to);
         while let Some((key, value)) = records.item() {
-            if self.changes.len() >= self.limit {
+            if self.changes.len() >= self.limit || self.bytes_left == 0 {
                 return Ok(true);
             }
+            self.bytes_left = self.bytes_left.saturating_sub(value.len());
             let change = self.decode(partition, seq_of(key)?, value)?;
             self.changes.push(change);
             records.next();
@@ -172,14 +182,14 @@ impl ChangeReader<'_> {
         if let Some(before) = record.old_row {
             old = Some(self.rows.row(record.schema_version, before)?);
         }
-        let last_in_transaction = record.last_in_transaction;
+        let ends_transaction = record.ends_transaction;
         Ok(Change {
             seq,
             op: record.op,
             partition: partition.clone(),
             row,
             old,
-            last_in_transaction,
+            ends_transaction,
         })
     }
 
@@ -205,9 +215,11 @@ impl ChangeReader<'_> {
             let start = self.changes.len();
             let apart = extents.is_sorted_by(|a, b| a.last < b.first);
             let limit = self.limit;
+            let bytes_left = self.bytes_left;
             let mut cut = false;
             for extent in &extents {
                 if !apart {
+                    self.bytes_left = usize::MAX;
                     // Interleaved: the first `limit` of each hold the first `limit` of all.
                     self.limit = self
                         .changes
@@ -216,17 +228,25 @@ impl ChangeReader<'_> {
                 }
                 cut |= self.read_range(&extent.partition, extent.first, extent.last)?;
                 if apart && cut {
-                    return Ok(true);
+                    break;
                 }
             }
             self.limit = limit;
             if !apart {
+                self.bytes_left = bytes_left;
                 self.changes[start..].sort_by_key(|change| change.seq);
                 cut |= self.changes.len() > limit;
                 self.changes.truncate(limit);
-                if cut {
-                    return Ok(true);
-                }
+            }
+            // The records tell of their partitions only.
+            self.changes[start..]
+                .iter_mut()
+                .for_each(|change| change.ends_transaction = false);
+            if cut {
+                return Ok(true);
+            }
+            if let Some(last) = self.changes[start..].last_mut() {
+                last.ends_transaction = true;
             }
             commits.next();
         }

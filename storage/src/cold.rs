@@ -8,7 +8,7 @@ pub(crate) mod point;
 pub(crate) mod reader;
 pub(crate) mod stores;
 pub(crate) mod sweep;
-mod url;
+pub(crate) mod url;
 
 pub use reader::ColdReader;
 pub use stores::{ColdOptions, DEFAULT_STORE, StoreAt};
@@ -181,6 +181,14 @@ pub(crate) const META_ID: u8 = b'i';
 /// First byte of the `meta` keys that tell up to where a table's log was trimmed, in whatever partition.
 pub(crate) const META_TRIMMED: u8 = b't';
 
+/// First byte of the `meta` keys of users who are being erased; the name follows.
+pub(crate) const META_ERASURE: u8 = b'e';
+
+/// The key that stands as long as a user is being erased.
+pub(crate) fn erasure_key(user: &Partition) -> Vec<u8> {
+    meta_key(META_ERASURE, user.as_str().as_bytes())
+}
+
 /// First byte of the `meta` keys that tell how far back a table's history goes.
 pub(crate) const META_HISTORY: u8 = b'h';
 
@@ -230,17 +238,31 @@ pub(crate) fn new_path(
     (first, last): (Seq, Seq),
     id: Seq,
 ) -> String {
-    let partition = match partition.as_str() {
-        "" => "shared".to_string(),
-        user => path_part(user),
-    };
     let path = format!(
-        "{}/{}-{}/{partition}/{first}-{last}-{id}.parquet",
+        "{}/{}-{}/{}/{first}-{last}-{id}.parquet",
         path_part(&table.schema),
         path_part(&table.name),
-        table.id.get()
+        table.id.get(),
+        folder_of(partition),
     );
     stores::joined(table.options.storage.as_deref().unwrap_or_default(), &path)
+}
+
+/// The name of the folders with a partition's files.
+fn folder_of(partition: &Partition) -> String {
+    match partition.as_str() {
+        "" => "shared".to_string(),
+        user => path_part(user),
+    }
+}
+
+/// The table whose file it is by its path, if it lies in a folder of this partition's. Partitions with long names may
+/// share a folder.
+pub(crate) fn table_of_file(path: &str, partition: &Partition) -> Option<TableId> {
+    let mut parts = stores::split(path).1.rsplit('/').skip(1);
+    let of = parts.next()? == folder_of(partition);
+    let (_, id) = parts.next()?.rsplit_once('-')?;
+    id.parse().ok().filter(|_| of).map(TableId::new)
 }
 
 /// Waits for a future on a thread that may block, whatever runs there.
@@ -289,6 +311,18 @@ mod tests {
         let long = path_part(&"ü".repeat(500));
         assert_eq!(long.len(), PATH_PART_BYTES_MAX);
         assert_ne!(long, path_part(&"ü".repeat(501)));
+    }
+
+    #[test]
+    fn a_path_tells_whose_file_it_is() {
+        let (alice, shared) = (Partition::user("alice"), Partition::user("shared"));
+        let table = TableId::new(17);
+        let path = "public/a-b-17/alice/1-2-3.parquet";
+        assert_eq!(table_of_file(path, &alice), Some(table));
+        assert_eq!(table_of_file(&format!("far:{path}"), &alice), Some(table));
+        assert_eq!(table_of_file(&format!("{path}#1"), &alice), Some(table));
+        assert_eq!(table_of_file(path, &shared), None);
+        assert_eq!(table_of_file("tidelog.json", &alice), None);
     }
 
     #[test]

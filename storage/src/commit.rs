@@ -8,12 +8,13 @@
 pub(crate) mod check;
 mod cut;
 pub(crate) mod ddl;
+mod erase;
 pub(crate) mod garbage;
 mod history;
 pub(crate) mod index;
 mod swap;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -25,10 +26,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use crate::catalog::{Catalog, CatalogChange, IndexId, TableDef, TableId};
 use crate::changes::Extent;
 use crate::cold::{self, ColdFile, PartitionState};
+use crate::erase::Erased;
 use crate::error::{CommitError, StorageError};
 use crate::failpoint::{Failpoints, Step};
 use crate::hot::{Family, Hot, HotSnapshot};
 use crate::key::{index_entry, read_seq, version_key};
+use crate::notify::Old;
 use crate::seq::{Seq, SeqGenerator};
 use crate::snapshot::{Snapshot, View};
 use crate::transaction::{Partition, RowKeys, Transaction};
@@ -179,9 +182,26 @@ pub(crate) enum Request {
         marks: HashMap<TableId, Seq>,
         reply: Reply<(), StorageError>,
     },
+    /// Removes notifications that are old.
+    TrimNotifications {
+        old: Old,
+        reply: Reply<(), StorageError>,
+    },
     /// Forgets garbage files that were removed.
     Collected {
         paths: Vec<String>,
+    },
+    /// Takes a user's rows away from readers and writers, if the caller holds every USER table.
+    Erase {
+        partition: Partition,
+        held: HashSet<TableId>,
+        reply: Reply<Erased, StorageError>,
+    },
+    /// Forgets an erasure that is through, and the files that it removed.
+    EraseEnded {
+        partition: Partition,
+        paths: Vec<String>,
+        reply: Reply<(), StorageError>,
     },
     Stop {
         done: oneshot::Sender<()>,
@@ -273,6 +293,7 @@ pub(crate) fn start(shared: Arc<Shared>) -> Result<(CommitQueue, JoinHandle<()>)
         tables,
         states: HashMap::new(),
         last_commits: HashMap::new(),
+        erased: HashMap::new(),
         failed: None,
         stopped: Vec::new(),
     };
@@ -293,6 +314,8 @@ struct Committer {
     states: HashMap<(TableId, Partition), PartitionState>,
     /// The newest commit to each table since the store was opened; no transaction is older than that.
     last_commits: HashMap<TableId, Seq>,
+    /// The users who were erased since the store was opened, and when.
+    erased: HashMap<Partition, Seq>,
     /// Why a write failed: what the disk holds is not known any more.
     failed: Option<String>,
     stopped: Vec<oneshot::Sender<()>>,
@@ -344,6 +367,9 @@ impl Committer {
                 Request::TrimCommits { upto, marks, reply } => {
                     let _ = reply.send(self.trim_commits(upto, marks));
                 }
+                Request::TrimNotifications { old, reply } => {
+                    let _ = reply.send(self.trim_notifications(old));
+                }
                 Request::Collected { paths } => {
                     let mut batch = WriteBatch::default();
                     for path in &paths {
@@ -352,6 +378,20 @@ impl Committer {
                     }
                     // On failure the entries stay and the next opening finds the files gone.
                     let _ = self.write(batch);
+                }
+                Request::Erase {
+                    partition,
+                    held,
+                    reply,
+                } => {
+                    let _ = reply.send(self.erase(partition, &held));
+                }
+                Request::EraseEnded {
+                    partition,
+                    paths,
+                    reply,
+                } => {
+                    let _ = reply.send(self.erase_ended(&partition, &paths));
                 }
                 Request::Stop { done } => {
                     self.receiver.close();
@@ -462,7 +502,9 @@ impl Committer {
             }
         }
         let touched = (group.states.keys()).map(|(table, partition)| (*table, partition));
-        self.shared.watches.touched(touched, last);
+        let told = group.channels.iter();
+        let told = told.map(|channel| (TableId::NOTIFICATIONS, channel));
+        self.shared.watches.touched(touched.chain(told), last);
         if self.states.len() > STATES_MAX {
             self.states.clear();
         }
@@ -634,6 +676,7 @@ impl Committer {
             state.watermark = state.watermark.max(row.seq);
             state.unflushed_rows = state.unflushed_rows.saturating_sub(1);
             state.unflushed_bytes = state.unflushed_bytes.saturating_sub(row.bytes);
+            state.log_bytes = state.log_bytes.saturating_sub(row.bytes);
         }
         for ((table, partition), state) in &states {
             batch.put_cf(

@@ -29,10 +29,12 @@ use crate::error::StorageError;
 use crate::failpoint::Step;
 use crate::flush::file::{FileWriter, seq, seqs_of, written_columns};
 use crate::flush::{Cold, Flusher, blocking};
+use crate::jobs::JobKind;
 use crate::seq::Seq;
 use crate::snapshot::{PartitionSet, Snapshot};
 use crate::widen;
 pub(crate) use policy::{Candidate, due, worthwhile};
+pub(crate) use sort::SORTED;
 use sort::Sorter;
 
 /// Rows of one batch, at most.
@@ -85,7 +87,7 @@ impl Flusher {
         if def.kind == TableKind::Stream {
             return Ok(report);
         }
-        let _job = self.cold.jobs.begin(self.shared.generator.draw(1));
+        let _job = self.cold.writing.begin(self.shared.generator.draw(1));
         // Only a compaction takes files out of the manifest, so these runs stay neighbours until they are merged.
         let of = def.clone();
         let runs = blocking(move || runs(&snapshot, &of, pick)).await?;
@@ -190,7 +192,7 @@ impl Flusher {
         // A failed write of the manifest may yet have reached the disk: the files stay for the sweep.
         match &outcome {
             Ok(()) => {}
-            Err(StorageError::LogFailed(_)) => self.cold.jobs.hold(),
+            Err(StorageError::LogFailed(_)) => self.cold.writing.hold(),
             Err(_) => self.cold.garbage.discard(paths),
         }
         outcome
@@ -204,7 +206,14 @@ impl Flusher {
             if !self.cold.outages.may_try(store) {
                 continue;
             }
-            match self.compact(table.id, due).await {
+            let did = |report: &CompactReport| {
+                (report.files_merged > 0).then_some((report.rows, report.bytes))
+            };
+            let compact = self.compact(table.id, due);
+            match self
+                .job(JobKind::Compact, Some(table.id), compact, did)
+                .await
+            {
                 Ok(report) if report.files_merged > 0 => {
                     tracing::info!(table = table.name, ?report, "compacted");
                 }

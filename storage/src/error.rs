@@ -58,6 +58,18 @@ pub enum StorageError {
         /// A reader may go on after this Seq, or any later one.
         oldest: Seq,
     },
+    /// What was erased cannot be taken off the disk, because snapshots from before it still read it.
+    #[error("the rows are gone for readers, but {readers} older snapshots keep them on disk")]
+    StillRead {
+        /// How many.
+        readers: usize,
+    },
+    /// A backup cannot be made, or is not what it should be.
+    #[error("{0}")]
+    Backup(String),
+    /// The snapshot could still show rows that were erased.
+    #[error("the snapshot is from before an erasure of rows that it could show")]
+    Evicted,
     /// The store is shutting down.
     #[error("the storage engine is shutting down")]
     Closed,

@@ -71,6 +71,12 @@ steps! {
     TrimCommits "trim_commits",
     /// Expired rows were removed; readers do not know yet.
     Expired "expired",
+    /// An erased user's rows are in no family and no manifest any more; readers do not know yet.
+    EraseHidden "erase_hidden",
+    /// Their files are gone; RocksDB's own still hold them.
+    EraseFiles "erase_files",
+    /// No file holds them; the erasure is still noted.
+    EraseScrubbed "erase_scrubbed",
 }
 
 /// What happens at a step.

@@ -19,11 +19,12 @@ use crate::catalog::{TableDef, TableId, TableKind};
 use crate::cold::PartitionState;
 use crate::cold::outage::Outages;
 use crate::cold::stores::Stores;
-use crate::cold::sweep::Jobs;
+use crate::cold::sweep::WritingJobs;
 use crate::commit::garbage::Garbage;
 use crate::commit::{CommitQueue, Flushed, Request, Shared};
 use crate::error::StorageError;
 use crate::failpoint::{Failpoints, Step};
+use crate::jobs::{JobKind, Jobs};
 use crate::snapshot::{PartitionSet, Snapshot};
 use crate::store::FlushReport;
 use crate::transaction::Partition;
@@ -45,10 +46,12 @@ pub(crate) struct Cold {
     /// This database's id, by which its stores know it.
     pub(crate) database: String,
     pub(crate) garbage: Arc<Garbage>,
-    pub(crate) jobs: Jobs,
+    pub(crate) writing: WritingJobs,
     pub(crate) outages: Outages,
-    running: TableLocks,
+    pub(crate) running: TableLocks,
     pub(crate) compacting: TableLocks,
+    /// Held by what must not meet another of its kind: an erasure, a backup.
+    pub(crate) copying: Arc<tokio::sync::Mutex<()>>,
     pub(crate) failpoints: Arc<Failpoints>,
 }
 
@@ -68,10 +71,11 @@ impl Cold {
             scratch,
             database,
             garbage,
-            jobs: Jobs::default(),
+            writing: WritingJobs::default(),
             outages: Outages::default(),
             running: Mutex::default(),
             compacting: Mutex::default(),
+            copying: Arc::default(),
             failpoints,
         }
     }
@@ -89,9 +93,29 @@ pub(crate) struct Flusher {
     pub(crate) shared: Arc<Shared>,
     pub(crate) queue: CommitQueue,
     pub(crate) cold: Arc<Cold>,
+    pub(crate) jobs: Arc<Jobs>,
 }
 
 impl Flusher {
+    /// Runs a job that is on the list meanwhile, and stays there if it did something: so many rows and bytes.
+    pub(crate) async fn job<T>(
+        &self,
+        kind: JobKind,
+        table: Option<TableId>,
+        work: impl Future<Output = Result<T, StorageError>>,
+        did: impl FnOnce(&T) -> Option<(u64, u64)>,
+    ) -> Result<T, StorageError> {
+        let view = self.shared.view();
+        let table = table.and_then(|id| view.tables.get(&id));
+        let table = table.map(|table| (table.schema.clone(), table.name.clone()));
+        drop(view);
+        let now_ms = || self.shared.generator.now_ms();
+        let job = self.jobs.start(kind, table, now_ms());
+        let outcome = work.await;
+        job.end(now_ms(), outcome.as_ref().map(did));
+        outcome
+    }
+
     /// Flushes the table's partitions that have unflushed rows and that `wanted` picks.
     pub(crate) async fn run(
         &self,
@@ -108,7 +132,7 @@ impl Flusher {
         if def.kind == TableKind::Stream {
             return Ok(FlushReport::default());
         }
-        let _job = self.cold.jobs.begin(self.shared.generator.draw(1));
+        let _job = self.cold.writing.begin(self.shared.generator.draw(1));
         let (of, view) = (def.clone(), snapshot.clone());
         let waiting = blocking(move || {
             let mut waiting = view.states(of.id, &PartitionSet::All)?;
@@ -217,7 +241,7 @@ impl Flusher {
         if let Err(error) = outcome {
             // A failed write of the manifest may yet have reached the disk: those files stay for the sweep.
             if matches!(error, StorageError::LogFailed(_)) {
-                self.cold.jobs.hold();
+                self.cold.writing.hold();
             } else {
                 self.cold.garbage.discard(paths);
             }
@@ -249,7 +273,10 @@ impl Flusher {
                     || (age_ms >= table.options.flush_interval_ms
                         && state.unflushed_rows >= WORTH_A_FILE_ROWS)
             };
-            match self.run(table.id, due).await {
+            let did =
+                |report: &FlushReport| (report.files > 0).then_some((report.rows, report.bytes));
+            let flush = self.run(table.id, due);
+            match self.job(JobKind::Flush, Some(table.id), flush, did).await {
                 Ok(report) if report.files > 0 => {
                     tracing::info!(
                         table = table.name,

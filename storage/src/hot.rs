@@ -6,13 +6,17 @@
 
 mod torn;
 
+use std::collections::HashSet;
+use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
-    DBPinnableSlice, DBRawIteratorWithThreadMode, Options, ReadOptions, SnapshotWithThreadMode,
-    WriteBatch, WriteOptions,
+    BlockBasedOptions, BottommostLevelCompaction, Cache, ColumnFamily, ColumnFamilyDescriptor,
+    CompactOptions, DB, DBCompressionType, DBPinnableSlice, DBRawIteratorWithThreadMode,
+    FlushOptions, LiveFile, LogLevel, Options, ReadOptions, SnapshotWithThreadMode, WriteBatch,
+    WriteOptions,
 };
 
 use crate::error::StorageError;
@@ -23,6 +27,13 @@ const WRITE_BUFFERS_BYTES_MAX: usize = 256 << 20;
 const WAL_BYTES_MAX: u64 = 256 << 20;
 const BLOOM_BITS_PER_KEY: f64 = 10.0;
 const OPEN_FILES_MAX: i32 = 512;
+/// In the database's folder. Not `LOCK`, which is RocksDB's.
+pub(crate) const LOCK_FILE: &str = "TIDELOG_LOCK";
+/// How long files that RocksDB needs no more may take to go.
+const PURGE_POLL: Duration = Duration::from_millis(10);
+const PURGE_POLLS: usize = 3000;
+/// Each edit of the manifest begins a new one, so that none tells of keys that are gone.
+const MANIFEST_OPTIONS: &str = "max_manifest_file_size=1;max_manifest_space_amp_pct=0";
 
 /// A column family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,15 +57,27 @@ const FAMILIES: [(Family, &str); 7] = [
     (Family::Meta, "meta"),
 ];
 
+/// Every family.
+pub(crate) const ALL: [Family; 7] = [
+    Family::Log,
+    Family::Key,
+    Family::Index,
+    Family::Dead,
+    Family::Stream,
+    Family::Commit,
+    Family::Meta,
+];
+
 /// The open database.
 pub(crate) struct Hot {
     db: DB,
+    /// Held as long as the database is open. RocksDB has a lock of its own, which readers do not ask for.
+    _lock: File,
 }
 
 impl Hot {
     /// Opens or makes the database in `dir`, which a message calls `shown`.
     pub(crate) fn open(dir: &Path, shown: &str) -> Result<Hot, StorageError> {
-        torn::cut(dir)?;
         let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
         let mut options = Options::default();
         options.create_if_missing(true);
@@ -65,23 +88,31 @@ impl Hot {
         options.set_max_background_jobs(2);
         options.set_keep_log_file_num(2);
         options.set_stats_dump_period_sec(0);
-        let families = FAMILIES.iter().map(|(family, name)| {
-            ColumnFamilyDescriptor::new(*name, family_options(*family, &cache))
-        });
-        let db = DB::open_cf_descriptors(&options, dir, families).map_err(|error| {
-            let reason = error.to_string();
-            let locked = reason.contains("lock hold by current process")
-                || reason.contains("While lock file");
-            if locked && !reason.contains("Permission denied") {
-                StorageError::InUse(shown.to_string())
-            } else {
-                StorageError::Open {
-                    dir: shown.to_string(),
-                    reason,
-                }
-            }
-        })?;
-        Ok(Hot { db })
+        options.set_log_level(LogLevel::Warn);
+        let options = options
+            .get_options_from_string(MANIFEST_OPTIONS)
+            .map_err(|error| unusable(shown, error.to_string()))?;
+        let lock = lock(dir, shown)?;
+        torn::cut(dir)?;
+        let db = DB::open_cf_descriptors(&options, dir, families(&cache))
+            .map_err(|error| unusable(shown, error.to_string()))?;
+        Ok(Hot { db, _lock: lock })
+    }
+
+    /// Opens the database in `dir` without changing it, but for what a torn write has left. What only its write-ahead log
+    /// has is read into memory.
+    pub(crate) fn open_read_only(dir: &Path, shown: &str) -> Result<Hot, StorageError> {
+        if !dir.join("CURRENT").is_file() {
+            return Err(unusable(shown, "there is no database in it".to_string()));
+        }
+        let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
+        let mut options = Options::default();
+        options.set_max_open_files(OPEN_FILES_MAX);
+        let lock = lock(dir, shown)?;
+        torn::cut(dir)?;
+        let db = DB::open_cf_descriptors_read_only(&options, dir, families(&cache), false)
+            .map_err(|error| unusable(shown, error.to_string()))?;
+        Ok(Hot { db, _lock: lock })
     }
 
     /// The handle of a family.
@@ -107,6 +138,93 @@ impl Hot {
         self.db.write_opt(batch, &options)
     }
 
+    /// Puts what families have in memory into files, and waits for it.
+    pub(crate) fn flush(&self, families: &[Family]) -> Result<(), rocksdb::Error> {
+        let handles: Vec<_> = families.iter().map(|family| self.family(*family)).collect();
+        let mut options = FlushOptions::default();
+        options.set_wait(true);
+        self.db.flush_cfs_opt(&handles, &options)
+    }
+
+    /// Makes a copy of the database as it is now, of hard links where it can, in a folder that must not exist.
+    pub(crate) fn checkpoint(&self, dir: &Path) -> Result<(), rocksdb::Error> {
+        rocksdb::checkpoint::Checkpoint::new(&self.db)?.create_checkpoint(dir)
+    }
+
+    /// Takes what was deleted in these ranges off the disk: out of the write-ahead log, by flushing all, and out of
+    /// the tables, by rewriting those that overlap a range down to the last level. Blocking. What a snapshot from before
+    /// the deletion can see stays.
+    pub(crate) fn scrub(&self, ranges: &[(Family, Vec<u8>, Vec<u8>)]) -> Result<(), StorageError> {
+        let logs = self.files(|name| name.ends_with(".log"))?;
+        self.flush(&ALL)?;
+        let tables = self.files(|name| name.ends_with(".sst"))?;
+        let errors = || self.db.property_int_value("rocksdb.background-errors");
+        let errors_before = errors()?;
+        let live = self.db.live_files()?;
+        let mut options = CompactOptions::default();
+        options.set_exclusive_manual_compaction(true);
+        options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
+        for (family, from, to) in ranges {
+            let name = FAMILIES[*family as usize].1;
+            let overlaps = |file: &LiveFile| {
+                file.column_family_name == name
+                    && file.start_key.as_ref().is_none_or(|start| start < to)
+                    && file.end_key.as_ref().is_none_or(|end| end >= from)
+            };
+            if live.iter().any(overlaps) {
+                let family = self.family(*family);
+                (self.db).compact_range_cf_opt(family, Some(from), Some(to), &options);
+            }
+        }
+        if errors()? != errors_before {
+            return Err(scrub_failed("RocksDB could not compact"));
+        }
+        // The manifest tells the first and last keys of tables: the next edit begins a new one without the old tables'.
+        let manifests = self.files(|name| name.starts_with("MANIFEST-"))?;
+        self.touch()?;
+        let live: HashSet<String> = self
+            .db
+            .live_files()?
+            .into_iter()
+            .map(|file| file.name)
+            .collect();
+        let is_old = |name: &String| !live.contains(&format!("/{name}")) && !live.contains(name);
+        let tables = tables.into_iter().filter(is_old);
+        let mut old: Vec<String> = tables.chain(logs).chain(manifests).collect();
+        // RocksDB removes files in its own time.
+        for _ in 0..PURGE_POLLS {
+            old.retain(|name| self.db.path().join(name).exists());
+            if old.is_empty() {
+                return Ok(());
+            }
+            std::thread::sleep(PURGE_POLL);
+        }
+        Err(scrub_failed(&format!("RocksDB keeps {}", old.join(", "))))
+    }
+
+    /// Makes RocksDB write an edit of its manifest.
+    fn touch(&self) -> Result<(), rocksdb::Error> {
+        for _ in 0..2 {
+            let mut batch = WriteBatch::default();
+            batch.delete_cf(self.family(Family::Meta), b"");
+            self.write(batch)?;
+            self.flush(&[Family::Meta])?;
+        }
+        Ok(())
+    }
+
+    /// The names of the database's files that are `wanted`.
+    fn files(&self, wanted: fn(&str) -> bool) -> Result<Vec<String>, StorageError> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(self.db.path())? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            if wanted(&name) {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
     /// Writes; a power cut may take it away until it is synced.
     pub(crate) fn write_unsynced(&self, batch: WriteBatch) -> Result<(), rocksdb::Error> {
         self.db.write(batch)
@@ -115,6 +233,41 @@ impl Hot {
     /// Syncs what was written.
     pub(crate) fn sync(&self) -> Result<(), rocksdb::Error> {
         self.db.flush_wal(true)
+    }
+}
+
+fn families(cache: &Cache) -> Vec<ColumnFamilyDescriptor> {
+    let descriptor = |(family, name): &(Family, &str)| {
+        ColumnFamilyDescriptor::new(*name, family_options(*family, cache))
+    };
+    FAMILIES.iter().map(descriptor).collect()
+}
+
+fn scrub_failed(what: &str) -> StorageError {
+    StorageError::Io(std::io::Error::other(format!(
+        "what was erased is still on disk: {what}"
+    )))
+}
+
+fn unusable(shown: &str, reason: String) -> StorageError {
+    StorageError::Open {
+        dir: shown.to_string(),
+        reason,
+    }
+}
+
+/// Takes the lock of a database, so that one process at a time has it open.
+fn lock(dir: &Path, shown: &str) -> Result<File, StorageError> {
+    let unusable = |error: std::io::Error| unusable(shown, error.to_string());
+    let file = File::options()
+        .create(true)
+        .append(true)
+        .open(dir.join(LOCK_FILE));
+    let file = file.map_err(unusable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StorageError::InUse(shown.to_string())),
+        Err(TryLockError::Error(error)) => Err(unusable(error)),
     }
 }
 

@@ -5,18 +5,23 @@
 //! Guarantees: see docs/architecture.md ("Invariants") and docs/storage-format.md (every byte).
 //! Does not: parse SQL, plan queries, know sessions or sockets.
 
+pub mod backup;
 pub mod catalog;
 pub mod changes;
+pub mod check;
 pub mod cold;
 pub mod commit;
 pub mod compact;
 pub mod datum;
+pub mod erase;
 pub mod error;
 pub mod expire;
 pub mod failpoint;
 pub mod flush;
 mod hot;
+pub mod jobs;
 pub mod key;
+pub mod notify;
 pub mod record;
 pub mod seq;
 pub mod sequence;
@@ -41,6 +46,7 @@ pub use datum::{
 };
 pub use error::{CommitError, StorageError};
 pub use failpoint::Failpoints;
+pub use notify::{Notification, NotificationBatch};
 pub use seq::Seq;
 pub use sequence::{SequenceDef, SequenceError, SequenceState};
 pub use snapshot::{HotScan, PartitionSet, Snapshot};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, i256};
 
-use crate::catalog::{ColumnId, TableDef};
+use crate::catalog::{CatalogChange, ColumnId, TableDef};
 use crate::changes::ChangeOp;
 use crate::datum::{
     ColumnType, Datum, DatumRef, ElementType, Elements, INTERVAL_BYTES, Interval, Numeric, Row,
@@ -23,14 +23,15 @@ const UPDATE: u8 = 2;
 const DELETE: u8 = 3;
 /// The op of a record of the system table: the rest is a `CatalogChange` as JSON.
 const CATALOG: u8 = 4;
-const LAST_IN_TRANSACTION: u8 = 1;
+/// It is the last record that its transaction has in its partition of its table.
+const ENDS_TRANSACTION: u8 = 1;
 /// The row before stands in front of the row.
 const WITH_OLD_ROW: u8 = 2;
 
 /// A log value taken apart.
 pub(crate) struct Record<'a> {
     pub(crate) op: ChangeOp,
-    pub(crate) last_in_transaction: bool,
+    pub(crate) ends_transaction: bool,
     /// The version that it superseded; none for an insert.
     pub(crate) superseded: Option<Seq>,
     pub(crate) schema_version: u32,
@@ -66,15 +67,23 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Record<'_>, StorageError> {
         0 => None,
         _ => Some(take_bytes(&mut row)?),
     };
-    let last_in_transaction = flags & LAST_IN_TRANSACTION != 0;
+    let ends_transaction = flags & ENDS_TRANSACTION != 0;
     Ok(Record {
         op,
-        last_in_transaction,
+        ends_transaction,
         superseded,
         schema_version: u32::from_be_bytes(*version),
         old_row,
         row,
     })
+}
+
+/// The Seq of the version that a log value superseded; `None` for an insert or what is no record.
+pub(crate) fn superseded(bytes: &[u8]) -> Option<Seq> {
+    match bytes.first() {
+        Some(&(UPDATE | DELETE)) => read_seq(bytes.get(2..)?).ok(),
+        _ => None,
+    }
 }
 
 /// Whether a log value makes a version that can be live (`false` for a delete).
@@ -109,21 +118,34 @@ pub(crate) fn encode(op: ChangeOp, table: &TableDef, row: &Row, old: Option<&Row
 }
 
 /// Sets the superseded version's Seq and the end-of-transaction mark of a record.
-pub(crate) fn seal(record: &mut [u8], prev: Seq, last_in_transaction: bool) {
+pub(crate) fn seal(record: &mut [u8], prev: Seq, ends_transaction: bool) {
     if record[0] != INSERT {
         record[2..10].copy_from_slice(&seq_bytes(prev));
     }
-    record[1] &= !LAST_IN_TRANSACTION;
-    if last_in_transaction {
-        record[1] |= LAST_IN_TRANSACTION;
+    record[1] &= !ENDS_TRANSACTION;
+    if ends_transaction {
+        record[1] |= ENDS_TRANSACTION;
     }
 }
 
 /// The record of a catalog change.
-pub(crate) fn encode_catalog(json: &[u8], last_in_transaction: bool) -> Vec<u8> {
-    let mut out = vec![CATALOG, u8::from(last_in_transaction)];
+pub(crate) fn encode_catalog(json: &[u8], ends_transaction: bool) -> Vec<u8> {
+    let mut out = vec![CATALOG, u8::from(ends_transaction)];
     out.extend_from_slice(json);
     out
+}
+
+/// Reads a log value of the system table: the change, and whether it is the last of its transaction.
+pub(crate) fn parse_catalog(bytes: &[u8]) -> Result<(CatalogChange, bool), StorageError> {
+    let ([CATALOG, flags], json) = bytes
+        .split_first_chunk::<2>()
+        .ok_or_else(|| corrupt("record head"))?
+    else {
+        return Err(corrupt("no catalog change"));
+    };
+    let change = serde_json::from_slice(json)
+        .map_err(|error| StorageError::Corrupt(format!("catalog change: {error}")))?;
+    Ok((change, flags & ENDS_TRANSACTION != 0))
 }
 
 /// Bytes that a value of this type takes in the fixed part; `None` for types of varying width.
@@ -618,7 +640,7 @@ pub(crate) mod tests {
             seal(&mut bytes, Seq::pending(7), last);
             let record = parse(&bytes).unwrap();
             prop_assert_eq!(read_seq(&bytes[2..]).unwrap(), Seq::pending(7));
-            prop_assert_eq!(record.last_in_transaction, last);
+            prop_assert_eq!(record.ends_transaction, last);
             let before = RowReader::whole(table.clone()).row(1, record.old_row.unwrap()).unwrap();
             prop_assert_eq!(&before, &old);
             prop_assert_eq!(&RowReader::whole(table.clone()).row(1, record.row).unwrap(), &row);

@@ -119,7 +119,8 @@ fn encode(state: SequenceState) -> [u8; 9] {
     bytes
 }
 
-fn decode(bytes: &[u8]) -> Result<SequenceState, StorageError> {
+/// Reads an entry.
+pub(crate) fn decode(bytes: &[u8]) -> Result<SequenceState, StorageError> {
     match bytes.split_first_chunk::<8>() {
         Some((value, [called @ (0 | 1)])) => Ok(SequenceState {
             value: i64::from_be_bytes(*value),

@@ -121,6 +121,11 @@ impl Snapshot {
         self.seq
     }
 
+    /// The Seq at which it was taken. It keeps what there was then, also where it shows an earlier Seq.
+    pub fn taken_at(&self) -> Seq {
+        self.view.seq
+    }
+
     /// The catalog at that Seq, or the transaction's own.
     pub fn catalog(&self) -> &Arc<Catalog> {
         self.catalog.as_ref().unwrap_or(&self.view.catalog)

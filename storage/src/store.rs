@@ -1,6 +1,6 @@
 //! The store: one data directory, opened by one process.
 
-mod upkeep;
+pub(crate) mod upkeep;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
+use crate::backup;
 use crate::catalog::{Catalog, CatalogChange, TableDef, TableId};
 use crate::changes::{self, ChangeBatch, CommitWatch, FeedScope};
 use crate::cold::stores::Stores;
@@ -21,11 +22,14 @@ use crate::cold::{ColdOptions, ColdReader, point, wait};
 use crate::commit::garbage::Garbage;
 use crate::commit::{self, Request, Shared, ddl, view_of};
 use crate::compact::{self, CompactReport};
+use crate::erase;
 use crate::error::{CommitError, StorageError};
 use crate::expire;
 use crate::failpoint::{Failpoints, Step};
 use crate::flush::{Cold, Flusher, blocking};
 use crate::hot::Hot;
+use crate::jobs::{JobKind, JobRecord};
+use crate::notify::{self, NotificationBatch};
 use crate::seq::{Clock, Seq, SeqGenerator};
 use crate::sequence::{SequenceDef, SequenceError, SequenceState, Sequences};
 use crate::snapshot::Snapshot;
@@ -65,6 +69,8 @@ pub struct FlushReport {
 /// One open data directory.
 pub struct Store {
     pub(crate) flusher: Flusher,
+    /// The data directory.
+    pub(crate) dir: PathBuf,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     committer: Option<std::thread::JoinHandle<()>>,
     shutdown: watch::Sender<bool>,
@@ -100,6 +106,7 @@ impl Store {
         catalog.storages = stores.names().into_iter().collect();
         let catalog = Arc::new(catalog);
         let last = ddl::last_seq(&hot)?;
+        backup::clean(&options.dir)?;
         let garbage = Arc::new(Garbage::default());
         let cold = Arc::new(Cold::new(
             stores,
@@ -111,6 +118,7 @@ impl Store {
         let runtime = tokio::runtime::Handle::current();
         let files = upkeep::check_stores(&cold, &hot, &catalog, &runtime)?;
         upkeep::clean(&cold, &hot, &runtime, files)?;
+        erase::finish(&hot)?;
         let view = view_of(&hot, last, catalog, &garbage);
         let shared = Arc::new(Shared {
             generator: SeqGenerator::new(options.clock, options.node, last),
@@ -125,6 +133,7 @@ impl Store {
             shared,
             queue,
             cold,
+            jobs: Arc::default(),
         };
         let shutdown = watch::Sender::new(false);
         let mut tasks = vec![tokio::spawn(until(
@@ -155,6 +164,7 @@ impl Store {
         }
         Ok(Arc::new(Store {
             flusher,
+            dir: options.dir,
             tasks: Mutex::new(tasks),
             committer: Some(committer),
             shutdown,
@@ -269,7 +279,16 @@ impl Store {
     /// Flushes every partition of the table that has unflushed rows, however few. A STREAM table has nothing to flush.
     pub async fn flush(&self, table: TableId) -> Result<FlushReport, StorageError> {
         self.check_open()?;
-        self.flusher.run(table, |_, _| true).await
+        let flusher = self.flusher.clone();
+        // A task of its own, as for a compaction.
+        let work = async move {
+            let flush = flusher.run(table, |_, _| true);
+            let did = |report: &FlushReport| Some((report.rows, report.bytes));
+            flusher.job(JobKind::Flush, Some(table), flush, did).await
+        };
+        tokio::spawn(work)
+            .await
+            .map_err(|error| StorageError::Io(std::io::Error::other(error)))?
     }
 
     /// Removes what has expired of every STREAM table from the disk, as the background job does every
@@ -286,7 +305,13 @@ impl Store {
         self.check_open()?;
         let flusher = self.flusher.clone();
         // A task of its own: dropped halfway, it would leave a file that only the next opening removes.
-        let work = async move { flusher.compact(table, compact::worthwhile).await };
+        let work = async move {
+            let compact = flusher.compact(table, compact::worthwhile);
+            let did = |report: &CompactReport| Some((report.rows, report.bytes));
+            flusher
+                .job(JobKind::Compact, Some(table), compact, did)
+                .await
+        };
         tokio::spawn(work)
             .await
             .map_err(|error| StorageError::Io(std::io::Error::other(error)))?
@@ -297,6 +322,11 @@ impl Store {
     pub async fn trim(&self) -> Result<TrimReport, StorageError> {
         self.check_open()?;
         trim::run(self.shared(), &self.flusher.queue).await
+    }
+
+    /// The jobs that run and the last ones that ended, oldest first.
+    pub fn jobs(&self) -> Vec<JobRecord> {
+        self.flusher.jobs.list()
     }
 
     /// Removes files of this database's stores that nothing names, as the background job does every hour, and
@@ -349,7 +379,18 @@ impl Store {
         changes::read(&self.snapshot(), scope, after, limit)
     }
 
-    /// Watches for commits that touch the scope.
+    /// Up to about `limit` notifications of the channels, those of each with a Seq after the one beside it, in
+    /// commit order. `Trimmed` when some of them may be gone. Blocking.
+    pub fn read_notifications(
+        &self,
+        channels: &[(Arc<str>, Seq)],
+        limit: usize,
+    ) -> Result<NotificationBatch, StorageError> {
+        self.check_open()?;
+        notify::read(&self.snapshot(), channels, limit)
+    }
+
+    /// Watches for commits that touch the scope (`notify::scope_of`: that tell something on a channel).
     pub fn watch(&self, scope: &FeedScope) -> CommitWatch {
         CommitWatch::new(self.shared().watches.watch(scope, || self.visible()))
     }
@@ -369,11 +410,11 @@ impl Store {
         self.shared().watches.close();
     }
 
-    fn shared(&self) -> &Arc<Shared> {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.flusher.shared
     }
 
-    fn check_open(&self) -> Result<(), StorageError> {
+    pub(crate) fn check_open(&self) -> Result<(), StorageError> {
         if *self.shutdown.borrow() {
             Err(StorageError::Closed)
         } else {
@@ -419,9 +460,14 @@ async fn collect_garbage(flusher: Flusher) {
             let cold = flusher.cold.clone();
             blocking(move || cold.failpoints.reach(step))
         };
-        let _ = reach(Step::GarbageFound).await;
-        left = upkeep::remove(&flusher, paths.clone()).await;
-        let _ = reach(Step::GarbageRemoved).await;
+        let removal = async {
+            let _ = reach(Step::GarbageFound).await;
+            let left = upkeep::remove(&flusher, paths.clone()).await;
+            let _ = reach(Step::GarbageRemoved).await;
+            Ok(left)
+        };
+        let did = |left: &Vec<String>| (left.len() < paths.len()).then_some((0, 0));
+        left = (flusher.job(JobKind::Sweep, None, removal, did).await).unwrap_or_default();
         let left: HashSet<&String> = left.iter().collect();
         paths.retain(|path| !left.contains(path));
         if paths.is_empty() {
@@ -454,7 +500,9 @@ async fn expire_by_time(flusher: Flusher) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if let Err(error) = expire::run(&flusher.shared, &flusher.queue).await {
+        let expiry = expire::run(&flusher.shared, &flusher.queue);
+        let did = |rows: &u64| (*rows > 0).then_some((*rows, 0));
+        if let Err(error) = flusher.job(JobKind::Expire, None, expiry, did).await {
             tracing::error!(%error, "removing expired rows failed");
         }
     }
@@ -476,7 +524,9 @@ async fn trim_by_time(flusher: Flusher) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        match trim::run(&flusher.shared, &flusher.queue).await {
+        let trim = trim::run(&flusher.shared, &flusher.queue);
+        let did = |report: &TrimReport| (*report != TrimReport::default()).then_some((0, 0));
+        match flusher.job(JobKind::Trim, None, trim, did).await {
             Ok(TrimReport {
                 partitions: 0,
                 transactions: 0,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::catalog::{
     CatalogChange, ColumnDef, ColumnId, TableDef, TableId, TableKind, TableOptions,
 };
+use crate::check::CheckReport;
 use crate::cold::ColdOptions;
 use crate::datum::{ColumnType, Datum};
 use crate::seq::{Clock, system_clock};
@@ -76,4 +77,10 @@ pub(crate) async fn put_table(store: &Store, table: TableDef) -> Arc<TableDef> {
         .await
         .unwrap();
     catalog.tables[&name].clone()
+}
+
+/// Panics with what a check found.
+pub(crate) fn assert_sound(report: &CheckReport) {
+    let lines: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
+    assert!(report.is_sound(), "{}", lines.join("\n"));
 }

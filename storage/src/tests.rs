@@ -1,14 +1,18 @@
 //! Tests of the whole store.
 
+mod backup;
+mod check;
 mod cluster;
 mod compact;
+mod erase;
+mod faulty;
 mod history;
 mod model;
 mod objects;
 mod reads;
 mod trim;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -595,18 +599,17 @@ async fn the_feed_of_all_partitions_is_in_commit_order_across_a_flush() {
         assert_eq!(ids, (0..70).chain([0]).collect::<Vec<_>>());
         let last = &changes[70];
         assert_eq!(
-            (last.op, &last.old, last.last_in_transaction),
+            (last.op, &last.old, last.ends_transaction),
             (ChangeOp::Update, &Some(row(0, "x")), true)
         );
         // The other table's change comes after in each transaction.
-        assert!(
-            changes[..70]
-                .iter()
-                .all(|change| !change.last_in_transaction)
-        );
+        let ends = changes[..70].iter().map(|change| change.ends_transaction);
+        assert!(ends.eq((1..=70).map(|n| n % 7 == 0)));
     }
     let one = feed(&store, &table, PartitionSet::One(users[1].clone()), 3);
     assert!(!one.is_empty() && one.iter().all(|change| change.partition == users[1]));
+    let ends = one.iter().filter(|change| change.ends_transaction).count();
+    assert_eq!(ends, 7, "of ten transactions three went elsewhere");
 }
 
 #[tokio::test(flavor = "multi_thread")]

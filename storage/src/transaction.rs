@@ -9,6 +9,7 @@ use crate::catalog::{IndexId, TableDef, TableId, UniqueKey};
 use crate::changes::ChangeOp;
 use crate::datum::{DatumRef, Row};
 use crate::key;
+use crate::notify::Notification;
 use crate::record;
 use crate::seq::Seq;
 use crate::snapshot::PartitionSet;
@@ -62,13 +63,14 @@ pub struct Transaction {
     /// Versions from before the transaction that it superseded, by table.
     superseded_before: HashMap<TableId, usize>,
     bytes: usize,
+    notifications: Vec<Notification>,
     /// Changes of the catalog that are committed before its own.
     pub(crate) catalog: Option<CatalogChanges>,
     fills: ddl::Fills,
     /// What must not have changed when the transaction is committed.
     pub(crate) reads: Option<ReadSet>,
-    /// All that it superseded was live at this Seq or later.
-    pub(crate) since: Seq,
+    /// The oldest snapshot that it read from, if it read.
+    pub(crate) since: Option<Seq>,
 }
 
 /// What a transaction read, for a commit that is refused when any of it has changed.
@@ -115,24 +117,33 @@ impl RowKeys {
     /// # Panics
     /// When the row is not of the table's types or has NULL in a column of the primary key.
     pub(crate) fn of(table: &TableDef, partition: &Partition, row: &Row) -> RowKeys {
+        RowKeys::checked(table, partition, row)
+            .expect("values are of their column's type, and those of a primary key are not NULL")
+    }
+
+    /// As `of`; `None` where that panics.
+    pub(crate) fn checked(table: &TableDef, partition: &Partition, row: &Row) -> Option<RowKeys> {
         let mut keys = RowKeys::default();
         for key in table.unique_keys() {
-            if let Some(bytes) = unique_key_of(table, partition, key, row) {
-                keys.unique.push((key.id, bytes));
+            let values: Vec<DatumRef<'_>> = (key.columns.iter())
+                .map(|id| Some(row.get(table.index_of(*id)?)?.as_ref()))
+                .collect::<Option<_>>()?;
+            let is_null = values.contains(&DatumRef::Null);
+            match key::unique_key(table, partition, key, values) {
+                Some(bytes) => keys.unique.push((key.id, bytes)),
+                None if is_null && key.id != table.primary_key_id => {}
+                None => return None,
             }
         }
         for index in table.indexes.iter().filter(|index| !index.unique) {
             let mut entry = key::index_scope(table.id, partition, index.id);
             for id in &index.columns {
-                let at = table
-                    .index_of(*id)
-                    .expect("an indexed column cannot be dropped");
-                key::put_nullable(&mut entry, table.columns[at].ty, row[at].as_ref())
-                    .expect("values are of their column's type");
+                let at = table.index_of(*id)?;
+                key::put_nullable(&mut entry, table.columns[at].ty, row[at].as_ref())?;
             }
             keys.entries.push(entry.into());
         }
-        keys
+        Some(keys)
     }
 
     fn bytes(&self) -> usize {
@@ -252,14 +263,30 @@ impl Transaction {
         self.keys.get(key).copied()
     }
 
+    /// Adds what is to be told when it is committed, in this order.
+    pub fn notify(&mut self, notifications: impl IntoIterator<Item = Notification>) {
+        self.notifications.extend(notifications);
+    }
+
+    pub(crate) fn notifications(&self) -> &[Notification] {
+        &self.notifications
+    }
+
+    /// How many Seqs its commit takes, besides those of the catalog's changes.
+    pub(crate) fn seqs(&self) -> u64 {
+        (self.ops.len() + self.notifications.len()) as u64
+    }
+
     /// Whether no row was changed.
     pub fn is_empty(&self) -> bool {
         self.ops.is_empty()
     }
 
-    /// Bytes of memory that the changes take, roughly.
+    /// Bytes of memory that the changes take, roughly, and what is to be told.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        let told = self.notifications.iter();
+        let told = told.map(|said| said.payload.len() + OP_OVERHEAD_BYTES);
+        self.bytes + told.sum::<usize>()
     }
 
     /// The number of changes so far: a mark for `rollback_to`.
@@ -322,10 +349,12 @@ impl Transaction {
             .is_some_and(|count| *count > 0)
     }
 
-    /// Tells the Seq of the oldest snapshot that the transaction found rows in. Without it, a row of a table without
-    /// primary key that was trimmed from the log cannot be superseded: nothing would tell that it is live still.
+    /// Tells the Seq of the oldest snapshot that the transaction found rows in: all that it superseded was live then or
+    /// later. Without it, a row of a table without primary key that was trimmed from the log cannot be superseded: nothing
+    /// would tell that it is live still. And nothing is written that goes by what was read of a user before that
+    /// user was erased.
     pub fn reads_since(&mut self, since: Seq) {
-        self.since = since;
+        self.since = Some(since);
     }
 
     /// Makes the commit depend on what was read, besides what it depends on already: it fails with

@@ -17,6 +17,7 @@ use crate::commit::{CommitQueue, OldLog, Request, Shared};
 use crate::error::StorageError;
 use crate::hot::Family;
 use crate::key::{read_seq, seq_of, version_key};
+use crate::notify;
 use crate::record;
 use crate::seq::Seq;
 use crate::snapshot::{PartitionSet, Snapshot, oldest_resumable};
@@ -75,6 +76,13 @@ pub(crate) async fn run(
                 break;
             }
         }
+    }
+    if let Some(old) = blocking(shared, |snapshot| notify::find_old(&snapshot)).await? {
+        let (reply, answer) = oneshot::channel();
+        queue
+            .send(Request::TrimNotifications { old, reply })
+            .await?;
+        answer.await.map_err(|_| StorageError::Closed)??;
     }
     loop {
         let found = blocking(shared, |snapshot| find_old_commits(&snapshot)).await?;

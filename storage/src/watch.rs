@@ -126,8 +126,8 @@ impl Watches {
         }
     }
 
-    /// Wakes those who watch any partition of a table that is gone.
-    pub(crate) fn dropped(&self, table: TableId, seq: Seq) {
+    /// Wakes those who watch any partition of a table.
+    fn wake_table(&self, table: TableId, seq: Seq) {
         let scopes: Vec<Arc<Scope>> = {
             let inner = self.inner.lock();
             let Some(table) = inner.tables.get(&table) else {
@@ -141,7 +141,17 @@ impl Watches {
                 .collect()
         };
         for scope in scopes {
-            scope.newest.send_replace(seq);
+            scope
+                .newest
+                .send_if_modified(|newest| std::mem::replace(newest, seq.max(*newest)) < seq);
+        }
+    }
+
+    /// Wakes everybody: the catalog has changed, and with it perhaps what they may read.
+    pub(crate) fn catalog_changed(&self, seq: Seq) {
+        let tables: Vec<TableId> = self.inner.lock().tables.keys().copied().collect();
+        for table in tables {
+            self.wake_table(table, seq);
         }
     }
 
@@ -153,7 +163,7 @@ impl Watches {
             inner.tables.keys().copied().collect()
         };
         for table in tables {
-            self.dropped(table, Seq::MAX);
+            self.wake_table(table, Seq::MAX);
         }
     }
 }

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use tidelog_storage::{Change, CommitWatch, FeedScope, Seq, StorageError, Store};
 use tokio::task::JoinHandle;
 
-use crate::filter::{FilterError, RowFilter, translate};
+use crate::lens::{Lens, LensError, Ops, translate, upserts};
+use crate::share::{Decoded, Group, Hub, Next, Stretch};
 
-/// How many changes one read of the log takes; also the most that a stalled reader holds.
-const BATCH_CHANGES_MAX: usize = 1000;
+/// How many changes one read of the log takes unless the reader says otherwise; also the most that a stalled
+/// reader holds.
+const BATCH_CHANGES: usize = 1000;
 
 /// Why a tail ended.
 #[derive(Debug, thiserror::Error)]
@@ -16,9 +18,9 @@ pub enum SubscriptionError {
     /// The table's data is gone for good.
     #[error("table was dropped or truncated")]
     TableGone,
-    /// The table's columns are not those that the subscription was planned with.
-    #[error("table was altered; the changes after {resume_after} are still to come")]
-    SchemaChanged {
+    /// The catalog is not the one that the subscription was planned with.
+    #[error("the catalog has changed; the changes after {resume_after} are still to come")]
+    CatalogChanged {
         /// Where to go on: everything up to here was delivered.
         resume_after: Seq,
     },
@@ -28,9 +30,9 @@ pub enum SubscriptionError {
         /// The first Seq after which a subscription can begin; what lies before only a new read of the rows tells.
         oldest: Seq,
     },
-    /// The filter failed on a row.
+    /// The lens failed on a row.
     #[error("{0}")]
-    Filter(FilterError),
+    Lens(LensError),
     /// The log could not be read.
     #[error(transparent)]
     Storage(StorageError),
@@ -49,162 +51,199 @@ impl From<StorageError> for SubscriptionError {
     }
 }
 
-/// How far a reader of a feed has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Position {
-    /// Everything up to here was delivered: a subscription after it misses nothing and repeats nothing.
-    pub seq: Seq,
-    /// Whether it is known to lie between two transactions, not inside one.
-    pub whole: bool,
-}
-
 /// One read of the log, translated.
-struct Stretch {
-    changes: Vec<Change>,
-    upto: Seq,
-    /// Whether `upto` lies between two transactions.
-    whole: bool,
+struct Read {
+    stretch: Stretch,
+    /// The last change of a transaction whose end was not read yet.
+    held: Option<Change>,
     /// Whether the log had nothing more when it was read.
     at_tip: bool,
+}
+
+/// What a tail reads.
+#[derive(Clone)]
+pub struct Following {
+    /// Whose changes.
+    pub scope: FeedScope,
+    /// The version of the catalog that the reader was planned with: changes are delivered in its columns, or
+    /// not at all.
+    pub catalog_version: u64,
+    /// What the reader sees of a row; `None` is all of it.
+    pub lens: Option<Arc<dyn Lens>>,
+    /// The kinds of changes that it wants.
+    pub ops: Ops,
+    /// Where the columns of the key stand in what is seen, for a reader that wants upserts and deletes by key.
+    pub upsert: Option<Vec<usize>>,
+    /// How many changes one read takes.
+    pub batch_changes: usize,
+    /// Tells what is seen of a row from what other readers see; `None` when it is not known to be the same for two.
+    pub identity: Option<Arc<str>>,
+}
+
+impl Following {
+    /// Every change of the scope.
+    pub fn all(scope: FeedScope, catalog_version: u64) -> Following {
+        Following {
+            scope,
+            catalog_version,
+            lens: None,
+            ops: Ops::ALL,
+            upsert: None,
+            batch_changes: BATCH_CHANGES,
+            identity: Some("".into()),
+        }
+    }
+
+    /// What tells it from all others.
+    fn identity(&self) -> Option<String> {
+        let Following {
+            scope,
+            catalog_version,
+            ops,
+            upsert,
+            batch_changes,
+            identity,
+            ..
+        } = self;
+        let identity = identity.as_ref()?;
+        Some(format!(
+            "{scope:?} {catalog_version} {ops:?} {upsert:?} {batch_changes} {identity}"
+        ))
+    }
 }
 
 /// A reader of one feed. Dropping it is all it takes to end it.
 pub struct Tail {
     store: Arc<Store>,
-    scope: FeedScope,
-    schema_version: u32,
-    filter: Option<Arc<dyn RowFilter>>,
+    following: Following,
     after: Seq,
-    /// Whether `after` is known to lie between two transactions.
-    whole: bool,
+    held: Option<Change>,
     watch: CommitWatch,
+    group: Option<Arc<Group>>,
+    decoded: Arc<Decoded>,
     /// The read under way. It outlives a `next` that was dropped, so that nothing it read is lost.
-    reading: Option<JoinHandle<Result<Stretch, SubscriptionError>>>,
+    reading: Option<JoinHandle<Result<Read, SubscriptionError>>>,
 }
 
 impl Tail {
-    /// Follows the scope strictly after `after`. `schema_version` is that of the table which the reader
-    /// was planned with: changes are delivered in the columns of that version, or not at all.
-    pub fn new(
-        store: Arc<Store>,
-        scope: FeedScope,
-        schema_version: u32,
-        filter: Option<Arc<dyn RowFilter>>,
-        after: Seq,
-    ) -> Tail {
-        let watch = store.watch(&scope);
+    /// Follows strictly after `after`; shares what it reads with the hub's others.
+    pub fn new(store: Arc<Store>, hub: &Hub, following: Following, after: Seq) -> Tail {
+        let watch = store.watch(&following.scope);
+        let (group, decoded) = hub.join(following.identity().as_deref(), &following.scope);
         Tail {
             store,
-            scope,
-            schema_version,
-            filter,
+            following,
             after,
-            whole: false,
+            held: None,
             watch,
+            group,
+            decoded,
             reading: None,
         }
     }
 
     /// The next changes, at least one, in commit order; waits for them at the tip. Cancel-safe: dropping the
     /// future loses nothing.
-    pub async fn next(&mut self) -> Result<Vec<Change>, SubscriptionError> {
+    pub async fn next(&mut self) -> Result<Arc<Stretch>, SubscriptionError> {
         loop {
-            let stretch = self.read().await?;
-            if !stretch.changes.is_empty() {
-                return Ok(stretch.changes);
+            if let Some(stretch) = self.committed().await? {
+                return Ok(stretch);
             }
-            if stretch.at_tip {
-                self.watch.changed(self.after).await;
-            }
+            self.changed().await;
         }
     }
 
-    /// The changes that are committed already and not yet delivered, a batch at most; empty at the tip. Cancel-safe.
-    pub async fn committed(&mut self) -> Result<Vec<Change>, SubscriptionError> {
+    /// The changes that are committed already and not yet delivered, a batch at most; `None` at the tip. Cancel-safe.
+    pub async fn committed(&mut self) -> Result<Option<Arc<Stretch>>, SubscriptionError> {
         loop {
             if self.reading.is_none() && self.store.visible() <= self.after {
-                return Ok(Vec::new());
+                return Ok(None);
             }
-            let stretch = self.read().await?;
-            if !stretch.changes.is_empty() || stretch.at_tip {
-                return Ok(stretch.changes);
+            let (stretch, at_tip) = self.read().await?;
+            if !stretch.changes().is_empty() {
+                return Ok(Some(stretch));
+            }
+            if at_tip {
+                return Ok(None);
             }
         }
     }
 
-    async fn read(&mut self) -> Result<Stretch, SubscriptionError> {
+    /// Waits, at the tip, for a commit that touches the scope. May return early. Cancel-safe.
+    pub async fn changed(&mut self) {
+        self.watch.changed(self.after).await;
+    }
+
+    /// Everything up to here was delivered, or is not for this reader.
+    pub fn position(&self) -> Seq {
+        match &self.held {
+            Some(held) => held.seq.previous(),
+            None => self.after,
+        }
+    }
+
+    /// What comes next, and whether that was all.
+    async fn read(&mut self) -> Result<(Arc<Stretch>, bool), SubscriptionError> {
+        let mut turn = None;
+        if self.held.is_none()
+            && self.reading.is_none()
+            && let Some(group) = &self.group
+        {
+            match group.next(self.after).await {
+                Next::Read(stretch) => {
+                    self.after = stretch.upto();
+                    return Ok((stretch, false));
+                }
+                Next::Turn(own) => turn = Some(own),
+                Next::Behind => {}
+            }
+        }
         let reading = self.reading.get_or_insert_with(|| {
-            let store = self.store.clone();
-            let scope = self.scope.clone();
-            let filter = self.filter.clone();
-            let (schema_version, after) = (self.schema_version, self.after);
-            tokio::task::spawn_blocking(move || {
-                read(&store, &scope, schema_version, filter.as_deref(), after)
-            })
+            let (store, following) = (self.store.clone(), self.following.clone());
+            let (after, held) = (self.after, self.held.clone());
+            let decoded = self.decoded.clone();
+            tokio::task::spawn_blocking(move || read(&store, &decoded, &following, after, held))
         });
         let result = reading.await;
         self.reading = None;
-        let stretch = result.map_err(|error| SubscriptionError::Reader(error.to_string()))??;
-        self.after = stretch.upto;
-        self.whole = stretch.whole;
-        Ok(stretch)
-    }
-
-    /// How far it has come: behind the changes that were delivered last, and behind those that the filter kept back.
-    pub fn position(&self) -> Position {
-        Position {
-            seq: self.after,
-            whole: self.whole,
+        let read = result.map_err(|error| SubscriptionError::Reader(error.to_string()))??;
+        let stretch = Arc::new(read.stretch);
+        if let Some(turn) = turn
+            && read.held.is_none()
+        {
+            turn.share(&stretch);
         }
+        self.after = stretch.upto();
+        self.held = read.held;
+        Ok((stretch, read.at_tip))
     }
 }
 
 fn read(
     store: &Store,
-    scope: &FeedScope,
-    schema_version: u32,
-    filter: Option<&dyn RowFilter>,
+    decoded: &Arc<Decoded>,
+    following: &Following,
     after: Seq,
-) -> Result<Stretch, SubscriptionError> {
-    // Schema versions only grow, so a read that stands between two checks was made in this one.
-    check_schema(store, scope, schema_version, after)?;
-    let batch = store.read_changes(scope, after, BATCH_CHANGES_MAX)?;
-    check_schema(store, scope, schema_version, after)?;
-    let at_tip = batch.changes.is_empty();
-    // A read that was not cut short ends where its snapshot does, and snapshots see whole transactions.
-    let whole = batch
-        .changes
-        .last()
-        .is_none_or(|last| last.last_in_transaction || batch.upto > last.seq);
-    let changes = match filter {
-        Some(filter) if !at_tip => {
-            translate(filter, batch.changes).map_err(SubscriptionError::Filter)?
-        }
-        _ => batch.changes,
-    };
-    Ok(Stretch {
-        changes,
-        upto: batch.upto.max(after),
-        whole,
-        at_tip,
-    })
-}
-
-fn check_schema(
-    store: &Store,
-    scope: &FeedScope,
-    schema_version: u32,
-    after: Seq,
-) -> Result<(), SubscriptionError> {
-    match store.catalog().table_by_id(scope.table) {
-        None => Err(SubscriptionError::TableGone),
-        Some(table) if table.schema_version != schema_version => {
-            Err(SubscriptionError::SchemaChanged {
-                resume_after: after,
-            })
-        }
-        Some(_) => Ok(()),
+    held: Option<Change>,
+) -> Result<Read, SubscriptionError> {
+    let resume_after = held.as_ref().map_or(after, |held| held.seq.previous());
+    let (limit, version) = (following.batch_changes, following.catalog_version);
+    let read = || store.read_changes(&following.scope, after, limit);
+    let batch = decoded.next(after, limit, version, read)?;
+    if batch.catalog_version != version {
+        return Err(SubscriptionError::CatalogChanged { resume_after });
     }
+    let (lens, ops) = (following.lens.as_deref(), following.ops);
+    let (mut changes, held) =
+        translate(lens, ops, &batch.changes, held).map_err(SubscriptionError::Lens)?;
+    if let Some(key) = &following.upsert {
+        changes = upserts(changes, key);
+    }
+    Ok(Read {
+        stretch: Stretch::new(changes, after, batch.upto.max(after)),
+        held,
+        at_tip: batch.changes.is_empty(),
+    })
 }
 
 #[cfg(test)]

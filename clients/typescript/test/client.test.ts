@@ -167,6 +167,32 @@ describe("live", () => {
     expect(shown.times).toBe(times);
   });
 
+  test("keeps what a SELECT shows, expressions and parameters included", async () => {
+    const client = server.client();
+    const name = await table(3);
+    const [shown, refused] = [new Shown<{ id: string; shout: string }>(), new Shown<unknown>()];
+    const sql = `SELECT id, upper(body) AS shout FROM ${name} WHERE room = $1 AND id > $2;`;
+    client.live<{ id: string; shout: string }>(sql, shown.show, { params: ["a", 1n] });
+    client.live(`SELECT room, count(*) FROM ${name} GROUP BY room`, refused.show, {
+      onError: (error) => refused.errors.push(error),
+    });
+    await until("the rows", () => shown.times > 0);
+    expect(shown.rows).toEqual([
+      { id: "2", shout: "ROW 2" },
+      { id: "3", shout: "ROW 3" },
+    ]);
+    await client.query(`UPDATE ${name} SET body = 'louder' WHERE id = 2`);
+    await client.query(`UPDATE ${name} SET room = 'b' WHERE id = 3`);
+    await client.query(`INSERT INTO ${name} VALUES (4, 'a', 'four'), (5, 'b', 'elsewhere')`);
+    await until("the changes", () => shown.rows.some(({ id }) => id === "4"));
+    expect(shown.rows).toEqual([
+      { id: "2", shout: "LOUDER" },
+      { id: "4", shout: "FOUR" },
+    ]);
+    await until("the refusal", () => refused.errors.length > 0);
+    expect(refused.errors[0]).toBeInstanceOf(UnsupportedError);
+  });
+
   test("begins with the newest rows, or behind a position", async () => {
     const client = server.client();
     const name = await table(100);
@@ -229,8 +255,10 @@ describe("live", () => {
     client.live<Message>(`SUBSCRIBE TO ${name}`, shown.show);
     await until("the rows", () => shown.times > 0);
     await server.sql(`ALTER TABLE ${name} ADD COLUMN edited bool`);
+    // Nothing else is written.
+    await until("the new column", () => shown.rows[1]?.edited === null);
     await server.sql(`UPDATE ${name} SET edited = true WHERE id = 2`);
-    await until("the new column", () => shown.rows[1]?.edited === true);
+    await until("its value", () => shown.rows[1]?.edited === true);
     expect(shown.rows[0]).toEqual({ id: "1", room: "a", body: "row 1", edited: null });
   });
 

@@ -2,8 +2,8 @@
 //! what it acknowledged, as a whole and once.
 //!
 //! Several connections move amounts between rows, across tables and partitions; two subscribers follow; files are
-//! flushed and merged, logs cut, tables altered and indexes made meanwhile. After each kill the same directory is
-//! opened and compared with what this process was told. `SEED=n` repeats the choices (not the moments at which
+//! flushed and merged, logs cut, tables altered, indexes made and a user erased meanwhile. After each kill `tidelog check`
+//! must find the directory sound; then it is opened and compared with what this process was told. `SEED=n` repeats the choices (not the moments at which
 //! threads meet), `KILLS=n` sets how many there are.
 
 #[path = "crash/check.rs"]
@@ -110,11 +110,11 @@ impl Run {
         let server = &mut self.server;
         let reached = tokio::task::block_in_place(|| match death {
             Death::At(ms) => !server.ends_within(Duration::from_millis(*ms)),
-            Death::Step(..) => server.ends_within(STEP_PATIENCE),
-            Death::Held(..) => {
+            Death::Step(step, _) => server.ends_within(patience(step)),
+            Death::Held(step, _) => {
                 let begun = Instant::now();
                 let held = |server: &Server| server.log()[log..].contains("failpoint");
-                while !held(server) && begun.elapsed() < STEP_PATIENCE {
+                while !held(server) && begun.elapsed() < patience(step) {
                     assert!(
                         !server.ends_within(Duration::from_millis(20)),
                         "it only stops"
@@ -177,10 +177,11 @@ async fn kill_many(kills: u64) {
         let mut death = match kill % 2 {
             _ if fresh || kill == kills => Death::At(random.below(200)),
             0 => Death::At(random.below(200)),
-            _ => planned(steps[(kill / 2) as usize % steps.len()], &mut random),
+            _ => planned(next_step(&steps, &reached, kill / 2), &mut random),
         };
         println!("kill {kill}: {death:?}");
         run.server.kill();
+        Server::assert_sound(&run.server.data());
         let begun = Instant::now();
         let options = death.options();
         let options: Vec<&str> = options.iter().map(String::as_str).collect();
@@ -200,6 +201,7 @@ async fn kill_many(kills: u64) {
             early += 1;
             death = Death::At(random.below(200));
             run.server.kill();
+            Server::assert_sound(&run.server.data());
             run.server.start_again();
             run.check(&mut random)
                 .await
@@ -234,9 +236,32 @@ async fn kill_many(kills: u64) {
     );
 }
 
+/// How long a step may take to be reached: erasures come at the end of a circle, and wait for readers.
+fn patience(step: &str) -> Duration {
+    match step.starts_with("erase") {
+        true => 5 * STEP_PATIENCE,
+        false => STEP_PATIENCE,
+    }
+}
+
+/// Each step in turn, and after the first round each second time one that was not reached yet.
+fn next_step(steps: &[&'static str], reached: &BTreeMap<&str, u64>, nth: u64) -> &'static str {
+    let nth = nth as usize;
+    let missing: Vec<_> = steps.iter().filter(|step| reached[**step] == 0).collect();
+    match nth >= steps.len() && nth % 2 == 1 && !missing.is_empty() {
+        true => missing[nth / 2 % missing.len()],
+        false => steps[nth % steps.len()],
+    }
+}
+
 /// A death at this step.
 fn planned(step: &'static str, random: &mut Random) -> Death {
-    let nth = 1 + random.below(if step.starts_with("commit") { 60 } else { 3 });
+    let nth = 1 + match step.split_once('_') {
+        Some(("commit", _)) => random.below(60),
+        // It takes a while.
+        Some(("erase", _)) => 0,
+        _ => random.below(3),
+    };
     // What was not synced is torn after the death, which only one that comes by itself allows.
     if step != "commit_unsynced" && random.once_in(4) {
         Death::Held(step, nth)

@@ -288,7 +288,7 @@ async fn a_subscription_that_cannot_be_is_an_error() {
             "SUBSCRIBE TO chat.messages OPTIONS (from = 'soon')",
             "22P02",
         ),
-        ("SUBSCRIBE TO chat.messages OPTIONS (nope = 1)", "42601"),
+        ("SUBSCRIBE TO chat.messages OPTIONS (nope = 1)", "22023"),
     ] {
         let error = timeout(PATIENCE, client.simple_query(statement))
             .await

@@ -288,7 +288,7 @@ async fn sequences_serial_and_identity() {
         ],
     )
     .await;
-    pair.run("DROP TABLE a; DROP SEQUENCE IF EXISTS nope; CREATE SEQUENCE m MAXVALUE 2;");
+    pair.run("DROP TABLE a; DROP SEQUENCE IF EXISTS nope; CREATE SEQUENCE m MAXVALUE 4;");
     all_refused(&tide, &pg, &["SELECT nextval('a_id_seq')"]).await;
     all_same(&tide, &pg, &["SELECT nextval('m')", "SELECT nextval('m')"]).await;
     all_refused(&tide, &pg, &["SELECT nextval('m')"]).await;

@@ -182,6 +182,7 @@ async fn sequences_and_enums_in_blocks() {
          ROLLBACK;
          ALTER TYPE mood RENAME TO humour;
          SELECT * FROM m WHERE m = 'ok'::humour;
+         ALTER TABLE m DROP COLUMN ms;
          DROP TYPE humour;
          DROP TABLE m;
          DROP TYPE humour;",

@@ -159,6 +159,16 @@ fn ids_that_a_double_takes_for_one_are_two() {
     );
     let last = "insert 9007199254740993,a,this";
     assert_eq!(until(&mut socket, 1, last), [last]);
+    // Columns of one's own choice, with parameters; a key that is computed is none.
+    socket.send(&json!({"type": "subscribe", "id": 2, "credit": 10, "params": ["9007199254740993"],
+        "sql": "SUBSCRIBE TO (SELECT upper(body) AS id, id AS key FROM chat.messages WHERE id = $1)"}));
+    let subscribed = socket.next_of(2);
+    assert_eq!(subscribed["key"], json!(["key"]), "{subscribed}");
+    let last = "ready";
+    assert_eq!(
+        until(&mut socket, 2, last),
+        ["snapshot THIS,9007199254740993", last]
+    );
 }
 
 #[test]

@@ -9,12 +9,15 @@ use tidelog_sql::subscribe::SubscribePlan;
 use tidelog_sql::{ErrorKind, Outcome, SqlError};
 use tidelog_storage::Seq;
 
-use crate::feed::{AtHand, Feed, Line, Part};
+use crate::feed::{AtHand, Feed, Line, Mark, Part};
 use crate::http::params::Statement;
 use crate::http::rows::{write_columns, write_row};
 use crate::http::statement::session;
 use crate::http::{CHUNK_BYTES, HttpServer, error};
 use crate::interrupts::{Interrupts, Stop};
+
+/// Changes that are made into text for several readers at once; more of them are cut into batches for each reader.
+const SHARED_CHANGES_MAX: usize = 100;
 
 /// Something to send: the members of a JSON object.
 pub(super) struct Frame {
@@ -34,6 +37,8 @@ pub(super) struct Subscription {
     part: Option<(Part, usize)>,
     /// Frames that come before the next batch, the last one first.
     due: Vec<Frame>,
+    /// Whether everything was given that the statement asks for.
+    ended: bool,
 }
 
 impl Subscription {
@@ -67,23 +72,32 @@ impl Subscription {
             feed,
             part: None,
             due,
+            ended: false,
         })
     }
 
     /// Whether the next frame is a batch.
     pub(super) fn is_due_batch(&self) -> bool {
-        self.due.is_empty()
+        self.due.is_empty() && !self.ended
     }
 
-    /// The next frame; waits for it. An error ends the subscription.
-    pub(super) async fn next(&mut self, interrupts: &mut Interrupts) -> Result<Frame, Stop> {
+    /// The next frame, or `None` at the end; waits for it. An error ends the subscription.
+    pub(super) async fn next(
+        &mut self,
+        interrupts: &mut Interrupts,
+    ) -> Result<Option<Frame>, Stop> {
         loop {
             if let Some(frame) = self.due.pop() {
-                return Ok(frame);
+                return Ok(Some(frame));
+            }
+            if self.ended {
+                return Ok(None);
             }
             let batch = async { Ok::<_, SqlError>(self.batch().await) };
             match interrupts.guard_endless(batch).await? {
-                Ok(batch) => return Ok(batch),
+                Ok(Some(batch)) => return Ok(Some(batch)),
+                // A mark that calls for other frames, or the end.
+                Ok(None) => {}
                 Err(error) if self.may_start_over(&error) => {
                     self.start_over(&error, interrupts).await?;
                 }
@@ -92,9 +106,10 @@ impl Subscription {
         }
     }
 
-    /// Whether the changes behind this point are gone, or have other columns now: the rows as they are now do not.
+    /// Whether the table was altered so that the changes have other columns now: the rows as they are now have them.
+    /// Who said `on_lag = 'disconnect'` wants no other rows.
     fn may_start_over(&self, error: &SqlError) -> bool {
-        error.kind == ErrorKind::ObjectNotInPrerequisiteState
+        self.feed.plan().options.catch_up && error.kind == ErrorKind::ObjectNotInPrerequisiteState
     }
 
     /// Tells the client to forget its rows, and begins with those that there are now.
@@ -110,16 +125,25 @@ impl Subscription {
         Ok(())
     }
 
-    /// At least one row or change, at most about a chunk of them.
-    async fn batch(&mut self) -> Result<Frame, SqlError> {
+    /// At least one row or change, at most about a chunk of them; `None` when it is other frames' turn.
+    async fn batch(&mut self) -> Result<Option<Frame>, SqlError> {
         let mut members = String::from("\"type\":\"batch\",\"changes\":[");
         let empty = members.len();
         let mut resume = None;
         while members.len() < CHUNK_BYTES {
             if let Some((part, at)) = &mut self.part {
                 let plan = self.feed.plan();
+                if *at == 0
+                    && members.len() == empty
+                    && let Some((text, seq)) = shared(part, plan)?
+                {
+                    members.push_str(&text);
+                    resume = Some(seq);
+                    self.part = None;
+                    break;
+                }
                 if *at < part.len() {
-                    let line = part.line(*at)?;
+                    let line = part.line(*at, plan)?;
                     *at += 1;
                     if members.len() > empty {
                         members.push(',');
@@ -131,19 +155,60 @@ impl Subscription {
                 self.part = None;
             }
             let part = match self.feed.at_hand().await? {
-                AtHand::Part(part) => part,
+                AtHand::Part(part) => Some(part),
                 AtHand::Tip if members.len() > empty => break,
                 AtHand::Tip => self.feed.next().await?,
+                AtHand::End => None,
             };
-            self.part = Some((part, 0));
+            match part {
+                None => {
+                    self.ended = true;
+                    break;
+                }
+                Some(Part::Mark(Mark::Reset, seq)) => {
+                    let message = format!("the changes after {seq} are no longer kept");
+                    let error = SqlError::new(ErrorKind::ObjectNotInPrerequisiteState, message);
+                    self.due = vec![subscribed(self.feed.plan()), reset(&error)];
+                    break;
+                }
+                Some(part) => self.part = Some((part, 0)),
+            }
+        }
+        if members.len() == empty {
+            return Ok(None);
         }
         members.push(']');
         if let Some(seq) = resume {
             // Writing to a String cannot fail.
             let _ = write!(members, ",\"seq\":\"{seq}\"");
         }
-        Ok(Frame { members, resume })
+        Ok(Some(Frame { members, resume }))
     }
+}
+
+/// The changes of a part that others read, too: the first of them makes the text.
+fn shared(part: &Part, plan: &SubscribePlan) -> Result<Option<(String, Seq)>, SqlError> {
+    let Part::Changes(stretch) = part else {
+        return Ok(None);
+    };
+    let Some(last) = stretch.changes().last() else {
+        return Ok(None);
+    };
+    if Arc::strong_count(stretch) == 1 || part.len() > SHARED_CHANGES_MAX {
+        return Ok(None);
+    }
+    let text = stretch.encoded("JSON", |_| {
+        let mut text = String::new();
+        for at in 0..part.len() {
+            if at > 0 {
+                text.push(',');
+            }
+            write_change(&part.line(at, plan)?, plan, &mut text)?;
+        }
+        Ok::<_, SqlError>(text.into_bytes())
+    })?;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    Ok(Some((text, last.seq)))
 }
 
 /// Appends a change: `{"op":"insert","seq":"7","row":[…],"commit":true}`.
@@ -194,7 +259,7 @@ async fn open(
 ) -> Result<Feed, Stop> {
     let registration = server.backend.cancels.register(interrupts);
     let mut session = session(server, user, &registration)?;
-    interrupts.committing = session.committing();
+    interrupts.attach(server.backend.engine.store(), &session);
     interrupts.statement_begins(session.statement_timeout());
     let mut parsed = statement.parse(&session)?;
     if !parsed.is_endless() {
@@ -215,9 +280,7 @@ async fn open(
         .await?;
     interrupts.deadline_in(None);
     match outcome {
-        Outcome::Subscribe(plan) if plan.copy.is_none() => {
-            Ok(Feed::open(server.backend.engine.store().clone(), *plan))
-        }
+        Outcome::Subscribe(plan) if plan.copy.is_none() => Ok(server.backend.feeds.open(*plan)),
         _ => Err(SqlError::unsupported("COPY over HTTP").into()),
     }
 }

@@ -165,13 +165,13 @@ async fn follow(
     let followed = async {
         let mut subscription =
             Subscription::open(server, user, statement, from, &mut interrupts).await?;
-        loop {
-            let frame = subscription.next(&mut interrupts).await?;
-            let sent = events.send(Ok(event(&frame))).await;
-            sent.map_err(|_| Stop::Gone)?;
+        while let Some(frame) = subscription.next(&mut interrupts).await? {
+            let sending = async { events.send(Ok(event(&frame))).await.map_err(|_| Stop::Gone) };
+            interrupts.guard_endless(sending).await?;
         }
+        Ok::<_, Stop>(())
     };
-    if let Err::<Infallible, _>(Stop::Error(error) | Stop::Fatal(error)) = followed.await {
+    if let Err(Stop::Error(error) | Stop::Fatal(error)) = followed.await {
         let _ = events.send(Err(error)).await;
     }
 }

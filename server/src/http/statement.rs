@@ -78,7 +78,7 @@ async fn run_to_end(
     out: &Out,
 ) -> Result<(), Stop> {
     let mut session = session(server, user, &registration)?;
-    interrupts.committing = session.committing();
+    interrupts.attach(server.backend.engine.store(), &session);
     interrupts.statement_begins(session.statement_timeout());
     let done = execute(&mut session, statement, &interrupts, out).await;
     session.abort();
@@ -111,6 +111,11 @@ async fn execute(
             let sending = send_rows(columns, rows, out);
             row_tag(verb, interrupts.guard(sending).await?)
         }
+        Outcome::Command(tag) if tag == "LISTEN" => {
+            return Err(SqlError::unsupported("LISTEN over HTTP")
+                .hint("Subscribe to the table, by /v1/live or /v1/ws.")
+                .into());
+        }
         Outcome::Command(tag) => {
             if session.transaction_status() != TransactionStatus::Idle {
                 return Err(SqlError::unsupported("a transaction block over HTTP").into());
@@ -122,10 +127,8 @@ async fn execute(
         Outcome::CopyIn(_) | Outcome::CopyOut { .. } => {
             return Err(SqlError::unsupported("COPY over HTTP").into());
         }
-        Outcome::Listen(_) | Outcome::Unlisten(_) | Outcome::Subscribe(_) => {
-            return Err(SqlError::unsupported("LISTEN over HTTP")
-                .hint("Subscribe to the table, by /v1/live or /v1/ws.")
-                .into());
+        Outcome::Subscribe(_) | Outcome::DeclareFeed { .. } | Outcome::FetchFeed(_) => {
+            return Err(SqlError::unsupported("a cursor over HTTP").into());
         }
     };
     let mut last = String::from("\"tag\":");

@@ -54,6 +54,14 @@ impl Client {
         Ok(())
     }
 
+    /// Sends whole messages that are not in the buffer, after what is. Cancel-safe: all of them or none.
+    pub(super) async fn send(&mut self, messages: Bytes) -> Result<(), Stop> {
+        self.flush().await?;
+        let place = self.outgoing.reserve().await.map_err(|_| Stop::Gone)?;
+        place.send(messages);
+        Ok(())
+    }
+
     /// Sends what is buffered once it is worth it. Cancel-safe.
     pub(super) async fn flush_full(&mut self) -> Result<(), Stop> {
         if self.out.len() >= CHUNK_BYTES {

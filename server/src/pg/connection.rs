@@ -14,6 +14,7 @@ use crate::pg::listen::Channels;
 use crate::pg::listener::{PgServer, STARTUP_TIMEOUT};
 use crate::pg::messages::Frontend;
 use crate::pg::reply;
+use crate::pg::subscribe::Sending;
 use crate::sqlstate::sqlstate;
 
 /// What the socket's side hands over.
@@ -36,6 +37,8 @@ pub(super) struct Connection {
     pub(super) statements: HashMap<String, Arc<Statement>>,
     pub(super) portals: HashMap<String, Portal>,
     pub(super) channels: Channels,
+    /// The subscriptions behind cursors, by the cursors' names.
+    pub(super) feeds: HashMap<String, Sending>,
     /// After an error in the extended protocol: nothing is done until Sync.
     pub(super) skipping: bool,
     /// Whether the client was told that it is its turn.
@@ -61,9 +64,9 @@ pub(super) async fn run(server: Arc<PgServer>, opening: Opening) {
         Ok(session) => session,
         Err(stop) => return farewell(&mut client, stop).await,
     };
-    interrupts.committing = session.committing();
+    interrupts.attach(server.engine.store(), &session);
     let mut connection = Connection {
-        channels: Channels::new(server.engine.store().clone()),
+        channels: Channels::new(server.feeds.clone()),
         server,
         client,
         interrupts,
@@ -71,6 +74,7 @@ pub(super) async fn run(server: Arc<PgServer>, opening: Opening) {
         pid: registration.pid,
         statements: HashMap::new(),
         portals: HashMap::new(),
+        feeds: HashMap::new(),
         skipping: false,
         idle: true,
     };
@@ -306,8 +310,9 @@ impl Connection {
             tokio::select! {
                 biased;
                 message = self.client.receive() => return message,
-                arrived = self.channels.next(), if listens => self.notify(arrived),
+                heard = self.channels.next(), if listens => self.notify(heard),
                 () = self.interrupts.shutdown.stop.cancelled() => return Err(admin_shutdown()),
+                stop = self.interrupts.evicted() => return Err(stop),
                 () = idled => {
                     let message = "terminating connection due to idle-in-transaction timeout";
                     let kind = ErrorKind::IdleInTransactionTimeout;
@@ -346,13 +351,22 @@ impl Connection {
 
     /// ReadyForQuery, before it the end of an implicit transaction and the notifications that are due.
     async fn ready(&mut self) -> Result<(), Stop> {
-        let ended = self.interrupts.guard(self.session.end_implicit()).await;
-        self.survive(ended)?;
+        if self.session.commits_at_end() {
+            let ended = self.interrupts.guard(self.session.end_implicit()).await;
+            self.survive(ended)?;
+        }
+        // Nothing is committed any more: a cancel that comes now is too late to fail what the client was told of.
+        let ended = self.session.end_implicit().await;
+        self.survive(ended.map_err(Stop::from))?;
+        let session = &self.session;
+        self.feeds
+            .retain(|name, _| session.cursor_columns(name).is_some());
         if self.session.transaction_status() == TransactionStatus::Idle {
             // Portals end with their transaction.
             self.portals.clear();
-            if let Some(arrived) = self.channels.committed().await {
-                self.notify(arrived);
+            self.change_channels();
+            if !self.channels.is_empty() {
+                self.notify_committed().await?;
             }
         }
         send_notices(&mut self.session, &mut self.client);

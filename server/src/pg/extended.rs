@@ -14,7 +14,7 @@ use crate::pg::messages::{Bind, Frontend, Target};
 use crate::pg::query::check_not_failed;
 use crate::pg::reply;
 use crate::pg::results::{Formats, Portion, Rows};
-use crate::pg::subscribe::Feed;
+use crate::pg::subscribe::Sending;
 
 /// A prepared statement; `None` for an empty query string.
 pub(super) struct Statement {
@@ -56,7 +56,7 @@ enum PortalState {
         rows: Rows,
         verb: &'static str,
     },
-    Feed(Box<Feed>),
+    Feed(Box<Sending>),
     /// All rows were taken.
     Drained {
         verb: &'static str,
@@ -211,6 +211,14 @@ impl Connection {
     }
 
     fn describe(&mut self, target: &Target) -> Result<(), Stop> {
+        // A cursor is a portal, too.
+        if let Target::Portal(name) = target
+            && !self.portals.contains_key(name)
+            && let Some(columns) = self.session.cursor_columns(name)
+        {
+            reply::row_description(&mut self.client.out, columns, |_| Format::Text);
+            return Ok(());
+        }
         let (statement, formats) = match target {
             Target::Statement(name) => (self.statement(name)?.clone(), None),
             Target::Portal(name) => {
@@ -261,9 +269,15 @@ impl Connection {
                     verb,
                 },
                 Outcome::Subscribe(plan) => {
-                    let feed = Feed::new(self.server.engine.store().clone(), *plan);
+                    let feed = Sending::new(&self.server.feeds, *plan);
                     feed.describe_copy(&mut self.client);
                     PortalState::Feed(Box::new(feed))
+                }
+                Outcome::FetchFeed(mut fetch) => {
+                    fetch.rows_max = fetch.rows_max.into_iter().chain(limit).min();
+                    self.fetch_feed(&fetch, &portal.formats).await?;
+                    self.portals.insert(name.to_string(), portal);
+                    return Ok(());
                 }
                 other => {
                     self.run_plain(other).await?;
@@ -294,6 +308,10 @@ impl Connection {
             }
         };
         if portion.complete {
+            let verb = match &portal.state {
+                PortalState::Feed(feed) => feed.end(&mut self.client),
+                _ => verb,
+            };
             portal.state = PortalState::Drained { verb };
             self.complete(&reply::row_tag(verb, portion.rows));
         } else {

@@ -1,41 +1,84 @@
-//! LISTEN "schema.table": a session's channels, and changes as notifications.
+//! LISTEN: a session's channels, and what is told on them as notifications.
+//!
+//! Guarantees: one commit order over all channels of a session; a client that does not read costs no memory, since
+//! everything is read from the log.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::select_all;
-use tidelog_sql::subscribe::ListenTarget;
+use tidelog_sql::notify::{ChannelEvent, ListenTable, ListenTarget};
 use tidelog_sql::{ErrorKind, SqlError, json};
-use tidelog_storage::{Change, ChangeOp, FeedScope, Seq, Store, TableDef};
-use tidelog_subscriptions::{SubscriptionError, Tail};
+use tidelog_storage::notify::scope_of;
+use tidelog_storage::{Change, ChangeOp, CommitWatch, Seq, StorageError, TableDef};
+use tidelog_subscriptions::{Following, SubscriptionError, Tail};
+use tokio::time::Instant;
 
-use crate::feed::{op_name, sql_error};
+use crate::feed::{Feeds, sql_error};
+use crate::interrupts::Stop;
 use crate::pg::connection::Connection;
 use crate::pg::reply;
 
+/// How many notifications are read at once.
+const BATCH_MAX: usize = 1000;
+/// A channel on which nothing is told is looked at so often, so that where it stands does not become old.
+const REFRESH_EVERY: Duration = Duration::from_secs(600);
+
+/// What is told on a channel.
+enum Source {
+    /// What NOTIFY says.
+    Notifications {
+        /// Whether payloads are wrapped in JSON.
+        json: bool,
+        watch: CommitWatch,
+    },
+    /// A table's changes.
+    Table {
+        listen: ListenTable,
+        tail: Box<Tail>,
+        /// Changes that were read and are not due yet.
+        waiting: VecDeque<Change>,
+    },
+}
+
 struct Channel {
-    name: String,
-    table: Arc<TableDef>,
-    scope: FeedScope,
-    tail: Tail,
+    name: Arc<str>,
+    /// Everything up to here was told.
+    after: Seq,
+    source: Source,
 }
 
 /// What one session listens to.
 pub(super) struct Channels {
-    store: Arc<Store>,
+    feeds: Arc<Feeds>,
     channels: Vec<Channel>,
+    refresh_at: Instant,
 }
 
-/// What happened on the channel at `index`.
-pub(super) struct Arrived {
-    index: usize,
-    result: Result<Vec<Change>, SubscriptionError>,
+/// Something to tell the client.
+pub(super) enum Heard {
+    /// A notification.
+    Told {
+        seq: Seq,
+        pid: i32,
+        channel: Arc<str>,
+        payload: String,
+    },
+    /// The catalog has changed under a table's channel, or its table is gone.
+    Stale(Arc<str>),
+    /// Some of what was told is no longer kept.
+    Missed { channel: Arc<str>, upto: Seq },
+    /// A channel cannot be read any more.
+    Failed(Arc<str>, SqlError),
 }
 
 impl Channels {
-    pub(super) fn new(store: Arc<Store>) -> Channels {
+    pub(super) fn new(feeds: Arc<Feeds>) -> Channels {
         Channels {
-            store,
+            feeds,
             channels: Vec::new(),
+            refresh_at: Instant::now(),
         }
     }
 
@@ -43,110 +86,345 @@ impl Channels {
         self.channels.is_empty()
     }
 
-    /// Begins to follow a table; a channel that is listened to already goes on as it is.
-    pub(super) fn listen(&mut self, target: ListenTarget) {
+    pub(super) fn apply(&mut self, event: ChannelEvent) {
+        match event {
+            ChannelEvent::Listen(target) => self.listen(*target),
+            ChannelEvent::Unlisten(name) => self
+                .channels
+                .retain(|channel| name.as_ref().is_some_and(|name| **name != *channel.name)),
+        }
+    }
+
+    /// Begins to follow; a channel that is listened to already goes on as it is, unless a Seq was named.
+    fn listen(&mut self, target: ListenTarget) {
         let ListenTarget {
             channel: name,
             table,
-            scope,
             after,
+            since,
+            json,
         } = target;
-        if self
-            .channels
-            .iter()
-            .all(|channel| channel.name != name || channel.scope != scope)
-        {
+        let same = |channel: &Channel| match (&channel.source, &table) {
             // The same name may by now mean another table, or be seen by another role.
-            self.channels.retain(|channel| channel.name != name);
-            let tail = self.tail(&table, &scope, after);
-            self.channels.push(Channel {
-                name,
-                table,
-                scope,
-                tail,
-            });
+            (Source::Table { listen, .. }, Some(table)) => listen.scope == table.scope,
+            (Source::Notifications { json: before, .. }, None) => *before == json,
+            _ => false,
+        };
+        let known = self.channels.iter().find(|channel| *channel.name == *name);
+        if !since && known.is_some_and(same) {
+            return;
+        }
+        let source = match table {
+            Some(listen) => self.table_source(listen, after),
+            None => Source::Notifications {
+                json,
+                watch: self.feeds.store.watch(&scope_of(&name)),
+            },
+        };
+        self.channels.retain(|channel| *channel.name != *name);
+        self.channels.push(Channel {
+            name: name.into(),
+            after,
+            source,
+        });
+    }
+
+    fn table_source(&self, listen: ListenTable, after: Seq) -> Source {
+        let following = Following::all(listen.scope.clone(), listen.catalog_version);
+        Source::Table {
+            tail: Box::new(Tail::new(
+                self.feeds.store.clone(),
+                &self.feeds.hub,
+                following,
+                after,
+            )),
+            waiting: VecDeque::new(),
+            listen,
         }
     }
 
-    pub(super) fn unlisten(&mut self, name: Option<&str>) {
-        self.channels
-            .retain(|channel| name.is_some_and(|name| name != channel.name));
+    /// Waits for something to tell on any channel, of which there must be one. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Vec<Heard> {
+        loop {
+            let heard = self.committed().await;
+            if !heard.is_empty() {
+                return heard;
+            }
+            self.wait().await;
+        }
     }
 
-    fn tail(&self, table: &TableDef, scope: &FeedScope, after: Seq) -> Tail {
-        Tail::new(
-            self.store.clone(),
-            scope.clone(),
-            table.schema_version,
-            None,
-            after,
-        )
-    }
-
-    /// Waits for the next changes on any channel, of which there must be one. Cancel-safe.
-    pub(super) async fn next(&mut self) -> Arrived {
-        if self.channels.is_empty() {
+    async fn wait(&mut self) {
+        let waits = self.channels.iter_mut().map(|channel| {
+            let after = channel.after;
+            Box::pin(async move {
+                match &mut channel.source {
+                    Source::Notifications { watch, .. } => watch.changed(after).await,
+                    Source::Table { tail, .. } => tail.changed().await,
+                }
+            })
+        });
+        let waits: Vec<_> = waits.collect();
+        if waits.is_empty() {
             return std::future::pending().await;
         }
-        let waits = self
-            .channels
-            .iter_mut()
-            .map(|channel| Box::pin(channel.tail.next()));
-        let (result, index, _) = select_all(waits).await;
-        Arrived { index, result }
+        let _ = tokio::time::timeout_at(self.refresh_at, select_all(waits)).await;
     }
 
-    /// Changes that are committed already, of the first channel that has any.
-    pub(super) async fn committed(&mut self) -> Option<Arrived> {
-        for (index, channel) in self.channels.iter_mut().enumerate() {
-            match channel.tail.committed().await {
-                Ok(changes) if changes.is_empty() => {}
-                result => return Some(Arrived { index, result }),
+    /// What is committed and was not told, a batch of it at most. Cancel-safe.
+    pub(super) async fn committed(&mut self) -> Vec<Heard> {
+        let visible = self.feeds.store.visible();
+        if self.channels.iter().all(|channel| channel.after >= visible) {
+            return Vec::new();
+        }
+        self.refresh_at = Instant::now() + REFRESH_EVERY;
+        let mut heard = Vec::new();
+        // Each source is read up to some Seq; what lies up to the lowest of these can be told in order.
+        let mut upto = visible;
+        for channel in &mut self.channels {
+            let Source::Table { tail, waiting, .. } = &mut channel.source else {
+                continue;
+            };
+            if waiting.is_empty() {
+                match tail.committed().await {
+                    Ok(None) => {}
+                    Ok(Some(stretch)) => waiting.extend(stretch.into_changes()),
+                    Err(error) => {
+                        let name = channel.name.clone();
+                        heard.push(match error {
+                            SubscriptionError::CatalogChanged { .. }
+                            | SubscriptionError::TableGone => Heard::Stale(name),
+                            SubscriptionError::Trimmed { oldest } => Heard::Missed {
+                                channel: name,
+                                upto: oldest,
+                            },
+                            error => Heard::Failed(name, sql_error(error)),
+                        });
+                        continue;
+                    }
+                }
+            }
+            upto = upto.min(tail.position());
+        }
+        if !heard.is_empty() {
+            return heard;
+        }
+        let told = match self.read_notifications(&mut upto).await {
+            Ok(told) => told,
+            Err(missed) => return missed,
+        };
+        for channel in &mut self.channels {
+            channel.after = channel.after.max(upto);
+            if let Source::Table {
+                listen, waiting, ..
+            } = &mut channel.source
+            {
+                while waiting.front().is_some_and(|change| change.seq <= upto)
+                    && let Some(change) = waiting.pop_front()
+                {
+                    heard.push(Heard::Told {
+                        seq: change.seq,
+                        pid: 0,
+                        channel: channel.name.clone(),
+                        payload: payload(&listen.table, &change),
+                    });
+                }
             }
         }
-        None
+        heard.extend(told);
+        heard.sort_by_key(|heard| match heard {
+            Heard::Told { seq, .. } => *seq,
+            _ => Seq::ZERO,
+        });
+        heard
     }
 
-    /// Goes on after an ALTER TABLE, with the columns as they are now.
-    fn renew(&mut self, index: usize, resume_after: Seq) -> bool {
-        let catalog = self.store.catalog();
-        let Some(table) = catalog.table_by_id(self.channels[index].scope.table) else {
-            return false;
+    /// What NOTIFY said up to `upto`, which is lowered if there is too much.
+    async fn read_notifications(&mut self, upto: &mut Seq) -> Result<Vec<Heard>, Vec<Heard>> {
+        let wraps = |channel: &Channel| match channel.source {
+            Source::Notifications { json, .. } => Some(json),
+            Source::Table { .. } => None,
         };
-        let tail = self.tail(table, &self.channels[index].scope, resume_after);
-        self.channels[index].table = table.clone();
-        self.channels[index].tail = tail;
-        true
+        let plain: Vec<(Arc<str>, Seq)> = (self.channels.iter())
+            .filter(|channel| wraps(channel).is_some())
+            .map(|channel| (channel.name.clone(), channel.after))
+            .collect();
+        if plain.is_empty() {
+            return Ok(Vec::new());
+        }
+        let store = self.feeds.store.clone();
+        let (read, plain) = {
+            let work = move || (store.read_notifications(&plain, BATCH_MAX), plain);
+            match tokio::task::spawn_blocking(work).await {
+                Ok(read) => read,
+                Err(error) => {
+                    let error = SqlError::new(ErrorKind::InternalError, error.to_string());
+                    return Err(vec![Heard::Failed("".into(), error)]);
+                }
+            }
+        };
+        let batch = match read {
+            Ok(batch) => batch,
+            Err(StorageError::Trimmed { oldest }) => {
+                let missed = plain.into_iter().filter(|(_, after)| *after < oldest);
+                return Err(missed
+                    .map(|(channel, _)| Heard::Missed {
+                        channel,
+                        upto: oldest,
+                    })
+                    .collect());
+            }
+            Err(error) => {
+                let error = sql_error(SubscriptionError::Storage(error));
+                let failed = |(name, _)| Heard::Failed(name, error.clone());
+                return Err(plain.into_iter().map(failed).collect());
+            }
+        };
+        *upto = batch.upto.min(*upto);
+        let told = batch.notifications.into_iter();
+        let told = told.filter(|(seq, _)| seq <= upto).map(|(seq, said)| {
+            let channel = self
+                .channels
+                .iter()
+                .find(|channel| channel.name == said.channel);
+            let payload = match channel.and_then(wraps) {
+                Some(true) => wrapped(seq, &said.payload),
+                _ => said.payload.to_string(),
+            };
+            Heard::Told {
+                seq,
+                pid: said.pid,
+                channel: said.channel,
+                payload,
+            }
+        });
+        Ok(told.collect())
+    }
+
+    fn at(&mut self, name: &str) -> Option<&mut Channel> {
+        self.channels
+            .iter_mut()
+            .find(|channel| *channel.name == *name)
     }
 }
 
 impl Connection {
-    /// Tells the client what arrived.
-    pub(super) fn notify(&mut self, arrived: Arrived) {
-        let Arrived { index, result } = arrived;
-        match result {
-            Ok(changes) => {
-                let channel = &self.channels.channels[index];
-                for change in &changes {
-                    let payload = payload(&channel.table, change);
-                    reply::notification(&mut self.client.out, self.pid, &channel.name, &payload);
-                }
+    /// LISTEN and UNLISTEN that were committed take effect.
+    pub(super) fn change_channels(&mut self) {
+        for event in self.session.take_channel_events() {
+            self.channels.apply(event);
+        }
+    }
+
+    /// Tells the client everything that is committed by now.
+    pub(super) async fn notify_committed(&mut self) -> Result<(), Stop> {
+        let visible = self.server.engine.store().visible();
+        loop {
+            let heard = self.channels.committed().await;
+            if heard.is_empty() {
+                return Ok(());
             }
-            Err(SubscriptionError::SchemaChanged { resume_after })
-                if self.channels.renew(index, resume_after) => {}
-            Err(error) => {
-                let Channel { name, table, .. } = self.channels.channels.remove(index);
-                let reason = sql_error(error, &table);
-                let mut notice = SqlError::new(
-                    ErrorKind::UndefinedTable,
-                    format!("channel \"{name}\" ends"),
-                );
-                notice.detail = Some(format!("{}.", reason.message));
-                // 01000 is the class of warnings.
-                reply::notice(&mut self.client.out, "WARNING", "01000", &notice);
+            self.notify(heard);
+            self.client.flush_full().await?;
+            if self
+                .channels
+                .channels
+                .iter()
+                .all(|channel| channel.after >= visible)
+            {
+                return Ok(());
             }
         }
     }
+
+    /// Tells the client what was heard.
+    pub(super) fn notify(&mut self, heard: Vec<Heard>) {
+        for heard in heard {
+            match heard {
+                Heard::Told {
+                    seq,
+                    pid,
+                    channel,
+                    payload,
+                } => {
+                    reply::notification(&mut self.client.out, pid, &channel, &payload);
+                    self.session.heard(seq);
+                }
+                Heard::Stale(name) => self.renew(&name),
+                Heard::Missed { channel, upto } => self.miss(&channel, upto),
+                Heard::Failed(name, error) => self.end_channel(&name, &error),
+            }
+        }
+    }
+
+    /// Goes on after a change of the catalog, with the columns as they are now.
+    fn renew(&mut self, name: &str) {
+        let Some(channel) = self.channels.at(name) else {
+            return;
+        };
+        let Source::Table { listen, tail, .. } = &channel.source else {
+            return;
+        };
+        let position = tail.position();
+        match self.session.renew_listen(name, listen) {
+            Ok(now) => {
+                let truncated = now.scope.table != listen.scope.table;
+                let source = self.channels.table_source(now, position);
+                if let Some(channel) = self.channels.at(name) {
+                    channel.source = source;
+                }
+                if truncated {
+                    self.tell_reset(name, position);
+                }
+            }
+            Err(error) => self.end_channel(name, &error),
+        }
+    }
+
+    /// Goes on behind what is no longer kept, and says so.
+    fn miss(&mut self, name: &str, upto: Seq) {
+        let Some(channel) = self.channels.at(name) else {
+            return;
+        };
+        channel.after = upto;
+        let Source::Table { listen, .. } = &channel.source else {
+            let message =
+                format!("what was told on channel \"{name}\" up to {upto} is no longer kept");
+            let notice = SqlError::new(ErrorKind::ObjectNotInPrerequisiteState, message);
+            return reply::notice(&mut self.client.out, "WARNING", "01000", &notice);
+        };
+        let listen = listen.clone();
+        let source = self.channels.table_source(listen, upto);
+        if let Some(channel) = self.channels.at(name) {
+            channel.source = source;
+        }
+        self.tell_reset(name, upto);
+    }
+
+    /// Tells a table's listener that it must read the table again.
+    fn tell_reset(&mut self, name: &str, seq: Seq) {
+        let payload = format!("{{\"seq\":\"{seq}\",\"op\":\"reset\",\"row\":null,\"old\":null}}");
+        reply::notification(&mut self.client.out, 0, name, &payload);
+    }
+
+    fn end_channel(&mut self, name: &str, reason: &SqlError) {
+        self.channels
+            .channels
+            .retain(|channel| *channel.name != *name);
+        self.session.channel_ended(name);
+        let message = format!("channel \"{name}\" ends");
+        let mut notice = SqlError::new(ErrorKind::UndefinedTable, message);
+        notice.detail = Some(format!("{}.", reason.message));
+        // 01000 is the class of warnings.
+        reply::notice(&mut self.client.out, "WARNING", "01000", &notice);
+    }
+}
+
+fn wrapped(seq: Seq, said: &str) -> String {
+    let mut out = format!("{{\"seq\":\"{seq}\",\"payload\":");
+    json::write_string(said, &mut out);
+    out.push('}');
+    out
 }
 
 /// A change as JSON: `row` is the row as it is now, `old` the row as it was.
@@ -163,6 +441,11 @@ fn payload(table: &TableDef, change: &Change) -> String {
                 .map_or_else(null, |old| json::row_object(table, old)),
         ),
     };
-    let (seq, op) = (change.seq, op_name(change.op));
+    let op = match change.op {
+        ChangeOp::Insert => "insert",
+        ChangeOp::Update => "update",
+        ChangeOp::Delete => "delete",
+    };
+    let seq = change.seq;
     format!("{{\"seq\":\"{seq}\",\"op\":\"{op}\",\"row\":{row},\"old\":{old}}}")
 }

@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::MockSecret;
 use crate::backend::Backend;
+use crate::feed::Feeds;
 use crate::interrupts::{CancelRegistry, Interrupts};
 use crate::pg::client::{client, pump};
 use crate::pg::connection::{self, Opening};
@@ -21,13 +22,13 @@ use crate::pg::messages::{Startup, take_startup};
 use crate::pg::reply;
 use crate::shutdown::Shutdown;
 
-const CONNECTIONS_MAX: usize = 1000;
 /// From the first byte to the end of authentication.
 pub(super) const STARTUP_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What all connections share.
 pub(crate) struct PgServer {
     pub(super) engine: Arc<Engine>,
+    pub(super) feeds: Arc<Feeds>,
     pub(super) cancels: Arc<CancelRegistry>,
     pub(super) mock_secret: Arc<MockSecret>,
     /// Where sessions run.
@@ -38,9 +39,10 @@ pub(crate) struct PgServer {
 }
 
 impl PgServer {
-    pub(crate) fn new(backend: Backend) -> Arc<PgServer> {
+    pub(crate) fn new(backend: Backend, connections_max: usize) -> Arc<PgServer> {
         let Backend {
             engine,
+            feeds,
             cancels,
             mock_secret,
             queries,
@@ -49,11 +51,12 @@ impl PgServer {
         } = backend;
         Arc::new(PgServer {
             engine,
+            feeds,
             cancels,
             mock_secret,
             queries,
             shutdown,
-            places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            places: Arc::new(Semaphore::new(connections_max.min(Semaphore::MAX_PERMITS))),
             connections,
         })
     }

@@ -6,7 +6,7 @@ use crate::interrupts::Stop;
 use crate::pg::connection::{Connection, send_notices};
 use crate::pg::reply;
 use crate::pg::results::{Formats, Rows};
-use crate::pg::subscribe::Feed;
+use crate::pg::subscribe::Sending;
 
 /// The 25P02 of a failed transaction block.
 pub(super) fn check_not_failed(
@@ -77,11 +77,21 @@ impl Connection {
                 Ok(())
             }
             Outcome::Subscribe(plan) => {
-                let mut feed = Feed::new(self.server.engine.store().clone(), *plan);
+                let mut feed = Sending::new(&self.server.feeds, *plan);
                 feed.describe(&mut self.client);
-                let never = self.run_feed(&mut feed, &Formats::default(), None).await?;
-                self.complete(&format!("SUBSCRIBE {}", never.rows));
+                let sent = self.run_feed(&mut feed, &Formats::default(), None).await?;
+                let verb = feed.end(&mut self.client);
+                self.complete(&reply::row_tag(verb, sent.rows));
                 Ok(())
+            }
+            Outcome::FetchFeed(fetch) => {
+                let formats = Formats::default();
+                if !fetch.moves {
+                    reply::row_description(&mut self.client.out, &fetch.columns, |_| {
+                        crate::pg::encode::Format::Text
+                    });
+                }
+                self.fetch_feed(&fetch, &formats).await
             }
             other => self.run_plain(other).await,
         }
@@ -100,15 +110,12 @@ impl Connection {
                 let tag = self.copy_out(columns, chunks).await?;
                 self.complete(&tag);
             }
-            Outcome::Listen(target) => {
-                self.channels.listen(target);
-                self.complete("LISTEN");
+            Outcome::DeclareFeed { name, plan } => {
+                let feed = Sending::new(&self.server.feeds, *plan);
+                self.feeds.insert(name, feed);
+                self.complete("DECLARE CURSOR");
             }
-            Outcome::Unlisten(channel) => {
-                self.channels.unlisten(channel.as_deref());
-                self.complete("UNLISTEN");
-            }
-            Outcome::Rows { .. } | Outcome::Subscribe(_) => {
+            Outcome::Rows { .. } | Outcome::Subscribe(_) | Outcome::FetchFeed(_) => {
                 return Err(SqlError::new(
                     ErrorKind::InternalError,
                     "rows where none are expected",

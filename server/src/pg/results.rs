@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use arrow::array::ArrayRef;
 use arrow::record_batch::RecordBatch;
-use bytes::BufMut;
+use bytes::{BufMut, BytesMut};
 use futures::StreamExt;
 use tidelog_sql::text::Style;
 use tidelog_sql::{ErrorKind, OutputColumn, RowStream, SqlError};
@@ -44,6 +44,11 @@ impl Formats {
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
+
+    /// Whether every column is sent as text.
+    pub(super) fn is_text(&self) -> bool {
+        self.0.iter().all(|format| matches!(format, Format::Text))
+    }
 }
 
 /// Writes rows of one result.
@@ -72,10 +77,9 @@ impl<'a> RowWriter<'a> {
     /// Appends one DataRow; on error nothing.
     pub(super) fn write<'v>(
         &mut self,
-        client: &mut Client,
+        out: &mut BytesMut,
         values: impl Iterator<Item = Result<DatumRef<'v>, SqlError>>,
     ) -> Result<(), SqlError> {
-        let out = &mut client.out;
         let start = out.len();
         out.put_u8(b'D');
         out.put_i32(0);
@@ -183,7 +187,7 @@ impl Rows {
                 continue;
             }
             writer.write(
-                client,
+                &mut client.out,
                 batch.columns().iter().map(|array| value(array, *row)),
             )?;
             *row += 1;

@@ -1,225 +1,276 @@
-//! SUBSCRIBE: the rows as they stand, `ready`, then each change as it is committed.
+//! SUBSCRIBE over the wire: a feed's rows as DataRows, or as lines of COPY.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use arrow::record_batch::RecordBatch;
+use bytes::{Bytes, BytesMut};
 use tidelog_sql::subscribe::SubscribePlan;
-use tidelog_sql::{ErrorKind, SqlError, json};
-use tidelog_storage::{Change, DatumRef, Store};
-use tidelog_subscriptions::{RowFilter, Tail};
+use tidelog_sql::{ErrorKind, FetchFeed, SqlError};
+use tidelog_storage::DatumRef;
+use tidelog_subscriptions::Stretch;
+use tokio::time::Instant;
 
-use crate::feed::{Where, op_name, sql_error};
+use crate::feed::{AtHand, Feed, Feeds, Part};
 use crate::interrupts::Stop;
 use crate::pg::client::Client;
 use crate::pg::connection::Connection;
 use crate::pg::encode::Format;
 use crate::pg::reply;
-use crate::pg::results::{Formats, Portion, RowWriter, next, value};
+use crate::pg::results::{Formats, Portion, RowWriter};
 
-/// A subscription under way.
-pub(super) struct Feed {
-    plan: SubscribePlan,
-    tail: Tail,
-    /// The snapshot batch that is being sent and the next row in it.
-    batch: Option<(RecordBatch, usize)>,
-    ready_sent: bool,
-    /// Changes that were read and not yet sent.
-    changes: VecDeque<Change>,
+/// Parts that one FETCH gives at most, so that what it may have to give again stays bounded.
+const FETCH_PARTS_MAX: usize = 16;
+
+/// A feed that is being sent.
+pub(super) struct Sending {
+    feed: Feed,
+    /// Parts that were read and not sent to their end. A FETCH that fails has sent nothing of them.
+    parts: VecDeque<Part>,
+    /// The next row of the first part.
+    at: usize,
 }
 
-impl Feed {
-    pub(super) fn new(store: Arc<Store>, plan: SubscribePlan) -> Feed {
-        let filter = plan
-            .filter
-            .clone()
-            .map(|filter| Arc::new(Where(filter)) as Arc<dyn RowFilter>);
-        let tail = Tail::new(
-            store,
-            plan.scope.clone(),
-            plan.table.schema_version,
-            filter,
-            plan.after,
-        );
-        Feed {
-            plan,
-            tail,
-            batch: None,
-            ready_sent: false,
-            changes: VecDeque::new(),
+impl Sending {
+    pub(super) fn new(feeds: &Arc<Feeds>, plan: SubscribePlan) -> Sending {
+        Sending {
+            feed: feeds.open(plan),
+            parts: VecDeque::new(),
+            at: 0,
         }
     }
 
     /// RowDescription or CopyOutResponse, for the simple protocol.
     pub(super) fn describe(&self, client: &mut Client) {
-        if self.plan.copy.is_none() {
-            reply::row_description(&mut client.out, &self.plan.columns, |_| Format::Text);
+        if self.feed.plan().copy.is_none() {
+            reply::row_description(&mut client.out, &self.feed.plan().columns, |_| Format::Text);
         }
         self.describe_copy(client);
     }
 
     /// CopyOutResponse and the header line, if it is a COPY.
     pub(super) fn describe_copy(&self, client: &mut Client) {
-        let Some(format) = &self.plan.copy else {
+        let plan = self.feed.plan();
+        let Some(format) = &plan.copy else {
             return;
         };
-        reply::copy_response(&mut client.out, b'H', self.plan.columns.len());
+        reply::copy_response(&mut client.out, b'H', plan.columns.len());
         if format.header() {
-            let names: Vec<String> = self
-                .plan
-                .columns
-                .iter()
-                .map(|column| column.name.clone())
-                .collect();
+            let names: Vec<String> = plan.columns.iter().map(|c| c.name.clone()).collect();
             let mut line = Vec::new();
             format.write_header(&names, &mut line);
             reply::copy_data(&mut client.out, &line);
         }
     }
 
-    /// Sends rows, each stretch of them at once, until `limit`. A stalled client is waited for; the changes
-    /// stay in the log meanwhile.
+    /// Ends it: CopyDone if it is a COPY. Gives the verb of the tag.
+    pub(super) fn end(&self, client: &mut Client) -> &'static str {
+        match self.feed.plan().copy {
+            Some(_) => {
+                reply::bare(&mut client.out, b'c');
+                "COPY"
+            }
+            None => "SUBSCRIBE",
+        }
+    }
+
+    /// Sends rows, each part of them at once, to the end of the feed or for `limit` rows: then what there is is
+    /// sent without waiting for more. A stalled client is waited for; the changes stay in the log meanwhile.
     async fn send(
         &mut self,
         client: &mut Client,
         formats: &Formats,
         limit: Option<u64>,
     ) -> Result<Portion, Stop> {
-        let mut sent = 0;
-        while limit.is_none_or(|limit| sent < limit) {
-            if self.send_one(client, formats)? {
-                sent += 1;
-                client.flush_full().await?;
-                continue;
-            }
-            if let Some(snapshot) = &mut self.plan.snapshot {
-                match next(snapshot, client).await? {
-                    Some(batch) if batch.num_columns() + 2 != self.plan.columns.len() => {
-                        let message = "the snapshot has not the columns that were announced";
-                        return Err(SqlError::new(ErrorKind::InternalError, message).into());
-                    }
-                    Some(batch) => self.batch = Some((batch, 0)),
-                    None => self.plan.snapshot = None,
+        let mut rows = 0;
+        while limit.is_none_or(|limit| rows < limit) {
+            if let Some(part) = self.parts.front() {
+                if let Part::Changes(stretch) = part
+                    && limit.is_none()
+                    && self.at == 0
+                    && let Some(bytes) = shared(self.feed.plan(), part, stretch, formats)?
+                {
+                    let lines = part.len();
+                    client.send(bytes).await?;
+                    rows += lines as u64;
+                    self.parts.pop_front();
+                    continue;
                 }
-                continue;
+                if self.at < part.len() {
+                    write_line(self.feed.plan(), part, self.at, &mut client.out, formats)?;
+                    self.at += 1;
+                    rows += 1;
+                    client.flush_full().await?;
+                    continue;
+                }
+                self.parts.pop_front();
+                self.at = 0;
             }
-            client.flush().await?;
-            let changes = self
-                .tail
-                .next()
-                .await
-                .map_err(|error| sql_error(error, &self.plan.table))?;
-            self.changes = changes.into();
+            let part = match self.feed.at_hand().await? {
+                AtHand::Part(part) => part,
+                AtHand::End => {
+                    return Ok(Portion {
+                        rows,
+                        complete: true,
+                    });
+                }
+                AtHand::Tip if limit.is_some() && rows > 0 => break,
+                AtHand::Tip => {
+                    client.flush().await?;
+                    match self.feed.next().await? {
+                        Some(part) => part,
+                        None => continue,
+                    }
+                }
+            };
+            self.parts.push_back(part);
         }
         Ok(Portion {
-            rows: sent,
+            rows,
             complete: false,
         })
     }
+}
 
-    /// Sends the next row that is at hand; `false` when there is none.
-    fn send_one(&mut self, client: &mut Client, formats: &Formats) -> Result<bool, SqlError> {
-        let mut line = Line {
-            plan: &self.plan,
-            writer: RowWriter::new(&self.plan.columns, formats),
-        };
-        if let Some((batch, row)) = &mut self.batch {
-            if *row < batch.num_rows() {
-                let (seq, values) = batch
-                    .columns()
-                    .split_first()
-                    .expect("its columns were counted");
-                let seq = value(seq, *row)?;
-                line.write(
-                    client,
-                    seq,
-                    "snapshot",
-                    values.iter().map(|array| value(array, *row)),
-                    DatumRef::Null,
-                )?;
-                *row += 1;
-                return Ok(true);
+impl Sending {
+    /// Sends what there is, `fetch.rows_max` rows or fewer; waits only for the first, and that not longer than
+    /// `fetch.timeout`. When this fails or is dropped, the next one gives the same rows again.
+    async fn fetch(
+        &mut self,
+        fetch: &FetchFeed,
+        client: &mut Client,
+        formats: &Formats,
+    ) -> Result<u64, Stop> {
+        let until = fetch.timeout.map(|timeout| Instant::now() + timeout);
+        let (mut index, mut at, mut rows) = (0, self.at, 0);
+        while fetch.rows_max.is_none_or(|max| rows < max) {
+            if let Some(part) = self.parts.get(index) {
+                if at < part.len() {
+                    if !fetch.moves {
+                        write_line(self.feed.plan(), part, at, &mut client.out, formats)?;
+                        client.flush_full().await?;
+                    }
+                    at += 1;
+                    rows += 1;
+                    continue;
+                }
+                (index, at) = (index + 1, 0);
+                if index == FETCH_PARTS_MAX {
+                    break;
+                }
+                continue;
             }
-            self.batch = None;
+            let part = match self.feed.at_hand().await? {
+                AtHand::Part(part) => part,
+                AtHand::End => break,
+                AtHand::Tip if rows > 0 => break,
+                AtHand::Tip => {
+                    client.flush().await?;
+                    let next = self.feed.next();
+                    let next = match until {
+                        None => next.await?,
+                        Some(until) => match tokio::time::timeout_at(until, next).await {
+                            Ok(next) => next?,
+                            Err(_) => break,
+                        },
+                    };
+                    match next {
+                        Some(part) => part,
+                        None => break,
+                    }
+                }
+            };
+            self.parts.push_back(part);
         }
-        if self.plan.snapshot.is_some() {
-            return Ok(false);
-        }
-        if !self.ready_sent {
-            let nulls = self.plan.table.columns.iter().map(|_| Ok(DatumRef::Null));
-            line.write(
-                client,
-                DatumRef::Int8(self.plan.after.as_i64()),
-                "ready",
-                nulls,
-                DatumRef::Null,
-            )?;
-            self.ready_sent = true;
-            return Ok(true);
-        }
-        let Some(change) = self.changes.pop_front() else {
-            return Ok(false);
-        };
-        let old = change
-            .old
-            .as_ref()
-            .map(|old| json::row_object(&self.plan.table, old));
-        let old = old.as_deref().map_or(DatumRef::Null, DatumRef::Text);
-        let seq = DatumRef::Int8(change.seq.as_i64());
-        line.write(
-            client,
-            seq,
-            op_name(change.op),
-            change.row.iter().map(|datum| Ok(datum.as_ref())),
-            old,
-        )?;
-        Ok(true)
+        self.parts.drain(..index.min(self.parts.len()));
+        self.at = at;
+        Ok(rows)
     }
 }
 
-/// Writes one row as a DataRow or as a line of COPY.
-struct Line<'a> {
-    plan: &'a SubscribePlan,
-    writer: RowWriter<'a>,
+/// The DataRows of a stretch that others read, too, which the first of them encodes.
+fn shared(
+    plan: &SubscribePlan,
+    part: &Part,
+    stretch: &Arc<Stretch>,
+    formats: &Formats,
+) -> Result<Option<Bytes>, SqlError> {
+    if Arc::strong_count(stretch) == 1 || plan.copy.is_some() || !formats.is_text() {
+        return Ok(None);
+    }
+    let bytes = stretch.encoded("DataRow, text", |changes| {
+        let mut out = BytesMut::new();
+        for at in 0..changes.len() {
+            write_line(plan, part, at, &mut out, formats)?;
+        }
+        Ok::<_, SqlError>(out.into())
+    })?;
+    Ok(Some(Bytes::from_owner(bytes)))
 }
 
-impl Line<'_> {
-    fn write<'v>(
-        &mut self,
-        client: &mut Client,
-        seq: DatumRef<'v>,
-        op: &'v str,
-        row: impl Iterator<Item = Result<DatumRef<'v>, SqlError>>,
-        old: DatumRef<'v>,
-    ) -> Result<(), SqlError> {
-        let values = [Ok(seq), Ok(DatumRef::Text(op))]
-            .into_iter()
-            .chain(row)
-            .chain([Ok(old)]);
-        match &self.plan.copy {
-            None => self.writer.write(client, values),
-            Some(format) => {
-                let values = values.collect::<Result<Vec<_>, _>>()?;
-                let mut line = Vec::new();
-                let style = tidelog_sql::text::Style::default();
-                format.write_line(values.into_iter(), &self.plan.columns, style, &mut line);
-                reply::copy_data(&mut client.out, &line);
-                Ok(())
-            }
+/// Writes one row as a DataRow or as a line of COPY.
+fn write_line(
+    plan: &SubscribePlan,
+    part: &Part,
+    at: usize,
+    out: &mut BytesMut,
+    formats: &Formats,
+) -> Result<(), SqlError> {
+    let line = part.line(at, plan)?;
+    let old = match plan.options.upsert {
+        true => None,
+        false => Some(line.old(plan)),
+    };
+    let head = [
+        DatumRef::Int8(line.seq.as_i64()),
+        DatumRef::Text(line.op),
+        DatumRef::Bool(line.commit),
+    ];
+    let old = old
+        .iter()
+        .map(|old| Ok(old.as_deref().map_or(DatumRef::Null, DatumRef::Text)));
+    let values = (head.into_iter().map(Ok))
+        .chain((0..plan.selected().len()).map(|column| line.value(column)))
+        .chain(old);
+    match &plan.copy {
+        None => RowWriter::new(&plan.columns, formats).write(out, values),
+        Some(format) => {
+            let values = values.collect::<Result<Vec<_>, _>>()?;
+            let mut text = Vec::new();
+            let style = tidelog_sql::text::Style::default();
+            format.write_line(values.into_iter(), &plan.columns, style, &mut text);
+            reply::copy_data(out, &text);
+            Ok(())
         }
     }
 }
 
 impl Connection {
-    /// Streams a subscription until it is ended from outside, or for `limit` rows.
+    /// Streams a subscription until it is ended from outside or comes to its end, or for `limit` rows.
     pub(super) async fn run_feed(
         &mut self,
-        feed: &mut Feed,
+        feed: &mut Sending,
         formats: &Formats,
         limit: Option<u64>,
     ) -> Result<Portion, Stop> {
         self.interrupts
             .guard_endless(feed.send(&mut self.client, formats, limit))
             .await
+    }
+
+    /// FETCH or MOVE on the cursor of a subscription.
+    pub(super) async fn fetch_feed(
+        &mut self,
+        fetch: &FetchFeed,
+        formats: &Formats,
+    ) -> Result<(), Stop> {
+        let Some(feed) = self.feeds.get_mut(&fetch.name) else {
+            let message = format!("cursor \"{}\" has no subscription", fetch.name);
+            return Err(SqlError::new(ErrorKind::InternalError, message).into());
+        };
+        let rows = feed.fetch(fetch, &mut self.client, formats);
+        let rows = self.interrupts.guard_waiting(rows).await?;
+        let verb = if fetch.moves { "MOVE" } else { "FETCH" };
+        self.complete(&reply::row_tag(verb, rows));
+        Ok(())
     }
 }

@@ -19,6 +19,9 @@ pub(crate) fn from_datafusion(error: DataFusionError) -> SqlError {
         DataFusionError::External(inner) => match inner.downcast_ref::<SqlError>() {
             Some(error) => error.clone(),
             None => match inner.downcast_ref::<StorageError>() {
+                Some(StorageError::Evicted) => {
+                    SqlError::new(ErrorKind::SerializationFailure, inner.to_string())
+                }
                 Some(_) => SqlError::new(ErrorKind::IoError, inner.to_string()),
                 None => SqlError::new(ErrorKind::InternalError, inner.to_string()),
             },

@@ -8,6 +8,8 @@ use datafusion::sql::sqlparser::ast::{
 };
 use tidelog_storage::ColumnType;
 
+use crate::notify::{CHANNELS_ARRAY, PG_LISTENING_CHANNELS};
+use crate::parse::parse_expression;
 use crate::row::{infer, placeholder};
 use crate::{ddl, types};
 
@@ -59,6 +61,30 @@ impl ast::VisitorMut for Conventions<'_> {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        if let TableFactor::Table {
+            name,
+            alias,
+            args: Some(_),
+            ..
+        } = factor
+            && name.to_string().eq_ignore_ascii_case(PG_LISTENING_CHANNELS)
+            && let Some(array) = channels_array()
+        {
+            let function = Ident::new(PG_LISTENING_CHANNELS);
+            let alias = alias.take().unwrap_or_else(|| ast::TableAlias {
+                explicit: true,
+                name: function,
+                columns: Vec::new(),
+                at: None,
+            });
+            *factor = TableFactor::UNNEST {
+                alias: Some(alias),
+                array_exprs: vec![array],
+                with_offset: false,
+                with_offset_alias: None,
+                with_ordinality: false,
+            };
+        }
         let (function, alias) = match factor {
             TableFactor::Table {
                 name,
@@ -98,6 +124,19 @@ impl ast::VisitorMut for Conventions<'_> {
         ControlFlow::Continue(())
     }
 
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Expr::Function(call) = expr
+            && call
+                .name
+                .to_string()
+                .eq_ignore_ascii_case(PG_LISTENING_CHANNELS)
+            && let Ok(rows) = parse_expression(&format!("unnest({CHANNELS_ARRAY}())"))
+        {
+            *expr = rows;
+        }
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         if let Expr::Cast {
             expr, data_type, ..
@@ -108,6 +147,11 @@ impl ast::VisitorMut for Conventions<'_> {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// The call that gives the array behind `pg_listening_channels()`.
+fn channels_array() -> Option<Expr> {
+    parse_expression(&format!("{CHANNELS_ARRAY}()")).ok()
 }
 
 impl Conventions<'_> {

@@ -1,19 +1,20 @@
 //! Commands: transactions, settings, roles in use, DDL, CALL, LISTEN.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 
 use datafusion::common::ScalarValue;
-use datafusion::sql::sqlparser::ast::{self, Expr, ObjectName, Set, Statement};
+use datafusion::sql::sqlparser::ast::{self, Expr, Set, Statement};
 use tidelog_storage::{ColumnType, Datum, TableKind};
 
 use super::transaction::level_of;
 use super::{Block, Isolation, Notice, Outcome, Session};
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
+use crate::notify::{CHANNELS_ARRAY, ChannelChange, text_list};
 use crate::output::{self, OutputColumn};
 use crate::parse::literal_text;
 use crate::settings::SERVER_VERSION;
-use crate::subscribe::ListenTarget;
 
 impl Session {
     /// The columns that a command's result has.
@@ -29,6 +30,7 @@ impl Session {
                     ty: ColumnType::Text,
                 }]))
             }
+            Statement::Call(function) => Ok(super::procedures::columns(function)),
             other => crate::explain::columns(other),
         }
     }
@@ -75,6 +77,7 @@ impl Session {
 
     /// What functions that ask for the session give, by name.
     pub(super) fn constants(&self) -> HashMap<&'static str, ScalarValue> {
+        let heard = Some(self.heard.load(Ordering::Relaxed)).filter(|seq| *seq > 0);
         let catalog = self.catalog();
         let schema = (self.search_path().into_iter()).find(|name| catalog.schemas.contains(name));
         HashMap::from([
@@ -92,6 +95,10 @@ impl Session {
             ),
             ("current_schema", ScalarValue::from(schema)),
             ("pg_backend_pid", ScalarValue::from(self.login.pid)),
+            (CHANNELS_ARRAY, text_list(&self.listening)),
+            // What waits for slow readers is in the log, which has no end.
+            ("pg_notification_queue_usage", ScalarValue::from(0.0_f64)),
+            ("notification_seq", ScalarValue::Int64(heard)),
             (
                 "version",
                 ScalarValue::from(format!("PostgreSQL {SERVER_VERSION}")),
@@ -141,6 +148,8 @@ impl Session {
                 self.role = self.login.user.clone();
                 self.drawn.clear();
                 self.report_all();
+                self.change_channels(ChannelChange::Unlisten(None));
+                self.cursors.clear();
                 Ok(Outcome::Command("DISCARD ALL".to_string()))
             }
             Statement::Discard { object_type } => {
@@ -149,10 +158,12 @@ impl Session {
                 }
                 Ok(Outcome::Command(format!("DISCARD {object_type}")))
             }
-            Statement::LISTEN { channel } => self.listen(channel),
-            Statement::UNLISTEN { channel } => Ok(Outcome::Unlisten(
-                (channel.value != "*").then(|| ddl::fold(channel)),
-            )),
+            Statement::UNLISTEN { channel } => {
+                let channel = (channel.value != "*").then(|| ddl::fold(channel));
+                self.change_channels(ChannelChange::Unlisten(channel));
+                Ok(Outcome::Command("UNLISTEN".to_string()))
+            }
+            Statement::NOTIFY { channel, payload } => self.notify(channel, payload.as_deref()),
             Statement::Call(function) => self.call(function).await,
             other => self.ddl(other, kind).await,
         }
@@ -398,86 +409,12 @@ impl Session {
         Ok(Outcome::Command("RESET".to_string()))
     }
 
-    fn listen(&self, channel: &ast::Ident) -> Result<Outcome, SqlError> {
-        let channel = ddl::fold(channel);
-        let snapshot = self.snapshot();
-        let catalog = snapshot.catalog();
-        let table = channel
-            .split_once('.')
-            .and_then(|(schema, name)| catalog.table(schema, name));
-        let Some(table) = table else {
-            return Err(SqlError::unsupported(format!(
-                "LISTEN on \"{channel}\", which is not \"schema.table\","
-            ))
-            .hint("LISTEN \"schema.table\" follows the changes of a table."));
-        };
-        let scope = tidelog_storage::FeedScope {
-            table: table.id,
-            partitions: self.access(catalog).partitions(table),
-        };
-        Ok(Outcome::Listen(ListenTarget {
-            channel,
-            table: table.clone(),
-            scope,
-            after: snapshot.seq(),
-        }))
-    }
-
     pub(super) fn require_superuser(&self, what: &str) -> Result<(), SqlError> {
         if self.is_superuser() {
             return Ok(());
         }
         let message = format!("permission denied: {what} needs a superuser");
         Err(SqlError::new(ErrorKind::InsufficientPrivilege, message))
-    }
-
-    async fn call(&mut self, function: &ast::Function) -> Result<Outcome, SqlError> {
-        let name = function.name.to_string().to_ascii_lowercase();
-        if !matches!(
-            name.as_str(),
-            "tidelog.flush" | "tidelog.compact" | "tidelog.trim"
-        ) {
-            let message = format!("procedure {name} does not exist");
-            return Err(SqlError::new(ErrorKind::UndefinedFunction, message));
-        }
-        self.require_superuser(&format!("CALL {name}"))?;
-        self.refuse_in_block(&format!("CALL {name}"))?;
-        if name == "tidelog.trim" {
-            return self.call_trim(&function.args).await;
-        }
-        let argument = match &function.args {
-            ast::FunctionArguments::List(list) if list.args.len() == 1 => match &list.args[0] {
-                ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => literal_text(expr),
-                _ => None,
-            },
-            _ => None,
-        };
-        let Some(argument) = argument else {
-            return Err(SqlError::new(
-                ErrorKind::UndefinedFunction,
-                format!("{name} takes the name of one table"),
-            )
-            .hint(format!("For example: CALL {name}('chat.messages').")));
-        };
-        let idents: Vec<ast::Ident> = argument.split('.').map(crate::parse::quoted).collect();
-        let catalog = self.engine.store.catalog();
-        let table = ddl::resolve(&catalog, &self.search_path(), &ObjectName::from(idents))?;
-        if name == "tidelog.flush" {
-            self.engine.store.flush(table.id).await?;
-        } else {
-            self.engine.store.compact(table.id).await?;
-        }
-        Ok(Outcome::Command("CALL".to_string()))
-    }
-
-    /// CALL tidelog.trim(): the logs of all tables, as the background job cuts them every minute.
-    async fn call_trim(&self, args: &ast::FunctionArguments) -> Result<Outcome, SqlError> {
-        if !matches!(args, ast::FunctionArguments::List(list) if list.args.is_empty()) {
-            let message = "tidelog.trim takes no argument";
-            return Err(SqlError::new(ErrorKind::UndefinedFunction, message));
-        }
-        self.engine.store.trim().await?;
-        Ok(Outcome::Command("CALL".to_string()))
     }
 }
 

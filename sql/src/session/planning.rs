@@ -15,6 +15,16 @@ use crate::output;
 use crate::plan::{self, Planner, PostgresOperators};
 use crate::text::Style;
 
+/// What says something else of the session each time it is asked.
+const SESSION_NAMES: [&str; 6] = [
+    "current_setting",
+    "set_config",
+    "pg_settings",
+    "pg_listening_channels",
+    "notification_seq",
+    "pg_cursors",
+];
+
 impl Session {
     /// Plans a query in this session.
     pub(super) fn plan_query(
@@ -36,6 +46,8 @@ impl Session {
             search_path: &search_path,
             access: &access,
             constants: &constants,
+            pg_notify: &self.pg_notify,
+            cursors: &|| self.cursor_infos(),
             sequences: self.sequences(),
             style: self.style(),
             expr_planners: self.expr_planners(),
@@ -47,9 +59,7 @@ impl Session {
         Ok(QueryPlan {
             plan,
             catalog_version: catalog.version,
-            reusable: !["current_setting", "pg_settings", "set_config"]
-                .iter()
-                .any(|word| text.contains(word)),
+            reusable: !SESSION_NAMES.iter().any(|name| text.contains(name)),
             access,
             search_path,
             style: self.style(),
@@ -127,6 +137,8 @@ impl Session {
             search_path: &search_path,
             access: &access,
             constants: &constants,
+            pg_notify: &self.pg_notify,
+            cursors: &|| self.cursor_infos(),
             sequences: self.sequences(),
             style: self.style(),
             expr_planners: self.expr_planners(),

@@ -1,8 +1,8 @@
 //! The transaction under way: its isolation, snapshot, locks and savepoints, and how it ends.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use datafusion::sql::sqlparser::ast::{
     TransactionAccessMode, TransactionIsolationLevel, TransactionMode,
@@ -21,27 +21,25 @@ use super::{Notice, Outcome, Session, TransactionStatus};
 use crate::copy::CopyIn;
 use crate::error::{ErrorKind, SqlError, unique_violation};
 use crate::locks::Locks;
+use crate::notify::{ChannelChange, ChannelEvent};
 use crate::provider::Scope;
 use crate::row::Write;
 use crate::settings::SettingsMark;
 
-/// How large a transaction's changes may become before they are committed, and the rows that one statement
-/// gathers for them.
-const TRANSACTION_BYTES_MAX: usize = 1 << 30;
-
-fn too_large() -> SqlError {
-    let message = format!(
-        "a transaction's changes exceed {} MiB",
-        TRANSACTION_BYTES_MAX >> 20
-    );
+fn too_large(bytes_max: usize) -> SqlError {
+    let shown = match bytes_max {
+        bytes if bytes >= 1 << 20 => format!("{} MiB", bytes >> 20),
+        bytes => format!("{bytes} bytes"),
+    };
+    let message = format!("a transaction's changes exceed {shown}");
     SqlError::new(ErrorKind::ProgramLimitExceeded, message)
         .hint("Write it in several transactions.")
 }
 
 /// Counts the memory of rows that a statement gathers before it changes anything.
-#[derive(Default)]
 pub(crate) struct Room {
     bytes: usize,
+    bytes_max: usize,
 }
 
 impl Room {
@@ -53,8 +51,8 @@ impl Room {
             _ => 0,
         });
         self.bytes += heap.sum::<usize>() + size_of_val(row);
-        if self.bytes > TRANSACTION_BYTES_MAX {
-            return Err(too_large());
+        if self.bytes > self.bytes_max {
+            return Err(too_large(self.bytes_max));
         }
         Ok(())
     }
@@ -105,6 +103,26 @@ pub(super) enum Block {
     Explicit,
 }
 
+/// The snapshots that a session reads from, also through portals and feeds that are still open.
+#[derive(Default)]
+pub struct LiveSnapshots {
+    taken: Mutex<Vec<Weak<Snapshot>>>,
+}
+
+impl LiveSnapshots {
+    pub(crate) fn note(&self, snapshot: &Arc<Snapshot>) {
+        let mut taken = self.taken.lock();
+        taken.retain(|snapshot| snapshot.strong_count() > 0);
+        taken.push(Arc::downgrade(snapshot));
+    }
+
+    /// Whether one from before this Seq is in use.
+    pub fn any_before(&self, seq: Seq) -> bool {
+        let live: Vec<_> = self.taken.lock().iter().filter_map(Weak::upgrade).collect();
+        live.iter().any(|snapshot| snapshot.taken_at() < seq)
+    }
+}
+
 /// Where ROLLBACK TO goes back to.
 pub(super) struct Savepoint {
     name: String,
@@ -112,6 +130,9 @@ pub(super) struct Savepoint {
     ddl: DdlMark,
     locks: usize,
     settings: SettingsMark,
+    said: usize,
+    channels: usize,
+    cursors: u64,
 }
 
 /// The transaction under way.
@@ -130,8 +151,12 @@ pub(super) struct Work {
     savepoints: Vec<Savepoint>,
     /// The one that all its statements read from, if they do.
     snapshot: Mutex<Option<Arc<Snapshot>>>,
+    /// Those that its statements read from, as long as something of them is in use.
+    snapshots: Arc<LiveSnapshots>,
     /// The Seq of the first snapshot that a statement took.
     since: Mutex<Option<Seq>>,
+    /// LISTEN and UNLISTEN, which take effect with the commit.
+    channels: Vec<ChannelChange>,
     /// What they read, if the commit depends on it.
     reads: Arc<Mutex<HashSet<(TableId, PartitionSet)>>>,
     /// Whether its changes are with the committer.
@@ -152,7 +177,9 @@ impl Work {
             ddl: None,
             savepoints: Vec::new(),
             snapshot: Mutex::default(),
+            snapshots: Arc::default(),
             since: Mutex::default(),
+            channels: Vec::new(),
             reads: Arc::default(),
             committing: Arc::default(),
         }
@@ -187,6 +214,13 @@ impl Session {
         }
     }
 
+    /// Whether an implicit transaction is open that has something to commit.
+    pub fn commits_at_end(&self) -> bool {
+        let work = &self.work;
+        let changes = !work.changes.read().is_noop() || work.ddl.is_some() || self.outbox.len() > 0;
+        work.block == Block::Implicit && !work.failed && changes
+    }
+
     /// Ends the implicit transaction, if one is open: commits, or rolls back if a statement in it failed.
     pub async fn end_implicit(&mut self) -> Result<(), SqlError> {
         if self.work.block != Block::Implicit {
@@ -219,10 +253,15 @@ impl Session {
         let (changes, ddl, locks) = (savepoint.changes, savepoint.ddl, savepoint.locks);
         let settings = savepoint.settings.clone();
         self.work.changes.write().rollback_to_mark(changes);
+        let savepoint = &self.work.savepoints[at];
+        let (said, channels, cursors) = (savepoint.said, savepoint.channels, savepoint.cursors);
         self.undo_ddl(ddl);
         let changed = self.settings.undo_to(settings);
         self.tell(changed);
         self.work.locks.release_to(locks);
+        self.outbox.truncate(said);
+        self.work.channels.truncate(channels);
+        self.drop_cursors_after(cursors);
     }
 
     /// Undoes what is open, block or not: the client is gone.
@@ -235,6 +274,11 @@ impl Session {
     /// Set while a commit is under way, whose outcome cannot be prevented any more.
     pub fn committing(&self) -> Arc<AtomicBool> {
         self.work.committing.clone()
+    }
+
+    /// The snapshots that the session reads from.
+    pub fn live_snapshots(&self) -> Arc<LiveSnapshots> {
+        self.work.snapshots.clone()
     }
 
     /// Takes one chunk of COPY data.
@@ -272,15 +316,24 @@ impl Session {
         let since = self.work.snapshot.get_mut().as_ref().map(|s| s.seq());
         let partitions = std::mem::take(&mut *self.work.reads.lock());
         let first = self.work.since.get_mut().take();
+        let channels = std::mem::take(&mut self.work.channels);
+        let said = self.outbox.take();
         let ddl = self.work.ddl.take();
         let (mut changes, locks) = self.take_work(true);
         if let Some(ddl) = ddl {
             ddl.hand_over(&mut changes);
         }
+        changes.notify(said);
+        // A channel carries what is committed from here on: also what this transaction says.
+        let visible = self.engine.store.visible();
+        self.close_cursors();
         if changes.is_noop() {
+            self.committed(channels, visible);
             return Ok(());
         }
-        changes.reads_since(first.unwrap_or(Seq::ZERO));
+        if let Some(first) = first {
+            changes.reads_since(first);
+        }
         if let Some(since) = since
             && self.work.isolation == Isolation::Serializable
         {
@@ -291,15 +344,63 @@ impl Session {
         let store = self.engine.store.clone();
         let committed = store.commit_holding(changes, Box::new(locks)).await;
         self.work.committing.store(false, Ordering::Relaxed);
-        committed.map(|_| ())
+        match committed {
+            Ok(_) => {
+                self.committed(channels, visible);
+                Ok(())
+            }
+            Err(error) => {
+                self.drop_fresh_cursors();
+                Err(error)
+            }
+        }
+    }
+
+    /// What takes effect with the commit: cursors outlive it, LISTEN and UNLISTEN.
+    fn committed(&mut self, changes: Vec<ChannelChange>, visible: Seq) {
+        self.keep_cursors();
+        for change in changes {
+            self.channel_events.push(match change {
+                ChannelChange::Listen(mut target) => {
+                    if !target.since {
+                        target.after = visible;
+                    }
+                    self.listening.insert(target.channel.clone());
+                    ChannelEvent::Listen(target)
+                }
+                ChannelChange::Unlisten(channel) => {
+                    match &channel {
+                        Some(channel) => drop(self.listening.remove(channel)),
+                        None => self.listening.clear(),
+                    }
+                    ChannelEvent::Unlisten(channel)
+                }
+            });
+        }
+    }
+
+    /// LISTEN or UNLISTEN, when the transaction commits.
+    pub(crate) fn change_channels(&mut self, change: ChannelChange) {
+        self.work.channels.push(change);
     }
 
     pub(super) fn roll_back(&mut self) {
+        self.drop_fresh_cursors();
         drop(self.take_work(false));
+    }
+
+    /// What was read so far stays as it is, whatever the transaction changes from here on. Rows that depend on its
+    /// changes were read to their end.
+    pub(super) fn detach_changes(&mut self) {
+        if self.work.block != Block::None && self.work.changes.read().is_untouched() {
+            self.work.changes = Arc::default();
+        }
     }
 
     fn take_work(&mut self, committed: bool) -> (Transaction, Locks) {
         self.work.savepoints.clear();
+        self.work.channels.clear();
+        self.outbox.truncate(0);
         self.work.ddl = None;
         let changed = self.settings.end(committed);
         self.tell(changed);
@@ -314,6 +415,14 @@ impl Session {
         let taken = std::mem::take(&mut *self.work.changes.write());
         self.work.changes = Arc::default();
         (taken, locks)
+    }
+
+    /// Room for the rows that one statement gathers.
+    pub(crate) fn room(&self) -> Room {
+        Room {
+            bytes: 0,
+            bytes_max: self.engine.transaction_bytes_max,
+        }
     }
 
     /// Tells the client of settings.
@@ -350,7 +459,9 @@ impl Session {
             store.snapshot()
         };
         self.work.since.lock().get_or_insert(snapshot.seq());
+        self.work.snapshots.note(&snapshot);
         let snapshot = self.with_own_catalog(snapshot);
+        self.work.snapshots.note(&snapshot);
         let serializable = self.work.isolation == Isolation::Serializable;
         Arc::new(Scope {
             store: store.clone(),
@@ -365,6 +476,7 @@ impl Session {
     /// As `scope`, but of what is committed now, whatever the isolation.
     pub(crate) fn latest_scope(&self) -> Arc<Scope> {
         let snapshot = self.snapshot();
+        self.work.snapshots.note(&snapshot);
         let Scope {
             store,
             database,
@@ -404,6 +516,7 @@ impl Session {
         writes: &[Write],
         snapshot: Option<&Snapshot>,
     ) -> Result<(), SqlError> {
+        let bytes_max = self.engine.transaction_bytes_max;
         let mut changes = self.work.changes.write();
         let before = changes.len();
         let mut add = |write: &Write| {
@@ -429,8 +542,8 @@ impl Session {
                 (Some(old), None) => changes.delete(table, &write.partition, old),
                 (None, None) => {}
             }
-            if changes.bytes() > TRANSACTION_BYTES_MAX {
-                return Err(too_large());
+            if changes.bytes() > bytes_max {
+                return Err(too_large(bytes_max));
             }
             Ok(())
         };
@@ -453,8 +566,9 @@ impl Session {
 
     /// 54000 when the transaction has become too large.
     pub(crate) fn check_size(&self) -> Result<(), SqlError> {
-        match self.work.changes.read().bytes() > TRANSACTION_BYTES_MAX {
-            true => Err(too_large()),
+        let bytes_max = self.engine.transaction_bytes_max;
+        match self.work.changes.read().bytes() > bytes_max {
+            true => Err(too_large(bytes_max)),
             false => Ok(()),
         }
     }
@@ -542,6 +656,9 @@ impl Session {
             ddl: self.ddl_mark(),
             settings: self.settings.mark(),
             locks: self.work.locks.mark(),
+            said: self.outbox.len(),
+            channels: self.work.channels.len(),
+            cursors: self.cursors_declared,
         };
         self.work.savepoints.push(savepoint);
         Ok(Outcome::Command("SAVEPOINT".to_string()))

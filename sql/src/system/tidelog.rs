@@ -1,5 +1,6 @@
 //! The `tidelog` schema: what the storage of tables looks like.
 
+use tidelog_storage::jobs::{JobRecord, JobState};
 use tidelog_storage::{ColumnId, Datum, StorageError, TableDef, TableKind};
 
 use super::{Named, text};
@@ -11,7 +12,8 @@ use crate::provider::{SEQ, Scope};
 pub(super) const RELATIONS: &str = "\
 tidelog.tables 12001 v schema_name:text table_name:text type:text partitions:int8 cold_files:int8 cold_rows:int8 cold_bytes:int8 log_bytes:int8 history_from:int8 flush_rows:int8 flush_bytes:int8 flush_interval:text resume_window:text resume_bytes:int8 history_window:text cluster_by:text
 tidelog.files 12002 v schema_name:text table_name:text partition:text storage:text path:text first_seq:int8 last_seq:int8 rows:int8 bytes:int8 schema_version:int4 sorted_by:text
-tidelog.partitions 12003 v schema_name:text table_name:text partition:text last_seq:int8 flushed_seq:int8 unflushed_rows:int8 unflushed_bytes:int8";
+tidelog.partitions 12003 v schema_name:text table_name:text partition:text last_seq:int8 flushed_seq:int8 unflushed_rows:int8 unflushed_bytes:int8
+tidelog.jobs 12004 v id:int8 kind:text schema_name:text table_name:text started:timestamptz ended:timestamptz state:text rows:int8 bytes:int8 error:text";
 
 fn int8(value: u64) -> Datum {
     Datum::Int8(i64::try_from(value).unwrap_or(i64::MAX))
@@ -29,6 +31,13 @@ fn sorted_by(table: &TableDef, order: &[ColumnId]) -> String {
 
 pub(super) fn rows(name: &str, scope: &Scope) -> Result<Vec<Named>, StorageError> {
     let mut rows = Vec::new();
+    if name == "jobs" {
+        // They are of all partitions.
+        return Ok(match scope.access.all {
+            true => scope.store.jobs().iter().map(job).collect(),
+            false => rows,
+        });
+    }
     for table in scope.snapshot.catalog().tables.values() {
         // An ordinary role sees what concerns its own partition.
         let partitions = &scope.access.partitions(table);
@@ -118,4 +127,27 @@ pub(super) fn rows(name: &str, scope: &Scope) -> Result<Vec<Named>, StorageError
         }
     }
     Ok(rows)
+}
+
+fn job(job: &JobRecord) -> Named {
+    let time = |ms: i64| Datum::TimestampTz(ms.saturating_mul(1000));
+    let (state, error) = match &job.state {
+        JobState::Running => ("running", None),
+        JobState::Done => ("done", None),
+        JobState::Failed(error) => ("failed", Some(error)),
+    };
+    let mut row = vec![
+        ("id", int8(job.id)),
+        ("kind", text(job.kind.name())),
+        ("started", time(job.started_ms)),
+        ("state", text(state)),
+        ("rows", int8(job.rows)),
+        ("bytes", int8(job.bytes)),
+    ];
+    row.extend(job.ended_ms.map(|ms| ("ended", time(ms))));
+    row.extend(error.map(|error| ("error", text(error))));
+    if let Some((schema, table)) = &job.table {
+        row.extend([("schema_name", text(schema)), ("table_name", text(table))]);
+    }
+    row
 }

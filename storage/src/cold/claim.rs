@@ -73,7 +73,7 @@ impl ColdStore {
     }
 
     /// Whether the marker names this database; false when there is none.
-    async fn is_owned_by(&self, database: &str) -> Result<bool, StorageError> {
+    pub(crate) async fn is_owned_by(&self, database: &str) -> Result<bool, StorageError> {
         let read = async { self.objects.get(&Path::from(MARKER)).await?.bytes().await };
         let bytes = match read.await {
             Ok(bytes) => bytes,

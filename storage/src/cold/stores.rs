@@ -173,6 +173,14 @@ impl Stores {
         })
     }
 
+    /// The same stores, read without a cache.
+    pub(crate) fn uncached(&self) -> Stores {
+        Stores {
+            by_name: self.by_name.clone(),
+            cache: None,
+        }
+    }
+
     /// The stores.
     pub(crate) fn all(&self) -> impl Iterator<Item = &ColdStore> {
         self.by_name.values()

@@ -18,18 +18,18 @@ use crate::seq::Seq;
 /// The flushes and compactions that run, by the Seq that each drew before it began: the names of their files hold
 /// later ones.
 #[derive(Default)]
-pub(crate) struct Jobs {
+pub(crate) struct WritingJobs {
     running: Mutex<BTreeMap<Seq, u32>>,
     held: AtomicBool,
 }
 
 /// A job that runs until this is dropped.
 pub(crate) struct RunningJob<'a> {
-    jobs: &'a Jobs,
+    jobs: &'a WritingJobs,
     since: Seq,
 }
 
-impl Jobs {
+impl WritingJobs {
     pub(crate) fn begin(&self, since: Seq) -> RunningJob<'_> {
         *self.running.lock().entry(since).or_default() += 1;
         RunningJob { jobs: self, since }
@@ -80,15 +80,17 @@ fn drawn_for(path: &str) -> Option<Seq> {
     }
 }
 
-/// The files of a store that may be orphans: old enough, and begun before the horizon. The manifest, read
-/// after this, decides.
+/// The files of a store that may be orphans: old enough, if an age is asked for, and begun before the horizon. The
+/// manifest, read after this, decides.
 pub(crate) async fn candidates(
     store: &ColdStore,
-    age: Duration,
+    age: Option<Duration>,
     horizon: Seq,
 ) -> Result<Vec<String>, StorageError> {
     let now = SystemTime::now();
-    let old = |modified: SystemTime| now.duration_since(modified).is_ok_and(|since| since >= age);
+    let old = |modified: SystemTime| {
+        age.is_none_or(|age| now.duration_since(modified).is_ok_and(|since| since >= age))
+    };
     let mut found = match &store.folder {
         Some(folder) => {
             let folder = folder.clone();
@@ -155,7 +157,7 @@ mod tests {
 
     #[test]
     fn files_of_running_jobs_are_told_by_their_names() {
-        let jobs = Jobs::default();
+        let jobs = WritingJobs::default();
         let seq = |n: u32| Seq::pending(n);
         assert_eq!(jobs.horizon(seq(9)), Some(seq(9)));
         let (early, late) = (jobs.begin(seq(3)), jobs.begin(seq(5)));

@@ -14,6 +14,7 @@ use crate::datum::Datum;
 use crate::error::{CommitError, StorageError};
 use crate::hot::Family;
 use crate::key::{index_entry, read_seq, seq_bytes, version_key};
+use crate::notify;
 use crate::record::{self, RowReader};
 use crate::seq::Seq;
 use crate::snapshot::{DeadEntry, PartitionSet, oldest_alive, rows_family};
@@ -26,6 +27,8 @@ pub(super) struct Group {
     pub(super) states: HashMap<(TableId, Partition), PartitionState>,
     /// The last Seq of the group, if any transaction is in it.
     pub(super) last: Option<Seq>,
+    /// The channels on which something is told.
+    pub(super) channels: Vec<Partition>,
     pub(super) overlay: Overlay,
 }
 
@@ -75,8 +78,8 @@ impl Committer {
     ) -> Result<Seq, CommitError> {
         self.check_alive()?;
         self.check_reads(group, transaction)?;
-        let count = transaction.len() as u64;
-        let first = self.shared.generator.draw(count);
+        self.check_erased(transaction)?;
+        let first = self.shared.generator.draw(transaction.seqs());
         let checked = self.check(&mut group.overlay, transaction, first);
         let appended = checked.and_then(|()| self.append(group, transaction, first));
         match &appended {
@@ -127,7 +130,8 @@ impl Committer {
         transaction: &Transaction,
         first: Seq,
     ) -> Result<(), CommitError> {
-        let (ops, since) = (transaction.ops(), transaction.since);
+        let ops = transaction.ops();
+        let since = transaction.since.unwrap_or(Seq::ZERO);
         let mut oldest = Seq::ZERO;
         for (at, op) in ops.iter().enumerate() {
             if at == 0 || !Arc::ptr_eq(&ops[at - 1].table, &op.table) {
@@ -256,12 +260,12 @@ impl Committer {
                     .insert((op.table.id, op.partition.clone()), state);
             }
         }
-        let last = first.advance(ops.len() as u64 - 1);
+        let ends = last_of_partitions(ops);
         let (mut extents, mut places) = (Vec::new(), HashMap::new());
         for (at, op) in ops.iter_mut().enumerate() {
             let seq = first.advance(at as u64);
             let old = resolve(op.old, first);
-            record::seal(&mut op.record, old, seq == last);
+            record::seal(&mut op.record, old, ends[at]);
             let version = version_key(op.table.id, &op.partition, seq);
             group
                 .batch
@@ -303,6 +307,14 @@ impl Committer {
             state.log_bytes += op.record.len() as u64;
             state.last_seq = seq;
         }
+        let mut told = first.advance(transaction.len() as u64);
+        for notification in transaction.notifications() {
+            let (key, value) = notify::encode(told, notification);
+            group.batch.put_cf(hot.family(Family::Stream), key, value);
+            group.channels.push(Partition::user(&notification.channel));
+            told = told.advance(1);
+        }
+        let last = first.advance(transaction.seqs() - 1);
         group.batch.put_cf(
             hot.family(Family::Commit),
             seq_bytes(first),
@@ -311,6 +323,19 @@ impl Committer {
         group.last = Some(last);
         Ok(last)
     }
+}
+
+/// For each change whether it is the transaction's last in its partition.
+fn last_of_partitions(ops: &[Op]) -> Vec<bool> {
+    let mut ended = HashSet::new();
+    let mut last = vec![false; ops.len()];
+    for (at, op) in ops.iter().enumerate().rev() {
+        let goes_on = ops
+            .get(at + 1)
+            .is_some_and(|next| next.table.id == op.table.id && next.partition == op.partition);
+        last[at] = !goes_on && ended.insert((op.table.id, &op.partition));
+    }
+    last
 }
 
 /// The error for a row whose values in a unique key are another's.

@@ -11,6 +11,7 @@ use crate::error::StorageError;
 use crate::failpoint::Step;
 use crate::hot::Family;
 use crate::key::{read_seq, seq_bytes, version_key};
+use crate::notify::Old;
 use crate::seq::Seq;
 use crate::snapshot::DeadEntry;
 
@@ -94,7 +95,18 @@ impl Committer {
         Ok(())
     }
 
-    fn raise_mark(
+    pub(super) fn trim_notifications(&mut self, old: Old) -> Result<(), StorageError> {
+        self.check_alive()?;
+        let mut batch = WriteBatch::default();
+        let (from, to) = old.range;
+        batch.delete_range_cf(self.shared.hot.family(Family::Stream), from, to);
+        self.raise_mark(&mut batch, TableId::NOTIFICATIONS, old.upto)?;
+        self.write(batch)?;
+        self.publish(self.shared.view().seq);
+        Ok(())
+    }
+
+    pub(super) fn raise_mark(
         &self,
         batch: &mut WriteBatch,
         table: TableId,

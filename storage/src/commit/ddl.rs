@@ -1,6 +1,6 @@
 //! Catalog changes: checked, applied, stored and mirrored into the log of the system table.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rocksdb::WriteBatch;
@@ -25,7 +25,8 @@ use crate::seq::Seq;
 use crate::sequence::{SequenceDef, sequence_key};
 use crate::transaction::{Partition, Transaction};
 
-const META_CATALOG: u8 = b'c';
+/// First byte of the `meta` keys of catalog objects.
+pub(crate) const META_CATALOG: u8 = b'c';
 
 #[derive(Serialize, Deserialize)]
 struct Counters {
@@ -38,48 +39,43 @@ struct Counters {
 /// # Panics
 /// When a change breaks what its planner must have checked on the same catalog.
 pub(crate) fn changed(catalog: &Catalog, changes: &[CatalogChange]) -> Catalog {
+    try_changed(catalog, changes).unwrap_or_else(|broken| panic!("{broken}"))
+}
+
+/// As `changed`; the error is what would have been broken.
+pub(crate) fn try_changed(catalog: &Catalog, changes: &[CatalogChange]) -> Result<Catalog, String> {
     let mut next = catalog.clone();
     // Ids that were given: what is renamed keeps its own.
     let mut known: BTreeSet<TableId> = catalog.tables.values().map(|table| table.id).collect();
+    let check = |holds: bool, broken: &dyn Fn() -> String| match holds {
+        true => Ok(()),
+        false => Err(broken()),
+    };
     let mut known_sequences: BTreeSet<u32> = (catalog.sequences.values().map(|of| of.id)).collect();
     let mut known_types: BTreeSet<u32> =
         (catalog.types.values().map(|of| of.definition().oid)).collect();
     for change in changes {
         match change {
             CatalogChange::CreateSchema(name) => {
-                assert!(
-                    next.schemas.insert(name.clone()),
-                    "schema \"{name}\" exists"
-                );
+                let added = next.schemas.insert(name.clone());
+                check(added, &|| format!("schema \"{name}\" exists"))?;
             }
             CatalogChange::DropSchema(name) => {
-                assert!(
-                    (next.tables.keys().chain(next.views.keys())).all(|(schema, _)| schema != name),
-                    "schema \"{name}\" is not empty"
-                );
-                assert!(
-                    next.types.keys().all(|(schema, _)| schema != name)
-                        && next.sequences.keys().all(|(schema, _)| schema != name),
-                    "schema \"{name}\" is not empty"
-                );
-                assert!(next.schemas.remove(name), "no schema \"{name}\"");
+                let relations = next.tables.keys().chain(next.views.keys());
+                let others = next.types.keys().chain(next.sequences.keys());
+                let empty = relations.chain(others).all(|(schema, _)| schema != name);
+                check(empty, &|| format!("schema \"{name}\" is not empty"))?;
+                let removed = next.schemas.remove(name);
+                check(removed, &|| format!("no schema \"{name}\""))?;
             }
             CatalogChange::PutTable(table) => {
-                assert!(
-                    next.schemas.contains(&table.schema),
-                    "no schema \"{}\"",
-                    table.schema
-                );
-                assert!(
-                    table.layouts.contains_key(&table.schema_version),
-                    "the schema version has no layout"
-                );
+                let schema = next.schemas.contains(&table.schema);
+                check(schema, &|| format!("no schema \"{}\"", table.schema))?;
+                let layout = table.layouts.contains_key(&table.schema_version);
+                check(layout, &|| "the schema version has no layout".to_string())?;
                 if known.insert(table.id) {
-                    assert_eq!(
-                        table.id.get(),
-                        next.next_table_id,
-                        "a new table takes the next id"
-                    );
+                    let in_turn = table.id.get() == next.next_table_id;
+                    check(in_turn, &|| "a new table takes the next id".to_string())?;
                     next.next_table_id += 1;
                 }
                 let name = (table.schema.clone(), table.name.clone());
@@ -87,16 +83,15 @@ pub(crate) fn changed(catalog: &Catalog, changes: &[CatalogChange]) -> Catalog {
             }
             CatalogChange::DropTable { schema, name } => {
                 let dropped = next.tables.remove(&(schema.clone(), name.clone()));
-                assert!(dropped.is_some(), "no table \"{schema}.{name}\"");
+                check(dropped.is_some(), &|| {
+                    format!("no table \"{schema}.{name}\"")
+                })?;
             }
             CatalogChange::PutType(definition) => {
                 let name = (definition.schema.clone(), definition.name.clone());
                 if known_types.insert(definition.oid) {
-                    assert_eq!(
-                        definition.oid,
-                        next.next_type_oid(),
-                        "a new type takes the next oid"
-                    );
+                    let in_turn = definition.oid == next.next_type_oid();
+                    check(in_turn, &|| "a new type takes the next oid".to_string())?;
                     // Two oids: its own and that of its arrays.
                     next.next_table_id = definition.oid - FIRST_USER_OID + 2;
                 }
@@ -104,50 +99,52 @@ pub(crate) fn changed(catalog: &Catalog, changes: &[CatalogChange]) -> Catalog {
             }
             CatalogChange::DropType { schema, name } => {
                 let dropped = next.types.remove(&(schema.clone(), name.clone()));
-                assert!(dropped.is_some(), "no type \"{schema}.{name}\"");
+                check(dropped.is_some(), &|| {
+                    format!("no type \"{schema}.{name}\"")
+                })?;
             }
             CatalogChange::PutSequence(sequence) => {
                 let name = (sequence.schema.clone(), sequence.name.clone());
                 if known_sequences.insert(sequence.id) {
-                    assert_eq!(
-                        sequence.id, next.next_table_id,
-                        "a new sequence takes the next id"
-                    );
+                    let in_turn = sequence.id == next.next_table_id;
+                    check(in_turn, &|| "a new sequence takes the next id".to_string())?;
                     next.next_table_id += 1;
                 }
                 next.sequences.insert(name, Arc::new(sequence.clone()));
             }
             CatalogChange::DropSequence { schema, name } => {
                 let dropped = next.sequences.remove(&(schema.clone(), name.clone()));
-                assert!(dropped.is_some(), "no sequence \"{schema}.{name}\"");
+                check(dropped.is_some(), &|| {
+                    format!("no sequence \"{schema}.{name}\"")
+                })?;
             }
             CatalogChange::PutView(view) => {
-                assert!(
-                    next.schemas.contains(&view.schema),
-                    "no schema \"{}\"",
-                    view.schema
-                );
+                let schema = next.schemas.contains(&view.schema);
+                check(schema, &|| format!("no schema \"{}\"", view.schema))?;
                 let name = (view.schema.clone(), view.name.clone());
                 next.views.insert(name, Arc::new(ViewDef::clone(view)));
             }
             CatalogChange::DropView { schema, name } => {
                 let dropped = next.views.remove(&(schema.clone(), name.clone()));
-                assert!(dropped.is_some(), "no view \"{schema}.{name}\"");
+                check(dropped.is_some(), &|| {
+                    format!("no view \"{schema}.{name}\"")
+                })?;
             }
             CatalogChange::PutRole(role) => {
                 next.roles.insert(role.name.clone(), Arc::new(role.clone()));
             }
             CatalogChange::DropRole(name) => {
-                assert!(next.roles.remove(name).is_some(), "no role \"{name}\"");
+                let removed = next.roles.remove(name).is_some();
+                check(removed, &|| format!("no role \"{name}\""))?;
             }
         }
     }
     next.version += 1;
-    next
+    Ok(next)
 }
 
 /// What a new store starts with.
-fn initial() -> Catalog {
+pub(crate) fn initial() -> Catalog {
     let postgres = RoleDef {
         name: "postgres".to_string(),
         login: true,
@@ -170,6 +167,16 @@ fn object_key(kind: u8, name: &[&str]) -> Vec<u8> {
     key
 }
 
+/// The key of the catalog's counters.
+pub(crate) fn counters_key() -> Vec<u8> {
+    object_key(b'v', &[])
+}
+
+/// The id that the next table gets, of the counters' value.
+pub(crate) fn next_table_id(counters: &[u8]) -> Result<u32, StorageError> {
+    from_json::<Counters>(counters).map(|counters| counters.next_table_id)
+}
+
 fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, StorageError> {
     serde_json::to_vec(value).map_err(|error| StorageError::Corrupt(error.to_string()))
 }
@@ -177,6 +184,29 @@ fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, StorageError> {
 fn from_json<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, StorageError> {
     serde_json::from_slice(bytes)
         .map_err(|error| StorageError::Corrupt(format!("catalog: {error}")))
+}
+
+/// The `meta` entries of a catalog.
+pub(crate) fn objects(catalog: &Catalog) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, StorageError> {
+    let mut objects = BTreeMap::new();
+    for schema in &catalog.schemas {
+        objects.insert(object_key(b's', &[schema]), Vec::new());
+    }
+    for ((schema, name), table) in &catalog.tables {
+        objects.insert(object_key(b't', &[schema, name]), json(table.as_ref())?);
+    }
+    for ((schema, name), view) in &catalog.views {
+        objects.insert(object_key(b'w', &[schema, name]), json(view.as_ref())?);
+    }
+    for (name, role) in &catalog.roles {
+        objects.insert(object_key(b'r', &[name]), json(role.as_ref())?);
+    }
+    let counters = Counters {
+        version: catalog.version,
+        next_table_id: catalog.next_table_id,
+    };
+    objects.insert(object_key(b'v', &[]), json(&counters)?);
+    Ok(objects)
 }
 
 /// Puts what differs between two catalogs into the batch.
@@ -276,8 +306,19 @@ fn store(
 
 /// Reads the catalog, or makes the first one.
 pub(crate) fn load(hot: &Arc<Hot>) -> Result<Catalog, StorageError> {
+    if let Some(catalog) = read(&HotSnapshot::take(hot))? {
+        return Ok(catalog);
+    }
+    let first = initial();
+    let mut batch = WriteBatch::default();
+    store(hot, &mut batch, &Catalog::default(), &first)?;
+    hot.write(batch)?;
+    Ok(first)
+}
+
+/// The catalog that is stored, if any is.
+pub(crate) fn read(snapshot: &HotSnapshot) -> Result<Option<Catalog>, StorageError> {
     let mut catalog = Catalog::default();
-    let snapshot = HotSnapshot::take(hot);
     let mut found = false;
     let mut objects = snapshot.iterate(Family::Meta, &[META_CATALOG], vec![META_CATALOG + 1]);
     while let Some((key, value)) = objects.item() {
@@ -324,14 +365,7 @@ pub(crate) fn load(hot: &Arc<Hot>) -> Result<Catalog, StorageError> {
         objects.next();
     }
     objects.status()?;
-    if found {
-        return Ok(catalog);
-    }
-    let first = initial();
-    let mut batch = WriteBatch::default();
-    store(hot, &mut batch, &Catalog::default(), &first)?;
-    hot.write(batch)?;
-    Ok(first)
+    Ok(found.then_some(catalog))
 }
 
 impl Catalog {
@@ -359,11 +393,12 @@ impl Committer {
         }
         let mut group = Group::default();
         self.check_reads(&group, transaction)?;
+        self.check_erased(transaction)?;
         // `Store` has applied them to the catalog of this very version before.
         let new = Arc::new(changed(&old.catalog, &catalog.changes));
         transaction.forget_gone(&new);
         let changes = catalog.changes.len() as u64;
-        let count = changes + transaction.len() as u64;
+        let count = changes + transaction.seqs();
         let first = self.shared.generator.draw(count);
         self.put_catalog(&mut group, &catalog.changes, &old.catalog, &new, first)?;
 
@@ -400,13 +435,7 @@ impl Committer {
         drop(old);
         self.write_group(group, last, Some((new, garbage)))
             .map_err(|error| CommitError::Unknown(error.to_string()))?;
-        let system = Partition::shared();
-        self.shared
-            .watches
-            .touched([(TableId::SYSTEM, &system)].into_iter(), last);
-        for id in dropped {
-            self.shared.watches.dropped(id, last);
-        }
+        self.shared.watches.catalog_changed(last);
         Ok(last)
     }
 
@@ -467,7 +496,7 @@ impl Committer {
                 group.batch.put_cf(index, index_entry(entry, fill.seq), b"");
             }
         }
-        if transaction.is_empty() {
+        if transaction.seqs() == 0 {
             return Ok(first.previous());
         }
         self.check(&mut group.overlay, transaction, first)?;

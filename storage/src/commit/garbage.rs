@@ -4,8 +4,9 @@ use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
+use crate::seq::Seq;
 use crate::snapshot::View;
 
 struct Waiting {
@@ -20,6 +21,7 @@ pub(crate) struct Garbage {
     views: Mutex<Vec<Weak<View>>>,
     any: AtomicBool,
     wake: Notify,
+    evicted: watch::Sender<Seq>,
 }
 
 /// Dead entries in the list of views that are not worth cleaning up.
@@ -33,6 +35,31 @@ impl Garbage {
         if views.len() > VIEWS_SLACK && views.len().is_power_of_two() {
             views.retain(|view| view.strong_count() > 0);
         }
+    }
+
+    /// How many views from before a Seq live.
+    pub(crate) fn views_before(&self, seq: Seq) -> usize {
+        let mut views = self.views.lock();
+        views.retain(|view| view.strong_count() > 0);
+        // Upgraded ones are dropped outside the lock: the last of its kind asks for it.
+        let live: Vec<_> = views.iter().filter_map(Weak::upgrade).collect();
+        drop(views);
+        live.iter().filter(|view| view.seq < seq).count()
+    }
+
+    /// Up to which Seq views must go: something that they can still show is being erased.
+    pub(crate) fn evicted(&self) -> watch::Receiver<Seq> {
+        self.evicted.subscribe()
+    }
+
+    /// Asks whoever has a view from before a Seq to let go of it.
+    pub(crate) fn evict(&self, before: Seq) {
+        (self.evicted).send_if_modified(|upto| std::mem::replace(upto, before.max(*upto)) < before);
+    }
+
+    /// Whether a view at this Seq must go.
+    pub(crate) fn is_evicted(&self, seq: Seq) -> bool {
+        seq < *self.evicted.borrow()
     }
 
     /// Puts files aside that every view published so far may still read.

@@ -101,7 +101,7 @@ impl Committer {
                     get(Family::Dead, &version)?.is_none()
                 }
             };
-            if !live {
+            if !live || self.is_erased(&row.partition, row.seq) {
                 continue;
             }
             for (_, key) in &row.keys.unique {

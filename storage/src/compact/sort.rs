@@ -30,7 +30,7 @@ const BATCH_ROWS: usize = 8192;
 const PAGE_BYTES: usize = 64 << 10;
 
 /// Ascending, NULLs last, as an index of PostgreSQL's.
-const OPTIONS: SortOptions = SortOptions {
+pub(crate) const SORTED: SortOptions = SortOptions {
     descending: false,
     nulls_first: false,
 };
@@ -106,7 +106,7 @@ impl Sorter {
         let keys: Vec<SortColumn> = (self.columns.iter())
             .map(|at| SortColumn {
                 values: all.column(*at).clone(),
-                options: Some(OPTIONS),
+                options: Some(SORTED),
             })
             .collect();
         let order = lexsort_to_indices(&keys, None)?;
@@ -183,7 +183,7 @@ fn merge(
         if converter.is_none() {
             let field = |at: &usize| {
                 let ty = schema.field(*at).data_type().clone();
-                SortField::new_with_options(ty, OPTIONS)
+                SortField::new_with_options(ty, SORTED)
             };
             converter = Some(RowConverter::new(columns.iter().map(field).collect())?);
         }

@@ -17,8 +17,8 @@ const RECYCLABLE: [u8; 6] = [5, 6, 7, 8, 11, 131];
 ///
 /// RocksDB finds the end of a torn log by checksums, but takes the record type before: a type of recycled files in
 /// a log that is not one makes it look at the same bytes for ever (`ReadPhysicalRecord` in db/log_reader.cc, seen in
-/// 11.8.1). No such record was ever written, so nothing that was acknowledged stands at or behind it, and a second process that is
-/// about to find the database in use cuts nothing.
+/// 11.8.1). No such record was ever written, so nothing that was acknowledged stands at or behind it. The database's lock
+/// must be held.
 pub(super) fn cut(dir: &Path) -> Result<(), StorageError> {
     let mut logs: Vec<(u64, PathBuf)> = Vec::new();
     for entry in std::fs::read_dir(dir)? {

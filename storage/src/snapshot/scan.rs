@@ -31,6 +31,30 @@ pub(super) fn run(
     transaction: Option<&Transaction>,
     sink: &mut dyn FnMut(RecordBatch) -> ControlFlow<()>,
 ) -> Result<(), StorageError> {
+    // Each batch asks: a reader of many rows must not hold up an erasure.
+    let garbage = &snapshot.view.garbage;
+    let mut evicted = false;
+    let mut sink = |batch| {
+        evicted = garbage.is_evicted(snapshot.taken_at());
+        match evicted {
+            true => ControlFlow::Break(()),
+            false => sink(batch),
+        }
+    };
+    let scanned = scan_all(snapshot, scan, dead_upto, transaction, &mut sink);
+    match evicted {
+        true => Err(StorageError::Evicted),
+        false => scanned,
+    }
+}
+
+fn scan_all(
+    snapshot: &Snapshot,
+    scan: &HotScan,
+    dead_upto: Seq,
+    transaction: Option<&Transaction>,
+    sink: &mut dyn FnMut(RecordBatch) -> ControlFlow<()>,
+) -> Result<(), StorageError> {
     let mut output = Output::new(scan, sink);
     if output.left == 0 {
         return Ok(());

@@ -7,12 +7,18 @@ use std::time::Duration;
 use rocksdb::WriteBatch;
 use tokio::time::MissedTickBehavior;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, TableKind};
 use crate::cold::stores::{ColdStore, split};
-use crate::cold::{ColdFile, META_FILE, META_GARBAGE, META_ID, meta_key, sweep, wait};
+use crate::cold::{
+    ColdFile, META_FILE, META_GARBAGE, META_ID, meta_key, sweep, table_of_file, wait,
+};
 use crate::error::StorageError;
 use crate::flush::{Cold, Flusher, blocking};
 use crate::hot::{Family, Hot, HotSnapshot};
+use crate::jobs::JobKind;
+use crate::seq::Seq;
+use crate::snapshot::View;
+use crate::transaction::Partition;
 
 /// How often files that nothing names are looked for.
 const SWEEP_TICK: Duration = Duration::from_secs(3600);
@@ -24,7 +30,9 @@ pub(super) async fn sweep_by_time(flusher: Flusher, age: Duration) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        match sweep_stores(&flusher, age).await {
+        let did = |files: &u64| (*files > 0).then_some((0, 0));
+        let sweep = sweep_stores(&flusher, age);
+        match flusher.job(JobKind::Sweep, None, sweep, did).await {
             Ok(_) => {}
             // A flush that fails says so, and an hour is no time to orphans.
             Err(error) if error.is_of_store() => tracing::debug!(%error, "sweeping was put off"),
@@ -74,10 +82,10 @@ async fn sweep_store(
 ) -> Result<u64, StorageError> {
     store.claim(&flusher.cold.database, None).await?;
     let now = flusher.shared.generator.draw(1);
-    let Some(horizon) = flusher.cold.jobs.horizon(now) else {
+    let Some(horizon) = flusher.cold.writing.horizon(now) else {
         return Ok(0);
     };
-    let candidates = sweep::candidates(store, age, horizon).await?;
+    let candidates = sweep::candidates(store, Some(age), horizon).await?;
     if candidates.is_empty() {
         return Ok(0);
     }
@@ -102,6 +110,42 @@ async fn sweep_store(
         "swept files that nothing names"
     );
     Ok((found - left) as u64)
+}
+
+/// Removes every file of an erased user from every store: those that the manifest named, those that waited for their
+/// removal, and what failed attempts left. `after` is the database right after the erasure, whose Seq is `at`. Nobody
+/// reads from before it, and no file of a USER table that was begun before it is still being written.
+pub(crate) async fn remove_erased(
+    flusher: &Flusher,
+    partition: &Partition,
+    at: Seq,
+    after: Arc<View>,
+) -> Result<(), StorageError> {
+    let manifest = after.clone();
+    let named = blocking(move || manifest_paths(&manifest.hot)).await?;
+    let named: HashSet<String> = named.into_iter().collect();
+    let next_id = after.catalog.next_table_id;
+    // The folder of a user may be named as that of tables without users.
+    let erased = |path: &String| {
+        let table = table_of_file(path, partition);
+        table.is_some_and(|id| match after.tables.get(&id) {
+            Some(table) => table.kind == TableKind::User,
+            None => id.get() < next_id,
+        })
+    };
+    for store in flusher.cold.stores.all() {
+        store.claim(&flusher.cold.database, None).await?;
+        let mut found = sweep::candidates(store, None, at).await?;
+        found.retain(erased);
+        let left = (flusher.cold.stores)
+            .remove(sweep::orphans(found, &named))
+            .await;
+        if !left.is_empty() {
+            let reason = format!("{} files of an erased user are still there", left.len());
+            return Err(StorageError::Store(store.failure(reason)));
+        }
+    }
+    Ok(())
 }
 
 fn manifest_paths(snapshot: &HotSnapshot) -> Result<Vec<String>, StorageError> {

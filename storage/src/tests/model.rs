@@ -1,12 +1,16 @@
 //! A random history against maps: scans, lookups, old snapshots, reads of the past, refusals and feeds resumed anywhere
 //! must agree with them over flushes, trims, compactions, changes of columns and options, and restarts, also while
-//! these fail at failpoints. `SEED=n` repeats a failure, `OPERATIONS=n` sets the length.
+//! these fail at failpoints, or because the object store fails: before it did what it was asked for, or after. `SEED=n`
+//! repeats a failure, `OPERATIONS=n` sets the length.
+
+mod trial;
 
 use super::*;
 use crate::catalog::ColumnId;
 use crate::datum::{ColumnType, Numeric};
-use crate::failpoint::{Action, Failpoints, Step};
-use crate::testing::column;
+use crate::failpoint::Action;
+use crate::testing::{assert_sound, column};
+use trial::{STEPS, Time, Trial, is_told};
 
 #[derive(Debug)]
 pub(super) struct Random(pub(super) u64);
@@ -50,7 +54,7 @@ impl Model {
     fn boundary(&self, seq: Seq) -> Seq {
         let before = self.history.partition_point(|change| change.seq <= seq);
         let mut changes = self.history[..before].iter().rev();
-        let end = changes.find(|change| change.last_in_transaction);
+        let end = changes.find(|change| change.ends_transaction);
         end.map_or(Seq::ZERO, |change| change.seq)
     }
 
@@ -127,115 +131,6 @@ fn value(random: &mut Random, ty: ColumnType) -> Datum {
     }
 }
 
-/// Time, and the latest it ever was: the clock may go back.
-struct Time {
-    now: Arc<AtomicI64>,
-    latest: i64,
-}
-
-impl Time {
-    fn pass(&mut self, ms: i64) {
-        let now = self.now.fetch_add(ms, Ordering::SeqCst) + ms;
-        self.latest = self.latest.max(now);
-    }
-
-    fn clock(&self) -> crate::seq::Clock {
-        let now = self.now.clone();
-        Arc::new(move || now.load(Ordering::SeqCst))
-    }
-}
-
-/// The store of a run, and what may break it.
-struct Trial {
-    dir: tempfile::TempDir,
-    time: Time,
-    failpoints: Arc<Failpoints>,
-    store: Option<Arc<Store>>,
-    /// Taken from the present store, with the rows of each model then.
-    snapshots: Vec<(Arc<Snapshot>, Vec<Rows>)>,
-    /// How often a write of the log failed, so that the store was opened again.
-    crashes: u64,
-}
-
-/// Steps that can fail while a store is used by hand.
-const STEPS: [Step; 11] = [
-    Step::CommitChecked,
-    Step::CommitUnsynced,
-    Step::CommitWritten,
-    Step::FileUnnamed,
-    Step::FileNamed,
-    Step::FlushFiles,
-    Step::FlushAdded,
-    Step::CompactFiles,
-    Step::CompactSwapped,
-    Step::TrimLog,
-    Step::TrimCommits,
-];
-
-impl Trial {
-    fn start() -> Trial {
-        let mut trial = Trial {
-            dir: tempfile::tempdir().unwrap(),
-            time: Time {
-                now: Arc::new(AtomicI64::new(EPOCH_UNIX_MS + 1_000_000)),
-                latest: 0,
-            },
-            failpoints: Arc::default(),
-            store: None,
-            snapshots: Vec::new(),
-            crashes: 0,
-        };
-        trial.open();
-        trial
-    }
-
-    fn open(&mut self) {
-        let options = crate::store::StoreOptions {
-            dir: self.dir.path().to_path_buf(),
-            node: 1,
-            clock: self.time.clock(),
-            background: false,
-            failpoints: self.failpoints.clone(),
-            cold: Default::default(),
-        };
-        self.store = Some(Store::open(options).unwrap());
-    }
-
-    fn dir(&self) -> &Path {
-        self.dir.path()
-    }
-
-    fn store(&self) -> &Arc<Store> {
-        self.store.as_ref().expect("it is open")
-    }
-
-    async fn reopen(&mut self) {
-        self.failpoints.clear();
-        self.snapshots.clear();
-        if let Some(store) = self.store.take() {
-            store.close().await;
-        }
-        self.open();
-    }
-
-    /// What an operation gave. One that failed must have been told to; a failed write of the log ends the store.
-    async fn done<T>(&mut self, result: Result<T, StorageError>) -> Option<T> {
-        match result {
-            Ok(value) => return Some(value),
-            Err(StorageError::LogFailed(reason)) => {
-                assert!(reason.starts_with("failpoint"), "{reason}");
-                self.crashes += 1;
-                self.reopen().await;
-            }
-            Err(error) => {
-                let reason = error.to_string();
-                assert!(reason.contains("failpoint"), "{reason}");
-            }
-        }
-        None
-    }
-}
-
 fn from_environment(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())
 }
@@ -260,7 +155,7 @@ async fn run(operations: u64) {
     });
     println!("SEED={seed}");
     let mut random = Random(seed);
-    let mut trial = Trial::start();
+    let mut trial = Trial::start(seed);
     let users: Vec<Partition> = ["", "a", "a\0b", "é%/.."].map(user).to_vec();
     let mut models = Vec::new();
     for (id, name, keyed, kind, window_ms) in [
@@ -321,6 +216,7 @@ async fn run(operations: u64) {
             27..=29 => match random.below(8) {
                 0 => trial.reopen().await,
                 1 => trial.failpoints.clear(),
+                2..=3 => drop(trial.objects.fail_one_in(*random.pick(&[0, 3, 10, 30]))),
                 _ => {
                     let nth = 1 + random.below(2) as u32;
                     trial
@@ -341,6 +237,9 @@ async fn run(operations: u64) {
                 let model = &models[at];
                 let now = scan(trial.dir(), &trial.store().snapshot(), &model.table, None);
                 assert_same(&now, &model.rows, "the present");
+                if random.below(8) == 0 {
+                    trial.check().await;
+                }
                 if !trial.snapshots.is_empty() {
                     let (snapshot, then) = random.pick(&trial.snapshots);
                     let seen = scan(trial.dir(), snapshot, &model.table, None);
@@ -394,13 +293,16 @@ async fn run(operations: u64) {
                 looked_back,
                 told_gone,
                 altered,
-                8 * trial.crashes
+                8 * trial.crashes,
+                trial.objects.failed()
             ]
             .iter()
             .all(|n| *n > 20),
-        "{told_trimmed} {resumed} {merged} {looked_back} {told_gone} {altered} {}",
-        trial.crashes
+        "{told_trimmed} {resumed} {merged} {looked_back} {told_gone} {altered} {} {}",
+        trial.crashes,
+        trial.objects.failed()
     );
+    trial.objects.fail_one_in(0);
     trial.reopen().await;
     trial.time.pass(1_000_000);
     let store = trial.store();
@@ -426,6 +328,15 @@ async fn run(operations: u64) {
             .unwrap();
         assert!(states.iter().all(|(_, state)| state.log_bytes == 0));
     }
+    trial.check().await;
+    trial.sweep(&models).await;
+    trial.close().await;
+    let cold = trial.cold();
+    assert_sound(
+        &crate::check::run(trial.dir().to_path_buf(), cold)
+            .await
+            .unwrap(),
+    );
 }
 
 /// Compares whole tables, but shows only where they part.
@@ -569,7 +480,18 @@ fn follow(store: &Store, model: &Model, scope: &FeedScope, after: Seq, limit: us
         PartitionSet::One(partition) => change.partition == *partition,
     };
     let first = (model.history).partition_point(|change| change.seq <= after);
-    let expected: Vec<&Change> = model.history[first..].iter().filter(covered).collect();
+    // The last change of a transaction is the last one of those that are covered.
+    let transactions = model.history[first..].chunk_by(|change, _| !change.ends_transaction);
+    let expected: Vec<Change> = transactions
+        .flat_map(|transaction| {
+            let mut seen: Vec<Change> = transaction.iter().filter(covered).cloned().collect();
+            let count = seen.len();
+            for (at, change) in seen.iter_mut().enumerate() {
+                change.ends_transaction = at + 1 == count;
+            }
+            seen
+        })
+        .collect();
     // Small steps over a long way would take long.
     let limit = limit.max(expected.len() / 20);
     let (mut at, mut seen) = (after, Vec::new());
@@ -582,7 +504,7 @@ fn follow(store: &Store, model: &Model, scope: &FeedScope, after: Seq, limit: us
             break;
         }
     }
-    assert_eq!(seen.iter().collect::<Vec<_>>(), expected, "after {after}");
+    assert_eq!(seen, expected, "after {after}");
 }
 
 fn look_up(random: &mut Random, store: &Store, model: &Model) {
@@ -596,10 +518,10 @@ fn look_up(random: &mut Random, store: &Store, model: &Model) {
     match found.unwrap() {
         Lookup::Absent => assert_eq!(expected, None),
         Lookup::Hot(version) => assert_eq!(Some((version.seq, &version.row)), expected),
-        Lookup::Cold(seq) => {
-            let version = store.read_cold(&snapshot, &model.table, partition, seq);
-            assert_eq!(Some((seq, &version.unwrap().row)), expected);
-        }
+        Lookup::Cold(seq) => match store.read_cold(&snapshot, &model.table, partition, seq) {
+            Ok(version) => assert_eq!(Some((seq, &version.row)), expected),
+            Err(error) => assert!(is_told(&error), "{error}"),
+        },
     }
 }
 
@@ -634,7 +556,7 @@ async fn transact(random: &mut Random, trial: &mut Trial, model: &mut Model) -> 
                 partition: partition.clone(),
                 row: row.clone(),
                 old: old.cloned(),
-                last_in_transaction: false,
+                ends_transaction: false,
             });
         };
         let deletes = if mine.len() > 40 { 3 } else { 1 };
@@ -714,7 +636,7 @@ async fn transact(random: &mut Random, trial: &mut Trial, model: &mut Model) -> 
     for change in &mut changes {
         change.seq = real(change.seq);
     }
-    changes.last_mut().unwrap().last_in_transaction = true;
+    changes.last_mut().unwrap().ends_transaction = true;
     model.history.append(&mut changes);
     for (partition, mut version, by) in dead {
         version.seq = real(version.seq);

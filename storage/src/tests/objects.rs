@@ -22,9 +22,9 @@ use crate::store::StoreOptions;
 
 /// A store in memory that can be switched off, or made to do what it then says it did not.
 #[derive(Debug, Default)]
-struct Switched {
-    inner: InMemory,
-    down: AtomicBool,
+pub(super) struct Switched {
+    pub(super) inner: InMemory,
+    pub(super) down: AtomicBool,
     lies: AtomicBool,
 }
 
@@ -43,7 +43,7 @@ impl Switched {
         Ok(done)
     }
 
-    async fn paths(&self) -> Vec<String> {
+    pub(super) async fn paths(&self) -> Vec<String> {
         let listed = self.inner.list(None);
         let mut paths: Vec<String> = listed
             .map(|meta| meta.unwrap().location.to_string())
@@ -145,7 +145,7 @@ impl ObjectStore for Switched {
     }
 }
 
-fn options(dir: &Path, cold: ColdOptions) -> StoreOptions {
+pub(super) fn options(dir: &Path, cold: ColdOptions) -> StoreOptions {
     StoreOptions {
         dir: dir.to_path_buf(),
         node: 1,
@@ -157,7 +157,7 @@ fn options(dir: &Path, cold: ColdOptions) -> StoreOptions {
 }
 
 /// A database whose default store is this one and, if given, whose store `archive` is the other.
-fn remote(objects: &Arc<Switched>, archive: Option<&Arc<Switched>>) -> ColdOptions {
+pub(super) fn remote(objects: &Arc<Switched>, archive: Option<&Arc<Switched>>) -> ColdOptions {
     let at = |store: &Arc<Switched>| StoreAt::Open(store.clone());
     ColdOptions {
         default: at(objects),

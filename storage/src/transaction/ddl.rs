@@ -57,7 +57,7 @@ impl Transaction {
 
     /// Whether it changes nothing at all.
     pub fn is_noop(&self) -> bool {
-        self.ops.is_empty() && self.catalog.is_none()
+        self.ops.is_empty() && self.catalog.is_none() && self.notifications.is_empty()
     }
 
     /// Whether nothing was put into it.

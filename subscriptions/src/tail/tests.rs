@@ -76,12 +76,12 @@ impl Bench {
             table: self.table.id,
             partitions: PartitionSet::All,
         };
-        let version = self.table.schema_version;
+        let version = self.store.catalog().version;
+        let following = Following::all(scope, version);
         Tail::new(
             self.store.clone(),
-            scope,
-            version,
-            None,
+            &Hub::default(),
+            following,
             self.store.visible(),
         )
     }
@@ -122,7 +122,7 @@ async fn delivers_each_change_once_in_commit_order_also_when_next_is_dropped() {
         while seen.len() < writes {
             // Most waits are given up: what was read must come with the next.
             match tokio::time::timeout(Duration::from_micros(300), tail.next()).await {
-                Ok(changes) => seen.extend(changes.expect("reads")),
+                Ok(stretch) => seen.extend(stretch.expect("reads").into_changes()),
                 Err(_) => tokio::task::yield_now().await,
             }
         }
@@ -132,7 +132,7 @@ async fn delivers_each_change_once_in_commit_order_also_when_next_is_dropped() {
     assert!(seen.is_sorted_by(|a, b| a.seq < b.seq));
     let ids: Vec<Datum> = seen.iter().map(|change| change.row[0].clone()).collect();
     assert_eq!(ids, (0..2500).map(Datum::Int8).collect::<Vec<_>>());
-    assert_eq!(tail.committed().await.expect("reads"), []);
+    assert!(tail.committed().await.expect("reads").is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -157,7 +157,7 @@ async fn updates_carry_the_row_before_and_deletes_the_row_that_went() {
         .last()
         .is_none_or(|change: &Change| change.op != ChangeOp::Delete)
     {
-        seen.extend(tail.next().await.expect("reads"));
+        seen.extend(tail.next().await.expect("reads").into_changes());
     }
     let insert = &seen[0];
     assert_eq!(
@@ -186,7 +186,10 @@ async fn a_tail_that_fell_out_of_the_window_is_told_so() {
         "{told:?}"
     );
     bench.insert(3..4).await;
-    assert_eq!(reader.next().await.expect("reads")[0].row, row(3, 3));
+    assert_eq!(
+        reader.next().await.expect("reads").changes()[0].row,
+        row(3, 3)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -205,7 +208,7 @@ async fn a_waiting_tail_is_told_of_drop_and_alter() {
     };
     let (result, ()) = tokio::join!(waiting.next(), alter);
     match result {
-        Err(SubscriptionError::SchemaChanged { resume_after }) => assert!(resume_after >= before),
+        Err(SubscriptionError::CatalogChanged { resume_after }) => assert!(resume_after >= before),
         other => panic!("{other:?}"),
     }
 
@@ -220,13 +223,8 @@ async fn a_waiting_tail_is_told_of_drop_and_alter() {
         partitions: PartitionSet::All,
     };
     let visible = bench.store.visible();
-    let mut waiting = Tail::new(
-        bench.store.clone(),
-        scope,
-        table.schema_version,
-        None,
-        visible,
-    );
+    let following = Following::all(scope, bench.store.catalog().version);
+    let mut waiting = Tail::new(bench.store.clone(), &Hub::default(), following, visible);
     let drop = CatalogChange::DropTable {
         schema: "chat".to_string(),
         name: "t".to_string(),
@@ -250,5 +248,59 @@ impl Bench {
         let mut transaction = Transaction::new();
         transaction.insert(&table, &Partition::shared(), &vec![Datum::Int8(9)]);
         self.store.commit(transaction).await.expect("commits");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_that_share_get_each_change_once_whenever_they_read() {
+    let bench = Bench::new().await;
+    let hub = Arc::new(Hub::default());
+    let scope = FeedScope {
+        table: bench.table.id,
+        partitions: PartitionSet::All,
+    };
+    let mut readers = Vec::new();
+    for n in 0..12_u32 {
+        let following = Following {
+            // Some of them are alone, some stand apart.
+            identity: (n % 4 != 3).then(|| "same".into()),
+            batch_changes: if n % 4 == 2 { 7 } else { 100 },
+            ..Following::all(scope.clone(), bench.store.catalog().version)
+        };
+        let mut tail = Tail::new(bench.store.clone(), &hub, following, bench.store.visible());
+        readers.push(tokio::spawn(async move {
+            let mut seen = Vec::new();
+            while seen.len() < 3000 {
+                match tokio::time::timeout(Duration::from_micros(500), tail.next()).await {
+                    Ok(stretch) => {
+                        let stretch = stretch.expect("reads");
+                        let bytes = stretch.encoded("ids", |changes| {
+                            Ok::<_, ()>(
+                                changes
+                                    .iter()
+                                    .map(|change| change.seq.as_i64() as u8)
+                                    .collect(),
+                            )
+                        });
+                        assert_eq!(bytes.map(|bytes| bytes.len()), Ok(stretch.changes().len()));
+                        seen.extend(stretch.into_changes());
+                    }
+                    Err(_) if n % 5 == 0 => tokio::time::sleep(Duration::from_millis(2)).await,
+                    Err(_) => {}
+                }
+            }
+            seen
+        }));
+    }
+    for id in 0..300 {
+        bench.insert(id * 10..(id + 1) * 10).await;
+    }
+    for reader in readers {
+        let seen = reader.await.expect("does not panic");
+        assert!(seen.is_sorted_by(|a, b| a.seq < b.seq));
+        let ids: Vec<Datum> = seen.iter().map(|change| change.row[0].clone()).collect();
+        assert_eq!(ids, (0..3000).map(Datum::Int8).collect::<Vec<_>>());
+        let ends = seen.iter().filter(|change| change.ends_transaction).count();
+        assert_eq!(ends, 300);
     }
 }

@@ -85,19 +85,22 @@ pub(super) struct Model {
 impl Model {
     /// Makes the tables on an empty server.
     pub(super) async fn set_up(peer: &Peer) -> Model {
+        // With a longer history window the commit order would never be trimmed here.
         let window = WINDOW.as_secs();
         let client = peer.connect().await;
         let tables = format!(
             "CREATE SCHEMA c;
-             CREATE TABLE c.accounts (id int8 PRIMARY KEY, n int8 NOT NULL CHECK (n >= 0)) WITH (resume_window = '{window}s', flush_rows = 400);
-             CREATE TABLE c.vaults (id int8 PRIMARY KEY, n int8 NOT NULL CHECK (n >= 0)) WITH (resume_window = '1ms');
-             CREATE TABLE c.wallets (id int8 PRIMARY KEY, n int8 NOT NULL CHECK (n >= 0)) WITH (type = 'user', resume_window = '{window}s');
-             CREATE TABLE c.progress (worker int8 PRIMARY KEY, k int8) WITH (resume_window = '1ms');
+             CREATE TABLE c.accounts (id int8 PRIMARY KEY, n int8 NOT NULL CHECK (n >= 0)) WITH (resume_window = '{window}s', history_window = '1s', flush_rows = 400);
+             CREATE TABLE c.vaults (id int8 PRIMARY KEY, n int8 NOT NULL CHECK (n >= 0)) WITH (resume_window = '1ms', history_window = '1s');
+             CREATE TABLE c.wallets (id int8 PRIMARY KEY, n int8 NOT NULL CHECK (n >= 0)) WITH (type = 'user', resume_window = '{window}s', history_window = '1s');
+             CREATE TABLE c.progress (worker int8 PRIMARY KEY, k int8) WITH (resume_window = '1ms', history_window = '1s');
              CREATE TABLE c.transfers (id int8 PRIMARY KEY, token text UNIQUE, account int8 REFERENCES c.accounts, worker int8, k int8, amount int8)
-                 WITH (resume_window = '1ms', flush_rows = 300);
+                 WITH (resume_window = '1ms', history_window = '1s', flush_rows = 300);
              CREATE INDEX transfers_account ON c.transfers (account);
              CREATE TABLE c.pings (worker int8, k int8) WITH (type = 'stream', ttl = '1h');
              CREATE TABLE c.blips (n int8) WITH (type = 'stream', ttl = '1s');
+             CREATE TABLE c.guests (id int8 PRIMARY KEY, note text UNIQUE) WITH (type = 'user', resume_window = '1s', history_window = '1s');
+             INSERT INTO c.guests (_user, id, note) VALUES ('host', 1, 'stays');
              INSERT INTO c.accounts VALUES (0, 0);
              INSERT INTO c.wallets (_user, id, n) VALUES ('{}', 0, 0);
              INSERT INTO c.accounts SELECT g, {AMOUNT} FROM generate_series(1, {ROWS}) g;
@@ -178,6 +181,8 @@ impl Model {
         check_transfers(&client, &counts, &by_account, random).await?;
         let pings = self.check_pings(&client).await?;
         check_files(&client, data).await?;
+        let hosts = rows(&client, "SELECT note FROM c.guests WHERE _user = 'host'").await?;
+        assert_eq!(hosts, [["stays"]], "the neighbour of an erased user");
         let side = side::find(&client, &self.side).await?;
 
         self.side = SideTold {

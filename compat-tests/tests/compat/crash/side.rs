@@ -13,7 +13,7 @@ struct Step {
 }
 
 /// `b3` is in 4 of the first 40 rows and in 2 of the other 20; 8 rows of 60 are moved.
-const CIRCLE: [Step; 13] = [
+const CIRCLE: [Step; 17] = [
     Step {
         before: "absent",
         statement: "CREATE TABLE c.side (id int8 PRIMARY KEY, body text)",
@@ -64,11 +64,30 @@ const CIRCLE: [Step; 13] = [
     },
     Step {
         before: "id,body|40|4|0|1",
+        statement: "INSERT INTO c.guests (_user, id) VALUES ('guest', 1), ('guest', 2)",
+    },
+    Step {
+        before: "id,body|40|4|0|1|2 guests",
+        statement: "CALL tidelog.flush('c.guests')",
+    },
+    Step {
+        before: "id,body|40|4|0|1|2 guests",
+        statement: "INSERT INTO c.guests (_user, id) VALUES ('guest', 3)",
+    },
+    Step {
+        before: "id,body|40|4|0|1|3 guests",
+        statement: ERASURE,
+    },
+    Step {
+        before: "id,body|40|4|0|1",
         statement: "DROP TABLE c.side",
     },
 ];
 
-/// What `c.side` is like: its columns (with the sum of `x`), rows, rows of two bodies, indexes.
+const ERASURE: &str = "CALL tidelog.erase_user('guest')";
+
+/// What `c.side` is like: its columns (with the sum of `x`), rows, rows of two bodies, indexes; and the user's rows, if
+/// there are any.
 pub(super) async fn describe(client: &Client) -> Result<String, Gone> {
     let columns = "SELECT column_name FROM information_schema.columns
         WHERE table_schema = 'c' AND table_name = 'side' ORDER BY ordinal_position";
@@ -92,6 +111,8 @@ pub(super) async fn describe(client: &Client) -> Result<String, Gone> {
     let indexes =
         "SELECT count(*) FROM pg_indexes WHERE schemaname = 'c' AND indexname = 'side_body'";
     parts.extend(rows(client, indexes).await?.into_iter().flatten());
+    let guests = "SELECT '|' || count(*) || ' guests' FROM c.guests WHERE _user = 'guest' HAVING count(*) > 0";
+    parts.extend(rows(client, guests).await?.into_iter().flatten());
     Ok(parts.concat())
 }
 
@@ -148,7 +169,7 @@ const JOBS: [Job; 12] = [
 ];
 
 /// The jobs that lead to a failpoint.
-fn leading_to(step: &str) -> Vec<Job> {
+fn leading_to(step: &str, at: usize) -> Vec<Job> {
     match step.split_once('_').map_or(step, |(kind, _)| kind) {
         "catalog" => vec![Job::Side],
         "index" => vec![Job::Index],
@@ -160,6 +181,11 @@ fn leading_to(step: &str) -> Vec<Job> {
         ],
         "trim" => vec![Job::Flush("c.transfers"), Job::Flush("c.vaults"), Job::Trim],
         "expired" => vec![Job::Blip],
+        "erase" => {
+            let erasure = CIRCLE.iter().position(|step| step.statement == ERASURE);
+            let steps = (erasure.unwrap_or(0) + CIRCLE.len() - at) % CIRCLE.len();
+            vec![Job::Side; steps + 1]
+        }
         _ => Vec::new(),
     }
 }
@@ -175,7 +201,7 @@ pub(super) async fn until_gone(
     let Ok(client) = peer.try_connect().await else {
         return told;
     };
-    let leading = step.map(leading_to).unwrap_or_default();
+    let leading = step.map(|step| leading_to(step, at)).unwrap_or_default();
     let mut leading = leading.into_iter();
     loop {
         let job = leading.next().unwrap_or_else(|| *random.pick(&JOBS));

@@ -12,7 +12,7 @@ use tidelog_compat_tests::Random;
 const BLOCK: usize = 32 << 10;
 const HEADER: usize = 7;
 
-/// The newest log that holds anything.
+/// The newest log. Those before it were synced when it was begun: no power cut changes them.
 pub(super) struct Tail {
     path: PathBuf,
     bytes: Vec<u8>,
@@ -21,22 +21,19 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    /// Reads it; `None` when no log holds a record.
+    /// Reads it; `None` when it holds no record.
     pub(super) fn of(hot: &Path) -> Option<Tail> {
         let entries = std::fs::read_dir(hot)
             .expect("the folder can be read")
             .flatten();
-        let mut logs: Vec<PathBuf> = entries
+        let logs = entries
             .map(|entry| entry.path())
-            .filter(|path| path.extension().is_some_and(|extension| extension == "log"))
-            .collect();
+            .filter(|path| path.extension().is_some_and(|extension| extension == "log"));
         // Their names are numbers of one width.
-        logs.sort();
-        logs.into_iter().rev().find_map(|path| {
-            let bytes = std::fs::read(&path).expect("a log can be read");
-            let last = last_record(&bytes)?;
-            Some(Tail { path, bytes, last })
-        })
+        let path = logs.max()?;
+        let bytes = std::fs::read(&path).expect("a log can be read");
+        let last = last_record(&bytes)?;
+        Some(Tail { path, bytes, last })
     }
 
     /// Destroys the last record: cuts it short, or changes some of its bytes.

@@ -2,7 +2,6 @@
 //! another and an error ends one of them only.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -173,7 +172,8 @@ struct Socket {
     user: String,
     out: Out,
     running: HashMap<u64, Running>,
-    tasks: JoinSet<()>,
+    /// Each gives its last frame, which is sent when its id is free again.
+    tasks: JoinSet<Option<Message>>,
     /// Which task serves which id.
     ids: HashMap<Id, u64>,
 }
@@ -282,9 +282,7 @@ impl Socket {
         let (server, user) = (self.server.clone(), self.user.clone());
         let run = statement::run(server, user, statement, registered, pieces);
         let send = send_result(id, received, self.out.clone());
-        let task = self.tasks.spawn(async move {
-            tokio::join!(run, send);
-        });
+        let task = self.tasks.spawn(async move { tokio::join!(run, send).1 });
         self.ids.insert(task.id(), id);
     }
 
@@ -302,31 +300,33 @@ impl Socket {
         self.running.insert(id, running);
         let (server, user) = (self.server.clone(), self.user.clone());
         let task = self.tasks.spawn(async move {
-            let Err(stop) = follower.follow(server, user, statement, from).await;
-            let last = match stop {
-                Stop::Error(error) | Stop::Fatal(error) => error_frame(Some(id), &error),
-                Stop::Gone => Message::text(format!("{{\"type\":\"unsubscribed\",\"id\":{id}}}")),
-            };
-            let _ = follower.out.send(last).await;
+            let ended = follower.follow(server, user, statement, from).await;
+            Some(match ended {
+                Err(Stop::Error(error) | Stop::Fatal(error)) => error_frame(Some(id), &error),
+                Ok(()) => Message::text(format!("{{\"type\":\"done\",\"id\":{id}}}")),
+                Err(Stop::Gone) => {
+                    Message::text(format!("{{\"type\":\"unsubscribed\",\"id\":{id}}}"))
+                }
+            })
         });
         self.ids.insert(task.id(), id);
     }
 
-    /// Forgets a task that has ended, and tells the client if it ended by a panic.
-    async fn ended(&mut self, ended: Result<(Id, ()), JoinError>) {
-        let (task, panicked) = match &ended {
-            Ok((task, ())) => (*task, false),
-            Err(error) => (error.id(), error.is_panic()),
+    /// Forgets a task that has ended, and tells the client.
+    async fn ended(&mut self, ended: Result<(Id, Option<Message>), JoinError>) {
+        let (task, last) = match ended {
+            Ok(ended) => ended,
+            Err(error) => (error.id(), None),
         };
         let Some(id) = self.ids.remove(&task) else {
             return;
         };
         self.running.remove(&id);
-        if panicked {
+        let panicked = || {
             let message = "internal error: the session panicked";
-            let error = SqlError::new(ErrorKind::InternalError, message);
-            self.send(error_frame(Some(id), &error)).await;
-        }
+            error_frame(Some(id), &SqlError::new(ErrorKind::InternalError, message))
+        };
+        self.send(last.unwrap_or_else(panicked)).await;
     }
 
     /// Ends everything that runs, since nobody will hear of it. A commit under way is waited for all the same.
@@ -342,12 +342,19 @@ impl Socket {
 
     /// Waits for what still runs.
     async fn end(&mut self) {
-        while self.tasks.join_next().await.is_some() {}
+        while let Some(ended) = self.tasks.join_next_with_id().await {
+            self.ended(ended).await;
+        }
     }
 }
 
-/// Sends a statement's result, piece by piece.
-async fn send_result(id: u64, mut pieces: mpsc::Receiver<Result<Piece, SqlError>>, out: Out) {
+/// Sends a statement's result, piece by piece, but for the last, which it gives.
+async fn send_result(
+    id: u64,
+    mut pieces: mpsc::Receiver<Result<Piece, SqlError>>,
+    out: Out,
+) -> Option<Message> {
+    let mut last = None;
     while let Some(piece) = pieces.recv().await {
         let frame = match piece {
             Ok(Piece::Columns(columns)) => Message::text(format!(
@@ -357,15 +364,21 @@ async fn send_result(id: u64, mut pieces: mpsc::Receiver<Result<Piece, SqlError>
                 "{{\"type\":\"rows\",\"id\":{id},\"rows\":[{rows}]}}"
             )),
             Ok(Piece::Done(members)) => {
-                Message::text(format!("{{\"type\":\"done\",\"id\":{id},{members}}}"))
+                let done = format!("{{\"type\":\"done\",\"id\":{id},{members}}}");
+                last = Some(Message::text(done));
+                continue;
             }
-            Err(error) => error_frame(Some(id), &error),
+            Err(error) => {
+                last = Some(error_frame(Some(id), &error));
+                continue;
+            }
         };
         // Without a reader the statement ends, since its pieces are dropped.
         if out.send(frame).await.is_err() {
-            return;
+            break;
         }
     }
+    last
 }
 
 /// The task of one subscription.
@@ -384,7 +397,7 @@ impl Follower {
         user: String,
         statement: Statement,
         from: Option<Seq>,
-    ) -> Result<Infallible, Stop> {
+    ) -> Result<(), Stop> {
         let interrupts = &mut self.interrupts;
         let mut subscription =
             Subscription::open(server, user, statement, from, interrupts).await?;
@@ -396,7 +409,9 @@ impl Follower {
                     granted.forget();
                 }
             }
-            let frame = subscription.next(interrupts).await?;
+            let Some(frame) = subscription.next(interrupts).await? else {
+                return Ok(());
+            };
             let text = Message::text(format!("{{\"id\":{},{}}}", self.id, frame.members));
             let sending = async { self.out.send(text).await.map_err(|_| Stop::Gone) };
             interrupts.guard_endless(sending).await?;

@@ -1,0 +1,499 @@
+//! `scripts/bench live`: how long a commit takes to its subscribers, what an idle subscriber costs, and what a thousand idle
+//! listeners cost the writers; beside PostgreSQL 15 with a trigger that notifies, and Redis's pub/sub as the limit for
+//! plain fan-out.
+//!
+//! Each message holds the time it was sent at, and every reader is a task of this process with a socket of its own. The
+//! next message is sent when all readers have the one before.
+
+use std::fmt::Write as _;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tidelog_compat_tests::process::{signal, wait_for};
+use tidelog_compat_tests::{Peer, Postgres, Server};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+/// Writers of the throughput measurement.
+const WRITERS: usize = 16;
+const WRITING: Duration = Duration::from_secs(5);
+const ROUNDS: usize = 3;
+const IDLE_LISTENERS: usize = 1000;
+
+/// Readers, and messages to each.
+const FAN_OUT: [(usize, u64); 4] = [(1, 1000), (100, 300), (1000, 60), (10_000, 12)];
+
+/// A Redis that keeps nothing.
+struct Redis {
+    child: Child,
+    port: u16,
+}
+
+impl Redis {
+    /// `None` when it is not installed.
+    fn start() -> Option<Redis> {
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .ok()?
+            .local_addr()
+            .ok()?
+            .port();
+        let mut command = Command::new("redis-server");
+        command.args([
+            "--port",
+            &port.to_string(),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+        ]);
+        command.args(["--maxclients", "12000", "--daemonize", "no"]);
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .ok()?;
+        wait_for("Redis to be ready", || {
+            std::net::TcpStream::connect(("127.0.0.1", port)).ok()
+        });
+        Some(Redis { child, port })
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        signal(self.child.id(), "TERM");
+        let _ = self.child.wait();
+    }
+}
+
+fn now_us() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.expect("the clock is past 1970").as_micros() as u64
+}
+
+/// What is sent: the time between two signs that nothing else in the stream has.
+fn message() -> String {
+    format!("@{}@", now_us())
+}
+
+/// What all readers of one measurement share.
+#[derive(Default)]
+struct Received {
+    count: AtomicU64,
+    latencies: std::sync::Mutex<Vec<u32>>,
+}
+
+/// A socket that reads messages until it is dropped.
+struct Reader(JoinHandle<()>);
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Connects, says what makes it a subscriber, and waits for the answer that ends with `until`.
+async fn subscribe(
+    port: u16,
+    say: Vec<Vec<u8>>,
+    until: &[&[u8]],
+    received: Arc<Received>,
+) -> Reader {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))
+        .await
+        .expect("the server takes a connection");
+    stream.set_nodelay(true).expect("a socket");
+    let mut buffer = Vec::new();
+    for (say, until) in say.iter().zip(until) {
+        stream.write_all(say).await.expect("the server reads");
+        buffer.clear();
+        while !buffer.windows(until.len()).any(|window| window == *until) {
+            let read = stream
+                .read_buf(&mut buffer)
+                .await
+                .expect("the server answers");
+            assert!(
+                read > 0,
+                "the server hung up: {}",
+                String::from_utf8_lossy(&buffer)
+            );
+        }
+    }
+    Reader(tokio::spawn(async move {
+        let mut buffer = Vec::with_capacity(1024);
+        loop {
+            match stream.read_buf(&mut buffer).await {
+                Ok(0) | Err(_) => return,
+                Ok(_) => {}
+            }
+            let now = now_us();
+            let mut done = 0;
+            while let Some(begin) = buffer[done..]
+                .iter()
+                .position(|byte| *byte == b'@')
+                .map(|at| done + at)
+                && let Some(end) = buffer[begin + 1..]
+                    .iter()
+                    .position(|byte| *byte == b'@')
+                    .map(|at| begin + 1 + at)
+            {
+                let sent = std::str::from_utf8(&buffer[begin + 1..end])
+                    .ok()
+                    .and_then(|sent| sent.parse().ok());
+                let sent: u64 = sent.expect("only messages hold the sign");
+                let latency = u32::try_from(now.saturating_sub(sent)).unwrap_or(u32::MAX);
+                received
+                    .latencies
+                    .lock()
+                    .expect("nobody panics")
+                    .push(latency);
+                received.count.fetch_add(1, Ordering::Relaxed);
+                done = end + 1;
+            }
+            buffer.drain(..done);
+        }
+    }))
+}
+
+fn startup() -> Vec<u8> {
+    let mut body = vec![0, 3, 0, 0];
+    body.extend_from_slice(b"user\0postgres\0database\0postgres\0\0");
+    let mut message = ((body.len() + 4) as u32).to_be_bytes().to_vec();
+    message.extend(body);
+    message
+}
+
+fn query(sql: &str) -> Vec<u8> {
+    let mut message = vec![b'Q'];
+    message.extend_from_slice(&((sql.len() + 5) as u32).to_be_bytes());
+    message.extend_from_slice(sql.as_bytes());
+    message.push(0);
+    message
+}
+
+const READY_FOR_QUERY: &[u8] = b"Z\0\0\0\x05I";
+
+/// Readers by a statement of each, `until` which its answer goes.
+async fn pg_readers(
+    port: u16,
+    count: usize,
+    statement: impl Fn(usize) -> String,
+    until: &[u8],
+    received: &Arc<Received>,
+) -> Vec<Reader> {
+    let mut readers = Vec::with_capacity(count);
+    for n in 0..count {
+        let say = vec![startup(), query(&statement(n))];
+        readers.push(subscribe(port, say, &[READY_FOR_QUERY, until], received.clone()).await);
+    }
+    readers
+}
+
+/// Sends messages one after the other; gives the median and the 99th percentile of all receptions, in milliseconds.
+async fn fan_out(
+    readers: usize,
+    messages: u64,
+    received: &Received,
+    mut send: impl AsyncFnMut(),
+) -> [f64; 2] {
+    for n in 0..messages + 2 {
+        if n == 2 {
+            // The first ones warm up.
+            received.latencies.lock().expect("nobody panics").clear();
+        }
+        let wanted = received.count.load(Ordering::Relaxed) + readers as u64;
+        send().await;
+        let begun = Instant::now();
+        while received.count.load(Ordering::Relaxed) < wanted {
+            assert!(
+                begun.elapsed() < Duration::from_secs(60),
+                "a message did not reach all {readers} readers"
+            );
+            tokio::time::sleep(Duration::from_micros(200)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let mut all = std::mem::take(&mut *received.latencies.lock().expect("nobody panics"));
+    all.sort_unstable();
+    let at = |part: f64| f64::from(all[((all.len() - 1) as f64 * part) as usize]) / 1000.0;
+    [at(0.5), at(0.99)]
+}
+
+fn resident_kib(pid: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    super::kilobytes(&status, "VmRSS:")
+}
+
+fn shown(latency: Option<[f64; 2]>) -> String {
+    latency.map_or("–".to_string(), |[p50, p99]| {
+        format!("{p50:.2} / {p99:.2}")
+    })
+}
+
+pub(super) async fn live() {
+    let tide = Server::start_with(&["--max-connections", "12000"]);
+    let pg = Postgres::start_with(&["max_connections=1200"]);
+    let redis = Redis::start();
+    if redis.is_none() {
+        eprintln!("redis-server is not installed: its columns stay empty");
+    }
+    tide.peer().run("CREATE TABLE t (id int8 PRIMARY KEY, body text); CREATE TABLE w (id int8 PRIMARY KEY, body text);");
+    pg.peer().run(
+        "CREATE TABLE t (id int8 PRIMARY KEY, body text); CREATE TABLE w (id int8 PRIMARY KEY, body text);
+         CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS
+         $$ BEGIN PERFORM pg_notify('t', NEW.body); RETURN NULL; END $$;
+         CREATE TRIGGER tell AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION tell();
+         CREATE TRIGGER tell AFTER INSERT ON w FOR EACH ROW EXECUTE FUNCTION tell();",
+    );
+    let mut report = String::from(
+        "| readers | SUBSCRIBE, one statement | SUBSCRIBE, each its own | LISTEN, Tidelog | LISTEN and trigger, PostgreSQL 15 | Redis pub/sub |\n|---:|---:|---:|---:|---:|---:|\n",
+    );
+    let mut next = 0_i64;
+    let mut per_reader = Vec::new();
+    for (readers, messages) in FAN_OUT {
+        let mut cells = Vec::new();
+        for distinct in [false, true] {
+            let statement = |n: usize| match distinct {
+                false => "SUBSCRIBE TO t OPTIONS (snapshot = false)".to_string(),
+                true => format!(
+                    "SUBSCRIBE TO t WHERE id > -{} OPTIONS (snapshot = false)",
+                    n + 1
+                ),
+            };
+            let received = Arc::new(Received::default());
+            let before = resident_kib(tide.pid());
+            let sockets = pg_readers(tide.pg_port(), readers, statement, b"ready", &received).await;
+            if readers >= 1000 {
+                per_reader.push((
+                    readers,
+                    distinct,
+                    (resident_kib(tide.pid()) - before) / readers as f64,
+                ));
+            }
+            cells.push(Some(
+                inserted(&tide.peer(), readers, messages, &received, &mut next).await,
+            ));
+            drop(sockets);
+            settle(&tide.peer()).await;
+        }
+        let received = Arc::new(Received::default());
+        let statement = |_| "LISTEN t".to_string();
+        let sockets = pg_readers(
+            tide.pg_port(),
+            readers,
+            statement,
+            READY_FOR_QUERY,
+            &received,
+        )
+        .await;
+        cells.push(Some(
+            notified(&tide.peer(), readers, messages, &received).await,
+        ));
+        drop(sockets);
+        settle(&tide.peer()).await;
+        cells.push(match readers <= 1000 {
+            true => {
+                let received = Arc::new(Received::default());
+                let sockets = pg_readers(
+                    pg.peer().port,
+                    readers,
+                    statement,
+                    READY_FOR_QUERY,
+                    &received,
+                )
+                .await;
+                let latency = inserted(&pg.peer(), readers, messages, &received, &mut next).await;
+                drop(sockets);
+                settle(&pg.peer()).await;
+                Some(latency)
+            }
+            false => None,
+        });
+        cells.push(match &redis {
+            Some(redis) => {
+                let received = Arc::new(Received::default());
+                let mut sockets = Vec::with_capacity(readers);
+                for _ in 0..readers {
+                    let say = vec![b"SUBSCRIBE t\r\n".to_vec()];
+                    sockets.push(subscribe(redis.port, say, &[b":1\r\n"], received.clone()).await);
+                }
+                let mut publisher = TcpStream::connect(("127.0.0.1", redis.port))
+                    .await
+                    .expect("Redis runs");
+                publisher.set_nodelay(true).expect("a socket");
+                let send = async || {
+                    let line = format!("PUBLISH t {}\r\n", message());
+                    publisher
+                        .write_all(line.as_bytes())
+                        .await
+                        .expect("Redis reads");
+                    let mut answer = [0; 64];
+                    let _ = publisher.read(&mut answer).await.expect("Redis answers");
+                };
+                Some(fan_out(readers, messages, &received, send).await)
+            }
+            None => None,
+        });
+        let cells: Vec<String> = cells.into_iter().map(shown).collect();
+        writeln!(report, "| {readers} | {} |", cells.join(" | ")).expect("a String takes all");
+        println!("{}", report.lines().last().unwrap_or_default());
+    }
+    println!(
+        "\nfrom sending the INSERT or NOTIFY to a reader's socket, p50 / p99 in ms\n\n{report}"
+    );
+    for (readers, distinct, kib) in per_reader {
+        let which = if distinct {
+            "each its own statement"
+        } else {
+            "one statement"
+        };
+        println!(
+            "{readers} idle subscribers ({which}): {kib:.1} KiB of server memory each, connection included"
+        );
+    }
+    println!("\n{}", writers(&tide, &pg).await);
+}
+
+/// Connections that were cut are gone before the next measurement.
+async fn settle(peer: &Peer) {
+    let _ = peer;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+}
+
+async fn inserted(
+    peer: &Peer,
+    readers: usize,
+    messages: u64,
+    received: &Received,
+    next: &mut i64,
+) -> [f64; 2] {
+    let client = peer.connect().await;
+    let insert = client
+        .prepare("INSERT INTO t VALUES ($1, $2)")
+        .await
+        .expect("it parses");
+    let send = async || {
+        *next += 1;
+        client
+            .execute(&insert, &[&*next, &message()])
+            .await
+            .expect("it is inserted");
+    };
+    fan_out(readers, messages, received, send).await
+}
+
+async fn notified(peer: &Peer, readers: usize, messages: u64, received: &Received) -> [f64; 2] {
+    let client = peer.connect().await;
+    let notify = client
+        .prepare("SELECT pg_notify('t', $1)")
+        .await
+        .expect("it parses");
+    let send = async || {
+        client
+            .query(&notify, &[&message()])
+            .await
+            .expect("it is told");
+    };
+    fan_out(readers, messages, received, send).await
+}
+
+/// What it is called, where it runs, what writers say, what listeners say, and up to where they are answered.
+type Case = (
+    &'static str,
+    Peer,
+    &'static str,
+    fn(usize) -> String,
+    &'static [u8],
+);
+
+/// Commits a second with and without a thousand idle listeners.
+async fn writers(tide: &Server, pg: &Postgres) -> String {
+    let mut report = String::from(
+        "| 16 writers, synced, commits/s | no listener | 1,000 idle listeners | ratio |\n|---|---:|---:|---:|\n",
+    );
+    let cases: [Case; 4] = [
+        (
+            "Tidelog, INSERT; 1,000 SUBSCRIBEs of another table",
+            tide.peer(),
+            "INSERT INTO w VALUES ($1, $2)",
+            |_| "SUBSCRIBE TO t OPTIONS (snapshot = false)".to_string(),
+            b"ready",
+        ),
+        (
+            "Tidelog, INSERT; 1,000 SUBSCRIBEs of the table that nothing matches",
+            tide.peer(),
+            "INSERT INTO w VALUES ($1, $2)",
+            |_| "SUBSCRIBE TO w WHERE id < 0 OPTIONS (snapshot = false)".to_string(),
+            b"ready",
+        ),
+        (
+            "Tidelog, INSERT and pg_notify; LISTENs of other channels",
+            tide.peer(),
+            "INSERT INTO w SELECT $1, $2 || pg_notify('w', 'x')",
+            |n| format!("LISTEN other{n}"),
+            READY_FOR_QUERY,
+        ),
+        (
+            "PostgreSQL 15, INSERT and trigger; LISTENs of other channels",
+            pg.peer(),
+            "INSERT INTO w VALUES ($1, $2)",
+            |n| format!("LISTEN other{n}"),
+            READY_FOR_QUERY,
+        ),
+    ];
+    for (name, peer, statement, listen, until) in cases {
+        let (mut alone, mut beside) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            alone.push(rate(&peer, statement).await);
+            let received = Arc::new(Received::default());
+            let sockets = pg_readers(peer.port, IDLE_LISTENERS, listen, until, &received).await;
+            beside.push(rate(&peer, statement).await);
+            drop(sockets);
+            settle(&peer).await;
+        }
+        let (alone, beside) = (super::median(&mut alone), super::median(&mut beside));
+        writeln!(
+            report,
+            "| {name} | {alone:.0} | {beside:.0} | {:.2} |",
+            beside / alone
+        )
+        .expect("a String takes all");
+    }
+    report
+}
+
+async fn rate(peer: &Peer, statement: &str) -> f64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut tasks = Vec::new();
+    for _ in 0..WRITERS {
+        let client = peer.connect().await;
+        let insert = client.prepare(statement).await.expect("it parses");
+        let stop = stop.clone();
+        tasks.push(tokio::spawn(async move {
+            let mut done = 0_u64;
+            while !stop.load(Ordering::Relaxed) {
+                let id = NEXT.fetch_add(1, Ordering::Relaxed) as i64;
+                client
+                    .execute(&insert, &[&id, &"some words of a message"])
+                    .await
+                    .expect("it is inserted");
+                done += 1;
+            }
+            done
+        }));
+    }
+    let begun = Instant::now();
+    tokio::time::sleep(WRITING).await;
+    stop.store(true, Ordering::Relaxed);
+    let mut done = 0;
+    for task in tasks {
+        done += task.await.expect("a writer does not panic");
+    }
+    done as f64 / begun.elapsed().as_secs_f64()
+}

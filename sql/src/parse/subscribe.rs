@@ -1,0 +1,208 @@
+//! `SUBSCRIBE [TO] table | (SELECT …) [WHERE …] [OPTIONS (…)]`, bare and in `COPY (…) TO STDOUT`.
+
+use datafusion::sql::sqlparser::ast::{CopyTarget, Query, SetExpr, Statement, TableFactor};
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
+
+use tidelog_storage::Seq;
+
+use super::{Body, expect_end, parse_query, parse_statement, syntax_error};
+use crate::error::SqlError;
+use crate::row::placeholder;
+
+/// A SUBSCRIBE.
+#[derive(Clone, Debug)]
+pub(crate) struct Subscribe {
+    /// What is followed, as a query: `SELECT * FROM table WHERE …` or the one that was given.
+    pub(crate) query: Query,
+    /// What stands in OPTIONS.
+    pub(crate) options: Vec<SubscribeOption>,
+}
+
+impl Subscribe {
+    /// Makes it go on after `from`, or (`None`) begin with the rows as they stand.
+    pub(super) fn resume_after(&mut self, from: Option<Seq>) {
+        let replaced = |name: &str| match from {
+            Some(_) => matches!(name, "from" | "last_rows" | "snapshot"),
+            None => name == "from",
+        };
+        self.options.retain(|option| !replaced(&option.name));
+        self.options.extend(from.map(|from| SubscribeOption {
+            name: "from".to_string(),
+            value: OptionValue::Text(from.to_string()),
+        }));
+    }
+}
+
+/// `name = value`.
+#[derive(Clone, Debug)]
+pub(crate) struct SubscribeOption {
+    /// In lowercase.
+    pub(crate) name: String,
+    pub(crate) value: OptionValue,
+}
+
+/// An option's value.
+#[derive(Clone, Debug)]
+pub(crate) enum OptionValue {
+    /// A literal, or a bare word.
+    Text(String),
+    /// `$1`, by its index from 0.
+    Parameter(usize),
+}
+
+pub(super) fn parse_subscribe(
+    dialect: &PostgreSqlDialect,
+    sql: &str,
+    tokens: Vec<TokenWithSpan>,
+) -> Result<Subscribe, SqlError> {
+    let mut parser = Parser::new(dialect).with_tokens_with_locations(tokens);
+    let parts = (|| {
+        parser.next_token();
+        let _ = parser.parse_keyword(Keyword::TO);
+        let source = if parser.consume_token(&Token::LParen) {
+            let first = parser.peek_token();
+            let query = parser.parse_query()?;
+            // sqlparser takes DELETE and its like for queries, too.
+            if !matches!(
+                *query.body,
+                SetExpr::Select(_)
+                    | SetExpr::Query(_)
+                    | SetExpr::SetOperation { .. }
+                    | SetExpr::Values(_)
+                    | SetExpr::Table(_)
+            ) {
+                return parser.expected("a query", first);
+            }
+            parser.expect_token(&Token::RParen)?;
+            Source::Query(query)
+        } else {
+            Source::Table(parser.parse_object_name(false)?.to_string())
+        };
+        let filter = match parser.parse_keyword(Keyword::WHERE) {
+            true => Some(parser.parse_expr()?),
+            false => None,
+        };
+        let mut options = Vec::new();
+        if parser.parse_keyword(Keyword::OPTIONS) {
+            parser.expect_token(&Token::LParen)?;
+            options = parser.parse_comma_separated(parse_option)?;
+            parser.expect_token(&Token::RParen)?;
+        }
+        expect_end(&parser)?;
+        Ok((source, filter, options))
+    })();
+    let (source, filter, options) = parts.map_err(|error| syntax_error(sql, error))?;
+    let mut query = match source {
+        Source::Query(query) if filter.is_none() => *query,
+        Source::Query(inner) => {
+            let mut query = parse_query("SELECT * FROM (SELECT 1) AS subscription")?;
+            if let SetExpr::Select(select) = &mut *query.body
+                && let Some(from) = select.from.first_mut()
+                && let TableFactor::Derived { subquery, .. } = &mut from.relation
+            {
+                *subquery = inner;
+            }
+            query
+        }
+        Source::Table(name) => parse_query(&format!("SELECT * FROM {name}"))?,
+    };
+    if filter.is_some()
+        && let SetExpr::Select(select) = &mut *query.body
+    {
+        select.selection = filter;
+    }
+    Ok(Subscribe {
+        query,
+        options: options
+            .into_iter()
+            .map(option_of)
+            .collect::<Result<_, _>>()?,
+    })
+}
+
+/// An option as it was parsed: the name, the value's text, and whether that is a parameter.
+type RawOption = (String, String, bool);
+
+pub(super) fn option_of((name, text, parameter): RawOption) -> Result<SubscribeOption, SqlError> {
+    let value = match parameter {
+        true => OptionValue::Parameter(placeholder(&text)?),
+        false => OptionValue::Text(text),
+    };
+    Ok(SubscribeOption { name, value })
+}
+
+enum Source {
+    Table(String),
+    Query(Box<Query>),
+}
+
+/// `name = value`; an option alone is true.
+pub(super) fn parse_option(parser: &mut Parser<'_>) -> Result<RawOption, ParserError> {
+    let name = parser.parse_identifier()?.value.to_ascii_lowercase();
+    if !parser.consume_token(&Token::Eq) {
+        return Ok((name, "true".to_string(), false));
+    }
+    let negative = parser.consume_token(&Token::Minus);
+    let token = parser.next_token();
+    match token.token {
+        Token::Number(value, _) if negative => Ok((name, format!("-{value}"), false)),
+        Token::Number(value, _) => Ok((name, value, false)),
+        Token::SingleQuotedString(value) if !negative => Ok((name, value, false)),
+        Token::Word(word) if !negative && word.quote_style.is_none() => {
+            Ok((name, word.value.to_ascii_lowercase(), false))
+        }
+        Token::Placeholder(value) if !negative => Ok((name, value, true)),
+        _ => parser.expected("a number, a string or a parameter", token),
+    }
+}
+
+/// `COPY (SUBSCRIBE …) TO STDOUT …`: the inside is parsed by itself, the rest around a stand-in query.
+pub(super) fn parse_copy_subscribe(
+    dialect: &PostgreSqlDialect,
+    sql: &str,
+    tokens: Vec<TokenWithSpan>,
+) -> Result<Body, SqlError> {
+    let mut depth = 0;
+    let mut end = tokens.len();
+    for (n, token) in tokens.iter().enumerate() {
+        match token.token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth -= 1,
+            _ => continue,
+        }
+        if depth == 0 {
+            end = n;
+            break;
+        }
+    }
+    let inside = tokens.get(2..end).unwrap_or_default().to_vec();
+    let subscribe = parse_subscribe(dialect, sql, inside)?;
+    let stand_in = Tokenizer::new(dialect, "SELECT 1")
+        .tokenize_with_location()
+        .expect("a constant query");
+    let mut outside = tokens[..2].to_vec();
+    outside.extend(
+        stand_in
+            .into_iter()
+            .filter(|t| !matches!(t.token, Token::Whitespace(_) | Token::EOF)),
+    );
+    outside.extend_from_slice(tokens.get(end..).unwrap_or_default());
+    match parse_statement(dialect, sql, outside)? {
+        Statement::Copy {
+            to: true,
+            target: CopyTarget::Stdout,
+            options,
+            legacy_options,
+            ..
+        } => Ok(Body::Subscribe(
+            Box::new(subscribe),
+            Some((options, legacy_options)),
+        )),
+        _ => Err(SqlError::unsupported(
+            "COPY (SUBSCRIBE …) other than TO STDOUT",
+        )),
+    }
+}

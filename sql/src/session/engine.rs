@@ -1,0 +1,90 @@
+//! What all sessions share: the store, DataFusion's settings and the row locks.
+
+use std::sync::Arc;
+
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::prelude::SessionConfig;
+use tidelog_storage::Store;
+
+use crate::cold_scan;
+use crate::constraints::ConditionCache;
+use crate::functions;
+use crate::locks::LockTable;
+use crate::optimize::{self, CheckedArithmetic};
+
+/// What all sessions share.
+pub struct Engine {
+    pub(super) store: Arc<Store>,
+    pub(super) state: SessionState,
+    pub(super) locks: Arc<LockTable>,
+    pub(super) conditions: ConditionCache,
+    pub(super) transaction_bytes_max: usize,
+}
+
+/// How an engine works.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// How large a transaction's changes may become before they are committed, and the rows that one statement
+    /// gathers for them: bytes of memory.
+    pub transaction_bytes_max: usize,
+}
+
+impl Default for EngineOptions {
+    fn default() -> EngineOptions {
+        EngineOptions {
+            transaction_bytes_max: 1 << 30,
+        }
+    }
+}
+
+impl Engine {
+    /// An engine over an open store.
+    pub fn new(store: Arc<Store>, options: EngineOptions) -> Arc<Engine> {
+        let EngineOptions {
+            transaction_bytes_max,
+        } = options;
+        let mut config = SessionConfig::new();
+        let options = config.options_mut();
+        options.sql_parser.parse_float_as_decimal = true;
+        options.sql_parser.map_string_types_to_utf8view = false;
+        options.execution.parquet.schema_force_view_types = false;
+        options.execution.collect_statistics = false;
+        options.execution.parquet.max_in_list_size = 200;
+        options.execution.time_zone = Some("UTC".to_string());
+        let runtime = Arc::new(RuntimeEnv::default());
+        let url = url_of_store();
+        runtime.register_object_store(&url, store.object_store());
+        let mut builder = SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(runtime)
+            .with_default_features()
+            .with_analyzer_rule(Arc::new(CheckedArithmetic))
+            .with_physical_optimizer_rules(optimize::physical_rules());
+        let id = functions::snowflake_id(store.clone());
+        let scalars = builder.scalar_functions().get_or_insert_default();
+        scalars.push(id);
+        scalars.extend(functions::syntax());
+        let aggregates = builder.aggregate_functions().get_or_insert_default();
+        aggregates.push(Arc::new(functions::sum()));
+        aggregates.extend(functions::moments::moments().map(Arc::new));
+        aggregates.extend(functions::collected::ordered_sets().map(Arc::new));
+        let state = builder.build();
+        Arc::new(Engine {
+            store,
+            state,
+            locks: Arc::default(),
+            conditions: ConditionCache::default(),
+            transaction_bytes_max,
+        })
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+}
+
+fn url_of_store() -> url::Url {
+    cold_scan::STORE_URL.parse().expect("a constant URL")
+}

@@ -1,0 +1,386 @@
+//! A subscription's query, made to run on rows one stretch at a time, by the engine that runs SELECT.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, UInt32Array};
+use arrow::compute::{filter_record_batch, prep_null_mask_filter};
+use datafusion::common::DFSchema;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::datasource::source_as_provider;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Volatility, ident};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
+use tidelog_storage::{Partition, Row, Seq, TableDef, datum};
+
+use crate::error::{ErrorKind, SqlError, from_arrow, from_datafusion};
+use crate::output::{self, OutputColumn};
+use crate::provider::{Relation, SEQ, USER};
+
+/// The name under which a snapshot carries its rows' Seqs, which no column can have.
+const SEQ_OF_ROW: &str = "\u{1}seq";
+
+/// What a row goes through.
+enum Step {
+    /// It goes on if this is true.
+    Filter(Arc<dyn PhysicalExpr>),
+    /// It becomes these values.
+    Project(Vec<Arc<dyn PhysicalExpr>>),
+}
+
+/// The query of a subscription over the rows of its table.
+pub struct Lens {
+    table: Arc<TableDef>,
+    /// Whether `_user` stands behind `_seq`.
+    user: bool,
+    steps: Vec<Step>,
+    columns: Vec<OutputColumn>,
+    /// Whether the rows that come out are the table's.
+    whole: bool,
+}
+
+/// What is seen of a row version.
+pub enum Seen {
+    /// Nothing: it does not match.
+    Nothing,
+    /// The row as it is.
+    Whole,
+    /// These values.
+    As(Row),
+}
+
+/// The table that a query selects from, if it is no more than filters and select lists over one table; 0A000 with
+/// what it is else.
+pub(super) fn table_of(plan: &LogicalPlan) -> Result<Arc<TableDef>, SqlError> {
+    let refuse = |what: &str| Err(SqlError::unsupported(format!("SUBSCRIBE with {what}")));
+    for expr in plan.expressions() {
+        check_expression(&expr)?;
+    }
+    match plan {
+        LogicalPlan::Projection(projection) => table_of(&projection.input),
+        LogicalPlan::Filter(filter) => table_of(&filter.input),
+        LogicalPlan::SubqueryAlias(alias) => table_of(&alias.input),
+        LogicalPlan::TableScan(scan) => {
+            let provider = source_as_provider(&scan.source).map_err(from_datafusion)?;
+            match provider.downcast_ref::<Relation>() {
+                Some(relation) => Ok(relation.table().clone()),
+                None => refuse("a system relation"),
+            }
+        }
+        LogicalPlan::Join(_) => refuse("a join"),
+        LogicalPlan::Aggregate(_) => refuse("an aggregate or GROUP BY"),
+        LogicalPlan::Window(_) => refuse("a window function"),
+        LogicalPlan::Sort(_) => refuse("ORDER BY"),
+        LogicalPlan::Limit(_) => refuse("LIMIT or OFFSET"),
+        LogicalPlan::Distinct(_) => refuse("DISTINCT"),
+        LogicalPlan::Union(_) => refuse("UNION"),
+        LogicalPlan::Unnest(_) => refuse("a set-returning function"),
+        LogicalPlan::RecursiveQuery(_) => refuse("WITH RECURSIVE"),
+        LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => refuse("a query without a table"),
+        _ => refuse("a query other than SELECT … FROM table WHERE …"),
+    }
+}
+
+fn check_expression(expr: &Expr) -> Result<(), SqlError> {
+    let mut refused = None;
+    let visited = expr.apply(|expr| {
+        refused = match expr {
+            Expr::Exists(_)
+            | Expr::InSubquery(_)
+            | Expr::ScalarSubquery(_)
+            | Expr::SetComparison(_) => Some("a subquery".to_string()),
+            Expr::AggregateFunction(_) => Some("an aggregate or GROUP BY".to_string()),
+            Expr::WindowFunction(_) => Some("a window function".to_string()),
+            Expr::Unnest(_) => Some("a set-returning function".to_string()),
+            Expr::ScalarFunction(call)
+                if call.func.signature().volatility == Volatility::Volatile =>
+            {
+                // What it said of a row before cannot be known when the row goes.
+                Some(format!("the volatile function {}()", call.func.name()))
+            }
+            _ => None,
+        };
+        Ok(match refused {
+            Some(_) => TreeNodeRecursion::Stop,
+            None => TreeNodeRecursion::Continue,
+        })
+    });
+    visited.map_err(from_datafusion)?;
+    match refused {
+        Some(what) => Err(SqlError::unsupported(format!("SUBSCRIBE with {what}"))),
+        None => Ok(()),
+    }
+}
+
+/// Whether a query says the same of a row for every session and at any time.
+pub(super) fn is_immutable(plan: &LogicalPlan) -> Result<bool, SqlError> {
+    let mut immutable = true;
+    for expr in plan.expressions() {
+        expr.apply(|expr| {
+            if let Expr::ScalarFunction(call) = expr {
+                immutable &= call.func.signature().volatility == Volatility::Immutable;
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })
+        .map_err(from_datafusion)?;
+    }
+    for input in plan.inputs() {
+        immutable &= is_immutable(input)?;
+    }
+    Ok(immutable)
+}
+
+impl Lens {
+    /// Makes a query, with its parameters' values in it, ready to run. Functions like `now()` are evaluated here,
+    /// once, at the time that the state says.
+    pub(super) fn new(
+        state: &SessionState,
+        plan: &LogicalPlan,
+        columns: Vec<OutputColumn>,
+    ) -> Result<Lens, SqlError> {
+        let table = table_of(plan)?;
+        let plan = state
+            .analyzer()
+            .execute_and_check(plan.clone(), state.config_options(), |_, _| {})
+            .map_err(from_datafusion)?;
+        let mut lens = Lens {
+            table,
+            user: false,
+            steps: Vec::new(),
+            columns,
+            whole: false,
+        };
+        lens.add_steps(state, &plan)?;
+        lens.drop_identities();
+        Ok(lens)
+    }
+
+    fn add_steps(&mut self, state: &SessionState, plan: &LogicalPlan) -> Result<(), SqlError> {
+        match plan {
+            LogicalPlan::Projection(projection) => {
+                self.add_steps(state, &projection.input)?;
+                let schema = projection.input.schema();
+                let physical = |expr: &Expr| physical(state, expr, schema);
+                let exprs = projection.expr.iter().map(physical);
+                self.steps
+                    .push(Step::Project(exprs.collect::<Result<_, _>>()?));
+            }
+            LogicalPlan::Filter(filter) => {
+                self.add_steps(state, &filter.input)?;
+                let predicate = physical(state, &filter.predicate, filter.input.schema())?;
+                self.steps.push(Step::Filter(predicate));
+            }
+            LogicalPlan::SubqueryAlias(alias) => self.add_steps(state, &alias.input)?,
+            LogicalPlan::TableScan(scan) => {
+                let fields = scan.projected_schema.fields();
+                self.user = fields.iter().any(|field| field.name() == USER)
+                    && self.table.column_index(USER).is_none();
+            }
+            other => {
+                let message = format!(
+                    "the analyzer made a subscription's query {}",
+                    other.display()
+                );
+                return Err(SqlError::new(ErrorKind::InternalError, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes off select lists that only repeat the table's columns.
+    fn drop_identities(&mut self) {
+        let width = self.table.columns.len();
+        let identity = |exprs: &[Arc<dyn PhysicalExpr>]| {
+            exprs.len() == width
+                && exprs.iter().enumerate().all(|(at, expr)| {
+                    expr.downcast_ref::<Column>()
+                        .is_some_and(|column| column.index() == at)
+                })
+        };
+        let first_list = |steps: &[Step]| {
+            steps
+                .iter()
+                .position(|step| matches!(step, Step::Project(_)))
+        };
+        while let Some(at) = first_list(&self.steps)
+            && let Step::Project(exprs) = &self.steps[at]
+            && identity(exprs)
+        {
+            self.steps.remove(at);
+        }
+        self.whole = first_list(&self.steps).is_none();
+    }
+
+    /// Whether it shows every row as it is.
+    pub fn is_clear(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Which column of the scan a column of the result repeats: the table's, then `_seq` and `_user`. `None` when it is
+    /// computed.
+    pub(super) fn source(&self, column: usize) -> Option<usize> {
+        self.steps
+            .iter()
+            .rev()
+            .try_fold(column, |at, step| match step {
+                Step::Filter(_) => Some(at),
+                Step::Project(exprs) => {
+                    let repeated = exprs.get(at)?.downcast_ref::<Column>()?;
+                    Some(repeated.index())
+                }
+            })
+    }
+
+    /// What is seen of each version, in order.
+    pub fn look(&self, versions: &[(Seq, &Partition, &Row)]) -> Result<Vec<Seen>, SqlError> {
+        let mut batch = self.batch(versions)?;
+        // Which versions the batch's rows are.
+        let mut left = UInt32Array::from_iter_values(0..versions.len() as u32);
+        for step in &self.steps {
+            match step {
+                Step::Filter(predicate) => {
+                    let mask = evaluate(predicate, &batch)?;
+                    // NULL does not match.
+                    let mask = match mask.as_boolean() {
+                        mask if mask.null_count() == 0 => mask.clone(),
+                        mask => prep_null_mask_filter(mask),
+                    };
+                    batch = filter_record_batch(&batch, &mask).map_err(|e| from_arrow(&e))?;
+                    let kept = arrow::compute::filter(&left, &mask).map_err(|e| from_arrow(&e))?;
+                    left = kept.as_primitive().clone();
+                }
+                Step::Project(exprs) => {
+                    let arrays = exprs.iter().map(|expr| evaluate(expr, &batch));
+                    let rows = batch.num_rows();
+                    batch = output::batch_of(arrays.collect::<Result<_, _>>()?, rows)?;
+                }
+            }
+        }
+        let mut seen: Vec<Seen> = versions.iter().map(|_| Seen::Nothing).collect();
+        if self.whole {
+            left.values()
+                .iter()
+                .for_each(|at| seen[*at as usize] = Seen::Whole);
+            return Ok(seen);
+        }
+        let arrays = batch.columns().iter().zip(&self.columns);
+        let arrays = arrays.map(|(array, column)| output::conform(array, column.ty));
+        let arrays = arrays.collect::<Result<Vec<ArrayRef>, _>>()?;
+        for (row, at) in left.values().iter().enumerate() {
+            let values = arrays.iter().map(|array| {
+                let value = datum::datum_at(array.as_ref(), row).map(|value| value.to_owned());
+                value.ok_or_else(|| {
+                    let message = format!("a value of the unexpected type {}", array.data_type());
+                    SqlError::new(ErrorKind::InternalError, message)
+                })
+            });
+            seen[*at as usize] = Seen::As(values.collect::<Result<_, _>>()?);
+        }
+        Ok(seen)
+    }
+
+    /// The versions as the scan of the table would give them.
+    fn batch(&self, versions: &[(Seq, &Partition, &Row)]) -> Result<RecordBatch, SqlError> {
+        let mut arrays = Vec::with_capacity(self.table.columns.len() + 2);
+        for (index, column) in self.table.columns.iter().enumerate() {
+            let mut builder = datum::ColumnBuilder::new(column.ty);
+            versions
+                .iter()
+                .for_each(|(_, _, row)| builder.append(row[index].as_ref()));
+            arrays.push(builder.finish());
+        }
+        let seqs = versions.iter().map(|(seq, ..)| seq.as_i64());
+        arrays.push(Arc::new(Int64Array::from_iter_values(seqs)) as ArrayRef);
+        if self.user {
+            let users = versions.iter().map(|(_, user, _)| user.as_str());
+            arrays.push(Arc::new(StringArray::from_iter_values(users)));
+        }
+        output::batch_of(arrays, versions.len())
+    }
+}
+
+fn evaluate(expr: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Result<ArrayRef, SqlError> {
+    let value = expr.evaluate(batch).map_err(from_datafusion)?;
+    value.into_array(batch.num_rows()).map_err(from_datafusion)
+}
+
+fn physical(
+    state: &SessionState,
+    expr: &Expr,
+    schema: &Arc<DFSchema>,
+) -> Result<Arc<dyn PhysicalExpr>, SqlError> {
+    let context = SimplifyContext::builder()
+        .with_schema(schema.clone())
+        .with_config_options(state.config_options().clone())
+        .with_query_execution_start_time(state.execution_props().query_execution_start_time)
+        .build();
+    let simplified = ExprSimplifier::new(context)
+        .simplify(expr.clone())
+        .map_err(from_datafusion)?;
+    state
+        .create_physical_expr(simplified, schema)
+        .map_err(from_datafusion)
+}
+
+/// The query with the Seq of each row in front of its select list, the oldest first; only the newest `last_rows` if
+/// that is given.
+pub(super) fn snapshot_plan(
+    plan: &LogicalPlan,
+    last_rows: Option<u64>,
+) -> Result<LogicalPlan, SqlError> {
+    let build = || {
+        let (plan, _) = with_seq(plan)?;
+        let seq = ident(SEQ_OF_ROW);
+        let mut builder = LogicalPlanBuilder::from(plan);
+        if let Some(rows) = last_rows {
+            let rows = usize::try_from(rows)
+                .unwrap_or(usize::MAX)
+                .min(i64::MAX as usize);
+            builder = builder
+                .sort([seq.clone().sort(false, false)])?
+                .limit(0, Some(rows))?;
+        }
+        builder.sort([seq.sort(true, false)])?.build()
+    };
+    build().map_err(from_datafusion)
+}
+
+/// The plan with its rows' Seqs, and the column that they stand in.
+fn with_seq(plan: &LogicalPlan) -> datafusion::error::Result<(LogicalPlan, Expr)> {
+    Ok(match plan {
+        LogicalPlan::Projection(projection) => {
+            let (input, seq) = with_seq(&projection.input)?;
+            let seq = std::iter::once(seq.alias(SEQ_OF_ROW));
+            let exprs: Vec<Expr> = seq.chain(projection.expr.iter().cloned()).collect();
+            let plan = LogicalPlanBuilder::from(input).project(exprs)?.build()?;
+            (plan, ident(SEQ_OF_ROW))
+        }
+        LogicalPlan::Filter(filter) => {
+            let (input, seq) = with_seq(&filter.input)?;
+            let plan = LogicalPlanBuilder::from(input)
+                .filter(filter.predicate.clone())?
+                .build()?;
+            (plan, seq)
+        }
+        LogicalPlan::SubqueryAlias(alias) => {
+            let (input, _) = with_seq(&alias.input)?;
+            let name = if input.schema().has_column_with_unqualified_name(SEQ_OF_ROW) {
+                SEQ_OF_ROW
+            } else {
+                SEQ
+            };
+            let plan = LogicalPlanBuilder::from(input)
+                .alias(alias.alias.clone())?
+                .build()?;
+            let column = datafusion::common::Column::new(Some(alias.alias.clone()), name);
+            (plan, Expr::Column(column))
+        }
+        scan => {
+            let (qualifier, field) = scan.schema().qualified_field_with_unqualified_name(SEQ)?;
+            let column = datafusion::common::Column::from((qualifier, field));
+            (scan.clone(), Expr::Column(column))
+        }
+    })
+}

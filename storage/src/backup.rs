@@ -1,0 +1,282 @@
+//! Backups: a running store, as it was at one moment, in a folder or object store; and their way back.
+//!
+//! ```text
+//! files/{sha256}           the contents of files, each once, whatever backups hold it
+//! backups/{number}.json    one line: what the backup holds; a second line: the SHA-256 of the first
+//! ```
+//!
+//! Guarantees: a backup is there once its last object, the list, is: a half-done one is none. What is in the target
+//! already is not copied again. A backup holds every commit that was answered before it began. Does not: remove
+//! old backups, or keep what an erasure removed later out of those that were made before.
+
+mod restore;
+mod target;
+
+use std::collections::HashMap;
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
+
+use object_store::ObjectStore;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use serde::{Deserialize, Serialize};
+
+use crate::cold::{ColdFile, META_FILE};
+use crate::commit::ddl;
+use crate::error::StorageError;
+use crate::flush::{Flusher, blocking};
+use crate::hot::{Family, Hot, HotSnapshot, LOCK_FILE};
+use crate::jobs::{Job, JobKind};
+use crate::seq::Seq;
+use crate::store::Store;
+use target::{Source, Target};
+
+pub use restore::{RestoreReport, restore};
+
+/// What the lists of backups are written as; others are refused.
+const FORMAT: u32 = 1;
+/// Where in the data directory the moment is held while it is copied.
+const CHECKPOINT: &str = "backup.part";
+
+/// One file of a backup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct BackupFile {
+    /// `hot/…`, below the data directory, or `cold/` and the path in the manifest: in the default store, or `name:` and
+    /// the path in a named one.
+    path: String,
+    bytes: u64,
+    sha256: String,
+}
+
+/// What a backup holds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Contents {
+    format: u32,
+    number: u64,
+    created_ms: i64,
+    /// The newest Seq in it.
+    seq: Seq,
+    files: Vec<BackupFile>,
+}
+
+/// A backup, as lists show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backup {
+    /// Counts the backups of a target, from 1.
+    pub number: u64,
+    /// When it began, in milliseconds since the Unix epoch.
+    pub created_ms: i64,
+    /// The newest Seq in it.
+    pub seq: Seq,
+    /// Files in it.
+    pub files: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+}
+
+/// What a backup did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackupReport {
+    /// What is there now.
+    pub backup: Backup,
+    /// Files that were not in the target yet.
+    pub copied_files: u64,
+    /// Bytes of them.
+    pub copied_bytes: u64,
+}
+
+impl Contents {
+    fn summary(&self) -> Backup {
+        Backup {
+            number: self.number,
+            created_ms: self.created_ms,
+            seq: self.seq,
+            files: self.files.len() as u64,
+            bytes: self.files.iter().map(|file| file.bytes).sum(),
+        }
+    }
+}
+
+/// The backups in a folder or object store that can be read, oldest first.
+pub async fn list(url: &str) -> Result<Vec<Backup>, StorageError> {
+    let target = Target::open_existing(url)?;
+    let mut found = Vec::new();
+    for number in target.numbers().await? {
+        found.push(target.contents(number).await?.summary());
+    }
+    Ok(found)
+}
+
+impl Store {
+    /// Copies the store as it is now to a folder (an absolute path, `file:///…`) or the URL of an object store;
+    /// only what is not there yet. Writers go on meanwhile. It goes on when the caller stops waiting.
+    pub async fn backup(&self, url: &str) -> Result<BackupReport, StorageError> {
+        self.check_open()?;
+        let (flusher, url, dir) = (self.flusher.clone(), url.to_string(), self.dir.clone());
+        let work = async move {
+            let now_ms = || flusher.shared.generator.now_ms();
+            let job = flusher.jobs.start(JobKind::Backup, None, now_ms());
+            let outcome = flusher.backup(&url, &dir, &job).await;
+            let did = |report: &BackupReport| Some((0, report.copied_bytes));
+            job.end(now_ms(), outcome.as_ref().map(did));
+            outcome
+        };
+        tokio::spawn(work)
+            .await
+            .map_err(|error| StorageError::Io(std::io::Error::other(error)))?
+    }
+}
+
+/// Removes what a backup that a crash cut short left in the data directory. Blocking.
+pub(crate) fn clean(dir: &FilePath) -> Result<(), StorageError> {
+    match std::fs::remove_dir_all(dir.join(CHECKPOINT)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// The checkpoint's folder; goes with its last holder.
+struct Checkpoint(PathBuf);
+
+impl Drop for Checkpoint {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            tracing::warn!(%error, "could not remove {}", self.0.display());
+        }
+    }
+}
+
+impl Flusher {
+    async fn backup(
+        &self,
+        url: &str,
+        dir: &FilePath,
+        job: &Job,
+    ) -> Result<BackupReport, StorageError> {
+        // An erasure would find its rows in the checkpoint again.
+        let _one_at_a_time = self.cold.copying.clone().lock_owned().await;
+        let target = Target::open(url)?;
+        let known = target.numbers().await?;
+        let created_ms = self.shared.generator.now_ms();
+        // It keeps every file that the checkpoint's manifest names, also those that are replaced meanwhile.
+        let view = self.shared.view();
+        let (hot, dir) = (self.shared.hot.clone(), dir.to_path_buf());
+        let moment = blocking(move || Moment::take(&hot, &dir)).await?;
+
+        // What other backups say of cold files, which never change: they need not be read to know their digests.
+        let mut digests: HashMap<(String, u64), String> = HashMap::new();
+        if let Some(last) = known.last() {
+            for file in target.contents(*last).await?.files {
+                if file.path.starts_with("cold/") {
+                    digests.insert((file.path, file.bytes), file.sha256);
+                }
+            }
+        }
+        let mut present = target.files().await?;
+        let mut contents = Contents {
+            format: FORMAT,
+            number: known.last().map_or(1, |last| last + 1),
+            created_ms,
+            seq: moment.seq,
+            files: Vec::new(),
+        };
+        let cold_objects: Arc<dyn ObjectStore> = Arc::new(self.cold.stores.uncached());
+        let (mut copied_files, mut copied_bytes) = (0, 0);
+        let local = moment
+            .hot_files
+            .iter()
+            .map(|(name, bytes)| (format!("hot/{name}"), *bytes));
+        let cold = moment
+            .cold_files
+            .iter()
+            .map(|(path, bytes)| (format!("cold/{path}"), *bytes));
+        for (path, bytes) in local.chain(cold) {
+            let (objects, object) = match path.split_once('/') {
+                Some(("hot", name)) => (moment.objects.clone(), name),
+                Some((_, object)) => (cold_objects.clone(), object),
+                None => continue,
+            };
+            let source = Source {
+                objects,
+                path: Path::parse(object).map_err(object_store::Error::from)?,
+            };
+            let sha256 = match digests.get(&(path.clone(), bytes)) {
+                Some(known) => known.clone(),
+                None => match source.read(None).await? {
+                    (read, sha256) if read == bytes => sha256,
+                    (read, _) => {
+                        let reason = format!("{path} has {read} bytes and not {bytes}");
+                        return Err(StorageError::Corrupt(reason));
+                    }
+                },
+            };
+            if present.insert((sha256.clone(), bytes)) {
+                target.put(&sha256, bytes, &source).await?;
+                (copied_files, copied_bytes) = (copied_files + 1, copied_bytes + bytes);
+                job.progress(0, copied_bytes);
+            }
+            contents.files.push(BackupFile {
+                path,
+                bytes,
+                sha256,
+            });
+        }
+        target.finish(&mut contents).await?;
+        drop((moment, view));
+        Ok(BackupReport {
+            backup: contents.summary(),
+            copied_files,
+            copied_bytes,
+        })
+    }
+}
+
+/// The store at one moment.
+struct Moment {
+    seq: Seq,
+    /// RocksDB's files, below the checkpoint.
+    hot_files: Vec<(String, u64)>,
+    cold_files: Vec<(String, u64)>,
+    /// The checkpoint's folder.
+    objects: Arc<dyn ObjectStore>,
+    _checkpoint: Checkpoint,
+}
+
+impl Moment {
+    fn take(hot: &Hot, dir: &FilePath) -> Result<Moment, StorageError> {
+        clean(dir)?;
+        let checkpoint = Checkpoint(dir.join(CHECKPOINT));
+        hot.checkpoint(&checkpoint.0)?;
+        let mut hot_files = Vec::new();
+        for entry in std::fs::read_dir(&checkpoint.0)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name != LOCK_FILE {
+                hot_files.push((name, entry.metadata()?.len()));
+            }
+        }
+        hot_files.sort();
+        let copy = Arc::new(Hot::open_read_only(
+            &checkpoint.0,
+            &checkpoint.0.display().to_string(),
+        )?);
+        let seq = ddl::last_seq(&copy)?;
+        let snapshot = HotSnapshot::take(&copy);
+        let mut cold_files = Vec::new();
+        let mut files = snapshot.iterate(Family::Meta, &[META_FILE], vec![META_FILE + 1]);
+        while let Some((key, value)) = files.item() {
+            let file = ColdFile::decode(key, value)?;
+            cold_files.push((file.path, file.bytes));
+            files.next();
+        }
+        files.status()?;
+        drop(files);
+        Ok(Moment {
+            seq,
+            hot_files,
+            cold_files,
+            objects: Arc::new(LocalFileSystem::new_with_prefix(&checkpoint.0)?),
+            _checkpoint: checkpoint,
+        })
+    }
+}

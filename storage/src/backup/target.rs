@@ -1,0 +1,231 @@
+//! Where backups are: their lists, and the files that these name by their digests.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt};
+use object_store::buffered::BufWriter;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+use sha2::Sha256;
+use tokio::io::AsyncWriteExt;
+
+use super::{Contents, FORMAT};
+use crate::cold::{ColdOptions, url};
+use crate::error::StorageError;
+use crate::flush::blocking;
+
+/// A folder or object store with backups.
+pub(super) struct Target {
+    objects: Arc<dyn ObjectStore>,
+    /// Its folder, if it is one of this machine.
+    folder: Option<PathBuf>,
+}
+
+/// A file that is read as a stream.
+pub(super) struct Source {
+    pub(super) objects: Arc<dyn ObjectStore>,
+    pub(super) path: Path,
+}
+
+/// A SHA-256 on its way.
+#[derive(Default)]
+pub(super) struct Digest {
+    hash: Sha256,
+    bytes: u64,
+}
+
+impl Digest {
+    pub(super) fn add(&mut self, chunk: &[u8]) {
+        sha2::Digest::update(&mut self.hash, chunk);
+        self.bytes += chunk.len() as u64;
+    }
+
+    /// How many bytes it is of, and its digits.
+    pub(super) fn end(self) -> (u64, String) {
+        let digits = sha2::Digest::finalize(self.hash);
+        let digits = digits.iter().map(|byte| format!("{byte:02x}")).collect();
+        (self.bytes, digits)
+    }
+}
+
+/// What is wrong with a backup.
+pub(super) fn damaged(what: impl Into<String>) -> StorageError {
+    StorageError::Backup(what.into())
+}
+
+impl Source {
+    /// Hands on the file's contents; its length and digest.
+    pub(super) async fn read(
+        &self,
+        mut to: Option<&mut (dyn tokio::io::AsyncWrite + Unpin + Send)>,
+    ) -> Result<(u64, String), StorageError> {
+        let mut chunks = self.objects.get(&self.path).await?.into_stream();
+        let mut digest = Digest::default();
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk?;
+            digest.add(&chunk);
+            if let Some(to) = &mut to {
+                to.write_all(&chunk).await?;
+            }
+        }
+        Ok(digest.end())
+    }
+}
+
+fn file_path(sha256: &str) -> Path {
+    Path::from_iter(["files", sha256])
+}
+
+fn list_path(number: u64) -> Path {
+    Path::from_iter(["backups".to_string(), format!("{number:08}.json")])
+}
+
+impl Target {
+    /// The folder (made if it does not exist) or object store with this URL or absolute path. Blocking.
+    pub(super) fn open(url: &str) -> Result<Target, StorageError> {
+        if !url.contains("://") && !std::path::Path::new(url).is_absolute() {
+            let why = "it is neither a URL nor an absolute path";
+            return Err(damaged(format!("\"{url}\" cannot be used: {why}")));
+        }
+        let timeout = ColdOptions::default().timeout;
+        let place = url::open(url, &BTreeMap::new(), timeout);
+        let refused = |why| damaged(format!("\"{}\" cannot be used: {why}", url::shown(url)));
+        let place = place.map_err(refused)?;
+        Ok(Target {
+            objects: place.objects,
+            folder: place.folder,
+        })
+    }
+
+    /// As `open`, of what is there already.
+    pub(super) fn open_existing(url: &str) -> Result<Target, StorageError> {
+        let folder = url.strip_prefix("file://").unwrap_or(url);
+        if folder.starts_with('/') && !std::path::Path::new(folder).is_dir() {
+            return Err(damaged(format!("there is no folder \"{folder}\"")));
+        }
+        Target::open(url)
+    }
+
+    /// The numbers of its backups, ascending.
+    pub(super) async fn numbers(&self) -> Result<Vec<u64>, StorageError> {
+        let folder = Path::from("backups");
+        let found: Vec<_> = self.objects.list(Some(&folder)).try_collect().await?;
+        let name = |path: &Path| path.filename()?.strip_suffix(".json")?.parse().ok();
+        let mut numbers: Vec<u64> = found
+            .iter()
+            .filter_map(|meta| name(&meta.location))
+            .collect();
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// What a backup holds.
+    pub(super) async fn contents(&self, number: u64) -> Result<Contents, StorageError> {
+        let text = match self.objects.get(&list_path(number)).await {
+            Ok(found) => found.bytes().await?,
+            Err(object_store::Error::NotFound { .. }) => {
+                return Err(damaged(format!("there is no backup {number}")));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let broken = || damaged(format!("the list of backup {number} is damaged"));
+        let text = std::str::from_utf8(&text).map_err(|_| broken())?;
+        let (list, said) = text.trim_end().split_once('\n').ok_or_else(broken)?;
+        let mut digest = Digest::default();
+        digest.add(list.as_bytes());
+        if digest.end().1 != said {
+            return Err(broken());
+        }
+        let contents: Contents = serde_json::from_str(list).map_err(|_| broken())?;
+        if contents.format != FORMAT || contents.number != number {
+            let format = contents.format;
+            return Err(damaged(format!(
+                "backup {number} has the unknown format {format}"
+            )));
+        }
+        Ok(contents)
+    }
+
+    /// Digests and lengths of the files that are there.
+    pub(super) async fn files(&self) -> Result<HashSet<(String, u64)>, StorageError> {
+        let folder = Path::from("files");
+        let found = self.objects.list(Some(&folder)).map_ok(|meta| {
+            let name = meta.location.filename().unwrap_or_default().to_string();
+            (name, meta.size)
+        });
+        Ok(found.try_collect().await?)
+    }
+
+    /// A file, as a source.
+    pub(super) fn source(&self, sha256: &str) -> Source {
+        Source {
+            objects: self.objects.clone(),
+            path: file_path(sha256),
+        }
+    }
+
+    /// Copies a file of this length and digest.
+    pub(super) async fn put(
+        &self,
+        sha256: &str,
+        bytes: u64,
+        source: &Source,
+    ) -> Result<(), StorageError> {
+        let path = file_path(sha256);
+        let mut writer = BufWriter::new(self.objects.clone(), path.clone());
+        let copied = match source.read(Some(&mut writer)).await {
+            Ok(copied) if copied == (bytes, sha256.to_string()) => {
+                writer.shutdown().await.map_err(StorageError::from)
+            }
+            Ok(_) => Err(damaged(format!(
+                "{} changed while it was copied",
+                source.path
+            ))),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = copied {
+            let _ = writer.abort().await;
+            return Err(error);
+        }
+        self.settle(path).await
+    }
+
+    /// Writes the list, which makes the backup one. Its number is the next that is free.
+    pub(super) async fn finish(&self, contents: &mut Contents) -> Result<(), StorageError> {
+        loop {
+            let list = serde_json::to_string(&*contents)
+                .map_err(|error| StorageError::Corrupt(error.to_string()))?;
+            let mut digest = Digest::default();
+            digest.add(list.as_bytes());
+            let text = format!("{list}\n{}\n", digest.end().1);
+            let path = list_path(contents.number);
+            let put = (self.objects)
+                .put_opts(&path, PutPayload::from(text), PutMode::Create.into())
+                .await;
+            match put {
+                Ok(_) => return self.settle(path).await,
+                // Another server's.
+                Err(object_store::Error::AlreadyExists { .. }) => contents.number += 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Makes a file outlive a power cut, where the store does not do so by itself.
+    async fn settle(&self, path: Path) -> Result<(), StorageError> {
+        let Some(folder) = self.folder.clone() else {
+            return Ok(());
+        };
+        blocking(move || {
+            let file = folder.join(path.as_ref());
+            let above = file.parent().unwrap_or(&folder);
+            for written in [&file, above, &folder] {
+                std::fs::File::open(written)?.sync_all()?;
+            }
+            Ok(())
+        })
+        .await
+    }
+}
