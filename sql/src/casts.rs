@@ -199,10 +199,10 @@ impl CastFunction {
     fn apply(&self, array: &ArrayRef) -> Result<ArrayRef> {
         match self.conversion {
             Conversion::Input(ty) => {
-                self.from_texts(array, ty, |text| text::parse_in(ty, text, self.style))
+                self.read_texts(array, ty, |text| text::parse_in(ty, text, self.style))
             }
-            Conversion::Cut(ty) => self.from_texts(array, ty, |text| Ok(cut(ty, text))),
-            Conversion::FromJson(ty) => self.from_texts(array, ty, |json| from_json(ty, json)),
+            Conversion::Cut(ty) => self.read_texts(array, ty, |text| Ok(cut(ty, text))),
+            Conversion::FromJson(ty) => self.read_texts(array, ty, |json| from_json(ty, json)),
             Conversion::Output(ty) => self.to_texts(array, ty),
             Conversion::Round(ty) => round(array, ty),
             Conversion::ToLocal => Ok(shift(array, self.style, true)),
@@ -210,7 +210,7 @@ impl CastFunction {
         }
     }
 
-    fn from_texts(
+    fn read_texts(
         &self,
         array: &ArrayRef,
         ty: ColumnType,
