@@ -117,7 +117,7 @@ impl Exact {
         }
         // Newton's method from above ends at the floor.
         let bits = 256 - i64::from(value.leading_zeros());
-        let mut root = i256::ONE << u8::try_from(bits.div_ceil(2)).ok()?;
+        let mut root = i256::ONE << u8::try_from((bits + 1) / 2).ok()?;
         loop {
             let next = root
                 .checked_add(value.checked_div(root)?)?
