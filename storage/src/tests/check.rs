@@ -161,13 +161,13 @@ async fn each_break_is_found() {
             "a record in no transaction",
             true,
             |hot, snapshot, batch| {
-                let (mut key, value) = entries(snapshot, Family::Log, false).remove(0);
+                let (mut key, value) = entries(snapshot, Family::Log, false).pop().unwrap();
                 let at = key.len() - 8;
-                let early = Seq::from_i64(read_seq(&key[at..]).unwrap().as_i64() + 1).unwrap();
-                key[at..].copy_from_slice(&seq_bytes(early));
+                let other = Seq::from_i64(read_seq(&key[at..]).unwrap().as_i64() + 1).unwrap();
+                key[at..].copy_from_slice(&seq_bytes(other));
                 batch.put_cf(hot.family(Family::Log), key, value);
             },
-            &[CommitsAgree, StatesAgree],
+            &[CommitsAgree, IndexesExact, OneRowPerKey, StatesAgree],
         ),
         (
             "no end of a transaction",

@@ -297,7 +297,7 @@ async fn run(operations: u64) {
                 trial.objects.failed()
             ]
             .iter()
-            .all(|n| *n > 20),
+            .all(|n| *n > 10),
         "{told_trimmed} {resumed} {merged} {looked_back} {told_gone} {altered} {} {}",
         trial.crashes,
         trial.objects.failed()
