@@ -24,6 +24,8 @@ mod durability;
 mod errors;
 #[path = "compat/feed_checker.rs"]
 mod feed_checker;
+#[path = "compat/forms.rs"]
+mod forms;
 #[path = "compat/histories.rs"]
 mod histories;
 #[path = "compat/history.rs"]

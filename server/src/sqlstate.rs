@@ -12,6 +12,7 @@ pub(crate) fn sqlstate(kind: ErrorKind) -> &'static str {
         ErrorKind::AmbiguousColumn => "42702",
         ErrorKind::UndefinedFunction => "42883",
         ErrorKind::UndefinedObject => "42704",
+        ErrorKind::WindowingError => "42P20",
         ErrorKind::UndefinedParameter => "42P02",
         ErrorKind::InvalidSchemaName => "3F000",
         ErrorKind::InvalidName => "42602",

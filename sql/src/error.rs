@@ -20,6 +20,7 @@ pub enum ErrorKind {
     AmbiguousColumn,
     UndefinedFunction,
     UndefinedObject,
+    WindowingError,
     UndefinedParameter,
     InvalidSchemaName,
     InvalidName,

@@ -13,15 +13,17 @@ pub(crate) mod time;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{FixedSizeBinaryBuilder, Int64Array};
+use arrow::array::{ArrayRef, FixedSizeBinaryBuilder, Int64Array};
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use tidelog_storage::Store;
 
+use crate::error::SqlError;
+use crate::output;
 use crate::text::Style;
 
 pub(crate) use bytea::rewrite_of_bytea;
@@ -37,6 +39,31 @@ pub(crate) fn named(name: &str, style: Style) -> Option<Arc<ScalarUDF>> {
     array::function(name)
         .or_else(|| json::function(name, style))
         .or_else(|| time::function(name, style))
+}
+
+/// The arguments as arrays of the Arrow types of their columns, whether all are constants, and how many rows they
+/// have then.
+fn arrays(args: &ScalarFunctionArgs) -> Result<(Vec<ArrayRef>, bool, usize)> {
+    let external = |error: SqlError| DataFusionError::External(Box::new(error));
+    let scalar = args
+        .args
+        .iter()
+        .all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+    let rows = if scalar { 1 } else { args.number_rows };
+    let arrays = args
+        .args
+        .iter()
+        .zip(&args.arg_fields)
+        .map(|(arg, field)| {
+            let array = arg.to_array(rows)?;
+            if array.data_type().is_null() {
+                return Ok(array);
+            }
+            let ty = output::column_type(field).map_err(external)?;
+            output::conform(&array, ty).map_err(external)
+        })
+        .collect::<Result<_>>()?;
+    Ok((arrays, scalar, rows))
 }
 
 /// A function without arguments whose value the session fixes (`current_user`).

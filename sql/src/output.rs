@@ -178,6 +178,15 @@ pub(crate) async fn collected(rows: RowStream) -> Result<RowStream, SqlError> {
     Ok(futures::stream::iter(batches.into_iter().map(Ok)).boxed())
 }
 
+/// The stream, with something that lives as long: rows that wait to be fetched hold their snapshot, though they
+/// were read.
+pub(crate) fn holding<T: Send + Sync + 'static>(rows: RowStream, held: T) -> RowStream {
+    rows.inspect(move |_| {
+        let _ = &held;
+    })
+    .boxed()
+}
+
 /// A stream of one batch.
 pub(crate) fn once(batch: RecordBatch) -> RowStream {
     futures::stream::once(async { Ok(batch) }).boxed()

@@ -28,6 +28,7 @@ use crate::text::Style;
 use crate::{ddl, functions, system, types};
 
 mod dialect;
+mod forms;
 mod names;
 mod operators;
 mod order;
@@ -81,6 +82,7 @@ impl Planner<'_> {
         parameters: &[Option<ColumnType>],
     ) -> std::result::Result<LogicalPlan, SqlError> {
         let mut parameters = parameters.to_vec();
+        forms::follow_postgres(&mut query)?;
         tableoid::resolve(&mut query, self.catalog, self.search_path);
         dialect::as_functions(&mut query);
         qualified::simplify(&mut query);

@@ -487,7 +487,7 @@ impl Session {
             if let Some(rows) = short.run(state, &scope, &columns, types, values).await? {
                 return Ok(Outcome::Rows {
                     columns,
-                    rows,
+                    rows: output::holding(rows, scope.snapshot.clone()),
                     verb: "SELECT",
                 });
             }
@@ -502,6 +502,7 @@ impl Session {
         };
         let columns = output::columns(plan.schema().as_arrow())?;
         prepared.check_columns(&columns)?;
+        let snapshot = scope.snapshot.clone();
         let rows = self.run(plan, scope, &prepared.parameters, values).await?;
         self.detach_changes();
         // What is said while rows are made belongs to the transaction, which may end with this statement.
@@ -511,7 +512,7 @@ impl Session {
         };
         Ok(Outcome::Rows {
             columns,
-            rows,
+            rows: output::holding(rows, snapshot),
             verb: "SELECT",
         })
     }

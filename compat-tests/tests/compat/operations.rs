@@ -145,6 +145,11 @@ async fn a_user_is_erased() {
         .unwrap();
     let rows = idle.query("SELECT * FROM notes", &[]).await.unwrap();
     assert_eq!(rows.len(), 299);
+    // So does a cursor whose rows are read already.
+    let held = alice.connect().await;
+    held.batch_execute("DECLARE c CURSOR WITH HOLD FOR SELECT * FROM notes; FETCH 1 FROM c")
+        .await
+        .unwrap();
     // And one who follows the changes.
     let mut feed = Feed::open(&alice, "SUBSCRIBE TO notes");
     assert_eq!(feed.until_ready().await.0.len(), 299);
@@ -170,6 +175,8 @@ async fn a_user_is_erased() {
         ended.is_closed() || ended.as_db_error().is_some(),
         "{ended:?}"
     );
+    let fetched = held.simple_query("FETCH 1 FROM c").await;
+    assert!(fetched.is_err(), "{fetched:?}");
     assert_eq!(feed.next().await.op, "reset");
     assert_eq!(feed.until_ready().await.0.len(), 0);
     let more = all.try_next().await;

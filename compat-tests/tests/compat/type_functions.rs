@@ -4,14 +4,14 @@ use tokio_postgres::Client;
 
 use crate::pair::{Pair, same_answers};
 
-async fn all_same(tide: &Client, pg: &Client, queries: &[&str]) {
+pub(crate) async fn all_same(tide: &Client, pg: &Client, queries: &[&str]) {
     for query in queries {
         same_answers(tide, pg, query).await;
     }
 }
 
 /// Both refuse each statement with the same SQLSTATE and message.
-async fn all_refused(tide: &Client, pg: &Client, statements: &[&str]) {
+pub(crate) async fn all_refused(tide: &Client, pg: &Client, statements: &[&str]) {
     for statement in statements {
         let said = async |client: &Client| {
             let error = client.batch_execute(statement).await.expect_err(statement);

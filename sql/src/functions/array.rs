@@ -89,6 +89,9 @@ pub(crate) fn quantified(op: &BinaryOperator, all: bool) -> Option<String> {
     Some(format!("pg_{quantifier}_{}", known.2))
 }
 
+/// The function that `a && b` is planned as.
+pub(crate) const OVERLAPS: &str = "pg_overlaps";
+
 /// Whether a function is a quantified comparison.
 pub(crate) fn is_quantified(name: &str) -> bool {
     name.starts_with("pg_any_") || name.starts_with("pg_all_")
@@ -129,7 +132,7 @@ pub(crate) fn function(name: &str) -> Option<Arc<ScalarUDF>> {
         "array_positions" => Op::Positions,
         "array_remove" => Op::Remove,
         "array_replace" => Op::Replace,
-        "pg_overlaps" => Op::Overlaps,
+        OVERLAPS => Op::Overlaps,
         "pg_subscripts" => Op::Subscripts,
         super::UNTAGGED => Op::OrEmpty,
         _ => match (name.strip_prefix("pg_any_"), name.strip_prefix("pg_all_")) {
@@ -574,24 +577,7 @@ impl ScalarUDFImpl for ArrayFunction {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let base = ArrayFunction::base(&args.arg_fields);
-        let scalar = args
-            .args
-            .iter()
-            .all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
-        let rows = if scalar { 1 } else { args.number_rows };
-        let arrays = args
-            .args
-            .iter()
-            .zip(&args.arg_fields)
-            .map(|(arg, field)| {
-                let array = arg.to_array(rows)?;
-                if array.data_type().is_null() {
-                    return Ok(array);
-                }
-                let ty = output::column_type(field).map_err(external)?;
-                output::conform(&array, ty).map_err(external)
-            })
-            .collect::<Result<Vec<ArrayRef>>>()?;
+        let (arrays, scalar, rows) = super::arrays(&args)?;
         let mut values = Vec::with_capacity(rows);
         for row in 0..rows {
             let row = arrays.iter().map(|array| {

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
@@ -542,24 +541,7 @@ impl ScalarUDFImpl for TimeFunction {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let scalar = args
-            .args
-            .iter()
-            .all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
-        let rows = if scalar { 1 } else { args.number_rows };
-        let arrays = args
-            .args
-            .iter()
-            .zip(&args.arg_fields)
-            .map(|(arg, field)| {
-                let array = arg.to_array(rows)?;
-                if array.data_type().is_null() {
-                    return Ok(array);
-                }
-                let ty = output::column_type(field).map_err(external)?;
-                output::conform(&array, ty).map_err(external)
-            })
-            .collect::<Result<Vec<ArrayRef>>>()?;
+        let (arrays, scalar, rows) = super::arrays(&args)?;
         let mut builder = ColumnBuilder::new(self.result_of(&args.arg_fields)?);
         for row in 0..rows {
             let row = arrays

@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use crate::ddl;
 use crate::functions::UNTAGGED;
-use crate::functions::array::quantified;
+use crate::functions::array::{OVERLAPS, quantified};
 
 /// Writes these as functions.
 pub(super) fn as_functions(query: &mut ast::Query) {
@@ -196,7 +196,7 @@ impl ast::VisitorMut for Dialect {
                 left,
                 op: ast::BinaryOperator::PGOverlap,
                 right,
-            } => *expr = call("pg_overlaps", vec![take(left), take(right)]),
+            } => *expr = call(OVERLAPS, vec![take(left), take(right)]),
             Expr::AtTimeZone {
                 timestamp,
                 time_zone,

@@ -8,6 +8,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use tidelog_storage::ColumnType;
 
+use crate::functions::array::{OVERLAPS, is_quantified};
 use crate::notify::{CHANNELS_ARRAY, PG_LISTENING_CHANNELS};
 use crate::parse::parse_expression;
 use crate::row::{infer, placeholder};
@@ -252,6 +253,9 @@ fn name_of(expr: &Expr) -> Option<(String, bool)> {
             {
                 return name_of(inner);
             }
+            if let Some(written) = as_written(&name, function) {
+                return written;
+            }
             // These are keywords in PostgreSQL's grammar and keep the value's name, as a cast does.
             if matches!(function.args, FunctionArguments::None) {
                 return Some((name.to_ascii_lowercase(), true));
@@ -283,6 +287,29 @@ fn name_of(expr: &Expr) -> Option<(String, bool)> {
             SelectItem::ExprWithAlias { alias, .. } => Some((ddl::fold(alias), true)),
             _ => None,
         },
+        _ => None,
+    }
+}
+
+/// What is written where `dialect` has put a function of ours; `None` for other functions.
+fn as_written(name: &str, function: &ast::Function) -> Option<Option<(String, bool)>> {
+    if name == OVERLAPS || is_quantified(name) {
+        return Some(None);
+    }
+    if let Some(prefix) = name.strip_suffix("_array_of") {
+        return Some(Some((format!("{prefix}_agg"), true)));
+    }
+    if let Some(prefix) = name.strip_suffix("_object_of") {
+        return Some(Some((format!("{prefix}_object_agg"), true)));
+    }
+    let FunctionArguments::List(list) = &function.args else {
+        return None;
+    };
+    match (name, list.args.first()?) {
+        (
+            "pg_element" | "pg_slice",
+            ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(array)),
+        ) => Some(name_of(array)),
         _ => None,
     }
 }

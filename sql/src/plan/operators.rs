@@ -379,6 +379,27 @@ fn tagged_elements(unnest: &Unnest) -> Result<Option<LogicalPlan>> {
     Projection::try_new(columns, unnest).map(|tagged| Some(LogicalPlan::Projection(tagged)))
 }
 
+/// Types the operands of `a && b` by each other; they are arrays.
+fn overlaps(mut call: ScalarFunction, schema: &DFSchema, style: Style) -> Result<Expr> {
+    let [left, right] = call.args.as_slice() else {
+        return Ok(Expr::ScalarFunction(call));
+    };
+    let known = known_type(left, schema).or_else(|| known_type(right, schema));
+    let typed = |expr: &Expr| match known {
+        Some(ty) => type_parameter(expr.clone(), ty),
+        None => expr.clone(),
+    };
+    let (left, right) = type_pair(typed(left), typed(right), schema, style)?;
+    let types = (type_of(&left, schema), type_of(&right, schema));
+    if let (Some(l), Some(r)) = types
+        && !matches!((l, r), (ColumnType::Array(_), ColumnType::Array(_)))
+    {
+        return Err(no_operator(&BinaryOperator::PGOverlap, l, r));
+    }
+    call.args = vec![left, right];
+    Ok(Expr::ScalarFunction(call))
+}
+
 fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Expr>> {
     Ok(match expr {
         Expr::InList(InList {
@@ -421,6 +442,9 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
         Expr::Cast(cast) => casts::rewrite(cast, schema, style)?,
         Expr::ScalarFunction(call) if functions::array::is_quantified(call.name()) => {
             Transformed::yes(quantified(call, schema, style)?)
+        }
+        Expr::ScalarFunction(call) if call.name() == functions::array::OVERLAPS => {
+            Transformed::yes(overlaps(call, schema, style)?)
         }
         Expr::ScalarFunction(mut call) if call.name() == functions::UNTAGGED => {
             let value = call
@@ -721,15 +745,17 @@ fn check_comparable(
     if class(l) == class(r) {
         return Ok(());
     }
+    Err(no_operator(op, l, r))
+}
+
+fn no_operator(op: &BinaryOperator, left: ColumnType, right: ColumnType) -> DataFusionError {
     let message = format!(
         "operator does not exist: {} {op} {}",
-        types::name(l),
-        types::name(r)
+        types::name(left),
+        types::name(right)
     );
     let hint = "No operator matches the given name and argument types. You might need to add explicit type casts.";
-    Err(external(
-        SqlError::new(ErrorKind::UndefinedFunction, message).hint(hint),
-    ))
+    external(SqlError::new(ErrorKind::UndefinedFunction, message).hint(hint))
 }
 
 /// Types of one class compare with each other.

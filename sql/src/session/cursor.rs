@@ -65,7 +65,9 @@ pub struct FetchFeed {
 
 /// The rows of a query, and where the cursor stands.
 struct CursorRows {
-    stream: Option<RowStream>,
+    /// Holds their snapshot, also when it has ended: rows of it may stand in `batches`.
+    stream: RowStream,
+    ended: bool,
     /// Rows that were read, from row number `first` on; without SCROLL those that are passed are dropped.
     batches: VecDeque<RecordBatch>,
     first: u64,
@@ -80,10 +82,8 @@ struct CursorRows {
 impl CursorRows {
     /// Reads until there are `rows` in all, or no more; says how many there are up to that.
     async fn read_to(&mut self, rows: u64) -> Result<u64, SqlError> {
-        while self.read < rows
-            && let Some(stream) = &mut self.stream
-        {
-            match stream.next().await.transpose()? {
+        while self.read < rows && !self.ended {
+            match self.stream.next().await.transpose()? {
                 Some(batch) => {
                     self.read += batch.num_rows() as u64;
                     self.bytes += batch.get_array_memory_size();
@@ -96,7 +96,7 @@ impl CursorRows {
                         return Err(SqlError::new(ErrorKind::ProgramLimitExceeded, message));
                     }
                 }
-                None => self.stream = None,
+                None => self.ended = true,
             }
         }
         Ok(self.read.min(rows))
@@ -166,7 +166,7 @@ impl CursorRows {
             self.at = 0;
             return Ok(Vec::new());
         }
-        while self.read < row && self.stream.is_some() {
+        while self.read < row && !self.ended {
             self.read_to(self.read + 1).await?;
             if !self.scroll {
                 self.at = self.read.min(row - 1);
@@ -343,7 +343,8 @@ impl Session {
                     return Err(SqlError::new(ErrorKind::InternalError, message));
                 };
                 let rows = CursorRows {
-                    stream: Some(rows),
+                    stream: rows,
+                    ended: false,
                     batches: VecDeque::new(),
                     first: 1,
                     read: 0,

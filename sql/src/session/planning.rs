@@ -34,9 +34,20 @@ impl Session {
         catalog: &Catalog,
     ) -> Result<QueryPlan, SqlError> {
         locking::refuse(&query)?;
+        let pseudo_columns = plan::stars::mentions_pseudo_columns(&query);
+        self.plan_with(Vec::new(), query, given, pseudo_columns, catalog)
+    }
+
+    fn plan_with(
+        &self,
+        replaced: Vec<(String, Arc<dyn datafusion::datasource::TableProvider>)>,
+        query: ast::Query,
+        given: &[Option<ColumnType>],
+        pseudo_columns: bool,
+        catalog: &Catalog,
+    ) -> Result<QueryPlan, SqlError> {
         let access = self.access(catalog);
         let search_path = self.search_path();
-        let pseudo_columns = plan::stars::mentions_pseudo_columns(&query);
         let constants = self.constants();
         let planner = Planner {
             state: &self.engine.state,
@@ -52,7 +63,7 @@ impl Session {
             style: self.style(),
             expr_planners: self.expr_planners(),
             pseudo_columns,
-            replaced: Vec::new(),
+            replaced,
         };
         let text = query.to_string();
         let plan = planner.query(query, given)?;
@@ -126,26 +137,8 @@ impl Session {
         pseudo_columns: bool,
         catalog: &Catalog,
     ) -> Result<LogicalPlan, SqlError> {
-        let access = self.access(catalog);
-        let search_path = self.search_path();
-        let constants = self.constants();
-        let planner = Planner {
-            state: &self.engine.state,
-            store: &self.engine.store,
-            settings: &|| self.all_settings(),
-            catalog,
-            search_path: &search_path,
-            access: &access,
-            constants: &constants,
-            pg_notify: &self.pg_notify,
-            cursors: &|| self.cursor_infos(),
-            sequences: self.sequences(),
-            style: self.style(),
-            expr_planners: self.expr_planners(),
-            pseudo_columns,
-            replaced,
-        };
-        planner.query(query, given)
+        let plan = self.plan_with(replaced, query, given, pseudo_columns, catalog)?;
+        Ok(plan.plan)
     }
 
     /// Evaluates an expression without columns, as one of this type where the expression leaves it open.

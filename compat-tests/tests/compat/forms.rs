@@ -1,0 +1,98 @@
+//! Forms of queries that DataFusion reads in its own way: what is right here, what is refused, what columns are called.
+
+use tidelog_compat_tests::Server;
+
+use crate::pair::Pair;
+use crate::type_functions::{all_refused, all_same};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_windows_and_names() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE a (id int8 PRIMARY KEY, n int4, x text, tags text[]);
+         INSERT INTO a VALUES (1, 1, 'x', '{p,q}'), (2, NULL, 'y', NULL), (3, 3, NULL, '{}'), (4, 1, 'z', '{r}');",
+    );
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT id FROM a WHERE (n, id) < (2, 3) ORDER BY 1",
+            "SELECT id, (n, id) < (1, 4) AS lt, (n, id) <= (1, 1) AS le, (n, id) > (0, 9) AS gt, (n, id) >= (3, 3) AS ge FROM a ORDER BY 1",
+            "SELECT id, (n, x) = (1, 'x') AS e, (n, x) <> (1, 'x') AS ne FROM a ORDER BY 1",
+            "SELECT (1, NULL::int4) < (2, 3) AS decided, (1, NULL::int4) < (1, 3) AS unknown",
+            "SELECT id FROM a WHERE (x, n, id) > ('x', 1, 0) ORDER BY 1",
+            "SELECT id FROM a WHERE NOT (n, id) < (2, 3) ORDER BY 1",
+            "SELECT id, sum(n) OVER (w ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS s FROM a WINDOW w AS (ORDER BY id DESC) ORDER BY id",
+            "SELECT id, count(*) OVER (w) AS s FROM a WINDOW w AS (ORDER BY id DESC) ORDER BY id",
+            "SELECT id, first_value(id) OVER (v ORDER BY id DESC) AS f FROM a WINDOW w AS (PARTITION BY n), v AS (w) ORDER BY id",
+            "SELECT id, (SELECT count(*) OVER (w) FROM (VALUES (1), (2)) v (k) WINDOW w AS (ORDER BY k) LIMIT 1) AS i, count(*) OVER (w) AS o FROM a WINDOW w AS (ORDER BY id) ORDER BY id",
+            "SELECT tags[1], tags[1:1], (tags)[2], 'p' = ANY (tags), tags && '{p}' FROM a ORDER BY id",
+            "SELECT '{q}' && tags, tags && ARRAY['r'], ARRAY[1] && '{1,2}' FROM a ORDER BY id",
+            "SELECT jsonb_agg(n ORDER BY id) FROM a",
+            "SELECT json_object_agg(id, n) FROM a WHERE id = 1",
+        ],
+    )
+    .await;
+    all_refused(
+        &tide,
+        &pg,
+        &[
+            "SELECT 1 && 2",
+            "SELECT tags && n FROM a",
+            "SELECT 1 FROM a WHERE (n, id) < (2, 3, 4)",
+            "SELECT sum(n) OVER (w PARTITION BY x) FROM a WINDOW w AS (ORDER BY id)",
+            "SELECT sum(n) OVER (w ORDER BY x) FROM a WINDOW w AS (ORDER BY id)",
+            "SELECT sum(n) OVER (w) FROM a WINDOW w AS (ORDER BY id ROWS 1 PRECEDING)",
+            "SELECT sum(n) OVER (nope ROWS 1 PRECEDING) FROM a",
+        ],
+    )
+    .await;
+}
+
+/// A wrong answer was given for each of these once.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_would_be_answered_wrongly_is_refused() {
+    let server = Server::start();
+    let client = server.peer().connect().await;
+    client
+        .batch_execute("CREATE TABLE a (id int8 PRIMARY KEY, n int4); CREATE TABLE b (id int8 PRIMARY KEY, n int4)")
+        .await
+        .unwrap();
+    for (query, named) in [
+        (
+            "SELECT * FROM generate_series(1, 3) WITH ORDINALITY",
+            "WITH ORDINALITY",
+        ),
+        (
+            "SELECT * FROM unnest(ARRAY[1]) WITH ORDINALITY",
+            "WITH ORDINALITY",
+        ),
+        (
+            "SELECT id FROM a RIGHT JOIN b USING (id)",
+            "RIGHT JOIN … USING",
+        ),
+        (
+            "SELECT 1 FROM (SELECT id FROM a FULL JOIN b USING (id)) s",
+            "FULL JOIN … USING",
+        ),
+        ("SELECT * FROM a NATURAL FULL JOIN b", "NATURAL FULL JOIN"),
+        (
+            "SELECT * FROM a CROSS JOIN (a AS c RIGHT JOIN b USING (id))",
+            "RIGHT JOIN … USING",
+        ),
+    ] {
+        let error = client.batch_execute(query).await.expect_err(query);
+        let error = error.as_db_error().expect(query);
+        assert_eq!(error.code().code(), "0A000", "{query}");
+        assert_eq!(
+            error.message(),
+            format!("{named} is not supported"),
+            "{query}"
+        );
+    }
+    let rows = client
+        .query("SELECT a.id FROM a FULL JOIN b ON a.id = b.id", &[])
+        .await;
+    assert!(rows.unwrap().is_empty());
+}
