@@ -56,6 +56,8 @@ mod reads;
 mod real_data;
 #[path = "compat/robustness.rs"]
 mod robustness;
+#[path = "compat/slt.rs"]
+mod slt;
 #[path = "compat/subscribe.rs"]
 mod subscribe;
 #[path = "compat/tidy.rs"]

@@ -1,14 +1,24 @@
 //! Functions that DataFusion lacks: what asks for the session, `snowflake_id()` and `gen_random_uuid()`.
 
 pub(crate) mod array;
-mod bytea;
+pub(crate) mod call;
+mod dates;
+mod decimal;
+mod encoding;
 pub(crate) mod enums;
+mod format;
 pub(crate) mod json;
+mod math;
+mod missing;
 pub(crate) mod order;
+mod regexp;
 pub(crate) mod sequence;
+mod series;
 mod single_value;
+mod strings;
 mod sum;
 pub(crate) mod time;
+mod to_char;
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -26,7 +36,6 @@ use crate::error::SqlError;
 use crate::output;
 use crate::text::Style;
 
-pub(crate) use bytea::rewrite_of_bytea;
 pub(crate) use single_value::{SINGLE_VALUE, single_value};
 pub(crate) use sum::sum;
 
@@ -34,21 +43,34 @@ pub(crate) use sum::sum;
 /// same to Arrow.
 pub(crate) const UNTAGGED: &str = "pg_untagged";
 
+/// The functions with overloads.
+const FAMILIES: &[&[call::Function]] = &[
+    dates::FUNCTIONS,
+    encoding::FUNCTIONS,
+    format::FUNCTIONS,
+    math::FUNCTIONS,
+    math::TRIGONOMETRY,
+    regexp::FUNCTIONS,
+    series::FUNCTIONS,
+    strings::FUNCTIONS,
+    time::FUNCTIONS,
+    to_char::FUNCTIONS,
+];
+
 /// The function of ours with this name, where DataFusion has none or another one.
 pub(crate) fn named(name: &str, style: Style) -> Option<Arc<ScalarUDF>> {
-    array::function(name)
+    call::named(name, style)
+        .or_else(|| missing::function(name))
+        .or_else(|| array::function(name))
         .or_else(|| json::function(name, style))
-        .or_else(|| time::function(name, style))
 }
 
-/// The arguments as arrays of the Arrow types of their columns, whether all are constants, and how many rows they
-/// have then.
-fn arrays(args: &ScalarFunctionArgs) -> Result<(Vec<ArrayRef>, bool, usize)> {
+/// The arguments as arrays of the Arrow types of their columns, whether one value is that of all rows, which it is for
+/// constants unless the function is volatile, and how many rows they have then.
+fn arrays(args: &ScalarFunctionArgs, is_volatile: bool) -> Result<(Vec<ArrayRef>, bool, usize)> {
     let external = |error: SqlError| DataFusionError::External(Box::new(error));
-    let scalar = args
-        .args
-        .iter()
-        .all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+    let constant = |arg: &ColumnarValue| matches!(arg, ColumnarValue::Scalar(_));
+    let scalar = !is_volatile && args.args.iter().all(constant);
     let rows = if scalar { 1 } else { args.number_rows };
     let arrays = args
         .args

@@ -27,6 +27,7 @@ use crate::session::CursorInfo;
 use crate::text::Style;
 use crate::{ddl, functions, system, types};
 
+mod calls;
 mod dialect;
 mod forms;
 mod names;
@@ -35,6 +36,7 @@ mod order;
 mod qualified;
 pub(crate) mod stars;
 mod subqueries;
+mod syntax;
 mod tableoid;
 mod view;
 
@@ -170,6 +172,11 @@ impl ContextProvider for Planner<'_> {
         name: &str,
         args: Vec<Expr>,
     ) -> Result<Arc<dyn TableSource>> {
+        // What the planner itself writes; generate_series is a function with overloads.
+        let name = match name {
+            "pg_series" => "generate_series",
+            name => name,
+        };
         let function = self
             .state
             .table_functions()

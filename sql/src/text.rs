@@ -2,7 +2,6 @@
 
 mod array;
 pub(crate) mod datetime;
-pub(crate) mod format;
 mod interval;
 pub(crate) mod jsonb;
 mod number;

@@ -73,6 +73,14 @@ pub(super) fn text(expr: &Arc<dyn PhysicalExpr>) -> String {
     }
     if let Some(call) = expr.downcast_ref::<ScalarFunctionExpr>() {
         let arguments: Vec<String> = call.args().iter().map(text).collect();
+        match (
+            crate::functions::call::is_operator(call.name()),
+            arguments.as_slice(),
+        ) {
+            (true, [left, right]) => return format!("({left} {} {right})", call.name()),
+            (true, [operand]) => return format!("({} {operand})", call.name()),
+            _ => {}
+        }
         return format!("{}({})", call.name(), arguments.join(", "));
     }
     unnumbered(&expr.to_string())

@@ -577,7 +577,7 @@ impl ScalarUDFImpl for ArrayFunction {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let base = ArrayFunction::base(&args.arg_fields);
-        let (arrays, scalar, rows) = super::arrays(&args)?;
+        let (arrays, scalar, rows) = super::arrays(&args, false)?;
         let mut values = Vec::with_capacity(rows);
         for row in 0..rows {
             let row = arrays.iter().map(|array| {

@@ -13,9 +13,10 @@ use datafusion::sql::sqlparser::ast::BinaryOperator;
 use tidelog_storage::datum::{ColumnBuilder, datum_at};
 use tidelog_storage::{ColumnType, Datum, DatumRef, Interval};
 
+use super::call::dsl::{
+    Env, FLOAT8, Function, INT4, INTERVAL, Outcome, T, TEXT, TIMESTAMP, TIMESTAMPTZ, TIMETZ, f,
+};
 use crate::error::{ErrorKind, SqlError};
-use crate::output;
-use crate::text::format::{Shown, to_char};
 use crate::text::{Style, Zone, datetime};
 
 const SECOND: i64 = 1_000_000;
@@ -49,8 +50,6 @@ enum Op {
     JustifyDays,
     JustifyInterval,
     MakeInterval,
-    /// A moment by a template.
-    ToChar,
 }
 
 fn is_number(ty: ColumnType) -> bool {
@@ -98,12 +97,12 @@ pub(crate) fn operator(
         (Divide, Interval, ty) if is_number(ty) => (Op::Over, Interval, false),
         _ => return None,
     };
-    Some((udf("?column?", found, Some(result), style), swapped))
+    Some((udf("?column?", found, result, style), swapped))
 }
 
 /// The function that gives what intervals are compared by.
 pub(crate) fn span() -> Arc<ScalarUDF> {
-    let result = Some(ColumnType::Numeric(Some((38, 0))));
+    let result = ColumnType::Numeric(Some((38, 0)));
     udf("interval_span", Op::Span, result, Style::default())
 }
 
@@ -112,48 +111,122 @@ pub(crate) fn negate() -> Arc<ScalarUDF> {
     udf(
         "?column?",
         Op::Negate,
-        Some(ColumnType::Interval),
+        ColumnType::Interval,
         Style::default(),
     )
 }
 
-/// The function with this name.
-pub(crate) fn function(name: &str, style: Style) -> Option<Arc<ScalarUDF>> {
-    let (op, result) = match name {
-        "timezone" => (Op::Timezone, None),
-        "age" => (Op::Age, Some(ColumnType::Interval)),
-        "justify_hours" => (Op::JustifyHours, Some(ColumnType::Interval)),
-        "justify_days" => (Op::JustifyDays, Some(ColumnType::Interval)),
-        "justify_interval" => (Op::JustifyInterval, Some(ColumnType::Interval)),
-        "make_interval" => (Op::MakeInterval, Some(ColumnType::Interval)),
-        "to_char" => (Op::ToChar, Some(ColumnType::Text)),
-        _ => return None,
-    };
-    Some(udf(name, op, result, style))
+/// Those with names.
+pub(super) const FUNCTIONS: &[Function] = &[
+    f(
+        "timezone",
+        &[TEXT, TIMESTAMP],
+        T::TimestampTz,
+        |env, args| calculate(Op::Timezone, env, args),
+    ),
+    f(
+        "timezone",
+        &[TEXT, TIMESTAMPTZ],
+        T::Timestamp,
+        |env, args| calculate(Op::Timezone, env, args),
+    ),
+    f("timezone", &[TEXT, TIMETZ], T::TimeTz, |env, args| {
+        calculate(Op::Timezone, env, args)
+    })
+    .stable(),
+    f(
+        "timezone",
+        &[INTERVAL, TIMESTAMP],
+        T::TimestampTz,
+        |env, args| calculate(Op::Timezone, env, args),
+    ),
+    f(
+        "timezone",
+        &[INTERVAL, TIMESTAMPTZ],
+        T::Timestamp,
+        |env, args| calculate(Op::Timezone, env, args),
+    ),
+    f("timezone", &[INTERVAL, TIMETZ], T::TimeTz, |env, args| {
+        calculate(Op::Timezone, env, args)
+    }),
+    f("age", &[TIMESTAMP, TIMESTAMP], T::Interval, |env, args| {
+        calculate(Op::Age, env, args)
+    }),
+    f(
+        "age",
+        &[TIMESTAMPTZ, TIMESTAMPTZ],
+        T::Interval,
+        |env, args| calculate(Op::Age, env, args),
+    )
+    .stable(),
+    f("age", &[TIMESTAMP], T::Interval, |env, args| {
+        calculate(Op::Age, env, args)
+    })
+    .stable(),
+    f("age", &[TIMESTAMPTZ], T::Interval, |env, args| {
+        calculate(Op::Age, env, args)
+    })
+    .stable(),
+    f("justify_hours", &[INTERVAL], T::Interval, |env, args| {
+        calculate(Op::JustifyHours, env, args)
+    }),
+    f("justify_days", &[INTERVAL], T::Interval, |env, args| {
+        calculate(Op::JustifyDays, env, args)
+    }),
+    f("justify_interval", &[INTERVAL], T::Interval, |env, args| {
+        calculate(Op::JustifyInterval, env, args)
+    }),
+    f("make_interval", &[], T::Interval, make_interval),
+    f("make_interval", &[INT4], T::Interval, make_interval),
+    f("make_interval", &[INT4; 2], T::Interval, make_interval),
+    f("make_interval", &[INT4; 3], T::Interval, make_interval),
+    f("make_interval", &[INT4; 4], T::Interval, make_interval),
+    f("make_interval", &[INT4; 5], T::Interval, make_interval),
+    f("make_interval", &[INT4; 6], T::Interval, make_interval),
+    f(
+        "make_interval",
+        &[INT4, INT4, INT4, INT4, INT4, INT4, FLOAT8],
+        T::Interval,
+        make_interval,
+    ),
+];
+
+fn make_interval(env: &Env<'_>, args: &[DatumRef<'_>]) -> Outcome {
+    calculate(Op::MakeInterval, env, args)
 }
 
-fn udf(name: &str, op: Op, result: Option<ColumnType>, style: Style) -> Arc<ScalarUDF> {
-    let volatility = match op {
-        Op::Age => Volatility::Stable,
-        _ => Volatility::Immutable,
-    };
+fn calculate(op: Op, env: &Env<'_>, args: &[DatumRef<'_>]) -> Outcome {
+    let style = env.style;
+    Calculation { op, style }.eval(args)
+}
+
+/// A date, a time or a moment, so much later.
+pub(super) fn moved_by(value: DatumRef<'_>, by: Interval, style: Style) -> Outcome {
+    let op = Op::Move(false);
+    Calculation { op, style }.eval(&[value, DatumRef::Interval(by)])
+}
+
+fn udf(name: &str, op: Op, result: ColumnType, style: Style) -> Arc<ScalarUDF> {
     Arc::new(ScalarUDF::from(TimeFunction {
         name: name.to_string(),
-        op,
+        calculation: Calculation { op, style },
         result,
-        style,
-        signature: Signature::variadic_any(volatility),
+        signature: Signature::variadic_any(Volatility::Immutable),
     }))
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct TimeFunction {
     name: String,
-    op: Op,
-    /// `None` where the arguments decide.
-    result: Option<ColumnType>,
-    style: Style,
+    calculation: Calculation,
+    result: ColumnType,
     signature: Signature,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Calculation {
+    op: Op,
+    style: Style,
 }
 
 fn out_of_range(name: &str) -> SqlError {
@@ -269,7 +342,7 @@ fn justify_days((months, days, micros): (i64, i64, i64)) -> (i64, i64, i64) {
     (months, days, micros)
 }
 
-impl TimeFunction {
+impl Calculation {
     /// A value as microseconds of a local clock.
     fn local(&self, value: DatumRef<'_>) -> Option<i64> {
         match value {
@@ -446,32 +519,6 @@ impl TimeFunction {
                 let (months, days, micros) = justify_days(justify_hours(*value));
                 Datum::Interval(interval(months, days, micros)?)
             }
-            (Op::ToChar, [moment, DatumRef::Text(template)]) => {
-                let zone = self.style.zone;
-                let shown = match *moment {
-                    DatumRef::Timestamp(at) | DatumRef::TimestampTz(at) if endless(at) => {
-                        return Ok(Datum::Null);
-                    }
-                    DatumRef::Date(i32::MIN | i32::MAX) => return Ok(Datum::Null),
-                    DatumRef::Timestamp(micros) => Shown { micros, east: None },
-                    DatumRef::TimestampTz(at) => {
-                        let east = zone.offset_at(at);
-                        let micros = at.checked_add(east * SECOND);
-                        let micros = micros.ok_or_else(|| out_of_range("timestamp"))?;
-                        let east = Some(east);
-                        Shown { micros, east }
-                    }
-                    DatumRef::Date(_) => {
-                        let micros = self.local(*moment);
-                        let micros = micros.ok_or_else(|| out_of_range("date"))?;
-                        let east = Some(zone.offset_of_local(micros));
-                        Shown { micros, east }
-                    }
-                    _ => return Err(SqlError::unsupported("to_char() of this type")),
-                };
-                Datum::Text(to_char(shown, template)?)
-            }
-            (Op::ToChar, _) => return Err(SqlError::unsupported("to_char() of this type")),
             (Op::MakeInterval, parts) => {
                 let part = |at: usize| parts.get(at).and_then(|v| number(*v)).unwrap_or(0.0);
                 let months = part(0) * 12.0 + part(1);
@@ -490,21 +537,8 @@ impl TimeFunction {
     fn wrong(&self) -> SqlError {
         SqlError::new(
             ErrorKind::UndefinedFunction,
-            format!("function {} does not exist for these arguments", self.name),
+            "operator does not exist for these operands",
         )
-    }
-
-    fn result_of(&self, fields: &[FieldRef]) -> Result<ColumnType> {
-        if let Some(result) = self.result {
-            return Ok(result);
-        }
-        let moment = fields.get(1).ok_or_else(|| external(self.wrong()))?;
-        Ok(match output::column_type(moment).map_err(external)? {
-            ColumnType::Timestamp => ColumnType::TimestampTz,
-            ColumnType::TimestampTz | ColumnType::Date => ColumnType::Timestamp,
-            ColumnType::TimeTz => ColumnType::TimeTz,
-            _ => return Err(external(self.wrong())),
-        })
     }
 }
 
@@ -529,26 +563,23 @@ impl ScalarUDFImpl for TimeFunction {
         &self.signature
     }
 
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        let field = |ty: &DataType| Arc::new(arrow::datatypes::Field::new("", ty.clone(), true));
-        let fields: Vec<FieldRef> = types.iter().map(field).collect();
-        Ok(self.result_of(&fields)?.arrow())
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(self.result.arrow())
     }
 
-    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
-        let result = self.result_of(args.arg_fields)?;
-        Ok(Arc::new(result.field(&self.name, true)))
+    fn return_field_from_args(&self, _: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        Ok(Arc::new(self.result.field(&self.name, true)))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let (arrays, scalar, rows) = super::arrays(&args)?;
-        let mut builder = ColumnBuilder::new(self.result_of(&args.arg_fields)?);
+        let (arrays, scalar, rows) = super::arrays(&args, false)?;
+        let mut builder = ColumnBuilder::new(self.result);
         for row in 0..rows {
-            let row = arrays
-                .iter()
-                .map(|array| datum_at(array.as_ref(), row).ok_or_else(|| external(self.wrong())));
+            let row = arrays.iter().map(|array| {
+                datum_at(array.as_ref(), row).ok_or_else(|| external(self.calculation.wrong()))
+            });
             let row = row.collect::<Result<Vec<_>>>()?;
-            builder.append(self.eval(&row).map_err(external)?.as_ref());
+            builder.append(self.calculation.eval(&row).map_err(external)?.as_ref());
         }
         let result = builder.finish();
         Ok(match scalar {

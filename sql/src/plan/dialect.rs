@@ -9,8 +9,9 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use crate::ddl;
-use crate::functions::UNTAGGED;
 use crate::functions::array::{OVERLAPS, quantified};
+use crate::functions::{self, UNTAGGED};
+use crate::parse::parse_query;
 
 /// Writes these as functions.
 pub(super) fn as_functions(query: &mut ast::Query) {
@@ -46,8 +47,9 @@ fn set_returning(name: &str) -> Option<Vec<String>> {
     if !matches!(prefix, "json" | "jsonb") {
         return match name {
             "generate_subscripts" => Some(vec!["pg_subscripts".to_string()]),
-            "regexp_split_to_table" => Some(vec!["regexp_split_to_array".to_string()]),
-            "string_to_table" => Some(vec!["string_to_array".to_string()]),
+            name if functions::call::returns_set(name) => {
+                Some(vec![functions::call::as_list(name)])
+            }
             _ => None,
         };
     }
@@ -72,11 +74,33 @@ fn name_of(name: &ObjectName) -> Option<String> {
     }
 }
 
+/// The function that an operator is planned as.
+fn operator_function(op: &ast::BinaryOperator) -> Option<&'static str> {
+    use ast::BinaryOperator::{
+        BitwiseAnd, BitwiseOr, PGBitwiseShiftLeft, PGBitwiseShiftRight, PGBitwiseXor, PGExp,
+        PGRegexIMatch, PGRegexMatch, PGRegexNotIMatch, PGRegexNotMatch, PGStartsWith,
+    };
+    Some(match op {
+        BitwiseAnd => "&",
+        BitwiseOr => "|",
+        PGBitwiseXor => "#",
+        PGBitwiseShiftLeft => "<<",
+        PGBitwiseShiftRight => ">>",
+        PGExp => "^",
+        PGRegexMatch => "~",
+        PGRegexIMatch => "~*",
+        PGRegexNotMatch => "!~",
+        PGRegexNotIMatch => "!~*",
+        PGStartsWith => "^@",
+        _ => return None,
+    })
+}
+
 fn unnamed(expr: Expr) -> FunctionArg {
     FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))
 }
 
-fn call(name: &str, args: Vec<Expr>) -> Expr {
+pub(super) fn call(name: &str, args: Vec<Expr>) -> Expr {
     Expr::Function(function(name, args.into_iter().map(unnamed).collect()))
 }
 
@@ -101,7 +125,7 @@ fn null() -> Expr {
     Expr::Value(Value::Null.into())
 }
 
-fn take(expr: &mut Expr) -> Expr {
+pub(super) fn take(expr: &mut Expr) -> Expr {
     std::mem::replace(expr, null())
 }
 
@@ -119,6 +143,18 @@ impl ast::VisitorMut for Dialect {
     type Break = ();
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        if let TableFactor::UNNEST {
+            alias,
+            array_exprs,
+            with_ordinality,
+            ..
+        } = factor
+        {
+            if std::mem::take(with_ordinality) {
+                number_rows("unnest", alias, array_exprs);
+            }
+            return ControlFlow::Continue(());
+        }
         let TableFactor::Table {
             name,
             alias,
@@ -135,24 +171,23 @@ impl ast::VisitorMut for Dialect {
         let Some(lists) = set_returning(&name) else {
             return ControlFlow::Continue(());
         };
+        // DataFusion has a series of constants as a table, which need not be held as a whole.
+        if name == "generate_series"
+            && !*with_ordinality
+            && let Some(constants) = integers(&args.args)
+        {
+            if constants.iter().all(|value| i32::try_from(*value).is_ok()) {
+                *factor = int4_series(&constants, alias.take());
+            }
+            return ControlFlow::Continue(());
+        }
         let given = std::mem::take(&mut args.args);
-        let array_exprs = lists
+        let mut array_exprs: Vec<Expr> = lists
             .iter()
-            .map(|list| Expr::Function(function(list, given.clone())));
+            .map(|list| Expr::Function(function(list, given.clone())))
+            .collect();
         let mut alias = alias.take();
-        let columns = |names: &[&str]| -> Vec<ast::TableAliasColumnDef> {
-            let column = |name: &&str| ast::TableAliasColumnDef {
-                name: Ident::new(*name),
-                data_type: None,
-            };
-            names.iter().map(column).collect()
-        };
-        let alias_of = alias.get_or_insert_with(|| ast::TableAlias {
-            explicit: true,
-            name: Ident::new(&name),
-            columns: Vec::new(),
-            at: None,
-        });
+        let alias_of = alias.get_or_insert_with(|| alias_named(&name));
         if alias_of.columns.is_empty() {
             alias_of.columns = match lists.len() {
                 2 => columns(&["key", "value"]),
@@ -161,12 +196,15 @@ impl ast::VisitorMut for Dialect {
                 _ => Vec::new(),
             };
         }
+        if *with_ordinality {
+            number_rows(&name, &mut alias, &mut array_exprs);
+        }
         *factor = TableFactor::UNNEST {
             alias,
-            array_exprs: array_exprs.collect(),
+            array_exprs,
             with_offset: false,
             with_offset_alias: None,
-            with_ordinality: *with_ordinality,
+            with_ordinality: false,
         };
         ControlFlow::Continue(())
     }
@@ -197,6 +235,21 @@ impl ast::VisitorMut for Dialect {
                 op: ast::BinaryOperator::PGOverlap,
                 right,
             } => *expr = call(OVERLAPS, vec![take(left), take(right)]),
+            Expr::BinaryOp { left, op, right } if operator_function(&plain(op)).is_some() => {
+                if let Some(name) = operator_function(&plain(op)) {
+                    *expr = call(name, vec![take(left), take(right)]);
+                }
+            }
+            Expr::UnaryOp { op, expr: operand } => {
+                let name = match op {
+                    ast::UnaryOperator::PGAbs => "@",
+                    ast::UnaryOperator::BitwiseNot => "~",
+                    ast::UnaryOperator::PGSquareRoot => "|/",
+                    ast::UnaryOperator::PGCubeRoot => "||/",
+                    _ => return ControlFlow::Continue(()),
+                };
+                *expr = call(name, vec![take(operand)]);
+            }
             Expr::AtTimeZone {
                 timestamp,
                 time_zone,
@@ -240,14 +293,102 @@ impl ast::VisitorMut for Dialect {
                     *expr = cast(literal, data_type);
                 }
             }
-            Expr::Function(function) => {
-                if let Some(rewritten) = rewrite_function(function) {
-                    *expr = rewritten;
-                }
-            }
-            _ => {}
+            Expr::Function(function) => match rewrite_function(function) {
+                Some(rewritten) => *expr = rewritten,
+                None => super::syntax::as_function(expr),
+            },
+            other => super::syntax::as_function(other),
         }
         ControlFlow::Continue(())
+    }
+}
+
+fn alias_named(name: &str) -> ast::TableAlias {
+    ast::TableAlias {
+        explicit: true,
+        name: Ident::new(name),
+        columns: Vec::new(),
+        at: None,
+    }
+}
+
+fn columns(names: &[&str]) -> Vec<ast::TableAliasColumnDef> {
+    let column = |name: &&str| ast::TableAliasColumnDef {
+        name: Ident::new(*name),
+        data_type: None,
+    };
+    names.iter().map(column).collect()
+}
+
+/// WITH ORDINALITY: one more list, of the places in the others.
+fn number_rows(function: &str, alias: &mut Option<ast::TableAlias>, lists: &mut Vec<Expr>) {
+    let count = lists.len();
+    lists.push(call(
+        &functions::call::as_list("pg_ordinals"),
+        lists.clone(),
+    ));
+    let alias = alias.get_or_insert_with(|| alias_named(function));
+    if alias.columns.is_empty() {
+        // One column has the relation's name, several have the function's.
+        let name = match count {
+            1 => alias.name.clone(),
+            _ => Ident::new(function),
+        };
+        let column = ast::TableAliasColumnDef {
+            name,
+            data_type: None,
+        };
+        alias.columns = vec![column; count];
+    }
+    if alias.columns.len() == count {
+        alias.columns.extend(columns(&["ordinality"]));
+    }
+}
+
+/// The arguments of a series, where they are integers as they are written and the step is not 0.
+fn integers(args: &[FunctionArg]) -> Option<Vec<i64>> {
+    let number = |arg: &FunctionArg| {
+        let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = arg else {
+            return None;
+        };
+        let (sign, expr) = match expr {
+            Expr::UnaryOp {
+                op: ast::UnaryOperator::Minus,
+                expr,
+            } => (-1, &**expr),
+            expr => (1, expr),
+        };
+        match expr {
+            Expr::Value(value) => match &value.value {
+                Value::Number(digits, _) => Some(sign * digits.parse::<i64>().ok()?),
+                _ => None,
+            },
+            _ => None,
+        }
+    };
+    let numbers: Vec<i64> = args.iter().map(number).collect::<Option<_>>()?;
+    (matches!(numbers.len(), 2 | 3) && numbers.get(2) != Some(&0)).then_some(numbers)
+}
+
+/// DataFusion's table of a series, which is of bigints, as one of integers.
+fn int4_series(constants: &[i64], alias: Option<ast::TableAlias>) -> TableFactor {
+    let name = "generate_series";
+    let args: Vec<String> = constants.iter().map(i64::to_string).collect();
+    let args = args.join(", ");
+    let query = format!("SELECT pg_series::int4 AS {name} FROM pg_series({args})");
+    let subquery = parse_query(&query).expect("a query of ours is one");
+    let mut alias = alias.unwrap_or_else(|| alias_named(name));
+    if alias.columns.is_empty() {
+        alias.columns = vec![ast::TableAliasColumnDef {
+            name: alias.name.clone(),
+            data_type: None,
+        }];
+    }
+    TableFactor::Derived {
+        lateral: false,
+        subquery: Box::new(subquery),
+        alias: Some(alias),
+        sample: None,
     }
 }
 

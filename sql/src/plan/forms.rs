@@ -25,26 +25,11 @@ impl ast::VisitorMut for Forms {
     type Break = SqlError;
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<SqlError> {
-        let (TableFactor::Table {
-            with_ordinality, ..
-        }
-        | TableFactor::Function {
-            with_ordinality, ..
-        }
-        | TableFactor::UNNEST {
-            with_ordinality, ..
-        }) = factor
-        else {
-            return match factor {
-                TableFactor::NestedJoin {
-                    table_with_joins, ..
-                } => refuse_merged_columns(&table_with_joins.joins),
-                _ => ControlFlow::Continue(()),
-            };
-        };
-        match with_ordinality {
-            true => ControlFlow::Break(SqlError::unsupported("WITH ORDINALITY")),
-            false => ControlFlow::Continue(()),
+        match factor {
+            TableFactor::NestedJoin {
+                table_with_joins, ..
+            } => refuse_merged_columns(&table_with_joins.joins),
+            _ => ControlFlow::Continue(()),
         }
     }
 

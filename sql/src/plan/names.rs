@@ -12,7 +12,7 @@ use crate::functions::array::{OVERLAPS, is_quantified};
 use crate::notify::{CHANNELS_ARRAY, PG_LISTENING_CHANNELS};
 use crate::parse::parse_expression;
 use crate::row::{infer, placeholder};
-use crate::{ddl, types};
+use crate::{ddl, functions, types};
 
 /// Stands between a column's name and a number where DataFusion must be told two columns of one name apart.
 const AGAIN: char = '\u{1}';
@@ -253,8 +253,17 @@ fn name_of(expr: &Expr) -> Option<(String, bool)> {
             {
                 return name_of(inner);
             }
-            if let Some(written) = as_written(&name, function) {
-                return written;
+            let first = match &function.args {
+                FunctionArguments::List(list) => match list.args.first() {
+                    Some(ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(first))) => {
+                        Some(first)
+                    }
+                    _ => None,
+                },
+                _ => None,
+            };
+            if let Some(renamed) = renamed(&name, first) {
+                return renamed;
             }
             // These are keywords in PostgreSQL's grammar and keep the value's name, as a cast does.
             if matches!(function.args, FunctionArguments::None) {
@@ -267,18 +276,6 @@ fn name_of(expr: &Expr) -> Option<(String, bool)> {
             .and_then(name_of)
             .filter(|(_, strong)| *strong)
             .or(Some(("case".to_string(), false))),
-        Expr::Extract { .. } => strong("extract"),
-        Expr::Ceil { .. } => strong("ceil"),
-        Expr::Floor { .. } => strong("floor"),
-        Expr::Position { .. } => strong("position"),
-        Expr::Substring { .. } => strong("substring"),
-        Expr::Trim { trim_where, .. } => strong(match trim_where {
-            Some(ast::TrimWhereField::Leading) => "ltrim",
-            Some(ast::TrimWhereField::Trailing) => "rtrim",
-            _ => "btrim",
-        }),
-        Expr::Overlay { .. } => strong("overlay"),
-        Expr::AtTimeZone { .. } => strong("timezone"),
         Expr::Exists { negated: false, .. } => strong("exists"),
         Expr::Array(_) => strong("array"),
         Expr::Tuple(_) => strong("row"),
@@ -291,25 +288,33 @@ fn name_of(expr: &Expr) -> Option<(String, bool)> {
     }
 }
 
-/// What is written where `dialect` has put a function of ours; `None` for other functions.
-fn as_written(name: &str, function: &ast::Function) -> Option<Option<(String, bool)>> {
-    if name == OVERLAPS || is_quantified(name) {
+/// What a function that stands for something else is called after; `None` for others.
+fn renamed(name: &str, first: Option<&Expr>) -> Option<Option<(String, bool)>> {
+    let strong = |name: String| Some(Some((name, true)));
+    if functions::call::is_operator(name) || is_quantified(name) || name == OVERLAPS {
         return Some(None);
     }
-    if let Some(prefix) = name.strip_suffix("_array_of") {
-        return Some(Some((format!("{prefix}_agg"), true)));
+    match (name, first) {
+        // A subscript keeps the array's name.
+        ("pg_element" | "pg_slice", Some(array)) => return Some(name_of(array)),
+        ("pg_or_empty", _) => return strong("array".to_string()),
+        ("unnest", Some(Expr::Function(inner))) => {
+            let inner = ddl::fold(inner.name.0.last()?.as_ident()?);
+            if let Some(set) = functions::call::of_list(&inner) {
+                return strong(set.to_string());
+            }
+            return match inner.split_once("_list_of_") {
+                Some((json, "keys")) => strong(format!("{json}_object_keys")),
+                Some((json, rest)) => strong(format!("{json}_array_{rest}")),
+                None if inner == "pg_subscripts" => strong("generate_subscripts".to_string()),
+                None => None,
+            };
+        }
+        _ => {}
     }
-    if let Some(prefix) = name.strip_suffix("_object_of") {
-        return Some(Some((format!("{prefix}_object_agg"), true)));
-    }
-    let FunctionArguments::List(list) = &function.args else {
-        return None;
-    };
-    match (name, list.args.first()?) {
-        (
-            "pg_element" | "pg_slice",
-            ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(array)),
-        ) => Some(name_of(array)),
+    match name.split_once('_')? {
+        (json @ ("json" | "jsonb"), "array_of") => strong(format!("{json}_agg")),
+        (json @ ("json" | "jsonb"), "object_of") => strong(format!("{json}_object_agg")),
         _ => None,
     }
 }

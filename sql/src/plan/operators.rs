@@ -16,6 +16,7 @@ use datafusion::sql::sqlparser::ast::BinaryOperator;
 use tidelog_storage::datum::{ColumnBuilder, datum_at};
 use tidelog_storage::{ColumnType, Datum, DatumRef, ElementType};
 
+use super::calls;
 use super::order::{check_groupable, has_own_order, refuse_json, sorted, sorted_by};
 use crate::error::{ErrorKind, SqlError};
 use crate::text::{self, Style};
@@ -131,6 +132,9 @@ impl PostgresOperators {
                 return Ok(Some(call));
             }
         }
+        if *op == BinaryOperator::StringConcat {
+            return Ok(joined(left, right, left_type, right_type, self.style));
+        }
         // A bare literal beside a time is read as what PostgreSQL's operators want there.
         use ColumnType::{Date, Interval, Time, TimeTz, Timestamp, TimestampTz};
         let calculates = matches!(
@@ -176,6 +180,25 @@ impl PostgresOperators {
     }
 }
 
+/// `||` of text and anything but an array or jsonb, or of two byteas.
+fn joined(
+    left: &Expr,
+    right: &Expr,
+    left_type: Option<ColumnType>,
+    right_type: Option<ColumnType>,
+    style: Style,
+) -> Option<Expr> {
+    let other = |ty| matches!(ty, Some(ColumnType::Array(_) | ColumnType::Jsonb));
+    if other(left_type) || other(right_type) {
+        return None;
+    }
+    let function = functions::call::named("||", style)?;
+    Some(functions::json::call(
+        function,
+        vec![left.clone(), right.clone()],
+    ))
+}
+
 /// Whether an operand's type is left open: a bare string or an untyped parameter.
 fn is_open(expr: &Expr) -> bool {
     is_bare_string(expr) || matches!(expr, Expr::Placeholder(Placeholder { field: None, .. }))
@@ -189,7 +212,7 @@ fn is_integer_literal(expr: &Expr) -> bool {
 }
 
 /// A parameter without a type becomes one of this type.
-fn type_parameter(expr: Expr, ty: ColumnType) -> Expr {
+pub(super) fn type_parameter(expr: Expr, ty: ColumnType) -> Expr {
     match expr {
         Expr::Placeholder(Placeholder { id, field: None }) => Expr::Placeholder(
             Placeholder::new_with_field(id, Some(Arc::new(ty.field("", true)))),
@@ -199,7 +222,7 @@ fn type_parameter(expr: Expr, ty: ColumnType) -> Expr {
 }
 
 /// A bare string becomes a literal of this type.
-fn literal_of(expr: Expr, ty: ColumnType, style: Style) -> Result<Expr> {
+pub(super) fn literal_of(expr: Expr, ty: ColumnType, style: Style) -> Result<Expr> {
     let Expr::Literal(ScalarValue::Utf8(Some(literal)), _) = &expr else {
         return Ok(expr);
     };
@@ -465,17 +488,11 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
             let name = format!("{}() of this type", call.name());
             return Err(external(SqlError::unsupported(name)));
         }
-        // DataFusion's templates are others.
-        Expr::ScalarFunction(call)
-            if matches!(call.name(), "to_date" | "to_timestamp") && call.args.len() > 1 =>
-        {
-            let name = format!("{}() with a template", call.name());
-            return Err(external(SqlError::unsupported(name)));
-        }
-        Expr::ScalarFunction(call) if of_session_zone(&call, schema, style) => {
-            Transformed::yes(in_session_zone(call, schema, style)?)
-        }
-        Expr::ScalarFunction(mut call) => {
+        Expr::ScalarFunction(call) => {
+            let (mut call, resolved) = calls::resolved(call, schema, style)?;
+            if resolved {
+                return Ok(Transformed::yes(Expr::ScalarFunction(call)));
+            }
             let mut typed = false;
             if let Some(types) = functions::json::arguments(call.name()) {
                 typed = true;
@@ -507,15 +524,14 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
                     };
                 }
             }
-            let tag = array_tag(&call, schema);
-            let mut call = functions::rewrite_of_bytea(call, schema);
-            call.transformed |= typed;
-            match tag {
+            match array_tag(&call, schema) {
                 Some(tag) => {
-                    let name = call.data.schema_name().to_string();
-                    Transformed::yes(call.data.alias_with_metadata(name, Some(tag)))
+                    let call = Expr::ScalarFunction(call);
+                    let name = call.schema_name().to_string();
+                    Transformed::yes(call.alias_with_metadata(name, Some(tag)))
                 }
-                None => call,
+                None if typed => Transformed::yes(Expr::ScalarFunction(call)),
+                None => Transformed::no(Expr::ScalarFunction(call)),
             }
         }
         Expr::WindowFunction(mut window) => {
@@ -558,37 +574,6 @@ fn array_tag(call: &ScalarFunction, schema: &DFSchema) -> Option<FieldMetadata> 
     };
     let field = ty.field("", true);
     (!field.metadata().is_empty()).then(|| FieldMetadata::from(field.metadata().clone()))
-}
-
-/// Whether a function takes a moment apart, which has other parts in the session's zone than in UTC.
-fn of_session_zone(call: &ScalarFunction, schema: &DFSchema, style: Style) -> bool {
-    if style == Style::default() || !matches!(call.name(), "date_part" | "date_trunc") {
-        return false;
-    }
-    let [part, time] = call.args.as_slice() else {
-        return false;
-    };
-    // The seconds since 1970 are the same everywhere.
-    let absolute = matches!(part, Expr::Literal(ScalarValue::Utf8(Some(part)), _)
-        if part.eq_ignore_ascii_case("epoch"));
-    !absolute && type_of(time, schema) == Some(ColumnType::TimestampTz)
-}
-
-/// Such a function of what the zone's clocks show.
-fn in_session_zone(mut call: ScalarFunction, schema: &DFSchema, style: Style) -> Result<Expr> {
-    let cast = |expr: Expr, ty: ColumnType| -> Result<Expr> {
-        let cast = Cast::new(Box::new(expr), ty.arrow());
-        Ok(casts::rewrite(cast, schema, style)?.data)
-    };
-    if let Some(time) = call.args.pop() {
-        call.args.push(cast(time, ColumnType::Timestamp)?);
-    }
-    let truncates = call.name() == "date_trunc";
-    let call = Expr::ScalarFunction(call);
-    match truncates {
-        true => cast(call, ColumnType::TimestampTz),
-        false => Ok(call),
-    }
 }
 
 fn type_pair(left: Expr, right: Expr, schema: &DFSchema, style: Style) -> Result<(Expr, Expr)> {

@@ -38,7 +38,7 @@ impl ast::VisitorMut for Qualified {
         let Some(function) = only.as_ident().map(ddl::fold) else {
             return ControlFlow::Continue(());
         };
-        if matches!(function.as_str(), "generate_series" | "range") {
+        if matches!(function.as_str(), "generate_series" | "pg_series" | "range") {
             // DataFusion's table function takes constants; over columns it is an array's elements.
             if Visit::visit(&args.args, &mut FindColumn).is_break() {
                 let series = function_call(&function, std::mem::take(&mut args.args));

@@ -172,10 +172,6 @@ pub(crate) fn function(
             Err(error(ErrorKind::FeatureNotSupported, message))
         }),
         "acldefault" => (DataType::Utf8, acl_default),
-        "quote_ident" => (DataType::Utf8, |_, args| {
-            let quoted = string(args, 0).map(|name| crate::parse::identifier(&name));
-            Ok(ScalarValue::Utf8(quoted))
-        }),
         "regclass_in" | "to_regclass" => (DataType::Int64, regclass_in),
         "regclass_out" => (DataType::Utf8, regclass_out),
         "regnamespace_in" => (DataType::Int64, |known, args| {
@@ -231,7 +227,6 @@ pub(crate) fn function(
             });
             Ok(ScalarValue::from(if utf8 { 6_i32 } else { -1 }))
         }),
-        "format" => (DataType::Utf8, format),
         "current_schemas" => {
             let item = Arc::new(Field::new("item", DataType::Utf8, true));
             (DataType::List(item), current_schemas)
@@ -327,49 +322,6 @@ fn size_pretty(bytes: i64) -> String {
         size >>= 10;
     }
     format!("{} PB", (size + size.signum()) / 2)
-}
-
-/// `format` with %s, %I, %L and %%.
-fn format(_: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
-    let Some(pattern) = string(args, 0) else {
-        return Ok(ScalarValue::Utf8(None));
-    };
-    let mut out = String::new();
-    let mut next = 1;
-    let mut characters = pattern.chars();
-    while let Some(character) = characters.next() {
-        if character != '%' {
-            out.push(character);
-            continue;
-        }
-        let specifier = characters.next();
-        if specifier == Some('%') {
-            out.push('%');
-            continue;
-        }
-        if next >= args.len() {
-            let message = "too few arguments for format()".to_string();
-            return Err(error(ErrorKind::InvalidParameterValue, message));
-        }
-        let value = string(args, next);
-        next += 1;
-        match (specifier, value) {
-            (Some('s'), value) => out.push_str(&value.unwrap_or_default()),
-            (Some('I'), Some(value)) => out.push_str(&crate::parse::identifier(&value)),
-            (Some('I'), None) => {
-                let message = "null values cannot be formatted as an SQL identifier".to_string();
-                return Err(error(ErrorKind::InvalidParameterValue, message));
-            }
-            (Some('L'), Some(value)) => out.push_str(&format!("'{}'", value.replace('\'', "''"))),
-            (Some('L'), None) => out.push_str("NULL"),
-            (other, _) => {
-                let shown = other.map_or("%".to_string(), |c| format!("%{c}"));
-                let message = format!("format() with \"{shown}\" is not supported");
-                return Err(error(ErrorKind::FeatureNotSupported, message));
-            }
-        }
-    }
-    Ok(text(out))
 }
 
 fn error(kind: ErrorKind, message: String) -> DataFusionError {

@@ -190,7 +190,7 @@ fn write_day(days: i64, out: &mut String) -> bool {
 }
 
 /// Year, month and day of a day since 1970-01-01 (Howard Hinnant, "chrono-compatible low-level date algorithms").
-pub(super) fn civil(days: i64) -> (i64, i64, i64) {
+pub(crate) fn civil(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);
@@ -208,7 +208,7 @@ pub(super) fn civil(days: i64) -> (i64, i64, i64) {
 }
 
 /// The day since 1970-01-01, by the same source.
-pub(super) fn day_number(year: i64, month: i64, day: i64) -> i64 {
+pub(crate) fn day_number(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
     let year_of_era = year.rem_euclid(400);
@@ -217,13 +217,30 @@ pub(super) fn day_number(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
 
-fn month_days(year: i64, month: i64) -> i64 {
+pub(crate) fn month_days(year: i64, month: i64) -> i64 {
     match month {
         2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
         2 => 28,
         4 | 6 | 9 | 11 => 30,
         _ => 31,
     }
+}
+
+/// The Julian day of 1970-01-01.
+pub(crate) const JULIAN_1970: i64 = 2_440_588;
+
+/// Year and week of a day, by the calendar of ISO 8601.
+pub(crate) fn iso_week(days: i64) -> (i64, i64) {
+    // A week is of the year that its Thursday is in.
+    let thursday = days - (days + 3).rem_euclid(7) + 3;
+    let (year, _, _) = civil(thursday);
+    (year, (thursday - day_number(year, 1, 1)) / 7 + 1)
+}
+
+/// The Monday of a week of that calendar.
+pub(crate) fn iso_week_start(year: i64, week: i64) -> i64 {
+    let fourth = day_number(year, 1, 4);
+    fourth - (fourth + 3).rem_euclid(7) + (week - 1) * 7
 }
 
 /// Microseconds of a local clock, so many months later: on the month's last day where it has no such day.

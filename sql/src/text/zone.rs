@@ -1,7 +1,7 @@
 //! Time zones: what `SET TimeZone` and timestamps may name.
 
 use chrono::{MappedLocalTime, NaiveDateTime, Offset, TimeZone};
-use chrono_tz::Tz;
+use chrono_tz::{OffsetName, Tz};
 
 const SECOND: i64 = 1_000_000;
 /// PostgreSQL's limit of a zone's distance from UTC.
@@ -112,6 +112,18 @@ impl Zone {
                     format!("<{sign}{hours:02}:{minutes:02}>{inverse}{hours:02}:{minutes:02}")
                 }
             }
+        }
+    }
+
+    /// What the zone is called at a moment, in microseconds since 1970-01-01 UTC.
+    pub(crate) fn abbreviation_at(self, micros: i64) -> String {
+        match (self, clock(micros)) {
+            (Zone::Named(zone), Some(at)) => {
+                let offset = zone.offset_from_utc_datetime(&at);
+                let name = offset.abbreviation();
+                name.map_or_else(|| self.name(), str::to_string)
+            }
+            _ => self.name(),
         }
     }
 

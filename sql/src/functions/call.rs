@@ -1,0 +1,751 @@
+//! Functions with PostgreSQL's overloads: which one a call means, what its arguments are converted to, its values.
+//!
+//! A family of functions is a table of [`Function`]s in a module of its own. A call is first planned as a function that
+//! knows only its name; when the plan stands, [`Overloaded::resolve`] says which overload it is, so that later
+//! rewrites cannot change that.
+
+pub(super) mod dsl;
+
+use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, LazyLock};
+
+use arrow::array::ListArray;
+use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::datatypes::{DataType, Field, FieldRef, i256};
+use datafusion::common::ScalarValue;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::{
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    TypeSignature, Volatility,
+};
+use tidelog_storage::datum::{ColumnBuilder, NUMERIC_PRECISION_MAX, Numeric, datum_at};
+use tidelog_storage::{ColumnType, Datum, DatumRef};
+
+use super::decimal::Decimal;
+use crate::error::{ErrorKind, SqlError};
+use crate::text::{self, Style};
+use crate::{output, types};
+
+/// What a function knows besides its arguments.
+pub(crate) struct Env<'a> {
+    pub(crate) style: Style,
+    /// The arguments' types as they were given; `None` for NULL alone.
+    pub(crate) types: &'a [Option<ColumnType>],
+}
+
+pub(crate) type Eval = fn(&Env<'_>, &[DatumRef<'_>]) -> std::result::Result<Datum, SqlError>;
+
+/// What a parameter takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Param {
+    Of(ColumnType),
+    /// Anything, as it is.
+    Any,
+}
+
+/// One overload.
+pub(crate) struct Function {
+    name: &'static str,
+    params: &'static [Param],
+    result: ColumnType,
+    eval: Eval,
+    /// The last parameter takes any number of arguments.
+    variadic: bool,
+    /// NULL for any argument gives NULL without asking the function.
+    strict: bool,
+    /// The values are rows: they come as an array.
+    set: bool,
+    volatility: Volatility,
+    /// Precision and scale of a numeric result, by the arguments' types.
+    shape: Option<Shape>,
+}
+
+/// Tells precision and scale by the arguments' types and those that are constants.
+pub(crate) type Shape = fn(&[Option<ColumnType>], &[Option<&ScalarValue>]) -> Option<(u8, i8)>;
+
+impl Function {
+    pub(super) const fn new(
+        name: &'static str,
+        params: &'static [Param],
+        result: ColumnType,
+        eval: Eval,
+    ) -> Function {
+        Function {
+            name,
+            params,
+            result,
+            eval,
+            variadic: false,
+            strict: true,
+            set: false,
+            volatility: Volatility::Immutable,
+            shape: None,
+        }
+    }
+
+    pub(super) const fn variadic(mut self) -> Function {
+        self.variadic = true;
+        self
+    }
+
+    pub(super) const fn called_on_null(mut self) -> Function {
+        self.strict = false;
+        self
+    }
+
+    pub(super) const fn set(mut self) -> Function {
+        self.set = true;
+        self
+    }
+
+    pub(super) const fn stable(mut self) -> Function {
+        self.volatility = Volatility::Stable;
+        self
+    }
+
+    pub(super) const fn volatile(mut self) -> Function {
+        self.volatility = Volatility::Volatile;
+        self
+    }
+
+    pub(super) const fn shape(mut self, shape: Shape) -> Function {
+        self.shape = Some(shape);
+        self
+    }
+
+    fn param(&self, at: usize) -> Option<Param> {
+        match self.params.get(at) {
+            None if self.variadic => self.params.last().copied(),
+            param => param.copied(),
+        }
+    }
+
+    fn takes(&self, count: usize) -> bool {
+        count == self.params.len() || self.variadic && count > self.params.len()
+    }
+}
+
+static FUNCTIONS: LazyLock<HashMap<&'static str, Vec<&'static Function>>> = LazyLock::new(|| {
+    let mut functions: HashMap<&'static str, Vec<&'static Function>> = HashMap::new();
+    for function in super::FAMILIES.iter().copied().flatten() {
+        functions.entry(function.name).or_default().push(function);
+    }
+    functions
+});
+
+/// Whether a function gives rows.
+pub(crate) fn returns_set(name: &str) -> bool {
+    FUNCTIONS
+        .get(name)
+        .is_some_and(|overloads| overloads[0].set)
+}
+
+/// Before the name of a function that gives rows, where they are asked for as an array.
+const LIST: &str = "pg_list_";
+
+/// The name of the function that gives the rows of another as an array.
+pub(crate) fn as_list(name: &str) -> String {
+    format!("{LIST}{name}")
+}
+
+/// The function whose rows this one gives as an array.
+pub(crate) fn of_list(name: &str) -> Option<&str> {
+    name.strip_prefix(LIST)
+}
+
+/// Whether a name is an operator's.
+pub(crate) fn is_operator(name: &str) -> bool {
+    !name.starts_with(|c: char| c.is_alphabetic() || c == '_')
+}
+
+/// The function with this name, whichever of its overloads will be meant.
+pub(crate) fn named(name: &str, style: Style) -> Option<Arc<ScalarUDF>> {
+    let called = name;
+    let (name, overloads) = FUNCTIONS.get_key_value(of_list(name).unwrap_or(name))?;
+    let volatility = overloads[0].volatility;
+    let arity = vec![TypeSignature::Nullary, TypeSignature::VariadicAny];
+    Some(Arc::new(ScalarUDF::from(Overloaded {
+        name,
+        called: called.to_string(),
+        style,
+        signature: Signature::one_of(arity, volatility),
+    })))
+}
+
+/// A type without its modifiers; the kinds of text are one.
+fn plain(ty: ColumnType) -> ColumnType {
+    match ty {
+        ColumnType::Varchar(_) | ColumnType::Bpchar(_) | ColumnType::Name | ColumnType::Char => {
+            ColumnType::Text
+        }
+        ColumnType::Numeric(_) => ColumnType::Numeric(None),
+        ty => ty,
+    }
+}
+
+fn implicit(from: ColumnType, to: ColumnType) -> bool {
+    use ColumnType::{
+        Date, Float4, Float8, Int2, Int4, Int8, Interval, Numeric, Oid, Time, TimeTz, Timestamp,
+        TimestampTz,
+    };
+    from == to
+        || matches!(
+            (from, to),
+            (Int2, Int4 | Int8 | Float4 | Float8 | Numeric(_) | Oid)
+                | (Int4, Int8 | Float4 | Float8 | Numeric(_) | Oid)
+                | (Int8, Float4 | Float8 | Numeric(_) | Oid)
+                | (Oid, Int8)
+                | (Numeric(_), Float4 | Float8)
+                | (Float4, Float8)
+                | (Date, Timestamp | TimestampTz)
+                | (Timestamp, TimestampTz)
+                | (Time, Interval | TimeTz)
+        )
+        || matches!((from, to), (ColumnType::Array(_), ColumnType::Array(_)))
+}
+
+/// PostgreSQL's categories of types, and whether a type is its category's preferred one.
+fn category(ty: ColumnType) -> (char, bool) {
+    use ColumnType::{
+        Bool, Date, Float4, Float8, Int2, Int4, Int8, Interval, Numeric, Oid, Text, Time, TimeTz,
+        Timestamp, TimestampTz,
+    };
+    match ty {
+        Int2 | Int4 | Int8 | Float4 | Numeric(_) => ('N', false),
+        Float8 | Oid => ('N', true),
+        Text => ('S', true),
+        Date | Time | TimeTz | Timestamp => ('D', false),
+        TimestampTz => ('D', true),
+        Interval => ('T', true),
+        Bool => ('B', true),
+        ColumnType::Array(_) => ('A', false),
+        _ => ('U', false),
+    }
+}
+
+/// The overload that arguments of these types mean, `None` standing for a type left open; after
+/// func_select_candidate in PostgreSQL's parse_func.c.
+fn select(
+    name: &str,
+    given: &[Option<ColumnType>],
+) -> std::result::Result<&'static Function, SqlError> {
+    let of: Vec<Option<ColumnType>> = given.iter().map(|ty| ty.map(plain)).collect();
+    let accepts = |function: &&'static Function| {
+        let fits = |(at, ty): (usize, &Option<ColumnType>)| match (function.param(at), ty) {
+            (Some(Param::Of(param)), Some(ty)) => implicit(*ty, param),
+            (Some(_), _) => true,
+            (None, _) => false,
+        };
+        function.takes(of.len()) && of.iter().enumerate().all(fits)
+    };
+    let overloads = FUNCTIONS.get(name).map(Vec::as_slice).unwrap_or_default();
+    let mut candidates: Vec<&'static Function> =
+        overloads.iter().copied().filter(accepts).collect();
+    if candidates.is_empty() {
+        return Err(no_such(name, given));
+    }
+    let exact =
+        |function: &Function, at: usize, ty: ColumnType| function.param(at) == Some(Param::Of(ty));
+    let known = || {
+        of.iter()
+            .enumerate()
+            .filter_map(|(at, ty)| Some((at, (*ty)?)))
+    };
+    let keep_best = |candidates: &mut Vec<&'static Function>,
+                     score: &dyn Fn(&'static Function) -> usize| {
+        let best = candidates.iter().map(|f| score(f)).max().unwrap_or(0);
+        candidates.retain(|f| score(f) == best);
+    };
+    keep_best(&mut candidates, &|function| {
+        known().filter(|(at, ty)| exact(function, *at, *ty)).count()
+    });
+    keep_best(&mut candidates, &|function| {
+        let good = |(at, ty): &(usize, ColumnType)| {
+            exact(function, *at, *ty)
+                || matches!(function.param(*at), Some(Param::Of(param))
+                    if category(param) == (category(*ty).0, true))
+        };
+        known().filter(good).count()
+    });
+    // What is left open is text where a candidate takes text, or of the one category that all agree on.
+    for at in (0..of.len()).filter(|at| of[*at].is_none()) {
+        if candidates.len() == 1 {
+            break;
+        }
+        let param = |function: &Function| match function.param(at) {
+            Some(Param::Of(ty)) => Some(category(ty)),
+            _ => None,
+        };
+        let categories: Vec<Option<(char, bool)>> = candidates.iter().map(|f| param(f)).collect();
+        let wanted = match categories.iter().flatten().any(|(c, _)| *c == 'S') {
+            true => Some('S'),
+            false => {
+                let first = categories[0].map(|(c, _)| c);
+                let all = categories.iter().all(|c| c.map(|(c, _)| c) == first);
+                first.filter(|_| all)
+            }
+        };
+        let Some(wanted) = wanted else { continue };
+        let in_category = |f: &&'static Function| param(f).is_some_and(|(c, _)| c == wanted);
+        let preferred = |f: &&'static Function| param(f) == Some((wanted, true));
+        if candidates.iter().any(preferred) {
+            candidates.retain(|f| preferred(f));
+        } else {
+            candidates.retain(|f| in_category(f));
+        }
+    }
+    // As a last resort what is open is of the type that all the others are of.
+    if candidates.len() > 1 {
+        let mut types = known().map(|(_, ty)| ty);
+        if let Some(first) = types.next()
+            && types.all(|ty| ty == first)
+        {
+            let same = |f: &&'static Function| {
+                (0..of.len()).all(|at| f.param(at) == Some(Param::Of(first)))
+            };
+            if candidates.iter().filter(|f| same(f)).count() == 1 {
+                candidates.retain(|f| same(f));
+            }
+        }
+    }
+    match candidates.as_slice() {
+        [only] => Ok(only),
+        _ => Err(not_unique(name, given)),
+    }
+}
+
+fn shown_types(given: &[Option<ColumnType>]) -> Vec<String> {
+    let shown = |ty: &Option<ColumnType>| match ty {
+        None => "unknown".to_string(),
+        Some(ColumnType::Numeric(_)) => "numeric".to_string(),
+        Some(ColumnType::Varchar(_)) => "character varying".to_string(),
+        Some(ColumnType::Bpchar(_)) => "character".to_string(),
+        Some(ty) => types::name(*ty),
+    };
+    given.iter().map(shown).collect()
+}
+
+/// `integer ^@ unknown`, `|/ text`
+fn shown_operation(name: &str, given: &[String]) -> String {
+    match given {
+        [left, right] => format!("{left} {name} {right}"),
+        given => format!("{name} {}", given.join(" ")),
+    }
+}
+
+/// 42883
+pub(crate) fn no_such(name: &str, given: &[Option<ColumnType>]) -> SqlError {
+    let given = shown_types(given);
+    let (message, kind) = match is_operator(name) {
+        true => (
+            format!("operator does not exist: {}", shown_operation(name, &given)),
+            "operator",
+        ),
+        false => (
+            format!("function {name}({}) does not exist", given.join(", ")),
+            "function",
+        ),
+    };
+    let hint = format!(
+        "No {kind} matches the given name and argument types. You might need to add explicit type casts."
+    );
+    SqlError::new(ErrorKind::UndefinedFunction, message).hint(hint)
+}
+
+/// 42725
+fn not_unique(name: &str, given: &[Option<ColumnType>]) -> SqlError {
+    let given = shown_types(given);
+    let (message, kind) = match is_operator(name) {
+        true => (
+            format!("operator is not unique: {}", shown_operation(name, &given)),
+            "operator",
+        ),
+        false => (
+            format!("function {name}({}) is not unique", given.join(", ")),
+            "function",
+        ),
+    };
+    let hint = format!(
+        "Could not choose a best candidate {kind}. You might need to add explicit type casts."
+    );
+    SqlError::new(ErrorKind::AmbiguousFunction, message).hint(hint)
+}
+
+/// A value of another type as an implicit cast makes it.
+fn converted<'a>(
+    value: DatumRef<'a>,
+    to: ColumnType,
+    style: Style,
+) -> std::result::Result<DatumRef<'a>, SqlError> {
+    const DAY: i64 = 86_400_000_000;
+    let integer = match value {
+        DatumRef::Int2(v) => Some(i64::from(v)),
+        DatumRef::Int4(v) => Some(i64::from(v)),
+        DatumRef::Int8(v) => Some(v),
+        _ => None,
+    };
+    let moment = match value {
+        DatumRef::Date(i32::MAX) => Some(i64::MAX),
+        DatumRef::Date(i32::MIN) => Some(i64::MIN),
+        DatumRef::Date(days) => Some(i64::from(days).saturating_mul(DAY)),
+        DatumRef::Timestamp(at) => Some(at),
+        _ => None,
+    };
+    Ok(match (to, value, integer, moment) {
+        (ColumnType::Int2, _, Some(v), _) => {
+            DatumRef::Int2(i16::try_from(v).map_err(|_| out_of_range("smallint"))?)
+        }
+        (ColumnType::Int4, _, Some(v), _) => {
+            DatumRef::Int4(i32::try_from(v).map_err(|_| out_of_range("integer"))?)
+        }
+        (ColumnType::Int8 | ColumnType::Oid, _, Some(v), _) => DatumRef::Int8(v),
+        (ColumnType::Float4, _, Some(v), _) => DatumRef::Float4(v as f32),
+        (ColumnType::Float8, _, Some(v), _) => DatumRef::Float8(v as f64),
+        (ColumnType::Numeric(_), _, Some(v), _) => DatumRef::Numeric(Numeric {
+            unscaled: i256::from_i128(v.into()),
+            scale: 0,
+        }),
+        (ColumnType::Float4, DatumRef::Numeric(v), ..) => {
+            DatumRef::Float4(Decimal::from(v).to_f64() as f32)
+        }
+        (ColumnType::Float8, DatumRef::Numeric(v), ..) => {
+            DatumRef::Float8(Decimal::from(v).to_f64())
+        }
+        (ColumnType::Float8, DatumRef::Float4(v), ..) => DatumRef::Float8(v.into()),
+        (ColumnType::Timestamp, _, _, Some(at)) => DatumRef::Timestamp(at),
+        (ColumnType::TimestampTz, _, _, Some(at)) => DatumRef::TimestampTz(match at {
+            i64::MIN | i64::MAX => at,
+            at => at.saturating_sub(style.zone.offset_of_local(at) * 1_000_000),
+        }),
+        (ColumnType::Interval, DatumRef::Time(micros), ..) => {
+            DatumRef::Interval(tidelog_storage::Interval {
+                micros,
+                ..Default::default()
+            })
+        }
+        (ColumnType::TimeTz, DatumRef::Time(micros), ..) => {
+            let now = text::datetime::now_micros();
+            DatumRef::TimeTz(tidelog_storage::TimeTz {
+                micros,
+                west: -(style.zone.offset_at(now) as i32),
+            })
+        }
+        _ => value,
+    })
+}
+
+pub(super) fn out_of_range(ty: &str) -> SqlError {
+    SqlError::new(
+        ErrorKind::NumericValueOutOfRange,
+        format!("{ty} out of range"),
+    )
+}
+
+impl Function {
+    /// One row's value.
+    fn call(&self, env: &Env<'_>, args: &[DatumRef<'_>]) -> std::result::Result<Datum, SqlError> {
+        if self.strict && args.contains(&DatumRef::Null) {
+            return Ok(Datum::Null);
+        }
+        let mut converted_args = Vec::with_capacity(args.len());
+        for (at, value) in args.iter().enumerate() {
+            converted_args.push(match self.param(at) {
+                Some(Param::Of(ty)) => converted(*value, ty, env.style)?,
+                _ => *value,
+            });
+        }
+        (self.eval)(env, &converted_args)
+    }
+
+    /// The result's type: of a numeric, with the scale that the value of constants has.
+    fn result_type(
+        &self,
+        given: &[Option<ColumnType>],
+        constants: &[Option<&ScalarValue>],
+        style: Style,
+    ) -> ColumnType {
+        if self.result != ColumnType::Numeric(None) || self.set {
+            return self.result;
+        }
+        let known = self.constant(given, constants, style);
+        let of_value = known.and_then(|value| Decimal::from(value).shape());
+        let by_types = || self.shape.and_then(|shape| shape(given, constants));
+        ColumnType::Numeric(of_value.or_else(by_types))
+    }
+
+    /// The numeric that constants give.
+    fn constant(
+        &self,
+        given: &[Option<ColumnType>],
+        constants: &[Option<&ScalarValue>],
+        style: Style,
+    ) -> Option<Numeric> {
+        if self.volatility != Volatility::Immutable {
+            return None;
+        }
+        let mut values = Vec::new();
+        for (at, constant) in constants.iter().enumerate() {
+            let value = (*constant)?;
+            values.push(match (value, given[at], self.param(at)?) {
+                (ScalarValue::Utf8(Some(open)), None, Param::Of(ty)) => {
+                    text::parse_in(ty, open, style).ok()?
+                }
+                (value, ..) => {
+                    let array = value.to_array().ok()?;
+                    datum_at(array.as_ref(), 0)?.to_owned()
+                }
+            });
+        }
+        let values: Vec<DatumRef<'_>> = values.iter().map(Datum::as_ref).collect();
+        let env = Env {
+            style,
+            types: given,
+        };
+        match self.call(&env, &values) {
+            Ok(Datum::Numeric(value)) => Some(value),
+            _ => None,
+        }
+    }
+
+    fn field(&self, name: &str, result: ColumnType) -> Field {
+        match self.set {
+            true => {
+                let item = Field::new_list_field(result.arrow(), true);
+                Field::new(name, DataType::List(Arc::new(item)), true)
+            }
+            false => result.field(name, true),
+        }
+    }
+}
+
+/// A function of this name, the overload left open.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Overloaded {
+    name: &'static str,
+    /// As a plan names it.
+    called: String,
+    style: Style,
+    signature: Signature,
+}
+
+/// The type of an argument; `None` for one left open.
+fn given_type(field: &Field, constant: Option<&ScalarValue>) -> Option<ColumnType> {
+    match constant {
+        Some(ScalarValue::Utf8(_)) if field.metadata().is_empty() => None,
+        // An integer literal is an int4 where it fits.
+        Some(ScalarValue::Int64(Some(value))) if i32::try_from(*value).is_ok() => {
+            Some(ColumnType::Int4)
+        }
+        _ if field.data_type().is_null() => None,
+        _ => output::column_type(field).ok(),
+    }
+}
+
+impl Overloaded {
+    /// The overload that these arguments mean, and the type that each should become.
+    pub(crate) fn resolve(
+        &self,
+        fields: &[FieldRef],
+        constants: &[Option<&ScalarValue>],
+    ) -> std::result::Result<(Arc<ScalarUDF>, Vec<Option<ColumnType>>), SqlError> {
+        let (function, given, result) = self.meant(fields, constants)?;
+        let params = (0..given.len())
+            .map(|at| match function.param(at) {
+                Some(Param::Of(ty)) => Some(ty),
+                _ => None,
+            })
+            .collect();
+        let resolved = Resolved {
+            function,
+            given,
+            result,
+            style: self.style,
+            signature: self.signature.clone(),
+        };
+        Ok((Arc::new(ScalarUDF::from(resolved)), params))
+    }
+
+    #[allow(
+        clippy::type_complexity,
+        reason = "an overload and the types around it"
+    )]
+    fn meant(
+        &self,
+        fields: &[FieldRef],
+        constants: &[Option<&ScalarValue>],
+    ) -> std::result::Result<(&'static Function, Vec<Option<ColumnType>>, ColumnType), SqlError>
+    {
+        let given: Vec<Option<ColumnType>> = fields
+            .iter()
+            .zip(constants)
+            .map(|(field, constant)| given_type(field, *constant))
+            .collect();
+        let function = select(self.name, &given)?;
+        let result = function.result_type(&given, constants, self.style);
+        Ok((function, given, result))
+    }
+}
+
+fn external(error: SqlError) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+impl ScalarUDFImpl for Overloaded {
+    fn name(&self) -> &str {
+        &self.called
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Err(DataFusionError::Internal(format!(
+            "the type of {} depends on its arguments",
+            self.name
+        )))
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        let (function, _, result) = self
+            .meant(args.arg_fields, args.scalar_arguments)
+            .map_err(external)?;
+        Ok(Arc::new(function.field(self.name, result)))
+    }
+
+    fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        Err(DataFusionError::Internal(format!(
+            "{} is resolved before it is called",
+            self.name
+        )))
+    }
+}
+
+/// An overload with the type of its result.
+struct Resolved {
+    function: &'static Function,
+    given: Vec<Option<ColumnType>>,
+    result: ColumnType,
+    style: Style,
+    signature: Signature,
+}
+
+impl std::fmt::Debug for Resolved {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Resolved")
+            .field(&self.function.name)
+            .finish()
+    }
+}
+
+impl PartialEq for Resolved {
+    fn eq(&self, other: &Resolved) -> bool {
+        std::ptr::eq(self.function, other.function)
+            && (self.result, self.style) == (other.result, other.style)
+    }
+}
+
+impl Eq for Resolved {}
+
+impl Hash for Resolved {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.function.name, self.result).hash(state);
+    }
+}
+
+impl Resolved {
+    fn append(&self, builder: &mut ColumnBuilder, value: &Datum) -> Result<()> {
+        match (value, self.result) {
+            (Datum::Numeric(value), ColumnType::Numeric(_)) => {
+                let (precision, scale) = self.result.numeric_shape();
+                let fitted = Decimal::from(*value).fitted(precision, scale);
+                let fitted = fitted.ok_or_else(|| {
+                    external(SqlError::unsupported(format!(
+                        "a numeric of more than {NUMERIC_PRECISION_MAX} digits"
+                    )))
+                })?;
+                builder.append(DatumRef::Numeric(fitted));
+            }
+            (value, _) => builder.append(value.as_ref()),
+        }
+        Ok(())
+    }
+}
+
+impl ScalarUDFImpl for Resolved {
+    fn name(&self) -> &str {
+        self.function.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        let field = self.function.field(self.function.name, self.result);
+        Ok(field.data_type().clone())
+    }
+
+    fn return_field_from_args(&self, _: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        Ok(Arc::new(
+            self.function.field(self.function.name, self.result),
+        ))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let is_volatile = self.function.volatility == Volatility::Volatile;
+        let (arrays, scalar, rows) = super::arrays(&args, is_volatile)?;
+        let env = Env {
+            style: self.style,
+            types: &self.given,
+        };
+        let mut builder = ColumnBuilder::new(self.result);
+        let (mut lengths, mut present) = (Vec::new(), Vec::new());
+        let mut values = Vec::with_capacity(arrays.len());
+        for row in 0..rows {
+            values.clear();
+            for array in &arrays {
+                values.push(datum_at(array.as_ref(), row).ok_or_else(|| {
+                    let what = format!("{}() of {}", self.function.name, array.data_type());
+                    external(SqlError::unsupported(what))
+                })?);
+            }
+            let value = self.function.call(&env, &values).map_err(external)?;
+            match (self.function.set, &value) {
+                (false, value) => self.append(&mut builder, value)?,
+                (true, Datum::Array(items)) => {
+                    for item in items {
+                        self.append(&mut builder, item)?;
+                    }
+                    lengths.push(items.len());
+                    present.push(true);
+                }
+                (true, _) => {
+                    lengths.push(0);
+                    present.push(false);
+                }
+            }
+        }
+        let mut result = builder.finish();
+        if self.function.set {
+            if i32::try_from(result.len()).is_err() {
+                return Err(external(SqlError::new(
+                    ErrorKind::ProgramLimitExceeded,
+                    "a set of more than 2^31 values is not supported here",
+                )));
+            }
+            let item = Field::new_list_field(result.data_type().clone(), true);
+            result = Arc::new(ListArray::try_new(
+                Arc::new(item),
+                OffsetBuffer::from_lengths(lengths),
+                result,
+                Some(NullBuffer::from(present)),
+            )?);
+        }
+        Ok(match scalar {
+            true => ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?),
+            false => ColumnarValue::Array(result),
+        })
+    }
+}

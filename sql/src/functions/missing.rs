@@ -1,0 +1,111 @@
+//! Functions that PostgreSQL has and Tidelog has not: a call says so by name.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, FieldRef};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::{
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    TypeSignature, Volatility,
+};
+
+use crate::error::SqlError;
+
+const NAMES: [&str; 51] = [
+    "json_object",
+    "json_populate_record",
+    "json_populate_recordset",
+    "json_to_record",
+    "json_to_recordset",
+    "jsonb_object",
+    "jsonb_path_exists",
+    "jsonb_path_exists_tz",
+    "jsonb_path_match",
+    "jsonb_path_match_tz",
+    "jsonb_path_query",
+    "jsonb_path_query_array",
+    "jsonb_path_query_array_tz",
+    "jsonb_path_query_first",
+    "jsonb_path_query_first_tz",
+    "jsonb_path_query_tz",
+    "jsonb_populate_record",
+    "jsonb_populate_recordset",
+    "jsonb_set_lax",
+    "jsonb_to_record",
+    "jsonb_to_recordset",
+    "array_to_tsvector",
+    "jsonb_to_tsvector",
+    "json_to_tsvector",
+    "parse_ident",
+    "phraseto_tsquery",
+    "plainto_tsquery",
+    "row_to_json",
+    "setweight",
+    "strip",
+    "table_to_xml",
+    "query_to_xml",
+    "to_ascii",
+    "to_tsquery",
+    "to_tsvector",
+    "ts_debug",
+    "ts_headline",
+    "ts_lexize",
+    "ts_parse",
+    "ts_rank",
+    "ts_rank_cd",
+    "ts_rewrite",
+    "ts_stat",
+    "websearch_to_tsquery",
+    "xml_is_well_formed",
+    "xmlcomment",
+    "xpath",
+    "xpath_exists",
+    "lo_create",
+    "lo_import",
+    "lo_unlink",
+];
+
+/// A function that nothing can be done with.
+pub(crate) fn function(name: &str) -> Option<Arc<ScalarUDF>> {
+    let name = NAMES.iter().find(|known| **known == name)?;
+    let arity = vec![TypeSignature::Nullary, TypeSignature::VariadicAny];
+    Some(Arc::new(ScalarUDF::from(Missing {
+        name,
+        signature: Signature::one_of(arity, Volatility::Volatile),
+    })))
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Missing {
+    name: &'static str,
+    signature: Signature,
+}
+
+impl Missing {
+    fn refused<T>(&self) -> Result<T> {
+        let error = SqlError::unsupported(format!("function {}()", self.name));
+        Err(DataFusionError::External(Box::new(error)))
+    }
+}
+
+impl ScalarUDFImpl for Missing {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        self.refused()
+    }
+
+    fn return_field_from_args(&self, _: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        self.refused()
+    }
+
+    fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        self.refused()
+    }
+}
