@@ -112,6 +112,17 @@ fn parts_of(local: i64, zone: Option<(i64, String)>) -> Parts {
     }
 }
 
+/// The Julian day as date2j in PostgreSQL's datetime.c has it, also of months that are none.
+fn julian_day(year: i64, month: i64, day: i64) -> i64 {
+    let (year, month) = match month > 2 {
+        true => (year + 4800, month + 1),
+        false => (year + 4799, month + 13),
+    };
+    let century = year / 100;
+    let days = year * 365 - 32_167 + year / 4 - century + century / 4;
+    days + 7834 * month / 256 + day
+}
+
 fn parts_of_interval(value: Interval) -> Parts {
     let (year, month) = (i64::from(value.months / 12), i64::from(value.months % 12));
     let day = i64::from(value.days);
@@ -126,7 +137,7 @@ fn parts_of_interval(value: Interval) -> Parts {
         micros: value.micros % SECOND,
         day_of_year: (year * 12 + month) * 30 + day,
         day_of_week: 0,
-        days: datetime::day_number(year, month.max(1), 1) + day - 1,
+        days: julian_day(year, month, day) - datetime::JULIAN_1970,
         zone: None,
     }
 }

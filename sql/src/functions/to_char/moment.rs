@@ -391,6 +391,8 @@ impl Parts {
         let of_date = matches!(
             pattern.field,
             Field::Era
+                | Field::MonthName
+                | Field::ShortMonthName
                 | Field::DayName
                 | Field::ShortDayName
                 | Field::DayOfWeek

@@ -307,7 +307,7 @@ impl Reader {
                 return Err(SqlError::new(
                     ErrorKind::FeatureNotSupported,
                     format!(
-                        "formatting code \"{}\" is only supported in to_char",
+                        "formatting field \"{}\" is only supported in to_char",
                         pattern.name.to_uppercase()
                     ),
                 ));
