@@ -301,11 +301,12 @@ fn select(
         if let Some(first) = types.next()
             && types.all(|ty| ty == first)
         {
-            let same = |f: &&'static Function| {
-                (0..of.len()).all(|at| f.param(at) == Some(Param::Of(first)))
+            let takes = |f: &&'static Function| {
+                (0..of.len())
+                    .all(|at| matches!(f.param(at), Some(Param::Of(param)) if implicit(first, param)))
             };
-            if candidates.iter().filter(|f| same(f)).count() == 1 {
-                candidates.retain(|f| same(f));
+            if candidates.iter().filter(|f| takes(f)).count() == 1 {
+                candidates.retain(|f| takes(f));
             }
         }
     }

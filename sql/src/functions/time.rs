@@ -316,30 +316,46 @@ fn scaled(value: Interval, factor: f64) -> std::result::Result<Interval, SqlErro
 
 /// 24 hours to a day, both of one sign.
 fn justify_hours(value: Interval) -> (i64, i64, i64) {
-    let mut days = i64::from(value.days) + value.micros / DAY;
-    let mut micros = value.micros % DAY;
-    if days > 0 && micros < 0 {
-        micros += DAY;
-        days -= 1;
-    } else if days < 0 && micros > 0 {
-        micros -= DAY;
-        days += 1;
-    }
+    let days = i64::from(value.days) + value.micros / DAY;
+    let (days, micros) = of_one_sign(days, value.micros % DAY, DAY);
     (value.months.into(), days, micros)
 }
 
 /// 30 days to a month, both of one sign.
-fn justify_days((months, days, micros): (i64, i64, i64)) -> (i64, i64, i64) {
-    let mut months = months + days / 30;
-    let mut days = days % 30;
-    if months > 0 && days < 0 {
-        days += 30;
-        months -= 1;
-    } else if months < 0 && days > 0 {
-        days -= 30;
-        months += 1;
+fn justify_days(value: Interval) -> (i64, i64, i64) {
+    let days = i64::from(value.days);
+    let (months, days) = of_one_sign(i64::from(value.months) + days / 30, days % 30, 30);
+    (months, days, value.micros)
+}
+
+/// 24 hours to a day and 30 days to a month, all of one sign. After interval_justify_interval in PostgreSQL's
+/// timestamp.c.
+fn justify_interval(value: Interval) -> (i64, i64, i64) {
+    let days = i64::from(value.days) + value.micros / DAY;
+    let (mut months, mut days, micros) = (
+        i64::from(value.months) + days / 30,
+        days % 30,
+        value.micros % DAY,
+    );
+    // Less than a day also takes from a month when no days are left.
+    if months > 0 && (days, micros) < (0, 0) {
+        (months, days) = (months - 1, days + 30);
+    } else if months < 0 && (days, micros) > (0, 0) {
+        (months, days) = (months + 1, days - 30);
     }
+    let (days, micros) = of_one_sign(days, micros, DAY);
     (months, days, micros)
+}
+
+/// Gives the smaller unit the sign of the larger one, of which `size` of the smaller make one.
+fn of_one_sign(large: i64, small: i64, size: i64) -> (i64, i64) {
+    if large > 0 && small < 0 {
+        (large - 1, small + size)
+    } else if large < 0 && small > 0 {
+        (large + 1, small - size)
+    } else {
+        (large, small)
+    }
 }
 
 impl Calculation {
@@ -511,12 +527,11 @@ impl Calculation {
                 Datum::Interval(interval(months, days, micros)?)
             }
             (Op::JustifyDays, [DatumRef::Interval(value)]) => {
-                let parts = (value.months.into(), value.days.into(), value.micros);
-                let (months, days, micros) = justify_days(parts);
+                let (months, days, micros) = justify_days(*value);
                 Datum::Interval(interval(months, days, micros)?)
             }
             (Op::JustifyInterval, [DatumRef::Interval(value)]) => {
-                let (months, days, micros) = justify_days(justify_hours(*value));
+                let (months, days, micros) = justify_interval(*value);
                 Datum::Interval(interval(months, days, micros)?)
             }
             (Op::MakeInterval, parts) => {

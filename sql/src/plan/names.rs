@@ -116,6 +116,7 @@ impl ast::VisitorMut for Conventions<'_> {
     }
 
     fn pre_visit_query(&mut self, query: &mut ast::Query) -> ControlFlow<()> {
+        type_values(&mut query.body);
         if let Some(ast::LimitClause::LimitOffset { limit, offset, .. }) = &query.limit_clause {
             let counts = limit
                 .iter()
@@ -211,9 +212,33 @@ fn name_columns(projection: &mut [SelectItem], is_top: bool) {
     }
 }
 
-/// An integer that stands alone in a select list is an int4 where it fits, which DataFusion's is not.
+/// Types the integers of VALUES lists.
+fn type_values(body: &mut SetExpr) {
+    match body {
+        SetExpr::Values(values) => {
+            for item in values.rows.iter_mut().flat_map(|row| row.content.iter_mut()) {
+                let expr = std::mem::replace(item, Expr::Value(Value::Null.into()));
+                *item = typed(expr);
+            }
+        }
+        SetExpr::SetOperation { left, right, .. } => {
+            type_values(left);
+            type_values(right);
+        }
+        _ => {}
+    }
+}
+
+/// An integer that stands alone in a select list or in VALUES is an int4 where it fits, which DataFusion's is not.
 fn typed(expr: Expr) -> Expr {
-    match &expr {
+    let number = match &expr {
+        Expr::UnaryOp {
+            op: ast::UnaryOperator::Minus,
+            expr,
+        } => expr,
+        expr => expr,
+    };
+    match number {
         Expr::Value(value) => match &value.value {
             Value::Number(digits, _) if digits.parse::<i32>().is_ok() => Expr::Cast {
                 kind: ast::CastKind::DoubleColon,

@@ -134,11 +134,8 @@ fn name_arguments(function: &mut Function) {
     let FunctionArguments::List(list) = &mut function.args else {
         return;
     };
-    if !list
-        .args
-        .iter()
-        .any(|arg| matches!(arg, FunctionArg::Named { .. }))
-    {
+    let is_named = |arg: &FunctionArg| !matches!(arg, FunctionArg::Unnamed(_));
+    if !list.args.iter().any(is_named) {
         return;
     }
     let Some(name) = function.name.0.last().and_then(|part| part.as_ident()) else {
@@ -152,7 +149,12 @@ fn name_arguments(function: &mut Function) {
     for (at, arg) in list.args.iter().enumerate() {
         let (place, value) = match arg {
             FunctionArg::Unnamed(value) => (Some(at), value),
-            FunctionArg::Named { name, arg, .. } => {
+            FunctionArg::ExprNamed {
+                name: Expr::Identifier(name),
+                arg,
+                ..
+            }
+            | FunctionArg::Named { name, arg, .. } => {
                 let name = crate::ddl::fold(name);
                 (parameters.iter().position(|known| *known == name), arg)
             }

@@ -178,7 +178,7 @@ impl Template {
                 }
                 if !self.zero && !self.decimal {
                     self.zero = true;
-                    self.zero_start = self.pre + 1;
+                    self.zero_start = self.pre;
                 }
                 match self.decimal {
                     true => self.post += 1,
