@@ -36,6 +36,7 @@ use crate::error::SqlError;
 use crate::output;
 use crate::text::Style;
 
+pub(crate) use missing::unknown;
 pub(crate) use single_value::{SINGLE_VALUE, single_value};
 pub(crate) use sum::sum;
 

@@ -1,6 +1,7 @@
 //! Query strings into statements: PostgreSQL's grammar by sqlparser, ours (SUBSCRIBE, CREATE USER TABLE) on its tokens.
 
 mod cursor;
+mod keywords;
 mod listen;
 mod subscribe;
 
@@ -182,6 +183,7 @@ fn parse_one(
     let spares_keys = take_key_locks(&mut tokens);
     let mut as_of = take_as_of(dialect, sql, &mut tokens)?;
     let overrides_identity = take_overriding(&mut tokens);
+    take_trim_from(&mut tokens);
     order_sequence_options(&mut tokens);
     let word = |n: usize| match tokens.get(n).map(|t| &t.token) {
         Some(Token::Word(word)) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
@@ -291,6 +293,29 @@ fn take_key_locks(tokens: &mut Vec<TokenWithSpan>) -> bool {
         at += 1;
     }
     found
+}
+
+/// Takes the FROM out of `trim(FROM x)` and `trim(LEADING FROM x)`, where it says nothing and sqlparser expects what is
+/// trimmed.
+fn take_trim_from(tokens: &mut Vec<TokenWithSpan>) {
+    let keyword = |token: Option<&TokenWithSpan>| match token.map(|token| &token.token) {
+        Some(Token::Word(word)) if word.quote_style.is_none() => word.keyword,
+        _ => Keyword::NoKeyword,
+    };
+    let mut at = 0;
+    while at + 2 < tokens.len() {
+        if keyword(tokens.get(at)) == Keyword::TRIM && tokens[at + 1].token == Token::LParen {
+            let side = matches!(
+                keyword(tokens.get(at + 2)),
+                Keyword::LEADING | Keyword::TRAILING | Keyword::BOTH
+            );
+            let from = at + 2 + usize::from(side);
+            if keyword(tokens.get(from)) == Keyword::FROM {
+                tokens.remove(from);
+            }
+        }
+        at += 1;
+    }
 }
 
 /// Puts the options of sequences into the one order that sqlparser knows.
@@ -595,7 +620,8 @@ pub(crate) fn identifier(name: &str) -> String {
         && name
             .bytes()
             .next()
-            .is_some_and(|byte| !byte.is_ascii_digit());
+            .is_some_and(|byte| !byte.is_ascii_digit())
+        && !keywords::is_taken(name);
     if plain {
         name.to_string()
     } else {

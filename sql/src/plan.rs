@@ -237,7 +237,14 @@ impl ContextProvider for Planner<'_> {
             settings: self.settings,
             store: self.store,
         };
-        system::functions::function(name, self.catalog, &session)
+        if let Some(function) = system::functions::function(name, self.catalog, &session) {
+            return Some(function);
+        }
+        let is_other = name.starts_with("unnest")
+            || self.get_higher_order_meta(name).is_some()
+            || self.get_aggregate_meta(name).is_some()
+            || self.get_window_meta(name).is_some();
+        (!is_other).then(|| functions::unknown(name))
     }
 
     fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {

@@ -9,6 +9,7 @@ use datafusion::logical_expr::{
     TypeSignature, Volatility,
 };
 
+use super::call;
 use crate::error::SqlError;
 
 const NAMES: [&str; 51] = [
@@ -75,6 +76,48 @@ pub(crate) fn function(name: &str) -> Option<Arc<ScalarUDF>> {
     })))
 }
 
+/// A function that is not there in PostgreSQL either: a call fails with the types of its arguments.
+pub(crate) fn unknown(name: &str) -> Arc<ScalarUDF> {
+    let arity = vec![TypeSignature::Nullary, TypeSignature::VariadicAny];
+    Arc::new(ScalarUDF::from(Unknown {
+        name: name.to_string(),
+        signature: Signature::one_of(arity, Volatility::Volatile),
+    }))
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Unknown {
+    name: String,
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Unknown {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Err(external(call::no_such(&self.name, &[])))
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        let given = call::given_types(args.arg_fields, args.scalar_arguments);
+        Err(external(call::no_such(&self.name, &given)))
+    }
+
+    fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        Err(external(call::no_such(&self.name, &[])))
+    }
+}
+
+fn external(error: SqlError) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Missing {
     name: &'static str,
@@ -83,8 +126,10 @@ struct Missing {
 
 impl Missing {
     fn refused<T>(&self) -> Result<T> {
-        let error = SqlError::unsupported(format!("function {}()", self.name));
-        Err(DataFusionError::External(Box::new(error)))
+        Err(external(SqlError::unsupported(format!(
+            "function {}()",
+            self.name
+        ))))
     }
 }
 

@@ -7,6 +7,7 @@ use datafusion::sql::sqlparser::ast::{
     VisitMut, WindowSpec, WindowType,
 };
 
+use super::dialect;
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
 
@@ -29,6 +30,19 @@ impl ast::VisitorMut for Forms {
             TableFactor::NestedJoin {
                 table_with_joins, ..
             } => refuse_merged_columns(&table_with_joins.joins),
+            TableFactor::Table {
+                name,
+                with_ordinality: true,
+                ..
+            }
+            | TableFactor::Function {
+                name,
+                with_ordinality: true,
+                ..
+            } if !dialect::gives_set(name) => {
+                let what = format!("WITH ORDINALITY of {name}()");
+                ControlFlow::Break(SqlError::unsupported(what))
+            }
             _ => ControlFlow::Continue(()),
         }
     }
@@ -66,6 +80,7 @@ impl ast::VisitorMut for Forms {
     }
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
+        refuse_sets(expr)?;
         let Expr::BinaryOp { left, op, right } = expr else {
             return ControlFlow::Continue(());
         };
@@ -94,6 +109,53 @@ impl ast::VisitorMut for Forms {
             binary(decides, BinaryOperator::Or, rest)
         });
         ControlFlow::Continue(())
+    }
+}
+
+/// CASE and COALESCE, which need not evaluate all of their operands, take no functions that return sets.
+fn refuse_sets(expr: &Expr) -> ControlFlow<SqlError> {
+    let place = match expr {
+        Expr::Case { .. } => "CASE",
+        Expr::Function(call) if call.name.to_string().eq_ignore_ascii_case("coalesce") => {
+            "COALESCE"
+        }
+        _ => return ControlFlow::Continue(()),
+    };
+    if ast::Visit::visit(expr, &mut FindSet { queries: 0 }).is_continue() {
+        return ControlFlow::Continue(());
+    }
+    let message = format!("set-returning functions are not allowed in {place}");
+    ControlFlow::Break(
+        SqlError::new(ErrorKind::FeatureNotSupported, message)
+            .hint("You might be able to move the set-returning function into a LATERAL FROM item."),
+    )
+}
+
+/// Finds a function that returns a set, but for those in subqueries.
+struct FindSet {
+    queries: usize,
+}
+
+impl ast::Visitor for FindSet {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &ast::Query) -> ControlFlow<()> {
+        self.queries += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &ast::Query) -> ControlFlow<()> {
+        self.queries -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::Function(call) if self.queries == 0 && dialect::gives_set(&call.name) => {
+                ControlFlow::Break(())
+            }
+            _ => ControlFlow::Continue(()),
+        }
     }
 }
 
