@@ -291,7 +291,7 @@ impl Session {
                 let tail = Tail::default();
                 let found =
                     self.plan_found(&table, from, selection, Vec::new(), tail, &given, &catalog)?;
-                (found, target("Update", &table))
+                (found.plan, target("Update", &table))
             }
             Statement::Delete(delete) => {
                 let table = self.delete_target(delete, &catalog)?;
@@ -299,7 +299,7 @@ impl Session {
                 let (selection, tail) = (delete.selection.clone(), Tail::default());
                 let found =
                     self.plan_found(&table, from, selection, Vec::new(), tail, &given, &catalog)?;
-                (found, target("Delete", &table))
+                (found.plan, target("Delete", &table))
             }
             other => {
                 let words = other.to_string();

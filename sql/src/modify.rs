@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
-use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{
     self, Delete, Expr, Ident, SetExpr, TableFactor, TableWithJoins, Update,
 };
@@ -20,15 +19,27 @@ use crate::parse::{item, parse_expression, parse_query, quoted};
 use crate::plan::parameter_types;
 use crate::provider::{SEQ, Scope, USER};
 use crate::row::{
-    Write, assign, check_not_null, constant, infer, is_default, own_partition, placeholder,
+    Write, assign, check_not_null, constant, infer, is_default, no_parameter, own_partition,
+    placeholder,
 };
-use crate::session::{Outcome, Prepared, RETRIES_MAX, Session};
+use crate::session::{Outcome, Prepared, QueryPlan, RETRIES_MAX, Session};
+
+/// What an UPDATE does to each row.
+#[derive(Default)]
+struct Changes {
+    /// Columns, and what they are given.
+    columns: Vec<(usize, NewValue)>,
+    /// What the query that finds the rows computes.
+    expressions: Vec<Expr>,
+}
 
 /// What an UPDATE gives one column.
 enum NewValue {
-    /// A literal, a parameter or a default.
+    /// A literal, also one that is the default.
     Constant(Datum),
-    /// The query's output column at this index.
+    /// `$n`, from 0.
+    Parameter(usize),
+    /// The value of the expression at this index.
     Computed(usize),
 }
 
@@ -140,44 +151,69 @@ impl Session {
         }
     }
 
-    pub(crate) fn update_parameters(
+    /// The query that finds an UPDATE's rows, and the types of its parameters.
+    pub(crate) fn update_query(
         &self,
         update: &Update,
         given: &[Option<ColumnType>],
         catalog: &Catalog,
-    ) -> Result<Vec<ColumnType>, SqlError> {
+    ) -> Result<(Vec<ColumnType>, QueryPlan), SqlError> {
         let table = self.update_target(update, catalog)?;
+        let changes = self.changes(update, &table)?;
         let mut types = given.to_vec();
-        let mut expressions = Vec::new();
-        for (index, value) in assigned_columns(&update.assignments, &table)? {
-            if let Expr::Value(literal) = value
-                && let ast::Value::Placeholder(name) = &literal.value
-            {
-                infer(&mut types, placeholder(name)?, table.columns[index].ty);
-            } else if needs_engine(value) {
-                expressions.push(value.clone());
+        for (column, value) in changes.columns {
+            if let NewValue::Parameter(at) = value {
+                infer(&mut types, at, table.columns[column].ty);
             }
         }
         let plan = self.plan_found(
             &table,
             &update.table,
             update.selection.clone(),
-            expressions,
+            changes.expressions,
             Tail::default(),
             &types,
             catalog,
         )?;
-        parameter_types(&plan, &types)
+        Ok((parameter_types(&plan.plan, &types)?, plan))
     }
 
-    pub(crate) fn delete_parameters(
+    fn changes(&self, update: &Update, table: &TableDef) -> Result<Changes, SqlError> {
+        let mut changes = Changes::default();
+        for (index, value) in assigned_columns(&update.assignments, table)? {
+            let column = &table.columns[index];
+            let value = match (is_default(value), &column.default) {
+                (false, _) => value.clone(),
+                (true, Some(sql)) => parse_expression(sql)?,
+                (true, None) => Expr::Value(ast::Value::Null.into()),
+            };
+            let new = if let Expr::Value(literal) = &value
+                && let ast::Value::Placeholder(name) = &literal.value
+            {
+                NewValue::Parameter(placeholder(name)?)
+            } else {
+                match constant(&value, column.ty, &[], &[], &column.name, self.style())? {
+                    Some(value) => NewValue::Constant(value),
+                    None => {
+                        changes.expressions.push(value);
+                        NewValue::Computed(changes.expressions.len() - 1)
+                    }
+                }
+            };
+            changes.columns.push((index, new));
+        }
+        Ok(changes)
+    }
+
+    /// The query that finds a DELETE's rows.
+    pub(crate) fn delete_query(
         &self,
         delete: &Delete,
         given: &[Option<ColumnType>],
         catalog: &Catalog,
-    ) -> Result<Vec<ColumnType>, SqlError> {
+    ) -> Result<QueryPlan, SqlError> {
         let table = self.delete_target(delete, catalog)?;
-        let plan = self.plan_found(
+        self.plan_found(
             &table,
             delete_from(delete)?,
             delete.selection.clone(),
@@ -185,8 +221,7 @@ impl Session {
             Tail::default(),
             given,
             catalog,
-        )?;
-        parameter_types(&plan, given)
+        )
     }
 
     /// The query that finds the rows: `_seq`, `_user` where the role sees it, the table's columns, `expressions`.
@@ -200,7 +235,7 @@ impl Session {
         tail: Tail,
         given: &[Option<ColumnType>],
         catalog: &Catalog,
-    ) -> Result<LogicalPlan, SqlError> {
+    ) -> Result<QueryPlan, SqlError> {
         let limit = tail.limit.map(|rows| format!(" LIMIT {rows}"));
         let limit = limit.unwrap_or_default();
         let mut query = parse_query(&format!("SELECT {SEQ} FROM t{limit}"))?;
@@ -228,20 +263,23 @@ impl Session {
             .extend(expressions.into_iter().enumerate().map(named));
         select.from = vec![from.clone()];
         select.selection = selection;
-        self.plan_select(query, given, catalog)
+        let plan = self.plan_query(query, given, catalog)?;
+        Ok(plan.shortened(self.state()))
     }
 
     pub(crate) async fn find(
         &self,
         table: &Arc<TableDef>,
-        plan: LogicalPlan,
+        plan: &QueryPlan,
         scope: Arc<Scope>,
         types: &[ColumnType],
         values: &[Datum],
     ) -> Result<(Vec<Found>, Vec<OutputColumn>), SqlError> {
         let sees_user = scope.access.sees_user(table);
-        let columns = output::columns(plan.schema().as_arrow())?;
-        let mut batches = self.run(plan, scope.clone(), types, values).await?;
+        let columns = output::columns(plan.plan.schema().as_arrow())?;
+        let mut batches = self
+            .run_query(plan, &columns, scope.clone(), types, values)
+            .await?;
         let mut found = Vec::new();
         let mut room = self.room();
         while let Some(batch) = batches.try_next().await? {
@@ -279,62 +317,34 @@ impl Session {
         let catalog = scope.snapshot.catalog().clone();
         let table = self.update_target(update, &catalog)?;
         let types = &prepared.parameters;
-        let mut expressions: Vec<Expr> = Vec::new();
-        let mut changes: Vec<(usize, NewValue)> = Vec::new();
-        for (index, value) in assigned_columns(&update.assignments, &table)? {
-            let column = &table.columns[index];
-            let default;
-            let value = if is_default(value) {
-                let Some(sql) = &column.default else {
-                    changes.push((index, NewValue::Constant(Datum::Null)));
-                    continue;
-                };
-                default = parse_expression(sql)?;
-                &default
-            } else {
-                value
-            };
-            match constant(value, column.ty, types, values, &column.name, self.style())? {
-                Some(value) => changes.push((index, NewValue::Constant(value))),
-                None => {
-                    changes.push((index, NewValue::Computed(expressions.len())));
-                    expressions.push(value.clone());
-                }
+        let planned;
+        let plan = match self.current(prepared, &scope) {
+            Some(plan) => plan,
+            None => {
+                let given: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
+                planned = self.update_query(update, &given, &catalog)?.1;
+                &planned
             }
-        }
-        let given: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
-        let plan = self.plan_found(
-            &table,
-            &update.table,
-            update.selection.clone(),
-            expressions,
-            Tail::default(),
-            &given,
-            &catalog,
-        )?;
+        };
         let (found, columns) = self
             .find(&table, plan, scope.clone(), types, values)
             .await?;
-        let computed_types = &columns[columns.len()
-            - changes
-                .iter()
-                .filter(|c| matches!(c.1, NewValue::Computed(_)))
-                .count()..];
+        let changes = self.changes(update, &table)?;
+        let computed = &columns[columns.len() - changes.expressions.len()..];
         let mut writes = Vec::with_capacity(found.len());
         for found in &found {
             let mut row = found.version.row.clone();
-            for (index, value) in &changes {
+            for (index, new) in &changes.columns {
                 let column = &table.columns[*index];
-                row[*index] = match value {
-                    NewValue::Constant(value) => value.clone(),
-                    NewValue::Computed(at) => assign(
-                        found.computed[*at].clone(),
-                        computed_types[*at].ty,
-                        column.ty,
-                        &column.name,
-                        self.style(),
-                    )?,
+                let (value, from) = match new {
+                    NewValue::Constant(value) => (value, column.ty),
+                    NewValue::Parameter(at) => match (values.get(*at), types.get(*at)) {
+                        (Some(value), Some(from)) => (value, *from),
+                        _ => return Err(no_parameter(*at)),
+                    },
+                    NewValue::Computed(at) => (&found.computed[*at], computed[*at].ty),
                 };
+                row[*index] = assign(value.clone(), from, column.ty, &column.name, self.style())?;
             }
             check_not_null(&table, &row)?;
             writes.push(found.becomes(Some(row)));
@@ -379,16 +389,15 @@ impl Session {
         let catalog = scope.snapshot.catalog().clone();
         let table = self.delete_target(delete, &catalog)?;
         let types = &prepared.parameters;
-        let given: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
-        let plan = self.plan_found(
-            &table,
-            delete_from(delete)?,
-            delete.selection.clone(),
-            Vec::new(),
-            Tail::default(),
-            &given,
-            &catalog,
-        )?;
+        let planned;
+        let plan = match self.current(prepared, &scope) {
+            Some(plan) => plan,
+            None => {
+                let given: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
+                planned = self.delete_query(delete, &given, &catalog)?;
+                &planned
+            }
+        };
         let (found, _) = self
             .find(&table, plan, scope.clone(), types, values)
             .await?;
@@ -431,11 +440,6 @@ pub(crate) fn delete_from(delete: &Delete) -> Result<&TableWithJoins, SqlError> 
         [table] => Ok(table),
         _ => Err(SqlError::unsupported("DELETE from several tables")),
     }
-}
-
-/// Whether a new value is computed by the query, rather than being a literal or a default.
-fn needs_engine(expr: &Expr) -> bool {
-    !matches!(expr, Expr::Value(_)) && !is_default(expr)
 }
 
 /// The columns that an UPDATE sets, and to what.
