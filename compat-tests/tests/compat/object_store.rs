@@ -1,4 +1,4 @@
-//! Cold files in an S3 server that comes and goes.
+//! Cold files in an S3 server, and in Azure's blob service, that come and go.
 
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tidelog_compat_tests::process::wait_for;
-use tidelog_compat_tests::{Peer, S3, Server};
+use tidelog_compat_tests::process::{output, wait_for};
+use tidelog_compat_tests::{Azure, Peer, S3, Server};
 
 fn start(s3: &S3, cache: &str) -> Server {
     let (cold, archive) = (s3.url("main"), format!("archive={}", s3.url("archive")));
@@ -124,6 +124,58 @@ fn tables_live_in_s3_and_move_between_stores() {
     wait_for("the dropped tables' objects to go", || {
         (s3.objects("main").is_empty() && s3.objects("archive").is_empty()).then_some(())
     });
+}
+
+#[test]
+fn tables_live_in_azure() {
+    let Some(mut azure) = Azure::start() else {
+        return;
+    };
+    let cold = azure.url("live");
+    let options = ["--cold", &cold, "--cold-timeout", "2s", "--cold-cache", "0"];
+    let mut server = Server::start_in(&options, &azure.environment());
+    // More than 8 MiB: it goes there in blocks.
+    server.peer().run(
+        "CREATE TABLE t (id int8 PRIMARY KEY, body text);
+         INSERT INTO t SELECT n, md5('a' || n) || md5('b' || n) || md5('c' || n) FROM generate_series(1, 200000) n;
+         CALL tidelog.flush('t');
+         UPDATE t SET body = 'changed' WHERE id % 1000 = 0;
+         DELETE FROM t WHERE id = 7;
+         CALL tidelog.flush('t');",
+    );
+    let peer = server.peer();
+    let sizes = "SELECT count(*), max(bytes) > 8 * 1024 * 1024 FROM tidelog.files";
+    assert_eq!(peer.value(sizes), "2|t");
+    let sums = "SELECT count(*), sum(id), sum(length(body)), count(*) FILTER (WHERE body = 'changed') FROM t";
+    let expected = peer.value(sums);
+    assert!(expected.starts_with("199999|"), "{expected}");
+    peer.run("CALL tidelog.compact('t');");
+    assert_eq!(peer.value("SELECT count(*) FROM tidelog.files"), "1");
+    assert_eq!(peer.value(sums), expected);
+    assert_eq!(peer.value("SELECT body FROM t WHERE id = 3000"), "changed");
+
+    server.restart();
+    assert_eq!(server.peer().value(sums), expected);
+    azure.kill();
+    let peer = server.peer();
+    peer.run("INSERT INTO t VALUES (1000001, 'hot');");
+    assert_eq!(peer.value("SELECT body FROM t WHERE id = 1000001"), "hot");
+    assert_eq!(sqlstate(&peer, sums), "58030");
+    azure.start_again();
+    peer.run("DELETE FROM t WHERE id = 1000001;");
+    assert_eq!(peer.value(sums), expected);
+
+    // A backup there, and back.
+    peer.run(&format!("CALL tidelog.backup('{}');", azure.url("backup")));
+    peer.run("DROP TABLE t;");
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let restored = azure.url("restored");
+    let mut restore = Server::tool("restore");
+    restore.args([&azure.url("backup"), "--cold", &restored, "--data-dir"]);
+    output(restore.arg(&data).envs(azure.environment()));
+    let twin = Server::start_on_with(&data, &["--cold", &restored], &azure.environment());
+    assert_eq!(twin.peer().value(sums), expected);
 }
 
 #[test]
