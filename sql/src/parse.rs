@@ -1,15 +1,18 @@
 //! Query strings into statements: PostgreSQL's grammar by sqlparser, ours (SUBSCRIBE, CREATE USER TABLE) on its tokens.
 
+mod create;
 mod cursor;
+mod define;
 mod keywords;
 mod listen;
+mod maintain;
 mod subscribe;
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{
-    CopyLegacyOption, CopyOption, Expr, Ident, Query, SelectItem, SetExpr, Statement, Value,
+    self, CopyLegacyOption, CopyOption, Expr, Ident, Query, SelectItem, SetExpr, Statement, Value,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
@@ -17,8 +20,11 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 use tidelog_storage::{Seq, TableKind};
 
+pub(crate) use create::{Like, TableAs};
 pub(crate) use cursor::{CursorCommand, Declare, Direction, Fetch};
+pub(crate) use define::{Definition, IdentityChange, SequenceChange, SequenceOptions};
 pub(crate) use listen::Listen;
+pub(crate) use maintain::Maintain;
 pub(crate) use subscribe::{OptionValue, Subscribe, SubscribeOption};
 
 use crate::error::{ErrorKind, SqlError};
@@ -76,6 +82,10 @@ pub(crate) enum Body {
     Listen(Box<Listen>),
     /// DECLARE, FETCH, MOVE, CLOSE.
     Cursor(Box<CursorCommand>),
+    /// DDL that sqlparser does not know.
+    Define(Box<Definition>),
+    /// VACUUM, ANALYZE.
+    Maintain(Maintain),
 }
 
 impl Parsed {
@@ -98,7 +108,16 @@ impl Parsed {
             error.kind,
             UndefinedTable | UndefinedColumn | AmbiguousColumn | UndefinedFunction
         );
-        if !names_it || error.position.is_some() {
+        // PostgreSQL does not say of definitions.
+        let defines = match &self.body {
+            Body::Define(definition) => !matches!(
+                **definition,
+                Definition::TableAs(_) | Definition::TableLike { .. }
+            ),
+            Body::Maintain(_) => true,
+            _ => false,
+        };
+        if !names_it || error.position.is_some() || defines {
             return error;
         }
         let name = match error.message.split('"').nth(1) {
@@ -127,6 +146,14 @@ impl Parsed {
         SqlError { position, ..error }
     }
 
+    /// The statement, if it is one of PostgreSQL's grammar.
+    pub(crate) fn into_statement(self) -> Option<Statement> {
+        match self.body {
+            Body::Sql(statement, _) => Some(*statement),
+            _ => None,
+        }
+    }
+
     /// A statement that stands in this one, with what is known of the whole.
     pub(crate) fn of(&self, statement: Statement) -> Parsed {
         Parsed {
@@ -142,7 +169,11 @@ impl Parsed {
                 Statement::Explain { statement, .. } => Some(self.of((**statement).clone())),
                 _ => None,
             },
-            Body::Subscribe(..) | Body::Listen(_) | Body::Cursor(_) => None,
+            Body::Subscribe(..)
+            | Body::Listen(_)
+            | Body::Cursor(_)
+            | Body::Define(_)
+            | Body::Maintain(_) => None,
         }
     }
 
@@ -185,11 +216,18 @@ fn parse_one(
     let overrides_identity = take_overriding(&mut tokens);
     take_trim_from(&mut tokens);
     order_sequence_options(&mut tokens);
+    plain_quantified(&mut tokens);
+    let taken = create::take(dialect, sql, &mut tokens)?;
     let word = |n: usize| match tokens.get(n).map(|t| &t.token) {
         Some(Token::Word(word)) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
         _ => String::new(),
     };
+    let definition = match word(0).as_str() {
+        "ALTER" => define::parse_alter(dialect, sql, &tokens)?,
+        _ => None,
+    };
     let result = match (word(0).as_str(), word(1).as_str(), word(2).as_str()) {
+        _ if let Some(definition) = definition => Ok(Body::Define(Box::new(definition))),
         ("SUBSCRIBE", ..) => {
             parse_subscribe(dialect, sql, tokens).map(|s| Body::Subscribe(Box::new(s), None))
         }
@@ -201,6 +239,11 @@ fn parse_one(
         ("CLOSE", ..) => {
             parse_close(dialect, sql, tokens).map(|command| Body::Cursor(Box::new(command)))
         }
+        ("VACUUM" | "ANALYZE" | "ANALYSE", ..) => {
+            maintain::parse_maintain(dialect, sql, tokens).map(Body::Maintain)
+        }
+        ("COMMENT", ..) => define::parse_comment(dialect, sql, tokens)
+            .map(|definition| Body::Define(Box::new(definition))),
         ("LISTEN", ..) => {
             parse_listen(dialect, sql, tokens).map(|listen| Body::Listen(Box::new(listen)))
         }
@@ -258,7 +301,8 @@ fn parse_one(
         }
         _ => parse_statement(dialect, sql, tokens).map(|s| Body::Sql(Box::new(s), None)),
     };
-    result.map(|body| Parsed {
+    let body = result.and_then(|body| create::finish(body, taken));
+    body.map(|body| Parsed {
         body,
         spares_keys,
         overrides_identity,
@@ -295,6 +339,32 @@ fn take_key_locks(tokens: &mut Vec<TokenWithSpan>) -> bool {
     found
 }
 
+/// Makes `OPERATOR(pg_catalog.=) ANY`, which sqlparser does not know, `= ANY`. What stands on the right of such an
+/// operator is the array alone, so no other operator of the statement binds otherwise for it.
+fn plain_quantified(tokens: &mut Vec<TokenWithSpan>) {
+    let is = |token: &TokenWithSpan, names: &[&str]| match &token.token {
+        Token::Word(word) if word.quote_style.is_none() => names
+            .iter()
+            .any(|name| word.value.eq_ignore_ascii_case(name)),
+        _ => false,
+    };
+    let mut at = 0;
+    while at + 6 < tokens.len() {
+        let next = &tokens[at..];
+        let qualified = is(&next[0], &["OPERATOR"])
+            && next[1].token == Token::LParen
+            && is(&next[2], &["pg_catalog"])
+            && next[3].token == Token::Period
+            && next[5].token == Token::RParen
+            && is(&next[6], &["ANY", "ALL", "SOME"]);
+        if qualified {
+            tokens.drain(at + 5..at + 6);
+            tokens.drain(at..at + 4);
+        }
+        at += 1;
+    }
+}
+
 /// Takes the FROM out of `trim(FROM x)` and `trim(LEADING FROM x)`, where it says nothing and sqlparser expects what is
 /// trimmed.
 fn take_trim_from(tokens: &mut Vec<TokenWithSpan>) {
@@ -328,7 +398,12 @@ fn order_sequence_options(tokens: &mut [TokenWithSpan]) {
     let creates = at(0) == "CREATE" && at(1) == "SEQUENCE";
     let mut lists = Vec::new();
     if creates {
-        lists.push(2..tokens.len());
+        // Behind the name, which may be one of these words.
+        let mut begin = if at(2) == "IF" { 6 } else { 3 };
+        while tokens.get(begin).map(|token| &token.token) == Some(&Token::Period) {
+            begin += 2;
+        }
+        lists.push(begin.min(tokens.len())..tokens.len());
     }
     if at(0) == "CREATE" && at(1).ends_with("TABLE") || at(2) == "TABLE" {
         for index in 0..tokens.len() {
@@ -648,6 +723,17 @@ pub(crate) fn parse_query(sql: &str) -> Result<Query, SqlError> {
             "a query was expected",
         )),
     }
+}
+
+/// A type from its SQL text.
+pub(crate) fn parse_type(sql: &str) -> Result<ast::DataType, SqlError> {
+    let dialect = PostgreSqlDialect {};
+    let parser = Parser::new(&dialect).try_with_sql(sql);
+    let parsed = parser.and_then(|mut parser| {
+        let ty = parser.parse_data_type()?;
+        expect_end(&parser).map(|()| ty)
+    });
+    parsed.map_err(|error| syntax_error(sql, error))
 }
 
 /// An expression from its SQL text.

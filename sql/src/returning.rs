@@ -29,10 +29,7 @@ impl Session {
         if let Some(indexes) = plain_columns(table, items) {
             let column = |index: &usize| {
                 let column = &table.columns[*index];
-                OutputColumn {
-                    name: column.name.clone(),
-                    ty: column.ty,
-                }
+                OutputColumn::new(&column.name, column.ty)
             };
             let columns = indexes.iter().map(column).collect();
             let batch = batch
