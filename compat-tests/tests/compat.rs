@@ -50,6 +50,8 @@ mod operations;
 mod prepared;
 #[path = "compat/protocol.rs"]
 mod protocol;
+#[path = "compat/queries.rs"]
+mod queries;
 #[path = "compat/reads.rs"]
 mod reads;
 #[path = "compat/real_data.rs"]

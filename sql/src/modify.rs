@@ -1,15 +1,18 @@
 //! UPDATE and DELETE: the rows are found by a query, then superseded one by one in the transaction.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{
-    self, Delete, Expr, Ident, SetExpr, TableFactor, TableWithJoins, Update,
+    self, Delete, Expr, Ident, SetExpr, TableFactor, TableWithJoins, Update, UpdateTableFromKind,
 };
 use futures::TryStreamExt;
+use tidelog_storage::catalog::Identity;
 use tidelog_storage::{
-    Catalog, ColumnType, CommitError, Datum, Partition, Row, RowVersion, Seq, TableDef, datum,
+    Catalog, ColumnDef, ColumnType, CommitError, Datum, Partition, Row, RowVersion, Seq, TableDef,
+    datum,
 };
 
 use crate::ddl;
@@ -17,8 +20,9 @@ use crate::error::{ErrorKind, SqlError};
 use crate::locking::Patience;
 use crate::output::{self, OutputColumn};
 use crate::parse::{item, parse_expression, parse_query, quoted};
-use crate::plan::parameter_types;
+use crate::plan::{parameter_types, subqueries};
 use crate::provider::{SEQ, Scope, USER};
+use crate::returning::Returned;
 use crate::row::{
     Write, assign, check_not_null, constant, infer, is_default, own_partition, placeholder,
 };
@@ -100,9 +104,6 @@ impl Session {
         update: &Update,
         catalog: &Catalog,
     ) -> Result<Arc<TableDef>, SqlError> {
-        if update.from.is_some() {
-            return Err(SqlError::unsupported("UPDATE … FROM"));
-        }
         if update.limit.is_some() || !update.order_by.is_empty() {
             return Err(SqlError::new(
                 ErrorKind::SyntaxError,
@@ -117,9 +118,6 @@ impl Session {
         delete: &Delete,
         catalog: &Catalog,
     ) -> Result<Arc<TableDef>, SqlError> {
-        if delete.using.is_some() {
-            return Err(SqlError::unsupported("DELETE … USING"));
-        }
         if delete.limit.is_some() || !delete.order_by.is_empty() || !delete.tables.is_empty() {
             return Err(SqlError::new(
                 ErrorKind::SyntaxError,
@@ -150,17 +148,17 @@ impl Session {
         let mut types = given.to_vec();
         let mut expressions = Vec::new();
         for (index, value) in assigned_columns(&update.assignments, &table)? {
-            if let Expr::Value(literal) = value
+            if let Expr::Value(literal) = &value
                 && let ast::Value::Placeholder(name) = &literal.value
             {
                 infer(&mut types, placeholder(name)?, table.columns[index].ty);
-            } else if needs_engine(value) {
-                expressions.push(value.clone());
+            } else if needs_engine(&value) {
+                expressions.push(value);
             }
         }
-        let plan = self.plan_found(
+        let plan = self.plan_found_among(
             &table,
-            &update.table,
+            &beside(&update.table, update_sources(update)),
             update.selection.clone(),
             expressions,
             Tail::default(),
@@ -177,9 +175,10 @@ impl Session {
         catalog: &Catalog,
     ) -> Result<Vec<ColumnType>, SqlError> {
         let table = self.delete_target(delete, catalog)?;
-        let plan = self.plan_found(
+        let others = delete.using.as_deref().unwrap_or_default();
+        let plan = self.plan_found_among(
             &table,
-            delete_from(delete)?,
+            &beside(delete_from(delete)?, others),
             delete.selection.clone(),
             Vec::new(),
             Tail::default(),
@@ -201,6 +200,22 @@ impl Session {
         given: &[Option<ColumnType>],
         catalog: &Catalog,
     ) -> Result<LogicalPlan, SqlError> {
+        let from = std::slice::from_ref(from);
+        self.plan_found_among(table, from, selection, expressions, tail, given, catalog)
+    }
+
+    /// The same query over relations of which the first is the table.
+    #[allow(clippy::too_many_arguments)] // Each is a clause of the query, or what its names mean.
+    pub(crate) fn plan_found_among(
+        &self,
+        table: &TableDef,
+        from: &[TableWithJoins],
+        selection: Option<Expr>,
+        expressions: Vec<Expr>,
+        tail: Tail,
+        given: &[Option<ColumnType>],
+        catalog: &Catalog,
+    ) -> Result<LogicalPlan, SqlError> {
         let limit = tail.limit.map(|rows| format!(" LIMIT {rows}"));
         let limit = limit.unwrap_or_default();
         let mut query = parse_query(&format!("SELECT {SEQ} FROM t{limit}"))?;
@@ -211,7 +226,13 @@ impl Session {
                 "a SELECT was expected",
             ));
         };
-        let column = |name: &str| item(Expr::Identifier(quoted(name)));
+        let called = alias_of(&from[0]).map_or_else(|| table.name.clone(), ddl::fold);
+        let column = |name: &str| {
+            item(match from {
+                [_] => Expr::Identifier(quoted(name)),
+                _ => Expr::CompoundIdentifier(vec![quoted(&called), quoted(name)]),
+            })
+        };
         select.projection = vec![column(SEQ)];
         if self.access(catalog).sees_user(table) {
             select.projection.push(column(USER));
@@ -226,9 +247,42 @@ impl Session {
         select
             .projection
             .extend(expressions.into_iter().enumerate().map(named));
-        select.from = vec![from.clone()];
+        select.from = from.to_vec();
         select.selection = selection;
         self.plan_select(query, given, catalog)
+    }
+
+    /// What RETURNING may name: the table, and the relations of FROM or USING. Without rows.
+    pub(crate) fn written_and(
+        &self,
+        table: &TableDef,
+        target: &TableWithJoins,
+        others: &[TableWithJoins],
+        given: &[Option<ColumnType>],
+        catalog: &Catalog,
+    ) -> Result<Vec<Returned>, SqlError> {
+        let mut relations = vec![Returned::of_table(table, alias_of(target), Vec::new())];
+        if others.is_empty() {
+            return Ok(relations);
+        }
+        let mut query = parse_query("SELECT * FROM t")?;
+        if let SetExpr::Select(select) = &mut *query.body {
+            select.from = others.to_vec();
+        }
+        let plan = self.plan_select(query, given, catalog)?;
+        for (qualifier, field) in plan.schema().iter() {
+            let name = qualifier.map_or("", |qualifier| qualifier.table());
+            let column = (field.name().clone(), output::column_type(field)?);
+            match relations.iter_mut().skip(1).find(|r| r.alias == name) {
+                Some(relation) => relation.columns.push(column),
+                None => relations.push(Returned {
+                    alias: name.to_string(),
+                    columns: vec![column],
+                    rows: Vec::new(),
+                }),
+            }
+        }
+        Ok(relations)
     }
 
     pub(crate) async fn find(
@@ -243,10 +297,15 @@ impl Session {
         let columns = output::columns(plan.schema().as_arrow())?;
         let mut batches = self.run(plan, scope.clone(), types, values).await?;
         let mut found = Vec::new();
+        let mut seen = HashSet::new();
         let mut room = self.room();
         while let Some(batch) = batches.try_next().await? {
             for row in 0..batch.num_rows() {
                 let row = Found::of_batch(table, &scope, sees_user, &batch, row)?;
+                // Where several rows of another relation match one, the first is taken.
+                if !seen.insert((row.partition.clone(), row.version.seq)) {
+                    continue;
+                }
                 room.take(&row.version.row)?;
                 found.push(row);
             }
@@ -283,29 +342,35 @@ impl Session {
         let mut changes: Vec<(usize, NewValue)> = Vec::new();
         for (index, value) in assigned_columns(&update.assignments, &table)? {
             let column = &table.columns[index];
-            let default;
-            let value = if is_default(value) {
+            let value = if is_default(&value) {
                 let Some(sql) = &column.default else {
                     changes.push((index, NewValue::Constant(Datum::Null)));
                     continue;
                 };
-                default = parse_expression(sql)?;
-                &default
+                parse_expression(sql)?
             } else {
+                check_assignable(column)?;
                 value
             };
-            match constant(value, column.ty, types, values, &column.name, self.style())? {
+            match constant(&value, column.ty, types, values, &column.name, self.style())? {
                 Some(value) => changes.push((index, NewValue::Constant(value))),
                 None => {
                     changes.push((index, NewValue::Computed(expressions.len())));
-                    expressions.push(value.clone());
+                    expressions.push(value);
                 }
             }
         }
         let given: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
-        let plan = self.plan_found(
+        let others = update_sources(update);
+        let mut relations = Vec::new();
+        let computed = expressions.len();
+        if update.returning.is_some() {
+            relations = self.written_and(&table, &update.table, others, &given, &catalog)?;
+            expressions.extend(all_columns(&relations));
+        }
+        let plan = self.plan_found_among(
             &table,
-            &update.table,
+            &beside(&update.table, others),
             update.selection.clone(),
             expressions,
             Tail::default(),
@@ -315,11 +380,8 @@ impl Session {
         let (found, columns) = self
             .find(&table, plan, scope.clone(), types, values)
             .await?;
-        let computed_types = &columns[columns.len()
-            - changes
-                .iter()
-                .filter(|c| matches!(c.1, NewValue::Computed(_)))
-                .count()..];
+        let width = columns.len() - found_width(&relations, computed);
+        let computed_types = &columns[width..];
         let mut writes = Vec::with_capacity(found.len());
         for found in &found {
             let mut row = found.version.row.clone();
@@ -339,6 +401,7 @@ impl Session {
             check_not_null(&table, &row)?;
             writes.push(found.becomes(Some(row)));
         }
+        put_rows(&mut relations, &found, computed);
         if !self.lock_writes(&scope, &table, found, &writes).await? {
             return Ok(None);
         }
@@ -346,8 +409,8 @@ impl Session {
         match &update.returning {
             None => Ok(Some(Outcome::Command(format!("UPDATE {}", writes.len())))),
             Some(items) => {
-                let rows = writes.into_iter().filter_map(|write| write.new).collect();
-                self.returning(&table, items, rows, &catalog, "UPDATE")
+                relations[0].rows = writes.into_iter().filter_map(|write| write.new).collect();
+                self.returning(&table, relations, items, &catalog, "UPDATE")
                     .await
                     .map(Some)
             }
@@ -380,11 +443,17 @@ impl Session {
         let table = self.delete_target(delete, &catalog)?;
         let types = &prepared.parameters;
         let given: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
-        let plan = self.plan_found(
+        let from = delete_from(delete)?;
+        let others = delete.using.as_deref().unwrap_or_default();
+        let mut relations = Vec::new();
+        if delete.returning.is_some() {
+            relations = self.written_and(&table, from, others, &given, &catalog)?;
+        }
+        let plan = self.plan_found_among(
             &table,
-            delete_from(delete)?,
+            &beside(from, others),
             delete.selection.clone(),
-            Vec::new(),
+            all_columns(&relations),
             Tail::default(),
             &given,
             &catalog,
@@ -393,6 +462,7 @@ impl Session {
             .find(&table, plan, scope.clone(), types, values)
             .await?;
         let writes: Vec<Write> = found.iter().map(|found| found.becomes(None)).collect();
+        put_rows(&mut relations, &found, 0);
         if !self.lock_writes(&scope, &table, found, &writes).await? {
             return Ok(None);
         }
@@ -401,8 +471,8 @@ impl Session {
             None => Ok(Some(Outcome::Command(format!("DELETE {}", writes.len())))),
             Some(items) => {
                 let rows = writes.into_iter().filter_map(|write| write.old);
-                let rows = rows.map(|version| version.row).collect();
-                self.returning(&table, items, rows, &catalog, "DELETE")
+                relations[0].rows = rows.map(|version| version.row).collect();
+                self.returning(&table, relations, items, &catalog, "DELETE")
                     .await
                     .map(Some)
             }
@@ -438,19 +508,80 @@ fn needs_engine(expr: &Expr) -> bool {
     !matches!(expr, Expr::Value(_)) && !is_default(expr)
 }
 
+/// The relations of UPDATE … FROM.
+pub(crate) fn update_sources(update: &Update) -> &[TableWithJoins] {
+    match &update.from {
+        None => &[],
+        Some(UpdateTableFromKind::BeforeSet(from) | UpdateTableFromKind::AfterSet(from)) => from,
+    }
+}
+
+pub(crate) fn beside(target: &TableWithJoins, others: &[TableWithJoins]) -> Vec<TableWithJoins> {
+    let mut all = vec![target.clone()];
+    all.extend_from_slice(others);
+    all
+}
+
+/// What a relation is called, if it has a name of its own.
+fn alias_of(relation: &TableWithJoins) -> Option<&Ident> {
+    match &relation.relation {
+        TableFactor::Table { alias, .. } => alias.as_ref().map(|alias| &alias.name),
+        _ => None,
+    }
+}
+
+/// The columns of the relations beside the table.
+fn all_columns(relations: &[Returned]) -> Vec<Expr> {
+    let others = relations.iter().skip(1);
+    others
+        .flat_map(|relation| {
+            let alias = quoted(&relation.alias);
+            let columns = relation.columns.iter();
+            columns
+                .map(move |(name, _)| Expr::CompoundIdentifier(vec![alias.clone(), quoted(name)]))
+        })
+        .collect()
+}
+
+fn found_width(relations: &[Returned], computed: usize) -> usize {
+    let others = relations.iter().skip(1);
+    computed + others.map(|relation| relation.columns.len()).sum::<usize>()
+}
+
+/// Gives the relations beside the table their rows, which stand behind `computed` values.
+fn put_rows(relations: &mut [Returned], found: &[Found], computed: usize) {
+    let mut at = computed;
+    for relation in relations.iter_mut().skip(1) {
+        let end = at + relation.columns.len();
+        relation.rows = found
+            .iter()
+            .map(|found| found.computed[at..end].to_vec())
+            .collect();
+        at = end;
+    }
+}
+
+/// 428C9 for a column that only its definition gives values.
+fn check_assignable(column: &ColumnDef) -> Result<(), SqlError> {
+    if column.identity != Some(Identity::Always) {
+        return Ok(());
+    }
+    let name = &column.name;
+    let message = format!("column \"{name}\" can only be updated to DEFAULT");
+    let detail = format!("Column \"{name}\" is an identity column defined as GENERATED ALWAYS.");
+    Err(SqlError::new(ErrorKind::GeneratedAlways, message).detail(detail))
+}
+
 /// The columns that an UPDATE sets, and to what.
-pub(crate) fn assigned_columns<'a>(
-    assignments: &'a [ast::Assignment],
+pub(crate) fn assigned_columns(
+    assignments: &[ast::Assignment],
     table: &TableDef,
-) -> Result<Vec<(usize, &'a Expr)>, SqlError> {
-    let mut assigned: Vec<(usize, &Expr)> = Vec::new();
-    for assignment in assignments {
-        let ast::AssignmentTarget::ColumnName(name) = &assignment.target else {
-            return Err(SqlError::unsupported("SET (a, b) = …"));
-        };
+) -> Result<Vec<(usize, Expr)>, SqlError> {
+    let mut assigned: Vec<(usize, Expr)> = Vec::new();
+    let mut assign = |name: &ast::ObjectName, value: Expr| {
         let column = name
             .0
-            .last()
+            .first()
             .and_then(|part| part.as_ident())
             .map_or_else(String::new, ddl::fold);
         let Some(index) = table.column_index(&column).filter(|_| name.0.len() == 1) else {
@@ -464,7 +595,19 @@ pub(crate) fn assigned_columns<'a>(
             let message = format!("multiple assignments to same column \"{column}\"");
             return Err(SqlError::new(ErrorKind::SyntaxError, message));
         }
-        assigned.push((index, &assignment.value));
+        assigned.push((index, value));
+        Ok(())
+    };
+    for assignment in assignments {
+        match &assignment.target {
+            ast::AssignmentTarget::ColumnName(name) => assign(name, assignment.value.clone())?,
+            ast::AssignmentTarget::Tuple(names) => {
+                let values = subqueries::spread(&assignment.value, names.len())?;
+                for (name, value) in names.iter().zip(values) {
+                    assign(name, value)?;
+                }
+            }
+        }
     }
     Ok(assigned)
 }

@@ -1,8 +1,10 @@
 //! Query strings into statements: PostgreSQL's grammar by sqlparser, ours (SUBSCRIBE, CREATE USER TABLE) on its tokens.
 
 mod cursor;
+mod forms;
 mod listen;
 mod subscribe;
+mod with;
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -31,13 +33,22 @@ pub struct Parsed {
     pub(crate) body: Body,
     /// Whether its locking clause is FOR NO KEY UPDATE or FOR KEY SHARE.
     pub(crate) spares_keys: bool,
-    /// Whether it says OVERRIDING SYSTEM VALUE.
-    pub(crate) overrides_identity: bool,
+    /// What it says of OVERRIDING.
+    pub(crate) overriding: Option<Overriding>,
     /// The moment in the past that its query reads.
     pub(crate) as_of: Option<AsOf>,
     /// The query string, and where in it the statement begins and ends, in characters from 1.
     source: Arc<str>,
     extent: RangeInclusive<usize>,
+}
+
+/// Whose values an INSERT takes for identity columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Overriding {
+    /// OVERRIDING SYSTEM VALUE: the statement's.
+    System,
+    /// OVERRIDING USER VALUE: the sequence's.
+    User,
 }
 
 /// `AS OF SEQ …` or `AS OF TIMESTAMP …` at the end of a query.
@@ -92,11 +103,21 @@ impl Parsed {
 
     /// Adds where the name stands that the error complains about, if it does and does not know that yet.
     pub(crate) fn locate(&self, error: SqlError) -> SqlError {
-        use ErrorKind::{AmbiguousColumn, UndefinedColumn, UndefinedFunction, UndefinedTable};
+        use ErrorKind::{
+            AmbiguousColumn, GroupingError, UndefinedColumn, UndefinedFunction, UndefinedTable,
+        };
+        if error.position.is_none()
+            && let Some(position) = self.literal_position(&error)
+        {
+            return SqlError {
+                position: Some(position),
+                ..error
+            };
+        }
         let names_it = matches!(
             error.kind,
             UndefinedTable | UndefinedColumn | AmbiguousColumn | UndefinedFunction
-        );
+        ) || error.kind == GroupingError && error.message.contains('"');
         if !names_it || error.position.is_some() {
             return error;
         }
@@ -119,10 +140,16 @@ impl Parsed {
                 .eq(wanted.clone())
         };
         let words = words(&self.source, &self.extent);
-        let position = words
-            .windows(wanted.len())
-            .find(here)
-            .map(|words| words[0].position);
+        let found = words.windows(wanted.len()).find(here);
+        // A column may stand there without its relation.
+        let last = || match error.kind {
+            GroupingError => words
+                .iter()
+                .find(|word| wanted.last() == Some(&&*word.text)),
+            _ => None,
+        };
+        let position = found.map(|words| &words[0]).or_else(last);
+        let position = position.map(|word| word.position);
         SqlError { position, ..error }
     }
 
@@ -132,6 +159,38 @@ impl Parsed {
             body: Body::Sql(Box::new(statement), None),
             ..self.clone()
         }
+    }
+
+    /// Where the literal stands that the error quotes as unreadable.
+    fn literal_position(&self, error: &SqlError) -> Option<usize> {
+        use ErrorKind::{
+            DatetimeFieldOverflow, InvalidDatetimeFormat, InvalidTextRepresentation,
+            NumericValueOutOfRange,
+        };
+        let reads = matches!(
+            error.kind,
+            InvalidTextRepresentation
+                | InvalidDatetimeFormat
+                | DatetimeFieldOverflow
+                | NumericValueOutOfRange
+        );
+        let (_, quoted) = error.message.split_once('"').filter(|_| reads)?;
+        let quoted = match quoted.strip_suffix('"') {
+            Some(quoted) => quoted,
+            None => quoted.split_once("\" is out of range")?.0,
+        };
+        let tokens = Tokenizer::new(&PostgreSqlDialect {}, &self.source).tokenize_with_location();
+        let starts = line_starts(&self.source);
+        let places = tokens
+            .ok()?
+            .into_iter()
+            .filter_map(|token| match &token.token {
+                Token::SingleQuotedString(text) if text == quoted => {
+                    Some(position(&starts, &token))
+                }
+                _ => None,
+            });
+        places.into_iter().find(|place| self.extent.contains(place))
     }
 
     /// The statement that an EXPLAIN is of; `None` when this is another statement.
@@ -181,8 +240,9 @@ fn parse_one(
         .map_or(begin, |token| position(&starts, token));
     let spares_keys = take_key_locks(&mut tokens);
     let mut as_of = take_as_of(dialect, sql, &mut tokens)?;
-    let overrides_identity = take_overriding(&mut tokens);
+    let overriding = take_overriding(&mut tokens);
     order_sequence_options(&mut tokens);
+    forms::rewrite(&mut tokens)?;
     let word = |n: usize| match tokens.get(n).map(|t| &t.token) {
         Some(Token::Word(word)) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
         _ => String::new(),
@@ -259,7 +319,7 @@ fn parse_one(
     result.map(|body| Parsed {
         body,
         spares_keys,
-        overrides_identity,
+        overriding,
         as_of,
         source: sql.clone(),
         extent: begin..=end,
@@ -357,8 +417,8 @@ fn order_sequence_options(tokens: &mut [TokenWithSpan]) {
     }
 }
 
-/// Takes OVERRIDING SYSTEM VALUE, which sqlparser does not know, out of an INSERT; says whether it was there.
-fn take_overriding(tokens: &mut Vec<TokenWithSpan>) -> bool {
+/// Takes OVERRIDING … VALUE, which sqlparser does not know, out of an INSERT; says what was there.
+fn take_overriding(tokens: &mut Vec<TokenWithSpan>) -> Option<Overriding> {
     let is = |at: usize, text: &str| match tokens.get(at).map(|token| &token.token) {
         Some(Token::Word(word)) => {
             word.quote_style.is_none() && word.value.eq_ignore_ascii_case(text)
@@ -366,14 +426,18 @@ fn take_overriding(tokens: &mut Vec<TokenWithSpan>) -> bool {
         _ => false,
     };
     if !is(0, "INSERT") && !is(0, "WITH") {
-        return false;
+        return None;
     }
-    let found = (0..tokens.len())
-        .find(|&at| is(at, "OVERRIDING") && is(at + 1, "SYSTEM") && is(at + 2, "VALUE"));
-    if let Some(at) = found {
-        tokens.drain(at..at + 3);
-    }
-    found.is_some()
+    let here = |at: &usize| {
+        is(*at, "OVERRIDING") && (is(at + 1, "SYSTEM") || is(at + 1, "USER")) && is(at + 2, "VALUE")
+    };
+    let at = (0..tokens.len()).find(here)?;
+    let overriding = match is(at + 1, "SYSTEM") {
+        true => Overriding::System,
+        false => Overriding::User,
+    };
+    tokens.drain(at..at + 3);
+    Some(overriding)
 }
 
 /// Makes ON and OFF behind the switches of COPY, which sqlparser does not know, TRUE and FALSE.
@@ -529,6 +593,7 @@ fn parse_statement(
         .parse_statement()
         .and_then(|statement| expect_end(&parser).map(|()| statement))
         .map_err(|error| syntax_error(sql, error))
+        .and_then(with::unwrapped)
 }
 
 fn expect_end(parser: &Parser<'_>) -> Result<(), ParserError> {

@@ -17,11 +17,13 @@ use crate::constraints::ConditionCache;
 use crate::error::{ErrorKind, SqlError, from_datafusion};
 use crate::functions;
 use crate::locks::Locks;
+use crate::modify;
 use crate::notify::{ChannelEvent, Outbox, pg_notify, says_something};
 use crate::output::{self, OutputColumn, RowStream};
-use crate::parse::{self, AsOf, Body, Parsed};
+use crate::parse::{self, AsOf, Body, Overriding, Parsed};
 use crate::plan;
 use crate::provider::{Access, Scope};
+use crate::returning::Returned;
 use crate::settings::Settings;
 use crate::short_read::ShortRead;
 use crate::text::Style;
@@ -104,8 +106,8 @@ impl Prepared {
     }
 
     /// Whether it says OVERRIDING SYSTEM VALUE.
-    pub(crate) fn overrides_identity(&self) -> bool {
-        self.statement.overrides_identity
+    pub(crate) fn overriding(&self) -> Option<Overriding> {
+        self.statement.overriding
     }
 
     /// The moment in the past that its query reads.
@@ -309,6 +311,7 @@ impl Session {
                     // They change nothing about the rows' form.
                     query.locks.clear();
                     let mut plan = self.plan_query(query, given, &catalog)?;
+                    plan.plan = plan::digits::written(plan.plan).map_err(from_datafusion)?;
                     plan.short = ShortRead::of(&plan.plan, &self.engine.state).map(Arc::new);
                     prepared.parameters = plan::parameter_types(&plan.plan, given)?;
                     prepared.columns = Some(output::columns(plan.plan.schema().as_arrow())?);
@@ -317,19 +320,30 @@ impl Session {
                 Statement::Insert(insert) => {
                     prepared.parameters = self.insert_parameters(insert, given, &catalog)?;
                     prepared.columns = self.returning_columns(&insert.returning, || {
-                        self.insert_target(insert, &catalog)
+                        let table = self.insert_target(insert, &catalog)?;
+                        let alias = insert.table_alias.as_ref().map(|alias| &alias.alias);
+                        let relation = Returned::of_table(&table, alias, Vec::new());
+                        Ok((table, vec![relation]))
                     })?;
                 }
                 Statement::Update(update) => {
                     prepared.parameters = self.update_parameters(update, given, &catalog)?;
                     prepared.columns = self.returning_columns(&update.returning, || {
-                        self.update_target(update, &catalog)
+                        let table = self.update_target(update, &catalog)?;
+                        let others = modify::update_sources(update);
+                        let relations =
+                            self.written_and(&table, &update.table, others, given, &catalog)?;
+                        Ok((table, relations))
                     })?;
                 }
                 Statement::Delete(delete) => {
                     prepared.parameters = self.delete_parameters(delete, given, &catalog)?;
                     prepared.columns = self.returning_columns(&delete.returning, || {
-                        self.delete_target(delete, &catalog)
+                        let table = self.delete_target(delete, &catalog)?;
+                        let from = modify::delete_from(delete)?;
+                        let others = delete.using.as_deref().unwrap_or_default();
+                        let relations = self.written_and(&table, from, others, given, &catalog)?;
+                        Ok((table, relations))
                     })?;
                 }
                 Statement::Execute { name, .. } => {
@@ -496,8 +510,8 @@ impl Session {
             Some(plan) => plan.plan.clone(),
             None => {
                 let given: Vec<_> = prepared.parameters.iter().map(|ty| Some(*ty)).collect();
-                self.plan_query(query.clone(), &given, scope.snapshot.catalog())?
-                    .plan
+                let plan = self.plan_query(query.clone(), &given, scope.snapshot.catalog())?;
+                plan::digits::written(plan.plan).map_err(from_datafusion)?
             }
         };
         let columns = output::columns(plan.schema().as_arrow())?;

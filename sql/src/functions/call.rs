@@ -302,8 +302,9 @@ fn select(
             && types.all(|ty| ty == first)
         {
             let takes = |f: &&'static Function| {
-                (0..of.len())
-                    .all(|at| matches!(f.param(at), Some(Param::Of(param)) if implicit(first, param)))
+                (0..of.len()).all(
+                    |at| matches!(f.param(at), Some(Param::Of(param)) if implicit(first, param)),
+                )
             };
             if candidates.iter().filter(|f| takes(f)).count() == 1 {
                 candidates.retain(|f| takes(f));

@@ -216,7 +216,11 @@ fn name_columns(projection: &mut [SelectItem], is_top: bool) {
 fn type_values(body: &mut SetExpr) {
     match body {
         SetExpr::Values(values) => {
-            for item in values.rows.iter_mut().flat_map(|row| row.content.iter_mut()) {
+            for item in values
+                .rows
+                .iter_mut()
+                .flat_map(|row| row.content.iter_mut())
+            {
                 let expr = std::mem::replace(item, Expr::Value(Value::Null.into()));
                 *item = typed(expr);
             }

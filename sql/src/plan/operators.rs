@@ -16,8 +16,8 @@ use datafusion::sql::sqlparser::ast::BinaryOperator;
 use tidelog_storage::datum::{ColumnBuilder, datum_at};
 use tidelog_storage::{ColumnType, Datum, DatumRef, ElementType};
 
-use super::calls;
 use super::order::{check_groupable, has_own_order, refuse_json, sorted, sorted_by};
+use super::{calls, integers};
 use crate::error::{ErrorKind, SqlError};
 use crate::text::{self, Style};
 use crate::{casts, functions, output, types};
@@ -332,6 +332,10 @@ pub(super) fn follow_postgres(plan: LogicalPlan, style: Style) -> Result<Logical
             .iter()
             .for_each(|input| schema.merge(input.schema()));
         let plan = match plan {
+            LogicalPlan::Union(union) => {
+                changed = true;
+                calls::union(union, style)?
+            }
             LogicalPlan::Sort(mut sort) => {
                 sort.expr = sorted(sort.expr, &schema)?;
                 LogicalPlan::Sort(sort)
@@ -494,6 +498,15 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
                 return Ok(Transformed::yes(Expr::ScalarFunction(call)));
             }
             let mut typed = false;
+            if matches!(call.name(), "coalesce" | "nullif" | "greatest" | "least") {
+                typed = true;
+                integers::small(&mut call.args);
+            }
+            if matches!(call.name(), "coalesce" | "greatest" | "least") {
+                let what = call.name().to_ascii_uppercase();
+                let args = call.args.iter_mut().collect();
+                calls::match_types(&what, args, schema, style)?;
+            }
             if let Some(types) = functions::json::arguments(call.name()) {
                 typed = true;
                 call.args = call
@@ -539,18 +552,8 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
             window.params.order_by = sorted(keys, schema)?;
             Transformed::yes(Expr::WindowFunction(window))
         }
-        Expr::AggregateFunction(mut aggregate) => {
-            let ordered = matches!(aggregate.func.name(), "min" | "max");
-            let first = aggregate.params.args.first();
-            let ty = first.and_then(|arg| type_of(arg, schema));
-            if ordered && ty.is_some_and(has_own_order) {
-                let name = format!("{}() of this type", aggregate.func.name());
-                return Err(external(SqlError::unsupported(name)));
-            }
-            let keys = std::mem::take(&mut aggregate.params.order_by);
-            aggregate.params.order_by = sorted(keys, schema)?;
-            Transformed::yes(Expr::AggregateFunction(aggregate))
-        }
+        Expr::AggregateFunction(call) => Transformed::yes(calls::aggregate(call, schema)?),
+        Expr::Case(case) => Transformed::yes(calls::case(case, schema, style)?),
         Expr::Negative(inner) if known_type(&inner, schema) == Some(ColumnType::Interval) => {
             let call = functions::json::call(functions::time::negate(), vec![*inner]);
             Transformed::yes(call)
@@ -623,7 +626,7 @@ fn double(value: DatumRef<'_>) -> Option<f64> {
 }
 
 /// An integer literal that PostgreSQL reads as an int4.
-fn small_literal(expr: &Expr) -> Option<i32> {
+pub(super) fn small_literal(expr: &Expr) -> Option<i32> {
     match expr {
         Expr::Literal(ScalarValue::Int64(Some(value)), _) => i32::try_from(*value).ok(),
         Expr::Literal(ScalarValue::Int32(Some(value)), _) => Some(*value),
@@ -631,7 +634,7 @@ fn small_literal(expr: &Expr) -> Option<i32> {
     }
 }
 
-fn int4(value: i32) -> Expr {
+pub(super) fn int4(value: i32) -> Expr {
     Expr::Literal(ScalarValue::Int32(Some(value)), None)
 }
 
@@ -660,7 +663,12 @@ fn is_bare_string(expr: &Expr) -> bool {
 }
 
 /// A bare string literal beside an operand of another type than text becomes a literal of that type.
-fn type_literal(expr: Expr, other: &Expr, schema: &DFSchema, style: Style) -> Result<Expr> {
+pub(super) fn type_literal(
+    expr: Expr,
+    other: &Expr,
+    schema: &DFSchema,
+    style: Style,
+) -> Result<Expr> {
     let Expr::Literal(ScalarValue::Utf8(Some(literal)), _) = &expr else {
         return Ok(expr);
     };
@@ -744,7 +752,7 @@ fn no_operator(op: &BinaryOperator, left: ColumnType, right: ColumnType) -> Data
 }
 
 /// Types of one class compare with each other.
-fn class(ty: ColumnType) -> &'static str {
+pub(super) fn class(ty: ColumnType) -> &'static str {
     match ty {
         ColumnType::Int2
         | ColumnType::Int4
