@@ -40,7 +40,8 @@ use crate::error::SqlError;
 use crate::output;
 use crate::text::Style;
 
-pub(crate) use missing::{missing, undefined};
+pub(crate) use missing::unknown;
+pub(crate) use moments::undefined;
 pub(crate) use single_value::single_value;
 pub(crate) use subquery::{ARRAY_OF, WITH_TIES, syntax};
 pub(crate) use sum::sum;
@@ -66,6 +67,7 @@ const FAMILIES: &[&[call::Function]] = &[
 /// The function of ours with this name, where DataFusion has none or another one.
 pub(crate) fn named(name: &str, style: Style) -> Option<Arc<ScalarUDF>> {
     call::named(name, style)
+        .or_else(|| missing::function(name))
         .or_else(|| array::function(name))
         .or_else(|| json::function(name, style))
 }

@@ -2,6 +2,7 @@
 
 mod cursor;
 mod forms;
+mod keywords;
 mod listen;
 mod subscribe;
 mod with;
@@ -241,6 +242,7 @@ fn parse_one(
     let spares_keys = take_key_locks(&mut tokens);
     let mut as_of = take_as_of(dialect, sql, &mut tokens)?;
     let overriding = take_overriding(&mut tokens);
+    take_trim_from(&mut tokens);
     order_sequence_options(&mut tokens);
     forms::rewrite(&mut tokens)?;
     let word = |n: usize| match tokens.get(n).map(|t| &t.token) {
@@ -351,6 +353,29 @@ fn take_key_locks(tokens: &mut Vec<TokenWithSpan>) -> bool {
         at += 1;
     }
     found
+}
+
+/// Takes the FROM out of `trim(FROM x)` and `trim(LEADING FROM x)`, where it says nothing and sqlparser expects what is
+/// trimmed.
+fn take_trim_from(tokens: &mut Vec<TokenWithSpan>) {
+    let keyword = |token: Option<&TokenWithSpan>| match token.map(|token| &token.token) {
+        Some(Token::Word(word)) if word.quote_style.is_none() => word.keyword,
+        _ => Keyword::NoKeyword,
+    };
+    let mut at = 0;
+    while at + 2 < tokens.len() {
+        if keyword(tokens.get(at)) == Keyword::TRIM && tokens[at + 1].token == Token::LParen {
+            let side = matches!(
+                keyword(tokens.get(at + 2)),
+                Keyword::LEADING | Keyword::TRAILING | Keyword::BOTH
+            );
+            let from = at + 2 + usize::from(side);
+            if keyword(tokens.get(from)) == Keyword::FROM {
+                tokens.remove(from);
+            }
+        }
+        at += 1;
+    }
 }
 
 /// Puts the options of sequences into the one order that sqlparser knows.
@@ -660,7 +685,8 @@ pub(crate) fn identifier(name: &str) -> String {
         && name
             .bytes()
             .next()
-            .is_some_and(|byte| !byte.is_ascii_digit());
+            .is_some_and(|byte| !byte.is_ascii_digit())
+        && !keywords::is_taken(name);
     if plain {
         name.to_string()
     } else {

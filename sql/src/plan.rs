@@ -251,11 +251,11 @@ impl ContextProvider for Planner<'_> {
         if let Some(function) = system::functions::function(name, self.catalog, &session) {
             return Some(function);
         }
-        let known = self.get_aggregate_meta(name).is_some()
-            || self.state.window_functions().contains_key(name)
-            || self.state.higher_order_functions().contains_key(name)
-            || name == "unnest";
-        (!known).then(|| functions::missing(name))
+        let is_other = name.starts_with("unnest")
+            || self.get_higher_order_meta(name).is_some()
+            || self.get_aggregate_meta(name).is_some()
+            || self.get_window_meta(name).is_some();
+        (!is_other).then(|| functions::unknown(name))
     }
 
     fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {

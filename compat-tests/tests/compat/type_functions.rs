@@ -264,18 +264,6 @@ async fn templates() {
             }
         }
     }
-    for refused in [
-        "to_char(1.5, '9.9')",
-        "to_date('2024', 'YYYY')",
-        "to_char(now(), 'TMDay')",
-    ] {
-        let error = tide.batch_execute(&format!("SELECT {refused}")).await;
-        assert_eq!(
-            error.unwrap_err().code().unwrap().code(),
-            "0A000",
-            "{refused}"
-        );
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

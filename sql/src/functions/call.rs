@@ -544,6 +544,18 @@ fn given_type(field: &Field, constant: Option<&ScalarValue>) -> Option<ColumnTyp
     }
 }
 
+/// The types of arguments; `None` for those left open.
+pub(super) fn given_types(
+    fields: &[FieldRef],
+    constants: &[Option<&ScalarValue>],
+) -> Vec<Option<ColumnType>> {
+    fields
+        .iter()
+        .zip(constants)
+        .map(|(field, constant)| given_type(field, *constant))
+        .collect()
+}
+
 impl Overloaded {
     /// The overload that these arguments mean, and the type that each should become.
     pub(crate) fn resolve(
@@ -578,11 +590,7 @@ impl Overloaded {
         constants: &[Option<&ScalarValue>],
     ) -> std::result::Result<(&'static Function, Vec<Option<ColumnType>>, ColumnType), SqlError>
     {
-        let given: Vec<Option<ColumnType>> = fields
-            .iter()
-            .zip(constants)
-            .map(|(field, constant)| given_type(field, *constant))
-            .collect();
+        let given = given_types(fields, constants);
         let function = select(self.name, &given)?;
         let result = function.result_type(&given, constants, self.style);
         Ok((function, given, result))

@@ -456,7 +456,7 @@ impl Decimal {
     pub(crate) fn power(&self, exponent: &Decimal) -> Option<Decimal> {
         let whole = exponent.to_i64().and_then(|n| i32::try_from(n).ok());
         if let Some(whole) = whole.filter(|_| exponent.is_integer()) {
-            return self.whole_power(whole, exponent.scale);
+            return self.whole_power(whole);
         }
         if self.is_zero() {
             return Some(Decimal::from(0).rounded(SIGNIFICANT_DIGITS_MIN));
@@ -476,7 +476,8 @@ impl Decimal {
         Some(logarithm.exponential(scale))
     }
 
-    fn whole_power(&self, exponent: i32, exponent_scale: i32) -> Option<Decimal> {
+    /// The same of a whole exponent (power_var_int).
+    fn whole_power(&self, exponent: i32) -> Option<Decimal> {
         let magnitude = match self.is_zero() {
             true => 0.0,
             false => {
@@ -491,10 +492,7 @@ impl Decimal {
         if magnitude > f64::from(NUMERIC_PRECISION_MAX) {
             return None;
         }
-        let scale = (SIGNIFICANT_DIGITS_MIN - magnitude.max(-2000.0) as i32)
-            .max(self.scale)
-            .max(exponent_scale)
-            .clamp(0, SCALE_MAX);
+        let scale = SIGNIFICANT_DIGITS_MIN.max(self.scale).min(SCALE_MAX);
         if exponent == 0 {
             return Some(Decimal::from(1).rounded(scale));
         }

@@ -1,23 +1,18 @@
-//! Functions that are not there: planned as far as the types of their arguments, which the error names. Those that
-//! PostgreSQL has are refused, others do not exist.
+//! Functions that PostgreSQL has and Tidelog has not: a call says so by name.
 
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, FieldRef};
-use datafusion::common::{Result, ScalarValue, internal_err};
-use datafusion::error::DataFusionError;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
     TypeSignature, Volatility,
 };
 
-use super::moments::type_name;
-use crate::error::{ErrorKind, SqlError};
+use super::call;
+use crate::error::SqlError;
 
-const HINT: &str = "No function matches the given name and argument types. You might need to add explicit type casts.";
-
-/// What PostgreSQL has.
-const POSTGRES: [&str; 51] = [
+const NAMES: [&str; 51] = [
     "json_object",
     "json_populate_record",
     "json_populate_recordset",
@@ -71,40 +66,32 @@ const POSTGRES: [&str; 51] = [
     "lo_unlink",
 ];
 
-/// 42883 for a function of arguments of these types.
-pub(crate) fn undefined(name: &str, types: &[DataType]) -> DataFusionError {
-    let types: Vec<String> = types.iter().map(type_name).collect();
-    external(undefined_of(name, &types))
+/// A function that nothing can be done with.
+pub(crate) fn function(name: &str) -> Option<Arc<ScalarUDF>> {
+    let name = NAMES.iter().find(|known| **known == name)?;
+    let arity = vec![TypeSignature::Nullary, TypeSignature::VariadicAny];
+    Some(Arc::new(ScalarUDF::from(Missing {
+        name,
+        signature: Signature::one_of(arity, Volatility::Volatile),
+    })))
 }
 
-fn undefined_of(name: &str, types: &[String]) -> SqlError {
-    if POSTGRES.contains(&name) {
-        return SqlError::unsupported(format!("function {name}()"));
-    }
-    let message = format!("function {name}({}) does not exist", types.join(", "));
-    SqlError::new(ErrorKind::UndefinedFunction, message).hint(HINT)
-}
-
-fn external(error: SqlError) -> DataFusionError {
-    DataFusionError::External(Box::new(error))
+/// A function that is not there in PostgreSQL either: a call fails with the types of its arguments.
+pub(crate) fn unknown(name: &str) -> Arc<ScalarUDF> {
+    let arity = vec![TypeSignature::Nullary, TypeSignature::VariadicAny];
+    Arc::new(ScalarUDF::from(Unknown {
+        name: name.to_string(),
+        signature: Signature::one_of(arity, Volatility::Volatile),
+    }))
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Missing {
+struct Unknown {
     name: String,
     signature: Signature,
 }
 
-/// A function that no call of succeeds.
-pub(crate) fn missing(name: &str) -> Arc<ScalarUDF> {
-    let signature = TypeSignature::OneOf(vec![TypeSignature::Nullary, TypeSignature::VariadicAny]);
-    Arc::new(ScalarUDF::from(Missing {
-        name: name.to_string(),
-        signature: Signature::new(signature, Volatility::Volatile),
-    }))
-}
-
-impl ScalarUDFImpl for Missing {
+impl ScalarUDFImpl for Unknown {
     fn name(&self) -> &str {
         &self.name
     }
@@ -113,33 +100,57 @@ impl ScalarUDFImpl for Missing {
         &self.signature
     }
 
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        Err(undefined(&self.name, types))
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Err(external(call::no_such(&self.name, &[])))
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
-        let fields = args.arg_fields.iter().zip(args.scalar_arguments);
-        let types = fields.map(|(field, scalar)| match scalar {
-            // A bare string could be of any type.
-            Some(ScalarValue::Utf8(_)) if field.metadata().is_empty() => "unknown".to_string(),
-            Some(ScalarValue::Int64(Some(value))) if i32::try_from(*value).is_ok() => {
-                "integer".to_string()
-            }
-            _ => crate::output::column_type(field).map_or_else(
-                |_| type_name(field.data_type()),
-                |ty| match ty {
-                    tidelog_storage::ColumnType::Numeric(_) => "numeric".to_string(),
-                    ty => crate::types::name(ty),
-                },
-            ),
-        });
-        Err(external(undefined_of(
-            &self.name,
-            &types.collect::<Vec<_>>(),
-        )))
+        let given = call::given_types(args.arg_fields, args.scalar_arguments);
+        Err(external(call::no_such(&self.name, &given)))
     }
 
     fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        internal_err!("{} does not exist", self.name)
+        Err(external(call::no_such(&self.name, &[])))
+    }
+}
+
+fn external(error: SqlError) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Missing {
+    name: &'static str,
+    signature: Signature,
+}
+
+impl Missing {
+    fn refused<T>(&self) -> Result<T> {
+        Err(external(SqlError::unsupported(format!(
+            "function {}()",
+            self.name
+        ))))
+    }
+}
+
+impl ScalarUDFImpl for Missing {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        self.refused()
+    }
+
+    fn return_field_from_args(&self, _: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        self.refused()
+    }
+
+    fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        self.refused()
     }
 }

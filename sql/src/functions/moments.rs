@@ -96,7 +96,7 @@ impl AggregateUDFImpl for Moments {
             [DataType::Float16 | DataType::Float32 | DataType::Float64 | DataType::Null] => {
                 Ok(vec![DataType::Float64])
             }
-            types => Err(super::undefined(self.name, types)),
+            types => Err(undefined(self.name, types)),
         }
     }
 
@@ -472,4 +472,13 @@ pub(super) fn type_name(ty: &DataType) -> String {
             ty => types::name(ty),
         },
     )
+}
+
+/// 42883 for a function of arguments of these types.
+pub(crate) fn undefined(name: &str, types: &[DataType]) -> DataFusionError {
+    let types: Vec<String> = types.iter().map(type_name).collect();
+    let message = format!("function {name}({}) does not exist", types.join(", "));
+    let hint = "No function matches the given name and argument types. You might need to add explicit type casts.";
+    let error = SqlError::new(ErrorKind::UndefinedFunction, message).hint(hint);
+    DataFusionError::External(Box::new(error))
 }

@@ -145,7 +145,7 @@ fn parts_of_interval(value: Interval) -> Parts {
 /// A number by a template; of integers, floats show the exponent.
 fn decimal_by(value: &Decimal, template: &str, is_integer: bool) -> Outcome {
     if template.is_empty() {
-        return Ok(Datum::Null);
+        return string("");
     }
     let template = Template::read(template)?;
     if template.roman {
@@ -175,7 +175,7 @@ fn decimal_by(value: &Decimal, template: &str, is_integer: bool) -> Outcome {
 
 fn float_by(value: f64, template: &str, digits: usize) -> Outcome {
     if template.is_empty() {
-        return Ok(Datum::Null);
+        return string("");
     }
     let mut template = Template::read(template)?;
     if template.roman {

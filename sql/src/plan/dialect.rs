@@ -41,6 +41,13 @@ impl ast::VisitorMut for Numbers {
 
 struct Dialect;
 
+const UNNEST: &str = "unnest";
+
+/// Whether a function returns a set.
+pub(super) fn gives_set(name: &ObjectName) -> bool {
+    name_of(name).is_some_and(|name| name == UNNEST || set_returning(&name).is_some())
+}
+
 /// The functions that give the rows of a function that returns a set, as arrays: one for each column.
 fn set_returning(name: &str) -> Option<Vec<String>> {
     let (prefix, rest) = name.split_once('_')?;
@@ -143,6 +150,7 @@ impl ast::VisitorMut for Dialect {
     type Break = ();
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        without_lateral(factor);
         if let TableFactor::UNNEST {
             alias,
             array_exprs,
@@ -168,8 +176,12 @@ impl ast::VisitorMut for Dialect {
         let Some(name) = name_of(name) else {
             return ControlFlow::Continue(());
         };
-        let Some(lists) = set_returning(&name) else {
-            return ControlFlow::Continue(());
+        let lists = match name.as_str() {
+            UNNEST => Vec::new(),
+            name => match set_returning(name) {
+                Some(lists) => lists,
+                None => return ControlFlow::Continue(()),
+            },
         };
         // DataFusion has a series of constants as a table, which need not be held as a whole.
         if name == "generate_series"
@@ -182,10 +194,13 @@ impl ast::VisitorMut for Dialect {
             return ControlFlow::Continue(());
         }
         let given = std::mem::take(&mut args.args);
-        let mut array_exprs: Vec<Expr> = lists
-            .iter()
-            .map(|list| Expr::Function(function(list, given.clone())))
-            .collect();
+        let mut array_exprs: Vec<Expr> = match name.as_str() {
+            UNNEST => given.into_iter().filter_map(plain_argument).collect(),
+            _ => lists
+                .iter()
+                .map(|list| Expr::Function(function(list, given.clone())))
+                .collect(),
+        };
         let mut alias = alias.take();
         let alias_of = alias.get_or_insert_with(|| alias_named(&name));
         if alias_of.columns.is_empty() {
@@ -300,6 +315,41 @@ impl ast::VisitorMut for Dialect {
             other => super::syntax::as_function(other),
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// A function in FROM sees the relations before it, with LATERAL and without.
+fn without_lateral(factor: &mut TableFactor) {
+    if let TableFactor::Function {
+        name,
+        args,
+        with_ordinality,
+        alias,
+        ..
+    } = factor
+    {
+        *factor = TableFactor::Table {
+            name: std::mem::replace(name, ObjectName(Vec::new())),
+            alias: alias.take(),
+            args: Some(ast::TableFunctionArgs {
+                args: std::mem::take(args),
+                settings: None,
+            }),
+            with_hints: Vec::new(),
+            version: None,
+            with_ordinality: *with_ordinality,
+            partitions: Vec::new(),
+            json_path: None,
+            sample: None,
+            index_hints: Vec::new(),
+        };
+    }
+}
+
+fn plain_argument(arg: FunctionArg) -> Option<Expr> {
+    match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr),
+        _ => None,
     }
 }
 
@@ -527,11 +577,26 @@ fn prefixed(function: &Function) -> Option<Expr> {
     })
 }
 
+/// The form that `normalize` makes is a keyword: here it is a text.
+fn name_form(function: &mut Function) {
+    if let FunctionArguments::List(list) = &mut function.args
+        && let [_, FunctionArg::Unnamed(FunctionArgExpr::Expr(form))] = list.args.as_mut_slice()
+        && let Expr::Identifier(ident) = form
+        && ident.quote_style.is_none()
+    {
+        *form = Expr::Value(Value::SingleQuotedString(ident.value.to_uppercase()).into());
+    }
+}
+
 /// Functions that return sets in a select list, and aggregates that make json.
 fn rewrite_function(function: &mut Function) -> Option<Expr> {
     let name = name_of(&function.name)?;
     if name == "array" {
         return prefixed(function);
+    }
+    if name == "normalize" {
+        name_form(function);
+        return None;
     }
     if let Some(lists) = set_returning(&name) {
         let [list] = lists.as_slice() else {

@@ -2,9 +2,12 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{self, JoinConstraint, JoinOperator, TableFactor, VisitMut};
+use datafusion::sql::sqlparser::ast::{
+    self, Expr, JoinConstraint, JoinOperator, TableFactor, VisitMut,
+};
 
-use crate::error::SqlError;
+use super::dialect;
+use crate::error::{ErrorKind, SqlError};
 
 /// 0A000 for what would give a wrong answer.
 pub(super) fn follow_postgres(query: &mut ast::Query) -> Result<(), SqlError> {
@@ -27,6 +30,70 @@ impl ast::VisitorMut for Forms {
                 Some((kind, _)) => ControlFlow::Break(SqlError::unsupported(kind)),
                 None => ControlFlow::Continue(()),
             },
+            TableFactor::Table {
+                name,
+                with_ordinality: true,
+                ..
+            }
+            | TableFactor::Function {
+                name,
+                with_ordinality: true,
+                ..
+            } if !dialect::gives_set(name) => {
+                let what = format!("WITH ORDINALITY of {name}()");
+                ControlFlow::Break(SqlError::unsupported(what))
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
+        refuse_sets(expr)
+    }
+}
+
+/// CASE and COALESCE, which need not evaluate all of their operands, take no functions that return sets.
+fn refuse_sets(expr: &Expr) -> ControlFlow<SqlError> {
+    let place = match expr {
+        Expr::Case { .. } => "CASE",
+        Expr::Function(call) if call.name.to_string().eq_ignore_ascii_case("coalesce") => {
+            "COALESCE"
+        }
+        _ => return ControlFlow::Continue(()),
+    };
+    if ast::Visit::visit(expr, &mut FindSet { queries: 0 }).is_continue() {
+        return ControlFlow::Continue(());
+    }
+    let message = format!("set-returning functions are not allowed in {place}");
+    ControlFlow::Break(
+        SqlError::new(ErrorKind::FeatureNotSupported, message)
+            .hint("You might be able to move the set-returning function into a LATERAL FROM item."),
+    )
+}
+
+/// Finds a function that returns a set, but for those in subqueries.
+struct FindSet {
+    queries: usize,
+}
+
+impl ast::Visitor for FindSet {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &ast::Query) -> ControlFlow<()> {
+        self.queries += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &ast::Query) -> ControlFlow<()> {
+        self.queries -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::Function(call) if self.queries == 0 && dialect::gives_set(&call.name) => {
+                ControlFlow::Break(())
+            }
             _ => ControlFlow::Continue(()),
         }
     }

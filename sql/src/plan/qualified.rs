@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     self, BinaryOperator, DataType, Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName,
-    TableFactor, Value, Visit, VisitMut,
+    TableFactor, Value, VisitMut,
 };
 
 use crate::ddl;
@@ -38,12 +38,8 @@ impl ast::VisitorMut for Qualified {
         let Some(function) = only.as_ident().map(ddl::fold) else {
             return ControlFlow::Continue(());
         };
-        if matches!(function.as_str(), "generate_series" | "pg_series" | "range") {
-            // DataFusion's table function takes constants; over columns it is an array's elements.
-            if Visit::visit(&args.args, &mut FindColumn).is_break() {
-                let series = function_call(&function, std::mem::take(&mut args.args));
-                *factor = unnest(alias.take(), vec![series]);
-            }
+        // Tables of DataFusion's that stand for a series of constants.
+        if matches!(function.as_str(), "generate_series" | "pg_series") {
             return ControlFlow::Continue(());
         }
         // There are no partitions, and no foreign tables with options.
@@ -71,27 +67,19 @@ impl ast::VisitorMut for Qualified {
         // `FROM current_schema()`: a relation of one row.
         let list = std::mem::take(&mut args.args);
         let alias = alias.take();
-        *factor = if function == "unnest" {
-            let expressions = list.into_iter().filter_map(|arg| match arg {
-                FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr),
-                _ => None,
-            });
-            unnest(alias, expressions.collect())
-        } else {
-            let value = function_call(&function, list);
-            let mut query = match parse_query("SELECT 1 AS value") {
-                Ok(query) => query,
-                Err(_) => unreachable!("a constant query"),
-            };
-            if let ast::SetExpr::Select(select) = &mut *query.body {
-                select.projection = vec![ast::SelectItem::UnnamedExpr(value)];
-            }
-            TableFactor::Derived {
-                lateral: false,
-                subquery: Box::new(query),
-                alias,
-                sample: None,
-            }
+        let value = function_call(&function, list);
+        let mut query = match parse_query("SELECT 1 AS value") {
+            Ok(query) => query,
+            Err(_) => unreachable!("a constant query"),
+        };
+        if let ast::SetExpr::Select(select) = &mut *query.body {
+            select.projection = vec![ast::SelectItem::UnnamedExpr(value)];
+        }
+        *factor = TableFactor::Derived {
+            lateral: false,
+            subquery: Box::new(query),
+            alias,
+            sample: None,
         };
         ControlFlow::Continue(())
     }
@@ -133,30 +121,6 @@ impl ast::VisitorMut for Qualified {
             _ => {}
         }
         ControlFlow::Continue(())
-    }
-}
-
-/// Finds whether an expression names a column.
-struct FindColumn;
-
-impl ast::Visitor for FindColumn {
-    type Break = ();
-
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-        match expr {
-            Expr::Identifier(_) | Expr::CompoundIdentifier(_) => ControlFlow::Break(()),
-            _ => ControlFlow::Continue(()),
-        }
-    }
-}
-
-fn unnest(alias: Option<ast::TableAlias>, array_exprs: Vec<Expr>) -> TableFactor {
-    TableFactor::UNNEST {
-        alias,
-        array_exprs,
-        with_offset: false,
-        with_offset_alias: None,
-        with_ordinality: false,
     }
 }
 

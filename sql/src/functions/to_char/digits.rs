@@ -11,6 +11,8 @@ enum Key {
     Nine,
     Blank,
     Currency,
+    /// Taken, and nothing is made of it.
+    Nothing,
     Local,
     Exponent,
     Fill,
@@ -18,10 +20,14 @@ enum Key {
     Minus,
     Plus,
     Brackets,
-    Roman { upper: bool },
+    Roman {
+        upper: bool,
+    },
     Signed,
     Sign,
-    Ordinal { upper: bool },
+    Ordinal {
+        upper: bool,
+    },
     Shift,
 }
 
@@ -32,7 +38,7 @@ const KEYS: [(&str, Key); 21] = [
     ("0", Key::Zero),
     ("9", Key::Nine),
     ("B", Key::Blank),
-    ("C", Key::Currency),
+    ("C", Key::Nothing),
     ("D", Key::Local),
     ("EEEE", Key::Exponent),
     ("FM", Key::Fill),
@@ -254,7 +260,7 @@ impl Template {
                 }
                 self.exponent = true;
             }
-            Key::Comma | Key::Currency | Key::Group | Key::Ordinal { .. } => {}
+            Key::Comma | Key::Currency | Key::Nothing | Key::Group | Key::Ordinal { .. } => {}
         }
         Ok(())
     }
@@ -437,7 +443,13 @@ impl<'a> Writer<'a> {
                 _ => self.out.push(' '),
             },
             Key::Signed => self.out.push(self.sign),
-            Key::Blank | Key::Exponent | Key::Fill | Key::Brackets | Key::Sign | Key::Shift => {}
+            Key::Blank
+            | Key::Nothing
+            | Key::Exponent
+            | Key::Fill
+            | Key::Brackets
+            | Key::Sign
+            | Key::Shift => {}
         }
     }
 

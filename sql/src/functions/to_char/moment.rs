@@ -247,13 +247,14 @@ pub(super) fn nodes(template: &str) -> Vec<Node> {
     let mut nodes = Vec::new();
     let mut rest = template;
     while !rest.is_empty() {
-        let mut fill = false;
+        let (mut fill, mut translated) = (false, false);
         let mut at = rest;
         loop {
             if let Some(behind) = at.strip_prefix("FM").or_else(|| at.strip_prefix("fm")) {
                 fill = true;
                 at = behind;
             } else if let Some(behind) = at.strip_prefix("TM").or_else(|| at.strip_prefix("tm")) {
+                translated = true;
                 at = behind;
             } else {
                 break;
@@ -261,12 +262,14 @@ pub(super) fn nodes(template: &str) -> Vec<Node> {
         }
         rest = at;
         let mut patterns = PATTERNS.iter().chain(&MORE_PATTERNS);
-        let found = patterns.find_map(|(word, field)| {
-            let has_capital = matches!(
+        let is_name = |field| {
+            matches!(
                 field,
                 Field::DayName | Field::ShortDayName | Field::MonthName | Field::ShortMonthName
-            );
-            let matches = is_spelt(rest, word, has_capital);
+            )
+        };
+        let found = patterns.find_map(|(word, field)| {
+            let matches = is_spelt(rest, word, is_name(*field));
             matches.then_some((*field, word.len()))
         });
         if let Some((field, length)) = found {
@@ -289,7 +292,8 @@ pub(super) fn nodes(template: &str) -> Vec<Node> {
             nodes.push(Node::Pattern(Pattern {
                 field,
                 name,
-                fill,
+                // The names of a locale have no common width.
+                fill: fill || translated && is_name(field),
                 ordinal,
             }));
             continue;
