@@ -32,7 +32,6 @@ mod dialect;
 pub(crate) mod digits;
 mod flatten;
 mod forms;
-mod integers;
 mod limits;
 mod names;
 mod operators;

@@ -182,9 +182,7 @@ fn a_large_result_is_streamed_and_says_when_it_is_cut_short() {
     let web = server.web();
     let sum = |rows: &Value| -> i64 {
         let rows = rows.as_array().unwrap();
-        rows.iter()
-            .map(|row| row[0].as_i64().unwrap())
-            .sum()
+        rows.iter().map(|row| row[0].as_i64().unwrap()).sum()
     };
     let rows = web.rows("SELECT g FROM generate_series(1, 200000) g", json!([]));
     assert_eq!(sum(&rows), 200_000 * 200_001 / 2);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{AggregateFunction, Case, ScalarFunction};
@@ -12,7 +13,6 @@ use datafusion::logical_expr::{
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use tidelog_storage::ColumnType;
 
-use super::integers;
 use super::operators::{
     PostgresOperators, class, external, known_type, literal_of, type_literal, type_of,
     type_parameter,
@@ -128,9 +128,8 @@ fn mismatch(what: &str, left: ColumnType, right: ColumnType) -> SqlError {
     SqlError::new(ErrorKind::DatatypeMismatch, message)
 }
 
-/// CASE: integer literals as int4, results of one type, conditions that are conditions.
+/// CASE: results of one type, conditions that are conditions.
 pub(super) fn case(mut case: Case, schema: &DFSchema, style: Style) -> Result<Expr> {
-    integers::small_results(&mut case);
     if case.expr.is_none() {
         for (when, _) in &case.when_then_expr {
             if let Some(ty) = known_type(when, schema).filter(|ty| *ty != ColumnType::Bool) {
@@ -198,11 +197,12 @@ fn column_of(plan: &LogicalPlan, n: usize) -> Option<ColumnType> {
     output::column_type(field).ok()
 }
 
-/// A call of an aggregate: literals as int4, keys of ORDER BY as their types sort, values collected where they must be.
+/// A call of an aggregate: keys of ORDER BY as their types sort, values collected where they must be.
 pub(super) fn aggregate(mut call: AggregateFunction, schema: &DFSchema) -> Result<Expr> {
-    // What count(*) counts is known by its type.
-    if call.func.name() != "count" {
-        integers::small(&mut call.params.args);
+    if of_outer_query(&call)? {
+        return Err(external(SqlError::unsupported(
+            "an aggregate of the outer query's columns in a subquery",
+        )));
     }
     let keys = std::mem::take(&mut call.params.order_by);
     call.params.order_by = sorted(keys, schema)?;
@@ -214,6 +214,16 @@ pub(super) fn aggregate(mut call: AggregateFunction, schema: &DFSchema) -> Resul
     }
     let call = collected::collecting(&call)?.unwrap_or(call);
     Ok(Expr::AggregateFunction(call))
+}
+
+/// Whether an aggregate is over columns of the query around it alone, which PostgreSQL computes there.
+fn of_outer_query(call: &AggregateFunction) -> Result<bool> {
+    let (mut own, mut outer) = (false, false);
+    for arg in &call.params.args {
+        own |= !arg.column_refs().is_empty();
+        outer |= arg.exists(|expr| Ok(matches!(expr, Expr::OuterReferenceColumn(..))))?;
+    }
+    Ok(outer && !own)
 }
 
 /// `min` and `max` of a type: refused where PostgreSQL has none, by its order where that is not Arrow's.

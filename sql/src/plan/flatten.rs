@@ -69,7 +69,7 @@ impl Flatten {
             let plan =
                 plan.map_subqueries(|subquery| Ok(Transformed::yes(self.plan(subquery)?)))?;
             let plan = match plan.data {
-                LogicalPlan::Join(join) if lateral(&join.right).is_some() => self.lateral(join)?,
+                LogicalPlan::Join(join) if is_lateral(&join)? => self.lateral(join)?,
                 plan => self.expressions(plan)?,
             };
             // What it reads may have changed whether a column can be NULL.
@@ -106,10 +106,10 @@ impl Flatten {
 
     /// `left JOIN LATERAL right`.
     fn lateral(&self, join: Join) -> Result<LogicalPlan> {
-        let Some((subquery, named)) = lateral(&join.right) else {
-            return Ok(LogicalPlan::Join(join));
+        let (subquery, named) = match lateral(&join.right) {
+            Some((subquery, named)) => (subquery.subquery.as_ref().clone(), named),
+            None => (join.right.as_ref().clone(), None),
         };
-        let subquery = subquery.subquery.as_ref().clone();
         let outer = shape::outer_columns(&subquery, join.left.schema())?;
         let left = join.left.as_ref().clone();
         let inner = join.join_type == JoinType::Inner;
@@ -193,6 +193,13 @@ impl Flatten {
     }
 }
 
+/// Whether a join's right side uses columns of the left one. DataFusion marks it only where it does so itself, not by its
+/// own subqueries, which are joins by now.
+fn is_lateral(join: &Join) -> Result<bool> {
+    Ok(lateral(&join.right).is_some()
+        || !shape::outer_columns(&join.right, join.left.schema())?.is_empty())
+}
+
 /// The subquery of a join's right side that may use columns of the left one.
 fn lateral(plan: &LogicalPlan) -> Option<(&Subquery, Option<&TableReference>)> {
     match plan {
@@ -260,13 +267,19 @@ fn pick(plan: LogicalPlan, wanted: &DFSchemaRef) -> Result<LogicalPlan> {
 /// An expression under the name that another had.
 fn named(expr: Expr, schema: &DFSchema, at: usize) -> Expr {
     let (qualifier, field) = schema.qualified_field(at);
-    match &expr {
+    match expr {
         Expr::Column(column)
             if column.relation.as_ref() == qualifier && column.name == *field.name() =>
         {
-            expr
+            Expr::Column(column)
         }
-        _ => Expr::Alias(Alias::new(expr, qualifier.cloned(), field.name())),
+        // Of a window's functions DataFusion looks behind one alias only.
+        Expr::Alias(alias) => Expr::Alias(Alias {
+            relation: qualifier.cloned(),
+            name: field.name().clone(),
+            ..alias
+        }),
+        expr => Expr::Alias(Alias::new(expr, qualifier.cloned(), field.name())),
     }
 }
 

@@ -16,8 +16,8 @@ use datafusion::sql::sqlparser::ast::BinaryOperator;
 use tidelog_storage::datum::{ColumnBuilder, datum_at};
 use tidelog_storage::{ColumnType, Datum, DatumRef, ElementType};
 
+use super::calls;
 use super::order::{check_groupable, has_own_order, refuse_json, sorted, sorted_by};
-use super::{calls, integers};
 use crate::error::{ErrorKind, SqlError};
 use crate::text::{self, Style};
 use crate::{casts, functions, output, types};
@@ -498,11 +498,8 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
                 return Ok(Transformed::yes(Expr::ScalarFunction(call)));
             }
             let mut typed = false;
-            if matches!(call.name(), "coalesce" | "nullif" | "greatest" | "least") {
-                typed = true;
-                integers::small(&mut call.args);
-            }
             if matches!(call.name(), "coalesce" | "greatest" | "least") {
+                typed = true;
                 let what = call.name().to_ascii_uppercase();
                 let args = call.args.iter_mut().collect();
                 calls::match_types(&what, args, schema, style)?;
