@@ -475,7 +475,7 @@ impl Session {
             scope.snapshot.catalog(),
         )?;
         let (found, _) = self
-            .find(child, plan, scope.clone(), &types, &values)
+            .find(child, &plan, scope.clone(), &types, &values)
             .await?;
         Ok(found)
     }

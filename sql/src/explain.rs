@@ -298,7 +298,7 @@ impl Session {
                     &given,
                     &catalog,
                 )?;
-                (found, target("Update", &table))
+                (found.plan, target("Update", &table))
             }
             Statement::Delete(delete) => {
                 let table = self.delete_target(delete, &catalog)?;
@@ -314,7 +314,7 @@ impl Session {
                     &given,
                     &catalog,
                 )?;
-                (found, target("Delete", &table))
+                (found.plan, target("Delete", &table))
             }
             other => {
                 let words = other.to_string();

@@ -199,7 +199,7 @@ impl Session {
             &catalog,
         )?;
         let (mut found, _) = self
-            .find(&table, plan, scope.clone(), types, values)
+            .find(&table, &plan, scope.clone(), types, values)
             .await?;
         let lock = |row: &Found| {
             let own = row.version.seq.as_pending().is_some() && table.primary_key.is_empty();

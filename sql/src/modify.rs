@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
-use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{
     self, Delete, Expr, Ident, SetExpr, TableFactor, TableWithJoins, Update, UpdateTableFromKind,
 };
@@ -24,15 +23,27 @@ use crate::plan::{parameter_types, subqueries};
 use crate::provider::{SEQ, Scope, USER};
 use crate::returning::Returned;
 use crate::row::{
-    Write, assign, check_not_null, constant, infer, is_default, own_partition, placeholder,
+    Write, assign, check_not_null, constant, infer, is_default, no_parameter, own_partition,
+    placeholder,
 };
-use crate::session::{Outcome, Prepared, RETRIES_MAX, Session};
+use crate::session::{Outcome, Prepared, QueryPlan, RETRIES_MAX, Session};
+
+/// What an UPDATE does to each row.
+#[derive(Default)]
+struct Changes {
+    /// Columns, and what they are given.
+    columns: Vec<(usize, NewValue)>,
+    /// What the query that finds the rows computes.
+    expressions: Vec<Expr>,
+}
 
 /// What an UPDATE gives one column.
 enum NewValue {
-    /// A literal, a parameter or a default.
+    /// A literal, also one that is the default.
     Constant(Datum),
-    /// The query's output column at this index.
+    /// `$n`, from 0.
+    Parameter(usize),
+    /// The value of the expression at this index.
     Computed(usize),
 }
 
@@ -138,24 +149,24 @@ impl Session {
         }
     }
 
-    pub(crate) fn update_parameters(
+    /// The query that finds an UPDATE's rows, and the types of its parameters.
+    pub(crate) fn update_query(
         &self,
         update: &Update,
         given: &[Option<ColumnType>],
         catalog: &Catalog,
-    ) -> Result<Vec<ColumnType>, SqlError> {
+    ) -> Result<(Vec<ColumnType>, QueryPlan), SqlError> {
         let table = self.update_target(update, catalog)?;
+        let changes = self.changes(update, &table)?;
         let mut types = given.to_vec();
-        let mut expressions = Vec::new();
-        for (index, value) in assigned_columns(&update.assignments, &table)? {
-            if let Expr::Value(literal) = &value
-                && let ast::Value::Placeholder(name) = &literal.value
-            {
-                infer(&mut types, placeholder(name)?, table.columns[index].ty);
-            } else if needs_engine(&value) {
-                expressions.push(value);
+        for (column, value) in changes.columns {
+            if let NewValue::Parameter(at) = value {
+                infer(&mut types, at, table.columns[column].ty);
             }
         }
+        let relations = self.update_relations(update, &table, &types, catalog)?;
+        let mut expressions = changes.expressions;
+        expressions.extend(all_columns(&relations));
         let plan = self.plan_found_among(
             &table,
             &beside(&update.table, update_sources(update)),
@@ -165,27 +176,59 @@ impl Session {
             &types,
             catalog,
         )?;
-        parameter_types(&plan, &types)
+        Ok((parameter_types(&plan.plan, &types)?, plan))
     }
 
-    pub(crate) fn delete_parameters(
+    fn changes(&self, update: &Update, table: &TableDef) -> Result<Changes, SqlError> {
+        let mut changes = Changes::default();
+        for (index, value) in assigned_columns(&update.assignments, table)? {
+            let column = &table.columns[index];
+            let value = match (is_default(&value), &column.default) {
+                (false, _) => {
+                    check_assignable(column)?;
+                    value
+                }
+                (true, Some(sql)) => parse_expression(sql)?,
+                (true, None) => Expr::Value(ast::Value::Null.into()),
+            };
+            let new = if let Expr::Value(literal) = &value
+                && let ast::Value::Placeholder(name) = &literal.value
+            {
+                NewValue::Parameter(placeholder(name)?)
+            } else {
+                match constant(&value, column.ty, &[], &[], &column.name, self.style())? {
+                    Some(value) => NewValue::Constant(value),
+                    None => {
+                        changes.expressions.push(value);
+                        NewValue::Computed(changes.expressions.len() - 1)
+                    }
+                }
+            };
+            changes.columns.push((index, new));
+        }
+        Ok(changes)
+    }
+
+    /// The query that finds a DELETE's rows.
+    pub(crate) fn delete_query(
         &self,
         delete: &Delete,
         given: &[Option<ColumnType>],
         catalog: &Catalog,
-    ) -> Result<Vec<ColumnType>, SqlError> {
+    ) -> Result<QueryPlan, SqlError> {
         let table = self.delete_target(delete, catalog)?;
+        let from = delete_from(delete)?;
         let others = delete.using.as_deref().unwrap_or_default();
-        let plan = self.plan_found_among(
+        let relations = self.delete_relations(delete, &table, given, catalog)?;
+        self.plan_found_among(
             &table,
-            &beside(delete_from(delete)?, others),
+            &beside(from, others),
             delete.selection.clone(),
-            Vec::new(),
+            all_columns(&relations),
             Tail::default(),
             given,
             catalog,
-        )?;
-        parameter_types(&plan, given)
+        )
     }
 
     /// The query that finds the rows: `_seq`, `_user` where the role sees it, the table's columns, `expressions`.
@@ -199,7 +242,7 @@ impl Session {
         tail: Tail,
         given: &[Option<ColumnType>],
         catalog: &Catalog,
-    ) -> Result<LogicalPlan, SqlError> {
+    ) -> Result<QueryPlan, SqlError> {
         let from = std::slice::from_ref(from);
         self.plan_found_among(table, from, selection, expressions, tail, given, catalog)
     }
@@ -215,7 +258,7 @@ impl Session {
         tail: Tail,
         given: &[Option<ColumnType>],
         catalog: &Catalog,
-    ) -> Result<LogicalPlan, SqlError> {
+    ) -> Result<QueryPlan, SqlError> {
         let limit = tail.limit.map(|rows| format!(" LIMIT {rows}"));
         let limit = limit.unwrap_or_default();
         let mut query = parse_query(&format!("SELECT {SEQ} FROM t{limit}"))?;
@@ -249,7 +292,8 @@ impl Session {
             .extend(expressions.into_iter().enumerate().map(named));
         select.from = from.to_vec();
         select.selection = selection;
-        self.plan_select(query, given, catalog)
+        let plan = self.plan_query(query, given, catalog)?;
+        Ok(plan.shortened(self.state()))
     }
 
     /// What RETURNING may name: the table, and the relations of FROM or USING. Without rows.
@@ -285,17 +329,53 @@ impl Session {
         Ok(relations)
     }
 
+    /// What an UPDATE's RETURNING may name; nothing without one.
+    fn update_relations(
+        &self,
+        update: &Update,
+        table: &TableDef,
+        given: &[Option<ColumnType>],
+        catalog: &Catalog,
+    ) -> Result<Vec<Returned>, SqlError> {
+        match update.returning {
+            None => Ok(Vec::new()),
+            Some(_) => {
+                let others = update_sources(update);
+                self.written_and(table, &update.table, others, given, catalog)
+            }
+        }
+    }
+
+    /// What a DELETE's RETURNING may name; nothing without one.
+    fn delete_relations(
+        &self,
+        delete: &Delete,
+        table: &TableDef,
+        given: &[Option<ColumnType>],
+        catalog: &Catalog,
+    ) -> Result<Vec<Returned>, SqlError> {
+        match delete.returning {
+            None => Ok(Vec::new()),
+            Some(_) => {
+                let others = delete.using.as_deref().unwrap_or_default();
+                self.written_and(table, delete_from(delete)?, others, given, catalog)
+            }
+        }
+    }
+
     pub(crate) async fn find(
         &self,
         table: &Arc<TableDef>,
-        plan: LogicalPlan,
+        plan: &QueryPlan,
         scope: Arc<Scope>,
         types: &[ColumnType],
         values: &[Datum],
     ) -> Result<(Vec<Found>, Vec<OutputColumn>), SqlError> {
         let sees_user = scope.access.sees_user(table);
-        let columns = output::columns(plan.schema().as_arrow())?;
-        let mut batches = self.run(plan, scope.clone(), types, values).await?;
+        let columns = output::columns(plan.plan.schema().as_arrow())?;
+        let mut batches = self
+            .run_query(plan, &columns, scope.clone(), types, values)
+            .await?;
         let mut found = Vec::new();
         let mut seen = HashSet::new();
         let mut room = self.room();
@@ -338,70 +418,41 @@ impl Session {
         let catalog = scope.snapshot.catalog().clone();
         let table = self.update_target(update, &catalog)?;
         let types = &prepared.parameters;
-        let mut expressions: Vec<Expr> = Vec::new();
-        let mut changes: Vec<(usize, NewValue)> = Vec::new();
-        for (index, value) in assigned_columns(&update.assignments, &table)? {
-            let column = &table.columns[index];
-            let value = if is_default(&value) {
-                let Some(sql) = &column.default else {
-                    changes.push((index, NewValue::Constant(Datum::Null)));
-                    continue;
-                };
-                parse_expression(sql)?
-            } else {
-                check_assignable(column)?;
-                value
-            };
-            match constant(&value, column.ty, types, values, &column.name, self.style())? {
-                Some(value) => changes.push((index, NewValue::Constant(value))),
-                None => {
-                    changes.push((index, NewValue::Computed(expressions.len())));
-                    expressions.push(value);
-                }
-            }
-        }
         let given: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
-        let others = update_sources(update);
-        let mut relations = Vec::new();
-        let computed = expressions.len();
-        if update.returning.is_some() {
-            relations = self.written_and(&table, &update.table, others, &given, &catalog)?;
-            expressions.extend(all_columns(&relations));
-        }
-        let plan = self.plan_found_among(
-            &table,
-            &beside(&update.table, others),
-            update.selection.clone(),
-            expressions,
-            Tail::default(),
-            &given,
-            &catalog,
-        )?;
+        let planned;
+        let plan = match self.current(prepared, &scope) {
+            Some(plan) => plan,
+            None => {
+                planned = self.update_query(update, &given, &catalog)?.1;
+                &planned
+            }
+        };
         let (found, columns) = self
             .find(&table, plan, scope.clone(), types, values)
             .await?;
-        let width = columns.len() - found_width(&relations, computed);
-        let computed_types = &columns[width..];
+        let changes = self.changes(update, &table)?;
+        let mut relations = self.update_relations(update, &table, &given, &catalog)?;
+        let width = columns.len() - found_width(&relations, changes.expressions.len());
+        let computed = &columns[width..];
         let mut writes = Vec::with_capacity(found.len());
         for found in &found {
             let mut row = found.version.row.clone();
-            for (index, value) in &changes {
+            for (index, new) in &changes.columns {
                 let column = &table.columns[*index];
-                row[*index] = match value {
-                    NewValue::Constant(value) => value.clone(),
-                    NewValue::Computed(at) => assign(
-                        found.computed[*at].clone(),
-                        computed_types[*at].ty,
-                        column.ty,
-                        &column.name,
-                        self.style(),
-                    )?,
+                let (value, from) = match new {
+                    NewValue::Constant(value) => (value, column.ty),
+                    NewValue::Parameter(at) => match (values.get(*at), types.get(*at)) {
+                        (Some(value), Some(from)) => (value, *from),
+                        _ => return Err(no_parameter(*at)),
+                    },
+                    NewValue::Computed(at) => (&found.computed[*at], computed[*at].ty),
                 };
+                row[*index] = assign(value.clone(), from, column.ty, &column.name, self.style())?;
             }
             check_not_null(&table, &row)?;
             writes.push(found.becomes(Some(row)));
         }
-        put_rows(&mut relations, &found, computed);
+        put_rows(&mut relations, &found, changes.expressions.len());
         if !self.lock_writes(&scope, &table, found, &writes).await? {
             return Ok(None);
         }
@@ -443,21 +494,15 @@ impl Session {
         let table = self.delete_target(delete, &catalog)?;
         let types = &prepared.parameters;
         let given: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
-        let from = delete_from(delete)?;
-        let others = delete.using.as_deref().unwrap_or_default();
-        let mut relations = Vec::new();
-        if delete.returning.is_some() {
-            relations = self.written_and(&table, from, others, &given, &catalog)?;
-        }
-        let plan = self.plan_found_among(
-            &table,
-            &beside(from, others),
-            delete.selection.clone(),
-            all_columns(&relations),
-            Tail::default(),
-            &given,
-            &catalog,
-        )?;
+        let planned;
+        let plan = match self.current(prepared, &scope) {
+            Some(plan) => plan,
+            None => {
+                planned = self.delete_query(delete, &given, &catalog)?;
+                &planned
+            }
+        };
+        let mut relations = self.delete_relations(delete, &table, &given, &catalog)?;
         let (found, _) = self
             .find(&table, plan, scope.clone(), types, values)
             .await?;
@@ -501,11 +546,6 @@ pub(crate) fn delete_from(delete: &Delete) -> Result<&TableWithJoins, SqlError> 
         [table] => Ok(table),
         _ => Err(SqlError::unsupported("DELETE from several tables")),
     }
-}
-
-/// Whether a new value is computed by the query, rather than being a literal or a default.
-fn needs_engine(expr: &Expr) -> bool {
-    !matches!(expr, Expr::Value(_)) && !is_default(expr)
 }
 
 /// The relations of UPDATE … FROM.

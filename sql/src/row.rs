@@ -513,10 +513,7 @@ pub(crate) fn constant(
             Value::Placeholder(name) => {
                 let index = placeholder(name)?;
                 let (Some(value), Some(from)) = (values.get(index), types.get(index)) else {
-                    return Err(SqlError::new(
-                        ErrorKind::ProtocolViolation,
-                        format!("there is no parameter {name}"),
-                    ));
+                    return Err(no_parameter(index));
                 };
                 assign(value.clone(), *from, ty, column, style)?
             }
@@ -546,6 +543,12 @@ pub(crate) fn placeholder(name: &str) -> Result<usize, SqlError> {
             format!("there is no parameter {name}"),
         )),
     }
+}
+
+/// The error for a parameter that got no value.
+pub(crate) fn no_parameter(index: usize) -> SqlError {
+    let message = format!("there is no parameter ${}", index + 1);
+    SqlError::new(ErrorKind::ProtocolViolation, message)
 }
 
 /// One value of a result as a value of a column.

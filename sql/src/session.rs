@@ -83,6 +83,7 @@ pub struct Prepared {
     /// The result's columns; `None` when it returns no rows.
     pub columns: Option<Vec<OutputColumn>>,
     statement: Parsed,
+    /// The query, or the one that finds the rows of an UPDATE or DELETE.
     query: Option<QueryPlan>,
     /// The query or SUBSCRIBE of a DECLARE.
     inner: Option<Box<Prepared>>,
@@ -105,6 +106,14 @@ impl Prepared {
         Err(SqlError::new(ErrorKind::FeatureNotSupported, message))
     }
 
+    /// As `check_columns`, of what RETURNING gives.
+    fn check_outcome(&self, outcome: Outcome) -> Result<Outcome, SqlError> {
+        if let Outcome::Rows { columns, .. } = &outcome {
+            self.check_columns(columns)?;
+        }
+        Ok(outcome)
+    }
+
     /// Whether it says OVERRIDING SYSTEM VALUE.
     pub(crate) fn overriding(&self) -> Option<Overriding> {
         self.statement.overriding
@@ -123,8 +132,8 @@ impl Prepared {
 
 /// A planned query and what it was planned for.
 #[derive(Clone)]
-struct QueryPlan {
-    plan: LogicalPlan,
+pub(crate) struct QueryPlan {
+    pub(crate) plan: LogicalPlan,
     catalog_version: u64,
     access: Access,
     search_path: Vec<String>,
@@ -133,6 +142,20 @@ struct QueryPlan {
     reusable: bool,
     /// What it amounts to, where that takes no plan.
     short: Option<Arc<ShortRead>>,
+}
+
+impl QueryPlan {
+    /// With numerics as a client is shown them.
+    fn written(mut self) -> Result<QueryPlan, SqlError> {
+        self.plan = plan::digits::written(self.plan).map_err(from_datafusion)?;
+        Ok(self)
+    }
+
+    /// With what it amounts to, where that takes no physical plan.
+    pub(crate) fn shortened(mut self, state: &SessionState) -> QueryPlan {
+        self.short = ShortRead::of(&self.plan, state).map(Arc::new);
+        self
+    }
 }
 
 /// One client's session.
@@ -310,9 +333,10 @@ impl Session {
                     let mut query = (**query).clone();
                     // They change nothing about the rows' form.
                     query.locks.clear();
-                    let mut plan = self.plan_query(query, given, &catalog)?;
-                    plan.plan = plan::digits::written(plan.plan).map_err(from_datafusion)?;
-                    plan.short = ShortRead::of(&plan.plan, &self.engine.state).map(Arc::new);
+                    let plan = self
+                        .plan_query(query, given, &catalog)?
+                        .written()?
+                        .shortened(self.state());
                     prepared.parameters = plan::parameter_types(&plan.plan, given)?;
                     prepared.columns = Some(output::columns(plan.plan.schema().as_arrow())?);
                     prepared.query = Some(plan);
@@ -327,7 +351,8 @@ impl Session {
                     })?;
                 }
                 Statement::Update(update) => {
-                    prepared.parameters = self.update_parameters(update, given, &catalog)?;
+                    let (types, plan) = self.update_query(update, given, &catalog)?;
+                    (prepared.parameters, prepared.query) = (types, Some(plan));
                     prepared.columns = self.returning_columns(&update.returning, || {
                         let table = self.update_target(update, &catalog)?;
                         let others = modify::update_sources(update);
@@ -337,7 +362,9 @@ impl Session {
                     })?;
                 }
                 Statement::Delete(delete) => {
-                    prepared.parameters = self.delete_parameters(delete, given, &catalog)?;
+                    let plan = self.delete_query(delete, given, &catalog)?;
+                    prepared.parameters = plan::parameter_types(&plan.plan, given)?;
+                    prepared.query = Some(plan);
                     prepared.columns = self.returning_columns(&delete.returning, || {
                         let table = self.delete_target(delete, &catalog)?;
                         let from = modify::delete_from(delete)?;
@@ -441,15 +468,18 @@ impl Session {
                     Statement::Query(query) => self.select(prepared, query, parameters).await,
                     Statement::Insert(insert) => {
                         self.check_may_write("INSERT")?;
-                        self.insert(insert, prepared, parameters).await
+                        let outcome = self.insert(insert, prepared, parameters).await?;
+                        prepared.check_outcome(outcome)
                     }
                     Statement::Update(update) => {
                         self.check_may_write("UPDATE")?;
-                        self.update(update, prepared, parameters).await
+                        let outcome = self.update(update, prepared, parameters).await?;
+                        prepared.check_outcome(outcome)
                     }
                     Statement::Delete(delete) => {
                         self.check_may_write("DELETE")?;
-                        self.delete(delete, prepared, parameters).await
+                        let outcome = self.delete(delete, prepared, parameters).await?;
+                        prepared.check_outcome(outcome)
                     }
                     Statement::Copy { .. } => self.copy(statement, prepared).await,
                     Statement::Explain { .. } => match &prepared.explained {
@@ -487,37 +517,26 @@ impl Session {
         let scope = self
             .query_scope(prepared.as_of(), &prepared.parameters, values)
             .await?;
-        let current = prepared.query.as_ref().filter(|plan| {
-            plan.reusable
-                && configured.is_none()
-                && plan.catalog_version == scope.snapshot.catalog().version
-                && plan.access == scope.access
-                && plan.search_path == self.search_path()
-                && plan.style == self.style()
-        });
-        if let Some(short) = current.and_then(|plan| plan.short.as_ref()) {
-            let columns = prepared.columns.clone().unwrap_or_default();
-            let (state, types) = (&self.engine.state, &prepared.parameters);
-            if let Some(rows) = short.run(state, &scope, &columns, types, values).await? {
-                return Ok(Outcome::Rows {
-                    columns,
-                    rows: output::holding(rows, scope.snapshot.clone()),
-                    verb: "SELECT",
-                });
-            }
-        }
+        let current = self
+            .current(prepared, &scope)
+            .filter(|_| configured.is_none());
+        let planned;
         let plan = match current {
-            Some(plan) => plan.plan.clone(),
+            Some(plan) => plan,
             None => {
                 let given: Vec<_> = prepared.parameters.iter().map(|ty| Some(*ty)).collect();
-                let plan = self.plan_query(query.clone(), &given, scope.snapshot.catalog())?;
-                plan::digits::written(plan.plan).map_err(from_datafusion)?
+                planned = self
+                    .plan_query(query.clone(), &given, scope.snapshot.catalog())?
+                    .written()?;
+                &planned
             }
         };
-        let columns = output::columns(plan.schema().as_arrow())?;
+        let columns = output::columns(plan.plan.schema().as_arrow())?;
         prepared.check_columns(&columns)?;
         let snapshot = scope.snapshot.clone();
-        let rows = self.run(plan, scope, &prepared.parameters, values).await?;
+        let rows = self
+            .run_query(plan, &columns, scope, &prepared.parameters, values)
+            .await?;
         self.detach_changes();
         // What is said while rows are made belongs to the transaction, which may end with this statement.
         let rows = match says_something(query) {
@@ -529,6 +548,40 @@ impl Session {
             rows: output::holding(rows, snapshot),
             verb: "SELECT",
         })
+    }
+
+    /// The plan that was made when the statement was prepared, if it would be made the same now.
+    pub(crate) fn current<'a>(
+        &self,
+        prepared: &'a Prepared,
+        scope: &Scope,
+    ) -> Option<&'a QueryPlan> {
+        prepared.query.as_ref().filter(|plan| {
+            plan.reusable
+                && plan.catalog_version == scope.snapshot.catalog().version
+                && plan.access == scope.access
+                && plan.search_path == self.search_path()
+                && plan.style == self.style()
+        })
+    }
+
+    /// Runs a planned query in a scope, the short way where there is one.
+    pub(crate) async fn run_query(
+        &self,
+        query: &QueryPlan,
+        columns: &[OutputColumn],
+        scope: Arc<Scope>,
+        types: &[ColumnType],
+        values: &[Datum],
+    ) -> Result<RowStream, SqlError> {
+        // EXPLAIN ANALYZE shows a physical plan.
+        let explained = self.plans.lock().is_some();
+        if let Some(short) = query.short.as_ref().filter(|_| !explained)
+            && let Some(rows) = (short.run(self.state(), &scope, columns, types, values)).await?
+        {
+            return Ok(rows);
+        }
+        self.run(query.plan.clone(), scope, types, values).await
     }
 
     /// Runs a plan in a scope. Rows that a transaction's own changes are part of are read before this returns.

@@ -37,6 +37,60 @@ async fn statements_are_prepared_by_name() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn prepared_changes_follow_the_table() {
+    play(
+        "CREATE TABLE t (id int PRIMARY KEY, n int DEFAULT 7, x varchar(8), CHECK (n < 1000));
+         INSERT INTO t SELECT g, g * 10, 'x' || g FROM generate_series(1, 9) g;
+         PREPARE add (int, int) AS UPDATE t SET n = n + $2 WHERE id = $1 RETURNING *;
+         PREPARE put (int, text) AS UPDATE t SET x = $2, n = DEFAULT WHERE id = $1;
+         PREPARE del (int) AS DELETE FROM t WHERE id = $1 AND n > 20 RETURNING id;
+         EXECUTE add (1, 5);
+         EXECUTE add (1, NULL);
+         EXECUTE add (99, 5);
+         EXECUTE add (NULL, 5);
+         EXECUTE add (2, 2147483647);
+         EXECUTE add (2, 5000);
+         EXECUTE put (2, 'put');
+         EXECUTE put (3, 'longer than eight');
+         EXECUTE put (3, NULL);
+         EXECUTE del (1);
+         EXECUTE del (4);
+         EXECUTE del (4);
+         BEGIN;
+         EXECUTE add (5, 1);
+         INSERT INTO t VALUES (20, 1, 'own');
+         EXECUTE add (20, 1);
+         UPDATE t SET id = 21 WHERE id = 20;
+         EXECUTE add (20, 1);
+         EXECUTE add (21, 1);
+         DELETE FROM t WHERE id = 21;
+         EXECUTE add (21, 1);
+         ROLLBACK;
+         EXECUTE add (5, 1);
+         EXECUTE add (20, 1);
+         ALTER TABLE t ALTER COLUMN n SET DEFAULT 8;
+         EXECUTE put (5, 'eight');
+         ALTER TABLE t ADD COLUMN y int DEFAULT 3;
+         EXECUTE put (6, 'six');
+         EXECUTE add (6, 1);
+         ALTER TABLE t DROP COLUMN y;
+         EXECUTE add (6, 1);
+         ALTER TABLE t RENAME COLUMN x TO z;
+         EXECUTE put (7, 'seven');
+         ALTER TABLE t RENAME COLUMN z TO x;
+         EXECUTE put (7, 'seven');
+         ALTER TABLE t DROP CONSTRAINT t_pkey;
+         INSERT INTO t VALUES (7, 1, 'twin');
+         EXECUTE put (7, 'both');
+         EXECUTE del (7);
+         SELECT * FROM t ORDER BY id, n;
+         DROP TABLE t;
+         EXECUTE put (7, 'gone');",
+    )
+    .await;
+}
+
 /// DEALLOCATE reaches the statements of the protocol, too.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_protocols_statements_can_be_deallocated() {

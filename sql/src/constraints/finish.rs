@@ -145,7 +145,7 @@ impl Session {
         let condition = Some(parse_expression(condition)?);
         let catalog = scope.snapshot.catalog();
         let tail = Tail::default();
-        self.plan_found(
+        let found = self.plan_found(
             table,
             &select.from[0],
             condition,
@@ -153,7 +153,8 @@ impl Session {
             tail,
             &[],
             catalog,
-        )
+        )?;
+        Ok(found.plan)
     }
 
     async fn any_row(

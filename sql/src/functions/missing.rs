@@ -12,7 +12,12 @@ use datafusion::logical_expr::{
 use super::call;
 use crate::error::SqlError;
 
-const NAMES: [&str; 51] = [
+const NAMES: [&str; 55] = [
+    // In a select list, where each row is a record.
+    "json_each",
+    "json_each_text",
+    "jsonb_each",
+    "jsonb_each_text",
     "json_object",
     "json_populate_record",
     "json_populate_recordset",

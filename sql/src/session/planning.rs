@@ -27,7 +27,7 @@ const SESSION_NAMES: [&str; 6] = [
 
 impl Session {
     /// Plans a query in this session.
-    pub(super) fn plan_query(
+    pub(crate) fn plan_query(
         &self,
         query: ast::Query,
         given: &[Option<ColumnType>],

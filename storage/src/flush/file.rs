@@ -31,6 +31,9 @@ use crate::transaction::Partition;
 
 const ROW_GROUP_ROWS: usize = 128 << 10;
 const ROW_GROUP_BYTES: usize = 64 << 20;
+/// A page is what reading one row decompresses, of each column, with the column's dictionary: both stay small.
+const PAGE_ROWS: usize = 2048;
+const PAGE_BYTES: usize = 64 << 10;
 const BATCH_ROWS: usize = 8192;
 const UPLOAD_BYTES: usize = 1 << 20;
 /// A file larger than this goes to the store in parts of this size (S3 takes 5 MiB and 10,000 parts at most).
@@ -340,6 +343,9 @@ fn properties(
     }
     let mut properties = WriterProperties::builder()
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_data_page_row_count_limit(PAGE_ROWS)
+        .set_data_page_size_limit(PAGE_BYTES)
+        .set_dictionary_page_size_limit(PAGE_BYTES)
         .set_sorting_columns(Some(sorting_columns))
         // Seqs never repeat: a dictionary of them would only cost.
         .set_column_dictionary_enabled(ColumnPath::from("_seq"), false);

@@ -218,7 +218,7 @@ impl Reader {
         let rest: String = self.input[self.at..].iter().collect();
         let folded = rest.to_lowercase();
         let starts = |word: &&str| folded.starts_with(&word.to_lowercase());
-        match words.iter().position(|word| starts(word)) {
+        match words.iter().position(starts) {
             Some(found) => {
                 self.at += words[found].chars().count();
                 Ok(found)
