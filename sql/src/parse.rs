@@ -1,6 +1,7 @@
 //! Query strings into statements: PostgreSQL's grammar by sqlparser, ours (SUBSCRIBE, CREATE USER TABLE) on its tokens.
 
 mod cursor;
+mod distinct;
 mod forms;
 mod keywords;
 mod listen;
@@ -618,6 +619,7 @@ fn parse_statement(
         .parse_statement()
         .and_then(|statement| expect_end(&parser).map(|()| statement))
         .map_err(|error| syntax_error(sql, error))
+        .map(distinct::associate)
         .and_then(with::unwrapped)
 }
 

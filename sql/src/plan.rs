@@ -99,10 +99,10 @@ impl Planner<'_> {
         dialect::write_numbers_out(&mut query);
         subqueries::simplify(&mut query)?;
         limits::whole(&mut query)?;
-        selects::rewrite(&mut query)?;
         if self.pseudo_columns {
             stars::expand(&mut query, self.catalog, self.search_path)?;
         }
+        selects::rewrite(&mut query)?;
         let options = ParserOptions {
             parse_float_as_decimal: true,
             map_string_types_to_utf8view: false,

@@ -158,7 +158,7 @@ impl Random {
                 self.leaf(scope, Float)
             ),
             Text => match self.below(4) {
-                0 => format!("upper({})", self.expr(scope, Text, depth)),
+                0 => format!("reverse({})", self.expr(scope, Text, depth)),
                 1 => format!("({} || 'x')", self.expr(scope, Text, depth)),
                 2 => format!("substr({}, 1, 2)", self.expr(scope, Text, depth)),
                 _ => format!("({}::text)", self.leaf(scope, Int)),

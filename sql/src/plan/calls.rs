@@ -15,7 +15,7 @@ use tidelog_storage::ColumnType;
 
 use super::operators::{
     PostgresOperators, class, external, known_type, literal_of, type_literal, type_of,
-    type_parameter,
+    type_parameter, written_type,
 };
 use super::order::{has_own_order, sorted, sorted_by};
 use crate::error::{ErrorKind, SqlError};
@@ -132,7 +132,7 @@ fn mismatch(what: &str, left: ColumnType, right: ColumnType) -> SqlError {
 pub(super) fn case(mut case: Case, schema: &DFSchema, style: Style) -> Result<Expr> {
     if case.expr.is_none() {
         for (when, _) in &case.when_then_expr {
-            if let Some(ty) = known_type(when, schema).filter(|ty| *ty != ColumnType::Bool) {
+            if let Some(ty) = written_type(when, schema).filter(|ty| *ty != ColumnType::Bool) {
                 let message = format!(
                     "argument of CASE/WHEN must be type boolean, not type {}",
                     types::name(ty)

@@ -11,13 +11,15 @@ use crate::text::{self, Style};
 
 /// Makes constants of LIMIT and OFFSET whole numbers, and refuses what cannot be one.
 pub(super) fn whole(query: &mut ast::Query) -> Result<(), SqlError> {
-    match query.visit(&mut Limits) {
+    match query.visit(&mut Limits { depth: 0 }) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }
 }
 
-struct Limits;
+struct Limits {
+    depth: usize,
+}
 
 impl ast::VisitorMut for Limits {
     type Break = SqlError;
@@ -28,20 +30,28 @@ impl ast::VisitorMut for Limits {
             let both = [(limit.as_mut(), "LIMIT"), (offset, "OFFSET")];
             for (count, what) in both {
                 if let Some(count) = count
-                    && let Err(error) = read(count, what)
+                    && let Err(error) = read(count, what, self.depth == 0)
                 {
                     return ControlFlow::Break(error);
                 }
             }
         }
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut ast::Query) -> ControlFlow<SqlError> {
+        self.depth -= 1;
         ControlFlow::Continue(())
     }
 }
 
-fn read(count: &mut Expr, what: &str) -> Result<(), SqlError> {
+/// In a subquery there may be columns of the query around it.
+fn read(count: &mut Expr, what: &str, is_top: bool) -> Result<(), SqlError> {
     let value = match constant(count)? {
         Some(value) => value,
-        None => return refuse_variables(count, what),
+        None if is_top => return refuse_variables(count, what),
+        None => return Ok(()),
     };
     if value < 0 {
         return Err(negative(what));

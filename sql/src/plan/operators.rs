@@ -654,6 +654,14 @@ pub(super) fn known_type(expr: &Expr, schema: &DFSchema) -> Option<ColumnType> {
     output::column_type(&field).ok()
 }
 
+/// The same, of an integer literal as PostgreSQL reads it.
+pub(super) fn written_type(expr: &Expr, schema: &DFSchema) -> Option<ColumnType> {
+    match small_literal(expr) {
+        Some(_) => Some(ColumnType::Int4),
+        None => known_type(expr, schema),
+    }
+}
+
 fn is_bare_string(expr: &Expr) -> bool {
     // With metadata it has a type by now.
     matches!(expr, Expr::Literal(ScalarValue::Utf8(Some(_)), None))
@@ -670,7 +678,7 @@ pub(super) fn type_literal(
         return Ok(expr);
     };
     use ColumnType::{Char, Name, Text, Varchar};
-    let ty = match known_type(other, schema) {
+    let ty = match written_type(other, schema) {
         None | Some(Text | Varchar(_) | Name | Char) => return Ok(expr),
         Some(ty) => ty,
     };

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    self, DataType, Expr, GroupByExpr, Ident, NamedWindowExpr, SelectItem, SetExpr, TableFactor,
-    Value, Visit, VisitMut, WindowFrameBound, WindowSpec, WindowType,
+    self, DataType, Expr, GroupByExpr, Ident, JoinConstraint, JoinOperator, NamedWindowExpr,
+    SelectItem, SetExpr, TableFactor, Value, Visit, VisitMut, WindowFrameBound, WindowSpec,
+    WindowType,
 };
 
 use super::forms::merging;
@@ -43,6 +44,7 @@ impl ast::VisitorMut for Selects {
         let done = windows(select)
             .and_then(|()| groups(select))
             .and_then(|()| merged_columns(select));
+        merged_first(select);
         done.map_or_else(ControlFlow::Break, ControlFlow::Continue)
     }
 }
@@ -221,13 +223,16 @@ fn in_window(expr: &mut Expr, known: &HashMap<String, WindowSpec>) -> Result<(),
     }
     let name = function.name.0.last().and_then(|part| part.as_ident());
     if name.is_some_and(|name| ddl::fold(name) == "ntile") {
-        *expr = Expr::Cast {
+        let cast = |expr: Expr, data_type: DataType| Expr::Cast {
             kind: ast::CastKind::DoubleColon,
-            expr: Box::new(expr.clone()),
-            data_type: DataType::Int4(None),
+            expr: Box::new(expr),
+            data_type,
             array: false,
             format: None,
         };
+        // DataFusion's is an unsigned integer.
+        let signed = cast(expr.clone(), DataType::Int8(None));
+        *expr = cast(signed, DataType::Int4(None));
     }
     Ok(())
 }
@@ -338,13 +343,14 @@ fn merged(select: &ast::Select) -> Result<Option<Merged>, SqlError> {
     }
     let single = match select.from.as_slice() {
         [from] => match from.joins.as_slice() {
-            [join] => relation_name(&from.relation).zip(relation_name(&join.relation)),
+            [join] => bare_name(&from.relation).zip(bare_name(&join.relation)),
             _ => None,
         },
         _ => None,
     };
     let Some((left, right)) = single else {
-        return Err(SqlError::unsupported(format!("{kind} beside other joins")));
+        let what = format!("{kind} but between two relations of one name each");
+        return Err(SqlError::unsupported(what));
     };
     let mut merged: HashMap<String, Expr> = HashMap::new();
     for name in names {
@@ -366,18 +372,6 @@ fn merged_columns(select: &mut ast::Select) -> Result<(), SqlError> {
     };
     for item in &mut select.projection {
         match item {
-            SelectItem::Wildcard(options) => {
-                let items = merged.0.iter().map(|(name, expr)| {
-                    Box::new(ast::ReplaceSelectElement {
-                        expr: expr.clone(),
-                        column_name: Ident::with_quote('"', name),
-                        as_keyword: true,
-                    })
-                });
-                options.opt_replace = Some(ast::ReplaceSelectItem {
-                    items: items.collect(),
-                });
-            }
             SelectItem::UnnamedExpr(Expr::Identifier(ident))
                 if merged.0.contains_key(&ddl::fold(ident)) =>
             {
@@ -402,6 +396,91 @@ fn merged_columns(select: &mut ast::Select) -> Result<(), SqlError> {
         merged.replace(having)?;
     }
     merged.replace(&mut select.named_window)
+}
+
+/// `*` over two relations shows the columns that USING merges first. (Over more, or NATURAL, they stay in the order of
+/// the relations.)
+fn merged_first(select: &mut ast::Select) {
+    let [from] = select.from.as_slice() else {
+        return;
+    };
+    let [join] = from.joins.as_slice() else {
+        return;
+    };
+    let (kept, constraint) = match &join.join_operator {
+        JoinOperator::Join(constraint)
+        | JoinOperator::Inner(constraint)
+        | JoinOperator::Left(constraint)
+        | JoinOperator::LeftOuter(constraint) => (Some(&from.relation), constraint),
+        JoinOperator::Right(constraint) | JoinOperator::RightOuter(constraint) => {
+            (Some(&join.relation), constraint)
+        }
+        JoinOperator::FullOuter(constraint) => (None, constraint),
+        _ => return,
+    };
+    let JoinConstraint::Using(names) = constraint else {
+        return;
+    };
+    let called = bare_name(&from.relation).zip(bare_name(&join.relation));
+    let (Some((left, right)), Some(names)) = (called, using_names(names)) else {
+        return;
+    };
+    let of = |relation: &Ident, name: &str| {
+        Expr::CompoundIdentifier(vec![relation.clone(), Ident::with_quote('"', name)])
+    };
+    let others = |relation: &Ident| {
+        let mut names = names.iter().map(|name| Ident::with_quote('"', name));
+        let except = names.next().map(|first_element| ast::ExceptSelectItem {
+            first_element,
+            additional_elements: names.collect(),
+        });
+        SelectItem::QualifiedWildcard(
+            ast::SelectItemQualifiedWildcardKind::ObjectName(vec![relation.clone()].into()),
+            ast::WildcardAdditionalOptions {
+                opt_except: except,
+                ..Default::default()
+            },
+        )
+    };
+    let kept = kept.and_then(bare_name);
+    let mut all: Vec<SelectItem> = names
+        .iter()
+        .map(|name| SelectItem::ExprWithAlias {
+            expr: match &kept {
+                Some(kept) => of(kept, name),
+                None => coalesced(of(&left, name), of(&right, name)),
+            },
+            alias: Ident::with_quote('"', name),
+        })
+        .collect();
+    all.extend([others(&left), others(&right)]);
+    let items = std::mem::take(&mut select.projection);
+    select.projection = items
+        .into_iter()
+        .flat_map(|item| match item {
+            SelectItem::Wildcard(_) => all.clone(),
+            item => vec![item],
+        })
+        .collect();
+}
+
+fn coalesced(left: Expr, right: Expr) -> Expr {
+    super::dialect::call("coalesce", vec![left, right])
+}
+
+fn using_names(names: &[ast::ObjectName]) -> Option<Vec<String>> {
+    let name = |name: &ast::ObjectName| Some(ddl::fold(name.0.last()?.as_ident()?));
+    names.iter().map(name).collect()
+}
+
+/// What a relation's columns are qualified with, where that is one name.
+fn bare_name(factor: &TableFactor) -> Option<Ident> {
+    match factor {
+        TableFactor::Table {
+            name, alias: None, ..
+        } if name.0.len() > 1 => None,
+        factor => relation_name(factor),
+    }
 }
 
 fn relation_name(factor: &TableFactor) -> Option<Ident> {

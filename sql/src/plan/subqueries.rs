@@ -72,6 +72,14 @@ pub(crate) fn spread(value: &Expr, width: usize) -> Result<Vec<Expr>, SqlError> 
         .collect()
 }
 
+fn is_literal(expr: &Expr) -> bool {
+    match expr {
+        Expr::Nested(inner) => is_literal(inner),
+        Expr::Value(value) => matches!(value.value, Value::SingleQuotedString(_)),
+        _ => false,
+    }
+}
+
 fn named(function: &Function, name: &str) -> bool {
     let last = function.name.0.last().and_then(|part| part.as_ident());
     function.name.0.len() == 1 && last.is_some_and(|last| ddl::fold(last) == name)
@@ -108,6 +116,10 @@ fn rewritten(expr: &Expr) -> Result<Option<Expr>, SqlError> {
             }
             (Some(left), right) => match fields(right) {
                 Some(right) => Some(nested(compared(&left, op, &right)?)),
+                None if is_literal(right) => {
+                    let message = "input of anonymous composite types is not implemented";
+                    return Err(SqlError::new(ErrorKind::FeatureNotSupported, message));
+                }
                 None => None,
             },
             (None, _) => match (&**left, fields(right)) {

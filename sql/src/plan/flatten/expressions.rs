@@ -241,12 +241,22 @@ impl Flatten {
             Ok(Transformed::yes(match expr {
                 Expr::ScalarSubquery(subquery) => {
                     let schema = input.borrow().schema().clone();
-                    if subquery.subquery.all_out_ref_exprs().is_empty()
-                        || plain && shape::is_plain_aggregate(&subquery.subquery, &schema)?
-                    {
+                    let rows = &subquery.subquery;
+                    if rows.all_out_ref_exprs().is_empty() {
+                        // DataFusion takes a column that is never NULL for a value that is never NULL.
+                        let is_never_null = !rows.schema().field(0).is_nullable();
+                        return Ok(match is_never_null && !shape::is_one_row(rows) {
+                            true => {
+                                let rows = single(rows.as_ref().clone(), Vec::new())?;
+                                Transformed::yes(scalar_subquery(rows))
+                            }
+                            false => Transformed::no(Expr::ScalarSubquery(subquery)),
+                        });
+                    }
+                    if plain && shape::is_plain_aggregate(rows, &schema)? {
                         return Ok(Transformed::no(Expr::ScalarSubquery(subquery)));
                     }
-                    self.scalar(&subquery.subquery, input)?
+                    self.scalar(rows, input)?
                 }
                 Expr::Exists(exists) => {
                     let found = self.exists(&exists.subquery.subquery, input)?;
@@ -290,23 +300,6 @@ impl Flatten {
     fn scalar(&self, subquery: &LogicalPlan, input: &RefCell<LogicalPlan>) -> Result<Expr> {
         let name = self.relation_name("subquery");
         let outer = shape::outer_columns(subquery, input.borrow().schema())?;
-        let single = |rows: LogicalPlan, keys: Vec<Expr>| -> Result<LogicalPlan> {
-            let value = Expr::Column(rows.schema().columns().remove(0));
-            let single = Expr::AggregateFunction(AggregateFunction::new_udf(
-                Arc::new(single_value()),
-                vec![value],
-                false,
-                None,
-                Vec::new(),
-                None,
-            ));
-            let width = keys.len();
-            let made = Aggregate::try_new(Arc::new(rows), keys, vec![single])?;
-            let made = LogicalPlan::Aggregate(made);
-            let mut columns = made.schema().columns();
-            columns.rotate_left(width);
-            project(made, columns.into_iter().map(Expr::Column).collect())
-        };
         if outer.is_empty() {
             let rows = match shape::is_at_most_one_row(subquery) {
                 true => subquery.clone(),
@@ -500,6 +493,25 @@ fn scalar_subquery(plan: LogicalPlan) -> Expr {
         outer_ref_columns: Vec::new(),
         spans: Spans::new(),
     })
+}
+
+/// The one value of a query for each of its keys, behind which they stand.
+fn single(rows: LogicalPlan, keys: Vec<Expr>) -> Result<LogicalPlan> {
+    let value = Expr::Column(rows.schema().columns().remove(0));
+    let single = Expr::AggregateFunction(AggregateFunction::new_udf(
+        Arc::new(single_value()),
+        vec![value],
+        false,
+        None,
+        Vec::new(),
+        None,
+    ));
+    let width = keys.len();
+    let made = Aggregate::try_new(Arc::new(rows), keys, vec![single])?;
+    let made = LogicalPlan::Aggregate(made);
+    let mut columns = made.schema().columns();
+    columns.rotate_left(width);
+    project(made, columns.into_iter().map(Expr::Column).collect())
 }
 
 /// A condition of WHERE, where NULL is FALSE, in the form that is easiest to join.
