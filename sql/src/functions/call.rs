@@ -575,7 +575,10 @@ impl Overloaded {
             given,
             result,
             style: self.style,
-            signature: self.signature.clone(),
+            signature: Signature {
+                volatility: function.volatility,
+                ..self.signature.clone()
+            },
         };
         Ok((Arc::new(ScalarUDF::from(resolved)), params))
     }
