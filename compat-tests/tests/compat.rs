@@ -64,6 +64,8 @@ mod slt;
 mod subscribe;
 #[path = "compat/tidy.rs"]
 mod tidy;
+#[path = "compat/tpch.rs"]
+mod tpch;
 #[path = "compat/transactional_ddl.rs"]
 mod transactional_ddl;
 #[path = "compat/transactions.rs"]
