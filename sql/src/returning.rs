@@ -69,10 +69,11 @@ impl Returned {
     }
 }
 
+/// Relations that stand in for tables, by their names.
+type StandIns = Vec<(String, Arc<dyn TableProvider>)>;
+
 /// `FROM "row 0" AS a JOIN "row 1" AS b ON …`, and what the names stand for.
-pub(crate) fn joined(
-    relations: &[Returned],
-) -> Result<(String, Vec<(String, Arc<dyn TableProvider>)>), SqlError> {
+pub(crate) fn joined(relations: &[Returned]) -> Result<(String, StandIns), SqlError> {
     let mut replaced = Vec::with_capacity(relations.len());
     let mut from = String::new();
     let ordinal = quoted(ORDINAL);

@@ -143,7 +143,8 @@ impl Flatten {
             Expr::InSubquery(within) => {
                 let subquery = &within.subquery.subquery;
                 let correlated = !subquery.all_out_ref_exprs().is_empty();
-                Ok(!(within.negated && correlated)
+                let crossed = within.negated && correlated;
+                Ok(!crossed
                     && !shape::has_any_subquery(&within.expr)
                     && shape::is_plain(subquery, outer)?)
             }
