@@ -34,6 +34,7 @@ pub(super) enum Unit {
 /// `None` when the type has no such part.
 type Found = Option<Part>;
 
+/// In order.
 const NAMES: [(&str, Unit); 63] = [
     ("c", Unit::Century),
     ("cent", Unit::Century),
@@ -60,10 +61,10 @@ const NAMES: [(&str, Unit); 63] = [
     ("m", Unit::Minute),
     ("microsecon", Unit::Microsecond),
     ("mil", Unit::Millennium),
-    ("mils", Unit::Millennium),
     ("millennia", Unit::Millennium),
     ("millennium", Unit::Millennium),
     ("millisecon", Unit::Millisecond),
+    ("mils", Unit::Millennium),
     ("min", Unit::Minute),
     ("mins", Unit::Minute),
     ("minute", Unit::Minute),
