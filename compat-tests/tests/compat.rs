@@ -18,6 +18,10 @@ mod crash;
 mod cursors;
 #[path = "compat/ddl.rs"]
 mod ddl;
+#[path = "compat/definitions.rs"]
+mod definitions;
+#[path = "compat/dump.rs"]
+mod dump;
 #[path = "compat/durability.rs"]
 mod durability;
 #[path = "compat/errors.rs"]

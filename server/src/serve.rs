@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tidelog_sql::{Engine, EngineOptions};
 use tidelog_storage::cold::ColdOptions;
-use tidelog_storage::{Failpoints, StorageError, Store, StoreOptions, seq};
+use tidelog_storage::{CommitError, Failpoints, StorageError, Store, StoreOptions, seq};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::task::TaskTracker;
@@ -36,6 +36,8 @@ pub(crate) enum ServeError {
     },
     #[error(transparent)]
     Store(#[from] StorageError),
+    #[error("could not drop what sessions left: {0}")]
+    Catalog(#[from] CommitError),
     #[error(
         "refusing to listen on {address} while superuser \"{SUPERUSER}\" has no password: start on a loopback \
          address first and run ALTER ROLE {SUPERUSER} PASSWORD '…'"
@@ -99,11 +101,9 @@ async fn serve(mut settings: Settings, sockets: Handle) -> Result<(), ServeError
     let engine_options = EngineOptions {
         transaction_bytes_max: settings.transaction_bytes_max,
     };
-    let backend = Backend::new(
-        Engine::new(store.clone(), engine_options),
-        Handle::current(),
-        shutdown.clone(),
-    );
+    let engine = Engine::new(store.clone(), engine_options);
+    engine.drop_temporary().await?;
+    let backend = Backend::new(engine, Handle::current(), shutdown.clone());
     let server = PgServer::new(backend.clone(), settings.max_connections);
     let mut pg_task = sockets.spawn(accept_connections(pg_listener, server));
     let server = HttpServer::new(backend.clone(), &settings);

@@ -24,7 +24,9 @@ impl Parsed {
         }
         let what = match &self.body {
             Body::Subscribe(..) => "SUBSCRIBE with AS OF",
-            Body::Listen(_) | Body::Cursor(_) => "AS OF in this statement",
+            Body::Listen(_) | Body::Cursor(_) | Body::Define(_) | Body::Maintain(_) => {
+                "AS OF in this statement"
+            }
             Body::Sql(statement, _) => match &**statement {
                 Statement::Query(query) if query.locks.is_empty() => return Ok(()),
                 Statement::Query(_) => "AS OF with a row lock",

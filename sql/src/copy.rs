@@ -19,6 +19,7 @@ pub use decode::{CopyDecoder, column_context, line_context};
 /// The format of a COPY, from its options.
 #[derive(Clone, Debug)]
 pub struct CopyFormat {
+    binary: bool,
     csv: bool,
     delimiter: u8,
     null: String,
@@ -35,6 +36,7 @@ pub struct CopyFormat {
 /// Options as they are given, before defaults and checks.
 #[derive(Default)]
 struct Given {
+    binary: bool,
     csv: Option<bool>,
     delimiter: Option<char>,
     null: Option<String>,
@@ -135,6 +137,11 @@ impl CopyFormat {
         out.push(b'\n');
     }
 
+    /// Whether it is the binary format, which the server reads and writes.
+    pub fn is_binary(&self) -> bool {
+        self.binary
+    }
+
     /// Appends one line of values of these columns.
     pub fn write_line<'a>(
         &self,
@@ -214,12 +221,17 @@ impl CopyFormat {
 }
 
 impl Given {
+    fn binary(&mut self) -> Result<(), SqlError> {
+        self.binary = true;
+        set(&mut self.csv, false)
+    }
+
     fn option(&mut self, option: &CopyOption) -> Result<(), SqlError> {
         match option {
             CopyOption::Format(name) => match fold(name).as_str() {
                 "text" => set(&mut self.csv, false),
                 "csv" => set(&mut self.csv, true),
-                "binary" => Err(SqlError::unsupported("COPY in binary format")),
+                "binary" => self.binary(),
                 other => Err(invalid(format!("COPY format \"{other}\" not recognized"))),
             },
             // Rows are never rewritten to be frozen.
@@ -251,7 +263,7 @@ impl Given {
 
     fn legacy(&mut self, option: &CopyLegacyOption) -> Result<(), SqlError> {
         match option {
-            CopyLegacyOption::Binary => Err(SqlError::unsupported("COPY in binary format")),
+            CopyLegacyOption::Binary => self.binary(),
             CopyLegacyOption::Delimiter(delimiter) => set(&mut self.delimiter, *delimiter),
             CopyLegacyOption::Null(null) => set(&mut self.null, null.clone()),
             CopyLegacyOption::Header => set(&mut self.header, true),
@@ -281,6 +293,24 @@ impl Given {
 
     fn check(self) -> Result<CopyFormat, SqlError> {
         let csv = self.csv.unwrap_or(false);
+        for (given, what, kind) in [
+            (
+                self.delimiter.is_some(),
+                "DELIMITER",
+                ErrorKind::SyntaxError,
+            ),
+            (self.null.is_some(), "NULL", ErrorKind::SyntaxError),
+            (
+                self.header.is_some(),
+                "HEADER",
+                ErrorKind::FeatureNotSupported,
+            ),
+        ] {
+            if given && self.binary {
+                let message = format!("cannot specify {what} in BINARY mode");
+                return Err(SqlError::new(kind, message));
+            }
+        }
         let byte = |given: Option<char>, default: u8, what: &str| match given {
             None => Ok(default),
             Some(char) if char.is_ascii() && char != '\0' => Ok(char as u8),
@@ -341,6 +371,7 @@ impl Given {
             ));
         }
         Ok(CopyFormat {
+            binary: self.binary,
             csv,
             delimiter,
             null,

@@ -3,14 +3,17 @@
 //! Owns: CREATE/ALTER/DROP of schemas, tables, views and roles, TRUNCATE; how names fold and resolve.
 //! Does not: commit the changes, or check who may make them.
 
+mod comment;
 pub(crate) mod constraint;
 pub(crate) mod enums;
 mod index;
 mod names;
+mod owner;
 pub(crate) mod parents;
 mod role;
 pub(crate) mod sequence;
 pub(crate) mod table;
+pub(crate) mod temp;
 #[cfg(test)]
 mod tests;
 pub(crate) mod view;
@@ -22,9 +25,12 @@ use datafusion::sql::sqlparser::ast::{
     AlterIndexOperation, DropBehavior, Expr, Ident, ObjectName, ObjectType, SchemaName, Statement,
     UserDefinedTypeRepresentation,
 };
-use tidelog_storage::{Catalog, CatalogChange, ColumnType, Datum, TableDef, TableId, TableKind};
+use tidelog_storage::{
+    Catalog, CatalogChange, ColumnType, Datum, SequenceDef, TableDef, TableId, TableKind,
+};
 
 use crate::error::{ErrorKind, SqlError};
+use crate::parse::Definition;
 
 /// What a DDL statement comes to.
 pub struct DdlPlan {
@@ -36,6 +42,16 @@ pub struct DdlPlan {
     pub notices: Vec<SqlError>,
     /// What is to be done about a table's rows once the changes are committed.
     pub finish: Option<(TableId, Vec<Finish>)>,
+    /// Where a sequence must stand for the changes to be possible.
+    pub stands: Option<SequenceStand>,
+}
+
+/// A sequence whose options change: it must stand inside its limits.
+pub struct SequenceStand {
+    /// As it will be.
+    pub sequence: SequenceDef,
+    /// The number that is drawn next, if it is told; it otherwise goes on.
+    pub restart: Option<i64>,
 }
 
 impl DdlPlan {
@@ -45,6 +61,7 @@ impl DdlPlan {
             tag,
             notices: Vec::new(),
             finish: None,
+            stands: None,
         }
     }
 
@@ -65,18 +82,45 @@ struct Scope<'a> {
     search_path: &'a [String],
 }
 
-/// Plans a statement; `None` when it is not DDL. `kind` is that of CREATE USER|SHARED|STREAM TABLE.
+/// A statement that may be DDL.
+#[derive(Clone, Copy)]
+pub(crate) enum Ddl<'a> {
+    /// The kind is that of CREATE USER|SHARED|STREAM TABLE.
+    Sql(&'a Statement, Option<TableKind>),
+    Ours(&'a Definition),
+}
+
+/// Plans a statement; `None` when it is not DDL.
 pub(crate) fn plan(
     catalog: &Catalog,
     search_path: &[String],
-    statement: &Statement,
-    kind: Option<TableKind>,
+    statement: Ddl<'_>,
     evaluate: Evaluate<'_>,
     describe: view::Describe<'_>,
 ) -> Result<Option<DdlPlan>, SqlError> {
     let scope = Scope {
         catalog,
         search_path,
+    };
+    let (statement, kind) = match statement {
+        Ddl::Sql(statement, kind) => (statement, kind),
+        Ddl::Ours(Definition::TableLike {
+            create,
+            kind,
+            likes,
+        }) => {
+            let plan = table::like::create(scope, create, *kind, likes, evaluate)?;
+            return Ok(Some(plan));
+        }
+        // They take nothing from a view.
+        Ddl::Ours(definition @ Definition::Comment { .. }) => {
+            return define(scope, definition).map(Some);
+        }
+        Ddl::Ours(definition) => {
+            let mut plan = define(scope, definition)?;
+            view::check_dependent(catalog, &mut plan, false, describe)?;
+            return Ok(Some(plan));
+        }
     };
     let mut plan = match statement {
         Statement::CreateTable(create) => table::create(scope, create, kind, evaluate)?,
@@ -115,12 +159,13 @@ pub(crate) fn plan(
             name,
             data_type,
             sequence_options,
-            owned_by: None,
+            owned_by,
         } => sequence::create(
             scope,
             name,
             data_type.as_ref(),
             sequence_options,
+            owned_by.as_ref(),
             *if_not_exists,
         )?,
         Statement::CreateType {
@@ -134,6 +179,38 @@ pub(crate) fn plan(
     };
     view::check_dependent(catalog, &mut plan, cascades(statement), describe)?;
     Ok(Some(plan))
+}
+
+/// Plans a definition.
+fn define(scope: Scope<'_>, definition: &Definition) -> Result<DdlPlan, SqlError> {
+    match definition {
+        Definition::AlterSequence {
+            if_exists,
+            name,
+            change,
+        } => sequence::alter::alter(scope, *if_exists, name, change),
+        Definition::Owner {
+            of,
+            if_exists,
+            name,
+            owner,
+        } => owner::alter(scope, of, *if_exists, name, owner),
+        Definition::Identity {
+            if_exists,
+            table,
+            column,
+            change,
+        } => table::identity::alter(scope, *if_exists, table, column, change),
+        Definition::Comment {
+            of,
+            name,
+            table,
+            text,
+        } => comment::on(scope, (of, name, table.as_ref()), text.as_deref()),
+        Definition::TableLike { .. } | Definition::TableAs(_) => {
+            Err(SqlError::unsupported("this form of CREATE TABLE"))
+        }
+    }
 }
 
 /// Whether a statement says CASCADE.
@@ -206,7 +283,7 @@ fn find<'a>(
     table: &str,
 ) -> Option<&'a Arc<TableDef>> {
     match schema {
-        Some(schema) => catalog.table(schema, table),
+        Some(schema) => catalog.table(temp::resolved(search_path, schema)?, table),
         None => search_path
             .iter()
             .find_map(|schema| catalog.table(schema, table)),

@@ -153,13 +153,11 @@ pub(crate) fn columns(statement: &Statement) -> Result<Option<Vec<OutputColumn>>
     let Some(options) = options(statement)? else {
         return Ok(None);
     };
-    Ok(Some(vec![OutputColumn {
-        name: "QUERY PLAN".to_string(),
-        ty: match options.form {
-            Form::Json => ColumnType::Jsonb,
-            _ => ColumnType::Text,
-        },
-    }]))
+    let ty = match options.form {
+        Form::Json => ColumnType::Jsonb,
+        _ => ColumnType::Text,
+    };
+    Ok(Some(vec![OutputColumn::new("QUERY PLAN", ty)]))
 }
 
 /// What a statement changes.

@@ -72,6 +72,11 @@ pub(crate) fn named(name: &str, style: Style) -> Option<Arc<ScalarUDF>> {
         .or_else(|| json::function(name, style))
 }
 
+/// Whether a function of this name only says that it is not there.
+pub(crate) fn is_missing(name: &str) -> bool {
+    missing::function(name).is_some()
+}
+
 /// The arguments as arrays of the Arrow types of their columns, whether one value is that of all rows, which it is for
 /// constants unless the function is volatile, and how many rows they have then.
 fn arrays(args: &ScalarFunctionArgs, is_volatile: bool) -> Result<(Vec<ArrayRef>, bool, usize)> {

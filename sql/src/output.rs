@@ -1,11 +1,14 @@
 //! Results: from DataFusion's batches to columns of PostgreSQL's types.
 
+mod origin;
+
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use datafusion::logical_expr::LogicalPlan;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use tidelog_storage::catalog::PG_TYPE_KEY;
@@ -14,13 +17,39 @@ use tidelog_storage::{ColumnType, Datum, datum::ColumnBuilder};
 use crate::error::SqlError;
 
 /// A column of a result.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct OutputColumn {
     /// Its name.
     pub name: String,
     /// Its type.
     pub ty: ColumnType,
+    /// Whether an array is shown as the vector that it is in a catalog: `1 2`.
+    pub vector: bool,
+    /// The oid of the table and the number of the column that it is, if it is one.
+    pub origin: Option<(u32, i16)>,
 }
+
+/// Whether a client that was told of the one takes the other for it.
+impl PartialEq for OutputColumn {
+    fn eq(&self, other: &OutputColumn) -> bool {
+        (&self.name, self.ty, self.vector) == (&other.name, other.ty, other.vector)
+    }
+}
+
+impl OutputColumn {
+    /// A column of this name and type.
+    pub fn new(name: impl Into<String>, ty: ColumnType) -> OutputColumn {
+        OutputColumn {
+            name: name.into(),
+            ty,
+            vector: false,
+            origin: None,
+        }
+    }
+}
+
+/// In the metadata of fields whose arrays are vectors of a catalog.
+pub(crate) const VECTOR: &str = "pg_vector";
 
 /// Batches of result rows, each column of the Arrow type that `OutputColumn::ty` says.
 pub type RowStream = BoxStream<'static, Result<RecordBatch, SqlError>>;
@@ -103,11 +132,20 @@ pub(crate) fn column_type(field: &Field) -> Result<ColumnType, SqlError> {
 pub(crate) fn columns(schema: &Schema) -> Result<Vec<OutputColumn>, SqlError> {
     let column = |field: &Arc<Field>| {
         Ok(OutputColumn {
-            name: crate::plan::shown(field.name()).to_string(),
-            ty: column_type(field)?,
+            vector: field.metadata().contains_key(VECTOR),
+            ..OutputColumn::new(crate::plan::shown(field.name()), column_type(field)?)
         })
     };
     schema.fields().iter().map(column).collect()
+}
+
+/// The columns of a plan's result, with the tables that they come from.
+pub(crate) fn columns_of(plan: &LogicalPlan) -> Result<Vec<OutputColumn>, SqlError> {
+    let mut columns = columns(plan.schema().as_arrow())?;
+    for (at, column) in columns.iter_mut().enumerate() {
+        column.origin = origin::of(plan, at);
+    }
+    Ok(columns)
 }
 
 /// The array as one of the type that the column type has in results.

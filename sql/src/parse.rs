@@ -1,18 +1,22 @@
 //! Query strings into statements: PostgreSQL's grammar by sqlparser, ours (SUBSCRIBE, CREATE USER TABLE) on its tokens.
 
+mod create;
 mod cursor;
+mod define;
 mod distinct;
 mod forms;
 mod keywords;
 mod listen;
+mod maintain;
 mod subscribe;
+mod tokens;
 mod with;
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{
-    CopyLegacyOption, CopyOption, Expr, Ident, Query, SelectItem, SetExpr, Statement, Value,
+    self, CopyLegacyOption, CopyOption, Expr, Ident, Query, SelectItem, SetExpr, Statement, Value,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
@@ -20,14 +24,21 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 use tidelog_storage::{Seq, TableKind};
 
+pub(crate) use create::{Like, TableAs};
 pub(crate) use cursor::{CursorCommand, Declare, Direction, Fetch};
+pub(crate) use define::{Definition, IdentityChange, SequenceChange, SequenceOptions};
 pub(crate) use listen::Listen;
+pub(crate) use maintain::Maintain;
 pub(crate) use subscribe::{OptionValue, Subscribe, SubscribeOption};
 
 use crate::error::{ErrorKind, SqlError};
 use cursor::{parse_close, parse_declare, parse_fetch};
 use listen::parse_listen;
 use subscribe::{parse_copy_subscribe, parse_subscribe};
+use tokens::{
+    order_sequence_options, plain_quantified, plain_switches, reset_as_set, take_key_locks,
+    take_overriding, take_trim_from,
+};
 
 /// A statement as parsed from a query string.
 #[derive(Clone, Debug)]
@@ -88,6 +99,10 @@ pub(crate) enum Body {
     Listen(Box<Listen>),
     /// DECLARE, FETCH, MOVE, CLOSE.
     Cursor(Box<CursorCommand>),
+    /// DDL that sqlparser does not know.
+    Define(Box<Definition>),
+    /// VACUUM, ANALYZE.
+    Maintain(Maintain),
 }
 
 impl Parsed {
@@ -120,7 +135,16 @@ impl Parsed {
             error.kind,
             UndefinedTable | UndefinedColumn | AmbiguousColumn | UndefinedFunction
         ) || error.kind == GroupingError && error.message.contains('"');
-        if !names_it || error.position.is_some() {
+        // PostgreSQL does not say of definitions.
+        let defines = match &self.body {
+            Body::Define(definition) => !matches!(
+                **definition,
+                Definition::TableAs(_) | Definition::TableLike { .. }
+            ),
+            Body::Maintain(_) => true,
+            _ => false,
+        };
+        if !names_it || error.position.is_some() || defines {
             return error;
         }
         let name = match error.message.split('"').nth(1) {
@@ -153,6 +177,14 @@ impl Parsed {
         let position = found.map(|words| &words[0]).or_else(last);
         let position = position.map(|word| word.position);
         SqlError { position, ..error }
+    }
+
+    /// The statement, if it is one of PostgreSQL's grammar.
+    pub(crate) fn into_statement(self) -> Option<Statement> {
+        match self.body {
+            Body::Sql(statement, _) => Some(*statement),
+            _ => None,
+        }
     }
 
     /// A statement that stands in this one, with what is known of the whole.
@@ -202,7 +234,11 @@ impl Parsed {
                 Statement::Explain { statement, .. } => Some(self.of((**statement).clone())),
                 _ => None,
             },
-            Body::Subscribe(..) | Body::Listen(_) | Body::Cursor(_) => None,
+            Body::Subscribe(..)
+            | Body::Listen(_)
+            | Body::Cursor(_)
+            | Body::Define(_)
+            | Body::Maintain(_) => None,
         }
     }
 
@@ -245,12 +281,19 @@ fn parse_one(
     let overriding = take_overriding(&mut tokens);
     take_trim_from(&mut tokens);
     order_sequence_options(&mut tokens);
+    plain_quantified(&mut tokens);
     forms::rewrite(&mut tokens)?;
+    let taken = create::take(dialect, sql, &mut tokens)?;
     let word = |n: usize| match tokens.get(n).map(|t| &t.token) {
         Some(Token::Word(word)) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
         _ => String::new(),
     };
+    let definition = match word(0).as_str() {
+        "ALTER" => define::parse_alter(dialect, sql, &tokens)?,
+        _ => None,
+    };
     let result = match (word(0).as_str(), word(1).as_str(), word(2).as_str()) {
+        _ if let Some(definition) = definition => Ok(Body::Define(Box::new(definition))),
         ("SUBSCRIBE", ..) => {
             parse_subscribe(dialect, sql, tokens).map(|s| Body::Subscribe(Box::new(s), None))
         }
@@ -262,6 +305,11 @@ fn parse_one(
         ("CLOSE", ..) => {
             parse_close(dialect, sql, tokens).map(|command| Body::Cursor(Box::new(command)))
         }
+        ("VACUUM" | "ANALYZE" | "ANALYSE", ..) => {
+            maintain::parse_maintain(dialect, sql, tokens).map(Body::Maintain)
+        }
+        ("COMMENT", ..) => define::parse_comment(dialect, sql, tokens)
+            .map(|definition| Body::Define(Box::new(definition))),
         ("LISTEN", ..) => {
             parse_listen(dialect, sql, tokens).map(|listen| Body::Listen(Box::new(listen)))
         }
@@ -319,7 +367,8 @@ fn parse_one(
         }
         _ => parse_statement(dialect, sql, tokens).map(|s| Body::Sql(Box::new(s), None)),
     };
-    result.map(|body| Parsed {
+    let body = result.and_then(|body| create::finish(body, taken));
+    body.map(|body| Parsed {
         body,
         spares_keys,
         overriding,
@@ -327,186 +376,6 @@ fn parse_one(
         source: sql.clone(),
         extent: begin..=end,
     })
-}
-
-/// Makes FOR NO KEY UPDATE and FOR KEY SHARE, which sqlparser does not know, FOR UPDATE and FOR SHARE; says
-/// whether there were any. Nowhere else do these words stand together.
-fn take_key_locks(tokens: &mut Vec<TokenWithSpan>) -> bool {
-    let word = |token: &TokenWithSpan| match &token.token {
-        Token::Word(word) if word.quote_style.is_none() => word.keyword,
-        _ => Keyword::NoKeyword,
-    };
-    let mut found = false;
-    let mut at = 0;
-    while at < tokens.len() {
-        if word(&tokens[at]) != Keyword::FOR {
-            at += 1;
-            continue;
-        }
-        let next: Vec<Keyword> = tokens[at..].iter().take(4).map(word).collect();
-        let extra = match next.as_slice() {
-            [Keyword::FOR, Keyword::NO, Keyword::KEY, Keyword::UPDATE] => 2,
-            [Keyword::FOR, Keyword::KEY, Keyword::SHARE, ..] => 1,
-            _ => 0,
-        };
-        found |= extra > 0;
-        tokens.drain(at + 1..at + 1 + extra);
-        at += 1;
-    }
-    found
-}
-
-/// Takes the FROM out of `trim(FROM x)` and `trim(LEADING FROM x)`, where it says nothing and sqlparser expects what is
-/// trimmed.
-fn take_trim_from(tokens: &mut Vec<TokenWithSpan>) {
-    let keyword = |token: Option<&TokenWithSpan>| match token.map(|token| &token.token) {
-        Some(Token::Word(word)) if word.quote_style.is_none() => word.keyword,
-        _ => Keyword::NoKeyword,
-    };
-    let mut at = 0;
-    while at + 2 < tokens.len() {
-        if keyword(tokens.get(at)) == Keyword::TRIM && tokens[at + 1].token == Token::LParen {
-            let side = matches!(
-                keyword(tokens.get(at + 2)),
-                Keyword::LEADING | Keyword::TRAILING | Keyword::BOTH
-            );
-            let from = at + 2 + usize::from(side);
-            if keyword(tokens.get(from)) == Keyword::FROM {
-                tokens.remove(from);
-            }
-        }
-        at += 1;
-    }
-}
-
-/// Puts the options of sequences into the one order that sqlparser knows.
-fn order_sequence_options(tokens: &mut [TokenWithSpan]) {
-    let word = |token: Option<&TokenWithSpan>| match token.map(|token| &token.token) {
-        Some(Token::Word(word)) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
-        _ => String::new(),
-    };
-    let at = |index: usize| word(tokens.get(index));
-    let creates = at(0) == "CREATE" && at(1) == "SEQUENCE";
-    let mut lists = Vec::new();
-    if creates {
-        lists.push(2..tokens.len());
-    }
-    if at(0) == "CREATE" && at(1).ends_with("TABLE") || at(2) == "TABLE" {
-        for index in 0..tokens.len() {
-            let opens = tokens.get(index + 1).map(|token| &token.token) == Some(&Token::LParen);
-            if at(index) == "IDENTITY" && opens {
-                let rest = &tokens[index + 2..];
-                let length = rest.iter().position(|token| token.token == Token::RParen);
-                lists.extend(length.map(|length| index + 2..index + 2 + length));
-            }
-        }
-    }
-    // Where each option begins, and its place.
-    let place = |index: usize| match (at(index).as_str(), at(index + 1).as_str()) {
-        ("INCREMENT", _) => Some(1),
-        ("MINVALUE", _) | ("NO", "MINVALUE") => Some(2),
-        ("MAXVALUE", _) | ("NO", "MAXVALUE") => Some(3),
-        ("START", _) => Some(4),
-        ("CACHE", _) => Some(5),
-        ("CYCLE", _) | ("NO", "CYCLE") => Some(6),
-        ("OWNED", _) => Some(7),
-        _ => None,
-    };
-    let mut ordered = Vec::new();
-    for list in lists {
-        let mut begins: Vec<(usize, usize)> = list
-            .clone()
-            .filter(|&index| index == list.start || at(index - 1) != "NO")
-            .filter_map(|index| Some((place(index)?, index)))
-            .collect();
-        let Some(first) = begins.first().map(|(_, index)| *index) else {
-            continue;
-        };
-        let ends: Vec<usize> = begins
-            .iter()
-            .skip(1)
-            .map(|b| b.1)
-            .chain([list.end])
-            .collect();
-        let mut parts: Vec<(usize, Vec<TokenWithSpan>)> = begins
-            .drain(..)
-            .zip(ends)
-            .map(|((place, begin), end)| (place, tokens[begin..end].to_vec()))
-            .collect();
-        parts.sort_by_key(|(place, _)| *place);
-        let list: Vec<TokenWithSpan> = parts.into_iter().flat_map(|(_, part)| part).collect();
-        ordered.push((first, list));
-    }
-    for (first, list) in ordered {
-        let end = first + list.len();
-        tokens[first..end].clone_from_slice(&list);
-    }
-}
-
-/// Takes OVERRIDING … VALUE, which sqlparser does not know, out of an INSERT; says what was there.
-fn take_overriding(tokens: &mut Vec<TokenWithSpan>) -> Option<Overriding> {
-    let is = |at: usize, text: &str| match tokens.get(at).map(|token| &token.token) {
-        Some(Token::Word(word)) => {
-            word.quote_style.is_none() && word.value.eq_ignore_ascii_case(text)
-        }
-        _ => false,
-    };
-    if !is(0, "INSERT") && !is(0, "WITH") {
-        return None;
-    }
-    let here = |at: &usize| {
-        is(*at, "OVERRIDING") && (is(at + 1, "SYSTEM") || is(at + 1, "USER")) && is(at + 2, "VALUE")
-    };
-    let at = (0..tokens.len()).find(here)?;
-    let overriding = match is(at + 1, "SYSTEM") {
-        true => Overriding::System,
-        false => Overriding::User,
-    };
-    tokens.drain(at..at + 3);
-    Some(overriding)
-}
-
-/// Makes ON and OFF behind the switches of COPY, which sqlparser does not know, TRUE and FALSE.
-fn plain_switches(tokens: &mut [TokenWithSpan]) {
-    let keyword = |token: &TokenWithSpan| match &token.token {
-        Token::Word(word) if word.quote_style.is_none() => word.keyword,
-        _ => Keyword::NoKeyword,
-    };
-    for at in 1..tokens.len() {
-        let switches = matches!(keyword(&tokens[at - 1]), Keyword::FREEZE | Keyword::HEADER);
-        match keyword(&tokens[at]) {
-            Keyword::ON if switches => tokens[at].token = Token::make_keyword("TRUE"),
-            Keyword::OFF if switches => tokens[at].token = Token::make_keyword("FALSE"),
-            _ => {}
-        }
-    }
-}
-
-/// Makes `RESET (a, b)` of ALTER TABLE, which sqlparser does not know, `SET (a = NULL, b = NULL)`.
-fn reset_as_set(tokens: &mut Vec<TokenWithSpan>) {
-    let resets = |two: &[TokenWithSpan]| {
-        matches!(&two[0].token, Token::Word(word) if word.keyword == Keyword::RESET)
-            && two[1].token == Token::LParen
-    };
-    let Some(at) = tokens.windows(2).position(resets) else {
-        return;
-    };
-    let of = |token: Token, span| TokenWithSpan { token, span };
-    tokens[at].token = Token::make_keyword("SET");
-    let mut next = at + 2;
-    while let Some(token) = tokens.get(next) {
-        let span = token.span;
-        if matches!(token.token, Token::Comma | Token::RParen) {
-            let ended = token.token == Token::RParen;
-            let null = [Token::Eq, Token::make_keyword("NULL")].map(|token| of(token, span));
-            tokens.splice(next..next, null);
-            next += 2;
-            if ended {
-                return;
-            }
-        }
-        next += 1;
-    }
 }
 
 /// Takes the AS OF clause away that ends a query, also that of an INSERT or inside COPY (…).
@@ -715,6 +584,17 @@ pub(crate) fn parse_query(sql: &str) -> Result<Query, SqlError> {
             "a query was expected",
         )),
     }
+}
+
+/// A type from its SQL text.
+pub(crate) fn parse_type(sql: &str) -> Result<ast::DataType, SqlError> {
+    let dialect = PostgreSqlDialect {};
+    let parser = Parser::new(&dialect).try_with_sql(sql);
+    let parsed = parser.and_then(|mut parser| {
+        let ty = parser.parse_data_type()?;
+        expect_end(&parser).map(|()| ty)
+    });
+    parsed.map_err(|error| syntax_error(sql, error))
 }
 
 /// An expression from its SQL text.

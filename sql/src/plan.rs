@@ -1,6 +1,6 @@
 //! Planning: a query and a catalog snapshot give a logical plan. No I/O.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, FieldRef};
@@ -37,6 +37,7 @@ mod names;
 mod operators;
 mod order;
 mod qualified;
+mod rows;
 mod selects;
 pub(crate) mod stars;
 pub(crate) mod subqueries;
@@ -77,6 +78,8 @@ pub(crate) struct Planner<'a> {
     pub(crate) cursors: &'a dyn Fn() -> Vec<CursorInfo>,
     /// Whether tables show their pseudo-columns: only where the statement names one.
     pub(crate) pseudo_columns: bool,
+    /// What catalogs show.
+    pub(crate) showing: system::Showing,
     /// Relations that stand in for tables (rows of RETURNING, `excluded`).
     pub(crate) replaced: Vec<(String, Arc<dyn TableProvider>)>,
 }
@@ -91,11 +94,13 @@ impl Planner<'_> {
         let mut parameters = parameters.to_vec();
         forms::follow_postgres(&mut query)?;
         tableoid::resolve(&mut query, self.catalog, self.search_path);
+        qualified::show_names(&mut query.body);
         dialect::as_functions(&mut query);
         qualified::simplify(&mut query);
         names::follow_postgres(&mut query, &mut parameters, &|schema, name| {
             ddl::enums::find(self.catalog, self.search_path, schema, name)
         });
+        rows::expand(&mut query, self.catalog, self.search_path);
         dialect::write_numbers_out(&mut query);
         subqueries::simplify(&mut query)?;
         limits::whole(&mut query)?;
@@ -124,6 +129,30 @@ impl Planner<'_> {
     }
 }
 
+impl Planner<'_> {
+    /// The names in pg_proc's file that can be called here.
+    fn callable(&self) -> BTreeSet<&'static str> {
+        let (scalars, aggregates) = (
+            self.state.scalar_functions(),
+            self.state.aggregate_functions(),
+        );
+        let mut names = system::pg_proc::names();
+        names.retain(|name| {
+            self.constants.contains_key(name)
+                || scalars.contains_key(*name)
+                || aggregates.contains_key(*name)
+                || matches!(*name, "every" | "variance" | PG_NOTIFY)
+                || self.state.window_functions().contains_key(*name)
+                || self.state.table_functions().contains_key(*name)
+                || dialect::is_function(name)
+                || functions::named(name, self.style).is_some() && !functions::is_missing(name)
+                || functions::sequence::is_one(name)
+                || system::functions::is_one(name)
+        });
+        names
+    }
+}
+
 impl ContextProvider for Planner<'_> {
     fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
         let replaced = |(replaced, _): &&(String, _)| name.table() == replaced;
@@ -136,7 +165,8 @@ impl ContextProvider for Planner<'_> {
             return Ok(provider_as_source(match name.table() {
                 "pg_settings" => relation.of_settings((self.settings)())?,
                 "pg_cursors" => relation.of_cursors((self.cursors)())?,
-                _ => relation,
+                "pg_proc" => Arc::new(relation.of_functions(self.callable())),
+                _ => Arc::new(relation.shown(self.showing)),
             }));
         }
         if let Some(view) =
@@ -246,6 +276,7 @@ impl ContextProvider for Planner<'_> {
             search_path: self.search_path,
             settings: self.settings,
             store: self.store,
+            showing: self.showing,
         };
         if let Some(function) = system::functions::function(name, self.catalog, &session) {
             return Some(function);
@@ -343,7 +374,18 @@ impl TypePlanner for PostgresTypes {
             Err(error) => Ok(
                 match sql_type.to_string().trim_start_matches("pg_catalog.") {
                     "xid" | "cid" => Some(Arc::new(ColumnType::Oid.field("", true))),
-                    "regproc" => Some(Arc::new(ColumnType::Text.field("", true))),
+                    // The domains of the standard's catalog.
+                    "information_schema.character_data"
+                    | "information_schema.sql_identifier"
+                    | "information_schema.yes_or_no" => {
+                        Some(Arc::new(ColumnType::Varchar(None).field("", true)))
+                    }
+                    "information_schema.cardinal_number" => {
+                        Some(Arc::new(ColumnType::Int4.field("", true)))
+                    }
+                    "information_schema.time_stamp" => {
+                        Some(Arc::new(ColumnType::TimestampTz.field("", true)))
+                    }
                     _ => return Err(DataFusionError::External(Box::new(error))),
                 },
             ),

@@ -108,10 +108,7 @@ impl Session {
         {
             let column = |index: &usize| {
                 let column = &table.columns[*index];
-                OutputColumn {
-                    name: column.name.clone(),
-                    ty: column.ty,
-                }
+                OutputColumn::new(&column.name, column.ty)
             };
             let columns = indexes.iter().map(column).collect();
             let batch = only

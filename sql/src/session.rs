@@ -14,18 +14,20 @@ use parking_lot::Mutex;
 use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, Store, datum};
 
 use crate::constraints::ConditionCache;
+use crate::ddl::Ddl;
 use crate::error::{ErrorKind, SqlError, from_datafusion};
 use crate::functions;
 use crate::locks::Locks;
 use crate::modify;
 use crate::notify::{ChannelEvent, Outbox, pg_notify, says_something};
 use crate::output::{self, OutputColumn, RowStream};
-use crate::parse::{self, AsOf, Body, Overriding, Parsed};
+use crate::parse::{self, AsOf, Body, Definition, Overriding, Parsed};
 use crate::plan;
 use crate::provider::{Access, Scope};
 use crate::returning::Returned;
 use crate::settings::Settings;
 use crate::short_read::ShortRead;
+use crate::system::Showing;
 use crate::text::Style;
 
 pub use crate::copy::CopyIn;
@@ -36,6 +38,7 @@ pub use transaction::LiveSnapshots;
 
 mod channels;
 mod commands;
+mod create_as;
 mod cursor;
 mod ddl;
 mod engine;
@@ -43,10 +46,12 @@ mod outcome;
 mod planning;
 mod procedures;
 mod statements;
+mod temporary;
 mod transaction;
 
 use cursor::Cursor;
 pub(crate) use cursor::CursorInfo;
+use temporary::Temporary;
 pub(crate) use transaction::Isolation;
 use transaction::{Block, Work};
 
@@ -138,6 +143,7 @@ pub(crate) struct QueryPlan {
     access: Access,
     search_path: Vec<String>,
     style: Style,
+    showing: Showing,
     /// Whether it says the same of the session each time it runs.
     reusable: bool,
     /// What it amounts to, where that takes no plan.
@@ -182,6 +188,8 @@ pub struct Session {
     heard: Arc<AtomicI64>,
     /// The statements of PREPARE, by name.
     named: HashMap<String, Prepared>,
+    /// Its temporary tables.
+    temporary: Temporary,
     /// The plans that an EXPLAIN ANALYZE under way has run.
     plans: Mutex<Option<Vec<Arc<dyn ExecutionPlan>>>>,
 }
@@ -207,6 +215,7 @@ impl Session {
     pub(crate) fn fork(&self) -> Session {
         let (engine, login) = (self.engine.clone(), self.login.clone());
         let mut fork = Session::with(engine, login, self.role.clone(), self.settings.clone());
+        fork.temporary = self.temporary.clone();
         // What it reads from holds up an erasure as if the session read it.
         fork.work.snapshots = self.work.snapshots.clone();
         fork
@@ -231,6 +240,7 @@ impl Session {
             drawn: Arc::default(),
             named: HashMap::new(),
             heard: Arc::default(),
+            temporary: Temporary::default(),
             plans: Mutex::default(),
         }
     }
@@ -323,7 +333,7 @@ impl Session {
                 prepared.parameters = types;
                 prepared.columns = copy.is_none().then_some(columns);
             }
-            Body::Listen(_) => {}
+            Body::Listen(_) | Body::Define(_) | Body::Maintain(_) => {}
             Body::Cursor(command) => {
                 (prepared.parameters, prepared.columns, prepared.inner) =
                     self.prepare_cursor(command, given)?;
@@ -338,7 +348,7 @@ impl Session {
                         .written()?
                         .shortened(self.state());
                     prepared.parameters = plan::parameter_types(&plan.plan, given)?;
-                    prepared.columns = Some(output::columns(plan.plan.schema().as_arrow())?);
+                    prepared.columns = Some(output::columns_of(&plan.plan)?);
                     prepared.query = Some(plan);
                 }
                 Statement::Insert(insert) => {
@@ -451,6 +461,11 @@ impl Session {
                     .await
             }
             Body::Listen(listen) => self.listen(listen).await,
+            Body::Maintain(maintain) => self.maintain(maintain),
+            Body::Define(definition) => match &**definition {
+                Definition::TableAs(table) => self.create_table_as(prepared, table).await,
+                definition => self.ddl(Ddl::Ours(definition)).await,
+            },
             Body::Cursor(command) => self.cursor_command(command, prepared, parameters).await,
             Body::Sql(statement, kind) => {
                 self.work.queried |= matches!(
@@ -531,7 +546,7 @@ impl Session {
                 &planned
             }
         };
-        let columns = output::columns(plan.plan.schema().as_arrow())?;
+        let columns = output::columns_of(&plan.plan)?;
         prepared.check_columns(&columns)?;
         let snapshot = scope.snapshot.clone();
         let rows = self
@@ -562,6 +577,7 @@ impl Session {
                 && plan.access == scope.access
                 && plan.search_path == self.search_path()
                 && plan.style == self.style()
+                && plan.showing == self.showing(&scope.access)
         })
     }
 
@@ -674,7 +690,11 @@ impl Session {
     }
 
     pub(crate) fn search_path(&self) -> Vec<String> {
-        self.settings.search_path(&self.role)
+        let path = self.settings.search_path(&self.role);
+        match &self.temporary {
+            Temporary::Made(schema) => [vec![schema.clone()], path].concat(),
+            _ => path,
+        }
     }
 
     fn is_superuser(&self) -> bool {

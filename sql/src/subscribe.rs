@@ -91,11 +91,20 @@ const HEAD: [(&str, ColumnType); 3] = [
 /// How many columns stand before those of the query.
 pub const HEAD_COLUMNS: usize = HEAD.len();
 
-fn column(name: &str, ty: ColumnType) -> OutputColumn {
-    OutputColumn {
-        name: name.to_string(),
-        ty,
+/// The format of a COPY (SUBSCRIBE …), which is one of lines.
+fn text_format(
+    options: &[CopyOption],
+    legacy: &[CopyLegacyOption],
+) -> Result<CopyFormat, SqlError> {
+    let format = CopyFormat::from_options(options, legacy)?;
+    match format.is_binary() {
+        true => Err(SqlError::unsupported("SUBSCRIBE in COPY's binary format")),
+        false => Ok(format),
     }
+}
+
+fn column(name: &str, ty: ColumnType) -> OutputColumn {
+    OutputColumn::new(name, ty)
 }
 
 impl SubscribePlan {
@@ -366,7 +375,7 @@ impl Session {
         values: &[Datum],
     ) -> Result<SubscribePlan, SqlError> {
         let copy = copy
-            .map(|(options, legacy)| CopyFormat::from_options(options, legacy))
+            .map(|(options, legacy)| text_format(options, legacy))
             .transpose()?;
         let session = self.fork();
         let scope = session.scope();

@@ -4,16 +4,22 @@
 //! in have rows. Their oids are as stable as what they name: a table's is that of its id, a schema's or role's is
 //! made from its name.
 
+mod comments;
+mod deparse;
 pub(crate) mod functions;
 mod information_schema;
 mod keys;
 mod pg_catalog;
+mod pg_depend;
+pub(crate) mod pg_proc;
+mod pg_type;
 mod sequence;
+mod showing;
 mod tidelog;
 mod views;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{ArrayRef, ListArray};
@@ -33,8 +39,10 @@ use tidelog_storage::datum::ColumnBuilder;
 use tidelog_storage::{Catalog, ColumnType, Datum, ElementType, StorageError, TableDef};
 
 pub(crate) use sequence::SequenceRelation;
+pub(crate) use showing::Showing;
 
 use crate::error::SqlError;
+use crate::output::VECTOR;
 use crate::provider::{Scope, blocking};
 use crate::session::CursorInfo;
 use crate::table_scan::{Found, FoundExec};
@@ -44,13 +52,16 @@ use crate::text;
 const RELATIONS: &str = include_str!("system/relations.txt");
 
 /// A relation of a system schema.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct SystemRelation {
     schema: &'static str,
     name: &'static str,
     oid: i64,
     kind: &'static str,
     columns: Vec<(&'static str, Shape)>,
+    showing: Showing,
+    /// The functions that can be called, where that matters.
+    callable: Option<Arc<BTreeSet<&'static str>>>,
 }
 
 /// What a catalog column holds.
@@ -59,6 +70,8 @@ enum Shape {
     Value(ColumnType),
     /// An array, made from its text.
     Array(ColumnType),
+    /// An array that is shown as its elements with spaces between.
+    Vector(ColumnType),
 }
 
 impl Shape {
@@ -66,6 +79,12 @@ impl Shape {
         match self {
             Shape::Value(ty) => ty.field(name, true),
             Shape::Array(ty) => ty.array().expect("it is no array").field(name, true),
+            Shape::Vector(ty) => {
+                let mut field = Shape::Array(ty).field(name);
+                let mark = (VECTOR.to_string(), String::new());
+                field.metadata_mut().extend([mark]);
+                field
+            }
         }
     }
 
@@ -73,7 +92,7 @@ impl Shape {
     fn value_type(self) -> ColumnType {
         match self {
             Shape::Value(ty) => ty,
-            Shape::Array(_) => ColumnType::Text,
+            Shape::Array(_) | Shape::Vector(_) => ColumnType::Text,
         }
     }
 }
@@ -82,6 +101,8 @@ impl Shape {
 pub(crate) struct Facts<'a> {
     pub(crate) catalog: &'a Catalog,
     pub(crate) database: &'a str,
+    pub(crate) showing: Showing,
+    pub(crate) callable: Option<&'a BTreeSet<&'static str>>,
 }
 
 /// A row by column names; what it leaves out is NULL.
@@ -106,6 +127,8 @@ static SYSTEM: LazyLock<HashMap<(&str, &str), Arc<SystemRelation>>> = LazyLock::
                 oid: oid.expect("a line has the relation's oid"),
                 kind,
                 columns: columns.map(|(name, ty)| (name, shape(ty))).collect(),
+                showing: Showing::default(),
+                callable: None,
             };
             ((schema, name), Arc::new(relation))
         })
@@ -114,8 +137,10 @@ static SYSTEM: LazyLock<HashMap<(&str, &str), Arc<SystemRelation>>> = LazyLock::
 
 fn shape(ty: &str) -> Shape {
     match ty {
-        "oidvector" | "_oid" => Shape::Array(ColumnType::Oid),
-        "int2vector" | "_int2" => Shape::Array(ColumnType::Int2),
+        "oidvector" => Shape::Vector(ColumnType::Oid),
+        "int2vector" => Shape::Vector(ColumnType::Int2),
+        "_oid" => Shape::Array(ColumnType::Oid),
+        "_int2" => Shape::Array(ColumnType::Int2),
         "_int4" => Shape::Array(ColumnType::Int4),
         array if array.starts_with('_') => Shape::Array(ColumnType::Text),
         ty => Shape::Value(column_type(ty)),
@@ -154,9 +179,33 @@ pub(crate) fn relation(schema: Option<&str>, name: &str) -> Option<Arc<SystemRel
 }
 
 impl SystemRelation {
+    /// The relation as it is shown to a session.
+    pub(crate) fn shown(&self, showing: Showing) -> SystemRelation {
+        SystemRelation {
+            showing,
+            ..self.clone()
+        }
+    }
+
+    /// pg_proc with the functions of these names only.
+    pub(crate) fn of_functions(&self, callable: BTreeSet<&'static str>) -> SystemRelation {
+        SystemRelation {
+            callable: Some(Arc::new(callable)),
+            ..self.clone()
+        }
+    }
+
     /// Its oid in pg_class.
     pub(crate) fn oid(&self) -> i64 {
         self.oid
+    }
+
+    /// The names of its columns.
+    pub(crate) fn column_names(&self) -> Vec<String> {
+        self.columns
+            .iter()
+            .map(|(name, _)| name.to_string())
+            .collect()
     }
 
     /// Whether it has a column of this name.
@@ -168,6 +217,8 @@ impl SystemRelation {
         let facts = Facts {
             catalog: scope.snapshot.catalog(),
             database: &scope.database,
+            showing: self.showing,
+            callable: self.callable.as_deref(),
         };
         match self.schema {
             "pg_catalog" => Ok(pg_catalog::rows(self.name, &facts)),
@@ -221,7 +272,7 @@ impl TableProvider for SystemRelation {
             let error = SqlError::unsupported("AS OF for a system relation");
             return Err(DataFusionError::External(Box::new(error)));
         }
-        let relation = relation(Some(self.schema), self.name).expect("it was found by this name");
+        let relation = self.clone();
         let named = blocking(move || relation.rows(&scope)).await?;
         let batch = self.batch(named)?;
         let schema = batch.schema();
@@ -314,7 +365,7 @@ impl SystemRelation {
                     values.for_each(|value| builder.append(value.as_ref()));
                     Ok(builder.finish())
                 }
-                Shape::Array(ty) => array_of(*ty, values),
+                Shape::Array(ty) | Shape::Vector(ty) => array_of(*ty, values),
             }
         });
         let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
@@ -400,6 +451,9 @@ fn schema_oid(name: &str) -> i64 {
         name => named_oid(name),
     }
 }
+
+/// The oid of pg_database_owner.
+const DATABASE_OWNER: i64 = 6171;
 
 /// A role's oid.
 fn role_oid(name: &str) -> i64 {
@@ -537,6 +591,11 @@ mod tests {
         let facts = Facts {
             catalog: &catalog,
             database: "postgres",
+            showing: Showing {
+                users: true,
+                ..Showing::default()
+            },
+            callable: None,
         };
         for relation in SYSTEM.values() {
             let rows = match relation.schema {

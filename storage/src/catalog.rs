@@ -231,6 +231,32 @@ pub struct ForeignKeyDef {
     pub ready: bool,
 }
 
+/// What of a table a comment is on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum TablePart {
+    /// The table itself.
+    Table,
+    /// A column.
+    Column(ColumnId),
+    /// An index, also a constraint's.
+    Index(IndexId),
+    /// A constraint, by name.
+    Constraint(String),
+}
+
+/// What in no table, view or sequence has a comment.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Commented {
+    /// The database.
+    Database,
+    /// A schema.
+    Schema(String),
+    /// A type, by its oid.
+    Type(u32),
+    /// A role.
+    Role(String),
+}
+
 /// A key of which no two rows of a partition have equal values: the primary key, or a unique index.
 #[derive(Clone, Copy, Debug)]
 pub struct UniqueKey<'a> {
@@ -278,6 +304,9 @@ pub struct TableDef {
     pub layouts: BTreeMap<u32, RecordLayout>,
     /// The id that the next added column gets.
     pub next_column_id: ColumnId,
+    /// What COMMENT ON says of it and its parts.
+    #[serde(default)]
+    pub comments: Vec<(TablePart, String)>,
 }
 
 impl TableDef {
@@ -310,6 +339,7 @@ impl TableDef {
             options,
             schema_version: 1,
             layouts: BTreeMap::from([(1, layout)]),
+            comments: Vec::new(),
         }
     }
 
@@ -485,6 +515,9 @@ pub struct ViewDef {
     pub columns: Vec<(String, ColumnType)>,
     /// The query, as SQL text in which every relation is named with its schema.
     pub query: String,
+    /// What COMMENT ON says of it (0) and of its columns, by their numbers from 1.
+    #[serde(default)]
+    pub comments: Vec<(u16, String)>,
 }
 
 /// A role.
@@ -519,6 +552,8 @@ pub struct Catalog {
     pub views: BTreeMap<(String, String), Arc<ViewDef>>,
     /// Roles by name.
     pub roles: BTreeMap<String, Arc<RoleDef>>,
+    /// Comments on what has no definition of its own to keep them.
+    pub comments: BTreeMap<Commented, String>,
     /// The id that the next table gets.
     pub next_table_id: u32,
     /// The object stores that tables may name as their storage: not data, but how the server was started.
@@ -617,4 +652,11 @@ pub enum CatalogChange {
     PutRole(RoleDef),
     /// Removes a role.
     DropRole(String),
+    /// Puts a comment on something, or takes it off.
+    PutComment {
+        /// What it is on.
+        on: Commented,
+        /// `None` takes it off.
+        text: Option<String>,
+    },
 }

@@ -43,6 +43,9 @@ pub struct SequenceDef {
     pub cycle: bool,
     /// CACHE, which says nothing here: sessions draw from one counter.
     pub cache: i64,
+    /// What COMMENT ON says of it.
+    #[serde(default)]
+    pub comment: Option<String>,
 }
 
 /// Where a sequence stands.
@@ -219,6 +222,19 @@ impl Sequences {
         })
     }
 
+    /// Writes where a sequence stands: what the disk has reserved was counted by another definition.
+    pub(crate) fn settle_one(
+        &self,
+        hot: &Hot,
+        sequence: &SequenceDef,
+    ) -> Result<(), SequenceError> {
+        self.with(hot, sequence, |counter| {
+            put(hot, sequence, counter.state)?;
+            counter.ahead = 0;
+            Ok(())
+        })
+    }
+
     /// Forgets where the sequence with this id stands: a transaction that was rolled back may have drawn from another
     /// one that had the id.
     pub(crate) fn forget(&self, hot: &Hot, id: u32) -> Result<(), StorageError> {
@@ -266,6 +282,7 @@ mod tests {
             max,
             cycle,
             cache: 1,
+            comment: None,
         }
     }
 

@@ -276,6 +276,12 @@ impl Store {
         self.sequences.set(&self.shared().hot, sequence, state)
     }
 
+    /// Has the next draw of a sequence go by its definition of then. Waits for the disk.
+    pub fn settle_sequence(&self, sequence: &SequenceDef) -> Result<(), SequenceError> {
+        self.check_open()?;
+        self.sequences.settle_one(&self.shared().hot, sequence)
+    }
+
     /// Flushes every partition of the table that has unflushed rows, however few. A STREAM table has nothing to flush.
     pub async fn flush(&self, table: TableId) -> Result<FlushReport, StorageError> {
         self.check_open()?;

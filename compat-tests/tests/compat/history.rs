@@ -282,12 +282,12 @@ async fn options_are_set_shown_and_reset() {
     let options = "SELECT array_to_string(reloptions, ' ') FROM pg_class WHERE relname = 't'";
     assert_eq!(
         peer.value(options),
-        "type=shared flush_rows=5000 flush_bytes=2097152 resume_bytes=1048576 history_window=7d"
+        "flush_rows=5000 flush_bytes=2097152 resume_bytes=1048576 history_window=7d"
     );
     peer.run("ALTER TABLE t RESET (flush_rows, history_window); ALTER TABLE t SET (flush_interval = '10m');");
     assert_eq!(
         peer.value(options),
-        "type=shared flush_bytes=2097152 flush_interval=10m resume_bytes=1048576"
+        "flush_bytes=2097152 flush_interval=10m resume_bytes=1048576"
     );
     let row = "SELECT flush_rows, flush_bytes, flush_interval, resume_window, resume_bytes, history_window
                FROM tidelog.tables WHERE table_name = 't'";
@@ -342,6 +342,6 @@ async fn compaction_sorts_by_the_columns_that_a_table_names() {
     assert!(rows.len() >= 100 && rows.is_sorted_by(|a, b| a.seq <= b.seq));
     assert_eq!(
         peer.value("SELECT array_to_string(reloptions, ' ') FROM pg_class WHERE relname = 'm'"),
-        "type=shared cluster_by=room, id"
+        "cluster_by=room, id"
     );
 }

@@ -42,6 +42,22 @@ impl Pair {
         assert_same_lines(tide, &expected, &found);
     }
 
+    /// Both print the same bytes for a statement, or refuse it with the same code, words and detail.
+    #[track_caller]
+    pub(crate) fn same_or_fail(&self, statement: &str) {
+        let said = |peer: tidelog_compat_tests::Peer| {
+            let script = format!("\\set VERBOSITY verbose\n{statement};");
+            let own = |line: &&str| !line.starts_with("LOCATION:");
+            match peer.try_run(&script) {
+                Ok(out) => out,
+                // `psql:<stdin>:2: ` stands before what the server says.
+                Err(said) => said.lines().filter(own).collect::<Vec<_>>().join("\n"),
+            }
+        };
+        let (expected, found) = (said(self.pg.peer()), said(self.tide.peer()));
+        assert_same_lines(statement, &expected, &found);
+    }
+
     pub(crate) async fn connect(&self) -> (Client, Client) {
         (
             self.tide.peer().connect().await,

@@ -285,3 +285,121 @@ async fn cancel_ends_a_query_and_the_connection_lives_on() {
         Some("1")
     );
 }
+
+/// The bytes that PostgreSQL sends, and takes.
+#[tokio::test(flavor = "multi_thread")]
+async fn binary_copy_in_and_out() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE b (id int8 PRIMARY KEY, i2 int2, i4 int4, f4 float4, f8 float8, n numeric(12,3), t text, v varchar(9), c char(4),
+             yes bool, raw bytea, day date, at timestamp, tz timestamptz, clock time, span interval, u uuid, j json, jb jsonb,
+             list int4[], words text[] DEFAULT '{d}', more int8 DEFAULT 7);
+         INSERT INTO b VALUES (1, 2, 3, 1.5, 2.25, 1234.500, 'text', 'vär', 'ch', true, '\\x00ff', '2026-01-02', '2026-01-02 03:04:05.6',
+             '2026-01-02 03:04:05Z', '03:04:05', '1 mon 2 days', '00000000-0000-0000-0000-000000000001', '{\"a\": 1}', '{\"a\": 1}',
+             '{1,NULL,3}', '{x,\"y z\"}', 9);
+         INSERT INTO b (id) VALUES (2); CREATE TABLE into_b (LIKE b INCLUDING DEFAULTS);",
+    );
+    let (tide, pg) = pair.connect().await;
+    let columns =
+        "id, i2, i4, f4, f8, n, t, v, c, yes, raw, day, at, tz, clock, span, u, j, jb, list, words";
+    let out = async |client: &tokio_postgres::Client, statement: &str| {
+        let stream = client.copy_out(statement).await.unwrap();
+        let chunks: Vec<bytes::Bytes> = stream.try_collect().await.unwrap();
+        chunks
+    };
+    let table = format!("COPY b ({columns}) TO STDOUT (FORMAT binary)");
+    let query = "COPY (SELECT id, t FROM b WHERE id < 0) TO STDOUT WITH BINARY";
+    let ordered = format!("COPY (SELECT {columns} FROM b ORDER BY id) TO STDOUT (FORMAT binary)");
+    for statement in [query, &ordered, &table] {
+        assert_eq!(
+            out(&tide, statement).await,
+            out(&pg, statement).await,
+            "{statement}"
+        );
+    }
+    let bytes = out(&pg, &ordered).await.concat();
+    let fill = async |client: &tokio_postgres::Client, bytes: &[u8], step: usize| {
+        let statement = format!("COPY into_b ({columns}) FROM STDIN (FORMAT binary)");
+        let sink = client.copy_in(&statement).await.unwrap();
+        let mut sink = Box::pin(sink);
+        for chunk in bytes.chunks(step) {
+            if sink
+                .send(bytes::Bytes::copy_from_slice(chunk))
+                .await
+                .is_err()
+            {
+                break;
+            }
+        }
+        match sink.as_mut().finish().await {
+            Ok(rows) => rows.to_string(),
+            Err(error) => match error.as_db_error() {
+                Some(error) => format!(
+                    "{} {} {:?}",
+                    error.code().code(),
+                    error.message(),
+                    error.where_()
+                ),
+                None => "the connection broke".to_string(),
+            },
+        }
+    };
+    // In pieces of any size.
+    for step in [bytes.len(), 1, 7] {
+        assert_eq!(fill(&tide, &bytes, step).await, "2");
+    }
+    fill(&pg, &bytes, bytes.len()).await;
+    let rows = "SELECT DISTINCT id, t, n, j::text, list, words, more, span FROM into_b ORDER BY id";
+    pair.same(rows);
+    // Broken in several ways: a wrong signature, too short, a field too many, no header.
+    let mut wrong = bytes.clone();
+    wrong[0] = b'X';
+    let short = &bytes[..bytes.len() - 10];
+    let mut fields = bytes.clone();
+    fields[20] += 1;
+    for broken in [&wrong[..], short, &fields, b"PGCOPY", b""] {
+        assert_eq!(
+            fill(&tide, broken, broken.len().max(1)).await,
+            fill(&pg, broken, broken.len().max(1)).await,
+            "{broken:?}"
+        );
+    }
+    for statement in [
+        "COPY b TO STDOUT (FORMAT binary, DELIMITER ',')",
+        "COPY b TO STDOUT (FORMAT binary, NULL 'x')",
+        "COPY b TO STDOUT (FORMAT binary, HEADER)",
+    ] {
+        pair.same_or_fail(statement);
+    }
+}
+
+/// A result's columns say which column of which table they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn result_columns_tell_their_tables() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE t (gone int4, id int4 PRIMARY KEY, x text); ALTER TABLE t DROP COLUMN gone;
+         CREATE TABLE u (id int4 PRIMARY KEY, of_t int4);",
+    );
+    let (tide, pg) = pair.connect().await;
+    for query in [
+        "SELECT * FROM t",
+        "SELECT x, id + 1 AS next, id FROM t WHERE id > 1 ORDER BY x LIMIT 3",
+        "SELECT a.x AS called, u.* FROM t a LEFT JOIN u ON u.of_t = a.id",
+        "SELECT s.x FROM (SELECT x, id FROM t) s",
+        "SELECT count(*) FROM t",
+        "WITH w AS (SELECT id FROM u) SELECT id FROM w",
+    ] {
+        let told = async |client: &tokio_postgres::Client| {
+            let oid = |name: &str| format!("SELECT '{name}'::regclass::oid");
+            let t: u32 = client.query_one(&oid("t"), &[]).await.unwrap().get(0);
+            let statement = client.prepare(query).await.unwrap();
+            let column = |column: &tokio_postgres::Column| {
+                let table = column.table_oid().map(|oid| oid == t);
+                (column.name().to_string(), table, column.column_id())
+            };
+            statement.columns().iter().map(column).collect::<Vec<_>>()
+        };
+        assert_eq!(told(&tide).await, told(&pg).await, "{query}");
+    }
+}

@@ -124,7 +124,7 @@ async fn execute(
             tag
         }
         Outcome::Empty => String::new(),
-        Outcome::CopyIn(_) | Outcome::CopyOut { .. } => {
+        Outcome::CopyIn(_) | Outcome::CopyOut { .. } | Outcome::CopyRows { .. } => {
             return Err(SqlError::unsupported("COPY over HTTP").into());
         }
         Outcome::Subscribe(_) | Outcome::DeclareFeed { .. } | Outcome::FetchFeed(_) => {

@@ -86,6 +86,9 @@ pub(super) async fn run(server: Arc<PgServer>, opening: Opening) {
     // Rolls back what is open before the client hears that it is over.
     connection.session.abort();
     farewell(&mut connection.client, stop).await;
+    if let Err(error) = connection.session.drop_temporary().await {
+        tracing::warn!(%error, "temporary tables stay until the server starts again");
+    }
 }
 
 /// The last words, if there is someone to hear them.
@@ -126,6 +129,7 @@ async fn log_in(
     client.set_authenticated();
     tracing::debug!(user = login.user, database = login.database, %peer, pid = registration.pid, "connected");
     let mut session = Session::new(server.engine.clone(), login).map_err(Stop::Fatal)?;
+    session.allow_temporary();
     reply::authentication_ok(&mut client.out);
     for (name, value) in session.reported_settings() {
         reply::parameter_status(&mut client.out, &name, &value);

@@ -1,11 +1,16 @@
 //! COPY FROM STDIN and TO STDOUT.
 
+mod binary;
+
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use tidelog_sql::{CopyIn, ErrorKind, SqlError};
 
+use binary::Tuples;
+
 use crate::interrupts::Stop;
 use crate::pg::connection::Connection;
+use crate::pg::encode::Format;
 use crate::pg::messages::Frontend;
 use crate::pg::reply;
 use crate::pg::results::next;
@@ -13,7 +18,12 @@ use crate::pg::results::next;
 impl Connection {
     /// Takes the client's data; gives the tag.
     pub(super) async fn copy_in(&mut self, mut copy: CopyIn) -> Result<String, Stop> {
-        reply::copy_response(&mut self.client.out, b'G', copy.columns());
+        let format = match copy.is_binary() {
+            true => Format::Binary,
+            false => Format::Text,
+        };
+        reply::copy_response(&mut self.client.out, b'G', copy.columns(), format);
+        let mut tuples = Tuples::default();
         self.interrupts.guard(self.client.flush()).await?;
         loop {
             let message = match self.interrupts.guard(self.client.receive()).await? {
@@ -22,6 +32,13 @@ impl Connection {
                 Err(malformed) => return Err(Stop::Error(malformed.error)),
             };
             let tag = match message {
+                Frontend::CopyData(data) if copy.is_binary() => {
+                    let rows = tuples.push(&copy, &data).map_err(Stop::Error)?;
+                    self.interrupts
+                        .guard(self.session.copy_rows(&mut copy, rows))
+                        .await?;
+                    continue;
+                }
                 Frontend::CopyData(data) => {
                     self.interrupts
                         .guard(self.session.copy_data(&mut copy, &data))
@@ -29,6 +46,9 @@ impl Connection {
                     continue;
                 }
                 Frontend::CopyDone => {
+                    if copy.is_binary() {
+                        tuples.finish(&copy).map_err(Stop::Error)?;
+                    }
                     return self.interrupts.guard(self.session.copy_done(copy)).await;
                 }
                 Frontend::CopyFail(reason) => {
@@ -64,7 +84,7 @@ impl Connection {
         columns: usize,
         mut chunks: BoxStream<'static, Result<(Bytes, u64), SqlError>>,
     ) -> Result<String, Stop> {
-        reply::copy_response(&mut self.client.out, b'H', columns);
+        reply::copy_response(&mut self.client.out, b'H', columns, Format::Text);
         let client = &mut self.client;
         let send = async {
             let mut total = 0;

@@ -3,8 +3,8 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use postgres_types::Type;
 use tidelog_sql::text::{self, Style};
-use tidelog_sql::{ErrorKind, SqlError, types};
-use tidelog_storage::{ColumnType, Datum, DatumRef, Elements, Interval, TimeTz};
+use tidelog_sql::{ErrorKind, OutputColumn, SqlError, types};
+use tidelog_storage::{ColumnType, Datum, DatumRef, ElementType, Elements, Interval, TimeTz};
 
 use crate::pg::messages::invalid_utf8;
 
@@ -39,6 +39,33 @@ impl Format {
 
 pub(super) fn oid(ty: ColumnType) -> u32 {
     u32::try_from(types::type_facts(ty).0).expect("an oid has 32 bits")
+}
+
+/// The oid of a result column's type: vectors of the catalogs have types of their own.
+pub(super) fn column_oid(column: &OutputColumn) -> u32 {
+    match (column.vector, column.ty) {
+        (true, ColumnType::Array(ElementType::Int2)) => Type::INT2_VECTOR.oid(),
+        (true, ColumnType::Array(ElementType::Oid)) => Type::OID_VECTOR.oid(),
+        (_, ty) => oid(ty),
+    }
+}
+
+/// Appends the text of a vector with its length before it: its elements with spaces between.
+pub(super) fn write_vector(value: DatumRef<'_>, out: &mut BytesMut) {
+    let DatumRef::Array(elements) = value else {
+        out.put_i32(-1);
+        return;
+    };
+    let mut shown = String::new();
+    elements.for_each(|element| {
+        if !shown.is_empty() {
+            shown.push(' ');
+        }
+        let element = element.unwrap_or(DatumRef::Null);
+        text::write(element, ColumnType::Int8, Style::default(), &mut shown);
+    });
+    out.put_i32(i32::try_from(shown.len()).unwrap_or(i32::MAX));
+    out.put_slice(shown.as_bytes());
 }
 
 /// `pg_type.typlen`.
@@ -472,7 +499,6 @@ fn read_binary(ty: ColumnType, bytes: &[u8]) -> Result<Option<Datum>, SqlError> 
 
 #[cfg(test)]
 mod tests {
-    use tidelog_storage::ElementType;
 
     use super::*;
 

@@ -110,6 +110,10 @@ impl Connection {
                 let tag = self.copy_out(columns, chunks).await?;
                 self.complete(&tag);
             }
+            Outcome::CopyRows { columns, rows } => {
+                let tag = self.copy_out_binary(columns, rows).await?;
+                self.complete(&tag);
+            }
             Outcome::DeclareFeed { name, plan } => {
                 let feed = Sending::new(&self.server.feeds, *plan);
                 self.feeds.insert(name, feed);

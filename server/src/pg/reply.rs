@@ -117,9 +117,10 @@ pub(super) fn row_description(
         count(out, columns.len());
         for (index, column) in columns.iter().enumerate() {
             string(out, &column.name);
-            out.put_i32(0);
-            out.put_i16(0);
-            out.put_u32(encode::oid(column.ty));
+            let (table, number) = column.origin.unwrap_or_default();
+            out.put_u32(table);
+            out.put_i16(number);
+            out.put_u32(encode::column_oid(column));
             out.put_i16(encode::size(column.ty));
             out.put_i32(encode::typmod(column.ty));
             out.put_i16(format(index) as i16);
@@ -127,12 +128,12 @@ pub(super) fn row_description(
     });
 }
 
-/// CopyInResponse `G` or CopyOutResponse `H`, all columns in text.
-pub(super) fn copy_response(out: &mut BytesMut, tag: u8, columns: usize) {
+/// CopyInResponse `G` or CopyOutResponse `H`, all columns in one format.
+pub(super) fn copy_response(out: &mut BytesMut, tag: u8, columns: usize, format: Format) {
     message(out, tag, |out| {
-        out.put_u8(0);
+        out.put_u8(format as u8);
         count(out, columns);
-        (0..columns).for_each(|_| out.put_i16(0));
+        (0..columns).for_each(|_| out.put_i16(format as i16));
     });
 }
 

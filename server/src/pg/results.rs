@@ -85,11 +85,15 @@ impl<'a> RowWriter<'a> {
         out.put_i32(0);
         out.put_u16(u16::try_from(self.columns.len()).unwrap_or(u16::MAX));
         for (index, (column, value)) in self.columns.iter().zip(values).enumerate() {
+            let format = self.formats.of(index);
             match value {
+                Ok(value) if column.vector && format == Format::Text => {
+                    encode::write_vector(value, out);
+                }
                 Ok(value) => encode::write_value(
                     value,
                     column.ty,
-                    self.formats.of(index),
+                    format,
                     self.style,
                     &mut self.scratch,
                     out,

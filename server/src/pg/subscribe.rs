@@ -53,7 +53,7 @@ impl Sending {
         let Some(format) = &plan.copy else {
             return;
         };
-        reply::copy_response(&mut client.out, b'H', plan.columns.len());
+        reply::copy_response(&mut client.out, b'H', plan.columns.len(), Format::Text);
         if format.header() {
             let names: Vec<String> = plan.columns.iter().map(|c| c.name.clone()).collect();
             let mut line = Vec::new();

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use datafusion::sql::sqlparser::ast::{self, Statement};
 use futures::StreamExt;
-use tidelog_storage::{Datum, datum};
+use tidelog_storage::{ColumnType, Datum, datum};
 
 use super::{CopyDecoder, CopyFormat, column_context, line_context};
 use crate::error::{ErrorKind, SqlError};
@@ -60,11 +60,13 @@ impl Session {
                 .collect();
             let format = format.for_columns(&names, false)?;
             let maker = self.row_maker(&table, targets, &catalog)?;
+            let binary = format.is_binary();
             let decoder = CopyDecoder::new(format, &table.name, names);
             return Ok(Outcome::CopyIn(Box::new(CopyIn {
                 maker,
                 evaluated: VecDeque::new(),
                 decoder,
+                binary,
                 rows: 0,
                 pending: Vec::new(),
                 pending_bytes: 0,
@@ -94,6 +96,9 @@ impl Session {
         let rows = self.run(plan, scope, &[], &[]).await?;
         let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
         let format = format.for_columns(&names, true)?;
+        if format.is_binary() {
+            return Ok(Outcome::CopyRows { columns, rows });
+        }
         let width = columns.len();
         let mut head = Vec::new();
         if format.header() {
@@ -125,6 +130,8 @@ pub struct CopyIn {
     /// Values of the defaults that need the engine, by column, for rows that are yet to come.
     evaluated: VecDeque<Vec<(usize, Datum)>>,
     decoder: CopyDecoder,
+    /// Whether the server reads the data.
+    binary: bool,
     rows: u64,
     /// Rows that are not in the transaction yet, and how much data they came from.
     pending: Vec<Write>,
@@ -143,6 +150,30 @@ impl CopyIn {
         self.maker.targets.len()
     }
 
+    /// Whether the data are in the binary format.
+    pub fn is_binary(&self) -> bool {
+        self.binary
+    }
+
+    /// Names and types of the columns that are filled.
+    pub fn targets(&self) -> Vec<(String, ColumnType)> {
+        let table = &self.maker.table;
+        let target = self.maker.targets.iter();
+        target
+            .map(|target| (target.name(table).to_string(), target.ty(table)))
+            .collect()
+    }
+
+    /// An error in a line of the data, and in a column of it.
+    pub fn locate(&self, mut error: SqlError, line: u64, column: Option<&str>) -> SqlError {
+        let table = &self.maker.table.name;
+        error.context = Some(match column {
+            Some(column) => format!("COPY {table}, line {line}, column {column}"),
+            None => line_context(table, line, None),
+        });
+        error
+    }
+
     /// How many rows came.
     pub(crate) fn rows(&self) -> u64 {
         self.rows
@@ -154,6 +185,7 @@ impl CopyIn {
             maker,
             evaluated,
             decoder,
+            binary,
             rows,
             pending,
             pending_bytes,
@@ -165,6 +197,7 @@ impl CopyIn {
             Ok(())
         };
         match data {
+            None if *binary => {}
             Some(data) => decoder.push(data, &mut line)?,
             None => decoder.finish(&mut line)?,
         }
@@ -178,6 +211,31 @@ impl CopyIn {
 }
 
 impl Session {
+    pub(crate) async fn take_copy_rows(
+        &mut self,
+        copy: &mut CopyIn,
+        rows: Vec<Vec<Datum>>,
+    ) -> Result<(), SqlError> {
+        let open = copy.maker.open_defaults();
+        if !open.is_empty() && !rows.is_empty() {
+            let table = &copy.maker.table;
+            let sets = self.evaluate_defaults(table, &open, rows.len()).await?;
+            copy.evaluated.extend(sets);
+        }
+        let mut writes = Vec::with_capacity(rows.len());
+        for values in rows {
+            copy.rows += 1;
+            let defaults = copy.evaluated.pop_front().unwrap_or_default();
+            let made = copy.maker.row(values, &defaults);
+            let made = made.map_err(|error| copy.locate(error, copy.rows, None))?;
+            writes.push(Write::insert(made));
+        }
+        if writes.is_empty() {
+            return Ok(());
+        }
+        self.insert_rows(&copy.maker.table, &writes).await
+    }
+
     pub(crate) async fn take_copy_data(
         &mut self,
         copy: &mut CopyIn,

@@ -175,7 +175,10 @@ fn writes() {
 #[test]
 fn checks_options() {
     for (options, expected) in [
-        ("(FORMAT binary)", "COPY in binary format is not supported"),
+        (
+            "(FORMAT binary, DELIMITER ',')",
+            "cannot specify DELIMITER in BINARY mode",
+        ),
         ("(FORMAT x)", "COPY format \"x\" not recognized"),
         ("(DELIMITER 'a')", "COPY delimiter cannot be \"a\""),
         ("(QUOTE '''')", "COPY quote available only in CSV mode"),

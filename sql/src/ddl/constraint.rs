@@ -11,12 +11,14 @@ use datafusion::sql::sqlparser::ast::{
     NullsDistinctOption, ObjectName, TableConstraint, UniqueConstraint, Visit, VisitMut,
 };
 use tidelog_storage::catalog::{
-    CheckDef, ColumnOrder, ForeignKeyDef, IndexDef, IndexId, ReferentialAction,
+    CheckDef, ColumnOrder, ForeignKeyDef, IndexDef, IndexId, ReferentialAction, TablePart,
 };
 use tidelog_storage::{ColumnId, ColumnType, TableDef, TableKind};
 
 use super::index::{key_columns, plain_column, put_index};
-use super::names::{chosen_name, constraint_name, free_relation_name, index_name, made_name};
+use super::names::{
+    chosen_name, constraint_name, free_relation_name, index_name, made_name, own_columns,
+};
 use super::parents::release_key;
 use super::{DdlPlan, Scope, find, fold, resolve, split};
 use crate::error::{ErrorKind, SqlError};
@@ -174,6 +176,7 @@ pub(super) fn add(
 ) -> Result<Finish, SqlError> {
     let finish = match constraint {
         Constraint::Unique { name, columns } => {
+            let columns = own_columns(table.kind, columns);
             let columns = key_columns(table, &columns, "unique")?;
             let orders = vec![ColumnOrder::default(); columns.len()];
             let name = index_name(scope, table, name, &columns, "key")?;
@@ -206,6 +209,8 @@ pub(super) fn add(
             on_delete,
             on_update,
         } => {
+            let columns = own_columns(table.kind, columns);
+            let parent_columns = own_columns(table.kind, parent_columns);
             let ids = referencing(table, &columns)?;
             let label = made_name(&table.name, &columns.join("_"), "fkey");
             let name = constraint_name(table, name, label)?;
@@ -223,6 +228,7 @@ pub(super) fn add(
                 true => &*table,
                 false => resolve(scope.catalog, scope.search_path, &parent)?.as_ref(),
             };
+            super::temp::check_reference(&table.schema, &parent.schema)?;
             let parent_ids = referenced(parent, &parent_columns, ids.len())?;
             check_schemes(table, parent)?;
             check_types(table, &ids, parent, &parent_ids, &name)?;
@@ -273,9 +279,10 @@ pub(super) fn add_primary_key(
     scope: Scope<'_>,
     table: &mut TableDef,
     name: Option<String>,
-    columns: &[String],
+    columns: Vec<String>,
 ) -> Result<Vec<Finish>, SqlError> {
-    let ids = key_columns(table, columns, "primary key")?;
+    let columns = own_columns(table.kind, columns);
+    let ids = key_columns(table, &columns, "primary key")?;
     let name = match name {
         Some(name) => free_relation_name(scope, table, name)?,
         None => chosen_name(scope, table, &super::table::key_name(&table.name)),
@@ -558,6 +565,7 @@ pub(super) fn rename_constraint(
         true => free_relation_name(scope, table, new)?,
         false => constraint_name(table, Some(new), String::new())?,
     };
+    let renamed = new.clone();
     let names = (table.indexes.iter_mut().filter(|index| index.constraint)).map(|i| &mut i.name);
     let names = names.chain(table.checks.iter_mut().map(|check| &mut check.name));
     let mut names = names.chain(table.foreign_keys.iter_mut().map(|key| &mut key.name));
@@ -568,7 +576,25 @@ pub(super) fn rename_constraint(
     } else {
         return Err(no_constraint(old, &table.name));
     }
+    for (part, _) in &mut table.comments {
+        if *part == TablePart::Constraint(old.to_string()) {
+            *part = TablePart::Constraint(renamed.clone());
+        }
+    }
     Ok(())
+}
+
+/// Whether a table has a constraint of this name.
+pub(super) fn has(table: &TableDef, name: &str) -> bool {
+    let keys = table.indexes.iter().filter(|index| index.constraint);
+    let keys = keys.map(|index| index.name.as_str());
+    let primary = table.primary().map(|key| key.name);
+    let checks = table.checks.iter().map(|check| check.name.as_str());
+    let foreign = table.foreign_keys.iter().map(|key| key.name.as_str());
+    keys.chain(primary)
+        .chain(checks)
+        .chain(foreign)
+        .any(|known| known == name)
 }
 
 /// 42704 for a constraint that a table lacks.

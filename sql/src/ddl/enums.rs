@@ -30,7 +30,7 @@ pub(crate) fn find(
     }
 }
 
-fn resolve(scope: Scope<'_>, name: &ObjectName) -> Result<EnumType, SqlError> {
+pub(super) fn resolve(scope: Scope<'_>, name: &ObjectName) -> Result<EnumType, SqlError> {
     let (schema, name) = split(name)?;
     match find(scope.catalog, scope.search_path, schema.as_deref(), &name) {
         Some(ColumnType::Enum(of)) => Ok(of),

@@ -7,7 +7,9 @@ use tidelog_storage::catalog::{ColumnOrder, IndexDef, IndexId};
 use tidelog_storage::{CatalogChange, ColumnDef, ColumnId, ColumnType, TableDef};
 
 use super::constraint::Finish;
-use super::names::{duplicate_relation, free_relation_name, index_name, relation_exists};
+use super::names::{
+    duplicate_relation, free_relation_name, index_name, own_columns, relation_exists,
+};
 use super::parents::release_key;
 use super::{DdlPlan, Scope, display, fold, resolve, split};
 use crate::error::{ErrorKind, SqlError};
@@ -124,12 +126,18 @@ pub(super) fn create(scope: Scope<'_>, create: &CreateIndex) -> Result<DdlPlan, 
     let (mut names, mut orders) = (Vec::new(), Vec::new());
     for column in &create.columns {
         let (name, order) = plain_column(column)?;
-        if table.column_index(&name).is_none() {
+        names.push(name);
+        orders.push(order);
+    }
+    if create.unique {
+        names = own_columns(table.kind, names);
+        orders.drain(..orders.len() - names.len());
+    }
+    for name in &names {
+        if table.column_index(name).is_none() {
             let message = format!("column \"{name}\" does not exist");
             return Err(SqlError::new(ErrorKind::UndefinedColumn, message));
         }
-        names.push(name);
-        orders.push(order);
     }
     let columns = key_columns(&table, &names, "index")?;
     let given = match &create.name {
@@ -166,6 +174,12 @@ pub(super) fn create(scope: Scope<'_>, create: &CreateIndex) -> Result<DdlPlan, 
     ));
     plan.changes.push(CatalogChange::PutTable(Box::new(table)));
     Ok(plan)
+}
+
+/// Whether a table has an index or a primary key with this id.
+pub(super) fn has(table: &TableDef, id: IndexId) -> bool {
+    let primary = table.primary().is_some_and(|key| key.id == id);
+    primary || table.indexes.iter().any(|index| index.id == id)
 }
 
 /// DROP INDEX.
@@ -212,6 +226,7 @@ pub(super) fn drop(
             changed.len() - 1
         });
         changed[at].indexes.retain(|other| other.id != index.id);
+        super::comment::prune(&mut changed[at]);
         changed[at].bump_schema_version();
     }
     let puts = changed.into_iter().map(Box::new);
@@ -226,19 +241,8 @@ pub(super) fn rename(
     new: &ObjectName,
 ) -> Result<DdlPlan, SqlError> {
     let mut plan = DdlPlan::new("ALTER INDEX");
-    let (schema, old) = split(name)?;
-    let missing = || {
-        let message = format!(
-            "relation \"{}\" does not exist",
-            display(schema.as_deref(), &old)
-        );
-        SqlError::new(ErrorKind::UndefinedTable, message)
-    };
-    let table = match find_index(scope, schema.as_deref(), &old) {
-        Some((table, _)) => table,
-        None => find_primary(scope, schema.as_deref(), &old).ok_or_else(missing)?,
-    };
-    let mut table = table.clone();
+    let (_, old) = split(name)?;
+    let mut table = find(scope, name)?.0.clone();
     let new = free_relation_name(scope, &table, super::single(new)?)?;
     match table.indexes.iter_mut().find(|index| index.name == old) {
         Some(index) => index.name = new,
@@ -246,6 +250,27 @@ pub(super) fn rename(
     }
     plan.changes.push(CatalogChange::PutTable(Box::new(table)));
     Ok(plan)
+}
+
+/// The table and index of a name, of an index or of a primary key's; 42P01 when there is none.
+pub(super) fn find<'a>(
+    scope: Scope<'a>,
+    name: &ObjectName,
+) -> Result<(&'a TableDef, IndexId), SqlError> {
+    let (schema, index) = split(name)?;
+    if let Some((table, index)) = find_index(scope, schema.as_deref(), &index) {
+        return Ok((table, index.id));
+    }
+    match find_primary(scope, schema.as_deref(), &index) {
+        Some(table) => Ok((table, table.primary_key_id)),
+        None => Err(SqlError::new(
+            ErrorKind::UndefinedTable,
+            format!(
+                "relation \"{}\" does not exist",
+                display(schema.as_deref(), &index)
+            ),
+        )),
+    }
 }
 
 fn find_index<'a>(

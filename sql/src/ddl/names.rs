@@ -1,9 +1,10 @@
 //! Names of indexes and constraints, given or made as PostgreSQL makes them.
 
-use tidelog_storage::{ColumnId, TableDef};
+use tidelog_storage::{ColumnId, TableDef, TableKind};
 
 use super::{NAME_LENGTH_MAX, Scope};
 use crate::error::{ErrorKind, SqlError};
+use crate::provider::USER;
 
 /// Whether a table or index of this name stands in the table's schema, the table's own indexes among them.
 pub(super) fn relation_exists(scope: Scope<'_>, table: &TableDef, name: &str) -> bool {
@@ -15,6 +16,14 @@ pub(super) fn relation_exists(scope: Scope<'_>, table: &TableDef, name: &str) ->
             || table.indexes.iter().any(|index| index.name == name)
     };
     has(table) || others.into_iter().any(|other| has(other))
+}
+
+/// The columns of a key as they are kept: keys of USER tables are each user's own, and may say so by `_user` first.
+pub(super) fn own_columns(kind: TableKind, mut names: Vec<String>) -> Vec<String> {
+    if kind == TableKind::User && names.len() > 1 && names[0] == USER {
+        names.remove(0);
+    }
+    names
 }
 
 /// PostgreSQL's `makeObjectName`: `name_columns_label`, with the longer of the first two cut until it fits.

@@ -1,11 +1,16 @@
-//! CREATE and DROP SEQUENCE, and the sequences of serial and identity columns.
+//! CREATE, ALTER and DROP SEQUENCE, and the sequences of serial and identity columns.
 
-use datafusion::sql::sqlparser::ast::{DataType, Expr, ObjectName, SequenceOptions};
+pub(super) mod alter;
+
+use datafusion::sql::sqlparser::ast::{
+    DataType, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName,
+    SequenceOptions as AstOptions,
+};
 use tidelog_storage::{CatalogChange, ColumnDef, ColumnType, SequenceDef, TableDef};
 
 use super::{DdlPlan, Scope, display, no_schema, split, truncate_name};
 use crate::error::{ErrorKind, SqlError};
-use crate::parse::{identifier, literal_text};
+use crate::parse::{SequenceOptions, identifier, literal_text};
 use crate::types;
 
 fn invalid(message: String) -> SqlError {
@@ -20,7 +25,8 @@ pub(crate) fn resolve<'a>(
 ) -> Result<&'a std::sync::Arc<SequenceDef>, SqlError> {
     let (schema, sequence) = split(name)?;
     let found = match &schema {
-        Some(schema) => catalog.sequence(schema, &sequence),
+        Some(schema) => super::temp::resolved(search_path, schema)
+            .and_then(|schema| catalog.sequence(schema, &sequence)),
         None => search_path
             .iter()
             .find_map(|schema| catalog.sequence(schema, &sequence)),
@@ -58,40 +64,91 @@ fn range(ty: ColumnType) -> (i64, i64) {
     }
 }
 
-/// A sequence by its options, checked as PostgreSQL's init_params does.
+/// A sequence by its options.
 pub(super) fn define(
     id: u32,
     (schema, name): (&str, &str),
     ty: ColumnType,
-    options: &[SequenceOptions],
+    options: &[AstOptions],
 ) -> Result<SequenceDef, SqlError> {
-    let number = |expr: &Expr| -> Result<i64, SqlError> {
-        let text = literal_text(expr).unwrap_or_else(|| expr.to_string());
-        match crate::text::parse(ColumnType::Int8, &text)? {
-            tidelog_storage::Datum::Int8(value) => Ok(value),
-            _ => Err(invalid(format!("invalid sequence option \"{text}\""))),
-        }
-    };
-    let (mut increment, mut min, mut max, mut start) = (1, None, None, None);
-    let (mut cycle, mut cache) = (false, 1);
+    let mut given = SequenceOptions::default();
     for option in options {
         match option {
-            SequenceOptions::IncrementBy(by, _) => increment = number(by)?,
-            SequenceOptions::MinValue(value) => min = value.as_ref().map(number).transpose()?,
-            SequenceOptions::MaxValue(value) => max = value.as_ref().map(number).transpose()?,
-            SequenceOptions::StartWith(value, _) => start = Some(number(value)?),
-            SequenceOptions::Cache(value) => cache = number(value)?,
+            AstOptions::IncrementBy(by, _) => given.increment = Some(number(by)?),
+            AstOptions::MinValue(value) => {
+                given.min = Some(value.as_ref().map(number).transpose()?)
+            }
+            AstOptions::MaxValue(value) => {
+                given.max = Some(value.as_ref().map(number).transpose()?)
+            }
+            AstOptions::StartWith(value, _) => given.start = Some(number(value)?),
+            AstOptions::Cache(value) => given.cache = Some(number(value)?),
             // sqlparser's flag says NO.
-            SequenceOptions::Cycle(no) => cycle = !no,
+            AstOptions::Cycle(no) => given.cycle = Some(!no),
         }
     }
-    if increment == 0 {
+    made(id, (schema, name), ty, &given)
+}
+
+/// The same, by options of ours.
+pub(super) fn made(
+    id: u32,
+    (schema, name): (&str, &str),
+    ty: ColumnType,
+    given: &SequenceOptions,
+) -> Result<SequenceDef, SqlError> {
+    let mut sequence = SequenceDef {
+        id,
+        schema: schema.to_string(),
+        name: name.to_string(),
+        ty,
+        start: 0,
+        increment: 1,
+        min: 0,
+        max: 0,
+        cycle: false,
+        cache: 1,
+        comment: None,
+    };
+    set_options(&mut sequence, given, true)?;
+    Ok(sequence)
+}
+
+/// Gives a sequence options, checked as PostgreSQL's init_params does; a fresh one has the defaults otherwise.
+fn set_options(
+    sequence: &mut SequenceDef,
+    given: &SequenceOptions,
+    fresh: bool,
+) -> Result<(), SqlError> {
+    let before = range(sequence.ty);
+    if let Some(ty) = &given.ty {
+        sequence.ty = integer_type(ty)?;
+    }
+    let (lowest, highest) = range(sequence.ty);
+    // With another type go the limits that were those of the old one.
+    let retyped = given.ty.is_some() && before != (lowest, highest);
+    if let Some(increment) = given.increment {
+        sequence.increment = increment;
+    }
+    if sequence.increment == 0 {
         return Err(invalid("INCREMENT must not be zero".to_string()));
     }
-    let (lowest, highest) = range(ty);
-    let min = min.unwrap_or(if increment > 0 { 1 } else { lowest });
-    let max = max.unwrap_or(if increment > 0 { highest } else { -1 });
-    let shown = types::name(ty);
+    let ascending = sequence.increment > 0;
+    if let Some(cycle) = given.cycle {
+        sequence.cycle = cycle;
+    }
+    match given.max {
+        Some(Some(max)) => sequence.max = max,
+        None if !(fresh || retyped && sequence.max == before.1) => {}
+        _ => sequence.max = if ascending { highest } else { -1 },
+    }
+    match given.min {
+        Some(Some(min)) => sequence.min = min,
+        None if !(fresh || retyped && sequence.min == before.0) => {}
+        _ => sequence.min = if ascending { 1 } else { lowest },
+    }
+    let (min, max) = (sequence.min, sequence.max);
+    let shown = types::name(sequence.ty);
     if max > highest || max < lowest {
         return Err(invalid(format!(
             "MAXVALUE ({max}) is out of range for sequence data type {shown}"
@@ -107,41 +164,64 @@ pub(super) fn define(
             "MINVALUE ({min}) must be less than MAXVALUE ({max})"
         )));
     }
-    let start = start.unwrap_or(if increment > 0 { min } else { max });
-    if start < min {
+    match given.start {
+        Some(start) => sequence.start = start,
+        None if fresh => sequence.start = if ascending { min } else { max },
+        None => {}
+    }
+    check_limits(sequence, "START", sequence.start)?;
+    if let Some(cache) = given.cache {
+        sequence.cache = cache;
+    }
+    if sequence.cache < 1 {
         return Err(invalid(format!(
-            "START value ({start}) cannot be less than MINVALUE ({min})"
+            "CACHE ({}) must be greater than zero",
+            sequence.cache
         )));
     }
-    if start > max {
+    Ok(())
+}
+
+/// 22023 when a number lies outside a sequence's limits.
+pub(crate) fn check_limits(sequence: &SequenceDef, what: &str, value: i64) -> Result<(), SqlError> {
+    let (min, max) = (sequence.min, sequence.max);
+    if value < min {
         return Err(invalid(format!(
-            "START value ({start}) cannot be greater than MAXVALUE ({max})"
+            "{what} value ({value}) cannot be less than MINVALUE ({min})"
         )));
     }
-    if cache < 1 {
+    if value > max {
         return Err(invalid(format!(
-            "CACHE ({cache}) must be greater than zero"
+            "{what} value ({value}) cannot be greater than MAXVALUE ({max})"
         )));
     }
-    Ok(SequenceDef {
-        id,
-        schema: schema.to_string(),
-        name: name.to_string(),
-        ty,
-        start,
-        increment,
-        min,
-        max,
-        cycle,
-        cache,
-    })
+    Ok(())
+}
+
+fn number(expr: &Expr) -> Result<i64, SqlError> {
+    let text = literal_text(expr).unwrap_or_else(|| expr.to_string());
+    match crate::text::parse(ColumnType::Int8, &text)? {
+        tidelog_storage::Datum::Int8(value) => Ok(value),
+        _ => Err(invalid(format!("invalid sequence option \"{text}\""))),
+    }
+}
+
+fn integer_type(ty: &DataType) -> Result<ColumnType, SqlError> {
+    match types::column_type(ty)? {
+        ty @ (ColumnType::Int2 | ColumnType::Int4 | ColumnType::Int8) => Ok(ty),
+        _ => {
+            let message = "sequence type must be smallint, integer, or bigint";
+            Err(invalid(message.to_string()))
+        }
+    }
 }
 
 pub(super) fn create(
     scope: Scope<'_>,
     name: &ObjectName,
     data_type: Option<&DataType>,
-    options: &[SequenceOptions],
+    options: &[AstOptions],
+    owned_by: Option<&ObjectName>,
     if_not_exists: bool,
 ) -> Result<DdlPlan, SqlError> {
     let mut plan = DdlPlan::new("CREATE SEQUENCE");
@@ -154,18 +234,19 @@ pub(super) fn create(
         plan.skip(error);
         return Ok(plan);
     }
-    let ty = match data_type.map(types::column_type).transpose()? {
-        None => ColumnType::Int8,
-        Some(ty @ (ColumnType::Int2 | ColumnType::Int4 | ColumnType::Int8)) => ty,
-        Some(_) => {
-            let message = "sequence type must be smallint, integer, or bigint";
-            return Err(invalid(message.to_string()));
-        }
-    };
+    let ty = data_type.map_or(Ok(ColumnType::Int8), integer_type)?;
     let id = scope.catalog.next_table_id;
     let sequence = define(id, (&schema, &name), ty, options)?;
+    if let Some(owner) = owned_by.filter(|owner| !is_none(owner)) {
+        alter::set_owner(scope, &sequence, owner, &mut plan)?;
+    }
     plan.changes.push(CatalogChange::PutSequence(sequence));
     Ok(plan)
+}
+
+/// Whether OWNED BY says NONE.
+fn is_none(owner: &ObjectName) -> bool {
+    owner.to_string().eq_ignore_ascii_case("none")
 }
 
 /// Whether a relation has the name.
@@ -255,13 +336,32 @@ fn uses(column: &ColumnDef, sequence: &SequenceDef) -> bool {
 }
 
 /// The default of a column that draws from a sequence.
-pub(super) fn default_of(sequence: &SequenceDef) -> String {
+pub(crate) fn default_of(sequence: &SequenceDef) -> String {
     let name = format!(
         "{}.{}",
         identifier(&sequence.schema),
         identifier(&sequence.name)
     );
     format!("nextval('{}'::regclass)", name.replace('\'', "''"))
+}
+
+/// Whether an expression is `nextval('name')` or `nextval('name'::regclass)` and nothing else.
+pub(crate) fn is_draw(expr: &Expr) -> bool {
+    let Expr::Function(function) = expr else {
+        return false;
+    };
+    let FunctionArguments::List(list) = &function.args else {
+        return false;
+    };
+    let name = function.name.0.last().and_then(|part| part.as_ident());
+    let [FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))] = list.args.as_slice() else {
+        return false;
+    };
+    let literal = match argument {
+        Expr::Cast { expr, .. } => expr,
+        argument => argument,
+    };
+    name.is_some_and(|name| super::fold(name) == "nextval") && matches!(literal, Expr::Value(_))
 }
 
 /// The integer type of a serial type; `None` for other types.

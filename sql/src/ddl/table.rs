@@ -1,25 +1,31 @@
 //! CREATE, ALTER, DROP and TRUNCATE of tables.
 
 mod column;
+pub(super) mod identity;
+pub(crate) mod like;
 pub(crate) mod options;
 mod widen;
 
 use datafusion::sql::sqlparser::ast::{
     AlterColumnOperation, AlterTable, AlterTableOperation, CascadeOption, CreateTable,
-    DropBehavior, Expr, IndexColumn, ObjectName, PrimaryKeyConstraint, RenameTableNameKind,
-    TableConstraint, Truncate,
+    DropBehavior, Expr, IndexColumn, ObjectName, OnCommit, PrimaryKeyConstraint,
+    RenameTableNameKind, TableConstraint, Truncate,
 };
-use tidelog_storage::{CatalogChange, ColumnDef, ColumnId, TableDef, TableId, TableKind};
+use tidelog_storage::{
+    CatalogChange, ColumnDef, ColumnId, ColumnType, TableDef, TableId, TableKind,
+};
 
 use column::{NewColumn, add_column, alter_column, column, drop_column, rename_column};
 
 use super::constraint::{self, Constraint};
+use super::names::own_columns;
 use super::sequence;
 use super::{
     DdlPlan, Evaluate, Scope, display, find, fold, no_schema, resolve, split, truncate_name,
 };
-use super::{parents, view};
+use super::{parents, temp, view};
 use crate::error::{ErrorKind, SqlError};
+use crate::provider::USER;
 use crate::types;
 
 /// PostgreSQL's limit, and ours.
@@ -33,7 +39,13 @@ pub(super) fn create(
 ) -> Result<DdlPlan, SqlError> {
     refuse_clauses(create)?;
     let mut plan = DdlPlan::new("CREATE TABLE");
-    let (schema, name) = target(scope, &create.name)?;
+    let (schema, name) = match create.temporary {
+        true => {
+            let (given, name) = split(&create.name)?;
+            (temp::target(scope, given.as_deref(), &mut plan)?, name)
+        }
+        false => target(scope, &create.name)?,
+    };
     if sequence::is_taken(scope, &schema, &name) {
         let error = duplicate_table(&name);
         if !create.if_not_exists {
@@ -41,9 +53,6 @@ pub(super) fn create(
         }
         plan.skip(error);
         return Ok(plan);
-    }
-    if create.columns.is_empty() {
-        return Err(SqlError::unsupported("a table without columns"));
     }
     if create.columns.len() > COLUMNS_MAX {
         return Err(too_many_columns());
@@ -53,7 +62,15 @@ pub(super) fn create(
     let mut key: Option<Key> = None;
     let mut constraints = Vec::new();
     let mut sequences = Vec::new();
+    let declared = options::kind(&create.table_options, kind)?;
     for ast in &create.columns {
+        // Rows of a USER table have it in any case; dumps declare it.
+        if declared == TableKind::User
+            && fold(&ast.name) == USER
+            && types::column_type(&ast.data_type)? == ColumnType::Text
+        {
+            continue;
+        }
         let id = ColumnId::new(columns.len() as u16 + 1);
         let new = NewColumn {
             scope,
@@ -75,6 +92,9 @@ pub(super) fn create(
         }
         columns.push(column);
     }
+    if columns.is_empty() {
+        return Err(SqlError::unsupported("a table without columns"));
+    }
     for constraint in &create.constraints {
         match constraint {
             TableConstraint::PrimaryKey(constraint) => {
@@ -88,8 +108,9 @@ pub(super) fn create(
         name: None,
         columns: Vec::new(),
     });
-    let mut primary_key = Vec::with_capacity(key.columns.len());
-    for key_column in &key.columns {
+    let key_columns = own_columns(declared, key.columns);
+    let mut primary_key = Vec::with_capacity(key_columns.len());
+    for key_column in &key_columns {
         let Some(column) = columns.iter_mut().find(|column| &column.name == key_column) else {
             return Err(SqlError::new(
                 ErrorKind::UndefinedColumn,
@@ -108,6 +129,9 @@ pub(super) fn create(
     }
 
     let (kind, options) = options::given(&create.table_options, kind, &columns, scope.catalog)?;
+    if create.temporary && kind != TableKind::Shared {
+        return Err(SqlError::unsupported("WITH (type) of a temporary table"));
+    }
     let id = TableId::new(scope.catalog.next_table_id);
     let primary_key_name = match (&key.name, primary_key.is_empty()) {
         (Some(name), _) => name.clone(),
@@ -326,7 +350,7 @@ pub(super) fn alter(
                     return Err(multiple_keys(&table.name));
                 }
                 let Key { name, columns } = table_key(key)?;
-                let made = constraint::add_primary_key(scope, &mut table, name, &columns)?;
+                let made = constraint::add_primary_key(scope, &mut table, name, columns)?;
                 finish.extend(made);
             }
             AlterTableOperation::AddConstraint { constraint, .. } => {
@@ -363,7 +387,7 @@ pub(super) fn alter(
                     widen::set_type(scope, &mut table, &name, ty, using.is_some())?;
                     continue;
                 }
-                finish.extend(alter_column(&mut table, &name, op, evaluate)?);
+                finish.extend(alter_column(scope, &mut table, &name, op, evaluate)?);
             }
             other => {
                 return Err(SqlError::unsupported(format!(
@@ -373,6 +397,7 @@ pub(super) fn alter(
             }
         }
     }
+    super::comment::prune(&mut table);
     if table.name != old.name {
         view::follow_rename(scope, &old.schema, &old.name, &table.name, &mut plan)?;
         plan.changes.push(CatalogChange::DropTable {
@@ -442,7 +467,7 @@ pub(super) fn target(scope: Scope<'_>, name: &ObjectName) -> Result<(String, Str
         (None, table) => match scope
             .search_path
             .iter()
-            .find(|schema| schemas.contains(*schema))
+            .find(|schema| schemas.contains(*schema) && !temp::is_temporary(schema))
         {
             Some(schema) => Ok((schema.clone(), table)),
             None => Err(SqlError::new(
@@ -464,10 +489,6 @@ pub(super) fn key_name(table: &str) -> String {
 
 fn refuse_clauses(create: &CreateTable) -> Result<(), SqlError> {
     for (given, what) in [
-        (
-            create.temporary || create.global.is_some(),
-            "CREATE TEMPORARY TABLE",
-        ),
         (create.query.is_some(), "CREATE TABLE AS"),
         (
             create.like.is_some() || create.clone.is_some(),
@@ -480,7 +501,11 @@ fn refuse_clauses(create: &CreateTable) -> Result<(), SqlError> {
             "PARTITION OF",
         ),
         (create.or_replace, "CREATE OR REPLACE TABLE"),
-        (create.on_commit.is_some(), "ON COMMIT"),
+        (
+            create.on_commit == Some(OnCommit::DeleteRows),
+            "ON COMMIT DELETE ROWS",
+        ),
+        (create.on_commit == Some(OnCommit::Drop), "ON COMMIT DROP"),
         (
             create.external || create.dynamic || create.iceberg || create.transient,
             "this kind of table",

@@ -44,8 +44,7 @@ fn planned(catalog: &Catalog, sql: &str, kind: Option<TableKind>) -> Result<DdlP
     plan(
         catalog,
         &["public".to_string()],
-        &statement,
-        kind,
+        Ddl::Sql(&statement, kind),
         &evaluate,
         &|_, _| Ok(Vec::new()),
     )
@@ -53,50 +52,8 @@ fn planned(catalog: &Catalog, sql: &str, kind: Option<TableKind>) -> Result<DdlP
 }
 
 fn apply(catalog: &mut Catalog, sql: &str) {
-    for change in planned(catalog, sql, None)
-        .unwrap_or_else(|e| panic!("{sql}: {e}"))
-        .changes
-    {
-        match change {
-            CatalogChange::CreateSchema(name) => drop(catalog.schemas.insert(name)),
-            CatalogChange::DropSchema(name) => drop(catalog.schemas.remove(&name)),
-            CatalogChange::PutView(view) => {
-                let name = (view.schema.clone(), view.name.clone());
-                drop(catalog.views.insert(name, Arc::new(*view)));
-            }
-            CatalogChange::DropView { schema, name } => drop(catalog.views.remove(&(schema, name))),
-            CatalogChange::PutTable(table) => {
-                catalog.next_table_id = catalog.next_table_id.max(table.id.get() + 1);
-                catalog
-                    .tables
-                    .insert((table.schema.clone(), table.name.clone()), Arc::new(*table));
-            }
-            CatalogChange::DropTable { schema, name } => {
-                drop(catalog.tables.remove(&(schema, name)))
-            }
-            CatalogChange::PutType(definition) => {
-                let name = (definition.schema.clone(), definition.name.clone());
-                let of = tidelog_storage::EnumType::new(definition);
-                catalog.types.insert(name, of);
-            }
-            CatalogChange::DropType { schema, name } => {
-                catalog.types.remove(&(schema, name));
-            }
-            CatalogChange::PutSequence(sequence) => {
-                let name = (sequence.schema.clone(), sequence.name.clone());
-                catalog
-                    .sequences
-                    .insert(name, std::sync::Arc::new(sequence));
-            }
-            CatalogChange::DropSequence { schema, name } => {
-                catalog.sequences.remove(&(schema, name));
-            }
-            CatalogChange::PutRole(role) => {
-                drop(catalog.roles.insert(role.name.clone(), Arc::new(role)))
-            }
-            CatalogChange::DropRole(name) => drop(catalog.roles.remove(&name)),
-        }
-    }
+    let plan = planned(catalog, sql, None).unwrap_or_else(|e| panic!("{sql}: {e}"));
+    *catalog = catalog.changed(&plan.changes);
 }
 
 #[test]

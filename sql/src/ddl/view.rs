@@ -69,6 +69,7 @@ pub(super) fn create(
         name,
         columns,
         query: query.to_string(),
+        comments: before.map(|view| view.comments.clone()).unwrap_or_default(),
     };
     if let Some(before) = before {
         check_replaceable(before, &view)?;
@@ -151,7 +152,7 @@ pub(crate) fn find_view<'a>(
     name: &str,
 ) -> Option<&'a ViewDef> {
     let view = match schema {
-        Some(schema) => catalog.view(schema, name),
+        Some(schema) => catalog.view(super::temp::resolved(search_path, schema)?, name),
         None => search_path
             .iter()
             .find_map(|schema| catalog.view(schema, name)),
@@ -177,6 +178,10 @@ fn no_view(name: &str) -> SqlError {
     )
 }
 
+fn over_temporary() -> SqlError {
+    SqlError::unsupported("a view over a temporary table")
+}
+
 /// Names every relation of a query with its schema.
 fn qualify(query: &mut Query, scope: Scope<'_>) -> Result<(), SqlError> {
     struct Qualify<'a> {
@@ -197,6 +202,12 @@ fn qualify(query: &mut Query, scope: Scope<'_>) -> Result<(), SqlError> {
                 Ok(parts) => parts,
                 Err(error) => return ControlFlow::Break(error),
             };
+            if schema
+                .as_deref()
+                .is_some_and(|schema| schema.starts_with("pg_temp"))
+            {
+                return ControlFlow::Break(over_temporary());
+            }
             if schema.is_some() || self.ctes.contains(&relation) {
                 return ControlFlow::Continue(());
             }
@@ -214,6 +225,9 @@ fn qualify(query: &mut Query, scope: Scope<'_>) -> Result<(), SqlError> {
                 // A table function, or nothing that exists, which planning tells.
                 return ControlFlow::Continue(());
             };
+            if super::temp::is_temporary(schema) {
+                return ControlFlow::Break(over_temporary());
+            }
             *name = ObjectName::from(vec![quoted(schema), quoted(&relation)]);
             ControlFlow::Continue(())
         }

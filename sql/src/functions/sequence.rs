@@ -84,6 +84,11 @@ pub(crate) struct Source {
     pub(crate) drawn: Arc<Drawn>,
 }
 
+/// Whether a function of this name is one of them.
+pub(crate) fn is_one(name: &str) -> bool {
+    matches!(name, "nextval" | "currval" | "setval" | "lastval")
+}
+
 /// The function with this name.
 pub(crate) fn function(
     name: &str,

@@ -71,6 +71,17 @@ fn set_returning(name: &str) -> Option<Vec<String>> {
     })
 }
 
+/// Whether a call of this name is written as one of other functions here.
+pub(super) fn is_function(name: &str) -> bool {
+    let aggregates = [
+        "json_agg",
+        "jsonb_agg",
+        "json_object_agg",
+        "jsonb_object_agg",
+    ];
+    name == "unnest" || set_returning(name).is_some() || aggregates.contains(&name)
+}
+
 fn name_of(name: &ObjectName) -> Option<String> {
     match name.0.as_slice() {
         [only] => only.as_ident().map(ddl::fold),

@@ -17,6 +17,11 @@ use crate::{ddl, functions, types};
 /// Stands between a column's name and a number where DataFusion must be told two columns of one name apart.
 const AGAIN: char = '\u{1}';
 
+/// A name that is shown as this one, and that no column has.
+pub(super) fn again(name: &str) -> String {
+    format!("{name}{AGAIN}")
+}
+
 /// A result column's name as the client sees it.
 pub(crate) fn shown(name: &str) -> &str {
     name.split_once(AGAIN).map_or(name, |(name, _)| name)
@@ -178,6 +183,7 @@ fn name_columns(projection: &mut [SelectItem], is_top: bool) {
     });
     let mut seen: HashMap<String, usize> = HashMap::new();
     let mut columns: HashSet<Expr> = HashSet::new();
+    let mut aliases: HashSet<String> = HashSet::new();
     for item in projection {
         let (name, is_column) = match item {
             SelectItem::UnnamedExpr(expr) => (
@@ -190,10 +196,16 @@ fn name_columns(projection: &mut [SelectItem], is_top: bool) {
         let times = seen.entry(name.clone()).or_insert(0);
         *times += 1;
         let again = *times > 1 || (is_top && is_column && has_star);
-        // A relation inside the query may have a name twice as long as nobody asks for it, but not a column.
+        // A relation inside the query may have a name twice as long as nobody asks for it, but not a column, nor beside
+        // what has no name of its own.
         let is_repeated = match item {
-            SelectItem::UnnamedExpr(expr) if is_column => !columns.insert(expr.clone()),
-            _ => false,
+            SelectItem::UnnamedExpr(expr) if is_column => {
+                !columns.insert(expr.clone()) || aliases.contains(&name)
+            }
+            _ => {
+                aliases.insert(name.clone());
+                false
+            }
         };
         if is_column && !(again && is_top) && !is_repeated {
             continue;
@@ -306,7 +318,7 @@ fn typed(expr: Expr) -> Expr {
 
 /// The name that an expression gives its column, and whether a cast around it leaves it that name.
 /// After FigureColname in PostgreSQL's parse_target.c.
-fn name_of(expr: &Expr) -> Option<(String, bool)> {
+pub(super) fn name_of(expr: &Expr) -> Option<(String, bool)> {
     let strong = |name: &str| Some((name.to_string(), true));
     match expr {
         Expr::Identifier(ident) => Some((ddl::fold(ident), true)),
@@ -387,6 +399,14 @@ fn renamed(name: &str, first: Option<&Expr>) -> Option<Option<(String, bool)>> {
             };
         }
         _ => {}
+    }
+    // What was a cast to a reg type.
+    let suffixes = ["_of", "_out"];
+    if let Some(cast) = suffixes.iter().find_map(|suffix| name.strip_suffix(suffix))
+        && cast.starts_with("reg")
+    {
+        let inner = first.and_then(name_of).filter(|(_, strong)| *strong);
+        return Some(inner.or(Some((cast.to_string(), false))));
     }
     match name.split_once('_')? {
         (json @ ("json" | "jsonb"), "array_of") => strong(format!("{json}_agg")),

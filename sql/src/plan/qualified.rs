@@ -21,6 +21,47 @@ struct Qualified;
 impl ast::VisitorMut for Qualified {
     type Break = ();
 
+    /// `SELECT columns.* FROM information_schema.columns`: the table is called by its own name.
+    fn pre_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<()> {
+        let starred = select.projection.iter().filter_map(|item| match item {
+            ast::SelectItem::QualifiedWildcard(
+                ast::SelectItemQualifiedWildcardKind::ObjectName(name),
+                _,
+            ) => match name.0.as_slice() {
+                [only] => only.as_ident().map(ddl::fold),
+                _ => None,
+            },
+            _ => None,
+        });
+        let starred: Vec<String> = starred.collect();
+        if starred.is_empty() {
+            return ControlFlow::Continue(());
+        }
+        for from in &mut select.from {
+            let joined = from.joins.iter_mut().map(|join| &mut join.relation);
+            for factor in std::iter::once(&mut from.relation).chain(joined) {
+                if let TableFactor::Table {
+                    name,
+                    alias: alias @ None,
+                    args: None,
+                    ..
+                } = factor
+                    && let [_, .., last] = name.0.as_slice()
+                    && let Some(last) = last.as_ident()
+                    && starred.contains(&ddl::fold(last))
+                {
+                    *alias = Some(ast::TableAlias {
+                        explicit: true,
+                        name: last.clone(),
+                        columns: Vec::new(),
+                        at: None,
+                    });
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
         let TableFactor::Table {
             name,
@@ -88,12 +129,26 @@ impl ast::VisitorMut for Qualified {
         match expr {
             Expr::Function(function) => {
                 unqualify(&mut function.name);
+                if expands_array(&function.name)
+                    && let ast::FunctionArguments::List(list) = &mut function.args
+                {
+                    let rows = function_call("pg_expanded", std::mem::take(&mut list.args));
+                    *expr = call("unnest", rows);
+                }
             }
-            Expr::BinaryOp { op, .. } => {
+            Expr::BinaryOp { left, op, right } => {
                 if let BinaryOperator::PGCustomBinaryOperator(parts) = op
                     && let Some(plain) = operator(parts)
                 {
                     *op = plain;
+                }
+                if *op == BinaryOperator::StringConcat {
+                    for side in [left, right] {
+                        if let Some(name) = of_reg_type(side) {
+                            let inner = std::mem::replace(&mut **side, null());
+                            **side = call(&format!("{name}_out"), inner);
+                        }
+                    }
                 }
             }
             Expr::Collate {
@@ -112,10 +167,18 @@ impl ast::VisitorMut for Qualified {
                 ..
             } => {
                 if let Some(name) = reg_type(data_type) {
-                    let literal = matches!(&**inner, Expr::Value(_));
-                    let direction = if literal { "in" } else { "out" };
                     let inner = std::mem::replace(&mut **inner, null());
-                    *expr = call(&format!("{name}_{direction}"), inner);
+                    *expr = call(&format!("{name}_of"), inner);
+                } else if is_oid(data_type) && of_reg_type(inner).as_deref() == Some("regproc") {
+                    let inner = std::mem::replace(&mut **inner, null());
+                    *expr = call("regproc_oid", inner);
+                } else if let Some(names) = reg_list(inner, data_type) {
+                    *expr = names;
+                } else if is_text(data_type)
+                    && let Some(name) = of_reg_type(inner)
+                {
+                    let inner = std::mem::replace(&mut **inner, null());
+                    *expr = call(&format!("{name}_out"), inner);
                 }
             }
             _ => {}
@@ -126,6 +189,13 @@ impl ast::VisitorMut for Qualified {
 
 fn null() -> Expr {
     Expr::Value(Value::Null.into())
+}
+
+/// The one set-returning function of information_schema that clients call.
+fn expands_array(name: &ObjectName) -> bool {
+    let parts = name.0.iter().filter_map(|part| part.as_ident());
+    let parts: Vec<String> = parts.map(ddl::fold).collect();
+    parts == ["information_schema", "_pg_expandarray"]
 }
 
 fn unqualify(name: &mut ObjectName) {
@@ -162,9 +232,116 @@ pub(super) fn operator(parts: &[String]) -> Option<BinaryOperator> {
     })
 }
 
+/// Shows what of a query's columns is cast to `regclass` and its like as names; below it they are numbers.
+pub(super) fn show_names(body: &mut ast::SetExpr) {
+    match body {
+        ast::SetExpr::Select(select) => select.projection.iter_mut().for_each(show_item),
+        ast::SetExpr::SetOperation { left, right, .. } => {
+            show_names(left);
+            show_names(right);
+        }
+        ast::SetExpr::Query(query) => show_names(&mut query.body),
+        _ => {}
+    }
+}
+
+fn show_item(item: &mut ast::SelectItem) {
+    match item {
+        ast::SelectItem::UnnamedExpr(expr) => {
+            let name = super::names::name_of(expr);
+            if show(expr)
+                && let Some((name, _)) = name
+            {
+                let expr = std::mem::replace(expr, null());
+                // Told apart from the column, which ORDER BY may name.
+                let alias = Ident::with_quote('"', super::names::again(&name));
+                *item = ast::SelectItem::ExprWithAlias { expr, alias };
+            }
+        }
+        ast::SelectItem::ExprWithAlias { expr, .. } => drop(show(expr)),
+        _ => {}
+    }
+}
+
+/// Casts an expression to text where it is cast to a reg type; says whether it was.
+fn show(expr: &mut Expr) -> bool {
+    match expr {
+        Expr::Nested(inner) => show(inner),
+        Expr::Case {
+            conditions,
+            else_result,
+            ..
+        } => {
+            let mut shown = false;
+            for condition in conditions {
+                shown |= show(&mut condition.result);
+            }
+            if let Some(result) = else_result {
+                shown |= show(result);
+            }
+            shown
+        }
+        Expr::Cast { data_type, .. } if reg_type(data_type).is_some() => {
+            let inner = std::mem::replace(expr, null());
+            *expr = Expr::Cast {
+                kind: ast::CastKind::DoubleColon,
+                expr: Box::new(inner),
+                data_type: DataType::Text,
+                array: false,
+                format: None,
+            };
+            true
+        }
+        _ => false,
+    }
+}
+
+fn is_oid(ty: &DataType) -> bool {
+    let name = ty.to_string().to_ascii_lowercase();
+    matches!(name.as_str(), "oid" | "pg_catalog.oid")
+}
+
+fn is_text(ty: &DataType) -> bool {
+    matches!(ty, DataType::Text | DataType::Varchar(None))
+}
+
+/// The reg type that an expression was cast to.
+fn of_reg_type(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Nested(inner) => of_reg_type(inner),
+        Expr::Function(function) => {
+            let name = ddl::fold(function.name.0.last()?.as_ident()?);
+            let of = name.strip_suffix("_of")?;
+            of.starts_with("reg").then(|| of.to_string())
+        }
+        _ => None,
+    }
+}
+
+/// `'{a,b}'::regclass[]` as the array of each name's number.
+fn reg_list(literal: &Expr, ty: &DataType) -> Option<Expr> {
+    let DataType::Array(ast::ArrayElemTypeDef::SquareBracket(element, _)) = ty else {
+        return None;
+    };
+    let name = reg_type(element)?;
+    let Expr::Value(value) = literal else {
+        return None;
+    };
+    let Value::SingleQuotedString(names) = &value.value else {
+        return None;
+    };
+    let names = names.trim().strip_prefix('{')?.strip_suffix('}')?;
+    let element = |element: &str| {
+        let element = Value::SingleQuotedString(element.trim().trim_matches('"').to_string());
+        call(&format!("{name}_of"), Expr::Value(element.into()))
+    };
+    let elem = names.split(',').map(element).collect();
+    Some(Expr::Array(ast::Array { elem, named: true }))
+}
+
 /// `regclass` and its like, without `pg_catalog.`.
 fn reg_type(ty: &DataType) -> Option<String> {
-    let name = ty.to_string().to_ascii_lowercase();
+    let name = ty.to_string().to_ascii_lowercase().replace('"', "");
     let name = name.strip_prefix("pg_catalog.").unwrap_or(&name);
     matches!(
         name,
@@ -175,6 +352,7 @@ fn reg_type(ty: &DataType) -> Option<String> {
             | "regprocedure"
             | "regoper"
             | "regoperator"
+            | "regproc"
     )
     .then(|| name.to_string())
 }

@@ -9,11 +9,11 @@ use tidelog_storage::{ColumnType, Datum, TableKind};
 
 use super::transaction::level_of;
 use super::{Block, Isolation, Notice, Outcome, Session};
-use crate::ddl;
+use crate::ddl::{self, Ddl};
 use crate::error::{ErrorKind, SqlError};
 use crate::notify::{CHANNELS_ARRAY, ChannelChange, text_list};
 use crate::output::{self, OutputColumn};
-use crate::parse::literal_text;
+use crate::parse::{Maintain, literal_text};
 use crate::settings::SERVER_VERSION;
 
 impl Session {
@@ -25,10 +25,7 @@ impl Session {
         match statement {
             Statement::ShowVariable { variable } => {
                 let (name, _) = self.setting(&setting_name(variable))?;
-                Ok(Some(vec![OutputColumn {
-                    name,
-                    ty: ColumnType::Text,
-                }]))
+                Ok(Some(vec![OutputColumn::new(name, ColumnType::Text)]))
             }
             Statement::Call(function) => Ok(super::procedures::columns(function)),
             other => crate::explain::columns(other),
@@ -79,7 +76,8 @@ impl Session {
     pub(super) fn constants(&self) -> HashMap<&'static str, ScalarValue> {
         let heard = Some(self.heard.load(Ordering::Relaxed)).filter(|seq| *seq > 0);
         let catalog = self.catalog();
-        let schema = (self.search_path().into_iter()).find(|name| catalog.schemas.contains(name));
+        let schema = (self.search_path().into_iter())
+            .find(|name| catalog.schemas.contains(name) && !ddl::temp::is_temporary(name));
         HashMap::from([
             ("current_user", ScalarValue::from(self.role.as_str())),
             ("current_role", ScalarValue::from(self.role.as_str())),
@@ -130,10 +128,7 @@ impl Session {
                 let (name, value) = self.setting(&setting_name(variable))?;
                 let batch =
                     output::batch_of_rows(&[ColumnType::Text], &[vec![Datum::Text(value)]])?;
-                let columns = vec![OutputColumn {
-                    name,
-                    ty: ColumnType::Text,
-                }];
+                let columns = vec![OutputColumn::new(name, ColumnType::Text)];
                 Ok(Outcome::Rows {
                     columns,
                     rows: output::once(batch),
@@ -144,6 +139,7 @@ impl Session {
                 object_type: ast::DiscardObject::ALL,
             } => {
                 self.refuse_in_block("DISCARD ALL")?;
+                self.drop_temporary().await?;
                 self.settings.reset_all();
                 self.named.clear();
                 self.role = self.login.user.clone();
@@ -154,6 +150,10 @@ impl Session {
                 Ok(Outcome::Command("DISCARD ALL".to_string()))
             }
             Statement::Discard { object_type } => {
+                if *object_type == ast::DiscardObject::TEMP {
+                    self.refuse_in_block("DISCARD TEMP")?;
+                    self.drop_temporary().await?;
+                }
                 if *object_type == ast::DiscardObject::SEQUENCES {
                     self.drawn.clear();
                 }
@@ -171,7 +171,7 @@ impl Session {
             }
             Statement::NOTIFY { channel, payload } => self.notify(channel, payload.as_deref()),
             Statement::Call(function) => self.call(function).await,
-            other => self.ddl(other, kind).await,
+            other => self.ddl(Ddl::Sql(other, kind)).await,
         }
     }
 
@@ -191,6 +191,18 @@ impl Session {
             ddl::check_relation(&catalog, &path, &target.name)?;
         }
         Ok(Outcome::Command("LOCK TABLE".to_string()))
+    }
+
+    /// VACUUM and ANALYZE: what they do, the background's compaction does, and statistics are of the files.
+    pub(super) fn maintain(&self, maintain: &Maintain) -> Result<Outcome, SqlError> {
+        if maintain.verb == "VACUUM" {
+            self.refuse_in_block("VACUUM")?;
+        }
+        let (catalog, path) = (self.catalog(), self.search_path());
+        for table in &maintain.tables {
+            ddl::check_relation(&catalog, &path, table)?;
+        }
+        Ok(Outcome::Command(maintain.verb.to_string()))
     }
 
     fn set(&mut self, set: &Set) -> Result<Outcome, SqlError> {
@@ -241,7 +253,12 @@ impl Session {
                 local: false,
                 value,
             } => {
-                let text = literal_text(value).unwrap_or_else(|| value.to_string());
+                let text = match value {
+                    // INTERVAL '+01:00' HOUR TO MINUTE: the offset.
+                    Expr::Interval(interval) => literal_text(&interval.value),
+                    value => literal_text(value),
+                };
+                let text = text.unwrap_or_else(|| value.to_string());
                 self.set_setting("TimeZone", Some(&text))?;
             }
             Set::SetTransaction {

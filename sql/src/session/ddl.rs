@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use datafusion::sql::sqlparser::ast::{Expr, Query, Statement};
 use tidelog_storage::{
-    Catalog, CatalogChange, ColumnType, CommitError, Datum, PartitionSet, ReadSet, Seq, Snapshot,
-    TableId, TableKind, Transaction,
+    Catalog, CatalogChange, ColumnType, CommitError, Datum, PartitionSet, ReadSet, Seq,
+    SequenceError, SequenceState, Snapshot, TableId, Transaction,
 };
 
 use super::{Notice, Outcome, Session};
 use crate::ddl::constraint::is_implied;
-use crate::ddl::{self, DdlPlan};
+use crate::ddl::{self, Ddl, DdlPlan, SequenceStand};
 use crate::error::{ErrorKind, SqlError, duplicate_rows};
 use crate::output;
 
@@ -111,15 +111,15 @@ impl Session {
         }
     }
 
-    pub(super) async fn ddl(
-        &mut self,
-        statement: &Statement,
-        kind: Option<TableKind>,
-    ) -> Result<Outcome, SqlError> {
+    pub(super) async fn ddl(&mut self, statement: Ddl<'_>) -> Result<Outcome, SqlError> {
+        self.begin_temporary(statement)?;
         for _ in 0..RETRIES_MAX {
             self.lock_catalog().await?;
             let catalog = self.catalog();
-            let plan = self.plan_ddl(&catalog, statement, kind)?;
+            let plan = self.plan_ddl(&catalog, statement)?;
+            if let Some(stand) = &plan.stands {
+                self.check_stand(stand)?;
+            }
             if !plan.changes.is_empty() {
                 self.begin_sequences(&catalog, &plan.changes)?;
                 if self.defers_commit() {
@@ -134,6 +134,9 @@ impl Session {
                     // Rows are checked and indexes filled while others may change the catalog.
                     self.locks().release_to(0);
                 }
+            }
+            if let Some(stand) = &plan.stands {
+                self.settle_stand(stand)?;
             }
             self.notices
                 .extend(plan.notices.into_iter().map(|error| Notice::Message {
@@ -168,24 +171,25 @@ impl Session {
         Ok(())
     }
 
-    fn plan_ddl(
-        &self,
-        catalog: &Catalog,
-        statement: &Statement,
-        kind: Option<TableKind>,
-    ) -> Result<DdlPlan, SqlError> {
+    fn plan_ddl(&self, catalog: &Catalog, statement: Ddl<'_>) -> Result<DdlPlan, SqlError> {
         let evaluate = |expr: &Expr, ty: ColumnType| self.evaluate_default(expr, ty);
         let describe = |catalog: &Catalog, query: &Query| self.describe(catalog, query);
         let path = self.search_path();
-        let plan = ddl::plan(catalog, &path, statement, kind, &evaluate, &describe)?;
-        let Some(plan) = plan else {
-            let text = statement.to_string();
-            let words: Vec<&str> = text.split_whitespace().take(2).collect();
-            return Err(SqlError::unsupported(words.join(" ")));
+        let plan = ddl::plan(catalog, &path, statement, &evaluate, &describe)?;
+        let plan = match (plan, statement) {
+            (Some(plan), _) => plan,
+            (None, Ddl::Sql(statement, _)) => {
+                let text = statement.to_string();
+                let words: Vec<&str> = text.split_whitespace().take(2).collect();
+                return Err(SqlError::unsupported(words.join(" ")));
+            }
+            (None, Ddl::Ours(_)) => return Err(SqlError::unsupported("this definition")),
         };
-        self.require_superuser(plan.tag)?;
+        if !ddl::temp::only_temporary(&plan.changes) {
+            self.require_superuser(plan.tag)?;
+        }
         self.check_may_write(plan.tag)?;
-        if let Statement::CreateIndex(create) = statement
+        if let Ddl::Sql(Statement::CreateIndex(create), _) = statement
             && create.concurrently
         {
             self.refuse_in_block("CREATE INDEX CONCURRENTLY")?;
@@ -198,6 +202,31 @@ impl Session {
             }
         }
         Ok(plan)
+    }
+
+    /// Checks that a sequence stands, or will stand, inside its limits.
+    fn check_stand(&self, stand: &SequenceStand) -> Result<(), SqlError> {
+        let value = match stand.restart {
+            Some(value) => value,
+            None => {
+                let state = self.engine.store.sequence_state(&stand.sequence);
+                state.map_err(sequence_error)?.value
+            }
+        };
+        ddl::sequence::check_limits(&stand.sequence, "RESTART", value)
+    }
+
+    /// Lets a sequence go on. As numbers are drawn outside transactions, so is where they go on.
+    fn settle_stand(&self, stand: &SequenceStand) -> Result<(), SqlError> {
+        let store = &self.engine.store;
+        let settled = match stand.restart {
+            Some(value) => {
+                let called = false;
+                store.set_sequence(&stand.sequence, SequenceState { value, called })
+            }
+            None => store.settle_sequence(&stand.sequence),
+        };
+        settled.map_err(sequence_error)
     }
 
     /// Adds changes to those that the open block commits.
@@ -257,7 +286,7 @@ impl Session {
     }
 
     /// Names and types of a query's columns.
-    fn describe(
+    pub(super) fn describe(
         &self,
         catalog: &Catalog,
         query: &Query,
@@ -273,5 +302,12 @@ impl Session {
     fn evaluate_default(&self, expr: &Expr, ty: ColumnType) -> Result<Datum, SqlError> {
         let evaluation = self.evaluate_as(expr, ty);
         tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(evaluation))
+    }
+}
+
+fn sequence_error(error: SequenceError) -> SqlError {
+    match error {
+        SequenceError::Storage(error) => error.into(),
+        exhausted => SqlError::new(ErrorKind::SequenceLimitExceeded, exhausted.to_string()),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
-use tidelog_storage::Store;
+use tidelog_storage::{CommitError, Store};
 
 use crate::cold_scan;
 use crate::constraints::ConditionCache;
@@ -77,6 +77,20 @@ impl Engine {
             conditions: ConditionCache::default(),
             transaction_bytes_max,
         })
+    }
+
+    /// Drops the temporary tables of sessions that ended with an earlier run of the server, before any new one begins.
+    pub async fn drop_temporary(&self) -> Result<(), CommitError> {
+        let catalog = self.store.catalog();
+        let changes = crate::ddl::temp::drop_all(&catalog, |_| true);
+        match changes.is_empty() {
+            true => Ok(()),
+            false => self
+                .store
+                .change_catalog(catalog.version, changes)
+                .await
+                .map(drop),
+        }
     }
 
     /// The store.

@@ -33,6 +33,13 @@ pub enum Outcome {
         /// The lines, and how many rows each chunk holds.
         chunks: BoxStream<'static, Result<(Bytes, u64), SqlError>>,
     },
+    /// COPY … TO STDOUT in the binary format; the tag is `COPY {rows}`.
+    CopyRows {
+        /// The columns.
+        columns: Vec<OutputColumn>,
+        /// The rows.
+        rows: RowStream,
+    },
     /// DEALLOCATE of one prepared statement or (`None`) all, tag `DEALLOCATE` or `DEALLOCATE ALL`. `known` says
     /// whether PREPARE had made it; else it may be one of the protocol's.
     Deallocate {

@@ -13,6 +13,8 @@ use crate::functions;
 use crate::locking;
 use crate::output;
 use crate::plan::{self, Planner, PostgresOperators};
+use crate::provider::Access;
+use crate::system::Showing;
 use crate::text::Style;
 
 /// What says something else of the session each time it is asked.
@@ -49,6 +51,7 @@ impl Session {
         let access = self.access(catalog);
         let search_path = self.search_path();
         let constants = self.constants();
+        let showing = self.showing(&access);
         let planner = Planner {
             state: &self.engine.state,
             store: &self.engine.store,
@@ -61,6 +64,7 @@ impl Session {
             cursors: &|| self.cursor_infos(),
             sequences: self.sequences(),
             style: self.style(),
+            showing,
             expr_planners: self.expr_planners(),
             pseudo_columns,
             replaced,
@@ -74,6 +78,7 @@ impl Session {
             access,
             search_path,
             style: self.style(),
+            showing,
             short: None,
         })
     }
@@ -100,6 +105,11 @@ impl Session {
         Style {
             zone: self.settings.zone(),
         }
+    }
+
+    /// What catalogs show in this session.
+    pub(super) fn showing(&self, access: &Access) -> Showing {
+        Showing::of(&self.settings, access)
     }
 
     /// Plans a query of ours or of a statement's.

@@ -120,10 +120,7 @@ fn one_row(names: &[&str], values: &[u64]) -> Result<Outcome, SqlError> {
 }
 
 fn output_columns(names: &[&str]) -> Vec<OutputColumn> {
-    let column = |name: &&str| OutputColumn {
-        name: name.to_string(),
-        ty: ColumnType::Int8,
-    };
+    let column = |name: &&str| OutputColumn::new(*name, ColumnType::Int8);
     names.iter().map(column).collect()
 }
 

@@ -290,6 +290,19 @@ impl Session {
         result
     }
 
+    /// Takes rows of COPY data, which the server has read from the binary format.
+    pub async fn copy_rows(
+        &mut self,
+        copy: &mut CopyIn,
+        rows: Vec<Vec<Datum>>,
+    ) -> Result<(), SqlError> {
+        let result = self.take_copy_rows(copy, rows).await;
+        if result.is_err() {
+            self.fail();
+        }
+        result
+    }
+
     /// Ends COPY data and returns the tag (`COPY 5`).
     pub async fn copy_done(&mut self, mut copy: CopyIn) -> Result<String, SqlError> {
         let result = match self.take_copy_data(&mut copy, None).await {

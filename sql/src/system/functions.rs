@@ -1,11 +1,14 @@
 //! Functions that ask the catalog: visibility, names of oids, definitions, privileges.
 
-use std::collections::BTreeMap;
+mod called;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
-use arrow::datatypes::{DataType, Field};
+use arrow::array::{Array, ArrayRef, Int32Array, ListArray, StructArray};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{DataType, Field, Fields};
 use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{
@@ -15,7 +18,14 @@ use datafusion::logical_expr::{
 
 use tidelog_storage::{Catalog, PartitionSet, Store};
 
-use super::{is_system_schema, keys, pg_catalog, role_oid, schema_oid, views};
+use super::pg_depend::PG_CLASS;
+use super::pg_proc;
+use super::{
+    Showing, comments, deparse, is_system_schema, keys, pg_catalog, role_oid, schema_oid, views,
+};
+use called::called;
+
+use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::identifier;
 
@@ -23,8 +33,15 @@ use crate::parse::identifier;
 struct Known {
     /// (schema, name) of every relation and index.
     classes: BTreeMap<i64, (String, String)>,
+    /// Their oids by name.
+    oids: BTreeMap<(String, String), i64>,
+    /// The oids of tables.
+    tables: BTreeSet<i64>,
     /// Definitions of indexes and constraints.
     definitions: BTreeMap<i64, String>,
+    comments: BTreeMap<comments::On, String>,
+    /// Defaults of columns as SQL shows them, by what stands for their trees.
+    defaults: BTreeMap<String, String>,
     /// The sequences that columns own, by table and column.
     owned_sequences: BTreeMap<(i64, String), String>,
     /// Names of types that users made, as SQL writes them.
@@ -41,6 +58,7 @@ pub(crate) struct Session<'a> {
     pub(crate) search_path: &'a [String],
     pub(crate) settings: &'a dyn Fn() -> Vec<(String, String)>,
     pub(crate) store: &'a Arc<Store>,
+    pub(crate) showing: Showing,
 }
 
 type Call = fn(&Known, &[ScalarValue]) -> Result<ScalarValue>;
@@ -74,165 +92,18 @@ impl Hash for CatalogFunction {
     }
 }
 
+/// Whether a function of this name asks the catalog.
+pub(crate) fn is_one(name: &str) -> bool {
+    called(name).is_some()
+}
+
 /// The function of this name, if it is one that asks the catalog.
 pub(crate) fn function(
     name: &str,
     catalog: &Catalog,
     session: &Session<'_>,
 ) -> Option<Arc<ScalarUDF>> {
-    let (returns, call): (DataType, Call) = match name {
-        "pg_table_is_visible" => (DataType::Boolean, table_is_visible),
-        "pg_type_is_visible"
-        | "pg_function_is_visible"
-        | "pg_operator_is_visible"
-        | "pg_opclass_is_visible"
-        | "pg_opfamily_is_visible"
-        | "pg_collation_is_visible"
-        | "pg_conversion_is_visible"
-        | "pg_statistics_obj_is_visible"
-        | "pg_ts_config_is_visible"
-        | "pg_ts_dict_is_visible"
-        | "pg_ts_parser_is_visible"
-        | "pg_ts_template_is_visible"
-        | "has_table_privilege"
-        | "has_schema_privilege"
-        | "has_database_privilege"
-        | "has_column_privilege"
-        | "has_any_column_privilege"
-        | "has_sequence_privilege"
-        | "has_function_privilege"
-        | "has_language_privilege"
-        | "has_tablespace_privilege"
-        | "has_type_privilege"
-        | "pg_has_role" => (DataType::Boolean, |_, _| Ok(ScalarValue::from(true))),
-        "pg_is_in_recovery"
-        | "pg_is_other_temp_schema"
-        | "pg_relation_is_publishable"
-        | "row_security_active" => (DataType::Boolean, |_, _| Ok(ScalarValue::from(false))),
-        "obj_description"
-        | "shobj_description"
-        | "col_description"
-        | "pg_get_partkeydef"
-        | "pg_get_triggerdef"
-        | "pg_get_ruledef"
-        | "pg_get_function_result"
-        | "pg_get_function_arguments"
-        | "pg_get_function_identity_arguments"
-        | "pg_get_functiondef"
-        | "pg_get_function_sqlbody"
-        | "pg_get_function_arg_default"
-        | "pg_get_statisticsobjdef"
-        | "pg_get_statisticsobjdef_columns"
-        | "pg_tablespace_location" => (DataType::Utf8, |_, _| Ok(ScalarValue::Utf8(None))),
-        "pg_get_serial_sequence" => (DataType::Utf8, |known, args| {
-            let (table, column) = (regclass_in(known, args)?, string(args, 1));
-            let (ScalarValue::Int64(Some(table)), Some(column)) = (table, column) else {
-                return Ok(ScalarValue::Utf8(None));
-            };
-            let owned = known.owned_sequences.get(&(table, column));
-            Ok(owned.map_or(ScalarValue::Utf8(None), text))
-        }),
-        "pg_get_userbyid" | "regrole_out" => (DataType::Utf8, |known, args| {
-            Ok(oid(args, 0).map_or(ScalarValue::Utf8(None), |role| {
-                text(match known.roles.get(&role) {
-                    Some(name) => name.clone(),
-                    None => format!("unknown (OID={role})"),
-                })
-            }))
-        }),
-        "format_type" => (DataType::Utf8, format_type),
-        "regtype_out" => (DataType::Utf8, |known, args| format_type(known, &args[..1])),
-        "pg_get_expr" => (DataType::Utf8, |_, args| {
-            Ok(string(args, 0).map_or(ScalarValue::Utf8(None), text))
-        }),
-        "pg_get_indexdef" | "pg_get_constraintdef" | "pg_get_viewdef" => {
-            (DataType::Utf8, |known, args| {
-                let definition = oid(args, 0).and_then(|oid| known.definitions.get(&oid));
-                Ok(ScalarValue::Utf8(definition.cloned()))
-            })
-        }
-        "pg_encoding_to_char" => (DataType::Utf8, |_, args| {
-            Ok(text(if oid(args, 0) == Some(6) { "UTF8" } else { "" }))
-        }),
-        "current_setting" => (DataType::Utf8, |known, args| {
-            let name = string(args, 0).unwrap_or_default();
-            let mut settings = known.settings.iter();
-            match settings.find(|(known, _)| known.eq_ignore_ascii_case(&name)) {
-                Some((_, value)) => Ok(text(value)),
-                None if args.len() > 1 => Ok(ScalarValue::Utf8(None)),
-                None => {
-                    let message = format!("unrecognized configuration parameter \"{name}\"");
-                    Err(error(ErrorKind::UndefinedObject, message))
-                }
-            }
-        }),
-        // Those that the session can carry out are literals by now.
-        "set_config" => (DataType::Utf8, |_, _| {
-            let message = "set_config() other than in the select list, with constants".to_string();
-            Err(error(ErrorKind::FeatureNotSupported, message))
-        }),
-        "acldefault" => (DataType::Utf8, acl_default),
-        "regclass_in" | "to_regclass" => (DataType::Int64, regclass_in),
-        "regclass_out" => (DataType::Utf8, regclass_out),
-        "regnamespace_in" => (DataType::Int64, |known, args| {
-            named(&known.schemas, args, "schema", ErrorKind::InvalidSchemaName)
-        }),
-        "regrole_in" => (DataType::Int64, |known, args| {
-            named(&known.roles, args, "role", ErrorKind::UndefinedObject)
-        }),
-        "regnamespace_out" => (DataType::Utf8, |known, args| {
-            let name = oid(args, 0).and_then(|oid| known.schemas.get(&oid));
-            Ok(ScalarValue::Utf8(name.cloned()))
-        }),
-        // pg_operator and pg_proc tell of nothing that could be named.
-        "regoper_out" | "regoperator_out" | "regprocedure_out" => (DataType::Utf8, |_, args| {
-            Ok(oid(args, 0).map_or(ScalarValue::Utf8(None), |oid| {
-                text(if oid == 0 {
-                    "-".to_string()
-                } else {
-                    oid.to_string()
-                })
-            }))
-        }),
-        "regtype_in" => (DataType::Int64, regtype_in),
-        "pg_relation_size" | "pg_table_size" | "pg_total_relation_size" => {
-            (DataType::Int64, |known, args| {
-                let class = match oid(args, 0) {
-                    Some(oid) => Some(oid),
-                    None => match regclass_in(known, args)? {
-                        ScalarValue::Int64(oid) => oid,
-                        _ => None,
-                    },
-                };
-                let size = class.map(|class| size_of(&known.store, Some(class)));
-                Ok(ScalarValue::Int64(size.transpose()?))
-            })
-        }
-        // Everything is in the one tablespace of the one database.
-        "pg_database_size" | "pg_tablespace_size" => (DataType::Int64, |known, _| {
-            Ok(ScalarValue::from(size_of(&known.store, None)?))
-        }),
-        "pg_size_pretty" => (DataType::Utf8, |_, args| {
-            Ok(oid(args, 0).map_or(ScalarValue::Utf8(None), |bytes| text(size_pretty(bytes))))
-        }),
-        "getdatabaseencoding" | "pg_client_encoding" => {
-            (DataType::Utf8, |_, _| Ok(ScalarValue::from("UTF8")))
-        }
-        "pg_char_to_encoding" => (DataType::Int32, |_, args| {
-            let utf8 = string(args, 0).is_some_and(|name| {
-                matches!(
-                    name.to_ascii_lowercase().as_str(),
-                    "utf8" | "utf-8" | "unicode"
-                )
-            });
-            Ok(ScalarValue::from(if utf8 { 6_i32 } else { -1 }))
-        }),
-        "current_schemas" => {
-            let item = Arc::new(Field::new("item", DataType::Utf8, true));
-            (DataType::List(item), current_schemas)
-        }
-        _ => return None,
-    };
+    let (returns, call) = called(name)?;
     let function = CatalogFunction {
         name: name.to_string(),
         returns,
@@ -250,10 +121,11 @@ fn known(catalog: &Catalog, session: &Session<'_>) -> Known {
     let mut definitions = BTreeMap::new();
     for table in catalog.tables.values() {
         for index in keys::indexes(table) {
-            definitions.insert(index.oid, index.definition());
+            definitions.insert(index.oid, index.shown(session.showing).definition());
         }
         for constraint in keys::constraints(table, catalog) {
-            definitions.insert(constraint.oid, constraint.definition());
+            let shown = constraint.shown(session.showing);
+            definitions.insert(shown.oid, shown.definition(session.search_path));
         }
     }
     definitions.extend(views::definitions(catalog));
@@ -273,17 +145,43 @@ fn known(catalog: &Catalog, session: &Session<'_>) -> Known {
             }
         }
     }
+    let classes = pg_catalog::class_names(catalog);
     Known {
+        oids: classes
+            .iter()
+            .map(|(oid, name)| (name.clone(), *oid))
+            .collect(),
         owned_sequences,
-        classes: pg_catalog::class_names(catalog),
+        tables: (catalog.tables.values())
+            .map(|table| super::table_oid(table))
+            .collect(),
+        comments: comments::all(catalog),
+        defaults: shown_defaults(catalog, session.search_path),
+        classes,
         definitions,
         types: type_names(catalog, session.search_path),
-        roles: roles.map(|name| (role_oid(name), name.clone())).collect(),
+        roles: roles
+            .map(|name| (role_oid(name), name.clone()))
+            .chain([(super::DATABASE_OWNER, "pg_database_owner".to_string())])
+            .collect(),
         schemas: schemas.map(|name| (schema_oid(&name), name)).collect(),
         search_path: session.search_path.to_vec(),
         settings: (session.settings)(),
         store: session.store.clone(),
     }
+}
+
+/// Every default of a column as SQL shows it.
+fn shown_defaults(catalog: &Catalog, search_path: &[String]) -> BTreeMap<String, String> {
+    let mut defaults = BTreeMap::new();
+    for table in catalog.tables.values() {
+        for column in &table.columns {
+            let tree = pg_catalog::default_tree(table, column);
+            let shown = deparse::of_column(catalog, search_path, column);
+            defaults.extend(shown.map(|shown| (tree, shown)));
+        }
+    }
+    defaults
 }
 
 /// What a table, or all of them, takes in both tiers now: its files, and the rows that are in none yet.
@@ -346,14 +244,28 @@ fn string(args: &[ScalarValue], at: usize) -> Option<String> {
     }
 }
 
-fn is_visible(known: &Known, schema: &str) -> bool {
-    schema == "pg_catalog" || known.search_path.iter().any(|path| path == schema)
+/// The relation that an unqualified name means: temporary ones first, then pg_catalog's, then along the search path.
+fn first_named(known: &Known, name: &str) -> Option<i64> {
+    let is_temporary = |schema: &&String| ddl::temp::is_temporary(schema);
+    let path = known.search_path.iter();
+    let (temporary, others): (Vec<&String>, Vec<&String>) = path.partition(is_temporary);
+    let temporary = temporary.into_iter().map(String::as_str);
+    let others = others.into_iter().map(String::as_str);
+    let mut path = temporary.chain(["pg_catalog"]).chain(others);
+    path.find_map(|schema| {
+        let key = (schema.to_string(), name.to_string());
+        known.oids.get(&key).copied()
+    })
+}
+
+fn is_visible(known: &Known, class: i64, name: &str) -> bool {
+    first_named(known, name) == Some(class)
 }
 
 fn table_is_visible(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
-    let class = oid(args, 0).and_then(|oid| known.classes.get(&oid));
+    let class = oid(args, 0).and_then(|oid| Some((oid, known.classes.get(&oid)?)));
     Ok(ScalarValue::Boolean(
-        class.map(|(schema, _)| is_visible(known, schema)),
+        class.map(|(oid, (_, name))| is_visible(known, oid, name)),
     ))
 }
 
@@ -492,16 +404,17 @@ fn regclass_in(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
         return Ok(ScalarValue::Int64(Some(oid)));
     }
     let parts = name_parts(&written);
-    let found = known.classes.iter().find(|(_, (schema, name))| {
-        parts.last() == Some(name)
-            && match parts.as_slice() {
-                [_] => is_visible(known, schema),
-                [.., wanted, _] => wanted == schema,
-                [] => false,
-            }
-    });
+    let found = match parts.as_slice() {
+        [name] => first_named(known, name),
+        [.., schema, name] => {
+            let schema = ddl::temp::resolved(&known.search_path, schema);
+            let key = schema.map(|schema| (schema.to_string(), name.clone()));
+            key.and_then(|key| known.oids.get(&key).copied())
+        }
+        [] => None,
+    };
     match found {
-        Some((oid, _)) => Ok(ScalarValue::Int64(Some(*oid))),
+        Some(oid) => Ok(ScalarValue::Int64(Some(oid))),
         None => {
             let message = format!("relation \"{}\" does not exist", parts.join("."));
             Err(error(ErrorKind::UndefinedTable, message))
@@ -514,7 +427,7 @@ fn regclass_out(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
         return Ok(ScalarValue::Utf8(None));
     };
     Ok(text(match known.classes.get(&class) {
-        Some((schema, name)) if is_visible(known, schema) => crate::parse::identifier(name),
+        Some((_, name)) if is_visible(known, class, name) => crate::parse::identifier(name),
         Some((schema, name)) => format!(
             "{}.{}",
             crate::parse::identifier(schema),
@@ -525,15 +438,32 @@ fn regclass_out(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
     }))
 }
 
-fn regtype_in(_: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
+fn regtype_in(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
     let Some(written) = string(args, 0) else {
         return Ok(ScalarValue::Int64(None));
     };
     if let Ok(oid) = written.parse::<i64>() {
         return Ok(ScalarValue::Int64(Some(oid)));
     }
-    let wanted = written.trim().to_lowercase();
-    let wanted = wanted.strip_prefix("pg_catalog.").unwrap_or(&wanted);
+    // As a statement would name it: `int`, `varchar(10)`, `double precision`, `text[]`.
+    let parsed = crate::parse::parse_type(&written).ok();
+    if let Some(ty) = parsed.and_then(|ty| crate::types::column_type(&ty).ok()) {
+        return Ok(ScalarValue::Int64(Some(crate::types::type_facts(ty).0)));
+    }
+    let mut parts = name_parts(&written);
+    if parts.len() > 1 && parts[0] == "pg_catalog" {
+        parts.remove(0);
+    }
+    let wanted: Vec<String> = parts.iter().map(|part| identifier(part)).collect();
+    let wanted = wanted.join(".");
+    let short = parts.last().map(|part| identifier(part));
+    let own = known
+        .types
+        .iter()
+        .find(|(_, name)| **name == wanted || parts.len() > 1 && Some(*name) == short.as_ref());
+    if let Some((oid, _)) = own {
+        return Ok(ScalarValue::Int64(Some(*oid)));
+    }
     for row in pg_catalog::embedded("pg_type") {
         let mut oid = 0;
         let mut name = String::new();
@@ -544,12 +474,84 @@ fn regtype_in(_: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
                 _ => {}
             }
         }
-        if name == wanted || type_name(oid, -1) == wanted {
+        if identifier(&name) == wanted || type_name(oid, -1) == wanted {
             return Ok(ScalarValue::Int64(Some(oid)));
         }
     }
     let message = format!("type \"{written}\" does not exist");
     Err(error(ErrorKind::UndefinedObject, message))
+}
+
+/// The one function with a name, or with a name and its arguments.
+fn regproc_in(_: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
+    let Some(written) = string(args, 0) else {
+        return Ok(ScalarValue::Int64(None));
+    };
+    if let Ok(oid) = written.parse::<i64>() {
+        return Ok(ScalarValue::Int64(Some(oid)));
+    }
+    let (name, arguments) = match written.split_once('(') {
+        Some((name, rest)) => (name, Some(rest.trim_end_matches(')').replace(' ', ""))),
+        None => (written.as_str(), None),
+    };
+    let parts = name_parts(name);
+    let mut found = pg_proc::named(parts.last().map_or("", String::as_str));
+    if let Some(arguments) = &arguments {
+        found.retain(|oid| {
+            let function = pg_proc::function(*oid);
+            function.is_some_and(|function| function.identity.replace(' ', "") == *arguments)
+        });
+    }
+    match found.as_slice() {
+        [only] => Ok(ScalarValue::Int64(Some(*only))),
+        [] => {
+            let message = format!("function \"{written}\" does not exist");
+            Err(error(ErrorKind::UndefinedFunction, message))
+        }
+        _ => {
+            let message = format!("more than one function named \"{written}\"");
+            Err(error(ErrorKind::AmbiguousFunction, message))
+        }
+    }
+}
+
+/// An element of an array and its number, as information_schema._pg_expandarray gives them.
+fn expanded_fields() -> Fields {
+    Fields::from(vec![
+        Field::new("x", DataType::Int64, true),
+        Field::new("n", DataType::Int32, false),
+    ])
+}
+
+fn expanded_item() -> Arc<Field> {
+    Arc::new(Field::new_list_field(
+        DataType::Struct(expanded_fields()),
+        true,
+    ))
+}
+
+/// The elements of an array of numbers with their own numbers, as a list.
+fn expanded(args: &[ScalarValue]) -> Result<ScalarValue> {
+    let elements = match args.first() {
+        Some(ScalarValue::List(list)) if list.len() == 1 && list.is_valid(0) => list.value(0),
+        _ => arrow::array::new_empty_array(&DataType::Int64),
+    };
+    let elements = arrow::compute::cast(&elements, &DataType::Int64)?;
+    let count = i32::try_from(elements.len()).unwrap_or(i32::MAX);
+    let numbers: ArrayRef = Arc::new(Int32Array::from_iter_values(1..=count));
+    let rows = StructArray::try_new(expanded_fields(), vec![elements, numbers], None)?;
+    let lengths = OffsetBuffer::from_lengths([rows.len()]);
+    let list = ListArray::try_new(expanded_item(), lengths, Arc::new(rows), None)?;
+    Ok(ScalarValue::List(Arc::new(list)))
+}
+
+/// A function as regproc shows it.
+fn function_name(oid: i64) -> String {
+    match super::pg_proc::function(oid) {
+        Some(function) => identifier(&function.name),
+        None if oid == 0 => "-".to_string(),
+        None => oid.to_string(),
+    }
 }
 
 fn named(
@@ -575,7 +577,9 @@ fn current_schemas(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
     let with_system = matches!(args.first(), Some(ScalarValue::Boolean(Some(true))));
     let system = with_system.then_some("pg_catalog");
     let exists = |name: &&String| {
-        !is_system_schema(name) && known.schemas.values().any(|schema| schema == *name)
+        !is_system_schema(name)
+            && !ddl::temp::is_temporary(name)
+            && known.schemas.values().any(|schema| schema == *name)
     };
     let path = known.search_path.iter().filter(exists).map(String::as_str);
     let names: Vec<ScalarValue> = system

@@ -4,7 +4,7 @@ use tidelog_storage::catalog::Identity;
 use tidelog_storage::{ColumnId, ColumnType, Datum, ElementType, TableDef};
 
 use super::keys::{self, Constraint, ConstraintKind};
-use super::{Facts, Named, text, views};
+use super::{Facts, Named, deparse, text, views};
 use crate::types;
 
 pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
@@ -28,11 +28,19 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
                     ("table_schema", text(schema)),
                     ("table_name", text(name)),
                     ("table_type", text(kind)),
-                    ("is_insertable_into", text(yes_no(kind == "BASE TABLE"))),
+                    ("is_insertable_into", text(yes_no(kind != "VIEW"))),
                     ("is_typed", text("NO")),
                 ]
             };
-            let own = tables().map(|table| row(&table.schema, &table.name, "BASE TABLE"));
+            let own = tables().map(|table| {
+                let temporary = crate::ddl::temp::is_temporary(&table.schema);
+                let kind = if temporary {
+                    "LOCAL TEMPORARY"
+                } else {
+                    "BASE TABLE"
+                };
+                row(&table.schema, &table.name, kind)
+            });
             let system = super::SYSTEM.values().map(|relation| {
                 let kind = if relation.kind == "v" {
                     "VIEW"
@@ -266,7 +274,11 @@ fn columns(table: &TableDef, facts: &Facts<'_>) -> Vec<Named> {
                     ]);
                 }
             }
-            (Some(default), None) => row.push(("column_default", text(default))),
+            (Some(_), None) => {
+                let path = ["public".to_string()];
+                let shown = deparse::of_column(facts.catalog, &path, column);
+                row.extend(shown.map(|shown| ("column_default", text(shown))));
+            }
             (None, None) => {}
         }
         row

@@ -3,8 +3,9 @@
 use tidelog_storage::catalog::{ColumnOrder, IndexId, ReferentialAction};
 use tidelog_storage::{Catalog, ColumnId, TableDef};
 
-use super::{FIRST_USER_OID, named_oid};
+use super::{FIRST_USER_OID, Showing, named_oid};
 use crate::parse::identifier;
+use crate::provider::USER;
 
 /// The index of a primary key, of a UNIQUE constraint, or of CREATE INDEX.
 pub(super) struct Index<'a> {
@@ -17,6 +18,8 @@ pub(super) struct Index<'a> {
     pub(super) primary: bool,
     pub(super) constraint: bool,
     pub(super) ready: bool,
+    /// The number of `_user` where it is shown as the first column.
+    pub(super) user: Option<u16>,
 }
 
 /// The indexes of a table, its primary key's first.
@@ -31,6 +34,7 @@ pub(super) fn indexes(table: &TableDef) -> Vec<Index<'_>> {
         primary: true,
         constraint: true,
         ready: true,
+        user: None,
     });
     let others = table.indexes.iter().map(|index| Index {
         table,
@@ -42,18 +46,28 @@ pub(super) fn indexes(table: &TableDef) -> Vec<Index<'_>> {
         primary: false,
         constraint: index.constraint,
         ready: index.ready,
+        user: None,
     });
     primary.into_iter().chain(others).collect()
 }
 
-fn index_oid(table: &TableDef, index: IndexId) -> i64 {
+pub(super) fn index_oid(table: &TableDef, index: IndexId) -> i64 {
     match index.get() {
         0 => (1 << 29) + i64::from(table.id.get()),
         n => named_oid(&format!("index {} {n}", table.id.get())),
     }
 }
 
-impl Index<'_> {
+impl<'a> Index<'a> {
+    /// The index as it is shown: a unique one has the user before its columns.
+    pub(super) fn shown(self, showing: Showing) -> Index<'a> {
+        let user = showing.user_column(self.table);
+        Index {
+            user: user.filter(|_| self.unique),
+            ..self
+        }
+    }
+
     /// What pg_get_indexdef says.
     pub(super) fn definition(&self) -> String {
         let column = |(id, order): (&ColumnId, &ColumnOrder)| {
@@ -70,7 +84,9 @@ impl Index<'_> {
             }
             text
         };
-        let columns: Vec<String> = self.columns.iter().zip(&self.orders).map(column).collect();
+        let user = self.user.map(|_| USER.to_string());
+        let columns = self.columns.iter().zip(&self.orders).map(column);
+        let columns: Vec<String> = user.into_iter().chain(columns).collect();
         format!(
             "CREATE {}INDEX {} ON {}.{} USING btree ({})",
             if self.unique { "UNIQUE " } else { "" },
@@ -109,6 +125,8 @@ pub(super) struct Constraint<'a> {
     pub(super) columns: Vec<ColumnId>,
     pub(super) ready: bool,
     pub(super) kind: ConstraintKind<'a>,
+    /// Whether it has `_user` before its columns where that is shown: what is unique is so for each user.
+    pub(super) users: bool,
 }
 
 /// The constraints of a table.
@@ -126,6 +144,7 @@ pub(super) fn constraints<'a>(table: &'a TableDef, catalog: &'a Catalog) -> Vec<
                 index: index.oid,
                 primary: index.primary,
             },
+            users: false,
         });
     }
     // SET NOT NULL checks by constraints that nobody named.
@@ -143,6 +162,7 @@ pub(super) fn constraints<'a>(table: &'a TableDef, catalog: &'a Catalog) -> Vec<
             kind: ConstraintKind::Check {
                 condition: &check.condition,
             },
+            users: false,
         });
     }
     for key in &table.foreign_keys {
@@ -171,12 +191,19 @@ pub(super) fn constraints<'a>(table: &'a TableDef, catalog: &'a Catalog) -> Vec<
                 on_update: key.on_update,
                 index: index.map_or(i64::from(FIRST_USER_OID), |index| index.oid),
             },
+            users: false,
         });
     }
     constraints
 }
 
-impl Constraint<'_> {
+impl<'a> Constraint<'a> {
+    /// The constraint as it is shown.
+    pub(super) fn shown(self, showing: Showing) -> Constraint<'a> {
+        let users = self.letter() != "c" && showing.user_column(self.table).is_some();
+        Constraint { users, ..self }
+    }
+
     /// `pg_constraint.contype`.
     pub(super) fn letter(&self) -> &'static str {
         match self.kind {
@@ -197,10 +224,12 @@ impl Constraint<'_> {
         }
     }
 
-    /// What pg_get_constraintdef says.
-    pub(super) fn definition(&self) -> String {
+    /// What pg_get_constraintdef says along a search path.
+    pub(super) fn definition(&self, search_path: &[String]) -> String {
         let names = |table: &TableDef, columns: &[ColumnId]| {
-            let names: Vec<String> = columns.iter().map(|id| name_of(table, *id)).collect();
+            let user = self.users.then(|| USER.to_string());
+            let names = columns.iter().map(|id| name_of(table, *id));
+            let names: Vec<String> = user.into_iter().chain(names).collect();
             names.join(", ")
         };
         let columns = names(self.table, &self.columns);
@@ -216,7 +245,7 @@ impl Constraint<'_> {
                 ..
             } => {
                 let mut name = identifier(&parent.name);
-                if parent.schema != "public" {
+                if !search_path.contains(&parent.schema) {
                     name = format!("{}.{name}", identifier(&parent.schema));
                 }
                 let theirs = names(parent, parent_columns);

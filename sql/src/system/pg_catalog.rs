@@ -3,26 +3,28 @@
 use std::collections::BTreeMap;
 
 use tidelog_storage::catalog::{ColumnOrder, Identity};
-use tidelog_storage::{Catalog, ColumnId, Datum, EnumType, SequenceDef, TableDef, TableKind};
+use tidelog_storage::{Catalog, ColumnId, Datum, SequenceDef, TableDef, TableKind};
 
+use crate::provider::USER;
 use crate::session::CursorInfo;
 
 use super::keys::{self, Constraint, ConstraintKind, Index};
-use super::views;
-use super::{Facts, Named, from_csv, role_oid, schema_oid, table_oid, text, type_facts};
+use super::{Facts, Named, Showing, from_csv, role_oid, schema_oid, table_oid, text, type_facts};
+use super::{comments, pg_depend, pg_proc, pg_type, views};
 
 /// The encoding UTF8 in pg_database.
 const UTF8: i32 = 6;
-const DATABASE_OID: i64 = 5;
+pub(super) const DATABASE_OID: i64 = 5;
 const BTREE: i64 = 403;
+const NUMERIC: i64 = 1700;
 const HEAP: i64 = 2;
-const SUPERUSER: i64 = 10;
+pub(super) const SUPERUSER: i64 = 10;
 
-fn oid(value: i64) -> Datum {
+pub(super) fn oid(value: i64) -> Datum {
     Datum::Int8(value)
 }
 
-fn yes(value: bool) -> Datum {
+pub(super) fn yes(value: bool) -> Datum {
     Datum::Bool(value)
 }
 
@@ -78,6 +80,10 @@ pub(super) fn has_rows(name: &str) -> bool {
             | "pg_statio_user_tables"
             | "pg_enum"
             | "pg_depend"
+            | "pg_rewrite"
+            | "pg_proc"
+            | "pg_description"
+            | "pg_shdescription"
             | "pg_sequence"
             | "pg_sequences"
             | "pg_type"
@@ -92,12 +98,20 @@ pub(super) fn has_rows(name: &str) -> bool {
 
 pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
     let tables = || facts.catalog.tables.values().map(|table| &**table);
-    let indexes = || tables().flat_map(keys::indexes);
-    let constraints = || tables().flat_map(|table| keys::constraints(table, facts.catalog));
+    let showing = facts.showing;
+    let indexes = || (tables().flat_map(keys::indexes)).map(move |index| index.shown(showing));
+    let constraints = || {
+        let all = tables().flat_map(|table| keys::constraints(table, facts.catalog));
+        all.map(move |constraint| constraint.shown(showing))
+    };
     match name {
-        "pg_namespace" => schemas(facts.catalog).into_iter().map(namespace).collect(),
+        "pg_namespace" => {
+            let shown = |name: &String| showing.own_schema || name != "tidelog";
+            let schemas = schemas(facts.catalog).into_iter().filter(shown);
+            schemas.map(namespace).collect()
+        }
         "pg_class" => {
-            let mut rows: Vec<Named> = tables().map(|t| class(t, facts.catalog)).collect();
+            let mut rows: Vec<Named> = tables().map(|t| class(t, facts)).collect();
             rows.extend(indexes().map(|index| index_class(&index)));
             let sequences = facts.catalog.sequences.values();
             rows.extend(sequences.map(|sequence| {
@@ -110,11 +124,11 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
                 )
             }));
             rows.extend(views::classes(facts.catalog));
-            rows.extend(system_classes());
+            rows.extend(system_classes(showing));
             rows
         }
         "pg_attribute" => {
-            let mut rows: Vec<Named> = tables().flat_map(attributes).collect();
+            let mut rows: Vec<Named> = tables().flat_map(|t| attributes(t, facts)).collect();
             rows.extend(indexes().flat_map(|index| index_attributes(&index)));
             rows.extend(views::attributes(facts.catalog));
             rows.extend(system_attributes());
@@ -122,14 +136,24 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
         }
         "pg_type" => {
             let mut rows = embedded(name);
-            rows.extend(facts.catalog.types.values().flat_map(|of| enum_types(*of)));
+            let tables = tables().map(|t| (table_oid(t), t.schema.as_str(), t.name.as_str()));
+            let views = facts.catalog.views.values();
+            let views = views.map(|v| (views::view_oid(v), v.schema.as_str(), v.name.as_str()));
+            rows.extend(tables.chain(views).flat_map(pg_type::row_types));
+            rows.extend(
+                facts
+                    .catalog
+                    .types
+                    .values()
+                    .flat_map(|of| pg_type::enum_types(*of)),
+            );
             rows
         }
         "pg_enum" => facts
             .catalog
             .types
             .values()
-            .flat_map(|of| labels(*of))
+            .flat_map(|of| pg_type::labels(*of))
             .collect(),
         "pg_sequence" => {
             let sequences = facts.catalog.sequences.values();
@@ -154,11 +178,18 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
                 })
                 .collect()
         }
-        "pg_depend" => tables().flat_map(|table| owned_sequences(table)).collect(),
+        "pg_depend" => pg_depend::rows(facts.catalog),
+        "pg_rewrite" => views::rules(facts.catalog),
+        "pg_proc" => pg_proc::rows(facts.callable),
+        "pg_description" => comments::rows(facts.catalog, false),
+        "pg_shdescription" => comments::rows(facts.catalog, true),
         "pg_attrdef" => tables().flat_map(defaults).collect(),
         "pg_index" => indexes().map(|index| self::index(&index)).collect(),
         "pg_constraint" => constraints().map(|c| constraint(&c)).collect(),
-        "pg_authid" | "pg_roles" => facts.catalog.roles.values().map(|r| role(r)).collect(),
+        "pg_authid" | "pg_roles" => {
+            let roles = facts.catalog.roles.values().map(|r| role(r));
+            roles.chain([database_owner()]).collect()
+        }
         "pg_user" | "pg_shadow" => facts
             .catalog
             .roles
@@ -258,10 +289,35 @@ pub(super) fn schemas(catalog: &Catalog) -> Vec<String> {
 }
 
 fn namespace(name: String) -> Named {
+    let mut row = vec![("oid", oid(schema_oid(&name)))];
+    // As PostgreSQL makes it: the database's owner's, for all to use.
+    match name.as_str() {
+        "public" => row.extend([
+            ("nspowner", oid(super::DATABASE_OWNER)),
+            (
+                "nspacl",
+                text("{pg_database_owner=UC/pg_database_owner,=U/pg_database_owner}"),
+            ),
+        ]),
+        _ => row.push(("nspowner", oid(SUPERUSER))),
+    }
+    row.push(("nspname", text(name)));
+    row
+}
+
+/// The role that the database's owner is a member of.
+fn database_owner() -> Named {
     vec![
-        ("oid", oid(schema_oid(&name))),
-        ("nspname", text(name)),
-        ("nspowner", oid(SUPERUSER)),
+        ("oid", oid(super::DATABASE_OWNER)),
+        ("rolname", text("pg_database_owner")),
+        ("rolsuper", yes(false)),
+        ("rolinherit", yes(true)),
+        ("rolcreaterole", yes(false)),
+        ("rolcreatedb", yes(false)),
+        ("rolcanlogin", yes(false)),
+        ("rolreplication", yes(false)),
+        ("rolbypassrls", yes(false)),
+        ("rolconnlimit", Datum::Int4(-1)),
     ]
 }
 
@@ -306,42 +362,66 @@ pub(super) fn plain_class(
 }
 
 /// The same row with other values for some of its columns.
-fn with<const N: usize>(mut row: Named, values: [(&'static str, Datum); N]) -> Named {
+pub(super) fn with<const N: usize>(mut row: Named, values: [(&'static str, Datum); N]) -> Named {
     row.extend(values);
     row
 }
 
-fn class(table: &TableDef, catalog: &Catalog) -> Named {
-    let checks = keys::constraints(table, catalog);
+fn class(table: &TableDef, facts: &Facts<'_>) -> Named {
+    let checks = keys::constraints(table, facts.catalog);
     let checks = checks.iter().filter(|check| check.letter() == "c").count();
     let row = plain_class(
         table_oid(table),
         &table.name,
         &table.schema,
         "r",
-        table.columns.len(),
+        usize::from(table.next_column_id.get() - 1)
+            + usize::from(facts.showing.user_column(table).is_some()),
     );
+    let options = options(table).filter(|_| facts.showing.options);
+    // PostgreSQL checks foreign keys by triggers, on both sides.
+    let name = (table.schema.clone(), table.name.clone());
+    let references = |other: &TableDef| other.foreign_keys.iter().any(|key| key.parent == name);
+    let checked = !table.foreign_keys.is_empty()
+        || facts.catalog.tables.values().any(|other| references(other));
     with(
         row,
         [
             ("relam", oid(HEAP)),
+            ("reltype", oid(pg_type::row_type_oid(table_oid(table)))),
+            ("relpersistence", text(persistence(&table.schema))),
             ("relhasindex", yes(!keys::indexes(table).is_empty())),
             ("relchecks", small(checks)),
-            ("reloptions", text(options(table))),
+            ("relhastriggers", yes(checked)),
+            ("reloptions", options.map_or(Datum::Null, text)),
         ],
     )
 }
 
-/// A table's WITH options as pg_class shows them.
-fn options(table: &TableDef) -> String {
-    let mut options = vec![format!("type={}", kind_name(table.kind))];
+/// Whether a relation of a schema is permanent or temporary.
+fn persistence(schema: &str) -> &'static str {
+    match crate::ddl::temp::is_temporary(schema) {
+        true => "t",
+        false => "p",
+    }
+}
+
+/// A table's WITH options as pg_class shows them; those of a SHARED table without any are none.
+fn options(table: &TableDef) -> Option<String> {
+    let mut options = Vec::new();
+    if table.kind != TableKind::Shared {
+        options.push(format!("type={}", kind_name(table.kind)));
+    }
     options.extend(crate::ddl::table::options::shown(table));
+    if options.is_empty() {
+        return None;
+    }
     for option in &mut options {
         if option.contains([',', ' ', '"']) {
             *option = format!("\"{}\"", option.replace('\\', "\\\\").replace('"', "\\\""));
         }
     }
-    format!("{{{}}}", options.join(","))
+    Some(format!("{{{}}}", options.join(",")))
 }
 
 fn index_class(index: &Index<'_>) -> Named {
@@ -350,8 +430,10 @@ fn index_class(index: &Index<'_>) -> Named {
     with(row, [("relam", oid(BTREE))])
 }
 
-fn system_classes() -> impl Iterator<Item = Named> {
-    super::SYSTEM.values().map(|relation| {
+fn system_classes(showing: Showing) -> impl Iterator<Item = Named> {
+    let relations = super::SYSTEM.values();
+    let shown = relations.filter(move |of| showing.own_schema || of.schema != "tidelog");
+    shown.map(|relation| {
         plain_class(
             relation.oid,
             relation.name,
@@ -383,7 +465,14 @@ pub(super) fn attribute(
         ("atttypmod", Datum::Int4(modifier)),
         ("attbyval", yes(by_value)),
         ("attalign", text(if length == 8 { "d" } else { "i" })),
-        ("attstorage", text(if length < 0 { "x" } else { "p" })),
+        (
+            "attstorage",
+            text(match (type_oid, length) {
+                (NUMERIC, _) => "m",
+                (_, length) if length < 0 => "x",
+                _ => "p",
+            }),
+        ),
         ("attcompression", text("")),
         ("attnotnull", yes(false)),
         ("atthasdef", yes(false)),
@@ -404,7 +493,40 @@ pub(super) fn attribute(
     ]
 }
 
-fn attributes(table: &TableDef) -> Vec<Named> {
+/// The columns, those that were dropped among them: their numbers have no gaps.
+fn attributes(table: &TableDef, facts: &Facts<'_>) -> Vec<Named> {
+    let class = table_oid(table);
+    let dropped = |id: u16| {
+        let id = ColumnId::new(id);
+        table.index_of(id).is_none().then(|| dropped(class, id))
+    };
+    let user = facts.showing.user_column(table).map(|number| {
+        let ty = tidelog_storage::ColumnType::Text;
+        let row = attribute(class, usize::from(number), USER, ty);
+        with(row, [("attnotnull", yes(true))])
+    });
+    let mut rows = live_attributes(table);
+    rows.extend((1..table.next_column_id.get()).filter_map(dropped));
+    rows.extend(user);
+    rows
+}
+
+/// A column that was dropped, as PostgreSQL shows it.
+fn dropped(class: i64, id: ColumnId) -> Named {
+    let number = usize::from(id.get());
+    let name = format!("........pg.dropped.{number}........");
+    let row = attribute(class, number, &name, tidelog_storage::ColumnType::Text);
+    with(
+        row,
+        [
+            ("atttypid", oid(0)),
+            ("attcollation", oid(0)),
+            ("attisdropped", yes(true)),
+        ],
+    )
+}
+
+fn live_attributes(table: &TableDef) -> Vec<Named> {
     let row = |column: &tidelog_storage::ColumnDef| {
         let number = usize::from(column.id.get());
         with(
@@ -453,75 +575,28 @@ fn system_attributes() -> impl Iterator<Item = Named> {
 
 fn defaults(table: &TableDef) -> Vec<Named> {
     let row = |column: &tidelog_storage::ColumnDef| {
-        let default = column.default.as_ref()?;
-        if column.identity.is_some() {
+        if column.default.is_none() || column.identity.is_some() {
             return None;
         }
         Some(vec![
-            (
-                "oid",
-                oid(super::named_oid(&format!(
-                    "{}.{}",
-                    table.id.get(),
-                    column.name
-                ))),
-            ),
+            ("oid", oid(default_oid(table, column))),
             ("adrelid", oid(table_oid(table))),
             ("adnum", small(usize::from(column.id.get()))),
-            ("adbin", text(default)),
+            ("adbin", text(default_tree(table, column))),
         ])
     };
     table.columns.iter().filter_map(row).collect()
 }
 
-/// The rows in pg_type of an enum type and of its arrays.
-fn enum_types(of: EnumType) -> [Named; 2] {
-    let definition = of.definition();
-    let own = i64::from(definition.oid);
-    let array = format!("_{}", definition.name);
-    let row = |type_oid: i64, name: &str, category: &str, kind: &str, element: i64, of: i64| {
-        vec![
-            ("oid", oid(type_oid)),
-            ("typname", text(name)),
-            ("typnamespace", oid(schema_oid(&definition.schema))),
-            ("typowner", oid(SUPERUSER)),
-            ("typlen", Datum::Int2(if element == 0 { 4 } else { -1 })),
-            ("typbyval", yes(element == 0)),
-            ("typtype", text(kind)),
-            ("typcategory", text(category)),
-            ("typispreferred", yes(false)),
-            ("typisdefined", yes(true)),
-            ("typdelim", text(",")),
-            ("typrelid", oid(0)),
-            ("typelem", oid(element)),
-            ("typarray", oid(of)),
-            ("typalign", text("i")),
-            ("typstorage", text(if element == 0 { "p" } else { "x" })),
-            ("typnotnull", yes(false)),
-            ("typbasetype", oid(0)),
-            ("typtypmod", Datum::Int4(-1)),
-            ("typndims", Datum::Int4(0)),
-            ("typcollation", oid(0)),
-        ]
-    };
-    [
-        row(own, &definition.name, "E", "e", 0, own + 1),
-        row(own + 1, &array, "A", "b", own, 0),
-    ]
+/// The oid of a column's default.
+pub(super) fn default_oid(table: &TableDef, column: &tidelog_storage::ColumnDef) -> i64 {
+    super::named_oid(&format!("{}.{}", table.id.get(), column.name))
 }
 
-fn labels(of: EnumType) -> Vec<Named> {
-    let definition = of.definition();
-    let row = |label: &tidelog_storage::EnumLabel| {
-        let name = format!("{}.{}", definition.oid, label.name);
-        vec![
-            ("oid", oid(super::named_oid(&name))),
-            ("enumtypid", oid(definition.oid.into())),
-            ("enumsortorder", Datum::Float4(label.order as f32)),
-            ("enumlabel", text(&label.name)),
-        ]
-    };
-    definition.labels.iter().map(row).collect()
+/// What stands for the expression tree of a column's default: pg_get_expr knows which it is.
+pub(super) fn default_tree(table: &TableDef, column: &tidelog_storage::ColumnDef) -> String {
+    let (class, number) = (table_oid(table), column.id.get());
+    format!("{{DEFAULT :relid {class} :attnum {number}}}")
 }
 
 fn sequence(sequence: &SequenceDef) -> Named {
@@ -537,19 +612,21 @@ fn sequence(sequence: &SequenceDef) -> Named {
     ]
 }
 
-fn numbers(columns: &[ColumnId], separator: &str) -> String {
-    let numbers = columns.iter().map(|id| id.get().to_string());
+fn numbers(user: Option<u16>, columns: &[ColumnId], separator: &str) -> String {
+    let columns = columns.iter().map(|id| id.get());
+    let numbers = user.into_iter().chain(columns).map(|id| id.to_string());
     numbers.collect::<Vec<_>>().join(separator)
 }
 
 fn index(index: &Index<'_>) -> Named {
-    let columns = index.columns.len();
+    let columns = index.columns.len() + usize::from(index.user.is_some());
     let each = |value: &str| vec![value; columns].join(" ");
     let option = |order: &ColumnOrder| {
         let bits = u8::from(order.descending) | u8::from(order.nulls_first) << 1;
         bits.to_string()
     };
-    let options: Vec<String> = index.orders.iter().map(option).collect();
+    let user = index.user.map(|_| ColumnOrder::default());
+    let options: Vec<String> = (user.iter().chain(&index.orders)).map(option).collect();
     vec![
         ("indexrelid", oid(index.oid)),
         ("indrelid", oid(table_oid(index.table))),
@@ -566,7 +643,7 @@ fn index(index: &Index<'_>) -> Named {
         ("indisready", yes(true)),
         ("indislive", yes(true)),
         ("indisreplident", yes(false)),
-        ("indkey", text(numbers(index.columns, " "))),
+        ("indkey", text(numbers(index.user, index.columns, " "))),
         ("indcollation", text(each("0"))),
         ("indclass", text(each("0"))),
         ("indoption", text(options.join(" "))),
@@ -574,7 +651,8 @@ fn index(index: &Index<'_>) -> Named {
 }
 
 fn constraint(constraint: &Constraint<'_>) -> Named {
-    let columns = numbers(&constraint.columns, ",");
+    let user = |table: &TableDef| constraint.users.then(|| table.next_column_id.get());
+    let columns = numbers(user(constraint.table), &constraint.columns, ",");
     let row = vec![
         ("oid", oid(constraint.oid)),
         ("conname", text(constraint.name)),
@@ -615,7 +693,10 @@ fn constraint(constraint: &Constraint<'_>) -> Named {
                 ("confmatchtype", text("s")),
                 (
                     "confkey",
-                    text(format!("{{{}}}", numbers(parent_columns, ","))),
+                    text(format!(
+                        "{{{}}}",
+                        numbers(user(parent), parent_columns, ",")
+                    )),
                 ),
             ],
         ),
@@ -675,25 +756,4 @@ pub(super) fn class_names(catalog: &Catalog) -> BTreeMap<i64, (String, String)> 
         );
     }
     names
-}
-
-/// That sequences go with the columns that own them: with a serial column by itself (`a`), with an identity column as
-/// a part of it (`i`).
-fn owned_sequences(table: &TableDef) -> Vec<Named> {
-    const PG_CLASS: i64 = 1259;
-    let owner = |(at, column): (usize, &tidelog_storage::ColumnDef)| {
-        let sequence = column.sequence?;
-        let kind = if column.identity.is_some() { "i" } else { "a" };
-        let number = i32::try_from(at + 1).unwrap_or(i32::MAX);
-        Some(vec![
-            ("classid", oid(PG_CLASS)),
-            ("objid", oid(super::object_oid(sequence))),
-            ("objsubid", Datum::Int4(0)),
-            ("refclassid", oid(PG_CLASS)),
-            ("refobjid", oid(table_oid(table))),
-            ("refobjsubid", Datum::Int4(number)),
-            ("deptype", text(kind)),
-        ])
-    };
-    table.columns.iter().enumerate().filter_map(owner).collect()
 }

@@ -3,10 +3,33 @@
 use tidelog_storage::{Catalog, ViewDef};
 
 use super::pg_catalog::{attribute, plain_class};
-use super::{Facts, Named, information_schema, named_oid, text};
+use super::pg_type::row_type_oid;
+use super::{Datum, Facts, Named, information_schema, named_oid, text};
 
 pub(super) fn view_oid(view: &ViewDef) -> i64 {
     named_oid(&format!("view {}.{}", view.schema, view.name))
+}
+
+/// The rule that makes a view of a relation.
+pub(super) fn rule_oid(view: &ViewDef) -> i64 {
+    named_oid(&format!("rule {}.{}", view.schema, view.name))
+}
+
+/// Their rows of pg_rewrite.
+pub(super) fn rules(catalog: &Catalog) -> Vec<Named> {
+    let row = |view: &ViewDef| {
+        vec![
+            ("oid", Datum::Int8(rule_oid(view))),
+            ("rulename", text("_RETURN")),
+            ("ev_class", Datum::Int8(view_oid(view))),
+            ("ev_type", text("1")),
+            ("ev_enabled", text("O")),
+            ("is_instead", Datum::Bool(true)),
+            ("ev_qual", text("<>")),
+            ("ev_action", text("<>")),
+        ]
+    };
+    views(catalog).map(row).collect()
 }
 
 fn views(catalog: &Catalog) -> impl Iterator<Item = &ViewDef> {
@@ -17,7 +40,13 @@ fn views(catalog: &Catalog) -> impl Iterator<Item = &ViewDef> {
 pub(super) fn classes(catalog: &Catalog) -> impl Iterator<Item = Named> {
     views(catalog).map(|view| {
         let columns = view.columns.len();
-        plain_class(view_oid(view), &view.name, &view.schema, "v", columns)
+        let mut row = plain_class(view_oid(view), &view.name, &view.schema, "v", columns);
+        let row_type = row_type_oid(view_oid(view));
+        row.extend([
+            ("relhasrules", Datum::Bool(true)),
+            ("reltype", Datum::Int8(row_type)),
+        ]);
+        row
     })
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::check::Group;
 use super::{Committer, Shared};
 use crate::catalog::{
-    Catalog, CatalogChange, FIRST_USER_OID, IndexId, RoleDef, TableDef, TableId, ViewDef,
+    Catalog, CatalogChange, Commented, FIRST_USER_OID, IndexId, RoleDef, TableDef, TableId, ViewDef,
 };
 use crate::changes::{Extent, encode_commit};
 use crate::cold::{self, META_FILE, META_GARBAGE, META_HISTORY, META_STATE, META_TRIMMED};
@@ -67,6 +67,7 @@ pub(crate) fn try_changed(catalog: &Catalog, changes: &[CatalogChange]) -> Resul
                 check(empty, &|| format!("schema \"{name}\" is not empty"))?;
                 let removed = next.schemas.remove(name);
                 check(removed, &|| format!("no schema \"{name}\""))?;
+                next.comments.remove(&Commented::Schema(name.clone()));
             }
             CatalogChange::PutTable(table) => {
                 let schema = next.schemas.contains(&table.schema);
@@ -136,9 +137,22 @@ pub(crate) fn try_changed(catalog: &Catalog, changes: &[CatalogChange]) -> Resul
             CatalogChange::DropRole(name) => {
                 let removed = next.roles.remove(name).is_some();
                 check(removed, &|| format!("no role \"{name}\""))?;
+                next.comments.remove(&Commented::Role(name.clone()));
+            }
+            CatalogChange::PutComment { on, text } => {
+                match text {
+                    Some(text) => next.comments.insert(on.clone(), text.clone()),
+                    None => next.comments.remove(on),
+                };
             }
         }
     }
+    // A type that was renamed keeps its oid, and so its comment.
+    let types: BTreeSet<u32> = next.types.values().map(|of| of.definition().oid).collect();
+    next.comments.retain(|on, _| match on {
+        Commented::Type(oid) => types.contains(oid),
+        _ => true,
+    });
     next.version += 1;
     Ok(next)
 }
@@ -165,6 +179,12 @@ fn object_key(kind: u8, name: &[&str]) -> Vec<u8> {
     let mut key = vec![META_CATALOG, kind];
     key.extend_from_slice(name.join("\0").as_bytes());
     key
+}
+
+fn comment_key(on: &Commented) -> Result<Vec<u8>, StorageError> {
+    let mut key = object_key(b'd', &[]);
+    key.extend(json(on)?);
+    Ok(key)
 }
 
 /// The key of the catalog's counters.
@@ -198,8 +218,17 @@ pub(crate) fn objects(catalog: &Catalog) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, S
     for ((schema, name), view) in &catalog.views {
         objects.insert(object_key(b'w', &[schema, name]), json(view.as_ref())?);
     }
+    for ((schema, name), of) in &catalog.types {
+        objects.insert(object_key(b'e', &[schema, name]), json(of)?);
+    }
+    for ((schema, name), sequence) in &catalog.sequences {
+        objects.insert(object_key(b'q', &[schema, name]), json(sequence.as_ref())?);
+    }
     for (name, role) in &catalog.roles {
         objects.insert(object_key(b'r', &[name]), json(role.as_ref())?);
+    }
+    for (on, text) in &catalog.comments {
+        objects.insert(comment_key(on)?, json(&(on, text))?);
     }
     let counters = Counters {
         version: catalog.version,
@@ -296,6 +325,18 @@ fn store(
             batch.put_cf(meta, object_key(b'r', &[name]), json(role.as_ref())?);
         }
     }
+    for on in old
+        .comments
+        .keys()
+        .filter(|on| !new.comments.contains_key(on))
+    {
+        batch.delete_cf(meta, comment_key(on)?);
+    }
+    for (on, text) in &new.comments {
+        if old.comments.get(on) != Some(text) {
+            batch.put_cf(meta, comment_key(on)?, json(&(on, text))?);
+        }
+    }
     let counters = Counters {
         version: new.version,
         next_table_id: new.next_table_id,
@@ -353,6 +394,10 @@ pub(crate) fn read(snapshot: &HotSnapshot) -> Result<Option<Catalog>, StorageErr
             Some(b'r') => {
                 let role: RoleDef = from_json(value)?;
                 catalog.roles.insert(role.name.clone(), Arc::new(role));
+            }
+            Some(b'd') => {
+                let (on, text): (Commented, String) = from_json(value)?;
+                catalog.comments.insert(on, text);
             }
             Some(b'v') => {
                 let counters: Counters = from_json(value)?;

@@ -1,8 +1,10 @@
 //! The columns of a table: made, altered, dropped.
 
+use std::ops::ControlFlow;
+
 use datafusion::sql::sqlparser::ast::{
-    AlterColumnOperation, ColumnDef as AstColumn, ColumnOption, Expr, GeneratedAs, ObjectName,
-    SequenceOptions,
+    AlterColumnOperation, ArrayElemTypeDef, ColumnDef as AstColumn, ColumnOption, DataType, Expr,
+    GeneratedAs, Ident, ObjectName, SequenceOptions, TypedString, VisitMut, VisitorMut,
 };
 use tidelog_storage::catalog::Identity;
 use tidelog_storage::{ColumnDef, ColumnId, ColumnType, Datum, SequenceDef, TableDef};
@@ -13,7 +15,8 @@ use super::{
 use crate::ddl::constraint::{self, Constraint};
 use crate::ddl::{DdlPlan, Evaluate, Scope, enums, fold, parents, sequence};
 use crate::error::{ErrorKind, SqlError};
-use crate::types;
+use crate::parse::quoted;
+use crate::{system, types};
 
 /// Names that stand for a row's own properties, ours and PostgreSQL's.
 const SYSTEM_COLUMNS: [&str; 10] = [
@@ -21,6 +24,7 @@ const SYSTEM_COLUMNS: [&str; 10] = [
 ];
 
 pub(super) fn alter_column(
+    scope: Scope<'_>,
     table: &mut TableDef,
     name: &str,
     operation: &AlterColumnOperation,
@@ -38,10 +42,8 @@ pub(super) fn alter_column(
         }
         AlterColumnOperation::DropNotNull => column.not_null = false,
         AlterColumnOperation::SetDefault { value } => {
-            if !draws(&value.to_string()) {
-                evaluate(value, column.ty)?;
-            }
-            column.default = Some(value.to_string());
+            let written = written_default(scope, value, column.ty, evaluate)?;
+            column.default = Some(written).filter(|written| !is_null(written));
         }
         AlterColumnOperation::DropDefault => column.default = None,
         other => {
@@ -206,12 +208,7 @@ pub(super) fn column(
             ColumnOption::Null => null = true,
             ColumnOption::NotNull => not_null = true,
             ColumnOption::Default(expr) => {
-                let written = expr.to_string();
-                if draws(&written) {
-                    new.check_drawn(expr)?;
-                } else {
-                    evaluate(expr, ty)?;
-                }
+                let written = written_default(new.scope, expr, ty, evaluate)?;
                 if default.replace(written).is_some() {
                     return Err(SqlError::new(
                         ErrorKind::SyntaxError,
@@ -305,7 +302,7 @@ pub(super) fn column(
             stored_name,
             ty,
             not_null,
-            default,
+            default: default.filter(|written| !is_null(written)),
             missing: Datum::Null,
             sequence: owned,
             identity,
@@ -339,20 +336,67 @@ impl NewColumn<'_> {
         sequences.push(made);
         Ok((id, default))
     }
+}
 
-    /// Whether the sequence that a default draws from exists.
-    fn check_drawn(&self, expr: &Expr) -> Result<(), SqlError> {
-        let shown = expr.to_string();
-        let Some(name) = shown.split('\'').nth(1) else {
-            return Ok(());
+/// A default as it is kept. One that is a number of a sequence names it with its schema, so that it follows the sequence.
+fn written_default(
+    scope: Scope<'_>,
+    expr: &Expr,
+    ty: ColumnType,
+    evaluate: Evaluate<'_>,
+) -> Result<String, SqlError> {
+    let mut expr = expr.clone();
+    let _ = VisitMut::visit(&mut expr, &mut QualifyTypes(scope));
+    let written = expr.to_string();
+    if !draws(&written) {
+        evaluate(&expr, ty)?;
+        return Ok(written);
+    }
+    let Some(name) = written.split('\'').nth(1) else {
+        return Ok(written);
+    };
+    let parts = system::functions::name_parts(name);
+    let parts: Vec<Ident> = parts.iter().map(|part| quoted(part)).collect();
+    let name = ObjectName::from(parts);
+    let drawn = sequence::resolve(scope.catalog, scope.search_path, &name)?;
+    Ok(match sequence::is_draw(&expr) {
+        true => sequence::default_of(drawn),
+        false => written,
+    })
+}
+
+/// Whether a default is none: a column without one is NULL.
+fn is_null(written: &str) -> bool {
+    written.eq_ignore_ascii_case("null")
+}
+
+/// Names the types that users made with their schemas, so that the search path of the moment decides.
+struct QualifyTypes<'a>(Scope<'a>);
+
+impl VisitorMut for QualifyTypes<'_> {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        let (Expr::Cast { data_type, .. } | Expr::TypedString(TypedString { data_type, .. })) =
+            expr
+        else {
+            return ControlFlow::Continue(());
         };
-        let parts = name.split('.').map(|part| match part.strip_prefix('"') {
-            Some(part) => crate::parse::quoted(part.trim_end_matches('"')),
-            None => datafusion::sql::sqlparser::ast::Ident::new(part),
-        });
-        let name = ObjectName::from(parts.collect::<Vec<_>>());
-        sequence::resolve(self.scope.catalog, self.scope.search_path, &name)?;
-        Ok(())
+        let named = match data_type {
+            DataType::Array(ArrayElemTypeDef::SquareBracket(element, _)) => &mut **element,
+            other => other,
+        };
+        if let DataType::Custom(name, _) = named
+            && let [only] = name.0.as_slice()
+            && let Some(ident) = only.as_ident()
+            && let (catalog, path) = (self.0.catalog, self.0.search_path)
+            && let Some(ColumnType::Enum(of)) = enums::find(catalog, path, None, &fold(ident))
+        {
+            let definition = of.definition();
+            let parts = [&definition.schema, &definition.name].map(|part| quoted(part));
+            *name = ObjectName::from(parts.to_vec());
+        }
+        ControlFlow::Continue(())
     }
 }
 

@@ -15,6 +15,37 @@ fn invalid(message: impl Into<String>) -> SqlError {
     SqlError::new(ErrorKind::InvalidParameterValue, message)
 }
 
+fn with_options(options: &CreateTableOptions) -> Result<&[SqlOption], SqlError> {
+    match options {
+        CreateTableOptions::None => Ok(&[]),
+        CreateTableOptions::With(options) => Ok(options),
+        _ => Err(SqlError::unsupported("this form of table options")),
+    }
+}
+
+/// The kind that a table has by `WITH (…)` and the keyword before TABLE, if they agree.
+pub(super) fn kind(
+    options: &CreateTableOptions,
+    keyword: Option<TableKind>,
+) -> Result<TableKind, SqlError> {
+    let mut kind = keyword;
+    for (key, text) in pairs(with_options(options)?)? {
+        if key == "type" {
+            kind = kind.or(text.as_deref().and_then(kind_named));
+        }
+    }
+    Ok(kind.unwrap_or(TableKind::Shared))
+}
+
+fn kind_named(name: &str) -> Option<TableKind> {
+    match name.to_lowercase().as_str() {
+        "user" => Some(TableKind::User),
+        "shared" => Some(TableKind::Shared),
+        "stream" => Some(TableKind::Stream),
+        _ => None,
+    }
+}
+
 /// What `WITH (…)` says, beside the keyword before TABLE.
 pub(super) fn given(
     options: &CreateTableOptions,
@@ -22,11 +53,7 @@ pub(super) fn given(
     columns: &[ColumnDef],
     catalog: &Catalog,
 ) -> Result<(TableKind, TableOptions), SqlError> {
-    let given: &[SqlOption] = match options {
-        CreateTableOptions::None => &[],
-        CreateTableOptions::With(options) => options,
-        _ => return Err(SqlError::unsupported("this form of table options")),
-    };
+    let given = with_options(options)?;
     let mut with_kind = None;
     let mut set = TableOptions::default();
     for (key, text) in pairs(given)? {
@@ -35,15 +62,11 @@ pub(super) fn given(
         };
         match key.as_str() {
             "type" => {
-                with_kind = Some(match text.to_lowercase().as_str() {
-                    "user" => TableKind::User,
-                    "shared" => TableKind::Shared,
-                    "stream" => TableKind::Stream,
-                    _ => {
-                        return Err(invalid_value(&key, &text)
-                            .detail("Valid values are \"user\", \"shared\" and \"stream\"."));
-                    }
-                });
+                let Some(named) = kind_named(&text) else {
+                    return Err(invalid_value(&key, &text)
+                        .detail("Valid values are \"user\", \"shared\" and \"stream\"."));
+                };
+                with_kind = Some(named);
             }
             "ttl" => set.ttl_ms = Some(duration_ms(&key, &text, 1)?),
             "storage" => set.storage = storage(&text, catalog)?,
@@ -282,6 +305,8 @@ pub(crate) fn shown(table: &TableDef) -> Vec<String> {
     );
     let columns = shown_cluster_by(table);
     show("cluster_by", !columns.is_empty(), columns);
+    let storage = options.storage.clone();
+    show("storage", storage.is_some(), storage.unwrap_or_default());
     shown
 }
 

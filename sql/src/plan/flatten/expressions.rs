@@ -140,14 +140,10 @@ impl Flatten {
         match condition {
             Expr::Not(inner) if matches!(**inner, Expr::Exists(_)) => self.is_plain(inner, outer),
             Expr::Exists(exists) => shape::is_plain(&exists.subquery.subquery, outer),
-            Expr::InSubquery(within) => {
-                let subquery = &within.subquery.subquery;
-                let correlated = !subquery.all_out_ref_exprs().is_empty();
-                let crossed = within.negated && correlated;
-                Ok(!crossed
-                    && !shape::has_any_subquery(&within.expr)
-                    && shape::is_plain(subquery, outer)?)
-            }
+            // DataFusion forgets the NULLs of NOT IN when one side is, or turns out to be, a constant.
+            Expr::InSubquery(within) => Ok(!within.negated
+                && !shape::has_any_subquery(&within.expr)
+                && shape::is_plain(&within.subquery.subquery, outer)?),
             condition => Ok(!shape::has_any_subquery(condition)),
         }
     }

@@ -1,0 +1,281 @@
+//! Comments, tables made of queries and like others, temporary tables, whole rows: as in PostgreSQL.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use tidelog_compat_tests::Server;
+use tidelog_compat_tests::process::{output, wait_for};
+
+use crate::pair::Pair;
+
+#[test]
+fn comments_are_kept_and_shown() {
+    let mut pair = Pair::start();
+    pair.run(
+        "CREATE SCHEMA s; CREATE TYPE mood AS ENUM ('a'); CREATE SEQUENCE seq; CREATE ROLE ada;
+         CREATE TABLE t (id int4 PRIMARY KEY, \"Odd\" text, CONSTRAINT odd_once UNIQUE (\"Odd\"), CHECK (id > 0));
+         CREATE INDEX t_idx ON t (id, \"Odd\"); CREATE VIEW v AS SELECT id, \"Odd\" FROM t;",
+    );
+    for statement in [
+        "COMMENT ON TABLE t IS 'it''s a table'",
+        "COMMENT ON COLUMN t.id IS E'two\\nlines'",
+        "COMMENT ON COLUMN public.t.\"Odd\" IS $$odd$$",
+        "COMMENT ON VIEW v IS 'a view'",
+        "COMMENT ON COLUMN v.id IS 'a view''s column'",
+        "COMMENT ON SEQUENCE seq IS 'numbers'",
+        "COMMENT ON INDEX t_idx IS 'an index'",
+        "COMMENT ON INDEX t_pkey IS 'the key'",
+        "COMMENT ON CONSTRAINT odd_once ON t IS 'once'",
+        "COMMENT ON CONSTRAINT t_id_check ON t IS 'positive'",
+        "COMMENT ON SCHEMA s IS 'a schema'",
+        "COMMENT ON TYPE mood IS 'a mood'",
+        "COMMENT ON ROLE ada IS 'a role'",
+        "COMMENT ON DATABASE postgres IS 'the database'",
+        // None of these.
+        "COMMENT ON TABLE nope IS 'x'",
+        "COMMENT ON TABLE v IS 'x'",
+        "COMMENT ON VIEW t IS 'x'",
+        "COMMENT ON INDEX t IS 'x'",
+        "COMMENT ON SEQUENCE t IS 'x'",
+        "COMMENT ON TABLE t_idx IS 'x'",
+        "COMMENT ON COLUMN t.nope IS 'x'",
+        "COMMENT ON COLUMN nope.id IS 'x'",
+        "COMMENT ON COLUMN id IS 'x'",
+        "COMMENT ON CONSTRAINT nope ON t IS 'x'",
+        "COMMENT ON SCHEMA nope IS 'x'",
+        "COMMENT ON TYPE nope IS 'x'",
+        "COMMENT ON ROLE nope IS 'x'",
+    ] {
+        pair.same_or_fail(statement);
+    }
+    let shown = [
+        "\\d+ t\n",
+        "\\dt+ t\n",
+        "\\dn+ s\n",
+        "\\dT+ mood\n",
+        "\\dd\n",
+        "SELECT obj_description('t'::regclass), obj_description('t'::regclass, 'pg_class'), obj_description('t'::regclass, 'pg_type')",
+        "SELECT relname, attname, col_description(attrelid, attnum) FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
+             WHERE relname IN ('t', 'v') AND attnum > 0 AND NOT attisdropped ORDER BY relname, attnum",
+        "SELECT conname, obj_description(oid, 'pg_constraint') FROM pg_constraint WHERE conrelid = 't'::regclass ORDER BY 1",
+        "SELECT relname, obj_description(oid, 'pg_class') FROM pg_class WHERE relnamespace = 'public'::regnamespace ORDER BY 1",
+        "SELECT rolname, shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = 'ada'",
+        "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = 'postgres'",
+        "SELECT objsubid, description FROM pg_description WHERE objoid = 't'::regclass AND classoid = 'pg_class'::regclass ORDER BY 1",
+    ];
+    // Indexes of PostgreSQL are not told of here, sizes neither.
+    let compared = &shown[2..];
+    let same = |pair: &Pair| compared.iter().for_each(|query| pair.same(query));
+    same(&pair);
+    pair.tide.restart();
+    same(&pair);
+    pair.run(
+        "DROP VIEW v; ALTER TABLE t RENAME TO u; ALTER TABLE u RENAME COLUMN id TO key; ALTER TABLE u RENAME CONSTRAINT odd_once TO only_once;
+         ALTER TYPE mood RENAME TO moods; ALTER TABLE u RENAME TO t; COMMENT ON COLUMN t.key IS NULL; COMMENT ON TYPE moods IS '';
+         DROP INDEX t_idx; ALTER TABLE t DROP CONSTRAINT t_id_check;",
+    );
+    same(&pair);
+    pair.run("COMMENT ON TABLE t IS NULL; DROP SCHEMA s; CREATE SCHEMA s; DROP ROLE ada; CREATE ROLE ada;");
+    same(&pair);
+    let dump = |peer: tidelog_compat_tests::Peer| {
+        let mut command = Command::new("pg_dump");
+        peer.environment(&mut command);
+        let dump = output(&mut command);
+        let comments = dump.lines().filter(|line| line.starts_with("COMMENT ON"));
+        comments.map(str::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(dump(pair.tide.peer()), dump(pair.pg.peer()));
+}
+
+#[test]
+fn tables_are_made_of_queries() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TYPE mood AS ENUM ('a', 'b');
+         CREATE TABLE t (id int4 PRIMARY KEY, name varchar(10) NOT NULL, n numeric(6,2), m mood, tags text[]);
+         INSERT INTO t VALUES (1, 'x', 1.50, 'a', '{a,b}'), (2, 'y', NULL, NULL, NULL);",
+    );
+    for statement in [
+        "CREATE TABLE a AS SELECT * FROM t",
+        "CREATE TABLE b (one, \"Two\") AS SELECT id, name, m FROM t WHERE id > 1 WITH DATA",
+        "CREATE TABLE c AS SELECT id + 1 AS more, upper(name) FROM t WITH NO DATA",
+        "CREATE TABLE a AS SELECT 1 AS x",
+        "CREATE TABLE IF NOT EXISTS a AS SELECT 1 AS x",
+        "CREATE TABLE d (x, y) AS SELECT 1 AS x",
+        "CREATE TABLE d AS SELECT 1 AS x, 2 AS x",
+        "CREATE TABLE d AS SELECT 1 / (id - 2) FROM t",
+        "CREATE TABLE d AS VALUES (1::int4, 'a'), (2::int4, 'b')",
+        "SELECT id, name INTO e FROM t ORDER BY id DESC",
+        "SELECT 1 AS x INTO t",
+        "CREATE TABLE f AS WITH w AS (SELECT 7 AS seven) SELECT seven FROM w UNION ALL SELECT 8",
+        "CREATE UNLOGGED TABLE g (id int4)",
+    ] {
+        pair.same_or_fail(statement);
+    }
+    for table in ["a", "b", "c", "d", "e", "f", "g"] {
+        pair.same(&format!("SELECT * FROM {table} ORDER BY 1"));
+        pair.same(&format!(
+            "SELECT attname, format_type(atttypid, atttypmod), attnotnull FROM pg_attribute
+             WHERE attrelid = '{table}'::regclass AND attnum > 0 ORDER BY attnum"
+        ));
+    }
+    pair.run("BEGIN; CREATE TABLE h AS SELECT * FROM t; INSERT INTO h (id) SELECT count(*) FROM h; COMMIT;");
+    pair.run("BEGIN; CREATE TABLE i AS SELECT * FROM t; ROLLBACK;");
+    pair.same("SELECT * FROM h ORDER BY id, name");
+    pair.same_or_fail("SELECT * FROM i");
+    // The tag counts the rows.
+    let tag = |peer: tidelog_compat_tests::Peer| {
+        peer.run("\\unset QUIET\nCREATE TABLE j AS SELECT * FROM t;\n")
+    };
+    assert_eq!(tag(pair.tide.peer()), tag(pair.pg.peer()));
+    // Of a kind of its own.
+    let tide = pair.tide.peer();
+    tide.run("CREATE TABLE mine WITH (type = 'user') AS SELECT id FROM t; CREATE USER TABLE mine2 AS SELECT id FROM t;");
+    assert_eq!(tide.value("SELECT DISTINCT _user FROM mine"), "postgres");
+}
+
+#[test]
+fn tables_are_made_like_others() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TYPE mood AS ENUM ('a', 'b');
+         CREATE TABLE t (id int8 GENERATED BY DEFAULT AS IDENTITY (START WITH 5) PRIMARY KEY, name varchar(10) NOT NULL DEFAULT 'x',
+             n numeric(6,2), m mood DEFAULT 'a', CONSTRAINT positive CHECK (n > 0), UNIQUE (name, n));
+         CREATE INDEX t_by_m ON t (m DESC, n); COMMENT ON COLUMN t.n IS 'a number'; CREATE VIEW v AS SELECT id, m FROM t;
+         CREATE TABLE plain (LIKE t);
+         CREATE TABLE part (before int4, LIKE t INCLUDING DEFAULTS INCLUDING CONSTRAINTS, after text DEFAULT 'z', PRIMARY KEY (id));
+         CREATE TABLE whole (LIKE t INCLUDING ALL);
+         CREATE TABLE less (LIKE t INCLUDING ALL EXCLUDING INDEXES EXCLUDING IDENTITY);
+         CREATE TABLE of_view (LIKE v);
+",
+    );
+    for table in ["plain", "part", "whole", "less", "of_view"] {
+        pair.same(&format!("\\d {table}\n"));
+        pair.same(&format!(
+            "SELECT attname, col_description(attrelid, attnum) FROM pg_attribute WHERE attrelid = '{table}'::regclass AND attnum > 0 ORDER BY attnum"
+        ));
+    }
+    for statement in [
+        "INSERT INTO plain (id, name) VALUES (1, 'a') RETURNING *",
+        "INSERT INTO part (id, n) VALUES (1, -1)",
+        "INSERT INTO part (id, n) VALUES (1, 1) RETURNING *",
+        "INSERT INTO whole (n) VALUES (1) RETURNING *",
+        "INSERT INTO whole (n) VALUES (1) RETURNING *",
+        "INSERT INTO less (n) VALUES (1)",
+        "CREATE TABLE x (LIKE nope)",
+        "CREATE TABLE x (id int4, LIKE t)",
+    ] {
+        pair.same_or_fail(statement);
+    }
+}
+
+#[test]
+fn temporary_tables_are_a_sessions_own() {
+    let mut pair = Pair::start();
+    pair.run(
+        "CREATE TABLE t (id int4 PRIMARY KEY); INSERT INTO t VALUES (1); CREATE ROLE ada LOGIN;",
+    );
+    pair.same(
+        "CREATE TEMP TABLE t (id serial PRIMARY KEY, x text DEFAULT 'temporary', CHECK (id < 3)) ON COMMIT PRESERVE ROWS;
+         CREATE INDEX ON t (x); INSERT INTO t DEFAULT VALUES; INSERT INTO t DEFAULT VALUES;
+         SELECT * FROM t ORDER BY id; SELECT * FROM public.t; SELECT * FROM pg_temp.t ORDER BY id;
+         SELECT relpersistence FROM pg_class WHERE oid = 't'::regclass;
+         SELECT current_schema(), current_schemas(false);
+         CREATE TABLE lasting (id int4); ALTER TABLE t ADD COLUMN y int4 DEFAULT 7; UPDATE t SET y = id; SELECT * FROM t ORDER BY 1;
+         BEGIN; CREATE TEMPORARY TABLE u AS SELECT * FROM t; SELECT count(*) FROM u; ROLLBACK;
+         SELECT nspname LIKE 'pg_temp_%' FROM pg_namespace WHERE oid = pg_my_temp_schema()",
+    );
+    // It is gone with the session.
+    pair.same("SELECT * FROM t");
+    for statement in [
+        "CREATE TEMP TABLE p (id int4 PRIMARY KEY); CREATE TABLE c (id int4 REFERENCES p)",
+        "CREATE TABLE p (id int4 PRIMARY KEY); CREATE TEMP TABLE c (id int4 REFERENCES p)",
+        "CREATE TEMP TABLE t (id int4); DROP TABLE t; SELECT * FROM t",
+        "SET ROLE ada; CREATE TEMP TABLE mine (id int4); INSERT INTO mine VALUES (1); SELECT * FROM mine; DROP TABLE mine",
+    ] {
+        pair.same_or_fail(statement);
+    }
+    let schemas = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'pg_temp%'";
+    wait_for("the end of the sessions' tables", || {
+        (pair.tide.peer().value(schemas) == "0").then_some(())
+    });
+    // What a killed server leaves is gone when it starts again.
+    let mut held = pair.tide.peer().psql();
+    held.args(["-f", "-"]).stdin(Stdio::piped());
+    let mut child = held
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input
+        .write_all(b"CREATE TEMP TABLE left_over (id int4);\n")
+        .unwrap();
+    let there = "SELECT count(*) FROM pg_class WHERE relname = 'left_over'";
+    wait_for("the table", || {
+        (pair.tide.peer().value(there) == "1").then_some(())
+    });
+    let others = pair.tide.peer().try_run("SELECT * FROM left_over;");
+    assert!(others.unwrap_err().contains("does not exist"));
+    pair.tide.kill();
+    drop(input);
+    let _ = child.wait();
+    pair.tide.start_again();
+    assert_eq!(pair.tide.peer().value(there), "0");
+}
+
+#[test]
+fn whole_rows_become_objects() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE t (id int4 PRIMARY KEY, \"Odd name\" text, at timestamptz, tags text[]); SET TimeZone = 'UTC';
+         INSERT INTO t VALUES (1, 'it''s \"x\"', '2026-01-02 03:04:05+00', '{a,b}'), (2, NULL, NULL, NULL);
+         CREATE TABLE u (id int4 PRIMARY KEY, of_t int4); INSERT INTO u VALUES (10, 1), (11, 1), (12, 2);",
+    );
+    for query in [
+        "SELECT to_jsonb(t) FROM t ORDER BY id",
+        "SELECT row_to_json(t) FROM t ORDER BY id",
+        "SELECT to_json(x) FROM t AS x ORDER BY x.id",
+        "SELECT row_to_json(s) FROM (SELECT id AS key, upper(\"Odd name\") FROM t) s ORDER BY s.key",
+        "SELECT jsonb_agg(s) FROM (SELECT id, tags FROM t ORDER BY id) s",
+        "SELECT jsonb_agg(to_jsonb(u) ORDER BY u.id) FROM u",
+        "WITH w AS (SELECT * FROM u WHERE id > 10) SELECT to_jsonb(w) FROM w ORDER BY id",
+        "SELECT t.id, (SELECT jsonb_agg(to_jsonb(u)) FROM u WHERE u.of_t = t.id AND u.id > 10) FROM t ORDER BY 1",
+    ] {
+        pair.same(query);
+    }
+}
+
+#[test]
+fn vacuum_and_analyze_are_taken() {
+    let pair = Pair::start();
+    pair.run("CREATE TABLE t (id int4 PRIMARY KEY, x text);");
+    for statement in [
+        "VACUUM",
+        "VACUUM t",
+        "VACUUM ANALYZE t",
+        "VACUUM (ANALYZE, VERBOSE false) t",
+        "VACUUM FULL t",
+        "ANALYZE",
+        "ANALYZE t (id, x)",
+        "ANALYZE nope",
+        "VACUUM nope",
+        "BEGIN; VACUUM",
+    ] {
+        pair.same_or_fail(statement);
+    }
+}
+
+/// What Tidelog does not have of temporary tables is named.
+#[test]
+fn temporary_tables_are_shared_ones() {
+    let server = Server::start();
+    let refused = server
+        .peer()
+        .try_run("CREATE TEMP TABLE t (id int4) WITH (type = 'user');");
+    assert!(
+        refused
+            .unwrap_err()
+            .contains("WITH (type) of a temporary table is not supported")
+    );
+}

@@ -1,0 +1,110 @@
+//! Temporary tables: they stand in a schema of their session's own, which goes with it.
+//!
+//! Guarantees: nobody else finds them by name, and nothing that lasts depends on them.
+//! Does not: know when a session ends.
+
+use tidelog_storage::{Catalog, CatalogChange};
+
+use super::{DdlPlan, Scope};
+use crate::error::{ErrorKind, SqlError};
+
+const PREFIX: &str = "pg_temp_";
+/// What a session calls its own.
+const OWN: &str = "pg_temp";
+
+/// The schema of the temporary tables of a session.
+pub(crate) fn schema_of(pid: i32) -> String {
+    format!("{PREFIX}{pid}")
+}
+
+/// Whether a schema is one of temporary tables.
+pub(crate) fn is_temporary(schema: &str) -> bool {
+    schema.starts_with(PREFIX)
+}
+
+/// The schema that a name in front of another means: `pg_temp` is the session's own, and others' are not seen.
+pub(crate) fn resolved<'a>(search_path: &'a [String], schema: &'a str) -> Option<&'a str> {
+    if schema == OWN {
+        let mut path = search_path.iter();
+        return path.find(|own| is_temporary(own)).map(String::as_str);
+    }
+    let hidden = is_temporary(schema) && !search_path.iter().any(|own| own == schema);
+    (!hidden).then_some(schema)
+}
+
+/// The schema that a temporary table is made in, which the plan makes first if it is not there.
+pub(super) fn target(
+    scope: Scope<'_>,
+    given: Option<&str>,
+    plan: &mut DdlPlan,
+) -> Result<String, SqlError> {
+    let own = scope.search_path.iter().find(|schema| is_temporary(schema));
+    let own = own.ok_or_else(|| SqlError::unsupported("CREATE TEMPORARY TABLE"))?;
+    if given.is_some_and(|given| given != OWN && given != own) {
+        let message = "cannot create temporary relation in non-temporary schema";
+        return Err(SqlError::new(ErrorKind::InvalidTableDefinition, message));
+    }
+    if !scope.catalog.schemas.contains(own) {
+        plan.changes.push(CatalogChange::CreateSchema(own.clone()));
+    }
+    Ok(own.clone())
+}
+
+/// What takes away the schemas of temporary tables for which `gone` says so, and all that is in them.
+pub(crate) fn drop_all(catalog: &Catalog, gone: impl Fn(&str) -> bool) -> Vec<CatalogChange> {
+    let gone = |schema: &String| is_temporary(schema) && gone(schema);
+    let mut changes = Vec::new();
+    for ((schema, name), _) in catalog.views.iter().filter(|((schema, _), _)| gone(schema)) {
+        let (schema, name) = (schema.clone(), name.clone());
+        changes.push(CatalogChange::DropView { schema, name });
+    }
+    for ((schema, name), _) in catalog
+        .tables
+        .iter()
+        .filter(|((schema, _), _)| gone(schema))
+    {
+        let (schema, name) = (schema.clone(), name.clone());
+        changes.push(CatalogChange::DropTable { schema, name });
+    }
+    for ((schema, name), _) in (catalog.sequences.iter()).filter(|((schema, _), _)| gone(schema)) {
+        let (schema, name) = (schema.clone(), name.clone());
+        changes.push(CatalogChange::DropSequence { schema, name });
+    }
+    for schema in catalog.schemas.iter().filter(|schema| gone(schema)) {
+        changes.push(CatalogChange::DropSchema(schema.clone()));
+    }
+    changes
+}
+
+/// Whether all that changes is temporary: every role may do that.
+pub(crate) fn only_temporary(changes: &[CatalogChange]) -> bool {
+    !changes.is_empty()
+        && changes.iter().all(|change| {
+            let schema = match change {
+                CatalogChange::CreateSchema(schema) | CatalogChange::DropSchema(schema) => schema,
+                CatalogChange::PutTable(table) => &table.schema,
+                CatalogChange::PutSequence(sequence) => &sequence.schema,
+                CatalogChange::PutView(view) => &view.schema,
+                CatalogChange::DropTable { schema, .. }
+                | CatalogChange::DropSequence { schema, .. }
+                | CatalogChange::DropView { schema, .. } => schema,
+                CatalogChange::PutType(_)
+                | CatalogChange::DropType { .. }
+                | CatalogChange::PutRole(_)
+                | CatalogChange::DropRole(_)
+                | CatalogChange::PutComment { .. } => return false,
+            };
+            is_temporary(schema)
+        })
+}
+
+/// 42P16 when of two tables that a foreign key is between only one is temporary.
+pub(super) fn check_reference(child: &str, parent: &str) -> Result<(), SqlError> {
+    let kind = match (is_temporary(child), is_temporary(parent)) {
+        (false, true) => "permanent",
+        (true, false) => "temporary",
+        _ => return Ok(()),
+    };
+    let message = format!("constraints on {kind} tables may reference only {kind} tables");
+    Err(SqlError::new(ErrorKind::InvalidTableDefinition, message))
+}

@@ -1,0 +1,237 @@
+//! Whole rows in `to_json(t)`, `to_jsonb(t)` and `row_to_json(t)`: an object of the relation's columns, which are known
+//! before planning where the relation is of the catalog or a query that names them.
+//!
+//! Does not: tell a row that an outer join has filled up with NULLs from one that has them.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    self, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, SelectItem, SetExpr, TableFactor,
+    VisitMut,
+};
+use tidelog_storage::Catalog;
+
+use crate::parse::{parse_expression, quoted};
+use crate::{ddl, system};
+
+/// Writes whole rows in these functions as objects.
+pub(super) fn expand(query: &mut ast::Query, catalog: &Catalog, search_path: &[String]) {
+    let _ = query.visit(&mut Rows {
+        catalog,
+        search_path,
+        ctes: HashMap::new(),
+    });
+}
+
+struct Rows<'a> {
+    catalog: &'a Catalog,
+    search_path: &'a [String],
+    /// The columns of common table expressions.
+    ctes: HashMap<String, Option<Vec<String>>>,
+}
+
+/// What a FROM item is called and, where they are known, its columns.
+type Relation = (String, Option<Vec<String>>);
+
+impl ast::VisitorMut for Rows<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut ast::Query) -> ControlFlow<()> {
+        let tables = query.with.iter().flat_map(|with| &with.cte_tables);
+        for cte in tables {
+            let columns = self.aliased(&cte.alias, |rows| rows.columns_of(&cte.query.body));
+            self.ctes.insert(ddl::fold(&cte.alias.name), columns);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<()> {
+        let relations = self.relations(&select.from);
+        let _ = select.visit(&mut Calls(&relations));
+        ControlFlow::Continue(())
+    }
+}
+
+impl Rows<'_> {
+    fn relations(&self, from: &[ast::TableWithJoins]) -> Vec<Relation> {
+        let factors = from.iter().flat_map(|from| {
+            let joined = from.joins.iter().map(|join| &join.relation);
+            std::iter::once(&from.relation).chain(joined)
+        });
+        factors.filter_map(|factor| self.relation(factor)).collect()
+    }
+
+    /// Columns under the names that an alias gives them.
+    fn aliased(
+        &self,
+        alias: &ast::TableAlias,
+        columns: impl FnOnce(&Self) -> Option<Vec<String>>,
+    ) -> Option<Vec<String>> {
+        let mut columns = columns(self)?;
+        for (column, given) in columns.iter_mut().zip(&alias.columns) {
+            *column = ddl::fold(&given.name);
+        }
+        Some(columns)
+    }
+
+    fn relation(&self, factor: &TableFactor) -> Option<Relation> {
+        match factor {
+            TableFactor::Table {
+                name,
+                alias,
+                args: None,
+                ..
+            } => {
+                let last = ddl::fold(name.0.last()?.as_ident()?);
+                let columns = self.columns_of_table(name, &last);
+                Some(match alias {
+                    None => (last, columns),
+                    Some(alias) => (ddl::fold(&alias.name), self.aliased(alias, |_| columns)),
+                })
+            }
+            TableFactor::Derived {
+                subquery,
+                alias: Some(alias),
+                ..
+            } => Some((
+                ddl::fold(&alias.name),
+                self.aliased(alias, |rows| rows.columns_of(&subquery.body)),
+            )),
+            _ => None,
+        }
+    }
+
+    fn columns_of_table(&self, name: &ast::ObjectName, last: &str) -> Option<Vec<String>> {
+        if name.0.len() == 1
+            && let Some(columns) = self.ctes.get(last)
+        {
+            return columns.clone();
+        }
+        let schema = match name.0.len() {
+            2 => Some(ddl::fold(name.0[0].as_ident()?)),
+            _ => None,
+        };
+        if let Ok(table) = ddl::resolve(self.catalog, self.search_path, name) {
+            return Some(table.columns.iter().map(|c| c.name.clone()).collect());
+        }
+        let view = ddl::view::find_view(self.catalog, self.search_path, schema.as_deref(), last);
+        if let Some(view) = view {
+            return Some(view.columns.iter().map(|(name, _)| name.clone()).collect());
+        }
+        let relation = system::relation(schema.as_deref(), last)?;
+        Some(relation.column_names())
+    }
+
+    /// The names of a query's columns; `None` when it does not tell all of them.
+    fn columns_of(&self, body: &SetExpr) -> Option<Vec<String>> {
+        let select = match body {
+            SetExpr::Select(select) => select,
+            SetExpr::Query(query) => return self.columns_of(&query.body),
+            SetExpr::SetOperation { left, .. } => return self.columns_of(left),
+            _ => return None,
+        };
+        let mut columns = Vec::new();
+        for item in &select.projection {
+            match item {
+                SelectItem::UnnamedExpr(expr) => columns.push(super::names::name_of(expr)?.0),
+                SelectItem::ExprWithAlias { alias, .. } => {
+                    columns.push(super::shown(&ddl::fold(alias)).to_string());
+                }
+                SelectItem::Wildcard(_) => {
+                    for (_, of) in self.relations(&select.from) {
+                        columns.extend(of?);
+                    }
+                }
+                SelectItem::QualifiedWildcard(kind, _) => {
+                    let wanted = kind.to_string();
+                    let relations = self.relations(&select.from);
+                    let (_, of) = relations.into_iter().find(|(name, _)| {
+                        wanted == format!("{name}.*") || wanted == format!("{}.*", quoted(name))
+                    })?;
+                    columns.extend(of?);
+                }
+                _ => return None,
+            }
+        }
+        Some(columns)
+    }
+}
+
+struct Calls<'a>(&'a [Relation]);
+
+impl ast::VisitorMut for Calls<'_> {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Some(object) = self.object(expr) {
+            *expr = object;
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl Calls<'_> {
+    fn object(&self, expr: &Expr) -> Option<Expr> {
+        let Expr::Function(function) = expr else {
+            return None;
+        };
+        let name = ddl::fold(function.name.0.last()?.as_ident()?);
+        let FunctionArguments::List(list) = &function.args else {
+            return None;
+        };
+        let [FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Identifier(row)))] =
+            list.args.as_slice()
+        else {
+            return None;
+        };
+        let row = ddl::fold(row);
+        let is_column = |(_, columns): &Relation| {
+            let columns = columns.iter().flatten();
+            columns.into_iter().any(|column| *column == row)
+        };
+        if self.0.iter().any(is_column) {
+            return None;
+        }
+        let (_, columns) = self.0.iter().find(|(name, _)| *name == row)?;
+        let columns = columns.as_ref()?;
+        match name.as_str() {
+            "to_jsonb" => jsonb(&row, columns),
+            "to_json" | "row_to_json" => json(&row, columns),
+            _ => None,
+        }
+    }
+}
+
+fn column(row: &str, name: &str) -> String {
+    format!("{}.{}", quoted(row), quoted(name))
+}
+
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+fn jsonb(row: &str, columns: &[String]) -> Option<Expr> {
+    let members = columns
+        .iter()
+        .map(|name| format!("{}, {}", literal(name), column(row, name)));
+    let members: Vec<String> = members.collect();
+    parse_expression(&format!("jsonb_build_object({})", members.join(", "))).ok()
+}
+
+/// The text of a row's json has no spaces, unlike that of json_build_object.
+fn json(row: &str, columns: &[String]) -> Option<Expr> {
+    let member = |(at, name): (usize, &String)| {
+        let mut key = String::from(if at == 0 { "{" } else { "," });
+        crate::json::write_string(name, &mut key);
+        key.push(':');
+        let value = format!("to_json({})::text", column(row, name));
+        format!("{} || coalesce({value}, 'null')", literal(&key))
+    };
+    let members: Vec<String> = columns.iter().enumerate().map(member).collect();
+    let text = match members.is_empty() {
+        true => literal("{}"),
+        false => format!("{} || '}}'", members.join(" || ")),
+    };
+    parse_expression(&format!("({text})::json")).ok()
+}

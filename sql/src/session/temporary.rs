@@ -1,0 +1,82 @@
+//! A session's temporary tables: they stand in a schema of its own, which is made with the first and goes with the session.
+
+use datafusion::sql::sqlparser::ast::Statement;
+use tidelog_storage::CommitError;
+
+use super::Session;
+use crate::ddl::{self, Ddl};
+use crate::error::SqlError;
+use crate::parse::Definition;
+
+/// How often the end of a session tries to drop its tables while others change the catalog.
+const RETRIES_MAX: usize = 100;
+
+/// Whether a session has temporary tables.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Temporary {
+    /// It cannot: nothing would drop them at its end.
+    #[default]
+    Refused,
+    /// It may.
+    Allowed,
+    /// It has made some, in this schema.
+    Made(String),
+}
+
+impl Session {
+    /// Lets the session make temporary tables. Whoever does so calls `drop_temporary` at its end.
+    pub fn allow_temporary(&mut self) {
+        self.temporary = Temporary::Allowed;
+    }
+
+    /// Gives the session its schema when it is about to make a temporary table.
+    pub(super) fn begin_temporary(&mut self, statement: Ddl<'_>) -> Result<(), SqlError> {
+        let create = match statement {
+            Ddl::Sql(Statement::CreateTable(create), _) => create,
+            Ddl::Ours(Definition::TableLike { create, .. }) => &**create,
+            _ => return Ok(()),
+        };
+        if !create.temporary {
+            return Ok(());
+        }
+        match self.temporary {
+            Temporary::Refused => Err(SqlError::unsupported("CREATE TEMPORARY TABLE here")),
+            Temporary::Allowed => {
+                let schema = ddl::temp::schema_of(self.login.pid);
+                self.temporary = Temporary::Made(schema);
+                Ok(())
+            }
+            Temporary::Made(_) => Ok(()),
+        }
+    }
+
+    /// Drops the session's temporary tables, outside a transaction.
+    pub async fn drop_temporary(&mut self) -> Result<(), SqlError> {
+        let Temporary::Made(own) = self.temporary.clone() else {
+            return Ok(());
+        };
+        for _ in 0..RETRIES_MAX {
+            self.lock_catalog().await?;
+            let store = self.engine.store.clone();
+            let catalog = store.catalog();
+            let changes = ddl::temp::drop_all(&catalog, |schema| schema == own);
+            let dropped = match changes.is_empty() {
+                true => Ok(()),
+                false => store
+                    .change_catalog(catalog.version, changes)
+                    .await
+                    .map(drop),
+            };
+            self.locks().release_to(0);
+            match dropped {
+                Err(CommitError::CatalogChanged) => {}
+                Err(error) => return Err(error.into()),
+                Ok(()) => {
+                    self.temporary = Temporary::Allowed;
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,261 @@
+//! The functions that ask the catalog, by name.
+
+use super::*;
+use crate::system::pg_proc;
+
+/// What the functions are, by name: what they give, and how.
+pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
+    Some(match name {
+        "pg_table_is_visible" => (DataType::Boolean, table_is_visible),
+        "pg_type_is_visible"
+        | "pg_function_is_visible"
+        | "pg_operator_is_visible"
+        | "pg_opclass_is_visible"
+        | "pg_opfamily_is_visible"
+        | "pg_collation_is_visible"
+        | "pg_conversion_is_visible"
+        | "pg_statistics_obj_is_visible"
+        | "pg_ts_config_is_visible"
+        | "pg_ts_dict_is_visible"
+        | "pg_ts_parser_is_visible"
+        | "pg_ts_template_is_visible"
+        | "has_table_privilege"
+        | "has_schema_privilege"
+        | "has_database_privilege"
+        | "has_column_privilege"
+        | "has_any_column_privilege"
+        | "has_sequence_privilege"
+        | "has_function_privilege"
+        | "has_language_privilege"
+        | "has_tablespace_privilege"
+        | "has_type_privilege"
+        | "pg_has_role" => (DataType::Boolean, |_, _| Ok(ScalarValue::from(true))),
+        "pg_is_other_temp_schema" => (DataType::Boolean, |known, args| {
+            let name = oid(args, 0).and_then(|oid| known.schemas.get(&oid));
+            let other = name.is_some_and(|name| {
+                ddl::temp::is_temporary(name) && !known.search_path.contains(name)
+            });
+            Ok(ScalarValue::from(other))
+        }),
+        "pg_my_temp_schema" => (DataType::Int64, |known, _| {
+            let own = |(_, name): &(&i64, &String)| {
+                ddl::temp::is_temporary(name) && known.search_path.contains(name)
+            };
+            let own = known.schemas.iter().find(own);
+            Ok(ScalarValue::from(own.map_or(0, |(oid, _)| *oid)))
+        }),
+        "pg_is_in_recovery" | "pg_relation_is_publishable" | "row_security_active" => {
+            (DataType::Boolean, |_, _| Ok(ScalarValue::from(false)))
+        }
+        "obj_description" | "shobj_description" => (DataType::Utf8, |known, args| {
+            let Some(object) = oid(args, 0) else {
+                return Ok(ScalarValue::Utf8(None));
+            };
+            let class = string(args, 1).map(|name| comments::class_named(&name));
+            // Without the catalog's name any comment on the number will do.
+            let mut comments = known.comments.iter();
+            let found = comments.find(|((of, on, column), _)| {
+                *on == object && *column == 0 && class.is_none_or(|class| class == Some(*of))
+            });
+            Ok(ScalarValue::Utf8(found.map(|(_, text)| text.clone())))
+        }),
+        "col_description" => (DataType::Utf8, |known, args| {
+            let (Some(object), Some(column)) = (oid(args, 0), oid(args, 1)) else {
+                return Ok(ScalarValue::Utf8(None));
+            };
+            let column = i32::try_from(column).ok().filter(|column| *column != 0);
+            let on = column.map(|column| (PG_CLASS, object, column));
+            let found = on.and_then(|on| known.comments.get(&on));
+            Ok(ScalarValue::Utf8(found.cloned()))
+        }),
+        "pg_get_partkeydef"
+        | "pg_get_triggerdef"
+        | "pg_get_ruledef"
+        | "pg_get_functiondef"
+        | "pg_get_function_sqlbody"
+        | "pg_get_function_arg_default"
+        | "pg_get_statisticsobjdef"
+        | "pg_get_statisticsobjdef_columns"
+        | "pg_tablespace_location" => (DataType::Utf8, |_, _| Ok(ScalarValue::Utf8(None))),
+        "pg_get_serial_sequence" => (DataType::Utf8, |known, args| {
+            let (table, column) = (regclass_in(known, args)?, string(args, 1));
+            let (ScalarValue::Int64(Some(table)), Some(column)) = (table, column) else {
+                return Ok(ScalarValue::Utf8(None));
+            };
+            let owned = known.owned_sequences.get(&(table, column));
+            Ok(owned.map_or(ScalarValue::Utf8(None), text))
+        }),
+        "pg_get_userbyid" | "regrole_out" => (DataType::Utf8, |known, args| {
+            Ok(oid(args, 0).map_or(ScalarValue::Utf8(None), |role| {
+                text(match known.roles.get(&role) {
+                    Some(name) => name.clone(),
+                    None => format!("unknown (OID={role})"),
+                })
+            }))
+        }),
+        "format_type" => (DataType::Utf8, format_type),
+        "regtype_out" => (DataType::Utf8, |known, args| format_type(known, &args[..1])),
+        "pg_get_expr" => (DataType::Utf8, |known, args| {
+            let shown =
+                string(args, 0).map(|tree| known.defaults.get(&tree).cloned().unwrap_or(tree));
+            Ok(ScalarValue::Utf8(shown))
+        }),
+        "pg_get_indexdef" | "pg_get_constraintdef" | "pg_get_viewdef" => {
+            (DataType::Utf8, |known, args| {
+                let definition = oid(args, 0).and_then(|oid| known.definitions.get(&oid));
+                Ok(ScalarValue::Utf8(definition.cloned()))
+            })
+        }
+        "pg_encoding_to_char" => (DataType::Utf8, |_, args| {
+            Ok(text(if oid(args, 0) == Some(6) { "UTF8" } else { "" }))
+        }),
+        "current_setting" => (DataType::Utf8, |known, args| {
+            let name = string(args, 0).unwrap_or_default();
+            let mut settings = known.settings.iter();
+            match settings.find(|(known, _)| known.eq_ignore_ascii_case(&name)) {
+                Some((_, value)) => Ok(text(value)),
+                None if args.len() > 1 => Ok(ScalarValue::Utf8(None)),
+                None => {
+                    let message = format!("unrecognized configuration parameter \"{name}\"");
+                    Err(error(ErrorKind::UndefinedObject, message))
+                }
+            }
+        }),
+        // Those that the session can carry out are literals by now.
+        "set_config" => (DataType::Utf8, |_, _| {
+            let message = "set_config() other than in the select list, with constants".to_string();
+            Err(error(ErrorKind::FeatureNotSupported, message))
+        }),
+        "acldefault" => (DataType::Utf8, acl_default),
+        // What is cast to a reg type is a number from there on: a name is looked up, a number stays.
+        "regclass_of" => (DataType::Int64, regclass_in),
+        "to_regclass" => (DataType::Int64, |known, args| {
+            Ok(regclass_in(known, args).unwrap_or(ScalarValue::Int64(None)))
+        }),
+        "regclass_out" => (DataType::Utf8, regclass_out),
+        "to_regtype" => (DataType::Int64, |known, args| {
+            Ok(regtype_in(known, args).unwrap_or(ScalarValue::Int64(None)))
+        }),
+        "to_regproc" | "to_regprocedure" => (DataType::Int64, |known, args| {
+            Ok(regproc_in(known, args).unwrap_or(ScalarValue::Int64(None)))
+        }),
+        "to_regnamespace" => (DataType::Int64, |known, args| {
+            let found = named(&known.schemas, args, "schema", ErrorKind::InvalidSchemaName);
+            Ok(found.unwrap_or(ScalarValue::Int64(None)))
+        }),
+        "to_regrole" => (DataType::Int64, |known, args| {
+            let found = named(&known.roles, args, "role", ErrorKind::UndefinedObject);
+            Ok(found.unwrap_or(ScalarValue::Int64(None)))
+        }),
+        "pg_expanded" => (DataType::List(expanded_item()), |_, args| expanded(args)),
+        "regnamespace_of" => (DataType::Int64, |known, args| {
+            named(&known.schemas, args, "schema", ErrorKind::InvalidSchemaName)
+        }),
+        "regrole_of" => (DataType::Int64, |known, args| {
+            named(&known.roles, args, "role", ErrorKind::UndefinedObject)
+        }),
+        "regnamespace_out" => (DataType::Utf8, |known, args| {
+            let name = oid(args, 0).and_then(|oid| known.schemas.get(&oid));
+            Ok(ScalarValue::Utf8(name.cloned()))
+        }),
+        "regproc_out" => (DataType::Utf8, |_, args| {
+            Ok(ScalarValue::Utf8(
+                oid(args, 0).map(function_name).or_else(|| string(args, 0)),
+            ))
+        }),
+        "regprocedure_out" => (DataType::Utf8, |_, args| {
+            let shown = |oid| match pg_proc::function(oid) {
+                Some(function) => format!("{}({})", identifier(&function.name), function.identity),
+                None => function_name(oid),
+            };
+            Ok(ScalarValue::Utf8(oid(args, 0).map(shown)))
+        }),
+        "pg_get_function_result" => (DataType::Utf8, |_, args| {
+            let function = oid(args, 0).and_then(pg_proc::function);
+            Ok(ScalarValue::Utf8(
+                function.map(|function| function.result.clone()),
+            ))
+        }),
+        "pg_get_function_arguments" => (DataType::Utf8, |_, args| {
+            let function = oid(args, 0).and_then(pg_proc::function);
+            Ok(ScalarValue::Utf8(
+                function.map(|function| function.arguments.clone()),
+            ))
+        }),
+        "pg_get_function_identity_arguments" => (DataType::Utf8, |_, args| {
+            let function = oid(args, 0).and_then(pg_proc::function);
+            Ok(ScalarValue::Utf8(
+                function.map(|function| function.identity.clone()),
+            ))
+        }),
+        // 4: DELETE, 8: INSERT, 16: UPDATE, as PostgreSQL's CmdType counts them; a view takes none.
+        "pg_relation_is_updatable" => (DataType::Int32, |known, args| {
+            let class = oid(args, 0);
+            let table = class.is_some_and(|class| known.tables.contains(&class));
+            Ok(ScalarValue::Int32(
+                class.map(|_| if table { 28 } else { 0 }),
+            ))
+        }),
+        // pg_operator tells of nothing that could be named.
+        "regoper_of" | "regoperator_of" => (DataType::Int64, |_, args| {
+            Ok(ScalarValue::Int64(oid(args, 0)))
+        }),
+        "regoper_out" | "regoperator_out" => (DataType::Utf8, |_, args| {
+            Ok(oid(args, 0).map_or(ScalarValue::Utf8(None), |oid| {
+                text(if oid == 0 {
+                    "-".to_string()
+                } else {
+                    oid.to_string()
+                })
+            }))
+        }),
+        "regtype_of" => (DataType::Int64, regtype_in),
+        "regproc_oid" | "regprocedure_of" => (DataType::Int64, regproc_in),
+        // What catalogs have of this type, they have as names.
+        "regproc_of" => (DataType::Utf8, |_, args| {
+            Ok(ScalarValue::Utf8(string(args, 0).map(
+                |of| match of.parse::<i64>() {
+                    Ok(oid) => function_name(oid),
+                    Err(_) => name_parts(&of).pop().unwrap_or_default(),
+                },
+            )))
+        }),
+        "pg_relation_size" | "pg_table_size" | "pg_total_relation_size" => {
+            (DataType::Int64, |known, args| {
+                let class = match oid(args, 0) {
+                    Some(oid) => Some(oid),
+                    None => match regclass_in(known, args)? {
+                        ScalarValue::Int64(oid) => oid,
+                        _ => None,
+                    },
+                };
+                let size = class.map(|class| size_of(&known.store, Some(class)));
+                Ok(ScalarValue::Int64(size.transpose()?))
+            })
+        }
+        // Everything is in the one tablespace of the one database.
+        "pg_database_size" | "pg_tablespace_size" => (DataType::Int64, |known, _| {
+            Ok(ScalarValue::from(size_of(&known.store, None)?))
+        }),
+        "pg_size_pretty" => (DataType::Utf8, |_, args| {
+            Ok(oid(args, 0).map_or(ScalarValue::Utf8(None), |bytes| text(size_pretty(bytes))))
+        }),
+        "getdatabaseencoding" | "pg_client_encoding" => {
+            (DataType::Utf8, |_, _| Ok(ScalarValue::from("UTF8")))
+        }
+        "pg_char_to_encoding" => (DataType::Int32, |_, args| {
+            let utf8 = string(args, 0).is_some_and(|name| {
+                matches!(
+                    name.to_ascii_lowercase().as_str(),
+                    "utf8" | "utf-8" | "unicode"
+                )
+            });
+            Ok(ScalarValue::from(if utf8 { 6_i32 } else { -1 }))
+        }),
+        "current_schemas" => {
+            let item = Arc::new(Field::new("item", DataType::Utf8, true));
+            (DataType::List(item), current_schemas)
+        }
+        _ => return None,
+    })
+}
