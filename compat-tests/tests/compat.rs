@@ -54,6 +54,8 @@ mod operations;
 mod prepared;
 #[path = "compat/protocol.rs"]
 mod protocol;
+#[path = "compat/queries.rs"]
+mod queries;
 #[path = "compat/reads.rs"]
 mod reads;
 #[path = "compat/real_data.rs"]
@@ -66,6 +68,8 @@ mod slt;
 mod subscribe;
 #[path = "compat/tidy.rs"]
 mod tidy;
+#[path = "compat/tpch.rs"]
+mod tpch;
 #[path = "compat/transactional_ddl.rs"]
 mod transactional_ddl;
 #[path = "compat/transactions.rs"]

@@ -14,9 +14,10 @@ use datafusion::logical_expr::{
     ScalarUDFImpl, Signature, Volatility,
 };
 use tidelog_storage::datum::{ColumnBuilder, datum_at};
-use tidelog_storage::{ColumnType, Datum, DatumRef};
+use tidelog_storage::{ColumnType, Datum, DatumRef, TimeTz};
 
 use crate::error::{ErrorKind, SqlError};
+use crate::functions;
 use crate::output;
 use crate::text::{self, Style};
 use crate::types;
@@ -34,6 +35,8 @@ enum Conversion {
     Round(ColumnType),
     /// A json value to the number, boolean or text that it is.
     FromJson(ColumnType),
+    /// Between what clocks show: times with and without a zone, moments, intervals.
+    Clock(ColumnType, ColumnType),
     /// A `timestamptz` to what the zone's clocks show, as `timestamp`.
     ToLocal,
     /// What the zone's clocks show, as `timestamp`, to the moment.
@@ -57,7 +60,9 @@ fn is_integer(ty: ColumnType) -> bool {
 
 /// What PostgreSQL does where DataFusion would do something else.
 fn conversion(from: ColumnType, to: ColumnType) -> Option<Conversion> {
-    use ColumnType::{Float4, Float8, Json, Jsonb, Numeric, Varchar};
+    use ColumnType::{
+        Float4, Float8, Interval, Json, Jsonb, Numeric, Time, TimeTz, TimestampTz, Varchar,
+    };
     Some(match (from, to) {
         (ColumnType::Text | Varchar(_), ColumnType::Text | Varchar(None)) => return None,
         // The same text, but of the other type.
@@ -70,6 +75,9 @@ fn conversion(from: ColumnType, to: ColumnType) -> Option<Conversion> {
         (Jsonb, to) if is_integer(to) => Conversion::FromJson(to),
         (from, to) if is_text(to) => Conversion::Output(from),
         (Float4 | Float8 | Numeric(_), to) if is_integer(to) => Conversion::Round(to),
+        (Time, TimeTz | Interval) | (TimestampTz, TimeTz) | (TimeTz | Interval, Time) => {
+            Conversion::Clock(from, to)
+        }
         (ColumnType::Int8, ColumnType::Int4 | ColumnType::Int2)
         | (ColumnType::Int4, ColumnType::Int2) => Conversion::Round(to),
         _ => return None,
@@ -189,7 +197,8 @@ impl CastFunction {
             Conversion::Input(ty)
             | Conversion::Cut(ty)
             | Conversion::Round(ty)
-            | Conversion::FromJson(ty) => ty,
+            | Conversion::FromJson(ty)
+            | Conversion::Clock(_, ty) => ty,
             Conversion::Output(_) => ColumnType::Text,
             Conversion::ToLocal => ColumnType::Timestamp,
             Conversion::FromLocal => ColumnType::TimestampTz,
@@ -205,6 +214,7 @@ impl CastFunction {
             Conversion::FromJson(ty) => self.read_texts(array, ty, |json| from_json(ty, json)),
             Conversion::Output(ty) => self.to_texts(array, ty),
             Conversion::Round(ty) => round(array, ty),
+            Conversion::Clock(from, to) => self.convert_clocks(array, from, to),
             Conversion::ToLocal => Ok(shift(array, self.style, true)),
             Conversion::FromLocal => Ok(shift(array, self.style, false)),
         }
@@ -223,6 +233,23 @@ impl CastFunction {
                 None => builder.append(DatumRef::Null),
                 Some(value) => builder.append(read(value).map_err(external)?.as_ref()),
             }
+        }
+        Ok(builder.finish())
+    }
+
+    fn convert_clocks(
+        &self,
+        array: &ArrayRef,
+        from: ColumnType,
+        to: ColumnType,
+    ) -> Result<ArrayRef> {
+        // now() has nanoseconds.
+        let array = &output::conform(array, from).map_err(external)?;
+        let mut builder = ColumnBuilder::new(to);
+        for row in 0..array.len() {
+            let value = datum_at(array, row).unwrap_or(DatumRef::Null);
+            let shown = clock(value, to, self.style).map_err(external)?;
+            builder.append(shown.as_ref());
         }
         Ok(builder.finish())
     }
@@ -295,6 +322,29 @@ fn from_json(ty: ColumnType, json: &str) -> std::result::Result<Datum, SqlError>
     Err(SqlError::new(ErrorKind::InvalidParameterValue, message))
 }
 
+/// A time, moment or interval as one of the others.
+fn clock(
+    value: DatumRef<'_>,
+    to: ColumnType,
+    style: Style,
+) -> std::result::Result<Datum, SqlError> {
+    const SECOND: i64 = 1_000_000;
+    const DAY: i64 = 86_400 * SECOND;
+    Ok(match (value, to) {
+        (DatumRef::TimestampTz(i64::MIN | i64::MAX), _) => Datum::Null,
+        (DatumRef::TimestampTz(at), ColumnType::TimeTz) => {
+            let east = style.zone.offset_at(at);
+            Datum::TimeTz(TimeTz {
+                micros: (at + east * SECOND).rem_euclid(DAY),
+                west: -(east as i32),
+            })
+        }
+        (DatumRef::TimeTz(at), ColumnType::Time) => Datum::Time(at.micros),
+        (DatumRef::Interval(value), ColumnType::Time) => Datum::Time(value.micros.rem_euclid(DAY)),
+        (value, to) => functions::call::converted(value, to, style)?.to_owned(),
+    })
+}
+
 /// Floats to the nearest even integer, numerics half away from zero.
 fn round(array: &ArrayRef, ty: ColumnType) -> Result<ArrayRef> {
     let mut builder = ColumnBuilder::new(ty);
@@ -337,6 +387,7 @@ impl ScalarUDFImpl for CastFunction {
             Conversion::Cut(_) => "pg_cut",
             Conversion::Round(_) => "pg_round",
             Conversion::FromJson(_) => "pg_from_json",
+            Conversion::Clock(..) => "pg_clock",
             Conversion::ToLocal => "pg_to_local",
             Conversion::FromLocal => "pg_from_local",
         }

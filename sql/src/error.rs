@@ -1,13 +1,14 @@
 //! `SqlError`: what a client is told when a statement fails.
 
 use arrow::error::ArrowError;
-use datafusion::common::SchemaError;
-use datafusion::error::DataFusionError;
 use tidelog_storage::catalog::IndexId;
-use tidelog_storage::error::StoreFailure;
 use tidelog_storage::{ColumnId, ColumnType, CommitError, Datum, StorageError, TableDef};
 
 use crate::text::Style;
+
+mod datafusion;
+
+pub(crate) use self::datafusion::from_datafusion;
 
 /// The kind of an error; `server` gives each its SQLSTATE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,6 +39,11 @@ pub enum ErrorKind {
     WrongObjectType,
     DatatypeMismatch,
     GroupingError,
+    DuplicateAlias,
+    InvalidRowCountInLimit,
+    InvalidRowCountInOffset,
+    InvalidArgumentForNtile,
+    InvalidArgumentForNthValue,
     CannotCoerce,
     IndeterminateDatatype,
     InvalidTextRepresentation,
@@ -196,95 +202,13 @@ pub(crate) fn from_arrow(error: &ArrowError) -> SqlError {
             Some(error) => error.clone(),
             None => SqlError::new(ErrorKind::InternalError, inner.to_string()),
         },
+        ArrowError::InvalidArgumentError(what)
+            if what.contains("too large to store in a Decimal") =>
+        {
+            SqlError::new(ErrorKind::NumericValueOutOfRange, "numeric field overflow")
+        }
         other => SqlError::new(ErrorKind::InternalError, other.to_string()),
     }
-}
-
-/// What went wrong in DataFusion, as PostgreSQL would say it.
-pub(crate) fn from_datafusion(error: DataFusionError) -> SqlError {
-    if let Some(failure) = StoreFailure::inside(&error) {
-        return SqlError::new(ErrorKind::IoError, failure.to_string());
-    }
-    match error.find_root() {
-        DataFusionError::External(inner) => match inner.downcast_ref::<SqlError>() {
-            Some(error) => error.clone(),
-            None => match inner.downcast_ref::<StorageError>() {
-                Some(StorageError::Evicted) => {
-                    SqlError::new(ErrorKind::SerializationFailure, inner.to_string())
-                }
-                Some(_) => SqlError::new(ErrorKind::IoError, inner.to_string()),
-                None => SqlError::new(ErrorKind::InternalError, inner.to_string()),
-            },
-        },
-        DataFusionError::ArrowError(error, _) => from_arrow(error),
-        DataFusionError::SchemaError(error, _) => match &**error {
-            SchemaError::FieldNotFound { field, .. } => {
-                let name = match &field.relation {
-                    Some(relation) => {
-                        format!("column {}.{} does not exist", relation.table(), field.name)
-                    }
-                    None => format!("column \"{}\" does not exist", field.name),
-                };
-                SqlError::new(ErrorKind::UndefinedColumn, name)
-            }
-            SchemaError::AmbiguousReference { field } => SqlError::new(
-                ErrorKind::AmbiguousColumn,
-                format!("column reference \"{}\" is ambiguous", field.name),
-            ),
-            other => SqlError::new(ErrorKind::SyntaxError, other.to_string()),
-        },
-        DataFusionError::NotImplemented(what) => {
-            SqlError::new(ErrorKind::FeatureNotSupported, what.clone())
-        }
-        DataFusionError::ResourcesExhausted(what) => {
-            SqlError::new(ErrorKind::ProgramLimitExceeded, what.clone())
-        }
-        DataFusionError::ObjectStore(error) => SqlError::new(ErrorKind::IoError, error.to_string()),
-        DataFusionError::ParquetError(error) => {
-            SqlError::new(ErrorKind::IoError, error.to_string())
-        }
-        DataFusionError::IoError(error) => SqlError::new(ErrorKind::IoError, error.to_string()),
-        DataFusionError::Plan(what) | DataFusionError::Execution(what) => from_message(what),
-        other => SqlError::new(ErrorKind::InternalError, other.strip_backtrace()),
-    }
-}
-
-/// DataFusion's planner tells many errors apart by their text only.
-fn from_message(what: &str) -> SqlError {
-    let what = what.split("\n\nbacktrace").next().unwrap_or(what).trim();
-    let kind = if what.contains("Invalid function") {
-        let name = what.split('\'').nth(1).unwrap_or("?");
-        let message = format!("function {name} does not exist");
-        return SqlError::new(ErrorKind::UndefinedFunction, message);
-    } else if what.contains("single row") || what.contains("more than one row") {
-        let message = "more than one row returned by a subquery used as an expression";
-        return SqlError::new(ErrorKind::CardinalityViolation, message);
-    } else if what.contains("GROUP BY") || what.contains("must appear in") {
-        // `… column "e.t.name" must appear in the GROUP BY clause or …`
-        let column = what
-            .split_once("column \"")
-            .and_then(|(_, rest)| rest.split_once('"'))
-            .map(|(column, _)| column.rsplitn(3, '.').take(2).collect::<Vec<_>>());
-        let Some(mut parts) = column else {
-            return SqlError::new(ErrorKind::GroupingError, what);
-        };
-        parts.reverse();
-        let message = format!(
-            "column \"{}\" must appear in the GROUP BY clause or be used in an aggregate function",
-            parts.join(".")
-        );
-        return SqlError::new(ErrorKind::GroupingError, message);
-    } else if what.contains("ivide by zero") {
-        return SqlError::new(ErrorKind::DivisionByZero, "division by zero");
-    } else if what.contains("coerc")
-        || what.contains("signature")
-        || what.contains("Cannot infer common argument type")
-    {
-        ErrorKind::DatatypeMismatch
-    } else {
-        ErrorKind::SyntaxError
-    };
-    SqlError::new(kind, what)
 }
 
 impl From<StorageError> for SqlError {

@@ -2,20 +2,24 @@
 
 pub(crate) mod array;
 pub(crate) mod call;
+pub(crate) mod collected;
 mod dates;
 mod decimal;
 mod encoding;
 pub(crate) mod enums;
+mod exact;
 mod format;
 pub(crate) mod json;
 mod math;
 mod missing;
+pub(crate) mod moments;
 pub(crate) mod order;
 mod regexp;
 pub(crate) mod sequence;
 mod series;
 mod single_value;
 mod strings;
+mod subquery;
 mod sum;
 pub(crate) mod time;
 mod to_char;
@@ -37,7 +41,9 @@ use crate::output;
 use crate::text::Style;
 
 pub(crate) use missing::unknown;
-pub(crate) use single_value::{SINGLE_VALUE, single_value};
+pub(crate) use moments::undefined;
+pub(crate) use single_value::single_value;
+pub(crate) use subquery::{ARRAY_OF, WITH_TIES, syntax};
 pub(crate) use sum::sum;
 
 /// Stands around what is cast to text until its type is known: DataFusion leaves out casts between types that are the

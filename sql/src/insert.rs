@@ -14,7 +14,8 @@ use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
 use crate::locking::Patience;
 use crate::output;
-use crate::parse::parse_expression;
+use crate::parse::{Overriding, parse_expression};
+use crate::returning::Returned;
 use crate::row::{
     Default, RowMaker, Target, Write, assign, cell, constant, infer_placeholder, is_default,
     own_partition, targets,
@@ -70,7 +71,9 @@ impl Session {
         let targets = self.insert_targets(insert, &table, catalog)?;
         let mut types = given.to_vec();
         match insert.source.as_ref().map(|source| &*source.body) {
-            Some(SetExpr::Values(rows)) => {
+            Some(SetExpr::Values(rows))
+                if insert.source.as_deref().is_some_and(has_plain_values) =>
+            {
                 for row in &rows.rows {
                     for (expr, target) in row.iter().zip(&targets) {
                         infer_placeholder(&mut types, expr, target.ty(&table))?;
@@ -192,15 +195,16 @@ impl Session {
         let catalog = scope.snapshot.catalog().clone();
         let table = self.insert_target(insert, &catalog)?;
         let targets = self.insert_targets(insert, &table, &catalog)?;
-        if !prepared.overrides_identity() {
+        if prepared.overriding().is_none() {
             check_identity(&table, &targets, insert.source.as_deref())?;
         }
         let maker = self.row_maker(&table, targets.clone(), &catalog)?;
         let types = &prepared.parameters;
         let mut rows: Vec<(Partition, Row)> = Vec::new();
         let mut room = self.room();
+        let plain_values = insert.source.as_deref().is_some_and(has_plain_values);
         match insert.source.as_ref().map(|source| &*source.body) {
-            Some(SetExpr::Values(list)) => {
+            Some(SetExpr::Values(list)) if plain_values => {
                 for exprs in &list.rows {
                     check_width(exprs.len(), targets.len(), !insert.columns.is_empty())?;
                     let mut given = Vec::with_capacity(exprs.len());
@@ -208,7 +212,7 @@ impl Session {
                     maker.targets.truncate(exprs.len());
                     let mut kept = Vec::with_capacity(exprs.len());
                     for (expr, target) in exprs.iter().zip(&targets) {
-                        if is_default(expr) {
+                        if is_default(expr) || ignored(&table, target, prepared) {
                             continue;
                         }
                         let (ty, name) = (target.ty(&table), target.name(&table));
@@ -245,6 +249,14 @@ impl Session {
                 check_width(columns.len(), targets.len(), !insert.columns.is_empty())?;
                 let mut maker = maker.clone();
                 maker.targets.truncate(columns.len());
+                maker
+                    .targets
+                    .retain(|target| !ignored(&table, target, prepared));
+                let mut expressions = Vec::new();
+                for (index, expr) in maker.open_defaults() {
+                    let ty = table.columns[index].ty;
+                    expressions.push((index, expr, ty));
+                }
                 let source = match prepared.as_of() {
                     None => scope.clone(),
                     past => self.query_scope(past, types, values).await?,
@@ -257,6 +269,9 @@ impl Session {
                         let mut given = Vec::with_capacity(columns.len());
                         let items = batch.columns().iter().zip(&columns).zip(&targets);
                         for (at, ((array, column), target)) in items.enumerate() {
+                            if ignored(&table, target, prepared) {
+                                continue;
+                            }
                             let (ty, style) = (target.ty(&table), self.style());
                             let value = datum_at(array, index);
                             given.push(match value {
@@ -301,10 +316,31 @@ impl Session {
             None => Ok(Outcome::Command(format!("INSERT 0 {count}"))),
             Some(items) => {
                 let rows = writes.into_iter().filter_map(|write| write.new).collect();
-                self.returning(&table, items, rows, &catalog, "INSERT 0")
+                let alias = insert.table_alias.as_ref().map(|alias| &alias.alias);
+                let relation = Returned::of_table(&table, alias, rows);
+                self.returning(&table, vec![relation], items, &catalog, "INSERT 0")
                     .await
             }
         }
+    }
+}
+
+/// Whether the source of an INSERT is VALUES and nothing else.
+fn has_plain_values(source: &ast::Query) -> bool {
+    source.with.is_none()
+        && source.order_by.is_none()
+        && source.limit_clause.is_none()
+        && matches!(&*source.body, SetExpr::Values(_))
+}
+
+/// Whether the statement's value for a target gives way to that of the column's sequence.
+fn ignored(table: &TableDef, target: &Target, prepared: &Prepared) -> bool {
+    match target {
+        Target::Column(index) => {
+            prepared.overriding() == Some(Overriding::User)
+                && table.columns[*index].identity.is_some()
+        }
+        Target::User => false,
     }
 }
 

@@ -1,14 +1,17 @@
 //! UPDATE and DELETE: the rows are found by a query, then superseded one by one in the transaction.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use datafusion::sql::sqlparser::ast::{
-    self, Delete, Expr, Ident, SetExpr, TableFactor, TableWithJoins, Update,
+    self, Delete, Expr, Ident, SetExpr, TableFactor, TableWithJoins, Update, UpdateTableFromKind,
 };
 use futures::TryStreamExt;
+use tidelog_storage::catalog::Identity;
 use tidelog_storage::{
-    Catalog, ColumnType, CommitError, Datum, Partition, Row, RowVersion, Seq, TableDef, datum,
+    Catalog, ColumnDef, ColumnType, CommitError, Datum, Partition, Row, RowVersion, Seq, TableDef,
+    datum,
 };
 
 use crate::ddl;
@@ -16,8 +19,9 @@ use crate::error::{ErrorKind, SqlError};
 use crate::locking::Patience;
 use crate::output::{self, OutputColumn};
 use crate::parse::{item, parse_expression, parse_query, quoted};
-use crate::plan::parameter_types;
+use crate::plan::{parameter_types, subqueries};
 use crate::provider::{SEQ, Scope, USER};
+use crate::returning::Returned;
 use crate::row::{
     Write, assign, check_not_null, constant, infer, is_default, no_parameter, own_partition,
     placeholder,
@@ -111,9 +115,6 @@ impl Session {
         update: &Update,
         catalog: &Catalog,
     ) -> Result<Arc<TableDef>, SqlError> {
-        if update.from.is_some() {
-            return Err(SqlError::unsupported("UPDATE … FROM"));
-        }
         if update.limit.is_some() || !update.order_by.is_empty() {
             return Err(SqlError::new(
                 ErrorKind::SyntaxError,
@@ -128,9 +129,6 @@ impl Session {
         delete: &Delete,
         catalog: &Catalog,
     ) -> Result<Arc<TableDef>, SqlError> {
-        if delete.using.is_some() {
-            return Err(SqlError::unsupported("DELETE … USING"));
-        }
         if delete.limit.is_some() || !delete.order_by.is_empty() || !delete.tables.is_empty() {
             return Err(SqlError::new(
                 ErrorKind::SyntaxError,
@@ -166,11 +164,14 @@ impl Session {
                 infer(&mut types, at, table.columns[column].ty);
             }
         }
-        let plan = self.plan_found(
+        let relations = self.update_relations(update, &table, &types, catalog)?;
+        let mut expressions = changes.expressions;
+        expressions.extend(all_columns(&relations));
+        let plan = self.plan_found_among(
             &table,
-            &update.table,
+            &beside(&update.table, update_sources(update)),
             update.selection.clone(),
-            changes.expressions,
+            expressions,
             Tail::default(),
             &types,
             catalog,
@@ -182,8 +183,11 @@ impl Session {
         let mut changes = Changes::default();
         for (index, value) in assigned_columns(&update.assignments, table)? {
             let column = &table.columns[index];
-            let value = match (is_default(value), &column.default) {
-                (false, _) => value.clone(),
+            let value = match (is_default(&value), &column.default) {
+                (false, _) => {
+                    check_assignable(column)?;
+                    value
+                }
                 (true, Some(sql)) => parse_expression(sql)?,
                 (true, None) => Expr::Value(ast::Value::Null.into()),
             };
@@ -213,11 +217,14 @@ impl Session {
         catalog: &Catalog,
     ) -> Result<QueryPlan, SqlError> {
         let table = self.delete_target(delete, catalog)?;
-        self.plan_found(
+        let from = delete_from(delete)?;
+        let others = delete.using.as_deref().unwrap_or_default();
+        let relations = self.delete_relations(delete, &table, given, catalog)?;
+        self.plan_found_among(
             &table,
-            delete_from(delete)?,
+            &beside(from, others),
             delete.selection.clone(),
-            Vec::new(),
+            all_columns(&relations),
             Tail::default(),
             given,
             catalog,
@@ -236,6 +243,22 @@ impl Session {
         given: &[Option<ColumnType>],
         catalog: &Catalog,
     ) -> Result<QueryPlan, SqlError> {
+        let from = std::slice::from_ref(from);
+        self.plan_found_among(table, from, selection, expressions, tail, given, catalog)
+    }
+
+    /// The same query over relations of which the first is the table.
+    #[allow(clippy::too_many_arguments)] // Each is a clause of the query, or what its names mean.
+    pub(crate) fn plan_found_among(
+        &self,
+        table: &TableDef,
+        from: &[TableWithJoins],
+        selection: Option<Expr>,
+        expressions: Vec<Expr>,
+        tail: Tail,
+        given: &[Option<ColumnType>],
+        catalog: &Catalog,
+    ) -> Result<QueryPlan, SqlError> {
         let limit = tail.limit.map(|rows| format!(" LIMIT {rows}"));
         let limit = limit.unwrap_or_default();
         let mut query = parse_query(&format!("SELECT {SEQ} FROM t{limit}"))?;
@@ -246,7 +269,13 @@ impl Session {
                 "a SELECT was expected",
             ));
         };
-        let column = |name: &str| item(Expr::Identifier(quoted(name)));
+        let called = alias_of(&from[0]).map_or_else(|| table.name.clone(), ddl::fold);
+        let column = |name: &str| {
+            item(match from {
+                [_] => Expr::Identifier(quoted(name)),
+                _ => Expr::CompoundIdentifier(vec![quoted(&called), quoted(name)]),
+            })
+        };
         select.projection = vec![column(SEQ)];
         if self.access(catalog).sees_user(table) {
             select.projection.push(column(USER));
@@ -261,10 +290,77 @@ impl Session {
         select
             .projection
             .extend(expressions.into_iter().enumerate().map(named));
-        select.from = vec![from.clone()];
+        select.from = from.to_vec();
         select.selection = selection;
         let plan = self.plan_query(query, given, catalog)?;
         Ok(plan.shortened(self.state()))
+    }
+
+    /// What RETURNING may name: the table, and the relations of FROM or USING. Without rows.
+    pub(crate) fn written_and(
+        &self,
+        table: &TableDef,
+        target: &TableWithJoins,
+        others: &[TableWithJoins],
+        given: &[Option<ColumnType>],
+        catalog: &Catalog,
+    ) -> Result<Vec<Returned>, SqlError> {
+        let mut relations = vec![Returned::of_table(table, alias_of(target), Vec::new())];
+        if others.is_empty() {
+            return Ok(relations);
+        }
+        let mut query = parse_query("SELECT * FROM t")?;
+        if let SetExpr::Select(select) = &mut *query.body {
+            select.from = others.to_vec();
+        }
+        let plan = self.plan_select(query, given, catalog)?;
+        for (qualifier, field) in plan.schema().iter() {
+            let name = qualifier.map_or("", |qualifier| qualifier.table());
+            let column = (field.name().clone(), output::column_type(field)?);
+            match relations.iter_mut().skip(1).find(|r| r.alias == name) {
+                Some(relation) => relation.columns.push(column),
+                None => relations.push(Returned {
+                    alias: name.to_string(),
+                    columns: vec![column],
+                    rows: Vec::new(),
+                }),
+            }
+        }
+        Ok(relations)
+    }
+
+    /// What an UPDATE's RETURNING may name; nothing without one.
+    fn update_relations(
+        &self,
+        update: &Update,
+        table: &TableDef,
+        given: &[Option<ColumnType>],
+        catalog: &Catalog,
+    ) -> Result<Vec<Returned>, SqlError> {
+        match update.returning {
+            None => Ok(Vec::new()),
+            Some(_) => {
+                let others = update_sources(update);
+                self.written_and(table, &update.table, others, given, catalog)
+            }
+        }
+    }
+
+    /// What a DELETE's RETURNING may name; nothing without one.
+    fn delete_relations(
+        &self,
+        delete: &Delete,
+        table: &TableDef,
+        given: &[Option<ColumnType>],
+        catalog: &Catalog,
+    ) -> Result<Vec<Returned>, SqlError> {
+        match delete.returning {
+            None => Ok(Vec::new()),
+            Some(_) => {
+                let others = delete.using.as_deref().unwrap_or_default();
+                self.written_and(table, delete_from(delete)?, others, given, catalog)
+            }
+        }
     }
 
     pub(crate) async fn find(
@@ -281,10 +377,15 @@ impl Session {
             .run_query(plan, &columns, scope.clone(), types, values)
             .await?;
         let mut found = Vec::new();
+        let mut seen = HashSet::new();
         let mut room = self.room();
         while let Some(batch) = batches.try_next().await? {
             for row in 0..batch.num_rows() {
                 let row = Found::of_batch(table, &scope, sees_user, &batch, row)?;
+                // Where several rows of another relation match one, the first is taken.
+                if !seen.insert((row.partition.clone(), row.version.seq)) {
+                    continue;
+                }
                 room.take(&row.version.row)?;
                 found.push(row);
             }
@@ -317,11 +418,11 @@ impl Session {
         let catalog = scope.snapshot.catalog().clone();
         let table = self.update_target(update, &catalog)?;
         let types = &prepared.parameters;
+        let given: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
         let planned;
         let plan = match self.current(prepared, &scope) {
             Some(plan) => plan,
             None => {
-                let given: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
                 planned = self.update_query(update, &given, &catalog)?.1;
                 &planned
             }
@@ -330,7 +431,9 @@ impl Session {
             .find(&table, plan, scope.clone(), types, values)
             .await?;
         let changes = self.changes(update, &table)?;
-        let computed = &columns[columns.len() - changes.expressions.len()..];
+        let mut relations = self.update_relations(update, &table, &given, &catalog)?;
+        let width = columns.len() - found_width(&relations, changes.expressions.len());
+        let computed = &columns[width..];
         let mut writes = Vec::with_capacity(found.len());
         for found in &found {
             let mut row = found.version.row.clone();
@@ -349,6 +452,7 @@ impl Session {
             check_not_null(&table, &row)?;
             writes.push(found.becomes(Some(row)));
         }
+        put_rows(&mut relations, &found, changes.expressions.len());
         if !self.lock_writes(&scope, &table, found, &writes).await? {
             return Ok(None);
         }
@@ -356,8 +460,8 @@ impl Session {
         match &update.returning {
             None => Ok(Some(Outcome::Command(format!("UPDATE {}", writes.len())))),
             Some(items) => {
-                let rows = writes.into_iter().filter_map(|write| write.new).collect();
-                self.returning(&table, items, rows, &catalog, "UPDATE")
+                relations[0].rows = writes.into_iter().filter_map(|write| write.new).collect();
+                self.returning(&table, relations, items, &catalog, "UPDATE")
                     .await
                     .map(Some)
             }
@@ -389,19 +493,21 @@ impl Session {
         let catalog = scope.snapshot.catalog().clone();
         let table = self.delete_target(delete, &catalog)?;
         let types = &prepared.parameters;
+        let given: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
         let planned;
         let plan = match self.current(prepared, &scope) {
             Some(plan) => plan,
             None => {
-                let given: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
                 planned = self.delete_query(delete, &given, &catalog)?;
                 &planned
             }
         };
+        let mut relations = self.delete_relations(delete, &table, &given, &catalog)?;
         let (found, _) = self
             .find(&table, plan, scope.clone(), types, values)
             .await?;
         let writes: Vec<Write> = found.iter().map(|found| found.becomes(None)).collect();
+        put_rows(&mut relations, &found, 0);
         if !self.lock_writes(&scope, &table, found, &writes).await? {
             return Ok(None);
         }
@@ -410,8 +516,8 @@ impl Session {
             None => Ok(Some(Outcome::Command(format!("DELETE {}", writes.len())))),
             Some(items) => {
                 let rows = writes.into_iter().filter_map(|write| write.old);
-                let rows = rows.map(|version| version.row).collect();
-                self.returning(&table, items, rows, &catalog, "DELETE")
+                relations[0].rows = rows.map(|version| version.row).collect();
+                self.returning(&table, relations, items, &catalog, "DELETE")
                     .await
                     .map(Some)
             }
@@ -442,19 +548,80 @@ pub(crate) fn delete_from(delete: &Delete) -> Result<&TableWithJoins, SqlError> 
     }
 }
 
+/// The relations of UPDATE … FROM.
+pub(crate) fn update_sources(update: &Update) -> &[TableWithJoins] {
+    match &update.from {
+        None => &[],
+        Some(UpdateTableFromKind::BeforeSet(from) | UpdateTableFromKind::AfterSet(from)) => from,
+    }
+}
+
+pub(crate) fn beside(target: &TableWithJoins, others: &[TableWithJoins]) -> Vec<TableWithJoins> {
+    let mut all = vec![target.clone()];
+    all.extend_from_slice(others);
+    all
+}
+
+/// What a relation is called, if it has a name of its own.
+fn alias_of(relation: &TableWithJoins) -> Option<&Ident> {
+    match &relation.relation {
+        TableFactor::Table { alias, .. } => alias.as_ref().map(|alias| &alias.name),
+        _ => None,
+    }
+}
+
+/// The columns of the relations beside the table.
+fn all_columns(relations: &[Returned]) -> Vec<Expr> {
+    let others = relations.iter().skip(1);
+    others
+        .flat_map(|relation| {
+            let alias = quoted(&relation.alias);
+            let columns = relation.columns.iter();
+            columns
+                .map(move |(name, _)| Expr::CompoundIdentifier(vec![alias.clone(), quoted(name)]))
+        })
+        .collect()
+}
+
+fn found_width(relations: &[Returned], computed: usize) -> usize {
+    let others = relations.iter().skip(1);
+    computed + others.map(|relation| relation.columns.len()).sum::<usize>()
+}
+
+/// Gives the relations beside the table their rows, which stand behind `computed` values.
+fn put_rows(relations: &mut [Returned], found: &[Found], computed: usize) {
+    let mut at = computed;
+    for relation in relations.iter_mut().skip(1) {
+        let end = at + relation.columns.len();
+        relation.rows = found
+            .iter()
+            .map(|found| found.computed[at..end].to_vec())
+            .collect();
+        at = end;
+    }
+}
+
+/// 428C9 for a column that only its definition gives values.
+fn check_assignable(column: &ColumnDef) -> Result<(), SqlError> {
+    if column.identity != Some(Identity::Always) {
+        return Ok(());
+    }
+    let name = &column.name;
+    let message = format!("column \"{name}\" can only be updated to DEFAULT");
+    let detail = format!("Column \"{name}\" is an identity column defined as GENERATED ALWAYS.");
+    Err(SqlError::new(ErrorKind::GeneratedAlways, message).detail(detail))
+}
+
 /// The columns that an UPDATE sets, and to what.
-pub(crate) fn assigned_columns<'a>(
-    assignments: &'a [ast::Assignment],
+pub(crate) fn assigned_columns(
+    assignments: &[ast::Assignment],
     table: &TableDef,
-) -> Result<Vec<(usize, &'a Expr)>, SqlError> {
-    let mut assigned: Vec<(usize, &Expr)> = Vec::new();
-    for assignment in assignments {
-        let ast::AssignmentTarget::ColumnName(name) = &assignment.target else {
-            return Err(SqlError::unsupported("SET (a, b) = …"));
-        };
+) -> Result<Vec<(usize, Expr)>, SqlError> {
+    let mut assigned: Vec<(usize, Expr)> = Vec::new();
+    let mut assign = |name: &ast::ObjectName, value: Expr| {
         let column = name
             .0
-            .last()
+            .first()
             .and_then(|part| part.as_ident())
             .map_or_else(String::new, ddl::fold);
         let Some(index) = table.column_index(&column).filter(|_| name.0.len() == 1) else {
@@ -468,7 +635,19 @@ pub(crate) fn assigned_columns<'a>(
             let message = format!("multiple assignments to same column \"{column}\"");
             return Err(SqlError::new(ErrorKind::SyntaxError, message));
         }
-        assigned.push((index, &assignment.value));
+        assigned.push((index, value));
+        Ok(())
+    };
+    for assignment in assignments {
+        match &assignment.target {
+            ast::AssignmentTarget::ColumnName(name) => assign(name, assignment.value.clone())?,
+            ast::AssignmentTarget::Tuple(names) => {
+                let values = subqueries::spread(&assignment.value, names.len())?;
+                for (name, value) in names.iter().zip(values) {
+                    assign(name, value)?;
+                }
+            }
+        }
     }
     Ok(assigned)
 }

@@ -62,8 +62,18 @@ pub fn row_tag(verb: &str, rows: u64) -> String {
     }
 }
 
+/// The tag of numerics that are text, with the digits that they are to be shown with.
+pub(crate) const NUMERIC_TEXT: &str = "numeric text";
+
 /// The column type that a field of a DataFusion schema is shown as.
 pub(crate) fn column_type(field: &Field) -> Result<ColumnType, SqlError> {
+    if field
+        .metadata()
+        .get(PG_TYPE_KEY)
+        .is_some_and(|tag| tag == NUMERIC_TEXT)
+    {
+        return Ok(ColumnType::Numeric(None));
+    }
     if let Some(tag) = field.metadata().get(PG_TYPE_KEY)
         && let Some(ty) = ColumnType::from_tag(field.data_type(), tag)
     {
@@ -151,6 +161,7 @@ pub(crate) fn conform(array: &ArrayRef, ty: ColumnType) -> Result<ArrayRef, SqlE
         DataType::Decimal128(..) | DataType::Decimal256(..) => array.data_type().clone(),
         DataType::Decimal32(p, s) | DataType::Decimal64(p, s) => DataType::Decimal128(*p, *s),
         DataType::List(item) if is_decimal(item.data_type()) => array.data_type().clone(),
+        DataType::Utf8 if matches!(ty, ColumnType::Numeric(_)) => DataType::Utf8,
         _ => ty.arrow(),
     };
     if *array.data_type() == want {

@@ -3,10 +3,14 @@
 mod create;
 mod cursor;
 mod define;
+mod distinct;
+mod forms;
 mod keywords;
 mod listen;
 mod maintain;
 mod subscribe;
+mod tokens;
+mod with;
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -31,6 +35,10 @@ use crate::error::{ErrorKind, SqlError};
 use cursor::{parse_close, parse_declare, parse_fetch};
 use listen::parse_listen;
 use subscribe::{parse_copy_subscribe, parse_subscribe};
+use tokens::{
+    order_sequence_options, plain_quantified, plain_switches, reset_as_set, take_key_locks,
+    take_overriding, take_trim_from,
+};
 
 /// A statement as parsed from a query string.
 #[derive(Clone, Debug)]
@@ -38,13 +46,22 @@ pub struct Parsed {
     pub(crate) body: Body,
     /// Whether its locking clause is FOR NO KEY UPDATE or FOR KEY SHARE.
     pub(crate) spares_keys: bool,
-    /// Whether it says OVERRIDING SYSTEM VALUE.
-    pub(crate) overrides_identity: bool,
+    /// What it says of OVERRIDING.
+    pub(crate) overriding: Option<Overriding>,
     /// The moment in the past that its query reads.
     pub(crate) as_of: Option<AsOf>,
     /// The query string, and where in it the statement begins and ends, in characters from 1.
     source: Arc<str>,
     extent: RangeInclusive<usize>,
+}
+
+/// Whose values an INSERT takes for identity columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Overriding {
+    /// OVERRIDING SYSTEM VALUE: the statement's.
+    System,
+    /// OVERRIDING USER VALUE: the sequence's.
+    User,
 }
 
 /// `AS OF SEQ …` or `AS OF TIMESTAMP …` at the end of a query.
@@ -103,11 +120,21 @@ impl Parsed {
 
     /// Adds where the name stands that the error complains about, if it does and does not know that yet.
     pub(crate) fn locate(&self, error: SqlError) -> SqlError {
-        use ErrorKind::{AmbiguousColumn, UndefinedColumn, UndefinedFunction, UndefinedTable};
+        use ErrorKind::{
+            AmbiguousColumn, GroupingError, UndefinedColumn, UndefinedFunction, UndefinedTable,
+        };
+        if error.position.is_none()
+            && let Some(position) = self.literal_position(&error)
+        {
+            return SqlError {
+                position: Some(position),
+                ..error
+            };
+        }
         let names_it = matches!(
             error.kind,
             UndefinedTable | UndefinedColumn | AmbiguousColumn | UndefinedFunction
-        );
+        ) || error.kind == GroupingError && error.message.contains('"');
         // PostgreSQL does not say of definitions.
         let defines = match &self.body {
             Body::Define(definition) => !matches!(
@@ -139,10 +166,16 @@ impl Parsed {
                 .eq(wanted.clone())
         };
         let words = words(&self.source, &self.extent);
-        let position = words
-            .windows(wanted.len())
-            .find(here)
-            .map(|words| words[0].position);
+        let found = words.windows(wanted.len()).find(here);
+        // A column may stand there without its relation.
+        let last = || match error.kind {
+            GroupingError => words
+                .iter()
+                .find(|word| wanted.last() == Some(&&*word.text)),
+            _ => None,
+        };
+        let position = found.map(|words| &words[0]).or_else(last);
+        let position = position.map(|word| word.position);
         SqlError { position, ..error }
     }
 
@@ -160,6 +193,38 @@ impl Parsed {
             body: Body::Sql(Box::new(statement), None),
             ..self.clone()
         }
+    }
+
+    /// Where the literal stands that the error quotes as unreadable.
+    fn literal_position(&self, error: &SqlError) -> Option<usize> {
+        use ErrorKind::{
+            DatetimeFieldOverflow, InvalidDatetimeFormat, InvalidTextRepresentation,
+            NumericValueOutOfRange,
+        };
+        let reads = matches!(
+            error.kind,
+            InvalidTextRepresentation
+                | InvalidDatetimeFormat
+                | DatetimeFieldOverflow
+                | NumericValueOutOfRange
+        );
+        let (_, quoted) = error.message.split_once('"').filter(|_| reads)?;
+        let quoted = match quoted.strip_suffix('"') {
+            Some(quoted) => quoted,
+            None => quoted.split_once("\" is out of range")?.0,
+        };
+        let tokens = Tokenizer::new(&PostgreSqlDialect {}, &self.source).tokenize_with_location();
+        let starts = line_starts(&self.source);
+        let places = tokens
+            .ok()?
+            .into_iter()
+            .filter_map(|token| match &token.token {
+                Token::SingleQuotedString(text) if text == quoted => {
+                    Some(position(&starts, &token))
+                }
+                _ => None,
+            });
+        places.into_iter().find(|place| self.extent.contains(place))
     }
 
     /// The statement that an EXPLAIN is of; `None` when this is another statement.
@@ -213,10 +278,11 @@ fn parse_one(
         .map_or(begin, |token| position(&starts, token));
     let spares_keys = take_key_locks(&mut tokens);
     let mut as_of = take_as_of(dialect, sql, &mut tokens)?;
-    let overrides_identity = take_overriding(&mut tokens);
+    let overriding = take_overriding(&mut tokens);
     take_trim_from(&mut tokens);
     order_sequence_options(&mut tokens);
     plain_quantified(&mut tokens);
+    forms::rewrite(&mut tokens)?;
     let taken = create::take(dialect, sql, &mut tokens)?;
     let word = |n: usize| match tokens.get(n).map(|t| &t.token) {
         Some(Token::Word(word)) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
@@ -305,218 +371,11 @@ fn parse_one(
     body.map(|body| Parsed {
         body,
         spares_keys,
-        overrides_identity,
+        overriding,
         as_of,
         source: sql.clone(),
         extent: begin..=end,
     })
-}
-
-/// Makes FOR NO KEY UPDATE and FOR KEY SHARE, which sqlparser does not know, FOR UPDATE and FOR SHARE; says
-/// whether there were any. Nowhere else do these words stand together.
-fn take_key_locks(tokens: &mut Vec<TokenWithSpan>) -> bool {
-    let word = |token: &TokenWithSpan| match &token.token {
-        Token::Word(word) if word.quote_style.is_none() => word.keyword,
-        _ => Keyword::NoKeyword,
-    };
-    let mut found = false;
-    let mut at = 0;
-    while at < tokens.len() {
-        if word(&tokens[at]) != Keyword::FOR {
-            at += 1;
-            continue;
-        }
-        let next: Vec<Keyword> = tokens[at..].iter().take(4).map(word).collect();
-        let extra = match next.as_slice() {
-            [Keyword::FOR, Keyword::NO, Keyword::KEY, Keyword::UPDATE] => 2,
-            [Keyword::FOR, Keyword::KEY, Keyword::SHARE, ..] => 1,
-            _ => 0,
-        };
-        found |= extra > 0;
-        tokens.drain(at + 1..at + 1 + extra);
-        at += 1;
-    }
-    found
-}
-
-/// Makes `OPERATOR(pg_catalog.=) ANY`, which sqlparser does not know, `= ANY`. What stands on the right of such an
-/// operator is the array alone, so no other operator of the statement binds otherwise for it.
-fn plain_quantified(tokens: &mut Vec<TokenWithSpan>) {
-    let is = |token: &TokenWithSpan, names: &[&str]| match &token.token {
-        Token::Word(word) if word.quote_style.is_none() => names
-            .iter()
-            .any(|name| word.value.eq_ignore_ascii_case(name)),
-        _ => false,
-    };
-    let mut at = 0;
-    while at + 6 < tokens.len() {
-        let next = &tokens[at..];
-        let qualified = is(&next[0], &["OPERATOR"])
-            && next[1].token == Token::LParen
-            && is(&next[2], &["pg_catalog"])
-            && next[3].token == Token::Period
-            && next[5].token == Token::RParen
-            && is(&next[6], &["ANY", "ALL", "SOME"]);
-        if qualified {
-            tokens.drain(at + 5..at + 6);
-            tokens.drain(at..at + 4);
-        }
-        at += 1;
-    }
-}
-
-/// Takes the FROM out of `trim(FROM x)` and `trim(LEADING FROM x)`, where it says nothing and sqlparser expects what is
-/// trimmed.
-fn take_trim_from(tokens: &mut Vec<TokenWithSpan>) {
-    let keyword = |token: Option<&TokenWithSpan>| match token.map(|token| &token.token) {
-        Some(Token::Word(word)) if word.quote_style.is_none() => word.keyword,
-        _ => Keyword::NoKeyword,
-    };
-    let mut at = 0;
-    while at + 2 < tokens.len() {
-        if keyword(tokens.get(at)) == Keyword::TRIM && tokens[at + 1].token == Token::LParen {
-            let side = matches!(
-                keyword(tokens.get(at + 2)),
-                Keyword::LEADING | Keyword::TRAILING | Keyword::BOTH
-            );
-            let from = at + 2 + usize::from(side);
-            if keyword(tokens.get(from)) == Keyword::FROM {
-                tokens.remove(from);
-            }
-        }
-        at += 1;
-    }
-}
-
-/// Puts the options of sequences into the one order that sqlparser knows.
-fn order_sequence_options(tokens: &mut [TokenWithSpan]) {
-    let word = |token: Option<&TokenWithSpan>| match token.map(|token| &token.token) {
-        Some(Token::Word(word)) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
-        _ => String::new(),
-    };
-    let at = |index: usize| word(tokens.get(index));
-    let creates = at(0) == "CREATE" && at(1) == "SEQUENCE";
-    let mut lists = Vec::new();
-    if creates {
-        // Behind the name, which may be one of these words.
-        let mut begin = if at(2) == "IF" { 6 } else { 3 };
-        while tokens.get(begin).map(|token| &token.token) == Some(&Token::Period) {
-            begin += 2;
-        }
-        lists.push(begin.min(tokens.len())..tokens.len());
-    }
-    if at(0) == "CREATE" && at(1).ends_with("TABLE") || at(2) == "TABLE" {
-        for index in 0..tokens.len() {
-            let opens = tokens.get(index + 1).map(|token| &token.token) == Some(&Token::LParen);
-            if at(index) == "IDENTITY" && opens {
-                let rest = &tokens[index + 2..];
-                let length = rest.iter().position(|token| token.token == Token::RParen);
-                lists.extend(length.map(|length| index + 2..index + 2 + length));
-            }
-        }
-    }
-    // Where each option begins, and its place.
-    let place = |index: usize| match (at(index).as_str(), at(index + 1).as_str()) {
-        ("INCREMENT", _) => Some(1),
-        ("MINVALUE", _) | ("NO", "MINVALUE") => Some(2),
-        ("MAXVALUE", _) | ("NO", "MAXVALUE") => Some(3),
-        ("START", _) => Some(4),
-        ("CACHE", _) => Some(5),
-        ("CYCLE", _) | ("NO", "CYCLE") => Some(6),
-        ("OWNED", _) => Some(7),
-        _ => None,
-    };
-    let mut ordered = Vec::new();
-    for list in lists {
-        let mut begins: Vec<(usize, usize)> = list
-            .clone()
-            .filter(|&index| index == list.start || at(index - 1) != "NO")
-            .filter_map(|index| Some((place(index)?, index)))
-            .collect();
-        let Some(first) = begins.first().map(|(_, index)| *index) else {
-            continue;
-        };
-        let ends: Vec<usize> = begins
-            .iter()
-            .skip(1)
-            .map(|b| b.1)
-            .chain([list.end])
-            .collect();
-        let mut parts: Vec<(usize, Vec<TokenWithSpan>)> = begins
-            .drain(..)
-            .zip(ends)
-            .map(|((place, begin), end)| (place, tokens[begin..end].to_vec()))
-            .collect();
-        parts.sort_by_key(|(place, _)| *place);
-        let list: Vec<TokenWithSpan> = parts.into_iter().flat_map(|(_, part)| part).collect();
-        ordered.push((first, list));
-    }
-    for (first, list) in ordered {
-        let end = first + list.len();
-        tokens[first..end].clone_from_slice(&list);
-    }
-}
-
-/// Takes OVERRIDING SYSTEM VALUE, which sqlparser does not know, out of an INSERT; says whether it was there.
-fn take_overriding(tokens: &mut Vec<TokenWithSpan>) -> bool {
-    let is = |at: usize, text: &str| match tokens.get(at).map(|token| &token.token) {
-        Some(Token::Word(word)) => {
-            word.quote_style.is_none() && word.value.eq_ignore_ascii_case(text)
-        }
-        _ => false,
-    };
-    if !is(0, "INSERT") && !is(0, "WITH") {
-        return false;
-    }
-    let found = (0..tokens.len())
-        .find(|&at| is(at, "OVERRIDING") && is(at + 1, "SYSTEM") && is(at + 2, "VALUE"));
-    if let Some(at) = found {
-        tokens.drain(at..at + 3);
-    }
-    found.is_some()
-}
-
-/// Makes ON and OFF behind the switches of COPY, which sqlparser does not know, TRUE and FALSE.
-fn plain_switches(tokens: &mut [TokenWithSpan]) {
-    let keyword = |token: &TokenWithSpan| match &token.token {
-        Token::Word(word) if word.quote_style.is_none() => word.keyword,
-        _ => Keyword::NoKeyword,
-    };
-    for at in 1..tokens.len() {
-        let switches = matches!(keyword(&tokens[at - 1]), Keyword::FREEZE | Keyword::HEADER);
-        match keyword(&tokens[at]) {
-            Keyword::ON if switches => tokens[at].token = Token::make_keyword("TRUE"),
-            Keyword::OFF if switches => tokens[at].token = Token::make_keyword("FALSE"),
-            _ => {}
-        }
-    }
-}
-
-/// Makes `RESET (a, b)` of ALTER TABLE, which sqlparser does not know, `SET (a = NULL, b = NULL)`.
-fn reset_as_set(tokens: &mut Vec<TokenWithSpan>) {
-    let resets = |two: &[TokenWithSpan]| {
-        matches!(&two[0].token, Token::Word(word) if word.keyword == Keyword::RESET)
-            && two[1].token == Token::LParen
-    };
-    let Some(at) = tokens.windows(2).position(resets) else {
-        return;
-    };
-    let of = |token: Token, span| TokenWithSpan { token, span };
-    tokens[at].token = Token::make_keyword("SET");
-    let mut next = at + 2;
-    while let Some(token) = tokens.get(next) {
-        let span = token.span;
-        if matches!(token.token, Token::Comma | Token::RParen) {
-            let ended = token.token == Token::RParen;
-            let null = [Token::Eq, Token::make_keyword("NULL")].map(|token| of(token, span));
-            tokens.splice(next..next, null);
-            next += 2;
-            if ended {
-                return;
-            }
-        }
-        next += 1;
-    }
 }
 
 /// Takes the AS OF clause away that ends a query, also that of an INSERT or inside COPY (…).
@@ -629,6 +488,8 @@ fn parse_statement(
         .parse_statement()
         .and_then(|statement| expect_end(&parser).map(|()| statement))
         .map_err(|error| syntax_error(sql, error))
+        .map(distinct::associate)
+        .and_then(with::unwrapped)
 }
 
 fn expect_end(parser: &Parser<'_>) -> Result<(), ParserError> {

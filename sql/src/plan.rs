@@ -29,18 +29,23 @@ use crate::{ddl, functions, system, types};
 
 mod calls;
 mod dialect;
+pub(crate) mod digits;
+mod flatten;
 mod forms;
+mod limits;
 mod names;
 mod operators;
 mod order;
 mod qualified;
 mod rows;
+mod selects;
 pub(crate) mod stars;
-mod subqueries;
+pub(crate) mod subqueries;
 mod syntax;
 mod tableoid;
 mod view;
 
+pub(crate) use limits::negative as negative_limit;
 pub(crate) use names::shown;
 pub(crate) use operators::PostgresOperators;
 use view::ViewSource;
@@ -97,10 +102,12 @@ impl Planner<'_> {
         });
         rows::expand(&mut query, self.catalog, self.search_path);
         dialect::write_numbers_out(&mut query);
-        subqueries::aggregate(&mut query, &|name| self.get_aggregate_meta(name).is_some());
+        subqueries::simplify(&mut query)?;
+        limits::whole(&mut query)?;
         if self.pseudo_columns {
             stars::expand(&mut query, self.catalog, self.search_path)?;
         }
+        selects::rewrite(&mut query)?;
         let options = ParserOptions {
             parse_float_as_decimal: true,
             map_string_types_to_utf8view: false,
@@ -117,6 +124,7 @@ impl Planner<'_> {
                 &mut context,
             )
             .and_then(|plan| operators::follow_postgres(plan, self.style))
+            .and_then(|plan| flatten::flatten(plan, self.style))
             .map_err(from_datafusion)
     }
 }
@@ -190,11 +198,13 @@ impl ContextProvider for Planner<'_> {
         )
         .map_err(|e| DataFusionError::External(Box::new(e)))?;
         let user = self.pseudo_columns && self.access.sees_user(table);
-        Ok(provider_as_source(Arc::new(Relation::new(
-            table.clone(),
-            self.pseudo_columns,
-            user,
-        ))))
+        let relation = Relation::new(table.clone(), self.pseudo_columns, user);
+        Ok(provider_as_source(Arc::new(
+            match self.access.sees_user(table) {
+                true => relation,
+                false => relation.with_unique_key(),
+            },
+        )))
     }
 
     fn get_table_function_source(
@@ -285,7 +295,24 @@ impl ContextProvider for Planner<'_> {
     fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
         let name = match name {
             "every" => "bool_and",
-            "variance" => "var_samp",
+            // DataFusion's own, or its names for others.
+            "any_value"
+            | "approx_distinct"
+            | "approx_median"
+            | "approx_percentile_cont"
+            | "approx_percentile_cont_with_weight"
+            | "covar"
+            | "first_value"
+            | "last_value"
+            | "mean"
+            | "median"
+            | "nth_value"
+            | "quantile_cont"
+            | "stddev_sample"
+            | "stddev_population"
+            | "var"
+            | "var_sample"
+            | "var_population" => return None,
             name => name,
         };
         self.state.aggregate_functions().get(name).cloned()

@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::ScalarValue;
+use datafusion::common::{Constraint, Constraints, ScalarValue};
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{
@@ -85,6 +85,8 @@ pub(crate) struct Relation {
     /// The table's columns, then the pseudo-columns that the statement may name.
     columns: Vec<ScanColumn>,
     schema: SchemaRef,
+    /// The primary key, where the statement sees each of its values once.
+    constraints: Constraints,
 }
 
 impl Relation {
@@ -108,7 +110,18 @@ impl Relation {
             table,
             columns,
             schema: Arc::new(Schema::new(fields)),
+            constraints: Constraints::default(),
         }
+    }
+
+    /// The same, of a table whose partitions the statement does not see beside each other: its primary key is unique.
+    pub(crate) fn with_unique_key(mut self) -> Relation {
+        let key = self.table.primary_key.iter();
+        let key: Vec<usize> = key.filter_map(|id| self.table.index_of(*id)).collect();
+        if !key.is_empty() {
+            self.constraints = Constraints::new_unverified(vec![Constraint::PrimaryKey(key)]);
+        }
+        self
     }
 
     /// What a scan with this projection is of, and gives.
@@ -340,6 +353,10 @@ impl TableProvider for Relation {
 
     fn table_type(&self) -> TableType {
         TableType::Base
+    }
+
+    fn constraints(&self) -> Option<&Constraints> {
+        Some(&self.constraints)
     }
 
     /// Filters prune; the plan filters again, so none is claimed exact.

@@ -1,47 +1,127 @@
-//! RETURNING: a select list over the rows that a statement wrote.
+//! RETURNING: a select list over the rows that a statement wrote, and over those of the relations beside them.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use arrow::array::{ArrayRef, Int64Array};
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::record_batch::RecordBatch;
+use datafusion::datasource::{MemTable, TableProvider};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::sql::sqlparser::ast::{self, Expr};
+use datafusion::sql::sqlparser::ast::{self, Expr, SelectItem};
 use futures::{StreamExt, TryStreamExt};
 use tidelog_storage::{Catalog, ColumnType, Row, TableDef};
 
 use crate::ddl;
-use crate::error::SqlError;
+use crate::error::{ErrorKind, SqlError, from_arrow, from_datafusion};
 use crate::output::{self, OutputColumn};
-use crate::parse;
+use crate::parse::{item, parse_query, quoted};
 use crate::session::{Outcome, Session};
+
+/// Numbers the rows of all relations; no statement can write it.
+pub(crate) const ORDINAL: &str = "\u{1}row";
+
+/// A relation that RETURNING may name. All have as many rows, which belong together.
+pub(crate) struct Returned {
+    /// What it goes by.
+    pub(crate) alias: String,
+    /// Its columns.
+    pub(crate) columns: Vec<(String, ColumnType)>,
+    /// Its rows.
+    pub(crate) rows: Vec<Row>,
+}
+
+impl Returned {
+    /// The rows of a table that a statement wrote.
+    pub(crate) fn of_table(
+        table: &TableDef,
+        alias: Option<&ast::Ident>,
+        rows: Vec<Row>,
+    ) -> Returned {
+        let columns = table.columns.iter();
+        Returned {
+            alias: alias.map_or_else(|| table.name.clone(), ddl::fold),
+            columns: columns
+                .map(|column| (column.name.clone(), column.ty))
+                .collect(),
+            rows,
+        }
+    }
+
+    fn batch(&self) -> Result<RecordBatch, SqlError> {
+        let types: Vec<ColumnType> = self.columns.iter().map(|(_, ty)| *ty).collect();
+        output::batch_of_rows(&types, &self.rows)
+    }
+
+    /// The relation with numbered rows.
+    pub(crate) fn numbered(&self) -> Result<Arc<dyn TableProvider>, SqlError> {
+        let field = |(name, ty): &(String, ColumnType)| Arc::new(ty.field(name, true));
+        let mut fields: Vec<Arc<Field>> = self.columns.iter().map(field).collect();
+        fields.push(Arc::new(Field::new(ORDINAL, DataType::Int64, false)));
+        let mut arrays: Vec<ArrayRef> = self.batch()?.columns().to_vec();
+        arrays.push(Arc::new(Int64Array::from_iter_values(
+            0..i64::try_from(self.rows.len()).unwrap_or(i64::MAX),
+        )));
+        let schema = Arc::new(Schema::new(fields));
+        let batch = RecordBatch::try_new(schema.clone(), arrays).map_err(|e| from_arrow(&e))?;
+        let rows = MemTable::try_new(schema, vec![vec![batch]]).map_err(from_datafusion)?;
+        Ok(Arc::new(rows))
+    }
+}
+
+/// Relations that stand in for tables, by their names.
+type StandIns = Vec<(String, Arc<dyn TableProvider>)>;
+
+/// `FROM "row 0" AS a JOIN "row 1" AS b ON …`, and what the names stand for.
+pub(crate) fn joined(relations: &[Returned]) -> Result<(String, StandIns), SqlError> {
+    let mut replaced = Vec::with_capacity(relations.len());
+    let mut from = String::new();
+    let ordinal = quoted(ORDINAL);
+    for (n, relation) in relations.iter().enumerate() {
+        let name = format!("row {n}");
+        let alias = quoted(&relation.alias);
+        if n > 0 {
+            from.push_str(" JOIN ");
+        }
+        from.push_str(&format!("\"{name}\" AS {alias}"));
+        if n > 0 {
+            let first = quoted(&relations[0].alias);
+            from.push_str(&format!(" ON {first}.{ordinal} = {alias}.{ordinal}"));
+        }
+        replaced.push((name, relation.numbered()?));
+    }
+    Ok((from, replaced))
+}
 
 impl Session {
     /// Rows of RETURNING.
     pub(crate) async fn returning(
         &self,
         table: &Arc<TableDef>,
-        items: &[ast::SelectItem],
-        rows: Vec<Row>,
+        relations: Vec<Returned>,
+        items: &[SelectItem],
         catalog: &Catalog,
         verb: &'static str,
     ) -> Result<Outcome, SqlError> {
-        let types: Vec<ColumnType> = table.columns.iter().map(|column| column.ty).collect();
-        let batch = output::batch_of_rows(&types, &rows)?;
-        if let Some(indexes) = plain_columns(table, items) {
+        if let [only] = relations.as_slice()
+            && let Some(indexes) = plain_columns(table, items)
+        {
             let column = |index: &usize| {
                 let column = &table.columns[*index];
                 OutputColumn::new(&column.name, column.ty)
             };
             let columns = indexes.iter().map(column).collect();
-            let batch = batch
+            let batch = only
+                .batch()?
                 .project(&indexes)
-                .map_err(|e| crate::error::from_arrow(&e))?;
+                .map_err(|e| from_arrow(&e))?;
             return Ok(Outcome::Rows {
                 columns,
                 rows: output::once(batch),
                 verb,
             });
         }
-        let plan = self.plan_returning(table, items, stand_in(table, batch)?, catalog)?;
+        let plan = self.plan_returning(table, &relations, items, catalog)?;
         let columns = output::columns(plan.schema().as_arrow())?;
         let rows = self.run(plan, self.scope(), &[], &[]).await?;
         let batches: Vec<_> = rows.try_collect().await?;
@@ -53,15 +133,28 @@ impl Session {
         })
     }
 
-    /// Plans the items of RETURNING over `rows` that stand in for the table.
+    /// The columns that RETURNING gives, known without running the statement.
+    pub(crate) fn returning_columns(
+        &self,
+        returning: &Option<Vec<SelectItem>>,
+        target: impl FnOnce() -> Result<(Arc<TableDef>, Vec<Returned>), SqlError>,
+    ) -> Result<Option<Vec<OutputColumn>>, SqlError> {
+        let Some(items) = returning else {
+            return Ok(None);
+        };
+        let (table, relations) = target()?;
+        let plan = self.plan_returning(&table, &relations, items, &self.catalog())?;
+        output::columns(plan.schema().as_arrow()).map(Some)
+    }
+
     fn plan_returning(
         &self,
         table: &TableDef,
-        items: &[ast::SelectItem],
-        rows: Arc<dyn datafusion::datasource::TableProvider>,
+        relations: &[Returned],
+        items: &[SelectItem],
         catalog: &Catalog,
     ) -> Result<LogicalPlan, SqlError> {
-        // The rows stand in for the table, so a subquery would see them in its place.
+        // A subquery would see what the statement has done, which it must not.
         let names_table = ast::visit_relations(&items.to_vec(), |name| {
             let last = name.0.last().and_then(|part| part.as_ident());
             match last.is_some_and(|last| ddl::fold(last) == table.name) {
@@ -75,61 +168,76 @@ impl Session {
                 table.name
             )));
         }
-        let mut query =
-            parse::parse_query(&format!("SELECT 1 FROM {}", parse::quoted(&table.name)))?;
+        let (from, replaced) = joined(relations)?;
+        let (first, ordinal) = (quoted(&relations[0].alias), quoted(ORDINAL));
+        let mut query = parse_query(&format!("SELECT 1 FROM {from} ORDER BY {first}.{ordinal}"))?;
         if let ast::SetExpr::Select(select) = &mut *query.body {
-            select.projection = items.to_vec();
+            select.projection = spelled_out(relations, items);
         }
-        self.plan_over(vec![(table.name.clone(), rows)], query, &[], false, catalog)
-    }
-
-    /// The columns that RETURNING gives, known without running the statement.
-    pub(crate) fn returning_columns(
-        &self,
-        returning: &Option<Vec<ast::SelectItem>>,
-        table: impl FnOnce() -> Result<Arc<TableDef>, SqlError>,
-    ) -> Result<Option<Vec<OutputColumn>>, SqlError> {
-        let Some(items) = returning else {
-            return Ok(None);
-        };
-        let table = table()?;
-        let types: Vec<ColumnType> = table.columns.iter().map(|column| column.ty).collect();
-        let rows = stand_in(&table, output::batch_of_rows(&types, &[])?)?;
-        let plan = self.plan_returning(&table, items, rows, &self.catalog())?;
-        output::columns(plan.schema().as_arrow()).map(Some)
+        let plan = self.plan_over(replaced, query, &[], false, catalog)?;
+        let mut below = &plan;
+        loop {
+            below = match below {
+                LogicalPlan::Projection(projection) => &projection.input,
+                LogicalPlan::Sort(sort) => &sort.input,
+                LogicalPlan::Window(_) => {
+                    let message = "window functions are not allowed in RETURNING";
+                    return Err(SqlError::new(ErrorKind::WindowingError, message));
+                }
+                LogicalPlan::Aggregate(_) => {
+                    let message = "aggregate functions are not allowed in RETURNING";
+                    return Err(SqlError::new(ErrorKind::GroupingError, message));
+                }
+                _ => return Ok(plan),
+            }
+        }
     }
 }
 
+/// Select items with the columns in place of `*`, which would show the rows' numbers.
+fn spelled_out(relations: &[Returned], items: &[SelectItem]) -> Vec<SelectItem> {
+    let all = |relation: &Returned| -> Vec<SelectItem> {
+        let alias = quoted(&relation.alias);
+        let columns = relation.columns.iter();
+        columns
+            .map(|(name, _)| item(Expr::CompoundIdentifier(vec![alias.clone(), quoted(name)])))
+            .collect()
+    };
+    let mut made = Vec::with_capacity(items.len());
+    for given in items {
+        match given {
+            SelectItem::Wildcard(_) => relations.iter().for_each(|r| made.extend(all(r))),
+            SelectItem::QualifiedWildcard(
+                ast::SelectItemQualifiedWildcardKind::ObjectName(name),
+                _,
+            ) => {
+                let last = name
+                    .0
+                    .last()
+                    .and_then(|part| part.as_ident())
+                    .map(ddl::fold);
+                match relations.iter().find(|r| Some(&r.alias) == last.as_ref()) {
+                    Some(relation) => made.extend(all(relation)),
+                    None => made.push(given.clone()),
+                }
+            }
+            given => made.push(given.clone()),
+        }
+    }
+    made
+}
+
 /// Columns of a table when RETURNING names nothing else.
-fn plain_columns(table: &TableDef, items: &[ast::SelectItem]) -> Option<Vec<usize>> {
+fn plain_columns(table: &TableDef, items: &[SelectItem]) -> Option<Vec<usize>> {
     let mut indexes = Vec::new();
     for item in items {
         match item {
-            ast::SelectItem::Wildcard(_) => indexes.extend(0..table.columns.len()),
-            ast::SelectItem::UnnamedExpr(Expr::Identifier(ident)) => {
+            SelectItem::Wildcard(_) => indexes.extend(0..table.columns.len()),
+            SelectItem::UnnamedExpr(Expr::Identifier(ident)) => {
                 indexes.push(table.column_index(&ddl::fold(ident))?);
             }
             _ => return None,
         }
     }
     Some(indexes)
-}
-
-/// Rows of a table as a relation of their own.
-fn stand_in(
-    table: &TableDef,
-    batch: arrow::record_batch::RecordBatch,
-) -> Result<Arc<dyn datafusion::datasource::TableProvider>, SqlError> {
-    let schema = table.arrow_schema();
-    let options =
-        arrow::record_batch::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    let batch = arrow::record_batch::RecordBatch::try_new_with_options(
-        schema.clone(),
-        batch.columns().to_vec(),
-        &options,
-    )
-    .map_err(|e| crate::error::from_arrow(&e))?;
-    let rows = datafusion::datasource::MemTable::try_new(schema, vec![vec![batch]])
-        .map_err(crate::error::from_datafusion)?;
-    Ok(Arc::new(rows))
 }

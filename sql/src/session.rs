@@ -18,11 +18,13 @@ use crate::ddl::Ddl;
 use crate::error::{ErrorKind, SqlError, from_datafusion};
 use crate::functions;
 use crate::locks::Locks;
+use crate::modify;
 use crate::notify::{ChannelEvent, Outbox, pg_notify, says_something};
 use crate::output::{self, OutputColumn, RowStream};
-use crate::parse::{self, AsOf, Body, Definition, Parsed};
+use crate::parse::{self, AsOf, Body, Definition, Overriding, Parsed};
 use crate::plan;
 use crate::provider::{Access, Scope};
+use crate::returning::Returned;
 use crate::settings::Settings;
 use crate::short_read::ShortRead;
 use crate::system::Showing;
@@ -118,8 +120,8 @@ impl Prepared {
     }
 
     /// Whether it says OVERRIDING SYSTEM VALUE.
-    pub(crate) fn overrides_identity(&self) -> bool {
-        self.statement.overrides_identity
+    pub(crate) fn overriding(&self) -> Option<Overriding> {
+        self.statement.overriding
     }
 
     /// The moment in the past that its query reads.
@@ -149,6 +151,12 @@ pub(crate) struct QueryPlan {
 }
 
 impl QueryPlan {
+    /// With numerics as a client is shown them.
+    fn written(mut self) -> Result<QueryPlan, SqlError> {
+        self.plan = plan::digits::written(self.plan).map_err(from_datafusion)?;
+        Ok(self)
+    }
+
     /// With what it amounts to, where that takes no physical plan.
     pub(crate) fn shortened(mut self, state: &SessionState) -> QueryPlan {
         self.short = ShortRead::of(&self.plan, state).map(Arc::new);
@@ -337,6 +345,7 @@ impl Session {
                     query.locks.clear();
                     let plan = self
                         .plan_query(query, given, &catalog)?
+                        .written()?
                         .shortened(self.state());
                     prepared.parameters = plan::parameter_types(&plan.plan, given)?;
                     prepared.columns = Some(output::columns_of(&plan.plan)?);
@@ -345,14 +354,21 @@ impl Session {
                 Statement::Insert(insert) => {
                     prepared.parameters = self.insert_parameters(insert, given, &catalog)?;
                     prepared.columns = self.returning_columns(&insert.returning, || {
-                        self.insert_target(insert, &catalog)
+                        let table = self.insert_target(insert, &catalog)?;
+                        let alias = insert.table_alias.as_ref().map(|alias| &alias.alias);
+                        let relation = Returned::of_table(&table, alias, Vec::new());
+                        Ok((table, vec![relation]))
                     })?;
                 }
                 Statement::Update(update) => {
                     let (types, plan) = self.update_query(update, given, &catalog)?;
                     (prepared.parameters, prepared.query) = (types, Some(plan));
                     prepared.columns = self.returning_columns(&update.returning, || {
-                        self.update_target(update, &catalog)
+                        let table = self.update_target(update, &catalog)?;
+                        let others = modify::update_sources(update);
+                        let relations =
+                            self.written_and(&table, &update.table, others, given, &catalog)?;
+                        Ok((table, relations))
                     })?;
                 }
                 Statement::Delete(delete) => {
@@ -360,7 +376,11 @@ impl Session {
                     prepared.parameters = plan::parameter_types(&plan.plan, given)?;
                     prepared.query = Some(plan);
                     prepared.columns = self.returning_columns(&delete.returning, || {
-                        self.delete_target(delete, &catalog)
+                        let table = self.delete_target(delete, &catalog)?;
+                        let from = modify::delete_from(delete)?;
+                        let others = delete.using.as_deref().unwrap_or_default();
+                        let relations = self.written_and(&table, from, others, given, &catalog)?;
+                        Ok((table, relations))
                     })?;
                 }
                 Statement::Execute { name, .. } => {
@@ -520,7 +540,9 @@ impl Session {
             Some(plan) => plan,
             None => {
                 let given: Vec<_> = prepared.parameters.iter().map(|ty| Some(*ty)).collect();
-                planned = self.plan_query(query.clone(), &given, scope.snapshot.catalog())?;
+                planned = self
+                    .plan_query(query.clone(), &given, scope.snapshot.catalog())?
+                    .written()?;
                 &planned
             }
         };

@@ -1,16 +1,11 @@
 //! INSERT … ON CONFLICT: rows whose unique key is taken are left out, or update the row that has it.
 
 use std::collections::HashSet;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use arrow::array::Int64Array;
-use arrow::datatypes::{DataType, Field, Schema};
-use arrow::record_batch::RecordBatch;
-use datafusion::datasource::{MemTable, TableProvider};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{
-    self, Assignment, ConflictTarget, Expr, Insert, OnConflict, OnConflictAction, OnInsert, Visit,
+    self, ConflictTarget, Expr, Insert, OnConflict, OnConflictAction, OnInsert,
 };
 use futures::TryStreamExt;
 use tidelog_storage::catalog::{IndexId, UniqueKey};
@@ -22,17 +17,15 @@ use tidelog_storage::{
 };
 
 use crate::ddl;
-use crate::error::{ErrorKind, SqlError, from_arrow, from_datafusion};
+use crate::error::{ErrorKind, SqlError, from_datafusion};
 use crate::locking::Patience;
 use crate::modify::assigned_columns;
 use crate::output;
 use crate::parse::{self, parse_query, quoted};
 use crate::provider::{Scope, blocking};
+use crate::returning::{self, ORDINAL, Returned};
 use crate::row::{Write, assign, cell, check_not_null};
 use crate::session::Session;
-
-/// Numbers the rows of both relations that an update is evaluated over; no statement can write it.
-const ORDINAL: &str = "\u{1}row";
 
 /// What an ON CONFLICT clause asks for.
 pub(crate) struct Conflicts<'a> {
@@ -138,7 +131,7 @@ impl Session {
             return Ok(());
         };
         for (index, value) in assigned_columns(&update.assignments, table)? {
-            crate::row::infer_placeholder(types, value, table.columns[index].ty)?;
+            crate::row::infer_placeholder(types, &value, table.columns[index].ty)?;
         }
         let plan = self.plan_update(&conflicts.alias, update, table, &[], types, catalog)?;
         *types = crate::plan::parameter_types(&plan, types)?
@@ -328,33 +321,26 @@ impl Session {
         given: &[Option<ColumnType>],
         catalog: &Catalog,
     ) -> Result<LogicalPlan, SqlError> {
-        refuse_subqueries(&update.assignments, update.selection.as_ref())?;
-        let (present, excluded, ordinal) = (quoted(alias), quoted("excluded"), quoted(ORDINAL));
-        let mut query = parse_query(&format!(
-            "SELECT {present}.{ordinal} FROM {present} JOIN {excluded} ON {present}.{ordinal} = {excluded}.{ordinal}"
-        ))?;
+        let relation =
+            |alias: &str, rows: Vec<Row>| Returned::of_table(table, Some(&quoted(alias)), rows);
+        let relations = [
+            relation(alias, rows.iter().map(|row| row.0.clone()).collect()),
+            relation("excluded", rows.iter().map(|row| row.1.clone()).collect()),
+        ];
+        let (from, replaced) = returning::joined(&relations)?;
+        let (present, ordinal) = (quoted(alias), quoted(ORDINAL));
+        let mut query = parse_query(&format!("SELECT {present}.{ordinal} FROM {from}"))?;
         if let ast::SetExpr::Select(select) = &mut *query.body {
             for (_, value) in assigned_columns(&update.assignments, table)? {
-                let value = if crate::row::is_default(value) {
+                let value = if crate::row::is_default(&value) {
                     Expr::Value(ast::Value::Null.into())
                 } else {
-                    value.clone()
+                    value
                 };
                 select.projection.push(parse::item(value));
             }
             select.selection = update.selection.clone();
         }
-        let relation = |rows: Vec<&Row>| numbered(table, &rows);
-        let replaced = vec![
-            (
-                alias.to_string(),
-                relation(rows.iter().map(|row| row.0).collect())?,
-            ),
-            (
-                "excluded".to_string(),
-                relation(rows.iter().map(|row| row.1).collect())?,
-            ),
-        ];
         self.plan_over(replaced, query, given, false, catalog)
     }
 }
@@ -391,39 +377,4 @@ fn arbiters<'t>(
     let mut keys = write.new_keys(table);
     keys.retain(|(key, _)| only.is_none_or(|only| key.id == only));
     keys
-}
-
-/// Rows of a table with their numbers, as a relation.
-fn numbered(table: &TableDef, rows: &[&Row]) -> Result<Arc<dyn TableProvider>, SqlError> {
-    let types: Vec<ColumnType> = table.columns.iter().map(|column| column.ty).collect();
-    let rows: Vec<Row> = rows.iter().map(|row| (*row).clone()).collect();
-    let batch = output::batch_of_rows(&types, &rows)?;
-    let mut fields: Vec<Arc<Field>> = table.arrow_schema().fields().iter().cloned().collect();
-    fields.push(Arc::new(Field::new(ORDINAL, DataType::Int64, false)));
-    let mut arrays = batch.columns().to_vec();
-    arrays.push(Arc::new(Int64Array::from_iter_values(
-        0..i64::try_from(rows.len()).unwrap_or(i64::MAX),
-    )));
-    let schema = Arc::new(Schema::new(fields));
-    let batch = RecordBatch::try_new(schema.clone(), arrays).map_err(|e| from_arrow(&e))?;
-    let rows = MemTable::try_new(schema, vec![vec![batch]]).map_err(from_datafusion)?;
-    Ok(Arc::new(rows))
-}
-
-/// The table itself stands aside while the update is evaluated, so a subquery would not see it.
-fn refuse_subqueries(assignments: &[Assignment], selection: Option<&Expr>) -> Result<(), SqlError> {
-    struct Finder;
-    impl ast::Visitor for Finder {
-        type Break = ();
-
-        fn pre_visit_query(&mut self, _: &ast::Query) -> ControlFlow<()> {
-            ControlFlow::Break(())
-        }
-    }
-    let found = assignments.iter().any(|a| a.visit(&mut Finder).is_break())
-        || selection.is_some_and(|expr| expr.visit(&mut Finder).is_break());
-    if found {
-        return Err(SqlError::unsupported("a subquery in ON CONFLICT DO UPDATE"));
-    }
-    Ok(())
 }

@@ -31,6 +31,13 @@ async fn rows_windows_and_names() {
             "SELECT '{q}' && tags, tags && ARRAY['r'], ARRAY[1] && '{1,2}' FROM a ORDER BY id",
             "SELECT jsonb_agg(n ORDER BY id) FROM a",
             "SELECT json_object_agg(id, n) FROM a WHERE id = 1",
+            "SELECT id FROM a WHERE n > 2 AND x IS NOT DISTINCT FROM 'x' OR id = 1 ORDER BY id",
+            "SELECT id, x IS DISTINCT FROM 'x' AND n = 1 AS d FROM a ORDER BY id",
+            "SELECT *, id FROM (VALUES (1, 2)) l (n, id) FULL JOIN (VALUES (3, 2), (4, 5)) r (x, id) USING (id) ORDER BY id",
+            "SELECT * FROM (VALUES (1, 2)) l (n, id) RIGHT JOIN (VALUES (3, 2), (4, 5)) r (x, id) USING (id) ORDER BY id + 0",
+            "SELECT * FROM (VALUES (1, 2)) l (n, id) JOIN (VALUES (3, 2), (4, 5)) r (x, id) USING (id)",
+            "SELECT id, ntile(3) OVER (ORDER BY id) AS t FROM a ORDER BY id",
+            "SELECT id FROM a WINDOW w AS (ORDER BY id DESC) ORDER BY sum(id) OVER (w ROWS 1 PRECEDING)",
         ],
     )
     .await;
@@ -65,12 +72,16 @@ async fn what_would_be_answered_wrongly_is_refused() {
             "WITH ORDINALITY of pg_catalog.now()",
         ),
         (
-            "SELECT id FROM a RIGHT JOIN b USING (id)",
-            "RIGHT JOIN … USING",
+            "SELECT 1 FROM (SELECT id FROM a FULL JOIN b USING (id) CROSS JOIN a c) s",
+            "FULL JOIN … USING but between two relations of one name each",
         ),
         (
-            "SELECT 1 FROM (SELECT id FROM a FULL JOIN b USING (id)) s",
-            "FULL JOIN … USING",
+            "SELECT id FROM a RIGHT JOIN b USING (id) WHERE EXISTS (SELECT 1 FROM a WHERE n = id)",
+            "a merged column of RIGHT or FULL JOIN in a subquery",
+        ),
+        (
+            "SELECT (SELECT max(a.n) FROM b) FROM a",
+            "an aggregate of the outer query's columns in a subquery",
         ),
         ("SELECT * FROM a NATURAL FULL JOIN b", "NATURAL FULL JOIN"),
         (

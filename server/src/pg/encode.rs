@@ -142,6 +142,10 @@ fn write_binary(value: DatumRef<'_>, ty: ColumnType, scratch: &mut String, out: 
             text::write(value, ty, Style::default(), scratch);
             write_numeric(scratch, out);
         }
+        // With the digits that it is to be shown with.
+        DatumRef::Text(digits) if matches!(ty, ColumnType::Numeric(_)) => {
+            write_numeric(digits, out);
+        }
         DatumRef::Text(_) => {
             if ty == ColumnType::Jsonb {
                 out.put_u8(1);

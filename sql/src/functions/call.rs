@@ -375,7 +375,7 @@ fn not_unique(name: &str, given: &[Option<ColumnType>]) -> SqlError {
 }
 
 /// A value of another type as an implicit cast makes it.
-fn converted<'a>(
+pub(crate) fn converted<'a>(
     value: DatumRef<'a>,
     to: ColumnType,
     style: Style,
@@ -575,7 +575,10 @@ impl Overloaded {
             given,
             result,
             style: self.style,
-            signature: self.signature.clone(),
+            signature: Signature {
+                volatility: function.volatility,
+                ..self.signature.clone()
+            },
         };
         Ok((Arc::new(ScalarUDF::from(resolved)), params))
     }

@@ -13,214 +13,261 @@ use unit::Unit;
 const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400 * SECOND;
 
-pub(super) const FUNCTIONS: &[Function] =
-    &[
-        f("date_trunc", &[TEXT, TIMESTAMP], T::Timestamp, |_, args| {
-            let at = micros(args[1]);
-            let unit = unit_of(args[0], T::Timestamp)?;
-            Ok(Datum::Timestamp(match is_endless(at) {
-                true => at,
-                false => unit
-                    .cut(at)
-                    .ok_or_else(|| unit_error(args[0], T::Timestamp))?,
-            }))
-        }),
-        f(
-            "date_trunc",
-            &[TEXT, TIMESTAMPTZ],
-            T::TimestampTz,
-            |env, args| cut_in(args, env.style.zone),
-        )
-        .stable(),
-        f(
-            "date_trunc",
-            &[TEXT, TIMESTAMPTZ, TEXT],
-            T::TimestampTz,
-            |_, args| cut_in(args, zone(text(args[2]))?),
-        ),
-        f("date_trunc", &[TEXT, INTERVAL], T::Interval, |_, args| {
-            let value = interval(args[1]);
-            let unit = unit_of(args[0], T::Interval)?;
-            match unit.cut_interval(value) {
-                Some(value) => Ok(Datum::Interval(value)),
-                None if unit == Unit::Week => Err(unit_error(args[0], T::Interval)
-                    .detail("Months usually have fractional weeks.")),
-                None => Err(unit_error(args[0], T::Interval)),
+pub(super) const FUNCTIONS: &[Function] = &[
+    f("date_trunc", &[TEXT, TIMESTAMP], T::Timestamp, |_, args| {
+        let at = micros(args[1]);
+        let unit = unit_of(args[0], T::Timestamp)?;
+        Ok(Datum::Timestamp(match is_endless(at) {
+            true => at,
+            false => unit
+                .cut(at)
+                .ok_or_else(|| unit_error(args[0], T::Timestamp))?,
+        }))
+    }),
+    f(
+        "date_trunc",
+        &[TEXT, TIMESTAMPTZ],
+        T::TimestampTz,
+        |env, args| cut_in(args, env.style.zone),
+    )
+    .stable(),
+    f(
+        "date_trunc",
+        &[TEXT, TIMESTAMPTZ, TEXT],
+        T::TimestampTz,
+        |_, args| cut_in(args, zone(text(args[2]))?),
+    ),
+    f("date_trunc", &[TEXT, INTERVAL], T::Interval, |_, args| {
+        let value = interval(args[1]);
+        let unit = unit_of(args[0], T::Interval)?;
+        match unit.cut_interval(value) {
+            Some(value) => Ok(Datum::Interval(value)),
+            None if unit == Unit::Week => {
+                Err(unit_error(args[0], T::Interval)
+                    .detail("Months usually have fractional weeks."))
             }
-        }),
-        f("extract", &[TEXT, DATE], DECIMAL, |env, args| {
-            extract(env, args, T::Date)
-        })
-        .shape(part_shape),
-        f("extract", &[TEXT, TIMESTAMP], DECIMAL, |env, args| {
-            extract(env, args, T::Timestamp)
-        })
-        .shape(part_shape),
-        f("extract", &[TEXT, TIMESTAMPTZ], DECIMAL, |env, args| {
-            extract(env, args, T::TimestampTz)
-        })
-        .shape(part_shape)
-        .stable(),
-        f("extract", &[TEXT, TIME], DECIMAL, |env, args| {
-            extract(env, args, T::Time)
-        })
-        .shape(part_shape),
-        f("extract", &[TEXT, TIMETZ], DECIMAL, |env, args| {
-            extract(env, args, T::TimeTz)
-        })
-        .shape(part_shape),
-        f("extract", &[TEXT, INTERVAL], DECIMAL, |env, args| {
-            extract(env, args, T::Interval)
-        })
-        .shape(part_shape),
-        // A date's is its timestamp's.
-        f("date_part", &[TEXT, DATE], T::Float8, |env, args| {
-            let at = match args[1] {
-                DatumRef::Date(i32::MAX) => i64::MAX,
-                DatumRef::Date(i32::MIN) => i64::MIN,
-                DatumRef::Date(days) => i64::from(days) * DAY,
-                other => micros(other),
-            };
-            date_part(env, &[args[0], DatumRef::Timestamp(at)], T::Timestamp)
-        }),
-        f("date_part", &[TEXT, TIMESTAMP], T::Float8, |env, args| {
-            date_part(env, args, T::Timestamp)
-        }),
-        f("date_part", &[TEXT, TIMESTAMPTZ], T::Float8, |env, args| {
-            date_part(env, args, T::TimestampTz)
-        })
-        .stable(),
-        f("date_part", &[TEXT, TIME], T::Float8, |env, args| {
-            date_part(env, args, T::Time)
-        }),
-        f("date_part", &[TEXT, TIMETZ], T::Float8, |env, args| {
-            date_part(env, args, T::TimeTz)
-        }),
-        f("date_part", &[TEXT, INTERVAL], T::Float8, |env, args| {
-            date_part(env, args, T::Interval)
-        }),
-        f("make_date", &[INT4, INT4, INT4], T::Date, |_, args| {
-            let days = day(args)?;
-            Ok(Datum::Date(
-                i32::try_from(days).map_err(|_| day_error(args))?,
-            ))
-        }),
-        f("make_time", &[INT4, INT4, FLOAT8], T::Time, |_, args| {
-            Ok(Datum::Time(clock(args)?))
-        }),
-        f(
-            "make_timestamp",
-            &[INT4, INT4, INT4, INT4, INT4, FLOAT8],
-            T::Timestamp,
-            |_, args| Ok(Datum::Timestamp(local(args)?)),
-        ),
-        f(
-            "make_timestamptz",
-            &[INT4, INT4, INT4, INT4, INT4, FLOAT8],
-            T::TimestampTz,
-            |env, args| Ok(Datum::TimestampTz(moment(local(args)?, env.style.zone))),
-        )
-        .stable(),
-        f(
-            "make_timestamptz",
-            &[INT4, INT4, INT4, INT4, INT4, FLOAT8, TEXT],
-            T::TimestampTz,
-            |_, args| {
-                Ok(Datum::TimestampTz(moment(
-                    local(args)?,
-                    zone(text(args[6]))?,
-                )))
-            },
-        ),
-        f("isfinite", &[DATE], T::Bool, |_, args| {
-            let endless = matches!(args[0], DatumRef::Date(i32::MAX | i32::MIN));
-            Ok(Datum::Bool(!endless))
-        }),
-        f("isfinite", &[TIMESTAMP], T::Bool, |_, args| {
-            Ok(Datum::Bool(!is_endless(micros(args[0]))))
-        }),
-        f("isfinite", &[TIMESTAMPTZ], T::Bool, |_, args| {
-            Ok(Datum::Bool(!is_endless(micros(args[0]))))
-        }),
-        f("isfinite", &[INTERVAL], T::Bool, |_, _| {
-            Ok(Datum::Bool(true))
-        }),
-        f(
-            "date_bin",
-            &[INTERVAL, TIMESTAMP, TIMESTAMP],
-            T::Timestamp,
-            |_, args| Ok(Datum::Timestamp(bin(args)?)),
-        ),
-        f(
-            "date_bin",
-            &[INTERVAL, TIMESTAMPTZ, TIMESTAMPTZ],
-            T::TimestampTz,
-            |_, args| Ok(Datum::TimestampTz(bin(args)?)),
-        ),
-        f("clock_timestamp", &[], T::TimestampTz, |_, _| {
-            Ok(Datum::TimestampTz(datetime::now_micros()))
-        })
-        .volatile(),
-        f("statement_timestamp", &[], T::TimestampTz, |_, _| {
-            Ok(Datum::TimestampTz(datetime::now_micros()))
-        })
-        .stable(),
-        f("timeofday", &[], T::Text, |env, _| {
-            let now = datetime::now_micros();
-            let template = "Dy Mon DD HH24:MI:SS.US YYYY TZ";
-            super::to_char::moment(template, DatumRef::TimestampTz(now), env.style)
-        })
-        .volatile(),
-        f("overlaps", &[TIMESTAMP; 4], T::Bool, overlaps).called_on_null(),
-        f("overlaps", &[TIMESTAMPTZ; 4], T::Bool, overlaps).called_on_null(),
-        f("overlaps", &[TIME; 4], T::Bool, overlaps).called_on_null(),
-        f("overlaps", &[TIMETZ; 4], T::Bool, overlaps).called_on_null(),
-        f(
-            "overlaps",
-            &[TIMESTAMP, INTERVAL, TIMESTAMP, INTERVAL],
-            T::Bool,
-            overlaps,
-        )
-        .called_on_null(),
-        f(
-            "overlaps",
-            &[TIMESTAMP, TIMESTAMP, TIMESTAMP, INTERVAL],
-            T::Bool,
-            overlaps,
-        )
-        .called_on_null(),
-        f(
-            "overlaps",
-            &[TIMESTAMP, INTERVAL, TIMESTAMP, TIMESTAMP],
-            T::Bool,
-            overlaps,
-        )
-        .called_on_null(),
-        f(
-            "overlaps",
-            &[TIMESTAMPTZ, INTERVAL, TIMESTAMPTZ, INTERVAL],
-            T::Bool,
-            overlaps,
-        )
-        .called_on_null()
-        .stable(),
-        f(
-            "overlaps",
-            &[TIMESTAMPTZ, TIMESTAMPTZ, TIMESTAMPTZ, INTERVAL],
-            T::Bool,
-            overlaps,
-        )
-        .called_on_null()
-        .stable(),
-        f(
-            "overlaps",
-            &[TIMESTAMPTZ, INTERVAL, TIMESTAMPTZ, TIMESTAMPTZ],
-            T::Bool,
-            overlaps,
-        )
-        .called_on_null()
-        .stable(),
-    ];
+            None => Err(unit_error(args[0], T::Interval)),
+        }
+    }),
+    f("extract", &[TEXT, DATE], DECIMAL, |env, args| {
+        extract(env, args, T::Date)
+    })
+    .shape(part_shape),
+    f("extract", &[TEXT, TIMESTAMP], DECIMAL, |env, args| {
+        extract(env, args, T::Timestamp)
+    })
+    .shape(part_shape),
+    f("extract", &[TEXT, TIMESTAMPTZ], DECIMAL, |env, args| {
+        extract(env, args, T::TimestampTz)
+    })
+    .shape(part_shape)
+    .stable(),
+    f("extract", &[TEXT, TIME], DECIMAL, |env, args| {
+        extract(env, args, T::Time)
+    })
+    .shape(part_shape),
+    f("extract", &[TEXT, TIMETZ], DECIMAL, |env, args| {
+        extract(env, args, T::TimeTz)
+    })
+    .shape(part_shape),
+    f("extract", &[TEXT, INTERVAL], DECIMAL, |env, args| {
+        extract(env, args, T::Interval)
+    })
+    .shape(part_shape),
+    // A date's is its timestamp's.
+    f("date_part", &[TEXT, DATE], T::Float8, |env, args| {
+        let at = match args[1] {
+            DatumRef::Date(i32::MAX) => i64::MAX,
+            DatumRef::Date(i32::MIN) => i64::MIN,
+            DatumRef::Date(days) => i64::from(days) * DAY,
+            other => micros(other),
+        };
+        date_part(env, &[args[0], DatumRef::Timestamp(at)], T::Timestamp)
+    }),
+    f("date_part", &[TEXT, TIMESTAMP], T::Float8, |env, args| {
+        date_part(env, args, T::Timestamp)
+    }),
+    f("date_part", &[TEXT, TIMESTAMPTZ], T::Float8, |env, args| {
+        date_part(env, args, T::TimestampTz)
+    })
+    .stable(),
+    f("date_part", &[TEXT, TIME], T::Float8, |env, args| {
+        date_part(env, args, T::Time)
+    }),
+    f("date_part", &[TEXT, TIMETZ], T::Float8, |env, args| {
+        date_part(env, args, T::TimeTz)
+    }),
+    f("date_part", &[TEXT, INTERVAL], T::Float8, |env, args| {
+        date_part(env, args, T::Interval)
+    }),
+    f("make_date", &[INT4, INT4, INT4], T::Date, |_, args| {
+        let days = day(args)?;
+        Ok(Datum::Date(
+            i32::try_from(days).map_err(|_| day_error(args))?,
+        ))
+    }),
+    f("make_time", &[INT4, INT4, FLOAT8], T::Time, |_, args| {
+        Ok(Datum::Time(clock(args)?))
+    }),
+    f(
+        "make_timestamp",
+        &[INT4, INT4, INT4, INT4, INT4, FLOAT8],
+        T::Timestamp,
+        |_, args| Ok(Datum::Timestamp(local(args)?)),
+    ),
+    f(
+        "make_timestamptz",
+        &[INT4, INT4, INT4, INT4, INT4, FLOAT8],
+        T::TimestampTz,
+        |env, args| Ok(Datum::TimestampTz(moment(local(args)?, env.style.zone))),
+    )
+    .stable(),
+    f(
+        "make_timestamptz",
+        &[INT4, INT4, INT4, INT4, INT4, FLOAT8, TEXT],
+        T::TimestampTz,
+        |_, args| {
+            Ok(Datum::TimestampTz(moment(
+                local(args)?,
+                zone(text(args[6]))?,
+            )))
+        },
+    ),
+    f("isfinite", &[DATE], T::Bool, |_, args| {
+        let endless = matches!(args[0], DatumRef::Date(i32::MAX | i32::MIN));
+        Ok(Datum::Bool(!endless))
+    }),
+    f("isfinite", &[TIMESTAMP], T::Bool, |_, args| {
+        Ok(Datum::Bool(!is_endless(micros(args[0]))))
+    }),
+    f("isfinite", &[TIMESTAMPTZ], T::Bool, |_, args| {
+        Ok(Datum::Bool(!is_endless(micros(args[0]))))
+    }),
+    f("isfinite", &[INTERVAL], T::Bool, |_, _| {
+        Ok(Datum::Bool(true))
+    }),
+    f(
+        "date_bin",
+        &[INTERVAL, TIMESTAMP, TIMESTAMP],
+        T::Timestamp,
+        |_, args| Ok(Datum::Timestamp(bin(args)?)),
+    ),
+    f(
+        "date_bin",
+        &[INTERVAL, TIMESTAMPTZ, TIMESTAMPTZ],
+        T::TimestampTz,
+        |_, args| Ok(Datum::TimestampTz(bin(args)?)),
+    ),
+    f("clock_timestamp", &[], T::TimestampTz, |_, _| {
+        Ok(Datum::TimestampTz(datetime::now_micros()))
+    })
+    .volatile(),
+    // The keywords, which the planner gives the moment of the transaction, and how many digits of a second to keep.
+    f("current_date", &[TIMESTAMPTZ], T::Date, |env, args| {
+        let days = Clocks::at(env, args).local.div_euclid(DAY);
+        let days = i32::try_from(days)
+            .map_err(|_| SqlError::new(ErrorKind::DatetimeFieldOverflow, "date out of range"))?;
+        Ok(Datum::Date(days))
+    })
+    .stable(),
+    f("current_time", &[TIMESTAMPTZ], T::TimeTz, current_time).stable(),
+    f(
+        "current_time",
+        &[TIMESTAMPTZ, INT4],
+        T::TimeTz,
+        current_time,
+    )
+    .stable(),
+    f("localtime", &[TIMESTAMPTZ], T::Time, local_time).stable(),
+    f("localtime", &[TIMESTAMPTZ, INT4], T::Time, local_time).stable(),
+    f(
+        "localtimestamp",
+        &[TIMESTAMPTZ],
+        T::Timestamp,
+        local_timestamp,
+    )
+    .stable(),
+    f(
+        "localtimestamp",
+        &[TIMESTAMPTZ, INT4],
+        T::Timestamp,
+        local_timestamp,
+    )
+    .stable(),
+    f(
+        "current_timestamp",
+        &[TIMESTAMPTZ],
+        T::TimestampTz,
+        current_timestamp,
+    )
+    .stable(),
+    f(
+        "current_timestamp",
+        &[TIMESTAMPTZ, INT4],
+        T::TimestampTz,
+        current_timestamp,
+    )
+    .stable(),
+    f("statement_timestamp", &[], T::TimestampTz, |_, _| {
+        Ok(Datum::TimestampTz(datetime::now_micros()))
+    })
+    .stable(),
+    f("timeofday", &[], T::Text, |env, _| {
+        let now = datetime::now_micros();
+        let template = "Dy Mon DD HH24:MI:SS.US YYYY TZ";
+        super::to_char::moment(template, DatumRef::TimestampTz(now), env.style)
+    })
+    .volatile(),
+    f("overlaps", &[TIMESTAMP; 4], T::Bool, overlaps).called_on_null(),
+    f("overlaps", &[TIMESTAMPTZ; 4], T::Bool, overlaps).called_on_null(),
+    f("overlaps", &[TIME; 4], T::Bool, overlaps).called_on_null(),
+    f("overlaps", &[TIMETZ; 4], T::Bool, overlaps).called_on_null(),
+    f(
+        "overlaps",
+        &[TIMESTAMP, INTERVAL, TIMESTAMP, INTERVAL],
+        T::Bool,
+        overlaps,
+    )
+    .called_on_null(),
+    f(
+        "overlaps",
+        &[TIMESTAMP, TIMESTAMP, TIMESTAMP, INTERVAL],
+        T::Bool,
+        overlaps,
+    )
+    .called_on_null(),
+    f(
+        "overlaps",
+        &[TIMESTAMP, INTERVAL, TIMESTAMP, TIMESTAMP],
+        T::Bool,
+        overlaps,
+    )
+    .called_on_null(),
+    f(
+        "overlaps",
+        &[TIMESTAMPTZ, INTERVAL, TIMESTAMPTZ, INTERVAL],
+        T::Bool,
+        overlaps,
+    )
+    .called_on_null()
+    .stable(),
+    f(
+        "overlaps",
+        &[TIMESTAMPTZ, TIMESTAMPTZ, TIMESTAMPTZ, INTERVAL],
+        T::Bool,
+        overlaps,
+    )
+    .called_on_null()
+    .stable(),
+    f(
+        "overlaps",
+        &[TIMESTAMPTZ, INTERVAL, TIMESTAMPTZ, TIMESTAMPTZ],
+        T::Bool,
+        overlaps,
+    )
+    .called_on_null()
+    .stable(),
+];
 
 fn micros(value: DatumRef<'_>) -> i64 {
     match value {
@@ -234,6 +281,48 @@ fn interval(value: DatumRef<'_>) -> Interval {
         DatumRef::Interval(value) => value,
         other => unreachable!("{other:?} is no interval: its parameter is"),
     }
+}
+
+/// What the session's clocks show at a moment, rounded to so many digits of a second where a second argument says so.
+struct Clocks {
+    local: i64,
+    east: i64,
+}
+
+impl Clocks {
+    fn at(env: &Env<'_>, args: &[DatumRef<'_>]) -> Clocks {
+        let at = micros(args[0]);
+        let digits = args.get(1).map_or(6, |digits| int(*digits).clamp(0, 6));
+        let unit = 10_i64.pow(6 - digits as u32);
+        let east = env.style.zone.offset_at(at);
+        let rounded = (at + unit / 2).div_euclid(unit) * unit;
+        Clocks {
+            local: rounded + east * SECOND,
+            east,
+        }
+    }
+}
+
+fn current_time(env: &Env<'_>, args: &[DatumRef<'_>]) -> Outcome {
+    let clocks = Clocks::at(env, args);
+    Ok(Datum::TimeTz(TimeTz {
+        micros: clocks.local.rem_euclid(DAY),
+        west: -(clocks.east as i32),
+    }))
+}
+
+fn local_time(env: &Env<'_>, args: &[DatumRef<'_>]) -> Outcome {
+    let local = Clocks::at(env, args).local;
+    Ok(Datum::Time(local.rem_euclid(DAY)))
+}
+
+fn local_timestamp(env: &Env<'_>, args: &[DatumRef<'_>]) -> Outcome {
+    Ok(Datum::Timestamp(Clocks::at(env, args).local))
+}
+
+fn current_timestamp(env: &Env<'_>, args: &[DatumRef<'_>]) -> Outcome {
+    let Clocks { local, east } = Clocks::at(env, args);
+    Ok(Datum::TimestampTz(local - east * SECOND))
 }
 
 fn is_endless(at: i64) -> bool {

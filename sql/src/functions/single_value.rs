@@ -1,5 +1,5 @@
 //! `single_value`: what a scalar subquery gives, as an aggregate: its one row, NULL without any, else an error.
-//! DataFusion takes a correlated scalar subquery only when it is aggregated.
+//! A correlated subquery that may give several rows is aggregated by it.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use datafusion::logical_expr::{
 use crate::error::{ErrorKind, SqlError};
 
 /// The function's name, which no statement can write by accident.
-pub(crate) const SINGLE_VALUE: &str = "tidelog_single_value";
+const SINGLE_VALUE: &str = "tidelog_single_value";
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct SingleValue {

@@ -1,15 +1,20 @@
 //! `sum`, which gives a numeric for bigints as PostgreSQL's does; DataFusion's wraps around.
 
-use arrow::array::{ArrayRef, BooleanArray};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, BooleanArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, FieldRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Float32Type, Int64Type};
 use datafusion::common::{Result, ScalarValue, exec_err};
+use datafusion::error::DataFusionError;
 use datafusion::functions_aggregate::sum::Sum;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, ReversedUDAF,
     Signature, Volatility,
 };
+
+use crate::error::SqlError;
 
 /// What an int8 is summed as: 10^19 of the largest fit the sum's 38 digits.
 const BIGINT: DataType = DataType::Decimal128(28, 0);
@@ -46,31 +51,48 @@ impl AggregateUDFImpl for PostgresSum {
             DataType::Int8 | DataType::Int16 | DataType::Int32 => DataType::Int32,
             DataType::UInt8 | DataType::UInt16 => DataType::Int32,
             DataType::Int64 | DataType::UInt32 | DataType::UInt64 => BIGINT,
-            DataType::Float16 | DataType::Float32 | DataType::Float64 => DataType::Float64,
+            DataType::Float32 => DataType::Float32,
+            DataType::Float16 | DataType::Float64 => DataType::Float64,
             DataType::Null => DataType::Float64,
             ty if ty.is_decimal() => ty.clone(),
-            _ => return exec_err!("function sum({ty}) does not exist"),
+            DataType::Interval(_) => {
+                let error = SqlError::unsupported("sum() of intervals");
+                return Err(DataFusionError::External(Box::new(error)));
+            }
+            _ => return Err(super::undefined("sum", types)),
         }])
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         match types {
             [DataType::Int32] => Ok(DataType::Int64),
+            [DataType::Float32] => Ok(DataType::Float32),
             types => self.sum.return_type(types),
         }
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         let ty = args.return_type().clone();
+        if ty == DataType::Float32 {
+            return Ok(Box::new(Singles::default()));
+        }
         Ok(Box::new(Summed(self.sum.accumulator(args)?, ty)))
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
+        if args.return_type() == &DataType::Float32 && !args.is_distinct {
+            let field =
+                |name: &str, ty| Arc::new(Field::new(format!("{} {name}", args.name), ty, true));
+            return Ok(vec![
+                field("sum", DataType::Float32),
+                field("count", DataType::Int64),
+            ]);
+        }
         self.sum.state_fields(args)
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
-        self.sum.groups_accumulator_supported(args)
+        args.return_type() != &DataType::Float32 && self.sum.groups_accumulator_supported(args)
     }
 
     fn create_groups_accumulator(
@@ -86,6 +108,9 @@ impl AggregateUDFImpl for PostgresSum {
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         let ty = args.return_type().clone();
+        if ty == DataType::Float32 {
+            return Ok(Box::new(Singles::default()));
+        }
         Ok(Box::new(Summed(
             self.sum.create_sliding_accumulator(args)?,
             ty,
@@ -94,6 +119,60 @@ impl AggregateUDFImpl for PostgresSum {
 
     fn reverse_expr(&self) -> ReversedUDAF {
         ReversedUDAF::Identical
+    }
+}
+
+/// The sum of reals, which is a real.
+#[derive(Debug, Default)]
+struct Singles {
+    sum: f32,
+    count: i64,
+}
+
+impl Accumulator for Singles {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        for value in values[0].as_primitive::<Float32Type>().iter().flatten() {
+            self.sum += value;
+            self.count += 1;
+        }
+        Ok(())
+    }
+
+    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        for value in values[0].as_primitive::<Float32Type>().iter().flatten() {
+            self.sum -= value;
+            self.count -= 1;
+        }
+        Ok(())
+    }
+
+    fn supports_retract_batch(&self) -> bool {
+        true
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        let sums = states[0].as_primitive::<Float32Type>();
+        let counts = states[1].as_primitive::<Int64Type>();
+        for (sum, count) in sums.iter().zip(counts) {
+            self.sum += sum.unwrap_or_default();
+            self.count += count.unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        Ok(vec![
+            ScalarValue::Float32(Some(self.sum)),
+            ScalarValue::Int64(Some(self.count)),
+        ])
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        Ok(ScalarValue::Float32((self.count > 0).then_some(self.sum)))
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self)
     }
 }
 

@@ -1,14 +1,28 @@
-//! Calls of functions with overloads: once the plan stands, each is told which one it is.
+//! Calls of functions, aggregates and comparisons as PostgreSQL resolves them.
 
+use std::sync::Arc;
+
+use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
-use datafusion::logical_expr::expr::ScalarFunction;
-use datafusion::logical_expr::{Expr, ExprSchemable};
+use datafusion::logical_expr::expr::{AggregateFunction, Case, ScalarFunction};
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
+use datafusion::logical_expr::{
+    Expr, ExprSchemable, LogicalPlan, Operator, Projection, Union, binary_expr,
+};
+use datafusion::sql::sqlparser::ast::BinaryOperator;
 use tidelog_storage::ColumnType;
 
-use super::operators::{external, literal_of, type_parameter};
+use super::operators::{
+    PostgresOperators, class, external, known_type, literal_of, type_literal, type_of,
+    type_parameter, written_type,
+};
+use super::order::{has_own_order, sorted, sorted_by};
+use crate::error::{ErrorKind, SqlError};
 use crate::functions::call::Overloaded;
+use crate::functions::collected;
 use crate::text::Style;
+use crate::{output, types};
 
 /// The call with its overload chosen, and with literals and parameters of the types that it wants; as it is when it is
 /// no call of ours.
@@ -45,4 +59,188 @@ pub(super) fn resolved(
         .collect::<Result<_>>()?;
     call.func = function;
     Ok((call, true))
+}
+
+/// A comparison of two expressions, as if the statement had it.
+pub(super) fn compare(
+    op: Operator,
+    left: Expr,
+    right: Expr,
+    schema: &DFSchema,
+    style: Style,
+) -> Result<Expr> {
+    let written = match op {
+        Operator::Eq => BinaryOperator::Eq,
+        Operator::NotEq => BinaryOperator::NotEq,
+        Operator::Lt => BinaryOperator::Lt,
+        Operator::LtEq => BinaryOperator::LtEq,
+        Operator::Gt => BinaryOperator::Gt,
+        Operator::GtEq => BinaryOperator::GtEq,
+        op => return Ok(binary_expr(left, op, right)),
+    };
+    let raw = RawBinaryExpr {
+        op: written,
+        left,
+        right,
+    };
+    let planner = PostgresOperators { style };
+    Ok(match planner.plan_binary_op(raw, schema)? {
+        PlannerResult::Planned(expr) => expr,
+        PlannerResult::Original(raw) => binary_expr(raw.left, op, raw.right),
+    })
+}
+
+/// Makes the results of CASE, COALESCE or their like one type: bare strings are read as the others' type, and what is of
+/// another class is refused.
+pub(super) fn match_types(
+    what: &str,
+    exprs: Vec<&mut Expr>,
+    schema: &DFSchema,
+    style: Style,
+) -> Result<()> {
+    let mut first: Option<(Expr, ColumnType)> = None;
+    for expr in &exprs {
+        let Some(ty) = known_type(expr, schema) else {
+            continue;
+        };
+        match &first {
+            None => first = Some(((**expr).clone(), ty)),
+            Some((_, other)) if class(*other) != class(ty) => {
+                return Err(external(mismatch(what, *other, ty)));
+            }
+            Some(_) => {}
+        }
+    }
+    if let Some((first, _)) = first {
+        for expr in exprs {
+            *expr = type_literal(expr.clone(), &first, schema, style)?;
+        }
+    }
+    Ok(())
+}
+
+fn mismatch(what: &str, left: ColumnType, right: ColumnType) -> SqlError {
+    let message = format!(
+        "{what} types {} and {} cannot be matched",
+        types::name(left),
+        types::name(right)
+    );
+    SqlError::new(ErrorKind::DatatypeMismatch, message)
+}
+
+/// CASE: results of one type, conditions that are conditions.
+pub(super) fn case(mut case: Case, schema: &DFSchema, style: Style) -> Result<Expr> {
+    if case.expr.is_none() {
+        for (when, _) in &case.when_then_expr {
+            if let Some(ty) = written_type(when, schema).filter(|ty| *ty != ColumnType::Bool) {
+                let message = format!(
+                    "argument of CASE/WHEN must be type boolean, not type {}",
+                    types::name(ty)
+                );
+                return Err(external(SqlError::new(
+                    ErrorKind::DatatypeMismatch,
+                    message,
+                )));
+            }
+        }
+    }
+    // PostgreSQL looks at ELSE first.
+    let thens = case.when_then_expr.iter_mut().map(|(_, then)| &mut **then);
+    let results = case.else_expr.as_deref_mut().into_iter().chain(thens);
+    match_types("CASE", results.collect(), schema, style)?;
+    Ok(Expr::Case(case))
+}
+
+/// The inputs of a UNION: bare strings of one as the type that the column has in the others.
+pub(super) fn union(mut union: Union, style: Style) -> Result<LogicalPlan> {
+    for n in 0..union.schema.fields().len() {
+        let mut first: Option<ColumnType> = None;
+        for input in &union.inputs {
+            let Some(ty) = column_of(input, n) else {
+                continue;
+            };
+            match first {
+                None => first = Some(ty),
+                Some(other) if class(other) != class(ty) => {
+                    return Err(external(mismatch("UNION", other, ty)));
+                }
+                Some(_) => {}
+            }
+        }
+        let Some(ty) = first else { continue };
+        for input in &mut union.inputs {
+            if let LogicalPlan::Projection(projection) = input.as_ref()
+                && column_of(input, n).is_none()
+            {
+                let mut columns = projection.expr.clone();
+                let name = projection.schema.field(n).name().clone();
+                let value = columns[n].clone().unalias_nested().data;
+                columns[n] = literal_of(value, ty, style)?.alias(name);
+                let made = Projection::try_new(columns, projection.input.clone())?;
+                *input = Arc::new(LogicalPlan::Projection(made));
+            }
+        }
+    }
+    Union::try_new_with_loose_types(union.inputs).map(LogicalPlan::Union)
+}
+
+/// The type of a plan's column, unless it is a bare string or NULL.
+fn column_of(plan: &LogicalPlan, n: usize) -> Option<ColumnType> {
+    if let LogicalPlan::Projection(projection) = plan {
+        let value = projection.expr[n].clone().unalias_nested().data;
+        return known_type(&value, projection.input.schema());
+    }
+    let field = plan.schema().field(n);
+    if field.data_type().is_null() {
+        return None;
+    }
+    output::column_type(field).ok()
+}
+
+/// A call of an aggregate: keys of ORDER BY as their types sort, values collected where they must be.
+pub(super) fn aggregate(mut call: AggregateFunction, schema: &DFSchema) -> Result<Expr> {
+    if of_outer_query(&call)? {
+        return Err(external(SqlError::unsupported(
+            "an aggregate of the outer query's columns in a subquery",
+        )));
+    }
+    let keys = std::mem::take(&mut call.params.order_by);
+    call.params.order_by = sorted(keys, schema)?;
+    if matches!(call.func.name(), "min" | "max")
+        && let Some(arg) = call.params.args.first()
+        && let Some(ty) = type_of(arg, schema)
+    {
+        call = extreme(call, ty)?;
+    }
+    let call = collected::collecting(&call)?.unwrap_or(call);
+    Ok(Expr::AggregateFunction(call))
+}
+
+/// Whether an aggregate is over columns of the query around it alone, which PostgreSQL computes there.
+fn of_outer_query(call: &AggregateFunction) -> Result<bool> {
+    let (mut own, mut outer) = (false, false);
+    for arg in &call.params.args {
+        own |= !arg.column_refs().is_empty();
+        outer |= arg.exists(|expr| Ok(matches!(expr, Expr::OuterReferenceColumn(..))))?;
+    }
+    Ok(outer && !own)
+}
+
+/// `min` and `max` of a type: refused where PostgreSQL has none, by its order where that is not Arrow's.
+fn extreme(call: AggregateFunction, ty: ColumnType) -> Result<AggregateFunction> {
+    use ColumnType::{Bool, Bytea, Json, Jsonb, Uuid};
+    if matches!(ty, Bool | Bytea | Uuid | Json | Jsonb) {
+        let name = call.func.name();
+        let message = format!("function {name}({}) does not exist", types::name(ty));
+        let hint = "No function matches the given name and argument types. You might need to add explicit type casts.";
+        let error = SqlError::new(ErrorKind::UndefinedFunction, message).hint(hint);
+        return Err(external(error));
+    }
+    match has_own_order(ty) {
+        true => {
+            let key = sorted_by(call.params.args[0].clone(), ty);
+            Ok(collected::extreme(call, key))
+        }
+        false => Ok(call),
+    }
 }

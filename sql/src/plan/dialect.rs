@@ -588,6 +588,33 @@ fn prefixed(function: &Function) -> Option<Expr> {
     })
 }
 
+/// What the functions behind CURRENT_DATE and its like take: the moment of the transaction, and how many digits of a second
+/// are wanted.
+fn clock_arguments(name: &str, args: &FunctionArguments) -> Option<Vec<Expr>> {
+    const CLOCKS: [&str; 5] = [
+        "current_date",
+        "current_time",
+        "current_timestamp",
+        "localtime",
+        "localtimestamp",
+    ];
+    if !CLOCKS.contains(&name) {
+        return None;
+    }
+    let digits = match args {
+        FunctionArguments::None => None,
+        FunctionArguments::List(list) => match list.args.as_slice() {
+            [FunctionArg::Unnamed(FunctionArgExpr::Expr(digits @ Expr::Value(_)))] => {
+                Some(digits.clone())
+            }
+            _ => return None,
+        },
+        FunctionArguments::Subquery(_) => return None,
+    };
+    let now = call("now", Vec::new());
+    Some(std::iter::once(now).chain(digits).collect())
+}
+
 /// The form that `normalize` makes is a keyword: here it is a text.
 fn name_form(function: &mut Function) {
     if let FunctionArguments::List(list) = &mut function.args
@@ -604,6 +631,9 @@ fn rewrite_function(function: &mut Function) -> Option<Expr> {
     let name = name_of(&function.name)?;
     if name == "array" {
         return prefixed(function);
+    }
+    if let Some(args) = clock_arguments(&name, &function.args) {
+        return Some(call(&name, args));
     }
     if name == "normalize" {
         name_form(function);

@@ -1,6 +1,6 @@
 //! What PostgreSQL calls things that a query leaves without a name, told to DataFusion as aliases.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
@@ -152,6 +152,7 @@ impl ast::VisitorMut for Conventions<'_> {
         {
             self.type_parameter(expr, ty);
         }
+        type_results(expr);
         ControlFlow::Continue(())
     }
 }
@@ -181,6 +182,8 @@ fn name_columns(projection: &mut [SelectItem], is_top: bool) {
         )
     });
     let mut seen: HashMap<String, usize> = HashMap::new();
+    let mut columns: HashSet<Expr> = HashSet::new();
+    let mut aliases: HashSet<String> = HashSet::new();
     for item in projection {
         let (name, is_column) = match item {
             SelectItem::UnnamedExpr(expr) => (
@@ -193,8 +196,18 @@ fn name_columns(projection: &mut [SelectItem], is_top: bool) {
         let times = seen.entry(name.clone()).or_insert(0);
         *times += 1;
         let again = *times > 1 || (is_top && is_column && has_star);
-        // A relation inside the query may have a name twice as long as nobody asks for it.
-        if is_column && !(again && is_top) {
+        // A relation inside the query may have a name twice as long as nobody asks for it, but not a column, nor beside
+        // what has no name of its own.
+        let is_repeated = match item {
+            SelectItem::UnnamedExpr(expr) if is_column => {
+                !columns.insert(expr.clone()) || aliases.contains(&name)
+            }
+            _ => {
+                aliases.insert(name.clone());
+                false
+            }
+        };
+        if is_column && !(again && is_top) && !is_repeated {
             continue;
         }
         let name = if again {
@@ -238,15 +251,56 @@ fn type_values(body: &mut SetExpr) {
     }
 }
 
-/// An integer that stands alone in a select list or in VALUES is an int4 where it fits, which DataFusion's is not.
-fn typed(expr: Expr) -> Expr {
-    let number = match &expr {
-        Expr::UnaryOp {
-            op: ast::UnaryOperator::Minus,
-            expr,
-        } => expr,
-        expr => expr,
+/// Types the integers that an expression may have as its value.
+fn type_results(expr: &mut Expr) {
+    let small = |expr: &mut Expr| {
+        let taken = std::mem::replace(expr, Expr::Value(Value::Null.into()));
+        *expr = typed(taken);
     };
+    match expr {
+        Expr::Case {
+            conditions,
+            else_result,
+            ..
+        } => {
+            let results = conditions.iter_mut().map(|when| &mut when.result);
+            results.chain(else_result.as_deref_mut()).for_each(small);
+        }
+        Expr::Function(function) => {
+            let name = function.name.0.last().and_then(|part| part.as_ident());
+            let taken = match name.map(ddl::fold).as_deref() {
+                Some("coalesce" | "nullif" | "greatest" | "least") => usize::MAX,
+                Some(
+                    "min" | "max" | "sum" | "array_agg" | "lag" | "lead" | "first_value"
+                    | "last_value" | "nth_value",
+                ) => 1,
+                _ => return,
+            };
+            let FunctionArguments::List(list) = &mut function.args else {
+                return;
+            };
+            for arg in list.args.iter_mut().take(taken) {
+                if let ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(arg)) = arg {
+                    small(arg);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// An integer that stands alone in a select list or in VALUES, or is a value of CASE and its like, is an int4 where it
+/// fits, which DataFusion's is not.
+fn typed(expr: Expr) -> Expr {
+    let mut number = &expr;
+    while let Expr::Nested(inner)
+    | Expr::UnaryOp {
+        op: ast::UnaryOperator::Minus,
+        expr: inner,
+    } = number
+    {
+        number = inner;
+    }
     match number {
         Expr::Value(value) => match &value.value {
             Value::Number(digits, _) if digits.parse::<i32>().is_ok() => Expr::Cast {

@@ -332,6 +332,10 @@ pub(super) fn follow_postgres(plan: LogicalPlan, style: Style) -> Result<Logical
             .iter()
             .for_each(|input| schema.merge(input.schema()));
         let plan = match plan {
+            LogicalPlan::Union(union) => {
+                changed = true;
+                calls::union(union, style)?
+            }
             LogicalPlan::Sort(mut sort) => {
                 sort.expr = sorted(sort.expr, &schema)?;
                 LogicalPlan::Sort(sort)
@@ -494,6 +498,12 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
                 return Ok(Transformed::yes(Expr::ScalarFunction(call)));
             }
             let mut typed = false;
+            if matches!(call.name(), "coalesce" | "greatest" | "least") {
+                typed = true;
+                let what = call.name().to_ascii_uppercase();
+                let args = call.args.iter_mut().collect();
+                calls::match_types(&what, args, schema, style)?;
+            }
             if let Some(types) = functions::json::arguments(call.name()) {
                 typed = true;
                 call.args = call
@@ -539,18 +549,8 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
             window.params.order_by = sorted(keys, schema)?;
             Transformed::yes(Expr::WindowFunction(window))
         }
-        Expr::AggregateFunction(mut aggregate) => {
-            let ordered = matches!(aggregate.func.name(), "min" | "max");
-            let first = aggregate.params.args.first();
-            let ty = first.and_then(|arg| type_of(arg, schema));
-            if ordered && ty.is_some_and(has_own_order) {
-                let name = format!("{}() of this type", aggregate.func.name());
-                return Err(external(SqlError::unsupported(name)));
-            }
-            let keys = std::mem::take(&mut aggregate.params.order_by);
-            aggregate.params.order_by = sorted(keys, schema)?;
-            Transformed::yes(Expr::AggregateFunction(aggregate))
-        }
+        Expr::AggregateFunction(call) => Transformed::yes(calls::aggregate(call, schema)?),
+        Expr::Case(case) => Transformed::yes(calls::case(case, schema, style)?),
         Expr::Negative(inner) if known_type(&inner, schema) == Some(ColumnType::Interval) => {
             let call = functions::json::call(functions::time::negate(), vec![*inner]);
             Transformed::yes(call)
@@ -623,7 +623,7 @@ fn double(value: DatumRef<'_>) -> Option<f64> {
 }
 
 /// An integer literal that PostgreSQL reads as an int4.
-fn small_literal(expr: &Expr) -> Option<i32> {
+pub(super) fn small_literal(expr: &Expr) -> Option<i32> {
     match expr {
         Expr::Literal(ScalarValue::Int64(Some(value)), _) => i32::try_from(*value).ok(),
         Expr::Literal(ScalarValue::Int32(Some(value)), _) => Some(*value),
@@ -631,7 +631,7 @@ fn small_literal(expr: &Expr) -> Option<i32> {
     }
 }
 
-fn int4(value: i32) -> Expr {
+pub(super) fn int4(value: i32) -> Expr {
     Expr::Literal(ScalarValue::Int32(Some(value)), None)
 }
 
@@ -654,18 +654,31 @@ pub(super) fn known_type(expr: &Expr, schema: &DFSchema) -> Option<ColumnType> {
     output::column_type(&field).ok()
 }
 
+/// The same, of an integer literal as PostgreSQL reads it.
+pub(super) fn written_type(expr: &Expr, schema: &DFSchema) -> Option<ColumnType> {
+    match small_literal(expr) {
+        Some(_) => Some(ColumnType::Int4),
+        None => known_type(expr, schema),
+    }
+}
+
 fn is_bare_string(expr: &Expr) -> bool {
     // With metadata it has a type by now.
     matches!(expr, Expr::Literal(ScalarValue::Utf8(Some(_)), None))
 }
 
 /// A bare string literal beside an operand of another type than text becomes a literal of that type.
-fn type_literal(expr: Expr, other: &Expr, schema: &DFSchema, style: Style) -> Result<Expr> {
+pub(super) fn type_literal(
+    expr: Expr,
+    other: &Expr,
+    schema: &DFSchema,
+    style: Style,
+) -> Result<Expr> {
     let Expr::Literal(ScalarValue::Utf8(Some(literal)), _) = &expr else {
         return Ok(expr);
     };
     use ColumnType::{Char, Name, Text, Varchar};
-    let ty = match known_type(other, schema) {
+    let ty = match written_type(other, schema) {
         None | Some(Text | Varchar(_) | Name | Char) => return Ok(expr),
         Some(ty) => ty,
     };
@@ -744,7 +757,7 @@ fn no_operator(op: &BinaryOperator, left: ColumnType, right: ColumnType) -> Data
 }
 
 /// Types of one class compare with each other.
-fn class(ty: ColumnType) -> &'static str {
+pub(super) fn class(ty: ColumnType) -> &'static str {
     match ty {
         ColumnType::Int2
         | ColumnType::Int4

@@ -1,163 +1,491 @@
-//! Subqueries as expressions: `(SELECT …)` and `ARRAY(SELECT …)` as aggregates, which is how DataFusion takes them
-//! when they are correlated.
+//! Row values and what compares with subqueries, in the few forms that `flatten` knows.
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
-    self, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, ObjectName,
-    SelectItem, SetExpr, Visit, VisitMut,
+    self, BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
+    ObjectName, Query, SelectItem, SetExpr, TableFactor, UnaryOperator, Value, VisitMut,
 };
 
 use crate::ddl;
-use crate::functions::SINGLE_VALUE;
+use crate::error::{ErrorKind, SqlError};
+use crate::functions::ARRAY_OF;
+use crate::parse::{parse_query, quoted};
 
-mod correlation;
-
-/// Rewrites the subqueries of a query; `is_aggregate` knows the aggregate functions.
-pub(super) fn aggregate(query: &mut ast::Query, is_aggregate: &dyn Fn(&str) -> bool) {
-    let _ = query.visit(&mut Subqueries { is_aggregate });
+/// Writes comparisons of rows as comparisons of their fields, a row's or pattern's comparison with a subquery as
+/// `TRUE = ANY (SELECT comparison …)`, and `ARRAY(SELECT …)` as a function.
+pub(super) fn simplify(query: &mut Query) -> Result<(), SqlError> {
+    match query.visit(&mut Rows) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
 }
 
-struct Subqueries<'a> {
-    is_aggregate: &'a dyn Fn(&str) -> bool,
-}
+struct Rows;
 
-impl ast::VisitorMut for Subqueries<'_> {
-    type Break = ();
+impl ast::VisitorMut for Rows {
+    type Break = SqlError;
 
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        match expr {
-            Expr::Subquery(query) => {
-                if let Some(item) = self.only_item(query) {
-                    wrap(item, SINGLE_VALUE, Vec::new());
-                    query.order_by = None;
-                    if let Some(condition) = correlation::simplify(query) {
-                        let subquery =
-                            std::mem::replace(expr, Expr::Wildcard(AttachedToken::empty()));
-                        *expr = Expr::Case {
-                            case_token: AttachedToken::empty(),
-                            end_token: AttachedToken::empty(),
-                            operand: None,
-                            conditions: vec![ast::CaseWhen {
-                                condition,
-                                result: subquery,
-                            }],
-                            else_result: None,
-                        };
-                    }
-                }
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
+        match rewritten(expr) {
+            Ok(None) => ControlFlow::Continue(()),
+            Ok(Some(rewritten)) => {
+                *expr = rewritten;
+                ControlFlow::Continue(())
             }
-            Expr::Function(function) => {
-                let named = function.name.0.last().and_then(|part| part.as_ident());
-                if named.is_some_and(|name| ddl::fold(name) == "array")
-                    && let FunctionArguments::Subquery(query) = &mut function.args
-                {
-                    let order = match query.order_by.as_ref().map(|order| &order.kind) {
-                        Some(ast::OrderByKind::Expressions(order)) => order.clone(),
-                        _ => Vec::new(),
-                    };
-                    if let Some(item) = self.only_item(query) {
-                        // ORDER BY 1 is the item itself.
-                        let order = order.into_iter().map(|mut by| {
-                            if matches!(by.expr, Expr::Value(_)) {
-                                by.expr = expression(item);
-                            }
-                            by
-                        });
-                        let order = order.collect();
-                        wrap(item, "array_agg", order);
-                        query.order_by = None;
-                        *expr = Expr::Subquery(query.clone());
-                    }
-                }
+            Err(error) => ControlFlow::Break(error),
+        }
+    }
+}
+
+/// The fields of `(a, b)` or `ROW(a, b)`.
+pub(super) fn fields(expr: &Expr) -> Option<Vec<Expr>> {
+    match expr {
+        Expr::Tuple(fields) => Some(fields.clone()),
+        Expr::Nested(inner) => fields(inner),
+        Expr::Function(function) if named(function, "row") => arguments(function),
+        _ => None,
+    }
+}
+
+/// The values that `SET (a, b) = …` gives to that many columns.
+pub(crate) fn spread(value: &Expr, width: usize) -> Result<Vec<Expr>, SqlError> {
+    let query = match value {
+        Expr::Subquery(query) => query,
+        Expr::Nested(inner) if width > 1 || fields(inner).is_some() => return spread(inner, width),
+        value => {
+            let values = fields(value).unwrap_or_else(|| vec![value.clone()]);
+            if values.len() == width {
+                return Ok(values);
             }
-            _ => {}
-        }
-        ControlFlow::Continue(())
-    }
-}
-
-impl Subqueries<'_> {
-    /// The one select item of a query that gives its rows as they come.
-    fn only_item<'q>(&self, query: &'q mut ast::Query) -> Option<&'q mut SelectItem> {
-        if query.limit_clause.is_some() || query.fetch.is_some() {
-            return None;
-        }
-        let SetExpr::Select(select) = &mut *query.body else {
-            return None;
-        };
-        let grouped = !matches!(&select.group_by, GroupByExpr::Expressions(by, _) if by.is_empty());
-        if grouped || select.distinct.is_some() || select.having.is_some() || select.from.is_empty()
-        {
-            return None;
-        }
-        let [item] = select.projection.as_mut_slice() else {
-            return None;
-        };
-        let mut finder = FindAggregate {
-            is_aggregate: self.is_aggregate,
-        };
-        (Visit::visit(&*item, &mut finder).is_continue()
-            && matches!(
-                item,
-                SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. }
-            ))
-        .then_some(item)
-    }
-}
-
-struct FindAggregate<'a> {
-    is_aggregate: &'a dyn Fn(&str) -> bool,
-}
-
-impl ast::Visitor for FindAggregate<'_> {
-    type Break = ();
-
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-        let Expr::Function(function) = expr else {
-            return ControlFlow::Continue(());
-        };
-        let name = function.name.0.last().and_then(|part| part.as_ident());
-        match name {
-            Some(name) if function.over.is_some() || (self.is_aggregate)(&ddl::fold(name)) => {
-                ControlFlow::Break(())
+            if values.len() == 1 {
+                let message = "source for a multiple-column UPDATE item must be a sub-SELECT or ROW() expression";
+                return Err(SqlError::new(ErrorKind::FeatureNotSupported, message));
             }
-            _ => ControlFlow::Continue(()),
+            let message = "number of columns does not match number of values";
+            return Err(SqlError::new(ErrorKind::SyntaxError, message));
         }
-    }
-}
-
-fn expression(item: &SelectItem) -> Expr {
-    match item {
-        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => expr.clone(),
-        _ => unreachable!("only_item gives expressions"),
-    }
-}
-
-/// Puts an aggregate function around a select item.
-fn wrap(item: &mut SelectItem, function: &str, order: Vec<ast::OrderByExpr>) {
-    let clauses = match order.is_empty() {
-        true => Vec::new(),
-        false => vec![ast::FunctionArgumentClause::OrderBy(order)],
     };
-    let argument = FunctionArg::Unnamed(FunctionArgExpr::Expr(expression(item)));
-    let call = Expr::Function(ast::Function {
-        name: ObjectName::from(vec![Ident::new(function)]),
+    let (query, columns) = derived(query, width)?;
+    let each = columns.into_iter();
+    each.map(|column| Ok(Expr::Subquery(Box::new(selecting(column, query.clone())?))))
+        .collect()
+}
+
+fn is_literal(expr: &Expr) -> bool {
+    match expr {
+        Expr::Nested(inner) => is_literal(inner),
+        Expr::Value(value) => matches!(value.value, Value::SingleQuotedString(_)),
+        _ => false,
+    }
+}
+
+fn named(function: &Function, name: &str) -> bool {
+    let last = function.name.0.last().and_then(|part| part.as_ident());
+    function.name.0.len() == 1 && last.is_some_and(|last| ddl::fold(last) == name)
+}
+
+fn arguments(function: &Function) -> Option<Vec<Expr>> {
+    let FunctionArguments::List(list) = &function.args else {
+        return None;
+    };
+    let args = list.args.iter().map(|arg| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
+        _ => None,
+    });
+    args.collect()
+}
+
+fn rewritten(expr: &Expr) -> Result<Option<Expr>, SqlError> {
+    Ok(match expr {
+        Expr::Function(function) if named(function, "array") => match &function.args {
+            FunctionArguments::Subquery(query) => {
+                Some(call(ARRAY_OF, Expr::Subquery(query.clone())))
+            }
+            _ => None,
+        },
+        Expr::BinaryOp {
+            op: BinaryOperator::Overlaps,
+            ..
+        } => None,
+        Expr::BinaryOp { left, op, right } => match (fields(left), &**right) {
+            (Some(left), Expr::Subquery(query)) => {
+                let (query, columns) = derived(query, left.len())?;
+                let compared = compared(&left, op, &columns)?;
+                Some(Expr::Subquery(Box::new(selecting(compared, query)?)))
+            }
+            (Some(left), right) => match fields(right) {
+                Some(right) => Some(nested(compared(&left, op, &right)?)),
+                None if is_literal(right) => {
+                    let message = "input of anonymous composite types is not implemented";
+                    return Err(SqlError::new(ErrorKind::FeatureNotSupported, message));
+                }
+                None => None,
+            },
+            (None, _) => match (&**left, fields(right)) {
+                (Expr::Subquery(query), Some(right)) => {
+                    let (query, columns) = derived(query, right.len())?;
+                    let compared = compared(&columns, op, &right)?;
+                    Some(Expr::Subquery(Box::new(selecting(compared, query)?)))
+                }
+                _ => None,
+            },
+        },
+        Expr::InSubquery {
+            expr,
+            subquery,
+            negated,
+        } => match fields(expr) {
+            Some(left) => {
+                let (query, columns) = derived(subquery, left.len())?;
+                let equal = compared(&left, &BinaryOperator::Eq, &columns)?;
+                Some(not(*negated, any_true(selecting(equal, query)?)))
+            }
+            None => None,
+        },
+        Expr::InList {
+            expr,
+            list,
+            negated,
+        } => match fields(expr) {
+            Some(left) => {
+                let items = list.iter().map(|item| match fields(item) {
+                    Some(right) => compared(&left, &BinaryOperator::Eq, &right),
+                    None => Err(SqlError::unsupported("IN of a row and what is none")),
+                });
+                let items = items.collect::<Result<Vec<_>, _>>()?;
+                let any = items.into_iter().reduce(or).map(nested);
+                any.map(|any| not(*negated, any))
+            }
+            None => None,
+        },
+        Expr::AnyOp {
+            left,
+            compare_op,
+            right,
+            ..
+        } => match (fields(left), &**right) {
+            (Some(left), Expr::Subquery(query)) => {
+                let (query, columns) = derived(query, left.len())?;
+                let compared = compared(&left, compare_op, &columns)?;
+                Some(any_true(selecting(compared, query)?))
+            }
+            _ => None,
+        },
+        Expr::AllOp {
+            left,
+            compare_op,
+            right,
+        } => match (fields(left), &**right) {
+            (Some(left), Expr::Subquery(query)) => {
+                let (query, columns) = derived(query, left.len())?;
+                let compared = compared(&left, compare_op, &columns)?;
+                let refuted = not(true, nested(compared));
+                Some(not(true, any_true(selecting(refuted, query)?)))
+            }
+            _ => None,
+        },
+        Expr::IsNull(inner) => all_fields(inner, Expr::IsNull),
+        Expr::IsNotNull(inner) => all_fields(inner, Expr::IsNotNull),
+        Expr::IsDistinctFrom(left, right) => distinct(left, right)?,
+        Expr::IsNotDistinctFrom(left, right) => {
+            distinct(left, right)?.map(|distinct| not(true, distinct))
+        }
+        Expr::Between {
+            expr,
+            negated,
+            low,
+            high,
+        } => between(expr, *negated, low, high)?,
+        Expr::Like {
+            negated,
+            expr: value,
+            pattern,
+            ..
+        }
+        | Expr::ILike {
+            negated,
+            expr: value,
+            pattern,
+            ..
+        } => {
+            let ignores_case = matches!(expr, Expr::ILike { .. });
+            let any = matches!(
+                expr,
+                Expr::Like { any: true, .. } | Expr::ILike { any: true, .. }
+            );
+            patterns(value, *negated, ignores_case, any, pattern)?
+        }
+        _ => None,
+    })
+}
+
+/// Two rows of one length, compared by an operator. The first fields that differ decide, or give NULL.
+fn compared(left: &[Expr], op: &BinaryOperator, right: &[Expr]) -> Result<Expr, SqlError> {
+    use BinaryOperator::{And, Eq, Gt, GtEq, Lt, LtEq, NotEq, Or};
+    if left.len() != right.len() {
+        let message = "unequal number of entries in row expressions";
+        return Err(SqlError::new(ErrorKind::SyntaxError, message));
+    }
+    let op = match op {
+        BinaryOperator::PGCustomBinaryOperator(parts) => {
+            super::qualified::operator(parts).unwrap_or_else(|| op.clone())
+        }
+        op => op.clone(),
+    };
+    let pairs = left.iter().zip(right);
+    let each = |op: BinaryOperator| {
+        let pairs = pairs.clone();
+        pairs.map(move |(l, r)| binary(l.clone(), op.clone(), r.clone()))
+    };
+    let strict = match op {
+        Eq => return Ok(nested(each(Eq).reduce(and).unwrap_or(constant(true)))),
+        NotEq => return Ok(nested(each(NotEq).reduce(or).unwrap_or(constant(false)))),
+        Lt | LtEq => Lt,
+        Gt | GtEq => Gt,
+        And | Or => return Err(SqlError::unsupported("a row as a condition")),
+        op => {
+            let message = format!("operator does not exist: record {op} record");
+            let hint = "No operator matches the given name and argument types. You might need to add explicit type casts.";
+            return Err(SqlError::new(ErrorKind::UndefinedFunction, message).hint(hint));
+        }
+    };
+    let mut result: Option<Expr> = None;
+    for (l, r) in pairs.rev() {
+        result = Some(match result {
+            None => binary(l.clone(), op.clone(), r.clone()),
+            Some(rest) => {
+                let equal = binary(l.clone(), Eq, r.clone());
+                let differs = binary(l.clone(), strict.clone(), r.clone());
+                nested(or(differs, nested(and(equal, rest))))
+            }
+        });
+    }
+    Ok(nested(result.unwrap_or(constant(false))))
+}
+
+fn distinct(left: &Expr, right: &Expr) -> Result<Option<Expr>, SqlError> {
+    let (Some(left), Some(right)) = (fields(left), fields(right)) else {
+        return Ok(None);
+    };
+    if left.len() != right.len() {
+        let message = "unequal number of entries in row expressions";
+        return Err(SqlError::new(ErrorKind::SyntaxError, message));
+    }
+    let pairs = left.into_iter().zip(right);
+    let each = pairs.map(|(l, r)| Expr::IsDistinctFrom(Box::new(l), Box::new(r)));
+    Ok(each.reduce(or).map(nested))
+}
+
+/// A row IS NULL when all its fields are, and IS NOT NULL when none is.
+fn all_fields(row: &Expr, test: fn(Box<Expr>) -> Expr) -> Option<Expr> {
+    let fields = fields(row)?.into_iter();
+    let each = fields.map(|field| test(Box::new(nested(field))));
+    each.reduce(and).map(nested)
+}
+
+/// BETWEEN of rows, and BETWEEN SYMMETRIC, whose mark stands before the lower bound.
+fn between(expr: &Expr, negated: bool, low: &Expr, high: &Expr) -> Result<Option<Expr>, SqlError> {
+    let mut low = low.clone();
+    let symmetric = take_symmetric(&mut low);
+    let within = |low: &Expr, high: &Expr| -> Result<Option<Expr>, SqlError> {
+        let Some(value) = fields(expr) else {
+            return Ok(None);
+        };
+        let (Some(low), Some(high)) = (fields(low), fields(high)) else {
+            return Err(SqlError::unsupported("BETWEEN of a row and what is none"));
+        };
+        let above = compared(&value, &BinaryOperator::GtEq, &low)?;
+        Ok(Some(and(
+            above,
+            compared(&value, &BinaryOperator::LtEq, &high)?,
+        )))
+    };
+    let plain = |low: &Expr, high: &Expr| Expr::Between {
+        expr: Box::new(expr.clone()),
+        negated: false,
+        low: Box::new(low.clone()),
+        high: Box::new(high.clone()),
+    };
+    let rows = within(&low, high)?;
+    if !symmetric {
+        return Ok(rows.map(|rows| not(negated, nested(rows))));
+    }
+    let there = rows.unwrap_or_else(|| plain(&low, high));
+    let back = within(high, &low)?.unwrap_or_else(|| plain(high, &low));
+    Ok(Some(not(negated, nested(or(nested(there), nested(back))))))
+}
+
+/// Takes the mark of SYMMETRIC, `!!`, from the beginning of an expression.
+fn take_symmetric(expr: &mut Expr) -> bool {
+    match expr {
+        Expr::UnaryOp {
+            op: UnaryOperator::PGPrefixFactorial,
+            expr: inner,
+        } => {
+            *expr = std::mem::replace(&mut **inner, constant(true));
+            true
+        }
+        Expr::BinaryOp { left, .. } => take_symmetric(left),
+        Expr::Cast { expr, .. }
+        | Expr::AtTimeZone {
+            timestamp: expr, ..
+        }
+        | Expr::Collate { expr, .. } => take_symmetric(expr),
+        Expr::CompoundFieldAccess { root, .. } => take_symmetric(root),
+        _ => false,
+    }
+}
+
+/// `x LIKE ANY (…)` and `x LIKE ALL (…)` of a subquery or array.
+fn patterns(
+    value: &Expr,
+    negated: bool,
+    ignores_case: bool,
+    any: bool,
+    pattern: &Expr,
+) -> Result<Option<Expr>, SqlError> {
+    let (all, source) = match pattern {
+        pattern if any => (false, pattern.clone()),
+        Expr::Function(function) if named(function, "all") => {
+            let source = match &function.args {
+                FunctionArguments::Subquery(query) => Expr::Subquery(query.clone()),
+                _ => match arguments(function).map(|mut args| (args.pop(), args.len())) {
+                    Some((Some(only), 0)) => only,
+                    _ => return Ok(None),
+                },
+            };
+            (true, source)
+        }
+        _ => return Ok(None),
+    };
+    let mut source = source;
+    while let Expr::Nested(inner) = source {
+        source = *inner;
+    }
+    let (query, columns) = match source {
+        Expr::Subquery(query) => derived(&query, 1)?,
+        array => {
+            let mut query = parse_query("SELECT 1 FROM unnest(1) AS \"compared\"(\"c 1\")")?;
+            if let SetExpr::Select(select) = &mut *query.body
+                && let Some(from) = select.from.first_mut()
+            {
+                match &mut from.relation {
+                    TableFactor::UNNEST { array_exprs, .. } => *array_exprs = vec![array],
+                    TableFactor::Table {
+                        args: Some(args), ..
+                    } => args.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(array))],
+                    _ => return Ok(None),
+                }
+            }
+            (query, vec![column(1)])
+        }
+    };
+    let op = match (ignores_case, negated) {
+        (false, false) => BinaryOperator::PGLikeMatch,
+        (false, true) => BinaryOperator::PGNotLikeMatch,
+        (true, false) => BinaryOperator::PGILikeMatch,
+        (true, true) => BinaryOperator::PGNotILikeMatch,
+    };
+    let matches = binary(value.clone(), op, columns[0].clone());
+    let quantified = match all {
+        false => any_true(selecting(matches, query)?),
+        true => not(
+            true,
+            any_true(selecting(not(true, nested(matches)), query)?),
+        ),
+    };
+    Ok(Some(quantified))
+}
+
+/// `SELECT … FROM (query) AS compared("c 1", …)`, and the columns.
+fn derived(query: &Query, width: usize) -> Result<(Query, Vec<Expr>), SqlError> {
+    let names: Vec<String> = (1..=width).map(|n| format!("\"c {n}\"")).collect();
+    let text = format!(
+        "SELECT 1 FROM (SELECT 1) AS \"compared\"({})",
+        names.join(", ")
+    );
+    let mut made = parse_query(&text)?;
+    if let SetExpr::Select(select) = &mut *made.body
+        && let Some(from) = select.from.first_mut()
+        && let TableFactor::Derived { subquery, .. } = &mut from.relation
+    {
+        **subquery = query.clone();
+    }
+    Ok((made, (1..=width).map(column).collect()))
+}
+
+fn column(n: usize) -> Expr {
+    Expr::CompoundIdentifier(vec![quoted("compared"), quoted(&format!("c {n}"))])
+}
+
+/// The query with this one expression in its select list.
+fn selecting(expr: Expr, mut query: Query) -> Result<Query, SqlError> {
+    if let SetExpr::Select(select) = &mut *query.body {
+        select.projection = vec![SelectItem::ExprWithAlias {
+            expr,
+            alias: Ident::with_quote('"', "?column?"),
+        }];
+    }
+    Ok(query)
+}
+
+fn any_true(query: Query) -> Expr {
+    Expr::AnyOp {
+        left: Box::new(constant(true)),
+        compare_op: BinaryOperator::Eq,
+        right: Box::new(Expr::Subquery(Box::new(query))),
+        is_some: false,
+    }
+}
+
+fn call(name: &str, argument: Expr) -> Expr {
+    Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::new(name)]),
         uses_odbc_syntax: false,
         parameters: FunctionArguments::None,
         args: FunctionArguments::List(ast::FunctionArgumentList {
             duplicate_treatment: None,
-            args: vec![argument],
-            clauses,
+            args: vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))],
+            clauses: Vec::new(),
         }),
         filter: None,
         null_treatment: None,
         over: None,
         within_group: Vec::new(),
-    });
-    match item {
-        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => *expr = call,
-        _ => unreachable!("only_item gives expressions"),
+    })
+}
+
+fn constant(value: bool) -> Expr {
+    Expr::Value(Value::Boolean(value).into())
+}
+
+fn nested(expr: Expr) -> Expr {
+    Expr::Nested(Box::new(expr))
+}
+
+fn not(negated: bool, expr: Expr) -> Expr {
+    match negated {
+        false => expr,
+        true => Expr::UnaryOp {
+            op: UnaryOperator::Not,
+            expr: Box::new(expr),
+        },
     }
+}
+
+fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
+    Expr::BinaryOp {
+        left: Box::new(left),
+        op,
+        right: Box::new(right),
+    }
+}
+
+fn and(left: Expr, right: Expr) -> Expr {
+    binary(left, BinaryOperator::And, right)
+}
+
+fn or(left: Expr, right: Expr) -> Expr {
+    binary(left, BinaryOperator::Or, right)
 }

@@ -64,9 +64,11 @@ impl Engine {
         let id = functions::snowflake_id(store.clone());
         let scalars = builder.scalar_functions().get_or_insert_default();
         scalars.extend([id, functions::gen_random_uuid()]);
+        scalars.extend(functions::syntax());
         let aggregates = builder.aggregate_functions().get_or_insert_default();
         aggregates.push(Arc::new(functions::sum()));
-        aggregates.push(Arc::new(functions::single_value()));
+        aggregates.extend(functions::moments::moments().map(Arc::new));
+        aggregates.extend(functions::collected::ordered_sets().map(Arc::new));
         let state = builder.build();
         Arc::new(Engine {
             store,

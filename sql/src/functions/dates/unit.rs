@@ -34,6 +34,7 @@ pub(super) enum Unit {
 /// `None` when the type has no such part.
 type Found = Option<Part>;
 
+/// In order.
 const NAMES: [(&str, Unit); 63] = [
     ("c", Unit::Century),
     ("cent", Unit::Century),
@@ -60,10 +61,10 @@ const NAMES: [(&str, Unit); 63] = [
     ("m", Unit::Minute),
     ("microsecon", Unit::Microsecond),
     ("mil", Unit::Millennium),
-    ("mils", Unit::Millennium),
     ("millennia", Unit::Millennium),
     ("millennium", Unit::Millennium),
     ("millisecon", Unit::Millisecond),
+    ("mils", Unit::Millennium),
     ("min", Unit::Minute),
     ("mins", Unit::Minute),
     ("minute", Unit::Minute),
@@ -100,7 +101,7 @@ const NAMES: [(&str, Unit); 63] = [
     ("yrs", Unit::Year),
 ];
 
-/// Characters of a name that count, in PostgreSQL.
+/// Bytes of a name that count, in PostgreSQL.
 const NAME_MAX: usize = 10;
 
 /// The year as it is called: there is no year 0.
@@ -125,10 +126,15 @@ fn number(value: i64) -> Found {
 }
 
 impl Unit {
+    /// The unit of this name, whatever its case.
     pub(super) fn named(name: &str) -> Option<Unit> {
-        let name: String = name.to_lowercase().chars().take(NAME_MAX).collect();
-        let found = NAMES.iter().find(|(known, _)| *known == name);
-        found.map(|(_, unit)| *unit)
+        let name = || {
+            name.bytes()
+                .take(NAME_MAX)
+                .map(|byte| byte.to_ascii_lowercase())
+        };
+        let at = NAMES.binary_search_by(|(known, _)| known.bytes().cmp(name()));
+        at.ok().map(|at| NAMES[at].1)
     }
 
     /// Whether a cut to it ends at a midnight.
@@ -297,5 +303,21 @@ impl Unit {
             unit if unit <= Unit::Hour => unit.of_time(value.micros, None),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_are_found_by_all_of_their_names() {
+        assert!(NAMES.is_sorted_by_key(|(name, _)| *name));
+        for (name, unit) in NAMES {
+            assert_eq!(Unit::named(&name.to_uppercase()), Some(unit), "{name}");
+        }
+        assert_eq!(Unit::named("milliseconds"), Some(Unit::Millisecond));
+        assert_eq!(Unit::named("timezone_minute"), Some(Unit::ZoneMinute));
+        assert_eq!(Unit::named("fortnight"), None);
     }
 }

@@ -1,0 +1,52 @@
+//! Functions that stand for syntax until the query is planned: `tidelog_array_of` around the subquery of
+//! `ARRAY(SELECT …)`, `tidelog_with_ties` around the count of `FETCH FIRST … WITH TIES`.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field};
+use datafusion::common::{Result, internal_err};
+use datafusion::logical_expr::{
+    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+
+/// Names that no statement can write by accident.
+pub(crate) const ARRAY_OF: &str = "tidelog_array_of";
+pub(crate) const WITH_TIES: &str = "tidelog_with_ties";
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Syntax {
+    name: &'static str,
+    signature: Signature,
+}
+
+/// The functions.
+pub(crate) fn syntax() -> impl Iterator<Item = Arc<ScalarUDF>> {
+    [ARRAY_OF, WITH_TIES].into_iter().map(|name| {
+        Arc::new(ScalarUDF::from(Syntax {
+            name,
+            signature: Signature::any(1, Volatility::Immutable),
+        }))
+    })
+}
+
+impl ScalarUDFImpl for Syntax {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        if self.name == WITH_TIES {
+            return Ok(DataType::Int64);
+        }
+        let item = Field::new_list_field(types[0].clone(), true);
+        Ok(DataType::List(Arc::new(item)))
+    }
+
+    fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        internal_err!("{} was not planned", self.name)
+    }
+}

@@ -1,0 +1,221 @@
+//! Forms of PostgreSQL's grammar that sqlparser does not know, in ones that it does; or refused by their names.
+
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+
+use crate::error::SqlError;
+use crate::functions::WITH_TIES;
+
+/// Rewrites the tokens of one statement.
+pub(super) fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<(), SqlError> {
+    refuse(tokens)?;
+    let mut at = 0;
+    while at < tokens.len() {
+        fetch_as_limit(tokens, at);
+        table_as_select(tokens, at);
+        mark_symmetric(tokens, at);
+        drop_only(tokens, at);
+        select_nothing(tokens, at);
+        at += 1;
+    }
+    Ok(())
+}
+
+/// An unquoted word, in capitals.
+fn word(tokens: &[TokenWithSpan], at: usize) -> String {
+    match tokens.get(at).map(|token| &token.token) {
+        Some(Token::Word(word)) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
+        _ => String::new(),
+    }
+}
+
+fn is(tokens: &[TokenWithSpan], at: usize, token: &Token) -> bool {
+    tokens.get(at).is_some_and(|found| found.token == *token)
+}
+
+fn keyword(name: &str, like: &TokenWithSpan) -> TokenWithSpan {
+    TokenWithSpan {
+        token: Token::make_keyword(name),
+        span: like.span,
+    }
+}
+
+fn token(token: Token, like: &TokenWithSpan) -> TokenWithSpan {
+    TokenWithSpan {
+        token,
+        span: like.span,
+    }
+}
+
+/// SEARCH and CYCLE of recursive queries, and EXCLUDE of window frames but for NO OTHERS, which is the default.
+fn refuse(tokens: &mut Vec<TokenWithSpan>) -> Result<(), SqlError> {
+    let mut at = 1;
+    while at < tokens.len() {
+        let next = word(tokens, at + 1);
+        match word(tokens, at).as_str() {
+            "SEARCH"
+                if is(tokens, at - 1, &Token::RParen)
+                    && matches!(next.as_str(), "DEPTH" | "BREADTH") =>
+            {
+                return Err(SqlError::unsupported("SEARCH in WITH RECURSIVE"));
+            }
+            "CYCLE" if is(tokens, at - 1, &Token::RParen) && !next.is_empty() => {
+                let mut set = at + 1;
+                while !word(tokens, set).is_empty() && word(tokens, set) != "SET" {
+                    set += if is(tokens, set + 1, &Token::Comma) {
+                        2
+                    } else {
+                        1
+                    };
+                }
+                if word(tokens, set) == "SET" {
+                    return Err(SqlError::unsupported("CYCLE in WITH RECURSIVE"));
+                }
+            }
+            "EXCLUDE"
+                if matches!(
+                    word(tokens, at - 1).as_str(),
+                    "ROW" | "PRECEDING" | "FOLLOWING"
+                ) =>
+            {
+                match (next.as_str(), word(tokens, at + 2).as_str()) {
+                    ("NO", "OTHERS") => {
+                        tokens.drain(at..at + 3);
+                        continue;
+                    }
+                    ("CURRENT", "ROW") | ("GROUP" | "TIES", _) => {
+                        return Err(SqlError::unsupported("EXCLUDE in a window frame"));
+                    }
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    Ok(())
+}
+
+/// `FETCH FIRST n ROWS ONLY` as `LIMIT n`, and `… WITH TIES` as a LIMIT that says so.
+fn fetch_as_limit(tokens: &mut Vec<TokenWithSpan>, at: usize) {
+    let begins = at > 0
+        && word(tokens, at) == "FETCH"
+        && matches!(word(tokens, at + 1).as_str(), "FIRST" | "NEXT");
+    if !begins {
+        return;
+    }
+    let mut end = at + 2;
+    let mut depth = 0;
+    while end < tokens.len() {
+        match &tokens[end].token {
+            Token::LParen => depth += 1,
+            Token::RParen if depth == 0 => return,
+            Token::RParen => depth -= 1,
+            _ if depth == 0 && matches!(word(tokens, end).as_str(), "ROW" | "ROWS") => break,
+            _ => {}
+        }
+        end += 1;
+    }
+    let ties = match (
+        word(tokens, end + 1).as_str(),
+        word(tokens, end + 2).as_str(),
+    ) {
+        ("ONLY", _) => false,
+        ("WITH", "TIES") => true,
+        _ => return,
+    };
+    let like = tokens[at].clone();
+    let mut count = tokens[at + 2..end].to_vec();
+    if count.is_empty() {
+        count.push(token(Token::Number("1".to_string(), false), &like));
+    }
+    let mut limit = vec![keyword("LIMIT", &like)];
+    if ties {
+        limit.push(token(Token::make_word(WITH_TIES, None), &like));
+        limit.push(token(Token::LParen, &like));
+        limit.extend(count);
+        limit.push(token(Token::RParen, &like));
+    } else {
+        limit.extend(count);
+    }
+    tokens.splice(at..=end + 1 + usize::from(ties), limit);
+}
+
+/// `TABLE t` as `SELECT * FROM t`, where a query may begin.
+fn table_as_select(tokens: &mut Vec<TokenWithSpan>, at: usize) {
+    if word(tokens, at) != "TABLE" {
+        return;
+    }
+    let before = at.checked_sub(1).map(|before| word(tokens, before));
+    let begins = match before.as_deref() {
+        None => true,
+        Some("UNION" | "ALL" | "INTERSECT" | "EXCEPT" | "DISTINCT" | "EXPLAIN" | "ANALYZE") => true,
+        Some("") => {
+            is(tokens, at - 1, &Token::LParen)
+                || is(tokens, at - 1, &Token::RParen) && word(tokens, 0) == "INSERT"
+        }
+        Some("SELECT" | "COMMENT") => false,
+        Some(_) => at > 2 && word(tokens, 0) == "INSERT" && word(tokens, 1) == "INTO",
+    };
+    let named = matches!(tokens.get(at + 1).map(|t| &t.token), Some(Token::Word(_)));
+    if begins && named {
+        let like = tokens[at].clone();
+        let select = [
+            keyword("SELECT", &like),
+            token(Token::Mul, &like),
+            keyword("FROM", &like),
+        ];
+        tokens.splice(at..=at, select);
+    }
+}
+
+/// `BETWEEN SYMMETRIC a AND b` as `BETWEEN !! a AND b`; nothing else has the operator `!!` any more.
+fn mark_symmetric(tokens: &mut Vec<TokenWithSpan>, at: usize) {
+    if word(tokens, at) != "BETWEEN" {
+        return;
+    }
+    match word(tokens, at + 1).as_str() {
+        "SYMMETRIC" => tokens[at + 1].token = Token::DoubleExclamationMark,
+        "ASYMMETRIC" => {
+            tokens.remove(at + 1);
+        }
+        _ => {}
+    }
+}
+
+/// `FROM ONLY t`: no table has children.
+fn drop_only(tokens: &mut Vec<TokenWithSpan>, at: usize) {
+    let named = matches!(tokens.get(at + 2).map(|t| &t.token), Some(Token::Word(word))
+        if word.quote_style.is_some() || !matches!(word.keyword, Keyword::SET | Keyword::AS | Keyword::WHERE));
+    if matches!(word(tokens, at).as_str(), "FROM" | "UPDATE" | "JOIN")
+        && word(tokens, at + 1) == "ONLY"
+        && named
+    {
+        tokens.remove(at + 1);
+    }
+}
+
+/// `SELECT` without anything: one row without columns.
+fn select_nothing(tokens: &mut Vec<TokenWithSpan>, at: usize) {
+    if word(tokens, at) != "SELECT" {
+        return;
+    }
+    let ends = match tokens.get(at + 1).map(|token| &token.token) {
+        None | Some(Token::EOF | Token::RParen) => true,
+        Some(Token::Word(_)) => {
+            matches!(word(tokens, at + 1).as_str(), "UNION" | "WHERE" | "LIMIT")
+        }
+        _ => false,
+    };
+    if ends {
+        let like = tokens[at].clone();
+        let mut from: Vec<TokenWithSpan> = vec![keyword("FROM", &like)];
+        let rest = [Token::LParen, Token::make_keyword("SELECT")];
+        from.extend(rest.map(|t| token(t, &like)));
+        from.push(token(Token::Number("1".to_string(), false), &like));
+        from.push(token(Token::RParen, &like));
+        from.push(keyword("AS", &like));
+        from.push(token(Token::make_word("nothing", Some('"')), &like));
+        tokens.splice(at + 1..at + 1, from);
+    }
+}

@@ -1,0 +1,217 @@
+//! What stands in statements that sqlparser does not know, taken out of their tokens or written as it knows it.
+
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+
+use super::Overriding;
+
+/// Makes FOR NO KEY UPDATE and FOR KEY SHARE, which sqlparser does not know, FOR UPDATE and FOR SHARE; says
+/// whether there were any. Nowhere else do these words stand together.
+pub(super) fn take_key_locks(tokens: &mut Vec<TokenWithSpan>) -> bool {
+    let word = |token: &TokenWithSpan| match &token.token {
+        Token::Word(word) if word.quote_style.is_none() => word.keyword,
+        _ => Keyword::NoKeyword,
+    };
+    let mut found = false;
+    let mut at = 0;
+    while at < tokens.len() {
+        if word(&tokens[at]) != Keyword::FOR {
+            at += 1;
+            continue;
+        }
+        let next: Vec<Keyword> = tokens[at..].iter().take(4).map(word).collect();
+        let extra = match next.as_slice() {
+            [Keyword::FOR, Keyword::NO, Keyword::KEY, Keyword::UPDATE] => 2,
+            [Keyword::FOR, Keyword::KEY, Keyword::SHARE, ..] => 1,
+            _ => 0,
+        };
+        found |= extra > 0;
+        tokens.drain(at + 1..at + 1 + extra);
+        at += 1;
+    }
+    found
+}
+
+/// Makes `OPERATOR(pg_catalog.=) ANY`, which sqlparser does not know, `= ANY`. What stands on the right of such an
+/// operator is the array alone, so no other operator of the statement binds otherwise for it.
+pub(super) fn plain_quantified(tokens: &mut Vec<TokenWithSpan>) {
+    let is = |token: &TokenWithSpan, names: &[&str]| match &token.token {
+        Token::Word(word) if word.quote_style.is_none() => names
+            .iter()
+            .any(|name| word.value.eq_ignore_ascii_case(name)),
+        _ => false,
+    };
+    let mut at = 0;
+    while at + 6 < tokens.len() {
+        let next = &tokens[at..];
+        let qualified = is(&next[0], &["OPERATOR"])
+            && next[1].token == Token::LParen
+            && is(&next[2], &["pg_catalog"])
+            && next[3].token == Token::Period
+            && next[5].token == Token::RParen
+            && is(&next[6], &["ANY", "ALL", "SOME"]);
+        if qualified {
+            tokens.drain(at + 5..at + 6);
+            tokens.drain(at..at + 4);
+        }
+        at += 1;
+    }
+}
+
+/// Takes the FROM out of `trim(FROM x)` and `trim(LEADING FROM x)`, where it says nothing and sqlparser expects what is
+/// trimmed.
+pub(super) fn take_trim_from(tokens: &mut Vec<TokenWithSpan>) {
+    let keyword = |token: Option<&TokenWithSpan>| match token.map(|token| &token.token) {
+        Some(Token::Word(word)) if word.quote_style.is_none() => word.keyword,
+        _ => Keyword::NoKeyword,
+    };
+    let mut at = 0;
+    while at + 2 < tokens.len() {
+        if keyword(tokens.get(at)) == Keyword::TRIM && tokens[at + 1].token == Token::LParen {
+            let side = matches!(
+                keyword(tokens.get(at + 2)),
+                Keyword::LEADING | Keyword::TRAILING | Keyword::BOTH
+            );
+            let from = at + 2 + usize::from(side);
+            if keyword(tokens.get(from)) == Keyword::FROM {
+                tokens.remove(from);
+            }
+        }
+        at += 1;
+    }
+}
+
+/// Puts the options of sequences into the one order that sqlparser knows.
+pub(super) fn order_sequence_options(tokens: &mut [TokenWithSpan]) {
+    let word = |token: Option<&TokenWithSpan>| match token.map(|token| &token.token) {
+        Some(Token::Word(word)) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
+        _ => String::new(),
+    };
+    let at = |index: usize| word(tokens.get(index));
+    let creates = at(0) == "CREATE" && at(1) == "SEQUENCE";
+    let mut lists = Vec::new();
+    if creates {
+        // Behind the name, which may be one of these words.
+        let mut begin = if at(2) == "IF" { 6 } else { 3 };
+        while tokens.get(begin).map(|token| &token.token) == Some(&Token::Period) {
+            begin += 2;
+        }
+        lists.push(begin.min(tokens.len())..tokens.len());
+    }
+    if at(0) == "CREATE" && at(1).ends_with("TABLE") || at(2) == "TABLE" {
+        for index in 0..tokens.len() {
+            let opens = tokens.get(index + 1).map(|token| &token.token) == Some(&Token::LParen);
+            if at(index) == "IDENTITY" && opens {
+                let rest = &tokens[index + 2..];
+                let length = rest.iter().position(|token| token.token == Token::RParen);
+                lists.extend(length.map(|length| index + 2..index + 2 + length));
+            }
+        }
+    }
+    // Where each option begins, and its place.
+    let place = |index: usize| match (at(index).as_str(), at(index + 1).as_str()) {
+        ("INCREMENT", _) => Some(1),
+        ("MINVALUE", _) | ("NO", "MINVALUE") => Some(2),
+        ("MAXVALUE", _) | ("NO", "MAXVALUE") => Some(3),
+        ("START", _) => Some(4),
+        ("CACHE", _) => Some(5),
+        ("CYCLE", _) | ("NO", "CYCLE") => Some(6),
+        ("OWNED", _) => Some(7),
+        _ => None,
+    };
+    let mut ordered = Vec::new();
+    for list in lists {
+        let mut begins: Vec<(usize, usize)> = list
+            .clone()
+            .filter(|&index| index == list.start || at(index - 1) != "NO")
+            .filter_map(|index| Some((place(index)?, index)))
+            .collect();
+        let Some(first) = begins.first().map(|(_, index)| *index) else {
+            continue;
+        };
+        let ends: Vec<usize> = begins
+            .iter()
+            .skip(1)
+            .map(|b| b.1)
+            .chain([list.end])
+            .collect();
+        let mut parts: Vec<(usize, Vec<TokenWithSpan>)> = begins
+            .drain(..)
+            .zip(ends)
+            .map(|((place, begin), end)| (place, tokens[begin..end].to_vec()))
+            .collect();
+        parts.sort_by_key(|(place, _)| *place);
+        let list: Vec<TokenWithSpan> = parts.into_iter().flat_map(|(_, part)| part).collect();
+        ordered.push((first, list));
+    }
+    for (first, list) in ordered {
+        let end = first + list.len();
+        tokens[first..end].clone_from_slice(&list);
+    }
+}
+
+/// Takes OVERRIDING … VALUE, which sqlparser does not know, out of an INSERT; says what was there.
+pub(super) fn take_overriding(tokens: &mut Vec<TokenWithSpan>) -> Option<Overriding> {
+    let is = |at: usize, text: &str| match tokens.get(at).map(|token| &token.token) {
+        Some(Token::Word(word)) => {
+            word.quote_style.is_none() && word.value.eq_ignore_ascii_case(text)
+        }
+        _ => false,
+    };
+    if !is(0, "INSERT") && !is(0, "WITH") {
+        return None;
+    }
+    let here = |at: &usize| {
+        is(*at, "OVERRIDING") && (is(at + 1, "SYSTEM") || is(at + 1, "USER")) && is(at + 2, "VALUE")
+    };
+    let at = (0..tokens.len()).find(here)?;
+    let overriding = match is(at + 1, "SYSTEM") {
+        true => Overriding::System,
+        false => Overriding::User,
+    };
+    tokens.drain(at..at + 3);
+    Some(overriding)
+}
+
+/// Makes ON and OFF behind the switches of COPY, which sqlparser does not know, TRUE and FALSE.
+pub(super) fn plain_switches(tokens: &mut [TokenWithSpan]) {
+    let keyword = |token: &TokenWithSpan| match &token.token {
+        Token::Word(word) if word.quote_style.is_none() => word.keyword,
+        _ => Keyword::NoKeyword,
+    };
+    for at in 1..tokens.len() {
+        let switches = matches!(keyword(&tokens[at - 1]), Keyword::FREEZE | Keyword::HEADER);
+        match keyword(&tokens[at]) {
+            Keyword::ON if switches => tokens[at].token = Token::make_keyword("TRUE"),
+            Keyword::OFF if switches => tokens[at].token = Token::make_keyword("FALSE"),
+            _ => {}
+        }
+    }
+}
+
+/// Makes `RESET (a, b)` of ALTER TABLE, which sqlparser does not know, `SET (a = NULL, b = NULL)`.
+pub(super) fn reset_as_set(tokens: &mut Vec<TokenWithSpan>) {
+    let resets = |two: &[TokenWithSpan]| {
+        matches!(&two[0].token, Token::Word(word) if word.keyword == Keyword::RESET)
+            && two[1].token == Token::LParen
+    };
+    let Some(at) = tokens.windows(2).position(resets) else {
+        return;
+    };
+    let of = |token: Token, span| TokenWithSpan { token, span };
+    tokens[at].token = Token::make_keyword("SET");
+    let mut next = at + 2;
+    while let Some(token) = tokens.get(next) {
+        let span = token.span;
+        if matches!(token.token, Token::Comma | Token::RParen) {
+            let ended = token.token == Token::RParen;
+            let null = [Token::Eq, Token::make_keyword("NULL")].map(|token| of(token, span));
+            tokens.splice(next..next, null);
+            next += 2;
+            if ended {
+                return;
+            }
+        }
+        next += 1;
+    }
+}

@@ -1,0 +1,588 @@
+//! Subqueries in expressions: as columns that are joined to what the expression is computed over.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, DFSchema, JoinType, ScalarValue, Spans};
+use datafusion::error::Result;
+use datafusion::functions::core::expr_fn::coalesce;
+use datafusion::functions_aggregate::expr_fn::{array_agg, bool_or, count};
+use datafusion::logical_expr::expr::{
+    AggregateFunction, Exists, InSubquery, SetComparison, SetQuantifier,
+};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
+use datafusion::logical_expr::{
+    Aggregate, Distinct, EmptyRelation, Expr, ExprFunctionExt, ExprSchemable, Filter, Join,
+    LogicalPlan, Operator, Subquery, Union, cast, lit, when,
+};
+
+use super::{
+    Flatten, alias, domain_columns, filter, join_on, pairs, pick, project, push, shape, unsupported,
+};
+use crate::functions::{ARRAY_OF, single_value};
+use crate::plan::calls;
+
+impl Flatten {
+    /// Rewrites the subqueries of a node's expressions; those inside are rewritten already.
+    pub(super) fn expressions(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
+        match &plan {
+            LogicalPlan::Limit(limit) if push::has_ties(limit) => {
+                return self.plan(push::limited(self, limit)?);
+            }
+            plan if plan.expressions().iter().any(shape::has_any_subquery) => {}
+            _ => return Ok(plan),
+        }
+        let names = NamePreserver::new(&plan);
+        let plan = plan.map_expressions(|expr| {
+            let name = names.save(&expr);
+            let expr = expr.transform_down(|expr| self.array(expr))?;
+            Ok(expr.update_data(|expr| name.restore(expr)))
+        })?;
+        match plan.data {
+            LogicalPlan::Filter(filter) => self.conditions(filter),
+            LogicalPlan::Limit(limit) => self.plan(push::limited(self, &limit)?),
+            LogicalPlan::Join(join) => self.join_conditions(join),
+            LogicalPlan::Values(values) => {
+                let rows = values.values.iter().map(|row| {
+                    let columns = row.iter().enumerate().map(|(n, expr)| {
+                        let field = values.schema.field(n);
+                        cast(expr.clone(), field.data_type().clone()).alias(field.name())
+                    });
+                    let nothing = LogicalPlan::EmptyRelation(EmptyRelation {
+                        produce_one_row: true,
+                        schema: Arc::new(DFSchema::empty()),
+                    });
+                    let row = self.expressions(project(nothing, columns.collect())?)?;
+                    Ok(Arc::new(row))
+                });
+                let mut rows = rows.collect::<Result<Vec<_>>>()?;
+                match rows.len() {
+                    1 => Ok(rows.remove(0).as_ref().clone()),
+                    _ => Union::try_new_with_loose_types(rows).map(LogicalPlan::Union),
+                }
+            }
+            plan if plan.inputs().len() == 1 => self.extended(plan),
+            plan => Ok(plan),
+        }
+    }
+
+    /// `ARRAY(SELECT …)`.
+    fn array(&self, expr: Expr) -> Result<Transformed<Expr>> {
+        let Expr::ScalarFunction(call) = &expr else {
+            return Ok(Transformed::no(expr));
+        };
+        let [Expr::ScalarSubquery(subquery)] = call.args.as_slice() else {
+            return Ok(Transformed::no(expr));
+        };
+        if call.name() != ARRAY_OF {
+            return Ok(Transformed::no(expr));
+        }
+        let item = subquery.subquery.schema().field(0).data_type().clone();
+        let rows = self.ordered(&subquery.subquery)?;
+        let columns = rows.schema().columns();
+        let last = columns.len() - 1;
+        let value = Expr::Column(columns[0].clone());
+        let number = Expr::Column(columns[last].clone());
+        let all = array_agg(value)
+            .order_by(vec![number.sort(true, false)])
+            .build()?;
+        let made = Aggregate::try_new(Arc::new(rows), Vec::new(), vec![all])?;
+        let made = scalar_subquery(LogicalPlan::Aggregate(made));
+        let none = ScalarValue::List(ScalarValue::new_list_nullable(&[], &item));
+        Ok(Transformed::yes(coalesce(vec![made, lit(none)])))
+    }
+
+    /// The rows of a query with their numbers in its order as the last column.
+    fn ordered(&self, plan: &LogicalPlan) -> Result<LogicalPlan> {
+        match plan {
+            LogicalPlan::Limit(limit) => {
+                let rows = self.numbered(&limit.input, push::has_ties(limit))?;
+                let at = limit.input.schema().fields().len();
+                let condition = push::within(limit, &rows, at);
+                filter(rows, condition)
+            }
+            plan => self.numbered(plan, false),
+        }
+    }
+
+    /// Conditions of a WHERE or HAVING.
+    fn conditions(&self, condition: Filter) -> Result<LogicalPlan> {
+        let wanted = condition.input.schema().clone();
+        let mut plain = Vec::new();
+        let mut others = Vec::new();
+        for conjunct in split_conjunction_owned(condition.predicate) {
+            let conjunct = simplified(conjunct)?;
+            if !self.is_plain(&conjunct, &wanted)? {
+                others.push(conjunct);
+                continue;
+            }
+            match self.typed(&conjunct, &wanted)? {
+                Some(typed) => plain.push(typed),
+                None => others.push(conjunct),
+            }
+        }
+        let mut input = condition.input.as_ref().clone();
+        if let Some(plain) = conjunction(plain) {
+            input = filter(input, plain)?;
+        }
+        let Some(others) = conjunction(others) else {
+            return Ok(input);
+        };
+        let input = RefCell::new(input);
+        let others = self.replaced(others, &input, true)?;
+        pick(filter(input.into_inner(), others)?, &wanted)
+    }
+
+    /// Whether DataFusion takes a condition as it is.
+    fn is_plain(&self, condition: &Expr, outer: &DFSchema) -> Result<bool> {
+        match condition {
+            Expr::Not(inner) if matches!(**inner, Expr::Exists(_)) => self.is_plain(inner, outer),
+            Expr::Exists(exists) => shape::is_plain(&exists.subquery.subquery, outer),
+            // DataFusion forgets the NULLs of NOT IN when one side is, or turns out to be, a constant.
+            Expr::InSubquery(within) => Ok(!within.negated
+                && !shape::has_any_subquery(&within.expr)
+                && shape::is_plain(&within.subquery.subquery, outer)?),
+            condition => Ok(!shape::has_any_subquery(condition)),
+        }
+    }
+
+    /// A condition whose two sides have been made one type; `None` where they compare by what is computed of both.
+    fn typed(&self, condition: &Expr, outer: &DFSchema) -> Result<Option<Expr>> {
+        let Expr::InSubquery(within) = condition else {
+            return Ok(Some(condition.clone()));
+        };
+        let mut schema = outer.clone();
+        schema.merge(within.subquery.subquery.schema());
+        let value = within.subquery.subquery.schema().columns().remove(0);
+        let value = Expr::Column(value);
+        let left = within.expr.as_ref().clone();
+        let compared = calls::compare(Operator::Eq, left, value.clone(), &schema, self.style)?;
+        Ok(match compared {
+            Expr::BinaryExpr(compared) if *compared.right == value => Some(Expr::InSubquery(
+                InSubquery::new(compared.left, within.subquery.clone(), within.negated),
+            )),
+            _ => None,
+        })
+    }
+
+    fn join_conditions(&self, join: Join) -> Result<LogicalPlan> {
+        let wanted = join.schema.clone();
+        let on = join.on.into_iter().map(|(left, right)| left.eq(right));
+        let all = on.chain(join.filter.into_iter().flat_map(split_conjunction_owned));
+        let (subqueries, plain): (Vec<Expr>, Vec<Expr>) = all.partition(shape::has_any_subquery);
+        let (mut left, mut right) = (join.left.as_ref().clone(), join.right.as_ref().clone());
+        let joined = |left, right, condition| {
+            let made = Join::try_new(
+                Arc::new(left),
+                Arc::new(right),
+                Vec::new(),
+                condition,
+                join.join_type,
+                join.join_constraint,
+                join.null_equality,
+                false,
+            )?;
+            Ok(LogicalPlan::Join(made))
+        };
+        if join.join_type == JoinType::Inner {
+            let made = joined(left, right, conjunction(plain))?;
+            let Some(condition) = conjunction(subqueries) else {
+                return Ok(made);
+            };
+            let made = self.conditions(Filter::try_new(condition, Arc::new(made))?)?;
+            return pick(made, &wanted);
+        }
+        // A condition that is about the side which may be missing alone decides which of its rows count.
+        for condition in subqueries {
+            let (inner, outer) = match join.join_type {
+                JoinType::Left => (&mut right, left.schema()),
+                JoinType::Right => (&mut left, right.schema()),
+                _ => return Err(unsupported("a subquery in the ON of a full join")),
+            };
+            if concerns(&condition, outer, inner.schema())? {
+                return Err(unsupported(
+                    "a subquery in the ON of an outer join about the side that is kept",
+                ));
+            }
+            let condition = Filter::try_new(condition, Arc::new(inner.clone()))?;
+            *inner = self.conditions(condition)?;
+        }
+        joined(left, right, conjunction(plain))
+    }
+
+    /// A node over an input with more columns, which stand in for its subqueries.
+    fn extended(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
+        let wanted = plan.schema().clone();
+        let plain = matches!(plan, LogicalPlan::Projection(_));
+        let input = RefCell::new(plan.inputs()[0].clone());
+        let names = NamePreserver::new(&plan);
+        let plan = plan.map_expressions(|expr| {
+            let name = names.save(&expr);
+            let expr = self.replaced(expr, &input, plain)?;
+            Ok(Transformed::yes(name.restore(expr)))
+        })?;
+        let plan = plan.data;
+        let made = plan.with_new_exprs(plan.expressions(), vec![input.into_inner()])?;
+        match made.schema().fields().len() == wanted.fields().len() {
+            true => Ok(made),
+            false => pick(made, &wanted),
+        }
+    }
+
+    /// An expression with columns of `input`, which is extended by them, in place of its subqueries. `plain`: plain
+    /// aggregates may stay.
+    fn replaced(&self, expr: Expr, input: &RefCell<LogicalPlan>, plain: bool) -> Result<Expr> {
+        let replaced = expr.transform_up(|expr| {
+            Ok(Transformed::yes(match expr {
+                Expr::ScalarSubquery(subquery) => {
+                    let schema = input.borrow().schema().clone();
+                    let rows = &subquery.subquery;
+                    if rows.all_out_ref_exprs().is_empty() {
+                        // DataFusion takes a column that is never NULL for a value that is never NULL.
+                        let is_never_null = !rows.schema().field(0).is_nullable();
+                        return Ok(match is_never_null && !shape::is_one_row(rows) {
+                            true => {
+                                let rows = single(rows.as_ref().clone(), Vec::new())?;
+                                Transformed::yes(scalar_subquery(rows))
+                            }
+                            false => Transformed::no(Expr::ScalarSubquery(subquery)),
+                        });
+                    }
+                    if plain && shape::is_plain_aggregate(rows, &schema)? {
+                        return Ok(Transformed::no(Expr::ScalarSubquery(subquery)));
+                    }
+                    self.scalar(rows, input)?
+                }
+                Expr::Exists(exists) => {
+                    let found = self.exists(&exists.subquery.subquery, input)?;
+                    match exists.negated {
+                        true => Expr::Not(Box::new(found)),
+                        false => found,
+                    }
+                }
+                Expr::InSubquery(within) => {
+                    let any = self.any(*within.expr, Operator::Eq, &within.subquery, input)?;
+                    match within.negated {
+                        true => Expr::Not(Box::new(any)),
+                        false => any,
+                    }
+                }
+                Expr::SetComparison(comparison) => {
+                    let SetComparison {
+                        expr,
+                        subquery,
+                        op,
+                        quantifier,
+                    } = comparison;
+                    match quantifier {
+                        SetQuantifier::Any => self.any(*expr, op, &subquery, input)?,
+                        // `x < ALL s` is `NOT (x >= ANY s)`, also where NULLs are.
+                        SetQuantifier::All => {
+                            let negated = op
+                                .negate()
+                                .ok_or_else(|| unsupported(&format!("{op} ALL (SELECT …)")))?;
+                            Expr::Not(Box::new(self.any(*expr, negated, &subquery, input)?))
+                        }
+                    }
+                }
+                expr => return Ok(Transformed::no(expr)),
+            }))
+        })?;
+        Ok(replaced.data)
+    }
+
+    /// The value of a subquery, for each row.
+    fn scalar(&self, subquery: &LogicalPlan, input: &RefCell<LogicalPlan>) -> Result<Expr> {
+        let name = self.relation_name("subquery");
+        let outer = shape::outer_columns(subquery, input.borrow().schema())?;
+        if outer.is_empty() {
+            let rows = match shape::is_at_most_one_row(subquery) {
+                true => subquery.clone(),
+                false => single(subquery.clone(), Vec::new())?,
+            };
+            let rows = alias(rows, name)?;
+            let value = rows.schema().columns().remove(0);
+            let left = input.borrow().clone();
+            let joined = join_on(left, rows, Vec::new(), Some(lit(true)), JoinType::Left)?;
+            input.replace(joined);
+            return Ok(Expr::Column(value));
+        }
+        if shape::is_local(subquery) && shape::is_one_row(subquery) {
+            let left = input.borrow().clone();
+            let made = self.beside(left, subquery, Some(&name))?;
+            let columns = made.schema().columns();
+            input.replace(made);
+            return Ok(Expr::Column(columns[columns.len() - 1].clone()));
+        }
+        let domain = self.domain(&input.borrow(), outer)?;
+        let mut rows = self.push(subquery, &domain, 0)?;
+        if !shape::is_at_most_one_row(subquery) {
+            let keys = domain_columns(&domain, &rows);
+            rows = single(rows, keys.into_iter().map(Expr::Column).collect())?;
+        }
+        let rows = alias(rows, name)?;
+        let value = rows.schema().columns().remove(0);
+        let pairs = pairs(&domain, &rows);
+        let left = input.borrow().clone();
+        input.replace(join_on(left, rows, pairs, None, JoinType::Left)?);
+        Ok(Expr::Column(value))
+    }
+
+    /// Whether a subquery has rows, for each row.
+    fn exists(&self, subquery: &LogicalPlan, input: &RefCell<LogicalPlan>) -> Result<Expr> {
+        let outer = shape::outer_columns(subquery, input.borrow().schema())?;
+        if outer.is_empty() {
+            let rows = Aggregate::try_new(
+                Arc::new(subquery.clone()),
+                Vec::new(),
+                vec![count(lit(1_i64))],
+            )?;
+            let rows = LogicalPlan::Aggregate(rows);
+            let some = Expr::Column(rows.schema().columns().remove(0)).gt(lit(0_i64));
+            let made = project(rows, vec![some.alias("exists")])?;
+            return match made.all_out_ref_exprs().is_empty() {
+                true => Ok(scalar_subquery(made)),
+                false => self.scalar(&made, input),
+            };
+        }
+        let domain = self.domain(&input.borrow(), outer)?;
+        let rows = self.push(subquery, &domain, 0)?;
+        let keys = domain_columns(&domain, &rows).into_iter().map(Expr::Column);
+        let keys = project(rows, keys.collect())?;
+        let keys = LogicalPlan::Distinct(Distinct::All(Arc::new(keys)));
+        let mut columns = vec![lit(true).alias("found")];
+        columns.extend(keys.schema().columns().into_iter().map(Expr::Column));
+        let rows = alias(project(keys, columns)?, self.relation_name("subquery"))?;
+        let found = rows.schema().columns().remove(0);
+        let pairs = pairs(&domain, &rows);
+        let left = input.borrow().clone();
+        input.replace(join_on(left, rows, pairs, None, JoinType::Left)?);
+        Ok(Expr::Column(found).is_not_null())
+    }
+
+    /// `expr op ANY (subquery)`, for each row: TRUE, FALSE or NULL.
+    fn any(
+        &self,
+        expr: Expr,
+        op: Operator,
+        subquery: &Subquery,
+        input: &RefCell<LogicalPlan>,
+    ) -> Result<Expr> {
+        let subquery = &subquery.subquery;
+        let schema = input.borrow().schema().clone();
+        let mut outer = shape::outer_columns(subquery, &schema)?;
+        let correlated = !subquery.all_out_ref_exprs().is_empty();
+        if op == Operator::Eq && !correlated {
+            return self.equals_any(expr, subquery, input);
+        }
+        for column in expr.column_refs() {
+            if !outer.contains(column) {
+                outer.push(column.clone());
+            }
+        }
+        let constant = outer.is_empty();
+        let (rows, keys, expr, domain) = match constant {
+            true => (subquery.as_ref().clone(), Vec::new(), expr, None),
+            false => {
+                let domain = self.domain(&input.borrow(), outer)?;
+                let rows = self.push(subquery, &domain, 0)?;
+                let keys = domain_columns(&domain, &rows);
+                let expr = expr.transform_up(|expr| match &expr {
+                    Expr::Column(column) => {
+                        let at = domain.columns.iter().position(|known| known == column);
+                        Ok(match at {
+                            Some(at) => Transformed::yes(Expr::Column(keys[at].clone())),
+                            None => Transformed::no(expr),
+                        })
+                    }
+                    _ => Ok(Transformed::no(expr)),
+                })?;
+                (rows, keys, expr.data, Some(domain))
+            }
+        };
+        let value = Expr::Column(rows.schema().columns().remove(0));
+        let compared = calls::compare(op, expr, value, rows.schema(), self.style)?;
+        let width = keys.len();
+        let keys = keys.into_iter().map(Expr::Column).collect();
+        let some = bool_or(compared.clone()).alias("some");
+        let open = bool_or(compared.is_null()).alias("open");
+        let made = Aggregate::try_new(Arc::new(rows), keys, vec![some, open])?;
+        let made = LogicalPlan::Aggregate(made);
+        let mut columns = made.schema().columns();
+        columns.rotate_left(width);
+        let made = project(made, columns.into_iter().map(Expr::Column).collect())?;
+        let rows = alias(made, self.relation_name("subquery"))?;
+        let columns = rows.schema().columns();
+        let (some, open) = (
+            Expr::Column(columns[0].clone()),
+            Expr::Column(columns[1].clone()),
+        );
+        let (pairs, condition) = match &domain {
+            Some(domain) => (pairs(domain, &rows), None),
+            None => (Vec::new(), Some(lit(true))),
+        };
+        let left = input.borrow().clone();
+        input.replace(join_on(left, rows, pairs, condition, JoinType::Left)?);
+        when(some, lit(true))
+            .when(open, lit(ScalarValue::Boolean(None)))
+            .otherwise(lit(false))
+    }
+
+    /// `expr = ANY (subquery)` of a subquery that is the same for all rows.
+    fn equals_any(
+        &self,
+        expr: Expr,
+        subquery: &Arc<LogicalPlan>,
+        input: &RefCell<LogicalPlan>,
+    ) -> Result<Expr> {
+        let left = input.borrow().clone();
+        let value: Column = subquery.schema().columns().remove(0);
+        let values = project(
+            subquery.as_ref().clone(),
+            vec![Expr::Column(value).alias("value")],
+        )?;
+        let value = Expr::Column(values.schema().columns().remove(0));
+        let known = filter(values.clone(), value.clone().is_not_null())?;
+        let known = LogicalPlan::Distinct(Distinct::All(Arc::new(known)));
+        let known = project(known, vec![value.clone(), lit(true).alias("found")])?;
+        let known = alias(known, self.relation_name("subquery"))?;
+        let columns = known.schema().columns();
+        let (key, found) = (
+            Expr::Column(columns[0].clone()),
+            Expr::Column(columns[1].clone()),
+        );
+        let mut both = left.schema().as_ref().clone();
+        both.merge(known.schema());
+        let matches = calls::compare(Operator::Eq, expr.clone(), key, &both, self.style)?;
+        let number = count(lit(1_i64)).alias("rows");
+        let number_known = count(value).alias("known");
+        let counts = Aggregate::try_new(Arc::new(values), Vec::new(), vec![number, number_known])?;
+        let counts = alias(
+            LogicalPlan::Aggregate(counts),
+            self.relation_name("subquery"),
+        )?;
+        let columns = counts.schema().columns();
+        let (rows, rows_known) = (
+            Expr::Column(columns[0].clone()),
+            Expr::Column(columns[1].clone()),
+        );
+        let joined = join_on(left, known, Vec::new(), Some(matches), JoinType::Left)?;
+        let joined = join_on(joined, counts, Vec::new(), None, JoinType::Inner)?;
+        let is_null = match expr.nullable(&both)? {
+            true => expr.is_null().and(rows.clone().gt(lit(0_i64))),
+            false => lit(false),
+        };
+        input.replace(joined);
+        when(found.is_not_null(), lit(true))
+            .when(
+                is_null.or(rows.gt(rows_known)),
+                lit(ScalarValue::Boolean(None)),
+            )
+            .otherwise(lit(false))
+    }
+}
+
+fn scalar_subquery(plan: LogicalPlan) -> Expr {
+    Expr::ScalarSubquery(Subquery {
+        subquery: Arc::new(plan),
+        outer_ref_columns: Vec::new(),
+        spans: Spans::new(),
+    })
+}
+
+/// The one value of a query for each of its keys, behind which they stand.
+fn single(rows: LogicalPlan, keys: Vec<Expr>) -> Result<LogicalPlan> {
+    let value = Expr::Column(rows.schema().columns().remove(0));
+    let single = Expr::AggregateFunction(AggregateFunction::new_udf(
+        Arc::new(single_value()),
+        vec![value],
+        false,
+        None,
+        Vec::new(),
+        None,
+    ));
+    let width = keys.len();
+    let made = Aggregate::try_new(Arc::new(rows), keys, vec![single])?;
+    let made = LogicalPlan::Aggregate(made);
+    let mut columns = made.schema().columns();
+    columns.rotate_left(width);
+    project(made, columns.into_iter().map(Expr::Column).collect())
+}
+
+/// A condition of WHERE, where NULL is FALSE, in the form that is easiest to join.
+fn simplified(condition: Expr) -> Result<Expr> {
+    Ok(match condition {
+        Expr::SetComparison(comparison) => match (comparison.op, &comparison.quantifier) {
+            (Operator::Eq, SetQuantifier::Any) if *comparison.expr == lit(true) => {
+                exists_true(comparison)?
+            }
+            (Operator::Eq, SetQuantifier::Any) => {
+                Expr::InSubquery(InSubquery::new(comparison.expr, comparison.subquery, false))
+            }
+            (Operator::NotEq, SetQuantifier::All) => {
+                Expr::InSubquery(InSubquery::new(comparison.expr, comparison.subquery, true))
+            }
+            _ => Expr::SetComparison(comparison),
+        },
+        Expr::Not(inner) => match *inner {
+            Expr::InSubquery(within) => Expr::InSubquery(InSubquery::new(
+                within.expr,
+                within.subquery,
+                !within.negated,
+            )),
+            Expr::Exists(exists) => Expr::Exists(Exists {
+                negated: !exists.negated,
+                ..exists
+            }),
+            inner => Expr::Not(Box::new(inner)),
+        },
+        condition => condition,
+    })
+}
+
+/// `TRUE = ANY (SELECT condition …)` as `EXISTS (SELECT … WHERE condition)`.
+fn exists_true(comparison: SetComparison) -> Result<Expr> {
+    let plan = match comparison.subquery.subquery.as_ref() {
+        LogicalPlan::Projection(projection) => {
+            let condition = projection.expr[0].clone().unalias_nested().data;
+            filter(projection.input.as_ref().clone(), condition)?
+        }
+        plan => {
+            let value = Expr::Column(plan.schema().columns().remove(0));
+            filter(plan.clone(), value)?
+        }
+    };
+    Ok(Expr::Exists(Exists {
+        subquery: Subquery {
+            outer_ref_columns: plan.all_out_ref_exprs(),
+            subquery: Arc::new(plan),
+            spans: Spans::new(),
+        },
+        negated: false,
+    }))
+}
+
+/// Whether a condition is about columns of `outer`.
+fn concerns(condition: &Expr, outer: &DFSchema, inner: &DFSchema) -> Result<bool> {
+    let own = |column: &Column| inner.has_column(column);
+    if condition
+        .column_refs()
+        .into_iter()
+        .any(|column| !own(column))
+    {
+        return Ok(true);
+    }
+    condition.exists(|expr| {
+        let subquery = match expr {
+            Expr::ScalarSubquery(subquery) => subquery,
+            Expr::Exists(exists) => &exists.subquery,
+            Expr::InSubquery(within) => &within.subquery,
+            Expr::SetComparison(comparison) => &comparison.subquery,
+            _ => return Ok(false),
+        };
+        let columns = shape::outer_columns(&subquery.subquery, outer)?;
+        Ok(columns.iter().any(|column| !own(column)))
+    })
+}
