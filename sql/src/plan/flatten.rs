@@ -9,13 +9,17 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
+use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema, DFSchemaRef, JoinType, NullEquality, TableReference};
+use datafusion::common::{
+    Column, DFSchema, DFSchemaRef, JoinType, NullEquality, ScalarValue, TableReference,
+};
 use datafusion::error::{DataFusionError, Result};
+use datafusion::functions::core::expr_fn::coalesce;
 use datafusion::logical_expr::expr::Alias;
 use datafusion::logical_expr::{
-    Distinct, Expr, Join, JoinConstraint, LogicalPlan, LogicalPlanBuilder, Projection, Subquery,
-    SubqueryAlias, lit,
+    Distinct, Expr, ExprSchemable, Join, JoinConstraint, LogicalPlan, LogicalPlanBuilder,
+    Projection, Subquery, SubqueryAlias, lit,
 };
 
 use crate::error::{ErrorKind, SqlError};
@@ -233,17 +237,38 @@ fn join_on(
     condition: Option<Expr>,
     join_type: JoinType,
 ) -> Result<LogicalPlan> {
+    let on = also_null(pairs, left.schema())?;
     Join::try_new(
         Arc::new(left),
         Arc::new(right),
-        pairs,
+        on,
         condition,
         join_type,
         JoinConstraint::On,
-        NullEquality::NullEqualsNull,
+        NullEquality::NullEqualsNothing,
         false,
     )
     .map(LogicalPlan::Join)
+}
+
+/// Pairs that are equal where these are equal or both NULL. DataFusion has joins of which NULL equals NULL, but unites
+/// them with others, as if NULL equalled NULL there, too.
+fn also_null(pairs: Vec<(Expr, Expr)>, left: &DFSchema) -> Result<Vec<(Expr, Expr)>> {
+    let mut on = Vec::with_capacity(2 * pairs.len());
+    for (l, r) in pairs {
+        let ty = l.get_type(left)?;
+        let some = match ty {
+            DataType::FixedSizeBinary(width) => {
+                let zeros = usize::try_from(width).map_or_else(|_| Vec::new(), |n| vec![0; n]);
+                ScalarValue::FixedSizeBinary(width, Some(zeros))
+            }
+            ty => ScalarValue::new_default(&ty)?,
+        };
+        on.push((l.clone().is_null(), r.clone().is_null()));
+        let or_some = |expr: Expr| coalesce(vec![expr, lit(some.clone())]);
+        on.push((or_some(l), or_some(r)));
+    }
+    Ok(on)
 }
 
 fn alias(plan: LogicalPlan, name: TableReference) -> Result<LogicalPlan> {

@@ -3,20 +3,18 @@
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{
-    Column, DFSchemaRef, JoinType, NullEquality, ScalarValue, TableReference,
-};
+use datafusion::common::{Column, DFSchemaRef, JoinType, ScalarValue, TableReference};
 use datafusion::error::Result;
 use datafusion::functions::core::expr_fn::coalesce;
 use datafusion::functions_window::expr_fn::{rank, row_number};
 use datafusion::logical_expr::{
-    Aggregate, BinaryExpr, Distinct, DistinctOn, Expr, ExprFunctionExt, Join, Limit, LogicalPlan,
-    LogicalPlanBuilder, Operator, SortExpr, Union, Values, Window, cast, lit, when,
+    Aggregate, Distinct, DistinctOn, Expr, ExprFunctionExt, Join, Limit, LogicalPlan,
+    LogicalPlanBuilder, SortExpr, Union, Values, Window, cast, lit, when,
 };
 
 use super::{
-    Domain, Flatten, alias, domain_columns, external, filter, join_on, named, pick, project, shape,
-    unsupported,
+    Domain, Flatten, alias, also_null, domain_columns, external, filter, join_on, named, pick,
+    project, shape, unsupported,
 };
 use crate::error::{ErrorKind, SqlError};
 use crate::functions::WITH_TIES;
@@ -306,25 +304,17 @@ impl Flatten {
         // Where the domain is on both sides the conditions take the left one's.
         let source = if left_pushed { &left } else { &right };
         let replaced = |expr: &Expr| substitute(expr.clone(), domain, source);
-        let mut condition = join.filter.as_ref().map(replaced).transpose()?;
+        let condition = join.filter.as_ref().map(replaced).transpose()?;
         let mut on = Vec::with_capacity(join.on.len());
         for (l, r) in &join.on {
             on.push((replaced(l)?, replaced(r)?));
         }
         let left_keys = left_pushed.then(|| domain_columns(domain, &left));
         let right_keys = right_pushed.then(|| domain_columns(domain, &right));
-        let mut null_equality = join.null_equality;
         if let (Some(l), Some(r)) = (&left_keys, &right_keys) {
-            if null_equality == NullEquality::NullEqualsNothing {
-                let plain = std::mem::take(&mut on).into_iter();
-                let plain = plain.map(|(l, r)| {
-                    Expr::BinaryExpr(BinaryExpr::new(Box::new(l), Operator::Eq, Box::new(r)))
-                });
-                condition = condition.into_iter().chain(plain).reduce(Expr::and);
-                null_equality = NullEquality::NullEqualsNull;
-            }
-            let keys = l.iter().zip(r);
-            on.extend(keys.map(|(l, r)| (Expr::Column(l.clone()), Expr::Column(r.clone()))));
+            let keys = l.iter().cloned().zip(r.iter().cloned());
+            let keys = keys.map(|(l, r)| (Expr::Column(l), Expr::Column(r)));
+            on.extend(also_null(keys.collect(), left.schema())?);
         }
         let keys: Vec<Expr> = match (join.join_type, left_keys, right_keys) {
             (Full, Some(l), Some(r)) => {
@@ -348,7 +338,7 @@ impl Flatten {
             condition,
             join.join_type,
             join.join_constraint,
-            null_equality,
+            join.null_equality,
             join.null_aware,
         )?;
         with_domain(LogicalPlan::Join(made), &join.schema, keys)
