@@ -235,8 +235,12 @@ pub(super) fn operator(parts: &[String]) -> Option<BinaryOperator> {
 /// Shows what of a query's columns is cast to `regclass` and its like as names; below it they are numbers.
 pub(super) fn show_names(body: &mut ast::SetExpr) {
     match body {
-        ast::SetExpr::Select(select) => select.projection.iter_mut().for_each(show_item),
-        ast::SetExpr::SetOperation { left, right, .. } => {
+        ast::SetExpr::Select(select) => select
+            .projection
+            .iter_mut()
+            .for_each(|item| drop(show_item(item))),
+        // One branch's names and another's numbers would not go together.
+        ast::SetExpr::SetOperation { left, right, .. } if names_of(left) == names_of(right) => {
             show_names(left);
             show_names(right);
         }
@@ -245,21 +249,41 @@ pub(super) fn show_names(body: &mut ast::SetExpr) {
     }
 }
 
-fn show_item(item: &mut ast::SelectItem) {
+/// Which columns `show_names` would show as names.
+fn names_of(body: &ast::SetExpr) -> Vec<bool> {
+    match body {
+        ast::SetExpr::Select(select) => {
+            let shown = |item: &ast::SelectItem| show_item(&mut item.clone());
+            select.projection.iter().map(shown).collect()
+        }
+        ast::SetExpr::SetOperation { left, right, .. } => {
+            let names = names_of(left);
+            match names == names_of(right) {
+                true => names,
+                false => vec![false; names.len()],
+            }
+        }
+        ast::SetExpr::Query(query) => names_of(&query.body),
+        _ => Vec::new(),
+    }
+}
+
+/// Says whether it shows a name now.
+fn show_item(item: &mut ast::SelectItem) -> bool {
     match item {
         ast::SelectItem::UnnamedExpr(expr) => {
             let name = super::names::name_of(expr);
-            if show(expr)
-                && let Some((name, _)) = name
-            {
+            let shown = show(expr);
+            if shown && let Some((name, _)) = name {
                 let expr = std::mem::replace(expr, null());
                 // Told apart from the column, which ORDER BY may name.
                 let alias = Ident::with_quote('"', super::names::again(&name));
                 *item = ast::SelectItem::ExprWithAlias { expr, alias };
             }
+            shown
         }
-        ast::SelectItem::ExprWithAlias { expr, .. } => drop(show(expr)),
-        _ => {}
+        ast::SelectItem::ExprWithAlias { expr, .. } => show(expr),
+        _ => false,
     }
 }
 
