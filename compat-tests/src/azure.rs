@@ -1,5 +1,5 @@
 //! Azure's blob service on loopback: Azurite, which `scripts/install clients` fetches. Its blobs are files, so they
-//! outlive a kill.
+//! outlive a stop.
 
 use std::process::Command;
 
@@ -27,7 +27,7 @@ fetch(`http://127.0.0.1:${port}/${account}/${container}?restype=container`, { me
     .then(async (made) => { if (!made.ok) throw new Error(await made.text()); });
 ";
 
-/// A running (or killed) blob service; dropping it kills the process and removes its blobs.
+/// A running (or stopped) blob service; dropping it kills the process and removes its blobs.
 pub struct Azure(NodeServer);
 
 impl Azure {
@@ -45,9 +45,9 @@ impl Azure {
         Some(Azure(server))
     }
 
-    /// kill -9.
-    pub fn kill(&mut self) {
-        self.0.kill();
+    /// Stops it. Killed, it would forget what it has acknowledged in the last seconds.
+    pub fn stop(&mut self) {
+        self.0.terminate();
     }
 
     /// Starts it again, on the same port and blobs.

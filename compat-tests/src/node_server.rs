@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::process::wait_for;
+use crate::process::{signal, wait_for};
 use crate::sample::skip;
 
 /// A running (or killed) server with a folder of its own; dropping it kills the process and removes the folder.
@@ -55,6 +55,12 @@ impl NodeServer {
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("the server runs");
         self.child.wait().expect("a killed process ends");
+    }
+
+    /// Stops it in good order.
+    pub(crate) fn terminate(&mut self) {
+        signal(self.child.id(), "TERM");
+        self.child.wait().expect("a server that was told to ends");
     }
 
     /// Starts it again, on the same port and folder.

@@ -156,7 +156,7 @@ fn tables_live_in_azure() {
 
     server.restart();
     assert_eq!(server.peer().value(sums), expected);
-    azure.kill();
+    azure.stop();
     let peer = server.peer();
     peer.run("INSERT INTO t VALUES (1000001, 'hot');");
     assert_eq!(peer.value("SELECT body FROM t WHERE id = 1000001"), "hot");

@@ -235,10 +235,11 @@ pub(super) fn operator(parts: &[String]) -> Option<BinaryOperator> {
 /// Shows what of a query's columns is cast to `regclass` and its like as names; below it they are numbers.
 pub(super) fn show_names(body: &mut ast::SetExpr) {
     match body {
-        ast::SetExpr::Select(select) => select
-            .projection
-            .iter_mut()
-            .for_each(|item| drop(show_item(item))),
+        ast::SetExpr::Select(select) => {
+            for item in &mut select.projection {
+                show_item(item);
+            }
+        }
         // One branch's names and another's numbers would not go together.
         ast::SetExpr::SetOperation { left, right, .. } if names_of(left) == names_of(right) => {
             show_names(left);

@@ -89,20 +89,29 @@ impl Follower {
             return false;
         };
         assert_eq!(refusal.code().code(), "55000", "{refusal:?}");
+        self.begin_anew();
+        true
+    }
+
+    /// What came meanwhile is no longer kept, which may be so only after some time.
+    fn begin_anew(&mut self) {
         let away = self.seen.map(|seen| seen.elapsed());
         // Changes are kept from their commit on; they are seen later, after a restart by seconds.
         assert!(
             away >= Some(WINDOW / 2),
-            "{}: {refusal:?} after {away:?}",
+            "{}: too late after {away:?}",
             self.table
         );
         self.rows.clear();
         self.last = None;
-        true
     }
 
     fn apply(&mut self, change: &Change) {
         let table = self.table;
+        // It fell behind while it followed; all rows come again.
+        if change.op == "reset" {
+            return self.begin_anew();
+        }
         assert!(
             self.last.is_none_or(|last| last < change.seq) || change.op == "ready",
             "{table}: {change:?} after {:?}",
