@@ -18,6 +18,7 @@ mod regexp;
 pub(crate) mod sequence;
 mod series;
 mod single_value;
+mod sliding;
 mod strings;
 mod subquery;
 mod sum;
@@ -43,6 +44,7 @@ use crate::text::Style;
 pub(crate) use missing::unknown;
 pub(crate) use moments::undefined;
 pub(crate) use single_value::single_value;
+pub(crate) use sliding::sliding;
 pub(crate) use subquery::{ARRAY_OF, WITH_TIES, syntax};
 pub(crate) use sum::sum;
 

@@ -107,8 +107,20 @@ impl ast::VisitorMut for Qualified {
         }
         // `FROM current_schema()`: a relation of one row.
         let list = std::mem::take(&mut args.args);
-        let alias = alias.take();
+        let mut alias = alias.take().unwrap_or_else(|| ast::TableAlias {
+            explicit: true,
+            name: Ident::with_quote('"', &function),
+            columns: Vec::new(),
+            at: None,
+        });
+        if alias.columns.is_empty() {
+            alias.columns.push(ast::TableAliasColumnDef {
+                name: alias.name.clone(),
+                data_type: None,
+            });
+        }
         let value = function_call(&function, list);
+        let lateral = super::dialect::has_column(&value);
         let mut query = match parse_query("SELECT 1 AS value") {
             Ok(query) => query,
             Err(_) => unreachable!("a constant query"),
@@ -117,9 +129,9 @@ impl ast::VisitorMut for Qualified {
             select.projection = vec![ast::SelectItem::UnnamedExpr(value)];
         }
         *factor = TableFactor::Derived {
-            lateral: false,
+            lateral,
             subquery: Box::new(query),
-            alias,
+            alias: Some(alias),
             sample: None,
         };
         ControlFlow::Continue(())
