@@ -105,7 +105,9 @@ pub(crate) fn write_value(
 /// numbers for doubles, which do not hold them.
 pub fn write_exact(value: DatumRef<'_>, ty: ColumnType, out: &mut String) {
     match value {
-        DatumRef::Int8(_) | DatumRef::Numeric(_) if ty != ColumnType::Oid => {
+        DatumRef::Int8(_) | DatumRef::Numeric(_)
+            if !matches!(ty, ColumnType::Oid | ColumnType::Regproc) =>
+        {
             out.push('"');
             text::write(value, ty, Style::default(), out);
             out.push('"');

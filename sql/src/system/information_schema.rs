@@ -292,6 +292,8 @@ pub(super) fn typed(ty: ColumnType, facts: &Facts<'_>) -> Named {
         ColumnType::Varchar(_) => ColumnType::Varchar(None),
         ColumnType::Bpchar(_) => ColumnType::Bpchar(None),
         ColumnType::Numeric(_) => ColumnType::Numeric(None),
+        ColumnType::Bit(_) => ColumnType::Bit(None),
+        ColumnType::Varbit(_) => ColumnType::Varbit(None),
         ty => ty,
     };
     let (data_type, schema) = match plain {
