@@ -694,6 +694,8 @@ pub(super) fn type_literal(
         ColumnType::Bpchar(_) => ColumnType::Bpchar(None),
         ColumnType::Bit(_) => ColumnType::Bit(None),
         ColumnType::Varbit(_) => ColumnType::Varbit(None),
+        // It is compared as the number that it is.
+        ColumnType::Regproc => ColumnType::Oid,
         ColumnType::Array(ElementType::Varchar(_)) => ColumnType::Array(ElementType::Text),
         ColumnType::Array(ElementType::Bpchar(_)) => ColumnType::Array(ElementType::Bpchar(None)),
         ty => ty,
@@ -706,7 +708,12 @@ pub(super) fn type_literal(
 }
 
 /// A value that is compared with an expression, typed as beside an operator.
-fn typed_beside(value: Expr, expr: &Expr, schema: &DFSchema, style: Style) -> Result<Expr> {
+pub(super) fn typed_beside(
+    value: Expr,
+    expr: &Expr,
+    schema: &DFSchema,
+    style: Style,
+) -> Result<Expr> {
     let value = type_literal(value, expr, schema, style)?;
     let (ty, of) = (type_of(&value, schema), type_of(expr, schema));
     beside_float(value, ty, of)
