@@ -23,7 +23,7 @@ const SUPERUSER: &str = "postgres";
 /// Sockets only copy bytes and split frames.
 const SOCKET_THREADS: usize = 2;
 /// Plans of deeply nested expressions recurse.
-const QUERY_STACK_BYTES: usize = 8 << 20;
+const QUERY_STACK_BYTES: usize = 32 << 20;
 
 /// Why the server did not start, or did not end well.
 #[derive(Debug, thiserror::Error)]

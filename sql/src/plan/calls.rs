@@ -5,24 +5,27 @@ use std::sync::Arc;
 use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
-use datafusion::logical_expr::expr::{AggregateFunction, Alias, Case, Cast, ScalarFunction};
+use datafusion::logical_expr::expr::{
+    AggregateFunction, Alias, Case, Cast, ScalarFunction, WindowFunction,
+};
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::{
-    Expr, ExprSchemable, LogicalPlan, Operator, Projection, Union, binary_expr,
+    Expr, ExprSchemable, LogicalPlan, Operator, Projection, Union, WindowFunctionDefinition,
+    binary_expr,
 };
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use tidelog_storage::ColumnType;
 
 use super::operators::{
     PostgresOperators, class, external, known_type, literal_of, plain_type, type_literal, type_of,
-    type_parameter, written_type,
+    type_parameter, typed_beside, written_type,
 };
 use super::order::{has_own_order, sorted, sorted_by};
 use crate::error::{ErrorKind, SqlError};
 use crate::functions::call::Overloaded;
 use crate::functions::collected;
 use crate::text::Style;
-use crate::{casts, output, types};
+use crate::{casts, functions, output, types};
 
 /// The call with its overload chosen, and with literals and parameters of the types that it wants; as it is when it is
 /// no call of ours.
@@ -229,6 +232,11 @@ pub(super) fn case(mut case: Case, schema: &DFSchema, style: Style) -> Result<Ex
             }
         }
     }
+    if let Some(value) = &case.expr {
+        for (when, _) in &mut case.when_then_expr {
+            **when = typed_beside((**when).clone(), value, schema, style)?;
+        }
+    }
     // PostgreSQL looks at ELSE first.
     let thens = case.when_then_expr.iter_mut().map(|(_, then)| &mut **then);
     let results = case.else_expr.as_deref_mut().into_iter().chain(thens);
@@ -340,6 +348,18 @@ pub(super) fn aggregate(mut call: AggregateFunction, schema: &DFSchema) -> Resul
     }
     let call = collected::collecting(&call)?.unwrap_or(call);
     Ok(Expr::AggregateFunction(call))
+}
+
+/// A call over a window: keys of ORDER BY as their types sort, an aggregate in a form that its frame can slide over.
+pub(super) fn window(mut window: Box<WindowFunction>, schema: &DFSchema) -> Result<Expr> {
+    let keys = std::mem::take(&mut window.params.order_by);
+    window.params.order_by = sorted(keys, schema)?;
+    if let WindowFunctionDefinition::AggregateUDF(function) = &window.fun
+        && let Some(sliding) = functions::sliding(function)
+    {
+        window.fun = WindowFunctionDefinition::AggregateUDF(Arc::new(sliding));
+    }
+    Ok(Expr::WindowFunction(window))
 }
 
 /// Whether an aggregate is over columns of the query around it alone, which PostgreSQL computes there.

@@ -11,15 +11,13 @@ use datafusion::logical_expr::binary::comparison_coercion;
 use datafusion::logical_expr::expr::{Between, Cast, InList, Placeholder, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
-use datafusion::logical_expr::{
-    Distinct, Expr, ExprSchemable, LogicalPlan, Projection, Unnest, WindowFunctionDefinition,
-};
+use datafusion::logical_expr::{Distinct, Expr, ExprSchemable, LogicalPlan, Projection, Unnest};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use tidelog_storage::datum::{ColumnBuilder, datum_at};
-use tidelog_storage::{ColumnType, Datum, DatumRef, ElementType};
+use tidelog_storage::{ColumnType, Datum, DatumRef, ElementType, PrintedType};
 
 use super::calls;
-use super::order::{check_groupable, has_own_order, refuse_json, sorted, sorted_by};
+use super::order::{check_groupable, has_own_order, is_comparable, refuse_json, sorted, sorted_by};
 use crate::error::{ErrorKind, SqlError};
 use crate::text::{self, Style};
 use crate::{casts, functions, output, types};
@@ -62,6 +60,7 @@ impl ExprPlanner for PostgresOperators {
                     !matches!(op, Eq | NotEq)
                 }
                 (Some(ColumnType::Interval), Some(ColumnType::Interval)) => true,
+                (Some(ColumnType::Printed(_)), _) | (_, Some(ColumnType::Printed(_))) => true,
                 _ => false,
             };
             let known = known_type(&left, schema).or(known_type(&right, schema));
@@ -317,6 +316,8 @@ pub(super) fn plain_type(ty: ColumnType) -> ColumnType {
     match ty {
         ColumnType::Varchar(_) => ColumnType::Text,
         ColumnType::Bpchar(_) => ColumnType::Bpchar(None),
+        ColumnType::Bit(_) => ColumnType::Bit(None),
+        ColumnType::Varbit(_) => ColumnType::Varbit(None),
         ColumnType::Numeric(_) => ColumnType::Numeric(None),
         ty => ty,
     }
@@ -546,16 +547,7 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
                 None => Transformed::no(Expr::ScalarFunction(call)),
             }
         }
-        Expr::WindowFunction(mut window) => {
-            let keys = std::mem::take(&mut window.params.order_by);
-            window.params.order_by = sorted(keys, schema)?;
-            if let WindowFunctionDefinition::AggregateUDF(function) = &window.fun
-                && let Some(sliding) = functions::sliding(function)
-            {
-                window.fun = WindowFunctionDefinition::AggregateUDF(Arc::new(sliding));
-            }
-            Transformed::yes(Expr::WindowFunction(window))
-        }
+        Expr::WindowFunction(window) => Transformed::yes(calls::window(window, schema)?),
         Expr::AggregateFunction(call) => Transformed::yes(calls::aggregate(call, schema)?),
         Expr::Case(case) => Transformed::yes(calls::case(case, schema, style)?),
         Expr::Negative(inner) if known_type(&inner, schema) == Some(ColumnType::Interval) => {
@@ -696,6 +688,10 @@ pub(super) fn type_literal(
         }
         // However long.
         ColumnType::Bpchar(_) => ColumnType::Bpchar(None),
+        ColumnType::Bit(_) => ColumnType::Bit(None),
+        ColumnType::Varbit(_) => ColumnType::Varbit(None),
+        // It is compared as the number that it is.
+        ColumnType::Regproc => ColumnType::Oid,
         ColumnType::Array(ElementType::Varchar(_)) => ColumnType::Array(ElementType::Text),
         ColumnType::Array(ElementType::Bpchar(_)) => ColumnType::Array(ElementType::Bpchar(None)),
         ty => ty,
@@ -708,7 +704,12 @@ pub(super) fn type_literal(
 }
 
 /// A value that is compared with an expression, typed as beside an operator.
-fn typed_beside(value: Expr, expr: &Expr, schema: &DFSchema, style: Style) -> Result<Expr> {
+pub(super) fn typed_beside(
+    value: Expr,
+    expr: &Expr,
+    schema: &DFSchema,
+    style: Style,
+) -> Result<Expr> {
     let value = type_literal(value, expr, schema, style)?;
     let (ty, of) = (type_of(&value, schema), type_of(expr, schema));
     beside_float(value, ty, of)
@@ -747,7 +748,7 @@ fn check_comparable(
     let (Some(l), Some(r)) = (known_type(left, schema), known_type(right, schema)) else {
         return Ok(());
     };
-    if class(l) == class(r) {
+    if class(l) == class(r) && is_comparable(l) {
         return Ok(());
     }
     Err(no_operator(op, l, r))
@@ -772,7 +773,8 @@ pub(super) fn class(ty: ColumnType) -> &'static str {
         | ColumnType::Float4
         | ColumnType::Float8
         | ColumnType::Numeric(_) => "number",
-        ColumnType::Oid => "number",
+        ColumnType::Oid | ColumnType::Regproc => "number",
+        ColumnType::Bit(_) | ColumnType::Varbit(_) => "bit",
         ColumnType::Text
         | ColumnType::Varchar(_)
         | ColumnType::Bpchar(_)
@@ -781,6 +783,8 @@ pub(super) fn class(ty: ColumnType) -> &'static str {
         ColumnType::Date | ColumnType::Timestamp | ColumnType::TimestampTz => "time",
         ColumnType::Time | ColumnType::TimeTz => "clock",
         ColumnType::Interval => "interval",
+        ColumnType::Printed(PrintedType::Inet | PrintedType::Cidr) => "inet",
+        ColumnType::Printed(of) => of.name(),
         ColumnType::Enum(_) => "enum",
         ColumnType::Json => "json",
         ColumnType::Array(_) => "array",
