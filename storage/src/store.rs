@@ -5,12 +5,13 @@ pub(crate) mod upkeep;
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::ObjectStore;
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
@@ -87,6 +88,8 @@ const COMPACT_TICK: Duration = Duration::from_secs(60);
 const TRIM_TICK: Duration = Duration::from_secs(60);
 /// How often expired rows are removed.
 const EXPIRY_TICK: Duration = Duration::from_secs(1);
+/// How long a commit that does not wait for its sync is unsynced, as PostgreSQL's `wal_writer_delay` says.
+const SYNC_DELAY: Duration = Duration::from_millis(200);
 /// How long after a failure files are removed again.
 const REMOVAL_RETRY: Duration = Duration::from_secs(30);
 
@@ -127,6 +130,9 @@ impl Store {
             hot,
             garbage,
             failpoints: options.failpoints,
+            unsynced: Notify::new(),
+            groups: AtomicU64::new(0),
+            checks_ahead: AtomicUsize::new(0),
         });
         let (queue, committer) = commit::start(shared.clone())?;
         let flusher = Flusher {
@@ -136,10 +142,13 @@ impl Store {
             jobs: Arc::default(),
         };
         let shutdown = watch::Sender::new(false);
-        let mut tasks = vec![tokio::spawn(until(
-            shutdown.subscribe(),
-            collect_garbage(flusher.clone()),
-        ))];
+        let mut tasks = vec![
+            tokio::spawn(until(
+                shutdown.subscribe(),
+                collect_garbage(flusher.clone()),
+            )),
+            tokio::spawn(until(shutdown.subscribe(), sync_by_time(flusher.clone()))),
+        ];
         if options.background {
             tasks.push(tokio::spawn(until(
                 shutdown.subscribe(),
@@ -199,7 +208,7 @@ impl Store {
         self.shared().generator.now_ms()
     }
 
-    /// Commits: when this returns `Ok`, the transaction is on disk and visible. Returns the Seq of its last
+    /// Commits: when this returns `Ok`, the transaction is visible, and on disk unless it said `commit_unsynced`. Returns the Seq of its last
     /// change (the visible Seq if it had none).
     ///
     /// # Panics
@@ -446,6 +455,16 @@ async fn until(mut shutdown: watch::Receiver<bool>, job: impl Future<Output = ()
     tokio::select! {
         _ = shutdown.wait_for(|down| *down) => {}
         () = job => {}
+    }
+}
+
+async fn sync_by_time(flusher: Flusher) {
+    loop {
+        flusher.shared.unsynced.notified().await;
+        tokio::time::sleep(SYNC_DELAY).await;
+        if flusher.queue.send(Request::Sync).await.is_err() {
+            return;
+        }
     }
 }
 
