@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::Schema;
 use datafusion::common::DFSchema;
+use datafusion::common::tree_node::TreeNode;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::logical_expr::simplify::SimplifyContext;
@@ -174,7 +175,7 @@ impl Session {
         let (plan, ty) = with_type(plan)?;
         if let LogicalPlan::Projection(projection) = &plan
             && let LogicalPlan::EmptyRelation(_) = &*projection.input
-            && !projection.expr.iter().any(has_subquery)
+            && !projection.expr.iter().any(needs_run)
         {
             return Ok((self.evaluate_at_once(plan, types, values)?, ty));
         }
@@ -244,6 +245,14 @@ impl Session {
         });
         Ok(values.collect())
     }
+}
+
+/// Whether an expression without columns reads from tables, or waits.
+fn needs_run(expr: &Expr) -> bool {
+    let waits = |expr: &Expr| {
+        Ok(matches!(expr, Expr::ScalarFunction(call) if call.func.as_async().is_some()))
+    };
+    has_subquery(expr) || expr.exists(waits).unwrap_or(true)
 }
 
 /// A plan and the type of its only column.
