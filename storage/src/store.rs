@@ -76,6 +76,7 @@ pub struct Store {
     committer: Option<std::thread::JoinHandle<()>>,
     shutdown: watch::Sender<bool>,
     sequences: Sequences,
+    /// Where jobs run.
     runtime: tokio::runtime::Handle,
     sweep_age: Duration,
 }
@@ -301,7 +302,8 @@ impl Store {
             let did = |report: &FlushReport| Some((report.rows, report.bytes));
             flusher.job(JobKind::Flush, Some(table), flush, did).await
         };
-        tokio::spawn(work)
+        self.runtime
+            .spawn(work)
             .await
             .map_err(|error| StorageError::Io(std::io::Error::other(error)))?
     }
@@ -327,7 +329,8 @@ impl Store {
                 .job(JobKind::Compact, Some(table), compact, did)
                 .await
         };
-        tokio::spawn(work)
+        self.runtime
+            .spawn(work)
             .await
             .map_err(|error| StorageError::Io(std::io::Error::other(error)))?
     }
@@ -376,10 +379,10 @@ impl Store {
     ) -> Result<RowVersion, StorageError> {
         let file = point::holder(snapshot, table.id, partition, seq)?;
         let stores = &self.flusher.cold.stores;
-        wait(
-            &self.runtime,
-            point::read_version(stores, &file, table, seq),
-        )
+        // Jobs may be the last to get a processor.
+        let own = tokio::runtime::Handle::try_current();
+        let runtime = own.as_ref().unwrap_or(&self.runtime);
+        wait(runtime, point::read_version(stores, &file, table, seq))
     }
 
     /// Up to about `limit` changes of the scope with a Seq after `after`, in commit order. `Trimmed` when some
