@@ -24,7 +24,7 @@ const SUPERUSER: &str = "postgres";
 /// Sockets only copy bytes and split frames.
 const SOCKET_THREADS: usize = 2;
 /// Plans of deeply nested expressions recurse.
-const QUERY_STACK_BYTES: usize = 8 << 20;
+const QUERY_STACK_BYTES: usize = 32 << 20;
 /// Of 99: flushes and compactions give way to statements (on Linux a niceness of 9, a seventh of an equal share).
 const JOB_PRIORITY: u8 = 25;
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, StringBuilder, TimestampMicrosecondArray};
-use arrow::datatypes::{DataType, FieldRef, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, FieldRef, Int64Type, TimestampMicrosecondType};
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::{DataFusionError, Result};
@@ -19,7 +19,7 @@ use tidelog_storage::{ColumnType, Datum, DatumRef, TimeTz};
 use crate::error::{ErrorKind, SqlError};
 use crate::functions;
 use crate::output;
-use crate::text::{self, Style};
+use crate::text::{self, Style, bits, printed};
 use crate::types;
 
 /// What a cast of ours does.
@@ -31,6 +31,12 @@ enum Conversion {
     Output(ColumnType),
     /// Text cut to what the type holds, as an explicit cast does.
     Cut(ColumnType),
+    /// Text, an integer or bits as bits of this type.
+    Bits(ColumnType, ColumnType),
+    /// An array of numbers as a vector of them.
+    Vector(ColumnType, ColumnType),
+    /// Bits as an integer.
+    FromBits(ColumnType),
     /// A fraction to the nearest integer.
     Round(ColumnType),
     /// A json value to the number, boolean or text that it is.
@@ -54,6 +60,10 @@ fn is_text(ty: ColumnType) -> bool {
     )
 }
 
+fn is_bits(ty: ColumnType) -> bool {
+    matches!(ty, ColumnType::Bit(_) | ColumnType::Varbit(_))
+}
+
 fn is_integer(ty: ColumnType) -> bool {
     matches!(ty, ColumnType::Int2 | ColumnType::Int4 | ColumnType::Int8)
 }
@@ -66,11 +76,30 @@ fn conversion(from: ColumnType, to: ColumnType) -> Option<Conversion> {
     Some(match (from, to) {
         (ColumnType::Text | Varchar(_), ColumnType::Text | Varchar(None)) => return None,
         // The same text, but of the other type.
+        (from, to)
+            if is_bits(to)
+                && (is_text(from) || is_bits(from) || is_integer(from))
+                && from != to =>
+        {
+            Conversion::Bits(from, to)
+        }
+        (from, ColumnType::Int4 | ColumnType::Int8) if is_bits(from) => Conversion::FromBits(to),
+        (ColumnType::Oid, ColumnType::Regproc) => Conversion::Round(to),
+        (ColumnType::Regproc, to) if is_integer(to) || to == ColumnType::Oid => {
+            Conversion::Round(to)
+        }
+        (from, ColumnType::Regproc) if is_integer(from) => Conversion::Round(to),
         (from, to) if is_text(from) && is_text(to) => Conversion::Cut(to),
         (from, to) if is_text(from) => Conversion::Input(to),
         (Json, Jsonb) => Conversion::Input(to),
         (Jsonb, Json) => Conversion::Cut(to),
-        (Jsonb | Json | ColumnType::Enum(_), to) if is_text(to) => Conversion::Cut(to),
+        (ColumnType::Printed(a), ColumnType::Printed(b)) if a != b => Conversion::Input(to),
+        (ColumnType::Array(_), ColumnType::Printed(of)) if printed::is_vector(of) => {
+            Conversion::Vector(from, to)
+        }
+        (Jsonb | Json | ColumnType::Enum(_) | ColumnType::Printed(_), to) if is_text(to) => {
+            Conversion::Cut(to)
+        }
         (Jsonb, ColumnType::Bool | Float4 | Float8 | Numeric(_)) => Conversion::FromJson(to),
         (Jsonb, to) if is_integer(to) => Conversion::FromJson(to),
         (from, to) if is_text(to) => Conversion::Output(from),
@@ -198,7 +227,10 @@ impl CastFunction {
             | Conversion::Cut(ty)
             | Conversion::Round(ty)
             | Conversion::FromJson(ty)
-            | Conversion::Clock(_, ty) => ty,
+            | Conversion::Clock(_, ty)
+            | Conversion::Bits(_, ty)
+            | Conversion::Vector(_, ty)
+            | Conversion::FromBits(ty) => ty,
             Conversion::Output(_) => ColumnType::Text,
             Conversion::ToLocal => ColumnType::Timestamp,
             Conversion::FromLocal => ColumnType::TimestampTz,
@@ -213,6 +245,17 @@ impl CastFunction {
             Conversion::Cut(ty) => self.read_texts(array, ty, |text| Ok(cut(ty, text))),
             Conversion::FromJson(ty) => self.read_texts(array, ty, |json| from_json(ty, json)),
             Conversion::Output(ty) => self.to_texts(array, ty),
+            Conversion::Vector(from, ty) => {
+                let texts = self.to_texts(array, from)?;
+                self.read_texts(&texts, ty, |text| {
+                    let elements = text.trim_matches(['{', '}']).replace(',', " ");
+                    text::parse_in(ty, &elements, self.style)
+                })
+            }
+            Conversion::Bits(from, ty) => self.to_bits(array, from, ty),
+            Conversion::FromBits(ty) => {
+                self.read_texts(array, ty, |bits| bits::to_integer(ty, bits))
+            }
             Conversion::Round(ty) => round(array, ty),
             Conversion::Clock(from, to) => self.convert_clocks(array, from, to),
             Conversion::ToLocal => Ok(shift(array, self.style, true)),
@@ -232,6 +275,27 @@ impl CastFunction {
             match value {
                 None => builder.append(DatumRef::Null),
                 Some(value) => builder.append(read(value).map_err(external)?.as_ref()),
+            }
+        }
+        Ok(builder.finish())
+    }
+
+    fn to_bits(&self, array: &ArrayRef, from: ColumnType, to: ColumnType) -> Result<ArrayRef> {
+        if !is_integer(from) {
+            return self.read_texts(array, to, |text| bits::cast(to, text).map(Datum::Text));
+        }
+        let mut builder = ColumnBuilder::new(to);
+        let width = match from {
+            ColumnType::Int8 => 64,
+            _ => 32,
+        };
+        for value in arrow::compute::cast(array, &DataType::Int64)?
+            .as_primitive::<Int64Type>()
+            .iter()
+        {
+            match value {
+                None => builder.append(DatumRef::Null),
+                Some(value) => builder.append(DatumRef::Text(&bits::of_integer(to, value, width))),
             }
         }
         Ok(builder.finish())
@@ -384,6 +448,9 @@ impl ScalarUDFImpl for CastFunction {
         match self.conversion {
             Conversion::Input(_) => "pg_input",
             Conversion::Output(_) => "pg_output",
+            Conversion::Bits(..) => "pg_to_bits",
+            Conversion::Vector(..) => "pg_to_vector",
+            Conversion::FromBits(_) => "pg_from_bits",
             Conversion::Cut(_) => "pg_cut",
             Conversion::Round(_) => "pg_round",
             Conversion::FromJson(_) => "pg_from_json",

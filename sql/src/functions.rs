@@ -1,6 +1,7 @@
 //! Functions that DataFusion lacks: what asks for the session, `snowflake_id()` and `gen_random_uuid()`.
 
 pub(crate) mod array;
+pub(crate) mod bits;
 pub(crate) mod call;
 pub(crate) mod collected;
 mod dates;
@@ -9,15 +10,18 @@ mod encoding;
 pub(crate) mod enums;
 mod exact;
 mod format;
+mod identifiers;
 pub(crate) mod json;
 mod math;
 mod missing;
 pub(crate) mod moments;
 pub(crate) mod order;
+pub(crate) mod printed;
 mod regexp;
 pub(crate) mod sequence;
 mod series;
 mod single_value;
+mod sleep;
 mod strings;
 mod subquery;
 mod sum;
@@ -52,11 +56,14 @@ pub(crate) const UNTAGGED: &str = "pg_untagged";
 
 /// The functions with overloads.
 const FAMILIES: &[&[call::Function]] = &[
+    bits::FUNCTIONS,
     dates::FUNCTIONS,
     encoding::FUNCTIONS,
     format::FUNCTIONS,
+    identifiers::FUNCTIONS,
     math::FUNCTIONS,
     math::TRIGONOMETRY,
+    printed::FUNCTIONS,
     regexp::FUNCTIONS,
     series::FUNCTIONS,
     strings::FUNCTIONS,
@@ -70,6 +77,7 @@ pub(crate) fn named(name: &str, style: Style) -> Option<Arc<ScalarUDF>> {
         .or_else(|| missing::function(name))
         .or_else(|| array::function(name))
         .or_else(|| json::function(name, style))
+        .or_else(|| sleep::function(name, style))
 }
 
 /// Whether a function of this name only says that it is not there.

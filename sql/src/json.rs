@@ -54,6 +54,10 @@ pub(crate) fn write_value(
     match value {
         DatumRef::Null => out.push_str("null"),
         DatumRef::Bool(value) => out.push_str(if value { "true" } else { "false" }),
+        // PostgreSQL does not count these among the numbers.
+        DatumRef::Int8(_) if matches!(ty, ColumnType::Oid | ColumnType::Regproc) => {
+            write_string(&shown(value), out);
+        }
         DatumRef::Int2(_) | DatumRef::Int4(_) | DatumRef::Int8(_) | DatumRef::Numeric(_) => {
             out.push_str(&shown(value));
         }
@@ -105,7 +109,12 @@ pub(crate) fn write_value(
 /// numbers for doubles, which do not hold them.
 pub fn write_exact(value: DatumRef<'_>, ty: ColumnType, out: &mut String) {
     match value {
-        DatumRef::Int8(_) | DatumRef::Numeric(_) if ty != ColumnType::Oid => {
+        DatumRef::Int8(_) if ty == ColumnType::Oid => {
+            text::write(value, ty, Style::default(), out);
+        }
+        DatumRef::Int8(_) | DatumRef::Numeric(_)
+            if !matches!(ty, ColumnType::Oid | ColumnType::Regproc) =>
+        {
             out.push('"');
             text::write(value, ty, Style::default(), out);
             out.push('"');

@@ -333,7 +333,10 @@ pub(crate) fn assign(
     // Their values may come from expressions, which know no lengths.
     let limited = matches!(
         to,
-        ColumnType::Varchar(Some(_)) | ColumnType::Bpchar(Some(_))
+        ColumnType::Varchar(Some(_))
+            | ColumnType::Bpchar(Some(_))
+            | ColumnType::Bit(Some(_))
+            | ColumnType::Varbit(Some(_))
     );
     if value.is_null() || from == to && !limited {
         return Ok(value);
@@ -395,8 +398,15 @@ pub(crate) fn assign(
             }));
         }
         (ColumnType::Time, ColumnType::TimeTz) => return via_text(&value),
-        (from, ColumnType::Oid) if numeric(from) => return via_text(&value),
+        (from, ColumnType::Oid | ColumnType::Regproc) if numeric(from) => return via_text(&value),
         (ColumnType::Oid, to) if numeric(to) => return via_text(&value),
+        (ColumnType::Oid | ColumnType::Regproc, ColumnType::Oid | ColumnType::Regproc) => {
+            return Ok(value);
+        }
+        (
+            ColumnType::Bit(_) | ColumnType::Varbit(_),
+            ColumnType::Bit(_) | ColumnType::Varbit(_),
+        ) => return via_text(&value),
         (ColumnType::Enum(from), ColumnType::Enum(to))
             if from.definition().oid == to.definition().oid =>
         {

@@ -36,7 +36,9 @@ use datafusion::logical_expr::{EmptyRelation, Expr, LogicalPlan, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use tidelog_storage::catalog::FIRST_USER_OID;
 use tidelog_storage::datum::ColumnBuilder;
-use tidelog_storage::{Catalog, ColumnType, Datum, ElementType, StorageError, TableDef};
+use tidelog_storage::{
+    Catalog, ColumnType, Datum, ElementType, PrintedType, StorageError, TableDef,
+};
 
 pub(crate) use sequence::SequenceRelation;
 pub(crate) use showing::Showing;
@@ -155,6 +157,7 @@ fn column_type(ty: &str) -> ColumnType {
         "int4" | "cardinal_number" => ColumnType::Int4,
         "int8" => ColumnType::Int8,
         "oid" | "xid" => ColumnType::Oid,
+        "regproc" => ColumnType::Regproc,
         "name" | "sql_identifier" => ColumnType::Name,
         "char" => ColumnType::Char,
         "float4" => ColumnType::Float4,
@@ -501,6 +504,9 @@ pub fn type_facts(ty: ColumnType) -> (i64, i32, i16) {
         ColumnType::Char => (18, -1, 1),
         ColumnType::Name => (19, -1, 64),
         ColumnType::Oid => (26, -1, 4),
+        ColumnType::Regproc => (24, -1, 4),
+        ColumnType::Bit(length) => (1560, length.map_or(-1, u32::cast_signed), -1),
+        ColumnType::Varbit(length) => (1562, length.map_or(-1, u32::cast_signed), -1),
         ColumnType::Bpchar(None) => (1042, -1, -1),
         ColumnType::Bpchar(Some(length)) => {
             (1042, i32::try_from(length).unwrap_or(i32::MAX - 4) + 4, -1)
@@ -508,12 +514,30 @@ pub fn type_facts(ty: ColumnType) -> (i64, i32, i16) {
         ColumnType::Time => (1083, -1, 8),
         ColumnType::TimeTz => (1266, -1, 12),
         ColumnType::Interval => (1186, -1, 16),
+        ColumnType::Printed(of) => printed_facts(of),
         ColumnType::Enum(of) => (of.definition().oid.into(), -1, 4),
         ColumnType::Array(element) => {
             let (_, modifier, _) = type_facts(element.into());
             (array_oid(element), modifier, -1)
         }
     }
+}
+
+fn printed_facts(of: PrintedType) -> (i64, i32, i16) {
+    let (oid, length) = match of {
+        PrintedType::Inet => (869, -1),
+        PrintedType::Cidr => (650, -1),
+        PrintedType::Macaddr => (829, 6),
+        PrintedType::PgLsn => (3220, 8),
+        PrintedType::Point => (600, 16),
+        PrintedType::Box => (603, 32),
+        PrintedType::Path => (602, -1),
+        PrintedType::Int4range => (3904, -1),
+        PrintedType::Int8range => (3926, -1),
+        PrintedType::Oidvector => (30, -1),
+        PrintedType::Int2vector => (22, -1),
+    };
+    (oid, -1, length)
 }
 
 /// PostgreSQL's oid of the type of arrays.
@@ -532,6 +556,9 @@ fn array_oid(element: ElementType) -> i64 {
         ElementType::Float4 => 1021,
         ElementType::Float8 => 1022,
         ElementType::Oid => 1028,
+        ElementType::Regproc => 1008,
+        ElementType::Bit(_) => 1561,
+        ElementType::Varbit(_) => 1563,
         ElementType::Timestamp => 1115,
         ElementType::Date => 1182,
         ElementType::Time => 1183,
@@ -542,6 +569,19 @@ fn array_oid(element: ElementType) -> i64 {
         ElementType::Json => 199,
         ElementType::Uuid => 2951,
         ElementType::Jsonb => 3807,
+        ElementType::Printed(of) => match of {
+            PrintedType::Inet => 1041,
+            PrintedType::Cidr => 651,
+            PrintedType::Macaddr => 1040,
+            PrintedType::PgLsn => 3221,
+            PrintedType::Point => 1017,
+            PrintedType::Box => 1020,
+            PrintedType::Path => 1019,
+            PrintedType::Int4range => 3905,
+            PrintedType::Int8range => 3927,
+            PrintedType::Oidvector => 1013,
+            PrintedType::Int2vector => 1006,
+        },
         // Oids of enums are even: the odd one behind is that of its arrays.
         ElementType::Enum(of) => i64::from(of.definition().oid) + 1,
     }

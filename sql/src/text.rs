@@ -1,10 +1,12 @@
 //! PostgreSQL's text forms of values, in and out: DateStyle ISO, the shortest exact floats.
 
 mod array;
+pub(crate) mod bits;
 pub(crate) mod datetime;
 mod interval;
 pub(crate) mod jsonb;
 mod number;
+pub mod printed;
 #[cfg(test)]
 mod tests;
 mod zone;
@@ -14,6 +16,7 @@ use std::fmt::Write;
 use tidelog_storage::{ColumnType, Datum, DatumRef};
 
 use crate::error::{ErrorKind, SqlError};
+use crate::system::pg_proc;
 use crate::types;
 
 pub use zone::Zone;
@@ -54,6 +57,9 @@ pub fn parse_in(ty: ColumnType, text: &str, style: Style) -> Result<Datum, SqlEr
         ColumnType::Name => Datum::Text(cut(text, NAME_BYTES_MAX).to_string()),
         ColumnType::Char => Datum::Text(text.chars().take(1).collect()),
         ColumnType::Oid => Datum::Int8(number::oid(text)?.into()),
+        ColumnType::Regproc => Datum::Int8(pg_proc::regproc(text)?),
+        ColumnType::Bit(length) => Datum::Text(bits::bit(length, text)?),
+        ColumnType::Varbit(length) => Datum::Text(bits::varbit(length, text)?),
         ColumnType::Date => Datum::Date(datetime::date(text, style.zone)?),
         ColumnType::Time => Datum::Time(datetime::time(text, style.zone)?),
         ColumnType::TimeTz => Datum::TimeTz(datetime::timetz(text, style.zone)?),
@@ -62,6 +68,7 @@ pub fn parse_in(ty: ColumnType, text: &str, style: Style) -> Result<Datum, SqlEr
         ColumnType::Interval => Datum::Interval(interval::parse(text)?),
         ColumnType::Json => Datum::Text(jsonb::checked(text)?.to_string()),
         ColumnType::Jsonb => Datum::Text(jsonb::canonical(text)?),
+        ColumnType::Printed(of) => Datum::Text(printed::canonical(of, text)?),
         ColumnType::Enum(of) => match of.definition().order(text) {
             Some(_) => Datum::Text(text.to_string()),
             None => {
@@ -107,6 +114,7 @@ pub fn write(value: DatumRef<'_>, ty: ColumnType, style: Style, out: &mut String
         DatumRef::Null => {}
         DatumRef::Int2(value) => drop(write!(out, "{value}")),
         DatumRef::Int4(value) => drop(write!(out, "{value}")),
+        DatumRef::Int8(oid) if ty == ColumnType::Regproc => out.push_str(&pg_proc::shown(oid)),
         DatumRef::Int8(value) => drop(write!(out, "{value}")),
         DatumRef::Float4(value) => number::write_float4(value, out),
         DatumRef::Float8(value) => number::write_float8(value, out),

@@ -4,12 +4,15 @@ use datafusion::sql::sqlparser::ast::{
     ArrayElemTypeDef, CharacterLength, DataType, ExactNumberInfo, ObjectName, TimezoneInfo,
 };
 use tidelog_storage::datum::NUMERIC_PRECISION_MAX;
-use tidelog_storage::{ColumnType, ElementType};
+use tidelog_storage::{ColumnType, ElementType, PrintedType};
 
 use crate::error::{ErrorKind, SqlError};
 
 /// PostgreSQL's limit of a `varchar`'s length.
 const VARCHAR_LENGTH_MAX: u64 = 10_485_760;
+
+/// PostgreSQL's limit of the length of `bit` and `varbit`.
+const BITS_MAX: u32 = 83_886_080;
 
 pub use crate::system::type_facts;
 
@@ -68,6 +71,12 @@ pub(crate) fn column_type_among(
             ColumnType::Interval
         }
         DataType::Char(length) | DataType::Character(length) => bpchar(length.as_ref())?,
+        DataType::Bit(length) => {
+            ColumnType::Bit(Some(bits("bit", length.or(Some(1)))?.unwrap_or(1)))
+        }
+        DataType::BitVarying(length) | DataType::VarBit(length) => {
+            ColumnType::Varbit(bits("varbit", *length)?)
+        }
         DataType::JSON => ColumnType::Json,
         DataType::JSONB => ColumnType::Jsonb,
         // PostgreSQL knows arrays of one number of dimensions and size from no others.
@@ -75,6 +84,13 @@ pub(crate) fn column_type_among(
             match column_type_among(element, user_types)? {
                 array @ ColumnType::Array(_) => array,
                 element => element.array().unwrap_or(element),
+            }
+        }
+        DataType::GeometricType(kind) => {
+            let name = kind.to_string();
+            match PrintedType::named(&name) {
+                Some(of) => ColumnType::Printed(of),
+                None => return Err(unsupported(&name)),
             }
         }
         DataType::Custom(name, modifiers) => custom(name, modifiers, user_types)?,
@@ -98,6 +114,9 @@ pub fn built_in(oid: u32) -> Option<ColumnType> {
         Name,
         Char,
         Oid,
+        Regproc,
+        Bit(None),
+        Varbit(None),
         Bool,
         Bytea,
         Uuid,
@@ -112,6 +131,7 @@ pub fn built_in(oid: u32) -> Option<ColumnType> {
     ];
     let types = elements
         .into_iter()
+        .chain(PrintedType::ALL.map(Printed))
         .flat_map(|element| [ColumnType::from(element), ColumnType::Array(element)]);
     types
         .into_iter()
@@ -140,10 +160,14 @@ pub fn internal_name(ty: ColumnType) -> String {
         ColumnType::Name => "name",
         ColumnType::Char => "char",
         ColumnType::Oid => "oid",
+        ColumnType::Regproc => "regproc",
+        ColumnType::Bit(_) => "bit",
+        ColumnType::Varbit(_) => "varbit",
         ColumnType::Time => "time",
         ColumnType::TimeTz => "timetz",
         ColumnType::Interval => "interval",
         ColumnType::Json => "json",
+        ColumnType::Printed(of) => of.name(),
         ColumnType::Enum(of) => &of.definition().name,
         ColumnType::Array(element) => return format!("_{}", internal_name(element.into())),
     };
@@ -177,10 +201,16 @@ pub fn name(ty: ColumnType) -> String {
         ColumnType::Name => "name",
         ColumnType::Char => "\"char\"",
         ColumnType::Oid => "oid",
+        ColumnType::Regproc => "regproc",
+        ColumnType::Bit(None) => "bit",
+        ColumnType::Bit(Some(length)) => return format!("bit({length})"),
+        ColumnType::Varbit(None) => "bit varying",
+        ColumnType::Varbit(Some(length)) => return format!("bit varying({length})"),
         ColumnType::Time => "time without time zone",
         ColumnType::TimeTz => "time with time zone",
         ColumnType::Interval => "interval",
         ColumnType::Json => "json",
+        ColumnType::Printed(of) => of.name(),
         ColumnType::Enum(of) => return crate::parse::identifier(&of.definition().name),
         ColumnType::Array(element) => return format!("{}[]", self::name(element.into())),
     };
@@ -252,6 +282,20 @@ fn varchar(length: Option<&CharacterLength>) -> Result<ColumnType, SqlError> {
     }
 }
 
+/// The length of a type of bits.
+fn bits(name: &str, length: Option<u64>) -> Result<Option<u32>, SqlError> {
+    match length.map(u32::try_from) {
+        None => Ok(None),
+        Some(Ok(0)) => Err(invalid(format!(
+            "length for type {name} must be at least 1"
+        ))),
+        Some(Ok(length)) if length <= BITS_MAX => Ok(Some(length)),
+        Some(_) => Err(invalid(format!(
+            "length for type {name} cannot exceed {BITS_MAX}"
+        ))),
+    }
+}
+
 /// 0A000 for a precision of seconds that is not the whole one.
 fn check_precision(precision: Option<u64>, ty: &DataType) -> Result<(), SqlError> {
     match precision {
@@ -285,36 +329,24 @@ const KNOWN_UNSUPPORTED: &[&str] = &[
     "bigserial",
     "smallserial",
     "money",
-    "inet",
-    "cidr",
-    "macaddr",
     "macaddr8",
     "xml",
-    "point",
     "line",
     "lseg",
-    "box",
-    "path",
     "polygon",
     "circle",
-    "bit",
-    "varbit",
     "regclass",
     "regtype",
-    "regproc",
     "regrole",
     "xid",
     "cid",
     "tid",
     "tsvector",
     "tsquery",
-    "int4range",
-    "int8range",
     "numrange",
     "tsrange",
     "tstzrange",
     "daterange",
-    "pg_lsn",
     "void",
     "record",
     "citext",
@@ -362,6 +394,9 @@ fn custom(
             .get(index)
             .and_then(|text| text.trim().parse::<u64>().ok())
     };
+    if let (Some(of), true) = (PrintedType::named(name), modifiers.is_empty()) {
+        return Ok(ColumnType::Printed(of));
+    }
     match (name, modifiers.len()) {
         ("int2" | "smallint", 0) => Ok(ColumnType::Int2),
         ("int4" | "int" | "integer", 0) => Ok(ColumnType::Int4),
@@ -402,6 +437,17 @@ fn custom(
         ("json", 0) => Ok(ColumnType::Json),
         ("name", 0) => Ok(ColumnType::Name),
         ("oid", 0) => Ok(ColumnType::Oid),
+        ("regproc", 0) => Ok(ColumnType::Regproc),
+        ("bit", 0) => Ok(ColumnType::Bit(Some(1))),
+        ("varbit", 0) => Ok(ColumnType::Varbit(None)),
+        ("bit" | "varbit", 1) => {
+            let length = number(0).ok_or_else(|| invalid("invalid type modifier"))?;
+            let length = bits(name, Some(length))?;
+            Ok(match name {
+                "bit" => ColumnType::Bit(length),
+                _ => ColumnType::Varbit(length),
+            })
+        }
         ("bpchar", 0) => Ok(ColumnType::Bpchar(None)),
         ("bpchar" | "char" | "character", 1) => match number(0) {
             Some(length) => bpchar(Some(&CharacterLength::IntegerLength { length, unit: None })),
@@ -489,6 +535,15 @@ mod tests {
             ),
             ("timestamptz", "timestamp with time zone"),
             ("timestamp with time zone", "timestamp with time zone"),
+            ("bit", "bit(1)"),
+            ("bit(3)", "bit(3)"),
+            ("bit varying(9)", "bit varying(9)"),
+            ("varbit", "bit varying"),
+            (
+                "bit(0)",
+                "InvalidParameterValue: length for type bit must be at least 1",
+            ),
+            ("regproc", "regproc"),
             ("jsonb", "jsonb"),
             ("json", "json"),
             ("int[]", "integer[]"),

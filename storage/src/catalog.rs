@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
-use crate::datum::{ColumnType, Datum, EnumDef, EnumType};
+use crate::datum::{ColumnType, Datum, EnumDef, EnumType, PrintedType};
 use crate::sequence::SequenceDef;
 
 /// Identifies the data of one table. TRUNCATE gives a table a new one; none is ever used again.
@@ -454,8 +454,14 @@ impl ColumnType {
             ColumnType::Name => "name".to_string(),
             ColumnType::Char => "char".to_string(),
             ColumnType::Oid => "oid".to_string(),
+            ColumnType::Regproc => "regproc".to_string(),
+            ColumnType::Bit(None) => "bit".to_string(),
+            ColumnType::Bit(Some(n)) => format!("bit({n})"),
+            ColumnType::Varbit(None) => "varbit".to_string(),
+            ColumnType::Varbit(Some(n)) => format!("varbit({n})"),
             ColumnType::Json => "json".to_string(),
             ColumnType::Jsonb => "jsonb".to_string(),
+            ColumnType::Printed(of) => of.name().to_string(),
             ColumnType::Enum(of) => {
                 let json = serde_json::to_string(of.definition());
                 format!("enum {}", json.expect("strings and numbers have a JSON"))
@@ -478,17 +484,28 @@ impl ColumnType {
                 let element = ColumnType::from_tag(item.data_type(), tag.strip_prefix(ARRAY_TAG)?);
                 element?.array()
             }
-            DataType::Int64 => (tag == "oid").then_some(ColumnType::Oid),
+            DataType::Int64 => match tag {
+                "oid" => Some(ColumnType::Oid),
+                "regproc" => Some(ColumnType::Regproc),
+                _ => None,
+            },
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Some(match tag {
                 "varchar" => ColumnType::Varchar(None),
                 "bpchar" => ColumnType::Bpchar(None),
                 "name" => ColumnType::Name,
                 "char" => ColumnType::Char,
+                "bit" => ColumnType::Bit(None),
+                "varbit" => ColumnType::Varbit(None),
                 "json" => ColumnType::Json,
                 "jsonb" => ColumnType::Jsonb,
                 _ if tag.starts_with("varchar(") => ColumnType::Varchar(Some(modified("varchar")?)),
                 _ if tag.starts_with("bpchar(") => ColumnType::Bpchar(Some(modified("bpchar")?)),
+                _ if tag.starts_with("bit(") => ColumnType::Bit(Some(modified("bit")?)),
+                _ if tag.starts_with("varbit(") => ColumnType::Varbit(Some(modified("varbit")?)),
                 _ => {
+                    if let Some(of) = PrintedType::named(tag) {
+                        return Some(ColumnType::Printed(of));
+                    }
                     let definition = serde_json::from_str(tag.strip_prefix("enum ")?).ok()?;
                     ColumnType::Enum(EnumType::new(definition))
                 }

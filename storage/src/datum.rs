@@ -3,6 +3,7 @@
 mod builder;
 mod element;
 mod enums;
+mod printed;
 mod stored;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 pub use builder::ColumnBuilder;
 pub use element::{ElementType, Elements};
 pub use enums::{EnumDef, EnumLabel, EnumType};
+pub use printed::PrintedType;
 pub(crate) use stored::INTERVAL_BYTES;
 pub use stored::{from_stored, to_stored};
 
@@ -54,6 +56,12 @@ pub enum ColumnType {
     Char,
     /// `oid`; its values are `Int8` from 0 to 2^32 - 1.
     Oid,
+    /// `regproc`: the oid of a function, which is shown as its name.
+    Regproc,
+    /// `bit(n)`; `None` for bits of any number. Values are texts of 0 and 1.
+    Bit(Option<u32>),
+    /// `bit varying(n)`; `None` for plain `varbit`.
+    Varbit(Option<u32>),
     /// `boolean`
     Bool,
     /// `bytea`
@@ -76,6 +84,8 @@ pub enum ColumnType {
     Json,
     /// `jsonb`
     Jsonb,
+    /// A type whose values are their texts.
+    Printed(PrintedType),
     /// A type of CREATE TYPE … AS ENUM; its values are their labels.
     Enum(EnumType),
     /// A one-dimensional array, counted from 1.
@@ -105,10 +115,13 @@ impl ColumnType {
             | ColumnType::Bpchar(_)
             | ColumnType::Name
             | ColumnType::Char
+            | ColumnType::Bit(_)
+            | ColumnType::Varbit(_)
             | ColumnType::Json
             | ColumnType::Jsonb
+            | ColumnType::Printed(_)
             | ColumnType::Enum(_) => DataType::Utf8,
-            ColumnType::Oid => DataType::Int64,
+            ColumnType::Oid | ColumnType::Regproc => DataType::Int64,
             ColumnType::Bool => DataType::Boolean,
             ColumnType::Bytea => DataType::Binary,
             ColumnType::Uuid => DataType::FixedSizeBinary(16),
@@ -149,7 +162,7 @@ impl ColumnType {
 /// One value.
 ///
 /// A value is of its column's type or `Null`. What is written as text is `Text`: jsonb in canonical form, an enum's
-/// value as its label. An oid is an `Int8`.
+/// value as its label, bits as 0 and 1. An oid is an `Int8`.
 /// A numeric is `unscaled / 10^scale`, its scale that of its column.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]

@@ -220,7 +220,7 @@ pub(crate) fn put_value(out: &mut Vec<u8>, ty: ColumnType, value: DatumRef<'_>) 
         (ColumnType::Date, DatumRef::Date(v)) => put_int(out, v.into(), 4),
         (ColumnType::Timestamp, DatumRef::Timestamp(v)) => put_int(out, v, 8),
         (ColumnType::TimestampTz, DatumRef::TimestampTz(v)) => put_int(out, v, 8),
-        (ColumnType::Oid, _) => {
+        (ColumnType::Oid | ColumnType::Regproc, _) => {
             out.extend_from_slice(&u32::try_from(integer(value)?).ok()?.to_be_bytes());
         }
         (ColumnType::Time, DatumRef::Time(v)) => put_int(out, v, 8),

@@ -286,6 +286,29 @@ async fn cancel_ends_a_query_and_the_connection_lives_on() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sleep_ends_by_a_cancel_and_by_statement_timeout() {
+    let server = Server::start();
+    let client = server.peer().connect().await;
+    let token = client.cancel_token();
+    let sleep = client.simple_query("SELECT pg_sleep(600)");
+    tokio::pin!(sleep);
+    let mut again = tokio::time::interval(std::time::Duration::from_millis(50));
+    let cancelled = loop {
+        tokio::select! {
+            answer = &mut sleep => break answer,
+            _ = again.tick() => token.cancel_query(tokio_postgres::NoTls).await.unwrap(),
+        }
+    };
+    let timed_out = client
+        .simple_query("SET statement_timeout = 100; SELECT pg_sleep_for('10 minutes')")
+        .await;
+    for answer in [cancelled, timed_out] {
+        let error = answer.unwrap_err();
+        assert_eq!(error.as_db_error().unwrap().code().code(), "57014");
+    }
+}
+
 /// The bytes that PostgreSQL sends, and takes.
 #[tokio::test(flavor = "multi_thread")]
 async fn binary_copy_in_and_out() {
@@ -293,15 +316,17 @@ async fn binary_copy_in_and_out() {
     pair.run(
         "CREATE TABLE b (id int8 PRIMARY KEY, i2 int2, i4 int4, f4 float4, f8 float8, n numeric(12,3), t text, v varchar(9), c char(4),
              yes bool, raw bytea, day date, at timestamp, tz timestamptz, clock time, span interval, u uuid, j json, jb jsonb,
-             list int4[], words text[] DEFAULT '{d}', more int8 DEFAULT 7);
+             list int4[], words text[] DEFAULT '{d}', bits bit(5), vb varbit, ip inet, net cidr, mac macaddr, lsn pg_lsn, pt point,
+             bx box, pa path, r4 int4range, r8 int8range, fn regproc, more int8 DEFAULT 7);
          INSERT INTO b VALUES (1, 2, 3, 1.5, 2.25, 1234.500, 'text', 'vär', 'ch', true, '\\x00ff', '2026-01-02', '2026-01-02 03:04:05.6',
              '2026-01-02 03:04:05Z', '03:04:05', '1 mon 2 days', '00000000-0000-0000-0000-000000000001', '{\"a\": 1}', '{\"a\": 1}',
-             '{1,NULL,3}', '{x,\"y z\"}', 9);
+             '{1,NULL,3}', '{x,\"y z\"}', '10110', '101100111', '10.1.2.3/8', '10.0.0.0/8', '08:00:2b:01:02:03', '16/B374D848', '(1,2)',
+             '(1,2),(3,0)', '[(0,0),(1,1)]', '[1,5]', '(,7)', 'int4in', 9);
          INSERT INTO b (id) VALUES (2); CREATE TABLE into_b (LIKE b INCLUDING DEFAULTS);",
     );
     let (tide, pg) = pair.connect().await;
     let columns =
-        "id, i2, i4, f4, f8, n, t, v, c, yes, raw, day, at, tz, clock, span, u, j, jb, list, words";
+        "id, i2, i4, f4, f8, n, t, v, c, yes, raw, day, at, tz, clock, span, u, j, jb, list, words, bits, vb, ip, net, mac, lsn, pt, bx, pa, r4, r8, fn";
     let out = async |client: &tokio_postgres::Client, statement: &str| {
         let stream = client.copy_out(statement).await.unwrap();
         let chunks: Vec<bytes::Bytes> = stream.try_collect().await.unwrap();

@@ -1,5 +1,7 @@
 //! PostgreSQL's types on the wire: OIDs, and values in text and binary.
 
+mod printed;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use postgres_types::Type;
 use tidelog_sql::text::{self, Style};
@@ -131,7 +133,7 @@ fn write_binary(value: DatumRef<'_>, ty: ColumnType, scratch: &mut String, out: 
         DatumRef::Null => {}
         DatumRef::Int2(v) => out.put_i16(v),
         DatumRef::Int4(v) => out.put_i32(v),
-        DatumRef::Int8(v) if ty == ColumnType::Oid => {
+        DatumRef::Int8(v) if matches!(ty, ColumnType::Oid | ColumnType::Regproc) => {
             out.put_u32(u32::try_from(v).unwrap_or(0));
         }
         DatumRef::Int8(v) => out.put_i64(v),
@@ -142,6 +144,10 @@ fn write_binary(value: DatumRef<'_>, ty: ColumnType, scratch: &mut String, out: 
             text::write(value, ty, Style::default(), scratch);
             write_numeric(scratch, out);
         }
+        DatumRef::Text(bits) if matches!(ty, ColumnType::Bit(_) | ColumnType::Varbit(_)) => {
+            printed::write_bits(bits, out);
+        }
+        DatumRef::Text(value) if let ColumnType::Printed(of) = ty => printed::write(of, value, out),
         // With the digits that it is to be shown with.
         DatumRef::Text(digits) if matches!(ty, ColumnType::Numeric(_)) => {
             write_numeric(digits, out);
@@ -445,7 +451,17 @@ fn read_binary(ty: ColumnType, bytes: &[u8]) -> Result<Option<Datum>, SqlError> 
         | ColumnType::Char
         | ColumnType::Json
         | ColumnType::Enum(_) => Some(text::parse(ty, utf8(bytes)?)?),
-        ColumnType::Oid => array(bytes).map(|bytes| Datum::Int8(u32::from_be_bytes(bytes).into())),
+        ColumnType::Oid | ColumnType::Regproc => {
+            array(bytes).map(|bytes| Datum::Int8(u32::from_be_bytes(bytes).into()))
+        }
+        ColumnType::Bit(_) | ColumnType::Varbit(_) => match printed::read_bits(bytes) {
+            Some(bits) => Some(text::parse(ty, &bits)?),
+            None => None,
+        },
+        ColumnType::Printed(of) => match printed::read(of, bytes) {
+            Some(value) => Some(text::parse(ty, &value)?),
+            None => None,
+        },
         ColumnType::Time => match array(bytes).map(i64::from_be_bytes) {
             Some(micros) if !(0..=DAY_MICROS).contains(&micros) => {
                 return Err(out_of_range("time"));
@@ -500,6 +516,8 @@ fn read_binary(ty: ColumnType, bytes: &[u8]) -> Result<Option<Datum>, SqlError> 
 #[cfg(test)]
 mod tests {
 
+    use tidelog_storage::PrintedType;
+
     use super::*;
 
     #[test]
@@ -538,6 +556,69 @@ mod tests {
             (ColumnType::Date, Datum::Date(0)),
             (ColumnType::TimestampTz, Datum::TimestampTz(1)),
             (ColumnType::Oid, Datum::Int8(4_294_967_295)),
+            (ColumnType::Regproc, Datum::Int8(1242)),
+            (ColumnType::Bit(Some(3)), Datum::Text("101".to_string())),
+            (
+                ColumnType::Varbit(None),
+                Datum::Text("101010101".to_string()),
+            ),
+            (ColumnType::Varbit(None), Datum::Text(String::new())),
+            (
+                ColumnType::Printed(PrintedType::Inet),
+                Datum::Text("10.1.2.3/8".to_string()),
+            ),
+            (
+                ColumnType::Printed(PrintedType::Inet),
+                Datum::Text("2001:4f8::1".to_string()),
+            ),
+            (
+                ColumnType::Printed(PrintedType::Cidr),
+                Datum::Text("10.0.0.0/8".to_string()),
+            ),
+            (
+                ColumnType::Printed(PrintedType::Macaddr),
+                Datum::Text("12:34:56:ab:cd:ef".to_string()),
+            ),
+            (
+                ColumnType::Printed(PrintedType::PgLsn),
+                Datum::Text("2B/1757980".to_string()),
+            ),
+            (
+                ColumnType::Printed(PrintedType::Point),
+                Datum::Text("(-3.2,1.618)".to_string()),
+            ),
+            (
+                ColumnType::Printed(PrintedType::Box),
+                Datum::Text("(3,4),(1,2)".to_string()),
+            ),
+            (
+                ColumnType::Printed(PrintedType::Path),
+                Datum::Text("[(0,0),(1,2)]".to_string()),
+            ),
+            (
+                ColumnType::Printed(PrintedType::Path),
+                Datum::Text("((0,0),(1,2))".to_string()),
+            ),
+            (
+                ColumnType::Printed(PrintedType::Int4range),
+                Datum::Text("[1,6)".to_string()),
+            ),
+            (
+                ColumnType::Printed(PrintedType::Int8range),
+                Datum::Text("(,7)".to_string()),
+            ),
+            (
+                ColumnType::Printed(PrintedType::Int8range),
+                Datum::Text("empty".to_string()),
+            ),
+            (
+                ColumnType::Printed(PrintedType::Oidvector),
+                Datum::Text("0 1 2".to_string()),
+            ),
+            (
+                ColumnType::Printed(PrintedType::Int2vector),
+                Datum::Text(String::new()),
+            ),
             (ColumnType::Time, Datum::Time(1)),
             (
                 ColumnType::TimeTz,

@@ -4,7 +4,7 @@ use datafusion::sql::sqlparser::ast::{
     CreateIndex, Expr, IndexColumn, IndexType, ObjectName, OrderByExpr,
 };
 use tidelog_storage::catalog::{ColumnOrder, IndexDef, IndexId};
-use tidelog_storage::{CatalogChange, ColumnDef, ColumnId, ColumnType, TableDef};
+use tidelog_storage::{CatalogChange, ColumnDef, ColumnId, ColumnType, PrintedType, TableDef};
 
 use super::constraint::Finish;
 use super::names::{
@@ -85,10 +85,20 @@ pub(super) fn key_columns(
 
 /// 42704 when the values of a column cannot be told apart, nor sorted.
 pub(super) fn check_sortable(column: &ColumnDef) -> Result<(), SqlError> {
-    if column.ty != ColumnType::Json {
-        return Ok(());
+    let name = crate::types::name(column.ty);
+    match column.ty {
+        ColumnType::Json => {}
+        // Their order is not that of what is kept.
+        ColumnType::Printed(of) if crate::text::printed::has_key(of) => {
+            let what = format!("a key or index on a column of type {name}");
+            return Err(SqlError::unsupported(what));
+        }
+        ColumnType::Printed(PrintedType::Macaddr) => return Ok(()),
+        ColumnType::Printed(_) => {}
+        _ => return Ok(()),
     }
-    let message = "data type json has no default operator class for access method \"btree\"";
+    let message =
+        format!("data type {name} has no default operator class for access method \"btree\"");
     Err(SqlError::new(ErrorKind::UndefinedObject, message).hint(
         "You must specify an operator class for the index or define a default operator class for the data type.",
     ))

@@ -20,7 +20,7 @@ use datafusion::logical_expr::{
     TypeSignature, Volatility,
 };
 use tidelog_storage::datum::{ColumnBuilder, NUMERIC_PRECISION_MAX, Numeric, datum_at};
-use tidelog_storage::{ColumnType, Datum, DatumRef};
+use tidelog_storage::{ColumnType, Datum, DatumRef, PrintedType};
 
 use super::decimal::Decimal;
 use crate::error::{ErrorKind, SqlError};
@@ -179,6 +179,8 @@ fn plain(ty: ColumnType) -> ColumnType {
         ColumnType::Varchar(_) | ColumnType::Bpchar(_) | ColumnType::Name | ColumnType::Char => {
             ColumnType::Text
         }
+        ColumnType::Bit(_) => ColumnType::Bit(None),
+        ColumnType::Varbit(_) => ColumnType::Varbit(None),
         ColumnType::Numeric(_) => ColumnType::Numeric(None),
         ty => ty,
     }
@@ -195,7 +197,15 @@ fn implicit(from: ColumnType, to: ColumnType) -> bool {
             (Int2, Int4 | Int8 | Float4 | Float8 | Numeric(_) | Oid)
                 | (Int4, Int8 | Float4 | Float8 | Numeric(_) | Oid)
                 | (Int8, Float4 | Float8 | Numeric(_) | Oid)
-                | (Oid, Int8)
+                | (Oid, Int8 | ColumnType::Regproc)
+                | (ColumnType::Regproc, Int8 | Oid)
+                | (Int2 | Int4 | Int8, ColumnType::Regproc)
+                | (
+                    ColumnType::Printed(PrintedType::Cidr),
+                    ColumnType::Printed(PrintedType::Inet)
+                )
+                | (ColumnType::Bit(_), ColumnType::Varbit(_))
+                | (ColumnType::Varbit(_), ColumnType::Bit(_))
                 | (Numeric(_), Float4 | Float8)
                 | (Float4, Float8)
                 | (Date, Timestamp | TimestampTz)
@@ -213,6 +223,9 @@ fn category(ty: ColumnType) -> (char, bool) {
     };
     match ty {
         Int2 | Int4 | Int8 | Float4 | Numeric(_) => ('N', false),
+        ColumnType::Regproc => ('N', false),
+        ColumnType::Bit(_) => ('V', false),
+        ColumnType::Varbit(_) => ('V', true),
         Float8 | Oid => ('N', true),
         Text => ('S', true),
         Date | Time | TimeTz | Timestamp => ('D', false),
@@ -401,7 +414,9 @@ pub(crate) fn converted<'a>(
         (ColumnType::Int4, _, Some(v), _) => {
             DatumRef::Int4(i32::try_from(v).map_err(|_| out_of_range("integer"))?)
         }
-        (ColumnType::Int8 | ColumnType::Oid, _, Some(v), _) => DatumRef::Int8(v),
+        (ColumnType::Int8 | ColumnType::Oid | ColumnType::Regproc, _, Some(v), _) => {
+            DatumRef::Int8(v)
+        }
         (ColumnType::Float4, _, Some(v), _) => DatumRef::Float4(v as f32),
         (ColumnType::Float8, _, Some(v), _) => DatumRef::Float8(v as f64),
         (ColumnType::Numeric(_), _, Some(v), _) => DatumRef::Numeric(Numeric {

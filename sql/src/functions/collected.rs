@@ -11,13 +11,17 @@ use arrow::datatypes::{DataType, Field, FieldRef, Float64Type};
 use arrow::row::{OwnedRow, RowConverter, SortField};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::error::DataFusionError;
+use datafusion::functions_aggregate::array_agg::array_agg_udaf;
 use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, Expr, Signature, Volatility,
 };
 
+use tidelog_storage::ColumnType;
+
 use crate::error::{ErrorKind, SqlError};
+use crate::output;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Kind {
@@ -82,6 +86,58 @@ pub(crate) fn ordered_sets() -> impl Iterator<Item = AggregateUDF> {
         let width = if kind == Kind::Mode { 1 } else { 2 };
         AggregateUDF::from(made(name, kind, width, Vec::new(), false))
     })
+}
+
+/// `array_agg`, which tells of what type its array is.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct ArrayAgg {
+    plain: Arc<AggregateUDF>,
+}
+
+/// DataFusion's `array_agg`, whose arrays have the types of their elements.
+pub(crate) fn array_agg() -> AggregateUDF {
+    AggregateUDF::from(ArrayAgg {
+        plain: array_agg_udaf(),
+    })
+}
+
+/// The field with the type of an array of this field's type.
+fn array_field(field: Field, element: &Field) -> Field {
+    let ty = output::column_type(element)
+        .ok()
+        .and_then(ColumnType::array);
+    let tagged = ty.map(|ty| ty.field("", true));
+    match tagged.filter(|tagged| tagged.data_type() == field.data_type()) {
+        Some(tagged) => field.with_metadata(tagged.metadata().clone()),
+        None => field,
+    }
+}
+
+impl AggregateUDFImpl for ArrayAgg {
+    fn name(&self) -> &str {
+        self.plain.name()
+    }
+
+    fn signature(&self) -> &Signature {
+        self.plain.signature()
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        self.plain.return_type(types)
+    }
+
+    fn return_field(&self, fields: &[FieldRef]) -> Result<FieldRef> {
+        let plain = self.plain.return_field(fields)?;
+        Ok(Arc::new(array_field(plain.as_ref().clone(), &fields[0])))
+    }
+
+    fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
+        self.plain.state_fields(args)
+    }
+
+    fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        self.plain.accumulator(args)
+    }
 }
 
 /// A call that must collect its values as one that does, with its sort keys as arguments; `None` for other calls.

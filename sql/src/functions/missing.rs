@@ -12,7 +12,7 @@ use datafusion::logical_expr::{
 use super::call;
 use crate::error::SqlError;
 
-const NAMES: [&str; 55] = [
+const NAMES: [&str; 54] = [
     // In a select list, where each row is a record.
     "json_each",
     "json_each_text",
@@ -42,7 +42,6 @@ const NAMES: [&str; 55] = [
     "array_to_tsvector",
     "jsonb_to_tsvector",
     "json_to_tsvector",
-    "parse_ident",
     "phraseto_tsquery",
     "plainto_tsquery",
     "row_to_json",

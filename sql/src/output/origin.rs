@@ -3,7 +3,7 @@
 use datafusion::catalog::TableProvider;
 use datafusion::common::Column;
 use datafusion::datasource::source_as_provider;
-use datafusion::logical_expr::{Expr, JoinType, LogicalPlan};
+use datafusion::logical_expr::{Distinct, Expr, JoinType, LogicalPlan};
 
 use crate::provider::Relation;
 use crate::system::{SystemRelation, table_oid};
@@ -25,6 +25,19 @@ pub(super) fn of(plan: &LogicalPlan, at: usize) -> Option<Origin> {
         LogicalPlan::Sort(sort) => of(&sort.input, at),
         LogicalPlan::Limit(limit) => of(&limit.input, at),
         LogicalPlan::SubqueryAlias(alias) => of(&alias.input, at),
+        LogicalPlan::Distinct(Distinct::All(input)) => of(input, at),
+        LogicalPlan::Distinct(Distinct::On(on)) => match unaliased(on.select_expr.get(at)?) {
+            Expr::Column(column) => within(&on.input, column),
+            _ => None,
+        },
+        // Its own columns stand behind those of its input.
+        LogicalPlan::Window(window) if at < window.input.schema().fields().len() => {
+            of(&window.input, at)
+        }
+        LogicalPlan::Aggregate(aggregate) => match aggregate.group_expr.get(at).map(unaliased)? {
+            Expr::Column(column) => within(&aggregate.input, column),
+            _ => None,
+        },
         LogicalPlan::Join(join) => {
             let left = join.left.schema().fields().len();
             match join.join_type {

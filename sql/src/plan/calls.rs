@@ -15,7 +15,7 @@ use tidelog_storage::ColumnType;
 
 use super::operators::{
     PostgresOperators, class, external, known_type, literal_of, type_literal, type_of,
-    type_parameter, written_type,
+    type_parameter, typed_beside, written_type,
 };
 use super::order::{has_own_order, sorted, sorted_by};
 use crate::error::{ErrorKind, SqlError};
@@ -142,6 +142,11 @@ pub(super) fn case(mut case: Case, schema: &DFSchema, style: Style) -> Result<Ex
                     message,
                 )));
             }
+        }
+    }
+    if let Some(value) = &case.expr {
+        for (when, _) in &mut case.when_then_expr {
+            **when = typed_beside((**when).clone(), value, schema, style)?;
         }
     }
     // PostgreSQL looks at ELSE first.

@@ -280,7 +280,22 @@ impl ast::VisitorMut for Dialect {
                 timestamp,
                 time_zone,
             } => *expr = call("timezone", vec![take(time_zone), take(timestamp)]),
+            Expr::Value(value) => {
+                let digits = match &value.value {
+                    Value::SingleQuotedByteStringLiteral(bits) => format!("b{bits}"),
+                    Value::HexStringLiteral(digits) => format!("x{digits}"),
+                    _ => return ControlFlow::Continue(()),
+                };
+                let digits = Expr::Value(Value::SingleQuotedString(digits).into());
+                *expr = call(functions::bits::LITERAL, vec![digits]);
+            }
             Expr::CompoundFieldAccess { root, access_chain } => {
+                if let [AccessExpr::Dot(Expr::Identifier(field))] = access_chain.as_slice()
+                    && let Some(rows) = field_of_rows(root, &ddl::fold(field))
+                {
+                    *expr = rows;
+                    return ControlFlow::Continue(());
+                }
                 let subscripts = access_chain
                     .iter()
                     .all(|access| matches!(access, AccessExpr::Subscript(_)));
@@ -308,6 +323,15 @@ impl ast::VisitorMut for Dialect {
             ) =>
             {
                 **inner = call(UNTAGGED, vec![take(inner)]);
+            }
+            // Every row lies between the first place of a table and the last.
+            Expr::Between {
+                expr: place,
+                negated: false,
+                low,
+                high,
+            } if is_ctid(place) && is_tid(low, "(0,0)") && is_tid(high, "(4294967295,0)") => {
+                *expr = Expr::Value(Value::Boolean(true).into());
             }
             Expr::Interval(interval) => {
                 if let Some(literal) = interval_literal(interval) {
@@ -355,6 +379,46 @@ fn without_lateral(factor: &mut TableFactor) {
             index_hints: Vec::new(),
         };
     }
+}
+
+fn is_ctid(expr: &Expr) -> bool {
+    let column = match expr {
+        Expr::Identifier(column) => Some(column),
+        Expr::CompoundIdentifier(parts) => parts.last(),
+        _ => None,
+    };
+    column.is_some_and(|column| ddl::fold(column) == "ctid")
+}
+
+fn is_tid(expr: &Expr, place: &str) -> bool {
+    let Expr::Cast {
+        expr, data_type, ..
+    } = expr
+    else {
+        return false;
+    };
+    let literal = match &**expr {
+        Expr::Value(value) => value.value.clone().into_string(),
+        _ => None,
+    };
+    data_type.to_string().eq_ignore_ascii_case("tid") && literal.as_deref() == Some(place)
+}
+
+/// `(jsonb_each(value)).key`: one field of the rows of a function that returns a set of them.
+fn field_of_rows(root: &Expr, field: &str) -> Option<Expr> {
+    let function = match root {
+        Expr::Nested(inner) => return field_of_rows(inner, field),
+        Expr::Function(function) => function,
+        _ => return None,
+    };
+    let lists = set_returning(&name_of(&function.name)?)?;
+    let at = ["key", "value"].iter().position(|known| *known == field)?;
+    let [keys, values] = lists.as_slice() else {
+        return None;
+    };
+    let mut list = function.clone();
+    list.name = ObjectName::from(vec![Ident::new([keys, values][at])]);
+    Some(call(UNNEST, vec![Expr::Function(list)]))
 }
 
 fn plain_argument(arg: FunctionArg) -> Option<Expr> {

@@ -341,6 +341,15 @@ pub(super) fn name_of(expr: &Expr) -> Option<(String, bool)> {
             {
                 return name_of(inner);
             }
+            if name == super::qualified::GET_FIELD
+                && let FunctionArguments::List(list) = &function.args
+                && let [
+                    _,
+                    ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(Expr::Value(field))),
+                ] = list.args.as_slice()
+            {
+                return strong(&field.value.clone().into_string()?);
+            }
             let first = match &function.args {
                 FunctionArguments::List(list) => match list.args.first() {
                     Some(ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(first))) => {
@@ -386,6 +395,7 @@ fn renamed(name: &str, first: Option<&Expr>) -> Option<Option<(String, bool)>> {
         // A subscript keeps the array's name.
         ("pg_element" | "pg_slice", Some(array)) => return Some(name_of(array)),
         ("pg_or_empty", _) => return strong("array".to_string()),
+        (functions::bits::LITERAL, _) => return Some(None),
         ("unnest", Some(Expr::Function(inner))) => {
             let inner = ddl::fold(inner.name.0.last()?.as_ident()?);
             if let Some(set) = functions::call::of_list(&inner) {
@@ -394,6 +404,9 @@ fn renamed(name: &str, first: Option<&Expr>) -> Option<Option<(String, bool)>> {
             return match inner.split_once("_list_of_") {
                 Some((json, "keys")) => strong(format!("{json}_object_keys")),
                 Some((json, rest)) => strong(format!("{json}_array_{rest}")),
+                None if inner.starts_with("pg_expanded_") => {
+                    strong(inner.trim_start_matches("pg_expanded_").to_string())
+                }
                 None if inner == "pg_subscripts" => strong("generate_subscripts".to_string()),
                 None => None,
             };

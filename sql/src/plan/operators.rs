@@ -14,10 +14,10 @@ use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExp
 use datafusion::logical_expr::{Distinct, Expr, ExprSchemable, LogicalPlan, Projection, Unnest};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use tidelog_storage::datum::{ColumnBuilder, datum_at};
-use tidelog_storage::{ColumnType, Datum, DatumRef, ElementType};
+use tidelog_storage::{ColumnType, Datum, DatumRef, ElementType, PrintedType};
 
 use super::calls;
-use super::order::{check_groupable, has_own_order, refuse_json, sorted, sorted_by};
+use super::order::{check_groupable, has_own_order, is_comparable, refuse_json, sorted, sorted_by};
 use crate::error::{ErrorKind, SqlError};
 use crate::text::{self, Style};
 use crate::{casts, functions, output, types};
@@ -60,6 +60,7 @@ impl ExprPlanner for PostgresOperators {
                     !matches!(op, Eq | NotEq)
                 }
                 (Some(ColumnType::Interval), Some(ColumnType::Interval)) => true,
+                (Some(ColumnType::Printed(_)), _) | (_, Some(ColumnType::Printed(_))) => true,
                 _ => false,
             };
             let known = known_type(&left, schema).or(known_type(&right, schema));
@@ -315,6 +316,8 @@ pub(super) fn plain_type(ty: ColumnType) -> ColumnType {
     match ty {
         ColumnType::Varchar(_) => ColumnType::Text,
         ColumnType::Bpchar(_) => ColumnType::Bpchar(None),
+        ColumnType::Bit(_) => ColumnType::Bit(None),
+        ColumnType::Varbit(_) => ColumnType::Varbit(None),
         ColumnType::Numeric(_) => ColumnType::Numeric(None),
         ty => ty,
     }
@@ -689,6 +692,10 @@ pub(super) fn type_literal(
         }
         // However long.
         ColumnType::Bpchar(_) => ColumnType::Bpchar(None),
+        ColumnType::Bit(_) => ColumnType::Bit(None),
+        ColumnType::Varbit(_) => ColumnType::Varbit(None),
+        // It is compared as the number that it is.
+        ColumnType::Regproc => ColumnType::Oid,
         ColumnType::Array(ElementType::Varchar(_)) => ColumnType::Array(ElementType::Text),
         ColumnType::Array(ElementType::Bpchar(_)) => ColumnType::Array(ElementType::Bpchar(None)),
         ty => ty,
@@ -701,7 +708,12 @@ pub(super) fn type_literal(
 }
 
 /// A value that is compared with an expression, typed as beside an operator.
-fn typed_beside(value: Expr, expr: &Expr, schema: &DFSchema, style: Style) -> Result<Expr> {
+pub(super) fn typed_beside(
+    value: Expr,
+    expr: &Expr,
+    schema: &DFSchema,
+    style: Style,
+) -> Result<Expr> {
     let value = type_literal(value, expr, schema, style)?;
     let (ty, of) = (type_of(&value, schema), type_of(expr, schema));
     beside_float(value, ty, of)
@@ -740,7 +752,7 @@ fn check_comparable(
     let (Some(l), Some(r)) = (known_type(left, schema), known_type(right, schema)) else {
         return Ok(());
     };
-    if class(l) == class(r) {
+    if class(l) == class(r) && is_comparable(l) {
         return Ok(());
     }
     Err(no_operator(op, l, r))
@@ -765,7 +777,8 @@ pub(super) fn class(ty: ColumnType) -> &'static str {
         | ColumnType::Float4
         | ColumnType::Float8
         | ColumnType::Numeric(_) => "number",
-        ColumnType::Oid => "number",
+        ColumnType::Oid | ColumnType::Regproc => "number",
+        ColumnType::Bit(_) | ColumnType::Varbit(_) => "bit",
         ColumnType::Text
         | ColumnType::Varchar(_)
         | ColumnType::Bpchar(_)
@@ -774,6 +787,8 @@ pub(super) fn class(ty: ColumnType) -> &'static str {
         ColumnType::Date | ColumnType::Timestamp | ColumnType::TimestampTz => "time",
         ColumnType::Time | ColumnType::TimeTz => "clock",
         ColumnType::Interval => "interval",
+        ColumnType::Printed(PrintedType::Inet | PrintedType::Cidr) => "inet",
+        ColumnType::Printed(of) => of.name(),
         ColumnType::Enum(_) => "enum",
         ColumnType::Json => "json",
         ColumnType::Array(_) => "array",

@@ -4,10 +4,11 @@ use datafusion::common::DFSchema;
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, SortExpr};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
-use tidelog_storage::ColumnType;
+use tidelog_storage::{ColumnType, PrintedType};
 
 use super::operators::{external, known_type, plain_type, type_of};
 use crate::error::{ErrorKind, SqlError};
+use crate::text::printed;
 use crate::{functions, types};
 
 /// What a value of a type is sorted by, where it is not sorted as its Arrow type.
@@ -15,6 +16,7 @@ pub(super) fn sorted_by(expr: Expr, ty: ColumnType) -> Expr {
     let function = match ty {
         ColumnType::Interval => functions::time::span(),
         ColumnType::Enum(of) => functions::enums::order(of),
+        ColumnType::Printed(of) if printed::has_key(of) => functions::printed::order(of),
         ColumnType::Array(element) => {
             let element = plain_type(element.into());
             functions::order::array_order(element.array().unwrap_or(ty))
@@ -28,8 +30,17 @@ pub(super) fn sorted_by(expr: Expr, ty: ColumnType) -> Expr {
 pub(super) fn has_own_order(ty: ColumnType) -> bool {
     matches!(
         ty,
-        ColumnType::Interval | ColumnType::Enum(_) | ColumnType::Array(_)
+        ColumnType::Interval | ColumnType::Enum(_) | ColumnType::Array(_) | ColumnType::Printed(_)
     )
+}
+
+/// Whether values of a type can be compared, sorted and grouped here.
+pub(super) fn is_comparable(ty: ColumnType) -> bool {
+    match ty {
+        ColumnType::Json => false,
+        ColumnType::Printed(of) => of == PrintedType::Macaddr || printed::has_key(of),
+        _ => true,
+    }
 }
 
 /// 42883 when two operands are compared of which one is json: its values have no equality.
@@ -57,8 +68,9 @@ pub(super) fn check_groupable<'e>(
     schema: &DFSchema,
 ) -> Result<()> {
     for expr in exprs {
-        if type_of(expr, schema) == Some(ColumnType::Json) {
-            let message = "could not identify an equality operator for type json";
+        if let Some(ty) = type_of(expr, schema).filter(|ty| !is_comparable(*ty)) {
+            let name = types::name(ty);
+            let message = format!("could not identify an equality operator for type {name}");
             return Err(external(SqlError::new(
                 ErrorKind::UndefinedFunction,
                 message,
@@ -71,8 +83,9 @@ pub(super) fn check_groupable<'e>(
 /// Sort keys as PostgreSQL's types sort.
 pub(super) fn sorted(keys: Vec<SortExpr>, schema: &DFSchema) -> Result<Vec<SortExpr>> {
     let key = |key: SortExpr| match type_of(&key.expr, schema) {
-        Some(ColumnType::Json) => {
-            let message = "could not identify an ordering operator for type json";
+        Some(ty) if !is_comparable(ty) => {
+            let name = types::name(ty);
+            let message = format!("could not identify an ordering operator for type {name}");
             let hint = "Use an explicit ordering operator or modify the query.";
             Err(external(
                 SqlError::new(ErrorKind::UndefinedFunction, message).hint(hint),

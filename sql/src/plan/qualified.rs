@@ -1,10 +1,11 @@
 //! What catalog queries write with `pg_catalog.` before it, or cast to and from the reg types, told to DataFusion.
 
 use std::ops::ControlFlow;
+use std::sync::LazyLock;
 
 use datafusion::sql::sqlparser::ast::{
-    self, BinaryOperator, DataType, Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName,
-    TableFactor, Value, VisitMut,
+    self, AccessExpr, BinaryOperator, DataType, Expr, FunctionArg, FunctionArgExpr, Ident,
+    ObjectName, TableFactor, Value, VisitMut,
 };
 
 use crate::ddl;
@@ -84,22 +85,23 @@ impl ast::VisitorMut for Qualified {
             return ControlFlow::Continue(());
         }
         // There are no partitions, and no foreign tables with options.
-        let none = match function.as_str() {
+        let constant = match function.as_str() {
             "pg_partition_tree" => {
                 "SELECT 0::oid AS relid, 0::oid AS parentrelid, false AS isleaf, 0 AS level WHERE false"
             }
             "pg_options_to_table" => {
                 "SELECT ''::text AS option_name, ''::text AS option_value WHERE false"
             }
+            "pg_get_keywords" => &KEYWORDS,
             _ => "",
         };
-        if !none.is_empty() {
-            let Ok(none) = parse_query(none) else {
+        if !constant.is_empty() {
+            let Ok(constant) = parse_query(constant) else {
                 unreachable!("a constant query");
             };
             *factor = TableFactor::Derived {
                 lateral: false,
-                subquery: Box::new(none),
+                subquery: Box::new(constant),
                 alias: alias.take(),
                 sample: None,
             };
@@ -107,7 +109,18 @@ impl ast::VisitorMut for Qualified {
         }
         // `FROM current_schema()`: a relation of one row.
         let list = std::mem::take(&mut args.args);
-        let alias = alias.take();
+        let mut alias = alias.take();
+        // Its one column has the relation's name.
+        if let Some(alias) = &mut alias
+            && alias.columns.is_empty()
+        {
+            alias.columns = vec![ast::TableAliasColumnDef {
+                name: alias.name.clone(),
+                data_type: None,
+            }];
+        }
+        // It sees the relations before it.
+        let lateral = list.iter().any(names_column);
         let value = function_call(&function, list);
         let mut query = match parse_query("SELECT 1 AS value") {
             Ok(query) => query,
@@ -117,7 +130,7 @@ impl ast::VisitorMut for Qualified {
             select.projection = vec![ast::SelectItem::UnnamedExpr(value)];
         }
         *factor = TableFactor::Derived {
-            lateral: false,
+            lateral,
             subquery: Box::new(query),
             alias,
             sample: None,
@@ -132,8 +145,23 @@ impl ast::VisitorMut for Qualified {
                 if expands_array(&function.name)
                     && let ast::FunctionArguments::List(list) = &mut function.args
                 {
-                    let rows = function_call("pg_expanded", std::mem::take(&mut list.args));
+                    let rows = function_call(EXPANDED, std::mem::take(&mut list.args));
                     *expr = call("unnest", rows);
+                }
+            }
+            Expr::CompoundFieldAccess { root, access_chain } => {
+                let [AccessExpr::Dot(Expr::Identifier(field))] = access_chain.as_slice() else {
+                    return ControlFlow::Continue(());
+                };
+                let field = ddl::fold(field);
+                let fields = matches!(field.as_str(), "x" | "n");
+                if let Some(list) = expanded(root).filter(|_| fields) {
+                    list.name = ObjectName::from(vec![Ident::new(format!("{EXPANDED}_{field}"))]);
+                    *expr = std::mem::replace(&mut **root, null());
+                } else {
+                    let row = std::mem::replace(&mut **root, null());
+                    let field = Expr::Value(Value::SingleQuotedString(field).into());
+                    *expr = super::dialect::call(GET_FIELD, vec![row, field]);
                 }
             }
             Expr::BinaryOp { left, op, right } => {
@@ -169,9 +197,6 @@ impl ast::VisitorMut for Qualified {
                 if let Some(name) = reg_type(data_type) {
                     let inner = std::mem::replace(&mut **inner, null());
                     *expr = call(&format!("{name}_of"), inner);
-                } else if is_oid(data_type) && of_reg_type(inner).as_deref() == Some("regproc") {
-                    let inner = std::mem::replace(&mut **inner, null());
-                    *expr = call("regproc_oid", inner);
                 } else if let Some(names) = reg_list(inner, data_type) {
                     *expr = names;
                 } else if is_text(data_type)
@@ -187,8 +212,55 @@ impl ast::VisitorMut for Qualified {
     }
 }
 
+/// The query behind pg_get_keywords().
+static KEYWORDS: LazyLock<String> = LazyLock::new(|| {
+    let lines = include_str!("pg_get_keywords.csv").lines().skip(1);
+    let rows = lines.map(|line| {
+        let fields: Vec<String> = line.split(',').map(|field| format!("'{field}'")).collect();
+        format!("({})", fields.join(", "))
+    });
+    let rows: Vec<String> = rows.collect();
+    format!(
+        "SELECT word, catcode::\"char\", barelabel = 't' AS barelabel, catdesc, baredesc FROM (VALUES {}) AS keywords (word, catcode, barelabel, catdesc, baredesc)",
+        rows.join(", ")
+    )
+});
+
+/// Whether an argument is made of columns.
+fn names_column(arg: &FunctionArg) -> bool {
+    let found = ast::visit_expressions(arg, |expr| match expr {
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    found.is_break()
+}
+
 fn null() -> Expr {
     Expr::Value(Value::Null.into())
+}
+
+/// DataFusion's function that gives a field of a row.
+pub(super) const GET_FIELD: &str = "get_field";
+
+/// The function that gives the rows of `_pg_expandarray` as an array; with `_x` or `_n` one field of them.
+const EXPANDED: &str = "pg_expanded";
+
+/// The call of that in `(information_schema._pg_expandarray(…))`.
+fn expanded(root: &mut Expr) -> Option<&mut ast::Function> {
+    let function = match root {
+        Expr::Nested(inner) => return expanded(inner),
+        Expr::Function(function) => function,
+        _ => return None,
+    };
+    let ast::FunctionArguments::List(list) = &mut function.args else {
+        return None;
+    };
+    let [FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Function(inner)))] =
+        list.args.as_mut_slice()
+    else {
+        return None;
+    };
+    (inner.name.to_string() == EXPANDED).then_some(inner)
 }
 
 /// The one set-returning function of information_schema that clients call.
@@ -307,23 +379,26 @@ fn show(expr: &mut Expr) -> bool {
             shown
         }
         Expr::Cast { data_type, .. } if reg_type(data_type).is_some() => {
-            let inner = std::mem::replace(expr, null());
-            *expr = Expr::Cast {
-                kind: ast::CastKind::DoubleColon,
-                expr: Box::new(inner),
-                data_type: DataType::Text,
-                array: false,
-                format: None,
-            };
+            show_as_text(expr);
+            true
+        }
+        Expr::Function(_) if of_reg_type(expr).is_some() => {
+            show_as_text(expr);
             true
         }
         _ => false,
     }
 }
 
-fn is_oid(ty: &DataType) -> bool {
-    let name = ty.to_string().to_ascii_lowercase();
-    matches!(name.as_str(), "oid" | "pg_catalog.oid")
+fn show_as_text(expr: &mut Expr) {
+    let inner = std::mem::replace(expr, null());
+    *expr = Expr::Cast {
+        kind: ast::CastKind::DoubleColon,
+        expr: Box::new(inner),
+        data_type: DataType::Text,
+        array: false,
+        format: None,
+    };
 }
 
 fn is_text(ty: &DataType) -> bool {
@@ -336,8 +411,13 @@ fn of_reg_type(expr: &Expr) -> Option<String> {
         Expr::Nested(inner) => of_reg_type(inner),
         Expr::Function(function) => {
             let name = ddl::fold(function.name.0.last()?.as_ident()?);
-            let of = name.strip_suffix("_of")?;
-            of.starts_with("reg").then(|| of.to_string())
+            if name == "pg_typeof" {
+                return Some("regtype".to_string());
+            }
+            let of = name
+                .strip_suffix("_of")
+                .or_else(|| name.strip_prefix("to_"))?;
+            (of.starts_with("reg") && of != "regproc").then(|| of.to_string())
         }
         _ => None,
     }
@@ -377,7 +457,6 @@ fn reg_type(ty: &DataType) -> Option<String> {
             | "regprocedure"
             | "regoper"
             | "regoperator"
-            | "regproc"
     )
     .then(|| name.to_string())
 }

@@ -180,10 +180,12 @@ impl Calls<'_> {
         let FunctionArguments::List(list) = &function.args else {
             return None;
         };
-        let [FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Identifier(row)))] =
-            list.args.as_slice()
-        else {
-            return None;
+        let row = match list.args.as_slice() {
+            [FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Identifier(row)))] => row,
+            [FunctionArg::Unnamed(FunctionArgExpr::QualifiedWildcard(name))] => {
+                name.0.last()?.as_ident()?
+            }
+            _ => return None,
         };
         let row = ddl::fold(row);
         let is_column = |(_, columns): &Relation| {

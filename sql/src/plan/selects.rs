@@ -45,6 +45,7 @@ impl ast::VisitorMut for Selects {
             .and_then(|()| groups(select))
             .and_then(|()| merged_columns(select));
         merged_first(select);
+        let done = done.and_then(|()| merged_in_conditions(select));
         done.map_or_else(ControlFlow::Break, ControlFlow::Continue)
     }
 }
@@ -396,6 +397,41 @@ fn merged_columns(select: &mut ast::Select) -> Result<(), SqlError> {
         merged.replace(having)?;
     }
     merged.replace(&mut select.named_window)
+}
+
+/// A column that an inner or left join merges is the left side's, which DataFusion does not know in a WHERE.
+fn merged_in_conditions(select: &mut ast::Select) -> Result<(), SqlError> {
+    let mut merged: HashMap<String, Expr> = HashMap::new();
+    for from in &select.from {
+        for (at, join) in from.joins.iter().enumerate() {
+            let (JoinOperator::Join(JoinConstraint::Using(names))
+            | JoinOperator::Inner(JoinConstraint::Using(names))
+            | JoinOperator::Left(JoinConstraint::Using(names))
+            | JoinOperator::LeftOuter(JoinConstraint::Using(names))) = &join.join_operator
+            else {
+                continue;
+            };
+            let (Some(names), Some(left)) = (using_names(names), bare_name(&from.relation)) else {
+                continue;
+            };
+            // Behind other joins it may be of any of the relations before.
+            for name in names.into_iter().filter(|_| at == 0) {
+                let parts = vec![left.clone(), Ident::with_quote('"', &name)];
+                merged.insert(name, Expr::CompoundIdentifier(parts));
+            }
+        }
+    }
+    let Some(selection) = &mut select.selection else {
+        return Ok(());
+    };
+    each_own(selection, |expr| {
+        if let Expr::Identifier(ident) = expr
+            && let Some(column) = merged.get(&ddl::fold(ident))
+        {
+            *expr = column.clone();
+        }
+        Ok(())
+    })
 }
 
 /// `*` over two relations shows the columns that USING merges first. (Over more, or NATURAL, they stay in the order of

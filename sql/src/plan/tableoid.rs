@@ -1,4 +1,5 @@
-//! `tableoid`, which is one number in all rows of a relation: the query is told the number.
+//! `tableoid`, and `xmin` of catalogs, which are one number in all rows of a relation: the query is told the number. All
+//! of a catalog was written by the newest change of the catalog.
 //!
 //! Does not: give it for a table that an outer join may fill up with NULLs, nor where two relations could be meant.
 
@@ -12,10 +13,12 @@ use tidelog_storage::Catalog;
 use crate::{ddl, parse, system};
 
 const TABLEOID: &str = "tableoid";
+const XMIN: &str = "xmin";
 
-/// Puts the oids of relations in the place of `tableoid`.
+/// Puts the numbers of relations in the place of `tableoid` and `xmin`.
 pub(super) fn resolve(query: &mut ast::Query, catalog: &Catalog, search_path: &[String]) {
-    if query.to_string().to_ascii_lowercase().contains(TABLEOID) {
+    let text = query.to_string().to_ascii_lowercase();
+    if text.contains(TABLEOID) || text.contains(XMIN) {
         let _ = query.visit(&mut Selects {
             catalog,
             search_path,
@@ -28,10 +31,11 @@ struct Selects<'a> {
     search_path: &'a [String],
 }
 
-/// A relation of FROM: what it is called, and its oid where that is known for each row.
+/// A relation of FROM: what it is called, and its oid and `xmin` where they are known for each row.
 struct Relation {
     name: String,
     oid: Option<i64>,
+    xmin: Option<i64>,
     /// Whether an outer join may fill it up with NULLs.
     nullable: bool,
     /// Whether it has a column `oid`, which is NULL then.
@@ -66,10 +70,10 @@ impl ast::VisitorMut for Selects<'_> {
         }
         for item in &mut select.projection {
             if let SelectItem::UnnamedExpr(expr) = item
-                && oid_of(expr, &relations).is_some()
+                && let Some((_, column)) = column_of(expr, &relations)
             {
                 let expr = std::mem::replace(expr, Expr::Value(Value::Null.into()));
-                let alias = Ident::new(TABLEOID);
+                let alias = Ident::new(column);
                 *item = SelectItem::ExprWithAlias { expr, alias };
             }
         }
@@ -98,6 +102,7 @@ impl Selects<'_> {
                 return Relation {
                     name: name.unwrap_or_default(),
                     oid: None,
+                    xmin: None,
                     nullable: false,
                     has_oid: false,
                 };
@@ -111,19 +116,23 @@ impl Selects<'_> {
             [last] => (None, last.as_str()),
             [] => (None, ""),
         };
-        let (oid, has_oid) = match system::relation(schema, last) {
+        let (oid, xmin, has_oid) = match system::relation(schema, last) {
             Some(relation) if schema.is_none_or(system::is_system_schema) => {
-                (Some(relation.oid()), relation.has_column("oid"))
+                // As transactions are counted: with 32 bits.
+                let version = i64::from(self.catalog.version as u32);
+                let version = Some(version).filter(|_| !relation.has_column(XMIN));
+                (Some(relation.oid()), version, relation.has_column("oid"))
             }
             _ => {
                 let table = ddl::resolve(self.catalog, self.search_path, name).ok();
-                (table.map(|table| system::table_oid(table)), false)
+                (table.map(|table| system::table_oid(table)), None, false)
             }
         };
         let called = alias.as_ref().map(|alias| ddl::fold(&alias.name));
         Relation {
             name: called.unwrap_or_else(|| last.to_string()),
             oid,
+            xmin,
             nullable: false,
             has_oid,
         }
@@ -131,13 +140,24 @@ impl Selects<'_> {
 }
 
 impl Relation {
-    /// Its `tableoid` as an expression.
-    fn tableoid(&self) -> Expr {
-        let number = self.oid.unwrap_or_default().to_string();
+    fn number(&self, column: &str) -> Option<i64> {
+        match column {
+            XMIN => self.xmin,
+            _ => self.oid,
+        }
+    }
+
+    /// One of its columns as an expression.
+    fn shown(&self, column: &str) -> Expr {
+        let number = self.number(column).unwrap_or_default().to_string();
+        let ty = match column {
+            XMIN => "xid",
+            _ => "oid",
+        };
         let oid = Expr::Cast {
             kind: ast::CastKind::DoubleColon,
             expr: Box::new(Expr::Value(Value::Number(number, false).into())),
-            data_type: DataType::Custom(ObjectName::from(vec![Ident::new("oid")]), Vec::new()),
+            data_type: DataType::Custom(ObjectName::from(vec![Ident::new(ty)]), Vec::new()),
             array: false,
             format: None,
         };
@@ -166,32 +186,34 @@ impl ast::VisitorMut for Columns<'_> {
     type Break = ();
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if let Some(relation) = oid_of(expr, self.relations) {
-            *expr = relation.tableoid();
+        if let Some((relation, column)) = column_of(expr, self.relations) {
+            *expr = relation.shown(column);
         }
         ControlFlow::Continue(())
     }
 }
 
-/// The relation whose `tableoid` an expression is, if it can be told.
-fn oid_of<'a>(expr: &Expr, relations: &'a [Relation]) -> Option<&'a Relation> {
-    let relation = match expr {
-        Expr::Identifier(column) if ddl::fold(column) == TABLEOID => match relations {
-            [only] => only,
+/// The relation whose `tableoid` or `xmin` an expression is, if it can be told, and which of them.
+fn column_of<'a>(expr: &Expr, relations: &'a [Relation]) -> Option<(&'a Relation, &'static str)> {
+    let named = |column: &Ident| {
+        let column = ddl::fold(column);
+        [TABLEOID, XMIN].into_iter().find(|known| *known == column)
+    };
+    let (relation, column) = match expr {
+        Expr::Identifier(column) => match relations {
+            [only] => (only, named(column)?),
             _ => return None,
         },
         Expr::CompoundIdentifier(parts) => {
             let [.., relation, column] = parts.as_slice() else {
                 return None;
             };
-            if ddl::fold(column) != TABLEOID {
-                return None;
-            }
-            let name = ddl::fold(relation);
-            relations.iter().find(|known| known.name == name)?
+            let (name, column) = (ddl::fold(relation), named(column)?);
+            let relation = relations.iter().find(|known| known.name == name)?;
+            (relation, column)
         }
         _ => return None,
     };
-    let told = relation.oid.is_some() && (!relation.nullable || relation.has_oid);
-    told.then_some(relation)
+    let told = relation.number(column).is_some() && (!relation.nullable || relation.has_oid);
+    told.then_some((relation, column))
 }

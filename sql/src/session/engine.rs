@@ -67,6 +67,7 @@ impl Engine {
         scalars.extend(functions::syntax());
         let aggregates = builder.aggregate_functions().get_or_insert_default();
         aggregates.push(Arc::new(functions::sum()));
+        aggregates.push(Arc::new(functions::collected::array_agg()));
         aggregates.extend(functions::moments::moments().map(Arc::new));
         aggregates.extend(functions::collected::ordered_sets().map(Arc::new));
         let state = builder.build();

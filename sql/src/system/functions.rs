@@ -8,15 +8,15 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, Int32Array, ListArray, StructArray};
 use arrow::buffer::OffsetBuffer;
-use arrow::datatypes::{DataType, Field, Fields};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature,
-    Volatility,
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    TypeSignature, Volatility,
 };
 
-use tidelog_storage::{Catalog, PartitionSet, Store};
+use tidelog_storage::{Catalog, ColumnType, PartitionSet, Store};
 
 use super::pg_depend::PG_CLASS;
 use super::pg_proc;
@@ -39,6 +39,8 @@ struct Known {
     tables: BTreeSet<i64>,
     /// Definitions of indexes and constraints.
     definitions: BTreeMap<i64, String>,
+    /// The columns of indexes.
+    index_columns: BTreeMap<i64, Vec<String>>,
     comments: BTreeMap<comments::On, String>,
     /// Defaults of columns as SQL shows them, by what stands for their trees.
     defaults: BTreeMap<String, String>,
@@ -119,9 +121,12 @@ pub(crate) fn function(
 
 fn known(catalog: &Catalog, session: &Session<'_>) -> Known {
     let mut definitions = BTreeMap::new();
+    let mut index_columns = BTreeMap::new();
     for table in catalog.tables.values() {
         for index in keys::indexes(table) {
-            definitions.insert(index.oid, index.shown(session.showing).definition());
+            let index = index.shown(session.showing);
+            definitions.insert(index.oid, index.definition());
+            index_columns.insert(index.oid, index.column_names());
         }
         for constraint in keys::constraints(table, catalog) {
             let shown = constraint.shown(session.showing);
@@ -159,6 +164,7 @@ fn known(catalog: &Catalog, session: &Session<'_>) -> Known {
         defaults: shown_defaults(catalog, session.search_path),
         classes,
         definitions,
+        index_columns,
         types: type_names(catalog, session.search_path),
         roles: roles
             .map(|name| (role_oid(name), name.clone()))
@@ -483,7 +489,7 @@ fn regtype_in(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
 }
 
 /// The one function with a name, or with a name and its arguments.
-fn regproc_in(_: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
+fn regprocedure_in(_: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
     let Some(written) = string(args, 0) else {
         return Ok(ScalarValue::Int64(None));
     };
@@ -495,7 +501,7 @@ fn regproc_in(_: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
         None => (written.as_str(), None),
     };
     let parts = name_parts(name);
-    let mut found = pg_proc::named(parts.last().map_or("", String::as_str));
+    let mut found = pg_proc::named(parts.last().map_or("", String::as_str)).to_vec();
     if let Some(arguments) = &arguments {
         found.retain(|oid| {
             let function = pg_proc::function(*oid);
@@ -530,6 +536,24 @@ fn expanded_item() -> Arc<Field> {
     ))
 }
 
+fn list_of(ty: DataType) -> DataType {
+    DataType::List(Arc::new(Field::new_list_field(ty, true)))
+}
+
+/// One field of each of these rows.
+fn expanded_field(args: &[ScalarValue], at: usize) -> Result<ScalarValue> {
+    let ScalarValue::List(rows) = expanded(args)? else {
+        unreachable!("it gives a list");
+    };
+    let values = rows.values();
+    let rows = values.as_any().downcast_ref::<StructArray>();
+    let column = rows.expect("of rows").column(at).clone();
+    let item = Arc::new(Field::new_list_field(column.data_type().clone(), true));
+    let lengths = OffsetBuffer::from_lengths([column.len()]);
+    let list = ListArray::try_new(item, lengths, column, None)?;
+    Ok(ScalarValue::List(Arc::new(list)))
+}
+
 /// The elements of an array of numbers with their own numbers, as a list.
 fn expanded(args: &[ScalarValue]) -> Result<ScalarValue> {
     let elements = match args.first() {
@@ -543,15 +567,6 @@ fn expanded(args: &[ScalarValue]) -> Result<ScalarValue> {
     let lengths = OffsetBuffer::from_lengths([rows.len()]);
     let list = ListArray::try_new(expanded_item(), lengths, Arc::new(rows), None)?;
     Ok(ScalarValue::List(Arc::new(list)))
-}
-
-/// A function as regproc shows it.
-fn function_name(oid: i64) -> String {
-    match super::pg_proc::function(oid) {
-        Some(function) => identifier(&function.name),
-        None if oid == 0 => "-".to_string(),
-        None => oid.to_string(),
-    }
 }
 
 fn named(
@@ -604,6 +619,13 @@ impl ScalarUDFImpl for CatalogFunction {
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
         Ok(self.returns.clone())
+    }
+
+    fn return_field_from_args(&self, _: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        Ok(Arc::new(match self.name.as_str() {
+            "to_regproc" => ColumnType::Regproc.field(&self.name, true),
+            _ => Field::new(&self.name, self.returns.clone(), true),
+        }))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {

@@ -292,6 +292,8 @@ pub(super) fn typed(ty: ColumnType, facts: &Facts<'_>) -> Named {
         ColumnType::Varchar(_) => ColumnType::Varchar(None),
         ColumnType::Bpchar(_) => ColumnType::Bpchar(None),
         ColumnType::Numeric(_) => ColumnType::Numeric(None),
+        ColumnType::Bit(_) => ColumnType::Bit(None),
+        ColumnType::Varbit(_) => ColumnType::Varbit(None),
         ty => ty,
     };
     let (data_type, schema) = match plain {
@@ -330,7 +332,10 @@ pub(super) fn typed(ty: ColumnType, facts: &Facts<'_>) -> Named {
             ("numeric_precision_radix", Datum::Int4(10)),
             ("numeric_scale", Datum::Int4(i32::from(scale))),
         ]),
-        ColumnType::Varchar(Some(length)) | ColumnType::Bpchar(Some(length)) => row.push((
+        ColumnType::Varchar(Some(length))
+        | ColumnType::Bpchar(Some(length))
+        | ColumnType::Bit(Some(length))
+        | ColumnType::Varbit(Some(length)) => row.push((
             "character_maximum_length",
             Datum::Int4(i32::try_from(length).unwrap_or(i32::MAX)),
         )),

@@ -59,6 +59,13 @@ pub(super) fn index_oid(table: &TableDef, index: IndexId) -> i64 {
 }
 
 impl<'a> Index<'a> {
+    /// The names of its columns as SQL writes them, without their order.
+    pub(super) fn column_names(&self) -> Vec<String> {
+        let user = self.user.map(|_| USER.to_string());
+        let names = self.columns.iter().map(|id| name_of(self.table, *id));
+        user.into_iter().chain(names).collect()
+    }
+
     /// The index as it is shown: a unique one has the user before its columns.
     pub(super) fn shown(self, showing: Showing) -> Index<'a> {
         let user = showing.user_column(self.table);

@@ -78,6 +78,9 @@ pub(super) fn has_rows(name: &str) -> bool {
             | "pg_stat_user_tables"
             | "pg_stat_all_tables"
             | "pg_statio_user_tables"
+            | "pg_stat_user_indexes"
+            | "pg_stat_all_indexes"
+            | "pg_statio_user_indexes"
             | "pg_enum"
             | "pg_depend"
             | "pg_rewrite"
@@ -238,6 +241,17 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
                     ("relid", oid(table_oid(table))),
                     ("schemaname", text(&table.schema)),
                     ("relname", text(&table.name)),
+                ]
+            })
+            .collect(),
+        "pg_stat_user_indexes" | "pg_stat_all_indexes" | "pg_statio_user_indexes" => indexes()
+            .map(|index| {
+                vec![
+                    ("relid", oid(table_oid(index.table))),
+                    ("indexrelid", oid(index.oid)),
+                    ("schemaname", text(&index.table.schema)),
+                    ("relname", text(&index.table.name)),
+                    ("indexrelname", text(index.name)),
                 ]
             })
             .collect(),

@@ -1,16 +1,23 @@
 //! pg_proc: PostgreSQL 15's rows of the functions that Tidelog has, and what it says of their arguments.
 //!
-//! A function is there when it can be called by its name and all its types exist here. The file has no rows of
-//! operators' functions and of those that read and write types.
+//! A function is there when it can be called by its name and all its types exist here, and those are that pg_type and
+//! its like name, in a file of their own. There are no rows of operators' functions.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::LazyLock;
 
 use tidelog_storage::Datum;
 
+use super::functions::name_parts;
 use super::{Named, fields, from_csv, text};
+use crate::error::{ErrorKind, SqlError};
+use crate::parse::identifier;
 
 const CSV: &str = include_str!("pg_proc.csv");
+
+/// The functions that types, ranges and access methods are made of.
+const TYPES_CSV: &str = include_str!("pg_proc_types.csv");
 
 /// What functions ask of a function.
 pub(super) struct Function {
@@ -43,7 +50,8 @@ static FUNCTIONS: LazyLock<BTreeMap<i64, Function>> = LazyLock::new(|| {
         };
         Some((of(oid).parse().ok()?, function))
     };
-    lines.filter_map(function).collect()
+    let types = TYPES_CSV.lines().skip(1);
+    lines.chain(types).filter_map(function).collect()
 });
 
 /// The function with this oid.
@@ -51,17 +59,68 @@ pub(super) fn function(oid: i64) -> Option<&'static Function> {
     FUNCTIONS.get(&oid)
 }
 
+static BY_NAME: LazyLock<HashMap<&str, Vec<i64>>> = LazyLock::new(|| {
+    let mut names: HashMap<&str, Vec<i64>> = HashMap::new();
+    for (oid, function) in FUNCTIONS.iter() {
+        names.entry(&function.name).or_default().push(*oid);
+    }
+    names
+});
+
 /// The oids of the functions with a name.
-pub(super) fn named(name: &str) -> Vec<i64> {
-    let functions = FUNCTIONS.iter();
-    let named = functions.filter(|(_, function)| function.name == name);
-    named.map(|(oid, _)| *oid).collect()
+pub(super) fn named(name: &str) -> &'static [i64] {
+    BY_NAME.get(name).map_or(&[], Vec::as_slice)
 }
 
-/// The names of all that is in the file.
+/// The function that a text names as a `regproc`: by its name, which no other has, or its oid.
+pub(crate) fn regproc(text: &str) -> Result<i64, SqlError> {
+    let text = text.trim();
+    if text == "-" {
+        return Ok(0);
+    }
+    if let Ok(oid) = text.parse::<u32>() {
+        return Ok(oid.into());
+    }
+    let parts = name_parts(text);
+    let found = match parts.as_slice() {
+        [name] => named(name),
+        [schema, name] if schema == "pg_catalog" => named(name),
+        _ => &[],
+    };
+    match found {
+        [only] => Ok(*only),
+        [] => Err(SqlError::new(
+            ErrorKind::UndefinedFunction,
+            format!("function \"{text}\" does not exist"),
+        )),
+        _ => Err(SqlError::new(
+            ErrorKind::AmbiguousFunction,
+            format!("more than one function named \"{text}\""),
+        )),
+    }
+}
+
+/// A `regproc` as text.
+pub(crate) fn shown(oid: i64) -> Cow<'static, str> {
+    let Some(function) = function(oid) else {
+        return match oid {
+            0 => "-".into(),
+            oid => oid.to_string().into(),
+        };
+    };
+    let name = identifier(&function.name);
+    match named(&function.name) {
+        [_] => name.into(),
+        // The name alone would not say which.
+        _ => format!("pg_catalog.{name}").into(),
+    }
+}
+
+/// The names of all that could be called.
 pub(crate) fn names() -> BTreeSet<&'static str> {
-    let names = FUNCTIONS.values().map(|function| function.name.as_str());
-    names.collect()
+    let oids = CSV.lines().filter_map(|line| line.split(',').next());
+    let functions = oids.filter_map(|oid| function(oid.parse().ok()?));
+    functions.map(|function| function.name.as_str()).collect()
 }
 
 /// The rows of the functions with these names; all without.
@@ -74,6 +133,7 @@ pub(super) fn rows(callable: Option<&BTreeSet<&str>>) -> Vec<Named> {
             _ => true,
         }
     });
+    rows.extend(from_csv("pg_proc", TYPES_CSV));
     for row in &mut rows {
         let has_arguments = row.iter_mut().find(|(column, _)| *column == "proargtypes");
         // A vector without elements is no NULL.
@@ -83,7 +143,7 @@ pub(super) fn rows(callable: Option<&BTreeSet<&str>>) -> Vec<Named> {
         row.extend([
             ("pronamespace", Datum::Int8(11)),
             ("proowner", Datum::Int8(10)),
-            ("prosupport", text("-")),
+            ("prosupport", Datum::Int8(0)),
             // Nobody granted anything.
             ("proacl", Datum::Null),
         ]);

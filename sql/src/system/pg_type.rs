@@ -3,7 +3,12 @@
 use tidelog_storage::{Datum, EnumType};
 
 use super::pg_catalog::{SUPERUSER, oid, with, yes};
-use super::{Named, named_oid, schema_oid, text};
+use super::{Named, named_oid, pg_proc, schema_oid, text};
+
+/// A function of pg_proc's file, by its name.
+fn function(name: &str) -> Datum {
+    Datum::Int8(pg_proc::regproc(name).expect("the file has the function"))
+}
 
 /// The oid of the type that a relation's rows have.
 pub(super) fn row_type_oid(class: i64) -> i64 {
@@ -26,6 +31,8 @@ pub(super) fn row_types((class, schema, name): (i64, &str, &str)) -> [Named; 2] 
             ("typdelim", text(",")),
             ("typalign", text("d")),
             ("typstorage", text("x")),
+            ("typmodin", function("-")),
+            ("typmodout", function("-")),
             ("typnotnull", yes(false)),
             ("typbasetype", oid(0)),
             ("typtypmod", Datum::Int4(-1)),
@@ -42,10 +49,12 @@ pub(super) fn row_types((class, schema, name): (i64, &str, &str)) -> [Named; 2] 
             ("typrelid", oid(class)),
             ("typelem", oid(0)),
             ("typarray", oid(array)),
-            ("typinput", text("record_in")),
-            ("typoutput", text("record_out")),
-            ("typreceive", text("record_recv")),
-            ("typsend", text("record_send")),
+            ("typinput", function("record_in")),
+            ("typoutput", function("record_out")),
+            ("typreceive", function("record_recv")),
+            ("typsend", function("record_send")),
+            ("typsubscript", function("-")),
+            ("typanalyze", function("-")),
         ],
     );
     let rows = common(array, &format!("_{name}"));
@@ -57,10 +66,12 @@ pub(super) fn row_types((class, schema, name): (i64, &str, &str)) -> [Named; 2] 
             ("typrelid", oid(0)),
             ("typelem", oid(own)),
             ("typarray", oid(0)),
-            ("typinput", text("array_in")),
-            ("typoutput", text("array_out")),
-            ("typreceive", text("array_recv")),
-            ("typsend", text("array_send")),
+            ("typinput", function("array_in")),
+            ("typoutput", function("array_out")),
+            ("typreceive", function("array_recv")),
+            ("typsend", function("array_send")),
+            ("typsubscript", function("array_subscript_handler")),
+            ("typanalyze", function("array_typanalyze")),
         ],
     );
     [row, rows]
@@ -89,6 +100,8 @@ pub(super) fn enum_types(of: EnumType) -> [Named; 2] {
             ("typarray", oid(of)),
             ("typalign", text("i")),
             ("typstorage", text(if element == 0 { "p" } else { "x" })),
+            ("typmodin", function("-")),
+            ("typmodout", function("-")),
             ("typnotnull", yes(false)),
             ("typbasetype", oid(0)),
             ("typtypmod", Datum::Int4(-1)),
@@ -97,8 +110,28 @@ pub(super) fn enum_types(of: EnumType) -> [Named; 2] {
         ]
     };
     [
-        row(own, &definition.name, "E", "e", 0, own + 1),
-        row(own + 1, &array, "A", "b", own, 0),
+        with(
+            row(own, &definition.name, "E", "e", 0, own + 1),
+            [
+                ("typinput", function("enum_in")),
+                ("typoutput", function("enum_out")),
+                ("typreceive", function("enum_recv")),
+                ("typsend", function("enum_send")),
+                ("typsubscript", function("-")),
+                ("typanalyze", function("-")),
+            ],
+        ),
+        with(
+            row(own + 1, &array, "A", "b", own, 0),
+            [
+                ("typinput", function("array_in")),
+                ("typoutput", function("array_out")),
+                ("typreceive", function("array_recv")),
+                ("typsend", function("array_send")),
+                ("typsubscript", function("array_subscript_handler")),
+                ("typanalyze", function("array_typanalyze")),
+            ],
+        ),
     ]
 }
 

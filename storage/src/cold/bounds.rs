@@ -85,6 +85,7 @@ fn keeps(table: &TableDef, column: &ColumnDef) -> bool {
         | ColumnType::Int8
         | ColumnType::Uuid
         | ColumnType::Oid
+        | ColumnType::Regproc
         | ColumnType::Date
         | ColumnType::Time
         | ColumnType::Timestamp
@@ -95,6 +96,8 @@ fn keeps(table: &TableDef, column: &ColumnDef) -> bool {
         | ColumnType::Bpchar(_)
         | ColumnType::Name
         | ColumnType::Char
+        | ColumnType::Bit(_)
+        | ColumnType::Varbit(_)
         | ColumnType::Bytea => {
             let keys = table.primary_key.iter();
             let indexed = table.indexes.iter().flat_map(|index| &index.columns);

@@ -80,10 +80,13 @@ impl ColumnBuilder {
             | ColumnType::Bpchar(_)
             | ColumnType::Name
             | ColumnType::Char
+            | ColumnType::Bit(_)
+            | ColumnType::Varbit(_)
             | ColumnType::Json
             | ColumnType::Jsonb
+            | ColumnType::Printed(_)
             | ColumnType::Enum(_) => ColumnBuilder::Text(StringBuilder::new()),
-            ColumnType::Oid => ColumnBuilder::Int8(Int64Builder::new()),
+            ColumnType::Oid | ColumnType::Regproc => ColumnBuilder::Int8(Int64Builder::new()),
             ColumnType::Bool => ColumnBuilder::Bool(BooleanBuilder::new()),
             ColumnType::Bytea => ColumnBuilder::Bytea(BinaryBuilder::new()),
             ColumnType::Uuid => ColumnBuilder::Uuid(FixedSizeBinaryBuilder::new(16)),

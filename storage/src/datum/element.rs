@@ -3,7 +3,7 @@
 use arrow::array::Array;
 use serde::{Deserialize, Serialize};
 
-use super::{ColumnType, Datum, DatumRef, EnumType, datum_at};
+use super::{ColumnType, Datum, DatumRef, EnumType, PrintedType, datum_at};
 
 /// Declares [`ElementType`]: every column type but an array.
 macro_rules! element_types {
@@ -48,6 +48,9 @@ element_types! {
     Name,
     Char,
     Oid,
+    Regproc,
+    Bit(length: Option<u32>),
+    Varbit(length: Option<u32>),
     Bool,
     Bytea,
     Uuid,
@@ -59,6 +62,7 @@ element_types! {
     Interval,
     Json,
     Jsonb,
+    Printed(of: PrintedType),
     Enum(of: EnumType),
 }
 

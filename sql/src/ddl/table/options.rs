@@ -232,7 +232,11 @@ fn cluster_columns(columns: &[ColumnDef], text: &str) -> Result<Vec<ColumnId>, S
         };
         if matches!(
             column.ty,
-            ColumnType::Interval | ColumnType::Enum(_) | ColumnType::Array(_) | ColumnType::Json
+            ColumnType::Interval
+                | ColumnType::Enum(_)
+                | ColumnType::Array(_)
+                | ColumnType::Printed(_)
+                | ColumnType::Json
         ) {
             let ty = crate::types::name(column.ty);
             return Err(SqlError::unsupported(format!(

@@ -171,9 +171,10 @@ impl Flatten {
         let wanted = join.schema.clone();
         let on = join.on.into_iter().map(|(left, right)| left.eq(right));
         let all = on.chain(join.filter.into_iter().flat_map(split_conjunction_owned));
-        let (subqueries, plain): (Vec<Expr>, Vec<Expr>) = all.partition(shape::has_any_subquery);
+        let (subqueries, mut plain): (Vec<Expr>, Vec<Expr>) =
+            all.partition(shape::has_any_subquery);
         let (mut left, mut right) = (join.left.as_ref().clone(), join.right.as_ref().clone());
-        let joined = |left, right, condition| {
+        let joined = |left, right, condition| -> Result<LogicalPlan> {
             let made = Join::try_new(
                 Arc::new(left),
                 Arc::new(right),
@@ -202,14 +203,50 @@ impl Flatten {
                 _ => return Err(unsupported("a subquery in the ON of a full join")),
             };
             if concerns(&condition, outer, inner.schema())? {
-                return Err(unsupported(
-                    "a subquery in the ON of an outer join about the side that is kept",
-                ));
+                let kept = match join.join_type {
+                    JoinType::Left => &mut left,
+                    _ => &mut right,
+                };
+                plain.push(self.beside_kept(condition, kept, &wanted)?);
+                continue;
             }
             let condition = Filter::try_new(condition, Arc::new(inner.clone()))?;
             *inner = self.conditions(condition)?;
         }
-        joined(left, right, conjunction(plain))
+        pick(joined(left, right, conjunction(plain))?, &wanted)
+    }
+
+    /// A condition of an outer join with columns in the place of its subqueries, where these are about the side that is
+    /// kept: they are computed there.
+    fn beside_kept(
+        &self,
+        condition: Expr,
+        kept: &mut LogicalPlan,
+        joined: &DFSchema,
+    ) -> Result<Expr> {
+        let own = kept.schema().clone();
+        let mut columns: Vec<Expr> = own.columns().into_iter().map(Expr::Column).collect();
+        let condition = condition.transform_down(|expr| {
+            let subquery = match &expr {
+                Expr::ScalarSubquery(subquery) => subquery,
+                Expr::Exists(exists) => &exists.subquery,
+                _ => return Ok(Transformed::no(expr)),
+            };
+            let outer = shape::outer_columns(&subquery.subquery, joined)?;
+            if !outer.iter().all(|column| own.has_column(column)) {
+                return Ok(Transformed::no(expr));
+            }
+            let name = self.name("subquery value");
+            columns.push(expr.alias(&name));
+            Ok(Transformed::yes(Expr::Column(Column::from_name(name))))
+        })?;
+        if shape::has_any_subquery(&condition.data) {
+            return Err(unsupported(
+                "a subquery in the ON of an outer join about both of its sides",
+            ));
+        }
+        *kept = self.expressions(project(kept.clone(), columns)?)?;
+        Ok(condition.data)
     }
 
     /// A node over an input with more columns, which stand in for its subqueries.

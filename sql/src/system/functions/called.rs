@@ -100,12 +100,22 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
                 string(args, 0).map(|tree| known.defaults.get(&tree).cloned().unwrap_or(tree));
             Ok(ScalarValue::Utf8(shown))
         }),
-        "pg_get_indexdef" | "pg_get_constraintdef" | "pg_get_viewdef" => {
-            (DataType::Utf8, |known, args| {
-                let definition = oid(args, 0).and_then(|oid| known.definitions.get(&oid));
-                Ok(ScalarValue::Utf8(definition.cloned()))
-            })
-        }
+        "pg_get_indexdef" => (DataType::Utf8, |known, args| {
+            let Some(index) = oid(args, 0) else {
+                return Ok(ScalarValue::Utf8(None));
+            };
+            // Of one column, or the whole.
+            let definition = match oid(args, 1).map(usize::try_from) {
+                Some(Ok(at @ 1..)) => (known.index_columns.get(&index))
+                    .map(|columns| columns.get(at - 1).cloned().unwrap_or_default()),
+                _ => known.definitions.get(&index).cloned(),
+            };
+            Ok(ScalarValue::Utf8(definition))
+        }),
+        "pg_get_constraintdef" | "pg_get_viewdef" => (DataType::Utf8, |known, args| {
+            let definition = oid(args, 0).and_then(|oid| known.definitions.get(&oid));
+            Ok(ScalarValue::Utf8(definition.cloned()))
+        }),
         "pg_encoding_to_char" => (DataType::Utf8, |_, args| {
             Ok(text(if oid(args, 0) == Some(6) { "UTF8" } else { "" }))
         }),
@@ -136,8 +146,12 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
         "to_regtype" => (DataType::Int64, |known, args| {
             Ok(regtype_in(known, args).unwrap_or(ScalarValue::Int64(None)))
         }),
-        "to_regproc" | "to_regprocedure" => (DataType::Int64, |known, args| {
-            Ok(regproc_in(known, args).unwrap_or(ScalarValue::Int64(None)))
+        "to_regproc" => (DataType::Int64, |_, args| {
+            let found = string(args, 0).and_then(|name| pg_proc::regproc(&name).ok());
+            Ok(ScalarValue::Int64(found))
+        }),
+        "to_regprocedure" => (DataType::Int64, |known, args| {
+            Ok(regprocedure_in(known, args).unwrap_or(ScalarValue::Int64(None)))
         }),
         "to_regnamespace" => (DataType::Int64, |known, args| {
             let found = named(&known.schemas, args, "schema", ErrorKind::InvalidSchemaName);
@@ -148,6 +162,8 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
             Ok(found.unwrap_or(ScalarValue::Int64(None)))
         }),
         "pg_expanded" => (DataType::List(expanded_item()), |_, args| expanded(args)),
+        "pg_expanded_x" => (list_of(DataType::Int64), |_, args| expanded_field(args, 0)),
+        "pg_expanded_n" => (list_of(DataType::Int32), |_, args| expanded_field(args, 1)),
         "regnamespace_of" => (DataType::Int64, |known, args| {
             named(&known.schemas, args, "schema", ErrorKind::InvalidSchemaName)
         }),
@@ -158,15 +174,11 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
             let name = oid(args, 0).and_then(|oid| known.schemas.get(&oid));
             Ok(ScalarValue::Utf8(name.cloned()))
         }),
-        "regproc_out" => (DataType::Utf8, |_, args| {
-            Ok(ScalarValue::Utf8(
-                oid(args, 0).map(function_name).or_else(|| string(args, 0)),
-            ))
-        }),
         "regprocedure_out" => (DataType::Utf8, |_, args| {
             let shown = |oid| match pg_proc::function(oid) {
                 Some(function) => format!("{}({})", identifier(&function.name), function.identity),
-                None => function_name(oid),
+                None if oid == 0 => "-".to_string(),
+                None => oid.to_string(),
             };
             Ok(ScalarValue::Utf8(oid(args, 0).map(shown)))
         }),
@@ -210,16 +222,7 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
             }))
         }),
         "regtype_of" => (DataType::Int64, regtype_in),
-        "regproc_oid" | "regprocedure_of" => (DataType::Int64, regproc_in),
-        // What catalogs have of this type, they have as names.
-        "regproc_of" => (DataType::Utf8, |_, args| {
-            Ok(ScalarValue::Utf8(string(args, 0).map(
-                |of| match of.parse::<i64>() {
-                    Ok(oid) => function_name(oid),
-                    Err(_) => name_parts(&of).pop().unwrap_or_default(),
-                },
-            )))
-        }),
+        "regprocedure_of" => (DataType::Int64, regprocedure_in),
         "pg_relation_size" | "pg_table_size" | "pg_total_relation_size" => {
             (DataType::Int64, |known, args| {
                 let class = match oid(args, 0) {

@@ -1,0 +1,60 @@
+//! Types whose values are kept as the text that PostgreSQL prints for them.
+
+use serde::{Deserialize, Serialize};
+
+/// Such a type. Equal values have equal texts; their order is not that of the texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum PrintedType {
+    Inet,
+    Cidr,
+    Macaddr,
+    PgLsn,
+    Point,
+    Box,
+    Path,
+    Int4range,
+    Int8range,
+    /// `oidvector`: numbers with spaces between.
+    Oidvector,
+    Int2vector,
+}
+
+impl PrintedType {
+    /// All of them.
+    pub const ALL: [PrintedType; 11] = [
+        PrintedType::Inet,
+        PrintedType::Cidr,
+        PrintedType::Macaddr,
+        PrintedType::PgLsn,
+        PrintedType::Point,
+        PrintedType::Box,
+        PrintedType::Path,
+        PrintedType::Int4range,
+        PrintedType::Int8range,
+        PrintedType::Oidvector,
+        PrintedType::Int2vector,
+    ];
+
+    /// Its name in PostgreSQL.
+    pub fn name(self) -> &'static str {
+        match self {
+            PrintedType::Inet => "inet",
+            PrintedType::Cidr => "cidr",
+            PrintedType::Macaddr => "macaddr",
+            PrintedType::PgLsn => "pg_lsn",
+            PrintedType::Point => "point",
+            PrintedType::Box => "box",
+            PrintedType::Path => "path",
+            PrintedType::Int4range => "int4range",
+            PrintedType::Int8range => "int8range",
+            PrintedType::Oidvector => "oidvector",
+            PrintedType::Int2vector => "int2vector",
+        }
+    }
+
+    /// The type of this name.
+    pub fn named(name: &str) -> Option<PrintedType> {
+        PrintedType::ALL.into_iter().find(|ty| ty.name() == name)
+    }
+}
