@@ -17,7 +17,6 @@ use futures::TryStreamExt;
 use tidelog_storage::{ColumnType, Datum, TableDef};
 
 use crate::error::{ErrorKind, SqlError};
-use crate::modify::{self, Tail};
 use crate::output::{self, OutputColumn};
 use crate::session::{Outcome, Prepared, Session};
 use format::Explained;
@@ -285,33 +284,12 @@ impl Session {
             }
             Statement::Update(update) => {
                 let table = self.update_target(update, &catalog)?;
-                let from = modify::beside(&update.table, modify::update_sources(update));
-                let (selection, tail) = (update.selection.clone(), Tail::default());
-                let found = self.plan_found_among(
-                    &table,
-                    &from,
-                    selection,
-                    Vec::new(),
-                    tail,
-                    &given,
-                    &catalog,
-                )?;
+                let (_, found) = self.update_query(update, &given, &catalog)?;
                 (found.plan, target("Update", &table))
             }
             Statement::Delete(delete) => {
                 let table = self.delete_target(delete, &catalog)?;
-                let others = delete.using.as_deref().unwrap_or_default();
-                let from = modify::beside(modify::delete_from(delete)?, others);
-                let (selection, tail) = (delete.selection.clone(), Tail::default());
-                let found = self.plan_found_among(
-                    &table,
-                    &from,
-                    selection,
-                    Vec::new(),
-                    tail,
-                    &given,
-                    &catalog,
-                )?;
+                let found = self.delete_query(delete, &given, &catalog)?;
                 (found.plan, target("Delete", &table))
             }
             other => {

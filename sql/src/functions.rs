@@ -22,6 +22,7 @@ pub(crate) mod sequence;
 mod series;
 mod single_value;
 mod sleep;
+mod sliding;
 mod strings;
 mod subquery;
 mod sum;
@@ -47,6 +48,7 @@ use crate::text::Style;
 pub(crate) use missing::unknown;
 pub(crate) use moments::undefined;
 pub(crate) use single_value::single_value;
+pub(crate) use sliding::sliding;
 pub(crate) use subquery::{ARRAY_OF, WITH_TIES, syntax};
 pub(crate) use sum::sum;
 

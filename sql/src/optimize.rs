@@ -1,16 +1,17 @@
 //! Rules of ours among DataFusion's.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use datafusion::common::DFSchema;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, NullEquality};
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan};
-use datafusion::optimizer::AnalyzerRule;
+use datafusion::optimizer::{AnalyzerRule, ApplyOrder, Optimizer, OptimizerConfig, OptimizerRule};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::coop::CooperativeExec;
@@ -54,8 +55,84 @@ impl AnalyzerRule for CheckedArithmetic {
     }
 }
 
+type Rule = Arc<dyn OptimizerRule + Send + Sync>;
+
+/// DataFusion's rules for logical plans, two of them in our form.
+pub(crate) fn logical_rules() -> Vec<Rule> {
+    let rules = Optimizer::new().rules.into_iter();
+    let ours = |rule: Rule| match rule.name() {
+        "extract_equijoin_predicate" => Arc::new(EqualJoins(rule)) as Rule,
+        "eliminate_join" => Arc::new(UnneededJoins(rule)),
+        _ => rule,
+    };
+    rules.map(ours).collect()
+}
+
+/// Takes equalities of a join's condition for its keys, but not `IS NOT DISTINCT FROM`: DataFusion would unite that join,
+/// for which NULL equals NULL, with others, for which it does not.
+#[derive(Debug)]
+struct EqualJoins(Rule);
+
+impl OptimizerRule for EqualJoins {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        self.0.apply_order()
+    }
+
+    fn rewrite(
+        &self,
+        plan: LogicalPlan,
+        config: &dyn OptimizerConfig,
+    ) -> Result<Transformed<LogicalPlan>> {
+        let made = self.0.rewrite(plan.clone(), config)?;
+        Ok(match &made.data {
+            LogicalPlan::Join(join) if join.null_equality == NullEquality::NullEqualsNull => {
+                Transformed::no(plan)
+            }
+            _ => made,
+        })
+    }
+}
+
+/// Leaves joins out whose rows and columns nobody needs, but not where sets are spread into rows: DataFusion takes a key of
+/// what is spread for a key of the rows.
+#[derive(Debug)]
+struct UnneededJoins(Rule);
+
+impl OptimizerRule for UnneededJoins {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        self.0.apply_order()
+    }
+
+    fn rewrite(
+        &self,
+        plan: LogicalPlan,
+        config: &dyn OptimizerConfig,
+    ) -> Result<Transformed<LogicalPlan>> {
+        let mut spreads = false;
+        plan.apply_with_subqueries(|plan| {
+            spreads |= matches!(plan, LogicalPlan::Unnest(_));
+            Ok(match spreads {
+                true => TreeNodeRecursion::Stop,
+                false => TreeNodeRecursion::Continue,
+            })
+        })?;
+        match spreads {
+            true => Ok(Transformed::no(plan)),
+            false => self.0.rewrite(plan, config),
+        }
+    }
+}
+
 /// DataFusion's rules for physical plans with ours among them.
-pub(crate) fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+pub(crate) fn physical_rules() -> Vec<PhysicalRule> {
     let mut rules = PhysicalOptimizer::new().rules;
     // When limits have reached the sorts, and before the sorts' dynamic filters are handed down.
     let at = rules.iter().position(|rule| rule.name() == "PushdownSort");
@@ -69,7 +146,45 @@ pub(crate) fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Syn
         Arc::new(ValuesInOrder),
     );
     rules.push(Arc::new(YieldingJoins));
-    rules
+    let ours = |rule: PhysicalRule| match rule.name().starts_with("FilterPushdown") {
+        true => Arc::new(FiltersByName(rule)) as PhysicalRule,
+        false => rule,
+    };
+    rules.into_iter().map(ours).collect()
+}
+
+type PhysicalRule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
+
+/// Hands filters down, unless two columns of one node have one name: DataFusion finds the columns of what is below by their
+/// names, and would filter one table by a condition on another.
+#[derive(Debug)]
+struct FiltersByName(PhysicalRule);
+
+impl PhysicalOptimizerRule for FiltersByName {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        config: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let repeats = plan.exists(|node| {
+            let schema = node.schema();
+            let mut names = HashSet::new();
+            let mut fields = schema.fields().iter();
+            Ok(fields.any(|field| !names.insert(field.name())))
+        })?;
+        match repeats {
+            true => Ok(plan),
+            false => self.0.optimize(plan, config),
+        }
+    }
+
+    fn schema_check(&self) -> bool {
+        self.0.schema_check()
+    }
 }
 
 /// Leaves rows that the statement itself makes (series, VALUES, elements of arrays) in one stream: they come in the

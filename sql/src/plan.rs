@@ -39,15 +39,18 @@ mod order;
 mod qualified;
 mod rows;
 mod selects;
+mod set_operations;
 pub(crate) mod stars;
 pub(crate) mod subqueries;
 mod syntax;
 mod tableoid;
 mod view;
+mod with;
 
 pub(crate) use limits::negative as negative_limit;
 pub(crate) use names::shown;
 pub(crate) use operators::PostgresOperators;
+pub(crate) use set_operations::SetOperations;
 use view::ViewSource;
 
 /// What names mean in one statement.
@@ -93,6 +96,7 @@ impl Planner<'_> {
     ) -> std::result::Result<LogicalPlan, SqlError> {
         let mut parameters = parameters.to_vec();
         forms::follow_postgres(&mut query)?;
+        with::tell_apart(&mut query);
         tableoid::resolve(&mut query, self.catalog, self.search_path);
         qualified::show_names(&mut query.body);
         dialect::as_functions(&mut query);
@@ -108,6 +112,7 @@ impl Planner<'_> {
             stars::expand(&mut query, self.catalog, self.search_path)?;
         }
         selects::rewrite(&mut query)?;
+        set_operations::as_relations(&mut query);
         let options = ParserOptions {
             parse_float_as_decimal: true,
             map_string_types_to_utf8view: false,

@@ -103,3 +103,67 @@ async fn what_would_be_answered_wrongly_is_refused() {
         .await;
     assert!(rows.unwrap().is_empty());
 }
+
+/// What the generator of queries found.
+#[tokio::test(flavor = "multi_thread")]
+async fn joins_sets_and_orders() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE a (id int8 PRIMARY KEY, k int4, x text);
+         CREATE TABLE b (id int8 PRIMARY KEY, k int4, x bool);
+         CREATE TABLE c (id int8 PRIMARY KEY, k int4, x date);
+         INSERT INTO a VALUES (1, 1, 'abc'), (2, 2, 'x'), (3, NULL, NULL), (4, 1, 'd');
+         INSERT INTO b VALUES (1, 2, true), (2, 1, false), (3, NULL, NULL);
+         INSERT INTO c VALUES (1, 1, '2024-02-25'), (2, 7, NULL), (5, 3, '2024-02-26');",
+    );
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            // Columns of one name on both sides of a join, and conditions that are not for the side that is kept.
+            "SELECT b.x FROM a RIGHT JOIN b ON a.k = b.id WHERE right(a.x, -1) IS NOT NULL AND b.x IS FALSE",
+            "SELECT a.id, b.id, c.id FROM a LEFT JOIN b ON a.k = b.id RIGHT JOIN c ON a.id = c.id WHERE NOT (b.x IS NOT NULL) ORDER BY 1, 2, 3",
+            "SELECT a.id, b.id, c.id FROM a LEFT JOIN b ON a.k = b.id RIGHT JOIN c ON a.id = c.id WHERE a.x IS NULL ORDER BY 1, 2, 3",
+            "SELECT a.id, b.id, c.id FROM a JOIN b ON a.k IS NOT DISTINCT FROM b.k JOIN c ON c.id = a.id ORDER BY 1, 2, 3",
+            "SELECT a.id, b.id FROM a JOIN b ON a.k IS NOT DISTINCT FROM b.k WHERE a.id = b.id OR a.x IS NULL AND b.x IS NULL ORDER BY 1, 2",
+            // What a function multiplies, though nobody asks for its values.
+            "SELECT a.id FROM a LEFT JOIN generate_series(1, a.k) g ON true ORDER BY 1",
+            "SELECT id, u FROM a, upper(x) u ORDER BY 1",
+            "SELECT id, s, o FROM a, unnest(ARRAY[k, id]) WITH ORDINALITY AS u (s, o) ORDER BY 1, 3",
+            "SELECT id, s FROM a RIGHT JOIN unnest(ARRAY[1, 7]) s ON s = id ORDER BY 1, 2",
+            "SELECT id, (SELECT ARRAY[a.id, a.k]) FROM a ORDER BY 1",
+            "SELECT id, EXISTS (SELECT 1 FROM generate_series(1, k) g WHERE g = 2) FROM a ORDER BY 1",
+            // Set operations count, and take their columns by places.
+            "SELECT a.k, b.k FROM a, b INTERSECT ALL SELECT a.k, b.k FROM a, b WHERE a.id < 3 ORDER BY 1, 2",
+            "SELECT k FROM a INTERSECT ALL SELECT k FROM b ORDER BY 1",
+            "SELECT k FROM a EXCEPT ALL SELECT k FROM c ORDER BY 1",
+            "SELECT k FROM a EXCEPT SELECT k FROM c ORDER BY 1",
+            "SELECT k FROM a INTERSECT SELECT id FROM b ORDER BY 1",
+            "SELECT '2024-02-25' INTERSECT SELECT x FROM c",
+            "SELECT id FROM a UNION SELECT id FROM b EXCEPT (SELECT k FROM c INTERSECT SELECT id FROM c) ORDER BY 1",
+            "WITH w (p, q) AS (SELECT a.k, b.k FROM a, b EXCEPT SELECT id, id FROM c) SELECT * FROM w ORDER BY 1, 2",
+            "SELECT abs(k) FROM a WHERE false UNION ALL VALUES (5)",
+            "SELECT (SELECT 5 FROM a WHERE id = 99) AS n UNION ALL SELECT 2 ORDER BY 1",
+            // What is collected of a sorted query.
+            "SELECT array_agg(x) FROM (SELECT x FROM a ORDER BY id DESC) s",
+            "SELECT k, string_agg(x, ',') FROM (SELECT k, x FROM a ORDER BY x DESC LIMIT 3) s WHERE x <> 'd' GROUP BY k ORDER BY k",
+            "SELECT DISTINCT ON (1) k, id FROM a ORDER BY 1, 2 DESC",
+            "SELECT id, bool_or(x) OVER (ORDER BY id ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS some, bool_and(x) OVER (ORDER BY id ROWS 1 PRECEDING) AS every FROM b ORDER BY 1",
+            "SELECT id, string_agg(x, '-') OVER (ORDER BY id ROWS 1 PRECEDING) AS s, array_agg(k) OVER (ORDER BY id ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING) AS l FROM a ORDER BY 1",
+            "WITH w AS (SELECT 1 AS n) SELECT s.n, w.n AS m FROM (WITH w AS (SELECT n + 1 AS n FROM w) SELECT * FROM w) s, w",
+        ],
+    )
+    .await;
+    all_refused(
+        &tide,
+        &pg,
+        &[
+            "SELECT 1 INTERSECT SELECT 1, 2",
+            "SELECT 1 EXCEPT SELECT x FROM a",
+            "SELECT DISTINCT ON (3) id, k FROM a",
+            "SELECT id FROM a RIGHT JOIN upper(a.x) u ON true",
+        ],
+    )
+    .await;
+}

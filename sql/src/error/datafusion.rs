@@ -390,37 +390,6 @@ fn types(what: &str) -> Option<SqlError> {
         let message = format!("cannot cast type {} to {}", shown(from), shown(to));
         return Some(SqlError::new(ErrorKind::CannotCoerce, message));
     }
-    if let Some(ty) = what.strip_prefix("Unsupported SQL type ") {
-        let ty = ty.to_ascii_lowercase();
-        let name = ty.split('(').next().unwrap_or(&ty);
-        let theirs = [
-            "money",
-            "xml",
-            "point",
-            "line",
-            "lseg",
-            "box",
-            "path",
-            "polygon",
-            "circle",
-            "inet",
-            "cidr",
-            "macaddr",
-            "bit",
-            "bit varying",
-            "varbit",
-            "tsvector",
-            "tsquery",
-            "pg_lsn",
-        ];
-        return Some(match theirs.contains(&name) {
-            true => SqlError::unsupported(format!("type \"{name}\"")),
-            false => {
-                let message = format!("type \"{name}\" does not exist");
-                SqlError::new(ErrorKind::UndefinedObject, message)
-            }
-        });
-    }
     if let Some((_, ty)) = what.split_once("requires a boolean expression, got ") {
         let message = format!(
             "argument of NOT must be type boolean, not type {}",

@@ -156,7 +156,8 @@ pub(super) fn case(mut case: Case, schema: &DFSchema, style: Style) -> Result<Ex
     Ok(Expr::Case(case))
 }
 
-/// The inputs of a UNION: bare strings of one as the type that the column has in the others.
+/// The inputs of a UNION: bare strings of one as the type that the column has in the others, and columns under the names
+/// of the first, by which DataFusion takes them when it leaves others out.
 pub(super) fn union(mut union: Union, style: Style) -> Result<LogicalPlan> {
     for n in 0..union.schema.fields().len() {
         let mut first: Option<ColumnType> = None;
@@ -184,6 +185,16 @@ pub(super) fn union(mut union: Union, style: Style) -> Result<LogicalPlan> {
                 let made = Projection::try_new(columns, projection.input.clone())?;
                 *input = Arc::new(LogicalPlan::Projection(made));
             }
+        }
+    }
+    let names = union.schema.columns();
+    for input in &mut union.inputs {
+        let columns = input.schema().columns();
+        if columns != names {
+            let named = columns.into_iter().zip(&names);
+            let named = named.map(|(column, name)| Expr::Column(column).alias(&name.name));
+            let made = Projection::try_new(named.collect(), input.clone())?;
+            *input = Arc::new(LogicalPlan::Projection(made));
         }
     }
     Union::try_new_with_loose_types(union.inputs).map(LogicalPlan::Union)

@@ -343,6 +343,11 @@ impl ast::VisitorMut for Dialect {
                     *expr = cast(literal, data_type);
                 }
             }
+            // DataFusion's own literals do not see the columns of queries around theirs.
+            Expr::Array(array) if array.elem.iter().any(has_column) => {
+                let elements = std::mem::take(&mut array.elem).into_iter();
+                *expr = call("make_array", elements.map(super::names::typed).collect());
+            }
             Expr::Function(function) => match rewrite_function(function) {
                 Some(rewritten) => *expr = rewritten,
                 None => super::syntax::as_function(expr),
@@ -419,6 +424,15 @@ fn field_of_rows(root: &Expr, field: &str) -> Option<Expr> {
     let mut list = function.clone();
     list.name = ObjectName::from(vec![Ident::new([keys, values][at])]);
     Some(call(UNNEST, vec![Expr::Function(list)]))
+}
+
+/// Whether an expression names a column.
+pub(super) fn has_column(expr: &Expr) -> bool {
+    let is_column = |expr: &Expr| match expr {
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    };
+    ast::visit_expressions(expr, is_column).is_break()
 }
 
 fn plain_argument(arg: FunctionArg) -> Option<Expr> {

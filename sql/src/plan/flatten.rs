@@ -19,7 +19,7 @@ use datafusion::functions::core::expr_fn::coalesce;
 use datafusion::logical_expr::expr::Alias;
 use datafusion::logical_expr::{
     Distinct, Expr, ExprSchemable, Join, JoinConstraint, LogicalPlan, LogicalPlanBuilder,
-    Projection, Subquery, SubqueryAlias, lit,
+    Projection, Subquery, SubqueryAlias, Union, lit,
 };
 
 use crate::error::{ErrorKind, SqlError};
@@ -43,16 +43,20 @@ pub(super) fn flatten(plan: LogicalPlan, style: Style) -> Result<LogicalPlan> {
     Ok(plan)
 }
 
-/// Whether there is a subquery, or a limit that needs the rows' places.
+/// Whether there is a subquery, or what needs the rows' places.
 fn has_work(plan: &LogicalPlan) -> Result<bool> {
     plan.exists(|plan| {
         Ok(match plan {
             LogicalPlan::Subquery(_) => true,
             LogicalPlan::Limit(limit) if push::has_ties(limit) => true,
+            LogicalPlan::Aggregate(aggregate) if push::collects_in_order(aggregate) => true,
             plan => plan.expressions().iter().any(shape::has_any_subquery),
         })
     })
 }
+
+/// What the two sides of a join are compared by.
+type Pairs = Vec<(Expr, Expr)>;
 
 struct Flatten {
     style: Style,
@@ -77,7 +81,13 @@ impl Flatten {
                 plan => self.expressions(plan)?,
             };
             // What it reads may have changed whether a column can be NULL.
-            plan.recompute_schema().map(Transformed::yes)
+            let plan = match plan {
+                LogicalPlan::Union(union) => {
+                    Union::try_new_with_loose_types(union.inputs).map(LogicalPlan::Union)
+                }
+                plan => plan.recompute_schema(),
+            };
+            plan.map(Transformed::yes)
         })
         .map(|plan| plan.data)
     }
@@ -108,6 +118,69 @@ impl Flatten {
         })
     }
 
+    /// A join by pairs of which NULL equals NULL, and a condition.
+    fn join_on(
+        &self,
+        left: LogicalPlan,
+        right: LogicalPlan,
+        pairs: Pairs,
+        condition: Option<Expr>,
+        join_type: JoinType,
+    ) -> Result<LogicalPlan> {
+        let columns: Vec<Expr> = columns(&left).chain(columns(&right)).collect();
+        let has_keys = !pairs.is_empty();
+        let (left, right, on) = self.keyed(left, right, pairs)?;
+        let joined = Join::try_new(
+            Arc::new(left),
+            Arc::new(right),
+            on,
+            condition,
+            join_type,
+            JoinConstraint::On,
+            NullEquality::NullEqualsNothing,
+            false,
+        )?;
+        match has_keys {
+            true => project(LogicalPlan::Join(joined), columns),
+            false => Ok(LogicalPlan::Join(joined)),
+        }
+    }
+
+    /// The sides of a join with keys that are equal where these pairs are equal or both NULL. DataFusion has joins of
+    /// which NULL equals NULL, but unites them with others, as if NULL equalled NULL there, too. The keys are columns,
+    /// since it takes two joins by one expression for one.
+    fn keyed(
+        &self,
+        left: LogicalPlan,
+        right: LogicalPlan,
+        pairs: Pairs,
+    ) -> Result<(LogicalPlan, LogicalPlan, Pairs)> {
+        if pairs.is_empty() {
+            return Ok((left, right, Vec::new()));
+        }
+        let (mut of_left, mut of_right): (Vec<_>, Vec<_>) =
+            (columns(&left).collect(), columns(&right).collect());
+        let mut on = Vec::with_capacity(2 * pairs.len());
+        let mut key = |l: Expr, r: Expr| {
+            let (left_name, right_name) = (self.name("key"), self.name("key"));
+            of_left.push(l.alias(&left_name));
+            of_right.push(r.alias(&right_name));
+            let column = |name: String| Expr::Column(Column::from_name(name));
+            on.push((column(left_name), column(right_name)));
+        };
+        for (l, r) in pairs {
+            if !l.nullable(left.schema())? || !r.nullable(right.schema())? {
+                key(l, r);
+                continue;
+            }
+            let some = lit(some_value(l.get_type(left.schema())?)?);
+            key(l.clone().is_null(), r.clone().is_null());
+            let or_some = |expr: Expr| coalesce(vec![expr, some.clone()]);
+            key(or_some(l), or_some(r));
+        }
+        Ok((project(left, of_left)?, project(right, of_right)?, on))
+    }
+
     /// `left JOIN LATERAL right`.
     fn lateral(&self, join: Join) -> Result<LogicalPlan> {
         let (subquery, named) = match lateral(&join.right) {
@@ -131,7 +204,7 @@ impl Flatten {
             let right = named.map_or(Ok(subquery.clone()), |name| {
                 alias(subquery.clone(), name.clone())
             })?;
-            return join_on(left, right, Vec::new(), condition, join.join_type);
+            return self.join_on(left, right, Vec::new(), condition, join.join_type);
         }
         // Rows that are computed from the outer row alone need no domain.
         if (inner || always && shape::is_one_row(&subquery)) && shape::is_local(&subquery) {
@@ -148,7 +221,7 @@ impl Flatten {
             right = alias(right, name.clone())?;
         }
         let pairs = pairs(&domain, &right);
-        let joined = join_on(left, right, pairs, condition, join.join_type)?;
+        let joined = self.join_on(left, right, pairs, condition, join.join_type)?;
         pick(joined, &wanted)
     }
 
@@ -223,52 +296,21 @@ fn domain_columns(domain: &Domain, plan: &LogicalPlan) -> Vec<Column> {
 }
 
 /// Outer columns beside the domain's.
-fn pairs(domain: &Domain, plan: &LogicalPlan) -> Vec<(Expr, Expr)> {
+fn pairs(domain: &Domain, plan: &LogicalPlan) -> Pairs {
     let inner = domain_columns(domain, plan).into_iter().map(Expr::Column);
     let outer = domain.columns.iter().cloned().map(Expr::Column);
     outer.zip(inner).collect()
 }
 
-/// A join by pairs of which NULL equals NULL, and a condition.
-fn join_on(
-    left: LogicalPlan,
-    right: LogicalPlan,
-    pairs: Vec<(Expr, Expr)>,
-    condition: Option<Expr>,
-    join_type: JoinType,
-) -> Result<LogicalPlan> {
-    let on = also_null(pairs, left.schema())?;
-    Join::try_new(
-        Arc::new(left),
-        Arc::new(right),
-        on,
-        condition,
-        join_type,
-        JoinConstraint::On,
-        NullEquality::NullEqualsNothing,
-        false,
-    )
-    .map(LogicalPlan::Join)
-}
-
-/// Pairs that are equal where these are equal or both NULL. DataFusion has joins of which NULL equals NULL, but unites
-/// them with others, as if NULL equalled NULL there, too.
-fn also_null(pairs: Vec<(Expr, Expr)>, left: &DFSchema) -> Result<Vec<(Expr, Expr)>> {
-    let mut on = Vec::with_capacity(2 * pairs.len());
-    for (l, r) in pairs {
-        let ty = l.get_type(left)?;
-        let some = match ty {
-            DataType::FixedSizeBinary(width) => {
-                let zeros = usize::try_from(width).map_or_else(|_| Vec::new(), |n| vec![0; n]);
-                ScalarValue::FixedSizeBinary(width, Some(zeros))
-            }
-            ty => ScalarValue::new_default(&ty)?,
-        };
-        on.push((l.clone().is_null(), r.clone().is_null()));
-        let or_some = |expr: Expr| coalesce(vec![expr, lit(some.clone())]);
-        on.push((or_some(l), or_some(r)));
+/// What stands for NULL among the values of a type, beside a column that tells it from them.
+fn some_value(ty: DataType) -> Result<ScalarValue> {
+    match ty {
+        DataType::FixedSizeBinary(width) => {
+            let zeros = usize::try_from(width).map_or_else(|_| Vec::new(), |n| vec![0; n]);
+            Ok(ScalarValue::FixedSizeBinary(width, Some(zeros)))
+        }
+        ty => ScalarValue::new_default(&ty),
     }
-    Ok(on)
 }
 
 fn alias(plan: LogicalPlan, name: TableReference) -> Result<LogicalPlan> {
@@ -287,6 +329,10 @@ fn project(plan: LogicalPlan, columns: Vec<Expr>) -> Result<LogicalPlan> {
 fn pick(plan: LogicalPlan, wanted: &DFSchemaRef) -> Result<LogicalPlan> {
     let columns = wanted.columns().into_iter().map(Expr::Column);
     project(plan, columns.collect())
+}
+
+fn columns(plan: &LogicalPlan) -> impl Iterator<Item = Expr> + use<> {
+    plan.schema().columns().into_iter().map(Expr::Column)
 }
 
 /// An expression under the name that another had.

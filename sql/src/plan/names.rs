@@ -291,7 +291,7 @@ fn type_results(expr: &mut Expr) {
 
 /// An integer that stands alone in a select list or in VALUES, or is a value of CASE and its like, is an int4 where it
 /// fits, which DataFusion's is not.
-fn typed(expr: Expr) -> Expr {
+pub(super) fn typed(expr: Expr) -> Expr {
     let mut number = &expr;
     while let Expr::Nested(inner)
     | Expr::UnaryOp {
@@ -394,7 +394,7 @@ fn renamed(name: &str, first: Option<&Expr>) -> Option<Option<(String, bool)>> {
     match (name, first) {
         // A subscript keeps the array's name.
         ("pg_element" | "pg_slice", Some(array)) => return Some(name_of(array)),
-        ("pg_or_empty", _) => return strong("array".to_string()),
+        ("make_array" | "pg_or_empty", _) => return strong("array".to_string()),
         (functions::bits::LITERAL, _) => return Some(None),
         ("unnest", Some(Expr::Function(inner))) => {
             let inner = ddl::fold(inner.name.0.last()?.as_ident()?);

@@ -11,7 +11,9 @@ use datafusion::logical_expr::binary::comparison_coercion;
 use datafusion::logical_expr::expr::{Between, Cast, InList, Placeholder, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
-use datafusion::logical_expr::{Distinct, Expr, ExprSchemable, LogicalPlan, Projection, Unnest};
+use datafusion::logical_expr::{
+    Distinct, Expr, ExprSchemable, LogicalPlan, Projection, Unnest, WindowFunctionDefinition,
+};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use tidelog_storage::datum::{ColumnBuilder, datum_at};
 use tidelog_storage::{ColumnType, Datum, DatumRef, ElementType, PrintedType};
@@ -550,6 +552,11 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
         Expr::WindowFunction(mut window) => {
             let keys = std::mem::take(&mut window.params.order_by);
             window.params.order_by = sorted(keys, schema)?;
+            if let WindowFunctionDefinition::AggregateUDF(function) = &window.fun
+                && let Some(sliding) = functions::sliding(function)
+            {
+                window.fun = WindowFunctionDefinition::AggregateUDF(Arc::new(sliding));
+            }
             Transformed::yes(Expr::WindowFunction(window))
         }
         Expr::AggregateFunction(call) => Transformed::yes(calls::aggregate(call, schema)?),

@@ -109,19 +109,20 @@ impl ast::VisitorMut for Qualified {
         }
         // `FROM current_schema()`: a relation of one row.
         let list = std::mem::take(&mut args.args);
-        let mut alias = alias.take();
-        // Its one column has the relation's name.
-        if let Some(alias) = &mut alias
-            && alias.columns.is_empty()
-        {
-            alias.columns = vec![ast::TableAliasColumnDef {
+        let mut alias = alias.take().unwrap_or_else(|| ast::TableAlias {
+            explicit: true,
+            name: Ident::with_quote('"', &function),
+            columns: Vec::new(),
+            at: None,
+        });
+        if alias.columns.is_empty() {
+            alias.columns.push(ast::TableAliasColumnDef {
                 name: alias.name.clone(),
                 data_type: None,
-            }];
+            });
         }
-        // It sees the relations before it.
-        let lateral = list.iter().any(names_column);
         let value = function_call(&function, list);
+        let lateral = super::dialect::has_column(&value);
         let mut query = match parse_query("SELECT 1 AS value") {
             Ok(query) => query,
             Err(_) => unreachable!("a constant query"),
@@ -132,7 +133,7 @@ impl ast::VisitorMut for Qualified {
         *factor = TableFactor::Derived {
             lateral,
             subquery: Box::new(query),
-            alias,
+            alias: Some(alias),
             sample: None,
         };
         ControlFlow::Continue(())
@@ -225,15 +226,6 @@ static KEYWORDS: LazyLock<String> = LazyLock::new(|| {
         rows.join(", ")
     )
 });
-
-/// Whether an argument is made of columns.
-fn names_column(arg: &FunctionArg) -> bool {
-    let found = ast::visit_expressions(arg, |expr| match expr {
-        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => ControlFlow::Break(()),
-        _ => ControlFlow::Continue(()),
-    });
-    found.is_break()
-}
 
 fn null() -> Expr {
     Expr::Value(Value::Null.into())

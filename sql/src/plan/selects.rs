@@ -13,7 +13,7 @@ use datafusion::sql::sqlparser::ast::{
 use super::forms::merging;
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
-use crate::parse::parse_expression;
+use crate::parse::{parse_expression, parse_query};
 
 /// Rewrites each SELECT of a query.
 pub(super) fn rewrite(query: &mut ast::Query) -> Result<(), SqlError> {
@@ -41,7 +41,9 @@ impl ast::VisitorMut for Selects {
     }
 
     fn pre_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<SqlError> {
-        let done = windows(select)
+        unnest_alone(select);
+        let done = positions(select)
+            .and_then(|()| windows(select))
             .and_then(|()| groups(select))
             .and_then(|()| merged_columns(select));
         merged_first(select);
@@ -112,6 +114,66 @@ fn each_own<T: VisitMut>(
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }
+}
+
+/// `unnest` to the right of RIGHT and FULL joins, where it sees nothing, as a subquery: DataFusion takes it for lateral.
+fn unnest_alone(select: &mut ast::Select) {
+    let joins = select.from.iter_mut().flat_map(|from| &mut from.joins);
+    let joins = joins.filter(|join| {
+        matches!(
+            join.join_operator,
+            JoinOperator::Right(_) | JoinOperator::RightOuter(_) | JoinOperator::FullOuter(_)
+        )
+    });
+    for join in joins {
+        let TableFactor::UNNEST {
+            alias: Some(alias), ..
+        } = &join.relation
+        else {
+            continue;
+        };
+        let alias = ast::TableAlias {
+            columns: Vec::new(),
+            ..alias.clone()
+        };
+        let mut query = parse_query("SELECT * FROM t").expect("a query of ours is one");
+        if let SetExpr::Select(inner) = &mut *query.body {
+            std::mem::swap(&mut inner.from[0].relation, &mut join.relation);
+        }
+        join.relation = TableFactor::Derived {
+            lateral: false,
+            subquery: Box::new(query),
+            alias: Some(alias),
+            sample: None,
+        };
+    }
+}
+
+/// `DISTINCT ON (1)`: the first column of the result.
+fn positions(select: &mut ast::Select) -> Result<(), SqlError> {
+    let Some(ast::Distinct::On(exprs)) = &mut select.distinct else {
+        return Ok(());
+    };
+    for expr in exprs {
+        let Expr::Value(value) = &*expr else { continue };
+        let Value::Number(digits, _) = &value.value else {
+            continue;
+        };
+        let item = digits.parse::<usize>().ok().and_then(|n| n.checked_sub(1));
+        *expr = match item.and_then(|n| select.projection.get(n)) {
+            Some(SelectItem::UnnamedExpr(item) | SelectItem::ExprWithAlias { expr: item, .. }) => {
+                item.clone()
+            }
+            Some(_) => {
+                return Err(SqlError::unsupported("a position behind * in DISTINCT ON"));
+            }
+            None => {
+                let message = format!("DISTINCT ON position {digits} is not in select list");
+                return Err(SqlError::new(ErrorKind::InvalidColumnReference, message));
+            }
+        };
+    }
+    Ok(())
 }
 
 /// Writes out windows that are made of named ones, and bounds of frames as DataFusion reads them.

@@ -12,6 +12,7 @@ use crate::constraints::ConditionCache;
 use crate::functions;
 use crate::locks::LockTable;
 use crate::optimize::{self, CheckedArithmetic};
+use crate::plan::SetOperations;
 
 /// What all sessions share.
 pub struct Engine {
@@ -48,8 +49,12 @@ impl Engine {
         let options = config.options_mut();
         options.sql_parser.parse_float_as_decimal = true;
         options.sql_parser.map_string_types_to_utf8view = false;
+        // What is collected of a sorted subquery comes in its order.
+        options.sql_parser.enable_subquery_sort_elimination = false;
         options.execution.parquet.schema_force_view_types = false;
         options.execution.collect_statistics = false;
+        // Rules of DataFusion's change whether a column can be NULL, and leave the schemas above as they were.
+        options.execution.skip_physical_aggregate_schema_check = true;
         options.execution.parquet.max_in_list_size = 200;
         options.execution.time_zone = Some("UTC".to_string());
         let runtime = Arc::new(RuntimeEnv::default());
@@ -60,6 +65,8 @@ impl Engine {
             .with_runtime_env(runtime)
             .with_default_features()
             .with_analyzer_rule(Arc::new(CheckedArithmetic))
+            .with_optimizer_rules(optimize::logical_rules())
+            .with_relation_planners(vec![Arc::new(SetOperations)])
             .with_physical_optimizer_rules(optimize::physical_rules());
         let id = functions::snowflake_id(store.clone());
         let scalars = builder.scalar_functions().get_or_insert_default();

@@ -19,7 +19,7 @@ use datafusion::logical_expr::{
 };
 
 use super::{
-    Flatten, alias, domain_columns, filter, join_on, pairs, pick, project, push, shape, unsupported,
+    Flatten, alias, domain_columns, filter, pairs, pick, project, push, shape, unsupported,
 };
 use crate::functions::{ARRAY_OF, single_value};
 use crate::plan::calls;
@@ -27,6 +27,12 @@ use crate::plan::calls;
 impl Flatten {
     /// Rewrites the subqueries of a node's expressions; those inside are rewritten already.
     pub(super) fn expressions(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
+        let plan = match plan {
+            LogicalPlan::Aggregate(aggregate) if push::collects_in_order(&aggregate) => {
+                LogicalPlan::Aggregate(self.in_order(aggregate)?)
+            }
+            plan => plan,
+        };
         match &plan {
             LogicalPlan::Limit(limit) if push::has_ties(limit) => {
                 return self.plan(push::limited(self, limit)?);
@@ -277,9 +283,8 @@ impl Flatten {
                     let schema = input.borrow().schema().clone();
                     let rows = &subquery.subquery;
                     if rows.all_out_ref_exprs().is_empty() {
-                        // DataFusion takes a column that is never NULL for a value that is never NULL.
-                        let is_never_null = !rows.schema().field(0).is_nullable();
-                        return Ok(match is_never_null && !shape::is_one_row(rows) {
+                        // DataFusion takes a column that is, or turns out to be, never NULL for a value that is never NULL.
+                        return Ok(match !shape::is_one_row(rows) {
                             true => {
                                 let rows = single(rows.as_ref().clone(), Vec::new())?;
                                 Transformed::yes(scalar_subquery(rows))
@@ -342,7 +347,7 @@ impl Flatten {
             let rows = alias(rows, name)?;
             let value = rows.schema().columns().remove(0);
             let left = input.borrow().clone();
-            let joined = join_on(left, rows, Vec::new(), Some(lit(true)), JoinType::Left)?;
+            let joined = self.join_on(left, rows, Vec::new(), Some(lit(true)), JoinType::Left)?;
             input.replace(joined);
             return Ok(Expr::Column(value));
         }
@@ -363,7 +368,7 @@ impl Flatten {
         let value = rows.schema().columns().remove(0);
         let pairs = pairs(&domain, &rows);
         let left = input.borrow().clone();
-        input.replace(join_on(left, rows, pairs, None, JoinType::Left)?);
+        input.replace(self.join_on(left, rows, pairs, None, JoinType::Left)?);
         Ok(Expr::Column(value))
     }
 
@@ -395,7 +400,7 @@ impl Flatten {
         let found = rows.schema().columns().remove(0);
         let pairs = pairs(&domain, &rows);
         let left = input.borrow().clone();
-        input.replace(join_on(left, rows, pairs, None, JoinType::Left)?);
+        input.replace(self.join_on(left, rows, pairs, None, JoinType::Left)?);
         Ok(Expr::Column(found).is_not_null())
     }
 
@@ -461,7 +466,7 @@ impl Flatten {
             None => (Vec::new(), Some(lit(true))),
         };
         let left = input.borrow().clone();
-        input.replace(join_on(left, rows, pairs, condition, JoinType::Left)?);
+        input.replace(self.join_on(left, rows, pairs, condition, JoinType::Left)?);
         when(some, lit(true))
             .when(open, lit(ScalarValue::Boolean(None)))
             .otherwise(lit(false))
@@ -505,8 +510,8 @@ impl Flatten {
             Expr::Column(columns[0].clone()),
             Expr::Column(columns[1].clone()),
         );
-        let joined = join_on(left, known, Vec::new(), Some(matches), JoinType::Left)?;
-        let joined = join_on(joined, counts, Vec::new(), None, JoinType::Inner)?;
+        let joined = self.join_on(left, known, Vec::new(), Some(matches), JoinType::Left)?;
+        let joined = self.join_on(joined, counts, Vec::new(), None, JoinType::Inner)?;
         let is_null = match expr.nullable(&both)? {
             true => expr.is_null().and(rows.clone().gt(lit(0_i64))),
             false => lit(false),

@@ -7,14 +7,15 @@ use datafusion::common::{Column, DFSchemaRef, JoinType, ScalarValue, TableRefere
 use datafusion::error::Result;
 use datafusion::functions::core::expr_fn::coalesce;
 use datafusion::functions_window::expr_fn::{rank, row_number};
+use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{
     Aggregate, Distinct, DistinctOn, Expr, ExprFunctionExt, Join, Limit, LogicalPlan,
     LogicalPlanBuilder, SortExpr, Union, Values, Window, cast, lit, when,
 };
 
 use super::{
-    Domain, Flatten, alias, also_null, domain_columns, external, filter, join_on, named, pick,
-    project, shape, unsupported,
+    Domain, Flatten, alias, domain_columns, external, filter, named, pick, project, shape,
+    unsupported,
 };
 use crate::error::{ErrorKind, SqlError};
 use crate::functions::WITH_TIES;
@@ -207,6 +208,37 @@ impl Flatten {
         }
     }
 
+    /// A sorted plan with the place of each row as its last column.
+    fn placed(&self, plan: &LogicalPlan) -> Result<LogicalPlan> {
+        match plan {
+            LogicalPlan::Filter(filtered) => {
+                filter(self.placed(&filtered.input)?, filtered.predicate.clone())
+            }
+            plan => self.numbered(plan, false),
+        }
+    }
+
+    /// An aggregate that collects the values of a sorted query in that order.
+    pub(super) fn in_order(&self, aggregate: Aggregate) -> Result<Aggregate> {
+        let input = self.placed(&aggregate.input)?;
+        let number = input.schema().columns().pop().map(Expr::Column);
+        let order = number.map(|number| number.sort(true, false));
+        let width = aggregate.schema.fields().len() - aggregate.aggr_expr.len();
+        let calls = aggregate.aggr_expr.into_iter().enumerate();
+        let calls = calls.map(|(n, call)| {
+            let call = call.transform_up(|expr| match expr {
+                Expr::AggregateFunction(mut call) if collects_all(&call) => {
+                    call.params.order_by = order.iter().cloned().collect();
+                    Ok(Transformed::yes(Expr::AggregateFunction(call)))
+                }
+                expr => Ok(Transformed::no(expr)),
+            })?;
+            Ok(named(call.data, &aggregate.schema, width + n))
+        });
+        let calls = calls.collect::<Result<Vec<_>>>()?;
+        Aggregate::try_new(Arc::new(input), aggregate.group_expr, calls)
+    }
+
     fn push_aggregate(
         &self,
         aggregate: &Aggregate,
@@ -276,7 +308,7 @@ impl Flatten {
             result.push(named(value, &aggregate.schema, n));
         }
         result.extend(all);
-        let joined = join_on(relation, grouped, pairs, None, JoinType::Left)?;
+        let joined = self.join_on(relation, grouped, pairs, None, JoinType::Left)?;
         project(joined, result)
     }
 
@@ -311,11 +343,16 @@ impl Flatten {
         }
         let left_keys = left_pushed.then(|| domain_columns(domain, &left));
         let right_keys = right_pushed.then(|| domain_columns(domain, &right));
-        if let (Some(l), Some(r)) = (&left_keys, &right_keys) {
-            let keys = l.iter().cloned().zip(r.iter().cloned());
-            let keys = keys.map(|(l, r)| (Expr::Column(l), Expr::Column(r)));
-            on.extend(also_null(keys.collect(), left.schema())?);
-        }
+        let pairs = match (&left_keys, &right_keys) {
+            (Some(l), Some(r)) => {
+                let pairs = l.iter().cloned().zip(r.iter().cloned());
+                let pairs = pairs.map(|(l, r)| (Expr::Column(l), Expr::Column(r)));
+                pairs.collect()
+            }
+            _ => Vec::new(),
+        };
+        let (left, right, same_domain) = self.keyed(left, right, pairs)?;
+        on.extend(same_domain);
         let keys: Vec<Expr> = match (join.join_type, left_keys, right_keys) {
             (Full, Some(l), Some(r)) => {
                 let both = l.into_iter().zip(r);
@@ -397,6 +434,34 @@ pub(super) fn within(limit: &Limit, numbered: &LogicalPlan, at: usize) -> Expr {
             let all = fetch.clone().is_null();
             condition.and(all.or((first - after).lt_eq(int8(fetch))))
         }
+    }
+}
+
+/// Whether an aggregate collects values of a sorted query, in whatever order they come.
+pub(super) fn collects_in_order(aggregate: &Aggregate) -> bool {
+    let collects = |call: &Expr| {
+        let found =
+            |expr: &Expr| matches!(expr, Expr::AggregateFunction(call) if collects_all(call));
+        call.exists(|expr| Ok(found(expr))).unwrap_or(false)
+    };
+    comes_sorted(&aggregate.input) && aggregate.aggr_expr.iter().any(collects)
+}
+
+fn collects_all(call: &AggregateFunction) -> bool {
+    let params = &call.params;
+    matches!(call.func.name(), "array_agg" | "string_agg")
+        && params.order_by.is_empty()
+        && !params.distinct
+}
+
+fn comes_sorted(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Sort(_) => true,
+        LogicalPlan::Limit(limit) => comes_sorted(&limit.input),
+        LogicalPlan::Projection(projection) => comes_sorted(&projection.input),
+        LogicalPlan::SubqueryAlias(alias) => comes_sorted(&alias.input),
+        LogicalPlan::Filter(filtered) => comes_sorted(&filtered.input),
+        _ => false,
     }
 }
 

@@ -1,0 +1,443 @@
+//! Random expressions and conditions over the columns of a scope.
+
+use tidelog_compat_tests::random;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Type {
+    Int,
+    Big,
+    Numeric,
+    Float,
+    Text,
+    Bool,
+    Date,
+    Timestamp,
+}
+
+use Type::{Big, Bool, Date, Float, Int, Numeric, Text, Timestamp};
+
+pub(super) const TYPES: [Type; 8] = [Int, Big, Numeric, Float, Text, Bool, Date, Timestamp];
+
+impl Type {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Int => "int4",
+            Big => "int8",
+            Numeric => "numeric(8,2)",
+            Float => "float8",
+            Text => "text",
+            Bool => "bool",
+            Date => "date",
+            Timestamp => "timestamp",
+        }
+    }
+}
+
+/// A relation in FROM: what it goes by, and its columns.
+#[derive(Clone, Debug)]
+pub(super) struct Relation {
+    pub(super) alias: String,
+    pub(super) columns: Vec<(String, Type)>,
+}
+
+/// Random queries, which a seed repeats.
+pub(super) struct Random {
+    random: random::Random,
+    pub(super) tables: Vec<Relation>,
+    /// The WITH queries that can be named.
+    pub(super) named: Vec<Relation>,
+    aliases: u64,
+}
+
+impl Random {
+    pub(super) fn new(seed: u64) -> Random {
+        Random {
+            random: random::Random::new(seed),
+            tables: Vec::new(),
+            named: Vec::new(),
+            aliases: 0,
+        }
+    }
+
+    pub(super) fn below(&mut self, below: u64) -> u64 {
+        self.random.below(below)
+    }
+
+    pub(super) fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
+        *self.random.pick(from)
+    }
+
+    pub(super) fn pick_type(&mut self, from: &[Type]) -> Type {
+        *self.random.pick(from)
+    }
+
+    pub(super) fn types(&mut self, most: u64) -> Vec<Type> {
+        let count = 1 + self.below(most);
+        (0..count).map(|_| self.pick_type(&TYPES)).collect()
+    }
+
+    pub(super) fn alias(&mut self) -> String {
+        self.aliases += 1;
+        format!("r{}", self.aliases)
+    }
+
+    pub(super) fn literal(&mut self, ty: Type) -> String {
+        match ty {
+            Int => (self.below(12) as i64 - 3).to_string(),
+            Big => format!("{}::int8", self.below(12) as i64 - 3),
+            Numeric => format!("{}.{}5::numeric(8,2)", self.below(9), self.below(10)),
+            Float => format!("{}.5::float8", self.below(8) as i64 - 2),
+            Text => format!("'{}'", self.pick(&["", "a", "b", "ab", "B", "z%", "é"])),
+            Bool => self.pick(&["true", "false"]).to_string(),
+            Date => format!("date '2024-02-{:02}'", 25 + self.below(5)),
+            Timestamp => format!("timestamp '2024-02-28 {:02}:30:00'", self.below(24)),
+        }
+    }
+
+    pub(super) fn column(&mut self, scope: &[Relation], ty: Type) -> Option<String> {
+        let columns: Vec<String> = scope
+            .iter()
+            .flat_map(|relation| {
+                let alias = &relation.alias;
+                let columns = relation.columns.iter().filter(|(_, of)| *of == ty);
+                columns.map(move |(name, _)| format!("{alias}.{name}"))
+            })
+            .collect();
+        match columns.is_empty() {
+            true => None,
+            false => Some(self.random.pick(&columns).clone()),
+        }
+    }
+
+    pub(super) fn leaf(&mut self, scope: &[Relation], ty: Type) -> String {
+        match self.below(5) {
+            0 => self.literal(ty),
+            _ => match self.column(scope, ty) {
+                Some(column) => column,
+                None => self.literal(ty),
+            },
+        }
+    }
+
+    /// A leaf whose type a function without a type of its own can take.
+    pub(super) fn typed(&mut self, scope: &[Relation], ty: Type) -> String {
+        let leaf = self.leaf(scope, ty);
+        match leaf.starts_with('\'') {
+            true => format!("{leaf}::text"),
+            false => leaf,
+        }
+    }
+
+    pub(super) fn expr(&mut self, scope: &[Relation], ty: Type, depth: u64) -> String {
+        if depth == 0 {
+            return self.leaf(scope, ty);
+        }
+        let depth = depth - 1;
+        match self.below(12) {
+            0 => {
+                let (a, b) = (self.expr(scope, ty, depth), self.leaf(scope, ty));
+                format!("coalesce({a}, {b})")
+            }
+            1 => {
+                let condition = self.condition(scope, depth);
+                let (a, b) = (self.expr(scope, ty, depth), self.expr(scope, ty, depth));
+                format!("CASE WHEN {condition} THEN {a} ELSE {b} END")
+            }
+            2 => {
+                let of = self.pick_type(&[Int, Text, Bool]);
+                let (on, when) = (self.leaf(scope, of), self.literal(of));
+                let (a, b) = (self.leaf(scope, ty), self.expr(scope, ty, depth));
+                format!("CASE {on} WHEN {when} THEN {a} ELSE {b} END")
+            }
+            3 => {
+                let (a, b) = (self.leaf(scope, ty), self.leaf(scope, ty));
+                format!("nullif({a}, {b})")
+            }
+            4 if ty != Bool => {
+                let (a, b) = (self.leaf(scope, ty), self.leaf(scope, ty));
+                let which = self.pick(&["greatest", "least"]);
+                format!("{which}({a}, {b})")
+            }
+            5 if depth > 0 => self.scalar(scope, ty),
+            _ => self.computed(scope, ty, depth),
+        }
+    }
+
+    /// A call, an operator or a cast.
+    fn computed(&mut self, scope: &[Relation], ty: Type, depth: u64) -> String {
+        match ty {
+            Int => match self.below(14) {
+                0 => format!("length({})", self.expr(scope, Text, depth)),
+                1 => format!("({} % 7)", self.expr(scope, Int, depth)),
+                2 => format!("abs({})", self.expr(scope, Int, depth)),
+                3 => format!("(- {})", self.leaf(scope, Int)),
+                4 => format!("({} / 3)", self.expr(scope, Int, depth)),
+                5 => format!("({}::int4)", self.leaf(scope, Numeric)),
+                6 => format!("({}::int4)", self.leaf(scope, Float)),
+                7 => format!("({}::int4)", self.leaf(scope, Bool)),
+                8 => format!("({} - {})", self.leaf(scope, Date), self.leaf(scope, Date)),
+                9 => {
+                    let field = self.pick(&["year", "month", "day", "dow", "doy", "week"]);
+                    let of = self.pick_type(&[Date, Timestamp]);
+                    format!("(extract({field} from {})::int4)", self.leaf(scope, of))
+                }
+                10 => format!("strpos({}, 'b')", self.leaf(scope, Text)),
+                11 => format!("ascii({})", self.leaf(scope, Text)),
+                _ => {
+                    let operator = self.pick(&["+", "-", "*"]);
+                    let (a, b) = (self.leaf(scope, Int), self.leaf(scope, Int));
+                    format!("({a} {operator} {b})")
+                }
+            },
+            Big => match self.below(3) {
+                0 => format!("({}::int8)", self.expr(scope, Int, depth)),
+                1 => format!("({} * {})", self.leaf(scope, Big), self.leaf(scope, Int)),
+                _ => format!(
+                    "({} + {})",
+                    self.expr(scope, Big, depth),
+                    self.leaf(scope, Int)
+                ),
+            },
+            Numeric => match self.below(3) {
+                0 => format!("({}::numeric(8,2))", self.expr(scope, Int, depth)),
+                1 => format!("abs({})", self.leaf(scope, Numeric)),
+                _ => self.leaf(scope, Numeric),
+            },
+            Float => match self.below(4) {
+                0 => format!("({}::float8)", self.expr(scope, Int, depth)),
+                1 => format!("({}::float8)", self.leaf(scope, Numeric)),
+                2 => format!("floor({})", self.leaf(scope, Float)),
+                _ => {
+                    let operator = self.pick(&["+", "-", "*"]);
+                    let (a, b) = (self.leaf(scope, Float), self.leaf(scope, Float));
+                    format!("({a} {operator} {b})")
+                }
+            },
+            Text => self.computed_text(scope, depth),
+            Bool => format!("({})", self.condition(scope, depth)),
+            Date => match self.below(3) {
+                0 => format!("({}::date)", self.leaf(scope, Timestamp)),
+                1 => format!("({} - {})", self.leaf(scope, Date), self.leaf(scope, Int)),
+                _ => format!("({} + 1)", self.leaf(scope, Date)),
+            },
+            Timestamp => match self.below(4) {
+                0 => format!("({}::timestamp)", self.expr(scope, Date, depth)),
+                1 => {
+                    let unit = self.pick(&["hour", "day", "week", "month", "year"]);
+                    format!("date_trunc('{unit}', {})", self.leaf(scope, Timestamp))
+                }
+                2 => format!("({} + interval '1 month')", self.leaf(scope, Date)),
+                _ => {
+                    let hours = self.below(30);
+                    format!(
+                        "({} + interval '{hours} hours')",
+                        self.leaf(scope, Timestamp)
+                    )
+                }
+            },
+        }
+    }
+
+    fn computed_text(&mut self, scope: &[Relation], depth: u64) -> String {
+        match self.below(14) {
+            0 => format!("reverse({})", self.expr(scope, Text, depth)),
+            1 => format!("({} || 'x')", self.expr(scope, Text, depth)),
+            2 => format!("substr({}, 1, 2)", self.expr(scope, Text, depth)),
+            3 => format!("replace({}, 'a', 'bc')", self.leaf(scope, Text)),
+            4 => format!("lpad({}, 4, '*')", self.leaf(scope, Text)),
+            5 => {
+                let which = self.pick(&["left", "right"]);
+                let count = self.below(4) as i64 - 1;
+                format!("{which}({}, {count})", self.expr(scope, Text, depth))
+            }
+            6 => format!(
+                "concat({}, {})",
+                self.leaf(scope, Text),
+                self.leaf(scope, Int)
+            ),
+            7 => format!(
+                "concat_ws('-', {}, {})",
+                self.leaf(scope, Text),
+                self.leaf(scope, Date)
+            ),
+            8 => format!("repeat({}, 2)", self.leaf(scope, Text)),
+            9 => format!("split_part({}, 'a', 1)", self.leaf(scope, Text)),
+            10 => format!(
+                "to_char({}, 'YYYY-MM-DD HH24:MI')",
+                self.leaf(scope, Timestamp)
+            ),
+            11 => format!("({} || {})", self.leaf(scope, Text), self.leaf(scope, Big)),
+            _ => {
+                let ty = self.pick_type(&TYPES);
+                format!("({}::text)", self.leaf(scope, ty))
+            }
+        }
+    }
+
+    /// A subquery with one value.
+    fn scalar(&mut self, scope: &[Relation], ty: Type) -> String {
+        let (from, inner) = self.subscope(scope);
+        let filter = self.filter(&inner, 1);
+        match (self.below(3), ty) {
+            (0, Big) => format!("(SELECT count(*) FROM {from}{filter})"),
+            // Over the outer query's columns alone it would be the outer query's.
+            (0 | 1, Int | Text | Date | Timestamp) => {
+                let value = self.leaf(&inner[..1], ty);
+                let which = self.pick(&["min", "max"]);
+                format!("(SELECT {which}({value}) FROM {from}{filter})")
+            }
+            _ => {
+                let value = self.leaf(&inner, ty);
+                let id = format!("{}.id", inner[0].alias);
+                let direction = self.pick(&["", " DESC"]);
+                format!("(SELECT {value} FROM {from}{filter} ORDER BY {id}{direction} LIMIT 1)")
+            }
+        }
+    }
+
+    /// A table for a subquery, and its columns before those of the query around it.
+    pub(super) fn subscope(&mut self, scope: &[Relation]) -> (String, Vec<Relation>) {
+        let table = self.random.pick(&self.tables).clone();
+        let alias = self.alias();
+        let mut inner = vec![Relation {
+            alias: alias.clone(),
+            columns: table.columns,
+        }];
+        inner.extend_from_slice(scope);
+        (format!("{} {alias}", table.alias), inner)
+    }
+
+    pub(super) fn filter(&mut self, scope: &[Relation], depth: u64) -> String {
+        match self.below(5) {
+            0 => String::new(),
+            _ => format!(" WHERE {}", self.condition(scope, depth)),
+        }
+    }
+
+    pub(super) fn condition(&mut self, scope: &[Relation], depth: u64) -> String {
+        let ty = self.pick_type(&TYPES);
+        if depth > 0 && self.below(2) == 0 {
+            return self.compound(scope, ty, depth - 1);
+        }
+        let value = match depth {
+            0 => self.leaf(scope, ty),
+            _ => self.expr(scope, ty, depth - 1),
+        };
+        match self.below(9) {
+            0 => format!("{value} IS NULL"),
+            1 => format!("{value} IS NOT NULL"),
+            2 => {
+                let list: Vec<String> = (0..1 + self.below(3)).map(|_| self.literal(ty)).collect();
+                let not = self.pick(&["", "NOT "]);
+                format!("{value} {not}IN ({})", list.join(", "))
+            }
+            3 => {
+                let word = self.pick(&["BETWEEN", "NOT BETWEEN", "BETWEEN SYMMETRIC"]);
+                let (low, high) = (self.leaf(scope, ty), self.leaf(scope, ty));
+                format!("{value} {word} {low} AND {high}")
+            }
+            4 => {
+                let not = self.pick(&["", "NOT "]);
+                format!("{value} IS {not}DISTINCT FROM {}", self.leaf(scope, ty))
+            }
+            5 => {
+                let pattern = self.pick(&["a%", "%b", "_", "%", "z\\%"]);
+                let not = self.pick(&["", "NOT "]);
+                format!("{} {not}LIKE '{pattern}'", self.leaf(scope, Text))
+            }
+            6 => {
+                let test = self.pick(&["TRUE", "NOT TRUE", "FALSE", "UNKNOWN", "NOT UNKNOWN"]);
+                format!("{} IS {test}", self.leaf(scope, Bool))
+            }
+            _ => {
+                let operator = self.operator();
+                format!("{value} {operator} {}", self.leaf(scope, ty))
+            }
+        }
+    }
+
+    fn operator(&mut self) -> &'static str {
+        self.pick(&["=", "<>", "<", "<=", ">", ">="])
+    }
+
+    /// A condition of others or with a subquery or rows.
+    fn compound(&mut self, scope: &[Relation], ty: Type, depth: u64) -> String {
+        let not = self.pick(&["", "NOT "]);
+        match self.below(8) {
+            0 | 1 => {
+                let word = self.pick(&["AND", "OR"]);
+                let (a, b) = (self.condition(scope, depth), self.condition(scope, depth));
+                format!("({a} {word} {b})")
+            }
+            2 => format!("NOT ({})", self.condition(scope, depth)),
+            3 => {
+                let (from, inner) = self.subscope(scope);
+                let filter = self.filter(&inner, depth);
+                format!("{not}EXISTS (SELECT 1 FROM {from}{filter})")
+            }
+            4 => {
+                let (from, inner) = self.subscope(scope);
+                let (value, among) = (self.leaf(scope, ty), self.leaf(&inner[..1], ty));
+                let filter = self.filter(&inner, depth);
+                format!("{value} {not}IN (SELECT {among} FROM {from}{filter})")
+            }
+            5 => {
+                let (from, inner) = self.subscope(scope);
+                let operator = self.operator();
+                let quantifier = self.pick(&["ANY", "ALL"]);
+                let (value, among) = (self.leaf(scope, ty), self.leaf(&inner[..1], ty));
+                let filter = self.filter(&inner, depth);
+                format!("{value} {operator} {quantifier} (SELECT {among} FROM {from}{filter})")
+            }
+            6 => {
+                let (from, inner) = self.subscope(scope);
+                let (a, b) = (self.leaf(scope, Int), self.leaf(scope, ty));
+                let (c, d) = (self.leaf(&inner[..1], Int), self.leaf(&inner[..1], ty));
+                format!("({a}, {b}) {not}IN (SELECT {c}, {d} FROM {from})")
+            }
+            _ => {
+                let operator = self.operator();
+                let (a, b) = (self.leaf(scope, Int), self.leaf(scope, ty));
+                let (c, d) = (self.leaf(scope, Int), self.leaf(scope, ty));
+                format!("({a}, {b}) {operator} ({c}, {d})")
+            }
+        }
+    }
+
+    /// An aggregate of this type.
+    pub(super) fn aggregate(&mut self, scope: &[Relation], ty: Type) -> String {
+        let filter = match self.below(5) {
+            0 => format!(" FILTER (WHERE {})", self.condition(scope, 0)),
+            _ => String::new(),
+        };
+        let which = self.pick(&["min", "max"]);
+        let call = match (ty, self.below(3)) {
+            (Big, 0) => "count(*)".to_string(),
+            (Big, 1) => {
+                let of = self.pick_type(&TYPES);
+                let distinct = self.pick(&["", "DISTINCT "]);
+                format!("count({distinct}{})", self.leaf(scope, of))
+            }
+            (Big, _) => format!("sum({})", self.leaf(scope, Int)),
+            (Numeric, 0) => format!("sum({})", self.leaf(scope, Numeric)),
+            (Float, 0) => format!("sum({})", self.leaf(scope, Float)),
+            (Text, 0) => {
+                let distinct = self.pick(&["", "DISTINCT "]);
+                let value = self.typed(scope, Text);
+                format!("string_agg({distinct}{value}, ',' ORDER BY {value})")
+            }
+            (Text, 1) => {
+                let of = self.pick_type(&TYPES);
+                let value = self.typed(scope, of);
+                let direction = self.pick(&["", " DESC"]);
+                return format!("array_agg({value} ORDER BY {value}{direction}){filter}::text");
+            }
+            (Bool, _) => {
+                let which = self.pick(&["bool_and", "bool_or", "every"]);
+                format!("{which}({})", self.leaf(scope, Bool))
+            }
+            _ => format!("{which}({})", self.leaf(scope, ty)),
+        };
+        format!("{call}{filter}")
+    }
+}

@@ -1,0 +1,466 @@
+//! Random queries: what they read, how it is grouped, and how queries are put together.
+//!
+//! What is made is valid and independent of the order in which anything is computed: LIMIT stands behind an order of all
+//! columns, and a window that tells rows of one place apart is over one table, in the order of its key.
+
+use super::grammar::{Random, Relation, TYPES, Type};
+use Type::{Bool, Date, Int, Text};
+
+/// A query, and whether its rows come in an order of all their columns.
+pub(super) struct Query {
+    pub(super) text: String,
+    pub(super) ordered: bool,
+}
+
+fn names(count: usize) -> Vec<String> {
+    (1..=count).map(|n| format!("c{n}")).collect()
+}
+
+impl Random {
+    pub(super) fn query(&mut self) -> Query {
+        self.named.clear();
+        let mut with = Vec::new();
+        let mut recursive = false;
+        if self.below(4) == 0 {
+            for _ in 0..1 + self.below(2) {
+                let name = self.alias();
+                let (definition, types) = match self.below(4) {
+                    0 => {
+                        recursive = true;
+                        (self.recursion(&name), vec![Int, Int])
+                    }
+                    _ => {
+                        let types = self.types(3);
+                        (self.body(&types, 1), types)
+                    }
+                };
+                let columns = names(types.len());
+                with.push(format!("{name}({}) AS ({definition})", columns.join(", ")));
+                self.named.push(Relation {
+                    alias: name,
+                    columns: columns.into_iter().zip(types).collect(),
+                });
+            }
+        }
+        let types = self.types(3);
+        let (body, width) = match self.below(6) {
+            0 => self.window(&types),
+            1 => self.rolled_up(),
+            _ => (self.body(&types, 2), types.len()),
+        };
+        let mut text = match (with.is_empty(), recursive) {
+            (true, _) => body,
+            (_, true) => format!("WITH RECURSIVE {} {body}", with.join(", ")),
+            (_, false) => format!("WITH {} {body}", with.join(", ")),
+        };
+        let ordered = self.below(2) == 0;
+        if ordered {
+            text.push_str(&self.order(width));
+        }
+        Query { text, ordered }
+    }
+
+    /// ORDER BY all columns, and perhaps a limit.
+    fn order(&mut self, width: usize) -> String {
+        let order: Vec<String> = (1..=width)
+            .map(|n| {
+                let direction = self.pick(&["", " DESC", " NULLS FIRST", " DESC NULLS LAST"]);
+                format!("{n}{direction}")
+            })
+            .collect();
+        let count = self.below(8);
+        let limit = match self.below(6) {
+            0 => format!(" FETCH FIRST {count} ROWS WITH TIES"),
+            1 => format!(" OFFSET {} FETCH NEXT {count} ROWS ONLY", count / 2),
+            2 => format!(" LIMIT {count}"),
+            3 => format!(" OFFSET {}", count / 2),
+            _ => String::new(),
+        };
+        format!(" ORDER BY {}{limit}", order.join(", "))
+    }
+
+    /// A query of columns of these types.
+    fn body(&mut self, types: &[Type], depth: u64) -> String {
+        match self.below(8) {
+            0 | 1 if depth > 0 => self.set_operation(types, depth - 1),
+            2 => self.grouped(types, depth),
+            3 => self.first_of_each(types, depth),
+            4 => self.values(types),
+            _ => self.plain(types, depth),
+        }
+    }
+
+    fn plain(&mut self, types: &[Type], depth: u64) -> String {
+        let (from, scope) = self.from(depth);
+        let filter = self.filter(&scope, 2);
+        let list: Vec<String> = types.iter().map(|ty| self.expr(&scope, *ty, 2)).collect();
+        let distinct = self.pick(&["", "", "DISTINCT "]);
+        format!("SELECT {distinct}{} FROM {from}{filter}", list.join(", "))
+    }
+
+    fn grouped(&mut self, types: &[Type], depth: u64) -> String {
+        let (from, scope) = self.from(depth);
+        let filter = self.filter(&scope, 1);
+        let mut keys = Vec::new();
+        let mut list = Vec::new();
+        for (n, ty) in types.iter().enumerate() {
+            if self.below(2) == 0 {
+                keys.push((n + 1).to_string());
+                list.push(self.expr(&scope, *ty, 1));
+            } else {
+                list.push(self.aggregate(&scope, *ty));
+            }
+        }
+        let having = match self.below(4) {
+            0 => format!(" HAVING {} > 1", self.aggregate(&scope, Type::Big)),
+            _ => String::new(),
+        };
+        let list = list.join(", ");
+        let grouping = match keys.is_empty() {
+            true => String::new(),
+            false => format!(" GROUP BY {}", keys.join(", ")),
+        };
+        format!("SELECT {list} FROM {from}{filter}{grouping}{having}")
+    }
+
+    /// DISTINCT ON, in an order of all columns.
+    fn first_of_each(&mut self, types: &[Type], depth: u64) -> String {
+        let (from, scope) = self.from(depth);
+        let filter = self.filter(&scope, 1);
+        let list: Vec<String> = types.iter().map(|ty| self.expr(&scope, *ty, 1)).collect();
+        let order: Vec<String> = (1..=types.len()).map(|n| n.to_string()).collect();
+        let alias = self.alias();
+        format!(
+            "SELECT * FROM (SELECT DISTINCT ON (1) {} FROM {from}{filter} ORDER BY {}) {alias}",
+            list.join(", "),
+            order.join(", ")
+        )
+    }
+
+    fn values(&mut self, types: &[Type]) -> String {
+        let rows: Vec<String> = (0..1 + self.below(4))
+            .map(|row| {
+                let values: Vec<String> = types
+                    .iter()
+                    .map(|ty| match self.below(4) {
+                        // The first row says what the types are.
+                        0 if row > 0 => "NULL".to_string(),
+                        _ => self.literal(*ty),
+                    })
+                    .collect();
+                format!("({})", values.join(", "))
+            })
+            .collect();
+        format!("VALUES {}", rows.join(", "))
+    }
+
+    fn set_operation(&mut self, types: &[Type], depth: u64) -> String {
+        let mut text = self.operand(types, depth);
+        for _ in 0..1 + self.below(2) {
+            let operation = self.pick(&["UNION", "INTERSECT", "EXCEPT"]);
+            let all = self.pick(&["", " ALL"]);
+            text.push_str(&format!(" {operation}{all} {}", self.operand(types, depth)));
+        }
+        text
+    }
+
+    fn operand(&mut self, types: &[Type], depth: u64) -> String {
+        let mut operand = self.body(types, depth);
+        if self.below(4) == 0 {
+            operand.push_str(&self.order(types.len()));
+        }
+        format!("({operand})")
+    }
+
+    /// A recursive query's definition: numbers and depths.
+    fn recursion(&mut self, name: &str) -> String {
+        let (table, scope) = self.subscope(&[]);
+        let alias = scope[0].alias.clone();
+        let filter = self.filter(&scope, 0);
+        let start = format!("SELECT {alias}.k, 0 FROM {table}{filter}");
+        let all = self.pick(&["", " ALL"]);
+        let step = match self.below(2) {
+            0 => format!("SELECT {name}.c1 + 1, {name}.c2 + 1 FROM {name} WHERE {name}.c2 < 3"),
+            _ => {
+                let (table, scope) = self.subscope(&[]);
+                let alias = &scope[0].alias;
+                format!(
+                    "SELECT {alias}.k, {name}.c2 + 1 FROM {name} JOIN {table} ON {alias}.id = {name}.c1 WHERE {name}.c2 < 3"
+                )
+            }
+        };
+        format!("{start} UNION{all} {step}")
+    }
+
+    /// What a query reads, and what can be named after it.
+    fn from(&mut self, depth: u64) -> (String, Vec<Relation>) {
+        let (mut from, mut scope) = self.relation(depth);
+        for _ in 0..self.below(3) {
+            match self.below(8) {
+                0 => {
+                    let (table, inner) = self.subscope(&scope);
+                    let alias = self.alias();
+                    let ty = self.pick_type(&TYPES);
+                    let value = self.leaf(&inner, ty);
+                    let id = format!("{}.id", inner[0].alias);
+                    let filter = self.filter(&inner, 1);
+                    let count = 1 + self.below(2);
+                    let (join, on) = self.lateral_join();
+                    from.push_str(&format!(
+                        " {join} LATERAL (SELECT {id}, {value} AS v FROM {table}{filter} ORDER BY {id} DESC LIMIT {count}) {alias}{on}"
+                    ));
+                    let columns = vec![("id".to_string(), Int), ("v".to_string(), ty)];
+                    scope.push(Relation { alias, columns });
+                }
+                1 => {
+                    let (table, inner) = self.subscope(&scope);
+                    let alias = self.alias();
+                    let ty = self.pick_type(&TYPES);
+                    let value = self.aggregate(&inner[..1], ty);
+                    let filter = self.filter(&inner, 1);
+                    let (join, on) = self.lateral_join();
+                    from.push_str(&format!(
+                        " {join} LATERAL (SELECT {value} AS v FROM {table}{filter}) {alias}{on}"
+                    ));
+                    let columns = vec![("v".to_string(), ty)];
+                    scope.push(Relation { alias, columns });
+                }
+                2 => {
+                    let alias = self.alias();
+                    let last = self.leaf(&scope, Int);
+                    let (join, on) = self.lateral_join();
+                    from.push_str(&format!(
+                        " {join} generate_series(1, least({last}, 3)) AS {alias}(n){on}"
+                    ));
+                    let columns = vec![("n".to_string(), Int)];
+                    scope.push(Relation { alias, columns });
+                }
+                3 => {
+                    let (relation, inner) = self.relation(depth);
+                    from.push_str(&format!(" CROSS JOIN {relation}"));
+                    scope.extend(inner);
+                }
+                _ => {
+                    let (relation, inner) = self.relation(depth);
+                    let join = self.pick(&["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"]);
+                    let ty = self.pick_type(&[Int, Int, Int, Text, Date]);
+                    let (a, b) = (self.column(&scope, ty), self.column(&inner, ty));
+                    let (Some(a), Some(b)) = (a, b) else { continue };
+                    let mut on = match (join, self.below(6)) {
+                        ("JOIN" | "LEFT JOIN", 0) => format!("{a} IS NOT DISTINCT FROM {b}"),
+                        _ => format!("{a} = {b}"),
+                    };
+                    scope.extend(inner);
+                    if join != "FULL JOIN" && self.below(4) == 0 {
+                        on.push_str(&format!(" AND {}", self.condition(&scope, 0)));
+                    }
+                    from.push_str(&format!(" {join} {relation} ON {on}"));
+                }
+            }
+        }
+        (from, scope)
+    }
+
+    fn lateral_join(&mut self) -> (&'static str, &'static str) {
+        match self.below(2) {
+            0 => ("CROSS JOIN", ""),
+            _ => ("LEFT JOIN", " ON true"),
+        }
+    }
+
+    /// A table, a WITH query or a subquery.
+    fn relation(&mut self, depth: u64) -> (String, Vec<Relation>) {
+        if !self.named.is_empty() && self.below(2) == 0 {
+            let at = self.below(self.named.len() as u64) as usize;
+            let named = self.named[at].clone();
+            let alias = self.alias();
+            let columns = named.columns;
+            let text = format!("{} {alias}", named.alias);
+            return (text, vec![Relation { alias, columns }]);
+        }
+        if depth > 0 && self.below(5) == 0 {
+            let types = self.types(3);
+            let body = self.body(&types, depth - 1);
+            let (alias, columns) = (self.alias(), names(types.len()));
+            let text = format!("({body}) AS {alias}({})", columns.join(", "));
+            let columns = columns.into_iter().zip(types).collect();
+            return (text, vec![Relation { alias, columns }]);
+        }
+        self.subscope(&[])
+    }
+
+    /// A query with windows; the number of its columns.
+    fn window(&mut self, types: &[Type]) -> (String, usize) {
+        let single = self.below(2) == 0;
+        let (from, scope) = match single {
+            true => self.subscope(&[]),
+            false => self.from(1),
+        };
+        let filter = self.filter(&scope, 1);
+        let mut list: Vec<String> = types.iter().map(|ty| self.expr(&scope, *ty, 1)).collect();
+        for _ in 0..1 + self.below(2) {
+            let call = match single {
+                true => self.place(&scope),
+                false => self.peers(&scope),
+            };
+            list.push(call);
+        }
+        let text = format!("SELECT {} FROM {from}{filter}", list.join(", "));
+        (text, list.len())
+    }
+
+    fn partition(&mut self, scope: &[Relation]) -> String {
+        match self.below(3) {
+            0 => String::new(),
+            _ => {
+                let ty = self.pick_type(&[Int, Text, Bool, Date]);
+                format!("PARTITION BY {} ", self.leaf(scope, ty))
+            }
+        }
+    }
+
+    /// A window over one table, in the order of its key.
+    fn place(&mut self, scope: &[Relation]) -> String {
+        let ty = self.pick_type(&TYPES);
+        let value = self.typed(scope, ty);
+        let call = match self.below(9) {
+            0 => "row_number()".to_string(),
+            1 => format!("ntile({})", 1 + self.below(3)),
+            2 => format!("lag({value})"),
+            3 => format!("lead({value}, 2)"),
+            4 => format!("lag({value}, 1, {})", self.literal(ty)),
+            5 => format!("first_value({value})"),
+            6 => format!("last_value({value})"),
+            7 => format!("nth_value({value}, 2)"),
+            _ => {
+                let ty = self.pick_type(&TYPES);
+                self.aggregate_without_order(scope, ty)
+            }
+        };
+        let frame = match call.starts_with("ntile") {
+            true => "",
+            false => self.pick(&[
+                "",
+                " ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING",
+                " ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING",
+                " ROWS BETWEEN 2 PRECEDING AND 1 PRECEDING",
+                " RANGE BETWEEN 2 PRECEDING AND CURRENT ROW",
+                " GROUPS BETWEEN 1 PRECEDING AND 1 FOLLOWING",
+            ]),
+        };
+        let (partition, direction) = (self.partition(scope), self.pick(&["", " DESC"]));
+        let id = format!("{}.id", scope[0].alias);
+        format!("{call} OVER ({partition}ORDER BY {id}{direction}{frame})")
+    }
+
+    fn aggregate_without_order(&mut self, scope: &[Relation], ty: Type) -> String {
+        let value = self.leaf(scope, ty);
+        match ty {
+            Bool => format!("bool_or({value})"),
+            Int => format!("sum({value})"),
+            ty if ty == Text || ty == Date => format!("max({value})"),
+            _ => format!("count({value})"),
+        }
+    }
+
+    /// A window that is the same for rows of one place.
+    fn peers(&mut self, scope: &[Relation]) -> String {
+        let key = self.leaf(scope, Int);
+        let ty = self.pick_type(&TYPES);
+        let aggregate = self.aggregate_without_order(scope, ty);
+        let call = self.pick(&[
+            "rank()",
+            "dense_rank()",
+            "percent_rank()",
+            "cume_dist()",
+            "aggregate",
+        ]);
+        let (call, frame) = match call {
+            "aggregate" => (
+                aggregate.as_str(),
+                self.pick(&[
+                    "",
+                    " RANGE BETWEEN 1 PRECEDING AND 2 FOLLOWING",
+                    " GROUPS BETWEEN 1 PRECEDING AND CURRENT ROW",
+                    " RANGE BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING",
+                ]),
+            ),
+            call => (call, ""),
+        };
+        let (partition, direction) = (self.partition(scope), self.pick(&["", " DESC"]));
+        format!("{call} OVER ({partition}ORDER BY {key}{direction}{frame})")
+    }
+
+    /// GROUP BY several sets; the number of columns.
+    fn rolled_up(&mut self) -> (String, usize) {
+        let (from, scope) = self.from(1);
+        let filter = self.filter(&scope, 1);
+        let mut keys = Vec::new();
+        for ty in [Int, Text, Date, Bool] {
+            let column = self.column(&scope, ty);
+            keys.extend(column.filter(|_| keys.len() < 2));
+        }
+        let mut list: Vec<String> = keys
+            .iter()
+            .enumerate()
+            .map(|(n, key)| format!("{key} AS k{n}"))
+            .collect();
+        let all = keys.join(", ");
+        let grouping = match (self.below(3), keys.is_empty()) {
+            (_, true) => "()".to_string(),
+            (0, _) => format!("ROLLUP ({all})"),
+            (1, _) => format!("CUBE ({all})"),
+            _ => format!("GROUPING SETS (({all}), ({}), ())", keys[keys.len() - 1]),
+        };
+        for ty in self.types(2) {
+            list.push(self.aggregate(&scope, ty));
+        }
+        if !keys.is_empty() {
+            list.push(format!("grouping({all})"));
+        }
+        let text = format!(
+            "SELECT {} FROM {from}{filter} GROUP BY {grouping}",
+            list.join(", ")
+        );
+        (text, list.len())
+    }
+
+    /// CREATE TABLE and INSERT of the tables.
+    pub(super) fn schema(&mut self) -> String {
+        self.tables.clear();
+        let mut script = String::new();
+        for name in ["a", "b", "c"] {
+            let mut columns = vec![("id".to_string(), Int), ("k".to_string(), Int)];
+            for n in 0..3 + self.below(4) {
+                columns.push((format!("c{n}"), self.pick_type(&TYPES)));
+            }
+            let defined: Vec<String> = columns
+                .iter()
+                .map(|(name, ty)| match name.as_str() {
+                    "id" => "id int4 PRIMARY KEY".to_string(),
+                    name => format!("{name} {}", ty.name()),
+                })
+                .collect();
+            script.push_str(&format!(
+                "DROP TABLE IF EXISTS {name}; CREATE TABLE {name} ({});",
+                defined.join(", ")
+            ));
+            for id in 0..self.below(14) {
+                let values: Vec<String> = columns[1..]
+                    .iter()
+                    .map(|(_, ty)| match self.below(5) {
+                        0 => "NULL".to_string(),
+                        _ => self.literal(*ty),
+                    })
+                    .collect();
+                let values = values.join(", ");
+                script.push_str(&format!("INSERT INTO {name} VALUES ({id}, {values});"));
+            }
+            self.tables.push(Relation {
+                alias: name.to_string(),
+                columns,
+            });
+        }
+        script
+    }
+}

@@ -1,0 +1,233 @@
+//! INTERSECT and EXCEPT by groups of equal rows of both sides. DataFusion makes joins of them by the names of the columns,
+//! which two may share; its joins take the left side's types, and for ALL do not count.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use datafusion::error::Result;
+use datafusion::functions_aggregate::expr_fn::{bool_and, bool_or};
+use datafusion::functions_window::expr_fn::row_number;
+use datafusion::logical_expr::expr::Alias;
+use datafusion::logical_expr::planner::{
+    PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning,
+};
+use datafusion::logical_expr::{
+    Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, Projection, Union, lit,
+};
+use datafusion::sql::sqlparser::ast::{
+    self, FunctionArg, FunctionArgExpr, Ident, ObjectName, Query, SelectItem, SetExpr, SetOperator,
+    SetQuantifier, TableFactor, VisitMut,
+};
+
+use super::operators::external;
+use crate::error::{ErrorKind, SqlError};
+use crate::parse::parse_query;
+
+/// Writes INTERSECT and EXCEPT as relations of their own, which [`SetOperations`] plans.
+pub(super) fn as_relations(query: &mut Query) {
+    let _ = query.visit(&mut Bodies);
+}
+
+struct Bodies;
+
+impl ast::VisitorMut for Bodies {
+    type Break = ();
+
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        rewrite(&mut query.body);
+        ControlFlow::Continue(())
+    }
+}
+
+fn rewrite(body: &mut SetExpr) {
+    let SetExpr::SetOperation {
+        op,
+        set_quantifier,
+        left,
+        right,
+    } = body
+    else {
+        return;
+    };
+    rewrite(left);
+    rewrite(right);
+    let all = matches!(set_quantifier, SetQuantifier::All);
+    let Some(operation) = Operation::ALL
+        .iter()
+        .find(|of| of.op == *op && of.all == all)
+    else {
+        return;
+    };
+    let side = |body: &mut Box<SetExpr>| {
+        let mut query = selected();
+        std::mem::swap(&mut query.body, body);
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(ast::Expr::Subquery(Box::new(query))))
+    };
+    let relation = TableFactor::Function {
+        lateral: false,
+        name: ObjectName::from(vec![Ident::with_quote('"', operation.name)]),
+        args: vec![side(left), side(right)],
+        with_ordinality: false,
+        alias: None,
+    };
+    let mut query = selected();
+    if let SetExpr::Select(select) = &mut *query.body {
+        select.projection = vec![SelectItem::Wildcard(Default::default())];
+        select.from = vec![ast::TableWithJoins {
+            relation,
+            joins: Vec::new(),
+        }];
+    }
+    // A query inside: ORDER BY outside sees the result's columns alone.
+    *body = SetExpr::Query(Box::new(query));
+}
+
+/// A query to put something else into.
+fn selected() -> Query {
+    parse_query("SELECT 1").expect("a query of ours is one")
+}
+
+struct Operation {
+    op: SetOperator,
+    all: bool,
+    /// What its relation is called; no function has such a name.
+    name: &'static str,
+}
+
+impl Operation {
+    const ALL: [Operation; 4] = [
+        Operation {
+            op: SetOperator::Intersect,
+            all: false,
+            name: "INTERSECT (",
+        },
+        Operation {
+            op: SetOperator::Intersect,
+            all: true,
+            name: "INTERSECT ALL (",
+        },
+        Operation {
+            op: SetOperator::Except,
+            all: false,
+            name: "EXCEPT (",
+        },
+        Operation {
+            op: SetOperator::Except,
+            all: true,
+            name: "EXCEPT ALL (",
+        },
+    ];
+}
+
+/// Plans the relations that INTERSECT and EXCEPT are written as.
+#[derive(Debug)]
+pub(crate) struct SetOperations;
+
+impl RelationPlanner for SetOperations {
+    fn plan_relation(
+        &self,
+        relation: TableFactor,
+        context: &mut dyn RelationPlannerContext,
+    ) -> Result<RelationPlanning> {
+        let (operation, args) = match &relation {
+            TableFactor::Function { name, args, .. } => {
+                let name = name.0.first().and_then(|part| part.as_ident());
+                let named = |of: &&Operation| name.is_some_and(|name| name.value == of.name);
+                (Operation::ALL.iter().find(named), args.as_slice())
+            }
+            _ => (None, [].as_slice()),
+        };
+        let (
+            Some(operation),
+            [
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(ast::Expr::Subquery(left))),
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(ast::Expr::Subquery(right))),
+            ],
+        ) = (operation, args)
+        else {
+            return Ok(RelationPlanning::Original(Box::new(relation)));
+        };
+        let mut side = |query: &Query| {
+            context.plan(TableFactor::Derived {
+                lateral: false,
+                subquery: Box::new(query.clone()),
+                alias: None,
+                sample: None,
+            })
+        };
+        let plan = combined(operation, side(left)?, side(right)?)?;
+        Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(
+            plan, None,
+        ))))
+    }
+}
+
+/// The rows of both sides with the side they are of, and of them the groups that the operation wants. With ALL equal rows
+/// of one side are numbered, and the n-th of the one is equal to the n-th of the other.
+fn combined(operation: &Operation, left: LogicalPlan, right: LogicalPlan) -> Result<LogicalPlan> {
+    let wanted = left.schema().clone();
+    let width = wanted.fields().len();
+    if right.schema().fields().len() != width {
+        let op = operation.op;
+        let message = format!("each {op} query must have the same number of columns");
+        return Err(external(SqlError::new(ErrorKind::SyntaxError, message)));
+    }
+    let sides = vec![
+        Arc::new(marked(left, true)?),
+        Arc::new(marked(right, false)?),
+    ];
+    let mut both = LogicalPlan::Union(Union::try_new_with_loose_types(sides)?);
+    let is_left = Expr::Column(both.schema().columns().remove(width));
+    if operation.all {
+        let number = row_number()
+            .partition_by(columns(&both))
+            .build()?
+            .alias("number");
+        both = LogicalPlanBuilder::from(both).window([number])?.build()?;
+    }
+    let mut keys = columns(&both);
+    keys.remove(width);
+    let (every, some) = ("only left", "some left");
+    let of_sides = [
+        bool_and(is_left.clone()).alias(every),
+        bool_or(is_left).alias(some),
+    ];
+    let groups = LogicalPlanBuilder::from(both).aggregate(keys, of_sides)?;
+    let (every, some) = (bare(every), bare(some));
+    let condition = match operation.op {
+        SetOperator::Intersect => some.and(Expr::Not(Box::new(every))),
+        _ => every,
+    };
+    let chosen = groups.filter(condition)?.build()?;
+    let result = columns(&chosen).into_iter().zip(wanted.iter());
+    let result = result.map(|(column, (qualifier, field))| {
+        Expr::Alias(Alias::new(column, qualifier.cloned(), field.name()))
+    });
+    Projection::try_new(result.collect(), Arc::new(chosen)).map(LogicalPlan::Projection)
+}
+
+fn bare(name: &str) -> Expr {
+    Expr::Column(datafusion::common::Column::from_name(name))
+}
+
+fn columns(plan: &LogicalPlan) -> Vec<Expr> {
+    let columns = plan.schema().columns();
+    columns.into_iter().map(Expr::Column).collect()
+}
+
+/// A side's columns under names of their own, and behind them which side it is. A bare string stays one, which takes the
+/// other side's type.
+fn marked(plan: LogicalPlan, is_left: bool) -> Result<LogicalPlan> {
+    let (exprs, input) = match plan {
+        LogicalPlan::Projection(Projection { expr, input, .. }) => (expr, input),
+        plan => (columns(&plan), Arc::new(plan)),
+    };
+    let named = exprs.into_iter().enumerate().map(|(n, expr)| match expr {
+        Expr::Alias(Alias { expr, metadata, .. }) => {
+            expr.alias_with_metadata(format!("column {n}"), metadata)
+        }
+        expr => expr.alias(format!("column {n}")),
+    });
+    let all = named.chain([lit(is_left).alias("left")]);
+    Projection::try_new(all.collect(), input).map(LogicalPlan::Projection)
+}
