@@ -628,6 +628,14 @@ mod tests {
             let key_of = ("public".to_string(), name.to_string());
             catalog.tables.insert(key_of, Arc::new(table(name, key)));
         }
+        let mood = tidelog_storage::EnumType::new(tidelog_storage::EnumDef {
+            oid: 16400,
+            schema: "public".to_string(),
+            name: "mood".to_string(),
+            labels: Vec::new(),
+        });
+        let mood_key = ("public".to_string(), "mood".to_string());
+        catalog.types.insert(mood_key, mood);
         let facts = Facts {
             catalog: &catalog,
             database: "postgres",

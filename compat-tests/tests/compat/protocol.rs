@@ -325,8 +325,7 @@ async fn binary_copy_in_and_out() {
          INSERT INTO b (id) VALUES (2); CREATE TABLE into_b (LIKE b INCLUDING DEFAULTS);",
     );
     let (tide, pg) = pair.connect().await;
-    let columns =
-        "id, i2, i4, f4, f8, n, t, v, c, yes, raw, day, at, tz, clock, span, u, j, jb, list, words, bits, vb, ip, net, mac, lsn, pt, bx, pa, r4, r8, fn";
+    let columns = "id, i2, i4, f4, f8, n, t, v, c, yes, raw, day, at, tz, clock, span, u, j, jb, list, words, bits, vb, ip, net, mac, lsn, pt, bx, pa, r4, r8, fn";
     let out = async |client: &tokio_postgres::Client, statement: &str| {
         let stream = client.copy_out(statement).await.unwrap();
         let chunks: Vec<bytes::Bytes> = stream.try_collect().await.unwrap();

@@ -155,7 +155,7 @@ fn macaddr(text: &str) -> Option<String> {
         None => vec![text],
     };
     let digits = match groups.len() {
-        1 | 2 | 3 => {
+        1..=3 => {
             let each = 12 / groups.len();
             groups
                 .iter()

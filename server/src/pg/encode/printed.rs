@@ -183,7 +183,7 @@ fn words(bytes: &[u8]) -> Option<([i32; 5], &[u8])> {
 }
 
 fn read_points(bytes: &[u8]) -> Option<Vec<(f64, f64)>> {
-    if bytes.len() % 16 != 0 {
+    if !bytes.len().is_multiple_of(16) {
         return None;
     }
     let number = |bytes: &[u8]| Some(f64::from_be_bytes(bytes.try_into().ok()?));
