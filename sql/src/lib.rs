@@ -16,6 +16,7 @@ pub mod error;
 mod explain;
 mod functions;
 mod hot_scan;
+mod in_turn;
 mod index_scan;
 mod insert;
 pub mod json;

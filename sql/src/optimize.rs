@@ -10,18 +10,23 @@ use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::{Aggregate, Distinct, Expr, LogicalPlan, SortExpr};
 use datafusion::optimizer::{AnalyzerRule, ApplyOrder, Optimizer, OptimizerConfig, OptimizerRule};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::execution_plan::EvaluationType;
+use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::memory::LazyMemoryExec;
 use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
+use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
-use datafusion::physical_plan::{ExecutionPlan, Partitioning};
+use datafusion::physical_plan::union::UnionExec;
+use datafusion::physical_plan::{ExecutionPlan, Partitioning, replace_children_if_necessary};
 
 use crate::arithmetic;
+use crate::in_turn::InTurnExec;
 use crate::ordered::ReadInOrder;
 
 /// Makes integer arithmetic fail where it would wrap around, after DataFusion has made the operands' types agree.
@@ -57,12 +62,13 @@ impl AnalyzerRule for CheckedArithmetic {
 
 type Rule = Arc<dyn OptimizerRule + Send + Sync>;
 
-/// DataFusion's rules for logical plans, two of them in our form.
+/// DataFusion's rules for logical plans, three of them in our form.
 pub(crate) fn logical_rules() -> Vec<Rule> {
     let rules = Optimizer::new().rules.into_iter();
     let ours = |rule: Rule| match rule.name() {
         "extract_equijoin_predicate" => Arc::new(EqualJoins(rule)) as Rule,
         "eliminate_join" => Arc::new(UnneededJoins(rule)),
+        "replace_distinct_aggregate" => Arc::new(DistinctRows(rule)),
         _ => rule,
     };
     rules.map(ours).collect()
@@ -116,15 +122,7 @@ impl OptimizerRule for UnneededJoins {
         plan: LogicalPlan,
         config: &dyn OptimizerConfig,
     ) -> Result<Transformed<LogicalPlan>> {
-        let mut spreads = false;
-        plan.apply_with_subqueries(|plan| {
-            spreads |= matches!(plan, LogicalPlan::Unnest(_));
-            Ok(match spreads {
-                true => TreeNodeRecursion::Stop,
-                false => TreeNodeRecursion::Continue,
-            })
-        })?;
-        match spreads {
+        match spreads(&plan)? {
             true => Ok(Transformed::no(plan)),
             false => self.0.rewrite(plan, config),
         }
@@ -145,6 +143,7 @@ pub(crate) fn physical_rules() -> Vec<PhysicalRule> {
         spreads.map_or(rules.len(), |at| at + 1),
         Arc::new(ValuesInOrder),
     );
+    rules.push(Arc::new(UnionsInOrder));
     rules.push(Arc::new(YieldingJoins));
     let ours = |rule: PhysicalRule| match rule.name().starts_with("FilterPushdown") {
         true => Arc::new(FiltersByName(rule)) as PhysicalRule,
@@ -154,6 +153,65 @@ pub(crate) fn physical_rules() -> Vec<PhysicalRule> {
 }
 
 type PhysicalRule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
+
+/// Groups for DISTINCT, by all columns also where DataFusion takes a key of what is spread for a key of the rows.
+#[derive(Debug)]
+struct DistinctRows(Rule);
+
+impl OptimizerRule for DistinctRows {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        self.0.apply_order()
+    }
+
+    fn rewrite(
+        &self,
+        plan: LogicalPlan,
+        config: &dyn OptimizerConfig,
+    ) -> Result<Transformed<LogicalPlan>> {
+        match plan {
+            LogicalPlan::Distinct(Distinct::All(input))
+                if !input.schema().fields().is_empty() && spreads(&input)? =>
+            {
+                let columns = input.schema().columns().into_iter().map(Expr::Column);
+                let groups = Aggregate::try_new(input, columns.collect(), Vec::new())?;
+                Ok(Transformed::yes(LogicalPlan::Aggregate(groups)))
+            }
+            LogicalPlan::Distinct(Distinct::On(mut distinct)) => {
+                // DataFusion counts on keys that its orders leave out: constants, and what stands there already.
+                let mut seen = HashSet::new();
+                let mut at = 0;
+                let mut needed = |key: &SortExpr| {
+                    at += 1;
+                    let is_new = seen.insert(key.expr.clone());
+                    at <= distinct.on_expr.len() || is_new && !matches!(key.expr, Expr::Literal(..))
+                };
+                if let Some(keys) = &mut distinct.sort_expr {
+                    keys.retain(|key| needed(key));
+                }
+                let plan = LogicalPlan::Distinct(Distinct::On(distinct));
+                self.0.rewrite(plan, config)
+            }
+            plan => self.0.rewrite(plan, config),
+        }
+    }
+}
+
+/// Whether sets are spread into rows somewhere in a plan.
+fn spreads(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    plan.apply_with_subqueries(|plan| {
+        found |= matches!(plan, LogicalPlan::Unnest(_));
+        Ok(match found {
+            true => TreeNodeRecursion::Stop,
+            false => TreeNodeRecursion::Continue,
+        })
+    })?;
+    Ok(found)
+}
 
 /// Hands filters down, unless two columns of one node have one name: DataFusion finds the columns of what is below by their
 /// names, and would filter one table by a condition on another.
@@ -230,6 +288,48 @@ fn reads_nothing(plan: &Arc<dyn ExecutionPlan>) -> bool {
     plan.is::<LazyMemoryExec>()
         || plan.is::<PlaceholderRowExec>()
         || plan.downcast_ref::<DataSourceExec>().is_some_and(is_memory)
+}
+
+/// Gives the rows of a UNION ALL branch by branch where its branches become one stream.
+#[derive(Debug)]
+struct UnionsInOrder;
+
+impl PhysicalOptimizerRule for UnionsInOrder {
+    fn name(&self) -> &str {
+        "unions_in_order"
+    }
+
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        _: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let plan = plan.transform_up(|node| {
+            Ok(match node.downcast_ref::<CoalescePartitionsExec>() {
+                Some(gathered) if gives_branches(gathered.input()) => {
+                    let rows = Arc::new(InTurnExec::new(gathered.input().clone()));
+                    Transformed::yes(replace_children_if_necessary(node, vec![rows])?)
+                }
+                _ => Transformed::no(node),
+            })
+        })?;
+        Ok(match gives_branches(&plan.data) {
+            true => Arc::new(InTurnExec::new(plan.data)),
+            false => plan.data,
+        })
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// Whether the partitions of a plan are a union's branches.
+fn gives_branches(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    if plan.is::<ProjectionExec>() || plan.is::<FilterExec>() || plan.is::<CooperativeExec>() {
+        return plan.children().into_iter().all(gives_branches);
+    }
+    plan.is::<UnionExec>()
 }
 
 /// Lets what multiplies rows yield. DataFusion makes leaves yield, but a join turns one batch of a leaf into

@@ -24,6 +24,7 @@ use datafusion::physical_plan::union::{InterleaveExec, UnionExec};
 
 use super::expr;
 use super::scan;
+use crate::in_turn::InTurnExec;
 use crate::index_scan::{FirstRowsExec, IndexWalkExec};
 use crate::table_scan::{FoundExec, TableExec};
 
@@ -253,6 +254,9 @@ fn structure(plan: &Arc<dyn ExecutionPlan>, began: Option<Began>) -> Node {
             Some(fetch) => limited(node, fetch),
             None => node,
         };
+    }
+    if plan.is::<InTurnExec>() {
+        return child(0);
     }
     if let Some(merge) = plan.downcast_ref::<SortPreservingMergeExec>() {
         let node = child(0);

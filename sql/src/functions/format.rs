@@ -43,6 +43,17 @@ pub(super) const FUNCTIONS: &[Function] = &[
         .variadic()
         .called_on_null()
         .stable(),
+    // The text of a row of these fields.
+    f("pg_record", &[ANY], T::Text, |env, args| {
+        let fields = args.iter().enumerate().map(|(at, value)| match value {
+            DatumRef::Null => String::new(),
+            value => record_field(&output(env, at, *value)),
+        });
+        string(format!("({})", fields.collect::<Vec<_>>().join(",")))
+    })
+    .variadic()
+    .called_on_null()
+    .stable(),
     f("quote_ident", &[TEXT], T::Text, |_, args| {
         string(crate::parse::identifier(text(args[0])))
     }),
@@ -77,6 +88,15 @@ fn as_text(env: &Env<'_>, at: usize, value: DatumRef<'_>) -> String {
     match value {
         DatumRef::Bool(value) => value.to_string(),
         value => output(env, at, value),
+    }
+}
+
+/// A field as `record_out` writes it.
+fn record_field(text: &str) -> String {
+    let special = |c: char| matches!(c, '"' | '\\' | '(' | ')' | ',') || c.is_ascii_whitespace();
+    match text.is_empty() || text.contains(special) {
+        true => format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\"\"")),
+        false => text.to_string(),
     }
 }
 

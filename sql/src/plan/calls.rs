@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
-use datafusion::logical_expr::expr::{AggregateFunction, Case, ScalarFunction};
+use datafusion::logical_expr::expr::{AggregateFunction, Alias, Case, Cast, ScalarFunction};
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::{
     Expr, ExprSchemable, LogicalPlan, Operator, Projection, Union, binary_expr,
@@ -14,7 +14,7 @@ use datafusion::sql::sqlparser::ast::BinaryOperator;
 use tidelog_storage::ColumnType;
 
 use super::operators::{
-    PostgresOperators, class, external, known_type, literal_of, type_literal, type_of,
+    PostgresOperators, class, external, known_type, literal_of, plain_type, type_literal, type_of,
     type_parameter, typed_beside, written_type,
 };
 use super::order::{has_own_order, sorted, sorted_by};
@@ -22,7 +22,7 @@ use crate::error::{ErrorKind, SqlError};
 use crate::functions::call::Overloaded;
 use crate::functions::collected;
 use crate::text::Style;
-use crate::{output, types};
+use crate::{casts, output, types};
 
 /// The call with its overload chosen, and with literals and parameters of the types that it wants; as it is when it is
 /// no call of ours.
@@ -112,11 +112,96 @@ pub(super) fn match_types(
         }
     }
     if let Some((first, _)) = first {
+        let exprs: Vec<&mut Expr> = exprs
+            .into_iter()
+            .map(|expr| {
+                *expr = type_literal(expr.clone(), &first, schema, style)?;
+                Ok(expr)
+            })
+            .collect::<Result<_>>()?;
+        let common = common_type(exprs.iter().filter_map(|expr| known_type(expr, schema)));
         for expr in exprs {
-            *expr = type_literal(expr.clone(), &first, schema, style)?;
+            let ty = known_type(expr, schema).map(plain_type);
+            if let (Some(ty), Some(common)) = (ty, common)
+                && ty != plain_type(common)
+            {
+                *expr = cast(expr.clone(), common, schema, style)?;
+            }
         }
     }
     Ok(())
+}
+
+/// The type that values of these become beside each other, after select_common_type in PostgreSQL's parse_coerce.c; `None`
+/// where they need not become another.
+fn common_type(types: impl Iterator<Item = ColumnType>) -> Option<ColumnType> {
+    use ColumnType::{
+        Date, Float4, Float8, Int2, Int4, Int8, Numeric, Text, Timestamp, TimestampTz,
+    };
+    let rank = |ty: ColumnType| {
+        let order = [
+            Int2,
+            Int4,
+            Int8,
+            Numeric(None),
+            Float4,
+            Float8,
+            Date,
+            Timestamp,
+            TimestampTz,
+        ];
+        order.iter().position(|of| *of == plain_type(ty))
+    };
+    types.map(Some).reduce(|found, ty| {
+        let (found, ty) = (found?, ty?);
+        match (rank(found), rank(ty)) {
+            _ if found == ty => Some(found),
+            (Some(l), Some(r)) => Some(match (whole_and_scale(found), whole_and_scale(ty)) {
+                // As many digits as either has.
+                (Some((l, s)), Some((r, t))) if is_numeric(found) || is_numeric(ty) => {
+                    let (whole, scale) = (l.max(r), s.max(t));
+                    Numeric(Some((whole.saturating_add_signed(scale).min(76), scale)))
+                }
+                _ => plain_type(if l < r { ty } else { found }),
+            }),
+            _ if class(found) == "text" && class(ty) == "text" => match ty {
+                Text => Some(Text),
+                _ => Some(unlimited(found)),
+            },
+            _ => None,
+        }
+    })?
+}
+
+fn is_numeric(ty: ColumnType) -> bool {
+    matches!(ty, ColumnType::Numeric(_))
+}
+
+/// How many digits a number has before the point and behind it, at most; `None` where there is no such limit.
+fn whole_and_scale(ty: ColumnType) -> Option<(u8, i8)> {
+    match ty {
+        ColumnType::Int2 => Some((5, 0)),
+        ColumnType::Int4 => Some((10, 0)),
+        ColumnType::Int8 => Some((19, 0)),
+        ColumnType::Numeric(Some((precision, scale))) => {
+            Some((precision.saturating_sub_signed(scale), scale))
+        }
+        _ => None,
+    }
+}
+
+/// A type of text without its length.
+fn unlimited(ty: ColumnType) -> ColumnType {
+    match ty {
+        ColumnType::Varchar(_) => ColumnType::Varchar(None),
+        ColumnType::Bpchar(_) => ColumnType::Bpchar(None),
+        ty => ty,
+    }
+}
+
+fn cast(expr: Expr, ty: ColumnType, schema: &DFSchema, style: Style) -> Result<Expr> {
+    let cast = Cast::new_from_field(Box::new(expr), Arc::new(ty.field("", true)));
+    Ok(casts::rewrite(cast, schema, style)?.data)
 }
 
 fn mismatch(what: &str, left: ColumnType, right: ColumnType) -> SqlError {
@@ -174,16 +259,24 @@ pub(super) fn union(mut union: Union, style: Style) -> Result<LogicalPlan> {
             }
         }
         let Some(ty) = first else { continue };
+        let types = union.inputs.iter().filter_map(|input| column_of(input, n));
+        let common = common_type(types).unwrap_or(ty);
         for input in &mut union.inputs {
-            if let LogicalPlan::Projection(projection) = input.as_ref()
-                && column_of(input, n).is_none()
-            {
-                let mut columns = projection.expr.clone();
-                let name = projection.schema.field(n).name().clone();
-                let value = columns[n].clone().unalias_nested().data;
-                columns[n] = literal_of(value, ty, style)?.alias(name);
-                let made = Projection::try_new(columns, projection.input.clone())?;
-                *input = Arc::new(LogicalPlan::Projection(made));
+            match column_of(input, n) {
+                Some(own) if own == common => {}
+                Some(_) => {
+                    *input =
+                        with_column(input, n, |value, schema| cast(value, common, schema, style))?;
+                }
+                None => {
+                    *input = with_column(input, n, |value, schema| {
+                        let value = literal_of(value, common, style)?;
+                        match value.get_type(schema)?.is_null() {
+                            true => cast(value, common, schema, style),
+                            false => Ok(value),
+                        }
+                    })?;
+                }
             }
         }
     }
@@ -198,6 +291,28 @@ pub(super) fn union(mut union: Union, style: Style) -> Result<LogicalPlan> {
         }
     }
     Union::try_new_with_loose_types(union.inputs).map(LogicalPlan::Union)
+}
+
+/// A plan with another value in one of its columns.
+fn with_column(
+    plan: &LogicalPlan,
+    at: usize,
+    change: impl FnOnce(Expr, &DFSchema) -> Result<Expr>,
+) -> Result<Arc<LogicalPlan>> {
+    let (mut columns, input) = match plan {
+        LogicalPlan::Projection(projection) => (projection.expr.clone(), projection.input.clone()),
+        plan => {
+            let columns = plan.schema().columns();
+            let columns = columns.into_iter().map(Expr::Column);
+            (columns.collect(), Arc::new(plan.clone()))
+        }
+    };
+    let (qualifier, field) = plan.schema().qualified_field(at);
+    let value = columns[at].clone().unalias_nested().data;
+    let value = change(value, input.schema())?;
+    columns[at] = Expr::Alias(Alias::new(value, qualifier.cloned(), field.name()));
+    let made = Projection::try_new(columns, input)?;
+    Ok(Arc::new(LogicalPlan::Projection(made)))
 }
 
 /// The type of a plan's column, unless it is a bare string or NULL.

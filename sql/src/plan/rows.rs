@@ -1,5 +1,6 @@
 //! Whole rows in `to_json(t)`, `to_jsonb(t)` and `row_to_json(t)`: an object of the relation's columns, which are known
-//! before planning where the relation is of the catalog or a query that names them.
+//! before planning where the relation is of the catalog or a query that names them. In a select list, and cast to text,
+//! the text of a row.
 //!
 //! Does not: tell a row that an outer join has filled up with NULLs from one that has them.
 
@@ -12,6 +13,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use tidelog_storage::Catalog;
 
+use crate::functions::UNTAGGED;
 use crate::parse::{parse_expression, quoted};
 use crate::{ddl, system};
 
@@ -48,7 +50,24 @@ impl ast::VisitorMut for Rows<'_> {
 
     fn post_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<()> {
         let relations = self.relations(&select.from);
-        let _ = select.visit(&mut Calls(&relations));
+        let calls = &mut Calls(&relations);
+        for item in &mut select.projection {
+            let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item
+            else {
+                continue;
+            };
+            let Some(record) = calls.record(expr) else {
+                continue;
+            };
+            let name = super::names::name_of(expr);
+            *expr = record;
+            if let SelectItem::UnnamedExpr(expr) = item {
+                let expr = super::dialect::take(expr);
+                let alias = quoted(name.as_ref().map_or("?column?", |(name, _)| name));
+                *item = SelectItem::ExprWithAlias { expr, alias };
+            }
+        }
+        let _ = select.visit(calls);
         ControlFlow::Continue(())
     }
 }
@@ -167,11 +186,51 @@ impl ast::VisitorMut for Calls<'_> {
         if let Some(object) = self.object(expr) {
             *expr = object;
         }
+        if let Expr::Cast {
+            expr,
+            data_type: ast::DataType::Text | ast::DataType::Varchar(None),
+            ..
+        } = expr
+            && let Some(record) = self.record(expr)
+        {
+            **expr = record;
+        }
         ControlFlow::Continue(())
     }
 }
 
 impl Calls<'_> {
+    /// The columns of the relation that a name alone means, unless it is a column.
+    fn columns(&self, row: &str) -> Option<&[String]> {
+        let is_column = |(_, columns): &Relation| columns.iter().flatten().any(|c| c == row);
+        if self.0.iter().any(is_column) {
+            return None;
+        }
+        let (_, columns) = self.0.iter().find(|(name, _)| name == row)?;
+        columns.as_deref()
+    }
+
+    /// `t`, `(a, b)` or `ROW(a, b)` as the text of a row.
+    fn record(&self, expr: &Expr) -> Option<Expr> {
+        if let Expr::Function(function) = expr
+            && function.name.to_string() == UNTAGGED
+            && let FunctionArguments::List(list) = &function.args
+            && let [FunctionArg::Unnamed(FunctionArgExpr::Expr(inner))] = list.args.as_slice()
+        {
+            return self.record(inner);
+        }
+        let fields = match expr {
+            Expr::Identifier(ident) => {
+                let row = ddl::fold(ident);
+                let column =
+                    |name: &String| Expr::CompoundIdentifier(vec![quoted(&row), quoted(name)]);
+                self.columns(&row)?.iter().map(column).collect()
+            }
+            expr => super::subqueries::fields(expr)?,
+        };
+        Some(super::dialect::call("pg_record", fields))
+    }
+
     fn object(&self, expr: &Expr) -> Option<Expr> {
         let Expr::Function(function) = expr else {
             return None;
@@ -188,15 +247,7 @@ impl Calls<'_> {
             _ => return None,
         };
         let row = ddl::fold(row);
-        let is_column = |(_, columns): &Relation| {
-            let columns = columns.iter().flatten();
-            columns.into_iter().any(|column| *column == row)
-        };
-        if self.0.iter().any(is_column) {
-            return None;
-        }
-        let (_, columns) = self.0.iter().find(|(name, _)| *name == row)?;
-        let columns = columns.as_ref()?;
+        let columns = self.columns(&row)?;
         match name.as_str() {
             "to_jsonb" => jsonb(&row, columns),
             "to_json" | "row_to_json" => json(&row, columns),
