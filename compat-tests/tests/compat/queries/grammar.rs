@@ -64,7 +64,7 @@ impl Random {
     }
 
     pub(super) fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
-        self.random.pick(from)
+        self.random.pick::<&str>(from)
     }
 
     pub(super) fn pick_type(&mut self, from: &[Type]) -> Type {
