@@ -36,12 +36,13 @@ async fn main() {
     match arguments.split_first() {
         Some((what, [])) if what == "spine" => spine().await,
         Some((what, [])) if what == "cold" => cold::run(),
-        Some((what, [])) if what == "live" => live::live().await,
+        Some((what, parts)) if what == "live" => live::run(parts).await,
         Some((what, [])) if what == "reads" => reads::run().await,
         Some((what, parts)) if what == "storage" => storage::run(parts).await,
         _ => {
             eprintln!(
-                "usage: scripts/bench spine | cold | live | reads | storage [{}]…",
+                "usage: scripts/bench spine | cold | live [{}]… | reads | storage [{}]…",
+                live::PARTS.join("|"),
                 storage::PARTS.join("|")
             );
             std::process::exit(2);

@@ -182,11 +182,11 @@ impl Feed {
                     let position = self.tail.position();
                     match self.plan.renew(position)? {
                         Renewed::GoesOn => self.tail = tail(&self.feeds, &self.plan, position),
-                        Renewed::StartsOver => return self.start_over(None).await,
+                        Renewed::StartsOver => return Box::pin(self.start_over(None)).await,
                     }
                 }
                 Err(SubscriptionError::Trimmed { oldest }) => {
-                    return self.start_over(Some(oldest)).await;
+                    return Box::pin(self.start_over(Some(oldest))).await;
                 }
                 Err(error) => return Err(sql_error(error)),
             }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::{Future, pending, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::task::Poll;
@@ -128,11 +128,11 @@ impl Interrupts {
         self.deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     }
 
-    /// Runs a future to its end, unless it is interrupted: then it is dropped. The interrupts are asked first,
+    /// Runs a future to its end, unless it is interrupted: then it is left as it is. The interrupts are asked first,
     /// since a query may use up what tokio grants this task at one go, and then hears of nothing else.
     pub(crate) async fn guard<T, E: Into<Stop>>(
         &self,
-        future: impl Future<Output = Result<T, E>>,
+        future: Pin<&mut impl Future<Output = Result<T, E>>>,
     ) -> Result<T, Stop> {
         self.guard_until(self.deadline, future).await
     }
@@ -140,9 +140,8 @@ impl Interrupts {
     async fn guard_until<T, E: Into<Stop>>(
         &self,
         deadline: Option<Instant>,
-        future: impl Future<Output = Result<T, E>>,
+        mut future: Pin<&mut impl Future<Output = Result<T, E>>>,
     ) -> Result<T, Stop> {
-        let mut future = pin!(future);
         let mut stopped = pin!(self.stopped(deadline));
         poll_fn(|context| {
             let mut asked = false;
@@ -193,7 +192,7 @@ impl Interrupts {
     /// As `guard`, for what may wait long: also a goodbye and the beginning of shutdown end it.
     pub(super) async fn guard_waiting<T, E: Into<Stop>>(
         &self,
-        future: impl Future<Output = Result<T, E>>,
+        future: Pin<&mut impl Future<Output = Result<T, E>>>,
     ) -> Result<T, Stop> {
         self.guard_closing(self.deadline, future).await
     }
@@ -202,7 +201,7 @@ impl Interrupts {
     /// but no `statement_timeout`.
     pub(crate) async fn guard_endless<T, E: Into<Stop>>(
         &self,
-        future: impl Future<Output = Result<T, E>>,
+        future: Pin<&mut impl Future<Output = Result<T, E>>>,
     ) -> Result<T, Stop> {
         self.guard_closing(None, future).await
     }
@@ -210,7 +209,7 @@ impl Interrupts {
     async fn guard_closing<T, E: Into<Stop>>(
         &self,
         deadline: Option<Instant>,
-        future: impl Future<Output = Result<T, E>>,
+        future: Pin<&mut impl Future<Output = Result<T, E>>>,
     ) -> Result<T, Stop> {
         tokio::select! {
             biased;

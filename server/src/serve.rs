@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use thread_priority::{ThreadPriority, ThreadPriorityValue, set_current_thread_priority};
 use tidelog_sql::{Engine, EngineOptions};
 use tidelog_storage::cold::ColdOptions;
 use tidelog_storage::{CommitError, Failpoints, StorageError, Store, StoreOptions, seq};
 use tokio::net::TcpListener;
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{Builder, Handle};
 use tokio_util::task::TaskTracker;
 
 use crate::backend::Backend;
@@ -24,6 +25,8 @@ const SUPERUSER: &str = "postgres";
 const SOCKET_THREADS: usize = 2;
 /// Plans of deeply nested expressions recurse.
 const QUERY_STACK_BYTES: usize = 32 << 20;
+/// Of 99: flushes and compactions give way to statements (on Linux a niceness of 9, a seventh of an equal share).
+const JOB_PRIORITY: u8 = 25;
 
 /// Why the server did not start, or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -55,33 +58,43 @@ pub(crate) enum ServeError {
 /// Runs the server until it is told to stop.
 pub(crate) fn run(settings: Settings) -> Result<(), ServeError> {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
-    let sockets = runtime("socket", SOCKET_THREADS.min(cores), None)?;
-    let queries = runtime("query", cores.max(2), Some(QUERY_STACK_BYTES))?;
-    let result = queries.block_on(serve(settings, sockets.handle().clone()));
-    sockets.shutdown_timeout(Duration::from_secs(1));
-    queries.shutdown_timeout(Duration::from_secs(1));
+    let sockets = runtime("socket", SOCKET_THREADS.min(cores)).build()?;
+    let queries = runtime("query", cores.max(2))
+        .thread_stack_size(QUERY_STACK_BYTES)
+        .build()?;
+    let jobs = runtime("job", cores).on_thread_start(give_way).build()?;
+    let result = queries.block_on(serve(settings, sockets.handle(), jobs.handle()));
+    for runtime in [sockets, queries, jobs] {
+        runtime.shutdown_timeout(Duration::from_secs(1));
+    }
     result
 }
 
-fn runtime(name: &str, threads: usize, stack_bytes: Option<usize>) -> std::io::Result<Runtime> {
+fn runtime(name: &str, threads: usize) -> Builder {
     let mut builder = Builder::new_multi_thread();
     builder
         .worker_threads(threads)
         .thread_name(name)
         .enable_all();
-    if let Some(bytes) = stack_bytes {
-        builder.thread_stack_size(bytes);
-    }
-    builder.build()
+    builder
 }
 
-/// Runs on the query runtime; everything that touches a socket is spawned on `sockets`.
-async fn serve(mut settings: Settings, sockets: Handle) -> Result<(), ServeError> {
-    let (pg_listener, pg_address) = bind(&sockets, "pg", &settings.pg).await?;
-    let (http_listener, http_address) = bind(&sockets, "http", &settings.http).await?;
+/// Lowers the present thread's priority.
+fn give_way() {
+    let priority = ThreadPriorityValue::try_from(JOB_PRIORITY).map(ThreadPriority::Crossplatform);
+    let lowered = priority.map(set_current_thread_priority);
+    if !matches!(lowered, Ok(Ok(()))) {
+        tracing::debug!("the priority of a thread for jobs could not be lowered");
+    }
+}
+
+/// Runs on the query runtime; everything that touches a socket is spawned on `sockets`, the store's jobs on `jobs`.
+async fn serve(mut settings: Settings, sockets: &Handle, jobs: &Handle) -> Result<(), ServeError> {
+    let (pg_listener, pg_address) = bind(sockets, "pg", &settings.pg).await?;
+    let (http_listener, http_address) = bind(sockets, "http", &settings.http).await?;
     let failpoints = std::mem::take(&mut settings.failpoints);
     let (dir, cold) = (settings.data_dir.clone(), settings.cold.options());
-    let store = open(dir, cold, failpoints).await?;
+    let store = open(dir, cold, failpoints, jobs).await?;
     for address in [pg_address, http_address] {
         if let Err(error) = check_superuser(&store, address) {
             store.close().await;
@@ -178,6 +191,7 @@ async fn open(
     dir: PathBuf,
     cold: ColdOptions,
     failpoints: Failpoints,
+    jobs: &Handle,
 ) -> Result<Arc<Store>, ServeError> {
     let options = StoreOptions {
         dir,
@@ -187,7 +201,7 @@ async fn open(
         cold,
         failpoints: Arc::new(failpoints),
     };
-    let opened = tokio::task::spawn_blocking(move || Store::open(options)).await;
+    let opened = jobs.spawn_blocking(move || Store::open(options)).await;
     Ok(opened.map_err(std::io::Error::other)??)
 }
 

@@ -51,6 +51,7 @@ mod transaction;
 
 use cursor::Cursor;
 pub(crate) use cursor::CursorInfo;
+pub(crate) use planning::physical;
 use temporary::Temporary;
 pub(crate) use transaction::Isolation;
 use transaction::{Block, Work};
@@ -167,7 +168,7 @@ impl QueryPlan {
 /// One client's session.
 pub struct Session {
     engine: Arc<Engine>,
-    login: Login,
+    login: Arc<Login>,
     database: Arc<str>,
     role: String,
     settings: Settings,
@@ -194,11 +195,33 @@ pub struct Session {
     plans: Mutex<Option<Vec<Arc<dyn ExecutionPlan>>>>,
 }
 
+/// A session before it is one.
+pub(crate) struct SessionSeed {
+    engine: Arc<Engine>,
+    login: Arc<Login>,
+    role: Box<str>,
+    settings: Settings,
+    temporary: Temporary,
+    /// What the session reads from holds up an erasure as if the one that it comes from read it.
+    snapshots: Arc<LiveSnapshots>,
+}
+
+impl SessionSeed {
+    pub(crate) fn grow(&self) -> Session {
+        let (engine, login) = (self.engine.clone(), self.login.clone());
+        let mut session =
+            Session::with(engine, login, self.role.to_string(), self.settings.clone());
+        session.temporary = self.temporary.clone();
+        session.work.snapshots = self.snapshots.clone();
+        session
+    }
+}
+
 impl Session {
     /// A session for a role that exists and may log in. Settings that cannot be taken become notices.
     pub fn new(engine: Arc<Engine>, login: Login) -> Result<Session, SqlError> {
         let role = login.user.clone();
-        let mut session = Session::with(engine, login, role, Settings::default());
+        let mut session = Session::with(engine, Arc::new(login), role, Settings::default());
         for (name, value) in session.login.settings.clone() {
             if let Err(error) = session.settings.set(&name, Some(&value)) {
                 session.notices.push(Notice::Message {
@@ -211,17 +234,19 @@ impl Session {
         Ok(session)
     }
 
-    /// A session of the same role and settings, with nothing open.
-    pub(crate) fn fork(&self) -> Session {
-        let (engine, login) = (self.engine.clone(), self.login.clone());
-        let mut fork = Session::with(engine, login, self.role.clone(), self.settings.clone());
-        fork.temporary = self.temporary.clone();
-        // What it reads from holds up an erasure as if the session read it.
-        fork.work.snapshots = self.work.snapshots.clone();
-        fork
+    /// What makes sessions of the same role and settings, with nothing open.
+    pub(crate) fn seed(&self) -> SessionSeed {
+        SessionSeed {
+            engine: self.engine.clone(),
+            login: self.login.clone(),
+            role: self.role.as_str().into(),
+            settings: self.settings.clone(),
+            temporary: self.temporary.clone(),
+            snapshots: self.work.snapshots.clone(),
+        }
     }
 
-    fn with(engine: Arc<Engine>, login: Login, role: String, settings: Settings) -> Session {
+    fn with(engine: Arc<Engine>, login: Arc<Login>, role: String, settings: Settings) -> Session {
         let outbox = Arc::new(Outbox::default());
         Session {
             database: login.database.as_str().into(),
@@ -422,7 +447,8 @@ impl Session {
     ) -> Result<Outcome, SqlError> {
         let mut tries = 0;
         loop {
-            let outcome = match self.execute_inner(statement, parameters).await {
+            // In memory of its own, which is large: the callers' futures live as long as connections and subscriptions do.
+            let outcome = match Box::pin(self.execute_inner(statement, parameters)).await {
                 // It alone is the transaction: the others go on without its locks, then it is run again.
                 Err(error)
                     if error.kind == ErrorKind::DeadlockDetected

@@ -138,6 +138,11 @@ impl Settings {
         set.map(String::as_str)
     }
 
+    /// Whether a commit waits until it is synced.
+    pub(crate) fn is_synced(&self) -> bool {
+        self.value("synchronous_commit") != Some("off")
+    }
+
     /// What is set now is what RESET goes back to.
     pub(crate) fn keep_as_startup(&mut self) {
         self.startup = std::mem::take(&mut self.changed);
@@ -408,6 +413,14 @@ fn checked(name: &'static str, default: &str, value: &str) -> Result<String, Sql
             let on = boolean(name, value)?;
             Ok(if on { "on" } else { "off" }.to_string())
         }
+        "synchronous_commit" => match value.trim().to_ascii_lowercase().as_str() {
+            level @ ("local" | "remote_write" | "remote_apply") => Ok(level.to_string()),
+            _ => match boolean(name, value) {
+                Ok(on) => Ok(if on { "on" } else { "off" }.to_string()),
+                Err(_) => Err(invalid_value(name, value)
+                    .hint("Available values: local, remote_write, remote_apply, on, off.")),
+            },
+        },
         "statement_timeout" | "lock_timeout" | "idle_in_transaction_session_timeout" => {
             duration(name, value)
         }
@@ -418,7 +431,6 @@ fn checked(name: &'static str, default: &str, value: &str) -> Result<String, Sql
         | "IntervalStyle"
         | "transaction_isolation"
         | "transaction_read_only" => refuse(),
-        // Waiting for the disk when the client would not is always right.
         _ => Ok(value.to_string()),
     }
 }

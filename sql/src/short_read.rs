@@ -17,7 +17,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::physical_expr::PhysicalExpr;
 use tidelog_storage::snapshot::{Lookup, ScanColumn};
-use tidelog_storage::{ColumnType, Datum, PartitionSet, StorageError, TableDef, datum};
+use tidelog_storage::{ColumnType, Datum, Partition, PartitionSet, StorageError, TableDef, datum};
 
 use crate::error::{SqlError, from_datafusion};
 use crate::output::{self, OutputColumn, RowStream};
@@ -182,31 +182,50 @@ impl ShortRead {
             let partitions = PartitionSet::One(partition.clone());
             reads.lock().insert((self.table.id, partitions));
         }
+        // Looking into the hot tier is over before another thread would have begun with it.
+        let found = {
+            let transaction = scope.transaction.read();
+            let look_up = |key: &Vec<Datum>| {
+                let own = Some(&*transaction);
+                scope.snapshot.lookup(&self.table, &partition, key, own)
+            };
+            keys.iter().map(look_up).collect::<Result<Vec<_>, _>>()?
+        };
+        let is_cold = found.iter().any(|found| matches!(found, Lookup::Cold(_)));
         let (read, of) = (self.clone(), scope.clone());
-        let batch = blocking(move || {
-            let mut versions = Vec::with_capacity(keys.len());
-            let transaction = of.transaction.read();
-            for key in &keys {
-                let (snapshot, table) = (&of.snapshot, &read.table);
-                match snapshot.lookup(table, &partition, key, Some(&transaction))? {
-                    Lookup::Absent => {}
-                    Lookup::Hot(version) => versions.push(version),
-                    Lookup::Cold(seq) => {
-                        versions.push(of.store.read_cold(snapshot, table, &partition, seq)?);
-                    }
-                }
-            }
-            let schema = read.schema.clone();
-            batch_of(&read.table, &versions, &partition, &read.columns, schema)
-                .map_err(|error| StorageError::Corrupt(error.to_string()))
-        })
-        .await
-        .map_err(from_datafusion)?;
+        let batch = move || read.batch(&of, &partition, found);
+        let batch = match is_cold {
+            true => blocking(batch).await.map_err(from_datafusion)?,
+            false => batch()?,
+        };
         let batch = self.evaluate(state, batch, types, values)?;
         let arrays = batch.columns().iter().zip(columns);
         let arrays = arrays.map(|(array, column)| output::conform(array, column.ty));
         let batch = output::batch_of(arrays.collect::<Result<_, _>>()?, batch.num_rows())?;
         Ok(Some(output::once(batch)))
+    }
+
+    /// The rows that were found, those in files read from there. Blocking only for these.
+    fn batch(
+        &self,
+        scope: &Scope,
+        partition: &Partition,
+        found: Vec<Lookup>,
+    ) -> Result<RecordBatch, StorageError> {
+        let mut versions = Vec::with_capacity(found.len());
+        for found in found {
+            let (snapshot, table) = (&scope.snapshot, &self.table);
+            match found {
+                Lookup::Absent => {}
+                Lookup::Hot(version) => versions.push(version),
+                Lookup::Cold(seq) => {
+                    versions.push(scope.store.read_cold(snapshot, table, partition, seq)?);
+                }
+            }
+        }
+        let schema = self.schema.clone();
+        batch_of(&self.table, &versions, partition, &self.columns, schema)
+            .map_err(|error| StorageError::Corrupt(error.to_string()))
     }
 
     /// The keys to look up, each once; `None` when a parameter is not of its column's type.
@@ -334,13 +353,15 @@ fn given(expr: &Expr, ty: ColumnType) -> Option<Given> {
     }
 }
 
-fn has_subquery(expr: &Expr) -> bool {
+/// Whether an expression reads more than its row.
+pub(crate) fn has_subquery(expr: &Expr) -> bool {
     let is_one = |expr: &Expr| {
         Ok(matches!(
             expr,
             Expr::ScalarSubquery(_)
                 | Expr::InSubquery(_)
                 | Expr::Exists(_)
+                | Expr::SetComparison(_)
                 | Expr::OuterReferenceColumn(..)
         ))
     };

@@ -19,10 +19,10 @@ use crate::copy::CopyFormat;
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
 use crate::output::{self, OutputColumn, RowStream};
-use crate::parse::Subscribe;
+use crate::parse::{Subscribe, SubscribeOption, parse_query};
 use crate::plan;
 use crate::provider::{SEQ, USER};
-use crate::session::{Outcome, Session, bind};
+use crate::session::{Outcome, Session, SessionSeed, bind};
 use crate::text::Style;
 
 pub(crate) use options::{literal_options, seq};
@@ -63,13 +63,23 @@ pub struct SubscribePlan {
     origin: Box<Origin>,
 }
 
-/// What a subscription was made from.
+/// What a subscription was made from, in little memory: it is there as long as the subscription.
 struct Origin {
-    /// The session as it was then, with nothing open.
-    session: Session,
-    subscribe: Subscribe,
-    types: Vec<ColumnType>,
-    values: Vec<Datum>,
+    session: SessionSeed,
+    /// The query's text, and what stands in OPTIONS.
+    query: Box<str>,
+    options: Box<[SubscribeOption]>,
+    types: Box<[ColumnType]>,
+    values: Box<[Datum]>,
+}
+
+impl Origin {
+    fn subscribe(&self) -> Result<Subscribe, SqlError> {
+        Ok(Subscribe {
+            query: parse_query(&self.query)?,
+            options: self.options.to_vec(),
+        })
+    }
 }
 
 /// What became of a subscription when the catalog changed.
@@ -135,7 +145,7 @@ impl SubscribePlan {
 
     /// Goes on with the catalog as it is now, or says why it cannot. `position` is how far it has come.
     pub fn renew(&mut self, position: Seq) -> Result<Renewed, SqlError> {
-        let session = &self.origin.session;
+        let session = self.origin.session.grow();
         let catalog = session.store().catalog();
         session.check_roles(&catalog)?;
         let name = format!("\"{}.{}\"", self.table.schema, self.table.name);
@@ -168,7 +178,12 @@ impl SubscribePlan {
         };
         let origin = &self.origin;
         let planned = session
-            .plan_subscription(&origin.subscribe, &origin.types, &origin.values, &catalog)
+            .plan_subscription(
+                &origin.subscribe()?,
+                &origin.types,
+                &origin.values,
+                &catalog,
+            )
             .map_err(|error| altered(format!("{}.", error.message)))?;
         if planned.columns != self.columns {
             return Err(altered("Its columns are others now.".to_string()));
@@ -184,12 +199,12 @@ impl SubscribePlan {
     /// Begins again with a snapshot of the rows as they are now.
     pub async fn start_over(&mut self) -> Result<(), SqlError> {
         let origin = &self.origin;
-        let session = &origin.session;
+        let session = origin.session.grow();
         let scope = session.scope();
         let catalog = scope.snapshot.catalog().clone();
         session.check_roles(&catalog)?;
         let planned = session.plan_subscription(
-            &origin.subscribe,
+            &origin.subscribe()?,
             &origin.types,
             &origin.values,
             &catalog,
@@ -377,7 +392,7 @@ impl Session {
         let copy = copy
             .map(|(options, legacy)| text_format(options, legacy))
             .transpose()?;
-        let session = self.fork();
+        let session = self.seed().grow();
         let scope = session.scope();
         let catalog = scope.snapshot.catalog().clone();
         let planned = session.plan_subscription(subscribe, types, values, &catalog)?;
@@ -413,10 +428,11 @@ impl Session {
             style: session.style(),
             copy,
             origin: Box::new(Origin {
-                session,
-                subscribe: subscribe.clone(),
-                types: types.to_vec(),
-                values: values.to_vec(),
+                session: self.seed(),
+                query: subscribe.query.to_string().into(),
+                options: subscribe.options.as_slice().into(),
+                types: types.into(),
+                values: values.into(),
             }),
         })
     }

@@ -81,6 +81,13 @@ impl PartitionState {
         out
     }
 
+    /// The state under a partition's key; the default of one that was never written.
+    pub(crate) fn stored(value: Option<impl AsRef<[u8]>>) -> Result<PartitionState, StorageError> {
+        value.map_or(Ok(PartitionState::default()), |bytes| {
+            PartitionState::decode(bytes.as_ref())
+        })
+    }
+
     pub(crate) fn decode(bytes: &[u8]) -> Result<PartitionState, StorageError> {
         let mut bytes = bytes;
         Ok(PartitionState {

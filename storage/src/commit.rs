@@ -5,6 +5,7 @@
 //! visible; when a write fails, nothing is accepted any more.
 //! Does not: read for sessions, or write files.
 
+pub(crate) mod ahead;
 pub(crate) mod check;
 mod cut;
 pub(crate) mod ddl;
@@ -16,12 +17,13 @@ mod swap;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use parking_lot::RwLock;
 use rocksdb::WriteBatch;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::catalog::{Catalog, CatalogChange, IndexId, TableDef, TableId};
 use crate::changes::Extent;
@@ -29,6 +31,7 @@ use crate::cold::{self, ColdFile, PartitionState};
 use crate::erase::Erased;
 use crate::error::{CommitError, StorageError};
 use crate::failpoint::{Failpoints, Step};
+use crate::flush::blocking;
 use crate::hot::{Family, Hot, HotSnapshot};
 use crate::key::{index_entry, read_seq, version_key};
 use crate::notify::Old;
@@ -36,6 +39,7 @@ use crate::seq::{Seq, SeqGenerator};
 use crate::snapshot::{Snapshot, View};
 use crate::transaction::{Partition, RowKeys, Transaction};
 use crate::watch::Watches;
+use ahead::{Ahead, Recent};
 use check::Group;
 use garbage::Garbage;
 use index::Unindexed;
@@ -45,7 +49,8 @@ const QUEUE_BYTES_MAX: usize = 64 << 20;
 /// Bytes that one permit of the queue stands for.
 const PERMIT_BYTES: usize = 1024;
 const GROUP_TRANSACTIONS_MAX: usize = 512;
-const GROUP_BYTES_MAX: usize = 16 << 20;
+/// Transactions that are larger are checked ahead and make a group of their own.
+const GROUP_BYTES_MAX: usize = 4 << 20;
 /// A transaction of more changes is let go of on a thread that may block.
 const CHANGES_AT_HAND: usize = 1000;
 /// Partition states that the committer keeps at hand.
@@ -59,6 +64,12 @@ pub(crate) struct Shared {
     pub(crate) watches: Arc<Watches>,
     pub(crate) garbage: Arc<Garbage>,
     pub(crate) failpoints: Arc<Failpoints>,
+    /// Told when something was written that is not synced.
+    pub(crate) unsynced: Notify,
+    /// The number of the newest group that is visible.
+    pub(crate) groups: AtomicU64,
+    /// How many transactions were checked ahead and have not had their turn.
+    pub(crate) checks_ahead: AtomicUsize,
 }
 
 impl Shared {
@@ -205,6 +216,8 @@ pub(crate) enum Request {
         paths: Vec<String>,
         reply: Reply<(), StorageError>,
     },
+    /// Syncs what commits have left unsynced.
+    Sync,
     Stop {
         done: oneshot::Sender<()>,
     },
@@ -213,6 +226,8 @@ pub(crate) enum Request {
 /// A transaction on its way.
 pub(crate) struct PendingCommit {
     transaction: Transaction,
+    /// If it was checked already.
+    ahead: Option<Ahead>,
     /// The outcome, with the transaction: to let go of many changes takes a while, which the committer has no time for.
     reply: oneshot::Sender<(Result<Seq, CommitError>, Transaction)>,
     /// Let go with the outcome.
@@ -231,6 +246,7 @@ impl PendingCommit {
 pub(crate) struct CommitQueue {
     sender: mpsc::Sender<Request>,
     room: Arc<Semaphore>,
+    shared: Arc<Shared>,
 }
 
 impl CommitQueue {
@@ -239,6 +255,17 @@ impl CommitQueue {
         transaction: Transaction,
         held: Box<dyn Send>,
     ) -> Result<Seq, CommitError> {
+        let (transaction, ahead) = match Ahead::is_for(&transaction) {
+            true => {
+                let shared = self.shared.clone();
+                let check = move || {
+                    let ahead = Ahead::check(&shared, &transaction);
+                    Ok((transaction, ahead))
+                };
+                blocking(check).await?
+            }
+            false => (transaction, None),
+        };
         let permits = (transaction.bytes().min(QUEUE_BYTES_MAX) / PERMIT_BYTES).max(1);
         let permits = u32::try_from(permits).expect("the queue has less than 2^32 permits");
         let room = self
@@ -250,6 +277,7 @@ impl CommitQueue {
         let (reply, answer) = oneshot::channel();
         self.send(Request::Commit(Box::new(PendingCommit {
             transaction,
+            ahead,
             reply,
             held: (room, held),
         })))
@@ -302,12 +330,13 @@ pub(crate) fn start(shared: Arc<Shared>) -> Result<(CommitQueue, JoinHandle<()>)
     let (sender, receiver) = mpsc::channel(QUEUE_REQUESTS_MAX);
     let tables = shared.view().tables.clone();
     let committer = Committer {
-        shared,
+        shared: shared.clone(),
         receiver,
         tables,
         states: HashMap::new(),
         last_commits: HashMap::new(),
         erased: HashMap::new(),
+        recent: Recent::default(),
         failed: None,
         stopped: Vec::new(),
     };
@@ -317,6 +346,7 @@ pub(crate) fn start(shared: Arc<Shared>) -> Result<(CommitQueue, JoinHandle<()>)
     let queue = CommitQueue {
         sender,
         room: Arc::new(Semaphore::new(QUEUE_BYTES_MAX / PERMIT_BYTES)),
+        shared,
     };
     Ok((queue, thread))
 }
@@ -330,6 +360,7 @@ struct Committer {
     last_commits: HashMap<TableId, Seq>,
     /// The users who were erased since the store was opened, and when.
     erased: HashMap<Partition, Seq>,
+    recent: Recent,
     /// Why a write failed: what the disk holds is not known any more.
     failed: Option<String>,
     stopped: Vec<oneshot::Sender<()>>,
@@ -359,10 +390,14 @@ impl Committer {
                     since,
                     reply,
                 } => {
-                    let _ = reply.send(self.fill_index(table, index, rows, since));
+                    let filled = self.fill_index(table, index, rows, since);
+                    self.group_ends(None);
+                    let _ = reply.send(filled);
                 }
                 Request::Expired { table, rows, reply } => {
-                    let _ = reply.send(self.remove_expired(table, rows));
+                    let removed = self.remove_expired(table, rows);
+                    self.group_ends(None);
+                    let _ = reply.send(removed);
                 }
                 Request::Compacted {
                     table,
@@ -398,7 +433,9 @@ impl Committer {
                     held,
                     reply,
                 } => {
-                    let _ = reply.send(self.erase(partition, &held));
+                    let erased = self.erase(partition, &held);
+                    self.group_ends(None);
+                    let _ = reply.send(erased);
                 }
                 Request::EraseEnded {
                     partition,
@@ -406,6 +443,10 @@ impl Committer {
                     reply,
                 } => {
                     let _ = reply.send(self.erase_ended(&partition, &paths));
+                }
+                Request::Sync => {
+                    // What fails here is logged, and later commits fail for it.
+                    let _ = self.write_by(|shared| Ok(shared.hot.sync()?));
                 }
                 Request::Stop { done } => {
                     self.receiver.close();
@@ -463,16 +504,18 @@ impl Committer {
                 Err(_) => break,
             }
         }
+        let synced = !waiting.iter().all(|commit| commit.transaction.unsynced);
         let mut group = Group::with_room(bytes);
         let mut answers = Vec::with_capacity(waiting.len());
         for mut commit in waiting {
-            let answer = self.apply(&mut group, &mut commit.transaction);
+            let ahead = commit.ahead.take();
+            let answer = self.apply(&mut group, &mut commit.transaction, ahead.as_ref());
             answers.push((commit, answer));
         }
         // A refusal is answered after the group, too: what it collided with is visible then.
         let (newest, mut lost) = (group.last, None);
         if let Some(last) = newest
-            && let Err(error) = self.write_group(group, last, None)
+            && let Err(error) = self.write_group(group, last, None, synced)
         {
             lost = Some(error.to_string());
         }
@@ -491,12 +534,13 @@ impl Committer {
     }
 
     /// Writes a group whose newest Seq is `last` and shows it to readers; with the catalog that it makes, if it
-    /// makes one, and the files that are garbage then.
+    /// makes one, and the files that are garbage then. What is not `synced` is so soon afterwards.
     fn write_group(
         &mut self,
         mut group: Group,
         last: Seq,
         catalog: Option<(Arc<Catalog>, Vec<String>)>,
+        synced: bool,
     ) -> Result<(), StorageError> {
         let hot = self.shared.hot.clone();
         for ((table, partition), state) in &group.states {
@@ -504,8 +548,9 @@ impl Committer {
             (group.batch).put_cf(hot.family(Family::Meta), key, state.encode());
         }
         let batch = std::mem::take(&mut group.batch);
+        let has_catalog = catalog.is_some();
         match &catalog {
-            None => self.write_commits(batch)?,
+            None => self.write_commits(batch, synced)?,
             Some(_) => self.write_to(batch, Step::CatalogWritten)?,
         }
         match catalog {
@@ -525,12 +570,26 @@ impl Committer {
         if self.states.len() > STATES_MAX {
             self.states.clear();
         }
+        let is_known = !group.is_large && !has_catalog;
+        self.group_ends(is_known.then_some(group.overlay));
         for ((table, _), state) in &group.states {
             let newest = self.last_commits.entry(*table).or_default();
             *newest = state.last_seq.max(*newest);
         }
         self.states.extend(group.states);
         Ok(())
+    }
+
+    /// Counts a group, or anything else that changes keys and is visible now; with what it changed, if that is known.
+    fn group_ends(&mut self, changed: Option<check::Overlay>) {
+        let group = self.shared.groups.load(Ordering::Relaxed) + 1;
+        match changed {
+            Some(changed) if self.shared.checks_ahead.load(Ordering::Acquire) > 0 => {
+                self.recent.add(group, changed);
+            }
+            _ => self.recent.forget(group),
+        }
+        self.shared.groups.store(group, Ordering::Release);
     }
 
     /// Commits a transaction that changes the catalog: alone, as a group is checked against one catalog.
@@ -558,12 +617,15 @@ impl Committer {
         })
     }
 
-    /// Writes and syncs a group of transactions.
-    fn write_commits(&mut self, batch: WriteBatch) -> Result<(), StorageError> {
+    /// Writes a group of transactions, and syncs it unless none of them wants that.
+    fn write_commits(&mut self, batch: WriteBatch, synced: bool) -> Result<(), StorageError> {
         self.write_by(|shared| {
             let failpoints = &shared.failpoints;
             failpoints.reach(Step::CommitChecked)?;
-            if failpoints.is_set(Step::CommitUnsynced) {
+            if !synced {
+                shared.hot.write_unsynced(batch)?;
+                shared.unsynced.notify_one();
+            } else if failpoints.is_set(Step::CommitUnsynced) {
                 shared.hot.write_unsynced(batch)?;
                 failpoints.reach(Step::CommitUnsynced)?;
                 shared.hot.sync()?;
@@ -612,9 +674,7 @@ impl Committer {
             .shared
             .hot
             .get(Family::Meta, &cold::state_key(table, partition))?;
-        stored.map_or(Ok(PartitionState::default()), |bytes| {
-            PartitionState::decode(&bytes)
-        })
+        PartitionState::stored(stored)
     }
 
     fn add_files(&mut self, table: TableId, parts: Vec<Flushed>) -> Result<(), StorageError> {

@@ -5,12 +5,13 @@ pub(crate) mod upkeep;
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::ObjectStore;
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
@@ -75,6 +76,7 @@ pub struct Store {
     committer: Option<std::thread::JoinHandle<()>>,
     shutdown: watch::Sender<bool>,
     sequences: Sequences,
+    /// Where jobs run.
     runtime: tokio::runtime::Handle,
     sweep_age: Duration,
 }
@@ -87,6 +89,8 @@ const COMPACT_TICK: Duration = Duration::from_secs(60);
 const TRIM_TICK: Duration = Duration::from_secs(60);
 /// How often expired rows are removed.
 const EXPIRY_TICK: Duration = Duration::from_secs(1);
+/// How long a commit that does not wait for its sync is unsynced, as PostgreSQL's `wal_writer_delay` says.
+const SYNC_DELAY: Duration = Duration::from_millis(200);
 /// How long after a failure files are removed again.
 const REMOVAL_RETRY: Duration = Duration::from_secs(30);
 
@@ -127,6 +131,9 @@ impl Store {
             hot,
             garbage,
             failpoints: options.failpoints,
+            unsynced: Notify::new(),
+            groups: AtomicU64::new(0),
+            checks_ahead: AtomicUsize::new(0),
         });
         let (queue, committer) = commit::start(shared.clone())?;
         let flusher = Flusher {
@@ -136,10 +143,13 @@ impl Store {
             jobs: Arc::default(),
         };
         let shutdown = watch::Sender::new(false);
-        let mut tasks = vec![tokio::spawn(until(
-            shutdown.subscribe(),
-            collect_garbage(flusher.clone()),
-        ))];
+        let mut tasks = vec![
+            tokio::spawn(until(
+                shutdown.subscribe(),
+                collect_garbage(flusher.clone()),
+            )),
+            tokio::spawn(until(shutdown.subscribe(), sync_by_time(flusher.clone()))),
+        ];
         if options.background {
             tasks.push(tokio::spawn(until(
                 shutdown.subscribe(),
@@ -199,7 +209,7 @@ impl Store {
         self.shared().generator.now_ms()
     }
 
-    /// Commits: when this returns `Ok`, the transaction is on disk and visible. Returns the Seq of its last
+    /// Commits: when this returns `Ok`, the transaction is visible, and on disk unless it said `commit_unsynced`. Returns the Seq of its last
     /// change (the visible Seq if it had none).
     ///
     /// # Panics
@@ -292,7 +302,8 @@ impl Store {
             let did = |report: &FlushReport| Some((report.rows, report.bytes));
             flusher.job(JobKind::Flush, Some(table), flush, did).await
         };
-        tokio::spawn(work)
+        self.runtime
+            .spawn(work)
             .await
             .map_err(|error| StorageError::Io(std::io::Error::other(error)))?
     }
@@ -318,7 +329,8 @@ impl Store {
                 .job(JobKind::Compact, Some(table), compact, did)
                 .await
         };
-        tokio::spawn(work)
+        self.runtime
+            .spawn(work)
             .await
             .map_err(|error| StorageError::Io(std::io::Error::other(error)))?
     }
@@ -367,10 +379,10 @@ impl Store {
     ) -> Result<RowVersion, StorageError> {
         let file = point::holder(snapshot, table.id, partition, seq)?;
         let stores = &self.flusher.cold.stores;
-        wait(
-            &self.runtime,
-            point::read_version(stores, &file, table, seq),
-        )
+        // Jobs may be the last to get a processor.
+        let own = tokio::runtime::Handle::try_current();
+        let runtime = own.as_ref().unwrap_or(&self.runtime);
+        wait(runtime, point::read_version(stores, &file, table, seq))
     }
 
     /// Up to about `limit` changes of the scope with a Seq after `after`, in commit order. `Trimmed` when some
@@ -446,6 +458,16 @@ async fn until(mut shutdown: watch::Receiver<bool>, job: impl Future<Output = ()
     tokio::select! {
         _ = shutdown.wait_for(|down| *down) => {}
         () = job => {}
+    }
+}
+
+async fn sync_by_time(flusher: Flusher) {
+    loop {
+        flusher.shared.unsynced.notified().await;
+        tokio::time::sleep(SYNC_DELAY).await;
+        if flusher.queue.send(Request::Sync).await.is_err() {
+            return;
+        }
     }
 }
 

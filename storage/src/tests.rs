@@ -7,6 +7,7 @@ mod compact;
 mod erase;
 mod faulty;
 mod history;
+mod large;
 mod model;
 mod objects;
 mod reads;

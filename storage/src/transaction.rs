@@ -71,6 +71,8 @@ pub struct Transaction {
     pub(crate) reads: Option<ReadSet>,
     /// The oldest snapshot that it read from, if it read.
     pub(crate) since: Option<Seq>,
+    /// Whether its commit is answered before it is synced.
+    pub(crate) unsynced: bool,
 }
 
 /// What a transaction read, for a commit that is refused when any of it has changed.
@@ -333,6 +335,11 @@ impl Transaction {
             .is_some_and(|seqs| seqs.contains(&seq))
     }
 
+    /// Whether one of its changes takes or frees a unique key.
+    pub(crate) fn touches_key(&self, key: &[u8]) -> bool {
+        self.keys.contains_key(key)
+    }
+
     /// The versions that it superseded in one partition, pending ones among them.
     pub(crate) fn superseded_in(
         &self,
@@ -355,6 +362,12 @@ impl Transaction {
     /// user was erased.
     pub fn reads_since(&mut self, since: Seq) {
         self.since = Some(since);
+    }
+
+    /// Lets the commit be answered before it is synced. The server's end loses nothing of it, that of the machine may: the
+    /// last fifth of a second, and then only whole transactions, each with all that came after it.
+    pub fn commit_unsynced(&mut self) {
+        self.unsynced = true;
     }
 
     /// Makes the commit depend on what was read, besides what it depends on already: it fails with

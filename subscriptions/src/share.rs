@@ -153,37 +153,80 @@ impl Turn {
 
 /// The newest decoded copy of a scope's changes, for readers of different statements.
 #[derive(Default)]
-pub(crate) struct Decoded(Mutex<Option<(Seq, Arc<ChangeBatch>)>>);
+pub(crate) struct Decoded {
+    state: Mutex<DecodedState>,
+    read: Notify,
+}
+
+#[derive(Default)]
+struct DecodedState {
+    newest: Option<(Seq, Arc<ChangeBatch>)>,
+    reading: bool,
+}
+
+/// The one reader of a scope that reads for the others, too.
+pub(crate) struct Decoding(Arc<Decoded>);
+
+/// How a reader comes by the changes of its scope.
+pub(crate) enum Source {
+    /// Another one has read them.
+    Shared(Arc<ChangeBatch>),
+    /// It is the reader's turn to read for all.
+    Turn(Decoding),
+    /// The reader reads for itself: it is the only one, or the others are further.
+    Alone,
+}
+
+impl Drop for Decoding {
+    fn drop(&mut self) {
+        self.0.state.lock().reading = false;
+        self.0.read.notify_waiters();
+    }
+}
 
 impl Decoded {
-    /// What comes after `after`, in this version of the catalog: read by `read`, unless another reader of the scope has done it. Blocking.
-    pub(crate) fn next<E>(
+    /// Where what comes after `after`, in this version of the catalog, is to be had. Waits while another one reads.
+    /// Cancel-safe.
+    pub(crate) async fn next(
         self: &Arc<Decoded>,
         after: Seq,
         limit: usize,
         catalog_version: u64,
-        read: impl FnOnce() -> Result<ChangeBatch, E>,
-    ) -> Result<Arc<ChangeBatch>, E> {
-        // The reader, and its following's own copy.
-        if Arc::strong_count(self) <= 2 {
-            return read().map(Arc::new);
-        }
-        let mut newest = self.0.lock();
-        if let Some((from, batch)) = &*newest {
-            let first = batch.changes.first().map_or(Seq::MAX, |change| change.seq);
-            let fits = batch.changes.len() <= limit && batch.catalog_version == catalog_version;
-            if fits && *from <= after && after < batch.upto && after < first {
-                return Ok(batch.clone());
+    ) -> Source {
+        loop {
+            let mut read = std::pin::pin!(self.read.notified());
+            read.as_mut().enable();
+            {
+                let mut state = self.state.lock();
+                if let Some((from, batch)) = &state.newest {
+                    let first = batch.changes.first().map_or(Seq::MAX, |change| change.seq);
+                    let fits =
+                        batch.changes.len() <= limit && batch.catalog_version == catalog_version;
+                    if fits && *from <= after && after < batch.upto && after < first {
+                        return Source::Shared(batch.clone());
+                    }
+                    // Who catches up holds up nobody, and is nobody's model.
+                    if after < *from {
+                        return Source::Alone;
+                    }
+                }
+                if Arc::strong_count(self) == 1 {
+                    return Source::Alone;
+                }
+                if !state.reading {
+                    state.reading = true;
+                    return Source::Turn(Decoding(self.clone()));
+                }
             }
-            // Who catches up holds up nobody, and is nobody's model.
-            if after < *from {
-                drop(newest);
-                return read().map(Arc::new);
-            }
+            read.await;
         }
-        let batch = Arc::new(read()?);
-        *newest = Some((after, batch.clone()));
-        Ok(batch)
+    }
+}
+
+impl Decoding {
+    /// Gives the others what was read.
+    pub(crate) fn share(&self, after: Seq, batch: &Arc<ChangeBatch>) {
+        self.0.state.lock().newest = Some((after, batch.clone()));
     }
 }
 

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use tidelog_storage::{Change, CommitWatch, FeedScope, Seq, StorageError, Store};
+use tidelog_storage::{Change, ChangeBatch, CommitWatch, FeedScope, Seq, StorageError, Store};
 use tokio::task::JoinHandle;
 
 use crate::lens::{Lens, LensError, Ops, translate, upserts};
-use crate::share::{Decoded, Group, Hub, Next, Stretch};
+use crate::share::{Decoded, Group, Hub, Next, Source, Stretch};
 
 /// How many changes one read of the log takes unless the reader says otherwise; also the most that a stalled
 /// reader holds.
 const BATCH_CHANGES: usize = 1000;
+/// Changes that are at hand are shown without asking for a thread that may block, if there are no more than these.
+const CHANGES_AT_ONCE: usize = 100;
 
 /// Why a tail ended.
 #[derive(Debug, thiserror::Error)]
@@ -198,15 +200,7 @@ impl Tail {
                 Next::Behind => {}
             }
         }
-        let reading = self.reading.get_or_insert_with(|| {
-            let (store, following) = (self.store.clone(), self.following.clone());
-            let (after, held) = (self.after, self.held.clone());
-            let decoded = self.decoded.clone();
-            tokio::task::spawn_blocking(move || read(&store, &decoded, &following, after, held))
-        });
-        let result = reading.await;
-        self.reading = None;
-        let read = result.map_err(|error| SubscriptionError::Reader(error.to_string()))??;
+        let read = self.read_alone().await?;
         let stretch = Arc::new(read.stretch);
         if let Some(turn) = turn
             && read.held.is_none()
@@ -217,20 +211,66 @@ impl Tail {
         self.held = read.held;
         Ok((stretch, read.at_tip))
     }
+
+    /// Reads for itself, by what others of the scope have decoded if they have.
+    async fn read_alone(&mut self) -> Result<Read, SubscriptionError> {
+        let reading = match &mut self.reading {
+            Some(reading) => reading,
+            none => {
+                let (limit, version) =
+                    (self.following.batch_changes, self.following.catalog_version);
+                let source = self.decoded.next(self.after, limit, version).await;
+                let (after, held) = (self.after, self.held.clone());
+                if let Source::Shared(batch) = &source
+                    && batch.changes.len() <= CHANGES_AT_ONCE
+                {
+                    return seen(batch, &self.following, after, held);
+                }
+                let (store, following) = (self.store.clone(), self.following.clone());
+                none.insert(tokio::task::spawn_blocking(move || {
+                    read(&store, source, &following, after, held)
+                }))
+            }
+        };
+        let result = reading.await;
+        self.reading = None;
+        result.map_err(|error| SubscriptionError::Reader(error.to_string()))?
+    }
 }
 
 fn read(
     store: &Store,
-    decoded: &Arc<Decoded>,
+    source: Source,
+    following: &Following,
+    after: Seq,
+    held: Option<Change>,
+) -> Result<Read, SubscriptionError> {
+    let read = || {
+        let limit = following.batch_changes;
+        let read = store.read_changes(&following.scope, after, limit)?;
+        Ok::<_, SubscriptionError>(Arc::new(read))
+    };
+    let batch = match source {
+        Source::Shared(batch) => batch,
+        Source::Alone => read()?,
+        Source::Turn(turn) => {
+            let batch = read()?;
+            turn.share(after, &batch);
+            batch
+        }
+    };
+    seen(&batch, following, after, held)
+}
+
+/// What a reader at `after` sees of a batch.
+fn seen(
+    batch: &ChangeBatch,
     following: &Following,
     after: Seq,
     held: Option<Change>,
 ) -> Result<Read, SubscriptionError> {
     let resume_after = held.as_ref().map_or(after, |held| held.seq.previous());
-    let (limit, version) = (following.batch_changes, following.catalog_version);
-    let read = || store.read_changes(&following.scope, after, limit);
-    let batch = decoded.next(after, limit, version, read)?;
-    if batch.catalog_version != version {
+    if batch.catalog_version != following.catalog_version {
         return Err(SubscriptionError::CatalogChanged { resume_after });
     }
     let (lens, ops) = (following.lens.as_deref(), following.ops);

@@ -5,6 +5,7 @@ import { type ClientFrame, type ServerFrame, VERSION } from "./protocol.js";
 /** The part of a WebSocket that is used: the browser's, Node's and that of `ws` have it. */
 export interface Socket {
   readonly readyState: number;
+  binaryType: string;
   send(data: string): void;
   close(code?: number, reason?: string): void;
   onopen: ((event: never) => void) | null;
@@ -50,6 +51,8 @@ export class Connection {
   readonly #listeners = new Set<(status: Status, why?: TidelogError) => void>();
   #status: Status = "idle";
   #socket: Socket | undefined;
+  /** What came behind a compressed frame, which takes a moment to read. */
+  #inbox: Promise<void> | undefined;
   #lastId = 0;
   #attempts = 0;
   #heardAt = 0;
@@ -133,12 +136,15 @@ export class Connection {
       socket = own;
       this.#socket = own;
       this.#deadline = setTimeout(() => this.#lost(own, "the server does not answer"), CONNECT_TIMEOUT_MS);
-      own.onopen = () => own.send(JSON.stringify({ type: "hello", version: VERSION, auth } satisfies ClientFrame));
+      own.binaryType = "arraybuffer";
+      const compression = typeof DecompressionStream === "function" ? ({ compression: "deflate" } as const) : {};
+      const hello: ClientFrame = { type: "hello", version: VERSION, auth, ...compression };
+      own.onopen = () => own.send(JSON.stringify(hello));
       own.onmessage = ({ data }) => {
         if (this.#socket !== own) return;
         this.#heardAt = Date.now();
-        const frame = JSON.parse(String(data)) as ServerFrame;
-        this.#receive(frame);
+        if (typeof data === "string" && this.#inbox === undefined) this.#read(data);
+        else this.#readLater(own, data as string | ArrayBuffer);
       };
       own.onclose = ({ code, reason }) => {
         this.#lost(own, `the connection was closed (${code}${reason ? `: ${reason}` : ""})`);
@@ -149,6 +155,24 @@ export class Connection {
       // The provider failed, or the URL is none: another attempt may find it mended.
       this.#lost(socket, error instanceof Error ? error.message : String(error));
     }
+  }
+
+  #read(text: string): void {
+    this.#receive(JSON.parse(text) as ServerFrame);
+  }
+
+  /** Reads a frame after those before it. */
+  #readLater(socket: Socket, data: string | ArrayBuffer): void {
+    const inbox = (this.#inbox ?? Promise.resolve())
+      .then(async () => {
+        const text = typeof data === "string" ? data : await inflated(data);
+        if (this.#socket === socket) this.#read(text);
+      })
+      .catch((error: unknown) => this.#lost(socket, String(error)))
+      .finally(() => {
+        if (this.#inbox === inbox) this.#inbox = undefined;
+      });
+    this.#inbox = inbox;
   }
 
   #receive(frame: ServerFrame): void {
@@ -204,6 +228,7 @@ export class Connection {
     clearInterval(this.#pulse);
     const socket = this.#socket;
     this.#socket = undefined;
+    this.#inbox = undefined;
     if (socket === undefined) return;
     socket.onmessage = socket.onclose = socket.onopen = null;
     // Closing before it is open is an error of its own in `ws`.
@@ -236,6 +261,12 @@ export function run(call: () => unknown): void {
       throw error;
     });
   }
+}
+
+/** The text of a compressed frame. */
+function inflated(data: ArrayBuffer): Promise<string> {
+  const text = new Blob([data]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
+  return new Response(text).text();
 }
 
 /** `http://host:8080` is where the server is; its WebSocket is below. */

@@ -22,7 +22,7 @@ export interface WireChange {
 }
 
 export type ClientFrame =
-  | { type: "hello"; version: number; auth: Credentials }
+  | { type: "hello"; version: number; auth: Credentials; compression?: "deflate" }
   | { type: "query"; id: number; sql: string; params: unknown[] }
   | { type: "subscribe"; id: number; sql: string; params: unknown[]; from?: string; credit: number }
   | { type: "credit"; id: number; batches: number }
@@ -42,7 +42,14 @@ export type QueryFrame =
   | { type: "done"; id: number; tag?: string; notices?: ErrorFields[] };
 
 export type ServerFrame =
-  | { type: "welcome"; version: number; user: string; server: string; limits: Record<string, number> }
+  | {
+      type: "welcome";
+      version: number;
+      user: string;
+      server: string;
+      compression?: string;
+      limits: Record<string, number>;
+    }
   | SubscriptionFrame
   | QueryFrame
   | { type: "error"; id?: number; error: ErrorFields }

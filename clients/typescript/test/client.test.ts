@@ -13,6 +13,7 @@ import {
   type TidelogError,
   UnsupportedError,
 } from "../src/index.js";
+import type { SocketConstructor } from "../src/connection.js";
 import { Server, until } from "./server.js";
 
 interface Message {
@@ -44,6 +45,52 @@ async function table(rows = 0): Promise<string> {
   if (rows > 0) await server.sql(`INSERT INTO ${name} SELECT g, 'a', 'row ' || g FROM generate_series(1, ${rows}) g`);
   return name;
 }
+
+describe("compression", () => {
+  /** What a WebSocket gets, counted. */
+  async function counting(count: (data: string | ArrayBuffer) => void): Promise<SocketConstructor> {
+    const name = "ws";
+    const { WebSocket } = (await import(name)) as { WebSocket: typeof globalThis.WebSocket };
+    class Counting extends WebSocket {
+      constructor(url: string, protocols: string[]) {
+        super(url, protocols);
+        this.addEventListener("message", ({ data }) => count(data as string | ArrayBuffer));
+      }
+    }
+    return Counting as unknown as SocketConstructor;
+  }
+
+  test("makes large frames small, and keeps all of them in order", async () => {
+    const name = await table();
+    const body = "the same words again and again, ".repeat(40);
+    await server.sql(`INSERT INTO ${name} SELECT g, 'a', '${body}' || g FROM generate_series(1, 300) g`);
+    let [bytes, compressed] = [0, 0];
+    const WebSocket = await counting((data) => {
+      bytes += typeof data === "string" ? data.length : data.byteLength;
+      if (typeof data !== "string") compressed += 1;
+    });
+    const client = createClient({ url: server.url, authProvider: async () => Auth.basic("postgres", ""), WebSocket });
+    const large = client.query<Message>(`SELECT * FROM ${name} ORDER BY id`);
+    const small = client.query("SELECT 1 AS n");
+    const { rows } = await large;
+    expect(rows.map((row) => row.body)).toEqual(Array.from({ length: 300 }, (_, n) => body + (n + 1)));
+    expect((await small).rows).toEqual([{ n: 1 }]);
+    expect(compressed).toBeGreaterThan(0);
+    expect(bytes).toBeLessThan((300 * body.length) / 10);
+
+    const ids: string[] = [];
+    const stop = client.subscribe<Message>(`SUBSCRIBE TO ${name}`, (batch) => {
+      for (const change of batch.changes) if (change.op !== "ready" && change.op !== "progress") ids.push(change.row.id);
+    });
+    await until("the snapshot", () => ids.length === 300);
+    await server.sql(`INSERT INTO ${name} SELECT g, 'b', '${body}' FROM generate_series(301, 330) g`);
+    await server.sql(`INSERT INTO ${name} VALUES (331, 'b', 'short')`);
+    await until("what came later", () => ids.length === 331);
+    expect(ids).toEqual(Array.from({ length: 331 }, (_, n) => String(n + 1)));
+    stop();
+    client.close();
+  });
+});
 
 describe("query", () => {
   test("gives typed rows without losing digits", async () => {

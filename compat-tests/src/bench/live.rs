@@ -5,6 +5,9 @@
 //! Each message holds the time it was sent at, and every reader is a task of this process with a socket of its own. The
 //! next message is sent when all readers have the one before.
 
+#[path = "live/idle.rs"]
+mod idle;
+
 use std::fmt::Write as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -88,6 +91,57 @@ struct Received {
     latencies: std::sync::Mutex<Vec<u32>>,
 }
 
+/// A connection to a server, before its messages are counted.
+struct Socket {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Socket {
+    async fn open(port: u16) -> Socket {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await;
+        let stream = stream.expect("the server takes a connection");
+        stream.set_nodelay(true).expect("a socket");
+        let buffer = Vec::new();
+        Socket { stream, buffer }
+    }
+
+    /// Sends bytes and waits for the answer that holds `until`.
+    async fn say(&mut self, bytes: &[u8], until: &[u8]) {
+        self.stream
+            .write_all(bytes)
+            .await
+            .expect("the server reads");
+        self.buffer.clear();
+        while !self.buffer.windows(until.len()).any(|part| part == until) {
+            let read = self.stream.read_buf(&mut self.buffer).await;
+            assert!(
+                read.expect("the server answers") > 0,
+                "the server hung up: {}",
+                String::from_utf8_lossy(&self.buffer)
+            );
+        }
+    }
+
+    /// Counts what comes from now on, and says `alive` every ten seconds if that is needed.
+    fn read(self, received: Arc<Received>, alive: Option<Vec<u8>>) -> Reader {
+        let mut stream = self.stream;
+        Reader(tokio::spawn(async move {
+            let mut buffer = Vec::with_capacity(1024);
+            let mut ticks = tokio::time::interval(Duration::from_secs(10));
+            loop {
+                tokio::select! {
+                    read = stream.read_buf(&mut buffer) => if !matches!(read, Ok(1..)) { return },
+                    _ = ticks.tick() => if let Some(alive) = &alive {
+                        stream.write_all(alive).await.expect("the server reads");
+                    },
+                }
+                received.take(&mut buffer);
+            }
+        }))
+    }
+}
+
 /// A socket that reads messages until it is dropped.
 struct Reader(JoinHandle<()>);
 
@@ -97,67 +151,29 @@ impl Drop for Reader {
     }
 }
 
-/// Connects, says what makes it a subscriber, and waits for the answer that ends with `until`.
-async fn subscribe(
-    port: u16,
-    say: Vec<Vec<u8>>,
-    until: &[&[u8]],
-    received: Arc<Received>,
-) -> Reader {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))
-        .await
-        .expect("the server takes a connection");
-    stream.set_nodelay(true).expect("a socket");
-    let mut buffer = Vec::new();
-    for (say, until) in say.iter().zip(until) {
-        stream.write_all(say).await.expect("the server reads");
-        buffer.clear();
-        while !buffer.windows(until.len()).any(|window| window == *until) {
-            let read = stream
-                .read_buf(&mut buffer)
-                .await
-                .expect("the server answers");
-            assert!(
-                read > 0,
-                "the server hung up: {}",
-                String::from_utf8_lossy(&buffer)
-            );
+impl Received {
+    /// Counts the messages in what was read, and takes them out.
+    fn take(&self, buffer: &mut Vec<u8>) {
+        let now = now_us();
+        let sign = |from: usize| Some(from + buffer[from..].iter().position(|byte| *byte == b'@')?);
+        let (mut done, mut latencies) = (0, Vec::new());
+        while let Some(begin) = sign(done)
+            && let Some(end) = sign(begin + 1)
+        {
+            let sent = std::str::from_utf8(&buffer[begin + 1..end]).ok();
+            let sent: Option<u64> = sent.and_then(|sent| sent.parse().ok());
+            let sent = sent.expect("only messages hold the sign");
+            latencies.push(u32::try_from(now.saturating_sub(sent)).unwrap_or(u32::MAX));
+            done = end + 1;
         }
+        buffer.drain(..done);
+        self.count
+            .fetch_add(latencies.len() as u64, Ordering::Relaxed);
+        self.latencies
+            .lock()
+            .expect("nobody panics")
+            .extend(latencies);
     }
-    Reader(tokio::spawn(async move {
-        let mut buffer = Vec::with_capacity(1024);
-        loop {
-            match stream.read_buf(&mut buffer).await {
-                Ok(0) | Err(_) => return,
-                Ok(_) => {}
-            }
-            let now = now_us();
-            let mut done = 0;
-            while let Some(begin) = buffer[done..]
-                .iter()
-                .position(|byte| *byte == b'@')
-                .map(|at| done + at)
-                && let Some(end) = buffer[begin + 1..]
-                    .iter()
-                    .position(|byte| *byte == b'@')
-                    .map(|at| begin + 1 + at)
-            {
-                let sent = std::str::from_utf8(&buffer[begin + 1..end])
-                    .ok()
-                    .and_then(|sent| sent.parse().ok());
-                let sent: u64 = sent.expect("only messages hold the sign");
-                let latency = u32::try_from(now.saturating_sub(sent)).unwrap_or(u32::MAX);
-                received
-                    .latencies
-                    .lock()
-                    .expect("nobody panics")
-                    .push(latency);
-                received.count.fetch_add(1, Ordering::Relaxed);
-                done = end + 1;
-            }
-            buffer.drain(..done);
-        }
-    }))
 }
 
 fn startup() -> Vec<u8> {
@@ -188,8 +204,10 @@ async fn pg_readers(
 ) -> Vec<Reader> {
     let mut readers = Vec::with_capacity(count);
     for n in 0..count {
-        let say = vec![startup(), query(&statement(n))];
-        readers.push(subscribe(port, say, &[READY_FOR_QUERY, until], received.clone()).await);
+        let mut socket = Socket::open(port).await;
+        socket.say(&startup(), READY_FOR_QUERY).await;
+        socket.say(&query(&statement(n)), until).await;
+        readers.push(socket.read(received.clone(), None));
     }
     readers
 }
@@ -235,13 +253,29 @@ fn shown(latency: Option<[f64; 2]>) -> String {
     })
 }
 
-pub(super) async fn live() {
+/// The parts, in the order in which they run.
+pub(crate) const PARTS: [&str; 4] = ["latency", "writers", "memory", "sockets"];
+
+/// Runs these parts, or all.
+pub(crate) async fn run(parts: &[String]) {
+    for part in PARTS {
+        if !parts.is_empty() && parts.iter().all(|wanted| wanted != part) {
+            continue;
+        }
+        println!("\n### {part}\n");
+        match part {
+            "latency" => latency().await,
+            "writers" => writers().await,
+            "memory" => println!("{}", idle::memory().await),
+            _ => println!("{}", idle::many_on_a_socket().await),
+        }
+    }
+}
+
+/// Both servers, with tables that PostgreSQL tells of by a trigger.
+fn servers() -> (Server, Postgres) {
     let tide = Server::start_with(&["--max-connections", "12000"]);
     let pg = Postgres::start_with(&["max_connections=1200"]);
-    let redis = Redis::start();
-    if redis.is_none() {
-        eprintln!("redis-server is not installed: its columns stay empty");
-    }
     tide.peer().run("CREATE TABLE t (id int8 PRIMARY KEY, body text); CREATE TABLE w (id int8 PRIMARY KEY, body text);");
     pg.peer().run(
         "CREATE TABLE t (id int8 PRIMARY KEY, body text); CREATE TABLE w (id int8 PRIMARY KEY, body text);
@@ -250,11 +284,19 @@ pub(super) async fn live() {
          CREATE TRIGGER tell AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION tell();
          CREATE TRIGGER tell AFTER INSERT ON w FOR EACH ROW EXECUTE FUNCTION tell();",
     );
+    (tide, pg)
+}
+
+async fn latency() {
+    let (tide, pg) = servers();
+    let redis = Redis::start();
+    if redis.is_none() {
+        eprintln!("redis-server is not installed: its columns stay empty");
+    }
     let mut report = String::from(
         "| readers | SUBSCRIBE, one statement | SUBSCRIBE, each its own | LISTEN, Tidelog | LISTEN and trigger, PostgreSQL 15 | Redis pub/sub |\n|---:|---:|---:|---:|---:|---:|\n",
     );
     let mut next = 0_i64;
-    let mut per_reader = Vec::new();
     for (readers, messages) in FAN_OUT {
         let mut cells = Vec::new();
         for distinct in [false, true] {
@@ -266,20 +308,12 @@ pub(super) async fn live() {
                 ),
             };
             let received = Arc::new(Received::default());
-            let before = resident_kib(tide.pid());
             let sockets = pg_readers(tide.pg_port(), readers, statement, b"ready", &received).await;
-            if readers >= 1000 {
-                per_reader.push((
-                    readers,
-                    distinct,
-                    (resident_kib(tide.pid()) - before) / readers as f64,
-                ));
-            }
             cells.push(Some(
                 inserted(&tide.peer(), readers, messages, &received, &mut next).await,
             ));
             drop(sockets);
-            settle(&tide.peer()).await;
+            settle().await;
         }
         let received = Arc::new(Received::default());
         let statement = |_| "LISTEN t".to_string();
@@ -295,7 +329,7 @@ pub(super) async fn live() {
             notified(&tide.peer(), readers, messages, &received).await,
         ));
         drop(sockets);
-        settle(&tide.peer()).await;
+        settle().await;
         cells.push(match readers <= 1000 {
             true => {
                 let received = Arc::new(Received::default());
@@ -309,7 +343,7 @@ pub(super) async fn live() {
                 .await;
                 let latency = inserted(&pg.peer(), readers, messages, &received, &mut next).await;
                 drop(sockets);
-                settle(&pg.peer()).await;
+                settle().await;
                 Some(latency)
             }
             false => None,
@@ -319,8 +353,9 @@ pub(super) async fn live() {
                 let received = Arc::new(Received::default());
                 let mut sockets = Vec::with_capacity(readers);
                 for _ in 0..readers {
-                    let say = vec![b"SUBSCRIBE t\r\n".to_vec()];
-                    sockets.push(subscribe(redis.port, say, &[b":1\r\n"], received.clone()).await);
+                    let mut socket = Socket::open(redis.port).await;
+                    socket.say(b"SUBSCRIBE t\r\n", b":1\r\n").await;
+                    sockets.push(socket.read(received.clone(), None));
                 }
                 let mut publisher = TcpStream::connect(("127.0.0.1", redis.port))
                     .await
@@ -346,22 +381,10 @@ pub(super) async fn live() {
     println!(
         "\nfrom sending the INSERT or NOTIFY to a reader's socket, p50 / p99 in ms\n\n{report}"
     );
-    for (readers, distinct, kib) in per_reader {
-        let which = if distinct {
-            "each its own statement"
-        } else {
-            "one statement"
-        };
-        println!(
-            "{readers} idle subscribers ({which}): {kib:.1} KiB of server memory each, connection included"
-        );
-    }
-    println!("\n{}", writers(&tide, &pg).await);
 }
 
 /// Connections that were cut are gone before the next measurement.
-async fn settle(peer: &Peer) {
-    let _ = peer;
+async fn settle() {
     tokio::time::sleep(Duration::from_secs(1)).await;
 }
 
@@ -412,7 +435,8 @@ type Case = (
 );
 
 /// Commits a second with and without a thousand idle listeners.
-async fn writers(tide: &Server, pg: &Postgres) -> String {
+async fn writers() {
+    let (tide, pg) = servers();
     let mut report = String::from(
         "| 16 writers, synced, commits/s | no listener | 1,000 idle listeners | ratio |\n|---|---:|---:|---:|\n",
     );
@@ -454,7 +478,7 @@ async fn writers(tide: &Server, pg: &Postgres) -> String {
             let sockets = pg_readers(peer.port, IDLE_LISTENERS, listen, until, &received).await;
             beside.push(rate(&peer, statement).await);
             drop(sockets);
-            settle(&peer).await;
+            settle().await;
         }
         let (alone, beside) = (super::median(&mut alone), super::median(&mut beside));
         writeln!(
@@ -464,7 +488,7 @@ async fn writers(tide: &Server, pg: &Postgres) -> String {
         )
         .expect("a String takes all");
     }
-    report
+    println!("{report}");
 }
 
 async fn rate(peer: &Peer, statement: &str) -> f64 {

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tidelog_compat_tests::{Peer, Server};
 use tokio::sync::Notify;
 
+use crate::pair::Pair;
+
 const WRITERS: i64 = 4;
 
 /// Inserts `writer`'s ids one by one until the server goes away; gives those that were acknowledged and the one that
@@ -19,6 +21,11 @@ async fn write(
     progress: Arc<Notify>,
 ) -> (Vec<i64>, i64) {
     let client = peer.connect().await;
+    if writer % 2 == 1 {
+        // That waits for no disk, and the server's end is not the machine's.
+        let off = "SET synchronous_commit = off";
+        client.batch_execute(off).await.unwrap();
+    }
     let insert = client
         .prepare("INSERT INTO d.t (id, body) VALUES ($1, $2)")
         .await
@@ -162,4 +169,27 @@ fn a_commit_of_many_rows_is_whole_after_a_kill() {
             (batch * 20_000).to_string()
         );
     }
+}
+
+#[test]
+fn synchronous_commit_takes_postgresqls_values() {
+    let pair = Pair::start();
+    for value in [
+        "off",
+        "FALSE",
+        "'0'",
+        "local",
+        "remote_write",
+        "Remote_Apply",
+        "on",
+        "yes",
+    ] {
+        pair.same(&format!(
+            "SET synchronous_commit = {value}; SHOW synchronous_commit"
+        ));
+    }
+    pair.same(
+        "SET synchronous_commit = on; BEGIN; SET LOCAL synchronous_commit = off; COMMIT; SHOW synchronous_commit",
+    );
+    pair.same_or_fail("SET synchronous_commit = 'sometimes'");
 }

@@ -10,6 +10,8 @@ export class Connection {
     #listeners = new Set();
     #status = "idle";
     #socket;
+    /** What came behind a compressed frame, which takes a moment to read. */
+    #inbox;
     #lastId = 0;
     #attempts = 0;
     #heardAt = 0;
@@ -92,13 +94,18 @@ export class Connection {
             socket = own;
             this.#socket = own;
             this.#deadline = setTimeout(() => this.#lost(own, "the server does not answer"), CONNECT_TIMEOUT_MS);
-            own.onopen = () => own.send(JSON.stringify({ type: "hello", version: VERSION, auth }));
+            own.binaryType = "arraybuffer";
+            const compression = typeof DecompressionStream === "function" ? { compression: "deflate" } : {};
+            const hello = { type: "hello", version: VERSION, auth, ...compression };
+            own.onopen = () => own.send(JSON.stringify(hello));
             own.onmessage = ({ data }) => {
                 if (this.#socket !== own)
                     return;
                 this.#heardAt = Date.now();
-                const frame = JSON.parse(String(data));
-                this.#receive(frame);
+                if (typeof data === "string" && this.#inbox === undefined)
+                    this.#read(data);
+                else
+                    this.#readLater(own, data);
             };
             own.onclose = ({ code, reason }) => {
                 this.#lost(own, `the connection was closed (${code}${reason ? `: ${reason}` : ""})`);
@@ -110,6 +117,24 @@ export class Connection {
             // The provider failed, or the URL is none: another attempt may find it mended.
             this.#lost(socket, error instanceof Error ? error.message : String(error));
         }
+    }
+    #read(text) {
+        this.#receive(JSON.parse(text));
+    }
+    /** Reads a frame after those before it. */
+    #readLater(socket, data) {
+        const inbox = (this.#inbox ?? Promise.resolve())
+            .then(async () => {
+            const text = typeof data === "string" ? data : await inflated(data);
+            if (this.#socket === socket)
+                this.#read(text);
+        })
+            .catch((error) => this.#lost(socket, String(error)))
+            .finally(() => {
+            if (this.#inbox === inbox)
+                this.#inbox = undefined;
+        });
+        this.#inbox = inbox;
     }
     #receive(frame) {
         switch (frame.type) {
@@ -166,6 +191,7 @@ export class Connection {
         clearInterval(this.#pulse);
         const socket = this.#socket;
         this.#socket = undefined;
+        this.#inbox = undefined;
         if (socket === undefined)
             return;
         socket.onmessage = socket.onclose = socket.onopen = null;
@@ -199,6 +225,11 @@ export function run(call) {
             throw error;
         });
     }
+}
+/** The text of a compressed frame. */
+function inflated(data) {
+    const text = new Blob([data]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
+    return new Response(text).text();
 }
 /** `http://host:8080` is where the server is; its WebSocket is below. */
 function webSocketUrl(base) {

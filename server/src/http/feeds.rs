@@ -2,6 +2,7 @@
 //! client has can be brought up to date by nothing but a new start.
 
 use std::fmt::Write;
+use std::pin::pin;
 use std::sync::Arc;
 
 use tidelog_sql::json::{write_exact, write_string};
@@ -49,7 +50,7 @@ impl Subscription {
         statement: Statement,
         from: Option<Seq>,
         interrupts: &mut Interrupts,
-    ) -> Result<Subscription, Stop> {
+    ) -> Result<Box<Subscription>, Stop> {
         // A client may know more than the server, if that was set back to a backup: resuming would leave a gap.
         let visible = server.backend.engine.store().visible();
         let unknown = from.filter(|from| *from > visible);
@@ -58,14 +59,14 @@ impl Subscription {
             (None, None) => Begin::AsWritten,
             (Some(_), _) => Begin::Over,
         };
-        let feed = open(&server, &user, &statement, begin, interrupts).await?;
+        let feed = Box::pin(open(&server, &user, &statement, begin, interrupts)).await?;
         let mut due = vec![subscribed(feed.plan())];
         if let Some(from) = unknown {
             let message = format!("no change has the position {from} yet");
             let error = SqlError::new(ErrorKind::ObjectNotInPrerequisiteState, message);
             due.push(reset(&error));
         }
-        Ok(Subscription {
+        Ok(Box::new(Subscription {
             server,
             user,
             statement,
@@ -73,7 +74,7 @@ impl Subscription {
             part: None,
             due,
             ended: false,
-        })
+        }))
     }
 
     /// Whether the next frame is a batch.
@@ -94,7 +95,8 @@ impl Subscription {
                 return Ok(None);
             }
             let batch = async { Ok::<_, SqlError>(self.batch().await) };
-            match interrupts.guard_endless(batch).await? {
+            let batch = interrupts.guard_endless(pin!(batch)).await?;
+            match batch {
                 Ok(Some(batch)) => return Ok(Some(batch)),
                 // A mark that calls for other frames, or the end.
                 Ok(None) => {}
@@ -119,7 +121,8 @@ impl Subscription {
         interrupts: &mut Interrupts,
     ) -> Result<(), Stop> {
         let (server, statement) = (&self.server, &self.statement);
-        self.feed = open(server, &self.user, statement, Begin::Over, interrupts).await?;
+        let feed = open(server, &self.user, statement, Begin::Over, interrupts);
+        self.feed = Box::pin(feed).await?;
         self.part = None;
         self.due = vec![subscribed(self.feed.plan()), reset(why)];
         Ok(())
@@ -273,10 +276,12 @@ async fn open(
         Begin::After(from) => parsed.resume_after(Some(from)),
         Begin::Over => parsed.resume_after(None),
     }
-    let prepared = interrupts.guard(session.prepare(&parsed, &[])).await?;
+    let prepared = interrupts
+        .guard(pin!(session.prepare(&parsed, &[])))
+        .await?;
     let values = statement.values(&prepared)?;
     let outcome = interrupts
-        .guard(session.execute(&prepared, &values))
+        .guard(pin!(session.execute(&prepared, &values)))
         .await?;
     interrupts.deadline_in(None);
     match outcome {

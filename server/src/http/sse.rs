@@ -4,6 +4,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -167,7 +168,7 @@ async fn follow(
             Subscription::open(server, user, statement, from, &mut interrupts).await?;
         while let Some(frame) = subscription.next(&mut interrupts).await? {
             let sending = async { events.send(Ok(event(&frame))).await.map_err(|_| Stop::Gone) };
-            interrupts.guard_endless(sending).await?;
+            interrupts.guard_endless(pin!(sending)).await?;
         }
         Ok::<_, Stop>(())
     };

@@ -1,6 +1,7 @@
 //! One statement in a session of its own: what `/v1/sql` and a WebSocket's `query` do.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 
 use futures::StreamExt;
@@ -97,10 +98,12 @@ async fn execute(
             .hint("Send it to /v1/live, or in a subscribe frame over /v1/ws.")
             .into());
     }
-    let prepared = interrupts.guard(session.prepare(&parsed, &[])).await?;
+    let prepared = interrupts
+        .guard(pin!(session.prepare(&parsed, &[])))
+        .await?;
     let values = statement.values(&prepared)?;
     let outcome = interrupts
-        .guard(session.execute(&prepared, &values))
+        .guard(pin!(session.execute(&prepared, &values)))
         .await?;
     let tag = match outcome {
         Outcome::Rows {
@@ -109,7 +112,7 @@ async fn execute(
             verb,
         } => {
             let sending = send_rows(columns, rows, out);
-            row_tag(verb, interrupts.guard(sending).await?)
+            row_tag(verb, interrupts.guard(pin!(sending)).await?)
         }
         Outcome::Command(tag) if tag == "LISTEN" => {
             return Err(SqlError::unsupported("LISTEN over HTTP")

@@ -3,6 +3,7 @@
 //! The socket itself is served by `pump` on the socket runtime.
 
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -22,6 +23,8 @@ const CHUNKS_QUEUED_MAX: usize = 4;
 /// Bytes of messages that wait for the session; a single larger message may stand alone.
 const INCOMING_BYTES_MAX: usize = 1 << 20;
 const BATCHES_QUEUED_MAX: usize = 64;
+/// Bytes that are read at once: at first, and when a message goes on behind them.
+const FIRST_READ_BYTES: usize = 8 << 10;
 const READ_BYTES: usize = 64 << 10;
 /// How long a connection that the server ends is read on, so that the client gets the last message.
 const LINGER: Duration = Duration::from_millis(500);
@@ -166,8 +169,12 @@ pub(super) async fn pump(
     };
     if end == ReadEnd::Stopped {
         // Closing a socket with unread bytes would reset it and take the last message from the client.
-        let mut sink = [0; 4096];
-        let drain = async { while matches!(read.read(&mut sink).await, Ok(n) if n > 0) {} };
+        let mut sink = Vec::with_capacity(4096);
+        let drain = async {
+            while matches!(read.read_buf(&mut sink).await, Ok(n) if n > 0) {
+                sink.clear();
+            }
+        };
         let _ = tokio::time::timeout(LINGER, drain).await;
     }
 }
@@ -226,13 +233,23 @@ async fn read_in(
         if let Some(end) = end {
             return end;
         }
-        buffer.reserve(READ_BYTES);
+        if buffer.is_empty() {
+            // An idle connection keeps no memory to read into.
+            buffer = BytesMut::new();
+        }
         tokio::select! {
-            read = read.read_buf(&mut buffer) => match read {
-                Ok(0) | Err(_) => return ReadEnd::Lost,
-                Ok(_) => {}
-            },
+            ready = read.readable() => if ready.is_err() { return ReadEnd::Lost },
             () = interrupts.gone.cancelled() => return ReadEnd::Lost,
+        }
+        buffer.reserve(match buffer.is_empty() {
+            true => FIRST_READ_BYTES,
+            false => READ_BYTES,
+        });
+        match read.try_read_buf(&mut buffer) {
+            Ok(0) => return ReadEnd::Lost,
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(_) => return ReadEnd::Lost,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 
 use tidelog_sql::{ErrorKind, Login, Notice, Session, SqlError, TransactionStatus};
@@ -356,7 +357,10 @@ impl Connection {
     /// ReadyForQuery, before it the end of an implicit transaction and the notifications that are due.
     async fn ready(&mut self) -> Result<(), Stop> {
         if self.session.commits_at_end() {
-            let ended = self.interrupts.guard(self.session.end_implicit()).await;
+            let ended = self
+                .interrupts
+                .guard(pin!(self.session.end_implicit()))
+                .await;
             self.survive(ended)?;
         }
         // Nothing is committed any more: a cancel that comes now is too late to fail what the client was told of.

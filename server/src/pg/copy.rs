@@ -2,6 +2,8 @@
 
 mod binary;
 
+use std::pin::pin;
+
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use tidelog_sql::{CopyIn, ErrorKind, SqlError};
@@ -24,9 +26,9 @@ impl Connection {
         };
         reply::copy_response(&mut self.client.out, b'G', copy.columns(), format);
         let mut tuples = Tuples::default();
-        self.interrupts.guard(self.client.flush()).await?;
+        self.interrupts.guard(pin!(self.client.flush())).await?;
         loop {
-            let message = match self.interrupts.guard(self.client.receive()).await? {
+            let message = match self.interrupts.guard(pin!(self.client.receive())).await? {
                 Ok(message) => message,
                 Err(malformed) if malformed.fatal => return Err(Stop::Fatal(malformed.error)),
                 Err(malformed) => return Err(Stop::Error(malformed.error)),
@@ -35,13 +37,13 @@ impl Connection {
                 Frontend::CopyData(data) if copy.is_binary() => {
                     let rows = tuples.push(&copy, &data).map_err(Stop::Error)?;
                     self.interrupts
-                        .guard(self.session.copy_rows(&mut copy, rows))
+                        .guard(pin!(self.session.copy_rows(&mut copy, rows)))
                         .await?;
                     continue;
                 }
                 Frontend::CopyData(data) => {
                     self.interrupts
-                        .guard(self.session.copy_data(&mut copy, &data))
+                        .guard(pin!(self.session.copy_data(&mut copy, &data)))
                         .await?;
                     continue;
                 }
@@ -49,7 +51,10 @@ impl Connection {
                     if copy.is_binary() {
                         tuples.finish(&copy).map_err(Stop::Error)?;
                     }
-                    return self.interrupts.guard(self.session.copy_done(copy)).await;
+                    return self
+                        .interrupts
+                        .guard(pin!(self.session.copy_done(copy)))
+                        .await;
                 }
                 Frontend::CopyFail(reason) => {
                     let message = format!("COPY from stdin failed: {reason}");
@@ -102,7 +107,7 @@ impl Connection {
             }
             Ok::<u64, Stop>(total)
         };
-        let total = self.interrupts.guard(send).await?;
+        let total = self.interrupts.guard(pin!(send)).await?;
         reply::bare(&mut self.client.out, b'c');
         Ok(format!("COPY {total}"))
     }

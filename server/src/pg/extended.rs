@@ -1,5 +1,6 @@
 //! The extended query protocol: prepared statements and portals.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use tidelog_sql::{
@@ -120,7 +121,7 @@ impl Connection {
                 let catalog_version = self.session.catalog_version();
                 let prepared = self
                     .interrupts
-                    .guard(self.session.prepare(&parsed, &types))
+                    .guard(pin!(self.session.prepare(&parsed, &types)))
                     .await?;
                 Some(Planned {
                     parsed,
@@ -253,7 +254,8 @@ impl Connection {
         let limit = u64::try_from(rows_max).ok().filter(|&limit| limit > 0);
         if matches!(portal.state, PortalState::New) {
             portal.state = PortalState::Spent;
-            let Some(outcome) = self.start(&portal.statement, &portal.parameters).await? else {
+            let started = Box::pin(self.start(&portal.statement, &portal.parameters)).await?;
+            let Some(outcome) = started else {
                 reply::bare(&mut self.client.out, b'I');
                 self.portals.insert(name.to_string(), portal);
                 return Ok(());
@@ -279,7 +281,7 @@ impl Connection {
                     return Ok(());
                 }
                 other => {
-                    self.run_plain(other).await?;
+                    Box::pin(self.run_plain(other)).await?;
                     self.portals.insert(name.to_string(), portal);
                     return Ok(());
                 }
@@ -288,7 +290,7 @@ impl Connection {
         let (portion, verb) = match &mut portal.state {
             PortalState::Rows { rows, verb } => {
                 let send = rows.send(&mut self.client, &portal.formats, limit);
-                (self.interrupts.guard(send).await?, *verb)
+                (self.interrupts.guard(pin!(send)).await?, *verb)
             }
             PortalState::Feed(feed) => (
                 self.run_feed(feed, &portal.formats, limit).await?,
@@ -338,7 +340,7 @@ impl Connection {
         } else {
             replanned = self
                 .interrupts
-                .guard(self.session.prepare(&plan.parsed, &statement.types))
+                .guard(pin!(self.session.prepare(&plan.parsed, &statement.types)))
                 .await?;
             if replanned.columns != plan.prepared.columns
                 || replanned.parameters != plan.prepared.parameters
@@ -355,7 +357,7 @@ impl Connection {
         }
         let outcome = self
             .interrupts
-            .guard(self.session.execute(prepared, parameters))
+            .guard(pin!(self.session.execute(prepared, parameters)))
             .await?;
         if let Outcome::Rows { columns, .. } = &outcome
             && Some(columns) != plan.prepared.columns.as_ref()

@@ -78,7 +78,7 @@ impl Channels {
         Channels {
             feeds,
             channels: Vec::new(),
-            refresh_at: Instant::now(),
+            refresh_at: Instant::now() + REFRESH_EVERY,
         }
     }
 
@@ -174,10 +174,10 @@ impl Channels {
     /// What is committed and was not told, a batch of it at most. Cancel-safe.
     pub(super) async fn committed(&mut self) -> Vec<Heard> {
         let visible = self.feeds.store.visible();
+        self.refresh_at = Instant::now() + REFRESH_EVERY;
         if self.channels.iter().all(|channel| channel.after >= visible) {
             return Vec::new();
         }
-        self.refresh_at = Instant::now() + REFRESH_EVERY;
         let mut heard = Vec::new();
         // Each source is read up to some Seq; what lies up to the lowest of these can be told in order.
         let mut upto = visible;

@@ -1,5 +1,7 @@
 //! The simple query protocol, and what running a statement answers in both protocols.
 
+use std::pin::pin;
+
 use tidelog_sql::{ErrorKind, Outcome, Parsed, SqlError, TransactionStatus};
 
 use crate::interrupts::Stop;
@@ -35,30 +37,15 @@ impl Connection {
         if statements.len() > 1 {
             self.session.begin_implicit();
         }
-        for statement in &statements {
+        for statement in statements {
             self.simple_statement(statement).await?;
         }
         Ok(())
     }
 
-    async fn simple_statement(&mut self, statement: &Parsed) -> Result<(), Stop> {
-        self.interrupts
-            .deadline_in(self.session.statement_timeout());
-        check_not_failed(self.session.transaction_status(), statement)?;
-        let prepared = self
-            .interrupts
-            .guard(self.session.prepare(statement, &[]))
-            .await?;
-        if !prepared.parameters.is_empty() {
-            return Err(
-                SqlError::new(ErrorKind::UndefinedParameter, "there is no parameter $1").into(),
-            );
-        }
-        match self
-            .interrupts
-            .guard(self.session.execute(&prepared, &[]))
-            .await?
-        {
+    async fn simple_statement(&mut self, statement: Parsed) -> Result<(), Stop> {
+        // In memory of its own: the future that awaits it lives as long as the connection.
+        match Box::pin(self.start_simple(statement)).await? {
             Outcome::Rows {
                 columns,
                 rows,
@@ -71,7 +58,7 @@ impl Connection {
                 let formats = Formats::default();
                 let portion = self
                     .interrupts
-                    .guard(rows.send(&mut self.client, &formats, None))
+                    .guard(pin!(rows.send(&mut self.client, &formats, None)))
                     .await?;
                 self.complete(&reply::row_tag(verb, portion.rows));
                 Ok(())
@@ -93,8 +80,26 @@ impl Connection {
                 }
                 self.fetch_feed(&fetch, &formats).await
             }
-            other => self.run_plain(other).await,
+            other => Box::pin(self.run_plain(other)).await,
         }
+    }
+
+    /// Runs a statement, of which nothing is left but the outcome when that is sent: a subscription never ends.
+    async fn start_simple(&mut self, statement: Parsed) -> Result<Outcome, Stop> {
+        self.interrupts
+            .deadline_in(self.session.statement_timeout());
+        check_not_failed(self.session.transaction_status(), &statement)?;
+        let prepared = self
+            .interrupts
+            .guard(pin!(self.session.prepare(&statement, &[])))
+            .await?;
+        if !prepared.parameters.is_empty() {
+            return Err(
+                SqlError::new(ErrorKind::UndefinedParameter, "there is no parameter $1").into(),
+            );
+        }
+        let execute = self.session.execute(&prepared, &[]);
+        self.interrupts.guard(pin!(execute)).await
     }
 
     /// Runs what answers the same in both protocols. Rows and SUBSCRIBE are not among it.

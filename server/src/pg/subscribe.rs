@@ -1,6 +1,7 @@
 //! SUBSCRIBE over the wire: a feed's rows as DataRows, or as lines of COPY.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -254,7 +255,7 @@ impl Connection {
         limit: Option<u64>,
     ) -> Result<Portion, Stop> {
         self.interrupts
-            .guard_endless(feed.send(&mut self.client, formats, limit))
+            .guard_endless(pin!(feed.send(&mut self.client, formats, limit)))
             .await
     }
 
@@ -269,7 +270,7 @@ impl Connection {
             return Err(SqlError::new(ErrorKind::InternalError, message).into());
         };
         let rows = feed.fetch(fetch, &mut self.client, formats);
-        let rows = self.interrupts.guard_waiting(rows).await?;
+        let rows = self.interrupts.guard_waiting(pin!(rows)).await?;
         let verb = if fetch.moves { "MOVE" } else { "FETCH" };
         self.complete(&reply::row_tag(verb, rows));
         Ok(())

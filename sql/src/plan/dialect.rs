@@ -386,15 +386,6 @@ fn without_lateral(factor: &mut TableFactor) {
     }
 }
 
-/// Whether an expression names a column.
-pub(super) fn has_column(expr: &Expr) -> bool {
-    let is_column = |expr: &Expr| match expr {
-        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => ControlFlow::Break(()),
-        _ => ControlFlow::Continue(()),
-    };
-    ast::visit_expressions(expr, is_column).is_break()
-}
-
 fn is_ctid(expr: &Expr) -> bool {
     let column = match expr {
         Expr::Identifier(column) => Some(column),
@@ -433,6 +424,15 @@ fn field_of_rows(root: &Expr, field: &str) -> Option<Expr> {
     let mut list = function.clone();
     list.name = ObjectName::from(vec![Ident::new([keys, values][at])]);
     Some(call(UNNEST, vec![Expr::Function(list)]))
+}
+
+/// Whether an expression names a column.
+pub(super) fn has_column(expr: &Expr) -> bool {
+    let is_column = |expr: &Expr| match expr {
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    };
+    ast::visit_expressions(expr, is_column).is_break()
 }
 
 fn plain_argument(arg: FunctionArg) -> Option<Expr> {

@@ -2,18 +2,28 @@
 
 use std::sync::Arc;
 
-use datafusion::logical_expr::LogicalPlan;
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::Schema;
+use datafusion::common::DFSchema;
+use datafusion::common::tree_node::TreeNode;
+use datafusion::execution::SessionState;
 use datafusion::logical_expr::planner::ExprPlanner;
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::sql::sqlparser::ast;
+use futures::TryStreamExt;
 use tidelog_storage::{Catalog, ColumnType, Datum, DatumRef, datum};
 
-use super::{QueryPlan, Session};
-use crate::error::SqlError;
+use super::{QueryPlan, Session, bind};
+use crate::error::{ErrorKind, SqlError, from_arrow, from_datafusion};
 use crate::functions;
 use crate::locking;
 use crate::output;
 use crate::plan::{self, Planner, PostgresOperators};
-use crate::provider::Access;
+use crate::provider::{Access, Scope};
+use crate::short_read::has_subquery;
 use crate::system::Showing;
 use crate::text::Style;
 
@@ -158,8 +168,47 @@ impl Session {
         types: &[ColumnType],
         values: &[Datum],
     ) -> Result<(Datum, ColumnType), SqlError> {
-        let (values, ty) = (self.evaluate_query(&format!("SELECT {expr}"), types, values)).await?;
+        let query = crate::parse::parse_query(&format!("SELECT {expr}"))?;
+        let given: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
+        let scope = self.scope();
+        let plan = self.plan_query(query, &given, scope.snapshot.catalog())?;
+        let (plan, ty) = with_type(plan)?;
+        if let LogicalPlan::Projection(projection) = &plan
+            && let LogicalPlan::EmptyRelation(_) = &*projection.input
+            && !projection.expr.iter().any(needs_run)
+        {
+            return Ok((self.evaluate_at_once(plan, types, values)?, ty));
+        }
+        let values = self.values_of(plan, scope, types, values).await?;
         Ok((values.into_iter().next().unwrap_or(Datum::Null), ty))
+    }
+
+    /// The value of a select list of one expression over nothing, which needs no plan of how to run it.
+    fn evaluate_at_once(
+        &self,
+        plan: LogicalPlan,
+        types: &[ColumnType],
+        values: &[Datum],
+    ) -> Result<Datum, SqlError> {
+        let plan = bind(plan, types, values)?;
+        let mut state = self.engine.state.clone();
+        state.execution_props_mut().query_execution_start_time = Some(self.work.started);
+        let plan = state
+            .analyzer()
+            .execute_and_check(plan, state.config_options(), |_, _| {})
+            .map_err(from_datafusion)?;
+        let (LogicalPlan::Projection(projection), empty) = (&plan, Schema::empty()) else {
+            let message = format!("the analyzer made an expression {}", plan.display());
+            return Err(SqlError::new(ErrorKind::InternalError, message));
+        };
+        let row = RecordBatchOptions::new().with_row_count(Some(1));
+        let row = RecordBatch::try_new_with_options(Arc::new(empty), Vec::new(), &row);
+        let row = row.map_err(|error| from_arrow(&error))?;
+        let value = physical(&state, &projection.expr[0], projection.input.schema())?
+            .evaluate(&row)
+            .and_then(|value| value.into_array(1))
+            .map_err(from_datafusion)?;
+        Ok(datum::datum_at(&value, 0).map_or(Datum::Null, DatumRef::to_owned))
     }
 
     /// The values of the only column of a query of ours.
@@ -172,11 +221,19 @@ impl Session {
         let query = crate::parse::parse_query(query)?;
         let given: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
         let scope = self.scope();
-        let plan = self
-            .plan_query(query, &given, scope.snapshot.catalog())?
-            .plan;
-        let ty = output::column_type(plan.schema().field(0))?;
-        use futures::TryStreamExt;
+        let plan = self.plan_query(query, &given, scope.snapshot.catalog())?;
+        let (plan, ty) = with_type(plan)?;
+        Ok((self.values_of(plan, scope, types, values).await?, ty))
+    }
+
+    /// The values of the only column of a plan.
+    async fn values_of(
+        &self,
+        plan: LogicalPlan,
+        scope: Arc<Scope>,
+        types: &[ColumnType],
+        values: &[Datum],
+    ) -> Result<Vec<Datum>, SqlError> {
         let batches: Vec<_> = self
             .run_plan(plan, scope, types, values, false)
             .await?
@@ -186,6 +243,39 @@ impl Session {
             let value = |row| datum::datum_at(batch.column(0), row);
             (0..batch.num_rows()).map(move |row| value(row).map_or(Datum::Null, DatumRef::to_owned))
         });
-        Ok((values.collect(), ty))
+        Ok(values.collect())
     }
+}
+
+/// Whether an expression without columns reads from tables, or waits.
+fn needs_run(expr: &Expr) -> bool {
+    let waits = |expr: &Expr| {
+        Ok(matches!(expr, Expr::ScalarFunction(call) if call.func.as_async().is_some()))
+    };
+    has_subquery(expr) || expr.exists(waits).unwrap_or(true)
+}
+
+/// A plan and the type of its only column.
+fn with_type(plan: QueryPlan) -> Result<(LogicalPlan, ColumnType), SqlError> {
+    let ty = output::column_type(plan.plan.schema().field(0))?;
+    Ok((plan.plan, ty))
+}
+
+/// An expression of an analyzed plan, ready to run: `now()` and its like are the time that the state says.
+pub(crate) fn physical(
+    state: &SessionState,
+    expr: &Expr,
+    schema: &Arc<DFSchema>,
+) -> Result<Arc<dyn PhysicalExpr>, SqlError> {
+    let context = SimplifyContext::builder()
+        .with_schema(schema.clone())
+        .with_config_options(state.config_options().clone())
+        .with_query_execution_start_time(state.execution_props().query_execution_start_time)
+        .build();
+    let simplified = ExprSimplifier::new(context)
+        .simplify(expr.clone())
+        .map_err(from_datafusion)?;
+    state
+        .create_physical_expr(simplified, schema)
+        .map_err(from_datafusion)
 }

@@ -231,7 +231,7 @@ impl Session {
             self.roll_back();
             return Ok(());
         }
-        self.commit().await.map_err(SqlError::from)
+        Box::pin(self.commit()).await.map_err(SqlError::from)
     }
 
     /// Tells the session that a statement failed outside `execute` (while its rows were sent, by a cancel,
@@ -332,6 +332,8 @@ impl Session {
         let channels = std::mem::take(&mut self.work.channels);
         let said = self.outbox.take();
         let ddl = self.work.ddl.take();
+        // SET LOCAL ends with the transaction.
+        let synced = self.settings.is_synced();
         let (mut changes, locks) = self.take_work(true);
         if let Some(ddl) = ddl {
             ddl.hand_over(&mut changes);
@@ -343,6 +345,9 @@ impl Session {
         if changes.is_noop() {
             self.committed(channels, visible);
             return Ok(());
+        }
+        if !synced {
+            changes.commit_unsynced();
         }
         if let Some(first) = first {
             changes.reads_since(first);

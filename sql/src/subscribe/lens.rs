@@ -4,13 +4,10 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, UInt32Array};
 use arrow::compute::{filter_record_batch, prep_null_mask_filter};
-use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::source_as_provider;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Volatility, ident};
-use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use tidelog_storage::{Partition, Row, Seq, TableDef, datum};
@@ -18,6 +15,7 @@ use tidelog_storage::{Partition, Row, Seq, TableDef, datum};
 use crate::error::{ErrorKind, SqlError, from_arrow, from_datafusion};
 use crate::output::{self, OutputColumn};
 use crate::provider::{Relation, SEQ, USER};
+use crate::session::physical;
 
 /// The name under which a snapshot carries its rows' Seqs, which no column can have.
 const SEQ_OF_ROW: &str = "\u{1}seq";
@@ -304,24 +302,6 @@ impl Lens {
 fn evaluate(expr: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Result<ArrayRef, SqlError> {
     let value = expr.evaluate(batch).map_err(from_datafusion)?;
     value.into_array(batch.num_rows()).map_err(from_datafusion)
-}
-
-fn physical(
-    state: &SessionState,
-    expr: &Expr,
-    schema: &Arc<DFSchema>,
-) -> Result<Arc<dyn PhysicalExpr>, SqlError> {
-    let context = SimplifyContext::builder()
-        .with_schema(schema.clone())
-        .with_config_options(state.config_options().clone())
-        .with_query_execution_start_time(state.execution_props().query_execution_start_time)
-        .build();
-    let simplified = ExprSimplifier::new(context)
-        .simplify(expr.clone())
-        .map_err(from_datafusion)?;
-    state
-        .create_physical_expr(simplified, schema)
-        .map_err(from_datafusion)
 }
 
 /// The query with the Seq of each row in front of its select list, the oldest first; only the newest `last_rows` if

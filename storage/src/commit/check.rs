@@ -4,15 +4,16 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use rocksdb::WriteBatch;
+use rocksdb::{DBPinnableSlice, WriteBatch};
 
+use super::ahead::Ahead;
 use super::{Committer, extend};
 use crate::catalog::{IndexId, TableDef, TableId, TableKind};
 use crate::changes::{ChangeOp, encode_commit};
-use crate::cold::PartitionState;
+use crate::cold::{self, PartitionState};
 use crate::datum::Datum;
 use crate::error::{CommitError, StorageError};
-use crate::hot::Family;
+use crate::hot::{Family, HotSnapshot};
 use crate::key::{index_entry, read_seq, seq_bytes, version_key};
 use crate::notify;
 use crate::record::{self, RowReader};
@@ -30,6 +31,8 @@ pub(super) struct Group {
     /// The channels on which something is told.
     pub(super) channels: Vec<Partition>,
     pub(super) overlay: Overlay,
+    /// Whether it is one large transaction that was checked ahead: `overlay` lacks its keys then.
+    pub(super) is_large: bool,
 }
 
 impl Group {
@@ -46,20 +49,35 @@ impl Group {
 #[derive(Default)]
 pub(super) struct Overlay {
     keys: HashMap<Arc<[u8]>, Option<Seq>, RandomState>,
-    dead: HashSet<Vec<u8>>,
+    dead: HashSet<Version>,
     /// What to take back when the transaction that is being checked fails.
     undo: Vec<Undo>,
 }
 
+/// A row version of a table without primary key.
+type Version = (TableId, Partition, Seq);
+
 enum Undo {
     Key(Arc<[u8]>, Option<Option<Seq>>),
-    Dead(Vec<u8>),
+    Dead(Version),
 }
 
 impl Overlay {
     pub(super) fn set_key(&mut self, key: &Arc<[u8]>, holder: Option<Seq>) {
         let before = self.keys.insert(key.clone(), holder);
         self.undo.push(Undo::Key(key.clone(), before));
+    }
+
+    /// How many entries it has.
+    pub(super) fn len(&self) -> usize {
+        self.keys.len() + self.dead.len()
+    }
+
+    /// Whether it changed anything that the transaction's check depends on.
+    pub(super) fn touches(&self, transaction: &Transaction) -> bool {
+        let superseded =
+            |(table, partition, seq): &Version| transaction.superseded(*table, partition, *seq);
+        self.keys.keys().any(|key| transaction.touches_key(key)) || self.dead.iter().any(superseded)
     }
 
     fn roll_back(&mut self) {
@@ -79,77 +97,36 @@ impl Overlay {
     }
 }
 
-impl Committer {
-    /// Checks a transaction and adds it to the group; returns its last Seq. A refused one leaves no trace.
-    pub(super) fn apply(
+/// Where what a transaction collides with is looked up.
+pub(super) trait Lookup {
+    fn hot(
         &self,
-        group: &mut Group,
-        transaction: &mut Transaction,
-    ) -> Result<Seq, CommitError> {
-        self.check_alive()?;
-        self.check_reads(group, transaction)?;
-        self.check_erased(transaction)?;
-        let first = self.shared.generator.draw(transaction.seqs());
-        let checked = self.check(&mut group.overlay, transaction, first);
-        let appended = checked.and_then(|()| self.append(group, transaction, first));
-        match &appended {
-            Ok(_) => group.overlay.undo.clear(),
-            Err(_) => group.overlay.roll_back(),
-        }
-        appended
-    }
+        family: Family,
+        key: &[u8],
+    ) -> Result<Option<DBPinnableSlice<'_>>, rocksdb::Error>;
 
-    /// Checks that nothing the transaction depends on was touched since it was read.
-    pub(super) fn check_reads(
+    /// A partition's state before the present group.
+    fn partition_state(
         &self,
-        group: &Group,
-        transaction: &Transaction,
-    ) -> Result<(), CommitError> {
-        let Some(reads) = &transaction.reads else {
-            return Ok(());
-        };
-        for (table, partitions) in &reads.partitions {
-            // A table that was dropped or truncated is changed as much as can be.
-            let mut changed = !self.tables.contains_key(table);
-            match partitions {
-                PartitionSet::One(partition) => {
-                    let state = match group.states.get(&(*table, partition.clone())) {
-                        Some(state) => *state,
-                        None => self.state(*table, partition)?,
-                    };
-                    changed |= state.last_seq > reads.since;
-                }
-                PartitionSet::All => {
-                    let last = self.last_commits.get(table);
-                    changed |= last.is_some_and(|last| *last > reads.since);
-                    changed |= group.states.iter().any(|((touched, _), state)| {
-                        touched == table && state.last_seq > reads.since
-                    });
-                }
-            }
-            if changed {
-                return Err(CommitError::ReadChanged);
-            }
-        }
-        Ok(())
-    }
+        table: TableId,
+        partition: &Partition,
+    ) -> Result<PartitionState, StorageError>;
 
-    pub(super) fn check(
+    /// Checks that the versions that the transaction supersedes are the live ones, and that its keys are free. What has
+    /// expired at `now_ms` holds no key.
+    fn check(
         &self,
         overlay: &mut Overlay,
         transaction: &Transaction,
         first: Seq,
+        now_ms: i64,
     ) -> Result<(), CommitError> {
         let ops = transaction.ops();
         let since = transaction.since.unwrap_or(Seq::ZERO);
         let mut oldest = Seq::ZERO;
         for (at, op) in ops.iter().enumerate() {
             if at == 0 || !Arc::ptr_eq(&ops[at - 1].table, &op.table) {
-                let current = self.tables.get(&op.table.id);
-                if current.is_none_or(|current| current.schema_version != op.table.schema_version) {
-                    return Err(CommitError::CatalogChanged);
-                }
-                oldest = oldest_alive(&op.table, self.shared.generator.now_ms());
+                oldest = oldest_alive(&op.table, now_ms);
             }
             let seq = first.advance(at as u64);
             if op.kind != ChangeOp::Insert {
@@ -199,48 +176,161 @@ impl Committer {
         old: Seq,
         since: Seq,
     ) -> Result<(), CommitError> {
-        let version = version_key(op.table.id, &op.partition, old);
-        if overlay.dead.contains(&version) {
+        let dead = (op.table.id, op.partition.clone(), old);
+        if overlay.dead.contains(&dead) {
             return Err(CommitError::Conflict);
         }
         if op.old.as_pending().is_none() {
-            let hot = &self.shared.hot;
-            let dead = hot
-                .get(Family::Dead, &version)
+            let version = version_key(op.table.id, &op.partition, old);
+            let is_dead = self
+                .hot(Family::Dead, &version)
                 .map_err(StorageError::from)?
                 .is_some();
             // A flushed version may have left the log. What has no dead entry lives, unless the entry left with the
             // record that superseded the version: then the writer has read from before the log's beginning.
-            let state = self.state(op.table.id, &op.partition)?;
+            let state = self.partition_state(op.table.id, &op.partition)?;
             let exists = if op.table.kind != TableKind::Stream && old <= state.watermark {
                 old > state.trimmed || since >= state.trimmed
             } else {
-                hot.get(rows_family(&op.table), &version)
+                self.hot(rows_family(&op.table), &version)
                     .map_err(StorageError::from)?
                     .is_some()
             };
-            if dead || !exists {
+            if is_dead || !exists {
                 return Err(CommitError::Conflict);
             }
         }
-        overlay.dead.insert(version.clone());
-        overlay.undo.push(Undo::Dead(version));
+        overlay.dead.insert(dead.clone());
+        overlay.undo.push(Undo::Dead(dead));
         Ok(())
     }
 
-    pub(super) fn holder(
-        &self,
-        overlay: &Overlay,
-        key: &Arc<[u8]>,
-    ) -> Result<Option<Seq>, StorageError> {
+    fn holder(&self, overlay: &Overlay, key: &Arc<[u8]>) -> Result<Option<Seq>, StorageError> {
         if let Some(holder) = overlay.keys.get(key) {
             return Ok(*holder);
         }
-        self.shared
-            .hot
-            .get(Family::Key, key)?
+        self.hot(Family::Key, key)?
             .map(|bytes| read_seq(&bytes))
             .transpose()
+    }
+}
+
+impl Lookup for Committer {
+    fn hot(
+        &self,
+        family: Family,
+        key: &[u8],
+    ) -> Result<Option<DBPinnableSlice<'_>>, rocksdb::Error> {
+        self.shared.hot.get(family, key)
+    }
+
+    fn partition_state(
+        &self,
+        table: TableId,
+        partition: &Partition,
+    ) -> Result<PartitionState, StorageError> {
+        self.state(table, partition)
+    }
+}
+
+impl Lookup for HotSnapshot {
+    fn hot(
+        &self,
+        family: Family,
+        key: &[u8],
+    ) -> Result<Option<DBPinnableSlice<'_>>, rocksdb::Error> {
+        self.get(family, key)
+    }
+
+    fn partition_state(
+        &self,
+        table: TableId,
+        partition: &Partition,
+    ) -> Result<PartitionState, StorageError> {
+        PartitionState::stored(self.get(Family::Meta, &cold::state_key(table, partition))?)
+    }
+}
+
+impl Committer {
+    /// Checks a transaction, unless it was checked ahead, and adds it to the group; returns its last Seq. A refused one
+    /// leaves no trace.
+    pub(super) fn apply(
+        &self,
+        group: &mut Group,
+        transaction: &mut Transaction,
+        ahead: Option<&Ahead>,
+    ) -> Result<Seq, CommitError> {
+        self.check_alive()?;
+        self.check_tables(transaction)?;
+        self.check_reads(group, transaction)?;
+        self.check_erased(transaction)?;
+        let first = self.shared.generator.draw(transaction.seqs());
+        let checked = match ahead {
+            Some(ahead) if self.recent.spares(transaction, ahead) => {
+                group.is_large = true;
+                Ok(())
+            }
+            _ => {
+                let now_ms = self.shared.generator.now_ms();
+                self.check(&mut group.overlay, transaction, first, now_ms)
+            }
+        };
+        let appended = checked.and_then(|()| self.append(group, transaction, first));
+        match &appended {
+            Ok(_) => group.overlay.undo.clear(),
+            Err(_) => group.overlay.roll_back(),
+        }
+        appended
+    }
+
+    /// Checks that nothing the transaction depends on was touched since it was read.
+    pub(super) fn check_reads(
+        &self,
+        group: &Group,
+        transaction: &Transaction,
+    ) -> Result<(), CommitError> {
+        let Some(reads) = &transaction.reads else {
+            return Ok(());
+        };
+        for (table, partitions) in &reads.partitions {
+            // A table that was dropped or truncated is changed as much as can be.
+            let mut changed = !self.tables.contains_key(table);
+            match partitions {
+                PartitionSet::One(partition) => {
+                    let state = match group.states.get(&(*table, partition.clone())) {
+                        Some(state) => *state,
+                        None => self.state(*table, partition)?,
+                    };
+                    changed |= state.last_seq > reads.since;
+                }
+                PartitionSet::All => {
+                    let last = self.last_commits.get(table);
+                    changed |= last.is_some_and(|last| *last > reads.since);
+                    changed |= group.states.iter().any(|((touched, _), state)| {
+                        touched == table && state.last_seq > reads.since
+                    });
+                }
+            }
+            if changed {
+                return Err(CommitError::ReadChanged);
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses changes of tables that are not as the transaction knew them.
+    pub(super) fn check_tables(&self, transaction: &Transaction) -> Result<(), CommitError> {
+        let ops = transaction.ops();
+        for (at, op) in ops.iter().enumerate() {
+            if at > 0 && Arc::ptr_eq(&ops[at - 1].table, &op.table) {
+                continue;
+            }
+            let current = self.tables.get(&op.table.id);
+            if current.is_none_or(|current| current.schema_version != op.table.schema_version) {
+                return Err(CommitError::CatalogChanged);
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn append(

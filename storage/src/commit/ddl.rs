@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rocksdb::WriteBatch;
 use serde::{Deserialize, Serialize};
 
-use super::check::Group;
+use super::check::{Group, Lookup};
 use super::{Committer, Shared};
 use crate::catalog::{
     Catalog, CatalogChange, Commented, FIRST_USER_OID, IndexId, RoleDef, TableDef, TableId, ViewDef,
@@ -478,7 +478,7 @@ impl Committer {
         };
         self.states.retain(|(table, _), _| kept.contains(table));
         drop(old);
-        self.write_group(group, last, Some((new, garbage)))
+        self.write_group(group, last, Some((new, garbage)), true)
             .map_err(|error| CommitError::Unknown(error.to_string()))?;
         self.shared.watches.catalog_changed(last);
         Ok(last)
@@ -544,7 +544,9 @@ impl Committer {
         if transaction.seqs() == 0 {
             return Ok(first.previous());
         }
-        self.check(&mut group.overlay, transaction, first)?;
+        self.check_tables(transaction)?;
+        let now_ms = self.shared.generator.now_ms();
+        self.check(&mut group.overlay, transaction, first, now_ms)?;
         self.append(group, transaction, first)
     }
 }

@@ -40,6 +40,8 @@ pub(super) enum Frame {
 pub(super) struct Hello {
     pub(super) version: u64,
     pub(super) auth: Credentials,
+    /// How large frames may come.
+    pub(super) compression: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -141,7 +143,12 @@ mod tests {
     #[test]
     fn frames_are_read() {
         let hello = r#"{"type":"hello","version":1,"auth":{"type":"basic","user":"ada"}}"#;
-        let Ok(Frame::Hello(Hello { version: 1, auth })) = parse(hello) else {
+        let Ok(Frame::Hello(Hello {
+            version: 1,
+            auth,
+            compression: None,
+        })) = parse(hello)
+        else {
             panic!("{hello}");
         };
         assert!(

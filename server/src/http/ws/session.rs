@@ -2,6 +2,7 @@
 //! another and an error ends one of them only.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,9 +30,38 @@ const SUBSCRIPTIONS_MAX: usize = 1000;
 const STATEMENTS_MAX: usize = 32;
 /// Batches that a client may ask for ahead.
 const CREDIT_MAX: usize = 1 << 16;
+/// The compression that there is, as hello and welcome name it.
+const DEFLATE: &str = "deflate";
+/// Smaller frames are sent as they are.
+const DEFLATE_BYTES_MIN: usize = 1 << 10;
 
 /// What goes out, to the socket's side.
-type Out = mpsc::Sender<Message>;
+#[derive(Clone)]
+struct Out {
+    frames: mpsc::Sender<Message>,
+    /// Whether the client takes compressed frames.
+    deflates: bool,
+}
+
+impl Out {
+    /// Hands a frame to the socket's side; `false` when that has ended.
+    async fn send(&self, frame: String) -> bool {
+        let frame = match self.deflates && frame.len() >= DEFLATE_BYTES_MIN {
+            true => Message::binary(deflated(&frame)),
+            false => Message::text(frame),
+        };
+        self.frames.send(frame).await.is_ok()
+    }
+}
+
+/// A frame's text, compressed by itself (RFC 1951).
+fn deflated(text: &str) -> Vec<u8> {
+    use std::io::Write;
+    let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
+    // Writing to a Vec cannot fail.
+    let _ = encoder.write_all(text.as_bytes());
+    encoder.finish().unwrap_or_default()
+}
 
 /// Why a socket is closed, and the code that its client is told.
 struct Close {
@@ -64,8 +94,12 @@ pub(super) async fn run(
     server: Arc<HttpServer>,
     local: bool,
     mut received: mpsc::Receiver<String>,
-    out: Out,
+    frames: mpsc::Sender<Message>,
 ) {
+    let mut out = Out {
+        frames,
+        deflates: false,
+    };
     let (stop, kill) = (
         server.shutdown().stop.clone(),
         server.shutdown().kill.clone(),
@@ -73,12 +107,13 @@ pub(super) async fn run(
     let served = async {
         let greeting = greet(&server, local, &mut received);
         let late = || Close::violation(4408, "the first frame did not come in time");
-        let Some(user) = tokio::time::timeout(HELLO_TIMEOUT, greeting)
+        let Some((user, deflates)) = tokio::time::timeout(HELLO_TIMEOUT, greeting)
             .await
             .unwrap_or_else(|_| Err(late()))?
         else {
             return Ok(());
         };
+        out.deflates = deflates;
         let mut socket = Socket {
             server,
             user,
@@ -87,7 +122,7 @@ pub(super) async fn run(
             tasks: JoinSet::new(),
             ids: HashMap::new(),
         };
-        socket.send(welcome(&socket.user)).await;
+        socket.send(welcome(&socket.user, deflates)).await;
         let ended = socket.serve(&mut received).await;
         socket.end().await;
         ended
@@ -99,21 +134,22 @@ pub(super) async fn run(
     let farewell = match served {
         Err(why) => {
             // Nobody may be there to hear it.
-            let _ = out.send(error_frame(None, &why.error)).await;
+            out.send(error_frame(None, &why.error)).await;
             close(why.code, why.reason())
         }
         Ok(()) if stop.is_cancelled() => close(1001, "the server is stopping"),
         Ok(()) => close(1000, ""),
     };
-    let _ = out.send(farewell).await;
+    let _ = out.frames.send(farewell).await;
 }
 
-/// Takes the first frame and gives the role whose socket it is; `None` when the client left, or the server stops.
+/// Takes the first frame and gives the role whose socket it is, and whether it takes compressed frames; `None` when the
+/// client left, or the server stops.
 async fn greet(
     server: &HttpServer,
     local: bool,
     received: &mut mpsc::Receiver<String>,
-) -> Result<Option<String>, Close> {
+) -> Result<Option<(String, bool)>, Close> {
     let text = tokio::select! {
         text = received.recv() => text,
         () = server.shutdown().stop.cancelled() => None,
@@ -121,33 +157,41 @@ async fn greet(
     let Some(text) = text else {
         return Ok(None);
     };
-    let Frame::Hello(Hello { version, auth }) = parse(&text).map_err(Close::malformed)? else {
+    let Frame::Hello(hello) = parse(&text).map_err(Close::malformed)? else {
         return Err(Close::malformed("the first frame is hello"));
     };
+    let Hello {
+        version,
+        auth,
+        compression,
+    } = hello;
     if version != VERSION {
         let reason = format!("version {version} is not spoken here, but version {VERSION}");
         return Err(Close::malformed(reason));
     }
     match authenticate(server, auth, local).await {
-        Ok(user) => Ok(Some(user)),
+        Ok(user) => Ok(Some((user, compression.as_deref() == Some(DEFLATE)))),
         Err(error) => Err(Close { code: 4401, error }),
     }
 }
 
-fn welcome(user: &str) -> Message {
+fn welcome(user: &str, deflates: bool) -> String {
     let mut frame = format!("{{\"type\":\"welcome\",\"version\":{VERSION},\"user\":");
     tidelog_sql::json::write_string(user, &mut frame);
+    if deflates {
+        frame.push_str(&format!(",\"compression\":\"{DEFLATE}\""));
+    }
     frame.push_str(&format!(
         ",\"server\":\"tidelog {}\",\"limits\":{{\"frame_bytes\":{FRAME_BYTES_MAX},\
          \"subscriptions\":{SUBSCRIPTIONS_MAX},\"statements\":{STATEMENTS_MAX},\"idle_ms\":{}}}}}",
         env!("CARGO_PKG_VERSION"),
         IDLE_MAX.as_millis()
     ));
-    Message::text(frame)
+    frame
 }
 
 /// `{"type":"error","id":…,"error":{…}}`; without an id it is about the socket as a whole.
-fn error_frame(id: Option<u64>, error: &SqlError) -> Message {
+fn error_frame(id: Option<u64>, error: &SqlError) -> String {
     let mut frame = String::from("{\"type\":\"error\"");
     if let Some(id) = id {
         frame.push_str(&format!(",\"id\":{id}"));
@@ -155,7 +199,7 @@ fn error_frame(id: Option<u64>, error: &SqlError) -> Message {
     frame.push_str(",\"error\":");
     write_error(error, &mut frame);
     frame.push('}');
-    Message::text(frame)
+    frame
 }
 
 /// What runs under an id.
@@ -173,7 +217,7 @@ struct Socket {
     out: Out,
     running: HashMap<u64, Running>,
     /// Each gives its last frame, which is sent when its id is free again.
-    tasks: JoinSet<Option<Message>>,
+    tasks: JoinSet<Option<String>>,
     /// Which task serves which id.
     ids: HashMap<Id, u64>,
 }
@@ -247,7 +291,7 @@ impl Socket {
                     interrupts.cancel_statement();
                 }
             }
-            Frame::Ping => self.send(Message::text("{\"type\":\"pong\"}")).await,
+            Frame::Ping => self.send("{\"type\":\"pong\"}".to_string()).await,
         }
         Ok(())
     }
@@ -270,8 +314,8 @@ impl Socket {
     }
 
     /// Hands a frame to the socket's side. When that has ended the frames end too, so nobody is told.
-    async fn send(&self, frame: Message) {
-        let _ = self.out.send(frame).await;
+    async fn send(&self, frame: String) {
+        self.out.send(frame).await;
     }
 
     fn query(&mut self, id: u64, statement: Statement) {
@@ -303,9 +347,9 @@ impl Socket {
             let ended = follower.follow(server, user, statement, from).await;
             Some(match ended {
                 Err(Stop::Error(error) | Stop::Fatal(error)) => error_frame(Some(id), &error),
-                Ok(()) => Message::text(format!("{{\"type\":\"done\",\"id\":{id}}}")),
+                Ok(()) => format!("{{\"type\":\"done\",\"id\":{id}}}"),
                 Err(Stop::Gone) => {
-                    Message::text(format!("{{\"type\":\"unsubscribed\",\"id\":{id}}}"))
+                    format!("{{\"type\":\"unsubscribed\",\"id\":{id}}}")
                 }
             })
         });
@@ -313,7 +357,7 @@ impl Socket {
     }
 
     /// Forgets a task that has ended, and tells the client.
-    async fn ended(&mut self, ended: Result<(Id, Option<Message>), JoinError>) {
+    async fn ended(&mut self, ended: Result<(Id, Option<String>), JoinError>) {
         let (task, last) = match ended {
             Ok(ended) => ended,
             Err(error) => (error.id(), None),
@@ -353,19 +397,16 @@ async fn send_result(
     id: u64,
     mut pieces: mpsc::Receiver<Result<Piece, SqlError>>,
     out: Out,
-) -> Option<Message> {
+) -> Option<String> {
     let mut last = None;
     while let Some(piece) = pieces.recv().await {
         let frame = match piece {
-            Ok(Piece::Columns(columns)) => Message::text(format!(
-                "{{\"type\":\"columns\",\"id\":{id},\"columns\":{columns}}}"
-            )),
-            Ok(Piece::Rows(rows)) => Message::text(format!(
-                "{{\"type\":\"rows\",\"id\":{id},\"rows\":[{rows}]}}"
-            )),
+            Ok(Piece::Columns(columns)) => {
+                format!("{{\"type\":\"columns\",\"id\":{id},\"columns\":{columns}}}")
+            }
+            Ok(Piece::Rows(rows)) => format!("{{\"type\":\"rows\",\"id\":{id},\"rows\":[{rows}]}}"),
             Ok(Piece::Done(members)) => {
-                let done = format!("{{\"type\":\"done\",\"id\":{id},{members}}}");
-                last = Some(Message::text(done));
+                last = Some(format!("{{\"type\":\"done\",\"id\":{id},{members}}}"));
                 continue;
             }
             Err(error) => {
@@ -374,7 +415,7 @@ async fn send_result(
             }
         };
         // Without a reader the statement ends, since its pieces are dropped.
-        if out.send(frame).await.is_err() {
+        if !out.send(frame).await {
             break;
         }
     }
@@ -405,16 +446,16 @@ impl Follower {
             if subscription.is_due_batch() {
                 // Before anything is read from the log: a client without credit costs nothing.
                 let granted = async { Ok::<_, Stop>(self.credit.acquire().await) };
-                if let Ok(granted) = interrupts.guard_endless(granted).await? {
+                if let Ok(granted) = interrupts.guard_endless(pin!(granted)).await? {
                     granted.forget();
                 }
             }
             let Some(frame) = subscription.next(interrupts).await? else {
                 return Ok(());
             };
-            let text = Message::text(format!("{{\"id\":{},{}}}", self.id, frame.members));
-            let sending = async { self.out.send(text).await.map_err(|_| Stop::Gone) };
-            interrupts.guard_endless(sending).await?;
+            let frame = format!("{{\"id\":{},{}}}", self.id, frame.members);
+            let sending = async { self.out.send(frame).await.then_some(()).ok_or(Stop::Gone) };
+            interrupts.guard_endless(pin!(sending)).await?;
         }
     }
 }

@@ -1,5 +1,7 @@
 //! COPY's binary format: a signature, tuples of fields in the types' binary forms, and an end.
 
+use std::pin::pin;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures::TryStreamExt;
 use tidelog_sql::text::Style;
@@ -56,7 +58,7 @@ impl Connection {
             reply::copy_data(&mut client.out, &head);
             Ok::<u64, Stop>(total)
         };
-        let total = self.interrupts.guard(send).await?;
+        let total = self.interrupts.guard(pin!(send)).await?;
         reply::bare(&mut self.client.out, b'c');
         Ok(format!("COPY {total}"))
     }
