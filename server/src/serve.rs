@@ -23,8 +23,12 @@ use crate::shutdown::{self, Shutdown};
 const SUPERUSER: &str = "postgres";
 /// Sockets only copy bytes and split frames.
 const SOCKET_THREADS: usize = 2;
-/// Plans of deeply nested expressions recurse.
 const QUERY_STACK_BYTES: usize = 32 << 20;
+/// What recurses over a statement takes another piece of stack when less than this is left. It must do for all that
+/// recurses without looking: copying and dropping a tree of the greatest depth.
+const STACK_LEFT_BYTES: usize = 16 << 20;
+/// How large such a piece is; it costs memory only where it is touched.
+const STACK_PIECE_BYTES: usize = 32 << 20;
 /// Of 99: flushes and compactions give way to statements (on Linux a niceness of 9, a seventh of an equal share).
 const JOB_PRIORITY: u8 = 25;
 
@@ -57,6 +61,8 @@ pub(crate) enum ServeError {
 
 /// Runs the server until it is told to stop.
 pub(crate) fn run(settings: Settings) -> Result<(), ServeError> {
+    recursive::set_minimum_stack_size(STACK_LEFT_BYTES);
+    recursive::set_stack_allocation_size(STACK_PIECE_BYTES);
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     let sockets = runtime("socket", SOCKET_THREADS.min(cores)).build()?;
     let queries = runtime("query", cores.max(2))

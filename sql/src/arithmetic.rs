@@ -10,21 +10,23 @@ use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{
-    BinaryExpr, ColumnarValue, Expr, ExprSchemable, Operator, ScalarFunctionArgs, ScalarUDF,
-    ScalarUDFImpl, Signature, Volatility,
+    BinaryExpr, ColumnarValue, Expr, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
+    Signature, Volatility,
 };
 
 use crate::error::{ErrorKind, SqlError};
+use crate::output;
 
 /// Turns arithmetic on two integers of one type into its checked form; DataFusion's wraps around.
 pub(crate) fn rewrite(binary: BinaryExpr, schema: &DFSchema) -> Transformed<Expr> {
     use Operator::{Divide, Minus, Modulo, Multiply, Plus};
-    let operands = (binary.left.get_type(schema), binary.right.get_type(schema));
-    match operands {
+    if !matches!(binary.op, Plus | Minus | Multiply | Divide | Modulo) {
+        return Transformed::no(Expr::BinaryExpr(binary));
+    }
+    let operand = |expr| output::field_of(expr, schema);
+    match (operand(&binary.left), operand(&binary.right)) {
         (Ok(left), Ok(right))
-            if left == right
-                && left.is_signed_integer()
-                && matches!(binary.op, Plus | Minus | Multiply | Divide | Modulo) =>
+            if left.data_type() == right.data_type() && left.data_type().is_signed_integer() =>
         {
             let function = Arc::new(ScalarUDF::from(Checked {
                 op: binary.op,
@@ -37,6 +39,11 @@ pub(crate) fn rewrite(binary: BinaryExpr, schema: &DFSchema) -> Transformed<Expr
         }
         _ => Transformed::no(Expr::BinaryExpr(binary)),
     }
+}
+
+/// The operands of checked arithmetic; its result has their type.
+pub(crate) fn operands(call: &ScalarFunction) -> Option<&[Expr]> {
+    call.func.inner().is::<Checked>().then_some(&call.args)
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]

@@ -10,8 +10,8 @@ use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{
-    Cast, ColumnarValue, Expr, ExprSchemable, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
-    ScalarUDFImpl, Signature, Volatility,
+    Cast, ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
+    Signature, Volatility,
 };
 use tidelog_storage::datum::{ColumnBuilder, datum_at};
 use tidelog_storage::{ColumnType, Datum, DatumRef, TimeTz};
@@ -115,7 +115,7 @@ fn conversion(from: ColumnType, to: ColumnType) -> Option<Conversion> {
 
 /// Turns a cast into PostgreSQL's, where that is another.
 pub(crate) fn rewrite(cast: Cast, schema: &DFSchema, style: Style) -> Result<Transformed<Expr>> {
-    let Ok((_, from_field)) = cast.expr.to_field(schema) else {
+    let Ok(from_field) = output::field_of(&cast.expr, schema) else {
         return Ok(Transformed::no(Expr::Cast(cast)));
     };
     if from_field.data_type().is_null() {

@@ -186,8 +186,9 @@ impl OptimizerRule for DistinctRows {
                 let mut at = 0;
                 let mut needed = |key: &SortExpr| {
                     at += 1;
+                    let is_constant = !key.expr.any_column_refs() && !key.expr.is_volatile();
                     let is_new = seen.insert(key.expr.clone());
-                    at <= distinct.on_expr.len() || is_new && !matches!(key.expr, Expr::Literal(..))
+                    at <= distinct.on_expr.len() || is_new && !is_constant
                 };
                 if let Some(keys) = &mut distinct.sort_expr {
                     keys.retain(|key| needed(key));

@@ -6,14 +6,17 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef};
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::common::DFSchema;
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use tidelog_storage::catalog::PG_TYPE_KEY;
 use tidelog_storage::{ColumnType, Datum, datum::ColumnBuilder};
 
+use crate::arithmetic;
 use crate::error::SqlError;
 
 /// A column of a result.
@@ -64,6 +67,23 @@ pub fn row_tag(verb: &str, rows: u64) -> String {
 
 /// The tag of numerics that are text, with the digits that they are to be shown with.
 pub(crate) const NUMERIC_TEXT: &str = "numeric text";
+
+/// The field that an expression gives, but for its name and whether it can be NULL: DataFusion's own writes the name of
+/// each part out, in the whole the cube of a chain's length when each link is asked.
+pub(crate) fn field_of(expr: &Expr, schema: &DFSchema) -> Result<FieldRef, DataFusionError> {
+    let plain = |ty| Arc::new(Field::new("", ty, true));
+    match expr {
+        Expr::BinaryExpr(binary) if matches!(binary.op, Operator::And | Operator::Or) => {
+            Ok(plain(DataType::Boolean))
+        }
+        Expr::BinaryExpr(_) => expr.get_type(schema).map(plain),
+        Expr::ScalarFunction(call) => match arithmetic::operands(call) {
+            Some([operand, ..]) => field_of(operand, schema),
+            _ => Ok(expr.to_field(schema)?.1),
+        },
+        _ => Ok(expr.to_field(schema)?.1),
+    }
+}
 
 /// The column type that a field of a DataFusion schema is shown as.
 pub(crate) fn column_type(field: &Field) -> Result<ColumnType, SqlError> {

@@ -1,8 +1,10 @@
 //! Query strings into statements: PostgreSQL's grammar by sqlparser, ours (SUBSCRIBE, CREATE USER TABLE) on its tokens.
 
+mod chains;
 mod create;
 mod cursor;
 mod define;
+mod dialect;
 mod distinct;
 mod forms;
 mod keywords;
@@ -18,15 +20,15 @@ use std::sync::Arc;
 use datafusion::sql::sqlparser::ast::{
     self, CopyLegacyOption, CopyOption, Expr, Ident, Query, SelectItem, SetExpr, Statement, Value,
 };
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
-use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use tidelog_storage::{Seq, TableKind};
 
 pub(crate) use create::{Like, TableAs};
 pub(crate) use cursor::{CursorCommand, Declare, Direction, Fetch};
 pub(crate) use define::{Definition, IdentityChange, SequenceChange, SequenceOptions};
+pub(crate) use dialect::parser_of;
 pub(crate) use listen::Listen;
 pub(crate) use maintain::Maintain;
 pub(crate) use subscribe::{OptionValue, Subscribe, SubscribeOption};
@@ -213,7 +215,7 @@ impl Parsed {
             Some(quoted) => quoted,
             None => quoted.split_once("\" is out of range")?.0,
         };
-        let tokens = Tokenizer::new(&PostgreSqlDialect {}, &self.source).tokenize_with_location();
+        let tokens = dialect::tokens(&self.source);
         let starts = line_starts(&self.source);
         let places = tokens
             .ok()?
@@ -250,10 +252,8 @@ impl Parsed {
 
 /// Splits a query string into statements; an empty string has none.
 pub(crate) fn parse(sql: &str) -> Result<Vec<Parsed>, SqlError> {
-    let dialect = PostgreSqlDialect {};
-    let tokens = Tokenizer::new(&dialect, sql)
-        .tokenize_with_location()
-        .map_err(|e| SqlError::new(ErrorKind::SyntaxError, e.message))?;
+    let tokens =
+        dialect::tokens(sql).map_err(|e| SqlError::new(ErrorKind::SyntaxError, e.message))?;
     let source: Arc<str> = sql.into();
     tokens
         .split(|token| token.token == Token::SemiColon)
@@ -261,15 +261,11 @@ pub(crate) fn parse(sql: &str) -> Result<Vec<Parsed>, SqlError> {
             part.iter()
                 .any(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF))
         })
-        .map(|part| parse_one(&dialect, &source, part.to_vec()))
+        .map(|part| chains::on_stack_enough(part, |tokens| parse_one(&source, tokens)))
         .collect()
 }
 
-fn parse_one(
-    dialect: &PostgreSqlDialect,
-    sql: &Arc<str>,
-    mut tokens: Vec<TokenWithSpan>,
-) -> Result<Parsed, SqlError> {
+fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, SqlError> {
     tokens.retain(|token| !matches!(token.token, Token::Whitespace(_)));
     let starts = line_starts(sql);
     let begin = tokens.first().map_or(1, |token| position(&starts, token));
@@ -277,42 +273,39 @@ fn parse_one(
         .last()
         .map_or(begin, |token| position(&starts, token));
     let spares_keys = take_key_locks(&mut tokens);
-    let mut as_of = take_as_of(dialect, sql, &mut tokens)?;
+    let mut as_of = take_as_of(sql, &mut tokens)?;
     let overriding = take_overriding(&mut tokens);
     take_trim_from(&mut tokens);
     order_sequence_options(&mut tokens);
     plain_quantified(&mut tokens);
     forms::rewrite(&mut tokens)?;
-    let taken = create::take(dialect, sql, &mut tokens)?;
+    let taken = create::take(sql, &mut tokens)?;
     let word = |n: usize| match tokens.get(n).map(|t| &t.token) {
         Some(Token::Word(word)) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
         _ => String::new(),
     };
     let definition = match word(0).as_str() {
-        "ALTER" => define::parse_alter(dialect, sql, &tokens)?,
+        "ALTER" => define::parse_alter(sql, &tokens)?,
         _ => None,
     };
     let result = match (word(0).as_str(), word(1).as_str(), word(2).as_str()) {
         _ if let Some(definition) = definition => Ok(Body::Define(Box::new(definition))),
         ("SUBSCRIBE", ..) => {
-            parse_subscribe(dialect, sql, tokens).map(|s| Body::Subscribe(Box::new(s), None))
+            parse_subscribe(sql, tokens).map(|s| Body::Subscribe(Box::new(s), None))
         }
-        ("DECLARE", ..) => parse_declare(dialect, sql, tokens, spares_keys, as_of.take())
+        ("DECLARE", ..) => parse_declare(sql, tokens, spares_keys, as_of.take())
             .map(|command| Body::Cursor(Box::new(command))),
         ("FETCH" | "MOVE", ..) => {
-            parse_fetch(dialect, sql, tokens).map(|command| Body::Cursor(Box::new(command)))
+            parse_fetch(sql, tokens).map(|command| Body::Cursor(Box::new(command)))
         }
-        ("CLOSE", ..) => {
-            parse_close(dialect, sql, tokens).map(|command| Body::Cursor(Box::new(command)))
-        }
+        ("CLOSE", ..) => parse_close(sql, tokens).map(|command| Body::Cursor(Box::new(command))),
         ("VACUUM" | "ANALYZE" | "ANALYSE", ..) => {
-            maintain::parse_maintain(dialect, sql, tokens).map(Body::Maintain)
+            maintain::parse_maintain(sql, tokens).map(Body::Maintain)
         }
-        ("COMMENT", ..) => define::parse_comment(dialect, sql, tokens)
-            .map(|definition| Body::Define(Box::new(definition))),
-        ("LISTEN", ..) => {
-            parse_listen(dialect, sql, tokens).map(|listen| Body::Listen(Box::new(listen)))
+        ("COMMENT", ..) => {
+            define::parse_comment(sql, tokens).map(|definition| Body::Define(Box::new(definition)))
         }
+        ("LISTEN", ..) => parse_listen(sql, tokens).map(|listen| Body::Listen(Box::new(listen))),
         ("EXPLAIN", ..) => {
             // ON is no expression.
             for token in tokens.iter_mut().skip(1) {
@@ -327,13 +320,13 @@ fn parse_one(
                     _ => break,
                 }
             }
-            parse_statement(dialect, sql, tokens).map(|s| Body::Sql(Box::new(s), None))
+            parse_statement(sql, tokens).map(|s| Body::Sql(Box::new(s), None))
         }
         ("COPY", ..) if word(2) != "SUBSCRIBE" => {
             plain_switches(&mut tokens);
-            parse_statement(dialect, sql, tokens).map(|s| Body::Sql(Box::new(s), None))
+            parse_statement(sql, tokens).map(|s| Body::Sql(Box::new(s), None))
         }
-        ("COPY", ..) => parse_copy_subscribe(dialect, sql, tokens),
+        ("COPY", ..) => parse_copy_subscribe(sql, tokens),
         ("CREATE", kind @ ("USER" | "SHARED" | "STREAM"), "TABLE") => {
             let kind = match kind {
                 "USER" => TableKind::User,
@@ -341,7 +334,7 @@ fn parse_one(
                 _ => TableKind::Stream,
             };
             tokens.remove(1);
-            parse_statement(dialect, sql, tokens).map(|s| Body::Sql(Box::new(s), Some(kind)))
+            parse_statement(sql, tokens).map(|s| Body::Sql(Box::new(s), Some(kind)))
         }
         // CREATE USER is CREATE ROLE … LOGIN.
         ("CREATE" | "ALTER" | "DROP", "USER", _) => {
@@ -352,7 +345,7 @@ fn parse_one(
                     _ => unreachable!("a keyword is a word"),
                 };
             }
-            parse_statement(dialect, sql, tokens).map(|mut statement| {
+            parse_statement(sql, tokens).map(|mut statement| {
                 if let Statement::CreateRole(role) = &mut statement
                     && creates
                 {
@@ -363,9 +356,9 @@ fn parse_one(
         }
         ("ALTER", "TABLE", _) => {
             reset_as_set(&mut tokens);
-            parse_statement(dialect, sql, tokens).map(|s| Body::Sql(Box::new(s), None))
+            parse_statement(sql, tokens).map(|s| Body::Sql(Box::new(s), None))
         }
-        _ => parse_statement(dialect, sql, tokens).map(|s| Body::Sql(Box::new(s), None)),
+        _ => parse_statement(sql, tokens).map(|s| Body::Sql(Box::new(s), None)),
     };
     let body = result.and_then(|body| create::finish(body, taken));
     body.map(|body| Parsed {
@@ -379,11 +372,7 @@ fn parse_one(
 }
 
 /// Takes the AS OF clause away that ends a query, also that of an INSERT or inside COPY (…).
-fn take_as_of(
-    dialect: &PostgreSqlDialect,
-    sql: &str,
-    tokens: &mut Vec<TokenWithSpan>,
-) -> Result<Option<AsOf>, SqlError> {
+fn take_as_of(sql: &str, tokens: &mut Vec<TokenWithSpan>) -> Result<Option<AsOf>, SqlError> {
     let is = |token: &TokenWithSpan, name: &str| {
         matches!(&token.token, Token::Word(word)
             if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(name))
@@ -410,7 +399,7 @@ fn take_as_of(
         ));
     }
     let unit = unit(&tokens[at..at + 3]).expect("it was just found");
-    let mut parser = Parser::new(dialect).with_tokens_with_locations(tokens[at + 3..].to_vec());
+    let mut parser = dialect::parser(tokens[at + 3..].to_vec());
     let value = parser
         .parse_expr()
         .map_err(|error| syntax_error(sql, error))?;
@@ -446,10 +435,7 @@ fn position(starts: &[usize], token: &TokenWithSpan) -> usize {
 
 /// The words of one statement of a query string that was parsed before.
 fn words(sql: &str, extent: &RangeInclusive<usize>) -> Vec<Word> {
-    let dialect = PostgreSqlDialect {};
-    let tokens = Tokenizer::new(&dialect, sql)
-        .tokenize_with_location()
-        .unwrap_or_default();
+    let tokens = dialect::tokens(sql).unwrap_or_default();
     let starts = line_starts(sql);
     let word = |token: &TokenWithSpan| {
         let text = match &token.token {
@@ -478,18 +464,18 @@ fn line_starts(sql: &str) -> Vec<usize> {
     lines.collect()
 }
 
-fn parse_statement(
-    dialect: &PostgreSqlDialect,
-    sql: &str,
-    tokens: Vec<TokenWithSpan>,
-) -> Result<Statement, SqlError> {
-    let mut parser = Parser::new(dialect).with_tokens_with_locations(tokens);
+fn parse_statement(sql: &str, tokens: Vec<TokenWithSpan>) -> Result<Statement, SqlError> {
+    let mut parser = dialect::parser(tokens);
     parser
         .parse_statement()
         .and_then(|statement| expect_end(&parser).map(|()| statement))
         .map_err(|error| syntax_error(sql, error))
         .map(distinct::associate)
         .and_then(with::unwrapped)
+        .map(|mut statement| {
+            chains::balance(&mut statement);
+            statement
+        })
 }
 
 fn expect_end(parser: &Parser<'_>) -> Result<(), ParserError> {
@@ -588,8 +574,7 @@ pub(crate) fn parse_query(sql: &str) -> Result<Query, SqlError> {
 
 /// A type from its SQL text.
 pub(crate) fn parse_type(sql: &str) -> Result<ast::DataType, SqlError> {
-    let dialect = PostgreSqlDialect {};
-    let parser = Parser::new(&dialect).try_with_sql(sql);
+    let parser = dialect::parser_of(sql);
     let parsed = parser.and_then(|mut parser| {
         let ty = parser.parse_data_type()?;
         expect_end(&parser).map(|()| ty)

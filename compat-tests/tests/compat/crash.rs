@@ -100,7 +100,8 @@ impl Run {
             random.split(),
         ));
         let following = self.followers.each_mut().map(|follower| {
-            let (mut follower, peer) = (std::mem::take(follower), peer.clone());
+            let stand_in = Follower::new(follower.table());
+            let (mut follower, peer) = (std::mem::replace(follower, stand_in), peer.clone());
             tokio::spawn(async move {
                 follower.follow(&peer, None).await;
                 follower

@@ -1,4 +1,4 @@
-//! Bytes that are no protocol end one connection and touch no other.
+//! Bytes that are no protocol end one connection and touch no other; statements that are too deep end none.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -154,4 +154,114 @@ async fn clients_that_vanish_leave_nothing_behind() {
     assert_eq!(server.peer().value("SELECT count(*) FROM t"), "0");
     let mut server = server;
     assert!(server.terminate().success());
+}
+
+/// A statement, nested or chained so often.
+type Deep = fn(usize) -> String;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deep_statements_are_answered_or_refused() {
+    let server = Server::start();
+    let client = server.peer().connect().await;
+    client
+        .batch_execute("CREATE TABLE t (id int8 PRIMARY KEY, a int); INSERT INTO t VALUES (1, 1)")
+        .await
+        .unwrap();
+    let nested = |before: &str, inner: &str, after: &str, times: usize| {
+        [&before.repeat(times), inner, &after.repeat(times)].concat()
+    };
+    let answered = [
+        format!("SELECT {} FROM t", nested("(", "a", ")", 100)),
+        format!("SELECT {} FROM t", nested("abs(", "a", ")", 60)),
+        format!("SELECT a FROM t WHERE {}", nested("NOT ", "a = 1", "", 100)),
+        nested("SELECT a FROM (", "SELECT a FROM t", ") AS q", 50),
+        format!("SELECT a FROM t WHERE a = 1{}", " OR a = 0".repeat(5_000)),
+        format!("SELECT a FROM t WHERE a = 1{}", " AND id = 1".repeat(5_000)),
+        format!("SELECT a FROM t WHERE a IN (1{})", ", 2".repeat(20_000)),
+        format!("SELECT 1{}", " UNION SELECT 1".repeat(100)),
+    ];
+    for sql in answered {
+        let rows = client.query(&sql, &[]).await;
+        let rows = rows.unwrap_or_else(|error| panic!("{}: {error}", &sql[..60]));
+        assert_eq!(rows[0].get::<_, i32>(0), 1, "{}", &sql[..60]);
+    }
+    let deep: [(Deep, usize); 12] = [
+        (
+            |n| ["SELECT ", &"(".repeat(n), "1", &")".repeat(n)].concat(),
+            100_000,
+        ),
+        (|n| ["SELECT ", &"- ".repeat(n), "1"].concat(), 100_000),
+        (|n| ["SELECT 1", &" + 1".repeat(n)].concat(), 100_000),
+        (
+            |n| ["SELECT ", &"abs(".repeat(n), "1", &")".repeat(n)].concat(),
+            1_000,
+        ),
+        (|n| ["SELECT 1", &"::int".repeat(n)].concat(), 20_000),
+        (
+            |n| {
+                [
+                    "SELECT ",
+                    &"CASE WHEN true THEN ".repeat(n),
+                    "1",
+                    &" END".repeat(n),
+                ]
+                .concat()
+            },
+            120,
+        ),
+        (|n| ["SELECT true", &" OR true".repeat(n)].concat(), 200_000),
+        (
+            |n| ["SELECT true", &" OR true".repeat(n), ")"].concat(),
+            40_000,
+        ),
+        (
+            |n| {
+                [
+                    &"SELECT * FROM (".repeat(n),
+                    "SELECT 1",
+                    &") AS q".repeat(n),
+                ]
+                .concat()
+            },
+            5_000,
+        ),
+        (
+            |n| {
+                [
+                    &"(SELECT 1 INTERSECT ".repeat(n),
+                    "SELECT 1",
+                    &")".repeat(n),
+                ]
+                .concat()
+            },
+            120,
+        ),
+        (
+            |n| ["SELECT 1", &" UNION ALL SELECT 1".repeat(n)].concat(),
+            10_000,
+        ),
+        (
+            |n| ["SELECT '", &"[".repeat(n), &"]".repeat(n), "'::jsonb"].concat(),
+            100_000,
+        ),
+    ];
+    for (deep, times) in deep {
+        let sql = deep(times);
+        let Err(error) = client.batch_execute(&sql).await else {
+            continue;
+        };
+        let refusal = error.as_db_error();
+        let refusal = refusal.unwrap_or_else(|| panic!("{}: {error}", &sql[..40]));
+        let code = refusal.code().code();
+        assert!(
+            ["54001", "42601"].contains(&code),
+            "{}: {refusal:?}",
+            &sql[..40]
+        );
+    }
+    let row = client
+        .query_one("SELECT count(*) FROM t", &[])
+        .await
+        .unwrap();
+    assert_eq!(row.get::<_, i64>(0), 1);
 }

@@ -2,12 +2,11 @@
 //! DATA, UNLOGGED; and SELECT INTO, which is CREATE TABLE AS.
 
 use datafusion::sql::sqlparser::ast::{self, Ident, ObjectName, Query, SetExpr, Statement};
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
-use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use tidelog_storage::TableKind;
 
 use super::define::Definition;
+use super::dialect;
 use super::{Body, syntax_error};
 use crate::error::SqlError;
 
@@ -59,11 +58,7 @@ fn word(token: Option<&TokenWithSpan>) -> String {
 }
 
 /// Takes out of a CREATE TABLE what sqlparser does not know.
-pub(super) fn take(
-    dialect: &PostgreSqlDialect,
-    sql: &str,
-    tokens: &mut Vec<TokenWithSpan>,
-) -> Result<Taken, SqlError> {
+pub(super) fn take(sql: &str, tokens: &mut Vec<TokenWithSpan>) -> Result<Taken, SqlError> {
     let mut taken = Taken::default();
     if word(tokens.first()) != "CREATE" {
         return Ok(taken);
@@ -96,7 +91,7 @@ pub(super) fn take(
                 taken.columns = columns;
                 tokens.drain(at..=end);
             }
-            None => take_likes(dialect, sql, tokens, at, &mut taken)?,
+            None => take_likes(sql, tokens, at, &mut taken)?,
         }
     }
     // WITH [NO] DATA ends the statement.
@@ -146,7 +141,6 @@ fn names(tokens: &[TokenWithSpan]) -> Option<Vec<Ident>> {
 }
 
 fn take_likes(
-    dialect: &PostgreSqlDialect,
     sql: &str,
     tokens: &mut Vec<TokenWithSpan>,
     open: usize,
@@ -174,7 +168,7 @@ fn take_likes(
     for element in elements {
         let first = word(element.first());
         if first == "LIKE" {
-            taken.likes.push(like(dialect, sql, columns, element)?);
+            taken.likes.push(like(sql, columns, element)?);
             continue;
         }
         let constraint = [
@@ -200,13 +194,8 @@ fn take_likes(
     Ok(())
 }
 
-fn like(
-    dialect: &PostgreSqlDialect,
-    sql: &str,
-    at: usize,
-    element: Vec<TokenWithSpan>,
-) -> Result<Like, SqlError> {
-    let mut parser = Parser::new(dialect).with_tokens_with_locations(element);
+fn like(sql: &str, at: usize, element: Vec<TokenWithSpan>) -> Result<Like, SqlError> {
+    let mut parser = dialect::parser(element);
     parser.next_token();
     let parsed = (|| {
         let source = parser.parse_object_name(false)?;

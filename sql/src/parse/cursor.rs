@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion::sql::sqlparser::ast::Statement;
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
+use super::dialect;
 use super::subscribe::{option_of, parse_option};
 use super::{AsOf, Body, Parsed, expect_end, parse_one, syntax_error};
 use crate::ddl;
@@ -71,13 +71,12 @@ fn keyword(parser: &mut Parser<'_>, words: &[&str]) -> Option<String> {
 }
 
 pub(super) fn parse_declare(
-    dialect: &PostgreSqlDialect,
     sql: &Arc<str>,
     tokens: Vec<TokenWithSpan>,
     spares_keys: bool,
     as_of: Option<AsOf>,
 ) -> Result<CursorCommand, SqlError> {
-    let mut parser = Parser::new(dialect).with_tokens_with_locations(tokens.clone());
+    let mut parser = dialect::parser(tokens.clone());
     let head = (|| {
         parser.next_token();
         let name = ddl::fold(&parser.parse_identifier()?);
@@ -122,7 +121,7 @@ pub(super) fn parse_declare(
         let message = "syntax error at end of input";
         return Err(SqlError::new(ErrorKind::SyntaxError, message));
     }
-    let mut statement = parse_one(dialect, sql, rest)?;
+    let mut statement = parse_one(sql, rest)?;
     statement.spares_keys |= spares_keys;
     statement.as_of = as_of;
     let can_be = match &statement.body {
@@ -147,11 +146,10 @@ pub(super) fn parse_declare(
 }
 
 pub(super) fn parse_fetch(
-    dialect: &PostgreSqlDialect,
     sql: &str,
     tokens: Vec<TokenWithSpan>,
 ) -> Result<CursorCommand, SqlError> {
-    let mut parser = Parser::new(dialect).with_tokens_with_locations(tokens);
+    let mut parser = dialect::parser(tokens);
     let parts = (|| {
         let moves = keyword(&mut parser, &["MOVE"]).is_some();
         if !moves {
@@ -278,11 +276,10 @@ fn number(parser: &mut Parser<'_>) -> Result<Option<i64>, ParserError> {
 }
 
 pub(super) fn parse_close(
-    dialect: &PostgreSqlDialect,
     sql: &str,
     tokens: Vec<TokenWithSpan>,
 ) -> Result<CursorCommand, SqlError> {
-    let mut parser = Parser::new(dialect).with_tokens_with_locations(tokens);
+    let mut parser = dialect::parser(tokens);
     let name = (|| {
         parser.next_token();
         let name = match keyword(&mut parser, &["ALL"]) {

@@ -2,7 +2,6 @@
 //! there, COMMENT ON.
 
 use datafusion::sql::sqlparser::ast::{self, DataType, Ident, ObjectName};
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
@@ -10,6 +9,7 @@ use tidelog_storage::TableKind;
 use tidelog_storage::catalog::Identity;
 
 use super::create::{Like, TableAs};
+use super::dialect;
 use super::{expect_end, syntax_error};
 use crate::error::SqlError;
 
@@ -93,11 +93,10 @@ pub(crate) struct SequenceOptions {
 
 /// Parses a statement that begins with ALTER if it is a definition of ours; `None` leaves it to sqlparser.
 pub(super) fn parse_alter(
-    dialect: &PostgreSqlDialect,
     sql: &str,
     tokens: &[TokenWithSpan],
 ) -> Result<Option<Definition>, SqlError> {
-    let mut parser = Parser::new(dialect).with_tokens_with_locations(tokens.to_vec());
+    let mut parser = dialect::parser(tokens.to_vec());
     let parsed = alter(&mut parser).and_then(|definition| {
         if definition.is_some() {
             expect_end(&parser)?;
@@ -156,12 +155,8 @@ const KEPT: [&str; 10] = [
 ];
 
 /// COMMENT ON.
-pub(super) fn parse_comment(
-    dialect: &PostgreSqlDialect,
-    sql: &str,
-    tokens: Vec<TokenWithSpan>,
-) -> Result<Definition, SqlError> {
-    let mut parser = Parser::new(dialect).with_tokens_with_locations(tokens);
+pub(super) fn parse_comment(sql: &str, tokens: Vec<TokenWithSpan>) -> Result<Definition, SqlError> {
+    let mut parser = dialect::parser(tokens);
     parser.next_token();
     let of = takes(&mut parser, &["ON"])
         .then(|| {

@@ -1,11 +1,10 @@
 //! `LISTEN channel [WITH (since = '…', …)]`.
 
 use datafusion::sql::sqlparser::ast::Ident;
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
-use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
+use super::dialect;
 use super::subscribe::{SubscribeOption, option_of, parse_option};
 use super::{expect_end, syntax_error};
 use crate::error::SqlError;
@@ -17,12 +16,8 @@ pub(crate) struct Listen {
     pub(crate) options: Vec<SubscribeOption>,
 }
 
-pub(super) fn parse_listen(
-    dialect: &PostgreSqlDialect,
-    sql: &str,
-    tokens: Vec<TokenWithSpan>,
-) -> Result<Listen, SqlError> {
-    let mut parser = Parser::new(dialect).with_tokens_with_locations(tokens);
+pub(super) fn parse_listen(sql: &str, tokens: Vec<TokenWithSpan>) -> Result<Listen, SqlError> {
+    let mut parser = dialect::parser(tokens);
     let parts = (|| {
         parser.next_token();
         let channel = parser.parse_identifier()?;

@@ -1,11 +1,10 @@
 //! VACUUM and ANALYZE.
 
 use datafusion::sql::sqlparser::ast::ObjectName;
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
-use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::define::takes;
+use super::dialect;
 use super::{expect_end, syntax_error};
 use crate::error::SqlError;
 
@@ -18,12 +17,8 @@ pub(crate) struct Maintain {
     pub(crate) tables: Vec<ObjectName>,
 }
 
-pub(super) fn parse_maintain(
-    dialect: &PostgreSqlDialect,
-    sql: &str,
-    tokens: Vec<TokenWithSpan>,
-) -> Result<Maintain, SqlError> {
-    let mut parser = Parser::new(dialect).with_tokens_with_locations(tokens);
+pub(super) fn parse_maintain(sql: &str, tokens: Vec<TokenWithSpan>) -> Result<Maintain, SqlError> {
+    let mut parser = dialect::parser(tokens);
     let verb = match takes(&mut parser, &["VACUUM"]) {
         true => "VACUUM",
         false => {

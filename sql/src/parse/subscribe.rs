@@ -1,14 +1,14 @@
 //! `SUBSCRIBE [TO] table | (SELECT …) [WHERE …] [OPTIONS (…)]`, bare and in `COPY (…) TO STDOUT`.
 
 use datafusion::sql::sqlparser::ast::{CopyTarget, Query, SetExpr, Statement, TableFactor};
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
-use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use tidelog_storage::Seq;
 
 use super::{Body, expect_end, parse_query, parse_statement, syntax_error};
+use super::{chains, dialect};
 use crate::error::SqlError;
 use crate::row::placeholder;
 
@@ -54,11 +54,10 @@ pub(crate) enum OptionValue {
 }
 
 pub(super) fn parse_subscribe(
-    dialect: &PostgreSqlDialect,
     sql: &str,
     tokens: Vec<TokenWithSpan>,
 ) -> Result<Subscribe, SqlError> {
-    let mut parser = Parser::new(dialect).with_tokens_with_locations(tokens);
+    let mut parser = dialect::parser(tokens);
     let parts = (|| {
         parser.next_token();
         let _ = parser.parse_keyword(Keyword::TO);
@@ -94,7 +93,11 @@ pub(super) fn parse_subscribe(
         expect_end(&parser)?;
         Ok((source, filter, options))
     })();
-    let (source, filter, options) = parts.map_err(|error| syntax_error(sql, error))?;
+    let (mut source, mut filter, options) = parts.map_err(|error| syntax_error(sql, error))?;
+    if let Source::Query(query) = &mut source {
+        chains::balance(query);
+    }
+    chains::balance(&mut filter);
     let mut query = match source {
         Source::Query(query) if filter.is_none() => *query,
         Source::Query(inner) => {
@@ -161,7 +164,6 @@ pub(super) fn parse_option(parser: &mut Parser<'_>) -> Result<RawOption, ParserE
 
 /// `COPY (SUBSCRIBE …) TO STDOUT …`: the inside is parsed by itself, the rest around a stand-in query.
 pub(super) fn parse_copy_subscribe(
-    dialect: &PostgreSqlDialect,
     sql: &str,
     tokens: Vec<TokenWithSpan>,
 ) -> Result<Body, SqlError> {
@@ -179,10 +181,8 @@ pub(super) fn parse_copy_subscribe(
         }
     }
     let inside = tokens.get(2..end).unwrap_or_default().to_vec();
-    let subscribe = parse_subscribe(dialect, sql, inside)?;
-    let stand_in = Tokenizer::new(dialect, "SELECT 1")
-        .tokenize_with_location()
-        .expect("a constant query");
+    let subscribe = parse_subscribe(sql, inside)?;
+    let stand_in = dialect::tokens("SELECT 1").expect("a constant query");
     let mut outside = tokens[..2].to_vec();
     outside.extend(
         stand_in
@@ -190,7 +190,7 @@ pub(super) fn parse_copy_subscribe(
             .filter(|t| !matches!(t.token, Token::Whitespace(_) | Token::EOF)),
     );
     outside.extend_from_slice(tokens.get(end..).unwrap_or_default());
-    match parse_statement(dialect, sql, outside)? {
+    match parse_statement(sql, outside)? {
         Statement::Copy {
             to: true,
             target: CopyTarget::Stdout,

@@ -40,7 +40,7 @@ pub(super) fn resolved(
     let fields = call
         .args
         .iter()
-        .map(|arg| Ok(arg.to_field(schema)?.1))
+        .map(|arg| output::field_of(arg, schema))
         .collect::<Result<Vec<_>>>()?;
     let constants: Vec<Option<&ScalarValue>> = call
         .args

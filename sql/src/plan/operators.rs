@@ -237,7 +237,7 @@ pub(super) fn literal_of(expr: Expr, ty: ColumnType, style: Style) -> Result<Exp
 
 /// The type of an operand, also of a literal.
 pub(super) fn type_of(expr: &Expr, schema: &DFSchema) -> Option<ColumnType> {
-    let (_, field) = expr.to_field(schema).ok()?;
+    let field = output::field_of(expr, schema).ok()?;
     if field.data_type().is_null() {
         return None;
     }
@@ -646,7 +646,7 @@ pub(super) fn known_type(expr: &Expr, schema: &DFSchema) -> Option<ColumnType> {
     if is_bare_string(expr) {
         return None;
     }
-    let (_, field) = expr.to_field(schema).ok()?;
+    let field = output::field_of(expr, schema).ok()?;
     if field.data_type().is_null() {
         return None;
     }

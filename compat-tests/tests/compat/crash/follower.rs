@@ -11,13 +11,14 @@ pub(super) const WINDOW: Duration = Duration::from_secs(10);
 
 /// The rows of a table of `id` and `n` as its changes tell them. A change that is missing, or comes twice, does not
 /// fit the rows: each tells the row before.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Follower {
     table: &'static str,
     rows: BTreeMap<i64, i64>,
     /// Where it goes on; `None` before it has all rows.
     last: Option<i64>,
-    seen: Option<Instant>,
+    /// When it last had all that there was.
+    up_to_date: Instant,
 }
 
 impl Follower {
@@ -25,8 +26,9 @@ impl Follower {
     pub(super) fn new(table: &'static str) -> Follower {
         Follower {
             table,
+            rows: BTreeMap::new(),
             last: Some(0),
-            ..Follower::default()
+            up_to_date: Instant::now(),
         }
     }
 
@@ -50,8 +52,8 @@ impl Follower {
         };
         loop {
             let from = match self.last {
-                Some(last) => format!(" OPTIONS (from = '{last}')"),
-                None => String::new(),
+                Some(last) => format!(" OPTIONS (from = '{last}', progress = '50ms')"),
+                None => " OPTIONS (progress = '50ms')".to_string(),
             };
             let subscribe = format!("COPY (SUBSCRIBE TO {}{from}) TO STDOUT", self.table);
             let lines = match client.copy_out(&subscribe).await {
@@ -95,10 +97,10 @@ impl Follower {
 
     /// What came meanwhile is no longer kept, which may be so only after some time.
     fn begin_anew(&mut self) {
-        let away = self.seen.map(|seen| seen.elapsed());
-        // Changes are kept from their commit on; they are seen later, after a restart by seconds.
+        // Changes are kept from their commit on; it may see them later, up to the end of the window.
+        let away = self.up_to_date.elapsed();
         assert!(
-            away >= Some(WINDOW / 2),
+            away >= WINDOW / 2,
             "{}: too late after {away:?}",
             self.table
         );
@@ -113,7 +115,8 @@ impl Follower {
             return self.begin_anew();
         }
         assert!(
-            self.last.is_none_or(|last| last < change.seq) || change.op == "ready",
+            self.last.is_none_or(|last| last < change.seq)
+                || ["ready", "progress"].contains(&change.op.as_str()),
             "{table}: {change:?} after {:?}",
             self.last
         );
@@ -122,9 +125,9 @@ impl Follower {
             text.parse::<i64>().expect("a number")
         };
         match change.op.as_str() {
-            "ready" => {
-                self.last = Some(change.seq.max(self.last.unwrap_or(0)));
-            }
+            // With `ready` a resumed feed only begins.
+            "ready" => {}
+            "progress" => self.up_to_date = Instant::now(),
             "snapshot" => {
                 assert_eq!(
                     self.rows.insert(number(0), number(1)),
@@ -152,6 +155,5 @@ impl Follower {
             other => panic!("{table}: {other}"),
         }
         self.last = Some(change.seq.max(self.last.unwrap_or(0)));
-        self.seen = Some(Instant::now());
     }
 }

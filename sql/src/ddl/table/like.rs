@@ -1,14 +1,13 @@
 //! CREATE TABLE (LIKE …): columns and what belongs to them, written out as if they had been given.
 
 use datafusion::sql::sqlparser::ast::{ColumnDef, CreateTable, TableConstraint};
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
-use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::parser::ParserError;
 use tidelog_storage::catalog::{Identity, IndexDef, TablePart};
 use tidelog_storage::{ColumnId, ColumnType, ElementType, TableDef, TableKind};
 
 use crate::ddl::{DdlPlan, Evaluate, Scope, names, resolve, split, view};
 use crate::error::{ErrorKind, SqlError};
-use crate::parse::{Like, identifier};
+use crate::parse::{Like, identifier, parser_of};
 use crate::types;
 
 /// A type as a statement names it, whatever the search path.
@@ -27,15 +26,13 @@ pub(crate) fn written_type(ty: ColumnType) -> String {
 
 /// A column by its definition in SQL.
 pub(crate) fn parse_column(sql: &str) -> Result<ColumnDef, SqlError> {
-    let dialect = PostgreSqlDialect {};
-    let parser = Parser::new(&dialect).try_with_sql(sql);
+    let parser = parser_of(sql);
     let parsed = parser.and_then(|mut parser| parser.parse_column_def());
     parsed.map_err(|error| unreadable(sql, &error))
 }
 
 fn parse_constraint(sql: &str) -> Result<TableConstraint, SqlError> {
-    let dialect = PostgreSqlDialect {};
-    let parser = Parser::new(&dialect).try_with_sql(sql);
+    let parser = parser_of(sql);
     let parsed = parser.and_then(|mut parser| parser.parse_optional_table_constraint());
     match parsed {
         Ok(Some(constraint)) => Ok(constraint),

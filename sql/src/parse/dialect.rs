@@ -1,0 +1,117 @@
+//! PostgreSQL's syntax, as sqlparser is to read it.
+
+use std::any::TypeId;
+
+use datafusion::sql::sqlparser::dialect::{self, PostgreSqlDialect, Precedence};
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::{TokenWithSpan, Tokenizer, TokenizerError};
+
+/// How deep a statement may be nested. Stack grows as it is needed; this bounds the time.
+const DEPTH_MAX: usize = 128;
+
+const POSTGRES: PostgreSqlDialect = PostgreSqlDialect {};
+
+/// sqlparser's PostgreSQL, but that a named argument (`name => value`) has a name. Where sqlparser reads any expression
+/// for a name it reads each argument twice, so a call nested n deep 2^n times.
+#[derive(Debug)]
+struct Dialect;
+
+/// A parser of the tokens of one statement or a part of one.
+pub(crate) fn parser(tokens: Vec<TokenWithSpan>) -> Parser<'static> {
+    Parser::new(&Dialect)
+        .with_recursion_limit(DEPTH_MAX)
+        .with_tokens_with_locations(tokens)
+}
+
+/// A parser of SQL text.
+pub(crate) fn parser_of(sql: &str) -> Result<Parser<'static>, ParserError> {
+    Ok(parser(tokens(sql)?))
+}
+
+/// The tokens of SQL text, with where they stand.
+pub(crate) fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>, TokenizerError> {
+    Tokenizer::new(&Dialect, sql).tokenize_with_location()
+}
+
+macro_rules! as_sqlparser_has_it {
+    ($($feature:ident)*) => {
+        $(fn $feature(&self) -> bool {
+            POSTGRES.$feature()
+        })*
+    };
+}
+
+impl dialect::Dialect for Dialect {
+    fn dialect(&self) -> TypeId {
+        POSTGRES.dialect()
+    }
+
+    fn supports_named_fn_args_with_expr_name(&self) -> bool {
+        false
+    }
+
+    fn identifier_quote_style(&self, identifier: &str) -> Option<char> {
+        POSTGRES.identifier_quote_style(identifier)
+    }
+
+    fn is_delimited_identifier_start(&self, ch: char) -> bool {
+        POSTGRES.is_delimited_identifier_start(ch)
+    }
+
+    fn is_identifier_start(&self, ch: char) -> bool {
+        POSTGRES.is_identifier_start(ch)
+    }
+
+    fn is_identifier_part(&self, ch: char) -> bool {
+        POSTGRES.is_identifier_part(ch)
+    }
+
+    fn is_reserved_for_identifier(&self, keyword: Keyword) -> bool {
+        POSTGRES.is_reserved_for_identifier(keyword)
+    }
+
+    fn is_custom_operator_part(&self, ch: char) -> bool {
+        POSTGRES.is_custom_operator_part(ch)
+    }
+
+    fn get_next_precedence(&self, parser: &Parser<'_>) -> Option<Result<u8, ParserError>> {
+        POSTGRES.get_next_precedence(parser)
+    }
+
+    fn prec_value(&self, precedence: Precedence) -> u8 {
+        POSTGRES.prec_value(precedence)
+    }
+
+    as_sqlparser_has_it! {
+        allow_extract_custom
+        allow_extract_single_quotes
+        supports_alter_column_type_using
+        supports_array_typedef_with_brackets
+        supports_bitwise_shift_operators
+        supports_comma_separated_trim
+        supports_comment_on
+        supports_comment_optimizer_hint
+        supports_create_index_with_clause
+        supports_create_table_like_parenthesized
+        supports_empty_projections
+        supports_explain_with_utility_options
+        supports_factorial_operator
+        supports_filter_during_aggregation
+        supports_geometric_types
+        supports_group_by_expr
+        supports_insert_table_alias
+        supports_interval_options
+        supports_listen_notify
+        supports_load_extension
+        supports_named_fn_args_with_colon_operator
+        supports_nested_comments
+        supports_notnull_operator
+        supports_numeric_literal_underscores
+        supports_select_wildcard_with_alias
+        supports_set_names
+        supports_string_escape_constant
+        supports_unicode_string_literal
+        supports_xml_expressions
+    }
+}
