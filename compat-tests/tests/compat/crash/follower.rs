@@ -51,6 +51,10 @@ impl Follower {
             return;
         };
         loop {
+            // A snapshot that the server did not finish comes again.
+            if self.last.is_none() {
+                self.rows.clear();
+            }
             let from = match self.last {
                 Some(last) => format!(" OPTIONS (from = '{last}', progress = '50ms')"),
                 None => " OPTIONS (progress = '50ms')".to_string(),
