@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
-use tidelog_storage::{Change, ChangeBatch, FeedScope, Seq};
+use tidelog_storage::{Change, ChangeBatch, FeedScope, NotificationBatch, Seq};
 use tokio::sync::Notify;
 
 /// Stretches that a group keeps.
@@ -151,58 +151,95 @@ impl Turn {
     }
 }
 
-/// The newest decoded copy of a scope's changes, for readers of different statements.
-#[derive(Default)]
-pub(crate) struct Decoded {
-    state: Mutex<DecodedState>,
+/// What was read of a log: everything from somewhere up to a Seq.
+pub(crate) trait Batch {
+    /// Where its first entry stands.
+    fn first(&self) -> Option<Seq>;
+    /// Nothing up to here is missing.
+    fn upto(&self) -> Seq;
+}
+
+impl Batch for ChangeBatch {
+    fn first(&self) -> Option<Seq> {
+        self.changes.first().map(|change| change.seq)
+    }
+
+    fn upto(&self) -> Seq {
+        self.upto
+    }
+}
+
+impl Batch for NotificationBatch {
+    fn first(&self) -> Option<Seq> {
+        self.notifications.first().map(|(seq, _)| *seq)
+    }
+
+    fn upto(&self) -> Seq {
+        self.upto
+    }
+}
+
+/// The newest copy of what the readers of one log read, each with an eye of its own.
+pub(crate) struct Newest<B> {
+    state: Mutex<NewestState<B>>,
     read: Notify,
 }
 
-#[derive(Default)]
-struct DecodedState {
-    newest: Option<(Seq, Arc<ChangeBatch>)>,
+struct NewestState<B> {
+    /// From where on, and the batch.
+    batch: Option<(Seq, Arc<B>)>,
     reading: bool,
 }
 
-/// The one reader of a scope that reads for the others, too.
-pub(crate) struct Decoding(Arc<Decoded>);
+impl<B> Default for Newest<B> {
+    fn default() -> Newest<B> {
+        let state = NewestState {
+            batch: None,
+            reading: false,
+        };
+        Newest {
+            state: Mutex::new(state),
+            read: Notify::new(),
+        }
+    }
+}
 
-/// How a reader comes by the changes of its scope.
-pub(crate) enum Source {
-    /// Another one has read them.
-    Shared(Arc<ChangeBatch>),
+/// The one reader of a log that reads for the others, too.
+pub(crate) struct Reading<B>(Arc<Newest<B>>);
+
+/// How a reader comes by what is next.
+pub(crate) enum Source<B> {
+    /// Another one has read it.
+    Shared(Arc<B>),
     /// It is the reader's turn to read for all.
-    Turn(Decoding),
+    Turn(Reading<B>),
     /// The reader reads for itself: it is the only one, or the others are further.
     Alone,
 }
 
-impl Drop for Decoding {
+impl<B> Drop for Reading<B> {
     fn drop(&mut self) {
         self.0.state.lock().reading = false;
         self.0.read.notify_waiters();
     }
 }
 
-impl Decoded {
-    /// Where what comes after `after`, in this version of the catalog, is to be had. Waits while another one reads.
-    /// Cancel-safe.
+impl<B: Batch> Newest<B> {
+    /// Where what comes after `after` is to be had, as a batch that `suits`. Waits while another one reads. Cancel-safe.
     pub(crate) async fn next(
-        self: &Arc<Decoded>,
+        self: &Arc<Newest<B>>,
         after: Seq,
-        limit: usize,
-        catalog_version: u64,
-    ) -> Source {
+        suits: impl Fn(&B) -> bool,
+    ) -> Source<B> {
         loop {
             let mut read = std::pin::pin!(self.read.notified());
             read.as_mut().enable();
             {
                 let mut state = self.state.lock();
-                if let Some((from, batch)) = &state.newest {
-                    let first = batch.changes.first().map_or(Seq::MAX, |change| change.seq);
-                    let fits =
-                        batch.changes.len() <= limit && batch.catalog_version == catalog_version;
-                    if fits && *from <= after && after < batch.upto && after < first {
+                if let Some((from, batch)) = &state.batch {
+                    let first = batch.first().unwrap_or(Seq::MAX);
+                    let follows = *from <= after && after < batch.upto() && after < first;
+                    if follows && suits(batch) {
                         return Source::Shared(batch.clone());
                     }
                     // Who catches up holds up nobody, and is nobody's model.
@@ -215,7 +252,7 @@ impl Decoded {
                 }
                 if !state.reading {
                     state.reading = true;
-                    return Source::Turn(Decoding(self.clone()));
+                    return Source::Turn(Reading(self.clone()));
                 }
             }
             read.await;
@@ -223,54 +260,70 @@ impl Decoded {
     }
 }
 
-impl Decoding {
+impl<B> Reading<B> {
     /// Gives the others what was read.
-    pub(crate) fn share(&self, after: Seq, batch: &Arc<ChangeBatch>) {
-        self.0.state.lock().newest = Some((after, batch.clone()));
+    pub(crate) fn share(&self, after: Seq, batch: &Arc<B>) {
+        self.0.state.lock().batch = Some((after, batch.clone()));
     }
 }
 
-/// The groups that there are.
+/// What is there as long as someone holds it, by name.
+type Held<T> = HashMap<String, Weak<T>>;
+
+fn held<T: Default>(all: &mut Held<T>, name: String) -> Arc<T> {
+    let slot = all.entry(name).or_default();
+    slot.upgrade().unwrap_or_else(|| {
+        let new = Arc::default();
+        *slot = Arc::downgrade(&new);
+        new
+    })
+}
+
+/// What readers share, for all logs.
 #[derive(Default)]
-pub struct Hub(Mutex<Groups>);
+pub struct Hub(Mutex<Logs>);
 
 #[derive(Default)]
-struct Groups {
-    groups: HashMap<String, Weak<Group>>,
-    decoded: HashMap<String, Weak<Decoded>>,
+struct Logs {
+    groups: Held<Group>,
+    changes: Held<Newest<ChangeBatch>>,
+    channels: Held<Newest<NotificationBatch>>,
     /// Sweep when there are so many.
     sweep_at: usize,
 }
 
 impl Hub {
-    /// The group of a following, by what tells it from others, and the decoded copies of its scope.
+    /// The group of a following, by what tells it from others, and the newest changes of its scope.
     pub(crate) fn join(
         &self,
         identity: Option<&str>,
         scope: &FeedScope,
-    ) -> (Option<Arc<Group>>, Arc<Decoded>) {
-        let mut groups = self.0.lock();
-        if groups.groups.len() + groups.decoded.len() >= groups.sweep_at.max(1024) {
-            groups.groups.retain(|_, group| group.strong_count() > 0);
-            groups
-                .decoded
-                .retain(|_, decoded| decoded.strong_count() > 0);
-            groups.sweep_at = 2 * (groups.groups.len() + groups.decoded.len());
+    ) -> (Option<Arc<Group>>, Arc<Newest<ChangeBatch>>) {
+        let mut logs = self.0.lock();
+        logs.sweep();
+        let group = identity.map(|identity| held(&mut logs.groups, identity.to_string()));
+        (group, held(&mut logs.changes, format!("{scope:?}")))
+    }
+
+    /// What was told last on a channel.
+    pub(crate) fn channel(&self, name: &str) -> Arc<Newest<NotificationBatch>> {
+        let mut logs = self.0.lock();
+        logs.sweep();
+        held(&mut logs.channels, name.to_string())
+    }
+}
+
+impl Logs {
+    fn len(&self) -> usize {
+        self.groups.len() + self.changes.len() + self.channels.len()
+    }
+
+    fn sweep(&mut self) {
+        if self.len() >= self.sweep_at.max(1024) {
+            self.groups.retain(|_, group| group.strong_count() > 0);
+            self.changes.retain(|_, newest| newest.strong_count() > 0);
+            self.channels.retain(|_, newest| newest.strong_count() > 0);
+            self.sweep_at = 2 * self.len();
         }
-        let group = identity.map(|identity| {
-            let slot = groups.groups.entry(identity.to_string()).or_default();
-            slot.upgrade().unwrap_or_else(|| {
-                let group = Arc::default();
-                *slot = Arc::downgrade(&group);
-                group
-            })
-        });
-        let slot = groups.decoded.entry(format!("{scope:?}")).or_default();
-        let decoded = slot.upgrade().unwrap_or_else(|| {
-            let decoded = Arc::default();
-            *slot = Arc::downgrade(&decoded);
-            decoded
-        });
-        (group, decoded)
     }
 }

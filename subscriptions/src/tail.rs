@@ -1,18 +1,23 @@
 //! `Tail`: follows the log of a table from a Seq on.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidelog_storage::{Change, ChangeBatch, CommitWatch, FeedScope, Seq, StorageError, Store};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::lens::{Lens, LensError, Ops, translate, upserts};
-use crate::share::{Decoded, Group, Hub, Next, Source, Stretch};
+use crate::share::{Group, Hub, Newest, Next, Source, Stretch};
 
 /// How many changes one read of the log takes unless the reader says otherwise; also the most that a stalled
 /// reader holds.
 const BATCH_CHANGES: usize = 1000;
 /// Changes that are at hand are shown without asking for a thread that may block, if there are no more than these.
 const CHANGES_AT_ONCE: usize = 100;
+/// The readers of a scope that have nothing to see look at it no more often than so long apart, each for each of them:
+/// what they cost together is bounded.
+const LOOKS_APART: Duration = Duration::from_micros(10);
 
 /// Why a tail ended.
 #[derive(Debug, thiserror::Error)]
@@ -122,7 +127,9 @@ pub struct Tail {
     held: Option<Change>,
     watch: CommitWatch,
     group: Option<Arc<Group>>,
-    decoded: Arc<Decoded>,
+    newest: Arc<Newest<ChangeBatch>>,
+    /// When it last found that what was committed is not for it.
+    nothing_at: Option<Instant>,
     /// The read under way. It outlives a `next` that was dropped, so that nothing it read is lost.
     reading: Option<JoinHandle<Result<Read, SubscriptionError>>>,
 }
@@ -131,7 +138,7 @@ impl Tail {
     /// Follows strictly after `after`; shares what it reads with the hub's others.
     pub fn new(store: Arc<Store>, hub: &Hub, following: Following, after: Seq) -> Tail {
         let watch = store.watch(&following.scope);
-        let (group, decoded) = hub.join(following.identity().as_deref(), &following.scope);
+        let (group, newest) = hub.join(following.identity().as_deref(), &following.scope);
         Tail {
             store,
             following,
@@ -139,7 +146,8 @@ impl Tail {
             held: None,
             watch,
             group,
-            decoded,
+            newest,
+            nothing_at: None,
             reading: None,
         }
     }
@@ -162,7 +170,9 @@ impl Tail {
                 return Ok(None);
             }
             let (stretch, at_tip) = self.read().await?;
-            if !stretch.changes().is_empty() {
+            let sees_nothing = stretch.changes().is_empty();
+            self.nothing_at = sees_nothing.then(Instant::now);
+            if !sees_nothing {
                 return Ok(Some(stretch));
             }
             if at_tip {
@@ -174,6 +184,10 @@ impl Tail {
     /// Waits, at the tip, for a commit that touches the scope. May return early. Cancel-safe.
     pub async fn changed(&mut self) {
         self.watch.changed(self.after).await;
+        if let Some(nothing_at) = self.nothing_at {
+            let readers = u32::try_from(Arc::strong_count(&self.newest)).unwrap_or(u32::MAX);
+            tokio::time::sleep_until(nothing_at + LOOKS_APART.saturating_mul(readers)).await;
+        }
     }
 
     /// Everything up to here was delivered, or is not for this reader.
@@ -219,7 +233,10 @@ impl Tail {
             none => {
                 let (limit, version) =
                     (self.following.batch_changes, self.following.catalog_version);
-                let source = self.decoded.next(self.after, limit, version).await;
+                let suits = |batch: &ChangeBatch| {
+                    batch.changes.len() <= limit && batch.catalog_version == version
+                };
+                let source = self.newest.next(self.after, suits).await;
                 let (after, held) = (self.after, self.held.clone());
                 if let Source::Shared(batch) = &source
                     && batch.changes.len() <= CHANGES_AT_ONCE
@@ -240,7 +257,7 @@ impl Tail {
 
 fn read(
     store: &Store,
-    source: Source,
+    source: Source<ChangeBatch>,
     following: &Following,
     after: Seq,
     held: Option<Change>,

@@ -10,9 +10,8 @@ use std::time::Duration;
 use futures::future::select_all;
 use tidelog_sql::notify::{ChannelEvent, ListenTable, ListenTarget};
 use tidelog_sql::{ErrorKind, SqlError, json};
-use tidelog_storage::notify::scope_of;
-use tidelog_storage::{Change, ChangeOp, CommitWatch, Seq, StorageError, TableDef};
-use tidelog_subscriptions::{Following, SubscriptionError, Tail};
+use tidelog_storage::{Change, ChangeOp, NotificationBatch, Seq, StorageError, TableDef};
+use tidelog_subscriptions::{Following, Listener, SubscriptionError, Tail, listener};
 use tokio::time::Instant;
 
 use crate::feed::{Feeds, sql_error};
@@ -31,7 +30,7 @@ enum Source {
     Notifications {
         /// Whether payloads are wrapped in JSON.
         json: bool,
-        watch: CommitWatch,
+        listener: Listener,
     },
     /// A table's changes.
     Table {
@@ -47,6 +46,16 @@ struct Channel {
     /// Everything up to here was told.
     after: Seq,
     source: Source,
+}
+
+impl Channel {
+    /// Whether what NOTIFY says here is wrapped in JSON; `None` on a table's channel.
+    fn json(&self) -> Option<bool> {
+        match self.source {
+            Source::Notifications { json, .. } => Some(json),
+            Source::Table { .. } => None,
+        }
+    }
 }
 
 /// What one session listens to.
@@ -118,7 +127,11 @@ impl Channels {
             Some(listen) => self.table_source(listen, after),
             None => Source::Notifications {
                 json,
-                watch: self.feeds.store.watch(&scope_of(&name)),
+                listener: Listener::new(
+                    self.feeds.store.clone(),
+                    &self.feeds.hub,
+                    name.as_str().into(),
+                ),
             },
         };
         self.channels.retain(|channel| *channel.name != *name);
@@ -159,7 +172,7 @@ impl Channels {
             let after = channel.after;
             Box::pin(async move {
                 match &mut channel.source {
-                    Source::Notifications { watch, .. } => watch.changed(after).await,
+                    Source::Notifications { listener, .. } => listener.changed(after).await,
                     Source::Table { tail, .. } => tail.changed().await,
                 }
             })
@@ -240,65 +253,69 @@ impl Channels {
     }
 
     /// What NOTIFY said up to `upto`, which is lowered if there is too much.
-    async fn read_notifications(&mut self, upto: &mut Seq) -> Result<Vec<Heard>, Vec<Heard>> {
-        let wraps = |channel: &Channel| match channel.source {
-            Source::Notifications { json, .. } => Some(json),
-            Source::Table { .. } => None,
-        };
-        let plain: Vec<(Arc<str>, Seq)> = (self.channels.iter())
-            .filter(|channel| wraps(channel).is_some())
-            .map(|channel| (channel.name.clone(), channel.after))
-            .collect();
-        if plain.is_empty() {
-            return Ok(Vec::new());
-        }
-        let store = self.feeds.store.clone();
-        let (read, plain) = {
-            let work = move || (store.read_notifications(&plain, BATCH_MAX), plain);
-            match tokio::task::spawn_blocking(work).await {
-                Ok(read) => read,
-                Err(error) => {
-                    let error = SqlError::new(ErrorKind::InternalError, error.to_string());
-                    return Err(vec![Heard::Failed("".into(), error)]);
-                }
-            }
-        };
-        let batch = match read {
-            Ok(batch) => batch,
+    async fn read_notifications(&self, upto: &mut Seq) -> Result<Vec<Heard>, Vec<Heard>> {
+        let batches = match self.notifications().await {
+            Ok(batches) => batches,
             Err(StorageError::Trimmed { oldest }) => {
-                let missed = plain.into_iter().filter(|(_, after)| *after < oldest);
+                let missed = self
+                    .channels
+                    .iter()
+                    .filter(|channel| channel.json().is_some() && channel.after < oldest);
                 return Err(missed
-                    .map(|(channel, _)| Heard::Missed {
-                        channel,
+                    .map(|channel| Heard::Missed {
+                        channel: channel.name.clone(),
                         upto: oldest,
                     })
                     .collect());
             }
             Err(error) => {
                 let error = sql_error(SubscriptionError::Storage(error));
-                let failed = |(name, _)| Heard::Failed(name, error.clone());
-                return Err(plain.into_iter().map(failed).collect());
+                let plain = self
+                    .channels
+                    .iter()
+                    .filter(|channel| channel.json().is_some());
+                return Err(plain
+                    .map(|channel| Heard::Failed(channel.name.clone(), error.clone()))
+                    .collect());
             }
         };
-        *upto = batch.upto.min(*upto);
-        let told = batch.notifications.into_iter();
+        *upto = batches.iter().map(|batch| batch.upto).fold(*upto, Seq::min);
+        let told = batches.iter().flat_map(|batch| &batch.notifications);
         let told = told.filter(|(seq, _)| seq <= upto).map(|(seq, said)| {
-            let channel = self
-                .channels
-                .iter()
-                .find(|channel| channel.name == said.channel);
-            let payload = match channel.and_then(wraps) {
-                Some(true) => wrapped(seq, &said.payload),
+            let mut channels = self.channels.iter();
+            let channel = channels.find(|channel| channel.name == said.channel);
+            let payload = match channel.and_then(Channel::json) {
+                Some(true) => wrapped(*seq, &said.payload),
                 _ => said.payload.to_string(),
             };
             Heard::Told {
-                seq,
+                seq: *seq,
                 pid: said.pid,
-                channel: said.channel,
+                channel: said.channel.clone(),
                 payload,
             }
         });
         Ok(told.collect())
+    }
+
+    /// What comes next on the channels of NOTIFY, each with an end of its own.
+    async fn notifications(&self) -> Result<Vec<Arc<NotificationBatch>>, StorageError> {
+        let mut batches = Vec::new();
+        let mut alone = Vec::new();
+        for channel in &self.channels {
+            let Source::Notifications { listener, .. } = &channel.source else {
+                continue;
+            };
+            match listener.shared(channel.after, BATCH_MAX).await? {
+                Some(batch) => batches.push(batch),
+                None => alone.push((channel.name.clone(), channel.after)),
+            }
+        }
+        if !alone.is_empty() {
+            let batch = listener::read(&self.feeds.store, alone, BATCH_MAX).await?;
+            batches.push(Arc::new(batch));
+        }
+        Ok(batches)
     }
 
     fn at(&mut self, name: &str) -> Option<&mut Channel> {
