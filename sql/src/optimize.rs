@@ -65,27 +65,32 @@ type Rule = Arc<dyn OptimizerRule + Send + Sync>;
 /// DataFusion's rules for logical plans, three of them in our form.
 pub(crate) fn logical_rules() -> Vec<Rule> {
     let rules = Optimizer::new().rules.into_iter();
-    let ours = |rule: Rule| match rule.name() {
-        "extract_equijoin_predicate" => Arc::new(EqualJoins(rule)) as Rule,
-        "eliminate_join" => Arc::new(UnneededJoins(rule)),
-        "replace_distinct_aggregate" => Arc::new(DistinctRows(rule)),
-        _ => rule,
+    let ours = |rule: Rule| {
+        let rewrite = match rule.name() {
+            "extract_equijoin_predicate" => equal_joins,
+            "eliminate_join" => unneeded_joins,
+            "replace_distinct_aggregate" => distinct_rows,
+            _ => return rule,
+        };
+        Arc::new(InOurForm { rule, rewrite })
     };
     rules.map(ours).collect()
 }
 
-/// Takes equalities of a join's condition for its keys, but not `IS NOT DISTINCT FROM`: DataFusion would unite that join,
-/// for which NULL equals NULL, with others, for which it does not.
+/// A rule of DataFusion's, with what we do in its place.
 #[derive(Debug)]
-struct EqualJoins(Rule);
+struct InOurForm {
+    rule: Rule,
+    rewrite: fn(&Rule, LogicalPlan, &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>>,
+}
 
-impl OptimizerRule for EqualJoins {
+impl OptimizerRule for InOurForm {
     fn name(&self) -> &str {
-        self.0.name()
+        self.rule.name()
     }
 
     fn apply_order(&self) -> Option<ApplyOrder> {
-        self.0.apply_order()
+        self.rule.apply_order()
     }
 
     fn rewrite(
@@ -93,39 +98,36 @@ impl OptimizerRule for EqualJoins {
         plan: LogicalPlan,
         config: &dyn OptimizerConfig,
     ) -> Result<Transformed<LogicalPlan>> {
-        let made = self.0.rewrite(plan.clone(), config)?;
-        Ok(match &made.data {
-            LogicalPlan::Join(join) if join.null_equality == NullEquality::NullEqualsNull => {
-                Transformed::no(plan)
-            }
-            _ => made,
-        })
+        (self.rewrite)(&self.rule, plan, config)
     }
+}
+
+/// Takes equalities of a join's condition for its keys, but not `IS NOT DISTINCT FROM`: DataFusion would unite that join,
+/// for which NULL equals NULL, with others, for which it does not.
+fn equal_joins(
+    rule: &Rule,
+    plan: LogicalPlan,
+    config: &dyn OptimizerConfig,
+) -> Result<Transformed<LogicalPlan>> {
+    let made = rule.rewrite(plan.clone(), config)?;
+    Ok(match &made.data {
+        LogicalPlan::Join(join) if join.null_equality == NullEquality::NullEqualsNull => {
+            Transformed::no(plan)
+        }
+        _ => made,
+    })
 }
 
 /// Leaves joins out whose rows and columns nobody needs, but not where sets are spread into rows: DataFusion takes a key of
 /// what is spread for a key of the rows.
-#[derive(Debug)]
-struct UnneededJoins(Rule);
-
-impl OptimizerRule for UnneededJoins {
-    fn name(&self) -> &str {
-        self.0.name()
-    }
-
-    fn apply_order(&self) -> Option<ApplyOrder> {
-        self.0.apply_order()
-    }
-
-    fn rewrite(
-        &self,
-        plan: LogicalPlan,
-        config: &dyn OptimizerConfig,
-    ) -> Result<Transformed<LogicalPlan>> {
-        match spreads(&plan)? {
-            true => Ok(Transformed::no(plan)),
-            false => self.0.rewrite(plan, config),
-        }
+fn unneeded_joins(
+    rule: &Rule,
+    plan: LogicalPlan,
+    config: &dyn OptimizerConfig,
+) -> Result<Transformed<LogicalPlan>> {
+    match spreads(&plan)? {
+        true => Ok(Transformed::no(plan)),
+        false => rule.rewrite(plan, config),
     }
 }
 
@@ -141,10 +143,10 @@ pub(crate) fn physical_rules() -> Vec<PhysicalRule> {
         .position(|rule| rule.name() == "EnsureRequirements");
     rules.insert(
         spreads.map_or(rules.len(), |at| at + 1),
-        Arc::new(ValuesInOrder),
+        Arc::new(OfOurOwn("values_in_order", values_in_order)),
     );
-    rules.push(Arc::new(UnionsInOrder));
-    rules.push(Arc::new(YieldingJoins));
+    rules.push(Arc::new(OfOurOwn("unions_in_order", unions_in_order)));
+    rules.push(Arc::new(OfOurOwn("yielding_joins", yielding_joins)));
     let ours = |rule: PhysicalRule| match rule.name().starts_with("FilterPushdown") {
         true => Arc::new(FiltersByName(rule)) as PhysicalRule,
         false => rule,
@@ -154,50 +156,62 @@ pub(crate) fn physical_rules() -> Vec<PhysicalRule> {
 
 type PhysicalRule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
 
-/// Groups for DISTINCT, by all columns also where DataFusion takes a key of what is spread for a key of the rows.
+/// A rule for physical plans: its name, and the plan that it makes of another, with the same columns.
 #[derive(Debug)]
-struct DistinctRows(Rule);
+struct OfOurOwn(
+    &'static str,
+    fn(Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>>,
+);
 
-impl OptimizerRule for DistinctRows {
+impl PhysicalOptimizerRule for OfOurOwn {
     fn name(&self) -> &str {
-        self.0.name()
+        self.0
     }
 
-    fn apply_order(&self) -> Option<ApplyOrder> {
-        self.0.apply_order()
-    }
-
-    fn rewrite(
+    fn optimize(
         &self,
-        plan: LogicalPlan,
-        config: &dyn OptimizerConfig,
-    ) -> Result<Transformed<LogicalPlan>> {
-        match plan {
-            LogicalPlan::Distinct(Distinct::All(input))
-                if !input.schema().fields().is_empty() && spreads(&input)? =>
-            {
-                let columns = input.schema().columns().into_iter().map(Expr::Column);
-                let groups = Aggregate::try_new(input, columns.collect(), Vec::new())?;
-                Ok(Transformed::yes(LogicalPlan::Aggregate(groups)))
-            }
-            LogicalPlan::Distinct(Distinct::On(mut distinct)) => {
-                // DataFusion counts on keys that its orders leave out: constants, and what stands there already.
-                let mut seen = HashSet::new();
-                let mut at = 0;
-                let mut needed = |key: &SortExpr| {
-                    at += 1;
-                    let is_constant = !key.expr.any_column_refs() && !key.expr.is_volatile();
-                    let is_new = seen.insert(key.expr.clone());
-                    at <= distinct.on_expr.len() || is_new && !is_constant
-                };
-                if let Some(keys) = &mut distinct.sort_expr {
-                    keys.retain(|key| needed(key));
-                }
-                let plan = LogicalPlan::Distinct(Distinct::On(distinct));
-                self.0.rewrite(plan, config)
-            }
-            plan => self.0.rewrite(plan, config),
+        plan: Arc<dyn ExecutionPlan>,
+        _: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        (self.1)(plan)
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// Groups for DISTINCT, by all columns also where DataFusion takes a key of what is spread for a key of the rows.
+fn distinct_rows(
+    rule: &Rule,
+    plan: LogicalPlan,
+    config: &dyn OptimizerConfig,
+) -> Result<Transformed<LogicalPlan>> {
+    match plan {
+        LogicalPlan::Distinct(Distinct::All(input))
+            if !input.schema().fields().is_empty() && spreads(&input)? =>
+        {
+            let columns = input.schema().columns().into_iter().map(Expr::Column);
+            let groups = Aggregate::try_new(input, columns.collect(), Vec::new())?;
+            Ok(Transformed::yes(LogicalPlan::Aggregate(groups)))
         }
+        LogicalPlan::Distinct(Distinct::On(mut distinct)) => {
+            // DataFusion counts on keys that its orders leave out: constants, and what stands there already.
+            let mut seen = HashSet::new();
+            let mut at = 0;
+            let mut needed = |key: &SortExpr| {
+                at += 1;
+                let is_constant = !key.expr.any_column_refs() && !key.expr.is_volatile();
+                let is_new = seen.insert(key.expr.clone());
+                at <= distinct.on_expr.len() || is_new && !is_constant
+            };
+            if let Some(keys) = &mut distinct.sort_expr {
+                keys.retain(|key| needed(key));
+            }
+            let plan = LogicalPlan::Distinct(Distinct::On(distinct));
+            rule.rewrite(plan, config)
+        }
+        plan => rule.rewrite(plan, config),
     }
 }
 
@@ -248,35 +262,18 @@ impl PhysicalOptimizerRule for FiltersByName {
 
 /// Leaves rows that the statement itself makes (series, VALUES, elements of arrays) in one stream: they come in the
 /// order in which they are made, as in PostgreSQL, and nothing has to be read for them that several could read faster.
-#[derive(Debug)]
-struct ValuesInOrder;
-
-impl PhysicalOptimizerRule for ValuesInOrder {
-    fn name(&self) -> &str {
-        "values_in_order"
-    }
-
-    fn optimize(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        _: &ConfigOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|node| {
-            let spread = node.downcast_ref::<RepartitionExec>().filter(|spread| {
-                matches!(spread.partitioning(), Partitioning::RoundRobinBatch(_))
-                    && reads_nothing(spread.input())
-            });
-            Ok(match spread {
-                Some(spread) => Transformed::yes(spread.input().clone()),
-                None => Transformed::no(node),
-            })
+fn values_in_order(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    plan.transform_up(|node| {
+        let spread = node.downcast_ref::<RepartitionExec>().filter(|spread| {
+            matches!(spread.partitioning(), Partitioning::RoundRobinBatch(_))
+                && reads_nothing(spread.input())
+        });
+        Ok(match spread {
+            Some(spread) => Transformed::yes(spread.input().clone()),
+            None => Transformed::no(node),
         })
-        .map(|plan| plan.data)
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
+    })
+    .map(|plan| plan.data)
 }
 
 /// Whether all rows are made in memory.
@@ -292,37 +289,20 @@ fn reads_nothing(plan: &Arc<dyn ExecutionPlan>) -> bool {
 }
 
 /// Gives the rows of a UNION ALL branch by branch where its branches become one stream.
-#[derive(Debug)]
-struct UnionsInOrder;
-
-impl PhysicalOptimizerRule for UnionsInOrder {
-    fn name(&self) -> &str {
-        "unions_in_order"
-    }
-
-    fn optimize(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        _: &ConfigOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let plan = plan.transform_up(|node| {
-            Ok(match node.downcast_ref::<CoalescePartitionsExec>() {
-                Some(gathered) if gives_branches(gathered.input()) => {
-                    let rows = Arc::new(InTurnExec::new(gathered.input().clone()));
-                    Transformed::yes(replace_children_if_necessary(node, vec![rows])?)
-                }
-                _ => Transformed::no(node),
-            })
-        })?;
-        Ok(match gives_branches(&plan.data) {
-            true => Arc::new(InTurnExec::new(plan.data)),
-            false => plan.data,
+fn unions_in_order(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let plan = plan.transform_up(|node| {
+        Ok(match node.downcast_ref::<CoalescePartitionsExec>() {
+            Some(gathered) if gives_branches(gathered.input()) => {
+                let rows = Arc::new(InTurnExec::new(gathered.input().clone()));
+                Transformed::yes(replace_children_if_necessary(node, vec![rows])?)
+            }
+            _ => Transformed::no(node),
         })
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
+    })?;
+    Ok(match gives_branches(&plan.data) {
+        true => Arc::new(InTurnExec::new(plan.data)),
+        false => plan.data,
+    })
 }
 
 /// Whether the partitions of a plan are a union's branches.
@@ -335,32 +315,15 @@ fn gives_branches(plan: &Arc<dyn ExecutionPlan>) -> bool {
 
 /// Lets what multiplies rows yield. DataFusion makes leaves yield, but a join turns one batch of a leaf into
 /// millions, and until it asks for the next no cancel would reach the query.
-#[derive(Debug)]
-pub(crate) struct YieldingJoins;
-
-impl PhysicalOptimizerRule for YieldingJoins {
-    fn name(&self) -> &str {
-        "yielding_joins"
-    }
-
-    fn optimize(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        _: &ConfigOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|node| {
-            let joins = node.children().len() > 1
-                && node.properties().evaluation_type == EvaluationType::Lazy;
-            Ok(if joins {
-                Transformed::yes(Arc::new(CooperativeExec::new(node)))
-            } else {
-                Transformed::no(node)
-            })
+fn yielding_joins(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    plan.transform_up(|node| {
+        let joins =
+            node.children().len() > 1 && node.properties().evaluation_type == EvaluationType::Lazy;
+        Ok(if joins {
+            Transformed::yes(Arc::new(CooperativeExec::new(node)))
+        } else {
+            Transformed::no(node)
         })
-        .map(|plan| plan.data)
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
+    })
+    .map(|plan| plan.data)
 }
