@@ -543,6 +543,8 @@ async fn check(seed: u64, changes: u64, kills: u32, subscribers: u64) {
         if killed < kills && stage.changes.load(Ordering::Relaxed) >= due {
             server.kill();
             killed += 1;
+            let made = stage.changes.load(Ordering::Relaxed);
+            println!("kill {killed} after {made} changes, {:.0?}", begun.elapsed());
             server.start_again();
             stage.enter(&server);
         }
