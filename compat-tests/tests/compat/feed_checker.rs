@@ -544,7 +544,10 @@ async fn check(seed: u64, changes: u64, kills: u32, subscribers: u64) {
             server.kill();
             killed += 1;
             let made = stage.changes.load(Ordering::Relaxed);
-            println!("kill {killed} after {made} changes, {:.0?}", begun.elapsed());
+            println!(
+                "kill {killed} after {made} changes, {:.0?}",
+                begun.elapsed()
+            );
             server.start_again();
             stage.enter(&server);
         }
