@@ -310,6 +310,8 @@ fn parse_one(
         }
         ("COMMENT", ..) => define::parse_comment(dialect, sql, tokens)
             .map(|definition| Body::Define(Box::new(definition))),
+        ("REFRESH", ..) => define::parse_refresh(dialect, sql, tokens)
+            .map(|definition| Body::Define(Box::new(definition))),
         ("LISTEN", ..) => {
             parse_listen(dialect, sql, tokens).map(|listen| Body::Listen(Box::new(listen)))
         }
