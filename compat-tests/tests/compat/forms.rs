@@ -241,6 +241,8 @@ fn types_of_set_operations_and_values_are_matched() {
         "SELECT to_jsonb((SELECT b FROM t)), (SELECT j FROM t), pg_typeof((SELECT j FROM t LIMIT 1))",
         "SELECT (SELECT json_build_object('a', o.id) FROM t WHERE id = o.id), pg_typeof((SELECT b FROM t WHERE id = o.id)) FROM t o",
         "SELECT jsonb_build_array((SELECT b FROM t WHERE id = o.id), (SELECT b FROM t)) FROM t o",
+        "SELECT x, f, s.id FROM (SELECT unnest(ARRAY[1, 2]) AS x, CASE WHEN t.id > 0 THEN 'y' ELSE 'n' END AS f, t.id FROM (SELECT id, true AS f FROM t) t WHERE t.f OR CASE WHEN t.f THEN true END) s ORDER BY 1",
+        "SELECT * FROM (SELECT unnest(ARRAY[1, 2]), CASE WHEN f THEN 'y' ELSE 'n' END AS f, 7, count(*) FROM (SELECT true AS f FROM t) t GROUP BY f) s ORDER BY 1",
         "SELECT (SELECT b FROM t) -> 'b', (SELECT b FROM t) = '{\"b\": 2}'",
     ] {
         pair.same(statement);

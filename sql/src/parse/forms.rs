@@ -18,6 +18,7 @@ pub(super) fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<(), SqlError> {
         drop_only(tokens, at);
         select_nothing(tokens, at);
         lock_nothing(tokens, at);
+        bare_frame_offset(tokens, at);
         at += 1;
     }
     Ok(())
@@ -123,6 +124,19 @@ fn take_deferrable(tokens: &mut Vec<TokenWithSpan>) {
             end += 1;
         }
         tokens.drain(from..end);
+    }
+}
+
+/// `'7 days'::interval PRECEDING` as `'7 days' PRECEDING`: sqlparser takes a string there for an interval by itself.
+fn bare_frame_offset(tokens: &mut Vec<TokenWithSpan>, at: usize) {
+    let quoted = matches!(
+        tokens.get(at).map(|token| &token.token),
+        Some(Token::SingleQuotedString(_))
+    );
+    let cast = is(tokens, at + 1, &Token::DoubleColon) && word(tokens, at + 2) == "INTERVAL";
+    let bounds = matches!(word(tokens, at + 3).as_str(), "PRECEDING" | "FOLLOWING");
+    if quoted && cast && bounds {
+        tokens.drain(at + 1..at + 3);
     }
 }
 
