@@ -26,6 +26,8 @@ mod dump;
 mod durability;
 #[path = "compat/errors.rs"]
 mod errors;
+#[path = "compat/extensions.rs"]
+mod extensions;
 #[path = "compat/feed_checker.rs"]
 mod feed_checker;
 #[path = "compat/forms.rs"]
@@ -44,6 +46,8 @@ mod kalamdb_defects;
 mod lifecycle;
 #[path = "compat/live.rs"]
 mod live;
+#[path = "compat/materialized.rs"]
+mod materialized;
 #[path = "compat/notify.rs"]
 mod notify;
 #[path = "compat/object_store.rs"]

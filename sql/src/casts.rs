@@ -31,6 +31,8 @@ enum Conversion {
     Output(ColumnType),
     /// Text cut to what the type holds, as an explicit cast does.
     Cut(ColumnType),
+    /// The same value, of a type that Arrow's does not tell.
+    Typed(ColumnType),
     /// Text, an integer or bits as bits of this type.
     Bits(ColumnType, ColumnType),
     /// An array of numbers as a vector of them.
@@ -182,6 +184,25 @@ pub(crate) fn rewrite(cast: Cast, schema: &DFSchema, style: Style) -> Result<Tra
     })
 }
 
+/// A value whose type is said beside it, where Arrow's type does not tell it.
+pub(crate) fn typed(value: Expr, ty: ColumnType, style: Style) -> Expr {
+    match ty.field("", true).metadata().is_empty() {
+        true => value,
+        false => function(Conversion::Typed(ty), value, style),
+    }
+}
+
+/// A scalar subquery that gives a json, as one: when it is run, DataFusion forgets what is not in Arrow's type.
+pub(crate) fn tagged(subquery: Expr, schema: &DFSchema, style: Style) -> Transformed<Expr> {
+    let field = output::field_of(&subquery, schema);
+    match field.map(|field| output::column_type(&field)) {
+        Ok(Ok(ty @ (ColumnType::Json | ColumnType::Jsonb))) => {
+            Transformed::yes(typed(subquery, ty, style))
+        }
+        _ => Transformed::no(subquery),
+    }
+}
+
 /// A timestamp in microseconds: DataFusion's clock has nanoseconds.
 fn micros(expr: Expr, zoned: bool) -> Expr {
     let ty = match zoned {
@@ -225,6 +246,7 @@ impl CastFunction {
         match self.conversion {
             Conversion::Input(ty)
             | Conversion::Cut(ty)
+            | Conversion::Typed(ty)
             | Conversion::Round(ty)
             | Conversion::FromJson(ty)
             | Conversion::Clock(_, ty)
@@ -242,6 +264,7 @@ impl CastFunction {
             Conversion::Input(ty) => {
                 self.read_texts(array, ty, |text| text::parse_in(ty, text, self.style))
             }
+            Conversion::Typed(_) => Ok(array.clone()),
             Conversion::Cut(ty) => self.read_texts(array, ty, |text| Ok(cut(ty, text))),
             Conversion::FromJson(ty) => self.read_texts(array, ty, |json| from_json(ty, json)),
             Conversion::Output(ty) => self.to_texts(array, ty),
@@ -452,6 +475,7 @@ impl ScalarUDFImpl for CastFunction {
             Conversion::Vector(..) => "pg_to_vector",
             Conversion::FromBits(_) => "pg_from_bits",
             Conversion::Cut(_) => "pg_cut",
+            Conversion::Typed(_) => "pg_typed",
             Conversion::Round(_) => "pg_round",
             Conversion::FromJson(_) => "pg_from_json",
             Conversion::Clock(..) => "pg_clock",

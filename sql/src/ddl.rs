@@ -6,7 +6,9 @@
 mod comment;
 pub(crate) mod constraint;
 pub(crate) mod enums;
+mod extension;
 mod index;
+pub(crate) mod materialized;
 mod names;
 mod owner;
 pub(crate) mod parents;
@@ -77,7 +79,7 @@ pub type Evaluate<'a> = &'a dyn Fn(&Expr, ColumnType) -> Result<Datum, SqlError>
 
 /// The snapshot that a statement is planned on.
 #[derive(Clone, Copy)]
-struct Scope<'a> {
+pub(crate) struct Scope<'a> {
     catalog: &'a Catalog,
     search_path: &'a [String],
 }
@@ -118,7 +120,7 @@ pub(crate) fn plan(
         }
         Ddl::Ours(definition) => {
             let mut plan = define(scope, definition)?;
-            view::check_dependent(catalog, &mut plan, false, describe)?;
+            view::check_dependent(scope, &mut plan, false, describe)?;
             return Ok(Some(plan));
         }
     };
@@ -139,6 +141,7 @@ pub(crate) fn plan(
             ..
         } => match object_type {
             ObjectType::View => view::drop(scope, names, *if_exists)?,
+            ObjectType::MaterializedView => materialized::drop(scope, names, *if_exists)?,
             ObjectType::Table => table::drop(scope, names, *if_exists, *cascade)?,
             ObjectType::Index => index::drop(scope, names, *if_exists, *cascade)?,
             ObjectType::Schema => drop_schema(catalog, names, *if_exists, *cascade)?,
@@ -173,11 +176,13 @@ pub(crate) fn plan(
             representation: Some(UserDefinedTypeRepresentation::Enum { labels }),
         } => enums::create(scope, name, labels)?,
         Statement::AlterType(alter) => enums::alter(scope, alter)?,
+        Statement::CreateExtension(create) => extension::create(create)?,
+        Statement::DropExtension(drop) => extension::drop(drop)?,
         Statement::CreateRole(create) => role::create(catalog, create)?,
         Statement::AlterRole { name, operation } => role::alter(catalog, name, operation)?,
         _ => return Ok(None),
     };
-    view::check_dependent(catalog, &mut plan, cascades(statement), describe)?;
+    view::check_dependent(scope, &mut plan, cascades(statement), describe)?;
     Ok(Some(plan))
 }
 
@@ -207,7 +212,7 @@ fn define(scope: Scope<'_>, definition: &Definition) -> Result<DdlPlan, SqlError
             table,
             text,
         } => comment::on(scope, (of, name, table.as_ref()), text.as_deref()),
-        Definition::TableLike { .. } | Definition::TableAs(_) => {
+        Definition::TableLike { .. } | Definition::TableAs(_) | Definition::Refresh { .. } => {
             Err(SqlError::unsupported("this form of CREATE TABLE"))
         }
     }
@@ -250,7 +255,7 @@ pub fn fold(ident: &Ident) -> String {
     name
 }
 
-fn truncate_name(name: &mut String) {
+pub(crate) fn truncate_name(name: &mut String) {
     let end = (0..=NAME_LENGTH_MAX.min(name.len()))
         .rev()
         .find(|&end| name.is_char_boundary(end));
@@ -334,7 +339,7 @@ fn split(name: &ObjectName) -> Result<(Option<String>, String), SqlError> {
 }
 
 /// The name of something that stands in no schema.
-fn single(name: &ObjectName) -> Result<String, SqlError> {
+pub(crate) fn single(name: &ObjectName) -> Result<String, SqlError> {
     match split(name)? {
         (None, name) => Ok(name),
         (Some(schema), name) => Err(SqlError::new(

@@ -35,6 +35,12 @@ pub enum ErrorKind {
     DuplicateColumn,
     DuplicateSchema,
     DuplicateObject,
+    UndefinedDatabase,
+    DuplicateDatabase,
+    ObjectInUse,
+    NameTooLong,
+    /// Of a notice that is about no error.
+    SuccessfulCompletion,
     DependentObjectsStillExist,
     WrongObjectType,
     DatatypeMismatch,

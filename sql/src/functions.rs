@@ -4,6 +4,7 @@ pub(crate) mod array;
 pub(crate) mod bits;
 pub(crate) mod call;
 pub(crate) mod collected;
+mod conditional;
 mod dates;
 mod decimal;
 mod encoding;
@@ -76,6 +77,7 @@ const FAMILIES: &[&[call::Function]] = &[
 /// The function of ours with this name, where DataFusion has none or another one.
 pub(crate) fn named(name: &str, style: Style) -> Option<Arc<ScalarUDF>> {
     call::named(name, style)
+        .or_else(|| conditional::function(name))
         .or_else(|| missing::function(name))
         .or_else(|| array::function(name))
         .or_else(|| json::function(name, style))

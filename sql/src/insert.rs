@@ -41,7 +41,9 @@ impl Session {
         {
             return Err(SqlError::unsupported("a data-modifying statement in WITH"));
         }
-        ddl::resolve(catalog, &self.search_path(), name).cloned()
+        let table = ddl::resolve(catalog, &self.search_path(), name)?;
+        ddl::materialized::check_changeable(table)?;
+        Ok(table.clone())
     }
 
     fn insert_targets(

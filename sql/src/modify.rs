@@ -143,7 +143,9 @@ impl Session {
             TableFactor::Table {
                 name, args: None, ..
             } if table.joins.is_empty() => {
-                ddl::resolve(catalog, &self.search_path(), name).cloned()
+                let table = ddl::resolve(catalog, &self.search_path(), name)?;
+                ddl::materialized::check_changeable(table)?;
+                Ok(table.clone())
             }
             _ => Err(SqlError::unsupported("modifying anything but one table")),
         }

@@ -305,6 +305,9 @@ fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, S
         ("COMMENT", ..) => {
             define::parse_comment(sql, tokens).map(|definition| Body::Define(Box::new(definition)))
         }
+        ("REFRESH", ..) => {
+            define::parse_refresh(sql, tokens).map(|definition| Body::Define(Box::new(definition)))
+        }
         ("LISTEN", ..) => parse_listen(sql, tokens).map(|listen| Body::Listen(Box::new(listen))),
         ("EXPLAIN", ..) => {
             // ON is no expression.

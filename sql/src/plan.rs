@@ -28,6 +28,8 @@ use crate::text::Style;
 use crate::{ddl, functions, system, types};
 
 mod calls;
+mod caseless;
+mod conditional;
 mod dialect;
 pub(crate) mod digits;
 mod flatten;
@@ -44,6 +46,7 @@ pub(crate) mod stars;
 pub(crate) mod subqueries;
 mod syntax;
 mod tableoid;
+mod unnested;
 mod view;
 mod with;
 
@@ -97,6 +100,7 @@ impl Planner<'_> {
         let mut parameters = parameters.to_vec();
         forms::follow_postgres(&mut query)?;
         with::tell_apart(&mut query);
+        unnested::tell_apart(&mut query);
         tableoid::resolve(&mut query, self.catalog, self.search_path);
         qualified::show_names(&mut query.body);
         dialect::as_functions(&mut query);
@@ -202,6 +206,9 @@ impl ContextProvider for Planner<'_> {
             &ast::ObjectName::from(idents),
         )
         .map_err(|e| DataFusionError::External(Box::new(e)))?;
+        if let Err(error) = ddl::materialized::check_populated(table) {
+            return Err(DataFusionError::External(Box::new(error)));
+        }
         let user = self.pseudo_columns && self.access.sees_user(table);
         let relation = Relation::new(table.clone(), self.pseudo_columns, user);
         Ok(provider_as_source(Arc::new(
@@ -368,7 +375,7 @@ impl TypePlanner for PostgresTypes {
         let user_types = |schema: Option<&str>, name: &str| {
             let of = |schema: &str| self.enums.get(&(schema.to_string(), name.to_string()));
             let found = match schema {
-                Some(schema) => of(schema),
+                Some(schema) => of(ddl::temp::resolved(&self.search_path, schema)?),
                 None => self.search_path.iter().find_map(|schema| of(schema)),
             };
             found.map(|of| ColumnType::Enum(*of))

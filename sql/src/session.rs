@@ -222,7 +222,8 @@ impl Session {
     pub fn new(engine: Arc<Engine>, login: Login) -> Result<Session, SqlError> {
         let role = login.user.clone();
         let mut session = Session::with(engine, Arc::new(login), role, Settings::default());
-        for (name, value) in session.login.settings.clone() {
+        for (name, mut value) in session.login.settings.clone() {
+            session.cut_name(&name, &mut value);
             if let Err(error) = session.settings.set(&name, Some(&value)) {
                 session.notices.push(Notice::Message {
                     severity: "WARNING",
@@ -490,6 +491,11 @@ impl Session {
             Body::Maintain(maintain) => self.maintain(maintain),
             Body::Define(definition) => match &**definition {
                 Definition::TableAs(table) => self.create_table_as(prepared, table).await,
+                Definition::Refresh {
+                    concurrently,
+                    name,
+                    with_data,
+                } => (self.refresh(prepared, name, *with_data, *concurrently)).await,
                 definition => self.ddl(Ddl::Ours(definition)).await,
             },
             Body::Cursor(command) => self.cursor_command(command, prepared, parameters).await,
@@ -508,17 +514,23 @@ impl Session {
                     }
                     Statement::Query(query) => self.select(prepared, query, parameters).await,
                     Statement::Insert(insert) => {
-                        self.check_may_write("INSERT")?;
+                        let target = match &insert.table {
+                            ast::TableObject::TableName(name) => Some(name),
+                            _ => None,
+                        };
+                        self.check_may_write_to("INSERT", target)?;
                         let outcome = self.insert(insert, prepared, parameters).await?;
                         prepared.check_outcome(outcome)
                     }
                     Statement::Update(update) => {
-                        self.check_may_write("UPDATE")?;
+                        self.check_may_write_to("UPDATE", relation(&update.table))?;
                         let outcome = self.update(update, prepared, parameters).await?;
                         prepared.check_outcome(outcome)
                     }
                     Statement::Delete(delete) => {
-                        self.check_may_write("DELETE")?;
+                        let (ast::FromTable::WithFromKeyword(from)
+                        | ast::FromTable::WithoutKeyword(from)) = &delete.from;
+                        self.check_may_write_to("DELETE", from.first().and_then(relation))?;
                         let outcome = self.delete(delete, prepared, parameters).await?;
                         prepared.check_outcome(outcome)
                     }
@@ -728,6 +740,14 @@ impl Session {
             .roles
             .get(&self.role)
             .is_some_and(|role| role.superuser)
+    }
+}
+
+/// The name of what stands first in FROM, if it is a relation.
+fn relation(table: &ast::TableWithJoins) -> Option<&ast::ObjectName> {
+    match &table.relation {
+        ast::TableFactor::Table { name, .. } => Some(name),
+        _ => None,
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod comments;
 mod deparse;
+mod extensions;
 pub(crate) mod functions;
 mod information_schema;
 mod keys;
@@ -40,6 +41,7 @@ use tidelog_storage::{
     Catalog, ColumnType, Datum, ElementType, PrintedType, StorageError, TableDef,
 };
 
+pub(crate) use extensions::EXTENSIONS;
 pub(crate) use sequence::SequenceRelation;
 pub(crate) use showing::Showing;
 
@@ -536,6 +538,10 @@ fn printed_facts(of: PrintedType) -> (i64, i32, i16) {
         PrintedType::Int8range => (3926, -1),
         PrintedType::Oidvector => (30, -1),
         PrintedType::Int2vector => (22, -1),
+        // Extensions' types have no numbers of their own in PostgreSQL. These are below those that pg_dump takes for
+        // objects of users.
+        PrintedType::Citext => (9900, -1),
+        PrintedType::Hstore => (9902, -1),
     };
     (oid, -1, length)
 }
@@ -581,6 +587,8 @@ fn array_oid(element: ElementType) -> i64 {
             PrintedType::Int8range => 3927,
             PrintedType::Oidvector => 1013,
             PrintedType::Int2vector => 1006,
+            PrintedType::Citext => 9901,
+            PrintedType::Hstore => 9903,
         },
         // Oids of enums are even: the odd one behind is that of its arrays.
         ElementType::Enum(of) => i64::from(of.definition().oid) + 1,

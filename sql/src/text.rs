@@ -3,6 +3,7 @@
 mod array;
 pub(crate) mod bits;
 pub(crate) mod datetime;
+pub mod hstore;
 mod interval;
 pub(crate) mod jsonb;
 mod number;

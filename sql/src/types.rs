@@ -299,7 +299,8 @@ fn bits(name: &str, length: Option<u64>) -> Result<Option<u32>, SqlError> {
 /// 0A000 for a precision of seconds that is not the whole one.
 fn check_precision(precision: Option<u64>, ty: &DataType) -> Result<(), SqlError> {
     match precision {
-        None | Some(6) => Ok(()),
+        // PostgreSQL reduces more to its maximum.
+        None | Some(6..) => Ok(()),
         Some(_) => Err(unsupported(&ty.to_string().to_lowercase())),
     }
 }
@@ -387,7 +388,10 @@ fn custom(
         .as_deref()
         .is_some_and(|schema| schema != "pg_catalog")
     {
-        return user_types(schema.as_deref(), name).ok_or_else(missing);
+        let of = PrintedType::named(name).filter(|of| of.is_of_extension());
+        let extension = of.filter(|_| schema.as_deref() == Some("public"));
+        let own = user_types(schema.as_deref(), name);
+        return (own.or(extension.map(ColumnType::Printed))).ok_or_else(missing);
     }
     let number = |index: usize| {
         modifiers

@@ -307,6 +307,18 @@ pub struct TableDef {
     /// What COMMENT ON says of it and its parts.
     #[serde(default)]
     pub comments: Vec<(TablePart, String)>,
+    /// Whose rows it has when it is a materialized view.
+    #[serde(default)]
+    pub materialized: Option<Materialized>,
+}
+
+/// What a materialized view has that a table has not.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Materialized {
+    /// The query that gives its rows, as SQL text whose relations are named with their schemas.
+    pub query: String,
+    /// Whether it was run.
+    pub populated: bool,
 }
 
 impl TableDef {
@@ -340,6 +352,7 @@ impl TableDef {
             schema_version: 1,
             layouts: BTreeMap::from([(1, layout)]),
             comments: Vec::new(),
+            materialized: None,
         }
     }
 

@@ -187,6 +187,19 @@ fn temporary_tables_are_a_sessions_own() {
     );
     // It is gone with the session.
     pair.same("SELECT * FROM t");
+    pair.same(
+        "CREATE TEMP TABLE own (a int4); INSERT INTO own VALUES (1), (2);
+         CREATE VIEW over AS SELECT a FROM own; CREATE TEMP VIEW v AS SELECT id FROM t; CREATE OR REPLACE TEMP VIEW v AS SELECT id + 1 - 1 AS id FROM public.t;
+         CREATE VIEW pg_temp.w AS SELECT a FROM pg_temp.own WHERE a > 1;
+         SELECT * FROM over ORDER BY a; SELECT * FROM v; SELECT * FROM pg_temp.w;
+         SELECT relname, relkind, relpersistence FROM pg_class WHERE relname IN ('over', 'v', 'w') ORDER BY 1;
+         CREATE TYPE pg_temp.mood AS ENUM ('sad', 'ok'); SELECT 'ok'::mood, 'sad'::pg_temp.mood; CREATE TABLE pg_temp.u (m mood); INSERT INTO u VALUES ('ok'); SELECT * FROM u;
+         CREATE TABLE t2 (a int4); DROP TABLE t2;
+         BEGIN READ ONLY; INSERT INTO own VALUES (3); UPDATE own SET a = 4 WHERE a = 3; DELETE FROM own WHERE a = 4; COMMIT;
+         DROP VIEW w; DROP TABLE own CASCADE",
+    );
+    pair.same_or_fail("SELECT * FROM v");
+    pair.same("SELECT typname FROM pg_type WHERE typname = 'mood'");
     for statement in [
         "CREATE TEMP TABLE p (id int4 PRIMARY KEY); CREATE TABLE c (id int4 REFERENCES p)",
         "CREATE TABLE p (id int4 PRIMARY KEY); CREATE TEMP TABLE c (id int4 REFERENCES p)",

@@ -186,3 +186,124 @@ async fn joins_sets_and_orders() {
     )
     .await;
 }
+
+#[test]
+fn sessions_and_transactions_say_what_postgresql_says() {
+    let pair = Pair::start();
+    for statement in [
+        "SELECT txid_current() = txid_current()",
+        "BEGIN; SELECT txid_current() AS t \\gset\nSELECT txid_current() = :t; COMMIT; SELECT txid_current() = :t",
+        "BEGIN TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ ONLY, DEFERRABLE; SHOW transaction_isolation; COMMIT",
+        "START TRANSACTION NOT DEFERRABLE; COMMIT; SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE, NOT DEFERRABLE",
+        "SELECT 1 FOR UPDATE",
+        "SELECT 1 AS x FOR SHARE NOWAIT",
+        "BEGIN; DECLARE c CURSOR FOR SELECT 1 FOR UPDATE; FETCH c; COMMIT",
+        "DROP DATABASE IF EXISTS nothing",
+        "DROP DATABASE nothing",
+        "DROP DATABASE postgres",
+        "CREATE DATABASE postgres",
+        "BEGIN; DROP DATABASE nothing",
+        "SET application_name = 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'; SHOW application_name",
+    ] {
+        pair.same_or_fail(statement);
+    }
+}
+
+#[test]
+fn windows_are_ordered_by_values_of_each_type() {
+    let pair = Pair::start();
+    for values in [
+        r"('\x01'::bytea), ('\xff'), ('\x01'), ('\x0102'), (NULL)",
+        "('00000000-0000-0000-0000-000000000002'::uuid), ('00000000-0000-0000-0000-000000000001'), (NULL)",
+        "('10:00'::time), ('09:00'), ('10:00'), (NULL)",
+        "('10:00+01'::timetz), ('09:00+00'), ('10:00+00')",
+        "('10.0.0.1'::inet), ('9.0.0.0'), ('10.0.0.1'), (NULL)",
+        "(ARRAY[1,2]), (ARRAY[1]), (ARRAY[2]), (ARRAY[1])",
+        "(true), (false), (NULL)",
+        "('1 h'::interval), ('1 day'), ('60 min')",
+    ] {
+        pair.same(&format!(
+            "SELECT v, rank() OVER (ORDER BY v), dense_rank() OVER (ORDER BY v DESC NULLS LAST), count(*) OVER (ORDER BY v),
+                    last_value(v) OVER (ORDER BY v), sum(1) OVER (ORDER BY v, 1 RANGE UNBOUNDED PRECEDING)
+             FROM (VALUES {values}) t(v) ORDER BY v, 2"
+        ));
+    }
+}
+
+#[test]
+fn types_of_set_operations_and_values_are_matched() {
+    let pair = Pair::start();
+    pair.run("CREATE TABLE t (id int4, j json, b jsonb); INSERT INTO t VALUES (1, '{\"a\": 1}', '{\"b\":2}');");
+    for statement in [
+        "VALUES ('10.0.0.1'::inet), ('10.0.0.2'), (NULL)",
+        "VALUES ('2'), (1::int8)",
+        "SELECT json_build_object('a', (SELECT json_build_object('b', 1)))",
+        "SELECT to_jsonb((SELECT b FROM t)), (SELECT j FROM t), pg_typeof((SELECT j FROM t LIMIT 1))",
+        "SELECT (SELECT json_build_object('a', o.id) FROM t WHERE id = o.id), pg_typeof((SELECT b FROM t WHERE id = o.id)) FROM t o",
+        "SELECT jsonb_build_array((SELECT b FROM t WHERE id = o.id), (SELECT b FROM t)) FROM t o",
+        "SELECT x, f, s.id FROM (SELECT unnest(ARRAY[1, 2]) AS x, CASE WHEN t.id > 0 THEN 'y' ELSE 'n' END AS f, t.id FROM (SELECT id, true AS f FROM t) t WHERE t.f OR CASE WHEN t.f THEN true END) s ORDER BY 1",
+        "SELECT * FROM (SELECT unnest(ARRAY[1, 2]), CASE WHEN f THEN 'y' ELSE 'n' END AS f, 7, count(*) FROM (SELECT true AS f FROM t) t GROUP BY f) s ORDER BY 1",
+        "SELECT (SELECT b FROM t) -> 'b', (SELECT b FROM t) = '{\"b\": 2}'",
+    ] {
+        pair.same(statement);
+    }
+    for (statement, said) in [
+        (
+            "SELECT 1 INTERSECT SELECT 1, 2",
+            "each INTERSECT query must have the same number of columns",
+        ),
+        (
+            "SELECT 1 EXCEPT SELECT true",
+            "EXCEPT types integer and boolean cannot be matched",
+        ),
+        (
+            "SELECT 1 INTERSECT SELECT true",
+            "INTERSECT types integer and boolean cannot be matched",
+        ),
+        (
+            "SELECT count(DISTINCT id) OVER () FROM t",
+            "DISTINCT is not implemented for window functions",
+        ),
+    ] {
+        for peer in [pair.tide.peer(), pair.pg.peer()] {
+            let refused = peer.try_run(&format!("{statement};")).unwrap_err();
+            assert!(refused.contains(said), "{statement}: {refused}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conditional_expressions_keep_their_types() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TYPE mood AS ENUM ('sad', 'ok');
+         CREATE TABLE t (i inet, e mood, v varchar(10), o oid, j json, b jsonb, js json[], es mood[], n name, p point, z timetz);
+         INSERT INTO t DEFAULT VALUES;",
+    );
+    let (tide, pg) = pair.connect().await;
+    for query in [
+        "SELECT CASE WHEN true THEN i END, CASE WHEN true THEN e ELSE 'ok' END, CASE WHEN true THEN v END, CASE WHEN true THEN o END, CASE WHEN true THEN j END, CASE WHEN true THEN js END, CASE WHEN true THEN es END, CASE WHEN true THEN n END, CASE WHEN true THEN z END FROM t",
+        "SELECT coalesce(i, i), coalesce(e, 'ok'), coalesce(v, ''), coalesce(o, 0), coalesce(j, '{}'), coalesce(js, '{}'), coalesce(es, '{}'), coalesce(n, ''), coalesce(p, '(1,2)'), coalesce(z, z) FROM t",
+        "SELECT nullif(i, i), nullif(e, 'ok'), nullif(v, ''), nullif(o, 0), nullif(b, '{}'), nullif(es, '{}'), nullif(z, z), nullif(1, 2::int8), nullif(2::int8, 1), nullif(1, 1.5) FROM t",
+        "SELECT (SELECT j FROM t), (SELECT e FROM t LIMIT 1), CASE WHEN true THEN (SELECT b FROM t) END FROM t",
+        "SELECT coalesce((SELECT json_build_object('a', x.o) FROM t WHERE t.o = x.o), '{}') FROM t x",
+    ] {
+        let types = |statement: &tokio_postgres::Statement| -> Vec<String> {
+            let columns = statement.columns().iter();
+            columns
+                .map(|column| column.type_().name().to_string())
+                .collect()
+        };
+        let found = types(&tide.prepare(query).await.unwrap());
+        assert_eq!(found, types(&pg.prepare(query).await.unwrap()), "{query}");
+    }
+    for query in [
+        "SELECT coalesce(ARRAY[1], '{}'), coalesce(array_agg(e), '{}') FROM t",
+        "SELECT nullif(1, 1), nullif('a', 'a'), nullif(NULL, 1), nullif('a', NULL), nullif('1.0'::numeric, 1), nullif(interval '1 day', '24 h')",
+        "SELECT to_json(coalesce(e, 'ok')), to_json(CASE WHEN true THEN j ELSE '{\"a\":1}' END) FROM (VALUES ('sad'::mood, '{\"x\":1}'::json)) t(e, j)",
+        "SELECT coalesce(e, 'ok') x, count(*) FROM t GROUP BY coalesce(e, 'ok') ORDER BY 1",
+        "SELECT CASE WHEN v IS NULL THEN 'q' ELSE v END AS c FROM t GROUP BY CASE WHEN v IS NULL THEN 'q' ELSE v END",
+    ] {
+        pair.same(query);
+    }
+}

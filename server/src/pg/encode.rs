@@ -619,6 +619,14 @@ mod tests {
                 ColumnType::Printed(PrintedType::Int2vector),
                 Datum::Text(String::new()),
             ),
+            (
+                ColumnType::Printed(PrintedType::Citext),
+                Datum::Text("As it is".to_string()),
+            ),
+            (
+                ColumnType::Printed(PrintedType::Hstore),
+                Datum::Text("\"a\"=>\"1\", \"b c\"=>NULL".to_string()),
+            ),
             (ColumnType::Time, Datum::Time(1)),
             (
                 ColumnType::TimeTz,

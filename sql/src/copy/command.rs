@@ -40,7 +40,11 @@ impl Session {
         let scope = self.query_scope(prepared.as_of(), &[], &[]).await?;
         let catalog = scope.snapshot.catalog().clone();
         if !to {
-            self.check_may_write("COPY FROM")?;
+            let target = match source {
+                ast::CopySource::Table { table_name, .. } => Some(table_name),
+                ast::CopySource::Query(_) => None,
+            };
+            self.check_may_write_to("COPY FROM", target)?;
             let ast::CopySource::Table {
                 table_name,
                 columns,
@@ -52,6 +56,10 @@ impl Session {
                 ));
             };
             let table = ddl::resolve(&catalog, &self.search_path(), table_name)?.clone();
+            if table.materialized.is_some() {
+                let message = format!("cannot copy to materialized view \"{}\"", table.name);
+                return Err(SqlError::new(ErrorKind::WrongObjectType, message));
+            }
             let names: Vec<String> = columns.iter().map(ddl::fold).collect();
             let targets = targets(&table, &names, &self.access(&catalog))?;
             let names: Vec<String> = targets

@@ -25,7 +25,7 @@ pub(crate) fn find(
         catalog.types.get(&key).map(|of| ColumnType::Enum(*of))
     };
     match schema {
-        Some(schema) => of(schema),
+        Some(schema) => of(super::temp::resolved(search_path, schema)?),
         None => search_path.iter().find_map(|schema| of(schema)),
     }
 }
@@ -62,7 +62,7 @@ pub(super) fn create(
     labels: &[Ident],
 ) -> Result<DdlPlan, SqlError> {
     let mut plan = DdlPlan::new("CREATE TYPE");
-    let (schema, name) = super::table::target(scope, name)?;
+    let (schema, name) = super::temp::place(scope, false, name, &mut plan)?;
     let key = (schema.clone(), name.clone());
     if scope.catalog.types.contains_key(&key) || scope.catalog.table(&schema, &name).is_some() {
         return Err(SqlError::new(

@@ -23,7 +23,7 @@ use super::sequence;
 use super::{
     DdlPlan, Evaluate, Scope, display, find, fold, no_schema, resolve, split, truncate_name,
 };
-use super::{parents, temp, view};
+use super::{materialized, parents, temp, view};
 use crate::error::{ErrorKind, SqlError};
 use crate::provider::USER;
 use crate::types;
@@ -39,13 +39,7 @@ pub(super) fn create(
 ) -> Result<DdlPlan, SqlError> {
     refuse_clauses(create)?;
     let mut plan = DdlPlan::new("CREATE TABLE");
-    let (schema, name) = match create.temporary {
-        true => {
-            let (given, name) = split(&create.name)?;
-            (temp::target(scope, given.as_deref(), &mut plan)?, name)
-        }
-        false => target(scope, &create.name)?,
-    };
+    let (schema, name) = temp::place(scope, create.temporary, &create.name, &mut plan)?;
     if sequence::is_taken(scope, &schema, &name) {
         let error = duplicate_table(&name);
         if !create.if_not_exists {
@@ -169,6 +163,9 @@ pub(super) fn drop(
         let (schema, table) = split(name)?;
         let error = match find(scope.catalog, scope.search_path, schema.as_deref(), &table) {
             Some(found) => {
+                materialized::check_table(found).map_err(|error| {
+                    error.hint("Use DROP MATERIALIZED VIEW to remove a materialized view.")
+                })?;
                 parents::release_parent(scope, found, &gone, cascades, &mut plan)?;
                 let change = CatalogChange::DropTable {
                     schema: found.schema.clone(),
@@ -218,6 +215,7 @@ pub(super) fn truncate(scope: Scope<'_>, truncate: &Truncate) -> Result<DdlPlan,
     let mut tables: Vec<&TableDef> = Vec::new();
     for target in &truncate.table_names {
         let table = resolve(scope.catalog, scope.search_path, &target.name)?;
+        materialized::check_table(table)?;
         if tables.iter().all(|other| other.id != table.id) {
             tables.push(table);
         }
@@ -284,6 +282,12 @@ pub(super) fn alter(
         }
         Err(error) => return Err(error),
     };
+    let renames = |operation: &AlterTableOperation| {
+        matches!(operation, AlterTableOperation::RenameTable { .. })
+    };
+    if old.materialized.is_some() && !alter.operations.iter().all(renames) {
+        return Err(SqlError::unsupported("this change of a materialized view"));
+    }
     let mut table = TableDef::clone(old);
     let mut finish = Vec::new();
     for operation in &alter.operations {

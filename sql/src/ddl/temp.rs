@@ -1,11 +1,12 @@
-//! Temporary tables: they stand in a schema of their session's own, which goes with it.
+//! Temporary tables, views and types: they stand in a schema of their session's own, which goes with it.
 //!
 //! Guarantees: nobody else finds them by name, and nothing that lasts depends on them.
 //! Does not: know when a session ends.
 
+use datafusion::sql::sqlparser::ast::ObjectName;
 use tidelog_storage::{Catalog, CatalogChange};
 
-use super::{DdlPlan, Scope};
+use super::{DdlPlan, Scope, fold, split};
 use crate::error::{ErrorKind, SqlError};
 
 const PREFIX: &str = "pg_temp_";
@@ -32,7 +33,30 @@ pub(crate) fn resolved<'a>(search_path: &'a [String], schema: &'a str) -> Option
     (!hidden).then_some(schema)
 }
 
-/// The schema that a temporary table is made in, which the plan makes first if it is not there.
+/// Whether a name has the session's own temporary schema in front of it, whether that is there or not.
+pub(crate) fn names_own(name: &ObjectName) -> bool {
+    let schema = match name.0.as_slice() {
+        [schema, _] => schema.as_ident(),
+        _ => None,
+    };
+    schema.is_some_and(|schema| fold(schema) == OWN)
+}
+
+/// The schema and the name of what is made: in the temporary schema where it is said to be temporary, or named so.
+pub(super) fn place(
+    scope: Scope<'_>,
+    temporary: bool,
+    name: &ObjectName,
+    plan: &mut DdlPlan,
+) -> Result<(String, String), SqlError> {
+    if !temporary && !names_own(name) {
+        return super::table::target(scope, name);
+    }
+    let (given, name) = split(name)?;
+    Ok((target(scope, given.as_deref(), plan)?, name))
+}
+
+/// The schema that what is temporary is made in, which the plan makes first if it is not there.
 pub(super) fn target(
     scope: Scope<'_>,
     given: Option<&str>,
@@ -70,6 +94,10 @@ pub(crate) fn drop_all(catalog: &Catalog, gone: impl Fn(&str) -> bool) -> Vec<Ca
         let (schema, name) = (schema.clone(), name.clone());
         changes.push(CatalogChange::DropSequence { schema, name });
     }
+    for ((schema, name), _) in catalog.types.iter().filter(|((schema, _), _)| gone(schema)) {
+        let (schema, name) = (schema.clone(), name.clone());
+        changes.push(CatalogChange::DropType { schema, name });
+    }
     for schema in catalog.schemas.iter().filter(|schema| gone(schema)) {
         changes.push(CatalogChange::DropSchema(schema.clone()));
     }
@@ -85,12 +113,12 @@ pub(crate) fn only_temporary(changes: &[CatalogChange]) -> bool {
                 CatalogChange::PutTable(table) => &table.schema,
                 CatalogChange::PutSequence(sequence) => &sequence.schema,
                 CatalogChange::PutView(view) => &view.schema,
+                CatalogChange::PutType(of) => &of.schema,
                 CatalogChange::DropTable { schema, .. }
+                | CatalogChange::DropType { schema, .. }
                 | CatalogChange::DropSequence { schema, .. }
                 | CatalogChange::DropView { schema, .. } => schema,
-                CatalogChange::PutType(_)
-                | CatalogChange::DropType { .. }
-                | CatalogChange::PutRole(_)
+                CatalogChange::PutRole(_)
                 | CatalogChange::DropRole(_)
                 | CatalogChange::PutComment { .. } => return false,
             };

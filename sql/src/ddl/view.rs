@@ -12,7 +12,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use tidelog_storage::{CatalogChange, ColumnType, ViewDef};
 
-use super::{Catalog, DdlPlan, Scope, display, fold, split};
+use super::{Catalog, DdlPlan, Scope, display, fold, materialized, split, temp};
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::{parse_query, quoted};
 use crate::system;
@@ -29,7 +29,6 @@ pub(super) fn create(
 ) -> Result<DdlPlan, SqlError> {
     for (given, what) in [
         (create.materialized, "CREATE MATERIALIZED VIEW"),
-        (create.temporary, "CREATE TEMPORARY VIEW"),
         (create.if_not_exists, "CREATE VIEW IF NOT EXISTS"),
         (
             create.or_alter || create.secure || create.copy_grants || create.to.is_some(),
@@ -41,7 +40,15 @@ pub(super) fn create(
         }
     }
     let mut plan = DdlPlan::new("CREATE VIEW");
-    let (schema, name) = super::table::target(scope, &create.name)?;
+    let mut query = (*create.query).clone();
+    let over_temporary = qualify(&mut query, scope)?;
+    let temporary = create.temporary || over_temporary;
+    let (schema, name) = temp::place(scope, temporary, &create.name, &mut plan)?;
+    if over_temporary && !create.temporary && !temp::names_own(&create.name) {
+        let message = format!("view \"{name}\" will be a temporary view");
+        let notice = SqlError::new(ErrorKind::SuccessfulCompletion, message);
+        plan.notices.push(notice);
+    }
     let before = scope.catalog.view(&schema, &name);
     if scope.catalog.table(&schema, &name).is_some() || before.is_some() && !create.or_replace {
         return Err(match before {
@@ -49,8 +56,6 @@ pub(super) fn create(
             _ => super::table::duplicate_table(&name),
         });
     }
-    let mut query = (*create.query).clone();
-    qualify(&mut query, scope)?;
     let mut columns = describe(scope.catalog, &query)?;
     if create.columns.len() > columns.len() {
         let message = "CREATE VIEW specifies more column names than columns";
@@ -127,11 +132,16 @@ pub(super) fn drop(
                 name: view.name.clone(),
             }),
             None => {
-                if super::find(scope.catalog, scope.search_path, schema.as_deref(), &name).is_some()
-                {
-                    return Err(
-                        not_a_view(&name).hint("Use DROP TABLE to remove a table.".to_string())
-                    );
+                let Scope {
+                    catalog,
+                    search_path,
+                } = scope;
+                let table = super::find(catalog, search_path, schema.as_deref(), &name);
+                if let Some(table) = table {
+                    return Err(not_a_view(&name).hint(match table.materialized {
+                        Some(_) => "Use DROP MATERIALIZED VIEW to remove a materialized view.",
+                        None => "Use DROP TABLE to remove a table.",
+                    }));
                 }
                 let error = no_view(&display(schema.as_deref(), &name));
                 if !if_exists {
@@ -152,7 +162,7 @@ pub(crate) fn find_view<'a>(
     name: &str,
 ) -> Option<&'a ViewDef> {
     let view = match schema {
-        Some(schema) => catalog.view(super::temp::resolved(search_path, schema)?, name),
+        Some(schema) => catalog.view(temp::resolved(search_path, schema)?, name),
         None => search_path
             .iter()
             .find_map(|schema| catalog.view(schema, name)),
@@ -178,14 +188,29 @@ fn no_view(name: &str) -> SqlError {
     )
 }
 
-fn over_temporary() -> SqlError {
-    SqlError::unsupported("a view over a temporary table")
+/// A query's text whose relations are named with their schemas; it is over nothing temporary.
+pub(crate) fn lasting(
+    query: &Query,
+    catalog: &Catalog,
+    search_path: &[String],
+) -> Result<String, SqlError> {
+    let mut query = query.clone();
+    let scope = Scope {
+        catalog,
+        search_path,
+    };
+    if qualify(&mut query, scope)? {
+        let message = "materialized views must not use temporary tables or views";
+        return Err(SqlError::new(ErrorKind::FeatureNotSupported, message));
+    }
+    Ok(query.to_string())
 }
 
-/// Names every relation of a query with its schema.
-fn qualify(query: &mut Query, scope: Scope<'_>) -> Result<(), SqlError> {
+/// Names every relation of a query with its schema; says whether one of them is temporary.
+fn qualify(query: &mut Query, scope: Scope<'_>) -> Result<bool, SqlError> {
     struct Qualify<'a> {
         scope: Scope<'a>,
+        temporary: bool,
         ctes: BTreeSet<String>,
     }
     impl ast::VisitorMut for Qualify<'_> {
@@ -202,19 +227,23 @@ fn qualify(query: &mut Query, scope: Scope<'_>) -> Result<(), SqlError> {
                 Ok(parts) => parts,
                 Err(error) => return ControlFlow::Break(error),
             };
-            if schema
-                .as_deref()
-                .is_some_and(|schema| schema.starts_with("pg_temp"))
-            {
-                return ControlFlow::Break(over_temporary());
-            }
-            if schema.is_some() || self.ctes.contains(&relation) {
-                return ControlFlow::Continue(());
-            }
             let Scope {
                 catalog,
                 search_path,
             } = self.scope;
+            if let Some(schema) = schema {
+                // What pg_temp stands for is another schema in each session.
+                let resolved = temp::resolved(search_path, &schema);
+                if resolved.is_some_and(temp::is_temporary) {
+                    self.temporary = true;
+                    let schema = resolved.unwrap_or(&schema);
+                    *name = ObjectName::from(vec![quoted(schema), quoted(&relation)]);
+                }
+                return ControlFlow::Continue(());
+            }
+            if self.ctes.contains(&relation) {
+                return ControlFlow::Continue(());
+            }
             let schema = if system::relation(None, &relation).is_some() {
                 "pg_catalog"
             } else if let Some(view) = find(self.scope, None, &relation) {
@@ -225,19 +254,18 @@ fn qualify(query: &mut Query, scope: Scope<'_>) -> Result<(), SqlError> {
                 // A table function, or nothing that exists, which planning tells.
                 return ControlFlow::Continue(());
             };
-            if super::temp::is_temporary(schema) {
-                return ControlFlow::Break(over_temporary());
-            }
+            self.temporary |= temp::is_temporary(schema);
             *name = ObjectName::from(vec![quoted(schema), quoted(&relation)]);
             ControlFlow::Continue(())
         }
     }
     let mut qualify = Qualify {
         scope,
+        temporary: false,
         ctes: BTreeSet::new(),
     };
     match query.visit(&mut qualify) {
-        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Continue(()) => Ok(qualify.temporary),
         ControlFlow::Break(error) => Err(error),
     }
 }
@@ -343,23 +371,43 @@ pub(super) fn follow_rename(
             plan.changes.push(CatalogChange::PutView(Box::new(view)));
         }
     }
+    for (table, view) in materialized::all(scope.catalog) {
+        if relations(&view)?.contains(&old) {
+            let query = renamed(&view, &old, &new)?.query;
+            let populated = table.materialized.as_ref().is_some_and(|of| of.populated);
+            let table = materialized::filled(table, query, populated);
+            plan.changes.push(CatalogChange::PutTable(Box::new(table)));
+        }
+    }
     Ok(())
 }
 
 /// Lets the views be that a plan's changes take something from: refuses the plan, or drops them, too, when it cascades.
 pub(crate) fn check_dependent(
-    catalog: &Catalog,
+    Scope {
+        catalog,
+        search_path,
+    }: Scope<'_>,
     plan: &mut DdlPlan,
     cascades: bool,
     describe: Describe<'_>,
 ) -> Result<(), SqlError> {
-    if catalog.views.is_empty() {
+    if catalog.views.is_empty() && materialized::all(catalog).next().is_none() {
         return Ok(());
     }
     loop {
         let changed = catalog.changed(&plan.changes);
         let mut broken = Vec::new();
-        for view in changed.views.values() {
+        let kept = materialized::all(&changed).map(|(_, view)| Arc::new(view));
+        for view in changed.views.values().cloned().chain(kept) {
+            // Planning does not find what is another session's.
+            let foreign = temp::resolved(search_path, &view.schema).is_none();
+            if foreign {
+                if plan.takes_away(catalog, &relations(&view)?).is_some() {
+                    broken.push(view);
+                }
+                continue;
+            }
             let holds = describe(&changed, &parse_query(&view.query)?).is_ok_and(|columns| {
                 let types = |columns: &[(String, ColumnType)]| -> Vec<ColumnType> {
                     columns.iter().map(|(_, ty)| *ty).collect()
@@ -367,7 +415,7 @@ pub(crate) fn check_dependent(
                 types(&columns) == types(&view.columns)
             });
             if !holds {
-                broken.push(view.clone());
+                broken.push(view);
             }
         }
         let Some(view) = broken.first() else {
@@ -376,13 +424,18 @@ pub(crate) fn check_dependent(
         if !cascades {
             return Err(refusal(catalog, plan, &broken)?);
         }
-        let message = format!("drop cascades to view {}", view.name);
+        let (schema, name) = (view.schema.clone(), view.name.clone());
+        let is_kept = changed.table(&schema, &name).is_some();
+        let what = if is_kept { "materialized view" } else { "view" };
+        let message = format!("drop cascades to {what} {name}");
         let kind = ErrorKind::DependentObjectsStillExist;
         plan.notices.push(SqlError::new(kind, message));
         // In front: a schema goes last.
-        let (schema, name) = (view.schema.clone(), view.name.clone());
-        plan.changes
-            .insert(0, CatalogChange::DropView { schema, name });
+        let change = match is_kept {
+            true => CatalogChange::DropTable { schema, name },
+            false => CatalogChange::DropView { schema, name },
+        };
+        plan.changes.insert(0, change);
     }
 }
 
@@ -393,15 +446,19 @@ fn refusal(
     broken: &[Arc<ViewDef>],
 ) -> Result<SqlError, SqlError> {
     let (mut taken, mut lines, mut later) = (None, Vec::new(), Vec::new());
+    let shown = |view: &ViewDef| match catalog.table(&view.schema, &view.name) {
+        Some(_) => format!("materialized view {}", view.name),
+        None => format!("view {}", view.name),
+    };
     for view in broken {
         let below = relations(view)?;
         if let Some(what) = plan.takes_away(catalog, &below) {
-            lines.push(format!("view {} depends on {what}", view.name));
+            lines.push(format!("{} depends on {what}", shown(view)));
             taken = taken.or(Some(what));
         } else if let Some(other) = (broken.iter())
             .find(|other| below.contains(&(other.schema.clone(), other.name.clone())))
         {
-            later.push(format!("view {} depends on view {}", view.name, other.name));
+            later.push(format!("{} depends on {}", shown(view), shown(other)));
         }
     }
     let Some(what) = taken else {
@@ -427,7 +484,10 @@ impl DdlPlan {
                 CatalogChange::DropTable { schema, name }
                     if relations.contains(&(schema.clone(), name.clone())) =>
                 {
-                    return Some(format!("table {name}"));
+                    let table = catalog.table(schema, name);
+                    let kept = table.is_some_and(|table| table.materialized.is_some());
+                    let what = if kept { "materialized view" } else { "table" };
+                    return Some(format!("{what} {name}"));
                 }
                 CatalogChange::DropView { schema, name }
                     if relations.contains(&(schema.clone(), name.clone())) =>

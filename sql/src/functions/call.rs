@@ -204,6 +204,7 @@ fn implicit(from: ColumnType, to: ColumnType) -> bool {
                     ColumnType::Printed(PrintedType::Cidr),
                     ColumnType::Printed(PrintedType::Inet)
                 )
+                | (ColumnType::Printed(PrintedType::Citext), ColumnType::Text)
                 | (ColumnType::Bit(_), ColumnType::Varbit(_))
                 | (ColumnType::Varbit(_), ColumnType::Bit(_))
                 | (Numeric(_), Float4 | Float8)

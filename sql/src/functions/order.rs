@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BinaryBuilder};
+use arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, StringArray};
 use arrow::datatypes::DataType;
 use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::{
@@ -63,6 +63,49 @@ impl ScalarUDFImpl for ArrayOrder {
                 ColumnarValue::Scalar(ScalarValue::try_from_array(&order, 0)?)
             }
             ColumnarValue::Array(arrays) => ColumnarValue::Array(self.orders(arrays)?),
+        })
+    }
+}
+
+/// The function that writes bytes as digits, which sort as the bytes do.
+pub(crate) fn hex() -> Arc<ScalarUDF> {
+    Arc::new(ScalarUDF::from(Hex {
+        signature: Signature::any(1, Volatility::Immutable),
+    }))
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Hex {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Hex {
+    fn name(&self) -> &str {
+        "hex_order"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Utf8)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let array = args.args[0].to_array(args.number_rows)?;
+        let bytes = arrow::compute::cast(&array, &DataType::Binary)?;
+        let digits = |bytes: &[u8]| {
+            let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
+            digits.collect::<String>()
+        };
+        let bytes = bytes.as_binary::<i32>().iter();
+        let all: StringArray = bytes.map(|bytes| bytes.map(digits)).collect();
+        Ok(match &args.args[0] {
+            ColumnarValue::Scalar(_) if all.len() == 1 => {
+                ColumnarValue::Scalar(ScalarValue::try_from_array(&all, 0)?)
+            }
+            _ => ColumnarValue::Array(Arc::new(all)),
         })
     }
 }

@@ -42,6 +42,12 @@ impl AggregateUDFImpl for SingleValue {
         Ok(types[0].clone())
     }
 
+    /// Also what Arrow's types do not tell: a json stays one.
+    fn return_field(&self, args: &[FieldRef]) -> Result<FieldRef> {
+        let value = args[0].as_ref().clone();
+        Ok(Arc::new(value.with_name(SINGLE_VALUE).with_nullable(true)))
+    }
+
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         Ok(Box::new(Single {
             rows: 0,

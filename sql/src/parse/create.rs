@@ -1,5 +1,5 @@
 //! What CREATE TABLE takes that sqlparser does not know: LIKE among the columns, names of columns before AS, WITH NO
-//! DATA, UNLOGGED; and SELECT INTO, which is CREATE TABLE AS.
+//! DATA, UNLOGGED; SELECT INTO, which is CREATE TABLE AS; and CREATE MATERIALIZED VIEW, which is like it.
 
 use datafusion::sql::sqlparser::ast::{self, Ident, ObjectName, Query, SetExpr, Statement};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
@@ -40,6 +40,8 @@ pub(crate) struct TableAs {
     pub(crate) query: Box<Query>,
     /// Whether the query is run.
     pub(crate) with_data: bool,
+    /// Whether it is a materialized view, which keeps the query.
+    pub(crate) materialized: bool,
 }
 
 /// What was taken out of a statement's tokens.
@@ -65,6 +67,10 @@ pub(super) fn take(sql: &str, tokens: &mut Vec<TokenWithSpan>) -> Result<Taken, 
     }
     if word(tokens.get(1)) == "UNLOGGED" {
         tokens.remove(1);
+    }
+    if word(tokens.get(1)) == "MATERIALIZED" {
+        take_data(tokens, &mut taken);
+        return Ok(taken);
     }
     let Some(table) = (1..tokens.len().min(5)).find(|&at| word(tokens.get(at)) == "TABLE") else {
         return Ok(taken);
@@ -94,7 +100,12 @@ pub(super) fn take(sql: &str, tokens: &mut Vec<TokenWithSpan>) -> Result<Taken, 
             None => take_likes(sql, tokens, at, &mut taken)?,
         }
     }
-    // WITH [NO] DATA ends the statement.
+    take_data(tokens, &mut taken);
+    Ok(taken)
+}
+
+/// Takes away WITH [NO] DATA, which ends a statement.
+fn take_data(tokens: &mut Vec<TokenWithSpan>, taken: &mut Taken) {
     let len = tokens.len() - usize::from(tokens.last().map(|t| &t.token) == Some(&Token::EOF));
     if len > 3 && word(tokens.get(len - 1)) == "DATA" {
         let no = word(tokens.get(len - 2)) == "NO";
@@ -104,7 +115,6 @@ pub(super) fn take(sql: &str, tokens: &mut Vec<TokenWithSpan>) -> Result<Taken, 
             tokens.drain(with..len);
         }
     }
-    Ok(taken)
 }
 
 /// Where the parenthesis closes that opens at `open`.
@@ -251,6 +261,7 @@ pub(super) fn finish(body: Body, taken: Taken) -> Result<Body, SqlError> {
                     columns: taken.columns,
                     query,
                     with_data: !taken.without_data,
+                    materialized: false,
                 })));
             }
             if !taken.columns.is_empty() || taken.without_data {
@@ -266,6 +277,24 @@ pub(super) fn finish(body: Body, taken: Taken) -> Result<Body, SqlError> {
                 }),
             }
         }
+        Statement::CreateView(view) if view.materialized => {
+            if view.or_replace || view.temporary {
+                let message = "syntax error at or near \"MATERIALIZED\"";
+                return Err(SqlError::new(crate::error::ErrorKind::SyntaxError, message));
+            }
+            if view.options != ast::CreateTableOptions::None {
+                return Err(SqlError::unsupported("WITH options of a materialized view"));
+            }
+            let create = ast::helpers::stmt_create_table::CreateTableBuilder::new(view.name);
+            define(Definition::TableAs(TableAs {
+                create: Box::new(create.if_not_exists(view.if_not_exists).build()),
+                kind: None,
+                columns: view.columns.into_iter().map(|column| column.name).collect(),
+                query: view.query,
+                with_data: !taken.without_data,
+                materialized: true,
+            }))
+        }
         Statement::Query(mut query) => match select_into(&mut query.body) {
             None => Body::Sql(Box::new(Statement::Query(query)), kind),
             Some(into) => {
@@ -278,6 +307,7 @@ pub(super) fn finish(body: Body, taken: Taken) -> Result<Body, SqlError> {
                     columns: Vec::new(),
                     query,
                     with_data: true,
+                    materialized: false,
                 }))
             }
         },

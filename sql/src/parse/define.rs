@@ -46,6 +46,12 @@ pub(crate) enum Definition {
     },
     /// CREATE TABLE AS, SELECT INTO.
     TableAs(TableAs),
+    /// REFRESH MATERIALIZED VIEW.
+    Refresh {
+        concurrently: bool,
+        name: ObjectName,
+        with_data: bool,
+    },
     /// COMMENT ON; no text takes the comment off.
     Comment {
         /// `TABLE`, `COLUMN`, …
@@ -103,6 +109,28 @@ pub(super) fn parse_alter(
         }
         Ok(definition)
     });
+    parsed.map_err(|error| syntax_error(sql, error))
+}
+
+/// REFRESH MATERIALIZED VIEW.
+pub(super) fn parse_refresh(sql: &str, tokens: Vec<TokenWithSpan>) -> Result<Definition, SqlError> {
+    let mut parser = dialect::parser(tokens);
+    let parsed = (|| {
+        if !takes(&mut parser, &["REFRESH", "MATERIALIZED", "VIEW"]) {
+            parser.next_token();
+            return parser.expected("MATERIALIZED VIEW", parser.peek_token());
+        }
+        let concurrently = takes(&mut parser, &["CONCURRENTLY"]);
+        let name = parser.parse_object_name(false)?;
+        let with_data = !takes(&mut parser, &["WITH", "NO", "DATA"]);
+        takes(&mut parser, &["WITH", "DATA"]);
+        expect_end(&parser)?;
+        Ok(Definition::Refresh {
+            concurrently,
+            name,
+            with_data,
+        })
+    })();
     parsed.map_err(|error| syntax_error(sql, error))
 }
 

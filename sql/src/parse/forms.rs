@@ -9,6 +9,7 @@ use crate::functions::WITH_TIES;
 /// Rewrites the tokens of one statement.
 pub(super) fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<(), SqlError> {
     refuse(tokens)?;
+    take_deferrable(tokens);
     let mut at = 0;
     while at < tokens.len() {
         fetch_as_limit(tokens, at);
@@ -16,6 +17,8 @@ pub(super) fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<(), SqlError> {
         mark_symmetric(tokens, at);
         drop_only(tokens, at);
         select_nothing(tokens, at);
+        lock_nothing(tokens, at);
+        bare_frame_offset(tokens, at);
         at += 1;
     }
     Ok(())
@@ -94,6 +97,81 @@ fn refuse(tokens: &mut Vec<TokenWithSpan>) -> Result<(), SqlError> {
         at += 1;
     }
     Ok(())
+}
+
+/// Takes `[NOT] DEFERRABLE` out of a transaction's characteristics. It has a serializable transaction that only reads
+/// wait until it cannot fail, and here none fails.
+fn take_deferrable(tokens: &mut Vec<TokenWithSpan>) {
+    let characterizes = match (word(tokens, 0).as_str(), word(tokens, 1).as_str()) {
+        ("BEGIN", _) | ("START" | "SET", "TRANSACTION") => true,
+        ("SET", "SESSION") => word(tokens, 2) == "CHARACTERISTICS",
+        _ => false,
+    };
+    if !characterizes {
+        return;
+    }
+    while let Some(at) = (1..tokens.len()).find(|at| word(tokens, *at) == "DEFERRABLE") {
+        let mut from = if word(tokens, at - 1) == "NOT" {
+            at - 1
+        } else {
+            at
+        };
+        let mut end = at + 1;
+        // One of the commas around it goes, too.
+        if is(tokens, from - 1, &Token::Comma) {
+            from -= 1;
+        } else if is(tokens, end, &Token::Comma) {
+            end += 1;
+        }
+        tokens.drain(from..end);
+    }
+}
+
+/// `'7 days'::interval PRECEDING` as `'7 days' PRECEDING`: sqlparser takes a string there for an interval by itself.
+fn bare_frame_offset(tokens: &mut Vec<TokenWithSpan>, at: usize) {
+    let quoted = matches!(
+        tokens.get(at).map(|token| &token.token),
+        Some(Token::SingleQuotedString(_))
+    );
+    let cast = is(tokens, at + 1, &Token::DoubleColon) && word(tokens, at + 2) == "INTERVAL";
+    let bounds = matches!(word(tokens, at + 3).as_str(), "PRECEDING" | "FOLLOWING");
+    if quoted && cast && bounds {
+        tokens.drain(at + 1..at + 3);
+    }
+}
+
+/// Takes away the FOR UPDATE of a SELECT without FROM, which sqlparser takes for a column's name: there is nothing to lock.
+fn lock_nothing(tokens: &mut Vec<TokenWithSpan>, at: usize) {
+    let begins = at > 0
+        && word(tokens, at) == "FOR"
+        && matches!(word(tokens, at + 1).as_str(), "UPDATE" | "SHARE");
+    if !begins {
+        return;
+    }
+    let mut depth = 0;
+    for before in (0..at).rev() {
+        match &tokens[before].token {
+            Token::RParen => depth += 1,
+            Token::LParen if depth == 0 => return,
+            Token::LParen => depth -= 1,
+            _ if depth > 0 => {}
+            _ => match word(tokens, before).as_str() {
+                "SELECT" => break,
+                "FROM" | "VALUES" | "UNION" | "INTERSECT" | "EXCEPT" => return,
+                _ if before == 0 => return,
+                _ => {}
+            },
+        }
+    }
+    let mut end = at + 2;
+    match (word(tokens, end).as_str(), word(tokens, end + 1).as_str()) {
+        ("NOWAIT", _) => end += 1,
+        ("SKIP", "LOCKED") => end += 2,
+        // Of a relation that is not there.
+        ("OF", _) => return,
+        _ => {}
+    }
+    tokens.drain(at..end);
 }
 
 /// `FETCH FIRST n ROWS ONLY` as `LIMIT n`, and `… WITH TIES` as a LIMIT that says so.

@@ -2,20 +2,22 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::DataType;
 use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{
-    AggregateFunction, Alias, Case, Cast, ScalarFunction, WindowFunction,
+    AggregateFunction, Alias, Case, Cast, ScalarFunction, WindowFunction, WindowFunctionParams,
 };
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::{
-    Expr, ExprSchemable, LogicalPlan, Operator, Projection, Union, WindowFunctionDefinition,
-    binary_expr,
+    Expr, ExprSchemable, LogicalPlan, Operator, Projection, Union, WindowFrameBound,
+    WindowFrameUnits, WindowFunctionDefinition, binary_expr,
 };
 use datafusion::sql::sqlparser::ast::BinaryOperator;
-use tidelog_storage::ColumnType;
+use tidelog_storage::{ColumnType, ElementType};
 
+use super::conditional;
 use super::operators::{
     PostgresOperators, class, external, known_type, literal_of, plain_type, type_literal, type_of,
     type_parameter, typed_beside, written_type,
@@ -137,7 +139,7 @@ pub(super) fn match_types(
 
 /// The type that values of these become beside each other, after select_common_type in PostgreSQL's parse_coerce.c; `None`
 /// where they need not become another.
-fn common_type(types: impl Iterator<Item = ColumnType>) -> Option<ColumnType> {
+pub(super) fn common_type(types: impl Iterator<Item = ColumnType>) -> Option<ColumnType> {
     use ColumnType::{
         Date, Float4, Float8, Int2, Int4, Int8, Numeric, Text, Timestamp, TimestampTz,
     };
@@ -194,10 +196,14 @@ fn whole_and_scale(ty: ColumnType) -> Option<(u8, i8)> {
 }
 
 /// A type of text without its length.
-fn unlimited(ty: ColumnType) -> ColumnType {
+pub(super) fn unlimited(ty: ColumnType) -> ColumnType {
     match ty {
         ColumnType::Varchar(_) => ColumnType::Varchar(None),
         ColumnType::Bpchar(_) => ColumnType::Bpchar(None),
+        ColumnType::Bit(_) => ColumnType::Bit(None),
+        ColumnType::Varbit(_) => ColumnType::Varbit(None),
+        ColumnType::Array(ElementType::Varchar(_)) => ColumnType::Array(ElementType::Varchar(None)),
+        ColumnType::Array(ElementType::Bpchar(_)) => ColumnType::Array(ElementType::Bpchar(None)),
         ty => ty,
     }
 }
@@ -207,7 +213,7 @@ fn cast(expr: Expr, ty: ColumnType, schema: &DFSchema, style: Style) -> Result<E
     Ok(casts::rewrite(cast, schema, style)?.data)
 }
 
-fn mismatch(what: &str, left: ColumnType, right: ColumnType) -> SqlError {
+pub(super) fn mismatch(what: &str, left: ColumnType, right: ColumnType) -> SqlError {
     let message = format!(
         "{what} types {} and {} cannot be matched",
         types::name(left),
@@ -240,8 +246,12 @@ pub(super) fn case(mut case: Case, schema: &DFSchema, style: Style) -> Result<Ex
     // PostgreSQL looks at ELSE first.
     let thens = case.when_then_expr.iter_mut().map(|(_, then)| &mut **then);
     let results = case.else_expr.as_deref_mut().into_iter().chain(thens);
-    match_types("CASE", results.collect(), schema, style)?;
-    Ok(Expr::Case(case))
+    let mut results: Vec<&mut Expr> = results.collect();
+    let mut given: Vec<_> = (results.iter().map(|expr| known_type(expr, schema))).collect();
+    match_types("CASE", std::mem::take(&mut results), schema, style)?;
+    // Without ELSE it may be a NULL.
+    given.extend(case.else_expr.is_none().then_some(None));
+    Ok(conditional::tagged(Expr::Case(case), &given, style))
 }
 
 /// The inputs of a UNION: bare strings of one as the type that the column has in the others, and columns under the names
@@ -319,7 +329,7 @@ fn with_column(
 }
 
 /// The type of a plan's column, unless it is a bare string or NULL.
-fn column_of(plan: &LogicalPlan, n: usize) -> Option<ColumnType> {
+pub(super) fn column_of(plan: &LogicalPlan, n: usize) -> Option<ColumnType> {
     if let LogicalPlan::Projection(projection) = plan {
         let value = projection.expr[n].clone().unalias_nested().data;
         return known_type(&value, projection.input.schema());
@@ -354,12 +364,41 @@ pub(super) fn aggregate(mut call: AggregateFunction, schema: &DFSchema) -> Resul
 pub(super) fn window(mut window: Box<WindowFunction>, schema: &DFSchema) -> Result<Expr> {
     let keys = std::mem::take(&mut window.params.order_by);
     window.params.order_by = sorted(keys, schema)?;
+    if window.params.window_frame.units == WindowFrameUnits::Range {
+        ranged(&mut window.params, schema)?;
+    }
     if let WindowFunctionDefinition::AggregateUDF(function) = &window.fun
         && let Some(sliding) = functions::sliding(function)
     {
         window.fun = WindowFunctionDefinition::AggregateUDF(Arc::new(sliding));
     }
     Ok(Expr::WindowFunction(window))
+}
+
+/// DataFusion has no RANGE frames over keys of some Arrow types: such keys become others of the same order.
+fn ranged(params: &mut WindowFunctionParams, schema: &DFSchema) -> Result<()> {
+    for key in &mut params.order_by {
+        let ty = key.expr.get_type(schema)?;
+        let hex = matches!(ty, DataType::Binary | DataType::FixedSizeBinary(_));
+        if !hex && !matches!(ty, DataType::Time64(_)) {
+            continue;
+        }
+        let frame = &params.window_frame;
+        let has_offset = [&frame.start_bound, &frame.end_bound].into_iter().any(
+            |bound| matches!(bound, WindowFrameBound::Preceding(by) | WindowFrameBound::Following(by) if !by.is_null()),
+        );
+        if has_offset {
+            let of = type_of(&key.expr, schema).map_or("this".to_string(), types::name);
+            let what = format!("RANGE with offset PRECEDING/FOLLOWING for column type {of}");
+            return Err(external(SqlError::unsupported(what)));
+        }
+        let expr = std::mem::take(&mut key.expr);
+        key.expr = match hex {
+            true => functions::json::call(functions::order::hex(), vec![expr]),
+            false => Expr::Cast(Cast::new(Box::new(expr), DataType::Int64)),
+        };
+    }
+    Ok(())
 }
 
 /// Whether an aggregate is over columns of the query around it alone, which PostgreSQL computes there.

@@ -48,6 +48,15 @@ impl ast::VisitorMut for Forms {
     }
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
+        if let Expr::Function(call) = expr
+            && call.over.is_some()
+            && let ast::FunctionArguments::List(list) = &call.args
+            && list.duplicate_treatment == Some(ast::DuplicateTreatment::Distinct)
+        {
+            let message = "DISTINCT is not implemented for window functions";
+            let error = SqlError::new(ErrorKind::FeatureNotSupported, message);
+            return ControlFlow::Break(error);
+        }
         refuse_sets(expr)
     }
 }

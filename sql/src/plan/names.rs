@@ -230,10 +230,52 @@ fn name_columns(projection: &mut [SelectItem], is_top: bool) {
     }
 }
 
+/// Gives the bare strings and NULLs of a column of VALUES the type that all its other values are cast to.
+fn share_casts(rows: &mut [ast::Parens<Vec<Expr>>]) {
+    let width = rows.iter().map(|row| row.content.len()).min().unwrap_or(0);
+    for at in 0..width {
+        let is_open = |expr: &Expr| {
+            let value = matches!(expr, Expr::Value(value) if matches!(
+                value.value,
+                Value::SingleQuotedString(_) | Value::Null
+            ));
+            value.then_some(())
+        };
+        let mut casts = (rows.iter()).map(|row| &row.content[at]);
+        let Some(Some(shared)) =
+            casts.try_fold(None, |shared: Option<&Expr>, expr| match (expr, shared) {
+                (
+                    Expr::Cast { data_type, .. },
+                    Some(Expr::Cast {
+                        data_type: other, ..
+                    }),
+                ) => (data_type == other).then_some(shared),
+                (Expr::Cast { .. }, _) => Some(Some(expr)),
+                (expr, shared) => is_open(expr).map(|()| shared),
+            })
+        else {
+            continue;
+        };
+        let shared = shared.clone();
+        for row in rows.iter_mut() {
+            let item = &mut row.content[at];
+            if is_open(item).is_none() {
+                continue;
+            }
+            let mut cast = shared.clone();
+            if let Expr::Cast { expr, .. } = &mut cast {
+                std::mem::swap(&mut **expr, item);
+            }
+            *item = cast;
+        }
+    }
+}
+
 /// Types the integers of VALUES lists.
 fn type_values(body: &mut SetExpr) {
     match body {
         SetExpr::Values(values) => {
+            share_casts(&mut values.rows);
             for item in values
                 .rows
                 .iter_mut()
@@ -433,7 +475,13 @@ fn type_name(ty: &ast::DataType) -> String {
         return type_name(element);
     }
     types::column_type(ty).map_or_else(
-        |_| ty.to_string().to_ascii_lowercase(),
+        |_| match ty {
+            // Without its schema.
+            ast::DataType::Custom(name, _) if let Some(last) = name.0.last() => {
+                last.as_ident().map_or_else(String::new, ddl::fold)
+            }
+            ty => ty.to_string().to_ascii_lowercase(),
+        },
         types::internal_name,
     )
 }

@@ -16,8 +16,8 @@ use datafusion::sql::sqlparser::ast::BinaryOperator;
 use tidelog_storage::datum::{ColumnBuilder, datum_at};
 use tidelog_storage::{ColumnType, Datum, DatumRef, ElementType, PrintedType};
 
-use super::calls;
 use super::order::{check_groupable, has_own_order, is_comparable, refuse_json, sorted, sorted_by};
+use super::{calls, caseless, conditional};
 use crate::error::{ErrorKind, SqlError};
 use crate::text::{self, Style};
 use crate::{casts, functions, output, types};
@@ -360,6 +360,7 @@ pub(super) fn follow_postgres(plan: LogicalPlan, style: Style) -> Result<Logical
             let expr = expr.transform_up(|expr| rewrite(expr, &schema, style))?;
             Ok(expr.update_data(|expr| name.restore(expr)))
         })?;
+        caseless::check(&plan.data, &schema)?;
         changed |= plan.transformed;
         if changed {
             plan = plan.map_data(LogicalPlan::recompute_schema)?;
@@ -442,8 +443,8 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
                 .map(|item| typed_beside(item, &expr, schema, style))
                 .collect::<Result<_>>()?;
             match type_of(&expr, schema) {
-                Some(ColumnType::Interval) => {
-                    let key = |expr| sorted_by(expr, ColumnType::Interval);
+                Some(ty @ (ColumnType::Interval | ColumnType::Printed(PrintedType::Citext))) => {
+                    let key = |expr| sorted_by(expr, ty);
                     let list = list.into_iter().map(key).collect();
                     Transformed::yes(Expr::InList(InList::new(
                         Box::new(key(*expr)),
@@ -470,6 +471,7 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
             Transformed::yes(Expr::Between(Between::new(expr, negated, low, high)))
         }
         Expr::Cast(cast) => casts::rewrite(cast, schema, style)?,
+        Expr::ScalarSubquery(_) => casts::tagged(expr, schema, style),
         Expr::ScalarFunction(call) if functions::array::is_quantified(call.name()) => {
             Transformed::yes(quantified(call, schema, style)?)
         }
@@ -486,14 +488,8 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
                 None => value,
             })
         }
-        Expr::ScalarFunction(call)
-            if matches!(call.name(), "greatest" | "least")
-                && (call.args.iter())
-                    .filter_map(|arg| type_of(arg, schema))
-                    .any(has_own_order) =>
-        {
-            let name = format!("{}() of this type", call.name());
-            return Err(external(SqlError::unsupported(name)));
+        Expr::ScalarFunction(call) if conditional::is_conditional(call.name()) => {
+            Transformed::yes(conditional::call(call, schema, style)?)
         }
         Expr::ScalarFunction(call) => {
             let (mut call, resolved) = calls::resolved(call, schema, style)?;
@@ -501,12 +497,6 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
                 return Ok(Transformed::yes(Expr::ScalarFunction(call)));
             }
             let mut typed = false;
-            if matches!(call.name(), "coalesce" | "greatest" | "least") {
-                typed = true;
-                let what = call.name().to_ascii_uppercase();
-                let args = call.args.iter_mut().collect();
-                calls::match_types(&what, args, schema, style)?;
-            }
             if let Some(types) = functions::json::arguments(call.name()) {
                 typed = true;
                 call.args = call

@@ -19,7 +19,8 @@ use datafusion::sql::sqlparser::ast::{
     SetQuantifier, TableFactor, VisitMut,
 };
 
-use super::operators::external;
+use super::calls::{column_of as column_type_of, mismatch};
+use super::operators::{class, external};
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::parse_query;
 
@@ -171,6 +172,15 @@ fn combined(operation: &Operation, left: LogicalPlan, right: LogicalPlan) -> Res
         let op = operation.op;
         let message = format!("each {op} query must have the same number of columns");
         return Err(external(SqlError::new(ErrorKind::SyntaxError, message)));
+    }
+    let op = operation.op.to_string();
+    for at in 0..width {
+        let ty = |side: &LogicalPlan| column_type_of(side, at);
+        if let (Some(left), Some(right)) = (ty(&left), ty(&right))
+            && class(left) != class(right)
+        {
+            return Err(external(mismatch(&op, left, right)));
+        }
     }
     let sides = vec![
         Arc::new(marked(left, true)?),

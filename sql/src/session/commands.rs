@@ -93,6 +93,7 @@ impl Session {
             ),
             ("current_schema", ScalarValue::from(schema)),
             ("pg_backend_pid", ScalarValue::from(self.login.pid)),
+            ("txid_current", ScalarValue::from(self.transaction_number())),
             (CHANNELS_ARRAY, text_list(&self.listening)),
             // What waits for slow readers is in the log, which has no end.
             ("pg_notification_queue_usage", ScalarValue::from(0.0_f64)),
@@ -171,8 +172,51 @@ impl Session {
             }
             Statement::NOTIFY { channel, payload } => self.notify(channel, payload.as_deref()),
             Statement::Call(function) => self.call(function).await,
+            Statement::CreateDatabase { db_name, .. } => {
+                self.refuse_in_block("CREATE DATABASE")?;
+                let name = ddl::single(db_name)?;
+                match name == self.login.database {
+                    true => Err(SqlError::new(
+                        ErrorKind::DuplicateDatabase,
+                        format!("database \"{name}\" already exists"),
+                    )),
+                    false => Err(SqlError::unsupported("CREATE DATABASE")),
+                }
+            }
+            Statement::Drop {
+                object_type: ast::ObjectType::Database,
+                if_exists,
+                names,
+                ..
+            } => self.drop_database(names, *if_exists),
             other => self.ddl(Ddl::Sql(other, kind)).await,
         }
+    }
+
+    /// DROP DATABASE: there is the one that the session is in, and no other.
+    fn drop_database(
+        &mut self,
+        names: &[ast::ObjectName],
+        if_exists: bool,
+    ) -> Result<Outcome, SqlError> {
+        self.refuse_in_block("DROP DATABASE")?;
+        for name in names {
+            let name = ddl::single(name)?;
+            if name == self.login.database {
+                let message = "cannot drop the currently open database";
+                return Err(SqlError::new(ErrorKind::ObjectInUse, message));
+            }
+            let message = format!("database \"{name}\" does not exist");
+            if !if_exists {
+                return Err(SqlError::new(ErrorKind::UndefinedDatabase, message));
+            }
+            let message = format!("{message}, skipping");
+            self.notices.push(Notice::Message {
+                severity: "NOTICE",
+                error: SqlError::new(ErrorKind::SuccessfulCompletion, message),
+            });
+        }
+        Ok(Outcome::Command("DROP DATABASE".to_string()))
     }
 
     /// LOCK TABLE … IN ACCESS SHARE MODE, which is what every statement holds of what it reads.
@@ -274,7 +318,28 @@ impl Session {
         Ok(Outcome::Command("SET".to_string()))
     }
 
+    /// Cuts the value of a setting that is a name to the length of one, and says so.
+    pub(super) fn cut_name(&mut self, setting: &str, value: &mut String) {
+        if !setting.eq_ignore_ascii_case("application_name") {
+            return;
+        }
+        let whole = value.clone();
+        ddl::truncate_name(value);
+        if *value != whole {
+            let message = format!("identifier \"{whole}\" will be truncated to \"{value}\"");
+            self.notices.push(Notice::Message {
+                severity: "NOTICE",
+                error: SqlError::new(ErrorKind::NameTooLong, message),
+            });
+        }
+    }
+
     fn set_setting(&mut self, name: &str, value: Option<&str>) -> Result<(), SqlError> {
+        let mut value = value.map(str::to_string);
+        if let Some(value) = &mut value {
+            self.cut_name(name, value);
+        }
+        let value = value.as_deref();
         // These two are of the transaction under way.
         match (name.to_ascii_lowercase().as_str(), value) {
             ("transaction_isolation", Some(value)) => {

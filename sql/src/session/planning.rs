@@ -28,7 +28,8 @@ use crate::system::Showing;
 use crate::text::Style;
 
 /// What says something else of the session each time it is asked.
-const SESSION_NAMES: [&str; 6] = [
+const SESSION_NAMES: [&str; 7] = [
+    "txid_current",
     "current_setting",
     "set_config",
     "pg_settings",

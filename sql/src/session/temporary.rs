@@ -1,4 +1,4 @@
-//! A session's temporary tables: they stand in a schema of its own, which is made with the first and goes with the session.
+//! A session's temporary tables, views and types: they stand in a schema of its own, which is made with the first and goes with the session.
 
 use datafusion::sql::sqlparser::ast::Statement;
 use tidelog_storage::CommitError;
@@ -31,16 +31,25 @@ impl Session {
 
     /// Gives the session its schema when it is about to make a temporary table.
     pub(super) fn begin_temporary(&mut self, statement: Ddl<'_>) -> Result<(), SqlError> {
-        let create = match statement {
-            Ddl::Sql(Statement::CreateTable(create), _) => create,
-            Ddl::Ours(Definition::TableLike { create, .. }) => &**create,
+        let (temporary, name, what) = match statement {
+            Ddl::Sql(Statement::CreateTable(create), _) => {
+                (create.temporary, &create.name, "TABLE")
+            }
+            Ddl::Ours(Definition::TableLike { create, .. }) => {
+                (create.temporary, &create.name, "TABLE")
+            }
+            Ddl::Sql(Statement::CreateView(create), _) => (create.temporary, &create.name, "VIEW"),
+            Ddl::Sql(Statement::CreateType { name, .. }, _) => (false, name, "TYPE"),
             _ => return Ok(()),
         };
-        if !create.temporary {
+        if !temporary && !ddl::temp::names_own(name) {
             return Ok(());
         }
         match self.temporary {
-            Temporary::Refused => Err(SqlError::unsupported("CREATE TEMPORARY TABLE here")),
+            Temporary::Refused => {
+                let what = format!("CREATE TEMPORARY {what} here");
+                Err(SqlError::unsupported(what))
+            }
             Temporary::Allowed => {
                 let schema = ddl::temp::schema_of(self.login.pid);
                 self.temporary = Temporary::Made(schema);

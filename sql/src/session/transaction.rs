@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use datafusion::sql::sqlparser::ast::{
-    TransactionAccessMode, TransactionIsolationLevel, TransactionMode,
+    ObjectName, TransactionAccessMode, TransactionIsolationLevel, TransactionMode,
 };
 use parking_lot::{Mutex, RwLock};
 use tidelog_storage::catalog::IndexId;
@@ -19,6 +19,7 @@ use tidelog_storage::{
 use super::ddl::{DdlMark, PendingDdl};
 use super::{Notice, Outcome, Session, TransactionStatus};
 use crate::copy::CopyIn;
+use crate::ddl as definitions;
 use crate::error::{ErrorKind, SqlError, unique_violation};
 use crate::locks::Locks;
 use crate::notify::{ChannelChange, ChannelEvent};
@@ -140,6 +141,8 @@ pub(super) struct Work {
     pub(super) block: Block,
     pub(super) failed: bool,
     pub(super) started: chrono::DateTime<chrono::Utc>,
+    /// Its number, once it was asked for.
+    number: OnceLock<i64>,
     pub(super) isolation: Isolation,
     pub(super) read_only: bool,
     /// Whether a statement that reads or writes was run in it.
@@ -169,6 +172,7 @@ impl Work {
             block: Block::None,
             failed: false,
             started: chrono::Utc::now(),
+            number: OnceLock::new(),
             isolation: Isolation::ReadCommitted,
             read_only: false,
             queried: false,
@@ -190,6 +194,7 @@ impl Session {
     /// A transaction begins, of one statement or more: it has what the session's settings say.
     pub(super) fn begin_work(&mut self) {
         self.work.started = chrono::Utc::now();
+        self.work.number = OnceLock::new();
         self.work.isolation = self.settings.default_isolation();
         self.work.read_only = self.settings.default_read_only();
         self.work.queried = false;
@@ -467,6 +472,12 @@ impl Session {
         self.work.started
     }
 
+    /// The number of the transaction under way (`txid_current()`), which no other one ever has.
+    pub(super) fn transaction_number(&self) -> i64 {
+        let draw = || self.engine.store.draw_ids(1).as_i64();
+        *self.work.number.get_or_init(draw)
+    }
+
     /// What a statement that starts now reads.
     pub(crate) fn scope(&self) -> Arc<Scope> {
         let store = &self.engine.store;
@@ -646,6 +657,22 @@ impl Session {
         }
         let message = format!("cannot execute {command} in a read-only transaction");
         Err(SqlError::new(ErrorKind::ReadOnlyTransaction, message))
+    }
+
+    /// The same, of a table: temporary ones are written to all the same.
+    pub(crate) fn check_may_write_to(
+        &self,
+        command: &str,
+        table: Option<&ObjectName>,
+    ) -> Result<(), SqlError> {
+        let refused = self.check_may_write(command);
+        let table = table.filter(|_| refused.is_err());
+        let is_temporary = table.is_some_and(|table| {
+            let found =
+                definitions::resolve(&self.catalog(), &self.search_path(), table).map(Arc::clone);
+            found.is_ok_and(|table| definitions::temp::is_temporary(&table.schema))
+        });
+        if is_temporary { Ok(()) } else { refused }
     }
 
     pub(super) async fn end(&mut self, commit: bool) -> Result<Outcome, SqlError> {

@@ -18,6 +18,7 @@ use datafusion::logical_expr::{
 
 use tidelog_storage::{Catalog, ColumnType, PartitionSet, Store};
 
+use super::EXTENSIONS;
 use super::pg_depend::PG_CLASS;
 use super::pg_proc;
 use super::{
@@ -315,6 +316,16 @@ fn acl_default(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
 /// The types that users made and those of their arrays, by oid.
 fn type_names(catalog: &Catalog, search_path: &[String]) -> BTreeMap<i64, String> {
     let mut names = BTreeMap::new();
+    for extension in &EXTENSIONS {
+        let (name, schema) = (identifier(extension.name), "public".to_string());
+        let name = match search_path.contains(&schema) {
+            true => name,
+            false => format!("{schema}.{name}"),
+        };
+        let (own, array) = extension.type_oids();
+        names.insert(array, format!("{name}[]"));
+        names.insert(own, name);
+    }
     for of in catalog.types.values() {
         let definition = of.definition();
         let mut name = identifier(&definition.name);

@@ -8,7 +8,11 @@ use super::{Facts, Named, deparse, text, views};
 use crate::types;
 
 pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
-    let tables = || facts.catalog.tables.values().map(|table| &**table);
+    // The standard knows no materialized views.
+    let tables = || {
+        let all = facts.catalog.tables.values().map(|table| &**table);
+        all.filter(|table| table.materialized.is_none())
+    };
     let catalog = || text(facts.database);
     match name {
         "schemata" => super::pg_catalog::schemas(facts.catalog)

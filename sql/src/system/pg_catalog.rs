@@ -10,7 +10,7 @@ use crate::session::CursorInfo;
 
 use super::keys::{self, Constraint, ConstraintKind, Index};
 use super::{Facts, Named, Showing, from_csv, role_oid, schema_oid, table_oid, text, type_facts};
-use super::{comments, pg_depend, pg_proc, pg_type, views};
+use super::{comments, extensions, pg_depend, pg_proc, pg_type, views};
 
 /// The encoding UTF8 in pg_database.
 const UTF8: i32 = 6;
@@ -74,6 +74,7 @@ pub(super) fn has_rows(name: &str) -> bool {
             | "pg_database"
             | "pg_tables"
             | "pg_views"
+            | "pg_matviews"
             | "pg_indexes"
             | "pg_stat_user_tables"
             | "pg_stat_all_tables"
@@ -82,6 +83,8 @@ pub(super) fn has_rows(name: &str) -> bool {
             | "pg_stat_all_indexes"
             | "pg_statio_user_indexes"
             | "pg_enum"
+            | "pg_extension"
+            | "pg_available_extensions"
             | "pg_depend"
             | "pg_rewrite"
             | "pg_proc"
@@ -139,6 +142,7 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
         }
         "pg_type" => {
             let mut rows = embedded(name);
+            rows.extend(extensions::types());
             let tables = tables().map(|t| (table_oid(t), t.schema.as_str(), t.name.as_str()));
             let views = facts.catalog.views.values();
             let views = views.map(|v| (views::view_oid(v), v.schema.as_str(), v.name.as_str()));
@@ -152,6 +156,8 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
             );
             rows
         }
+        "pg_extension" => extensions::rows(facts.catalog),
+        "pg_available_extensions" => extensions::available(),
         "pg_enum" => facts
             .catalog
             .types
@@ -212,6 +218,7 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
             .collect(),
         "pg_database" => vec![database(facts.database)],
         "pg_tables" => tables()
+            .filter(|table| table.materialized.is_none())
             .map(|table| {
                 vec![
                     ("schemaname", text(&table.schema)),
@@ -225,6 +232,7 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
             })
             .collect(),
         "pg_views" => views::pg_views(facts.catalog),
+        "pg_matviews" => views::pg_matviews(facts.catalog),
         "pg_indexes" => indexes()
             .map(|index| {
                 vec![
@@ -388,7 +396,11 @@ fn class(table: &TableDef, facts: &Facts<'_>) -> Named {
         table_oid(table),
         &table.name,
         &table.schema,
-        "r",
+        if table.materialized.is_some() {
+            "m"
+        } else {
+            "r"
+        },
         usize::from(table.next_column_id.get() - 1)
             + usize::from(facts.showing.user_column(table).is_some()),
     );
@@ -402,6 +414,11 @@ fn class(table: &TableDef, facts: &Facts<'_>) -> Named {
         row,
         [
             ("relam", oid(HEAP)),
+            ("relhasrules", yes(table.materialized.is_some())),
+            (
+                "relispopulated",
+                yes((table.materialized.as_ref()).is_none_or(|of| of.populated)),
+            ),
             ("reltype", oid(pg_type::row_type_oid(table_oid(table)))),
             ("relpersistence", text(persistence(&table.schema))),
             ("relhasindex", yes(!keys::indexes(table).is_empty())),
@@ -413,7 +430,7 @@ fn class(table: &TableDef, facts: &Facts<'_>) -> Named {
 }
 
 /// Whether a relation of a schema is permanent or temporary.
-fn persistence(schema: &str) -> &'static str {
+pub(super) fn persistence(schema: &str) -> &'static str {
     match crate::ddl::temp::is_temporary(schema) {
         true => "t",
         false => "p",

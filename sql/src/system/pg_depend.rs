@@ -4,7 +4,7 @@ use tidelog_storage::{Catalog, ColumnType, ElementType, TableDef, ViewDef};
 
 use super::keys::{self, ConstraintKind};
 use super::pg_catalog::{default_oid, oid};
-use super::{Datum, Named, SYSTEM, views};
+use super::{Datum, EXTENSIONS, Named, SYSTEM, views};
 use super::{object_oid, schema_oid, table_oid, text};
 use crate::ddl;
 
@@ -14,6 +14,7 @@ const PG_ATTRDEF: i64 = 2604;
 pub(super) const PG_CONSTRAINT: i64 = 2606;
 pub(super) const PG_NAMESPACE: i64 = 2615;
 const PG_REWRITE: i64 = 2618;
+const PG_EXTENSION: i64 = 3079;
 
 /// An object: its catalog, its oid there, and the number of a column.
 type Object = (i64, i64, i32);
@@ -44,8 +45,18 @@ pub(super) fn rows(catalog: &Catalog) -> Vec<Named> {
         let object = (PG_TYPE, i64::from(definition.oid), 0);
         rows.push(in_schema(object, &definition.schema));
     }
+    for extension in &EXTENSIONS {
+        let (of, _) = extension.type_oids();
+        let extension = (PG_EXTENSION, extension.oid(catalog), 0);
+        rows.push(depends(extension, (PG_TYPE, of, 0), "e"));
+    }
     for view in catalog.views.values() {
-        of_view(view, catalog, &mut rows);
+        let own = (PG_CLASS, views::view_oid(view), 0);
+        rows.push(in_schema(own, &view.schema));
+        of_rule(own, view, catalog, &mut rows);
+    }
+    for (table, view) in ddl::materialized::all(catalog) {
+        of_rule((PG_CLASS, table_oid(table), 0), &view, catalog, &mut rows);
     }
     rows
 }
@@ -117,10 +128,8 @@ fn of_table(table: &TableDef, catalog: &Catalog, rows: &mut Vec<Named>) {
 }
 
 /// A view is its rule, and that depends on what it reads.
-fn of_view(view: &ViewDef, catalog: &Catalog, rows: &mut Vec<Named>) {
-    let own = (PG_CLASS, views::view_oid(view), 0);
+fn of_rule(own: Object, view: &ViewDef, catalog: &Catalog, rows: &mut Vec<Named>) {
     let rule = (PG_REWRITE, views::rule_oid(view), 0);
-    rows.push(in_schema(own, &view.schema));
     rows.push(depends(own, rule, "i"));
     rows.push(depends(own, rule, "n"));
     let Ok(relations) = ddl::view::relations(view) else {

@@ -6,7 +6,7 @@ use super::pg_catalog::{SUPERUSER, oid, with, yes};
 use super::{Named, named_oid, pg_proc, schema_oid, text};
 
 /// A function of pg_proc's file, by its name.
-fn function(name: &str) -> Datum {
+pub(super) fn function(name: &str) -> Datum {
     Datum::Int8(pg_proc::regproc(name).expect("the file has the function"))
 }
 

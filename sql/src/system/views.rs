@@ -1,10 +1,11 @@
-//! Views as the catalogs show them.
+//! Views, also materialized ones, as the catalogs show them.
 
-use tidelog_storage::{Catalog, ViewDef};
+use tidelog_storage::{Catalog, TableDef, ViewDef};
 
-use super::pg_catalog::{attribute, plain_class};
+use super::pg_catalog::{attribute, persistence, plain_class};
 use super::pg_type::row_type_oid;
-use super::{Datum, Facts, Named, information_schema, named_oid, text};
+use super::{Datum, Facts, Named, information_schema, named_oid, table_oid, text};
+use crate::ddl::materialized;
 
 pub(super) fn view_oid(view: &ViewDef) -> i64 {
     named_oid(&format!("view {}.{}", view.schema, view.name))
@@ -17,11 +18,11 @@ pub(super) fn rule_oid(view: &ViewDef) -> i64 {
 
 /// Their rows of pg_rewrite.
 pub(super) fn rules(catalog: &Catalog) -> Vec<Named> {
-    let row = |view: &ViewDef| {
+    let row = |class: i64, view: &ViewDef| {
         vec![
             ("oid", Datum::Int8(rule_oid(view))),
             ("rulename", text("_RETURN")),
-            ("ev_class", Datum::Int8(view_oid(view))),
+            ("ev_class", Datum::Int8(class)),
             ("ev_type", text("1")),
             ("ev_enabled", text("O")),
             ("is_instead", Datum::Bool(true)),
@@ -29,7 +30,10 @@ pub(super) fn rules(catalog: &Catalog) -> Vec<Named> {
             ("ev_action", text("<>")),
         ]
     };
-    views(catalog).map(row).collect()
+    let kept = materialized::all(catalog).map(|(table, view)| row(table_oid(table), &view));
+    (views(catalog).map(|view| row(view_oid(view), view)))
+        .chain(kept)
+        .collect()
 }
 
 fn views(catalog: &Catalog) -> impl Iterator<Item = &ViewDef> {
@@ -44,6 +48,7 @@ pub(super) fn classes(catalog: &Catalog) -> impl Iterator<Item = Named> {
         let row_type = row_type_oid(view_oid(view));
         row.extend([
             ("relhasrules", Datum::Bool(true)),
+            ("relpersistence", text(persistence(&view.schema))),
             ("reltype", Datum::Int8(row_type)),
         ]);
         row
@@ -65,7 +70,9 @@ pub(super) fn names(catalog: &Catalog) -> impl Iterator<Item = (i64, (String, St
 
 /// What pg_get_viewdef says of each.
 pub(super) fn definitions(catalog: &Catalog) -> impl Iterator<Item = (i64, String)> {
-    views(catalog).map(|view| (view_oid(view), definition(view)))
+    let kept = materialized::all(catalog);
+    let kept = kept.map(|(table, view)| (table_oid(table), definition(&view)));
+    (views(catalog).map(|view| (view_oid(view), definition(view)))).chain(kept)
 }
 
 fn definition(view: &ViewDef) -> String {
@@ -83,6 +90,22 @@ pub(super) fn pg_views(catalog: &Catalog) -> Vec<Named> {
         ]
     };
     views(catalog).map(row).collect()
+}
+
+/// The rows of pg_matviews.
+pub(super) fn pg_matviews(catalog: &Catalog) -> Vec<Named> {
+    let row = |(table, view): (&TableDef, ViewDef)| {
+        let populated = table.materialized.as_ref().is_some_and(|of| of.populated);
+        vec![
+            ("schemaname", text(&view.schema)),
+            ("matviewname", text(&view.name)),
+            ("matviewowner", text("postgres")),
+            ("hasindexes", Datum::Bool(!table.indexes.is_empty())),
+            ("ispopulated", Datum::Bool(populated)),
+            ("definition", text(definition(&view))),
+        ]
+    };
+    materialized::all(catalog).map(row).collect()
 }
 
 /// The rows of information_schema.views.

@@ -1,11 +1,12 @@
-//! Types that are kept as their texts: network addresses, places in a log, geometry, ranges of integers, vectors.
+//! Types that are kept as their texts: network addresses, places in a log, geometry, ranges of integers, vectors, and
+//! those of extensions.
 
 use std::fmt::{Display, Write};
 use std::net::{IpAddr, Ipv4Addr};
 
 use tidelog_storage::{ColumnType, PrintedType};
 
-use super::{is_space, number};
+use super::{hstore, is_space, number};
 use crate::error::{ErrorKind, SqlError};
 
 /// Reads a value's text and prints it as PostgreSQL does.
@@ -31,6 +32,8 @@ pub(crate) fn canonical(of: PrintedType, text: &str) -> Result<String, SqlError>
         PrintedType::Int8range => return range(trimmed, i64::MIN, i64::MAX, of, text),
         PrintedType::Oidvector => return vector(trimmed, ColumnType::Oid),
         PrintedType::Int2vector => return vector(trimmed, ColumnType::Int2),
+        PrintedType::Citext => Some(text.to_string()),
+        PrintedType::Hstore => return Ok(hstore::shown(&hstore::pairs(text)?)),
     };
     printed.ok_or_else(|| invalid(of, text))
 }
@@ -44,7 +47,7 @@ fn invalid(of: PrintedType, text: &str) -> SqlError {
 pub(crate) fn has_key(of: PrintedType) -> bool {
     matches!(
         of,
-        PrintedType::Inet | PrintedType::Cidr | PrintedType::PgLsn
+        PrintedType::Inet | PrintedType::Cidr | PrintedType::PgLsn | PrintedType::Citext
     )
 }
 
@@ -55,6 +58,9 @@ pub(crate) fn is_vector(of: PrintedType) -> bool {
 
 /// Bytes that sort as the type's values do: addresses by their networks, then by how long these are, then by themselves.
 pub(crate) fn key(of: PrintedType, text: &str) -> Option<Vec<u8>> {
+    if of == PrintedType::Citext {
+        return Some(text.to_lowercase().into_bytes());
+    }
     if of == PrintedType::PgLsn {
         return lsn(text).map(|at| at.to_be_bytes().to_vec());
     }

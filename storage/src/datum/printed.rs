@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Such a type. Equal values have equal texts; their order is not that of the texts.
+/// Such a type. Equal values have equal texts, but those of citext; their order is not that of the texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum PrintedType {
@@ -18,11 +18,15 @@ pub enum PrintedType {
     /// `oidvector`: numbers with spaces between.
     Oidvector,
     Int2vector,
+    /// Of the extension of this name: text that is compared without its case.
+    Citext,
+    /// Of the extension of this name: texts, or NULLs, by keys.
+    Hstore,
 }
 
 impl PrintedType {
     /// All of them.
-    pub const ALL: [PrintedType; 11] = [
+    pub const ALL: [PrintedType; 13] = [
         PrintedType::Inet,
         PrintedType::Cidr,
         PrintedType::Macaddr,
@@ -34,6 +38,8 @@ impl PrintedType {
         PrintedType::Int8range,
         PrintedType::Oidvector,
         PrintedType::Int2vector,
+        PrintedType::Citext,
+        PrintedType::Hstore,
     ];
 
     /// Its name in PostgreSQL.
@@ -50,7 +56,14 @@ impl PrintedType {
             PrintedType::Int8range => "int8range",
             PrintedType::Oidvector => "oidvector",
             PrintedType::Int2vector => "int2vector",
+            PrintedType::Citext => "citext",
+            PrintedType::Hstore => "hstore",
         }
+    }
+
+    /// Whether PostgreSQL has it from an extension, in the schema `public`.
+    pub fn is_of_extension(self) -> bool {
+        matches!(self, PrintedType::Citext | PrintedType::Hstore)
     }
 
     /// The type of this name.

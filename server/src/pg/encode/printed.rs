@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use bytes::{BufMut, BytesMut};
 use postgres_types::Type;
-use tidelog_sql::text::printed;
+use tidelog_sql::text::{hstore, printed};
 use tidelog_storage::PrintedType;
 
 /// Address families, as PostgreSQL numbers them.
@@ -72,6 +72,23 @@ pub(super) fn write(of: PrintedType, value: &str, out: &mut BytesMut) {
                         out.put_i32(2);
                         out.put_i16(word.parse().unwrap_or(0));
                     }
+                }
+            }
+        }
+        PrintedType::Citext => out.put_slice(value.as_bytes()),
+        PrintedType::Hstore => {
+            let pairs = hstore::pairs(value).unwrap_or_default();
+            let length = |length: usize| i32::try_from(length).unwrap_or(i32::MAX);
+            out.put_i32(length(pairs.len()));
+            for (key, value) in pairs {
+                out.put_i32(length(key.len()));
+                out.put_slice(key.as_bytes());
+                match value {
+                    Some(value) => {
+                        out.put_i32(length(value.len()));
+                        out.put_slice(value.as_bytes());
+                    }
+                    None => out.put_i32(-1),
                 }
             }
         }
@@ -170,7 +187,30 @@ pub(super) fn read(of: PrintedType, bytes: &[u8]) -> Option<String> {
             let complete = rest.is_empty() && i32::try_from(elements.len()) == Ok(count);
             complete.then(|| elements.join(" "))
         }
+        PrintedType::Citext => String::from_utf8(bytes.to_vec()).ok(),
+        PrintedType::Hstore => read_hstore(bytes),
     }
+}
+
+fn read_hstore(bytes: &[u8]) -> Option<String> {
+    let (count, mut rest) = bytes.split_first_chunk::<4>()?;
+    let mut text = || -> Option<Option<String>> {
+        let (length, after) = rest.split_first_chunk::<4>()?;
+        rest = after;
+        let length = i32::from_be_bytes(*length);
+        if length == -1 {
+            return Some(None);
+        }
+        let (text, after) = rest.split_at_checked(usize::try_from(length).ok()?)?;
+        rest = after;
+        Some(Some(String::from_utf8(text.to_vec()).ok()?))
+    };
+    let mut pairs = Vec::new();
+    for _ in 0..u32::try_from(i32::from_be_bytes(*count)).ok()? {
+        pairs.push((text()??, text()?));
+    }
+    let complete = rest.is_empty();
+    complete.then(|| hstore::shown(&hstore::unique(pairs)))
 }
 
 fn words(bytes: &[u8]) -> Option<([i32; 5], &[u8])> {

@@ -1,0 +1,113 @@
+//! COALESCE, NULLIF, GREATEST, LEAST and the results of CASE: of the type that PostgreSQL gives them, also where Arrow's
+//! does not tell it.
+
+use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::error::Result;
+use datafusion::functions::core as theirs;
+use datafusion::logical_expr::expr::{Case, Cast, ScalarFunction};
+use datafusion::logical_expr::{Expr, ExprSchemable, Operator};
+use tidelog_storage::ColumnType;
+
+use super::calls::{common_type, compare, match_types, unlimited};
+use super::operators::{external, known_type, type_literal, type_of};
+use super::order::has_own_order;
+use crate::casts;
+use crate::error::SqlError;
+use crate::text::Style;
+
+/// Whether a function is one of these.
+pub(super) fn is_conditional(name: &str) -> bool {
+    matches!(name, "coalesce" | "nullif" | "greatest" | "least")
+}
+
+/// Such a call.
+pub(super) fn call(mut call: ScalarFunction, schema: &DFSchema, style: Style) -> Result<Expr> {
+    let name = call.name().to_string();
+    if name == "nullif" {
+        return null_if(call, schema, style);
+    }
+    if name != "coalesce" {
+        let mut types = call.args.iter().filter_map(|arg| type_of(arg, schema));
+        if types.any(has_own_order) {
+            let what = format!("{name}() of this type");
+            return Err(external(SqlError::unsupported(what)));
+        }
+    }
+    let what = name.to_ascii_uppercase();
+    let given: Vec<_> = (call.args.iter().map(|arg| known_type(arg, schema))).collect();
+    match_types(&what, call.args.iter_mut().collect(), schema, style)?;
+    if name == "coalesce" {
+        call.func = theirs::coalesce();
+    }
+    Ok(tagged(Expr::ScalarFunction(call), &given, style))
+}
+
+/// A value with the type that these types of operands give it; `None` is a bare string or NULL.
+pub(super) fn tagged(value: Expr, operands: &[Option<ColumnType>], style: Style) -> Expr {
+    let mut known = operands.iter().flatten().copied();
+    let Some(first) = known.next() else {
+        return value;
+    };
+    let alike = |ty: ColumnType| unlimited(ty) == unlimited(first);
+    let ty = match known.clone().all(alike) {
+        true if operands.iter().all(|ty| *ty == Some(first)) => Some(first),
+        true => Some(unlimited(first)),
+        false if operands.contains(&Some(ColumnType::Oid)) => Some(ColumnType::Oid),
+        false => common_type(std::iter::once(first).chain(known)),
+    };
+    match ty {
+        Some(ty) => casts::typed(value, ty, style),
+        None => value,
+    }
+}
+
+/// `nullif(a, b)`: NULL where PostgreSQL's `a = b` holds, else `a`.
+fn null_if(mut call: ScalarFunction, schema: &DFSchema, style: Style) -> Result<Expr> {
+    let (Some(other), Some(value), true) = (call.args.pop(), call.args.pop(), call.args.is_empty())
+    else {
+        let message = "nullif takes two arguments";
+        let kind = crate::error::ErrorKind::UndefinedFunction;
+        return Err(external(SqlError::new(kind, message)));
+    };
+    let (mut value, other) = (
+        type_literal(value.clone(), &other, schema, style)?,
+        type_literal(other, &value, schema, style)?,
+    );
+    let types = [type_of(&value, schema), type_of(&other, schema)];
+    let is_integer = |ty| {
+        matches!(
+            ty,
+            Some(ColumnType::Int2 | ColumnType::Int4 | ColumnType::Int8)
+        )
+    };
+    // There is no operator of an integer and a fraction: the integer becomes one.
+    if let [Some(own), Some(ty)] = types
+        && (is_integer(Some(own)) || matches!(own, ColumnType::Numeric(_)))
+        && !is_integer(Some(ty))
+        && let Some(common) = common_type([own, ty].into_iter())
+        && common != own
+        && (is_integer(Some(own)) || !matches!(ty, ColumnType::Numeric(_)))
+    {
+        value = Expr::Cast(Cast::new(Box::new(value), common.arrow()));
+    }
+    if value.is_volatile() {
+        // It is evaluated once.
+        call.func = theirs::nullif();
+        call.args = vec![value, other];
+        return Ok(Expr::ScalarFunction(call));
+    }
+    let own = type_of(&value, schema);
+    let equal = compare(Operator::Eq, value.clone(), other, schema, style)?;
+    let nothing = ScalarValue::try_from(value.get_type(schema)?)?;
+    let case = Expr::Case(Case::new(
+        None,
+        vec![(Box::new(equal), Box::new(Expr::Literal(nothing, None)))],
+        Some(Box::new(value)),
+    ));
+    Ok(match own {
+        // What is compared, and given, is text.
+        Some(ColumnType::Varchar(_)) => case,
+        Some(ty) => casts::typed(case, ty, style),
+        None => case,
+    })
+}
