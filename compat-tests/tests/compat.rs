@@ -4,6 +4,8 @@
 #[path = "compat/pair.rs"]
 mod pair;
 
+#[path = "compat/answers.rs"]
+mod answers;
 #[path = "compat/catalog.rs"]
 mod catalog;
 #[path = "compat/clients.rs"]

@@ -1,9 +1,12 @@
-//! Integer arithmetic that fails instead of wrapping around.
+//! Arithmetic that fails where PostgreSQL's does: integers instead of wrapping around, floats instead of becoming infinite
+//! or nothing.
 
 use std::sync::Arc;
 
+use arrow::array::{AsArray, PrimitiveArray};
+use arrow::compute::kernels::arity::try_binary;
 use arrow::compute::kernels::numeric::{add, div, mul, rem, sub};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{ArrowPrimitiveType, DataType, Float32Type, Float64Type};
 use arrow::error::ArrowError;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, ScalarValue};
@@ -14,10 +17,12 @@ use datafusion::logical_expr::{
     Signature, Volatility,
 };
 
+use num_traits::Float;
+
 use crate::error::{ErrorKind, SqlError};
 use crate::output;
 
-/// Turns arithmetic on two integers of one type into its checked form; DataFusion's wraps around.
+/// Turns arithmetic on two integers or floats of one type into its checked form.
 pub(crate) fn rewrite(binary: BinaryExpr, schema: &DFSchema) -> Transformed<Expr> {
     use Operator::{Divide, Minus, Modulo, Multiply, Plus};
     if !matches!(binary.op, Plus | Minus | Multiply | Divide | Modulo) {
@@ -26,7 +31,9 @@ pub(crate) fn rewrite(binary: BinaryExpr, schema: &DFSchema) -> Transformed<Expr
     let operand = |expr| output::field_of(expr, schema);
     match (operand(&binary.left), operand(&binary.right)) {
         (Ok(left), Ok(right))
-            if left.data_type() == right.data_type() && left.data_type().is_signed_integer() =>
+            if left.data_type() == right.data_type()
+                && (left.data_type().is_signed_integer()
+                    || matches!(left.data_type(), DataType::Float32 | DataType::Float64)) =>
         {
             let function = Arc::new(ScalarUDF::from(Checked {
                 op: binary.op,
@@ -66,6 +73,11 @@ impl ScalarUDFImpl for Checked {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        match args.args[0].data_type() {
+            DataType::Float32 => return self.floats::<Float32Type>(&args),
+            DataType::Float64 => return self.floats::<Float64Type>(&args),
+            _ => {}
+        }
         let operation = match self.op {
             Operator::Plus => add,
             Operator::Minus => sub,
@@ -91,6 +103,52 @@ impl ScalarUDFImpl for Checked {
             }
         })
     }
+}
+
+impl Checked {
+    fn floats<T: ArrowPrimitiveType<Native: Float>>(
+        &self,
+        args: &ScalarFunctionArgs,
+    ) -> Result<ColumnarValue> {
+        let operands = ColumnarValue::values_to_arrays(&args.args)?;
+        let [left, right] = [0, 1].map(|at: usize| operands[at].as_primitive::<T>());
+        let result: PrimitiveArray<T> = try_binary(left, right, |left, right| {
+            float(self.op, left, right).map_err(|error| ArrowError::ExternalError(Box::new(error)))
+        })?;
+        let is_scalar = |arg: &ColumnarValue| matches!(arg, ColumnarValue::Scalar(_));
+        Ok(match args.args.iter().all(is_scalar) {
+            true => ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?),
+            false => ColumnarValue::Array(Arc::new(result)),
+        })
+    }
+}
+
+fn float<T: Float>(op: Operator, left: T, right: T) -> Result<T, SqlError> {
+    let failed = |kind, message| Err(SqlError::new(kind, message));
+    let result = match op {
+        Operator::Plus => left + right,
+        Operator::Minus => left - right,
+        Operator::Multiply => left * right,
+        Operator::Divide if right.is_zero() && !left.is_nan() => {
+            return failed(ErrorKind::DivisionByZero, "division by zero");
+        }
+        Operator::Divide => left / right,
+        _ => left % right,
+    };
+    if result.is_infinite() && !left.is_infinite() && !right.is_infinite() {
+        let message = "value out of range: overflow";
+        return failed(ErrorKind::NumericValueOutOfRange, message);
+    }
+    let vanishes = match op {
+        Operator::Multiply => !left.is_zero() && !right.is_zero(),
+        Operator::Divide => !left.is_zero() && !right.is_infinite(),
+        _ => false,
+    };
+    if vanishes && result.is_zero() {
+        let message = "value out of range: underflow";
+        return failed(ErrorKind::NumericValueOutOfRange, message);
+    }
+    Ok(result)
 }
 
 fn out_of_range(error: ArrowError, ty: &DataType) -> DataFusionError {

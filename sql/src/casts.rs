@@ -334,7 +334,7 @@ impl CastFunction {
         let array = &output::conform(array, from).map_err(external)?;
         let mut builder = ColumnBuilder::new(to);
         for row in 0..array.len() {
-            let value = datum_at(array, row).unwrap_or(DatumRef::Null);
+            let value = output::value(array, row).map_err(external)?;
             let shown = clock(value, to, self.style).map_err(external)?;
             builder.append(shown.as_ref());
         }
@@ -436,7 +436,7 @@ fn clock(
 fn round(array: &ArrayRef, ty: ColumnType) -> Result<ArrayRef> {
     let mut builder = ColumnBuilder::new(ty);
     for row in 0..array.len() {
-        let value = datum_at(array, row).map_or(Datum::Null, DatumRef::to_owned);
+        let value = output::value(array, row).map_err(external)?.to_owned();
         let from = match &value {
             Datum::Float4(_) => ColumnType::Float4,
             Datum::Float8(_) => ColumnType::Float8,

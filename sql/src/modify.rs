@@ -10,8 +10,8 @@ use datafusion::sql::sqlparser::ast::{
 use futures::TryStreamExt;
 use tidelog_storage::catalog::Identity;
 use tidelog_storage::{
-    Catalog, ColumnDef, ColumnType, CommitError, Datum, Partition, Row, RowVersion, Seq, TableDef,
-    datum,
+    Catalog, ColumnDef, ColumnType, CommitError, Datum, DatumRef, Partition, Row, RowVersion, Seq,
+    TableDef,
 };
 
 use crate::ddl;
@@ -71,10 +71,9 @@ impl Found {
         batch: &RecordBatch,
         row: usize,
     ) -> Result<Found, SqlError> {
-        let value = |column: usize| {
-            datum::datum_at(batch.column(column), row).map_or(Datum::Null, |value| value.to_owned())
-        };
-        let seq = match value(0) {
+        let value =
+            |column: usize| output::value(batch.column(column), row).map(DatumRef::to_owned);
+        let seq = match value(0)? {
             Datum::Int8(seq) => Seq::from_i64(seq),
             _ => None,
         };
@@ -82,7 +81,7 @@ impl Found {
             return Err(SqlError::new(ErrorKind::InternalError, "a row has no Seq"));
         };
         let (partition, first) = match sees_user {
-            true => match value(1) {
+            true => match value(1)? {
                 Datum::Text(user) => (Partition::user(&user), 2),
                 _ => return Err(SqlError::new(ErrorKind::InternalError, "a row has no user")),
             },
@@ -93,9 +92,11 @@ impl Found {
             partition,
             version: RowVersion {
                 seq,
-                row: (first..width).map(value).collect(),
+                row: (first..width).map(value).collect::<Result<_, _>>()?,
             },
-            computed: (width..batch.num_columns()).map(value).collect(),
+            computed: (width..batch.num_columns())
+                .map(value)
+                .collect::<Result<_, _>>()?,
         })
     }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{DFSchema, NullEquality};
+use datafusion::common::{
+    DFSchema, Dependency, FunctionalDependence, FunctionalDependencies, NullEquality,
+};
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
@@ -70,6 +72,8 @@ pub(crate) fn logical_rules() -> Vec<Rule> {
             "extract_equijoin_predicate" => equal_joins,
             "eliminate_join" => unneeded_joins,
             "replace_distinct_aggregate" => distinct_rows,
+            "eliminate_duplicated_expr" => kept_orders,
+            "optimize_projections" => kept_groups,
             _ => return rule,
         };
         Arc::new(InOurForm { rule, rewrite })
@@ -129,6 +133,58 @@ fn unneeded_joins(
         true => Ok(Transformed::no(plan)),
         false => rule.rewrite(plan, config),
     }
+}
+
+/// Leaves out what stands in GROUP BY twice, but nothing of an ORDER BY: DataFusion takes what a key determined before a
+/// join for what it determines after a GROUP BY behind the join.
+fn kept_orders(
+    rule: &Rule,
+    plan: LogicalPlan,
+    config: &dyn OptimizerConfig,
+) -> Result<Transformed<LogicalPlan>> {
+    match plan {
+        LogicalPlan::Sort(_) => Ok(Transformed::no(plan)),
+        plan => rule.rewrite(plan, config),
+    }
+}
+
+/// Takes columns out of a GROUP BY that others of it determine, but knows of a GROUP BY below only that its columns together
+/// are a key: DataFusion has the key of a table for one behind the join that gives its rows more than once.
+fn kept_groups(
+    rule: &Rule,
+    plan: LogicalPlan,
+    config: &dyn OptimizerConfig,
+) -> Result<Transformed<LogicalPlan>> {
+    let mut groups = 0;
+    plan.apply(|plan| {
+        groups += usize::from(matches!(plan, LogicalPlan::Aggregate(_)));
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    let plan = match groups {
+        0 | 1 => plan,
+        _ => plan.transform_up(with_sound_keys)?.data,
+    };
+    rule.rewrite(plan, config)
+}
+
+fn with_sound_keys(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let mut plan = plan.recompute_schema()?;
+    if let LogicalPlan::Aggregate(groups) = &mut plan {
+        let schema = Arc::unwrap_or_clone(groups.schema.clone());
+        let columns = schema.fields().len();
+        let is_set = matches!(groups.group_expr.as_slice(), [Expr::GroupingSet(_)]);
+        let key: Vec<usize> = (0..groups.group_expr.len()).collect();
+        let nullable = key.iter().any(|at| schema.field(*at).is_nullable());
+        let keys = match key.is_empty() || is_set {
+            true => FunctionalDependencies::empty(),
+            false => FunctionalDependencies::new(vec![
+                FunctionalDependence::new(key, (0..columns).collect(), nullable)
+                    .with_mode(Dependency::Single),
+            ]),
+        };
+        groups.schema = Arc::new(schema.with_functional_dependencies(keys)?);
+    }
+    Ok(Transformed::yes(plan))
 }
 
 /// DataFusion's rules for physical plans with ours among them.

@@ -14,10 +14,11 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use tidelog_storage::catalog::PG_TYPE_KEY;
-use tidelog_storage::{ColumnType, Datum, datum::ColumnBuilder};
+use tidelog_storage::datum::{ColumnBuilder, datum_at};
+use tidelog_storage::{ColumnType, Datum, DatumRef};
 
 use crate::arithmetic;
-use crate::error::SqlError;
+use crate::error::{ErrorKind, SqlError};
 
 /// A column of a result.
 #[derive(Clone, Debug)]
@@ -193,6 +194,14 @@ pub(crate) fn conform(array: &ArrayRef, ty: ColumnType) -> Result<ArrayRef, SqlE
         ..Default::default()
     };
     cast_with_options(array, &want, &options).map_err(|e| crate::error::from_arrow(&e))
+}
+
+/// A value of an array that conforms to a column type.
+pub(crate) fn value(array: &dyn Array, row: usize) -> Result<DatumRef<'_>, SqlError> {
+    datum_at(array, row).ok_or_else(|| {
+        let message = format!("a value of the unexpected type {}", array.data_type());
+        SqlError::new(ErrorKind::InternalError, message)
+    })
 }
 
 fn is_decimal(ty: &DataType) -> bool {

@@ -38,8 +38,8 @@ use cursor::{parse_close, parse_declare, parse_fetch};
 use listen::parse_listen;
 use subscribe::{parse_copy_subscribe, parse_subscribe};
 use tokens::{
-    order_sequence_options, plain_quantified, plain_switches, reset_as_set, take_key_locks,
-    take_overriding, take_trim_from,
+    join_constants, order_sequence_options, plain_quantified, plain_switches, reset_as_set,
+    take_key_locks, take_overriding, take_trim_from,
 };
 
 /// A statement as parsed from a query string.
@@ -266,6 +266,7 @@ pub(crate) fn parse(sql: &str) -> Result<Vec<Parsed>, SqlError> {
 }
 
 fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, SqlError> {
+    join_constants(&mut tokens);
     tokens.retain(|token| !matches!(token.token, Token::Whitespace(_)));
     let starts = line_starts(sql);
     let begin = tokens.first().map_or(1, |token| position(&starts, token));

@@ -9,13 +9,13 @@ use tidelog_storage::catalog::UniqueKey;
 use tidelog_storage::datum::NUMERIC_PRECISION_MAX;
 use tidelog_storage::transaction::{row_identity, unique_identity};
 use tidelog_storage::{
-    ColumnType, Datum, Interval, Partition, PartitionSet, Row, RowVersion, SequenceDef, Store,
-    TableDef, datum,
+    ColumnType, Datum, DatumRef, Interval, Partition, PartitionSet, Row, RowVersion, SequenceDef,
+    Store, TableDef, datum,
 };
 
 use crate::error::{ErrorKind, SqlError};
 use crate::locks::{LockMode, RowKey};
-use crate::output::OutputColumn;
+use crate::output::{self, OutputColumn};
 use crate::provider::{Access, USER};
 use crate::text::{self, Style};
 use crate::{functions, types};
@@ -480,7 +480,7 @@ pub(crate) fn assign(
             format!("{} out of range", types::name(to)),
         )
     })?;
-    Ok(datum::datum_at(&cast, 0).map_or(Datum::Null, |value| value.to_owned()))
+    output::value(&cast, 0).map(DatumRef::to_owned)
 }
 
 /// A decimal number, half rounded away from zero, as an integer.
@@ -570,7 +570,7 @@ pub(crate) fn cell(
     column: &str,
     style: Style,
 ) -> Result<Datum, SqlError> {
-    let value = datum::datum_at(array, row).map_or(Datum::Null, |value| value.to_owned());
+    let value = output::value(array, row)?.to_owned();
     assign(value, from.ty, to, column, style)
 }
 

@@ -385,3 +385,30 @@ async fn users_have_keys_of_their_own() {
     .await;
     assert!(said.starts_with("23505"), "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_column_stays_if_the_rows_keep_what_comes_with_it() {
+    play(
+        "CREATE TABLE e (id int PRIMARY KEY);
+         ALTER TABLE e ADD COLUMN x text NOT NULL;
+         INSERT INTO e VALUES (1, NULL);
+         INSERT INTO e VALUES (1, 'a');
+         @CALL tidelog.flush('e');
+         ALTER TABLE e ADD COLUMN y int NOT NULL;
+         ALTER TABLE e ADD COLUMN y int NOT NULL CHECK (y > 0);
+         ALTER TABLE e ADD COLUMN y int DEFAULT 0 CHECK (y > 0);
+         ALTER TABLE e ADD COLUMN v int, ADD COLUMN y int NOT NULL;
+         SELECT * FROM e;
+         BEGIN;
+         ALTER TABLE e ADD COLUMN y int NOT NULL;
+         ROLLBACK;
+         ALTER TABLE e ADD COLUMN IF NOT EXISTS x int NOT NULL, ADD COLUMN v int;
+         SELECT * FROM e;
+         CREATE TABLE f (id int PRIMARY KEY);
+         ALTER TABLE f ADD COLUMN e int NOT NULL REFERENCES e;
+         INSERT INTO f VALUES (1, 7);
+         INSERT INTO f VALUES (1, 1);
+         SELECT * FROM f;\n",
+    )
+    .await;
+}

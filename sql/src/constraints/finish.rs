@@ -73,6 +73,7 @@ impl Session {
                 Ok(())
             }
             Finish::ForeignKey(name) => self.check_children(&scope, &def, name).await,
+            Finish::Column(_) => Ok(()),
         }
     }
 
@@ -267,6 +268,7 @@ fn apply(table: &mut TableDef, step: &Finish, ready: bool) {
                 table.columns[at].not_null = true;
             }
         }
+        Finish::Column(id) => table.columns.retain(|column| ready || column.id != *id),
         Finish::ForeignKey(name) => {
             table.foreign_keys.retain(|key| ready || key.name != *name);
             let key = table.foreign_keys.iter_mut().find(|key| key.name == *name);

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use datafusion::sql::sqlparser::ast::{self, Statement};
 use futures::StreamExt;
-use tidelog_storage::{ColumnType, Datum, datum};
+use tidelog_storage::{ColumnType, Datum};
 
 use super::{CopyDecoder, CopyFormat, column_context, line_context};
 use crate::error::{ErrorKind, SqlError};
@@ -117,10 +117,10 @@ impl Session {
             let batch = batch?;
             let mut out = Vec::new();
             for row in 0..batch.num_rows() {
-                let values = batch.columns().iter().map(|array| {
-                    datum::datum_at(array, row).unwrap_or(tidelog_storage::DatumRef::Null)
-                });
-                format.write_line(values, &columns, style, &mut out);
+                let values = batch.columns().iter();
+                let values = values.map(|array| output::value(array, row));
+                let values = values.collect::<Result<Vec<_>, _>>()?;
+                format.write_line(values.into_iter(), &columns, style, &mut out);
             }
             Ok((Bytes::from(out), batch.num_rows() as u64))
         });

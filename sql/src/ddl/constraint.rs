@@ -41,6 +41,8 @@ pub enum Finish {
     NotNull(ColumnId, String),
     /// The rows are to be checked for parents.
     ForeignKey(String),
+    /// The column came with what is to be checked before, and goes if that fails.
+    Column(ColumnId),
 }
 
 /// A constraint as it is written, but for PRIMARY KEY.

@@ -17,7 +17,7 @@ use tidelog_storage::{
 
 use column::{NewColumn, add_column, alter_column, column, drop_column, rename_column};
 
-use super::constraint::{self, Constraint};
+use super::constraint::{self, Constraint, Finish};
 use super::names::own_columns;
 use super::sequence;
 use super::{
@@ -298,7 +298,8 @@ pub(super) fn alter(
                 column_position: None,
                 ..
             } => {
-                let constraints = add_column(
+                let (id, before) = (table.next_column_id, finish.len());
+                let (constraints, unproved) = add_column(
                     scope,
                     &mut table,
                     column_def,
@@ -306,8 +307,12 @@ pub(super) fn alter(
                     evaluate,
                     &mut plan,
                 )?;
+                finish.extend(unproved);
                 for constraint in constraints {
                     finish.push(constraint::add(scope, &mut table, constraint, false)?);
+                }
+                if finish.len() > before {
+                    finish.push(Finish::Column(id));
                 }
             }
             AlterTableOperation::DropColumn {

@@ -305,10 +305,6 @@ fn errors_and_notices() {
             "DuplicateColumn: column \"a\" of relation \"t\" already exists",
         ),
         (
-            "ALTER TABLE t ADD b int NOT NULL",
-            "FeatureNotSupported: ADD COLUMN … NOT NULL without a DEFAULT is not supported",
-        ),
-        (
             "ALTER TABLE t DROP b",
             "UndefinedColumn: column \"b\" of relation \"t\" does not exist",
         ),

@@ -51,6 +51,11 @@ impl dialect::Dialect for Dialect {
         false
     }
 
+    /// ON is reserved: `SELECT 1 ON CONFLICT …`.
+    fn is_column_alias(&self, keyword: &Keyword, parser: &mut Parser<'_>) -> bool {
+        *keyword != Keyword::ON && POSTGRES.is_column_alias(keyword, parser)
+    }
+
     fn identifier_quote_style(&self, identifier: &str) -> Option<char> {
         POSTGRES.identifier_quote_style(identifier)
     }

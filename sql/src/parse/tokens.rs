@@ -1,9 +1,51 @@
 //! What stands in statements that sqlparser does not know, taken out of their tokens or written as it knows it.
 
 use datafusion::sql::sqlparser::keywords::Keyword;
-use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Whitespace};
 
 use super::Overriding;
+
+/// Writes constants as sqlparser knows them: string constants that only a line's end parts are one, and an integer that
+/// is too large for a bigint is a numeric.
+pub(super) fn join_constants(tokens: &mut Vec<TokenWithSpan>) {
+    let mut joined: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
+    // The string constant behind which only white space stands, and whether a line ended there.
+    let mut before: Option<(usize, bool)> = None;
+    for mut token in tokens.drain(..) {
+        match &mut token.token {
+            Token::Whitespace(Whitespace::Newline | Whitespace::SingleLineComment { .. }) => {
+                before = before.map(|(at, _)| (at, true));
+            }
+            Token::Whitespace(_) => {}
+            Token::SingleQuotedString(more) => {
+                if let Some((at, true)) = before
+                    && let Token::SingleQuotedString(text) | Token::EscapedStringLiteral(text) =
+                        &mut joined[at].token
+                {
+                    text.push_str(more);
+                    before = Some((at, false));
+                    continue;
+                }
+                before = Some((joined.len(), false));
+            }
+            Token::EscapedStringLiteral(_) => before = Some((joined.len(), false)),
+            Token::Number(digits, false) => {
+                // The least bigint is written as the negative of what is none.
+                let least = digits == "9223372036854775808"
+                    && joined
+                        .last()
+                        .is_some_and(|token| token.token == Token::Minus);
+                if !least && digits.parse::<i64>().is_err() && digits.parse::<u64>().is_ok() {
+                    digits.push('.');
+                }
+                before = None;
+            }
+            _ => before = None,
+        }
+        joined.push(token);
+    }
+    *tokens = joined;
+}
 
 /// Makes FOR NO KEY UPDATE and FOR KEY SHARE, which sqlparser does not know, FOR UPDATE and FOR SHARE; says
 /// whether there were any. Nowhere else do these words stand together.

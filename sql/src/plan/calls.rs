@@ -213,6 +213,24 @@ fn cast(expr: Expr, ty: ColumnType, schema: &DFSchema, style: Style) -> Result<E
     Ok(casts::rewrite(cast, schema, style)?.data)
 }
 
+/// A date or timestamp as what it is compared with: at the session's time zone, and without DataFusion's nanoseconds, which
+/// reach no further than 2262.
+pub(super) fn as_time(expr: Expr, other: &Expr, schema: &DFSchema, style: Style) -> Result<Expr> {
+    use ColumnType::{Date, Timestamp, TimestampTz};
+    let types = [&expr, other].map(|operand| type_of(operand, schema));
+    match types {
+        [Some(Date), Some(to @ (Timestamp | TimestampTz))]
+        | [Some(Timestamp), Some(to @ TimestampTz)] => cast(expr, to, schema, style),
+        // now() has nanoseconds.
+        [Some(ty @ TimestampTz), Some(Date | Timestamp | TimestampTz)]
+            if *output::field_of(&expr, schema)?.data_type() != ty.arrow() =>
+        {
+            Ok(Expr::Cast(Cast::new(Box::new(expr), ty.arrow())))
+        }
+        _ => Ok(expr),
+    }
+}
+
 pub(super) fn mismatch(what: &str, left: ColumnType, right: ColumnType) -> SqlError {
     let message = format!(
         "{what} types {} and {} cannot be matched",

@@ -54,6 +54,7 @@ fn set_returning(name: &str) -> Option<Vec<String>> {
     if !matches!(prefix, "json" | "jsonb") {
         return match name {
             "generate_subscripts" => Some(vec!["pg_subscripts".to_string()]),
+            "pg_partition_ancestors" => Some(vec!["pg_ancestors".to_string()]),
             name if functions::call::returns_set(name) => {
                 Some(vec![functions::call::as_list(name)])
             }

@@ -50,9 +50,16 @@ impl ExprPlanner for PostgresOperators {
                 refuse_json(&op, &left, &right, schema)?;
             }
             let (left, right) = type_pair(left, right, schema, self.style)?;
-            if compares {
-                check_comparable(&op, &left, &right, schema)?;
-            }
+            let (left, right) = match compares {
+                true => {
+                    check_comparable(&op, &left, &right, schema)?;
+                    let time = |expr: &Expr, other| {
+                        calls::as_time(expr.clone(), other, schema, self.style)
+                    };
+                    (time(&left, &right)?, time(&right, &left)?)
+                }
+                false => (left, right),
+            };
             let ordered = match (known_type(&left, schema), type_of(&right, schema)) {
                 // Labels tell values apart, but not their order.
                 (Some(ColumnType::Enum(_) | ColumnType::Array(_)), _)
@@ -581,9 +588,9 @@ fn type_pair(left: Expr, right: Expr, schema: &DFSchema, style: Style) -> Result
     ))
 }
 
-/// An operand as a double precision where the two are a numeric and a real or double precision.
+/// An operand as a double precision where the two are a numeric and a real or double precision, or a real and an integer.
 fn beside_float(expr: Expr, ty: Option<ColumnType>, other: Option<ColumnType>) -> Result<Expr> {
-    use ColumnType::{Float4, Float8, Numeric};
+    use ColumnType::{Float4, Float8, Int2, Int4, Int8, Numeric};
     match (ty, other) {
         (Some(Numeric(_)), Some(Float4 | Float8)) => {
             if let Expr::Literal(value, _) = &expr
@@ -593,7 +600,7 @@ fn beside_float(expr: Expr, ty: Option<ColumnType>, other: Option<ColumnType>) -
                 return Ok(Expr::Literal(ScalarValue::Float64(Some(value)), None));
             }
         }
-        (Some(Float4), Some(Numeric(_))) => {}
+        (Some(Float4), Some(Numeric(_) | Int2 | Int4 | Int8)) => {}
         _ => return Ok(expr),
     }
     Ok(Expr::Cast(Cast::new(Box::new(expr), DataType::Float64)))
@@ -701,6 +708,7 @@ pub(super) fn typed_beside(
     style: Style,
 ) -> Result<Expr> {
     let value = type_literal(value, expr, schema, style)?;
+    let value = calls::as_time(value, expr, schema, style)?;
     let (ty, of) = (type_of(&value, schema), type_of(expr, schema));
     beside_float(value, ty, of)
 }

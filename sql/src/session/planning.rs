@@ -14,7 +14,7 @@ use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::sql::sqlparser::ast;
 use futures::TryStreamExt;
-use tidelog_storage::{Catalog, ColumnType, Datum, DatumRef, datum};
+use tidelog_storage::{Catalog, ColumnType, Datum, DatumRef};
 
 use super::{QueryPlan, Session, bind};
 use crate::error::{ErrorKind, SqlError, from_arrow, from_datafusion};
@@ -178,9 +178,9 @@ impl Session {
             && let LogicalPlan::EmptyRelation(_) = &*projection.input
             && !projection.expr.iter().any(needs_run)
         {
-            return Ok((self.evaluate_at_once(plan, types, values)?, ty));
+            return Ok((self.evaluate_at_once(plan, ty, types, values)?, ty));
         }
-        let values = self.values_of(plan, scope, types, values).await?;
+        let values = self.values_of(plan, ty, scope, types, values).await?;
         Ok((values.into_iter().next().unwrap_or(Datum::Null), ty))
     }
 
@@ -188,6 +188,7 @@ impl Session {
     fn evaluate_at_once(
         &self,
         plan: LogicalPlan,
+        ty: ColumnType,
         types: &[ColumnType],
         values: &[Datum],
     ) -> Result<Datum, SqlError> {
@@ -209,7 +210,8 @@ impl Session {
             .evaluate(&row)
             .and_then(|value| value.into_array(1))
             .map_err(from_datafusion)?;
-        Ok(datum::datum_at(&value, 0).map_or(Datum::Null, DatumRef::to_owned))
+        let value = output::conform(&value, ty)?;
+        output::value(&value, 0).map(DatumRef::to_owned)
     }
 
     /// The values of the only column of a query of ours.
@@ -224,13 +226,14 @@ impl Session {
         let scope = self.scope();
         let plan = self.plan_query(query, &given, scope.snapshot.catalog())?;
         let (plan, ty) = with_type(plan)?;
-        Ok((self.values_of(plan, scope, types, values).await?, ty))
+        Ok((self.values_of(plan, ty, scope, types, values).await?, ty))
     }
 
     /// The values of the only column of a plan.
     async fn values_of(
         &self,
         plan: LogicalPlan,
+        ty: ColumnType,
         scope: Arc<Scope>,
         types: &[ColumnType],
         values: &[Datum],
@@ -240,11 +243,14 @@ impl Session {
             .await?
             .try_collect()
             .await?;
-        let values = batches.iter().flat_map(|batch| {
-            let value = |row| datum::datum_at(batch.column(0), row);
-            (0..batch.num_rows()).map(move |row| value(row).map_or(Datum::Null, DatumRef::to_owned))
-        });
-        Ok(values.collect())
+        let mut values = Vec::new();
+        for batch in batches {
+            let column = output::conform(batch.column(0), ty)?;
+            for row in 0..column.len() {
+                values.push(output::value(&column, row)?.to_owned());
+            }
+        }
+        Ok(values)
     }
 }
 

@@ -10,7 +10,7 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Volatility, ident};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
-use tidelog_storage::{Partition, Row, Seq, TableDef, datum};
+use tidelog_storage::{DatumRef, Partition, Row, Seq, TableDef, datum};
 
 use crate::error::{ErrorKind, SqlError, from_arrow, from_datafusion};
 use crate::output::{self, OutputColumn};
@@ -267,13 +267,9 @@ impl Lens {
         let arrays = arrays.map(|(array, column)| output::conform(array, column.ty));
         let arrays = arrays.collect::<Result<Vec<ArrayRef>, _>>()?;
         for (row, at) in left.values().iter().enumerate() {
-            let values = arrays.iter().map(|array| {
-                let value = datum::datum_at(array.as_ref(), row).map(|value| value.to_owned());
-                value.ok_or_else(|| {
-                    let message = format!("a value of the unexpected type {}", array.data_type());
-                    SqlError::new(ErrorKind::InternalError, message)
-                })
-            });
+            let values = arrays
+                .iter()
+                .map(|array| output::value(array.as_ref(), row).map(DatumRef::to_owned));
             seen[*at as usize] = Seen::As(values.collect::<Result<_, _>>()?);
         }
         Ok(seen)

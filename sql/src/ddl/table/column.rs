@@ -63,7 +63,7 @@ pub(super) fn add_column(
     if_not_exists: bool,
     evaluate: Evaluate<'_>,
     plan: &mut DdlPlan,
-) -> Result<Vec<Constraint>, SqlError> {
+) -> Result<(Vec<Constraint>, Option<constraint::Finish>), SqlError> {
     let id = table.next_column_id;
     let name = fold(&ast.name);
     let mut constraints = Vec::new();
@@ -73,7 +73,7 @@ pub(super) fn add_column(
             return Err(error);
         }
         plan.skip(error);
-        return Ok(constraints);
+        return Ok((constraints, None));
     }
     if usize::from(id.get()) > COLUMNS_MAX {
         return Err(too_many_columns());
@@ -100,10 +100,9 @@ pub(super) fn add_column(
     if let Some(default) = default_of(ast) {
         column.missing = evaluate(default, column.ty)?;
     }
-    if column.not_null && column.missing.is_null() {
-        return Err(SqlError::unsupported("ADD COLUMN … NOT NULL without a DEFAULT")
-            .hint("The table may have rows, and they need a value in the new column: give it a DEFAULT."));
-    }
+    // Whether there are rows, which would have NULL, is to be seen.
+    let unproved = column.not_null && column.missing.is_null();
+    column.not_null &= !unproved;
     // A dropped column's stored name is known no more: after a drop every new one gets its own.
     let dropped = table.columns.len() + 1 < usize::from(id.get());
     if dropped
@@ -117,7 +116,11 @@ pub(super) fn add_column(
     table.columns.push(column);
     table.next_column_id = ColumnId::new(id.get() + 1);
     table.bump_schema_version();
-    Ok(constraints)
+    let finish = match unproved {
+        true => constraint::set_not_null(table, &name),
+        false => None,
+    };
+    Ok((constraints, finish))
 }
 
 pub(super) fn drop_column(

@@ -44,6 +44,14 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
             let own = known.schemas.iter().find(own);
             Ok(ScalarValue::from(own.map_or(0, |(oid, _)| *oid)))
         }),
+        // No table is a partition of another.
+        "pg_ancestors" => {
+            let item = Field::new_list_field(DataType::Int64, true);
+            (DataType::List(Arc::new(item)), |_, _| {
+                let none = ScalarValue::new_list_nullable(&[], &DataType::Int64);
+                Ok(ScalarValue::List(none))
+            })
+        }
         "pg_is_in_recovery" | "pg_relation_is_publishable" | "row_security_active" => {
             (DataType::Boolean, |_, _| Ok(ScalarValue::from(false)))
         }
