@@ -214,10 +214,9 @@ type PhysicalRule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
 
 /// A rule for physical plans: its name, and the plan that it makes of another, with the same columns.
 #[derive(Debug)]
-struct OfOurOwn(
-    &'static str,
-    fn(Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>>,
-);
+struct OfOurOwn(&'static str, fn(Plan) -> Result<Plan>);
+
+type Plan = Arc<dyn ExecutionPlan>;
 
 impl PhysicalOptimizerRule for OfOurOwn {
     fn name(&self) -> &str {
