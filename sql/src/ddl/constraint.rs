@@ -41,7 +41,7 @@ pub enum Finish {
     NotNull(ColumnId, String),
     /// The rows are to be checked for parents.
     ForeignKey(String),
-    /// The column came with what is to be checked before, and goes if that fails.
+    /// The column came with the same statement, and goes if what is to be checked before fails.
     Column(ColumnId),
 }
 

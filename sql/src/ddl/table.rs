@@ -289,7 +289,7 @@ pub(super) fn alter(
         return Err(SqlError::unsupported("this change of a materialized view"));
     }
     let mut table = TableDef::clone(old);
-    let mut finish = Vec::new();
+    let (mut finish, mut added) = (Vec::new(), Vec::new());
     for operation in &alter.operations {
         match operation {
             AlterTableOperation::AddColumn {
@@ -298,7 +298,7 @@ pub(super) fn alter(
                 column_position: None,
                 ..
             } => {
-                let (id, before) = (table.next_column_id, finish.len());
+                let id = table.next_column_id;
                 let (constraints, unproved) = add_column(
                     scope,
                     &mut table,
@@ -311,8 +311,8 @@ pub(super) fn alter(
                 for constraint in constraints {
                     finish.push(constraint::add(scope, &mut table, constraint, false)?);
                 }
-                if finish.len() > before {
-                    finish.push(Finish::Column(id));
+                if table.next_column_id != id {
+                    added.push(Finish::Column(id));
                 }
             }
             AlterTableOperation::DropColumn {
@@ -415,6 +415,7 @@ pub(super) fn alter(
         });
     }
     if !finish.is_empty() {
+        finish.append(&mut added);
         plan.finish = Some((table.id, finish));
     }
     if table != **old {
