@@ -44,6 +44,8 @@ pub struct DdlPlan {
     pub notices: Vec<SqlError>,
     /// What is to be done about a table's rows once the changes are committed.
     pub finish: Option<(TableId, Vec<Finish>)>,
+    /// Whether there are changes that must not stay when that fails.
+    pub all_or_nothing: bool,
     /// Where a sequence must stand for the changes to be possible.
     pub stands: Option<SequenceStand>,
 }
@@ -63,6 +65,7 @@ impl DdlPlan {
             tag,
             notices: Vec::new(),
             finish: None,
+            all_or_nothing: false,
             stands: None,
         }
     }

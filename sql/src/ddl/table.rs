@@ -417,6 +417,7 @@ pub(super) fn alter(
     if !finish.is_empty() {
         finish.append(&mut added);
         plan.finish = Some((table.id, finish));
+        plan.all_or_nothing = alter.operations.len() > 1;
     }
     if table != **old {
         plan.changes.push(CatalogChange::PutTable(Box::new(table)));

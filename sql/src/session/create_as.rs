@@ -25,7 +25,7 @@ impl Session {
     }
 
     /// Ends the transaction that was begun for one statement.
-    async fn end_alone(
+    pub(super) async fn end_alone(
         &mut self,
         alone: bool,
         done: Result<Outcome, SqlError>,

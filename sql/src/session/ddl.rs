@@ -117,6 +117,12 @@ impl Session {
             self.lock_catalog().await?;
             let catalog = self.catalog();
             let plan = self.plan_ddl(&catalog, statement)?;
+            if plan.all_or_nothing && !self.defers_commit() {
+                self.locks().release_to(0);
+                self.begin_implicit();
+                let done = Box::pin(self.ddl(statement)).await;
+                return self.end_alone(true, done).await;
+            }
             if let Some(stand) = &plan.stands {
                 self.check_stand(stand)?;
             }
