@@ -207,7 +207,13 @@ async fn open(
         cold,
         failpoints: Arc::new(failpoints),
     };
-    let opened = jobs.spawn_blocking(move || Store::open(options)).await;
+    let jobs = jobs.clone();
+    // On a thread of the usual priority, which the committer's inherits; only the store's jobs run on theirs.
+    let open = move || {
+        let _jobs = jobs.enter();
+        Store::open(options)
+    };
+    let opened = tokio::task::spawn_blocking(open).await;
     Ok(opened.map_err(std::io::Error::other)??)
 }
 
