@@ -1,11 +1,9 @@
 //! `Tail`: follows the log of a table from a Seq on.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tidelog_storage::{Change, ChangeBatch, CommitWatch, FeedScope, Seq, StorageError, Store};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
 use crate::lens::{Lens, LensError, Ops, translate, upserts};
 use crate::share::{Group, Hub, Newest, Next, Source, Stretch};
@@ -15,9 +13,6 @@ use crate::share::{Group, Hub, Newest, Next, Source, Stretch};
 const BATCH_CHANGES: usize = 1000;
 /// Changes that are at hand are shown without asking for a thread that may block, if there are no more than these.
 const CHANGES_AT_ONCE: usize = 100;
-/// The readers of a scope that have nothing to see look at it no more often than so long apart, each for each of them:
-/// what they cost together is bounded.
-const LOOKS_APART: Duration = Duration::from_micros(10);
 
 /// Why a tail ended.
 #[derive(Debug, thiserror::Error)]
@@ -128,8 +123,6 @@ pub struct Tail {
     watch: CommitWatch,
     group: Option<Arc<Group>>,
     newest: Arc<Newest<ChangeBatch>>,
-    /// When it last found that what was committed is not for it.
-    nothing_at: Option<Instant>,
     /// The read under way. It outlives a `next` that was dropped, so that nothing it read is lost.
     reading: Option<JoinHandle<Result<Read, SubscriptionError>>>,
 }
@@ -147,7 +140,6 @@ impl Tail {
             watch,
             group,
             newest,
-            nothing_at: None,
             reading: None,
         }
     }
@@ -170,9 +162,7 @@ impl Tail {
                 return Ok(None);
             }
             let (stretch, at_tip) = self.read().await?;
-            let sees_nothing = stretch.changes().is_empty();
-            self.nothing_at = sees_nothing.then(Instant::now);
-            if !sees_nothing {
+            if !stretch.changes().is_empty() {
                 return Ok(Some(stretch));
             }
             if at_tip {
@@ -184,10 +174,6 @@ impl Tail {
     /// Waits, at the tip, for a commit that touches the scope. May return early. Cancel-safe.
     pub async fn changed(&mut self) {
         self.watch.changed(self.after).await;
-        if let Some(nothing_at) = self.nothing_at {
-            let readers = u32::try_from(Arc::strong_count(&self.newest)).unwrap_or(u32::MAX);
-            tokio::time::sleep_until(nothing_at + LOOKS_APART.saturating_mul(readers)).await;
-        }
     }
 
     /// Everything up to here was delivered, or is not for this reader.
