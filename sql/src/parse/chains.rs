@@ -14,6 +14,8 @@ const LINKS_MAX: usize = 2_000;
 const SELECTS_MAX: usize = 1_000;
 /// How many conditions may be connected.
 const CONNECTIVES_MAX: usize = 50_000;
+/// How many words and signs may stand in one pair of brackets without a comma, which bounds the stack that is asked for.
+const WORDS_MAX: usize = 500_000;
 
 /// Up to so many words of a chain the stack of any thread suffices.
 const CHAIN_SHORT: usize = 2_000;
@@ -77,6 +79,7 @@ fn longest(tokens: &[TokenWithSpan]) -> Result<usize, SqlError> {
         if level.links > LINKS_MAX
             || level.selects > SELECTS_MAX
             || level.connectives > CONNECTIVES_MAX
+            || level.words > WORDS_MAX
         {
             let message = "stack depth limit exceeded";
             return Err(SqlError::new(ErrorKind::StatementTooComplex, message));
@@ -187,6 +190,7 @@ mod tests {
             (" + 1", 2_000),
             (" OR a = 1", 100_000),
             (" UNION ALL SELECT 1", 2_000),
+            (" WHEN a THEN b", 200_000),
         ] {
             let sql = format!("SELECT 1{}", chain.repeat(length));
             let error = crate::parse::parse(&sql).unwrap_err();
