@@ -13,9 +13,9 @@ use futures::StreamExt;
 use tidelog_sql::subscribe::{Renewed, Seen as SqlSeen, SubscribePlan};
 use tidelog_sql::{ErrorKind, SqlError, json};
 use tidelog_storage::datum::datum_at;
-use tidelog_storage::{ChangeOp, DatumRef, Partition, Row, Seq, StorageError, Store};
+use tidelog_storage::{ChangeOp, DatumRef, Row, Seq, StorageError, Store};
 use tidelog_subscriptions::{
-    Following, Hub, Lens, LensError, Ops, Seen, Stretch, SubscriptionError, Tail,
+    Following, Hub, Lens, LensError, Ops, Seen, Stretch, SubscriptionError, Tail, Versions,
 };
 use tokio::time::Instant;
 
@@ -26,8 +26,10 @@ const UP_TO_TICK: Duration = Duration::from_millis(100);
 struct Query(Arc<tidelog_sql::subscribe::Lens>);
 
 impl Lens for Query {
-    fn look(&self, versions: &[(Seq, &Partition, &Row)]) -> Result<Vec<Seen>, LensError> {
-        let seen = self.0.look(versions)?.into_iter().map(|seen| match seen {
+    fn look(&self, versions: &Versions<'_>) -> Result<Vec<Seen>, LensError> {
+        let columns = versions.prepared(|rows| self.0.columns(rows));
+        let seen = self.0.look(versions.rows(), &columns);
+        let seen = seen?.into_iter().map(|seen| match seen {
             SqlSeen::Nothing => Seen::Nothing,
             SqlSeen::Whole => Seen::Whole,
             SqlSeen::As(row) => Seen::As(row),
@@ -124,17 +126,23 @@ impl Feed {
 
     /// The next part; waits for it. `None` when the subscription has come to its end. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Result<Option<Part>, SqlError> {
+        let mut fresh = Seq::ZERO;
         loop {
-            match self.at_hand().await? {
+            match self.known(fresh).await? {
                 AtHand::Part(part) => return Ok(Some(part)),
                 AtHand::End => return Ok(None),
-                AtHand::Tip => self.wait().await,
+                AtHand::Tip => fresh = self.wait().await,
             }
         }
     }
 
-    /// The next part, if there is one without waiting for a commit. Cancel-safe.
+    /// The next part, if there is one without waiting for a commit: everything that is committed is at hand. Cancel-safe.
     pub(crate) async fn at_hand(&mut self) -> Result<AtHand, SqlError> {
+        self.known(self.feeds.store.visible()).await
+    }
+
+    /// The next part of what is known, which is everything up to `fresh` and perhaps more. Cancel-safe.
+    pub(crate) async fn known(&mut self, fresh: Seq) -> Result<AtHand, SqlError> {
         loop {
             if let Some(snapshot) = &mut self.plan.snapshot {
                 match snapshot.next().await.transpose()? {
@@ -159,7 +167,7 @@ impl Feed {
             if self.ended {
                 return Ok(AtHand::End);
             }
-            match self.tail.committed().await {
+            match self.tail.committed(fresh).await {
                 Ok(None) => {
                     let position = self.tail.position();
                     self.ended = self
@@ -193,8 +201,9 @@ impl Feed {
         }
     }
 
-    /// Waits, at the tip, until there may be something. Cancel-safe.
-    async fn wait(&mut self) {
+    /// Waits, at the tip, until there may be something, and tells up to where the reader has to know everything then.
+    /// Cancel-safe.
+    async fn wait(&mut self) -> Seq {
         let options = &self.plan.options;
         let progress = options.progress.map(|every| self.told.1 + every);
         let up_to = options.up_to.map(|_| Instant::now() + UP_TO_TICK);
@@ -205,8 +214,8 @@ impl Feed {
             }
         };
         tokio::select! {
-            () = self.tail.changed() => {}
-            () = tick => {}
+            () = self.tail.changed() => Seq::ZERO,
+            () = tick => self.feeds.store.visible(),
         }
     }
 

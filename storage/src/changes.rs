@@ -60,6 +60,8 @@ pub struct ChangeBatch {
     pub upto: Seq,
     /// The version of the catalog in whose columns the rows are.
     pub catalog_version: u64,
+    /// Bytes of the records, about.
+    pub bytes: usize,
 }
 
 /// Bytes of records that one read of the feed takes, about; more changes come with the next read.
@@ -126,6 +128,7 @@ pub(crate) fn read(
         changes: reader.changes,
         upto,
         catalog_version: snapshot.catalog().version,
+        bytes: BATCH_BYTES_MAX.saturating_sub(reader.bytes_left),
     })
 }
 

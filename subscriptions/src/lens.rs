@@ -1,6 +1,9 @@
 //! What a statement makes of changes: a row that starts to match is an insert, one that stops is a delete, and the
 //! last change that is left of a transaction says so.
 
+use std::any::Any;
+use std::sync::{Arc, OnceLock};
+
 use tidelog_storage::{Change, ChangeOp, Datum, Partition, Row, Seq};
 
 /// Why a row could not be looked at; it comes from the crate that implements [`Lens`].
@@ -17,10 +20,54 @@ pub enum Seen {
     As(Row),
 }
 
+/// Row versions that statements look at, all of one table.
+pub struct Versions<'a> {
+    rows: Vec<(Seq, &'a Partition, &'a Row)>,
+    prepared: OnceLock<Arc<dyn Any + Send + Sync>>,
+}
+
+impl<'a> Versions<'a> {
+    /// What changes brought and replaced: of each the row, and behind it the one before, if there is one.
+    pub(crate) fn of(changes: &'a [Change]) -> Versions<'a> {
+        let mut rows = Vec::with_capacity(changes.len());
+        for change in changes {
+            rows.push((change.seq, &change.partition, &change.row));
+            if let Some(old) = &change.old {
+                rows.push((change.seq, &change.partition, old));
+            }
+        }
+        Versions {
+            rows,
+            prepared: OnceLock::new(),
+        }
+    }
+
+    /// They, with their Seqs and partitions.
+    pub fn rows(&self) -> &[(Seq, &'a Partition, &'a Row)] {
+        &self.rows
+    }
+
+    /// What the first statement that looks makes of them for all: the same for each, whichever it is.
+    pub fn prepared<T: Send + Sync + 'static>(
+        &self,
+        prepare: impl FnOnce(&[(Seq, &'a Partition, &'a Row)]) -> T,
+    ) -> Arc<T> {
+        if let Some(prepared) = self.prepared.get()
+            && let Ok(prepared) = prepared.clone().downcast()
+        {
+            return prepared;
+        }
+        let prepared = Arc::new(prepare(&self.rows));
+        // One that another made meanwhile is as good.
+        let _ = self.prepared.set(prepared.clone());
+        prepared
+    }
+}
+
 /// A statement's WHERE clause and select list.
 pub trait Lens: Send + Sync {
     /// What is seen of each version, in order.
-    fn look(&self, versions: &[(Seq, &Partition, &Row)]) -> Result<Vec<Seen>, LensError>;
+    fn look(&self, versions: &Versions<'_>) -> Result<Vec<Seen>, LensError>;
 }
 
 /// Which kinds of changes a subscriber wants.
@@ -54,16 +101,17 @@ impl Ops {
 /// Translates changes of the table into changes of what the subscriber sees.
 ///
 /// The row before an update is looked at under the change's own Seq, since the feed does not carry its former one.
-/// `held` is the last change of a transaction whose end was not read yet: it cannot be told before whether
+/// `versions` are those of the changes; `held` is the last change of a transaction whose end was not read yet: it cannot be told before whether
 /// another one of it is seen. What is held back in turn comes second.
 pub(crate) fn translate(
     lens: Option<&dyn Lens>,
     ops: Ops,
     changes: &[Change],
+    versions: &Versions<'_>,
     mut held: Option<Change>,
 ) -> Result<(Vec<Change>, Option<Change>), LensError> {
     let seen = match lens {
-        Some(lens) => look(lens, changes)?,
+        Some(lens) => look(lens, versions)?,
         None => Vec::new(),
     };
     let mut seen = seen.into_iter();
@@ -90,17 +138,10 @@ pub(crate) fn translate(
     Ok((kept, held))
 }
 
-fn look(lens: &dyn Lens, changes: &[Change]) -> Result<Vec<Seen>, LensError> {
-    let mut versions = Vec::with_capacity(changes.len());
-    for change in changes {
-        versions.push((change.seq, &change.partition, &change.row));
-        if let Some(old) = &change.old {
-            versions.push((change.seq, &change.partition, old));
-        }
-    }
-    let seen = lens.look(&versions)?;
-    if seen.len() != versions.len() {
-        return Err(format!("{} of {} rows were looked at", seen.len(), versions.len()).into());
+fn look(lens: &dyn Lens, versions: &Versions<'_>) -> Result<Vec<Seen>, LensError> {
+    let (seen, asked) = (lens.look(versions)?, versions.rows().len());
+    if seen.len() != asked {
+        return Err(format!("{} of {asked} rows were looked at", seen.len()).into());
     }
     Ok(seen)
 }
@@ -179,14 +220,23 @@ mod tests {
     struct Positive;
 
     impl Lens for Positive {
-        fn look(&self, versions: &[(Seq, &Partition, &Row)]) -> Result<Vec<Seen>, LensError> {
+        fn look(&self, versions: &Versions<'_>) -> Result<Vec<Seen>, LensError> {
             let look = |(_, _, row): &(Seq, &Partition, &Row)| match row[0] {
                 Datum::Int8(n) if n > 100 => Seen::As(vec![Datum::Int8(n - 100)]),
                 Datum::Int8(n) if n > 0 => Seen::Whole,
                 _ => Seen::Nothing,
             };
-            Ok(versions.iter().map(look).collect())
+            Ok(versions.rows().iter().map(look).collect())
         }
+    }
+
+    fn through(
+        ops: Ops,
+        changes: &[Change],
+        held: Option<Change>,
+    ) -> (Vec<Change>, Option<Change>) {
+        let versions = Versions::of(changes);
+        translate(Some(&Positive), ops, changes, &versions, held).expect("the lens cannot fail")
     }
 
     fn change(op: ChangeOp, row: i64, old: Option<i64>) -> Change {
@@ -220,8 +270,7 @@ mod tests {
         ];
         let (before, after): (Vec<_>, Vec<_>) = cases.into_iter().unzip();
         let expected: Vec<Change> = after.into_iter().flatten().collect();
-        let translated = translate(Some(&Positive), Ops::ALL, &before, None);
-        assert_eq!(translated.expect("the lens cannot fail"), (expected, None));
+        assert_eq!(through(Ops::ALL, &before, None), (expected, None));
     }
 
     #[test]
@@ -243,10 +292,8 @@ mod tests {
         // However the log is cut into reads.
         for cut in 0..=all.len() {
             let (first, second) = (&all[..cut], &all[cut..]);
-            let (mut kept, held) =
-                translate(Some(&Positive), Ops::ALL, first, None).expect("cannot fail");
-            let (more, held) =
-                translate(Some(&Positive), Ops::ALL, second, held).expect("cannot fail");
+            let (mut kept, held) = through(Ops::ALL, first, None);
+            let (more, held) = through(Ops::ALL, second, held);
             kept.extend(more);
             assert_eq!(kept, [within(1), end(2)], "cut at {cut}");
             assert_eq!(held, Some(within(6)), "cut at {cut}");
@@ -267,7 +314,7 @@ mod tests {
             change(Update, -3, Some(3)),
             change(Delete, 3, None),
         ];
-        let (kept, _) = translate(Some(&Positive), ops, &changes, None).expect("cannot fail");
+        let (kept, _) = through(ops, &changes, None);
         assert_eq!(kept, [change(Insert, 2, None)]);
     }
 

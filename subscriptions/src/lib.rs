@@ -7,10 +7,11 @@
 
 pub mod lens;
 pub mod listener;
+mod lookout;
 pub mod share;
 pub mod tail;
 
-pub use lens::{Lens, LensError, Ops, Seen};
+pub use lens::{Lens, LensError, Ops, Seen, Versions};
 pub use listener::Listener;
 pub use share::{Hub, Stretch};
 pub use tail::{Following, SubscriptionError, Tail};

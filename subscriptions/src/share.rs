@@ -1,17 +1,15 @@
-//! What readers of the same thing share: one decoded copy of each commit, and what was made of it.
+//! What readers of the same thing share: what was read of a log, and what was made of it.
 //!
-//! Guarantees: a shared stretch is what each of its readers would have read. Memory: the two newest stretches of a
-//! group, and only while it has several readers.
+//! Guarantees: what is shared is what each of its readers would have read.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
-use tidelog_storage::{Change, ChangeBatch, FeedScope, NotificationBatch, Seq};
-use tokio::sync::Notify;
+use tidelog_storage::{Change, FeedScope, NotificationBatch, Seq};
+use tokio::sync::{Notify, Semaphore};
 
-/// Stretches that a group keeps.
-const KEPT: usize = 2;
+use crate::lookout::Lookout;
 
 /// An encoding's name, and the bytes in it.
 type Encoded = (&'static str, Arc<[u8]>);
@@ -66,7 +64,7 @@ impl Stretch {
     }
 
     /// Whether it is all that comes next for a reader that stands at `after`.
-    fn follows(&self, after: Seq) -> bool {
+    pub(crate) fn follows(&self, after: Seq) -> bool {
         let first = self.changes.first().map_or(Seq::MAX, |change| change.seq);
         self.from <= after && after < self.upto && after < first
     }
@@ -76,97 +74,12 @@ impl Stretch {
     }
 }
 
-/// Readers whose following is equal.
-#[derive(Default)]
-pub(crate) struct Group {
-    state: Mutex<GroupState>,
-    read: Notify,
-}
-
-#[derive(Default)]
-struct GroupState {
-    recent: VecDeque<Arc<Stretch>>,
-    reading: bool,
-}
-
-/// The one reader of a group that reads for all of them.
-pub(crate) struct Turn(Arc<Group>);
-
-/// How a reader of a group comes by what follows.
-pub(crate) enum Next {
-    /// One of the group has read it.
-    Read(Arc<Stretch>),
-    /// It is the reader's turn to read for all.
-    Turn(Turn),
-    /// The others are further: the reader reads for himself, so that nobody waits for one who catches up.
-    Behind,
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        self.0.state.lock().reading = false;
-        self.0.read.notify_waiters();
-    }
-}
-
-impl Group {
-    /// What comes next for a reader at `after`. Waits while another one reads. Cancel-safe.
-    pub(crate) async fn next(self: &Arc<Group>, after: Seq) -> Next {
-        loop {
-            let mut read = std::pin::pin!(self.read.notified());
-            read.as_mut().enable();
-            {
-                let mut state = self.state.lock();
-                if let Some(stretch) = state.recent.iter().find(|stretch| stretch.follows(after)) {
-                    return Next::Read(stretch.clone());
-                }
-                if state
-                    .recent
-                    .back()
-                    .is_some_and(|newest| after < newest.from)
-                {
-                    return Next::Behind;
-                }
-                if !state.reading {
-                    state.reading = true;
-                    return Next::Turn(Turn(self.clone()));
-                }
-            }
-            read.await;
-        }
-    }
-}
-
-impl Turn {
-    /// Gives the others what was read.
-    pub(crate) fn share(&self, stretch: &Arc<Stretch>) {
-        // Another one than this reader and its turn.
-        if Arc::strong_count(&self.0) > 2 {
-            let mut state = self.0.state.lock();
-            if state.recent.len() == KEPT {
-                state.recent.pop_front();
-            }
-            state.recent.push_back(stretch.clone());
-        }
-    }
-}
-
 /// What was read of a log: everything from somewhere up to a Seq.
 pub(crate) trait Batch {
     /// Where its first entry stands.
     fn first(&self) -> Option<Seq>;
     /// Nothing up to here is missing.
     fn upto(&self) -> Seq;
-}
-
-impl Batch for ChangeBatch {
-    fn first(&self) -> Option<Seq> {
-        self.changes.first().map(|change| change.seq)
-    }
-
-    fn upto(&self) -> Seq {
-        self.upto
-    }
 }
 
 impl Batch for NotificationBatch {
@@ -267,63 +180,96 @@ impl<B> Reading<B> {
     }
 }
 
-/// What is there as long as someone holds it, by name.
-type Held<T> = HashMap<String, Weak<T>>;
-
-fn held<T: Default>(all: &mut Held<T>, name: String) -> Arc<T> {
-    let slot = all.entry(name).or_default();
-    slot.upgrade().unwrap_or_else(|| {
-        let new = Arc::default();
-        *slot = Arc::downgrade(&new);
-        new
-    })
+/// What is there as long as someone else holds it, by name.
+pub(crate) struct HeldByName<T> {
+    all: HashMap<String, Weak<T>>,
+    /// Sweep when there are so many.
+    sweep_at: usize,
+    /// How many were added without a name that others know.
+    unnamed: u64,
 }
 
+impl<T> Default for HeldByName<T> {
+    fn default() -> HeldByName<T> {
+        HeldByName {
+            all: HashMap::new(),
+            sweep_at: 0,
+            unnamed: 0,
+        }
+    }
+}
+
+impl<T> HeldByName<T> {
+    /// The one of this name, made if it is not there.
+    pub(crate) fn get(&mut self, name: String, make: impl FnOnce() -> T) -> Arc<T> {
+        self.sweep();
+        let slot = self.all.entry(name).or_default();
+        slot.upgrade().unwrap_or_else(|| {
+            let new = Arc::new(make());
+            *slot = Arc::downgrade(&new);
+            new
+        })
+    }
+
+    /// Adds one that nobody else will ask for.
+    pub(crate) fn add(&mut self, new: T) -> Arc<T> {
+        self.unnamed += 1;
+        let name = format!("\0{}", self.unnamed);
+        self.get(name, || new)
+    }
+
+    /// All that are still held.
+    pub(crate) fn all(&mut self) -> Vec<Arc<T>> {
+        self.all.retain(|_, held| held.strong_count() > 0);
+        self.all.values().filter_map(Weak::upgrade).collect()
+    }
+
+    fn sweep(&mut self) {
+        if self.all.len() >= self.sweep_at.max(16) {
+            self.all.retain(|_, held| held.strong_count() > 0);
+            self.sweep_at = 2 * self.all.len();
+        }
+    }
+}
+
+/// Reads of the log that readers make for themselves at the same time; the others wait.
+const READS_MAX: usize = 16;
+
 /// What readers share, for all logs.
-#[derive(Default)]
-pub struct Hub(Mutex<Logs>);
+pub struct Hub {
+    logs: Mutex<Logs>,
+    /// A place for each read that a reader makes for itself.
+    pub(crate) reads: Arc<Semaphore>,
+}
 
 #[derive(Default)]
 struct Logs {
-    groups: Held<Group>,
-    changes: Held<Newest<ChangeBatch>>,
-    channels: Held<Newest<NotificationBatch>>,
-    /// Sweep when there are so many.
-    sweep_at: usize,
+    lookouts: HeldByName<Lookout>,
+    channels: HeldByName<Newest<NotificationBatch>>,
+}
+
+impl Default for Hub {
+    fn default() -> Hub {
+        Hub {
+            logs: Mutex::default(),
+            reads: Arc::new(Semaphore::new(READS_MAX)),
+        }
+    }
 }
 
 impl Hub {
-    /// The group of a following, by what tells it from others, and the newest changes of its scope.
-    pub(crate) fn join(
-        &self,
-        identity: Option<&str>,
-        scope: &FeedScope,
-    ) -> (Option<Arc<Group>>, Arc<Newest<ChangeBatch>>) {
-        let mut logs = self.0.lock();
-        logs.sweep();
-        let group = identity.map(|identity| held(&mut logs.groups, identity.to_string()));
-        (group, held(&mut logs.changes, format!("{scope:?}")))
+    /// Who looks at the scope's commits.
+    pub(crate) fn lookout(&self, scope: &FeedScope) -> Arc<Lookout> {
+        let mut logs = self.logs.lock();
+        let name = format!("{scope:?}");
+        logs.lookouts.get(name, || Lookout::new(scope.clone()))
     }
 
     /// What was told last on a channel.
     pub(crate) fn channel(&self, name: &str) -> Arc<Newest<NotificationBatch>> {
-        let mut logs = self.0.lock();
-        logs.sweep();
-        held(&mut logs.channels, name.to_string())
-    }
-}
-
-impl Logs {
-    fn len(&self) -> usize {
-        self.groups.len() + self.changes.len() + self.channels.len()
-    }
-
-    fn sweep(&mut self) {
-        if self.len() >= self.sweep_at.max(1024) {
-            self.groups.retain(|_, group| group.strong_count() > 0);
-            self.changes.retain(|_, newest| newest.strong_count() > 0);
-            self.channels.retain(|_, newest| newest.strong_count() > 0);
-            self.sweep_at = 2 * self.len();
-        }
+        self.logs
+            .lock()
+            .channels
+            .get(name.to_string(), Newest::default)
     }
 }

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use tidelog_storage::{Change, ChangeBatch, CommitWatch, FeedScope, Seq, StorageError, Store};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use crate::lens::{Lens, LensError, Ops, translate, upserts};
-use crate::share::{Group, Hub, Newest, Next, Source, Stretch};
+use crate::lens::{Lens, LensError, Ops, Versions, translate, upserts};
+use crate::lookout::{Group, Lookout, Next};
+use crate::share::{Hub, Stretch};
 
 /// How many changes one read of the log takes unless the reader says otherwise; also the most that a stalled
 /// reader holds.
-const BATCH_CHANGES: usize = 1000;
-/// Changes that are at hand are shown without asking for a thread that may block, if there are no more than these.
-const CHANGES_AT_ONCE: usize = 100;
+pub(crate) const BATCH_CHANGES: usize = 1000;
 
 /// Why a tail ended.
 #[derive(Debug, thiserror::Error)]
@@ -54,10 +54,12 @@ impl From<StorageError> for SubscriptionError {
 }
 
 /// One read of the log, translated.
-struct Read {
-    stretch: Stretch,
+pub(crate) struct Read {
+    pub(crate) changes: Vec<Change>,
+    /// Nothing up to here is missing, but for what is held.
+    upto: Seq,
     /// The last change of a transaction whose end was not read yet.
-    held: Option<Change>,
+    pub(crate) held: Option<Change>,
     /// Whether the log had nothing more when it was read.
     at_tip: bool,
 }
@@ -96,20 +98,20 @@ impl Following {
         }
     }
 
-    /// What tells it from all others.
-    fn identity(&self) -> Option<String> {
+    /// What tells it from all others of the scope.
+    pub(crate) fn name(&self) -> Option<String> {
         let Following {
-            scope,
+            scope: _,
             catalog_version,
+            lens: _,
             ops,
             upsert,
             batch_changes,
             identity,
-            ..
         } = self;
         let identity = identity.as_ref()?;
         Some(format!(
-            "{scope:?} {catalog_version} {ops:?} {upsert:?} {batch_changes} {identity}"
+            "{catalog_version} {ops:?} {upsert:?} {batch_changes} {identity}"
         ))
     }
 }
@@ -117,12 +119,13 @@ impl Following {
 /// A reader of one feed. Dropping it is all it takes to end it.
 pub struct Tail {
     store: Arc<Store>,
-    following: Following,
     after: Seq,
     held: Option<Change>,
     watch: CommitWatch,
-    group: Option<Arc<Group>>,
-    newest: Arc<Newest<ChangeBatch>>,
+    // Before the lookout, which looks for the groups that are held.
+    group: Arc<Group>,
+    lookout: Arc<Lookout>,
+    reads: Arc<Semaphore>,
     /// The read under way. It outlives a `next` that was dropped, so that nothing it read is lost.
     reading: Option<JoinHandle<Result<Read, SubscriptionError>>>,
 }
@@ -131,15 +134,16 @@ impl Tail {
     /// Follows strictly after `after`; shares what it reads with the hub's others.
     pub fn new(store: Arc<Store>, hub: &Hub, following: Following, after: Seq) -> Tail {
         let watch = store.watch(&following.scope);
-        let (group, newest) = hub.join(following.identity().as_deref(), &following.scope);
+        let lookout = hub.lookout(&following.scope);
+        let group = lookout.join(following);
         Tail {
             store,
-            following,
             after,
             held: None,
             watch,
             group,
-            newest,
+            lookout,
+            reads: hub.reads.clone(),
             reading: None,
         }
     }
@@ -148,32 +152,48 @@ impl Tail {
     /// future loses nothing.
     pub async fn next(&mut self) -> Result<Arc<Stretch>, SubscriptionError> {
         loop {
-            if let Some(stretch) = self.committed().await? {
+            if let Some(stretch) = self.committed(Seq::ZERO).await? {
                 return Ok(stretch);
             }
             self.changed().await;
         }
     }
 
-    /// The changes that are committed already and not yet delivered, a batch at most; `None` at the tip. Cancel-safe.
-    pub async fn committed(&mut self) -> Result<Option<Arc<Stretch>>, SubscriptionError> {
+    /// The changes that are committed and not yet delivered, a batch at most. `None` when there are none that are
+    /// known, and none up to `fresh`: for one who waits anyway, [`Seq::ZERO`] is enough. Cancel-safe.
+    pub async fn committed(
+        &mut self,
+        fresh: Seq,
+    ) -> Result<Option<Arc<Stretch>>, SubscriptionError> {
         loop {
+            if self.held.is_none() && self.reading.is_none() {
+                match self.group.next(&mut self.after) {
+                    Next::Seen(stretch) => return Ok(Some(stretch)),
+                    Next::Quiet if fresh <= self.after => return Ok(None),
+                    Next::Quiet | Next::Unknown => {}
+                }
+            }
             if self.reading.is_none() && self.store.visible() <= self.after {
                 return Ok(None);
             }
-            let (stretch, at_tip) = self.read().await?;
+            let read = self.read().await?;
+            let stretch = Stretch::new(read.changes, self.after, read.upto);
+            self.after = read.upto;
+            self.held = read.held;
             if !stretch.changes().is_empty() {
-                return Ok(Some(stretch));
+                return Ok(Some(Arc::new(stretch)));
             }
-            if at_tip {
+            if read.at_tip {
                 return Ok(None);
             }
         }
     }
 
-    /// Waits, at the tip, for a commit that touches the scope. May return early. Cancel-safe.
+    /// Waits, at the tip, for a commit that concerns the reader. May return early. Cancel-safe.
     pub async fn changed(&mut self) {
-        self.watch.changed(self.after).await;
+        let (group, watch) = (&self.group, &mut self.watch);
+        let wait = self.lookout.wait(group, &self.store, watch, self.after);
+        wait.await;
     }
 
     /// Everything up to here was delivered, or is not for this reader.
@@ -184,54 +204,21 @@ impl Tail {
         }
     }
 
-    /// What comes next, and whether that was all.
-    async fn read(&mut self) -> Result<(Arc<Stretch>, bool), SubscriptionError> {
-        let mut turn = None;
-        if self.held.is_none()
-            && self.reading.is_none()
-            && let Some(group) = &self.group
-        {
-            match group.next(self.after).await {
-                Next::Read(stretch) => {
-                    self.after = stretch.upto();
-                    return Ok((stretch, false));
-                }
-                Next::Turn(own) => turn = Some(own),
-                Next::Behind => {}
-            }
-        }
-        let read = self.read_alone().await?;
-        let stretch = Arc::new(read.stretch);
-        if let Some(turn) = turn
-            && read.held.is_none()
-        {
-            turn.share(&stretch);
-        }
-        self.after = stretch.upto();
-        self.held = read.held;
-        Ok((stretch, read.at_tip))
-    }
-
-    /// Reads for itself, by what others of the scope have decoded if they have.
-    async fn read_alone(&mut self) -> Result<Read, SubscriptionError> {
+    /// Reads what comes next for itself.
+    async fn read(&mut self) -> Result<Read, SubscriptionError> {
         let reading = match &mut self.reading {
             Some(reading) => reading,
             none => {
-                let (limit, version) =
-                    (self.following.batch_changes, self.following.catalog_version);
-                let suits = |batch: &ChangeBatch| {
-                    batch.changes.len() <= limit && batch.catalog_version == version
-                };
-                let source = self.newest.next(self.after, suits).await;
+                let place = self.reads.clone().acquire_owned().await;
+                let (store, group) = (self.store.clone(), self.group.clone());
                 let (after, held) = (self.after, self.held.clone());
-                if let Source::Shared(batch) = &source
-                    && batch.changes.len() <= CHANGES_AT_ONCE
-                {
-                    return seen(batch, &self.following, after, held);
-                }
-                let (store, following) = (self.store.clone(), self.following.clone());
                 none.insert(tokio::task::spawn_blocking(move || {
-                    read(&store, source, &following, after, held)
+                    let _place = place;
+                    let following = &group.following;
+                    let limit = following.batch_changes;
+                    let batch = store.read_changes(&following.scope, after, limit)?;
+                    let versions = Versions::of(&batch.changes);
+                    seen(&batch, &versions, following, after, held)
                 }))
             }
         };
@@ -241,33 +228,10 @@ impl Tail {
     }
 }
 
-fn read(
-    store: &Store,
-    source: Source<ChangeBatch>,
-    following: &Following,
-    after: Seq,
-    held: Option<Change>,
-) -> Result<Read, SubscriptionError> {
-    let read = || {
-        let limit = following.batch_changes;
-        let read = store.read_changes(&following.scope, after, limit)?;
-        Ok::<_, SubscriptionError>(Arc::new(read))
-    };
-    let batch = match source {
-        Source::Shared(batch) => batch,
-        Source::Alone => read()?,
-        Source::Turn(turn) => {
-            let batch = read()?;
-            turn.share(after, &batch);
-            batch
-        }
-    };
-    seen(&batch, following, after, held)
-}
-
-/// What a reader at `after` sees of a batch.
-fn seen(
+/// What a reader at `after` sees of a batch, which has these versions.
+pub(crate) fn seen(
     batch: &ChangeBatch,
+    versions: &Versions<'_>,
     following: &Following,
     after: Seq,
     held: Option<Change>,
@@ -278,12 +242,13 @@ fn seen(
     }
     let (lens, ops) = (following.lens.as_deref(), following.ops);
     let (mut changes, held) =
-        translate(lens, ops, &batch.changes, held).map_err(SubscriptionError::Lens)?;
+        translate(lens, ops, &batch.changes, versions, held).map_err(SubscriptionError::Lens)?;
     if let Some(key) = &following.upsert {
         changes = upserts(changes, key);
     }
     Ok(Read {
-        stretch: Stretch::new(changes, after, batch.upto.max(after)),
+        changes,
+        upto: batch.upto.max(after),
         held,
         at_tip: batch.changes.is_empty(),
     })

@@ -440,7 +440,7 @@ async fn writers() {
     let mut report = String::from(
         "| 16 writers, synced, commits/s | no listener | 1,000 idle listeners | ratio |\n|---|---:|---:|---:|\n",
     );
-    let cases: [Case; 4] = [
+    let cases: [Case; 5] = [
         (
             "Tidelog, INSERT; 1,000 SUBSCRIBEs of another table",
             tide.peer(),
@@ -453,6 +453,13 @@ async fn writers() {
             tide.peer(),
             "INSERT INTO w VALUES ($1, $2)",
             |_| "SUBSCRIBE TO w WHERE id < 0 OPTIONS (snapshot = false)".to_string(),
+            b"ready",
+        ),
+        (
+            "Tidelog, INSERT; 1,000 SUBSCRIBEs of rows of their own, none of which comes",
+            tide.peer(),
+            "INSERT INTO w VALUES ($1, $2)",
+            |n| format!("SUBSCRIBE TO w WHERE id = -{n} OPTIONS (snapshot = false)"),
             b"ready",
         ),
         (

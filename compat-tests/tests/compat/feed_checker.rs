@@ -424,19 +424,19 @@ async fn follow(
     view: View,
     manner: Manner,
     last: Arc<AtomicU64>,
+    doors: impl Iterator<Item = Door>,
 ) -> Replica {
     let mut replica = Replica::new(view);
     let query = match view {
         View::All => "t",
         View::Even => "(SELECT id, n FROM t) WHERE n % 2 = 0",
     };
-    loop {
+    for door in doors {
         // A snapshot that was cut off is asked for again.
         if replica.token == 0 || replica.in_snapshot {
             replica.token = 0;
             replica.clear();
         }
-        let door = Door::ALL[random.below(3) as usize];
         let (batch, from) = (1 + random.below(300), replica.token);
         let sql =
             format!("SUBSCRIBE TO {query} OPTIONS (batch_size = {batch}, progress = '200ms')");
@@ -446,7 +446,6 @@ async fn follow(
             sleep(Duration::from_millis(10)).await;
             continue;
         };
-        replica.connections[door as usize] += 1;
         let lifetime = match manner {
             Manner::Stalled => u64::MAX,
             _ => 20 + random.below(5000),
@@ -456,6 +455,7 @@ async fn follow(
             let next = next.expect("something comes, if only a progress mark");
             // Otherwise it is the end of the connection, or of the server.
             let Some(line) = next else { break };
+            replica.connections[door as usize] += u64::from(taken == 0);
             replica.take(&line);
             let end = last.load(Ordering::Relaxed);
             let at_end = line.commit && stage.done.load(Ordering::Relaxed) && end > 0;
@@ -475,6 +475,7 @@ async fn follow(
             }
         }
     }
+    unreachable!("there is always another door")
 }
 
 fn memory(server: &Server) -> u64 {
@@ -512,7 +513,9 @@ async fn check(seed: u64, changes: u64, kills: u32, subscribers: u64) {
         .map(|n| {
             let view = if n % 3 == 1 { View::Even } else { View::All };
             let manner = manners[n as usize % 4];
-            tokio::spawn(follow(stage.clone(), random(n), view, manner, last.clone()))
+            let doors = Door::ALL.into_iter().cycle().skip(n as usize % 3);
+            let (stage, last) = (stage.clone(), last.clone());
+            tokio::spawn(follow(stage, random(n), view, manner, last, doors))
         })
         .collect();
     let writers: Vec<_> = (0..WRITERS)

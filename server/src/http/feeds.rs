@@ -157,7 +157,7 @@ impl Subscription {
                 }
                 self.part = None;
             }
-            let part = match self.feed.at_hand().await? {
+            let part = match self.feed.known(Seq::ZERO).await? {
                 AtHand::Part(part) => Some(part),
                 AtHand::Tip if members.len() > empty => break,
                 AtHand::Tip => self.feed.next().await?,

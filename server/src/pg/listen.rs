@@ -159,7 +159,12 @@ impl Channels {
     /// Waits for something to tell on any channel, of which there must be one. Cancel-safe.
     pub(super) async fn next(&mut self) -> Vec<Heard> {
         loop {
-            let heard = self.committed().await;
+            // With one channel nothing has to be put in order with what others say.
+            let fresh = match self.channels.len() {
+                1 => Seq::ZERO,
+                _ => self.feeds.store.visible(),
+            };
+            let heard = self.known(fresh).await;
             if !heard.is_empty() {
                 return heard;
             }
@@ -186,6 +191,11 @@ impl Channels {
 
     /// What is committed and was not told, a batch of it at most. Cancel-safe.
     pub(super) async fn committed(&mut self) -> Vec<Heard> {
+        self.known(self.feeds.store.visible()).await
+    }
+
+    /// What is known and was not told: all that is committed up to `fresh`, and perhaps more. Cancel-safe.
+    async fn known(&mut self, fresh: Seq) -> Vec<Heard> {
         let visible = self.feeds.store.visible();
         self.refresh_at = Instant::now() + REFRESH_EVERY;
         if self.channels.iter().all(|channel| channel.after >= visible) {
@@ -199,7 +209,7 @@ impl Channels {
                 continue;
             };
             if waiting.is_empty() {
-                match tail.committed().await {
+                match tail.committed(fresh).await {
                     Ok(None) => {}
                     Ok(Some(stretch)) => waiting.extend(stretch.into_changes()),
                     Err(error) => {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use tidelog_sql::subscribe::SubscribePlan;
 use tidelog_sql::{ErrorKind, FetchFeed, SqlError};
-use tidelog_storage::DatumRef;
+use tidelog_storage::{DatumRef, Seq};
 use tidelog_subscriptions::Stretch;
 use tokio::time::Instant;
 
@@ -106,7 +106,12 @@ impl Sending {
                 self.parts.pop_front();
                 self.at = 0;
             }
-            let part = match self.feed.at_hand().await? {
+            let at_hand = match limit {
+                // Who waits anyway is woken by what is not known yet.
+                None => self.feed.known(Seq::ZERO).await?,
+                Some(_) => self.feed.at_hand().await?,
+            };
+            let part = match at_hand {
                 AtHand::Part(part) => part,
                 AtHand::End => {
                     return Ok(Portion {

@@ -10,7 +10,7 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Volatility, ident};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
-use tidelog_storage::{DatumRef, Partition, Row, Seq, TableDef, datum};
+use tidelog_storage::{ColumnDef, DatumRef, Partition, Row, Seq, TableDef, datum};
 
 use crate::error::{ErrorKind, SqlError, from_arrow, from_datafusion};
 use crate::output::{self, OutputColumn};
@@ -232,8 +232,12 @@ impl Lens {
     }
 
     /// What is seen of each version, in order.
-    pub fn look(&self, versions: &[(Seq, &Partition, &Row)]) -> Result<Vec<Seen>, SqlError> {
-        let mut batch = self.batch(versions)?;
+    pub fn look(
+        &self,
+        versions: &[(Seq, &Partition, &Row)],
+        columns: &[ArrayRef],
+    ) -> Result<Vec<Seen>, SqlError> {
+        let mut batch = self.batch(versions, columns)?;
         // Which versions the batch's rows are.
         let mut left = UInt32Array::from_iter_values(0..versions.len() as u32);
         for step in &self.steps {
@@ -245,6 +249,9 @@ impl Lens {
                         mask if mask.null_count() == 0 => mask.clone(),
                         mask => prep_null_mask_filter(mask),
                     };
+                    if mask.true_count() == 0 {
+                        return Ok(versions.iter().map(|_| Seen::Nothing).collect());
+                    }
                     batch = filter_record_batch(&batch, &mask).map_err(|e| from_arrow(&e))?;
                     let kept = arrow::compute::filter(&left, &mask).map_err(|e| from_arrow(&e))?;
                     left = kept.as_primitive().clone();
@@ -275,18 +282,28 @@ impl Lens {
         Ok(seen)
     }
 
-    /// The versions as the scan of the table would give them.
-    fn batch(&self, versions: &[(Seq, &Partition, &Row)]) -> Result<RecordBatch, SqlError> {
-        let mut arrays = Vec::with_capacity(self.table.columns.len() + 2);
-        for (index, column) in self.table.columns.iter().enumerate() {
+    /// The table's columns of the versions, and their Seqs: the same for each query over the table.
+    pub fn columns(&self, versions: &[(Seq, &Partition, &Row)]) -> Vec<ArrayRef> {
+        let column = |(index, column): (usize, &ColumnDef)| {
             let mut builder = datum::ColumnBuilder::new(column.ty);
             versions
                 .iter()
                 .for_each(|(_, _, row)| builder.append(row[index].as_ref()));
-            arrays.push(builder.finish());
-        }
+            builder.finish()
+        };
+        let columns = self.table.columns.iter().enumerate().map(column);
         let seqs = versions.iter().map(|(seq, ..)| seq.as_i64());
-        arrays.push(Arc::new(Int64Array::from_iter_values(seqs)) as ArrayRef);
+        let seqs = Arc::new(Int64Array::from_iter_values(seqs)) as ArrayRef;
+        columns.chain([seqs]).collect()
+    }
+
+    /// The versions as the scan of the table would give them.
+    fn batch(
+        &self,
+        versions: &[(Seq, &Partition, &Row)],
+        columns: &[ArrayRef],
+    ) -> Result<RecordBatch, SqlError> {
+        let mut arrays = columns.to_vec();
         if self.user {
             let users = versions.iter().map(|(_, user, _)| user.as_str());
             arrays.push(Arc::new(StringArray::from_iter_values(users)));

@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tidelog_storage::catalog::TableOptions;
@@ -7,6 +8,7 @@ use tidelog_storage::{
 };
 
 use super::*;
+use crate::lens::Seen;
 
 struct Bench {
     store: Arc<Store>,
@@ -71,19 +73,32 @@ impl Bench {
         }
     }
 
-    fn tail(&self) -> Tail {
+    fn following(&self) -> Following {
         let scope = FeedScope {
             table: self.table.id,
             partitions: PartitionSet::All,
         };
-        let version = self.store.catalog().version;
-        let following = Following::all(scope, version);
-        Tail::new(
-            self.store.clone(),
-            &Hub::default(),
-            following,
-            self.store.visible(),
-        )
+        Following::all(scope, self.store.catalog().version)
+    }
+
+    /// A reader that shares nothing.
+    fn tail(&self) -> Tail {
+        self.tail_of(&Hub::default(), self.following())
+    }
+
+    fn tail_of(&self, hub: &Hub, following: Following) -> Tail {
+        let (store, visible) = (self.store.clone(), self.store.visible());
+        Tail::new(store, hub, following, visible)
+    }
+
+    /// A reader of the rows that the lens shows.
+    fn through(&self, hub: &Hub, lens: impl Lens + 'static, identity: &str) -> Tail {
+        let following = Following {
+            lens: Some(Arc::new(lens)),
+            identity: Some(identity.into()),
+            ..self.following()
+        };
+        self.tail_of(hub, following)
     }
 
     async fn insert(&self, ids: std::ops::Range<i64>) -> Seq {
@@ -132,7 +147,12 @@ async fn delivers_each_change_once_in_commit_order_also_when_next_is_dropped() {
     assert!(seen.is_sorted_by(|a, b| a.seq < b.seq));
     let ids: Vec<Datum> = seen.iter().map(|change| change.row[0].clone()).collect();
     assert_eq!(ids, (0..2500).map(Datum::Int8).collect::<Vec<_>>());
-    assert!(tail.committed().await.expect("reads").is_none());
+    assert!(
+        tail.committed(bench.store.visible())
+            .await
+            .expect("reads")
+            .is_none()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -218,13 +238,8 @@ async fn a_waiting_tail_is_told_of_drop_and_alter() {
         .table("chat", "t")
         .expect("exists")
         .clone();
-    let scope = FeedScope {
-        table: table.id,
-        partitions: PartitionSet::All,
-    };
-    let visible = bench.store.visible();
-    let following = Following::all(scope, bench.store.catalog().version);
-    let mut waiting = Tail::new(bench.store.clone(), &Hub::default(), following, visible);
+    assert_eq!(table.id, bench.table.id);
+    let mut waiting = bench.tail();
     let drop = CatalogChange::DropTable {
         schema: "chat".to_string(),
         name: "t".to_string(),
@@ -254,20 +269,16 @@ impl Bench {
 #[tokio::test(flavor = "multi_thread")]
 async fn readers_that_share_get_each_change_once_whenever_they_read() {
     let bench = Bench::new().await;
-    let hub = Arc::new(Hub::default());
-    let scope = FeedScope {
-        table: bench.table.id,
-        partitions: PartitionSet::All,
-    };
+    let hub = Hub::default();
     let mut readers = Vec::new();
     for n in 0..12_u32 {
         let following = Following {
             // Some of them are alone, some stand apart.
             identity: (n % 4 != 3).then(|| "same".into()),
             batch_changes: if n % 4 == 2 { 7 } else { 100 },
-            ..Following::all(scope.clone(), bench.store.catalog().version)
+            ..bench.following()
         };
-        let mut tail = Tail::new(bench.store.clone(), &hub, following, bench.store.visible());
+        let mut tail = bench.tail_of(&hub, following);
         readers.push(tokio::spawn(async move {
             let mut seen = Vec::new();
             while seen.len() < 3000 {
@@ -302,5 +313,166 @@ async fn readers_that_share_get_each_change_once_whenever_they_read() {
         assert_eq!(ids, (0..3000).map(Datum::Int8).collect::<Vec<_>>());
         let ends = seen.iter().filter(|change| change.ends_transaction).count();
         assert_eq!(ends, 300);
+    }
+}
+
+/// Shows the rows whose `id` is a multiple of the number.
+struct Multiples(i64);
+
+impl Lens for Multiples {
+    fn look(&self, versions: &Versions<'_>) -> Result<Vec<Seen>, LensError> {
+        let look = |(_, _, row): &(Seq, &Partition, &Row)| match row[0] {
+            Datum::Int8(id) if id % self.0 == 0 => Seen::Whole,
+            _ => Seen::Nothing,
+        };
+        Ok(versions.rows().iter().map(look).collect())
+    }
+}
+
+/// Ids of what comes next.
+async fn next_ids(tail: &mut Tail) -> Vec<Datum> {
+    let stretch = tail.next().await.expect("reads");
+    let changes = stretch.changes().iter();
+    changes.map(|change| change.row[0].clone()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_who_see_nothing_of_a_commit_have_no_turn() {
+    let bench = Bench::new().await;
+    let hub = Hub::default();
+    let mut tails: Vec<Tail> = (0..4)
+        .map(|n| bench.through(&hub, Multiples(1000 + n % 2), &format!("{}", n % 2)))
+        .collect();
+    let turns = Arc::new(AtomicUsize::new(0));
+    let readers: Vec<_> = tails
+        .drain(..)
+        .map(|mut tail| {
+            let turns = turns.clone();
+            tokio::spawn(async move {
+                let mut next = std::pin::pin!(next_ids(&mut tail));
+                std::future::poll_fn(|context| {
+                    turns.fetch_add(1, Ordering::Relaxed);
+                    next.as_mut().poll(context)
+                })
+                .await
+            })
+        })
+        .collect();
+    // Until someone looks for all of them, each is woken by each commit.
+    for id in 1..100 {
+        bench.insert(id..id + 1).await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let before = turns.load(Ordering::Relaxed);
+    for id in 100..900 {
+        bench.insert(id..id + 1).await;
+    }
+    // One who was behind may come to the tip meanwhile.
+    let after = turns.load(Ordering::Relaxed);
+    assert!(
+        after - before < 40,
+        "{} turns for 800 commits",
+        after - before
+    );
+    bench.insert(1000..1002).await;
+    for (n, reader) in readers.into_iter().enumerate() {
+        let ids = reader.await.expect("does not panic");
+        assert_eq!(ids, [Datum::Int8(1000 + n as i64 % 2)]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_sees_nothing_for_longer_than_the_window_has_missed_nothing() {
+    let bench = Bench::new().await;
+    let hub = Hub::default();
+    let mut quiet = bench.through(&hub, Multiples(1000), "quiet");
+    let mut other = bench.through(&hub, Multiples(1), "other");
+    // Both are at the tip and wait.
+    for id in 1..20 {
+        bench.insert(id..id + 1).await;
+        next_ids(&mut other).await;
+        let waits = tokio::time::timeout(Duration::from_millis(5), quiet.next()).await;
+        assert!(waits.is_err());
+    }
+    let newest = bench.insert(20..21).await;
+    next_ids(&mut other).await;
+    bench.store.flush(bench.table.id).await.expect("flushes");
+    let scope = bench.following().scope;
+    while bench
+        .store
+        .read_changes(&scope, newest.previous(), 1)
+        .is_ok()
+    {
+        bench.store.trim().await.expect("trims");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // More than is kept for one who has not had a turn.
+    let expected: Vec<i64> = (1..=20).map(|n| n * 1000).collect();
+    for id in &expected {
+        bench.insert(*id..id + 1).await;
+        next_ids(&mut other).await;
+    }
+    let mut ids = Vec::new();
+    while ids.len() < expected.len() {
+        ids.extend(next_ids(&mut quiet).await);
+    }
+    assert!(ids.into_iter().eq(expected.into_iter().map(Datum::Int8)));
+    assert!(quiet.position() > newest);
+}
+
+/// Fails, panics or takes long at the row whose `id` is 5.
+enum Odd {
+    Fails,
+    Panics,
+    TakesLong,
+}
+
+impl Lens for Odd {
+    fn look(&self, versions: &Versions<'_>) -> Result<Vec<Seen>, LensError> {
+        let five = |(_, _, row): &(Seq, &Partition, &Row)| row[0] == Datum::Int8(5);
+        if versions.rows().iter().any(five) {
+            match self {
+                Odd::Fails => return Err("five".into()),
+                Odd::Panics => panic!("five"),
+                Odd::TakesLong => std::thread::sleep(Duration::from_millis(300)),
+            }
+        }
+        Ok(versions.rows().iter().map(|_| Seen::Whole).collect())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_that_fails_or_takes_long_is_its_own_readers_affair() {
+    let bench = Bench::new().await;
+    let hub = Hub::default();
+    let read = |mut tail: Tail| {
+        tokio::spawn(async move {
+            let mut seen = 0;
+            while seen < 20 {
+                seen += tail.next().await?.changes().len();
+            }
+            Ok::<_, SubscriptionError>(seen)
+        })
+    };
+    let fails = read(bench.through(&hub, Odd::Fails, "fails"));
+    let panics = read(bench.through(&hub, Odd::Panics, "panics"));
+    let takes_long = read(bench.through(&hub, Odd::TakesLong, "takes long"));
+    let others = [1, 2].map(|n| read(bench.through(&hub, Multiples(1), &n.to_string())));
+    for id in 0..20 {
+        bench.insert(id..id + 1).await;
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let result = |reader: JoinHandle<_>| async { reader.await.expect("the reader lives") };
+    assert!(matches!(
+        result(fails).await,
+        Err(SubscriptionError::Lens(_))
+    ));
+    assert!(matches!(
+        result(panics).await,
+        Err(SubscriptionError::Reader(_))
+    ));
+    assert!(matches!(result(takes_long).await, Ok(20)));
+    for other in others {
+        assert!(matches!(result(other).await, Ok(20)));
     }
 }

@@ -1,0 +1,366 @@
+//! `Lookout`: looks at each commit for all the readers of a scope that wait at the tip, and wakes those who see
+//! something.
+//!
+//! Owns: who waits at the tip, and what was seen there. Guarantees: what a reader is given here is what it would have
+//! read; one that finds nothing here reads for itself. A commit costs a reader who sees nothing of it no turn of its
+//! task. Does not: wait for a reader. Memory: [`KEPT`] stretches and [`KEPT_BYTES`] of a group at most, none that all
+//! have read.
+
+use std::collections::VecDeque;
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tidelog_storage::{Change, ChangeBatch, CommitWatch, FeedScope, Seq, Store};
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
+use crate::lens::Versions;
+use crate::share::{HeldByName, Stretch};
+use crate::tail::{BATCH_CHANGES, Following, seen};
+
+/// Stretches that a group keeps for those who have not read them.
+const KEPT: usize = 8;
+/// Bytes of the log that they were read from.
+const KEPT_BYTES: usize = 4 << 20;
+/// Stretches without a change that a group remembers.
+const GAPS: usize = 64;
+/// A look may take a part of the time in so many, and no more: who waits for it gets more at once, and writers get
+/// the rest.
+const LOOKS_SHARE: u32 = 4;
+/// A look that is shorter is not followed by a rest, which cannot be as short.
+const REST_MIN: Duration = Duration::from_micros(500);
+/// A statement that takes longer for a batch looks for itself from then on, so that it holds up nobody.
+const LOOK_MAX: Duration = Duration::from_millis(100);
+
+/// Readers of a scope who see the same.
+pub(crate) struct Group {
+    pub(crate) following: Following,
+    state: Mutex<GroupState>,
+    news: Notify,
+}
+
+#[derive(Default)]
+struct GroupState {
+    /// Everything up to here was looked at for the group; `None` while it is not looked for.
+    looked: Option<Seq>,
+    /// The last change of a transaction whose end was not read yet.
+    held: Option<Change>,
+    /// There was nothing for the group from here on.
+    quiet_since: Seq,
+    /// What was seen, and not read by all.
+    recent: VecDeque<Kept>,
+    /// Stretches of the log without a change for the group, from where to where: who is woken late need not read
+    /// them, and they may be trimmed.
+    gaps: VecDeque<(Seq, Seq)>,
+    /// Its statement takes long.
+    slow: bool,
+}
+
+struct Kept {
+    stretch: Arc<Stretch>,
+    bytes: usize,
+    /// How many have read it.
+    readers: AtomicUsize,
+}
+
+/// How a reader of a group comes by what follows.
+pub(crate) enum Next {
+    /// It was seen.
+    Seen(Arc<Stretch>),
+    /// Nothing that was looked at concerns the reader.
+    Quiet,
+    /// The reader is behind, or nobody looks: it reads for itself.
+    Unknown,
+}
+
+impl GroupState {
+    /// Nothing up to here is missing.
+    fn position(&self) -> Option<Seq> {
+        let before_held = self.held.as_ref().map(|held| held.seq.previous());
+        before_held.or(self.looked)
+    }
+
+    /// Remembers that there was nothing up to `upto`.
+    fn end_quiet(&mut self, upto: Seq) {
+        if self.gaps.len() == GAPS {
+            self.gaps.pop_front();
+        }
+        self.gaps.push_back((self.quiet_since, upto));
+    }
+
+    /// Looks for the group no longer: its readers do so for themselves.
+    fn stop(&mut self) {
+        if let Some(position) = self.position() {
+            self.end_quiet(position);
+        }
+        self.looked = None;
+        self.held = None;
+        self.recent.clear();
+    }
+
+    fn keep(&mut self, changes: Vec<Change>, upto: Seq, bytes: usize, readers: usize) {
+        let first = changes.first().map_or(upto, |change| change.seq.previous());
+        self.end_quiet(first);
+        let stretch = Arc::new(Stretch::new(changes, self.quiet_since, upto));
+        self.quiet_since = upto;
+        self.recent.push_back(Kept {
+            stretch,
+            bytes,
+            readers: AtomicUsize::new(0),
+        });
+        self.forget_read(readers);
+        let mut bytes: usize = self.recent.iter().map(|kept| kept.bytes).sum();
+        while self.recent.len() > 1 && (self.recent.len() > KEPT || bytes > KEPT_BYTES) {
+            let Some(oldest) = self.recent.pop_front() else {
+                break;
+            };
+            bytes -= oldest.bytes;
+            if oldest.readers.into_inner() == 0 {
+                // They all stand still.
+                return self.stop();
+            }
+        }
+    }
+
+    /// Lets go of what all `readers` have read.
+    fn forget_read(&mut self, readers: usize) {
+        let read = |kept: &Kept| kept.readers.load(Ordering::Relaxed) >= readers;
+        while self.recent.front().is_some_and(read) {
+            self.recent.pop_front();
+        }
+    }
+}
+
+impl Group {
+    fn new(following: Following) -> Group {
+        Group {
+            following,
+            state: Mutex::default(),
+            news: Notify::new(),
+        }
+    }
+
+    /// What comes next for a reader at `after`, which moves over what does not concern it.
+    pub(crate) fn next(self: &Arc<Group>, after: &mut Seq) -> Next {
+        let mut state = self.state.lock();
+        for (from, to) in &state.gaps {
+            if *from <= *after && *after < *to {
+                *after = *to;
+            }
+        }
+        let mut recent = state.recent.iter();
+        if let Some(kept) = recent.find(|kept| kept.stretch.follows(*after)) {
+            let stretch = kept.stretch.clone();
+            kept.readers.fetch_add(1, Ordering::Relaxed);
+            *after = stretch.upto();
+            state.forget_read(Arc::strong_count(self));
+            return Next::Seen(stretch);
+        }
+        match state.position() {
+            Some(position) if *after >= state.quiet_since => {
+                *after = position.max(*after);
+                Next::Quiet
+            }
+            _ => Next::Unknown,
+        }
+    }
+
+    /// Looks at a batch of what follows `after`.
+    fn look(self: &Arc<Group>, batch: &ChangeBatch, versions: &Versions<'_>, after: Seq) {
+        let held = {
+            let state = self.state.lock();
+            if state.looked != Some(after) {
+                return;
+            }
+            state.held.clone()
+        };
+        let begun = Instant::now();
+        let seen = seen(batch, versions, &self.following, after, held);
+        let mut state = self.state.lock();
+        state.slow |= begun.elapsed() > LOOK_MAX;
+        match seen {
+            Ok(read) if !state.slow && read.changes.len() <= self.following.batch_changes => {
+                let gone_quiet = read.changes.is_empty();
+                state.looked = Some(batch.upto);
+                state.held = read.held;
+                if gone_quiet {
+                    return;
+                }
+                let upto = state.position().unwrap_or(batch.upto);
+                // The lookout itself holds the group, too.
+                state.keep(read.changes, upto, batch.bytes, Arc::strong_count(self) - 1);
+            }
+            // Whatever is wrong, each of the readers finds it, too.
+            _ => state.stop(),
+        }
+        drop(state);
+        self.news.notify_waiters();
+    }
+
+    fn stop(&self) {
+        self.state.lock().stop();
+        self.news.notify_waiters();
+    }
+}
+
+/// Who looks at a scope's commits.
+pub(crate) struct Lookout {
+    scope: FeedScope,
+    state: Mutex<LookoutState>,
+}
+
+#[derive(Default)]
+struct LookoutState {
+    /// Everything up to here was looked at, or is being looked at; `None` while nobody looks.
+    after: Option<Seq>,
+    task: Option<AbortHandle>,
+    groups: HeldByName<Group>,
+}
+
+/// How a reader may wait.
+enum Place {
+    /// For its group's news.
+    Group,
+    /// For each commit of the scope.
+    Alone,
+    /// Not at all: it is behind.
+    Behind,
+}
+
+impl Drop for Lookout {
+    fn drop(&mut self) {
+        if let Some(task) = &self.state.get_mut().task {
+            task.abort();
+        }
+    }
+}
+
+impl Lookout {
+    pub(crate) fn new(scope: FeedScope) -> Lookout {
+        Lookout {
+            scope,
+            state: Mutex::default(),
+        }
+    }
+
+    /// The group of those who follow the same.
+    pub(crate) fn join(&self, following: Following) -> Arc<Group> {
+        let name = following.name();
+        let mut state = self.state.lock();
+        match name {
+            Some(name) => state.groups.get(name, || Group::new(following)),
+            None => state.groups.add(Group::new(following)),
+        }
+    }
+
+    /// Waits until there may be something for a reader of the group at `after`, who has found nothing. May return
+    /// early. Cancel-safe.
+    pub(crate) async fn wait(
+        self: &Arc<Lookout>,
+        group: &Group,
+        store: &Arc<Store>,
+        watch: &mut CommitWatch,
+        after: Seq,
+    ) {
+        let mut news = pin!(group.news.notified());
+        news.as_mut().enable();
+        match self.place(group, store, after) {
+            Place::Group => news.await,
+            Place::Alone => watch.changed(after).await,
+            Place::Behind => {}
+        }
+    }
+
+    /// Has the group looked for, unless the reader is the only one of the scope.
+    fn place(self: &Arc<Lookout>, group: &Group, store: &Arc<Store>, after: Seq) -> Place {
+        let mut state = self.state.lock();
+        let looked = match state.after {
+            Some(looked) => looked,
+            None if Arc::strong_count(self) == 1 => return Place::Alone,
+            None => {
+                let watch = store.watch(&self.scope);
+                let visible = store.visible();
+                let looking = look(Arc::downgrade(self), store.clone(), watch, visible);
+                state.task = Some(tokio::spawn(looking).abort_handle());
+                *state.after.insert(visible)
+            }
+        };
+        let mut of_group = group.state.lock();
+        if of_group.slow {
+            return Place::Alone;
+        }
+        if of_group.looked.is_none() {
+            of_group.looked = Some(looked);
+            of_group.quiet_since = looked;
+        }
+        match after >= of_group.quiet_since {
+            true => Place::Group,
+            false => Place::Behind,
+        }
+    }
+
+    /// Looks at what follows `after` for all groups, and tells up to where; `None` if that failed. Blocking.
+    fn look(&self, store: &Store, after: Seq) -> Option<Seq> {
+        let batch = store.read_changes(&self.scope, after, BATCH_CHANGES);
+        let groups = {
+            let mut state = self.state.lock();
+            state.after = batch.as_ref().ok().map(|batch| batch.upto);
+            state.groups.all()
+        };
+        match batch {
+            Ok(batch) => {
+                let versions = Versions::of(&batch.changes);
+                for group in &groups {
+                    group.look(&batch, &versions, after);
+                }
+                Some(batch.upto)
+            }
+            // Each of the readers comes upon the same.
+            Err(_) => {
+                groups.iter().for_each(|group| group.stop());
+                None
+            }
+        }
+    }
+
+    /// Nobody looks any longer.
+    fn stop(&self) {
+        let groups = {
+            let mut state = self.state.lock();
+            state.after = None;
+            state.groups.all()
+        };
+        groups.iter().for_each(|group| group.stop());
+    }
+}
+
+/// The task of a lookout. Between two looks those who were woken by the first have their turn.
+async fn look(lookout: Weak<Lookout>, store: Arc<Store>, mut watch: CommitWatch, mut after: Seq) {
+    loop {
+        watch.changed(after).await;
+        let Some(looking) = lookout.upgrade() else {
+            return;
+        };
+        let store = store.clone();
+        let begun = Instant::now();
+        let looked = tokio::task::spawn_blocking(move || looking.look(&store, after)).await;
+        match looked {
+            Ok(Some(upto)) => after = upto,
+            Ok(None) => return,
+            // A statement panicked: its readers meet that for themselves.
+            Err(_) => {
+                if let Some(lookout) = lookout.upgrade() {
+                    lookout.stop();
+                }
+                return;
+            }
+        }
+        let took = begun.elapsed();
+        if took >= REST_MIN {
+            tokio::time::sleep(took * (LOOKS_SHARE - 1)).await;
+        }
+    }
+}
