@@ -24,6 +24,8 @@ const SUPERUSER: &str = "postgres";
 /// Sockets only copy bytes and split frames.
 const SOCKET_THREADS: usize = 2;
 const QUERY_STACK_BYTES: usize = 32 << 20;
+/// Threads for calls that may block, beside those that stalled clients may keep.
+const BLOCKING_THREADS: usize = 512;
 /// What recurses over a statement takes another piece of stack when less than this is left. It must do for all that
 /// recurses without looking: copying and dropping a tree of the greatest depth.
 const STACK_LEFT_BYTES: usize = 16 << 20;
@@ -67,6 +69,8 @@ pub(crate) fn run(settings: Settings) -> Result<(), ServeError> {
     let sockets = runtime("socket", SOCKET_THREADS.min(cores)).build()?;
     let queries = runtime("query", cores.max(2))
         .thread_stack_size(QUERY_STACK_BYTES)
+        // A scan of the hot tier keeps its thread while its client does not read.
+        .max_blocking_threads(BLOCKING_THREADS + 2 * settings.max_connections)
         .build()?;
     let jobs = runtime("job", cores).on_thread_start(give_way).build()?;
     let result = queries.block_on(serve(settings, sockets.handle(), jobs.handle()));

@@ -39,9 +39,10 @@ struct Batch {
 
 /// The session's side.
 pub(super) struct Client {
-    incoming: mpsc::Receiver<Batch>,
-    batch: Option<Batch>,
-    outgoing: mpsc::Sender<Bytes>,
+    // What waits is boxed: a channel has room for 32 from the beginning.
+    incoming: mpsc::Receiver<Box<Batch>>,
+    batch: Option<Box<Batch>>,
+    outgoing: mpsc::Sender<Box<Bytes>>,
     /// Messages that are not sent yet, always whole ones.
     pub(super) out: BytesMut,
     authenticated: Arc<AtomicBool>,
@@ -52,7 +53,7 @@ impl Client {
     pub(super) async fn flush(&mut self) -> Result<(), Stop> {
         if !self.out.is_empty() {
             let place = self.outgoing.reserve().await.map_err(|_| Stop::Gone)?;
-            place.send(self.out.split().freeze());
+            place.send(Box::new(self.out.split().freeze()));
         }
         Ok(())
     }
@@ -61,7 +62,7 @@ impl Client {
     pub(super) async fn send(&mut self, messages: Bytes) -> Result<(), Stop> {
         self.flush().await?;
         let place = self.outgoing.reserve().await.map_err(|_| Stop::Gone)?;
-        place.send(messages);
+        place.send(Box::new(messages));
         Ok(())
     }
 
@@ -111,13 +112,13 @@ impl Client {
 
 /// The socket's side.
 pub(super) struct Pump {
-    incoming: mpsc::Sender<Batch>,
-    outgoing: mpsc::Receiver<Bytes>,
+    incoming: mpsc::Sender<Box<Batch>>,
+    outgoing: mpsc::Receiver<Box<Bytes>>,
     authenticated: Arc<AtomicBool>,
 }
 
 /// Both sides, and a sender for last words when the session itself cannot speak any more.
-pub(super) fn client() -> (Client, Pump, mpsc::Sender<Bytes>) {
+pub(super) fn client() -> (Client, Pump, mpsc::Sender<Box<Bytes>>) {
     let (incoming_sender, incoming) = mpsc::channel(BATCHES_QUEUED_MAX);
     let (outgoing, outgoing_receiver) = mpsc::channel(CHUNKS_QUEUED_MAX);
     let authenticated = Arc::new(AtomicBool::new(false));
@@ -192,7 +193,7 @@ enum ReadEnd {
 async fn read_in(
     read: &mut OwnedReadHalf,
     mut buffer: BytesMut,
-    incoming: mpsc::Sender<Batch>,
+    incoming: mpsc::Sender<Box<Batch>>,
     authenticated: &AtomicBool,
     interrupts: &Interrupts,
 ) -> ReadEnd {
@@ -220,10 +221,10 @@ async fn read_in(
                 return ReadEnd::Stopped;
             };
             if incoming
-                .send(Batch {
+                .send(Box::new(Batch {
                     messages,
                     _share: share,
-                })
+                }))
                 .await
                 .is_err()
             {
@@ -254,7 +255,7 @@ async fn read_in(
     }
 }
 
-async fn write_out(mut outgoing: mpsc::Receiver<Bytes>, mut write: OwnedWriteHalf) {
+async fn write_out(mut outgoing: mpsc::Receiver<Box<Bytes>>, mut write: OwnedWriteHalf) {
     while let Some(chunk) = outgoing.recv().await {
         if write.write_all(&chunk).await.is_err() {
             return;

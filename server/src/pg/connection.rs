@@ -250,6 +250,7 @@ impl Connection {
         }
     }
 
+    /// What a statement needs is in memory of its own: an idle connection keeps none for it.
     async fn dispatch(&mut self, message: Frontend) -> Result<(), Stop> {
         match message {
             Frontend::Terminate => Err(Stop::Gone),
@@ -259,7 +260,7 @@ impl Connection {
             }
             _ if self.skipping => Ok(()),
             Frontend::Query(sql) => {
-                let done = self.simple_query(&sql).await;
+                let done = Box::pin(self.simple_query(&sql)).await;
                 self.survive(done)?;
                 self.ready().await
             }
@@ -282,7 +283,7 @@ impl Connection {
             | Frontend::Describe(_)
             | Frontend::Execute { .. }
             | Frontend::Close(_)) => {
-                let done = self.extended(message).await;
+                let done = Box::pin(self.extended(message)).await;
                 self.skipping = !self.survive(done)?;
                 Ok(())
             }

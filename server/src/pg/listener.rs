@@ -177,8 +177,12 @@ async fn refuse(mut stream: TcpStream, error: &SqlError) {
     let _ = stream.shutdown().await;
 }
 
-async fn say(last_words: &mpsc::Sender<Bytes>, error: &SqlError) {
+async fn say(last_words: &mpsc::Sender<Box<Bytes>>, error: &SqlError) {
     let mut out = BytesMut::new();
     reply::error(&mut out, "FATAL", error);
-    let _ = tokio::time::timeout(Duration::from_secs(1), last_words.send(out.freeze())).await;
+    let _ = tokio::time::timeout(
+        Duration::from_secs(1),
+        last_words.send(Box::new(out.freeze())),
+    )
+    .await;
 }

@@ -6,6 +6,7 @@ use tidelog_sql::{ErrorKind, Outcome, Parsed, SqlError, TransactionStatus};
 
 use crate::interrupts::Stop;
 use crate::pg::connection::{Connection, send_notices};
+use crate::pg::encode::Format;
 use crate::pg::reply;
 use crate::pg::results::{Formats, Rows};
 use crate::pg::subscribe::Sending;
@@ -38,30 +39,23 @@ impl Connection {
             self.session.begin_implicit();
         }
         for statement in statements {
-            self.simple_statement(statement).await?;
+            // In memory of its own: the future that awaits it lives as long as the connection.
+            let outcome = Box::pin(self.start_simple(statement)).await?;
+            self.answer(outcome).await?;
         }
         Ok(())
     }
 
-    async fn simple_statement(&mut self, statement: Parsed) -> Result<(), Stop> {
-        // In memory of its own: the future that awaits it lives as long as the connection.
-        match Box::pin(self.start_simple(statement)).await? {
+    /// Sends what a statement of a simple query gave.
+    async fn answer(&mut self, outcome: Outcome) -> Result<(), Stop> {
+        match outcome {
             Outcome::Rows {
                 columns,
                 rows,
                 verb,
             } => {
-                reply::row_description(&mut self.client.out, &columns, |_| {
-                    crate::pg::encode::Format::Text
-                });
-                let mut rows = Rows::new(columns, rows, self.session.style());
-                let formats = Formats::default();
-                let portion = self
-                    .interrupts
-                    .guard(pin!(rows.send(&mut self.client, &formats, None)))
-                    .await?;
-                self.complete(&reply::row_tag(verb, portion.rows));
-                Ok(())
+                let rows = Rows::new(columns, rows, self.session.style());
+                Box::pin(self.send_rows(rows, verb)).await
             }
             Outcome::Subscribe(plan) => {
                 let mut feed = Sending::new(&self.server.feeds, *plan);
@@ -74,14 +68,21 @@ impl Connection {
             Outcome::FetchFeed(fetch) => {
                 let formats = Formats::default();
                 if !fetch.moves {
-                    reply::row_description(&mut self.client.out, &fetch.columns, |_| {
-                        crate::pg::encode::Format::Text
-                    });
+                    reply::row_description(&mut self.client.out, &fetch.columns, |_| Format::Text);
                 }
-                self.fetch_feed(&fetch, &formats).await
+                Box::pin(self.fetch_feed(&fetch, &formats)).await
             }
             other => Box::pin(self.run_plain(other)).await,
         }
+    }
+
+    async fn send_rows(&mut self, mut rows: Rows, verb: &'static str) -> Result<(), Stop> {
+        let formats = Formats::default();
+        reply::row_description(&mut self.client.out, &rows.columns, |_| Format::Text);
+        let send = rows.send(&mut self.client, &formats, None);
+        let portion = self.interrupts.guard(pin!(send)).await?;
+        self.complete(&reply::row_tag(verb, portion.rows));
+        Ok(())
     }
 
     /// Runs a statement, of which nothing is left but the outcome when that is sent: a subscription never ends.

@@ -22,6 +22,8 @@ use crate::transaction::{Partition, Transaction};
 
 /// Rows of the first batch of a scan from the newest row back: its reader may need no more.
 const FIRST_BATCH_ROWS: usize = 64;
+/// A batch ends after records of so many bytes: a few of them wait for each client that does not read.
+const BATCH_BYTES: usize = 1 << 20;
 
 /// Versions that died up to `dead_upto` are left out.
 pub(super) fn run(
@@ -236,6 +238,8 @@ struct Output<'a> {
     slots: Vec<usize>,
     reader: RowReader,
     rows: usize,
+    /// Bytes of the records that the rows are from.
+    bytes: usize,
     batch_rows: usize,
     batch_rows_max: usize,
     left: usize,
@@ -276,6 +280,7 @@ impl<'a> Output<'a> {
             slots,
             reader: RowReader::new(scan.table.clone(), columns),
             rows: 0,
+            bytes: 0,
             batch_rows: match scan.newest_first {
                 true => FIRST_BATCH_ROWS.min(scan.batch_rows.max(1)),
                 false => scan.batch_rows.max(1),
@@ -314,12 +319,13 @@ impl<'a> Output<'a> {
             }
         }
         self.rows += 1;
+        self.bytes += value.len();
         self.left -= 1;
         if self.left == 0 {
             let _ = self.emit()?;
             return Ok(ControlFlow::Break(()));
         }
-        if self.rows == self.batch_rows {
+        if self.rows == self.batch_rows || self.bytes >= BATCH_BYTES {
             self.emit()
         } else {
             Ok(ControlFlow::Continue(()))
@@ -338,7 +344,7 @@ impl<'a> Output<'a> {
             })
             .collect();
         let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
-        self.rows = 0;
+        (self.rows, self.bytes) = (0, 0);
         self.batch_rows = (self.batch_rows * 2).min(self.batch_rows_max);
         Ok((self.sink)(RecordBatch::try_new_with_options(
             self.schema.clone(),
