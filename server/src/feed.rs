@@ -99,6 +99,7 @@ impl Feeds {
             plan,
             in_transaction: false,
             ended: false,
+            failed: None,
         }
     }
 }
@@ -116,6 +117,8 @@ pub(crate) struct Feed {
     /// Whether changes of a transaction were given that has more of them.
     in_transaction: bool,
     ended: bool,
+    /// Why it cannot go on.
+    failed: Option<SqlError>,
 }
 
 impl Feed {
@@ -143,6 +146,15 @@ impl Feed {
 
     /// The next part of what is known, which is everything up to `fresh` and perhaps more. Cancel-safe.
     pub(crate) async fn known(&mut self, fresh: Seq) -> Result<AtHand, SqlError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        let known = self.known_inner(fresh).await;
+        self.failed = known.as_ref().err().cloned();
+        known
+    }
+
+    async fn known_inner(&mut self, fresh: Seq) -> Result<AtHand, SqlError> {
         loop {
             if let Some(snapshot) = &mut self.plan.snapshot {
                 match snapshot.next().await.transpose()? {

@@ -25,6 +25,7 @@ use tidelog_storage::{
 };
 
 mod finish;
+pub(crate) mod undo;
 
 use crate::ddl::parents::referencing_keys_of;
 use crate::error::{ErrorKind, SqlError, from_datafusion, shown_key};

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, Store, datum};
 
 use crate::constraints::ConditionCache;
+use crate::constraints::undo::Undoing;
 use crate::ddl::Ddl;
 use crate::error::{ErrorKind, SqlError, from_datafusion};
 use crate::functions;
@@ -193,6 +194,8 @@ pub struct Session {
     temporary: Temporary,
     /// The plans that an EXPLAIN ANALYZE under way has run.
     plans: Mutex<Option<Vec<Arc<dyn ExecutionPlan>>>>,
+    /// What a statement that was cut off has added and is being taken off.
+    undoing: Undoing,
 }
 
 /// A session before it is one.
@@ -268,6 +271,7 @@ impl Session {
             heard: Arc::default(),
             temporary: Temporary::default(),
             plans: Mutex::default(),
+            undoing: Undoing::default(),
         }
     }
 
@@ -320,11 +324,21 @@ impl Session {
         statement: &Parsed,
         types: &[Option<ColumnType>],
     ) -> Result<Prepared, SqlError> {
+        self.undone().await;
         let result = self.prepare_inner(statement, types);
         if result.is_err() {
             self.fail();
         }
         result.map_err(|error| statement.locate(error))
+    }
+
+    /// Waits until nothing is left of a statement that was cut off.
+    async fn undone(&self) {
+        let undoing = self.undoing.lock().take();
+        if let Some(undoing) = undoing {
+            // It has said itself what went wrong.
+            let _ = undoing.await;
+        }
     }
 
     fn prepare_inner(

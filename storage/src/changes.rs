@@ -97,7 +97,12 @@ pub(crate) fn read(
     limit: usize,
 ) -> Result<ChangeBatch, StorageError> {
     let table = snapshot.table(scope.table)?.clone();
-    let oldest = snapshot.trimmed(&table, &scope.partitions)?;
+    let mut oldest = snapshot.trimmed(&table, &scope.partitions)?;
+    if after > Seq::ZERO {
+        // Who stands before the table was made, or truncated, has rows of what was there then.
+        let history = snapshot.history(table.id)?;
+        oldest = history.map_or(oldest, |history| oldest.max(history.created));
+    }
     if after < oldest {
         return Err(StorageError::Trimmed { oldest });
     }

@@ -386,7 +386,8 @@ impl Store {
     }
 
     /// Up to about `limit` changes of the scope with a Seq after `after`, in commit order. `Trimmed` when some
-    /// of them may have left the log. Blocking.
+    /// of them may have left the log, or when the table was made or truncated after `after`, unless that is zero.
+    /// Blocking.
     pub fn read_changes(
         &self,
         scope: &FeedScope,

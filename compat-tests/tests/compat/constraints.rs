@@ -1,5 +1,7 @@
 //! UNIQUE, CHECK, FOREIGN KEY and secondary indexes, statement by statement beside PostgreSQL.
 
+use std::time::Duration;
+
 use tidelog_compat_tests::Server;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
@@ -419,4 +421,56 @@ async fn a_new_column_stays_if_the_rows_keep_what_comes_with_it() {
          SELECT * FROM f;\n",
     )
     .await;
+}
+
+/// What is cut off leaves nothing: not for a moment for the session that said it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_or_a_constraint_that_is_cut_off_was_never_there() {
+    let server = Server::start();
+    let peer = server.peer();
+    peer.run(
+        "CREATE TABLE u (id int PRIMARY KEY, s int);
+         INSERT INTO u SELECT g, 7 FROM generate_series(1, 100000) g;",
+    );
+    let client = peer.connect().await;
+    for statement in [
+        "ALTER TABLE u ADD CONSTRAINT uq UNIQUE (s)",
+        "CREATE UNIQUE INDEX uq ON u (s)",
+        "CREATE UNIQUE INDEX CONCURRENTLY uq ON u (s)",
+        "ALTER TABLE u ADD CONSTRAINT uq CHECK (s < 7)",
+    ] {
+        // At once, and in the middle.
+        for after in [0, 2, 5, 30].map(Duration::from_millis) {
+            let token = client.cancel_token();
+            let cancel = async {
+                tokio::time::sleep(after).await;
+                let _ = token.cancel_query(tokio_postgres::NoTls).await;
+            };
+            let (ended, ()) = tokio::join!(client.batch_execute(statement), cancel);
+            let error = ended.expect_err(statement);
+            let code = error.as_db_error().expect(statement).code().code();
+            assert!(
+                ["57014", "23505", "23514"].contains(&code),
+                "{statement}, {after:?}: {code}"
+            );
+            let left = "SELECT (SELECT count(*) FROM pg_constraint WHERE conname = 'uq')
+                      + (SELECT count(*) FROM pg_class WHERE relname = 'uq')";
+            let left = match client.simple_query(left).await {
+                // The cancel came too late for the statement.
+                Err(_) => client.simple_query(left).await.expect(left),
+                Ok(left) => left,
+            };
+            let left = left.iter().find_map(|message| match message {
+                SimpleQueryMessage::Row(row) => row.get(0).map(str::to_string),
+                _ => None,
+            });
+            assert_eq!(left.as_deref(), Some("0"), "{statement}, {after:?}");
+        }
+    }
+    client
+        .batch_execute(
+            "INSERT INTO u VALUES (0, 8), (-1, 8); ALTER TABLE u ADD CONSTRAINT uq CHECK (s < 9)",
+        )
+        .await
+        .expect("nothing stands in the way");
 }

@@ -699,3 +699,111 @@ async fn readers_of_one_statement_see_it_each_in_his_time_zone() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_resumes_from_before_a_tables_beginning_is_reset() {
+    let server = server();
+    let peer = server.peer();
+    peer.run(
+        "CREATE TABLE s (id int PRIMARY KEY); INSERT INTO s VALUES (1), (2);
+         CREATE MATERIALIZED VIEW m AS SELECT id FROM s; CREATE TABLE others (id serial PRIMARY KEY);",
+    );
+    let changes = [
+        ("TRUNCATE s; INSERT INTO s VALUES (3);", "s", vec!["3"]),
+        ("TRUNCATE s;", "s", vec![]),
+        (
+            "DROP MATERIALIZED VIEW m; DROP TABLE s; CREATE TABLE s (id int PRIMARY KEY);",
+            "s",
+            vec![],
+        ),
+        (
+            "INSERT INTO s VALUES (4); CREATE MATERIALIZED VIEW m AS SELECT id FROM s;",
+            "m",
+            vec!["4"],
+        ),
+        (
+            "UPDATE s SET id = 5; REFRESH MATERIALIZED VIEW m;",
+            "m",
+            vec!["5"],
+        ),
+    ];
+    for (change, table, rows) in changes {
+        peer.run("INSERT INTO others DEFAULT VALUES;");
+        let token = peer.value("SELECT max(_seq) FROM others");
+        peer.run(change);
+        let subscribe = format!("SUBSCRIBE TO {table} OPTIONS (from = '{token}')");
+        let mut feed = Feed::open(&peer, &subscribe);
+        assert_eq!(feed.next().await.op, "ready", "{change}");
+        assert_eq!(feed.next().await.op, "reset", "{change}");
+        let (snapshot, _) = feed.until_ready().await;
+        let rows: Vec<String> = rows.iter().map(|id| format!("snapshot {id}")).collect();
+        assert_eq!(briefs(&snapshot), rows, "{change}");
+        let client = peer.connect().await;
+        let ended = client
+            .simple_query(&format!(
+                "SUBSCRIBE TO {table} OPTIONS (from = '{token}', on_lag = 'disconnect')"
+            ))
+            .await
+            .expect_err(change);
+        assert_eq!(
+            ended.as_db_error().expect(change).code().code(),
+            "55000",
+            "{change}"
+        );
+        let listen = format!("LISTEN \"public.{table}\" WITH (since = '{token}')");
+        let refused = client.simple_query(&listen).await.expect_err(change);
+        assert_eq!(
+            refused.as_db_error().expect(change).code().code(),
+            "55000",
+            "{change}"
+        );
+    }
+    // Who has nothing is told of everything.
+    let mut feed = Feed::open(&peer, "SUBSCRIBE TO s OPTIONS (from = '0')");
+    assert_eq!(
+        briefs(&feed.take(3).await),
+        ["ready -", "insert 4", "update 5"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_of_a_feed_that_has_failed_gives_what_came_before_and_then_fails_for_good() {
+    let server = server();
+    let peer = server.peer();
+    peer.run("CREATE TABLE s (id int PRIMARY KEY, z int); INSERT INTO s VALUES (1, 1);");
+    let client = peer.connect().await;
+    let fetch = async |cursor: &str| {
+        let fetch = format!("FETCH ALL FROM {cursor} WITH (timeout = '0')");
+        match client.simple_query(&fetch).await {
+            Ok(messages) => Ok(messages
+                .iter()
+                .filter(|m| matches!(m, tokio_postgres::SimpleQueryMessage::Row(_)))
+                .count()),
+            Err(error) => Err(error
+                .as_db_error()
+                .expect("of the server")
+                .code()
+                .code()
+                .to_string()),
+        }
+    };
+    let declare = "DECLARE altered CURSOR WITH HOLD FOR SUBSCRIBE TO s;
+         DECLARE truncated CURSOR WITH HOLD FOR SUBSCRIBE TO s OPTIONS (on_lag = 'disconnect')";
+    client.batch_execute(declare).await.expect(declare);
+    assert_eq!(fetch("truncated").await, Ok(2));
+    peer.run("ALTER TABLE s DROP COLUMN z;");
+    assert_eq!(
+        fetch("altered").await,
+        Ok(2),
+        "the row, and that it was all"
+    );
+    assert_eq!(fetch("altered").await, Err("55000".to_string()));
+    assert_eq!(fetch("altered").await, Err("55000".to_string()));
+    let declare = "CLOSE truncated;
+         DECLARE truncated CURSOR WITH HOLD FOR SUBSCRIBE TO s OPTIONS (on_lag = 'disconnect')";
+    client.batch_execute(declare).await.expect(declare);
+    assert_eq!(fetch("truncated").await, Ok(2));
+    peer.run("INSERT INTO s VALUES (2); TRUNCATE s; INSERT INTO s VALUES (3);");
+    assert_eq!(fetch("truncated").await, Err("55000".to_string()));
+    assert_eq!(fetch("truncated").await, Err("55000".to_string()));
+}

@@ -394,14 +394,11 @@ impl Connection {
         };
         let position = tail.position();
         match self.session.renew_listen(name, listen) {
+            // If the table was truncated meanwhile, the first read says that the position is before its beginning.
             Ok(now) => {
-                let truncated = now.scope.table != listen.scope.table;
                 let source = self.channels.table_source(now, position);
                 if let Some(channel) = self.channels.at(name) {
                     channel.source = source;
-                }
-                if truncated {
-                    self.tell_reset(name, position);
                 }
             }
             Err(error) => self.end_channel(name, &error),

@@ -165,11 +165,13 @@ impl Sending {
                 }
                 continue;
             }
-            let part = match self.feed.at_hand().await? {
-                AtHand::Part(part) => part,
-                AtHand::End => break,
-                AtHand::Tip if rows > 0 => break,
-                AtHand::Tip => {
+            let part = match self.feed.at_hand().await {
+                Ok(AtHand::Part(part)) => part,
+                // What came before the feed's end or its failure is not lost: the next one tells of that.
+                Ok(AtHand::End | AtHand::Tip) | Err(_) if rows > 0 => break,
+                Err(error) => return Err(error.into()),
+                Ok(AtHand::End) => break,
+                Ok(AtHand::Tip) => {
                     client.flush().await?;
                     let next = self.feed.next();
                     let next = match until {

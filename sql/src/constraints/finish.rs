@@ -4,9 +4,10 @@
 //! commit depends on nobody having written to the table meanwhile.
 
 use futures::TryStreamExt;
-use tidelog_storage::CatalogChange;
 use tidelog_storage::catalog::IndexId;
+use tidelog_storage::{CatalogChange, Store};
 
+use super::undo::Undo;
 use super::*;
 use crate::ddl::constraint::Finish;
 use crate::error::duplicate_rows;
@@ -17,11 +18,13 @@ const FILL_ROWS: usize = 4096;
 const CATALOG_RETRIES_MAX: usize = 100;
 
 impl Session {
-    /// Brings what a DDL statement has added into force, or takes it off again when the rows do not obey.
+    /// Brings what a DDL statement has added into force, or takes it off again when the rows do not obey, and by
+    /// `undo` when it is cut off.
     pub(crate) async fn finish(
         &mut self,
         table: TableId,
         steps: &[Finish],
+        undo: Option<Undo>,
     ) -> Result<(), SqlError> {
         let mut result = Ok(());
         for step in steps {
@@ -38,9 +41,12 @@ impl Session {
             table.bump_schema_version();
             return self.change_with_block(vec![CatalogChange::PutTable(Box::new(table))]);
         }
-        let ready = result.is_ok();
-        let settled = self.settle(table, steps, ready).await;
-        result.and(settled)
+        self.lock_catalog().await?;
+        settle(self.store(), table, steps, result.is_ok()).await?;
+        if let Some(undo) = undo {
+            undo.keep();
+        }
+        result
     }
 
     async fn finish_step(&mut self, table: TableId, step: &Finish) -> Result<(), SqlError> {
@@ -208,34 +214,33 @@ impl Session {
         }
         result
     }
+}
 
-    /// Commits what the steps have made ready, or takes all of it off.
-    async fn settle(
-        &mut self,
-        table: TableId,
-        steps: &[Finish],
-        ready: bool,
-    ) -> Result<(), SqlError> {
-        for _ in 0..CATALOG_RETRIES_MAX {
-            self.lock_catalog().await?;
-            let catalog = self.store().catalog();
-            // Gone, or emptied: with it what was to be done.
-            let Some(def) = catalog.table_by_id(table) else {
-                return Err(CommitError::CatalogChanged.into());
-            };
-            let mut def = TableDef::clone(def);
-            for step in steps {
-                apply(&mut def, step, ready);
-            }
-            def.bump_schema_version();
-            let changes = vec![CatalogChange::PutTable(Box::new(def))];
-            match self.store().change_catalog(catalog.version, changes).await {
-                Err(CommitError::CatalogChanged) => continue,
-                result => return Ok(result.map(|_| ())?),
-            }
+/// Commits what the steps have made ready, or takes all of it off.
+pub(super) async fn settle(
+    store: &Store,
+    table: TableId,
+    steps: &[Finish],
+    ready: bool,
+) -> Result<(), CommitError> {
+    for _ in 0..CATALOG_RETRIES_MAX {
+        let catalog = store.catalog();
+        // Gone, or emptied: with it what was to be done.
+        let Some(def) = catalog.table_by_id(table) else {
+            return Err(CommitError::CatalogChanged);
+        };
+        let mut def = TableDef::clone(def);
+        for step in steps {
+            apply(&mut def, step, ready);
         }
-        Err(CommitError::CatalogChanged.into())
+        def.bump_schema_version();
+        let changes = vec![CatalogChange::PutTable(Box::new(def))];
+        match store.change_catalog(catalog.version, changes).await {
+            Err(CommitError::CatalogChanged) => continue,
+            result => return result.map(drop),
+        }
     }
+    Err(CommitError::CatalogChanged)
 }
 
 fn apply(table: &mut TableDef, step: &Finish, ready: bool) {

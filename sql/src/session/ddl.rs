@@ -14,6 +14,7 @@ use tidelog_storage::{
 };
 
 use super::{Notice, Outcome, Session};
+use crate::constraints::undo::Undo;
 use crate::ddl::constraint::is_implied;
 use crate::ddl::{self, Ddl, DdlPlan, SequenceStand};
 use crate::error::{ErrorKind, SqlError, duplicate_rows};
@@ -126,14 +127,33 @@ impl Session {
             if let Some(stand) = &plan.stands {
                 self.check_stand(stand)?;
             }
+            let mut undo = None;
             if !plan.changes.is_empty() {
                 self.begin_sequences(&catalog, &plan.changes)?;
                 if self.defers_commit() {
                     self.change_with_block(plan.changes)?;
                 } else {
-                    let store = &self.engine.store;
-                    match store.change_catalog(catalog.version, plan.changes).await {
-                        Ok(_) => {}
+                    let (store, version) = (&self.engine.store, catalog.version);
+                    let changed = match &plan.finish {
+                        None => store
+                            .change_catalog(version, plan.changes)
+                            .await
+                            .map(|_| None),
+                        Some((table, steps)) => {
+                            let finish = (*table, steps.as_slice());
+                            Undo::change_catalog(
+                                store,
+                                version,
+                                plan.changes,
+                                finish,
+                                &self.undoing,
+                            )
+                            .await
+                            .map(Some)
+                        }
+                    };
+                    match changed {
+                        Ok(armed) => undo = armed,
                         Err(CommitError::CatalogChanged) => continue,
                         Err(error) => return Err(error.into()),
                     }
@@ -150,7 +170,7 @@ impl Session {
                     error,
                 }));
             if let Some((table, steps)) = &plan.finish {
-                self.finish(*table, steps).await?;
+                self.finish(*table, steps, undo).await?;
             }
             return Ok(Outcome::Command(plan.tag.to_string()));
         }

@@ -53,6 +53,9 @@ impl Engine {
         options.sql_parser.enable_subquery_sort_elimination = false;
         options.execution.parquet.schema_force_view_types = false;
         options.execution.collect_statistics = false;
+        // It leaves out rows of min(a), max(b) while one of them has seen none
+        // (https://github.com/apache/datafusion/issues/24816 and its like).
+        options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
         // Rules of DataFusion's change whether a column can be NULL, and leave the schemas above as they were.
         options.execution.skip_physical_aggregate_schema_check = true;
         options.execution.parquet.max_in_list_size = 200;

@@ -225,3 +225,24 @@ fn an_index_gives_its_order_in_both_tiers() {
     assert_eq!(peer.value(query), "");
     assert_eq!(reads(&peer, query)["Node Type"], "Seq Scan");
 }
+
+#[test]
+fn the_least_and_the_greatest_are_found_beside_a_file_of_dead_rows() {
+    let server = Server::start();
+    let peer = server.peer();
+    peer.run(
+        "CREATE TABLE p (id int PRIMARY KEY, v int, w int);
+         INSERT INTO p SELECT g, g, NULL FROM generate_series(1000, 1999) g;
+         CALL tidelog.flush('p');
+         INSERT INTO p VALUES (1, 7, -5), (2, -32768, 5);
+         CALL tidelog.flush('p');
+         DELETE FROM p WHERE id >= 1000;
+         INSERT INTO p VALUES (12, -1, NULL), (13, 100, NULL);",
+    );
+    // The tiers come in any order.
+    for _ in 0..20 {
+        let found = peer.value("SELECT min(v), max(v), min(w), max(w), min(v + 1) FROM p");
+        assert_eq!(found, "-32768|100|-5|5|-32767");
+        assert_eq!(peer.value("SELECT min(v), max(v) FROM p"), "-32768|100");
+    }
+}
