@@ -100,6 +100,27 @@ fn check_tells_what_is_broken() {
     assert_eq!((status, text.lines().count()), (2, 1), "{text}");
 }
 
+#[test]
+fn a_database_with_values_of_every_type_is_sound() {
+    let mut server = Server::start();
+    let peer = server.peer();
+    peer.run(
+        "CREATE TYPE mood AS ENUM ('sad', 'glad');
+         CREATE TABLE t (i interval PRIMARY KEY, many interval[], s smallint, n numeric(12,3), free numeric, r real,
+             d float8, b bool, day date, at time, zoned timetz, ts timestamp, tz timestamptz, u uuid, j jsonb,
+             raw bytea, c char(5), v varchar(9), bits bit(3), m mood, moods mood[], words text[], UNIQUE (m, i));
+         INSERT INTO t SELECT make_interval(0, g), ARRAY[make_interval(0, 0, 0, g), NULL], g, g / 8.0, g / 3.0, g, g, g % 2 = 0,
+             '2026-01-01'::date + g, '00:00'::time + make_interval(0, 0, 0, 0, 0, g), '00:00+02', '2026-01-01'::timestamp,
+             now(), gen_random_uuid(), '{\"a\": [1]}', '\\x00ff', 'c', 'v', B'101', 'glad', '{sad,glad}', '{a,NULL}'
+             FROM generate_series(1, 100) g;
+         INSERT INTO t (i) VALUES ('-1 year 3 days'), ('1 day 25 hours');",
+    );
+    peer.run("CALL tidelog.flush('t'); UPDATE t SET s = s + 1 WHERE i > '90 months'; ALTER TABLE t ALTER s TYPE int;");
+    peer.run("CALL tidelog.flush('t');");
+    server.terminate();
+    Server::assert_sound(&server.data());
+}
+
 const MARK: &str = "0f7b2c9ad4e816357a5d";
 
 #[tokio::test(flavor = "multi_thread")]

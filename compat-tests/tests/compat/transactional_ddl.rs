@@ -205,3 +205,24 @@ async fn others_see_ddl_with_its_commit_and_wait_to_change_the_catalog() {
         .unwrap();
     assert_eq!(one.query(&prepared, &[]).await.unwrap().len(), 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_serializable_block_does_not_fail_by_its_own_tables() {
+    play(
+        "CREATE TABLE p (id int PRIMARY KEY, n int);
+         INSERT INTO p VALUES (1, 1);
+         BEGIN ISOLATION LEVEL SERIALIZABLE;
+         SELECT * FROM p;
+         TRUNCATE p;
+         INSERT INTO p VALUES (2, 2);
+         SELECT * FROM p;
+         COMMIT;
+         BEGIN ISOLATION LEVEL SERIALIZABLE;
+         CREATE TABLE q (id int PRIMARY KEY);
+         INSERT INTO q VALUES (1);
+         SELECT * FROM q;
+         COMMIT;
+         SELECT p.id, q.id FROM p, q;",
+    )
+    .await;
+}

@@ -28,7 +28,7 @@ const UNCOMMITTED: u64 = 1 << 63;
 /// Catalog changes of the open transaction block.
 pub(super) struct PendingDdl {
     /// The catalog that they were planned on; it stays the newest one, as its lock is held.
-    base: Arc<Catalog>,
+    pub(super) base: Arc<Catalog>,
     changes: Vec<CatalogChange>,
     /// What they make of it.
     catalog: Arc<Catalog>,

@@ -332,11 +332,15 @@ impl Session {
     /// Commits what is pending; afterwards nothing is, whatever came of it.
     pub(super) async fn commit(&mut self) -> Result<(), CommitError> {
         let since = self.work.snapshot.get_mut().as_ref().map(|s| s.seq());
-        let partitions = std::mem::take(&mut *self.work.reads.lock());
+        let mut partitions = std::mem::take(&mut *self.work.reads.lock());
         let first = self.work.since.get_mut().take();
         let channels = std::mem::take(&mut self.work.channels);
         let said = self.outbox.take();
         let ddl = self.work.ddl.take();
+        if let Some(ddl) = &ddl {
+            // Nobody else knows a table that the block has made.
+            partitions.retain(|(table, _)| ddl.base.table_by_id(*table).is_some());
+        }
         // SET LOCAL ends with the transaction.
         let synced = self.settings.is_synced();
         let (mut changes, locks) = self.take_work(true);

@@ -15,7 +15,7 @@ use crate::catalog::{ColumnId, TableDef, TableKind};
 use crate::cold::bounds::{self, Bounds};
 use crate::cold::{ColdFile, ColdReader};
 use crate::compact::SORTED;
-use crate::datum::{DatumRef, Row, datum_at};
+use crate::datum::{DatumRef, Row, datum_at, from_stored};
 use crate::error::StorageError;
 use crate::flush::file::seq;
 use crate::hot::Family;
@@ -164,7 +164,7 @@ impl Checker<'_> {
                         continue;
                     };
                     let field = schema.field_with_name(&column.stored_name);
-                    if field.is_ok_and(|field| *field.data_type() == ty.arrow()) {
+                    if field.is_ok_and(|field| *field.data_type() == ty.stored_arrow()) {
                         continue;
                     }
                     lacks.push(format!("column {} of {ty:?}", column.stored_name));
@@ -193,8 +193,11 @@ impl Checker<'_> {
             let mut values = Vec::with_capacity(table.columns.len());
             for column in &table.columns {
                 let array = batch.column_by_name(&column.stored_name);
-                let array = array.map(|array| widen::array(array, column.ty));
-                values.push((array.transpose()?, &column.missing));
+                let array = array
+                    .map(|array| widen::array(array, column.ty))
+                    .transpose()?;
+                let array = array.map(|array| from_stored(&array, column.ty));
+                values.push((array, &column.missing));
             }
             let versions = batch
                 .column_by_name("_seq")
