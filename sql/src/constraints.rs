@@ -320,14 +320,22 @@ impl Session {
                     gone.push(values.clone());
                 }
             }
-            let scope = self.latest_scope();
-            let found = self
-                .children(&scope, child, key, partition, &gone, Some(1))
-                .await?;
-            return match found.first() {
-                None => Ok(()),
-                Some(found) => Err(still_referenced(parent, child, key, &found.version.row)),
-            };
+            loop {
+                let scope = self.latest_scope();
+                let found = self
+                    .children(&scope, child, key, partition, &gone, Some(1))
+                    .await?;
+                let Some(found) = found.into_iter().next() else {
+                    return Ok(());
+                };
+                // One who is taking it away is waited for.
+                let row = found.version.row.clone();
+                let locks = found.becomes(None).locks(child).into_iter();
+                let locks = locks.map(|(row, _)| (row, LockMode::KeyShare)).collect();
+                if !self.lock(child, locks, Patience::Waits).await? {
+                    return Err(still_referenced(parent, child, key, &row));
+                }
+            }
         }
         for _ in 0..RETRIES_MAX {
             let scope = self.scope();

@@ -413,3 +413,38 @@ async fn savepoints_give_back_what_they_locked_and_changed() {
     )
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_a_parent_waits_for_who_takes_its_last_child() {
+    let tables = "
+        DROP TABLE IF EXISTS child;
+        DROP TABLE IF EXISTS parent;
+        CREATE TABLE parent (id int8 PRIMARY KEY, n int8);
+        CREATE TABLE child (id int8 PRIMARY KEY, of int8 REFERENCES parent);
+        INSERT INTO parent VALUES (1, 1), (2, 2);
+        INSERT INTO child VALUES (1, 1), (2, 2);
+    ";
+    same_on_both(
+        tables,
+        &[
+            "a: BEGIN
+             a: DELETE FROM child WHERE id = 2
+             b> DELETE FROM parent WHERE id = 2
+             a: COMMIT
+             b<
+             c: SELECT count(*) FROM parent",
+            "a: BEGIN
+             a: UPDATE child SET of = 1 WHERE id = 2
+             b> UPDATE parent SET id = 3 WHERE id = 2
+             a: ROLLBACK
+             b<
+             c: SELECT id FROM parent ORDER BY id",
+            "a: BEGIN
+             a: DELETE FROM child WHERE id = 2
+             a: DELETE FROM parent WHERE id = 2
+             a: COMMIT
+             c: SELECT id FROM parent ORDER BY id",
+        ],
+    )
+    .await;
+}
