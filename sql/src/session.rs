@@ -384,7 +384,7 @@ impl Session {
                     // They change nothing about the rows' form.
                     query.locks.clear();
                     let plan = self
-                        .plan_query(query, given, &catalog)?
+                        .plan_query(query, given, &self.read_catalog())?
                         .written()?
                         .shortened(self.state());
                     prepared.parameters = plan::parameter_types(&plan.plan, given)?;

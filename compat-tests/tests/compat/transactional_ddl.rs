@@ -226,3 +226,27 @@ async fn a_serializable_block_does_not_fail_by_its_own_tables() {
     )
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_snapshot_is_read_with_the_columns_of_its_time() {
+    let server = Server::start();
+    let peer = server.peer();
+    peer.run("CREATE TABLE t (id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 10);");
+    let client = peer.connect().await;
+    client
+        .batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1 FROM t")
+        .await
+        .expect("begins");
+    peer.run("ALTER TABLE t ADD COLUMN w int DEFAULT 5; UPDATE t SET n = 11;");
+    let rows = client.query("SELECT * FROM t", &[]).await.expect("is read");
+    assert_eq!((rows[0].len(), rows[0].get::<_, i32>(1)), (2, 10));
+    let error = client.batch_execute("UPDATE t SET n = 12").await;
+    let error = error.expect_err("the row has changed");
+    assert_eq!(
+        error.as_db_error().expect("of the server").code().code(),
+        "40001"
+    );
+    client.batch_execute("ROLLBACK").await.expect("ends");
+    let rows = client.query("SELECT * FROM t", &[]).await.expect("is read");
+    assert_eq!((rows[0].len(), rows[0].get::<_, i32>(1)), (3, 11));
+}

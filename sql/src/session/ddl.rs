@@ -82,6 +82,15 @@ impl Session {
         }
     }
 
+    /// The catalog that belongs to what a query reads: of a kept snapshot, the one that was there then.
+    pub(crate) fn read_catalog(&self) -> Arc<Catalog> {
+        let kept = match self.has_changed_catalog() {
+            true => None,
+            false => self.kept_snapshot(),
+        };
+        kept.map_or_else(|| self.catalog(), |kept| kept.catalog().clone())
+    }
+
     /// The type that users made under this oid, as a column's.
     pub fn type_by_oid(&self, oid: u32) -> Option<ColumnType> {
         self.catalog().type_by_oid(oid)

@@ -506,6 +506,13 @@ impl Session {
         })
     }
 
+    /// The snapshot that the transaction keeps, once it has one.
+    pub(super) fn kept_snapshot(&self) -> Option<Arc<Snapshot>> {
+        let kept = self.work.snapshot.lock();
+        kept.clone()
+            .filter(|_| self.work.isolation.keeps_snapshot())
+    }
+
     /// As `scope`, but of what is committed now, whatever the isolation.
     pub(crate) fn latest_scope(&self) -> Arc<Scope> {
         let snapshot = self.snapshot();
