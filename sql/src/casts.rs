@@ -3,8 +3,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, StringBuilder, TimestampMicrosecondArray};
-use arrow::datatypes::{DataType, FieldRef, Int64Type, TimestampMicrosecondType};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Float32Array, ListArray, StringBuilder, TimestampMicrosecondArray,
+};
+use arrow::buffer::OffsetBuffer;
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::{
+    DataType, Field, FieldRef, Float64Type, Int64Type, TimestampMicrosecondType,
+};
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::{DataFusionError, Result};
@@ -43,6 +49,10 @@ enum Conversion {
     Round(ColumnType),
     /// A json value to the number, boolean or text that it is.
     FromJson(ColumnType),
+    /// A fraction to the nearest real, which may be out of its range.
+    Narrow(ColumnType),
+    /// An array of the one to an array of the other, element by element.
+    Each(ColumnType, ColumnType),
     /// Between what clocks show: times with and without a zone, moments, intervals.
     Clock(ColumnType, ColumnType),
     /// A `timestamptz` to what the zone's clocks show, as `timestamp`.
@@ -68,6 +78,14 @@ fn is_bits(ty: ColumnType) -> bool {
 
 fn is_integer(ty: ColumnType) -> bool {
     matches!(ty, ColumnType::Int2 | ColumnType::Int4 | ColumnType::Int8)
+}
+
+/// A time of which the session's time zone may have to tell what another type makes of it.
+fn is_moment(ty: ColumnType) -> bool {
+    matches!(
+        ty,
+        ColumnType::Date | ColumnType::Timestamp | ColumnType::TimestampTz
+    )
 }
 
 /// What PostgreSQL does where DataFusion would do something else.
@@ -106,6 +124,14 @@ fn conversion(from: ColumnType, to: ColumnType) -> Option<Conversion> {
         (Jsonb, to) if is_integer(to) => Conversion::FromJson(to),
         (from, to) if is_text(to) => Conversion::Output(from),
         (Float4 | Float8 | Numeric(_), to) if is_integer(to) => Conversion::Round(to),
+        (Float8 | Numeric(_), Float4) => Conversion::Narrow(from),
+        (ColumnType::Array(a), ColumnType::Array(b)) => {
+            let (a, b) = (a.into(), b.into());
+            if a == b || conversion(a, b).is_none() && !(is_moment(a) && is_moment(b)) {
+                return None;
+            }
+            Conversion::Each(a, b)
+        }
         (Time, TimeTz | Interval) | (TimestampTz, TimeTz) | (TimeTz | Interval, Time) => {
             Conversion::Clock(from, to)
         }
@@ -129,7 +155,17 @@ pub(crate) fn rewrite(cast: Cast, schema: &DFSchema, style: Style) -> Result<Tra
     ) else {
         return Ok(Transformed::no(Expr::Cast(cast)));
     };
-    if let Some(conversion) = conversion(from, to) {
+    // Arrays of several dimensions are lists of lists.
+    let is_flat = |field: &FieldRef| match field.data_type() {
+        DataType::List(item) => !item.data_type().is_nested(),
+        _ => true,
+    };
+    let conversion = conversion(from, to);
+    let conversion = conversion.filter(|conversion| match conversion {
+        Conversion::Each(..) => is_flat(&from_field),
+        _ => true,
+    });
+    if let Some(conversion) = conversion {
         let cut = match (conversion, to) {
             // The output is text of any length.
             (Conversion::Output(_), ColumnType::Varchar(Some(_)) | ColumnType::Bpchar(_)) => true,
@@ -254,6 +290,8 @@ impl CastFunction {
             | Conversion::Vector(_, ty)
             | Conversion::FromBits(ty) => ty,
             Conversion::Output(_) => ColumnType::Text,
+            Conversion::Narrow(_) => ColumnType::Float4,
+            Conversion::Each(_, ty) => ty.array().unwrap_or(ty),
             Conversion::ToLocal => ColumnType::Timestamp,
             Conversion::FromLocal => ColumnType::TimestampTz,
         }
@@ -280,10 +318,67 @@ impl CastFunction {
                 self.read_texts(array, ty, |bits| bits::to_integer(ty, bits))
             }
             Conversion::Round(ty) => round(array, ty),
+            Conversion::Narrow(from) => narrow(array, from),
+            Conversion::Each(from, to) => self.each(array, from, to),
             Conversion::Clock(from, to) => self.convert_clocks(array, from, to),
             Conversion::ToLocal => Ok(shift(array, self.style, true)),
             Conversion::FromLocal => Ok(shift(array, self.style, false)),
         }
+    }
+
+    /// Arrays with each of their elements cast.
+    fn each(&self, array: &ArrayRef, from: ColumnType, to: ColumnType) -> Result<ArrayRef> {
+        let list = array.as_list::<i32>();
+        let (first, last) = (
+            list.offsets().first().copied().unwrap_or_default(),
+            list.offsets().last().copied().unwrap_or_default(),
+        );
+        // Only what the rows hold is cast.
+        let (start, length) = (first as usize, (last - first) as usize);
+        let values = list.values().slice(start, length);
+        let lengths = list.offsets().windows(2).map(|two| (two[1] - two[0]) as usize);
+        let offsets = OffsetBuffer::from_lengths(lengths);
+        let step = |conversion, values: &ArrayRef| {
+            let step = CastFunction {
+                conversion,
+                style: self.style,
+                signature: self.signature.clone(),
+            };
+            step.apply(values)
+        };
+        let plain = |values: &ArrayRef| {
+            let options = CastOptions {
+                safe: false,
+                ..CastOptions::default()
+            };
+            let ty = to.arrow();
+            Ok::<_, DataFusionError>(cast_with_options(values, &ty, &options)?)
+        };
+        let values = match (conversion(from, to), from, to) {
+            (Some(conversion), ..) => {
+                let made = step(conversion, &values)?;
+                match (conversion, to) {
+                    (Conversion::Output(_), ColumnType::Varchar(Some(_)) | ColumnType::Bpchar(_)) => {
+                        step(Conversion::Cut(to), &made)?
+                    }
+                    _ => made,
+                }
+            }
+            (None, ColumnType::TimestampTz, ColumnType::Timestamp | ColumnType::Date) => {
+                plain(&step(Conversion::ToLocal, &values)?)?
+            }
+            (None, ColumnType::Timestamp | ColumnType::Date, ColumnType::TimestampTz) => {
+                let local = arrow::compute::cast(&values, &ColumnType::Timestamp.arrow())?;
+                step(Conversion::FromLocal, &local)?
+            }
+            _ => plain(&values)?,
+        };
+        let item = match self.result_type().arrow() {
+            DataType::List(item) if item.data_type() == values.data_type() => item,
+            _ => Arc::new(Field::new_list_field(values.data_type().clone(), true)),
+        };
+        let nulls = list.nulls().cloned();
+        Ok(Arc::new(ListArray::try_new(item, offsets, values, nulls)?))
     }
 
     fn read_texts(
@@ -450,6 +545,35 @@ fn round(array: &ArrayRef, ty: ColumnType) -> Result<ArrayRef> {
     Ok(builder.finish())
 }
 
+/// Fractions as reals; 22003 for what is none.
+fn narrow(array: &ArrayRef, from: ColumnType) -> Result<ArrayRef> {
+    let wide = arrow::compute::cast(array, &DataType::Float64)?;
+    let wide = wide.as_primitive::<Float64Type>();
+    #[allow(clippy::cast_possible_truncation)] // What is out of range is refused.
+    let reals: Float32Array = wide.unary(|value| value as f32);
+    for (row, (real, value)) in reals.values().iter().zip(wide.values()).enumerate() {
+        let overflows = real.is_infinite() && value.is_finite();
+        let vanishes = *real == 0.0 && *value != 0.0;
+        if !(overflows || vanishes) || wide.is_null(row) {
+            continue;
+        }
+        let message = match from {
+            ColumnType::Numeric(_) => {
+                let mut written = String::new();
+                if let Some(number) = datum_at(array, row) {
+                    text::write(number, from, Style::default(), &mut written);
+                }
+                format!("\"{written}\" is out of range for type real")
+            }
+            _ if overflows => "value out of range: overflow".to_string(),
+            _ => "value out of range: underflow".to_string(),
+        };
+        let error = SqlError::new(ErrorKind::NumericValueOutOfRange, message);
+        return Err(external(error));
+    }
+    Ok(Arc::new(reals))
+}
+
 /// Moves timestamps by the zone's distance from UTC.
 fn shift(array: &ArrayRef, style: Style, to_local: bool) -> ArrayRef {
     let zone = style.zone;
@@ -477,6 +601,8 @@ impl ScalarUDFImpl for CastFunction {
             Conversion::Cut(_) => "pg_cut",
             Conversion::Typed(_) => "pg_typed",
             Conversion::Round(_) => "pg_round",
+            Conversion::Narrow(_) => "pg_narrow",
+            Conversion::Each(..) => "pg_each",
             Conversion::FromJson(_) => "pg_from_json",
             Conversion::Clock(..) => "pg_clock",
             Conversion::ToLocal => "pg_to_local",

@@ -266,7 +266,7 @@ pub(crate) fn parse(sql: &str) -> Result<Vec<Parsed>, SqlError> {
 }
 
 fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, SqlError> {
-    join_constants(&mut tokens);
+    join_constants(&mut tokens).map_err(|error| syntax_error(sql, error))?;
     tokens.retain(|token| !matches!(token.token, Token::Whitespace(_)));
     let starts = line_starts(sql);
     let begin = tokens.first().map_or(1, |token| position(&starts, token));

@@ -27,6 +27,7 @@ use crate::session::CursorInfo;
 use crate::text::Style;
 use crate::{ddl, functions, system, types};
 
+mod arrays;
 mod calls;
 mod caseless;
 mod conditional;
@@ -111,6 +112,7 @@ impl Planner<'_> {
         rows::expand(&mut query, self.catalog, self.search_path);
         dialect::write_numbers_out(&mut query);
         subqueries::simplify(&mut query)?;
+        conditional::distinctions_as_functions(&mut query);
         limits::whole(&mut query)?;
         if self.pseudo_columns {
             stars::expand(&mut query, self.catalog, self.search_path)?;

@@ -89,6 +89,13 @@ pub(crate) fn quantified(op: &BinaryOperator, all: bool) -> Option<String> {
     Some(format!("pg_{quantifier}_{}", known.2))
 }
 
+/// The operator of such a function.
+pub(crate) fn operator(name: &str) -> Option<BinaryOperator> {
+    let suffix = name.rsplit('_').next()?;
+    let known = (Comparison::ALL.into_iter()).find(|(_, _, known)| *known == suffix)?;
+    Some(known.1)
+}
+
 /// The function that `a && b` is planned as.
 pub(crate) const OVERLAPS: &str = "pg_overlaps";
 

@@ -140,8 +140,12 @@ impl AggregateUDFImpl for ArrayAgg {
     }
 }
 
-/// A call that must collect its values as one that does, with its sort keys as arguments; `None` for other calls.
-pub(crate) fn collecting(call: &AggregateFunction) -> Result<Option<AggregateFunction>> {
+/// A call that must collect its values, or is told to, as one that does, with its sort keys as arguments; `None` for
+/// other calls.
+pub(crate) fn collecting(
+    call: &AggregateFunction,
+    told: bool,
+) -> Result<Option<AggregateFunction>> {
     let AggregateFunctionParams {
         args,
         distinct,
@@ -160,19 +164,8 @@ pub(crate) fn collecting(call: &AggregateFunction) -> Result<Option<AggregateFun
     {
         return Ok(None);
     }
-    if order_by.is_empty() && !distinct && matches!(kind, Kind::Array | Kind::Text) {
+    if order_by.is_empty() && !distinct && !told && matches!(kind, Kind::Array | Kind::Text) {
         return Ok(None);
-    }
-    if *distinct && matches!(kind, Kind::Array | Kind::Text) {
-        let listed = order_by
-            .iter()
-            .all(|key| args.contains(unsorted(&key.expr)));
-        if !listed {
-            let message =
-                "in an aggregate with DISTINCT, ORDER BY expressions must appear in argument list";
-            let error = SqlError::new(ErrorKind::InvalidColumnReference, message);
-            return Err(DataFusionError::External(Box::new(error)));
-        }
     }
     let order = order_by.iter().map(|key| (!key.asc, key.nulls_first));
     let function = made(
@@ -208,16 +201,6 @@ pub(crate) fn extreme(call: AggregateFunction, key: Expr) -> AggregateFunction {
         Vec::new(),
         None,
     )
-}
-
-/// A sort key without the function that makes it one.
-fn unsorted(key: &Expr) -> &Expr {
-    match key {
-        Expr::ScalarFunction(call) if call.args.len() == 1 && call.name().starts_with("pg_") => {
-            &call.args[0]
-        }
-        key => key,
-    }
 }
 
 impl AggregateUDFImpl for Collected {

@@ -436,7 +436,7 @@ fn renamed(name: &str, first: Option<&Expr>) -> Option<Option<(String, bool)>> {
     match (name, first) {
         // A subscript keeps the array's name.
         ("pg_element" | "pg_slice", Some(array)) => return Some(name_of(array)),
-        ("make_array" | "pg_or_empty", _) => return strong("array".to_string()),
+        (functions::ARRAY | "pg_or_empty", _) => return strong("array".to_string()),
         (functions::bits::LITERAL, _) => return Some(None),
         ("unnest", Some(Expr::Function(inner))) => {
             let inner = ddl::fold(inner.name.0.last()?.as_ident()?);
