@@ -10,6 +10,8 @@ mod answers;
 mod catalog;
 #[path = "compat/clients.rs"]
 mod clients;
+#[path = "compat/coercion.rs"]
+mod coercion;
 #[path = "compat/columns.rs"]
 mod columns;
 #[path = "compat/constraints.rs"]

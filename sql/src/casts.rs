@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Float32Array, ListArray, StringBuilder, TimestampMicrosecondArray,
+    Array, ArrayRef, AsArray, Date32Array, Float32Array, ListArray, StringBuilder,
+    Time64MicrosecondArray, TimestampMicrosecondArray,
 };
 use arrow::buffer::OffsetBuffer;
-use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{
-    DataType, Field, FieldRef, Float64Type, Int64Type, TimestampMicrosecondType,
+    DataType, Date32Type, Field, FieldRef, Float64Type, Int64Type, TimestampMicrosecondType,
 };
+use arrow::error::ArrowError;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::{DataFusionError, Result};
@@ -53,12 +54,10 @@ enum Conversion {
     Narrow(ColumnType),
     /// An array of the one to an array of the other, element by element.
     Each(ColumnType, ColumnType),
+    /// Between dates and timestamps, of which some are infinite, and to the times that they show.
+    Moment(ColumnType, ColumnType),
     /// Between what clocks show: times with and without a zone, moments, intervals.
     Clock(ColumnType, ColumnType),
-    /// A `timestamptz` to what the zone's clocks show, as `timestamp`.
-    ToLocal,
-    /// What the zone's clocks show, as `timestamp`, to the moment.
-    FromLocal,
 }
 
 fn is_text(ty: ColumnType) -> bool {
@@ -127,10 +126,11 @@ fn conversion(from: ColumnType, to: ColumnType) -> Option<Conversion> {
         (Float8 | Numeric(_), Float4) => Conversion::Narrow(from),
         (ColumnType::Array(a), ColumnType::Array(b)) => {
             let (a, b) = (a.into(), b.into());
-            if a == b || conversion(a, b).is_none() && !(is_moment(a) && is_moment(b)) {
-                return None;
-            }
+            conversion(a, b)?;
             Conversion::Each(a, b)
+        }
+        (from, to) if is_moment(from) && (is_moment(to) || to == Time) && from != to => {
+            Conversion::Moment(from, to)
         }
         (Time, TimeTz | Interval) | (TimestampTz, TimeTz) | (TimeTz | Interval, Time) => {
             Conversion::Clock(from, to)
@@ -201,23 +201,7 @@ pub(crate) fn rewrite(cast: Cast, schema: &DFSchema, style: Style) -> Result<Tra
         );
         return Err(external(SqlError::new(ErrorKind::CannotCoerce, message)));
     }
-    if style == Style::default() {
-        return Ok(Transformed::no(Expr::Cast(cast)));
-    }
-    Ok(match (from, to) {
-        (ColumnType::TimestampTz, ColumnType::Timestamp | ColumnType::Date | ColumnType::Time) => {
-            let local = function(Conversion::ToLocal, micros(*cast.expr, true), style);
-            Transformed::yes(Expr::Cast(Cast::new_from_field(
-                Box::new(local),
-                cast.field,
-            )))
-        }
-        (ColumnType::Timestamp | ColumnType::Date, ColumnType::TimestampTz) => {
-            let local = micros(*cast.expr, false);
-            Transformed::yes(function(Conversion::FromLocal, local, style))
-        }
-        _ => Transformed::no(Expr::Cast(cast)),
-    })
+    Ok(Transformed::no(Expr::Cast(cast)))
 }
 
 /// A value whose type is said beside it, where Arrow's type does not tell it.
@@ -237,15 +221,6 @@ pub(crate) fn tagged(subquery: Expr, schema: &DFSchema, style: Style) -> Transfo
         }
         _ => Transformed::no(subquery),
     }
-}
-
-/// A timestamp in microseconds: DataFusion's clock has nanoseconds.
-fn micros(expr: Expr, zoned: bool) -> Expr {
-    let ty = match zoned {
-        true => ColumnType::TimestampTz,
-        false => ColumnType::Timestamp,
-    };
-    Expr::Cast(Cast::new(Box::new(expr), ty.arrow()))
 }
 
 /// A value that is kept as text of another type, as text: `x::text`.
@@ -292,8 +267,7 @@ impl CastFunction {
             Conversion::Output(_) => ColumnType::Text,
             Conversion::Narrow(_) => ColumnType::Float4,
             Conversion::Each(_, ty) => ty.array().unwrap_or(ty),
-            Conversion::ToLocal => ColumnType::Timestamp,
-            Conversion::FromLocal => ColumnType::TimestampTz,
+            Conversion::Moment(_, ty) => ty,
         }
     }
 
@@ -321,8 +295,7 @@ impl CastFunction {
             Conversion::Narrow(from) => narrow(array, from),
             Conversion::Each(from, to) => self.each(array, from, to),
             Conversion::Clock(from, to) => self.convert_clocks(array, from, to),
-            Conversion::ToLocal => Ok(shift(array, self.style, true)),
-            Conversion::FromLocal => Ok(shift(array, self.style, false)),
+            Conversion::Moment(from, to) => moments(array, from, to, self.style),
         }
     }
 
@@ -336,7 +309,10 @@ impl CastFunction {
         // Only what the rows hold is cast.
         let (start, length) = (first as usize, (last - first) as usize);
         let values = list.values().slice(start, length);
-        let lengths = list.offsets().windows(2).map(|two| (two[1] - two[0]) as usize);
+        let lengths = list
+            .offsets()
+            .windows(2)
+            .map(|two| (two[1] - two[0]) as usize);
         let offsets = OffsetBuffer::from_lengths(lengths);
         let step = |conversion, values: &ArrayRef| {
             let step = CastFunction {
@@ -346,32 +322,18 @@ impl CastFunction {
             };
             step.apply(values)
         };
-        let plain = |values: &ArrayRef| {
-            let options = CastOptions {
-                safe: false,
-                ..CastOptions::default()
-            };
-            let ty = to.arrow();
-            Ok::<_, DataFusionError>(cast_with_options(values, &ty, &options)?)
-        };
-        let values = match (conversion(from, to), from, to) {
-            (Some(conversion), ..) => {
+        let values = match conversion(from, to) {
+            None => values,
+            Some(conversion) => {
                 let made = step(conversion, &values)?;
                 match (conversion, to) {
-                    (Conversion::Output(_), ColumnType::Varchar(Some(_)) | ColumnType::Bpchar(_)) => {
-                        step(Conversion::Cut(to), &made)?
-                    }
+                    (
+                        Conversion::Output(_),
+                        ColumnType::Varchar(Some(_)) | ColumnType::Bpchar(_),
+                    ) => step(Conversion::Cut(to), &made)?,
                     _ => made,
                 }
             }
-            (None, ColumnType::TimestampTz, ColumnType::Timestamp | ColumnType::Date) => {
-                plain(&step(Conversion::ToLocal, &values)?)?
-            }
-            (None, ColumnType::Timestamp | ColumnType::Date, ColumnType::TimestampTz) => {
-                let local = arrow::compute::cast(&values, &ColumnType::Timestamp.arrow())?;
-                step(Conversion::FromLocal, &local)?
-            }
-            _ => plain(&values)?,
         };
         let item = match self.result_type().arrow() {
             DataType::List(item) if item.data_type() == values.data_type() => item,
@@ -574,20 +536,62 @@ fn narrow(array: &ArrayRef, from: ColumnType) -> Result<ArrayRef> {
     Ok(Arc::new(reals))
 }
 
-/// Moves timestamps by the zone's distance from UTC.
-fn shift(array: &ArrayRef, style: Style, to_local: bool) -> ArrayRef {
+/// Dates and timestamps as each other, as the zone's clocks show them, or as times, of which an infinite one has none.
+fn moments(array: &ArrayRef, from: ColumnType, to: ColumnType, style: Style) -> Result<ArrayRef> {
+    const SECOND: i64 = 1_000_000;
+    const DAY: i64 = 86_400 * SECOND;
     let zone = style.zone;
-    let moved = |micros: i64| match micros {
-        i64::MIN | i64::MAX => micros,
-        micros if to_local => micros.saturating_add(zone.offset_at(micros) * 1_000_000),
-        micros => micros.saturating_sub(zone.offset_of_local(micros) * 1_000_000),
+    let out_of_range = |what: &str| {
+        let message = format!("{what} out of range");
+        ArrowError::ExternalError(Box::new(SqlError::new(
+            ErrorKind::DatetimeFieldOverflow,
+            message,
+        )))
     };
-    let values = array.as_primitive::<TimestampMicrosecondType>();
-    let moved: TimestampMicrosecondArray = values.unary(moved);
-    match to_local {
-        true => Arc::new(moved),
-        false => Arc::new(moved.with_timezone("UTC")),
-    }
+    // now() has nanoseconds.
+    let array = output::conform(array, from).map_err(external)?;
+    let local: TimestampMicrosecondArray = match from {
+        ColumnType::Date => array
+            .as_primitive::<Date32Type>()
+            .try_unary(|days| match days {
+                i32::MAX => Ok(i64::MAX),
+                i32::MIN => Ok(i64::MIN),
+                days => (i64::from(days).checked_mul(DAY)).ok_or_else(|| out_of_range("date")),
+            })?,
+        ColumnType::TimestampTz => {
+            let at = array.as_primitive::<TimestampMicrosecondType>();
+            at.unary(|at| match at {
+                i64::MIN | i64::MAX => at,
+                at => at.saturating_add(zone.offset_at(at) * SECOND),
+            })
+        }
+        _ => array.as_primitive::<TimestampMicrosecondType>().clone(),
+    };
+    Ok(match to {
+        ColumnType::Timestamp => Arc::new(local.with_timezone_opt::<&str>(None)),
+        ColumnType::TimestampTz => {
+            let at: TimestampMicrosecondArray = local.unary(|local| match local {
+                i64::MIN | i64::MAX => local,
+                local => local.saturating_sub(zone.offset_of_local(local) * SECOND),
+            });
+            Arc::new(at.with_timezone("UTC"))
+        }
+        ColumnType::Date => {
+            let days: Date32Array = local.try_unary(|local| match local {
+                i64::MAX => Ok(i32::MAX),
+                i64::MIN => Ok(i32::MIN),
+                local => i32::try_from(local.div_euclid(DAY)).map_err(|_| out_of_range("date")),
+            })?;
+            Arc::new(days)
+        }
+        _ => {
+            let times: Time64MicrosecondArray = local.unary_opt(|local| {
+                let is_infinite = matches!(local, i64::MIN | i64::MAX);
+                (!is_infinite).then(|| local.rem_euclid(DAY))
+            });
+            Arc::new(times)
+        }
+    })
 }
 
 impl ScalarUDFImpl for CastFunction {
@@ -605,8 +609,7 @@ impl ScalarUDFImpl for CastFunction {
             Conversion::Each(..) => "pg_each",
             Conversion::FromJson(_) => "pg_from_json",
             Conversion::Clock(..) => "pg_clock",
-            Conversion::ToLocal => "pg_to_local",
-            Conversion::FromLocal => "pg_from_local",
+            Conversion::Moment(..) => "pg_moment",
         }
     }
 

@@ -40,6 +40,7 @@ mod names;
 mod operators;
 mod order;
 mod qualified;
+mod repeated;
 mod rows;
 mod selects;
 mod set_operations;
@@ -51,6 +52,7 @@ mod unnested;
 mod view;
 mod with;
 
+pub(crate) use arrays::ElementTypes;
 pub(crate) use limits::negative as negative_limit;
 pub(crate) use names::shown;
 pub(crate) use operators::PostgresOperators;
@@ -109,6 +111,7 @@ impl Planner<'_> {
         names::follow_postgres(&mut query, &mut parameters, &|schema, name| {
             ddl::enums::find(self.catalog, self.search_path, schema, name)
         });
+        repeated::tell_apart(&mut query, self.catalog, self.search_path);
         rows::expand(&mut query, self.catalog, self.search_path);
         dialect::write_numbers_out(&mut query);
         subqueries::simplify(&mut query)?;

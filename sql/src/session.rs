@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::datasource::TableProvider;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
@@ -21,19 +22,18 @@ use crate::locks::Locks;
 use crate::modify;
 use crate::notify::{ChannelEvent, Outbox, pg_notify, says_something};
 use crate::output::{self, OutputColumn, RowStream};
-use crate::parse::{self, AsOf, Body, Definition, Overriding, Parsed};
+use crate::parse::{self, Body, Definition, Parsed};
 use crate::plan;
 use crate::provider::{Access, Scope};
 use crate::returning::Returned;
 use crate::settings::Settings;
-use crate::short_read::ShortRead;
-use crate::system::Showing;
-use crate::text::Style;
 
 pub use crate::copy::CopyIn;
 pub use cursor::FetchFeed;
 pub use engine::{Engine, EngineOptions};
 pub use outcome::{Notice, Outcome};
+pub use prepared::Prepared;
+pub(crate) use prepared::QueryPlan;
 pub use transaction::LiveSnapshots;
 
 mod channels;
@@ -44,6 +44,7 @@ mod ddl;
 mod engine;
 mod outcome;
 mod planning;
+mod prepared;
 mod procedures;
 mod statements;
 mod temporary;
@@ -81,90 +82,6 @@ pub enum TransactionStatus {
     Failed,
 }
 
-/// A statement whose names and types are known.
-#[derive(Clone)]
-pub struct Prepared {
-    /// The types of `$1`, `$2`, …
-    pub parameters: Vec<ColumnType>,
-    /// The result's columns; `None` when it returns no rows.
-    pub columns: Option<Vec<OutputColumn>>,
-    statement: Parsed,
-    /// The query, or the one that finds the rows of an UPDATE or DELETE.
-    query: Option<QueryPlan>,
-    /// The query or SUBSCRIBE of a DECLARE.
-    inner: Option<Box<Prepared>>,
-    /// The statement in an EXPLAIN.
-    explained: Option<Box<Prepared>>,
-}
-
-impl Prepared {
-    /// The plan, if it is a query.
-    pub(crate) fn plan(&self) -> Option<&LogicalPlan> {
-        self.query.as_ref().map(|query| &query.plan)
-    }
-
-    /// 0A000 when a plan made anew gives other columns than the client was told of.
-    pub(crate) fn check_columns(&self, columns: &[OutputColumn]) -> Result<(), SqlError> {
-        if self.columns.as_deref() == Some(columns) {
-            return Ok(());
-        }
-        let message = "cached plan must not change result type";
-        Err(SqlError::new(ErrorKind::FeatureNotSupported, message))
-    }
-
-    /// As `check_columns`, of what RETURNING gives.
-    fn check_outcome(&self, outcome: Outcome) -> Result<Outcome, SqlError> {
-        if let Outcome::Rows { columns, .. } = &outcome {
-            self.check_columns(columns)?;
-        }
-        Ok(outcome)
-    }
-
-    /// Whether it says OVERRIDING SYSTEM VALUE.
-    pub(crate) fn overriding(&self) -> Option<Overriding> {
-        self.statement.overriding
-    }
-
-    /// The moment in the past that its query reads.
-    pub(crate) fn as_of(&self) -> Option<&AsOf> {
-        self.statement.as_of.as_ref()
-    }
-
-    /// Whether its locking clause says NO KEY UPDATE or KEY SHARE.
-    pub(crate) fn spares_keys(&self) -> bool {
-        self.statement.spares_keys
-    }
-}
-
-/// A planned query and what it was planned for.
-#[derive(Clone)]
-pub(crate) struct QueryPlan {
-    pub(crate) plan: LogicalPlan,
-    catalog_version: u64,
-    access: Access,
-    search_path: Vec<String>,
-    style: Style,
-    showing: Showing,
-    /// Whether it says the same of the session each time it runs.
-    reusable: bool,
-    /// What it amounts to, where that takes no plan.
-    short: Option<Arc<ShortRead>>,
-}
-
-impl QueryPlan {
-    /// With numerics as a client is shown them.
-    fn written(mut self) -> Result<QueryPlan, SqlError> {
-        self.plan = plan::digits::written(self.plan).map_err(from_datafusion)?;
-        Ok(self)
-    }
-
-    /// With what it amounts to, where that takes no physical plan.
-    pub(crate) fn shortened(mut self, state: &SessionState) -> QueryPlan {
-        self.short = ShortRead::of(&self.plan, state).map(Arc::new);
-        self
-    }
-}
-
 /// One client's session.
 pub struct Session {
     engine: Arc<Engine>,
@@ -193,6 +110,8 @@ pub struct Session {
     temporary: Temporary,
     /// The plans that an EXPLAIN ANALYZE under way has run.
     plans: Mutex<Option<Vec<Arc<dyn ExecutionPlan>>>>,
+    /// Rows that stand in for queries of the statement under way.
+    pub(crate) stand_ins: Vec<(String, Arc<dyn TableProvider>)>,
 }
 
 /// A session before it is one.
@@ -268,6 +187,7 @@ impl Session {
             heard: Arc::default(),
             temporary: Temporary::default(),
             plans: Mutex::default(),
+            stand_ins: Vec::new(),
         }
     }
 
@@ -327,7 +247,7 @@ impl Session {
         result.map_err(|error| statement.locate(error))
     }
 
-    fn prepare_inner(
+    pub(crate) fn prepare_inner(
         &self,
         statement: &Parsed,
         given: &[Option<ColumnType>],
@@ -345,6 +265,15 @@ impl Session {
             query: None,
             inner: None,
             explained: None,
+            locks_inside: false,
+        };
+        let unlocked = statement.without_locks_inside();
+        let statement = match &unlocked {
+            Some(unlocked) => {
+                prepared.locks_inside = true;
+                unlocked
+            }
+            None => statement,
         };
         if let Some(explained) = statement.explained() {
             let explained = self.prepare_inner(&explained, given)?;
@@ -449,7 +378,9 @@ impl Session {
         let mut tries = 0;
         loop {
             // In memory of its own, which is large: the callers' futures live as long as connections and subscriptions do.
-            let outcome = match Box::pin(self.execute_inner(statement, parameters)).await {
+            let tried = Box::pin(self.execute_inner(statement, parameters)).await;
+            self.forget_stand_ins();
+            let outcome = match tried {
                 // It alone is the transaction: the others go on without its locks, then it is run again.
                 Err(error)
                     if error.kind == ErrorKind::DeadlockDetected
@@ -500,15 +431,24 @@ impl Session {
             },
             Body::Cursor(command) => self.cursor_command(command, prepared, parameters).await,
             Body::Sql(statement, kind) => {
+                let locked;
+                let statement = match prepared.locks_inside {
+                    false => &**statement,
+                    true => {
+                        locked =
+                            Box::pin(self.lock_inside(statement, prepared, parameters)).await?;
+                        &locked
+                    }
+                };
                 self.work.queried |= matches!(
-                    **statement,
+                    *statement,
                     Statement::Query(_)
                         | Statement::Insert(_)
                         | Statement::Update(_)
                         | Statement::Delete(_)
                         | Statement::Copy { .. }
                 );
-                match &**statement {
+                match statement {
                     Statement::Query(query) if !query.locks.is_empty() => {
                         self.select_locking(query, prepared, parameters).await
                     }
@@ -611,6 +551,7 @@ impl Session {
     ) -> Option<&'a QueryPlan> {
         prepared.query.as_ref().filter(|plan| {
             plan.reusable
+                && !prepared.locks_inside
                 && plan.catalog_version == scope.snapshot.catalog().version
                 && plan.access == scope.access
                 && plan.search_path == self.search_path()

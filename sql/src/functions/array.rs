@@ -113,7 +113,8 @@ pub(crate) fn orders(name: &str) -> bool {
 /// other functions.
 pub(crate) fn takes_elements(name: &str) -> Option<usize> {
     match name {
-        "array_append" | "array_positions" | "array_remove" | "array_replace" => Some(0),
+        "array_append" | "array_position" | "array_positions" | "array_remove"
+        | "array_replace" => Some(0),
         "array_prepend" => Some(1),
         _ => None,
     }

@@ -1,6 +1,6 @@
 //! Functions until their operands are typed (`plan::conditional`, `plan::arrays`): DataFusion's own ask for operands that
 //! have one type by themselves, which `coalesce(array, '{}')` has not. COALESCE and its like, literals of arrays, what
-//! adds to arrays, IS DISTINCT FROM.
+//! adds to arrays, IS DISTINCT FROM, functions of any enum.
 
 use std::sync::Arc;
 
@@ -31,6 +31,9 @@ pub(super) fn function(name: &str) -> Option<Arc<ScalarUDF>> {
         "array_append" => ("array_append", Gives::Operand(0), Some(2)),
         "array_prepend" => ("array_prepend", Gives::Operand(1), Some(2)),
         "array_cat" => ("array_cat", Gives::Known, Some(2)),
+        "enum_first" => ("enum_first", Gives::Known, Some(1)),
+        "enum_last" => ("enum_last", Gives::Known, Some(1)),
+        "enum_range" => ("enum_range", Gives::Array, None),
         DISTINCT => (DISTINCT, Gives::Bool, Some(2)),
         NOT_DISTINCT => (NOT_DISTINCT, Gives::Bool, Some(2)),
         _ => return None,
@@ -96,8 +99,8 @@ impl ScalarUDFImpl for Untyped {
                     DataType::Null => DataType::Utf8,
                     ty => ty.clone(),
                 };
-                let item = Field::new_list_field(element, true)
-                    .with_metadata(known.metadata().clone());
+                let item =
+                    Field::new_list_field(element, true).with_metadata(known.metadata().clone());
                 Field::new(self.name, DataType::List(Arc::new(item)), true)
             }
         };

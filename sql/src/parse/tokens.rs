@@ -55,7 +55,10 @@ pub(super) fn join_constants(tokens: &mut Vec<TokenWithSpan>) -> Result<(), Pars
 /// As sqlparser says it.
 fn unexpected(token: &TokenWithSpan) -> ParserError {
     let place = token.span.start;
-    ParserError::ParserError(format!("Expected: end of statement, found: {}{place}", token.token))
+    ParserError::ParserError(format!(
+        "Expected: end of statement, found: {}{place}",
+        token.token
+    ))
 }
 
 /// Whether a minus stands last that is a sign, not an operator between two operands.
@@ -145,6 +148,17 @@ pub(super) fn take_key_locks(tokens: &mut Vec<TokenWithSpan>) -> bool {
         at += 1;
     }
     found
+}
+
+/// Whether FOR UPDATE or FOR SHARE stands somewhere.
+pub(super) fn may_lock(tokens: &[TokenWithSpan]) -> bool {
+    let word = |token: &TokenWithSpan| match &token.token {
+        Token::Word(word) if word.quote_style.is_none() => word.keyword,
+        _ => Keyword::NoKeyword,
+    };
+    tokens.windows(2).any(|two| {
+        word(&two[0]) == Keyword::FOR && matches!(word(&two[1]), Keyword::UPDATE | Keyword::SHARE)
+    })
 }
 
 /// Makes `OPERATOR(pg_catalog.=) ANY`, which sqlparser does not know, `= ANY`. What stands on the right of such an

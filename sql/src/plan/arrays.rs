@@ -4,21 +4,25 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
-use datafusion::common::DFSchema;
 use datafusion::common::metadata::FieldMetadata;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
 use datafusion::functions_nested::concat as theirs;
 use datafusion::functions_nested::make_array::make_array_udf;
 use datafusion::logical_expr::binary::comparison_coercion;
 use datafusion::logical_expr::expr::{Cast, ScalarFunction};
+use datafusion::logical_expr::planner::{
+    PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning,
+};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Projection, Unnest};
-use datafusion::sql::sqlparser::ast::BinaryOperator;
+use datafusion::sql::sqlparser::ast::{BinaryOperator, TableFactor};
 use tidelog_storage::{ColumnType, ElementType};
 
 use super::calls;
 use super::operators::{
-    class, external, is_open, known_type, literal_of, no_operator, plain_type, type_of,
-    type_pair, type_parameter,
+    class, external, is_open, known_type, literal_of, no_operator, plain_type, type_of, type_pair,
+    type_parameter,
 };
 use super::order::has_own_order;
 use crate::error::{ErrorKind, SqlError};
@@ -51,7 +55,9 @@ pub(super) fn call(mut call: ScalarFunction, schema: &DFSchema, style: Style) ->
             {
                 let element = plain_type(element.into());
                 let others = call.args.iter_mut().enumerate();
-                for (_, arg) in others.filter(|(at, _)| *at != array_at) {
+                // What array_position has as its third is a place.
+                let is_element = |at: usize| at != array_at && (name != "array_position" || at < 2);
+                for (_, arg) in others.filter(|(at, _)| is_element(*at)) {
                     let given = literal_of(type_parameter(arg.clone(), element), element, style)?;
                     let is = given.get_type(schema)?;
                     *arg = match is == *item.data_type() || is.is_null() {
@@ -85,6 +91,38 @@ pub(super) fn is_of_arrays(name: &str) -> bool {
     ) || functions::array::takes_elements(name).is_some()
 }
 
+/// `enum_first`, `enum_last` and `enum_range`, whose arguments tell an enum type by being of it.
+pub(super) fn enum_call(mut call: ScalarFunction, schema: &DFSchema, style: Style) -> Result<Expr> {
+    let is_enum = |ty: &ColumnType| matches!(ty, ColumnType::Enum(_));
+    let mut known = (call.args.iter()).filter_map(|arg| known_type(arg, schema));
+    let Some(ty @ ColumnType::Enum(of)) = known.find(is_enum) else {
+        let given = (call.args.iter())
+            .map(|arg| known_type(arg, schema).map_or("unknown".to_string(), types::name));
+        let given: Vec<String> = given.collect();
+        let message = format!(
+            "function {}({}) does not exist",
+            call.name(),
+            given.join(", ")
+        );
+        let hint = "No function matches the given name and argument types. You might need to add explicit type casts.";
+        let error = SqlError::new(ErrorKind::UndefinedFunction, message).hint(hint);
+        return Err(external(error));
+    };
+    let labels = of.definition().labels.as_slice();
+    let end = match call.name() {
+        "enum_first" => labels.first(),
+        "enum_last" => labels.last(),
+        _ => {
+            call.args = typed_as(call.args, ty, style)?;
+            call.func = functions::enums::range(of);
+            return Ok(Expr::ScalarFunction(call));
+        }
+    };
+    let metadata = FieldMetadata::from(ty.field("", true).metadata().clone());
+    let label = end.map(|label| label.name.to_string());
+    Ok(Expr::Literal(ScalarValue::Utf8(label), Some(metadata)))
+}
+
 /// Bare strings and untyped parameters as values of a type.
 fn typed_as(args: Vec<Expr>, ty: ColumnType, style: Style) -> Result<Vec<Expr>> {
     let typed = |arg: Expr| match is_open(&arg) {
@@ -103,7 +141,9 @@ pub(super) fn beside_array(
     style: Style,
 ) -> Result<(Expr, Expr)> {
     use BinaryOperator::{ArrowAt, AtArrow, StringConcat};
-    if !matches!(op, StringConcat | AtArrow | ArrowAt) || !(is_open(&left) || is_open(&right)) {
+    let is_null = |expr: &Expr| matches!(expr, Expr::Literal(ScalarValue::Null, _));
+    let any = |is: &dyn Fn(&Expr) -> bool| is(&left) || is(&right);
+    if !matches!(op, StringConcat | AtArrow | ArrowAt) || !(any(&is_open) || any(&is_null)) {
         return Ok((left, right));
     }
     let (l, r) = (known_type(&left, schema), known_type(&right, schema));
@@ -114,8 +154,56 @@ pub(super) fn beside_array(
         _ => return Ok((left, right)),
     };
     let typed = typed_as(vec![left, right], array, style)?;
+    // An array and NULL together are the array.
+    let empty = || literal_of(Expr::Literal(ScalarValue::from("{}"), None), array, style);
+    let typed = typed
+        .into_iter()
+        .map(|expr| match *op == StringConcat && is_null(&expr) {
+            true => empty(),
+            false => Ok(expr),
+        });
+    let typed = typed.collect::<Result<Vec<_>>>()?;
     let [left, right] = <[Expr; 2]>::try_from(typed).expect("there were two of them");
     Ok((left, right))
+}
+
+/// Plans functions that give rows in FROM: the columns of their elements have the types of these from the beginning.
+#[derive(Debug)]
+pub(crate) struct ElementTypes;
+
+impl RelationPlanner for ElementTypes {
+    fn plan_relation(
+        &self,
+        relation: TableFactor,
+        context: &mut dyn RelationPlannerContext,
+    ) -> Result<RelationPlanning> {
+        let (mut relation, alias) = match relation {
+            TableFactor::UNNEST {
+                alias: Some(ref alias),
+                ..
+            } => (relation.clone(), alias.clone()),
+            other => return Ok(RelationPlanning::Original(Box::new(other))),
+        };
+        if let TableFactor::UNNEST { alias, .. } = &mut relation {
+            *alias = None;
+        }
+        let plan = context.plan(relation)?;
+        let mut changed = false;
+        let plan = plan.transform_up(|plan| {
+            if let LogicalPlan::Unnest(unnest) = &plan
+                && let Some(tagged) = tagged_elements(unnest)?
+            {
+                changed = true;
+                return Ok(Transformed::yes(tagged));
+            }
+            match changed {
+                true => plan.recompute_schema().map(Transformed::yes),
+                false => Ok(Transformed::no(plan)),
+            }
+        })?;
+        let planned = PlannedRelation::new(plan.data, Some(alias));
+        Ok(RelationPlanning::Planned(Box::new(planned)))
+    }
 }
 
 /// The rows of an UNNEST with the types of the elements, which DataFusion forgets; `None` when it has not.
@@ -174,7 +262,11 @@ pub(super) fn overlaps(mut call: ScalarFunction, schema: &DFSchema, style: Style
 }
 
 /// Types the operands of `x = ANY (array)` by each other.
-pub(super) fn quantified(mut call: ScalarFunction, schema: &DFSchema, style: Style) -> Result<Expr> {
+pub(super) fn quantified(
+    mut call: ScalarFunction,
+    schema: &DFSchema,
+    style: Style,
+) -> Result<Expr> {
     let [left, right] = call.args.as_slice() else {
         return Ok(Expr::ScalarFunction(call));
     };
@@ -268,4 +360,3 @@ fn tag(call: &ScalarFunction, schema: &DFSchema) -> Option<FieldMetadata> {
     let field = ty.field("", true);
     (!field.metadata().is_empty()).then(|| FieldMetadata::from(field.metadata().clone()))
 }
-

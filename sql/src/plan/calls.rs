@@ -448,6 +448,19 @@ pub(super) fn window(
         })?,
         _ => {}
     }
+    if let WindowFunctionDefinition::AggregateUDF(_) = window.fun
+        && matches!(name.as_str(), "min" | "max")
+        && let [arg] = window.params.args.as_slice()
+        && let Some(ty) = type_of(arg, schema)
+    {
+        check_extreme(&name, ty)?;
+        if has_own_order(ty) {
+            let key = sorted_by(arg.clone(), ty);
+            window.params.args.push(key);
+            let function = collected::extreme_by_key(&name);
+            window.fun = WindowFunctionDefinition::AggregateUDF(function);
+        }
+    }
     let keys = std::mem::take(&mut window.params.order_by);
     window.params.order_by = sorted(keys, schema)?;
     if window.params.window_frame.units == WindowFrameUnits::Range {
@@ -534,16 +547,21 @@ fn of_outer_query(call: &AggregateFunction) -> Result<bool> {
     Ok(outer && !own)
 }
 
-/// `min` and `max` of a type: refused where PostgreSQL has none, by its order where that is not Arrow's.
-fn extreme(call: AggregateFunction, ty: ColumnType) -> Result<AggregateFunction> {
+/// 42883 for `min` and `max` of a type of which PostgreSQL has none.
+fn check_extreme(name: &str, ty: ColumnType) -> Result<()> {
     use ColumnType::{Bool, Bytea, Json, Jsonb, Uuid};
     if matches!(ty, Bool | Bytea | Uuid | Json | Jsonb) {
-        let name = call.func.name();
         let message = format!("function {name}({}) does not exist", types::name(ty));
         let hint = "No function matches the given name and argument types. You might need to add explicit type casts.";
         let error = SqlError::new(ErrorKind::UndefinedFunction, message).hint(hint);
         return Err(external(error));
     }
+    Ok(())
+}
+
+/// `min` and `max` of a type, by its order where that is not Arrow's.
+fn extreme(call: AggregateFunction, ty: ColumnType) -> Result<AggregateFunction> {
+    check_extreme(call.func.name(), ty)?;
     match has_own_order(ty) {
         true => {
             let key = sorted_by(call.params.args[0].clone(), ty);

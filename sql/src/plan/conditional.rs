@@ -12,8 +12,8 @@ use datafusion::sql::sqlparser::ast::{self, VisitMut};
 use tidelog_storage::ColumnType;
 
 use super::calls::{common_type, compare, match_types, unlimited};
-use super::operators::{external, known_type, type_literal, type_of};
 use super::dialect;
+use super::operators::{external, known_type, type_literal, type_of};
 use super::order::has_own_order;
 use crate::error::SqlError;
 use crate::text::Style;
@@ -35,7 +35,9 @@ impl ast::VisitorMut for Distinctions {
             ast::Expr::IsNotDistinctFrom(..) => functions::NOT_DISTINCT,
             _ => return ControlFlow::Continue(()),
         };
-        if let ast::Expr::IsDistinctFrom(left, right) | ast::Expr::IsNotDistinctFrom(left, right) = expr {
+        if let ast::Expr::IsDistinctFrom(left, right) | ast::Expr::IsNotDistinctFrom(left, right) =
+            expr
+        {
             *expr = dialect::call(name, vec![dialect::take(left), dialect::take(right)]);
         }
         ControlFlow::Continue(())

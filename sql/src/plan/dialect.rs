@@ -349,13 +349,21 @@ impl ast::VisitorMut for Dialect {
             // DataFusion's own literals do not see the columns of queries around theirs.
             Expr::Array(array) if !array.elem.is_empty() => {
                 let elements = std::mem::take(&mut array.elem).into_iter();
-                *expr = call(functions::ARRAY, elements.map(super::names::typed).collect());
+                *expr = call(
+                    functions::ARRAY,
+                    elements.map(super::names::typed).collect(),
+                );
             }
             Expr::Cast {
                 expr: literal,
                 data_type: DataType::Array(ast::ArrayElemTypeDef::SquareBracket(element, _)),
                 ..
-            } => arrays::cast_elements(literal, element),
+            } => {
+                // What a literal of several dimensions is is said by its elements alone.
+                if arrays::cast_elements(literal, element) {
+                    *expr = take(literal);
+                }
+            }
             Expr::Function(function) => match rewrite_function(function) {
                 Some(rewritten) => *expr = rewritten,
                 None => super::syntax::as_function(expr),
@@ -606,12 +614,13 @@ fn interval_literal(interval: &ast::Interval) -> Option<String> {
 /// What the functions behind CURRENT_DATE and its like take: the moment of the transaction, and how many digits of a second
 /// are wanted.
 fn clock_arguments(name: &str, args: &FunctionArguments) -> Option<Vec<Expr>> {
-    const CLOCKS: [&str; 5] = [
+    const CLOCKS: [&str; 6] = [
         "current_date",
         "current_time",
         "current_timestamp",
         "localtime",
         "localtimestamp",
+        "transaction_timestamp",
     ];
     if !CLOCKS.contains(&name) {
         return None;
@@ -619,6 +628,7 @@ fn clock_arguments(name: &str, args: &FunctionArguments) -> Option<Vec<Expr>> {
     let digits = match args {
         FunctionArguments::None => None,
         FunctionArguments::List(list) => match list.args.as_slice() {
+            [] if name == "transaction_timestamp" => None,
             [FunctionArg::Unnamed(FunctionArgExpr::Expr(digits @ Expr::Value(_)))] => {
                 Some(digits.clone())
             }

@@ -18,6 +18,7 @@ use tidelog_storage::{ColumnType, Datum, DatumRef, ElementType, PrintedType};
 use super::order::{check_groupable, is_comparable, refuse_json, sorted, sorted_by};
 use super::{arrays, calls, caseless, conditional};
 use crate::error::{ErrorKind, SqlError};
+use crate::optimize::with_its_name;
 use crate::text::{self, Style};
 use crate::{casts, functions, output, types};
 
@@ -267,6 +268,13 @@ pub(super) fn follow_postgres(plan: LogicalPlan, style: Style) -> Result<Logical
                 sort.expr = sorted(sort.expr, &schema)?;
                 LogicalPlan::Sort(sort)
             }
+            LogicalPlan::Distinct(Distinct::On(mut first)) => {
+                first.sort_expr = match first.sort_expr {
+                    Some(keys) => Some(sorted(keys, &schema)?),
+                    None => None,
+                };
+                LogicalPlan::Distinct(Distinct::On(first))
+            }
             LogicalPlan::Aggregate(aggregate) => {
                 check_groupable(&aggregate.group_expr, &schema)?;
                 LogicalPlan::Aggregate(aggregate)
@@ -280,9 +288,9 @@ pub(super) fn follow_postgres(plan: LogicalPlan, style: Style) -> Result<Logical
         };
         let names = NamePreserver::new(&plan);
         let mut plan = plan.map_expressions(|expr| {
-            let name = names.save(&expr);
-            let expr = expr.transform_up(|expr| rewrite(expr, &schema, style))?;
-            Ok(expr.update_data(|expr| name.restore(expr)))
+            with_its_name(&names, expr, &mut |expr| {
+                expr.transform_up(|expr| rewrite(expr, &schema, style))
+            })
         })?;
         caseless::check(&plan.data, &schema)?;
         changed |= plan.transformed;
@@ -350,6 +358,11 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
         Expr::ScalarFunction(call) if conditional::is_distinction(call.name()) => {
             Transformed::yes(conditional::distinct(call, schema, style)?)
         }
+        Expr::ScalarFunction(call)
+            if matches!(call.name(), "enum_first" | "enum_last" | "enum_range") =>
+        {
+            Transformed::yes(arrays::enum_call(call, schema, style)?)
+        }
         Expr::ScalarFunction(call) if call.name() == functions::array::OVERLAPS => {
             Transformed::yes(arrays::overlaps(call, schema, style)?)
         }
@@ -403,7 +416,12 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
     })
 }
 
-pub(super) fn type_pair(left: Expr, right: Expr, schema: &DFSchema, style: Style) -> Result<(Expr, Expr)> {
+pub(super) fn type_pair(
+    left: Expr,
+    right: Expr,
+    schema: &DFSchema,
+    style: Style,
+) -> Result<(Expr, Expr)> {
     let (left, right) = match (small_literal(&left), small_literal(&right)) {
         (Some(l), Some(r)) => (int4(l), int4(r)),
         (Some(l), None) if is_small_int(&right, schema) => (int4(l), right),
@@ -597,7 +615,11 @@ fn check_comparable(
     Err(no_operator(op, l, r))
 }
 
-pub(super) fn no_operator(op: &BinaryOperator, left: ColumnType, right: ColumnType) -> DataFusionError {
+pub(super) fn no_operator(
+    op: &BinaryOperator,
+    left: ColumnType,
+    right: ColumnType,
+) -> DataFusionError {
     let message = format!(
         "operator does not exist: {} {op} {}",
         types::name(left),

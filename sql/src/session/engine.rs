@@ -12,7 +12,7 @@ use crate::constraints::ConditionCache;
 use crate::functions;
 use crate::locks::LockTable;
 use crate::optimize::{self, CheckedArithmetic};
-use crate::plan::SetOperations;
+use crate::plan::{ElementTypes, SetOperations};
 
 /// What all sessions share.
 pub struct Engine {
@@ -66,7 +66,7 @@ impl Engine {
             .with_default_features()
             .with_analyzer_rule(Arc::new(CheckedArithmetic))
             .with_optimizer_rules(optimize::logical_rules())
-            .with_relation_planners(vec![Arc::new(SetOperations)])
+            .with_relation_planners(vec![Arc::new(SetOperations), Arc::new(ElementTypes)])
             .with_physical_optimizer_rules(optimize::physical_rules());
         let id = functions::snowflake_id(store.clone());
         let scalars = builder.scalar_functions().get_or_insert_default();

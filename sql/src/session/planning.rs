@@ -53,12 +53,13 @@ impl Session {
 
     fn plan_with(
         &self,
-        replaced: Vec<(String, Arc<dyn datafusion::datasource::TableProvider>)>,
+        mut replaced: Vec<(String, Arc<dyn datafusion::datasource::TableProvider>)>,
         query: ast::Query,
         given: &[Option<ColumnType>],
         pseudo_columns: bool,
         catalog: &Catalog,
     ) -> Result<QueryPlan, SqlError> {
+        replaced.extend(self.stand_ins.iter().cloned());
         let access = self.access(catalog);
         let search_path = self.search_path();
         let constants = self.constants();

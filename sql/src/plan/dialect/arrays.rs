@@ -1,26 +1,29 @@
 //! Casts of array literals, subscripts, and what is written as a subquery over an array.
 
 use datafusion::sql::sqlparser::ast::{
-    DataType, ArrayElemTypeDef, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Subscript, TableFactor, Value, self
+    self, ArrayElemTypeDef, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArguments, Subscript, TableFactor, Value,
 };
 
 use super::{call, cast, name_of, take};
 use crate::{ddl, functions};
 
-/// A cast of an array literal is a cast of each of its elements, also of such as have no common type.
-pub(super) fn cast_elements(literal: &mut Expr, element: &DataType) {
+/// A cast of an array literal is a cast of each of its elements, also of such as have no common type; says whether these
+/// are literals of arrays themselves.
+pub(super) fn cast_elements(literal: &mut Expr, element: &DataType) -> bool {
     if let DataType::Array(ArrayElemTypeDef::SquareBracket(inner, _)) = element {
         return cast_elements(literal, inner);
     }
     let Expr::Function(function) = literal else {
-        return;
+        return false;
     };
     let FunctionArguments::List(list) = &mut function.args else {
-        return;
+        return false;
     };
     if name_of(&function.name).as_deref() != Some(functions::ARRAY) {
-        return;
+        return false;
     }
+    let mut nests = false;
     for arg in &mut list.args {
         let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = arg else {
             continue;
@@ -30,10 +33,14 @@ pub(super) fn cast_elements(literal: &mut Expr, element: &DataType) {
             _ => false,
         };
         match is_literal(expr) {
-            true => cast_elements(expr, element),
+            true => {
+                nests = true;
+                cast_elements(expr, element);
+            }
             false => *expr = cast(take(expr), element.clone()),
         }
     }
+    nests
 }
 
 pub(super) fn subscripted(value: Expr, subscript: Subscript) -> Expr {
@@ -106,4 +113,3 @@ pub(super) fn prefixed(function: &Function) -> Option<Expr> {
         call("pg_prefixed", vec![array.clone(), prefix])
     })
 }
-
