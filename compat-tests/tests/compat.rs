@@ -70,6 +70,8 @@ mod reads;
 mod real_data;
 #[path = "compat/robustness.rs"]
 mod robustness;
+#[path = "compat/sessions.rs"]
+mod sessions;
 #[path = "compat/slt.rs"]
 mod slt;
 #[path = "compat/subscribe.rs"]

@@ -375,18 +375,21 @@ fn not_locked(error: LockError, table: &str) -> SqlError {
             let message = "canceling statement due to lock timeout";
             SqlError::new(ErrorKind::LockNotAvailable, message)
         }
-        LockError::Deadlock(pids) => {
-            let after = pids.iter().cycle().skip(1);
-            let lines: Vec<String> = pids
-                .iter()
-                .zip(after)
-                .map(|(pid, by)| format!("Process {pid} waits for a row; blocked by process {by}."))
-                .collect();
-            SqlError::new(ErrorKind::DeadlockDetected, "deadlock detected")
-                .detail(lines.join("\n"))
-                .hint("The transaction can be run again.")
-        }
+        LockError::Deadlock(pids) => deadlock(&pids),
     }
+}
+
+/// 40P01, with who waits for whom.
+pub(crate) fn deadlock(pids: &[i32]) -> SqlError {
+    let after = pids.iter().cycle().skip(1);
+    let lines: Vec<String> = pids
+        .iter()
+        .zip(after)
+        .map(|(pid, by)| format!("Process {pid} waits for a row; blocked by process {by}."))
+        .collect();
+    SqlError::new(ErrorKind::DeadlockDetected, "deadlock detected")
+        .detail(lines.join("\n"))
+        .hint("The transaction can be run again.")
 }
 
 /// A locking clause and the simple query that it stands on.

@@ -200,6 +200,11 @@ impl Parsed {
         }
     }
 
+    /// The query string that it stands in.
+    pub(crate) fn source(&self) -> &Arc<str> {
+        &self.source
+    }
+
     /// The statement without the locking clauses of queries inside it; `None` where there are none.
     pub(crate) fn without_locks_inside(&self) -> Option<Parsed> {
         match &self.body {

@@ -14,6 +14,8 @@ use datafusion::sql::sqlparser::ast::{self, Statement};
 use parking_lot::Mutex;
 use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, Store, datum};
 
+use crate::activity::Shown;
+use crate::advisory::Advisory;
 use crate::constraints::ConditionCache;
 use crate::ddl::Ddl;
 use crate::error::{ErrorKind, SqlError, from_datafusion};
@@ -99,6 +101,10 @@ pub struct Session {
     /// What the transaction under way has to say; the same for all of them.
     outbox: Arc<Outbox>,
     pg_notify: Arc<ScalarUDF>,
+    /// Its place in pg_stat_activity.
+    shown: Option<Shown>,
+    /// Its advisory locks.
+    pub(crate) advisory: Arc<Advisory>,
     cursors: BTreeMap<String, Cursor>,
     /// How many cursors it has declared.
     cursors_declared: u64,
@@ -168,9 +174,12 @@ impl Session {
 
     fn with(engine: Arc<Engine>, login: Arc<Login>, role: String, settings: Settings) -> Session {
         let outbox = Arc::new(Outbox::default());
+        let group = engine.locks.group();
         Session {
             database: login.database.as_str().into(),
-            work: Work::new(Locks::new(&engine.locks, login.pid)),
+            work: Work::new(Locks::of(&engine.locks, group, login.pid)),
+            shown: None,
+            advisory: Arc::new(Advisory::new(&engine.locks, group, login.pid)),
             pg_notify: pg_notify(outbox.clone(), login.pid),
             outbox,
             engine,
@@ -363,6 +372,8 @@ impl Session {
         if self.work.block == Block::None {
             self.begin_work();
         }
+        self.advisory.set_timeout(self.timeout("lock_timeout"));
+        self.begins(&statement.statement);
         let result = self.execute_retrying(statement, parameters).await;
         if result.is_err() {
             self.fail();
@@ -385,6 +396,7 @@ impl Session {
                 Err(error)
                     if error.kind == ErrorKind::DeadlockDetected
                         && self.work.block == Block::None
+                        && !self.advisory.is_held()
                         && tries < RETRIES_MAX =>
                 {
                     self.roll_back();

@@ -20,7 +20,7 @@ use super::{arrays, calls, caseless, conditional};
 use crate::error::{ErrorKind, SqlError};
 use crate::optimize::with_its_name;
 use crate::text::{self, Style};
-use crate::{casts, functions, output, types};
+use crate::{activity, advisory, casts, functions, output, types};
 
 /// Types the operands of comparisons and arithmetic: a bare string literal takes the type of the other side, an
 /// integer literal is an int4 where it fits, and text compares with nothing but text.
@@ -357,6 +357,18 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
         }
         Expr::ScalarFunction(call) if conditional::is_distinction(call.name()) => {
             Transformed::yes(conditional::distinct(call, schema, style)?)
+        }
+        Expr::ScalarFunction(mut call)
+            if advisory::is_one(call.name()) || activity::is_one(call.name()) =>
+        {
+            let ty = match advisory::is_one(call.name()) {
+                true => advisory::argument(call.args.len()),
+                false => ColumnType::Int4,
+            };
+            let args = call.args.into_iter();
+            let typed = args.map(|arg| literal_of(type_parameter(arg, ty), ty, style));
+            call.args = typed.collect::<Result<_>>()?;
+            Transformed::yes(Expr::ScalarFunction(call))
         }
         Expr::ScalarFunction(call)
             if matches!(call.name(), "enum_first" | "enum_last" | "enum_range") =>

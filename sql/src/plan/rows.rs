@@ -252,6 +252,10 @@ impl<'a> Rows<'a> {
             SetExpr::Select(select) => select,
             SetExpr::Query(query) => return self.columns_of(&query.body),
             SetExpr::SetOperation { left, .. } => return self.columns_of(left),
+            SetExpr::Values(values) => {
+                let width = values.rows.first()?.content.len();
+                return Some((1..=width).map(|at| format!("column{at}")).collect());
+            }
             _ => return None,
         };
         let mut columns = Vec::new();

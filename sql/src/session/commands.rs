@@ -163,6 +163,7 @@ impl Session {
                 self.drawn.clear();
                 self.report_all();
                 self.change_channels(ChannelChange::Unlisten(None));
+                self.advisory.unlock_all();
                 self.cursors.clear();
                 Ok(Outcome::Command("DISCARD ALL".to_string()))
             }

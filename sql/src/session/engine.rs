@@ -7,6 +7,7 @@ use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
 use tidelog_storage::{CommitError, Store};
 
+use crate::activity::Activities;
 use crate::cold_scan;
 use crate::constraints::ConditionCache;
 use crate::functions;
@@ -19,6 +20,7 @@ pub struct Engine {
     pub(super) store: Arc<Store>,
     pub(super) state: SessionState,
     pub(super) locks: Arc<LockTable>,
+    pub(super) activities: Arc<Activities>,
     pub(super) conditions: ConditionCache,
     pub(super) transaction_bytes_max: usize,
 }
@@ -82,6 +84,7 @@ impl Engine {
             store,
             state,
             locks: Arc::default(),
+            activities: Arc::default(),
             conditions: ConditionCache::default(),
             transaction_bytes_max,
         })

@@ -28,7 +28,7 @@ use crate::system::Showing;
 use crate::text::Style;
 
 /// What says something else of the session each time it is asked.
-const SESSION_NAMES: [&str; 7] = [
+const SESSION_NAMES: [&str; 8] = [
     "txid_current",
     "current_setting",
     "set_config",
@@ -36,6 +36,7 @@ const SESSION_NAMES: [&str; 7] = [
     "pg_listening_channels",
     "notification_seq",
     "pg_cursors",
+    "pg_stat_activity",
 ];
 
 impl Session {
@@ -73,6 +74,8 @@ impl Session {
             access: &access,
             constants: &constants,
             pg_notify: &self.pg_notify,
+            advisory: &self.advisory,
+            activities: self.activities(),
             cursors: &|| self.cursor_infos(),
             sequences: self.sequences(),
             style: self.style(),

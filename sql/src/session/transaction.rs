@@ -130,6 +130,7 @@ pub(super) struct Savepoint {
     changes: Mark,
     ddl: DdlMark,
     locks: usize,
+    advisory: usize,
     settings: SettingsMark,
     said: usize,
     channels: usize,
@@ -255,7 +256,8 @@ impl Session {
 
     fn undo_to_savepoint(&mut self, at: usize) {
         let savepoint = &self.work.savepoints[at];
-        let (changes, ddl, locks) = (savepoint.changes, savepoint.ddl, savepoint.locks);
+        let (changes, ddl) = (savepoint.changes, savepoint.ddl);
+        let (locks, advisory) = (savepoint.locks, savepoint.advisory);
         let settings = savepoint.settings.clone();
         self.work.changes.write().rollback_to_mark(changes);
         let savepoint = &self.work.savepoints[at];
@@ -264,6 +266,7 @@ impl Session {
         let changed = self.settings.undo_to(settings);
         self.tell(changed);
         self.work.locks.release_to(locks);
+        self.advisory.release_to(advisory);
         self.outbox.truncate(said);
         self.work.channels.truncate(channels);
         self.drop_cursors_after(cursors);
@@ -420,7 +423,7 @@ impl Session {
         }
     }
 
-    fn take_work(&mut self, committed: bool) -> (Transaction, Locks) {
+    fn take_work(&mut self, committed: bool) -> (Transaction, [Locks; 2]) {
         self.work.savepoints.clear();
         self.work.channels.clear();
         self.outbox.truncate(0);
@@ -429,8 +432,9 @@ impl Session {
         self.tell(changed);
         self.forget_reads();
         *self.work.since.get_mut() = None;
-        let fresh = Locks::new(&self.engine.locks, self.login.pid);
+        let fresh = self.work.locks.fresh();
         let locks = std::mem::replace(&mut self.work.locks, fresh);
+        let locks = [locks, self.advisory.take_transaction()];
         // A scan that is still being sent may hold the lock for reading; it found nothing to read here.
         if self.work.changes.read().is_untouched() {
             return (Transaction::new(), locks);
@@ -723,6 +727,7 @@ impl Session {
             ddl: self.ddl_mark(),
             settings: self.settings.mark(),
             locks: self.work.locks.mark(),
+            advisory: self.advisory.mark(),
             said: self.outbox.len(),
             channels: self.work.channels.len(),
             cursors: self.cursors_declared,

@@ -339,10 +339,12 @@ fn wrong(ty: ColumnType, text: &str, what: Wrong) -> SqlError {
     };
     match what {
         Wrong::Syntax => {
-            let message = format!(
-                "invalid input syntax for type {}: \"{text}\"",
-                types::name(ty)
-            );
+            let name = match ty {
+                ColumnType::Timestamp => "timestamp".to_string(),
+                ColumnType::Time => "time".to_string(),
+                ty => types::name(ty),
+            };
+            let message = format!("invalid input syntax for type {name}: \"{text}\"");
             SqlError::new(ErrorKind::InvalidDatetimeFormat, message)
         }
         Wrong::Field => field(),
