@@ -20,7 +20,7 @@ use tidelog_storage::{ColumnType, ElementType};
 use super::conditional;
 use super::operators::{
     PostgresOperators, class, external, int4, known_type, literal_of, plain_type, small_literal,
-    type_literal, type_of, type_parameter, typed_beside, typed_by, written_type,
+    type_literal, type_of, type_parameter, typed_beside, written_type,
 };
 use super::order::{has_own_order, sorted, sorted_by};
 use crate::error::{ErrorKind, SqlError};
@@ -262,8 +262,6 @@ pub(super) fn case(mut case: Case, schema: &DFSchema, style: Style) -> Result<Ex
         }
     }
     if let Some(value) = &mut case.expr {
-        let whens = case.when_then_expr.iter().map(|(when, _)| (**when).clone());
-        **value = typed_by((**value).clone(), &whens.collect::<Vec<_>>(), schema, style)?;
         // What tells values apart is not always what is equal.
         let key = |expr: Expr, ty| match ty {
             Some(ty @ (ColumnType::Interval | ColumnType::Printed(_))) => sorted_by(expr, ty),

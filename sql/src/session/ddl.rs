@@ -318,7 +318,10 @@ fn noticed(error: SqlError) -> SqlError {
         UndefinedTable,
     };
     let kind = match error.kind {
-        DependentObjectsStillExist | InvalidSchemaName | UndefinedColumn | UndefinedObject
+        DependentObjectsStillExist
+        | InvalidSchemaName
+        | UndefinedColumn
+        | UndefinedObject
         | UndefinedTable => ErrorKind::SuccessfulCompletion,
         kind => kind,
     };

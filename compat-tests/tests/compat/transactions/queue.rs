@@ -9,8 +9,8 @@ use super::stage::same_on_both;
 use crate::pair::Pair;
 use crate::type_functions::{all_refused, all_same};
 
-const JOBS: &str =
-    "CREATE TABLE jobs (id int PRIMARY KEY, state text NOT NULL DEFAULT 'new', worker int);
+const JOBS: &str = "DROP TABLE IF EXISTS jobs, log;
+    CREATE TABLE jobs (id int PRIMARY KEY, state text NOT NULL DEFAULT 'new', worker int);
     INSERT INTO jobs (id) SELECT i FROM generate_series(1, 6) i;
     CREATE TABLE log (id int, worker int);";
 

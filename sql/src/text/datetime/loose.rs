@@ -46,7 +46,7 @@ fn month(word: &str) -> Option<i64> {
     let is = |name: &&str| {
         word == *name || word == &name[..3] || word == "sept" && name.starts_with(word)
     };
-    let at = MONTHS.iter().position(|name| is(&name))?;
+    let at = MONTHS.iter().position(is)?;
     i64::try_from(at + 1).ok()
 }
 
