@@ -136,6 +136,29 @@ impl Peer {
         (client, receive)
     }
 
+    /// What the server says beside the results of a script, as `SQLSTATE message`.
+    pub async fn notices(&self, script: &str) -> Vec<String> {
+        let (client, mut connection) = self
+            .config()
+            .connect(NoTls)
+            .await
+            .expect("the server takes a connection");
+        let gathered = tokio::spawn(async move {
+            let mut notices = Vec::new();
+            while let Some(Ok(message)) =
+                std::future::poll_fn(|context| connection.poll_message(context)).await
+            {
+                if let AsyncMessage::Notice(notice) = message {
+                    notices.push(format!("{} {}", notice.code().code(), notice.message()));
+                }
+            }
+            notices
+        });
+        client.batch_execute(script).await.expect("the script runs");
+        drop(client);
+        gathered.await.expect("the connection ends")
+    }
+
     fn config(&self) -> Config {
         let mut config = Config::new();
         config

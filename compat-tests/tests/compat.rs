@@ -10,6 +10,8 @@ mod answers;
 mod catalog;
 #[path = "compat/clients.rs"]
 mod clients;
+#[path = "compat/coercion.rs"]
+mod coercion;
 #[path = "compat/columns.rs"]
 mod columns;
 #[path = "compat/constraints.rs"]
@@ -68,6 +70,8 @@ mod reads;
 mod real_data;
 #[path = "compat/robustness.rs"]
 mod robustness;
+#[path = "compat/sessions.rs"]
+mod sessions;
 #[path = "compat/slt.rs"]
 mod slt;
 #[path = "compat/subscribe.rs"]

@@ -93,7 +93,11 @@ impl Interrupts {
             cancel: Arc::new(watch::Sender::new(false)),
             gone: CancellationToken::new(),
             closing: CancellationToken::new(),
-            shutdown,
+            // One that ends by itself, too.
+            shutdown: Shutdown {
+                stop: shutdown.stop.child_token(),
+                kill: shutdown.kill.child_token(),
+            },
             deadline: None,
             committing: Arc::default(),
             evictions: Evictions::default(),
@@ -114,6 +118,12 @@ impl Interrupts {
     /// Cancels the statement that runs, as CancelRequest does.
     pub(crate) fn cancel_statement(&self) {
         self.cancel.send_replace(true);
+    }
+
+    /// Ends the connection, as a shutdown does.
+    pub(crate) fn terminate(&self) {
+        self.shutdown.stop.cancel();
+        self.shutdown.kill.cancel();
     }
 
     /// A statement begins, with as much time as `statement_timeout` gives it. Cancel requests that came before

@@ -3,8 +3,15 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, StringBuilder, TimestampMicrosecondArray};
-use arrow::datatypes::{DataType, FieldRef, Int64Type, TimestampMicrosecondType};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Date32Array, Float32Array, ListArray, StringBuilder,
+    Time64MicrosecondArray, TimestampMicrosecondArray,
+};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{
+    DataType, Date32Type, Field, FieldRef, Float64Type, Int64Type, TimestampMicrosecondType,
+};
+use arrow::error::ArrowError;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::{DataFusionError, Result};
@@ -43,12 +50,14 @@ enum Conversion {
     Round(ColumnType),
     /// A json value to the number, boolean or text that it is.
     FromJson(ColumnType),
+    /// A fraction to the nearest real, which may be out of its range.
+    Narrow(ColumnType),
+    /// An array of the one to an array of the other, element by element.
+    Each(ColumnType, ColumnType),
+    /// Between dates and timestamps, of which some are infinite, and to the times that they show.
+    Moment(ColumnType, ColumnType),
     /// Between what clocks show: times with and without a zone, moments, intervals.
     Clock(ColumnType, ColumnType),
-    /// A `timestamptz` to what the zone's clocks show, as `timestamp`.
-    ToLocal,
-    /// What the zone's clocks show, as `timestamp`, to the moment.
-    FromLocal,
 }
 
 fn is_text(ty: ColumnType) -> bool {
@@ -68,6 +77,14 @@ fn is_bits(ty: ColumnType) -> bool {
 
 fn is_integer(ty: ColumnType) -> bool {
     matches!(ty, ColumnType::Int2 | ColumnType::Int4 | ColumnType::Int8)
+}
+
+/// A time of which the session's time zone may have to tell what another type makes of it.
+fn is_moment(ty: ColumnType) -> bool {
+    matches!(
+        ty,
+        ColumnType::Date | ColumnType::Timestamp | ColumnType::TimestampTz
+    )
 }
 
 /// What PostgreSQL does where DataFusion would do something else.
@@ -106,6 +123,15 @@ fn conversion(from: ColumnType, to: ColumnType) -> Option<Conversion> {
         (Jsonb, to) if is_integer(to) => Conversion::FromJson(to),
         (from, to) if is_text(to) => Conversion::Output(from),
         (Float4 | Float8 | Numeric(_), to) if is_integer(to) => Conversion::Round(to),
+        (Float8 | Numeric(_), Float4) => Conversion::Narrow(from),
+        (ColumnType::Array(a), ColumnType::Array(b)) => {
+            let (a, b) = (a.into(), b.into());
+            conversion(a, b)?;
+            Conversion::Each(a, b)
+        }
+        (from, to) if is_moment(from) && (is_moment(to) || to == Time) && from != to => {
+            Conversion::Moment(from, to)
+        }
         (Time, TimeTz | Interval) | (TimestampTz, TimeTz) | (TimeTz | Interval, Time) => {
             Conversion::Clock(from, to)
         }
@@ -129,7 +155,17 @@ pub(crate) fn rewrite(cast: Cast, schema: &DFSchema, style: Style) -> Result<Tra
     ) else {
         return Ok(Transformed::no(Expr::Cast(cast)));
     };
-    if let Some(conversion) = conversion(from, to) {
+    // Arrays of several dimensions are lists of lists.
+    let is_flat = |field: &FieldRef| match field.data_type() {
+        DataType::List(item) => !item.data_type().is_nested(),
+        _ => true,
+    };
+    let conversion = conversion(from, to);
+    let conversion = conversion.filter(|conversion| match conversion {
+        Conversion::Each(..) => is_flat(&from_field),
+        _ => true,
+    });
+    if let Some(conversion) = conversion {
         let cut = match (conversion, to) {
             // The output is text of any length.
             (Conversion::Output(_), ColumnType::Varchar(Some(_)) | ColumnType::Bpchar(_)) => true,
@@ -165,23 +201,7 @@ pub(crate) fn rewrite(cast: Cast, schema: &DFSchema, style: Style) -> Result<Tra
         );
         return Err(external(SqlError::new(ErrorKind::CannotCoerce, message)));
     }
-    if style == Style::default() {
-        return Ok(Transformed::no(Expr::Cast(cast)));
-    }
-    Ok(match (from, to) {
-        (ColumnType::TimestampTz, ColumnType::Timestamp | ColumnType::Date | ColumnType::Time) => {
-            let local = function(Conversion::ToLocal, micros(*cast.expr, true), style);
-            Transformed::yes(Expr::Cast(Cast::new_from_field(
-                Box::new(local),
-                cast.field,
-            )))
-        }
-        (ColumnType::Timestamp | ColumnType::Date, ColumnType::TimestampTz) => {
-            let local = micros(*cast.expr, false);
-            Transformed::yes(function(Conversion::FromLocal, local, style))
-        }
-        _ => Transformed::no(Expr::Cast(cast)),
-    })
+    Ok(Transformed::no(Expr::Cast(cast)))
 }
 
 /// A value whose type is said beside it, where Arrow's type does not tell it.
@@ -201,15 +221,6 @@ pub(crate) fn tagged(subquery: Expr, schema: &DFSchema, style: Style) -> Transfo
         }
         _ => Transformed::no(subquery),
     }
-}
-
-/// A timestamp in microseconds: DataFusion's clock has nanoseconds.
-fn micros(expr: Expr, zoned: bool) -> Expr {
-    let ty = match zoned {
-        true => ColumnType::TimestampTz,
-        false => ColumnType::Timestamp,
-    };
-    Expr::Cast(Cast::new(Box::new(expr), ty.arrow()))
 }
 
 /// A value that is kept as text of another type, as text: `x::text`.
@@ -254,8 +265,9 @@ impl CastFunction {
             | Conversion::Vector(_, ty)
             | Conversion::FromBits(ty) => ty,
             Conversion::Output(_) => ColumnType::Text,
-            Conversion::ToLocal => ColumnType::Timestamp,
-            Conversion::FromLocal => ColumnType::TimestampTz,
+            Conversion::Narrow(_) => ColumnType::Float4,
+            Conversion::Each(_, ty) => ty.array().unwrap_or(ty),
+            Conversion::Moment(_, ty) => ty,
         }
     }
 
@@ -280,10 +292,55 @@ impl CastFunction {
                 self.read_texts(array, ty, |bits| bits::to_integer(ty, bits))
             }
             Conversion::Round(ty) => round(array, ty),
+            Conversion::Narrow(from) => narrow(array, from),
+            Conversion::Each(from, to) => self.each(array, from, to),
             Conversion::Clock(from, to) => self.convert_clocks(array, from, to),
-            Conversion::ToLocal => Ok(shift(array, self.style, true)),
-            Conversion::FromLocal => Ok(shift(array, self.style, false)),
+            Conversion::Moment(from, to) => moments(array, from, to, self.style),
         }
+    }
+
+    /// Arrays with each of their elements cast.
+    fn each(&self, array: &ArrayRef, from: ColumnType, to: ColumnType) -> Result<ArrayRef> {
+        let list = array.as_list::<i32>();
+        let (first, last) = (
+            list.offsets().first().copied().unwrap_or_default(),
+            list.offsets().last().copied().unwrap_or_default(),
+        );
+        // Only what the rows hold is cast.
+        let (start, length) = (first as usize, (last - first) as usize);
+        let values = list.values().slice(start, length);
+        let lengths = list
+            .offsets()
+            .windows(2)
+            .map(|two| (two[1] - two[0]) as usize);
+        let offsets = OffsetBuffer::from_lengths(lengths);
+        let step = |conversion, values: &ArrayRef| {
+            let step = CastFunction {
+                conversion,
+                style: self.style,
+                signature: self.signature.clone(),
+            };
+            step.apply(values)
+        };
+        let values = match conversion(from, to) {
+            None => values,
+            Some(conversion) => {
+                let made = step(conversion, &values)?;
+                match (conversion, to) {
+                    (
+                        Conversion::Output(_),
+                        ColumnType::Varchar(Some(_)) | ColumnType::Bpchar(_),
+                    ) => step(Conversion::Cut(to), &made)?,
+                    _ => made,
+                }
+            }
+        };
+        let item = match self.result_type().arrow() {
+            DataType::List(item) if item.data_type() == values.data_type() => item,
+            _ => Arc::new(Field::new_list_field(values.data_type().clone(), true)),
+        };
+        let nulls = list.nulls().cloned();
+        Ok(Arc::new(ListArray::try_new(item, offsets, values, nulls)?))
     }
 
     fn read_texts(
@@ -450,20 +507,91 @@ fn round(array: &ArrayRef, ty: ColumnType) -> Result<ArrayRef> {
     Ok(builder.finish())
 }
 
-/// Moves timestamps by the zone's distance from UTC.
-fn shift(array: &ArrayRef, style: Style, to_local: bool) -> ArrayRef {
-    let zone = style.zone;
-    let moved = |micros: i64| match micros {
-        i64::MIN | i64::MAX => micros,
-        micros if to_local => micros.saturating_add(zone.offset_at(micros) * 1_000_000),
-        micros => micros.saturating_sub(zone.offset_of_local(micros) * 1_000_000),
-    };
-    let values = array.as_primitive::<TimestampMicrosecondType>();
-    let moved: TimestampMicrosecondArray = values.unary(moved);
-    match to_local {
-        true => Arc::new(moved),
-        false => Arc::new(moved.with_timezone("UTC")),
+/// Fractions as reals; 22003 for what is none.
+fn narrow(array: &ArrayRef, from: ColumnType) -> Result<ArrayRef> {
+    let wide = arrow::compute::cast(array, &DataType::Float64)?;
+    let wide = wide.as_primitive::<Float64Type>();
+    #[allow(clippy::cast_possible_truncation)] // What is out of range is refused.
+    let reals: Float32Array = wide.unary(|value| value as f32);
+    for (row, (real, value)) in reals.values().iter().zip(wide.values()).enumerate() {
+        let overflows = real.is_infinite() && value.is_finite();
+        let vanishes = *real == 0.0 && *value != 0.0;
+        if !(overflows || vanishes) || wide.is_null(row) {
+            continue;
+        }
+        let message = match from {
+            ColumnType::Numeric(_) => {
+                let mut written = String::new();
+                if let Some(number) = datum_at(array, row) {
+                    text::write(number, from, Style::default(), &mut written);
+                }
+                format!("\"{written}\" is out of range for type real")
+            }
+            _ if overflows => "value out of range: overflow".to_string(),
+            _ => "value out of range: underflow".to_string(),
+        };
+        let error = SqlError::new(ErrorKind::NumericValueOutOfRange, message);
+        return Err(external(error));
     }
+    Ok(Arc::new(reals))
+}
+
+/// Dates and timestamps as each other, as the zone's clocks show them, or as times, of which an infinite one has none.
+fn moments(array: &ArrayRef, from: ColumnType, to: ColumnType, style: Style) -> Result<ArrayRef> {
+    const SECOND: i64 = 1_000_000;
+    const DAY: i64 = 86_400 * SECOND;
+    let zone = style.zone;
+    let out_of_range = |what: &str| {
+        let message = format!("{what} out of range");
+        ArrowError::ExternalError(Box::new(SqlError::new(
+            ErrorKind::DatetimeFieldOverflow,
+            message,
+        )))
+    };
+    // now() has nanoseconds.
+    let array = output::conform(array, from).map_err(external)?;
+    let local: TimestampMicrosecondArray = match from {
+        ColumnType::Date => array
+            .as_primitive::<Date32Type>()
+            .try_unary(|days| match days {
+                i32::MAX => Ok(i64::MAX),
+                i32::MIN => Ok(i64::MIN),
+                days => (i64::from(days).checked_mul(DAY)).ok_or_else(|| out_of_range("date")),
+            })?,
+        ColumnType::TimestampTz => {
+            let at = array.as_primitive::<TimestampMicrosecondType>();
+            at.unary(|at| match at {
+                i64::MIN | i64::MAX => at,
+                at => at.saturating_add(zone.offset_at(at) * SECOND),
+            })
+        }
+        _ => array.as_primitive::<TimestampMicrosecondType>().clone(),
+    };
+    Ok(match to {
+        ColumnType::Timestamp => Arc::new(local.with_timezone_opt::<&str>(None)),
+        ColumnType::TimestampTz => {
+            let at: TimestampMicrosecondArray = local.unary(|local| match local {
+                i64::MIN | i64::MAX => local,
+                local => local.saturating_sub(zone.offset_of_local(local) * SECOND),
+            });
+            Arc::new(at.with_timezone("UTC"))
+        }
+        ColumnType::Date => {
+            let days: Date32Array = local.try_unary(|local| match local {
+                i64::MAX => Ok(i32::MAX),
+                i64::MIN => Ok(i32::MIN),
+                local => i32::try_from(local.div_euclid(DAY)).map_err(|_| out_of_range("date")),
+            })?;
+            Arc::new(days)
+        }
+        _ => {
+            let times: Time64MicrosecondArray = local.unary_opt(|local| {
+                let is_infinite = matches!(local, i64::MIN | i64::MAX);
+                (!is_infinite).then(|| local.rem_euclid(DAY))
+            });
+            Arc::new(times)
+        }
+    })
 }
 
 impl ScalarUDFImpl for CastFunction {
@@ -477,10 +605,11 @@ impl ScalarUDFImpl for CastFunction {
             Conversion::Cut(_) => "pg_cut",
             Conversion::Typed(_) => "pg_typed",
             Conversion::Round(_) => "pg_round",
+            Conversion::Narrow(_) => "pg_narrow",
+            Conversion::Each(..) => "pg_each",
             Conversion::FromJson(_) => "pg_from_json",
             Conversion::Clock(..) => "pg_clock",
-            Conversion::ToLocal => "pg_to_local",
-            Conversion::FromLocal => "pg_from_local",
+            Conversion::Moment(..) => "pg_moment",
         }
     }
 

@@ -63,6 +63,22 @@ impl Session {
             self.check_rows(table, &rows.cloned().collect::<Vec<_>>())?;
         }
         self.write(table, writes)?;
+        match self.check_references(table, writes).await {
+            // PostgreSQL looks at the keys first.
+            Err(error) if error.kind == ErrorKind::ForeignKeyViolation => {
+                self.check_keys(table, writes)?;
+                Err(error)
+            }
+            checked => checked,
+        }
+    }
+
+    /// Holds rows that were written against the tables that they refer to, and that refer to them.
+    async fn check_references(
+        &mut self,
+        table: &Arc<TableDef>,
+        writes: &[Write],
+    ) -> Result<(), SqlError> {
         if !table.foreign_keys.is_empty() {
             self.check_parents(table, writes).await?;
         }

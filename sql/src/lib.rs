@@ -5,6 +5,8 @@
 //! Guarantees: the partition a statement can reach comes from the session's role, never from its text.
 //! Does not: know sockets, protocol messages or SQLSTATE codes (it names the kind of error; `server` gives the code).
 
+pub mod activity;
+mod advisory;
 mod arithmetic;
 mod as_of;
 mod casts;
@@ -43,6 +45,7 @@ pub mod text;
 pub mod types;
 mod upsert;
 
+pub use activity::Signal;
 pub use error::{ErrorKind, SqlError};
 pub use output::{OutputColumn, RowStream, row_tag};
 pub use parse::Parsed;

@@ -1,5 +1,7 @@
 //! Locking the rows that a statement found, and SELECT … FOR UPDATE, which does nothing else.
 
+pub(crate) mod inside;
+
 use std::cmp::Reverse;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -108,7 +110,20 @@ impl Session {
         found: Vec<Found>,
         waited: bool,
     ) -> Result<Option<Vec<Found>>, SqlError> {
-        if !self.defers_commit() {
+        self.as_found_of(scope, table, found, waited, self.defers_commit())
+            .await
+    }
+
+    /// The same; `now` says whether it must be known before the statement's transaction ends.
+    async fn as_found_of(
+        &mut self,
+        scope: &Scope,
+        table: &Arc<TableDef>,
+        found: Vec<Found>,
+        waited: bool,
+        now: bool,
+    ) -> Result<Option<Vec<Found>>, SqlError> {
+        if !now {
             if waited {
                 self.forget_reads();
                 return Ok(None);
@@ -153,11 +168,34 @@ impl Session {
         prepared: &Prepared,
         values: &[Datum],
     ) -> Result<Outcome, SqlError> {
+        let now = self.defers_commit();
+        self.select_locking_until(query, prepared, values, now)
+            .await
+    }
+
+    /// The same, of rows that are certainly the newest when it ends.
+    async fn select_locking_newest(
+        &mut self,
+        query: &Query,
+        prepared: &Prepared,
+        values: &[Datum],
+    ) -> Result<Outcome, SqlError> {
+        self.select_locking_until(query, prepared, values, true)
+            .await
+    }
+
+    async fn select_locking_until(
+        &mut self,
+        query: &Query,
+        prepared: &Prepared,
+        values: &[Datum],
+        now: bool,
+    ) -> Result<Outcome, SqlError> {
         let clause = Clause::of(query, prepared.spares_keys())?;
         self.check_may_write(&format!("SELECT {}", clause.name()))?;
         clause.check_plan(prepared.plan())?;
         for _ in 0..RETRIES_MAX {
-            let tried = self.try_select_locking(query, &clause, prepared, values);
+            let tried = self.try_select_locking(query, &clause, prepared, values, now);
             if let Some(outcome) = tried.await? {
                 return Ok(outcome);
             }
@@ -172,6 +210,7 @@ impl Session {
         clause: &Clause<'_>,
         prepared: &Prepared,
         values: &[Datum],
+        now: bool,
     ) -> Result<Option<Outcome>, SqlError> {
         let scope = self.scope();
         let catalog = scope.snapshot.catalog().clone();
@@ -223,7 +262,8 @@ impl Session {
             let locks = locks.collect();
             waited = self.lock(&table, locks, clause.patience()).await?;
         }
-        let Some(found) = self.as_found(&scope, &table, found, waited).await? else {
+        let found = self.as_found_of(&scope, &table, found, waited, now).await?;
+        let Some(found) = found else {
             return Ok(None);
         };
         self.project(query, clause, prepared, values, &table, &catalog, scope, {
@@ -335,18 +375,21 @@ fn not_locked(error: LockError, table: &str) -> SqlError {
             let message = "canceling statement due to lock timeout";
             SqlError::new(ErrorKind::LockNotAvailable, message)
         }
-        LockError::Deadlock(pids) => {
-            let after = pids.iter().cycle().skip(1);
-            let lines: Vec<String> = pids
-                .iter()
-                .zip(after)
-                .map(|(pid, by)| format!("Process {pid} waits for a row; blocked by process {by}."))
-                .collect();
-            SqlError::new(ErrorKind::DeadlockDetected, "deadlock detected")
-                .detail(lines.join("\n"))
-                .hint("The transaction can be run again.")
-        }
+        LockError::Deadlock(pids) => deadlock(&pids),
     }
+}
+
+/// 40P01, with who waits for whom.
+pub(crate) fn deadlock(pids: &[i32]) -> SqlError {
+    let after = pids.iter().cycle().skip(1);
+    let lines: Vec<String> = pids
+        .iter()
+        .zip(after)
+        .map(|(pid, by)| format!("Process {pid} waits for a row; blocked by process {by}."))
+        .collect();
+    SqlError::new(ErrorKind::DeadlockDetected, "deadlock detected")
+        .detail(lines.join("\n"))
+        .hint("The transaction can be run again.")
 }
 
 /// A locking clause and the simple query that it stands on.
@@ -484,6 +527,14 @@ fn name_of(mode: LockMode) -> &'static str {
         LockMode::NoKeyUpdate => "FOR NO KEY UPDATE",
         LockMode::Share => "FOR SHARE",
         LockMode::KeyShare => "FOR KEY SHARE",
+    }
+}
+
+/// The locking clause of a query, as its kind is written.
+fn name_of_clause(query: &Query) -> &'static str {
+    match query.locks.first().map(|lock| &lock.lock_type) {
+        Some(LockType::Share) => "FOR SHARE",
+        _ => "FOR UPDATE",
     }
 }
 

@@ -20,6 +20,20 @@ mod tests;
 /// What is locked.
 pub(crate) type RowKey = Arc<[u8]>;
 
+/// Before the keys of advisory locks: no table has this id.
+const ADVISORY: [u8; 4] = [0xFF; 4];
+
+/// The key of an advisory lock in one of PostgreSQL's two spaces of them.
+pub(crate) fn advisory_key(space: u8, number: i64) -> RowKey {
+    let bytes = ADVISORY.into_iter().chain([space]);
+    bytes.chain(number.to_be_bytes()).collect()
+}
+
+/// Whether it is an advisory lock, which no other lock of the same session is in the way of.
+fn is_advisory(key: &RowKey) -> bool {
+    key.starts_with(&ADVISORY)
+}
+
 /// PostgreSQL's four row locks, each stronger than the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum LockMode {
@@ -66,24 +80,28 @@ type OwnerId = u64;
 
 struct Holder {
     owner: OwnerId,
+    group: OwnerId,
     mode: LockMode,
 }
 
 struct Waiter {
     owner: OwnerId,
+    group: OwnerId,
     mode: LockMode,
     granted: oneshot::Sender<()>,
 }
 
-/// What an owner waits for; it waits for one row at a time.
+/// What one of a group of owners waits for; together they wait for one row at a time.
 struct Wait {
     key: RowKey,
+    owner: OwnerId,
     pid: i32,
 }
 
 #[derive(Default)]
 struct State {
     rows: HashMap<RowKey, Row>,
+    /// By the group of the owner.
     waiting: HashMap<OwnerId, Wait>,
 }
 
@@ -109,24 +127,64 @@ pub(crate) struct LockTable {
     owners: AtomicU64,
 }
 
+impl LockTable {
+    /// A new group of owners.
+    pub(crate) fn group(&self) -> OwnerId {
+        self.owners.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
 /// One transaction's locks; dropped, it gives them back.
 pub(crate) struct Locks {
     table: Arc<LockTable>,
     owner: OwnerId,
+    /// The session's owners, of which one waits for what another one's session has.
+    group: OwnerId,
     pid: i32,
     /// In the order in which they were taken.
     held: Vec<RowKey>,
 }
 
 impl Locks {
-    /// No locks yet, for a transaction of the process `pid`.
+    /// No locks yet, for a transaction of the process `pid`, which is a group of its own.
+    #[cfg(test)]
     pub(crate) fn new(table: &Arc<LockTable>, pid: i32) -> Locks {
+        Locks::of(table, table.group(), pid)
+    }
+
+    /// No locks yet, for a transaction of a session.
+    pub(crate) fn of(table: &Arc<LockTable>, group: OwnerId, pid: i32) -> Locks {
         Locks {
             table: table.clone(),
             owner: table.owners.fetch_add(1, Ordering::Relaxed),
+            group,
             pid,
             held: Vec::new(),
         }
+    }
+
+    /// No locks yet, for the next transaction of the same session.
+    pub(crate) fn fresh(&self) -> Locks {
+        Locks::of(&self.table, self.group, self.pid)
+    }
+
+    /// Gives one lock back.
+    pub(crate) fn release(&mut self, key: &RowKey) {
+        if let Some(at) = self.held.iter().position(|held| held == key) {
+            self.held.remove(at);
+            self.table.state.lock().release(self.owner, key);
+        }
+    }
+
+    /// Makes a lock a weaker one.
+    pub(crate) fn weaken(&mut self, key: &RowKey, mode: LockMode) {
+        let mut state = self.table.state.lock();
+        let row = state.rows.get_mut(key);
+        let own = row.and_then(|row| row.holders.iter_mut().find(|own| own.owner == self.owner));
+        if let Some(own) = own {
+            own.mode = mode;
+        }
+        state.serve(key);
     }
 
     /// A mark for `release_to`.
@@ -150,7 +208,11 @@ impl Locks {
 
     /// Locks a row if that needs no wait; `false` when another owner is in the way.
     pub(crate) fn try_lock(&mut self, key: &RowKey, mode: LockMode) -> bool {
-        let answer = self.table.state.lock().ask(self.owner, key, mode);
+        let answer = self
+            .table
+            .state
+            .lock()
+            .ask(self.owner, self.group, key, mode);
         if answer == Answer::New {
             self.held.push(key.clone());
         }
@@ -184,7 +246,7 @@ impl Locks {
     fn lock_free(&mut self, rows: &[(RowKey, LockMode)]) -> usize {
         let mut state = self.table.state.lock();
         for (done, (key, mode)) in rows.iter().enumerate() {
-            match state.ask(self.owner, key, *mode) {
+            match state.ask(self.owner, self.group, key, *mode) {
                 Answer::Held => {}
                 Answer::New => self.held.push(key.clone()),
                 Answer::Busy => return done,
@@ -203,7 +265,7 @@ impl Locks {
         let table = self.table.clone();
         let (waiting, granted) = {
             let mut state = table.state.lock();
-            match state.ask(self.owner, key, mode) {
+            match state.ask(self.owner, self.group, key, mode) {
                 Answer::Held => return Ok(false),
                 Answer::New => {
                     self.held.push(key.clone());
@@ -212,14 +274,14 @@ impl Locks {
                 Answer::Busy => {}
             }
             let (grant, granted) = oneshot::channel();
-            let upgrade = state.enqueue(self.owner, self.pid, key, mode, grant);
+            let upgrade = state.enqueue(self.owner, self.group, self.pid, key, mode, grant);
             let waiting = Waiting {
                 locks: self,
                 key: key.clone(),
                 upgrade,
                 settled: false,
             };
-            if let Some(circle) = state.circle(waiting.locks.owner) {
+            if let Some(circle) = state.circle(waiting.locks.group) {
                 drop(state);
                 drop(waiting);
                 return Err(LockError::Deadlock(circle));
@@ -235,6 +297,12 @@ impl Locks {
         granted.expect("only its grant takes a waiter out of the queue while it waits");
         waiting.settle();
         Ok(true)
+    }
+}
+
+impl std::fmt::Debug for Locks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} locks", self.held.len())
     }
 }
 
@@ -269,7 +337,9 @@ impl Drop for Waiting<'_> {
         }
         let mut state = self.locks.table.state.lock();
         let owner = self.locks.owner;
-        if state.waiting.remove(&owner).is_some() {
+        let waits = state.waiting.get(&self.locks.group);
+        if waits.is_some_and(|wait| wait.owner == owner) {
+            state.waiting.remove(&self.locks.group);
             if let Some(row) = state.rows.get_mut(&self.key) {
                 row.queue.retain(|waiter| waiter.owner != owner);
             }
@@ -282,10 +352,10 @@ impl Drop for Waiting<'_> {
 }
 
 impl State {
-    fn ask(&mut self, owner: OwnerId, key: &RowKey, mode: LockMode) -> Answer {
+    fn ask(&mut self, owner: OwnerId, group: OwnerId, key: &RowKey, mode: LockMode) -> Answer {
         let Some(row) = self.rows.get_mut(key) else {
             let row = Row {
-                holders: vec![Holder { owner, mode }],
+                holders: vec![Holder { owner, group, mode }],
                 queue: VecDeque::new(),
             };
             self.rows.insert(key.clone(), row);
@@ -296,8 +366,11 @@ impl State {
             return Answer::Held;
         }
         // Who has no lock yet stands behind those who wait for one; who has one they may be waiting for.
-        let behind = mine.is_none() && row.queue.iter().any(|w| w.mode.conflicts(mode));
-        if behind || row.held_against(owner, mode) {
+        let friend = is_advisory(key).then_some(group);
+        let holds = |holder: &Holder| holder.owner == owner || Some(holder.group) == friend;
+        let behind = !row.holders.iter().any(holds)
+            && row.queue.iter().any(|waiter| waiter.mode.conflicts(mode));
+        if behind || row.held_against(owner, friend, mode) {
             return Answer::Busy;
         }
         match mine {
@@ -306,7 +379,7 @@ impl State {
                 Answer::Held
             }
             None => {
-                row.holders.push(Holder { owner, mode });
+                row.holders.push(Holder { owner, group, mode });
                 Answer::New
             }
         }
@@ -316,6 +389,7 @@ impl State {
     fn enqueue(
         &mut self,
         owner: OwnerId,
+        group: OwnerId,
         pid: i32,
         key: &RowKey,
         mode: LockMode,
@@ -325,6 +399,7 @@ impl State {
         let upgrade = row.holders.iter().any(|holder| holder.owner == owner);
         let waiter = Waiter {
             owner,
+            group,
             mode,
             granted,
         };
@@ -334,7 +409,7 @@ impl State {
             row.queue.push_back(waiter);
         }
         let key = key.clone();
-        self.waiting.insert(owner, Wait { key, pid });
+        self.waiting.insert(group, Wait { key, owner, pid });
         upgrade
     }
 
@@ -351,15 +426,15 @@ impl State {
             return;
         };
         while let Some(first) = row.queue.front() {
-            let (owner, mode) = (first.owner, first.mode);
-            if row.held_against(owner, mode) {
+            let (owner, group, mode) = (first.owner, first.group, first.mode);
+            if row.held_against(owner, is_advisory(key).then_some(group), mode) {
                 break;
             }
             match row.holders.iter_mut().find(|holder| holder.owner == owner) {
                 Some(holder) => holder.mode = mode,
-                None => row.holders.push(Holder { owner, mode }),
+                None => row.holders.push(Holder { owner, group, mode }),
             }
-            self.waiting.remove(&owner);
+            self.waiting.remove(&group);
             if let Some(first) = row.queue.pop_front() {
                 // One that has just been given up finds that it was granted.
                 let _ = first.granted.send(());
@@ -370,30 +445,35 @@ impl State {
         }
     }
 
-    /// Whom a waiting owner waits for, as far as a circle to `start` may go through them: those that hold the row
+    /// Which groups a waiting one waits for, as far as a circle to `start` may go through them: those that hold the row
     /// against it or against one ahead of it. Those ahead wait for nothing else, so they count only as `start`.
-    fn blockers(&self, owner: OwnerId, start: OwnerId) -> Vec<OwnerId> {
-        let waits = self.waiting.get(&owner);
-        let Some(row) = waits.and_then(|wait| self.rows.get(&wait.key)) else {
+    fn blockers(&self, group: OwnerId, start: OwnerId) -> Vec<OwnerId> {
+        let Some(wait) = self.waiting.get(&group) else {
             return Vec::new();
         };
+        let Some(row) = self.rows.get(&wait.key) else {
+            return Vec::new();
+        };
+        let friend = is_advisory(&wait.key).then_some(group);
         let (mut modes, mut blockers) = (Vec::new(), Vec::new());
         for waiter in &row.queue {
             if !modes.contains(&waiter.mode) {
                 modes.push(waiter.mode);
             }
-            if waiter.owner == owner {
+            if waiter.group == group {
                 break;
             }
-            if waiter.owner == start {
+            if waiter.group == start {
                 blockers.push(start);
             }
         }
         let conflicts = |holder: &&Holder| {
-            holder.owner != owner && modes.iter().any(|mode| mode.conflicts(holder.mode))
+            holder.owner != wait.owner
+                && Some(holder.group) != friend
+                && modes.iter().any(|mode| mode.conflicts(holder.mode))
         };
         let holders = row.holders.iter().filter(conflicts);
-        blockers.extend(holders.map(|holder| holder.owner));
+        blockers.extend(holders.map(|holder| holder.group));
         blockers
     }
 
@@ -419,10 +499,10 @@ impl State {
 }
 
 impl Row {
-    /// Whether another owner's lock conflicts with this one.
-    fn held_against(&self, owner: OwnerId, mode: LockMode) -> bool {
-        self.holders
-            .iter()
-            .any(|holder| holder.owner != owner && holder.mode.conflicts(mode))
+    /// Whether another owner's lock conflicts with this one, but for those of a group.
+    fn held_against(&self, owner: OwnerId, friend: Option<OwnerId>, mode: LockMode) -> bool {
+        self.holders.iter().any(|holder| {
+            holder.owner != owner && Some(holder.group) != friend && holder.mode.conflicts(mode)
+        })
     }
 }

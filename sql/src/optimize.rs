@@ -48,18 +48,31 @@ impl AnalyzerRule for CheckedArithmetic {
             }
             let names = NamePreserver::new(&plan);
             plan.map_expressions(|expr| {
-                let name = names.save(&expr);
-                let expr = expr.transform_up(|expr| {
-                    Ok(match expr {
-                        Expr::BinaryExpr(binary) => arithmetic::rewrite(binary, &schema),
-                        other => Transformed::no(other),
+                with_its_name(&names, expr, &mut |expr| {
+                    expr.transform_up(|expr| {
+                        Ok(match expr {
+                            Expr::BinaryExpr(binary) => arithmetic::rewrite(binary, &schema),
+                            other => Transformed::no(other),
+                        })
                     })
-                })?;
-                Ok(expr.update_data(|expr| name.restore(expr)))
+                })
             })
         })
         .map(|plan| plan.data)
     }
+}
+
+/// Rewrites an expression of a plan, whose column keeps its name. A grouping set is no column, its parts are.
+pub(crate) fn with_its_name(
+    names: &NamePreserver,
+    expr: Expr,
+    rewrite: &mut dyn FnMut(Expr) -> Result<Transformed<Expr>>,
+) -> Result<Transformed<Expr>> {
+    if let Expr::GroupingSet(_) = expr {
+        return expr.map_children(|part| with_its_name(names, part, rewrite));
+    }
+    let name = names.save(&expr);
+    Ok(rewrite(expr)?.update_data(|expr| name.restore(expr)))
 }
 
 type Rule = Arc<dyn OptimizerRule + Send + Sync>;

@@ -34,12 +34,13 @@ pub(crate) use maintain::Maintain;
 pub(crate) use subscribe::{OptionValue, Subscribe, SubscribeOption};
 
 use crate::error::{ErrorKind, SqlError};
+use crate::locking::inside;
 use cursor::{parse_close, parse_declare, parse_fetch};
 use listen::parse_listen;
 use subscribe::{parse_copy_subscribe, parse_subscribe};
 use tokens::{
-    join_constants, order_sequence_options, plain_quantified, plain_switches, reset_as_set,
-    take_key_locks, take_overriding, take_trim_from,
+    join_constants, may_lock, order_sequence_options, plain_quantified, plain_switches,
+    reset_as_set, take_key_locks, take_overriding, take_trim_from,
 };
 
 /// A statement as parsed from a query string.
@@ -48,6 +49,8 @@ pub struct Parsed {
     pub(crate) body: Body,
     /// Whether its locking clause is FOR NO KEY UPDATE or FOR KEY SHARE.
     pub(crate) spares_keys: bool,
+    /// Whether a locking clause may stand somewhere in it.
+    may_lock: bool,
     /// What it says of OVERRIDING.
     pub(crate) overriding: Option<Overriding>,
     /// The moment in the past that its query reads.
@@ -197,6 +200,25 @@ impl Parsed {
         }
     }
 
+    /// The query string that it stands in.
+    pub(crate) fn source(&self) -> &Arc<str> {
+        &self.source
+    }
+
+    /// The statement without the locking clauses of queries inside it; `None` where there are none.
+    pub(crate) fn without_locks_inside(&self) -> Option<Parsed> {
+        match &self.body {
+            Body::Sql(statement, kind) if self.may_lock && is_plain(statement) => {
+                let body = Body::Sql(Box::new(inside::without(statement)?), *kind);
+                Some(Parsed {
+                    body,
+                    ..self.clone()
+                })
+            }
+            _ => None,
+        }
+    }
+
     /// Where the literal stands that the error quotes as unreadable.
     fn literal_position(&self, error: &SqlError) -> Option<usize> {
         use ErrorKind::{
@@ -250,6 +272,14 @@ impl Parsed {
     }
 }
 
+/// Whether a statement reads or changes rows.
+fn is_plain(statement: &Statement) -> bool {
+    matches!(
+        statement,
+        Statement::Query(_) | Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_)
+    )
+}
+
 /// Splits a query string into statements; an empty string has none.
 pub(crate) fn parse(sql: &str) -> Result<Vec<Parsed>, SqlError> {
     let tokens =
@@ -266,7 +296,7 @@ pub(crate) fn parse(sql: &str) -> Result<Vec<Parsed>, SqlError> {
 }
 
 fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, SqlError> {
-    join_constants(&mut tokens);
+    join_constants(&mut tokens).map_err(|error| syntax_error(sql, error))?;
     tokens.retain(|token| !matches!(token.token, Token::Whitespace(_)));
     let starts = line_starts(sql);
     let begin = tokens.first().map_or(1, |token| position(&starts, token));
@@ -274,6 +304,7 @@ fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, S
         .last()
         .map_or(begin, |token| position(&starts, token));
     let spares_keys = take_key_locks(&mut tokens);
+    let may_lock = may_lock(&tokens);
     let mut as_of = take_as_of(sql, &mut tokens)?;
     let overriding = take_overriding(&mut tokens);
     take_trim_from(&mut tokens);
@@ -368,6 +399,7 @@ fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, S
     body.map(|body| Parsed {
         body,
         spares_keys,
+        may_lock,
         overriding,
         as_of,
         source: sql.clone(),

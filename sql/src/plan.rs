@@ -20,6 +20,8 @@ use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
 use tidelog_storage::{Catalog, ColumnType, EnumType, Store};
 
+use crate::activity::{self, Activities};
+use crate::advisory::{self, Advisory};
 use crate::error::{SqlError, from_datafusion};
 use crate::notify::PG_NOTIFY;
 use crate::provider::{Access, Relation};
@@ -27,6 +29,7 @@ use crate::session::CursorInfo;
 use crate::text::Style;
 use crate::{ddl, functions, system, types};
 
+mod arrays;
 mod calls;
 mod caseless;
 mod conditional;
@@ -39,6 +42,7 @@ mod names;
 mod operators;
 mod order;
 mod qualified;
+mod repeated;
 mod rows;
 mod selects;
 mod set_operations;
@@ -50,6 +54,7 @@ mod unnested;
 mod view;
 mod with;
 
+pub(crate) use arrays::ElementTypes;
 pub(crate) use limits::negative as negative_limit;
 pub(crate) use names::shown;
 pub(crate) use operators::PostgresOperators;
@@ -80,6 +85,10 @@ pub(crate) struct Planner<'a> {
     pub(crate) expr_planners: Vec<Arc<dyn ExprPlanner>>,
     /// The session's `pg_notify`.
     pub(crate) pg_notify: &'a Arc<ScalarUDF>,
+    /// What sessions are doing.
+    pub(crate) activities: &'a Arc<Activities>,
+    /// The session's advisory locks.
+    pub(crate) advisory: &'a Arc<Advisory>,
     /// The session's cursors.
     pub(crate) cursors: &'a dyn Fn() -> Vec<CursorInfo>,
     /// Whether tables show their pseudo-columns: only where the statement names one.
@@ -108,9 +117,11 @@ impl Planner<'_> {
         names::follow_postgres(&mut query, &mut parameters, &|schema, name| {
             ddl::enums::find(self.catalog, self.search_path, schema, name)
         });
+        repeated::tell_apart(&mut query, self.catalog, self.search_path);
         rows::expand(&mut query, self.catalog, self.search_path);
         dialect::write_numbers_out(&mut query);
         subqueries::simplify(&mut query)?;
+        conditional::distinctions_as_functions(&mut query);
         limits::whole(&mut query)?;
         if self.pseudo_columns {
             stars::expand(&mut query, self.catalog, self.search_path)?;
@@ -139,6 +150,11 @@ impl Planner<'_> {
 }
 
 impl Planner<'_> {
+    fn is_superuser(&self) -> bool {
+        let role = self.catalog.roles.get(&self.access.role);
+        role.is_some_and(|role| role.superuser)
+    }
+
     /// The names in pg_proc's file that can be called here.
     fn callable(&self) -> BTreeSet<&'static str> {
         let (scalars, aggregates) = (
@@ -156,6 +172,8 @@ impl Planner<'_> {
                 || dialect::is_function(name)
                 || functions::named(name, self.style).is_some() && !functions::is_missing(name)
                 || functions::sequence::is_one(name)
+                || advisory::is_one(name)
+                || activity::is_one(name)
                 || system::functions::is_one(name)
         });
         names
@@ -174,6 +192,10 @@ impl ContextProvider for Planner<'_> {
             return Ok(provider_as_source(match name.table() {
                 "pg_settings" => relation.of_settings((self.settings)())?,
                 "pg_cursors" => relation.of_cursors((self.cursors)())?,
+                "pg_stat_activity" => {
+                    let superuser = self.is_superuser();
+                    relation.of_activities(&self.activities.list(), self.access, superuser)?
+                }
                 "pg_proc" => Arc::new(relation.of_functions(self.callable())),
                 _ => Arc::new(relation.shown(self.showing)),
             }));
@@ -276,6 +298,13 @@ impl ContextProvider for Planner<'_> {
             return Some(function);
         }
         if let Some(function) = functions::named(name, self.style) {
+            return Some(function);
+        }
+        if let Some(function) = advisory::function(name, self.advisory) {
+            return Some(function);
+        }
+        let (role, superuser) = (&self.access.role, self.is_superuser());
+        if let Some(function) = activity::function(name, self.activities, role, superuser) {
             return Some(function);
         }
         if name == PG_NOTIFY {

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::datasource::TableProvider;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
@@ -13,6 +14,8 @@ use datafusion::sql::sqlparser::ast::{self, Statement};
 use parking_lot::Mutex;
 use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, Store, datum};
 
+use crate::activity::Shown;
+use crate::advisory::Advisory;
 use crate::constraints::ConditionCache;
 use crate::constraints::undo::Undoing;
 use crate::ddl::Ddl;
@@ -22,19 +25,18 @@ use crate::locks::Locks;
 use crate::modify;
 use crate::notify::{ChannelEvent, Outbox, pg_notify, says_something};
 use crate::output::{self, OutputColumn, RowStream};
-use crate::parse::{self, AsOf, Body, Definition, Overriding, Parsed};
+use crate::parse::{self, Body, Definition, Parsed};
 use crate::plan;
 use crate::provider::{Access, Scope};
 use crate::returning::Returned;
 use crate::settings::Settings;
-use crate::short_read::ShortRead;
-use crate::system::Showing;
-use crate::text::Style;
 
 pub use crate::copy::CopyIn;
 pub use cursor::FetchFeed;
 pub use engine::{Engine, EngineOptions};
 pub use outcome::{Notice, Outcome};
+pub use prepared::Prepared;
+pub(crate) use prepared::QueryPlan;
 pub use transaction::LiveSnapshots;
 
 mod channels;
@@ -45,6 +47,7 @@ mod ddl;
 mod engine;
 mod outcome;
 mod planning;
+mod prepared;
 mod procedures;
 mod statements;
 mod temporary;
@@ -82,90 +85,6 @@ pub enum TransactionStatus {
     Failed,
 }
 
-/// A statement whose names and types are known.
-#[derive(Clone)]
-pub struct Prepared {
-    /// The types of `$1`, `$2`, …
-    pub parameters: Vec<ColumnType>,
-    /// The result's columns; `None` when it returns no rows.
-    pub columns: Option<Vec<OutputColumn>>,
-    statement: Parsed,
-    /// The query, or the one that finds the rows of an UPDATE or DELETE.
-    query: Option<QueryPlan>,
-    /// The query or SUBSCRIBE of a DECLARE.
-    inner: Option<Box<Prepared>>,
-    /// The statement in an EXPLAIN.
-    explained: Option<Box<Prepared>>,
-}
-
-impl Prepared {
-    /// The plan, if it is a query.
-    pub(crate) fn plan(&self) -> Option<&LogicalPlan> {
-        self.query.as_ref().map(|query| &query.plan)
-    }
-
-    /// 0A000 when a plan made anew gives other columns than the client was told of.
-    pub(crate) fn check_columns(&self, columns: &[OutputColumn]) -> Result<(), SqlError> {
-        if self.columns.as_deref() == Some(columns) {
-            return Ok(());
-        }
-        let message = "cached plan must not change result type";
-        Err(SqlError::new(ErrorKind::FeatureNotSupported, message))
-    }
-
-    /// As `check_columns`, of what RETURNING gives.
-    fn check_outcome(&self, outcome: Outcome) -> Result<Outcome, SqlError> {
-        if let Outcome::Rows { columns, .. } = &outcome {
-            self.check_columns(columns)?;
-        }
-        Ok(outcome)
-    }
-
-    /// Whether it says OVERRIDING SYSTEM VALUE.
-    pub(crate) fn overriding(&self) -> Option<Overriding> {
-        self.statement.overriding
-    }
-
-    /// The moment in the past that its query reads.
-    pub(crate) fn as_of(&self) -> Option<&AsOf> {
-        self.statement.as_of.as_ref()
-    }
-
-    /// Whether its locking clause says NO KEY UPDATE or KEY SHARE.
-    pub(crate) fn spares_keys(&self) -> bool {
-        self.statement.spares_keys
-    }
-}
-
-/// A planned query and what it was planned for.
-#[derive(Clone)]
-pub(crate) struct QueryPlan {
-    pub(crate) plan: LogicalPlan,
-    catalog_version: u64,
-    access: Access,
-    search_path: Vec<String>,
-    style: Style,
-    showing: Showing,
-    /// Whether it says the same of the session each time it runs.
-    reusable: bool,
-    /// What it amounts to, where that takes no plan.
-    short: Option<Arc<ShortRead>>,
-}
-
-impl QueryPlan {
-    /// With numerics as a client is shown them.
-    fn written(mut self) -> Result<QueryPlan, SqlError> {
-        self.plan = plan::digits::written(self.plan).map_err(from_datafusion)?;
-        Ok(self)
-    }
-
-    /// With what it amounts to, where that takes no physical plan.
-    pub(crate) fn shortened(mut self, state: &SessionState) -> QueryPlan {
-        self.short = ShortRead::of(&self.plan, state).map(Arc::new);
-        self
-    }
-}
-
 /// One client's session.
 pub struct Session {
     engine: Arc<Engine>,
@@ -183,6 +102,10 @@ pub struct Session {
     /// What the transaction under way has to say; the same for all of them.
     outbox: Arc<Outbox>,
     pg_notify: Arc<ScalarUDF>,
+    /// Its place in pg_stat_activity.
+    shown: Option<Shown>,
+    /// Its advisory locks.
+    pub(crate) advisory: Arc<Advisory>,
     cursors: BTreeMap<String, Cursor>,
     /// How many cursors it has declared.
     cursors_declared: u64,
@@ -196,6 +119,8 @@ pub struct Session {
     plans: Mutex<Option<Vec<Arc<dyn ExecutionPlan>>>>,
     /// What a statement that was cut off has added and is being taken off.
     undoing: Undoing,
+    /// Rows that stand in for queries of the statement under way.
+    pub(crate) stand_ins: Vec<(String, Arc<dyn TableProvider>)>,
 }
 
 /// A session before it is one.
@@ -252,9 +177,12 @@ impl Session {
 
     fn with(engine: Arc<Engine>, login: Arc<Login>, role: String, settings: Settings) -> Session {
         let outbox = Arc::new(Outbox::default());
+        let group = engine.locks.group();
         Session {
             database: login.database.as_str().into(),
-            work: Work::new(Locks::new(&engine.locks, login.pid)),
+            work: Work::new(Locks::of(&engine.locks, group, login.pid)),
+            shown: None,
+            advisory: Arc::new(Advisory::new(&engine.locks, group, login.pid)),
             pg_notify: pg_notify(outbox.clone(), login.pid),
             outbox,
             engine,
@@ -272,6 +200,7 @@ impl Session {
             temporary: Temporary::default(),
             plans: Mutex::default(),
             undoing: Undoing::default(),
+            stand_ins: Vec::new(),
         }
     }
 
@@ -341,7 +270,7 @@ impl Session {
         }
     }
 
-    fn prepare_inner(
+    pub(crate) fn prepare_inner(
         &self,
         statement: &Parsed,
         given: &[Option<ColumnType>],
@@ -359,6 +288,15 @@ impl Session {
             query: None,
             inner: None,
             explained: None,
+            locks_inside: false,
+        };
+        let unlocked = statement.without_locks_inside();
+        let statement = match &unlocked {
+            Some(unlocked) => {
+                prepared.locks_inside = true;
+                unlocked
+            }
+            None => statement,
         };
         if let Some(explained) = statement.explained() {
             let explained = self.prepare_inner(&explained, given)?;
@@ -448,6 +386,8 @@ impl Session {
         if self.work.block == Block::None {
             self.begin_work();
         }
+        self.advisory.set_timeout(self.timeout("lock_timeout"));
+        self.begins(&statement.statement);
         let result = self.execute_retrying(statement, parameters).await;
         if result.is_err() {
             self.fail();
@@ -463,11 +403,14 @@ impl Session {
         let mut tries = 0;
         loop {
             // In memory of its own, which is large: the callers' futures live as long as connections and subscriptions do.
-            let outcome = match Box::pin(self.execute_inner(statement, parameters)).await {
+            let tried = Box::pin(self.execute_inner(statement, parameters)).await;
+            self.forget_stand_ins();
+            let outcome = match tried {
                 // It alone is the transaction: the others go on without its locks, then it is run again.
                 Err(error)
                     if error.kind == ErrorKind::DeadlockDetected
                         && self.work.block == Block::None
+                        && !self.advisory.is_held()
                         && tries < RETRIES_MAX =>
                 {
                     self.roll_back();
@@ -514,15 +457,24 @@ impl Session {
             },
             Body::Cursor(command) => self.cursor_command(command, prepared, parameters).await,
             Body::Sql(statement, kind) => {
+                let locked;
+                let statement = match prepared.locks_inside {
+                    false => &**statement,
+                    true => {
+                        locked =
+                            Box::pin(self.lock_inside(statement, prepared, parameters)).await?;
+                        &locked
+                    }
+                };
                 self.work.queried |= matches!(
-                    **statement,
+                    *statement,
                     Statement::Query(_)
                         | Statement::Insert(_)
                         | Statement::Update(_)
                         | Statement::Delete(_)
                         | Statement::Copy { .. }
                 );
-                match &**statement {
+                match statement {
                     Statement::Query(query) if !query.locks.is_empty() => {
                         self.select_locking(query, prepared, parameters).await
                     }
@@ -625,6 +577,7 @@ impl Session {
     ) -> Option<&'a QueryPlan> {
         prepared.query.as_ref().filter(|plan| {
             plan.reusable
+                && !prepared.locks_inside
                 && plan.catalog_version == scope.snapshot.catalog().version
                 && plan.access == scope.access
                 && plan.search_path == self.search_path()

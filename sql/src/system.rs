@@ -4,6 +4,7 @@
 //! in have rows. Their oids are as stable as what they name: a table's is that of its id, a schema's or role's is
 //! made from its name.
 
+mod activity;
 mod comments;
 mod deparse;
 mod extensions;
@@ -45,9 +46,10 @@ pub(crate) use extensions::EXTENSIONS;
 pub(crate) use sequence::SequenceRelation;
 pub(crate) use showing::Showing;
 
+use crate::activity::Activity;
 use crate::error::SqlError;
 use crate::output::VECTOR;
-use crate::provider::{Scope, blocking};
+use crate::provider::{Access, Scope, blocking};
 use crate::session::CursorInfo;
 use crate::table_scan::{Found, FoundExec};
 use crate::text;
@@ -355,6 +357,22 @@ impl SystemRelation {
     /// pg_cursors as the session has them.
     pub(crate) fn of_cursors(&self, cursors: Vec<CursorInfo>) -> Result<Arc<dyn TableProvider>> {
         let batch = self.batch(pg_catalog::cursors(cursors))?;
+        let table = MemTable::try_new(batch.schema(), vec![vec![batch]])?;
+        Ok(Arc::new(table))
+    }
+
+    /// pg_stat_activity as it is now, as far as a role may know it.
+    pub(crate) fn of_activities(
+        &self,
+        activities: &[Arc<Activity>],
+        access: &Access,
+        superuser: bool,
+    ) -> Result<Arc<dyn TableProvider>> {
+        let row = |shown: &Arc<Activity>| {
+            let knows = superuser || shown.login.user == access.role;
+            activity::row(shown, knows)
+        };
+        let batch = self.batch(activities.iter().map(row).collect())?;
         let table = MemTable::try_new(batch.schema(), vec![vec![batch]])?;
         Ok(Arc::new(table))
     }

@@ -292,3 +292,32 @@ fn temporary_tables_are_shared_ones() {
             .contains("WITH (type) of a temporary table is not supported")
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn notices_have_their_codes() {
+    let pair = Pair::start();
+    let script = "
+        CREATE TABLE t (id int PRIMARY KEY);
+        CREATE TABLE IF NOT EXISTS t (id int);
+        DROP TABLE IF EXISTS nope;
+        DROP VIEW IF EXISTS nope;
+        DROP INDEX IF EXISTS nope;
+        DROP SEQUENCE IF EXISTS nope;
+        DROP TYPE IF EXISTS nope;
+        DROP SCHEMA IF EXISTS nope;
+        DROP ROLE IF EXISTS nope;
+        CREATE SCHEMA IF NOT EXISTS public;
+        ALTER TABLE t ADD COLUMN IF NOT EXISTS id int;
+        ALTER TABLE t DROP COLUMN IF EXISTS nope;
+        ALTER TABLE IF EXISTS nope ADD COLUMN x int;
+        ALTER TABLE t DROP CONSTRAINT IF EXISTS nope;
+        CREATE INDEX i ON t (id);
+        CREATE INDEX IF NOT EXISTS i ON t (id);
+        CREATE TABLE c (id int REFERENCES t);
+        DROP TABLE t CASCADE;
+        CREATE SCHEMA s; CREATE TABLE s.a (id int); CREATE TABLE s.b (id int);
+        DROP SCHEMA s CASCADE;";
+    let tide = pair.tide.peer().notices(script).await;
+    let pg = pair.pg.peer().notices(script).await;
+    assert_eq!(tide, pg);
+}

@@ -2,6 +2,8 @@
 
 #[path = "transactions/locks.rs"]
 mod locks;
+#[path = "transactions/queue.rs"]
+mod queue;
 #[path = "transactions/random.rs"]
 mod random;
 #[path = "transactions/stage.rs"]

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
-use tidelog_sql::{ErrorKind, Login, Notice, Session, SqlError, TransactionStatus};
+use tidelog_sql::{ErrorKind, Login, Notice, Session, Signal, SqlError, TransactionStatus};
 
 use crate::interrupts::{Interrupts, Registration, Stop, admin_shutdown};
 use crate::pg::auth::authenticate;
@@ -56,7 +56,15 @@ pub(super) async fn run(server: Arc<PgServer>, opening: Opening) {
         parameters,
         registration,
     } = opening;
-    let login = log_in(&server, &mut client, peer, minor, parameters, &registration);
+    let login = log_in(
+        &server,
+        &mut client,
+        peer,
+        minor,
+        parameters,
+        &registration,
+        &interrupts,
+    );
     let login = tokio::select! {
         login = tokio::time::timeout(STARTUP_TIMEOUT, login) => login.unwrap_or(Err(Stop::Gone)),
         () = interrupts.shutdown.stop.cancelled() => Err(admin_shutdown()),
@@ -108,6 +116,7 @@ async fn log_in(
     minor: u16,
     parameters: Vec<(String, String)>,
     registration: &Registration,
+    interrupts: &Interrupts,
 ) -> Result<Session, Stop> {
     let unknown: Vec<&str> = parameters
         .iter()
@@ -130,6 +139,11 @@ async fn log_in(
     client.set_authenticated();
     tracing::debug!(user = login.user, database = login.database, %peer, pid = registration.pid, "connected");
     let mut session = Session::new(server.engine.clone(), login).map_err(Stop::Fatal)?;
+    let asked = interrupts.clone();
+    session.show(peer, move |signal| match signal {
+        Signal::Cancel => asked.cancel_statement(),
+        Signal::Terminate => asked.terminate(),
+    });
     session.allow_temporary();
     reply::authentication_ok(&mut client.out);
     for (name, value) in session.reported_settings() {
@@ -368,6 +382,7 @@ impl Connection {
         let ended = self.session.end_implicit().await;
         self.survive(ended.map_err(Stop::from))?;
         let session = &self.session;
+        session.rests();
         self.feeds
             .retain(|name, _| session.cursor_columns(name).is_some());
         if self.session.transaction_status() == TransactionStatus::Idle {

@@ -60,6 +60,18 @@ pub(crate) fn from_datafusion(error: DataFusionError) -> SqlError {
 
 /// 42703, or 42P01 where no relation has that name; with the column that was probably meant.
 fn missing_column(field: &Column, valid: &[Column]) -> SqlError {
+    // Columns of one relation that share their name have names of their own here.
+    let is_meant = |column: &Column| {
+        let relation = field.relation.as_ref();
+        let own = column.relation.as_ref();
+        crate::plan::shown(&column.name) == field.name
+            && relation
+                .is_none_or(|relation| own.is_some_and(|own| own.table() == relation.table()))
+    };
+    if valid.iter().any(is_meant) {
+        let message = format!("column reference \"{}\" is ambiguous", field.name);
+        return SqlError::new(ErrorKind::AmbiguousColumn, message);
+    }
     let Some(relation) = &field.relation else {
         let message = format!("column \"{}\" does not exist", field.name);
         let error = SqlError::new(ErrorKind::UndefinedColumn, message);

@@ -89,6 +89,13 @@ pub(crate) fn quantified(op: &BinaryOperator, all: bool) -> Option<String> {
     Some(format!("pg_{quantifier}_{}", known.2))
 }
 
+/// The operator of such a function.
+pub(crate) fn operator(name: &str) -> Option<BinaryOperator> {
+    let suffix = name.rsplit('_').next()?;
+    let known = (Comparison::ALL.into_iter()).find(|(_, _, known)| *known == suffix)?;
+    Some(known.1)
+}
+
 /// The function that `a && b` is planned as.
 pub(crate) const OVERLAPS: &str = "pg_overlaps";
 
@@ -106,7 +113,8 @@ pub(crate) fn orders(name: &str) -> bool {
 /// other functions.
 pub(crate) fn takes_elements(name: &str) -> Option<usize> {
     match name {
-        "array_append" | "array_positions" | "array_remove" | "array_replace" => Some(0),
+        "array_append" | "array_position" | "array_positions" | "array_remove"
+        | "array_replace" => Some(0),
         "array_prepend" => Some(1),
         _ => None,
     }

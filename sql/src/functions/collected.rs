@@ -140,8 +140,12 @@ impl AggregateUDFImpl for ArrayAgg {
     }
 }
 
-/// A call that must collect its values as one that does, with its sort keys as arguments; `None` for other calls.
-pub(crate) fn collecting(call: &AggregateFunction) -> Result<Option<AggregateFunction>> {
+/// A call that must collect its values, or is told to, as one that does, with its sort keys as arguments; `None` for
+/// other calls.
+pub(crate) fn collecting(
+    call: &AggregateFunction,
+    told: bool,
+) -> Result<Option<AggregateFunction>> {
     let AggregateFunctionParams {
         args,
         distinct,
@@ -160,19 +164,8 @@ pub(crate) fn collecting(call: &AggregateFunction) -> Result<Option<AggregateFun
     {
         return Ok(None);
     }
-    if order_by.is_empty() && !distinct && matches!(kind, Kind::Array | Kind::Text) {
+    if order_by.is_empty() && !distinct && !told && matches!(kind, Kind::Array | Kind::Text) {
         return Ok(None);
-    }
-    if *distinct && matches!(kind, Kind::Array | Kind::Text) {
-        let listed = order_by
-            .iter()
-            .all(|key| args.contains(unsorted(&key.expr)));
-        if !listed {
-            let message =
-                "in an aggregate with DISTINCT, ORDER BY expressions must appear in argument list";
-            let error = SqlError::new(ErrorKind::InvalidColumnReference, message);
-            return Err(DataFusionError::External(Box::new(error)));
-        }
     }
     let order = order_by.iter().map(|key| (!key.asc, key.nulls_first));
     let function = made(
@@ -194,30 +187,25 @@ pub(crate) fn collecting(call: &AggregateFunction) -> Result<Option<AggregateFun
     )))
 }
 
+/// `min` or `max` of what sorts as a second argument says.
+pub(crate) fn extreme_by_key(name: &str) -> Arc<AggregateUDF> {
+    let order = vec![(name == "max", false)];
+    let function = made(name, Kind::First, 1, order, false);
+    Arc::new(AggregateUDF::from(function))
+}
+
 /// `min` or `max` of what sorts as `key`.
 pub(crate) fn extreme(call: AggregateFunction, key: Expr) -> AggregateFunction {
-    let order = vec![(call.func.name() == "max", false)];
-    let function = made(call.func.name(), Kind::First, 1, order, false);
     let mut args = call.params.args;
     args.push(key);
     AggregateFunction::new_udf(
-        Arc::new(AggregateUDF::from(function)),
+        extreme_by_key(call.func.name()),
         args,
         false,
         call.params.filter,
         Vec::new(),
         None,
     )
-}
-
-/// A sort key without the function that makes it one.
-fn unsorted(key: &Expr) -> &Expr {
-    match key {
-        Expr::ScalarFunction(call) if call.args.len() == 1 && call.name().starts_with("pg_") => {
-            &call.args[0]
-        }
-        key => key,
-    }
 }
 
 impl AggregateUDFImpl for Collected {
@@ -290,7 +278,7 @@ impl AggregateUDFImpl for Collected {
         let ty = self.return_type(&types)?;
         let field = match &ty {
             // An array's element type is told by the metadata of its item.
-            DataType::List(_) => {
+            DataType::List(_) if ty != types[0] => {
                 let item = Field::new_list_field(types[0].clone(), true)
                     .with_metadata(fields[0].metadata().clone());
                 Field::new(self.name(), DataType::List(Arc::new(item)), true)
@@ -313,6 +301,10 @@ impl AggregateUDFImpl for Collected {
                 Arc::new(Field::new(format!("{} {n}", args.name), list, true))
             })
             .collect())
+    }
+
+    fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        self.accumulator(args)
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
@@ -511,6 +503,30 @@ impl Accumulator for Rows {
             self.chunks.push(values.to_vec());
         }
         Ok(())
+    }
+
+    /// The rows that leave a frame are those that came first.
+    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        let mut gone = values[0].len();
+        while gone > 0
+            && let Some(first) = self.chunks.first_mut()
+        {
+            let rows = first[0].len();
+            if rows <= gone {
+                self.chunks.remove(0);
+                gone -= rows;
+                continue;
+            }
+            for column in first {
+                *column = column.slice(gone, rows - gone);
+            }
+            gone = 0;
+        }
+        Ok(())
+    }
+
+    fn supports_retract_batch(&self) -> bool {
+        true
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {

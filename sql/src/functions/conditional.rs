@@ -1,5 +1,6 @@
-//! COALESCE and NULLIF until their operands are typed (`plan::conditional`): DataFusion's own ask for operands that have
-//! one type by themselves, which `coalesce(array, '{}')` has not.
+//! Functions until their operands are typed (`plan::conditional`, `plan::arrays`): DataFusion's own ask for operands that
+//! have one type by themselves, which `coalesce(array, '{}')` has not. COALESCE and its like, literals of arrays, what
+//! adds to arrays, IS DISTINCT FROM, functions of any enum.
 
 use std::sync::Arc;
 
@@ -10,19 +11,60 @@ use datafusion::logical_expr::{
     Volatility,
 };
 
-/// The function of this name, if it is one of the two.
+/// What `ARRAY[…]` is planned as.
+pub(crate) const ARRAY: &str = "pg_array";
+
+/// What `a IS DISTINCT FROM b` is planned as.
+pub(crate) const DISTINCT: &str = "pg_distinct";
+
+/// What `a IS NOT DISTINCT FROM b` is planned as.
+pub(crate) const NOT_DISTINCT: &str = "pg_not_distinct";
+
+/// The function of this name, if it is one of them.
 pub(super) fn function(name: &str) -> Option<Arc<ScalarUDF>> {
-    let (name, signature) = match name {
-        "coalesce" => ("coalesce", Signature::variadic_any(Volatility::Immutable)),
-        "nullif" => ("nullif", Signature::any(2, Volatility::Immutable)),
+    let (name, gives, count) = match name {
+        "coalesce" => ("coalesce", Gives::Known, None),
+        "greatest" => ("greatest", Gives::Known, None),
+        "least" => ("least", Gives::Known, None),
+        "nullif" => ("nullif", Gives::Known, Some(2)),
+        ARRAY => (ARRAY, Gives::Array, None),
+        "array_append" => ("array_append", Gives::Operand(0), Some(2)),
+        "array_prepend" => ("array_prepend", Gives::Operand(1), Some(2)),
+        "array_cat" => ("array_cat", Gives::Known, Some(2)),
+        "enum_first" => ("enum_first", Gives::Known, Some(1)),
+        "enum_last" => ("enum_last", Gives::Known, Some(1)),
+        "enum_range" => ("enum_range", Gives::Array, None),
+        DISTINCT => (DISTINCT, Gives::Bool, Some(2)),
+        NOT_DISTINCT => (NOT_DISTINCT, Gives::Bool, Some(2)),
         _ => return None,
     };
-    Some(Arc::new(ScalarUDF::from(Untyped { name, signature })))
+    let signature = match count {
+        None => Signature::variadic_any(Volatility::Immutable),
+        Some(count) => Signature::any(count, Volatility::Immutable),
+    };
+    Some(Arc::new(ScalarUDF::from(Untyped {
+        name,
+        gives,
+        signature,
+    })))
+}
+
+/// The type of a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Gives {
+    /// That of the first operand that is no bare string or NULL.
+    Known,
+    /// An array of this.
+    Array,
+    /// That of an operand.
+    Operand(usize),
+    Bool,
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Untyped {
     name: &'static str,
+    gives: Gives,
     signature: Signature,
 }
 
@@ -39,7 +81,6 @@ impl ScalarUDFImpl for Untyped {
         Ok(types[0].clone())
     }
 
-    /// That of the first operand that is no bare string or NULL.
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
         let is_open = |field: &FieldRef| match field.data_type() {
             DataType::Null => true,
@@ -48,10 +89,22 @@ impl ScalarUDFImpl for Untyped {
         };
         let fields = args.arg_fields;
         let known = fields.iter().find(|field| !is_open(field));
-        let field: &Field = known.unwrap_or(&fields[0]);
-        Ok(Arc::new(
-            field.clone().with_name(self.name).with_nullable(true),
-        ))
+        let known: &Field = known.unwrap_or(&fields[0]);
+        let field = match self.gives {
+            Gives::Known => known.clone(),
+            Gives::Operand(at) => fields[at].as_ref().clone(),
+            Gives::Bool => Field::new(self.name, DataType::Boolean, true),
+            Gives::Array => {
+                let element = match known.data_type() {
+                    DataType::Null => DataType::Utf8,
+                    ty => ty.clone(),
+                };
+                let item =
+                    Field::new_list_field(element, true).with_metadata(known.metadata().clone());
+                Field::new(self.name, DataType::List(Arc::new(item)), true)
+            }
+        };
+        Ok(Arc::new(field.with_name(self.name).with_nullable(true)))
     }
 
     fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {

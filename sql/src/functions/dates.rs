@@ -162,6 +162,13 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(Datum::TimestampTz(datetime::now_micros()))
     })
     .volatile(),
+    f(
+        "transaction_timestamp",
+        &[TIMESTAMPTZ],
+        T::TimestampTz,
+        |_, args| Ok(Datum::TimestampTz(micros(args[0]))),
+    )
+    .stable(),
     // The keywords, which the planner gives the moment of the transaction, and how many digits of a second to keep.
     f("current_date", &[TIMESTAMPTZ], T::Date, |env, args| {
         let days = Clocks::at(env, args).local.div_euclid(DAY);

@@ -209,17 +209,24 @@ impl State {
         Some(())
     }
 
-    fn add_float(&mut self, value: f64) {
+    fn add_float(&mut self, value: f64) -> Result<()> {
         let sums = &mut self.floats;
-        let before = sums.count;
+        let (before, sum) = (sums.count, sums.sum);
         sums.count += 1.0;
         sums.sum += value;
         if before > 0.0 {
             let distance = value * sums.count - sums.sum;
             sums.squares += distance * distance / (sums.count * before);
+            if sums.sum.is_infinite() || sums.squares.is_infinite() {
+                if !sum.is_infinite() && !value.is_infinite() {
+                    return Err(super::sum::overflow());
+                }
+                sums.squares = f64::NAN;
+            }
         } else if !value.is_finite() {
             sums.squares = f64::NAN;
         }
+        Ok(())
     }
 
     fn take_float(&mut self, value: f64) {
@@ -252,7 +259,7 @@ impl State {
                     continue;
                 }
                 match sign {
-                    1 => self.add_float(value),
+                    1 => self.add_float(value)?,
                     _ => self.take_float(value),
                 }
                 continue;
@@ -404,7 +411,7 @@ impl Accumulator for State {
                         }
                         None => {
                             let bits = value.parse().unwrap_or_default();
-                            self.add_float(f64::from_bits(bits));
+                            self.add_float(f64::from_bits(bits))?;
                         }
                     }
                 }
@@ -438,7 +445,13 @@ impl Accumulator for State {
             }
             let distance = own.sum / own.count - sum / count;
             let total = own.count + count;
-            own.squares += squares + own.count * count * distance * distance / total;
+            let whole = own.squares + squares + own.count * count * distance * distance / total;
+            let overflows = whole.is_infinite() && own.squares.is_finite() && squares.is_finite()
+                || (own.sum + sum).is_infinite() && own.sum.is_finite() && sum.is_finite();
+            if overflows {
+                return Err(super::sum::overflow());
+            }
+            own.squares = whole;
             own.sum += sum;
             own.count = total;
         }

@@ -50,6 +50,10 @@ impl AggregateUDFImpl for Sliding {
         self.inner.return_type(types)
     }
 
+    fn return_field(&self, fields: &[FieldRef]) -> Result<FieldRef> {
+        self.inner.return_field(fields)
+    }
+
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         self.inner.coerce_types(types)
     }

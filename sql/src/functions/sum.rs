@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, FieldRef, Float32Type, Int64Type};
+use arrow::datatypes::{DataType, Field, FieldRef, Float32Type, Float64Type, Int64Type};
 use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::error::DataFusionError;
 use datafusion::functions_aggregate::sum::Sum;
@@ -14,7 +14,7 @@ use datafusion::logical_expr::{
     Signature, Volatility,
 };
 
-use crate::error::SqlError;
+use crate::error::{ErrorKind, SqlError};
 
 /// What an int8 is summed as: 10^19 of the largest fit the sum's 38 digits.
 const BIGINT: DataType = DataType::Decimal128(28, 0);
@@ -76,7 +76,7 @@ impl AggregateUDFImpl for PostgresSum {
         if ty == DataType::Float32 {
             return Ok(Box::new(Singles::default()));
         }
-        Ok(Box::new(Summed(self.sum.accumulator(args)?, ty)))
+        Ok(Box::new(Summed::new(self.sum.accumulator(args)?, ty)))
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
@@ -100,7 +100,7 @@ impl AggregateUDFImpl for PostgresSum {
         args: AccumulatorArgs,
     ) -> Result<Box<dyn GroupsAccumulator>> {
         let ty = args.return_type().clone();
-        Ok(Box::new(Summed(
+        Ok(Box::new(Summed::new(
             self.sum.create_groups_accumulator(args)?,
             ty,
         )))
@@ -111,7 +111,7 @@ impl AggregateUDFImpl for PostgresSum {
         if ty == DataType::Float32 {
             return Ok(Box::new(Singles::default()));
         }
-        Ok(Box::new(Summed(
+        Ok(Box::new(Summed::new(
             self.sum.create_sliding_accumulator(args)?,
             ty,
         )))
@@ -122,11 +122,33 @@ impl AggregateUDFImpl for PostgresSum {
     }
 }
 
+/// 22003 for a sum that is not finite though all that was added is.
+fn check(sum: f64, of_finite: bool) -> Result<()> {
+    match of_finite && !sum.is_finite() {
+        true => Err(overflow()),
+        false => Ok(()),
+    }
+}
+
+/// What PostgreSQL says of floats that overflow.
+pub(super) fn overflow() -> DataFusionError {
+    let message = "value out of range: overflow";
+    let error = SqlError::new(ErrorKind::NumericValueOutOfRange, message);
+    DataFusionError::External(Box::new(error))
+}
+
+/// Whether floats are summed.
+fn of_floats(values: &ArrayRef) -> Option<&Float64Array> {
+    values.as_primitive_opt::<Float64Type>()
+}
+
 /// The sum of reals, which is a real.
 #[derive(Debug, Default)]
 struct Singles {
     sum: f32,
     count: i64,
+    /// How many of them are not finite.
+    infinite: i64,
 }
 
 impl Accumulator for Singles {
@@ -134,6 +156,7 @@ impl Accumulator for Singles {
         for value in values[0].as_primitive::<Float32Type>().iter().flatten() {
             self.sum += value;
             self.count += 1;
+            self.infinite += i64::from(!value.is_finite());
         }
         Ok(())
     }
@@ -142,6 +165,7 @@ impl Accumulator for Singles {
         for value in values[0].as_primitive::<Float32Type>().iter().flatten() {
             self.sum -= value;
             self.count -= 1;
+            self.infinite -= i64::from(!value.is_finite());
         }
         Ok(())
     }
@@ -155,12 +179,14 @@ impl Accumulator for Singles {
         let counts = states[1].as_primitive::<Int64Type>();
         for (sum, count) in sums.iter().zip(counts) {
             self.sum += sum.unwrap_or_default();
+            self.infinite += i64::from(sum.is_some_and(|sum| !sum.is_finite()));
             self.count += count.unwrap_or_default();
         }
         Ok(())
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        check(self.sum.into(), self.infinite == 0)?;
         Ok(vec![
             ScalarValue::Float32(Some(self.sum)),
             ScalarValue::Int64(Some(self.count)),
@@ -168,6 +194,7 @@ impl Accumulator for Singles {
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
+        check(self.sum.into(), self.infinite == 0)?;
         Ok(ScalarValue::Float32((self.count > 0).then_some(self.sum)))
     }
 
@@ -176,49 +203,119 @@ impl Accumulator for Singles {
     }
 }
 
-/// An accumulator of DataFusion's sum, which takes its values in the type of the result.
+/// An accumulator of DataFusion's sum, which takes its values in the type of the result, and fails where a sum of floats
+/// overflows.
 #[derive(Debug)]
-struct Summed<A: ?Sized>(Box<A>, DataType);
+struct Summed<A: ?Sized> {
+    of: Box<A>,
+    ty: DataType,
+    /// Of which groups something was added that is not finite; those at the end are left out.
+    infinite: Vec<bool>,
+}
 
 impl<A: ?Sized> Summed<A> {
+    fn new(of: Box<A>, ty: DataType) -> Summed<A> {
+        Summed {
+            of,
+            ty,
+            infinite: Vec::new(),
+        }
+    }
+
     fn widened(&self, values: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
         let widen = |values: &ArrayRef| match values.data_type() {
-            DataType::Int32 => Ok(cast(values, &self.1)?),
+            DataType::Int32 => Ok(cast(values, &self.ty)?),
             _ => Ok(values.clone()),
         };
         values.iter().map(widen).collect()
+    }
+
+    /// Takes down in which groups values are that are not finite.
+    fn note(
+        &mut self,
+        values: &[ArrayRef],
+        group_of: impl Fn(usize) -> usize,
+        filter: Option<&BooleanArray>,
+    ) {
+        let Some(floats) = of_floats(&values[0]) else {
+            return;
+        };
+        let counts = |row: usize| {
+            let passes = filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row));
+            passes && floats.is_valid(row)
+        };
+        for (row, value) in floats.values().iter().enumerate() {
+            if !value.is_finite() && counts(row) {
+                let group = group_of(row);
+                if self.infinite.len() <= group {
+                    self.infinite.resize(group + 1, false);
+                }
+                self.infinite[group] = true;
+            }
+        }
+    }
+
+    /// Checks sums of the first groups.
+    fn check_all(&self, sums: &ArrayRef) -> Result<()> {
+        let Some(floats) = of_floats(sums) else {
+            return Ok(());
+        };
+        let is_infinite = |group: usize| self.infinite.get(group).copied().unwrap_or(false);
+        (floats.iter().enumerate())
+            .try_for_each(|(group, sum)| check(sum.unwrap_or_default(), !is_infinite(group)))
+    }
+
+    fn forget(&mut self, emit: EmitTo) {
+        let gone = match emit {
+            EmitTo::All => self.infinite.len(),
+            EmitTo::First(groups) => groups.min(self.infinite.len()),
+        };
+        self.infinite.drain(..gone);
+    }
+}
+
+impl Summed<dyn Accumulator> {
+    fn checked(&self, sum: ScalarValue) -> Result<ScalarValue> {
+        if let ScalarValue::Float64(Some(value)) = sum {
+            check(value, self.infinite.is_empty())?;
+        }
+        Ok(sum)
     }
 }
 
 impl Accumulator for Summed<dyn Accumulator> {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         let values = self.widened(values)?;
-        self.0.update_batch(&values)
+        self.note(&values, |_| 0, None);
+        self.of.update_batch(&values)
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        self.0.evaluate()
+        let sum = self.of.evaluate()?;
+        self.checked(sum)
     }
 
     fn size(&self) -> usize {
-        self.0.size()
+        self.of.size()
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        self.0.state()
+        let state = self.of.state()?;
+        state.into_iter().map(|sum| self.checked(sum)).collect()
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        self.0.merge_batch(states)
+        self.note(states, |_| 0, None);
+        self.of.merge_batch(states)
     }
 
     fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         let values = self.widened(values)?;
-        self.0.retract_batch(&values)
+        self.of.retract_batch(&values)
     }
 
     fn supports_retract_batch(&self) -> bool {
-        self.0.supports_retract_batch()
+        self.of.supports_retract_batch()
     }
 }
 
@@ -231,15 +328,22 @@ impl GroupsAccumulator for Summed<dyn GroupsAccumulator> {
         groups: usize,
     ) -> Result<()> {
         let values = self.widened(values)?;
-        self.0.update_batch(&values, group_indices, filter, groups)
+        self.note(&values, |row| group_indices[row], filter);
+        self.of.update_batch(&values, group_indices, filter, groups)
     }
 
     fn evaluate(&mut self, emit: EmitTo) -> Result<ArrayRef> {
-        self.0.evaluate(emit)
+        let sums = self.of.evaluate(emit)?;
+        self.check_all(&sums)?;
+        self.forget(emit);
+        Ok(sums)
     }
 
     fn state(&mut self, emit: EmitTo) -> Result<Vec<ArrayRef>> {
-        self.0.state(emit)
+        let state = self.of.state(emit)?;
+        state.iter().try_for_each(|sums| self.check_all(sums))?;
+        self.forget(emit);
+        Ok(state)
     }
 
     fn merge_batch(
@@ -248,7 +352,8 @@ impl GroupsAccumulator for Summed<dyn GroupsAccumulator> {
         group_indices: &[usize],
         groups: usize,
     ) -> Result<()> {
-        self.0.merge_batch(states, group_indices, groups)
+        self.note(states, |row| group_indices[row], None);
+        self.of.merge_batch(states, group_indices, groups)
     }
 
     fn convert_to_state(
@@ -256,10 +361,10 @@ impl GroupsAccumulator for Summed<dyn GroupsAccumulator> {
         values: &[ArrayRef],
         filter: Option<&BooleanArray>,
     ) -> Result<Vec<ArrayRef>> {
-        self.0.convert_to_state(&self.widened(values)?, filter)
+        self.of.convert_to_state(&self.widened(values)?, filter)
     }
 
     fn size(&self) -> usize {
-        self.0.size()
+        self.of.size() + self.infinite.capacity()
     }
 }

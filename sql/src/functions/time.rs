@@ -426,6 +426,14 @@ impl Calculation {
                 // As interval_justify_hours.
                 Datum::Interval(interval(0, micros / DAY, micros % DAY)?)
             }
+            (Op::Days, [DatumRef::Date(i32::MIN | i32::MAX), _])
+            | (Op::Days, [_, DatumRef::Date(i32::MIN | i32::MAX)]) => {
+                let message = "cannot subtract infinite dates";
+                return Err(SqlError::new(ErrorKind::DatetimeFieldOverflow, message));
+            }
+            (Op::MoveDays(_), [DatumRef::Date(date @ (i32::MIN | i32::MAX)), _]) => {
+                Datum::Date(*date)
+            }
             (Op::Days, [DatumRef::Date(a), DatumRef::Date(b)]) => {
                 Datum::Int4(a.checked_sub(*b).ok_or_else(|| out_of_range("integer"))?)
             }
@@ -444,7 +452,10 @@ impl Calculation {
             }
             (Op::At, [date, DatumRef::Time(time)]) => {
                 let start = self.local(*date);
-                let at = start.and_then(|start| start.checked_add(*time));
+                let at = start.and_then(|start| match endless(start) {
+                    true => Some(start),
+                    false => start.checked_add(*time),
+                });
                 Datum::Timestamp(at.ok_or_else(|| out_of_range("timestamp"))?)
             }
             (Op::Sum(minus), [DatumRef::Interval(a), DatumRef::Interval(b)]) => {

@@ -1,13 +1,16 @@
 //! What stands in statements that sqlparser does not know, taken out of their tokens or written as it knows it.
 
 use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::ParserError;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Whitespace};
 
 use super::Overriding;
 
 /// Writes constants as sqlparser knows them: string constants that only a line's end parts are one, and an integer that
 /// is too large for a bigint is a numeric.
-pub(super) fn join_constants(tokens: &mut Vec<TokenWithSpan>) {
+///
+/// A string constant behind another without a line's end between them is no constant, and gives an error.
+pub(super) fn join_constants(tokens: &mut Vec<TokenWithSpan>) -> Result<(), ParserError> {
     let mut joined: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
     // The string constant behind which only white space stands, and whether a line ended there.
     let mut before: Option<(usize, bool)> = None;
@@ -26,15 +29,16 @@ pub(super) fn join_constants(tokens: &mut Vec<TokenWithSpan>) {
                     before = Some((at, false));
                     continue;
                 }
+                if before.is_some() {
+                    return Err(unexpected(&token));
+                }
                 before = Some((joined.len(), false));
             }
+            Token::EscapedStringLiteral(_) if before.is_some() => return Err(unexpected(&token)),
             Token::EscapedStringLiteral(_) => before = Some((joined.len(), false)),
             Token::Number(digits, false) => {
                 // The least bigint is written as the negative of what is none.
-                let least = digits == "9223372036854775808"
-                    && joined
-                        .last()
-                        .is_some_and(|token| token.token == Token::Minus);
+                let least = digits == "9223372036854775808" && ends_in_sign(&joined);
                 if !least && digits.parse::<i64>().is_err() && digits.parse::<u64>().is_ok() {
                     digits.push('.');
                 }
@@ -45,7 +49,79 @@ pub(super) fn join_constants(tokens: &mut Vec<TokenWithSpan>) {
         joined.push(token);
     }
     *tokens = joined;
+    Ok(())
 }
+
+/// As sqlparser says it.
+fn unexpected(token: &TokenWithSpan) -> ParserError {
+    let place = token.span.start;
+    ParserError::ParserError(format!(
+        "Expected: end of statement, found: {}{place}",
+        token.token
+    ))
+}
+
+/// Whether a minus stands last that is a sign, not an operator between two operands.
+fn ends_in_sign(tokens: &[TokenWithSpan]) -> bool {
+    let mut before = (tokens.iter().rev())
+        .map(|token| &token.token)
+        .filter(|token| !matches!(token, Token::Whitespace(_)));
+    if before.next() != Some(&Token::Minus) {
+        return false;
+    }
+    match before.next() {
+        None => true,
+        Some(Token::Word(word)) => {
+            word.quote_style.is_none() && BEFORE_OPERANDS.contains(&word.keyword)
+        }
+        Some(token) => !matches!(
+            token,
+            Token::Number(..)
+                | Token::SingleQuotedString(_)
+                | Token::EscapedStringLiteral(_)
+                | Token::NationalStringLiteral(_)
+                | Token::DollarQuotedString(_)
+                | Token::UnicodeStringLiteral(_)
+                | Token::Placeholder(_)
+                | Token::RParen
+                | Token::RBracket
+        ),
+    }
+}
+
+/// Words behind which an operand begins.
+const BEFORE_OPERANDS: [Keyword; 30] = [
+    Keyword::ALL,
+    Keyword::AND,
+    Keyword::BETWEEN,
+    Keyword::BY,
+    Keyword::CASE,
+    Keyword::DEFAULT,
+    Keyword::DISTINCT,
+    Keyword::ELSE,
+    Keyword::FOR,
+    Keyword::FROM,
+    Keyword::HAVING,
+    Keyword::ILIKE,
+    Keyword::IN,
+    Keyword::INCREMENT,
+    Keyword::IS,
+    Keyword::LIKE,
+    Keyword::LIMIT,
+    Keyword::MINVALUE,
+    Keyword::NOT,
+    Keyword::OFFSET,
+    Keyword::ON,
+    Keyword::OR,
+    Keyword::RETURNING,
+    Keyword::SELECT,
+    Keyword::START,
+    Keyword::THEN,
+    Keyword::VALUES,
+    Keyword::WHEN,
+    Keyword::WHERE,
+    Keyword::WITH,
+];
 
 /// Makes FOR NO KEY UPDATE and FOR KEY SHARE, which sqlparser does not know, FOR UPDATE and FOR SHARE; says
 /// whether there were any. Nowhere else do these words stand together.
@@ -72,6 +148,17 @@ pub(super) fn take_key_locks(tokens: &mut Vec<TokenWithSpan>) -> bool {
         at += 1;
     }
     found
+}
+
+/// Whether FOR UPDATE or FOR SHARE stands somewhere.
+pub(super) fn may_lock(tokens: &[TokenWithSpan]) -> bool {
+    let word = |token: &TokenWithSpan| match &token.token {
+        Token::Word(word) if word.quote_style.is_none() => word.keyword,
+        _ => Keyword::NoKeyword,
+    };
+    tokens.windows(2).any(|two| {
+        word(&two[0]) == Keyword::FOR && matches!(word(&two[1]), Keyword::UPDATE | Keyword::SHARE)
+    })
 }
 
 /// Makes `OPERATOR(pg_catalog.=) ANY`, which sqlparser does not know, `= ANY`. What stands on the right of such an

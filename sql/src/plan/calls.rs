@@ -5,13 +5,13 @@ use std::sync::Arc;
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DFSchema, ScalarValue};
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::expr::{
     AggregateFunction, Alias, Case, Cast, ScalarFunction, WindowFunction, WindowFunctionParams,
 };
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::{
-    Expr, ExprSchemable, LogicalPlan, Operator, Projection, Union, WindowFrameBound,
+    Expr, ExprSchemable, LogicalPlan, Operator, Projection, SortExpr, Union, WindowFrameBound,
     WindowFrameUnits, WindowFunctionDefinition, binary_expr,
 };
 use datafusion::sql::sqlparser::ast::BinaryOperator;
@@ -19,8 +19,8 @@ use tidelog_storage::{ColumnType, ElementType};
 
 use super::conditional;
 use super::operators::{
-    PostgresOperators, class, external, known_type, literal_of, plain_type, type_literal, type_of,
-    type_parameter, typed_beside, written_type,
+    PostgresOperators, class, external, int4, known_type, literal_of, plain_type, small_literal,
+    type_literal, type_of, type_parameter, typed_beside, written_type,
 };
 use super::order::{has_own_order, sorted, sorted_by};
 use crate::error::{ErrorKind, SqlError};
@@ -116,22 +116,27 @@ pub(super) fn match_types(
             Some(_) => {}
         }
     }
-    if let Some((first, _)) = first {
-        let exprs: Vec<&mut Expr> = exprs
-            .into_iter()
-            .map(|expr| {
-                *expr = type_literal(expr.clone(), &first, schema, style)?;
-                Ok(expr)
-            })
-            .collect::<Result<_>>()?;
-        let common = common_type(exprs.iter().filter_map(|expr| known_type(expr, schema)));
+    let Some((first, ty)) = first else {
         for expr in exprs {
-            let ty = known_type(expr, schema).map(plain_type);
-            if let (Some(ty), Some(common)) = (ty, common)
-                && ty != plain_type(common)
-            {
-                *expr = cast(expr.clone(), common, schema, style)?;
-            }
+            *expr = type_parameter(std::mem::take(expr), ColumnType::Text);
+        }
+        return Ok(());
+    };
+    let exprs: Vec<&mut Expr> = exprs
+        .into_iter()
+        .map(|expr| {
+            let typed = type_literal(expr.clone(), &first, schema, style)?;
+            *expr = type_parameter(typed, plain_type(ty));
+            Ok(expr)
+        })
+        .collect::<Result<_>>()?;
+    let common = common_type(exprs.iter().filter_map(|expr| known_type(expr, schema)));
+    for expr in exprs {
+        let ty = known_type(expr, schema).map(plain_type);
+        if let (Some(ty), Some(common)) = (ty, common)
+            && ty != plain_type(common)
+        {
+            *expr = cast(expr.clone(), common, schema, style)?;
         }
     }
     Ok(())
@@ -256,10 +261,19 @@ pub(super) fn case(mut case: Case, schema: &DFSchema, style: Style) -> Result<Ex
             }
         }
     }
-    if let Some(value) = &case.expr {
+    if let Some(value) = &mut case.expr {
+        // What tells values apart is not always what is equal.
+        let key = |expr: Expr, ty| match ty {
+            Some(ty @ (ColumnType::Interval | ColumnType::Printed(_))) => sorted_by(expr, ty),
+            _ => expr,
+        };
         for (when, _) in &mut case.when_then_expr {
-            **when = typed_beside((**when).clone(), value, schema, style)?;
+            let typed = typed_beside((**when).clone(), value, schema, style)?;
+            let ty = type_of(&typed, schema);
+            **when = key(typed, ty);
         }
+        let ty = type_of(value, schema);
+        **value = key((**value).clone(), ty);
     }
     // PostgreSQL looks at ELSE first.
     let thens = case.when_then_expr.iter_mut().map(|(_, then)| &mut **then);
@@ -360,26 +374,91 @@ pub(super) fn column_of(plan: &LogicalPlan, n: usize) -> Option<ColumnType> {
 }
 
 /// A call of an aggregate: keys of ORDER BY as their types sort, values collected where they must be.
-pub(super) fn aggregate(mut call: AggregateFunction, schema: &DFSchema) -> Result<Expr> {
+pub(super) fn aggregate(
+    mut call: AggregateFunction,
+    schema: &DFSchema,
+    style: Style,
+) -> Result<Expr> {
     if of_outer_query(&call)? {
         return Err(external(SqlError::unsupported(
             "an aggregate of the outer query's columns in a subquery",
         )));
     }
-    let keys = std::mem::take(&mut call.params.order_by);
+    let mut keys = std::mem::take(&mut call.params.order_by);
+    if call.params.distinct && matches!(call.func.name(), "array_agg" | "string_agg") {
+        sort_distinct(&call.params.args, &mut keys)?;
+    }
     call.params.order_by = sorted(keys, schema)?;
+    let of_bytes = call.func.name() == "string_agg"
+        && (call.params.args.first())
+            .is_some_and(|arg| type_of(arg, schema) == Some(ColumnType::Bytea));
+    if of_bytes && let Some(delimiter) = call.params.args.get_mut(1) {
+        let given = type_parameter(std::mem::take(delimiter), ColumnType::Bytea);
+        *delimiter = literal_of(given, ColumnType::Bytea, style)?;
+    }
     if matches!(call.func.name(), "min" | "max")
         && let Some(arg) = call.params.args.first()
         && let Some(ty) = type_of(arg, schema)
     {
         call = extreme(call, ty)?;
     }
-    let call = collected::collecting(&call)?.unwrap_or(call);
+    // DataFusion joins texts only.
+    let call = collected::collecting(&call, of_bytes)?.unwrap_or(call);
     Ok(Expr::AggregateFunction(call))
 }
 
+/// Gives `array_agg(DISTINCT x)` the order that PostgreSQL finds equal values by: the keys of its ORDER BY, which are
+/// among the arguments, and then the rest of these.
+fn sort_distinct(args: &[Expr], keys: &mut Vec<SortExpr>) -> Result<()> {
+    if !keys.iter().all(|key| args.contains(&key.expr)) {
+        let message =
+            "in an aggregate with DISTINCT, ORDER BY expressions must appear in argument list";
+        return Err(external(SqlError::new(
+            ErrorKind::InvalidColumnReference,
+            message,
+        )));
+    }
+    for arg in args {
+        if !keys.iter().any(|key| key.expr == *arg) {
+            keys.push(SortExpr::new(arg.clone(), true, false));
+        }
+    }
+    Ok(())
+}
+
 /// A call over a window: keys of ORDER BY as their types sort, an aggregate in a form that its frame can slide over.
-pub(super) fn window(mut window: Box<WindowFunction>, schema: &DFSchema) -> Result<Expr> {
+pub(super) fn window(
+    mut window: Box<WindowFunction>,
+    schema: &DFSchema,
+    style: Style,
+) -> Result<Expr> {
+    let name = window.fun.name().to_string();
+    let args = &mut window.params.args;
+    match name.as_str() {
+        "lag" | "lead" => offset(&name, args, schema, style)?,
+        "nth_value" => args.iter_mut().skip(1).try_for_each(|arg| {
+            *arg = integer(std::mem::take(arg), style)?;
+            Ok::<_, DataFusionError>(())
+        })?,
+        "ntile" => args.iter_mut().try_for_each(|arg| {
+            *arg = integer(std::mem::take(arg), style)?;
+            Ok::<_, DataFusionError>(())
+        })?,
+        _ => {}
+    }
+    if let WindowFunctionDefinition::AggregateUDF(_) = window.fun
+        && matches!(name.as_str(), "min" | "max")
+        && let [arg] = window.params.args.as_slice()
+        && let Some(ty) = type_of(arg, schema)
+    {
+        check_extreme(&name, ty)?;
+        if has_own_order(ty) {
+            let key = sorted_by(arg.clone(), ty);
+            window.params.args.push(key);
+            let function = collected::extreme_by_key(&name);
+            window.fun = WindowFunctionDefinition::AggregateUDF(function);
+        }
+    }
     let keys = std::mem::take(&mut window.params.order_by);
     window.params.order_by = sorted(keys, schema)?;
     if window.params.window_frame.units == WindowFrameUnits::Range {
@@ -391,6 +470,43 @@ pub(super) fn window(mut window: Box<WindowFunction>, schema: &DFSchema) -> Resu
         window.fun = WindowFunctionDefinition::AggregateUDF(Arc::new(sliding));
     }
     Ok(Expr::WindowFunction(window))
+}
+
+/// A count among the arguments of a window function.
+fn integer(arg: Expr, style: Style) -> Result<Expr> {
+    let arg = type_parameter(arg, ColumnType::Int4);
+    match literal_of(arg, ColumnType::Int8, style)? {
+        // DataFusion wants it bare.
+        Expr::Literal(value, _) => Ok(Expr::Literal(value, None)),
+        arg => Ok(arg),
+    }
+}
+
+/// `lag(value, offset, default)`: the value and what stands in for it become one type.
+fn offset(name: &str, args: &mut [Expr], schema: &DFSchema, style: Style) -> Result<()> {
+    if let Some(offset) = args.get_mut(1) {
+        *offset = integer(std::mem::take(offset), style)?;
+    }
+    let [value, offset, default] = args else {
+        return Ok(());
+    };
+    let types = [&*value, &*default].map(|expr| written_type(expr, schema));
+    if let [Some(left), Some(right)] = types
+        && class(left) != class(right)
+    {
+        let offset = written_type(offset, schema).unwrap_or(ColumnType::Int4);
+        let given = [left, offset, right].map(|ty| types::name(plain_type(ty)));
+        let message = format!("function {name}({}) does not exist", given.join(", "));
+        let hint = "No function matches the given name and argument types. You might need to add explicit type casts.";
+        let error = SqlError::new(ErrorKind::UndefinedFunction, message).hint(hint);
+        return Err(external(error));
+    }
+    if let (Expr::Literal(..), [Some(ColumnType::Int4), _]) = (&*default, types)
+        && let Some(small) = small_literal(default)
+    {
+        *default = int4(small);
+    }
+    match_types(name, vec![value, default], schema, style)
 }
 
 /// DataFusion has no RANGE frames over keys of some Arrow types: such keys become others of the same order.
@@ -429,16 +545,21 @@ fn of_outer_query(call: &AggregateFunction) -> Result<bool> {
     Ok(outer && !own)
 }
 
-/// `min` and `max` of a type: refused where PostgreSQL has none, by its order where that is not Arrow's.
-fn extreme(call: AggregateFunction, ty: ColumnType) -> Result<AggregateFunction> {
+/// 42883 for `min` and `max` of a type of which PostgreSQL has none.
+fn check_extreme(name: &str, ty: ColumnType) -> Result<()> {
     use ColumnType::{Bool, Bytea, Json, Jsonb, Uuid};
     if matches!(ty, Bool | Bytea | Uuid | Json | Jsonb) {
-        let name = call.func.name();
         let message = format!("function {name}({}) does not exist", types::name(ty));
         let hint = "No function matches the given name and argument types. You might need to add explicit type casts.";
         let error = SqlError::new(ErrorKind::UndefinedFunction, message).hint(hint);
         return Err(external(error));
     }
+    Ok(())
+}
+
+/// `min` and `max` of a type, by its order where that is not Arrow's.
+fn extreme(call: AggregateFunction, ty: ColumnType) -> Result<AggregateFunction> {
+    check_extreme(call.func.name(), ty)?;
     match has_own_order(ty) {
         true => {
             let key = sorted_by(call.params.args[0].clone(), ty);

@@ -1,23 +1,78 @@
 //! COALESCE, NULLIF, GREATEST, LEAST and the results of CASE: of the type that PostgreSQL gives them, also where Arrow's
 //! does not tell it.
 
+use std::ops::ControlFlow;
+
 use datafusion::common::{DFSchema, ScalarValue};
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::functions::core as theirs;
 use datafusion::logical_expr::expr::{Case, Cast, ScalarFunction};
-use datafusion::logical_expr::{Expr, ExprSchemable, Operator};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
+use datafusion::sql::sqlparser::ast::{self, VisitMut};
 use tidelog_storage::ColumnType;
 
 use super::calls::{common_type, compare, match_types, unlimited};
+use super::dialect;
 use super::operators::{external, known_type, type_literal, type_of};
 use super::order::has_own_order;
-use crate::casts;
 use crate::error::SqlError;
 use crate::text::Style;
+use crate::{casts, functions};
+
+/// Writes `IS DISTINCT FROM` as a function: DataFusion would ask at once for operands that go together.
+pub(super) fn distinctions_as_functions(query: &mut ast::Query) {
+    let _ = VisitMut::visit(query, &mut Distinctions);
+}
+
+struct Distinctions;
+
+impl ast::VisitorMut for Distinctions {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<()> {
+        let name = match expr {
+            ast::Expr::IsDistinctFrom(..) => functions::DISTINCT,
+            ast::Expr::IsNotDistinctFrom(..) => functions::NOT_DISTINCT,
+            _ => return ControlFlow::Continue(()),
+        };
+        if let ast::Expr::IsDistinctFrom(left, right) | ast::Expr::IsNotDistinctFrom(left, right) =
+            expr
+        {
+            *expr = dialect::call(name, vec![dialect::take(left), dialect::take(right)]);
+        }
+        ControlFlow::Continue(())
+    }
+}
 
 /// Whether a function is one of these.
 pub(super) fn is_conditional(name: &str) -> bool {
     matches!(name, "coalesce" | "nullif" | "greatest" | "least")
+}
+
+/// Whether a function is IS DISTINCT FROM or its negation.
+pub(super) fn is_distinction(name: &str) -> bool {
+    matches!(name, functions::DISTINCT | functions::NOT_DISTINCT)
+}
+
+/// `a IS DISTINCT FROM b`: compares what PostgreSQL's `a = b` compares.
+pub(super) fn distinct(mut call: ScalarFunction, schema: &DFSchema, style: Style) -> Result<Expr> {
+    let op = match call.name() {
+        functions::DISTINCT => Operator::IsDistinctFrom,
+        _ => Operator::IsNotDistinctFrom,
+    };
+    let (Some(right), Some(left)) = (call.args.pop(), call.args.pop()) else {
+        let message = "IS DISTINCT FROM has two operands".to_string();
+        return Err(DataFusionError::Internal(message));
+    };
+    match compare(Operator::Eq, left, right, schema, style)? {
+        Expr::BinaryExpr(equal) if equal.op == Operator::Eq => {
+            let distinct = Expr::BinaryExpr(BinaryExpr { op, ..equal });
+            Ok(distinct.infer_placeholder_types(schema)?.0)
+        }
+        _ => Err(external(SqlError::unsupported(
+            "IS DISTINCT FROM of these types",
+        ))),
+    }
 }
 
 /// Such a call.
@@ -36,9 +91,11 @@ pub(super) fn call(mut call: ScalarFunction, schema: &DFSchema, style: Style) ->
     let what = name.to_ascii_uppercase();
     let given: Vec<_> = (call.args.iter().map(|arg| known_type(arg, schema))).collect();
     match_types(&what, call.args.iter_mut().collect(), schema, style)?;
-    if name == "coalesce" {
-        call.func = theirs::coalesce();
-    }
+    call.func = match name.as_str() {
+        "coalesce" => theirs::coalesce(),
+        "greatest" => theirs::greatest(),
+        _ => theirs::least(),
+    };
     Ok(tagged(Expr::ScalarFunction(call), &given, style))
 }
 

@@ -1,11 +1,13 @@
 //! What PostgreSQL writes as syntax and Tidelog plans as functions: ANY and ALL of arrays, subscripts, intervals,
 //! AT TIME ZONE, functions that return sets, aggregates that make json.
 
+mod arrays;
+
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     self, AccessExpr, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
-    Ident, ObjectName, Subscript, TableFactor, Value, VisitMut,
+    Ident, ObjectName, TableFactor, Value, VisitMut,
 };
 
 use crate::ddl;
@@ -306,7 +308,7 @@ impl ast::VisitorMut for Dialect {
                         let AccessExpr::Subscript(subscript) = access else {
                             continue;
                         };
-                        value = subscripted(value, subscript);
+                        value = arrays::subscripted(value, subscript);
                     }
                     *expr = value;
                 }
@@ -345,9 +347,22 @@ impl ast::VisitorMut for Dialect {
                 }
             }
             // DataFusion's own literals do not see the columns of queries around theirs.
-            Expr::Array(array) if array.elem.iter().any(has_column) => {
+            Expr::Array(array) if !array.elem.is_empty() => {
                 let elements = std::mem::take(&mut array.elem).into_iter();
-                *expr = call("make_array", elements.map(super::names::typed).collect());
+                *expr = call(
+                    functions::ARRAY,
+                    elements.map(super::names::typed).collect(),
+                );
+            }
+            Expr::Cast {
+                expr: literal,
+                data_type: DataType::Array(ast::ArrayElemTypeDef::SquareBracket(element, _)),
+                ..
+            } => {
+                // What a literal of several dimensions is is said by its elements alone.
+                if arrays::cast_elements(literal, element) {
+                    *expr = take(literal);
+                }
             }
             Expr::Function(function) => match rewrite_function(function) {
                 Some(rewritten) => *expr = rewritten,
@@ -542,22 +557,6 @@ fn plain(op: &ast::BinaryOperator) -> ast::BinaryOperator {
     }
 }
 
-fn subscripted(value: Expr, subscript: Subscript) -> Expr {
-    // TRUE stands for a bound that is left out.
-    let bound = |bound: Option<Expr>| bound.unwrap_or(Expr::Value(Value::Boolean(true).into()));
-    match subscript {
-        Subscript::Index { index } => call("pg_element", vec![value, index]),
-        Subscript::Slice {
-            lower_bound,
-            upper_bound,
-            ..
-        } => call(
-            "pg_slice",
-            vec![value, bound(lower_bound), bound(upper_bound)],
-        ),
-    }
-}
-
 /// A number with an exponent as one without, or as a double precision when it has more digits than a numeric here;
 /// `None` for what can stay as it is.
 fn written_out(digits: &str) -> Option<Expr> {
@@ -612,70 +611,16 @@ fn interval_literal(interval: &ast::Interval) -> Option<String> {
     })
 }
 
-/// `ARRAY(SELECT 'x' || e FROM unnest(a) AS e)`: each element with something before it, also where the array is a
-/// column of the query around it.
-fn prefixed(function: &Function) -> Option<Expr> {
-    let FunctionArguments::Subquery(query) = &function.args else {
-        return None;
-    };
-    let select = query.body.as_select()?;
-    let ([ast::SelectItem::UnnamedExpr(item)], [from]) =
-        (select.projection.as_slice(), select.from.as_slice())
-    else {
-        return None;
-    };
-    let Expr::BinaryOp {
-        left,
-        op: ast::BinaryOperator::StringConcat,
-        right,
-    } = item
-    else {
-        return None;
-    };
-    let (Expr::Value(prefix), Expr::Identifier(element)) = (&**left, &**right) else {
-        return None;
-    };
-    let (array, alias) = match &from.relation {
-        TableFactor::UNNEST {
-            alias, array_exprs, ..
-        } => match array_exprs.as_slice() {
-            [array] => (array, alias),
-            _ => return None,
-        },
-        TableFactor::Table {
-            name,
-            alias,
-            args: Some(args),
-            ..
-        } if name_of(name).as_deref() == Some("unnest") => match args.args.as_slice() {
-            [FunctionArg::Unnamed(FunctionArgExpr::Expr(array))] => (array, alias),
-            _ => return None,
-        },
-        _ => return None,
-    };
-    let called = alias.as_ref()?;
-    let plain = called.columns.is_empty()
-        && ddl::fold(&called.name) == ddl::fold(element)
-        && from.joins.is_empty()
-        && select.selection.is_none()
-        && select.distinct.is_none()
-        && query.order_by.is_none()
-        && query.limit_clause.is_none();
-    plain.then(|| {
-        let prefix = Expr::Value(prefix.clone());
-        call("pg_prefixed", vec![array.clone(), prefix])
-    })
-}
-
 /// What the functions behind CURRENT_DATE and its like take: the moment of the transaction, and how many digits of a second
 /// are wanted.
 fn clock_arguments(name: &str, args: &FunctionArguments) -> Option<Vec<Expr>> {
-    const CLOCKS: [&str; 5] = [
+    const CLOCKS: [&str; 6] = [
         "current_date",
         "current_time",
         "current_timestamp",
         "localtime",
         "localtimestamp",
+        "transaction_timestamp",
     ];
     if !CLOCKS.contains(&name) {
         return None;
@@ -683,6 +628,7 @@ fn clock_arguments(name: &str, args: &FunctionArguments) -> Option<Vec<Expr>> {
     let digits = match args {
         FunctionArguments::None => None,
         FunctionArguments::List(list) => match list.args.as_slice() {
+            [] if name == "transaction_timestamp" => None,
             [FunctionArg::Unnamed(FunctionArgExpr::Expr(digits @ Expr::Value(_)))] => {
                 Some(digits.clone())
             }
@@ -709,7 +655,7 @@ fn name_form(function: &mut Function) {
 fn rewrite_function(function: &mut Function) -> Option<Expr> {
     let name = name_of(&function.name)?;
     if name == "array" {
-        return prefixed(function);
+        return arrays::prefixed(function);
     }
     if let Some(args) = clock_arguments(&name, &function.args) {
         return Some(call(&name, args));

@@ -22,7 +22,23 @@ struct Forms;
 impl ast::VisitorMut for Forms {
     type Break = SqlError;
 
+    fn pre_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<SqlError> {
+        let mut aliases = select.projection.iter().filter_map(|item| match item {
+            ast::SelectItem::ExprWithAlias { alias, .. } => Some(alias),
+            _ => None,
+        });
+        aliases.try_for_each(check_alias)
+    }
+
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<SqlError> {
+        if let TableFactor::Table { alias, .. }
+        | TableFactor::Derived { alias, .. }
+        | TableFactor::UNNEST { alias, .. }
+        | TableFactor::Function { alias, .. } = factor
+            && let Some(alias) = alias
+        {
+            check_alias(&alias.name)?;
+        }
         match factor {
             TableFactor::NestedJoin {
                 table_with_joins, ..
@@ -59,6 +75,15 @@ impl ast::VisitorMut for Forms {
         }
         refuse_sets(expr)
     }
+}
+
+/// 42601 for a string constant where a name belongs.
+fn check_alias(alias: &ast::Ident) -> ControlFlow<SqlError> {
+    if alias.quote_style != Some('\'') {
+        return ControlFlow::Continue(());
+    }
+    let message = format!("syntax error at or near \"'{}'\"", alias.value);
+    ControlFlow::Break(SqlError::new(ErrorKind::SyntaxError, message))
 }
 
 /// CASE and COALESCE, which need not evaluate all of their operands, take no functions that return sets.

@@ -91,6 +91,10 @@ impl ast::VisitorMut for Conventions<'_> {
                 with_ordinality: false,
             };
         }
+        let lists = match factor {
+            TableFactor::UNNEST { array_exprs, .. } => array_exprs.len(),
+            _ => 1,
+        };
         let (function, alias) = match factor {
             TableFactor::Table {
                 name,
@@ -111,9 +115,15 @@ impl ast::VisitorMut for Conventions<'_> {
             columns: Vec::new(),
             at: None,
         });
-        if alias.columns.is_empty() {
+        if alias.columns.is_empty() && lists == 1 {
             alias.columns.push(ast::TableAliasColumnDef {
                 name: alias.name.clone(),
+                data_type: None,
+            });
+        }
+        for at in alias.columns.len()..lists {
+            alias.columns.push(ast::TableAliasColumnDef {
+                name: Ident::with_quote('"', format!("{}{at}", again("unnest"))),
                 data_type: None,
             });
         }
@@ -335,23 +345,31 @@ fn type_results(expr: &mut Expr) {
 /// fits, which DataFusion's is not.
 pub(super) fn typed(expr: Expr) -> Expr {
     let mut number = &expr;
-    while let Expr::Nested(inner)
-    | Expr::UnaryOp {
-        op: ast::UnaryOperator::Minus,
-        expr: inner,
-    } = number
-    {
-        number = inner;
+    let mut sign = "";
+    loop {
+        number = match number {
+            Expr::Nested(inner) => inner,
+            Expr::UnaryOp {
+                op: ast::UnaryOperator::Minus,
+                expr: inner,
+            } => {
+                sign = if sign.is_empty() { "-" } else { "" };
+                inner
+            }
+            _ => break,
+        };
     }
     match number {
         Expr::Value(value) => match &value.value {
-            Value::Number(digits, _) if digits.parse::<i32>().is_ok() => Expr::Cast {
-                kind: ast::CastKind::DoubleColon,
-                expr: Box::new(expr),
-                data_type: ast::DataType::Int4(None),
-                array: false,
-                format: None,
-            },
+            Value::Number(digits, _) if format!("{sign}{digits}").parse::<i32>().is_ok() => {
+                Expr::Cast {
+                    kind: ast::CastKind::DoubleColon,
+                    expr: Box::new(expr),
+                    data_type: ast::DataType::Int4(None),
+                    array: false,
+                    format: None,
+                }
+            }
             _ => expr,
         },
         _ => expr,
@@ -436,7 +454,7 @@ fn renamed(name: &str, first: Option<&Expr>) -> Option<Option<(String, bool)>> {
     match (name, first) {
         // A subscript keeps the array's name.
         ("pg_element" | "pg_slice", Some(array)) => return Some(name_of(array)),
-        ("make_array" | "pg_or_empty", _) => return strong("array".to_string()),
+        (functions::ARRAY | "pg_or_empty", _) => return strong("array".to_string()),
         (functions::bits::LITERAL, _) => return Some(None),
         ("unnest", Some(Expr::Function(inner))) => {
             let inner = ddl::fold(inner.name.0.last()?.as_ident()?);

@@ -2,25 +2,25 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::DataType;
 use datafusion::common::metadata::FieldMetadata;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::{DataFusionError, Result};
-use datafusion::logical_expr::binary::comparison_coercion;
-use datafusion::logical_expr::expr::{Between, Cast, InList, Placeholder, ScalarFunction};
+use datafusion::logical_expr::expr::{Between, Cast, InList, Placeholder};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
-use datafusion::logical_expr::{Distinct, Expr, ExprSchemable, LogicalPlan, Projection, Unnest};
+use datafusion::logical_expr::{Distinct, Expr, LogicalPlan};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use tidelog_storage::datum::{ColumnBuilder, datum_at};
 use tidelog_storage::{ColumnType, Datum, DatumRef, ElementType, PrintedType};
 
-use super::order::{check_groupable, has_own_order, is_comparable, refuse_json, sorted, sorted_by};
-use super::{calls, caseless, conditional};
+use super::order::{check_groupable, is_comparable, refuse_json, sorted, sorted_by};
+use super::{arrays, calls, caseless, conditional};
 use crate::error::{ErrorKind, SqlError};
+use crate::optimize::with_its_name;
 use crate::text::{self, Style};
-use crate::{casts, functions, output, types};
+use crate::{activity, advisory, casts, functions, output, types};
 
 /// Types the operands of comparisons and arithmetic: a bare string literal takes the type of the other side, an
 /// integer literal is an int4 where it fits, and text compares with nothing but text.
@@ -40,6 +40,7 @@ impl ExprPlanner for PostgresOperators {
         use BinaryOperator::{
             Divide, Eq, Gt, GtEq, Lt, LtEq, Minus, Modulo, Multiply, NotEq, Plus,
         };
+        let (left, right) = arrays::beside_array(&op, left, right, schema, self.style)?;
         if let Some(planned) = self.plan_typed(&op, &left, &right, schema)? {
             return Ok(PlannerResult::Planned(planned));
         }
@@ -79,22 +80,6 @@ impl ExprPlanner for PostgresOperators {
             (left, right)
         };
         Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }))
-    }
-
-    /// Integers of an array are int4 where all fit.
-    fn plan_array_literal(
-        &self,
-        exprs: Vec<Expr>,
-        _: &DFSchema,
-    ) -> Result<PlannerResult<Vec<Expr>>> {
-        let small: Option<Vec<Expr>> = exprs
-            .iter()
-            .map(|expr| match expr {
-                Expr::Literal(ScalarValue::Null, _) => Some(expr.clone()),
-                expr => small_literal(expr).map(int4),
-            })
-            .collect();
-        Ok(PlannerResult::Original(small.unwrap_or(exprs)))
     }
 }
 
@@ -208,7 +193,7 @@ fn joined(
 }
 
 /// Whether an operand's type is left open: a bare string or an untyped parameter.
-fn is_open(expr: &Expr) -> bool {
+pub(super) fn is_open(expr: &Expr) -> bool {
     is_bare_string(expr) || matches!(expr, Expr::Placeholder(Placeholder { field: None, .. }))
 }
 
@@ -251,73 +236,6 @@ pub(super) fn type_of(expr: &Expr, schema: &DFSchema) -> Option<ColumnType> {
     output::column_type(&field).ok()
 }
 
-/// Types the operands of `x = ANY (array)` by each other.
-fn quantified(mut call: ScalarFunction, schema: &DFSchema, style: Style) -> Result<Expr> {
-    let [left, right] = call.args.as_slice() else {
-        return Ok(Expr::ScalarFunction(call));
-    };
-    let (left, right) = (left.clone(), right.clone());
-    let (left, right) = match (known_type(&left, schema), known_type(&right, schema)) {
-        (Some(ty), None) if is_open(&right) => {
-            let ty = plain_type(ty);
-            let array = ty.array().unwrap_or(ty);
-            (
-                left,
-                literal_of(type_parameter(right, array), array, style)?,
-            )
-        }
-        (None, Some(ColumnType::Array(element))) if is_open(&left) => {
-            let ty = element.into();
-            (literal_of(type_parameter(left, ty), ty, style)?, right)
-        }
-        (None, None) if is_open(&right) => {
-            let array = ColumnType::Array(ElementType::Text);
-            let left = type_parameter(left, ColumnType::Text);
-            (
-                left,
-                literal_of(type_parameter(right, array), array, style)?,
-            )
-        }
-        _ => (left, right),
-    };
-    let Some(DataType::List(item)) = right.get_type(schema).ok() else {
-        let message = "op ANY/ALL (array) requires array on right side";
-        return Err(external(SqlError::new(ErrorKind::WrongObjectType, message)));
-    };
-    if let Some(ColumnType::Array(element)) = type_of(&right, schema)
-        && has_own_order(element.into())
-        && (element == ElementType::Interval || functions::array::orders(call.name()))
-    {
-        let element = types::name(element.into());
-        return Err(external(SqlError::unsupported(format!(
-            "this operator with ANY or ALL of {element}[]"
-        ))));
-    }
-    // Of two kinds of numbers the wider one.
-    let left_type = left.get_type(schema)?;
-    let common = comparison_coercion(&left_type, item.data_type());
-    let (left, right) = match common {
-        Some(common) if !left_type.is_null() && !item.data_type().is_null() => {
-            let cast = |expr: Expr, ty: DataType| Expr::Cast(Cast::new(Box::new(expr), ty));
-            let left = match left_type == common {
-                true => left,
-                false => cast(left, common.clone()),
-            };
-            let right = match *item.data_type() == common {
-                true => right,
-                false => cast(
-                    right,
-                    DataType::List(Arc::new(Field::new_list_field(common, true))),
-                ),
-            };
-            (left, right)
-        }
-        _ => (left, right),
-    };
-    call.args = vec![left, right];
-    Ok(Expr::ScalarFunction(call))
-}
-
 /// A type without its modifier.
 pub(super) fn plain_type(ty: ColumnType) -> ColumnType {
     match ty {
@@ -350,6 +268,13 @@ pub(super) fn follow_postgres(plan: LogicalPlan, style: Style) -> Result<Logical
                 sort.expr = sorted(sort.expr, &schema)?;
                 LogicalPlan::Sort(sort)
             }
+            LogicalPlan::Distinct(Distinct::On(mut first)) => {
+                first.sort_expr = match first.sort_expr {
+                    Some(keys) => Some(sorted(keys, &schema)?),
+                    None => None,
+                };
+                LogicalPlan::Distinct(Distinct::On(first))
+            }
             LogicalPlan::Aggregate(aggregate) => {
                 check_groupable(&aggregate.group_expr, &schema)?;
                 LogicalPlan::Aggregate(aggregate)
@@ -363,9 +288,9 @@ pub(super) fn follow_postgres(plan: LogicalPlan, style: Style) -> Result<Logical
         };
         let names = NamePreserver::new(&plan);
         let mut plan = plan.map_expressions(|expr| {
-            let name = names.save(&expr);
-            let expr = expr.transform_up(|expr| rewrite(expr, &schema, style))?;
-            Ok(expr.update_data(|expr| name.restore(expr)))
+            with_its_name(&names, expr, &mut |expr| {
+                expr.transform_up(|expr| rewrite(expr, &schema, style))
+            })
         })?;
         caseless::check(&plan.data, &schema)?;
         changed |= plan.transformed;
@@ -373,7 +298,7 @@ pub(super) fn follow_postgres(plan: LogicalPlan, style: Style) -> Result<Logical
             plan = plan.map_data(LogicalPlan::recompute_schema)?;
         }
         if let LogicalPlan::Unnest(unnest) = &plan.data
-            && let Some(tagged) = tagged_elements(unnest)?
+            && let Some(tagged) = arrays::tagged_elements(unnest)?
         {
             changed = true;
             return Ok(Transformed::yes(tagged));
@@ -383,61 +308,6 @@ pub(super) fn follow_postgres(plan: LogicalPlan, style: Style) -> Result<Logical
     .map(|plan| plan.data)
 }
 
-/// The rows of an UNNEST with the types of the elements, which DataFusion forgets; `None` when it has not.
-fn tagged_elements(unnest: &Unnest) -> Result<Option<LogicalPlan>> {
-    let mut any = false;
-    let columns = unnest
-        .schema
-        .iter()
-        .enumerate()
-        .map(|(at, (relation, field))| {
-            let column = Expr::Column((relation, field).into());
-            let Some(&from) = unnest.dependency_indices.get(at) else {
-                return column;
-            };
-            let of = output::column_type(unnest.input.schema().field(from));
-            let (Ok(ColumnType::Array(element)), false) =
-                (of, matches!(field.data_type(), DataType::List(_)))
-            else {
-                return column;
-            };
-            let tagged = ColumnType::from(element).field("", true);
-            if tagged.metadata().is_empty() {
-                return column;
-            }
-            any = true;
-            let metadata = FieldMetadata::from(tagged.metadata().clone());
-            column.alias_qualified_with_metadata(relation.cloned(), field.name(), Some(metadata))
-        });
-    let columns: Vec<Expr> = columns.collect();
-    if !any {
-        return Ok(None);
-    }
-    let unnest = Arc::new(LogicalPlan::Unnest(unnest.clone()));
-    Projection::try_new(columns, unnest).map(|tagged| Some(LogicalPlan::Projection(tagged)))
-}
-
-/// Types the operands of `a && b` by each other; they are arrays.
-fn overlaps(mut call: ScalarFunction, schema: &DFSchema, style: Style) -> Result<Expr> {
-    let [left, right] = call.args.as_slice() else {
-        return Ok(Expr::ScalarFunction(call));
-    };
-    let known = known_type(left, schema).or_else(|| known_type(right, schema));
-    let typed = |expr: &Expr| match known {
-        Some(ty) => type_parameter(expr.clone(), ty),
-        None => expr.clone(),
-    };
-    let (left, right) = type_pair(typed(left), typed(right), schema, style)?;
-    let types = (type_of(&left, schema), type_of(&right, schema));
-    if let (Some(l), Some(r)) = types
-        && !matches!((l, r), (ColumnType::Array(_), ColumnType::Array(_)))
-    {
-        return Err(no_operator(&BinaryOperator::PGOverlap, l, r));
-    }
-    call.args = vec![left, right];
-    Ok(Expr::ScalarFunction(call))
-}
-
 fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Expr>> {
     Ok(match expr {
         Expr::InList(InList {
@@ -445,6 +315,7 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
             list,
             negated,
         }) => {
+            let expr = Box::new(typed_by(*expr, &list, schema, style)?);
             let list: Vec<_> = list
                 .into_iter()
                 .map(|item| typed_beside(item, &expr, schema, style))
@@ -468,6 +339,8 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
             low,
             high,
         }) => {
+            let bounds = [&low, &high].map(|bound| (**bound).clone());
+            let expr = Box::new(typed_by(*expr, &bounds, schema, style)?);
             let low = Box::new(typed_beside(*low, &expr, schema, style)?);
             let high = Box::new(typed_beside(*high, &expr, schema, style)?);
             let key = |of: Box<Expr>, ty| Box::new(sorted_by(*of, ty));
@@ -480,10 +353,30 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
         Expr::Cast(cast) => casts::rewrite(cast, schema, style)?,
         Expr::ScalarSubquery(_) => casts::tagged(expr, schema, style),
         Expr::ScalarFunction(call) if functions::array::is_quantified(call.name()) => {
-            Transformed::yes(quantified(call, schema, style)?)
+            Transformed::yes(arrays::quantified(call, schema, style)?)
+        }
+        Expr::ScalarFunction(call) if conditional::is_distinction(call.name()) => {
+            Transformed::yes(conditional::distinct(call, schema, style)?)
+        }
+        Expr::ScalarFunction(mut call)
+            if advisory::is_one(call.name()) || activity::is_one(call.name()) =>
+        {
+            let ty = match advisory::is_one(call.name()) {
+                true => advisory::argument(call.args.len()),
+                false => ColumnType::Int4,
+            };
+            let args = call.args.into_iter();
+            let typed = args.map(|arg| literal_of(type_parameter(arg, ty), ty, style));
+            call.args = typed.collect::<Result<_>>()?;
+            Transformed::yes(Expr::ScalarFunction(call))
+        }
+        Expr::ScalarFunction(call)
+            if matches!(call.name(), "enum_first" | "enum_last" | "enum_range") =>
+        {
+            Transformed::yes(arrays::enum_call(call, schema, style)?)
         }
         Expr::ScalarFunction(call) if call.name() == functions::array::OVERLAPS => {
-            Transformed::yes(overlaps(call, schema, style)?)
+            Transformed::yes(arrays::overlaps(call, schema, style)?)
         }
         Expr::ScalarFunction(mut call) if call.name() == functions::UNTAGGED => {
             let value = call
@@ -503,6 +396,9 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
             if resolved {
                 return Ok(Transformed::yes(Expr::ScalarFunction(call)));
             }
+            if arrays::is_of_arrays(call.name()) {
+                return Ok(Transformed::yes(arrays::call(call, schema, style)?));
+            }
             let mut typed = false;
             if let Some(types) = functions::json::arguments(call.name()) {
                 typed = true;
@@ -516,36 +412,13 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
                     })
                     .collect::<Result<_>>()?;
             }
-            let array_at = functions::array::takes_elements(call.name());
-            if let Some(array_at) = array_at
-                && let Some(array) = call.args.get(array_at)
-                && let Ok(DataType::List(item)) = array.get_type(schema)
-                && let Some(ColumnType::Array(element)) = type_of(array, schema)
-            {
-                typed = true;
-                let element = plain_type(element.into());
-                let others = call.args.iter_mut().enumerate();
-                for (_, arg) in others.filter(|(at, _)| *at != array_at) {
-                    let given = literal_of(type_parameter(arg.clone(), element), element, style)?;
-                    let is = given.get_type(schema)?;
-                    *arg = match is == *item.data_type() || is.is_null() {
-                        true => given,
-                        false => Expr::Cast(Cast::new(Box::new(given), item.data_type().clone())),
-                    };
-                }
-            }
-            match array_tag(&call, schema) {
-                Some(tag) => {
-                    let call = Expr::ScalarFunction(call);
-                    let name = call.schema_name().to_string();
-                    Transformed::yes(call.alias_with_metadata(name, Some(tag)))
-                }
-                None if typed => Transformed::yes(Expr::ScalarFunction(call)),
-                None => Transformed::no(Expr::ScalarFunction(call)),
+            match typed {
+                true => Transformed::yes(Expr::ScalarFunction(call)),
+                false => Transformed::no(Expr::ScalarFunction(call)),
             }
         }
-        Expr::WindowFunction(window) => Transformed::yes(calls::window(window, schema)?),
-        Expr::AggregateFunction(call) => Transformed::yes(calls::aggregate(call, schema)?),
+        Expr::WindowFunction(window) => Transformed::yes(calls::window(window, schema, style)?),
+        Expr::AggregateFunction(call) => Transformed::yes(calls::aggregate(call, schema, style)?),
         Expr::Case(case) => Transformed::yes(calls::case(case, schema, style)?),
         Expr::Negative(inner) if known_type(&inner, schema) == Some(ColumnType::Interval) => {
             let call = functions::json::call(functions::time::negate(), vec![*inner]);
@@ -555,24 +428,12 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
     })
 }
 
-/// What tells the type of the array that a function of DataFusion's gives, which forgets it; `None` where the Arrow
-/// type says it all.
-fn array_tag(call: &ScalarFunction, schema: &DFSchema) -> Option<FieldMetadata> {
-    let at = match call.name() {
-        "make_array" | "array_append" | "array_concat" | "array_cat" => 0,
-        "array_prepend" => 1,
-        _ => return None,
-    };
-    let ty = plain_type(type_of(call.args.get(at)?, schema)?);
-    let ty = match call.name() {
-        "make_array" => ty.array()?,
-        _ => ty,
-    };
-    let field = ty.field("", true);
-    (!field.metadata().is_empty()).then(|| FieldMetadata::from(field.metadata().clone()))
-}
-
-fn type_pair(left: Expr, right: Expr, schema: &DFSchema, style: Style) -> Result<(Expr, Expr)> {
+pub(super) fn type_pair(
+    left: Expr,
+    right: Expr,
+    schema: &DFSchema,
+    style: Style,
+) -> Result<(Expr, Expr)> {
     let (left, right) = match (small_literal(&left), small_literal(&right)) {
         (Some(l), Some(r)) => (int4(l), int4(r)),
         (Some(l), None) if is_small_int(&right, schema) => (int4(l), right),
@@ -713,6 +574,20 @@ pub(super) fn typed_beside(
     beside_float(value, ty, of)
 }
 
+/// A bare string that is compared with several expressions, as one of the type of the first of them that has one.
+pub(super) fn typed_by(
+    value: Expr,
+    others: &[Expr],
+    schema: &DFSchema,
+    style: Style,
+) -> Result<Expr> {
+    let mut known = (others.iter()).filter(|other| known_type(other, schema).is_some());
+    match known.next() {
+        Some(other) if is_bare_string(&value) => typed_beside(value, other, schema, style),
+        _ => Ok(value),
+    }
+}
+
 /// The narrowest numeric type that holds a value.
 fn shape_of(value: &Datum) -> ColumnType {
     let mut written = String::new();
@@ -752,7 +627,11 @@ fn check_comparable(
     Err(no_operator(op, l, r))
 }
 
-fn no_operator(op: &BinaryOperator, left: ColumnType, right: ColumnType) -> DataFusionError {
+pub(super) fn no_operator(
+    op: &BinaryOperator,
+    left: ColumnType,
+    right: ColumnType,
+) -> DataFusionError {
     let message = format!(
         "operator does not exist: {} {op} {}",
         types::name(left),

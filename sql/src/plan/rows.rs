@@ -17,24 +17,21 @@ use crate::functions::UNTAGGED;
 use crate::parse::{parse_expression, quoted};
 use crate::{ddl, system};
 
-/// Writes whole rows in these functions as objects.
+/// Writes whole rows in these functions as objects, and what a function in FROM gives that is no row as its column.
 pub(super) fn expand(query: &mut ast::Query, catalog: &Catalog, search_path: &[String]) {
-    let _ = query.visit(&mut Rows {
-        catalog,
-        search_path,
-        ctes: HashMap::new(),
-    });
+    let _ = query.visit(&mut Rows::new(catalog, search_path));
 }
 
-struct Rows<'a> {
+/// What is known of a query's relations before it is planned.
+pub(super) struct Rows<'a> {
     catalog: &'a Catalog,
     search_path: &'a [String],
     /// The columns of common table expressions.
-    ctes: HashMap<String, Option<Vec<String>>>,
+    pub(super) ctes: HashMap<String, Option<Vec<String>>>,
 }
 
 /// What a FROM item is called and, where they are known, its columns.
-type Relation = (String, Option<Vec<String>>);
+pub(super) type Relation = (String, Option<Vec<String>>);
 
 impl ast::VisitorMut for Rows<'_> {
     type Break = ();
@@ -50,12 +47,28 @@ impl ast::VisitorMut for Rows<'_> {
 
     fn post_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<()> {
         let relations = self.relations(&select.from);
-        let calls = &mut Calls(&relations);
+        let scalars = scalars(&select.from);
+        let calls = &mut Calls {
+            rows: self,
+            relations: &relations,
+            scalars: &scalars,
+            inner: Vec::new(),
+        };
+        name_groups(select, calls);
         for item in &mut select.projection {
             let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item
             else {
                 continue;
             };
+            if let (Expr::Identifier(name), Some(value)) = (&*expr, calls.scalar(expr)) {
+                let alias = name.clone();
+                *expr = value;
+                if let SelectItem::UnnamedExpr(expr) = item {
+                    let expr = super::dialect::take(expr);
+                    *item = SelectItem::ExprWithAlias { expr, alias };
+                }
+                continue;
+            }
             let Some(record) = calls.record(expr) else {
                 continue;
             };
@@ -70,10 +83,94 @@ impl ast::VisitorMut for Rows<'_> {
         let _ = select.visit(calls);
         ControlFlow::Continue(())
     }
+
+    fn post_visit_query(&mut self, query: &mut ast::Query) -> ControlFlow<()> {
+        let (SetExpr::Select(select), Some(order)) = (&*query.body, &mut query.order_by) else {
+            return ControlFlow::Continue(());
+        };
+        let scalars = scalars(&select.from);
+        if scalars.is_empty() {
+            return ControlFlow::Continue(());
+        }
+        let relations = self.relations(&select.from);
+        let given = |name: &str| {
+            select.projection.iter().any(|item| {
+                matches!(item, SelectItem::ExprWithAlias { alias, .. } if ddl::fold(alias) == name)
+            })
+        };
+        let open: Vec<_> = (scalars.into_iter())
+            .filter(|(name, _)| !given(name))
+            .collect();
+        let _ = order.visit(&mut Calls {
+            rows: self,
+            relations: &relations,
+            scalars: &open,
+            inner: Vec::new(),
+        });
+        ControlFlow::Continue(())
+    }
 }
 
-impl Rows<'_> {
-    fn relations(&self, from: &[ast::TableWithJoins]) -> Vec<Relation> {
+/// The functions in FROM that give values instead of rows: what they are called, and their only columns.
+fn scalars(from: &[ast::TableWithJoins]) -> Vec<(String, String)> {
+    let factors = from.iter().flat_map(|from| {
+        let joined = from.joins.iter().map(|join| &join.relation);
+        std::iter::once(&from.relation).chain(joined)
+    });
+    let scalar = |factor: &TableFactor| match factor {
+        TableFactor::UNNEST {
+            alias: Some(alias),
+            array_exprs,
+            ..
+        } => match (array_exprs.as_slice(), alias.columns.as_slice()) {
+            ([_], [column]) => Some((ddl::fold(&alias.name), ddl::fold(&column.name))),
+            _ => None,
+        },
+        _ => None,
+    };
+    factors.filter_map(scalar).collect()
+}
+
+/// Puts what the select list calls so in the place of names in ROLLUP and its like, unless they are columns of FROM.
+fn name_groups(select: &mut ast::Select, calls: &Calls<'_>) {
+    let ast::GroupByExpr::Expressions(exprs, _) = &mut select.group_by else {
+        return;
+    };
+    if calls.relations.iter().any(|(_, columns)| columns.is_none()) {
+        return;
+    }
+    for set in exprs {
+        let (Expr::Rollup(sets) | Expr::Cube(sets) | Expr::GroupingSets(sets)) = set else {
+            continue;
+        };
+        for expr in sets.iter_mut().flatten() {
+            let Expr::Identifier(name) = &*expr else {
+                continue;
+            };
+            let name = ddl::fold(name);
+            let item = select.projection.iter().find_map(|item| match item {
+                SelectItem::ExprWithAlias { expr, alias } if ddl::fold(alias) == name => {
+                    Some(expr.clone())
+                }
+                _ => None,
+            });
+            if let Some(item) = item.filter(|_| !calls.has_column(&name)) {
+                *expr = item;
+            }
+        }
+    }
+}
+
+impl<'a> Rows<'a> {
+    pub(super) fn new(catalog: &'a Catalog, search_path: &'a [String]) -> Rows<'a> {
+        Rows {
+            catalog,
+            search_path,
+            ctes: HashMap::new(),
+        }
+    }
+
+    pub(super) fn relations(&self, from: &[ast::TableWithJoins]) -> Vec<Relation> {
         let factors = from.iter().flat_map(|from| {
             let joined = from.joins.iter().map(|join| &join.relation);
             std::iter::once(&from.relation).chain(joined)
@@ -82,7 +179,7 @@ impl Rows<'_> {
     }
 
     /// Columns under the names that an alias gives them.
-    fn aliased(
+    pub(super) fn aliased(
         &self,
         alias: &ast::TableAlias,
         columns: impl FnOnce(&Self) -> Option<Vec<String>>,
@@ -117,6 +214,13 @@ impl Rows<'_> {
                 ddl::fold(&alias.name),
                 self.aliased(alias, |rows| rows.columns_of(&subquery.body)),
             )),
+            // A function that gives rows.
+            TableFactor::UNNEST {
+                alias: Some(alias), ..
+            } if alias.columns.len() > 1 => {
+                let columns = alias.columns.iter().map(|column| ddl::fold(&column.name));
+                Some((ddl::fold(&alias.name), Some(columns.collect())))
+            }
             _ => None,
         }
     }
@@ -142,23 +246,28 @@ impl Rows<'_> {
         Some(relation.column_names())
     }
 
-    /// The names of a query's columns; `None` when it does not tell all of them.
-    fn columns_of(&self, body: &SetExpr) -> Option<Vec<String>> {
+    /// The names of a query's columns, with their marks; `None` when it does not tell all of them.
+    pub(super) fn columns_of(&self, body: &SetExpr) -> Option<Vec<String>> {
         let select = match body {
             SetExpr::Select(select) => select,
             SetExpr::Query(query) => return self.columns_of(&query.body),
             SetExpr::SetOperation { left, .. } => return self.columns_of(left),
+            SetExpr::Values(values) => {
+                let width = values.rows.first()?.content.len();
+                return Some((1..=width).map(|at| format!("column{at}")).collect());
+            }
             _ => return None,
         };
         let mut columns = Vec::new();
         for item in &select.projection {
             match item {
-                SelectItem::UnnamedExpr(expr) => columns.push(super::names::name_of(expr)?.0),
-                SelectItem::ExprWithAlias { alias, .. } => {
-                    columns.push(super::shown(&ddl::fold(alias)).to_string());
+                SelectItem::UnnamedExpr(expr) => {
+                    let name = super::names::name_of(expr);
+                    columns.push(name.map_or("?column?".to_string(), |(name, _)| name));
                 }
+                SelectItem::ExprWithAlias { alias, .. } => columns.push(ddl::fold(alias)),
                 SelectItem::Wildcard(_) => {
-                    for (_, of) in self.relations(&select.from) {
+                    for (_, of) in self.starred(&select.from)? {
                         columns.extend(of?);
                     }
                 }
@@ -177,14 +286,47 @@ impl Rows<'_> {
     }
 }
 
-struct Calls<'a>(&'a [Relation]);
+impl Rows<'_> {
+    /// The relations whose columns `*` gives; `None` where it does not give all columns of each.
+    pub(super) fn starred(&self, from: &[ast::TableWithJoins]) -> Option<Vec<Relation>> {
+        let plain = |join: &ast::Join| {
+            let said = join.to_string();
+            !said.contains("NATURAL") && !said.contains("USING(")
+        };
+        let joins = from.iter().flat_map(|from| &from.joins);
+        let relations = self.relations(from);
+        let count: usize = from.iter().map(|from| 1 + from.joins.len()).sum();
+        (joins.into_iter().all(plain) && relations.len() == count).then_some(relations)
+    }
+}
+
+struct Calls<'a> {
+    rows: &'a Rows<'a>,
+    relations: &'a [Relation],
+    scalars: &'a [(String, String)],
+    /// The relations of the selects inside that are being looked at.
+    inner: Vec<Vec<Relation>>,
+}
 
 impl ast::VisitorMut for Calls<'_> {
     type Break = ();
 
+    fn pre_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<()> {
+        self.inner.push(self.rows.relations(&select.from));
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_select(&mut self, _: &mut ast::Select) -> ControlFlow<()> {
+        self.inner.pop();
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         if let Some(object) = self.object(expr) {
             *expr = object;
+        }
+        if let Some(value) = self.scalar(expr) {
+            *expr = value;
         }
         if let Expr::Cast {
             expr,
@@ -202,12 +344,42 @@ impl ast::VisitorMut for Calls<'_> {
 impl Calls<'_> {
     /// The columns of the relation that a name alone means, unless it is a column.
     fn columns(&self, row: &str) -> Option<&[String]> {
-        let is_column = |(_, columns): &Relation| columns.iter().flatten().any(|c| c == row);
-        if self.0.iter().any(is_column) {
+        if self.has_column(row) {
             return None;
         }
-        let (_, columns) = self.0.iter().find(|(name, _)| name == row)?;
+        let (_, columns) = self.relations.iter().find(|(name, _)| name == row)?;
         columns.as_deref()
+    }
+
+    fn has_column(&self, name: &str) -> bool {
+        let is_column = |(_, columns): &Relation| columns.iter().flatten().any(|c| c == name);
+        self.relations.iter().any(is_column)
+            || self.scalars.iter().any(|(_, column)| column == name)
+    }
+
+    /// The column that the name of a function in FROM alone means, where it gives no rows.
+    fn scalar(&self, expr: &Expr) -> Option<Expr> {
+        let Expr::Identifier(ident) = expr else {
+            return None;
+        };
+        let name = ddl::fold(ident);
+        let (relation, column) = self
+            .scalars
+            .iter()
+            .find(|(relation, _)| *relation == name)?;
+        // A select inside may have a column of this name.
+        let hides = |(_, columns): &Relation| match columns {
+            Some(columns) => columns.contains(&name),
+            None => true,
+        };
+        let inside = self.inner.iter().skip(1).flatten().any(hides);
+        if self.has_column(&name) || inside {
+            return None;
+        }
+        Some(Expr::CompoundIdentifier(vec![
+            quoted(relation),
+            quoted(column),
+        ]))
     }
 
     /// `t`, `(a, b)` or `ROW(a, b)` as the text of a row.
@@ -267,7 +439,7 @@ fn literal(text: &str) -> String {
 fn jsonb(row: &str, columns: &[String]) -> Option<Expr> {
     let members = columns
         .iter()
-        .map(|name| format!("{}, {}", literal(name), column(row, name)));
+        .map(|name| format!("{}, {}", literal(super::shown(name)), column(row, name)));
     let members: Vec<String> = members.collect();
     parse_expression(&format!("jsonb_build_object({})", members.join(", "))).ok()
 }
@@ -276,7 +448,7 @@ fn jsonb(row: &str, columns: &[String]) -> Option<Expr> {
 fn json(row: &str, columns: &[String]) -> Option<Expr> {
     let member = |(at, name): (usize, &String)| {
         let mut key = String::from(if at == 0 { "{" } else { "," });
-        crate::json::write_string(name, &mut key);
+        crate::json::write_string(super::shown(name), &mut key);
         key.push(':');
         let value = format!("to_json({})::text", column(row, name));
         format!("{} || coalesce({value}, 'null')", literal(&key))

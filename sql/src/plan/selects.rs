@@ -315,6 +315,10 @@ fn groups(select: &mut ast::Select) -> Result<(), SqlError> {
         }
     }
     for expr in exprs {
+        if let Expr::Rollup(rows) | Expr::Cube(rows) | Expr::GroupingSets(rows) = expr {
+            let mut keys = rows.iter_mut().flatten();
+            keys.try_for_each(|key| listed(key, &select.projection))?;
+        }
         let sets = match expr {
             Expr::Rollup(rows) if rows.iter().any(|row| row.len() != 1) => {
                 (0..=rows.len()).rev().map(|n| rows[..n].concat()).collect()
@@ -336,6 +340,29 @@ fn groups(select: &mut ast::Select) -> Result<(), SqlError> {
         *expr = Expr::GroupingSets(sets);
     }
     Ok(())
+}
+
+/// Puts an item of the select list in the place of its number.
+fn listed(key: &mut Expr, items: &[SelectItem]) -> Result<(), SqlError> {
+    let number = match &*key {
+        Expr::Value(value) => match &value.value {
+            ast::Value::Number(number, _) => number,
+            _ => return Ok(()),
+        },
+        _ => return Ok(()),
+    };
+    let at = number.parse::<usize>().ok().and_then(|n| n.checked_sub(1));
+    match at.and_then(|at| items.get(at)) {
+        Some(SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) => {
+            *key = expr.clone();
+            Ok(())
+        }
+        Some(_) => Err(SqlError::unsupported("a position in GROUP BY beside *")),
+        None => {
+            let message = format!("GROUP BY position {number} is not in select list");
+            Err(SqlError::new(ErrorKind::InvalidColumnReference, message))
+        }
+    }
 }
 
 /// The merged columns of a RIGHT or FULL join, by their names.

@@ -1,13 +1,47 @@
-//! A session's side of LISTEN and NOTIFY: what it has to say and what it was told.
+//! A session's side of what lies outside it: LISTEN and NOTIFY, and what others are shown of it.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tidelog_storage::Seq;
 
-use super::{Notice, Session};
+use super::{Login, Notice, Session};
+use crate::activity::{Activities, Shown};
 use crate::notify::{ChannelEvent, Outbox};
+use crate::parse::Parsed;
 
 impl Session {
+    /// Who logged in.
+    pub(crate) fn login(&self) -> &Arc<Login> {
+        &self.login
+    }
+
+    /// What the client calls itself.
+    pub(crate) fn application(&self) -> String {
+        let setting = self.settings.get("application_name");
+        setting.map_or_else(|_| String::new(), |(_, value)| value)
+    }
+
+    pub(crate) fn activities(&self) -> &Arc<Activities> {
+        &self.engine.activities
+    }
+
+    pub(crate) fn set_shown(&mut self, shown: Shown) {
+        self.shown = Some(shown);
+    }
+
+    pub(crate) fn shown(&self) -> Option<&Shown> {
+        self.shown.as_ref()
+    }
+
+    /// Tells pg_stat_activity which statement begins.
+    pub(super) fn begins(&self, statement: &Parsed) {
+        if let Some(shown) = &self.shown {
+            let transaction = self.work.started.timestamp_micros();
+            shown.begins(statement.source(), &self.application(), transaction);
+        }
+    }
+
     /// The server-side process id of its connection.
     pub(crate) fn pid(&self) -> i32 {
         self.login.pid

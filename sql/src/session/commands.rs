@@ -23,6 +23,7 @@ impl Session {
         statement: &Statement,
     ) -> Result<Option<Vec<OutputColumn>>, SqlError> {
         match statement {
+            Statement::ShowVariable { variable } if is_all(variable) => Ok(Some(all_columns())),
             Statement::ShowVariable { variable } => {
                 let (name, _) = self.setting(&setting_name(variable))?;
                 Ok(Some(vec![OutputColumn::new(name, ColumnType::Text)]))
@@ -125,6 +126,21 @@ impl Session {
             Statement::ReleaseSavepoint { name } => self.release_savepoint(&ddl::fold(name)),
             Statement::Set(set) => self.set(set),
             Statement::Reset(reset) => self.reset(&reset.to_string()),
+            Statement::ShowVariable { variable } if is_all(variable) => {
+                let mut settings = self.all_settings();
+                settings.sort_unstable();
+                let row = |(name, value): (String, String)| {
+                    let description = Datum::Text(String::new());
+                    vec![Datum::Text(name), Datum::Text(value), description]
+                };
+                let rows: Vec<_> = settings.into_iter().map(row).collect();
+                let types = [ColumnType::Text; 3];
+                Ok(Outcome::Rows {
+                    columns: all_columns(),
+                    rows: output::once(output::batch_of_rows(&types, &rows)?),
+                    verb: "SHOW",
+                })
+            }
             Statement::ShowVariable { variable } => {
                 let (name, value) = self.setting(&setting_name(variable))?;
                 let batch =
@@ -147,6 +163,7 @@ impl Session {
                 self.drawn.clear();
                 self.report_all();
                 self.change_channels(ChannelChange::Unlisten(None));
+                self.advisory.unlock_all();
                 self.cursors.clear();
                 Ok(Outcome::Command("DISCARD ALL".to_string()))
             }
@@ -571,6 +588,19 @@ fn known_text(expr: &Expr, parameters: &[Datum]) -> Option<Option<String>> {
         },
         _ => None,
     }
+}
+
+/// Whether SHOW names no setting, but all.
+fn is_all(variable: &[ast::Ident]) -> bool {
+    matches!(variable, [all] if all.quote_style.is_none() && all.value.eq_ignore_ascii_case("all"))
+}
+
+/// The columns of SHOW ALL.
+fn all_columns() -> Vec<OutputColumn> {
+    let columns = ["name", "setting", "description"].into_iter();
+    columns
+        .map(|name| OutputColumn::new(name, ColumnType::Text))
+        .collect()
 }
 
 /// The setting that SHOW names: some in several words, settings of one's own in several parts.

@@ -176,7 +176,7 @@ impl Session {
             self.notices
                 .extend(plan.notices.into_iter().map(|error| Notice::Message {
                     severity: "NOTICE",
-                    error,
+                    error: noticed(error),
                 }));
             if let Some((table, steps)) = &plan.finish {
                 self.finish(*table, steps, undo).await?;
@@ -338,6 +338,23 @@ impl Session {
         let evaluation = self.evaluate_as(expr, ty);
         tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(evaluation))
     }
+}
+
+/// A notice with PostgreSQL's code: only what tells of something that is there already has one.
+fn noticed(error: SqlError) -> SqlError {
+    use ErrorKind::{
+        DependentObjectsStillExist, InvalidSchemaName, UndefinedColumn, UndefinedObject,
+        UndefinedTable,
+    };
+    let kind = match error.kind {
+        DependentObjectsStillExist
+        | InvalidSchemaName
+        | UndefinedColumn
+        | UndefinedObject
+        | UndefinedTable => ErrorKind::SuccessfulCompletion,
+        kind => kind,
+    };
+    SqlError { kind, ..error }
 }
 
 fn sequence_error(error: SequenceError) -> SqlError {

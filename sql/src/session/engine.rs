@@ -7,18 +7,20 @@ use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
 use tidelog_storage::{CommitError, Store};
 
+use crate::activity::Activities;
 use crate::cold_scan;
 use crate::constraints::ConditionCache;
 use crate::functions;
 use crate::locks::LockTable;
 use crate::optimize::{self, CheckedArithmetic};
-use crate::plan::SetOperations;
+use crate::plan::{ElementTypes, SetOperations};
 
 /// What all sessions share.
 pub struct Engine {
     pub(super) store: Arc<Store>,
     pub(super) state: SessionState,
     pub(super) locks: Arc<LockTable>,
+    pub(super) activities: Arc<Activities>,
     pub(super) conditions: ConditionCache,
     pub(super) transaction_bytes_max: usize,
 }
@@ -69,7 +71,7 @@ impl Engine {
             .with_default_features()
             .with_analyzer_rule(Arc::new(CheckedArithmetic))
             .with_optimizer_rules(optimize::logical_rules())
-            .with_relation_planners(vec![Arc::new(SetOperations)])
+            .with_relation_planners(vec![Arc::new(SetOperations), Arc::new(ElementTypes)])
             .with_physical_optimizer_rules(optimize::physical_rules());
         let id = functions::snowflake_id(store.clone());
         let scalars = builder.scalar_functions().get_or_insert_default();
@@ -85,6 +87,7 @@ impl Engine {
             store,
             state,
             locks: Arc::default(),
+            activities: Arc::default(),
             conditions: ConditionCache::default(),
             transaction_bytes_max,
         })

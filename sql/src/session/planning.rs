@@ -28,7 +28,7 @@ use crate::system::Showing;
 use crate::text::Style;
 
 /// What says something else of the session each time it is asked.
-const SESSION_NAMES: [&str; 7] = [
+const SESSION_NAMES: [&str; 8] = [
     "txid_current",
     "current_setting",
     "set_config",
@@ -36,6 +36,7 @@ const SESSION_NAMES: [&str; 7] = [
     "pg_listening_channels",
     "notification_seq",
     "pg_cursors",
+    "pg_stat_activity",
 ];
 
 impl Session {
@@ -53,12 +54,13 @@ impl Session {
 
     fn plan_with(
         &self,
-        replaced: Vec<(String, Arc<dyn datafusion::datasource::TableProvider>)>,
+        mut replaced: Vec<(String, Arc<dyn datafusion::datasource::TableProvider>)>,
         query: ast::Query,
         given: &[Option<ColumnType>],
         pseudo_columns: bool,
         catalog: &Catalog,
     ) -> Result<QueryPlan, SqlError> {
+        replaced.extend(self.stand_ins.iter().cloned());
         let access = self.access(catalog);
         let search_path = self.search_path();
         let constants = self.constants();
@@ -72,6 +74,8 @@ impl Session {
             access: &access,
             constants: &constants,
             pg_notify: &self.pg_notify,
+            advisory: &self.advisory,
+            activities: self.activities(),
             cursors: &|| self.cursor_infos(),
             sequences: self.sequences(),
             style: self.style(),

@@ -130,6 +130,7 @@ pub(super) struct Savepoint {
     changes: Mark,
     ddl: DdlMark,
     locks: usize,
+    advisory: usize,
     settings: SettingsMark,
     said: usize,
     channels: usize,
@@ -255,7 +256,8 @@ impl Session {
 
     fn undo_to_savepoint(&mut self, at: usize) {
         let savepoint = &self.work.savepoints[at];
-        let (changes, ddl, locks) = (savepoint.changes, savepoint.ddl, savepoint.locks);
+        let (changes, ddl) = (savepoint.changes, savepoint.ddl);
+        let (locks, advisory) = (savepoint.locks, savepoint.advisory);
         let settings = savepoint.settings.clone();
         self.work.changes.write().rollback_to_mark(changes);
         let savepoint = &self.work.savepoints[at];
@@ -264,6 +266,7 @@ impl Session {
         let changed = self.settings.undo_to(settings);
         self.tell(changed);
         self.work.locks.release_to(locks);
+        self.advisory.release_to(advisory);
         self.outbox.truncate(said);
         self.work.channels.truncate(channels);
         self.drop_cursors_after(cursors);
@@ -424,7 +427,7 @@ impl Session {
         }
     }
 
-    fn take_work(&mut self, committed: bool) -> (Transaction, Locks) {
+    fn take_work(&mut self, committed: bool) -> (Transaction, [Locks; 2]) {
         self.work.savepoints.clear();
         self.work.channels.clear();
         self.outbox.truncate(0);
@@ -433,8 +436,9 @@ impl Session {
         self.tell(changed);
         self.forget_reads();
         *self.work.since.get_mut() = None;
-        let fresh = Locks::new(&self.engine.locks, self.login.pid);
+        let fresh = self.work.locks.fresh();
         let locks = std::mem::replace(&mut self.work.locks, fresh);
+        let locks = [locks, self.advisory.take_transaction()];
         // A scan that is still being sent may hold the lock for reading; it found nothing to read here.
         if self.work.changes.read().is_untouched() {
             return (Transaction::new(), locks);
@@ -548,6 +552,28 @@ impl Session {
         }
         let snapshot = self.snapshot();
         tokio::task::block_in_place(|| self.add(table, writes, Some(&snapshot)))
+    }
+
+    /// 23505 for a key that exists, where that would be found with the commit only.
+    pub(crate) fn check_keys(&self, table: &TableDef, writes: &[Write]) -> Result<(), SqlError> {
+        if self.defers_commit() {
+            return Ok(());
+        }
+        let snapshot = self.snapshot();
+        let mut seen = HashSet::new();
+        tokio::task::block_in_place(|| {
+            for write in writes {
+                for (key, values) in write.new_keys(table) {
+                    let partition = &write.partition;
+                    let found = snapshot.lookup_unique(table, partition, key, &values, None)?;
+                    let identity = (partition.clone(), key.id, format!("{values:?}"));
+                    if found != Lookup::Absent || !seen.insert(identity) {
+                        return Err(unique_violation(table, key.id, &values));
+                    }
+                }
+            }
+            Ok(())
+        })
     }
 
     fn add(
@@ -712,6 +738,7 @@ impl Session {
             ddl: self.ddl_mark(),
             settings: self.settings.mark(),
             locks: self.work.locks.mark(),
+            advisory: self.advisory.mark(),
             said: self.outbox.len(),
             channels: self.work.channels.len(),
             cursors: self.cursors_declared,

@@ -1,5 +1,7 @@
 //! Dates and timestamps, in the proleptic Gregorian calendar.
 
+mod loose;
+
 use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -306,7 +308,7 @@ enum Wrong {
 fn read(ty: ColumnType, text: &str, zone: Zone) -> Result<Moment, SqlError> {
     let trimmed = text.trim_matches(is_space);
     match trimmed.to_ascii_lowercase().as_str() {
-        "infinity" | "+infinity" => return Ok(Moment::Infinity),
+        "infinity" => return Ok(Moment::Infinity),
         "-infinity" => return Ok(Moment::MinusInfinity),
         "epoch" => {
             return Ok(Moment::At {
@@ -321,7 +323,11 @@ fn read(ty: ColumnType, text: &str, zone: Zone) -> Result<Moment, SqlError> {
         "yesterday" => return Ok(now(zone, -1, false)),
         _ => {}
     }
-    read_fields(trimmed).map_err(|what| wrong(ty, text, what))
+    let read = match read_fields(trimmed) {
+        Err(Wrong::Syntax) => loose::read(trimmed),
+        read => read,
+    };
+    read.map_err(|what| wrong(ty, text, what))
 }
 
 fn wrong(ty: ColumnType, text: &str, what: Wrong) -> SqlError {
@@ -333,10 +339,12 @@ fn wrong(ty: ColumnType, text: &str, what: Wrong) -> SqlError {
     };
     match what {
         Wrong::Syntax => {
-            let message = format!(
-                "invalid input syntax for type {}: \"{text}\"",
-                types::name(ty)
-            );
+            let name = match ty {
+                ColumnType::Timestamp => "timestamp".to_string(),
+                ColumnType::Time => "time".to_string(),
+                ty => types::name(ty),
+            };
+            let message = format!("invalid input syntax for type {name}: \"{text}\"");
             SqlError::new(ErrorKind::InvalidDatetimeFormat, message)
         }
         Wrong::Field => field(),
@@ -415,7 +423,7 @@ impl<'a> Cursor<'a> {
 
 fn read_fields(text: &str) -> Result<Moment, Wrong> {
     let mut cursor = Cursor(text);
-    let (mut year, month, day, year_digits) = read_day(&mut cursor)?;
+    let (year, month, day, year_digits) = read_day(&mut cursor)?;
     let mut micros = 0;
     let before = cursor.0;
     if !cursor.eat('T') && !cursor.eat('t') {
@@ -432,8 +440,25 @@ fn read_fields(text: &str) -> Result<Moment, Wrong> {
     // What a named zone's clocks show tells its offset, so the day must be known first: a second reading has it.
     let behind = cursor.0;
     let (_, bc) = read_zone(&mut Cursor(behind), |_| 0)?;
+    let days = checked_day((year, year_digits), month, day, bc)?;
+    let local = days.saturating_mul(DAY).saturating_add(micros);
+    let (offset, _) = read_zone(&mut Cursor(behind), |zone| zone.offset_of_local(local))?;
+    Ok(Moment::At {
+        days,
+        micros,
+        offset,
+    })
+}
+
+/// The number of a day, of whose year it is told how many digits it has.
+fn checked_day(
+    (mut year, year_digits): (i64, usize),
+    month: i64,
+    day: i64,
+    bc: bool,
+) -> Result<i64, Wrong> {
     // Two digits stand for 1970 to 2069, as in PostgreSQL.
-    if year_digits == 2 && !bc {
+    if year_digits <= 2 && !bc {
         year += if year < 70 { 2000 } else { 1900 };
     }
     if year == 0 || year > DATE_YEAR_MAX {
@@ -448,14 +473,7 @@ fn read_fields(text: &str) -> Result<Moment, Wrong> {
     if day < 1 || day > month_days(year, month) {
         return Err(Wrong::Field);
     }
-    let days = day_number(year, month, day);
-    let local = days.saturating_mul(DAY).saturating_add(micros);
-    let (offset, _) = read_zone(&mut Cursor(behind), |zone| zone.offset_of_local(local))?;
-    Ok(Moment::At {
-        days,
-        micros,
-        offset,
-    })
+    Ok(day_number(year, month, day))
 }
 
 /// Reads what may stand behind a time: an offset or a zone, and BC. Gives the seconds east of UTC, if there was a

@@ -1,0 +1,362 @@
+//! Arrays in expressions: the type that the elements of a literal have together, what stands beside an array, and the
+//! types of arrays where DataFusion forgets them.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field};
+use datafusion::common::metadata::FieldMetadata;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::error::Result;
+use datafusion::functions_nested::concat as theirs;
+use datafusion::functions_nested::make_array::make_array_udf;
+use datafusion::logical_expr::binary::comparison_coercion;
+use datafusion::logical_expr::expr::{Cast, ScalarFunction};
+use datafusion::logical_expr::planner::{
+    PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning,
+};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Projection, Unnest};
+use datafusion::sql::sqlparser::ast::{BinaryOperator, TableFactor};
+use tidelog_storage::{ColumnType, ElementType};
+
+use super::calls;
+use super::operators::{
+    class, external, is_open, known_type, literal_of, no_operator, plain_type, type_of, type_pair,
+    type_parameter,
+};
+use super::order::has_own_order;
+use crate::error::{ErrorKind, SqlError};
+use crate::text::Style;
+use crate::{functions, output, types};
+
+/// A call of a function that makes or changes arrays: its elements of one type, and the result of the type that
+/// they make it.
+pub(super) fn call(mut call: ScalarFunction, schema: &DFSchema, style: Style) -> Result<Expr> {
+    let name = call.name().to_string();
+    match name.as_str() {
+        functions::ARRAY => {
+            let elements = call.args.iter_mut().collect();
+            calls::match_types("ARRAY", elements, schema, style)?;
+            call.func = make_array_udf();
+        }
+        "array_cat" => {
+            let known = call.args.iter().find_map(|arg| known_type(arg, schema));
+            if let Some(ty) = known {
+                call.args = typed_as(call.args, ty, style)?;
+            }
+            call.func = theirs::array_concat_udf();
+        }
+        name => {
+            let at = functions::array::takes_elements(name);
+            let array = at.and_then(|at| Some((at, call.args.get(at)?)));
+            if let Some((array_at, array)) = array
+                && let Ok(DataType::List(item)) = array.get_type(schema)
+                && let Some(ColumnType::Array(element)) = type_of(array, schema)
+            {
+                let element = plain_type(element.into());
+                let others = call.args.iter_mut().enumerate();
+                // What array_position has as its third is a place.
+                let is_element = |at: usize| at != array_at && (name != "array_position" || at < 2);
+                for (_, arg) in others.filter(|(at, _)| is_element(*at)) {
+                    let given = literal_of(type_parameter(arg.clone(), element), element, style)?;
+                    let is = given.get_type(schema)?;
+                    *arg = match is == *item.data_type() || is.is_null() {
+                        true => given,
+                        false => Expr::Cast(Cast::new(Box::new(given), item.data_type().clone())),
+                    };
+                }
+            }
+            match name {
+                "array_append" => call.func = theirs::array_append_udf(),
+                "array_prepend" => call.func = theirs::array_prepend_udf(),
+                _ => {}
+            }
+        }
+    }
+    Ok(match tag(&call, schema) {
+        Some(tag) => {
+            let call = Expr::ScalarFunction(call);
+            let name = call.schema_name().to_string();
+            call.alias_with_metadata(name, Some(tag))
+        }
+        None => Expr::ScalarFunction(call),
+    })
+}
+
+/// Whether a function is one of these.
+pub(super) fn is_of_arrays(name: &str) -> bool {
+    matches!(
+        name,
+        functions::ARRAY | "make_array" | "array_cat" | "array_concat"
+    ) || functions::array::takes_elements(name).is_some()
+}
+
+/// `enum_first`, `enum_last` and `enum_range`, whose arguments tell an enum type by being of it.
+pub(super) fn enum_call(mut call: ScalarFunction, schema: &DFSchema, style: Style) -> Result<Expr> {
+    let is_enum = |ty: &ColumnType| matches!(ty, ColumnType::Enum(_));
+    let mut known = (call.args.iter()).filter_map(|arg| known_type(arg, schema));
+    let Some(ty @ ColumnType::Enum(of)) = known.find(is_enum) else {
+        let given = (call.args.iter())
+            .map(|arg| known_type(arg, schema).map_or("unknown".to_string(), types::name));
+        let given: Vec<String> = given.collect();
+        let message = format!(
+            "function {}({}) does not exist",
+            call.name(),
+            given.join(", ")
+        );
+        let hint = "No function matches the given name and argument types. You might need to add explicit type casts.";
+        let error = SqlError::new(ErrorKind::UndefinedFunction, message).hint(hint);
+        return Err(external(error));
+    };
+    let labels = of.definition().labels.as_slice();
+    let end = match call.name() {
+        "enum_first" => labels.first(),
+        "enum_last" => labels.last(),
+        _ => {
+            call.args = typed_as(call.args, ty, style)?;
+            call.func = functions::enums::range(of);
+            return Ok(Expr::ScalarFunction(call));
+        }
+    };
+    let metadata = FieldMetadata::from(ty.field("", true).metadata().clone());
+    let label = end.map(|label| label.name.to_string());
+    Ok(Expr::Literal(ScalarValue::Utf8(label), Some(metadata)))
+}
+
+/// Bare strings and untyped parameters as values of a type.
+fn typed_as(args: Vec<Expr>, ty: ColumnType, style: Style) -> Result<Vec<Expr>> {
+    let typed = |arg: Expr| match is_open(&arg) {
+        true => literal_of(type_parameter(arg, ty), ty, style),
+        false => Ok(arg),
+    };
+    args.into_iter().map(typed).collect()
+}
+
+/// The operands of `||`, `@>` and `<@`: what is left open beside an array is one of its type.
+pub(super) fn beside_array(
+    op: &BinaryOperator,
+    left: Expr,
+    right: Expr,
+    schema: &DFSchema,
+    style: Style,
+) -> Result<(Expr, Expr)> {
+    use BinaryOperator::{ArrowAt, AtArrow, StringConcat};
+    let is_null = |expr: &Expr| matches!(expr, Expr::Literal(ScalarValue::Null, _));
+    let any = |is: &dyn Fn(&Expr) -> bool| is(&left) || is(&right);
+    if !matches!(op, StringConcat | AtArrow | ArrowAt) || !(any(&is_open) || any(&is_null)) {
+        return Ok((left, right));
+    }
+    let (l, r) = (known_type(&left, schema), known_type(&right, schema));
+    let array = match (l, r) {
+        (Some(array @ ColumnType::Array(_)), None) | (None, Some(array @ ColumnType::Array(_))) => {
+            plain_type(array)
+        }
+        _ => return Ok((left, right)),
+    };
+    let typed = typed_as(vec![left, right], array, style)?;
+    // An array and NULL together are the array.
+    let empty = || literal_of(Expr::Literal(ScalarValue::from("{}"), None), array, style);
+    let typed = typed
+        .into_iter()
+        .map(|expr| match *op == StringConcat && is_null(&expr) {
+            true => empty(),
+            false => Ok(expr),
+        });
+    let typed = typed.collect::<Result<Vec<_>>>()?;
+    let [left, right] = <[Expr; 2]>::try_from(typed).expect("there were two of them");
+    Ok((left, right))
+}
+
+/// Plans functions that give rows in FROM: the columns of their elements have the types of these from the beginning.
+#[derive(Debug)]
+pub(crate) struct ElementTypes;
+
+impl RelationPlanner for ElementTypes {
+    fn plan_relation(
+        &self,
+        relation: TableFactor,
+        context: &mut dyn RelationPlannerContext,
+    ) -> Result<RelationPlanning> {
+        let (mut relation, alias) = match relation {
+            TableFactor::UNNEST {
+                alias: Some(ref alias),
+                ..
+            } => (relation.clone(), alias.clone()),
+            other => return Ok(RelationPlanning::Original(Box::new(other))),
+        };
+        if let TableFactor::UNNEST { alias, .. } = &mut relation {
+            *alias = None;
+        }
+        let plan = context.plan(relation)?;
+        let mut changed = false;
+        let plan = plan.transform_up(|plan| {
+            if let LogicalPlan::Unnest(unnest) = &plan
+                && let Some(tagged) = tagged_elements(unnest)?
+            {
+                changed = true;
+                return Ok(Transformed::yes(tagged));
+            }
+            match changed {
+                true => plan.recompute_schema().map(Transformed::yes),
+                false => Ok(Transformed::no(plan)),
+            }
+        })?;
+        let planned = PlannedRelation::new(plan.data, Some(alias));
+        Ok(RelationPlanning::Planned(Box::new(planned)))
+    }
+}
+
+/// The rows of an UNNEST with the types of the elements, which DataFusion forgets; `None` when it has not.
+pub(super) fn tagged_elements(unnest: &Unnest) -> Result<Option<LogicalPlan>> {
+    let mut any = false;
+    let columns = unnest
+        .schema
+        .iter()
+        .enumerate()
+        .map(|(at, (relation, field))| {
+            let column = Expr::Column((relation, field).into());
+            let Some(&from) = unnest.dependency_indices.get(at) else {
+                return column;
+            };
+            let of = output::column_type(unnest.input.schema().field(from));
+            let (Ok(ColumnType::Array(element)), false) =
+                (of, matches!(field.data_type(), DataType::List(_)))
+            else {
+                return column;
+            };
+            let tagged = ColumnType::from(element).field("", true);
+            if tagged.metadata().is_empty() {
+                return column;
+            }
+            any = true;
+            let metadata = FieldMetadata::from(tagged.metadata().clone());
+            column.alias_qualified_with_metadata(relation.cloned(), field.name(), Some(metadata))
+        });
+    let columns: Vec<Expr> = columns.collect();
+    if !any {
+        return Ok(None);
+    }
+    let unnest = Arc::new(LogicalPlan::Unnest(unnest.clone()));
+    Projection::try_new(columns, unnest).map(|tagged| Some(LogicalPlan::Projection(tagged)))
+}
+
+/// Types the operands of `a && b` by each other; they are arrays.
+pub(super) fn overlaps(mut call: ScalarFunction, schema: &DFSchema, style: Style) -> Result<Expr> {
+    let [left, right] = call.args.as_slice() else {
+        return Ok(Expr::ScalarFunction(call));
+    };
+    let known = known_type(left, schema).or_else(|| known_type(right, schema));
+    let typed = |expr: &Expr| match known {
+        Some(ty) => type_parameter(expr.clone(), ty),
+        None => expr.clone(),
+    };
+    let (left, right) = type_pair(typed(left), typed(right), schema, style)?;
+    let types = (type_of(&left, schema), type_of(&right, schema));
+    if let (Some(l), Some(r)) = types
+        && !matches!((l, r), (ColumnType::Array(_), ColumnType::Array(_)))
+    {
+        return Err(no_operator(&BinaryOperator::PGOverlap, l, r));
+    }
+    call.args = vec![left, right];
+    Ok(Expr::ScalarFunction(call))
+}
+
+/// Types the operands of `x = ANY (array)` by each other.
+pub(super) fn quantified(
+    mut call: ScalarFunction,
+    schema: &DFSchema,
+    style: Style,
+) -> Result<Expr> {
+    let [left, right] = call.args.as_slice() else {
+        return Ok(Expr::ScalarFunction(call));
+    };
+    let (left, right) = (left.clone(), right.clone());
+    let (left, right) = match (known_type(&left, schema), known_type(&right, schema)) {
+        (Some(ty), None) if is_open(&right) => {
+            let ty = plain_type(ty);
+            let array = ty.array().unwrap_or(ty);
+            (
+                left,
+                literal_of(type_parameter(right, array), array, style)?,
+            )
+        }
+        (None, Some(ColumnType::Array(element))) if is_open(&left) => {
+            let ty = element.into();
+            (literal_of(type_parameter(left, ty), ty, style)?, right)
+        }
+        (None, None) if is_open(&right) => {
+            let array = ColumnType::Array(ElementType::Text);
+            let left = type_parameter(left, ColumnType::Text);
+            (
+                left,
+                literal_of(type_parameter(right, array), array, style)?,
+            )
+        }
+        _ => (left, right),
+    };
+    let Some(DataType::List(item)) = right.get_type(schema).ok() else {
+        let message = "op ANY/ALL (array) requires array on right side";
+        return Err(external(SqlError::new(ErrorKind::WrongObjectType, message)));
+    };
+    if let Some(ColumnType::Array(element)) = type_of(&right, schema)
+        && has_own_order(element.into())
+        && (element == ElementType::Interval || functions::array::orders(call.name()))
+    {
+        let element = types::name(element.into());
+        return Err(external(SqlError::unsupported(format!(
+            "this operator with ANY or ALL of {element}[]"
+        ))));
+    }
+    if let (Some(own), Some(ColumnType::Array(element))) =
+        (known_type(&left, schema), type_of(&right, schema))
+        && class(element.into()) == "text"
+        && class(own) != "text"
+        && !matches!(own, ColumnType::Printed(_))
+        && let Some(op) = functions::array::operator(call.name())
+    {
+        return Err(no_operator(&op, own, element.into()));
+    }
+    // Of two kinds of numbers the wider one.
+    let left_type = left.get_type(schema)?;
+    let common = comparison_coercion(&left_type, item.data_type());
+    let (left, right) = match common {
+        Some(common) if !left_type.is_null() && !item.data_type().is_null() => {
+            let cast = |expr: Expr, ty: DataType| Expr::Cast(Cast::new(Box::new(expr), ty));
+            let left = match left_type == common {
+                true => left,
+                false => cast(left, common.clone()),
+            };
+            let right = match *item.data_type() == common {
+                true => right,
+                false => cast(
+                    right,
+                    DataType::List(Arc::new(Field::new_list_field(common, true))),
+                ),
+            };
+            (left, right)
+        }
+        _ => (left, right),
+    };
+    call.args = vec![left, right];
+    Ok(Expr::ScalarFunction(call))
+}
+
+/// What tells the type of the array that a function of DataFusion's gives, which forgets it; `None` where the Arrow
+/// type says it all.
+fn tag(call: &ScalarFunction, schema: &DFSchema) -> Option<FieldMetadata> {
+    let ty = match call.name() {
+        "make_array" | "array_concat" | "array_cat" => {
+            call.args.iter().find_map(|arg| type_of(arg, schema))?
+        }
+        "array_append" => type_of(call.args.first()?, schema)?,
+        "array_prepend" => type_of(call.args.get(1)?, schema)?,
+        _ => return None,
+    };
+    let ty = match call.name() {
+        // Elements without their lengths, as in PostgreSQL.
+        "make_array" => calls::unlimited(ty).array()?,
+        _ => plain_type(ty),
+    };
+    let field = ty.field("", true);
+    (!field.metadata().is_empty()).then(|| FieldMetadata::from(field.metadata().clone()))
+}

@@ -1,0 +1,115 @@
+//! Casts of array literals, subscripts, and what is written as a subquery over an array.
+
+use datafusion::sql::sqlparser::ast::{
+    self, ArrayElemTypeDef, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArguments, Subscript, TableFactor, Value,
+};
+
+use super::{call, cast, name_of, take};
+use crate::{ddl, functions};
+
+/// A cast of an array literal is a cast of each of its elements, also of such as have no common type; says whether these
+/// are literals of arrays themselves.
+pub(super) fn cast_elements(literal: &mut Expr, element: &DataType) -> bool {
+    if let DataType::Array(ArrayElemTypeDef::SquareBracket(inner, _)) = element {
+        return cast_elements(literal, inner);
+    }
+    let Expr::Function(function) = literal else {
+        return false;
+    };
+    let FunctionArguments::List(list) = &mut function.args else {
+        return false;
+    };
+    if name_of(&function.name).as_deref() != Some(functions::ARRAY) {
+        return false;
+    }
+    let mut nests = false;
+    for arg in &mut list.args {
+        let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = arg else {
+            continue;
+        };
+        let is_literal = |expr: &Expr| match expr {
+            Expr::Function(inner) => name_of(&inner.name).as_deref() == Some(functions::ARRAY),
+            _ => false,
+        };
+        match is_literal(expr) {
+            true => {
+                nests = true;
+                cast_elements(expr, element);
+            }
+            false => *expr = cast(take(expr), element.clone()),
+        }
+    }
+    nests
+}
+
+pub(super) fn subscripted(value: Expr, subscript: Subscript) -> Expr {
+    // TRUE stands for a bound that is left out.
+    let bound = |bound: Option<Expr>| bound.unwrap_or(Expr::Value(Value::Boolean(true).into()));
+    match subscript {
+        Subscript::Index { index } => call("pg_element", vec![value, index]),
+        Subscript::Slice {
+            lower_bound,
+            upper_bound,
+            ..
+        } => call(
+            "pg_slice",
+            vec![value, bound(lower_bound), bound(upper_bound)],
+        ),
+    }
+}
+
+/// `ARRAY(SELECT 'x' || e FROM unnest(a) AS e)`: each element with something before it, also where the array is a
+/// column of the query around it.
+pub(super) fn prefixed(function: &Function) -> Option<Expr> {
+    let FunctionArguments::Subquery(query) = &function.args else {
+        return None;
+    };
+    let select = query.body.as_select()?;
+    let ([ast::SelectItem::UnnamedExpr(item)], [from]) =
+        (select.projection.as_slice(), select.from.as_slice())
+    else {
+        return None;
+    };
+    let Expr::BinaryOp {
+        left,
+        op: ast::BinaryOperator::StringConcat,
+        right,
+    } = item
+    else {
+        return None;
+    };
+    let (Expr::Value(prefix), Expr::Identifier(element)) = (&**left, &**right) else {
+        return None;
+    };
+    let (array, alias) = match &from.relation {
+        TableFactor::UNNEST {
+            alias, array_exprs, ..
+        } => match array_exprs.as_slice() {
+            [array] => (array, alias),
+            _ => return None,
+        },
+        TableFactor::Table {
+            name,
+            alias,
+            args: Some(args),
+            ..
+        } if name_of(name).as_deref() == Some("unnest") => match args.args.as_slice() {
+            [FunctionArg::Unnamed(FunctionArgExpr::Expr(array))] => (array, alias),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let called = alias.as_ref()?;
+    let plain = called.columns.is_empty()
+        && ddl::fold(&called.name) == ddl::fold(element)
+        && from.joins.is_empty()
+        && select.selection.is_none()
+        && select.distinct.is_none()
+        && query.order_by.is_none()
+        && query.limit_clause.is_none();
+    plain.then(|| {
+        let prefix = Expr::Value(prefix.clone());
+        call("pg_prefixed", vec![array.clone(), prefix])
+    })
+}

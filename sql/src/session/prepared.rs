@@ -1,0 +1,115 @@
+//! A statement that was prepared, and a query that was planned.
+
+use std::sync::Arc;
+
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::sqlparser::ast::{self, Statement};
+use tidelog_storage::ColumnType;
+
+use super::{Outcome, Session};
+use crate::error::{ErrorKind, SqlError, from_datafusion};
+use crate::output::OutputColumn;
+use crate::parse::{AsOf, Overriding, Parsed};
+use crate::plan;
+use crate::provider::Access;
+use crate::short_read::ShortRead;
+use crate::system::Showing;
+use crate::text::Style;
+
+/// A statement whose names and types are known.
+#[derive(Clone)]
+pub struct Prepared {
+    /// The types of `$1`, `$2`, …
+    pub parameters: Vec<ColumnType>,
+    /// The result's columns; `None` when it returns no rows.
+    pub columns: Option<Vec<OutputColumn>>,
+    pub(super) statement: Parsed,
+    /// The query, or the one that finds the rows of an UPDATE or DELETE.
+    pub(super) query: Option<QueryPlan>,
+    /// The query or SUBSCRIBE of a DECLARE.
+    pub(super) inner: Option<Box<Prepared>>,
+    /// The statement in an EXPLAIN.
+    pub(super) explained: Option<Box<Prepared>>,
+    /// Whether a query inside it has a locking clause.
+    pub(super) locks_inside: bool,
+}
+
+impl Prepared {
+    /// The plan, if it is a query.
+    pub(crate) fn plan(&self) -> Option<&LogicalPlan> {
+        self.query.as_ref().map(|query| &query.plan)
+    }
+
+    /// A query inside the statement, as a statement of its own with the same parameters.
+    pub(crate) fn of_query(
+        &self,
+        session: &Session,
+        query: ast::Query,
+    ) -> Result<Prepared, SqlError> {
+        let statement = self.statement.of(Statement::Query(Box::new(query)));
+        let given: Vec<_> = self.parameters.iter().map(|ty| Some(*ty)).collect();
+        session.prepare_inner(&statement, &given)
+    }
+
+    /// 0A000 when a plan made anew gives other columns than the client was told of.
+    pub(crate) fn check_columns(&self, columns: &[OutputColumn]) -> Result<(), SqlError> {
+        if self.columns.as_deref() == Some(columns) {
+            return Ok(());
+        }
+        let message = "cached plan must not change result type";
+        Err(SqlError::new(ErrorKind::FeatureNotSupported, message))
+    }
+
+    /// As `check_columns`, of what RETURNING gives.
+    pub(super) fn check_outcome(&self, outcome: Outcome) -> Result<Outcome, SqlError> {
+        if let Outcome::Rows { columns, .. } = &outcome {
+            self.check_columns(columns)?;
+        }
+        Ok(outcome)
+    }
+
+    /// Whether it says OVERRIDING SYSTEM VALUE.
+    pub(crate) fn overriding(&self) -> Option<Overriding> {
+        self.statement.overriding
+    }
+
+    /// The moment in the past that its query reads.
+    pub(crate) fn as_of(&self) -> Option<&AsOf> {
+        self.statement.as_of.as_ref()
+    }
+
+    /// Whether its locking clause says NO KEY UPDATE or KEY SHARE.
+    pub(crate) fn spares_keys(&self) -> bool {
+        self.statement.spares_keys
+    }
+}
+
+/// A planned query and what it was planned for.
+#[derive(Clone)]
+pub(crate) struct QueryPlan {
+    pub(crate) plan: LogicalPlan,
+    pub(super) catalog_version: u64,
+    pub(super) access: Access,
+    pub(super) search_path: Vec<String>,
+    pub(super) style: Style,
+    pub(super) showing: Showing,
+    /// Whether it says the same of the session each time it runs.
+    pub(super) reusable: bool,
+    /// What it amounts to, where that takes no plan.
+    pub(super) short: Option<Arc<ShortRead>>,
+}
+
+impl QueryPlan {
+    /// With numerics as a client is shown them.
+    pub(super) fn written(mut self) -> Result<QueryPlan, SqlError> {
+        self.plan = plan::digits::written(self.plan).map_err(from_datafusion)?;
+        Ok(self)
+    }
+
+    /// With what it amounts to, where that takes no physical plan.
+    pub(crate) fn shortened(mut self, state: &SessionState) -> QueryPlan {
+        self.short = ShortRead::of(&self.plan, state).map(Arc::new);
+        self
+    }
+}
