@@ -269,8 +269,7 @@ pub(super) fn case(mut case: Case, schema: &DFSchema, style: Style) -> Result<Ex
         };
         for (when, _) in &mut case.when_then_expr {
             let typed = typed_beside((**when).clone(), value, schema, style)?;
-            let ty = type_of(&typed, schema);
-            **when = key(typed, ty);
+            **when = key(typed, type_of(value, schema));
         }
         let ty = type_of(value, schema);
         **value = key((**value).clone(), ty);

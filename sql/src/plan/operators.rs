@@ -268,7 +268,16 @@ pub(super) fn follow_postgres(plan: LogicalPlan, style: Style) -> Result<Logical
                 sort.expr = sorted(sort.expr, &schema)?;
                 LogicalPlan::Sort(sort)
             }
-            LogicalPlan::Distinct(Distinct::On(mut first)) => {
+            // Both by what tells values apart in their order, since the one must be the beginning of the other.
+            LogicalPlan::Distinct(Distinct::On(mut first))
+                if !(first.on_expr.iter())
+                    .any(|on| matches!(type_of(on, &schema), Some(ColumnType::Printed(_)))) =>
+            {
+                for on in &mut first.on_expr {
+                    if let Some(ty) = type_of(on, &schema) {
+                        *on = sorted_by(std::mem::take(on), ty);
+                    }
+                }
                 first.sort_expr = match first.sort_expr {
                     Some(keys) => Some(sorted(keys, &schema)?),
                     None => None,
