@@ -27,6 +27,7 @@ use crate::session::CursorInfo;
 use crate::text::Style;
 use crate::{ddl, functions, system, types};
 
+mod arrays;
 mod calls;
 mod caseless;
 mod conditional;

@@ -16,8 +16,10 @@ use datafusion::sql::sqlparser::ast::BinaryOperator;
 use tidelog_storage::datum::{ColumnBuilder, datum_at};
 use tidelog_storage::{ColumnType, Datum, DatumRef, ElementType, PrintedType};
 
-use super::order::{check_groupable, has_own_order, is_comparable, refuse_json, sorted, sorted_by};
-use super::{calls, caseless, conditional};
+use super::order::{
+    check_groupable, has_own_order, is_comparable, refuse_json, sorted, sorted_by, undetermined,
+};
+use super::{arrays, calls, caseless, conditional};
 use crate::error::{ErrorKind, SqlError};
 use crate::text::{self, Style};
 use crate::{casts, functions, output, types};
@@ -40,6 +42,10 @@ impl ExprPlanner for PostgresOperators {
         use BinaryOperator::{
             Divide, Eq, Gt, GtEq, Lt, LtEq, Minus, Modulo, Multiply, NotEq, Plus,
         };
+        let (left, right) = arrays::typed(&op, left, right, schema, self.style)?;
+        if let Some(planned) = arrays::contains(&op, &left, &right, schema)? {
+            return Ok(PlannerResult::Planned(planned));
+        }
         if let Some(planned) = self.plan_typed(&op, &left, &right, schema)? {
             return Ok(PlannerResult::Planned(planned));
         }
@@ -208,7 +214,7 @@ fn joined(
 }
 
 /// Whether an operand's type is left open: a bare string or an untyped parameter.
-fn is_open(expr: &Expr) -> bool {
+pub(super) fn is_open(expr: &Expr) -> bool {
     is_bare_string(expr) || matches!(expr, Expr::Placeholder(Placeholder { field: None, .. }))
 }
 
@@ -351,7 +357,8 @@ pub(super) fn follow_postgres(plan: LogicalPlan, style: Style) -> Result<Logical
                 LogicalPlan::Sort(sort)
             }
             LogicalPlan::Aggregate(aggregate) => {
-                check_groupable(&aggregate.group_expr, &schema)?;
+                let input = aggregate.input.schema();
+                check_groupable(undetermined(&aggregate.group_expr, input), &schema)?;
                 LogicalPlan::Aggregate(aggregate)
             }
             LogicalPlan::Distinct(Distinct::All(input)) => {
@@ -417,27 +424,6 @@ fn tagged_elements(unnest: &Unnest) -> Result<Option<LogicalPlan>> {
     Projection::try_new(columns, unnest).map(|tagged| Some(LogicalPlan::Projection(tagged)))
 }
 
-/// Types the operands of `a && b` by each other; they are arrays.
-fn overlaps(mut call: ScalarFunction, schema: &DFSchema, style: Style) -> Result<Expr> {
-    let [left, right] = call.args.as_slice() else {
-        return Ok(Expr::ScalarFunction(call));
-    };
-    let known = known_type(left, schema).or_else(|| known_type(right, schema));
-    let typed = |expr: &Expr| match known {
-        Some(ty) => type_parameter(expr.clone(), ty),
-        None => expr.clone(),
-    };
-    let (left, right) = type_pair(typed(left), typed(right), schema, style)?;
-    let types = (type_of(&left, schema), type_of(&right, schema));
-    if let (Some(l), Some(r)) = types
-        && !matches!((l, r), (ColumnType::Array(_), ColumnType::Array(_)))
-    {
-        return Err(no_operator(&BinaryOperator::PGOverlap, l, r));
-    }
-    call.args = vec![left, right];
-    Ok(Expr::ScalarFunction(call))
-}
-
 fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Expr>> {
     Ok(match expr {
         Expr::InList(InList {
@@ -483,7 +469,7 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
             Transformed::yes(quantified(call, schema, style)?)
         }
         Expr::ScalarFunction(call) if call.name() == functions::array::OVERLAPS => {
-            Transformed::yes(overlaps(call, schema, style)?)
+            Transformed::yes(arrays::overlaps(call, schema, style)?)
         }
         Expr::ScalarFunction(mut call) if call.name() == functions::UNTAGGED => {
             let value = call
@@ -572,7 +558,12 @@ fn array_tag(call: &ScalarFunction, schema: &DFSchema) -> Option<FieldMetadata> 
     (!field.metadata().is_empty()).then(|| FieldMetadata::from(field.metadata().clone()))
 }
 
-fn type_pair(left: Expr, right: Expr, schema: &DFSchema, style: Style) -> Result<(Expr, Expr)> {
+pub(super) fn type_pair(
+    left: Expr,
+    right: Expr,
+    schema: &DFSchema,
+    style: Style,
+) -> Result<(Expr, Expr)> {
     let (left, right) = match (small_literal(&left), small_literal(&right)) {
         (Some(l), Some(r)) => (int4(l), int4(r)),
         (Some(l), None) if is_small_int(&right, schema) => (int4(l), right),
@@ -752,7 +743,11 @@ fn check_comparable(
     Err(no_operator(op, l, r))
 }
 
-fn no_operator(op: &BinaryOperator, left: ColumnType, right: ColumnType) -> DataFusionError {
+pub(super) fn no_operator(
+    op: &BinaryOperator,
+    left: ColumnType,
+    right: ColumnType,
+) -> DataFusionError {
     let message = format!(
         "operator does not exist: {} {op} {}",
         types::name(left),
