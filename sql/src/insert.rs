@@ -319,7 +319,9 @@ impl Session {
             Some(items) => {
                 let rows = writes.into_iter().filter_map(|write| write.new).collect();
                 let alias = insert.table_alias.as_ref().map(|alias| &alias.alias);
-                let relation = Returned::of_table(&table, alias, rows);
+                let mut relation = Returned::of_table(&table, alias, Vec::new());
+                relation.show_pseudo(items, scope.access.sees_user(&table), true)?;
+                relation.put(writes);
                 self.returning(&table, vec![relation], items, &catalog, "INSERT 0")
                     .await
             }

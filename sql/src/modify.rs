@@ -325,6 +325,7 @@ impl Session {
                 None => relations.push(Returned {
                     alias: name.to_string(),
                     columns: vec![column],
+                    pseudo: Vec::new(),
                     rows: Vec::new(),
                 }),
             }
@@ -340,11 +341,15 @@ impl Session {
         given: &[Option<ColumnType>],
         catalog: &Catalog,
     ) -> Result<Vec<Returned>, SqlError> {
-        match update.returning {
+        match &update.returning {
             None => Ok(Vec::new()),
-            Some(_) => {
+            Some(items) => {
                 let others = update_sources(update);
-                self.written_and(table, &update.table, others, given, catalog)
+                let mut relations =
+                    self.written_and(table, &update.table, others, given, catalog)?;
+                let sees_user = self.access(catalog).sees_user(table);
+                relations[0].show_pseudo(items, sees_user, true)?;
+                Ok(relations)
             }
         }
     }
@@ -357,11 +362,15 @@ impl Session {
         given: &[Option<ColumnType>],
         catalog: &Catalog,
     ) -> Result<Vec<Returned>, SqlError> {
-        match delete.returning {
+        match &delete.returning {
             None => Ok(Vec::new()),
-            Some(_) => {
+            Some(items) => {
                 let others = delete.using.as_deref().unwrap_or_default();
-                self.written_and(table, delete_from(delete)?, others, given, catalog)
+                let from = delete_from(delete)?;
+                let mut relations = self.written_and(table, from, others, given, catalog)?;
+                let sees_user = self.access(catalog).sees_user(table);
+                relations[0].show_pseudo(items, sees_user, false)?;
+                Ok(relations)
             }
         }
     }
@@ -463,7 +472,7 @@ impl Session {
         match &update.returning {
             None => Ok(Some(Outcome::Command(format!("UPDATE {}", writes.len())))),
             Some(items) => {
-                relations[0].rows = writes.into_iter().filter_map(|write| write.new).collect();
+                relations[0].put(writes);
                 self.returning(&table, relations, items, &catalog, "UPDATE")
                     .await
                     .map(Some)
@@ -518,8 +527,7 @@ impl Session {
         match &delete.returning {
             None => Ok(Some(Outcome::Command(format!("DELETE {}", writes.len())))),
             Some(items) => {
-                let rows = writes.into_iter().filter_map(|write| write.old);
-                relations[0].rows = rows.map(|version| version.row).collect();
+                relations[0].put(writes);
                 self.returning(&table, relations, items, &catalog, "DELETE")
                     .await
                     .map(Some)

@@ -117,3 +117,62 @@ fn a_subquery_on_the_table_in_its_own_returning_is_refused() {
         "5"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn returning_names_pseudo_columns() {
+    let server = Server::start();
+    let peer = server.peer();
+    peer.run("CREATE USER TABLE mine (id int4 PRIMARY KEY, n int4); CREATE TABLE all_seq (id int4 PRIMARY KEY);");
+    assert_eq!(
+        peer.value("INSERT INTO mine VALUES (1, 1) RETURNING _user, id"),
+        "postgres|1"
+    );
+    assert_eq!(
+        peer.value("UPDATE mine AS m SET n = 2 RETURNING m._user || '!', *"),
+        "postgres!|1|2"
+    );
+    assert_eq!(
+        peer.value(
+            "INSERT INTO mine VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET n = 3 RETURNING n, _user"
+        ),
+        "3|postgres"
+    );
+    let seq = peer.value("SELECT _seq FROM mine");
+    assert_eq!(
+        peer.value("DELETE FROM mine RETURNING _seq, _user, *"),
+        format!("{seq}|postgres|1|3")
+    );
+    for statement in [
+        "INSERT INTO mine VALUES (2, 1) RETURNING _seq",
+        "INSERT INTO mine VALUES (2, 1) RETURNING (mine._seq + 1)::text",
+        "UPDATE mine SET n = 5 RETURNING id, _seq",
+    ] {
+        let error = peer.try_run(&format!("{statement};")).unwrap_err();
+        assert!(
+            error.contains("_seq of a new row") && error.contains("not supported"),
+            "{error}"
+        );
+    }
+    // An ordinary role sees no `_user`, and names that look alike are others.
+    assert_eq!(
+        peer.value("INSERT INTO all_seq VALUES (1) RETURNING all_seq.id"),
+        "1"
+    );
+    let error = peer
+        .try_run("DELETE FROM all_seq RETURNING _user;")
+        .unwrap_err();
+    assert!(error.contains("\"_user\" does not exist"), "{error}");
+    // Prepared statements know their columns beforehand.
+    let client = server.peer().connect().await;
+    let insert = "INSERT INTO mine VALUES ($1, 1) RETURNING _user, id";
+    let row = client.query_one(insert, &[&9_i32]).await.unwrap();
+    assert_eq!(
+        (row.get::<_, &str>(0), row.get::<_, i32>(1)),
+        ("postgres", 9)
+    );
+    let row = client
+        .query_one("DELETE FROM mine RETURNING _seq", &[])
+        .await
+        .unwrap();
+    assert!(row.get::<_, i64>(0) > 0);
+}
