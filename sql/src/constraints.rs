@@ -37,6 +37,7 @@ use crate::provider::{Scope, USER, blocking};
 use crate::row::{Write, assign, check_not_null, shown_row};
 use crate::session::{RETRIES_MAX, Session};
 use crate::text::Style;
+use crate::turns::{TURN_ROWS, Turns};
 
 /// Keys of one query about children, at most.
 const KEYS_MAX: usize = 200;
@@ -58,10 +59,14 @@ impl Session {
         writes: &[Write],
     ) -> Result<(), SqlError> {
         if !table.checks.is_empty() {
-            let rows = writes.iter().filter_map(|write| write.new.as_ref());
-            self.check_rows(table, &rows.cloned().collect::<Vec<_>>())?;
+            let mut turns = Turns::default();
+            for writes in writes.chunks(TURN_ROWS) {
+                turns.worked(writes.len()).await;
+                let rows = writes.iter().filter_map(|write| write.new.as_ref());
+                self.check_rows(table, &rows.cloned().collect::<Vec<_>>())?;
+            }
         }
-        self.write(table, writes)?;
+        self.write(table, writes).await?;
         if !table.foreign_keys.is_empty() {
             self.check_parents(table, writes).await?;
         }
@@ -185,7 +190,9 @@ impl Session {
             let catalog = self.catalog();
             let (parent, unique) = parent_of(&catalog, key)?;
             let mut locks = Vec::new();
+            let mut turns = Turns::default();
             for write in writes {
+                turns.worked(1).await;
                 let Some(values) = write
                     .new
                     .as_ref()

@@ -16,7 +16,6 @@ use tidelog_storage::{
 
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
-use crate::locking::Patience;
 use crate::output::{self, OutputColumn};
 use crate::parse::{item, parse_expression, parse_query, quoted};
 use crate::plan::{parameter_types, subqueries};
@@ -27,6 +26,7 @@ use crate::row::{
     placeholder,
 };
 use crate::session::{Outcome, Prepared, QueryPlan, RETRIES_MAX, Session};
+use crate::turns::Turns;
 
 /// What an UPDATE does to each row.
 #[derive(Default)]
@@ -390,7 +390,7 @@ impl Session {
             .await?;
         let mut found = Vec::new();
         let mut seen = HashSet::new();
-        let mut room = self.room();
+        let (mut room, mut turns) = (self.room(), Turns::default());
         while let Some(batch) = batches.try_next().await? {
             for row in 0..batch.num_rows() {
                 let row = Found::of_batch(table, &scope, sees_user, &batch, row)?;
@@ -401,6 +401,7 @@ impl Session {
                 room.take(&row.version.row)?;
                 found.push(row);
             }
+            turns.worked(batch.num_rows()).await;
         }
         Ok((found, columns))
     }
@@ -447,6 +448,7 @@ impl Session {
         let width = columns.len() - found_width(&relations, changes.expressions.len());
         let computed = &columns[width..];
         let mut writes = Vec::with_capacity(found.len());
+        let mut turns = Turns::default();
         for found in &found {
             let mut row = found.version.row.clone();
             for (index, new) in &changes.columns {
@@ -463,6 +465,7 @@ impl Session {
             }
             check_not_null(&table, &row)?;
             writes.push(found.becomes(Some(row)));
+            turns.worked(1).await;
         }
         put_rows(&mut relations, &found, changes.expressions.len());
         if !self.lock_writes(&scope, &table, found, &writes).await? {
@@ -543,8 +546,7 @@ impl Session {
         found: Vec<Found>,
         writes: &[Write],
     ) -> Result<bool, SqlError> {
-        let locks = writes.iter().flat_map(|write| write.locks(table));
-        let waited = self.lock(table, locks.collect(), Patience::Waits).await?;
+        let waited = self.lock_to_change(table, writes).await?;
         let same = self.as_found(scope, table, found, waited).await?;
         Ok(same.is_some())
     }

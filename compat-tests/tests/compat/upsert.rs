@@ -19,11 +19,16 @@ const STATEMENTS: &[&str] = &[
          DO UPDATE SET n = 0 WHERE up.n > 1000 RETURNING *",
     "INSERT INTO up VALUES (7, 1), (7, 2) ON CONFLICT DO NOTHING RETURNING *",
     "INSERT INTO up VALUES (7, 1) ON CONFLICT (id) DO UPDATE SET id = 70 RETURNING *",
+    "INSERT INTO up VALUES (1, 2), (1, 3) ON CONFLICT (id) DO UPDATE SET n = excluded.n WHERE up.n > 500 RETURNING *",
+    "INSERT INTO up VALUES (1, 2), (1, 999) ON CONFLICT (id) DO UPDATE SET n = excluded.n WHERE excluded.n > 500 RETURNING *",
+    "INSERT INTO up VALUES (1, 2, 'moved'), (1, 3, 'new') ON CONFLICT (id) DO UPDATE SET id = 61 RETURNING *",
     "INSERT INTO up SELECT id, n, 'selected' FROM up WHERE id < 4 ORDER BY id ON CONFLICT (id) DO UPDATE SET b = excluded.b RETURNING *",
 ];
 
 const REFUSED: &[&str] = &[
     "INSERT INTO up VALUES (7, 1), (7, 2) ON CONFLICT (id) DO UPDATE SET n = 1",
+    "INSERT INTO up VALUES (8, 1), (8, 2) ON CONFLICT (id) DO UPDATE SET n = 1 WHERE false",
+    "INSERT INTO up VALUES (2, 1), (2, 2) ON CONFLICT (id) DO UPDATE SET n = excluded.n",
     "INSERT INTO up VALUES (1, 1) ON CONFLICT (n) DO NOTHING",
     "INSERT INTO up VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET n = n + 1",
     "INSERT INTO up VALUES (1, 1) ON CONFLICT DO UPDATE SET n = 1",
