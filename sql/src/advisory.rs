@@ -336,7 +336,9 @@ impl AsyncScalarUDFImpl for Function {
                 true => &mut held.transaction,
                 false => &mut held.session,
             };
-            let locked = locks.lock_all(&[(key.clone(), self.mode())], timeout).await;
+            let locked = locks
+                .lock_all(&[(key.clone(), self.mode())], false, timeout)
+                .await;
             locked.map_err(|error| DataFusionError::External(Box::new(not_locked(error))))?;
             self.count(&mut held, key);
         }

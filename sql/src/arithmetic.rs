@@ -48,6 +48,20 @@ pub(crate) fn rewrite(binary: BinaryExpr, schema: &DFSchema) -> Transformed<Expr
     }
 }
 
+/// Turns the negative of an integer into its checked form: the smallest one has none.
+pub(crate) fn negated(inner: Box<Expr>, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let field = output::field_of(&inner, schema);
+    let Some(field) = field
+        .ok()
+        .filter(|field| field.data_type().is_signed_integer())
+    else {
+        return Ok(Transformed::no(Expr::Negative(inner)));
+    };
+    let zero = Expr::Literal(ScalarValue::new_zero(field.data_type())?, None);
+    let difference = BinaryExpr::new(Box::new(zero), Operator::Minus, inner);
+    Ok(rewrite(difference, schema))
+}
+
 /// The operands of checked arithmetic; its result has their type.
 pub(crate) fn operands(call: &ScalarFunction) -> Option<&[Expr]> {
     call.func.inner().is::<Checked>().then_some(&call.args)

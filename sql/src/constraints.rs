@@ -38,6 +38,7 @@ use crate::provider::{Scope, USER, blocking};
 use crate::row::{Write, assign, check_not_null, shown_row};
 use crate::session::{RETRIES_MAX, Session};
 use crate::text::Style;
+use crate::turns::{TURN_ROWS, Turns};
 
 /// Keys of one query about children, at most.
 const KEYS_MAX: usize = 200;
@@ -59,10 +60,14 @@ impl Session {
         writes: &[Write],
     ) -> Result<(), SqlError> {
         if !table.checks.is_empty() {
-            let rows = writes.iter().filter_map(|write| write.new.as_ref());
-            self.check_rows(table, &rows.cloned().collect::<Vec<_>>())?;
+            let mut turns = Turns::default();
+            for writes in writes.chunks(TURN_ROWS) {
+                turns.worked(writes.len()).await;
+                let rows = writes.iter().filter_map(|write| write.new.as_ref());
+                self.check_rows(table, &rows.cloned().collect::<Vec<_>>())?;
+            }
         }
-        self.write(table, writes)?;
+        self.write(table, writes).await?;
         match self.check_references(table, writes).await {
             // PostgreSQL looks at the keys first.
             Err(error) if error.kind == ErrorKind::ForeignKeyViolation => {
@@ -202,7 +207,9 @@ impl Session {
             let catalog = self.catalog();
             let (parent, unique) = parent_of(&catalog, key)?;
             let mut locks = Vec::new();
+            let mut turns = Turns::default();
             for write in writes {
+                turns.worked(1).await;
                 let Some(values) = write
                     .new
                     .as_ref()

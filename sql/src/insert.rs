@@ -12,7 +12,6 @@ use tidelog_storage::{
 
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
-use crate::locking::Patience;
 use crate::output;
 use crate::parse::{Overriding, parse_expression};
 use crate::returning::Returned;
@@ -22,6 +21,7 @@ use crate::row::{
 };
 use crate::session::{Outcome, Prepared, Session};
 use crate::text;
+use crate::turns::Turns;
 use crate::upsert::Conflicts;
 
 impl Session {
@@ -182,8 +182,7 @@ impl Session {
         table: &Arc<TableDef>,
         writes: &[Write],
     ) -> Result<(), SqlError> {
-        let locks = writes.iter().flat_map(|write| write.locks(table));
-        self.lock(table, locks.collect(), Patience::Waits).await?;
+        self.lock_new(table, writes).await?;
         self.change(table, writes).await
     }
 
@@ -203,7 +202,7 @@ impl Session {
         let maker = self.row_maker(&table, targets.clone(), &catalog)?;
         let types = &prepared.parameters;
         let mut rows: Vec<(Partition, Row)> = Vec::new();
-        let mut room = self.room();
+        let (mut room, mut turns) = (self.room(), Turns::default());
         let plain_values = insert.source.as_deref().is_some_and(has_plain_values);
         match insert.source.as_ref().map(|source| &*source.body) {
             Some(SetExpr::Values(list)) if plain_values => {
@@ -237,6 +236,7 @@ impl Session {
                         ));
                     }
                     rows.push(maker.row(given, &evaluated)?);
+                    turns.worked(1).await;
                 }
             }
             Some(_) => {
@@ -286,6 +286,7 @@ impl Session {
                         let made = maker.row(given, &evaluated)?;
                         room.take(&made.1)?;
                         rows.push(made);
+                        turns.worked(1).await;
                     }
                 }
             }
@@ -317,9 +318,10 @@ impl Session {
         match &insert.returning {
             None => Ok(Outcome::Command(format!("INSERT 0 {count}"))),
             Some(items) => {
-                let rows = writes.into_iter().filter_map(|write| write.new).collect();
                 let alias = insert.table_alias.as_ref().map(|alias| &alias.alias);
-                let relation = Returned::of_table(&table, alias, rows);
+                let mut relation = Returned::of_table(&table, alias, Vec::new());
+                relation.show_pseudo(items, scope.access.sees_user(&table), true)?;
+                relation.put(writes);
                 self.returning(&table, vec![relation], items, &catalog, "INSERT 0")
                     .await
             }

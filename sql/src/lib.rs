@@ -42,6 +42,7 @@ pub mod subscribe;
 mod system;
 mod table_scan;
 pub mod text;
+mod turns;
 pub mod types;
 mod upsert;
 

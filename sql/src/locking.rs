@@ -14,20 +14,21 @@ use datafusion::sql::sqlparser::ast::{
     SetExpr, TableFactor, Value, Visit,
 };
 use futures::{StreamExt, TryStreamExt};
-use tidelog_storage::snapshot::Fate;
-use tidelog_storage::transaction::row_identity;
+use tidelog_storage::snapshot::{Fate, Lookup};
+use tidelog_storage::transaction::{row_identity, unique_identity};
 use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, TableDef, TableId};
 
 use crate::ddl;
-use crate::error::{ErrorKind, SqlError, from_arrow, from_datafusion};
+use crate::error::{ErrorKind, SqlError, from_arrow, from_datafusion, unique_violation};
 use crate::locks::{LockError, LockMode, RowKey};
 use crate::modify::{Found, Tail};
 use crate::output;
 use crate::parse::quoted;
 use crate::plan::stars::mentions_pseudo_columns;
 use crate::provider::{Relation, Scope, blocking};
-use crate::row::{assign, constant};
+use crate::row::{Write, assign, constant};
 use crate::session::{Outcome, Prepared, RETRIES_MAX, Session};
+use crate::turns::{TURN_ROWS, Turns};
 
 /// What is done about a row that another transaction has locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,17 +66,13 @@ impl Session {
     pub(crate) async fn lock(
         &mut self,
         table: &TableDef,
-        mut rows: Vec<(RowKey, LockMode)>,
+        rows: Vec<(RowKey, LockMode)>,
         patience: Patience,
     ) -> Result<bool, SqlError> {
-        // All statements lock in one order, so that two of them alone are no deadlock.
-        rows.sort_unstable_by(|left, right| {
-            (&left.0, Reverse(left.1)).cmp(&(&right.0, Reverse(right.1)))
-        });
-        rows.dedup_by(|next, strongest| next.0 == strongest.0);
+        let rows = in_order(rows);
         let timeout = self.timeout("lock_timeout");
         let locked = match patience {
-            Patience::Waits => self.locks().lock_all(&rows, timeout).await,
+            Patience::Waits => self.locks().lock_all(&rows, false, timeout).await,
             Patience::None => {
                 let locks = self.locks();
                 match rows.iter().all(|(key, mode)| locks.try_lock(key, *mode)) {
@@ -87,6 +84,83 @@ impl Session {
         locked.map_err(|error| not_locked(error, &table.name))
     }
 
+    /// Locks the rows and keys that changes are about; says whether one of them was waited for.
+    pub(crate) async fn lock_to_change(
+        &mut self,
+        table: &TableDef,
+        writes: &[Write],
+    ) -> Result<bool, SqlError> {
+        let rows = locks_of(table, writes).await;
+        let timeout = self.timeout("lock_timeout");
+        let (mut waited, mut turns) = (false, Turns::default());
+        for rows in rows.chunks(TURN_ROWS) {
+            let locked = self.locks().lock_all(rows, true, timeout).await;
+            waited |= locked.map_err(|error| not_locked(error, &table.name))?;
+            turns.worked(rows.len()).await;
+        }
+        Ok(waited)
+    }
+
+    /// Locks the keys of new rows. Who has locked a row that is there and leaves it alone is not waited for: whatever
+    /// comes of that, the key is taken (23505).
+    pub(crate) async fn lock_new(
+        &mut self,
+        table: &Arc<TableDef>,
+        writes: &[Write],
+    ) -> Result<(), SqlError> {
+        let rows = locks_of(table, writes).await;
+        let timeout = self.timeout("lock_timeout");
+        let mut turns = Turns::default();
+        for mut rows in rows.chunks(TURN_ROWS) {
+            turns.worked(rows.len()).await;
+            loop {
+                rows = &rows[self.locks().lock_free(rows, true)..];
+                let Some((busy, behind)) = rows.split_first() else {
+                    break;
+                };
+                if !self.locks().is_changed_by_another(&busy.0) {
+                    self.check_free(table, writes, &busy.0)?;
+                }
+                let locked = self
+                    .locks()
+                    .lock_all(std::slice::from_ref(busy), true, timeout);
+                let locked = locked.await;
+                locked.map_err(|error| not_locked(error, &table.name))?;
+                rows = behind;
+            }
+        }
+        Ok(())
+    }
+
+    /// 23505 when a row that is committed has this key of a new one.
+    fn check_free(
+        &self,
+        table: &Arc<TableDef>,
+        writes: &[Write],
+        wanted: &RowKey,
+    ) -> Result<(), SqlError> {
+        let scope = self.latest_scope();
+        for write in writes {
+            for (key, values) in write.new_keys(table) {
+                let partition = &write.partition;
+                let identity =
+                    unique_identity(table, partition, key, values.iter().map(Datum::as_ref));
+                if identity.as_ref() != Some(wanted) {
+                    continue;
+                }
+                let find = || {
+                    let own = scope.transaction.read();
+                    let snapshot = &scope.snapshot;
+                    snapshot.lookup_unique(table, partition, key, &values, Some(&own))
+                };
+                if tokio::task::block_in_place(find)? != Lookup::Absent {
+                    return Err(unique_violation(table, key.id, &values));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Waits until no other transaction is changing the catalog, and has others wait for this one.
     pub(crate) async fn lock_catalog(&mut self) -> Result<(), SqlError> {
         // No row's key begins with the system table's id.
@@ -94,7 +168,7 @@ impl Session {
         let timeout = self.timeout("lock_timeout");
         let locked = self
             .locks()
-            .lock_all(&[(key, LockMode::Update)], timeout)
+            .lock_all(&[(key, LockMode::Update)], true, timeout)
             .await;
         locked
             .map_err(|error| not_locked(error, "pg_class"))
@@ -362,6 +436,25 @@ impl Session {
             _ => Ok(None),
         }
     }
+}
+
+/// The locks that changes need, in order.
+async fn locks_of(table: &TableDef, writes: &[Write]) -> Vec<(RowKey, LockMode)> {
+    let (mut rows, mut turns) = (Vec::with_capacity(writes.len()), Turns::default());
+    for write in writes {
+        rows.extend(write.locks(table));
+        turns.worked(1).await;
+    }
+    in_order(rows)
+}
+
+/// All statements lock in one order, so that two of them alone are no deadlock.
+fn in_order(mut rows: Vec<(RowKey, LockMode)>) -> Vec<(RowKey, LockMode)> {
+    rows.sort_unstable_by(|left, right| {
+        (&left.0, Reverse(left.1)).cmp(&(&right.0, Reverse(right.1)))
+    });
+    rows.dedup_by(|next, strongest| next.0 == strongest.0);
+    rows
 }
 
 /// Why a row could not be locked, in PostgreSQL's words.

@@ -82,12 +82,15 @@ struct Holder {
     owner: OwnerId,
     group: OwnerId,
     mode: LockMode,
+    /// Whether it is going to change the row, or has: others want to know what becomes of it.
+    changes: bool,
 }
 
 struct Waiter {
     owner: OwnerId,
     group: OwnerId,
     mode: LockMode,
+    changes: bool,
     granted: oneshot::Sender<()>,
 }
 
@@ -212,30 +215,27 @@ impl Locks {
             .table
             .state
             .lock()
-            .ask(self.owner, self.group, key, mode);
+            .ask(self.owner, self.group, key, mode, false);
         if answer == Answer::New {
             self.held.push(key.clone());
         }
         answer != Answer::Busy
     }
 
-    /// Locks all rows, waiting for each up to `timeout`; says whether any was waited for. On an error, and when
-    /// the future is dropped, the locks that it got so far stay until they are released.
+    /// Locks all rows, to change them or not, waiting for each up to `timeout`; says whether any was waited for. On an
+    /// error, and when the future is dropped, the locks that it got so far stay until they are released.
     pub(crate) async fn lock_all(
         &mut self,
         rows: &[(RowKey, LockMode)],
+        changes: bool,
         timeout: Option<Duration>,
     ) -> Result<bool, LockError> {
         let mut waited = false;
         let mut rest = rows;
         while !rest.is_empty() {
-            let done = self.lock_free(&rest[..rest.len().min(BATCH)]);
-            rest = &rest[done..];
-            // A batch that ends early ends before a row that is not free.
-            if done < BATCH
-                && let Some(((key, mode), behind)) = rest.split_first()
-            {
-                waited |= self.lock(key, *mode, timeout).await?;
+            rest = &rest[self.lock_free(rest, changes)..];
+            if let Some(((key, mode), behind)) = rest.split_first() {
+                waited |= self.lock(key, *mode, changes, timeout).await?;
                 rest = behind;
             }
         }
@@ -243,16 +243,36 @@ impl Locks {
     }
 
     /// Takes locks up to the first that is not free; gives how many that were.
-    fn lock_free(&mut self, rows: &[(RowKey, LockMode)]) -> usize {
-        let mut state = self.table.state.lock();
-        for (done, (key, mode)) in rows.iter().enumerate() {
-            match state.ask(self.owner, self.group, key, *mode) {
-                Answer::Held => {}
-                Answer::New => self.held.push(key.clone()),
-                Answer::Busy => return done,
+    pub(crate) fn lock_free(&mut self, rows: &[(RowKey, LockMode)], changes: bool) -> usize {
+        let mut done = 0;
+        for batch in rows.chunks(BATCH) {
+            let mut state = self.table.state.lock();
+            for (key, mode) in batch {
+                match state.ask(self.owner, self.group, key, *mode, changes) {
+                    Answer::Held => {}
+                    Answer::New => self.held.push(key.clone()),
+                    Answer::Busy => return done,
+                }
+                done += 1;
             }
         }
-        rows.len()
+        done
+    }
+
+    /// Whether another transaction has locked a row to change it.
+    pub(crate) fn is_changed_by_another(&self, key: &RowKey) -> bool {
+        let state = self.table.state.lock();
+        let changes = |holder: &Holder| holder.changes && holder.owner != self.owner;
+        (state.rows.get(key)).is_some_and(|row| row.holders.iter().any(changes))
+    }
+
+    /// Gives back the locks that were taken since the mark, but for these rows'.
+    pub(crate) fn release_but(&mut self, mark: usize, kept: &HashSet<RowKey>) {
+        let taken = self.held.split_off(mark);
+        let (kept, freed): (Vec<_>, Vec<_>) = taken.into_iter().partition(|key| kept.contains(key));
+        self.held.extend(freed);
+        self.release_to(mark);
+        self.held.extend(kept);
     }
 
     /// Locks one row; says whether it had to wait.
@@ -260,12 +280,13 @@ impl Locks {
         &mut self,
         key: &RowKey,
         mode: LockMode,
+        changes: bool,
         timeout: Option<Duration>,
     ) -> Result<bool, LockError> {
         let table = self.table.clone();
         let (waiting, granted) = {
             let mut state = table.state.lock();
-            match state.ask(self.owner, self.group, key, mode) {
+            match state.ask(self.owner, self.group, key, mode, changes) {
                 Answer::Held => return Ok(false),
                 Answer::New => {
                     self.held.push(key.clone());
@@ -274,7 +295,17 @@ impl Locks {
                 Answer::Busy => {}
             }
             let (grant, granted) = oneshot::channel();
-            let upgrade = state.enqueue(self.owner, self.group, self.pid, key, mode, grant);
+            let upgrade = state.enqueue(
+                self.pid,
+                key,
+                Waiter {
+                    owner: self.owner,
+                    group: self.group,
+                    mode,
+                    changes,
+                    granted: grant,
+                },
+            );
             let waiting = Waiting {
                 locks: self,
                 key: key.clone(),
@@ -352,17 +383,33 @@ impl Drop for Waiting<'_> {
 }
 
 impl State {
-    fn ask(&mut self, owner: OwnerId, group: OwnerId, key: &RowKey, mode: LockMode) -> Answer {
+    fn ask(
+        &mut self,
+        owner: OwnerId,
+        group: OwnerId,
+        key: &RowKey,
+        mode: LockMode,
+        changes: bool,
+    ) -> Answer {
+        let holder = Holder {
+            owner,
+            group,
+            mode,
+            changes,
+        };
         let Some(row) = self.rows.get_mut(key) else {
             let row = Row {
-                holders: vec![Holder { owner, group, mode }],
+                holders: vec![holder],
                 queue: VecDeque::new(),
             };
             self.rows.insert(key.clone(), row);
             return Answer::New;
         };
         let mine = row.holders.iter().position(|holder| holder.owner == owner);
-        if mine.is_some_and(|at| row.holders[at].mode >= mode) {
+        if let Some(mine) = mine.map(|at| &mut row.holders[at])
+            && mine.mode >= mode
+        {
+            mine.changes |= changes;
             return Answer::Held;
         }
         // Who has no lock yet stands behind those who wait for one; who has one they may be waiting for.
@@ -375,34 +422,21 @@ impl State {
         }
         match mine {
             Some(at) => {
-                row.holders[at].mode = mode;
+                row.holders[at].strengthen(mode, changes);
                 Answer::Held
             }
             None => {
-                row.holders.push(Holder { owner, group, mode });
+                row.holders.push(holder);
                 Answer::New
             }
         }
     }
 
     /// Puts an owner into a row's queue; says whether it has a weaker lock there.
-    fn enqueue(
-        &mut self,
-        owner: OwnerId,
-        group: OwnerId,
-        pid: i32,
-        key: &RowKey,
-        mode: LockMode,
-        granted: oneshot::Sender<()>,
-    ) -> bool {
+    fn enqueue(&mut self, pid: i32, key: &RowKey, waiter: Waiter) -> bool {
+        let (owner, group) = (waiter.owner, waiter.group);
         let row = self.rows.entry(key.clone()).or_default();
         let upgrade = row.holders.iter().any(|holder| holder.owner == owner);
-        let waiter = Waiter {
-            owner,
-            group,
-            mode,
-            granted,
-        };
         if upgrade {
             row.queue.push_front(waiter);
         } else {
@@ -426,13 +460,19 @@ impl State {
             return;
         };
         while let Some(first) = row.queue.front() {
-            let (owner, group, mode) = (first.owner, first.group, first.mode);
+            let (owner, group, mode, changes) =
+                (first.owner, first.group, first.mode, first.changes);
             if row.held_against(owner, is_advisory(key).then_some(group), mode) {
                 break;
             }
             match row.holders.iter_mut().find(|holder| holder.owner == owner) {
-                Some(holder) => holder.mode = mode,
-                None => row.holders.push(Holder { owner, group, mode }),
+                Some(holder) => holder.strengthen(mode, changes),
+                None => row.holders.push(Holder {
+                    owner,
+                    group,
+                    mode,
+                    changes,
+                }),
             }
             self.waiting.remove(&group);
             if let Some(first) = row.queue.pop_front() {
@@ -495,6 +535,13 @@ impl State {
             }
         }
         None
+    }
+}
+
+impl Holder {
+    fn strengthen(&mut self, mode: LockMode, changes: bool) {
+        self.mode = mode;
+        self.changes |= changes;
     }
 }
 

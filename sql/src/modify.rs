@@ -16,7 +16,6 @@ use tidelog_storage::{
 
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
-use crate::locking::Patience;
 use crate::output::{self, OutputColumn};
 use crate::parse::{item, parse_expression, parse_query, quoted};
 use crate::plan::{parameter_types, subqueries};
@@ -27,6 +26,7 @@ use crate::row::{
     placeholder,
 };
 use crate::session::{Outcome, Prepared, QueryPlan, RETRIES_MAX, Session};
+use crate::turns::Turns;
 
 /// What an UPDATE does to each row.
 #[derive(Default)]
@@ -325,6 +325,7 @@ impl Session {
                 None => relations.push(Returned {
                     alias: name.to_string(),
                     columns: vec![column],
+                    pseudo: Vec::new(),
                     rows: Vec::new(),
                 }),
             }
@@ -340,11 +341,15 @@ impl Session {
         given: &[Option<ColumnType>],
         catalog: &Catalog,
     ) -> Result<Vec<Returned>, SqlError> {
-        match update.returning {
+        match &update.returning {
             None => Ok(Vec::new()),
-            Some(_) => {
+            Some(items) => {
                 let others = update_sources(update);
-                self.written_and(table, &update.table, others, given, catalog)
+                let mut relations =
+                    self.written_and(table, &update.table, others, given, catalog)?;
+                let sees_user = self.access(catalog).sees_user(table);
+                relations[0].show_pseudo(items, sees_user, true)?;
+                Ok(relations)
             }
         }
     }
@@ -357,11 +362,15 @@ impl Session {
         given: &[Option<ColumnType>],
         catalog: &Catalog,
     ) -> Result<Vec<Returned>, SqlError> {
-        match delete.returning {
+        match &delete.returning {
             None => Ok(Vec::new()),
-            Some(_) => {
+            Some(items) => {
                 let others = delete.using.as_deref().unwrap_or_default();
-                self.written_and(table, delete_from(delete)?, others, given, catalog)
+                let from = delete_from(delete)?;
+                let mut relations = self.written_and(table, from, others, given, catalog)?;
+                let sees_user = self.access(catalog).sees_user(table);
+                relations[0].show_pseudo(items, sees_user, false)?;
+                Ok(relations)
             }
         }
     }
@@ -381,7 +390,7 @@ impl Session {
             .await?;
         let mut found = Vec::new();
         let mut seen = HashSet::new();
-        let mut room = self.room();
+        let (mut room, mut turns) = (self.room(), Turns::default());
         while let Some(batch) = batches.try_next().await? {
             for row in 0..batch.num_rows() {
                 let row = Found::of_batch(table, &scope, sees_user, &batch, row)?;
@@ -392,6 +401,7 @@ impl Session {
                 room.take(&row.version.row)?;
                 found.push(row);
             }
+            turns.worked(batch.num_rows()).await;
         }
         Ok((found, columns))
     }
@@ -438,6 +448,7 @@ impl Session {
         let width = columns.len() - found_width(&relations, changes.expressions.len());
         let computed = &columns[width..];
         let mut writes = Vec::with_capacity(found.len());
+        let mut turns = Turns::default();
         for found in &found {
             let mut row = found.version.row.clone();
             for (index, new) in &changes.columns {
@@ -454,6 +465,7 @@ impl Session {
             }
             check_not_null(&table, &row)?;
             writes.push(found.becomes(Some(row)));
+            turns.worked(1).await;
         }
         put_rows(&mut relations, &found, changes.expressions.len());
         if !self.lock_writes(&scope, &table, found, &writes).await? {
@@ -463,7 +475,7 @@ impl Session {
         match &update.returning {
             None => Ok(Some(Outcome::Command(format!("UPDATE {}", writes.len())))),
             Some(items) => {
-                relations[0].rows = writes.into_iter().filter_map(|write| write.new).collect();
+                relations[0].put(writes);
                 self.returning(&table, relations, items, &catalog, "UPDATE")
                     .await
                     .map(Some)
@@ -518,8 +530,7 @@ impl Session {
         match &delete.returning {
             None => Ok(Some(Outcome::Command(format!("DELETE {}", writes.len())))),
             Some(items) => {
-                let rows = writes.into_iter().filter_map(|write| write.old);
-                relations[0].rows = rows.map(|version| version.row).collect();
+                relations[0].put(writes);
                 self.returning(&table, relations, items, &catalog, "DELETE")
                     .await
                     .map(Some)
@@ -535,8 +546,7 @@ impl Session {
         found: Vec<Found>,
         writes: &[Write],
     ) -> Result<bool, SqlError> {
-        let locks = writes.iter().flat_map(|write| write.locks(table));
-        let waited = self.lock(table, locks.collect(), Patience::Waits).await?;
+        let waited = self.lock_to_change(table, writes).await?;
         let same = self.as_found(scope, table, found, waited).await?;
         Ok(same.is_some())
     }

@@ -177,18 +177,21 @@ impl Session {
         };
         for (name, value) in literal_options(&listen.options)? {
             let invalid = |hint| {
+                let value = value.unwrap_or_default();
                 let message = format!("invalid value for LISTEN option \"{name}\": \"{value}\"");
                 SqlError::new(ErrorKind::InvalidParameterValue, message).hint(hint)
             };
-            match name {
-                "since" => {
+            match (name, value) {
+                // As if it were not given.
+                ("since" | "envelope", None) => {}
+                ("since", Some(value)) => {
                     let since = crate::subscribe::seq(value)?;
                     let since = since.filter(|since| *since <= snapshot.seq());
                     target.after = since
                         .ok_or_else(|| invalid("It is the Seq of a notification or a change."))?;
                     target.since = true;
                 }
-                "envelope" => {
+                ("envelope", Some(value)) => {
                     target.json = match value {
                         "json" => true,
                         "payload" => false,

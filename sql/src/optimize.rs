@@ -52,6 +52,7 @@ impl AnalyzerRule for CheckedArithmetic {
                     expr.transform_up(|expr| {
                         Ok(match expr {
                             Expr::BinaryExpr(binary) => arithmetic::rewrite(binary, &schema),
+                            Expr::Negative(inner) => arithmetic::negated(inner, &schema)?,
                             other => Transformed::no(other),
                         })
                     })
@@ -77,7 +78,7 @@ pub(crate) fn with_its_name(
 
 type Rule = Arc<dyn OptimizerRule + Send + Sync>;
 
-/// DataFusion's rules for logical plans, three of them in our form.
+/// DataFusion's rules for logical plans, some of them in our form.
 pub(crate) fn logical_rules() -> Vec<Rule> {
     let rules = Optimizer::new().rules.into_iter();
     let ours = |rule: Rule| {
@@ -87,6 +88,7 @@ pub(crate) fn logical_rules() -> Vec<Rule> {
             "replace_distinct_aggregate" => distinct_rows,
             "eliminate_duplicated_expr" => kept_orders,
             "optimize_projections" => kept_groups,
+            "single_distinct_aggregation_to_group_by" => distinct_arguments,
             _ => return rule,
         };
         Arc::new(InOurForm { rule, rewrite })
@@ -133,6 +135,22 @@ fn equal_joins(
         }
         _ => made,
     })
+}
+
+/// Groups by the argument of a DISTINCT aggregate first, unless a sum stands beside it: DataFusion would add up the groups'
+/// sums by the same function, but the sum of integers is a bigint or numeric, whose sum has another type again.
+fn distinct_arguments(
+    rule: &Rule,
+    plan: LogicalPlan,
+    config: &dyn OptimizerConfig,
+) -> Result<Transformed<LogicalPlan>> {
+    let is_sum = |expr: &Expr| matches!(expr, Expr::AggregateFunction(call) if !call.params.distinct && call.func.name() == "sum");
+    match &plan {
+        LogicalPlan::Aggregate(groups) if groups.aggr_expr.iter().any(is_sum) => {
+            Ok(Transformed::no(plan))
+        }
+        _ => rule.rewrite(plan, config),
+    }
 }
 
 /// Leaves joins out whose rows and columns nobody needs, but not where sets are spread into rows: DataFusion takes a key of

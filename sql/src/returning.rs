@@ -10,12 +10,15 @@ use datafusion::datasource::{MemTable, TableProvider};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{self, Expr, SelectItem};
 use futures::{StreamExt, TryStreamExt};
-use tidelog_storage::{Catalog, ColumnType, Row, TableDef};
+use tidelog_storage::{Catalog, ColumnType, Datum, Row, TableDef};
 
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError, from_arrow, from_datafusion};
 use crate::output::{self, OutputColumn};
 use crate::parse::{item, parse_query, quoted};
+use crate::plan::stars::mentions_pseudo_columns;
+use crate::provider::{SEQ, USER};
+use crate::row::Write;
 use crate::session::{Outcome, Session};
 
 /// Numbers the rows of all relations; no statement can write it.
@@ -27,6 +30,8 @@ pub(crate) struct Returned {
     pub(crate) alias: String,
     /// Its columns.
     pub(crate) columns: Vec<(String, ColumnType)>,
+    /// Columns that no `*` shows, behind those.
+    pub(crate) pseudo: Vec<(&'static str, ColumnType)>,
     /// Its rows.
     pub(crate) rows: Vec<Row>,
 }
@@ -44,19 +49,68 @@ impl Returned {
             columns: columns
                 .map(|column| (column.name.clone(), column.ty))
                 .collect(),
+            pseudo: Vec::new(),
             rows,
         }
     }
 
+    /// Adds the pseudo-columns that `items` may name, before it has rows. A row that is new has no `_seq` yet (0A000).
+    pub(crate) fn show_pseudo(
+        &mut self,
+        items: &[SelectItem],
+        sees_user: bool,
+        are_new: bool,
+    ) -> Result<(), SqlError> {
+        if !items.iter().any(mentions_pseudo_columns) {
+            return Ok(());
+        }
+        if !are_new {
+            self.pseudo.push((SEQ, ColumnType::Int8));
+        } else if names_seq(items, &self.alias) && self.columns.iter().all(|(name, _)| name != SEQ)
+        {
+            let what = "RETURNING _seq of a new row, which gets it when it is committed,";
+            return Err(SqlError::unsupported(what));
+        }
+        if sees_user {
+            self.pseudo.push((USER, ColumnType::Text));
+        }
+        Ok(())
+    }
+
+    /// Its rows: those that were written, or the ones that were deleted.
+    pub(crate) fn put(&mut self, writes: Vec<Write>) {
+        let pseudo = &self.pseudo;
+        let row = |write: Write| {
+            let Write {
+                partition,
+                old,
+                new,
+            } = write;
+            let seq = old.as_ref().map(|old| old.seq);
+            let mut row = new.or_else(|| old.map(|old| old.row))?;
+            row.extend(pseudo.iter().map(|(name, _)| match *name {
+                SEQ => seq.map_or(Datum::Null, |seq| Datum::Int8(seq.as_i64())),
+                _ => Datum::Text(partition.as_str().to_string()),
+            }));
+            Some(row)
+        };
+        self.rows = writes.into_iter().filter_map(row).collect();
+    }
+
+    fn all_columns(&self) -> impl Iterator<Item = (&str, ColumnType)> {
+        let columns = self.columns.iter().map(|(name, ty)| (name.as_str(), *ty));
+        columns.chain(self.pseudo.iter().copied())
+    }
+
     fn batch(&self) -> Result<RecordBatch, SqlError> {
-        let types: Vec<ColumnType> = self.columns.iter().map(|(_, ty)| *ty).collect();
+        let types: Vec<ColumnType> = self.all_columns().map(|(_, ty)| ty).collect();
         output::batch_of_rows(&types, &self.rows)
     }
 
     /// The relation with numbered rows.
     pub(crate) fn numbered(&self) -> Result<Arc<dyn TableProvider>, SqlError> {
-        let field = |(name, ty): &(String, ColumnType)| Arc::new(ty.field(name, true));
-        let mut fields: Vec<Arc<Field>> = self.columns.iter().map(field).collect();
+        let field = |(name, ty): (&str, ColumnType)| Arc::new(ty.field(name, true));
+        let mut fields: Vec<Arc<Field>> = self.all_columns().map(field).collect();
         fields.push(Arc::new(Field::new(ORDINAL, DataType::Int64, false)));
         let mut arrays: Vec<ArrayRef> = self.batch()?.columns().to_vec();
         arrays.push(Arc::new(Int64Array::from_iter_values(
@@ -137,13 +191,17 @@ impl Session {
     pub(crate) fn returning_columns(
         &self,
         returning: &Option<Vec<SelectItem>>,
+        are_new: bool,
         target: impl FnOnce() -> Result<(Arc<TableDef>, Vec<Returned>), SqlError>,
     ) -> Result<Option<Vec<OutputColumn>>, SqlError> {
         let Some(items) = returning else {
             return Ok(None);
         };
-        let (table, relations) = target()?;
-        let plan = self.plan_returning(&table, &relations, items, &self.catalog())?;
+        let (table, mut relations) = target()?;
+        let catalog = self.catalog();
+        let sees_user = self.access(&catalog).sees_user(&table);
+        relations[0].show_pseudo(items, sees_user, are_new)?;
+        let plan = self.plan_returning(&table, &relations, items, &catalog)?;
         output::columns(plan.schema().as_arrow()).map(Some)
     }
 
@@ -192,6 +250,24 @@ impl Session {
             }
         }
     }
+}
+
+/// Whether an item names the `_seq` of a relation.
+fn names_seq(items: &[SelectItem], alias: &str) -> bool {
+    let items = items.to_vec();
+    let names = |expr: &Expr| match expr {
+        Expr::Identifier(name) => ddl::fold(name) == SEQ,
+        Expr::CompoundIdentifier(parts) => match parts.as_slice() {
+            [.., relation, name] => ddl::fold(relation) == alias && ddl::fold(name) == SEQ,
+            _ => false,
+        },
+        _ => false,
+    };
+    ast::visit_expressions(&items, |expr| match names(expr) {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    })
+    .is_break()
 }
 
 /// Select items with the columns in place of `*`, which would show the rows' numbers.

@@ -331,7 +331,7 @@ impl Session {
                 }
                 Statement::Insert(insert) => {
                     prepared.parameters = self.insert_parameters(insert, given, &catalog)?;
-                    prepared.columns = self.returning_columns(&insert.returning, || {
+                    prepared.columns = self.returning_columns(&insert.returning, true, || {
                         let table = self.insert_target(insert, &catalog)?;
                         let alias = insert.table_alias.as_ref().map(|alias| &alias.alias);
                         let relation = Returned::of_table(&table, alias, Vec::new());
@@ -341,7 +341,7 @@ impl Session {
                 Statement::Update(update) => {
                     let (types, plan) = self.update_query(update, given, &catalog)?;
                     (prepared.parameters, prepared.query) = (types, Some(plan));
-                    prepared.columns = self.returning_columns(&update.returning, || {
+                    prepared.columns = self.returning_columns(&update.returning, true, || {
                         let table = self.update_target(update, &catalog)?;
                         let others = modify::update_sources(update);
                         let relations =
@@ -353,7 +353,7 @@ impl Session {
                     let plan = self.delete_query(delete, given, &catalog)?;
                     prepared.parameters = plan::parameter_types(&plan.plan, given)?;
                     prepared.query = Some(plan);
-                    prepared.columns = self.returning_columns(&delete.returning, || {
+                    prepared.columns = self.returning_columns(&delete.returning, false, || {
                         let table = self.delete_target(delete, &catalog)?;
                         let from = modify::delete_from(delete)?;
                         let others = delete.using.as_deref().unwrap_or_default();

@@ -18,7 +18,7 @@ use tidelog_storage::{
 
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError, from_datafusion};
-use crate::locking::Patience;
+use crate::locks::RowKey;
 use crate::modify::assigned_columns;
 use crate::output;
 use crate::parse::{self, parse_query, quoted};
@@ -35,12 +35,6 @@ pub(crate) struct Conflicts<'a> {
     key: Option<IndexId>,
     /// What the table goes by in the update's expressions.
     alias: String,
-}
-
-/// A row that is there and the one that was to be inserted.
-struct Taken {
-    at: usize,
-    version: RowVersion,
 }
 
 impl<'a> Conflicts<'a> {
@@ -156,9 +150,95 @@ impl Session {
             self.insert_rows(table, &inserts).await?;
             return Ok(inserts);
         }
-        let locks = inserts.iter().flat_map(|write| write.locks(table));
-        self.lock(table, locks.collect(), Patience::Waits).await?;
-        // The locks are held: what this snapshot shows of the keys stays.
+        let mark = self.locks().mark();
+        // A row that DO NOTHING is about needs no lock, unless it is going to be another one.
+        let mut settled = vec![false; inserts.len()];
+        if conflicts.update.is_none() {
+            let found = self.holders(conflicts, table, &inserts).await?;
+            for ((settled, found), write) in settled.iter_mut().zip(found).zip(&inserts) {
+                let keys = identities(write, table, conflicts.key);
+                let locks = self.locks();
+                *settled =
+                    found.is_some() && !keys.iter().any(|key| locks.is_changed_by_another(key));
+            }
+        }
+        let settled = settled.into_iter();
+        let inserts = inserts.into_iter().zip(settled);
+        let inserts = inserts.filter_map(|(write, settled)| (!settled).then_some(write));
+        let inserts: Vec<Write> = inserts.collect();
+        self.lock_to_change(table, &inserts).await?;
+        // The locks are held: what is found of the keys now stays.
+        let found = self.holders(conflicts, table, &inserts).await?;
+        let mut updated = Vec::new();
+        if let Some(update) = conflicts.update {
+            let pairs = found.iter().zip(&inserts);
+            let pairs = pairs
+                .filter_map(|(version, write)| Some((&version.as_ref()?.row, write.new.as_ref()?)));
+            let pairs: Vec<(&Row, &Row)> = pairs.collect();
+            if !pairs.is_empty() {
+                updated = self
+                    .updated_rows(&conflicts.alias, update, table, &pairs, types, values)
+                    .await?;
+            }
+        }
+        let mut updated = updated.into_iter();
+        // One after the other, as each of them finds what those before it have done.
+        let mut writes: Vec<Write> = Vec::with_capacity(inserts.len());
+        let (mut made, mut superseded) = (HashSet::new(), HashSet::new());
+        for (write, version) in inserts.into_iter().zip(found) {
+            let update = version.as_ref().and_then(|_| updated.next());
+            let keys = identities(&write, table, conflicts.key);
+            if keys.iter().any(|key| made.contains(key)) {
+                if conflicts.update.is_none() {
+                    continue;
+                }
+                let message = "ON CONFLICT DO UPDATE command cannot affect row a second time";
+                return Err(SqlError::new(ErrorKind::CardinalityViolation, message).hint(
+                    "Ensure that no rows proposed for insertion within the same command have duplicate constrained values.",
+                ));
+            }
+            match version {
+                Some(version) if !superseded.contains(&(write.partition.clone(), version.seq)) => {
+                    let Some(row) = update.flatten() else {
+                        continue;
+                    };
+                    superseded.insert((write.partition.clone(), version.seq));
+                    let row = Write::insert((write.partition, row));
+                    made.extend(identities(&row, table, conflicts.key));
+                    writes.push(Write {
+                        old: Some(version),
+                        ..row
+                    });
+                }
+                // The key is free, or was freed by an update before.
+                _ => {
+                    made.extend(keys);
+                    writes.push(write);
+                }
+            }
+        }
+        match conflicts.update {
+            // A key that the update changes needs a lock of its own.
+            Some(_) => {
+                self.lock_to_change(table, &writes).await?;
+            }
+            None => {
+                let kept = writes.iter().flat_map(|write| write.locks(table));
+                let kept = kept.map(|(key, _)| key).collect();
+                self.locks().release_but(mark, &kept);
+            }
+        }
+        self.change(table, &writes).await?;
+        Ok(writes)
+    }
+
+    /// The rows that have the keys of new ones; 40001 when they are others by now than those of the transaction's snapshot.
+    async fn holders(
+        &self,
+        conflicts: &Conflicts<'_>,
+        table: &Arc<TableDef>,
+        inserts: &[Write],
+    ) -> Result<Vec<Option<RowVersion>>, SqlError> {
         let scope = self.scope();
         if let Some(reads) = &scope.reads {
             let partitions = inserts.iter().map(|write| write.partition.clone());
@@ -169,85 +249,29 @@ impl Session {
             .isolation()
             .keeps_snapshot()
             .then(|| self.store().snapshot());
-        let lookups = {
-            let (scope, table, inserts) = (scope.clone(), table.clone(), inserts.clone());
-            let arbiter = conflicts.key;
-            let look_up = move || {
-                let found = |write: &Write| {
-                    let there = holder(&scope, &scope.snapshot, &table, write, arbiter)?;
-                    let Some(latest) = &latest else {
-                        return Ok(Ok(there));
-                    };
-                    let now = holder(&scope, latest, &table, write, arbiter)?;
-                    let seq = |version: &Option<RowVersion>| version.as_ref().map(|v| v.seq);
-                    Ok(if seq(&now) == seq(&there) {
-                        Ok(there)
-                    } else {
-                        Err(())
-                    })
+        let (table, inserts, only) = (table.clone(), inserts.to_vec(), conflicts.key);
+        let look_up = move || {
+            let found = |write: &Write| {
+                let there = holder(&scope, &scope.snapshot, &table, write, only)?;
+                let Some(latest) = &latest else {
+                    return Ok(Ok(there));
                 };
-                let lookups = inserts.iter().map(found);
-                lookups.collect::<Result<Result<Vec<_>, ()>, StorageError>>()
+                let now = holder(&scope, latest, &table, write, only)?;
+                let seq = |version: &Option<RowVersion>| version.as_ref().map(|v| v.seq);
+                Ok(if seq(&now) == seq(&there) {
+                    Ok(there)
+                } else {
+                    Err(())
+                })
             };
-            blocking(look_up).await.map_err(from_datafusion)?
+            let lookups = inserts.iter().map(found);
+            lookups.collect::<Result<Result<Vec<_>, ()>, StorageError>>()
         };
-        let Ok(lookups) = lookups else {
+        let found = blocking(look_up).await.map_err(from_datafusion)?;
+        found.map_err(|()| {
             let message = "could not serialize access due to concurrent update";
-            return Err(SqlError::new(ErrorKind::SerializationFailure, message));
-        };
-        let mut seen = HashSet::new();
-        let mut writes: Vec<Option<Write>> = vec![None; inserts.len()];
-        let mut taken = Vec::new();
-        for (at, (write, found)) in inserts.iter().zip(lookups).enumerate() {
-            let keys = arbiters(write, table, conflicts.key);
-            let identities = keys.into_iter().filter_map(|(key, values)| {
-                let values = values.iter().map(Datum::as_ref);
-                unique_identity(table, &write.partition, key, values)
-            });
-            let identities: Vec<_> = identities.collect();
-            if identities.iter().any(|identity| seen.contains(identity)) {
-                if conflicts.update.is_none() {
-                    continue;
-                }
-                let message = "ON CONFLICT DO UPDATE command cannot affect row a second time";
-                return Err(SqlError::new(ErrorKind::CardinalityViolation, message).hint(
-                    "Ensure that no rows proposed for insertion within the same command have duplicate constrained values.",
-                ));
-            }
-            seen.extend(identities);
-            match found {
-                None => writes[at] = Some(write.clone()),
-                Some(version) if conflicts.update.is_some() => taken.push(Taken { at, version }),
-                Some(_) => {}
-            }
-        }
-        if let Some(update) = conflicts.update.filter(|_| !taken.is_empty()) {
-            let proposed: Vec<&Row> = taken
-                .iter()
-                .map(|taken| inserts[taken.at].new.as_ref().expect("an insert has a row"))
-                .collect();
-            let both: Vec<(&Row, &Row)> = taken
-                .iter()
-                .map(|taken| &taken.version.row)
-                .zip(proposed)
-                .collect();
-            let updated = self
-                .updated_rows(&conflicts.alias, update, table, &both, types, values)
-                .await?;
-            for (taken, row) in taken.into_iter().zip(updated) {
-                writes[taken.at] = row.map(|row| Write {
-                    partition: inserts[taken.at].partition.clone(),
-                    old: Some(taken.version),
-                    new: Some(row),
-                });
-            }
-        }
-        let writes: Vec<Write> = writes.into_iter().flatten().collect();
-        // A key that the update changes needs a lock of its own.
-        let locks = writes.iter().flat_map(|write| write.locks(table));
-        self.lock(table, locks.collect(), Patience::Waits).await?;
-        self.change(table, &writes).await?;
-        Ok(writes)
+            SqlError::new(ErrorKind::SerializationFailure, message)
+        })
     }
 
     /// What DO UPDATE makes of each pair of a present row and a proposed one; `None` where its WHERE says no.
@@ -377,4 +401,14 @@ fn arbiters<'t>(
     let mut keys = write.new_keys(table);
     keys.retain(|(key, _)| only.is_none_or(|only| key.id == only));
     keys
+}
+
+/// What stands for those keys when they are locked.
+fn identities(write: &Write, table: &TableDef, only: Option<IndexId>) -> Vec<RowKey> {
+    let keys = arbiters(write, table, only).into_iter();
+    keys.filter_map(|(key, values)| {
+        let values = values.iter().map(Datum::as_ref);
+        unique_identity(table, &write.partition, key, values)
+    })
+    .collect()
 }

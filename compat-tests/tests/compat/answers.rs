@@ -127,3 +127,183 @@ async fn floats_do_not_become_infinite() {
     )
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jsonb_that_loses_all_it_has_is_still_json() {
+    let pair = Pair::start();
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT '{\"a\":1}'::jsonb - 'a' AS a, '{}'::jsonb - 'a' AS b, '{\"x\":{\"y\":1}}'::jsonb #- '{x,y}' AS c, '{\"k\":1}'::jsonb - array['k'] AS d",
+            "SELECT '[1]'::jsonb - 0 AS a, '[\"a\"]'::jsonb - 'a' AS b, '[[1]]'::jsonb #- '{0,0}' AS c, '[]'::jsonb #- '{a}' AS d, '{}'::jsonb #- '{a}' AS e",
+            "SELECT jsonb_set('{}', '{a}', '{}') AS a, jsonb_set('[]', '{a}', '5', false) AS b, jsonb_set('{\"a\":{}}', '{a,b}', '[]') AS c, jsonb_set('[1]', '{ +0}', '5') AS d, jsonb_set('[1]', '{-9}', '5') AS e",
+            "SELECT jsonb_insert('[]', '{0}', '{}') AS a, jsonb_insert('{}', '{a}', '5') AS b, '{}'::jsonb || '{}' AS c, '[]'::jsonb || '{}' AS d",
+            "SELECT jsonb_strip_nulls('{\"a\":null}') AS a, json_strip_nulls('{\"a\":null}') AS b, jsonb_build_object() AS c, ('{\"a\":1}'::jsonb - 'a') = '{}' AS d",
+        ],
+    )
+    .await;
+    all_refused(
+        &tide,
+        &pg,
+        &[
+            "SELECT jsonb_set('[]', '{a}', '5')",
+            "SELECT jsonb_set('[1,[2]]', '{1,a}', '5')",
+            "SELECT jsonb_set('[1]', '{99999999999}', '5')",
+            "SELECT jsonb_set('[1]', '{\"0 \"}', '5')",
+            "SELECT jsonb_set('{\"a\":{}}', array['a', NULL], '5')",
+            "SELECT jsonb_insert('[]', '{a}', '5')",
+            "SELECT '[1]'::jsonb #- '{a}'",
+            "SELECT '[1]'::jsonb #- array[NULL]::text[]",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_smallest_integers_have_no_negative() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE neg (id int PRIMARY KEY, s smallint, i int, b bigint);
+         INSERT INTO neg VALUES (1, -32768, -2147483648, -9223372036854775808), (2, 1, -1, 7), (3, NULL, NULL, NULL);",
+    );
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT id, -s AS s, -i AS i, -b AS b, - - i AS same FROM neg WHERE id > 1 ORDER BY id",
+            "SELECT -1.5 AS n, -(1.5::float8) AS f, -('infinity'::float4) AS r, -('1 day'::interval) AS d, -9223372036854775808 AS b",
+            "SELECT -i AS x, count(*) FROM neg WHERE id > 1 GROUP BY -i ORDER BY -i",
+        ],
+    )
+    .await;
+    all_refused(
+        &tide,
+        &pg,
+        &[
+            "SELECT -s FROM neg",
+            "SELECT -i FROM neg",
+            "SELECT -b FROM neg",
+            "SELECT - (-32768)::smallint",
+            "SELECT abs(i) FROM neg",
+            "UPDATE neg SET s = -s",
+            "UPDATE neg SET i = -i",
+            "UPDATE neg SET b = -b",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn distinct_aggregates_beside_others() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE ag (g int, a int, b bigint, s smallint, n numeric(10,2), c int, f float8, r real, t text);
+         INSERT INTO ag SELECT i % 3, i, i * 10, i % 7, i / 10.0, i % 4, i / 2.0, i / 4.0, 'x' || i % 5 FROM generate_series(1, 50) i;
+         INSERT INTO ag (g) VALUES (0), (3);",
+    );
+    let (tide, pg) = pair.connect().await;
+    let mut queries = Vec::new();
+    for column in ["a", "b", "s", "n", "f", "r"] {
+        for other in ["count(DISTINCT c)", "sum(DISTINCT c)", "avg(DISTINCT c)"] {
+            queries.push(format!("SELECT sum({column}) AS s, {other} AS o FROM ag"));
+            queries.push(format!(
+                "SELECT g, sum({column}) AS s, avg({column}) AS a, min({column}) AS m, count(*), {other} AS o FROM ag GROUP BY g ORDER BY g"
+            ));
+        }
+        let distinct = format!(
+            "sum(DISTINCT {column}) AS s, avg(DISTINCT {column}) AS a, count(DISTINCT {column}) AS n, max(DISTINCT {column}) AS m, sum({column}) AS t"
+        );
+        queries.push(format!("SELECT {distinct} FROM ag"));
+        queries.push(format!(
+            "SELECT g, {distinct} FROM ag GROUP BY g ORDER BY g"
+        ));
+        queries.push(format!(
+            "SELECT sum(DISTINCT {column}) AS s, count(DISTINCT t) AS n FROM ag"
+        ));
+        queries.push(format!(
+            "SELECT sum(DISTINCT {column}) AS s, max({column}) AS m FROM ag"
+        ));
+    }
+    queries.push(
+        "SELECT g, count(DISTINCT c), sum(a) FROM ag GROUP BY ROLLUP (g) ORDER BY g".to_string(),
+    );
+    queries.push("SELECT sum(a) + count(DISTINCT c) AS x FROM ag HAVING sum(a) > 3".to_string());
+    for query in &queries {
+        crate::pair::same_answers(&tide, &pg, query).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_groups_rows_that_have_a_json() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE pj (id int PRIMARY KEY, j json, n int);
+         INSERT INTO pj VALUES (1, '{\"a\":1}', 2), (2, '{}', 3), (3, NULL, 3);",
+    );
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT id, count(*) FROM pj GROUP BY 1 ORDER BY 1",
+            "SELECT id, j, n, count(*) FROM pj GROUP BY id ORDER BY 1",
+            "SELECT p.id, p.j, count(*) FROM pj p JOIN pj q ON q.n >= p.n GROUP BY p.id ORDER BY 1",
+            "SELECT n, count(j) FROM pj GROUP BY n ORDER BY n",
+        ],
+    )
+    .await;
+    all_refused(
+        &tide,
+        &pg,
+        &[
+            "SELECT j, count(*) FROM pj GROUP BY j",
+            "SELECT n, j, count(*) FROM pj GROUP BY n, j",
+            "SELECT DISTINCT j FROM pj",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn arrays_beside_what_has_no_type() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE ar (id int PRIMARY KEY, i int[], t text[], b bigint[], v varchar(5)[]);
+         INSERT INTO ar VALUES (1, '{1,2}', '{a,b}', '{1,2}', '{x}'), (2, '{3,NULL}', '{c}', '{3}', '{y}'), (3, NULL, '{}', NULL, NULL);",
+    );
+    let (tide, pg) = pair.connect().await;
+    let mut queries = Vec::new();
+    for (column, literal) in [("i", "{1}"), ("t", "{a}"), ("b", "{1}"), ("v", "{x}")] {
+        for op in ["@>", "<@", "&&", "=", "||", "<>"] {
+            queries.push(format!("SELECT id, {column} {op} '{literal}' AS r, '{literal}' {op} {column} AS l FROM ar ORDER BY id"));
+        }
+        queries.push(format!("SELECT id, {column} @> '{{}}' AS e, {column} @> NULL AS n, {column} || NULL AS k FROM ar ORDER BY id"));
+    }
+    queries.push("SELECT ARRAY[1] @> i AS a, i <@ ARRAY[1,2,5] AS b, i @> ARRAY[NULL]::int[] AS c, ARRAY[1,NULL] @> '{1}' AS d FROM ar ORDER BY id".to_string());
+    queries.push(
+        "SELECT ARRAY[1,2] @> '{1}' AS a, '{a}' <@ ARRAY['a'] AS b, '{}'::int[] <@ '{}' AS c"
+            .to_string(),
+    );
+    for query in &queries {
+        crate::pair::same_answers(&tide, &pg, query).await;
+    }
+    all_refused(
+        &tide,
+        &pg,
+        &[
+            "SELECT i @> 'x' FROM ar",
+            "SELECT i @> 1 FROM ar",
+            "SELECT i @> t FROM ar",
+            "SELECT t || 'x' FROM ar",
+        ],
+    )
+    .await;
+    let found = "SELECT id FROM ar WHERE i @> $1 ORDER BY id";
+    for client in [&tide, &pg] {
+        let rows = client.query(found, &[&vec![1_i32]]).await.unwrap();
+        assert_eq!(rows.iter().map(|row| row.get(0)).collect::<Vec<i32>>(), [1]);
+    }
+}

@@ -144,3 +144,33 @@ fn stream_rows_end_with_their_time() {
     peer.run("INSERT INTO s VALUES (1);");
     assert_eq!(peer.value("SELECT count(*) FROM s"), "1");
 }
+
+/// The numbers come and go with the transaction, also where the server is killed.
+#[test]
+fn truncate_restarts_sequences_if_it_is_told_to() {
+    let mut pair = Pair::start();
+    pair.run(
+        "CREATE TABLE tr (id serial PRIMARY KEY, g int GENERATED ALWAYS AS IDENTITY (START 10), x int);
+         CREATE TABLE trc (id serial PRIMARY KEY, t int REFERENCES tr);
+         INSERT INTO tr (x) VALUES (1), (2), (3);",
+    );
+    for script in [
+        "TRUNCATE tr, trc; INSERT INTO tr (x) VALUES (1)",
+        "TRUNCATE tr, trc CONTINUE IDENTITY; INSERT INTO tr (x) VALUES (1)",
+        "BEGIN; TRUNCATE tr, trc RESTART IDENTITY; INSERT INTO tr (x) VALUES (7), (8); SELECT * FROM tr ORDER BY id; ROLLBACK",
+        "INSERT INTO tr (x) VALUES (2)",
+        "BEGIN; SAVEPOINT a; TRUNCATE tr, trc RESTART IDENTITY; INSERT INTO tr (x) VALUES (7); ROLLBACK TO a; INSERT INTO tr (x) VALUES (3); COMMIT",
+        "INSERT INTO tr (x) VALUES (4); TRUNCATE tr, trc RESTART IDENTITY; SELECT currval('tr_id_seq'), lastval(); INSERT INTO tr (x) VALUES (5)",
+        "BEGIN; TRUNCATE tr RESTART IDENTITY CASCADE; INSERT INTO tr (x) VALUES (1), (2); TRUNCATE tr RESTART IDENTITY CASCADE; INSERT INTO tr (x) VALUES (1), (2); COMMIT",
+        "INSERT INTO trc (t) VALUES (1), (2); ALTER SEQUENCE tr_id_seq START 100; TRUNCATE tr, trc RESTART IDENTITY; INSERT INTO tr (x) VALUES (6)",
+    ] {
+        pair.same(script);
+        pair.same("SELECT * FROM tr ORDER BY id");
+    }
+    pair.tide.kill();
+    pair.tide.start_again();
+    pair.run("TRUNCATE trc RESTART IDENTITY; INSERT INTO trc (t) VALUES (100)");
+    pair.same("SELECT * FROM trc");
+    pair.same("SELECT pg_get_serial_sequence('tr', 'id')");
+    pair.run("DROP TABLE trc; DROP TABLE tr");
+}

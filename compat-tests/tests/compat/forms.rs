@@ -307,3 +307,27 @@ async fn conditional_expressions_keep_their_types() {
         pair.same(query);
     }
 }
+
+/// What is not there is refused by its name, not as a syntax error.
+#[test]
+fn assignments_to_elements_are_refused_by_name() {
+    let server = Server::start();
+    let peer = server.peer();
+    peer.run("CREATE TABLE el (id int PRIMARY KEY, a int[], j jsonb, n int);");
+    for statement in [
+        "UPDATE el SET a[1] = 9",
+        "UPDATE el SET j['a'] = '5' WHERE id = 1",
+        "UPDATE el AS e SET n = (SELECT max(1, 2)), a[1:2] = '{1,2}'",
+        "INSERT INTO el VALUES (1) ON CONFLICT (id) DO UPDATE SET n = 1, a[1] = 3",
+    ] {
+        let said = peer
+            .try_run(&format!("\\set VERBOSITY verbose\n{statement};"))
+            .unwrap_err();
+        assert!(
+            said.contains("0A000: an assignment to an element of a column"),
+            "{said}"
+        );
+    }
+    peer.run("INSERT INTO el VALUES (1, '{1,2}', '{}', 1); UPDATE el SET n = a[2], a = a[1:1];");
+    assert_eq!(peer.value("SELECT n, a FROM el"), "2|{1}");
+}

@@ -288,7 +288,15 @@ async fn a_listener_that_comes_back_loses_nothing() {
         assert!(seq > last);
         last = seq;
     }
+    // As if it were not given.
+    (client
+        .batch_execute("LISTEN other WITH (since = NULL, envelope = NULL)")
+        .await)
+        .unwrap();
+    server.peer().run("NOTIFY other, 'now';");
+    assert_eq!(hear(&mut heard, 1).await, ["other:now"]);
     for (wrong, code) in [
+        ("LISTEN c WITH (till = NULL)", "22023"),
         ("LISTEN c WITH (since = 'x')", "22P02"),
         ("LISTEN c WITH (since = -1)", "22023"),
         ("LISTEN c WITH (since = 9223372036854775807)", "22023"),

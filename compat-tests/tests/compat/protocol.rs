@@ -427,3 +427,51 @@ async fn result_columns_tell_their_tables() {
         assert_eq!(told(&tide).await, told(&pg).await, "{query}");
     }
 }
+
+/// What writes many rows is cut short in time, and leaves nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn statement_timeout_ends_statements_that_write_many_rows() {
+    let server = Server::start();
+    let client = server.peer().connect().await;
+    client
+        .batch_execute(
+            "CREATE TABLE big (id int PRIMARY KEY, n int NOT NULL CHECK (n >= 0), body text);
+             INSERT INTO big SELECT i, i, 'x' FROM generate_series(1, 60000) i;
+             CREATE TABLE copied (id int PRIMARY KEY, n int, body text)",
+        )
+        .await
+        .unwrap();
+    let statements = [
+        "INSERT INTO copied SELECT i, i, 'x' FROM generate_series(1, 300000) i",
+        "INSERT INTO copied SELECT i, i, 'x' FROM generate_series(1, 300000) i ON CONFLICT DO NOTHING",
+        "CREATE TABLE made AS SELECT i AS id FROM generate_series(1, 500000) i",
+        "UPDATE big SET n = n + 1",
+        "UPDATE big SET id = id + 100000",
+        "DELETE FROM big",
+    ];
+    for block in [false, true] {
+        for statement in statements {
+            client
+                .batch_execute("SET statement_timeout = '30ms'")
+                .await
+                .unwrap();
+            if block {
+                client.batch_execute("BEGIN").await.unwrap();
+            }
+            let error = client.batch_execute(statement).await.expect_err(statement);
+            let code = error.as_db_error().expect(statement).code().code();
+            assert_eq!(code, "57014", "{statement}");
+            client
+                .batch_execute("ROLLBACK; SET statement_timeout = 0")
+                .await
+                .unwrap();
+            let counts = "SELECT (SELECT count(*) FROM copied), (SELECT sum(n) FROM big), (SELECT sum(id) FROM big), to_regclass('made')";
+            assert_eq!(
+                text(&client, counts).await.rows[0],
+                [Some("0"), Some("1800030000"), Some("1800030000"), None]
+                    .map(|value| value.map(str::to_string)),
+                "{statement}"
+            );
+        }
+    }
+}

@@ -245,6 +245,7 @@ async fn what_cannot_be_followed_is_refused_by_name() {
             "future",
         ),
         ("SUBSCRIBE TO t OPTIONS (up_to = 1)", "22023", "up_to"),
+        ("SUBSCRIBE TO t OPTIONS (till = NULL)", "22023", "till"),
         (
             "SUBSCRIBE TO t OPTIONS (batch_size = 0)",
             "22023",
@@ -365,6 +366,10 @@ async fn options_choose_what_comes() {
         "insert t 4 d -",
     ];
     assert_eq!(rows(&client, &from("")).await, all);
+    let with_snapshot = format!(
+        "SUBSCRIBE TO (SELECT id FROM t) OPTIONS (from = NULL, last_rows = NULL, up_to = {end})"
+    );
+    assert_eq!(rows(&client, &with_snapshot).await.len(), 4);
     assert_eq!(
         rows(&client, &from(", ops = 'insert, DELETE'")).await,
         [all[0], all[3], all[4]]

@@ -19,11 +19,16 @@ const STATEMENTS: &[&str] = &[
          DO UPDATE SET n = 0 WHERE up.n > 1000 RETURNING *",
     "INSERT INTO up VALUES (7, 1), (7, 2) ON CONFLICT DO NOTHING RETURNING *",
     "INSERT INTO up VALUES (7, 1) ON CONFLICT (id) DO UPDATE SET id = 70 RETURNING *",
+    "INSERT INTO up VALUES (1, 2), (1, 3) ON CONFLICT (id) DO UPDATE SET n = excluded.n WHERE up.n > 500 RETURNING *",
+    "INSERT INTO up VALUES (1, 2), (1, 999) ON CONFLICT (id) DO UPDATE SET n = excluded.n WHERE excluded.n > 500 RETURNING *",
+    "INSERT INTO up VALUES (1, 2, 'moved'), (1, 3, 'new') ON CONFLICT (id) DO UPDATE SET id = 61 RETURNING *",
     "INSERT INTO up SELECT id, n, 'selected' FROM up WHERE id < 4 ORDER BY id ON CONFLICT (id) DO UPDATE SET b = excluded.b RETURNING *",
 ];
 
 const REFUSED: &[&str] = &[
     "INSERT INTO up VALUES (7, 1), (7, 2) ON CONFLICT (id) DO UPDATE SET n = 1",
+    "INSERT INTO up VALUES (8, 1), (8, 2) ON CONFLICT (id) DO UPDATE SET n = 1 WHERE false",
+    "INSERT INTO up VALUES (2, 1), (2, 2) ON CONFLICT (id) DO UPDATE SET n = excluded.n",
     "INSERT INTO up VALUES (1, 1) ON CONFLICT (n) DO NOTHING",
     "INSERT INTO up VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET n = n + 1",
     "INSERT INTO up VALUES (1, 1) ON CONFLICT DO UPDATE SET n = 1",
@@ -116,4 +121,63 @@ fn a_subquery_on_the_table_in_its_own_returning_is_refused() {
         peer.value("INSERT INTO up VALUES (3) RETURNING (SELECT n FROM other)"),
         "5"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn returning_names_pseudo_columns() {
+    let server = Server::start();
+    let peer = server.peer();
+    peer.run("CREATE USER TABLE mine (id int4 PRIMARY KEY, n int4); CREATE TABLE all_seq (id int4 PRIMARY KEY);");
+    assert_eq!(
+        peer.value("INSERT INTO mine VALUES (1, 1) RETURNING _user, id"),
+        "postgres|1"
+    );
+    assert_eq!(
+        peer.value("UPDATE mine AS m SET n = 2 RETURNING m._user || '!', *"),
+        "postgres!|1|2"
+    );
+    assert_eq!(
+        peer.value(
+            "INSERT INTO mine VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET n = 3 RETURNING n, _user"
+        ),
+        "3|postgres"
+    );
+    let seq = peer.value("SELECT _seq FROM mine");
+    assert_eq!(
+        peer.value("DELETE FROM mine RETURNING _seq, _user, *"),
+        format!("{seq}|postgres|1|3")
+    );
+    for statement in [
+        "INSERT INTO mine VALUES (2, 1) RETURNING _seq",
+        "INSERT INTO mine VALUES (2, 1) RETURNING (mine._seq + 1)::text",
+        "UPDATE mine SET n = 5 RETURNING id, _seq",
+    ] {
+        let error = peer.try_run(&format!("{statement};")).unwrap_err();
+        assert!(
+            error.contains("_seq of a new row") && error.contains("not supported"),
+            "{error}"
+        );
+    }
+    // An ordinary role sees no `_user`, and names that look alike are others.
+    assert_eq!(
+        peer.value("INSERT INTO all_seq VALUES (1) RETURNING all_seq.id"),
+        "1"
+    );
+    let error = peer
+        .try_run("DELETE FROM all_seq RETURNING _user;")
+        .unwrap_err();
+    assert!(error.contains("\"_user\" does not exist"), "{error}");
+    // Prepared statements know their columns beforehand.
+    let client = server.peer().connect().await;
+    let insert = "INSERT INTO mine VALUES ($1, 1) RETURNING _user, id";
+    let row = client.query_one(insert, &[&9_i32]).await.unwrap();
+    assert_eq!(
+        (row.get::<_, &str>(0), row.get::<_, i32>(1)),
+        ("postgres", 9)
+    );
+    let row = client
+        .query_one("DELETE FROM mine RETURNING _seq", &[])
+        .await
+        .unwrap();
+    assert!(row.get::<_, i64>(0) > 0);
 }

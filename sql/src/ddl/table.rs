@@ -9,10 +9,10 @@ mod widen;
 use datafusion::sql::sqlparser::ast::{
     AlterColumnOperation, AlterTable, AlterTableOperation, CascadeOption, CreateTable,
     DropBehavior, Expr, IndexColumn, ObjectName, OnCommit, PrimaryKeyConstraint,
-    RenameTableNameKind, TableConstraint, Truncate,
+    RenameTableNameKind, TableConstraint, Truncate, TruncateIdentityOption,
 };
 use tidelog_storage::{
-    CatalogChange, ColumnDef, ColumnId, ColumnType, TableDef, TableId, TableKind,
+    CatalogChange, ColumnDef, ColumnId, ColumnType, SequenceDef, TableDef, TableId, TableKind,
 };
 
 use column::{NewColumn, add_column, alter_column, column, drop_column, rename_column};
@@ -246,13 +246,32 @@ pub(super) fn truncate(scope: Scope<'_>, truncate: &Truncate) -> Result<DdlPlan,
             tables.push(child);
         }
     }
-    for (at, table) in tables.into_iter().enumerate() {
-        let id = TableId::new(scope.catalog.next_table_id + at as u32);
-        let table = TableDef {
-            id,
+    let restarts = truncate.identity == Some(TruncateIdentityOption::Restart);
+    let mut next = scope.catalog.next_table_id;
+    let mut next_id = || {
+        next += 1;
+        next - 1
+    };
+    for table in tables {
+        let mut table = TableDef {
+            id: TableId::new(next_id()),
             ..TableDef::clone(table)
         };
+        let mut restarted = Vec::new();
+        for column in table.columns.iter_mut().filter(|_| restarts) {
+            let owned = column.sequence;
+            if let Some(owned) = owned.and_then(|id| scope.catalog.sequence_by_id(id)) {
+                // A new sequence in place of the old one: where it stands comes and goes with the transaction.
+                let sequence = SequenceDef {
+                    id: next_id(),
+                    ..SequenceDef::clone(owned)
+                };
+                column.sequence = Some(sequence.id);
+                restarted.push(CatalogChange::PutSequence(sequence));
+            }
+        }
         plan.changes.push(CatalogChange::PutTable(Box::new(table)));
+        plan.changes.extend(restarted);
     }
     Ok(plan)
 }

@@ -79,6 +79,7 @@ enum Op {
     Remove,
     Replace,
     Overlaps,
+    Contains,
     Subscripts,
 }
 
@@ -98,6 +99,9 @@ pub(crate) fn operator(name: &str) -> Option<BinaryOperator> {
 
 /// The function that `a && b` is planned as.
 pub(crate) const OVERLAPS: &str = "pg_overlaps";
+
+/// The function that `a @> b` is planned as, and `b <@ a`.
+pub(crate) const CONTAINS: &str = "pg_contains";
 
 /// Whether a function is a quantified comparison.
 pub(crate) fn is_quantified(name: &str) -> bool {
@@ -141,6 +145,7 @@ pub(crate) fn function(name: &str) -> Option<Arc<ScalarUDF>> {
         "array_remove" => Op::Remove,
         "array_replace" => Op::Replace,
         OVERLAPS => Op::Overlaps,
+        CONTAINS => Op::Contains,
         "pg_subscripts" => Op::Subscripts,
         super::UNTAGGED => Op::OrEmpty,
         _ => match (name.strip_prefix("pg_any_"), name.strip_prefix("pg_all_")) {
@@ -430,15 +435,20 @@ impl ArrayFunction {
                 };
                 Datum::Array(values.map(replaced).collect())
             }
-            Op::Overlaps => {
+            Op::Overlaps | Op::Contains => {
                 let DatumRef::Array(others) = args[1] else {
                     return Ok(Datum::Null);
                 };
                 let (ours, theirs) = (elements.to_vec(), others.to_vec());
-                let meets = |ours: &Datum| {
-                    !ours.is_null() && theirs.iter().any(|t| same(ours.as_ref(), t.as_ref()))
+                // NULL is equal to nothing.
+                let has = |ours: &[Datum], their: &Datum| {
+                    !their.is_null() && ours.iter().any(|our| same(our.as_ref(), their.as_ref()))
                 };
-                Datum::Bool(ours.iter().any(meets))
+                let mut theirs = theirs.iter();
+                Datum::Bool(match self.op {
+                    Op::Overlaps => theirs.any(|their| has(&ours, their)),
+                    _ => theirs.all(|their| has(&ours, their)),
+                })
             }
             Op::Subscripts => {
                 let length = integer(args[1]).and_then(|dimension| length(elements, dimension));
@@ -453,7 +463,7 @@ impl ArrayFunction {
     /// The type of what a function of an array gives, by the array's.
     fn result_field(&self, args: &[FieldRef]) -> Result<Field> {
         let fixed = match self.op {
-            Op::Any(_) | Op::All(_) | Op::Overlaps => Some(ColumnType::Bool),
+            Op::Any(_) | Op::All(_) | Op::Overlaps | Op::Contains => Some(ColumnType::Bool),
             Op::Length
             | Op::Upper
             | Op::Lower

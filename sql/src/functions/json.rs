@@ -396,14 +396,18 @@ impl JsonFunction {
                 }
             }),
             Op::DeletePath => {
-                let path: Vec<String> = args[1].texts().into_iter().flatten().collect();
+                let steps = args[1].texts();
                 if scan::kind(json).is_scalar() {
                     return Err(refused("cannot delete path in scalar"));
                 }
-                Datum::Text(edit::delete_path(json, &path))
+                let path = edit::Path::new(&steps);
+                Datum::Text(match scan::is_empty(json) {
+                    true => json.to_string(),
+                    false => edit::delete_path(json, path)?,
+                })
             }
             Op::Set | Op::Insert => {
-                let path: Vec<String> = args[1].texts().into_iter().flatten().collect();
+                let steps = args[1].texts();
                 let value = args[2].text().unwrap_or_default();
                 let flag = match args.get(3).map(|arg| arg.value) {
                     Some(DatumRef::Bool(flag)) => flag,
@@ -412,9 +416,11 @@ impl JsonFunction {
                 if scan::kind(json).is_scalar() {
                     return Err(refused("cannot set path in scalar"));
                 }
+                let path = edit::Path::new(&steps);
                 Datum::Text(match self.op {
-                    Op::Set => edit::set(json, &path, value, flag),
-                    _ => edit::insert(json, &path, value, flag)?,
+                    Op::Set if scan::is_empty(json) && !flag => json.to_string(),
+                    Op::Set => edit::set(json, path, value, flag)?,
+                    _ => edit::insert(json, path, value, flag)?,
                 })
             }
             Op::StripNulls => Datum::Text(edit::strip_nulls(json, self.jsonb)),

@@ -53,6 +53,14 @@ impl Drawn {
         inner.last = inner.last.filter(|last| *last != id);
     }
 
+    /// What was drawn from a sequence last was drawn from the one that takes its place.
+    pub(crate) fn carry_over(&self, from: u32, to: u32) {
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(value) = inner.values.get(&from).copied() {
+            inner.values.insert(to, value);
+        }
+    }
+
     /// Forgets everything (DISCARD SEQUENCES).
     pub(crate) fn clear(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = DrawnInner::default();

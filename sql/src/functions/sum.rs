@@ -1,5 +1,7 @@
 //! `sum`, which gives a numeric for bigints as PostgreSQL's does; DataFusion's wraps around.
 
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array};
@@ -74,7 +76,10 @@ impl AggregateUDFImpl for PostgresSum {
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         let ty = args.return_type().clone();
         if ty == DataType::Float32 {
-            return Ok(Box::new(Singles::default()));
+            return Ok(match args.is_distinct {
+                true => Box::new(DistinctSingles::default()),
+                false => Box::new(Singles::default()),
+            });
         }
         Ok(Box::new(Summed::new(self.sum.accumulator(args)?, ty)))
     }
@@ -140,6 +145,71 @@ pub(super) fn overflow() -> DataFusionError {
 /// Whether floats are summed.
 fn of_floats(values: &ArrayRef) -> Option<&Float64Array> {
     values.as_primitive_opt::<Float64Type>()
+}
+
+/// The sum of different reals.
+#[derive(Debug, Default)]
+struct DistinctSingles(BTreeSet<Single>);
+
+/// A real with the order that PostgreSQL adds them up in: NaN is above all others and equal to itself.
+#[derive(Clone, Copy, Debug)]
+struct Single(f32);
+
+impl Ord for Single {
+    fn cmp(&self, other: &Single) -> Ordering {
+        let nan = || self.0.is_nan().cmp(&other.0.is_nan());
+        self.0.partial_cmp(&other.0).unwrap_or_else(nan)
+    }
+}
+
+impl PartialOrd for Single {
+    fn partial_cmp(&self, other: &Single) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Single {
+    fn eq(&self, other: &Single) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Single {}
+
+impl Accumulator for DistinctSingles {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        let values = values[0].as_primitive::<Float32Type>();
+        self.0.extend(values.iter().flatten().map(Single));
+        Ok(())
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        for values in states[0].as_list::<i32>().iter().flatten() {
+            self.update_batch(&[values])?;
+        }
+        Ok(())
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        let values = self
+            .0
+            .iter()
+            .map(|value| ScalarValue::Float32(Some(value.0)));
+        let values: Vec<ScalarValue> = values.collect();
+        let list = ScalarValue::new_list_nullable(&values, &DataType::Float32);
+        Ok(vec![ScalarValue::List(list)])
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        let values = self.0.iter().map(|value| value.0);
+        Ok(ScalarValue::Float32(
+            values.reduce(|sum, value| sum + value),
+        ))
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self) + self.0.len() * size_of::<Single>()
+    }
 }
 
 /// The sum of reals, which is a real.

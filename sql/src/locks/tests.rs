@@ -61,8 +61,8 @@ fn waiters_are_served_in_order_and_nothing_remains() {
     let (mut b, mut c) = (Locks::new(&table, 2), Locks::new(&table, 3));
     assert!(a.try_lock(&row[0].0, Update));
     {
-        let mut b_waits = pin!(b.lock_all(&row, None));
-        let mut c_waits = pin!(c.lock_all(&row, None));
+        let mut b_waits = pin!(b.lock_all(&row, false, None));
+        let mut c_waits = pin!(c.lock_all(&row, false, None));
         assert_eq!(poll(&mut b_waits), None);
         assert_eq!(poll(&mut c_waits), None);
         // Who comes later does not jump the queue with a lock that the holder would allow.
@@ -85,7 +85,7 @@ fn a_wait_that_is_dropped_after_its_grant_gives_the_lock_back() {
     let mut b = Locks::new(&table, 2);
     assert!(a.try_lock(&row[0].0, Update));
     {
-        let mut waits = pin!(b.lock_all(&row, None));
+        let mut waits = pin!(b.lock_all(&row, false, None));
         assert_eq!(poll(&mut waits), None);
         drop(a);
     }
@@ -108,11 +108,11 @@ fn circles_are_refused_and_chains_are_not() {
         [(key("z"), Share)],
         [(key("x"), Share)],
     );
-    let mut a_waits = pin!(a.lock_all(&y, None));
-    let mut b_waits = pin!(b.lock_all(&z, None));
+    let mut a_waits = pin!(a.lock_all(&y, false, None));
+    let mut b_waits = pin!(b.lock_all(&z, false, None));
     assert_eq!(poll(&mut a_waits), None);
     assert_eq!(poll(&mut b_waits), None);
-    let mut c_waits = Box::pin(c.lock_all(&x, None));
+    let mut c_waits = Box::pin(c.lock_all(&x, false, None));
     match poll(&mut c_waits.as_mut()) {
         Some(Err(LockError::Deadlock(mut pids))) => {
             assert_eq!(pids[0], 3);
@@ -134,10 +134,10 @@ fn two_that_share_a_row_and_both_want_more_are_a_deadlock() {
     let row = [(key("r"), Update)];
     let (mut a, mut b) = (Locks::new(&table, 1), Locks::new(&table, 2));
     assert!(a.try_lock(&row[0].0, Share) && b.try_lock(&row[0].0, Share));
-    let mut a_waits = pin!(a.lock_all(&row, None));
+    let mut a_waits = pin!(a.lock_all(&row, false, None));
     assert_eq!(poll(&mut a_waits), None);
     {
-        let mut b_waits = pin!(b.lock_all(&row, None));
+        let mut b_waits = pin!(b.lock_all(&row, false, None));
         let refused = poll(&mut b_waits);
         assert!(matches!(refused, Some(Err(LockError::Deadlock(_)))));
     }
@@ -168,11 +168,12 @@ async fn more_rows_than_a_batch_with_one_that_is_busy() {
         assert!(a.try_lock(&rows[at].0, Update));
     }
     assert_eq!(
-        b.lock_all(&rows, Some(Duration::from_millis(1))).await,
+        b.lock_all(&rows, false, Some(Duration::from_millis(1)))
+            .await,
         Err(LockError::Timeout)
     );
     drop(a);
-    assert_eq!(b.lock_all(&rows, None).await, Ok(false));
+    assert_eq!(b.lock_all(&rows, false, None).await, Ok(false));
     assert_eq!(b.mark(), rows.len());
     drop(b);
     assert!(is_empty(&table));
@@ -191,11 +192,11 @@ fn a_circle_through_the_queue() {
     assert!(a.try_lock(&x[0].0, KeyShare));
     assert!(c.try_lock(&y[0].0, Update));
     // b waits for a; c would be let in by a, but stands behind b; a then waits for c.
-    let mut b_waits = pin!(b.lock_all(&x, None));
+    let mut b_waits = pin!(b.lock_all(&x, false, None));
     assert_eq!(poll(&mut b_waits), None);
-    let mut c_waits = pin!(c.lock_all(&x_shared, None));
+    let mut c_waits = pin!(c.lock_all(&x_shared, false, None));
     assert_eq!(poll(&mut c_waits), None);
-    let mut a_waits = pin!(a.lock_all(&y, None));
+    let mut a_waits = pin!(a.lock_all(&y, false, None));
     assert!(matches!(
         poll(&mut a_waits),
         Some(Err(LockError::Deadlock(_)))
@@ -209,7 +210,7 @@ fn many_who_wait_for_one_row_are_quick_to_check() {
     let mut owners: Vec<Locks> = (0..2000).map(|pid| Locks::new(&table, pid)).collect();
     let mut waits: Vec<_> = owners
         .iter_mut()
-        .map(|owner| Box::pin(owner.lock_all(&row, None)))
+        .map(|owner| Box::pin(owner.lock_all(&row, false, None)))
         .collect();
     assert_eq!(poll(&mut waits[0].as_mut()), Some(Ok(false)));
     for wait in &mut waits[1..] {
@@ -218,4 +219,36 @@ fn many_who_wait_for_one_row_are_quick_to_check() {
     drop(waits);
     drop(owners);
     assert!(is_empty(&table));
+}
+
+#[tokio::test]
+async fn who_changes_a_row_is_known() {
+    let table = table();
+    let (mut a, b) = (Locks::new(&table, 1), Locks::new(&table, 2));
+    let row = [(key("r"), Update)];
+    a.lock_all(&row, false, None).await.unwrap();
+    assert!(!b.is_changed_by_another(&key("r")));
+    // A weaker lock says it, too.
+    a.lock_all(&[(key("r"), NoKeyUpdate)], true, None)
+        .await
+        .unwrap();
+    assert!(b.is_changed_by_another(&key("r")));
+    assert!(!a.is_changed_by_another(&key("r")));
+    drop(a);
+    assert!(!b.is_changed_by_another(&key("r")));
+}
+
+#[tokio::test]
+async fn some_locks_can_be_given_back_before_the_others() {
+    let table = table();
+    let (mut a, mut b) = (Locks::new(&table, 1), Locks::new(&table, 2));
+    assert!(a.try_lock(&key("before"), Update));
+    let mark = a.mark();
+    let rows = ["x", "y", "z"].map(|name| (key(name), Update));
+    a.lock_all(&rows, true, None).await.unwrap();
+    a.release_but(mark, &HashSet::from([key("y")]));
+    let free = ["before", "x", "y", "z"].map(|name| b.try_lock(&key(name), Update));
+    assert_eq!(free, [false, true, false, true]);
+    a.release_to(0);
+    assert!(b.try_lock(&key("y"), Update));
 }

@@ -180,6 +180,7 @@ pub(super) fn parse_fetch(
                 SqlError::new(ErrorKind::InvalidParameterValue, message).hint("There is timeout.")
             );
         }
+        let Some(value) = value else { continue };
         timeout = Some(settings::time(value).ok_or_else(|| {
             let message = format!("invalid value for FETCH option \"timeout\": \"{value}\"");
             SqlError::new(ErrorKind::InvalidParameterValue, message)

@@ -50,7 +50,8 @@ fn token(token: Token, like: &TokenWithSpan) -> TokenWithSpan {
     }
 }
 
-/// SEARCH and CYCLE of recursive queries, and EXCLUDE of window frames but for NO OTHERS, which is the default.
+/// SEARCH and CYCLE of recursive queries, EXCLUDE of window frames but for NO OTHERS, which is the default, and assignments to
+/// elements.
 fn refuse(tokens: &mut Vec<TokenWithSpan>) -> Result<(), SqlError> {
     let mut at = 1;
     while at < tokens.len() {
@@ -92,11 +93,37 @@ fn refuse(tokens: &mut Vec<TokenWithSpan>) -> Result<(), SqlError> {
                     _ => {}
                 }
             }
+            "SET" if assigns_element(tokens, at + 1) => {
+                let what = "an assignment to an element of a column (SET column[…] = …)";
+                return Err(SqlError::unsupported(what));
+            }
             _ => {}
         }
         at += 1;
     }
     Ok(())
+}
+
+/// Whether a column with a subscript stands among the targets of the assignments that begin here.
+fn assigns_element(tokens: &[TokenWithSpan], begin: usize) -> bool {
+    let (mut depth, mut begins) = (0, true);
+    for at in begin..tokens.len() {
+        let is_column = matches!(tokens[at].token, Token::Word(_));
+        if begins && is_column && is(tokens, at + 1, &Token::LBracket) {
+            return true;
+        }
+        begins = depth == 0 && tokens[at].token == Token::Comma;
+        match tokens[at].token {
+            Token::LParen | Token::LBracket => depth += 1,
+            Token::RParen | Token::RBracket => depth -= 1,
+            _ => {}
+        }
+        let ends = matches!(word(tokens, at).as_str(), "FROM" | "WHERE" | "RETURNING");
+        if depth < 0 || depth == 0 && ends {
+            return false;
+        }
+    }
+    false
 }
 
 /// Takes `[NOT] DEFERRABLE` out of a transaction's characteristics. It has a serializable transaction that only reads

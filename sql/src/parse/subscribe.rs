@@ -51,6 +51,8 @@ pub(crate) enum OptionValue {
     Text(String),
     /// `$1`, by its index from 0.
     Parameter(usize),
+    /// NULL: as if the option were not given.
+    Null,
 }
 
 pub(super) fn parse_subscribe(
@@ -126,13 +128,20 @@ pub(super) fn parse_subscribe(
     })
 }
 
-/// An option as it was parsed: the name, the value's text, and whether that is a parameter.
-type RawOption = (String, String, bool);
+/// An option as it was parsed: its name, and the token or words that are its value.
+type RawOption = (String, RawValue);
 
-pub(super) fn option_of((name, text, parameter): RawOption) -> Result<SubscribeOption, SqlError> {
-    let value = match parameter {
-        true => OptionValue::Parameter(placeholder(&text)?),
-        false => OptionValue::Text(text),
+pub(super) enum RawValue {
+    Text(String),
+    Parameter(String),
+    Null,
+}
+
+pub(super) fn option_of((name, value): RawOption) -> Result<SubscribeOption, SqlError> {
+    let value = match value {
+        RawValue::Text(text) => OptionValue::Text(text),
+        RawValue::Parameter(parameter) => OptionValue::Parameter(placeholder(&parameter)?),
+        RawValue::Null => OptionValue::Null,
     };
     Ok(SubscribeOption { name, value })
 }
@@ -146,20 +155,22 @@ enum Source {
 pub(super) fn parse_option(parser: &mut Parser<'_>) -> Result<RawOption, ParserError> {
     let name = parser.parse_identifier()?.value.to_ascii_lowercase();
     if !parser.consume_token(&Token::Eq) {
-        return Ok((name, "true".to_string(), false));
+        return Ok((name, RawValue::Text("true".to_string())));
     }
     let negative = parser.consume_token(&Token::Minus);
     let token = parser.next_token();
-    match token.token {
-        Token::Number(value, _) if negative => Ok((name, format!("-{value}"), false)),
-        Token::Number(value, _) => Ok((name, value, false)),
-        Token::SingleQuotedString(value) if !negative => Ok((name, value, false)),
+    let value = match token.token {
+        Token::Number(value, _) if negative => RawValue::Text(format!("-{value}")),
+        Token::Number(value, _) => RawValue::Text(value),
+        Token::SingleQuotedString(value) if !negative => RawValue::Text(value),
+        Token::Word(word) if !negative && word.keyword == Keyword::NULL => RawValue::Null,
         Token::Word(word) if !negative && word.quote_style.is_none() => {
-            Ok((name, word.value.to_ascii_lowercase(), false))
+            RawValue::Text(word.value.to_ascii_lowercase())
         }
-        Token::Placeholder(value) if !negative => Ok((name, value, true)),
-        _ => parser.expected("a number, a string or a parameter", token),
-    }
+        Token::Placeholder(value) if !negative => RawValue::Parameter(value),
+        _ => return parser.expected("a number, a string or a parameter", token),
+    };
+    Ok((name, value))
 }
 
 /// `COPY (SUBSCRIBE …) TO STDOUT …`: the inside is parsed by itself, the rest around a stand-in query.

@@ -22,7 +22,7 @@ use tidelog_storage::{ColumnType, ElementType};
 use super::calls;
 use super::operators::{
     class, external, is_open, known_type, literal_of, no_operator, plain_type, type_of, type_pair,
-    type_parameter,
+    type_parameter, written_type,
 };
 use super::order::has_own_order;
 use crate::error::{ErrorKind, SqlError};
@@ -154,17 +154,50 @@ pub(super) fn beside_array(
         _ => return Ok((left, right)),
     };
     let typed = typed_as(vec![left, right], array, style)?;
-    // An array and NULL together are the array.
+    // An array and NULL together are the array; what one says of the other is not known.
     let empty = || literal_of(Expr::Literal(ScalarValue::from("{}"), None), array, style);
-    let typed = typed
-        .into_iter()
-        .map(|expr| match *op == StringConcat && is_null(&expr) {
-            true => empty(),
-            false => Ok(expr),
-        });
+    let unknown = || ScalarValue::try_from(&array.arrow()).map(|null| Expr::Literal(null, None));
+    let typed = typed.into_iter().map(|expr| match is_null(&expr) {
+        true if *op == StringConcat => empty(),
+        true => unknown(),
+        false => Ok(expr),
+    });
     let typed = typed.collect::<Result<Vec<_>>>()?;
     let [left, right] = <[Expr; 2]>::try_from(typed).expect("there were two of them");
     Ok((left, right))
+}
+
+/// `@>` and `<@` of arrays, whose elements are of one type or integers.
+pub(super) fn contains(
+    op: &BinaryOperator,
+    left: &Expr,
+    right: &Expr,
+    schema: &DFSchema,
+) -> Result<Option<Expr>> {
+    let (outer, inner) = match op {
+        BinaryOperator::AtArrow => (left, right),
+        BinaryOperator::ArrowAt => (right, left),
+        _ => return Ok(None),
+    };
+    let (l, r) = (written_type(left, schema), written_type(right, schema));
+    let element = |ty| match ty {
+        Some(ColumnType::Array(element)) => Some(plain_type(element.into())),
+        _ => None,
+    };
+    use ColumnType::{Int2, Int4, Int8};
+    let is_integer = |ty| matches!(ty, Int2 | Int4 | Int8);
+    match (element(l), element(r)) {
+        (None, None) => Ok(None),
+        (Some(l), Some(r)) if l == r || is_integer(l) && is_integer(r) => {
+            let call = functions::array::function(functions::array::CONTAINS);
+            let operands = vec![outer.clone(), inner.clone()];
+            Ok(call.map(|call| functions::json::call(call, operands)))
+        }
+        _ => match (l, r) {
+            (Some(l), Some(r)) => Err(no_operator(op, l, r)),
+            _ => Ok(None),
+        },
+    }
 }
 
 /// Plans functions that give rows in FROM: the columns of their elements have the types of these from the beginning.

@@ -15,7 +15,7 @@ use datafusion::sql::sqlparser::ast::BinaryOperator;
 use tidelog_storage::datum::{ColumnBuilder, datum_at};
 use tidelog_storage::{ColumnType, Datum, DatumRef, ElementType, PrintedType};
 
-use super::order::{check_groupable, is_comparable, refuse_json, sorted, sorted_by};
+use super::order::{check_groupable, is_comparable, refuse_json, sorted, sorted_by, undetermined};
 use super::{arrays, calls, caseless, conditional};
 use crate::error::{ErrorKind, SqlError};
 use crate::optimize::with_its_name;
@@ -41,6 +41,9 @@ impl ExprPlanner for PostgresOperators {
             Divide, Eq, Gt, GtEq, Lt, LtEq, Minus, Modulo, Multiply, NotEq, Plus,
         };
         let (left, right) = arrays::beside_array(&op, left, right, schema, self.style)?;
+        if let Some(planned) = arrays::contains(&op, &left, &right, schema)? {
+            return Ok(PlannerResult::Planned(planned));
+        }
         if let Some(planned) = self.plan_typed(&op, &left, &right, schema)? {
             return Ok(PlannerResult::Planned(planned));
         }
@@ -285,7 +288,8 @@ pub(super) fn follow_postgres(plan: LogicalPlan, style: Style) -> Result<Logical
                 LogicalPlan::Distinct(Distinct::On(first))
             }
             LogicalPlan::Aggregate(aggregate) => {
-                check_groupable(&aggregate.group_expr, &schema)?;
+                let input = aggregate.input.schema();
+                check_groupable(undetermined(&aggregate.group_expr, input), &schema)?;
                 LogicalPlan::Aggregate(aggregate)
             }
             LogicalPlan::Distinct(Distinct::All(input)) => {

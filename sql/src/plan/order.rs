@@ -80,6 +80,29 @@ pub(super) fn check_groupable<'e>(
     Ok(())
 }
 
+/// Those of some columns to group by that no key among the others determines: DataFusion adds to a primary key all that it
+/// determines, and is free to group by that or not.
+pub(super) fn undetermined<'e>(
+    exprs: &'e [Expr],
+    schema: &'e DFSchema,
+) -> impl Iterator<Item = &'e Expr> {
+    let place = |expr: &Expr| match expr {
+        Expr::Column(column) => schema.index_of_column(column).ok(),
+        _ => None,
+    };
+    let given: Vec<usize> = exprs.iter().filter_map(place).collect();
+    let keys = schema.functional_dependencies().iter();
+    let keys = keys.filter(move |key| key.source_indices.iter().all(|at| given.contains(at)));
+    let keys: Vec<_> = keys.collect();
+    exprs.iter().filter(move |expr| {
+        let determines = |at| {
+            keys.iter()
+                .any(|key| key.target_indices.contains(&at) && !key.source_indices.contains(&at))
+        };
+        !place(expr).is_some_and(determines)
+    })
+}
+
 /// Sort keys as PostgreSQL's types sort.
 pub(super) fn sorted(keys: Vec<SortExpr>, schema: &DFSchema) -> Result<Vec<SortExpr>> {
     let key = |key: SortExpr| match type_of(&key.expr, schema) {

@@ -201,6 +201,10 @@ impl Session {
             {
                 self.engine.store.begin_sequence(sequence.id)?;
                 self.drawn.forget(sequence.id);
+                // TRUNCATE … RESTART IDENTITY: what was drawn from it was.
+                if let Some(old) = catalog.sequence(&sequence.schema, &sequence.name) {
+                    self.drawn.carry_over(old.id, sequence.id);
+                }
             }
         }
         Ok(())

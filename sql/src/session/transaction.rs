@@ -26,6 +26,7 @@ use crate::notify::{ChannelChange, ChannelEvent};
 use crate::provider::Scope;
 use crate::row::Write;
 use crate::settings::SettingsMark;
+use crate::turns::{TURN_ROWS, Turns};
 
 fn too_large(bytes_max: usize) -> SqlError {
     let shown = match bytes_max {
@@ -541,17 +542,29 @@ impl Session {
 
     /// Adds changes to the transaction: all of them or, with an error, none. Where the commit comes later, a key
     /// that exists is found now; its lock must be held.
-    pub(crate) fn write(
+    pub(crate) async fn write(
         &mut self,
         table: &Arc<TableDef>,
         writes: &[Write],
     ) -> Result<(), SqlError> {
+        let before = self.work.changes.read().len();
+        let (mut snapshot, mut turns) = (None, Turns::default());
         let inserts = |write: &Write| !write.new_keys(table).is_empty();
-        if !self.defers_commit() || !writes.iter().any(inserts) {
-            return self.add(table, writes, None);
+        for writes in writes.chunks(TURN_ROWS) {
+            turns.worked(writes.len()).await;
+            let added = match self.defers_commit() && writes.iter().any(inserts) {
+                false => self.add(table, writes, None),
+                true => {
+                    let snapshot = snapshot.get_or_insert_with(|| self.snapshot());
+                    tokio::task::block_in_place(|| self.add(table, writes, Some(snapshot)))
+                }
+            };
+            if added.is_err() {
+                self.work.changes.write().rollback_to(before);
+                return added;
+            }
         }
-        let snapshot = self.snapshot();
-        tokio::task::block_in_place(|| self.add(table, writes, Some(&snapshot)))
+        Ok(())
     }
 
     /// 23505 for a key that exists, where that would be found with the commit only.
@@ -576,6 +589,7 @@ impl Session {
         })
     }
 
+    /// What came before an error stays.
     fn add(
         &self,
         table: &Arc<TableDef>,
@@ -584,7 +598,6 @@ impl Session {
     ) -> Result<(), SqlError> {
         let bytes_max = self.engine.transaction_bytes_max;
         let mut changes = self.work.changes.write();
-        let before = changes.len();
         let mut add = |write: &Write| {
             if let Some(snapshot) = snapshot {
                 for (key, values) in write.new_keys(table) {
@@ -613,11 +626,7 @@ impl Session {
             }
             Ok(())
         };
-        let added = writes.iter().try_for_each(&mut add);
-        if added.is_err() {
-            changes.rollback_to(before);
-        }
-        added
+        writes.iter().try_for_each(&mut add)
     }
 
     /// Adds rows from before an index to it, with the commit.

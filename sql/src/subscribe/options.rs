@@ -15,6 +15,17 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 /// How many changes are read at once unless `batch_size` says otherwise.
 const BATCH_ROWS: usize = 1000;
 const BATCH_ROWS_MAX: u64 = 10_000;
+const NAMES: [&str; 9] = [
+    "last_rows",
+    "snapshot",
+    "from",
+    "up_to",
+    "batch_size",
+    "progress",
+    "ops",
+    "envelope",
+    "on_lag",
+];
 
 /// The options of a subscription, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,6 +94,10 @@ pub(super) fn check(
         }
         let value = match (value, values) {
             (OptionValue::Text(text), _) => text.clone(),
+            (OptionValue::Null, _) => match NAMES.contains(&name.as_str()) {
+                true => continue,
+                false => return Err(unknown(name)),
+            },
             (OptionValue::Parameter(index), Some(values)) => match values.get(*index) {
                 // A client that has no Seq yet says NULL.
                 None | Some(Datum::Null) => continue,
@@ -97,10 +112,9 @@ pub(super) fn check(
                     shown
                 }
             },
-            (OptionValue::Parameter(_), None) => match name.as_str() {
-                "last_rows" | "snapshot" | "from" | "up_to" | "batch_size" | "progress" | "ops"
-                | "envelope" | "on_lag" => continue,
-                name => return Err(unknown(name)),
+            (OptionValue::Parameter(_), None) => match NAMES.contains(&name.as_str()) {
+                true => continue,
+                false => return Err(unknown(name)),
             },
         };
         let wrong = |what| invalid(name, &value, what);
@@ -178,12 +192,13 @@ pub(super) fn check(
     Ok(checked)
 }
 
-/// Options that can only be literals: each name with its value.
+/// Options that can only be literals: each name with its value, `None` for NULL.
 pub(crate) fn literal_options<'a>(
     options: &'a [SubscribeOption],
-) -> Result<Vec<(&'a str, &'a str)>, SqlError> {
+) -> Result<Vec<(&'a str, Option<&'a str>)>, SqlError> {
     let pair = |option: &'a SubscribeOption| match &option.value {
-        OptionValue::Text(value) => Ok((option.name.as_str(), value.as_str())),
+        OptionValue::Text(value) => Ok((option.name.as_str(), Some(value.as_str()))),
+        OptionValue::Null => Ok((option.name.as_str(), None)),
         OptionValue::Parameter(_) => {
             let what = format!("a parameter in the option \"{}\"", option.name);
             Err(SqlError::unsupported(what))

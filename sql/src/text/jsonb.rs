@@ -48,8 +48,8 @@ enum Open {
 pub(crate) fn object(mut members: Vec<(String, String)>) -> String {
     // The sort is stable, so the last of equal keys is the last given.
     members.sort_by(|(a, _), (b, _)| (a.len(), a.as_bytes()).cmp(&(b.len(), b.as_bytes())));
-    let mut out = String::new();
-    let mut separator = "{";
+    let mut out = String::from("{");
+    let mut separator = "";
     for (index, (key, value)) in members.iter().enumerate() {
         if members.get(index + 1).is_some_and(|(next, _)| next == key) {
             continue;

@@ -372,3 +372,88 @@ async fn a_transaction_that_grows_too_large_is_refused() {
     client.batch_execute("ROLLBACK").await.unwrap();
     assert_eq!(answer(&client, "SELECT count(*) FROM big").await, "0");
 }
+
+const FAMILY: &str = "
+    DROP TABLE IF EXISTS child;
+    DROP TABLE IF EXISTS t;
+    CREATE TABLE t (id int8 PRIMARY KEY, n int8 NOT NULL, u int8 UNIQUE);
+    INSERT INTO t VALUES (1, 10, 100), (2, 20, 200), (3, 30, 300);
+    CREATE TABLE child (id int8 PRIMARY KEY, t int8 REFERENCES t);
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_insert_of_a_key_that_is_there_locks_nothing_and_waits_for_no_lock() {
+    same_on_both(
+        FAMILY,
+        &[
+            // DO NOTHING that did nothing.
+            "a: BEGIN
+             a: INSERT INTO t VALUES (1, 99, 9), (9, 9, 200) ON CONFLICT DO NOTHING
+             b: SELECT n FROM t WHERE id = 1 FOR NO KEY UPDATE NOWAIT
+             b: SELECT n FROM t ORDER BY id FOR UPDATE NOWAIT
+             b: SET lock_timeout = '5s'
+             b: INSERT INTO child VALUES (1, 1)
+             b: UPDATE t SET n = 21 WHERE id = 2
+             b: DELETE FROM t WHERE id = 2
+             b: INSERT INTO t VALUES (9, 9, 9)
+             a: COMMIT",
+            // Who only locks is not waited for.
+            "a: BEGIN
+             a: SELECT n FROM t WHERE id = 1 FOR UPDATE
+             b: SET lock_timeout = '5s'
+             b: INSERT INTO t VALUES (1, 5, 5)
+             b: INSERT INTO t VALUES (4, 5, 5), (1, 5, 6)
+             b: INSERT INTO t VALUES (1, 5, 5) ON CONFLICT DO NOTHING
+             b: INSERT INTO t VALUES (1, 5, 5) ON CONFLICT (id) DO NOTHING
+             b> INSERT INTO t VALUES (1, 5, 5) ON CONFLICT (id) DO UPDATE SET n = 6
+             a: COMMIT
+             b<
+             b: SELECT n FROM t ORDER BY id",
+            "a: BEGIN
+             a: INSERT INTO child VALUES (1, 1)
+             b: SET lock_timeout = '5s'
+             b: INSERT INTO t VALUES (1, 5, 5)
+             b: INSERT INTO t VALUES (1, 5, 5) ON CONFLICT DO NOTHING
+             a: COMMIT",
+            // Who changes is.
+            "a: BEGIN
+             a: DELETE FROM t WHERE id = 1
+             b> INSERT INTO t VALUES (1, 5, 5) ON CONFLICT DO NOTHING
+             a: COMMIT
+             b<
+             b: SELECT n FROM t ORDER BY id",
+            "a: BEGIN
+             a: DELETE FROM t WHERE id = 1
+             b> INSERT INTO t VALUES (1, 5, 5) ON CONFLICT DO NOTHING
+             a: ROLLBACK
+             b<",
+            "a: BEGIN
+             a: UPDATE t SET n = 11 WHERE id = 1
+             b> INSERT INTO t VALUES (1, 5, 5)
+             c> INSERT INTO t VALUES (1, 5, 5) ON CONFLICT DO NOTHING
+             a: COMMIT
+             b<
+             c<",
+            "a: BEGIN
+             a: SELECT n FROM t WHERE id = 1 FOR UPDATE
+             a: UPDATE t SET n = 11 WHERE id = 1
+             b> INSERT INTO t VALUES (1, 5, 5)
+             a: ROLLBACK
+             b<",
+            // A lock that was waited for is given back.
+            "a: BEGIN
+             a: INSERT INTO t VALUES (7, 7, 7)
+             b: BEGIN
+             b> INSERT INTO t VALUES (7, 8, 8), (8, 8, 7), (9, 9, 9) ON CONFLICT DO NOTHING
+             a: COMMIT
+             b<
+             c: SELECT n FROM t WHERE id = 7 FOR UPDATE NOWAIT
+             c: SET lock_timeout = '5s'
+             c: DELETE FROM t WHERE id = 7
+             c: INSERT INTO t VALUES (7, 8, 8), (8, 8, 7)
+             b: COMMIT
+             c: SELECT id, n, u FROM t ORDER BY id",
+        ],
+    )
+    .await;
+}

@@ -80,38 +80,77 @@ fn place(index: i64, length: usize) -> Option<usize> {
     usize::try_from(at).ok().filter(|at| *at < length)
 }
 
+/// Where a path goes on: what is left of it, and how many of its steps lie behind.
+#[derive(Clone, Copy)]
+pub(super) struct Path<'a> {
+    steps: &'a [Option<String>],
+    behind: usize,
+}
+
+impl<'a> Path<'a> {
+    pub(super) fn new(steps: &'a [Option<String>]) -> Path<'a> {
+        Path { steps, behind: 0 }
+    }
+
+    /// Its next step and what follows; an error when the step is NULL.
+    fn split(self) -> Result<Option<(&'a str, Path<'a>)>, SqlError> {
+        let Some((step, steps)) = self.steps.split_first() else {
+            return Ok(None);
+        };
+        let behind = self.behind + 1;
+        let step = step.as_deref().ok_or_else(|| {
+            let message = format!("path element at position {behind} is null");
+            SqlError::new(ErrorKind::NullValueNotAllowed, message)
+        })?;
+        Ok(Some((step, Path { steps, behind })))
+    }
+
+    /// Whether nothing follows.
+    fn is_end(self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// The step that was taken last, as an index.
+    fn index(self, step: &str) -> Result<i64, SqlError> {
+        let digits = step.trim_start_matches([' ', '\t', '\n', '\r', '\u{b}', '\u{c}']);
+        digits.parse::<i32>().map(i64::from).map_err(|_| {
+            let message = format!(
+                "path element at position {} is not an integer: \"{step}\"",
+                self.behind
+            );
+            SqlError::new(ErrorKind::InvalidTextRepresentation, message)
+        })
+    }
+}
+
 /// `json #- path`
-pub(super) fn delete_path(json: &str, path: &[String]) -> String {
-    let Some((step, rest)) = path.split_first() else {
-        return json.to_string();
+pub(super) fn delete_path(json: &str, path: Path<'_>) -> Result<String, SqlError> {
+    let Some((step, rest)) = path.split()? else {
+        return Ok(json.to_string());
     };
-    match scan::kind(json) {
+    Ok(match scan::kind(json) {
         Kind::Object => {
             let mut members = owned(scan::members(json));
             if let Some(at) = members.iter().position(|(key, _)| key == step) {
-                match rest.is_empty() {
+                match rest.is_end() {
                     true => drop(members.remove(at)),
-                    false => members[at].1 = delete_path(&members[at].1, rest),
+                    false => members[at].1 = delete_path(&members[at].1, rest)?,
                 }
             }
             object(members)
         }
         Kind::Array => {
             let mut elements: Vec<String> = strings(json);
-            let at = step
-                .parse()
-                .ok()
-                .and_then(|index| place(index, elements.len()));
-            if let Some(at) = at {
-                match rest.is_empty() {
+            if let Some(at) = place(rest.index(step)?, elements.len()) {
+                match rest.is_end() {
                     true => drop(elements.remove(at)),
-                    false => elements[at] = delete_path(&elements[at], rest),
+                    false => elements[at] = delete_path(&elements[at], rest)?,
                 }
             }
             array(elements.iter().map(String::as_str))
         }
         _ => json.to_string(),
-    }
+    })
 }
 
 fn strings(json: &str) -> Vec<String> {
@@ -120,79 +159,80 @@ fn strings(json: &str) -> Vec<String> {
 }
 
 /// `jsonb_set`: the value at the path; made where only its last step is missing, if `create`.
-pub(super) fn set(json: &str, path: &[String], value: &str, create: bool) -> String {
-    let Some((step, rest)) = path.split_first() else {
-        return json.to_string();
-    };
-    match scan::kind(json) {
-        Kind::Object => {
-            let mut members = owned(scan::members(json));
-            match members.iter().position(|(key, _)| key == step) {
-                Some(at) if rest.is_empty() => members[at].1 = value.to_string(),
-                Some(at) => members[at].1 = set(&members[at].1, rest, value, create),
-                None if rest.is_empty() && create => {
-                    members.push((step.clone(), value.to_string()));
-                }
-                None => {}
-            }
-            object(members)
-        }
-        Kind::Array => {
-            let Ok(index) = step.parse::<i64>() else {
-                return json.to_string();
-            };
-            let mut elements = strings(json);
-            match place(index, elements.len()) {
-                Some(at) if rest.is_empty() => elements[at] = value.to_string(),
-                Some(at) => elements[at] = set(&elements[at], rest, value, create),
-                None if rest.is_empty() && create && index < 0 => {
-                    elements.insert(0, value.to_string());
-                }
-                None if rest.is_empty() && create => elements.push(value.to_string()),
-                None => {}
-            }
-            array(elements.iter().map(String::as_str))
-        }
-        _ => json.to_string(),
-    }
-}
-
-/// `jsonb_insert`: a new element before (or after) the one at the path, or a new key.
-pub(super) fn insert(
+pub(super) fn set(
     json: &str,
-    path: &[String],
+    path: Path<'_>,
     value: &str,
-    after: bool,
+    create: bool,
 ) -> Result<String, SqlError> {
-    let Some((step, rest)) = path.split_first() else {
+    let Some((step, rest)) = path.split()? else {
         return Ok(json.to_string());
     };
     Ok(match scan::kind(json) {
         Kind::Object => {
             let mut members = owned(scan::members(json));
             match members.iter().position(|(key, _)| key == step) {
-                Some(_) if rest.is_empty() => {
-                    return Err(refused("cannot replace existing key")
-                        .hint("Try using the function jsonb_set to replace key value."));
+                Some(at) if rest.is_end() => members[at].1 = value.to_string(),
+                Some(at) => members[at].1 = set(&members[at].1, rest, value, create)?,
+                None if rest.is_end() && create => {
+                    members.push((step.to_string(), value.to_string()));
                 }
-                Some(at) => members[at].1 = insert(&members[at].1, rest, value, after)?,
-                None if rest.is_empty() => members.push((step.clone(), value.to_string())),
                 None => {}
             }
             object(members)
         }
         Kind::Array => {
-            let Ok(index) = step.parse::<i64>() else {
-                return Ok(json.to_string());
-            };
+            let index = rest.index(step)?;
             let mut elements = strings(json);
             match place(index, elements.len()) {
-                Some(at) if rest.is_empty() => {
+                Some(at) if rest.is_end() => elements[at] = value.to_string(),
+                Some(at) => elements[at] = set(&elements[at], rest, value, create)?,
+                None if rest.is_end() && create && index < 0 => {
+                    elements.insert(0, value.to_string());
+                }
+                None if rest.is_end() && create => elements.push(value.to_string()),
+                None => {}
+            }
+            array(elements.iter().map(String::as_str))
+        }
+        _ => json.to_string(),
+    })
+}
+
+/// `jsonb_insert`: a new element before (or after) the one at the path, or a new key.
+pub(super) fn insert(
+    json: &str,
+    path: Path<'_>,
+    value: &str,
+    after: bool,
+) -> Result<String, SqlError> {
+    let Some((step, rest)) = path.split()? else {
+        return Ok(json.to_string());
+    };
+    Ok(match scan::kind(json) {
+        Kind::Object => {
+            let mut members = owned(scan::members(json));
+            match members.iter().position(|(key, _)| key == step) {
+                Some(_) if rest.is_end() => {
+                    return Err(refused("cannot replace existing key")
+                        .hint("Try using the function jsonb_set to replace key value."));
+                }
+                Some(at) => members[at].1 = insert(&members[at].1, rest, value, after)?,
+                None if rest.is_end() => members.push((step.to_string(), value.to_string())),
+                None => {}
+            }
+            object(members)
+        }
+        Kind::Array => {
+            let index = rest.index(step)?;
+            let mut elements = strings(json);
+            match place(index, elements.len()) {
+                Some(at) if rest.is_end() => {
                     elements.insert(at + usize::from(after), value.to_string());
                 }
                 Some(at) => elements[at] = insert(&elements[at], rest, value, after)?,
-                None if rest.is_empty() && index < 0 => elements.insert(0, value.to_string()),
-                None if rest.is_empty() => elements.push(value.to_string()),
+                None if rest.is_end() && index < 0 => elements.insert(0, value.to_string()),
+                None if rest.is_end() => elements.push(value.to_string()),
                 None => {}
             }
             array(elements.iter().map(String::as_str))

@@ -93,6 +93,15 @@ fn skip(bytes: &[u8], mut at: usize, also: &[u8]) -> usize {
     at
 }
 
+/// Whether it is an array or object without elements.
+pub(crate) fn is_empty(json: &str) -> bool {
+    match kind(json) {
+        Kind::Array => elements(json).is_empty(),
+        Kind::Object => members(json).is_empty(),
+        _ => false,
+    }
+}
+
 /// The elements of an array.
 pub(crate) fn elements(array: &str) -> Vec<&str> {
     let array = trim(array);
