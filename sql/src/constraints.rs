@@ -28,7 +28,7 @@ mod finish;
 pub(crate) mod undo;
 
 use crate::ddl::parents::referencing_keys_of;
-use crate::error::{ErrorKind, SqlError, from_datafusion, shown_key};
+use crate::error::{ErrorKind, SqlError, from_datafusion, shown_key, unique_violation};
 use crate::locking::Patience;
 use crate::locks::LockMode;
 use crate::modify::{Found, Tail};
@@ -76,6 +76,28 @@ impl Session {
             }
             checked => checked,
         }
+    }
+
+    /// 23505 for a key that exists, where that would be found with the commit only.
+    fn check_keys(&self, table: &TableDef, writes: &[Write]) -> Result<(), SqlError> {
+        if self.defers_commit() {
+            return Ok(());
+        }
+        let snapshot = self.snapshot();
+        let mut seen = HashSet::new();
+        tokio::task::block_in_place(|| {
+            for write in writes {
+                for (key, values) in write.new_keys(table) {
+                    let partition = &write.partition;
+                    let found = snapshot.lookup_unique(table, partition, key, &values, None)?;
+                    let identity = (partition.clone(), key.id, format!("{values:?}"));
+                    if found != Lookup::Absent || !seen.insert(identity) {
+                        return Err(unique_violation(table, key.id, &values));
+                    }
+                }
+            }
+            Ok(())
+        })
     }
 
     /// Holds rows that were written against the tables that they refer to, and that refer to them.

@@ -63,7 +63,7 @@ async fn bare_strings_take_the_type_beside_them() {
     for client in [&tide, &pg] {
         let row = client
             .query_one(
-                "SELECT count(*) FROM t WHERE b IS NOT DISTINCT FROM $1 AND id = ANY (ARRAY[$2, $3])",
+                "SELECT count(*) FROM t WHERE b IS NOT DISTINCT FROM $1 AND id = ANY (ARRAY[$2::int, $3])",
                 &[&vec![1_u8], &1_i32, &7_i32],
             )
             .await

@@ -380,3 +380,45 @@ async fn a_portal_with_a_row_limit_is_suspended() {
         [100, 101]
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_of_a_feed_that_has_failed_gives_what_came_before_and_then_fails_for_good() {
+    let server = Server::start();
+    let peer = server.peer();
+    peer.run("CREATE TABLE s (id int PRIMARY KEY, z int); INSERT INTO s VALUES (1, 1);");
+    let client = peer.connect().await;
+    let fetch = async |cursor: &str| {
+        let fetch = format!("FETCH ALL FROM {cursor} WITH (timeout = '0')");
+        match client.simple_query(&fetch).await {
+            Ok(messages) => Ok(messages
+                .iter()
+                .filter(|m| matches!(m, SimpleQueryMessage::Row(_)))
+                .count()),
+            Err(error) => Err(error
+                .as_db_error()
+                .expect("of the server")
+                .code()
+                .code()
+                .to_string()),
+        }
+    };
+    let declare = "DECLARE altered CURSOR WITH HOLD FOR SUBSCRIBE TO s;
+         DECLARE truncated CURSOR WITH HOLD FOR SUBSCRIBE TO s OPTIONS (on_lag = 'disconnect')";
+    client.batch_execute(declare).await.expect(declare);
+    assert_eq!(fetch("truncated").await, Ok(2));
+    peer.run("ALTER TABLE s DROP COLUMN z;");
+    assert_eq!(
+        fetch("altered").await,
+        Ok(2),
+        "the row, and that it was all"
+    );
+    assert_eq!(fetch("altered").await, Err("55000".to_string()));
+    assert_eq!(fetch("altered").await, Err("55000".to_string()));
+    let declare = "CLOSE truncated;
+         DECLARE truncated CURSOR WITH HOLD FOR SUBSCRIBE TO s OPTIONS (on_lag = 'disconnect')";
+    client.batch_execute(declare).await.expect(declare);
+    assert_eq!(fetch("truncated").await, Ok(2));
+    peer.run("INSERT INTO s VALUES (2); TRUNCATE s; INSERT INTO s VALUES (3);");
+    assert_eq!(fetch("truncated").await, Err("55000".to_string()));
+    assert_eq!(fetch("truncated").await, Err("55000".to_string()));
+}

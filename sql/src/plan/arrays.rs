@@ -154,12 +154,9 @@ pub(super) fn beside_array(
         _ => return Ok((left, right)),
     };
     let typed = typed_as(vec![left, right], array, style)?;
-    // An array and NULL together are the array; what one says of the other is not known.
-    let empty = || literal_of(Expr::Literal(ScalarValue::from("{}"), None), array, style);
-    let unknown = || ScalarValue::try_from(&array.arrow()).map(|null| Expr::Literal(null, None));
+    let null = || ScalarValue::try_from(&array.arrow()).map(|null| Expr::Literal(null, None));
     let typed = typed.into_iter().map(|expr| match is_null(&expr) {
-        true if *op == StringConcat => empty(),
-        true => unknown(),
+        true => null(),
         false => Ok(expr),
     });
     let typed = typed.collect::<Result<Vec<_>>>()?;

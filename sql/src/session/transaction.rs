@@ -567,28 +567,6 @@ impl Session {
         Ok(())
     }
 
-    /// 23505 for a key that exists, where that would be found with the commit only.
-    pub(crate) fn check_keys(&self, table: &TableDef, writes: &[Write]) -> Result<(), SqlError> {
-        if self.defers_commit() {
-            return Ok(());
-        }
-        let snapshot = self.snapshot();
-        let mut seen = HashSet::new();
-        tokio::task::block_in_place(|| {
-            for write in writes {
-                for (key, values) in write.new_keys(table) {
-                    let partition = &write.partition;
-                    let found = snapshot.lookup_unique(table, partition, key, &values, None)?;
-                    let identity = (partition.clone(), key.id, format!("{values:?}"));
-                    if found != Lookup::Absent || !seen.insert(identity) {
-                        return Err(unique_violation(table, key.id, &values));
-                    }
-                }
-            }
-            Ok(())
-        })
-    }
-
     /// What came before an error stays.
     fn add(
         &self,
