@@ -117,8 +117,8 @@ pub struct Session {
     temporary: Temporary,
     /// The plans that an EXPLAIN ANALYZE under way has run.
     plans: Mutex<Option<Vec<Arc<dyn ExecutionPlan>>>>,
-    /// What a statement that was cut off has added and is being taken off.
-    undoing: Undoing,
+    /// What a DDL statement has added and is being brought into force or taken off, though it may have been cut off.
+    pub(crate) undoing: Undoing,
     /// Rows that stand in for queries of the statement under way.
     pub(crate) stand_ins: Vec<(String, Arc<dyn TableProvider>)>,
 }

@@ -5,7 +5,8 @@
 
 use futures::TryStreamExt;
 use tidelog_storage::catalog::IndexId;
-use tidelog_storage::{CatalogChange, Store};
+use tidelog_storage::{CatalogChange, StorageError, Store};
+use tokio::sync::oneshot;
 
 use super::undo::Undo;
 use super::*;
@@ -42,10 +43,24 @@ impl Session {
             return self.change_with_block(vec![CatalogChange::PutTable(Box::new(table))]);
         }
         self.lock_catalog().await?;
-        settle(self.store(), table, steps, result.is_ok()).await?;
+        // From here on it is decided, and done to its end, whatever becomes of the statement.
+        let (store, steps, ready) = (self.store().clone(), steps.to_vec(), result.is_ok());
+        let (tell, told) = oneshot::channel();
+        *self.undoing.lock() = Some(tokio::spawn(async move {
+            let settled = match settle(&store, table, &steps, ready).await {
+                Err(error) if ready => {
+                    let off = settle(&store, table, &steps, false).await;
+                    off.and(Err(error))
+                }
+                settled => settled,
+            };
+            // Nobody listens when the statement was cut off.
+            let _ = tell.send(settled);
+        }));
         if let Some(undo) = undo {
             undo.keep();
         }
+        told.await.unwrap_or(Err(StorageError::Closed.into()))?;
         result
     }
 

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use super::finish::settle;
 use crate::ddl::constraint::Finish;
 
-/// What a session's statements that were cut off still have to take back.
+/// What a session's statement still has to bring into force or to take back, though it may have been cut off.
 pub(crate) type Undoing = Arc<Mutex<Option<JoinHandle<()>>>>;
 
 /// A change of the catalog that is taken back when this is dropped, unless it was kept.
@@ -60,7 +60,7 @@ impl Undo {
         }
     }
 
-    /// What was added stays, or was taken off.
+    /// It is somebody else's now whether what was added stays.
     pub(crate) fn keep(mut self) {
         self.armed = false;
     }
