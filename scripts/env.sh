@@ -8,4 +8,6 @@ export CC="ccache cc" CXX="ccache c++"
 export CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=time_macros
 # Real drivers for the compat tests; `scripts/install clients` fills the folder.
 export TIDELOG_CLIENTS=${TIDELOG_CLIENTS:-$cache/clients}
+# For what users run and what is measured: tests build this crate unoptimised (Cargo.toml).
+optimized=(--config profile.dev.package.tidelog-sql.opt-level=1)
 tidelog=$CARGO_TARGET_DIR/debug/tidelog

@@ -11,7 +11,7 @@ use datafusion::datasource::TableProvider;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{
     self, Expr, LimitClause, LockType, NonBlock, OrderBy, OrderByKind, Query, Select, SelectItem,
-    SetExpr, TableFactor, Value, Visit,
+    SetExpr, TableFactor, Value,
 };
 use futures::{StreamExt, TryStreamExt};
 use tidelog_storage::snapshot::{Fate, Lookup};
@@ -24,6 +24,7 @@ use crate::locks::{LockError, LockMode, RowKey};
 use crate::modify::{Found, Tail};
 use crate::output;
 use crate::parse::quoted;
+use crate::parse::walk::Walk;
 use crate::plan::stars::mentions_pseudo_columns;
 use crate::provider::{Relation, Scope, blocking};
 use crate::row::{Write, assign, constant};
@@ -53,7 +54,7 @@ pub(crate) fn refuse(query: &Query) -> Result<(), SqlError> {
             }
         }
     }
-    match query.visit(&mut Finder) {
+    match query.walk(&mut Finder) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(()) => Err(SqlError::unsupported(
             "SELECT … FOR UPDATE or FOR SHARE inside another statement",
@@ -544,16 +545,13 @@ impl<'a> Clause<'a> {
         if !from.joins.is_empty() || alias.as_ref().is_some_and(|a| !a.columns.is_empty()) {
             return Err(elsewhere());
         }
-        let nested = select.projection.iter().any(|item| {
-            ast::visit_expressions(item, |expr| match expr {
-                Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => {
-                    ControlFlow::Break(())
-                }
-                _ => ControlFlow::Continue(()),
-            })
-            .is_break()
-        });
-        if nested {
+        let is_subquery = |expr: &Expr| {
+            matches!(
+                expr,
+                Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. }
+            )
+        };
+        if select.projection.has_expr(is_subquery) {
             let what = format!("a subquery in the select list of {name}");
             return Err(SqlError::unsupported(what));
         }

@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::hash::{Hash, Hasher};
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, StringArray};
@@ -23,6 +22,7 @@ use tidelog_storage::{Catalog, FeedScope, Notification, Seq, TableDef};
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::Listen;
+use crate::parse::walk::Walk;
 use crate::provider::blocking;
 use crate::session::{Notice, Outcome, Session};
 use crate::subscribe::literal_options;
@@ -367,20 +367,13 @@ impl ScalarUDFImpl for PgNotify {
 
 /// Whether a query calls `pg_notify`.
 pub(crate) fn says_something(query: &ast::Query) -> bool {
-    let found = ast::visit_expressions(query, |expr| match expr {
-        ast::Expr::Function(call)
-            if call
-                .name
-                .0
-                .last()
-                .and_then(|part| part.as_ident())
-                .is_some_and(|name| name.value.eq_ignore_ascii_case(PG_NOTIFY)) =>
-        {
-            ControlFlow::Break(())
-        }
-        _ => ControlFlow::Continue(()),
-    });
-    found.is_break()
+    query.has_expr(|expr| {
+        let ast::Expr::Function(call) = expr else {
+            return false;
+        };
+        let name = call.name.0.last().and_then(|part| part.as_ident());
+        name.is_some_and(|name| name.value.eq_ignore_ascii_case(PG_NOTIFY))
+    })
 }
 
 /// Texts as an array.

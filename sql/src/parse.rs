@@ -12,6 +12,7 @@ mod listen;
 mod maintain;
 mod subscribe;
 mod tokens;
+pub(crate) mod walk;
 mod with;
 
 use std::ops::RangeInclusive;

@@ -1,6 +1,5 @@
 //! RETURNING: a select list over the rows that a statement wrote, and over those of the relations beside them.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array};
@@ -15,6 +14,7 @@ use tidelog_storage::{Catalog, ColumnType, Datum, Row, TableDef};
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError, from_arrow, from_datafusion};
 use crate::output::{self, OutputColumn};
+use crate::parse::walk::Walk;
 use crate::parse::{item, parse_query, quoted};
 use crate::plan::stars::mentions_pseudo_columns;
 use crate::provider::{SEQ, USER};
@@ -213,14 +213,11 @@ impl Session {
         catalog: &Catalog,
     ) -> Result<LogicalPlan, SqlError> {
         // A subquery would see what the statement has done, which it must not.
-        let names_table = ast::visit_relations(&items.to_vec(), |name| {
+        let is_table = |name: &ast::ObjectName| {
             let last = name.0.last().and_then(|part| part.as_ident());
-            match last.is_some_and(|last| ddl::fold(last) == table.name) {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            }
-        });
-        if names_table.is_break() {
+            last.is_some_and(|last| ddl::fold(last) == table.name)
+        };
+        if items.iter().any(|item| item.has_relation(is_table)) {
             return Err(SqlError::unsupported(format!(
                 "a subquery on \"{}\" in its own RETURNING",
                 table.name
@@ -254,7 +251,6 @@ impl Session {
 
 /// Whether an item names the `_seq` of a relation.
 fn names_seq(items: &[SelectItem], alias: &str) -> bool {
-    let items = items.to_vec();
     let names = |expr: &Expr| match expr {
         Expr::Identifier(name) => ddl::fold(name) == SEQ,
         Expr::CompoundIdentifier(parts) => match parts.as_slice() {
@@ -263,11 +259,7 @@ fn names_seq(items: &[SelectItem], alias: &str) -> bool {
         },
         _ => false,
     };
-    ast::visit_expressions(&items, |expr| match names(expr) {
-        true => ControlFlow::Break(()),
-        false => ControlFlow::Continue(()),
-    })
-    .is_break()
+    items.iter().any(|item| item.has_expr(names))
 }
 
 /// Select items with the columns in place of `*`, which would show the rows' numbers.

@@ -6,7 +6,6 @@
 mod lens;
 mod options;
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::logical_expr::LogicalPlan;
@@ -19,6 +18,7 @@ use crate::copy::CopyFormat;
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
 use crate::output::{self, OutputColumn, RowStream};
+use crate::parse::walk::Walk;
 use crate::parse::{Subscribe, SubscribeOption, parse_query};
 use crate::plan;
 use crate::provider::{SEQ, USER};
@@ -287,7 +287,7 @@ impl Session {
     /// 0A000 when a query names a view, whose definition may change under the subscription.
     fn refuse_views(&self, query: &ast::Query, catalog: &Catalog) -> Result<(), SqlError> {
         let path = self.search_path();
-        let is_view = ast::visit_relations(query, |name| {
+        let is_view = |name: &ast::ObjectName| {
             let mut parts = name
                 .0
                 .iter()
@@ -295,14 +295,11 @@ impl Session {
                 .filter_map(|part| part.as_ident())
                 .map(ddl::fold);
             let (name, schema) = (parts.next().unwrap_or_default(), parts.next());
-            match ddl::view::find_view(catalog, &path, schema.as_deref(), &name) {
-                Some(_) => ControlFlow::Break(()),
-                None => ControlFlow::Continue(()),
-            }
-        });
-        match is_view {
-            ControlFlow::Break(()) => Err(SqlError::unsupported("SUBSCRIBE with a view")),
-            ControlFlow::Continue(()) => Ok(()),
+            ddl::view::find_view(catalog, &path, schema.as_deref(), &name).is_some()
+        };
+        match query.has_relation(is_view) {
+            true => Err(SqlError::unsupported("SUBSCRIBE with a view")),
+            false => Ok(()),
         }
     }
 

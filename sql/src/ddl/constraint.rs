@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     self, CheckConstraint, ConstraintCharacteristics, Expr, ForeignKeyConstraint, Ident,
-    NullsDistinctOption, ObjectName, TableConstraint, UniqueConstraint, Visit, VisitMut,
+    NullsDistinctOption, ObjectName, TableConstraint, UniqueConstraint,
 };
 use tidelog_storage::catalog::{
     CheckDef, ColumnOrder, ForeignKeyDef, IndexDef, IndexId, ReferentialAction, TablePart,
@@ -23,6 +23,7 @@ use super::parents::release_key;
 use super::{DdlPlan, Scope, find, fold, resolve, split};
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::parse_expression;
+use crate::parse::walk::{Walk, WalkMut};
 use crate::types;
 
 /// What is left to do once a constraint or index stands in the catalog, and new rows obey it.
@@ -448,7 +449,7 @@ fn columns_of(table: &TableDef, condition: &Expr) -> Result<Vec<String>, SqlErro
         table,
         names: Vec::new(),
     };
-    if let ControlFlow::Break(error) = condition.visit(&mut names) {
+    if let ControlFlow::Break(error) = condition.walk(&mut names) {
         return Err(error);
     }
     names.names.sort_unstable();
@@ -490,7 +491,7 @@ pub(super) fn rename_in_checks(table: &mut TableDef, old: &str, new: &str) -> Re
     }
     for check in &mut table.checks {
         let mut condition = parse_expression(&check.condition)?;
-        let _ = VisitMut::visit(&mut condition, &mut Rename { old, new });
+        let _ = condition.walk_mut(&mut Rename { old, new });
         check.condition = condition.to_string();
     }
     Ok(())

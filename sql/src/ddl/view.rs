@@ -7,13 +7,12 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use datafusion::sql::sqlparser::ast::{
-    self, CreateView, Ident, ObjectName, Query, Visit, VisitMut,
-};
+use datafusion::sql::sqlparser::ast::{self, CreateView, Ident, ObjectName, Query};
 use tidelog_storage::{CatalogChange, ColumnType, ViewDef};
 
 use super::{Catalog, DdlPlan, Scope, display, fold, materialized, split, temp};
 use crate::error::{ErrorKind, SqlError};
+use crate::parse::walk::{Walk, WalkMut};
 use crate::parse::{parse_query, quoted};
 use crate::system;
 
@@ -264,7 +263,7 @@ fn qualify(query: &mut Query, scope: Scope<'_>) -> Result<bool, SqlError> {
         temporary: false,
         ctes: BTreeSet::new(),
     };
-    match query.visit(&mut qualify) {
+    match query.walk_mut(&mut qualify) {
         ControlFlow::Continue(()) => Ok(qualify.temporary),
         ControlFlow::Break(error) => Err(error),
     }
@@ -286,7 +285,7 @@ pub(crate) fn relations(view: &ViewDef) -> Result<BTreeSet<Name>, SqlError> {
         }
     }
     let mut relations = Relations(BTreeSet::new());
-    let _ = parse_query(&view.query)?.visit(&mut relations);
+    let _ = parse_query(&view.query)?.walk(&mut relations);
     Ok(relations.0)
 }
 
@@ -323,7 +322,7 @@ fn renamed(view: &ViewDef, old: &Name, new: &Name) -> Result<ViewDef, SqlError> 
         }
     }
     let mut query = parse_query(&view.query)?;
-    let _ = VisitMut::visit(&mut query, &mut Rename(old, new));
+    let _ = query.walk_mut(&mut Rename(old, new));
     Ok(ViewDef {
         query: query.to_string(),
         ..view.clone()

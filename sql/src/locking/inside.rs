@@ -11,12 +11,13 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, Schema};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::datasource::MemTable;
-use datafusion::sql::sqlparser::ast::{self, Query, Statement, VisitMut};
+use datafusion::sql::sqlparser::ast::{self, Query, Statement};
 use futures::TryStreamExt;
 use tidelog_storage::Datum;
 
 use super::name_of_clause;
 use crate::error::{ErrorKind, SqlError, from_arrow, from_datafusion};
+use crate::parse::walk::WalkMut;
 use crate::parse::{parse_query, quoted};
 use crate::session::{Outcome, Prepared, Session};
 
@@ -64,7 +65,7 @@ fn visit(
     }
     // A query is not inside itself; that of an INSERT is inside it.
     let depth = usize::from(!matches!(statement, Statement::Query(_)));
-    match VisitMut::visit(statement, &mut Inside { depth, each }) {
+    match statement.walk_mut(&mut Inside { depth, each }) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }

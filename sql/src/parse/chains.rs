@@ -7,6 +7,7 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use crate::error::{ErrorKind, SqlError};
+use crate::parse::walk::WalkMut;
 
 /// How many words and signs may follow one another without a comma, a bracket, AND, OR or another SELECT.
 const LINKS_MAX: usize = 2_000;
@@ -90,7 +91,7 @@ fn longest(tokens: &[TokenWithSpan]) -> Result<usize, SqlError> {
 
 /// Makes the trees of AND and of OR as flat as they can be.
 pub(super) fn balance(part: &mut impl VisitMut) {
-    let _ = part.visit(&mut Balance);
+    let _ = part.walk_mut(&mut Balance);
 }
 
 struct Balance;

@@ -3,13 +3,15 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    self, BinaryOperator, Expr, Statement, UnaryOperator, Value, Visit, VisitMut,
+    self, BinaryOperator, Expr, Statement, UnaryOperator, Value,
 };
+
+use crate::parse::walk::{Walk, WalkMut};
 
 /// Gives the operators of a statement their precedence again.
 pub(super) fn associate(mut statement: Statement) -> Statement {
-    if Visit::visit(&statement, &mut Swallowed).is_break() {
-        let _ = VisitMut::visit(&mut statement, &mut Associate);
+    if statement.walk(&mut Swallowed).is_break() {
+        let _ = statement.walk_mut(&mut Associate);
     }
     statement
 }
@@ -41,7 +43,7 @@ impl ast::VisitorMut for Associate {
     type Break = ();
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if Visit::visit(expr, &mut Swallowed).is_break() {
+        if expr.walk(&mut Swallowed).is_break() {
             let taken = std::mem::replace(expr, Expr::Value(Value::Null.into()));
             let mut operands = Vec::new();
             let first = connected(taken, &mut operands);
@@ -108,6 +110,8 @@ fn united(first: Expr, rest: Vec<(BinaryOperator, Expr)>) -> Expr {
 
 #[cfg(test)]
 mod tests {
+    use crate::parse::walk::WalkMut;
+
     #[test]
     fn is_distinct_from_ends_before_and_and_or() {
         for (written, read) in [
@@ -126,7 +130,7 @@ mod tests {
         ] {
             let plain = |sql: &str| {
                 let mut expr = crate::parse::parse_expression(sql).unwrap();
-                let _ = super::VisitMut::visit(&mut expr, &mut Bare);
+                let _ = expr.walk_mut(&mut Bare);
                 expr
             };
             assert_eq!(plain(written), plain(read), "{written}");

@@ -3,12 +3,12 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    self, Query, SetExpr, Statement, TableFactor, TableWithJoins, UpdateTableFromKind, VisitMut,
-    With,
+    self, Query, SetExpr, Statement, TableFactor, TableWithJoins, UpdateTableFromKind, With,
 };
 
 use crate::ddl;
 use crate::error::SqlError;
+use crate::parse::walk::WalkMut;
 
 /// Makes a query that is an INSERT, UPDATE or DELETE behind WITH that statement.
 pub(super) fn unwrapped(statement: Statement) -> Result<Statement, SqlError> {
@@ -42,7 +42,7 @@ pub(super) fn unwrapped(statement: Statement) -> Result<Statement, SqlError> {
         }
         _ => {}
     }
-    let _ = VisitMut::visit(&mut inner, &mut Attach { with, depth: 0 });
+    let _ = inner.walk_mut(&mut Attach { with, depth: 0 });
     Ok(inner)
 }
 

@@ -8,7 +8,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::functions::core as theirs;
 use datafusion::logical_expr::expr::{Case, Cast, ScalarFunction};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
-use datafusion::sql::sqlparser::ast::{self, VisitMut};
+use datafusion::sql::sqlparser::ast::{self};
 use tidelog_storage::ColumnType;
 
 use super::calls::{common_type, compare, match_types, unlimited};
@@ -16,12 +16,13 @@ use super::dialect;
 use super::operators::{external, known_type, type_literal, type_of};
 use super::order::has_own_order;
 use crate::error::SqlError;
+use crate::parse::walk::WalkMut;
 use crate::text::Style;
 use crate::{casts, functions};
 
 /// Writes `IS DISTINCT FROM` as a function: DataFusion would ask at once for operands that go together.
 pub(super) fn distinctions_as_functions(query: &mut ast::Query) {
-    let _ = VisitMut::visit(query, &mut Distinctions);
+    let _ = query.walk_mut(&mut Distinctions);
 }
 
 struct Distinctions;

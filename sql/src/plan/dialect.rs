@@ -7,22 +7,23 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     self, AccessExpr, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
-    Ident, ObjectName, TableFactor, Value, VisitMut,
+    Ident, ObjectName, TableFactor, Value,
 };
 
 use crate::ddl;
 use crate::functions::array::{OVERLAPS, quantified};
 use crate::functions::{self, UNTAGGED};
 use crate::parse::parse_query;
+use crate::parse::walk::{Walk, WalkMut};
 
 /// Writes these as functions.
 pub(super) fn as_functions(query: &mut ast::Query) {
-    let _ = VisitMut::visit(query, &mut Dialect);
+    let _ = query.walk_mut(&mut Dialect);
 }
 
 /// Writes numbers with exponents out, once columns have their names.
 pub(super) fn write_numbers_out(query: &mut ast::Query) {
-    let _ = VisitMut::visit(query, &mut Numbers);
+    let _ = query.walk_mut(&mut Numbers);
 }
 
 struct Numbers;
@@ -444,11 +445,7 @@ fn field_of_rows(root: &Expr, field: &str) -> Option<Expr> {
 
 /// Whether an expression names a column.
 pub(super) fn has_column(expr: &Expr) -> bool {
-    let is_column = |expr: &Expr| match expr {
-        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => ControlFlow::Break(()),
-        _ => ControlFlow::Continue(()),
-    };
-    ast::visit_expressions(expr, is_column).is_break()
+    expr.has_expr(|expr| matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_)))
 }
 
 fn plain_argument(arg: FunctionArg) -> Option<Expr> {

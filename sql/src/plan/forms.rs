@@ -2,16 +2,15 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{
-    self, Expr, JoinConstraint, JoinOperator, TableFactor, VisitMut,
-};
+use datafusion::sql::sqlparser::ast::{self, Expr, JoinConstraint, JoinOperator, TableFactor};
 
 use super::dialect;
 use crate::error::{ErrorKind, SqlError};
+use crate::parse::walk::{Walk, WalkMut};
 
 /// 0A000 for what would give a wrong answer.
 pub(super) fn follow_postgres(query: &mut ast::Query) -> Result<(), SqlError> {
-    match query.visit(&mut Forms) {
+    match query.walk_mut(&mut Forms) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }
@@ -95,7 +94,7 @@ fn refuse_sets(expr: &Expr) -> ControlFlow<SqlError> {
         }
         _ => return ControlFlow::Continue(()),
     };
-    if ast::Visit::visit(expr, &mut FindSet { queries: 0 }).is_continue() {
+    if expr.walk(&mut FindSet { queries: 0 }).is_continue() {
         return ControlFlow::Continue(());
     }
     let message = format!("set-returning functions are not allowed in {place}");

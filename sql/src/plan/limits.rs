@@ -2,16 +2,17 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{self, Expr, LimitClause, UnaryOperator, Value, VisitMut};
+use datafusion::sql::sqlparser::ast::{self, Expr, LimitClause, UnaryOperator, Value};
 use tidelog_storage::{ColumnType, Datum};
 
 use crate::error::{ErrorKind, SqlError};
+use crate::parse::walk::{Walk, WalkMut};
 use crate::row::assign;
 use crate::text::{self, Style};
 
 /// Makes constants of LIMIT and OFFSET whole numbers, and refuses what cannot be one.
 pub(super) fn whole(query: &mut ast::Query) -> Result<(), SqlError> {
-    match query.visit(&mut Limits { depth: 0 }) {
+    match query.walk_mut(&mut Limits { depth: 0 }) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }
@@ -123,7 +124,7 @@ fn refuse_variables(count: &Expr, what: &str) -> Result<(), SqlError> {
             }
         }
     }
-    if ast::Visit::visit(count, &mut Finder(0)).is_break() {
+    if count.walk(&mut Finder(0)).is_break() {
         let message = format!("argument of {what} must not contain variables");
         return Err(SqlError::new(ErrorKind::InvalidColumnReference, message));
     }

@@ -4,13 +4,14 @@ use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    self, Expr, FunctionArguments, Ident, SelectItem, SetExpr, TableFactor, Value, VisitMut,
+    self, Expr, FunctionArguments, Ident, SelectItem, SetExpr, TableFactor, Value,
 };
 use tidelog_storage::ColumnType;
 
 use crate::functions::array::{OVERLAPS, is_quantified};
 use crate::notify::{CHANNELS_ARRAY, PG_LISTENING_CHANNELS};
 use crate::parse::parse_expression;
+use crate::parse::walk::WalkMut;
 use crate::row::{infer, placeholder};
 use crate::{ddl, functions, types};
 
@@ -37,7 +38,7 @@ pub(super) fn follow_postgres(
         name_columns(&mut select.projection, true);
     }
     // The top comes by again, and has names then.
-    let _ = query.visit(&mut Conventions {
+    let _ = query.walk_mut(&mut Conventions {
         parameters,
         user_types,
     });

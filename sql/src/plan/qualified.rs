@@ -5,16 +5,17 @@ use std::sync::LazyLock;
 
 use datafusion::sql::sqlparser::ast::{
     self, AccessExpr, BinaryOperator, DataType, Expr, FunctionArg, FunctionArgExpr, Ident,
-    ObjectName, TableFactor, Value, VisitMut,
+    ObjectName, TableFactor, Value,
 };
 
 use crate::ddl;
 use crate::parse::parse_query;
+use crate::parse::walk::WalkMut;
 
 /// Takes `pg_catalog.` from functions and operators, drops collations that compare as Tidelog does, and writes
 /// casts to `regclass` and its like as functions.
 pub(super) fn simplify(query: &mut ast::Query) {
-    let _ = VisitMut::visit(query, &mut Qualified);
+    let _ = query.walk_mut(&mut Qualified);
 }
 
 struct Qualified;

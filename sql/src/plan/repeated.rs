@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    self, Expr, SelectItem, SetExpr, TableAliasColumnDef, TableFactor, VisitMut,
+    self, Expr, SelectItem, SetExpr, TableAliasColumnDef, TableFactor,
 };
 use tidelog_storage::Catalog;
 
@@ -13,11 +13,12 @@ use super::rows::Rows;
 use super::shown;
 use crate::ddl;
 use crate::parse::quoted;
+use crate::parse::walk::WalkMut;
 
 /// Gives all columns that share their names with others of a subquery or a WITH query names of their own, which are
 /// shown as the same. So nothing finds them by the name, and DataFusion, which lets the first have it, names none.
 pub(super) fn tell_apart(query: &mut ast::Query, catalog: &Catalog, search_path: &[String]) {
-    let _ = query.visit(&mut Repeated {
+    let _ = query.walk_mut(&mut Repeated {
         rows: Rows::new(catalog, search_path),
         withs: Vec::new(),
     });
@@ -39,7 +40,7 @@ impl ast::VisitorMut for Repeated<'_> {
             self.rows.ctes.insert(name.clone(), None);
             // As a query in a query.
             self.withs.push(None);
-            let _ = cte.query.visit(self);
+            let _ = cte.query.walk_mut(self);
             self.withs.pop();
             let columns = (self.rows).aliased(&cte.alias, |rows| rows.columns_of(&cte.query.body));
             self.rows.ctes.insert(name, columns);

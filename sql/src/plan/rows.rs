@@ -9,17 +9,17 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     self, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, SelectItem, SetExpr, TableFactor,
-    VisitMut,
 };
 use tidelog_storage::Catalog;
 
 use crate::functions::UNTAGGED;
+use crate::parse::walk::WalkMut;
 use crate::parse::{parse_expression, quoted};
 use crate::{ddl, system};
 
 /// Writes whole rows in these functions as objects, and what a function in FROM gives that is no row as its column.
 pub(super) fn expand(query: &mut ast::Query, catalog: &Catalog, search_path: &[String]) {
-    let _ = query.visit(&mut Rows::new(catalog, search_path));
+    let _ = query.walk_mut(&mut Rows::new(catalog, search_path));
 }
 
 /// What is known of a query's relations before it is planned.
@@ -80,7 +80,7 @@ impl ast::VisitorMut for Rows<'_> {
                 *item = SelectItem::ExprWithAlias { expr, alias };
             }
         }
-        let _ = select.visit(calls);
+        let _ = select.walk_mut(calls);
         ControlFlow::Continue(())
     }
 
@@ -101,7 +101,7 @@ impl ast::VisitorMut for Rows<'_> {
         let open: Vec<_> = (scalars.into_iter())
             .filter(|(name, _)| !given(name))
             .collect();
-        let _ = order.visit(&mut Calls {
+        let _ = order.walk_mut(&mut Calls {
             rows: self,
             relations: &relations,
             scalars: &open,

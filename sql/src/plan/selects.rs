@@ -13,11 +13,12 @@ use datafusion::sql::sqlparser::ast::{
 use super::forms::merging;
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
+use crate::parse::walk::{Walk, WalkMut};
 use crate::parse::{parse_expression, parse_query};
 
 /// Rewrites each SELECT of a query.
 pub(super) fn rewrite(query: &mut ast::Query) -> Result<(), SqlError> {
-    match query.visit(&mut Selects) {
+    match query.walk_mut(&mut Selects) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }
@@ -110,7 +111,7 @@ fn each_own<T: VisitMut>(
     node: &mut T,
     change: impl FnMut(&mut Expr) -> Result<(), SqlError>,
 ) -> Result<(), SqlError> {
-    match node.visit(&mut Own { depth: 0, change }) {
+    match node.walk_mut(&mut Own { depth: 0, change }) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }
@@ -375,7 +376,7 @@ impl Merged {
             depth: 0,
             merged: self,
         };
-        if Visit::visit(node, &mut names).is_break() {
+        if node.walk(&mut names).is_break() {
             return Err(SqlError::unsupported(
                 "a merged column of RIGHT or FULL JOIN in a subquery",
             ));

@@ -16,17 +16,18 @@ use datafusion::logical_expr::{
 };
 use datafusion::sql::sqlparser::ast::{
     self, FunctionArg, FunctionArgExpr, Ident, ObjectName, Query, SelectItem, SetExpr, SetOperator,
-    SetQuantifier, TableFactor, VisitMut,
+    SetQuantifier, TableFactor,
 };
 
 use super::calls::{column_of as column_type_of, mismatch};
 use super::operators::{class, external};
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::parse_query;
+use crate::parse::walk::WalkMut;
 
 /// Writes INTERSECT and EXCEPT as relations of their own, which [`SetOperations`] plans.
 pub(super) fn as_relations(query: &mut Query) {
-    let _ = query.visit(&mut Bodies);
+    let _ = query.walk_mut(&mut Bodies);
 }
 
 struct Bodies;

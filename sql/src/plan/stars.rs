@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{self, VisitMut};
+use datafusion::sql::sqlparser::ast::{self};
 use tidelog_storage::Catalog;
 
 use crate::error::SqlError;
+use crate::parse::walk::WalkMut;
 use crate::provider::{SEQ, USER};
 use crate::{ddl, parse};
 
@@ -27,7 +28,7 @@ pub(crate) fn expand(
         search_path,
         ctes: HashSet::new(),
     };
-    match query.visit(&mut expand) {
+    match query.walk_mut(&mut expand) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }

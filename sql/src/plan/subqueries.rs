@@ -4,18 +4,19 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     self, BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
-    ObjectName, Query, SelectItem, SetExpr, TableFactor, UnaryOperator, Value, VisitMut,
+    ObjectName, Query, SelectItem, SetExpr, TableFactor, UnaryOperator, Value,
 };
 
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
 use crate::functions::ARRAY_OF;
+use crate::parse::walk::WalkMut;
 use crate::parse::{parse_query, quoted};
 
 /// Writes comparisons of rows as comparisons of their fields, a row's or pattern's comparison with a subquery as
 /// `TRUE = ANY (SELECT comparison …)`, and `ARRAY(SELECT …)` as a function.
 pub(super) fn simplify(query: &mut Query) -> Result<(), SqlError> {
-    match query.visit(&mut Rows) {
+    match query.walk_mut(&mut Rows) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }

@@ -6,10 +6,11 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    self, DataType, Expr, Ident, JoinOperator, ObjectName, SelectItem, TableFactor, Value, VisitMut,
+    self, DataType, Expr, Ident, JoinOperator, ObjectName, SelectItem, TableFactor, Value,
 };
 use tidelog_storage::Catalog;
 
+use crate::parse::walk::WalkMut;
 use crate::{ddl, parse, system};
 
 const TABLEOID: &str = "tableoid";
@@ -19,7 +20,7 @@ const XMIN: &str = "xmin";
 pub(super) fn resolve(query: &mut ast::Query, catalog: &Catalog, search_path: &[String]) {
     let text = query.to_string().to_ascii_lowercase();
     if text.contains(TABLEOID) || text.contains(XMIN) {
-        let _ = query.visit(&mut Selects {
+        let _ = query.walk_mut(&mut Selects {
             catalog,
             search_path,
         });
@@ -77,7 +78,7 @@ impl ast::VisitorMut for Selects<'_> {
                 *item = SelectItem::ExprWithAlias { expr, alias };
             }
         }
-        let _ = select.visit(&mut Columns {
+        let _ = select.walk_mut(&mut Columns {
             relations: &relations,
         });
         ControlFlow::Continue(())

@@ -4,16 +4,17 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{self, Expr, Ident, Query, SelectItem, SetExpr, VisitMut};
+use datafusion::sql::sqlparser::ast::{self, Expr, Ident, Query, SelectItem, SetExpr};
 
 use super::dialect;
 use super::names::name_of;
 use crate::ddl::fold;
+use crate::parse::walk::{Walk, WalkMut};
 use crate::parse::{parse_query, quoted};
 
 /// Puts such a select in a FROM, with names of its own, and names the columns around it.
 pub(super) fn tell_apart(query: &mut Query) {
-    let _ = query.visit(&mut Selects);
+    let _ = query.walk_mut(&mut Selects);
 }
 
 struct Selects;
@@ -60,7 +61,7 @@ fn apart(select: &mut ast::Select) -> Option<Box<ast::Select>> {
     }
     let mut names = Names(BTreeSet::new());
     for item in select.projection.iter().filter(|_| any_set) {
-        let _ = ast::Visit::visit(item, &mut names);
+        let _ = item.walk(&mut names);
     }
     if aliases.is_disjoint(&names.0) {
         return None;

@@ -2,14 +2,15 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{self, Ident, ObjectName, Query, TableFactor, VisitMut};
+use datafusion::sql::sqlparser::ast::{self, Ident, ObjectName, Query, TableFactor};
 
 use super::names::again;
 use crate::ddl;
+use crate::parse::walk::WalkMut;
 
 /// Gives the WITH queries of subqueries names of their own.
 pub(super) fn tell_apart(query: &mut Query) {
-    let _ = query.visit(&mut Inner { depth: 0, made: 0 });
+    let _ = query.walk_mut(&mut Inner { depth: 0, made: 0 });
 }
 
 struct Inner {
@@ -45,9 +46,9 @@ impl ast::VisitorMut for Inner {
             with.cte_tables[n].alias.name = rename.new.clone();
             let first = n + usize::from(!with.recursive);
             for cte in &mut with.cte_tables[first..] {
-                let _ = cte.query.visit(&mut rename);
+                let _ = cte.query.walk_mut(&mut rename);
             }
-            let _ = query.visit(&mut rename);
+            let _ = query.walk_mut(&mut rename);
         }
         query.with = Some(with);
         ControlFlow::Continue(())

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     AlterColumnOperation, ArrayElemTypeDef, ColumnDef as AstColumn, ColumnOption, DataType, Expr,
-    GeneratedAs, Ident, ObjectName, SequenceOptions, TypedString, VisitMut, VisitorMut,
+    GeneratedAs, Ident, ObjectName, SequenceOptions, TypedString, VisitorMut,
 };
 use tidelog_storage::catalog::Identity;
 use tidelog_storage::{ColumnDef, ColumnId, ColumnType, Datum, SequenceDef, TableDef};
@@ -16,6 +16,7 @@ use crate::ddl::constraint::{self, Constraint};
 use crate::ddl::{DdlPlan, Evaluate, Scope, enums, fold, parents, sequence};
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::quoted;
+use crate::parse::walk::WalkMut;
 use crate::{system, types};
 
 /// Names that stand for a row's own properties, ours and PostgreSQL's.
@@ -349,7 +350,7 @@ fn written_default(
     evaluate: Evaluate<'_>,
 ) -> Result<String, SqlError> {
     let mut expr = expr.clone();
-    let _ = VisitMut::visit(&mut expr, &mut QualifyTypes(scope));
+    let _ = expr.walk_mut(&mut QualifyTypes(scope));
     let written = expr.to_string();
     if !draws(&written) {
         evaluate(&expr, ty)?;
