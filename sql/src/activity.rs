@@ -1,4 +1,5 @@
-//! What sessions are doing: `pg_stat_activity`, and `pg_cancel_backend` and `pg_terminate_backend`, which end it.
+//! What sessions are doing: `pg_stat_activity`, `pg_blocking_pids`, which tells who keeps one from it, and
+//! `pg_cancel_backend` and `pg_terminate_backend`, which end it.
 //!
 //! Owns: the list of the sessions that are shown. How a session's statement or connection is ended is told by who shows it.
 
@@ -6,9 +7,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use arrow::array::{AsArray, BooleanArray};
+use arrow::array::{AsArray, BooleanArray, ListArray, PrimitiveArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int32Type};
+use arrow::datatypes::{DataType, Field, Int32Type};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature,
@@ -17,7 +18,8 @@ use datafusion::logical_expr::{
 use parking_lot::Mutex;
 
 use crate::error::{ErrorKind, SqlError};
-use crate::functions::undefined;
+use crate::functions::{Same, undefined};
+use crate::locks::LockTable;
 use crate::session::{Login, Session, TransactionStatus};
 use crate::text::datetime::now_micros;
 
@@ -135,19 +137,29 @@ impl Session {
     }
 }
 
-/// Whether a function of this name asks something of another session.
+/// Whether a function of this name is about another session.
 pub(crate) fn is_one(name: &str) -> bool {
-    matches!(name, "pg_cancel_backend" | "pg_terminate_backend")
+    matches!(
+        name,
+        "pg_blocking_pids" | "pg_cancel_backend" | "pg_terminate_backend"
+    )
 }
 
 /// The function of this name, for a role.
 pub(crate) fn function(
     name: &str,
     all: &Arc<Activities>,
+    locks: &Arc<LockTable>,
     role: &str,
     superuser: bool,
 ) -> Option<Arc<ScalarUDF>> {
     let (name, signal, signatures) = match name {
+        "pg_blocking_pids" => {
+            return Some(Arc::new(ScalarUDF::from(BlockingPids {
+                locks: Same(locks.clone()),
+                signature: Signature::any(1, Volatility::Volatile),
+            })));
+        }
         "pg_cancel_backend" => (
             "pg_cancel_backend",
             Signal::Cancel,
@@ -163,41 +175,18 @@ pub(crate) fn function(
     Some(Arc::new(ScalarUDF::from(Ask {
         name,
         signal,
-        all: All(all.clone()),
+        all: Same(all.clone()),
         role: role.to_string(),
         superuser,
         signature: Signature::one_of(signatures, Volatility::Volatile),
     })))
 }
 
-/// Compared by identity.
-struct All(Arc<Activities>);
-
-impl std::fmt::Debug for All {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Activities")
-    }
-}
-
-impl PartialEq for All {
-    fn eq(&self, other: &All) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-}
-
-impl Eq for All {}
-
-impl std::hash::Hash for All {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        Arc::as_ptr(&self.0).hash(state);
-    }
-}
-
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Ask {
     name: &'static str,
     signal: Signal,
-    all: All,
+    all: Same<Activities>,
     role: String,
     superuser: bool,
     signature: Signature,
@@ -233,17 +222,12 @@ impl ScalarUDFImpl for Ask {
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        // Bare strings are read as numbers before it is called.
-        let is_number = |ty: &DataType| ty.is_integer() || ty.is_null() || *ty == DataType::Utf8;
-        if !types.iter().all(is_number) {
-            return Err(undefined(self.name, types));
-        }
+        check_numbers(self.name, types)?;
         Ok(DataType::Boolean)
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let pids = cast(&args.args[0].to_array(args.number_rows)?, &DataType::Int32)?;
-        let pids = pids.as_primitive::<Int32Type>();
+        let pids = pids(&args)?;
         let asked = pids.iter().map(|pid| match pid {
             None => Ok(None),
             Some(pid) => (self.ask(pid).map(Some))
@@ -252,4 +236,52 @@ impl ScalarUDFImpl for Ask {
         let asked = asked.collect::<Result<BooleanArray>>()?;
         Ok(ColumnarValue::Array(Arc::new(asked)))
     }
+}
+
+/// `pg_blocking_pids(pid)`.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct BlockingPids {
+    locks: Same<LockTable>,
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for BlockingPids {
+    fn name(&self) -> &str {
+        "pg_blocking_pids"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        check_numbers(self.name(), types)?;
+        let item = Field::new_list_field(DataType::Int32, true);
+        Ok(DataType::List(Arc::new(item)))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let pids = pids(&args)?;
+        let blocking = pids.iter().map(|pid| {
+            let blocking = self.locks.0.blocking(pid?);
+            Some(blocking.into_iter().map(Some).collect::<Vec<_>>())
+        });
+        let lists = ListArray::from_iter_primitive::<Int32Type, _, _>(blocking);
+        Ok(ColumnarValue::Array(Arc::new(lists)))
+    }
+}
+
+/// Refuses what is no number; bare strings are read as numbers before a function is called.
+fn check_numbers(name: &str, types: &[DataType]) -> Result<()> {
+    let is_number = |ty: &DataType| ty.is_integer() || ty.is_null() || *ty == DataType::Utf8;
+    match types.iter().all(is_number) {
+        true => Ok(()),
+        false => Err(undefined(name, types)),
+    }
+}
+
+/// The first argument's values as process ids.
+fn pids(args: &ScalarFunctionArgs) -> Result<PrimitiveArray<Int32Type>> {
+    let given = args.args[0].to_array(args.number_rows)?;
+    Ok(cast(&given, &DataType::Int32)?.as_primitive().clone())
 }

@@ -22,7 +22,7 @@ use tidelog_storage::ColumnType;
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::error::{ErrorKind, SqlError};
-use crate::functions::undefined;
+use crate::functions::{Same, undefined};
 use crate::locks::{LockError, LockMode, LockTable, Locks, RowKey, advisory_key};
 
 /// What a session has of advisory locks.
@@ -162,7 +162,7 @@ pub(crate) fn function(name: &str, advisory: &Arc<Advisory>) -> Option<Arc<Scala
     };
     let function = Function {
         kind,
-        advisory: Shared(advisory.clone()),
+        advisory: Same(advisory.clone()),
         signature,
     };
     Some(Arc::new(match kind.act {
@@ -171,28 +171,10 @@ pub(crate) fn function(name: &str, advisory: &Arc<Advisory>) -> Option<Arc<Scala
     }))
 }
 
-/// Compared by what it is of.
-#[derive(Debug)]
-struct Shared(Arc<Advisory>);
-
-impl PartialEq for Shared {
-    fn eq(&self, other: &Shared) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-}
-
-impl Eq for Shared {}
-
-impl std::hash::Hash for Shared {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        Arc::as_ptr(&self.0).hash(state);
-    }
-}
-
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Function {
     kind: Kind,
-    advisory: Shared,
+    advisory: Same<Advisory>,
     signature: Signature,
 }
 

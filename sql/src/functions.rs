@@ -154,41 +154,41 @@ impl ScalarUDFImpl for Constant {
     }
 }
 
-/// `snowflake_id()`: a new id for every row, from the generator that draws Seqs.
-#[derive(Debug)]
-struct SnowflakeId {
-    store: StoreRef,
-    signature: Signature,
-}
+/// What a function is of, where the same one makes the same function.
+pub(crate) struct Same<T>(pub(crate) Arc<T>);
 
-/// A store compared by identity.
-struct StoreRef(Arc<Store>);
-
-impl std::fmt::Debug for StoreRef {
+impl<T> std::fmt::Debug for Same<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Store")
+        f.write_str(std::any::type_name::<T>())
     }
 }
 
-impl PartialEq for SnowflakeId {
-    fn eq(&self, other: &SnowflakeId) -> bool {
-        Arc::ptr_eq(&self.store.0, &other.store.0)
+impl<T> PartialEq for Same<T> {
+    fn eq(&self, other: &Same<T>) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
-impl Eq for SnowflakeId {}
+impl<T> Eq for Same<T> {}
 
-impl Hash for SnowflakeId {
+impl<T> Hash for Same<T> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        Arc::as_ptr(&self.store.0).hash(state);
+        Arc::as_ptr(&self.0).hash(state);
     }
+}
+
+/// `snowflake_id()`: a new id for every row, from the generator that draws Seqs.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct SnowflakeId {
+    store: Same<Store>,
+    signature: Signature,
 }
 
 /// The function `snowflake_id()`.
 pub(crate) fn snowflake_id(store: Arc<Store>) -> Arc<ScalarUDF> {
     let signature = Signature::nullary(Volatility::Volatile);
     Arc::new(ScalarUDF::from(SnowflakeId {
-        store: StoreRef(store),
+        store: Same(store),
         signature,
     }))
 }

@@ -14,6 +14,10 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use tidelog_storage::TableId;
+
+use crate::text::datetime::now_micros;
+
 #[cfg(test)]
 mod tests;
 
@@ -32,6 +36,15 @@ pub(crate) fn advisory_key(space: u8, number: i64) -> RowKey {
 /// Whether it is an advisory lock, which no other lock of the same session is in the way of.
 fn is_advisory(key: &RowKey) -> bool {
     key.starts_with(&ADVISORY)
+}
+
+/// What a key is of.
+fn locked(key: &RowKey) -> Locked {
+    match (is_advisory(key), key.first_chunk(), key.last_chunk()) {
+        (true, _, Some(number)) => Locked::Advisory(key[4], i64::from_be_bytes(*number)),
+        (_, Some(table), _) => Locked::Row(TableId::new(u32::from_be_bytes(*table))),
+        _ => Locked::Row(TableId::SYSTEM),
+    }
 }
 
 /// PostgreSQL's four row locks, each stronger than the one before.
@@ -78,27 +91,35 @@ struct Row {
 
 type OwnerId = u64;
 
-struct Holder {
-    owner: OwnerId,
+/// Who locks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Owner {
+    id: OwnerId,
+    /// The session's owners, of which one waits for what another one's session has.
     group: OwnerId,
+    /// The session's process id.
+    pid: i32,
+}
+
+struct Holder {
+    owner: Owner,
     mode: LockMode,
     /// Whether it is going to change the row, or has: others want to know what becomes of it.
     changes: bool,
 }
 
 struct Waiter {
-    owner: OwnerId,
-    group: OwnerId,
+    owner: Owner,
     mode: LockMode,
     changes: bool,
+    since_us: i64,
     granted: oneshot::Sender<()>,
 }
 
 /// What one of a group of owners waits for; together they wait for one row at a time.
 struct Wait {
     key: RowKey,
-    owner: OwnerId,
-    pid: i32,
+    owner: Owner,
 }
 
 #[derive(Default)]
@@ -130,7 +151,88 @@ pub(crate) struct LockTable {
     owners: AtomicU64,
 }
 
+/// A lock that is held or waited for, as pg_locks shows it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ShownLock {
+    pub(crate) object: Locked,
+    pub(crate) mode: LockMode,
+    /// The process that has it, or wants it.
+    pub(crate) pid: i32,
+    /// Since when it is waited for, in microseconds since 1970; `None` when it is held.
+    pub(crate) waits_since_us: Option<i64>,
+}
+
+/// What a lock is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Locked {
+    /// A row of a table.
+    Row(TableId),
+    /// An advisory lock's space and number.
+    Advisory(u8, i64),
+}
+
 impl LockTable {
+    /// The advisory locks, and the locks of those rows that somebody waits for. The others, of which a transaction may
+    /// have a million, are left out: PostgreSQL keeps them in the rows and does not show them either.
+    pub(crate) fn shown(&self) -> Vec<ShownLock> {
+        let state = self.state.lock();
+        let mut shown = Vec::new();
+        for (key, row) in &state.rows {
+            if !is_advisory(key) && row.queue.is_empty() {
+                continue;
+            }
+            let object = locked(key);
+            shown.extend(row.holders.iter().map(|holder| ShownLock {
+                object,
+                mode: holder.mode,
+                pid: holder.owner.pid,
+                waits_since_us: None,
+            }));
+            shown.extend(row.queue.iter().map(|waiter| ShownLock {
+                object,
+                mode: waiter.mode,
+                pid: waiter.owner.pid,
+                waits_since_us: Some(waiter.since_us),
+            }));
+        }
+        shown
+    }
+
+    /// What each process waits for that does.
+    pub(crate) fn waiting(&self) -> HashMap<i32, Locked> {
+        let state = self.state.lock();
+        let waits = state.waiting.values();
+        waits
+            .map(|wait| (wait.owner.pid, locked(&wait.key)))
+            .collect()
+    }
+
+    /// The processes that keep one from a lock that it waits for: those that hold it, and those ahead that want it.
+    pub(crate) fn blocking(&self, pid: i32) -> Vec<i32> {
+        let state = self.state.lock();
+        let mut waits = state.waiting.values().filter(|wait| wait.owner.pid == pid);
+        let Some((wait, row)) = waits.find_map(|wait| Some((wait, state.rows.get(&wait.key)?)))
+        else {
+            return Vec::new();
+        };
+        let ahead = row.queue.iter().take_while(|other| other.owner.pid != pid);
+        let Some(own) = row.queue.iter().find(|other| other.owner == wait.owner) else {
+            return Vec::new();
+        };
+        let holders = row
+            .holders
+            .iter()
+            .map(|holder| (holder.owner.pid, holder.mode));
+        let ahead = ahead.map(|waiter| (waiter.owner.pid, waiter.mode));
+        let mut pids: Vec<i32> = (holders.chain(ahead))
+            .filter(|(other, mode)| *other != pid && mode.conflicts(own.mode))
+            .map(|(other, _)| other)
+            .collect();
+        pids.sort_unstable();
+        pids.dedup();
+        pids
+    }
+
     /// A new group of owners.
     pub(crate) fn group(&self) -> OwnerId {
         self.owners.fetch_add(1, Ordering::Relaxed)
@@ -140,10 +242,7 @@ impl LockTable {
 /// One transaction's locks; dropped, it gives them back.
 pub(crate) struct Locks {
     table: Arc<LockTable>,
-    owner: OwnerId,
-    /// The session's owners, of which one waits for what another one's session has.
-    group: OwnerId,
-    pid: i32,
+    owner: Owner,
     /// In the order in which they were taken.
     held: Vec<RowKey>,
 }
@@ -159,16 +258,18 @@ impl Locks {
     pub(crate) fn of(table: &Arc<LockTable>, group: OwnerId, pid: i32) -> Locks {
         Locks {
             table: table.clone(),
-            owner: table.owners.fetch_add(1, Ordering::Relaxed),
-            group,
-            pid,
+            owner: Owner {
+                id: table.owners.fetch_add(1, Ordering::Relaxed),
+                group,
+                pid,
+            },
             held: Vec::new(),
         }
     }
 
     /// No locks yet, for the next transaction of the same session.
     pub(crate) fn fresh(&self) -> Locks {
-        Locks::of(&self.table, self.group, self.pid)
+        Locks::of(&self.table, self.owner.group, self.owner.pid)
     }
 
     /// Gives one lock back.
@@ -211,11 +312,7 @@ impl Locks {
 
     /// Locks a row if that needs no wait; `false` when another owner is in the way.
     pub(crate) fn try_lock(&mut self, key: &RowKey, mode: LockMode) -> bool {
-        let answer = self
-            .table
-            .state
-            .lock()
-            .ask(self.owner, self.group, key, mode, false);
+        let answer = self.table.state.lock().ask(self.owner, key, mode, false);
         if answer == Answer::New {
             self.held.push(key.clone());
         }
@@ -248,7 +345,7 @@ impl Locks {
         for batch in rows.chunks(BATCH) {
             let mut state = self.table.state.lock();
             for (key, mode) in batch {
-                match state.ask(self.owner, self.group, key, *mode, changes) {
+                match state.ask(self.owner, key, *mode, changes) {
                     Answer::Held => {}
                     Answer::New => self.held.push(key.clone()),
                     Answer::Busy => return done,
@@ -286,7 +383,7 @@ impl Locks {
         let table = self.table.clone();
         let (waiting, granted) = {
             let mut state = table.state.lock();
-            match state.ask(self.owner, self.group, key, mode, changes) {
+            match state.ask(self.owner, key, mode, changes) {
                 Answer::Held => return Ok(false),
                 Answer::New => {
                     self.held.push(key.clone());
@@ -296,13 +393,12 @@ impl Locks {
             }
             let (grant, granted) = oneshot::channel();
             let upgrade = state.enqueue(
-                self.pid,
                 key,
                 Waiter {
                     owner: self.owner,
-                    group: self.group,
                     mode,
                     changes,
+                    since_us: now_micros(),
                     granted: grant,
                 },
             );
@@ -312,7 +408,7 @@ impl Locks {
                 upgrade,
                 settled: false,
             };
-            if let Some(circle) = state.circle(waiting.locks.group) {
+            if let Some(circle) = state.circle(waiting.locks.owner.group) {
                 drop(state);
                 drop(waiting);
                 return Err(LockError::Deadlock(circle));
@@ -368,9 +464,9 @@ impl Drop for Waiting<'_> {
         }
         let mut state = self.locks.table.state.lock();
         let owner = self.locks.owner;
-        let waits = state.waiting.get(&self.locks.group);
+        let waits = state.waiting.get(&self.locks.owner.group);
         if waits.is_some_and(|wait| wait.owner == owner) {
-            state.waiting.remove(&self.locks.group);
+            state.waiting.remove(&self.locks.owner.group);
             if let Some(row) = state.rows.get_mut(&self.key) {
                 row.queue.retain(|waiter| waiter.owner != owner);
             }
@@ -383,17 +479,9 @@ impl Drop for Waiting<'_> {
 }
 
 impl State {
-    fn ask(
-        &mut self,
-        owner: OwnerId,
-        group: OwnerId,
-        key: &RowKey,
-        mode: LockMode,
-        changes: bool,
-    ) -> Answer {
+    fn ask(&mut self, owner: Owner, key: &RowKey, mode: LockMode, changes: bool) -> Answer {
         let holder = Holder {
             owner,
-            group,
             mode,
             changes,
         };
@@ -413,8 +501,8 @@ impl State {
             return Answer::Held;
         }
         // Who has no lock yet stands behind those who wait for one; who has one they may be waiting for.
-        let friend = is_advisory(key).then_some(group);
-        let holds = |holder: &Holder| holder.owner == owner || Some(holder.group) == friend;
+        let friend = is_advisory(key).then_some(owner.group);
+        let holds = |holder: &Holder| holder.owner == owner || Some(holder.owner.group) == friend;
         let behind = !row.holders.iter().any(holds)
             && row.queue.iter().any(|waiter| waiter.mode.conflicts(mode));
         if behind || row.held_against(owner, friend, mode) {
@@ -433,8 +521,8 @@ impl State {
     }
 
     /// Puts an owner into a row's queue; says whether it has a weaker lock there.
-    fn enqueue(&mut self, pid: i32, key: &RowKey, waiter: Waiter) -> bool {
-        let (owner, group) = (waiter.owner, waiter.group);
+    fn enqueue(&mut self, key: &RowKey, waiter: Waiter) -> bool {
+        let owner = waiter.owner;
         let row = self.rows.entry(key.clone()).or_default();
         let upgrade = row.holders.iter().any(|holder| holder.owner == owner);
         if upgrade {
@@ -443,11 +531,11 @@ impl State {
             row.queue.push_back(waiter);
         }
         let key = key.clone();
-        self.waiting.insert(group, Wait { key, owner, pid });
+        self.waiting.insert(owner.group, Wait { key, owner });
         upgrade
     }
 
-    fn release(&mut self, owner: OwnerId, key: &RowKey) {
+    fn release(&mut self, owner: Owner, key: &RowKey) {
         if let Some(row) = self.rows.get_mut(key) {
             row.holders.retain(|holder| holder.owner != owner);
             self.serve(key);
@@ -460,21 +548,19 @@ impl State {
             return;
         };
         while let Some(first) = row.queue.front() {
-            let (owner, group, mode, changes) =
-                (first.owner, first.group, first.mode, first.changes);
-            if row.held_against(owner, is_advisory(key).then_some(group), mode) {
+            let (owner, mode, changes) = (first.owner, first.mode, first.changes);
+            if row.held_against(owner, is_advisory(key).then_some(owner.group), mode) {
                 break;
             }
             match row.holders.iter_mut().find(|holder| holder.owner == owner) {
                 Some(holder) => holder.strengthen(mode, changes),
                 None => row.holders.push(Holder {
                     owner,
-                    group,
                     mode,
                     changes,
                 }),
             }
-            self.waiting.remove(&group);
+            self.waiting.remove(&owner.group);
             if let Some(first) = row.queue.pop_front() {
                 // One that has just been given up finds that it was granted.
                 let _ = first.granted.send(());
@@ -500,20 +586,20 @@ impl State {
             if !modes.contains(&waiter.mode) {
                 modes.push(waiter.mode);
             }
-            if waiter.group == group {
+            if waiter.owner.group == group {
                 break;
             }
-            if waiter.group == start {
+            if waiter.owner.group == start {
                 blockers.push(start);
             }
         }
         let conflicts = |holder: &&Holder| {
             holder.owner != wait.owner
-                && Some(holder.group) != friend
+                && Some(holder.owner.group) != friend
                 && modes.iter().any(|mode| mode.conflicts(holder.mode))
         };
         let holders = row.holders.iter().filter(conflicts);
-        blockers.extend(holders.map(|holder| holder.group));
+        blockers.extend(holders.map(|holder| holder.owner.group));
         blockers
     }
 
@@ -527,7 +613,7 @@ impl State {
                 continue;
             };
             if next == start {
-                let pid = |(owner, _): &(OwnerId, _)| Some(self.waiting.get(owner)?.pid);
+                let pid = |(owner, _): &(OwnerId, _)| Some(self.waiting.get(owner)?.owner.pid);
                 return Some(path.iter().filter_map(pid).collect());
             }
             if seen.insert(next) {
@@ -547,9 +633,11 @@ impl Holder {
 
 impl Row {
     /// Whether another owner's lock conflicts with this one, but for those of a group.
-    fn held_against(&self, owner: OwnerId, friend: Option<OwnerId>, mode: LockMode) -> bool {
+    fn held_against(&self, owner: Owner, friend: Option<OwnerId>, mode: LockMode) -> bool {
         self.holders.iter().any(|holder| {
-            holder.owner != owner && Some(holder.group) != friend && holder.mode.conflicts(mode)
+            holder.owner != owner
+                && Some(holder.owner.group) != friend
+                && holder.mode.conflicts(mode)
         })
     }
 }

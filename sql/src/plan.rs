@@ -23,6 +23,7 @@ use tidelog_storage::{Catalog, ColumnType, EnumType, Store};
 use crate::activity::{self, Activities};
 use crate::advisory::{self, Advisory};
 use crate::error::{SqlError, from_datafusion};
+use crate::locks::LockTable;
 use crate::notify::PG_NOTIFY;
 use crate::provider::{Access, Relation};
 use crate::session::CursorInfo;
@@ -87,6 +88,8 @@ pub(crate) struct Planner<'a> {
     pub(crate) pg_notify: &'a Arc<ScalarUDF>,
     /// What sessions are doing.
     pub(crate) activities: &'a Arc<Activities>,
+    /// The locks of all sessions.
+    pub(crate) locks: &'a Arc<LockTable>,
     /// The session's advisory locks.
     pub(crate) advisory: &'a Arc<Advisory>,
     /// The session's cursors.
@@ -194,8 +197,11 @@ impl ContextProvider for Planner<'_> {
                 "pg_cursors" => relation.of_cursors((self.cursors)())?,
                 "pg_stat_activity" => {
                     let superuser = self.is_superuser();
-                    relation.of_activities(&self.activities.list(), self.access, superuser)?
+                    let waiting = self.locks.waiting();
+                    let sessions = self.activities.list();
+                    relation.of_activities(&sessions, &waiting, self.access, superuser)?
                 }
+                "pg_locks" => relation.of_locks(self.locks.shown(), self.catalog)?,
                 "pg_proc" => Arc::new(relation.of_functions(self.callable())),
                 _ => Arc::new(relation.shown(self.showing)),
             }));
@@ -304,7 +310,9 @@ impl ContextProvider for Planner<'_> {
             return Some(function);
         }
         let (role, superuser) = (&self.access.role, self.is_superuser());
-        if let Some(function) = activity::function(name, self.activities, role, superuser) {
+        if let Some(function) =
+            activity::function(name, self.activities, self.locks, role, superuser)
+        {
             return Some(function);
         }
         if name == PG_NOTIFY {

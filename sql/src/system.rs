@@ -48,6 +48,7 @@ pub(crate) use showing::Showing;
 
 use crate::activity::Activity;
 use crate::error::SqlError;
+use crate::locks::{Locked, ShownLock};
 use crate::output::VECTOR;
 use crate::provider::{Access, Scope, blocking};
 use crate::session::CursorInfo;
@@ -365,14 +366,27 @@ impl SystemRelation {
     pub(crate) fn of_activities(
         &self,
         activities: &[Arc<Activity>],
+        waiting: &HashMap<i32, Locked>,
         access: &Access,
         superuser: bool,
     ) -> Result<Arc<dyn TableProvider>> {
         let row = |shown: &Arc<Activity>| {
             let knows = superuser || shown.login.user == access.role;
-            activity::row(shown, knows)
+            activity::row(shown, waiting.get(&shown.login.pid).copied(), knows)
         };
         let batch = self.batch(activities.iter().map(row).collect())?;
+        let table = MemTable::try_new(batch.schema(), vec![vec![batch]])?;
+        Ok(Arc::new(table))
+    }
+
+    /// pg_locks as it is now.
+    pub(crate) fn of_locks(
+        &self,
+        locks: Vec<ShownLock>,
+        catalog: &Catalog,
+    ) -> Result<Arc<dyn TableProvider>> {
+        let row = |lock| activity::lock_row(&lock, catalog);
+        let batch = self.batch(locks.into_iter().map(row).collect())?;
         let table = MemTable::try_new(batch.schema(), vec![vec![batch]])?;
         Ok(Arc::new(table))
     }

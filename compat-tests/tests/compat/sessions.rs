@@ -239,3 +239,89 @@ async fn activity_of_sessions() {
 async fn activity_of_sessions_in_postgres() {
     sessions_are_seen_and_ended(Postgres::start().peer()).await;
 }
+
+/// Who waits for whom, and what is locked by numbers.
+async fn locks_are_seen(peer: Peer) {
+    let [watcher, first, mut second] = [
+        peer.connect().await,
+        peer.connect().await,
+        peer.connect().await,
+    ];
+    let mut pids = Vec::new();
+    for client in [&first, &second] {
+        let row = client.query_one("SELECT pg_backend_pid()", &[]).await;
+        pids.push(row.unwrap().get::<_, i32>(0));
+    }
+    let (a, b) = (pids[0], pids[1]);
+    watcher
+        .batch_execute(
+            "CREATE TABLE seen (id int PRIMARY KEY, n int); INSERT INTO seen VALUES (1, 1), (2, 2)",
+        )
+        .await
+        .unwrap();
+    first
+        .batch_execute(
+            "SELECT pg_advisory_lock(-7), pg_advisory_lock_shared(1, 2);
+             BEGIN; UPDATE seen SET n = 3; SELECT pg_advisory_xact_lock(3)",
+        )
+        .await
+        .unwrap();
+    let advisory = format!(
+        "SELECT array_agg(mode || ' ' || classid || ' ' || objid || ' ' || objsubid ORDER BY objid, mode)
+         = ARRAY['ShareLock 1 2 2', 'ExclusiveLock 0 3 1', 'ExclusiveLock 4294967295 4294967289 1']
+         FROM pg_locks WHERE locktype = 'advisory' AND granted AND waitstart IS NULL AND pid = {a}"
+    );
+    assert!(is(&watcher, &advisory).await);
+    for (statement, event) in [
+        ("UPDATE seen SET n = 4 WHERE id = 2", ""),
+        ("SELECT pg_advisory_lock(1, 2)", "advisory"),
+    ] {
+        let waits = tokio::spawn(async move {
+            second.batch_execute(statement).await.unwrap();
+            second
+                .batch_execute("SELECT pg_advisory_unlock_all()")
+                .await
+                .unwrap();
+            second
+        });
+        let waiting = format!(
+            "SELECT count(*) = 1 FROM pg_locks WHERE pid = {b} AND NOT granted AND waitstart <= clock_timestamp()"
+        );
+        until(&watcher, &waiting).await;
+        assert!(
+            is(
+                &watcher,
+                &format!("SELECT pg_blocking_pids({b}) = ARRAY[{a}]")
+            )
+            .await
+        );
+        assert!(is(&watcher, &format!("SELECT pg_blocking_pids({a}) = '{{}}'")).await);
+        let shown = format!(
+            "SELECT wait_event_type = 'Lock' AND ('{event}' IN ('', wait_event)) AND state = 'active'
+             FROM pg_stat_activity WHERE pid = {b}"
+        );
+        assert!(is(&watcher, &shown).await);
+        first
+            .batch_execute("COMMIT; SELECT pg_advisory_unlock_shared(1, 2)")
+            .await
+            .unwrap();
+        second = waits.await.unwrap();
+        first
+            .batch_execute("SELECT pg_advisory_lock_shared(1, 2)")
+            .await
+            .unwrap();
+        let nobody = "SELECT count(*) = 0 FROM pg_locks WHERE NOT granted";
+        assert!(is(&watcher, nobody).await);
+    }
+    watcher.batch_execute("DROP TABLE seen").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn locks_of_sessions() {
+    locks_are_seen(Server::start().peer()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn locks_of_sessions_in_postgres() {
+    locks_are_seen(Postgres::start().peer()).await;
+}

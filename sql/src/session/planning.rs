@@ -28,7 +28,7 @@ use crate::system::Showing;
 use crate::text::Style;
 
 /// What says something else of the session each time it is asked.
-const SESSION_NAMES: [&str; 8] = [
+const SESSION_NAMES: [&str; 9] = [
     "txid_current",
     "current_setting",
     "set_config",
@@ -37,6 +37,7 @@ const SESSION_NAMES: [&str; 8] = [
     "notification_seq",
     "pg_cursors",
     "pg_stat_activity",
+    "pg_locks",
 ];
 
 impl Session {
@@ -76,6 +77,7 @@ impl Session {
             pg_notify: &self.pg_notify,
             advisory: &self.advisory,
             activities: self.activities(),
+            locks: &self.engine.locks,
             cursors: &|| self.cursor_infos(),
             sequences: self.sequences(),
             style: self.style(),

@@ -1,13 +1,14 @@
-//! Rows of pg_stat_activity.
+//! Rows of pg_stat_activity and pg_locks.
 
-use tidelog_storage::Datum;
+use tidelog_storage::{Catalog, Datum};
 
 use super::pg_catalog::{DATABASE_OID, oid};
-use super::{Named, role_oid, text};
+use super::{Named, role_oid, table_oid, text};
 use crate::activity::Activity;
+use crate::locks::{LockMode, Locked, ShownLock};
 
-/// A session in pg_stat_activity; what it does is shown to who may know it.
-pub(super) fn row(activity: &Activity, knows: bool) -> Named {
+/// A session in pg_stat_activity, with what it waits for; what it does is shown to who may know it.
+pub(super) fn row(activity: &Activity, waits: Option<Locked>, knows: bool) -> Named {
     let login = &activity.login;
     let mut row = vec![
         ("datid", oid(DATABASE_OID)),
@@ -35,11 +36,56 @@ pub(super) fn row(activity: &Activity, knows: bool) -> Named {
         ("query", text(&*now.query)),
         ("backend_type", text("client backend")),
     ]);
-    if now.state != "active" {
-        row.extend([
-            ("wait_event_type", text("Client")),
-            ("wait_event", text("ClientRead")),
-        ]);
+    let event = match (waits, now.state) {
+        (Some(object), _) => Some(("Lock", locktype(object))),
+        (None, "active") => None,
+        (None, _) => Some(("Client", "ClientRead")),
+    };
+    if let Some((kind, event)) = event {
+        row.extend([("wait_event_type", text(kind)), ("wait_event", text(event))]);
+    }
+    row
+}
+
+/// PostgreSQL's name for a kind of lock.
+fn locktype(object: Locked) -> &'static str {
+    match object {
+        Locked::Row(_) => "tuple",
+        Locked::Advisory(..) => "advisory",
+    }
+}
+
+/// A lock in pg_locks. The modes of rows are those under which PostgreSQL shows its locks of tuples.
+pub(super) fn lock_row(lock: &ShownLock, catalog: &Catalog) -> Named {
+    let mut row = vec![
+        ("locktype", text(locktype(lock.object))),
+        ("database", oid(DATABASE_OID)),
+        ("pid", Datum::Int4(lock.pid)),
+        ("granted", Datum::Bool(lock.waits_since_us.is_none())),
+        ("fastpath", Datum::Bool(false)),
+    ];
+    if let Some(since) = lock.waits_since_us {
+        row.push(("waitstart", Datum::TimestampTz(since)));
+    }
+    let mode = match (lock.object, lock.mode) {
+        (Locked::Advisory(..), LockMode::Share) => "ShareLock",
+        (Locked::Advisory(..), _) => "ExclusiveLock",
+        (Locked::Row(_), LockMode::KeyShare) => "AccessShareLock",
+        (Locked::Row(_), LockMode::Share) => "RowShareLock",
+        (Locked::Row(_), LockMode::NoKeyUpdate) => "ExclusiveLock",
+        (Locked::Row(_), LockMode::Update) => "AccessExclusiveLock",
+    };
+    row.push(("mode", text(mode)));
+    match lock.object {
+        Locked::Row(table) => {
+            let table = catalog.table_by_id(table);
+            row.extend(table.map(|table| ("relation", oid(table_oid(table)))));
+        }
+        Locked::Advisory(space, number) => row.extend([
+            ("classid", oid(number >> 32 & i64::from(u32::MAX))),
+            ("objid", oid(number & i64::from(u32::MAX))),
+            ("objsubid", Datum::Int2(space.into())),
+        ]),
     }
     row
 }

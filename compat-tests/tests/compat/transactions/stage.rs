@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tidelog_compat_tests::Peer;
 use tokio::task::JoinHandle;
@@ -12,8 +13,8 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 
 use crate::pair::{Pair, assert_same_lines};
 
-/// While a statement waits, so many others are run beside it to see that it does.
-const PROBES: usize = 15;
+/// A statement that is not done after so long waits, whether pg_locks tells for what or not.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a query string answers, in a few words.
 pub(super) async fn answer(client: &Client, sql: &str) -> String {
@@ -59,7 +60,7 @@ pub(super) fn state(answer: &str) -> &str {
 
 /// Plays a script and gives what was said.
 pub(super) async fn play(peer: &Peer, script: &str) -> String {
-    let mut sessions: HashMap<char, Arc<Client>> = HashMap::new();
+    let mut sessions: HashMap<char, (Arc<Client>, String)> = HashMap::new();
     let mut running: HashMap<char, JoinHandle<String>> = HashMap::new();
     let probe = peer.connect().await;
     let mut transcript = String::new();
@@ -76,15 +77,21 @@ pub(super) async fn play(peer: &Peer, script: &str) -> String {
             continue;
         }
         if let std::collections::hash_map::Entry::Vacant(free) = sessions.entry(name) {
-            free.insert(Arc::new(peer.connect().await));
+            let client = peer.connect().await;
+            let pid = answer(&client, "SELECT pg_backend_pid()").await;
+            free.insert((Arc::new(client), pid));
         }
-        let client = sessions[&name].clone();
+        let (client, pid) = sessions[&name].clone();
         let answered = match kind {
             ':' => answer(&client, &sql).await,
             '>' => {
+                let waiting = format!("SELECT 1 FROM pg_locks WHERE NOT granted AND pid = {pid}");
                 let task = tokio::spawn(async move { answer(&client, &sql).await });
-                for _ in 0..PROBES {
-                    answer(&probe, "SELECT 1").await;
+                let begun = Instant::now();
+                while !task.is_finished() && begun.elapsed() < PATIENCE {
+                    if answer(&probe, &waiting).await == "1" {
+                        break;
+                    }
                 }
                 let waits = !task.is_finished();
                 running.insert(name, task);
