@@ -30,6 +30,7 @@ use crate::plan;
 use crate::provider::{Access, Scope};
 use crate::returning::Returned;
 use crate::settings::Settings;
+use crate::turns::aside;
 
 pub use crate::copy::CopyIn;
 pub use cursor::FetchFeed;
@@ -62,6 +63,9 @@ use transaction::{Block, Work};
 
 /// A statement whose rows were superseded under it is run again this often before the client is told.
 pub(crate) const RETRIES_MAX: usize = 1000;
+
+/// Query strings of fewer bytes are parsed in a moment.
+const PARSE_SHORT: usize = 64 << 10;
 
 /// Who logged in. Authentication is over before a session exists.
 #[derive(Clone, Debug)]
@@ -244,7 +248,7 @@ impl Session {
 
     /// Splits a query string into statements. A string with a syntax error anywhere gives only the error.
     pub fn parse(&self, sql: &str) -> Result<Vec<Parsed>, SqlError> {
-        parse::parse(sql)
+        aside(sql.len() > PARSE_SHORT, || parse::parse(sql))
     }
 
     /// Resolves and types a statement; `types` are the client's, `None` where it leaves them open.
@@ -636,22 +640,6 @@ impl Session {
             true => output::collected(rows).await,
             false => Ok(rows),
         }
-    }
-
-    /// How a plan is run in a scope.
-    pub(crate) async fn physical_plan(
-        &self,
-        plan: LogicalPlan,
-        scope: Arc<Scope>,
-        types: &[ColumnType],
-        values: &[Datum],
-    ) -> Result<Arc<dyn ExecutionPlan>, SqlError> {
-        let plan = bind(plan, types, values)?;
-        let mut state = self.engine.state.clone();
-        state.config_mut().set_extension(scope);
-        state.execution_props_mut().query_execution_start_time = Some(self.work.started);
-        let plan = state.create_physical_plan(&plan).await;
-        plan.map_err(from_datafusion)
     }
 
     /// Begins or ends to record what `run` runs; gives what was recorded.

@@ -265,3 +265,44 @@ async fn deep_statements_are_answered_or_refused() {
         .unwrap();
     assert_eq!(row.get::<_, i64>(0), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_planning_keeps_nobody_waiting() {
+    let server = Server::start();
+    let client = server.peer().connect().await;
+    client
+        .batch_execute("CREATE TABLE t (id int PRIMARY KEY, n int)")
+        .await
+        .unwrap();
+    let nested = (0..12).fold("SELECT 1".to_string(), |sql, _| format!("SELECT ({sql})"));
+    let joins = (1..100).map(|n| format!(" JOIN t t{n} ON t{n}.id = t.id"));
+    let joined = format!("SELECT count(*) FROM t{}", joins.collect::<String>());
+    for sql in [nested, joined] {
+        // More of them than the server has threads for its tasks.
+        let planners = 2 * std::thread::available_parallelism().unwrap().get();
+        let mut planned = Vec::new();
+        for _ in 0..planners {
+            let (other, sql) = (server.peer().connect().await, sql.clone());
+            planned.push(tokio::spawn(async move {
+                other.batch_execute(&sql).await.unwrap()
+            }));
+        }
+        // All are under way.
+        let active = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active'";
+        while (client.query_one(active, &[]).await.unwrap()).get::<_, i64>(0)
+            <= i64::try_from(planners).unwrap()
+        {
+            assert!(!planned.iter().any(|planned| planned.is_finished()));
+        }
+        for _ in 0..20 {
+            client
+                .query("SELECT n FROM t WHERE id = 1", &[])
+                .await
+                .unwrap();
+        }
+        assert!(!planned.iter().any(|planned| planned.is_finished()));
+        for planned in planned {
+            planned.await.unwrap();
+        }
+    }
+}

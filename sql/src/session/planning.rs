@@ -5,16 +5,18 @@ use std::sync::Arc;
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::Schema;
 use datafusion::common::DFSchema;
-use datafusion::common::tree_node::TreeNode;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::sqlparser::ast;
 use futures::TryStreamExt;
 use tidelog_storage::{Catalog, ColumnType, Datum, DatumRef};
+use tokio::runtime::Handle;
 
 use super::{QueryPlan, Session, bind};
 use crate::error::{ErrorKind, SqlError, from_arrow, from_datafusion};
@@ -26,6 +28,7 @@ use crate::provider::{Access, Scope};
 use crate::short_read::has_subquery;
 use crate::system::Showing;
 use crate::text::Style;
+use crate::turns::aside;
 
 /// What says something else of the session each time it is asked.
 const SESSION_NAMES: [&str; 9] = [
@@ -39,6 +42,26 @@ const SESSION_NAMES: [&str; 9] = [
     "pg_stat_activity",
     "pg_locks",
 ];
+
+/// Statements of fewer bytes, SELECTs and JOINs, and plans of fewer nodes and expressions are planned in a moment.
+const TEXT_SHORT: usize = 2 << 10;
+const RELATIONS_FEW: usize = 6;
+const NODES_FEW: usize = 32;
+const EXPRESSIONS_FEW: usize = 256;
+
+/// Whether it may take long to find how to run a plan.
+pub(super) fn takes_long(plan: &LogicalPlan) -> Result<bool, SqlError> {
+    let (mut nodes, mut expressions) = (0, 0);
+    let count = |node: &LogicalPlan| {
+        nodes += 1;
+        node.apply_expressions(|_| {
+            expressions += 1;
+            Ok(TreeNodeRecursion::Continue)
+        })
+    };
+    plan.apply_with_subqueries(count).map_err(from_datafusion)?;
+    Ok(nodes > NODES_FEW || expressions > EXPRESSIONS_FEW)
+}
 
 impl Session {
     /// Plans a query in this session.
@@ -87,7 +110,9 @@ impl Session {
             replaced,
         };
         let text = query.to_string();
-        let plan = planner.query(query, given)?;
+        let may_take_long = text.len() > TEXT_SHORT
+            || text.matches("SELECT").count() + text.matches("JOIN").count() > RELATIONS_FEW;
+        let plan = aside(may_take_long, || planner.query(query, given))?;
         Ok(QueryPlan {
             plan,
             catalog_version: catalog.version,
@@ -98,6 +123,27 @@ impl Session {
             showing,
             short: None,
         })
+    }
+
+    /// How a plan is run in a scope.
+    pub(crate) async fn physical_plan(
+        &self,
+        plan: LogicalPlan,
+        scope: Arc<Scope>,
+        types: &[ColumnType],
+        values: &[Datum],
+    ) -> Result<Arc<dyn ExecutionPlan>, SqlError> {
+        let plan = bind(plan, types, values)?;
+        let mut state = self.engine.state.clone();
+        state.config_mut().set_extension(scope);
+        state.execution_props_mut().query_execution_start_time = Some(self.work.started);
+        let planned = match takes_long(&plan)? {
+            true => aside(true, || {
+                Handle::current().block_on(state.create_physical_plan(&plan))
+            }),
+            false => state.create_physical_plan(&plan).await,
+        };
+        planned.map_err(from_datafusion)
     }
 
     /// The planners of expressions; the first that answers wins.
