@@ -12,7 +12,8 @@ use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{Aggregate, Distinct, Expr, LogicalPlan, SortExpr};
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Aggregate, Distinct, Expr, JoinType, LogicalPlan, SortExpr};
 use datafusion::optimizer::{AnalyzerRule, ApplyOrder, Optimizer, OptimizerConfig, OptimizerRule};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
@@ -84,6 +85,7 @@ pub(crate) fn logical_rules() -> Vec<Rule> {
     let ours = |rule: Rule| {
         let rewrite = match rule.name() {
             "extract_equijoin_predicate" => equal_joins,
+            "eliminate_cross_join" => kept_conditions,
             "eliminate_join" => unneeded_joins,
             "replace_distinct_aggregate" => distinct_rows,
             "eliminate_duplicated_expr" => kept_orders,
@@ -135,6 +137,70 @@ fn equal_joins(
         }
         _ => made,
     })
+}
+
+/// Orders inner joins so that each has a key where it can, but loses none: DataFusion forgets one like `c.n = a.n + b.n`
+/// when it joins `c` before `a` and `b` are both there. Then such keys are conditions, which it keeps.
+fn kept_conditions(
+    rule: &Rule,
+    plan: LogicalPlan,
+    config: &dyn OptimizerConfig,
+) -> Result<Transformed<LogicalPlan>> {
+    let keys = join_keys(&plan)?;
+    if !keys
+        .iter()
+        .any(|(left, right)| is_of_several(left) || is_of_several(right))
+    {
+        return rule.rewrite(plan, config);
+    }
+    let ordered = rule.rewrite(plan.clone(), config)?;
+    let kept = join_keys(&ordered.data)?;
+    let is_kept = |(left, right): &(Expr, Expr)| {
+        kept.contains(&(left.clone(), right.clone()))
+            || kept.contains(&(right.clone(), left.clone()))
+    };
+    if keys.iter().all(is_kept) {
+        return Ok(ordered);
+    }
+    let plan = plan.transform_up_with_subqueries(|plan| {
+        let LogicalPlan::Join(mut join) = plan else {
+            return Ok(Transformed::no(plan));
+        };
+        if join.join_type != JoinType::Inner {
+            return Ok(Transformed::no(LogicalPlan::Join(join)));
+        }
+        let (conditions, keys) = (join.on.into_iter())
+            .partition(|(left, right)| is_of_several(left) || is_of_several(right));
+        join.on = keys;
+        let conditions: Vec<(Expr, Expr)> = conditions;
+        let conditions = conditions.into_iter().map(|(left, right)| left.eq(right));
+        join.filter = conjunction(join.filter.into_iter().chain(conditions));
+        Ok(Transformed::yes(LogicalPlan::Join(join)))
+    })?;
+    Ok(Transformed::yes(rule.rewrite(plan.data, config)?.data))
+}
+
+/// The keys of all inner joins of a plan.
+fn join_keys(plan: &LogicalPlan) -> Result<HashSet<(Expr, Expr)>> {
+    let mut keys = HashSet::new();
+    plan.apply_with_subqueries(|plan| {
+        if let LogicalPlan::Join(join) = plan
+            && join.join_type == JoinType::Inner
+        {
+            keys.extend(join.on.iter().cloned());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(keys)
+}
+
+/// Whether an expression has columns of several relations.
+fn is_of_several(expr: &Expr) -> bool {
+    let relations = expr
+        .column_refs()
+        .into_iter()
+        .map(|column| &column.relation);
+    relations.collect::<HashSet<_>>().len() > 1
 }
 
 /// Groups by the argument of a DISTINCT aggregate first, unless a sum stands beside it: DataFusion would add up the groups'

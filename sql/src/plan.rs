@@ -38,7 +38,9 @@ mod dialect;
 pub(crate) mod digits;
 mod flatten;
 mod forms;
+mod hidden;
 mod limits;
+mod merged;
 mod names;
 mod operators;
 mod order;
@@ -120,8 +122,12 @@ impl Planner<'_> {
         names::follow_postgres(&mut query, &mut parameters, &|schema, name| {
             ddl::enums::find(self.catalog, self.search_path, schema, name)
         });
+        // What repeats the names of its columns is told apart where it is known what `*` gives, and the other way round.
+        merged::write_out(&mut query, self.catalog, self.search_path, false)?;
         repeated::tell_apart(&mut query, self.catalog, self.search_path);
+        merged::write_out(&mut query, self.catalog, self.search_path, true)?;
         rows::expand(&mut query, self.catalog, self.search_path);
+        hidden::rename(&mut query, self.catalog, self.search_path);
         dialect::write_numbers_out(&mut query);
         subqueries::simplify(&mut query)?;
         conditional::distinctions_as_functions(&mut query);

@@ -307,3 +307,105 @@ async fn arrays_beside_what_has_no_type() {
         assert_eq!(rows.iter().map(|row| row.get(0)).collect::<Vec<i32>>(), [1]);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn joins_keep_all_their_conditions() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE a (id int, r int, x int); INSERT INTO a VALUES (1, 7, 9), (2, 8, 28);
+         CREATE TABLE n (i int); INSERT INTO n VALUES (1), (2), (3);
+         CREATE TABLE b (r int, k int, t text);
+         INSERT INTO b VALUES (7, 10, 'ten'), (7, 20, 'twenty'), (8, 30, 'thirty'), (8, 40, 'forty');",
+    );
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT count(*) FROM a CROSS JOIN n JOIN b ON b.r = a.r AND b.k = a.x + n.i",
+            "SELECT count(*) FROM a JOIN n ON n.i >= a.id JOIN b ON b.r = a.r AND b.k = a.x + n.i",
+            "SELECT count(*) FROM a CROSS JOIN generate_series(1, 3) i JOIN b ON b.r = a.r AND b.k = a.x + i",
+            "SELECT count(*) FROM a, n, b WHERE b.r = a.r AND b.k = a.x + n.i",
+            "SELECT a.id, b.t FROM a JOIN b ON b.r = a.r JOIN n ON n.i + a.x = b.k ORDER BY 1, 2",
+            "SELECT count(*) FROM a JOIN (n JOIN b ON n.i * 10 = b.k) ON a.x + 1 = b.k + n.i * 0 AND a.r = b.r",
+            "SELECT (SELECT count(*) FROM a CROSS JOIN n JOIN b ON b.r = a.r AND b.k = coalesce(a.x + n.i, 0))",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ranks_are_signed() {
+    let pair = Pair::start();
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT (row_number() OVER (ORDER BY g) - 1) / 2, 7 / rank() OVER (ORDER BY g), -dense_rank() OVER (ORDER BY g) FROM generate_series(1, 4) g",
+            "SELECT (row_number() OVER ())::int, row_number() OVER () * interval '1 day', pg_typeof(row_number() OVER () + 1), pg_typeof(ntile(2) OVER ())",
+            "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY n) FROM (SELECT row_number() OVER () AS n FROM generate_series(1, 4)) q",
+            "SELECT g, rank() OVER (ORDER BY g / 2), dense_rank() OVER (ORDER BY g / 2), ntile(3) OVER (ORDER BY g),
+             row_number() OVER (PARTITION BY g % 2 ORDER BY g DESC) FROM generate_series(1, 6) g ORDER BY g",
+            "SELECT * FROM (SELECT g, row_number() OVER (PARTITION BY g % 2 ORDER BY g) AS n FROM generate_series(1, 9) g) q WHERE n <= 2 ORDER BY g",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn quotients_inside_expressions_keep_their_digits() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE t (q int, amount numeric(12, 2), rate numeric(5, 4), f float8);
+         INSERT INTO t VALUES (3, 50.00, 0.07), (3, 1.5, 0.1), (7, 22, 0);
+         UPDATE t SET f = 23 / 7.0;",
+    );
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT 2 / 3.0 * 3, (1 / 3.0)::text, (23 / 7.0)::float8, interval '1 day' * (1 / 3.0)",
+            "SELECT round(amount / (1 + rate), 6), f FROM t ORDER BY amount",
+            "SELECT q FROM t WHERE 7.0 / q > 2.33333",
+            "SELECT sum(1.0 / q * q), max(amount / q)::float8, CASE WHEN q > 3 THEN 1 / 3.0 ELSE 2 / 7.0 END FROM t GROUP BY q ORDER BY q",
+            "SELECT DISTINCT 1 / 3.0 FROM t",
+            "SELECT 5 / 2, 5 / 2.0, 5.0 / 2, 10 / 4::numeric(5, 1), 1.000 / 3, NULL / 2.0",
+        ],
+    )
+    .await;
+    all_refused(&tide, &pg, &["SELECT 1.0 / (q - 3) FROM t"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_beside_arrays_are_not_cut() {
+    let pair = Pair::start();
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT array_append('{1,2}'::int[], 12.34), '{1,2}'::int[] || 2.25::float8, array_prepend(0.5, '{1}'::int8[])",
+            "SELECT array_position('{1,2}'::int[], 1.5::float4), array_remove('{1,2,3}'::int[], 2.0), array_replace('{1,2}'::int[], 2, 2.5)",
+            "SELECT array_append('{1.5}'::numeric[], 2), array_append('{1}'::int8[], 2::int2), (ARRAY[1, 2, 3])[2:1]",
+            "SELECT jsonb_build_object(true, 1), 0::regtype::text",
+        ],
+    )
+    .await;
+    all_refused(
+        &tide,
+        &pg,
+        &[
+            "SELECT array_length(ARRAY[1, 2])",
+            "SELECT array_upper(ARRAY[1])",
+            "SELECT array_lower(ARRAY[1])",
+            "SELECT array_position(ARRAY[1])",
+            "SELECT cardinality()",
+            "SELECT - now()",
+            "SELECT - '2 days ago'::text",
+            "SELECT - current_date",
+        ],
+    )
+    .await;
+}

@@ -12,7 +12,7 @@ use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
-    Volatility,
+    TypeSignature, Volatility,
 };
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use tidelog_storage::catalog::PG_TYPE_KEY;
@@ -154,10 +154,17 @@ pub(crate) fn function(name: &str) -> Option<Arc<ScalarUDF>> {
             _ => return None,
         },
     };
+    let arguments: &[usize] = match op {
+        Op::Dimensions | Op::Cardinality | Op::OrEmpty => &[1],
+        Op::Position | Op::Subscripts => &[2, 3],
+        Op::Replace | Op::Slice => &[3],
+        _ => &[2],
+    };
+    let arguments = arguments.iter().map(|count| TypeSignature::Any(*count));
     Some(Arc::new(ScalarUDF::from(ArrayFunction {
         name: name.to_string(),
         op,
-        signature: Signature::variadic_any(Volatility::Immutable),
+        signature: Signature::one_of(arguments.collect(), Volatility::Immutable),
     })))
 }
 
@@ -387,7 +394,7 @@ impl ArrayFunction {
                     return Ok(Datum::Null);
                 };
                 let from = usize::try_from(from.max(base) - base).unwrap_or(0);
-                let to = usize::try_from(to.min(last) - base + 1).unwrap_or(0);
+                let to = usize::try_from(to.min(last).saturating_sub(base - 1)).unwrap_or(0);
                 Datum::Array(
                     values
                         .get(from..to)

@@ -450,7 +450,11 @@ impl JsonFunction {
                 });
             }
             let mut key = String::new();
-            crate::text::write(pair[0].value, pair[0].ty, self.style, &mut key);
+            match pair[0].value {
+                // As a cast to text has it.
+                DatumRef::Bool(value) => key.push_str(if value { "true" } else { "false" }),
+                value => crate::text::write(value, pair[0].ty, self.style, &mut key),
+            }
             members.push((key, self.json_of(&pair[1])?));
         }
         Ok(Datum::Text(self.written(members, "{", "}")))

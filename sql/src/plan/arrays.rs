@@ -48,6 +48,9 @@ pub(super) fn call(mut call: ScalarFunction, schema: &DFSchema, style: Style) ->
         }
         name => {
             let at = functions::array::takes_elements(name);
+            if let Some(at) = at {
+                widen(&mut call.args, at, name, schema);
+            }
             let array = at.and_then(|at| Some((at, call.args.get(at)?)));
             if let Some((array_at, array)) = array
                 && let Ok(DataType::List(item)) = array.get_type(schema)
@@ -55,9 +58,7 @@ pub(super) fn call(mut call: ScalarFunction, schema: &DFSchema, style: Style) ->
             {
                 let element = plain_type(element.into());
                 let others = call.args.iter_mut().enumerate();
-                // What array_position has as its third is a place.
-                let is_element = |at: usize| at != array_at && (name != "array_position" || at < 2);
-                for (_, arg) in others.filter(|(at, _)| is_element(*at)) {
+                for (_, arg) in others.filter(|(at, _)| is_element(name, array_at, *at)) {
                     let given = literal_of(type_parameter(arg.clone(), element), element, style)?;
                     let is = given.get_type(schema)?;
                     *arg = match is == *item.data_type() || is.is_null() {
@@ -81,6 +82,48 @@ pub(super) fn call(mut call: ScalarFunction, schema: &DFSchema, style: Style) ->
         }
         None => Expr::ScalarFunction(call),
     })
+}
+
+/// Whether an argument is a value like the elements of the array among them: what array_position has as its third is a
+/// place.
+fn is_element(name: &str, array_at: usize, at: usize) -> bool {
+    at != array_at && (name != "array_position" || at < 2)
+}
+
+/// Numbers by which types take those of the ones before them, in PostgreSQL's order.
+fn width(ty: &DataType) -> Option<usize> {
+    Some(match ty {
+        DataType::Int16 => 0,
+        DataType::Int32 => 1,
+        DataType::Int64 => 2,
+        DataType::Decimal128(..) | DataType::Decimal256(..) => 3,
+        DataType::Float32 => 4,
+        DataType::Float64 => 5,
+        _ => return None,
+    })
+}
+
+/// Makes an array of numbers one of the widest type that a value beside it has.
+fn widen(args: &mut [Expr], array_at: usize, name: &str, schema: &DFSchema) {
+    let array = args.get(array_at).map(|array| array.get_type(schema));
+    let Some(Ok(DataType::List(item))) = array else {
+        return;
+    };
+    let beside = args.iter().enumerate();
+    let beside = beside.filter(|(at, _)| is_element(name, array_at, *at));
+    let types = beside.filter_map(|(_, arg)| arg.get_type(schema).ok());
+    let widest = types.max_by_key(width);
+    if let (Some(widest), Some(own)) = (widest, width(item.data_type()))
+        && width(&widest) > Some(own)
+    {
+        let ty = match widest.is_decimal() {
+            true => ColumnType::Numeric(None).arrow(),
+            false => widest,
+        };
+        let list = DataType::List(Arc::new(Field::new_list_field(ty, true)));
+        let array = std::mem::take(&mut args[array_at]);
+        args[array_at] = Expr::Cast(Cast::new(Box::new(array), list));
+    }
 }
 
 /// Whether a function is one of these.

@@ -5,22 +5,23 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, StringBuilder};
+use arrow::array::{Array, Decimal256Array, StringArray};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::metadata::FieldMetadata;
 use datafusion::common::{Column, JoinType, ScalarValue, Spans};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction, WindowFunction};
 use datafusion::logical_expr::{
-    Aggregate, BinaryExpr, ColumnarValue, Expr, Filter, Join, Limit, LogicalPlan, Operator,
-    Projection, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Sort,
-    Subquery, SubqueryAlias, Volatility, Window, WindowFunctionDefinition,
+    Aggregate, ColumnarValue, Expr, Filter, Join, Limit, LogicalPlan, Projection, ReturnFieldArgs,
+    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Sort, Subquery, SubqueryAlias,
+    Volatility, Window, WindowFunctionDefinition,
 };
 use tidelog_storage::ColumnType;
 use tidelog_storage::catalog::PG_TYPE_KEY;
 use tidelog_storage::datum::datum_at;
 
 use crate::error::{ErrorKind, SqlError};
+use crate::functions::exact::Exact;
 use crate::functions::moments;
 use crate::output::NUMERIC_TEXT;
 
@@ -161,13 +162,9 @@ fn projected(projection: &Projection, wanted: &[usize], names: &mut usize) -> Re
                 columns.push(Expr::ScalarSubquery(subquery).alias(&name));
                 found.insert(n, Column::new_unqualified(name));
             }
-            Expr::BinaryExpr(BinaryExpr {
-                left,
-                op: Operator::Divide,
-                right,
-            }) => {
+            Expr::ScalarFunction(call) if is_quotient(&call) => {
                 let name = fresh(names);
-                let call = ScalarFunction::new_udf(quotient(), vec![*left, *right]);
+                let call = ScalarFunction::new_udf(made(true), call.args);
                 columns.push(Expr::ScalarFunction(call).alias(&name));
                 found.insert(n, Column::new_unqualified(name));
             }
@@ -256,16 +253,32 @@ fn ordered(
     Ok((LogicalPlan::Projection(made), found))
 }
 
-/// The quotient of two exact numbers, as text.
+/// The quotient of two exact numbers with the digits that PostgreSQL gives it: as text, or as many of them as a numeric
+/// without a scale keeps. (DataFusion's has four more than the dividend.)
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Quotient {
+    written: bool,
     signature: Signature,
 }
 
-fn quotient() -> Arc<ScalarUDF> {
+fn made(written: bool) -> Arc<ScalarUDF> {
     Arc::new(ScalarUDF::from(Quotient {
+        written,
         signature: Signature::any(2, Volatility::Immutable),
     }))
+}
+
+/// The quotient of two exact numbers.
+pub(super) fn quotient(dividend: Expr, divisor: Expr) -> Expr {
+    Expr::ScalarFunction(ScalarFunction::new_udf(
+        made(false),
+        vec![dividend, divisor],
+    ))
+}
+
+fn is_quotient(call: &ScalarFunction) -> bool {
+    let quotient = call.func.inner().downcast_ref::<Quotient>();
+    quotient.is_some_and(|quotient| !quotient.written)
 }
 
 impl ScalarUDFImpl for Quotient {
@@ -278,11 +291,15 @@ impl ScalarUDFImpl for Quotient {
     }
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Utf8)
+        Ok(match self.written {
+            true => DataType::Utf8,
+            false => ColumnType::Numeric(None).arrow(),
+        })
     }
 
     fn return_field_from_args(&self, _: ReturnFieldArgs<'_>) -> Result<FieldRef> {
-        Ok(Arc::new(Field::new(self.name(), DataType::Utf8, true)))
+        let ty = self.return_type(&[])?;
+        Ok(Arc::new(Field::new(self.name(), ty, true)))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -296,21 +313,37 @@ impl ScalarUDFImpl for Quotient {
                 false => value,
             })
         };
-        let mut builder = StringBuilder::new();
-        for row in 0..sides[0].len() {
-            match (of(&sides[0], row), of(&sides[1], row)) {
-                (Some(_), Some(by)) if by.unscaled == arrow::datatypes::i256::ZERO => {
-                    let error = SqlError::new(ErrorKind::DivisionByZero, "division by zero");
-                    return Err(DataFusionError::External(Box::new(error)));
-                }
-                (Some(dividend), Some(by)) => match dividend.divide(by) {
-                    Some(quotient) => builder.append_value(quotient.text()),
-                    None => return Err(moments::overflow()),
-                },
-                _ => builder.append_null(),
+        let quotients = (0..sides[0].len()).map(|row| {
+            let (Some(dividend), Some(by)) = (of(&sides[0], row), of(&sides[1], row)) else {
+                return Ok(None);
+            };
+            if by.unscaled == arrow::datatypes::i256::ZERO {
+                let error = SqlError::new(ErrorKind::DivisionByZero, "division by zero");
+                return Err(DataFusionError::External(Box::new(error)));
             }
-        }
-        let array: Arc<dyn Array> = Arc::new(builder.finish());
+            dividend.divide(by).map(Some).ok_or_else(moments::overflow)
+        });
+        let quotients = quotients
+            .collect::<Result<Vec<Option<Exact>>>>()?
+            .into_iter();
+        let array: Arc<dyn Array> = match (self.written, plain) {
+            (false, DataType::Decimal256(precision, scale)) => {
+                let kept = quotients.map(|quotient| match quotient {
+                    None => Ok(None),
+                    Some(quotient) => {
+                        let kept = quotient.with_scale(scale.into());
+                        let kept = kept.ok_or_else(moments::overflow)?;
+                        Ok(Some(kept.unscaled))
+                    }
+                });
+                let kept = kept.collect::<Result<Decimal256Array>>()?;
+                Arc::new(kept.with_precision_and_scale(precision, scale)?)
+            }
+            _ => {
+                let texts = quotients.map(|quotient| quotient.map(Exact::text));
+                Arc::new(texts.collect::<StringArray>())
+            }
+        };
         Ok(match array.len() {
             1 if rows != 1 => ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?),
             _ => ColumnarValue::Array(array),

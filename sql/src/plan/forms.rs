@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{self, Expr, JoinConstraint, JoinOperator, TableFactor};
+use datafusion::sql::sqlparser::ast::{self, Expr, TableFactor};
 
 use super::dialect;
 use crate::error::{ErrorKind, SqlError};
@@ -39,12 +39,6 @@ impl ast::VisitorMut for Forms {
             check_alias(&alias.name)?;
         }
         match factor {
-            TableFactor::NestedJoin {
-                table_with_joins, ..
-            } => match merging(&table_with_joins.joins) {
-                Some((kind, _)) => ControlFlow::Break(SqlError::unsupported(kind)),
-                None => ControlFlow::Continue(()),
-            },
             TableFactor::Table {
                 name,
                 with_ordinality: true,
@@ -130,30 +124,4 @@ impl ast::Visitor for FindSet {
             _ => ControlFlow::Continue(()),
         }
     }
-}
-
-/// The first RIGHT or FULL join that merges columns, whose merged column is not the left one: what it is called and its
-/// columns, of which NATURAL tells none.
-pub(super) fn merging(joins: &[ast::Join]) -> Option<(&'static str, &[ast::ObjectName])> {
-    joins.iter().find_map(|join| {
-        let (full, constraint) = match &join.join_operator {
-            JoinOperator::Right(constraint) | JoinOperator::RightOuter(constraint) => {
-                (false, constraint)
-            }
-            JoinOperator::FullOuter(constraint) => (true, constraint),
-            _ => return None,
-        };
-        let names: &[ast::ObjectName] = match constraint {
-            JoinConstraint::Using(names) => names,
-            JoinConstraint::Natural => &[],
-            _ => return None,
-        };
-        let kind = match (names.is_empty(), full) {
-            (false, false) => "RIGHT JOIN … USING",
-            (false, true) => "FULL JOIN … USING",
-            (true, false) => "NATURAL RIGHT JOIN",
-            (true, true) => "NATURAL FULL JOIN",
-        };
-        Some((kind, names))
-    })
 }

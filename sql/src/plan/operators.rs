@@ -10,13 +10,13 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::expr::{Between, Cast, InList, Placeholder};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
-use datafusion::logical_expr::{Distinct, Expr, LogicalPlan};
+use datafusion::logical_expr::{Distinct, Expr, ExprSchemable, LogicalPlan};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use tidelog_storage::datum::{ColumnBuilder, datum_at};
 use tidelog_storage::{ColumnType, Datum, DatumRef, ElementType, PrintedType};
 
 use super::order::{check_groupable, is_comparable, refuse_json, sorted, sorted_by, undetermined};
-use super::{arrays, calls, caseless, conditional};
+use super::{arrays, calls, caseless, conditional, digits};
 use crate::error::{ErrorKind, SqlError};
 use crate::optimize::with_its_name;
 use crate::text::{self, Style};
@@ -64,6 +64,9 @@ impl ExprPlanner for PostgresOperators {
                 }
                 false => (left, right),
             };
+            if op == Divide && is_exact_division(&left, &right, schema) {
+                return Ok(PlannerResult::Planned(digits::quotient(left, right)));
+            }
             let ordered = match (known_type(&left, schema), type_of(&right, schema)) {
                 // Labels tell values apart, but not their order.
                 (Some(ColumnType::Enum(_) | ColumnType::Array(_)), _)
@@ -84,6 +87,16 @@ impl ExprPlanner for PostgresOperators {
         };
         Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }))
     }
+}
+
+/// Whether both are exact numbers, and not both integers.
+fn is_exact_division(left: &Expr, right: &Expr, schema: &DFSchema) -> bool {
+    let ty = |expr: &Expr| expr.get_type(schema);
+    let (Ok(left), Ok(right)) = (ty(left), ty(right)) else {
+        return false;
+    };
+    let is_exact = |ty: &DataType| ty.is_decimal() || ty.is_signed_integer();
+    is_exact(&left) && is_exact(&right) && (left.is_decimal() || right.is_decimal())
 }
 
 impl PostgresOperators {
@@ -437,8 +450,20 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
             let call = functions::json::call(functions::time::negate(), vec![*inner]);
             Transformed::yes(call)
         }
+        Expr::Negative(inner) => match type_of(&inner, schema) {
+            Some(ty) if !is_number(ty) => {
+                let message = format!("operator does not exist: - {}", types::name(ty));
+                return Err(undefined_operator(message));
+            }
+            _ => Transformed::no(Expr::Negative(inner)),
+        },
         other => Transformed::no(other),
     })
+}
+
+fn is_number(ty: ColumnType) -> bool {
+    use ColumnType::{Float4, Float8, Int2, Int4, Int8, Numeric};
+    matches!(ty, Int2 | Int4 | Int8 | Float4 | Float8 | Numeric(_))
 }
 
 pub(super) fn type_pair(
@@ -650,6 +675,10 @@ pub(super) fn no_operator(
         types::name(left),
         types::name(right)
     );
+    undefined_operator(message)
+}
+
+fn undefined_operator(message: String) -> DataFusionError {
     let hint = "No operator matches the given name and argument types. You might need to add explicit type casts.";
     external(SqlError::new(ErrorKind::UndefinedFunction, message).hint(hint))
 }

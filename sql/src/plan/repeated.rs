@@ -37,13 +37,12 @@ impl ast::VisitorMut for Repeated<'_> {
         let mut with = query.with.take();
         for cte in with.iter_mut().flat_map(|with| &mut with.cte_tables) {
             let name = ddl::fold(&cte.alias.name);
-            self.rows.ctes.insert(name.clone(), None);
+            self.rows.ctes.insert(name, None);
             // As a query in a query.
             self.withs.push(None);
             let _ = cte.query.walk_mut(self);
             self.withs.pop();
-            let columns = (self.rows).aliased(&cte.alias, |rows| rows.columns_of(&cte.query.body));
-            self.rows.ctes.insert(name, columns);
+            self.rows.know(cte);
         }
         self.withs.push(with);
         ControlFlow::Continue(())

@@ -38,10 +38,7 @@ impl ast::VisitorMut for Rows<'_> {
 
     fn pre_visit_query(&mut self, query: &mut ast::Query) -> ControlFlow<()> {
         let tables = query.with.iter().flat_map(|with| &with.cte_tables);
-        for cte in tables {
-            let columns = self.aliased(&cte.alias, |rows| rows.columns_of(&cte.query.body));
-            self.ctes.insert(ddl::fold(&cte.alias.name), columns);
-        }
+        tables.for_each(|cte| self.know(cte));
         ControlFlow::Continue(())
     }
 
@@ -170,12 +167,26 @@ impl<'a> Rows<'a> {
         }
     }
 
+    /// Looks at the columns of a common table expression.
+    pub(super) fn know(&mut self, cte: &ast::Cte) {
+        let columns = self.aliased(&cte.alias, |rows| rows.columns_of(&cte.query.body));
+        self.ctes.insert(ddl::fold(&cte.alias.name), columns);
+    }
+
     pub(super) fn relations(&self, from: &[ast::TableWithJoins]) -> Vec<Relation> {
         let factors = from.iter().flat_map(|from| {
             let joined = from.joins.iter().map(|join| &join.relation);
             std::iter::once(&from.relation).chain(joined)
         });
         factors.filter_map(|factor| self.relation(factor)).collect()
+    }
+
+    /// The relations of a query that is one select.
+    pub(super) fn of_body(&self, body: &SetExpr) -> Vec<Relation> {
+        match body {
+            SetExpr::Select(select) => self.relations(&select.from),
+            _ => Vec::new(),
+        }
     }
 
     /// Columns under the names that an alias gives them.
@@ -191,7 +202,7 @@ impl<'a> Rows<'a> {
         Some(columns)
     }
 
-    fn relation(&self, factor: &TableFactor) -> Option<Relation> {
+    pub(super) fn relation(&self, factor: &TableFactor) -> Option<Relation> {
         match factor {
             TableFactor::Table {
                 name,

@@ -1,20 +1,17 @@
-//! Parts of a SELECT in the forms that DataFusion knows: windows that are made of others, GROUP BY with rows, the
-//! merged columns of RIGHT and FULL joins.
+//! Parts of a SELECT in the forms that DataFusion knows: windows that are made of others, GROUP BY with rows.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    self, DataType, Expr, GroupByExpr, Ident, JoinConstraint, JoinOperator, NamedWindowExpr,
-    SelectItem, SetExpr, TableFactor, Value, Visit, VisitMut, WindowFrameBound, WindowSpec,
-    WindowType,
+    self, DataType, Expr, GroupByExpr, Ident, JoinOperator, NamedWindowExpr, SelectItem, SetExpr,
+    TableFactor, Value, VisitMut, WindowFrameBound, WindowSpec, WindowType,
 };
 
-use super::forms::merging;
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
-use crate::parse::walk::{Walk, WalkMut};
-use crate::parse::{parse_expression, parse_query};
+use crate::parse::parse_query;
+use crate::parse::walk::WalkMut;
 
 /// Rewrites each SELECT of a query.
 pub(super) fn rewrite(query: &mut ast::Query) -> Result<(), SqlError> {
@@ -29,7 +26,7 @@ struct Selects;
 impl ast::VisitorMut for Selects {
     type Break = SqlError;
 
-    /// ORDER BY sees the windows and merged columns of the one SELECT that it orders.
+    /// ORDER BY sees the windows of the one SELECT that it orders.
     fn pre_visit_query(&mut self, query: &mut ast::Query) -> ControlFlow<SqlError> {
         let Some(order_by) = &mut query.order_by else {
             return ControlFlow::Continue(());
@@ -45,36 +42,14 @@ impl ast::VisitorMut for Selects {
         unnest_alone(select);
         let done = positions(select)
             .and_then(|()| windows(select))
-            .and_then(|()| groups(select))
-            .and_then(|()| merged_columns(select));
-        merged_first(select);
-        let done = done.and_then(|()| merged_in_conditions(select));
+            .and_then(|()| groups(select));
         done.map_or_else(ControlFlow::Break, ControlFlow::Continue)
     }
 }
 
 fn order(order_by: &mut ast::OrderBy, select: &ast::Select) -> Result<(), SqlError> {
     let known = named_windows(select)?;
-    each_own(order_by, |expr| in_window(expr, &known))?;
-    let Some(merged) = merged(select)? else {
-        return Ok(());
-    };
-    let ast::OrderByKind::Expressions(keys) = &mut order_by.kind else {
-        return Ok(());
-    };
-    for key in keys {
-        // A name alone is first a column of the result.
-        let is_result = |item: &SelectItem| match (item, &key.expr) {
-            (SelectItem::ExprWithAlias { alias, .. }, Expr::Identifier(ident)) => {
-                ddl::fold(alias) == ddl::fold(ident)
-            }
-            _ => false,
-        };
-        if !select.projection.iter().any(is_result) {
-            merged.replace(&mut key.expr)?;
-        }
-    }
-    Ok(())
+    each_own(order_by, |expr| in_window(expr, &known))
 }
 
 /// Visits the expressions of one SELECT, but not those of its subqueries.
@@ -363,261 +338,5 @@ fn listed(key: &mut Expr, items: &[SelectItem]) -> Result<(), SqlError> {
             let message = format!("GROUP BY position {number} is not in select list");
             Err(SqlError::new(ErrorKind::InvalidColumnReference, message))
         }
-    }
-}
-
-/// The merged columns of a RIGHT or FULL join, by their names.
-struct Merged(HashMap<String, Expr>);
-
-impl Merged {
-    /// Puts the merged columns in the place of their names. 0A000 where a subquery has such a name, which may mean one of its own.
-    fn replace<T: Visit + VisitMut>(&self, node: &mut T) -> Result<(), SqlError> {
-        let mut names = InSubquery {
-            depth: 0,
-            merged: self,
-        };
-        if node.walk(&mut names).is_break() {
-            return Err(SqlError::unsupported(
-                "a merged column of RIGHT or FULL JOIN in a subquery",
-            ));
-        }
-        each_own(node, |expr| {
-            if let Expr::Identifier(ident) = expr
-                && let Some(value) = self.0.get(&ddl::fold(ident))
-            {
-                *expr = value.clone();
-            }
-            Ok(())
-        })
-    }
-}
-
-struct InSubquery<'m> {
-    depth: usize,
-    merged: &'m Merged,
-}
-
-impl ast::Visitor for InSubquery<'_> {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _: &ast::Query) -> ControlFlow<()> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &ast::Query) -> ControlFlow<()> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-        match expr {
-            Expr::Identifier(ident)
-                if self.depth > 0 && self.merged.0.contains_key(&ddl::fold(ident)) =>
-            {
-                ControlFlow::Break(())
-            }
-            _ => ControlFlow::Continue(()),
-        }
-    }
-}
-
-/// A merged column of a RIGHT join is the right side's, one of a FULL join whichever is there; DataFusion's is always
-/// the left side's.
-fn merged(select: &ast::Select) -> Result<Option<Merged>, SqlError> {
-    let found = select.from.iter().find_map(|from| merging(&from.joins));
-    let Some((kind, names)) = found else {
-        return Ok(None);
-    };
-    if names.is_empty() {
-        return Err(SqlError::unsupported(kind));
-    }
-    let single = match select.from.as_slice() {
-        [from] => match from.joins.as_slice() {
-            [join] => bare_name(&from.relation).zip(bare_name(&join.relation)),
-            _ => None,
-        },
-        _ => None,
-    };
-    let Some((left, right)) = single else {
-        let what = format!("{kind} but between two relations of one name each");
-        return Err(SqlError::unsupported(what));
-    };
-    let mut merged: HashMap<String, Expr> = HashMap::new();
-    for name in names {
-        let Some(name) = name.0.last().and_then(|part| part.as_ident()) else {
-            continue;
-        };
-        let text = match kind.starts_with("FULL") {
-            true => format!("coalesce({left}.{name}, {right}.{name})"),
-            false => format!("{right}.{name}"),
-        };
-        merged.insert(ddl::fold(name), parse_expression(&text)?);
-    }
-    Ok(Some(Merged(merged)))
-}
-
-fn merged_columns(select: &mut ast::Select) -> Result<(), SqlError> {
-    let Some(merged) = merged(select)? else {
-        return Ok(());
-    };
-    for item in &mut select.projection {
-        match item {
-            SelectItem::UnnamedExpr(Expr::Identifier(ident))
-                if merged.0.contains_key(&ddl::fold(ident)) =>
-            {
-                *item = SelectItem::ExprWithAlias {
-                    expr: merged.0[&ddl::fold(ident)].clone(),
-                    alias: ident.clone(),
-                };
-            }
-            item => merged.replace(item)?,
-        }
-    }
-    if let Some(ast::Distinct::On(exprs)) = &mut select.distinct {
-        merged.replace(exprs)?;
-    }
-    if let Some(selection) = &mut select.selection {
-        merged.replace(selection)?;
-    }
-    if let GroupByExpr::Expressions(exprs, _) = &mut select.group_by {
-        merged.replace(exprs)?;
-    }
-    if let Some(having) = &mut select.having {
-        merged.replace(having)?;
-    }
-    merged.replace(&mut select.named_window)
-}
-
-/// A column that an inner or left join merges is the left side's, which DataFusion does not know in a WHERE.
-fn merged_in_conditions(select: &mut ast::Select) -> Result<(), SqlError> {
-    let mut merged: HashMap<String, Expr> = HashMap::new();
-    for from in &select.from {
-        for (at, join) in from.joins.iter().enumerate() {
-            let (JoinOperator::Join(JoinConstraint::Using(names))
-            | JoinOperator::Inner(JoinConstraint::Using(names))
-            | JoinOperator::Left(JoinConstraint::Using(names))
-            | JoinOperator::LeftOuter(JoinConstraint::Using(names))) = &join.join_operator
-            else {
-                continue;
-            };
-            let (Some(names), Some(left)) = (using_names(names), bare_name(&from.relation)) else {
-                continue;
-            };
-            // Behind other joins it may be of any of the relations before.
-            for name in names.into_iter().filter(|_| at == 0) {
-                let parts = vec![left.clone(), Ident::with_quote('"', &name)];
-                merged.insert(name, Expr::CompoundIdentifier(parts));
-            }
-        }
-    }
-    let Some(selection) = &mut select.selection else {
-        return Ok(());
-    };
-    each_own(selection, |expr| {
-        if let Expr::Identifier(ident) = expr
-            && let Some(column) = merged.get(&ddl::fold(ident))
-        {
-            *expr = column.clone();
-        }
-        Ok(())
-    })
-}
-
-/// `*` over two relations shows the columns that USING merges first. (Over more, or NATURAL, they stay in the order of
-/// the relations.)
-fn merged_first(select: &mut ast::Select) {
-    let [from] = select.from.as_slice() else {
-        return;
-    };
-    let [join] = from.joins.as_slice() else {
-        return;
-    };
-    let (kept, constraint) = match &join.join_operator {
-        JoinOperator::Join(constraint)
-        | JoinOperator::Inner(constraint)
-        | JoinOperator::Left(constraint)
-        | JoinOperator::LeftOuter(constraint) => (Some(&from.relation), constraint),
-        JoinOperator::Right(constraint) | JoinOperator::RightOuter(constraint) => {
-            (Some(&join.relation), constraint)
-        }
-        JoinOperator::FullOuter(constraint) => (None, constraint),
-        _ => return,
-    };
-    let JoinConstraint::Using(names) = constraint else {
-        return;
-    };
-    let called = bare_name(&from.relation).zip(bare_name(&join.relation));
-    let (Some((left, right)), Some(names)) = (called, using_names(names)) else {
-        return;
-    };
-    let of = |relation: &Ident, name: &str| {
-        Expr::CompoundIdentifier(vec![relation.clone(), Ident::with_quote('"', name)])
-    };
-    let others = |relation: &Ident| {
-        let mut names = names.iter().map(|name| Ident::with_quote('"', name));
-        let except = names.next().map(|first_element| ast::ExceptSelectItem {
-            first_element,
-            additional_elements: names.collect(),
-        });
-        SelectItem::QualifiedWildcard(
-            ast::SelectItemQualifiedWildcardKind::ObjectName(vec![relation.clone()].into()),
-            ast::WildcardAdditionalOptions {
-                opt_except: except,
-                ..Default::default()
-            },
-        )
-    };
-    let kept = kept.and_then(bare_name);
-    let mut all: Vec<SelectItem> = names
-        .iter()
-        .map(|name| SelectItem::ExprWithAlias {
-            expr: match &kept {
-                Some(kept) => of(kept, name),
-                None => coalesced(of(&left, name), of(&right, name)),
-            },
-            alias: Ident::with_quote('"', name),
-        })
-        .collect();
-    all.extend([others(&left), others(&right)]);
-    let items = std::mem::take(&mut select.projection);
-    select.projection = items
-        .into_iter()
-        .flat_map(|item| match item {
-            SelectItem::Wildcard(_) => all.clone(),
-            item => vec![item],
-        })
-        .collect();
-}
-
-fn coalesced(left: Expr, right: Expr) -> Expr {
-    super::dialect::call("coalesce", vec![left, right])
-}
-
-fn using_names(names: &[ast::ObjectName]) -> Option<Vec<String>> {
-    let name = |name: &ast::ObjectName| Some(ddl::fold(name.0.last()?.as_ident()?));
-    names.iter().map(name).collect()
-}
-
-/// What a relation's columns are qualified with, where that is one name.
-fn bare_name(factor: &TableFactor) -> Option<Ident> {
-    match factor {
-        TableFactor::Table {
-            name, alias: None, ..
-        } if name.0.len() > 1 => None,
-        factor => relation_name(factor),
-    }
-}
-
-fn relation_name(factor: &TableFactor) -> Option<Ident> {
-    match factor {
-        TableFactor::Table { name, alias, .. } => match alias {
-            Some(alias) => Some(alias.name.clone()),
-            None => name.0.last()?.as_ident().cloned(),
-        },
-        TableFactor::Derived { alias, .. } | TableFactor::UNNEST { alias, .. } => {
-            alias.as_ref().map(|alias| alias.name.clone())
-        }
-        _ => None,
     }
 }

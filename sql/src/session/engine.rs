@@ -82,6 +82,8 @@ impl Engine {
         aggregates.push(Arc::new(functions::collected::array_agg()));
         aggregates.extend(functions::moments::moments().map(Arc::new));
         aggregates.extend(functions::collected::ordered_sets().map(Arc::new));
+        let windows = builder.window_functions().get_or_insert_default();
+        windows.extend(functions::ranks::ranks());
         let state = builder.build();
         Arc::new(Engine {
             store,

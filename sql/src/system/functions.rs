@@ -371,6 +371,7 @@ fn type_name(ty: i64, modifier: i64) -> String {
             let (precision, scale) = ((modifier - 4) >> 16, (modifier - 4) & 0xffff);
             return format!("numeric({precision},{scale})");
         }
+        0 => "-",
         other => {
             let types = pg_catalog::embedded("pg_type");
             let column = |row: &super::Named, name: &str| {

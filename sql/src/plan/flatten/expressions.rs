@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use datafusion::common::metadata::FieldMetadata;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, JoinType, ScalarValue, Spans};
 use datafusion::error::Result;
@@ -17,11 +18,13 @@ use datafusion::logical_expr::{
     Aggregate, Distinct, EmptyRelation, Expr, ExprFunctionExt, ExprSchemable, Filter, Join,
     LogicalPlan, Operator, Subquery, Union, cast, lit, when,
 };
+use tidelog_storage::{ColumnType, ElementType};
 
 use super::{
     Flatten, alias, domain_columns, filter, pairs, pick, project, push, shape, unsupported,
 };
 use crate::functions::{ARRAY_OF, single_value};
+use crate::output;
 use crate::plan::calls;
 
 impl Flatten {
@@ -79,12 +82,22 @@ impl Flatten {
         let Expr::ScalarFunction(call) = &expr else {
             return Ok(Transformed::no(expr));
         };
-        let [Expr::ScalarSubquery(subquery)] = call.args.as_slice() else {
-            return Ok(Transformed::no(expr));
+        let subquery = match call.args.as_slice() {
+            [Expr::ScalarSubquery(subquery)] if call.name() == ARRAY_OF => subquery,
+            // A json's is told to be one.
+            [Expr::ScalarFunction(typed)] if call.name() == ARRAY_OF => match typed.args.as_slice()
+            {
+                [Expr::ScalarSubquery(subquery)] => subquery,
+                _ => return Ok(Transformed::no(expr)),
+            },
+            _ => return Ok(Transformed::no(expr)),
         };
-        if call.name() != ARRAY_OF {
-            return Ok(Transformed::no(expr));
-        }
+        let ty = output::column_type(subquery.subquery.schema().field(0));
+        let array = match ty {
+            Ok(ColumnType::Json) => Some(ColumnType::Array(ElementType::Json)),
+            Ok(ColumnType::Jsonb) => Some(ColumnType::Array(ElementType::Jsonb)),
+            _ => None,
+        };
         let item = subquery.subquery.schema().field(0).data_type().clone();
         let rows = self.ordered(&subquery.subquery)?;
         let columns = rows.schema().columns();
@@ -97,7 +110,14 @@ impl Flatten {
         let made = Aggregate::try_new(Arc::new(rows), Vec::new(), vec![all])?;
         let made = scalar_subquery(LogicalPlan::Aggregate(made));
         let none = ScalarValue::List(ScalarValue::new_list_nullable(&[], &item));
-        Ok(Transformed::yes(coalesce(vec![made, lit(none)])))
+        let made = coalesce(vec![made, lit(none)]);
+        Ok(Transformed::yes(match array {
+            None => made,
+            Some(ty) => {
+                let tag = FieldMetadata::from(ty.field("", true).metadata().clone());
+                made.alias_with_metadata("array", Some(tag))
+            }
+        }))
     }
 
     /// The rows of a query with their numbers in its order as the last column.
