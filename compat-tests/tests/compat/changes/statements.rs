@@ -429,9 +429,10 @@ impl Generator {
                     .pick(&["UNION", "EXCEPT", "INTERSECT", "UNION ALL"]);
                 format!("SELECT id FROM {a} WHERE {condition} {union} SELECT id FROM {b}")
             }
-            10 => format!(
-                "SELECT id, {c} FROM {a} WHERE id IN (SELECT id FROM {b} WHERE {condition})"
-            ),
+            10 => {
+                let of = self.condition(&other, "");
+                format!("SELECT id, {c} FROM {a} WHERE id IN (SELECT id FROM {b} WHERE {of})")
+            }
             _ => format!("SELECT * FROM {a} WHERE {condition}"),
         }
     }
