@@ -8,6 +8,8 @@ mod pair;
 mod answers;
 #[path = "compat/catalog.rs"]
 mod catalog;
+#[path = "compat/changes.rs"]
+mod changes;
 #[path = "compat/clients.rs"]
 mod clients;
 #[path = "compat/coercion.rs"]
