@@ -171,8 +171,8 @@ pub enum Datum {
     Int2(i16),
     Int4(i32),
     Int8(i64),
-    Float4(f32),
-    Float8(f64),
+    Float4(#[serde(with = "as_text")] f32),
+    Float8(#[serde(with = "as_text")] f64),
     Numeric(Numeric),
     Text(String),
     Bool(bool),
@@ -189,6 +189,30 @@ pub enum Datum {
     TimeTz(TimeTz),
     Interval(Interval),
     Array(Vec<Datum>),
+}
+
+/// Floats in JSON, which has no infinite ones and no NaN.
+mod as_text {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub(super) fn serialize<T: Display, S: Serializer>(
+        value: &T,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub(super) fn deserialize<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'de>,
+    {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
 }
 
 /// A time of day somewhere.

@@ -343,7 +343,7 @@ async fn ranks_are_signed() {
         &pg,
         &[
             "SELECT (row_number() OVER (ORDER BY g) - 1) / 2, 7 / rank() OVER (ORDER BY g), -dense_rank() OVER (ORDER BY g) FROM generate_series(1, 4) g",
-            "SELECT (row_number() OVER ())::int, row_number() OVER () * interval '1 day', pg_typeof(row_number() OVER () + 1), pg_typeof(ntile(2) OVER ())",
+            "SELECT (row_number() OVER ())::int, row_number() OVER () * interval '1 day', pg_typeof(row_number() OVER () + 1)::text, pg_typeof(ntile(2) OVER ())::text",
             "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY n) FROM (SELECT row_number() OVER () AS n FROM generate_series(1, 4)) q",
             "SELECT g, rank() OVER (ORDER BY g / 2), dense_rank() OVER (ORDER BY g / 2), ntile(3) OVER (ORDER BY g),
              row_number() OVER (PARTITION BY g % 2 ORDER BY g DESC) FROM generate_series(1, 6) g ORDER BY g",
@@ -389,7 +389,7 @@ async fn values_beside_arrays_are_not_cut() {
             "SELECT array_append('{1,2}'::int[], 12.34), '{1,2}'::int[] || 2.25::float8, array_prepend(0.5, '{1}'::int8[])",
             "SELECT array_position('{1,2}'::int[], 1.5::float4), array_remove('{1,2,3}'::int[], 2.0), array_replace('{1,2}'::int[], 2, 2.5)",
             "SELECT array_append('{1.5}'::numeric[], 2), array_append('{1}'::int8[], 2::int2), (ARRAY[1, 2, 3])[2:1]",
-            "SELECT jsonb_build_object(true, 1), 0::regtype::text",
+            "SELECT jsonb_build_object(true, 1), format_type(0, NULL)",
         ],
     )
     .await;

@@ -119,3 +119,17 @@ async fn a_type_that_could_lose_something_is_refused() {
     }
     pair.same("SELECT id FROM c WHERE code = 'c'");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_old_rows_show_is_the_same_after_a_restart() {
+    let mut server = tidelog_compat_tests::Server::start();
+    server.peer().run(
+        "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1);
+         ALTER TABLE t ADD COLUMN a float8 DEFAULT 'NaN', ADD COLUMN b real DEFAULT '-Infinity', ADD COLUMN c float8 DEFAULT '-0.0',
+         ADD COLUMN d float8[] DEFAULT '{NaN,Infinity,0.1}', ADD COLUMN e real DEFAULT 0.1;",
+    );
+    let shown = server.peer().value("SELECT t::text FROM t");
+    assert_eq!(shown, "(1,NaN,-Infinity,-0,\"{NaN,Infinity,0.1}\",0.1)");
+    server.restart();
+    assert_eq!(server.peer().value("SELECT t::text FROM t"), shown);
+}

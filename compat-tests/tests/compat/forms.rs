@@ -76,7 +76,7 @@ async fn what_would_be_answered_wrongly_is_refused() {
             "an aggregate of the outer query's columns in a subquery",
         ),
         (
-            "SELECT id FROM a FULL JOIN json_each('{}') e (id, n) USING (id)",
+            "SELECT id FROM a FULL JOIN (SELECT a.* FROM a, (SELECT 1) s) e USING (id)",
             "USING in a FULL JOIN with this relation",
         ),
     ] {
