@@ -167,6 +167,7 @@ impl Session {
     pub fn style(&self) -> Style {
         Style {
             zone: self.settings.zone(),
+            intervals: self.settings.interval_style(),
         }
     }
 
