@@ -28,7 +28,7 @@ const REFUSED: [&[&str]; 58] = [
     &["CREATE", "FOREIGN", "TABLE"],
     &["CREATE", "FOREIGN", "DATA", "WRAPPER"],
     &["CREATE", "SERVER"],
-    &["CREATE", "USER", "MAPPING"],
+    &["CREATE", "USER", "MAPPING", "FOR"],
     &["CREATE", "TEXT", "SEARCH"],
     &["ALTER", "SYSTEM"],
     &["ALTER", "DATABASE", "*", "SET"],

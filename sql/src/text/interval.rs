@@ -439,7 +439,7 @@ fn write_standard(value: Interval, out: &mut String) {
     let positive = parts.iter().any(|part| *part > 0);
     let (months, days) = (value.months != 0, value.days != 0);
     let day_time = days || value.micros != 0;
-    let one_sign = !(negative && positive) && !(months && day_time);
+    let of_both = negative && positive || months && day_time;
     let (hours, minutes, seconds) = clock(value.micros);
     let (years, rest) = (
         value.months.unsigned_abs() / 12,
@@ -448,7 +448,7 @@ fn write_standard(value: Interval, out: &mut String) {
     let day = value.days.unsigned_abs();
     if !negative && !positive {
         out.push('0');
-    } else if !one_sign {
+    } else if of_both {
         let sign = |part: bool| if part { '-' } else { '+' };
         let _ = write!(out, "{}{years}-{rest}", sign(value.months < 0));
         let _ = write!(out, " {}{day} ", sign(value.days < 0));
