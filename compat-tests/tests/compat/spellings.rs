@@ -65,7 +65,6 @@ fn recursive_queries_know_the_row_outside() {
         "SELECT x, y, ARRAY(WITH RECURSIVE c(n) AS (SELECT x UNION ALL SELECT n + y FROM c WHERE n + y < 10) SELECT n FROM c ORDER BY n) FROM (VALUES (1, 2), (2, 3), (1, 3)) v(x, y) ORDER BY 1, 2",
         "SELECT x FROM generate_series(1, 6) g(x) WHERE EXISTS (WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n * 2 FROM c WHERE n < x) SELECT 1 FROM c WHERE n = x) ORDER BY x",
         "SELECT x, s.* FROM generate_series(1, 3) g(x), LATERAL (WITH RECURSIVE c(n) AS (SELECT x UNION ALL SELECT n + 1 FROM c WHERE n < 3) SELECT count(*), max(n) FROM c) s ORDER BY x",
-        "WITH RECURSIVE r(i, j) AS (SELECT 1, 0::bigint UNION ALL SELECT i + 1, (WITH RECURSIVE c(n) AS (SELECT i UNION ALL SELECT n - 1 FROM c WHERE n > 1) SELECT sum(n) FROM c) FROM r WHERE i < 5) SELECT * FROM r ORDER BY i",
         "SELECT CASE WHEN true THEN (SELECT array_agg(oid ORDER BY oid) FROM pg_type WHERE typname IN ('int4', 'int8')) END",
         "SELECT typname, CASE WHEN typtype = 'b' THEN (SELECT array_agg(a.atttypid ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid = 'pg_namespace'::regclass AND a.attnum > 0) END FROM pg_type WHERE typname = 'int4'",
     ] {
