@@ -76,6 +76,8 @@ mod robustness;
 mod sessions;
 #[path = "compat/slt.rs"]
 mod slt;
+#[path = "compat/spellings.rs"]
+mod spellings;
 #[path = "compat/subscribe.rs"]
 mod subscribe;
 #[path = "compat/tidy.rs"]

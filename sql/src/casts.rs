@@ -276,6 +276,10 @@ impl CastFunction {
             Conversion::Input(ty) => {
                 self.read_texts(array, ty, |text| text::parse_in(ty, text, self.style))
             }
+            // The item of a list may say more of its type than a column's does.
+            Conversion::Typed(ty) if *array.data_type() != ty.arrow() => {
+                output::conform(array, ty).map_err(external)
+            }
             Conversion::Typed(_) => Ok(array.clone()),
             Conversion::Cut(ty) => self.read_texts(array, ty, |text| Ok(cut(ty, text))),
             Conversion::FromJson(ty) => self.read_texts(array, ty, |json| from_json(ty, json)),

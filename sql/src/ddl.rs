@@ -215,6 +215,12 @@ fn define(scope: Scope<'_>, definition: &Definition) -> Result<DdlPlan, SqlError
             table,
             text,
         } => comment::on(scope, (of, name, table.as_ref()), text.as_deref()),
+        Definition::ColumnSetting {
+            if_exists,
+            table,
+            column,
+        } => table::column_setting(scope, *if_exists, table, column),
+        Definition::Refused(what) => Err(SqlError::unsupported(what)),
         Definition::TableLike { .. } | Definition::TableAs(_) | Definition::Refresh { .. } => {
             Err(SqlError::unsupported("this form of CREATE TABLE"))
         }
@@ -313,6 +319,19 @@ pub(crate) fn check_relation(
     resolve(catalog, search_path, name).map(drop)
 }
 
+/// 42P01 when no index or primary key has this name.
+pub(crate) fn check_index(
+    catalog: &Catalog,
+    search_path: &[String],
+    name: &ObjectName,
+) -> Result<(), SqlError> {
+    let scope = Scope {
+        catalog,
+        search_path,
+    };
+    index::find(scope, name).map(drop)
+}
+
 fn display(schema: Option<&str>, table: &str) -> String {
     schema.map_or_else(|| table.to_string(), |schema| format!("{schema}.{table}"))
 }
@@ -352,7 +371,7 @@ pub(crate) fn single(name: &ObjectName) -> Result<String, SqlError> {
     }
 }
 
-fn no_schema(name: &str) -> SqlError {
+pub(crate) fn no_schema(name: &str) -> SqlError {
     SqlError::new(
         ErrorKind::InvalidSchemaName,
         format!("schema \"{name}\" does not exist"),

@@ -95,8 +95,7 @@ impl Session {
                         infer_placeholder(&mut types, expr, target.ty(&table))?;
                     }
                     let plan = self.plan_select((**source).clone(), &types, catalog)?;
-                    let known = crate::plan::parameter_types(&plan, &types)?;
-                    types = known.into_iter().map(Some).collect();
+                    types = crate::plan::known_parameters(&plan, &types)?;
                 }
             }
             None => {}

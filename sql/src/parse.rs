@@ -10,6 +10,7 @@ mod forms;
 mod keywords;
 mod listen;
 mod maintain;
+mod refused;
 mod subscribe;
 mod tokens;
 pub(crate) mod walk;
@@ -31,7 +32,7 @@ pub(crate) use cursor::{CursorCommand, Declare, Direction, Fetch};
 pub(crate) use define::{Definition, IdentityChange, SequenceChange, SequenceOptions};
 pub(crate) use dialect::parser_of;
 pub(crate) use listen::Listen;
-pub(crate) use maintain::Maintain;
+pub(crate) use maintain::{Maintain, Reindexed};
 pub(crate) use subscribe::{OptionValue, Subscribe, SubscribeOption};
 
 use crate::error::{ErrorKind, SqlError};
@@ -107,7 +108,7 @@ pub(crate) enum Body {
     Cursor(Box<CursorCommand>),
     /// DDL that sqlparser does not know.
     Define(Box<Definition>),
-    /// VACUUM, ANALYZE.
+    /// VACUUM, ANALYZE, REINDEX, CHECKPOINT, SET CONSTRAINTS.
     Maintain(Maintain),
 }
 
@@ -267,6 +268,22 @@ impl Parsed {
         }
     }
 
+    /// The cursor that a MOVE goes forward in, and over how many rows; `None` is all of them.
+    pub fn moves_forward(&self) -> Option<(&str, Option<u64>)> {
+        match &self.body {
+            Body::Cursor(command) => match &**command {
+                CursorCommand::Fetch(Fetch {
+                    name,
+                    direction: Direction::Forward(count),
+                    moves: true,
+                    ..
+                }) => Some((name, *count)),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// Whether a failed transaction block lets it through (COMMIT, ROLLBACK).
     pub fn ends_transaction(&self) -> bool {
         matches!(&self.body, Body::Sql(s, _) if matches!(**s, Statement::Commit { .. } | Statement::Rollback { .. }))
@@ -312,6 +329,9 @@ fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, S
     order_sequence_options(&mut tokens);
     plain_quantified(&mut tokens);
     forms::rewrite(&mut tokens)?;
+    if let Some(statement) = refused::name(&tokens) {
+        return Err(SqlError::unsupported(statement));
+    }
     let taken = create::take(sql, &mut tokens)?;
     let word = |n: usize| match tokens.get(n).map(|t| &t.token) {
         Some(Token::Word(word)) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
@@ -332,9 +352,8 @@ fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, S
             parse_fetch(sql, tokens).map(|command| Body::Cursor(Box::new(command)))
         }
         ("CLOSE", ..) => parse_close(sql, tokens).map(|command| Body::Cursor(Box::new(command))),
-        ("VACUUM" | "ANALYZE" | "ANALYSE", ..) => {
-            maintain::parse_maintain(sql, tokens).map(Body::Maintain)
-        }
+        ("VACUUM" | "ANALYZE" | "ANALYSE" | "REINDEX" | "CHECKPOINT", ..)
+        | ("SET", "CONSTRAINTS", _) => maintain::parse_maintain(sql, tokens).map(Body::Maintain),
         ("COMMENT", ..) => {
             define::parse_comment(sql, tokens).map(|definition| Body::Define(Box::new(definition)))
         }
@@ -389,6 +408,10 @@ fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, S
                 }
                 Body::Sql(Box::new(statement), None)
             })
+        }
+        ("DROP", "INDEX", "CONCURRENTLY") => {
+            tokens.remove(2);
+            parse_statement(sql, tokens).map(|s| Body::Sql(Box::new(s), None))
         }
         ("ALTER", "TABLE", _) => {
             reset_as_set(&mut tokens);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{ScalarValue, TableReference};
 use datafusion::datasource::cte_worktable::CteWorkTable;
 use datafusion::datasource::{TableProvider, provider_as_source};
@@ -26,6 +27,7 @@ use crate::error::{SqlError, from_datafusion};
 use crate::locks::LockTable;
 use crate::notify::PG_NOTIFY;
 use crate::provider::{Access, Relation};
+use crate::row::{infer, placeholder};
 use crate::session::CursorInfo;
 use crate::text::Style;
 use crate::{ddl, functions, system, types};
@@ -105,8 +107,27 @@ pub(crate) struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    /// Plans a query; `parameters` are the types of `$1`, … as far as they are known.
+    /// Plans a query; `parameters` are the types of `$1`, … as far as they are known. A parameter is of the type that the
+    /// first of its places wants.
     pub(crate) fn query(
+        &self,
+        query: ast::Query,
+        parameters: &[Option<ColumnType>],
+    ) -> std::result::Result<LogicalPlan, SqlError> {
+        let plan = self.plan_once(query.clone(), parameters)?;
+        let Some(types) = disagreeing(&plan).map_err(from_datafusion)? else {
+            return Ok(plan);
+        };
+        let mut known = parameters.to_vec();
+        for (index, ty) in types.into_iter().enumerate() {
+            if let Some(ty) = ty {
+                infer(&mut known, index, ty);
+            }
+        }
+        self.plan_once(query, &known)
+    }
+
+    fn plan_once(
         &self,
         mut query: ast::Query,
         parameters: &[Option<ColumnType>],
@@ -453,14 +474,19 @@ pub(crate) fn parameter_types(
     plan: &LogicalPlan,
     given: &[Option<ColumnType>],
 ) -> std::result::Result<Vec<ColumnType>, SqlError> {
+    let types = known_parameters(plan, given)?.into_iter();
+    Ok(types.map(|ty| ty.unwrap_or(ColumnType::Text)).collect())
+}
+
+/// The same, without a type where nothing tells one.
+pub(crate) fn known_parameters(
+    plan: &LogicalPlan,
+    given: &[Option<ColumnType>],
+) -> std::result::Result<Vec<Option<ColumnType>>, SqlError> {
     let fields = plan.get_parameter_fields().map_err(from_datafusion)?;
     let mut types = given.to_vec();
     for (id, field) in fields {
-        let Some(index) = id
-            .strip_prefix('$')
-            .and_then(|n| n.parse::<usize>().ok())
-            .and_then(|n| n.checked_sub(1))
-        else {
+        let Ok(index) = placeholder(&id) else {
             return Err(SqlError::unsupported(format!("parameter {id}")));
         };
         if types.len() <= index {
@@ -470,8 +496,26 @@ pub(crate) fn parameter_types(
             types[index] = Some(crate::output::column_type(&field)?);
         }
     }
-    Ok(types
-        .into_iter()
-        .map(|ty| ty.unwrap_or(ColumnType::Text))
-        .collect())
+    Ok(types)
+}
+
+/// The types of parameters as their first places tell them, where other places tell others; `None` where they agree.
+fn disagreeing(plan: &LogicalPlan) -> Result<Option<Vec<Option<ColumnType>>>> {
+    let (mut types, mut disagree) = (Vec::new(), false);
+    plan.apply_with_subqueries(|plan| {
+        plan.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                if let Expr::Placeholder(found) = expr
+                    && let Some(field) = &found.field
+                    && let Ok(index) = placeholder(&found.id)
+                    && let Ok(ty) = crate::output::column_type(field)
+                {
+                    infer(&mut types, index, ty);
+                    disagree |= types[index] != Some(ty);
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    Ok(disagree.then_some(types))
 }

@@ -46,6 +46,7 @@ mod create_as;
 mod cursor;
 mod ddl;
 mod engine;
+mod maintain;
 mod outcome;
 mod planning;
 mod prepared;
@@ -243,7 +244,13 @@ impl Session {
 
     /// Notices and parameter changes since the last call.
     pub fn take_notices(&mut self) -> Vec<Notice> {
-        std::mem::take(&mut self.notices)
+        let least = self.settings.least_severity();
+        let mut notices = std::mem::take(&mut self.notices);
+        notices.retain(|notice| match notice {
+            Notice::Message { severity, .. } => crate::settings::severity_rank(severity) >= least,
+            Notice::Parameter { .. } => true,
+        });
+        notices
     }
 
     /// Splits a query string into statements. A string with a syntax error anywhere gives only the error.

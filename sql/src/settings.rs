@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::error::{ErrorKind, SqlError};
 use crate::session::Isolation;
-use crate::text::Zone;
+use crate::text::{IntervalStyle, Zone};
 
 /// (name as PostgreSQL spells it, default, whether clients are told its value)
 const KNOWN: &[(&str, &str, bool)] = &[
@@ -239,6 +239,17 @@ impl Settings {
             .unwrap_or_default()
     }
 
+    /// How IntervalStyle has intervals written.
+    pub(crate) fn interval_style(&self) -> IntervalStyle {
+        let named = self.value("IntervalStyle").and_then(IntervalStyle::named);
+        named.unwrap_or_default()
+    }
+
+    /// The rank of the least severe messages that the client wants.
+    pub(crate) fn least_severity(&self) -> usize {
+        severity_rank(self.value("client_min_messages").unwrap_or("notice"))
+    }
+
     /// A setting that is a time; `None` when it is zero, which means without end.
     pub(crate) fn timeout(&self, name: &str) -> Option<Duration> {
         let ms = self.value(name).and_then(milliseconds).unwrap_or(0);
@@ -326,6 +337,20 @@ pub(crate) fn defaults() -> impl Iterator<Item = (&'static str, &'static str)> {
     known.chain(limits)
 }
 
+/// The severities of messages, the least severe first.
+const SEVERITIES: [&str; 10] = [
+    "debug5", "debug4", "debug3", "debug2", "debug1", "log", "info", "notice", "warning", "error",
+];
+
+/// Where a severity stands among them.
+pub(crate) fn severity_rank(severity: &str) -> usize {
+    let named = |known: &&str| known.eq_ignore_ascii_case(severity);
+    SEVERITIES
+        .iter()
+        .position(named)
+        .unwrap_or(SEVERITIES.len())
+}
+
 /// The name of a setting that users made up: it has a dot in it.
 fn custom_name(name: &str) -> Option<String> {
     let word = |part: &str| {
@@ -404,7 +429,19 @@ fn checked(name: &'static str, default: &str, value: &str) -> Result<String, Sql
             let on = boolean(name, value)?;
             Ok(if on { "on" } else { "off" }.to_string())
         }
-        "bytea_output" | "IntervalStyle" if one_of(&[default]) => Ok(default.to_string()),
+        "IntervalStyle" => match IntervalStyle::named(value) {
+            Some(style) => Ok(style.name().to_string()),
+            None => Err(invalid_value(name, value)
+                .hint("Available values: postgres, postgres_verbose, sql_standard, iso_8601.")),
+        },
+        "client_min_messages" => match value.trim().to_ascii_lowercase().as_str() {
+            "debug" => Ok("debug2".to_string()),
+            level if SEVERITIES.contains(&level) => Ok(level.to_string()),
+            _ => Err(invalid_value(name, value).hint(
+                "Available values: debug5, debug4, debug3, debug2, debug1, log, notice, warning, error.",
+            )),
+        },
+        "bytea_output" if one_of(&[default]) => Ok(default.to_string()),
         "default_transaction_isolation" => match Isolation::named(value) {
             Some(level) => Ok(level.name().to_string()),
             None => Err(invalid_isolation(name, value)),
@@ -428,7 +465,6 @@ fn checked(name: &'static str, default: &str, value: &str) -> Result<String, Sql
         | "DateStyle"
         | "standard_conforming_strings"
         | "bytea_output"
-        | "IntervalStyle"
         | "transaction_isolation"
         | "transaction_read_only" => refuse(),
         _ => Ok(value.to_string()),

@@ -20,6 +20,7 @@ use crate::error::{ErrorKind, SqlError};
 use crate::system::pg_proc;
 use crate::types;
 
+pub use interval::IntervalStyle;
 pub use zone::Zone;
 
 /// What a session's settings say of text forms.
@@ -27,6 +28,8 @@ pub use zone::Zone;
 pub struct Style {
     /// TimeZone.
     pub zone: Zone,
+    /// IntervalStyle.
+    pub intervals: IntervalStyle,
 }
 
 /// Reads a value of a type whose text form no setting changes, or as where TimeZone is UTC.
@@ -66,7 +69,7 @@ pub fn parse_in(ty: ColumnType, text: &str, style: Style) -> Result<Datum, SqlEr
         ColumnType::TimeTz => Datum::TimeTz(datetime::timetz(text, style.zone)?),
         ColumnType::Timestamp => Datum::Timestamp(datetime::timestamp(ty, text, style.zone)?),
         ColumnType::TimestampTz => Datum::TimestampTz(datetime::timestamp(ty, text, style.zone)?),
-        ColumnType::Interval => Datum::Interval(interval::parse(text)?),
+        ColumnType::Interval => Datum::Interval(interval::parse(text, style.intervals)?),
         ColumnType::Json => Datum::Text(jsonb::checked(text)?.to_string()),
         ColumnType::Jsonb => Datum::Text(jsonb::canonical(text)?),
         ColumnType::Printed(of) => Datum::Text(printed::canonical(of, text)?),
@@ -157,7 +160,7 @@ pub fn write(value: DatumRef<'_>, ty: ColumnType, style: Style, out: &mut String
             datetime::write_time(value.micros, out);
             datetime::write_offset(-i64::from(value.west), out);
         }
-        DatumRef::Interval(value) => interval::write(value, out),
+        DatumRef::Interval(value) => interval::write(value, style.intervals, out),
         DatumRef::Array(elements) => {
             let element = match ty {
                 ColumnType::Array(element) => element.into(),

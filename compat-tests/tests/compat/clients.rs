@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use tidelog_compat_tests::Server;
 use tidelog_compat_tests::process::output;
 use tidelog_compat_tests::sample::skip;
+use tidelog_compat_tests::{Peer, Postgres, Server};
 
 /// The folder with the drivers, as scripts/env.sh sets it.
 fn installed(file: &str) -> Option<PathBuf> {
@@ -22,19 +22,18 @@ fn installed(file: &str) -> Option<PathBuf> {
 }
 
 fn run(server: &Server, program: &Path, script: &str, prepare: impl FnOnce(&mut Command)) {
-    server
-        .peer()
-        .run("CREATE ROLE app LOGIN SUPERUSER PASSWORD 'pass word';");
+    run_against(server.peer(), program, script, prepare);
+}
+
+fn run_against(peer: Peer, program: &Path, script: &str, prepare: impl FnOnce(&mut Command)) {
+    peer.run("CREATE ROLE app LOGIN SUPERUSER PASSWORD 'pass word';");
     let mut command = Command::new(program);
     command.arg(
         Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("clients")
             .join(script),
     );
-    server
-        .peer()
-        .role("app", "pass word")
-        .environment(&mut command);
+    peer.role("app", "pass word").environment(&mut command);
     prepare(&mut command);
     assert_eq!(output(&mut command).trim(), "ok");
 }
@@ -45,6 +44,24 @@ fn psycopg_reads_writes_copies_and_listens() {
         return;
     };
     run(&Server::start(), &python, "psycopg3.py", |_| {});
+}
+
+#[test]
+fn asyncpg_introspects_copies_and_moves() {
+    let Some(python) = installed("venv/bin/python") else {
+        return;
+    };
+    let has_it = Command::new(&python)
+        .args(["-c", "import asyncpg"])
+        .output();
+    if !has_it.is_ok_and(|output| output.status.success()) {
+        skip("asyncpg is not installed; run scripts/install clients");
+        return;
+    }
+    run(&Server::start(), &python, "asyncpg_driver.py", |_| {});
+    // PostgreSQL says the same.
+    let pg = Postgres::start();
+    run_against(pg.peer(), &python, "asyncpg_driver.py", |_| {});
 }
 
 #[test]

@@ -322,6 +322,52 @@ impl Connection {
         Ok(())
     }
 
+    /// MOVE in a portal of the protocol: passes over rows.
+    pub(super) async fn move_portal(
+        &mut self,
+        name: &str,
+        count: Option<u64>,
+    ) -> Result<Outcome, Stop> {
+        // Out of the map while it runs: a portal that fails is gone.
+        let mut portal = self.portals.remove(name).ok_or_else(|| no_portal(name))?;
+        if matches!(portal.state, PortalState::New) {
+            let started = Box::pin(self.start(&portal.statement, &portal.parameters)).await?;
+            portal.state = match started {
+                Some(Outcome::Rows {
+                    columns,
+                    rows,
+                    verb,
+                }) => PortalState::Rows {
+                    rows: Rows::new(columns, rows, self.session.style()),
+                    verb,
+                },
+                _ => PortalState::Spent,
+            };
+        }
+        let passed = match &mut portal.state {
+            PortalState::Rows { rows, verb } => {
+                let portion = self.interrupts.guard(pin!(rows.skip(count))).await?;
+                let verb = *verb;
+                if portion.complete {
+                    portal.state = PortalState::Drained { verb };
+                }
+                portion.rows
+            }
+            PortalState::Drained { .. } => 0,
+            PortalState::New | PortalState::Spent | PortalState::Feed(_) => {
+                let message = format!("portal \"{name}\" cannot be run");
+                return Err(error(ErrorKind::ObjectNotInPrerequisiteState, message));
+            }
+        };
+        self.portals.insert(name.to_string(), portal);
+        Ok(Outcome::Command(format!("MOVE {passed}")))
+    }
+
+    /// Whether the protocol has a portal of this name, and DECLARE no cursor.
+    pub(super) fn is_portal(&self, name: &str) -> bool {
+        self.portals.contains_key(name) && self.session.cursor_columns(name).is_none()
+    }
+
     /// Runs a new portal's statement; `None` when it is empty.
     async fn start(
         &mut self,

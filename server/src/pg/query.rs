@@ -90,6 +90,11 @@ impl Connection {
         self.interrupts
             .deadline_in(self.session.statement_timeout());
         check_not_failed(self.session.transaction_status(), &statement)?;
+        if let Some((name, count)) = statement.moves_forward()
+            && self.is_portal(name)
+        {
+            return self.move_portal(name, count).await;
+        }
         let prepared = self
             .interrupts
             .guard(pin!(self.session.prepare(&statement, &[])))

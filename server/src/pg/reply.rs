@@ -159,8 +159,15 @@ pub(super) fn notice(out: &mut BytesMut, severity: &str, code: &str, error: &Sql
     report(out, b'N', severity, code, error);
 }
 
+/// File, line and routine of PostgreSQL 15 that report an error, where drivers tell by it what to do.
+fn source(error: &SqlError) -> Option<(&'static str, &'static str, &'static str)> {
+    let changed = error.message == "cached plan must not change result type";
+    changed.then_some(("plancache.c", "722", "RevalidateCachedQuery"))
+}
+
 fn report(out: &mut BytesMut, tag: u8, severity: &str, code: &str, error: &SqlError) {
     let position = error.position.map(|position| position.to_string());
+    let source = source(error);
     let fields = [
         (b'S', Some(severity)),
         (b'V', Some(severity)),
@@ -174,6 +181,9 @@ fn report(out: &mut BytesMut, tag: u8, severity: &str, code: &str, error: &SqlEr
         (b't', error.table.as_deref()),
         (b'c', error.column.as_deref()),
         (b'n', error.constraint.as_deref()),
+        (b'F', source.map(|(file, _, _)| file)),
+        (b'L', source.map(|(_, line, _)| line)),
+        (b'R', source.map(|(_, _, routine)| routine)),
     ];
     message(out, tag, |out| {
         for (field, value) in fields {

@@ -154,6 +154,32 @@ impl Rows {
         }
     }
 
+    /// Passes over up to `limit` rows.
+    pub(super) async fn skip(&mut self, limit: Option<u64>) -> Result<Portion, SqlError> {
+        let mut rows = 0;
+        while limit.is_none_or(|limit| rows < limit) {
+            let Some((batch, row)) = &mut self.batch else {
+                match self.stream.next().await.transpose()? {
+                    Some(batch) => self.batch = Some((batch, 0)),
+                    None => {
+                        let complete = true;
+                        return Ok(Portion { rows, complete });
+                    }
+                }
+                continue;
+            };
+            let left = (batch.num_rows() - *row) as u64;
+            let passed = limit.map_or(left, |limit| left.min(limit - rows));
+            *row += passed as usize;
+            rows += passed;
+            if *row == batch.num_rows() {
+                self.batch = None;
+            }
+        }
+        let complete = false;
+        Ok(Portion { rows, complete })
+    }
+
     /// Sends up to `limit` rows.
     pub(super) async fn send(
         &mut self,

@@ -13,7 +13,7 @@ use datafusion::sql::sqlparser::ast::{
 use tidelog_storage::catalog::{
     CheckDef, ColumnOrder, ForeignKeyDef, IndexDef, IndexId, ReferentialAction, TablePart,
 };
-use tidelog_storage::{ColumnId, ColumnType, TableDef, TableKind};
+use tidelog_storage::{Catalog, ColumnId, ColumnType, TableDef, TableKind};
 
 use super::index::{key_columns, plain_column, put_index};
 use super::names::{
@@ -585,6 +585,33 @@ pub(super) fn rename_constraint(
         }
     }
     Ok(())
+}
+
+/// Why a constraint cannot be SET DEFERRED or IMMEDIATE: there is none of this name, or none that can be deferred.
+pub(crate) fn not_deferrable(
+    catalog: &Catalog,
+    search_path: &[String],
+    name: &ObjectName,
+) -> SqlError {
+    let (schema, name) = match super::split(name) {
+        Ok(parts) => parts,
+        Err(error) => return error,
+    };
+    let in_sight = |table: &TableDef| match &schema {
+        Some(schema) => table.schema == *schema,
+        None => search_path.contains(&table.schema),
+    };
+    let mut tables = catalog.tables.values().filter(|table| in_sight(table));
+    match tables.any(|table| has(table, &name)) {
+        true => {
+            let message = format!("constraint \"{name}\" is not deferrable");
+            SqlError::new(ErrorKind::WrongObjectType, message)
+        }
+        false => {
+            let message = format!("constraint \"{name}\" does not exist");
+            SqlError::new(ErrorKind::UndefinedObject, message)
+        }
+    }
 }
 
 /// Whether a table has a constraint of this name.

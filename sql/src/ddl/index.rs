@@ -17,11 +17,47 @@ use crate::error::{ErrorKind, SqlError};
 /// What an index or key may have at most, as in PostgreSQL.
 pub(super) const INDEX_COLUMNS_MAX: usize = 32;
 
+/// The operator classes that sort as the columns of their types do in any case: texts by their bytes.
+const ORDERED_ALIKE: [&str; 27] = [
+    "bit_ops",
+    "bool_ops",
+    "bpchar_ops",
+    "bpchar_pattern_ops",
+    "bytea_ops",
+    "char_ops",
+    "date_ops",
+    "enum_ops",
+    "float4_ops",
+    "float8_ops",
+    "int2_ops",
+    "int4_ops",
+    "int8_ops",
+    "interval_ops",
+    "macaddr_ops",
+    "name_ops",
+    "numeric_ops",
+    "oid_ops",
+    "text_ops",
+    "text_pattern_ops",
+    "time_ops",
+    "timestamp_ops",
+    "timestamptz_ops",
+    "timetz_ops",
+    "uuid_ops",
+    "varchar_ops",
+    "varchar_pattern_ops",
+];
+
 /// The name of an index column that is no expression, and its order.
 pub(super) fn plain_column(column: &IndexColumn) -> Result<(String, ColumnOrder), SqlError> {
     let OrderByExpr { expr, options, .. } = &column.column;
-    if column.operator_class.is_some() {
-        return Err(SqlError::unsupported("an operator class of an index"));
+    if let Some(class) = &column.operator_class {
+        let (schema, class) = split(class)?;
+        let is_systems = schema.is_none_or(|schema| schema == "pg_catalog");
+        if !is_systems || !ORDERED_ALIKE.contains(&class.as_str()) {
+            let what = format!("the operator class \"{class}\" of an index");
+            return Err(SqlError::unsupported(what));
+        }
     }
     let Expr::Identifier(name) = expr else {
         return Err(SqlError::unsupported("an index on an expression"));

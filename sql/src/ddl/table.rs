@@ -8,7 +8,7 @@ mod widen;
 
 use datafusion::sql::sqlparser::ast::{
     AlterColumnOperation, AlterTable, AlterTableOperation, CascadeOption, CreateTable,
-    DropBehavior, Expr, IndexColumn, ObjectName, OnCommit, PrimaryKeyConstraint,
+    DropBehavior, Expr, Ident, IndexColumn, ObjectName, OnCommit, PrimaryKeyConstraint,
     RenameTableNameKind, TableConstraint, Truncate, TruncateIdentityOption,
 };
 use tidelog_storage::{
@@ -19,12 +19,13 @@ use column::{NewColumn, add_column, alter_column, column, drop_column, rename_co
 
 use super::constraint::{self, Constraint, Finish};
 use super::names::own_columns;
-use super::sequence;
 use super::{
     DdlPlan, Evaluate, Scope, display, find, fold, no_schema, resolve, split, truncate_name,
 };
+use super::{index, sequence};
 use super::{materialized, parents, temp, view};
 use crate::error::{ErrorKind, SqlError};
+use crate::parse::SequenceChange;
 use crate::provider::USER;
 use crate::types;
 
@@ -292,6 +293,9 @@ pub(super) fn alter(
             let (RenameTableNameKind::To(new) | RenameTableNameKind::As(new)) = table_name;
             return view::rename(scope, view, new);
         }
+        if let Some(renamed) = rename_other(scope, &alter.name, table_name)? {
+            return Ok(renamed);
+        }
     }
     let old = match resolve(scope.catalog, scope.search_path, &alter.name) {
         Ok(table) => table,
@@ -412,6 +416,12 @@ pub(super) fn alter(
                 } = op
                 {
                     let ty = types::column_type(data_type)?;
+                    if let Some(using) = using
+                        && !casts(using, &name, ty)
+                    {
+                        let what = "ALTER COLUMN … TYPE … USING anything but a cast of the column";
+                        return Err(SqlError::unsupported(what));
+                    }
                     widen::set_type(scope, &mut table, &name, ty, using.is_some())?;
                     continue;
                 }
@@ -601,4 +611,61 @@ fn too_many_columns() -> SqlError {
         ErrorKind::ProgramLimitExceeded,
         format!("tables can have at most {COLUMNS_MAX} columns"),
     )
+}
+
+/// ALTER TABLE … RENAME TO of what is no table: a sequence or an index.
+fn rename_other(
+    scope: Scope<'_>,
+    name: &ObjectName,
+    new: &RenameTableNameKind,
+) -> Result<Option<DdlPlan>, SqlError> {
+    let (RenameTableNameKind::To(new) | RenameTableNameKind::As(new)) = new;
+    let mut plan = if resolve(scope.catalog, scope.search_path, name).is_ok() {
+        return Ok(None);
+    } else if sequence::resolve(scope.catalog, scope.search_path, name).is_ok() {
+        let new = Ident::with_quote('"', super::single(new)?);
+        sequence::alter::alter(scope, false, name, &SequenceChange::Rename(new))?
+    } else if index::find(scope, name).is_ok() {
+        index::rename(scope, name, new)?
+    } else {
+        return Ok(None);
+    };
+    plan.tag = "ALTER TABLE";
+    Ok(Some(plan))
+}
+
+/// Whether an expression is the column, or its cast to this type.
+fn casts(expr: &Expr, column: &str, to: ColumnType) -> bool {
+    match expr {
+        Expr::Nested(inner) => casts(inner, column, to),
+        Expr::Identifier(name) => fold(name) == column,
+        Expr::Cast {
+            expr, data_type, ..
+        } => types::column_type(data_type).is_ok_and(|ty| ty == to) && casts(expr, column, to),
+        _ => false,
+    }
+}
+
+/// ALTER TABLE … ALTER COLUMN … SET STATISTICS and its like: there is nothing that they could change.
+pub(super) fn column_setting(
+    scope: Scope<'_>,
+    if_exists: bool,
+    table: &ObjectName,
+    column: &Ident,
+) -> Result<DdlPlan, SqlError> {
+    let mut plan = DdlPlan::new("ALTER TABLE");
+    match resolve(scope.catalog, scope.search_path, table) {
+        Ok(table) => {
+            let name = fold(column);
+            match table.column_index(&name) {
+                Some(_) => Ok(plan),
+                None => Err(no_column(&name, &table.name)),
+            }
+        }
+        Err(error) if if_exists && error.kind == ErrorKind::UndefinedTable => {
+            plan.skip(error);
+            Ok(plan)
+        }
+        Err(error) => Err(error),
+    }
 }

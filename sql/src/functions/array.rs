@@ -81,6 +81,8 @@ enum Op {
     Overlaps,
     Contains,
     Subscripts,
+    /// `array_fill(value, dimensions)`
+    Fill,
 }
 
 /// The name of the function that a quantified comparison is planned as; `None` for an operator that is none.
@@ -147,6 +149,7 @@ pub(crate) fn function(name: &str) -> Option<Arc<ScalarUDF>> {
         OVERLAPS => Op::Overlaps,
         CONTAINS => Op::Contains,
         "pg_subscripts" => Op::Subscripts,
+        "array_fill" => Op::Fill,
         super::UNTAGGED => Op::OrEmpty,
         _ => match (name.strip_prefix("pg_any_"), name.strip_prefix("pg_all_")) {
             (Some(suffix), _) => Op::Any(comparison(suffix)?),
@@ -323,6 +326,42 @@ fn length(elements: Elements<'_>, dimension: i64) -> Option<i32> {
     found
 }
 
+/// The most elements that PostgreSQL's arrays have.
+const ELEMENTS_MAX: i64 = 134_217_727;
+
+/// An array of so many times one value.
+fn fill(args: &[DatumRef<'_>]) -> Result<Datum, SqlError> {
+    let lists = args[1..].iter().map(|list| match list {
+        DatumRef::Array(elements) => Ok(elements.to_vec()),
+        _ => {
+            let message = "dimension array or low bound array cannot be null";
+            Err(SqlError::new(ErrorKind::NullValueNotAllowed, message))
+        }
+    });
+    let lists = lists.collect::<Result<Vec<_>, _>>()?;
+    if lists.iter().flatten().any(Datum::is_null) {
+        let message = "dimension values cannot be null";
+        return Err(SqlError::new(ErrorKind::NullValueNotAllowed, message));
+    }
+    let number = |list: &[Datum]| list.first().and_then(|first| integer(first.as_ref()));
+    let count = match lists[0].as_slice() {
+        [] => 0,
+        list @ [_] => number(list).unwrap_or(0),
+        _ => return Err(SqlError::unsupported("array_fill() of several dimensions")),
+    };
+    if lists.get(1).is_some_and(|bounds| number(bounds) != Some(1)) {
+        let what = "array_fill() of an array that does not begin at 1";
+        return Err(SqlError::unsupported(what));
+    }
+    match usize::try_from(count) {
+        Ok(length) if count <= ELEMENTS_MAX => Ok(Datum::Array(vec![args[0].to_owned(); length])),
+        _ => {
+            let message = format!("array size exceeds the maximum allowed ({ELEMENTS_MAX})");
+            Err(SqlError::new(ErrorKind::ProgramLimitExceeded, message))
+        }
+    }
+}
+
 impl ArrayFunction {
     /// Where the first element of an array stands: PostgreSQL's vectors count from 0.
     fn base(fields: &[FieldRef]) -> i64 {
@@ -349,6 +388,9 @@ impl ArrayFunction {
             return Ok(
                 quantify(args[0], elements, comparison, all).map_or(Datum::Null, Datum::Bool)
             );
+        }
+        if self.op == Op::Fill {
+            return fill(args).map_err(external);
         }
         if let (Op::Element, Some(DatumRef::Text(name))) = (self.op, args.first()) {
             let at = integer(args[1]).and_then(|at| usize::try_from(at).ok());
@@ -463,7 +505,7 @@ impl ArrayFunction {
                 let numbers = (0..length.unwrap_or(0)).map(|at| Datum::Int4(at + base));
                 Datum::Array(numbers.collect())
             }
-            Op::Any(_) | Op::All(_) => Datum::Null,
+            Op::Any(_) | Op::All(_) | Op::Fill => Datum::Null,
         })
     }
 
@@ -484,6 +526,14 @@ impl ArrayFunction {
             return Ok(ty.field(&self.name, true));
         }
         let array = args.first().ok_or_else(|| self.no_such(args))?;
+        if self.op == Op::Fill {
+            if !matches!(args.len(), 2 | 3) {
+                return Err(self.no_such(args));
+            }
+            let element = output::column_type(array).map_err(external)?;
+            let ty = element.array().ok_or_else(|| self.no_such(args))?;
+            return Ok(ty.field(&self.name, true));
+        }
         // It is there until the plan is: a cast to text, around a value of any type.
         if self.name == super::UNTAGGED {
             let metadata = match array.data_type() {

@@ -54,6 +54,16 @@ pub(super) const FUNCTIONS: &[Function] = &[
     .variadic()
     .called_on_null()
     .stable(),
+    f("num_nulls", &[ANY], T::Int4, |_, args| {
+        Ok(nulls(args, true))
+    })
+    .variadic()
+    .called_on_null(),
+    f("num_nonnulls", &[ANY], T::Int4, |_, args| {
+        Ok(nulls(args, false))
+    })
+    .variadic()
+    .called_on_null(),
     f("quote_ident", &[TEXT], T::Text, |_, args| {
         string(crate::parse::identifier(text(args[0])))
     }),
@@ -74,6 +84,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
     .called_on_null()
     .stable(),
 ];
+
+/// How many arguments are NULL, or how many are not.
+fn nulls(args: &[DatumRef<'_>], null: bool) -> Datum {
+    let counted = args.iter().filter(|arg| (**arg == DatumRef::Null) == null);
+    Datum::Int4(i32::try_from(counted.count()).unwrap_or(i32::MAX))
+}
 
 /// What the output function of an argument's type writes; nothing for NULL.
 fn output(env: &Env<'_>, at: usize, value: DatumRef<'_>) -> String {

@@ -90,6 +90,10 @@ pub(crate) fn operator(
         }
         (Plus | Minus, Date, ty) if is_integer(ty) => (Op::MoveDays(minus), Date, false),
         (Plus, ty, Date) if is_integer(ty) => (Op::MoveDays(false), Date, true),
+        // A time of day beside a moment is an interval.
+        (Plus | Minus, Timestamp | TimestampTz, Time) => (Op::Move(minus), left, false),
+        (Plus, Time, Timestamp | TimestampTz) => (Op::Move(false), right, true),
+        (Minus, Date, Time) => (Op::Move(true), Timestamp, false),
         (Plus, Date, Time) => (Op::At, Timestamp, false),
         (Plus, Time, Date) => (Op::At, Timestamp, true),
         (Multiply, Interval, ty) if is_number(ty) => (Op::Times, Interval, false),
@@ -377,6 +381,10 @@ impl Calculation {
         }
         let endless = |value: i64| matches!(value, i64::MIN | i64::MAX);
         Ok(match (self.op, args) {
+            (Op::Move(_), [moment, DatumRef::Time(micros)]) => {
+                let by = DatumRef::Interval(interval(0, 0, *micros)?);
+                self.eval(&[*moment, by])?
+            }
             (Op::Move(minus), [moment, DatumRef::Interval(by)]) => {
                 let by = match minus {
                     true => negated(*by)?,

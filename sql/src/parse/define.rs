@@ -38,6 +38,14 @@ pub(crate) enum Definition {
         column: Ident,
         change: IdentityChange,
     },
+    /// ALTER TABLE … ALTER COLUMN … SET STATISTICS, STORAGE or COMPRESSION, which change nothing here.
+    ColumnSetting {
+        if_exists: bool,
+        table: ObjectName,
+        column: Ident,
+    },
+    /// A form of ALTER TABLE that is not there, which no statement comes to.
+    Refused(&'static str),
     /// CREATE TABLE with LIKE among its columns.
     TableLike {
         create: Box<ast::CreateTable>,
@@ -104,12 +112,17 @@ pub(super) fn parse_alter(
 ) -> Result<Option<Definition>, SqlError> {
     let mut parser = dialect::parser(tokens.to_vec());
     let parsed = alter(&mut parser).and_then(|definition| {
-        if definition.is_some() {
+        if definition.is_some() && !matches!(definition, Some(Definition::Refused(_))) {
             expect_end(&parser)?;
         }
         Ok(definition)
     });
-    parsed.map_err(|error| syntax_error(sql, error))
+    match parsed.map_err(|error| syntax_error(sql, error))? {
+        Some(Definition::Refused(what)) => {
+            Err(SqlError::unsupported(format!("ALTER TABLE … {what}")))
+        }
+        parsed => Ok(parsed),
+    }
 }
 
 /// REFRESH MATERIALIZED VIEW.
@@ -324,6 +337,16 @@ fn alter_table(parser: &mut Parser<'_>) -> Result<Option<Definition>> {
     if let Some(owner) = owner(parser, "TABLE", if_exists, name.clone())? {
         return Ok(Some(owner));
     }
+    for (words, what) in [
+        (["SET", "LOGGED"], "SET LOGGED"),
+        (["SET", "UNLOGGED"], "SET UNLOGGED"),
+        (["CLUSTER", "ON"], "CLUSTER ON"),
+        (["SET", "TABLESPACE"], "SET TABLESPACE"),
+    ] {
+        if takes(parser, &words) {
+            return Ok(Some(Definition::Refused(what)));
+        }
+    }
     if !takes(parser, &["ALTER"]) {
         return Ok(None);
     }
@@ -331,6 +354,22 @@ fn alter_table(parser: &mut Parser<'_>) -> Result<Option<Definition>> {
     let Ok(column) = parser.parse_identifier() else {
         return Ok(None);
     };
+    if takes(parser, &["SET", "STATISTICS"]) {
+        number(parser)?;
+        return Ok(Some(Definition::ColumnSetting {
+            if_exists,
+            table: name,
+            column,
+        }));
+    }
+    if takes(parser, &["SET", "STORAGE"]) || takes(parser, &["SET", "COMPRESSION"]) {
+        parser.parse_identifier()?;
+        return Ok(Some(Definition::ColumnSetting {
+            if_exists,
+            table: name,
+            column,
+        }));
+    }
     let change = if takes(parser, &["ADD", "GENERATED"]) {
         let identity = identity(parser)?;
         parser.expect_keywords(&[Keyword::AS, Keyword::IDENTITY])?;

@@ -10,6 +10,9 @@ use crate::functions::WITH_TIES;
 pub(super) fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<(), SqlError> {
     refuse(tokens)?;
     take_deferrable(tokens);
+    if word(tokens, 0) == "ABORT" {
+        tokens[0].token = Token::make_keyword("ROLLBACK");
+    }
     let mut at = 0;
     while at < tokens.len() {
         fetch_as_limit(tokens, at);
@@ -19,6 +22,8 @@ pub(super) fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<(), SqlError> {
         select_nothing(tokens, at);
         lock_nothing(tokens, at);
         bare_frame_offset(tokens, at);
+        limit_before_lock(tokens, at);
+        call_of_session(tokens, at);
         at += 1;
     }
     Ok(())
@@ -199,6 +204,66 @@ fn lock_nothing(tokens: &mut Vec<TokenWithSpan>, at: usize) {
         _ => {}
     }
     tokens.drain(at..end);
+}
+
+/// `FOR UPDATE SKIP LOCKED LIMIT 1` as `LIMIT 1 FOR UPDATE SKIP LOCKED`: PostgreSQL takes both orders.
+fn limit_before_lock(tokens: &mut [TokenWithSpan], at: usize) {
+    let locks = |at: usize| {
+        at > 0
+            && word(tokens, at) == "FOR"
+            && matches!(word(tokens, at + 1).as_str(), "UPDATE" | "SHARE")
+    };
+    let limits = |at: usize| {
+        let next = tokens.get(at + 1).map(|token| &token.token);
+        matches!(word(tokens, at).as_str(), "LIMIT" | "OFFSET")
+            && !matches!(next, None | Some(Token::EOF | Token::Comma | Token::RParen))
+    };
+    if !locks(at) {
+        return;
+    }
+    let (mut depth, mut limit, mut end) = (0, None, at + 2);
+    while end < tokens.len() {
+        match &tokens[end].token {
+            Token::LParen => depth += 1,
+            Token::RParen if depth == 0 => break,
+            Token::RParen => depth -= 1,
+            Token::EOF => break,
+            _ if depth > 0 => {}
+            _ if limits(end) => limit = limit.or(Some(end)),
+            // What follows the query that it stands in.
+            _ if limit.is_some()
+                && (locks(end) || matches!(word(tokens, end).as_str(), "ON" | "RETURNING")) =>
+            {
+                break;
+            }
+            _ => {}
+        }
+        end += 1;
+    }
+    if let Some(limit) = limit {
+        tokens[at..end].rotate_left(limit - at);
+    }
+}
+
+/// `current_schema` and `current_role` as calls, which sqlparser takes for columns.
+fn call_of_session(tokens: &mut Vec<TokenWithSpan>, at: usize) {
+    if !matches!(word(tokens, at).as_str(), "CURRENT_SCHEMA" | "CURRENT_ROLE")
+        || is(tokens, at + 1, &Token::LParen)
+        || is(tokens, at + 1, &Token::Period)
+    {
+        return;
+    }
+    let names = at == 0
+        || is(tokens, at - 1, &Token::Period)
+        || matches!(
+            word(tokens, at - 1).as_str(),
+            "AS" | "TO" | "BY" | "AUTHORIZATION" | "ROLE" | "FOR"
+        );
+    if !names {
+        let like = tokens[at].clone();
+        let call = [Token::LParen, Token::RParen].map(|t| token(t, &like));
+        tokens.splice(at + 1..at + 1, call);
+    }
 }
 
 /// `FETCH FIRST n ROWS ONLY` as `LIMIT n`, and `… WITH TIES` as a LIMIT that says so.

@@ -1,6 +1,7 @@
-//! VACUUM and ANALYZE.
+//! VACUUM, ANALYZE, REINDEX, CHECKPOINT and SET CONSTRAINTS: what is done by itself, or has nothing to do.
 
 use datafusion::sql::sqlparser::ast::ObjectName;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::define::takes;
@@ -8,51 +9,129 @@ use super::dialect;
 use super::{expect_end, syntax_error};
 use crate::error::SqlError;
 
-/// A VACUUM or an ANALYZE.
+/// Such a statement.
 #[derive(Clone, Debug)]
-pub(crate) struct Maintain {
-    /// The command tag.
-    pub(crate) verb: &'static str,
-    /// The tables that it names; without any it is about all.
-    pub(crate) tables: Vec<ObjectName>,
+pub(crate) enum Maintain {
+    /// VACUUM or ANALYZE.
+    Tables {
+        /// The command tag.
+        verb: &'static str,
+        /// The tables that it names; without any it is about all.
+        tables: Vec<ObjectName>,
+    },
+    /// REINDEX.
+    Reindex {
+        of: Reindexed,
+        /// A database may be left out.
+        name: Option<ObjectName>,
+        concurrently: bool,
+    },
+    Checkpoint,
+    /// SET CONSTRAINTS; without names it is about all.
+    Constraints {
+        names: Vec<ObjectName>,
+    },
+}
+
+/// What REINDEX is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reindexed {
+    Index,
+    Table,
+    Schema,
+    Database,
+    System,
 }
 
 pub(super) fn parse_maintain(sql: &str, tokens: Vec<TokenWithSpan>) -> Result<Maintain, SqlError> {
     let mut parser = dialect::parser(tokens);
-    let verb = match takes(&mut parser, &["VACUUM"]) {
+    let parsed = if takes(&mut parser, &["CHECKPOINT"]) {
+        Ok(Maintain::Checkpoint)
+    } else if takes(&mut parser, &["REINDEX"]) {
+        reindex(&mut parser)
+    } else if takes(&mut parser, &["SET", "CONSTRAINTS"]) {
+        constraints(&mut parser)
+    } else {
+        tables(&mut parser)
+    };
+    let parsed = parsed.and_then(|parsed| expect_end(&parser).map(|()| parsed));
+    parsed.map_err(|error| syntax_error(sql, error))
+}
+
+fn reindex(parser: &mut Parser<'_>) -> Result<Maintain, ParserError> {
+    take_options(parser);
+    let kinds = [
+        ("INDEX", Reindexed::Index),
+        ("TABLE", Reindexed::Table),
+        ("SCHEMA", Reindexed::Schema),
+        ("DATABASE", Reindexed::Database),
+        ("SYSTEM", Reindexed::System),
+    ];
+    let found = kinds.iter().find(|(word, _)| takes(parser, &[word]));
+    let Some((_, of)) = found else {
+        return parser.expected("what to index again", parser.peek_token());
+    };
+    let concurrently = takes(parser, &["CONCURRENTLY"]);
+    let ends = parser.peek_token().token == Token::EOF;
+    let name = match of {
+        Reindexed::Database | Reindexed::System if ends => None,
+        _ => Some(parser.parse_object_name(false)?),
+    };
+    Ok(Maintain::Reindex {
+        of: *of,
+        name,
+        concurrently,
+    })
+}
+
+fn constraints(parser: &mut Parser<'_>) -> Result<Maintain, ParserError> {
+    let names = match takes(parser, &["ALL"]) {
+        true => Vec::new(),
+        false => parser.parse_comma_separated(|parser| parser.parse_object_name(false))?,
+    };
+    if !takes(parser, &["DEFERRED"]) && !takes(parser, &["IMMEDIATE"]) {
+        return parser.expected("DEFERRED or IMMEDIATE", parser.peek_token());
+    }
+    Ok(Maintain::Constraints { names })
+}
+
+fn tables(parser: &mut Parser<'_>) -> Result<Maintain, ParserError> {
+    let verb = match takes(parser, &["VACUUM"]) {
         true => "VACUUM",
         false => {
             parser.next_token();
             "ANALYZE"
         }
     };
-    let parsed = (|| {
-        // Options say how much is done, and in which order.
-        if parser.peek_token().token == Token::LParen {
-            parser.next_token();
-            while !matches!(parser.next_token().token, Token::RParen | Token::EOF) {}
-        } else {
-            for option in ["FULL", "FREEZE", "VERBOSE"] {
-                takes(&mut parser, &[option]);
-            }
-            if verb == "VACUUM" && !takes(&mut parser, &["ANALYZE"]) {
-                takes(&mut parser, &["ANALYSE"]);
-            }
+    // Options say how much is done, and in which order.
+    if !take_options(parser) {
+        for option in ["FULL", "FREEZE", "VERBOSE"] {
+            takes(parser, &[option]);
         }
-        let mut tables = Vec::new();
-        while parser.peek_token().token != Token::EOF {
-            tables.push(parser.parse_object_name(false)?);
-            if parser.consume_token(&Token::LParen) {
-                parser.parse_comma_separated(|parser| parser.parse_identifier())?;
-                parser.expect_token(&Token::RParen)?;
-            }
-            if !parser.consume_token(&Token::Comma) {
-                break;
-            }
+        if verb == "VACUUM" && !takes(parser, &["ANALYZE"]) {
+            takes(parser, &["ANALYSE"]);
         }
-        expect_end(&parser)?;
-        Ok(tables)
-    })();
-    let tables = parsed.map_err(|error| syntax_error(sql, error))?;
-    Ok(Maintain { verb, tables })
+    }
+    let mut tables = Vec::new();
+    while parser.peek_token().token != Token::EOF {
+        tables.push(parser.parse_object_name(false)?);
+        if parser.consume_token(&Token::LParen) {
+            parser.parse_comma_separated(|parser| parser.parse_identifier())?;
+            parser.expect_token(&Token::RParen)?;
+        }
+        if !parser.consume_token(&Token::Comma) {
+            break;
+        }
+    }
+    Ok(Maintain::Tables { verb, tables })
+}
+
+/// Takes options in parentheses.
+fn take_options(parser: &mut Parser<'_>) -> bool {
+    let begins = parser.peek_token().token == Token::LParen;
+    if begins {
+        parser.next_token();
+        while !matches!(parser.next_token().token, Token::RParen | Token::EOF) {}
+    }
+    begins
 }

@@ -19,8 +19,8 @@ use tidelog_storage::{ColumnType, ElementType};
 
 use super::conditional;
 use super::operators::{
-    PostgresOperators, class, external, int4, known_type, literal_of, plain_type, small_literal,
-    type_literal, type_of, type_parameter, typed_beside, written_type,
+    PostgresOperators, class, condition, external, int4, known_type, literal_of, plain_type,
+    small_literal, type_literal, type_of, type_parameter, typed_beside, written_type,
 };
 use super::order::{has_own_order, sorted, sorted_by};
 use crate::error::{ErrorKind, SqlError};
@@ -248,7 +248,8 @@ pub(super) fn mismatch(what: &str, left: ColumnType, right: ColumnType) -> SqlEr
 /// CASE: results of one type, conditions that are conditions.
 pub(super) fn case(mut case: Case, schema: &DFSchema, style: Style) -> Result<Expr> {
     if case.expr.is_none() {
-        for (when, _) in &case.when_then_expr {
+        for (when, _) in &mut case.when_then_expr {
+            **when = condition(std::mem::take(&mut **when), style)?;
             if let Some(ty) = written_type(when, schema).filter(|ty| *ty != ColumnType::Bool) {
                 let message = format!(
                     "argument of CASE/WHEN must be type boolean, not type {}",
@@ -401,8 +402,10 @@ pub(super) fn aggregate(
     {
         call = extreme(call, ty)?;
     }
-    // DataFusion joins texts only.
-    let call = collected::collecting(&call, of_bytes)?.unwrap_or(call);
+    // DataFusion joins texts only, and with one constant between them.
+    let varies = call.func.name() == "string_agg"
+        && !matches!(call.params.args.get(1), Some(Expr::Literal(..)));
+    let call = collected::collecting(&call, of_bytes || varies)?.unwrap_or(call);
     Ok(Expr::AggregateFunction(call))
 }
 

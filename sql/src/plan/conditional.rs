@@ -13,7 +13,7 @@ use tidelog_storage::ColumnType;
 
 use super::calls::{common_type, compare, match_types, unlimited};
 use super::dialect;
-use super::operators::{external, known_type, type_literal, type_of};
+use super::operators::{beside_number, external, known_type, type_literal, type_of};
 use super::order::has_own_order;
 use crate::error::SqlError;
 use crate::parse::walk::WalkMut;
@@ -127,6 +127,7 @@ fn null_if(mut call: ScalarFunction, schema: &DFSchema, style: Style) -> Result<
         let kind = crate::error::ErrorKind::UndefinedFunction;
         return Err(external(SqlError::new(kind, message)));
     };
+    let (value, other) = beside_number(value, other, schema);
     let (mut value, other) = (
         type_literal(value.clone(), &other, schema, style)?,
         type_literal(other, &value, schema, style)?,

@@ -156,6 +156,7 @@ impl ast::VisitorMut for Conventions<'_> {
     }
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        call_as_cast(expr);
         if let Expr::Cast {
             expr, data_type, ..
         } = expr
@@ -165,6 +166,58 @@ impl ast::VisitorMut for Conventions<'_> {
         }
         type_results(expr);
         ControlFlow::Continue(())
+    }
+}
+
+/// Types whose names can be called as functions, which cast.
+const CAST_BY_CALL: [&str; 18] = [
+    "bool",
+    "bpchar",
+    "bytea",
+    "cidr",
+    "date",
+    "float4",
+    "float8",
+    "inet",
+    "int2",
+    "int4",
+    "int8",
+    "json",
+    "jsonb",
+    "name",
+    "oid",
+    "text",
+    "timestamptz",
+    "uuid",
+];
+
+/// `date(x)` as `x::date`. Its column is called after the function by now.
+fn call_as_cast(expr: &mut Expr) {
+    let Expr::Function(call) = &*expr else {
+        return;
+    };
+    let name = match call.name.0.as_slice() {
+        [name] => name.as_ident(),
+        [schema, name] => (schema.as_ident())
+            .filter(|schema| ddl::fold(schema) == "pg_catalog")
+            .and(name.as_ident()),
+        _ => None,
+    };
+    let name = name.map(ddl::fold);
+    if let Some(name) = name.filter(|name| CAST_BY_CALL.contains(&name.as_str()))
+        && let (None, None) = (&call.over, &call.filter)
+        && let FunctionArguments::List(list) = &call.args
+        && let (None, [ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(value))]) =
+            (list.duplicate_treatment, list.args.as_slice())
+        && let Ok(data_type) = crate::parse::parse_type(&name)
+    {
+        *expr = Expr::Cast {
+            kind: ast::CastKind::DoubleColon,
+            expr: Box::new(value.clone()),
+            data_type,
+            array: false,
+            format: None,
+        };
     }
 }
 
@@ -324,8 +377,8 @@ fn type_results(expr: &mut Expr) {
             let taken = match name.map(ddl::fold).as_deref() {
                 Some("coalesce" | "nullif" | "greatest" | "least") => usize::MAX,
                 Some(
-                    "min" | "max" | "sum" | "array_agg" | "lag" | "lead" | "first_value"
-                    | "last_value" | "nth_value",
+                    "min" | "max" | "sum" | "array_agg" | "array_fill" | "lag" | "lead"
+                    | "first_value" | "last_value" | "nth_value",
                 ) => 1,
                 _ => return,
             };

@@ -38,7 +38,7 @@ impl ExprPlanner for PostgresOperators {
     ) -> Result<PlannerResult<RawBinaryExpr>> {
         let RawBinaryExpr { op, left, right } = expr;
         use BinaryOperator::{
-            Divide, Eq, Gt, GtEq, Lt, LtEq, Minus, Modulo, Multiply, NotEq, Plus,
+            And, Divide, Eq, Gt, GtEq, Lt, LtEq, Minus, Modulo, Multiply, NotEq, Or, Plus,
         };
         let (left, right) = arrays::beside_array(&op, left, right, schema, self.style)?;
         if let Some(planned) = arrays::contains(&op, &left, &right, schema)? {
@@ -49,7 +49,11 @@ impl ExprPlanner for PostgresOperators {
         }
         let compares = matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq);
         let calculates = matches!(op, Plus | Minus | Multiply | Divide | Modulo);
-        let (left, right) = if compares || calculates {
+        let (left, right) = if matches!(op, And | Or) {
+            let bool = |expr| type_parameter(expr, ColumnType::Bool);
+            (bool(left), bool(right))
+        } else if compares || calculates {
+            let (left, right) = beside_number(left, right, schema);
             if compares {
                 refuse_json(&op, &left, &right, schema)?;
             }
@@ -145,7 +149,7 @@ impl PostgresOperators {
             return Ok(joined(left, right, left_type, right_type, self.style));
         }
         // A bare literal beside a time is read as what PostgreSQL's operators want there.
-        use ColumnType::{Date, Interval, Time, TimeTz, Timestamp, TimestampTz};
+        use ColumnType::{Date, Float8, Interval, Time, TimeTz, Timestamp, TimestampTz};
         let calculates = matches!(
             op,
             BinaryOperator::Plus
@@ -161,13 +165,24 @@ impl PostgresOperators {
             (BinaryOperator::Minus, Timestamp | TimestampTz | Interval | Time) => Some(known),
             (BinaryOperator::Minus, Date) => Some(Date),
             (BinaryOperator::Plus, Interval) => Some(Interval),
+            (BinaryOperator::Multiply | BinaryOperator::Divide, Interval) => Some(Float8),
             _ => None,
         };
         let (left, right) = match (left_type, right_type) {
+            (Some(Date), None) if is_open(right) && *op == BinaryOperator::Plus => {
+                return Err(not_unique(op, Some(Date), None));
+            }
             (Some(known), None) if is_open(right) => match missing(known) {
                 Some(ty) => (left.clone(), given(right, ty)?),
                 None => return Ok(None),
             },
+            (None, Some(Date)) if is_open(left) && *op == BinaryOperator::Plus => {
+                return Err(not_unique(op, None, Some(Date)));
+            }
+            // Nothing is divided by an interval.
+            (None, Some(Interval)) if is_open(left) && *op == BinaryOperator::Divide => {
+                return Ok(None);
+            }
             (None, Some(known)) if is_open(left) => match missing(known) {
                 Some(ty) => (given(left, ty)?, right.clone()),
                 None => return Ok(None),
@@ -218,6 +233,20 @@ fn is_integer_literal(expr: &Expr) -> bool {
         expr,
         Expr::Literal(ScalarValue::Int64(Some(_)) | ScalarValue::Int32(Some(_)), _)
     )
+}
+
+/// Operands with a parameter without a type beside a number, as one of the number's type.
+pub(super) fn beside_number(left: Expr, right: Expr, schema: &DFSchema) -> (Expr, Expr) {
+    use ColumnType::{Float4, Float8, Int2, Int4, Int8};
+    let number = |expr: &Expr| {
+        let ty = written_type(expr, schema);
+        ty.filter(|ty| matches!(ty, Int2 | Int4 | Int8 | Float4 | Float8))
+    };
+    match (number(&left), number(&right)) {
+        (Some(ty), None) => (left, type_parameter(right, ty)),
+        (None, Some(ty)) => (type_parameter(left, ty), right),
+        _ => (left, right),
+    }
 }
 
 /// A parameter without a type becomes one of this type.
@@ -367,6 +396,9 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
         }) => {
             let bounds = [&low, &high].map(|bound| (**bound).clone());
             let expr = Box::new(typed_by(*expr, &bounds, schema, style)?);
+            let (expr, low) = beside_number(*expr, *low, schema);
+            let (expr, high) = beside_number(expr, *high, schema);
+            let (expr, low, high) = (Box::new(expr), Box::new(low), Box::new(high));
             let low = Box::new(typed_beside(*low, &expr, schema, style)?);
             let high = Box::new(typed_beside(*high, &expr, schema, style)?);
             let key = |of: Box<Expr>, ty| Box::new(sorted_by(*of, ty));
@@ -446,6 +478,9 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
         Expr::WindowFunction(window) => Transformed::yes(calls::window(window, schema, style)?),
         Expr::AggregateFunction(call) => Transformed::yes(calls::aggregate(call, schema, style)?),
         Expr::Case(case) => Transformed::yes(calls::case(case, schema, style)?),
+        Expr::Not(inner) if is_open(&inner) => {
+            Transformed::yes(Expr::Not(Box::new(condition(*inner, style)?)))
+        }
         Expr::Negative(inner) if known_type(&inner, schema) == Some(ColumnType::Interval) => {
             let call = functions::json::call(functions::time::negate(), vec![*inner]);
             Transformed::yes(call)
@@ -464,6 +499,12 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
 fn is_number(ty: ColumnType) -> bool {
     use ColumnType::{Float4, Float8, Int2, Int4, Int8, Numeric};
     matches!(ty, Int2 | Int4 | Int8 | Float4 | Float8 | Numeric(_))
+}
+
+/// What stands where only a boolean can.
+pub(super) fn condition(expr: Expr, style: Style) -> Result<Expr> {
+    let ty = ColumnType::Bool;
+    literal_of(type_parameter(expr, ty), ty, style)
 }
 
 pub(super) fn type_pair(
@@ -681,6 +722,23 @@ pub(super) fn no_operator(
 fn undefined_operator(message: String) -> DataFusionError {
     let hint = "No operator matches the given name and argument types. You might need to add explicit type casts.";
     external(SqlError::new(ErrorKind::UndefinedFunction, message).hint(hint))
+}
+
+/// 42725: an operand whose type is left open could be of several.
+fn not_unique(
+    op: &BinaryOperator,
+    left: Option<ColumnType>,
+    right: Option<ColumnType>,
+) -> DataFusionError {
+    let name = |ty: Option<ColumnType>| ty.map_or("unknown".to_string(), types::name);
+    let message = format!(
+        "operator is not unique: {} {op} {}",
+        name(left),
+        name(right)
+    );
+    let hint =
+        "Could not choose a best candidate operator. You might need to add explicit type casts.";
+    external(SqlError::new(ErrorKind::AmbiguousFunction, message).hint(hint))
 }
 
 /// Types of one class compare with each other.

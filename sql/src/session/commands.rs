@@ -13,7 +13,7 @@ use crate::ddl::{self, Ddl};
 use crate::error::{ErrorKind, SqlError};
 use crate::notify::{CHANNELS_ARRAY, ChannelChange, text_list};
 use crate::output::{self, OutputColumn};
-use crate::parse::{Maintain, literal_text};
+use crate::parse::literal_text;
 use crate::settings::SERVER_VERSION;
 
 impl Session {
@@ -252,18 +252,6 @@ impl Session {
             ddl::check_relation(&catalog, &path, &target.name)?;
         }
         Ok(Outcome::Command("LOCK TABLE".to_string()))
-    }
-
-    /// VACUUM and ANALYZE: what they do, the background's compaction does, and statistics are of the files.
-    pub(super) fn maintain(&self, maintain: &Maintain) -> Result<Outcome, SqlError> {
-        if maintain.verb == "VACUUM" {
-            self.refuse_in_block("VACUUM")?;
-        }
-        let (catalog, path) = (self.catalog(), self.search_path());
-        for table in &maintain.tables {
-            ddl::check_relation(&catalog, &path, table)?;
-        }
-        Ok(Outcome::Command(maintain.verb.to_string()))
     }
 
     fn set(&mut self, set: &Set) -> Result<Outcome, SqlError> {

@@ -167,6 +167,7 @@ impl Session {
     pub fn style(&self) -> Style {
         Style {
             zone: self.settings.zone(),
+            intervals: self.settings.interval_style(),
         }
     }
 
@@ -194,10 +195,7 @@ impl Session {
     ) -> Result<(), SqlError> {
         let query = crate::parse::parse_query(&format!("SELECT {expr}"))?;
         let plan = self.plan_select(query, types, catalog)?;
-        *types = plan::parameter_types(&plan, types)?
-            .into_iter()
-            .map(Some)
-            .collect();
+        *types = plan::known_parameters(&plan, types)?;
         Ok(())
     }
 

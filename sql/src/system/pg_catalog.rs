@@ -17,6 +17,10 @@ const UTF8: i32 = 6;
 pub(super) const DATABASE_OID: i64 = 5;
 const BTREE: i64 = 403;
 const NUMERIC: i64 = 1700;
+const INET: i64 = 869;
+const CIDR: i64 = 650;
+const INT2_VECTOR: i64 = 22;
+const OID_VECTOR: i64 = 30;
 const HEAP: i64 = 2;
 pub(super) const SUPERUSER: i64 = 10;
 
@@ -499,7 +503,8 @@ pub(super) fn attribute(
         (
             "attstorage",
             text(match (type_oid, length) {
-                (NUMERIC, _) => "m",
+                (NUMERIC | INET | CIDR, _) => "m",
+                (INT2_VECTOR | OID_VECTOR, _) => "p",
                 (_, length) if length < 0 => "x",
                 _ => "p",
             }),

@@ -13,6 +13,40 @@ const DAY: i64 = 24 * HOUR;
 /// What PostgreSQL counts a month's days as, where a fraction of one is given.
 const MONTH_DAYS: f64 = 30.0;
 
+/// What IntervalStyle says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum IntervalStyle {
+    /// `1 year 2 mons -3 days 04:05:06`
+    #[default]
+    Postgres,
+    /// `@ 1 year 2 mons -3 days 4 hours 5 mins 6 secs`
+    Verbose,
+    /// `+1-2 -3 +4:05:06`
+    Standard,
+    /// `P1Y2M-3DT4H5M6S`
+    Iso,
+}
+
+impl IntervalStyle {
+    /// The style of this name.
+    pub(crate) fn named(name: &str) -> Option<IntervalStyle> {
+        let all = [Self::Postgres, Self::Verbose, Self::Standard, Self::Iso];
+        let name = name.trim();
+        all.into_iter()
+            .find(|style| style.name().eq_ignore_ascii_case(name))
+    }
+
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::Verbose => "postgres_verbose",
+            Self::Standard => "sql_standard",
+            Self::Iso => "iso_8601",
+        }
+    }
+}
+
 enum Wrong {
     Syntax,
     Range,
@@ -26,12 +60,12 @@ struct Sum {
     micros: i128,
 }
 
-pub(super) fn parse(text: &str) -> Result<Interval, SqlError> {
+pub(super) fn parse(text: &str, style: IntervalStyle) -> Result<Interval, SqlError> {
     let trimmed = text.trim_matches(is_space);
     let read = if trimmed.starts_with('P') || trimmed.starts_with("-P") {
         read_iso(trimmed)
     } else {
-        read_words(trimmed)
+        read_words(trimmed, style)
     };
     let narrow = |sum: Sum| -> Result<Interval, Wrong> {
         let micros = i64::try_from(sum.micros).map_err(|_| Wrong::Range)?;
@@ -148,7 +182,7 @@ impl Sum {
 }
 
 /// `1 year 2 mons 3 days 04:05:06.7`, `1-2 3 4:05`, `@ 3 days ago`.
-fn read_words(text: &str) -> Result<Sum, Wrong> {
+fn read_words(text: &str, style: IntervalStyle) -> Result<Sum, Wrong> {
     let tokens = tokens(text)?;
     let mut sum = Sum::default();
     let mut at = 0;
@@ -196,6 +230,14 @@ fn read_words(text: &str) -> Result<Sum, Wrong> {
     }
     if fields == 0 {
         return Err(Wrong::Syntax);
+    }
+    // In the standard's literals a sign at the beginning is that of all parts, if no other has one.
+    let mut signs = tokens.iter().map(|token| token.starts_with(['-', '+']));
+    let leads = text.starts_with('-') && signs.next() == Some(true) && !signs.any(|signed| signed);
+    if style == IntervalStyle::Standard && leads {
+        sum.months = -sum.months.abs();
+        sum.days = -sum.days.abs();
+        sum.micros = -sum.micros.abs();
     }
     Ok(sum)
 }
@@ -292,7 +334,31 @@ fn read_iso(text: &str) -> Result<Sum, Wrong> {
 }
 
 /// After EncodeInterval in PostgreSQL's datetime.c.
-pub(super) fn write(value: Interval, out: &mut String) {
+pub(super) fn write(value: Interval, style: IntervalStyle, out: &mut String) {
+    match style {
+        IntervalStyle::Postgres => write_postgres(value, out),
+        IntervalStyle::Verbose => write_verbose(value, out),
+        IntervalStyle::Standard => write_standard(value, out),
+        IntervalStyle::Iso => write_iso(value, out),
+    }
+}
+
+/// `.5`, without zeros at the end; nothing for no fraction of a second.
+fn write_fraction(micros: u64, out: &mut String) {
+    let fraction = micros % SECOND as u64;
+    if fraction != 0 {
+        let _ = write!(out, ".{fraction:06}");
+        out.truncate(out.trim_end_matches('0').len());
+    }
+}
+
+/// Hours, minutes and seconds without their sign.
+fn clock(micros: i64) -> (u64, u64, u64) {
+    let seconds = micros.unsigned_abs() / SECOND as u64;
+    (seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+fn write_postgres(value: Interval, out: &mut String) {
     let mut empty = true;
     let mut before = false;
     let mut part = |value: i32, unit: &str| {
@@ -320,14 +386,122 @@ pub(super) fn write(value: Interval, out: &mut String) {
     } else if before {
         out.push('+');
     }
-    let micros = value.micros.unsigned_abs();
-    let seconds = micros / SECOND as u64;
-    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let (hours, minutes, seconds) = clock(value.micros);
     let _ = write!(out, "{hours:02}:{minutes:02}:{seconds:02}");
-    let fraction = micros % SECOND as u64;
-    if fraction != 0 {
-        let _ = write!(out, ".{fraction:06}");
-        out.truncate(out.trim_end_matches('0').len());
+    write_fraction(value.micros.unsigned_abs(), out);
+}
+
+/// `@ 1 year -2 days ago`: parts have the sign that they have beside the first one.
+fn write_verbose(value: Interval, out: &mut String) {
+    out.push('@');
+    let (hours, minutes, seconds) = clock(value.micros);
+    let mut negative: Option<bool> = None;
+    let sign = if value.micros < 0 { -1 } else { 1 };
+    for (number, unit) in [
+        (i64::from(value.months / 12), "year"),
+        (i64::from(value.months % 12), "mon"),
+        (i64::from(value.days), "day"),
+        (hours as i64 * sign, "hour"),
+        (minutes as i64 * sign, "min"),
+    ] {
+        if number == 0 {
+            continue;
+        }
+        let first = *negative.get_or_insert(number < 0);
+        let number = if first { -number } else { number };
+        let plural = if number == 1 { "" } else { "s" };
+        let _ = write!(out, " {number} {unit}{plural}");
+    }
+    let fraction = value.micros.unsigned_abs() % SECOND as u64;
+    if seconds != 0 || fraction != 0 {
+        let first = *negative.get_or_insert(value.micros < 0);
+        let minus = if first == (value.micros < 0) { "" } else { "-" };
+        let _ = write!(out, " {minus}{seconds}");
+        write_fraction(value.micros.unsigned_abs(), out);
+        let plural = if seconds == 1 && fraction == 0 {
+            ""
+        } else {
+            "s"
+        };
+        let _ = write!(out, " sec{plural}");
+    }
+    match negative {
+        None => out.push_str(" 0"),
+        Some(true) => out.push_str(" ago"),
+        Some(false) => {}
+    }
+}
+
+/// The standard's year-month and day-time literals, and both where it has no literal of the two.
+fn write_standard(value: Interval, out: &mut String) {
+    let parts = [i64::from(value.months), i64::from(value.days), value.micros];
+    let negative = parts.iter().any(|part| *part < 0);
+    let positive = parts.iter().any(|part| *part > 0);
+    let (months, days) = (value.months != 0, value.days != 0);
+    let day_time = days || value.micros != 0;
+    let of_both = negative && positive || months && day_time;
+    let (hours, minutes, seconds) = clock(value.micros);
+    let (years, rest) = (
+        value.months.unsigned_abs() / 12,
+        value.months.unsigned_abs() % 12,
+    );
+    let day = value.days.unsigned_abs();
+    if !negative && !positive {
+        out.push('0');
+    } else if of_both {
+        let sign = |part: bool| if part { '-' } else { '+' };
+        let _ = write!(out, "{}{years}-{rest}", sign(value.months < 0));
+        let _ = write!(out, " {}{day} ", sign(value.days < 0));
+        let _ = write!(
+            out,
+            "{}{hours}:{minutes:02}:{seconds:02}",
+            sign(value.micros < 0)
+        );
+        write_fraction(value.micros.unsigned_abs(), out);
+    } else {
+        if negative {
+            out.push('-');
+        }
+        if months {
+            let _ = write!(out, "{years}-{rest}");
+            return;
+        }
+        if days {
+            let _ = write!(out, "{day} ");
+        }
+        let _ = write!(out, "{hours}:{minutes:02}:{seconds:02}");
+        write_fraction(value.micros.unsigned_abs(), out);
+    }
+}
+
+/// `P1Y2M3DT4H5M6.7S`.
+fn write_iso(value: Interval, out: &mut String) {
+    if value.months == 0 && value.days == 0 && value.micros == 0 {
+        out.push_str("PT0S");
+        return;
+    }
+    out.push('P');
+    let part = |number: i64, unit: char, out: &mut String| {
+        if number != 0 {
+            let _ = write!(out, "{number}{unit}");
+        }
+    };
+    part(i64::from(value.months / 12), 'Y', out);
+    part(i64::from(value.months % 12), 'M', out);
+    part(i64::from(value.days), 'D', out);
+    if value.micros == 0 {
+        return;
+    }
+    out.push('T');
+    let (hours, minutes, seconds) = clock(value.micros);
+    let sign = if value.micros < 0 { -1 } else { 1 };
+    part(hours as i64 * sign, 'H', out);
+    part(minutes as i64 * sign, 'M', out);
+    if value.micros % (60 * SECOND) != 0 {
+        let minus = if value.micros < 0 { "-" } else { "" };
+        let _ = write!(out, "{minus}{seconds}");
+        write_fraction(value.micros.unsigned_abs(), out);
+        out.push('S');
     }
 }
 
@@ -337,6 +511,7 @@ mod tests {
 
     #[test]
     fn intervals_as_postgresql_15_shows_them() {
+        let style = IntervalStyle::Postgres;
         for (given, shown) in [
             (
                 "1 year 2 mons 3 days 04:05:06.789",
@@ -364,13 +539,13 @@ mod tests {
             ("3h2m", "03:02:00"),
         ] {
             let mut out = String::new();
-            write(parse(given).expect(given), &mut out);
+            write(parse(given, style).expect(given), style, &mut out);
             assert_eq!(out, shown, "{given}");
         }
         for wrong in ["", "x", "1 2", "day", "1 fortnight", "ago", "P", "1:2:3:4"] {
-            assert!(parse(wrong).is_err(), "{wrong}");
+            assert!(parse(wrong, style).is_err(), "{wrong}");
         }
-        let error = parse("3000000000 months").unwrap_err();
+        let error = parse("3000000000 months", style).unwrap_err();
         assert_eq!(error.kind, ErrorKind::IntervalFieldOverflow);
     }
 }

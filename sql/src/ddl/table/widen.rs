@@ -8,7 +8,8 @@ use crate::ddl::Scope;
 use crate::error::{ErrorKind, SqlError};
 use crate::types;
 
-/// Gives a column a wider type. `using` says whether the statement tells how values are converted.
+/// Gives a column a wider type. `using` says whether the statement tells how values are
+/// converted, namely by a cast.
 pub(super) fn set_type(
     scope: Scope<'_>,
     table: &mut TableDef,
@@ -20,13 +21,10 @@ pub(super) fn set_type(
         return Err(no_column(name, &table.name));
     };
     let (id, from) = (table.columns[index].id, table.columns[index].ty);
-    if using {
-        return Err(SqlError::unsupported("ALTER COLUMN … TYPE … USING"));
-    }
     if from == to {
         return Ok(());
     }
-    if !assigns(from, to) {
+    if !using && !assigns(from, to) {
         let shown = types::name(to);
         let message = format!("column \"{name}\" cannot be cast automatically to type {shown}");
         return Err(

@@ -4,13 +4,17 @@ use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchemaRef, JoinType, ScalarValue, TableReference};
+use datafusion::datasource::cte_worktable::CteWorkTable;
+use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::error::Result;
 use datafusion::functions::core::expr_fn::coalesce;
 use datafusion::functions_window::expr_fn::{rank, row_number};
 use datafusion::logical_expr::expr::AggregateFunction;
+use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{
-    Aggregate, Distinct, DistinctOn, Expr, ExprFunctionExt, Join, Limit, LogicalPlan,
-    LogicalPlanBuilder, SortExpr, Union, Values, Window, cast, lit, when,
+    Aggregate, BinaryExpr, Distinct, DistinctOn, Expr, ExprFunctionExt, Filter, Join, Limit,
+    LogicalPlan, LogicalPlanBuilder, Operator, RecursiveQuery, SortExpr, TableScan, Union, Values,
+    Window, binary_expr, cast, lit, when,
 };
 
 use super::{
@@ -58,6 +62,10 @@ impl Flatten {
             columns.into_iter().map(Expr::Column).collect()
         };
         match plan {
+            // Its rows have the domain's columns already.
+            LogicalPlan::Filter(filtered) if carries(filtered, domain) => {
+                Ok(filtered.input.as_ref().clone())
+            }
             LogicalPlan::Filter(filtered) => {
                 let input = pushed(&filtered.input)?;
                 let condition = substitute(filtered.predicate.clone(), domain, &input)?;
@@ -150,7 +158,7 @@ impl Flatten {
                 .unnest_columns_with_options(unnest.exec_columns.clone(), unnest.options.clone())?
                 .build(),
             LogicalPlan::Values(values) => self.push_values(values, domain),
-            LogicalPlan::RecursiveQuery(_) => Err(unsupported("a correlated recursive subquery")),
+            LogicalPlan::RecursiveQuery(query) => self.push_recursive(query, domain, depth),
             _ => Err(unsupported("this form of correlated subquery")),
         }
     }
@@ -381,6 +389,32 @@ impl Flatten {
         with_domain(LogicalPlan::Join(made), &join.schema, keys)
     }
 
+    /// WITH RECURSIVE that uses outer columns: the rows of each step carry the domain's columns on to the next.
+    fn push_recursive(
+        &self,
+        query: &RecursiveQuery,
+        domain: &Domain,
+        depth: usize,
+    ) -> Result<LogicalPlan> {
+        let first = self.push(&query.static_term, domain, depth + 1)?;
+        let step = query.recursive_term.as_ref().clone().transform_up(|plan| {
+            Ok(match plan {
+                LogicalPlan::TableScan(scan) if is_work_table(&scan, &query.name) => {
+                    Transformed::yes(carrying(&scan, &first, domain)?)
+                }
+                plan if plan.inputs().is_empty() => Transformed::no(plan),
+                plan => Transformed::yes(plan.recompute_schema()?),
+            })
+        })?;
+        let step = self.push(&step.data, domain, depth + 1)?;
+        let made = LogicalPlanBuilder::from(first).to_recursive_query(
+            query.name.clone(),
+            step,
+            query.is_distinct,
+        )?;
+        made.build()
+    }
+
     /// VALUES that use outer columns: one projection of the domain for each row.
     fn push_values(&self, values: &Values, domain: &Domain) -> Result<LogicalPlan> {
         let mut rows = Vec::with_capacity(values.values.len());
@@ -404,6 +438,56 @@ impl Flatten {
             _ => Union::try_new_with_loose_types(rows).map(LogicalPlan::Union),
         }
     }
+}
+
+/// Whether a scan is of what a step of this recursive query begins with.
+fn is_work_table(scan: &TableScan, query: &str) -> bool {
+    scan.table_name.table() == query
+        && source_as_provider(&scan.source)
+            .is_ok_and(|provider| provider.downcast_ref::<CteWorkTable>().is_some())
+}
+
+/// A scan of the work table with the columns of `first`, of which the last are the domain's; those before them for the
+/// outer row to which they belong.
+fn carrying(scan: &TableScan, first: &LogicalPlan, domain: &Domain) -> Result<LogicalPlan> {
+    let schema = Arc::new(first.schema().as_arrow().clone());
+    let table = Arc::new(CteWorkTable::new(scan.table_name.table(), schema));
+    let source = provider_as_source(table);
+    let wide = LogicalPlanBuilder::scan(scan.table_name.clone(), source, None)?.build()?;
+    let carried = domain_columns(domain, &wide).into_iter().map(Expr::Column);
+    let width = first.schema().fields().len() - domain.columns.len();
+    let fields = first.schema().fields().iter().skip(width);
+    let own = carried.zip(&domain.columns).zip(fields);
+    let own = own.map(|((carried, outer), field)| {
+        let outer = Expr::OuterReferenceColumn(field.clone(), outer.clone());
+        binary_expr(carried, Operator::IsNotDistinctFrom, outer)
+    });
+    let condition = own.reduce(Expr::and).unwrap_or(lit(true));
+    let rows = LogicalPlan::Filter(Filter::try_new(condition, Arc::new(wide))?);
+    pick(rows, &scan.projected_schema)
+}
+
+/// Whether a filter is that of a work table for this domain.
+fn carries(filtered: &Filter, domain: &Domain) -> bool {
+    let LogicalPlan::TableScan(scan) = &*filtered.input else {
+        return false;
+    };
+    let width = scan.projected_schema.fields().len();
+    let outer = split_conjunction(&filtered.predicate);
+    let outer = outer.into_iter().map(|condition| match condition {
+        Expr::BinaryExpr(BinaryExpr {
+            op: Operator::IsNotDistinctFrom,
+            right,
+            ..
+        }) => match &**right {
+            Expr::OuterReferenceColumn(_, column) => Some(column),
+            _ => None,
+        },
+        _ => None,
+    });
+    is_work_table(scan, scan.table_name.table())
+        && width >= domain.columns.len()
+        && outer.eq(domain.columns.iter().map(Some))
 }
 
 /// Whether a limit is FETCH FIRST … WITH TIES.
