@@ -16,7 +16,7 @@ use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, Store, datum};
 
 use crate::activity::Shown;
 use crate::advisory::Advisory;
-use crate::constraints::ConditionCache;
+use crate::constraints::ExpressionCache;
 use crate::constraints::undo::Undoing;
 use crate::ddl::Ddl;
 use crate::error::{ErrorKind, SqlError, from_datafusion};
@@ -674,8 +674,8 @@ impl Session {
         &self.engine.store
     }
 
-    pub(crate) fn condition_cache(&self) -> &ConditionCache {
-        &self.engine.conditions
+    pub(crate) fn expression_cache(&self) -> &ExpressionCache {
+        &self.engine.expressions
     }
 
     pub(crate) fn state(&self) -> &SessionState {
