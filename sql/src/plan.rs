@@ -29,6 +29,7 @@ use crate::session::CursorInfo;
 use crate::text::Style;
 use crate::{ddl, functions, system, types};
 
+mod alike;
 mod arrays;
 mod calls;
 mod caseless;
@@ -126,6 +127,9 @@ impl Planner<'_> {
         if self.pseudo_columns {
             stars::expand(&mut query, self.catalog, self.search_path)?;
         }
+        alike::tell_apart(&mut query, &|name| {
+            self.state.aggregate_functions().contains_key(name)
+        });
         selects::rewrite(&mut query)?;
         set_operations::as_relations(&mut query);
         let options = ParserOptions {

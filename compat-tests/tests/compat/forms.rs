@@ -331,3 +331,44 @@ fn assignments_to_elements_are_refused_by_name() {
     peer.run("INSERT INTO el VALUES (1, '{1,2}', '{}', 1); UPDATE el SET n = a[2], a = a[1:1];");
     assert_eq!(peer.value("SELECT n, a FROM el"), "2|{1}");
 }
+
+/// A recursive query for each row of the query around it, as drivers ask for types.
+#[tokio::test(flavor = "multi_thread")]
+async fn recursive_queries_use_columns_of_the_query_around() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE part (id int PRIMARY KEY, up int, n int);
+         INSERT INTO part VALUES (1, NULL, 5), (2, 1, 3), (3, 2, 8), (4, 1, 1), (5, NULL, 2), (6, 5, NULL);",
+    );
+    let (tide, pg) = pair.connect().await;
+    let below = "WITH RECURSIVE b (id, n, depth) AS (
+            SELECT x.id, x.n, 0 FROM part x WHERE x.id = p.id
+            UNION ALL SELECT x.id, x.n, b.depth + 1 FROM part x JOIN b ON x.up = b.id)";
+    let types = "(SELECT t.oid AS oid, t.typname AS name, t.typelem AS elemtype,
+            (CASE WHEN t.typtype = 'd' THEN (WITH RECURSIVE typebases (oid, depth) AS (
+                SELECT t2.typbasetype AS oid, 0 AS depth FROM pg_type t2 WHERE t2.oid = t.oid
+                UNION ALL
+                SELECT t2.typbasetype AS oid, tb.depth + 1 AS depth FROM pg_type t2, typebases tb
+                WHERE tb.oid = t2.oid AND t2.typbasetype != 0
+            ) SELECT oid FROM typebases ORDER BY depth DESC LIMIT 1) ELSE NULL END) AS basetype
+        FROM pg_catalog.pg_type AS t)";
+    let queries = [
+        format!("SELECT p.id, ({below} SELECT sum(n) FROM b) FROM part p ORDER BY 1"),
+        format!("SELECT p.id, ({below} SELECT id FROM b ORDER BY depth DESC, id LIMIT 1) FROM part p ORDER BY 1"),
+        format!("SELECT p.id, q.* FROM part p CROSS JOIN LATERAL ({below} SELECT * FROM b) q ORDER BY 1, 2"),
+        format!("SELECT p.id FROM part p WHERE EXISTS ({below} SELECT 1 FROM b WHERE b.depth > 0 AND b.n > p.n) ORDER BY 1"),
+        // Of the row around in the rounds alone, in both, and in none; and rounds that are no more than sets.
+        "SELECT p.id, (WITH RECURSIVE c (k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM c WHERE k < p.id) SELECT sum(k) FROM c) FROM part p ORDER BY 1".to_string(),
+        "SELECT p.id, (WITH RECURSIVE c (k) AS (SELECT p.id UNION SELECT (k + p.id) % 4 FROM c) SELECT string_agg(k::text, ',' ORDER BY k) FROM c) FROM part p ORDER BY 1".to_string(),
+        "SELECT p.id, (WITH RECURSIVE c (k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM c WHERE k < 3) SELECT sum(k) + p.id FROM c) FROM part p ORDER BY 1".to_string(),
+        "SELECT p.id, (WITH RECURSIVE c (k) AS (SELECT p.n UNION ALL SELECT a.k - 1 FROM c a JOIN part x ON x.id = a.k WHERE x.id > 1) SELECT count(*) FROM c) FROM part p ORDER BY 1".to_string(),
+        format!("WITH RECURSIVE tree (oid, name, elemtype, basetype, depth) AS (
+            SELECT ti.oid, ti.name, ti.elemtype, ti.basetype, 0 FROM {types} AS ti WHERE ti.oid = ANY ('{{1007,1015,25}}'::oid[])
+            UNION ALL
+            SELECT ti.oid, ti.name, ti.elemtype, ti.basetype, tt.depth + 1 FROM {types} ti, tree tt
+            WHERE (tt.elemtype IS NOT NULL AND ti.oid = tt.elemtype) OR (tt.basetype IS NOT NULL AND ti.oid = tt.basetype))
+            SELECT DISTINCT *, basetype::regtype::text AS basetype_name, elemtype::regtype::text AS elemtype_name FROM tree ORDER BY depth DESC, oid"),
+    ];
+    let queries: Vec<&str> = queries.iter().map(String::as_str).collect();
+    all_same(&tide, &pg, &queries).await;
+}

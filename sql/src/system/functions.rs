@@ -352,6 +352,7 @@ fn format_type(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
 /// A type's name as SQL writes it, with its modifier.
 fn type_name(ty: i64, modifier: i64) -> String {
     let name = match ty {
+        0 => "-",
         16 => "boolean",
         18 => "\"char\"",
         20 => "bigint",

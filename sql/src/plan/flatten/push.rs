@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchemaRef, JoinType, ScalarValue, TableReference};
+use datafusion::datasource::cte_worktable::CteWorkTable;
+use datafusion::datasource::provider_as_source;
 use datafusion::error::Result;
 use datafusion::functions::core::expr_fn::coalesce;
 use datafusion::functions_window::expr_fn::{rank, row_number};
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{
     Aggregate, Distinct, DistinctOn, Expr, ExprFunctionExt, Join, Limit, LogicalPlan,
-    LogicalPlanBuilder, SortExpr, Union, Values, Window, cast, lit, when,
+    LogicalPlanBuilder, RecursiveQuery, SortExpr, Union, Values, Window, cast, lit, when,
 };
 
 use super::{
@@ -19,6 +21,22 @@ use super::{
 };
 use crate::error::{ErrorKind, SqlError};
 use crate::functions::WITH_TIES;
+
+/// Whether a plan has to do with the domain: by its outer columns, or by rows that carry them.
+fn uses(plan: &LogicalPlan, domain: &Domain) -> Result<bool> {
+    let carries = || plan.exists(|plan| Ok(round(plan, domain).is_some()));
+    Ok(shape::mentions(plan, &domain.columns)? || !domain.rounds.is_empty() && carries()?)
+}
+
+/// What stands for the rows of the round before where a plan reads them.
+fn round<'d>(plan: &LogicalPlan, domain: &'d Domain) -> Option<&'d LogicalPlan> {
+    let LogicalPlan::TableScan(scan) = plan else {
+        return None;
+    };
+    let mut rounds = domain.rounds.iter().rev();
+    let own = rounds.find(|(name, _)| scan.table_name == TableReference::bare(name.as_str()));
+    own.map(|(_, round)| round)
+}
 
 /// How deep a plan may be, so that the stack suffices.
 const DEPTH_MAX: usize = 200;
@@ -39,7 +57,7 @@ impl Flatten {
                 message,
             )));
         }
-        if !shape::mentions(plan, &domain.columns)? {
+        if !uses(plan, domain)? {
             let relation = self.fresh(domain)?;
             return match plan {
                 LogicalPlan::EmptyRelation(empty)
@@ -150,7 +168,13 @@ impl Flatten {
                 .unnest_columns_with_options(unnest.exec_columns.clone(), unnest.options.clone())?
                 .build(),
             LogicalPlan::Values(values) => self.push_values(values, domain),
-            LogicalPlan::RecursiveQuery(_) => Err(unsupported("a correlated recursive subquery")),
+            LogicalPlan::RecursiveQuery(query) => self.push_recursive(query, domain, depth),
+            LogicalPlan::TableScan(_) => {
+                let round = round(plan, domain);
+                round
+                    .cloned()
+                    .ok_or_else(|| unsupported("this form of correlated subquery"))
+            }
             _ => Err(unsupported("this form of correlated subquery")),
         }
     }
@@ -314,8 +338,7 @@ impl Flatten {
 
     fn push_join(&self, join: &Join, domain: &Domain, depth: usize) -> Result<LogicalPlan> {
         use JoinType::{Full, Inner, Left, LeftAnti, LeftSemi, Right};
-        let uses = |plan: &LogicalPlan| shape::mentions(plan, &domain.columns);
-        let (left_uses, right_uses) = (uses(&join.left)?, uses(&join.right)?);
+        let (left_uses, right_uses) = (uses(&join.left, domain)?, uses(&join.right, domain)?);
         let pushed = |plan: &LogicalPlan| self.push(plan, domain, depth + 1);
         let (left_pushed, right_pushed) = match join.join_type {
             Inner if left_uses => (true, right_uses),
@@ -379,6 +402,31 @@ impl Flatten {
             join.null_aware,
         )?;
         with_domain(LogicalPlan::Join(made), &join.schema, keys)
+    }
+
+    /// A recursive query whose rows carry the domain's columns from round to round.
+    fn push_recursive(
+        &self,
+        query: &RecursiveQuery,
+        domain: &Domain,
+        depth: usize,
+    ) -> Result<LogicalPlan> {
+        let first = self.push(&query.static_term, domain, depth + 1)?;
+        let schema = Arc::new(first.schema().as_arrow().clone());
+        let table = Arc::new(CteWorkTable::new(&query.name, schema));
+        let source = provider_as_source(table);
+        let round = LogicalPlanBuilder::scan(query.name.as_str(), source, None)?.build()?;
+        let mut rounds = domain.rounds.clone();
+        rounds.push((query.name.clone(), round));
+        let inside = Domain {
+            relation: domain.relation.clone(),
+            columns: domain.columns.clone(),
+            rounds,
+        };
+        let next = self.push(&query.recursive_term, &inside, depth + 1)?;
+        LogicalPlanBuilder::from(first)
+            .to_recursive_query(query.name.clone(), next, query.is_distinct)?
+            .build()
     }
 
     /// VALUES that use outer columns: one projection of the domain for each row.
