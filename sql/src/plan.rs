@@ -38,6 +38,7 @@ mod dialect;
 pub(crate) mod digits;
 mod flatten;
 mod forms;
+pub(crate) mod frames;
 mod limits;
 mod names;
 mod operators;

@@ -38,7 +38,17 @@ fn generated(written: &str, names: &Names<'_>) -> String {
 }
 
 /// What pg_get_expr says when it is to be pretty: without parentheses around the whole.
-pub(super) fn pretty(shown: String) -> String {
+pub(super) fn pretty(mut shown: String) -> String {
+    loop {
+        let inner = stripped(shown.clone());
+        if inner == shown {
+            return shown;
+        }
+        shown = inner;
+    }
+}
+
+fn stripped(shown: String) -> String {
     let inner = shown.strip_prefix('(').and_then(|s| s.strip_suffix(')'));
     let Some(inner) = inner else { return shown };
     let mut depth = 0_i32;
