@@ -357,8 +357,9 @@ async fn recursive_queries_use_columns_of_the_query_around() {
         format!("SELECT p.id, ({below} SELECT id FROM b ORDER BY depth DESC, id LIMIT 1) FROM part p ORDER BY 1"),
         format!("SELECT p.id, q.* FROM part p CROSS JOIN LATERAL ({below} SELECT * FROM b) q ORDER BY 1, 2"),
         format!("SELECT p.id FROM part p WHERE EXISTS ({below} SELECT 1 FROM b WHERE b.depth > 0 AND b.n > p.n) ORDER BY 1"),
-        // Of the row around in the rounds alone, in the first alone, and in none.
+        // Of the row around in the rounds alone, in both, and in none; and rounds that are no more than sets.
         "SELECT p.id, (WITH RECURSIVE c (k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM c WHERE k < p.id) SELECT sum(k) FROM c) FROM part p ORDER BY 1".to_string(),
+        "SELECT p.id, (WITH RECURSIVE c (k) AS (SELECT p.id UNION SELECT (k + p.id) % 4 FROM c) SELECT string_agg(k::text, ',' ORDER BY k) FROM c) FROM part p ORDER BY 1".to_string(),
         "SELECT p.id, (WITH RECURSIVE c (k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM c WHERE k < 3) SELECT sum(k) + p.id FROM c) FROM part p ORDER BY 1".to_string(),
         "SELECT p.id, (WITH RECURSIVE c (k) AS (SELECT p.n UNION ALL SELECT a.k - 1 FROM c a JOIN part x ON x.id = a.k WHERE x.id > 1) SELECT count(*) FROM c) FROM part p ORDER BY 1".to_string(),
         format!("WITH RECURSIVE tree (oid, name, elemtype, basetype, depth) AS (

@@ -21,6 +21,7 @@ use super::{
 };
 use crate::error::{ErrorKind, SqlError};
 use crate::functions::WITH_TIES;
+use crate::{casts, output};
 
 /// Whether a plan has to do with the domain: by its outer columns, or by rows that carry them.
 fn uses(plan: &LogicalPlan, domain: &Domain) -> Result<bool> {
@@ -412,6 +413,20 @@ impl Flatten {
         depth: usize,
     ) -> Result<LogicalPlan> {
         let first = self.push(&query.static_term, domain, depth + 1)?;
+        // What no row of the first round has, one of a later round may: NULL.
+        let columns = first.schema().columns().into_iter().enumerate();
+        let nullable = columns.map(|(at, column)| {
+            let field = first.schema().field(at);
+            let column = Expr::Column(column);
+            let value = match output::column_type(field) {
+                _ if field.is_nullable() => column,
+                Ok(ty) if !field.metadata().is_empty() => casts::typed(column, ty, self.style),
+                _ => when(lit(true), column).end()?,
+            };
+            Ok(named(value, first.schema(), at))
+        });
+        let nullable = nullable.collect::<Result<Vec<_>>>()?;
+        let first = project(first, nullable)?;
         let schema = Arc::new(first.schema().as_arrow().clone());
         let table = Arc::new(CteWorkTable::new(&query.name, schema));
         let source = provider_as_source(table);
