@@ -149,7 +149,9 @@ impl Peer {
                 std::future::poll_fn(|context| connection.poll_message(context)).await
             {
                 if let AsyncMessage::Notice(notice) = message {
-                    notices.push(format!("{} {}", notice.code().code(), notice.message()));
+                    let detail = notice.detail().map_or(String::new(), |d| format!(" ({d})"));
+                    let (code, message) = (notice.code().code(), notice.message());
+                    notices.push(format!("{code} {message}{detail}"));
                 }
             }
             notices

@@ -38,6 +38,8 @@ mod extensions;
 mod feed_checker;
 #[path = "compat/forms.rs"]
 mod forms;
+#[path = "compat/generated.rs"]
+mod generated;
 #[path = "compat/histories.rs"]
 mod histories;
 #[path = "compat/history.rs"]

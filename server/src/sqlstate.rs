@@ -52,6 +52,7 @@ pub(crate) fn sqlstate(kind: ErrorKind) -> &'static str {
         ErrorKind::NumericValueOutOfRange => "22003",
         ErrorKind::DivisionByZero => "22012",
         ErrorKind::NullValueNotAllowed => "22004",
+        ErrorKind::InvalidFrameSize => "22013",
         ErrorKind::SubstringError => "22011",
         ErrorKind::ArraySubscriptError => "2202E",
         ErrorKind::InvalidArgumentForLogarithm => "2201E",

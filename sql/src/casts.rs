@@ -126,7 +126,10 @@ fn conversion(from: ColumnType, to: ColumnType) -> Option<Conversion> {
         (Float8 | Numeric(_), Float4) => Conversion::Narrow(from),
         (ColumnType::Array(a), ColumnType::Array(b)) => {
             let (a, b) = (a.into(), b.into());
-            conversion(a, b)?;
+            // The same texts, as elements of the other type.
+            if a == b || !(is_text(a) && is_text(b)) {
+                conversion(a, b)?;
+            }
             Conversion::Each(a, b)
         }
         (from, to) if is_moment(from) && (is_moment(to) || to == Time) && from != to => {
@@ -241,6 +244,21 @@ fn function(conversion: Conversion, expr: Expr, style: Style) -> Expr {
     Expr::ScalarFunction(ScalarFunction::new_udf(function, vec![expr]))
 }
 
+/// The array, whose elements, if it has any, say that they are of this type's.
+fn elements_as(array: &ArrayRef, ty: ColumnType) -> Result<ArrayRef> {
+    match (array.data_type(), ty.arrow()) {
+        (DataType::List(own), DataType::List(item))
+            if *own != item && own.data_type() == item.data_type() =>
+        {
+            let list = array.as_list::<i32>();
+            let (offsets, values) = (list.offsets().clone(), list.values().clone());
+            let list = ListArray::try_new(item, offsets, values, list.nulls().cloned())?;
+            Ok(Arc::new(list))
+        }
+        _ => Ok(array.clone()),
+    }
+}
+
 fn external(error: SqlError) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
@@ -276,11 +294,7 @@ impl CastFunction {
             Conversion::Input(ty) => {
                 self.read_texts(array, ty, |text| text::parse_in(ty, text, self.style))
             }
-            // The item of a list may say more of its type than a column's does.
-            Conversion::Typed(ty) if *array.data_type() != ty.arrow() => {
-                output::conform(array, ty).map_err(external)
-            }
-            Conversion::Typed(_) => Ok(array.clone()),
+            Conversion::Typed(ty) => elements_as(array, ty),
             Conversion::Cut(ty) => self.read_texts(array, ty, |text| Ok(cut(ty, text))),
             Conversion::FromJson(ty) => self.read_texts(array, ty, |json| from_json(ty, json)),
             Conversion::Output(ty) => self.to_texts(array, ty),

@@ -1,5 +1,5 @@
-//! What rows must obey when they change: CHECK and FOREIGN KEY. Unique keys and NOT NULL are looked after where
-//! rows are made and written.
+//! What rows must obey when they change: CHECK and FOREIGN KEY; and what is computed of them, the generated columns.
+//! Unique keys and NOT NULL are looked after where rows are made and written.
 //!
 //! Guarantees: a statement's rows have been checked, and their parents are locked, before its changes can be
 //! committed; who takes a parent away waits for those who rely on it, and the other way round.
@@ -11,10 +11,8 @@ use std::sync::Arc;
 use arrow::array::{Array, BooleanArray};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::MemTable;
-use datafusion::logical_expr::execution_props::ExecutionProps;
-use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Expr as Logical, LogicalPlan, Volatility};
-use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::sql::sqlparser::ast;
 use parking_lot::Mutex;
 use tidelog_storage::catalog::{ForeignKeyDef, ReferentialAction, UniqueKey};
@@ -25,7 +23,10 @@ use tidelog_storage::{
 };
 
 mod finish;
+mod generated;
 pub(crate) mod undo;
+
+use generated::Generation;
 
 use crate::ddl::parents::referencing_keys_of;
 use crate::error::{ErrorKind, SqlError, from_datafusion, shown_key, unique_violation};
@@ -35,7 +36,8 @@ use crate::modify::{Found, Tail};
 use crate::output;
 use crate::parse::{parse_expression, parse_query, quoted};
 use crate::provider::{Scope, USER, blocking};
-use crate::row::{Write, assign, check_not_null, shown_row};
+use crate::row::{Write, assign, check_given, check_not_null, shown_row};
+use crate::session::physical;
 use crate::session::{RETRIES_MAX, Session};
 use crate::text::Style;
 use crate::turns::{TURN_ROWS, Turns};
@@ -45,12 +47,17 @@ const KEYS_MAX: usize = 200;
 /// Tables whose conditions are kept, at most.
 const CACHED_MAX: usize = 1000;
 
-/// The conditions of a table's checks, in their order.
-pub(crate) type Conditions = Arc<Vec<Arc<dyn PhysicalExpr>>>;
+/// What a table's definition computes of each row.
+pub(crate) struct Expressions {
+    /// The values of the generated columns.
+    generated: Vec<Generation>,
+    /// The conditions of the checks, in their order.
+    conditions: Vec<Arc<dyn PhysicalExpr>>,
+}
 
-/// Conditions that mean the same in each session and at any time.
+/// Expressions that mean the same in each session and at any time.
 #[derive(Default)]
-pub(crate) struct ConditionCache(Mutex<HashMap<(TableId, u32), Conditions>>);
+pub(crate) struct ExpressionCache(Mutex<HashMap<(TableId, u32), Arc<Expressions>>>);
 
 impl Session {
     /// Adds a statement's changes to the transaction, once they obey the table's constraints. Their locks must be held.
@@ -123,10 +130,10 @@ impl Session {
         if rows.is_empty() {
             return Ok(());
         }
-        let conditions = self.conditions(table)?;
+        let expressions = self.expressions(table)?;
         let types: Vec<ColumnType> = table.columns.iter().map(|column| column.ty).collect();
         let batch = output::batch_of_rows(&types, rows)?;
-        for (check, condition) in table.checks.iter().zip(conditions.iter()) {
+        for (check, condition) in table.checks.iter().zip(&expressions.conditions) {
             let result = condition
                 .evaluate(&batch)
                 .and_then(|value| value.into_array(rows.len()))
@@ -142,32 +149,27 @@ impl Session {
         Ok(())
     }
 
-    fn conditions(&self, table: &TableDef) -> Result<Conditions, SqlError> {
+    fn expressions(&self, table: &TableDef) -> Result<Arc<Expressions>, SqlError> {
         let version = (table.id, table.schema_version);
-        let cache = self.condition_cache();
+        let cache = self.expression_cache();
         // A definition that is not committed may never be: its version can become another's.
         let committed = !self.has_changed_catalog();
         if committed && let Some(known) = cache.0.lock().get(&version) {
             return Ok(known.clone());
         }
-        let (conditions, immutable) = self.plan_conditions(table)?;
+        let (expressions, immutable) = self.plan_expressions(table)?;
         if immutable && committed {
             let mut cache = cache.0.lock();
             if cache.len() >= CACHED_MAX {
                 cache.clear();
             }
-            cache.insert(version, conditions.clone());
+            cache.insert(version, expressions.clone());
         }
-        Ok(conditions)
+        Ok(expressions)
     }
 
-    /// The conditions of a table's checks, an error when one is none; and whether they mean the same everywhere.
-    pub(crate) fn plan_conditions(&self, table: &TableDef) -> Result<(Conditions, bool), SqlError> {
-        let items: Vec<String> = table
-            .checks
-            .iter()
-            .map(|check| format!("({})", check.condition))
-            .collect();
+    /// A select list over a table without rows.
+    fn plan_items(&self, table: &TableDef, items: &[String]) -> Result<LogicalPlan, SqlError> {
         let query = parse_query(&format!(
             "SELECT {} FROM {}",
             items.join(", "),
@@ -177,10 +179,26 @@ impl Session {
             MemTable::try_new(table.arrow_schema(), vec![vec![]]).map_err(from_datafusion)?;
         let replaced = vec![(table.name.clone(), Arc::new(rows) as _)];
         let catalog = self.catalog();
-        let plan = self.plan_over(replaced, query, &[], false, &catalog)?;
-        let state = self.state();
-        let analyzer = state.analyzer();
-        let plan = analyzer
+        self.plan_over(replaced, query, &[], false, &catalog)
+    }
+
+    /// What is computed of a table's rows, an error when a condition is none; and whether it means the same everywhere.
+    pub(crate) fn plan_expressions(
+        &self,
+        table: &TableDef,
+    ) -> Result<(Arc<Expressions>, bool), SqlError> {
+        let columns = table.columns.iter().enumerate();
+        let generated: Vec<(usize, &String)> = columns
+            .filter_map(|(at, column)| Some((at, column.generated.as_ref()?)))
+            .collect();
+        let conditions = table.checks.iter().map(|check| &check.condition);
+        let all = generated.iter().map(|(_, expr)| *expr).chain(conditions);
+        let items: Vec<String> = all.map(|expr| format!("({expr})")).collect();
+        let plan = self.plan_items(table, &items)?;
+        let mut state = self.state().clone();
+        state.execution_props_mut().query_execution_start_time = Some(self.started());
+        let plan = state
+            .analyzer()
             .execute_and_check(plan, state.config_options(), |_, _| {})
             .map_err(from_datafusion)?;
         let LogicalPlan::Projection(projection) = &plan else {
@@ -188,14 +206,14 @@ impl Session {
                 "an aggregate or window function in a check constraint",
             ));
         };
-        let context = PhysicalPlanningContext::default();
-        let mut props = ExecutionProps::new();
-        props.query_execution_start_time = Some(self.started());
         let mut immutable = true;
-        let mut conditions = Vec::with_capacity(table.checks.len());
-        for expr in &projection.expr {
-            let ty = output::column_type(plan.schema().field(conditions.len()))?;
-            if ty != ColumnType::Bool {
+        let mut expressions = Expressions {
+            generated: Vec::with_capacity(generated.len()),
+            conditions: Vec::with_capacity(table.checks.len()),
+        };
+        for (at, expr) in projection.expr.iter().enumerate() {
+            let ty = output::column_type(plan.schema().field(at))?;
+            if at >= generated.len() && ty != ColumnType::Bool {
                 let message = format!(
                     "argument of CHECK must be type boolean, not type {}",
                     crate::types::name(ty)
@@ -209,12 +227,17 @@ impl Session {
                 Ok(TreeNodeRecursion::Continue)
             })
             .map_err(from_datafusion)?;
-            let schema = projection.input.schema();
-            let expr =
-                create_physical_expr(expr, schema, &props, &context).map_err(from_datafusion)?;
-            conditions.push(expr);
+            let expr = physical(&state, expr, projection.input.schema())?;
+            match generated.get(at) {
+                Some((column, _)) => expressions.generated.push(Generation {
+                    column: *column,
+                    expression: expr,
+                    ty,
+                }),
+                None => expressions.conditions.push(expr),
+            }
         }
-        Ok((Arc::new(conditions), immutable))
+        Ok((Arc::new(expressions), immutable))
     }
 
     /// Locks the parents of new rows; 23503 when one is not there.
@@ -421,12 +444,14 @@ impl Session {
                                 (SetNull | Cascade | NoAction | Restrict, _) => Datum::Null,
                             };
                         }
-                        check_not_null(child, &row)?;
+                        check_given(child, &row)?;
                         Some(row)
                     }
                 };
                 writes.push(found.becomes(row));
             }
+            let rows = writes.iter_mut().filter_map(|write| write.new.as_mut());
+            self.generate(child, rows).await?;
             if !self.lock_writes(&scope, child, found, &writes).await? {
                 continue;
             }

@@ -70,6 +70,23 @@ impl DdlPlan {
         }
     }
 
+    /// Makes one notice of those that tell what goes together with something.
+    fn gather_cascades(&mut self) {
+        let is_cascade = |notice: &SqlError| notice.message.starts_with("drop cascades to ");
+        let all = self.notices.iter().filter(|notice| is_cascade(notice));
+        let lines: Vec<String> = all.map(|notice| notice.message.clone()).collect();
+        let Some(first) = self.notices.iter().position(is_cascade) else {
+            return;
+        };
+        if lines.len() > 1 {
+            let message = format!("drop cascades to {} other objects", lines.len());
+            let kind = ErrorKind::DependentObjectsStillExist;
+            self.notices.retain(|notice| !is_cascade(notice));
+            let gathered = SqlError::new(kind, message).detail(lines.join("\n"));
+            self.notices.insert(first, gathered);
+        }
+    }
+
     /// The plan, with `error` as a notice that the statement did nothing about it.
     fn skip(&mut self, mut error: SqlError) {
         error.message.push_str(", skipping");
@@ -124,6 +141,7 @@ pub(crate) fn plan(
         Ddl::Ours(definition) => {
             let mut plan = define(scope, definition)?;
             view::check_dependent(scope, &mut plan, false, describe)?;
+            plan.gather_cascades();
             return Ok(Some(plan));
         }
     };
@@ -186,6 +204,7 @@ pub(crate) fn plan(
         _ => return Ok(None),
     };
     view::check_dependent(scope, &mut plan, cascades(statement), describe)?;
+    plan.gather_cascades();
     Ok(Some(plan))
 }
 
@@ -461,19 +480,9 @@ fn drop_schema(
             }))
             .hint("Use DROP ... CASCADE to drop the dependent objects too."));
         }
-        let cascades = lines(&|object| format!("drop cascades to {object}"));
-        match objects.len() {
-            0 => {}
-            1 => plan.notices.push(SqlError::new(
-                ErrorKind::DependentObjectsStillExist,
-                cascades,
-            )),
-            count => {
-                let message = format!("drop cascades to {count} other objects");
-                plan.notices.push(
-                    SqlError::new(ErrorKind::DependentObjectsStillExist, message).detail(cascades),
-                );
-            }
+        for dropped in lines(&|object| format!("drop cascades to {object}")).lines() {
+            let kind = ErrorKind::DependentObjectsStillExist;
+            plan.notices.push(SqlError::new(kind, dropped));
         }
         for (kind, schema, name) in objects {
             let (schema, name) = (schema.clone(), name.clone());

@@ -62,6 +62,7 @@ pub enum ErrorKind {
     NumericValueOutOfRange,
     DivisionByZero,
     NullValueNotAllowed,
+    InvalidFrameSize,
     SubstringError,
     ArraySubscriptError,
     InvalidArgumentForLogarithm,

@@ -175,8 +175,19 @@ impl Session {
         Ok(sets)
     }
 
-    /// Adds new rows to the transaction, once no other one has their keys.
+    /// Adds new rows to the transaction, with their generated columns, once no other one has their keys.
     pub(crate) async fn insert_rows(
+        &mut self,
+        table: &Arc<TableDef>,
+        writes: &mut [Write],
+    ) -> Result<(), SqlError> {
+        let rows = writes.iter_mut().filter_map(|write| write.new.as_mut());
+        self.generate(table, rows).await?;
+        self.insert_generated(table, writes).await
+    }
+
+    /// The same of rows that have their generated columns.
+    pub(crate) async fn insert_generated(
         &mut self,
         table: &Arc<TableDef>,
         writes: &[Write],
@@ -195,9 +206,6 @@ impl Session {
         let catalog = scope.snapshot.catalog().clone();
         let table = self.insert_target(insert, &catalog)?;
         let targets = self.insert_targets(insert, &table, &catalog)?;
-        if prepared.overriding().is_none() {
-            check_identity(&table, &targets, insert.source.as_deref())?;
-        }
         let maker = self.row_maker(&table, targets.clone(), &catalog)?;
         let types = &prepared.parameters;
         let mut rows: Vec<(Partition, Row)> = Vec::new();
@@ -205,6 +213,11 @@ impl Session {
         let plain_values = insert.source.as_deref().is_some_and(has_plain_values);
         match insert.source.as_ref().map(|source| &*source.body) {
             Some(SetExpr::Values(list)) if plain_values => {
+                let given = |at: usize| {
+                    let mut rows = list.rows.iter();
+                    rows.any(|row| row.get(at).is_some_and(|expr| !is_default(expr)))
+                };
+                check_targets(&table, &targets, given, prepared.overriding())?;
                 for exprs in &list.rows {
                     check_width(exprs.len(), targets.len(), !insert.columns.is_empty())?;
                     let mut given = Vec::with_capacity(exprs.len());
@@ -248,6 +261,12 @@ impl Session {
                 let plan = self.plan_select(source, &given, &catalog)?;
                 let columns = output::columns(plan.schema().as_arrow())?;
                 check_width(columns.len(), targets.len(), !insert.columns.is_empty())?;
+                check_targets(
+                    &table,
+                    &targets,
+                    |at| at < columns.len(),
+                    prepared.overriding(),
+                )?;
                 let mut maker = maker.clone();
                 maker.targets.truncate(columns.len());
                 maker
@@ -308,8 +327,8 @@ impl Session {
                     .await?
             }
             None => {
-                let writes: Vec<Write> = rows.into_iter().map(Write::insert).collect();
-                self.insert_rows(&table, &writes).await?;
+                let mut writes: Vec<Write> = rows.into_iter().map(Write::insert).collect();
+                self.insert_rows(&table, &mut writes).await?;
                 writes
             }
         };
@@ -373,40 +392,33 @@ fn is_bare_string(expr: &Expr) -> bool {
     )
 }
 
-/// 428C9 when a statement gives values to a column that is GENERATED ALWAYS.
-fn check_identity(
+/// 428C9 when a statement gives values to a column that takes none; `given` tells to which targets it gives some.
+fn check_targets(
     table: &TableDef,
     targets: &[Target],
-    source: Option<&ast::Query>,
+    given: impl Fn(usize) -> bool,
+    overriding: Option<Overriding>,
 ) -> Result<(), SqlError> {
-    let Some(source) = source else { return Ok(()) };
     for (at, target) in targets.iter().enumerate() {
         let Target::Column(index) = target else {
             continue;
         };
         let column = &table.columns[*index];
-        if column.identity != Some(Identity::Always) {
+        let identity = column.identity == Some(Identity::Always) && overriding.is_none();
+        if !(identity || column.generated.is_some()) || !given(at) {
             continue;
         }
-        let given = match &*source.body {
-            SetExpr::Values(values) => values
-                .rows
-                .iter()
-                .any(|row| row.get(at).is_some_and(|expr| !is_default(expr))),
-            _ => true,
-        };
-        if given {
-            let message = format!(
-                "cannot insert a non-DEFAULT value into column \"{}\"",
-                column.name
-            );
-            return Err(SqlError::new(ErrorKind::GeneratedAlways, message)
+        let name = &column.name;
+        let message = format!("cannot insert a non-DEFAULT value into column \"{name}\"");
+        let error = SqlError::new(ErrorKind::GeneratedAlways, message);
+        return Err(match identity {
+            true => error
                 .detail(format!(
-                    "Column \"{}\" is an identity column defined as GENERATED ALWAYS.",
-                    column.name
+                    "Column \"{name}\" is an identity column defined as GENERATED ALWAYS."
                 ))
-                .hint("Use OVERRIDING SYSTEM VALUE to override."));
-        }
+                .hint("Use OVERRIDING SYSTEM VALUE to override."),
+            false => error.detail(format!("Column \"{name}\" is a generated column.")),
+        });
     }
     Ok(())
 }

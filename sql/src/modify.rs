@@ -22,7 +22,7 @@ use crate::plan::{parameter_types, subqueries};
 use crate::provider::{SEQ, Scope, USER};
 use crate::returning::Returned;
 use crate::row::{
-    Write, assign, check_not_null, constant, infer, is_default, no_parameter, own_partition,
+    Write, assign, check_given, constant, infer, is_default, no_parameter, own_partition,
     placeholder,
 };
 use crate::session::{Outcome, Prepared, QueryPlan, RETRIES_MAX, Session};
@@ -186,11 +186,12 @@ impl Session {
         let mut changes = Changes::default();
         for (index, value) in assigned_columns(&update.assignments, table)? {
             let column = &table.columns[index];
+            check_assignable(column, &value)?;
+            if column.generated.is_some() {
+                continue;
+            }
             let value = match (is_default(&value), &column.default) {
-                (false, _) => {
-                    check_assignable(column)?;
-                    value
-                }
+                (false, _) => value,
                 (true, Some(sql)) => parse_expression(sql)?,
                 (true, None) => Expr::Value(ast::Value::Null.into()),
             };
@@ -463,10 +464,12 @@ impl Session {
                 };
                 row[*index] = assign(value.clone(), from, column.ty, &column.name, self.style())?;
             }
-            check_not_null(&table, &row)?;
+            check_given(&table, &row)?;
             writes.push(found.becomes(Some(row)));
             turns.worked(1).await;
         }
+        let rows = writes.iter_mut().filter_map(|write| write.new.as_mut());
+        self.generate(&table, rows).await?;
         put_rows(&mut relations, &found, changes.expressions.len());
         if !self.lock_writes(&scope, &table, found, &writes).await? {
             return Ok(None);
@@ -614,14 +617,17 @@ fn put_rows(relations: &mut [Returned], found: &[Found], computed: usize) {
     }
 }
 
-/// 428C9 for a column that only its definition gives values.
-fn check_assignable(column: &ColumnDef) -> Result<(), SqlError> {
-    if column.identity != Some(Identity::Always) {
-        return Ok(());
-    }
+/// 428C9 for a value of a column that only its definition gives values.
+pub(crate) fn check_assignable(column: &ColumnDef, value: &Expr) -> Result<(), SqlError> {
+    let is = match (column.identity, &column.generated) {
+        _ if is_default(value) => return Ok(()),
+        (_, Some(_)) => "a generated column",
+        (Some(Identity::Always), None) => "an identity column defined as GENERATED ALWAYS",
+        _ => return Ok(()),
+    };
     let name = &column.name;
     let message = format!("column \"{name}\" can only be updated to DEFAULT");
-    let detail = format!("Column \"{name}\" is an identity column defined as GENERATED ALWAYS.");
+    let detail = format!("Column \"{name}\" is {is}.");
     Err(SqlError::new(ErrorKind::GeneratedAlways, message).detail(detail))
 }
 

@@ -240,11 +240,12 @@ pub(crate) fn batch_of(arrays: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch
 /// A batch of rows of these types.
 pub(crate) fn batch_of_rows(
     types: &[ColumnType],
-    rows: &[Vec<Datum>],
+    rows: &[impl AsRef<[Datum]>],
 ) -> Result<RecordBatch, SqlError> {
     let column = |(n, ty): (usize, &ColumnType)| {
         let mut builder = ColumnBuilder::new(*ty);
-        rows.iter().for_each(|row| builder.append(row[n].as_ref()));
+        let values = rows.iter().map(|row| row.as_ref()[n].as_ref());
+        values.for_each(|value| builder.append(value));
         builder.finish()
     };
     batch_of(types.iter().enumerate().map(column).collect(), rows.len())

@@ -32,6 +32,7 @@ use crate::session::CursorInfo;
 use crate::text::Style;
 use crate::{ddl, functions, system, types};
 
+mod alike;
 mod arrays;
 mod calls;
 mod caseless;
@@ -40,6 +41,7 @@ mod dialect;
 pub(crate) mod digits;
 mod flatten;
 mod forms;
+pub(crate) mod frames;
 mod hidden;
 mod limits;
 mod merged;
@@ -156,6 +158,9 @@ impl Planner<'_> {
         if self.pseudo_columns {
             stars::expand(&mut query, self.catalog, self.search_path)?;
         }
+        alike::tell_apart(&mut query, &|name| {
+            self.state.aggregate_functions().contains_key(name)
+        });
         selects::rewrite(&mut query)?;
         set_operations::as_relations(&mut query);
         let options = ParserOptions {

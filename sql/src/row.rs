@@ -241,7 +241,7 @@ impl RowMaker {
         };
         let row: Result<Row, SqlError> = row.into_iter().enumerate().map(fill).collect();
         let row = row?;
-        check_not_null(&self.table, &row)?;
+        check_given(&self.table, &row)?;
         Ok((partition, row))
     }
 
@@ -260,6 +260,14 @@ impl RowMaker {
             _ => None,
         };
         self.defaults.iter().enumerate().filter_map(open).collect()
+    }
+}
+
+/// As `check_not_null`, of a row whose generated columns are still to come: with them, it is checked then.
+pub(crate) fn check_given(table: &TableDef, row: &[Datum]) -> Result<(), SqlError> {
+    match table.has_generated() {
+        true => Ok(()),
+        false => check_not_null(table, row),
     }
 }
 

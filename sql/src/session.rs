@@ -16,7 +16,7 @@ use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, Store, datum};
 
 use crate::activity::Shown;
 use crate::advisory::Advisory;
-use crate::constraints::ConditionCache;
+use crate::constraints::ExpressionCache;
 use crate::constraints::undo::Undoing;
 use crate::ddl::Ddl;
 use crate::error::{ErrorKind, SqlError, from_datafusion};
@@ -300,6 +300,7 @@ impl Session {
             inner: None,
             explained: None,
             locks_inside: false,
+            framed: false,
         };
         let unlocked = statement.without_locks_inside();
         let statement = match &unlocked {
@@ -332,11 +333,17 @@ impl Session {
                     let mut query = (**query).clone();
                     // They change nothing about the rows' form.
                     query.locks.clear();
+                    let mut given = given.to_vec();
+                    let some = &mut |at, ty: Option<ColumnType>| {
+                        crate::row::infer(&mut given, at, ty.unwrap_or(ColumnType::Int8));
+                        Ok(ast::Value::Number("1".to_string(), false))
+                    };
+                    prepared.framed = plan::frames::fill(&mut query, some)?;
                     let plan = self
-                        .plan_query(query, given, &self.read_catalog())?
+                        .plan_query(query, &given, &self.read_catalog())?
                         .written()?
                         .shortened(self.state());
-                    prepared.parameters = plan::parameter_types(&plan.plan, given)?;
+                    prepared.parameters = plan::parameter_types(&plan.plan, &given)?;
                     prepared.columns = Some(output::columns_of(&plan.plan)?);
                     prepared.query = Some(plan);
                 }
@@ -544,6 +551,15 @@ impl Session {
     ) -> Result<Outcome, SqlError> {
         let configured = self.set_configs(query, values)?;
         let query = configured.as_ref().unwrap_or(query);
+        let mut framed = prepared.framed.then(|| query.clone());
+        if let Some(framed) = &mut framed {
+            plan::frames::fill(framed, &mut |at, _| {
+                let value = values.get(at).zip(prepared.parameters.get(at));
+                let (value, ty) = value.ok_or_else(|| crate::row::no_parameter(at))?;
+                Ok(plan::frames::literal(value, *ty))
+            })?;
+        }
+        let query = framed.as_ref().unwrap_or(query);
         let scope = self
             .query_scope(prepared.as_of(), &prepared.parameters, values)
             .await?;
@@ -589,6 +605,7 @@ impl Session {
         prepared.query.as_ref().filter(|plan| {
             plan.reusable
                 && !prepared.locks_inside
+                && !prepared.framed
                 && plan.catalog_version == scope.snapshot.catalog().version
                 && plan.access == scope.access
                 && plan.search_path == self.search_path()
@@ -669,8 +686,8 @@ impl Session {
         &self.engine.store
     }
 
-    pub(crate) fn condition_cache(&self) -> &ConditionCache {
-        &self.engine.conditions
+    pub(crate) fn expression_cache(&self) -> &ExpressionCache {
+        &self.engine.expressions
     }
 
     pub(crate) fn state(&self) -> &SessionState {

@@ -646,6 +646,7 @@ mod tests {
                 missing: Datum::Null,
                 sequence: None,
                 identity: None,
+                generated: None,
             };
             let options = tidelog_storage::catalog::TableOptions {
                 ttl_ms: Some(1),

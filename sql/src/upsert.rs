@@ -19,12 +19,12 @@ use tidelog_storage::{
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError, from_datafusion};
 use crate::locks::RowKey;
-use crate::modify::assigned_columns;
+use crate::modify::{assigned_columns, check_assignable};
 use crate::output;
 use crate::parse::{self, parse_query, quoted};
 use crate::provider::{Scope, blocking};
 use crate::returning::{self, ORDINAL, Returned};
-use crate::row::{Write, assign, cell, check_not_null};
+use crate::row::{Write, assign, cell, check_given};
 use crate::session::Session;
 
 /// What an ON CONFLICT clause asks for.
@@ -55,6 +55,11 @@ impl<'a> Conflicts<'a> {
             OnConflictAction::DoNothing => None,
             OnConflictAction::DoUpdate(update) => Some(update),
         };
+        if let Some(update) = update {
+            for (index, value) in assigned_columns(&update.assignments, table)? {
+                check_assignable(&table.columns[index], &value)?;
+            }
+        }
         let ready = |key: &UniqueKey<'_>| !table.indexes.iter().any(|i| i.id == key.id && !i.ready);
         let key = match conflict_target {
             None if update.is_some() => {
@@ -141,13 +146,15 @@ impl Session {
         &mut self,
         conflicts: &Conflicts<'_>,
         table: &Arc<TableDef>,
-        rows: Vec<(Partition, Row)>,
+        mut rows: Vec<(Partition, Row)>,
         types: &[ColumnType],
         values: &[Datum],
     ) -> Result<Vec<Write>, SqlError> {
+        self.generate(table, rows.iter_mut().map(|(_, row)| row))
+            .await?;
         let inserts: Vec<Write> = rows.into_iter().map(Write::insert).collect();
         if table.unique_keys().next().is_none() {
-            self.insert_rows(table, &inserts).await?;
+            self.insert_generated(table, &inserts).await?;
             return Ok(inserts);
         }
         let mark = self.locks().mark();
@@ -305,6 +312,9 @@ impl Session {
                 let mut row = rows[ordinal].0.clone();
                 for (n, (index, value)) in targets.iter().enumerate() {
                     let column = &table.columns[*index];
+                    if column.generated.is_some() {
+                        continue;
+                    }
                     row[*index] = if crate::row::is_default(value) {
                         self.default_of(column).await?
                     } else {
@@ -318,10 +328,11 @@ impl Session {
                         )?
                     };
                 }
-                check_not_null(table, &row)?;
+                check_given(table, &row)?;
                 updated[ordinal] = Some(row);
             }
         }
+        self.generate(table, updated.iter_mut().flatten()).await?;
         Ok(updated)
     }
 

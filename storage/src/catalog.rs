@@ -143,6 +143,9 @@ pub struct ColumnDef {
     /// Whether it is an identity column, and of which kind.
     #[serde(default)]
     pub identity: Option<Identity>,
+    /// What its value is computed by in every row (GENERATED ALWAYS AS … STORED), as SQL text over other columns.
+    #[serde(default)]
+    pub generated: Option<String>,
 }
 
 /// How an identity column takes values.
@@ -364,6 +367,11 @@ impl TableDef {
     /// Where the column with this id stands in `columns`.
     pub fn index_of(&self, id: ColumnId) -> Option<usize> {
         self.columns.iter().position(|column| column.id == id)
+    }
+
+    /// Whether one of its columns is computed from others.
+    pub fn has_generated(&self) -> bool {
+        self.columns.iter().any(|column| column.generated.is_some())
     }
 
     /// Where the primary key's columns stand in `columns`, in key order.

@@ -22,6 +22,7 @@ pub(crate) fn column(id: u16, name: &str, ty: ColumnType) -> ColumnDef {
         missing: Datum::Null,
         sequence: None,
         identity: None,
+        generated: None,
     }
 }
 

@@ -346,3 +346,46 @@ async fn keys_are_looked_at_before_references() {
     )
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_cast_alone_tells_apart() {
+    let pair = Pair::start();
+    pair.run(TABLE);
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT sum(id), sum(id::bigint), sum(i8), sum(i8::numeric) FROM t",
+            "SELECT avg(id), avg(id::bigint), avg(id::float8), max(s), max(s::varchar), sum(DISTINCT id), sum(DISTINCT id::bigint) FROM t",
+            "SELECT sum(id) + sum(id::numeric) FROM t HAVING sum(id::bigint) > 0 ORDER BY sum(id::float8)",
+            "SELECT bo, sum(id), sum(CAST(id AS bigint)), sum(id) FILTER (WHERE id > 1), sum(id::bigint) FILTER (WHERE id > 1) FROM t GROUP BY bo ORDER BY 1",
+            "SELECT id, sum(id) OVER (ORDER BY id), sum(id::bigint) OVER (ORDER BY id) FROM t ORDER BY id",
+            "SELECT (SELECT sum(x.id::bigint) FROM t x WHERE x.id <= t.id), (SELECT sum(x.id) FROM t x WHERE x.id <= t.id) FROM t ORDER BY id",
+            "SELECT string_agg(id::text, ',' ORDER BY id), string_agg(id::varchar, ',' ORDER BY id DESC) FROM t",
+            "SELECT ta::varchar[], ta::varchar[]::text[], ARRAY['a'::varchar]::text[], ('{x,NULL}'::text[])::varchar[], ('{ab}'::bpchar[])::text[] FROM t ORDER BY id",
+            "SELECT pg_typeof(ta::varchar[])::text, pg_typeof(ta::varchar[]::text[])::text FROM t",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_of_several_types_have_one() {
+    let pair = Pair::start();
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "VALUES (1.5::real), (2.5::numeric), (NULL)",
+            "VALUES (1.5::numeric, 1), (2.5::real, '2'), (7, 3::float8)",
+            "VALUES (2::bigint), (1.5::real), ('3')",
+            "SELECT * FROM (VALUES (1.25), (2.5::float8)) AS v (x)",
+            "SELECT * FROM (VALUES (date '2024-01-01'), (timestamp '2024-01-01 02:03'), ('2024-05-06')) AS v (x)",
+            "SELECT * FROM (VALUES (date '2024-01-01'), (timestamptz '2024-01-01 02:03Z')) AS v (x)",
+            "SELECT * FROM (VALUES ('2024-01-01'::timestamp), ('2024-01-01 02:03Z'::timestamptz), (NULL)) AS v (x) ORDER BY x",
+        ],
+    )
+    .await;
+}

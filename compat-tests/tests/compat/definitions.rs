@@ -316,7 +316,13 @@ async fn notices_have_their_codes() {
         CREATE TABLE c (id int REFERENCES t);
         DROP TABLE t CASCADE;
         CREATE SCHEMA s; CREATE TABLE s.a (id int); CREATE TABLE s.b (id int);
-        DROP SCHEMA s CASCADE;";
+        DROP SCHEMA s CASCADE;
+        CREATE TABLE p (k int PRIMARY KEY, n int, g int GENERATED ALWAYS AS (n + 1) STORED);
+        CREATE TABLE c1 (k int REFERENCES p); CREATE TABLE c2 (k int REFERENCES p);
+        ALTER TABLE p ALTER n DROP EXPRESSION IF EXISTS;
+        TRUNCATE p CASCADE;
+        ALTER TABLE p DROP COLUMN n CASCADE;
+        DROP TABLE p CASCADE;";
     let tide = pair.tide.peer().notices(script).await;
     let pg = pair.pg.peer().notices(script).await;
     assert_eq!(tide, pg);

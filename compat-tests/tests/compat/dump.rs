@@ -29,6 +29,10 @@ const COMMON: &str = "
     CREATE SEQUENCE chat.loose;
     CREATE TABLE drawn (
         n int8 DEFAULT nextval('numbers'), m int8 DEFAULT nextval('chat.loose'::regclass), x text);
+    CREATE TABLE computed (
+        twice int4 GENERATED ALWAYS AS (n * 2) STORED NOT NULL, n int4, loud text GENERATED ALWAYS AS (upper(\"The body\") || '!') STORED,
+        \"The body\" text, UNIQUE (twice));
+    INSERT INTO computed (n, \"The body\") VALUES (1, 'a'), (2, NULL);
     CREATE SEQUENCE chat.owned OWNED BY chat.rooms.price;
     INSERT INTO chat.rooms (name, tags, mood) VALUES ('a', ARRAY['x', 'y \"z\"', NULL], 'Fine'), ('b', NULL, 'it''s ok');
     INSERT INTO msg (room, body, at, \"Odd name\") VALUES
@@ -43,6 +47,8 @@ const QUERIES: &[&str] = &[
     "SELECT * FROM msg ORDER BY id",
     "SELECT * FROM by_default ORDER BY id",
     "SELECT * FROM drawn ORDER BY n",
+    "INSERT INTO computed (n, \"The body\") VALUES (3, 'c')",
+    "SELECT * FROM computed ORDER BY n",
     "INSERT INTO drawn (x) VALUES ('next') RETURNING n, m",
     "INSERT INTO chat.rooms (name) VALUES ('next') RETURNING id, mood, price, tags, level",
     "INSERT INTO msg (room) VALUES (1) RETURNING id, body",

@@ -2,7 +2,7 @@
 
 use tidelog_compat_tests::Server;
 
-use crate::pair::Pair;
+use crate::pair::{Pair, binary};
 use crate::type_functions::{all_refused, all_same};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -414,4 +414,100 @@ async fn a_column_may_be_called_as_a_relation_outside() {
          DELETE FROM room WHERE NOT EXISTS (SELECT 1 FROM msg WHERE msg.room = room.id);",
     );
     all_same(&tide, &pg, &["SELECT * FROM room"]).await;
+}
+
+/// A recursive query for each row of the query around it, as drivers ask for types.
+#[tokio::test(flavor = "multi_thread")]
+async fn recursive_queries_use_columns_of_the_query_around() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE part (id int PRIMARY KEY, up int, n int);
+         INSERT INTO part VALUES (1, NULL, 5), (2, 1, 3), (3, 2, 8), (4, 1, 1), (5, NULL, 2), (6, 5, NULL);",
+    );
+    let (tide, pg) = pair.connect().await;
+    let below = "WITH RECURSIVE b (id, n, depth) AS (
+            SELECT x.id, x.n, 0 FROM part x WHERE x.id = p.id
+            UNION ALL SELECT x.id, x.n, b.depth + 1 FROM part x JOIN b ON x.up = b.id)";
+    let types = "(SELECT t.oid AS oid, t.typname AS name, t.typelem AS elemtype,
+            (CASE WHEN t.typtype = 'd' THEN (WITH RECURSIVE typebases (oid, depth) AS (
+                SELECT t2.typbasetype AS oid, 0 AS depth FROM pg_type t2 WHERE t2.oid = t.oid
+                UNION ALL
+                SELECT t2.typbasetype AS oid, tb.depth + 1 AS depth FROM pg_type t2, typebases tb
+                WHERE tb.oid = t2.oid AND t2.typbasetype != 0
+            ) SELECT oid FROM typebases ORDER BY depth DESC LIMIT 1) ELSE NULL END) AS basetype
+        FROM pg_catalog.pg_type AS t)";
+    let queries = [
+        format!("SELECT p.id, ({below} SELECT sum(n) FROM b) FROM part p ORDER BY 1"),
+        format!("SELECT p.id, ({below} SELECT id FROM b ORDER BY depth DESC, id LIMIT 1) FROM part p ORDER BY 1"),
+        format!("SELECT p.id, q.* FROM part p CROSS JOIN LATERAL ({below} SELECT * FROM b) q ORDER BY 1, 2"),
+        format!("SELECT p.id FROM part p WHERE EXISTS ({below} SELECT 1 FROM b WHERE b.depth > 0 AND b.n > p.n) ORDER BY 1"),
+        // Of the row around in the rounds alone, in both, and in none; and rounds that are no more than sets.
+        "SELECT p.id, (WITH RECURSIVE c (k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM c WHERE k < p.id) SELECT sum(k) FROM c) FROM part p ORDER BY 1".to_string(),
+        "SELECT p.id, (WITH RECURSIVE c (k) AS (SELECT p.id UNION SELECT (k + p.id) % 4 FROM c) SELECT string_agg(k::text, ',' ORDER BY k) FROM c) FROM part p ORDER BY 1".to_string(),
+        "SELECT p.id, (WITH RECURSIVE c (k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM c WHERE k < 3) SELECT sum(k) + p.id FROM c) FROM part p ORDER BY 1".to_string(),
+        "SELECT p.id, (WITH RECURSIVE c (k) AS (SELECT p.n UNION ALL SELECT a.k - 1 FROM c a JOIN part x ON x.id = a.k WHERE x.id > 1) SELECT count(*) FROM c) FROM part p ORDER BY 1".to_string(),
+        format!("WITH RECURSIVE tree (oid, name, elemtype, basetype, depth) AS (
+            SELECT ti.oid, ti.name, ti.elemtype, ti.basetype, 0 FROM {types} AS ti WHERE ti.oid = ANY ('{{1007,1015,25}}'::oid[])
+            UNION ALL
+            SELECT ti.oid, ti.name, ti.elemtype, ti.basetype, tt.depth + 1 FROM {types} ti, tree tt
+            WHERE (tt.elemtype IS NOT NULL AND ti.oid = tt.elemtype) OR (tt.basetype IS NOT NULL AND ti.oid = tt.basetype))
+            SELECT DISTINCT *, basetype::regtype::text AS basetype_name, elemtype::regtype::text AS elemtype_name FROM tree ORDER BY depth DESC, oid"),
+    ];
+    let queries: Vec<&str> = queries.iter().map(String::as_str).collect();
+    all_same(&tide, &pg, &queries).await;
+}
+
+/// How far a window's frame reaches is a constant expression, or a parameter.
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_reach_as_far_as_constants_and_parameters_say() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE w (a int, n numeric, f float8);
+         INSERT INTO w VALUES (1, 1, 1), (2, 2.5, 2.5), (5, 5, 5), (6, 6.25, 6.25);",
+    );
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT a, sum(a) OVER (ORDER BY a ROWS BETWEEN 1 + 1 PRECEDING AND 1::int FOLLOWING) FROM w ORDER BY a",
+            "SELECT a, sum(a) OVER (ORDER BY a RANGE BETWEEN (2)::bigint PRECEDING AND CURRENT ROW) FROM w ORDER BY a",
+            "SELECT a, sum(n) OVER x FROM w WINDOW x AS (ORDER BY n RANGE BETWEEN 1.5::numeric PRECEDING AND -(-1) FOLLOWING) ORDER BY a",
+            "SELECT a, count(*) OVER (ORDER BY f RANGE BETWEEN 1.5 PRECEDING AND 2 * 2 FOLLOWING) FROM w ORDER BY a",
+            "SELECT a, count(*) OVER (ORDER BY a GROUPS BETWEEN 0 + 1 PRECEDING AND CURRENT ROW) FROM w ORDER BY a",
+        ],
+    )
+    .await;
+    for sql in [
+        "SELECT sum(a) OVER (ORDER BY a ROWS BETWEEN -1 PRECEDING AND CURRENT ROW) FROM w",
+        "SELECT sum(a) OVER (ORDER BY a ROWS BETWEEN CURRENT ROW AND 1 - 2 FOLLOWING) FROM w",
+        "SELECT sum(a) OVER (ORDER BY a RANGE BETWEEN -1 PRECEDING AND CURRENT ROW) FROM w",
+        "SELECT sum(a) OVER (ORDER BY a ROWS BETWEEN NULL PRECEDING AND CURRENT ROW) FROM w",
+        "SELECT sum(a) OVER (ORDER BY a ROWS BETWEEN CURRENT ROW AND NULL::int FOLLOWING) FROM w",
+    ] {
+        pair.same_or_fail(sql);
+    }
+    for query in [
+        "SELECT a, sum(a) OVER (ORDER BY a ROWS BETWEEN $1::int PRECEDING AND $2::int FOLLOWING) FROM w WHERE a > $1 ORDER BY a",
+        "SELECT a, sum(a) OVER (ORDER BY a RANGE BETWEEN $1::int PRECEDING AND $2::int + 1 FOLLOWING) FROM w ORDER BY a",
+        "WITH q AS (SELECT a, sum(a) OVER x AS s FROM w WINDOW x AS (ORDER BY a ROWS $1::int PRECEDING)) SELECT s, $2::int FROM q ORDER BY a",
+    ] {
+        let (in_tide, in_pg) = (
+            tide.prepare(query).await.unwrap(),
+            pg.prepare(query).await.unwrap(),
+        );
+        assert_eq!(in_tide.params(), in_pg.params(), "{query}");
+        for (first, second) in [(0_i32, 1_i32), (1, 0), (2, 2)] {
+            let values: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&first, &second];
+            let expected = binary(&pg, query, &values).await;
+            assert_eq!(binary(&tide, query, &values).await, expected, "{query}");
+        }
+    }
+    let untyped = "SELECT sum(a) OVER (ORDER BY a ROWS $1 PRECEDING) FROM w";
+    let (in_tide, in_pg) = (
+        tide.prepare(untyped).await.unwrap(),
+        pg.prepare(untyped).await.unwrap(),
+    );
+    assert_eq!(in_tide.params(), in_pg.params());
+    pair.same("PREPARE p AS SELECT sum(a) OVER (ORDER BY a ROWS $1 PRECEDING) FROM w; EXECUTE p (1); EXECUTE p (0)");
 }

@@ -12,6 +12,7 @@ use super::undo::Undo;
 use super::*;
 use crate::ddl::constraint::Finish;
 use crate::error::duplicate_rows;
+use crate::session::QueryPlan;
 
 /// Rows that are added to an index at a time.
 const FILL_ROWS: usize = 4096;
@@ -93,6 +94,7 @@ impl Session {
                 }
                 Ok(())
             }
+            Finish::Generate => self.generate_all(&def).await,
             Finish::ForeignKey(name) => self.check_children(&scope, &def, name).await,
             Finish::Column(_) => Ok(()),
         }
@@ -105,7 +107,7 @@ impl Session {
         index: IndexId,
     ) -> Result<(), SqlError> {
         let mut rows = Vec::with_capacity(FILL_ROWS);
-        let plan = self.plan_all(scope, table, "true")?;
+        let plan = self.plan_all(scope, table, "true")?.plan;
         let sees_user = scope.access.sees_user(table);
         let mut batches = self.run(plan, scope.clone(), &[], &[]).await?;
         while let Some(batch) = batches.try_next().await? {
@@ -147,12 +149,12 @@ impl Session {
     }
 
     /// `SELECT _seq, … FROM table WHERE condition`, over all its partitions.
-    fn plan_all(
+    pub(super) fn plan_all(
         &self,
         scope: &Scope,
         table: &TableDef,
         condition: &str,
-    ) -> Result<LogicalPlan, SqlError> {
+    ) -> Result<QueryPlan, SqlError> {
         let from = parse_query(&format!(
             "SELECT 1 FROM {}.{}",
             quoted(&table.schema),
@@ -167,7 +169,7 @@ impl Session {
         let condition = Some(parse_expression(condition)?);
         let catalog = scope.snapshot.catalog();
         let tail = Tail::default();
-        let found = self.plan_found(
+        self.plan_found(
             table,
             &select.from[0],
             condition,
@@ -175,8 +177,7 @@ impl Session {
             tail,
             &[],
             catalog,
-        )?;
-        Ok(found.plan)
+        )
     }
 
     async fn any_row(
@@ -185,7 +186,7 @@ impl Session {
         table: &Arc<TableDef>,
         condition: &str,
     ) -> Result<bool, SqlError> {
-        let plan = self.plan_all(scope, table, condition)?;
+        let plan = self.plan_all(scope, table, condition)?.plan;
         let mut batches = self.run(plan, scope.clone(), &[], &[]).await?;
         while let Some(batch) = batches.try_next().await? {
             if batch.num_rows() > 0 {
@@ -209,7 +210,7 @@ impl Session {
             foreign_keys: vec![key],
             ..TableDef::clone(table)
         });
-        let plan = self.plan_all(scope, table, "true")?;
+        let plan = self.plan_all(scope, table, "true")?.plan;
         let sees_user = scope.access.sees_user(table);
         let mut batches = self.run(plan, scope.clone(), &[], &[]).await?;
         let mut result = Ok(());
@@ -288,6 +289,7 @@ fn apply(table: &mut TableDef, step: &Finish, ready: bool) {
                 table.columns[at].not_null = true;
             }
         }
+        Finish::Generate => {}
         Finish::Column(id) => table.columns.retain(|column| ready || column.id != *id),
         Finish::ForeignKey(name) => {
             table.foreign_keys.retain(|key| ready || key.name != *name);

@@ -5,12 +5,12 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use datafusion::sql::sqlparser::ast::{self, Statement};
 use futures::StreamExt;
-use tidelog_storage::{ColumnType, Datum};
+use tidelog_storage::{ColumnType, Datum, TableDef};
 
 use super::{CopyDecoder, CopyFormat, column_context, line_context};
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::parse_query;
-use crate::row::{RowMaker, Write, targets};
+use crate::row::{RowMaker, Target, Write, targets};
 use crate::session::{Outcome, Prepared, Session};
 use crate::{ddl, output, text};
 
@@ -61,7 +61,13 @@ impl Session {
                 return Err(SqlError::new(ErrorKind::WrongObjectType, message));
             }
             let names: Vec<String> = columns.iter().map(ddl::fold).collect();
-            let targets = targets(&table, &names, &self.access(&catalog))?;
+            let mut targets = targets(&table, &names, &self.access(&catalog))?;
+            if names.is_empty() {
+                targets.retain(|target| !is_generated(&table, *target));
+            }
+            if let Some(target) = (targets.iter()).find(|target| is_generated(&table, **target)) {
+                return Err(generated_in_copy(target.name(&table)));
+            }
             let names: Vec<String> = targets
                 .iter()
                 .map(|target| target.name(&table).to_string())
@@ -86,8 +92,22 @@ impl Session {
                 table_name,
                 columns,
             } => {
-                ddl::resolve(&catalog, &self.search_path(), table_name)?;
-                let list = if columns.is_empty() {
+                let table = ddl::resolve(&catalog, &self.search_path(), table_name)?;
+                let generated = |name: &ast::Ident| {
+                    let at = table.column_index(&ddl::fold(name));
+                    at.is_some_and(|at| table.columns[at].generated.is_some())
+                };
+                if let Some(name) = columns.iter().find(|name| generated(name)) {
+                    return Err(generated_in_copy(&ddl::fold(name)));
+                }
+                let list = if columns.is_empty() && table.has_generated() {
+                    let own = table.columns.iter();
+                    let own = own.filter(|column| column.generated.is_none());
+                    let names: Vec<String> = own
+                        .map(|column| crate::parse::quoted(&column.name).to_string())
+                        .collect();
+                    names.join(", ")
+                } else if columns.is_empty() {
                     "*".to_string()
                 } else {
                     columns
@@ -241,7 +261,7 @@ impl Session {
         if writes.is_empty() {
             return Ok(());
         }
-        self.insert_rows(&copy.maker.table, &writes).await
+        self.insert_rows(&copy.maker.table, &mut writes).await
     }
 
     pub(crate) async fn take_copy_data(
@@ -263,12 +283,26 @@ impl Session {
                 copy.evaluated.extend(sets.await?);
             }
         }
-        let writes = copy.take(data)?;
+        let mut writes = copy.take(data)?;
         if writes.is_empty() {
             return Ok(());
         }
-        self.insert_rows(&copy.maker.table, &writes).await
+        self.insert_rows(&copy.maker.table, &mut writes).await
     }
+}
+
+fn is_generated(table: &TableDef, target: Target) -> bool {
+    match target {
+        Target::Column(index) => table.columns[index].generated.is_some(),
+        Target::User => false,
+    }
+}
+
+/// 42P10 for a generated column among those that are copied.
+fn generated_in_copy(name: &str) -> SqlError {
+    let message = format!("column \"{name}\" is a generated column");
+    SqlError::new(ErrorKind::InvalidColumnReference, message)
+        .detail("Generated columns cannot be used in COPY.")
 }
 
 fn row_of(

@@ -36,6 +36,8 @@ pub enum Finish {
         /// Whether it becomes the primary key.
         primary: bool,
     },
+    /// The rows are to get the values of columns that are generated. Comes first: they are written again.
+    Generate,
     /// The rows are to be checked.
     Check(String),
     /// The rows are to be checked for NULL in the column, by the check of this name; then the column is NOT NULL.
@@ -191,7 +193,7 @@ pub(super) fn add(
             }
         }
         Constraint::Check { name, condition } => {
-            let columns = columns_of(table, &condition)?;
+            let columns = columns_of(table, &condition, "check constraint")?;
             let label = match columns.as_slice() {
                 [only] => made_name(&table.name, only, "check"),
                 _ => made_name(&table.name, "", "check"),
@@ -215,6 +217,7 @@ pub(super) fn add(
             let columns = own_columns(table.kind, columns);
             let parent_columns = own_columns(table.kind, parent_columns);
             let ids = referencing(table, &columns)?;
+            check_generated(table, &ids, on_delete, on_update)?;
             let label = made_name(&table.name, &columns.join("_"), "fkey");
             let name = constraint_name(table, name, label)?;
             let (schema, parent_name) = split(&parent)?;
@@ -357,6 +360,31 @@ fn referenced(
     Ok(ids)
 }
 
+/// 42601 for an action that would write to a generated column.
+fn check_generated(
+    table: &TableDef,
+    columns: &[ColumnId],
+    on_delete: ReferentialAction,
+    on_update: ReferentialAction,
+) -> Result<(), SqlError> {
+    use ReferentialAction::{Cascade, SetDefault, SetNull};
+    let is_generated = |id: &ColumnId| {
+        let at = table.index_of(*id);
+        at.is_some_and(|at| table.columns[at].generated.is_some())
+    };
+    if !columns.iter().any(is_generated) {
+        return Ok(());
+    }
+    let what = match (on_update, on_delete) {
+        (SetNull | SetDefault | Cascade, _) => "UPDATE",
+        (_, SetNull | SetDefault) => "DELETE",
+        _ => return Ok(()),
+    };
+    let message =
+        format!("invalid ON {what} action for foreign key constraint containing generated column");
+    Err(SqlError::new(ErrorKind::SyntaxError, message))
+}
+
 fn check_schemes(table: &TableDef, parent: &TableDef) -> Result<(), SqlError> {
     if table.kind == parent.kind && table.kind != TableKind::Stream {
         return Ok(());
@@ -407,17 +435,22 @@ fn check_types(
     Ok(())
 }
 
-/// The columns that a condition names; an error for what no condition of a CHECK may have.
-fn columns_of(table: &TableDef, condition: &Expr) -> Result<Vec<String>, SqlError> {
+/// The columns that an expression of a definition names; an error for what it may not have. `place` says where it stands.
+pub(super) fn columns_of(
+    table: &TableDef,
+    condition: &Expr,
+    place: &str,
+) -> Result<Vec<String>, SqlError> {
     struct Names<'a> {
         table: &'a TableDef,
+        place: &'a str,
         names: Vec<String>,
     }
     impl ast::Visitor for Names<'_> {
         type Break = SqlError;
 
         fn pre_visit_query(&mut self, _: &ast::Query) -> ControlFlow<SqlError> {
-            let message = "cannot use subquery in check constraint";
+            let message = format!("cannot use subquery in {}", self.place);
             ControlFlow::Break(SqlError::new(ErrorKind::FeatureNotSupported, message))
         }
 
@@ -431,7 +464,8 @@ fn columns_of(table: &TableDef, condition: &Expr) -> Result<Vec<String>, SqlErro
                             ControlFlow::Continue(())
                         }
                         _ => ControlFlow::Break(SqlError::unsupported(format!(
-                            "the name {expr} in a check constraint"
+                            "the name {expr} in a {}",
+                            self.place
                         ))),
                     };
                 }
@@ -447,6 +481,7 @@ fn columns_of(table: &TableDef, condition: &Expr) -> Result<Vec<String>, SqlErro
     }
     let mut names = Names {
         table,
+        place,
         names: Vec::new(),
     };
     if let ControlFlow::Break(error) = condition.walk(&mut names) {
@@ -459,7 +494,8 @@ fn columns_of(table: &TableDef, condition: &Expr) -> Result<Vec<String>, SqlErro
 
 /// The columns that the condition of a CHECK is about.
 pub(crate) fn checked_columns(table: &TableDef, condition: &str) -> Vec<ColumnId> {
-    let names = parse_expression(condition).and_then(|condition| columns_of(table, &condition));
+    let names = parse_expression(condition)
+        .and_then(|condition| columns_of(table, &condition, "check constraint"));
     let ids = names.unwrap_or_default().into_iter();
     let mut ids: Vec<ColumnId> = ids
         .filter_map(|name| Some(table.columns[table.column_index(&name)?].id))
@@ -468,8 +504,12 @@ pub(crate) fn checked_columns(table: &TableDef, condition: &str) -> Vec<ColumnId
     ids
 }
 
-/// Gives a renamed column its new name in the conditions of the table's checks.
-pub(super) fn rename_in_checks(table: &mut TableDef, old: &str, new: &str) -> Result<(), SqlError> {
+/// Gives a renamed column its new name in the conditions of the table's checks, and where others are generated from it.
+pub(super) fn rename_in_expressions(
+    table: &mut TableDef,
+    old: &str,
+    new: &str,
+) -> Result<(), SqlError> {
     struct Rename<'a> {
         old: &'a str,
         new: &'a str,
@@ -489,10 +529,13 @@ pub(super) fn rename_in_checks(table: &mut TableDef, old: &str, new: &str) -> Re
             ControlFlow::Continue(())
         }
     }
-    for check in &mut table.checks {
-        let mut condition = parse_expression(&check.condition)?;
-        let _ = condition.walk_mut(&mut Rename { old, new });
-        check.condition = condition.to_string();
+    let generated = table.columns.iter_mut();
+    let generated = generated.filter_map(|column| column.generated.as_mut());
+    let conditions = table.checks.iter_mut().map(|check| &mut check.condition);
+    for written in conditions.chain(generated) {
+        let mut expression = parse_expression(written)?;
+        let _ = expression.walk_mut(&mut Rename { old, new });
+        *written = expression.to_string();
     }
     Ok(())
 }
@@ -510,7 +553,11 @@ pub(super) fn drop_with_column(table: &mut TableDef, column: ColumnId) -> Result
         .map(|at| table.columns[at].name.clone());
     let mut kept = Vec::new();
     for check in std::mem::take(&mut table.checks) {
-        let columns = columns_of(table, &parse_expression(&check.condition)?)?;
+        let columns = columns_of(
+            table,
+            &parse_expression(&check.condition)?,
+            "check constraint",
+        )?;
         if !name.as_ref().is_some_and(|name| columns.contains(name)) {
             kept.push(check);
         }

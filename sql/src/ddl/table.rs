@@ -1,6 +1,7 @@
 //! CREATE, ALTER, DROP and TRUNCATE of tables.
 
 mod column;
+pub(crate) mod generated;
 pub(super) mod identity;
 pub(crate) mod like;
 pub(crate) mod options;
@@ -138,6 +139,7 @@ pub(super) fn create(
         primary_key,
         ..TableDef::new(id, (&schema, &name), kind, columns, options)
     };
+    generated::check(&table)?;
     for constraint in constraints {
         constraint::add(scope, &mut table, constraint, true)?;
     }
@@ -445,8 +447,13 @@ pub(super) fn alter(
     }
     if !finish.is_empty() {
         finish.append(&mut added);
-        plan.finish = Some((table.id, finish));
         plan.all_or_nothing = alter.operations.len() > 1;
+        if finish.contains(&Finish::Generate) {
+            finish.retain(|step| *step != Finish::Generate);
+            finish.insert(0, Finish::Generate);
+            plan.all_or_nothing = true;
+        }
+        plan.finish = Some((table.id, finish));
     }
     if table != **old {
         plan.changes.push(CatalogChange::PutTable(Box::new(table)));

@@ -25,6 +25,7 @@ pub(crate) struct Including {
     pub(crate) comments: bool,
     pub(crate) constraints: bool,
     pub(crate) defaults: bool,
+    pub(crate) generated: bool,
     pub(crate) identity: bool,
     pub(crate) indexes: bool,
 }
@@ -222,15 +223,17 @@ fn like(sql: &str, at: usize, element: Vec<TokenWithSpan>) -> Result<Like, SqlEr
                 "COMMENTS" => including.comments = include,
                 "CONSTRAINTS" => including.constraints = include,
                 "DEFAULTS" => including.defaults = include,
+                "GENERATED" => including.generated = include,
                 "IDENTITY" => including.identity = include,
                 "INDEXES" => including.indexes = include,
                 // There is nothing of these to be taken over.
-                "COMPRESSION" | "GENERATED" | "STATISTICS" | "STORAGE" => {}
+                "COMPRESSION" | "STATISTICS" | "STORAGE" => {}
                 "ALL" => {
                     including = Including {
                         comments: include,
                         constraints: include,
                         defaults: include,
+                        generated: include,
                         identity: include,
                         indexes: include,
                     }

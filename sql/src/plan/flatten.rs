@@ -69,6 +69,8 @@ struct Domain {
     relation: LogicalPlan,
     /// The outer columns, in the order of the relation's.
     columns: Vec<Column>,
+    /// In a recursive query the rows of the round before, which have the domain's columns as their last.
+    rounds: Vec<(String, LogicalPlan)>,
 }
 
 impl Flatten {
@@ -115,6 +117,7 @@ impl Flatten {
         Ok(Domain {
             relation: alias(LogicalPlan::Distinct(distinct), TableReference::bare(name))?,
             columns,
+            rounds: Vec::new(),
         })
     }
 
@@ -247,6 +250,7 @@ impl Flatten {
         let domain = Domain {
             relation: LogicalPlan::Projection(values),
             columns,
+            rounds: Vec::new(),
         };
         let pushed = self.push(subquery, &domain, 0)?;
         let width = subquery.schema().fields().len();

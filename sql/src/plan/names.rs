@@ -8,6 +8,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use tidelog_storage::ColumnType;
 
+use super::calls::common_type;
 use crate::functions::array::{OVERLAPS, is_quantified};
 use crate::notify::{CHANNELS_ARRAY, PG_LISTENING_CHANNELS};
 use crate::parse::parse_expression;
@@ -335,11 +336,72 @@ fn share_casts(rows: &mut [ast::Parens<Vec<Expr>>]) {
     }
 }
 
+/// What an item of VALUES says of its type.
+enum Said {
+    /// A bare string or NULL.
+    Nothing,
+    Type(ColumnType),
+    /// That is known once it is planned.
+    Later,
+}
+
+fn said(expr: &Expr) -> Said {
+    match expr {
+        Expr::Nested(inner) => said(inner),
+        Expr::Cast { data_type, .. } => {
+            types::column_type(data_type).map_or(Said::Later, Said::Type)
+        }
+        Expr::TypedString(typed) => {
+            types::column_type(&typed.data_type).map_or(Said::Later, Said::Type)
+        }
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(_) | Value::Null => Said::Nothing,
+            Value::Number(digits, _) => Said::Type(if digits.parse::<i32>().is_ok() {
+                ColumnType::Int4
+            } else if digits.parse::<i64>().is_ok() {
+                ColumnType::Int8
+            } else {
+                ColumnType::Numeric(None)
+            }),
+            _ => Said::Later,
+        },
+        _ => Said::Later,
+    }
+}
+
+/// Casts the items of a column of VALUES to the floats or times that they are together, where they say different types.
+fn share_types(rows: &mut [ast::Parens<Vec<Expr>>]) {
+    use ColumnType::{Float4, Float8, Timestamp, TimestampTz};
+    let width = rows.iter().map(|row| row.content.len()).min().unwrap_or(0);
+    for at in 0..width {
+        let all: Vec<Said> = rows.iter().map(|row| said(&row.content[at])).collect();
+        if all.iter().any(|said| matches!(said, Said::Later)) {
+            continue;
+        }
+        let types = all.iter().filter_map(|said| match said {
+            Said::Type(ty) => Some(*ty),
+            _ => None,
+        });
+        let Some(common @ (Float4 | Float8 | Timestamp | TimestampTz)) = common_type(types) else {
+            continue;
+        };
+        for (row, said) in rows.iter_mut().zip(&all) {
+            let item = &mut row.content[at];
+            let is_other = !matches!(said, Said::Type(ty) if *ty == common);
+            let cast = format!("CAST({item} AS {})", types::name(common));
+            if is_other && let Ok(cast) = parse_expression(&cast) {
+                *item = cast;
+            }
+        }
+    }
+}
+
 /// Types the integers of VALUES lists.
 fn type_values(body: &mut SetExpr) {
     match body {
         SetExpr::Values(values) => {
             share_casts(&mut values.rows);
+            share_types(&mut values.rows);
             for item in values
                 .rows
                 .iter_mut()

@@ -5,9 +5,10 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     self, DataType, Expr, GroupByExpr, Ident, JoinOperator, NamedWindowExpr, SelectItem, SetExpr,
-    TableFactor, Value, VisitMut, WindowFrameBound, WindowSpec, WindowType,
+    TableFactor, Value, VisitMut, WindowSpec, WindowType,
 };
 
+use super::frames;
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::parse_query;
@@ -196,10 +197,7 @@ fn resolved(
 ) -> Result<WindowSpec, SqlError> {
     let mut spec = spec.clone();
     if let Some(frame) = &mut spec.window_frame {
-        bound(&mut frame.start_bound);
-        if let Some(end) = &mut frame.end_bound {
-            bound(end);
-        }
+        frames::simplify(frame)?;
     }
     let Some(base_name) = spec.window_name.take() else {
         return Ok(spec);
@@ -225,24 +223,6 @@ fn resolved(
         spec.order_by = base.order_by.clone();
     }
     Ok(spec)
-}
-
-/// DataFusion takes an interval there as a plain string.
-fn bound(bound: &mut WindowFrameBound) {
-    let (WindowFrameBound::Preceding(Some(expr)) | WindowFrameBound::Following(Some(expr))) = bound
-    else {
-        return;
-    };
-    if let Expr::Cast {
-        expr: inner,
-        data_type: DataType::Interval { .. },
-        ..
-    } = &**expr
-        && let Expr::Value(value) = &**inner
-        && let Value::SingleQuotedString(_) = &value.value
-    {
-        **expr = (**inner).clone();
-    }
 }
 
 fn in_window(expr: &mut Expr, known: &HashMap<String, WindowSpec>) -> Result<(), SqlError> {

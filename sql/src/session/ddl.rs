@@ -123,15 +123,25 @@ impl Session {
 
     pub(super) async fn ddl(&mut self, statement: Ddl<'_>) -> Result<Outcome, SqlError> {
         self.begin_temporary(statement)?;
+        let mut refused = None;
         for _ in 0..RETRIES_MAX {
             self.lock_catalog().await?;
             let catalog = self.catalog();
             let plan = self.plan_ddl(&catalog, statement)?;
             if plan.all_or_nothing && !self.defers_commit() {
+                let told = self.notices.len();
                 self.locks().release_to(0);
                 self.begin_implicit();
                 let done = Box::pin(self.ddl(statement)).await;
-                return self.end_alone(true, done).await;
+                match self.end_alone(true, done).await {
+                    // Others wrote to the table meanwhile.
+                    Err(error) if error.kind == ErrorKind::SerializationFailure => {
+                        self.notices.truncate(told);
+                        refused = Some(error);
+                        continue;
+                    }
+                    done => return done,
+                }
             }
             if let Some(stand) = &plan.stands {
                 self.check_stand(stand)?;
@@ -183,10 +193,10 @@ impl Session {
             }
             return Ok(Outcome::Command(plan.tag.to_string()));
         }
-        Err(SqlError::new(
-            ErrorKind::SerializationFailure,
-            "the catalog is being changed by other sessions",
-        ))
+        Err(refused.unwrap_or_else(|| {
+            let message = "the catalog is being changed by other sessions";
+            SqlError::new(ErrorKind::SerializationFailure, message)
+        }))
     }
 
     /// Lets the sequences that are about to be made stand at their beginning.
@@ -234,10 +244,12 @@ impl Session {
             self.refuse_in_block("CREATE INDEX CONCURRENTLY")?;
         }
         for change in &plan.changes {
-            if let CatalogChange::PutTable(table) = change
-                && table.checks.iter().any(|check| !is_implied(&check.name))
-            {
-                self.plan_conditions(table)?;
+            if let CatalogChange::PutTable(table) = change {
+                self.check_generated(table)?;
+                let checks = table.checks.iter().any(|check| !is_implied(&check.name));
+                if checks || table.has_generated() {
+                    self.plan_expressions(table)?;
+                }
             }
         }
         Ok(plan)
@@ -347,12 +359,13 @@ impl Session {
 /// A notice with PostgreSQL's code: only what tells of something that is there already has one.
 fn noticed(error: SqlError) -> SqlError {
     use ErrorKind::{
-        DependentObjectsStillExist, InvalidSchemaName, UndefinedColumn, UndefinedObject,
-        UndefinedTable,
+        DependentObjectsStillExist, InvalidSchemaName, ObjectNotInPrerequisiteState,
+        UndefinedColumn, UndefinedObject, UndefinedTable,
     };
     let kind = match error.kind {
         DependentObjectsStillExist
         | InvalidSchemaName
+        | ObjectNotInPrerequisiteState
         | UndefinedColumn
         | UndefinedObject
         | UndefinedTable => ErrorKind::SuccessfulCompletion,

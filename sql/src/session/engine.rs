@@ -9,7 +9,7 @@ use tidelog_storage::{CommitError, Store};
 
 use crate::activity::Activities;
 use crate::cold_scan;
-use crate::constraints::ConditionCache;
+use crate::constraints::ExpressionCache;
 use crate::functions;
 use crate::locks::LockTable;
 use crate::optimize::{self, CheckedArithmetic};
@@ -21,7 +21,7 @@ pub struct Engine {
     pub(super) state: SessionState,
     pub(super) locks: Arc<LockTable>,
     pub(super) activities: Arc<Activities>,
-    pub(super) conditions: ConditionCache,
+    pub(super) expressions: ExpressionCache,
     pub(super) transaction_bytes_max: usize,
 }
 
@@ -90,7 +90,7 @@ impl Engine {
             state,
             locks: Arc::default(),
             activities: Arc::default(),
-            conditions: ConditionCache::default(),
+            expressions: ExpressionCache::default(),
             transaction_bytes_max,
         })
     }

@@ -33,6 +33,8 @@ pub struct Prepared {
     pub(super) explained: Option<Box<Prepared>>,
     /// Whether a query inside it has a locking clause.
     pub(super) locks_inside: bool,
+    /// Whether it has parameters in the frames of windows: the plan is one for other values.
+    pub(super) framed: bool,
 }
 
 impl Prepared {

@@ -111,7 +111,10 @@ const BACKED_UP: [&str; 6] = [
 /// What a procedure gives back, as one with OUT parameters does.
 fn one_row(names: &[&str], values: &[u64]) -> Result<Outcome, SqlError> {
     let row = (values.iter()).map(|value| Datum::Int8(i64::try_from(*value).unwrap_or(i64::MAX)));
-    let batch = output::batch_of_rows(&vec![ColumnType::Int8; names.len()], &[row.collect()])?;
+    let batch = output::batch_of_rows(
+        &vec![ColumnType::Int8; names.len()],
+        &[row.collect::<Vec<_>>()],
+    )?;
     Ok(Outcome::Rows {
         columns: output_columns(names),
         rows: output::once(batch),

@@ -352,6 +352,7 @@ fn format_type(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
 /// A type's name as SQL writes it, with its modifier.
 fn type_name(ty: i64, modifier: i64) -> String {
     let name = match ty {
+        0 => "-",
         16 => "boolean",
         18 => "\"char\"",
         20 => "bigint",
@@ -371,7 +372,6 @@ fn type_name(ty: i64, modifier: i64) -> String {
             let (precision, scale) = ((modifier - 4) >> 16, (modifier - 4) & 0xffff);
             return format!("numeric({precision},{scale})");
         }
-        0 => "-",
         other => {
             let types = pg_catalog::embedded("pg_type");
             let column = |row: &super::Named, name: &str| {

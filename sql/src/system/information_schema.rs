@@ -74,6 +74,7 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
             rows.extend(views::columns(facts));
             rows
         }
+        "column_column_usage" => tables().flat_map(|t| generated_from(t, facts)).collect(),
         "sequences" => facts
             .catalog
             .sequences
@@ -285,9 +286,36 @@ fn columns(table: &TableDef, facts: &Facts<'_>) -> Vec<Named> {
             }
             (None, None) => {}
         }
+        if column.generated.is_some() {
+            let path = ["public".to_string()];
+            let shown = deparse::of_column(facts.catalog, &path, column);
+            row.retain(|(name, _)| *name != "is_generated");
+            row.push(("is_generated", text("ALWAYS")));
+            row.extend(shown.map(|shown| ("generation_expression", text(shown))));
+        }
         row
     };
     table.columns.iter().enumerate().map(row).collect()
+}
+
+/// The columns that others are generated from.
+fn generated_from(table: &TableDef, facts: &Facts<'_>) -> Vec<Named> {
+    let mut rows = Vec::new();
+    for column in &table.columns {
+        let Some(expression) = &column.generated else {
+            continue;
+        };
+        for base in crate::ddl::table::generated::bases(table, expression) {
+            rows.push(vec![
+                ("table_catalog", text(facts.database)),
+                ("table_schema", text(&table.schema)),
+                ("table_name", text(&table.name)),
+                ("column_name", text(&base.name)),
+                ("dependent_column", text(&column.name)),
+            ]);
+        }
+    }
+    rows
 }
 
 /// What a column's type says about it.

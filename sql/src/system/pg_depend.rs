@@ -80,6 +80,13 @@ fn of_table(table: &TableDef, catalog: &Catalog, rows: &mut Vec<Named>) {
             let kind = if def.identity.is_some() { "i" } else { "a" };
             rows.push(depends(own, (PG_CLASS, object_oid(sequence), 0), kind));
         }
+        if let Some(expression) = &def.generated {
+            let own_default = (PG_ATTRDEF, default_oid(table, def), 0);
+            rows.push(depends(own, own_default, "i"));
+            for base in ddl::table::generated::bases(table, expression) {
+                rows.push(depends(column(base.id.get()), own_default, "n"));
+            }
+        }
         let Some(default) = def.default.as_ref().filter(|_| def.identity.is_none()) else {
             continue;
         };

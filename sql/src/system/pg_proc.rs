@@ -20,8 +20,15 @@ const CSV: &str = include_str!("pg_proc.csv");
 const TYPES_CSV: &str = include_str!("pg_proc_types.csv");
 
 /// What functions ask of a function.
-pub(super) struct Function {
+pub(crate) struct Function {
     pub(super) name: String,
+    /// prokind: `f`, `a` of an aggregate, `w` of a window function.
+    pub(crate) kind: String,
+    pub(crate) returns_set: bool,
+    /// Whether provolatile says that it always gives the same for the same arguments.
+    pub(crate) immutable: bool,
+    /// The oids of its arguments' types.
+    pub(crate) argument_types: Vec<i64>,
     /// pg_get_function_arguments.
     pub(super) arguments: String,
     /// pg_get_function_identity_arguments.
@@ -39,11 +46,20 @@ static FUNCTIONS: LazyLock<BTreeMap<i64, Function>> = LazyLock::new(|| {
     };
     let (oid, name) = (at("oid"), at("proname"));
     let (arguments, identity, result) = (at("arguments"), at("identity"), at("result"));
+    let (kind, returns_set) = (at("prokind"), at("proretset"));
+    let (volatile, types) = (at("provolatile"), at("proargtypes"));
     let function = |line: &str| {
         let fields = fields(line);
         let of = |at: usize| fields.get(at).cloned().unwrap_or_default();
+        let types = of(types);
         let function = Function {
             name: of(name),
+            kind: of(kind),
+            returns_set: of(returns_set) == "t",
+            immutable: of(volatile) == "i",
+            argument_types: (types.split_whitespace())
+                .filter_map(|oid| oid.parse().ok())
+                .collect(),
             arguments: of(arguments),
             identity: of(identity),
             result: of(result),
@@ -66,6 +82,26 @@ static BY_NAME: LazyLock<HashMap<&str, Vec<i64>>> = LazyLock::new(|| {
     }
     names
 });
+
+/// The functions with a name.
+pub(crate) fn functions(name: &str) -> Vec<&'static Function> {
+    named(name)
+        .iter()
+        .filter_map(|oid| function(*oid))
+        .collect()
+}
+
+/// Whether an argument of the type with this oid takes values of others.
+pub(crate) fn is_polymorphic(oid: i64) -> bool {
+    const ANY: i64 = 2276;
+    const ANY_ARRAY: i64 = 2277;
+    const ANY_ELEMENT: i64 = 2283;
+    const ANY_NON_ARRAY: i64 = 2776;
+    const ANY_ENUM: i64 = 3500;
+    const ANY_COMPATIBLE: std::ops::RangeInclusive<i64> = 5077..=5080;
+    [ANY, ANY_ARRAY, ANY_ELEMENT, ANY_NON_ARRAY, ANY_ENUM].contains(&oid)
+        || ANY_COMPATIBLE.contains(&oid)
+}
 
 /// The oids of the functions with a name.
 pub(super) fn named(name: &str) -> &'static [i64] {

@@ -39,6 +39,7 @@ impl Bench {
             missing: Datum::Null,
             sequence: None,
             identity: None,
+            generated: None,
         };
         let options = TableOptions {
             resume_window_ms: 1000,

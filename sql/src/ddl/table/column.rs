@@ -7,10 +7,11 @@ use datafusion::sql::sqlparser::ast::{
     GeneratedAs, Ident, ObjectName, SequenceOptions, TypedString, VisitorMut,
 };
 use tidelog_storage::catalog::Identity;
-use tidelog_storage::{ColumnDef, ColumnId, ColumnType, Datum, SequenceDef, TableDef};
+use tidelog_storage::{ColumnDef, ColumnId, ColumnType, Datum, SequenceDef, TableDef, TableKind};
 
 use super::{
-    COLUMNS_MAX, Key, duplicate_column, multiple_keys, no_column, set_key, too_many_columns,
+    COLUMNS_MAX, Key, duplicate_column, generated, multiple_keys, no_column, set_key,
+    too_many_columns,
 };
 use crate::ddl::constraint::{self, Constraint};
 use crate::ddl::{DdlPlan, Evaluate, Scope, enums, fold, parents, sequence};
@@ -20,7 +21,7 @@ use crate::parse::walk::WalkMut;
 use crate::{system, types};
 
 /// Names that stand for a row's own properties, ours and PostgreSQL's.
-const SYSTEM_COLUMNS: [&str; 10] = [
+pub(super) const SYSTEM_COLUMNS: [&str; 10] = [
     "_seq", "_user", "_op", "_old", "ctid", "xmin", "xmax", "cmin", "cmax", "tableoid",
 ];
 
@@ -35,7 +36,21 @@ pub(super) fn alter_column(
         return Err(no_column(name, &table.name));
     };
     let column = &mut table.columns[index];
+    let generated = |name: &str| {
+        let message = format!(
+            "column \"{name}\" of relation \"{}\" is a generated column",
+            table.name
+        );
+        SqlError::new(ErrorKind::SyntaxError, message)
+    };
     match operation {
+        AlterColumnOperation::SetDefault { .. } if column.generated.is_some() => {
+            return Err(generated(name));
+        }
+        AlterColumnOperation::DropDefault if column.generated.is_some() => {
+            return Err(generated(name)
+                .hint("Use ALTER TABLE ... ALTER COLUMN ... DROP EXPRESSION instead."));
+        }
         AlterColumnOperation::SetNotNull => return Ok(constraint::set_not_null(table, name)),
         AlterColumnOperation::DropNotNull if table.primary_key.contains(&column.id) => {
             let message = format!("column \"{name}\" is in a primary key");
@@ -64,7 +79,7 @@ pub(super) fn add_column(
     if_not_exists: bool,
     evaluate: Evaluate<'_>,
     plan: &mut DdlPlan,
-) -> Result<(Vec<Constraint>, Option<constraint::Finish>), SqlError> {
+) -> Result<(Vec<Constraint>, Vec<constraint::Finish>), SqlError> {
     let id = table.next_column_id;
     let name = fold(&ast.name);
     let mut constraints = Vec::new();
@@ -74,7 +89,7 @@ pub(super) fn add_column(
             return Err(error);
         }
         plan.skip(error);
-        return Ok((constraints, None));
+        return Ok((constraints, Vec::new()));
     }
     if usize::from(id.get()) > COLUMNS_MAX {
         return Err(too_many_columns());
@@ -117,10 +132,19 @@ pub(super) fn add_column(
     table.columns.push(column);
     table.next_column_id = ColumnId::new(id.get() + 1);
     table.bump_schema_version();
-    let finish = match unproved {
-        true => constraint::set_not_null(table, &name),
-        false => None,
-    };
+    let mut finish = Vec::new();
+    if table.columns[table.columns.len() - 1].generated.is_some() {
+        if table.kind == TableKind::Stream {
+            // Written again, its rows would live longer.
+            let what = "ADD COLUMN … GENERATED ALWAYS AS of a STREAM table";
+            return Err(SqlError::unsupported(what));
+        }
+        generated::check(table)?;
+        finish.push(constraint::Finish::Generate);
+    }
+    if unproved {
+        finish.extend(constraint::set_not_null(table, &name));
+    }
     Ok((constraints, finish))
 }
 
@@ -139,6 +163,9 @@ pub(super) fn drop_column(
         plan.skip(error);
         return Ok(());
     };
+    let id = table.columns[index].id;
+    generated::release(scope, table, name, cascades, plan)?;
+    let index = table.index_of(id).expect("no other column was this one");
     if table.primary_key.contains(&table.columns[index].id) {
         return Err(
             SqlError::unsupported("DROP COLUMN of a primary key's column").detail(format!(
@@ -150,7 +177,6 @@ pub(super) fn drop_column(
     if table.columns.len() == 1 {
         return Err(SqlError::unsupported("a table without columns"));
     }
-    let id = table.columns[index].id;
     parents::release_column(scope, table, id, cascades, plan)?;
     constraint::drop_with_column(table, id)?;
     let gone = table.columns.remove(index);
@@ -171,7 +197,7 @@ pub(super) fn rename_column(table: &mut TableDef, old: &str, new: String) -> Res
     if table.column_index(&new).is_some() {
         return Err(duplicate_column(&new, &table.name));
     }
-    constraint::rename_in_checks(table, old, &new)?;
+    constraint::rename_in_expressions(table, old, &new)?;
     table.columns[index].name = new;
     Ok(())
 }
@@ -196,7 +222,7 @@ pub(super) fn column(
     let name = fold(&ast.name);
     check_column_name(&name)?;
     let (mut null, mut not_null, mut default, mut key) = (false, false, None, None);
-    let (mut owned, mut identity) = (None, None);
+    let (mut owned, mut identity, mut generated) = (None, None, None);
     let ty = match sequence::serial(&ast.data_type) {
         Some(ty) => {
             let made = new.sequence(&name, ty, &[], sequences)?;
@@ -248,10 +274,18 @@ pub(super) fn column(
                 constraints.push(Constraint::check(check)?.named(option.name.as_ref()));
             }
             ColumnOption::Generated {
-                generation_expr: Some(_),
+                generation_expr: Some(expr),
                 ..
             } => {
-                return Err(SqlError::unsupported("GENERATED ALWAYS AS"));
+                let written = generated::written(new.scope, table, expr, ty)?;
+                if generated.replace(written).is_some() {
+                    return Err(SqlError::new(
+                        ErrorKind::SyntaxError,
+                        format!(
+                            "multiple generation clauses specified for column \"{name}\" of table \"{table}\""
+                        ),
+                    ));
+                }
             }
             ColumnOption::Generated {
                 generated_as,
@@ -293,6 +327,17 @@ pub(super) fn column(
             ),
         ));
     }
+    if generated.is_some() && (identity.is_some() || default.is_some()) {
+        let other = if identity.is_some() {
+            "identity"
+        } else {
+            "default"
+        };
+        let message = format!(
+            "both {other} and generation expression specified for column \"{name}\" of table \"{table}\""
+        );
+        return Err(SqlError::new(ErrorKind::SyntaxError, message));
+    }
     // Only a stored name that ends in its column's id has a '#': so none is ever given twice.
     let stored_name = if name.contains('#') {
         suffixed(&name, id)
@@ -310,6 +355,7 @@ pub(super) fn column(
             missing: Datum::Null,
             sequence: owned,
             identity,
+            generated,
         },
         key,
     ))
@@ -375,7 +421,7 @@ fn is_null(written: &str) -> bool {
 }
 
 /// Names the types that users made with their schemas, so that the search path of the moment decides.
-struct QualifyTypes<'a>(Scope<'a>);
+pub(super) struct QualifyTypes<'a>(pub(super) Scope<'a>);
 
 impl VisitorMut for QualifyTypes<'_> {
     type Break = ();

@@ -1,4 +1,4 @@
-//! ALTER TABLE … ALTER COLUMN … ADD GENERATED, SET GENERATED and DROP IDENTITY.
+//! ALTER TABLE … ALTER COLUMN … ADD GENERATED, SET GENERATED, DROP IDENTITY and DROP EXPRESSION.
 
 use datafusion::sql::sqlparser::ast::{Ident, ObjectName};
 use tidelog_storage::{CatalogChange, ColumnType, TableDef};
@@ -51,7 +51,7 @@ pub(in crate::ddl) fn alter(
             if column.identity.is_some() {
                 return Err(state("is already an identity column"));
             }
-            if column.default.is_some() {
+            if column.default.is_some() || column.generated.is_some() {
                 return Err(state("already has a default value"));
             }
             if column.sequence.is_some() {
@@ -98,6 +98,17 @@ pub(in crate::ddl) fn alter(
             column.identity = None;
             column.sequence = None;
             column.default = None;
+        }
+        IdentityChange::DropExpression { if_exists } => {
+            if column.generated.take().is_none() {
+                let error = state("is not a stored generated column");
+                if !if_exists {
+                    return Err(error);
+                }
+                plan.skip(error);
+                return Ok(plan);
+            }
+            table.bump_schema_version();
         }
     }
     if table != **old {

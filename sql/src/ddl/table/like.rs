@@ -143,6 +143,9 @@ fn expand<'a>(
             }
             _ => {}
         }
+        if let Some(expression) = column.generated.as_ref().filter(|_| including.generated) {
+            sql.push_str(&format!(" GENERATED ALWAYS AS ({expression}) STORED"));
+        }
         columns.push(parse_column(&sql)?);
     }
     written.columns.splice(like.at..like.at, columns);

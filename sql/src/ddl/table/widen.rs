@@ -3,7 +3,7 @@
 use tidelog_storage::widen::{keeps_key_bytes, value, widens};
 use tidelog_storage::{ColumnType, TableDef};
 
-use super::{no_column, parents};
+use super::{generated, no_column, parents};
 use crate::ddl::Scope;
 use crate::error::{ErrorKind, SqlError};
 use crate::types;
@@ -21,6 +21,7 @@ pub(super) fn set_type(
         return Err(no_column(name, &table.name));
     };
     let (id, from) = (table.columns[index].id, table.columns[index].ty);
+    generated::check_type_change(table, name)?;
     if from == to {
         return Ok(());
     }

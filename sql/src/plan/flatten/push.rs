@@ -5,16 +5,14 @@ use std::sync::Arc;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchemaRef, JoinType, ScalarValue, TableReference};
 use datafusion::datasource::cte_worktable::CteWorkTable;
-use datafusion::datasource::{provider_as_source, source_as_provider};
+use datafusion::datasource::provider_as_source;
 use datafusion::error::Result;
 use datafusion::functions::core::expr_fn::coalesce;
 use datafusion::functions_window::expr_fn::{rank, row_number};
 use datafusion::logical_expr::expr::AggregateFunction;
-use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{
-    Aggregate, BinaryExpr, Distinct, DistinctOn, Expr, ExprFunctionExt, Filter, Join, Limit,
-    LogicalPlan, LogicalPlanBuilder, Operator, RecursiveQuery, SortExpr, TableScan, Union, Values,
-    Window, binary_expr, cast, lit, when,
+    Aggregate, Distinct, DistinctOn, Expr, ExprFunctionExt, Join, Limit, LogicalPlan,
+    LogicalPlanBuilder, RecursiveQuery, SortExpr, Union, Values, Window, cast, lit, when,
 };
 
 use super::{
@@ -23,6 +21,23 @@ use super::{
 };
 use crate::error::{ErrorKind, SqlError};
 use crate::functions::WITH_TIES;
+use crate::{casts, output};
+
+/// Whether a plan has to do with the domain: by its outer columns, or by rows that carry them.
+fn uses(plan: &LogicalPlan, domain: &Domain) -> Result<bool> {
+    let carries = || plan.exists(|plan| Ok(round(plan, domain).is_some()));
+    Ok(shape::mentions(plan, &domain.columns)? || !domain.rounds.is_empty() && carries()?)
+}
+
+/// What stands for the rows of the round before where a plan reads them.
+fn round<'d>(plan: &LogicalPlan, domain: &'d Domain) -> Option<&'d LogicalPlan> {
+    let LogicalPlan::TableScan(scan) = plan else {
+        return None;
+    };
+    let mut rounds = domain.rounds.iter().rev();
+    let own = rounds.find(|(name, _)| scan.table_name == TableReference::bare(name.as_str()));
+    own.map(|(_, round)| round)
+}
 
 /// How deep a plan may be, so that the stack suffices.
 const DEPTH_MAX: usize = 200;
@@ -43,7 +58,7 @@ impl Flatten {
                 message,
             )));
         }
-        if !shape::mentions(plan, &domain.columns)? {
+        if !uses(plan, domain)? {
             let relation = self.fresh(domain)?;
             return match plan {
                 LogicalPlan::EmptyRelation(empty)
@@ -62,10 +77,6 @@ impl Flatten {
             columns.into_iter().map(Expr::Column).collect()
         };
         match plan {
-            // Its rows have the domain's columns already.
-            LogicalPlan::Filter(filtered) if carries(filtered, domain) => {
-                Ok(filtered.input.as_ref().clone())
-            }
             LogicalPlan::Filter(filtered) => {
                 let input = pushed(&filtered.input)?;
                 let condition = substitute(filtered.predicate.clone(), domain, &input)?;
@@ -159,6 +170,12 @@ impl Flatten {
                 .build(),
             LogicalPlan::Values(values) => self.push_values(values, domain),
             LogicalPlan::RecursiveQuery(query) => self.push_recursive(query, domain, depth),
+            LogicalPlan::TableScan(_) => {
+                let round = round(plan, domain);
+                round
+                    .cloned()
+                    .ok_or_else(|| unsupported("this form of correlated subquery"))
+            }
             _ => Err(unsupported("this form of correlated subquery")),
         }
     }
@@ -322,8 +339,7 @@ impl Flatten {
 
     fn push_join(&self, join: &Join, domain: &Domain, depth: usize) -> Result<LogicalPlan> {
         use JoinType::{Full, Inner, Left, LeftAnti, LeftSemi, Right};
-        let uses = |plan: &LogicalPlan| shape::mentions(plan, &domain.columns);
-        let (left_uses, right_uses) = (uses(&join.left)?, uses(&join.right)?);
+        let (left_uses, right_uses) = (uses(&join.left, domain)?, uses(&join.right, domain)?);
         let pushed = |plan: &LogicalPlan| self.push(plan, domain, depth + 1);
         let (left_pushed, right_pushed) = match join.join_type {
             Inner if left_uses => (true, right_uses),
@@ -389,7 +405,7 @@ impl Flatten {
         with_domain(LogicalPlan::Join(made), &join.schema, keys)
     }
 
-    /// WITH RECURSIVE that uses outer columns: the rows of each step carry the domain's columns on to the next.
+    /// A recursive query whose rows carry the domain's columns from round to round.
     fn push_recursive(
         &self,
         query: &RecursiveQuery,
@@ -397,22 +413,35 @@ impl Flatten {
         depth: usize,
     ) -> Result<LogicalPlan> {
         let first = self.push(&query.static_term, domain, depth + 1)?;
-        let step = query.recursive_term.as_ref().clone().transform_up(|plan| {
-            Ok(match plan {
-                LogicalPlan::TableScan(scan) if is_work_table(&scan, &query.name) => {
-                    Transformed::yes(carrying(&scan, &first, domain)?)
-                }
-                plan if plan.inputs().is_empty() => Transformed::no(plan),
-                plan => Transformed::yes(plan.recompute_schema()?),
-            })
-        })?;
-        let step = self.push(&step.data, domain, depth + 1)?;
-        let made = LogicalPlanBuilder::from(first).to_recursive_query(
-            query.name.clone(),
-            step,
-            query.is_distinct,
-        )?;
-        made.build()
+        // What no row of the first round has, one of a later round may: NULL.
+        let columns = first.schema().columns().into_iter().enumerate();
+        let nullable = columns.map(|(at, column)| {
+            let field = first.schema().field(at);
+            let column = Expr::Column(column);
+            let value = match output::column_type(field) {
+                _ if field.is_nullable() => column,
+                Ok(ty) if !field.metadata().is_empty() => casts::typed(column, ty, self.style),
+                _ => when(lit(true), column).end()?,
+            };
+            Ok(named(value, first.schema(), at))
+        });
+        let nullable = nullable.collect::<Result<Vec<_>>>()?;
+        let first = project(first, nullable)?;
+        let schema = Arc::new(first.schema().as_arrow().clone());
+        let table = Arc::new(CteWorkTable::new(&query.name, schema));
+        let source = provider_as_source(table);
+        let round = LogicalPlanBuilder::scan(query.name.as_str(), source, None)?.build()?;
+        let mut rounds = domain.rounds.clone();
+        rounds.push((query.name.clone(), round));
+        let inside = Domain {
+            relation: domain.relation.clone(),
+            columns: domain.columns.clone(),
+            rounds,
+        };
+        let next = self.push(&query.recursive_term, &inside, depth + 1)?;
+        LogicalPlanBuilder::from(first)
+            .to_recursive_query(query.name.clone(), next, query.is_distinct)?
+            .build()
     }
 
     /// VALUES that use outer columns: one projection of the domain for each row.
@@ -438,56 +467,6 @@ impl Flatten {
             _ => Union::try_new_with_loose_types(rows).map(LogicalPlan::Union),
         }
     }
-}
-
-/// Whether a scan is of what a step of this recursive query begins with.
-fn is_work_table(scan: &TableScan, query: &str) -> bool {
-    scan.table_name.table() == query
-        && source_as_provider(&scan.source)
-            .is_ok_and(|provider| provider.downcast_ref::<CteWorkTable>().is_some())
-}
-
-/// A scan of the work table with the columns of `first`, of which the last are the domain's; those before them for the
-/// outer row to which they belong.
-fn carrying(scan: &TableScan, first: &LogicalPlan, domain: &Domain) -> Result<LogicalPlan> {
-    let schema = Arc::new(first.schema().as_arrow().clone());
-    let table = Arc::new(CteWorkTable::new(scan.table_name.table(), schema));
-    let source = provider_as_source(table);
-    let wide = LogicalPlanBuilder::scan(scan.table_name.clone(), source, None)?.build()?;
-    let carried = domain_columns(domain, &wide).into_iter().map(Expr::Column);
-    let width = first.schema().fields().len() - domain.columns.len();
-    let fields = first.schema().fields().iter().skip(width);
-    let own = carried.zip(&domain.columns).zip(fields);
-    let own = own.map(|((carried, outer), field)| {
-        let outer = Expr::OuterReferenceColumn(field.clone(), outer.clone());
-        binary_expr(carried, Operator::IsNotDistinctFrom, outer)
-    });
-    let condition = own.reduce(Expr::and).unwrap_or(lit(true));
-    let rows = LogicalPlan::Filter(Filter::try_new(condition, Arc::new(wide))?);
-    pick(rows, &scan.projected_schema)
-}
-
-/// Whether a filter is that of a work table for this domain.
-fn carries(filtered: &Filter, domain: &Domain) -> bool {
-    let LogicalPlan::TableScan(scan) = &*filtered.input else {
-        return false;
-    };
-    let width = scan.projected_schema.fields().len();
-    let outer = split_conjunction(&filtered.predicate);
-    let outer = outer.into_iter().map(|condition| match condition {
-        Expr::BinaryExpr(BinaryExpr {
-            op: Operator::IsNotDistinctFrom,
-            right,
-            ..
-        }) => match &**right {
-            Expr::OuterReferenceColumn(_, column) => Some(column),
-            _ => None,
-        },
-        _ => None,
-    });
-    is_work_table(scan, scan.table_name.table())
-        && width >= domain.columns.len()
-        && outer.eq(domain.columns.iter().map(Some))
 }
 
 /// Whether a limit is FETCH FIRST … WITH TIES.

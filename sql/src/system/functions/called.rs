@@ -1,7 +1,7 @@
 //! The functions that ask the catalog, by name.
 
 use super::*;
-use crate::system::pg_proc;
+use crate::system::{deparse, pg_proc};
 
 /// What the functions are, by name: what they give, and how.
 pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
@@ -106,7 +106,11 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
         "pg_get_expr" => (DataType::Utf8, |known, args| {
             let shown =
                 string(args, 0).map(|tree| known.defaults.get(&tree).cloned().unwrap_or(tree));
-            Ok(ScalarValue::Utf8(shown))
+            let pretty = matches!(args.get(2), Some(ScalarValue::Boolean(Some(true))));
+            Ok(ScalarValue::Utf8(match pretty {
+                true => shown.map(deparse::pretty),
+                false => shown,
+            }))
         }),
         "pg_get_indexdef" => (DataType::Utf8, |known, args| {
             let Some(index) = oid(args, 0) else {
@@ -121,8 +125,16 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
             Ok(ScalarValue::Utf8(definition))
         }),
         "pg_get_constraintdef" | "pg_get_viewdef" => (DataType::Utf8, |known, args| {
-            let definition = oid(args, 0).and_then(|oid| known.definitions.get(&oid));
-            Ok(ScalarValue::Utf8(definition.cloned()))
+            let definition = oid(args, 0).and_then(|oid| known.definitions.get(&oid).cloned());
+            let pretty = matches!(args.get(1), Some(ScalarValue::Boolean(Some(true))));
+            Ok(ScalarValue::Utf8(match definition {
+                Some(check) if pretty && check.starts_with("CHECK ((") => {
+                    let inner = check["CHECK (".len()..].strip_suffix(')');
+                    let inner = inner.map(|inner| deparse::pretty(inner.to_string()));
+                    Some(inner.map_or(check, |inner| format!("CHECK ({inner})")))
+                }
+                definition => definition,
+            }))
         }),
         "pg_encoding_to_char" => (DataType::Utf8, |_, args| {
             Ok(text(if oid(args, 0) == Some(6) { "UTF8" } else { "" }))

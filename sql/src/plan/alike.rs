@@ -1,0 +1,125 @@
+//! Aggregates that a cast alone tells apart, `sum(n)` and `sum(n::bigint)`: DataFusion calls both the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    self, Expr, FunctionArg, FunctionArgExpr, FunctionArguments,
+};
+
+use super::dialect::take;
+use crate::ddl;
+use crate::parse::parse_expression;
+use crate::parse::walk::{Walk, WalkMut};
+
+/// Gives the arguments of such aggregates forms of their own, of the same values.
+pub(super) fn tell_apart(query: &mut ast::Query, is_aggregate: &dyn Fn(&str) -> bool) {
+    let mut calls = Calls {
+        is_aggregate,
+        texts: BTreeMap::new(),
+    };
+    let _ = query.walk(&mut calls);
+    let Calls { mut texts, .. } = calls;
+    texts.retain(|_, texts| texts.len() > 1);
+    if texts.is_empty() {
+        return;
+    }
+    let numbered = texts
+        .into_values()
+        .flat_map(|texts| texts.into_iter().zip(1..));
+    let numbers = numbered.collect();
+    let _ = query.walk_mut(&mut Mark {
+        is_aggregate,
+        numbers,
+    });
+}
+
+/// Finds the aggregates: their texts, by what these are without casts.
+struct Calls<'a> {
+    is_aggregate: &'a dyn Fn(&str) -> bool,
+    texts: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl ast::Visitor for Calls<'_> {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        if is_call(expr, self.is_aggregate) {
+            let mut plain = expr.clone();
+            let _ = plain.walk_mut(&mut Strip);
+            let texts = self.texts.entry(plain.to_string()).or_default();
+            texts.insert(expr.to_string());
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn is_call(expr: &Expr, is_aggregate: &dyn Fn(&str) -> bool) -> bool {
+    let Expr::Function(call) = expr else {
+        return false;
+    };
+    let name = call.name.0.last().and_then(|part| part.as_ident());
+    name.is_some_and(|name| is_aggregate(&ddl::fold(name)))
+}
+
+/// Takes casts off.
+struct Strip;
+
+impl ast::VisitorMut for Strip {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Expr::Cast { expr: inner, .. } | Expr::Nested(inner) = expr {
+            *expr = take(inner);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+struct Mark<'a> {
+    is_aggregate: &'a dyn Fn(&str) -> bool,
+    numbers: BTreeMap<String, usize>,
+}
+
+impl ast::VisitorMut for Mark<'_> {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if !is_call(expr, self.is_aggregate) {
+            return ControlFlow::Continue(());
+        }
+        let Some(number) = self.numbers.get(&expr.to_string()) else {
+            return ControlFlow::Continue(());
+        };
+        if let Expr::Function(call) = expr
+            && let FunctionArguments::List(list) = &mut call.args
+        {
+            for arg in &mut list.args {
+                if let FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)) = arg
+                    && has_cast(arg)
+                    // The condition is one that is always true, and goes with the first simplification.
+                    && let Ok(marked) =
+                        parse_expression(&format!("CASE WHEN {number} = {number} THEN {arg} END"))
+                {
+                    *arg = marked;
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn has_cast(expr: &Expr) -> bool {
+    struct Finds;
+    impl ast::Visitor for Finds {
+        type Break = ();
+
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            match expr {
+                Expr::Cast { .. } => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            }
+        }
+    }
+    expr.walk(&mut Finds).is_break()
+}
