@@ -357,7 +357,7 @@ impl SystemRelation {
 
     /// pg_cursors as the session has them.
     pub(crate) fn of_cursors(&self, cursors: Vec<CursorInfo>) -> Result<Arc<dyn TableProvider>> {
-        let batch = self.batch(pg_catalog::cursors(cursors))?;
+        let batch = self.batch(activity::cursors(cursors))?;
         let table = MemTable::try_new(batch.schema(), vec![vec![batch]])?;
         Ok(Arc::new(table))
     }

@@ -50,6 +50,8 @@ fn what_would_compare_texts_of_citext_is_refused() {
     let server = Server::start();
     let peer = server.peer();
     peer.run("CREATE TABLE t (id int, c citext); INSERT INTO t VALUES (1, 'A'), (2, 'a');");
+    let joined = "SELECT string_agg(c::text, '' ORDER BY a.id, b.id) FROM t a JOIN t b USING (c)";
+    assert_eq!(peer.value(joined), "AAaa");
     for statement in [
         "SELECT DISTINCT c FROM t",
         "SELECT DISTINCT ON (c) id FROM t",
@@ -59,8 +61,6 @@ fn what_would_compare_texts_of_citext_is_refused() {
         "SELECT array_agg(c) FROM t",
         "SELECT c FROM t UNION SELECT c FROM t",
         "SELECT c FROM t INTERSECT SELECT c FROM t",
-        "SELECT 1 FROM t a JOIN t b USING (c)",
-        "SELECT 1 FROM t a NATURAL JOIN t b",
         "SELECT id FROM t WHERE c IN (SELECT c FROM t)",
         "SELECT id FROM t WHERE c = ANY (ARRAY['a'::citext])",
         "SELECT id FROM t WHERE c LIKE 'a%'",

@@ -76,7 +76,7 @@ async fn what_would_be_answered_wrongly_is_refused() {
             "an aggregate of the outer query's columns in a subquery",
         ),
         (
-            "SELECT id FROM a FULL JOIN (SELECT a.* FROM a, (SELECT 1) s) e USING (id)",
+            "SELECT id FROM a FULL JOIN (a AS x CROSS JOIN b) AS j (id) USING (id)",
             "USING in a FULL JOIN with this relation",
         ),
     ] {
@@ -363,6 +363,7 @@ async fn joins_merge_columns() {
             "WITH q AS (SELECT * FROM a JOIN b USING (id)) SELECT * FROM q JOIN c USING (id) ORDER BY 1",
             "SELECT count(*) FROM public.a JOIN public.b USING (id)",
             "SELECT * FROM generate_series(1, 3) g (id) LEFT JOIN a USING (id) ORDER BY 1",
+            "SELECT * FROM a FULL JOIN generate_series(1, 4) id USING (id) ORDER BY 1",
             "SELECT id, l.z FROM a JOIN b USING (id) CROSS JOIN LATERAL (SELECT id * 2 AS z) l ORDER BY 1",
             "SELECT id FROM a JOIN b USING (id) JOIN c USING (id) WHERE id IN (SELECT id FROM d) ORDER BY 1",
             "SELECT max(id) FILTER (WHERE id > 1) FROM a JOIN b USING (id) JOIN c USING (id)",

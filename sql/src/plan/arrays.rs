@@ -90,39 +90,37 @@ fn is_element(name: &str, array_at: usize, at: usize) -> bool {
     at != array_at && (name != "array_position" || at < 2)
 }
 
-/// Numbers by which types take those of the ones before them, in PostgreSQL's order.
-fn width(ty: &DataType) -> Option<usize> {
+/// Numbers by which types of numbers take values of the ones before them, in PostgreSQL's order.
+fn width(ty: ColumnType) -> Option<usize> {
+    use ColumnType::{Float4, Float8, Int2, Int4, Int8, Numeric};
     Some(match ty {
-        DataType::Int16 => 0,
-        DataType::Int32 => 1,
-        DataType::Int64 => 2,
-        DataType::Decimal128(..) | DataType::Decimal256(..) => 3,
-        DataType::Float32 => 4,
-        DataType::Float64 => 5,
+        Int2 => 0,
+        Int4 => 1,
+        Int8 => 2,
+        Numeric(_) => 3,
+        Float4 => 4,
+        Float8 => 5,
         _ => return None,
     })
 }
 
 /// Makes an array of numbers one of the widest type that a value beside it has.
 fn widen(args: &mut [Expr], array_at: usize, name: &str, schema: &DFSchema) {
-    let array = args.get(array_at).map(|array| array.get_type(schema));
-    let Some(Ok(DataType::List(item))) = array else {
+    let array = args.get(array_at).and_then(|array| type_of(array, schema));
+    let Some(ColumnType::Array(item)) = array else {
         return;
     };
     let beside = args.iter().enumerate();
     let beside = beside.filter(|(at, _)| is_element(name, array_at, *at));
-    let types = beside.filter_map(|(_, arg)| arg.get_type(schema).ok());
-    let widest = types.max_by_key(width);
-    if let (Some(widest), Some(own)) = (widest, width(item.data_type()))
-        && width(&widest) > Some(own)
+    let types = beside.filter_map(|(_, arg)| written_type(arg, schema));
+    let widest = types.max_by_key(|ty| width(*ty));
+    if let (Some(widest), Some(own)) = (widest, width(item.into()))
+        && width(widest) > Some(own)
     {
-        let ty = match widest.is_decimal() {
-            true => ColumnType::Numeric(None).arrow(),
-            false => widest,
-        };
-        let list = DataType::List(Arc::new(Field::new_list_field(ty, true)));
+        let item = Field::new_list_field(plain_type(widest).arrow(), true);
         let array = std::mem::take(&mut args[array_at]);
-        args[array_at] = Expr::Cast(Cast::new(Box::new(array), list));
+        let cast = Cast::new(Box::new(array), DataType::List(Arc::new(item)));
+        args[array_at] = Expr::Cast(cast);
     }
 }
 

@@ -274,7 +274,19 @@ impl Merging<'_> {
         {
             return self.joined(table_with_joins);
         }
-        let Some((relation, Some(columns))) = self.rows.relation(factor) else {
+        let known = match factor {
+            // A function that gives values.
+            TableFactor::UNNEST {
+                alias: Some(alias),
+                array_exprs,
+                ..
+            } if array_exprs.len() == 1 && alias.columns.len() == 1 => {
+                let column = ddl::fold(&alias.columns[0].name);
+                Some((ddl::fold(&alias.name), Some(vec![column])))
+            }
+            _ => self.rows.relation(factor),
+        };
+        let Some((relation, Some(columns))) = known else {
             return Ok(None);
         };
         let mut names = HashSet::new();

@@ -1,4 +1,4 @@
-//! Rows of pg_stat_activity and pg_locks.
+//! Rows of pg_stat_activity, pg_locks and pg_cursors.
 
 use tidelog_storage::{Catalog, Datum};
 
@@ -6,6 +6,7 @@ use super::pg_catalog::{DATABASE_OID, oid};
 use super::{Named, role_oid, table_oid, text};
 use crate::activity::Activity;
 use crate::locks::{LockMode, Locked, ShownLock};
+use crate::session::CursorInfo;
 
 /// A session in pg_stat_activity, with what it waits for; what it does is shown to who may know it.
 pub(super) fn row(activity: &Activity, waits: Option<Locked>, knows: bool) -> Named {
@@ -88,4 +89,19 @@ pub(super) fn lock_row(lock: &ShownLock, catalog: &Catalog) -> Named {
         ]),
     }
     row
+}
+
+/// A session's cursors in pg_cursors.
+pub(super) fn cursors(cursors: Vec<CursorInfo>) -> Vec<Named> {
+    let row = |cursor: CursorInfo| {
+        vec![
+            ("name", text(cursor.name)),
+            ("statement", text(cursor.statement)),
+            ("is_holdable", Datum::Bool(cursor.hold)),
+            ("is_binary", Datum::Bool(false)),
+            ("is_scrollable", Datum::Bool(cursor.scroll)),
+            ("creation_time", Datum::TimestampTz(cursor.declared_us)),
+        ]
+    };
+    cursors.into_iter().map(row).collect()
 }

@@ -6,7 +6,6 @@ use tidelog_storage::catalog::{ColumnOrder, Identity};
 use tidelog_storage::{Catalog, ColumnId, Datum, SequenceDef, TableDef, TableKind};
 
 use crate::provider::USER;
-use crate::session::CursorInfo;
 
 use super::keys::{self, Constraint, ConstraintKind, Index};
 use super::{Facts, Named, Showing, from_csv, role_oid, schema_oid, table_oid, text, type_facts};
@@ -292,20 +291,6 @@ pub(super) fn settings(settings: Vec<(String, String)>) -> Vec<Named> {
         .zip(crate::settings::defaults())
         .map(row)
         .collect()
-}
-
-pub(super) fn cursors(cursors: Vec<CursorInfo>) -> Vec<Named> {
-    let row = |cursor: CursorInfo| {
-        vec![
-            ("name", text(cursor.name)),
-            ("statement", text(cursor.statement)),
-            ("is_holdable", yes(cursor.hold)),
-            ("is_binary", yes(false)),
-            ("is_scrollable", yes(cursor.scroll)),
-            ("creation_time", Datum::TimestampTz(cursor.declared_us)),
-        ]
-    };
-    cursors.into_iter().map(row).collect()
 }
 
 /// Every schema: the users' and the system's.
