@@ -27,8 +27,7 @@ const KEPT: usize = 8;
 const KEPT_BYTES: usize = 4 << 20;
 /// Stretches without a change that a group remembers.
 const GAPS: usize = 64;
-/// A look may take a part of the time in so many, and no more: who waits for it gets more at once, and writers get
-/// the rest.
+/// Looks in which nobody sees anything may take a part of the time in so many, and no more: writers get the rest.
 const LOOKS_SHARE: u32 = 4;
 /// A look that is shorter is not followed by a rest, which cannot be as short.
 const REST_MIN: Duration = Duration::from_micros(500);
@@ -168,12 +167,12 @@ impl Group {
         }
     }
 
-    /// Looks at a batch of what follows `after`.
-    fn look(self: &Arc<Group>, batch: &ChangeBatch, versions: &Versions<'_>, after: Seq) {
+    /// Looks at a batch of what follows `after`; says whether there was something for the group.
+    fn look(self: &Arc<Group>, batch: &ChangeBatch, versions: &Versions<'_>, after: Seq) -> bool {
         let held = {
             let state = self.state.lock();
             if state.looked != Some(after) {
-                return;
+                return false;
             }
             state.held.clone()
         };
@@ -187,7 +186,7 @@ impl Group {
                 state.looked = Some(batch.upto);
                 state.held = read.held;
                 if gone_quiet {
-                    return;
+                    return false;
                 }
                 let upto = state.position().unwrap_or(batch.upto);
                 // The lookout itself holds the group, too.
@@ -198,6 +197,7 @@ impl Group {
         }
         drop(state);
         self.news.notify_waiters();
+        true
     }
 
     fn stop(&self) {
@@ -302,8 +302,10 @@ impl Lookout {
         }
     }
 
-    /// Looks at what follows `after` for all groups, and tells up to where; `None` if that failed. Blocking.
-    fn look(&self, store: &Store, after: Seq) -> Option<Seq> {
+    /// Looks at what follows `after` for all groups, and tells up to where, and how long it took for those for which there
+    /// was nothing; `None` if that failed. Blocking.
+    fn look(&self, store: &Store, after: Seq) -> Option<(Seq, Duration)> {
+        let begun = Instant::now();
         let batch = store.read_changes(&self.scope, after, BATCH_CHANGES);
         let groups = {
             let mut state = self.state.lock();
@@ -313,10 +315,11 @@ impl Lookout {
         match batch {
             Ok(batch) => {
                 let versions = Versions::of(&batch.changes);
-                for group in &groups {
-                    group.look(&batch, &versions, after);
-                }
-                Some(batch.upto)
+                let look = |group: &&Arc<Group>| group.look(&batch, &versions, after);
+                let seen = groups.iter().filter(look).count();
+                let all = groups.len().max(1);
+                let quiet = (all - seen) as f64 / all as f64;
+                Some((batch.upto, begun.elapsed().mul_f64(quiet)))
             }
             // Each of the readers comes upon the same.
             Err(_) => {
@@ -345,10 +348,12 @@ async fn look(lookout: Weak<Lookout>, store: Arc<Store>, mut watch: CommitWatch,
             return;
         };
         let store = store.clone();
-        let begun = Instant::now();
         let looked = tokio::task::spawn_blocking(move || looking.look(&store, after)).await;
-        match looked {
-            Ok(Some(upto)) => after = upto,
+        let for_nothing = match looked {
+            Ok(Some((upto, for_nothing))) => {
+                after = upto;
+                for_nothing
+            }
             Ok(None) => return,
             // A statement panicked: its readers meet that for themselves.
             Err(_) => {
@@ -357,10 +362,9 @@ async fn look(lookout: Weak<Lookout>, store: Arc<Store>, mut watch: CommitWatch,
                 }
                 return;
             }
-        }
-        let took = begun.elapsed();
-        if took >= REST_MIN {
-            tokio::time::sleep(took * (LOOKS_SHARE - 1)).await;
+        };
+        if for_nothing >= REST_MIN {
+            tokio::time::sleep(for_nothing * (LOOKS_SHARE - 1)).await;
         }
     }
 }

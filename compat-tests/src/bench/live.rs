@@ -162,7 +162,11 @@ impl Received {
         {
             let sent = std::str::from_utf8(&buffer[begin + 1..end]).ok();
             let sent: Option<u64> = sent.and_then(|sent| sent.parse().ok());
-            let sent = sent.expect("only messages hold the sign");
+            let Some(sent) = sent else {
+                // A byte of a length.
+                done = begin + 1;
+                continue;
+            };
             latencies.push(u32::try_from(now.saturating_sub(sent)).unwrap_or(u32::MAX));
             done = end + 1;
         }
