@@ -1,7 +1,7 @@
 //! Walks over syntax trees.
 //!
-//! sqlparser's own `visit` is compiled anew for each type of visitor, all thousand functions of it: half a megabyte of
-//! code, and ten seconds of a build, for each. These call the visitor through a table and are compiled once.
+//! sqlparser's own `visit` is compiled anew for each type of visitor, all thousand functions of it: for forty visitors that
+//! was two thirds of this crate's code. These call the visitor through a table and are compiled once.
 
 use std::ops::ControlFlow;
 
