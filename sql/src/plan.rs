@@ -36,6 +36,7 @@ mod alike;
 mod arrays;
 mod calls;
 mod caseless;
+mod columns;
 mod conditional;
 mod dialect;
 pub(crate) mod digits;
@@ -49,6 +50,7 @@ mod names;
 mod operators;
 mod order;
 mod qualified;
+mod relations;
 mod repeated;
 mod rows;
 mod selects;
@@ -145,10 +147,7 @@ impl Planner<'_> {
         names::follow_postgres(&mut query, &mut parameters, &|schema, name| {
             ddl::enums::find(self.catalog, self.search_path, schema, name)
         });
-        // What repeats the names of its columns is told apart where it is known what `*` gives, and the other way round.
-        merged::write_out(&mut query, self.catalog, self.search_path, false)?;
-        repeated::tell_apart(&mut query, self.catalog, self.search_path);
-        merged::write_out(&mut query, self.catalog, self.search_path, true)?;
+        columns::tell_apart(&mut query, self.catalog, self.search_path)?;
         rows::expand(&mut query, self.catalog, self.search_path);
         hidden::rename(&mut query, self.catalog, self.search_path);
         dialect::write_numbers_out(&mut query);

@@ -1,4 +1,4 @@
-//! Forms that DataFusion takes and reads otherwise than PostgreSQL, refused.
+//! Forms that DataFusion takes and reads otherwise than PostgreSQL: refused, or written as others.
 
 use std::ops::ControlFlow;
 
@@ -6,9 +6,10 @@ use datafusion::sql::sqlparser::ast::{self, Expr, TableFactor};
 
 use super::dialect;
 use crate::error::{ErrorKind, SqlError};
+use crate::parse::parse_query;
 use crate::parse::walk::{Walk, WalkMut};
 
-/// 0A000 for what would give a wrong answer.
+/// 0A000 for what would give a wrong answer; a join with an alias becomes a query.
 pub(super) fn follow_postgres(query: &mut ast::Query) -> Result<(), SqlError> {
     match query.walk_mut(&mut Forms) {
         ControlFlow::Continue(()) => Ok(()),
@@ -30,6 +31,9 @@ impl ast::VisitorMut for Forms {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<SqlError> {
+        if let Err(error) = join_as_query(factor) {
+            return ControlFlow::Break(error);
+        }
         if let TableFactor::Table { alias, .. }
         | TableFactor::Derived { alias, .. }
         | TableFactor::UNNEST { alias, .. }
@@ -68,6 +72,28 @@ impl ast::VisitorMut for Forms {
         }
         refuse_sets(expr)
     }
+}
+
+/// `(a JOIN b USING (id)) AS j`: what the join shows are columns of `j`, and `a` and `b` mean nothing outside.
+fn join_as_query(factor: &mut TableFactor) -> Result<(), SqlError> {
+    let TableFactor::NestedJoin {
+        table_with_joins,
+        alias: alias @ Some(_),
+    } = factor
+    else {
+        return Ok(());
+    };
+    let mut subquery = parse_query("SELECT *")?;
+    if let ast::SetExpr::Select(select) = &mut *subquery.body {
+        select.from.push((**table_with_joins).clone());
+    }
+    *factor = TableFactor::Derived {
+        lateral: false,
+        subquery: Box::new(subquery),
+        alias: alias.take(),
+        sample: None,
+    };
+    Ok(())
 }
 
 /// 42601 for a string constant where a name belongs.

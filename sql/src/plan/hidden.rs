@@ -1,7 +1,7 @@
 //! Relations whose names a subquery has as columns: `(SELECT count(*) FROM message m WHERE m.room = room.id)` in a query over
 //! `room`. DataFusion takes `room.id` for a field of the column, so such a relation gets a name that no column has.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
@@ -11,36 +11,91 @@ use datafusion::sql::sqlparser::ast::{
 use tidelog_storage::Catalog;
 
 use super::names::again;
-use super::rows::{Relation, Rows};
+use super::relations::{Relation, Relations};
 use crate::ddl;
 use crate::parse::quoted;
 use crate::parse::walk::{Walk, WalkMut};
 
 /// Renames what is hidden so in a query and its subqueries.
 pub(super) fn rename(query: &mut Query, catalog: &Catalog, search_path: &[String]) {
-    let _ = query.walk_mut(&mut Renaming(Rows::new(catalog, search_path)));
+    let mut hidden = Hidden {
+        known: Relations::new(catalog, search_path),
+        queries: 0,
+        around: Vec::new(),
+        found: HashMap::new(),
+    };
+    let _ = query.walk(&mut hidden);
+    if !hidden.found.is_empty() {
+        let _ = query.walk_mut(&mut Renaming {
+            queries: 0,
+            names: hidden.found,
+        });
+    }
 }
 
-struct Renaming<'a>(Rows<'a>);
+/// Finds the relations whose names a query inside means, and has as a column, too.
+struct Hidden<'a> {
+    known: Relations<'a>,
+    /// How many queries have been seen.
+    queries: usize,
+    /// The queries that are being looked at, from the outermost on: their numbers and relations.
+    around: Vec<(usize, Vec<Relation>)>,
+    /// The names found, by the number of the query that has the relation.
+    found: HashMap<usize, BTreeSet<String>>,
+}
 
-impl ast::VisitorMut for Renaming<'_> {
+impl ast::Visitor for Hidden<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        self.known.know_all(query);
+        let relations = self.known.of_body(&query.body);
+        self.around.push((self.queries, relations));
+        self.queries += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        self.around.pop();
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        let Expr::CompoundIdentifier(parts) = expr else {
+            return ControlFlow::Continue(());
+        };
+        let [first, _] = parts.as_slice() else {
+            return ControlFlow::Continue(());
+        };
+        let name = ddl::fold(first);
+        let mut is_hidden = false;
+        for (query, relations) in self.around.iter().rev() {
+            if relations.iter().any(|relation| relation.name == name) {
+                if is_hidden {
+                    self.found.entry(*query).or_default().insert(name);
+                }
+                break;
+            }
+            is_hidden |= relations.iter().any(|relation| relation.has(&name));
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Renames relations, by the numbers of their queries.
+struct Renaming {
+    queries: usize,
+    names: HashMap<usize, BTreeSet<String>>,
+}
+
+impl ast::VisitorMut for Renaming {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
-        let tables = query.with.iter().flat_map(|with| &with.cte_tables);
-        tables.for_each(|cte| self.0.know(cte));
-        let mut hidden = Hidden {
-            rows: &self.0,
-            inner: Vec::new(),
-            names: HashSet::new(),
-        };
-        let _ = query.walk(&mut hidden);
-        let names = hidden.names;
-        for (name, _) in self.0.of_body(&query.body) {
-            if names.contains(&name) {
-                give_name(query, &name);
-            }
+        for name in self.names.remove(&self.queries).into_iter().flatten() {
+            give_name(query, &name);
         }
+        self.queries += 1;
         ControlFlow::Continue(())
     }
 }
@@ -106,42 +161,6 @@ fn give_name(query: &mut Query, name: &str) {
         new: &new,
         inner: Vec::new(),
     });
-}
-
-/// Finds the names of relations outside that a column inside has, too.
-struct Hidden<'a> {
-    rows: &'a Rows<'a>,
-    /// The relations of the queries that are being looked at, from the outermost on.
-    inner: Vec<Vec<Relation>>,
-    names: HashSet<String>,
-}
-
-impl ast::Visitor for Hidden<'_> {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
-        self.inner.push(self.rows.of_body(&query.body));
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
-        self.inner.pop();
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-        if let Expr::CompoundIdentifier(parts) = expr
-            && let [first, _] = parts.as_slice()
-        {
-            let name = ddl::fold(first);
-            let mut inner = self.inner.iter().skip(1).flatten();
-            let is_meant = !inner.clone().any(|(relation, _)| *relation == name);
-            if is_meant && inner.any(|(_, columns)| columns.iter().flatten().any(|c| *c == name)) {
-                self.names.insert(name);
-            }
-        }
-        ControlFlow::Continue(())
-    }
 }
 
 /// Puts a relation's new name where the old one means it.

@@ -10,39 +10,22 @@ use datafusion::sql::sqlparser::ast::{
     self, BinaryOperator, Expr, GroupByExpr, JoinConstraint, JoinOperator, ObjectName, Query,
     SelectItem, SetExpr, TableFactor, TableWithJoins,
 };
-use tidelog_storage::Catalog;
 
 use super::dialect::call;
-use super::rows::Rows;
+use super::relations::{Relations, all_differ, constraint, factors, merges};
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::quoted;
 use crate::parse::walk::WalkMut;
 
-/// Writes the merged columns of a query and its subqueries out, as far as the columns of relations have names of their own.
-/// What is left when `all` of them should have is refused where DataFusion would get it wrong.
-pub(super) fn write_out(
-    query: &mut Query,
-    catalog: &Catalog,
-    search_path: &[String],
-    all: bool,
-) -> Result<(), SqlError> {
-    let mut merging = Merging {
-        rows: Rows::new(catalog, search_path),
-        withs: Vec::new(),
-        all,
+/// Writes the merged columns of a query out, whose subqueries have been seen to. What cannot be written out is refused where
+/// DataFusion would get it wrong.
+pub(super) fn write_out(relations: &Relations<'_>, query: &mut Query) -> Result<(), SqlError> {
+    let order_by = match &*query.body {
+        SetExpr::Select(_) => query.order_by.as_mut(),
+        _ => None,
     };
-    match query.walk_mut(&mut merging) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(error) => Err(error),
-    }
-}
-
-struct Merging<'a> {
-    rows: Rows<'a>,
-    /// The WITH clauses of the queries around, which have been seen to.
-    withs: Vec<Option<ast::With>>,
-    all: bool,
+    in_body(relations, &mut query.body, order_by)
 }
 
 /// A column that one side of a join shows.
@@ -56,48 +39,24 @@ struct Shown {
 /// What one side of a join shows, in the order of `*`; `None` where that is not known.
 type Side = Option<Vec<Shown>>;
 
-impl ast::VisitorMut for Merging<'_> {
-    type Break = SqlError;
-
-    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
-        let mut with = query.with.take();
-        for cte in with.iter_mut().flat_map(|with| &mut with.cte_tables) {
-            // A recursive one names itself.
-            self.rows.know(cte);
-            cte.query.walk_mut(self)?;
-            self.rows.know(cte);
+fn in_body(
+    relations: &Relations<'_>,
+    body: &mut SetExpr,
+    order_by: Option<&mut ast::OrderBy>,
+) -> Result<(), SqlError> {
+    match body {
+        SetExpr::Select(select) => Merging(relations).in_select(select, order_by),
+        SetExpr::SetOperation { left, right, .. } => {
+            in_body(relations, left, None)?;
+            in_body(relations, right, None)
         }
-        self.withs.push(with);
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
-        query.with = self.withs.pop().flatten();
-        let order_by = match &*query.body {
-            SetExpr::Select(_) => query.order_by.as_mut(),
-            _ => None,
-        };
-        let done = self.in_body(&mut query.body, order_by);
-        done.map_or_else(ControlFlow::Break, ControlFlow::Continue)
+        _ => Ok(()),
     }
 }
 
-impl Merging<'_> {
-    fn in_body(
-        &self,
-        body: &mut SetExpr,
-        order_by: Option<&mut ast::OrderBy>,
-    ) -> Result<(), SqlError> {
-        match body {
-            SetExpr::Select(select) => self.in_select(select, order_by),
-            SetExpr::SetOperation { left, right, .. } => {
-                self.in_body(left, None)?;
-                self.in_body(right, None)
-            }
-            _ => Ok(()),
-        }
-    }
+struct Merging<'a>(&'a Relations<'a>);
 
+impl Merging<'_> {
     fn in_select(
         &self,
         select: &mut ast::Select,
@@ -120,14 +79,11 @@ impl Merging<'_> {
             .into_iter()
             .any(|(side, needed)| needed && side.is_none())
         {
-            return match self.all {
-                true => select.from.iter().try_for_each(refuse),
-                false => Ok(()),
-            };
+            return select.from.iter().try_for_each(refuse);
         }
         select.from = from;
         let shown: Vec<Shown> = sides.into_iter().flatten().flatten().collect();
-        let names = Names::of(&self.rows, &shown);
+        let names = Names::of(self.0, &shown);
         let items = std::mem::take(&mut select.projection).into_iter();
         select.projection = items
             .flat_map(|item| match item {
@@ -174,7 +130,7 @@ impl Merging<'_> {
         let mut left = self.side(&mut from.relation)?;
         for join in &mut from.joins {
             if let Some(left) = &left {
-                Names::of(&self.rows, left).replace(&mut join.relation);
+                Names::of(self.0, left).replace(&mut join.relation);
             }
             let right = self.side(&mut join.relation)?;
             let natural = matches!(
@@ -222,7 +178,7 @@ impl Merging<'_> {
         if !merges {
             let shown: Vec<Shown> = ours.into_iter().chain(theirs).collect();
             if let Some(JoinConstraint::On(condition)) = constraint_mut(operator) {
-                Names::of(&self.rows, &shown).replace(condition);
+                Names::of(self.0, &shown).replace(condition);
             }
             return Ok(shown);
         }
@@ -274,23 +230,12 @@ impl Merging<'_> {
         {
             return self.joined(table_with_joins);
         }
-        let known = match factor {
-            // A function that gives values.
-            TableFactor::UNNEST {
-                alias: Some(alias),
-                array_exprs,
-                ..
-            } if array_exprs.len() == 1 && alias.columns.len() == 1 => {
-                let column = ddl::fold(&alias.columns[0].name);
-                Some((ddl::fold(&alias.name), Some(vec![column])))
-            }
-            _ => self.rows.relation(factor),
-        };
-        let Some((relation, Some(columns))) = known else {
+        let known = self.0.relation(factor);
+        let Some((relation, columns)) = known.and_then(|known| Some((known.name, known.columns?)))
+        else {
             return Ok(None);
         };
-        let mut names = HashSet::new();
-        if !columns.iter().all(|column| names.insert(column)) {
+        if !all_differ(&columns) {
             return Ok(None);
         }
         let qualifier = match factor {
@@ -343,19 +288,6 @@ fn the_one(side: &[Shown], name: &str, which: &str) -> Result<Expr, SqlError> {
     }
 }
 
-fn constraint(operator: &JoinOperator) -> Option<&JoinConstraint> {
-    match operator {
-        JoinOperator::Join(constraint)
-        | JoinOperator::Inner(constraint)
-        | JoinOperator::Left(constraint)
-        | JoinOperator::LeftOuter(constraint)
-        | JoinOperator::Right(constraint)
-        | JoinOperator::RightOuter(constraint)
-        | JoinOperator::FullOuter(constraint) => Some(constraint),
-        _ => None,
-    }
-}
-
 fn constraint_mut(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {
     match operator {
         JoinOperator::Join(constraint)
@@ -384,13 +316,6 @@ fn merged_names(join: &ast::Join) -> Option<Result<Vec<String>, SqlError>> {
     }
 }
 
-/// Whether joins merge columns somewhere in a FROM item.
-fn merges(from: &TableWithJoins) -> bool {
-    let nested = |factor: &TableFactor| matches!(factor, TableFactor::NestedJoin { table_with_joins, .. } if merges(table_with_joins));
-    nested(&from.relation)
-        || (from.joins.iter()).any(|join| merged_names(join).is_some() || nested(&join.relation))
-}
-
 /// 0A000 for a join of relations whose columns are not known that merges other columns than the left ones.
 fn refuse(from: &TableWithJoins) -> Result<(), SqlError> {
     for join in &from.joins {
@@ -404,9 +329,8 @@ fn refuse(from: &TableWithJoins) -> Result<(), SqlError> {
             return Err(SqlError::unsupported(what));
         }
     }
-    let factors =
-        std::iter::once(&from.relation).chain(from.joins.iter().map(|join| &join.relation));
-    for factor in factors {
+    let joined = from.joins.iter().map(|join| &join.relation);
+    for factor in std::iter::once(&from.relation).chain(joined) {
         if let TableFactor::NestedJoin {
             table_with_joins, ..
         } = factor
@@ -419,19 +343,19 @@ fn refuse(from: &TableWithJoins) -> Result<(), SqlError> {
 
 /// Names that mean merged columns, with what they mean.
 struct Names<'a> {
-    rows: &'a Rows<'a>,
+    relations: &'a Relations<'a>,
     values: HashMap<String, Expr>,
 }
 
 impl<'a> Names<'a> {
     /// Those that mean only one column.
-    fn of(rows: &'a Rows<'a>, shown: &[Shown]) -> Names<'a> {
+    fn of(relations: &'a Relations<'a>, shown: &[Shown]) -> Names<'a> {
         let times = |name: &str| shown.iter().filter(|shown| shown.name == name).count();
         let merged = shown
             .iter()
             .filter(|shown| shown.is_merged && times(&shown.name) == 1);
         Names {
-            rows,
+            relations,
             values: merged
                 .map(|shown| (shown.name.clone(), shown.value.clone()))
                 .collect(),
@@ -481,12 +405,8 @@ impl Replace<'_> {
             return None;
         };
         let mut own = HashSet::new();
-        let factors = select.from.iter().flat_map(|from| {
-            let joined = from.joins.iter().map(|join| &join.relation);
-            std::iter::once(&from.relation).chain(joined)
-        });
-        for factor in factors {
-            own.extend(self.names.rows.relation(factor)?.1?);
+        for factor in select.from.iter().flat_map(factors) {
+            own.extend(self.names.relations.relation(factor)?.columns?);
         }
         own.extend(select.projection.iter().filter_map(|item| match item {
             SelectItem::ExprWithAlias { alias, .. } => Some(ddl::fold(alias)),

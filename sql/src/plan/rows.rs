@@ -4,51 +4,39 @@
 //!
 //! Does not: tell a row that an outer join has filled up with NULLs from one that has them.
 
-use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    self, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, SelectItem, SetExpr, TableFactor,
+    self, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, SelectItem, SetExpr,
 };
 use tidelog_storage::Catalog;
 
+use super::relations::{Relation, Relations};
+use crate::ddl;
 use crate::functions::UNTAGGED;
 use crate::parse::walk::WalkMut;
 use crate::parse::{parse_expression, quoted};
-use crate::{ddl, system};
 
 /// Writes whole rows in these functions as objects, and what a function in FROM gives that is no row as its column.
 pub(super) fn expand(query: &mut ast::Query, catalog: &Catalog, search_path: &[String]) {
-    let _ = query.walk_mut(&mut Rows::new(catalog, search_path));
+    let _ = query.walk_mut(&mut Rows(Relations::new(catalog, search_path)));
 }
 
-/// What is known of a query's relations before it is planned.
-pub(super) struct Rows<'a> {
-    catalog: &'a Catalog,
-    search_path: &'a [String],
-    /// The columns of common table expressions.
-    pub(super) ctes: HashMap<String, Option<Vec<String>>>,
-}
-
-/// What a FROM item is called and, where they are known, its columns.
-pub(super) type Relation = (String, Option<Vec<String>>);
+struct Rows<'a>(Relations<'a>);
 
 impl ast::VisitorMut for Rows<'_> {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &mut ast::Query) -> ControlFlow<()> {
-        let tables = query.with.iter().flat_map(|with| &with.cte_tables);
-        tables.for_each(|cte| self.know(cte));
+        self.0.know_all(query);
         ControlFlow::Continue(())
     }
 
     fn post_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<()> {
-        let relations = self.relations(&select.from);
-        let scalars = scalars(&select.from);
+        let relations = self.0.of(&select.from);
         let calls = &mut Calls {
-            rows: self,
+            known: &self.0,
             relations: &relations,
-            scalars: &scalars,
             inner: Vec::new(),
         };
         name_groups(select, calls);
@@ -85,47 +73,24 @@ impl ast::VisitorMut for Rows<'_> {
         let (SetExpr::Select(select), Some(order)) = (&*query.body, &mut query.order_by) else {
             return ControlFlow::Continue(());
         };
-        let scalars = scalars(&select.from);
-        if scalars.is_empty() {
+        let mut relations = self.0.of(&select.from);
+        if !relations.iter().any(|relation| relation.is_scalar) {
             return ControlFlow::Continue(());
         }
-        let relations = self.relations(&select.from);
         let given = |name: &str| {
             select.projection.iter().any(|item| {
                 matches!(item, SelectItem::ExprWithAlias { alias, .. } if ddl::fold(alias) == name)
             })
         };
-        let open: Vec<_> = (scalars.into_iter())
-            .filter(|(name, _)| !given(name))
-            .collect();
+        // A name alone is first a column of the result.
+        relations.retain(|relation| !relation.is_scalar || !given(&relation.name));
         let _ = order.walk_mut(&mut Calls {
-            rows: self,
+            known: &self.0,
             relations: &relations,
-            scalars: &open,
-            inner: Vec::new(),
+            inner: vec![Vec::new()],
         });
         ControlFlow::Continue(())
     }
-}
-
-/// The functions in FROM that give values instead of rows: what they are called, and their only columns.
-fn scalars(from: &[ast::TableWithJoins]) -> Vec<(String, String)> {
-    let factors = from.iter().flat_map(|from| {
-        let joined = from.joins.iter().map(|join| &join.relation);
-        std::iter::once(&from.relation).chain(joined)
-    });
-    let scalar = |factor: &TableFactor| match factor {
-        TableFactor::UNNEST {
-            alias: Some(alias),
-            array_exprs,
-            ..
-        } => match (array_exprs.as_slice(), alias.columns.as_slice()) {
-            ([_], [column]) => Some((ddl::fold(&alias.name), ddl::fold(&column.name))),
-            _ => None,
-        },
-        _ => None,
-    };
-    factors.filter_map(scalar).collect()
 }
 
 /// Puts what the select list calls so in the place of names in ROLLUP and its like, unless they are columns of FROM.
@@ -133,7 +98,11 @@ fn name_groups(select: &mut ast::Select, calls: &Calls<'_>) {
     let ast::GroupByExpr::Expressions(exprs, _) = &mut select.group_by else {
         return;
     };
-    if calls.relations.iter().any(|(_, columns)| columns.is_none()) {
+    if calls
+        .relations
+        .iter()
+        .any(|relation| relation.columns.is_none())
+    {
         return;
     }
     for set in exprs {
@@ -158,164 +127,10 @@ fn name_groups(select: &mut ast::Select, calls: &Calls<'_>) {
     }
 }
 
-impl<'a> Rows<'a> {
-    pub(super) fn new(catalog: &'a Catalog, search_path: &'a [String]) -> Rows<'a> {
-        Rows {
-            catalog,
-            search_path,
-            ctes: HashMap::new(),
-        }
-    }
-
-    /// Looks at the columns of a common table expression.
-    pub(super) fn know(&mut self, cte: &ast::Cte) {
-        let columns = self.aliased(&cte.alias, |rows| rows.columns_of(&cte.query.body));
-        self.ctes.insert(ddl::fold(&cte.alias.name), columns);
-    }
-
-    pub(super) fn relations(&self, from: &[ast::TableWithJoins]) -> Vec<Relation> {
-        let factors = from.iter().flat_map(|from| {
-            let joined = from.joins.iter().map(|join| &join.relation);
-            std::iter::once(&from.relation).chain(joined)
-        });
-        factors.filter_map(|factor| self.relation(factor)).collect()
-    }
-
-    /// The relations of a query that is one select.
-    pub(super) fn of_body(&self, body: &SetExpr) -> Vec<Relation> {
-        match body {
-            SetExpr::Select(select) => self.relations(&select.from),
-            _ => Vec::new(),
-        }
-    }
-
-    /// Columns under the names that an alias gives them.
-    pub(super) fn aliased(
-        &self,
-        alias: &ast::TableAlias,
-        columns: impl FnOnce(&Self) -> Option<Vec<String>>,
-    ) -> Option<Vec<String>> {
-        let mut columns = columns(self)?;
-        for (column, given) in columns.iter_mut().zip(&alias.columns) {
-            *column = ddl::fold(&given.name);
-        }
-        Some(columns)
-    }
-
-    pub(super) fn relation(&self, factor: &TableFactor) -> Option<Relation> {
-        match factor {
-            TableFactor::Table {
-                name,
-                alias,
-                args: None,
-                ..
-            } => {
-                let last = ddl::fold(name.0.last()?.as_ident()?);
-                let columns = self.columns_of_table(name, &last);
-                Some(match alias {
-                    None => (last, columns),
-                    Some(alias) => (ddl::fold(&alias.name), self.aliased(alias, |_| columns)),
-                })
-            }
-            TableFactor::Derived {
-                subquery,
-                alias: Some(alias),
-                ..
-            } => Some((
-                ddl::fold(&alias.name),
-                self.aliased(alias, |rows| rows.columns_of(&subquery.body)),
-            )),
-            // A function that gives rows.
-            TableFactor::UNNEST {
-                alias: Some(alias), ..
-            } if alias.columns.len() > 1 => {
-                let columns = alias.columns.iter().map(|column| ddl::fold(&column.name));
-                Some((ddl::fold(&alias.name), Some(columns.collect())))
-            }
-            _ => None,
-        }
-    }
-
-    fn columns_of_table(&self, name: &ast::ObjectName, last: &str) -> Option<Vec<String>> {
-        if name.0.len() == 1
-            && let Some(columns) = self.ctes.get(last)
-        {
-            return columns.clone();
-        }
-        let schema = match name.0.len() {
-            2 => Some(ddl::fold(name.0[0].as_ident()?)),
-            _ => None,
-        };
-        if let Ok(table) = ddl::resolve(self.catalog, self.search_path, name) {
-            return Some(table.columns.iter().map(|c| c.name.clone()).collect());
-        }
-        let view = ddl::view::find_view(self.catalog, self.search_path, schema.as_deref(), last);
-        if let Some(view) = view {
-            return Some(view.columns.iter().map(|(name, _)| name.clone()).collect());
-        }
-        let relation = system::relation(schema.as_deref(), last)?;
-        Some(relation.column_names())
-    }
-
-    /// The names of a query's columns, with their marks; `None` when it does not tell all of them.
-    pub(super) fn columns_of(&self, body: &SetExpr) -> Option<Vec<String>> {
-        let select = match body {
-            SetExpr::Select(select) => select,
-            SetExpr::Query(query) => return self.columns_of(&query.body),
-            SetExpr::SetOperation { left, .. } => return self.columns_of(left),
-            SetExpr::Values(values) => {
-                let width = values.rows.first()?.content.len();
-                return Some((1..=width).map(|at| format!("column{at}")).collect());
-            }
-            _ => return None,
-        };
-        let mut columns = Vec::new();
-        for item in &select.projection {
-            match item {
-                SelectItem::UnnamedExpr(expr) => {
-                    let name = super::names::name_of(expr);
-                    columns.push(name.map_or("?column?".to_string(), |(name, _)| name));
-                }
-                SelectItem::ExprWithAlias { alias, .. } => columns.push(ddl::fold(alias)),
-                SelectItem::Wildcard(_) => {
-                    for (_, of) in self.starred(&select.from)? {
-                        columns.extend(of?);
-                    }
-                }
-                SelectItem::QualifiedWildcard(kind, _) => {
-                    let wanted = kind.to_string();
-                    let relations = self.relations(&select.from);
-                    let (_, of) = relations.into_iter().find(|(name, _)| {
-                        wanted == format!("{name}.*") || wanted == format!("{}.*", quoted(name))
-                    })?;
-                    columns.extend(of?);
-                }
-                _ => return None,
-            }
-        }
-        Some(columns)
-    }
-}
-
-impl Rows<'_> {
-    /// The relations whose columns `*` gives; `None` where it does not give all columns of each.
-    pub(super) fn starred(&self, from: &[ast::TableWithJoins]) -> Option<Vec<Relation>> {
-        let plain = |join: &ast::Join| {
-            let said = join.to_string();
-            !said.contains("NATURAL") && !said.contains("USING(")
-        };
-        let joins = from.iter().flat_map(|from| &from.joins);
-        let relations = self.relations(from);
-        let count: usize = from.iter().map(|from| 1 + from.joins.len()).sum();
-        (joins.into_iter().all(plain) && relations.len() == count).then_some(relations)
-    }
-}
-
 struct Calls<'a> {
-    rows: &'a Rows<'a>,
+    known: &'a Relations<'a>,
     relations: &'a [Relation],
-    scalars: &'a [(String, String)],
-    /// The relations of the selects inside that are being looked at.
+    /// The relations of the selects that are being looked at, of which the first is the one itself.
     inner: Vec<Vec<Relation>>,
 }
 
@@ -323,7 +138,7 @@ impl ast::VisitorMut for Calls<'_> {
     type Break = ();
 
     fn pre_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<()> {
-        self.inner.push(self.rows.relations(&select.from));
+        self.inner.push(self.known.of(&select.from));
         ControlFlow::Continue(())
     }
 
@@ -358,14 +173,14 @@ impl Calls<'_> {
         if self.has_column(row) {
             return None;
         }
-        let (_, columns) = self.relations.iter().find(|(name, _)| name == row)?;
-        columns.as_deref()
+        let mut rows = self.relations.iter().filter(|relation| !relation.is_scalar);
+        rows.find(|relation| relation.name == row)?
+            .columns
+            .as_deref()
     }
 
     fn has_column(&self, name: &str) -> bool {
-        let is_column = |(_, columns): &Relation| columns.iter().flatten().any(|c| c == name);
-        self.relations.iter().any(is_column)
-            || self.scalars.iter().any(|(_, column)| column == name)
+        self.relations.iter().any(|relation| relation.has(name))
     }
 
     /// The column that the name of a function in FROM alone means, where it gives no rows.
@@ -374,23 +189,15 @@ impl Calls<'_> {
             return None;
         };
         let name = ddl::fold(ident);
-        let (relation, column) = self
-            .scalars
-            .iter()
-            .find(|(relation, _)| *relation == name)?;
+        let mut scalars = self.relations.iter().filter(|relation| relation.is_scalar);
+        let relation = scalars.find(|relation| relation.name == name)?;
+        let column = relation.columns.as_ref()?.first()?;
         // A select inside may have a column of this name.
-        let hides = |(_, columns): &Relation| match columns {
-            Some(columns) => columns.contains(&name),
-            None => true,
-        };
-        let inside = self.inner.iter().skip(1).flatten().any(hides);
-        if self.has_column(&name) || inside {
+        let hides = |relation: &Relation| relation.columns.is_none() || relation.has(&name);
+        if self.has_column(&name) || self.inner.iter().skip(1).flatten().any(hides) {
             return None;
         }
-        Some(Expr::CompoundIdentifier(vec![
-            quoted(relation),
-            quoted(column),
-        ]))
+        Some(relation.column(column))
     }
 
     /// `t`, `(a, b)` or `ROW(a, b)` as the text of a row.
