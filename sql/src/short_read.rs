@@ -21,7 +21,7 @@ use tidelog_storage::{ColumnType, Datum, Partition, PartitionSet, StorageError, 
 
 use crate::error::{SqlError, from_datafusion};
 use crate::output::{self, OutputColumn, RowStream};
-use crate::provider::{Relation, Scope, batch_of, blocking};
+use crate::provider::{Relation, Scope, batch_of};
 
 /// Keys that are read at most; more are planned.
 const KEYS_MAX: usize = 100;
@@ -159,7 +159,7 @@ impl ShortRead {
 
     /// The rows; `None` when they have to be planned after all.
     pub(crate) async fn run(
-        self: &Arc<ShortRead>,
+        &self,
         state: &SessionState,
         scope: &Arc<Scope>,
         columns: &[OutputColumn],
@@ -191,13 +191,7 @@ impl ShortRead {
             };
             keys.iter().map(look_up).collect::<Result<Vec<_>, _>>()?
         };
-        let is_cold = found.iter().any(|found| matches!(found, Lookup::Cold(_)));
-        let (read, of) = (self.clone(), scope.clone());
-        let batch = move || read.batch(&of, &partition, found);
-        let batch = match is_cold {
-            true => blocking(batch).await.map_err(from_datafusion)?,
-            false => batch()?,
-        };
+        let batch = self.batch(scope, &partition, found).await?;
         let batch = self.evaluate(state, batch, types, values)?;
         let arrays = batch.columns().iter().zip(columns);
         let arrays = arrays.map(|(array, column)| output::conform(array, column.ty));
@@ -205,8 +199,8 @@ impl ShortRead {
         Ok(Some(output::once(batch)))
     }
 
-    /// The rows that were found, those in files read from there. Blocking only for these.
-    fn batch(
+    /// The rows that were found, those in files read from there.
+    async fn batch(
         &self,
         scope: &Scope,
         partition: &Partition,
@@ -219,7 +213,8 @@ impl ShortRead {
                 Lookup::Absent => {}
                 Lookup::Hot(version) => versions.push(version),
                 Lookup::Cold(seq) => {
-                    versions.push(scope.store.read_cold(snapshot, table, partition, seq)?);
+                    let version = scope.store.fetch_cold(snapshot, table, partition, seq);
+                    versions.push(version.await?);
                 }
             }
         }

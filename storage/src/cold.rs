@@ -274,9 +274,10 @@ pub(crate) fn table_of_file(path: &str, partition: &Partition) -> Option<TableId
 
 /// Waits for a future on a thread that may block, whatever runs there.
 pub(crate) fn wait<T>(runtime: &tokio::runtime::Handle, work: impl Future<Output = T>) -> T {
-    // Not `Handle::block_on`, which refuses to be called from inside a task.
+    // Not `Handle::block_on`, which refuses to be called from inside a task; that task's budget, once it is spent, would have
+    // this wait for ever.
     let _inside = runtime.enter();
-    futures::executor::block_on(work)
+    futures::executor::block_on(tokio::task::unconstrained(work))
 }
 
 /// Longest path part made of a name; file systems take 255 bytes, and a suffix may follow.

@@ -377,12 +377,22 @@ impl Store {
         partition: &Partition,
         seq: Seq,
     ) -> Result<RowVersion, StorageError> {
-        let file = point::holder(snapshot, table.id, partition, seq)?;
-        let stores = &self.flusher.cold.stores;
         // Jobs may be the last to get a processor.
         let own = tokio::runtime::Handle::try_current();
         let runtime = own.as_ref().unwrap_or(&self.runtime);
-        wait(runtime, point::read_version(stores, &file, table, seq))
+        wait(runtime, self.fetch_cold(snapshot, table, partition, seq))
+    }
+
+    /// As `read_cold`. It decodes what is not in memory in the thread that polls it: up to a page of each column.
+    pub async fn fetch_cold(
+        &self,
+        snapshot: &Snapshot,
+        table: &TableDef,
+        partition: &Partition,
+        seq: Seq,
+    ) -> Result<RowVersion, StorageError> {
+        let file = point::holder(snapshot, table.id, partition, seq)?;
+        point::read_version(&self.flusher.cold.stores, &file, table, seq).await
     }
 
     /// Up to about `limit` changes of the scope with a Seq after `after`, in commit order. `Trimmed` when some

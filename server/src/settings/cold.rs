@@ -27,7 +27,7 @@ pub(crate) struct ColdFlags {
     /// How long a request to an object store may take, retries included [default: 30s]
     #[arg(long, env = "TIDELOG_COLD_TIMEOUT", value_name = "TIME")]
     cold_timeout: Option<String>,
-    /// Memory for footers of cold files and parts of remote ones; 0 for none [default: 256MB]
+    /// Memory for footers of cold files, rows of them that were read by key, and parts of remote ones; 0 for none [default: 256MB]
     #[arg(long, env = "TIDELOG_COLD_CACHE", value_name = "SIZE")]
     cold_cache: Option<String>,
 }

@@ -1,4 +1,5 @@
-//! What is kept of cold files in memory: their footers, and blocks of those that lie far away.
+//! What is kept of cold files in memory: their footers, rows that were read by key with those beside them, and blocks of
+//! files that lie far away.
 //!
 //! Guarantees: it never takes more than its bytes. A cold file never changes, so an entry is never stale; entries of
 //! removed files go. Does not: keep blocks of local files, which the operating system does.
@@ -7,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
+use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use parquet::file::metadata::ParquetMetaData;
@@ -32,12 +34,25 @@ struct Key {
 enum Part {
     Footer,
     Block(u64),
+    Rows(RowsAt),
+}
+
+/// Which decoded rows of a file: a cold file never changes, so where they begin tells where they end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct RowsAt {
+    /// The row group.
+    pub(crate) group: usize,
+    /// The first of them in it.
+    pub(crate) first: usize,
+    /// Whether they are all columns, or `_seq` alone.
+    pub(crate) whole: bool,
 }
 
 #[derive(Clone)]
 enum Entry {
     Footer(Arc<ParquetMetaData>),
     Block(Bytes),
+    Rows(RecordBatch),
 }
 
 #[derive(Clone)]
@@ -48,12 +63,13 @@ impl Weighter<Key, Entry> for Bytewise {
         let value = match entry {
             Entry::Footer(footer) => footer.memory_size(),
             Entry::Block(bytes) => bytes.len(),
+            Entry::Rows(rows) => rows.get_array_memory_size(),
         };
         (value + key.path.len() + ENTRY_BYTES) as u64
     }
 }
 
-/// Footers and blocks by path.
+/// Footers, rows and blocks by path.
 pub(crate) struct ColdCache {
     entries: Cache<Key, Entry, Bytewise>,
     bytes: u64,
@@ -102,6 +118,25 @@ impl ColdCache {
         let footer = load.await?;
         self.entries.insert(key, Entry::Footer(footer.clone()));
         Ok(footer)
+    }
+
+    /// Decoded rows of the file, read by `load` when they are not here.
+    pub(crate) async fn rows<E>(
+        &self,
+        path: &str,
+        at: RowsAt,
+        load: impl Future<Output = Result<RecordBatch, E>>,
+    ) -> Result<RecordBatch, E> {
+        let key = Key {
+            path: path.into(),
+            part: Part::Rows(at),
+        };
+        if let Some(Entry::Rows(rows)) = self.entries.get(&key) {
+            return Ok(rows);
+        }
+        let rows = load.await?;
+        self.entries.insert(key, Entry::Rows(rows.clone()));
+        Ok(rows)
     }
 
     /// Parts of a file; what is not here is fetched in whole blocks. As with `get_range` of a store, a range that

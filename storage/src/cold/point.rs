@@ -1,8 +1,10 @@
 //! Reading one version out of its cold file.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::AsArray;
+use arrow::compute::concat_batches;
 use arrow::datatypes::Int64Type;
 use arrow::record_batch::RecordBatch;
 use futures::TryStreamExt;
@@ -12,12 +14,14 @@ use parquet::arrow::arrow_reader::{
 use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
+use parquet::file::page_index::offset_index::OffsetIndexMetaData;
 use parquet::file::statistics::Statistics;
 
+use super::cache::RowsAt;
 use super::reader::ColdReader;
 use super::stores::Stores;
 use super::{ColdFile, META_FILE, meta_key};
-use crate::catalog::{TableDef, TableId};
+use crate::catalog::{ColumnDef, TableDef, TableId};
 use crate::datum::{Row, datum_at, from_stored};
 use crate::error::StorageError;
 use crate::hot::Family;
@@ -27,29 +31,37 @@ use crate::snapshot::Snapshot;
 use crate::transaction::{Partition, RowVersion};
 use crate::widen;
 
-/// Rows of `_seq` that are looked through at a time.
-const BATCH_ROWS: usize = 8192;
+/// Text that the rows beside one may have for all of them to be decoded with it.
+const BESIDE_BYTES: i64 = 1 << 20;
 
-/// The version with this Seq in the table's present columns; `Corrupt` when the file does not hold it.
+/// The version with this Seq in the table's present columns; `Corrupt` when the file does not hold it. The rows beside it
+/// are kept in memory: what decoding it costs, it costs once for all of them.
 pub(crate) async fn read_version(
     stores: &Arc<Stores>,
     file: &ColdFile,
     table: &TableDef,
     seq: Seq,
 ) -> Result<RowVersion, StorageError> {
-    let open = || ColdReader::new(stores.clone(), &file.path, file.bytes);
-    let footer = open()?.footer().await?;
-    let metadata = ArrowReaderMetadata::try_new(footer.clone(), ArrowReaderOptions::new())?;
+    let footer = ColdReader::new(stores.clone(), &file.path, file.bytes)?
+        .footer()
+        .await?;
     for (group, about) in footer.row_groups().iter().enumerate() {
         if !may_hold(about, seq) {
             continue;
         }
         let part = Part {
-            metadata: &metadata,
+            stores,
+            file,
+            footer: &footer,
             group,
         };
-        if let Some(at) = part.row_of(open()?, seq).await? {
-            let row = part.row_at(open()?, at, table).await?;
+        if let Some(at) = part.row_of(seq).await? {
+            let span = part.beside(at)?;
+            let rows = part.rows(span.clone(), true).await?;
+            if at - span.start >= rows.num_rows() {
+                break;
+            }
+            let row = row_of(&rows.slice(at - span.start, 1), table)?;
             return Ok(RowVersion { seq, row });
         }
     }
@@ -94,157 +106,163 @@ fn may_hold(group: &RowGroupMetaData, seq: Seq) -> bool {
 
 /// A row group of a file.
 struct Part<'a> {
-    metadata: &'a ArrowReaderMetadata,
+    stores: &'a Arc<Stores>,
+    file: &'a ColdFile,
+    footer: &'a Arc<ParquetMetaData>,
     group: usize,
 }
 
 impl Part<'_> {
     /// Where in the row group the version stands.
-    async fn row_of(&self, file: ColdReader, seq: Seq) -> Result<Option<usize>, StorageError> {
-        let pages = pages_of(self.metadata.metadata(), self.group, seq);
-        let builder =
-            ParquetRecordBatchStreamBuilder::new_with_metadata(file, self.metadata.clone());
-        let mask = ProjectionMask::columns(builder.parquet_schema(), ["_seq"]);
-        let mut builder = builder
-            .with_projection(mask)
-            .with_row_groups(vec![self.group])
-            .with_batch_size(BATCH_ROWS);
-        if let Some(pages) = &pages {
-            builder = builder.with_row_selection(RowSelection::from(pages.clone()));
-        }
-        let mut seqs = builder.build()?;
-        // Rows that were read before this batch.
-        let mut before = 0;
-        while let Some(batch) = seqs.try_next().await? {
-            let column = (batch.columns().first())
+    async fn row_of(&self, seq: Seq) -> Result<Option<usize>, StorageError> {
+        for page in self.pages_of(seq)? {
+            let rows = self.rows(page.clone(), false).await?;
+            let seqs = (rows.columns().first())
                 .and_then(|column| column.as_primitive_opt::<Int64Type>())
                 .ok_or_else(|| StorageError::Corrupt("_seq is no bigint".to_string()))?;
-            if let Some(at) = column
-                .values()
-                .iter()
-                .position(|held| *held == seq.as_i64())
-            {
-                return Ok(Some(place(pages.as_deref(), before + at)));
+            let place = seqs.values().iter().position(|held| *held == seq.as_i64());
+            if let Some(place) = place {
+                return Ok(Some(page.start + place));
             }
-            before += batch.num_rows();
         }
         Ok(None)
     }
 
-    async fn row_at(
-        &self,
-        file: ColdReader,
-        at: usize,
-        table: &TableDef,
-    ) -> Result<Row, StorageError> {
-        let builder =
-            ParquetRecordBatchStreamBuilder::new_with_metadata(file, self.metadata.clone());
-        let held = builder.schema().clone();
-        let names = (table
-            .columns
-            .iter()
-            .map(|column| column.stored_name.as_str()))
-        .filter(|name| held.index_of(name).is_ok());
-        let mask = ProjectionMask::columns(builder.parquet_schema(), names);
-        let mut rows = builder
-            .with_projection(mask)
+    /// The rows of the pages whose `_seq` may be this one; all where the file does not tell.
+    fn pages_of(&self, seq: Seq) -> Result<Vec<Range<usize>>, StorageError> {
+        let about = self.footer.row_group(self.group);
+        let rows = row_count(about.num_rows())?;
+        let everything = || Ok(std::iter::once(0..rows).collect());
+        let is_seq = |column: &parquet::file::metadata::ColumnChunkMetaData| {
+            column.column_descr().name() == "_seq"
+        };
+        let Some(column) = about.columns().iter().position(is_seq) else {
+            return everything();
+        };
+        let index =
+            (self.footer.column_index()).and_then(|index| index.get(self.group)?.get(column));
+        let (Some(ColumnIndexMetaData::INT64(index)), Some(places)) =
+            (index, self.places().get(column))
+        else {
+            return everything();
+        };
+        if places.page_locations().len() != index.min_values().len() {
+            return everything();
+        }
+        let seq = seq.as_i64();
+        let mut pages = Vec::new();
+        for at in 0..places.page_locations().len() {
+            if let (Some(min), Some(max)) = (index.min_value(at), index.max_value(at))
+                && (*min..=*max).contains(&seq)
+            {
+                pages.push(page_rows(places, at, rows)?);
+            }
+        }
+        Ok(pages)
+    }
+
+    /// The rows around one that stand with it in one page of each column, unless they have much text; the row alone
+    /// where the file does not tell.
+    fn beside(&self, at: usize) -> Result<Range<usize>, StorageError> {
+        let rows = row_count(self.footer.row_group(self.group).num_rows())?;
+        let mut span = 0..rows;
+        let mut bytes = 0;
+        for places in self.places() {
+            let pages = places.page_locations();
+            let first = i64::try_from(at).unwrap_or(i64::MAX);
+            let next = pages.partition_point(|page| page.first_row_index <= first);
+            let Some(page) = next.checked_sub(1) else {
+                return Ok(at..at + 1);
+            };
+            let rows = page_rows(places, page, rows)?;
+            span = span.start.max(rows.start)..span.end.min(rows.end);
+            let text = places.unencoded_byte_array_data_bytes();
+            bytes += text.and_then(|bytes| bytes.get(page)).copied().unwrap_or(0);
+        }
+        match self.places().is_empty() || bytes > BESIDE_BYTES {
+            true => Ok(at..at + 1),
+            false => Ok(span),
+        }
+    }
+
+    /// Where the pages of each column lie; nothing where the file does not tell.
+    fn places(&self) -> &[OffsetIndexMetaData] {
+        let index = self.footer.offset_index();
+        let places = index.and_then(|index| index.get(self.group));
+        places.map_or(&[], Vec::as_slice)
+    }
+
+    /// Rows of the group, all columns or `_seq` alone.
+    async fn rows(&self, rows: Range<usize>, whole: bool) -> Result<RecordBatch, StorageError> {
+        let at = RowsAt {
+            group: self.group,
+            first: rows.start,
+            whole,
+        };
+        let load = self.load(rows, whole);
+        match &self.stores.cache {
+            Some(cache) => cache.rows(&self.file.path, at, load).await,
+            None => load.await,
+        }
+    }
+
+    async fn load(&self, rows: Range<usize>, whole: bool) -> Result<RecordBatch, StorageError> {
+        let file = ColdReader::new(self.stores.clone(), &self.file.path, self.file.bytes)?;
+        let metadata =
+            ArrowReaderMetadata::try_new(self.footer.clone(), ArrowReaderOptions::new())?;
+        let mut builder = ParquetRecordBatchStreamBuilder::new_with_metadata(file, metadata)
             .with_row_groups(vec![self.group])
             .with_row_selection(RowSelection::from(vec![
-                RowSelector::skip(at),
-                RowSelector::select(1),
+                RowSelector::skip(rows.start),
+                RowSelector::select(rows.len()),
             ]))
-            .with_batch_size(1)
-            .build()?;
-        let batch = rows.try_next().await?;
-        row_of_batch(batch, table)
+            .with_batch_size(rows.len());
+        if !whole {
+            let mask = ProjectionMask::columns(builder.parquet_schema(), ["_seq"]);
+            builder = builder.with_projection(mask);
+        }
+        let stream = builder.build()?;
+        let schema = stream.schema().clone();
+        let batches: Vec<RecordBatch> = stream.try_collect().await?;
+        Ok(match <[RecordBatch; 1]>::try_from(batches) {
+            Ok([batch]) => batch,
+            Err(batches) => concat_batches(&schema, &batches)?,
+        })
     }
 }
 
-fn row_of_batch(batch: Option<RecordBatch>, table: &TableDef) -> Result<Row, StorageError> {
-    let corrupt = |what: &str| StorageError::Corrupt(format!("a cold row's {what}"));
-    let batch = batch.ok_or_else(|| corrupt("batch"))?;
-    let value = |column: &crate::catalog::ColumnDef| match batch.column_by_name(&column.stored_name)
-    {
-        Some(array) if batch.num_rows() == 1 => {
+/// The rows of a page.
+fn page_rows(
+    places: &OffsetIndexMetaData,
+    page: usize,
+    rows: usize,
+) -> Result<Range<usize>, StorageError> {
+    let pages = places.page_locations();
+    let end = match pages.get(page + 1) {
+        Some(next) => row_count(next.first_row_index)?,
+        None => rows,
+    };
+    let range = row_count(pages[page].first_row_index)?..end;
+    match range.start < range.end && range.end <= rows {
+        true => Ok(range),
+        false => Err(StorageError::Corrupt("pages of a cold file".to_string())),
+    }
+}
+
+fn row_count(rows: i64) -> Result<usize, StorageError> {
+    usize::try_from(rows).map_err(|_| StorageError::Corrupt("rows of a cold file".to_string()))
+}
+
+fn row_of(batch: &RecordBatch, table: &TableDef) -> Result<Row, StorageError> {
+    let value = |column: &ColumnDef| match batch.column_by_name(&column.stored_name) {
+        Some(array) => {
             let array = from_stored(array, column.ty);
-            let value = datum_at(&array, 0).ok_or_else(|| corrupt(&column.name))?;
+            let value = datum_at(&array, 0)
+                .ok_or_else(|| StorageError::Corrupt(format!("a cold row's {}", column.name)))?;
             Ok(widen::value(value, column.ty).to_owned())
         }
-        Some(_) => Err(corrupt("place")),
         // The file is older than the column.
         None => Ok(column.missing.clone()),
     };
     table.columns.iter().map(value).collect()
-}
-
-/// Which rows of the group lie in pages whose `_seq` may be this one; `None` when the file does not tell.
-fn pages_of(footer: &ParquetMetaData, group: usize, seq: Seq) -> Option<Vec<RowSelector>> {
-    let about = footer.row_group(group);
-    let column =
-        (about.columns().iter()).position(|column| column.column_descr().name() == "_seq")?;
-    let ColumnIndexMetaData::INT64(index) = footer.column_index()?.get(group)?.get(column)? else {
-        return None;
-    };
-    let pages = footer
-        .offset_index()?
-        .get(group)?
-        .get(column)?
-        .page_locations();
-    let rows = usize::try_from(about.num_rows()).ok()?;
-    if pages.len() != index.min_values().len() {
-        return None;
-    }
-    let mut selectors = Vec::with_capacity(pages.len());
-    for (at, page) in pages.iter().enumerate() {
-        let first = usize::try_from(page.first_row_index).ok()?;
-        let end = match pages.get(at + 1) {
-            Some(next) => usize::try_from(next.first_row_index).ok()?,
-            None => rows,
-        };
-        let outside = |min: &i64, max: &i64| seq.as_i64() < *min || seq.as_i64() > *max;
-        let skip = match (index.min_value(at), index.max_value(at)) {
-            (Some(min), Some(max)) => outside(min, max),
-            _ => true,
-        };
-        let count = end.checked_sub(first)?;
-        selectors.push(if skip {
-            RowSelector::skip(count)
-        } else {
-            RowSelector::select(count)
-        });
-    }
-    Some(selectors)
-}
-
-/// Where in the row group the `nth` selected row stands.
-fn place(selectors: Option<&[RowSelector]>, nth: usize) -> usize {
-    let (mut place, mut left) = (0, nth);
-    for selector in selectors.unwrap_or_default() {
-        if !selector.skip {
-            if left < selector.row_count {
-                return place + left;
-            }
-            left -= selector.row_count;
-        }
-        place += selector.row_count;
-    }
-    place + left
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn selected_rows_are_counted_among_all() {
-        let pages = [
-            RowSelector::skip(10),
-            RowSelector::select(5),
-            RowSelector::skip(7),
-            RowSelector::select(3),
-        ];
-        let places: Vec<usize> = (0..8).map(|nth| place(Some(&pages), nth)).collect();
-        assert_eq!(places, [10, 11, 12, 13, 14, 22, 23, 24]);
-        assert_eq!(place(None, 6), 6);
-    }
 }

@@ -34,7 +34,8 @@ pub struct ColdOptions {
     pub named: BTreeMap<String, StoreAt>,
     /// How long one request to a store may take, and for how long it is tried again.
     pub timeout: Duration,
-    /// How much memory the footers of files and parts of remote files may take; 0 keeps none.
+    /// How much memory the footers of files, rows that were read by key with those beside them, and parts of remote files
+    /// may take; 0 keeps none.
     pub cache_bytes: u64,
     /// Files that the manifest does not name are removed when they are this old.
     pub sweep_age: Duration,

@@ -327,6 +327,56 @@ async fn a_table_moves_to_another_store_with_its_new_files() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_row_read_by_key_is_kept_with_those_beside_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(options(dir.path(), ColdOptions::default())).unwrap();
+    let table = put_table(&store, notes(1, "t", true)).await;
+    let alice = user("alice");
+    // A row has a text that is not worth decoding with another's.
+    let text = |id: i64| match id {
+        9_000 => "long ".repeat(1 << 19),
+        id => format!("n{id}"),
+    };
+    let mut transaction = Transaction::new();
+    for id in 0..10_000 {
+        transaction.insert(&table, &alice, &row(id, &text(id)));
+    }
+    store.commit(transaction).await.unwrap();
+    let snapshot = store.snapshot();
+    let seq = |id: i64| match snapshot.lookup(&table, &alice, &[Datum::Int8(id)], None) {
+        Ok(Lookup::Hot(version)) => version.seq,
+        other => panic!("{other:?}"),
+    };
+    store.flush(table.id).await.unwrap();
+    let kept = || store.flusher.cold.stores.cache.as_ref().unwrap().len();
+    let read = |ids: &[i64]| {
+        let seqs: Vec<Seq> = ids.iter().map(|id| seq(*id)).collect();
+        let rows: Vec<Row> = ids.iter().map(|id| row(*id, &text(*id))).collect();
+        assert_eq!(cold_rows(&store, &table, &alice, &seqs), rows);
+        kept()
+    };
+    let first = read(&[100]);
+    assert_eq!(read(&[0, 99, 101, 2047]), first);
+    // The page's Seqs, and its rows.
+    assert_eq!(read(&[2048]), first + 2);
+    let ends = read(&[8_192]);
+    assert_eq!(read(&[9_000]), ends + 1);
+    assert!(read(&(0..10_000).rev().collect::<Vec<_>>()) > ends + 4);
+    let files: Vec<String> = (files(&store, &table).into_iter())
+        .map(|file| file.path)
+        .collect();
+    store
+        .flusher
+        .cold
+        .stores
+        .cache
+        .as_ref()
+        .unwrap()
+        .forget(&files);
+    assert_eq!(kept(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_store_belongs_to_one_database() {
     let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let objects = Arc::new(Switched::default());
