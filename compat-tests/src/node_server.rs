@@ -19,16 +19,18 @@ pub(crate) struct NodeServer {
 }
 
 impl NodeServer {
-    /// Starts `script` of a package; `None`, after saying so, where the package is not installed.
+    /// Starts `script` of a package, or one of ours (an absolute path) that uses it; `None`, after saying so, where the package
+    /// is not installed.
     pub(crate) fn start(
         package: &str,
         script: &str,
         arguments: fn(port: &str, folder: &str) -> Vec<String>,
     ) -> Option<NodeServer> {
         let clients = std::env::var_os("TIDELOG_CLIENTS").map(PathBuf::from);
-        let script = clients
-            .map(|folder| folder.join("node_modules").join(package).join(script))
-            .filter(|path| path.is_file());
+        let installed = clients.map(|folder| folder.join("node_modules").join(package));
+        let script = installed
+            .filter(|folder| folder.is_dir())
+            .map(|folder| folder.join(script));
         let Some(script) = script else {
             skip(&format!(
                 "TIDELOG_CLIENTS has no node_modules/{package}; run scripts/install clients"
@@ -103,6 +105,9 @@ fn shown(folder: &TempDir) -> String {
 fn launch(script: &Path, arguments: &[String]) -> Child {
     let mut command = Command::new("node");
     command.arg(script).args(arguments);
+    if let Some(clients) = std::env::var_os("TIDELOG_CLIENTS") {
+        command.env("NODE_PATH", Path::new(&clients).join("node_modules"));
+    }
     command
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -27,6 +27,29 @@ impl S3 {
         NodeServer::start("s3rver", "bin/s3rver.js", arguments).map(S3)
     }
 
+    /// Starts one that Google's client takes for its own: the XML API of Google's service is that of S3, but for signatures.
+    /// https://cloud.google.com/storage/docs/interoperability
+    pub fn start_as_google() -> Option<S3> {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/clients/google.cjs");
+        let arguments =
+            |port: &str, folder: &str| [port, folder, BUCKET].map(str::to_string).to_vec();
+        NodeServer::start("s3rver", script, arguments).map(S3)
+    }
+
+    /// The URL of a prefix for Google's client.
+    pub fn google_url(&self, prefix: &str) -> String {
+        format!("gs://{BUCKET}/{prefix}")
+    }
+
+    /// What Google's client needs to reach it.
+    pub fn google_environment(&self) -> Vec<(String, String)> {
+        let key = format!(
+            r#"{{"gcs_base_url": "http://127.0.0.1:{}", "disable_oauth": true, "client_email": "", "private_key": "", "private_key_id": ""}}"#,
+            self.0.port()
+        );
+        vec![("GOOGLE_SERVICE_ACCOUNT_KEY".to_string(), key)]
+    }
+
     /// kill -9.
     pub fn kill(&mut self) {
         self.0.kill();

@@ -336,10 +336,18 @@ async fn flush() {
     }
 }
 
-/// Single-row inserts from 4 connections until told to stop; gives their latencies in milliseconds, sorted.
-async fn insert_latencies(peer: &Peer, table: &str, stop: Arc<AtomicBool>) -> Vec<f64> {
+/// Single-row inserts into a new table from 4 connections while something is done; gives their latencies in milliseconds, sorted, and how long
+/// it took.
+async fn insert_latencies(
+    peer: &Peer,
+    table: &str,
+    work: impl Future<Output = ()>,
+) -> (Vec<f64>, Duration) {
+    peer.run(&format!("CREATE TABLE {table} {TABLE};"));
     let next = Arc::new(AtomicI64::new(0));
+    let stop = Arc::new(AtomicBool::new(false));
     let clients = join_all((0..4).map(|_| peer.connect())).await;
+    let begun = Instant::now();
     let tasks: Vec<_> = clients
         .into_iter()
         .map(|client| {
@@ -362,13 +370,15 @@ async fn insert_latencies(peer: &Peer, table: &str, stop: Arc<AtomicBool>) -> Ve
             })
         })
         .collect();
+    work.await;
+    stop.store(true, Ordering::Relaxed);
     let latencies = join_all(tasks)
         .await
         .into_iter()
         .flat_map(|done| done.expect("no panic"));
     let mut latencies: Vec<f64> = latencies.collect();
     latencies.sort_by(f64::total_cmp);
-    latencies
+    (latencies, begun.elapsed())
 }
 
 fn percentile(sorted: &[f64], p: f64) -> f64 {
@@ -379,68 +389,58 @@ async fn latency() {
     let tide = Server::start();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let csv = csv(folder.path(), scaled(300_000));
-    let peer = tide.peer();
     let pg = Postgres::start_with(&[]);
     println!(
         "| inserts from 4 connections | count/s | p50, ms | p99, ms | longest, ms |\n|---|---:|---:|---:|---:|"
     );
-    let show = |what: &str, latencies: &[f64], took: Duration| {
+    let show = |what: String, (latencies, took): (Vec<f64>, Duration)| {
         println!(
             "| {what} | {:.0} | {:.2} | {:.2} | {:.1} |",
             latencies.len() as f64 / took.as_secs_f64(),
-            percentile(latencies, 0.5),
-            percentile(latencies, 0.99),
-            percentile(latencies, 1.0)
+            percentile(&latencies, 0.5),
+            percentile(&latencies, 0.99),
+            percentile(&latencies, 1.0)
         );
     };
+    // The update gives compaction something to do: a quarter of the rows are dead, and in files of their own.
+    let update = "UPDATE bulk SET room = -1 WHERE id % 4 = 1;";
+    let flush = "CALL tidelog.flush('bulk');";
+    let compact = "CALL tidelog.compact('bulk');";
+    let phases = [
+        ("while flushing", flush),
+        ("while updating 75,000 rows a statement", update),
+        ("while flushing these", flush),
+        ("while compacting", compact),
+    ];
     for round in 0..3 {
-        for (name, peer) in [
-            ("PostgreSQL, quiet", pg.peer()),
-            ("Tidelog, quiet", peer.clone()),
-        ] {
-            let table = format!("quiet{round}");
-            peer.run(&format!("CREATE TABLE {table} {TABLE};"));
-            let stop = Arc::new(AtomicBool::new(false));
-            let timer = {
-                let stop = stop.clone();
-                tokio::spawn(async move {
-                    tokio::time::sleep(MEASURED).await;
-                    stop.store(true, Ordering::Relaxed);
-                })
-            };
-            let latencies = insert_latencies(&peer, &table, stop).await;
-            timer.await.expect("no panic");
-            show(name, &latencies, MEASURED);
-        }
-        let busy = format!("busy{round}");
-        peer.run(&format!("CREATE TABLE {busy} {TABLE};"));
-        for part in 0..4 {
-            copy(&peer, &format!("bulk{round}_{part}"), &csv);
-        }
-        let stop = Arc::new(AtomicBool::new(false));
-        let begun = Instant::now();
-        let jobs = {
-            let (peer, stop) = (peer.clone(), stop.clone());
-            tokio::task::spawn_blocking(move || {
-                for part in 0..4 {
-                    peer.run(&format!("CALL tidelog.flush('bulk{round}_{part}');"));
+        for (name, peer) in [("PostgreSQL", pg.peer()), ("Tidelog", tide.peer())] {
+            let rest = tokio::time::sleep(MEASURED);
+            let quiet = insert_latencies(&peer, &format!("quiet{round}"), rest).await;
+            show(format!("{name}, quiet"), quiet);
+            let bulk: Vec<String> = (0..4).map(|part| format!("bulk{round}_{part}")).collect();
+            for table in &bulk {
+                copy(&peer, table, &csv);
+            }
+            for (at, (what, statement)) in phases.into_iter().enumerate() {
+                if name == "PostgreSQL" && statement != update {
+                    continue;
                 }
-                for part in 0..4 {
-                    let table = format!("bulk{round}_{part}");
-                    peer.run(&format!(
-                        "UPDATE {table} SET room = -1 WHERE id % 4 = 1; CALL tidelog.flush('{table}'); CALL tidelog.compact('{table}');"
-                    ));
-                }
-                stop.store(true, Ordering::Relaxed);
-            })
-        };
-        let latencies = insert_latencies(&peer, &busy, stop).await;
-        jobs.await.expect("no panic");
-        show(
-            "Tidelog, while flushing and compacting",
-            &latencies,
-            begun.elapsed(),
-        );
+                let statements: Vec<String> = (bulk.iter())
+                    .map(|table| statement.replace("bulk", table))
+                    .collect();
+                let worker = peer.clone();
+                let work = tokio::task::spawn_blocking(move || {
+                    statements
+                        .iter()
+                        .for_each(|statement| drop(worker.run(statement)));
+                });
+                let table = format!("busy{round}_{at}");
+                let busy = insert_latencies(&peer, &table, async {
+                    work.await.expect("no panic");
+                });
+                show(format!("{name}, {what}"), busy.await);
+            }
+        }
     }
 }
 

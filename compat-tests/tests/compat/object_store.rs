@@ -1,4 +1,4 @@
-//! Cold files in an S3 server, and in Azure's blob service, that come and go.
+//! Cold files in an S3 server, in Azure's blob service and in what Google's client takes for its own, that come and go.
 
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
@@ -131,10 +131,33 @@ fn tables_live_in_azure() {
     let Some(mut azure) = Azure::start() else {
         return;
     };
-    let cold = azure.url("live");
+    let (root, environment) = (azure.url(""), azure.environment());
+    tables_live_in(&root, &environment, |runs| match runs {
+        true => azure.start_again(),
+        false => azure.stop(),
+    });
+}
+
+/// Google's client; what it talks to knows no signatures and no preconditions.
+#[test]
+fn tables_live_in_google() {
+    let Some(mut s3) = S3::start_as_google() else {
+        return;
+    };
+    let (root, environment) = (s3.google_url(""), s3.google_environment());
+    tables_live_in(&root, &environment, |runs| match runs {
+        true => s3.start_again(),
+        false => s3.kill(),
+    });
+}
+
+/// What is done with a table in the object store of this URL, which is stopped and started in between.
+fn tables_live_in(root: &str, environment: &[(String, String)], mut switch: impl FnMut(bool)) {
+    let url = |prefix: &str| format!("{root}{prefix}");
+    let cold = url("live");
     let options = ["--cold", &cold, "--cold-timeout", "2s", "--cold-cache", "0"];
-    let mut server = Server::start_in(&options, &azure.environment());
-    // More than 8 MiB: it goes there in blocks.
+    let mut server = Server::start_in(&options, environment);
+    // More than 8 MiB: it goes there in parts.
     server.peer().run(
         "CREATE TABLE t (id int8 PRIMARY KEY, body text);
          INSERT INTO t SELECT n, md5('a' || n) || md5('b' || n) || md5('c' || n) FROM generate_series(1, 200000) n;
@@ -156,25 +179,25 @@ fn tables_live_in_azure() {
 
     server.restart();
     assert_eq!(server.peer().value(sums), expected);
-    azure.stop();
+    switch(false);
     let peer = server.peer();
     peer.run("INSERT INTO t VALUES (1000001, 'hot');");
     assert_eq!(peer.value("SELECT body FROM t WHERE id = 1000001"), "hot");
     assert_eq!(sqlstate(&peer, sums), "58030");
-    azure.start_again();
+    switch(true);
     peer.run("DELETE FROM t WHERE id = 1000001;");
     assert_eq!(peer.value(sums), expected);
 
     // A backup there, and back.
-    peer.run(&format!("CALL tidelog.backup('{}');", azure.url("backup")));
+    peer.run(&format!("CALL tidelog.backup('{}');", url("backup")));
     peer.run("DROP TABLE t;");
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    let restored = azure.url("restored");
+    let restored = url("restored");
     let mut restore = Server::tool("restore");
-    restore.args([&azure.url("backup"), "--cold", &restored, "--data-dir"]);
-    output(restore.arg(&data).envs(azure.environment()));
-    let twin = Server::start_on_with(&data, &["--cold", &restored], &azure.environment());
+    restore.args([&url("backup"), "--cold", &restored, "--data-dir"]);
+    output(restore.arg(&data).envs(environment.iter().cloned()));
+    let twin = Server::start_on_with(&data, &["--cold", &restored], environment);
     assert_eq!(twin.peer().value(sums), expected);
 }
 
