@@ -333,16 +333,15 @@ impl PhysicalOptimizerRule for OfOurOwn {
     }
 }
 
-/// Groups for DISTINCT, by all columns also where DataFusion takes a key of what is spread for a key of the rows.
+/// Groups for DISTINCT, by all columns: DataFusion takes keys of what is spread, and what is left of a GROUP BY's key behind a
+/// projection, for keys of the rows.
 fn distinct_rows(
     rule: &Rule,
     plan: LogicalPlan,
     config: &dyn OptimizerConfig,
 ) -> Result<Transformed<LogicalPlan>> {
     match plan {
-        LogicalPlan::Distinct(Distinct::All(input))
-            if !input.schema().fields().is_empty() && spreads(&input)? =>
-        {
+        LogicalPlan::Distinct(Distinct::All(input)) if !input.schema().fields().is_empty() => {
             let columns = input.schema().columns().into_iter().map(Expr::Column);
             let groups = Aggregate::try_new(input, columns.collect(), Vec::new())?;
             Ok(Transformed::yes(LogicalPlan::Aggregate(groups)))

@@ -10,6 +10,7 @@ use datafusion::sql::sqlparser::ast::{
     Ident, ObjectName, TableFactor, Value,
 };
 
+use super::qualified::is_reg;
 use crate::ddl;
 use crate::functions::array::{OVERLAPS, quantified};
 use crate::functions::{self, UNTAGGED};
@@ -151,7 +152,7 @@ pub(super) fn take(expr: &mut Expr) -> Expr {
     std::mem::replace(expr, null())
 }
 
-fn cast(expr: Expr, data_type: DataType) -> Expr {
+pub(super) fn cast(expr: Expr, data_type: DataType) -> Expr {
     Expr::Cast {
         kind: ast::CastKind::DoubleColon,
         expr: Box::new(expr),
@@ -318,14 +319,7 @@ impl ast::VisitorMut for Dialect {
                 expr: inner,
                 data_type: DataType::Text | DataType::Varchar(None),
                 ..
-            } if matches!(
-                **inner,
-                Expr::Identifier(_)
-                    | Expr::CompoundIdentifier(_)
-                    | Expr::BinaryOp { .. }
-                    | Expr::Nested(_)
-            ) =>
-            {
+            } if !matches!(**inner, Expr::Value(_)) && !is_reg(inner) => {
                 **inner = call(UNTAGGED, vec![take(inner)]);
             }
             // Every row lies between the first place of a table and the last.

@@ -2,11 +2,12 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{self, Expr, TableFactor};
+use datafusion::sql::sqlparser::ast::{self, BinaryOperator, Expr, TableFactor, UnaryOperator};
 
 use super::dialect;
+use super::relations::constraint_mut;
+use super::selects::all_of;
 use crate::error::{ErrorKind, SqlError};
-use crate::parse::parse_query;
 use crate::parse::walk::{Walk, WalkMut};
 
 /// 0A000 for what would give a wrong answer; a join with an alias becomes a query.
@@ -27,13 +28,22 @@ impl ast::VisitorMut for Forms {
             ast::SelectItem::ExprWithAlias { alias, .. } => Some(alias),
             _ => None,
         });
-        aliases.try_for_each(check_alias)
+        aliases.try_for_each(check_alias)?;
+        let joins = select.from.iter_mut().flat_map(|from| &mut from.joins);
+        for join in joins {
+            if let Some(ast::JoinConstraint::On(condition)) =
+                constraint_mut(&mut join.join_operator)
+            {
+                as_condition(condition);
+            }
+        }
+        select.selection.iter_mut().for_each(as_condition);
+        select.having.iter_mut().for_each(as_condition);
+        ControlFlow::Continue(())
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<SqlError> {
-        if let Err(error) = join_as_query(factor) {
-            return ControlFlow::Break(error);
-        }
+        join_as_query(factor);
         if let TableFactor::Table { alias, .. }
         | TableFactor::Derived { alias, .. }
         | TableFactor::UNNEST { alias, .. }
@@ -70,30 +80,52 @@ impl ast::VisitorMut for Forms {
             let error = SqlError::new(ErrorKind::FeatureNotSupported, message);
             return ControlFlow::Break(error);
         }
+        match expr {
+            Expr::BinaryOp {
+                left,
+                op: BinaryOperator::And | BinaryOperator::Or,
+                right,
+            } => {
+                as_condition(left);
+                as_condition(right);
+            }
+            Expr::UnaryOp {
+                op: UnaryOperator::Not,
+                expr,
+            } => as_condition(expr),
+            _ => {}
+        }
         refuse_sets(expr)
     }
 }
 
+/// A string where a condition stands is a boolean.
+fn as_condition(condition: &mut Expr) {
+    match condition {
+        Expr::Nested(inner) => as_condition(inner),
+        Expr::Value(value) if matches!(value.value, ast::Value::SingleQuotedString(_)) => {
+            let text = dialect::take(condition);
+            *condition = dialect::cast(text, ast::DataType::Boolean);
+        }
+        _ => {}
+    }
+}
+
 /// `(a JOIN b USING (id)) AS j`: what the join shows are columns of `j`, and `a` and `b` mean nothing outside.
-fn join_as_query(factor: &mut TableFactor) -> Result<(), SqlError> {
+fn join_as_query(factor: &mut TableFactor) {
     let TableFactor::NestedJoin {
         table_with_joins,
         alias: alias @ Some(_),
     } = factor
     else {
-        return Ok(());
+        return;
     };
-    let mut subquery = parse_query("SELECT *")?;
-    if let ast::SetExpr::Select(select) = &mut *subquery.body {
-        select.from.push((**table_with_joins).clone());
-    }
     *factor = TableFactor::Derived {
         lateral: false,
-        subquery: Box::new(subquery),
+        subquery: Box::new(all_of(vec![(**table_with_joins).clone()])),
         alias: alias.take(),
         sample: None,
     };
-    Ok(())
 }
 
 /// 42601 for a string constant where a name belongs.

@@ -12,7 +12,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::dialect::call;
-use super::relations::{Relations, all_differ, constraint, factors, merges};
+use super::relations::{Relations, all_differ, constraint, constraint_mut, factors, merges};
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::quoted;
@@ -285,19 +285,6 @@ fn the_one(side: &[Shown], name: &str, which: &str) -> Result<Expr, SqlError> {
                 format!("common column name \"{name}\" appears more than once in {which} table");
             Err(SqlError::new(ErrorKind::AmbiguousColumn, message))
         }
-    }
-}
-
-fn constraint_mut(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {
-    match operator {
-        JoinOperator::Join(constraint)
-        | JoinOperator::Inner(constraint)
-        | JoinOperator::Left(constraint)
-        | JoinOperator::LeftOuter(constraint)
-        | JoinOperator::Right(constraint)
-        | JoinOperator::RightOuter(constraint)
-        | JoinOperator::FullOuter(constraint) => Some(constraint),
-        _ => None,
     }
 }
 

@@ -383,6 +383,15 @@ fn show(expr: &mut Expr) -> bool {
     }
 }
 
+/// Whether an expression gives a value of a reg type.
+pub(super) fn is_reg(expr: &Expr) -> bool {
+    match expr {
+        Expr::Nested(inner) => is_reg(inner),
+        Expr::Cast { data_type, .. } => reg_type(data_type).is_some(),
+        expr => of_reg_type(expr).is_some(),
+    }
+}
+
 fn show_as_text(expr: &mut Expr) {
     let inner = std::mem::replace(expr, null());
     *expr = Expr::Cast {

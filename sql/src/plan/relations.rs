@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::ast::{
     self, Expr, JoinConstraint, JoinOperator, SelectItem, SelectItemQualifiedWildcardKind, SetExpr,
     TableFactor, TableWithJoins,
 };
-use tidelog_storage::Catalog;
+use tidelog_storage::{Catalog, TableDef};
 
 use crate::parse::quoted;
 use crate::{ddl, system};
@@ -26,6 +26,10 @@ pub(super) struct Relation {
     pub(super) columns: Option<Vec<String>>,
     /// Whether it is a function that gives values instead of rows: its name alone means its only column.
     pub(super) is_scalar: bool,
+    /// Whether an outer join may fill it up with NULLs.
+    pub(super) is_padded: bool,
+    /// A column that is not NULL in any row of it.
+    pub(super) never_null: Option<String>,
 }
 
 impl Relation {
@@ -34,6 +38,8 @@ impl Relation {
             name,
             columns,
             is_scalar: false,
+            is_padded: false,
+            never_null: None,
         }
     }
 
@@ -97,8 +103,32 @@ impl<'a> Relations<'a> {
 
     /// The relations of FROM that have names.
     pub(super) fn of(&self, from: &[TableWithJoins]) -> Vec<Relation> {
-        let factors = from.iter().flat_map(factors);
-        factors.filter_map(|factor| self.relation(factor)).collect()
+        from.iter().flat_map(|from| self.joined(from)).collect()
+    }
+
+    fn joined(&self, from: &TableWithJoins) -> Vec<Relation> {
+        let side = |factor: &TableFactor| match factor {
+            TableFactor::NestedJoin {
+                table_with_joins,
+                alias: None,
+            } => self.joined(table_with_joins),
+            factor => self.relation(factor).into_iter().collect(),
+        };
+        let mut relations = side(&from.relation);
+        for join in &from.joins {
+            use JoinOperator::{FullOuter, Left, LeftOuter, Right, RightOuter};
+            let mut joined = side(&join.relation);
+            let (before, after) = match &join.join_operator {
+                Left(_) | LeftOuter(_) => (false, true),
+                Right(_) | RightOuter(_) => (true, false),
+                FullOuter(_) => (true, true),
+                _ => (false, false),
+            };
+            relations.iter_mut().for_each(|of| of.is_padded |= before);
+            joined.iter_mut().for_each(|of| of.is_padded |= after);
+            relations.append(&mut joined);
+        }
+        relations
     }
 
     /// The relations of a query that is one select.
@@ -113,17 +143,35 @@ impl<'a> Relations<'a> {
     pub(super) fn relation(&self, factor: &TableFactor) -> Option<Relation> {
         let (alias, columns) = match factor {
             TableFactor::Table {
-                name, alias, args, ..
+                name,
+                alias,
+                args: None,
+                ..
             } => {
-                let columns = match args {
-                    None => self.columns_of_table(name),
-                    Some(_) => None,
+                let columns = self.columns_of_table(name);
+                let table = match columns {
+                    Some(_) if !self.is_cte(name) => self.table(name),
+                    _ => None,
                 };
-                match alias {
-                    None => return Some(Relation::new(last_of(name)?, columns)),
-                    Some(alias) => (alias, columns),
-                }
+                let given = alias.iter().flat_map(|alias| &alias.columns);
+                let is_plain = given.count() == 0;
+                let called = alias.as_ref().map(|alias| ddl::fold(&alias.name));
+                let columns = match alias {
+                    None => columns,
+                    Some(alias) => columns.map(|columns| aliased(alias, columns)),
+                };
+                return Some(Relation {
+                    never_null: table
+                        .filter(|_| is_plain)
+                        .and_then(|table| table.columns.iter().find(|column| column.not_null))
+                        .map(|column| column.name.clone()),
+                    ..Relation::new(called.or_else(|| last_of(name))?, columns)
+                });
             }
+            TableFactor::Table { name, alias, .. } => match alias {
+                None => return Some(Relation::new(last_of(name)?, None)),
+                Some(alias) => (alias, None),
+            },
             TableFactor::Derived {
                 subquery,
                 alias: Some(alias),
@@ -138,9 +186,11 @@ impl<'a> Relations<'a> {
                 let is_scalar = array_exprs.len() == 1 && alias.columns.len() == 1;
                 let columns = alias.columns.iter().map(|column| ddl::fold(&column.name));
                 return Some(Relation {
-                    name: ddl::fold(&alias.name),
-                    columns: (is_scalar || alias.columns.len() > 1).then(|| columns.collect()),
                     is_scalar,
+                    ..Relation::new(
+                        ddl::fold(&alias.name),
+                        (is_scalar || alias.columns.len() > 1).then(|| columns.collect()),
+                    )
                 });
             }
             TableFactor::Function {
@@ -152,18 +202,26 @@ impl<'a> Relations<'a> {
         Some(Relation::new(ddl::fold(&alias.name), columns))
     }
 
+    fn is_cte(&self, name: &ast::ObjectName) -> bool {
+        let cte = last_of(name).filter(|_| name.0.len() == 1);
+        cte.is_some_and(|name| self.ctes.contains_key(&name))
+    }
+
+    fn table(&self, name: &ast::ObjectName) -> Option<&TableDef> {
+        let table = ddl::resolve(self.catalog, self.search_path, name);
+        table.ok().map(|table| &**table)
+    }
+
     fn columns_of_table(&self, name: &ast::ObjectName) -> Option<Vec<String>> {
         let last = last_of(name)?;
-        if name.0.len() == 1
-            && let Some(columns) = self.ctes.get(&last)
-        {
-            return columns.clone();
+        if self.is_cte(name) {
+            return self.ctes.get(&last)?.clone();
         }
         let schema = match name.0.len() {
             2 => Some(ddl::fold(name.0[0].as_ident()?)),
             _ => None,
         };
-        if let Ok(table) = ddl::resolve(self.catalog, self.search_path, name) {
+        if let Some(table) = self.table(name) {
             return Some(table.columns.iter().map(|c| c.name.clone()).collect());
         }
         let view = ddl::view::find_view(self.catalog, self.search_path, schema.as_deref(), &last);
@@ -274,6 +332,20 @@ pub(super) fn merges(from: &TableWithJoins) -> bool {
 
 /// The constraint of a join that may merge columns.
 pub(super) fn constraint(operator: &JoinOperator) -> Option<&JoinConstraint> {
+    match operator {
+        JoinOperator::Join(constraint)
+        | JoinOperator::Inner(constraint)
+        | JoinOperator::Left(constraint)
+        | JoinOperator::LeftOuter(constraint)
+        | JoinOperator::Right(constraint)
+        | JoinOperator::RightOuter(constraint)
+        | JoinOperator::FullOuter(constraint) => Some(constraint),
+        _ => None,
+    }
+}
+
+/// As `constraint`, to change it.
+pub(super) fn constraint_mut(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {
     match operator {
         JoinOperator::Join(constraint)
         | JoinOperator::Inner(constraint)

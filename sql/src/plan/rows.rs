@@ -7,7 +7,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    self, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, SelectItem, SetExpr,
+    self, BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, SelectItem,
+    SetExpr,
 };
 use tidelog_storage::Catalog;
 
@@ -154,6 +155,21 @@ impl ast::VisitorMut for Calls<'_> {
         if let Some(value) = self.scalar(expr) {
             *expr = value;
         }
+        match expr {
+            Expr::IsNull(row) | Expr::IsNotNull(row) => self.fields_of(row),
+            Expr::BinaryOp {
+                left,
+                op: BinaryOperator::Eq | BinaryOperator::NotEq,
+                right,
+            } => {
+                if self.row(left).is_some() && self.row(right).is_some() {
+                    self.fields_of(left);
+                    self.fields_of(right);
+                }
+            }
+            Expr::Function(call) => self.count(call),
+            _ => {}
+        }
         if let Expr::Cast {
             expr,
             data_type: ast::DataType::Text | ast::DataType::Varchar(None),
@@ -170,13 +186,68 @@ impl ast::VisitorMut for Calls<'_> {
 impl Calls<'_> {
     /// The columns of the relation that a name alone means, unless it is a column.
     fn columns(&self, row: &str) -> Option<&[String]> {
+        self.relation(row)?.columns.as_deref()
+    }
+
+    fn relation(&self, row: &str) -> Option<&Relation> {
         if self.has_column(row) {
             return None;
         }
         let mut rows = self.relations.iter().filter(|relation| !relation.is_scalar);
-        rows.find(|relation| relation.name == row)?
-            .columns
-            .as_deref()
+        rows.find(|relation| relation.name == row)
+    }
+
+    /// The relation whose row `t` or `t.*` is.
+    fn row(&self, expr: &Expr) -> Option<&Relation> {
+        let name = match expr {
+            Expr::Identifier(name) => name,
+            Expr::QualifiedWildcard(name, _) => name.0.last()?.as_ident()?,
+            _ => return None,
+        };
+        let name = ddl::fold(name);
+        let hides =
+            |inner: &Relation| inner.columns.is_none() || inner.has(&name) || inner.name == name;
+        let is_hidden = self.inner.iter().skip(1).flatten().any(hides);
+        self.relation(&name).filter(|_| !is_hidden)
+    }
+
+    /// Puts the columns of a whole row in its place.
+    fn fields_of(&self, expr: &mut Expr) {
+        if let Some(row) = self.row(expr)
+            && let Some(columns) = &row.columns
+        {
+            *expr = Expr::Tuple(columns.iter().map(|name| row.column(name)).collect());
+        }
+    }
+
+    /// `count(t)` is that of rows, but for those that an outer join has made.
+    fn count(&self, call: &mut ast::Function) {
+        let FunctionArguments::List(list) = &mut call.args else {
+            return;
+        };
+        let is_count = call.name.to_string().eq_ignore_ascii_case("count");
+        let ([FunctionArg::Unnamed(argument)], None) =
+            (list.args.as_mut_slice(), list.duplicate_treatment)
+        else {
+            return;
+        };
+        let row = match &*argument {
+            FunctionArgExpr::Expr(row) => self.row(row),
+            FunctionArgExpr::QualifiedWildcard(name) => {
+                let name = name.0.last().and_then(|part| part.as_ident());
+                name.and_then(|name| self.relation(&ddl::fold(name)))
+            }
+            _ => None,
+        };
+        // In a subquery it would be an aggregate of the query around.
+        let Some(row) = row.filter(|_| is_count && self.inner.len() <= 1) else {
+            return;
+        };
+        match (&row.never_null, row.is_padded) {
+            (_, false) => *argument = FunctionArgExpr::Wildcard,
+            (Some(column), true) => *argument = FunctionArgExpr::Expr(row.column(column)),
+            (None, true) => {}
+        }
     }
 
     fn has_column(&self, name: &str) -> bool {

@@ -53,6 +53,15 @@ fn order(order_by: &mut ast::OrderBy, select: &ast::Select) -> Result<(), SqlErr
     each_own(order_by, |expr| in_window(expr, &known))
 }
 
+/// `SELECT *` from these.
+pub(super) fn all_of(from: Vec<ast::TableWithJoins>) -> ast::Query {
+    let mut query = parse_query("SELECT *").expect("a query of ours is one");
+    if let SetExpr::Select(select) = &mut *query.body {
+        select.from = from;
+    }
+    query
+}
+
 /// Visits the expressions of one SELECT, but not those of its subqueries.
 struct Own<F> {
     depth: usize,

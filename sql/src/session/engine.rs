@@ -13,7 +13,7 @@ use crate::constraints::ExpressionCache;
 use crate::functions;
 use crate::locks::LockTable;
 use crate::optimize::{self, CheckedArithmetic};
-use crate::plan::{ElementTypes, SetOperations};
+use crate::plan::{ElementTypes, KeylessQueries, SetOperations};
 
 /// What all sessions share.
 pub struct Engine {
@@ -71,7 +71,11 @@ impl Engine {
             .with_default_features()
             .with_analyzer_rule(Arc::new(CheckedArithmetic))
             .with_optimizer_rules(optimize::logical_rules())
-            .with_relation_planners(vec![Arc::new(SetOperations), Arc::new(ElementTypes)])
+            .with_relation_planners(vec![
+                Arc::new(SetOperations),
+                Arc::new(ElementTypes),
+                Arc::new(KeylessQueries),
+            ])
             .with_physical_optimizer_rules(optimize::physical_rules());
         let id = functions::snowflake_id(store.clone());
         let scalars = builder.scalar_functions().get_or_insert_default();

@@ -119,13 +119,14 @@ pub(super) fn is_plain(plan: &LogicalPlan, outer: &DFSchema) -> Result<bool> {
             LogicalPlan::Projection(projection) if !projection.expr.iter().any(is_correlated) => {
                 &projection.input
             }
-            LogicalPlan::SubqueryAlias(alias) => &alias.input,
             LogicalPlan::Filter(filter) => {
                 let conditions = split_conjunction(&filter.predicate);
                 let crossed = conditions
                     .iter()
                     .any(|c| is_correlated(c) && has_any_subquery(c));
-                return Ok(!crossed && filter.input.all_out_ref_exprs().is_empty());
+                return Ok(!crossed
+                    && filter.input.all_out_ref_exprs().is_empty()
+                    && told_apart(&conditions, filter.input.schema()));
             }
             _ => return Ok(false),
         };
@@ -161,7 +162,18 @@ pub(super) fn is_plain_aggregate(plan: &LogicalPlan, outer: &DFSchema) -> Result
         && filter.input.all_out_ref_exprs().is_empty()
         && split_conjunction(&filter.predicate)
             .into_iter()
-            .all(|condition| !is_correlated(condition) || is_equality(condition)))
+            .all(|condition| !is_correlated(condition) || is_equality(condition))
+        && told_apart(&split_conjunction(&filter.predicate), filter.input.schema()))
+}
+
+/// Whether the columns of correlated conditions are the only ones of their names: DataFusion makes the subquery one relation,
+/// in which it finds them by name.
+fn told_apart(conditions: &[&Expr], schema: &DFSchema) -> bool {
+    let correlated = conditions
+        .iter()
+        .filter(|condition| is_correlated(condition));
+    let mut columns = correlated.flat_map(|condition| condition.column_refs());
+    columns.all(|column| schema.fields_with_unqualified_name(&column.name).len() <= 1)
 }
 
 /// `inner = outer column`.

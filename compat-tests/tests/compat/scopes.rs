@@ -1,0 +1,105 @@
+//! Which columns names mean in subqueries, joins and ORDER BY, and which rows correlated subqueries find, beside PostgreSQL.
+//! Each of these was answered wrongly or refused once.
+
+use crate::pair::Pair;
+
+const TABLES: &str = "
+    CREATE TABLE a (id int PRIMARY KEY, x int); CREATE TABLE b (id int PRIMARY KEY, y int);
+    CREATE TABLE c (id int PRIMARY KEY, z int);
+    INSERT INTO a SELECT n, n FROM generate_series(1, 4) n; INSERT INTO b VALUES (1, 1), (2, 2), (3, 3), (5, 5);
+    INSERT INTO c SELECT n, n FROM generate_series(1, 4) n;
+    CREATE TABLE g1 (id int PRIMARY KEY, x int, k int, name text);
+    CREATE TABLE g2 (id int PRIMARY KEY, g1_id int, k int, x int);
+    CREATE TABLE g3 (id int PRIMARY KEY, g2_id int, k int);
+    INSERT INTO g1 SELECT n, n % 7, n % 4, 'n' || n FROM generate_series(1, 20) n;
+    INSERT INTO g2 SELECT n, n % 20, n % 5, n % 3 FROM generate_series(1, 30) n;
+    INSERT INTO g3 SELECT n, n % 9, n % 4 + 1 FROM generate_series(1, 36) n;";
+
+fn same(queries: &[&str]) {
+    let pair = Pair::start();
+    pair.run(TABLES);
+    queries.iter().for_each(|query| pair.same_or_fail(query));
+}
+
+#[test]
+fn correlated_subqueries_find_each_row_once() {
+    same(&[
+        "SELECT count(*) FROM g1 t1 WHERE EXISTS (SELECT DISTINCT t5.g2_id FROM g3 t5 WHERE t5.k = t1.k)",
+        "SELECT count(*) FROM g1 t1 WHERE EXISTS (SELECT 1 FROM g3 t5 WHERE t5.k = t1.k GROUP BY t5.g2_id)",
+        "SELECT count(*) FROM g1 t1 WHERE EXISTS (SELECT t5.g2_id FROM g3 t5 WHERE t5.k = t1.k GROUP BY t5.g2_id HAVING count(*) >= 1)",
+        "SELECT id, EXISTS (SELECT DISTINCT g3.g2_id FROM g3 WHERE g3.k = g1.k) FROM g1 ORDER BY 1",
+        "SELECT id FROM a WHERE NOT EXISTS (SELECT 1 FROM b FULL JOIN c USING (id) WHERE id = a.id)",
+        "SELECT id FROM a WHERE NOT EXISTS (SELECT 1 FROM b FULL JOIN c ON b.id = c.id WHERE coalesce(b.id, c.id) = a.id)",
+        "SELECT t1.id FROM g3 t1 WHERE t1.id IN (SELECT q.id FROM (SELECT t6.id FROM g3 t6 WHERE t6.k = t1.k) q) ORDER BY 1",
+        "SELECT t1.id FROM g3 t1 WHERE EXISTS (SELECT 1 FROM (SELECT t6.id AS k FROM g3 t6 WHERE t6.k < t1.k) q) ORDER BY 1",
+    ]);
+}
+
+#[test]
+fn group_by_has_keys_of_tables_only() {
+    same(&[
+        "SELECT l.id, count(*) FROM g3 CROSS JOIN LATERAL (SELECT a.id, a.x + g3.k AS z FROM g1 a ORDER BY a.id LIMIT 3) l GROUP BY l.id ORDER BY 1",
+        "SELECT l.id, count(*) FROM g3 CROSS JOIN LATERAL (SELECT a.id, row_number() OVER (ORDER BY abs(a.id - g3.id)) rn FROM g1 a) l WHERE l.rn <= 3 GROUP BY l.id ORDER BY 1",
+        "SELECT l.id, count(*) FROM g3 CROSS JOIN LATERAL (SELECT a.id, count(*) c FROM g1 a WHERE a.k = g3.k GROUP BY a.id) l GROUP BY l.id ORDER BY 1",
+        "SELECT s.id, s.name FROM (SELECT * FROM g1) s GROUP BY s.id",
+        "WITH s AS (SELECT * FROM g1) SELECT s.id, s.name FROM s GROUP BY s.id",
+        "SELECT g1.id, g1.name, count(*) FROM g1 JOIN g2 ON g2.g1_id = g1.id GROUP BY g1.id ORDER BY 1",
+    ]);
+}
+
+#[test]
+fn a_name_in_a_subquery_means_its_own_columns_first() {
+    same(&[
+        "SELECT (SELECT count(*) FROM g1 a JOIN g2 b ON true WHERE id = 3) FROM g3",
+        "SELECT x FROM g1 WHERE x IN (SELECT a.k FROM g1 a JOIN g2 ON a.k = id)",
+        "SELECT id FROM g3 g1 WHERE EXISTS (SELECT 1 FROM g1 WHERE g1.g2_id = 1)",
+        "SELECT id FROM g1 WHERE EXISTS (SELECT 1 FROM a JOIN b ON x = y JOIN g2 ON g2.id = y WHERE a.id = g1.id) ORDER BY 1",
+        "SELECT a.id, l.id FROM a LEFT JOIN LATERAL (SELECT * FROM b RIGHT JOIN c USING (id) WHERE id <= a.id ORDER BY id DESC LIMIT 1) l ON true ORDER BY 1",
+        "SELECT a.id, (SELECT c.id AS id FROM b JOIN c ON true WHERE c.id <= a.id ORDER BY id DESC LIMIT 1) FROM a ORDER BY 1",
+    ]);
+}
+
+#[test]
+fn names_in_order_by_are_results_alone_and_columns_in_expressions() {
+    same(&[
+        "SELECT -id AS id FROM a ORDER BY -id",
+        "SELECT 10 - x AS x FROM a ORDER BY coalesce(x, 0)",
+        "SELECT 5 - id AS id FROM b ORDER BY abs(id)",
+        "SELECT a.id::text FROM g1 a ORDER BY a.id",
+        "SELECT coalesce(a.x, 0) AS x FROM g1 a ORDER BY a.x, a.id",
+        "SELECT a.id::text, count(*) FROM g1 a GROUP BY a.id ORDER BY a.id",
+        "SELECT x AS id FROM g2 GROUP BY x ORDER BY max(id)",
+        "SELECT x AS id, max(id) FROM g2 GROUP BY x ORDER BY max(id)",
+        "SELECT * FROM (SELECT -id AS id FROM a ORDER BY -id LIMIT 2) q ORDER BY 1",
+        "WITH q AS (SELECT -id AS id FROM a ORDER BY -id LIMIT 2) SELECT id FROM q ORDER BY 1",
+        "SELECT DISTINCT ON (x) x % 3 AS x, id FROM g1 ORDER BY x, id",
+        "SELECT x % 3 AS x, count(*) FROM g1 GROUP BY 1 ORDER BY count(*), 1",
+        "SELECT upper(name) AS name FROM g1 ORDER BY lower(name), name LIMIT 3",
+    ]);
+}
+
+#[test]
+fn whole_rows_are_counted_compared_and_null() {
+    same(&[
+        "SELECT a.id, count(b.*) FROM a LEFT JOIN b ON b.id = a.id GROUP BY 1 ORDER BY 1",
+        "SELECT a.id, count(b) FROM a LEFT JOIN b ON b.id = a.id GROUP BY 1 ORDER BY 1",
+        "SELECT count(a.*), count(a), count(DISTINCT a.id) FROM a",
+        "SELECT count(_t) FROM (SELECT id FROM a) _t",
+        "SELECT a.id FROM a LEFT JOIN b ON b.id = a.id WHERE b.* IS NULL",
+        "SELECT a.id FROM a LEFT JOIN b ON b.id = a.id WHERE b.* IS NOT NULL ORDER BY 1",
+        "SELECT a.id FROM a LEFT JOIN b ON b.id = a.id WHERE b IS NULL",
+        "SELECT a.id FROM a JOIN b ON a.id = b.id WHERE a = b ORDER BY 1",
+    ]);
+}
+
+#[test]
+fn strings_are_conditions_and_json_becomes_text() {
+    same(&[
+        "SELECT count(*) FROM a WHERE 'true'",
+        "SELECT a.id, b.id FROM a JOIN b ON ('t') WHERE ('true') AND NOT 'f' ORDER BY 1, 2",
+        "SELECT jsonb_build_object('a', 1)::text || '{\"b\":2}', to_jsonb(7)::text || '1'",
+        "SELECT length(jsonb_agg(id)::text), jsonb_agg(id)::text = '[ 1 ]', md5(jsonb_build_object('a', 1)::text) FROM a",
+        "SELECT length(s) FROM (SELECT jsonb_build_object('a', 1)::text AS s) q",
+        "SELECT (SELECT '{\"a\":1}'::jsonb)::text || 'y', (CASE WHEN true THEN '{\"a\": 1}'::jsonb END)::text || 'z', ('{\"a\":1}'::json)::text || 'z'",
+    ]);
+}
