@@ -62,6 +62,8 @@ mod notify;
 mod object_store;
 #[path = "compat/operations.rs"]
 mod operations;
+#[path = "compat/precision.rs"]
+mod precision;
 #[path = "compat/prepared.rs"]
 mod prepared;
 #[path = "compat/protocol.rs"]
@@ -78,6 +80,8 @@ mod robustness;
 mod sessions;
 #[path = "compat/slt.rs"]
 mod slt;
+#[path = "compat/spans.rs"]
+mod spans;
 #[path = "compat/spellings.rs"]
 mod spellings;
 #[path = "compat/subscribe.rs"]

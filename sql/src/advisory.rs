@@ -31,6 +31,8 @@ pub(crate) struct Advisory {
     held: Mutex<Held>,
     /// `lock_timeout` of the statement under way.
     timeout: parking_lot::Mutex<Option<Duration>>,
+    /// What the client is still to be warned of.
+    warnings: parking_lot::Mutex<Vec<SqlError>>,
 }
 
 #[derive(Debug)]
@@ -51,6 +53,7 @@ impl Advisory {
                 counts: HashMap::new(),
             }),
             timeout: parking_lot::Mutex::default(),
+            warnings: parking_lot::Mutex::default(),
         }
     }
 
@@ -74,6 +77,11 @@ impl Advisory {
     /// Gives back what the transaction locked since the mark.
     pub(crate) fn release_to(&self, mark: usize) {
         self.hold().transaction.release_to(mark);
+    }
+
+    /// What the client is to be warned of, once.
+    pub(crate) fn take_warnings(&self) -> Vec<SqlError> {
+        std::mem::take(&mut *self.warnings.lock())
     }
 
     /// Whether the session holds any beyond its transaction.
@@ -239,8 +247,22 @@ impl Function {
         locked
     }
 
-    /// Whether the session had locked it so.
+    /// Whether the session had locked it so; a warning where it had not.
     fn unlock(&self, key: &RowKey) -> bool {
+        let unlocked = self.unlocked(key);
+        if !unlocked {
+            let lock = match self.kind.shared {
+                true => "ShareLock",
+                false => "ExclusiveLock",
+            };
+            let message = format!("you don't own a lock of type {lock}");
+            let warning = SqlError::new(ErrorKind::Warning, message);
+            self.advisory.0.warnings.lock().push(warning);
+        }
+        unlocked
+    }
+
+    fn unlocked(&self, key: &RowKey) -> bool {
         let held = &mut *self.advisory.0.hold();
         let Some(counts) = held.counts.get_mut(key) else {
             return false;

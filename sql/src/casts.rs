@@ -26,6 +26,7 @@ use tidelog_storage::{ColumnType, Datum, DatumRef, TimeTz};
 use crate::error::{ErrorKind, SqlError};
 use crate::functions;
 use crate::output;
+use crate::precision;
 use crate::text::{self, Style, bits, printed};
 use crate::types;
 
@@ -58,6 +59,8 @@ enum Conversion {
     Moment(ColumnType, ColumnType),
     /// Between what clocks show: times with and without a zone, moments, intervals.
     Clock(ColumnType, ColumnType),
+    /// A time or interval of which another type keeps less, or more.
+    Kept(ColumnType, ColumnType),
 }
 
 fn is_text(ty: ColumnType) -> bool {
@@ -83,7 +86,7 @@ fn is_integer(ty: ColumnType) -> bool {
 fn is_moment(ty: ColumnType) -> bool {
     matches!(
         ty,
-        ColumnType::Date | ColumnType::Timestamp | ColumnType::TimestampTz
+        ColumnType::Date | ColumnType::Timestamp(_) | ColumnType::TimestampTz(_)
     )
 }
 
@@ -110,6 +113,9 @@ fn conversion(from: ColumnType, to: ColumnType) -> Option<Conversion> {
         (from, ColumnType::Regproc) if is_integer(from) => Conversion::Round(to),
         (from, to) if is_text(from) && is_text(to) => Conversion::Cut(to),
         (from, to) if is_text(from) => Conversion::Input(to),
+        (from, to) if from != to && precision::plain(from) == precision::plain(to) => {
+            Conversion::Kept(from, to)
+        }
         (Json, Jsonb) => Conversion::Input(to),
         (Jsonb, Json) => Conversion::Cut(to),
         (ColumnType::Printed(a), ColumnType::Printed(b)) if a != b => Conversion::Input(to),
@@ -132,12 +138,12 @@ fn conversion(from: ColumnType, to: ColumnType) -> Option<Conversion> {
             }
             Conversion::Each(a, b)
         }
-        (from, to) if is_moment(from) && (is_moment(to) || to == Time) && from != to => {
+        (from, to) if is_moment(from) && (is_moment(to) || matches!(to, Time(_))) && from != to => {
             Conversion::Moment(from, to)
         }
-        (Time, TimeTz | Interval) | (TimestampTz, TimeTz) | (TimeTz | Interval, Time) => {
-            Conversion::Clock(from, to)
-        }
+        (Time(_), TimeTz(_) | Interval(_))
+        | (TimestampTz(_), TimeTz(_))
+        | (TimeTz(_) | Interval(_), Time(_)) => Conversion::Clock(from, to),
         (ColumnType::Int8, ColumnType::Int4 | ColumnType::Int2)
         | (ColumnType::Int4, ColumnType::Int2) => Conversion::Round(to),
         _ => return None,
@@ -165,7 +171,7 @@ pub(crate) fn rewrite(cast: Cast, schema: &DFSchema, style: Style) -> Result<Tra
     };
     let conversion = conversion(from, to);
     let conversion = conversion.filter(|conversion| match conversion {
-        Conversion::Each(..) => is_flat(&from_field),
+        Conversion::Each(..) | Conversion::Kept(..) => is_flat(&from_field),
         _ => true,
     });
     if let Some(conversion) = conversion {
@@ -191,7 +197,7 @@ pub(crate) fn rewrite(cast: Cast, schema: &DFSchema, style: Style) -> Result<Tra
         let time = |ty| {
             matches!(
                 ty,
-                ColumnType::Date | ColumnType::Timestamp | ColumnType::TimestampTz
+                ColumnType::Date | ColumnType::Timestamp(_) | ColumnType::TimestampTz(_)
             )
         };
         !(number(from) && time(to) || time(from) && number(to))
@@ -199,8 +205,8 @@ pub(crate) fn rewrite(cast: Cast, schema: &DFSchema, style: Style) -> Result<Tra
     if !castable(from, to) {
         let message = format!(
             "cannot cast type {} to {}",
-            types::name(from),
-            types::name(to)
+            types::bare_name(from),
+            types::bare_name(to)
         );
         return Err(external(SqlError::new(ErrorKind::CannotCoerce, message)));
     }
@@ -209,10 +215,15 @@ pub(crate) fn rewrite(cast: Cast, schema: &DFSchema, style: Style) -> Result<Tra
 
 /// A value whose type is said beside it, where Arrow's type does not tell it.
 pub(crate) fn typed(value: Expr, ty: ColumnType, style: Style) -> Expr {
-    match ty.field("", true).metadata().is_empty() {
-        true => value,
-        false => function(Conversion::Typed(ty), value, style),
+    match ty.tag() {
+        None => value,
+        Some(_) => retyped(value, ty, style),
     }
+}
+
+/// A value of another type, which what is beside it may not say.
+pub(crate) fn retyped(value: Expr, ty: ColumnType, style: Style) -> Expr {
+    function(Conversion::Typed(ty), value, style)
 }
 
 /// A scalar subquery that gives a json, as one: when it is run, DataFusion forgets what is not in Arrow's type.
@@ -279,6 +290,7 @@ impl CastFunction {
             | Conversion::Round(ty)
             | Conversion::FromJson(ty)
             | Conversion::Clock(_, ty)
+            | Conversion::Kept(_, ty)
             | Conversion::Bits(_, ty)
             | Conversion::Vector(_, ty)
             | Conversion::FromBits(ty) => ty,
@@ -312,8 +324,12 @@ impl CastFunction {
             Conversion::Round(ty) => round(array, ty),
             Conversion::Narrow(from) => narrow(array, from),
             Conversion::Each(from, to) => self.each(array, from, to),
-            Conversion::Clock(from, to) => self.convert_clocks(array, from, to),
-            Conversion::Moment(from, to) => moments(array, from, to, self.style),
+            Conversion::Clock(from, to) => kept(&self.convert_clocks(array, from, to)?, to),
+            Conversion::Moment(from, to) => kept(&moments(array, from, to, self.style)?, to),
+            // now() has nanoseconds.
+            Conversion::Kept(from, to) => {
+                kept(&output::conform(array, from).map_err(external)?, to)
+            }
         }
     }
 
@@ -442,6 +458,19 @@ impl CastFunction {
     }
 }
 
+/// The array, with what the type keeps of its values.
+fn kept(array: &ArrayRef, ty: ColumnType) -> Result<ArrayRef> {
+    if !precision::is_limited(ty) {
+        return elements_as(array, ty);
+    }
+    let mut builder = ColumnBuilder::new(ty);
+    for row in 0..array.len() {
+        let value = output::value(array, row).map_err(external)?.to_owned();
+        builder.append(precision::kept(value, ty).map_err(external)?.as_ref());
+    }
+    Ok(builder.finish())
+}
+
 /// The beginning of a text that a type holds.
 fn cut(ty: ColumnType, text: &str) -> Datum {
     let beginning = |length: u32| {
@@ -480,7 +509,7 @@ fn from_json(ty: ColumnType, json: &str) -> std::result::Result<Datum, SqlError>
         }
         return text::parse(ty, json);
     }
-    let message = format!("cannot cast jsonb {kind} to type {}", types::name(ty));
+    let message = format!("cannot cast jsonb {kind} to type {}", types::bare_name(ty));
     Err(SqlError::new(ErrorKind::InvalidParameterValue, message))
 }
 
@@ -494,15 +523,17 @@ fn clock(
     const DAY: i64 = 86_400 * SECOND;
     Ok(match (value, to) {
         (DatumRef::TimestampTz(i64::MIN | i64::MAX), _) => Datum::Null,
-        (DatumRef::TimestampTz(at), ColumnType::TimeTz) => {
+        (DatumRef::TimestampTz(at), ColumnType::TimeTz(_)) => {
             let east = style.zone.offset_at(at);
             Datum::TimeTz(TimeTz {
                 micros: (at + east * SECOND).rem_euclid(DAY),
                 west: -(east as i32),
             })
         }
-        (DatumRef::TimeTz(at), ColumnType::Time) => Datum::Time(at.micros),
-        (DatumRef::Interval(value), ColumnType::Time) => Datum::Time(value.micros.rem_euclid(DAY)),
+        (DatumRef::TimeTz(at), ColumnType::Time(_)) => Datum::Time(at.micros),
+        (DatumRef::Interval(value), ColumnType::Time(_)) => {
+            Datum::Time(value.micros.rem_euclid(DAY))
+        }
         (value, to) => functions::call::converted(value, to, style)?.to_owned(),
     })
 }
@@ -576,7 +607,7 @@ fn moments(array: &ArrayRef, from: ColumnType, to: ColumnType, style: Style) -> 
                 i32::MIN => Ok(i64::MIN),
                 days => (i64::from(days).checked_mul(DAY)).ok_or_else(|| out_of_range("date")),
             })?,
-        ColumnType::TimestampTz => {
+        ColumnType::TimestampTz(_) => {
             let at = array.as_primitive::<TimestampMicrosecondType>();
             at.unary(|at| match at {
                 i64::MIN | i64::MAX => at,
@@ -586,8 +617,8 @@ fn moments(array: &ArrayRef, from: ColumnType, to: ColumnType, style: Style) -> 
         _ => array.as_primitive::<TimestampMicrosecondType>().clone(),
     };
     Ok(match to {
-        ColumnType::Timestamp => Arc::new(local.with_timezone_opt::<&str>(None)),
-        ColumnType::TimestampTz => {
+        ColumnType::Timestamp(_) => Arc::new(local.with_timezone_opt::<&str>(None)),
+        ColumnType::TimestampTz(_) => {
             let at: TimestampMicrosecondArray = local.unary(|local| match local {
                 i64::MIN | i64::MAX => local,
                 local => local.saturating_sub(zone.offset_of_local(local) * SECOND),
@@ -627,6 +658,7 @@ impl ScalarUDFImpl for CastFunction {
             Conversion::Each(..) => "pg_each",
             Conversion::FromJson(_) => "pg_from_json",
             Conversion::Clock(..) => "pg_clock",
+            Conversion::Kept(..) => "pg_kept",
             Conversion::Moment(..) => "pg_moment",
         }
     }

@@ -125,9 +125,9 @@ pub(crate) fn column_type(field: &Field) -> Result<ColumnType, SqlError> {
                 element => element.array().expect("it is no array"),
             }
         }
-        DataType::Time32(_) | DataType::Time64(_) => ColumnType::Time,
-        DataType::Interval(_) | DataType::Duration(_) => ColumnType::Interval,
-        DataType::FixedSizeBinary(12) => ColumnType::TimeTz,
+        DataType::Time32(_) | DataType::Time64(_) => ColumnType::Time(None),
+        DataType::Interval(_) | DataType::Duration(_) => ColumnType::Interval(None),
+        DataType::FixedSizeBinary(12) => ColumnType::TimeTz(None),
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => ColumnType::Text,
         DataType::Dictionary(_, value) => column_type(
             &Field::new(field.name(), (**value).clone(), true)
@@ -137,8 +137,8 @@ pub(crate) fn column_type(field: &Field) -> Result<ColumnType, SqlError> {
         DataType::FixedSizeBinary(16) => ColumnType::Uuid,
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView => ColumnType::Bytea,
         DataType::Date32 => ColumnType::Date,
-        DataType::Timestamp(_, None) | DataType::Date64 => ColumnType::Timestamp,
-        DataType::Timestamp(_, Some(_)) => ColumnType::TimestampTz,
+        DataType::Timestamp(_, None) | DataType::Date64 => ColumnType::Timestamp(None),
+        DataType::Timestamp(_, Some(_)) => ColumnType::TimestampTz(None),
         other => {
             return Err(SqlError::unsupported(format!(
                 "result column \"{}\" of type {other}",

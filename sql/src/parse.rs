@@ -5,6 +5,7 @@ mod create;
 mod cursor;
 mod define;
 mod dialect;
+mod digits;
 mod distinct;
 mod forms;
 mod keywords;
@@ -57,6 +58,8 @@ pub struct Parsed {
     pub(crate) overriding: Option<Overriding>,
     /// The moment in the past that its query reads.
     pub(crate) as_of: Option<AsOf>,
+    /// What its sender is warned of.
+    pub(crate) warnings: Vec<SqlError>,
     /// The query string, and where in it the statement begins and ends, in characters from 1.
     source: Arc<str>,
     extent: RangeInclusive<usize>,
@@ -321,6 +324,7 @@ fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, S
     let end = tokens
         .last()
         .map_or(begin, |token| position(&starts, token));
+    let warnings = digits::check(&starts, &tokens)?;
     let spares_keys = take_key_locks(&mut tokens);
     let may_lock = may_lock(&tokens);
     let mut as_of = take_as_of(sql, &mut tokens)?;
@@ -426,6 +430,7 @@ fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, S
         may_lock,
         overriding,
         as_of,
+        warnings,
         source: sql.clone(),
         extent: begin..=end,
     })

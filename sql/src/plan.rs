@@ -49,6 +49,7 @@ mod names;
 mod operators;
 mod order;
 mod qualified;
+mod ranges;
 mod repeated;
 mod rows;
 mod selects;
@@ -465,7 +466,7 @@ impl TypePlanner for PostgresTypes {
                         Some(Arc::new(ColumnType::Int4.field("", true)))
                     }
                     "information_schema.time_stamp" => {
-                        Some(Arc::new(ColumnType::TimestampTz.field("", true)))
+                        Some(Arc::new(ColumnType::TimestampTz(None).field("", true)))
                     }
                     _ => return Err(DataFusionError::External(Box::new(error))),
                 },

@@ -59,8 +59,8 @@ impl Sleep {
                 let seconds = cast(array, &DataType::Float64)?;
                 return Ok(seconds.as_primitive::<Float64Type>().iter().collect());
             }
-            Until::Interval => ColumnType::Interval,
-            Until::Moment => ColumnType::TimestampTz,
+            Until::Interval => ColumnType::Interval(None),
+            Until::Moment => ColumnType::TimestampTz(None),
         };
         let micros = |value: DatumRef<'_>| match value {
             DatumRef::Interval(value) => Some(value.span() as f64),

@@ -16,7 +16,7 @@ use datafusion::logical_expr::{
     TypeSignature, Volatility,
 };
 
-use tidelog_storage::{Catalog, ColumnType, PartitionSet, Store};
+use tidelog_storage::{Catalog, ColumnType, IntervalModifier, PartitionSet, Store};
 
 use super::EXTENSIONS;
 use super::pg_depend::PG_CLASS;
@@ -29,6 +29,7 @@ use called::called;
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::identifier;
+use crate::types;
 
 /// What the functions of one statement know.
 struct Known {
@@ -351,6 +352,7 @@ fn format_type(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
 
 /// A type's name as SQL writes it, with its modifier.
 fn type_name(ty: i64, modifier: i64) -> String {
+    let digits = u8::try_from(modifier).ok();
     let name = match ty {
         0 => "-",
         16 => "boolean",
@@ -364,10 +366,15 @@ fn type_name(ty: i64, modifier: i64) -> String {
         1042 => "character",
         1043 if modifier >= 4 => return format!("character varying({})", modifier - 4),
         1043 => "character varying",
-        1083 => "time without time zone",
-        1114 => "timestamp without time zone",
-        1184 => "timestamp with time zone",
-        1266 => "time with time zone",
+        1083 => return types::name(ColumnType::Time(digits)),
+        1114 => return types::name(ColumnType::Timestamp(digits)),
+        1184 => return types::name(ColumnType::TimestampTz(digits)),
+        1186 => {
+            let kept = i32::try_from(modifier).ok();
+            let kept = kept.and_then(IntervalModifier::from_typmod);
+            return types::name(ColumnType::Interval(kept));
+        }
+        1266 => return types::name(ColumnType::TimeTz(digits)),
         1700 if modifier >= 4 => {
             let (precision, scale) = ((modifier - 4) >> 16, (modifier - 4) & 0xffff);
             return format!("numeric({precision},{scale})");
@@ -387,7 +394,9 @@ fn type_name(ty: i64, modifier: i64) -> String {
                 (
                     Some(tidelog_storage::Datum::Text(category)),
                     Some(tidelog_storage::Datum::Int8(element)),
-                ) if category == "A" && element != 0 => format!("{}[]", type_name(element, -1)),
+                ) if category == "A" && element != 0 => {
+                    format!("{}[]", type_name(element, modifier))
+                }
                 _ => match column(row, "typname") {
                     Some(tidelog_storage::Datum::Text(name)) => name,
                     _ => "???".to_string(),
