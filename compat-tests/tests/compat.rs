@@ -56,6 +56,8 @@ mod lifecycle;
 mod live;
 #[path = "compat/materialized.rs"]
 mod materialized;
+#[path = "compat/modifiers.rs"]
+mod modifiers;
 #[path = "compat/notify.rs"]
 mod notify;
 #[path = "compat/object_store.rs"]

@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, StringArray};
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::datatypes::{DataType, Field, FieldRef, Int64Type};
 use async_trait::async_trait;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::async_udf::{AsyncScalarUDF, AsyncScalarUDFImpl};
 use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature,
-    Volatility,
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    TypeSignature, Volatility,
 };
 use tidelog_storage::ColumnType;
 use tokio::sync::{Mutex, MutexGuard};
@@ -24,6 +24,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use crate::error::{ErrorKind, SqlError};
 use crate::functions::{Same, undefined};
 use crate::locks::{LockError, LockMode, LockTable, Locks, RowKey, advisory_key};
+use crate::output;
 
 /// What a session has of advisory locks.
 #[derive(Debug)]
@@ -303,6 +304,18 @@ impl ScalarUDFImpl for Function {
             Act::Lock | Act::UnlockAll => DataType::Utf8,
             Act::Try | Act::Unlock => DataType::Boolean,
         })
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        let types = args
+            .arg_fields
+            .iter()
+            .map(|field| field.data_type().clone());
+        let ty = self.return_type(&types.collect::<Vec<_>>())?;
+        Ok(Arc::new(match self.kind.act {
+            Act::Lock | Act::UnlockAll => output::void(self.name()),
+            Act::Try | Act::Unlock => Field::new(self.name(), ty, true),
+        }))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {

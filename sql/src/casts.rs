@@ -16,6 +16,7 @@ use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
     Cast, ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
     Signature, Volatility,
@@ -47,8 +48,10 @@ enum Conversion {
     Vector(ColumnType, ColumnType),
     /// Bits as an integer.
     FromBits(ColumnType),
-    /// A fraction to the nearest integer.
+    /// A fraction to the nearest integer, an integer to a narrower one or an oid.
     Round(ColumnType),
+    /// An oid as another number of its bits.
+    Oid(ColumnType),
     /// A json value to the number, boolean or text that it is.
     FromJson(ColumnType),
     /// A fraction to the nearest real, which may be out of its range.
@@ -96,6 +99,7 @@ fn conversion(from: ColumnType, to: ColumnType) -> Option<Conversion> {
         Float4, Float8, Interval, Json, Jsonb, Numeric, Time, TimeTz, TimestampTz, Varchar,
     };
     Some(match (from, to) {
+        (Varchar(_), ColumnType::Text) | (Varchar(Some(_)), Varchar(None)) => Conversion::Typed(to),
         (ColumnType::Text | Varchar(_), ColumnType::Text | Varchar(None)) => return None,
         // The same text, but of the other type.
         (from, to)
@@ -106,6 +110,9 @@ fn conversion(from: ColumnType, to: ColumnType) -> Option<Conversion> {
             Conversion::Bits(from, to)
         }
         (from, ColumnType::Int4 | ColumnType::Int8) if is_bits(from) => Conversion::FromBits(to),
+        (from, ColumnType::Oid) if is_integer(from) => Conversion::Round(to),
+        (ColumnType::Oid, ColumnType::Int4) => Conversion::Oid(to),
+        (ColumnType::Oid, ColumnType::Int8) => Conversion::Typed(to),
         (ColumnType::Oid, ColumnType::Regproc) => Conversion::Round(to),
         (ColumnType::Regproc, to) if is_integer(to) || to == ColumnType::Oid => {
             Conversion::Round(to)
@@ -174,6 +181,19 @@ pub(crate) fn rewrite(cast: Cast, schema: &DFSchema, style: Style) -> Result<Tra
         Conversion::Each(..) | Conversion::Kept(..) => is_flat(&from_field),
         _ => true,
     });
+    // A literal that an integer holds is one.
+    if from == ColumnType::Int8
+        && to == ColumnType::Oid
+        && let Expr::Literal(ScalarValue::Int64(Some(number)), None) = &*cast.expr
+        && let Ok(number) = i32::try_from(*number)
+    {
+        let number = Expr::Literal(ScalarValue::Int32(Some(number)), None);
+        return Ok(Transformed::yes(function(
+            Conversion::Round(to),
+            number,
+            style,
+        )));
+    }
     if let Some(conversion) = conversion {
         let cut = match (conversion, to) {
             // The output is text of any length.
@@ -200,7 +220,9 @@ pub(crate) fn rewrite(cast: Cast, schema: &DFSchema, style: Style) -> Result<Tra
                 ColumnType::Date | ColumnType::Timestamp(_) | ColumnType::TimestampTz(_)
             )
         };
-        !(number(from) && time(to) || time(from) && number(to))
+        let to_oid = to == ColumnType::Oid && (number(from) || from == ColumnType::Bool);
+        let of_oid = from == ColumnType::Oid && (number(to) || to == ColumnType::Bool);
+        !(number(from) && time(to) || time(from) && number(to) || to_oid || of_oid)
     };
     if !castable(from, to) {
         let message = format!(
@@ -211,6 +233,11 @@ pub(crate) fn rewrite(cast: Cast, schema: &DFSchema, style: Style) -> Result<Tra
         return Err(external(SqlError::new(ErrorKind::CannotCoerce, message)));
     }
     Ok(Transformed::no(Expr::Cast(cast)))
+}
+
+/// Whether a function is a cast of ours.
+pub(crate) fn is_one(function: &ScalarUDF) -> bool {
+    function.inner().downcast_ref::<CastFunction>().is_some()
 }
 
 /// A value whose type is said beside it, where Arrow's type does not tell it.
@@ -288,6 +315,7 @@ impl CastFunction {
             | Conversion::Cut(ty)
             | Conversion::Typed(ty)
             | Conversion::Round(ty)
+            | Conversion::Oid(ty)
             | Conversion::FromJson(ty)
             | Conversion::Clock(_, ty)
             | Conversion::Kept(_, ty)
@@ -321,7 +349,8 @@ impl CastFunction {
             Conversion::FromBits(ty) => {
                 self.read_texts(array, ty, |bits| bits::to_integer(ty, bits))
             }
-            Conversion::Round(ty) => round(array, ty),
+            Conversion::Round(ty) => round(array, None, ty),
+            Conversion::Oid(ty) => round(array, Some(ColumnType::Oid), ty),
             Conversion::Narrow(from) => narrow(array, from),
             Conversion::Each(from, to) => self.each(array, from, to),
             Conversion::Clock(from, to) => kept(&self.convert_clocks(array, from, to)?, to),
@@ -538,18 +567,19 @@ fn clock(
     })
 }
 
-/// Floats to the nearest even integer, numerics half away from zero.
-fn round(array: &ArrayRef, ty: ColumnType) -> Result<ArrayRef> {
+/// Floats to the nearest even integer, numerics half away from zero; `from` says what the array's type leaves open.
+fn round(array: &ArrayRef, from: Option<ColumnType>, ty: ColumnType) -> Result<ArrayRef> {
     let mut builder = ColumnBuilder::new(ty);
     for row in 0..array.len() {
         let value = output::value(array, row).map_err(external)?.to_owned();
-        let from = match &value {
+        let from = from.unwrap_or(match &value {
+            Datum::Int2(_) => ColumnType::Int2,
             Datum::Float4(_) => ColumnType::Float4,
             Datum::Float8(_) => ColumnType::Float8,
             Datum::Int4(_) => ColumnType::Int4,
             Datum::Int8(_) => ColumnType::Int8,
             _ => ColumnType::Numeric(None),
-        };
+        });
         let rounded = crate::row::assign(value, from, ty, "", Style::default());
         builder.append(rounded.map_err(external)?.as_ref());
     }
@@ -654,6 +684,7 @@ impl ScalarUDFImpl for CastFunction {
             Conversion::Cut(_) => "pg_cut",
             Conversion::Typed(_) => "pg_typed",
             Conversion::Round(_) => "pg_round",
+            Conversion::Oid(_) => "pg_from_oid",
             Conversion::Narrow(_) => "pg_narrow",
             Conversion::Each(..) => "pg_each",
             Conversion::FromJson(_) => "pg_from_json",
@@ -673,6 +704,16 @@ impl ScalarUDFImpl for CastFunction {
 
     fn return_field_from_args(&self, _: ReturnFieldArgs<'_>) -> Result<FieldRef> {
         Ok(Arc::new(self.result_type().field(self.name(), true)))
+    }
+
+    /// Nobody asks any more whether a text is a varchar: without the call, scans know what to do with the column.
+    fn simplify(&self, mut args: Vec<Expr>, _: &SimplifyContext) -> Result<ExprSimplifyResult> {
+        match (self.conversion, args.pop()) {
+            (Conversion::Typed(ColumnType::Text | ColumnType::Varchar(None)), Some(value)) => {
+                Ok(ExprSimplifyResult::Simplified(value))
+            }
+            (_, value) => Ok(ExprSimplifyResult::Original(value.into_iter().collect())),
+        }
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {

@@ -52,7 +52,7 @@ use crate::text::Style;
 pub(crate) use conditional::{ARRAY, DISTINCT, NOT_DISTINCT};
 pub(crate) use missing::unknown;
 pub(crate) use moments::undefined;
-pub(crate) use single_value::single_value;
+pub(crate) use single_value::{SINGLE_VALUE, single_value};
 pub(crate) use sliding::sliding;
 pub(crate) use subquery::{ARRAY_OF, WITH_TIES, syntax};
 pub(crate) use sum::sum;

@@ -176,7 +176,10 @@ impl Parsed {
                 .eq(wanted.clone())
         };
         let words = words(&self.source, &self.extent);
-        let found = words.windows(wanted.len()).find(here);
+        let found = match error.message.starts_with("ORDER BY ") {
+            true => words.windows(wanted.len()).rfind(here),
+            false => words.windows(wanted.len()).find(here),
+        };
         // A column may stand there without its relation.
         let last = || match error.kind {
             GroupingError => words

@@ -33,6 +33,7 @@ use crate::text::Style;
 use crate::{ddl, functions, system, types};
 
 mod alike;
+mod ambiguous;
 mod arrays;
 mod calls;
 mod caseless;
@@ -48,7 +49,7 @@ mod merged;
 mod names;
 mod operators;
 mod order;
-mod qualified;
+pub(crate) mod qualified;
 mod ranges;
 mod repeated;
 mod rows;
@@ -137,6 +138,7 @@ impl Planner<'_> {
     ) -> std::result::Result<LogicalPlan, SqlError> {
         let mut parameters = parameters.to_vec();
         forms::follow_postgres(&mut query)?;
+        ambiguous::check(&query, self.catalog, self.search_path)?;
         with::tell_apart(&mut query);
         unnested::tell_apart(&mut query);
         tableoid::resolve(&mut query, self.catalog, self.search_path);

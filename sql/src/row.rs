@@ -410,9 +410,26 @@ pub(crate) fn assign(
             }));
         }
         (ColumnType::Time(_), ColumnType::TimeTz(_)) => return via_text(&value),
-        (from, ColumnType::Oid | ColumnType::Regproc) if numeric(from) => return via_text(&value),
-        (ColumnType::Oid, to) if numeric(to) => return via_text(&value),
-        (ColumnType::Oid | ColumnType::Regproc, ColumnType::Oid | ColumnType::Regproc) => {
+        (_, ColumnType::Oid) => {
+            return match value {
+                // Their bits are the oid's.
+                Datum::Int2(number) => Ok(oid(i32::from(number).cast_unsigned())),
+                Datum::Int4(number) => Ok(oid(number.cast_unsigned())),
+                Datum::Int8(number) => u32::try_from(number).map(oid).map_err(|_| {
+                    SqlError::new(ErrorKind::NumericValueOutOfRange, "OID out of range")
+                }),
+                _ => Err(mismatch()),
+            };
+        }
+        (from, ColumnType::Regproc) if numeric(from) => return via_text(&value),
+        (ColumnType::Oid, ColumnType::Int8) => return Ok(value),
+        (ColumnType::Oid, ColumnType::Int4) => {
+            return match value {
+                Datum::Int8(oid) => Ok(Datum::Int4((oid as u32).cast_signed())),
+                _ => Err(mismatch()),
+            };
+        }
+        (ColumnType::Oid, ColumnType::Regproc) => {
             return Ok(value);
         }
         (
@@ -501,6 +518,11 @@ pub(crate) fn assign(
         )
     })?;
     output::value(&cast, 0).map(DatumRef::to_owned)
+}
+
+/// A value of type oid.
+fn oid(number: u32) -> Datum {
+    Datum::Int8(number.into())
 }
 
 /// A decimal number, half rounded away from zero, as an integer.

@@ -45,6 +45,9 @@ pub(super) fn oid(ty: ColumnType) -> u32 {
 
 /// The oid of a result column's type: vectors of the catalogs have types of their own.
 pub(super) fn column_oid(column: &OutputColumn) -> u32 {
+    if column.void {
+        return Type::VOID.oid();
+    }
     match (column.vector, column.ty) {
         (true, ColumnType::Array(ElementType::Int2)) => Type::INT2_VECTOR.oid(),
         (true, ColumnType::Array(ElementType::Oid)) => Type::OID_VECTOR.oid(),
@@ -71,8 +74,11 @@ pub(super) fn write_vector(value: DatumRef<'_>, out: &mut BytesMut) {
 }
 
 /// `pg_type.typlen`.
-pub(super) fn size(ty: ColumnType) -> i16 {
-    types::type_facts(ty).2
+pub(super) fn size(column: &OutputColumn) -> i16 {
+    match column.void {
+        true => 4,
+        false => types::type_facts(column.ty).2,
+    }
 }
 
 /// The type modifier, -1 when there is none.

@@ -146,7 +146,7 @@ pub(super) fn match_types(
 /// where they need not become another.
 pub(super) fn common_type(types: impl Iterator<Item = ColumnType>) -> Option<ColumnType> {
     use ColumnType::{
-        Date, Float4, Float8, Int2, Int4, Int8, Numeric, Text, Timestamp, TimestampTz,
+        Date, Float4, Float8, Int2, Int4, Int8, Numeric, Text, Timestamp, TimestampTz, Varchar,
     };
     let rank = |ty: ColumnType| {
         let order = [
@@ -175,10 +175,12 @@ pub(super) fn common_type(types: impl Iterator<Item = ColumnType>) -> Option<Col
                 }
                 _ => plain_type(if l < r { ty } else { found }),
             }),
-            _ if class(found) == "text" && class(ty) == "text" => match ty {
-                Text => Some(Text),
-                _ => Some(unlimited(found)),
-            },
+            // Each of them becomes any other without being told to; what is beside text is text, but for varchar.
+            _ if class(found) == "text" && class(ty) == "text" => Some(match (found, ty) {
+                (Varchar(_), Text) => Varchar(None),
+                (_, Text) => Text,
+                (found, _) => unlimited(found),
+            }),
             _ => None,
         }
     })?
@@ -297,6 +299,9 @@ pub(super) fn union(mut union: Union, style: Style) -> Result<LogicalPlan> {
         let Some(ty) = first else { continue };
         let types = union.inputs.iter().filter_map(|input| column_of(input, n));
         let common = common_type(types).unwrap_or(ty);
+        // A bare string keeps its length.
+        let is_open = (union.inputs.iter()).any(|input| column_of(input, n).is_none());
+        let common = if is_open { unlimited(common) } else { common };
         for input in &mut union.inputs {
             match column_of(input, n) {
                 Some(own) if own == common => {}

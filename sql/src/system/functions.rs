@@ -340,7 +340,7 @@ fn type_names(catalog: &Catalog, search_path: &[String]) -> BTreeMap<i64, String
 }
 
 fn format_type(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
-    let modifier = oid(args, 1).unwrap_or(-1);
+    let modifier = oid(args, 1);
     Ok(match oid(args, 0) {
         None => ScalarValue::Utf8(None),
         Some(ty) => text(match known.types.get(&ty) {
@@ -351,7 +351,8 @@ fn format_type(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
 }
 
 /// A type's name as SQL writes it, with its modifier.
-fn type_name(ty: i64, modifier: i64) -> String {
+fn type_name(ty: i64, given: Option<i64>) -> String {
+    let (modifier, is_given) = (given.unwrap_or(-1), given.is_some());
     let digits = u8::try_from(modifier).ok();
     let name = match ty {
         0 => "-",
@@ -363,6 +364,8 @@ fn type_name(ty: i64, modifier: i64) -> String {
         700 => "real",
         701 => "double precision",
         1042 if modifier >= 4 => return format!("character({})", modifier - 4),
+        // Of no length that is known to be none.
+        1042 if is_given => "bpchar",
         1042 => "character",
         1043 if modifier >= 4 => return format!("character varying({})", modifier - 4),
         1043 => "character varying",
@@ -395,7 +398,7 @@ fn type_name(ty: i64, modifier: i64) -> String {
                     Some(tidelog_storage::Datum::Text(category)),
                     Some(tidelog_storage::Datum::Int8(element)),
                 ) if category == "A" && element != 0 => {
-                    format!("{}[]", type_name(element, modifier))
+                    format!("{}[]", type_name(element, given))
                 }
                 _ => match column(row, "typname") {
                     Some(tidelog_storage::Datum::Text(name)) => name,
@@ -501,7 +504,7 @@ fn regtype_in(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
                 _ => {}
             }
         }
-        if identifier(&name) == wanted || type_name(oid, -1) == wanted {
+        if identifier(&name) == wanted || type_name(oid, None) == wanted {
             return Ok(ScalarValue::Int64(Some(oid)));
         }
     }
