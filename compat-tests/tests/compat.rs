@@ -56,12 +56,16 @@ mod lifecycle;
 mod live;
 #[path = "compat/materialized.rs"]
 mod materialized;
+#[path = "compat/modifiers.rs"]
+mod modifiers;
 #[path = "compat/notify.rs"]
 mod notify;
 #[path = "compat/object_store.rs"]
 mod object_store;
 #[path = "compat/operations.rs"]
 mod operations;
+#[path = "compat/precision.rs"]
+mod precision;
 #[path = "compat/prepared.rs"]
 mod prepared;
 #[path = "compat/protocol.rs"]
@@ -80,6 +84,8 @@ mod scopes;
 mod sessions;
 #[path = "compat/slt.rs"]
 mod slt;
+#[path = "compat/spans.rs"]
+mod spans;
 #[path = "compat/spellings.rs"]
 mod spellings;
 #[path = "compat/subscribe.rs"]

@@ -125,6 +125,6 @@ fn timestamp(unix_ms: i64) -> String {
     let mut text = String::new();
     let value = DatumRef::TimestampTz(unix_ms.saturating_mul(1000));
     let style = tidelog_sql::text::Style::default();
-    tidelog_sql::text::write(value, ColumnType::TimestampTz, style, &mut text);
+    tidelog_sql::text::write(value, ColumnType::TimestampTz(None), style, &mut text);
     text
 }

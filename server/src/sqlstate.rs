@@ -30,6 +30,7 @@ pub(crate) fn sqlstate(kind: ErrorKind) -> &'static str {
         ErrorKind::ObjectInUse => "55006",
         ErrorKind::NameTooLong => "42622",
         ErrorKind::SuccessfulCompletion => "00000",
+        ErrorKind::Warning => "01000",
         ErrorKind::DependentObjectsStillExist => "2BP01",
         ErrorKind::WrongObjectType => "42809",
         ErrorKind::DatatypeMismatch => "42804",

@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, StringArray};
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::datatypes::{DataType, Field, FieldRef, Int64Type};
 use async_trait::async_trait;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::async_udf::{AsyncScalarUDF, AsyncScalarUDFImpl};
 use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature,
-    Volatility,
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    TypeSignature, Volatility,
 };
 use tidelog_storage::ColumnType;
 use tokio::sync::{Mutex, MutexGuard};
@@ -24,6 +24,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use crate::error::{ErrorKind, SqlError};
 use crate::functions::{Same, undefined};
 use crate::locks::{LockError, LockMode, LockTable, Locks, RowKey, advisory_key};
+use crate::output;
 
 /// What a session has of advisory locks.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub(crate) struct Advisory {
     held: Mutex<Held>,
     /// `lock_timeout` of the statement under way.
     timeout: parking_lot::Mutex<Option<Duration>>,
+    /// What the client is still to be warned of.
+    warnings: parking_lot::Mutex<Vec<SqlError>>,
 }
 
 #[derive(Debug)]
@@ -51,6 +54,7 @@ impl Advisory {
                 counts: HashMap::new(),
             }),
             timeout: parking_lot::Mutex::default(),
+            warnings: parking_lot::Mutex::default(),
         }
     }
 
@@ -74,6 +78,11 @@ impl Advisory {
     /// Gives back what the transaction locked since the mark.
     pub(crate) fn release_to(&self, mark: usize) {
         self.hold().transaction.release_to(mark);
+    }
+
+    /// What the client is to be warned of, once.
+    pub(crate) fn take_warnings(&self) -> Vec<SqlError> {
+        std::mem::take(&mut *self.warnings.lock())
     }
 
     /// Whether the session holds any beyond its transaction.
@@ -239,8 +248,22 @@ impl Function {
         locked
     }
 
-    /// Whether the session had locked it so.
+    /// Whether the session had locked it so; a warning where it had not.
     fn unlock(&self, key: &RowKey) -> bool {
+        let unlocked = self.unlocked(key);
+        if !unlocked {
+            let lock = match self.kind.shared {
+                true => "ShareLock",
+                false => "ExclusiveLock",
+            };
+            let message = format!("you don't own a lock of type {lock}");
+            let warning = SqlError::new(ErrorKind::Warning, message);
+            self.advisory.0.warnings.lock().push(warning);
+        }
+        unlocked
+    }
+
+    fn unlocked(&self, key: &RowKey) -> bool {
         let held = &mut *self.advisory.0.hold();
         let Some(counts) = held.counts.get_mut(key) else {
             return false;
@@ -281,6 +304,18 @@ impl ScalarUDFImpl for Function {
             Act::Lock | Act::UnlockAll => DataType::Utf8,
             Act::Try | Act::Unlock => DataType::Boolean,
         })
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        let types = args
+            .arg_fields
+            .iter()
+            .map(|field| field.data_type().clone());
+        let ty = self.return_type(&types.collect::<Vec<_>>())?;
+        Ok(Arc::new(match self.kind.act {
+            Act::Lock | Act::UnlockAll => output::void(self.name()),
+            Act::Try | Act::Unlock => Field::new(self.name(), ty, true),
+        }))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {

@@ -64,7 +64,7 @@ impl Session {
         let mut types: Vec<_> = types.into_iter().map(Some).collect();
         let ty = match as_of.unit {
             AsOfUnit::Seq => ColumnType::Int8,
-            AsOfUnit::Timestamp => ColumnType::TimestampTz,
+            AsOfUnit::Timestamp => ColumnType::TimestampTz(None),
         };
         infer_placeholder(&mut types, &as_of.value, ty)?;
         self.infer_expression(&as_of.cast()?, &mut types, catalog)?;
@@ -178,7 +178,7 @@ fn shown_time(unix_ms: i64) -> String {
     let time = Datum::TimestampTz(unix_ms.saturating_mul(1000));
     text::write(
         time.as_ref(),
-        ColumnType::TimestampTz,
+        ColumnType::TimestampTz(None),
         Style::default(),
         &mut shown,
     );

@@ -16,6 +16,7 @@ use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
     Cast, ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
     Signature, Volatility,
@@ -26,6 +27,7 @@ use tidelog_storage::{ColumnType, Datum, DatumRef, TimeTz};
 use crate::error::{ErrorKind, SqlError};
 use crate::functions;
 use crate::output;
+use crate::precision;
 use crate::text::{self, Style, bits, printed};
 use crate::types;
 
@@ -46,8 +48,10 @@ enum Conversion {
     Vector(ColumnType, ColumnType),
     /// Bits as an integer.
     FromBits(ColumnType),
-    /// A fraction to the nearest integer.
+    /// A fraction to the nearest integer, an integer to a narrower one or an oid.
     Round(ColumnType),
+    /// An oid as another number of its bits.
+    Oid(ColumnType),
     /// A json value to the number, boolean or text that it is.
     FromJson(ColumnType),
     /// A fraction to the nearest real, which may be out of its range.
@@ -58,6 +62,8 @@ enum Conversion {
     Moment(ColumnType, ColumnType),
     /// Between what clocks show: times with and without a zone, moments, intervals.
     Clock(ColumnType, ColumnType),
+    /// A time or interval of which another type keeps less, or more.
+    Kept(ColumnType, ColumnType),
 }
 
 fn is_text(ty: ColumnType) -> bool {
@@ -83,7 +89,7 @@ fn is_integer(ty: ColumnType) -> bool {
 fn is_moment(ty: ColumnType) -> bool {
     matches!(
         ty,
-        ColumnType::Date | ColumnType::Timestamp | ColumnType::TimestampTz
+        ColumnType::Date | ColumnType::Timestamp(_) | ColumnType::TimestampTz(_)
     )
 }
 
@@ -93,6 +99,7 @@ fn conversion(from: ColumnType, to: ColumnType) -> Option<Conversion> {
         Float4, Float8, Interval, Json, Jsonb, Numeric, Time, TimeTz, TimestampTz, Varchar,
     };
     Some(match (from, to) {
+        (Varchar(_), ColumnType::Text) | (Varchar(Some(_)), Varchar(None)) => Conversion::Typed(to),
         (ColumnType::Text | Varchar(_), ColumnType::Text | Varchar(None)) => return None,
         // The same text, but of the other type.
         (from, to)
@@ -103,6 +110,9 @@ fn conversion(from: ColumnType, to: ColumnType) -> Option<Conversion> {
             Conversion::Bits(from, to)
         }
         (from, ColumnType::Int4 | ColumnType::Int8) if is_bits(from) => Conversion::FromBits(to),
+        (from, ColumnType::Oid) if is_integer(from) => Conversion::Round(to),
+        (ColumnType::Oid, ColumnType::Int4) => Conversion::Oid(to),
+        (ColumnType::Oid, ColumnType::Int8) => Conversion::Typed(to),
         (ColumnType::Oid, ColumnType::Regproc) => Conversion::Round(to),
         (ColumnType::Regproc, to) if is_integer(to) || to == ColumnType::Oid => {
             Conversion::Round(to)
@@ -110,6 +120,9 @@ fn conversion(from: ColumnType, to: ColumnType) -> Option<Conversion> {
         (from, ColumnType::Regproc) if is_integer(from) => Conversion::Round(to),
         (from, to) if is_text(from) && is_text(to) => Conversion::Cut(to),
         (from, to) if is_text(from) => Conversion::Input(to),
+        (from, to) if from != to && precision::plain(from) == precision::plain(to) => {
+            Conversion::Kept(from, to)
+        }
         (Json, Jsonb) => Conversion::Input(to),
         (Jsonb, Json) => Conversion::Cut(to),
         (ColumnType::Printed(a), ColumnType::Printed(b)) if a != b => Conversion::Input(to),
@@ -132,12 +145,12 @@ fn conversion(from: ColumnType, to: ColumnType) -> Option<Conversion> {
             }
             Conversion::Each(a, b)
         }
-        (from, to) if is_moment(from) && (is_moment(to) || to == Time) && from != to => {
+        (from, to) if is_moment(from) && (is_moment(to) || matches!(to, Time(_))) && from != to => {
             Conversion::Moment(from, to)
         }
-        (Time, TimeTz | Interval) | (TimestampTz, TimeTz) | (TimeTz | Interval, Time) => {
-            Conversion::Clock(from, to)
-        }
+        (Time(_), TimeTz(_) | Interval(_))
+        | (TimestampTz(_), TimeTz(_))
+        | (TimeTz(_) | Interval(_), Time(_)) => Conversion::Clock(from, to),
         (ColumnType::Int8, ColumnType::Int4 | ColumnType::Int2)
         | (ColumnType::Int4, ColumnType::Int2) => Conversion::Round(to),
         _ => return None,
@@ -165,9 +178,22 @@ pub(crate) fn rewrite(cast: Cast, schema: &DFSchema, style: Style) -> Result<Tra
     };
     let conversion = conversion(from, to);
     let conversion = conversion.filter(|conversion| match conversion {
-        Conversion::Each(..) => is_flat(&from_field),
+        Conversion::Each(..) | Conversion::Kept(..) => is_flat(&from_field),
         _ => true,
     });
+    // A literal that an integer holds is one.
+    if from == ColumnType::Int8
+        && to == ColumnType::Oid
+        && let Expr::Literal(ScalarValue::Int64(Some(number)), None) = &*cast.expr
+        && let Ok(number) = i32::try_from(*number)
+    {
+        let number = Expr::Literal(ScalarValue::Int32(Some(number)), None);
+        return Ok(Transformed::yes(function(
+            Conversion::Round(to),
+            number,
+            style,
+        )));
+    }
     if let Some(conversion) = conversion {
         let cut = match (conversion, to) {
             // The output is text of any length.
@@ -191,28 +217,40 @@ pub(crate) fn rewrite(cast: Cast, schema: &DFSchema, style: Style) -> Result<Tra
         let time = |ty| {
             matches!(
                 ty,
-                ColumnType::Date | ColumnType::Timestamp | ColumnType::TimestampTz
+                ColumnType::Date | ColumnType::Timestamp(_) | ColumnType::TimestampTz(_)
             )
         };
-        !(number(from) && time(to) || time(from) && number(to))
+        let to_oid = to == ColumnType::Oid && (number(from) || from == ColumnType::Bool);
+        let of_oid = from == ColumnType::Oid && (number(to) || to == ColumnType::Bool);
+        !(number(from) && time(to) || time(from) && number(to) || to_oid || of_oid)
     };
     if !castable(from, to) {
         let message = format!(
             "cannot cast type {} to {}",
-            types::name(from),
-            types::name(to)
+            types::bare_name(from),
+            types::bare_name(to)
         );
         return Err(external(SqlError::new(ErrorKind::CannotCoerce, message)));
     }
     Ok(Transformed::no(Expr::Cast(cast)))
 }
 
+/// Whether a function is a cast of ours.
+pub(crate) fn is_one(function: &ScalarUDF) -> bool {
+    function.inner().downcast_ref::<CastFunction>().is_some()
+}
+
 /// A value whose type is said beside it, where Arrow's type does not tell it.
 pub(crate) fn typed(value: Expr, ty: ColumnType, style: Style) -> Expr {
-    match ty.field("", true).metadata().is_empty() {
-        true => value,
-        false => function(Conversion::Typed(ty), value, style),
+    match ty.tag() {
+        None => value,
+        Some(_) => retyped(value, ty, style),
     }
+}
+
+/// A value of another type, which what is beside it may not say.
+pub(crate) fn retyped(value: Expr, ty: ColumnType, style: Style) -> Expr {
+    function(Conversion::Typed(ty), value, style)
 }
 
 /// A scalar subquery that gives a json, as one: when it is run, DataFusion forgets what is not in Arrow's type.
@@ -277,8 +315,10 @@ impl CastFunction {
             | Conversion::Cut(ty)
             | Conversion::Typed(ty)
             | Conversion::Round(ty)
+            | Conversion::Oid(ty)
             | Conversion::FromJson(ty)
             | Conversion::Clock(_, ty)
+            | Conversion::Kept(_, ty)
             | Conversion::Bits(_, ty)
             | Conversion::Vector(_, ty)
             | Conversion::FromBits(ty) => ty,
@@ -309,11 +349,16 @@ impl CastFunction {
             Conversion::FromBits(ty) => {
                 self.read_texts(array, ty, |bits| bits::to_integer(ty, bits))
             }
-            Conversion::Round(ty) => round(array, ty),
+            Conversion::Round(ty) => round(array, None, ty),
+            Conversion::Oid(ty) => round(array, Some(ColumnType::Oid), ty),
             Conversion::Narrow(from) => narrow(array, from),
             Conversion::Each(from, to) => self.each(array, from, to),
-            Conversion::Clock(from, to) => self.convert_clocks(array, from, to),
-            Conversion::Moment(from, to) => moments(array, from, to, self.style),
+            Conversion::Clock(from, to) => kept(&self.convert_clocks(array, from, to)?, to),
+            Conversion::Moment(from, to) => kept(&moments(array, from, to, self.style)?, to),
+            // now() has nanoseconds.
+            Conversion::Kept(from, to) => {
+                kept(&output::conform(array, from).map_err(external)?, to)
+            }
         }
     }
 
@@ -442,6 +487,19 @@ impl CastFunction {
     }
 }
 
+/// The array, with what the type keeps of its values.
+fn kept(array: &ArrayRef, ty: ColumnType) -> Result<ArrayRef> {
+    if !precision::is_limited(ty) {
+        return elements_as(array, ty);
+    }
+    let mut builder = ColumnBuilder::new(ty);
+    for row in 0..array.len() {
+        let value = output::value(array, row).map_err(external)?.to_owned();
+        builder.append(precision::kept(value, ty).map_err(external)?.as_ref());
+    }
+    Ok(builder.finish())
+}
+
 /// The beginning of a text that a type holds.
 fn cut(ty: ColumnType, text: &str) -> Datum {
     let beginning = |length: u32| {
@@ -480,7 +538,7 @@ fn from_json(ty: ColumnType, json: &str) -> std::result::Result<Datum, SqlError>
         }
         return text::parse(ty, json);
     }
-    let message = format!("cannot cast jsonb {kind} to type {}", types::name(ty));
+    let message = format!("cannot cast jsonb {kind} to type {}", types::bare_name(ty));
     Err(SqlError::new(ErrorKind::InvalidParameterValue, message))
 }
 
@@ -494,31 +552,34 @@ fn clock(
     const DAY: i64 = 86_400 * SECOND;
     Ok(match (value, to) {
         (DatumRef::TimestampTz(i64::MIN | i64::MAX), _) => Datum::Null,
-        (DatumRef::TimestampTz(at), ColumnType::TimeTz) => {
+        (DatumRef::TimestampTz(at), ColumnType::TimeTz(_)) => {
             let east = style.zone.offset_at(at);
             Datum::TimeTz(TimeTz {
                 micros: (at + east * SECOND).rem_euclid(DAY),
                 west: -(east as i32),
             })
         }
-        (DatumRef::TimeTz(at), ColumnType::Time) => Datum::Time(at.micros),
-        (DatumRef::Interval(value), ColumnType::Time) => Datum::Time(value.micros.rem_euclid(DAY)),
+        (DatumRef::TimeTz(at), ColumnType::Time(_)) => Datum::Time(at.micros),
+        (DatumRef::Interval(value), ColumnType::Time(_)) => {
+            Datum::Time(value.micros.rem_euclid(DAY))
+        }
         (value, to) => functions::call::converted(value, to, style)?.to_owned(),
     })
 }
 
-/// Floats to the nearest even integer, numerics half away from zero.
-fn round(array: &ArrayRef, ty: ColumnType) -> Result<ArrayRef> {
+/// Floats to the nearest even integer, numerics half away from zero; `from` says what the array's type leaves open.
+fn round(array: &ArrayRef, from: Option<ColumnType>, ty: ColumnType) -> Result<ArrayRef> {
     let mut builder = ColumnBuilder::new(ty);
     for row in 0..array.len() {
         let value = output::value(array, row).map_err(external)?.to_owned();
-        let from = match &value {
+        let from = from.unwrap_or(match &value {
+            Datum::Int2(_) => ColumnType::Int2,
             Datum::Float4(_) => ColumnType::Float4,
             Datum::Float8(_) => ColumnType::Float8,
             Datum::Int4(_) => ColumnType::Int4,
             Datum::Int8(_) => ColumnType::Int8,
             _ => ColumnType::Numeric(None),
-        };
+        });
         let rounded = crate::row::assign(value, from, ty, "", Style::default());
         builder.append(rounded.map_err(external)?.as_ref());
     }
@@ -576,7 +637,7 @@ fn moments(array: &ArrayRef, from: ColumnType, to: ColumnType, style: Style) -> 
                 i32::MIN => Ok(i64::MIN),
                 days => (i64::from(days).checked_mul(DAY)).ok_or_else(|| out_of_range("date")),
             })?,
-        ColumnType::TimestampTz => {
+        ColumnType::TimestampTz(_) => {
             let at = array.as_primitive::<TimestampMicrosecondType>();
             at.unary(|at| match at {
                 i64::MIN | i64::MAX => at,
@@ -586,8 +647,8 @@ fn moments(array: &ArrayRef, from: ColumnType, to: ColumnType, style: Style) -> 
         _ => array.as_primitive::<TimestampMicrosecondType>().clone(),
     };
     Ok(match to {
-        ColumnType::Timestamp => Arc::new(local.with_timezone_opt::<&str>(None)),
-        ColumnType::TimestampTz => {
+        ColumnType::Timestamp(_) => Arc::new(local.with_timezone_opt::<&str>(None)),
+        ColumnType::TimestampTz(_) => {
             let at: TimestampMicrosecondArray = local.unary(|local| match local {
                 i64::MIN | i64::MAX => local,
                 local => local.saturating_sub(zone.offset_of_local(local) * SECOND),
@@ -623,10 +684,12 @@ impl ScalarUDFImpl for CastFunction {
             Conversion::Cut(_) => "pg_cut",
             Conversion::Typed(_) => "pg_typed",
             Conversion::Round(_) => "pg_round",
+            Conversion::Oid(_) => "pg_from_oid",
             Conversion::Narrow(_) => "pg_narrow",
             Conversion::Each(..) => "pg_each",
             Conversion::FromJson(_) => "pg_from_json",
             Conversion::Clock(..) => "pg_clock",
+            Conversion::Kept(..) => "pg_kept",
             Conversion::Moment(..) => "pg_moment",
         }
     }
@@ -641,6 +704,16 @@ impl ScalarUDFImpl for CastFunction {
 
     fn return_field_from_args(&self, _: ReturnFieldArgs<'_>) -> Result<FieldRef> {
         Ok(Arc::new(self.result_type().field(self.name(), true)))
+    }
+
+    /// Nobody asks any more whether a text is a varchar: without the call, scans know what to do with the column.
+    fn simplify(&self, mut args: Vec<Expr>, _: &SimplifyContext) -> Result<ExprSimplifyResult> {
+        match (self.conversion, args.pop()) {
+            (Conversion::Typed(ColumnType::Text | ColumnType::Varchar(None)), Some(value)) => {
+                Ok(ExprSimplifyResult::Simplified(value))
+            }
+            (_, value) => Ok(ExprSimplifyResult::Original(value.into_iter().collect())),
+        }
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {

@@ -35,6 +35,7 @@ use crate::locks::LockMode;
 use crate::modify::{Found, Tail};
 use crate::output;
 use crate::parse::{parse_expression, parse_query, quoted};
+use crate::precision;
 use crate::provider::{Scope, USER, blocking};
 use crate::row::{Write, assign, check_given, check_not_null, shown_row};
 use crate::session::physical;
@@ -216,7 +217,7 @@ impl Session {
             if at >= generated.len() && ty != ColumnType::Bool {
                 let message = format!(
                     "argument of CHECK must be type boolean, not type {}",
-                    crate::types::name(ty)
+                    crate::types::bare_name(ty)
                 );
                 return Err(SqlError::new(ErrorKind::DatatypeMismatch, message));
             }
@@ -621,10 +622,11 @@ fn in_key_order(
         let at = key.parent_columns.iter().position(|other| other == id)?;
         let from = child.columns[child.index_of(key.columns[at])?].ty;
         let column = &parent.columns[parent.index_of(*id)?];
+        // Not rounded: what the parent's type cannot be is not among its values.
         assign(
             values[at].clone(),
             from,
-            column.ty,
+            precision::plain(column.ty),
             &column.name,
             Style::default(),
         )

@@ -41,6 +41,7 @@ pub enum ErrorKind {
     NameTooLong,
     /// Of a notice that is about no error.
     SuccessfulCompletion,
+    Warning,
     DependentObjectsStillExist,
     WrongObjectType,
     DatatypeMismatch,

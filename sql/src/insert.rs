@@ -123,7 +123,10 @@ impl Session {
             }
             Ok(match sql.to_ascii_lowercase().replace(' ', "").as_str() {
                 "now()" | "current_timestamp"
-                    if matches!(column.ty, ColumnType::Timestamp | ColumnType::TimestampTz) =>
+                    if matches!(
+                        column.ty,
+                        ColumnType::Timestamp(_) | ColumnType::TimestampTz(_)
+                    ) =>
                 {
                     Default::Now
                 }

@@ -31,6 +31,7 @@ mod ordered;
 mod output;
 mod parse;
 mod plan;
+pub mod precision;
 mod provider;
 mod returning;
 mod row;

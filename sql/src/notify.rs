@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, StringArray};
 use arrow::compute::cast;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result as PlanResult};
 use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility,
 };
 use datafusion::sql::sqlparser::ast;
 use parking_lot::Mutex;
@@ -21,6 +22,7 @@ use tidelog_storage::{Catalog, FeedScope, Notification, Seq, TableDef};
 
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
+use crate::output;
 use crate::parse::Listen;
 use crate::parse::walk::Walk;
 use crate::provider::blocking;
@@ -335,6 +337,10 @@ impl ScalarUDFImpl for PgNotify {
 
     fn return_type(&self, _: &[DataType]) -> PlanResult<DataType> {
         Ok(DataType::Utf8)
+    }
+
+    fn return_field_from_args(&self, _: ReturnFieldArgs<'_>) -> PlanResult<FieldRef> {
+        Ok(Arc::new(output::void(PG_NOTIFY)))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> PlanResult<ColumnarValue> {

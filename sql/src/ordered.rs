@@ -201,12 +201,11 @@ fn leads(scanned: &Scanned, order: &[PhysicalSortExpr]) -> bool {
         Some(ScanColumn::Seq) => true,
         Some(ScanColumn::Column(id)) => {
             let table = &scanned.table;
-            let times = [
-                ColumnType::Date,
-                ColumnType::Timestamp,
-                ColumnType::TimestampTz,
-            ];
-            let is_time = |at: usize| times.contains(&table.columns[at].ty);
+            let is_time = |at: usize| {
+                use ColumnType::{Date, Timestamp, TimestampTz};
+                let ty = table.columns[at].ty;
+                matches!(ty, Date | Timestamp(_) | TimestampTz(_))
+            };
             let indexed = table
                 .indexes
                 .iter()

@@ -1,5 +1,6 @@
 //! Results: from DataFusion's batches to columns of PostgreSQL's types.
 
+mod modifier;
 mod origin;
 
 use std::sync::Arc;
@@ -29,6 +30,10 @@ pub struct OutputColumn {
     pub ty: ColumnType,
     /// Whether an array is shown as the vector that it is in a catalog: `1 2`.
     pub vector: bool,
+    /// Whether it is of type void, which is shown as an empty text.
+    pub void: bool,
+    /// Whether it has the modifier of its type: that of `numeric(10,2)`, which a sum of such has not.
+    pub modified: bool,
     /// The oid of the table and the number of the column that it is, if it is one.
     pub origin: Option<(u32, i16)>,
 }
@@ -47,6 +52,8 @@ impl OutputColumn {
             name: name.into(),
             ty,
             vector: false,
+            void: false,
+            modified: true,
             origin: None,
         }
     }
@@ -54,6 +61,15 @@ impl OutputColumn {
 
 /// In the metadata of fields whose arrays are vectors of a catalog.
 pub(crate) const VECTOR: &str = "pg_vector";
+
+/// In the metadata of fields that are of type void.
+const VOID: &str = "pg_void";
+
+/// The result of a function that gives nothing.
+pub(crate) fn void(name: &str) -> Field {
+    let mark = (VOID.to_string(), String::new());
+    Field::new(name, DataType::Utf8, true).with_metadata([mark].into())
+}
 
 /// Batches of result rows, each column of the Arrow type that `OutputColumn::ty` says.
 pub type RowStream = BoxStream<'static, Result<RecordBatch, SqlError>>;
@@ -125,9 +141,9 @@ pub(crate) fn column_type(field: &Field) -> Result<ColumnType, SqlError> {
                 element => element.array().expect("it is no array"),
             }
         }
-        DataType::Time32(_) | DataType::Time64(_) => ColumnType::Time,
-        DataType::Interval(_) | DataType::Duration(_) => ColumnType::Interval,
-        DataType::FixedSizeBinary(12) => ColumnType::TimeTz,
+        DataType::Time32(_) | DataType::Time64(_) => ColumnType::Time(None),
+        DataType::Interval(_) | DataType::Duration(_) => ColumnType::Interval(None),
+        DataType::FixedSizeBinary(12) => ColumnType::TimeTz(None),
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => ColumnType::Text,
         DataType::Dictionary(_, value) => column_type(
             &Field::new(field.name(), (**value).clone(), true)
@@ -137,8 +153,8 @@ pub(crate) fn column_type(field: &Field) -> Result<ColumnType, SqlError> {
         DataType::FixedSizeBinary(16) => ColumnType::Uuid,
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView => ColumnType::Bytea,
         DataType::Date32 => ColumnType::Date,
-        DataType::Timestamp(_, None) | DataType::Date64 => ColumnType::Timestamp,
-        DataType::Timestamp(_, Some(_)) => ColumnType::TimestampTz,
+        DataType::Timestamp(_, None) | DataType::Date64 => ColumnType::Timestamp(None),
+        DataType::Timestamp(_, Some(_)) => ColumnType::TimestampTz(None),
         other => {
             return Err(SqlError::unsupported(format!(
                 "result column \"{}\" of type {other}",
@@ -154,6 +170,7 @@ pub(crate) fn columns(schema: &Schema) -> Result<Vec<OutputColumn>, SqlError> {
     let column = |field: &Arc<Field>| {
         Ok(OutputColumn {
             vector: field.metadata().contains_key(VECTOR),
+            void: field.metadata().contains_key(VOID),
             ..OutputColumn::new(crate::plan::shown(field.name()), column_type(field)?)
         })
     };
@@ -165,6 +182,7 @@ pub(crate) fn columns_of(plan: &LogicalPlan) -> Result<Vec<OutputColumn>, SqlErr
     let mut columns = columns(plan.schema().as_arrow())?;
     for (at, column) in columns.iter_mut().enumerate() {
         column.origin = origin::of(plan, at);
+        column.modified = modifier::is_kept(plan, at);
     }
     Ok(columns)
 }

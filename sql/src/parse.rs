@@ -5,6 +5,7 @@ mod create;
 mod cursor;
 mod define;
 mod dialect;
+mod digits;
 mod distinct;
 mod forms;
 mod keywords;
@@ -57,6 +58,8 @@ pub struct Parsed {
     pub(crate) overriding: Option<Overriding>,
     /// The moment in the past that its query reads.
     pub(crate) as_of: Option<AsOf>,
+    /// What its sender is warned of.
+    pub(crate) warnings: Vec<SqlError>,
     /// The query string, and where in it the statement begins and ends, in characters from 1.
     source: Arc<str>,
     extent: RangeInclusive<usize>,
@@ -173,7 +176,10 @@ impl Parsed {
                 .eq(wanted.clone())
         };
         let words = words(&self.source, &self.extent);
-        let found = words.windows(wanted.len()).find(here);
+        let found = match error.message.starts_with("ORDER BY ") {
+            true => words.windows(wanted.len()).rfind(here),
+            false => words.windows(wanted.len()).find(here),
+        };
         // A column may stand there without its relation.
         let last = || match error.kind {
             GroupingError => words
@@ -321,6 +327,7 @@ fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, S
     let end = tokens
         .last()
         .map_or(begin, |token| position(&starts, token));
+    let warnings = digits::check(&starts, &tokens)?;
     let spares_keys = take_key_locks(&mut tokens);
     let may_lock = may_lock(&tokens);
     let mut as_of = take_as_of(sql, &mut tokens)?;
@@ -426,6 +433,7 @@ fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, S
         may_lock,
         overriding,
         as_of,
+        warnings,
         source: sql.clone(),
         extent: begin..=end,
     })

@@ -33,6 +33,7 @@ use crate::text::Style;
 use crate::{ddl, functions, system, types};
 
 mod alike;
+mod ambiguous;
 mod arrays;
 mod calls;
 mod caseless;
@@ -51,7 +52,8 @@ mod merged;
 mod names;
 mod operators;
 mod order;
-mod qualified;
+pub(crate) mod qualified;
+mod ranges;
 mod relations;
 mod repeated;
 mod rows;
@@ -142,6 +144,7 @@ impl Planner<'_> {
     ) -> std::result::Result<LogicalPlan, SqlError> {
         let mut parameters = parameters.to_vec();
         forms::follow_postgres(&mut query)?;
+        ambiguous::check(&query, self.catalog, self.search_path)?;
         with::tell_apart(&mut query);
         unnested::tell_apart(&mut query);
         tableoid::resolve(&mut query, self.catalog, self.search_path);
@@ -471,7 +474,7 @@ impl TypePlanner for PostgresTypes {
                         Some(Arc::new(ColumnType::Int4.field("", true)))
                     }
                     "information_schema.time_stamp" => {
-                        Some(Arc::new(ColumnType::TimestampTz.field("", true)))
+                        Some(Arc::new(ColumnType::TimestampTz(None).field("", true)))
                     }
                     _ => return Err(DataFusionError::External(Box::new(error))),
                 },

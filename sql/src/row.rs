@@ -16,6 +16,7 @@ use tidelog_storage::{
 use crate::error::{ErrorKind, SqlError};
 use crate::locks::{LockMode, RowKey};
 use crate::output::{self, OutputColumn};
+use crate::precision;
 use crate::provider::{Access, USER};
 use crate::text::{self, Style};
 use crate::{functions, types};
@@ -231,7 +232,7 @@ impl RowMaker {
                     assign(Datum::Int8(value), ColumnType::Int8, ty, name, self.style)?
                 }
                 Default::Value(value) => value.clone(),
-                Default::Now => self.now_as(self.table.columns[index].ty),
+                Default::Now => self.now_as(self.table.columns[index].ty)?,
                 Default::SnowflakeId => Datum::Int8(self.store.draw_ids(1).as_i64()),
                 Default::Expression(_) => expressions
                     .iter()
@@ -245,11 +246,10 @@ impl RowMaker {
         Ok((partition, row))
     }
 
-    fn now_as(&self, ty: ColumnType) -> Datum {
-        match ty {
-            ColumnType::Timestamp => Datum::Timestamp(self.now_us),
-            _ => Datum::TimestampTz(self.now_us),
-        }
+    /// The moment of the transaction, for a column of a timestamp.
+    fn now_as(&self, ty: ColumnType) -> Result<Datum, SqlError> {
+        let now = Datum::TimestampTz(self.now_us);
+        assign(now, ColumnType::TimestampTz(None), ty, "", self.style)
     }
 
     /// Defaults that need the engine, of columns that the statement leaves out.
@@ -346,8 +346,12 @@ pub(crate) fn assign(
             | ColumnType::Bit(Some(_))
             | ColumnType::Varbit(Some(_))
     );
-    if value.is_null() || from == to && !limited {
+    if value.is_null() || from == to && !limited && !precision::is_limited(to) {
         return Ok(value);
+    }
+    let plain = (precision::plain(from), precision::plain(to));
+    if plain != (from, to) {
+        return precision::kept(assign(value, plain.0, plain.1, column, style)?, to);
     }
     let via_text = |value: &Datum| {
         let mut shown = String::new();
@@ -363,8 +367,8 @@ pub(crate) fn assign(
     let mismatch = || {
         let message = format!(
             "column \"{column}\" is of type {} but expression is of type {}",
-            types::name(to),
-            types::name(from)
+            types::bare_name(to),
+            types::bare_name(from)
         );
         SqlError::new(ErrorKind::DatatypeMismatch, message)
             .hint("You will need to rewrite or cast the expression.")
@@ -390,13 +394,13 @@ pub(crate) fn assign(
                     _ => error,
                 });
         }
-        (ColumnType::Timestamp, ColumnType::Time) => {
+        (ColumnType::Timestamp(_), ColumnType::Time(_)) => {
             let Datum::Timestamp(micros) = value else {
                 return Err(mismatch());
             };
             return Ok(Datum::Time(micros.rem_euclid(86_400_000_000)));
         }
-        (ColumnType::Time, ColumnType::Interval) => {
+        (ColumnType::Time(_), ColumnType::Interval(_)) => {
             let Datum::Time(micros) = value else {
                 return Err(mismatch());
             };
@@ -405,10 +409,27 @@ pub(crate) fn assign(
                 ..Interval::default()
             }));
         }
-        (ColumnType::Time, ColumnType::TimeTz) => return via_text(&value),
-        (from, ColumnType::Oid | ColumnType::Regproc) if numeric(from) => return via_text(&value),
-        (ColumnType::Oid, to) if numeric(to) => return via_text(&value),
-        (ColumnType::Oid | ColumnType::Regproc, ColumnType::Oid | ColumnType::Regproc) => {
+        (ColumnType::Time(_), ColumnType::TimeTz(_)) => return via_text(&value),
+        (_, ColumnType::Oid) => {
+            return match value {
+                // Their bits are the oid's.
+                Datum::Int2(number) => Ok(oid(i32::from(number).cast_unsigned())),
+                Datum::Int4(number) => Ok(oid(number.cast_unsigned())),
+                Datum::Int8(number) => u32::try_from(number).map(oid).map_err(|_| {
+                    SqlError::new(ErrorKind::NumericValueOutOfRange, "OID out of range")
+                }),
+                _ => Err(mismatch()),
+            };
+        }
+        (from, ColumnType::Regproc) if numeric(from) => return via_text(&value),
+        (ColumnType::Oid, ColumnType::Int8) => return Ok(value),
+        (ColumnType::Oid, ColumnType::Int4) => {
+            return match value {
+                Datum::Int8(oid) => Ok(Datum::Int4((oid as u32).cast_signed())),
+                _ => Err(mismatch()),
+            };
+        }
+        (ColumnType::Oid, ColumnType::Regproc) => {
             return Ok(value);
         }
         (
@@ -425,7 +446,7 @@ pub(crate) fn assign(
     let dated = |ty| {
         matches!(
             ty,
-            ColumnType::Date | ColumnType::Timestamp | ColumnType::TimestampTz
+            ColumnType::Date | ColumnType::Timestamp(_) | ColumnType::TimestampTz(_)
         )
     };
     if matches!(to, ColumnType::Numeric(_)) && numeric(from) {
@@ -435,15 +456,23 @@ pub(crate) fn assign(
         return Err(mismatch());
     }
     // Between clocks of the session's zone and moments.
-    let zoned = from == ColumnType::TimestampTz || to == ColumnType::TimestampTz;
+    let zoned = [from, to]
+        .iter()
+        .any(|ty| matches!(ty, ColumnType::TimestampTz(_)));
     if zoned && style != Style::default() {
         return match to {
-            ColumnType::Date => match assign(value, from, ColumnType::Timestamp, column, style)? {
-                local @ Datum::Timestamp(_) => {
-                    assign(local, ColumnType::Timestamp, to, column, Style::default())
+            ColumnType::Date => {
+                match assign(value, from, ColumnType::Timestamp(None), column, style)? {
+                    local @ Datum::Timestamp(_) => assign(
+                        local,
+                        ColumnType::Timestamp(None),
+                        to,
+                        column,
+                        Style::default(),
+                    ),
+                    _ => Err(mismatch()),
                 }
-                _ => Err(mismatch()),
-            },
+            }
             // What is behind the time is not read where it does not count.
             _ => via_text(&value),
         };
@@ -489,6 +518,11 @@ pub(crate) fn assign(
         )
     })?;
     output::value(&cast, 0).map(DatumRef::to_owned)
+}
+
+/// A value of type oid.
+fn oid(number: u32) -> Datum {
+    Datum::Int8(number.into())
 }
 
 /// A decimal number, half rounded away from zero, as an integer.

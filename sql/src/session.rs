@@ -246,6 +246,11 @@ impl Session {
     pub fn take_notices(&mut self) -> Vec<Notice> {
         let least = self.settings.least_severity();
         let mut notices = std::mem::take(&mut self.notices);
+        let warnings = self.advisory.take_warnings().into_iter();
+        notices.extend(warnings.map(|error| Notice::Message {
+            severity: "WARNING",
+            error,
+        }));
         notices.retain(|notice| match notice {
             Notice::Message { severity, .. } => crate::settings::severity_rank(severity) >= least,
             Notice::Parameter { .. } => true,
@@ -265,6 +270,11 @@ impl Session {
         types: &[Option<ColumnType>],
     ) -> Result<Prepared, SqlError> {
         self.undone().await;
+        let warnings = statement.warnings.iter().cloned();
+        self.notices.extend(warnings.map(|error| Notice::Message {
+            severity: "WARNING",
+            error,
+        }));
         let result = self.prepare_inner(statement, types);
         if result.is_err() {
             self.fail();

@@ -39,7 +39,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use tidelog_storage::catalog::FIRST_USER_OID;
 use tidelog_storage::datum::ColumnBuilder;
 use tidelog_storage::{
-    Catalog, ColumnType, Datum, ElementType, PrintedType, StorageError, TableDef,
+    Catalog, ColumnType, Datum, ElementType, IntervalModifier, PrintedType, StorageError, TableDef,
 };
 
 pub(crate) use extensions::EXTENSIONS;
@@ -170,7 +170,7 @@ fn column_type(ty: &str) -> ColumnType {
         "numeric" => ColumnType::Numeric(None),
         "character_data" => ColumnType::Varchar(None),
         "yes_or_no" => ColumnType::Varchar(Some(3)),
-        "timestamptz" | "time_stamp" => ColumnType::TimestampTz,
+        "timestamptz" | "time_stamp" => ColumnType::TimestampTz(None),
         "bytea" => ColumnType::Bytea,
         _ => ColumnType::Text,
     }
@@ -510,6 +510,7 @@ fn named_oid(name: &str) -> i64 {
 
 /// PostgreSQL's oid of a column type, its `atttypmod` and its `attlen`.
 pub fn type_facts(ty: ColumnType) -> (i64, i32, i16) {
+    let typmod = |digits: Option<u8>| digits.map_or(-1, i32::from);
     match ty {
         ColumnType::Bool => (16, -1, 1),
         ColumnType::Bytea => (17, -1, -1),
@@ -524,8 +525,8 @@ pub fn type_facts(ty: ColumnType) -> (i64, i32, i16) {
             (1043, i32::try_from(length).unwrap_or(i32::MAX - 4) + 4, -1)
         }
         ColumnType::Date => (1082, -1, 4),
-        ColumnType::Timestamp => (1114, -1, 8),
-        ColumnType::TimestampTz => (1184, -1, 8),
+        ColumnType::Timestamp(digits) => (1114, typmod(digits), 8),
+        ColumnType::TimestampTz(digits) => (1184, typmod(digits), 8),
         ColumnType::Numeric(None) => (1700, -1, -1),
         ColumnType::Numeric(Some((precision, scale))) => (
             1700,
@@ -545,9 +546,9 @@ pub fn type_facts(ty: ColumnType) -> (i64, i32, i16) {
         ColumnType::Bpchar(Some(length)) => {
             (1042, i32::try_from(length).unwrap_or(i32::MAX - 4) + 4, -1)
         }
-        ColumnType::Time => (1083, -1, 8),
-        ColumnType::TimeTz => (1266, -1, 12),
-        ColumnType::Interval => (1186, -1, 16),
+        ColumnType::Time(digits) => (1083, typmod(digits), 8),
+        ColumnType::TimeTz(digits) => (1266, typmod(digits), 12),
+        ColumnType::Interval(kept) => (1186, kept.map_or(-1, IntervalModifier::typmod), 16),
         ColumnType::Printed(of) => printed_facts(of),
         ColumnType::Enum(of) => (of.definition().oid.into(), -1, 4),
         ColumnType::Array(element) => {
@@ -597,13 +598,13 @@ fn array_oid(element: ElementType) -> i64 {
         ElementType::Regproc => 1008,
         ElementType::Bit(_) => 1561,
         ElementType::Varbit(_) => 1563,
-        ElementType::Timestamp => 1115,
+        ElementType::Timestamp(_) => 1115,
         ElementType::Date => 1182,
-        ElementType::Time => 1183,
-        ElementType::TimestampTz => 1185,
-        ElementType::Interval => 1187,
+        ElementType::Time(_) => 1183,
+        ElementType::TimestampTz(_) => 1185,
+        ElementType::Interval(_) => 1187,
         ElementType::Numeric(_) => 1231,
-        ElementType::TimeTz => 1270,
+        ElementType::TimeTz(_) => 1270,
         ElementType::Json => 199,
         ElementType::Uuid => 2951,
         ElementType::Jsonb => 3807,

@@ -17,6 +17,7 @@ use std::fmt::Write;
 use tidelog_storage::{ColumnType, Datum, DatumRef};
 
 use crate::error::{ErrorKind, SqlError};
+use crate::precision::kept;
 use crate::system::pg_proc;
 use crate::types;
 
@@ -65,11 +66,20 @@ pub fn parse_in(ty: ColumnType, text: &str, style: Style) -> Result<Datum, SqlEr
         ColumnType::Bit(length) => Datum::Text(bits::bit(length, text)?),
         ColumnType::Varbit(length) => Datum::Text(bits::varbit(length, text)?),
         ColumnType::Date => Datum::Date(datetime::date(text, style.zone)?),
-        ColumnType::Time => Datum::Time(datetime::time(text, style.zone)?),
-        ColumnType::TimeTz => Datum::TimeTz(datetime::timetz(text, style.zone)?),
-        ColumnType::Timestamp => Datum::Timestamp(datetime::timestamp(ty, text, style.zone)?),
-        ColumnType::TimestampTz => Datum::TimestampTz(datetime::timestamp(ty, text, style.zone)?),
-        ColumnType::Interval => Datum::Interval(interval::parse(text, style.intervals)?),
+        ColumnType::Time(_) => kept(Datum::Time(datetime::time(text, style.zone)?), ty)?,
+        ColumnType::TimeTz(_) => kept(Datum::TimeTz(datetime::timetz(text, style.zone)?), ty)?,
+        ColumnType::Timestamp(_) => {
+            let at = datetime::timestamp(ty, text, style.zone)?;
+            kept(Datum::Timestamp(at), ty)?
+        }
+        ColumnType::TimestampTz(_) => {
+            let at = datetime::timestamp(ty, text, style.zone)?;
+            kept(Datum::TimestampTz(at), ty)?
+        }
+        ColumnType::Interval(modifier) => {
+            let value = interval::parse(text, modifier, style.intervals)?;
+            kept(Datum::Interval(value), ty)?
+        }
         ColumnType::Json => Datum::Text(jsonb::checked(text)?.to_string()),
         ColumnType::Jsonb => Datum::Text(jsonb::canonical(text)?),
         ColumnType::Printed(of) => Datum::Text(printed::canonical(of, text)?),

@@ -1,12 +1,14 @@
 //! Types as SQL names them: from a statement's type to a column's, and back to PostgreSQL's spelling.
 
 use datafusion::sql::sqlparser::ast::{
-    ArrayElemTypeDef, CharacterLength, DataType, ExactNumberInfo, ObjectName, TimezoneInfo,
+    ArrayElemTypeDef, CharacterLength, DataType, ExactNumberInfo, IntervalFields, ObjectName,
+    TimezoneInfo,
 };
-use tidelog_storage::datum::NUMERIC_PRECISION_MAX;
-use tidelog_storage::{ColumnType, ElementType, PrintedType};
+use tidelog_storage::datum::{NUMERIC_PRECISION_MAX, SECOND_DIGITS};
+use tidelog_storage::{ColumnType, ElementType, IntervalField, IntervalModifier, PrintedType};
 
 use crate::error::{ErrorKind, SqlError};
+use crate::precision::unlimited;
 
 /// PostgreSQL's limit of a `varchar`'s length.
 const VARCHAR_LENGTH_MAX: u64 = 10_485_760;
@@ -49,27 +51,21 @@ pub(crate) fn column_type_among(
         DataType::Bytea => ColumnType::Bytea,
         DataType::Uuid => ColumnType::Uuid,
         DataType::Date => ColumnType::Date,
-        DataType::Timestamp(precision, zone) => {
-            check_precision(*precision, ty)?;
-            match zone {
-                TimezoneInfo::None | TimezoneInfo::WithoutTimeZone => ColumnType::Timestamp,
-                TimezoneInfo::WithTimeZone | TimezoneInfo::Tz => ColumnType::TimestampTz,
+        DataType::Timestamp(precision, zone) => match zone {
+            TimezoneInfo::None | TimezoneInfo::WithoutTimeZone => {
+                ColumnType::Timestamp(digits(*precision))
             }
-        }
-        DataType::Time(precision, zone) => {
-            check_precision(*precision, ty)?;
-            match zone {
-                TimezoneInfo::None | TimezoneInfo::WithoutTimeZone => ColumnType::Time,
-                TimezoneInfo::WithTimeZone | TimezoneInfo::Tz => ColumnType::TimeTz,
+            TimezoneInfo::WithTimeZone | TimezoneInfo::Tz => {
+                ColumnType::TimestampTz(digits(*precision))
             }
-        }
-        DataType::Interval {
-            fields: None,
-            precision,
-        } => {
-            check_precision(*precision, ty)?;
-            ColumnType::Interval
-        }
+        },
+        DataType::Time(precision, zone) => match zone {
+            TimezoneInfo::None | TimezoneInfo::WithoutTimeZone => {
+                ColumnType::Time(digits(*precision))
+            }
+            TimezoneInfo::WithTimeZone | TimezoneInfo::Tz => ColumnType::TimeTz(digits(*precision)),
+        },
+        DataType::Interval { fields, precision } => interval(fields.as_ref(), *precision)?,
         DataType::Char(length) | DataType::Character(length) => bpchar(length.as_ref())?,
         DataType::Bit(length) => {
             ColumnType::Bit(Some(bits("bit", length.or(Some(1)))?.unwrap_or(1)))
@@ -121,11 +117,11 @@ pub fn built_in(oid: u32) -> Option<ColumnType> {
         Bytea,
         Uuid,
         Date,
-        Time,
-        TimeTz,
-        Timestamp,
-        TimestampTz,
-        Interval,
+        Time(None),
+        TimeTz(None),
+        Timestamp(None),
+        TimestampTz(None),
+        Interval(None),
         Json,
         Jsonb,
     ];
@@ -153,8 +149,8 @@ pub fn internal_name(ty: ColumnType) -> String {
         ColumnType::Bytea => "bytea",
         ColumnType::Uuid => "uuid",
         ColumnType::Date => "date",
-        ColumnType::Timestamp => "timestamp",
-        ColumnType::TimestampTz => "timestamptz",
+        ColumnType::Timestamp(_) => "timestamp",
+        ColumnType::TimestampTz(_) => "timestamptz",
         ColumnType::Jsonb => "jsonb",
         ColumnType::Bpchar(_) => "bpchar",
         ColumnType::Name => "name",
@@ -163,9 +159,9 @@ pub fn internal_name(ty: ColumnType) -> String {
         ColumnType::Regproc => "regproc",
         ColumnType::Bit(_) => "bit",
         ColumnType::Varbit(_) => "varbit",
-        ColumnType::Time => "time",
-        ColumnType::TimeTz => "timetz",
-        ColumnType::Interval => "interval",
+        ColumnType::Time(_) => "time",
+        ColumnType::TimeTz(_) => "timetz",
+        ColumnType::Interval(_) => "interval",
         ColumnType::Json => "json",
         ColumnType::Printed(of) => of.name(),
         ColumnType::Enum(of) => &of.definition().name,
@@ -193,8 +189,8 @@ pub fn name(ty: ColumnType) -> String {
         ColumnType::Bytea => "bytea",
         ColumnType::Uuid => "uuid",
         ColumnType::Date => "date",
-        ColumnType::Timestamp => "timestamp without time zone",
-        ColumnType::TimestampTz => "timestamp with time zone",
+        ColumnType::Timestamp(digits) => return clock("timestamp", digits, "without"),
+        ColumnType::TimestampTz(digits) => return clock("timestamp", digits, "with"),
         ColumnType::Jsonb => "jsonb",
         ColumnType::Bpchar(Some(length)) => return format!("character({length})"),
         ColumnType::Bpchar(None) => "character",
@@ -206,15 +202,34 @@ pub fn name(ty: ColumnType) -> String {
         ColumnType::Bit(Some(length)) => return format!("bit({length})"),
         ColumnType::Varbit(None) => "bit varying",
         ColumnType::Varbit(Some(length)) => return format!("bit varying({length})"),
-        ColumnType::Time => "time without time zone",
-        ColumnType::TimeTz => "time with time zone",
-        ColumnType::Interval => "interval",
+        ColumnType::Time(digits) => return clock("time", digits, "without"),
+        ColumnType::TimeTz(digits) => return clock("time", digits, "with"),
+        ColumnType::Interval(None) => "interval",
+        ColumnType::Interval(Some(kept)) => return format!("interval{}", kept.written()),
         ColumnType::Json => "json",
         ColumnType::Printed(of) => of.name(),
         ColumnType::Enum(of) => return crate::parse::identifier(&of.definition().name),
         ColumnType::Array(element) => return format!("{}[]", self::name(element.into())),
     };
     name.to_string()
+}
+
+/// The type's name without its modifier, as PostgreSQL's errors give it.
+pub fn bare_name(ty: ColumnType) -> String {
+    let bare = |ty| match unlimited(ty) {
+        ColumnType::Numeric(_) => ColumnType::Numeric(None),
+        ty => ty,
+    };
+    match ty {
+        ColumnType::Array(element) => format!("{}[]", bare_name(element.into())),
+        ty => name(bare(ty)),
+    }
+}
+
+/// `timestamp(3) without time zone`
+fn clock(name: &str, digits: Option<u8>, zone: &str) -> String {
+    let digits = digits.map_or(String::new(), |digits| format!("({digits})"));
+    format!("{name}{digits} {zone} time zone")
 }
 
 fn unsupported(name: &str) -> SqlError {
@@ -296,13 +311,39 @@ fn bits(name: &str, length: Option<u64>) -> Result<Option<u32>, SqlError> {
     }
 }
 
-/// 0A000 for a precision of seconds that is not the whole one.
-fn check_precision(precision: Option<u64>, ty: &DataType) -> Result<(), SqlError> {
-    match precision {
-        // PostgreSQL reduces more to its maximum.
-        None | Some(6..) => Ok(()),
-        Some(_) => Err(unsupported(&ty.to_string().to_lowercase())),
+/// The digits of a second that a type keeps; more than there are is all of them.
+fn digits(precision: Option<u64>) -> Option<u8> {
+    precision.map(|digits| u8::try_from(digits).map_or(SECOND_DIGITS, |n| n.min(SECOND_DIGITS)))
+}
+
+fn interval(
+    fields: Option<&IntervalFields>,
+    precision: Option<u64>,
+) -> Result<ColumnType, SqlError> {
+    use IntervalField::{Day, Hour, Minute, Month, Second, Year};
+    let fields = fields.map(|fields| match fields {
+        IntervalFields::Year => (Year, Year),
+        IntervalFields::Month => (Month, Month),
+        IntervalFields::Day => (Day, Day),
+        IntervalFields::Hour => (Hour, Hour),
+        IntervalFields::Minute => (Minute, Minute),
+        IntervalFields::Second => (Second, Second),
+        IntervalFields::YearToMonth => (Year, Month),
+        IntervalFields::DayToHour => (Day, Hour),
+        IntervalFields::DayToMinute => (Day, Minute),
+        IntervalFields::DayToSecond => (Day, Second),
+        IntervalFields::HourToMinute => (Hour, Minute),
+        IntervalFields::HourToSecond => (Hour, Second),
+        IntervalFields::MinuteToSecond => (Minute, Second),
+    });
+    if precision.is_some() && fields.is_some_and(|(_, last)| last != Second) {
+        let message = "syntax error at or near \"(\"";
+        return Err(SqlError::new(ErrorKind::SyntaxError, message));
     }
+    Ok(ColumnType::Interval(IntervalModifier::new(
+        fields,
+        digits(precision),
+    )))
 }
 
 fn bpchar(length: Option<&CharacterLength>) -> Result<ColumnType, SqlError> {
@@ -428,16 +469,22 @@ fn custom(
         ("bytea", 0) => Ok(ColumnType::Bytea),
         ("uuid", 0) => Ok(ColumnType::Uuid),
         ("date", 0) => Ok(ColumnType::Date),
-        ("timestamp", _) if modifiers.is_empty() || number(0) == Some(6) => {
-            Ok(ColumnType::Timestamp)
-        }
-        ("timestamptz", _) if modifiers.is_empty() || number(0) == Some(6) => {
-            Ok(ColumnType::TimestampTz)
+        ("timestamp" | "timestamptz" | "time" | "timetz" | "interval", 0 | 1) => {
+            let precision = match modifiers {
+                [] => None,
+                _ => digits(Some(
+                    number(0).ok_or_else(|| invalid("invalid type modifier"))?,
+                )),
+            };
+            Ok(match name {
+                "timestamp" => ColumnType::Timestamp(precision),
+                "timestamptz" => ColumnType::TimestampTz(precision),
+                "time" => ColumnType::Time(precision),
+                "timetz" => ColumnType::TimeTz(precision),
+                _ => ColumnType::Interval(IntervalModifier::new(None, precision)),
+            })
         }
         ("jsonb", 0) => Ok(ColumnType::Jsonb),
-        ("time", _) if modifiers.is_empty() || number(0) == Some(6) => Ok(ColumnType::Time),
-        ("timetz", _) if modifiers.is_empty() || number(0) == Some(6) => Ok(ColumnType::TimeTz),
-        ("interval", 0) => Ok(ColumnType::Interval),
         ("json", 0) => Ok(ColumnType::Json),
         ("name", 0) => Ok(ColumnType::Name),
         ("oid", 0) => Ok(ColumnType::Oid),
@@ -458,8 +505,8 @@ fn custom(
             None => Err(invalid("invalid type modifier")),
         },
         ("char" | "character", 0) => Ok(ColumnType::Bpchar(Some(1))),
-        ("timestamp" | "timestamptz" | "time" | "timetz", _) => {
-            Err(unsupported(&format!("{name}({})", modifiers.join(","))))
+        ("timestamp" | "timestamptz" | "time" | "timetz" | "interval", _) => {
+            Err(invalid("invalid type modifier"))
         }
         // The names that PostgreSQL gives to array types.
         (array, 0) if array.starts_with('_') => {
@@ -532,11 +579,11 @@ mod tests {
             ("uuid", "uuid"),
             ("date", "date"),
             ("timestamp", "timestamp without time zone"),
-            ("timestamp(6)", "timestamp without time zone"),
-            (
-                "timestamp(3)",
-                "FeatureNotSupported: type \"timestamp(3)\" is not supported",
-            ),
+            ("timestamp(6)", "timestamp(6) without time zone"),
+            ("timestamp(9)", "timestamp(6) without time zone"),
+            ("timestamp(3)[]", "timestamp(3) without time zone[]"),
+            ("pg_catalog.timestamptz(2)", "timestamp(2) with time zone"),
+            ("time(0) with time zone", "time(0) with time zone"),
             ("timestamptz", "timestamp with time zone"),
             ("timestamp with time zone", "timestamp with time zone"),
             ("bit", "bit(1)"),

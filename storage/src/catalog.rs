@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
-use crate::datum::{ColumnType, Datum, EnumDef, EnumType, PrintedType};
+use crate::datum::{ColumnType, Datum, EnumDef, EnumType, IntervalModifier, PrintedType};
 use crate::sequence::SequenceDef;
 
 /// Identifies the data of one table. TRUNCATE gives a table a new one; none is ever used again.
@@ -482,6 +482,11 @@ impl ColumnType {
             ColumnType::Varbit(Some(n)) => format!("varbit({n})"),
             ColumnType::Json => "json".to_string(),
             ColumnType::Jsonb => "jsonb".to_string(),
+            ColumnType::Time(Some(digits)) => format!("time({digits})"),
+            ColumnType::TimeTz(Some(digits)) => format!("timetz({digits})"),
+            ColumnType::Timestamp(Some(digits)) => format!("timestamp({digits})"),
+            ColumnType::TimestampTz(Some(digits)) => format!("timestamptz({digits})"),
+            ColumnType::Interval(Some(kept)) => format!("interval({})", kept.typmod()),
             ColumnType::Printed(of) => of.name().to_string(),
             ColumnType::Enum(of) => {
                 let json = serde_json::to_string(of.definition());
@@ -496,10 +501,12 @@ impl ColumnType {
 
     /// The type that a field's Arrow type and tag stand for; `None` when the tag is none that the Arrow type can have.
     pub fn from_tag(arrow: &DataType, tag: &str) -> Option<ColumnType> {
-        let modified = |name: &str| {
-            let length = tag.strip_prefix(name)?.strip_prefix('(')?;
-            length.strip_suffix(')')?.parse().ok()
+        let modifier = |name: &str| {
+            let modifier = tag.strip_prefix(name)?.strip_prefix('(')?;
+            modifier.strip_suffix(')')
         };
+        let modified = |name: &str| modifier(name)?.parse().ok();
+        let digits = |name: &str| Some(Some(modifier(name)?.parse().ok()?));
         match arrow {
             DataType::List(item) => {
                 let element = ColumnType::from_tag(item.data_type(), tag.strip_prefix(ARRAY_TAG)?);
@@ -510,6 +517,14 @@ impl ColumnType {
                 "regproc" => Some(ColumnType::Regproc),
                 _ => None,
             },
+            DataType::Time32(_) | DataType::Time64(_) => digits("time").map(ColumnType::Time),
+            DataType::FixedSizeBinary(_) => digits("timetz").map(ColumnType::TimeTz),
+            DataType::Timestamp(_, None) => digits("timestamp").map(ColumnType::Timestamp),
+            DataType::Timestamp(_, Some(_)) => digits("timestamptz").map(ColumnType::TimestampTz),
+            DataType::Interval(_) => {
+                let typmod = modifier("interval")?.parse().ok()?;
+                IntervalModifier::from_typmod(typmod).map(|kept| ColumnType::Interval(Some(kept)))
+            }
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Some(match tag {
                 "varchar" => ColumnType::Varchar(None),
                 "bpchar" => ColumnType::Bpchar(None),

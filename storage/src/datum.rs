@@ -3,7 +3,9 @@
 mod builder;
 mod element;
 mod enums;
+mod fields;
 mod printed;
+mod spelled;
 mod stored;
 
 use std::sync::Arc;
@@ -20,6 +22,7 @@ use serde::{Deserialize, Serialize};
 pub use builder::ColumnBuilder;
 pub use element::{ElementType, Elements};
 pub use enums::{EnumDef, EnumLabel, EnumType};
+pub use fields::{IntervalField, IntervalModifier};
 pub use printed::PrintedType;
 pub(crate) use stored::INTERVAL_BYTES;
 pub use stored::{from_stored, to_stored};
@@ -29,8 +32,12 @@ pub const UNCONSTRAINED_NUMERIC_SCALE: i8 = 20;
 /// Digits that a `numeric` can have.
 pub const NUMERIC_PRECISION_MAX: u8 = 76;
 
+/// Digits of a second that a time can have behind the point.
+pub const SECOND_DIGITS: u8 = 6;
+
 /// The type of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub enum ColumnType {
     /// `smallint`
     Int2,
@@ -70,16 +77,16 @@ pub enum ColumnType {
     Uuid,
     /// `date`
     Date,
-    /// `time without time zone`
-    Time,
-    /// `time with time zone`
-    TimeTz,
-    /// `timestamp without time zone`
-    Timestamp,
-    /// `timestamp with time zone`
-    TimestampTz,
-    /// `interval`
-    Interval,
+    /// `time(p) without time zone`, p digits of a second; `None` for plain `time`.
+    Time(Option<u8>),
+    /// `time(p) with time zone`
+    TimeTz(Option<u8>),
+    /// `timestamp(p) without time zone`
+    Timestamp(Option<u8>),
+    /// `timestamp(p) with time zone`
+    TimestampTz(Option<u8>),
+    /// `interval`, of some fields or digits of a second; `None` for plain `interval`.
+    Interval(Option<IntervalModifier>),
     /// `json`
     Json,
     /// `jsonb`
@@ -126,11 +133,11 @@ impl ColumnType {
             ColumnType::Bytea => DataType::Binary,
             ColumnType::Uuid => DataType::FixedSizeBinary(16),
             ColumnType::Date => DataType::Date32,
-            ColumnType::Time => DataType::Time64(TimeUnit::Microsecond),
-            ColumnType::TimeTz => DataType::FixedSizeBinary(TIMETZ_BYTES),
-            ColumnType::Interval => DataType::Interval(IntervalUnit::MonthDayNano),
-            ColumnType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
-            ColumnType::TimestampTz => {
+            ColumnType::Time(_) => DataType::Time64(TimeUnit::Microsecond),
+            ColumnType::TimeTz(_) => DataType::FixedSizeBinary(TIMETZ_BYTES),
+            ColumnType::Interval(_) => DataType::Interval(IntervalUnit::MonthDayNano),
+            ColumnType::Timestamp(_) => DataType::Timestamp(TimeUnit::Microsecond, None),
+            ColumnType::TimestampTz(_) => {
                 DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::from("UTC")))
             }
             ColumnType::Array(element) => {

@@ -218,14 +218,14 @@ pub(crate) fn put_value(out: &mut Vec<u8>, ty: ColumnType, value: DatumRef<'_>) 
         (ColumnType::Bytea, DatumRef::Bytea(v)) => put_escaped(out, v),
         (ColumnType::Uuid, DatumRef::Uuid(v)) => out.extend_from_slice(v),
         (ColumnType::Date, DatumRef::Date(v)) => put_int(out, v.into(), 4),
-        (ColumnType::Timestamp, DatumRef::Timestamp(v)) => put_int(out, v, 8),
-        (ColumnType::TimestampTz, DatumRef::TimestampTz(v)) => put_int(out, v, 8),
+        (ColumnType::Timestamp(_), DatumRef::Timestamp(v)) => put_int(out, v, 8),
+        (ColumnType::TimestampTz(_), DatumRef::TimestampTz(v)) => put_int(out, v, 8),
         (ColumnType::Oid | ColumnType::Regproc, _) => {
             out.extend_from_slice(&u32::try_from(integer(value)?).ok()?.to_be_bytes());
         }
-        (ColumnType::Time, DatumRef::Time(v)) => put_int(out, v, 8),
-        (ColumnType::TimeTz, DatumRef::TimeTz(v)) => out.extend_from_slice(&v.to_bytes()),
-        (ColumnType::Interval, DatumRef::Interval(v)) => {
+        (ColumnType::Time(_), DatumRef::Time(v)) => put_int(out, v, 8),
+        (ColumnType::TimeTz(_), DatumRef::TimeTz(v)) => out.extend_from_slice(&v.to_bytes()),
+        (ColumnType::Interval(_), DatumRef::Interval(v)) => {
             let mut bytes = v.span().to_be_bytes();
             bytes[0] ^= 0x80;
             out.extend_from_slice(&bytes);

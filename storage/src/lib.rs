@@ -42,7 +42,7 @@ pub use catalog::{
 pub use changes::{Change, ChangeBatch, ChangeOp, CommitWatch, FeedScope};
 pub use datum::{
     ColumnType, Datum, DatumRef, ElementType, Elements, EnumDef, EnumLabel, EnumType, Interval,
-    PrintedType, Row, TimeTz,
+    IntervalField, IntervalModifier, PrintedType, Row, TimeTz,
 };
 pub use error::{CommitError, StorageError};
 pub use failpoint::Failpoints;

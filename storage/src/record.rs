@@ -157,11 +157,11 @@ fn fixed_width(ty: ColumnType) -> Option<usize> {
         ColumnType::Oid | ColumnType::Regproc => Some(4),
         ColumnType::Int8
         | ColumnType::Float8
-        | ColumnType::Time
-        | ColumnType::Timestamp
-        | ColumnType::TimestampTz => Some(8),
-        ColumnType::TimeTz => Some(12),
-        ColumnType::Uuid | ColumnType::Interval => Some(16),
+        | ColumnType::Time(_)
+        | ColumnType::Timestamp(_)
+        | ColumnType::TimestampTz(_) => Some(8),
+        ColumnType::TimeTz(_) => Some(12),
+        ColumnType::Uuid | ColumnType::Interval(_) => Some(16),
         ColumnType::Numeric(_)
         | ColumnType::Text
         | ColumnType::Varchar(_)
@@ -227,9 +227,9 @@ fn put_fixed(ty: ColumnType, value: DatumRef<'_>, out: &mut Vec<u8>) {
             out.extend_from_slice(&v.to_le_bytes());
         }
         (ColumnType::Int8, DatumRef::Int8(v))
-        | (ColumnType::Time, DatumRef::Time(v))
-        | (ColumnType::Timestamp, DatumRef::Timestamp(v))
-        | (ColumnType::TimestampTz, DatumRef::TimestampTz(v)) => {
+        | (ColumnType::Time(_), DatumRef::Time(v))
+        | (ColumnType::Timestamp(_), DatumRef::Timestamp(v))
+        | (ColumnType::TimestampTz(_), DatumRef::TimestampTz(v)) => {
             out.extend_from_slice(&v.to_le_bytes());
         }
         (ColumnType::Oid | ColumnType::Regproc, DatumRef::Int8(v)) => {
@@ -240,8 +240,8 @@ fn put_fixed(ty: ColumnType, value: DatumRef<'_>, out: &mut Vec<u8>) {
         (ColumnType::Float8, DatumRef::Float8(v)) => out.extend_from_slice(&v.to_le_bytes()),
         (ColumnType::Bool, DatumRef::Bool(v)) => out.push(v.into()),
         (ColumnType::Uuid, DatumRef::Uuid(v)) => out.extend_from_slice(v),
-        (ColumnType::TimeTz, DatumRef::TimeTz(v)) => out.extend_from_slice(&v.to_bytes()),
-        (ColumnType::Interval, DatumRef::Interval(v)) => out.extend_from_slice(&v.to_bytes()),
+        (ColumnType::TimeTz(_), DatumRef::TimeTz(v)) => out.extend_from_slice(&v.to_bytes()),
+        (ColumnType::Interval(_), DatumRef::Interval(v)) => out.extend_from_slice(&v.to_bytes()),
         (ty, value) => panic!("{value:?} is not of type {ty:?}"),
     }
 }
@@ -496,14 +496,14 @@ fn fixed_value(ty: ColumnType, bytes: &[u8]) -> Result<DatumRef<'_>, StorageErro
         ColumnType::Bool => DatumRef::Bool(chunk::<1>(bytes)?[0] != 0),
         ColumnType::Uuid => DatumRef::Uuid(chunk(bytes)?),
         ColumnType::Date => DatumRef::Date(i32::from_le_bytes(*chunk(bytes)?)),
-        ColumnType::Timestamp => DatumRef::Timestamp(i64::from_le_bytes(*chunk(bytes)?)),
-        ColumnType::TimestampTz => DatumRef::TimestampTz(i64::from_le_bytes(*chunk(bytes)?)),
-        ColumnType::Time => DatumRef::Time(i64::from_le_bytes(*chunk(bytes)?)),
+        ColumnType::Timestamp(_) => DatumRef::Timestamp(i64::from_le_bytes(*chunk(bytes)?)),
+        ColumnType::TimestampTz(_) => DatumRef::TimestampTz(i64::from_le_bytes(*chunk(bytes)?)),
+        ColumnType::Time(_) => DatumRef::Time(i64::from_le_bytes(*chunk(bytes)?)),
         ColumnType::Oid | ColumnType::Regproc => {
             DatumRef::Int8(u32::from_le_bytes(*chunk(bytes)?).into())
         }
-        ColumnType::TimeTz => DatumRef::TimeTz(TimeTz::from_bytes(*chunk(bytes)?)),
-        ColumnType::Interval => {
+        ColumnType::TimeTz(_) => DatumRef::TimeTz(TimeTz::from_bytes(*chunk(bytes)?)),
+        ColumnType::Interval(_) => {
             DatumRef::Interval(Interval::from_bytes(chunk::<INTERVAL_BYTES>(bytes)?))
         }
         other => panic!("{other:?} has no fixed width"),
@@ -627,7 +627,7 @@ pub(crate) mod tests {
             ColumnType::Bytea,
             ColumnType::Uuid,
             ColumnType::Date,
-            ColumnType::TimestampTz,
+            ColumnType::TimestampTz(None),
         ];
         let columns = types
             .iter()

@@ -8,7 +8,7 @@ use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::i256;
 use arrow::error::ArrowError;
 
-use crate::datum::{ColumnType, DatumRef, ElementType, Numeric};
+use crate::datum::{ColumnType, DatumRef, ElementType, IntervalModifier, Numeric, SECOND_DIGITS};
 use crate::key::rescale;
 
 /// Whether every value of the one type is a value of the other, so that a column can change between them.
@@ -16,6 +16,9 @@ pub fn widens(from: ColumnType, to: ColumnType) -> bool {
     use ColumnType::{
         Array, Bpchar, Enum, Float4, Float8, Int2, Int4, Int8, Numeric, Text, Varchar,
     };
+    if let Some(widens) = clock_widens(from, to) {
+        return widens;
+    }
     // Digits before the point that a numeric has room for.
     let whole = |ty: ColumnType| {
         let (precision, scale) = ty.numeric_shape();
@@ -43,6 +46,26 @@ pub fn widens(from: ColumnType, to: ColumnType) -> bool {
     }
 }
 
+/// Whether a time, timestamp or interval of the one type is one of the other; `None` where these are not two of the same
+/// but for what they keep.
+fn clock_widens(from: ColumnType, to: ColumnType) -> Option<bool> {
+    use ColumnType::{Array, Interval, Time, TimeTz, Timestamp, TimestampTz};
+    let all = |digits: Option<u8>| digits.unwrap_or(SECOND_DIGITS);
+    Some(match (from, to) {
+        (Time(from), Time(to))
+        | (TimeTz(from), TimeTz(to))
+        | (Timestamp(from), Timestamp(to))
+        | (TimestampTz(from), TimestampTz(to)) => all(from) <= all(to),
+        (Interval(from), Interval(to)) => {
+            let digits = |kept: Option<IntervalModifier>| all(kept.and_then(|kept| kept.digits()));
+            let fields = |kept: Option<IntervalModifier>| kept.and_then(|kept| kept.fields());
+            digits(from) <= digits(to) && (fields(to).is_none() || fields(from) == fields(to))
+        }
+        (Array(from), Array(to)) => return clock_widens(from.into(), to.into()),
+        _ => return None,
+    })
+}
+
 /// Whether a value of the one type has the same bytes in keys and indexes as a value of the other that it widens to.
 pub fn keeps_key_bytes(from: ColumnType, to: ColumnType) -> bool {
     match (from, to) {
@@ -53,6 +76,7 @@ pub fn keeps_key_bytes(from: ColumnType, to: ColumnType) -> bool {
             true
         }
         (ColumnType::Bpchar(_), ColumnType::Bpchar(_)) => true,
+        (from, to) if clock_widens(from, to).is_some() => true,
         // A label keeps its place.
         (ColumnType::Enum(_), ColumnType::Enum(_))
         | (ColumnType::Array(ElementType::Enum(_)), ColumnType::Array(ElementType::Enum(_))) => {
@@ -190,7 +214,30 @@ mod tests {
 
     #[test]
     fn what_could_lose_something_is_no_widening() {
-        use ColumnType::{Bool, Float4, Float8, Int2, Int4, Int8, Numeric, Text, Varchar};
+        use crate::datum::IntervalField::{Hour, Second};
+        use ColumnType::{
+            Bool, Float4, Float8, Int2, Int4, Int8, Interval, Numeric, Text, TimeTz, Timestamp,
+            TimestampTz, Varchar,
+        };
+        let interval = IntervalModifier::new;
+        let hours = interval(Some((Hour, Hour)), None);
+        for (from, to) in [
+            (Timestamp(Some(3)), Timestamp(Some(6))),
+            (Timestamp(None), Timestamp(Some(6))),
+            (TimestampTz(Some(6)), TimestampTz(None)),
+            (Interval(hours), Interval(None)),
+            (
+                Interval(interval(None, Some(2))),
+                Interval(interval(None, Some(3))),
+            ),
+        ] {
+            assert!(
+                widens(from, to) && keeps_key_bytes(from, to),
+                "{from:?} to {to:?}"
+            );
+            let arrays = (from.array().unwrap(), to.array().unwrap());
+            assert!(widens(arrays.0, arrays.1), "arrays of {from:?} to {to:?}");
+        }
         for (from, to) in [
             (Int4, Int2),
             (Int4, Float4),
@@ -207,6 +254,14 @@ mod tests {
             (Text, Varchar(Some(100))),
             (Bool, Int4),
             (Int4, Text),
+            (Timestamp(None), Timestamp(Some(3))),
+            (Timestamp(Some(3)), TimestampTz(Some(3))),
+            (TimeTz(Some(1)), TimeTz(Some(0))),
+            (
+                Interval(hours),
+                Interval(interval(Some((Hour, Second)), None)),
+            ),
+            (Interval(None), Interval(interval(None, Some(5)))),
         ] {
             assert!(!widens(from, to), "{from:?} to {to:?}");
         }

@@ -5,7 +5,7 @@ mod printed;
 use bytes::{BufMut, Bytes, BytesMut};
 use postgres_types::Type;
 use tidelog_sql::text::{self, Style};
-use tidelog_sql::{ErrorKind, OutputColumn, SqlError, types};
+use tidelog_sql::{ErrorKind, OutputColumn, SqlError, precision, types};
 use tidelog_storage::{ColumnType, Datum, DatumRef, ElementType, Elements, Interval, TimeTz};
 
 use crate::pg::messages::invalid_utf8;
@@ -45,6 +45,9 @@ pub(super) fn oid(ty: ColumnType) -> u32 {
 
 /// The oid of a result column's type: vectors of the catalogs have types of their own.
 pub(super) fn column_oid(column: &OutputColumn) -> u32 {
+    if column.void {
+        return Type::VOID.oid();
+    }
     match (column.vector, column.ty) {
         (true, ColumnType::Array(ElementType::Int2)) => Type::INT2_VECTOR.oid(),
         (true, ColumnType::Array(ElementType::Oid)) => Type::OID_VECTOR.oid(),
@@ -71,8 +74,11 @@ pub(super) fn write_vector(value: DatumRef<'_>, out: &mut BytesMut) {
 }
 
 /// `pg_type.typlen`.
-pub(super) fn size(ty: ColumnType) -> i16 {
-    types::type_facts(ty).2
+pub(super) fn size(column: &OutputColumn) -> i16 {
+    match column.void {
+        true => 4,
+        false => types::type_facts(column.ty).2,
+    }
 }
 
 /// The type modifier, -1 when there is none.
@@ -433,7 +439,7 @@ fn read_binary(ty: ColumnType, bytes: &[u8]) -> Result<Option<Datum>, SqlError> 
             micros.checked_add(EPOCH_MICROS)
         }
     };
-    Ok(match ty {
+    let value = match ty {
         ColumnType::Int2 => array(bytes).map(i16::from_be_bytes).map(Datum::Int2),
         ColumnType::Int4 => array(bytes).map(i32::from_be_bytes).map(Datum::Int4),
         ColumnType::Int8 => array(bytes).map(i64::from_be_bytes).map(Datum::Int8),
@@ -462,13 +468,13 @@ fn read_binary(ty: ColumnType, bytes: &[u8]) -> Result<Option<Datum>, SqlError> 
             Some(value) => Some(text::parse(ty, &value)?),
             None => None,
         },
-        ColumnType::Time => match array(bytes).map(i64::from_be_bytes) {
+        ColumnType::Time(_) => match array(bytes).map(i64::from_be_bytes) {
             Some(micros) if !(0..=DAY_MICROS).contains(&micros) => {
                 return Err(out_of_range("time"));
             }
             micros => micros.map(Datum::Time),
         },
-        ColumnType::TimeTz => match bytes.split_first_chunk::<8>() {
+        ColumnType::TimeTz(_) => match bytes.split_first_chunk::<8>() {
             Some((micros, west)) => array(west).map(|west| {
                 Datum::TimeTz(TimeTz {
                     micros: i64::from_be_bytes(*micros),
@@ -477,7 +483,7 @@ fn read_binary(ty: ColumnType, bytes: &[u8]) -> Result<Option<Datum>, SqlError> 
             }),
             None => None,
         },
-        ColumnType::Interval => match bytes.split_first_chunk::<8>() {
+        ColumnType::Interval(_) => match bytes.split_first_chunk::<8>() {
             Some((micros, rest)) => {
                 let micros = i64::from_be_bytes(*micros);
                 if micros.unsigned_abs() > Interval::MICROS_MAX.unsigned_abs() {
@@ -508,9 +514,10 @@ fn read_binary(ty: ColumnType, bytes: &[u8]) -> Result<Option<Datum>, SqlError> 
                 i32::MIN | i32::MAX => Some(Datum::Date(days)),
                 days => days.checked_add(EPOCH_DAYS).map(Datum::Date),
             }),
-        ColumnType::Timestamp => micros(bytes).map(Datum::Timestamp),
-        ColumnType::TimestampTz => micros(bytes).map(Datum::TimestampTz),
-    })
+        ColumnType::Timestamp(_) => micros(bytes).map(Datum::Timestamp),
+        ColumnType::TimestampTz(_) => micros(bytes).map(Datum::TimestampTz),
+    };
+    value.map(|value| precision::kept(value, ty)).transpose()
 }
 
 #[cfg(test)]
@@ -554,7 +561,7 @@ mod tests {
             (ColumnType::Bytea, Datum::Bytea(vec![0, 255])),
             (ColumnType::Uuid, Datum::Uuid([9; 16])),
             (ColumnType::Date, Datum::Date(0)),
-            (ColumnType::TimestampTz, Datum::TimestampTz(1)),
+            (ColumnType::TimestampTz(None), Datum::TimestampTz(1)),
             (ColumnType::Oid, Datum::Int8(4_294_967_295)),
             (ColumnType::Regproc, Datum::Int8(1242)),
             (ColumnType::Bit(Some(3)), Datum::Text("101".to_string())),
@@ -627,16 +634,16 @@ mod tests {
                 ColumnType::Printed(PrintedType::Hstore),
                 Datum::Text("\"a\"=>\"1\", \"b c\"=>NULL".to_string()),
             ),
-            (ColumnType::Time, Datum::Time(1)),
+            (ColumnType::Time(None), Datum::Time(1)),
             (
-                ColumnType::TimeTz,
+                ColumnType::TimeTz(None),
                 Datum::TimeTz(TimeTz {
                     micros: 5,
                     west: -3600,
                 }),
             ),
             (
-                ColumnType::Interval,
+                ColumnType::Interval(None),
                 Datum::Interval(Interval {
                     months: -1,
                     days: 2,
@@ -682,7 +689,7 @@ mod tests {
         );
         write_binary(
             DatumRef::Timestamp(EPOCH_MICROS + 1),
-            ColumnType::Timestamp,
+            ColumnType::Timestamp(None),
             &mut String::new(),
             &mut out,
         );

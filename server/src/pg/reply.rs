@@ -121,8 +121,12 @@ pub(super) fn row_description(
             out.put_u32(table);
             out.put_i16(number);
             out.put_u32(encode::column_oid(column));
-            out.put_i16(encode::size(column.ty));
-            out.put_i32(encode::typmod(column.ty));
+            out.put_i16(encode::size(column));
+            out.put_i32(if column.modified {
+                encode::typmod(column.ty)
+            } else {
+                -1
+            });
             out.put_i16(format(index) as i16);
         }
     });

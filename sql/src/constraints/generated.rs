@@ -12,6 +12,7 @@ use datafusion::sql::sqlparser::ast::{
 use super::*;
 use crate::ddl;
 use crate::parse::walk::Walk;
+use crate::precision::plain;
 use crate::provider::Scope;
 use crate::system::pg_proc::{self, Function};
 use crate::types;
@@ -278,9 +279,9 @@ impl Part {
                 (None, _) => true,
             },
             PartKind::Operator(op) => match op {
-                BinaryOperator::Plus => ![first, second].contains(&Some(ColumnType::TimestampTz)),
+                BinaryOperator::Plus => !(is_zoned(first) || is_zoned(second)),
                 BinaryOperator::Minus => {
-                    first != Some(ColumnType::TimestampTz) || second != Some(ColumnType::Interval)
+                    !is_zoned(first) || !matches!(second, Some(ColumnType::Interval(_)))
                 }
                 BinaryOperator::StringConcat => match (first, second) {
                     (Some(left), Some(right)) if is_text(left) != is_text(right) => {
@@ -296,7 +297,7 @@ impl Part {
                 _ => !compares_zones(first, second),
             },
             PartKind::Compared => types.iter().all(|ty| !compares_zones(first, *ty)),
-            PartKind::Extract => first != Some(ColumnType::TimestampTz),
+            PartKind::Extract => !is_zoned(first),
         })
     }
 }
@@ -339,15 +340,20 @@ fn is_moment(ty: ColumnType) -> bool {
     use ColumnType::{Date, Interval, Time, TimeTz, Timestamp, TimestampTz};
     matches!(
         ty,
-        Date | Time | TimeTz | Timestamp | TimestampTz | Interval
+        Date | Time(_) | TimeTz(_) | Timestamp(_) | TimestampTz(_) | Interval(_)
     )
+}
+
+/// Whether it is a time whose clock the session's time zone tells.
+fn is_zoned(ty: Option<ColumnType>) -> bool {
+    matches!(ty, Some(ColumnType::TimestampTz(_)))
 }
 
 /// Whether a cast gives something else under other settings, as PostgreSQL's catalog says (pg_cast, and the functions of
 /// types for input and output).
 fn changes_with_settings(from: ColumnType, to: ColumnType) -> bool {
     use ColumnType::{Array, Enum, Oid, Regproc, Time, TimeTz, Timestamp, TimestampTz};
-    if from == to {
+    if plain(from) == plain(to) {
         return false;
     }
     match (from, to) {
@@ -355,12 +361,12 @@ fn changes_with_settings(from: ColumnType, to: ColumnType) -> bool {
         (Array(_) | Enum(_) | Regproc, to) | (to, Array(_) | Enum(_) | Regproc) => {
             !matches!(to, Oid)
         }
-        (from, to) if is_text(to) => is_moment(from) && !matches!(from, Time | TimeTz),
+        (from, to) if is_text(to) => is_moment(from) && !matches!(from, Time(_) | TimeTz(_)),
         (from, to) if is_text(from) => is_moment(to),
-        (TimestampTz, to) => is_moment(to),
-        (from, TimestampTz) => is_moment(from),
-        (Time, TimeTz) => true,
-        (Timestamp, _) => false,
+        (TimestampTz(_), to) => is_moment(to),
+        (from, TimestampTz(_)) => is_moment(from),
+        (Time(_), TimeTz(_)) => true,
+        (Timestamp(_), _) => false,
         _ => false,
     }
 }
@@ -368,8 +374,9 @@ fn changes_with_settings(from: ColumnType, to: ColumnType) -> bool {
 /// Whether two values are compared of which only one has a time zone.
 fn compares_zones(left: Option<ColumnType>, right: Option<ColumnType>) -> bool {
     use ColumnType::{Date, Timestamp, TimestampTz};
-    let zoneless = |ty| matches!(ty, Some(Date | Timestamp));
-    left == Some(TimestampTz) && zoneless(right) || right == Some(TimestampTz) && zoneless(left)
+    let zoneless = |ty| matches!(ty, Some(Date | Timestamp(_)));
+    let zoned = |ty| matches!(ty, Some(TimestampTz(_)));
+    zoned(left) && zoneless(right) || zoned(right) && zoneless(left)
 }
 
 /// Whether a function that takes these is immutable, as far as its name and their types tell which it is.
@@ -394,7 +401,7 @@ fn calls_immutable(name: &str, types: &[Option<ColumnType>]) -> bool {
     let mut found = matching(&given);
     if found.is_empty() {
         // PostgreSQL prefers the function of a time with zone for a date.
-        let (date, zoned) = (ColumnType::Date, ColumnType::TimestampTz);
+        let (date, zoned) = (ColumnType::Date, ColumnType::TimestampTz(None));
         let preferred = given.iter().map(|ty| match *ty == Some(oid(date)) {
             true => Some(oid(zoned)),
             false => *ty,

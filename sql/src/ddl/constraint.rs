@@ -24,7 +24,7 @@ use super::{DdlPlan, Scope, find, fold, resolve, split};
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::parse_expression;
 use crate::parse::walk::{Walk, WalkMut};
-use crate::types;
+use crate::{precision, types};
 
 /// What is left to do once a constraint or index stands in the catalog, and new rows obey it.
 #[derive(Clone, Debug, PartialEq)]
@@ -414,7 +414,7 @@ fn check_types(
         Int2 | Int4 | Int8 => Int8,
         Text | Varchar(_) => Text,
         Numeric(_) => Numeric(None),
-        other => other,
+        other => precision::plain(other),
     };
     let column = |table: &TableDef, id: ColumnId| {
         let index = table.index_of(id).expect("was found by name");
@@ -427,8 +427,8 @@ fn check_types(
             let error = SqlError::new(ErrorKind::DatatypeMismatch, message);
             return Err(error.detail(format!(
                 "Key columns \"{own}\" and \"{theirs}\" are of incompatible types: {} and {}.",
-                types::name(ty),
-                types::name(parent_ty)
+                types::bare_name(ty),
+                types::bare_name(parent_ty)
             )));
         }
     }

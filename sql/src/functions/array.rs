@@ -15,7 +15,6 @@ use datafusion::logical_expr::{
     TypeSignature, Volatility,
 };
 use datafusion::sql::sqlparser::ast::BinaryOperator;
-use tidelog_storage::catalog::PG_TYPE_KEY;
 use tidelog_storage::datum::{ColumnBuilder, datum_at};
 use tidelog_storage::{ColumnType, Datum, DatumRef, ElementType, Elements};
 
@@ -365,11 +364,8 @@ fn fill(args: &[DatumRef<'_>]) -> Result<Datum, SqlError> {
 impl ArrayFunction {
     /// Where the first element of an array stands: PostgreSQL's vectors count from 0.
     fn base(fields: &[FieldRef]) -> i64 {
-        let tag = fields
-            .first()
-            .and_then(|field| field.metadata().get(PG_TYPE_KEY));
-        match tag.map(String::as_str) {
-            Some("int2vector" | "oidvector") => 0,
+        match fields.first() {
+            Some(field) if field.metadata().contains_key(output::VECTOR) => 0,
             _ => 1,
         }
     }
@@ -458,16 +454,20 @@ impl ArrayFunction {
             Op::Cardinality => Datum::Int4(leaves(elements)),
             Op::Position => {
                 let values = elements.to_vec();
-                let start = args.get(2).and_then(|start| integer(*start)).unwrap_or(1);
-                let start = usize::try_from(start.max(1) - 1).unwrap_or(0);
+                let start = args
+                    .get(2)
+                    .and_then(|start| integer(*start))
+                    .unwrap_or(base);
+                let start = usize::try_from(start.max(base) - base).unwrap_or(0);
                 let here = |value: &Datum| same(value.as_ref(), args[1]);
                 let at = values.iter().skip(start).position(here);
-                int(at.and_then(|at| i32::try_from(at + start + 1).ok()))
+                int(at.and_then(|at| i32::try_from((at + start) as i64 + base).ok()))
             }
             Op::Positions => {
                 let values = elements.to_vec();
                 let here = |(at, value): (usize, &Datum)| {
-                    same(value.as_ref(), args[1]).then_some(Datum::Int4(at as i32 + 1))
+                    let at = at as i32 + base as i32;
+                    same(value.as_ref(), args[1]).then_some(Datum::Int4(at))
                 };
                 Datum::Array(values.iter().enumerate().filter_map(here).collect())
             }
@@ -562,11 +562,12 @@ impl ArrayFunction {
             {
                 Ok(ColumnType::Char.field(&self.name, true))
             }
-            (_, DataType::List(_) | DataType::Null) => Ok(array
-                .as_ref()
-                .clone()
-                .with_name(&self.name)
-                .with_nullable(true)),
+            (_, DataType::List(_) | DataType::Null) => {
+                let mut field = array.as_ref().clone();
+                // What is made of a vector is an array.
+                field.metadata_mut().remove(output::VECTOR);
+                Ok(field.with_name(&self.name).with_nullable(true))
+            }
             _ => Err(self.no_such(args)),
         }
     }

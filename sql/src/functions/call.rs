@@ -25,7 +25,7 @@ use tidelog_storage::{ColumnType, Datum, DatumRef, PrintedType};
 use super::decimal::Decimal;
 use crate::error::{ErrorKind, SqlError};
 use crate::text::{self, Style};
-use crate::{output, types};
+use crate::{output, precision, types};
 
 /// What a function knows besides its arguments.
 pub(crate) struct Env<'a> {
@@ -182,7 +182,7 @@ fn plain(ty: ColumnType) -> ColumnType {
         ColumnType::Bit(_) => ColumnType::Bit(None),
         ColumnType::Varbit(_) => ColumnType::Varbit(None),
         ColumnType::Numeric(_) => ColumnType::Numeric(None),
-        ty => ty,
+        ty => precision::plain(ty),
     }
 }
 
@@ -209,9 +209,9 @@ fn implicit(from: ColumnType, to: ColumnType) -> bool {
                 | (ColumnType::Varbit(_), ColumnType::Bit(_))
                 | (Numeric(_), Float4 | Float8)
                 | (Float4, Float8)
-                | (Date, Timestamp | TimestampTz)
-                | (Timestamp, TimestampTz)
-                | (Time, Interval | TimeTz)
+                | (Date, Timestamp(_) | TimestampTz(_))
+                | (Timestamp(_), TimestampTz(_))
+                | (Time(_), Interval(_) | TimeTz(_))
         )
         || matches!((from, to), (ColumnType::Array(_), ColumnType::Array(_)))
 }
@@ -229,9 +229,9 @@ fn category(ty: ColumnType) -> (char, bool) {
         ColumnType::Varbit(_) => ('V', true),
         Float8 | Oid => ('N', true),
         Text => ('S', true),
-        Date | Time | TimeTz | Timestamp => ('D', false),
-        TimestampTz => ('D', true),
-        Interval => ('T', true),
+        Date | Time(_) | TimeTz(_) | Timestamp(_) => ('D', false),
+        TimestampTz(_) => ('D', true),
+        Interval(_) => ('T', true),
         Bool => ('B', true),
         ColumnType::Array(_) => ('A', false),
         _ => ('U', false),
@@ -334,10 +334,7 @@ fn select(
 fn shown_types(given: &[Option<ColumnType>]) -> Vec<String> {
     let shown = |ty: &Option<ColumnType>| match ty {
         None => "unknown".to_string(),
-        Some(ColumnType::Numeric(_)) => "numeric".to_string(),
-        Some(ColumnType::Varchar(_)) => "character varying".to_string(),
-        Some(ColumnType::Bpchar(_)) => "character".to_string(),
-        Some(ty) => types::name(*ty),
+        Some(ty) => types::bare_name(*ty),
     };
     given.iter().map(shown).collect()
 }
@@ -431,18 +428,18 @@ pub(crate) fn converted<'a>(
             DatumRef::Float8(Decimal::from(v).to_f64())
         }
         (ColumnType::Float8, DatumRef::Float4(v), ..) => DatumRef::Float8(v.into()),
-        (ColumnType::Timestamp, _, _, Some(at)) => DatumRef::Timestamp(at),
-        (ColumnType::TimestampTz, _, _, Some(at)) => DatumRef::TimestampTz(match at {
+        (ColumnType::Timestamp(_), _, _, Some(at)) => DatumRef::Timestamp(at),
+        (ColumnType::TimestampTz(_), _, _, Some(at)) => DatumRef::TimestampTz(match at {
             i64::MIN | i64::MAX => at,
             at => at.saturating_sub(style.zone.offset_of_local(at) * 1_000_000),
         }),
-        (ColumnType::Interval, DatumRef::Time(micros), ..) => {
+        (ColumnType::Interval(_), DatumRef::Time(micros), ..) => {
             DatumRef::Interval(tidelog_storage::Interval {
                 micros,
                 ..Default::default()
             })
         }
-        (ColumnType::TimeTz, DatumRef::Time(micros), ..) => {
+        (ColumnType::TimeTz(_), DatumRef::Time(micros), ..) => {
             let now = text::datetime::now_micros();
             DatumRef::TimeTz(tidelog_storage::TimeTz {
                 micros,

@@ -22,6 +22,7 @@ use tidelog_storage::ColumnType;
 
 use crate::error::{ErrorKind, SqlError};
 use crate::output;
+use crate::precision::unlimited;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Kind {
@@ -105,6 +106,7 @@ pub(crate) fn array_agg() -> AggregateUDF {
 fn array_field(field: Field, element: &Field) -> Field {
     let ty = output::column_type(element)
         .ok()
+        .map(unlimited)
         .and_then(ColumnType::array);
     let tagged = ty.map(|ty| ty.field("", true));
     match tagged.filter(|tagged| tagged.data_type() == field.data_type()) {
@@ -276,14 +278,17 @@ impl AggregateUDFImpl for Collected {
     fn return_field(&self, fields: &[FieldRef]) -> Result<FieldRef> {
         let types: Vec<DataType> = fields.iter().map(|f| f.data_type().clone()).collect();
         let ty = self.return_type(&types)?;
+        let metadata = match output::column_type(&fields[0]) {
+            Ok(ty) if unlimited(ty) != ty => unlimited(ty).field("", true).metadata().clone(),
+            _ => fields[0].metadata().clone(),
+        };
         let field = match &ty {
             // An array's element type is told by the metadata of its item.
             DataType::List(_) if ty != types[0] => {
-                let item = Field::new_list_field(types[0].clone(), true)
-                    .with_metadata(fields[0].metadata().clone());
+                let item = Field::new_list_field(types[0].clone(), true).with_metadata(metadata);
                 Field::new(self.name(), DataType::List(Arc::new(item)), true)
             }
-            _ => Field::new(self.name(), ty, true).with_metadata(fields[0].metadata().clone()),
+            _ => Field::new(self.name(), ty, true).with_metadata(metadata),
         };
         Ok(Arc::new(field))
     }

@@ -14,64 +14,72 @@ const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400 * SECOND;
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    f("date_trunc", &[TEXT, TIMESTAMP], T::Timestamp, |_, args| {
-        let at = micros(args[1]);
-        let unit = unit_of(args[0], T::Timestamp)?;
-        Ok(Datum::Timestamp(match is_endless(at) {
-            true => at,
-            false => unit
-                .cut(at)
-                .ok_or_else(|| unit_error(args[0], T::Timestamp))?,
-        }))
-    }),
+    f(
+        "date_trunc",
+        &[TEXT, TIMESTAMP],
+        T::Timestamp(None),
+        |_, args| {
+            let at = micros(args[1]);
+            let unit = unit_of(args[0], T::Timestamp(None))?;
+            Ok(Datum::Timestamp(match is_endless(at) {
+                true => at,
+                false => unit
+                    .cut(at)
+                    .ok_or_else(|| unit_error(args[0], T::Timestamp(None)))?,
+            }))
+        },
+    ),
     f(
         "date_trunc",
         &[TEXT, TIMESTAMPTZ],
-        T::TimestampTz,
+        T::TimestampTz(None),
         |env, args| cut_in(args, env.style.zone),
     )
     .stable(),
     f(
         "date_trunc",
         &[TEXT, TIMESTAMPTZ, TEXT],
-        T::TimestampTz,
+        T::TimestampTz(None),
         |_, args| cut_in(args, zone(text(args[2]))?),
     ),
-    f("date_trunc", &[TEXT, INTERVAL], T::Interval, |_, args| {
-        let value = interval(args[1]);
-        let unit = unit_of(args[0], T::Interval)?;
-        match unit.cut_interval(value) {
-            Some(value) => Ok(Datum::Interval(value)),
-            None if unit == Unit::Week => {
-                Err(unit_error(args[0], T::Interval)
-                    .detail("Months usually have fractional weeks."))
+    f(
+        "date_trunc",
+        &[TEXT, INTERVAL],
+        T::Interval(None),
+        |_, args| {
+            let value = interval(args[1]);
+            let unit = unit_of(args[0], T::Interval(None))?;
+            match unit.cut_interval(value) {
+                Some(value) => Ok(Datum::Interval(value)),
+                None if unit == Unit::Week => Err(unit_error(args[0], T::Interval(None))
+                    .detail("Months usually have fractional weeks.")),
+                None => Err(unit_error(args[0], T::Interval(None))),
             }
-            None => Err(unit_error(args[0], T::Interval)),
-        }
-    }),
+        },
+    ),
     f("extract", &[TEXT, DATE], DECIMAL, |env, args| {
         extract(env, args, T::Date)
     })
     .shape(part_shape),
     f("extract", &[TEXT, TIMESTAMP], DECIMAL, |env, args| {
-        extract(env, args, T::Timestamp)
+        extract(env, args, T::Timestamp(None))
     })
     .shape(part_shape),
     f("extract", &[TEXT, TIMESTAMPTZ], DECIMAL, |env, args| {
-        extract(env, args, T::TimestampTz)
+        extract(env, args, T::TimestampTz(None))
     })
     .shape(part_shape)
     .stable(),
     f("extract", &[TEXT, TIME], DECIMAL, |env, args| {
-        extract(env, args, T::Time)
+        extract(env, args, T::Time(None))
     })
     .shape(part_shape),
     f("extract", &[TEXT, TIMETZ], DECIMAL, |env, args| {
-        extract(env, args, T::TimeTz)
+        extract(env, args, T::TimeTz(None))
     })
     .shape(part_shape),
     f("extract", &[TEXT, INTERVAL], DECIMAL, |env, args| {
-        extract(env, args, T::Interval)
+        extract(env, args, T::Interval(None))
     })
     .shape(part_shape),
     // A date's is its timestamp's.
@@ -82,23 +90,23 @@ pub(super) const FUNCTIONS: &[Function] = &[
             DatumRef::Date(days) => i64::from(days) * DAY,
             other => micros(other),
         };
-        date_part(env, &[args[0], DatumRef::Timestamp(at)], T::Timestamp)
+        date_part(env, &[args[0], DatumRef::Timestamp(at)], T::Timestamp(None))
     }),
     f("date_part", &[TEXT, TIMESTAMP], T::Float8, |env, args| {
-        date_part(env, args, T::Timestamp)
+        date_part(env, args, T::Timestamp(None))
     }),
     f("date_part", &[TEXT, TIMESTAMPTZ], T::Float8, |env, args| {
-        date_part(env, args, T::TimestampTz)
+        date_part(env, args, T::TimestampTz(None))
     })
     .stable(),
     f("date_part", &[TEXT, TIME], T::Float8, |env, args| {
-        date_part(env, args, T::Time)
+        date_part(env, args, T::Time(None))
     }),
     f("date_part", &[TEXT, TIMETZ], T::Float8, |env, args| {
-        date_part(env, args, T::TimeTz)
+        date_part(env, args, T::TimeTz(None))
     }),
     f("date_part", &[TEXT, INTERVAL], T::Float8, |env, args| {
-        date_part(env, args, T::Interval)
+        date_part(env, args, T::Interval(None))
     }),
     f("make_date", &[INT4, INT4, INT4], T::Date, |_, args| {
         let days = day(args)?;
@@ -106,26 +114,29 @@ pub(super) const FUNCTIONS: &[Function] = &[
             i32::try_from(days).map_err(|_| day_error(args))?,
         ))
     }),
-    f("make_time", &[INT4, INT4, FLOAT8], T::Time, |_, args| {
-        Ok(Datum::Time(clock(args)?))
-    }),
+    f(
+        "make_time",
+        &[INT4, INT4, FLOAT8],
+        T::Time(None),
+        |_, args| Ok(Datum::Time(clock(args)?)),
+    ),
     f(
         "make_timestamp",
         &[INT4, INT4, INT4, INT4, INT4, FLOAT8],
-        T::Timestamp,
+        T::Timestamp(None),
         |_, args| Ok(Datum::Timestamp(local(args)?)),
     ),
     f(
         "make_timestamptz",
         &[INT4, INT4, INT4, INT4, INT4, FLOAT8],
-        T::TimestampTz,
+        T::TimestampTz(None),
         |env, args| Ok(Datum::TimestampTz(moment(local(args)?, env.style.zone))),
     )
     .stable(),
     f(
         "make_timestamptz",
         &[INT4, INT4, INT4, INT4, INT4, FLOAT8, TEXT],
-        T::TimestampTz,
+        T::TimestampTz(None),
         |_, args| {
             Ok(Datum::TimestampTz(moment(
                 local(args)?,
@@ -149,27 +160,27 @@ pub(super) const FUNCTIONS: &[Function] = &[
     f(
         "date_bin",
         &[INTERVAL, TIMESTAMP, TIMESTAMP],
-        T::Timestamp,
+        T::Timestamp(None),
         |_, args| Ok(Datum::Timestamp(bin(args)?)),
     ),
     f(
         "date_bin",
         &[INTERVAL, TIMESTAMPTZ, TIMESTAMPTZ],
-        T::TimestampTz,
+        T::TimestampTz(None),
         |_, args| Ok(Datum::TimestampTz(bin(args)?)),
     ),
-    f("clock_timestamp", &[], T::TimestampTz, |_, _| {
+    f("clock_timestamp", &[], T::TimestampTz(None), |_, _| {
         Ok(Datum::TimestampTz(datetime::now_micros()))
     })
     .volatile(),
     f(
         "transaction_timestamp",
         &[TIMESTAMPTZ],
-        T::TimestampTz,
+        T::TimestampTz(None),
         |_, args| Ok(Datum::TimestampTz(micros(args[0]))),
     )
     .stable(),
-    // The keywords, which the planner gives the moment of the transaction, and how many digits of a second to keep.
+    // The keywords, which the planner gives the moment of the transaction.
     f("current_date", &[TIMESTAMPTZ], T::Date, |env, args| {
         let days = Clocks::at(env, args).local.div_euclid(DAY);
         let days = i32::try_from(days)
@@ -177,45 +188,29 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(Datum::Date(days))
     })
     .stable(),
-    f("current_time", &[TIMESTAMPTZ], T::TimeTz, current_time).stable(),
     f(
         "current_time",
-        &[TIMESTAMPTZ, INT4],
-        T::TimeTz,
+        &[TIMESTAMPTZ],
+        T::TimeTz(None),
         current_time,
     )
     .stable(),
-    f("localtime", &[TIMESTAMPTZ], T::Time, local_time).stable(),
-    f("localtime", &[TIMESTAMPTZ, INT4], T::Time, local_time).stable(),
+    f("localtime", &[TIMESTAMPTZ], T::Time(None), local_time).stable(),
     f(
         "localtimestamp",
         &[TIMESTAMPTZ],
-        T::Timestamp,
-        local_timestamp,
-    )
-    .stable(),
-    f(
-        "localtimestamp",
-        &[TIMESTAMPTZ, INT4],
-        T::Timestamp,
+        T::Timestamp(None),
         local_timestamp,
     )
     .stable(),
     f(
         "current_timestamp",
         &[TIMESTAMPTZ],
-        T::TimestampTz,
+        T::TimestampTz(None),
         current_timestamp,
     )
     .stable(),
-    f(
-        "current_timestamp",
-        &[TIMESTAMPTZ, INT4],
-        T::TimestampTz,
-        current_timestamp,
-    )
-    .stable(),
-    f("statement_timestamp", &[], T::TimestampTz, |_, _| {
+    f("statement_timestamp", &[], T::TimestampTz(None), |_, _| {
         Ok(Datum::TimestampTz(datetime::now_micros()))
     })
     .stable(),
@@ -290,7 +285,7 @@ fn interval(value: DatumRef<'_>) -> Interval {
     }
 }
 
-/// What the session's clocks show at a moment, rounded to so many digits of a second where a second argument says so.
+/// What the session's clocks show at a moment.
 struct Clocks {
     local: i64,
     east: i64,
@@ -299,12 +294,9 @@ struct Clocks {
 impl Clocks {
     fn at(env: &Env<'_>, args: &[DatumRef<'_>]) -> Clocks {
         let at = micros(args[0]);
-        let digits = args.get(1).map_or(6, |digits| int(*digits).clamp(0, 6));
-        let unit = 10_i64.pow(6 - digits as u32);
         let east = env.style.zone.offset_at(at);
-        let rounded = (at + unit / 2).div_euclid(unit) * unit;
         Clocks {
-            local: rounded + east * SECOND,
+            local: at + east * SECOND,
             east,
         }
     }
@@ -369,14 +361,14 @@ fn unit_error(name: DatumRef<'_>, ty: T) -> SqlError {
 
 fn cut_in(args: &[DatumRef<'_>], zone: Zone) -> Outcome {
     let at = micros(args[1]);
-    let unit = unit_of(args[0], T::TimestampTz)?;
+    let unit = unit_of(args[0], T::TimestampTz(None))?;
     if is_endless(at) {
         return Ok(Datum::TimestampTz(at));
     }
     let offset = zone.offset_at(at) * SECOND;
     let cut = unit
         .cut(at + offset)
-        .ok_or_else(|| unit_error(args[0], T::TimestampTz))?;
+        .ok_or_else(|| unit_error(args[0], T::TimestampTz(None)))?;
     // Days may begin at another offset than hours in them.
     Ok(Datum::TimestampTz(match unit.is_of_days() {
         true => moment(cut, zone),

@@ -18,6 +18,7 @@ use tidelog_storage::datum::{Numeric, datum_at};
 use tidelog_storage::{Datum, DatumRef};
 
 use super::exact::Exact;
+use super::spans::{self, Spans};
 use crate::error::{ErrorKind, SqlError};
 use crate::types;
 
@@ -77,6 +78,13 @@ pub(crate) fn written(function: &AggregateUDF) -> Option<AggregateUDF> {
     (!moments.written).then(|| made(moments.name, moments.kind, true))
 }
 
+impl Moments {
+    /// Whether it is the average of intervals.
+    fn is_span(&self, ty: &DataType) -> bool {
+        self.kind == Kind::Average && spans::takes(ty)
+    }
+}
+
 fn is_exact(ty: &DataType) -> bool {
     ty.is_integer() || ty.is_decimal()
 }
@@ -92,7 +100,7 @@ impl AggregateUDFImpl for Moments {
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         match types {
-            [ty] if is_exact(ty) => Ok(vec![ty.clone()]),
+            [ty] if is_exact(ty) || self.is_span(ty) => Ok(vec![ty.clone()]),
             [DataType::Float16 | DataType::Float32 | DataType::Float64 | DataType::Null] => {
                 Ok(vec![DataType::Float64])
             }
@@ -104,12 +112,16 @@ impl AggregateUDFImpl for Moments {
         Ok(match types {
             [ty] if is_exact(ty) && self.written => DataType::Utf8,
             [ty] if is_exact(ty) => plain_numeric(),
+            [ty] if self.is_span(ty) => spans::result(),
             _ => DataType::Float64,
         })
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         let ty = args.expr_fields[0].data_type().clone();
+        if self.is_span(&ty) {
+            return Ok(Box::new(Spans::average(args.is_distinct)));
+        }
         Ok(Box::new(State {
             kind: self.kind,
             written: self.written,
@@ -126,6 +138,9 @@ impl AggregateUDFImpl for Moments {
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
+        if args.return_type() == &spans::result() {
+            return Ok(spans::state_fields(args.name));
+        }
         let field =
             |name: &str, ty| Arc::new(Field::new(format!("{} {name}", args.name), ty, true));
         let list = DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true)));

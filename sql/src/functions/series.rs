@@ -19,14 +19,14 @@ pub(super) const FUNCTIONS: &[Function] = &[
     f(
         "generate_series",
         &[TIMESTAMP, TIMESTAMP, INTERVAL],
-        T::Timestamp,
+        T::Timestamp(None),
         moments,
     )
     .set(),
     f(
         "generate_series",
         &[TIMESTAMPTZ, TIMESTAMPTZ, INTERVAL],
-        T::TimestampTz,
+        T::TimestampTz(None),
         moments,
     )
     .set()

@@ -5,16 +5,18 @@ use std::time::Duration;
 
 use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float64Type};
+use arrow::datatypes::{DataType, FieldRef, Float64Type};
 use async_trait::async_trait;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::async_udf::{AsyncScalarUDF, AsyncScalarUDFImpl};
 use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility,
 };
 use tidelog_storage::datum::datum_at;
 use tidelog_storage::{ColumnType, DatumRef};
 
+use crate::output;
 use crate::text::datetime::now_micros;
 use crate::text::{self, Style};
 
@@ -59,8 +61,8 @@ impl Sleep {
                 let seconds = cast(array, &DataType::Float64)?;
                 return Ok(seconds.as_primitive::<Float64Type>().iter().collect());
             }
-            Until::Interval => ColumnType::Interval,
-            Until::Moment => ColumnType::TimestampTz,
+            Until::Interval => ColumnType::Interval(None),
+            Until::Moment => ColumnType::TimestampTz(None),
         };
         let micros = |value: DatumRef<'_>| match value {
             DatumRef::Interval(value) => Some(value.span() as f64),
@@ -97,6 +99,10 @@ impl ScalarUDFImpl for Sleep {
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
         Ok(DataType::Utf8)
+    }
+
+    fn return_field_from_args(&self, _: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        Ok(Arc::new(output::void(self.name())))
     }
 
     fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {

@@ -16,6 +16,7 @@ use datafusion::logical_expr::{
     Signature, Volatility,
 };
 
+use super::spans::{self, Spans};
 use crate::error::{ErrorKind, SqlError};
 
 /// What an int8 is summed as: 10^19 of the largest fit the sum's 38 digits.
@@ -57,10 +58,7 @@ impl AggregateUDFImpl for PostgresSum {
             DataType::Float16 | DataType::Float64 => DataType::Float64,
             DataType::Null => DataType::Float64,
             ty if ty.is_decimal() => ty.clone(),
-            DataType::Interval(_) => {
-                let error = SqlError::unsupported("sum() of intervals");
-                return Err(DataFusionError::External(Box::new(error)));
-            }
+            ty if spans::takes(ty) => ty.clone(),
             _ => return Err(super::undefined("sum", types)),
         }])
     }
@@ -69,12 +67,16 @@ impl AggregateUDFImpl for PostgresSum {
         match types {
             [DataType::Int32] => Ok(DataType::Int64),
             [DataType::Float32] => Ok(DataType::Float32),
+            [ty] if spans::takes(ty) => Ok(spans::result()),
             types => self.sum.return_type(types),
         }
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         let ty = args.return_type().clone();
+        if ty == spans::result() {
+            return Ok(Box::new(Spans::sum(args.is_distinct)));
+        }
         if ty == DataType::Float32 {
             return Ok(match args.is_distinct {
                 true => Box::new(DistinctSingles::default()),
@@ -85,6 +87,9 @@ impl AggregateUDFImpl for PostgresSum {
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
+        if args.return_type() == &spans::result() {
+            return Ok(spans::state_fields(args.name));
+        }
         if args.return_type() == &DataType::Float32 && !args.is_distinct {
             let field =
                 |name: &str, ty| Arc::new(Field::new(format!("{} {name}", args.name), ty, true));
@@ -97,7 +102,8 @@ impl AggregateUDFImpl for PostgresSum {
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
-        args.return_type() != &DataType::Float32 && self.sum.groups_accumulator_supported(args)
+        ![DataType::Float32, spans::result()].contains(args.return_type())
+            && self.sum.groups_accumulator_supported(args)
     }
 
     fn create_groups_accumulator(
@@ -113,6 +119,9 @@ impl AggregateUDFImpl for PostgresSum {
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         let ty = args.return_type().clone();
+        if ty == spans::result() {
+            return Ok(Box::new(Spans::sum(args.is_distinct)));
+        }
         if ty == DataType::Float32 {
             return Ok(Box::new(Singles::default()));
         }

@@ -17,6 +17,7 @@ use super::call::dsl::{
     Env, FLOAT8, Function, INT4, INTERVAL, Outcome, T, TEXT, TIMESTAMP, TIMESTAMPTZ, TIMETZ, f,
 };
 use crate::error::{ErrorKind, SqlError};
+use crate::precision;
 use crate::text::{Style, Zone, datetime};
 
 const SECOND: i64 = 1_000_000;
@@ -42,6 +43,8 @@ enum Op {
     Over,
     /// What intervals are compared by, as a number.
     Span,
+    /// A timestamp that can be moved by 10,000 years.
+    Finite,
     Negate,
     /// `timezone(zone, moment)`
     Timezone,
@@ -71,34 +74,40 @@ pub(crate) fn operator(
 ) -> Option<(Arc<ScalarUDF>, bool)> {
     use BinaryOperator::{Divide, Minus, Multiply, Plus};
     use ColumnType::{Date, Interval, Time, TimeTz, Timestamp, TimestampTz};
-    let moment = |ty| matches!(ty, Date | Time | TimeTz | Timestamp | TimestampTz);
+    let (left, right) = (precision::plain(left), precision::plain(right));
+    let moment = |ty| {
+        matches!(
+            ty,
+            Date | Time(_) | TimeTz(_) | Timestamp(_) | TimestampTz(_)
+        )
+    };
     let minus = *op == Minus;
     let (found, result, swapped) = match (op, left, right) {
-        (Plus | Minus, Interval, Interval) => (Op::Sum(minus), Interval, false),
-        (Plus | Minus, ty, Interval) if moment(ty) => {
-            let result = if ty == Date { Timestamp } else { ty };
+        (Plus | Minus, Interval(_), Interval(_)) => (Op::Sum(minus), Interval(None), false),
+        (Plus | Minus, ty, Interval(_)) if moment(ty) => {
+            let result = if ty == Date { Timestamp(None) } else { ty };
             (Op::Move(minus), result, false)
         }
-        (Plus, Interval, ty) if moment(ty) => {
-            let result = if ty == Date { Timestamp } else { ty };
+        (Plus, Interval(_), ty) if moment(ty) => {
+            let result = if ty == Date { Timestamp(None) } else { ty };
             (Op::Move(false), result, true)
         }
         (Minus, Date, Date) => (Op::Days, ColumnType::Int4, false),
-        (Minus, Time, Time) => (Op::Between, Interval, false),
-        (Minus, Timestamp | TimestampTz | Date, Timestamp | TimestampTz | Date) => {
-            (Op::Between, Interval, false)
+        (Minus, Time(_), Time(_)) => (Op::Between, Interval(None), false),
+        (Minus, Timestamp(_) | TimestampTz(_) | Date, Timestamp(_) | TimestampTz(_) | Date) => {
+            (Op::Between, Interval(None), false)
         }
         (Plus | Minus, Date, ty) if is_integer(ty) => (Op::MoveDays(minus), Date, false),
         (Plus, ty, Date) if is_integer(ty) => (Op::MoveDays(false), Date, true),
         // A time of day beside a moment is an interval.
-        (Plus | Minus, Timestamp | TimestampTz, Time) => (Op::Move(minus), left, false),
-        (Plus, Time, Timestamp | TimestampTz) => (Op::Move(false), right, true),
-        (Minus, Date, Time) => (Op::Move(true), Timestamp, false),
-        (Plus, Date, Time) => (Op::At, Timestamp, false),
-        (Plus, Time, Date) => (Op::At, Timestamp, true),
-        (Multiply, Interval, ty) if is_number(ty) => (Op::Times, Interval, false),
-        (Multiply, ty, Interval) if is_number(ty) => (Op::Times, Interval, true),
-        (Divide, Interval, ty) if is_number(ty) => (Op::Over, Interval, false),
+        (Plus | Minus, Timestamp(_) | TimestampTz(_), Time(_)) => (Op::Move(minus), left, false),
+        (Plus, Time(_), Timestamp(_) | TimestampTz(_)) => (Op::Move(false), right, true),
+        (Minus, Date, Time(_)) => (Op::Move(true), Timestamp(None), false),
+        (Plus, Date, Time(_)) => (Op::At, Timestamp(None), false),
+        (Plus, Time(_), Date) => (Op::At, Timestamp(None), true),
+        (Multiply, Interval(_), ty) if is_number(ty) => (Op::Times, Interval(None), false),
+        (Multiply, ty, Interval(_)) if is_number(ty) => (Op::Times, Interval(None), true),
+        (Divide, Interval(_), ty) if is_number(ty) => (Op::Over, Interval(None), false),
         _ => return None,
     };
     Some((udf("?column?", found, result, style), swapped))
@@ -110,12 +119,20 @@ pub(crate) fn span() -> Arc<ScalarUDF> {
     udf("interval_span", Op::Span, result, Style::default())
 }
 
+/// The most years that a timestamp of `finite` can be moved by.
+pub(crate) const FINITE_YEARS: i32 = 10_000;
+
+/// The function that gives a timestamp of this type as it is; 0A000 where it is infinite or nearly so.
+pub(crate) fn finite(ty: ColumnType) -> Arc<ScalarUDF> {
+    udf("finite", Op::Finite, ty, Style::default())
+}
+
 /// The function that negates an interval.
 pub(crate) fn negate() -> Arc<ScalarUDF> {
     udf(
         "?column?",
         Op::Negate,
-        ColumnType::Interval,
+        ColumnType::Interval(None),
         Style::default(),
     )
 }
@@ -125,72 +142,112 @@ pub(super) const FUNCTIONS: &[Function] = &[
     f(
         "timezone",
         &[TEXT, TIMESTAMP],
-        T::TimestampTz,
+        T::TimestampTz(None),
         |env, args| calculate(Op::Timezone, env, args),
     ),
     f(
         "timezone",
         &[TEXT, TIMESTAMPTZ],
-        T::Timestamp,
+        T::Timestamp(None),
         |env, args| calculate(Op::Timezone, env, args),
     ),
-    f("timezone", &[TEXT, TIMETZ], T::TimeTz, |env, args| {
+    f("timezone", &[TEXT, TIMETZ], T::TimeTz(None), |env, args| {
         calculate(Op::Timezone, env, args)
     })
     .stable(),
     f(
         "timezone",
         &[INTERVAL, TIMESTAMP],
-        T::TimestampTz,
+        T::TimestampTz(None),
         |env, args| calculate(Op::Timezone, env, args),
     ),
     f(
         "timezone",
         &[INTERVAL, TIMESTAMPTZ],
-        T::Timestamp,
+        T::Timestamp(None),
         |env, args| calculate(Op::Timezone, env, args),
     ),
-    f("timezone", &[INTERVAL, TIMETZ], T::TimeTz, |env, args| {
-        calculate(Op::Timezone, env, args)
-    }),
-    f("age", &[TIMESTAMP, TIMESTAMP], T::Interval, |env, args| {
-        calculate(Op::Age, env, args)
-    }),
+    f(
+        "timezone",
+        &[INTERVAL, TIMETZ],
+        T::TimeTz(None),
+        |env, args| calculate(Op::Timezone, env, args),
+    ),
+    f(
+        "age",
+        &[TIMESTAMP, TIMESTAMP],
+        T::Interval(None),
+        |env, args| calculate(Op::Age, env, args),
+    ),
     f(
         "age",
         &[TIMESTAMPTZ, TIMESTAMPTZ],
-        T::Interval,
+        T::Interval(None),
         |env, args| calculate(Op::Age, env, args),
     )
     .stable(),
-    f("age", &[TIMESTAMP], T::Interval, |env, args| {
+    f("age", &[TIMESTAMP], T::Interval(None), |env, args| {
         calculate(Op::Age, env, args)
     })
     .stable(),
-    f("age", &[TIMESTAMPTZ], T::Interval, |env, args| {
+    f("age", &[TIMESTAMPTZ], T::Interval(None), |env, args| {
         calculate(Op::Age, env, args)
     })
     .stable(),
-    f("justify_hours", &[INTERVAL], T::Interval, |env, args| {
-        calculate(Op::JustifyHours, env, args)
-    }),
-    f("justify_days", &[INTERVAL], T::Interval, |env, args| {
-        calculate(Op::JustifyDays, env, args)
-    }),
-    f("justify_interval", &[INTERVAL], T::Interval, |env, args| {
-        calculate(Op::JustifyInterval, env, args)
-    }),
-    f("make_interval", &[], T::Interval, make_interval),
-    f("make_interval", &[INT4], T::Interval, make_interval),
-    f("make_interval", &[INT4; 2], T::Interval, make_interval),
-    f("make_interval", &[INT4; 3], T::Interval, make_interval),
-    f("make_interval", &[INT4; 4], T::Interval, make_interval),
-    f("make_interval", &[INT4; 5], T::Interval, make_interval),
-    f("make_interval", &[INT4; 6], T::Interval, make_interval),
+    f(
+        "justify_hours",
+        &[INTERVAL],
+        T::Interval(None),
+        |env, args| calculate(Op::JustifyHours, env, args),
+    ),
+    f(
+        "justify_days",
+        &[INTERVAL],
+        T::Interval(None),
+        |env, args| calculate(Op::JustifyDays, env, args),
+    ),
+    f(
+        "justify_interval",
+        &[INTERVAL],
+        T::Interval(None),
+        |env, args| calculate(Op::JustifyInterval, env, args),
+    ),
+    f("make_interval", &[], T::Interval(None), make_interval),
+    f("make_interval", &[INT4], T::Interval(None), make_interval),
+    f(
+        "make_interval",
+        &[INT4; 2],
+        T::Interval(None),
+        make_interval,
+    ),
+    f(
+        "make_interval",
+        &[INT4; 3],
+        T::Interval(None),
+        make_interval,
+    ),
+    f(
+        "make_interval",
+        &[INT4; 4],
+        T::Interval(None),
+        make_interval,
+    ),
+    f(
+        "make_interval",
+        &[INT4; 5],
+        T::Interval(None),
+        make_interval,
+    ),
+    f(
+        "make_interval",
+        &[INT4; 6],
+        T::Interval(None),
+        make_interval,
+    ),
     f(
         "make_interval",
         &[INT4, INT4, INT4, INT4, INT4, INT4, FLOAT8],
-        T::Interval,
+        T::Interval(None),
         make_interval,
     ),
 ];
@@ -241,7 +298,11 @@ fn out_of_range(name: &str) -> SqlError {
 }
 
 /// An interval whose parts are in range.
-fn interval(months: i64, days: i64, micros: i64) -> std::result::Result<Interval, SqlError> {
+pub(super) fn interval(
+    months: i64,
+    days: i64,
+    micros: i64,
+) -> std::result::Result<Interval, SqlError> {
     let error = || out_of_range("interval");
     if micros.unsigned_abs() > Interval::MICROS_MAX.unsigned_abs() {
         return Err(error());
@@ -293,11 +354,16 @@ fn number(value: DatumRef<'_>) -> Option<f64> {
     })
 }
 
-/// After interval_mul in PostgreSQL's timestamp.c: fractions of months go to days, of days to the time.
-fn scaled(value: Interval, factor: f64) -> std::result::Result<Interval, SqlError> {
+/// The interval divided by a number other than zero.
+pub(super) fn divided(value: Interval, divisor: f64) -> std::result::Result<Interval, SqlError> {
+    scaled(value, |part| part / divisor)
+}
+
+/// After interval_mul and interval_div in PostgreSQL's timestamp.c: fractions of months go to days, of days to the time.
+fn scaled(value: Interval, scale: impl Fn(f64) -> f64) -> std::result::Result<Interval, SqlError> {
     let error = || out_of_range("interval");
-    let months = f64::from(value.months) * factor;
-    let days = f64::from(value.days) * factor;
+    let months = scale(f64::from(value.months));
+    let days = scale(f64::from(value.days));
     if !months.is_finite() || !days.is_finite() {
         return Err(error());
     }
@@ -311,7 +377,7 @@ fn scaled(value: Interval, factor: f64) -> std::result::Result<Interval, SqlErro
         whole_days += more as i64;
         seconds -= more * 86_400.0;
     }
-    let micros = (value.micros as f64 * factor + seconds * 1e6).round_ties_even();
+    let micros = (scale(value.micros as f64) + seconds * 1e6).round_ties_even();
     if micros.abs() > Interval::MICROS_MAX as f64 {
         return Err(error());
     }
@@ -476,20 +542,28 @@ impl Calculation {
             }
             (Op::Times, [DatumRef::Interval(value), factor]) => {
                 let factor = number(*factor).ok_or_else(|| self.wrong())?;
-                Datum::Interval(scaled(*value, factor)?)
+                Datum::Interval(scaled(*value, |part| part * factor)?)
             }
             (Op::Over, [DatumRef::Interval(value), divisor]) => {
                 let divisor = number(*divisor).ok_or_else(|| self.wrong())?;
                 if divisor == 0.0 {
                     return Err(SqlError::new(ErrorKind::DivisionByZero, "division by zero"));
                 }
-                Datum::Interval(scaled(*value, 1.0 / divisor)?)
+                Datum::Interval(divided(*value, divisor)?)
             }
             (Op::Span, [DatumRef::Interval(value)]) => {
                 Datum::Numeric(tidelog_storage::datum::Numeric {
                     unscaled: arrow::datatypes::i256::from_i128(value.span()),
                     scale: 0,
                 })
+            }
+            (Op::Finite, [DatumRef::Timestamp(at) | DatumRef::TimestampTz(at)]) => {
+                // Arrow's calendar ends with the year 262142.
+                if at.unsigned_abs() > 250_000 * 365 * DAY.unsigned_abs() {
+                    let what = "RANGE with offset PRECEDING/FOLLOWING over infinite times";
+                    return Err(SqlError::unsupported(what));
+                }
+                args[0].to_owned()
             }
             (Op::Negate, [DatumRef::Interval(value)]) => Datum::Interval(negated(*value)?),
             (Op::Timezone, [zone, moment]) => {

@@ -57,7 +57,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     f(
         "to_timestamp",
         &[TEXT, TEXT],
-        T::TimestampTz,
+        T::TimestampTz(None),
         |env, args| {
             let read = reading::read(text(args[0]), &moment::nodes(text(args[1])))?;
             let local = read.days * DAY + read.micros;
@@ -67,9 +67,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
         },
     )
     .stable(),
-    f("to_timestamp", &[FLOAT8], T::TimestampTz, |_, args| {
-        of_epoch(float(args[0]))
-    }),
+    f(
+        "to_timestamp",
+        &[FLOAT8],
+        T::TimestampTz(None),
+        |_, args| of_epoch(float(args[0])),
+    ),
 ];
 
 /// A moment or an interval by a template. NULL for what is infinite and for an empty template.

@@ -22,6 +22,7 @@ pub(super) fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<(), SqlError> {
         select_nothing(tokens, at);
         lock_nothing(tokens, at);
         bare_frame_offset(tokens, at);
+        precise_interval(tokens, at);
         limit_before_lock(tokens, at);
         call_of_session(tokens, at);
         at += 1;
@@ -169,6 +170,29 @@ fn bare_frame_offset(tokens: &mut Vec<TokenWithSpan>, at: usize) {
     let bounds = matches!(word(tokens, at + 3).as_str(), "PRECEDING" | "FOLLOWING");
     if quoted && cast && bounds {
         tokens.drain(at + 1..at + 3);
+    }
+}
+
+/// `interval(3) '1.2345'` as `'1.2345'::interval(3)`: sqlparser forgets the digits.
+fn precise_interval(tokens: &mut Vec<TokenWithSpan>, at: usize) {
+    let literal = |at: usize| {
+        let token = tokens.get(at).map(|token| &token.token);
+        matches!(
+            token,
+            Some(Token::SingleQuotedString(_) | Token::EscapedStringLiteral(_))
+        )
+    };
+    let number =
+        matches!(tokens.get(at + 2), Some(token) if matches!(token.token, Token::Number(..)));
+    if word(tokens, at) == "INTERVAL"
+        && is(tokens, at + 1, &Token::LParen)
+        && number
+        && is(tokens, at + 3, &Token::RParen)
+        && literal(at + 4)
+    {
+        let cast = token(Token::DoubleColon, &tokens[at]);
+        tokens[at..=at + 4].rotate_right(1);
+        tokens.insert(at + 1, cast);
     }
 }
 

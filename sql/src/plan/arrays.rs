@@ -27,7 +27,7 @@ use super::operators::{
 use super::order::has_own_order;
 use crate::error::{ErrorKind, SqlError};
 use crate::text::Style;
-use crate::{functions, output, types};
+use crate::{functions, output, precision, types};
 
 /// A call of a function that makes or changes arrays: its elements of one type, and the result of the type that
 /// they make it.
@@ -371,9 +371,9 @@ pub(super) fn quantified(
     };
     if let Some(ColumnType::Array(element)) = type_of(&right, schema)
         && has_own_order(element.into())
-        && (element == ElementType::Interval || functions::array::orders(call.name()))
+        && (matches!(element, ElementType::Interval(_)) || functions::array::orders(call.name()))
     {
-        let element = types::name(element.into());
+        let element = types::bare_name(element.into());
         return Err(external(SqlError::unsupported(format!(
             "this operator with ANY or ALL of {element}[]"
         ))));
@@ -425,7 +425,7 @@ fn tag(call: &ScalarFunction, schema: &DFSchema) -> Option<FieldMetadata> {
     };
     let ty = match call.name() {
         // Elements without their lengths, as in PostgreSQL.
-        "make_array" => calls::unlimited(ty).array()?,
+        "make_array" => precision::unlimited(ty).array()?,
         _ => plain_type(ty),
     };
     let field = ty.field("", true);

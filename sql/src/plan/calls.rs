@@ -2,30 +2,30 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
 use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::expr::{
-    AggregateFunction, Alias, Case, Cast, ScalarFunction, WindowFunction, WindowFunctionParams,
+    AggregateFunction, Alias, Case, Cast, ScalarFunction, WindowFunction,
 };
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::{
-    Expr, ExprSchemable, LogicalPlan, Operator, Projection, SortExpr, Union, WindowFrameBound,
-    WindowFrameUnits, WindowFunctionDefinition, binary_expr,
+    Expr, ExprSchemable, LogicalPlan, Operator, Projection, SortExpr, Union, WindowFrameUnits,
+    WindowFunctionDefinition, binary_expr,
 };
 use datafusion::sql::sqlparser::ast::BinaryOperator;
-use tidelog_storage::{ColumnType, ElementType};
+use tidelog_storage::ColumnType;
 
-use super::conditional;
 use super::operators::{
     PostgresOperators, class, condition, external, int4, known_type, literal_of, plain_type,
     small_literal, type_literal, type_of, type_parameter, typed_beside, written_type,
 };
 use super::order::{has_own_order, sorted, sorted_by};
+use super::{conditional, ranges};
 use crate::error::{ErrorKind, SqlError};
 use crate::functions::call::Overloaded;
 use crate::functions::collected;
+use crate::precision::{self, unlimited};
 use crate::text::Style;
 use crate::{casts, functions, output, types};
 
@@ -146,7 +146,7 @@ pub(super) fn match_types(
 /// where they need not become another.
 pub(super) fn common_type(types: impl Iterator<Item = ColumnType>) -> Option<ColumnType> {
     use ColumnType::{
-        Date, Float4, Float8, Int2, Int4, Int8, Numeric, Text, Timestamp, TimestampTz,
+        Date, Float4, Float8, Int2, Int4, Int8, Numeric, Text, Timestamp, TimestampTz, Varchar,
     };
     let rank = |ty: ColumnType| {
         let order = [
@@ -157,8 +157,8 @@ pub(super) fn common_type(types: impl Iterator<Item = ColumnType>) -> Option<Col
             Float4,
             Float8,
             Date,
-            Timestamp,
-            TimestampTz,
+            Timestamp(None),
+            TimestampTz(None),
         ];
         order.iter().position(|of| *of == plain_type(ty))
     };
@@ -166,6 +166,7 @@ pub(super) fn common_type(types: impl Iterator<Item = ColumnType>) -> Option<Col
         let (found, ty) = (found?, ty?);
         match (rank(found), rank(ty)) {
             _ if found == ty => Some(found),
+            _ if unlimited(found) == unlimited(ty) => Some(unlimited(found)),
             (Some(l), Some(r)) => Some(match (whole_and_scale(found), whole_and_scale(ty)) {
                 // As many digits as either has.
                 (Some((l, s)), Some((r, t))) if is_numeric(found) || is_numeric(ty) => {
@@ -174,10 +175,12 @@ pub(super) fn common_type(types: impl Iterator<Item = ColumnType>) -> Option<Col
                 }
                 _ => plain_type(if l < r { ty } else { found }),
             }),
-            _ if class(found) == "text" && class(ty) == "text" => match ty {
-                Text => Some(Text),
-                _ => Some(unlimited(found)),
-            },
+            // Each of them becomes any other without being told to; what is beside text is text, but for varchar.
+            _ if class(found) == "text" && class(ty) == "text" => Some(match (found, ty) {
+                (Varchar(_), Text) => Varchar(None),
+                (_, Text) => Text,
+                (found, _) => unlimited(found),
+            }),
             _ => None,
         }
     })?
@@ -200,20 +203,7 @@ fn whole_and_scale(ty: ColumnType) -> Option<(u8, i8)> {
     }
 }
 
-/// A type of text without its length.
-pub(super) fn unlimited(ty: ColumnType) -> ColumnType {
-    match ty {
-        ColumnType::Varchar(_) => ColumnType::Varchar(None),
-        ColumnType::Bpchar(_) => ColumnType::Bpchar(None),
-        ColumnType::Bit(_) => ColumnType::Bit(None),
-        ColumnType::Varbit(_) => ColumnType::Varbit(None),
-        ColumnType::Array(ElementType::Varchar(_)) => ColumnType::Array(ElementType::Varchar(None)),
-        ColumnType::Array(ElementType::Bpchar(_)) => ColumnType::Array(ElementType::Bpchar(None)),
-        ty => ty,
-    }
-}
-
-fn cast(expr: Expr, ty: ColumnType, schema: &DFSchema, style: Style) -> Result<Expr> {
+pub(super) fn cast(expr: Expr, ty: ColumnType, schema: &DFSchema, style: Style) -> Result<Expr> {
     let cast = Cast::new_from_field(Box::new(expr), Arc::new(ty.field("", true)));
     Ok(casts::rewrite(cast, schema, style)?.data)
 }
@@ -224,12 +214,15 @@ pub(super) fn as_time(expr: Expr, other: &Expr, schema: &DFSchema, style: Style)
     use ColumnType::{Date, Timestamp, TimestampTz};
     let types = [&expr, other].map(|operand| type_of(operand, schema));
     match types {
-        [Some(Date), Some(to @ (Timestamp | TimestampTz))]
-        | [Some(Timestamp), Some(to @ TimestampTz)] => cast(expr, to, schema, style),
+        [Some(Date), Some(to @ (Timestamp(_) | TimestampTz(_)))]
+        | [Some(Timestamp(_)), Some(to @ TimestampTz(_))] => {
+            cast(expr, precision::plain(to), schema, style)
+        }
         // now() has nanoseconds.
-        [Some(ty @ TimestampTz), Some(Date | Timestamp | TimestampTz)]
-            if *output::field_of(&expr, schema)?.data_type() != ty.arrow() =>
-        {
+        [
+            Some(ty @ TimestampTz(_)),
+            Some(Date | Timestamp(_) | TimestampTz(_)),
+        ] if *output::field_of(&expr, schema)?.data_type() != ty.arrow() => {
             Ok(Expr::Cast(Cast::new(Box::new(expr), ty.arrow())))
         }
         _ => Ok(expr),
@@ -239,8 +232,8 @@ pub(super) fn as_time(expr: Expr, other: &Expr, schema: &DFSchema, style: Style)
 pub(super) fn mismatch(what: &str, left: ColumnType, right: ColumnType) -> SqlError {
     let message = format!(
         "{what} types {} and {} cannot be matched",
-        types::name(left),
-        types::name(right)
+        types::bare_name(left),
+        types::bare_name(right)
     );
     SqlError::new(ErrorKind::DatatypeMismatch, message)
 }
@@ -253,7 +246,7 @@ pub(super) fn case(mut case: Case, schema: &DFSchema, style: Style) -> Result<Ex
             if let Some(ty) = written_type(when, schema).filter(|ty| *ty != ColumnType::Bool) {
                 let message = format!(
                     "argument of CASE/WHEN must be type boolean, not type {}",
-                    types::name(ty)
+                    types::bare_name(ty)
                 );
                 return Err(external(SqlError::new(
                     ErrorKind::DatatypeMismatch,
@@ -265,7 +258,7 @@ pub(super) fn case(mut case: Case, schema: &DFSchema, style: Style) -> Result<Ex
     if let Some(value) = &mut case.expr {
         // What tells values apart is not always what is equal.
         let key = |expr: Expr, ty| match ty {
-            Some(ty @ (ColumnType::Interval | ColumnType::Printed(_))) => sorted_by(expr, ty),
+            Some(ty @ (ColumnType::Interval(_) | ColumnType::Printed(_))) => sorted_by(expr, ty),
             _ => expr,
         };
         for (when, _) in &mut case.when_then_expr {
@@ -306,6 +299,9 @@ pub(super) fn union(mut union: Union, style: Style) -> Result<LogicalPlan> {
         let Some(ty) = first else { continue };
         let types = union.inputs.iter().filter_map(|input| column_of(input, n));
         let common = common_type(types).unwrap_or(ty);
+        // A bare string keeps its length.
+        let is_open = (union.inputs.iter()).any(|input| column_of(input, n).is_none());
+        let common = if is_open { unlimited(common) } else { common };
         for input in &mut union.inputs {
             match column_of(input, n) {
                 Some(own) if own == common => {}
@@ -437,7 +433,15 @@ pub(super) fn window(
     let name = window.fun.name().to_string();
     let args = &mut window.params.args;
     match name.as_str() {
-        "lag" | "lead" => offset(&name, args, schema, style)?,
+        "lag" | "lead" => {
+            offset(&name, args, schema, style)?;
+            let constant = |arg: &Expr| matches!(arg, Expr::Literal(..));
+            let no_offset = matches!(args.get(1), Some(Expr::Literal(by, _)) if by.is_null());
+            if no_offset || !args.iter().skip(1).all(constant) {
+                let shift = functions::shift::shift(name == "lead");
+                window.fun = WindowFunctionDefinition::WindowUDF(shift);
+            }
+        }
         "nth_value" => args.iter_mut().skip(1).try_for_each(|arg| {
             *arg = integer(std::mem::take(arg), style)?;
             Ok::<_, DataFusionError>(())
@@ -462,9 +466,10 @@ pub(super) fn window(
         }
     }
     let keys = std::mem::take(&mut window.params.order_by);
+    let ty = keys.first().and_then(|key| type_of(&key.expr, schema));
     window.params.order_by = sorted(keys, schema)?;
     if window.params.window_frame.units == WindowFrameUnits::Range {
-        ranged(&mut window.params, schema)?;
+        ranges::key_and_offsets(&mut window.params, ty, schema, style)?;
     }
     if let WindowFunctionDefinition::AggregateUDF(function) = &window.fun
         && let Some(sliding) = functions::sliding(function)
@@ -486,8 +491,19 @@ fn integer(arg: Expr, style: Style) -> Result<Expr> {
 
 /// `lag(value, offset, default)`: the value and what stands in for it become one type.
 fn offset(name: &str, args: &mut [Expr], schema: &DFSchema, style: Style) -> Result<()> {
-    if let Some(offset) = args.get_mut(1) {
+    if let [value, offset, ..] = args {
         *offset = integer(std::mem::take(offset), style)?;
+        let types = [&*value, &*offset].map(|expr| known_type(expr, schema));
+        if let [Some(value), Some(ty)] = types
+            && !matches!(ty, ColumnType::Int2 | ColumnType::Int4)
+            && !matches!(offset, Expr::Literal(..))
+        {
+            let given = [value, ty].map(types::bare_name).join(", ");
+            let message = format!("function {name}({given}) does not exist");
+            let hint = "No function matches the given name and argument types. You might need to add explicit type casts.";
+            let error = SqlError::new(ErrorKind::UndefinedFunction, message).hint(hint);
+            return Err(external(error));
+        }
     }
     let [value, offset, default] = args else {
         return Ok(());
@@ -511,32 +527,6 @@ fn offset(name: &str, args: &mut [Expr], schema: &DFSchema, style: Style) -> Res
     match_types(name, vec![value, default], schema, style)
 }
 
-/// DataFusion has no RANGE frames over keys of some Arrow types: such keys become others of the same order.
-fn ranged(params: &mut WindowFunctionParams, schema: &DFSchema) -> Result<()> {
-    for key in &mut params.order_by {
-        let ty = key.expr.get_type(schema)?;
-        let hex = matches!(ty, DataType::Binary | DataType::FixedSizeBinary(_));
-        if !hex && !matches!(ty, DataType::Time64(_)) {
-            continue;
-        }
-        let frame = &params.window_frame;
-        let has_offset = [&frame.start_bound, &frame.end_bound].into_iter().any(
-            |bound| matches!(bound, WindowFrameBound::Preceding(by) | WindowFrameBound::Following(by) if !by.is_null()),
-        );
-        if has_offset {
-            let of = type_of(&key.expr, schema).map_or("this".to_string(), types::name);
-            let what = format!("RANGE with offset PRECEDING/FOLLOWING for column type {of}");
-            return Err(external(SqlError::unsupported(what)));
-        }
-        let expr = std::mem::take(&mut key.expr);
-        key.expr = match hex {
-            true => functions::json::call(functions::order::hex(), vec![expr]),
-            false => Expr::Cast(Cast::new(Box::new(expr), DataType::Int64)),
-        };
-    }
-    Ok(())
-}
-
 /// Whether an aggregate is over columns of the query around it alone, which PostgreSQL computes there.
 fn of_outer_query(call: &AggregateFunction) -> Result<bool> {
     let (mut own, mut outer) = (false, false);
@@ -551,7 +541,7 @@ fn of_outer_query(call: &AggregateFunction) -> Result<bool> {
 fn check_extreme(name: &str, ty: ColumnType) -> Result<()> {
     use ColumnType::{Bool, Bytea, Json, Jsonb, Uuid};
     if matches!(ty, Bool | Bytea | Uuid | Json | Jsonb) {
-        let message = format!("function {name}({}) does not exist", types::name(ty));
+        let message = format!("function {name}({}) does not exist", types::bare_name(ty));
         let hint = "No function matches the given name and argument types. You might need to add explicit type casts.";
         let error = SqlError::new(ErrorKind::UndefinedFunction, message).hint(hint);
         return Err(external(error));

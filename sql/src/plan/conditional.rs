@@ -11,12 +11,13 @@ use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
 use datafusion::sql::sqlparser::ast::{self};
 use tidelog_storage::ColumnType;
 
-use super::calls::{common_type, compare, match_types, unlimited};
+use super::calls::{common_type, compare, match_types};
 use super::dialect;
 use super::operators::{beside_number, external, known_type, type_literal, type_of};
 use super::order::has_own_order;
 use crate::error::SqlError;
 use crate::parse::walk::WalkMut;
+use crate::precision::unlimited;
 use crate::text::Style;
 use crate::{casts, functions};
 
@@ -113,7 +114,10 @@ pub(super) fn tagged(value: Expr, operands: &[Option<ColumnType>], style: Style)
         false if operands.contains(&Some(ColumnType::Oid)) => Some(ColumnType::Oid),
         false => common_type(std::iter::once(first).chain(known)),
     };
+    let tagged = operands.iter().flatten().any(|ty| ty.tag().is_some());
     match ty {
+        // What the first of them says is not what they are together.
+        Some(ty) if tagged => casts::retyped(value, ty, style),
         Some(ty) => casts::typed(value, ty, style),
         None => value,
     }

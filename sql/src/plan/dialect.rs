@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     self, AccessExpr, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
-    Ident, ObjectName, TableFactor, Value,
+    Ident, IntervalFields, ObjectName, TableFactor, TimezoneInfo, Value,
 };
 
 use super::qualified::is_reg;
@@ -301,6 +301,7 @@ impl ast::VisitorMut for Dialect {
                     *expr = rows;
                     return ControlFlow::Continue(());
                 }
+                arrays::join_name(root, access_chain);
                 let subscripts = access_chain
                     .iter()
                     .all(|access| matches!(access, AccessExpr::Subscript(_)));
@@ -332,12 +333,8 @@ impl ast::VisitorMut for Dialect {
                 *expr = Expr::Value(Value::Boolean(true).into());
             }
             Expr::Interval(interval) => {
-                if let Some(literal) = interval_literal(interval) {
+                if let Some((literal, data_type)) = interval_literal(interval) {
                     let literal = Expr::Value(Value::SingleQuotedString(literal).into());
-                    let data_type = DataType::Interval {
-                        fields: None,
-                        precision: None,
-                    };
                     *expr = cast(literal, data_type);
                 }
             }
@@ -584,27 +581,45 @@ fn written_out(digits: &str) -> Option<Expr> {
     Some(Expr::Value(Value::Number(written, false).into()))
 }
 
-/// The text of an interval literal, with the unit that stands behind it.
-fn interval_literal(interval: &ast::Interval) -> Option<String> {
+/// The text of an interval literal, and the type that the fields behind it make of it.
+fn interval_literal(interval: &ast::Interval) -> Option<(String, DataType)> {
     let Expr::Value(value) = &*interval.value else {
         return None;
     };
     let Value::SingleQuotedString(literal) = &value.value else {
         return None;
     };
-    let plain = literal.trim().trim_start_matches(['+', '-']);
-    let is_number = plain
-        .bytes()
-        .all(|byte| byte.is_ascii_digit() || byte == b'.');
-    Some(match &interval.leading_field {
-        Some(field) if is_number && interval.last_field.is_none() => format!("{literal} {field}"),
-        _ => literal.clone(),
-    })
+    use ast::DateTimeField::{Day, Hour, Minute, Month, Second, Year};
+    let fields = match (&interval.leading_field, &interval.last_field) {
+        (None, _) => None,
+        (Some(Year), None) => Some(IntervalFields::Year),
+        (Some(Month), None) => Some(IntervalFields::Month),
+        (Some(Day), None) => Some(IntervalFields::Day),
+        (Some(Hour), None) => Some(IntervalFields::Hour),
+        (Some(Minute), None) => Some(IntervalFields::Minute),
+        (Some(Second), None) => Some(IntervalFields::Second),
+        (Some(Year), Some(Month)) => Some(IntervalFields::YearToMonth),
+        (Some(Day), Some(Hour)) => Some(IntervalFields::DayToHour),
+        (Some(Day), Some(Minute)) => Some(IntervalFields::DayToMinute),
+        (Some(Day), Some(Second)) => Some(IntervalFields::DayToSecond),
+        (Some(Hour), Some(Minute)) => Some(IntervalFields::HourToMinute),
+        (Some(Hour), Some(Second)) => Some(IntervalFields::HourToSecond),
+        (Some(Minute), Some(Second)) => Some(IntervalFields::MinuteToSecond),
+        // No fields of PostgreSQL's, but the units are.
+        (Some(unit), _) => {
+            let data_type = DataType::Interval {
+                fields: None,
+                precision: None,
+            };
+            return Some((format!("{literal} {unit}"), data_type));
+        }
+    };
+    let precision = (interval.fractional_seconds_precision).or(interval.leading_precision);
+    Some((literal.clone(), DataType::Interval { fields, precision }))
 }
 
-/// What the functions behind CURRENT_DATE and its like take: the moment of the transaction, and how many digits of a second
-/// are wanted.
-fn clock_arguments(name: &str, args: &FunctionArguments) -> Option<Vec<Expr>> {
+/// CURRENT_DATE and its like, as functions of the moment of the transaction, with as many digits of a second as are wanted.
+fn clock(name: &str, args: &FunctionArguments) -> Option<Expr> {
     const CLOCKS: [&str; 6] = [
         "current_date",
         "current_time",
@@ -616,19 +631,27 @@ fn clock_arguments(name: &str, args: &FunctionArguments) -> Option<Vec<Expr>> {
     if !CLOCKS.contains(&name) {
         return None;
     }
-    let digits = match args {
-        FunctionArguments::None => None,
+    let shown = call(name, vec![call("now", Vec::new())]);
+    match args {
+        FunctionArguments::None => Some(shown),
         FunctionArguments::List(list) => match list.args.as_slice() {
-            [] if name == "transaction_timestamp" => None,
-            [FunctionArg::Unnamed(FunctionArgExpr::Expr(digits @ Expr::Value(_)))] => {
-                Some(digits.clone())
+            [] if name == "transaction_timestamp" => Some(shown),
+            [FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(digits)))] => {
+                let digits = Some(digits.to_string().parse().ok()?);
+                let (with, without) = (TimezoneInfo::Tz, TimezoneInfo::None);
+                let data_type = match name {
+                    "current_time" => DataType::Time(digits, with),
+                    "current_timestamp" => DataType::Timestamp(digits, with),
+                    "localtime" => DataType::Time(digits, without),
+                    "localtimestamp" => DataType::Timestamp(digits, without),
+                    _ => return None,
+                };
+                Some(cast(shown, data_type))
             }
-            _ => return None,
+            _ => None,
         },
-        FunctionArguments::Subquery(_) => return None,
-    };
-    let now = call("now", Vec::new());
-    Some(std::iter::once(now).chain(digits).collect())
+        FunctionArguments::Subquery(_) => None,
+    }
 }
 
 /// The form that `normalize` makes is a keyword: here it is a text.
@@ -648,8 +671,8 @@ fn rewrite_function(function: &mut Function) -> Option<Expr> {
     if name == "array" {
         return arrays::prefixed(function);
     }
-    if let Some(args) = clock_arguments(&name, &function.args) {
-        return Some(call(&name, args));
+    if let Some(clock) = clock(&name, &function.args) {
+        return Some(clock);
     }
     if name == "normalize" {
         name_form(function);

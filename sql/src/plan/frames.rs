@@ -156,14 +156,29 @@ fn bound(
         *expr = Expr::Value(Value::Number(number, false).into());
     } else if let Expr::Cast {
         expr: inner,
-        data_type: DataType::Interval { .. },
+        data_type: data_type @ DataType::Interval { .. },
         ..
     } = expr
         && let Expr::Value(value) = &**inner
-        && let Value::SingleQuotedString(_) = &value.value
+        && let Value::SingleQuotedString(written) = &value.value
     {
-        // An interval is a plain string there.
-        *expr = (**inner).clone();
+        // DataFusion takes a string for an interval. One that says nothing else may be a number beside a key that is one.
+        let ty = types::column_type(data_type)?;
+        let is_number = ty == ColumnType::Interval(None) && written.trim().parse::<f64>().is_ok();
+        let value = match is_number {
+            true => Value::Number(written.trim().to_string(), false),
+            false => literal(&text::parse(ty, written)?, ty),
+        };
+        *expr = match value {
+            Value::Number(..) => Expr::Value(value.into()),
+            _ => Expr::Interval(ast::Interval {
+                value: Box::new(Expr::Value(value.into())),
+                leading_field: None,
+                leading_precision: None,
+                last_field: None,
+                fractional_seconds_precision: None,
+            }),
+        };
     }
     Ok(())
 }

@@ -11,10 +11,10 @@ use tidelog_storage::ColumnType;
 use super::calls::common_type;
 use crate::functions::array::{OVERLAPS, is_quantified};
 use crate::notify::{CHANNELS_ARRAY, PG_LISTENING_CHANNELS};
-use crate::parse::parse_expression;
 use crate::parse::walk::WalkMut;
+use crate::parse::{parse_expression, parse_type};
 use crate::row::{infer, placeholder};
-use crate::{ddl, functions, types};
+use crate::{ddl, functions, precision, types};
 
 /// Stands between a column's name and a number where DataFusion must be told two columns of one name apart.
 const AGAIN: char = '\u{1}';
@@ -321,7 +321,17 @@ fn share_casts(rows: &mut [ast::Parens<Vec<Expr>>]) {
         else {
             continue;
         };
-        let shared = shared.clone();
+        let mut shared = shared.clone();
+        if let Expr::Cast { data_type, .. } = &mut shared
+            && let Ok(ty) = types::column_type(data_type)
+            && let plain = precision::unlimited(ty)
+            && plain != ty
+            && keeps_name(plain)
+            && let Ok(plain) = parse_type(&types::name(plain))
+        {
+            // What the one keeps of its value is not what the others keep of theirs.
+            *data_type = plain;
+        }
         for row in rows.iter_mut() {
             let item = &mut row.content[at];
             if is_open(item).is_none() {
@@ -334,6 +344,11 @@ fn share_casts(rows: &mut [ast::Parens<Vec<Expr>>]) {
             *item = cast;
         }
     }
+}
+
+/// Whether the type without modifier means the same when it is written; `character` and `bit` are of one.
+fn keeps_name(ty: ColumnType) -> bool {
+    ty == ColumnType::Varchar(None) || precision::spelled(ty) != ty
 }
 
 /// What an item of VALUES says of its type.
@@ -369,9 +384,10 @@ fn said(expr: &Expr) -> Said {
     }
 }
 
-/// Casts the items of a column of VALUES to the floats or times that they are together, where they say different types.
+/// Casts the items of a column of VALUES to the type that they are together, where they say different floats or times, or
+/// types that differ in what they keep.
 fn share_types(rows: &mut [ast::Parens<Vec<Expr>>]) {
-    use ColumnType::{Float4, Float8, Timestamp, TimestampTz};
+    use ColumnType::{Date, Float4, Float8, Time, TimeTz, Timestamp, TimestampTz};
     let width = rows.iter().map(|row| row.content.len()).min().unwrap_or(0);
     for at in 0..width {
         let all: Vec<Said> = rows.iter().map(|row| said(&row.content[at])).collect();
@@ -382,8 +398,20 @@ fn share_types(rows: &mut [ast::Parens<Vec<Expr>>]) {
             Said::Type(ty) => Some(*ty),
             _ => None,
         });
-        let Some(common @ (Float4 | Float8 | Timestamp | TimestampTz)) = common_type(types) else {
-            continue;
+        let types: Vec<ColumnType> = types.collect();
+        let tagged = types.iter().any(|ty| ty.tag().is_some());
+        let common = match common_type(types.iter().copied()) {
+            // DataFusion wants all items to say the same, and a cast to a type that says nothing would leave them as they are.
+            Some(common)
+                if tagged && types.iter().any(|ty| *ty != common) && keeps_name(common) =>
+            {
+                precision::spelled(common)
+            }
+            Some(
+                common @ (Float4 | Float8 | Date | Time(_) | TimeTz(_) | Timestamp(_)
+                | TimestampTz(_)),
+            ) => common,
+            _ => continue,
         };
         for (row, said) in rows.iter_mut().zip(&all) {
             let item = &mut row.content[at];

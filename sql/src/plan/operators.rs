@@ -19,6 +19,7 @@ use super::order::{check_groupable, is_comparable, refuse_json, sorted, sorted_b
 use super::{arrays, calls, caseless, conditional, digits};
 use crate::error::{ErrorKind, SqlError};
 use crate::optimize::with_its_name;
+use crate::precision::plain;
 use crate::text::{self, Style};
 use crate::{activity, advisory, casts, functions, output, types};
 
@@ -77,7 +78,7 @@ impl ExprPlanner for PostgresOperators {
                 | (_, Some(ColumnType::Enum(_) | ColumnType::Array(_))) => {
                     !matches!(op, Eq | NotEq)
                 }
-                (Some(ColumnType::Interval), Some(ColumnType::Interval)) => true,
+                (Some(ColumnType::Interval(_)), Some(ColumnType::Interval(_))) => true,
                 (Some(ColumnType::Printed(_)), _) | (_, Some(ColumnType::Printed(_))) => true,
                 _ => false,
             };
@@ -161,11 +162,15 @@ impl PostgresOperators {
             return Ok(None);
         }
         let missing = |known: ColumnType| match (op, known) {
-            (BinaryOperator::Plus, Timestamp | TimestampTz | Time | TimeTz) => Some(Interval),
-            (BinaryOperator::Minus, Timestamp | TimestampTz | Interval | Time) => Some(known),
+            (BinaryOperator::Plus, Timestamp(_) | TimestampTz(_) | Time(_) | TimeTz(_)) => {
+                Some(Interval(None))
+            }
+            (BinaryOperator::Minus, Timestamp(_) | TimestampTz(_) | Interval(_) | Time(_)) => {
+                Some(plain(known))
+            }
             (BinaryOperator::Minus, Date) => Some(Date),
-            (BinaryOperator::Plus, Interval) => Some(Interval),
-            (BinaryOperator::Multiply | BinaryOperator::Divide, Interval) => Some(Float8),
+            (BinaryOperator::Plus, Interval(_)) => Some(Interval(None)),
+            (BinaryOperator::Multiply | BinaryOperator::Divide, Interval(_)) => Some(Float8),
             _ => None,
         };
         let (left, right) = match (left_type, right_type) {
@@ -180,7 +185,7 @@ impl PostgresOperators {
                 return Err(not_unique(op, None, Some(Date)));
             }
             // Nothing is divided by an interval.
-            (None, Some(Interval)) if is_open(left) && *op == BinaryOperator::Divide => {
+            (None, Some(Interval(_))) if is_open(left) && *op == BinaryOperator::Divide => {
                 return Ok(None);
             }
             (None, Some(known)) if is_open(left) => match missing(known) {
@@ -289,7 +294,7 @@ pub(super) fn plain_type(ty: ColumnType) -> ColumnType {
         ColumnType::Bit(_) => ColumnType::Bit(None),
         ColumnType::Varbit(_) => ColumnType::Varbit(None),
         ColumnType::Numeric(_) => ColumnType::Numeric(None),
-        ty => ty,
+        ty => plain(ty),
     }
 }
 
@@ -376,7 +381,7 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
                 .map(|item| typed_beside(item, &expr, schema, style))
                 .collect::<Result<_>>()?;
             match type_of(&expr, schema) {
-                Some(ty @ (ColumnType::Interval | ColumnType::Printed(PrintedType::Citext))) => {
+                Some(ty @ (ColumnType::Interval(_) | ColumnType::Printed(PrintedType::Citext))) => {
                     let key = |expr| sorted_by(expr, ty);
                     let list = list.into_iter().map(key).collect();
                     Transformed::yes(Expr::InList(InList::new(
@@ -481,13 +486,15 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
         Expr::Not(inner) if is_open(&inner) => {
             Transformed::yes(Expr::Not(Box::new(condition(*inner, style)?)))
         }
-        Expr::Negative(inner) if known_type(&inner, schema) == Some(ColumnType::Interval) => {
+        Expr::Negative(inner)
+            if matches!(known_type(&inner, schema), Some(ColumnType::Interval(_))) =>
+        {
             let call = functions::json::call(functions::time::negate(), vec![*inner]);
             Transformed::yes(call)
         }
         Expr::Negative(inner) => match type_of(&inner, schema) {
             Some(ty) if !is_number(ty) => {
-                let message = format!("operator does not exist: - {}", types::name(ty));
+                let message = format!("operator does not exist: - {}", types::bare_name(ty));
                 return Err(undefined_operator(message));
             }
             _ => Transformed::no(Expr::Negative(inner)),
@@ -631,7 +638,7 @@ pub(super) fn type_literal(
         ColumnType::Regproc => ColumnType::Oid,
         ColumnType::Array(ElementType::Varchar(_)) => ColumnType::Array(ElementType::Text),
         ColumnType::Array(ElementType::Bpchar(_)) => ColumnType::Array(ElementType::Bpchar(None)),
-        ty => ty,
+        ty => plain(ty),
     };
     let value = text::parse_in(ty, literal, style).map_err(external)?;
     let mut builder = ColumnBuilder::new(ty);
@@ -713,8 +720,8 @@ pub(super) fn no_operator(
 ) -> DataFusionError {
     let message = format!(
         "operator does not exist: {} {op} {}",
-        types::name(left),
-        types::name(right)
+        types::bare_name(left),
+        types::bare_name(right)
     );
     undefined_operator(message)
 }
@@ -757,9 +764,9 @@ pub(super) fn class(ty: ColumnType) -> &'static str {
         | ColumnType::Bpchar(_)
         | ColumnType::Name
         | ColumnType::Char => "text",
-        ColumnType::Date | ColumnType::Timestamp | ColumnType::TimestampTz => "time",
-        ColumnType::Time | ColumnType::TimeTz => "clock",
-        ColumnType::Interval => "interval",
+        ColumnType::Date | ColumnType::Timestamp(_) | ColumnType::TimestampTz(_) => "time",
+        ColumnType::Time(_) | ColumnType::TimeTz(_) => "clock",
+        ColumnType::Interval(_) => "interval",
         ColumnType::Printed(PrintedType::Inet | PrintedType::Cidr) => "inet",
         ColumnType::Printed(of) => of.name(),
         ColumnType::Enum(_) => "enum",

@@ -14,7 +14,7 @@ use crate::{functions, types};
 /// What a value of a type is sorted by, where it is not sorted as its Arrow type.
 pub(super) fn sorted_by(expr: Expr, ty: ColumnType) -> Expr {
     let function = match ty {
-        ColumnType::Interval => functions::time::span(),
+        ColumnType::Interval(_) => functions::time::span(),
         ColumnType::Enum(of) => functions::enums::order(of),
         ColumnType::Printed(of) if printed::has_key(of) => functions::printed::order(of),
         ColumnType::Array(element) => {
@@ -30,7 +30,10 @@ pub(super) fn sorted_by(expr: Expr, ty: ColumnType) -> Expr {
 pub(super) fn has_own_order(ty: ColumnType) -> bool {
     matches!(
         ty,
-        ColumnType::Interval | ColumnType::Enum(_) | ColumnType::Array(_) | ColumnType::Printed(_)
+        ColumnType::Interval(_)
+            | ColumnType::Enum(_)
+            | ColumnType::Array(_)
+            | ColumnType::Printed(_)
     )
 }
 
@@ -69,7 +72,7 @@ pub(super) fn check_groupable<'e>(
 ) -> Result<()> {
     for expr in exprs {
         if let Some(ty) = type_of(expr, schema).filter(|ty| !is_comparable(*ty)) {
-            let name = types::name(ty);
+            let name = types::bare_name(ty);
             let message = format!("could not identify an equality operator for type {name}");
             return Err(external(SqlError::new(
                 ErrorKind::UndefinedFunction,
@@ -107,7 +110,7 @@ pub(super) fn undetermined<'e>(
 pub(super) fn sorted(keys: Vec<SortExpr>, schema: &DFSchema) -> Result<Vec<SortExpr>> {
     let key = |key: SortExpr| match type_of(&key.expr, schema) {
         Some(ty) if !is_comparable(ty) => {
-            let name = types::name(ty);
+            let name = types::bare_name(ty);
             let message = format!("could not identify an ordering operator for type {name}");
             let hint = "Use an explicit ordering operator or modify the query.";
             Err(external(

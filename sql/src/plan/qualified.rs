@@ -316,7 +316,7 @@ pub(super) fn show_names(body: &mut ast::SetExpr) {
 }
 
 /// Which columns `show_names` would show as names.
-fn names_of(body: &ast::SetExpr) -> Vec<bool> {
+pub(crate) fn names_of(body: &ast::SetExpr) -> Vec<bool> {
     match body {
         ast::SetExpr::Select(select) => {
             let shown = |item: &ast::SelectItem| show_item(&mut item.clone());

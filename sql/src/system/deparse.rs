@@ -12,7 +12,7 @@ use super::functions::name_parts;
 use crate::ddl;
 use crate::parse::{identifier, parse_expression};
 use crate::text::{self, Style};
-use crate::types;
+use crate::{precision, types};
 
 /// What names mean where the text is shown.
 pub(super) struct Names<'a> {
@@ -108,7 +108,7 @@ fn top(expr: &Expr, target: Option<ColumnType>, names: &Names<'_>) -> Option<Str
         Expr::Interval(interval) => match &*interval.value {
             Expr::Value(value) if interval.leading_field.is_none() => constant(
                 &value.value.clone().into_string()?,
-                ColumnType::Interval,
+                ColumnType::Interval(None),
                 names,
             ),
             _ => None,
@@ -143,6 +143,11 @@ fn top(expr: &Expr, target: Option<ColumnType>, names: &Names<'_>) -> Option<Str
                 _ => None,
             };
             let arguments = arguments.iter().map(shown).collect::<Option<Vec<_>>>()?;
+            let name = if is_word(&name) {
+                name.to_uppercase()
+            } else {
+                name
+            };
             Some(format!("{name}({})", arguments.join(", ")))
         }
         _ => None,
@@ -152,7 +157,8 @@ fn top(expr: &Expr, target: Option<ColumnType>, names: &Names<'_>) -> Option<Str
 /// Whether a name without quotes is a word of the grammar, such as CURRENT_USER.
 fn is_word(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    name.starts_with("current_") || ["user", "session_user", "localtime"].contains(&name.as_str())
+    name.starts_with("current_")
+        || ["user", "session_user", "localtime", "localtimestamp"].contains(&name.as_str())
 }
 
 /// `nextval('relation'::regclass)`.
@@ -216,7 +222,9 @@ fn constant(written: &str, ty: ColumnType, names: &Names<'_>) -> Option<String> 
         ColumnType::Varchar(_) => ColumnType::Varchar(None),
         ColumnType::Bpchar(_) => ColumnType::Bpchar(None),
         ColumnType::Numeric(_) => ColumnType::Numeric(None),
-        other => other,
+        // It is read as what the column keeps of it.
+        ColumnType::Interval(_) => ty,
+        other => precision::plain(other),
     };
     let value = text::parse(plain, written).ok()?;
     let mut shown = String::new();
@@ -238,10 +246,18 @@ fn cast(inner: &Expr, data_type: &DataType, names: &Names<'_>) -> Option<String>
                 let constant = constant(text, ty, names)?;
                 // With a length the coercion is one that was asked for.
                 match ty {
-                    ColumnType::Varchar(Some(_)) | ColumnType::Bpchar(Some(_)) => {
+                    ColumnType::Varchar(Some(_))
+                    | ColumnType::Bpchar(Some(_))
+                    | ColumnType::Time(Some(_))
+                    | ColumnType::TimeTz(Some(_))
+                    | ColumnType::Timestamp(Some(_))
+                    | ColumnType::TimestampTz(Some(_)) => {
                         format!("{}::{shown}", constant.rsplit_once("::")?.0)
                     }
                     ColumnType::Numeric(Some(_)) => format!("{}::{shown}", quoted(text)),
+                    ColumnType::Interval(Some(_)) => {
+                        format!("{}::interval", constant.rsplit_once("::")?.0)
+                    }
                     _ => constant,
                 }
             }
@@ -321,7 +337,7 @@ mod tests {
         check("-1", ColumnType::Int8, "'-1'::integer");
         check("1.5", ColumnType::Numeric(Some((10, 2))), "1.5");
         check("'7'", ColumnType::Int4, "7");
-        check("now()", ColumnType::TimestampTz, "now()");
+        check("now()", ColumnType::TimestampTz(None), "now()");
         check(
             "nextval('a.s')",
             ColumnType::Int8,

@@ -16,7 +16,7 @@ use datafusion::logical_expr::{
     TypeSignature, Volatility,
 };
 
-use tidelog_storage::{Catalog, ColumnType, PartitionSet, Store};
+use tidelog_storage::{Catalog, ColumnType, IntervalModifier, PartitionSet, Store};
 
 use super::EXTENSIONS;
 use super::pg_depend::PG_CLASS;
@@ -29,6 +29,7 @@ use called::called;
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::identifier;
+use crate::types;
 
 /// What the functions of one statement know.
 struct Known {
@@ -339,7 +340,7 @@ fn type_names(catalog: &Catalog, search_path: &[String]) -> BTreeMap<i64, String
 }
 
 fn format_type(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
-    let modifier = oid(args, 1).unwrap_or(-1);
+    let modifier = oid(args, 1);
     Ok(match oid(args, 0) {
         None => ScalarValue::Utf8(None),
         Some(ty) => text(match known.types.get(&ty) {
@@ -350,7 +351,9 @@ fn format_type(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
 }
 
 /// A type's name as SQL writes it, with its modifier.
-fn type_name(ty: i64, modifier: i64) -> String {
+fn type_name(ty: i64, given: Option<i64>) -> String {
+    let (modifier, is_given) = (given.unwrap_or(-1), given.is_some());
+    let digits = u8::try_from(modifier).ok();
     let name = match ty {
         0 => "-",
         16 => "boolean",
@@ -361,13 +364,20 @@ fn type_name(ty: i64, modifier: i64) -> String {
         700 => "real",
         701 => "double precision",
         1042 if modifier >= 4 => return format!("character({})", modifier - 4),
+        // Of no length that is known to be none.
+        1042 if is_given => "bpchar",
         1042 => "character",
         1043 if modifier >= 4 => return format!("character varying({})", modifier - 4),
         1043 => "character varying",
-        1083 => "time without time zone",
-        1114 => "timestamp without time zone",
-        1184 => "timestamp with time zone",
-        1266 => "time with time zone",
+        1083 => return types::name(ColumnType::Time(digits)),
+        1114 => return types::name(ColumnType::Timestamp(digits)),
+        1184 => return types::name(ColumnType::TimestampTz(digits)),
+        1186 => {
+            let kept = i32::try_from(modifier).ok();
+            let kept = kept.and_then(IntervalModifier::from_typmod);
+            return types::name(ColumnType::Interval(kept));
+        }
+        1266 => return types::name(ColumnType::TimeTz(digits)),
         1700 if modifier >= 4 => {
             let (precision, scale) = ((modifier - 4) >> 16, (modifier - 4) & 0xffff);
             return format!("numeric({precision},{scale})");
@@ -387,7 +397,9 @@ fn type_name(ty: i64, modifier: i64) -> String {
                 (
                     Some(tidelog_storage::Datum::Text(category)),
                     Some(tidelog_storage::Datum::Int8(element)),
-                ) if category == "A" && element != 0 => format!("{}[]", type_name(element, -1)),
+                ) if category == "A" && element != 0 => {
+                    format!("{}[]", type_name(element, given))
+                }
                 _ => match column(row, "typname") {
                     Some(tidelog_storage::Datum::Text(name)) => name,
                     _ => "???".to_string(),
@@ -492,7 +504,7 @@ fn regtype_in(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
                 _ => {}
             }
         }
-        if identifier(&name) == wanted || type_name(oid, -1) == wanted {
+        if identifier(&name) == wanted || type_name(oid, None) == wanted {
             return Ok(ScalarValue::Int64(Some(oid)));
         }
     }

@@ -1,11 +1,12 @@
 //! information_schema: the standard's view of the catalog.
 
 use tidelog_storage::catalog::Identity;
-use tidelog_storage::{ColumnId, ColumnType, Datum, ElementType, TableDef};
+use tidelog_storage::datum::SECOND_DIGITS;
+use tidelog_storage::{ColumnId, ColumnType, Datum, ElementType, IntervalModifier, TableDef};
 
 use super::keys::{self, Constraint, ConstraintKind};
 use super::{Facts, Named, deparse, text, views};
-use crate::types;
+use crate::{precision, types};
 
 pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
     // The standard knows no materialized views.
@@ -326,7 +327,7 @@ pub(super) fn typed(ty: ColumnType, facts: &Facts<'_>) -> Named {
         ColumnType::Numeric(_) => ColumnType::Numeric(None),
         ColumnType::Bit(_) => ColumnType::Bit(None),
         ColumnType::Varbit(_) => ColumnType::Varbit(None),
-        ty => ty,
+        ty => precision::plain(ty),
     };
     let (data_type, schema) = match plain {
         ColumnType::Array(ElementType::Enum(of)) => {
@@ -353,6 +354,10 @@ pub(super) fn typed(ty: ColumnType, facts: &Facts<'_>) -> Named {
             ("numeric_precision_radix", Datum::Int4(2)),
         ]
     };
+    let seconds = |digits: Option<u8>| {
+        let digits = digits.unwrap_or(SECOND_DIGITS);
+        ("datetime_precision", Datum::Int4(digits.into()))
+    };
     match ty {
         ColumnType::Int2 => row.extend(bits(16)),
         ColumnType::Int4 => row.extend(bits(32)),
@@ -371,12 +376,16 @@ pub(super) fn typed(ty: ColumnType, facts: &Facts<'_>) -> Named {
             "character_maximum_length",
             Datum::Int4(i32::try_from(length).unwrap_or(i32::MAX)),
         )),
-        ColumnType::Time
-        | ColumnType::TimeTz
-        | ColumnType::Interval
-        | ColumnType::Timestamp
-        | ColumnType::TimestampTz => {
-            row.push(("datetime_precision", Datum::Int4(6)));
+        ColumnType::Time(digits)
+        | ColumnType::TimeTz(digits)
+        | ColumnType::Timestamp(digits)
+        | ColumnType::TimestampTz(digits) => row.push(seconds(digits)),
+        ColumnType::Interval(kept) => {
+            row.push(seconds(kept.and_then(IntervalModifier::digits)));
+            // PostgreSQL cuts it out of what format_type gives.
+            let fields = kept.filter(|kept| kept.fields().is_some());
+            let written = fields.map(|kept| kept.written().trim_start().to_uppercase());
+            row.extend(written.map(|written| ("interval_type", text(written))));
         }
         ColumnType::Date => row.push(("datetime_precision", Datum::Int4(0))),
         _ => {}

@@ -10,6 +10,7 @@ use tidelog_storage::{ColumnType, TimeTz};
 use super::is_space;
 use super::zone::Zone;
 use crate::error::{ErrorKind, SqlError};
+use crate::precision::plain;
 use crate::types;
 
 const SECOND: i64 = 1_000_000;
@@ -48,8 +49,8 @@ pub(super) fn timestamp(ty: ColumnType, text: &str, zone: Zone) -> Result<i64, S
         .and_then(|start| start.checked_add(micros));
     let total = local.and_then(|local| {
         let offset = match (ty, offset) {
-            (ColumnType::TimestampTz, Some(offset)) => offset,
-            (ColumnType::TimestampTz, None) => zone.offset_of_local(local),
+            (ColumnType::TimestampTz(_), Some(offset)) => offset,
+            (ColumnType::TimestampTz(_), None) => zone.offset_of_local(local),
             _ => 0,
         };
         local.checked_sub(offset * SECOND)
@@ -76,14 +77,15 @@ pub(super) fn write_date(days: i32, out: &mut String) {
 
 /// Microseconds since midnight. A date before it and a zone behind it are read over.
 pub(super) fn time(text: &str, zone: Zone) -> Result<i64, SqlError> {
-    read_clock(ColumnType::Time, text, zone).map(|(micros, _)| micros)
+    read_clock(ColumnType::Time(None), text, zone).map(|(micros, _)| micros)
 }
 
 /// A time of day and where; without a zone it is the session's, as it is today.
 pub(super) fn timetz(text: &str, zone: Zone) -> Result<TimeTz, SqlError> {
-    let (micros, east) = read_clock(ColumnType::TimeTz, text, zone)?;
+    let (micros, east) = read_clock(ColumnType::TimeTz(None), text, zone)?;
     let east = east.unwrap_or_else(|| zone.offset_at(now_micros()));
-    let west = i32::try_from(-east).map_err(|_| wrong(ColumnType::TimeTz, text, Wrong::Syntax))?;
+    let west =
+        i32::try_from(-east).map_err(|_| wrong(ColumnType::TimeTz(None), text, Wrong::Syntax))?;
     Ok(TimeTz { micros, west })
 }
 
@@ -340,9 +342,9 @@ fn wrong(ty: ColumnType, text: &str, what: Wrong) -> SqlError {
     match what {
         Wrong::Syntax => {
             let name = match ty {
-                ColumnType::Timestamp => "timestamp".to_string(),
-                ColumnType::Time => "time".to_string(),
-                ty => types::name(ty),
+                ColumnType::Timestamp(_) => "timestamp".to_string(),
+                ColumnType::Time(_) => "time".to_string(),
+                ty => types::name(plain(ty)),
             };
             let message = format!("invalid input syntax for type {name}: \"{text}\"");
             SqlError::new(ErrorKind::InvalidDatetimeFormat, message)

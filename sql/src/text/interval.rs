@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use tidelog_storage::Interval;
+use tidelog_storage::{Interval, IntervalField, IntervalModifier};
 
 use super::is_space;
 use crate::error::{ErrorKind, SqlError};
@@ -47,6 +47,9 @@ impl IntervalStyle {
     }
 }
 
+/// The largest and the smallest field that a type keeps, if it does not keep all.
+type Fields = Option<(IntervalField, IntervalField)>;
+
 enum Wrong {
     Syntax,
     Range,
@@ -58,14 +61,38 @@ struct Sum {
     months: i64,
     days: i64,
     micros: i128,
+    /// The units that parts were of, each a bit.
+    units: u16,
 }
 
-pub(super) fn parse(text: &str, style: IntervalStyle) -> Result<Interval, SqlError> {
+const MICROSECONDS: u16 = 1;
+const MILLISECONDS: u16 = 1 << 1;
+const SECONDS: u16 = 1 << 2;
+const MINUTES: u16 = 1 << 3;
+const HOURS: u16 = 1 << 4;
+const DAYS: u16 = 1 << 5;
+const WEEKS: u16 = 1 << 6;
+const MONTHS: u16 = 1 << 7;
+const YEARS: u16 = 1 << 8;
+const DECADES: u16 = 1 << 9;
+const CENTURIES: u16 = 1 << 10;
+const MILLENNIA: u16 = 1 << 11;
+/// A fraction of a second leaves no room for its parts.
+const FRACTIONS: u16 = SECONDS | MILLISECONDS | MICROSECONDS;
+const CLOCK: u16 = HOURS | MINUTES | FRACTIONS;
+
+/// Reads an interval; the fields that its type keeps tell what a number without a unit counts.
+pub(super) fn parse(
+    text: &str,
+    kept: Option<IntervalModifier>,
+    style: IntervalStyle,
+) -> Result<Interval, SqlError> {
+    let fields = kept.and_then(IntervalModifier::fields);
     let trimmed = text.trim_matches(is_space);
     let read = if trimmed.starts_with('P') || trimmed.starts_with("-P") {
         read_iso(trimmed)
     } else {
-        read_words(trimmed, style)
+        read_words(trimmed, fields, style)
     };
     let narrow = |sum: Sum| -> Result<Interval, Wrong> {
         let micros = i64::try_from(sum.micros).map_err(|_| Wrong::Range)?;
@@ -125,6 +152,15 @@ impl Number {
 }
 
 impl Sum {
+    /// Takes down that a part of these units is there; no two may be of the same.
+    fn note(&mut self, units: u16) -> Result<(), Wrong> {
+        if self.units & units != 0 {
+            return Err(Wrong::Syntax);
+        }
+        self.units |= units;
+        Ok(())
+    }
+
     fn add_micros(&mut self, number: Number, unit: i64) {
         self.micros += i128::from(number.whole) * i128::from(unit);
         self.micros += (number.fraction * unit as f64).round_ties_even() as i128;
@@ -160,44 +196,69 @@ impl Sum {
     }
 
     fn add(&mut self, number: Number, unit: &str) -> Result<(), Wrong> {
-        match unit {
+        let seconds = if number.fraction == 0.0 {
+            SECONDS
+        } else {
+            FRACTIONS
+        };
+        let unit = match unit {
             "us" | "usec" | "usecs" | "usecond" | "useconds" | "microsecond" | "microseconds"
-            | "microsecon" => self.add_micros(number, 1),
+            | "microsecon" => MICROSECONDS,
             "ms" | "msec" | "msecs" | "msecond" | "mseconds" | "millisecond" | "milliseconds"
-            | "millisecon" => self.add_micros(number, 1000),
-            "s" | "sec" | "secs" | "second" | "seconds" => self.add_micros(number, SECOND),
-            "m" | "min" | "mins" | "minute" | "minutes" => self.add_micros(number, 60 * SECOND),
-            "h" | "hr" | "hrs" | "hour" | "hours" => self.add_micros(number, HOUR),
-            "d" | "day" | "days" => self.add_days(number, 1)?,
-            "w" | "week" | "weeks" => self.add_days(number, 7)?,
-            "mon" | "mons" | "month" | "months" => self.add_months(number)?,
-            "y" | "yr" | "yrs" | "year" | "years" => self.add_years(number, 1)?,
-            "dec" | "decs" | "decade" | "decades" => self.add_years(number, 10)?,
-            "c" | "cent" | "century" | "centuries" => self.add_years(number, 100)?,
-            "mil" | "mils" | "millennium" | "millennia" => self.add_years(number, 1000)?,
+            | "millisecon" => MILLISECONDS,
+            "s" | "sec" | "secs" | "second" | "seconds" => seconds,
+            "m" | "min" | "mins" | "minute" | "minutes" => MINUTES,
+            "h" | "hr" | "hrs" | "hour" | "hours" => HOURS,
+            "d" | "day" | "days" => DAYS,
+            "w" | "week" | "weeks" => WEEKS,
+            "mon" | "mons" | "month" | "months" => MONTHS,
+            "y" | "yr" | "yrs" | "year" | "years" => YEARS,
+            "dec" | "decs" | "decade" | "decades" => DECADES,
+            "c" | "cent" | "century" | "centuries" => CENTURIES,
+            "mil" | "mils" | "millennium" | "millennia" => MILLENNIA,
             _ => return Err(Wrong::Syntax),
+        };
+        self.add_unit(number, unit)
+    }
+
+    fn add_unit(&mut self, number: Number, unit: u16) -> Result<(), Wrong> {
+        self.note(unit)?;
+        match unit {
+            MICROSECONDS => self.add_micros(number, 1),
+            MILLISECONDS => self.add_micros(number, 1000),
+            MINUTES => self.add_micros(number, 60 * SECOND),
+            HOURS => self.add_micros(number, HOUR),
+            DAYS => self.add_days(number, 1)?,
+            WEEKS => self.add_days(number, 7)?,
+            MONTHS => self.add_months(number)?,
+            YEARS => self.add_years(number, 1)?,
+            DECADES => self.add_years(number, 10)?,
+            CENTURIES => self.add_years(number, 100)?,
+            MILLENNIA => self.add_years(number, 1000)?,
+            _ => self.add_micros(number, SECOND),
         }
         Ok(())
     }
 }
 
 /// `1 year 2 mons 3 days 04:05:06.7`, `1-2 3 4:05`, `@ 3 days ago`.
-fn read_words(text: &str, style: IntervalStyle) -> Result<Sum, Wrong> {
+fn read_words(text: &str, fields: Fields, style: IntervalStyle) -> Result<Sum, Wrong> {
     let tokens = tokens(text)?;
     let mut sum = Sum::default();
     let mut at = 0;
-    let mut fields = 0;
+    let mut found = 0;
     while let Some(token) = tokens.get(at) {
         at += 1;
-        if token == "ago" && at == tokens.len() && fields > 0 {
+        if token == "ago" && at == tokens.len() && found > 0 {
             sum.months = -sum.months;
             sum.days = -sum.days;
             sum.micros = -sum.micros;
             continue;
         }
-        fields += 1;
+        found += 1;
         if token.contains(':') {
-            sum.micros += read_clock(token)?;
+            sum.note(CLOCK)?;
+            sum.micros += read_clock(token, fields)?;
         } else if let Some((years, months)) = token[1..].split_once('-') {
             // The sign before the years counts for the months, too.
             let years = Number::read(&format!("{}{years}", &token[..1]))?;
@@ -210,6 +271,7 @@ fn read_words(text: &str, style: IntervalStyle) -> Result<Sum, Wrong> {
             } else {
                 months
             };
+            sum.note(MONTHS)?;
             sum.add_years(years, 1)?;
             sum.months += months;
         } else {
@@ -222,13 +284,34 @@ fn read_words(text: &str, style: IntervalStyle) -> Result<Sum, Wrong> {
                     sum.add(number, unit)?;
                 }
                 // A number before a time of day counts days, and one that ends the text seconds.
-                Some(clock) if clock.contains(':') => sum.add_days(number, 1)?,
-                Some(next) if next != "ago" => return Err(Wrong::Syntax),
-                _ => sum.add_micros(number, SECOND),
+                Some(clock) if clock.contains(':') => sum.add_unit(number, DAYS)?,
+                // So does one before hours.
+                Some(next) if next != "ago" => {
+                    let hours = match tokens.get(at + 1).map(String::as_str) {
+                        None => matches!(fields, Some((_, IntervalField::Hour))),
+                        Some(unit) => matches!(unit, "h" | "hr" | "hrs" | "hour" | "hours"),
+                    };
+                    if !hours || next.starts_with(|c: char| c.is_ascii_alphabetic()) {
+                        return Err(Wrong::Syntax);
+                    }
+                    sum.add_unit(number, DAYS)?;
+                }
+                _ => {
+                    let unit = match fields.map(|(_, last)| last) {
+                        None | Some(IntervalField::Second) if number.fraction == 0.0 => SECONDS,
+                        None | Some(IntervalField::Second) => FRACTIONS,
+                        Some(IntervalField::Minute) => MINUTES,
+                        Some(IntervalField::Hour) => HOURS,
+                        Some(IntervalField::Day) => DAYS,
+                        Some(IntervalField::Month) => MONTHS,
+                        Some(IntervalField::Year) => YEARS,
+                    };
+                    sum.add_unit(number, unit)?;
+                }
             }
         }
     }
-    if fields == 0 {
+    if found == 0 {
         return Err(Wrong::Syntax);
     }
     // In the standard's literals a sign at the beginning is that of all parts, if no other has one.
@@ -266,7 +349,7 @@ fn tokens(text: &str) -> Result<Vec<String>, Wrong> {
 }
 
 /// `h:m[:s[.f]]` as microseconds.
-fn read_clock(text: &str) -> Result<i128, Wrong> {
+fn read_clock(text: &str, fields: Fields) -> Result<i128, Wrong> {
     let (sign, digits) = match text.strip_prefix('-') {
         Some(digits) => (-1, digits),
         None => (1, text.strip_prefix('+').unwrap_or(text)),
@@ -274,7 +357,12 @@ fn read_clock(text: &str) -> Result<i128, Wrong> {
     let parts: Vec<&str> = digits.split(':').collect();
     let (hours, minutes, seconds) = match parts.as_slice() {
         // `mm:ss.f` has no hours.
-        [minutes, seconds] if seconds.contains('.') => ("0", *minutes, *seconds),
+        [minutes, seconds]
+            if seconds.contains('.')
+                || fields == Some((IntervalField::Minute, IntervalField::Second)) =>
+        {
+            ("0", *minutes, *seconds)
+        }
         [hours, minutes] => (*hours, *minutes, "0"),
         [hours, minutes, seconds] => (*hours, *minutes, *seconds),
         _ => return Err(Wrong::Syntax),
@@ -537,15 +625,30 @@ mod tests {
             ("-00:00:00.000001", "-00:00:00.000001"),
             ("1 mon -1 day", "1 mon -1 days"),
             ("3h2m", "03:02:00"),
+            ("3 2 hours", "3 days 02:00:00"),
         ] {
             let mut out = String::new();
-            write(parse(given, style).expect(given), style, &mut out);
+            write(parse(given, None, style).expect(given), style, &mut out);
             assert_eq!(out, shown, "{given}");
         }
-        for wrong in ["", "x", "1 2", "day", "1 fortnight", "ago", "P", "1:2:3:4"] {
-            assert!(parse(wrong, style).is_err(), "{wrong}");
+        for wrong in [
+            "",
+            "x",
+            "1 2",
+            "day",
+            "1 fortnight",
+            "ago",
+            "P",
+            "1:2:3:4",
+            "1 day 2 days",
+            "1 us 2:00",
+            "1-2 3 months",
+            "1.5 sec 2 ms",
+            "1:00 2:00",
+        ] {
+            assert!(parse(wrong, None, style).is_err(), "{wrong}");
         }
-        let error = parse("3000000000 months", style).unwrap_err();
+        let error = parse("3000000000 months", None, style).unwrap_err();
         assert_eq!(error.kind, ErrorKind::IntervalFieldOverflow);
     }
 }

@@ -98,6 +98,11 @@ impl Zone {
         })
     }
 
+    /// Whether its clocks are always as far from UTC.
+    pub(crate) fn is_fixed(self) -> bool {
+        matches!(self, Zone::Fixed(_) | Zone::Named(Tz::UTC))
+    }
+
     /// What `SHOW TimeZone` says.
     pub(crate) fn name(self) -> String {
         match self {
@@ -201,8 +206,10 @@ mod tests {
     fn offsets() {
         let berlin = Zone::named("europe/berlin").unwrap();
         assert_eq!(berlin.name(), "Europe/Berlin");
-        let at = |text: &str| match crate::text::parse(tidelog_storage::ColumnType::Timestamp, text)
-        {
+        let at = |text: &str| match crate::text::parse(
+            tidelog_storage::ColumnType::Timestamp(None),
+            text,
+        ) {
             Ok(tidelog_storage::Datum::Timestamp(micros)) => micros,
             other => panic!("{other:?}"),
         };

@@ -87,9 +87,9 @@ fn keeps(table: &TableDef, column: &ColumnDef) -> bool {
         | ColumnType::Oid
         | ColumnType::Regproc
         | ColumnType::Date
-        | ColumnType::Time
-        | ColumnType::Timestamp
-        | ColumnType::TimestampTz => true,
+        | ColumnType::Time(_)
+        | ColumnType::Timestamp(_)
+        | ColumnType::TimestampTz(_) => true,
         ColumnType::Numeric(_)
         | ColumnType::Text
         | ColumnType::Varchar(_)

@@ -91,12 +91,14 @@ impl ColumnBuilder {
             ColumnType::Bytea => ColumnBuilder::Bytea(BinaryBuilder::new()),
             ColumnType::Uuid => ColumnBuilder::Uuid(FixedSizeBinaryBuilder::new(16)),
             ColumnType::Date => ColumnBuilder::Date(Date32Builder::new()),
-            ColumnType::Timestamp | ColumnType::TimestampTz => {
+            ColumnType::Timestamp(_) | ColumnType::TimestampTz(_) => {
                 ColumnBuilder::Timestamp(TimestampMicrosecondBuilder::new().with_data_type(arrow))
             }
-            ColumnType::Time => ColumnBuilder::Time(Time64MicrosecondBuilder::new()),
-            ColumnType::TimeTz => ColumnBuilder::TimeTz(FixedSizeBinaryBuilder::new(TIMETZ_BYTES)),
-            ColumnType::Interval => ColumnBuilder::Interval(IntervalMonthDayNanoBuilder::new()),
+            ColumnType::Time(_) => ColumnBuilder::Time(Time64MicrosecondBuilder::new()),
+            ColumnType::TimeTz(_) => {
+                ColumnBuilder::TimeTz(FixedSizeBinaryBuilder::new(TIMETZ_BYTES))
+            }
+            ColumnType::Interval(_) => ColumnBuilder::Interval(IntervalMonthDayNanoBuilder::new()),
             ColumnType::Array(element) => ColumnBuilder::Array(Box::new(ArrayBuilder {
                 elements: ColumnBuilder::new(element.into()),
                 lengths: Vec::new(),

@@ -3,13 +3,14 @@
 use arrow::array::Array;
 use serde::{Deserialize, Serialize};
 
-use super::{ColumnType, Datum, DatumRef, EnumType, PrintedType, datum_at};
+use super::{ColumnType, Datum, DatumRef, EnumType, IntervalModifier, PrintedType, datum_at};
 
 /// Declares [`ElementType`]: every column type but an array.
 macro_rules! element_types {
     ($($name:ident $(($field:ident: $ty:ty))?,)*) => {
         /// The type of an array's elements: any type of a column but an array.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[serde(remote = "Self")]
         #[allow(missing_docs)]
         pub enum ElementType {
             $($name $(($ty))?,)*
@@ -55,11 +56,11 @@ element_types! {
     Bytea,
     Uuid,
     Date,
-    Time,
-    TimeTz,
-    Timestamp,
-    TimestampTz,
-    Interval,
+    Time(digits: Option<u8>),
+    TimeTz(digits: Option<u8>),
+    Timestamp(digits: Option<u8>),
+    TimestampTz(digits: Option<u8>),
+    Interval(kept: Option<IntervalModifier>),
     Json,
     Jsonb,
     Printed(of: PrintedType),

@@ -88,8 +88,8 @@ pub fn to_stored(array: &ArrayRef) -> ArrayRef {
 /// What a cold file holds of a column of this type, as the column's array.
 pub fn from_stored(array: &ArrayRef, ty: ColumnType) -> ArrayRef {
     match ty {
-        ColumnType::Interval => intervals(array),
-        ColumnType::Array(ElementType::Interval) => match array.as_list_opt::<i32>() {
+        ColumnType::Interval(_) => intervals(array),
+        ColumnType::Array(ElementType::Interval(_)) => match array.as_list_opt::<i32>() {
             Some(lists) => with_elements(lists, intervals(lists.values())),
             None => array.clone(),
         },

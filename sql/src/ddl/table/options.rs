@@ -232,7 +232,7 @@ fn cluster_columns(columns: &[ColumnDef], text: &str) -> Result<Vec<ColumnId>, S
         };
         if matches!(
             column.ty,
-            ColumnType::Interval
+            ColumnType::Interval(_)
                 | ColumnType::Enum(_)
                 | ColumnType::Array(_)
                 | ColumnType::Printed(_)

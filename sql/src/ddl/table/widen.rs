@@ -6,7 +6,7 @@ use tidelog_storage::{ColumnType, TableDef};
 use super::{generated, no_column, parents};
 use crate::ddl::Scope;
 use crate::error::{ErrorKind, SqlError};
-use crate::types;
+use crate::{precision, types};
 
 /// Gives a column a wider type. `using` says whether the statement tells how values are
 /// converted, namely by a cast.
@@ -27,7 +27,8 @@ pub(super) fn set_type(
     }
     if !using && !assigns(from, to) {
         let shown = types::name(to);
-        let message = format!("column \"{name}\" cannot be cast automatically to type {shown}");
+        let bare = types::bare_name(to);
+        let message = format!("column \"{name}\" cannot be cast automatically to type {bare}");
         return Err(
             SqlError::new(ErrorKind::DatatypeMismatch, message).hint(format!(
                 "You might need to specify \"USING {name}::{shown}\"."
@@ -72,8 +73,9 @@ fn assigns(from: ColumnType, to: ColumnType) -> bool {
         Varchar,
     };
     let number = |ty| matches!(ty, Int2 | Int4 | Int8 | Float4 | Float8 | Numeric(_));
-    let time = |ty| matches!(ty, Date | Timestamp | TimestampTz);
+    let time = |ty| matches!(ty, Date | Timestamp(_) | TimestampTz(_));
     matches!(to, Text | Varchar(_) | Bpchar(_))
+        || precision::plain(from) == precision::plain(to)
         || number(from) && number(to)
         || time(from) && time(to)
 }

@@ -78,11 +78,11 @@ pub(crate) const FLOAT8: Param = Param::Of(T::Float8);
 pub(crate) const NUMERIC: Param = Param::Of(T::Numeric(None));
 pub(crate) const BYTEA: Param = Param::Of(T::Bytea);
 pub(crate) const DATE: Param = Param::Of(T::Date);
-pub(crate) const TIME: Param = Param::Of(T::Time);
-pub(crate) const TIMETZ: Param = Param::Of(T::TimeTz);
-pub(crate) const TIMESTAMP: Param = Param::Of(T::Timestamp);
-pub(crate) const TIMESTAMPTZ: Param = Param::Of(T::TimestampTz);
-pub(crate) const INTERVAL: Param = Param::Of(T::Interval);
+pub(crate) const TIME: Param = Param::Of(T::Time(None));
+pub(crate) const TIMETZ: Param = Param::Of(T::TimeTz(None));
+pub(crate) const TIMESTAMP: Param = Param::Of(T::Timestamp(None));
+pub(crate) const TIMESTAMPTZ: Param = Param::Of(T::TimestampTz(None));
+pub(crate) const INTERVAL: Param = Param::Of(T::Interval(None));
 pub(crate) const TEXTS: ColumnType = T::Array(ElementType::Text);
 pub(crate) const DECIMAL: ColumnType = T::Numeric(None);
 

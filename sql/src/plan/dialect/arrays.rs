@@ -1,8 +1,8 @@
 //! Casts of array literals, subscripts, and what is written as a subquery over an array.
 
 use datafusion::sql::sqlparser::ast::{
-    self, ArrayElemTypeDef, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArguments, Subscript, TableFactor, Value,
+    self, AccessExpr, ArrayElemTypeDef, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArguments, Ident, Subscript, TableFactor, Value,
 };
 
 use super::{call, cast, name_of, take};
@@ -41,6 +41,25 @@ pub(super) fn cast_elements(literal: &mut Expr, element: &DataType) -> bool {
         }
     }
     nests
+}
+
+/// Makes the column of `t.column[1]` one name, which sqlparser takes for a field of `t`.
+pub(super) fn join_name(root: &mut Expr, access_chain: &mut Vec<AccessExpr>) {
+    let field = |access: &AccessExpr| match access {
+        AccessExpr::Dot(Expr::Identifier(field)) => Some(field.clone()),
+        _ => None,
+    };
+    let fields: Vec<Ident> = access_chain.iter().map_while(field).collect();
+    let mut parts = match root {
+        Expr::Identifier(name) => vec![name.clone()],
+        Expr::CompoundIdentifier(names) => names.clone(),
+        _ => return,
+    };
+    if !fields.is_empty() && fields.len() < access_chain.len() {
+        access_chain.drain(..fields.len());
+        parts.extend(fields);
+        *root = Expr::CompoundIdentifier(parts);
+    }
 }
 
 pub(super) fn subscripted(value: Expr, subscript: Subscript) -> Expr {
