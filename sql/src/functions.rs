@@ -59,6 +59,9 @@ pub(crate) use sum::sum;
 /// same to Arrow.
 pub(crate) const UNTAGGED: &str = "pg_untagged";
 
+/// The function that `SET column[…] = …` assigns the value of: of the column, the value and the subscripts.
+pub(crate) const ASSIGNED: &str = "jsonb_assigned";
+
 /// The functions with overloads.
 const FAMILIES: &[&[call::Function]] = &[
     bits::FUNCTIONS,
@@ -82,6 +85,7 @@ pub(crate) fn named(name: &str, style: Style) -> Option<Arc<ScalarUDF>> {
         .or_else(|| conditional::function(name))
         .or_else(|| missing::function(name))
         .or_else(|| array::function(name))
+        .or_else(|| json::record::function(name, style))
         .or_else(|| json::function(name, style))
         .or_else(|| sleep::function(name, style))
 }
