@@ -3,14 +3,14 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    self, Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, TableAlias, TableAliasColumnDef,
+    self, DataType, Expr, FunctionArg, FunctionArgExpr, Ident, TableAlias, TableAliasColumnDef,
     TableFactor, TableFunctionArgs, Value,
 };
 use tidelog_storage::Catalog;
 
 use super::{alias_named, call, cast, name_of, null, plain_argument};
-use crate::parse::parse_expression;
 use crate::parse::walk::WalkMut;
+use crate::parse::{parse_expression, quoted};
 use crate::{ddl, types};
 
 /// Whether a function gives rows of columns that the statement defines.
@@ -38,29 +38,47 @@ pub(super) fn fields(
     args: &mut TableFunctionArgs,
     alias: &mut Option<TableAlias>,
 ) -> Option<TableFactor> {
-    let (prefix, of) = name.split_once('_').filter(|_| populates(name).is_none())?;
     let columns = &mut alias.as_mut()?.columns;
     let typed = !columns.is_empty() && columns.iter().all(|column| column.data_type.is_some());
-    if !is_one(name) || !typed || args.args.len() != 1 {
+    if !is_one(name) || populates(name).is_some() || !typed || args.args.len() != 1 {
         return None;
     }
     let json = plain_argument(args.args.remove(0))?;
-    let list = format!("{prefix}_list_of_{of}");
-    let field = |column: &mut TableAliasColumnDef| {
-        let field = Value::SingleQuotedString(ddl::fold(&column.name));
-        let ty = cast(null(), column.data_type.take()?);
-        Some(call(
-            &list,
-            vec![json.clone(), Expr::Value(field.into()), ty],
-        ))
+    let field = |column: TableAliasColumnDef| {
+        let data_type = column.data_type?;
+        Some((ddl::fold(&column.name), column.name, data_type))
     };
-    Some(TableFactor::UNNEST {
-        array_exprs: columns.iter_mut().filter_map(field).collect(),
-        alias: alias.take(),
+    let columns = std::mem::take(columns).into_iter().filter_map(field);
+    let columns = columns.collect();
+    Some(rows(name, &json, columns, alias.take()?))
+}
+
+/// The rows of a function of columns that are defined: of each the field's name, its own, and its type.
+fn rows(
+    function: &str,
+    json: &Expr,
+    columns: Vec<(String, Ident, DataType)>,
+    mut alias: TableAlias,
+) -> TableFactor {
+    let list = function.replacen('_', "_list_of_", 1);
+    let mut array_exprs = Vec::with_capacity(columns.len());
+    alias.columns.clear();
+    for (field, name, data_type) in columns {
+        let field = Expr::Value(Value::SingleQuotedString(field).into());
+        let args = vec![json.clone(), field, cast(null(), data_type)];
+        array_exprs.push(call(&list, args));
+        alias.columns.push(TableAliasColumnDef {
+            name,
+            data_type: None,
+        });
+    }
+    TableFactor::UNNEST {
+        array_exprs,
+        alias: Some(alias),
         with_offset: false,
         with_offset_alias: None,
         with_ordinality: false,
-    })
+    }
 }
 
 /// Writes `json_populate_recordset(NULL::t, json)` and its like in FROM as functions of columns that the statement defines.
@@ -95,10 +113,10 @@ impl ast::VisitorMut for Populates<'_> {
             && let Some(called) = name_of(name)
             && let Some(function) = populates(&called)
             && let Some(columns) = self.columns(args, alias.as_ref())
+            && let Some(json) = args.args.pop().and_then(plain_argument)
         {
-            args.args.remove(0);
-            *name = ObjectName::from(vec![Ident::new(function)]);
-            alias.get_or_insert_with(|| alias_named(&called)).columns = columns;
+            let alias = alias.take().unwrap_or_else(|| alias_named(&called));
+            *factor = rows(function, &json, columns, alias);
         }
         ControlFlow::Continue(())
     }
@@ -122,34 +140,32 @@ impl Populates<'_> {
         &self,
         args: &TableFunctionArgs,
         alias: Option<&TableAlias>,
-    ) -> Option<Vec<TableAliasColumnDef>> {
+    ) -> Option<Vec<(String, Ident, DataType)>> {
         let [FunctionArg::Unnamed(FunctionArgExpr::Expr(row)), _] = args.args.as_slice() else {
             return None;
         };
         let Expr::Cast {
             expr,
-            data_type: ast::DataType::Custom(name, modifiers),
+            data_type: DataType::Custom(name, modifiers),
             ..
         } = row
         else {
             return None;
         };
         let is_null = matches!(&**expr, Expr::Value(value) if value.value == Value::Null);
-        // Fields are found by the table's names, so that others cannot be given.
-        let renames = alias.is_some_and(|alias| !alias.columns.is_empty());
-        if !is_null || !modifiers.is_empty() || renames {
+        if !is_null || !modifiers.is_empty() {
             return None;
         }
         let table = ddl::resolve(self.catalog, self.search_path, name).ok()?;
-        let columns = table.columns.iter().map(|column| {
+        let given = alias.map_or(&[][..], |alias| &alias.columns);
+        let columns = table.columns.iter().enumerate().map(|(at, column)| {
             let ty = parse_expression(&format!("NULL::{}", types::name(column.ty))).ok()?;
             let Expr::Cast { data_type, .. } = ty else {
                 return None;
             };
-            Some(TableAliasColumnDef {
-                name: Ident::with_quote('"', &column.name),
-                data_type: Some(data_type),
-            })
+            let name = given.get(at).map(|given| given.name.clone());
+            let name = name.unwrap_or_else(|| quoted(&column.name));
+            Some((column.name.clone(), name, data_type))
         });
         columns.collect()
     }
