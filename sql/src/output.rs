@@ -82,34 +82,8 @@ pub(crate) fn field_of(expr: &Expr, schema: &DFSchema) -> Result<FieldRef, DataF
             Some([operand, ..]) => field_of(operand, schema),
             _ => Ok(expr.to_field(schema)?.1),
         },
-        Expr::Case(case) => {
-            let field = expr.to_field(schema)?.1;
-            let results = case.when_then_expr.iter().map(|(_, then)| then);
-            let results = results.chain(&case.else_expr);
-            let tagged = common_field(results.map(Box::as_ref), field.data_type(), schema)?;
-            Ok(tagged.unwrap_or(field))
-        }
         _ => Ok(expr.to_field(schema)?.1),
     }
-}
-
-/// The field that all of some expressions of an Arrow type give, but for bare strings and NULLs; DataFusion forgets what the
-/// Arrow type does not tell.
-fn common_field<'e>(
-    exprs: impl Iterator<Item = &'e Expr>,
-    ty: &DataType,
-    schema: &DFSchema,
-) -> Result<Option<FieldRef>, DataFusionError> {
-    let mut common: Option<FieldRef> = None;
-    for expr in exprs.filter(|expr| !matches!(expr, Expr::Literal(_, None))) {
-        let field = field_of(expr, schema)?;
-        let differs = |of: &FieldRef| of.metadata() != field.metadata();
-        if field.data_type() != ty || common.as_ref().is_some_and(differs) {
-            return Ok(None);
-        }
-        common = Some(field);
-    }
-    Ok(common.map(|field| Arc::new(field.as_ref().clone().with_nullable(true))))
 }
 
 /// The column type that a field of a DataFusion schema is shown as.

@@ -157,7 +157,7 @@ impl Planner<'_> {
         hidden::rename(&mut query, self.catalog, self.search_path);
         dialect::write_numbers_out(&mut query);
         subqueries::simplify(&mut query)?;
-        conditional::distinctions_as_functions(&mut query);
+        conditional::as_functions(&mut query);
         limits::whole(&mut query)?;
         if self.pseudo_columns {
             stars::expand(&mut query, self.catalog, self.search_path)?;

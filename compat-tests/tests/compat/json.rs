@@ -369,3 +369,30 @@ async fn assignments_to_elements_of_jsonb() {
     }
     assert_eq!(rows[0], rows[1]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_random_queries_found() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE a (id int PRIMARY KEY, k int, d date, j jsonb);
+        INSERT INTO a VALUES (1, 7, '2024-02-26', '{\"a\": 1}'), (2, 0, '2024-02-26', '[1]'), (3, NULL, '2024-02-27', NULL);",
+    );
+    let (tide, pg) = pair.connect().await;
+    for query in [
+        // The type of CASE out of a subquery.
+        "SELECT x -> 'a' AS x, x = '[1.0]' AS e FROM (SELECT id, CASE WHEN id < 3 THEN j END AS x FROM a) s ORDER BY id",
+        "SELECT CASE '' WHEN '' THEN '[]'::jsonb ELSE (x || '{}') END AS c FROM (SELECT id, CASE id WHEN 1 THEN j ELSE jsonb_strip_nulls(j) END AS x FROM a) s ORDER BY id",
+        "SELECT CASE WHEN k > 1 THEN 1 ELSE 2.5 END / 2 AS q, CASE k WHEN 7 THEN 'x' END AS t, CASE WHEN true THEN NULL ELSE 3 END AS n, coalesce(k, 2.5) / 2 AS c FROM a ORDER BY id",
+        // Constants in the order of an aggregate.
+        "SELECT array_agg(id ORDER BY 3 DESC, id DESC) AS a, string_agg('x', ',' ORDER BY 1) AS s FROM a",
+    ] {
+        same_answers(&tide, &pg, query).await;
+    }
+    // A parameter in parentheses is a bigint there.
+    let page = "SELECT id FROM a ORDER BY id OFFSET ($1) ROWS FETCH FIRST ($2) ROWS ONLY";
+    for client in [&tide, &pg] {
+        let rows = client.query(page, &[&1_i64, &1_i64]).await.unwrap();
+        assert_eq!(rows.len(), 1);
+        assert_eq!(rows[0].get::<_, i32>(0), 2);
+    }
+}

@@ -375,10 +375,13 @@ impl ast::VisitorMut for Dialect {
                     *expr = take(literal);
                 }
             }
-            Expr::Function(function) => match rewrite_function(function) {
-                Some(rewritten) => *expr = rewritten,
-                None => super::syntax::as_function(expr),
-            },
+            Expr::Function(function) => {
+                keep_constants(function);
+                match rewrite_function(function) {
+                    Some(rewritten) => *expr = rewritten,
+                    None => super::syntax::as_function(expr),
+                }
+            }
             other => super::syntax::as_function(other),
         }
         ControlFlow::Continue(())
@@ -655,6 +658,23 @@ fn name_form(function: &mut Function) {
         && ident.quote_style.is_none()
     {
         *form = Expr::Value(Value::SingleQuotedString(ident.value.to_uppercase()).into());
+    }
+}
+
+/// A number in the ORDER BY of an aggregate's arguments is a constant: without parentheses DataFusion takes it for the place of
+/// a column.
+fn keep_constants(function: &mut Function) {
+    let FunctionArguments::List(list) = &mut function.args else {
+        return;
+    };
+    for clause in &mut list.clauses {
+        if let ast::FunctionArgumentClause::OrderBy(keys) = clause {
+            for key in keys {
+                if let Expr::Value(_) = &key.expr {
+                    key.expr = Expr::Nested(Box::new(take(&mut key.expr)));
+                }
+            }
+        }
     }
 }
 

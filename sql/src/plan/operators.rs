@@ -443,6 +443,10 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
         Expr::ScalarFunction(call) if functions::array::is_quantified(call.name()) => {
             Transformed::yes(arrays::quantified(call, schema, style)?)
         }
+        Expr::ScalarFunction(call) if conditional::is_case(call.name()) => {
+            let case = conditional::case_of(call);
+            Transformed::yes(calls::case(case, schema, style)?)
+        }
         Expr::ScalarFunction(call) if conditional::is_distinction(call.name()) => {
             Transformed::yes(conditional::distinct(call, schema, style)?)
         }
