@@ -48,6 +48,8 @@ mod history;
 mod http;
 #[path = "compat/isolation.rs"]
 mod isolation;
+#[path = "compat/json.rs"]
+mod json;
 #[path = "compat/kalamdb_defects.rs"]
 mod kalamdb_defects;
 #[path = "compat/lifecycle.rs"]

@@ -49,7 +49,7 @@ use crate::error::SqlError;
 use crate::output;
 use crate::text::Style;
 
-pub(crate) use conditional::{ARRAY, DISTINCT, NOT_DISTINCT};
+pub(crate) use conditional::{ARRAY, CASE, CASE_OF, DISTINCT, NOT_DISTINCT};
 pub(crate) use missing::unknown;
 pub(crate) use moments::undefined;
 pub(crate) use single_value::{SINGLE_VALUE, single_value};
@@ -60,6 +60,9 @@ pub(crate) use sum::sum;
 /// Stands around what is cast to text until its type is known: DataFusion leaves out casts between types that are the
 /// same to Arrow.
 pub(crate) const UNTAGGED: &str = "pg_untagged";
+
+/// The function that `SET column[…] = …` assigns the value of: of the column, the value and the subscripts.
+pub(crate) const ASSIGNED: &str = "jsonb_assigned";
 
 /// The functions with overloads.
 const FAMILIES: &[&[call::Function]] = &[
@@ -84,6 +87,7 @@ pub(crate) fn named(name: &str, style: Style) -> Option<Arc<ScalarUDF>> {
         .or_else(|| conditional::function(name))
         .or_else(|| missing::function(name))
         .or_else(|| array::function(name))
+        .or_else(|| json::record::function(name, style))
         .or_else(|| json::function(name, style))
         .or_else(|| sleep::function(name, style))
 }

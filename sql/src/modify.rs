@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use datafusion::sql::sqlparser::ast::{
-    self, Delete, Expr, Ident, SetExpr, TableFactor, TableWithJoins, Update, UpdateTableFromKind,
+    self, Delete, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, SetExpr,
+    TableFactor, TableWithJoins, Update, UpdateTableFromKind,
 };
 use futures::TryStreamExt;
 use tidelog_storage::catalog::Identity;
@@ -16,6 +17,7 @@ use tidelog_storage::{
 
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
+use crate::functions;
 use crate::output::{self, OutputColumn};
 use crate::parse::{item, parse_expression, parse_query, quoted};
 use crate::plan::{parameter_types, subqueries};
@@ -184,7 +186,13 @@ impl Session {
 
     fn changes(&self, update: &Update, table: &TableDef) -> Result<Changes, SqlError> {
         let mut changes = Changes::default();
-        for (index, value) in assigned_columns(&update.assignments, table)? {
+        let called = match &update.table.relation {
+            TableFactor::Table {
+                alias: Some(alias), ..
+            } => ddl::fold(&alias.name),
+            _ => table.name.clone(),
+        };
+        for (index, value) in assigned_columns(&update.assignments, table, &called)? {
             let column = &table.columns[index];
             check_assignable(column, &value)?;
             if column.generated.is_some() {
@@ -631,13 +639,27 @@ pub(crate) fn check_assignable(column: &ColumnDef, value: &Expr) -> Result<(), S
     Err(SqlError::new(ErrorKind::GeneratedAlways, message).detail(detail))
 }
 
-/// The columns that an UPDATE sets, and to what.
+/// The arguments of what an assignment to an element of a column is written as, without the column.
+fn element_assigned(value: &mut Expr) -> Option<&mut Vec<FunctionArg>> {
+    let Expr::Function(call) = value else {
+        return None;
+    };
+    match &mut call.args {
+        FunctionArguments::List(list) if call.name.to_string() == functions::ASSIGNED => {
+            Some(&mut list.args)
+        }
+        _ => None,
+    }
+}
+
+/// The columns that an UPDATE sets, and to what. Its table is called `called` there.
 pub(crate) fn assigned_columns(
     assignments: &[ast::Assignment],
     table: &TableDef,
+    called: &str,
 ) -> Result<Vec<(usize, Expr)>, SqlError> {
     let mut assigned: Vec<(usize, Expr)> = Vec::new();
-    let mut assign = |name: &ast::ObjectName, value: Expr| {
+    let mut assign = |name: &ast::ObjectName, mut value: Expr| {
         let column = name
             .0
             .first()
@@ -650,6 +672,16 @@ pub(crate) fn assigned_columns(
             );
             return Err(SqlError::new(ErrorKind::UndefinedColumn, message));
         };
+        let before = assigned.iter().position(|(known, _)| *known == index);
+        if let Some(args) = element_assigned(&mut value) {
+            let whole = match before {
+                Some(at) if element_assigned(&mut assigned[at].1).is_some() => {
+                    assigned.remove(at).1
+                }
+                _ => Expr::CompoundIdentifier(vec![quoted(called), quoted(&column)]),
+            };
+            args.insert(0, FunctionArg::Unnamed(FunctionArgExpr::Expr(whole)));
+        }
         if assigned.iter().any(|(known, _)| *known == index) {
             let message = format!("multiple assignments to same column \"{column}\"");
             return Err(SqlError::new(ErrorKind::SyntaxError, message));

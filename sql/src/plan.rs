@@ -38,12 +38,14 @@ mod arrays;
 mod calls;
 mod caseless;
 mod columns;
+mod comparable;
 mod conditional;
 mod dialect;
 pub(crate) mod digits;
 mod flatten;
 mod forms;
 pub(crate) mod frames;
+mod groups;
 mod hidden;
 mod inner;
 mod keys;
@@ -62,6 +64,7 @@ mod set_operations;
 mod sort_names;
 pub(crate) mod stars;
 pub(crate) mod subqueries;
+mod subscripts;
 mod syntax;
 mod tableoid;
 mod unnested;
@@ -149,6 +152,7 @@ impl Planner<'_> {
         unnested::tell_apart(&mut query);
         tableoid::resolve(&mut query, self.catalog, self.search_path);
         qualified::show_names(&mut query.body);
+        dialect::name_fields(&mut query, self.catalog, self.search_path);
         dialect::as_functions(&mut query);
         qualified::simplify(&mut query);
         names::follow_postgres(&mut query, &mut parameters, &|schema, name| {
@@ -162,7 +166,7 @@ impl Planner<'_> {
         keys::with_in_from(&mut query);
         dialect::write_numbers_out(&mut query);
         subqueries::simplify(&mut query)?;
-        conditional::distinctions_as_functions(&mut query);
+        conditional::as_functions(&mut query);
         limits::whole(&mut query)?;
         if self.pseudo_columns {
             stars::expand(&mut query, self.catalog, self.search_path)?;

@@ -56,7 +56,7 @@ impl<'a> Conflicts<'a> {
             OnConflictAction::DoUpdate(update) => Some(update),
         };
         if let Some(update) = update {
-            for (index, value) in assigned_columns(&update.assignments, table)? {
+            for (index, value) in assigned_columns(&update.assignments, table, "")? {
                 check_assignable(&table.columns[index], &value)?;
             }
         }
@@ -129,7 +129,7 @@ impl Session {
         let Some(update) = conflicts.update else {
             return Ok(());
         };
-        for (index, value) in assigned_columns(&update.assignments, table)? {
+        for (index, value) in assigned_columns(&update.assignments, table, &conflicts.alias)? {
             crate::row::infer_placeholder(types, &value, table.columns[index].ty)?;
         }
         let plan = self.plan_update(&conflicts.alias, update, table, &[], types, catalog)?;
@@ -296,7 +296,7 @@ impl Session {
         let catalog = scope.snapshot.catalog().clone();
         let plan = self.plan_update(alias, update, table, rows, &given, &catalog)?;
         let columns = output::columns(plan.schema().as_arrow())?;
-        let targets = assigned_columns(&update.assignments, table)?;
+        let targets = assigned_columns(&update.assignments, table, alias)?;
         let mut updated: Vec<Option<Row>> = vec![None; rows.len()];
         let mut batches = self.run(plan, scope, types, values).await?;
         while let Some(batch) = batches.try_next().await? {
@@ -366,7 +366,7 @@ impl Session {
         let (present, ordinal) = (quoted(alias), quoted(ORDINAL));
         let mut query = parse_query(&format!("SELECT {present}.{ordinal} FROM {from}"))?;
         if let ast::SetExpr::Select(select) = &mut *query.body {
-            for (_, value) in assigned_columns(&update.assignments, table)? {
+            for (_, value) in assigned_columns(&update.assignments, table, alias)? {
                 let value = if crate::row::is_default(&value) {
                     Expr::Value(ast::Value::Null.into())
                 } else {

@@ -4,6 +4,8 @@
 //! the byte order of keys is (table, partition, Seq or key values in order).
 //! Does not: know what the values under the keys hold.
 
+mod jsonb;
+
 use std::sync::Arc;
 
 use arrow::datatypes::i256;
@@ -213,6 +215,7 @@ pub(crate) fn put_value(out: &mut Vec<u8>, ty: ColumnType, value: DatumRef<'_>) 
         }
         // By where its label stands; a label that the type lacks is no value.
         (ColumnType::Enum(of), DatumRef::Text(v)) => put_float8(out, of.definition().order(v)?),
+        (ColumnType::Jsonb, DatumRef::Text(v)) => jsonb::put(out, v)?,
         (ty, DatumRef::Text(v)) if ty.is_textual() => put_escaped(out, v.as_bytes()),
         (ColumnType::Bool, DatumRef::Bool(v)) => out.push(v.into()),
         (ColumnType::Bytea, DatumRef::Bytea(v)) => put_escaped(out, v),

@@ -307,7 +307,6 @@ fn assignments_to_elements_are_refused_by_name() {
     peer.run("CREATE TABLE el (id int PRIMARY KEY, a int[], j jsonb, n int);");
     for statement in [
         "UPDATE el SET a[1] = 9",
-        "UPDATE el SET j['a'] = '5' WHERE id = 1",
         "UPDATE el AS e SET n = (SELECT max(1, 2)), a[1:2] = '{1,2}'",
         "INSERT INTO el VALUES (1) ON CONFLICT (id) DO UPDATE SET n = 1, a[1] = 3",
     ] {
@@ -315,7 +314,8 @@ fn assignments_to_elements_are_refused_by_name() {
             .try_run(&format!("\\set VERBOSITY verbose\n{statement};"))
             .unwrap_err();
         assert!(
-            said.contains("0A000: an assignment to an element of a column"),
+            said.contains("0A000: an assignment to an element of an array")
+                || said.contains("0A000: an assignment to a slice"),
             "{said}"
         );
     }

@@ -562,6 +562,11 @@ impl ArrayFunction {
             {
                 Ok(ColumnType::Char.field(&self.name, true))
             }
+            (Op::Element, DataType::Utf8)
+                if output::column_type(array).is_ok_and(|ty| ty == ColumnType::Jsonb) =>
+            {
+                Ok(ColumnType::Jsonb.field(&self.name, true))
+            }
             (_, DataType::List(_) | DataType::Null) => {
                 let mut field = array.as_ref().clone();
                 // What is made of a vector is an array.
@@ -579,6 +584,10 @@ impl ArrayFunction {
                 output::column_type(field).map_or("unknown".to_string(), crate::types::name)
             })
             .collect();
+        if self.op == Op::Slice && names.first().is_some_and(|ty| ty == "jsonb") {
+            let message = "jsonb subscript does not support slices";
+            return external(SqlError::new(ErrorKind::DatatypeMismatch, message));
+        }
         if matches!(self.op, Op::Element | Op::Slice) {
             let message = format!(
                 "cannot subscript type {} because it does not support subscripting",

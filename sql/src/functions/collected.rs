@@ -2,7 +2,6 @@
 //! `percentile_disc`, `percentile_cont`, and `min` and `max` of types that do not sort as their Arrow types do. Each has
 //! an order of its own, so that any of them stand beside each other.
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
@@ -369,19 +368,13 @@ impl Rows {
             let options = SortOptions::new(*descending, *nulls_first);
             keys.push((self.width + n, options));
         }
-        let plain = SortOptions::new(false, false);
-        if self.distinct {
-            // Equal rows come together; DISTINCT alone gives them in their order, as PostgreSQL's sort does.
-            keys.extend((0..self.width).map(|n| (n, plain)));
-        }
         if !keys.is_empty() {
             let rows = sort_rows(columns, &keys)?;
             indices.sort_by(|a, b| rows[*a as usize].cmp(&rows[*b as usize]));
-        }
-        if self.distinct {
-            let whole: Vec<(usize, SortOptions)> = (0..self.width).map(|n| (n, plain)).collect();
-            let rows = sort_rows(columns, &whole)?;
-            indices.dedup_by(|a, b| rows[*a as usize].cmp(&rows[*b as usize]) == Ordering::Equal);
+            if self.distinct {
+                // Each argument is a sort key, so that equal rows stand together.
+                indices.dedup_by(|a, b| rows[*a as usize] == rows[*b as usize]);
+            }
         }
         Ok(indices)
     }
@@ -425,7 +418,8 @@ impl Rows {
     }
 
     fn mode(&self, columns: &[ArrayRef], indices: &[u32]) -> Result<ScalarValue> {
-        let rows = sort_rows(columns, &[(0, SortOptions::new(false, false))])?;
+        // Values are equal where their sort key is.
+        let rows = sort_rows(columns, &[(self.width, SortOptions::new(false, false))])?;
         let mut best: Option<(usize, u32)> = None;
         let equal = |a: &u32, b: &u32| rows[*a as usize] == rows[*b as usize];
         for group in indices.chunk_by(equal) {

@@ -20,6 +20,10 @@ pub(crate) const DISTINCT: &str = "pg_distinct";
 /// What `a IS NOT DISTINCT FROM b` is planned as.
 pub(crate) const NOT_DISTINCT: &str = "pg_not_distinct";
 
+/// What CASE is planned as, with conditions and with a value that is compared.
+pub(crate) const CASE: &str = "pg_case";
+pub(crate) const CASE_OF: &str = "pg_case_of";
+
 /// The function of this name, if it is one of them.
 pub(super) fn function(name: &str) -> Option<Arc<ScalarUDF>> {
     let (name, gives, count) = match name {
@@ -34,6 +38,8 @@ pub(super) fn function(name: &str) -> Option<Arc<ScalarUDF>> {
         "enum_first" => ("enum_first", Gives::Known, Some(1)),
         "enum_last" => ("enum_last", Gives::Known, Some(1)),
         "enum_range" => ("enum_range", Gives::Array, None),
+        CASE => (CASE, Gives::Result(0), None),
+        CASE_OF => (CASE_OF, Gives::Result(1), None),
         DISTINCT => (DISTINCT, Gives::Bool, Some(2)),
         NOT_DISTINCT => (NOT_DISTINCT, Gives::Bool, Some(2)),
         _ => return None,
@@ -54,6 +60,8 @@ pub(super) fn function(name: &str) -> Option<Arc<ScalarUDF>> {
 enum Gives {
     /// That of the first operand that is no bare string or NULL.
     Known,
+    /// The same of the results of CASE, before whose conditions so many operands stand.
+    Result(usize),
     /// An array of this.
     Array,
     /// That of an operand.
@@ -66,6 +74,19 @@ struct Untyped {
     name: &'static str,
     gives: Gives,
     signature: Signature,
+}
+
+/// Numbers by which types of numbers take values of the ones before them.
+fn width(field: &Field) -> Option<usize> {
+    Some(match field.data_type() {
+        DataType::Int16 => 0,
+        DataType::Int32 => 1,
+        DataType::Int64 => 2,
+        ty if ty.is_decimal() => 3,
+        DataType::Float32 => 4,
+        DataType::Float64 => 5,
+        _ => return None,
+    })
 }
 
 impl ScalarUDFImpl for Untyped {
@@ -82,16 +103,30 @@ impl ScalarUDFImpl for Untyped {
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
-        let is_open = |field: &FieldRef| match field.data_type() {
+        let is_open = |field: &&FieldRef| match field.data_type() {
             DataType::Null => true,
             DataType::Utf8 => field.metadata().is_empty(),
             _ => false,
         };
-        let fields = args.arg_fields;
-        let known = fields.iter().find(|field| !is_open(field));
+        let fields: Vec<&FieldRef> = match self.gives {
+            Gives::Result(first) => {
+                let operands = &args.arg_fields[first..];
+                let last = operands.len() - 1;
+                let results = operands.iter().enumerate();
+                let results = results.filter(|(at, _)| at % 2 == 1 || *at == last);
+                results.map(|(_, result)| result).collect()
+            }
+            _ => args.arg_fields.iter().collect(),
+        };
+        let known = fields.iter().filter(|field| !is_open(field));
+        // Of numbers the widest, of others the first.
+        let known = known.reduce(|first, field| match (width(first), width(field)) {
+            (Some(own), Some(other)) if other > own => field,
+            _ => first,
+        });
         let known: &Field = known.unwrap_or(&fields[0]);
         let field = match self.gives {
-            Gives::Known => known.clone(),
+            Gives::Known | Gives::Result(_) => known.clone(),
             Gives::Operand(at) => fields[at].as_ref().clone(),
             Gives::Bool => Field::new(self.name, DataType::Boolean, true),
             Gives::Array => {

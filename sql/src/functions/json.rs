@@ -1,6 +1,7 @@
 //! Operators and functions of json and jsonb, on their text.
 
 mod edit;
+pub(crate) mod record;
 
 use std::sync::Arc;
 
@@ -23,6 +24,9 @@ use crate::output;
 use crate::text::Style;
 use crate::text::jsonb::scan::{self, Kind};
 use crate::text::jsonb::{canonical, object};
+
+/// What stands before a row or an array that is an element of `json_agg`.
+pub(crate) const NEW_LINE: &str = "\n ";
 
 /// What a function does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,10 +52,16 @@ enum Op {
     BuildObject,
     BuildArray,
     ToJson,
+    /// The same as an element of `json_agg`, where rows and arrays begin lines.
+    Element,
     StripNulls,
     Pretty,
     Set,
+    /// `jsonb_set_lax`, which says what a NULL means.
+    SetLax,
     Insert,
+    /// `SET column[…] = …`: of the column, the value, whether its first subscript is an integer, and its subscripts.
+    Assign,
     /// The elements of an array, as an array of SQL.
     Elements {
         text: bool,
@@ -62,10 +72,12 @@ enum Op {
     Values {
         text: bool,
     },
-    /// An array of SQL, whose elements are json, as one of json (`json_agg`).
+    /// An array of SQL as one of json (`json_agg`).
     ArrayOf,
     /// Two arrays of SQL as an object (`json_object_agg`).
     ObjectOf,
+    /// One or two arrays of SQL as an object of texts (`json_object`).
+    Object,
 }
 
 /// The function of an operator between json and something else; `None` when it is none of json's.
@@ -124,6 +136,7 @@ pub(crate) fn function(name: &str, style: Style) -> Option<Arc<ScalarUDF>> {
     };
     let op = match (rest, name) {
         (_, "to_json" | "array_to_json") => return Some(udf(name, Op::ToJson, false, style)),
+        (_, "json_element") => return Some(udf(name, Op::Element, false, style)),
         (_, "to_jsonb") => return Some(udf(name, Op::ToJson, true, style)),
         ("typeof", _) => Op::Typeof,
         ("array_length", _) => Op::ArrayLength,
@@ -133,8 +146,21 @@ pub(crate) fn function(name: &str, style: Style) -> Option<Arc<ScalarUDF>> {
         ("pretty", _) => Op::Pretty,
         ("extract_path", _) => Op::Path { text: false },
         ("extract_path_text", _) => Op::Path { text: true },
+        ("array_element" | "object_field", _) => Op::Get { text: false },
+        ("array_element_text" | "object_field_text", _) => Op::Get { text: true },
+        ("concat", _) if jsonb => Op::Concat,
+        ("contains", _) if jsonb => Op::Contains,
+        ("contained", _) if jsonb => Op::ContainedBy,
+        ("exists", _) if jsonb => Op::Exists,
+        ("exists_any", _) if jsonb => Op::ExistsAny,
+        ("exists_all", _) if jsonb => Op::ExistsAll,
+        ("delete", _) if jsonb => Op::Delete,
+        ("delete_path", _) if jsonb => Op::DeletePath,
+        ("object", _) => Op::Object,
         ("set", _) if jsonb => Op::Set,
+        ("set_lax", _) if jsonb => Op::SetLax,
         ("insert", _) if jsonb => Op::Insert,
+        ("assigned", super::ASSIGNED) => Op::Assign,
         ("list_of_elements", _) => Op::Elements { text: false },
         ("list_of_elements_text", _) => Op::Elements { text: true },
         ("list_of_keys", _) => Op::Keys,
@@ -159,6 +185,14 @@ pub(crate) fn arguments(name: &str) -> Option<Vec<ColumnType>> {
     let rest = name.split_once('_')?.1;
     Some(match rest {
         "set" | "insert" => vec![json, path, json],
+        "set_lax" => vec![json, path, json, ColumnType::Bool, ColumnType::Text],
+        "object" => vec![path, path],
+        "concat" | "contains" | "contained" => vec![json, json],
+        "exists_any" | "exists_all" | "delete_path" => vec![json, path],
+        "exists" | "delete" | "object_field" | "object_field_text" => {
+            vec![json, ColumnType::Text]
+        }
+        "array_element" | "array_element_text" => vec![json, ColumnType::Int4],
         "typeof" | "array_length" | "strip_nulls" | "pretty" => vec![json],
         "extract_path" | "extract_path_text" => vec![json],
         rest if rest.starts_with("list_of_") => vec![json],
@@ -222,6 +256,19 @@ impl<'a> Arg<'a> {
         }
     }
 
+    /// The texts of the arrays that it has as elements.
+    fn inner(&self) -> Vec<Vec<Option<String>>> {
+        let mut rows = Vec::new();
+        if let DatumRef::Array(elements) = self.value {
+            elements.for_each(|element| {
+                if let Some(value @ DatumRef::Array(_)) = element {
+                    rows.push(Arg { value, ty: self.ty }.texts());
+                }
+            });
+        }
+        rows
+    }
+
     fn texts(&self) -> Vec<Option<String>> {
         let mut texts = Vec::new();
         if let DatumRef::Array(elements) = self.value {
@@ -240,12 +287,44 @@ fn refused(message: &str) -> SqlError {
     SqlError::new(ErrorKind::InvalidParameterValue, message)
 }
 
+/// `json #- path`
+fn delete_path(json: &str, steps: &[Option<String>]) -> std::result::Result<Datum, SqlError> {
+    if scan::kind(json).is_scalar() {
+        return Err(refused("cannot delete path in scalar"));
+    }
+    Ok(Datum::Text(match scan::is_empty(json) {
+        true => json.to_string(),
+        false => edit::delete_path(json, edit::Path::new(steps))?,
+    }))
+}
+
+/// `jsonb_set`
+fn set(
+    json: &str,
+    steps: &[Option<String>],
+    value: &str,
+    create: bool,
+) -> std::result::Result<Datum, SqlError> {
+    if scan::kind(json).is_scalar() {
+        return Err(refused("cannot set path in scalar"));
+    }
+    Ok(Datum::Text(match scan::is_empty(json) && !create {
+        true => json.to_string(),
+        false => edit::set(json, edit::Path::new(steps), value, create)?,
+    }))
+}
+
 impl JsonFunction {
-    fn result_type(&self) -> ColumnType {
-        let json = match self.jsonb {
+    /// The type of json that it is of.
+    fn json(&self) -> ColumnType {
+        match self.jsonb {
             true => ColumnType::Jsonb,
             false => ColumnType::Json,
-        };
+        }
+    }
+
+    fn result_type(&self) -> ColumnType {
+        let json = self.json();
         let list = |text: bool| match (text, self.jsonb) {
             (true, _) => ColumnType::Array(ElementType::Text),
             (false, true) => ColumnType::Array(ElementType::Jsonb),
@@ -276,7 +355,10 @@ impl JsonFunction {
     }
 
     fn eval(&self, args: &[Arg<'_>]) -> std::result::Result<Datum, SqlError> {
-        let strict = !matches!(self.op, Op::BuildObject | Op::BuildArray | Op::ObjectOf);
+        let strict = !matches!(
+            self.op,
+            Op::BuildObject | Op::BuildArray | Op::ObjectOf | Op::SetLax | Op::Assign
+        );
         if strict && args.iter().any(|arg| arg.value == DatumRef::Null) {
             return Ok(Datum::Null);
         }
@@ -371,6 +453,13 @@ impl JsonFunction {
                 })
             }
             Op::ToJson => Datum::Text(self.json_of(&args[0])?),
+            Op::Element => {
+                let json = self.json_of(&args[0])?;
+                Datum::Text(match args[0].ty {
+                    ColumnType::Array(_) => format!("{NEW_LINE}{json}"),
+                    _ => json,
+                })
+            }
             Op::BuildArray => {
                 let elements = args.iter().map(|arg| self.json_of(arg));
                 let elements = elements.collect::<std::result::Result<Vec<_>, _>>()?;
@@ -378,33 +467,59 @@ impl JsonFunction {
             }
             Op::BuildObject => self.build_object(args)?,
             Op::ArrayOf => {
-                let elements: Vec<String> = args[0]
-                    .texts()
-                    .into_iter()
-                    .map(|element| element.unwrap_or_else(|| "null".to_string()))
-                    .collect();
-                Datum::Text(format!("[{}]", elements.join(", ")))
+                let elements = match args[0].value {
+                    DatumRef::Array(elements) => elements.to_vec(),
+                    _ => Vec::new(),
+                };
+                let ty = match args[0].ty {
+                    ColumnType::Array(element) => element.into(),
+                    ty => ty,
+                };
+                let elements = elements.iter().map(|element| {
+                    let value = element.as_ref();
+                    match value {
+                        DatumRef::Text(json) if ty == self.json() => Ok(json.to_string()),
+                        value => self.json_of(&Arg { value, ty }),
+                    }
+                });
+                let elements = elements.collect::<std::result::Result<Vec<_>, _>>()?;
+                let elements = elements.join(", ");
+                // Nothing stands before the first.
+                let elements = elements.strip_prefix(NEW_LINE).unwrap_or(&elements);
+                Datum::Text(format!("[{elements}]"))
             }
             Op::ObjectOf => self.object_of(&args[0], &args[1])?,
             Op::Concat => Datum::Text(edit::concat(json, args[1].text().unwrap_or_default())?),
-            Op::Delete => Datum::Text(match (args[1].text(), args[1].integer()) {
-                (Some(key), _) => edit::delete_keys(json, &[key.to_string()])?,
-                (None, Some(index)) => edit::delete_index(json, index)?,
-                (None, None) => {
-                    let keys: Vec<String> = args[1].texts().into_iter().flatten().collect();
-                    edit::delete_keys(json, &keys)?
+            Op::Delete => Datum::Text(match args[1].integer() {
+                Some(index) => edit::delete_index(json, index)?,
+                None => {
+                    let keys = args[1..].iter().flat_map(|arg| match arg.text() {
+                        Some(key) => vec![Some(key.to_string())],
+                        None => arg.texts(),
+                    });
+                    edit::delete_keys(json, &keys.flatten().collect::<Vec<_>>())?
                 }
             }),
-            Op::DeletePath => {
-                let steps = args[1].texts();
-                if scan::kind(json).is_scalar() {
-                    return Err(refused("cannot delete path in scalar"));
+            Op::DeletePath => return delete_path(json, &args[1].texts()),
+            Op::Object => self.object(args)?,
+            Op::SetLax => return self.set_lax(args),
+            Op::Assign => {
+                let [column, value, of_array, subscripts @ ..] = args else {
+                    return Err(refused("an assignment to nothing"));
+                };
+                let steps = subscripts.iter().map(|of| of.text().map(str::to_string));
+                let steps: Vec<_> = steps.collect();
+                if steps.contains(&None) {
+                    let message = "jsonb subscript in assignment must not be null";
+                    return Err(SqlError::new(ErrorKind::NullValueNotAllowed, message));
                 }
-                let path = edit::Path::new(&steps);
-                Datum::Text(match scan::is_empty(json) {
-                    true => json.to_string(),
-                    false => edit::delete_path(json, path)?,
-                })
+                let json = match (column.text(), of_array.value) {
+                    (Some(json), _) => json,
+                    (None, DatumRef::Bool(true)) => "[]",
+                    (None, _) => "{}",
+                };
+                let value = value.text().unwrap_or("null");
+                Datum::Text(edit::assign(json, edit::Path::new(&steps), value)?)
             }
             Op::Set | Op::Insert => {
                 let steps = args[1].texts();
@@ -413,15 +528,13 @@ impl JsonFunction {
                     Some(DatumRef::Bool(flag)) => flag,
                     _ => self.op == Op::Set,
                 };
+                if self.op == Op::Set {
+                    return set(json, &steps, value, flag);
+                }
                 if scan::kind(json).is_scalar() {
                     return Err(refused("cannot set path in scalar"));
                 }
-                let path = edit::Path::new(&steps);
-                Datum::Text(match self.op {
-                    Op::Set if scan::is_empty(json) && !flag => json.to_string(),
-                    Op::Set => edit::set(json, path, value, flag)?,
-                    _ => edit::insert(json, path, value, flag)?,
-                })
+                Datum::Text(edit::insert(json, edit::Path::new(&steps), value, flag)?)
             }
             Op::StripNulls => Datum::Text(edit::strip_nulls(json, self.jsonb)),
             Op::Pretty => Datum::Text(edit::pretty(json)),
@@ -473,6 +586,84 @@ impl JsonFunction {
             members.push((key, value.unwrap_or_else(|| "null".to_string())));
         }
         Ok(Datum::Text(self.written(members, "{ ", " }")))
+    }
+
+    /// An object of texts: of pairs of them, or of names and values.
+    fn object(&self, args: &[Arg<'_>]) -> std::result::Result<Datum, SqlError> {
+        let wrong = |message: &str| SqlError::new(ErrorKind::ArraySubscriptError, message);
+        let (keys, values): (Vec<_>, Vec<_>) = match args {
+            [pairs] => {
+                let mut texts = pairs.texts();
+                let inner = pairs.inner();
+                if inner.iter().any(|row| row.len() != 2) {
+                    return Err(wrong("array must have two columns"));
+                }
+                if !inner.is_empty() {
+                    texts = inner.concat();
+                }
+                if !texts.len().is_multiple_of(2) {
+                    return Err(wrong("array must have even number of elements"));
+                }
+                let pairs = texts.chunks_mut(2);
+                pairs.map(|pair| (pair[0].take(), pair[1].take())).unzip()
+            }
+            [keys, values, ..] => (keys.texts(), values.texts()),
+            [] => return Err(refused("an object of nothing")),
+        };
+        if keys.len() != values.len() {
+            return Err(wrong("mismatched array dimensions"));
+        }
+        let mut members = Vec::new();
+        for (key, value) in keys.into_iter().zip(values) {
+            let key = key.ok_or_else(|| {
+                let message = "null value not allowed for object key";
+                SqlError::new(ErrorKind::NullValueNotAllowed, message)
+            })?;
+            let mut shown = String::new();
+            match value {
+                Some(value) => write_string(&value, &mut shown),
+                None => shown.push_str("null"),
+            }
+            members.push((key, shown));
+        }
+        Ok(Datum::Text(self.written(members, "{", "}")))
+    }
+
+    fn set_lax(&self, args: &[Arg<'_>]) -> std::result::Result<Datum, SqlError> {
+        let [json, path, value, options @ ..] = args else {
+            return Err(refused("jsonb_set_lax of too little"));
+        };
+        let is_null = |arg: &Arg<'_>| arg.value == DatumRef::Null;
+        let create = match options.first().map(|arg| arg.value) {
+            Some(DatumRef::Bool(create)) => Some(create),
+            Some(_) => None,
+            None => Some(true),
+        };
+        let Some(create) = create.filter(|_| !is_null(json) && !is_null(path)) else {
+            return Ok(Datum::Null);
+        };
+        let treatment = options.get(1).map_or(Some("use_json_null"), Arg::text);
+        let json = json.text().unwrap_or_default();
+        let steps = path.texts();
+        let value = match (treatment, value.text()) {
+            (Some(_), Some(value)) => value,
+            (Some("use_json_null"), None) => "null",
+            (Some("delete_key"), None) => return delete_path(json, &steps),
+            (Some("return_target"), None) => return Ok(Datum::Text(json.to_string())),
+            (Some("raise_exception"), None) => {
+                let message = "JSON value must not be null";
+                let error = SqlError::new(ErrorKind::NullValueNotAllowed, message);
+                return Err(error
+                    .detail("Exception was raised because null_value_treatment is \"raise_exception\".")
+                    .hint("To avoid, either change the null_value_treatment argument or ensure that an SQL NULL is not passed."));
+            }
+            _ => {
+                return Err(refused(
+                    "null_value_treatment must be \"delete_key\", \"return_target\", \"use_json_null\", or \"raise_exception\"",
+                ));
+            }
+        };
+        set(json, &steps, value, create)
     }
 
     /// An object's text; as PostgreSQL spaces those of type json.

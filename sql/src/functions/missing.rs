@@ -12,18 +12,16 @@ use datafusion::logical_expr::{
 use super::call;
 use crate::error::SqlError;
 
-const NAMES: [&str; 54] = [
+const NAMES: [&str; 51] = [
     // In a select list, where each row is a record.
     "json_each",
     "json_each_text",
     "jsonb_each",
     "jsonb_each_text",
-    "json_object",
     "json_populate_record",
     "json_populate_recordset",
     "json_to_record",
     "json_to_recordset",
-    "jsonb_object",
     "jsonb_path_exists",
     "jsonb_path_exists_tz",
     "jsonb_path_match",
@@ -36,7 +34,6 @@ const NAMES: [&str; 54] = [
     "jsonb_path_query_tz",
     "jsonb_populate_record",
     "jsonb_populate_recordset",
-    "jsonb_set_lax",
     "jsonb_to_record",
     "jsonb_to_recordset",
     "array_to_tsvector",

@@ -1,41 +1,78 @@
-//! What arrays are sorted by: bytes in the order of PostgreSQL's comparison, in which NULL is the last element.
+//! What values are sorted by whose Arrow type sorts otherwise: bytes in the order of PostgreSQL's comparison.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, StringArray};
-use arrow::datatypes::DataType;
+use arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, ListArray, StringArray};
+use arrow::datatypes::{DataType, Field};
 use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use tidelog_storage::datum::datum_at;
-use tidelog_storage::{ColumnType, DatumRef, key};
+use tidelog_storage::{ColumnType, DatumRef, ElementType, key};
 
-/// The function that gives what arrays of this type are sorted by.
-pub(crate) fn array_order(ty: ColumnType) -> Arc<ScalarUDF> {
-    Arc::new(ScalarUDF::from(ArrayOrder {
+use crate::output;
+
+/// The function that gives what values of this type are sorted by. NULL is the last element of an array.
+pub(crate) fn by_value(ty: ColumnType) -> Arc<ScalarUDF> {
+    Arc::new(ScalarUDF::from(Order {
         ty,
+        of_elements: false,
+        signature: Signature::any(1, Volatility::Immutable),
+    }))
+}
+
+/// The function that gives an array of what the elements of an array are sorted by.
+pub(crate) fn elements_by_value(element: ElementType) -> Arc<ScalarUDF> {
+    Arc::new(ScalarUDF::from(Order {
+        ty: element.into(),
+        of_elements: true,
         signature: Signature::any(1, Volatility::Immutable),
     }))
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct ArrayOrder {
+struct Order {
     ty: ColumnType,
+    /// Whether it is of the elements of arrays, each on its own.
+    of_elements: bool,
     signature: Signature,
 }
 
-impl ArrayOrder {
-    fn orders(&self, arrays: &ArrayRef) -> Result<ArrayRef> {
+fn item() -> Arc<Field> {
+    Arc::new(Field::new_list_field(DataType::Binary, true))
+}
+
+impl Order {
+    fn orders(&self, values: &ArrayRef) -> Result<ArrayRef> {
+        if values.data_type().is_null() {
+            let ty = self.return_type(&[])?;
+            return Ok(arrow::array::new_null_array(&ty, values.len()));
+        }
+        if self.of_elements {
+            let list = values.as_list_opt::<i32>().ok_or_else(unordered)?;
+            let orders = self.of_values(list.values())?;
+            let (offsets, nulls) = (list.offsets().clone(), list.nulls().cloned());
+            return Ok(Arc::new(ListArray::try_new(
+                item(),
+                offsets,
+                orders,
+                nulls,
+            )?));
+        }
+        self.of_values(values)
+    }
+
+    fn of_values(&self, values: &ArrayRef) -> Result<ArrayRef> {
+        let values = output::conform(values, self.ty)
+            .map_err(|error| DataFusionError::External(Box::new(error)))?;
         let mut orders = BinaryBuilder::new();
-        for at in 0..arrays.len() {
-            match datum_at(arrays, at) {
+        for at in 0..values.len() {
+            match datum_at(&values, at) {
                 Some(DatumRef::Null) => orders.append_null(),
                 value => {
                     let bytes = value.and_then(|value| key::sortable(self.ty, value));
-                    orders.append_value(bytes.ok_or_else(|| {
-                        DataFusionError::NotImplemented("the order of these arrays".to_string())
-                    })?);
+                    orders.append_value(bytes.ok_or_else(unordered)?);
                 }
             }
         }
@@ -43,9 +80,16 @@ impl ArrayOrder {
     }
 }
 
-impl ScalarUDFImpl for ArrayOrder {
+fn unordered() -> DataFusionError {
+    DataFusionError::NotImplemented("the order of these values".to_string())
+}
+
+impl ScalarUDFImpl for Order {
     fn name(&self) -> &str {
-        "array_order"
+        match self.of_elements {
+            true => "elements_order",
+            false => "value_order",
+        }
     }
 
     fn signature(&self) -> &Signature {
@@ -53,7 +97,10 @@ impl ScalarUDFImpl for ArrayOrder {
     }
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Binary)
+        Ok(match self.of_elements {
+            true => DataType::List(item()),
+            false => DataType::Binary,
+        })
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -62,7 +109,7 @@ impl ScalarUDFImpl for ArrayOrder {
                 let order = self.orders(&value.to_array()?)?;
                 ColumnarValue::Scalar(ScalarValue::try_from_array(&order, 0)?)
             }
-            ColumnarValue::Array(arrays) => ColumnarValue::Array(self.orders(arrays)?),
+            ColumnarValue::Array(values) => ColumnarValue::Array(self.orders(values)?),
         })
     }
 }

@@ -1,5 +1,7 @@
 //! Forms of PostgreSQL's grammar that sqlparser does not know, in ones that it does; or refused by their names.
 
+mod elements;
+
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
@@ -25,6 +27,7 @@ pub(super) fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<(), SqlError> {
         precise_interval(tokens, at);
         limit_before_lock(tokens, at);
         call_of_session(tokens, at);
+        name_record(tokens, at);
         at += 1;
     }
     Ok(())
@@ -56,8 +59,7 @@ fn token(token: Token, like: &TokenWithSpan) -> TokenWithSpan {
     }
 }
 
-/// SEARCH and CYCLE of recursive queries, EXCLUDE of window frames but for NO OTHERS, which is the default, and assignments to
-/// elements.
+/// SEARCH and CYCLE of recursive queries, and EXCLUDE of window frames but for NO OTHERS, which is the default.
 fn refuse(tokens: &mut Vec<TokenWithSpan>) -> Result<(), SqlError> {
     let mut at = 1;
     while at < tokens.len() {
@@ -99,10 +101,7 @@ fn refuse(tokens: &mut Vec<TokenWithSpan>) -> Result<(), SqlError> {
                     _ => {}
                 }
             }
-            "SET" if assigns_element(tokens, at + 1) => {
-                let what = "an assignment to an element of a column (SET column[…] = …)";
-                return Err(SqlError::unsupported(what));
-            }
+            "SET" => elements::assign(tokens, at + 1)?,
             _ => {}
         }
         at += 1;
@@ -110,26 +109,32 @@ fn refuse(tokens: &mut Vec<TokenWithSpan>) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// Whether a column with a subscript stands among the targets of the assignments that begin here.
-fn assigns_element(tokens: &[TokenWithSpan], begin: usize) -> bool {
-    let (mut depth, mut begins) = (0, true);
-    for at in begin..tokens.len() {
-        let is_column = matches!(tokens[at].token, Token::Word(_));
-        if begins && is_column && is(tokens, at + 1, &Token::LBracket) {
-            return true;
-        }
-        begins = depth == 0 && tokens[at].token == Token::Comma;
-        match tokens[at].token {
-            Token::LParen | Token::LBracket => depth += 1,
-            Token::RParen | Token::RBracket => depth -= 1,
+/// `json_to_record(…) AS (a int)` under the name that it has then, the function's: sqlparser wants one.
+fn name_record(tokens: &mut Vec<TokenWithSpan>, at: usize) {
+    let begins = word(tokens, at) == "AS"
+        && at > 0
+        && is(tokens, at - 1, &Token::RParen)
+        && is(tokens, at + 1, &Token::LParen);
+    if !begins {
+        return;
+    }
+    let mut depth = 0;
+    let open = (0..at).rev().find(|before| {
+        match tokens[*before].token {
+            Token::RParen => depth += 1,
+            Token::LParen => depth -= 1,
             _ => {}
         }
-        let ends = matches!(word(tokens, at).as_str(), "FROM" | "WHERE" | "RETURNING");
-        if depth < 0 || depth == 0 && ends {
-            return false;
-        }
+        depth == 0
+    });
+    let Some(function) = open.and_then(|open| open.checked_sub(1)) else {
+        return;
+    };
+    let name = word(tokens, function);
+    if name.ends_with("_TO_RECORD") || name.ends_with("_TO_RECORDSET") {
+        let name = tokens[function].clone();
+        tokens.insert(at + 1, name);
     }
-    false
 }
 
 /// Takes `[NOT] DEFERRABLE` out of a transaction's characteristics. It has a serializable transaction that only reads

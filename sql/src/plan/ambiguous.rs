@@ -3,12 +3,12 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    self, Expr, OrderByKind, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr,
+    self, Expr, OrderByKind, Query, Select, SelectItem, SetExpr,
 };
 use tidelog_storage::Catalog;
 
 use super::names::name_of;
-use super::rows::{Relation, Rows};
+use super::relations::{Relation, Relations};
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::walk::Walk;
@@ -19,21 +19,20 @@ pub(super) fn check(
     catalog: &Catalog,
     search_path: &[String],
 ) -> Result<(), SqlError> {
-    let mut orders = Orders(Rows::new(catalog, search_path));
+    let mut orders = Orders(Relations::new(catalog, search_path));
     match query.walk(&mut orders) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
     }
 }
 
-struct Orders<'a>(Rows<'a>);
+struct Orders<'a>(Relations<'a>);
 
 impl ast::Visitor for Orders<'_> {
     type Break = SqlError;
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<SqlError> {
-        let tables = query.with.iter().flat_map(|with| &with.cte_tables);
-        tables.for_each(|cte| self.0.know(cte));
+        self.0.know_all(query);
         let Some(OrderByKind::Expressions(keys)) = query.order_by.as_ref().map(|by| &by.kind)
         else {
             return ControlFlow::Continue(());
@@ -74,34 +73,16 @@ impl Orders<'_> {
 
     /// Whether columns of this name differ; `None` where that is not known.
     fn of_select(&self, select: &Select, name: &str) -> Option<bool> {
-        let relations = self.0.relations(&select.from);
+        let relations = self.0.of(&select.from);
         let mut sources = Vec::new();
-        for item in &select.projection {
-            match item {
-                SelectItem::UnnamedExpr(expr) => {
-                    if name_of(expr).is_some_and(|(own, _)| own == name) {
-                        sources.push(source(expr, &relations)?);
-                    }
-                }
-                SelectItem::ExprWithAlias { expr, alias } => {
-                    if ddl::fold(alias) == name {
-                        sources.push(source(expr, &relations)?);
-                    }
-                }
-                SelectItem::Wildcard(_) => {
-                    for relation in self.0.starred(&select.from)? {
-                        sources.extend(column_of(&relation, name)?);
-                    }
-                }
-                SelectItem::QualifiedWildcard(
-                    SelectItemQualifiedWildcardKind::ObjectName(of),
-                    _,
-                ) => {
-                    let of = ddl::fold(of.0.last()?.as_ident()?);
-                    let relation = relations.iter().find(|(relation, _)| *relation == of)?;
-                    sources.extend(column_of(relation, name)?);
-                }
+        for item in &self.0.spelled_out(select)? {
+            let (own, expr) = match item {
+                SelectItem::UnnamedExpr(expr) => (name_of(expr).map(|(own, _)| own), expr),
+                SelectItem::ExprWithAlias { expr, alias } => (Some(ddl::fold(alias)), expr),
                 _ => return None,
+            };
+            if own.as_deref() == Some(name) {
+                sources.push(source(expr, &relations)?);
             }
         }
         Some(sources.windows(2).any(|two| two[0] != two[1]))
@@ -109,9 +90,13 @@ impl Orders<'_> {
 }
 
 /// The column of this name that a relation has, if it has one; `None` where its columns are not known.
-fn column_of((relation, columns): &Relation, name: &str) -> Option<Option<Source>> {
-    let has = columns.as_ref()?.iter().any(|column| column == name);
-    Some(has.then(|| Source::Column(relation.clone(), name.to_string())))
+fn column_of(relation: &Relation, name: &str) -> Option<Option<Source>> {
+    let has = relation
+        .columns
+        .as_ref()?
+        .iter()
+        .any(|column| column == name);
+    Some(has.then(|| Source::Column(relation.name.clone(), name.to_string())))
 }
 
 fn source(expr: &Expr, relations: &[Relation]) -> Option<Source> {
@@ -135,8 +120,8 @@ fn source(expr: &Expr, relations: &[Relation]) -> Option<Source> {
         },
         other => {
             let mut written = other.to_string();
-            for (relation, _) in relations {
-                written = written.replace(&format!("{relation}."), "");
+            for relation in relations {
+                written = written.replace(&format!("{}.", relation.name), "");
             }
             Source::Expression(written)
         }

@@ -20,11 +20,12 @@ use datafusion::sql::sqlparser::ast::{BinaryOperator, TableFactor};
 use tidelog_storage::{ColumnType, ElementType};
 
 use super::calls;
+use super::comparable::{class, no_operator};
 use super::operators::{
-    class, external, is_open, known_type, literal_of, no_operator, plain_type, type_of, type_pair,
-    type_parameter, written_type,
+    external, is_open, known_type, literal_of, plain_type, type_of, type_pair, type_parameter,
+    written_type,
 };
-use super::order::has_own_order;
+use super::order::{has_own_order, looks_vary};
 use crate::error::{ErrorKind, SqlError};
 use crate::text::Style;
 use crate::{functions, output, precision, types};
@@ -65,6 +66,20 @@ pub(super) fn call(mut call: ScalarFunction, schema: &DFSchema, style: Style) ->
                         true => given,
                         false => Expr::Cast(Cast::new(Box::new(given), item.data_type().clone())),
                     };
+                }
+            }
+            let of = call.args.first().and_then(|array| type_of(array, schema));
+            if let Some(ColumnType::Array(element)) = of.filter(|ty| looks_vary(*ty)) {
+                match (name, call.args.as_mut_slice()) {
+                    ("array_position" | "array_positions", [array, value, ..]) => {
+                        let (given, of) = (std::mem::take(value), std::mem::take(array));
+                        [*value, *array] = keys_of(given, of, element);
+                    }
+                    ("array_remove" | "array_replace", _) => {
+                        let what = format!("{name}() of {}[]", types::name(element.into()));
+                        return Err(external(SqlError::unsupported(what)));
+                    }
+                    _ => {}
                 }
             }
             match name {
@@ -228,7 +243,9 @@ pub(super) fn contains(
         (None, None) => Ok(None),
         (Some(l), Some(r)) if l == r || is_integer(l) && is_integer(r) => {
             let call = functions::array::function(functions::array::CONTAINS);
-            let operands = vec![outer.clone(), inner.clone()];
+            let operands = [outer, inner]
+                .map(|array| elements_of(array.clone(), l))
+                .to_vec();
             Ok(call.map(|call| functions::json::call(call, operands)))
         }
         _ => match (l, r) {
@@ -328,8 +345,37 @@ pub(super) fn overlaps(mut call: ScalarFunction, schema: &DFSchema, style: Style
     {
         return Err(no_operator(&BinaryOperator::PGOverlap, l, r));
     }
-    call.args = vec![left, right];
+    let element = match types.0.or(types.1) {
+        Some(ColumnType::Array(element)) => Some(element.into()),
+        _ => None,
+    };
+    let elements = |array| match element {
+        Some(element) => elements_of(array, element),
+        None => array,
+    };
+    call.args = vec![elements(left), elements(right)];
     Ok(Expr::ScalarFunction(call))
+}
+
+/// An array as one of what tells its elements apart, where that is not how they look.
+fn elements_of(array: Expr, element: ColumnType) -> Expr {
+    match element.array() {
+        Some(ColumnType::Array(element)) if looks_vary(element.into()) => {
+            functions::json::call(functions::order::elements_by_value(element), vec![array])
+        }
+        _ => array,
+    }
+}
+
+/// A value and an array as what tells it and the elements apart.
+fn keys_of(value: Expr, array: Expr, element: ElementType) -> [Expr; 2] {
+    let value = type_parameter(value, element.into());
+    let key = functions::order::by_value(element.into());
+    let keys = functions::order::elements_by_value(element);
+    [
+        functions::json::call(key, vec![value]),
+        functions::json::call(keys, vec![array]),
+    ]
 }
 
 /// Types the operands of `x = ANY (array)` by each other.
@@ -370,18 +416,30 @@ pub(super) fn quantified(
         return Err(external(SqlError::new(ErrorKind::WrongObjectType, message)));
     };
     if let Some(ColumnType::Array(element)) = type_of(&right, schema)
-        && has_own_order(element.into())
-        && (matches!(element, ElementType::Interval(_)) || functions::array::orders(call.name()))
+        && (looks_vary(element.into())
+            || functions::array::orders(call.name()) && has_own_order(element.into()))
     {
-        let element = types::bare_name(element.into());
-        return Err(external(SqlError::unsupported(format!(
-            "this operator with ANY or ALL of {element}[]"
-        ))));
+        let ty = element.into();
+        // Storage has no bytes in the order of these.
+        if matches!(ty, ColumnType::Printed(_)) {
+            let element = types::bare_name(ty);
+            return Err(external(SqlError::unsupported(format!(
+                "this operator with ANY or ALL of {element}[]"
+            ))));
+        }
+        if let (Some(own), Some(op)) = (
+            known_type(&left, schema).filter(|own| class(*own) != class(ty)),
+            functions::array::operator(call.name()),
+        ) {
+            return Err(no_operator(&op, own, ty));
+        }
+        call.args = keys_of(left, right, element).to_vec();
+        return Ok(Expr::ScalarFunction(call));
     }
     if let (Some(own), Some(ColumnType::Array(element))) =
         (known_type(&left, schema), type_of(&right, schema))
-        && class(element.into()) == "text"
-        && class(own) != "text"
+        && (class(element.into()) == "text" || own == ColumnType::Jsonb)
+        && class(own) != class(element.into())
         && !matches!(own, ColumnType::Printed(_))
         && let Some(op) = functions::array::operator(call.name())
     {

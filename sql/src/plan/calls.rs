@@ -16,11 +16,13 @@ use datafusion::logical_expr::{
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use tidelog_storage::ColumnType;
 
+use super::comparable::class;
 use super::operators::{
-    PostgresOperators, class, condition, external, int4, known_type, literal_of, plain_type,
+    PostgresOperators, condition, external, int4, known_type, literal_of, plain_type,
     small_literal, type_literal, type_of, type_parameter, typed_beside, written_type,
 };
-use super::order::{has_own_order, sorted, sorted_by};
+use super::order::{has_own_order, looks_vary, sorted, sorted_by};
+use super::set_operations::operation_of;
 use super::{conditional, ranges};
 use crate::error::{ErrorKind, SqlError};
 use crate::functions::call::Overloaded;
@@ -258,7 +260,9 @@ pub(super) fn case(mut case: Case, schema: &DFSchema, style: Style) -> Result<Ex
     if let Some(value) = &mut case.expr {
         // What tells values apart is not always what is equal.
         let key = |expr: Expr, ty| match ty {
-            Some(ty @ (ColumnType::Interval(_) | ColumnType::Printed(_))) => sorted_by(expr, ty),
+            Some(ty) if looks_vary(ty) || matches!(ty, ColumnType::Printed(_)) => {
+                sorted_by(expr, ty)
+            }
             _ => expr,
         };
         for (when, _) in &mut case.when_then_expr {
@@ -282,6 +286,7 @@ pub(super) fn case(mut case: Case, schema: &DFSchema, style: Style) -> Result<Ex
 /// The inputs of a UNION: bare strings of one as the type that the column has in the others, and columns under the names
 /// of the first, by which DataFusion takes them when it leaves others out.
 pub(super) fn union(mut union: Union, style: Style) -> Result<LogicalPlan> {
+    let operation = operation_of(&union).unwrap_or("UNION").to_string();
     for n in 0..union.schema.fields().len() {
         let mut first: Option<ColumnType> = None;
         for input in &union.inputs {
@@ -291,7 +296,7 @@ pub(super) fn union(mut union: Union, style: Style) -> Result<LogicalPlan> {
             match first {
                 None => first = Some(ty),
                 Some(other) if class(other) != class(ty) => {
-                    return Err(external(mismatch("UNION", other, ty)));
+                    return Err(external(mismatch(&operation, other, ty)));
                 }
                 Some(_) => {}
             }
@@ -385,6 +390,9 @@ pub(super) fn aggregate(
         sort_distinct(&call.params.args, &mut keys)?;
     }
     call.params.order_by = sorted(keys, schema)?;
+    if call.params.distinct && call.func.name() == "count" {
+        by_value(&mut call.params.args, schema);
+    }
     let of_bytes = call.func.name() == "string_agg"
         && (call.params.args.first())
             .is_some_and(|arg| type_of(arg, schema) == Some(ColumnType::Bytea));
@@ -403,6 +411,15 @@ pub(super) fn aggregate(
         && !matches!(call.params.args.get(1), Some(Expr::Literal(..)));
     let call = collected::collecting(&call, of_bytes || varies)?.unwrap_or(call);
     Ok(Expr::AggregateFunction(call))
+}
+
+/// Expressions whose values are told apart, as what tells them apart.
+fn by_value(exprs: &mut [Expr], schema: &DFSchema) {
+    for expr in exprs {
+        if let Some(ty) = type_of(expr, schema).filter(|ty| looks_vary(*ty)) {
+            *expr = sorted_by(std::mem::take(expr), ty);
+        }
+    }
 }
 
 /// Gives `array_agg(DISTINCT x)` the order that PostgreSQL finds equal values by: the keys of its ORDER BY, which are
@@ -465,6 +482,7 @@ pub(super) fn window(
             window.fun = WindowFunctionDefinition::AggregateUDF(function);
         }
     }
+    by_value(&mut window.params.partition_by, schema);
     let keys = std::mem::take(&mut window.params.order_by);
     let ty = keys.first().and_then(|key| type_of(&key.expr, schema));
     window.params.order_by = sorted(keys, schema)?;

@@ -21,20 +21,25 @@ use crate::precision::unlimited;
 use crate::text::Style;
 use crate::{casts, functions};
 
-/// Writes `IS DISTINCT FROM` as a function: DataFusion would ask at once for operands that go together.
-pub(super) fn distinctions_as_functions(query: &mut ast::Query) {
-    let _ = query.walk_mut(&mut Distinctions);
+/// Writes `IS DISTINCT FROM` and CASE as functions until types are known: DataFusion would ask at once for operands that go
+/// together, and forgets of what type CASE is.
+pub(super) fn as_functions(query: &mut ast::Query) {
+    let _ = query.walk_mut(&mut Conditionals);
 }
 
-struct Distinctions;
+struct Conditionals;
 
-impl ast::VisitorMut for Distinctions {
+impl ast::VisitorMut for Conditionals {
     type Break = ();
 
     fn post_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<()> {
         let name = match expr {
             ast::Expr::IsDistinctFrom(..) => functions::DISTINCT,
             ast::Expr::IsNotDistinctFrom(..) => functions::NOT_DISTINCT,
+            ast::Expr::Case { .. } => {
+                *expr = case_as_function(dialect::take(expr));
+                return ControlFlow::Continue(());
+            }
             _ => return ControlFlow::Continue(()),
         };
         if let ast::Expr::IsDistinctFrom(left, right) | ast::Expr::IsNotDistinctFrom(left, right) =
@@ -44,6 +49,50 @@ impl ast::VisitorMut for Distinctions {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// CASE as a function of what stands in it, in its order.
+fn case_as_function(expr: ast::Expr) -> ast::Expr {
+    let ast::Expr::Case {
+        operand,
+        conditions,
+        else_result,
+        ..
+    } = expr
+    else {
+        return expr;
+    };
+    let name = match operand {
+        Some(_) => functions::CASE_OF,
+        None => functions::CASE,
+    };
+    let mut args: Vec<ast::Expr> = operand.into_iter().map(|operand| *operand).collect();
+    for when in conditions {
+        args.extend([when.condition, when.result]);
+    }
+    args.extend(else_result.map(|result| *result));
+    dialect::call(name, args)
+}
+
+/// Whether a function is a CASE.
+pub(super) fn is_case(name: &str) -> bool {
+    matches!(name, functions::CASE | functions::CASE_OF)
+}
+
+/// The CASE that such a function stands for.
+pub(super) fn case_of(call: ScalarFunction) -> Case {
+    let of = call.name() == functions::CASE_OF;
+    let mut args = call.args.into_iter();
+    let value = if of { args.next().map(Box::new) } else { None };
+    let mut whens = Vec::new();
+    let mut otherwise = None;
+    while let Some(when) = args.next() {
+        match args.next() {
+            Some(then) => whens.push((Box::new(when), Box::new(then))),
+            None => otherwise = Some(Box::new(when)),
+        }
+    }
+    Case::new(value, whens, otherwise)
 }
 
 /// Whether a function is one of these.

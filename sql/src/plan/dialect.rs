@@ -2,6 +2,7 @@
 //! AT TIME ZONE, functions that return sets, aggregates that make json.
 
 mod arrays;
+mod records;
 
 use std::ops::ControlFlow;
 
@@ -21,6 +22,8 @@ use crate::parse::walk::{Walk, WalkMut};
 pub(super) fn as_functions(query: &mut ast::Query) {
     let _ = query.walk_mut(&mut Dialect);
 }
+
+pub(super) use records::name_fields;
 
 /// Writes numbers with exponents out, once columns have their names.
 pub(super) fn write_numbers_out(query: &mut ast::Query) {
@@ -84,7 +87,10 @@ pub(super) fn is_function(name: &str) -> bool {
         "json_object_agg",
         "jsonb_object_agg",
     ];
-    name == "unnest" || set_returning(name).is_some() || aggregates.contains(&name)
+    name == "unnest"
+        || set_returning(name).is_some()
+        || aggregates.contains(&name)
+        || records::is_one(name)
 }
 
 fn name_of(name: &ObjectName) -> Option<String> {
@@ -192,6 +198,10 @@ impl ast::VisitorMut for Dialect {
         let Some(name) = name_of(name) else {
             return ControlFlow::Continue(());
         };
+        if let Some(fields) = records::fields(&name, args, alias) {
+            *factor = fields;
+            return ControlFlow::Continue(());
+        }
         let lists = match name.as_str() {
             UNNEST => Vec::new(),
             name => match set_returning(name) {
@@ -356,10 +366,13 @@ impl ast::VisitorMut for Dialect {
                     *expr = take(literal);
                 }
             }
-            Expr::Function(function) => match rewrite_function(function) {
-                Some(rewritten) => *expr = rewritten,
-                None => super::syntax::as_function(expr),
-            },
+            Expr::Function(function) => {
+                keep_constants(function);
+                match rewrite_function(function) {
+                    Some(rewritten) => *expr = rewritten,
+                    None => super::syntax::as_function(expr),
+                }
+            }
             other => super::syntax::as_function(other),
         }
         ControlFlow::Continue(())
@@ -665,6 +678,23 @@ fn name_form(function: &mut Function) {
     }
 }
 
+/// A number in the ORDER BY of an aggregate's arguments is a constant: without parentheses DataFusion takes it for the place of
+/// a column.
+fn keep_constants(function: &mut Function) {
+    let FunctionArguments::List(list) = &mut function.args else {
+        return;
+    };
+    for clause in &mut list.clauses {
+        if let ast::FunctionArgumentClause::OrderBy(keys) = clause {
+            for key in keys {
+                if let Expr::Value(_) = &key.expr {
+                    key.expr = Expr::Nested(Box::new(take(&mut key.expr)));
+                }
+            }
+        }
+    }
+}
+
 /// Functions that return sets in a select list, and aggregates that make json.
 fn rewrite_function(function: &mut Function) -> Option<Expr> {
     let name = name_of(&function.name)?;
@@ -701,6 +731,7 @@ fn rewrite_function(function: &mut Function) -> Option<Expr> {
     let FunctionArguments::List(list) = &mut function.args else {
         return None;
     };
+    let distinct = list.duplicate_treatment == Some(ast::DuplicateTreatment::Distinct);
     let mut args = Vec::new();
     for arg in std::mem::take(&mut list.args) {
         let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = arg else {
@@ -719,7 +750,13 @@ fn rewrite_function(function: &mut Function) -> Option<Expr> {
     let mut args = args.into_iter();
     match (args.next(), args.next()) {
         (Some(value), None) if name.ends_with("_agg") && !name.contains("object") => {
-            let elements = aggregate(call(to_json, vec![value]));
+            // Those to be told apart are values until they have been.
+            let element = match (distinct, prefix) {
+                (true, _) => value,
+                (false, "json") => call("json_element", vec![value]),
+                (false, _) => call(to_json, vec![value]),
+            };
+            let elements = aggregate(element);
             Some(call(&format!("{prefix}_array_of"), vec![elements]))
         }
         (Some(key), Some(value)) if name.contains("object") => {

@@ -134,11 +134,14 @@ impl ast::VisitorMut for Conventions<'_> {
 
     fn pre_visit_query(&mut self, query: &mut ast::Query) -> ControlFlow<()> {
         type_values(&mut query.body);
-        if let Some(ast::LimitClause::LimitOffset { limit, offset, .. }) = &query.limit_clause {
-            let counts = limit
-                .iter()
-                .chain(offset.iter().map(|offset| &offset.value));
-            counts.for_each(|count| self.type_parameter(count, ColumnType::Int8));
+        if let Some(ast::LimitClause::LimitOffset { limit, offset, .. }) = &mut query.limit_clause {
+            let offset = offset.iter_mut().map(|offset| &mut offset.value);
+            for count in limit.iter_mut().chain(offset) {
+                while let Expr::Nested(inner) = count {
+                    *count = super::dialect::take(inner);
+                }
+                self.type_parameter(count, ColumnType::Int8);
+            }
         }
         ControlFlow::Continue(())
     }

@@ -15,9 +15,12 @@ use datafusion::sql::sqlparser::ast::BinaryOperator;
 use tidelog_storage::datum::{ColumnBuilder, datum_at};
 use tidelog_storage::{ColumnType, Datum, DatumRef, ElementType, PrintedType};
 
-use super::order::{check_groupable, is_comparable, refuse_json, sorted, sorted_by, undetermined};
-use super::{arrays, calls, caseless, conditional, digits};
-use crate::error::{ErrorKind, SqlError};
+use super::comparable::{check_comparable, not_unique, undefined_operator};
+use super::order::{
+    check_groupable, has_own_order, looks_vary, refuse_json, sorted, sorted_by, undetermined,
+};
+use super::{arrays, calls, caseless, conditional, digits, groups, subscripts};
+use crate::error::SqlError;
 use crate::optimize::with_its_name;
 use crate::precision::plain;
 use crate::text::{self, Style};
@@ -72,25 +75,38 @@ impl ExprPlanner for PostgresOperators {
             if op == Divide && is_exact_division(&left, &right, schema) {
                 return Ok(PlannerResult::Planned(digits::quotient(left, right)));
             }
-            let ordered = match (known_type(&left, schema), type_of(&right, schema)) {
-                // Labels tell values apart, but not their order.
-                (Some(ColumnType::Enum(_) | ColumnType::Array(_)), _)
-                | (_, Some(ColumnType::Enum(_) | ColumnType::Array(_))) => {
-                    !matches!(op, Eq | NotEq)
-                }
-                (Some(ColumnType::Interval(_)), Some(ColumnType::Interval(_))) => true,
-                (Some(ColumnType::Printed(_)), _) | (_, Some(ColumnType::Printed(_))) => true,
-                _ => false,
-            };
             let known = known_type(&left, schema).or(known_type(&right, schema));
-            match known.filter(|_| compares && ordered) {
-                Some(ty) => (sorted_by(left, ty), sorted_by(right, ty)),
+            let is_null = |expr: &Expr| matches!(expr, Expr::Literal(ScalarValue::Null, _));
+            // What an interval is compared by is none of what has no type.
+            let by_key = |ty: &ColumnType| {
+                let spans =
+                    !matches!(ty, ColumnType::Interval(_)) || !is_null(&left) && !is_null(&right);
+                compares && spans && compared_by_key(&op, *ty)
+            };
+            match known.filter(by_key) {
+                Some(ty) => {
+                    let key = |expr| sorted_by(type_parameter(expr, plain_type(ty)), ty);
+                    (key(left), key(right))
+                }
                 None => (left, right),
             }
         } else {
             (left, right)
         };
         Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }))
+    }
+}
+
+/// Whether an operator compares values of a type by what they are sorted by.
+fn compared_by_key(op: &BinaryOperator, ty: ColumnType) -> bool {
+    match ty {
+        // What they look like tells these apart, but not their order.
+        ColumnType::Enum(_) | ColumnType::Array(_)
+            if matches!(op, BinaryOperator::Eq | BinaryOperator::NotEq) =>
+        {
+            looks_vary(ty)
+        }
+        ty => has_own_order(ty),
     }
 }
 
@@ -130,6 +146,13 @@ impl PostgresOperators {
             let ty = type_of(left, schema);
             ty.filter(|ty| *ty == ColumnType::Jsonb)
         });
+        if left_type == Some(ColumnType::Jsonb)
+            && matches!(op, BinaryOperator::AtQuestion | BinaryOperator::AtAt)
+        {
+            return Err(external(SqlError::unsupported(format!(
+                "jsonb {op} jsonpath"
+            ))));
+        }
         if let Some(json) = left_type {
             let wanted = match right_type {
                 None if is_integer_literal(right) => None,
@@ -357,6 +380,10 @@ pub(super) fn follow_postgres(plan: LogicalPlan, style: Style) -> Result<Logical
         if changed {
             plan = plan.map_data(LogicalPlan::recompute_schema)?;
         }
+        if let Some(by_value) = groups::by_value(&plan.data)? {
+            changed = true;
+            return Ok(Transformed::yes(by_value));
+        }
         if let LogicalPlan::Unnest(unnest) = &plan.data
             && let Some(tagged) = arrays::tagged_elements(unnest)?
         {
@@ -378,10 +405,14 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
             let expr = Box::new(typed_by(*expr, &list, schema, style)?);
             let list: Vec<_> = list
                 .into_iter()
-                .map(|item| typed_beside(item, &expr, schema, style))
+                .map(|item| {
+                    let item = typed_beside(item, &expr, schema, style)?;
+                    check_comparable(&BinaryOperator::Eq, &expr, &item, schema)?;
+                    Ok(item)
+                })
                 .collect::<Result<_>>()?;
             match type_of(&expr, schema) {
-                Some(ty @ (ColumnType::Interval(_) | ColumnType::Printed(PrintedType::Citext))) => {
+                Some(ty) if looks_vary(ty) || ty == ColumnType::Printed(PrintedType::Citext) => {
                     let key = |expr| sorted_by(expr, ty);
                     let list = list.into_iter().map(key).collect();
                     Transformed::yes(Expr::InList(InList::new(
@@ -418,6 +449,10 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
         Expr::ScalarFunction(call) if functions::array::is_quantified(call.name()) => {
             Transformed::yes(arrays::quantified(call, schema, style)?)
         }
+        Expr::ScalarFunction(call) if conditional::is_case(call.name()) => {
+            let case = conditional::case_of(call);
+            Transformed::yes(calls::case(case, schema, style)?)
+        }
         Expr::ScalarFunction(call) if conditional::is_distinction(call.name()) => {
             Transformed::yes(conditional::distinct(call, schema, style)?)
         }
@@ -451,6 +486,12 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
                 None => value,
             })
         }
+        Expr::ScalarFunction(call) if subscripts::is_of_json(&call, schema) => {
+            Transformed::yes(subscripts::element(call, schema, style)?)
+        }
+        Expr::ScalarFunction(call) if call.name() == functions::ASSIGNED => {
+            Transformed::yes(subscripts::assigned(call, schema, style)?)
+        }
         Expr::ScalarFunction(call) if conditional::is_conditional(call.name()) => {
             Transformed::yes(conditional::call(call, schema, style)?)
         }
@@ -474,6 +515,8 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
                         None => Ok(arg),
                     })
                     .collect::<Result<_>>()?;
+                let field = call.args.get(2).and_then(|null| type_of(null, schema));
+                call = functions::json::record::typed(call, field);
             }
             match typed {
                 true => Transformed::yes(Expr::ScalarFunction(call)),
@@ -696,85 +739,4 @@ fn shape_of(value: &Datum) -> ColumnType {
 
 pub(super) fn external(error: SqlError) -> DataFusionError {
     DataFusionError::External(Box::new(error))
-}
-
-fn check_comparable(
-    op: &BinaryOperator,
-    left: &Expr,
-    right: &Expr,
-    schema: &DFSchema,
-) -> Result<()> {
-    let (Some(l), Some(r)) = (known_type(left, schema), known_type(right, schema)) else {
-        return Ok(());
-    };
-    if class(l) == class(r) && is_comparable(l) {
-        return Ok(());
-    }
-    Err(no_operator(op, l, r))
-}
-
-pub(super) fn no_operator(
-    op: &BinaryOperator,
-    left: ColumnType,
-    right: ColumnType,
-) -> DataFusionError {
-    let message = format!(
-        "operator does not exist: {} {op} {}",
-        types::bare_name(left),
-        types::bare_name(right)
-    );
-    undefined_operator(message)
-}
-
-fn undefined_operator(message: String) -> DataFusionError {
-    let hint = "No operator matches the given name and argument types. You might need to add explicit type casts.";
-    external(SqlError::new(ErrorKind::UndefinedFunction, message).hint(hint))
-}
-
-/// 42725: an operand whose type is left open could be of several.
-fn not_unique(
-    op: &BinaryOperator,
-    left: Option<ColumnType>,
-    right: Option<ColumnType>,
-) -> DataFusionError {
-    let name = |ty: Option<ColumnType>| ty.map_or("unknown".to_string(), types::name);
-    let message = format!(
-        "operator is not unique: {} {op} {}",
-        name(left),
-        name(right)
-    );
-    let hint =
-        "Could not choose a best candidate operator. You might need to add explicit type casts.";
-    external(SqlError::new(ErrorKind::AmbiguousFunction, message).hint(hint))
-}
-
-/// Types of one class compare with each other.
-pub(super) fn class(ty: ColumnType) -> &'static str {
-    match ty {
-        ColumnType::Int2
-        | ColumnType::Int4
-        | ColumnType::Int8
-        | ColumnType::Float4
-        | ColumnType::Float8
-        | ColumnType::Numeric(_) => "number",
-        ColumnType::Oid | ColumnType::Regproc => "number",
-        ColumnType::Bit(_) | ColumnType::Varbit(_) => "bit",
-        ColumnType::Text
-        | ColumnType::Varchar(_)
-        | ColumnType::Bpchar(_)
-        | ColumnType::Name
-        | ColumnType::Char => "text",
-        ColumnType::Date | ColumnType::Timestamp(_) | ColumnType::TimestampTz(_) => "time",
-        ColumnType::Time(_) | ColumnType::TimeTz(_) => "clock",
-        ColumnType::Interval(_) => "interval",
-        ColumnType::Printed(PrintedType::Inet | PrintedType::Cidr) => "inet",
-        ColumnType::Printed(of) => of.name(),
-        ColumnType::Enum(_) => "enum",
-        ColumnType::Json => "json",
-        ColumnType::Array(_) => "array",
-        ColumnType::Bool => "bool",
-        ColumnType::Bytea => "bytea",
-        ColumnType::Uuid => "uuid",
-        ColumnType::Jsonb => "jsonb",
-    }
 }

@@ -19,8 +19,9 @@ pub(super) fn sorted_by(expr: Expr, ty: ColumnType) -> Expr {
         ColumnType::Printed(of) if printed::has_key(of) => functions::printed::order(of),
         ColumnType::Array(element) => {
             let element = plain_type(element.into());
-            functions::order::array_order(element.array().unwrap_or(ty))
+            functions::order::by_value(element.array().unwrap_or(ty))
         }
+        ColumnType::Jsonb => functions::order::by_value(ty),
         _ => return expr,
     };
     functions::json::call(function, vec![expr])
@@ -28,13 +29,17 @@ pub(super) fn sorted_by(expr: Expr, ty: ColumnType) -> Expr {
 
 /// Whether values of a type are sorted otherwise than as its Arrow type.
 pub(super) fn has_own_order(ty: ColumnType) -> bool {
-    matches!(
-        ty,
-        ColumnType::Interval(_)
-            | ColumnType::Enum(_)
-            | ColumnType::Array(_)
-            | ColumnType::Printed(_)
-    )
+    use ColumnType::{Array, Enum, Interval, Jsonb, Printed};
+    matches!(ty, Interval(_) | Enum(_) | Array(_) | Printed(_) | Jsonb)
+}
+
+/// Whether equal values of a type may look different, as `1` and `1.0` of jsonb, or a month and 30 days.
+pub(super) fn looks_vary(ty: ColumnType) -> bool {
+    match ty {
+        ColumnType::Interval(_) | ColumnType::Jsonb => true,
+        ColumnType::Array(element) => looks_vary(element.into()),
+        _ => false,
+    }
 }
 
 /// Whether values of a type can be compared, sorted and grouped here.

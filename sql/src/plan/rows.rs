@@ -15,6 +15,7 @@ use tidelog_storage::Catalog;
 use super::relations::{Relation, Relations};
 use crate::ddl;
 use crate::functions::UNTAGGED;
+use crate::functions::json::NEW_LINE;
 use crate::parse::walk::WalkMut;
 use crate::parse::{parse_expression, quoted};
 
@@ -300,51 +301,71 @@ impl Calls<'_> {
         let FunctionArguments::List(list) = &function.args else {
             return None;
         };
-        let row = match list.args.as_slice() {
-            [FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Identifier(row)))] => row,
-            [FunctionArg::Unnamed(FunctionArgExpr::QualifiedWildcard(name))] => {
-                name.0.last()?.as_ident()?
+        let (row, pretty) = match list.args.as_slice() {
+            [row] => (row, false),
+            [
+                row,
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(pretty))),
+            ] if name == "row_to_json" => (row, pretty.value == ast::Value::Boolean(true)),
+            _ => return None,
+        };
+        let members = match row {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Identifier(row))) => {
+                self.members(row)?
+            }
+            FunctionArg::Unnamed(FunctionArgExpr::QualifiedWildcard(name)) => {
+                self.members(name.0.last()?.as_ident()?)?
+            }
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(row)) => {
+                let fields = super::subqueries::fields(row)?.into_iter().zip(1..);
+                let member = |(field, n): (Expr, usize)| (format!("f{n}"), field.to_string());
+                fields.map(member).collect()
             }
             _ => return None,
         };
-        let row = ddl::fold(row);
-        let columns = self.columns(&row)?;
         match name.as_str() {
-            "to_jsonb" => jsonb(&row, columns),
-            "to_json" | "row_to_json" => json(&row, columns),
+            "to_jsonb" => jsonb(&members),
+            "to_json" | "row_to_json" => json("{", &members, pretty),
+            "json_element" => json(&format!("{NEW_LINE}{{"), &members, false),
             _ => None,
         }
     }
-}
 
-fn column(row: &str, name: &str) -> String {
-    format!("{}.{}", quoted(row), quoted(name))
+    /// The columns of a relation, as what they are shown as and how they are written.
+    fn members(&self, row: &ast::Ident) -> Option<Vec<(String, String)>> {
+        let row = ddl::fold(row);
+        let columns = self.columns(&row)?.iter();
+        let member = |name: &String| {
+            let column = format!("{}.{}", quoted(&row), quoted(name));
+            (super::shown(name).to_string(), column)
+        };
+        Some(columns.map(member).collect())
+    }
 }
 
 fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-fn jsonb(row: &str, columns: &[String]) -> Option<Expr> {
-    let members = columns
-        .iter()
-        .map(|name| format!("{}, {}", literal(super::shown(name)), column(row, name)));
-    let members: Vec<String> = members.collect();
+fn jsonb(members: &[(String, String)]) -> Option<Expr> {
+    let member = |(name, value): &(String, String)| format!("{}, {value}", literal(name));
+    let members: Vec<String> = members.iter().map(member).collect();
     parse_expression(&format!("jsonb_build_object({})", members.join(", "))).ok()
 }
 
 /// The text of a row's json has no spaces, unlike that of json_build_object.
-fn json(row: &str, columns: &[String]) -> Option<Expr> {
-    let member = |(at, name): (usize, &String)| {
-        let mut key = String::from(if at == 0 { "{" } else { "," });
-        crate::json::write_string(super::shown(name), &mut key);
+fn json(open: &str, members: &[(String, String)], pretty: bool) -> Option<Expr> {
+    let comma = if pretty { ",\n " } else { "," };
+    let member = |(at, (name, value)): (usize, &(String, String))| {
+        let mut key = String::from(if at == 0 { open } else { comma });
+        crate::json::write_string(name, &mut key);
         key.push(':');
-        let value = format!("to_json({})::text", column(row, name));
+        let value = format!("to_json({value})::text");
         format!("{} || coalesce({value}, 'null')", literal(&key))
     };
-    let members: Vec<String> = columns.iter().enumerate().map(member).collect();
+    let members: Vec<String> = members.iter().enumerate().map(member).collect();
     let text = match members.is_empty() {
-        true => literal("{}"),
+        true => literal(&format!("{open}}}")),
         false => format!("{} || '}}'", members.join(" || ")),
     };
     parse_expression(&format!("({text})::json")).ok()

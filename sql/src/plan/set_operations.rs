@@ -19,8 +19,7 @@ use datafusion::sql::sqlparser::ast::{
     SetQuantifier, TableFactor,
 };
 
-use super::calls::{column_of as column_type_of, mismatch};
-use super::operators::{class, external};
+use super::operators::external;
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::parse_query;
 use crate::parse::walk::WalkMut;
@@ -174,18 +173,11 @@ fn combined(operation: &Operation, left: LogicalPlan, right: LogicalPlan) -> Res
         let message = format!("each {op} query must have the same number of columns");
         return Err(external(SqlError::new(ErrorKind::SyntaxError, message)));
     }
-    let op = operation.op.to_string();
-    for at in 0..width {
-        let ty = |side: &LogicalPlan| column_type_of(side, at);
-        if let (Some(left), Some(right)) = (ty(&left), ty(&right))
-            && class(left) != class(right)
-        {
-            return Err(external(mismatch(&op, left, right)));
-        }
-    }
+    // Its type is checked as that of a UNION, once it is known; the name says what it is part of.
+    let left_side = format!("{}{SIDE}", operation.op);
     let sides = vec![
-        Arc::new(marked(left, true)?),
-        Arc::new(marked(right, false)?),
+        Arc::new(marked(left, lit(true).alias(&left_side))?),
+        Arc::new(marked(right, lit(false).alias(&left_side))?),
     ];
     let mut both = LogicalPlan::Union(Union::try_new_with_loose_types(sides)?);
     let is_left = Expr::Column(both.schema().columns().remove(width));
@@ -217,6 +209,15 @@ fn combined(operation: &Operation, left: LogicalPlan, right: LogicalPlan) -> Res
     Projection::try_new(result.collect(), Arc::new(chosen)).map(LogicalPlan::Projection)
 }
 
+/// What stands behind the name of an operation in that of the column which tells its sides apart.
+const SIDE: &str = " (left";
+
+/// The operation that a UNION of both sides is part of; `None` for a UNION of the statement's.
+pub(super) fn operation_of(union: &Union) -> Option<&str> {
+    let last = union.schema.fields().last()?;
+    last.name().strip_suffix(SIDE)
+}
+
 fn bare(name: &str) -> Expr {
     Expr::Column(datafusion::common::Column::from_name(name))
 }
@@ -228,7 +229,7 @@ fn columns(plan: &LogicalPlan) -> Vec<Expr> {
 
 /// A side's columns under names of their own, and behind them which side it is. A bare string stays one, which takes the
 /// other side's type.
-fn marked(plan: LogicalPlan, is_left: bool) -> Result<LogicalPlan> {
+fn marked(plan: LogicalPlan, side: Expr) -> Result<LogicalPlan> {
     let (exprs, input) = match plan {
         LogicalPlan::Projection(Projection { expr, input, .. }) => (expr, input),
         plan => (columns(&plan), Arc::new(plan)),
@@ -239,6 +240,6 @@ fn marked(plan: LogicalPlan, is_left: bool) -> Result<LogicalPlan> {
         }
         expr => expr.alias(format!("column {n}")),
     });
-    let all = named.chain([lit(is_left).alias("left")]);
+    let all = named.chain([side]);
     Projection::try_new(all.collect(), input).map(LogicalPlan::Projection)
 }

@@ -12,11 +12,33 @@ pub(super) enum Type {
     Bool,
     Date,
     Timestamp,
+    Json,
 }
 
-use Type::{Big, Bool, Date, Float, Int, Numeric, Text, Timestamp};
+use Type::{Big, Bool, Date, Float, Int, Json, Numeric, Text, Timestamp};
 
-pub(super) const TYPES: [Type; 8] = [Int, Big, Numeric, Float, Text, Bool, Date, Timestamp];
+pub(super) const TYPES: [Type; 9] = [Int, Big, Numeric, Float, Text, Bool, Date, Timestamp, Json];
+
+/// Values of jsonb of which no two are equal.
+const JSONS: [&str; 14] = [
+    "null",
+    "true",
+    "1",
+    "-2.5",
+    "10",
+    "\"a\"",
+    "\"ab\"",
+    "[]",
+    "[1, 2]",
+    "[[], {}]",
+    "{}",
+    "{\"a\": 1}",
+    "{\"b\": [1, null]}",
+    "{\"a\": {\"b\": \"é\"}}",
+];
+
+/// Values that are equal to some of these and look different.
+const LIKE_JSONS: [&str; 4] = ["1.0", "-2.50", "[1.00, 2]", "{\"a\": 1.0}"];
 
 impl Type {
     pub(super) fn name(self) -> &'static str {
@@ -29,11 +51,12 @@ impl Type {
             Bool => "bool",
             Date => "date",
             Timestamp => "timestamp",
+            Json => "jsonb",
         }
     }
 }
 
-/// A relation in FROM: what it goes by, and its columns.
+/// A relation in FROM: what it goes by, and its columns; columns that relations share go by nothing.
 #[derive(Clone, Debug)]
 pub(super) struct Relation {
     pub(super) alias: String,
@@ -91,6 +114,15 @@ impl Random {
             Bool => self.pick(&["true", "false"]).to_string(),
             Date => format!("date '2024-02-{:02}'", 25 + self.below(5)),
             Timestamp => format!("timestamp '2024-02-28 {:02}:30:00'", self.below(24)),
+            Json => format!("'{}'::jsonb", self.pick(&JSONS)),
+        }
+    }
+
+    /// A literal to compare with, which may look different from what it is equal to.
+    fn compared(&mut self, ty: Type) -> String {
+        match ty {
+            Json if self.below(3) == 0 => format!("'{}'::jsonb", self.pick(&LIKE_JSONS)),
+            ty => self.literal(ty),
         }
     }
 
@@ -100,7 +132,10 @@ impl Random {
             .flat_map(|relation| {
                 let alias = &relation.alias;
                 let columns = relation.columns.iter().filter(|(_, of)| *of == ty);
-                columns.map(move |(name, _)| format!("{alias}.{name}"))
+                columns.map(move |(name, _)| match alias.is_empty() {
+                    true => name.clone(),
+                    false => format!("{alias}.{name}"),
+                })
             })
             .collect();
         match columns.is_empty() {
@@ -122,7 +157,7 @@ impl Random {
     /// A leaf whose type a function without a type of its own can take.
     pub(super) fn typed(&mut self, scope: &[Relation], ty: Type) -> String {
         let leaf = self.leaf(scope, ty);
-        match leaf.starts_with('\'') {
+        match leaf.ends_with('\'') {
             true => format!("{leaf}::text"),
             false => leaf,
         }
@@ -153,7 +188,7 @@ impl Random {
                 let (a, b) = (self.leaf(scope, ty), self.leaf(scope, ty));
                 format!("nullif({a}, {b})")
             }
-            4 if ty != Bool => {
+            4 if ty != Bool && ty != Json => {
                 let (a, b) = (self.leaf(scope, ty), self.leaf(scope, ty));
                 let which = self.pick(&["greatest", "least"]);
                 format!("{which}({a}, {b})")
@@ -166,7 +201,7 @@ impl Random {
     /// A call, an operator or a cast.
     fn computed(&mut self, scope: &[Relation], ty: Type, depth: u64) -> String {
         match ty {
-            Int => match self.below(14) {
+            Int => match self.below(16) {
                 0 => format!("length({})", self.expr(scope, Text, depth)),
                 1 => format!("({} % 7)", self.expr(scope, Int, depth)),
                 2 => format!("abs({})", self.expr(scope, Int, depth)),
@@ -183,6 +218,17 @@ impl Random {
                 }
                 10 => format!("strpos({}, 'b')", self.leaf(scope, Text)),
                 11 => format!("ascii({})", self.leaf(scope, Text)),
+                12 => {
+                    let (a, b) = (self.moment(scope), self.leaf(scope, Timestamp));
+                    let field = self.pick(&["epoch", "day", "hour"]);
+                    format!("(extract({field} from {a} - {b})::int4)")
+                }
+                13 => {
+                    let json = self.expr(scope, Json, depth);
+                    format!(
+                        "CASE jsonb_typeof({json}) WHEN 'array' THEN jsonb_array_length({json}) END"
+                    )
+                }
                 _ => {
                     let operator = self.pick(&["+", "-", "*"]);
                     let (a, b) = (self.leaf(scope, Int), self.leaf(scope, Int));
@@ -215,18 +261,29 @@ impl Random {
             },
             Text => self.computed_text(scope, depth),
             Bool => format!("({})", self.condition(scope, depth)),
+            Json => self.json(scope, depth),
             Date => match self.below(3) {
                 0 => format!("({}::date)", self.leaf(scope, Timestamp)),
                 1 => format!("({} - {})", self.leaf(scope, Date), self.leaf(scope, Int)),
                 _ => format!("({} + 1)", self.leaf(scope, Date)),
             },
-            Timestamp => match self.below(4) {
+            Timestamp => match self.below(7) {
                 0 => format!("({}::timestamp)", self.expr(scope, Date, depth)),
                 1 => {
                     let unit = self.pick(&["hour", "day", "week", "month", "year"]);
                     format!("date_trunc('{unit}', {})", self.leaf(scope, Timestamp))
                 }
                 2 => format!("({} + interval '1 month')", self.leaf(scope, Date)),
+                3 => self.moment(scope),
+                4 => {
+                    let (of, a) = (self.leaf(scope, Timestamp), self.leaf(scope, Timestamp));
+                    format!("({of} + ({a} - {}))", self.leaf(scope, Timestamp))
+                }
+                5 => format!(
+                    "({} + make_interval(days => {}))",
+                    self.leaf(scope, Timestamp),
+                    self.leaf(scope, Int)
+                ),
                 _ => {
                     let hours = self.below(30);
                     format!(
@@ -238,8 +295,40 @@ impl Random {
         }
     }
 
+    fn json(&mut self, scope: &[Relation], depth: u64) -> String {
+        match self.below(12) {
+            0 => format!("to_jsonb({})", self.typed(scope, Int)),
+            1 => format!("to_jsonb({})", self.typed(scope, Text)),
+            2 => format!(
+                "jsonb_build_object('a', {}, 'b', {})",
+                self.leaf(scope, Bool),
+                self.expr(scope, Json, depth)
+            ),
+            3 => format!(
+                "jsonb_build_array({}, {})",
+                self.leaf(scope, Int),
+                self.leaf(scope, Json)
+            ),
+            4 => format!("({} -> 'a')", self.expr(scope, Json, depth)),
+            5 => format!("({} -> {})", self.leaf(scope, Json), self.leaf(scope, Int)),
+            6 => format!("({} #> '{{a,b}}')", self.leaf(scope, Json)),
+            7 => format!("({})['a']", self.leaf(scope, Json)),
+            8 => format!("jsonb_strip_nulls({})", self.expr(scope, Json, depth)),
+            9 => format!("to_jsonb({})", self.typed(scope, Date)),
+            _ => format!("({} || {})", self.leaf(scope, Json), self.leaf(scope, Json)),
+        }
+    }
+
+    /// A moment some while from another.
+    fn moment(&mut self, scope: &[Relation]) -> String {
+        let (of, count) = (self.leaf(scope, Timestamp), self.leaf(scope, Int));
+        let operator = self.pick(&["+", "-"]);
+        let unit = self.pick(&["day", "hour", "month", "week"]);
+        format!("({of} {operator} {count} * interval '1 {unit}')")
+    }
+
     fn computed_text(&mut self, scope: &[Relation], depth: u64) -> String {
-        match self.below(14) {
+        match self.below(18) {
             0 => format!("reverse({})", self.expr(scope, Text, depth)),
             1 => format!("({} || 'x')", self.expr(scope, Text, depth)),
             2 => format!("substr({}, 1, 2)", self.expr(scope, Text, depth)),
@@ -267,6 +356,17 @@ impl Random {
                 self.leaf(scope, Timestamp)
             ),
             11 => format!("({} || {})", self.leaf(scope, Text), self.leaf(scope, Big)),
+            12 => {
+                let (a, b) = (self.moment(scope), self.leaf(scope, Timestamp));
+                format!("(({a} - {b})::text)")
+            }
+            13 => format!(
+                "(age({}, {})::text)",
+                self.leaf(scope, Timestamp),
+                self.leaf(scope, Timestamp)
+            ),
+            14 => format!("({} ->> 'a')", self.expr(scope, Json, depth)),
+            15 => format!("jsonb_typeof({})", self.expr(scope, Json, depth)),
             _ => {
                 let ty = self.pick_type(&TYPES);
                 format!("({}::text)", self.leaf(scope, ty))
@@ -323,11 +423,11 @@ impl Random {
             0 => self.leaf(scope, ty),
             _ => self.expr(scope, ty, depth - 1),
         };
-        match self.below(9) {
+        match self.below(12) {
             0 => format!("{value} IS NULL"),
             1 => format!("{value} IS NOT NULL"),
             2 => {
-                let list: Vec<String> = (0..1 + self.below(3)).map(|_| self.literal(ty)).collect();
+                let list: Vec<String> = (0..1 + self.below(3)).map(|_| self.compared(ty)).collect();
                 let not = self.pick(&["", "NOT "]);
                 format!("{value} {not}IN ({})", list.join(", "))
             }
@@ -349,9 +449,27 @@ impl Random {
                 let test = self.pick(&["TRUE", "NOT TRUE", "FALSE", "UNKNOWN", "NOT UNKNOWN"]);
                 format!("{} IS {test}", self.leaf(scope, Bool))
             }
+            7 => {
+                let (a, b) = (self.leaf(scope, Json), self.compared(Json));
+                let operator = self.pick(&["@>", "<@"]);
+                format!("{a} {operator} {b}")
+            }
+            8 => {
+                let key = self.pick(&["a", "b", "ab"]);
+                format!("{} ? '{key}'", self.leaf(scope, Json))
+            }
+            9 => {
+                let (a, b) = (self.moment(scope), self.leaf(scope, Timestamp));
+                let (operator, hours) = (self.operator(), self.below(60));
+                format!("({a} - {b}) {operator} interval '{hours} hours'")
+            }
             _ => {
                 let operator = self.operator();
-                format!("{value} {operator} {}", self.leaf(scope, ty))
+                let with = match self.below(3) {
+                    0 => self.compared(ty),
+                    _ => self.leaf(scope, ty),
+                };
+                format!("{value} {operator} {with}")
             }
         }
     }
@@ -431,6 +549,10 @@ impl Random {
                 let value = self.typed(scope, of);
                 let direction = self.pick(&["", " DESC"]);
                 return format!("array_agg({value} ORDER BY {value}{direction}){filter}::text");
+            }
+            (Json, _) => {
+                let value = self.leaf(scope, Json);
+                format!("jsonb_agg({value} ORDER BY {value})")
             }
             (Bool, _) => {
                 let which = self.pick(&["bool_and", "bool_or", "every"]);

@@ -199,6 +199,81 @@ pub(super) fn set(
     })
 }
 
+/// The elements that an assignment may add at most so that there is one to assign to.
+const GAP_MAX: usize = 10_000_000;
+
+/// So many nulls more.
+fn fill(elements: &mut Vec<String>, count: usize) -> Result<(), SqlError> {
+    if count > GAP_MAX {
+        let message = format!("an assignment adds at most {GAP_MAX} elements to a jsonb array");
+        return Err(SqlError::new(ErrorKind::ProgramLimitExceeded, message));
+    }
+    elements.extend(std::iter::repeat_n("null".to_string(), count));
+    Ok(())
+}
+
+/// `SET column[…] = …`: the value at the path, and what is missing on the way there.
+pub(super) fn assign(json: &str, path: Path<'_>, value: &str) -> Result<String, SqlError> {
+    let Some((step, rest)) = path.split()? else {
+        return Ok(value.to_string());
+    };
+    Ok(match scan::kind(json) {
+        Kind::Object => {
+            let mut members = owned(scan::members(json));
+            match members.iter_mut().find(|(key, _)| key == step) {
+                Some((_, member)) if !rest.is_end() => *member = assign(member, rest, value)?,
+                Some((_, member)) => *member = value.to_string(),
+                None => members.push((step.to_string(), made(rest, value)?)),
+            }
+            object(members)
+        }
+        Kind::Array => {
+            let index = rest.index(step)?;
+            let mut elements = strings(json);
+            let length = elements.len();
+            let Ok(at) = usize::try_from(if index < 0 {
+                index + length as i64
+            } else {
+                index
+            }) else {
+                let behind = rest.behind;
+                let message = format!("path element at position {behind} is out of range: {index}");
+                return Err(refused(&message));
+            };
+            match elements.get_mut(at) {
+                Some(element) if !rest.is_end() => *element = assign(element, rest, value)?,
+                Some(element) => *element = value.to_string(),
+                None => {
+                    fill(&mut elements, at - length)?;
+                    elements.push(made(rest, value)?);
+                }
+            }
+            array(elements.iter().map(String::as_str))
+        }
+        _ => {
+            let detail = "The path assumes key is a composite object, but it is a scalar value.";
+            return Err(refused("cannot replace existing key").detail(detail));
+        }
+    })
+}
+
+/// The value inside of arrays and objects, so that it stands at the path.
+fn made(path: Path<'_>, value: &str) -> Result<String, SqlError> {
+    let mut made = value.to_string();
+    for step in path.steps.iter().rev().flatten() {
+        made = match step.parse::<i32>() {
+            Ok(index) => {
+                let mut elements = Vec::new();
+                fill(&mut elements, usize::try_from(index).unwrap_or(0))?;
+                elements.push(made);
+                array(elements.iter().map(String::as_str))
+            }
+            Err(_) => object(vec![(step.clone(), made)]),
+        };
+    }
+    Ok(made)
+}
+
 /// `jsonb_insert`: a new element before (or after) the one at the path, or a new key.
 pub(super) fn insert(
     json: &str,

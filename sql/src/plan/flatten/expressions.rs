@@ -1,6 +1,7 @@
 //! Subqueries in expressions: as columns that are joined to what the expression is computed over.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::common::metadata::FieldMetadata;
@@ -179,10 +180,14 @@ impl Flatten {
         let Expr::InSubquery(within) = condition else {
             return Ok(Some(condition.clone()));
         };
+        // Under a name that none outside has.
+        let field = within.subquery.subquery.schema().fields()[0].clone();
+        let relation = self.relation_name("subquery");
+        let value = Expr::Column(Column::new(Some(relation.clone()), field.name()));
+        let inner = vec![(Some(relation), field)];
+        let inner = DFSchema::new_with_metadata(inner, HashMap::new())?;
         let mut schema = outer.clone();
-        schema.merge(within.subquery.subquery.schema());
-        let value = within.subquery.subquery.schema().columns().remove(0);
-        let value = Expr::Column(value);
+        schema.merge(&inner);
         let left = within.expr.as_ref().clone();
         let compared = calls::compare(Operator::Eq, left, value.clone(), &schema, self.style)?;
         Ok(match compared {

@@ -1,0 +1,98 @@
+//! Subscripts of jsonb: `value['key']`, `value[index]`, and assignments to what they name.
+
+use std::sync::Arc;
+
+use datafusion::common::DFSchema;
+use datafusion::error::Result;
+use datafusion::logical_expr::expr::{Cast, ScalarFunction};
+use datafusion::logical_expr::{Expr, lit};
+use tidelog_storage::ColumnType;
+
+use super::operators::{external, literal_of, plain_type, type_of, type_parameter, written_type};
+use crate::error::{ErrorKind, SqlError};
+use crate::text::Style;
+use crate::{casts, functions, types};
+
+/// Whether a call is a subscript of a jsonb.
+pub(super) fn is_of_json(call: &ScalarFunction, schema: &DFSchema) -> bool {
+    let of = call.args.first();
+    call.name() == "pg_element" && of.and_then(|of| type_of(of, schema)) == Some(ColumnType::Jsonb)
+}
+
+/// Such a subscript, as a path.
+pub(super) fn element(mut call: ScalarFunction, schema: &DFSchema, style: Style) -> Result<Expr> {
+    if let Some(subscript) = call.args.get_mut(1) {
+        *subscript = step(std::mem::take(subscript), schema, style)?;
+    }
+    if let Some(path) = functions::json::function("jsonb_extract_path", style) {
+        call.func = path;
+    }
+    Ok(Expr::ScalarFunction(call))
+}
+
+/// A subscript as a step of a path.
+fn step(subscript: Expr, schema: &DFSchema, style: Style) -> Result<Expr> {
+    use ColumnType::{Bpchar, Char, Int2, Int4, Name, Text, Varchar};
+    match written_type(&subscript, schema) {
+        None => Ok(type_parameter(subscript, Text)),
+        Some(Text | Varchar(_) | Bpchar(_) | Name | Char) => Ok(subscript),
+        Some(Int2 | Int4) => {
+            let text = Arc::new(Text.field("", true));
+            let cast = Cast::new_from_field(Box::new(subscript), text);
+            Ok(casts::rewrite(cast, schema, style)?.data)
+        }
+        Some(other) => {
+            let name = types::name(plain_type(other));
+            let message = format!("subscript type {name} is not supported");
+            let hint = "jsonb subscript must be coercible to either integer or text.";
+            let error = SqlError::new(ErrorKind::DatatypeMismatch, message);
+            Err(external(error.hint(hint)))
+        }
+    }
+}
+
+/// What an assignment to an element of a column gives the column.
+pub(super) fn assigned(call: ScalarFunction, schema: &DFSchema, style: Style) -> Result<Expr> {
+    let mismatch = |message: String| SqlError::new(ErrorKind::DatatypeMismatch, message);
+    let mut args = call.args.into_iter();
+    let (Some(column), Some(value)) = (args.next(), args.next()) else {
+        return Err(external(SqlError::unsupported("an assignment to nothing")));
+    };
+    let ty = type_of(&column, schema).unwrap_or(ColumnType::Text);
+    match ty {
+        ColumnType::Jsonb => {}
+        ColumnType::Array(_) => {
+            let what = "an assignment to an element of an array (SET column[…] = …)";
+            return Err(external(SqlError::unsupported(what)));
+        }
+        ty => {
+            let name = types::name(ty);
+            let message =
+                format!("cannot subscript type {name} because it does not support subscripting");
+            return Err(external(mismatch(message)));
+        }
+    }
+    if let Some(own) = written_type(&value, schema).filter(|own| *own != ColumnType::Jsonb) {
+        let name = match &column {
+            Expr::Column(column) => column.name.as_str(),
+            _ => "?column?",
+        };
+        let own = types::name(own);
+        let message = format!(
+            "subscripted assignment to \"{name}\" requires type jsonb but expression is of type {own}"
+        );
+        let hint = "You will need to rewrite or cast the expression.";
+        return Err(external(mismatch(message).hint(hint)));
+    }
+    let value = literal_of(type_parameter(value, ty), ty, style)?;
+    let subscripts: Vec<Expr> = args.collect();
+    let first = subscripts
+        .first()
+        .and_then(|first| written_type(first, schema));
+    let of_array = matches!(first, Some(ColumnType::Int2 | ColumnType::Int4));
+    let steps = subscripts.into_iter().map(|of| step(of, schema, style));
+    let mut args = vec![column, value, lit(of_array)];
+    args.extend(steps.collect::<Result<Vec<_>>>()?);
+    let func = call.func;
+    Ok(Expr::ScalarFunction(ScalarFunction { func, args }))
+}
