@@ -19,7 +19,7 @@ use tokio::task::AbortHandle;
 
 use crate::lens::Versions;
 use crate::share::{HeldByName, Stretch};
-use crate::tail::{BATCH_CHANGES, Following, seen};
+use crate::tail::{BATCH_CHANGES, Following, Name, seen};
 
 /// Stretches that a group keeps for those who have not read them.
 const KEPT: usize = 8;
@@ -46,7 +46,7 @@ struct GroupState {
     /// Everything up to here was looked at for the group; `None` while it is not looked for.
     looked: Option<Seq>,
     /// The last change of a transaction whose end was not read yet.
-    held: Option<Change>,
+    held: Option<Box<Change>>,
     /// There was nothing for the group from here on.
     quiet_since: Seq,
     /// What was seen, and not read by all.
@@ -174,7 +174,7 @@ impl Group {
             if state.looked != Some(after) {
                 return false;
             }
-            state.held.clone()
+            state.held.as_deref().cloned()
         };
         let begun = Instant::now();
         let seen = seen(batch, versions, &self.following, after, held);
@@ -184,7 +184,7 @@ impl Group {
             Ok(read) if !state.slow && read.changes.len() <= self.following.batch_changes => {
                 let gone_quiet = read.changes.is_empty();
                 state.looked = Some(batch.upto);
-                state.held = read.held;
+                state.held = read.held.map(Box::new);
                 if gone_quiet {
                     return false;
                 }
@@ -217,7 +217,7 @@ struct LookoutState {
     /// Everything up to here was looked at, or is being looked at; `None` while nobody looks.
     after: Option<Seq>,
     task: Option<AbortHandle>,
-    groups: HeldByName<Group>,
+    groups: HeldByName<Name, Group>,
 }
 
 /// How a reader may wait.
@@ -265,12 +265,17 @@ impl Lookout {
         watch: &mut CommitWatch,
         after: Seq,
     ) {
-        let mut news = pin!(group.news.notified());
-        news.as_mut().enable();
-        match self.place(group, store, after) {
-            Place::Group => news.await,
-            Place::Alone => watch.changed(after).await,
-            Place::Behind => {}
+        let place = {
+            let mut news = pin!(group.news.notified());
+            news.as_mut().enable();
+            let place = self.place(group, store, after);
+            if let Place::Group = place {
+                news.await;
+            }
+            place
+        };
+        if let Place::Alone = place {
+            watch.changed(after).await;
         }
     }
 

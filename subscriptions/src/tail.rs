@@ -81,7 +81,7 @@ pub struct Following {
     /// How many changes one read takes.
     pub batch_changes: usize,
     /// Tells what is seen of a row from what other readers see; `None` when it is not known to be the same for two.
-    pub identity: Option<Arc<str>>,
+    pub identity: Option<[u8; 32]>,
 }
 
 impl Following {
@@ -94,33 +94,37 @@ impl Following {
             ops: Ops::ALL,
             upsert: None,
             batch_changes: BATCH_CHANGES,
-            identity: Some("".into()),
+            identity: Some([0; 32]),
         }
     }
 
     /// What tells it from all others of the scope.
-    pub(crate) fn name(&self) -> Option<String> {
-        let Following {
-            scope: _,
-            catalog_version,
-            lens: _,
-            ops,
-            upsert,
-            batch_changes,
-            identity,
-        } = self;
-        let identity = identity.as_ref()?;
-        Some(format!(
-            "{catalog_version} {ops:?} {upsert:?} {batch_changes} {identity}"
-        ))
+    pub(crate) fn name(&self) -> Option<Name> {
+        Some(Name {
+            catalog_version: self.catalog_version,
+            ops: self.ops,
+            upsert: self.upsert.clone().map(Vec::into_boxed_slice),
+            batch_changes: self.batch_changes,
+            identity: self.identity?,
+        })
     }
+}
+
+/// What tells readers of a scope apart who do not see the same.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Name {
+    catalog_version: u64,
+    ops: Ops,
+    upsert: Option<Box<[usize]>>,
+    batch_changes: usize,
+    identity: [u8; 32],
 }
 
 /// A reader of one feed. Dropping it is all it takes to end it.
 pub struct Tail {
     store: Arc<Store>,
     after: Seq,
-    held: Option<Change>,
+    held: Option<Box<Change>>,
     watch: CommitWatch,
     // Before the lookout, which looks for the groups that are held.
     group: Arc<Group>,
@@ -179,7 +183,7 @@ impl Tail {
             let read = self.read().await?;
             let stretch = Stretch::new(read.changes, self.after, read.upto);
             self.after = read.upto;
-            self.held = read.held;
+            self.held = read.held.map(Box::new);
             if !stretch.changes().is_empty() {
                 return Ok(Some(Arc::new(stretch)));
             }
@@ -211,7 +215,7 @@ impl Tail {
             none => {
                 let place = self.reads.clone().acquire_owned().await;
                 let (store, group) = (self.store.clone(), self.group.clone());
-                let (after, held) = (self.after, self.held.clone());
+                let (after, held) = (self.after, self.held.as_deref().cloned());
                 none.insert(tokio::task::spawn_blocking(move || {
                     let _place = place;
                     let following = &group.following;

@@ -1,5 +1,6 @@
 //! The simple query protocol, and what running a statement answers in both protocols.
 
+use std::collections::VecDeque;
 use std::pin::pin;
 
 use tidelog_sql::{ErrorKind, Outcome, Parsed, SqlError, TransactionStatus};
@@ -26,11 +27,12 @@ pub(super) fn check_not_failed(
 
 impl Connection {
     /// Runs a query string; ReadyForQuery is the caller's.
-    pub(super) async fn simple_query(&mut self, sql: &str) -> Result<(), Stop> {
+    pub(super) async fn simple_query(&mut self, sql: String) -> Result<(), Stop> {
         self.statement_begins();
         self.statements.remove("");
         self.portals.remove("");
-        let statements = self.session.parse(sql)?;
+        let mut statements = VecDeque::from(self.session.parse(&sql)?);
+        drop(sql);
         if statements.is_empty() {
             reply::bare(&mut self.client.out, b'I');
             return Ok(());
@@ -38,8 +40,12 @@ impl Connection {
         if statements.len() > 1 {
             self.session.begin_implicit();
         }
-        for statement in statements {
-            // In memory of its own: the future that awaits it lives as long as the connection.
+        while let Some(statement) = statements.pop_front() {
+            if statements.is_empty() {
+                // It may be a subscription, which lasts.
+                statements = VecDeque::new();
+            }
+            // In memory of its own, for the same reason.
             let outcome = Box::pin(self.start_simple(statement)).await?;
             self.answer(outcome).await?;
         }

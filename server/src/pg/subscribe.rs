@@ -43,7 +43,8 @@ impl Sending {
     /// RowDescription or CopyOutResponse, for the simple protocol.
     pub(super) fn describe(&self, client: &mut Client) {
         if self.feed.plan().copy.is_none() {
-            reply::row_description(&mut client.out, &self.feed.plan().columns, |_| Format::Text);
+            let columns = &self.feed.plan().subject.columns;
+            reply::row_description(&mut client.out, columns, |_| Format::Text);
         }
         self.describe_copy(client);
     }
@@ -54,9 +55,10 @@ impl Sending {
         let Some(format) = &plan.copy else {
             return;
         };
-        reply::copy_response(&mut client.out, b'H', plan.columns.len(), Format::Text);
+        let columns = &plan.subject.columns;
+        reply::copy_response(&mut client.out, b'H', columns.len(), Format::Text);
         if format.header() {
-            let names: Vec<String> = plan.columns.iter().map(|c| c.name.clone()).collect();
+            let names: Vec<String> = columns.iter().map(|c| c.name.clone()).collect();
             let mut line = Vec::new();
             format.write_header(&names, &mut line);
             reply::copy_data(&mut client.out, &line);
@@ -224,6 +226,7 @@ fn write_line(
     formats: &Formats,
 ) -> Result<(), SqlError> {
     let line = part.line(at, plan)?;
+    let subject = &plan.subject;
     let old = match plan.options.upsert {
         true => None,
         false => Some(line.old(plan)),
@@ -237,16 +240,21 @@ fn write_line(
         .iter()
         .map(|old| Ok(old.as_deref().map_or(DatumRef::Null, DatumRef::Text)));
     let values = (head.into_iter().map(Ok))
-        .chain((0..plan.selected().len()).map(|column| line.value(column)))
+        .chain((0..subject.selected().len()).map(|column| line.value(column)))
         .chain(old);
     match &plan.copy {
-        None => RowWriter::new(&plan.columns, formats)
-            .in_style(plan.style)
+        None => RowWriter::new(&subject.columns, formats)
+            .in_style(subject.style)
             .write(out, values),
         Some(format) => {
             let values = values.collect::<Result<Vec<_>, _>>()?;
             let mut text = Vec::new();
-            format.write_line(values.into_iter(), &plan.columns, plan.style, &mut text);
+            format.write_line(
+                values.into_iter(),
+                &subject.columns,
+                subject.style,
+                &mut text,
+            );
             reply::copy_data(out, &text);
             Ok(())
         }
