@@ -137,8 +137,9 @@ impl Feed {
             match self.known(fresh).await? {
                 AtHand::Part(part) => return Ok(Some(part)),
                 AtHand::End => return Ok(None),
-                AtHand::Tip => fresh = self.wait().await,
+                AtHand::Tip => {}
             }
+            fresh = self.wait().await;
         }
     }
 
@@ -183,7 +184,7 @@ impl Feed {
             if self.ended {
                 return Ok(AtHand::End);
             }
-            match self.tail.committed(fresh).await {
+            let missed = match self.tail.committed(fresh).await {
                 Ok(None) => {
                     let position = self.tail.position();
                     self.ended = self
@@ -201,19 +202,22 @@ impl Feed {
                     if let Some(stretch) = self.up_to(stretch) {
                         return Ok(AtHand::Part(Part::Changes(stretch)));
                     }
+                    continue;
                 }
                 Err(SubscriptionError::CatalogChanged { .. } | SubscriptionError::TableGone) => {
                     let position = self.tail.position();
                     match self.plan.renew(position)? {
-                        Renewed::GoesOn => self.tail = tail(&self.feeds, &self.plan, position),
-                        Renewed::StartsOver => return Box::pin(self.start_over(None)).await,
+                        Renewed::GoesOn => {
+                            self.tail = tail(&self.feeds, &self.plan, position);
+                            continue;
+                        }
+                        Renewed::StartsOver => None,
                     }
                 }
-                Err(SubscriptionError::Trimmed { oldest }) => {
-                    return Box::pin(self.start_over(Some(oldest))).await;
-                }
+                Err(SubscriptionError::Trimmed { oldest }) => Some(oldest),
                 Err(error) => return Err(sql_error(error)),
-            }
+            };
+            return Box::pin(self.start_over(missed)).await;
         }
     }
 
@@ -223,16 +227,14 @@ impl Feed {
         let options = &self.plan.options;
         let progress = options.progress.map(|every| self.told.1 + every);
         let up_to = options.up_to.map(|_| Instant::now() + UP_TO_TICK);
-        let tick = async {
-            match progress.into_iter().chain(up_to).min() {
-                // Most have none: it takes no memory of theirs.
-                Some(at) => Box::pin(tokio::time::sleep_until(at)).await,
-                None => std::future::pending().await,
-            }
+        let changed = self.tail.changed();
+        let Some(tick) = progress.into_iter().chain(up_to).min() else {
+            changed.await;
+            return Seq::ZERO;
         };
-        tokio::select! {
-            () = self.tail.changed() => Seq::ZERO,
-            () = tick => self.feeds.store.visible(),
+        match tokio::time::timeout_at(tick, Box::pin(changed)).await {
+            Ok(()) => Seq::ZERO,
+            Err(_) => self.feeds.store.visible(),
         }
     }
 

@@ -4,11 +4,11 @@
 //! There is one for each connection and each subscription, so it is small: one word of what was asked, and who waits for it.
 
 use std::collections::HashMap;
-use std::future::{Future, pending, poll_fn};
+use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -73,6 +73,10 @@ impl Ask {
         Ask(self.0 | other.0)
     }
 
+    const fn of(self, other: Ask) -> Ask {
+        Ask(self.0 & other.0)
+    }
+
     const fn has(self, other: Ask) -> bool {
         self.0 & other.0 != 0
     }
@@ -113,18 +117,21 @@ impl Asked {
     }
 
     /// Waits until some of it was asked, and gives all that was; nothing when the session is evicted.
-    async fn wait_for(&self, what: Ask) -> Ask {
-        loop {
-            let mut news = pin!(self.news.notified());
-            news.as_mut().enable();
-            let now = self.now();
-            if now.has(what) {
-                return now;
+    #[expect(clippy::manual_async_fn, reason = "it would hold its arguments twice")]
+    fn wait_for(&self, what: Ask) -> impl Future<Output = Ask> {
+        async move {
+            loop {
+                let mut news = pin!(self.news.notified());
+                news.as_mut().enable();
+                let now = self.now();
+                if now.has(what) {
+                    return now;
+                }
+                if self.is_evicted() {
+                    return Ask(0);
+                }
+                news.await;
             }
-            if what.has(Ask::TERMINATE) && self.is_evicted() {
-                return Ask(0);
-            }
-            news.await;
         }
     }
 
@@ -147,11 +154,6 @@ impl Asker {
     /// Asks something of the session.
     pub(crate) fn ask(&self, what: Ask) {
         self.0.ask(what);
-    }
-
-    /// Waits until the client's end of the connection is lost.
-    pub(crate) async fn gone(&self) {
-        self.0.wait_for(Ask::GONE).await;
     }
 }
 
@@ -228,87 +230,92 @@ impl Interrupts {
 
     /// Runs a future to its end, unless it is interrupted: then it is left as it is. The interrupts are asked first,
     /// since a query may use up what tokio grants this task at one go, and then hears of nothing else.
-    pub(crate) async fn guard<T, E: Into<Stop>>(
-        &self,
-        future: Pin<&mut impl Future<Output = Result<T, E>>>,
-    ) -> Result<T, Stop> {
-        self.guard_from(RUNNING, self.deadline, future).await
+    pub(crate) fn guard<'a, T, E: Into<Stop>>(
+        &'a self,
+        future: Pin<&'a mut impl Future<Output = Result<T, E>>>,
+    ) -> impl Future<Output = Result<T, Stop>> {
+        self.guard_from(RUNNING, self.deadline, future)
     }
 
     /// As `guard`, for what may wait long: also a goodbye and the beginning of shutdown end it.
-    pub(super) async fn guard_waiting<T, E: Into<Stop>>(
-        &self,
-        future: Pin<&mut impl Future<Output = Result<T, E>>>,
-    ) -> Result<T, Stop> {
-        self.guard_from(WAITING, self.deadline, future).await
+    pub(super) fn guard_waiting<'a, T, E: Into<Stop>>(
+        &'a self,
+        future: Pin<&'a mut impl Future<Output = Result<T, E>>>,
+    ) -> impl Future<Output = Result<T, Stop>> {
+        self.guard_from(WAITING, self.deadline, future)
     }
 
     /// As `guard`, for what would never end by itself: also a goodbye and the beginning of shutdown end it,
     /// but no `statement_timeout`.
-    pub(crate) async fn guard_endless<T, E: Into<Stop>>(
-        &self,
-        future: Pin<&mut impl Future<Output = Result<T, E>>>,
-    ) -> Result<T, Stop> {
-        self.guard_from(WAITING, None, future).await
+    pub(crate) fn guard_endless<'a, T, E: Into<Stop>>(
+        &'a self,
+        future: Pin<&'a mut impl Future<Output = Result<T, E>>>,
+    ) -> impl Future<Output = Result<T, Stop>> {
+        self.guard_from(WAITING, None, future)
     }
 
-    async fn guard_from<T, E: Into<Stop>>(
-        &self,
+    fn guard_from<'a, T, E: Into<Stop>>(
+        &'a self,
         what: Ask,
         deadline: Option<Instant>,
-        mut future: Pin<&mut impl Future<Output = Result<T, E>>>,
-    ) -> Result<T, Stop> {
-        let mut stopped = pin!(self.stopped(what, deadline));
-        poll_fn(|context| {
-            let mut asked = false;
-            if !self.is_committing() {
-                if let Poll::Ready(stop) = stopped.as_mut().poll(context) {
-                    return Poll::Ready(Err(stop));
+        mut future: Pin<&'a mut impl Future<Output = Result<T, E>>>,
+    ) -> impl Future<Output = Result<T, Stop>> {
+        // Most have no deadline: it takes no memory of theirs.
+        let mut expired = deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline)));
+        async move {
+            let mut asked = pin!(self.asked.wait_for(what));
+            let mut stopped = |context: &mut Context<'_>| {
+                if let Poll::Ready(asked) = asked.as_mut().poll(context) {
+                    return Poll::Ready(stop(asked.of(what)));
                 }
-                asked = true;
-            }
-            if let Poll::Ready(result) = future.as_mut().poll(context) {
-                return Poll::Ready(result.map_err(Into::into));
-            }
-            // A commit under way has its outcome, whatever is wanted meanwhile. Behind it the interrupts count.
-            if !asked && !self.is_committing() {
-                return stopped.as_mut().poll(context).map(Err);
-            }
-            Poll::Pending
-        })
-        .await
+                match &mut expired {
+                    Some(expired) => {
+                        (expired.as_mut().poll(context)).map(|()| canceled("statement timeout"))
+                    }
+                    None => Poll::Pending,
+                }
+            };
+            poll_fn(|context| {
+                let mut asked = false;
+                if !self.is_committing() {
+                    if let Poll::Ready(stop) = stopped(context) {
+                        return Poll::Ready(Err(stop));
+                    }
+                    asked = true;
+                }
+                if let Poll::Ready(result) = future.as_mut().poll(context) {
+                    return Poll::Ready(result.map_err(Into::into));
+                }
+                // A commit under way has its outcome, whatever is wanted meanwhile. Behind it the interrupts count.
+                if !asked && !self.is_committing() {
+                    return stopped(context).map(Err);
+                }
+                Poll::Pending
+            })
+            .await
+        }
     }
 
     fn is_committing(&self) -> bool {
         let committing = self.committing.as_ref();
         committing.is_some_and(|committing| committing.load(Ordering::Relaxed))
     }
+}
 
-    async fn stopped(&self, what: Ask, deadline: Option<Instant>) -> Stop {
-        let canceled = |why: &str| {
-            let message = format!("canceling statement due to {why}");
-            Stop::Error(SqlError::new(ErrorKind::QueryCanceled, message))
-        };
-        let expired = async {
-            match deadline {
-                // Most have none: it takes no memory of theirs.
-                Some(deadline) => Box::pin(tokio::time::sleep_until(deadline)).await,
-                None => pending().await,
-            }
-        };
-        let asked = tokio::select! {
-            biased;
-            asked = self.asked.wait_for(what) => Ask(asked.0 & what.0),
-            () = expired => return canceled("statement timeout"),
-        };
-        match asked {
-            asked if asked.has(Ask::CLOSING) => Stop::Gone,
-            asked if asked.has(Ask::STOP) => admin_shutdown(),
-            asked if asked.has(Ask::CANCEL) => canceled("user request"),
-            asked if asked.has(Ask::GONE) => Stop::Gone,
-            asked if asked.has(Ask::KILL) => admin_shutdown(),
-            _ => evicted(),
-        }
+fn canceled(why: &str) -> Stop {
+    let message = format!("canceling statement due to {why}");
+    Stop::Error(SqlError::new(ErrorKind::QueryCanceled, message))
+}
+
+/// How a statement stops of which this was asked; nothing is asked of a session that is evicted.
+fn stop(asked: Ask) -> Stop {
+    match asked {
+        asked if asked.has(Ask::CLOSING) => Stop::Gone,
+        asked if asked.has(Ask::STOP) => admin_shutdown(),
+        asked if asked.has(Ask::CANCEL) => canceled("user request"),
+        asked if asked.has(Ask::GONE) => Stop::Gone,
+        asked if asked.has(Ask::KILL) => admin_shutdown(),
+        _ => evicted(),
     }
 }
 

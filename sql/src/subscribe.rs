@@ -60,11 +60,11 @@ pub struct Subject {
     pub scope: FeedScope,
     /// The result's columns: `_seq bigint, _op text, _commit boolean`, those of the query, and `_old jsonb` unless
     /// the envelope is upsert.
-    pub columns: Vec<OutputColumn>,
+    pub columns: Box<[OutputColumn]>,
     /// What is seen of a row; `None` is all of it.
     pub lens: Option<Lens>,
     /// Where the primary key's columns stand in the query's, when the envelope is upsert.
-    pub key: Option<Vec<usize>>,
+    pub key: Option<Box<[usize]>>,
     /// Tells what is seen of a row from what other subjects with the same scope show. `None` when that depends on more
     /// than the statement, such as the time.
     pub identity: Option<Identity>,
@@ -337,14 +337,17 @@ impl Session {
         let table = lens::table_of(&plan)?;
         let columns = columns_of(&plan, options)?;
         let key = match options.upsert {
-            true => Some(self.key_in(&columns[HEAD_COLUMNS..], &table, catalog)?),
+            true => Some(
+                self.key_in(&columns[HEAD_COLUMNS..], &table, catalog)?
+                    .into(),
+            ),
             false => None,
         };
         let snapshot_plan = lens::snapshot_plan(&plan, options.last_rows)?;
         let mut state = self.state().clone();
         state.execution_props_mut().query_execution_start_time = Some(self.started());
         let selected = output::columns(plan.schema().as_arrow())?;
-        let lens = Lens::new(&state, &plan, selected)?;
+        let lens = Lens::new(&state, &plan, &selected)?;
         let style = self.style();
         let text = query.to_string();
         let identity = lens::is_immutable(&plan)?.then(|| {
@@ -358,7 +361,7 @@ impl Session {
         let subject = Subject {
             table,
             scope,
-            columns,
+            columns: columns.into(),
             lens: (!lens.is_clear()).then_some(lens),
             key,
             identity,

@@ -7,7 +7,6 @@
 //! have read.
 
 use std::collections::VecDeque;
-use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -38,7 +37,8 @@ const LOOK_MAX: Duration = Duration::from_millis(100);
 pub(crate) struct Group {
     pub(crate) following: Following,
     state: Mutex<GroupState>,
-    news: Notify,
+    /// Told when there is something.
+    pub(crate) news: Notify,
 }
 
 #[derive(Default)]
@@ -221,7 +221,7 @@ struct LookoutState {
 }
 
 /// How a reader may wait.
-enum Place {
+pub(crate) enum Place {
     /// For its group's news.
     Group,
     /// For each commit of the scope.
@@ -256,31 +256,14 @@ impl Lookout {
         }
     }
 
-    /// Waits until there may be something for a reader of the group at `after`, who has found nothing. May return
-    /// early. Cancel-safe.
-    pub(crate) async fn wait(
+    /// How a reader of the group at `after`, who has found nothing, may wait. Has the group looked for, unless the reader is
+    /// the only one of the scope.
+    pub(crate) fn place(
         self: &Arc<Lookout>,
         group: &Group,
         store: &Arc<Store>,
-        watch: &mut CommitWatch,
         after: Seq,
-    ) {
-        let place = {
-            let mut news = pin!(group.news.notified());
-            news.as_mut().enable();
-            let place = self.place(group, store, after);
-            if let Place::Group = place {
-                news.await;
-            }
-            place
-        };
-        if let Place::Alone = place {
-            watch.changed(after).await;
-        }
-    }
-
-    /// Has the group looked for, unless the reader is the only one of the scope.
-    fn place(self: &Arc<Lookout>, group: &Group, store: &Arc<Store>, after: Seq) -> Place {
+    ) -> Place {
         let mut state = self.state.lock();
         let looked = match state.after {
             Some(looked) => looked,

@@ -1,5 +1,6 @@
 //! `Tail`: follows the log of a table from a Seq on.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use tidelog_storage::{Change, ChangeBatch, CommitWatch, FeedScope, Seq, StorageError, Store};
@@ -7,7 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::lens::{Lens, LensError, Ops, Versions, translate, upserts};
-use crate::lookout::{Group, Lookout, Next};
+use crate::lookout::{Group, Lookout, Next, Place};
 use crate::share::{Hub, Stretch};
 
 /// How many changes one read of the log takes unless the reader says otherwise; also the most that a stalled
@@ -77,7 +78,7 @@ pub struct Following {
     /// The kinds of changes that it wants.
     pub ops: Ops,
     /// Where the columns of the key stand in what is seen, for a reader that wants upserts and deletes by key.
-    pub upsert: Option<Vec<usize>>,
+    pub upsert: Option<Box<[usize]>>,
     /// How many changes one read takes.
     pub batch_changes: usize,
     /// Tells what is seen of a row from what other readers see; `None` when it is not known to be the same for two.
@@ -103,7 +104,7 @@ impl Following {
         Some(Name {
             catalog_version: self.catalog_version,
             ops: self.ops,
-            upsert: self.upsert.clone().map(Vec::into_boxed_slice),
+            upsert: self.upsert.clone(),
             batch_changes: self.batch_changes,
             identity: self.identity?,
         })
@@ -180,7 +181,8 @@ impl Tail {
             if self.reading.is_none() && self.store.visible() <= self.after {
                 return Ok(None);
             }
-            let read = self.read().await?;
+            // In memory of its own: most who wait here wait for no read.
+            let read = Box::pin(self.read()).await?;
             let stretch = Stretch::new(read.changes, self.after, read.upto);
             self.after = read.upto;
             self.held = read.held.map(Box::new);
@@ -195,9 +197,19 @@ impl Tail {
 
     /// Waits, at the tip, for a commit that concerns the reader. May return early. Cancel-safe.
     pub async fn changed(&mut self) {
-        let (group, watch) = (&self.group, &mut self.watch);
-        let wait = self.lookout.wait(group, &self.store, watch, self.after);
-        wait.await;
+        let place = {
+            let mut news = pin!(self.group.news.notified());
+            news.as_mut().enable();
+            let place = self.lookout.place(&self.group, &self.store, self.after);
+            if let Place::Group = place {
+                news.await;
+            }
+            place
+        };
+        if let Place::Alone = place {
+            // Few wait so: it takes no memory of the others.
+            Box::pin(self.watch.changed(self.after)).await;
+        }
     }
 
     /// Everything up to here was delivered, or is not for this reader.

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::pin::pin;
 use std::sync::Arc;
 
+use futures::{FutureExt, TryFutureExt};
 use tidelog_sql::json::{write_exact, write_string};
 use tidelog_sql::subscribe::SubscribePlan;
 use tidelog_sql::{ErrorKind, Outcome, SqlError};
@@ -33,6 +34,8 @@ pub(super) struct Order {
     pub(super) server: Arc<HttpServer>,
     pub(super) user: Arc<str>,
     pub(super) statement: Statement,
+    /// What the client has seen already.
+    pub(super) from: Option<Seq>,
 }
 
 /// A subscription of one client.
@@ -51,13 +54,12 @@ impl Subscription {
     /// Subscribes: from the statement's own beginning, or from behind `from` on.
     pub(super) async fn open(
         order: Box<Order>,
-        from: Option<Seq>,
         interrupts: &mut Interrupts,
     ) -> Result<Box<Subscription>, Stop> {
         // A client may know more than the server, if that was set back to a backup: resuming would leave a gap.
         let visible = order.server.backend.engine.store().visible();
-        let unknown = from.filter(|from| *from > visible);
-        let begin = match (unknown, from) {
+        let unknown = order.from.filter(|from| *from > visible);
+        let begin = match (unknown, order.from) {
             (None, Some(from)) => Begin::After(from),
             (None, None) => Begin::AsWritten,
             (Some(_), _) => Begin::Over,
@@ -96,17 +98,17 @@ impl Subscription {
             if self.ended {
                 return Ok(None);
             }
-            let batch = async { Ok::<_, SqlError>(self.batch().await) };
-            let batch = interrupts.guard_endless(pin!(batch)).await?;
-            match batch {
+            let batch = self.batch().map_err(Box::new).map(Ok::<_, SqlError>);
+            let error = match interrupts.guard_endless(pin!(batch)).await? {
                 Ok(Some(batch)) => return Ok(Some(batch)),
                 // A mark that calls for other frames, or the end.
-                Ok(None) => {}
-                Err(error) if self.may_start_over(&error) => {
-                    Box::pin(self.start_over(&error, interrupts)).await?;
-                }
-                Err(error) => return Err(error.into()),
+                Ok(None) => continue,
+                Err(error) => error,
+            };
+            if !self.may_start_over(&error) {
+                return Err(Stop::from(*error));
             }
+            Box::pin(self.start_over(*error, interrupts)).await?;
         }
     }
 
@@ -117,14 +119,10 @@ impl Subscription {
     }
 
     /// Tells the client to forget its rows, and begins with those that there are now.
-    async fn start_over(
-        &mut self,
-        why: &SqlError,
-        interrupts: &mut Interrupts,
-    ) -> Result<(), Stop> {
+    async fn start_over(&mut self, why: SqlError, interrupts: &mut Interrupts) -> Result<(), Stop> {
         self.feed = open(&self.order, Begin::Over, interrupts).await?;
         self.part = None;
-        self.due = vec![subscribed(self.feed.plan()), reset(why)];
+        self.due = vec![subscribed(self.feed.plan()), reset(&why)];
         Ok(())
     }
 
@@ -175,11 +173,13 @@ impl Subscription {
 
     /// Reads the next part, and waits for it if that is wanted; says whether there is one to give.
     async fn read(&mut self, waits: bool) -> Result<bool, SqlError> {
-        let part = match self.feed.known(Seq::ZERO).await? {
-            AtHand::Part(part) => Some(part),
-            AtHand::Tip if !waits => return Ok(false),
-            AtHand::Tip => self.feed.next().await?,
-            AtHand::End => None,
+        let part = match waits {
+            true => self.feed.next().await?,
+            false => match self.feed.known(Seq::ZERO).await? {
+                AtHand::Part(part) => Some(part),
+                AtHand::Tip => return Ok(false),
+                AtHand::End => None,
+            },
         };
         match part {
             None => self.ended = true,
@@ -263,6 +263,7 @@ async fn open(order: &Order, begin: Begin, interrupts: &mut Interrupts) -> Resul
         server,
         user,
         statement,
+        from: _,
     } = order;
     let mut session = session(server, user, interrupts)?;
     interrupts.attach(&session);

@@ -124,8 +124,9 @@ async fn start(
         server,
         user: user.into(),
         statement,
+        from,
     });
-    queries.spawn(connections.track_future(follow(order, from, interrupts, events, place)));
+    queries.spawn(connections.track_future(follow(order, interrupts, events, place)));
     // A statement that cannot be followed gets a status of its own.
     let first = received.recv().await.unwrap_or_else(|| {
         Err(SqlError::new(
@@ -158,13 +159,12 @@ async fn start(
 /// Sends one event after the other until the subscription or its client ends.
 async fn follow(
     order: Box<Order>,
-    from: Option<Seq>,
     mut interrupts: Interrupts,
     events: Events,
     _place: OwnedSemaphorePermit,
 ) {
     let followed = async {
-        let opening = Subscription::open(order, from, &mut interrupts);
+        let opening = Subscription::open(order, &mut interrupts);
         let mut subscription = Box::pin(opening).await?;
         while let Some(frame) = subscription.next(&mut interrupts).await? {
             let sending = async { events.send(Ok(event(&frame))).await.map_err(|_| Stop::Gone) };

@@ -169,45 +169,55 @@ pub(super) fn client() -> (Client, Pump, mpsc::Sender<Bytes>) {
 }
 
 /// Moves bytes between the socket and the session until both directions have ended.
-pub(super) async fn pump(
+///
+/// Not an `async fn`, which would keep its arguments twice as long as the connection lives.
+pub(super) fn pump(
     pump: Pump,
     mut read: OwnedReadHalf,
     write: OwnedWriteHalf,
-    received: BytesMut,
+    mut received: BytesMut,
     session: Asker,
-) {
+) -> impl Future<Output = ()> {
     let Pump {
-        incoming,
+        mut incoming,
         outgoing,
         authenticated,
     } = pump;
-    let mut writing = std::pin::pin!(write_out(outgoing, write));
-    let end = tokio::select! {
-        end = read_in(&mut read, received, incoming, &authenticated, &session) => {
-            session.ask(Ask::CLOSING);
-            if end == ReadEnd::Lost {
-                session.ask(Ask::GONE);
+    async move {
+        let mut writing = std::pin::pin!(write_out(outgoing, write));
+        let end = tokio::select! {
+            end = read_in(&mut read, &mut received, &mut incoming, &authenticated) => {
+                // The session hears that no more comes.
+                drop(incoming);
+                session.ask(Ask::CLOSING);
+                if end == ReadEnd::Lost {
+                    session.ask(Ask::GONE);
+                }
+                writing.as_mut().await;
+                end
             }
-            writing.as_mut().await;
-            end
-        }
-        () = writing.as_mut() => {
-            // The session is over, or the client does not take bytes any more.
-            session.ask(Ask::CLOSING);
-            session.ask(Ask::GONE);
-            ReadEnd::Stopped
-        }
-    };
-    if end == ReadEnd::Stopped {
-        // Closing a socket with unread bytes would reset it and take the last message from the client.
-        let mut sink = Vec::with_capacity(4096);
-        let drain = async {
-            while matches!(read.read_buf(&mut sink).await, Ok(n) if n > 0) {
-                sink.clear();
+            () = writing.as_mut() => {
+                // The session is over, or the client does not take bytes any more.
+                session.ask(Ask::CLOSING);
+                session.ask(Ask::GONE);
+                ReadEnd::Stopped
             }
         };
-        let _ = Box::pin(tokio::time::timeout(LINGER, drain)).await;
+        if end == ReadEnd::Stopped {
+            Box::pin(linger(read)).await;
+        }
     }
+}
+
+/// Closing a socket with unread bytes would reset it and take the last message from the client.
+async fn linger(mut read: OwnedReadHalf) {
+    let mut sink = Vec::with_capacity(4096);
+    let drain = async {
+        while matches!(read.read_buf(&mut sink).await, Ok(n) if n > 0) {
+            sink.clear();
+        }
+    };
+    let _ = tokio::time::timeout(LINGER, drain).await;
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -222,10 +232,9 @@ enum ReadEnd {
 
 async fn read_in(
     read: &mut OwnedReadHalf,
-    mut buffer: BytesMut,
-    mut incoming: mpsc::Sender<Box<Batch>>,
+    buffer: &mut BytesMut,
+    incoming: &mut mpsc::Sender<Box<Batch>>,
     authenticated: &AtomicBool,
-    session: &Asker,
 ) -> ReadEnd {
     let budget = Arc::new(Semaphore::new(INCOMING_BYTES_MAX));
     loop {
@@ -233,7 +242,7 @@ async fn read_in(
         let mut messages = VecDeque::new();
         let mut end = None;
         while end.is_none() {
-            match take_message(&mut buffer, authenticated.load(Ordering::Relaxed)) {
+            match take_message(buffer, authenticated.load(Ordering::Relaxed)) {
                 Ok(Some(message)) => {
                     end = (message == Frontend::Terminate).then_some(ReadEnd::Goodbye);
                     messages.push_back(Ok(message));
@@ -266,17 +275,16 @@ async fn read_in(
         }
         if buffer.is_empty() {
             // An idle connection keeps no memory to read into.
-            buffer = BytesMut::new();
+            *buffer = BytesMut::new();
         }
-        tokio::select! {
-            ready = read.readable() => if ready.is_err() { return ReadEnd::Lost },
-            () = session.gone() => return ReadEnd::Lost,
+        if read.readable().await.is_err() {
+            return ReadEnd::Lost;
         }
         buffer.reserve(match buffer.is_empty() {
             true => FIRST_READ_BYTES,
             false => READ_BYTES,
         });
-        match read.try_read_buf(&mut buffer) {
+        match read.try_read_buf(buffer) {
             Ok(0) => return ReadEnd::Lost,
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
@@ -286,7 +294,10 @@ async fn read_in(
 }
 
 async fn write_out(mut outgoing: mpsc::Receiver<Bytes>, mut write: OwnedWriteHalf) {
-    while let Some(chunk) = outgoing.next().await {
+    loop {
+        let Some(chunk) = outgoing.next().await else {
+            break;
+        };
         if write.write_all(&chunk).await.is_err() {
             return;
         }

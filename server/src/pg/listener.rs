@@ -89,23 +89,26 @@ pub(crate) async fn accept_connections(listener: TcpListener, server: Arc<PgServ
     }
 }
 
-async fn serve(stream: TcpStream, peer: SocketAddr, server: Arc<PgServer>) {
-    // What the startup needs is gone afterwards: this future lives as long as the connection.
-    let Some((session, pump, last_words, _place)) = Box::pin(begin(stream, peer, server)).await
-    else {
-        return;
-    };
-    let supervise = async move {
-        if let Err(error) = session.await
-            && error.is_panic()
-        {
-            tracing::error!(%peer, "the session panicked; its connection ends");
-            let message = "internal error: the session panicked";
-            let error = SqlError::new(ErrorKind::InternalError, message);
-            Box::pin(say(last_words, &error)).await;
-        }
-    };
-    tokio::join!(supervise, pump);
+/// Not an `async fn`, which would keep its arguments as long as the connection lives.
+fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    server: Arc<PgServer>,
+) -> impl Future<Output = ()> + Send {
+    // What the startup needs is gone afterwards.
+    let begun = Box::pin(begin(stream, peer, server));
+    async move {
+        let Some((session, pump, last_words, _place)) = begun.await else {
+            return;
+        };
+        let supervise = async move {
+            if session.await.is_err_and(|error| error.is_panic()) {
+                tracing::error!(%peer, "the session panicked; its connection ends");
+                Box::pin(say(last_words)).await;
+            }
+        };
+        tokio::join!(supervise, pump);
+    }
 }
 
 /// A session that runs, what moves its bytes, a way to the client for last words, and the connection's place.
@@ -196,9 +199,12 @@ async fn refuse(mut stream: TcpStream, error: &SqlError) {
     let _ = stream.shutdown().await;
 }
 
-async fn say(mut last_words: mpsc::Sender<Bytes>, error: &SqlError) {
+/// The last words of a session that panicked.
+async fn say(mut last_words: mpsc::Sender<Bytes>) {
+    let message = "internal error: the session panicked";
+    let error = SqlError::new(ErrorKind::InternalError, message);
     let mut out = BytesMut::new();
-    reply::error(&mut out, "FATAL", error);
+    reply::error(&mut out, "FATAL", &error);
     let saying = last_words.send(out.freeze());
     let _ = tokio::time::timeout(Duration::from_secs(1), saying).await;
 }

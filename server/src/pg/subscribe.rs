@@ -87,12 +87,14 @@ impl Sending {
         let mut rows = 0;
         while limit.is_none_or(|limit| rows < limit) {
             if let Some(part) = self.parts.front() {
-                if let Part::Changes(stretch) = part
-                    && limit.is_none()
-                    && self.at == 0
-                    && let Some(bytes) = shared(self.feed.plan(), part, stretch, formats)?
-                {
-                    let lines = part.len();
+                let lines = part.len();
+                let bytes = match part {
+                    Part::Changes(stretch) if limit.is_none() && self.at == 0 => {
+                        shared(self.feed.plan(), part, stretch, formats)?
+                    }
+                    _ => None,
+                };
+                if let Some(bytes) = bytes {
                     client.send(bytes).await?;
                     rows += lines as u64;
                     self.parts.pop_front();
@@ -113,8 +115,11 @@ impl Sending {
                 None => self.feed.known(Seq::ZERO).await?,
                 Some(_) => self.feed.at_hand().await?,
             };
-            let part = match at_hand {
-                AtHand::Part(part) => part,
+            match at_hand {
+                AtHand::Part(part) => {
+                    self.parts.push_back(part);
+                    continue;
+                }
                 AtHand::End => {
                     return Ok(Portion {
                         rows,
@@ -122,15 +127,11 @@ impl Sending {
                     });
                 }
                 AtHand::Tip if limit.is_some() && rows > 0 => break,
-                AtHand::Tip => {
-                    client.flush().await?;
-                    match self.feed.next().await? {
-                        Some(part) => part,
-                        None => continue,
-                    }
-                }
-            };
-            self.parts.push_back(part);
+                AtHand::Tip => {}
+            }
+            client.flush().await?;
+            let next = self.feed.next().await?;
+            self.parts.extend(next);
         }
         Ok(Portion {
             rows,
@@ -269,9 +270,8 @@ impl Connection {
         formats: &Formats,
         limit: Option<u64>,
     ) -> Result<Portion, Stop> {
-        self.interrupts
-            .guard_endless(pin!(feed.send(&mut self.client, formats, limit)))
-            .await
+        let sending = pin!(feed.send(&mut self.client, formats, limit));
+        self.interrupts.guard_endless(sending).await
     }
 
     /// FETCH or MOVE on the cursor of a subscription.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::Message;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use tidelog_sql::{ErrorKind, SqlError};
 use tidelog_storage::Seq;
 use tokio::sync::{Semaphore, mpsc};
@@ -75,12 +75,12 @@ struct Close {
 }
 
 impl Close {
-    fn violation(code: u16, message: impl Into<String>) -> Close {
+    fn violation(code: u16, message: impl Into<String>) -> Box<Close> {
         let error = SqlError::new(ErrorKind::ProtocolViolation, message);
-        Close { code, error }
+        Box::new(Close { code, error })
     }
 
-    fn malformed(reason: impl std::fmt::Display) -> Close {
+    fn malformed(reason: impl std::fmt::Display) -> Box<Close> {
         Close::violation(4400, format!("malformed frame: {reason}"))
     }
 
@@ -123,16 +123,20 @@ pub(super) async fn run(
         served = served => served,
         () = kill.cancelled() => Ok(()),
     };
-    let farewell = match served {
+    Box::pin(farewell(out, served, stop.is_cancelled())).await;
+}
+
+/// Tells the client that the socket ends, and why. Nobody may be there to hear it.
+async fn farewell(out: Out, served: Result<(), Box<Close>>, stopping: bool) {
+    let last = match served {
         Err(why) => {
-            // Nobody may be there to hear it.
             out.send(error_frame(None, &why.error)).await;
             close(why.code, why.reason())
         }
-        Ok(()) if stop.is_cancelled() => close(1001, "the server is stopping"),
+        Ok(()) if stopping => close(1001, "the server is stopping"),
         Ok(()) => close(1000, ""),
     };
-    let _ = out.frames.send(farewell).await;
+    let _ = out.frames.send(last).await;
 }
 
 /// Waits for the first frame; `None` as `greet` gives it.
@@ -141,7 +145,7 @@ async fn open(
     local: bool,
     received: &mut Frames,
     out: &mut Out,
-) -> Result<Option<Box<Socket>>, Close> {
+) -> Result<Option<Box<Socket>>, Box<Close>> {
     let greeting = greet(&server, local, received);
     let late = || Close::violation(4408, "the first frame did not come in time");
     let greeted = tokio::time::timeout(HELLO_TIMEOUT, greeting).await;
@@ -165,7 +169,7 @@ async fn greet(
     server: &HttpServer,
     local: bool,
     received: &mut Frames,
-) -> Result<Option<(String, bool)>, Close> {
+) -> Result<Option<(String, bool)>, Box<Close>> {
     let text = tokio::select! {
         text = received.next() => text,
         () = server.shutdown().stop.cancelled() => None,
@@ -187,7 +191,7 @@ async fn greet(
     }
     match authenticate(server, auth, local).await {
         Ok(user) => Ok(Some((user, compression.as_deref() == Some(DEFLATE)))),
-        Err(error) => Err(Close { code: 4401, error }),
+        Err(error) => Err(Box::new(Close { code: 4401, error })),
     }
 }
 
@@ -237,7 +241,7 @@ struct Socket {
 
 impl Socket {
     /// Does what the frames say until the client leaves or the server stops.
-    async fn serve(&mut self, received: &mut Frames) -> Result<(), Close> {
+    async fn serve(&mut self, received: &mut Frames) -> Result<(), Box<Close>> {
         let stop = self.server.shutdown().stop.clone();
         loop {
             let text = tokio::select! {
@@ -263,7 +267,7 @@ impl Socket {
     }
 
     /// Does what a frame says.
-    async fn take(&mut self, text: String) -> Result<(), Close> {
+    async fn take(&mut self, text: String) -> Result<(), Box<Close>> {
         match parse(&text).map_err(Close::malformed)? {
             Frame::Hello(_) => return Err(Close::malformed("hello came already")),
             Frame::Query { id, statement } => {
@@ -315,7 +319,7 @@ impl Socket {
         self.running.values().filter(|running| of(running)).count()
     }
 
-    fn check_new(&self, id: u64) -> Result<(), Close> {
+    fn check_new(&self, id: u64) -> Result<(), Box<Close>> {
         match self.running.contains_key(&id) {
             true => Err(Close::malformed(format!("id {id} is in use"))),
             false => Ok(()),
@@ -364,8 +368,9 @@ impl Socket {
             server: self.server.clone(),
             user: self.user.clone(),
             statement,
+            from,
         });
-        let task = self.tasks.spawn(follower.follow(order, from)).id();
+        let task = self.tasks.spawn(follower.follow(order)).id();
         let credit = Some(credit);
         let running = Running {
             task,
@@ -450,26 +455,28 @@ struct Follower {
 
 impl Follower {
     /// Follows to the end, and gives the id and the last frame.
-    async fn follow(mut self, order: Box<Order>, from: Option<Seq>) -> (u64, Option<String>) {
-        let id = self.id;
-        let last = match self.send(order, from).await {
-            Err(Stop::Error(error) | Stop::Fatal(error)) => error_frame(Some(id), &error),
-            Ok(()) => format!("{{\"type\":\"done\",\"id\":{id}}}"),
-            Err(Stop::Gone) => format!("{{\"type\":\"unsubscribed\",\"id\":{id}}}"),
-        };
-        (id, Some(last))
+    #[expect(clippy::manual_async_fn, reason = "it would hold its arguments twice")]
+    fn follow(mut self, order: Box<Order>) -> impl Future<Output = (u64, Option<String>)> {
+        async move {
+            let last = match self.send(order).await {
+                Err(Stop::Error(error) | Stop::Fatal(error)) => error_frame(Some(self.id), &error),
+                Ok(()) => format!("{{\"type\":\"done\",\"id\":{}}}", self.id),
+                Err(Stop::Gone) => format!("{{\"type\":\"unsubscribed\",\"id\":{}}}", self.id),
+            };
+            (self.id, Some(last))
+        }
     }
 
     /// Sends a batch for each credit.
-    async fn send(&mut self, order: Box<Order>, from: Option<Seq>) -> Result<(), Stop> {
+    async fn send(&mut self, order: Box<Order>) -> Result<(), Stop> {
         let interrupts = &mut self.interrupts;
-        let opening = Subscription::open(order, from, interrupts);
+        let opening = Subscription::open(order, interrupts);
         // In memory of its own, gone when the subscription begins.
         let mut subscription = Box::pin(opening).await?;
         loop {
             if subscription.is_due_batch() {
                 // Before anything is read from the log: a client without credit costs nothing.
-                let granted = async { Ok::<_, Stop>(self.credit.acquire().await) };
+                let granted = self.credit.acquire().map(Ok::<_, Stop>);
                 if let Ok(granted) = interrupts.guard_endless(pin!(granted)).await? {
                     granted.forget();
                 }
@@ -478,8 +485,12 @@ impl Follower {
                 return Ok(());
             };
             let frame = format!("{{\"id\":{},{}}}", self.id, frame.members);
-            let sending = async { self.out.send(frame).await.then_some(()).ok_or(Stop::Gone) };
-            interrupts.guard_endless(pin!(sending)).await?;
+            let sending = self
+                .out
+                .send(frame)
+                .map(|sent| sent.then_some(()).ok_or(Stop::Gone));
+            // In memory of its own: it is done in a moment, mostly.
+            interrupts.guard_endless(Box::pin(sending).as_mut()).await?;
         }
     }
 }
