@@ -8,7 +8,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::MockSecret;
 use crate::feed::Feeds;
-use crate::interrupts::CancelRegistry;
+use crate::interrupts::Sessions;
 use crate::shutdown::Shutdown;
 
 /// Shared by the PostgreSQL protocol and HTTP.
@@ -17,8 +17,8 @@ pub(crate) struct Backend {
     pub(crate) engine: Arc<Engine>,
     /// The subscriptions that can share what they read.
     pub(crate) feeds: Arc<Feeds>,
-    /// Gives sessions their process ids.
-    pub(crate) cancels: Arc<CancelRegistry>,
+    /// Gives sessions their process ids, and knows them by these.
+    pub(crate) sessions: Arc<Sessions>,
     pub(crate) mock_secret: Arc<MockSecret>,
     /// Where sessions run.
     pub(crate) queries: Handle,
@@ -32,7 +32,7 @@ impl Backend {
         Backend {
             feeds: Feeds::new(engine.store().clone()),
             engine,
-            cancels: Arc::default(),
+            sessions: Arc::default(),
             mock_secret: Arc::new(MockSecret::random()),
             queries,
             shutdown,

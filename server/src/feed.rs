@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
 use futures::StreamExt;
-use tidelog_sql::subscribe::{Renewed, Seen as SqlSeen, SubscribePlan};
+use tidelog_sql::subscribe::{Renewed, Seen as SqlSeen, Subject, SubscribePlan};
 use tidelog_sql::{ErrorKind, SqlError, json};
 use tidelog_storage::datum::datum_at;
 use tidelog_storage::{ChangeOp, DatumRef, Row, Seq, StorageError, Store};
@@ -23,12 +23,15 @@ use tokio::time::Instant;
 const UP_TO_TICK: Duration = Duration::from_millis(100);
 
 /// The statement's query, as the tail sees it.
-struct Query(Arc<tidelog_sql::subscribe::Lens>);
+struct Query(Arc<Subject>);
 
 impl Lens for Query {
     fn look(&self, versions: &Versions<'_>) -> Result<Vec<Seen>, LensError> {
-        let columns = versions.prepared(|rows| self.0.columns(rows));
-        let seen = self.0.look(versions.rows(), &columns);
+        let Some(lens) = &self.0.lens else {
+            return Ok(versions.rows().iter().map(|_| Seen::Whole).collect());
+        };
+        let columns = versions.prepared(|rows| lens.columns(rows));
+        let seen = lens.look(versions.rows(), &columns);
         let seen = seen?.into_iter().map(|seen| match seen {
             SqlSeen::Nothing => Seen::Nothing,
             SqlSeen::Whole => Seen::Whole,
@@ -118,7 +121,7 @@ pub(crate) struct Feed {
     in_transaction: bool,
     ended: bool,
     /// Why it cannot go on.
-    failed: Option<SqlError>,
+    failed: Option<Box<SqlError>>,
 }
 
 impl Feed {
@@ -134,8 +137,9 @@ impl Feed {
             match self.known(fresh).await? {
                 AtHand::Part(part) => return Ok(Some(part)),
                 AtHand::End => return Ok(None),
-                AtHand::Tip => fresh = self.wait().await,
+                AtHand::Tip => {}
             }
+            fresh = self.wait().await;
         }
     }
 
@@ -147,10 +151,10 @@ impl Feed {
     /// The next part of what is known, which is everything up to `fresh` and perhaps more. Cancel-safe.
     pub(crate) async fn known(&mut self, fresh: Seq) -> Result<AtHand, SqlError> {
         if let Some(error) = &self.failed {
-            return Err(error.clone());
+            return Err(SqlError::clone(error));
         }
         let known = self.known_inner(fresh).await;
-        self.failed = known.as_ref().err().cloned();
+        self.failed = known.as_ref().err().cloned().map(Box::new);
         known
     }
 
@@ -158,7 +162,7 @@ impl Feed {
         loop {
             if let Some(snapshot) = &mut self.plan.snapshot {
                 match snapshot.next().await.transpose()? {
-                    Some(rows) if rows.num_columns() != self.plan.selected().len() + 1 => {
+                    Some(rows) if rows.num_columns() != self.plan.subject.selected().len() + 1 => {
                         let message = "the snapshot has not the columns that were announced";
                         return Err(SqlError::new(ErrorKind::InternalError, message));
                     }
@@ -170,6 +174,7 @@ impl Feed {
             }
             if !self.ready_told {
                 self.ready_told = true;
+                self.plan.end_snapshot();
                 let mark = match self.resumed {
                     true => Mark::Resumed,
                     false => Mark::Ready,
@@ -179,7 +184,7 @@ impl Feed {
             if self.ended {
                 return Ok(AtHand::End);
             }
-            match self.tail.committed(fresh).await {
+            let missed = match self.tail.committed(fresh).await {
                 Ok(None) => {
                     let position = self.tail.position();
                     self.ended = self
@@ -197,19 +202,22 @@ impl Feed {
                     if let Some(stretch) = self.up_to(stretch) {
                         return Ok(AtHand::Part(Part::Changes(stretch)));
                     }
+                    continue;
                 }
                 Err(SubscriptionError::CatalogChanged { .. } | SubscriptionError::TableGone) => {
                     let position = self.tail.position();
                     match self.plan.renew(position)? {
-                        Renewed::GoesOn => self.tail = tail(&self.feeds, &self.plan, position),
-                        Renewed::StartsOver => return Box::pin(self.start_over(None)).await,
+                        Renewed::GoesOn => {
+                            self.tail = tail(&self.feeds, &self.plan, position);
+                            continue;
+                        }
+                        Renewed::StartsOver => None,
                     }
                 }
-                Err(SubscriptionError::Trimmed { oldest }) => {
-                    return Box::pin(self.start_over(Some(oldest))).await;
-                }
+                Err(SubscriptionError::Trimmed { oldest }) => Some(oldest),
                 Err(error) => return Err(sql_error(error)),
-            }
+            };
+            return Box::pin(self.start_over(missed)).await;
         }
     }
 
@@ -219,15 +227,14 @@ impl Feed {
         let options = &self.plan.options;
         let progress = options.progress.map(|every| self.told.1 + every);
         let up_to = options.up_to.map(|_| Instant::now() + UP_TO_TICK);
-        let tick = async {
-            match progress.into_iter().chain(up_to).min() {
-                Some(at) => tokio::time::sleep_until(at).await,
-                None => std::future::pending().await,
-            }
+        let changed = self.tail.changed();
+        let Some(tick) = progress.into_iter().chain(up_to).min() else {
+            changed.await;
+            return Seq::ZERO;
         };
-        tokio::select! {
-            () = self.tail.changed() => Seq::ZERO,
-            () = tick => self.feeds.store.visible(),
+        match tokio::time::timeout_at(tick, Box::pin(changed)).await {
+            Ok(()) => Seq::ZERO,
+            Err(_) => self.feeds.store.visible(),
         }
     }
 
@@ -273,7 +280,7 @@ impl Feed {
     async fn start_over(&mut self, oldest: Option<Seq>) -> Result<AtHand, SqlError> {
         let position = self.tail.position();
         if !self.plan.options.catch_up {
-            let table = &self.plan.table;
+            let table = &self.plan.subject.table;
             let name = format!("\"{}.{}\"", table.schema, table.name);
             let message = match oldest {
                 Some(oldest) => {
@@ -295,18 +302,19 @@ impl Feed {
 
 fn tail(feeds: &Feeds, plan: &SubscribePlan, after: Seq) -> Tail {
     let [insert, update, delete] = plan.options.ops;
-    let lens = plan.lens.clone();
+    let subject = &plan.subject;
+    let lens = || Arc::new(Query(subject.clone())) as Arc<dyn Lens>;
     let following = Following {
-        lens: lens.map(|lens| Arc::new(Query(lens)) as Arc<dyn Lens>),
+        lens: subject.lens.as_ref().map(|_| lens()),
         ops: Ops {
             insert,
             update,
             delete,
         },
-        upsert: plan.options.upsert.then(|| plan.key.clone()),
+        upsert: subject.key.clone(),
         batch_changes: plan.options.batch_rows,
-        identity: plan.identity.clone(),
-        ..Following::all(plan.scope.clone(), plan.catalog_version)
+        identity: subject.identity,
+        ..Following::all(subject.scope.clone(), plan.catalog_version)
     };
     Tail::new(feeds.store.clone(), &feeds.hub, following, after)
 }
@@ -415,7 +423,7 @@ impl Line<'_> {
     /// The row before an update, as a JSON object.
     pub(crate) fn old(&self, plan: &SubscribePlan) -> Option<String> {
         self.old
-            .map(|old| json::result_object(plan.selected(), old))
+            .map(|old| json::result_object(plan.subject.selected(), old))
     }
 }
 

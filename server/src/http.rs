@@ -33,7 +33,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::backend::Backend;
 use crate::http::origins::Origins;
-use crate::interrupts::{Interrupts, Registration};
+use crate::interrupts::Interrupts;
 use crate::settings::Settings;
 use crate::shutdown::Shutdown;
 
@@ -74,11 +74,9 @@ impl HttpServer {
         &self.backend.shutdown
     }
 
-    /// What may end a session that begins now, and its process id.
-    fn register(&self) -> (Interrupts, Registration) {
-        let interrupts = Interrupts::new(self.backend.shutdown.clone());
-        let registration = self.backend.cancels.register(&interrupts);
-        (interrupts, registration)
+    /// What may end a session or subscription that begins now.
+    fn begin(&self) -> Interrupts {
+        self.backend.sessions.begin()
     }
 }
 

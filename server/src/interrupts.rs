@@ -1,21 +1,21 @@
-//! What can cut a running statement short, whichever door it came through, and CancelRequest's way to it.
+//! What can cut a running statement short, whichever door it came through, and the ways to it: CancelRequest, the end of
+//! the server, an erasure.
+//!
+//! There is one for each connection and each subscription, so it is small: one word of what was asked, and who waits for it.
 
 use std::collections::HashMap;
-use std::future::{Future, pending, poll_fn};
+use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
-use std::task::Poll;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU8, Ordering};
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tidelog_sql::{ErrorKind, LiveSnapshots, Session, SqlError};
 use tidelog_storage::{Seq, Store};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-
-use crate::shutdown::Shutdown;
 
 /// Why a session stops what it does.
 #[derive(Debug)]
@@ -40,96 +40,186 @@ pub(crate) fn admin_shutdown() -> Stop {
     Stop::Fatal(SqlError::new(ErrorKind::AdminShutdown, message))
 }
 
-/// Set to cancel what a connection runs.
-type CancelFlag = Arc<watch::Sender<bool>>;
+/// The connection ends since what it reads from could show erased rows. As PostgreSQL's standbys do it, the connection
+/// ends: portals that a client left open would keep their snapshots.
+fn evicted() -> Stop {
+    let message = "terminating connection due to the erasure of a user's rows";
+    let detail = "What it reads from is older than the erasure and could still show them.";
+    let error = SqlError::new(ErrorKind::SerializationFailure, message).detail(detail);
+    let hint =
+        "In a moment you should be able to reconnect to the database and repeat your command.";
+    Stop::Fatal(error.hint(hint))
+}
+
+/// What may be asked of a session, as bits of a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ask(u8);
+
+impl Ask {
+    /// That its statement ends, as CancelRequest asks.
+    pub(crate) const CANCEL: Ask = Ask(1);
+    /// The client said goodbye, or is gone.
+    pub(crate) const CLOSING: Ask = Ask(2);
+    /// The client's end of the connection was lost.
+    pub(crate) const GONE: Ask = Ask(4);
+    /// No new statements; subscriptions and idle connections end.
+    pub(crate) const STOP: Ask = Ask(8);
+    /// Running statements end, too.
+    pub(crate) const KILL: Ask = Ask(16);
+    /// That the connection ends, as at a shutdown.
+    pub(crate) const TERMINATE: Ask = Ask::STOP.and(Ask::KILL);
+
+    const fn and(self, other: Ask) -> Ask {
+        Ask(self.0 | other.0)
+    }
+
+    const fn of(self, other: Ask) -> Ask {
+        Ask(self.0 & other.0)
+    }
+
+    const fn has(self, other: Ask) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+/// What ends a running statement.
+const RUNNING: Ask = Ask::CANCEL.and(Ask::GONE).and(Ask::KILL);
+/// What ends one that may wait long, or forever.
+const WAITING: Ask = RUNNING.and(Ask::CLOSING).and(Ask::STOP);
+
+/// What was asked of a session.
+struct Asked {
+    set: AtomicU8,
+    /// Told of each change of the set, and when snapshots from before an erasure have to be let go of.
+    news: Notify,
+    /// What the session reads from.
+    snapshots: Mutex<Option<Arc<LiveSnapshots>>>,
+    sessions: Arc<Sessions>,
+    pid: i32,
+    /// Who cancels has to know it.
+    secret: i32,
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.sessions.all.lock().remove(&self.pid);
+    }
+}
+
+impl Asked {
+    fn ask(&self, what: Ask) {
+        self.set.fetch_or(what.0, Ordering::AcqRel);
+        self.news.notify_waiters();
+    }
+
+    fn now(&self) -> Ask {
+        Ask(self.set.load(Ordering::Acquire))
+    }
+
+    /// Waits until some of it was asked, and gives all that was; nothing when the session is evicted.
+    #[expect(clippy::manual_async_fn, reason = "it would hold its arguments twice")]
+    fn wait_for(&self, what: Ask) -> impl Future<Output = Ask> {
+        async move {
+            loop {
+                let mut news = pin!(self.news.notified());
+                news.as_mut().enable();
+                let now = self.now();
+                if now.has(what) {
+                    return now;
+                }
+                if self.is_evicted() {
+                    return Ask(0);
+                }
+                news.await;
+            }
+        }
+    }
+
+    /// Whether the session has to let go of what it reads from.
+    fn is_evicted(&self) -> bool {
+        let upto = Seq::from_i64(self.sessions.evicted.load(Ordering::Acquire));
+        let Some(upto) = upto.filter(|upto| *upto > Seq::ZERO) else {
+            return false;
+        };
+        let snapshots = self.snapshots.lock().clone();
+        snapshots.is_some_and(|snapshots| snapshots.any_before(upto))
+    }
+}
+
+/// The way to a session, for whoever may ask something of it.
+#[derive(Clone)]
+pub(crate) struct Asker(Arc<Asked>);
+
+impl Asker {
+    /// Asks something of the session.
+    pub(crate) fn ask(&self, what: Ask) {
+        self.0.ask(what);
+    }
+}
+
+/// The presence of a client, for doors that drop what they send it when it leaves.
+pub(crate) struct Client(Asker);
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.0.ask(Ask::GONE);
+    }
+}
 
 /// Everything that may end a statement of one connection.
 #[derive(Clone)]
 pub(crate) struct Interrupts {
-    cancel: CancelFlag,
-    /// The client's end of the connection was lost.
-    pub(crate) gone: CancellationToken,
-    /// The client said goodbye, or is gone.
-    pub(crate) closing: CancellationToken,
-    pub(crate) shutdown: Shutdown,
+    asked: Arc<Asked>,
     /// When the running statement has run too long.
-    pub(crate) deadline: Option<Instant>,
+    deadline: Option<Instant>,
     /// Set while the session waits for the outcome of a commit.
-    committing: Arc<AtomicBool>,
-    evictions: Evictions,
-}
-
-/// Tells when a session reads from before an erasure for too long.
-#[derive(Clone, Default)]
-struct Evictions(Option<(watch::Receiver<Seq>, Arc<LiveSnapshots>)>);
-
-impl Evictions {
-    /// Waits until the session has to let go of what it reads from. As PostgreSQL's standbys do it, the connection
-    /// ends: portals that a client left open would keep their snapshots.
-    async fn evicted(&self) -> Stop {
-        let Some((mut upto, snapshots)) = self.0.clone() else {
-            return pending().await;
-        };
-        let waited = upto
-            .wait_for(|upto| snapshots.any_before(*upto))
-            .await
-            .is_ok();
-        if !waited {
-            // The store is closed: the shutdown ends the connection.
-            return pending().await;
-        }
-        let message = "terminating connection due to the erasure of a user's rows";
-        let detail = "What it reads from is older than the erasure and could still show them.";
-        let error = SqlError::new(ErrorKind::SerializationFailure, message).detail(detail);
-        let hint =
-            "In a moment you should be able to reconnect to the database and repeat your command.";
-        Stop::Fatal(error.hint(hint))
-    }
+    committing: Option<Arc<AtomicBool>>,
 }
 
 impl Interrupts {
-    pub(crate) fn new(shutdown: Shutdown) -> Interrupts {
-        Interrupts {
-            cancel: Arc::new(watch::Sender::new(false)),
-            gone: CancellationToken::new(),
-            closing: CancellationToken::new(),
-            // One that ends by itself, too.
-            shutdown: Shutdown {
-                stop: shutdown.stop.child_token(),
-                kill: shutdown.kill.child_token(),
-            },
-            deadline: None,
-            committing: Arc::default(),
-            evictions: Evictions::default(),
-        }
+    /// The process id by which it is known.
+    pub(crate) fn pid(&self) -> i32 {
+        self.asked.pid
+    }
+
+    /// What a CancelRequest has to say beside the process id.
+    pub(crate) fn secret(&self) -> i32 {
+        self.asked.secret
     }
 
     /// From now on it is this session whose statements are interrupted.
-    pub(crate) fn attach(&mut self, store: &Store, session: &Session) {
-        self.committing = session.committing();
-        self.evictions = Evictions(Some((store.evictions(), session.live_snapshots())));
+    pub(crate) fn attach(&mut self, session: &Session) {
+        self.committing = Some(session.committing());
+        *self.asked.snapshots.lock() = Some(session.live_snapshots());
     }
 
-    /// Waits until the session has to let go of what it reads from.
-    pub(crate) async fn evicted(&self) -> Stop {
-        self.evictions.evicted().await
+    /// The way to it for others.
+    pub(crate) fn asker(&self) -> Asker {
+        Asker(self.asked.clone())
     }
 
-    /// Cancels the statement that runs, as CancelRequest does.
-    pub(crate) fn cancel_statement(&self) {
-        self.cancel.send_replace(true);
+    /// The client is gone when what this gives is dropped.
+    pub(crate) fn client(&self) -> Client {
+        Client(self.asker())
     }
 
-    /// Ends the connection, as a shutdown does.
-    pub(crate) fn terminate(&self) {
-        self.shutdown.stop.cancel();
-        self.shutdown.kill.cancel();
+    /// Whether no new statement may begin.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.asked.now().has(Ask::STOP)
+    }
+
+    /// Waits until an idle session has to end.
+    pub(crate) async fn ended(&self) -> Stop {
+        match self.asked.wait_for(Ask::STOP).await.has(Ask::STOP) {
+            true => admin_shutdown(),
+            false => evicted(),
+        }
     }
 
     /// A statement begins, with as much time as `statement_timeout` gives it. Cancel requests that came before
     /// do not concern it.
     pub(crate) fn statement_begins(&mut self, timeout: Option<Duration>) {
-        self.cancel.send_replace(false);
+        self.asked.set.fetch_and(!Ask::CANCEL.0, Ordering::AcqRel);
         self.deadline_in(timeout);
     }
 
@@ -140,146 +230,165 @@ impl Interrupts {
 
     /// Runs a future to its end, unless it is interrupted: then it is left as it is. The interrupts are asked first,
     /// since a query may use up what tokio grants this task at one go, and then hears of nothing else.
-    pub(crate) async fn guard<T, E: Into<Stop>>(
-        &self,
-        future: Pin<&mut impl Future<Output = Result<T, E>>>,
-    ) -> Result<T, Stop> {
-        self.guard_until(self.deadline, future).await
-    }
-
-    async fn guard_until<T, E: Into<Stop>>(
-        &self,
-        deadline: Option<Instant>,
-        mut future: Pin<&mut impl Future<Output = Result<T, E>>>,
-    ) -> Result<T, Stop> {
-        let mut stopped = pin!(self.stopped(deadline));
-        poll_fn(|context| {
-            let mut asked = false;
-            if !self.is_committing() {
-                if let Poll::Ready(stop) = stopped.as_mut().poll(context) {
-                    return Poll::Ready(Err(stop));
-                }
-                asked = true;
-            }
-            if let Poll::Ready(result) = future.as_mut().poll(context) {
-                return Poll::Ready(result.map_err(Into::into));
-            }
-            // A commit under way has its outcome, whatever is wanted meanwhile. Behind it the interrupts count.
-            if !asked && !self.is_committing() {
-                return stopped.as_mut().poll(context).map(Err);
-            }
-            Poll::Pending
-        })
-        .await
-    }
-
-    fn is_committing(&self) -> bool {
-        self.committing.load(Ordering::Relaxed)
-    }
-
-    async fn stopped(&self, deadline: Option<Instant>) -> Stop {
-        let mut cancel = self.cancel.subscribe();
-        let canceled = |why: &str| {
-            let message = format!("canceling statement due to {why}");
-            Stop::Error(SqlError::new(ErrorKind::QueryCanceled, message))
-        };
-        let expired = async {
-            match deadline {
-                Some(deadline) => tokio::time::sleep_until(deadline).await,
-                None => pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            _ = cancel.wait_for(|cancelled| *cancelled) => canceled("user request"),
-            () = expired => canceled("statement timeout"),
-            () = self.gone.cancelled() => Stop::Gone,
-            stop = self.evictions.evicted() => stop,
-            () = self.shutdown.kill.cancelled() => admin_shutdown(),
-        }
+    pub(crate) fn guard<'a, T, E: Into<Stop>>(
+        &'a self,
+        future: Pin<&'a mut impl Future<Output = Result<T, E>>>,
+    ) -> impl Future<Output = Result<T, Stop>> {
+        self.guard_from(RUNNING, self.deadline, future)
     }
 
     /// As `guard`, for what may wait long: also a goodbye and the beginning of shutdown end it.
-    pub(super) async fn guard_waiting<T, E: Into<Stop>>(
-        &self,
-        future: Pin<&mut impl Future<Output = Result<T, E>>>,
-    ) -> Result<T, Stop> {
-        self.guard_closing(self.deadline, future).await
+    pub(super) fn guard_waiting<'a, T, E: Into<Stop>>(
+        &'a self,
+        future: Pin<&'a mut impl Future<Output = Result<T, E>>>,
+    ) -> impl Future<Output = Result<T, Stop>> {
+        self.guard_from(WAITING, self.deadline, future)
     }
 
     /// As `guard`, for what would never end by itself: also a goodbye and the beginning of shutdown end it,
     /// but no `statement_timeout`.
-    pub(crate) async fn guard_endless<T, E: Into<Stop>>(
-        &self,
-        future: Pin<&mut impl Future<Output = Result<T, E>>>,
-    ) -> Result<T, Stop> {
-        self.guard_closing(None, future).await
+    pub(crate) fn guard_endless<'a, T, E: Into<Stop>>(
+        &'a self,
+        future: Pin<&'a mut impl Future<Output = Result<T, E>>>,
+    ) -> impl Future<Output = Result<T, Stop>> {
+        self.guard_from(WAITING, None, future)
     }
 
-    async fn guard_closing<T, E: Into<Stop>>(
-        &self,
+    fn guard_from<'a, T, E: Into<Stop>>(
+        &'a self,
+        what: Ask,
         deadline: Option<Instant>,
-        future: Pin<&mut impl Future<Output = Result<T, E>>>,
-    ) -> Result<T, Stop> {
-        tokio::select! {
-            biased;
-            () = self.closing.cancelled() => Err(Stop::Gone),
-            () = self.shutdown.stop.cancelled() => Err(admin_shutdown()),
-            result = self.guard_until(deadline, future) => result,
+        mut future: Pin<&'a mut impl Future<Output = Result<T, E>>>,
+    ) -> impl Future<Output = Result<T, Stop>> {
+        // Most have no deadline: it takes no memory of theirs.
+        let mut expired = deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline)));
+        async move {
+            let mut asked = pin!(self.asked.wait_for(what));
+            let mut stopped = |context: &mut Context<'_>| {
+                if let Poll::Ready(asked) = asked.as_mut().poll(context) {
+                    return Poll::Ready(stop(asked.of(what)));
+                }
+                match &mut expired {
+                    Some(expired) => {
+                        (expired.as_mut().poll(context)).map(|()| canceled("statement timeout"))
+                    }
+                    None => Poll::Pending,
+                }
+            };
+            poll_fn(|context| {
+                let mut asked = false;
+                if !self.is_committing() {
+                    if let Poll::Ready(stop) = stopped(context) {
+                        return Poll::Ready(Err(stop));
+                    }
+                    asked = true;
+                }
+                if let Poll::Ready(result) = future.as_mut().poll(context) {
+                    return Poll::Ready(result.map_err(Into::into));
+                }
+                // A commit under way has its outcome, whatever is wanted meanwhile. Behind it the interrupts count.
+                if !asked && !self.is_committing() {
+                    return stopped(context).map(Err);
+                }
+                Poll::Pending
+            })
+            .await
         }
     }
+
+    fn is_committing(&self) -> bool {
+        let committing = self.committing.as_ref();
+        committing.is_some_and(|committing| committing.load(Ordering::Relaxed))
+    }
 }
 
-/// The connections that can be cancelled, by process id and secret.
+fn canceled(why: &str) -> Stop {
+    let message = format!("canceling statement due to {why}");
+    Stop::Error(SqlError::new(ErrorKind::QueryCanceled, message))
+}
+
+/// How a statement stops of which this was asked; nothing is asked of a session that is evicted.
+fn stop(asked: Ask) -> Stop {
+    match asked {
+        asked if asked.has(Ask::CLOSING) => Stop::Gone,
+        asked if asked.has(Ask::STOP) => admin_shutdown(),
+        asked if asked.has(Ask::CANCEL) => canceled("user request"),
+        asked if asked.has(Ask::GONE) => Stop::Gone,
+        asked if asked.has(Ask::KILL) => admin_shutdown(),
+        _ => evicted(),
+    }
+}
+
+/// The sessions and subscriptions that there are, by process id.
 #[derive(Default)]
-pub(crate) struct CancelRegistry {
+pub(crate) struct Sessions {
     last_pid: AtomicI32,
-    connections: Mutex<HashMap<i32, (i32, CancelFlag)>>,
+    all: Mutex<HashMap<i32, Weak<Asked>>>,
+    /// What is asked of each new one.
+    stopping: AtomicU8,
+    /// Snapshots from before this Seq have to be let go of.
+    evicted: AtomicI64,
 }
 
-impl CancelRegistry {
-    /// Gives a connection its process id and secret.
-    pub(crate) fn register(self: &Arc<Self>, interrupts: &Interrupts) -> Registration {
-        let secret = rand::random();
-        let mut connections = self.connections.lock();
+impl Sessions {
+    /// Begins one, with a process id and a secret of its own.
+    pub(crate) fn begin(self: &Arc<Self>) -> Interrupts {
+        let mut all = self.all.lock();
         let pid = loop {
             let pid = self
                 .last_pid
                 .fetch_add(1, Ordering::Relaxed)
                 .wrapping_add(1)
                 & i32::MAX;
-            if pid != 0 && !connections.contains_key(&pid) {
+            if pid != 0 && !all.contains_key(&pid) {
                 break pid;
             }
         };
-        connections.insert(pid, (secret, interrupts.cancel.clone()));
-        Registration {
-            registry: self.clone(),
+        let asked = Arc::new(Asked {
+            set: AtomicU8::new(self.stopping.load(Ordering::Acquire)),
+            news: Notify::new(),
+            snapshots: Mutex::default(),
+            sessions: self.clone(),
             pid,
-            secret,
+            secret: rand::random(),
+        });
+        all.insert(pid, Arc::downgrade(&asked));
+        Interrupts {
+            asked,
+            deadline: None,
+            committing: None,
         }
     }
 
     /// Cancels what the connection runs. A wrong secret does nothing.
     pub(crate) fn cancel(&self, pid: i32, secret: i32) {
-        match self.connections.lock().get(&pid) {
-            Some((expected, cancel)) if *expected == secret => {
-                cancel.send_replace(true);
-            }
+        let asked = self.all.lock().get(&pid).and_then(Weak::upgrade);
+        match asked {
+            Some(asked) if asked.secret == secret => asked.ask(Ask::CANCEL),
             _ => tracing::debug!(pid, "cancel request for no connection or with a wrong key"),
         }
     }
-}
 
-/// Holds a connection's place in the registry.
-pub(crate) struct Registration {
-    registry: Arc<CancelRegistry>,
-    pub(crate) pid: i32,
-    pub(crate) secret: i32,
-}
+    /// Asks something of all of them, and of those that begin later.
+    pub(crate) fn ask_all(&self, what: Ask) {
+        let all = {
+            let all = self.all.lock();
+            self.stopping.fetch_or(what.0, Ordering::AcqRel);
+            // Let go of outside the lock: the last who does takes it.
+            all.values().filter_map(Weak::upgrade).collect::<Vec<_>>()
+        };
+        all.iter().for_each(|asked| asked.ask(what));
+    }
 
-impl Drop for Registration {
-    fn drop(&mut self) {
-        self.registry.connections.lock().remove(&self.pid);
+    /// Tells all of them, without end, when to let go of snapshots from before an erasure.
+    pub(crate) async fn evict(self: Arc<Self>, store: Arc<Store>) {
+        let mut evictions = store.evictions();
+        drop(store);
+        // It fails when the store is closed: the shutdown ends the connections.
+        while evictions.changed().await.is_ok() {
+            let upto = evictions.borrow_and_update().as_i64();
+            self.evicted.store(upto, Ordering::Release);
+            self.ask_all(Ask(0));
+        }
     }
 }

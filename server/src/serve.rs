@@ -12,10 +12,10 @@ use tidelog_storage::cold::ColdOptions;
 use tidelog_storage::{CommitError, Failpoints, StorageError, Store, StoreOptions, seq};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle};
-use tokio_util::task::TaskTracker;
 
 use crate::backend::Backend;
 use crate::http::{self, HttpServer};
+use crate::interrupts::Ask;
 use crate::pg::listener::{PgServer, accept_connections};
 use crate::settings::Settings;
 use crate::shutdown::{self, Shutdown};
@@ -127,6 +127,7 @@ async fn serve(mut settings: Settings, sockets: &Handle, jobs: &Handle) -> Resul
     let engine = Engine::new(store.clone(), engine_options);
     engine.drop_temporary().await?;
     let backend = Backend::new(engine, Handle::current(), shutdown.clone());
+    tokio::spawn(backend.sessions.clone().evict(store.clone()));
     let server = PgServer::new(backend.clone(), settings.max_connections);
     let mut pg_task = sockets.spawn(accept_connections(pg_listener, server));
     let server = HttpServer::new(backend.clone(), &settings);
@@ -142,7 +143,8 @@ async fn serve(mut settings: Settings, sockets: &Handle, jobs: &Handle) -> Resul
         }
     }
     shutdown.stop.cancel();
-    drain(&backend.connections, &shutdown).await;
+    backend.sessions.ask_all(Ask::STOP);
+    drain(&backend, &shutdown).await;
     let _ = tokio::time::timeout(Duration::from_secs(1), async {
         (pg_task.await, http_task.await)
     })
@@ -154,7 +156,8 @@ async fn serve(mut settings: Settings, sockets: &Handle, jobs: &Handle) -> Resul
 }
 
 /// Waits for the connections: until the deadline by themselves, then a moment more once they are cut off.
-async fn drain(connections: &TaskTracker, shutdown: &Shutdown) {
+async fn drain(backend: &Backend, shutdown: &Shutdown) {
+    let connections = &backend.connections;
     connections.close();
     if tokio::time::timeout(shutdown::DRAIN, connections.wait())
         .await
@@ -167,6 +170,7 @@ async fn drain(connections: &TaskTracker, shutdown: &Shutdown) {
         shutdown::DRAIN.as_secs()
     );
     shutdown.kill.cancel();
+    backend.sessions.ask_all(Ask::KILL);
     if tokio::time::timeout(Duration::from_secs(2), connections.wait())
         .await
         .is_err()

@@ -129,8 +129,9 @@ impl Session {
         self.set_shown(Shown { all, activity });
     }
 
-    /// Tells `pg_stat_activity` that the session waits for its client.
+    /// The session waits for its client: what it has no use for goes, and `pg_stat_activity` tells it.
     pub fn rests(&self) {
+        self.live_snapshots().forget();
         if let Some(shown) = self.shown() {
             shown.rests(self.transaction_status());
         }

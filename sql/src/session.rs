@@ -30,6 +30,7 @@ use crate::plan;
 use crate::provider::{Access, Scope};
 use crate::returning::Returned;
 use crate::settings::Settings;
+use crate::subscribe::Subjects;
 use crate::turns::aside;
 
 pub use crate::copy::CopyIn;
@@ -140,6 +141,11 @@ pub(crate) struct SessionSeed {
 }
 
 impl SessionSeed {
+    /// The snapshots of the sessions that grow of it.
+    pub(crate) fn live_snapshots(&self) -> &LiveSnapshots {
+        &self.snapshots
+    }
+
     pub(crate) fn grow(&self) -> Session {
         let (engine, login) = (self.engine.clone(), self.login.clone());
         let mut session =
@@ -698,6 +704,10 @@ impl Session {
 
     pub(crate) fn expression_cache(&self) -> &ExpressionCache {
         &self.engine.expressions
+    }
+
+    pub(crate) fn subjects(&self) -> &Subjects {
+        &self.engine.subjects
     }
 
     pub(crate) fn state(&self) -> &SessionState {

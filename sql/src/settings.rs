@@ -1,7 +1,7 @@
 //! Session settings: the GUCs that clients send, and what `SHOW` says.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use crate::error::{ErrorKind, SqlError};
@@ -98,6 +98,9 @@ pub(crate) const SERVER_VERSION: &str = concat!("15.0 (Tidelog ", env!("CARGO_PK
 
 type Values = BTreeMap<String, String>;
 
+/// What most sessions have set.
+static NOTHING: LazyLock<Arc<Values>> = LazyLock::new(Arc::default);
+
 /// What was set when a savepoint was made.
 #[derive(Clone, Debug)]
 pub(crate) struct SettingsMark {
@@ -106,7 +109,7 @@ pub(crate) struct SettingsMark {
 }
 
 /// One session's settings.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Settings {
     /// What the client asked for when it connected: what RESET goes back to.
     startup: Arc<Values>,
@@ -115,6 +118,17 @@ pub(crate) struct Settings {
     local: Values,
     /// What was changed before the transaction: it comes back when that is rolled back.
     before: Option<Arc<Values>>,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            startup: NOTHING.clone(),
+            changed: NOTHING.clone(),
+            local: Values::new(),
+            before: None,
+        }
+    }
 }
 
 impl Settings {
@@ -145,7 +159,7 @@ impl Settings {
 
     /// What is set now is what RESET goes back to.
     pub(crate) fn keep_as_startup(&mut self) {
-        self.startup = std::mem::take(&mut self.changed);
+        self.startup = std::mem::replace(&mut self.changed, NOTHING.clone());
     }
 
     /// Sets a setting until the transaction ends; `None` is its default. Gives the canonical name when clients are

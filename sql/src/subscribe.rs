@@ -6,10 +6,13 @@
 mod lens;
 mod options;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
 
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{self, CopyLegacyOption, CopyOption};
+use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
 use tidelog_storage::{
     Catalog, ColumnType, Datum, FeedScope, PartitionSet, Seq, TableDef, TableKind,
 };
@@ -19,7 +22,7 @@ use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
 use crate::output::{self, OutputColumn, RowStream};
 use crate::parse::walk::Walk;
-use crate::parse::{Subscribe, SubscribeOption, parse_query};
+use crate::parse::{Subscribe, parse_query};
 use crate::plan;
 use crate::provider::{SEQ, USER};
 use crate::session::{Outcome, Session, SessionSeed, bind};
@@ -33,52 +36,80 @@ pub use options::SubscribeOptions;
 /// A planned SUBSCRIBE: what there is to send first, and what to follow then. It can be planned again by itself,
 /// after the catalog has changed or when changes were missed.
 pub struct SubscribePlan {
-    /// The table, as it was when it was planned.
-    pub table: Arc<TableDef>,
-    /// Whose changes to follow.
-    pub scope: FeedScope,
-    /// The result's columns: `_seq bigint, _op text, _commit boolean`, those of the query, and `_old jsonb` unless
-    /// the envelope is upsert.
-    pub columns: Vec<OutputColumn>,
-    /// What is seen of a row; `None` is all of it.
-    pub lens: Option<Arc<Lens>>,
+    /// What is followed.
+    pub subject: Arc<Subject>,
+    /// The version of the catalog that it was planned with.
+    pub catalog_version: u64,
     /// The rows as they stand at `after`, oldest Seq first: the Seq and then the query's columns. `None` when the
     /// subscription begins without.
     pub snapshot: Option<RowStream>,
     /// The tail begins strictly after this Seq: the snapshot's, or `from`.
     pub after: Seq,
-    /// The version of the catalog that it was planned with.
-    pub catalog_version: u64,
     /// The options.
     pub options: SubscribeOptions,
-    /// Where the primary key's columns stand in the query's, when the envelope is upsert.
-    pub key: Vec<usize>,
-    /// Tells what is seen of a row from what other plans with the same scope see. `None` when that depends on more
-    /// than the statement, such as the time.
-    pub identity: Option<Arc<str>>,
-    /// How values are written as text: as the session said when it subscribed.
-    pub style: Style,
     /// How lines are written when it was wrapped in COPY (…) TO STDOUT.
-    pub copy: Option<CopyFormat>,
-    origin: Box<Origin>,
+    pub copy: Option<Box<CopyFormat>>,
+    session: Box<SessionSeed>,
 }
 
-/// What a subscription was made from, in little memory: it is there as long as the subscription.
-struct Origin {
-    session: SessionSeed,
-    /// The query's text, and what stands in OPTIONS.
-    query: Box<str>,
-    options: Box<[SubscribeOption]>,
+/// A subscription's query over its table as that was when it was planned. Subscriptions of an equal statement share it.
+pub struct Subject {
+    /// The table.
+    pub table: Arc<TableDef>,
+    /// Whose changes to follow.
+    pub scope: FeedScope,
+    /// The result's columns: `_seq bigint, _op text, _commit boolean`, those of the query, and `_old jsonb` unless
+    /// the envelope is upsert.
+    pub columns: Box<[OutputColumn]>,
+    /// What is seen of a row; `None` is all of it.
+    pub lens: Option<Lens>,
+    /// Where the primary key's columns stand in the query's, when the envelope is upsert.
+    pub key: Option<Box<[usize]>>,
+    /// Tells what is seen of a row from what other subjects with the same scope show. `None` when that depends on more
+    /// than the statement, such as the time.
+    pub identity: Option<Identity>,
+    /// How values are written as text: as the session said when it subscribed.
+    pub style: Style,
+    /// What it is planned from.
+    text: Box<str>,
     types: Box<[ColumnType]>,
     values: Box<[Datum]>,
 }
 
-impl Origin {
-    fn subscribe(&self) -> Result<Subscribe, SqlError> {
-        Ok(Subscribe {
-            query: parse_query(&self.query)?,
-            options: self.options.to_vec(),
-        })
+/// The SHA-256 of all that makes a subject what it is.
+pub type Identity = [u8; 32];
+
+/// The subjects that several subscriptions may have, as long as one has them.
+#[derive(Default)]
+pub(crate) struct Subjects(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    all: HashMap<Identity, Weak<Subject>>,
+    /// Sweep when there are so many.
+    sweep_at: usize,
+}
+
+impl Subjects {
+    /// The one that is equal to this one, or it.
+    fn share(&self, new: Subject) -> Arc<Subject> {
+        let Some(identity) = new.identity else {
+            return Arc::new(new);
+        };
+        let Known { all, sweep_at } = &mut *self.0.lock();
+        if let Some(known) = all.get(&identity).and_then(Weak::upgrade)
+            && Arc::ptr_eq(&known.table, &new.table)
+            && (&known.scope, &known.key) == (&new.scope, &new.key)
+        {
+            return known;
+        }
+        if all.len() >= (*sweep_at).max(16) {
+            all.retain(|_, subject| subject.strong_count() > 0);
+            *sweep_at = 2 * all.len();
+        }
+        let new = Arc::new(new);
+        all.insert(identity, Arc::downgrade(&new));
+        new
     }
 }
 
@@ -117,10 +148,10 @@ fn column(name: &str, ty: ColumnType) -> OutputColumn {
     OutputColumn::new(name, ty)
 }
 
-impl SubscribePlan {
+impl Subject {
     /// The columns of its query.
     pub fn selected(&self) -> &[OutputColumn] {
-        let end = self.columns.len() - usize::from(!self.options.upsert);
+        let end = self.columns.len() - usize::from(self.key.is_none());
         &self.columns[HEAD_COLUMNS..end]
     }
 
@@ -142,28 +173,37 @@ impl SubscribePlan {
         let place = |column| (0..self.selected().len()).find(|at| source(*at) == Some(column));
         key.into_iter().map(place).collect()
     }
+}
+
+impl SubscribePlan {
+    /// The snapshot was read: nothing of it is kept.
+    pub fn end_snapshot(&mut self) {
+        self.snapshot = None;
+        self.session.live_snapshots().forget();
+    }
 
     /// Goes on with the catalog as it is now, or says why it cannot. `position` is how far it has come.
     pub fn renew(&mut self, position: Seq) -> Result<Renewed, SqlError> {
-        let session = self.origin.session.grow();
+        let session = self.session.grow();
         let catalog = session.store().catalog();
         session.check_roles(&catalog)?;
-        let name = format!("\"{}.{}\"", self.table.schema, self.table.name);
-        let current = catalog.table_by_id(self.table.id);
-        let table = current.or_else(|| catalog.table(&self.table.schema, &self.table.name));
+        let before = &self.subject.table;
+        let name = format!("\"{}.{}\"", before.schema, before.name);
+        let current = catalog.table_by_id(before.id);
+        let table = current.or_else(|| catalog.table(&before.schema, &before.name));
         let Some(table) = table else {
             let message = format!("table {name} was dropped, the subscription ends");
             return Err(SqlError::new(ErrorKind::UndefinedTable, message));
         };
         let partitions = session.access(&catalog).partitions(table);
-        if table.id == self.table.id && partitions != self.scope.partitions {
+        if table.id == before.id && partitions != self.subject.scope.partitions {
             let message = format!(
                 "the rights of role \"{}\" have changed, the subscription ends",
                 session.role()
             );
             return Err(SqlError::new(ErrorKind::InsufficientPrivilege, message));
         }
-        if Arc::ptr_eq(table, &self.table) {
+        if Arc::ptr_eq(table, before) {
             self.catalog_version = catalog.version;
             return Ok(Renewed::GoesOn);
         }
@@ -176,40 +216,38 @@ impl SubscribePlan {
                     "Subscribe again with OPTIONS (from = '{position}') to miss nothing."
                 ))
         };
-        let origin = &self.origin;
-        let planned = session
-            .plan_subscription(
-                &origin.subscribe()?,
-                &origin.types,
-                &origin.values,
-                &catalog,
-            )
+        let planned = (self.plan_again(&session, &catalog))
             .map_err(|error| altered(format!("{}.", error.message)))?;
-        if planned.columns != self.columns {
+        if planned.subject.columns != self.subject.columns {
             return Err(altered("Its columns are others now.".to_string()));
         }
-        let truncated = planned.table.id != self.table.id;
-        self.take(planned);
+        let truncated = planned.subject.table.id != before.id;
+        self.subject = planned.subject;
+        self.catalog_version = catalog.version;
         Ok(match truncated {
             true => Renewed::StartsOver,
             false => Renewed::GoesOn,
         })
     }
 
+    fn plan_again(&self, session: &Session, catalog: &Catalog) -> Result<Planned, SqlError> {
+        let Subject {
+            text,
+            types,
+            values,
+            ..
+        } = &*self.subject;
+        session.plan_subscription(&parse_query(text)?, &self.options, types, values, catalog)
+    }
+
     /// Begins again with a snapshot of the rows as they are now.
     pub async fn start_over(&mut self) -> Result<(), SqlError> {
-        let origin = &self.origin;
-        let session = origin.session.grow();
+        let session = self.session.grow();
         let scope = session.scope();
         let catalog = scope.snapshot.catalog().clone();
         session.check_roles(&catalog)?;
-        let planned = session.plan_subscription(
-            &origin.subscribe()?,
-            &origin.types,
-            &origin.values,
-            &catalog,
-        )?;
-        if planned.columns != self.columns {
+        let planned = self.plan_again(&session, &catalog)?;
+        if planned.subject.columns != self.subject.columns {
             let message = "the columns of the subscription have changed";
             return Err(SqlError::new(
                 ErrorKind::ObjectNotInPrerequisiteState,
@@ -218,39 +256,21 @@ impl SubscribePlan {
         }
         let after = scope.snapshot.seq();
         let snapshot = match self.options.snapshot {
-            true => {
-                let plan = planned.snapshot_plan.clone();
-                Some(session.run(plan, scope, &[], &[]).await?)
-            }
+            true => Some(session.run(planned.snapshot_plan, scope, &[], &[]).await?),
             false => None,
         };
-        self.take(planned);
+        self.subject = planned.subject;
+        self.catalog_version = catalog.version;
         self.snapshot = snapshot;
         self.after = after;
         Ok(())
-    }
-
-    fn take(&mut self, planned: Planned) {
-        self.table = planned.table;
-        self.scope = planned.scope;
-        self.lens = planned.lens;
-        self.key = planned.key;
-        self.identity = planned.identity;
-        self.catalog_version = planned.catalog_version;
     }
 }
 
 /// A subscription's query against one catalog.
 struct Planned {
-    table: Arc<TableDef>,
-    scope: FeedScope,
-    columns: Vec<OutputColumn>,
-    options: SubscribeOptions,
-    lens: Option<Arc<Lens>>,
-    key: Vec<usize>,
-    identity: Option<Arc<str>>,
+    subject: Arc<Subject>,
     snapshot_plan: LogicalPlan,
-    catalog_version: u64,
 }
 
 impl Session {
@@ -264,7 +284,7 @@ impl Session {
         let mut types = given.to_vec();
         options::infer_parameters(&subscribe.options, &mut types);
         let options = options::check(&subscribe.options, None)?;
-        let plan = self.plan_with_pseudo_columns(subscribe, &types, catalog)?;
+        let plan = self.plan_with_pseudo_columns(&subscribe.query, &types, catalog)?;
         let table = lens::table_of(&plan)?;
         let columns = columns_of(&plan, &options)?;
         if options.upsert {
@@ -275,13 +295,13 @@ impl Session {
 
     fn plan_with_pseudo_columns(
         &self,
-        subscribe: &Subscribe,
+        query: &ast::Query,
         types: &[Option<ColumnType>],
         catalog: &Catalog,
     ) -> Result<LogicalPlan, SqlError> {
-        crate::locking::refuse(&subscribe.query)?;
-        self.refuse_views(&subscribe.query, catalog)?;
-        self.plan_over(Vec::new(), subscribe.query.clone(), types, true, catalog)
+        crate::locking::refuse(query)?;
+        self.refuse_views(query, catalog)?;
+        self.plan_over(Vec::new(), query.clone(), types, true, catalog)
     }
 
     /// 0A000 when a query names a view, whose definition may change under the subscription.
@@ -305,45 +325,54 @@ impl Session {
 
     fn plan_subscription(
         &self,
-        subscribe: &Subscribe,
+        query: &ast::Query,
+        options: &SubscribeOptions,
         types: &[ColumnType],
         values: &[Datum],
         catalog: &Catalog,
     ) -> Result<Planned, SqlError> {
-        let options = options::check(&subscribe.options, Some(values))?;
         let given: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
-        let plan = self.plan_with_pseudo_columns(subscribe, &given, catalog)?;
+        let plan = self.plan_with_pseudo_columns(query, &given, catalog)?;
         let plan = bind(plan, types, values)?;
         let table = lens::table_of(&plan)?;
-        let columns = columns_of(&plan, &options)?;
+        let columns = columns_of(&plan, options)?;
         let key = match options.upsert {
-            true => self.key_in(&columns[HEAD_COLUMNS..], &table, catalog)?,
-            false => Vec::new(),
+            true => Some(
+                self.key_in(&columns[HEAD_COLUMNS..], &table, catalog)?
+                    .into(),
+            ),
+            false => None,
         };
         let snapshot_plan = lens::snapshot_plan(&plan, options.last_rows)?;
         let mut state = self.state().clone();
         state.execution_props_mut().query_execution_start_time = Some(self.started());
         let selected = output::columns(plan.schema().as_arrow())?;
-        let lens = Lens::new(&state, &plan, selected)?;
+        let lens = Lens::new(&state, &plan, &selected)?;
         let style = self.style();
+        let text = query.to_string();
         let identity = lens::is_immutable(&plan)?.then(|| {
-            let query = &subscribe.query;
-            format!("{query} {types:?} {values:?} {columns:?} {style:?}").into()
+            let all = format!("{text} {types:?} {values:?} {columns:?} {style:?}");
+            Sha256::digest(all).into()
         });
         let scope = FeedScope {
             table: table.id,
             partitions: self.access(catalog).partitions(&table),
         };
-        Ok(Planned {
+        let subject = Subject {
             table,
             scope,
-            columns,
-            options,
-            lens: (!lens.is_clear()).then(|| Arc::new(lens)),
+            columns: columns.into(),
+            lens: (!lens.is_clear()).then_some(lens),
             key,
             identity,
+            style,
+            text: text.into(),
+            types: types.into(),
+            values: values.into(),
+        };
+        Ok(Planned {
+            subject: self.subjects().share(subject),
             snapshot_plan,
-            catalog_version: catalog.version,
         })
     }
 
@@ -387,13 +416,14 @@ impl Session {
         values: &[Datum],
     ) -> Result<SubscribePlan, SqlError> {
         let copy = copy
-            .map(|(options, legacy)| text_format(options, legacy))
+            .map(|(options, legacy)| text_format(options, legacy).map(Box::new))
             .transpose()?;
         let session = self.seed().grow();
         let scope = session.scope();
         let catalog = scope.snapshot.catalog().clone();
-        let planned = session.plan_subscription(subscribe, types, values, &catalog)?;
-        let options = planned.options.clone();
+        let options = options::check(&subscribe.options, Some(values))?;
+        let query = &subscribe.query;
+        let planned = session.plan_subscription(query, &options, types, values, &catalog)?;
         let visible = scope.snapshot.seq();
         let after = options.from.unwrap_or(visible);
         if let Some(up_to) = options.up_to
@@ -412,25 +442,13 @@ impl Session {
             false => None,
         };
         Ok(SubscribePlan {
-            table: planned.table,
-            scope: planned.scope,
-            columns: planned.columns,
-            lens: planned.lens,
+            subject: planned.subject,
+            catalog_version: catalog.version,
             snapshot,
             after,
-            catalog_version: planned.catalog_version,
             options,
-            key: planned.key,
-            identity: planned.identity,
-            style: session.style(),
             copy,
-            origin: Box::new(Origin {
-                session: self.seed(),
-                query: subscribe.query.to_string().into(),
-                options: subscribe.options.as_slice().into(),
-                types: types.into(),
-                values: values.into(),
-            }),
+            session: Box::new(self.seed()),
         })
     }
 

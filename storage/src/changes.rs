@@ -15,7 +15,7 @@ use crate::transaction::Partition;
 use crate::watch::Scope;
 
 /// Whose changes a reader wants.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FeedScope {
     /// The table's data.
     pub table: TableId,

@@ -71,7 +71,7 @@ pub trait Lens: Send + Sync {
 }
 
 /// Which kinds of changes a subscriber wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ops {
     /// Rows that come, or start to match.
     pub insert: bool,

@@ -7,7 +7,6 @@
 //! have read.
 
 use std::collections::VecDeque;
-use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -19,7 +18,7 @@ use tokio::task::AbortHandle;
 
 use crate::lens::Versions;
 use crate::share::{HeldByName, Stretch};
-use crate::tail::{BATCH_CHANGES, Following, seen};
+use crate::tail::{BATCH_CHANGES, Following, Name, seen};
 
 /// Stretches that a group keeps for those who have not read them.
 const KEPT: usize = 8;
@@ -38,7 +37,8 @@ const LOOK_MAX: Duration = Duration::from_millis(100);
 pub(crate) struct Group {
     pub(crate) following: Following,
     state: Mutex<GroupState>,
-    news: Notify,
+    /// Told when there is something.
+    pub(crate) news: Notify,
 }
 
 #[derive(Default)]
@@ -46,7 +46,7 @@ struct GroupState {
     /// Everything up to here was looked at for the group; `None` while it is not looked for.
     looked: Option<Seq>,
     /// The last change of a transaction whose end was not read yet.
-    held: Option<Change>,
+    held: Option<Box<Change>>,
     /// There was nothing for the group from here on.
     quiet_since: Seq,
     /// What was seen, and not read by all.
@@ -174,7 +174,7 @@ impl Group {
             if state.looked != Some(after) {
                 return false;
             }
-            state.held.clone()
+            state.held.as_deref().cloned()
         };
         let begun = Instant::now();
         let seen = seen(batch, versions, &self.following, after, held);
@@ -184,7 +184,7 @@ impl Group {
             Ok(read) if !state.slow && read.changes.len() <= self.following.batch_changes => {
                 let gone_quiet = read.changes.is_empty();
                 state.looked = Some(batch.upto);
-                state.held = read.held;
+                state.held = read.held.map(Box::new);
                 if gone_quiet {
                     return false;
                 }
@@ -217,11 +217,11 @@ struct LookoutState {
     /// Everything up to here was looked at, or is being looked at; `None` while nobody looks.
     after: Option<Seq>,
     task: Option<AbortHandle>,
-    groups: HeldByName<Group>,
+    groups: HeldByName<Name, Group>,
 }
 
 /// How a reader may wait.
-enum Place {
+pub(crate) enum Place {
     /// For its group's news.
     Group,
     /// For each commit of the scope.
@@ -256,26 +256,14 @@ impl Lookout {
         }
     }
 
-    /// Waits until there may be something for a reader of the group at `after`, who has found nothing. May return
-    /// early. Cancel-safe.
-    pub(crate) async fn wait(
+    /// How a reader of the group at `after`, who has found nothing, may wait. Has the group looked for, unless the reader is
+    /// the only one of the scope.
+    pub(crate) fn place(
         self: &Arc<Lookout>,
         group: &Group,
         store: &Arc<Store>,
-        watch: &mut CommitWatch,
         after: Seq,
-    ) {
-        let mut news = pin!(group.news.notified());
-        news.as_mut().enable();
-        match self.place(group, store, after) {
-            Place::Group => news.await,
-            Place::Alone => watch.changed(after).await,
-            Place::Behind => {}
-        }
-    }
-
-    /// Has the group looked for, unless the reader is the only one of the scope.
-    fn place(self: &Arc<Lookout>, group: &Group, store: &Arc<Store>, after: Seq) -> Place {
+    ) -> Place {
         let mut state = self.state.lock();
         let looked = match state.after {
             Some(looked) => looked,

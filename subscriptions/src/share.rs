@@ -3,6 +3,7 @@
 //! Guarantees: what is shared is what each of its readers would have read.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -181,29 +182,29 @@ impl<B> Reading<B> {
 }
 
 /// What is there as long as someone else holds it, by name.
-pub(crate) struct HeldByName<T> {
-    all: HashMap<String, Weak<T>>,
+pub(crate) struct HeldByName<N, T> {
+    named: HashMap<N, Weak<T>>,
+    /// Those that nobody else will ask for.
+    unnamed: Vec<Weak<T>>,
     /// Sweep when there are so many.
     sweep_at: usize,
-    /// How many were added without a name that others know.
-    unnamed: u64,
 }
 
-impl<T> Default for HeldByName<T> {
-    fn default() -> HeldByName<T> {
+impl<N, T> Default for HeldByName<N, T> {
+    fn default() -> HeldByName<N, T> {
         HeldByName {
-            all: HashMap::new(),
+            named: HashMap::new(),
+            unnamed: Vec::new(),
             sweep_at: 0,
-            unnamed: 0,
         }
     }
 }
 
-impl<T> HeldByName<T> {
+impl<N: Eq + Hash, T> HeldByName<N, T> {
     /// The one of this name, made if it is not there.
-    pub(crate) fn get(&mut self, name: String, make: impl FnOnce() -> T) -> Arc<T> {
-        self.sweep();
-        let slot = self.all.entry(name).or_default();
+    pub(crate) fn get(&mut self, name: N, make: impl FnOnce() -> T) -> Arc<T> {
+        self.make_room();
+        let slot = self.named.entry(name).or_default();
         slot.upgrade().unwrap_or_else(|| {
             let new = Arc::new(make());
             *slot = Arc::downgrade(&new);
@@ -213,22 +214,29 @@ impl<T> HeldByName<T> {
 
     /// Adds one that nobody else will ask for.
     pub(crate) fn add(&mut self, new: T) -> Arc<T> {
-        self.unnamed += 1;
-        let name = format!("\0{}", self.unnamed);
-        self.get(name, || new)
+        self.make_room();
+        let new = Arc::new(new);
+        self.unnamed.push(Arc::downgrade(&new));
+        new
     }
 
     /// All that are still held.
     pub(crate) fn all(&mut self) -> Vec<Arc<T>> {
-        self.all.retain(|_, held| held.strong_count() > 0);
-        self.all.values().filter_map(Weak::upgrade).collect()
+        self.sweep();
+        let all = self.named.values().chain(&self.unnamed);
+        all.filter_map(Weak::upgrade).collect()
+    }
+
+    fn make_room(&mut self) {
+        if self.named.len() + self.unnamed.len() >= self.sweep_at.max(16) {
+            self.sweep();
+            self.sweep_at = 2 * (self.named.len() + self.unnamed.len());
+        }
     }
 
     fn sweep(&mut self) {
-        if self.all.len() >= self.sweep_at.max(16) {
-            self.all.retain(|_, held| held.strong_count() > 0);
-            self.sweep_at = 2 * self.all.len();
-        }
+        self.named.retain(|_, held| held.strong_count() > 0);
+        self.unnamed.retain(|held| held.strong_count() > 0);
     }
 }
 
@@ -244,8 +252,8 @@ pub struct Hub {
 
 #[derive(Default)]
 struct Logs {
-    lookouts: HeldByName<Lookout>,
-    channels: HeldByName<Newest<NotificationBatch>>,
+    lookouts: HeldByName<FeedScope, Lookout>,
+    channels: HeldByName<Arc<str>, Newest<NotificationBatch>>,
 }
 
 impl Default for Hub {
@@ -261,15 +269,12 @@ impl Hub {
     /// Who looks at the scope's commits.
     pub(crate) fn lookout(&self, scope: &FeedScope) -> Arc<Lookout> {
         let mut logs = self.logs.lock();
-        let name = format!("{scope:?}");
-        logs.lookouts.get(name, || Lookout::new(scope.clone()))
+        (logs.lookouts).get(scope.clone(), || Lookout::new(scope.clone()))
     }
 
     /// What was told last on a channel.
-    pub(crate) fn channel(&self, name: &str) -> Arc<Newest<NotificationBatch>> {
-        self.logs
-            .lock()
-            .channels
-            .get(name.to_string(), Newest::default)
+    pub(crate) fn channel(&self, name: &Arc<str>) -> Arc<Newest<NotificationBatch>> {
+        let mut logs = self.logs.lock();
+        logs.channels.get(name.clone(), Newest::default)
     }
 }

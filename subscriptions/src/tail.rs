@@ -1,5 +1,6 @@
 //! `Tail`: follows the log of a table from a Seq on.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use tidelog_storage::{Change, ChangeBatch, CommitWatch, FeedScope, Seq, StorageError, Store};
@@ -7,7 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::lens::{Lens, LensError, Ops, Versions, translate, upserts};
-use crate::lookout::{Group, Lookout, Next};
+use crate::lookout::{Group, Lookout, Next, Place};
 use crate::share::{Hub, Stretch};
 
 /// How many changes one read of the log takes unless the reader says otherwise; also the most that a stalled
@@ -77,11 +78,11 @@ pub struct Following {
     /// The kinds of changes that it wants.
     pub ops: Ops,
     /// Where the columns of the key stand in what is seen, for a reader that wants upserts and deletes by key.
-    pub upsert: Option<Vec<usize>>,
+    pub upsert: Option<Box<[usize]>>,
     /// How many changes one read takes.
     pub batch_changes: usize,
     /// Tells what is seen of a row from what other readers see; `None` when it is not known to be the same for two.
-    pub identity: Option<Arc<str>>,
+    pub identity: Option<[u8; 32]>,
 }
 
 impl Following {
@@ -94,33 +95,37 @@ impl Following {
             ops: Ops::ALL,
             upsert: None,
             batch_changes: BATCH_CHANGES,
-            identity: Some("".into()),
+            identity: Some([0; 32]),
         }
     }
 
     /// What tells it from all others of the scope.
-    pub(crate) fn name(&self) -> Option<String> {
-        let Following {
-            scope: _,
-            catalog_version,
-            lens: _,
-            ops,
-            upsert,
-            batch_changes,
-            identity,
-        } = self;
-        let identity = identity.as_ref()?;
-        Some(format!(
-            "{catalog_version} {ops:?} {upsert:?} {batch_changes} {identity}"
-        ))
+    pub(crate) fn name(&self) -> Option<Name> {
+        Some(Name {
+            catalog_version: self.catalog_version,
+            ops: self.ops,
+            upsert: self.upsert.clone(),
+            batch_changes: self.batch_changes,
+            identity: self.identity?,
+        })
     }
+}
+
+/// What tells readers of a scope apart who do not see the same.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Name {
+    catalog_version: u64,
+    ops: Ops,
+    upsert: Option<Box<[usize]>>,
+    batch_changes: usize,
+    identity: [u8; 32],
 }
 
 /// A reader of one feed. Dropping it is all it takes to end it.
 pub struct Tail {
     store: Arc<Store>,
     after: Seq,
-    held: Option<Change>,
+    held: Option<Box<Change>>,
     watch: CommitWatch,
     // Before the lookout, which looks for the groups that are held.
     group: Arc<Group>,
@@ -176,10 +181,11 @@ impl Tail {
             if self.reading.is_none() && self.store.visible() <= self.after {
                 return Ok(None);
             }
-            let read = self.read().await?;
+            // In memory of its own: most who wait here wait for no read.
+            let read = Box::pin(self.read()).await?;
             let stretch = Stretch::new(read.changes, self.after, read.upto);
             self.after = read.upto;
-            self.held = read.held;
+            self.held = read.held.map(Box::new);
             if !stretch.changes().is_empty() {
                 return Ok(Some(Arc::new(stretch)));
             }
@@ -191,9 +197,19 @@ impl Tail {
 
     /// Waits, at the tip, for a commit that concerns the reader. May return early. Cancel-safe.
     pub async fn changed(&mut self) {
-        let (group, watch) = (&self.group, &mut self.watch);
-        let wait = self.lookout.wait(group, &self.store, watch, self.after);
-        wait.await;
+        let place = {
+            let mut news = pin!(self.group.news.notified());
+            news.as_mut().enable();
+            let place = self.lookout.place(&self.group, &self.store, self.after);
+            if let Place::Group = place {
+                news.await;
+            }
+            place
+        };
+        if let Place::Alone = place {
+            // Few wait so: it takes no memory of the others.
+            Box::pin(self.watch.changed(self.after)).await;
+        }
     }
 
     /// Everything up to here was delivered, or is not for this reader.
@@ -211,7 +227,7 @@ impl Tail {
             none => {
                 let place = self.reads.clone().acquire_owned().await;
                 let (store, group) = (self.store.clone(), self.group.clone());
-                let (after, held) = (self.after, self.held.clone());
+                let (after, held) = (self.after, self.held.as_deref().cloned());
                 none.insert(tokio::task::spawn_blocking(move || {
                     let _place = place;
                     let following = &group.following;

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::pin::pin;
 use std::sync::Arc;
 
+use futures::{FutureExt, TryFutureExt};
 use tidelog_sql::json::{write_exact, write_string};
 use tidelog_sql::subscribe::SubscribePlan;
 use tidelog_sql::{ErrorKind, Outcome, SqlError};
@@ -28,11 +29,18 @@ pub(super) struct Frame {
     pub(super) resume: Option<Seq>,
 }
 
+/// What is to be followed, and for whom.
+pub(super) struct Order {
+    pub(super) server: Arc<HttpServer>,
+    pub(super) user: Arc<str>,
+    pub(super) statement: Statement,
+    /// What the client has seen already.
+    pub(super) from: Option<Seq>,
+}
+
 /// A subscription of one client.
 pub(super) struct Subscription {
-    server: Arc<HttpServer>,
-    user: String,
-    statement: Statement,
+    order: Box<Order>,
     feed: Feed,
     /// The part that is being given, and the next row in it.
     part: Option<(Part, usize)>,
@@ -45,21 +53,18 @@ pub(super) struct Subscription {
 impl Subscription {
     /// Subscribes: from the statement's own beginning, or from behind `from` on.
     pub(super) async fn open(
-        server: Arc<HttpServer>,
-        user: String,
-        statement: Statement,
-        from: Option<Seq>,
+        order: Box<Order>,
         interrupts: &mut Interrupts,
     ) -> Result<Box<Subscription>, Stop> {
         // A client may know more than the server, if that was set back to a backup: resuming would leave a gap.
-        let visible = server.backend.engine.store().visible();
-        let unknown = from.filter(|from| *from > visible);
-        let begin = match (unknown, from) {
+        let visible = order.server.backend.engine.store().visible();
+        let unknown = order.from.filter(|from| *from > visible);
+        let begin = match (unknown, order.from) {
             (None, Some(from)) => Begin::After(from),
             (None, None) => Begin::AsWritten,
             (Some(_), _) => Begin::Over,
         };
-        let feed = Box::pin(open(&server, &user, &statement, begin, interrupts)).await?;
+        let feed = open(&order, begin, interrupts).await?;
         let mut due = vec![subscribed(feed.plan())];
         if let Some(from) = unknown {
             let message = format!("no change has the position {from} yet");
@@ -67,9 +72,7 @@ impl Subscription {
             due.push(reset(&error));
         }
         Ok(Box::new(Subscription {
-            server,
-            user,
-            statement,
+            order,
             feed,
             part: None,
             due,
@@ -89,22 +92,23 @@ impl Subscription {
     ) -> Result<Option<Frame>, Stop> {
         loop {
             if let Some(frame) = self.due.pop() {
+                self.due.shrink_to_fit();
                 return Ok(Some(frame));
             }
             if self.ended {
                 return Ok(None);
             }
-            let batch = async { Ok::<_, SqlError>(self.batch().await) };
-            let batch = interrupts.guard_endless(pin!(batch)).await?;
-            match batch {
+            let batch = self.batch().map_err(Box::new).map(Ok::<_, SqlError>);
+            let error = match interrupts.guard_endless(pin!(batch)).await? {
                 Ok(Some(batch)) => return Ok(Some(batch)),
                 // A mark that calls for other frames, or the end.
-                Ok(None) => {}
-                Err(error) if self.may_start_over(&error) => {
-                    self.start_over(&error, interrupts).await?;
-                }
-                Err(error) => return Err(error.into()),
+                Ok(None) => continue,
+                Err(error) => error,
+            };
+            if !self.may_start_over(&error) {
+                return Err(Stop::from(*error));
             }
+            Box::pin(self.start_over(*error, interrupts)).await?;
         }
     }
 
@@ -115,67 +119,46 @@ impl Subscription {
     }
 
     /// Tells the client to forget its rows, and begins with those that there are now.
-    async fn start_over(
-        &mut self,
-        why: &SqlError,
-        interrupts: &mut Interrupts,
-    ) -> Result<(), Stop> {
-        let (server, statement) = (&self.server, &self.statement);
-        let feed = open(server, &self.user, statement, Begin::Over, interrupts);
-        self.feed = Box::pin(feed).await?;
+    async fn start_over(&mut self, why: SqlError, interrupts: &mut Interrupts) -> Result<(), Stop> {
+        self.feed = open(&self.order, Begin::Over, interrupts).await?;
         self.part = None;
-        self.due = vec![subscribed(self.feed.plan()), reset(why)];
+        self.due = vec![subscribed(self.feed.plan()), reset(&why)];
         Ok(())
     }
 
     /// At least one row or change, at most about a chunk of them; `None` when it is other frames' turn.
     async fn batch(&mut self) -> Result<Option<Frame>, SqlError> {
+        if self.part.is_none() && !self.read(true).await? {
+            return Ok(None);
+        }
         let mut members = String::from("\"type\":\"batch\",\"changes\":[");
         let empty = members.len();
         let mut resume = None;
-        while members.len() < CHUNK_BYTES {
-            if let Some((part, at)) = &mut self.part {
-                let plan = self.feed.plan();
-                if *at == 0
-                    && members.len() == empty
-                    && let Some((text, seq)) = shared(part, plan)?
-                {
-                    members.push_str(&text);
-                    resume = Some(seq);
-                    self.part = None;
-                    break;
-                }
-                if *at < part.len() {
-                    let line = part.line(*at, plan)?;
-                    *at += 1;
-                    if members.len() > empty {
-                        members.push(',');
-                    }
-                    write_change(&line, plan, &mut members)?;
-                    resume = (line.op != "snapshot").then_some(line.seq);
-                    continue;
-                }
+        while members.len() < CHUNK_BYTES
+            && let Some((part, at)) = &mut self.part
+        {
+            let plan = self.feed.plan();
+            if *at == 0
+                && members.len() == empty
+                && let Some((text, seq)) = shared(part, plan)?
+            {
+                members.push_str(&text);
+                resume = Some(seq);
                 self.part = None;
+                break;
             }
-            let part = match self.feed.known(Seq::ZERO).await? {
-                AtHand::Part(part) => Some(part),
-                AtHand::Tip if members.len() > empty => break,
-                AtHand::Tip => self.feed.next().await?,
-                AtHand::End => None,
-            };
-            match part {
-                None => {
-                    self.ended = true;
-                    break;
+            if *at < part.len() {
+                let line = part.line(*at, plan)?;
+                *at += 1;
+                if members.len() > empty {
+                    members.push(',');
                 }
-                Some(Part::Mark(Mark::Reset, seq)) => {
-                    let message = format!("the changes after {seq} are no longer kept");
-                    let error = SqlError::new(ErrorKind::ObjectNotInPrerequisiteState, message);
-                    self.due = vec![subscribed(self.feed.plan()), reset(&error)];
-                    break;
-                }
-                Some(part) => self.part = Some((part, 0)),
+                write_change(&line, plan, &mut members)?;
+                resume = (line.op != "snapshot").then_some(line.seq);
+                continue;
             }
+            self.part = None;
+            self.read(false).await?;
         }
         if members.len() == empty {
             return Ok(None);
@@ -186,6 +169,28 @@ impl Subscription {
             let _ = write!(members, ",\"seq\":\"{seq}\"");
         }
         Ok(Some(Frame { members, resume }))
+    }
+
+    /// Reads the next part, and waits for it if that is wanted; says whether there is one to give.
+    async fn read(&mut self, waits: bool) -> Result<bool, SqlError> {
+        let part = match waits {
+            true => self.feed.next().await?,
+            false => match self.feed.known(Seq::ZERO).await? {
+                AtHand::Part(part) => Some(part),
+                AtHand::Tip => return Ok(false),
+                AtHand::End => None,
+            },
+        };
+        match part {
+            None => self.ended = true,
+            Some(Part::Mark(Mark::Reset, seq)) => {
+                let message = format!("the changes after {seq} are no longer kept");
+                let error = SqlError::new(ErrorKind::ObjectNotInPrerequisiteState, message);
+                self.due = vec![subscribed(self.feed.plan()), reset(&error)];
+            }
+            Some(part) => self.part = Some((part, 0)),
+        }
+        Ok(self.part.is_some())
     }
 }
 
@@ -216,7 +221,7 @@ fn shared(part: &Part, plan: &SubscribePlan) -> Result<Option<(String, Seq)>, Sq
 
 /// Appends a change: `{"op":"insert","seq":"7","row":[…],"commit":true}`.
 fn write_change(line: &Line<'_>, plan: &SubscribePlan, out: &mut String) -> Result<(), SqlError> {
-    let columns = plan.selected();
+    let columns = plan.subject.selected();
     // Writing to a String cannot fail.
     let _ = write!(out, "{{\"op\":\"{}\",\"seq\":\"{}\"", line.op, line.seq);
     if !matches!(line.op, "ready" | "progress") {
@@ -253,16 +258,15 @@ enum Begin {
 }
 
 /// Plans the statement, in a session of its own.
-async fn open(
-    server: &HttpServer,
-    user: &str,
-    statement: &Statement,
-    begin: Begin,
-    interrupts: &mut Interrupts,
-) -> Result<Feed, Stop> {
-    let registration = server.backend.cancels.register(interrupts);
-    let mut session = session(server, user, &registration)?;
-    interrupts.attach(server.backend.engine.store(), &session);
+async fn open(order: &Order, begin: Begin, interrupts: &mut Interrupts) -> Result<Feed, Stop> {
+    let Order {
+        server,
+        user,
+        statement,
+        from: _,
+    } = order;
+    let mut session = session(server, user, interrupts)?;
+    interrupts.attach(&session);
     interrupts.statement_begins(session.statement_timeout());
     let mut parsed = statement.parse(&session)?;
     if !parsed.is_endless() {
@@ -292,7 +296,7 @@ async fn open(
 
 fn subscribed(plan: &SubscribePlan) -> Frame {
     let mut members = String::from("\"type\":\"subscribed\",\"columns\":");
-    write_columns(plan.selected(), &mut members);
+    write_columns(plan.subject.selected(), &mut members);
     members.push_str(",\"key\":");
     write_key(plan, &mut members);
     // Writing to a String cannot fail.
@@ -305,7 +309,7 @@ fn subscribed(plan: &SubscribePlan) -> Frame {
 
 /// Appends the names of the columns that tell rows apart, or `null` if the rows do not have them.
 fn write_key(plan: &SubscribePlan, out: &mut String) {
-    let Some(key) = plan.row_key() else {
+    let Some(key) = plan.subject.row_key() else {
         out.push_str("null");
         return;
     };
@@ -314,7 +318,7 @@ fn write_key(plan: &SubscribePlan, out: &mut String) {
         if n > 0 {
             out.push(',');
         }
-        write_string(&plan.selected()[at].name, out);
+        write_string(&plan.subject.selected()[at].name, out);
     }
     out.push(']');
 }

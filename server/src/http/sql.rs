@@ -11,7 +11,6 @@ use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use tidelog_sql::{ErrorKind, SqlError};
 use tokio::sync::mpsc;
-use tokio_util::sync::DropGuard;
 
 use crate::http::access::{Credentials, authenticate};
 use crate::http::error::{HttpError, write_error};
@@ -19,6 +18,7 @@ use crate::http::origins::is_local;
 use crate::http::params::Statement;
 use crate::http::statement::{self, PIECES_QUEUED_MAX, Piece};
 use crate::http::{BODY_BYTES_MAX, HttpServer};
+use crate::interrupts::Client;
 
 /// How long a request's body may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -111,7 +111,7 @@ struct Running {
     rows_begun: bool,
     ended: bool,
     /// Ends the statement when the client is gone, and so the response is dropped.
-    _gone: DropGuard,
+    _client: Client,
 }
 
 fn start(
@@ -124,9 +124,9 @@ fn start(
         return Err(SqlError::new(ErrorKind::TooManyConnections, message).into());
     };
     let (out, pieces) = mpsc::channel(PIECES_QUEUED_MAX);
-    let registered = server.register();
-    let gone = registered.0.gone.clone().drop_guard();
-    let run = statement::run(server.clone(), user, statement, registered, out);
+    let interrupts = server.begin();
+    let client = interrupts.client();
+    let run = statement::run(server.clone(), user.into(), statement, interrupts, out);
     let run = server.backend.connections.track_future(async move {
         run.await;
         drop(place);
@@ -136,7 +136,7 @@ fn start(
         pieces,
         rows_begun: false,
         ended: false,
-        _gone: gone,
+        _client: client,
     })
 }
 

@@ -17,15 +17,14 @@ use serde::Deserialize;
 use tidelog_sql::{ErrorKind, SqlError, text};
 use tidelog_storage::{ColumnType, Datum, Seq};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio_util::sync::DropGuard;
 
 use crate::http::HttpServer;
 use crate::http::access::{Credentials, authenticate};
 use crate::http::error::{HttpError, write_error};
-use crate::http::feeds::{Frame, Subscription};
+use crate::http::feeds::{Frame, Order, Subscription};
 use crate::http::origins::is_local;
 use crate::http::params::Statement;
-use crate::interrupts::{Interrupts, Stop};
+use crate::interrupts::{Client, Interrupts, Stop};
 
 /// Events that wait to be sent.
 const EVENTS_QUEUED_MAX: usize = 1;
@@ -114,16 +113,20 @@ async fn start(
         let message = "too many live connections already";
         return Err(SqlError::new(ErrorKind::TooManyConnections, message).into());
     };
-    let interrupts = Interrupts::new(server.shutdown().clone());
-    let gone = interrupts.gone.clone().drop_guard();
+    let interrupts = server.begin();
+    let client = interrupts.client();
     let (events, mut received) = mpsc::channel(EVENTS_QUEUED_MAX);
     let (queries, connections) = (
         server.backend.queries.clone(),
         server.backend.connections.clone(),
     );
-    queries.spawn(connections.track_future(follow(
-        server, user, statement, from, interrupts, events, place,
-    )));
+    let order = Box::new(Order {
+        server,
+        user: user.into(),
+        statement,
+        from,
+    });
+    queries.spawn(connections.track_future(follow(order, interrupts, events, place)));
     // A statement that cannot be followed gets a status of its own.
     let first = received.recv().await.unwrap_or_else(|| {
         Err(SqlError::new(
@@ -132,8 +135,8 @@ async fn start(
         ))
     })?;
     let stream = futures::stream::unfold(
-        (Some(first), received, gone),
-        |(first, mut received, gone): (_, mpsc::Receiver<_>, DropGuard)| async move {
+        (Some(first), received, client),
+        |(first, mut received, client): (_, mpsc::Receiver<_>, Client)| async move {
             let text = match first {
                 Some(text) => text,
                 None => match tokio::time::timeout(KEEP_ALIVE, received.recv()).await {
@@ -143,7 +146,7 @@ async fn start(
                     Ok(Some(Err(error))) => failure(&error),
                 },
             };
-            Some((Ok::<_, Infallible>(text), (None, received, gone)))
+            Some((Ok::<_, Infallible>(text), (None, received, client)))
         },
     );
     let headers = [
@@ -155,17 +158,14 @@ async fn start(
 
 /// Sends one event after the other until the subscription or its client ends.
 async fn follow(
-    server: Arc<HttpServer>,
-    user: String,
-    statement: Statement,
-    from: Option<Seq>,
+    order: Box<Order>,
     mut interrupts: Interrupts,
     events: Events,
     _place: OwnedSemaphorePermit,
 ) {
     let followed = async {
-        let mut subscription =
-            Subscription::open(server, user, statement, from, &mut interrupts).await?;
+        let opening = Subscription::open(order, &mut interrupts);
+        let mut subscription = Box::pin(opening).await?;
         while let Some(frame) = subscription.next(&mut interrupts).await? {
             let sending = async { events.send(Ok(event(&frame))).await.map_err(|_| Stop::Gone) };
             interrupts.guard_endless(pin!(sending)).await?;

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use crate::http::params::Statement;
 use crate::http::rows::{write_batch_row, write_columns};
 use crate::http::{CHUNK_BYTES, HttpServer, error};
-use crate::interrupts::{Interrupts, Registration, Stop};
+use crate::interrupts::{Interrupts, Stop};
 
 /// Results that wait to be sent.
 pub(super) const PIECES_QUEUED_MAX: usize = 2;
@@ -36,12 +36,12 @@ pub(super) enum Piece {
 pub(super) fn session(
     server: &HttpServer,
     user: &str,
-    registration: &Registration,
+    interrupts: &Interrupts,
 ) -> Result<Session, Stop> {
     let login = Login {
         user: user.to_string(),
         database: "postgres".to_string(),
-        pid: registration.pid,
+        pid: interrupts.pid(),
         settings: BTreeMap::new(),
     };
     Session::new(server.backend.engine.clone(), login).map_err(Stop::Fatal)
@@ -50,17 +50,17 @@ pub(super) fn session(
 /// Runs the statement and hands its result on: the last thing sent is `Done` or an error.
 pub(super) async fn run(
     server: Arc<HttpServer>,
-    user: String,
+    user: Arc<str>,
     statement: Statement,
-    registered: (Interrupts, Registration),
+    interrupts: Interrupts,
     out: Out,
 ) {
     if let Err(Stop::Error(error) | Stop::Fatal(error)) =
-        run_to_end(&server, &user, &statement, registered, &out).await
+        run_to_end(&server, &user, &statement, interrupts, &out).await
     {
         if error.kind == ErrorKind::InternalError {
             tracing::error!(
-                user,
+                user = &*user,
                 detail = error.detail,
                 "internal error: {}",
                 error.message
@@ -75,11 +75,11 @@ async fn run_to_end(
     server: &HttpServer,
     user: &str,
     statement: &Statement,
-    (mut interrupts, registration): (Interrupts, Registration),
+    mut interrupts: Interrupts,
     out: &Out,
 ) -> Result<(), Stop> {
-    let mut session = session(server, user, &registration)?;
-    interrupts.attach(server.backend.engine.store(), &session);
+    let mut session = session(server, user, &interrupts)?;
+    interrupts.attach(&session);
     interrupts.statement_begins(session.statement_timeout());
     let done = execute(&mut session, statement, &interrupts, out).await;
     session.abort();

@@ -29,8 +29,10 @@ use crate::http::origins::is_local;
 const PROTOCOL: &str = "tidelog.v1";
 /// The largest frame and message of a client.
 pub(super) const FRAME_BYTES_MAX: usize = 1 << 20;
-/// Frames that wait for the session, and for the socket.
-const IN_QUEUED_MAX: usize = 4;
+/// How much of a frame is read at once, and at first; a longer one has a buffer of its length.
+const READ_BYTES: usize = 512;
+/// Frames that wait for the session, beside one that is handed over, and for the socket.
+const IN_QUEUED_MAX: usize = 3;
 const OUT_QUEUED_MAX: usize = 4;
 /// How often a client is asked whether it is there.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
@@ -60,19 +62,28 @@ pub(super) async fn get(
         .max_message_size(FRAME_BYTES_MAX)
         .max_frame_size(FRAME_BYTES_MAX)
         // Per socket, so small: what is read and written is frames of some kilobytes.
-        .read_buffer_size(4 << 10)
+        .read_buffer_size(READ_BYTES)
         .write_buffer_size(0)
-        .on_upgrade(move |socket| async move {
+        .on_upgrade(move |socket| {
+            let (write, read) = socket.split();
             let connections = server.backend.connections.clone();
-            connections.track_future(serve(socket, server, local)).await;
-            drop(place);
+            // In a task of its own, without what the upgrade needs.
+            connections.spawn(async move {
+                serve(write, read, server, local).await;
+                drop(place);
+            });
+            std::future::ready(())
         })
 }
 
 /// Moves frames between the socket and the session until either ends.
-async fn serve(socket: WebSocket, server: Arc<HttpServer>, local: bool) {
-    let (write, read) = socket.split();
-    let (incoming, received) = mpsc::channel(IN_QUEUED_MAX);
+async fn serve(
+    write: SplitSink<WebSocket, Message>,
+    read: SplitStream<WebSocket>,
+    server: Arc<HttpServer>,
+    local: bool,
+) {
+    let (incoming, received) = futures::channel::mpsc::channel(IN_QUEUED_MAX);
     let (out, outgoing) = mpsc::channel(OUT_QUEUED_MAX);
     let pings = out.downgrade();
     let session = server
@@ -84,7 +95,7 @@ async fn serve(socket: WebSocket, server: Arc<HttpServer>, local: bool) {
     tokio::select! {
         () = read_in(read, incoming, pings) => {
             // The session ends for want of frames, and the writing with the session.
-            let _ = tokio::time::timeout(FAREWELL, writing).await;
+            let _ = Box::pin(tokio::time::timeout(FAREWELL, writing)).await;
         }
         // The session is over, or the client takes nothing any more.
         () = writing.as_mut() => {}
@@ -98,8 +109,8 @@ async fn serve(socket: WebSocket, server: Arc<HttpServer>, local: bool) {
 
 async fn read_in(
     mut read: SplitStream<WebSocket>,
-    incoming: mpsc::Sender<String>,
-    pings: mpsc::WeakSender<Message>,
+    mut incoming: futures::channel::mpsc::Sender<String>,
+    pings: mpsc::WeakSender<Box<Message>>,
 ) {
     let mut ticks = tokio::time::interval(PING_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -113,7 +124,7 @@ async fn read_in(
                 }
                 // A full queue is proof enough that nothing is read.
                 if let Some(out) = pings.upgrade() {
-                    let _ = out.try_send(Message::Ping(Default::default()));
+                    let _ = out.try_send(Box::new(Message::Ping(Default::default())));
                 }
                 continue;
             }
@@ -141,22 +152,22 @@ async fn read_in(
 }
 
 async fn write_out(
-    mut outgoing: mpsc::Receiver<Message>,
+    mut outgoing: mpsc::Receiver<Box<Message>>,
     mut write: SplitSink<WebSocket, Message>,
 ) {
     while let Some(message) = outgoing.recv().await {
-        let last = matches!(message, Message::Close(_));
-        if write.send(message).await.is_err() || last {
+        let last = matches!(*message, Message::Close(_));
+        if write.send(*message).await.is_err() || last {
             break;
         }
     }
-    let _ = tokio::time::timeout(FAREWELL, write.close()).await;
+    let _ = Box::pin(tokio::time::timeout(FAREWELL, write.close())).await;
 }
 
 /// A Close frame.
-fn close(code: u16, reason: &'static str) -> Message {
-    Message::Close(Some(CloseFrame {
+fn close(code: u16, reason: &'static str) -> Box<Message> {
+    Box::new(Message::Close(Some(CloseFrame {
         code,
         reason: reason.into(),
-    }))
+    })))
 }

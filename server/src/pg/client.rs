@@ -3,23 +3,28 @@
 //! The socket itself is served by `pump` on the socket runtime.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures::channel::mpsc;
+use futures::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::interrupts::{Interrupts, Stop};
+use crate::interrupts::{Ask, Asker, Stop};
 use crate::pg::messages::{Frontend, Malformed, take_message};
 
 /// What is sent to the socket at once.
 pub(super) const CHUNK_BYTES: usize = 32 << 10;
-/// Chunks that wait for the socket.
-const CHUNKS_QUEUED_MAX: usize = 4;
+/// Chunks that wait for the socket, beside one of the session's and one of last words.
+const CHUNKS_QUEUED_MAX: usize = 2;
+/// What an answer is written to at first.
+const ANSWER_BYTES: usize = 512;
 /// Bytes of messages that wait for the session; a single larger message may stand alone.
 const INCOMING_BYTES_MAX: usize = 1 << 20;
 const BATCHES_QUEUED_MAX: usize = 64;
@@ -39,10 +44,10 @@ struct Batch {
 
 /// The session's side.
 pub(super) struct Client {
-    // What waits is boxed: a channel has room for 32 from the beginning.
+    // Of these channels an empty one is small: tokio's have room for 32 from the beginning.
     incoming: mpsc::Receiver<Box<Batch>>,
     batch: Option<Box<Batch>>,
-    outgoing: mpsc::Sender<Box<Bytes>>,
+    outgoing: mpsc::Sender<Bytes>,
     /// Messages that are not sent yet, always whole ones.
     pub(super) out: BytesMut,
     authenticated: Arc<AtomicBool>,
@@ -51,19 +56,38 @@ pub(super) struct Client {
 impl Client {
     /// Sends what is buffered. Cancel-safe: nothing is lost or cut when the future is dropped.
     pub(super) async fn flush(&mut self) -> Result<(), Stop> {
-        if !self.out.is_empty() {
-            let place = self.outgoing.reserve().await.map_err(|_| Stop::Gone)?;
-            place.send(Box::new(self.out.split().freeze()));
+        if self.out.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        self.room().await?;
+        let chunk = match self.out.len() {
+            CHUNK_BYTES.. => self.out.split(),
+            // Nothing more comes at once: an idle connection keeps no memory to write into.
+            _ => std::mem::take(&mut self.out),
+        };
+        self.outgoing
+            .start_send(chunk.freeze())
+            .map_err(|_| Stop::Gone)
     }
 
     /// Sends whole messages that are not in the buffer, after what is. Cancel-safe: all of them or none.
     pub(super) async fn send(&mut self, messages: Bytes) -> Result<(), Stop> {
         self.flush().await?;
-        let place = self.outgoing.reserve().await.map_err(|_| Stop::Gone)?;
-        place.send(Box::new(messages));
-        Ok(())
+        self.room().await?;
+        self.outgoing.start_send(messages).map_err(|_| Stop::Gone)
+    }
+
+    /// Waits until there is room for a chunk. Cancel-safe.
+    async fn room(&mut self) -> Result<(), Stop> {
+        let room = poll_fn(|context| self.outgoing.poll_ready(context)).await;
+        room.map_err(|_| Stop::Gone)
+    }
+
+    /// An answer is going to be written.
+    pub(super) fn answers(&mut self) {
+        if self.out.capacity() == 0 {
+            self.out.reserve(ANSWER_BYTES);
+        }
     }
 
     /// Sends what is buffered once it is worth it. Cancel-safe.
@@ -78,7 +102,13 @@ impl Client {
     /// The next message, if it has been received already.
     pub(super) fn received(&mut self) -> Option<Incoming> {
         self.peek()?;
-        self.batch.as_mut()?.messages.pop_front()
+        let batch = self.batch.as_mut()?;
+        let message = batch.messages.pop_front();
+        if batch.messages.is_empty() {
+            // What the message does may last.
+            self.batch = None;
+        }
+        message
     }
 
     /// Looks at the next message, if it has been received already.
@@ -100,7 +130,7 @@ impl Client {
             if let Some(message) = self.received() {
                 return Ok(message);
             }
-            self.batch = Some(self.incoming.recv().await.ok_or(Stop::Gone)?);
+            self.batch = Some(self.incoming.next().await.ok_or(Stop::Gone)?);
         }
     }
 
@@ -113,12 +143,12 @@ impl Client {
 /// The socket's side.
 pub(super) struct Pump {
     incoming: mpsc::Sender<Box<Batch>>,
-    outgoing: mpsc::Receiver<Box<Bytes>>,
+    outgoing: mpsc::Receiver<Bytes>,
     authenticated: Arc<AtomicBool>,
 }
 
 /// Both sides, and a sender for last words when the session itself cannot speak any more.
-pub(super) fn client() -> (Client, Pump, mpsc::Sender<Box<Bytes>>) {
+pub(super) fn client() -> (Client, Pump, mpsc::Sender<Bytes>) {
     let (incoming_sender, incoming) = mpsc::channel(BATCHES_QUEUED_MAX);
     let (outgoing, outgoing_receiver) = mpsc::channel(CHUNKS_QUEUED_MAX);
     let authenticated = Arc::new(AtomicBool::new(false));
@@ -139,45 +169,55 @@ pub(super) fn client() -> (Client, Pump, mpsc::Sender<Box<Bytes>>) {
 }
 
 /// Moves bytes between the socket and the session until both directions have ended.
-pub(super) async fn pump(
+///
+/// Not an `async fn`, which would keep its arguments twice as long as the connection lives.
+pub(super) fn pump(
     pump: Pump,
     mut read: OwnedReadHalf,
     write: OwnedWriteHalf,
-    received: BytesMut,
-    interrupts: Interrupts,
-) {
+    mut received: BytesMut,
+    session: Asker,
+) -> impl Future<Output = ()> {
     let Pump {
-        incoming,
+        mut incoming,
         outgoing,
         authenticated,
     } = pump;
-    let mut writing = std::pin::pin!(write_out(outgoing, write));
-    let end = tokio::select! {
-        end = read_in(&mut read, received, incoming, &authenticated, &interrupts) => {
-            interrupts.closing.cancel();
-            if end == ReadEnd::Lost {
-                interrupts.gone.cancel();
+    async move {
+        let mut writing = std::pin::pin!(write_out(outgoing, write));
+        let end = tokio::select! {
+            end = read_in(&mut read, &mut received, &mut incoming, &authenticated) => {
+                // The session hears that no more comes.
+                drop(incoming);
+                session.ask(Ask::CLOSING);
+                if end == ReadEnd::Lost {
+                    session.ask(Ask::GONE);
+                }
+                writing.as_mut().await;
+                end
             }
-            writing.as_mut().await;
-            end
-        }
-        () = writing.as_mut() => {
-            // The session is over, or the client does not take bytes any more.
-            interrupts.closing.cancel();
-            interrupts.gone.cancel();
-            ReadEnd::Stopped
-        }
-    };
-    if end == ReadEnd::Stopped {
-        // Closing a socket with unread bytes would reset it and take the last message from the client.
-        let mut sink = Vec::with_capacity(4096);
-        let drain = async {
-            while matches!(read.read_buf(&mut sink).await, Ok(n) if n > 0) {
-                sink.clear();
+            () = writing.as_mut() => {
+                // The session is over, or the client does not take bytes any more.
+                session.ask(Ask::CLOSING);
+                session.ask(Ask::GONE);
+                ReadEnd::Stopped
             }
         };
-        let _ = tokio::time::timeout(LINGER, drain).await;
+        if end == ReadEnd::Stopped {
+            Box::pin(linger(read)).await;
+        }
     }
+}
+
+/// Closing a socket with unread bytes would reset it and take the last message from the client.
+async fn linger(mut read: OwnedReadHalf) {
+    let mut sink = Vec::with_capacity(4096);
+    let drain = async {
+        while matches!(read.read_buf(&mut sink).await, Ok(n) if n > 0) {
+            sink.clear();
+        }
+    };
+    let _ = tokio::time::timeout(LINGER, drain).await;
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -192,10 +232,9 @@ enum ReadEnd {
 
 async fn read_in(
     read: &mut OwnedReadHalf,
-    mut buffer: BytesMut,
-    incoming: mpsc::Sender<Box<Batch>>,
+    buffer: &mut BytesMut,
+    incoming: &mut mpsc::Sender<Box<Batch>>,
     authenticated: &AtomicBool,
-    interrupts: &Interrupts,
 ) -> ReadEnd {
     let budget = Arc::new(Semaphore::new(INCOMING_BYTES_MAX));
     loop {
@@ -203,7 +242,7 @@ async fn read_in(
         let mut messages = VecDeque::new();
         let mut end = None;
         while end.is_none() {
-            match take_message(&mut buffer, authenticated.load(Ordering::Relaxed)) {
+            match take_message(buffer, authenticated.load(Ordering::Relaxed)) {
                 Ok(Some(message)) => {
                     end = (message == Frontend::Terminate).then_some(ReadEnd::Goodbye);
                     messages.push_back(Ok(message));
@@ -236,17 +275,16 @@ async fn read_in(
         }
         if buffer.is_empty() {
             // An idle connection keeps no memory to read into.
-            buffer = BytesMut::new();
+            *buffer = BytesMut::new();
         }
-        tokio::select! {
-            ready = read.readable() => if ready.is_err() { return ReadEnd::Lost },
-            () = interrupts.gone.cancelled() => return ReadEnd::Lost,
+        if read.readable().await.is_err() {
+            return ReadEnd::Lost;
         }
         buffer.reserve(match buffer.is_empty() {
             true => FIRST_READ_BYTES,
             false => READ_BYTES,
         });
-        match read.try_read_buf(&mut buffer) {
+        match read.try_read_buf(buffer) {
             Ok(0) => return ReadEnd::Lost,
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
@@ -255,8 +293,11 @@ async fn read_in(
     }
 }
 
-async fn write_out(mut outgoing: mpsc::Receiver<Box<Bytes>>, mut write: OwnedWriteHalf) {
-    while let Some(chunk) = outgoing.recv().await {
+async fn write_out(mut outgoing: mpsc::Receiver<Bytes>, mut write: OwnedWriteHalf) {
+    loop {
+        let Some(chunk) = outgoing.next().await else {
+            break;
+        };
         if write.write_all(&chunk).await.is_err() {
             return;
         }

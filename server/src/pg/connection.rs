@@ -5,15 +5,17 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use tidelog_sql::{ErrorKind, Login, Notice, Session, Signal, SqlError, TransactionStatus};
 
-use crate::interrupts::{Interrupts, Registration, Stop, admin_shutdown};
+use crate::interrupts::{Ask, Interrupts, Stop, admin_shutdown};
 use crate::pg::auth::authenticate;
 use crate::pg::client::{Client, Incoming};
 use crate::pg::extended::{Portal, Statement};
 use crate::pg::listen::Channels;
 use crate::pg::listener::{PgServer, STARTUP_TIMEOUT};
-use crate::pg::messages::Frontend;
+use crate::pg::messages::{Frontend, Malformed};
 use crate::pg::reply;
 use crate::pg::subscribe::Sending;
 use crate::sqlstate::sqlstate;
@@ -25,7 +27,6 @@ pub(super) struct Opening {
     pub(super) peer: SocketAddr,
     pub(super) minor: u16,
     pub(super) parameters: Vec<(String, String)>,
-    pub(super) registration: Registration,
 }
 
 /// The state of one connection.
@@ -34,7 +35,6 @@ pub(super) struct Connection {
     pub(super) client: Client,
     pub(super) interrupts: Interrupts,
     pub(super) session: Session,
-    pub(super) pid: i32,
     pub(super) statements: HashMap<String, Arc<Statement>>,
     pub(super) portals: HashMap<String, Portal>,
     pub(super) channels: Channels,
@@ -46,58 +46,58 @@ pub(super) struct Connection {
     idle: bool,
 }
 
-/// Runs the connection to its end.
-pub(super) async fn run(server: Arc<PgServer>, opening: Opening) {
+/// Runs the connection to its end. This future lives as long: what it does before, between and after the times that it
+/// waits for a message is in memory of its own.
+pub(super) async fn run(server: Arc<PgServer>, opening: Box<Opening>) {
+    let Some(mut connection) = Box::pin(open(server, opening)).await else {
+        return;
+    };
+    let stop = loop {
+        let message = match connection.next_message().await {
+            Ok(message) => message,
+            Err(stop) => break stop,
+        };
+        if let Err(stop) = connection.step(message).await {
+            break stop;
+        }
+    };
+    Box::pin(connection.close(stop)).await;
+}
+
+/// Lets the client in; `None` when it was told why not.
+async fn open(server: Arc<PgServer>, opening: Box<Opening>) -> Option<Box<Connection>> {
     let Opening {
         mut client,
         mut interrupts,
         peer,
         minor,
         parameters,
-        registration,
-    } = opening;
-    let login = log_in(
-        &server,
-        &mut client,
-        peer,
-        minor,
-        parameters,
-        &registration,
-        &interrupts,
-    );
+    } = *opening;
+    let login = log_in(&server, &mut client, peer, minor, parameters, &interrupts);
     let login = tokio::select! {
         login = tokio::time::timeout(STARTUP_TIMEOUT, login) => login.unwrap_or(Err(Stop::Gone)),
-        () = interrupts.shutdown.stop.cancelled() => Err(admin_shutdown()),
+        stop = interrupts.ended() => Err(stop),
     };
     let session = match login {
         Ok(session) => session,
-        Err(stop) => return farewell(&mut client, stop).await,
+        Err(stop) => {
+            farewell(&mut client, stop).await;
+            return None;
+        }
     };
-    interrupts.attach(server.engine.store(), &session);
-    let mut connection = Connection {
+    interrupts.attach(&session);
+    Some(Box::new(Connection {
         channels: Channels::new(server.feeds.clone()),
         server,
         client,
         interrupts,
         session,
-        pid: registration.pid,
         statements: HashMap::new(),
         portals: HashMap::new(),
         feeds: HashMap::new(),
         skipping: false,
         idle: true,
-    };
-    let stop = loop {
-        if let Err(stop) = connection.step().await {
-            break stop;
-        }
-    };
-    // Rolls back what is open before the client hears that it is over.
-    connection.session.abort();
-    farewell(&mut connection.client, stop).await;
-    if let Err(error) = connection.session.drop_temporary().await {
-        tracing::warn!(%error, "temporary tables stay until the server starts again");
-    }
+    }))
 }
 
 /// The last words, if there is someone to hear them.
@@ -115,7 +115,6 @@ async fn log_in(
     peer: SocketAddr,
     minor: u16,
     parameters: Vec<(String, String)>,
-    registration: &Registration,
     interrupts: &Interrupts,
 ) -> Result<Session, Stop> {
     let unknown: Vec<&str> = parameters
@@ -126,7 +125,7 @@ async fn log_in(
     if minor > 0 || !unknown.is_empty() {
         reply::negotiate_protocol_version(&mut client.out, &unknown);
     }
-    let login = login(parameters, registration.pid)?;
+    let login = login(parameters, interrupts.pid())?;
     let catalog = server.engine.store().catalog();
     authenticate(
         client,
@@ -137,19 +136,19 @@ async fn log_in(
     )
     .await?;
     client.set_authenticated();
-    tracing::debug!(user = login.user, database = login.database, %peer, pid = registration.pid, "connected");
+    tracing::debug!(user = login.user, database = login.database, %peer, pid = interrupts.pid(), "connected");
     let mut session = Session::new(server.engine.clone(), login).map_err(Stop::Fatal)?;
-    let asked = interrupts.clone();
+    let asker = interrupts.asker();
     session.show(peer, move |signal| match signal {
-        Signal::Cancel => asked.cancel_statement(),
-        Signal::Terminate => asked.terminate(),
+        Signal::Cancel => asker.ask(Ask::CANCEL),
+        Signal::Terminate => asker.ask(Ask::TERMINATE),
     });
     session.allow_temporary();
     reply::authentication_ok(&mut client.out);
     for (name, value) in session.reported_settings() {
         reply::parameter_status(&mut client.out, &name, &value);
     }
-    reply::backend_key_data(&mut client.out, registration.pid, registration.secret);
+    reply::backend_key_data(&mut client.out, interrupts.pid(), interrupts.secret());
     send_notices(&mut session, client);
     reply::ready_for_query(&mut client.out, session.transaction_status());
     Ok(session)
@@ -244,27 +243,63 @@ impl Connection {
         self.interrupts.statement_begins(timeout);
     }
 
-    /// Does what the next message says. An `Err` ends the connection.
-    async fn step(&mut self) -> Result<(), Stop> {
-        let message = self.next_message().await?;
-        self.idle = false;
-        match message {
-            Ok(message) => self.dispatch(message).await,
-            Err(malformed) if malformed.fatal => Err(Stop::Fatal(malformed.error)),
-            Err(_) if self.skipping => Ok(()),
-            Err(malformed) => {
-                self.report(&malformed.error);
-                match malformed.tag {
-                    b'Q' => self.ready().await?,
-                    b'P' | b'B' | b'D' | b'E' | b'C' => self.skipping = true,
-                    _ => {}
-                }
-                Ok(())
-            }
+    /// Ends the connection, for a reason that the client is told.
+    async fn close(&mut self, stop: Stop) {
+        // Rolls back what is open before the client hears that it is over.
+        self.session.abort();
+        farewell(&mut self.client, stop).await;
+        if let Err(error) = self.session.drop_temporary().await {
+            tracing::warn!(%error, "temporary tables stay until the server starts again");
         }
     }
 
-    /// What a statement needs is in memory of its own: an idle connection keeps none for it.
+    /// Does what a message says. An `Err` ends the connection.
+    ///
+    /// Each kind of message has a future of its own: it is there as long as a subscription that it began.
+    fn step(&mut self, message: Incoming) -> BoxFuture<'_, Result<(), Stop>> {
+        self.idle = false;
+        self.client.answers();
+        match message {
+            Err(malformed) => self.refuse(malformed).boxed(),
+            Ok(message @ (Frontend::Terminate | Frontend::Sync)) => self.dispatch(message).boxed(),
+            Ok(_) if self.skipping => std::future::ready(Ok(())).boxed(),
+            Ok(Frontend::Query(sql)) => self.query(sql).boxed(),
+            Ok(Frontend::Parse { name, sql, types }) => async move {
+                let done = self.parse(name, &sql, &types).await;
+                self.skip_unless(done)
+            }
+            .boxed(),
+            Ok(Frontend::Execute { portal, rows_max }) => async move {
+                let done = self.execute(&portal, rows_max).await;
+                self.skip_unless(done)
+            }
+            .boxed(),
+            Ok(message) => self.dispatch(message).boxed(),
+        }
+    }
+
+    async fn refuse(&mut self, malformed: Malformed) -> Result<(), Stop> {
+        if malformed.fatal {
+            return Err(Stop::Fatal(malformed.error));
+        }
+        if self.skipping {
+            return Ok(());
+        }
+        self.report(&malformed.error);
+        match malformed.tag {
+            b'Q' => self.ready().await?,
+            b'P' | b'B' | b'D' | b'E' | b'C' => self.skipping = true,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    async fn query(&mut self, sql: String) -> Result<(), Stop> {
+        let done = self.simple_query(sql).await;
+        self.survive(done)?;
+        self.ready().await
+    }
+
     async fn dispatch(&mut self, message: Frontend) -> Result<(), Stop> {
         match message {
             Frontend::Terminate => Err(Stop::Gone),
@@ -272,15 +307,19 @@ impl Connection {
                 self.skipping = false;
                 self.ready().await
             }
-            _ if self.skipping => Ok(()),
-            Frontend::Query(sql) => {
-                let done = Box::pin(self.simple_query(&sql)).await;
-                self.survive(done)?;
-                self.ready().await
+            Frontend::Bind(bind) => {
+                let done = self.bind(bind);
+                self.skip_unless(done)
+            }
+            Frontend::Describe(target) => {
+                let done = self.describe(&target);
+                self.skip_unless(done)
+            }
+            Frontend::Close(target) => {
+                self.close_target(&target);
+                Ok(())
             }
             Frontend::Flush => self.client.flush().await,
-            // What a client still sends after COPY has failed.
-            Frontend::CopyData(_) | Frontend::CopyDone | Frontend::CopyFail(_) => Ok(()),
             Frontend::Password(_) => {
                 let message = "invalid frontend message type 112";
                 Err(Stop::Fatal(SqlError::new(
@@ -292,22 +331,23 @@ impl Connection {
                 self.report(&SqlError::unsupported("the function call protocol"));
                 self.ready().await
             }
-            message @ (Frontend::Parse { .. }
-            | Frontend::Bind(_)
-            | Frontend::Describe(_)
-            | Frontend::Execute { .. }
-            | Frontend::Close(_)) => {
-                let done = Box::pin(self.extended(message)).await;
-                self.skipping = !self.survive(done)?;
-                Ok(())
-            }
+            // What a client still sends after COPY has failed.
+            Frontend::CopyData(_) | Frontend::CopyDone | Frontend::CopyFail(_) => Ok(()),
+            // They have futures of their own.
+            Frontend::Query(_) | Frontend::Parse { .. } | Frontend::Execute { .. } => Ok(()),
         }
+    }
+
+    /// Ends a message of the extended protocol: after an error nothing more is done until Sync.
+    fn skip_unless(&mut self, done: Result<(), Stop>) -> Result<(), Stop> {
+        self.skipping = !self.survive(done)?;
+        Ok(())
     }
 
     /// Waits for the next message; meanwhile an idle session gets its notifications.
     async fn next_message(&mut self) -> Result<Incoming, Stop> {
         loop {
-            if self.interrupts.shutdown.stop.is_cancelled() {
+            if self.interrupts.is_stopping() {
                 return Err(admin_shutdown());
             }
             if let Some(message) = self.client.received() {
@@ -322,17 +362,24 @@ impl Connection {
             };
             let idled = async {
                 match idle_timeout {
-                    Some(timeout) => tokio::time::sleep(timeout).await,
+                    // Most have none: it takes no memory of theirs.
+                    Some(timeout) => Box::pin(tokio::time::sleep(timeout)).await,
                     None => std::future::pending().await,
                 }
             };
             let listens = status == TransactionStatus::Idle && !self.channels.is_empty();
+            let heard = async {
+                match listens {
+                    // Most listen to nothing: it takes no memory of theirs.
+                    true => Box::pin(self.channels.next()).await,
+                    false => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 biased;
                 message = self.client.receive() => return message,
-                heard = self.channels.next(), if listens => self.notify(heard),
-                () = self.interrupts.shutdown.stop.cancelled() => return Err(admin_shutdown()),
-                stop = self.interrupts.evicted() => return Err(stop),
+                heard = heard => self.notify(heard),
+                stop = self.interrupts.ended() => return Err(stop),
                 () = idled => {
                     let message = "terminating connection due to idle-in-transaction timeout";
                     let kind = ErrorKind::IdleInTransactionTimeout;
@@ -360,7 +407,7 @@ impl Connection {
         send_notices(&mut self.session, &mut self.client);
         if error.kind == ErrorKind::InternalError {
             tracing::error!(
-                pid = self.pid,
+                pid = self.interrupts.pid(),
                 detail = error.detail,
                 "internal error: {}",
                 error.message
@@ -390,7 +437,7 @@ impl Connection {
             self.portals.clear();
             self.change_channels();
             if !self.channels.is_empty() {
-                self.notify_committed().await?;
+                Box::pin(self.notify_committed()).await?;
             }
         }
         send_notices(&mut self.session, &mut self.client);

@@ -78,27 +78,21 @@ fn result_type_changed() -> Stop {
 }
 
 impl Connection {
-    /// Does what a message of the extended protocol says.
-    pub(super) async fn extended(&mut self, message: Frontend) -> Result<(), Stop> {
-        match message {
-            Frontend::Parse { name, sql, types } => self.parse(name, &sql, &types).await,
-            Frontend::Bind(bind) => self.bind(bind),
-            Frontend::Describe(target) => self.describe(&target),
-            Frontend::Execute { portal, rows_max } => self.execute(&portal, rows_max).await,
-            Frontend::Close(target) => {
-                // Closing what does not exist is no error.
-                match target {
-                    Target::Statement(name) => drop(self.statements.remove(&name)),
-                    Target::Portal(name) => drop(self.portals.remove(&name)),
-                }
-                reply::bare(&mut self.client.out, b'3');
-                Ok(())
-            }
-            _ => Ok(()),
+    /// Forgets a statement or a portal. Closing what does not exist is no error.
+    pub(super) fn close_target(&mut self, target: &Target) {
+        match target {
+            Target::Statement(name) => drop(self.statements.remove(name)),
+            Target::Portal(name) => drop(self.portals.remove(name)),
         }
+        reply::bare(&mut self.client.out, b'3');
     }
 
-    async fn parse(&mut self, name: String, sql: &str, oids: &[u32]) -> Result<(), Stop> {
+    pub(super) async fn parse(
+        &mut self,
+        name: String,
+        sql: &str,
+        oids: &[u32],
+    ) -> Result<(), Stop> {
         self.statement_begins();
         if name.is_empty() {
             self.statements.remove("");
@@ -147,7 +141,7 @@ impl Connection {
         })
     }
 
-    fn bind(&mut self, bind: Bind) -> Result<(), Stop> {
+    pub(super) fn bind(&mut self, bind: Bind) -> Result<(), Stop> {
         let Bind {
             portal,
             statement: name,
@@ -210,7 +204,7 @@ impl Connection {
         Ok(())
     }
 
-    fn describe(&mut self, target: &Target) -> Result<(), Stop> {
+    pub(super) fn describe(&mut self, target: &Target) -> Result<(), Stop> {
         // A cursor is a portal, too.
         if let Target::Portal(name) = target
             && !self.portals.contains_key(name)
@@ -247,7 +241,7 @@ impl Connection {
         Ok(())
     }
 
-    async fn execute(&mut self, name: &str, rows_max: i32) -> Result<(), Stop> {
+    pub(super) async fn execute(&mut self, name: &str, rows_max: i32) -> Result<(), Stop> {
         self.statement_begins();
         // Out of the map while it runs: a portal that fails is gone.
         let mut portal = self.portals.remove(name).ok_or_else(|| no_portal(name))?;

@@ -49,6 +49,14 @@ struct Channel {
 }
 
 impl Channel {
+    /// Waits until there may be something to tell. Cancel-safe.
+    async fn changed(&mut self) {
+        match &mut self.source {
+            Source::Notifications { listener, .. } => listener.changed(self.after).await,
+            Source::Table { tail, .. } => tail.changed().await,
+        }
+    }
+
     /// Whether what NOTIFY says here is wrapped in JSON; `None` on a table's channel.
     fn json(&self) -> Option<bool> {
         match self.source {
@@ -164,29 +172,27 @@ impl Channels {
                 1 => Seq::ZERO,
                 _ => self.feeds.store.visible(),
             };
-            let heard = self.known(fresh).await;
+            // In memory of its own, which is gone while there is nothing to hear.
+            let heard = Box::pin(self.known(fresh)).await;
             if !heard.is_empty() {
                 return heard;
             }
-            self.wait().await;
+            let refresh_at = self.refresh_at;
+            let _ = tokio::time::timeout_at(refresh_at, self.wait()).await;
         }
     }
 
     async fn wait(&mut self) {
-        let waits = self.channels.iter_mut().map(|channel| {
-            let after = channel.after;
-            Box::pin(async move {
-                match &mut channel.source {
-                    Source::Notifications { listener, .. } => listener.changed(after).await,
-                    Source::Table { tail, .. } => tail.changed().await,
-                }
-            })
-        });
-        let waits: Vec<_> = waits.collect();
-        if waits.is_empty() {
-            return std::future::pending().await;
+        match self.channels.as_mut_slice() {
+            [] => std::future::pending().await,
+            [channel] => channel.changed().await,
+            channels => {
+                let waits = channels
+                    .iter_mut()
+                    .map(|channel| Box::pin(channel.changed()));
+                select_all(waits).await;
+            }
         }
-        let _ = tokio::time::timeout_at(self.refresh_at, select_all(waits)).await;
     }
 
     /// What is committed and was not told, a batch of it at most. Cancel-safe.

@@ -1,21 +1,25 @@
 //! Accepting connections, and each one's life from the startup packet to its end.
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures::SinkExt;
+use futures::channel::mpsc;
 use tidelog_sql::{Engine, ErrorKind, SqlError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::MockSecret;
 use crate::backend::Backend;
 use crate::feed::Feeds;
-use crate::interrupts::{CancelRegistry, Interrupts};
+use crate::interrupts::Sessions;
 use crate::pg::client::{client, pump};
 use crate::pg::connection::{self, Opening};
 use crate::pg::messages::{Startup, take_startup};
@@ -29,7 +33,7 @@ pub(super) const STARTUP_TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) struct PgServer {
     pub(super) engine: Arc<Engine>,
     pub(super) feeds: Arc<Feeds>,
-    pub(super) cancels: Arc<CancelRegistry>,
+    pub(super) sessions: Arc<Sessions>,
     pub(super) mock_secret: Arc<MockSecret>,
     /// Where sessions run.
     queries: Handle,
@@ -43,7 +47,7 @@ impl PgServer {
         let Backend {
             engine,
             feeds,
-            cancels,
+            sessions,
             mock_secret,
             queries,
             shutdown,
@@ -52,7 +56,7 @@ impl PgServer {
         Arc::new(PgServer {
             engine,
             feeds,
-            cancels,
+            sessions,
             mock_secret,
             queries,
             shutdown,
@@ -85,63 +89,81 @@ pub(crate) async fn accept_connections(listener: TcpListener, server: Arc<PgServ
     }
 }
 
-async fn serve(mut stream: TcpStream, peer: SocketAddr, server: Arc<PgServer>) {
+/// Not an `async fn`, which would keep its arguments as long as the connection lives.
+fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    server: Arc<PgServer>,
+) -> impl Future<Output = ()> + Send {
+    // What the startup needs is gone afterwards.
+    let begun = Box::pin(begin(stream, peer, server));
+    async move {
+        let Some((session, pump, last_words, _place)) = begun.await else {
+            return;
+        };
+        let supervise = async move {
+            if session.await.is_err_and(|error| error.is_panic()) {
+                tracing::error!(%peer, "the session panicked; its connection ends");
+                Box::pin(say(last_words)).await;
+            }
+        };
+        tokio::join!(supervise, pump);
+    }
+}
+
+/// A session that runs, what moves its bytes, a way to the client for last words, and the connection's place.
+type Begun<F> = (JoinHandle<()>, F, mpsc::Sender<Bytes>, OwnedSemaphorePermit);
+
+/// Begins a session, if the client is one and there is a place.
+async fn begin(
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    server: Arc<PgServer>,
+) -> Option<Begun<impl Future<Output = ()>>> {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "could not set TCP_NODELAY");
     }
     let mut received = BytesMut::new();
     let startup = tokio::select! {
         startup = tokio::time::timeout(STARTUP_TIMEOUT, start(&mut stream, &mut received)) => startup,
-        () = server.shutdown.stop.cancelled() => return,
+        () = server.shutdown.stop.cancelled() => return None,
     };
     let (minor, parameters) = match startup {
         Ok(Ok(Some(Startup::Session { minor, parameters }))) => (minor, parameters),
-        Ok(Ok(Some(Startup::Cancel { pid, secret }))) => return server.cancels.cancel(pid, secret),
-        Ok(Ok(_)) | Err(_) => return,
-        Ok(Err(error)) => return refuse(stream, &error).await,
+        Ok(Ok(Some(Startup::Cancel { pid, secret }))) => {
+            server.sessions.cancel(pid, secret);
+            return None;
+        }
+        Ok(Ok(_)) | Err(_) => return None,
+        Ok(Err(error)) => {
+            refuse(stream, &error).await;
+            return None;
+        }
     };
-    let Ok(_place) = server.places.clone().try_acquire_owned() else {
+    let Ok(place) = server.places.clone().try_acquire_owned() else {
         let error = SqlError::new(
             ErrorKind::TooManyConnections,
             "sorry, too many clients already",
         );
-        return refuse(stream, &error).await;
+        refuse(stream, &error).await;
+        return None;
     };
-    let interrupts = Interrupts::new(server.shutdown.clone());
-    let registration = server.cancels.register(&interrupts);
-    let pid = registration.pid;
+    let interrupts = server.sessions.begin();
+    let asker = interrupts.asker();
     let (client, pump_side, last_words) = client();
-    let opening = Opening {
+    let opening = Box::new(Opening {
         client,
-        interrupts: interrupts.clone(),
+        interrupts,
         peer,
         minor,
         parameters,
-        registration,
-    };
+    });
     let session = server
         .queries
         .spawn(connection::run(server.clone(), opening));
     let (read, write) = stream.into_split();
-    let supervise = async move {
-        if let Err(error) = session.await
-            && error.is_panic()
-        {
-            tracing::error!(pid, %peer, "the session panicked; its connection ends");
-            say(
-                &last_words,
-                &SqlError::new(
-                    ErrorKind::InternalError,
-                    "internal error: the session panicked",
-                ),
-            )
-            .await;
-        }
-    };
-    tokio::join!(
-        supervise,
-        pump(pump_side, read, write, received, interrupts)
-    );
+    let pump = pump(pump_side, read, write, received, asker);
+    Some((session, pump, last_words, place))
 }
 
 /// Reads the startup packet and says no to encryption. `None` at the end of the connection.
@@ -177,12 +199,12 @@ async fn refuse(mut stream: TcpStream, error: &SqlError) {
     let _ = stream.shutdown().await;
 }
 
-async fn say(last_words: &mpsc::Sender<Box<Bytes>>, error: &SqlError) {
+/// The last words of a session that panicked.
+async fn say(mut last_words: mpsc::Sender<Bytes>) {
+    let message = "internal error: the session panicked";
+    let error = SqlError::new(ErrorKind::InternalError, message);
     let mut out = BytesMut::new();
-    reply::error(&mut out, "FATAL", error);
-    let _ = tokio::time::timeout(
-        Duration::from_secs(1),
-        last_words.send(Box::new(out.freeze())),
-    )
-    .await;
+    reply::error(&mut out, "FATAL", &error);
+    let saying = last_words.send(out.freeze());
+    let _ = tokio::time::timeout(Duration::from_secs(1), saying).await;
 }

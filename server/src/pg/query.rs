@@ -1,8 +1,11 @@
 //! The simple query protocol, and what running a statement answers in both protocols.
 
+use std::collections::VecDeque;
 use std::pin::pin;
 
-use tidelog_sql::{ErrorKind, Outcome, Parsed, SqlError, TransactionStatus};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tidelog_sql::{ErrorKind, FetchFeed, Outcome, Parsed, SqlError, TransactionStatus};
 
 use crate::interrupts::Stop;
 use crate::pg::connection::{Connection, send_notices};
@@ -26,11 +29,12 @@ pub(super) fn check_not_failed(
 
 impl Connection {
     /// Runs a query string; ReadyForQuery is the caller's.
-    pub(super) async fn simple_query(&mut self, sql: &str) -> Result<(), Stop> {
+    pub(super) async fn simple_query(&mut self, sql: String) -> Result<(), Stop> {
         self.statement_begins();
         self.statements.remove("");
         self.portals.remove("");
-        let statements = self.session.parse(sql)?;
+        let mut statements = VecDeque::from(self.session.parse(&sql)?);
+        drop(sql);
         if statements.is_empty() {
             reply::bare(&mut self.client.out, b'I');
             return Ok(());
@@ -38,16 +42,16 @@ impl Connection {
         if statements.len() > 1 {
             self.session.begin_implicit();
         }
-        for statement in statements {
-            // In memory of its own: the future that awaits it lives as long as the connection.
-            let outcome = Box::pin(self.start_simple(statement)).await?;
+        while !statements.is_empty() {
+            // In memory of its own, as is what follows: this future lives as long as a subscription.
+            let outcome = Box::pin(self.start_next(&mut statements)).await?;
             self.answer(outcome).await?;
         }
         Ok(())
     }
 
     /// Sends what a statement of a simple query gave.
-    async fn answer(&mut self, outcome: Outcome) -> Result<(), Stop> {
+    fn answer(&mut self, outcome: Outcome) -> BoxFuture<'_, Result<(), Stop>> {
         match outcome {
             Outcome::Rows {
                 columns,
@@ -55,25 +59,30 @@ impl Connection {
                 verb,
             } => {
                 let rows = Rows::new(columns, rows, self.session.style());
-                Box::pin(self.send_rows(rows, verb)).await
+                self.send_rows(rows, verb).boxed()
             }
             Outcome::Subscribe(plan) => {
-                let mut feed = Sending::new(&self.server.feeds, *plan);
+                let feed = Box::new(Sending::new(&self.server.feeds, *plan));
                 feed.describe(&mut self.client);
-                let sent = self.run_feed(&mut feed, &Formats::default(), None).await?;
-                let verb = feed.end(&mut self.client);
-                self.complete(&reply::row_tag(verb, sent.rows));
-                Ok(())
+                self.send_feed(feed).boxed()
             }
-            Outcome::FetchFeed(fetch) => {
-                let formats = Formats::default();
-                if !fetch.moves {
-                    reply::row_description(&mut self.client.out, &fetch.columns, |_| Format::Text);
-                }
-                Box::pin(self.fetch_feed(&fetch, &formats)).await
-            }
-            other => Box::pin(self.run_plain(other)).await,
+            Outcome::FetchFeed(fetch) => self.answer_fetch(fetch).boxed(),
+            other => self.run_plain(other).boxed(),
         }
+    }
+
+    async fn send_feed(&mut self, mut feed: Box<Sending>) -> Result<(), Stop> {
+        let sent = self.run_feed(&mut feed, &Formats::default(), None).await?;
+        let verb = feed.end(&mut self.client);
+        self.complete(&reply::row_tag(verb, sent.rows));
+        Ok(())
+    }
+
+    async fn answer_fetch(&mut self, fetch: FetchFeed) -> Result<(), Stop> {
+        if !fetch.moves {
+            reply::row_description(&mut self.client.out, &fetch.columns, |_| Format::Text);
+        }
+        self.fetch_feed(&fetch, &Formats::default()).await
     }
 
     async fn send_rows(&mut self, mut rows: Rows, verb: &'static str) -> Result<(), Stop> {
@@ -86,7 +95,13 @@ impl Connection {
     }
 
     /// Runs a statement, of which nothing is left but the outcome when that is sent: a subscription never ends.
-    async fn start_simple(&mut self, statement: Parsed) -> Result<Outcome, Stop> {
+    async fn start_next(&mut self, statements: &mut VecDeque<Parsed>) -> Result<Outcome, Stop> {
+        let Some(statement) = statements.pop_front() else {
+            return Ok(Outcome::Empty);
+        };
+        if statements.is_empty() {
+            *statements = VecDeque::new();
+        }
         self.interrupts
             .deadline_in(self.session.statement_timeout());
         check_not_failed(self.session.transaction_status(), &statement)?;

@@ -43,7 +43,8 @@ impl Sending {
     /// RowDescription or CopyOutResponse, for the simple protocol.
     pub(super) fn describe(&self, client: &mut Client) {
         if self.feed.plan().copy.is_none() {
-            reply::row_description(&mut client.out, &self.feed.plan().columns, |_| Format::Text);
+            let columns = &self.feed.plan().subject.columns;
+            reply::row_description(&mut client.out, columns, |_| Format::Text);
         }
         self.describe_copy(client);
     }
@@ -54,9 +55,10 @@ impl Sending {
         let Some(format) = &plan.copy else {
             return;
         };
-        reply::copy_response(&mut client.out, b'H', plan.columns.len(), Format::Text);
+        let columns = &plan.subject.columns;
+        reply::copy_response(&mut client.out, b'H', columns.len(), Format::Text);
         if format.header() {
-            let names: Vec<String> = plan.columns.iter().map(|c| c.name.clone()).collect();
+            let names: Vec<String> = columns.iter().map(|c| c.name.clone()).collect();
             let mut line = Vec::new();
             format.write_header(&names, &mut line);
             reply::copy_data(&mut client.out, &line);
@@ -85,12 +87,14 @@ impl Sending {
         let mut rows = 0;
         while limit.is_none_or(|limit| rows < limit) {
             if let Some(part) = self.parts.front() {
-                if let Part::Changes(stretch) = part
-                    && limit.is_none()
-                    && self.at == 0
-                    && let Some(bytes) = shared(self.feed.plan(), part, stretch, formats)?
-                {
-                    let lines = part.len();
+                let lines = part.len();
+                let bytes = match part {
+                    Part::Changes(stretch) if limit.is_none() && self.at == 0 => {
+                        shared(self.feed.plan(), part, stretch, formats)?
+                    }
+                    _ => None,
+                };
+                if let Some(bytes) = bytes {
                     client.send(bytes).await?;
                     rows += lines as u64;
                     self.parts.pop_front();
@@ -111,8 +115,11 @@ impl Sending {
                 None => self.feed.known(Seq::ZERO).await?,
                 Some(_) => self.feed.at_hand().await?,
             };
-            let part = match at_hand {
-                AtHand::Part(part) => part,
+            match at_hand {
+                AtHand::Part(part) => {
+                    self.parts.push_back(part);
+                    continue;
+                }
                 AtHand::End => {
                     return Ok(Portion {
                         rows,
@@ -120,15 +127,11 @@ impl Sending {
                     });
                 }
                 AtHand::Tip if limit.is_some() && rows > 0 => break,
-                AtHand::Tip => {
-                    client.flush().await?;
-                    match self.feed.next().await? {
-                        Some(part) => part,
-                        None => continue,
-                    }
-                }
-            };
-            self.parts.push_back(part);
+                AtHand::Tip => {}
+            }
+            client.flush().await?;
+            let next = self.feed.next().await?;
+            self.parts.extend(next);
         }
         Ok(Portion {
             rows,
@@ -224,6 +227,7 @@ fn write_line(
     formats: &Formats,
 ) -> Result<(), SqlError> {
     let line = part.line(at, plan)?;
+    let subject = &plan.subject;
     let old = match plan.options.upsert {
         true => None,
         false => Some(line.old(plan)),
@@ -237,16 +241,21 @@ fn write_line(
         .iter()
         .map(|old| Ok(old.as_deref().map_or(DatumRef::Null, DatumRef::Text)));
     let values = (head.into_iter().map(Ok))
-        .chain((0..plan.selected().len()).map(|column| line.value(column)))
+        .chain((0..subject.selected().len()).map(|column| line.value(column)))
         .chain(old);
     match &plan.copy {
-        None => RowWriter::new(&plan.columns, formats)
-            .in_style(plan.style)
+        None => RowWriter::new(&subject.columns, formats)
+            .in_style(subject.style)
             .write(out, values),
         Some(format) => {
             let values = values.collect::<Result<Vec<_>, _>>()?;
             let mut text = Vec::new();
-            format.write_line(values.into_iter(), &plan.columns, plan.style, &mut text);
+            format.write_line(
+                values.into_iter(),
+                &subject.columns,
+                subject.style,
+                &mut text,
+            );
             reply::copy_data(out, &text);
             Ok(())
         }
@@ -261,9 +270,8 @@ impl Connection {
         formats: &Formats,
         limit: Option<u64>,
     ) -> Result<Portion, Stop> {
-        self.interrupts
-            .guard_endless(pin!(feed.send(&mut self.client, formats, limit)))
-            .await
+        let sending = pin!(feed.send(&mut self.client, formats, limit));
+        self.interrupts.guard_endless(sending).await
     }
 
     /// FETCH or MOVE on the cursor of a subscription.

@@ -325,7 +325,7 @@ impl Session {
                 }
                 let types = &inner.parameters;
                 let plan = self.plan_subscribe(subscribe, None, types, values).await?;
-                let columns = plan.columns.clone();
+                let columns = plan.subject.columns.to_vec();
                 feed = Some(Box::new(plan));
                 (columns, None)
             }

@@ -14,6 +14,7 @@ use crate::functions;
 use crate::locks::LockTable;
 use crate::optimize::{self, CheckedArithmetic};
 use crate::plan::{ElementTypes, KeylessQueries, SetOperations};
+use crate::subscribe::Subjects;
 
 /// What all sessions share.
 pub struct Engine {
@@ -22,6 +23,7 @@ pub struct Engine {
     pub(super) locks: Arc<LockTable>,
     pub(super) activities: Arc<Activities>,
     pub(super) expressions: ExpressionCache,
+    pub(super) subjects: Subjects,
     pub(super) transaction_bytes_max: usize,
 }
 
@@ -95,6 +97,7 @@ impl Engine {
             locks: Arc::default(),
             activities: Arc::default(),
             expressions: ExpressionCache::default(),
+            subjects: Subjects::default(),
             transaction_bytes_max,
         })
     }

@@ -118,6 +118,13 @@ impl LiveSnapshots {
         taken.push(Arc::downgrade(snapshot));
     }
 
+    /// Lets go of the memory of those that are not in use any more.
+    pub fn forget(&self) {
+        let mut taken = self.taken.lock();
+        taken.retain(|snapshot| snapshot.strong_count() > 0);
+        taken.shrink_to_fit();
+    }
+
     /// Whether one from before this Seq is in use.
     pub fn any_before(&self, seq: Seq) -> bool {
         let live: Vec<_> = self.taken.lock().iter().filter_map(Weak::upgrade).collect();

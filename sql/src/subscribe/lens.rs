@@ -10,7 +10,7 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Volatility, ident};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
-use tidelog_storage::{ColumnDef, DatumRef, Partition, Row, Seq, TableDef, datum};
+use tidelog_storage::{ColumnDef, ColumnType, DatumRef, Partition, Row, Seq, TableDef, datum};
 
 use crate::error::{ErrorKind, SqlError, from_arrow, from_datafusion};
 use crate::output::{self, OutputColumn};
@@ -34,9 +34,8 @@ pub struct Lens {
     /// Whether `_user` stands behind `_seq`.
     user: bool,
     steps: Vec<Step>,
-    columns: Vec<OutputColumn>,
-    /// Whether the rows that come out are the table's.
-    whole: bool,
+    /// The types of what comes out; `None` when it is the table's rows.
+    types: Option<Box<[ColumnType]>>,
 }
 
 /// What is seen of a row version.
@@ -136,7 +135,7 @@ impl Lens {
     pub(super) fn new(
         state: &SessionState,
         plan: &LogicalPlan,
-        columns: Vec<OutputColumn>,
+        columns: &[OutputColumn],
     ) -> Result<Lens, SqlError> {
         let table = table_of(plan)?;
         let plan = state
@@ -147,11 +146,11 @@ impl Lens {
             table,
             user: false,
             steps: Vec::new(),
-            columns,
-            whole: false,
+            types: Some(columns.iter().map(|column| column.ty).collect()),
         };
         lens.add_steps(state, &plan)?;
         lens.drop_identities();
+        lens.steps.shrink_to_fit();
         Ok(lens)
     }
 
@@ -208,7 +207,9 @@ impl Lens {
         {
             self.steps.remove(at);
         }
-        self.whole = first_list(&self.steps).is_none();
+        if first_list(&self.steps).is_none() {
+            self.types = None;
+        }
     }
 
     /// Whether it shows every row as it is.
@@ -264,14 +265,14 @@ impl Lens {
             }
         }
         let mut seen: Vec<Seen> = versions.iter().map(|_| Seen::Nothing).collect();
-        if self.whole {
+        let Some(types) = &self.types else {
             left.values()
                 .iter()
                 .for_each(|at| seen[*at as usize] = Seen::Whole);
             return Ok(seen);
-        }
-        let arrays = batch.columns().iter().zip(&self.columns);
-        let arrays = arrays.map(|(array, column)| output::conform(array, column.ty));
+        };
+        let arrays = batch.columns().iter().zip(types);
+        let arrays = arrays.map(|(array, ty)| output::conform(array, *ty));
         let arrays = arrays.collect::<Result<Vec<ArrayRef>, _>>()?;
         for (row, at) in left.values().iter().enumerate() {
             let values = arrays

@@ -93,10 +93,10 @@ impl Bench {
     }
 
     /// A reader of the rows that the lens shows.
-    fn through(&self, hub: &Hub, lens: impl Lens + 'static, identity: &str) -> Tail {
+    fn through(&self, hub: &Hub, lens: impl Lens + 'static, identity: u8) -> Tail {
         let following = Following {
             lens: Some(Arc::new(lens)),
-            identity: Some(identity.into()),
+            identity: Some([identity; 32]),
             ..self.following()
         };
         self.tail_of(hub, following)
@@ -275,7 +275,7 @@ async fn readers_that_share_get_each_change_once_whenever_they_read() {
     for n in 0..12_u32 {
         let following = Following {
             // Some of them are alone, some stand apart.
-            identity: (n % 4 != 3).then(|| "same".into()),
+            identity: (n % 4 != 3).then_some([1; 32]),
             batch_changes: if n % 4 == 2 { 7 } else { 100 },
             ..bench.following()
         };
@@ -342,7 +342,7 @@ async fn readers_who_see_nothing_of_a_commit_have_no_turn() {
     let bench = Bench::new().await;
     let hub = Hub::default();
     let mut tails: Vec<Tail> = (0..4)
-        .map(|n| bench.through(&hub, Multiples(1000 + n % 2), &format!("{}", n % 2)))
+        .map(|n| bench.through(&hub, Multiples(1000 + n % 2), (n % 2) as u8))
         .collect();
     let turns = Arc::new(AtomicUsize::new(0));
     let readers: Vec<_> = tails
@@ -386,8 +386,8 @@ async fn readers_who_see_nothing_of_a_commit_have_no_turn() {
 async fn who_sees_nothing_for_longer_than_the_window_has_missed_nothing() {
     let bench = Bench::new().await;
     let hub = Hub::default();
-    let mut quiet = bench.through(&hub, Multiples(1000), "quiet");
-    let mut other = bench.through(&hub, Multiples(1), "other");
+    let mut quiet = bench.through(&hub, Multiples(1000), 1);
+    let mut other = bench.through(&hub, Multiples(1), 2);
     // Both are at the tip and wait.
     for id in 1..20 {
         bench.insert(id..id + 1).await;
@@ -455,10 +455,10 @@ async fn a_statement_that_fails_or_takes_long_is_its_own_readers_affair() {
             Ok::<_, SubscriptionError>(seen)
         })
     };
-    let fails = read(bench.through(&hub, Odd::Fails, "fails"));
-    let panics = read(bench.through(&hub, Odd::Panics, "panics"));
-    let takes_long = read(bench.through(&hub, Odd::TakesLong, "takes long"));
-    let others = [1, 2].map(|n| read(bench.through(&hub, Multiples(1), &n.to_string())));
+    let fails = read(bench.through(&hub, Odd::Fails, 3));
+    let panics = read(bench.through(&hub, Odd::Panics, 4));
+    let takes_long = read(bench.through(&hub, Odd::TakesLong, 5));
+    let others = [1, 2].map(|n| read(bench.through(&hub, Multiples(1), n)));
     for id in 0..20 {
         bench.insert(id..id + 1).await;
         tokio::time::sleep(Duration::from_millis(2)).await;

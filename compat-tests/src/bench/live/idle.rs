@@ -1,17 +1,21 @@
 //! What idle connections and subscriptions cost the server in memory, and 100,000 subscriptions over 1,000 WebSockets.
 
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::sync::Arc;
 
 use tidelog_compat_tests::Server;
 
 use super::{READY_FOR_QUERY, Received, Socket, inserted, query, resident_kib, shown, startup};
 
-/// Connections of each measurement.
-const CONNECTIONS: usize = 1000;
+/// Connections of each measurement: the server gets its memory from the system in pieces of 2 MiB.
+const CONNECTIONS: usize = 4000;
+/// What these need, which come first, is not counted: the allocator has its pages by then.
+const FIRST: usize = 500;
 /// WebSockets, and subscriptions on each.
 const WEB_SOCKETS: usize = 1000;
 const ON_EACH: usize = 100;
+const SOME_ON_EACH: usize = 10;
 /// Messages that all of these get.
 const MESSAGES: u64 = 5;
 
@@ -37,9 +41,9 @@ async fn web_sockets(server: &Server, count: usize) -> Vec<Socket> {
 
 type Statement<'a> = &'a dyn Fn(usize) -> Option<String>;
 
-async fn pg_sockets(server: &Server, count: usize, sql: Statement<'_>) -> Vec<Socket> {
-    let mut sockets = Vec::with_capacity(count);
-    for n in 0..count {
+async fn pg_sockets(server: &Server, numbers: Range<usize>, sql: Statement<'_>) -> Vec<Socket> {
+    let mut sockets = Vec::with_capacity(numbers.len());
+    for n in numbers {
         let mut socket = Socket::open(server.pg_port()).await;
         socket.say(&startup(), READY_FOR_QUERY).await;
         match sql(n) {
@@ -111,10 +115,9 @@ pub(super) async fn memory() -> String {
     ];
     for (what, sql) in kinds {
         let server = server();
-        // What the first ones need once is not theirs.
-        let first = pg_sockets(&server, 50, sql).await;
+        let first = pg_sockets(&server, 0..FIRST, sql).await;
         let before = resident_kib(server.pid());
-        let sockets = pg_sockets(&server, CONNECTIONS, sql).await;
+        let sockets = pg_sockets(&server, FIRST..FIRST + CONNECTIONS, sql).await;
         add(
             what,
             (resident_kib(server.pid()) - before) / CONNECTIONS as f64,
@@ -126,20 +129,25 @@ pub(super) async fn memory() -> String {
         ("each its own statement", its_own),
     ] {
         let server = server();
-        let first = web_sockets(&server, 50).await;
+        let mut first = web_sockets(&server, FIRST).await;
+        let mut n = 0;
+        let mut subscribe_all = async |sockets: &mut [Socket]| {
+            for id in 0..SOME_ON_EACH {
+                for socket in &mut *sockets {
+                    subscribe(socket, id, &statement(n)).await;
+                    n += 1;
+                }
+            }
+        };
+        subscribe_all(&mut first).await;
         let before = resident_kib(server.pid());
         let mut sockets = web_sockets(&server, WEB_SOCKETS).await;
         let open = resident_kib(server.pid());
         add("WebSocket", (open - before) / WEB_SOCKETS as f64);
-        let mut n = 0;
-        for id in 0..5 {
-            for socket in &mut sockets {
-                subscribe(socket, id, &statement(n)).await;
-                n += 1;
-            }
-        }
+        subscribe_all(&mut sockets).await;
         let what = format!("a subscription on it, {what}");
-        add(&what, (resident_kib(server.pid()) - open) / n as f64);
+        let all = WEB_SOCKETS * SOME_ON_EACH;
+        add(&what, (resident_kib(server.pid()) - open) / all as f64);
         drop((first, sockets));
     }
     report

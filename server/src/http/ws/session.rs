@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::Message;
+use futures::{FutureExt, StreamExt};
 use tidelog_sql::{ErrorKind, SqlError};
 use tidelog_storage::Seq;
 use tokio::sync::{Semaphore, mpsc};
@@ -15,12 +16,12 @@ use tokio::task::{Id, JoinError, JoinSet};
 use crate::http::HttpServer;
 use crate::http::access::authenticate;
 use crate::http::error::write_error;
-use crate::http::feeds::Subscription;
+use crate::http::feeds::{Order, Subscription};
 use crate::http::params::Statement;
 use crate::http::statement::{self, PIECES_QUEUED_MAX, Piece};
 use crate::http::ws::frames::{Frame, Hello, VERSION, parse};
 use crate::http::ws::{FRAME_BYTES_MAX, IDLE_MAX, close};
-use crate::interrupts::{Interrupts, Stop};
+use crate::interrupts::{Ask, Asker, Interrupts, Stop};
 
 /// From the opening of the socket to the end of authentication.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
@@ -35,10 +36,14 @@ const DEFLATE: &str = "deflate";
 /// Smaller frames are sent as they are.
 const DEFLATE_BYTES_MIN: usize = 1 << 10;
 
+/// What comes in, from the socket's side.
+type Frames = futures::channel::mpsc::Receiver<String>;
+
 /// What goes out, to the socket's side.
 #[derive(Clone)]
 struct Out {
-    frames: mpsc::Sender<Message>,
+    // What waits is boxed: a channel has room for 32 from the beginning.
+    frames: mpsc::Sender<Box<Message>>,
     /// Whether the client takes compressed frames.
     deflates: bool,
 }
@@ -50,7 +55,7 @@ impl Out {
             true => Message::binary(deflated(&frame)),
             false => Message::text(frame),
         };
-        self.frames.send(frame).await.is_ok()
+        self.frames.send(Box::new(frame)).await.is_ok()
     }
 }
 
@@ -70,12 +75,12 @@ struct Close {
 }
 
 impl Close {
-    fn violation(code: u16, message: impl Into<String>) -> Close {
+    fn violation(code: u16, message: impl Into<String>) -> Box<Close> {
         let error = SqlError::new(ErrorKind::ProtocolViolation, message);
-        Close { code, error }
+        Box::new(Close { code, error })
     }
 
-    fn malformed(reason: impl std::fmt::Display) -> Close {
+    fn malformed(reason: impl std::fmt::Display) -> Box<Close> {
         Close::violation(4400, format!("malformed frame: {reason}"))
     }
 
@@ -93,8 +98,8 @@ impl Close {
 pub(super) async fn run(
     server: Arc<HttpServer>,
     local: bool,
-    mut received: mpsc::Receiver<String>,
-    frames: mpsc::Sender<Message>,
+    mut received: Frames,
+    frames: mpsc::Sender<Box<Message>>,
 ) {
     let mut out = Out {
         frames,
@@ -105,42 +110,57 @@ pub(super) async fn run(
         server.shutdown().kill.clone(),
     );
     let served = async {
-        let greeting = greet(&server, local, &mut received);
-        let late = || Close::violation(4408, "the first frame did not come in time");
-        let Some((user, deflates)) = tokio::time::timeout(HELLO_TIMEOUT, greeting)
-            .await
-            .unwrap_or_else(|_| Err(late()))?
-        else {
+        // In memory of its own, gone when the socket is open.
+        let opened = Box::pin(open(server, local, &mut received, &mut out)).await?;
+        let Some(mut socket) = opened else {
             return Ok(());
         };
-        out.deflates = deflates;
-        let mut socket = Socket {
-            server,
-            user,
-            out: out.clone(),
-            running: HashMap::new(),
-            tasks: JoinSet::new(),
-            ids: HashMap::new(),
-        };
-        socket.send(welcome(&socket.user, deflates)).await;
         let ended = socket.serve(&mut received).await;
-        socket.end().await;
+        Box::pin(socket.end()).await;
         ended
     };
     let served = tokio::select! {
         served = served => served,
         () = kill.cancelled() => Ok(()),
     };
-    let farewell = match served {
+    Box::pin(farewell(out, served, stop.is_cancelled())).await;
+}
+
+/// Tells the client that the socket ends, and why. Nobody may be there to hear it.
+async fn farewell(out: Out, served: Result<(), Box<Close>>, stopping: bool) {
+    let last = match served {
         Err(why) => {
-            // Nobody may be there to hear it.
             out.send(error_frame(None, &why.error)).await;
             close(why.code, why.reason())
         }
-        Ok(()) if stop.is_cancelled() => close(1001, "the server is stopping"),
+        Ok(()) if stopping => close(1001, "the server is stopping"),
         Ok(()) => close(1000, ""),
     };
-    let _ = out.frames.send(farewell).await;
+    let _ = out.frames.send(last).await;
+}
+
+/// Waits for the first frame; `None` as `greet` gives it.
+async fn open(
+    server: Arc<HttpServer>,
+    local: bool,
+    received: &mut Frames,
+    out: &mut Out,
+) -> Result<Option<Box<Socket>>, Box<Close>> {
+    let greeting = greet(&server, local, received);
+    let late = || Close::violation(4408, "the first frame did not come in time");
+    let greeted = tokio::time::timeout(HELLO_TIMEOUT, greeting).await;
+    let Some((user, deflates)) = greeted.unwrap_or_else(|_| Err(late()))? else {
+        return Ok(None);
+    };
+    out.deflates = deflates;
+    out.send(welcome(&user, deflates)).await;
+    Ok(Some(Box::new(Socket {
+        server,
+        user: user.into(),
+        out: out.clone(),
+        running: HashMap::new(),
+        tasks: JoinSet::new(),
+    })))
 }
 
 /// Takes the first frame and gives the role whose socket it is, and whether it takes compressed frames; `None` when the
@@ -148,10 +168,10 @@ pub(super) async fn run(
 async fn greet(
     server: &HttpServer,
     local: bool,
-    received: &mut mpsc::Receiver<String>,
-) -> Result<Option<(String, bool)>, Close> {
+    received: &mut Frames,
+) -> Result<Option<(String, bool)>, Box<Close>> {
     let text = tokio::select! {
-        text = received.recv() => text,
+        text = received.next() => text,
         () = server.shutdown().stop.cancelled() => None,
     };
     let Some(text) = text else {
@@ -171,7 +191,7 @@ async fn greet(
     }
     match authenticate(server, auth, local).await {
         Ok(user) => Ok(Some((user, compression.as_deref() == Some(DEFLATE)))),
-        Err(error) => Err(Close { code: 4401, error }),
+        Err(error) => Err(Box::new(Close { code: 4401, error })),
     }
 }
 
@@ -203,48 +223,42 @@ fn error_frame(id: Option<u64>, error: &SqlError) -> String {
 }
 
 /// What runs under an id.
-enum Running {
-    Statement(Interrupts),
-    Subscription {
-        interrupts: Interrupts,
-        credit: Arc<Semaphore>,
-    },
+struct Running {
+    task: Id,
+    session: Asker,
+    /// Batches that the client asks for ahead, if it is a subscription.
+    credit: Option<Arc<Semaphore>>,
 }
 
 struct Socket {
     server: Arc<HttpServer>,
-    user: String,
+    user: Arc<str>,
     out: Out,
     running: HashMap<u64, Running>,
-    /// Each gives its last frame, which is sent when its id is free again.
-    tasks: JoinSet<Option<String>>,
-    /// Which task serves which id.
-    ids: HashMap<Id, u64>,
+    /// Each gives its id and its last frame, which is sent when that id is free again.
+    tasks: JoinSet<(u64, Option<String>)>,
 }
 
 impl Socket {
     /// Does what the frames say until the client leaves or the server stops.
-    async fn serve(&mut self, received: &mut mpsc::Receiver<String>) -> Result<(), Close> {
+    async fn serve(&mut self, received: &mut Frames) -> Result<(), Box<Close>> {
         let stop = self.server.shutdown().stop.clone();
         loop {
             let text = tokio::select! {
                 biased;
                 // Subscriptions end by themselves then, and statements when they are through.
                 () = stop.cancelled() => return Ok(()),
-                Some(ended) = self.tasks.join_next_with_id() => {
-                    self.ended(ended).await;
+                Some(ended) = self.tasks.join_next() => {
+                    Box::pin(self.ended(ended)).await;
                     continue;
                 }
-                text = received.recv() => text,
+                text = received.next() => text,
             };
             let Some(text) = text else {
                 self.abandon();
                 return Ok(());
             };
-            let done = match parse(&text) {
-                Ok(frame) => self.dispatch(frame).await,
-                Err(reason) => Err(Close::malformed(reason)),
-            };
+            let done = Box::pin(self.take(text)).await;
             if done.is_err() {
                 self.abandon();
                 return done;
@@ -252,12 +266,13 @@ impl Socket {
         }
     }
 
-    async fn dispatch(&mut self, frame: Frame) -> Result<(), Close> {
-        match frame {
+    /// Does what a frame says.
+    async fn take(&mut self, text: String) -> Result<(), Box<Close>> {
+        match parse(&text).map_err(Close::malformed)? {
             Frame::Hello(_) => return Err(Close::malformed("hello came already")),
             Frame::Query { id, statement } => {
                 self.check_new(id)?;
-                match self.count(|running| matches!(running, Running::Statement(_))) {
+                match self.count(|running| running.credit.is_none()) {
                     STATEMENTS_MAX.. => self.refuse(id, "statements at once").await,
                     _ => self.query(id, statement),
                 }
@@ -269,26 +284,30 @@ impl Socket {
                 credit,
             } => {
                 self.check_new(id)?;
-                match self.count(|running| matches!(running, Running::Subscription { .. })) {
+                match self.count(|running| running.credit.is_some()) {
                     SUBSCRIPTIONS_MAX.. => self.refuse(id, "subscriptions").await,
                     _ => self.subscribe(id, statement, from, credit),
                 }
             }
             // What has ended meanwhile needs none of these.
             Frame::Credit { id, batches } => {
-                if let Some(Running::Subscription { credit, .. }) = self.running.get(&id) {
+                if let Some(credit) = self.running.get(&id).and_then(|r| r.credit.as_ref()) {
                     let room = CREDIT_MAX.saturating_sub(credit.available_permits());
                     credit.add_permits(batches.min(room));
                 }
             }
             Frame::Unsubscribe { id } => {
-                if let Some(Running::Subscription { interrupts, .. }) = self.running.get(&id) {
-                    interrupts.closing.cancel();
+                if let Some(running) = self.running.get(&id)
+                    && running.credit.is_some()
+                {
+                    running.session.ask(Ask::CLOSING);
                 }
             }
             Frame::Cancel { id } => {
-                if let Some(Running::Statement(interrupts)) = self.running.get(&id) {
-                    interrupts.cancel_statement();
+                if let Some(running) = self.running.get(&id)
+                    && running.credit.is_none()
+                {
+                    running.session.ask(Ask::CANCEL);
                 }
             }
             Frame::Ping => self.send("{\"type\":\"pong\"}".to_string()).await,
@@ -300,7 +319,7 @@ impl Socket {
         self.running.values().filter(|running| of(running)).count()
     }
 
-    fn check_new(&self, id: u64) -> Result<(), Close> {
+    fn check_new(&self, id: u64) -> Result<(), Box<Close>> {
         match self.running.contains_key(&id) {
             true => Err(Close::malformed(format!("id {id} is in use"))),
             false => Ok(()),
@@ -319,51 +338,59 @@ impl Socket {
     }
 
     fn query(&mut self, id: u64, statement: Statement) {
-        let registered = self.server.register();
-        let running = Running::Statement(registered.0.clone());
-        self.running.insert(id, running);
+        let interrupts = self.server.begin();
+        let session = interrupts.asker();
         let (pieces, received) = mpsc::channel(PIECES_QUEUED_MAX);
         let (server, user) = (self.server.clone(), self.user.clone());
-        let run = statement::run(server, user, statement, registered, pieces);
+        let run = statement::run(server, user, statement, interrupts, pieces);
         let send = send_result(id, received, self.out.clone());
-        let task = self.tasks.spawn(async move { tokio::join!(run, send).1 });
-        self.ids.insert(task.id(), id);
+        let last = async move { (id, tokio::join!(run, send).1) };
+        let task = self.tasks.spawn(last).id();
+        let credit = None;
+        let running = Running {
+            task,
+            session,
+            credit,
+        };
+        self.running.insert(id, running);
     }
 
     fn subscribe(&mut self, id: u64, statement: Statement, from: Option<Seq>, credit: usize) {
-        let mut follower = Follower {
+        let credit = Arc::new(Semaphore::new(credit.min(CREDIT_MAX)));
+        let follower = Follower {
             id,
-            interrupts: Interrupts::new(self.server.shutdown().clone()),
-            credit: Arc::new(Semaphore::new(credit.min(CREDIT_MAX))),
+            interrupts: self.server.begin(),
+            credit: credit.clone(),
             out: self.out.clone(),
         };
-        let running = Running::Subscription {
-            interrupts: follower.interrupts.clone(),
-            credit: follower.credit.clone(),
+        let session = follower.interrupts.asker();
+        let order = Box::new(Order {
+            server: self.server.clone(),
+            user: self.user.clone(),
+            statement,
+            from,
+        });
+        let task = self.tasks.spawn(follower.follow(order)).id();
+        let credit = Some(credit);
+        let running = Running {
+            task,
+            session,
+            credit,
         };
         self.running.insert(id, running);
-        let (server, user) = (self.server.clone(), self.user.clone());
-        let task = self.tasks.spawn(async move {
-            let ended = follower.follow(server, user, statement, from).await;
-            Some(match ended {
-                Err(Stop::Error(error) | Stop::Fatal(error)) => error_frame(Some(id), &error),
-                Ok(()) => format!("{{\"type\":\"done\",\"id\":{id}}}"),
-                Err(Stop::Gone) => {
-                    format!("{{\"type\":\"unsubscribed\",\"id\":{id}}}")
-                }
-            })
-        });
-        self.ids.insert(task.id(), id);
     }
 
     /// Forgets a task that has ended, and tells the client.
-    async fn ended(&mut self, ended: Result<(Id, Option<String>), JoinError>) {
-        let (task, last) = match ended {
+    async fn ended(&mut self, ended: Result<(u64, Option<String>), JoinError>) {
+        let (id, last) = match ended {
             Ok(ended) => ended,
-            Err(error) => (error.id(), None),
-        };
-        let Some(id) = self.ids.remove(&task) else {
-            return;
+            Err(error) => {
+                let mut running = self.running.iter();
+                let Some((id, _)) = running.find(|(_, running)| running.task == error.id()) else {
+                    return;
+                };
+                (*id, None)
+            }
         };
         self.running.remove(&id);
         let panicked = || {
@@ -376,17 +403,13 @@ impl Socket {
     /// Ends everything that runs, since nobody will hear of it. A commit under way is waited for all the same.
     fn abandon(&self) {
         for running in self.running.values() {
-            match running {
-                Running::Statement(interrupts) | Running::Subscription { interrupts, .. } => {
-                    interrupts.gone.cancel();
-                }
-            }
+            running.session.ask(Ask::GONE);
         }
     }
 
     /// Waits for what still runs.
     async fn end(&mut self) {
-        while let Some(ended) = self.tasks.join_next_with_id().await {
+        while let Some(ended) = self.tasks.join_next().await {
             self.ended(ended).await;
         }
     }
@@ -431,21 +454,29 @@ struct Follower {
 }
 
 impl Follower {
+    /// Follows to the end, and gives the id and the last frame.
+    #[expect(clippy::manual_async_fn, reason = "it would hold its arguments twice")]
+    fn follow(mut self, order: Box<Order>) -> impl Future<Output = (u64, Option<String>)> {
+        async move {
+            let last = match self.send(order).await {
+                Err(Stop::Error(error) | Stop::Fatal(error)) => error_frame(Some(self.id), &error),
+                Ok(()) => format!("{{\"type\":\"done\",\"id\":{}}}", self.id),
+                Err(Stop::Gone) => format!("{{\"type\":\"unsubscribed\",\"id\":{}}}", self.id),
+            };
+            (self.id, Some(last))
+        }
+    }
+
     /// Sends a batch for each credit.
-    async fn follow(
-        &mut self,
-        server: Arc<HttpServer>,
-        user: String,
-        statement: Statement,
-        from: Option<Seq>,
-    ) -> Result<(), Stop> {
+    async fn send(&mut self, order: Box<Order>) -> Result<(), Stop> {
         let interrupts = &mut self.interrupts;
-        let mut subscription =
-            Subscription::open(server, user, statement, from, interrupts).await?;
+        let opening = Subscription::open(order, interrupts);
+        // In memory of its own, gone when the subscription begins.
+        let mut subscription = Box::pin(opening).await?;
         loop {
             if subscription.is_due_batch() {
                 // Before anything is read from the log: a client without credit costs nothing.
-                let granted = async { Ok::<_, Stop>(self.credit.acquire().await) };
+                let granted = self.credit.acquire().map(Ok::<_, Stop>);
                 if let Ok(granted) = interrupts.guard_endless(pin!(granted)).await? {
                     granted.forget();
                 }
@@ -454,8 +485,12 @@ impl Follower {
                 return Ok(());
             };
             let frame = format!("{{\"id\":{},{}}}", self.id, frame.members);
-            let sending = async { self.out.send(frame).await.then_some(()).ok_or(Stop::Gone) };
-            interrupts.guard_endless(pin!(sending)).await?;
+            let sending = self
+                .out
+                .send(frame)
+                .map(|sent| sent.then_some(()).ok_or(Stop::Gone));
+            // In memory of its own: it is done in a moment, mostly.
+            interrupts.guard_endless(Box::pin(sending).as_mut()).await?;
         }
     }
 }
