@@ -238,6 +238,7 @@ impl Session {
             self.require_superuser(plan.tag)?;
         }
         self.check_may_write(plan.tag)?;
+        self.check_nothing_pending(catalog, &plan.changes, plan.tag)?;
         if let Ddl::Sql(Statement::CreateIndex(create), _) = statement
             && create.concurrently
         {
