@@ -2,7 +2,7 @@
 
 use tidelog_compat_tests::Server;
 
-use super::stage::same_on_both;
+use super::stage::{play as play_alone, same_on_both};
 use crate::constraints::play;
 use crate::pair::text;
 
@@ -375,6 +375,36 @@ async fn a_commit_waits_for_those_who_change_what_it_relies_on() {
          a: SELECT * FROM p ORDER BY id",
     ];
     same_on_both(setup, &scripts).await;
+}
+
+/// PostgreSQL finds it later, and may let the other one fail.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deadlock_of_commits_ends_one_of_them() {
+    let server = Server::start();
+    server.peer().run(
+        "CREATE TABLE p (id int PRIMARY KEY);
+         CREATE TABLE c (id int PRIMARY KEY, p int REFERENCES p DEFERRABLE INITIALLY DEFERRED);
+         INSERT INTO p VALUES (1), (2);",
+    );
+    let script = "a: BEGIN
+        b: BEGIN
+        a: DELETE FROM p WHERE id = 1
+        b: DELETE FROM p WHERE id = 2
+        a: INSERT INTO c VALUES (5, 2)
+        b: INSERT INTO c VALUES (6, 1)
+        a> COMMIT
+        b: COMMIT
+        a<
+        b: COMMIT
+        b: SELECT * FROM p
+        b: SELECT * FROM c";
+    let said = play_alone(&server.peer(), script).await;
+    let answers: Vec<&str> = said.lines().skip(1).step_by(2).map(str::trim).collect();
+    assert_eq!(
+        answers[6..],
+        ["waits", "40P01 deadlock detected", "(0)", "(0)", "2", "5|2"],
+        "{said}"
+    );
 }
 
 /// Many sessions write children and take parents away: no row is ever without its parent.
