@@ -62,7 +62,7 @@ impl Session {
             let followed = self.follow(next, &mut left).await;
             self.keys_first(table, writes, followed)?;
         }
-        if self.defers_commit() {
+        if self.defers_commit() || self.deferred().goes_on {
             return Ok(());
         }
         let checked = self.check_deferred(true).await;

@@ -53,6 +53,8 @@ struct Modes {
 pub(crate) struct Deferred {
     modes: Modes,
     checks: Vec<Check>,
+    /// Whether the statement under way brings more rows (COPY), which may be parents of those that lack them.
+    pub(crate) goes_on: bool,
 }
 
 /// Where ROLLBACK TO goes back to.
@@ -83,6 +85,7 @@ impl Deferred {
 
     /// Goes back to a mark, which was made when there were `savepoints`.
     pub(crate) fn undo_to(&mut self, mark: DeferredMark, savepoints: usize) {
+        self.goes_on = false;
         self.modes = mark.modes;
         self.checks.truncate(mark.checks);
         for check in &mut self.checks {
@@ -171,6 +174,12 @@ impl Session {
             checks.retain(|check| check.done.is_none());
         }
         Ok(())
+    }
+
+    /// Checks what a statement has left that comes in parts.
+    pub(crate) async fn end_parts(&mut self) -> Result<(), SqlError> {
+        self.deferred_mut().goes_on = false;
+        self.check_deferred(!self.defers_commit()).await
     }
 
     /// 23503 when a row that is still there has no parent.

@@ -72,7 +72,8 @@ pub(super) fn departures(
 }
 
 impl Session {
-    /// Locks the parents of new rows; 23503 when one is not there. Where that is deferred, it is done later.
+    /// Locks the parents of new rows; 23503 when one is not there. Where that is deferred, or more rows come with the
+    /// statement, it is done later.
     pub(super) async fn check_parents(
         &mut self,
         table: &Arc<TableDef>,
@@ -99,12 +100,16 @@ impl Session {
             if referring.is_empty() {
                 continue;
             }
-            if self.is_deferred(table.id, key) {
-                let parent = parent_of(&self.catalog(), key)?.0;
-                self.put_off(table, &parent, key, Side::Children, referring);
-            } else if let Some((_, values)) = self.orphans(table, key, &referring).await?.first() {
-                return Err(no_parent(table, key, values));
+            if !self.is_deferred(table.id, key) {
+                referring = self.orphans(table, key, &referring).await?;
+                if let Some((_, values)) = referring.first()
+                    && !self.deferred().goes_on
+                {
+                    return Err(no_parent(table, key, values));
+                }
             }
+            let parent = parent_of(&self.catalog(), key)?.0;
+            self.put_off(table, &parent, key, Side::Children, referring);
         }
         Ok(())
     }

@@ -295,6 +295,10 @@ impl Session {
     /// Ends COPY data and returns the tag (`COPY 5`).
     pub async fn copy_done(&mut self, mut copy: CopyIn) -> Result<String, SqlError> {
         let result = match self.take_copy_data(&mut copy, None).await {
+            Ok(()) => self.end_parts().await,
+            result => result,
+        };
+        let result = match result {
             Ok(()) if self.work.block == Block::None => self.commit().await.map_err(SqlError::from),
             result => result,
         };

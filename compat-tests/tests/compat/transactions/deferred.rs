@@ -4,7 +4,7 @@ use tidelog_compat_tests::Server;
 
 use super::stage::{play as play_alone, same_on_both};
 use crate::constraints::play;
-use crate::pair::text;
+use crate::pair::{Pair, text};
 
 const TABLES: &str = "
          CREATE TABLE p (id int PRIMARY KEY, code text UNIQUE);
@@ -312,6 +312,33 @@ async fn actions_take_their_turns() {
          COMMIT;\n",
     )
     .await;
+}
+
+/// The rows of a COPY are one statement's, however they come: parents may stand behind their children.
+#[test]
+fn copy_checks_at_its_end() {
+    let pair = Pair::start();
+    pair.run("CREATE TABLE tree (id int PRIMARY KEY, up int REFERENCES tree);");
+    let rows = |from: usize, last: &str| {
+        let inner = (from..from + 20_000).map(|id| format!("{id}\t{}\n", id + 1));
+        let end = format!("{}\t{last}\n", from + 20_000);
+        inner.chain([end]).collect::<String>()
+    };
+    for copy in [
+        format!("COPY tree FROM STDIN;\n{}\\.\n", rows(0, "\\N")),
+        format!("COPY tree FROM STDIN;\n{}\\.\n", rows(100_000, "7777777")),
+        format!(
+            "BEGIN;\nCOPY tree FROM STDIN;\n{}\\.\nCOMMIT;",
+            rows(200_000, "\\N")
+        ),
+        format!(
+            "BEGIN;\nCOPY tree FROM STDIN;\n{}\\.\nCOMMIT;",
+            rows(300_000, "7777777")
+        ),
+    ] {
+        pair.same_or_fail(&copy);
+        pair.same("SELECT count(*), max(id) FROM tree");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
