@@ -258,16 +258,24 @@ impl Session {
                 }
                 _ => continue,
             };
-            if let Some(table) = table.filter(|table| self.deferred().is_pending(table.id)) {
+            if let Some(table) = table {
                 let verb = if tag == "ALTER TABLE" { tag } else { verb };
-                let message = format!(
-                    "cannot {verb} \"{}\" because it has pending trigger events",
-                    table.name
-                );
-                return Err(SqlError::new(ErrorKind::ObjectInUse, message));
+                self.check_not_pending(table, verb)?;
             }
         }
         Ok(())
+    }
+
+    /// The same of one table.
+    pub(crate) fn check_not_pending(&self, table: &TableDef, verb: &str) -> Result<(), SqlError> {
+        if !self.deferred().is_pending(table.id) {
+            return Ok(());
+        }
+        let message = format!(
+            "cannot {verb} \"{}\" because it has pending trigger events",
+            table.name
+        );
+        Err(SqlError::new(ErrorKind::ObjectInUse, message))
     }
 }
 

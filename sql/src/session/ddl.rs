@@ -224,6 +224,12 @@ impl Session {
         let evaluate = |expr: &Expr, ty: ColumnType| self.evaluate_default(expr, ty);
         let describe = |catalog: &Catalog, query: &Query| self.describe(catalog, query);
         let path = self.search_path();
+        // Before anything else that could be wrong with it.
+        if let Ddl::Sql(Statement::AlterTable(alter), _) = statement
+            && let Ok(table) = ddl::resolve(catalog, &path, &alter.name)
+        {
+            self.check_not_pending(table, "ALTER TABLE")?;
+        }
         let plan = ddl::plan(catalog, &path, statement, &evaluate, &describe)?;
         let plan = match (plan, statement) {
             (Some(plan), _) => plan,

@@ -225,6 +225,10 @@ async fn definitions_say_what_can_be_deferred() {
          ROLLBACK;
          BEGIN;
          INSERT INTO d VALUES (2, 8);
+         ALTER TABLE d ADD COLUMN id int;
+         ROLLBACK;
+         BEGIN;
+         INSERT INTO d VALUES (2, 8);
          TRUNCATE d;
          ROLLBACK;
          BEGIN;
