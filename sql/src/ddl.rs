@@ -234,6 +234,12 @@ fn define(scope: Scope<'_>, definition: &Definition) -> Result<DdlPlan, SqlError
             table,
             text,
         } => comment::on(scope, (of, name, table.as_ref()), text.as_deref()),
+        Definition::AlterConstraint {
+            if_exists,
+            table,
+            name,
+            characteristics,
+        } => constraint::alter(scope, *if_exists, table, name, characteristics.as_ref()),
         Definition::ColumnSetting {
             if_exists,
             table,
@@ -356,7 +362,7 @@ fn display(schema: Option<&str>, table: &str) -> String {
 }
 
 /// The schema, if it is given, and the name.
-fn split(name: &ObjectName) -> Result<(Option<String>, String), SqlError> {
+pub(crate) fn split(name: &ObjectName) -> Result<(Option<String>, String), SqlError> {
     let mut parts = Vec::with_capacity(2);
     for part in &name.0 {
         match part.as_ident() {

@@ -47,6 +47,7 @@ mod create_as;
 mod cursor;
 mod ddl;
 mod engine;
+mod isolation;
 mod maintain;
 mod outcome;
 mod planning;
@@ -58,9 +59,9 @@ mod transaction;
 
 use cursor::Cursor;
 pub(crate) use cursor::CursorInfo;
+pub(crate) use isolation::Isolation;
 pub(crate) use planning::physical;
 use temporary::Temporary;
-pub(crate) use transaction::Isolation;
 use transaction::{Block, Work};
 
 /// A statement whose rows were superseded under it is run again this often before the client is told.
@@ -435,6 +436,7 @@ impl Session {
         parameters: &[Datum],
     ) -> Result<Outcome, SqlError> {
         let mut tries = 0;
+        let alone = self.work.block == Block::None;
         loop {
             // In memory of its own, which is large: the callers' futures live as long as connections and subscriptions do.
             let tried = Box::pin(self.execute_inner(statement, parameters)).await;
@@ -443,6 +445,7 @@ impl Session {
                 // It alone is the transaction: the others go on without its locks, then it is run again.
                 Err(error)
                     if error.kind == ErrorKind::DeadlockDetected
+                        && alone
                         && self.work.block == Block::None
                         && !self.advisory.is_held()
                         && tries < RETRIES_MAX =>
@@ -479,7 +482,7 @@ impl Session {
                     .await
             }
             Body::Listen(listen) => self.listen(listen).await,
-            Body::Maintain(maintain) => self.maintain(maintain),
+            Body::Maintain(maintain) => self.maintain(maintain).await,
             Body::Define(definition) => match &**definition {
                 Definition::TableAs(table) => self.create_table_as(prepared, table).await,
                 Definition::Refresh {

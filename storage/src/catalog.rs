@@ -215,6 +215,18 @@ pub enum ReferentialAction {
     SetDefault,
 }
 
+/// When a constraint is checked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Deferral {
+    /// At the end of each statement.
+    #[default]
+    NotDeferrable,
+    /// So, unless a transaction says that it is to be with its commit.
+    InitiallyImmediate,
+    /// With the commit, unless a transaction says that it is to be at the end of each statement.
+    InitiallyDeferred,
+}
+
 /// A FOREIGN KEY constraint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ForeignKeyDef {
@@ -230,6 +242,9 @@ pub struct ForeignKeyDef {
     pub on_delete: ReferentialAction,
     /// ON UPDATE.
     pub on_update: ReferentialAction,
+    /// When it is checked that rows have parents, and that parents which are gone by NO ACTION have no rows.
+    #[serde(default)]
+    pub deferral: Deferral,
     /// Whether the rows that were there before it have been checked.
     pub ready: bool,
 }

@@ -307,7 +307,7 @@ impl World<'_> {
         self.both(user, &format!("BEGIN{level}")).await;
         let mut failed = false;
         for _ in 0..1 + self.random.below(8) {
-            let came = match self.random.below(20) {
+            let came = match self.random.below(22) {
                 0..4 => {
                     let name = format!("s{}", self.random.below(3));
                     let came = self.both(user, &format!("SAVEPOINT {name}")).await;
@@ -336,6 +336,14 @@ impl World<'_> {
                 8 | 9 => {
                     let query = self.generator.query();
                     self.both(user, &query).await
+                }
+                20 | 21 => {
+                    let (of, when) = (
+                        *self.random.pick(&["ALL", "fk1"]),
+                        *self.random.pick(&["DEFERRED", "DEFERRED", "IMMEDIATE"]),
+                    );
+                    self.both(user, &format!("SET CONSTRAINTS {of} {when}"))
+                        .await
                 }
                 10 => {
                     let name = self.generator.table().name;

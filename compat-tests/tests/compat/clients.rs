@@ -46,22 +46,32 @@ fn psycopg_reads_writes_copies_and_listens() {
     run(&Server::start(), &python, "psycopg3.py", |_| {});
 }
 
-#[test]
-fn asyncpg_introspects_copies_and_moves() {
+/// Runs a script of a Python package on Tidelog, and on PostgreSQL, which says the same.
+fn run_on_both(package: &str, script: &str) {
     let Some(python) = installed("venv/bin/python") else {
         return;
     };
     let has_it = Command::new(&python)
-        .args(["-c", "import asyncpg"])
+        .args(["-c", &format!("import {package}")])
         .output();
     if !has_it.is_ok_and(|output| output.status.success()) {
-        skip("asyncpg is not installed; run scripts/install clients");
+        skip(&format!(
+            "{package} is not installed; run scripts/install clients"
+        ));
         return;
     }
-    run(&Server::start(), &python, "asyncpg_driver.py", |_| {});
-    // PostgreSQL says the same.
-    let pg = Postgres::start();
-    run_against(pg.peer(), &python, "asyncpg_driver.py", |_| {});
+    run(&Server::start(), &python, script, |_| {});
+    run_against(Postgres::start().peer(), &python, script, |_| {});
+}
+
+#[test]
+fn asyncpg_introspects_copies_and_moves() {
+    run_on_both("asyncpg", "asyncpg_driver.py");
+}
+
+#[test]
+fn django_migrates_tests_and_queries_an_app() {
+    run_on_both("django", "django/driver.py");
 }
 
 #[test]

@@ -300,6 +300,8 @@ async fn functions_in_from_and_groups_by_position() {
             r#"SELECT t.id FROM t WHERE EXISTS (SELECT 1 FROM jsonb_array_elements(CASE WHEN jsonb_typeof(t.j) = 'array' THEN t.j END) a WHERE a = '2')"#,
             r#"SELECT value->>'x' FROM jsonb_each('{"a":{"x":1}}')"#,
             "SELECT * FROM unnest(ARRAY[1, 2], ARRAY['a', 'b', 'c'])",
+            "SELECT * FROM unnest('{1,2}'::bigint[], '{a,b}'::varchar[], '{1,2}'::int[], '{1,2}'::int[])",
+            "SELECT a + c, d FROM unnest('{1,2}'::bigint[], '{1,2,3}'::int[], '{1,2}'::int[]) WITH ORDINALITY AS u (a, b, c, d)",
             "SELECT s, id % 2, count(*) FROM t GROUP BY ROLLUP (1, 2) ORDER BY 1, 2, 3",
             "SELECT s, id % 2 AS k, count(*) FROM t GROUP BY CUBE (1, 2) ORDER BY 1, 2, 3",
             "SELECT s, id % 2 AS k, count(*) FROM t GROUP BY GROUPING SETS ((1), (2), ()) ORDER BY 1, 2, 3",

@@ -3,15 +3,19 @@
 //! Outside a transaction block this is done while others write, who obey what is not ready yet already. Inside one the
 //! commit depends on nobody having written to the table meanwhile.
 
+use datafusion::sql::sqlparser::ast;
 use futures::TryStreamExt;
-use tidelog_storage::catalog::IndexId;
-use tidelog_storage::{CatalogChange, StorageError, Store};
+use tidelog_storage::catalog::{Deferral, IndexId};
+use tidelog_storage::{CatalogChange, CommitError, Partition, StorageError, Store};
 use tokio::sync::oneshot;
 
 use super::undo::Undo;
 use super::*;
 use crate::ddl::constraint::Finish;
 use crate::error::duplicate_rows;
+use crate::modify::{Found, Tail};
+use crate::parse::parse_expression;
+use crate::provider::Scope;
 use crate::session::QueryPlan;
 
 /// Rows that are added to an index at a time.
@@ -205,7 +209,9 @@ impl Session {
         name: &str,
     ) -> Result<(), SqlError> {
         let key = table.foreign_keys.iter().find(|key| key.name == name);
-        let key = key.ok_or(CommitError::CatalogChanged)?.clone();
+        let mut key = key.ok_or(CommitError::CatalogChanged)?.clone();
+        // Rows from before are checked at once.
+        key.deferral = Deferral::NotDeferrable;
         let only = Arc::new(TableDef {
             foreign_keys: vec![key],
             ..TableDef::clone(table)

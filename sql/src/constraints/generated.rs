@@ -9,12 +9,19 @@ use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Value, Visitor,
 };
 
+use tidelog_storage::CommitError;
+
 use super::*;
 use crate::ddl;
+use crate::modify::Found;
+use crate::parse::parse_expression;
 use crate::parse::walk::Walk;
 use crate::precision::plain;
 use crate::provider::Scope;
+use crate::row::{assign, check_not_null};
+use crate::session::RETRIES_MAX;
 use crate::system::pg_proc::{self, Function};
+use crate::text::Style;
 use crate::types;
 
 /// Functions of SQL's grammar, which pg_proc does not have; they are what their arguments are.

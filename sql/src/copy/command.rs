@@ -250,6 +250,7 @@ impl Session {
             let sets = self.evaluate_defaults(table, &open, rows.len()).await?;
             copy.evaluated.extend(sets);
         }
+        self.deferred_mut().goes_on = true;
         let mut writes = Vec::with_capacity(rows.len());
         for values in rows {
             copy.rows += 1;
@@ -283,6 +284,7 @@ impl Session {
                 copy.evaluated.extend(sets.await?);
             }
         }
+        self.deferred_mut().goes_on = true;
         let mut writes = copy.take(data)?;
         if writes.is_empty() {
             return Ok(());

@@ -7,13 +7,14 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    self, CheckConstraint, ConstraintCharacteristics, Expr, ForeignKeyConstraint, Ident,
-    NullsDistinctOption, ObjectName, TableConstraint, UniqueConstraint,
+    self, CheckConstraint, ConstraintCharacteristics, DeferrableInitial, Expr,
+    ForeignKeyConstraint, Ident, NullsDistinctOption, ObjectName, TableConstraint,
+    UniqueConstraint,
 };
 use tidelog_storage::catalog::{
-    CheckDef, ColumnOrder, ForeignKeyDef, IndexDef, IndexId, ReferentialAction, TablePart,
+    CheckDef, ColumnOrder, Deferral, ForeignKeyDef, IndexDef, IndexId, ReferentialAction, TablePart,
 };
-use tidelog_storage::{Catalog, ColumnId, ColumnType, TableDef, TableKind};
+use tidelog_storage::{CatalogChange, ColumnId, ColumnType, TableDef, TableKind};
 
 use super::index::{key_columns, plain_column, put_index};
 use super::names::{
@@ -65,6 +66,7 @@ pub(super) enum Constraint {
         parent_columns: Vec<String>,
         on_delete: ReferentialAction,
         on_update: ReferentialAction,
+        deferral: Deferral,
     },
 }
 
@@ -119,7 +121,6 @@ impl Constraint {
         key: &ForeignKeyConstraint,
         column: Option<&str>,
     ) -> Result<Constraint, SqlError> {
-        refuse_deferrable(key.characteristics.as_ref(), "FOREIGN KEY constraint")?;
         if key
             .match_kind
             .is_some_and(|kind| kind != ast::ConstraintReferenceMatchKind::Simple)
@@ -135,6 +136,7 @@ impl Constraint {
             parent_columns: names(&key.referred_columns),
             on_delete: action(key.on_delete),
             on_update: action(key.on_update),
+            deferral: deferral(key.characteristics.as_ref())?.unwrap_or_default(),
         })
     }
 
@@ -160,15 +162,36 @@ fn action(action: Option<ast::ReferentialAction>) -> ReferentialAction {
     }
 }
 
-fn refuse_deferrable(
+/// When a constraint is checked, if its clause says so.
+fn deferral(
+    characteristics: Option<&ConstraintCharacteristics>,
+) -> Result<Option<Deferral>, SqlError> {
+    let Some(given) = characteristics else {
+        return Ok(None);
+    };
+    if given.enforced.is_some() {
+        return Err(SqlError::unsupported("ENFORCED"));
+    }
+    let deferred = given.initially == Some(DeferrableInitial::Deferred);
+    match given.deferrable {
+        Some(false) if deferred => {
+            let message = "constraint declared INITIALLY DEFERRED must be DEFERRABLE";
+            Err(SqlError::new(ErrorKind::SyntaxError, message))
+        }
+        Some(true) | None if deferred => Ok(Some(Deferral::InitiallyDeferred)),
+        Some(true) => Ok(Some(Deferral::InitiallyImmediate)),
+        _ => Ok(Some(Deferral::NotDeferrable)),
+    }
+}
+
+/// 0A000 for a constraint of a kind that can only be checked at once.
+pub(super) fn refuse_deferrable(
     characteristics: Option<&ConstraintCharacteristics>,
     what: &str,
 ) -> Result<(), SqlError> {
-    match characteristics {
-        Some(given) if given.deferrable == Some(true) || given.initially.is_some() => {
-            Err(SqlError::unsupported(format!("a deferrable {what}")))
-        }
-        _ => Ok(()),
+    match deferral(characteristics)? {
+        None | Some(Deferral::NotDeferrable) => Ok(()),
+        Some(_) => Err(SqlError::unsupported(format!("a deferrable {what}"))),
     }
 }
 
@@ -213,6 +236,7 @@ pub(super) fn add(
             parent_columns,
             on_delete,
             on_update,
+            deferral,
         } => {
             let columns = own_columns(table.kind, columns);
             let parent_columns = own_columns(table.kind, parent_columns);
@@ -245,6 +269,7 @@ pub(super) fn add(
                 parent_columns: parent_ids,
                 on_delete,
                 on_update,
+                deferral,
                 ready,
             };
             table.foreign_keys.push(key);
@@ -603,6 +628,42 @@ pub(super) fn drop_constraint(
     Ok(dropped)
 }
 
+/// ALTER TABLE … ALTER CONSTRAINT.
+pub(super) fn alter(
+    scope: Scope<'_>,
+    if_exists: bool,
+    table: &ObjectName,
+    name: &Ident,
+    characteristics: Option<&ConstraintCharacteristics>,
+) -> Result<DdlPlan, SqlError> {
+    let mut plan = DdlPlan::new("ALTER TABLE");
+    let table = match resolve(scope.catalog, scope.search_path, table) {
+        Err(error) if if_exists && error.kind == ErrorKind::UndefinedTable => {
+            plan.skip(error);
+            return Ok(plan);
+        }
+        table => table?,
+    };
+    let (deferral, name) = (deferral(characteristics)?.unwrap_or_default(), fold(name));
+    let mut new = TableDef::clone(table);
+    let mut keys = new.foreign_keys.iter_mut();
+    match keys.find(|key| key.name == name) {
+        Some(key) => key.deferral = deferral,
+        None if has(table, &name) => {
+            let message = format!(
+                "constraint \"{name}\" of relation \"{}\" is not a foreign key constraint",
+                table.name
+            );
+            return Err(SqlError::new(ErrorKind::WrongObjectType, message));
+        }
+        None => return Err(no_constraint(&name, &table.name)),
+    }
+    if new != **table {
+        plan.changes.push(CatalogChange::PutTable(Box::new(new)));
+    }
+    Ok(plan)
+}
+
 /// ALTER TABLE … RENAME CONSTRAINT.
 pub(super) fn rename_constraint(
     scope: Scope<'_>,
@@ -634,35 +695,8 @@ pub(super) fn rename_constraint(
     Ok(())
 }
 
-/// Why a constraint cannot be SET DEFERRED or IMMEDIATE: there is none of this name, or none that can be deferred.
-pub(crate) fn not_deferrable(
-    catalog: &Catalog,
-    search_path: &[String],
-    name: &ObjectName,
-) -> SqlError {
-    let (schema, name) = match super::split(name) {
-        Ok(parts) => parts,
-        Err(error) => return error,
-    };
-    let in_sight = |table: &TableDef| match &schema {
-        Some(schema) => table.schema == *schema,
-        None => search_path.contains(&table.schema),
-    };
-    let mut tables = catalog.tables.values().filter(|table| in_sight(table));
-    match tables.any(|table| has(table, &name)) {
-        true => {
-            let message = format!("constraint \"{name}\" is not deferrable");
-            SqlError::new(ErrorKind::WrongObjectType, message)
-        }
-        false => {
-            let message = format!("constraint \"{name}\" does not exist");
-            SqlError::new(ErrorKind::UndefinedObject, message)
-        }
-    }
-}
-
 /// Whether a table has a constraint of this name.
-pub(super) fn has(table: &TableDef, name: &str) -> bool {
+pub(crate) fn has(table: &TableDef, name: &str) -> bool {
     let keys = table.indexes.iter().filter(|index| index.constraint);
     let keys = keys.map(|index| index.name.as_str());
     let primary = table.primary().map(|key| key.name);

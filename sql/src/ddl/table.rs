@@ -475,9 +475,7 @@ fn set_key(key: &mut Option<Key>, new: Key, table: &str) -> Result<(), SqlError>
 }
 
 fn table_key(constraint: &PrimaryKeyConstraint) -> Result<Key, SqlError> {
-    if constraint.characteristics.is_some() {
-        return Err(SqlError::unsupported("a deferrable PRIMARY KEY"));
-    }
+    constraint::refuse_deferrable(constraint.characteristics.as_ref(), "PRIMARY KEY")?;
     let column = |column: &IndexColumn| match &column.column.expr {
         Expr::Identifier(ident) => Ok(fold(ident)),
         other => Err(SqlError::new(

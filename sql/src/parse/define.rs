@@ -44,6 +44,13 @@ pub(crate) enum Definition {
         table: ObjectName,
         column: Ident,
     },
+    /// ALTER TABLE … ALTER CONSTRAINT: when a constraint is checked.
+    AlterConstraint {
+        if_exists: bool,
+        table: ObjectName,
+        name: Ident,
+        characteristics: Option<ast::ConstraintCharacteristics>,
+    },
     /// A form of ALTER TABLE that is not there, which no statement comes to.
     Refused(&'static str),
     /// CREATE TABLE with LIKE among its columns.
@@ -350,6 +357,21 @@ fn alter_table(parser: &mut Parser<'_>) -> Result<Option<Definition>> {
     }
     if !takes(parser, &["ALTER"]) {
         return Ok(None);
+    }
+    if takes(parser, &["CONSTRAINT"]) {
+        let constraint = parser.parse_identifier()?;
+        let characteristics = parser.parse_constraint_characteristics()?;
+        if parser.peek_token().token == Token::Comma {
+            return Ok(Some(Definition::Refused(
+                "ALTER CONSTRAINT and other changes",
+            )));
+        }
+        return Ok(Some(Definition::AlterConstraint {
+            if_exists,
+            table: name,
+            name: constraint,
+            characteristics,
+        }));
     }
     takes(parser, &["COLUMN"]);
     let Ok(column) = parser.parse_identifier() else {

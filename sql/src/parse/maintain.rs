@@ -1,4 +1,4 @@
-//! VACUUM, ANALYZE, REINDEX, CHECKPOINT and SET CONSTRAINTS: what is done by itself, or has nothing to do.
+//! VACUUM, ANALYZE, REINDEX and CHECKPOINT, which are done by themselves or have nothing to do; SET CONSTRAINTS.
 
 use datafusion::sql::sqlparser::ast::ObjectName;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
@@ -30,6 +30,7 @@ pub(crate) enum Maintain {
     /// SET CONSTRAINTS; without names it is about all.
     Constraints {
         names: Vec<ObjectName>,
+        deferred: bool,
     },
 }
 
@@ -89,10 +90,11 @@ fn constraints(parser: &mut Parser<'_>) -> Result<Maintain, ParserError> {
         true => Vec::new(),
         false => parser.parse_comma_separated(|parser| parser.parse_object_name(false))?,
     };
-    if !takes(parser, &["DEFERRED"]) && !takes(parser, &["IMMEDIATE"]) {
+    let deferred = takes(parser, &["DEFERRED"]);
+    if !deferred && !takes(parser, &["IMMEDIATE"]) {
         return parser.expected("DEFERRED or IMMEDIATE", parser.peek_token());
     }
-    Ok(Maintain::Constraints { names })
+    Ok(Maintain::Constraints { names, deferred })
 }
 
 fn tables(parser: &mut Parser<'_>) -> Result<Maintain, ParserError> {

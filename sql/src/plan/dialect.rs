@@ -183,6 +183,7 @@ impl ast::VisitorMut for Dialect {
             if std::mem::take(with_ordinality) {
                 number_rows("unnest", alias, array_exprs);
             }
+            arrays::tell_apart(array_exprs);
             return ControlFlow::Continue(());
         }
         let TableFactor::Table {
@@ -240,6 +241,7 @@ impl ast::VisitorMut for Dialect {
         if *with_ordinality {
             number_rows(&name, &mut alias, &mut array_exprs);
         }
+        arrays::tell_apart(&mut array_exprs);
         *factor = TableFactor::UNNEST {
             alias,
             array_exprs,

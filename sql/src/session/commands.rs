@@ -7,7 +7,7 @@ use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::{self, Expr, Set, Statement};
 use tidelog_storage::{ColumnType, Datum, TableKind};
 
-use super::transaction::level_of;
+use super::isolation::level_of;
 use super::{Block, Isolation, Notice, Outcome, Session};
 use crate::ddl::{self, Ddl};
 use crate::error::{ErrorKind, SqlError};

@@ -224,6 +224,12 @@ impl Session {
         let evaluate = |expr: &Expr, ty: ColumnType| self.evaluate_default(expr, ty);
         let describe = |catalog: &Catalog, query: &Query| self.describe(catalog, query);
         let path = self.search_path();
+        // Before anything else that could be wrong with it.
+        if let Ddl::Sql(Statement::AlterTable(alter), _) = statement
+            && let Ok(table) = ddl::resolve(catalog, &path, &alter.name)
+        {
+            self.check_not_pending(table, "ALTER TABLE")?;
+        }
         let plan = ddl::plan(catalog, &path, statement, &evaluate, &describe)?;
         let plan = match (plan, statement) {
             (Some(plan), _) => plan,
@@ -238,6 +244,7 @@ impl Session {
             self.require_superuser(plan.tag)?;
         }
         self.check_may_write(plan.tag)?;
+        self.check_nothing_pending(catalog, &plan.changes, plan.tag)?;
         if let Ddl::Sql(Statement::CreateIndex(create), _) = statement
             && create.concurrently
         {

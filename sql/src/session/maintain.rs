@@ -1,4 +1,4 @@
-//! VACUUM, ANALYZE, REINDEX, CHECKPOINT and SET CONSTRAINTS: they check what they name and do no more.
+//! VACUUM, ANALYZE, REINDEX and CHECKPOINT, which check what they name and do no more; SET CONSTRAINTS.
 
 use datafusion::sql::sqlparser::ast::ObjectName;
 
@@ -8,7 +8,7 @@ use crate::error::{ErrorKind, SqlError};
 use crate::parse::{Maintain, Reindexed};
 
 impl Session {
-    pub(super) fn maintain(&mut self, maintain: &Maintain) -> Result<Outcome, SqlError> {
+    pub(super) async fn maintain(&mut self, maintain: &Maintain) -> Result<Outcome, SqlError> {
         let tag = match maintain {
             Maintain::Tables { verb, tables } => {
                 // What they do, the background's compaction does, and statistics are of the files.
@@ -36,8 +36,12 @@ impl Session {
                     "must be superuser or have privileges of pg_checkpoint to do CHECKPOINT";
                 return Err(SqlError::new(ErrorKind::InsufficientPrivilege, message));
             }
-            Maintain::Constraints { names } => {
-                self.set_constraints(names)?;
+            Maintain::Constraints { names, deferred } => {
+                if self.work.block == Block::None {
+                    let message = "SET CONSTRAINTS can only be used in transaction blocks";
+                    self.warn(ErrorKind::NoActiveTransaction, message);
+                }
+                self.set_constraints(names, *deferred).await?;
                 "SET CONSTRAINTS"
             }
         };
@@ -89,19 +93,6 @@ impl Session {
                     _ => Ok(()),
                 }
             }
-        }
-    }
-
-    /// No constraint can be deferred.
-    fn set_constraints(&mut self, names: &[ObjectName]) -> Result<(), SqlError> {
-        if self.work.block == Block::None {
-            let message = "SET CONSTRAINTS can only be used in transaction blocks";
-            self.warn(ErrorKind::NoActiveTransaction, message);
-        }
-        let (catalog, path) = (self.catalog(), self.search_path());
-        match names.first() {
-            None => Ok(()),
-            Some(name) => Err(ddl::constraint::not_deferrable(&catalog, &path, name)),
         }
     }
 }

@@ -4,9 +4,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
-use datafusion::sql::sqlparser::ast::{
-    ObjectName, TransactionAccessMode, TransactionIsolationLevel, TransactionMode,
-};
+use datafusion::sql::sqlparser::ast::{ObjectName, TransactionAccessMode, TransactionMode};
 use parking_lot::{Mutex, RwLock};
 use tidelog_storage::catalog::IndexId;
 use tidelog_storage::snapshot::Lookup;
@@ -17,7 +15,9 @@ use tidelog_storage::{
 };
 
 use super::ddl::{DdlMark, PendingDdl};
+use super::isolation::{Isolation, level_of};
 use super::{Notice, Outcome, Session, TransactionStatus};
+use crate::constraints::deferred::{Deferred, DeferredMark};
 use crate::copy::CopyIn;
 use crate::ddl as definitions;
 use crate::error::{ErrorKind, SqlError, unique_violation};
@@ -57,40 +57,6 @@ impl Room {
             return Err(too_large(self.bytes_max));
         }
         Ok(())
-    }
-}
-
-/// Isolation levels, each stricter than the one before (the first two are the same).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Isolation {
-    ReadUncommitted,
-    ReadCommitted,
-    RepeatableRead,
-    Serializable,
-}
-
-impl Isolation {
-    /// The level that a setting names.
-    pub(crate) fn named(name: &str) -> Option<Isolation> {
-        use Isolation::{ReadCommitted, ReadUncommitted, RepeatableRead, Serializable};
-        [ReadUncommitted, ReadCommitted, RepeatableRead, Serializable]
-            .into_iter()
-            .find(|level| level.name().eq_ignore_ascii_case(name.trim()))
-    }
-
-    /// Its name in settings.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Isolation::ReadUncommitted => "read uncommitted",
-            Isolation::ReadCommitted => "read committed",
-            Isolation::RepeatableRead => "repeatable read",
-            Isolation::Serializable => "serializable",
-        }
-    }
-
-    /// Whether all statements of a transaction see the same snapshot.
-    pub(crate) fn keeps_snapshot(self) -> bool {
-        self >= Isolation::RepeatableRead
     }
 }
 
@@ -137,6 +103,7 @@ pub(super) struct Savepoint {
     name: String,
     changes: Mark,
     ddl: DdlMark,
+    deferred: DeferredMark,
     locks: usize,
     advisory: usize,
     settings: SettingsMark,
@@ -160,6 +127,8 @@ pub(super) struct Work {
     pub(super) changes: Arc<RwLock<Transaction>>,
     /// What it changes of the catalog, once it does.
     pub(super) ddl: Option<PendingDdl>,
+    /// What is to be checked before it commits.
+    deferred: Deferred,
     savepoints: Vec<Savepoint>,
     /// The one that all its statements read from, if they do.
     snapshot: Mutex<Option<Arc<Snapshot>>>,
@@ -188,6 +157,7 @@ impl Work {
             locks,
             changes: Arc::default(),
             ddl: None,
+            deferred: Deferred::default(),
             savepoints: Vec::new(),
             snapshot: Mutex::default(),
             snapshots: Arc::default(),
@@ -245,7 +215,16 @@ impl Session {
             self.roll_back();
             return Ok(());
         }
-        Box::pin(self.commit()).await.map_err(SqlError::from)
+        Box::pin(self.check_and_commit()).await
+    }
+
+    /// Commits what is pending, if what was put off until then is as it must be; afterwards nothing is pending.
+    async fn check_and_commit(&mut self) -> Result<(), SqlError> {
+        if let Err(error) = self.check_deferred(true).await {
+            self.roll_back();
+            return Err(error);
+        }
+        Ok(self.commit().await?)
     }
 
     /// Tells the session that a statement failed outside `execute` (while its rows were sent, by a cancel,
@@ -266,11 +245,12 @@ impl Session {
         let savepoint = &self.work.savepoints[at];
         let (changes, ddl) = (savepoint.changes, savepoint.ddl);
         let (locks, advisory) = (savepoint.locks, savepoint.advisory);
-        let settings = savepoint.settings.clone();
+        let (settings, deferred) = (savepoint.settings.clone(), savepoint.deferred.clone());
         self.work.changes.write().rollback_to_mark(changes);
         let savepoint = &self.work.savepoints[at];
         let (said, channels, cursors) = (savepoint.said, savepoint.channels, savepoint.cursors);
         self.undo_ddl(ddl);
+        self.work.deferred.undo_to(deferred, at);
         let changed = self.settings.undo_to(settings);
         self.tell(changed);
         self.work.locks.release_to(locks);
@@ -322,6 +302,10 @@ impl Session {
     /// Ends COPY data and returns the tag (`COPY 5`).
     pub async fn copy_done(&mut self, mut copy: CopyIn) -> Result<String, SqlError> {
         let result = match self.take_copy_data(&mut copy, None).await {
+            Ok(()) => self.end_parts().await,
+            result => result,
+        };
+        let result = match result {
             Ok(()) if self.work.block == Block::None => self.commit().await.map_err(SqlError::from),
             result => result,
         };
@@ -440,6 +424,7 @@ impl Session {
         self.work.channels.clear();
         self.outbox.truncate(0);
         self.work.ddl = None;
+        self.work.deferred = Deferred::default();
         let changed = self.settings.end(committed);
         self.tell(changed);
         self.forget_reads();
@@ -478,6 +463,20 @@ impl Session {
 
     pub(crate) fn isolation(&self) -> Isolation {
         self.work.isolation
+    }
+
+    /// What waits to be checked.
+    pub(crate) fn deferred(&self) -> &Deferred {
+        &self.work.deferred
+    }
+
+    pub(crate) fn deferred_mut(&mut self) -> &mut Deferred {
+        &mut self.work.deferred
+    }
+
+    /// How many savepoints there are.
+    pub(crate) fn savepoints(&self) -> usize {
+        self.work.savepoints.len()
     }
 
     pub(crate) fn locks(&mut self) -> &mut Locks {
@@ -714,7 +713,7 @@ impl Session {
         self.work.block = Block::None;
         let failed = std::mem::take(&mut self.work.failed);
         if commit && !failed {
-            self.commit().await?;
+            self.check_and_commit().await?;
             return Ok(Outcome::Command("COMMIT".to_string()));
         }
         self.roll_back();
@@ -730,6 +729,7 @@ impl Session {
             name,
             changes: self.work.changes.read().mark(),
             ddl: self.ddl_mark(),
+            deferred: self.work.deferred.mark(),
             settings: self.settings.mark(),
             locks: self.work.locks.mark(),
             advisory: self.advisory.mark(),
@@ -744,6 +744,7 @@ impl Session {
     pub(super) fn release_savepoint(&mut self, name: &str) -> Result<Outcome, SqlError> {
         let at = self.find_savepoint(name, "RELEASE SAVEPOINT")?;
         self.work.savepoints.truncate(at);
+        self.work.deferred.released_to(at);
         Ok(Outcome::Command("RELEASE".to_string()))
     }
 
@@ -781,17 +782,4 @@ impl Session {
             format!("{what} cannot run inside a transaction block"),
         ))
     }
-}
-
-pub(super) fn level_of(level: TransactionIsolationLevel) -> Result<Isolation, SqlError> {
-    Ok(match level {
-        TransactionIsolationLevel::ReadUncommitted => Isolation::ReadUncommitted,
-        TransactionIsolationLevel::ReadCommitted => Isolation::ReadCommitted,
-        TransactionIsolationLevel::RepeatableRead => Isolation::RepeatableRead,
-        TransactionIsolationLevel::Serializable => Isolation::Serializable,
-        TransactionIsolationLevel::Snapshot => {
-            let message = "syntax error at or near \"SNAPSHOT\"";
-            return Err(SqlError::new(ErrorKind::SyntaxError, message));
-        }
-    })
 }

@@ -1,6 +1,6 @@
 //! information_schema: the standard's view of the catalog.
 
-use tidelog_storage::catalog::Identity;
+use tidelog_storage::catalog::{Deferral, Identity};
 use tidelog_storage::datum::SECOND_DIGITS;
 use tidelog_storage::{ColumnId, ColumnType, Datum, ElementType, IntervalModifier, TableDef};
 
@@ -107,10 +107,13 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
             .map(|constraint| {
                 let mut row = of_constraint(&constraint, facts);
                 row.extend(of_table(constraint.table, facts));
+                let deferral = constraint.deferral();
+                let is_deferrable = yes_no(deferral != Deferral::NotDeferrable);
+                let is_deferred = yes_no(deferral == Deferral::InitiallyDeferred);
                 row.extend([
                     ("constraint_type", text(constraint.kind_name())),
-                    ("is_deferrable", text("NO")),
-                    ("initially_deferred", text("NO")),
+                    ("is_deferrable", text(is_deferrable)),
+                    ("initially_deferred", text(is_deferred)),
                     ("enforced", text("YES")),
                 ]);
                 row

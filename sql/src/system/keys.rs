@@ -1,6 +1,6 @@
 //! A table's indexes and constraints as the catalogs show them, and their definitions as SQL.
 
-use tidelog_storage::catalog::{ColumnOrder, IndexId, ReferentialAction};
+use tidelog_storage::catalog::{ColumnOrder, Deferral, IndexId, ReferentialAction};
 use tidelog_storage::{Catalog, ColumnId, TableDef};
 
 use super::{FIRST_USER_OID, Showing, named_oid};
@@ -119,6 +119,7 @@ pub(super) enum ConstraintKind<'a> {
         parent_columns: &'a [ColumnId],
         on_delete: ReferentialAction,
         on_update: ReferentialAction,
+        deferral: Deferral,
         /// The index of the referenced key.
         index: i64,
     },
@@ -196,6 +197,7 @@ pub(super) fn constraints<'a>(table: &'a TableDef, catalog: &'a Catalog) -> Vec<
                 parent_columns: &key.parent_columns,
                 on_delete: key.on_delete,
                 on_update: key.on_update,
+                deferral: key.deferral,
                 index: index.map_or(i64::from(FIRST_USER_OID), |index| index.oid),
             },
             users: false,
@@ -209,6 +211,14 @@ impl<'a> Constraint<'a> {
     pub(super) fn shown(self, showing: Showing) -> Constraint<'a> {
         let users = self.letter() != "c" && showing.user_column(self.table).is_some();
         Constraint { users, ..self }
+    }
+
+    /// When it is checked.
+    pub(super) fn deferral(&self) -> Deferral {
+        match self.kind {
+            ConstraintKind::Foreign { deferral, .. } => deferral,
+            _ => Deferral::NotDeferrable,
+        }
     }
 
     /// `pg_constraint.contype`.
@@ -249,6 +259,7 @@ impl<'a> Constraint<'a> {
                 parent_columns,
                 on_delete,
                 on_update,
+                deferral,
                 ..
             } => {
                 let mut name = identifier(&parent.name);
@@ -262,6 +273,11 @@ impl<'a> Constraint<'a> {
                         text.push_str(&format!(" ON {event} {}", action_name(*action)));
                     }
                 }
+                text.push_str(match deferral {
+                    Deferral::NotDeferrable => "",
+                    Deferral::InitiallyImmediate => " DEFERRABLE",
+                    Deferral::InitiallyDeferred => " DEFERRABLE INITIALLY DEFERRED",
+                });
                 text
             }
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tidelog_storage::catalog::{ColumnOrder, Identity};
+use tidelog_storage::catalog::{ColumnOrder, Deferral, Identity};
 use tidelog_storage::{Catalog, ColumnId, Datum, SequenceDef, TableDef, TableKind};
 
 use crate::provider::USER;
@@ -680,13 +680,14 @@ fn index(index: &Index<'_>) -> Named {
 fn constraint(constraint: &Constraint<'_>) -> Named {
     let user = |table: &TableDef| constraint.users.then(|| table.next_column_id.get());
     let columns = numbers(user(constraint.table), &constraint.columns, ",");
+    let deferral = constraint.deferral();
     let row = vec![
         ("oid", oid(constraint.oid)),
         ("conname", text(constraint.name)),
         ("connamespace", oid(schema_oid(&constraint.table.schema))),
         ("contype", text(constraint.letter())),
-        ("condeferrable", yes(false)),
-        ("condeferred", yes(false)),
+        ("condeferrable", yes(deferral != Deferral::NotDeferrable)),
+        ("condeferred", yes(deferral == Deferral::InitiallyDeferred)),
         ("convalidated", yes(constraint.ready)),
         ("conrelid", oid(table_oid(constraint.table))),
         ("contypid", oid(0)),
@@ -710,6 +711,7 @@ fn constraint(constraint: &Constraint<'_>) -> Named {
             on_delete,
             on_update,
             index,
+            ..
         } => with(
             row,
             [

@@ -7,7 +7,7 @@ use rocksdb::WriteBatch;
 use super::objects::{Switched, options, remote};
 use super::*;
 use crate::catalog::{
-    ColumnId, ColumnOrder, ForeignKeyDef, IndexDef, IndexId, ReferentialAction, TableId,
+    ColumnId, ColumnOrder, Deferral, ForeignKeyDef, IndexDef, IndexId, ReferentialAction, TableId,
 };
 use crate::check::{self, Invariant};
 use crate::cold::{self, ColdOptions, META_FILE, META_STATE};
@@ -49,6 +49,7 @@ async fn broken_into(dir: &Path, keyed: bool) -> Arc<TableDef> {
             parent_columns: vec![ColumnId::new(1)],
             on_delete: ReferentialAction::NoAction,
             on_update: ReferentialAction::NoAction,
+            deferral: Deferral::default(),
             ready: true,
         });
     }

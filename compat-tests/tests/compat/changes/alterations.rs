@@ -1,6 +1,6 @@
 //! Random changes of the tables themselves.
 
-use super::statements::Generator;
+use super::statements::{DEFERRALS, Generator};
 use super::tables::{Column, Rule, TYPES, Table, type_named};
 
 impl Generator {
@@ -67,8 +67,9 @@ impl Generator {
                 let verb = if column.not_null { "DROP" } else { "SET" };
                 format!("ALTER COLUMN {c} {verb} NOT NULL")
             }
-            14 if name == "ch" => match self.random.below(2) {
+            14 if name == "ch" => match self.random.below(3) {
                 0 => "DROP CONSTRAINT fk1".to_string(),
+                1 => format!("ALTER CONSTRAINT fk1 {}", self.random.pick(&DEFERRALS)),
                 _ => format!("ADD {}", self.reference()),
             },
             kind => return self.rule(table, &free, kind),

@@ -15,6 +15,7 @@ pub(super) struct Generator {
 }
 
 pub(super) const ACTIONS: [&str; 4] = ["CASCADE", "SET NULL", "NO ACTION", "RESTRICT"];
+pub(super) const DEFERRALS: [&str; 3] = ["NOT DEFERRABLE", "DEFERRABLE", "INITIALLY DEFERRED"];
 
 impl Generator {
     pub(super) fn new(random: Random, shared: bool) -> Generator {
@@ -86,8 +87,9 @@ impl Generator {
 
     pub(super) fn reference(&mut self) -> String {
         let (delete, update) = (self.random.pick(&ACTIONS), self.random.pick(&ACTIONS));
+        let deferral = self.random.pick(&DEFERRALS);
         format!(
-            "CONSTRAINT fk1 FOREIGN KEY (pid) REFERENCES p (id) ON DELETE {delete} ON UPDATE {update}"
+            "CONSTRAINT fk1 FOREIGN KEY (pid) REFERENCES p (id) ON DELETE {delete} ON UPDATE {update} {deferral}"
         )
     }
 

@@ -249,9 +249,7 @@ pub(super) fn column(
                 }
             }
             ColumnOption::PrimaryKey(constraint) => {
-                if constraint.characteristics.is_some() {
-                    return Err(SqlError::unsupported("a deferrable PRIMARY KEY"));
-                }
+                constraint::refuse_deferrable(constraint.characteristics.as_ref(), "PRIMARY KEY")?;
                 let constraint_name = option.name.as_ref().or(constraint.name.as_ref()).map(fold);
                 set_key(
                     &mut key,

@@ -78,6 +78,28 @@ pub(super) fn subscripted(value: Expr, subscript: Subscript) -> Expr {
     }
 }
 
+/// Tells arguments of `unnest` from others before them that are written alike, but for casts: DataFusion, which knows
+/// expressions by how they are written, takes them for one.
+pub(super) fn tell_apart(lists: &mut [Expr]) {
+    fn bare(expr: &Expr) -> &Expr {
+        match expr {
+            Expr::Nested(inner) | Expr::Cast { expr: inner, .. } => bare(inner),
+            other => other,
+        }
+    }
+    let alike = |(at, list): (usize, &Expr)| {
+        let before = lists[..at].iter();
+        before.filter(|other| bare(other) == bare(list)).count()
+    };
+    let times: Vec<usize> = lists.iter().enumerate().map(alike).collect();
+    for (list, times) in lists.iter_mut().zip(times) {
+        // No array has no elements either.
+        for _ in 0..times {
+            *list = call("pg_or_empty", vec![take(list)]);
+        }
+    }
+}
+
 /// `ARRAY(SELECT 'x' || e FROM unnest(a) AS e)`: each element with something before it, also where the array is a
 /// column of the query around it.
 pub(super) fn prefixed(function: &Function) -> Option<Expr> {
