@@ -56,6 +56,8 @@ enum Conversion {
     FromJson(ColumnType),
     /// A fraction to the nearest real, which may be out of its range.
     Narrow(ColumnType),
+    /// A float to a numeric of the digits that are certain.
+    Digits(ColumnType),
     /// An array of the one to an array of the other, element by element.
     Each(ColumnType, ColumnType),
     /// Between dates and timestamps, of which some are infinite, and to the times that they show.
@@ -137,6 +139,7 @@ fn conversion(from: ColumnType, to: ColumnType) -> Option<Conversion> {
         (from, to) if is_text(to) => Conversion::Output(from),
         (Float4 | Float8 | Numeric(_), to) if is_integer(to) => Conversion::Round(to),
         (Float8 | Numeric(_), Float4) => Conversion::Narrow(from),
+        (Float4 | Float8, Numeric(_)) => Conversion::Digits(to),
         (ColumnType::Array(a), ColumnType::Array(b)) => {
             let (a, b) = (a.into(), b.into());
             // The same texts, as elements of the other type.
@@ -317,6 +320,7 @@ impl CastFunction {
             | Conversion::Round(ty)
             | Conversion::Oid(ty)
             | Conversion::FromJson(ty)
+            | Conversion::Digits(ty)
             | Conversion::Clock(_, ty)
             | Conversion::Kept(_, ty)
             | Conversion::Bits(_, ty)
@@ -352,6 +356,7 @@ impl CastFunction {
             Conversion::Round(ty) => round(array, None, ty),
             Conversion::Oid(ty) => round(array, Some(ColumnType::Oid), ty),
             Conversion::Narrow(from) => narrow(array, from),
+            Conversion::Digits(ty) => digits(array, ty),
             Conversion::Each(from, to) => self.each(array, from, to),
             Conversion::Clock(from, to) => kept(&self.convert_clocks(array, from, to)?, to),
             Conversion::Moment(from, to) => kept(&moments(array, from, to, self.style)?, to),
@@ -615,6 +620,22 @@ fn narrow(array: &ArrayRef, from: ColumnType) -> Result<ArrayRef> {
     Ok(Arc::new(reals))
 }
 
+/// Floats as numerics.
+fn digits(array: &ArrayRef, ty: ColumnType) -> Result<ArrayRef> {
+    let mut builder = ColumnBuilder::new(ty);
+    for row in 0..array.len() {
+        let value = datum_at(array, row).unwrap_or(DatumRef::Null);
+        match text::certain_digits(value) {
+            None => builder.append(DatumRef::Null),
+            Some(digits) => {
+                let number = text::parse(ty, &digits).map_err(external)?;
+                builder.append(number.as_ref());
+            }
+        }
+    }
+    Ok(builder.finish())
+}
+
 /// Dates and timestamps as each other, as the zone's clocks show them, or as times, of which an infinite one has none.
 fn moments(array: &ArrayRef, from: ColumnType, to: ColumnType, style: Style) -> Result<ArrayRef> {
     const SECOND: i64 = 1_000_000;
@@ -686,6 +707,7 @@ impl ScalarUDFImpl for CastFunction {
             Conversion::Round(_) => "pg_round",
             Conversion::Oid(_) => "pg_from_oid",
             Conversion::Narrow(_) => "pg_narrow",
+            Conversion::Digits(_) => "pg_digits",
             Conversion::Each(..) => "pg_each",
             Conversion::FromJson(_) => "pg_from_json",
             Conversion::Clock(..) => "pg_clock",

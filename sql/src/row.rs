@@ -477,6 +477,9 @@ pub(crate) fn assign(
             _ => via_text(&value),
         };
     }
+    if let (Some(digits), ColumnType::Numeric(_)) = (text::certain_digits(value.as_ref()), to) {
+        return text::parse(to, &digits);
+    }
     let mut builder = datum::ColumnBuilder::new(from);
     if let (Datum::Numeric(_), ColumnType::Numeric(_)) = (&value, from) {
         // Results of expressions have shapes of their own: go by way of text.

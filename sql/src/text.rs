@@ -38,6 +38,21 @@ pub fn parse(ty: ColumnType, text: &str) -> Result<Datum, SqlError> {
     parse_in(ty, text, Style::default())
 }
 
+/// The digits of a float that a numeric takes of it: 15 of a double precision, 6 of a real; `None` for other values. After
+/// float8_numeric in PostgreSQL's numeric.c.
+pub(crate) fn certain_digits(value: DatumRef<'_>) -> Option<String> {
+    match value {
+        DatumRef::Float4(number) if number.is_finite() => Some(format!("{number:.5e}")),
+        DatumRef::Float8(number) if number.is_finite() => Some(format!("{number:.14e}")),
+        DatumRef::Float4(_) | DatumRef::Float8(_) => {
+            let mut written = String::new();
+            write(value, ColumnType::Float8, Style::default(), &mut written);
+            Some(written)
+        }
+        _ => None,
+    }
+}
+
 /// Reads a value of a type from its text form, as a string literal or a text parameter would be.
 pub fn parse_in(ty: ColumnType, text: &str, style: Style) -> Result<Datum, SqlError> {
     if text.as_bytes().contains(&0) {

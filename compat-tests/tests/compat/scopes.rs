@@ -103,3 +103,12 @@ fn strings_are_conditions_and_json_becomes_text() {
         "SELECT (SELECT '{\"a\":1}'::jsonb)::text || 'y', (CASE WHEN true THEN '{\"a\": 1}'::jsonb END)::text || 'z', ('{\"a\":1}'::json)::text || 'z'",
     ]);
 }
+
+#[test]
+fn floats_become_numerics_of_their_certain_digits() {
+    same(&[
+        "SELECT 1e15::float8::numeric, 1.1::real::numeric, (0.1::float8 + 0.2)::numeric, 1e-7::float8::numeric(20, 10), (-2.5)::float8::numeric(3, 0)",
+        "CREATE TABLE n (a numeric(10, 3), b numeric); INSERT INTO n SELECT x, x FROM (VALUES (1.1::real), (123456.7::real)) v (x); INSERT INTO n VALUES (1.1::float8, 0.30000000000000004::float8); SELECT * FROM n ORDER BY a, b",
+        "SELECT array[1.1::real]::numeric[], NULL::float8::numeric",
+    ]);
+}
