@@ -74,6 +74,8 @@ mod reads;
 mod real_data;
 #[path = "compat/robustness.rs"]
 mod robustness;
+#[path = "compat/roles.rs"]
+mod roles;
 #[path = "compat/sessions.rs"]
 mod sessions;
 #[path = "compat/slt.rs"]

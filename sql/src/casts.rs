@@ -207,6 +207,11 @@ pub(crate) fn rewrite(cast: Cast, schema: &DFSchema, style: Style) -> Result<Tra
     Ok(Transformed::no(Expr::Cast(cast)))
 }
 
+/// Whether a function is a cast of ours.
+pub(crate) fn is_one(function: &ScalarUDF) -> bool {
+    function.inner().downcast_ref::<CastFunction>().is_some()
+}
+
 /// A value whose type is said beside it, where Arrow's type does not tell it.
 pub(crate) fn typed(value: Expr, ty: ColumnType, style: Style) -> Expr {
     match ty.field("", true).metadata().is_empty() {

@@ -65,6 +65,7 @@ pub enum ErrorKind {
     InvalidFrameSize,
     SubstringError,
     ArraySubscriptError,
+    CannotChangeParameter,
     InvalidArgumentForLogarithm,
     InvalidArgumentForPower,
     InvalidArgumentForWidthBucket,

@@ -1,6 +1,7 @@
 //! Results: from DataFusion's batches to columns of PostgreSQL's types.
 
 mod origin;
+pub(crate) mod precision;
 
 use std::sync::Arc;
 

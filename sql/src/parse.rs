@@ -41,8 +41,8 @@ use cursor::{parse_close, parse_declare, parse_fetch};
 use listen::parse_listen;
 use subscribe::{parse_copy_subscribe, parse_subscribe};
 use tokens::{
-    join_constants, may_lock, order_sequence_options, plain_quantified, plain_switches,
-    reset_as_set, take_key_locks, take_overriding, take_trim_from,
+    check_names, join_constants, may_lock, order_sequence_options, plain_quantified,
+    plain_switches, reset_as_set, take_key_locks, take_overriding, take_trim_from,
 };
 
 /// A statement as parsed from a query string.
@@ -57,6 +57,8 @@ pub struct Parsed {
     pub(crate) overriding: Option<Overriding>,
     /// The moment in the past that its query reads.
     pub(crate) as_of: Option<AsOf>,
+    /// What the client is told of it: names that were cut to the length of one.
+    pub(crate) notices: Vec<SqlError>,
     /// The query string, and where in it the statement begins and ends, in characters from 1.
     source: Arc<str>,
     extent: RangeInclusive<usize>,
@@ -321,6 +323,7 @@ fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, S
     let end = tokens
         .last()
         .map_or(begin, |token| position(&starts, token));
+    let notices = check_names(&starts, &mut tokens)?;
     let spares_keys = take_key_locks(&mut tokens);
     let may_lock = may_lock(&tokens);
     let mut as_of = take_as_of(sql, &mut tokens)?;
@@ -426,6 +429,7 @@ fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, S
         may_lock,
         overriding,
         as_of,
+        notices,
         source: sql.clone(),
         extent: begin..=end,
     })

@@ -1,11 +1,10 @@
 //! One connection after its startup packet: log in, then message after message until the end.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
-use tidelog_sql::{ErrorKind, Login, Notice, Session, Signal, SqlError, TransactionStatus};
+use tidelog_sql::{Ends, ErrorKind, Login, Notice, Session, Signal, SqlError, TransactionStatus};
 
 use crate::interrupts::{Interrupts, Registration, Stop, admin_shutdown};
 use crate::pg::auth::authenticate;
@@ -22,7 +21,7 @@ use crate::sqlstate::sqlstate;
 pub(super) struct Opening {
     pub(super) client: Client,
     pub(super) interrupts: Interrupts,
-    pub(super) peer: SocketAddr,
+    pub(super) ends: Ends,
     pub(super) minor: u16,
     pub(super) parameters: Vec<(String, String)>,
     pub(super) registration: Registration,
@@ -51,7 +50,7 @@ pub(super) async fn run(server: Arc<PgServer>, opening: Opening) {
     let Opening {
         mut client,
         mut interrupts,
-        peer,
+        ends,
         minor,
         parameters,
         registration,
@@ -59,7 +58,7 @@ pub(super) async fn run(server: Arc<PgServer>, opening: Opening) {
     let login = log_in(
         &server,
         &mut client,
-        peer,
+        ends,
         minor,
         parameters,
         &registration,
@@ -112,7 +111,7 @@ async fn farewell(client: &mut Client, stop: Stop) {
 async fn log_in(
     server: &PgServer,
     client: &mut Client,
-    peer: SocketAddr,
+    ends: Ends,
     minor: u16,
     parameters: Vec<(String, String)>,
     registration: &Registration,
@@ -133,14 +132,14 @@ async fn log_in(
         &catalog,
         &server.mock_secret,
         &login.user,
-        peer.ip().to_canonical().is_loopback(),
+        ends.client.ip().to_canonical().is_loopback(),
     )
     .await?;
     client.set_authenticated();
-    tracing::debug!(user = login.user, database = login.database, %peer, pid = registration.pid, "connected");
+    tracing::debug!(user = login.user, database = login.database, peer = %ends.client, pid = registration.pid, "connected");
     let mut session = Session::new(server.engine.clone(), login).map_err(Stop::Fatal)?;
     let asked = interrupts.clone();
-    session.show(peer, move |signal| match signal {
+    session.show(ends, move |signal| match signal {
         Signal::Cancel => asked.cancel_statement(),
         Signal::Terminate => asked.terminate(),
     });

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tidelog_sql::{Engine, ErrorKind, SqlError};
+use tidelog_sql::{Ends, Engine, ErrorKind, SqlError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
@@ -89,6 +89,10 @@ async fn serve(mut stream: TcpStream, peer: SocketAddr, server: Arc<PgServer>) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "could not set TCP_NODELAY");
     }
+    // Of a connection that is gone there is none.
+    let Ok(local) = stream.local_addr() else {
+        return;
+    };
     let mut received = BytesMut::new();
     let startup = tokio::select! {
         startup = tokio::time::timeout(STARTUP_TIMEOUT, start(&mut stream, &mut received)) => startup,
@@ -114,7 +118,10 @@ async fn serve(mut stream: TcpStream, peer: SocketAddr, server: Arc<PgServer>) {
     let opening = Opening {
         client,
         interrupts: interrupts.clone(),
-        peer,
+        ends: Ends {
+            client: peer,
+            server: local,
+        },
         minor,
         parameters,
         registration,

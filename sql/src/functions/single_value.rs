@@ -15,7 +15,7 @@ use datafusion::logical_expr::{
 use crate::error::{ErrorKind, SqlError};
 
 /// The function's name, which no statement can write by accident.
-const SINGLE_VALUE: &str = "tidelog_single_value";
+pub(crate) const SINGLE_VALUE: &str = "tidelog_single_value";
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct SingleValue {

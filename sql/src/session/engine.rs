@@ -14,6 +14,7 @@ use crate::functions;
 use crate::locks::LockTable;
 use crate::optimize::{self, CheckedArithmetic};
 use crate::plan::{ElementTypes, SetOperations};
+use crate::text::datetime::now_micros;
 
 /// What all sessions share.
 pub struct Engine {
@@ -23,6 +24,8 @@ pub struct Engine {
     pub(super) activities: Arc<Activities>,
     pub(super) expressions: ExpressionCache,
     pub(super) transaction_bytes_max: usize,
+    /// When it was made, which the server calls its start.
+    pub(super) began_us: i64,
 }
 
 /// How an engine works.
@@ -75,7 +78,8 @@ impl Engine {
             .with_physical_optimizer_rules(optimize::physical_rules());
         let id = functions::snowflake_id(store.clone());
         let scalars = builder.scalar_functions().get_or_insert_default();
-        scalars.extend([id, functions::gen_random_uuid()]);
+        scalars.push(id);
+        scalars.extend(functions::random_uuids());
         scalars.extend(functions::syntax());
         let aggregates = builder.aggregate_functions().get_or_insert_default();
         aggregates.push(Arc::new(functions::sum()));
@@ -92,6 +96,7 @@ impl Engine {
             activities: Arc::default(),
             expressions: ExpressionCache::default(),
             transaction_bytes_max,
+            began_us: now_micros(),
         })
     }
 
