@@ -41,8 +41,9 @@ use cursor::{parse_close, parse_declare, parse_fetch};
 use listen::parse_listen;
 use subscribe::{parse_copy_subscribe, parse_subscribe};
 use tokens::{
-    check_names, join_constants, may_lock, order_sequence_options, plain_quantified,
-    plain_switches, reset_as_set, take_key_locks, take_overriding, take_trim_from,
+    check_names, join_constants, may_lock, name_all_columns, order_sequence_options,
+    plain_quantified, plain_switches, reset_as_set, take_key_locks, take_overriding,
+    take_trim_from,
 };
 
 /// A statement as parsed from a query string.
@@ -382,6 +383,7 @@ fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, S
         }
         ("COPY", ..) if word(2) != "SUBSCRIBE" => {
             plain_switches(&mut tokens);
+            name_all_columns(&mut tokens);
             parse_statement(sql, tokens).map(|s| Body::Sql(Box::new(s), None))
         }
         ("COPY", ..) => parse_copy_subscribe(sql, tokens),

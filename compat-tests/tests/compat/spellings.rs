@@ -300,6 +300,7 @@ async fn what_tools_and_frameworks_write() {
             "SELECT trim_array(ARRAY[1,2,3,4], 2) AS a, trim_array(ARRAY['x'], 1) AS b, trim_array(ARRAY['x'], 0) AS c, trim_array(NULL::int[], 1) AS d, trim_array(ARRAY[1], NULL) AS e",
             "SELECT pg_postmaster_start_time() <= now() AS a, pg_conf_load_time() IS NOT NULL AS b, inet_client_port() > 1023 AS c, inet_server_port() > 1023 AS d",
             "SELECT U&'\\0041b\\+01F600c' AS a, U&'plain' AS b",
+            "SELECT '2024-06-01 12:00 America/New_York'::timestamptz AS a, timestamptz '2024-06-01 12:00:30 AM UTC' AS b, '2024-06-01 12:00pm'::timestamp AS c",
             "SELECT inet '10.1.2.3' AS a, cidr '10.0.0.0/8' AS b, macaddr '08:00:2b:01:02:03' AS c, host(inet '10.1.2.3/8') AS d",
             "SELECT '{1,2}'::integer array AS a, '{x}'::text ARRAY AS b, ARRAY[1] AS c, CAST('{1}' AS bigint array[3]) AS d, ARRAY(SELECT 1) AS e",
         ],
@@ -312,6 +313,10 @@ async fn what_tools_and_frameworks_write() {
     for statement in [
         "SELECT trim_array(ARRAY[1,2], 3)",
         "SELECT trim_array(ARRAY[1,2], -1)",
+        "COPY (SELECT 1 AS a, 'x' AS b, NULL AS c) TO STDOUT (FORMAT csv, FORCE_QUOTE *, HEADER)",
+        "COPY (SELECT 1 AS a, 'x' AS b, NULL AS c) TO STDOUT WITH CSV FORCE QUOTE *",
+        "COPY (SELECT 1 * 2 AS a, 'x' AS b) TO STDOUT (FORMAT csv, FORCE_QUOTE (b))",
+        "COPY arr FROM STDIN (FORMAT csv, FORCE_QUOTE *)",
         "SET TIME ZONE 'Europe/Paris'; SET TIME ZONE LOCAL; SELECT current_setting('TimeZone') IN ('UTC', 'Etc/UTC', 'GMT')",
         "BEGIN; SET LOCAL TIME ZONE 'Europe/Paris'; SHOW TimeZone; COMMIT; SELECT current_setting('TimeZone') <> 'Europe/Paris'",
     ] {
