@@ -85,6 +85,35 @@ async fn rows_go_to_the_role_of_the_transaction() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_keeps_the_role_of_its_transaction() {
+    let server = Server::start();
+    let peer = server.peer();
+    peer.run(&format!(
+        "CREATE ROLE al LOGIN PASSWORD 'x'; CREATE ROLE bo LOGIN PASSWORD 'x'; {INBOX};
+         INSERT INTO inbox (_user, id) VALUES ('al', 1), ('bo', 2);"
+    ));
+    let client = peer.connect().await;
+    client
+        .batch_execute("BEGIN; SET LOCAL ROLE bo; DECLARE c CURSOR FOR SUBSCRIBE TO inbox")
+        .await
+        .unwrap();
+    // A change of the catalog has the feed looked at again.
+    peer.run(
+        "CREATE TABLE other (a int4); INSERT INTO inbox (_user, id) VALUES ('al', 3), ('bo', 4);",
+    );
+    let mut ids = Vec::new();
+    while ids.last() != Some(&4) {
+        let fetched = "FETCH ALL c WITH (timeout = '5s')";
+        let rows = client.query(fetched, &[]).await.unwrap();
+        ids.extend(
+            rows.iter()
+                .filter_map(|row| row.get::<_, Option<i32>>("id")),
+        );
+    }
+    assert_eq!(ids, [2, 4]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_role_with_rows_is_not_dropped() {
     let server = Server::start();
     let peer = server.peer();
