@@ -80,6 +80,8 @@ mod reads;
 mod real_data;
 #[path = "compat/robustness.rs"]
 mod robustness;
+#[path = "compat/roles.rs"]
+mod roles;
 #[path = "compat/scopes.rs"]
 mod scopes;
 #[path = "compat/sessions.rs"]

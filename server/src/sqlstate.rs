@@ -56,6 +56,7 @@ pub(crate) fn sqlstate(kind: ErrorKind) -> &'static str {
         ErrorKind::InvalidFrameSize => "22013",
         ErrorKind::SubstringError => "22011",
         ErrorKind::ArraySubscriptError => "2202E",
+        ErrorKind::CannotChangeParameter => "55P02",
         ErrorKind::InvalidArgumentForLogarithm => "2201E",
         ErrorKind::InvalidArgumentForPower => "2201F",
         ErrorKind::InvalidArgumentForWidthBucket => "2201G",

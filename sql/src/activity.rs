@@ -36,10 +36,19 @@ pub enum Signal {
 #[derive(Default)]
 pub(crate) struct Activities(Mutex<BTreeMap<i32, Arc<Activity>>>);
 
+/// Between which addresses a session's connection is.
+#[derive(Clone, Copy, Debug)]
+pub struct Ends {
+    /// The client's.
+    pub client: SocketAddr,
+    /// The server's.
+    pub server: SocketAddr,
+}
+
 /// A session that is shown.
 pub(crate) struct Activity {
     pub(crate) login: Arc<Login>,
-    pub(crate) client: SocketAddr,
+    pub(crate) ends: Ends,
     pub(crate) began_us: i64,
     signal: Box<dyn Fn(Signal) + Send + Sync>,
     pub(crate) now: Mutex<Now>,
@@ -77,6 +86,11 @@ impl Activities {
 }
 
 impl Shown {
+    /// Between which addresses its connection is.
+    pub(crate) fn ends(&self) -> &Ends {
+        &self.activity.ends
+    }
+
     /// A statement of a query string begins.
     pub(crate) fn begins(&self, query: &Arc<str>, application: &str, transaction_us: i64) {
         let at = now_micros();
@@ -107,12 +121,12 @@ impl Shown {
 
 impl Session {
     /// Shows the session in `pg_stat_activity` as long as it lives. `signal` is called when another one asks something of it.
-    pub fn show(&mut self, client: SocketAddr, signal: impl Fn(Signal) + Send + Sync + 'static) {
+    pub fn show(&mut self, ends: Ends, signal: impl Fn(Signal) + Send + Sync + 'static) {
         let at = now_micros();
         let login = self.login();
         let activity = Arc::new(Activity {
             login: login.clone(),
-            client,
+            ends,
             began_us: at,
             signal: Box::new(signal),
             now: Mutex::new(Now {

@@ -76,14 +76,7 @@ impl Session {
         writes: &[Write],
         left: &mut VecDeque<Departure>,
     ) -> Result<(), SqlError> {
-        if !table.checks.is_empty() {
-            let mut turns = Turns::default();
-            for writes in writes.chunks(TURN_ROWS) {
-                turns.worked(writes.len()).await;
-                let rows = writes.iter().filter_map(|write| write.new.as_ref());
-                self.check_rows(table, &rows.cloned().collect::<Vec<_>>())?;
-            }
-        }
+        self.check_new_rows(table, writes).await?;
         self.write(table, writes).await?;
         let checked = self.check_parents(table, writes).await;
         self.keys_first(table, writes, checked)?;
@@ -104,6 +97,24 @@ impl Session {
             self.check_keys(table, writes)?;
         }
         checked
+    }
+
+    /// 23514 when a row that is written does not obey a check.
+    pub(crate) async fn check_new_rows(
+        &self,
+        table: &Arc<TableDef>,
+        writes: &[Write],
+    ) -> Result<(), SqlError> {
+        if table.checks.is_empty() {
+            return Ok(());
+        }
+        let mut turns = Turns::default();
+        for writes in writes.chunks(TURN_ROWS) {
+            turns.worked(writes.len()).await;
+            let rows = writes.iter().filter_map(|write| write.new.as_ref());
+            self.check_rows(table, &rows.cloned().collect::<Vec<_>>())?;
+        }
+        Ok(())
     }
 
     /// 23505 for a key that exists, where that would be found with the commit only.

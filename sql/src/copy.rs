@@ -33,6 +33,9 @@ pub struct CopyFormat {
     quoted: Vec<bool>,
 }
 
+/// What stands for all columns where an option names some.
+const ALL_COLUMNS: &str = "*";
+
 /// Options as they are given, before defaults and checks.
 #[derive(Default)]
 struct Given {
@@ -107,16 +110,18 @@ impl CopyFormat {
             if !names.is_empty() && direction != to {
                 return Err(unsupported(message));
             }
-            if let Some(name) = names.iter().find(|name| !columns.contains(name)) {
+            let mut named = names.iter().filter(|name| *name != ALL_COLUMNS);
+            if let Some(name) = named.find(|name| !columns.contains(name)) {
                 return Err(SqlError::new(
                     ErrorKind::UndefinedColumn,
                     format!("{option} column \"{name}\" not referenced by COPY"),
                 ));
             }
         }
+        let all = self.force_quote.iter().any(|name| name == ALL_COLUMNS);
         self.quoted = columns
             .iter()
-            .map(|column| self.force_quote.contains(column))
+            .map(|column| all || self.force_quote.contains(column))
             .collect();
         Ok(self)
     }

@@ -12,7 +12,7 @@ pub(crate) mod materialized;
 mod names;
 mod owner;
 pub(crate) mod parents;
-mod role;
+pub(crate) mod role;
 pub(crate) mod sequence;
 pub(crate) mod table;
 pub(crate) mod temp;

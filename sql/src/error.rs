@@ -66,6 +66,7 @@ pub enum ErrorKind {
     InvalidFrameSize,
     SubstringError,
     ArraySubscriptError,
+    CannotChangeParameter,
     InvalidArgumentForLogarithm,
     InvalidArgumentForPower,
     InvalidArgumentForWidthBucket,

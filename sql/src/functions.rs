@@ -11,6 +11,7 @@ mod encoding;
 pub(crate) mod enums;
 pub(crate) mod exact;
 mod format;
+mod hash;
 mod identifiers;
 pub(crate) mod json;
 mod math;
@@ -70,6 +71,7 @@ const FAMILIES: &[&[call::Function]] = &[
     dates::FUNCTIONS,
     encoding::FUNCTIONS,
     format::FUNCTIONS,
+    hash::FUNCTIONS,
     identifiers::FUNCTIONS,
     math::FUNCTIONS,
     math::TRIGONOMETRY,
@@ -228,21 +230,24 @@ impl ScalarUDFImpl for SnowflakeId {
     }
 }
 
-/// `gen_random_uuid()`: a new random UUID (version 4) for every row.
+/// `gen_random_uuid()` and what the extension uuid-ossp calls it: a new random UUID (version 4) for every row.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct GenRandomUuid {
+    name: &'static str,
     signature: Signature,
 }
 
-/// The function `gen_random_uuid()`.
-pub(crate) fn gen_random_uuid() -> Arc<ScalarUDF> {
-    let signature = Signature::nullary(Volatility::Volatile);
-    Arc::new(ScalarUDF::from(GenRandomUuid { signature }))
+/// The functions that give random UUIDs.
+pub(crate) fn random_uuids() -> [Arc<ScalarUDF>; 2] {
+    ["gen_random_uuid", "uuid_generate_v4"].map(|name| {
+        let signature = Signature::nullary(Volatility::Volatile);
+        Arc::new(ScalarUDF::from(GenRandomUuid { name, signature }))
+    })
 }
 
 impl ScalarUDFImpl for GenRandomUuid {
     fn name(&self) -> &str {
-        "gen_random_uuid"
+        self.name
     }
 
     fn schema_name(&self, _: &[datafusion::logical_expr::Expr]) -> Result<String> {

@@ -47,7 +47,7 @@ mod turns;
 pub mod types;
 mod upsert;
 
-pub use activity::Signal;
+pub use activity::{Ends, Signal};
 pub use error::{ErrorKind, SqlError};
 pub use output::{OutputColumn, RowStream, row_tag};
 pub use parse::Parsed;

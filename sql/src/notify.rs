@@ -241,6 +241,8 @@ impl Session {
     /// The table that a channel is named after, as this session sees it.
     fn listen_table(&self, channel: &str, catalog: &Catalog) -> Option<ListenTable> {
         let (schema, name) = channel.split_once('.')?;
+        let path = self.search_path();
+        let schema = ddl::temp::resolved(&path, schema)?;
         let table = catalog.table(schema, name)?;
         Some(ListenTable {
             scope: FeedScope {

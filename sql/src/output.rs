@@ -2,6 +2,7 @@
 
 mod modifier;
 mod origin;
+pub(crate) mod precision;
 
 use std::sync::Arc;
 

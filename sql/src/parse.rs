@@ -42,8 +42,9 @@ use cursor::{parse_close, parse_declare, parse_fetch};
 use listen::parse_listen;
 use subscribe::{parse_copy_subscribe, parse_subscribe};
 use tokens::{
-    join_constants, may_lock, order_sequence_options, plain_quantified, plain_switches,
-    reset_as_set, take_key_locks, take_overriding, take_trim_from,
+    check_names, join_constants, may_lock, name_all_columns, order_sequence_options,
+    plain_quantified, plain_switches, reset_as_set, take_key_locks, take_overriding,
+    take_trim_from,
 };
 
 /// A statement as parsed from a query string.
@@ -58,8 +59,8 @@ pub struct Parsed {
     pub(crate) overriding: Option<Overriding>,
     /// The moment in the past that its query reads.
     pub(crate) as_of: Option<AsOf>,
-    /// What its sender is warned of.
-    pub(crate) warnings: Vec<SqlError>,
+    /// What the client is told of it, with the severities: names and precisions that were cut.
+    pub(crate) notices: Vec<(&'static str, SqlError)>,
     /// The query string, and where in it the statement begins and ends, in characters from 1.
     source: Arc<str>,
     extent: RangeInclusive<usize>,
@@ -328,6 +329,10 @@ fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, S
         .last()
         .map_or(begin, |token| position(&starts, token));
     let warnings = digits::check(&starts, &tokens)?;
+    let warnings = warnings.into_iter().map(|warning| ("WARNING", warning));
+    let cut = check_names(&starts, &mut tokens)?;
+    let notices = cut.into_iter().map(|notice| ("NOTICE", notice));
+    let notices = notices.chain(warnings).collect();
     let spares_keys = take_key_locks(&mut tokens);
     let may_lock = may_lock(&tokens);
     let mut as_of = take_as_of(sql, &mut tokens)?;
@@ -386,6 +391,7 @@ fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, S
         }
         ("COPY", ..) if word(2) != "SUBSCRIBE" => {
             plain_switches(&mut tokens);
+            name_all_columns(&mut tokens);
             parse_statement(sql, tokens).map(|s| Body::Sql(Box::new(s), None))
         }
         ("COPY", ..) => parse_copy_subscribe(sql, tokens),
@@ -433,7 +439,7 @@ fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, S
         may_lock,
         overriding,
         as_of,
-        warnings,
+        notices,
         source: sql.clone(),
         extent: begin..=end,
     })

@@ -238,7 +238,11 @@ impl ContextProvider for Planner<'_> {
             && let Some(relation) = system::relation(name.schema(), name.table())
         {
             return Ok(provider_as_source(match name.table() {
-                "pg_settings" => relation.of_settings((self.settings)())?,
+                "pg_settings" => {
+                    let mut settings = (self.settings)();
+                    settings.retain(|(name, _)| !crate::settings::is_hidden(name));
+                    relation.of_settings(settings)?
+                }
                 "pg_cursors" => relation.of_cursors((self.cursors)())?,
                 "pg_stat_activity" => {
                     let superuser = self.is_superuser();
@@ -259,7 +263,8 @@ impl ContextProvider for Planner<'_> {
             return Ok(provider_as_source(Arc::new(source)));
         }
         let sequence = match name.schema() {
-            Some(schema) => self.catalog.sequence(schema, name.table()),
+            Some(schema) => ddl::temp::resolved(self.search_path, schema)
+                .and_then(|schema| self.catalog.sequence(schema, name.table())),
             None => (self.search_path.iter())
                 .find_map(|schema| self.catalog.sequence(schema, name.table())),
         };

@@ -392,7 +392,7 @@ impl TableProvider for Relation {
             reads.lock().insert((self.table.id, partitions.clone()));
         }
         let past = scope.snapshot.is_past();
-        if past {
+        if scope.snapshot.is_as_of() {
             let (scope, table) = (scope.clone(), self.table.clone());
             let checked =
                 tokio::task::spawn_blocking(move || check_history(&scope.snapshot, &table));

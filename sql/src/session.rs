@@ -97,7 +97,6 @@ pub struct Session {
     engine: Arc<Engine>,
     login: Arc<Login>,
     database: Arc<str>,
-    role: String,
     settings: Settings,
     notices: Vec<Notice>,
     work: Work,
@@ -134,7 +133,6 @@ pub struct Session {
 pub(crate) struct SessionSeed {
     engine: Arc<Engine>,
     login: Arc<Login>,
-    role: Box<str>,
     settings: Settings,
     temporary: Temporary,
     /// What the session reads from holds up an erasure as if the one that it comes from read it.
@@ -149,8 +147,7 @@ impl SessionSeed {
 
     pub(crate) fn grow(&self) -> Session {
         let (engine, login) = (self.engine.clone(), self.login.clone());
-        let mut session =
-            Session::with(engine, login, self.role.to_string(), self.settings.clone());
+        let mut session = Session::with(engine, login, self.settings.clone());
         session.temporary = self.temporary.clone();
         session.work.snapshots = self.snapshots.clone();
         session
@@ -160,11 +157,9 @@ impl SessionSeed {
 impl Session {
     /// A session for a role that exists and may log in. Settings that cannot be taken become notices.
     pub fn new(engine: Arc<Engine>, login: Login) -> Result<Session, SqlError> {
-        let role = login.user.clone();
-        let mut session = Session::with(engine, Arc::new(login), role, Settings::default());
-        for (name, mut value) in session.login.settings.clone() {
-            session.cut_name(&name, &mut value);
-            if let Err(error) = session.settings.set(&name, Some(&value)) {
+        let mut session = Session::with(engine, Arc::new(login), Settings::default());
+        for (name, value) in session.login.settings.clone() {
+            if let Err(error) = session.assign(&name, Some(&value), false) {
                 session.notices.push(Notice::Message {
                     severity: "WARNING",
                     error,
@@ -172,6 +167,9 @@ impl Session {
             }
         }
         session.settings.keep_as_startup();
+        // All settings are told at the start.
+        let is_message = |notice: &Notice| matches!(notice, Notice::Message { .. });
+        session.notices.retain(is_message);
         Ok(session)
     }
 
@@ -180,14 +178,13 @@ impl Session {
         SessionSeed {
             engine: self.engine.clone(),
             login: self.login.clone(),
-            role: self.role.as_str().into(),
-            settings: self.settings.clone(),
+            settings: self.settings.lasting(),
             temporary: self.temporary.clone(),
             snapshots: self.work.snapshots.clone(),
         }
     }
 
-    fn with(engine: Arc<Engine>, login: Arc<Login>, role: String, settings: Settings) -> Session {
+    fn with(engine: Arc<Engine>, login: Arc<Login>, settings: Settings) -> Session {
         let outbox = Arc::new(Outbox::default());
         let group = engine.locks.group();
         Session {
@@ -199,7 +196,6 @@ impl Session {
             outbox,
             engine,
             login,
-            role,
             settings,
             notices: Vec::new(),
             listening: BTreeSet::new(),
@@ -218,7 +214,7 @@ impl Session {
 
     /// The role that statements run as.
     pub(crate) fn role(&self) -> &str {
-        &self.role
+        self.settings.role().unwrap_or(&self.login.user)
     }
 
     /// The role that logged in.
@@ -277,11 +273,9 @@ impl Session {
         types: &[Option<ColumnType>],
     ) -> Result<Prepared, SqlError> {
         self.undone().await;
-        let warnings = statement.warnings.iter().cloned();
-        self.notices.extend(warnings.map(|error| Notice::Message {
-            severity: "WARNING",
-            error,
-        }));
+        for (severity, notice) in &statement.notices {
+            self.notice(severity, notice.clone());
+        }
         let result = self.prepare_inner(statement, types);
         if result.is_err() {
             self.fail();
@@ -721,26 +715,28 @@ impl Session {
     pub(crate) fn access(&self, catalog: &Catalog) -> Access {
         let all = catalog
             .roles
-            .get(&self.role)
+            .get(self.role())
             .is_some_and(|role| role.superuser || role.bypass_rls);
         Access {
-            role: self.role.clone(),
+            role: self.role().to_string(),
             all,
         }
     }
 
     pub(crate) fn search_path(&self) -> Vec<String> {
-        let path = self.settings.search_path(&self.role);
-        match &self.temporary {
-            Temporary::Made(schema) => [vec![schema.clone()], path].concat(),
-            _ => path,
+        let mut path = self.settings.search_path(self.role());
+        // Nobody finds what is temporary in another session.
+        path.retain(|schema| !crate::ddl::temp::is_temporary(schema));
+        if let Temporary::Made(own) = &self.temporary {
+            path.insert(0, own.clone());
         }
+        path
     }
 
     fn is_superuser(&self) -> bool {
         self.catalog()
             .roles
-            .get(&self.role)
+            .get(self.role())
             .is_some_and(|role| role.superuser)
     }
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use crate::ddl::truncate_name;
 use crate::error::{ErrorKind, SqlError};
+use crate::parse::identifier;
 use crate::session::Isolation;
 use crate::text::{IntervalStyle, Zone};
 
@@ -93,6 +95,19 @@ const KNOWN: &[(&str, &str, bool)] = &[
     ("xmloption", "content", false),
 ];
 
+/// Of which roles there are: SHOW ALL leaves them out, RESET ALL as they are. Only `role` can be set.
+const OF_ROLES: &[(&str, &str, bool)] = &[
+    ("is_superuser", "off", false),
+    ("role", NO_ROLE, false),
+    ("session_authorization", "", false),
+];
+
+/// The role is the one that logged in.
+pub(crate) const NO_ROLE: &str = "none";
+
+/// Settings whose value is a list; the elements of `search_path` are names.
+const LISTS: &[&str] = &["search_path", "DateStyle", "temp_tablespaces"];
+
 /// PostgreSQL's version whose behaviour is followed, then ours.
 pub(crate) const SERVER_VERSION: &str = concat!("15.0 (Tidelog ", env!("CARGO_PKG_VERSION"), ")");
 
@@ -162,6 +177,25 @@ impl Settings {
         self.startup = std::mem::replace(&mut self.changed, NOTHING.clone());
     }
 
+    /// The role that statements run as, if it is not the one that logged in.
+    pub(crate) fn role(&self) -> Option<&str> {
+        self.value("role").filter(|role| *role != NO_ROLE)
+    }
+
+    /// What is set now as what lasts, also what was set for the transaction only.
+    pub(crate) fn lasting(&self) -> Settings {
+        let mut changed = self.changed.clone();
+        if !self.local.is_empty() {
+            Arc::make_mut(&mut changed).extend(self.local.clone());
+        }
+        Settings {
+            startup: self.startup.clone(),
+            changed,
+            local: Values::new(),
+            before: None,
+        }
+    }
+
     /// Sets a setting until the transaction ends; `None` is its default. Gives the canonical name when clients are
     /// to be told.
     pub(crate) fn set_local(
@@ -195,9 +229,15 @@ impl Settings {
             return Vec::new();
         }
         let told = self.reported();
-        self.local.clear();
+        let local = std::mem::take(&mut self.local);
         if let (Some(before), false) = (before, committed) {
             self.changed = before;
+        }
+        // A setting that users made up is there from then on, without a value.
+        for name in local.into_keys().filter(|name| name.contains('.')) {
+            if self.value(&name).is_none() {
+                Arc::make_mut(&mut self.changed).insert(name, String::new());
+            }
         }
         self.changed_since(told)
     }
@@ -304,10 +344,11 @@ impl Settings {
         Ok(reported.then_some(name))
     }
 
-    /// Every setting back to its default.
+    /// Every setting back to its default, but for the role.
     pub(crate) fn reset_all(&mut self) {
-        self.changed = Arc::default();
-        self.local.clear();
+        let is_role = |name: &String, _: &mut String| name == "role";
+        Arc::make_mut(&mut self.changed).retain(is_role);
+        self.local.retain(is_role);
     }
 
     /// The settings that clients are told, with their values.
@@ -328,18 +369,13 @@ impl Settings {
     /// The schemas that unqualified names are looked up in.
     pub(crate) fn search_path(&self, role: &str) -> Vec<String> {
         let value = self.value("search_path").unwrap_or("\"$user\", public");
-        value
-            .split(',')
-            .map(|part| part.trim().trim_matches('"'))
-            .filter(|part| !part.is_empty())
-            .map(|part| {
-                if part == "$user" {
-                    role.to_string()
-                } else {
-                    part.to_string()
-                }
-            })
-            .collect()
+        let names = names(value).unwrap_or_default().into_iter();
+        let names = names.filter(|name| !name.is_empty());
+        let of_role = |name: String| match name.as_str() {
+            "$user" => role.to_string(),
+            _ => name,
+        };
+        names.map(of_role).collect()
     }
 }
 
@@ -347,8 +383,14 @@ impl Settings {
 pub(crate) fn defaults() -> impl Iterator<Item = (&'static str, &'static str)> {
     // Limits that drivers ask for; they cannot be set.
     let limits = [("max_index_keys", "32"), ("max_connections", "1000")];
-    let known = KNOWN.iter().map(|(name, default, _)| (*name, *default));
+    let known = KNOWN.iter().chain(OF_ROLES);
+    let known = known.map(|(name, default, _)| (*name, *default));
     known.chain(limits)
+}
+
+/// Whether SHOW ALL and pg_settings leave a setting out.
+pub(crate) fn is_hidden(name: &str) -> bool {
+    OF_ROLES.iter().any(|(hidden, _, _)| *hidden == name)
 }
 
 /// The severities of messages, the least severe first.
@@ -381,8 +423,7 @@ fn known(name: &str) -> Result<(&'static str, &'static str, bool), SqlError> {
     } else {
         name
     };
-    KNOWN
-        .iter()
+    (KNOWN.iter().chain(OF_ROLES))
         .find(|(known, _, _)| known.eq_ignore_ascii_case(name))
         .copied()
         .ok_or_else(|| {
@@ -391,6 +432,72 @@ fn known(name: &str) -> Result<(&'static str, &'static str, bool), SqlError> {
                 format!("unrecognized configuration parameter \"{name}\""),
             )
         })
+}
+
+/// The value of a setting that SET gives one or more of.
+pub(crate) fn joined(name: &str, values: Vec<String>) -> Result<String, SqlError> {
+    let is_list = LISTS.iter().any(|list| list.eq_ignore_ascii_case(name));
+    if values.len() > 1 && !is_list {
+        let message = format!("SET {name} takes only one argument");
+        return Err(SqlError::new(ErrorKind::InvalidParameterValue, message));
+    }
+    let values: Vec<_> = match name.eq_ignore_ascii_case("search_path") {
+        true => values.iter().map(|name| identifier(name)).collect(),
+        false => values,
+    };
+    Ok(values.join(", "))
+}
+
+/// The names of a list of them, folded where they are not quoted; `None` when it is no such list. After
+/// SplitIdentifierString in PostgreSQL's varlena.c.
+fn names(list: &str) -> Option<Vec<String>> {
+    let mut rest = list.trim_matches(is_space);
+    let mut names = Vec::new();
+    while !rest.is_empty() {
+        let (mut name, behind) = match rest.strip_prefix('"') {
+            Some(quoted) => {
+                let (name, length) = unquoted(quoted)?;
+                (name, &quoted[length..])
+            }
+            None => {
+                let ends = |c: char| c == ',' || is_space(c);
+                let (name, behind) = rest.split_at(rest.find(ends).unwrap_or(rest.len()));
+                if name.is_empty() {
+                    return None;
+                }
+                (name.to_lowercase(), behind)
+            }
+        };
+        truncate_name(&mut name);
+        names.push(name);
+        let behind = behind.trim_start_matches(is_space);
+        rest = match behind.strip_prefix(',') {
+            // Another name must follow.
+            Some(next) => {
+                Some(next.trim_start_matches(is_space)).filter(|next| !next.is_empty())?
+            }
+            None if behind.is_empty() => behind,
+            None => return None,
+        };
+    }
+    Some(names)
+}
+
+fn is_space(c: char) -> bool {
+    matches!(c, ' ' | '\t'..='\r')
+}
+
+/// What stands before the closing quote, where two are one of the name's own, and how many bytes it takes up with that.
+fn unquoted(text: &str) -> Option<(String, usize)> {
+    let mut name = String::new();
+    let mut rest = text.char_indices().peekable();
+    while let Some((at, c)) = rest.next() {
+        match c {
+            '"' if rest.next_if(|(_, next)| *next == '"').is_none() => return Some((name, at + 1)),
+            other => name.push(other),
+        }
+    }
+    None
 }
 
 /// Settings whose other values would change results that are not implemented are refused, never ignored.
@@ -406,7 +513,9 @@ fn checked(name: &'static str, default: &str, value: &str) -> Result<String, Sql
             .any(|known| known.eq_ignore_ascii_case(value.trim()))
     };
     match name {
-        "server_version"
+        "session_authorization" => refuse(),
+        "is_superuser"
+        | "server_version"
         | "server_version_num"
         | "server_encoding"
         | "integer_datetimes"
@@ -421,7 +530,7 @@ fn checked(name: &'static str, default: &str, value: &str) -> Result<String, Sql
         | "ssl" => {
             let message = format!("parameter \"{name}\" cannot be changed");
             Err(SqlError::new(
-                ErrorKind::ObjectNotInPrerequisiteState,
+                ErrorKind::CannotChangeParameter,
                 message,
             ))
         }
@@ -433,6 +542,9 @@ fn checked(name: &'static str, default: &str, value: &str) -> Result<String, Sql
             Some(zone) => Ok(zone.name()),
             None => Err(invalid_value(name, value)),
         },
+        "search_path" if names(value).is_none() => {
+            Err(invalid_value(name, value).detail("List syntax is invalid."))
+        }
         "client_encoding" if one_of(&["UTF8", "UTF-8", "unicode"]) => Ok("UTF8".to_string()),
         "DateStyle" if value.to_ascii_uppercase().starts_with("ISO") => Ok("ISO, MDY".to_string()),
         "standard_conforming_strings" if one_of(&["on", "true", "1", "yes"]) => {

@@ -175,7 +175,7 @@ impl ShortRead {
         };
         let fills = (scope.transaction.read()).fills(self.table.id, self.table.primary_key_id);
         // Keys tell of the present only.
-        if fills || scope.snapshot.is_past() {
+        if fills || scope.snapshot.is_as_of() {
             return Ok(None);
         }
         if let Some(reads) = &scope.reads {

@@ -276,7 +276,7 @@ impl TableProvider for SystemRelation {
                 "a scan was planned without the scope of a statement".to_string(),
             )
         })?;
-        if scope.snapshot.is_past() {
+        if scope.snapshot.is_as_of() {
             let error = SqlError::unsupported("AS OF for a system relation");
             return Err(DataFusionError::External(Box::new(error)));
         }

@@ -24,7 +24,7 @@ use crate::output;
 use crate::parse::{self, parse_query, quoted};
 use crate::provider::{Scope, blocking};
 use crate::returning::{self, ORDINAL, Returned};
-use crate::row::{Write, assign, cell, check_given};
+use crate::row::{Write, cell, check_given};
 use crate::session::Session;
 
 /// What an ON CONFLICT clause asks for.
@@ -153,6 +153,8 @@ impl Session {
         self.generate(table, rows.iter_mut().map(|(_, row)| row))
             .await?;
         let inserts: Vec<Write> = rows.into_iter().map(Write::insert).collect();
+        // Also a row that is left out for its key must obey them.
+        self.check_new_rows(table, &inserts).await?;
         if table.unique_keys().next().is_none() {
             self.insert_generated(table, &inserts).await?;
             return Ok(inserts);
@@ -340,10 +342,7 @@ impl Session {
         let Some(sql) = &column.default else {
             return Ok(Datum::Null);
         };
-        let (value, ty) = self
-            .evaluate(&parse::parse_expression(sql)?, &[], &[])
-            .await?;
-        assign(value, ty, column.ty, &column.name, self.style())
+        (self.evaluate_as(&parse::parse_expression(sql)?, column.ty)).await
     }
 
     /// `SELECT ordinal, values… FROM table JOIN excluded … WHERE …`.

@@ -336,6 +336,7 @@ pub(crate) fn start(shared: Arc<Shared>) -> Result<(CommitQueue, JoinHandle<()>)
         states: HashMap::new(),
         last_commits: HashMap::new(),
         erased: HashMap::new(),
+        dropped_roles: HashMap::new(),
         recent: Recent::default(),
         failed: None,
         stopped: Vec::new(),
@@ -358,8 +359,9 @@ struct Committer {
     states: HashMap<(TableId, Partition), PartitionState>,
     /// The newest commit to each table since the store was opened; no transaction is older than that.
     last_commits: HashMap<TableId, Seq>,
-    /// The users who were erased since the store was opened, and when.
+    /// The users who were erased since the store was opened, and the roles that were dropped; and when.
     erased: HashMap<Partition, Seq>,
+    dropped_roles: HashMap<Partition, Seq>,
     recent: Recent,
     /// Why a write failed: what the disk holds is not known any more.
     failed: Option<String>,

@@ -15,7 +15,7 @@ use rocksdb::WriteBatch;
 use tokio::sync::oneshot;
 
 use crate::catalog::{TableDef, TableId, TableKind};
-use crate::cold::{self, META_ERASURE, META_FILE, META_GARBAGE, META_STATE};
+use crate::cold::{self, META_ERASURE, META_FILE, META_GARBAGE, META_STATE, PartitionState};
 use crate::commit::Request;
 use crate::commit::ddl;
 use crate::error::StorageError;
@@ -83,9 +83,42 @@ impl Store {
             .map_err(|error| StorageError::Io(std::io::Error::other(error)))?
     }
 
+    /// The USER tables in which a user has rows, live ones or such as are kept of the past.
+    pub fn tables_of_user(&self, user: &str) -> Result<Vec<Arc<TableDef>>, StorageError> {
+        self.shared().view().tables_of(&Partition::user(user))
+    }
+
     /// Up to which Seq readers must let go of their snapshots: rows that these could still show are being erased.
     pub fn evictions(&self) -> tokio::sync::watch::Receiver<Seq> {
         self.shared().garbage.evicted()
+    }
+}
+
+impl View {
+    /// The USER tables in which a user has rows, live ones or such as are kept of the past, in either tier; in the order
+    /// of their ids.
+    pub(crate) fn tables_of(
+        &self,
+        partition: &Partition,
+    ) -> Result<Vec<Arc<TableDef>>, StorageError> {
+        let users = (self.tables.values()).filter(|table| table.kind == TableKind::User);
+        let mut found = Vec::new();
+        for table in users {
+            let stored = self
+                .hot
+                .get(Family::Meta, &cold::state_key(table.id, partition))?;
+            let state = PartitionState::stored(stored)?;
+            let from = cold::meta_key(META_FILE, &scope_key(table.id, partition));
+            let files = self
+                .hot
+                .iterate(Family::Meta, &from, scope_end(from.clone()));
+            if state.trimmed < state.last_seq || files.item().is_some() {
+                found.push(table.clone());
+            }
+            files.status()?;
+        }
+        found.sort_by_key(|table| table.id);
+        Ok(found)
     }
 }
 

@@ -93,6 +93,8 @@ pub struct Snapshot {
     seq: Seq,
     /// The catalog of a transaction that has changed it, instead of the view's.
     catalog: Option<Arc<Catalog>>,
+    /// Whether a Seq was asked for, be it the newest.
+    is_as_of: bool,
 }
 
 impl Snapshot {
@@ -103,6 +105,7 @@ impl Snapshot {
             view,
             taken_ms,
             catalog: None,
+            is_as_of: false,
         }
     }
 
@@ -113,6 +116,7 @@ impl Snapshot {
             taken_ms: self.taken_ms,
             seq: self.seq,
             catalog: Some(catalog),
+            is_as_of: self.is_as_of,
         }
     }
 

@@ -382,6 +382,12 @@ impl Transaction {
         }
     }
 
+    /// The tables in which it changes rows of a user.
+    pub fn tables_of_user(&self, user: &str) -> Vec<Arc<TableDef>> {
+        let ops = (self.ops.iter()).filter(|op| op.partition.as_str() == user);
+        ops.map(|op| op.table.clone()).collect()
+    }
+
     pub(crate) fn ops(&self) -> &[Op] {
         &self.ops
     }

@@ -327,3 +327,31 @@ async fn notices_have_their_codes() {
     let pg = pair.pg.peer().notices(script).await;
     assert_eq!(tide, pg);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_computed_is_a_plain_numeric() {
+    crate::constraints::play(
+        "CREATE TABLE t (k int, a numeric(12,2), b numeric(12,2), c numeric(10,4));
+         INSERT INTO t VALUES (1, 10.25, 2.25, 1.0625), (1, 3.75, NULL, 0.0625);
+         CREATE TABLE s AS SELECT sum(a) AS x, max(a) AS m, min(c) AS n FROM t;
+         CREATE TABLE e AS SELECT a, a + b AS plus, a * b AS times, -a AS minus, abs(a) AS abs, round(a, 1) AS round, coalesce(a, 0) AS zero, coalesce(a, b) AS alike, coalesce(a, c) AS unlike,
+             greatest(a, b) AS most, least(a, c) AS least, CASE WHEN k = 1 THEN a ELSE b END AS any_of, CASE WHEN k = 1 THEN a ELSE c END AS either, CASE WHEN k = 1 THEN a END AS one,
+             a::numeric(8,1) AS narrow, a::numeric AS plain, (SELECT max(b) FROM t) AS within, (SELECT b FROM t WHERE b > 0) AS one_of, 1.5 AS literal, sum(a) OVER () AS windowed FROM t;
+         CREATE TABLE u AS SELECT a FROM t UNION ALL SELECT b FROM t;
+         CREATE TABLE w AS SELECT a FROM t UNION ALL SELECT c FROM t;
+         CREATE TABLE d AS WITH q AS (SELECT a, a + 1 AS n FROM t) SELECT q.a, q.n, t.c FROM q LEFT JOIN t ON true GROUP BY 1, 2, 3;
+         CREATE VIEW v AS SELECT a, b * 2 AS twice, c FROM t;
+         CREATE TABLE f AS SELECT * FROM v;
+         CREATE MATERIALIZED VIEW m AS SELECT a, avg(b) AS avg FROM t GROUP BY a;
+         SELECT a, b INTO i FROM t;
+         SELECT attrelid::regclass::text AS t, attname, format_type(atttypid, atttypmod) AS of FROM pg_attribute
+             WHERE attrelid::regclass::text IN ('s', 'e', 'u', 'w', 'd', 'v', 'f', 'm', 'i') AND attnum > 0 ORDER BY 1, attnum;
+         INSERT INTO s VALUES (1.23456, 1e30, 0.125);
+         SELECT * FROM s WHERE x < 2;
+         SELECT times, minus, any_of, most FROM e WHERE a = 10.25;
+         ALTER TABLE t ADD COLUMN later int;
+         REFRESH MATERIALIZED VIEW m;
+         SELECT count(*) FROM m",
+    )
+    .await;
+}

@@ -9,6 +9,8 @@ async fn citext_and_hstore_are_kept_and_compared() {
     play(
         "CREATE EXTENSION IF NOT EXISTS hstore;
          CREATE EXTENSION IF NOT EXISTS citext;
+         CREATE EXTENSION IF NOT EXISTS pgcrypto;
+         CREATE EXTENSION IF NOT EXISTS \"uuid-ossp\";
          CREATE EXTENSION citext;
          DROP EXTENSION IF EXISTS nothing;
          DROP EXTENSION nothing;

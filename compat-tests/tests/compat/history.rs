@@ -201,6 +201,16 @@ async fn outside_of_what_is_kept_the_past_is_refused() {
 
     for (sql, code) in [
         (format!("SELECT * FROM s AS OF SEQ {second}"), "0A000"),
+        // The newest Seq is no way around.
+        ("SELECT * FROM s AS OF TIMESTAMP now()".to_string(), "0A000"),
+        (
+            "SELECT count(*) FROM s AS OF TIMESTAMP now()".to_string(),
+            "0A000",
+        ),
+        (
+            "SELECT * FROM pg_class AS OF TIMESTAMP now()".to_string(),
+            "0A000",
+        ),
         (
             format!("SELECT * FROM pg_class AS OF SEQ {second}"),
             "0A000",

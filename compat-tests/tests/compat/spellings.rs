@@ -5,6 +5,7 @@ use tokio_postgres::Statement;
 
 use crate::constraints::play;
 use crate::pair::Pair;
+use crate::type_functions::all_same;
 
 /// Types of parameters and columns.
 fn types(statement: &Statement) -> Vec<String> {
@@ -230,4 +231,110 @@ fn statements_are_refused_by_name() {
             .unwrap_err();
         assert!(said.contains(&format!("0A000: {name} is not")), "{said}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names() {
+    let pair = Pair::start();
+    pair.run("CREATE SCHEMA s; CREATE SCHEMA \"B\"; CREATE TABLE a (id int); CREATE TABLE b (id int); CREATE TABLE s.a (id int); CREATE TABLE \"B\".t (x int)");
+    let long = "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffGGGGGGGGGG";
+    for statement in [
+        "CREATE TABLE \"\" (a int)",
+        "CREATE TABLE t (\"\" int)",
+        "SELECT 1 AS \"\"",
+        "SELECT\n  1 AS x, \"\".y FROM a",
+        "SET search_path = \"\"",
+        "SELECT 1 FROM a, a",
+        "SELECT 1 FROM a JOIN b ON true JOIN a ON true",
+        "SELECT 1 FROM a, s.a",
+        "SELECT 1 FROM s.a, s.a",
+        "SELECT 1 FROM a b, b",
+        "SELECT 1 FROM a, (a CROSS JOIN b)",
+        "SELECT 1 FROM a, (a CROSS JOIN b) AS j",
+        "SELECT 1 FROM generate_series(1, 2), generate_series(1, 2)",
+        "SELECT 1 FROM a, (SELECT 1) a",
+        "SELECT 1 FROM a, LATERAL (SELECT 1 FROM a) b",
+        "SELECT 1 FROM a x, b x",
+        "SELECT count(*) FROM a WHERE EXISTS (SELECT 1 FROM a)",
+        "SET search_path TO a, \"B\", 'c d', \"$user\", Public; SHOW search_path; SELECT current_setting('search_path')",
+        "SET search_path = 'a, b'; SHOW search_path",
+        "SET search_path TO \"B\"; SELECT * FROM t",
+        "SELECT set_config('search_path', ' \"B\" , public', false); SHOW search_path; SELECT * FROM t",
+        "SELECT set_config('search_path', 'a b', false)",
+        "SELECT set_config('search_path', 'a,', false)",
+        "SELECT set_config('search_path', '\"a', false)",
+        "SELECT set_config('search_path', '', false); SHOW search_path; SELECT * FROM public.a",
+        "SET search_path TO public, s; SET search_path TO DEFAULT; SHOW search_path",
+        "SET work_mem TO 1, 2",
+        "SET application_name TO MyApp; SHOW application_name; SET application_name TO \"MyApp\"; SHOW application_name",
+    ] {
+        pair.same_or_fail(statement);
+    }
+    pair.same(&format!("SELECT 1 AS {long}"));
+    pair.same(&format!("SELECT 1 AS \"{long}\""));
+    pair.same(&format!("SELECT x.{long} FROM (SELECT 1 AS {long}x) x"));
+    let notice = format!("SELECT 1 AS \"{long}\"");
+    let said = |peer: tidelog_compat_tests::Peer| {
+        let mut psql = peer.psql();
+        peer.environment(&mut psql);
+        let done = psql.args(["-c", &notice]).output().unwrap();
+        String::from_utf8(done.stderr).unwrap()
+    };
+    let told = said(pair.tide.peer());
+    assert!(told.contains("will be truncated to"), "{told}");
+    assert_eq!(told, said(pair.pg.peer()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_tools_and_frameworks_write() {
+    let pair = Pair::start();
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT hashtext(s) AS a, hashtextextended(s, 0) AS b, hashtextextended(s, 7) AS c, hashtextextended(s, -7) AS d
+             FROM (SELECT left('The quick brown fox jumps over the lazy dog', n) AS s FROM generate_series(0, 43) n) x",
+            "SELECT hashtext('äöü€😀') AS a, hashtext('lock'::varchar) AS b, hashtext(NULL) AS c, hashtextextended('x', 9223372036854775807) AS d",
+            "SELECT pg_try_advisory_lock(hashtext('job')) AS a, pg_advisory_unlock(hashtext('job')) AS b",
+            "SELECT trim_array(ARRAY[1,2,3,4], 2) AS a, trim_array(ARRAY['x'], 1) AS b, trim_array(ARRAY['x'], 0) AS c, trim_array(NULL::int[], 1) AS d, trim_array(ARRAY[1], NULL) AS e",
+            "SELECT pg_postmaster_start_time() <= now() AS a, pg_conf_load_time() IS NOT NULL AS b, inet_client_port() > 1023 AS c, inet_server_port() > 1023 AS d",
+            "SELECT U&'\\0041b\\+01F600c' AS a, U&'plain' AS b",
+            "SELECT '2024-06-01 12:00 America/New_York'::timestamptz AS a, timestamptz '2024-06-01 12:00:30 AM UTC' AS b, '2024-06-01 12:00pm'::timestamp AS c",
+            "SELECT inet '10.1.2.3' AS a, cidr '10.0.0.0/8' AS b, macaddr '08:00:2b:01:02:03' AS c, host(inet '10.1.2.3/8') AS d",
+            "SELECT '{1,2}'::integer array AS a, '{x}'::text ARRAY AS b, ARRAY[1] AS c, CAST('{1}' AS bigint array[3]) AS d, ARRAY(SELECT 1) AS e",
+        ],
+    )
+    .await;
+    pair.run("CREATE TABLE arr (a text array, b integer array[3], c varchar array NOT NULL DEFAULT '{}', d text array DEFAULT ARRAY['x'])");
+    pair.same(
+        "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'arr'::regclass AND attnum > 0 ORDER BY attnum",
+    );
+    for statement in [
+        "SELECT trim_array(ARRAY[1,2], 3)",
+        "SELECT trim_array(ARRAY[1,2], -1)",
+        "COPY (SELECT 1 AS a, 'x' AS b, NULL AS c) TO STDOUT (FORMAT csv, FORCE_QUOTE *, HEADER)",
+        "COPY (SELECT 1 AS a, 'x' AS b, NULL AS c) TO STDOUT WITH CSV FORCE QUOTE *",
+        "COPY (SELECT 1 * 2 AS a, 'x' AS b) TO STDOUT (FORMAT csv, FORCE_QUOTE (b))",
+        "COPY arr FROM STDIN (FORMAT csv, FORCE_QUOTE *)",
+        "SET TIME ZONE 'Europe/Paris'; SET TIME ZONE LOCAL; SELECT current_setting('TimeZone') IN ('UTC', 'Etc/UTC', 'GMT')",
+        "BEGIN; SET LOCAL TIME ZONE 'Europe/Paris'; SHOW TimeZone; COMMIT; SELECT current_setting('TimeZone') <> 'Europe/Paris'",
+    ] {
+        pair.same_or_fail(statement);
+    }
+    // What frameworks ask for before they make tables.
+    let peer = pair.tide.peer();
+    peer.run(
+        "CREATE EXTENSION IF NOT EXISTS \"uuid-ossp\"; CREATE EXTENSION IF NOT EXISTS pgcrypto;
+         CREATE TABLE made (id uuid PRIMARY KEY DEFAULT uuid_generate_v4(), n int4); INSERT INTO made (n) VALUES (1), (2);",
+    );
+    assert_eq!(
+        peer.value("SELECT count(DISTINCT id), min(substr(id::text, 15, 1)) FROM made"),
+        "2|4"
+    );
+    assert_eq!(
+        peer.value("SELECT string_agg(extname, ' ' ORDER BY extname) FROM pg_extension"),
+        "citext hstore pgcrypto uuid-ossp"
+    );
+    assert_eq!(peer.value("SELECT pg_indexes_size('made')"), "0");
 }

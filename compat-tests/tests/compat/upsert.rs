@@ -2,6 +2,7 @@
 
 use tidelog_compat_tests::Server;
 
+use crate::constraints::play;
 use crate::pair::Pair;
 
 const SCRIPT: &str = "
@@ -180,4 +181,29 @@ async fn returning_names_pseudo_columns() {
         .await
         .unwrap();
     assert!(row.get::<_, i64>(0) > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_conflict_obey_the_checks() {
+    play(
+        "CREATE TABLE li (a int CHECK (a <> 13), t text UNIQUE, n int NOT NULL DEFAULT 1, g int GENERATED ALWAYS AS (a * 2) STORED CHECK (g < 100));
+         INSERT INTO li (a, t) VALUES (1, 'x');
+         INSERT INTO li (a, t) VALUES (13, 'x') ON CONFLICT (t) DO NOTHING;
+         INSERT INTO li (a, t) VALUES (13, 'x') ON CONFLICT DO NOTHING;
+         INSERT INTO li (a, t) VALUES (13, 'x') ON CONFLICT (t) DO UPDATE SET a = 5;
+         INSERT INTO li (a, t) VALUES (60, 'x') ON CONFLICT (t) DO UPDATE SET a = 5;
+         INSERT INTO li (a, t, n) VALUES (2, 'x', NULL) ON CONFLICT (t) DO NOTHING;
+         INSERT INTO li (a, t) VALUES (2, 'x') ON CONFLICT (t) DO UPDATE SET a = 13;
+         INSERT INTO li (a, t) VALUES (2, 'x'), (13, 'y') ON CONFLICT (t) DO NOTHING;
+         INSERT INTO li (a, t) VALUES (2, 'x') ON CONFLICT (t) DO NOTHING;
+         SELECT a, t, n, g FROM li ORDER BY t;
+         CREATE TYPE mood AS ENUM ('sad', 'ok');
+         CREATE TABLE de (id int PRIMARY KEY, m mood DEFAULT 'ok', v varchar(3) DEFAULT 'abc', d date DEFAULT '2024-01-01', x numeric(5,1) DEFAULT 1.25, n int DEFAULT 1 + 1);
+         INSERT INTO de VALUES (1, 'sad', 'x', '2020-02-02', 9, 9);
+         INSERT INTO de VALUES (1) ON CONFLICT (id) DO UPDATE SET m = DEFAULT, v = DEFAULT, d = DEFAULT, x = DEFAULT, n = DEFAULT RETURNING *;
+         BEGIN;
+         INSERT INTO li (a, t) SELECT 13, 'x' ON CONFLICT DO NOTHING;
+         ROLLBACK;",
+    )
+    .await;
 }

@@ -86,3 +86,48 @@ async fn a_view_shows_each_user_his_own_rows() {
     let refused = server.peer().try_run("INSERT INTO mine VALUES ('x');");
     assert!(refused.unwrap_err().contains("mine"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_under_views_are_renamed() {
+    play(
+        "CREATE TABLE rn (a int PRIMARY KEY, b int);
+         CREATE TABLE other (a int, c text);
+         INSERT INTO rn VALUES (1, 2), (3, 4);
+         INSERT INTO other VALUES (1, 'x'), (3, 'y');
+         CREATE VIEW v1 AS SELECT rn.a, rn.b FROM rn WHERE rn.a > 1;
+         CREATE VIEW v2 AS SELECT rn.a, o.c FROM rn JOIN other o ON o.a = rn.a;
+         CREATE VIEW v3 AS SELECT r.b FROM rn r;
+         CREATE VIEW v4 AS SELECT x.* FROM (SELECT rn.* FROM rn) x;
+         CREATE MATERIALIZED VIEW m AS SELECT rn.b FROM rn;
+         ALTER TABLE rn RENAME TO rn2;
+         SELECT * FROM v1;
+         SELECT * FROM v2 ORDER BY 1;
+         SELECT * FROM v3 ORDER BY 1;
+         SELECT * FROM v4 ORDER BY 1;
+         REFRESH MATERIALIZED VIEW m;
+         SELECT * FROM m ORDER BY 1;
+         ALTER TABLE rn2 RENAME TO rn3;
+         ALTER TABLE other RENAME TO rn;
+         SELECT * FROM v2 ORDER BY 1;
+         INSERT INTO rn3 VALUES (5, 6);
+         SELECT * FROM v1 ORDER BY 1;
+         DROP TABLE rn3;
+         DROP TABLE rn3 CASCADE;",
+    )
+    .await;
+}
+
+/// A role that may not name a column that a view is over makes what is its own all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn others_views_are_in_nobodys_way() {
+    let server = Server::start();
+    let peer = server.peer();
+    peer.run(
+        "CREATE ROLE al LOGIN PASSWORD 'x'; CREATE USER TABLE inbox (id int4 PRIMARY KEY);
+         CREATE VIEW whose AS SELECT _user AS who, id FROM inbox;",
+    );
+    let own = "CREATE TEMP TABLE t (a int4); CREATE TEMP VIEW v AS SELECT * FROM t; DROP TABLE t CASCADE;";
+    peer.role("al", "x").run(own);
+    let error = peer.try_run("DROP TABLE inbox;").unwrap_err();
+    assert!(error.contains("other objects depend on it"), "{error}");
+}

@@ -1,13 +1,12 @@
 //! One connection after its startup packet: log in, then message after message until the end.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use tidelog_sql::{ErrorKind, Login, Notice, Session, Signal, SqlError, TransactionStatus};
+use tidelog_sql::{Ends, ErrorKind, Login, Notice, Session, Signal, SqlError, TransactionStatus};
 
 use crate::interrupts::{Ask, Interrupts, Stop, admin_shutdown};
 use crate::pg::auth::authenticate;
@@ -24,7 +23,7 @@ use crate::sqlstate::sqlstate;
 pub(super) struct Opening {
     pub(super) client: Client,
     pub(super) interrupts: Interrupts,
-    pub(super) peer: SocketAddr,
+    pub(super) ends: Ends,
     pub(super) minor: u16,
     pub(super) parameters: Vec<(String, String)>,
 }
@@ -69,11 +68,11 @@ async fn open(server: Arc<PgServer>, opening: Box<Opening>) -> Option<Box<Connec
     let Opening {
         mut client,
         mut interrupts,
-        peer,
+        ends,
         minor,
         parameters,
     } = *opening;
-    let login = log_in(&server, &mut client, peer, minor, parameters, &interrupts);
+    let login = log_in(&server, &mut client, ends, minor, parameters, &interrupts);
     let login = tokio::select! {
         login = tokio::time::timeout(STARTUP_TIMEOUT, login) => login.unwrap_or(Err(Stop::Gone)),
         stop = interrupts.ended() => Err(stop),
@@ -112,7 +111,7 @@ async fn farewell(client: &mut Client, stop: Stop) {
 async fn log_in(
     server: &PgServer,
     client: &mut Client,
-    peer: SocketAddr,
+    ends: Ends,
     minor: u16,
     parameters: Vec<(String, String)>,
     interrupts: &Interrupts,
@@ -132,14 +131,14 @@ async fn log_in(
         &catalog,
         &server.mock_secret,
         &login.user,
-        peer.ip().to_canonical().is_loopback(),
+        ends.client.ip().to_canonical().is_loopback(),
     )
     .await?;
     client.set_authenticated();
-    tracing::debug!(user = login.user, database = login.database, %peer, pid = interrupts.pid(), "connected");
+    tracing::debug!(user = login.user, database = login.database, peer = %ends.client, pid = interrupts.pid(), "connected");
     let mut session = Session::new(server.engine.clone(), login).map_err(Stop::Fatal)?;
     let asker = interrupts.asker();
-    session.show(peer, move |signal| match signal {
+    session.show(ends, move |signal| match signal {
         Signal::Cancel => asker.ask(Ask::CANCEL),
         Signal::Terminate => asker.ask(Ask::TERMINATE),
     });

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures::SinkExt;
 use futures::channel::mpsc;
-use tidelog_sql::{Engine, ErrorKind, SqlError};
+use tidelog_sql::{Ends, Engine, ErrorKind, SqlError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
@@ -123,6 +123,10 @@ async fn begin(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "could not set TCP_NODELAY");
     }
+    // Of a connection that is gone there is none.
+    let Ok(local) = stream.local_addr() else {
+        return None;
+    };
     let mut received = BytesMut::new();
     let startup = tokio::select! {
         startup = tokio::time::timeout(STARTUP_TIMEOUT, start(&mut stream, &mut received)) => startup,
@@ -154,7 +158,10 @@ async fn begin(
     let opening = Box::new(Opening {
         client,
         interrupts,
-        peer,
+        ends: Ends {
+            client: peer,
+            server: local,
+        },
         minor,
         parameters,
     });

@@ -11,7 +11,7 @@ use super::names::{
     duplicate_relation, free_relation_name, index_name, own_columns, relation_exists,
 };
 use super::parents::release_key;
-use super::{DdlPlan, Scope, display, fold, resolve, split};
+use super::{DdlPlan, Scope, display, fold, resolve, split, temp};
 use crate::error::{ErrorKind, SqlError};
 
 /// What an index or key may have at most, as in PostgreSQL.
@@ -330,7 +330,7 @@ fn find_index<'a>(
         indexes.into_iter().find(|(_, index)| index.name == name)
     };
     match schema {
-        Some(schema) => in_schema(schema),
+        Some(schema) => in_schema(temp::resolved(scope.search_path, schema)?),
         None => scope
             .search_path
             .iter()
@@ -342,7 +342,9 @@ fn find_index<'a>(
 fn find_primary<'a>(scope: Scope<'a>, schema: Option<&str>, name: &str) -> Option<&'a TableDef> {
     let named = |table: &&TableDef| {
         let in_scope = match schema {
-            Some(schema) => table.schema == schema,
+            Some(schema) => {
+                temp::resolved(scope.search_path, schema) == Some(table.schema.as_str())
+            }
             None => scope.search_path.contains(&table.schema),
         };
         in_scope && !table.primary_key.is_empty() && table.primary_key_name == name

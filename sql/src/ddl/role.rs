@@ -1,11 +1,13 @@
 //! CREATE, ALTER and DROP of roles.
 
+use std::sync::Arc;
+
 use datafusion::sql::sqlparser::ast::{
     AlterRoleOperation, CreateRole, Expr, Ident, ObjectName, Password, RoleOption, Value,
 };
-use tidelog_storage::{Catalog, CatalogChange, RoleDef};
+use tidelog_storage::{Catalog, CatalogChange, RoleDef, TableDef};
 
-use super::{DdlPlan, fold, single};
+use super::{DdlPlan, display, fold, single};
 use crate::error::{ErrorKind, SqlError};
 use crate::scram;
 
@@ -160,11 +162,30 @@ pub(super) fn drop(
     Ok(plan)
 }
 
-fn undefined(name: &str) -> SqlError {
+pub(crate) fn undefined(name: &str) -> SqlError {
     SqlError::new(
         ErrorKind::UndefinedObject,
         format!("role \"{name}\" does not exist"),
     )
+}
+
+/// 2BP01 for a role that has rows in these tables: a later one of its name would have them.
+pub(crate) fn has_rows(name: &str, tables: &[Arc<TableDef>], path: &[String]) -> SqlError {
+    let message = format!("role \"{name}\" cannot be dropped because some objects depend on it");
+    let mut detail = Vec::new();
+    for table in tables {
+        let schema = Some(table.schema.as_str()).filter(|_| !path.contains(&table.schema));
+        let line = format!("rows in table {}", display(schema, &table.name));
+        if !detail.contains(&line) {
+            detail.push(line);
+        }
+    }
+    SqlError::new(ErrorKind::DependentObjectsStillExist, message)
+        .detail(detail.join("\n"))
+        .hint(format!(
+            "CALL tidelog.erase_user('{}') takes them away, with what is kept of deleted ones.",
+            name.replace('\'', "''")
+        ))
 }
 
 /// The verifier that is kept for a password; an empty password is none, as in PostgreSQL.

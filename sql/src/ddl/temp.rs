@@ -104,8 +104,8 @@ pub(crate) fn drop_all(catalog: &Catalog, gone: impl Fn(&str) -> bool) -> Vec<Ca
     changes
 }
 
-/// Whether all that changes is temporary: every role may do that.
-pub(crate) fn only_temporary(changes: &[CatalogChange]) -> bool {
+/// Whether all that changes is temporary and of the session with this search path: every role may do that.
+pub(crate) fn only_own(search_path: &[String], changes: &[CatalogChange]) -> bool {
     !changes.is_empty()
         && changes.iter().all(|change| {
             let schema = match change {
@@ -122,7 +122,7 @@ pub(crate) fn only_temporary(changes: &[CatalogChange]) -> bool {
                 | CatalogChange::DropRole(_)
                 | CatalogChange::PutComment { .. } => return false,
             };
-            is_temporary(schema)
+            is_temporary(schema) && search_path.contains(schema)
         })
 }
 

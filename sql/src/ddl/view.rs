@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use datafusion::sql::sqlparser::ast::{self, CreateView, Ident, ObjectName, Query};
+use datafusion::sql::sqlparser::ast::{self, CreateView, Ident, ObjectName, Query, TableFactor};
 use tidelog_storage::{CatalogChange, ColumnType, ViewDef};
 
 use super::{Catalog, DdlPlan, Scope, display, fold, materialized, split, temp};
@@ -305,11 +305,30 @@ fn reaches(catalog: &Catalog, view: &ViewDef, name: &Name) -> Result<bool, SqlEr
     Ok(false)
 }
 
-/// The view with another name for one of the relations that it is over.
+/// The view with another name for one of the relations that it is over, which goes on under the old one where the view says
+/// that in front of columns.
 fn renamed(view: &ViewDef, old: &Name, new: &Name) -> Result<ViewDef, SqlError> {
-    struct Rename<'a>(&'a Name, &'a Name);
+    struct Rename<'a>(&'a Name, &'a Name, bool);
     impl ast::VisitorMut for Rename<'_> {
         type Break = ();
+
+        fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+            if let TableFactor::Table { name, alias, .. } = factor
+                && self.2
+                && alias.is_none()
+                && split(name).is_ok_and(|(schema, relation)| {
+                    (schema.as_ref(), &relation) == (Some(&self.0.0), &self.0.1)
+                })
+            {
+                *alias = Some(ast::TableAlias {
+                    explicit: true,
+                    name: quoted(&self.0.1),
+                    columns: Vec::new(),
+                    at: None,
+                });
+            }
+            ControlFlow::Continue(())
+        }
 
         fn pre_visit_relation(&mut self, name: &mut ObjectName) -> ControlFlow<()> {
             if let Ok((Some(schema), relation)) = split(name)
@@ -322,7 +341,9 @@ fn renamed(view: &ViewDef, old: &Name, new: &Name) -> Result<ViewDef, SqlError> 
         }
     }
     let mut query = parse_query(&view.query)?;
-    let _ = query.walk_mut(&mut Rename(old, new));
+    let names = [old.1.clone(), quoted(&old.1).to_string()];
+    let qualifies = names.map(|name| view.query.contains(&format!("{name}.")));
+    let _ = query.walk_mut(&mut Rename(old, new, qualifies.contains(&true)));
     Ok(ViewDef {
         query: query.to_string(),
         ..view.clone()
@@ -399,21 +420,22 @@ pub(crate) fn check_dependent(
         let mut broken = Vec::new();
         let kept = materialized::all(&changed).map(|(_, view)| Arc::new(view));
         for view in changed.views.values().cloned().chain(kept) {
-            // Planning does not find what is another session's.
-            let foreign = temp::resolved(search_path, &view.schema).is_none();
-            if foreign {
-                if plan.takes_away(catalog, &relations(&view)?).is_some() {
-                    broken.push(view);
+            let query = parse_query(&view.query)?;
+            let holds = |columns: Vec<(String, ColumnType)>| {
+                let mut types = columns.iter().zip(&view.columns);
+                columns.len() == view.columns.len()
+                    && types.all(|((_, now), (_, kept))| is_kept_type(*now, *kept))
+            };
+            let is_broken = match describe(&changed, &query) {
+                Ok(columns) => !holds(columns),
+                Err(_) => {
+                    // What is another session's is not found, and `_user` is not for all roles.
+                    let foreign = temp::resolved(search_path, &view.schema).is_none()
+                        || describe(catalog, &query).is_err();
+                    !foreign || plan.takes_away(catalog, &relations(&view)?).is_some()
                 }
-                continue;
-            }
-            let holds = describe(&changed, &parse_query(&view.query)?).is_ok_and(|columns| {
-                let types = |columns: &[(String, ColumnType)]| -> Vec<ColumnType> {
-                    columns.iter().map(|(_, ty)| *ty).collect()
-                };
-                types(&columns) == types(&view.columns)
-            });
-            if !holds {
+            };
+            if is_broken {
                 broken.push(view);
             }
         }
@@ -473,6 +495,16 @@ fn refusal(
     Ok(SqlError::new(kind, message)
         .detail([lines, later].concat().join("\n"))
         .hint("Use DROP ... CASCADE to drop the dependent objects too."))
+}
+
+/// Whether a column of a view has the type that is kept of it. Earlier versions kept the precision of numerics that are
+/// computed, too.
+fn is_kept_type(now: ColumnType, kept: ColumnType) -> bool {
+    now == kept
+        || matches!(
+            (now, kept),
+            (ColumnType::Numeric(None), ColumnType::Numeric(Some(_)))
+        )
 }
 
 impl DdlPlan {

@@ -76,6 +76,7 @@ enum Op {
     Position,
     Positions,
     Remove,
+    Trim,
     Replace,
     Overlaps,
     Contains,
@@ -144,6 +145,7 @@ pub(crate) fn function(name: &str) -> Option<Arc<ScalarUDF>> {
         "array_position" => Op::Position,
         "array_positions" => Op::Positions,
         "array_remove" => Op::Remove,
+        "trim_array" => Op::Trim,
         "array_replace" => Op::Replace,
         OVERLAPS => Op::Overlaps,
         CONTAINS => Op::Contains,
@@ -474,6 +476,27 @@ impl ArrayFunction {
             Op::Remove => {
                 let mut values = elements.to_vec();
                 values.retain(|value| !same(value.as_ref(), args[1]));
+                Datum::Array(values)
+            }
+            Op::Trim => {
+                let Some(count) = integer(args[1]) else {
+                    return Ok(Datum::Null);
+                };
+                let mut values = elements.to_vec();
+                let kept = usize::try_from(count)
+                    .ok()
+                    .and_then(|count| values.len().checked_sub(count));
+                let Some(kept) = kept else {
+                    let message = format!(
+                        "number of elements to trim must be between 0 and {}",
+                        values.len()
+                    );
+                    return Err(external(SqlError::new(
+                        ErrorKind::ArraySubscriptError,
+                        message,
+                    )));
+                };
+                values.truncate(kept);
                 Datum::Array(values)
             }
             Op::Replace => {

@@ -172,6 +172,7 @@ impl SequenceFunction {
             let id = id.and_then(|id| u32::try_from(id).ok());
             let mut sequences = self.known.sequences.values();
             let found = sequences.find(|sequence| Some(sequence.id) == id);
+            let found = found.filter(|sequence| self.sees(&sequence.schema).is_some());
             found.cloned().ok_or_else(|| {
                 SqlError::new(
                     ErrorKind::UndefinedTable,
@@ -189,13 +190,21 @@ impl SequenceFunction {
                         let key = (schema.clone(), name.clone());
                         self.known.sequences.get(&key)
                     }),
-                    [schema, name] => self.known.sequences.get(&(schema.clone(), name.clone())),
+                    [schema, name] => self.sees(schema).and_then(|schema| {
+                        let key = (schema.to_string(), name.clone());
+                        self.known.sequences.get(&key)
+                    }),
                     _ => None,
                 };
                 found.cloned().ok_or_else(|| missing(&parts.join(".")))
             }
             _ => Err(missing("")),
         }
+    }
+
+    /// The schema that a name in front of a sequence's means, if the session may see it.
+    fn sees<'a>(&'a self, schema: &'a str) -> Option<&'a str> {
+        crate::ddl::temp::resolved(&self.known.search_path, schema)
     }
 
     fn eval(&self, args: &[DatumRef<'_>]) -> std::result::Result<Option<i64>, SqlError> {

@@ -350,6 +350,7 @@ fn alter_table(parser: &mut Parser<'_>) -> Result<Option<Definition>> {
         (["SET", "UNLOGGED"], "SET UNLOGGED"),
         (["CLUSTER", "ON"], "CLUSTER ON"),
         (["SET", "TABLESPACE"], "SET TABLESPACE"),
+        (["SET", "SCHEMA"], "SET SCHEMA"),
     ] {
         if takes(parser, &words) {
             return Ok(Some(Definition::Refused(what)));

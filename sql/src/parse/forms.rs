@@ -4,7 +4,9 @@ mod elements;
 
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+use tidelog_storage::PrintedType;
 
+use super::keywords;
 use crate::error::SqlError;
 use crate::functions::WITH_TIES;
 
@@ -15,6 +17,7 @@ pub(super) fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<(), SqlError> {
     if word(tokens, 0) == "ABORT" {
         tokens[0].token = Token::make_keyword("ROLLBACK");
     }
+    set_role_as_setting(tokens);
     let mut at = 0;
     while at < tokens.len() {
         fetch_as_limit(tokens, at);
@@ -28,6 +31,8 @@ pub(super) fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<(), SqlError> {
         limit_before_lock(tokens, at);
         call_of_session(tokens, at);
         name_record(tokens, at);
+        array_of_type(tokens, at);
+        literal_of_type(tokens, at);
         at += 1;
     }
     Ok(())
@@ -134,6 +139,76 @@ fn name_record(tokens: &mut Vec<TokenWithSpan>, at: usize) {
     if name.ends_with("_TO_RECORD") || name.ends_with("_TO_RECORDSET") {
         let name = tokens[function].clone();
         tokens.insert(at + 1, name);
+    }
+}
+
+/// Makes `SET [SESSION | LOCAL] ROLE r` the setting of a parameter `role`, as which `SET ROLE = r` and `TO r` are meant,
+/// too; sqlparser takes `TO` for a role.
+fn set_role_as_setting(tokens: &mut Vec<TokenWithSpan>) {
+    if word(tokens, 0) != "SET" {
+        return;
+    }
+    let at = match word(tokens, 1).as_str() {
+        "SESSION" | "LOCAL" => 2,
+        _ => 1,
+    };
+    if word(tokens, at) != "ROLE" {
+        return;
+    }
+    // A word that is no keyword.
+    tokens[at].token = Token::make_word("role", None);
+    if let Token::Word(role) = &mut tokens[at].token {
+        role.keyword = Keyword::NoKeyword;
+    }
+    let is_value = match tokens.get(at + 1).map(|token| &token.token) {
+        Some(Token::Word(value)) => !matches!(value.keyword, Keyword::TO | Keyword::DEFAULT),
+        Some(Token::SingleQuotedString(_) | Token::EscapedStringLiteral(_)) => true,
+        _ => false,
+    };
+    if is_value {
+        let equals = token(Token::Eq, &tokens[at]);
+        tokens.insert(at + 1, equals);
+    }
+}
+
+/// Writes the types `integer ARRAY` and `integer ARRAY[3]` with brackets alone.
+fn array_of_type(tokens: &mut Vec<TokenWithSpan>, at: usize) {
+    if at == 0 || word(tokens, at) != "ARRAY" || is(tokens, at + 1, &Token::LParen) {
+        return;
+    }
+    let bracket = is(tokens, at + 1, &Token::LBracket);
+    let behind_type = match &tokens[at - 1].token {
+        // As an expression it stands behind words that are no types.
+        Token::Word(_) if bracket => keywords::begins_type(&word(tokens, at - 1)),
+        Token::Word(before) => {
+            before.quote_style.is_some()
+                || !keywords::is_taken(&before.value.to_lowercase())
+                || keywords::begins_type(&word(tokens, at - 1))
+        }
+        Token::RParen => !bracket,
+        _ => false,
+    };
+    if !behind_type {
+        return;
+    }
+    let brackets = [Token::LBracket, Token::RBracket];
+    let brackets = brackets.map(|bracket| token(bracket, &tokens[at]));
+    tokens.splice(at..=at, brackets.into_iter().filter(|_| !bracket));
+}
+
+/// Writes `inet '10.0.0.1'` as a cast, for the types that sqlparser does not know.
+fn literal_of_type(tokens: &mut Vec<TokenWithSpan>, at: usize) {
+    let is_type = PrintedType::named(&word(tokens, at).to_lowercase()).is_some();
+    let is_string = |token: &TokenWithSpan| {
+        matches!(
+            token.token,
+            Token::SingleQuotedString(_) | Token::EscapedStringLiteral(_)
+        )
+    };
+    if is_type && tokens.get(at + 1).is_some_and(is_string) {
+        let cast = token(Token::DoubleColon, &tokens[at]);
+        tokens.swap(at, at + 1);
+        tokens.insert(at + 1, cast);
     }
 }
 

@@ -5,6 +5,44 @@ pub(super) fn is_taken(name: &str) -> bool {
     TAKEN.binary_search(&name).is_ok()
 }
 
+/// Whether a word in capitals may be the whole name of a type that every database has.
+pub(super) fn begins_type(word: &str) -> bool {
+    matches!(
+        word,
+        "BIGINT"
+            | "BOOL"
+            | "BOOLEAN"
+            | "BYTEA"
+            | "CHAR"
+            | "CHARACTER"
+            | "DATE"
+            | "DECIMAL"
+            | "FLOAT"
+            | "FLOAT4"
+            | "FLOAT8"
+            | "INT"
+            | "INT2"
+            | "INT4"
+            | "INT8"
+            | "INTEGER"
+            | "INTERVAL"
+            | "JSON"
+            | "JSONB"
+            | "NUMERIC"
+            | "PRECISION"
+            | "REAL"
+            | "SMALLINT"
+            | "TEXT"
+            | "TIME"
+            | "TIMESTAMP"
+            | "TIMESTAMPTZ"
+            | "UUID"
+            | "VARCHAR"
+            | "VARYING"
+            | "ZONE"
+    )
+}
+
 /// All but the unreserved ones of pg_get_keywords().
 const TAKEN: [&str; 151] = [
     "all",

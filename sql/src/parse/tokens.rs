@@ -5,6 +5,8 @@ use datafusion::sql::sqlparser::parser::ParserError;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Whitespace};
 
 use super::Overriding;
+use crate::ddl::truncate_name;
+use crate::error::{ErrorKind, SqlError};
 
 /// Writes constants as sqlparser knows them: string constants that only a line's end parts are one, and an integer that
 /// is too large for a bigint is a numeric.
@@ -15,6 +17,10 @@ pub(super) fn join_constants(tokens: &mut Vec<TokenWithSpan>) -> Result<(), Pars
     // The string constant behind which only white space stands, and whether a line ended there.
     let mut before: Option<(usize, bool)> = None;
     for mut token in tokens.drain(..) {
+        // `U&'…'`, whose escapes are characters by now.
+        if let Token::UnicodeStringLiteral(text) = &mut token.token {
+            token.token = Token::SingleQuotedString(std::mem::take(text));
+        }
         match &mut token.token {
             Token::Whitespace(Whitespace::Newline | Whitespace::SingleLineComment { .. }) => {
                 before = before.map(|(at, _)| (at, true));
@@ -50,6 +56,41 @@ pub(super) fn join_constants(tokens: &mut Vec<TokenWithSpan>) -> Result<(), Pars
     }
     *tokens = joined;
     Ok(())
+}
+
+/// Cuts names to the length of one, and gives what the client is told of that; 42601 for a name without a character. `starts`
+/// are the lines of the query string.
+pub(super) fn check_names(
+    starts: &[usize],
+    tokens: &mut [TokenWithSpan],
+) -> Result<Vec<SqlError>, SqlError> {
+    let mut notices = Vec::new();
+    for token in tokens {
+        let place = super::position(starts, token);
+        let Token::Word(word) = &mut token.token else {
+            continue;
+        };
+        if word.value.is_empty() {
+            let message = "zero-length delimited identifier at or near \"\"\"\"";
+            let error = SqlError::new(ErrorKind::SyntaxError, message);
+            return Err(SqlError {
+                position: Some(place),
+                ..error
+            });
+        }
+        let whole = match word.quote_style {
+            Some(_) => word.value.clone(),
+            None => word.value.to_lowercase(),
+        };
+        let mut cut = whole.clone();
+        truncate_name(&mut cut);
+        if cut != whole {
+            let message = format!("identifier \"{whole}\" will be truncated to \"{cut}\"");
+            notices.push(SqlError::new(ErrorKind::NameTooLong, message));
+            word.value = cut;
+        }
+    }
+    Ok(notices)
 }
 
 /// As sqlparser says it.
@@ -315,6 +356,29 @@ pub(super) fn plain_switches(tokens: &mut [TokenWithSpan]) {
             Keyword::OFF if switches => tokens[at].token = Token::make_keyword("FALSE"),
             _ => {}
         }
+    }
+}
+
+/// Makes `FORCE_QUOTE *` of COPY, and `FORCE QUOTE *`, a list of a column `*`, which stands for all.
+pub(super) fn name_all_columns(tokens: &mut Vec<TokenWithSpan>) {
+    let is = |token: Option<&TokenWithSpan>, name: &str| {
+        matches!(token.map(|token| &token.token), Some(Token::Word(word))
+            if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(name))
+    };
+    let all = (tokens.iter()).rposition(|token| token.token == Token::Mul);
+    let Some(at) = all.filter(|at| *at >= 2) else {
+        return;
+    };
+    let of = |token: Token| TokenWithSpan {
+        token,
+        span: tokens[at].span,
+    };
+    let name = of(Token::make_word("*", Some('"')));
+    let list = [of(Token::LParen), name.clone(), of(Token::RParen)];
+    if is(tokens.get(at - 1), "FORCE_QUOTE") {
+        tokens.splice(at..=at, list);
+    } else if is(tokens.get(at - 2), "FORCE") && is(tokens.get(at - 1), "QUOTE") {
+        tokens[at] = name;
     }
 }
 

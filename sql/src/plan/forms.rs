@@ -7,6 +7,7 @@ use datafusion::sql::sqlparser::ast::{self, BinaryOperator, Expr, TableFactor, U
 use super::dialect;
 use super::relations::constraint_mut;
 use super::selects::all_of;
+use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::walk::{Walk, WalkMut};
 
@@ -39,7 +40,7 @@ impl ast::VisitorMut for Forms {
         }
         select.selection.iter_mut().for_each(as_condition);
         select.having.iter_mut().for_each(as_condition);
-        ControlFlow::Continue(())
+        check_relations(&select.from)
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<SqlError> {
@@ -135,6 +136,53 @@ fn check_alias(alias: &ast::Ident) -> ControlFlow<SqlError> {
     }
     let message = format!("syntax error at or near \"'{}'\"", alias.value);
     ControlFlow::Break(SqlError::new(ErrorKind::SyntaxError, message))
+}
+
+/// 42712 for relations of one FROM that go by the same name. Tables without an alias may: in other schemas.
+fn check_relations(from: &[ast::TableWithJoins]) -> ControlFlow<SqlError> {
+    let mut known: Vec<(String, Option<String>)> = Vec::new();
+    let mut open: Vec<&ast::TableWithJoins> = from.iter().rev().collect();
+    while let Some(item) = open.pop() {
+        let joined = item.joins.iter().map(|join| &join.relation);
+        for factor in std::iter::once(&item.relation).chain(joined) {
+            let (name, alias) = match factor {
+                TableFactor::Table { name, alias, .. } => (Some(name), alias),
+                TableFactor::Derived { alias, .. }
+                | TableFactor::UNNEST { alias, .. }
+                | TableFactor::Function { alias, .. } => (None, alias),
+                TableFactor::NestedJoin {
+                    table_with_joins,
+                    alias,
+                } => {
+                    if alias.is_none() {
+                        open.push(table_with_joins);
+                    }
+                    (None, alias)
+                }
+                _ => continue,
+            };
+            let parts = name.filter(|_| alias.is_none());
+            let mut parts = parts.iter().flat_map(|name| name.0.iter().rev());
+            let mut part = || parts.next().and_then(|part| part.as_ident()).map(ddl::fold);
+            let called = match alias {
+                Some(alias) => (ddl::fold(&alias.name), None),
+                None => match part() {
+                    Some(table) => (table, Some(part().unwrap_or_default())),
+                    None => continue,
+                },
+            };
+            let is_same = |(name, schema): &(String, Option<String>)| {
+                *name == called.0
+                    && !matches!((schema, &called.1), (Some(one), Some(other)) if one != other)
+            };
+            if known.iter().any(is_same) {
+                let message = format!("table name \"{}\" specified more than once", called.0);
+                return ControlFlow::Break(SqlError::new(ErrorKind::DuplicateAlias, message));
+            }
+            known.push(called);
+        }
+    }
+    ControlFlow::Continue(())
 }
 
 /// CASE and COALESCE, which need not evaluate all of their operands, take no functions that return sets.

@@ -1,6 +1,8 @@
 //! Commands: transactions, settings, roles in use, DDL, CALL, LISTEN.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use datafusion::common::ScalarValue;
@@ -9,12 +11,13 @@ use tidelog_storage::{ColumnType, Datum, TableKind};
 
 use super::isolation::level_of;
 use super::{Block, Isolation, Notice, Outcome, Session};
+use crate::activity::Ends;
 use crate::ddl::{self, Ddl};
 use crate::error::{ErrorKind, SqlError};
 use crate::notify::{CHANNELS_ARRAY, ChannelChange, text_list};
 use crate::output::{self, OutputColumn};
 use crate::parse::literal_text;
-use crate::settings::SERVER_VERSION;
+use crate::settings::{NO_ROLE, SERVER_VERSION, is_hidden, joined};
 
 impl Session {
     /// The columns that a command's result has.
@@ -35,18 +38,12 @@ impl Session {
 
     fn setting(&self, name: &str) -> Result<(String, String), SqlError> {
         match name.to_ascii_lowercase().as_str() {
-            "role" => {
-                let value = if self.role == self.login.user {
-                    "none"
-                } else {
-                    &self.role
-                };
-                Ok(("role".to_string(), value.to_string()))
+            "session_authorization" => {
+                Ok(("session_authorization".to_string(), self.login.user.clone()))
             }
-            "session_authorization" => Ok((name.to_string(), self.login.user.clone())),
             "is_superuser" => {
                 let value = if self.is_superuser() { "on" } else { "off" };
-                Ok((name.to_string(), value.to_string()))
+                Ok(("is_superuser".to_string(), value.to_string()))
             }
             "transaction isolation level" | "transaction_isolation" => Ok((
                 "transaction_isolation".to_string(),
@@ -76,13 +73,20 @@ impl Session {
     /// What functions that ask for the session give, by name.
     pub(super) fn constants(&self) -> HashMap<&'static str, ScalarValue> {
         let heard = Some(self.heard.load(Ordering::Relaxed)).filter(|seq| *seq > 0);
+        let began =
+            ScalarValue::TimestampMicrosecond(Some(self.engine.began_us), Some(Arc::from("UTC")));
+        // What comes over HTTP is shown to have no connection.
+        let port = |end: fn(&Ends) -> SocketAddr| {
+            let port = self.shown().map(|shown| end(shown.ends()).port());
+            ScalarValue::Int32(port.map(i32::from))
+        };
         let catalog = self.catalog();
         let schema = (self.search_path().into_iter())
             .find(|name| catalog.schemas.contains(name) && !ddl::temp::is_temporary(name));
         HashMap::from([
-            ("current_user", ScalarValue::from(self.role.as_str())),
-            ("current_role", ScalarValue::from(self.role.as_str())),
-            ("user", ScalarValue::from(self.role.as_str())),
+            ("current_user", ScalarValue::from(self.role())),
+            ("current_role", ScalarValue::from(self.role())),
+            ("user", ScalarValue::from(self.role())),
             ("session_user", ScalarValue::from(self.login.user.as_str())),
             (
                 "current_database",
@@ -93,6 +97,10 @@ impl Session {
                 ScalarValue::from(self.login.database.as_str()),
             ),
             ("current_schema", ScalarValue::from(schema)),
+            ("pg_postmaster_start_time", began.clone()),
+            ("pg_conf_load_time", began),
+            ("inet_client_port", port(|ends| ends.client)),
+            ("inet_server_port", port(|ends| ends.server)),
             ("pg_backend_pid", ScalarValue::from(self.login.pid)),
             ("txid_current", ScalarValue::from(self.transaction_number())),
             (CHANNELS_ARRAY, text_list(&self.listening)),
@@ -128,6 +136,7 @@ impl Session {
             Statement::Reset(reset) => self.reset(&reset.to_string()),
             Statement::ShowVariable { variable } if is_all(variable) => {
                 let mut settings = self.all_settings();
+                settings.retain(|(name, _)| !is_hidden(name));
                 settings.sort_unstable();
                 let row = |(name, value): (String, String)| {
                     let description = Datum::Text(String::new());
@@ -158,8 +167,8 @@ impl Session {
                 self.refuse_in_block("DISCARD ALL")?;
                 self.drop_temporary().await?;
                 self.settings.reset_all();
+                self.set_setting("role", Some(NO_ROLE))?;
                 self.named.clear();
-                self.role = self.login.user.clone();
                 self.drawn.clear();
                 self.report_all();
                 self.change_channels(ChannelChange::Unlisten(None));
@@ -256,38 +265,31 @@ impl Session {
 
     fn set(&mut self, set: &Set) -> Result<Outcome, SqlError> {
         match set {
-            Set::SetRole {
-                role_name,
-                context_modifier: None,
-            } => self.set_role(role_name.as_ref().map(ddl::fold))?,
             Set::SingleAssignment {
                 scope,
                 variable,
                 values,
                 ..
             } => {
-                let name = variable.to_string();
-                if name.eq_ignore_ascii_case("role") {
-                    if *scope == Some(ast::ContextModifier::Local) {
-                        return Err(SqlError::unsupported("SET LOCAL ROLE"));
-                    }
-                    let role = values.first().and_then(literal_text);
-                    self.set_role(role.filter(|role| !role.eq_ignore_ascii_case("none")))?;
-                    return Ok(Outcome::Command("SET".to_string()));
-                }
+                let parts = variable.0.iter().filter_map(|part| part.as_ident());
+                let parts: Vec<&str> = parts.map(|part| part.value.as_str()).collect();
+                let name = parts.join(".");
                 let value = |value: &Expr| {
-                    literal_text(value).ok_or_else(|| {
+                    let text = match value {
+                        Expr::Identifier(word) if word.quote_style.is_none() => {
+                            Some(word.value.to_lowercase())
+                        }
+                        value => literal_text(value),
+                    };
+                    text.ok_or_else(|| {
                         SqlError::new(
                             ErrorKind::SyntaxError,
                             format!("invalid value for parameter \"{name}\""),
                         )
                     })
                 };
-                let text = values
-                    .iter()
-                    .map(value)
-                    .collect::<Result<Vec<_>, _>>()?
-                    .join(", ");
+                let text = values.iter().map(value).collect::<Result<_, _>>()?;
+                let text = joined(&name, text)?;
                 let default = values.len() == 1
                     && matches!(&values[0], Expr::Identifier(word)
                     if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("default"));
@@ -298,17 +300,20 @@ impl Session {
                     self.set_setting(&name, value)?;
                 }
             }
-            Set::SetTimeZone {
-                local: false,
-                value,
-            } => {
+            Set::SetTimeZone { local, value } => {
                 let text = match value {
                     // INTERVAL '+01:00' HOUR TO MINUTE: the offset.
                     Expr::Interval(interval) => literal_text(&interval.value),
                     value => literal_text(value),
                 };
                 let text = text.unwrap_or_else(|| value.to_string());
-                self.set_setting("TimeZone", Some(&text))?;
+                let is_own = matches!(value, Expr::Identifier(word) if word.quote_style.is_none())
+                    && ["local", "default"].contains(&text.to_lowercase().as_str());
+                let text = Some(text.as_str()).filter(|_| !is_own);
+                match local {
+                    true => self.set_local("TimeZone", text)?,
+                    false => self.set_setting("TimeZone", text)?,
+                }
             }
             Set::SetTransaction {
                 modes,
@@ -340,11 +345,6 @@ impl Session {
     }
 
     fn set_setting(&mut self, name: &str, value: Option<&str>) -> Result<(), SqlError> {
-        let mut value = value.map(str::to_string);
-        if let Some(value) = &mut value {
-            self.cut_name(name, value);
-        }
-        let value = value.as_deref();
         // These two are of the transaction under way.
         match (name.to_ascii_lowercase().as_str(), value) {
             ("transaction_isolation", Some(value)) => {
@@ -364,12 +364,31 @@ impl Session {
             }
             _ => {}
         }
-        if let Some(name) = self.settings.set(name, value)? {
+        self.assign(name, value, false)
+    }
+
+    /// Gives a setting a value, `None` is its default: until the transaction ends when it is `local`.
+    pub(super) fn assign(
+        &mut self,
+        name: &str,
+        value: Option<&str>,
+        local: bool,
+    ) -> Result<(), SqlError> {
+        let mut value = value.map(str::to_string);
+        if let Some(value) = &mut value {
+            self.cut_name(name, value);
+            if name.eq_ignore_ascii_case("role") {
+                self.check_role(value)?;
+            }
+        }
+        let told = match local {
+            true => self.settings.set_local(name, value.as_deref())?,
+            false => self.settings.set(name, value.as_deref())?,
+        };
+        if let Some(name) = told {
             let value = self.settings.get(name)?.1;
-            self.notices.push(Notice::Parameter {
-                name: name.to_string(),
-                value,
-            });
+            let name = name.to_string();
+            self.notices.push(Notice::Parameter { name, value });
         }
         Ok(())
     }
@@ -384,12 +403,7 @@ impl Session {
         if name.to_ascii_lowercase().starts_with("transaction_") {
             return self.set_setting(name, value);
         }
-        if let Some(name) = self.settings.set_local(name, value)? {
-            let value = self.settings.get(name)?.1;
-            let name = name.to_string();
-            self.notices.push(Notice::Parameter { name, value });
-        }
-        Ok(())
+        self.assign(name, value, true)
     }
 
     /// `set_config`: the setting's value after it is set.
@@ -403,8 +417,7 @@ impl Session {
             self.set_setting(name, value)?;
         } else if self.work.block == Block::None {
             // It holds for the one statement that the transaction is.
-            self.settings.set_local(name, value)?;
-            return Ok(value.unwrap_or_default().to_string());
+            self.assign(name, value, true)?;
         } else {
             self.set_local(name, value)?;
         }
@@ -488,23 +501,19 @@ impl Session {
     }
 
     /// Only a superuser may act as another role: who logged in decides, not whom the session acts as.
-    fn set_role(&mut self, role: Option<String>) -> Result<(), SqlError> {
-        let role = role.unwrap_or_else(|| self.login.user.clone());
+    fn check_role(&self, role: &str) -> Result<(), SqlError> {
         let catalog = self.catalog();
-        if !catalog.roles.contains_key(&role) {
+        if role != NO_ROLE && !catalog.roles.contains_key(role) {
             let message = format!("role \"{role}\" does not exist");
             return Err(SqlError::new(ErrorKind::InvalidParameterValue, message));
         }
-        let may = catalog
-            .roles
-            .get(&self.login.user)
-            .is_some_and(|login| login.superuser);
-        if !may && role != self.login.user {
-            let message = format!("permission denied to set role \"{role}\"");
-            return Err(SqlError::new(ErrorKind::InsufficientPrivilege, message));
+        let login = catalog.roles.get(&self.login.user);
+        let may = login.is_some_and(|login| login.superuser);
+        if may || role == NO_ROLE || role == self.login.user {
+            return Ok(());
         }
-        self.role = role;
-        Ok(())
+        let message = format!("permission denied to set role \"{role}\"");
+        Err(SqlError::new(ErrorKind::InsufficientPrivilege, message))
     }
 
     fn reset(&mut self, text: &str) -> Result<Outcome, SqlError> {
@@ -514,7 +523,6 @@ impl Session {
                 self.settings.reset_all();
                 self.report_all();
             }
-            "role" => self.set_role(None)?,
             _ => self.set_setting(name, None)?,
         }
         Ok(Outcome::Command("RESET".to_string()))
@@ -596,7 +604,9 @@ fn setting_name(variable: &[ast::Ident]) -> String {
     let parts: Vec<&str> = variable.iter().map(|part| part.value.as_str()).collect();
     let words = parts.join(" ");
     match words.to_ascii_lowercase().as_str() {
-        "time zone" | "transaction isolation level" | "session authorization" => words,
+        "time zone" | "transaction isolation level" => words,
+        // sqlparser takes the SESSION before it for a modifier.
+        "authorization" => "session_authorization".to_string(),
         _ => parts.join("."),
     }
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use datafusion::sql::sqlparser::ast::{Expr, Query, Statement};
 use tidelog_storage::{
     Catalog, CatalogChange, ColumnType, CommitError, Datum, PartitionSet, ReadSet, Seq,
-    SequenceError, SequenceState, Snapshot, TableId, Transaction,
+    SequenceError, SequenceState, Snapshot, TableDef, TableId, TableKind, Transaction,
 };
 
 use super::{Notice, Outcome, Session};
@@ -240,7 +240,7 @@ impl Session {
             }
             (None, Ddl::Ours(_)) => return Err(SqlError::unsupported("this definition")),
         };
-        if !ddl::temp::only_temporary(&plan.changes) {
+        if !ddl::temp::only_own(&path, &plan.changes) {
             self.require_superuser(plan.tag)?;
         }
         self.check_may_write(plan.tag)?;
@@ -251,6 +251,9 @@ impl Session {
             self.refuse_in_block("CREATE INDEX CONCURRENTLY")?;
         }
         for change in &plan.changes {
+            if let CatalogChange::DropRole(role) = change {
+                self.check_without_rows(role)?;
+            }
             if let CatalogChange::PutTable(table) = change {
                 self.check_generated(table)?;
                 let checks = table.checks.iter().any(|check| !is_implied(&check.name));
@@ -260,6 +263,25 @@ impl Session {
             }
         }
         Ok(plan)
+    }
+
+    /// 2BP01 when a role that is about to be dropped has rows. The committer looks again.
+    fn check_without_rows(&self, role: &str) -> Result<(), SqlError> {
+        let mut tables = self.engine.store.tables_of_user(role)?;
+        tables.extend(self.work.changes.read().tables_of_user(role));
+        match tables.is_empty() {
+            true => Ok(()),
+            false => Err(ddl::role::has_rows(role, &tables, &self.search_path())),
+        }
+    }
+
+    /// 42704 when the session's role was dropped and the table is one whose rows belong to roles. Should it be dropped from
+    /// here on, the commit is refused.
+    pub(super) fn check_role_writes(&self, table: &TableDef) -> Result<(), SqlError> {
+        match table.kind == TableKind::User && !self.catalog().roles.contains_key(self.role()) {
+            true => Err(ddl::role::undefined(self.role())),
+            false => Ok(()),
+        }
     }
 
     /// Checks that a sequence stands, or will stand, inside its limits.
@@ -343,7 +365,7 @@ impl Session {
         }
     }
 
-    /// Names and types of a query's columns.
+    /// Names and types that the columns of a query have in what is made of it.
     pub(super) fn describe(
         &self,
         catalog: &Catalog,
@@ -351,9 +373,11 @@ impl Session {
     ) -> Result<Vec<(String, ColumnType)>, SqlError> {
         let plan = self.plan_query(query.clone(), &[], catalog)?.plan;
         let columns = output::columns(plan.schema().as_arrow())?;
-        Ok((columns.into_iter())
-            .map(|column| (column.name, column.ty))
-            .collect())
+        let declared = |(at, column): (usize, output::OutputColumn)| {
+            let ty = output::precision::declared(&plan, at, column.ty);
+            (column.name, ty)
+        };
+        Ok(columns.into_iter().enumerate().map(declared).collect())
     }
 
     /// A default's value now. DDL is planned without waiting, so only what needs no table can be evaluated.

@@ -15,6 +15,7 @@ use crate::locks::LockTable;
 use crate::optimize::{self, CheckedArithmetic};
 use crate::plan::{ElementTypes, KeylessQueries, SetOperations};
 use crate::subscribe::Subjects;
+use crate::text::datetime::now_micros;
 
 /// What all sessions share.
 pub struct Engine {
@@ -25,6 +26,8 @@ pub struct Engine {
     pub(super) expressions: ExpressionCache,
     pub(super) subjects: Subjects,
     pub(super) transaction_bytes_max: usize,
+    /// When it was made, which the server calls its start.
+    pub(super) began_us: i64,
 }
 
 /// How an engine works.
@@ -81,7 +84,8 @@ impl Engine {
             .with_physical_optimizer_rules(optimize::physical_rules());
         let id = functions::snowflake_id(store.clone());
         let scalars = builder.scalar_functions().get_or_insert_default();
-        scalars.extend([id, functions::gen_random_uuid()]);
+        scalars.push(id);
+        scalars.extend(functions::random_uuids());
         scalars.extend(functions::syntax());
         let aggregates = builder.aggregate_functions().get_or_insert_default();
         aggregates.push(Arc::new(functions::sum()));
@@ -99,6 +103,7 @@ impl Engine {
             expressions: ExpressionCache::default(),
             subjects: Subjects::default(),
             transaction_bytes_max,
+            began_us: now_micros(),
         })
     }
 

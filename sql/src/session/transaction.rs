@@ -553,6 +553,8 @@ impl Session {
         table: &Arc<TableDef>,
         writes: &[Write],
     ) -> Result<(), SqlError> {
+        (self.work.since.get_mut()).get_or_insert_with(|| self.engine.store.visible());
+        self.check_role_writes(table)?;
         let before = self.work.changes.read().len();
         let (mut snapshot, mut turns) = (None, Turns::default());
         let inserts = |write: &Write| !write.new_keys(table).is_empty();

@@ -24,11 +24,14 @@ pub(super) fn row(activity: &Activity, waits: Option<Locked>, knows: bool) -> Na
     }
     let now = activity.now.lock().clone();
     let at = |at: Option<i64>| at.map_or(Datum::Null, Datum::TimestampTz);
-    let ip = activity.client.ip().to_canonical();
+    let ip = activity.ends.client.ip().to_canonical();
     row.extend([
         ("application_name", text(&*now.application)),
         ("client_addr", text(ip.to_string())),
-        ("client_port", Datum::Int4(activity.client.port().into())),
+        (
+            "client_port",
+            Datum::Int4(activity.ends.client.port().into()),
+        ),
         ("backend_start", Datum::TimestampTz(activity.began_us)),
         ("xact_start", at(now.transaction_began_us)),
         ("query_start", at(now.query_began_us)),

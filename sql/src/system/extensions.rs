@@ -8,45 +8,62 @@ use super::{Named, named_oid, schema_oid, text, type_facts};
 
 /// An extension.
 pub(crate) struct Extension {
-    /// Its name, which is its type's, too.
+    /// Its name, which is its type's, too, if it has one.
     pub(crate) name: &'static str,
     version: &'static str,
     comment: &'static str,
-    of: PrintedType,
+    of: Option<PrintedType>,
     /// A number below those of objects that pg_dump dumps.
     oid: i64,
 }
 
 /// All of them. Their versions are those of PostgreSQL 15.
-pub(crate) const EXTENSIONS: [Extension; 2] = [
+pub(crate) const EXTENSIONS: [Extension; 4] = [
     Extension {
         name: "citext",
         version: "1.6",
         comment: "data type for case-insensitive character strings",
-        of: PrintedType::Citext,
+        of: Some(PrintedType::Citext),
         oid: 9910,
     },
     Extension {
         name: "hstore",
         version: "1.8",
         comment: "data type for storing sets of (key, value) pairs",
-        of: PrintedType::Hstore,
+        of: Some(PrintedType::Hstore),
         oid: 9911,
+    },
+    Extension {
+        name: "pgcrypto",
+        version: "1.3",
+        comment: "cryptographic functions",
+        of: None,
+        oid: 9912,
+    },
+    Extension {
+        name: "uuid-ossp",
+        version: "1.1",
+        comment: "generate universally unique identifiers (UUIDs)",
+        of: None,
+        oid: 9913,
     },
 ];
 
 impl Extension {
     /// The oids of its type and of the arrays of it.
-    pub(super) fn type_oids(&self) -> (i64, i64) {
-        let (own, _, _) = type_facts(ColumnType::Printed(self.of));
-        let (array, _, _) = type_facts(ColumnType::Array(ElementType::Printed(self.of)));
-        (own, array)
+    pub(super) fn type_oids(&self) -> Option<(i64, i64)> {
+        let of = self.of?;
+        let (own, _, _) = type_facts(ColumnType::Printed(of));
+        let (array, _, _) = type_facts(ColumnType::Array(ElementType::Printed(of)));
+        Some((own, array))
     }
 
     /// pg_dump leaves out an extension of a low number: one has a high number once a column is of its type.
     pub(super) fn oid(&self, catalog: &Catalog) -> i64 {
         let own = |ty: ColumnType| match ty {
-            ColumnType::Array(ElementType::Printed(of)) | ColumnType::Printed(of) => of == self.of,
+            ColumnType::Array(ElementType::Printed(of)) | ColumnType::Printed(of) => {
+                Some(of) == self.of
+            }
             _ => false,
         };
         let mut columns = (catalog.tables.values()).flat_map(|table| &table.columns);
@@ -85,12 +102,13 @@ pub(super) fn available() -> Vec<Named> {
 
 /// The rows in pg_type of their types and of the arrays of these.
 pub(super) fn types() -> Vec<Named> {
-    EXTENSIONS.iter().flat_map(types_of).collect()
+    let types = EXTENSIONS.iter().filter_map(types_of);
+    types.flatten().collect()
 }
 
-fn types_of(extension: &Extension) -> [Named; 2] {
-    let (own, array) = extension.type_oids();
-    let is_string = extension.of == PrintedType::Citext;
+fn types_of(extension: &Extension) -> Option<[Named; 2]> {
+    let (own, array) = extension.type_oids()?;
+    let is_string = extension.of == Some(PrintedType::Citext);
     let common = |type_oid: i64, name: &str| {
         vec![
             ("oid", oid(type_oid)),
@@ -115,7 +133,7 @@ fn types_of(extension: &Extension) -> [Named; 2] {
             ("typcollation", oid(if is_string { 100 } else { 0 })),
         ]
     };
-    [
+    Some([
         with(
             common(own, extension.name),
             [
@@ -145,5 +163,5 @@ fn types_of(extension: &Extension) -> [Named; 2] {
                 ("typanalyze", function("array_typanalyze")),
             ],
         ),
-    ]
+    ])
 }

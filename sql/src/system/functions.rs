@@ -318,12 +318,14 @@ fn acl_default(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
 fn type_names(catalog: &Catalog, search_path: &[String]) -> BTreeMap<i64, String> {
     let mut names = BTreeMap::new();
     for extension in &EXTENSIONS {
+        let Some((own, array)) = extension.type_oids() else {
+            continue;
+        };
         let (name, schema) = (identifier(extension.name), "public".to_string());
         let name = match search_path.contains(&schema) {
             true => name,
             false => format!("{schema}.{name}"),
         };
-        let (own, array) = extension.type_oids();
         names.insert(array, format!("{name}[]"));
         names.insert(own, name);
     }

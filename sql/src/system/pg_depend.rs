@@ -46,7 +46,9 @@ pub(super) fn rows(catalog: &Catalog) -> Vec<Named> {
         rows.push(in_schema(object, &definition.schema));
     }
     for extension in &EXTENSIONS {
-        let (of, _) = extension.type_oids();
+        let Some((of, _)) = extension.type_oids() else {
+            continue;
+        };
         let extension = (PG_EXTENSION, extension.oid(catalog), 0);
         rows.push(depends(extension, (PG_TYPE, of, 0), "e"));
     }

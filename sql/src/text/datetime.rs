@@ -575,8 +575,9 @@ fn read_time(cursor: &mut Cursor<'_>) -> Result<i64, Wrong> {
     }
     cursor.spaces();
     let mut hour: i64 = hour;
-    if let Some(suffix @ ("am" | "pm")) = cursor.0.get(..2).map(str::to_ascii_lowercase).as_deref()
-    {
+    // A zone's name may begin so, too.
+    let suffix = Cursor(cursor.0).take(|byte| byte.is_ascii_alphabetic());
+    if let suffix @ ("am" | "pm") = suffix.to_ascii_lowercase().as_str() {
         if !(1..=12).contains(&hour) {
             return Err(Wrong::Field);
         }

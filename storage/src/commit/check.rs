@@ -263,7 +263,7 @@ impl Committer {
         self.check_alive()?;
         self.check_tables(transaction)?;
         self.check_reads(group, transaction)?;
-        self.check_erased(transaction)?;
+        self.check_users(transaction)?;
         let first = self.shared.generator.draw(transaction.seqs());
         let checked = match ahead {
             Some(ahead) if self.recent.spares(transaction, ahead) => {

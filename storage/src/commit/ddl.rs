@@ -7,6 +7,7 @@ use rocksdb::WriteBatch;
 use serde::{Deserialize, Serialize};
 
 use super::check::{Group, Lookup};
+use super::erase::dropped_roles;
 use super::{Committer, Shared};
 use crate::catalog::{
     Catalog, CatalogChange, Commented, FIRST_USER_OID, IndexId, RoleDef, TableDef, TableId, ViewDef,
@@ -438,7 +439,8 @@ impl Committer {
         }
         let mut group = Group::default();
         self.check_reads(&group, transaction)?;
-        self.check_erased(transaction)?;
+        self.check_users(transaction)?;
+        self.check_dropped_roles(&catalog.changes, transaction)?;
         // `Store` has applied them to the catalog of this very version before.
         let new = Arc::new(changed(&old.catalog, &catalog.changes));
         transaction.forget_gone(&new);
@@ -480,6 +482,8 @@ impl Committer {
         drop(old);
         self.write_group(group, last, Some((new, garbage)), true)
             .map_err(|error| CommitError::Unknown(error.to_string()))?;
+        let gone = dropped_roles(&catalog.changes).map(|partition| (partition, last));
+        self.dropped_roles.extend(gone);
         self.shared.watches.catalog_changed(last);
         Ok(last)
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rocksdb::WriteBatch;
 
 use super::Committer;
-use crate::catalog::{TableDef, TableId, TableKind};
+use crate::catalog::{CatalogChange, TableDef, TableId, TableKind};
 use crate::changes::{ChangeOp, encode_commit};
 use crate::cold::{self, ColdFile, META_FILE, META_GARBAGE, PartitionState};
 use crate::erase::Erased;
@@ -15,7 +15,15 @@ use crate::failpoint::Step;
 use crate::hot::Family;
 use crate::key::{scope_end, scope_key, seq_bytes};
 use crate::seq::Seq;
-use crate::transaction::{Partition, Transaction};
+use crate::transaction::{Op, Partition, Transaction};
+
+/// The partitions of the roles that are dropped.
+pub(super) fn dropped_roles(changes: &[CatalogChange]) -> impl Iterator<Item = Partition> {
+    changes.iter().filter_map(|change| match change {
+        CatalogChange::DropRole(name) => Some(Partition::user(name)),
+        _ => None,
+    })
+}
 
 impl Committer {
     pub(super) fn erase(
@@ -115,19 +123,42 @@ impl Committer {
         self.write(batch)
     }
 
-    /// Refuses a transaction that writes on what it read of a user before that user was erased. Erasures from before
-    /// the opening concern none.
-    pub(super) fn check_erased(&self, transaction: &Transaction) -> Result<(), CommitError> {
-        if self.erased.is_empty() {
+    /// Refuses a transaction that writes on what it read of a user before that user was erased, or that writes rows of a
+    /// role which was dropped since it began. What was erased or dropped before the opening concerns none.
+    pub(super) fn check_users(&self, transaction: &Transaction) -> Result<(), CommitError> {
+        if self.erased.is_empty() && self.dropped_roles.is_empty() {
             return Ok(());
         }
         for op in transaction.ops() {
+            let dropped = self.dropped_roles.get(&op.partition);
+            if let (Some(at), Some(since)) = (dropped, transaction.since)
+                && since < *at
+            {
+                return Err(CommitError::CatalogChanged);
+            }
             let Some(at) = self.erased.get(&op.partition) else {
                 continue;
             };
             let read_before = transaction.since.is_some_and(|since| since < *at);
             if read_before || (op.kind != ChangeOp::Insert && op.old <= *at) {
                 return Err(CommitError::Conflict);
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses to drop a role that has rows, or gets some with the same transaction.
+    pub(super) fn check_dropped_roles(
+        &self,
+        changes: &[CatalogChange],
+        transaction: &Transaction,
+    ) -> Result<(), CommitError> {
+        for partition in dropped_roles(changes) {
+            let writes = |op: &Op| op.partition == partition;
+            if transaction.ops().iter().any(writes)
+                || !self.shared.view().tables_of(&partition)?.is_empty()
+            {
+                return Err(CommitError::CatalogChanged);
             }
         }
         Ok(())

@@ -52,6 +52,7 @@ impl Snapshot {
             taken_ms: self.taken_ms,
             catalog: self.catalog.clone(),
             seq: around.map_or(seq, |(first, _)| first.previous()),
+            is_as_of: true,
         })
     }
 
@@ -65,6 +66,11 @@ impl Snapshot {
         };
         commits.status()?;
         Ok(around.filter(|(_, last)| *last > seq))
+    }
+
+    /// Whether `as_of` made it, be it of the newest Seq: then of each table that is read `history` must reach back to it.
+    pub fn is_as_of(&self) -> bool {
+        self.is_as_of
     }
 
     /// Whether it shows an earlier Seq than its view's: then keys and indexes do not belong to it.

@@ -256,6 +256,17 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
                 Ok(ScalarValue::Int64(size.transpose()?))
             })
         }
+        // What is kept of indexes counts as the table's.
+        "pg_indexes_size" => (DataType::Int64, |known, args| {
+            let class = match oid(args, 0) {
+                Some(oid) => ScalarValue::Int64(Some(oid)),
+                None => regclass_in(known, args)?,
+            };
+            Ok(match class {
+                ScalarValue::Int64(Some(_)) => ScalarValue::Int64(Some(0)),
+                none => none,
+            })
+        }),
         // Everything is in the one tablespace of the one database.
         "pg_database_size" | "pg_tablespace_size" => (DataType::Int64, |known, _| {
             Ok(ScalarValue::from(size_of(&known.store, None)?))
