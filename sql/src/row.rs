@@ -450,7 +450,10 @@ pub(crate) fn assign(
         )
     };
     if matches!(to, ColumnType::Numeric(_)) && numeric(from) {
-        return via_text(&value);
+        return match text::certain_digits(value.as_ref()) {
+            Some(digits) => text::parse(to, &digits),
+            None => via_text(&value),
+        };
     }
     if !(numeric(from) && numeric(to) || dated(from) && dated(to)) {
         return Err(mismatch());
@@ -476,9 +479,6 @@ pub(crate) fn assign(
             // What is behind the time is not read where it does not count.
             _ => via_text(&value),
         };
-    }
-    if let (Some(digits), ColumnType::Numeric(_)) = (text::certain_digits(value.as_ref()), to) {
-        return text::parse(to, &digits);
     }
     let mut builder = datum::ColumnBuilder::new(from);
     if let (Datum::Numeric(_), ColumnType::Numeric(_)) = (&value, from) {

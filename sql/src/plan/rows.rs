@@ -162,11 +162,9 @@ impl ast::VisitorMut for Calls<'_> {
                 left,
                 op: BinaryOperator::Eq | BinaryOperator::NotEq,
                 right,
-            } => {
-                if self.row(left).is_some() && self.row(right).is_some() {
-                    self.fields_of(left);
-                    self.fields_of(right);
-                }
+            } if self.row(left).is_some() && self.row(right).is_some() => {
+                self.fields_of(left);
+                self.fields_of(right);
             }
             Expr::Function(call) => self.count(call),
             _ => {}
