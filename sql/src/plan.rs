@@ -160,9 +160,9 @@ impl Planner<'_> {
         });
         columns::tell_apart(&mut query, self.catalog, self.search_path)?;
         rows::expand(&mut query, self.catalog, self.search_path);
+        sort_names::tell_apart(&mut query, self.catalog, self.search_path);
         inner::check(&query, self.catalog, self.search_path)?;
         hidden::rename(&mut query, self.catalog, self.search_path);
-        sort_names::tell_apart(&mut query, self.catalog, self.search_path);
         keys::with_in_from(&mut query);
         dialect::write_numbers_out(&mut query);
         subqueries::simplify(&mut query)?;

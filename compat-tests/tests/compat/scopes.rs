@@ -11,6 +11,7 @@ const TABLES: &str = "
     CREATE TABLE g1 (id int PRIMARY KEY, x int, k int, name text);
     CREATE TABLE g2 (id int PRIMARY KEY, g1_id int, k int, x int);
     CREATE TABLE g3 (id int PRIMARY KEY, g2_id int, k int);
+    CREATE VIEW v AS SELECT * FROM g1;
     INSERT INTO g1 SELECT n, n % 7, n % 4, 'n' || n FROM generate_series(1, 20) n;
     INSERT INTO g2 SELECT n, n % 20, n % 5, n % 3 FROM generate_series(1, 30) n;
     INSERT INTO g3 SELECT n, n % 9, n % 4 + 1 FROM generate_series(1, 36) n;";
@@ -43,6 +44,7 @@ fn group_by_has_keys_of_tables_only() {
         "SELECT l.id, count(*) FROM g3 CROSS JOIN LATERAL (SELECT a.id, count(*) c FROM g1 a WHERE a.k = g3.k GROUP BY a.id) l GROUP BY l.id ORDER BY 1",
         "SELECT s.id, s.name FROM (SELECT * FROM g1) s GROUP BY s.id",
         "WITH s AS (SELECT * FROM g1) SELECT s.id, s.name FROM s GROUP BY s.id",
+        "SELECT v.id, v.name FROM v GROUP BY v.id",
         "SELECT g1.id, g1.name, count(*) FROM g1 JOIN g2 ON g2.g1_id = g1.id GROUP BY g1.id ORDER BY 1",
     ]);
 }
@@ -55,6 +57,9 @@ fn a_name_in_a_subquery_means_its_own_columns_first() {
         "SELECT id FROM g3 g1 WHERE EXISTS (SELECT 1 FROM g1 WHERE g1.g2_id = 1)",
         "SELECT id FROM g1 WHERE EXISTS (SELECT 1 FROM a JOIN b ON x = y JOIN g2 ON g2.id = y WHERE a.id = g1.id) ORDER BY 1",
         "SELECT a.id, l.id FROM a LEFT JOIN LATERAL (SELECT * FROM b RIGHT JOIN c USING (id) WHERE id <= a.id ORDER BY id DESC LIMIT 1) l ON true ORDER BY 1",
+        "SELECT * FROM (SELECT DISTINCT ON (id) a.id, b.y FROM a JOIN b ON a.id = b.id ORDER BY id) q ORDER BY 1",
+        "SELECT * FROM (SELECT DISTINCT ON (id) a.id AS id, b.y FROM a JOIN b ON true ORDER BY id, b.y DESC) q ORDER BY 1",
+        "SELECT * FROM (SELECT id FROM a JOIN b USING (id) JOIN pg_get_keywords() k ON k.word = 'select') q ORDER BY 1",
         "SELECT a.id, (SELECT c.id AS id FROM b JOIN c ON true WHERE c.id <= a.id ORDER BY id DESC LIMIT 1) FROM a ORDER BY 1",
     ]);
 }

@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use tidelog_storage::Catalog;
 
-use super::relations::{Relation, Relations, constraint};
+use super::relations::{Relation, Relations, constraint, factors, merges};
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::walk::Walk;
@@ -111,6 +111,11 @@ impl ast::Visitor for Inner<'_> {
 impl Inner<'_> {
     /// Adds the relations of a FROM item, and notes what the conditions in it see.
     fn join(&mut self, from: &TableWithJoins, relations: &mut Vec<Option<Relation>>) {
+        if merges(from) {
+            // What USING left in place is of several relations, and means one column.
+            relations.extend(factors(from).iter().map(|_| None));
+            return;
+        }
         let start = relations.len();
         self.factor(&from.relation, relations);
         for join in &from.joins {

@@ -83,7 +83,8 @@ impl RelationPlanner for KeylessQueries {
     }
 }
 
-fn without_keys(plan: LogicalPlan) -> Result<LogicalPlan> {
+/// A plan of which GROUP BY finds no keys.
+pub(super) fn without_keys(plan: LogicalPlan) -> Result<LogicalPlan> {
     if plan.schema().functional_dependencies().is_empty() {
         return Ok(plan);
     }

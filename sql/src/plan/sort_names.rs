@@ -14,7 +14,7 @@ use datafusion::sql::sqlparser::ast::{
 use tidelog_storage::Catalog;
 
 use super::names::again;
-use super::relations::Relations;
+use super::relations::{Relation, Relations};
 use crate::ddl;
 use crate::parse::quoted;
 use crate::parse::walk::{Walk, WalkMut};
@@ -52,7 +52,7 @@ impl ast::VisitorMut for SortNames<'_> {
         if self.kept.remove(&std::ptr::from_ref(&*query)) {
             return ControlFlow::Continue(());
         }
-        let hidden = hidden(query);
+        let hidden = self.hidden(query);
         if let SetExpr::Select(select) = &mut *query.body
             && let Some(order_by) = &mut query.order_by
             && let OrderByKind::Expressions(keys) = &mut order_by.kind
@@ -93,7 +93,7 @@ impl ast::VisitorMut for SortNames<'_> {
 impl SortNames<'_> {
     /// Has the alias of a query in FROM give its columns their names, if they are to be called otherwise inside.
     fn name_outside(&mut self, query: &Query, columns: &mut Vec<TableAliasColumnDef>) {
-        if hidden(query).is_empty() {
+        if self.hidden(query).is_empty() {
             return;
         }
         match self.known.columns_of(&query.body) {
@@ -109,35 +109,73 @@ impl SortNames<'_> {
         }
     }
 
+    /// The columns of a query's result, by their places and names, whose names mean columns of FROM in its ORDER BY.
+    fn hidden(&self, query: &Query) -> Vec<(usize, String)> {
+        let (SetExpr::Select(select), Some(order_by)) = (&*query.body, &query.order_by) else {
+            return Vec::new();
+        };
+        let OrderByKind::Expressions(keys) = &order_by.kind else {
+            return Vec::new();
+        };
+        let inside = keys.iter().map(|key| &key.expr);
+        let inside: Vec<&Expr> = inside
+            .filter(|key| !matches!(key, Expr::Identifier(_)))
+            .collect();
+        if inside.is_empty() {
+            return Vec::new();
+        }
+        let items = select.projection.iter().enumerate();
+        items
+            .filter_map(|(at, item)| match item {
+                SelectItem::ExprWithAlias { expr, alias } => {
+                    let name = ddl::fold(alias);
+                    let is_named = |key: &&Expr| key.has_expr(|part| is_column(part, &name));
+                    let hides = !is_column(expr, &name)
+                        && inside.iter().any(is_named)
+                        && self.may_have(select, &name);
+                    hides.then_some((at, name))
+                }
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Whether a relation of FROM has, or may have, a column of this name.
+    fn may_have(&self, select: &Select, name: &str) -> bool {
+        let relations = self.known.of(&select.from);
+        let may_have = |relation: &Relation| relation.columns.is_none() || relation.has(name);
+        relations.iter().any(may_have)
+    }
+
     /// Puts the new name where a name alone means the result's column in DISTINCT ON and GROUP BY.
     fn in_select(&self, select: &mut Select, name: &str, new: &Ident) {
         if let Some(ast::Distinct::On(exprs)) = &mut select.distinct {
             exprs.iter_mut().for_each(|expr| replace(expr, name, new));
         }
-        let is_column = self
-            .known
-            .of(&select.from)
-            .iter()
-            .any(|relation| relation.columns.is_none() || relation.has(name));
+        let is_column = self.may_have(select, name);
         if let (GroupByExpr::Expressions(exprs, _), false) = (&mut select.group_by, is_column) {
             exprs.iter_mut().for_each(|expr| replace(expr, name, new));
         }
     }
 }
 
-/// Puts a column of FROM in the place of the result's name for it in ORDER BY.
+/// Puts a column of FROM in the place of the result's name for it in ORDER BY and DISTINCT ON.
 fn write_columns_out(query: &mut Query) {
-    let (SetExpr::Select(select), Some(order_by)) = (&*query.body, &mut query.order_by) else {
+    let SetExpr::Select(select) = &mut *query.body else {
         return;
     };
-    let OrderByKind::Expressions(keys) = &mut order_by.kind else {
-        return;
+    let keys = match query.order_by.as_mut().map(|order_by| &mut order_by.kind) {
+        Some(OrderByKind::Expressions(keys)) => keys.as_mut_slice(),
+        _ => &mut [],
     };
-    if select.distinct.is_some() {
-        return;
+    let mut exprs: Vec<&mut Expr> = keys.iter_mut().map(|key| &mut key.expr).collect();
+    match &mut select.distinct {
+        Some(ast::Distinct::On(on)) => exprs.extend(on),
+        Some(_) => return,
+        None => {}
     }
-    for key in keys {
-        let Expr::Identifier(name) = &key.expr else {
+    for expr in exprs {
+        let Expr::Identifier(name) = &*expr else {
             continue;
         };
         let name = ddl::fold(name);
@@ -148,7 +186,7 @@ fn write_columns_out(query: &mut Query) {
         });
         if let (Some(column @ Expr::CompoundIdentifier(_)), None) = (columns.next(), columns.next())
         {
-            key.expr = column.clone();
+            *expr = column.clone();
         }
     }
 }
@@ -159,31 +197,6 @@ fn replace(expr: &mut Expr, name: &str, new: &Ident) {
     {
         *ident = new.clone();
     }
-}
-
-/// The columns of a query's result, by their places and names, whose names mean other columns in its ORDER BY.
-fn hidden(query: &Query) -> Vec<(usize, String)> {
-    let (SetExpr::Select(select), Some(order_by)) = (&*query.body, &query.order_by) else {
-        return Vec::new();
-    };
-    let OrderByKind::Expressions(keys) = &order_by.kind else {
-        return Vec::new();
-    };
-    let inside = keys.iter().map(|key| &key.expr);
-    let inside: Vec<&Expr> = inside
-        .filter(|key| !matches!(key, Expr::Identifier(_)))
-        .collect();
-    let items = select.projection.iter().enumerate();
-    items
-        .filter_map(|(at, item)| match item {
-            SelectItem::ExprWithAlias { expr, alias } => {
-                let name = ddl::fold(alias);
-                let is_named = |key: &&Expr| key.has_expr(|part| is_column(part, &name));
-                (!is_column(expr, &name) && inside.iter().any(is_named)).then_some((at, name))
-            }
-            _ => None,
-        })
-        .collect()
 }
 
 /// Whether an expression is a column of this name.

@@ -12,7 +12,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableType}
 use datafusion::physical_plan::ExecutionPlan;
 use tidelog_storage::ViewDef;
 
-use super::{Planner, stars};
+use super::{Planner, keys, stars};
 use crate::error::{SqlError, from_datafusion};
 use crate::parse;
 
@@ -45,6 +45,7 @@ impl ViewSource {
         let plan = LogicalPlanBuilder::from(plan)
             .project(columns)
             .and_then(LogicalPlanBuilder::build)
+            .and_then(keys::without_keys)
             .map_err(from_datafusion)?;
         let schema = Arc::new(plan.schema().as_arrow().clone());
         Ok(ViewSource { plan, schema })
