@@ -15,7 +15,7 @@ use tidelog_sql::{ErrorKind, SqlError, json};
 use tidelog_storage::datum::datum_at;
 use tidelog_storage::{ChangeOp, DatumRef, Row, Seq, StorageError, Store};
 use tidelog_subscriptions::{
-    Following, Hub, Lens, LensError, Ops, Seen, Stretch, SubscriptionError, Tail, Versions,
+    Asked, Following, Hub, Lens, LensError, Ops, Seen, Stretch, SubscriptionError, Tail, Versions,
 };
 use tokio::time::Instant;
 
@@ -26,6 +26,15 @@ const UP_TO_TICK: Duration = Duration::from_millis(100);
 struct Query(Arc<Subject>);
 
 impl Lens for Query {
+    fn asked(&self) -> Option<Asked> {
+        let asked = self.0.lens.as_ref()?.asked()?;
+        Some(Asked {
+            column: asked.column,
+            ty: asked.ty,
+            values: asked.values,
+        })
+    }
+
     fn look(&self, versions: &Versions<'_>) -> Result<Vec<Seen>, LensError> {
         let Some(lens) = &self.0.lens else {
             return Ok(versions.rows().iter().map(|_| Seen::Whole).collect());

@@ -30,7 +30,7 @@ use crate::text::Style;
 
 pub(crate) use options::{literal_options, seq};
 
-pub use lens::{Lens, Seen};
+pub use lens::{Asked, Lens, Seen};
 pub use options::SubscribeOptions;
 
 /// A planned SUBSCRIBE: what there is to send first, and what to follow then. It can be planned again by itself,

@@ -4,7 +4,7 @@
 use std::any::Any;
 use std::sync::{Arc, OnceLock};
 
-use tidelog_storage::{Change, ChangeOp, Datum, Partition, Row, Seq};
+use tidelog_storage::{Change, ChangeOp, ColumnType, Datum, Partition, Row, Seq};
 
 /// Why a row could not be looked at; it comes from the crate that implements [`Lens`].
 pub type LensError = Box<dyn std::error::Error + Send + Sync>;
@@ -64,8 +64,24 @@ impl<'a> Versions<'a> {
     }
 }
 
+/// Values of a column, one of which a row must have for anything of it to be seen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Asked {
+    /// Where the column stands in a row.
+    pub column: usize,
+    /// The column's type.
+    pub ty: ColumnType,
+    /// The values as [`tidelog_storage::key::sortable`] writes them.
+    pub values: Vec<Vec<u8>>,
+}
+
 /// A statement's WHERE clause and select list.
 pub trait Lens: Send + Sync {
+    /// The values that the statement asks for, if it does.
+    fn asked(&self) -> Option<Asked> {
+        None
+    }
+
     /// What is seen of each version, in order.
     fn look(&self, versions: &Versions<'_>) -> Result<Vec<Seen>, LensError>;
 }

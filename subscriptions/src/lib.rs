@@ -5,13 +5,14 @@
 //! change of each transaction is marked; a reader that stands still holds one bounded batch and nothing else.
 //! Does not: know SQL, sessions or sockets. Writers never call into this crate.
 
+mod concerned;
 pub mod lens;
 pub mod listener;
 mod lookout;
 pub mod share;
 pub mod tail;
 
-pub use lens::{Lens, LensError, Ops, Seen, Versions};
+pub use lens::{Asked, Lens, LensError, Ops, Seen, Versions};
 pub use listener::Listener;
 pub use share::{Hub, Stretch};
 pub use tail::{Following, SubscriptionError, Tail};

@@ -7,7 +7,7 @@
 //! have read.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use tidelog_storage::{Change, ChangeBatch, CommitWatch, FeedScope, Seq, Store};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use crate::concerned::Concerned;
 use crate::lens::Versions;
 use crate::share::{HeldByName, Stretch};
 use crate::tail::{BATCH_CHANGES, Following, Name, seen};
@@ -33,6 +34,21 @@ const REST_MIN: Duration = Duration::from_micros(500);
 /// A statement that takes longer for a batch looks for itself from then on, so that it holds up nobody.
 const LOOK_MAX: Duration = Duration::from_millis(100);
 
+/// Up to where a lookout has looked for all groups. Those that a commit does not concern are not touched: for them this is
+/// how far they are.
+#[derive(Default)]
+struct Tip(AtomicI64);
+
+impl Tip {
+    fn get(&self) -> Seq {
+        Seq::from_i64(self.0.load(Ordering::Acquire)).unwrap_or(Seq::ZERO)
+    }
+
+    fn set(&self, upto: Seq) {
+        self.0.store(upto.as_i64(), Ordering::Release);
+    }
+}
+
 /// Readers of a scope who see the same.
 pub(crate) struct Group {
     pub(crate) following: Following,
@@ -41,9 +57,10 @@ pub(crate) struct Group {
     pub(crate) news: Notify,
 }
 
-#[derive(Default)]
 struct GroupState {
-    /// Everything up to here was looked at for the group; `None` while it is not looked for.
+    tip: Arc<Tip>,
+    /// Everything up to here was looked at for the group, and up to the lookout's tip if that is further; `None` while
+    /// it is not looked for.
     looked: Option<Seq>,
     /// The last change of a transaction whose end was not read yet.
     held: Option<Box<Change>>,
@@ -76,10 +93,22 @@ pub(crate) enum Next {
 }
 
 impl GroupState {
+    fn new(tip: Arc<Tip>) -> GroupState {
+        GroupState {
+            tip,
+            looked: None,
+            held: None,
+            quiet_since: Seq::ZERO,
+            recent: VecDeque::new(),
+            gaps: VecDeque::new(),
+            slow: false,
+        }
+    }
+
     /// Nothing up to here is missing.
     fn position(&self) -> Option<Seq> {
         let before_held = self.held.as_ref().map(|held| held.seq.previous());
-        before_held.or(self.looked)
+        before_held.or(self.looked.map(|looked| looked.max(self.tip.get())))
     }
 
     /// Remembers that there was nothing up to `upto`.
@@ -134,10 +163,10 @@ impl GroupState {
 }
 
 impl Group {
-    fn new(following: Following) -> Group {
+    fn new(following: Following, tip: Arc<Tip>) -> Group {
         Group {
             following,
-            state: Mutex::default(),
+            state: Mutex::new(GroupState::new(tip)),
             news: Notify::new(),
         }
     }
@@ -171,7 +200,8 @@ impl Group {
     fn look(self: &Arc<Group>, batch: &ChangeBatch, versions: &Versions<'_>, after: Seq) -> bool {
         let held = {
             let state = self.state.lock();
-            if state.looked != Some(after) {
+            // Else nobody waits for it, or it came while others are looked for.
+            if state.looked.is_none_or(|looked| looked > after) {
                 return false;
             }
             state.held.as_deref().cloned()
@@ -209,6 +239,7 @@ impl Group {
 /// Who looks at a scope's commits.
 pub(crate) struct Lookout {
     scope: FeedScope,
+    tip: Arc<Tip>,
     state: Mutex<LookoutState>,
 }
 
@@ -218,6 +249,9 @@ struct LookoutState {
     after: Option<Seq>,
     task: Option<AbortHandle>,
     groups: HeldByName<Name, Group>,
+    concerned: Concerned,
+    /// The last look ended within a transaction, whose last change some group may hold.
+    within: bool,
 }
 
 /// How a reader may wait.
@@ -242,6 +276,7 @@ impl Lookout {
     pub(crate) fn new(scope: FeedScope) -> Lookout {
         Lookout {
             scope,
+            tip: Arc::default(),
             state: Mutex::default(),
         }
     }
@@ -249,10 +284,19 @@ impl Lookout {
     /// The group of those who follow the same.
     pub(crate) fn join(&self, following: Following) -> Arc<Group> {
         let name = following.name();
-        let mut state = self.state.lock();
+        let state = &mut *self.state.lock();
+        let new = || {
+            let group = Arc::new(Group::new(following, self.tip.clone()));
+            state.concerned.add(&group);
+            group
+        };
         match name {
-            Some(name) => state.groups.get(name, || Group::new(following)),
-            None => state.groups.add(Group::new(following)),
+            Some(name) => state.groups.get(name, new),
+            None => {
+                let group = new();
+                state.groups.add(&group);
+                group
+            }
         }
     }
 
@@ -290,31 +334,33 @@ impl Lookout {
         }
     }
 
-    /// Looks at what follows `after` for all groups, and tells up to where, and how long it took for those for which there
+    /// Looks at what follows `after` for all groups that it concerns, and tells up to where, and how long it took for those for which there
     /// was nothing; `None` if that failed. Blocking.
     fn look(&self, store: &Store, after: Seq) -> Option<(Seq, Duration)> {
         let begun = Instant::now();
         let batch = store.read_changes(&self.scope, after, BATCH_CHANGES);
+        // Each of the readers comes upon what is wrong, too.
+        let Ok(batch) = batch else {
+            self.stop();
+            return None;
+        };
+        let versions = Versions::of(&batch.changes);
         let groups = {
             let mut state = self.state.lock();
-            state.after = batch.as_ref().ok().map(|batch| batch.upto);
-            state.groups.all()
+            state.after = Some(batch.upto);
+            let within = batch.changes.last().map(|change| !change.ends_transaction);
+            let was_within = std::mem::replace(&mut state.within, within.unwrap_or(false));
+            match was_within {
+                true => state.groups.all(),
+                false => state.concerned.by(batch.catalog_version, &versions),
+            }
         };
-        match batch {
-            Ok(batch) => {
-                let versions = Versions::of(&batch.changes);
-                let look = |group: &&Arc<Group>| group.look(&batch, &versions, after);
-                let seen = groups.iter().filter(look).count();
-                let all = groups.len().max(1);
-                let quiet = (all - seen) as f64 / all as f64;
-                Some((batch.upto, begun.elapsed().mul_f64(quiet)))
-            }
-            // Each of the readers comes upon the same.
-            Err(_) => {
-                groups.iter().for_each(|group| group.stop());
-                None
-            }
-        }
+        let look = |group: &&Arc<Group>| group.look(&batch, &versions, after);
+        let seen = groups.iter().filter(look).count();
+        self.tip.set(batch.upto);
+        let all = groups.len().max(1);
+        let quiet = (all - seen) as f64 / all as f64;
+        Some((batch.upto, begun.elapsed().mul_f64(quiet)))
     }
 
     /// Nobody looks any longer.

@@ -202,22 +202,20 @@ impl<N, T> Default for HeldByName<N, T> {
 
 impl<N: Eq + Hash, T> HeldByName<N, T> {
     /// The one of this name, made if it is not there.
-    pub(crate) fn get(&mut self, name: N, make: impl FnOnce() -> T) -> Arc<T> {
+    pub(crate) fn get(&mut self, name: N, make: impl FnOnce() -> Arc<T>) -> Arc<T> {
         self.make_room();
         let slot = self.named.entry(name).or_default();
         slot.upgrade().unwrap_or_else(|| {
-            let new = Arc::new(make());
+            let new = make();
             *slot = Arc::downgrade(&new);
             new
         })
     }
 
     /// Adds one that nobody else will ask for.
-    pub(crate) fn add(&mut self, new: T) -> Arc<T> {
+    pub(crate) fn add(&mut self, new: &Arc<T>) {
         self.make_room();
-        let new = Arc::new(new);
-        self.unnamed.push(Arc::downgrade(&new));
-        new
+        self.unnamed.push(Arc::downgrade(new));
     }
 
     /// All that are still held.
@@ -269,12 +267,12 @@ impl Hub {
     /// Who looks at the scope's commits.
     pub(crate) fn lookout(&self, scope: &FeedScope) -> Arc<Lookout> {
         let mut logs = self.logs.lock();
-        (logs.lookouts).get(scope.clone(), || Lookout::new(scope.clone()))
+        (logs.lookouts).get(scope.clone(), || Arc::new(Lookout::new(scope.clone())))
     }
 
     /// What was told last on a channel.
     pub(crate) fn channel(&self, name: &Arc<str>) -> Arc<Newest<NotificationBatch>> {
         let mut logs = self.logs.lock();
-        logs.channels.get(name.clone(), Newest::default)
+        logs.channels.get(name.clone(), Arc::default)
     }
 }

@@ -491,3 +491,112 @@ async fn a_quiet_feed_costs_no_answer_to_others() {
         assert_rising(&changes);
     }
 }
+
+/// Conditions of which the server knows which values they ask for, and some of which it does not.
+const FOLLOWED: [&str; 9] = [
+    "room = 'a'",
+    "room = 'b' AND n > 500",
+    "'c' = room",
+    "room IN ('a', 'd', 'nobody')",
+    "n = 7",
+    "id = 3 AND room <> 'a'",
+    "id IN (1, 2, 3, 4)",
+    "room = 'a' OR n = 7",
+    "id % 2 = 0",
+];
+
+/// Rows that come, change and go, in transactions of one change, of some, and of more than one read of the log takes.
+fn changes_of_rooms() -> String {
+    let mut state = 7_u64;
+    let mut below = |n: u64| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (state >> 33) % n
+    };
+    let mut script = String::new();
+    for step in 0..400 {
+        let (id, room, n) = (
+            below(40),
+            ["a", "b", "c", "d"][below(4) as usize],
+            below(1000),
+        );
+        script += &match below(8) {
+            0 => format!("DELETE FROM r WHERE id = {id};\n"),
+            1 => format!("UPDATE r SET room = '{room}' WHERE id BETWEEN {id} AND {id} + 5;\n"),
+            2 => format!(
+                "BEGIN; DELETE FROM r WHERE room = '{room}'; UPDATE r SET n = 7 WHERE id = {id}; COMMIT;\n"
+            ),
+            _ => format!(
+                "INSERT INTO r VALUES ({id}, '{room}', {n}) ON CONFLICT (id) DO UPDATE SET room = '{room}', n = {n};\n"
+            ),
+        };
+        if step % 100 == 50 {
+            script += &format!(
+                "BEGIN; UPDATE r SET room = 'a' WHERE id = 1; \
+                 INSERT INTO r SELECT {step} * 10000 + g, 'crowd', 0 FROM generate_series(1, 2500) g; \
+                 UPDATE r SET room = 'c' WHERE id < 9; COMMIT;\n"
+            );
+        }
+        if step == 200 {
+            script += "ALTER TABLE r ADD COLUMN more text DEFAULT 'x';\n";
+        }
+    }
+    script
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_follower_of_values_sees_the_rows_that_have_them() {
+    let server = Server::start();
+    let peer = server.peer();
+    peer.run("CREATE TABLE r (id int PRIMARY KEY, room text, n int);");
+    let mut feeds = Vec::new();
+    for condition in FOLLOWED {
+        let subscribe = format!("SUBSCRIBE TO (SELECT id, room, n FROM r WHERE {condition})");
+        let mut feed = Feed::open(&peer, &subscribe);
+        feed.until_ready().await;
+        feeds.push(feed);
+    }
+    let script = changes_of_rooms();
+    let writing = tokio::task::spawn_blocking(move || peer.run(&script));
+    writing.await.unwrap();
+    // A last change that each of them sees, once.
+    server
+        .peer()
+        .run("BEGIN; DELETE FROM r; INSERT INTO r VALUES (1, 'a', 0), (3, 'd', 7), (4, 'b', 600), (5, 'c', 0); COMMIT;");
+    let end: i64 = server
+        .peer()
+        .value("SELECT min(_seq) FROM r")
+        .parse()
+        .unwrap();
+    for (condition, feed) in FOLLOWED.iter().zip(&mut feeds) {
+        let query = format!("SELECT id, room, n FROM r WHERE {condition} ORDER BY id");
+        let expected = server.peer().run(&format!("{query};"));
+        let expected: Vec<&str> = expected.lines().collect();
+        let mut shown = std::collections::BTreeMap::new();
+        let mut last = 0;
+        while last < end || !expected.iter().eq(shown.values()) {
+            let change = timeout(PATIENCE, feed.next()).await.expect(condition);
+            assert!(change.seq > last, "{condition}: {change:?}");
+            last = change.seq;
+            let row: Vec<String> = change
+                .row
+                .iter()
+                .map(|value| value.clone().unwrap_or_default())
+                .collect();
+            let id: i64 = row[0].parse().unwrap();
+            match change.op.as_str() {
+                "delete" => assert!(shown.remove(&id).is_some(), "{condition}: {change:?}"),
+                "insert" => assert!(
+                    shown.insert(id, row.join("|")).is_none(),
+                    "{condition}: {change:?}"
+                ),
+                "update" => assert!(
+                    shown.insert(id, row.join("|")).is_some(),
+                    "{condition}: {change:?}"
+                ),
+                other => panic!("{other}"),
+            }
+        }
+    }
+}

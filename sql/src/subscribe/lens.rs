@@ -7,10 +7,12 @@ use arrow::compute::{filter_record_batch, prep_null_mask_filter};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::source_as_provider;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Volatility, ident};
-use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::Column;
-use tidelog_storage::{ColumnDef, ColumnType, DatumRef, Partition, Row, Seq, TableDef, datum};
+use datafusion::logical_expr::{
+    Expr, LogicalPlan, LogicalPlanBuilder, Operator, Volatility, ident,
+};
+use datafusion::physical_expr::expressions::{BinaryExpr, Column, InListExpr, Literal};
+use datafusion::physical_expr::{PhysicalExpr, split_conjunction};
+use tidelog_storage::{ColumnDef, ColumnType, DatumRef, Partition, Row, Seq, TableDef, datum, key};
 
 use crate::error::{ErrorKind, SqlError, from_arrow, from_datafusion};
 use crate::output::{self, OutputColumn};
@@ -47,6 +49,19 @@ pub enum Seen {
     /// These values.
     As(Row),
 }
+
+/// Values of a column of the table, one of which a row must have to be seen.
+pub struct Asked {
+    /// Where the column stands in the table.
+    pub column: usize,
+    /// The column's type.
+    pub ty: ColumnType,
+    /// The values as [`key::sortable`] writes them, at least one.
+    pub values: Vec<Vec<u8>>,
+}
+
+/// Of IN with more values than this it is not told which it asks for.
+const ASKED_VALUES_MAX: usize = 100;
 
 /// The table that a query selects from, if it is no more than filters and select lists over one table; 0A000 with
 /// what it is else.
@@ -109,6 +124,24 @@ fn check_expression(expr: &Expr) -> Result<(), SqlError> {
         Some(what) => Err(SqlError::unsupported(format!("SUBSCRIBE with {what}"))),
         None => Ok(()),
     }
+}
+
+/// Whether `=` of the type is that of the values as they are stored.
+fn is_compared_as_stored(ty: ColumnType) -> bool {
+    matches!(
+        ty,
+        ColumnType::Int2
+            | ColumnType::Int4
+            | ColumnType::Int8
+            | ColumnType::Text
+            | ColumnType::Varchar(_)
+            | ColumnType::Uuid
+            | ColumnType::Bool
+            | ColumnType::Date
+            | ColumnType::Timestamp(_)
+            | ColumnType::TimestampTz(_)
+            | ColumnType::Enum(_)
+    )
 }
 
 /// Whether a query says the same of a row for every session and at any time.
@@ -215,6 +248,51 @@ impl Lens {
     /// Whether it shows every row as it is.
     pub fn is_clear(&self) -> bool {
         self.steps.is_empty()
+    }
+
+    /// The values that the conditions ask for in a column (`a = 1`, `a IN (1, 2)`, with others by AND), the fewest
+    /// that there are.
+    pub fn asked(&self) -> Option<Asked> {
+        let filters = self.steps.iter().map_while(|step| match step {
+            Step::Filter(predicate) => Some(predicate),
+            Step::Project(_) => None,
+        });
+        let conditions = filters.flat_map(split_conjunction);
+        let asked = conditions.filter_map(|condition| self.asked_by(condition));
+        asked.min_by_key(|asked| asked.values.len())
+    }
+
+    fn asked_by(&self, condition: &Arc<dyn PhysicalExpr>) -> Option<Asked> {
+        let (operand, values) = if let Some(binary) = condition.downcast_ref::<BinaryExpr>()
+            && *binary.op() == Operator::Eq
+        {
+            match binary.left().downcast_ref::<Literal>() {
+                Some(_) => (binary.right(), vec![binary.left()]),
+                None => (binary.left(), vec![binary.right()]),
+            }
+        } else if let Some(list) = condition.downcast_ref::<InListExpr>()
+            && !list.negated()
+            && list.list().len() <= ASKED_VALUES_MAX
+        {
+            (list.expr(), list.list().iter().collect())
+        } else {
+            return None;
+        };
+        let column = operand.downcast_ref::<Column>()?.index();
+        let ty = self.table.columns.get(column)?.ty;
+        if !is_compared_as_stored(ty) {
+            return None;
+        }
+        let values = values.into_iter().map(|value| {
+            let value = value.downcast_ref::<Literal>()?.value();
+            let value = value.cast_to(&ty.arrow()).ok()?.to_array().ok()?;
+            key::sortable(ty, datum::datum_at(value.as_ref(), 0)?)
+        });
+        Some(Asked {
+            column,
+            ty,
+            values: values.collect::<Option<Vec<_>>>()?,
+        })
     }
 
     /// Which column of the scan a column of the result repeats: the table's, then `_seq` and `_user`. `None` when it is

@@ -4,11 +4,11 @@ use std::time::Duration;
 use tidelog_storage::catalog::TableOptions;
 use tidelog_storage::{
     CatalogChange, ChangeOp, ColumnDef, ColumnId, ColumnType, Datum, Partition, PartitionSet, Row,
-    RowVersion, StoreOptions, TableDef, TableId, TableKind, Transaction, seq,
+    RowVersion, StoreOptions, TableDef, TableId, TableKind, Transaction, key, seq,
 };
 
 use super::*;
-use crate::lens::Seen;
+use crate::lens::{Asked, Seen};
 
 struct Bench {
     store: Arc<Store>,
@@ -475,5 +475,73 @@ async fn a_statement_that_fails_or_takes_long_is_its_own_readers_affair() {
     assert!(matches!(result(takes_long).await, Ok(20)));
     for other in others {
         assert!(matches!(result(other).await, Ok(20)));
+    }
+}
+
+/// Shows the rows whose `n` is the number, and counts its looks.
+struct Only {
+    n: i64,
+    looks: Arc<AtomicUsize>,
+}
+
+impl Lens for Only {
+    fn asked(&self) -> Option<Asked> {
+        let (column, ty) = (1, ColumnType::Int8);
+        let value = key::sortable(ty, Datum::Int8(self.n).as_ref())?;
+        Some(Asked {
+            column,
+            ty,
+            values: vec![value],
+        })
+    }
+
+    fn look(&self, versions: &Versions<'_>) -> Result<Vec<Seen>, LensError> {
+        self.looks.fetch_add(1, Ordering::Relaxed);
+        let look = |(_, _, row): &(Seq, &Partition, &Row)| match row[1] == Datum::Int8(self.n) {
+            true => Seen::Whole,
+            false => Seen::Nothing,
+        };
+        Ok(versions.rows().iter().map(look).collect())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_for_other_values_is_not_looked_for() {
+    let bench = Bench::new().await;
+    let hub = Hub::default();
+    let looks = Arc::new(AtomicUsize::new(0));
+    let only = |n| Only {
+        n,
+        looks: looks.clone(),
+    };
+    let mut tails: Vec<Tail> = (0..50)
+        .map(|n| bench.through(&hub, only(n), n as u8))
+        .collect();
+    let newest = bench.insert(1000..1001).await;
+    // All are at the tip and wait.
+    for tail in &mut tails {
+        while tail.position() < newest {
+            let waits = tokio::time::timeout(Duration::from_millis(1), tail.next()).await;
+            assert!(waits.is_err());
+        }
+        let waits = tokio::time::timeout(Duration::from_millis(1), tail.next()).await;
+        assert!(waits.is_err());
+    }
+    let before = looks.load(Ordering::Relaxed);
+    for n in 0..50 {
+        bench.insert(n..n + 1).await;
+    }
+    // A transaction of more than one read: all that hold a change of it are looked for until its end.
+    let end = bench.insert(7000..10_000).await;
+    for (n, tail) in tails.iter_mut().enumerate() {
+        assert_eq!(next_ids(tail).await, [Datum::Int8(n as i64)]);
+    }
+    let looked = looks.load(Ordering::Relaxed) - before;
+    assert!(looked < 500, "{looked} looks of 50 readers for 51 commits");
+    // What did not concern them has moved them, too, and is no news.
+    let watcher = &mut tails[0];
+    while watcher.position() < end {
+        let waits = tokio::time::timeout(Duration::from_millis(20), watcher.next()).await;
+        assert!(waits.is_err());
     }
 }
