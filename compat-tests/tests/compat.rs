@@ -6,6 +6,8 @@ mod pair;
 
 #[path = "compat/answers.rs"]
 mod answers;
+#[path = "compat/casts.rs"]
+mod casts;
 #[path = "compat/catalog.rs"]
 mod catalog;
 #[path = "compat/changes.rs"]

@@ -1,6 +1,8 @@
 //! Casts as PostgreSQL makes them, where DataFusion's follow Arrow: to and from text by PostgreSQL's text forms,
 //! to types of limited length, from fractions to integers, and between local and absolute time.
 
+mod known;
+
 use std::sync::Arc;
 
 use arrow::array::{
@@ -21,7 +23,7 @@ use datafusion::logical_expr::{
     Cast, ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
     Signature, Volatility,
 };
-use tidelog_storage::datum::{ColumnBuilder, datum_at};
+use tidelog_storage::datum::{ColumnBuilder, PrintedType, datum_at};
 use tidelog_storage::{ColumnType, Datum, DatumRef, TimeTz};
 
 use crate::error::{ErrorKind, SqlError};
@@ -66,6 +68,10 @@ enum Conversion {
     Clock(ColumnType, ColumnType),
     /// A time or interval of which another type keeps less, or more.
     Kept(ColumnType, ColumnType),
+    /// An address as text, always with the bits of its network.
+    Network(ColumnType),
+    /// A "char" as its number, or the other way round.
+    Code(ColumnType),
 }
 
 fn is_text(ty: ColumnType) -> bool {
@@ -98,7 +104,8 @@ fn is_moment(ty: ColumnType) -> bool {
 /// What PostgreSQL does where DataFusion would do something else.
 fn conversion(from: ColumnType, to: ColumnType) -> Option<Conversion> {
     use ColumnType::{
-        Float4, Float8, Interval, Json, Jsonb, Numeric, Time, TimeTz, TimestampTz, Varchar,
+        Char, Float4, Float8, Int4, Interval, Json, Jsonb, Name, Numeric, Time, TimeTz,
+        TimestampTz, Varchar,
     };
     Some(match (from, to) {
         (Varchar(_), ColumnType::Text) | (Varchar(Some(_)), Varchar(None)) => Conversion::Typed(to),
@@ -120,6 +127,7 @@ fn conversion(from: ColumnType, to: ColumnType) -> Option<Conversion> {
             Conversion::Round(to)
         }
         (from, ColumnType::Regproc) if is_integer(from) => Conversion::Round(to),
+        (Int4, Char) | (Char, Int4) => Conversion::Code(to),
         (from, to) if is_text(from) && is_text(to) => Conversion::Cut(to),
         (from, to) if is_text(from) => Conversion::Input(to),
         (from, to) if from != to && precision::plain(from) == precision::plain(to) => {
@@ -130,6 +138,9 @@ fn conversion(from: ColumnType, to: ColumnType) -> Option<Conversion> {
         (ColumnType::Printed(a), ColumnType::Printed(b)) if a != b => Conversion::Input(to),
         (ColumnType::Array(_), ColumnType::Printed(of)) if printed::is_vector(of) => {
             Conversion::Vector(from, to)
+        }
+        (ColumnType::Printed(PrintedType::Inet), to) if is_text(to) && to != Name => {
+            Conversion::Network(to)
         }
         (Jsonb | Json | ColumnType::Enum(_) | ColumnType::Printed(_), to) if is_text(to) => {
             Conversion::Cut(to)
@@ -161,19 +172,39 @@ fn conversion(from: ColumnType, to: ColumnType) -> Option<Conversion> {
 }
 
 /// Turns a cast into PostgreSQL's, where that is another.
-pub(crate) fn rewrite(cast: Cast, schema: &DFSchema, style: Style) -> Result<Transformed<Expr>> {
+pub(crate) fn rewrite(
+    mut cast: Cast,
+    schema: &DFSchema,
+    style: Style,
+) -> Result<Transformed<Expr>> {
     let Ok(from_field) = output::field_of(&cast.expr, schema) else {
         return Ok(Transformed::no(Expr::Cast(cast)));
     };
     if from_field.data_type().is_null() {
         return Ok(Transformed::no(Expr::Cast(cast)));
     }
-    let (Ok(from), Ok(to)) = (
+    let (Ok(mut from), Ok(to)) = (
         output::column_type(&from_field),
         output::column_type(&cast.field),
     ) else {
         return Ok(Transformed::no(Expr::Cast(cast)));
     };
+    // A literal that an integer holds is one.
+    if matches!(to, ColumnType::Oid | ColumnType::Char)
+        && let Expr::Literal(ScalarValue::Int64(Some(number)), None) = &*cast.expr
+        && let Ok(number) = i32::try_from(*number)
+    {
+        from = ColumnType::Int4;
+        cast.expr = Box::new(Expr::Literal(ScalarValue::Int32(Some(number)), None));
+    }
+    if !known::exists(from, to) {
+        let message = format!(
+            "cannot cast type {} to {}",
+            types::bare_name(from),
+            types::bare_name(to)
+        );
+        return Err(external(SqlError::new(ErrorKind::CannotCoerce, message)));
+    }
     // Arrays of several dimensions are lists of lists.
     let is_flat = |field: &FieldRef| match field.data_type() {
         DataType::List(item) => !item.data_type().is_nested(),
@@ -184,19 +215,6 @@ pub(crate) fn rewrite(cast: Cast, schema: &DFSchema, style: Style) -> Result<Tra
         Conversion::Each(..) | Conversion::Kept(..) => is_flat(&from_field),
         _ => true,
     });
-    // A literal that an integer holds is one.
-    if from == ColumnType::Int8
-        && to == ColumnType::Oid
-        && let Expr::Literal(ScalarValue::Int64(Some(number)), None) = &*cast.expr
-        && let Ok(number) = i32::try_from(*number)
-    {
-        let number = Expr::Literal(ScalarValue::Int32(Some(number)), None);
-        return Ok(Transformed::yes(function(
-            Conversion::Round(to),
-            number,
-            style,
-        )));
-    }
     if let Some(conversion) = conversion {
         let cut = match (conversion, to) {
             // The output is text of any length.
@@ -208,32 +226,6 @@ pub(crate) fn rewrite(cast: Cast, schema: &DFSchema, style: Style) -> Result<Tra
             true => function(Conversion::Cut(to), call, style),
             false => call,
         }));
-    }
-    let castable = |from, to| {
-        let number = |ty| {
-            is_integer(ty)
-                || matches!(
-                    ty,
-                    ColumnType::Float4 | ColumnType::Float8 | ColumnType::Numeric(_)
-                )
-        };
-        let time = |ty| {
-            matches!(
-                ty,
-                ColumnType::Date | ColumnType::Timestamp(_) | ColumnType::TimestampTz(_)
-            )
-        };
-        let to_oid = to == ColumnType::Oid && (number(from) || from == ColumnType::Bool);
-        let of_oid = from == ColumnType::Oid && (number(to) || to == ColumnType::Bool);
-        !(number(from) && time(to) || time(from) && number(to) || to_oid || of_oid)
-    };
-    if !castable(from, to) {
-        let message = format!(
-            "cannot cast type {} to {}",
-            types::bare_name(from),
-            types::bare_name(to)
-        );
-        return Err(external(SqlError::new(ErrorKind::CannotCoerce, message)));
     }
     Ok(Transformed::no(Expr::Cast(cast)))
 }
@@ -270,7 +262,7 @@ pub(crate) fn tagged(subquery: Expr, schema: &DFSchema, style: Style) -> Transfo
 /// A value that is kept as text of another type, as text: `x::text`.
 pub(crate) fn untagged(expr: Expr, ty: ColumnType, style: Style) -> Expr {
     match conversion(ty, ColumnType::Text) {
-        Some(Conversion::Cut(_)) => function(Conversion::Cut(ColumnType::Text), expr, style),
+        Some(cut @ (Conversion::Cut(_) | Conversion::Network(_))) => function(cut, expr, style),
         _ => expr,
     }
 }
@@ -325,6 +317,8 @@ impl CastFunction {
             | Conversion::Kept(_, ty)
             | Conversion::Bits(_, ty)
             | Conversion::Vector(_, ty)
+            | Conversion::Network(ty)
+            | Conversion::Code(ty)
             | Conversion::FromBits(ty) => ty,
             Conversion::Output(_) => ColumnType::Text,
             Conversion::Narrow(_) => ColumnType::Float4,
@@ -340,6 +334,20 @@ impl CastFunction {
             }
             Conversion::Typed(ty) => elements_as(array, ty),
             Conversion::Cut(ty) => self.read_texts(array, ty, |text| Ok(cut(ty, text))),
+            Conversion::Network(ty) => self.read_texts(array, ty, |address| {
+                let bits = if address.contains(':') { 128 } else { 32 };
+                Ok(match address.contains('/') {
+                    true => cut(ty, address),
+                    false => cut(ty, &format!("{address}/{bits}")),
+                })
+            }),
+            Conversion::Code(ColumnType::Char) => {
+                self.read_texts(array, ColumnType::Char, |code| character(code))
+            }
+            Conversion::Code(ty) => self.read_texts(array, ty, |character| {
+                let code = character.bytes().next().unwrap_or_default();
+                Ok(Datum::Int4(i32::from(code.cast_signed())))
+            }),
             Conversion::FromJson(ty) => self.read_texts(array, ty, |json| from_json(ty, json)),
             Conversion::Output(ty) => self.to_texts(array, ty),
             Conversion::Vector(from, ty) => {
@@ -525,6 +533,21 @@ fn cut(ty: ColumnType, text: &str) -> Datum {
             .unwrap_or_default(),
         _ => text.to_string(),
     })
+}
+
+/// The "char" of a code, which is written as a number.
+fn character(code: &str) -> std::result::Result<Datum, SqlError> {
+    match code.parse::<i32>() {
+        Ok(0) => Ok(Datum::Text(String::new())),
+        Ok(code @ 1..=127) => Ok(Datum::Text(char::from(code as u8).to_string())),
+        Ok(-128..0) => Err(SqlError::unsupported(
+            "a \"char\" that is no character of ASCII",
+        )),
+        _ => {
+            let message = "\"char\" out of range";
+            Err(SqlError::new(ErrorKind::NumericValueOutOfRange, message))
+        }
+    }
 }
 
 fn from_json(ty: ColumnType, json: &str) -> std::result::Result<Datum, SqlError> {
@@ -713,6 +736,8 @@ impl ScalarUDFImpl for CastFunction {
             Conversion::Clock(..) => "pg_clock",
             Conversion::Kept(..) => "pg_kept",
             Conversion::Moment(..) => "pg_moment",
+            Conversion::Network(_) => "pg_network",
+            Conversion::Code(_) => "pg_code",
         }
     }
 

@@ -508,6 +508,18 @@ fn named_oid(name: &str) -> i64 {
     i64::from(hash | 1 << 31)
 }
 
+/// The oids of the types that PostgreSQL's own casts are between: from which, to which.
+pub(crate) fn casts() -> impl Iterator<Item = (i64, i64)> {
+    let oid = |row: &Named, column: &str| {
+        row.iter().find_map(|(name, value)| match value {
+            Datum::Int8(oid) if *name == column => Some(*oid),
+            _ => None,
+        })
+    };
+    let rows = pg_catalog::embedded("pg_cast").into_iter();
+    rows.filter_map(move |row| Some((oid(&row, "castsource")?, oid(&row, "casttarget")?)))
+}
+
 /// PostgreSQL's oid of a column type, its `atttypmod` and its `attlen`.
 pub fn type_facts(ty: ColumnType) -> (i64, i32, i16) {
     let typmod = |digits: Option<u8>| digits.map_or(-1, i32::from);

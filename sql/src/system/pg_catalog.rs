@@ -49,6 +49,7 @@ pub(super) fn embedded(name: &str) -> Vec<Named> {
     let csv = match name {
         "pg_type" => include_str!("pg_type.csv"),
         "pg_am" => include_str!("pg_am.csv"),
+        "pg_cast" => include_str!("pg_cast.csv"),
         "pg_collation" => include_str!("pg_collation.csv"),
         "pg_language" => include_str!("pg_language.csv"),
         "pg_tablespace" => include_str!("pg_tablespace.csv"),
@@ -97,6 +98,7 @@ pub(super) fn has_rows(name: &str) -> bool {
             | "pg_sequences"
             | "pg_type"
             | "pg_am"
+            | "pg_cast"
             | "pg_collation"
             | "pg_language"
             | "pg_tablespace"
