@@ -556,7 +556,7 @@ fn from_json(ty: ColumnType, json: &str) -> std::result::Result<Datum, SqlError>
         Some(b'{') => "object",
         Some(b'[') => "array",
         Some(b't' | b'f') => "boolean",
-        Some(b'n') => return Ok(Datum::Null),
+        Some(b'n') => "null",
         _ => "numeric",
     };
     if kind == "boolean" && ty == ColumnType::Bool || kind == "numeric" && ty != ColumnType::Bool {

@@ -214,7 +214,8 @@ pub(crate) fn from_arrow(error: &ArrowError) -> SqlError {
             None => SqlError::new(ErrorKind::InternalError, inner.to_string()),
         },
         ArrowError::InvalidArgumentError(what)
-            if what.contains("too large to store in a Decimal") =>
+            if what.contains("too large to store in a Decimal")
+                || what.contains("too small to store in a Decimal") =>
         {
             SqlError::new(ErrorKind::NumericValueOutOfRange, "numeric field overflow")
         }

@@ -391,3 +391,25 @@ async fn values_of_several_types_have_one() {
     )
     .await;
 }
+
+#[test]
+fn signs_bind_before_powers_and_moments_meet_in_the_sessions_zone() {
+    let pair = Pair::start();
+    for statement in [
+        "SELECT -2 ^ 2, -1 ^ 0, 2 ^ -1, +5 ^ 2, -(2) ^ 2, - 2::int, -2 * 3, -5 / 2, NOT -1 = -1",
+        "SELECT -9223372036854775808, -'1 day'::interval, -(ARRAY[1, 2])[1]",
+        "SELECT -1 ^ 0.5",
+        "SET TimeZone = 'America/New_York'; \
+         SELECT timestamp '2024-02-29 12:00' - timestamptz '2024-03-10 07:30+00', \
+                date '2024-03-09' - timestamptz '2024-03-10 07:30+00', \
+                timestamptz '2024-03-10 07:30+00' - date '2024-03-09', \
+                timestamp '2024-01-02' - date '2024-01-01', date '2024-01-05' - date '2024-01-01'",
+        "SELECT date '2024-01-01' - 2440000",
+        "SELECT date '2024-01-01' - 10000000",
+        "SELECT 'null'::jsonb::int",
+        "SELECT 65::\"char\", '7'::\"char\"::int, '10.0.0.1'::inet::text, '::1/64'::inet::text",
+        "SELECT 'x' || '10.0.0.1'::inet, '10.0.0.1'::inet",
+    ] {
+        pair.same_or_fail(statement);
+    }
+}

@@ -522,6 +522,7 @@ impl Calculation {
                     true => date.checked_sub(days),
                     false => date.checked_add(days),
                 });
+                let moved = moved.filter(|days| i64::from(*days) >= -datetime::JULIAN_1970);
                 Datum::Date(moved.ok_or_else(|| out_of_range("date"))?)
             }
             (Op::At, [date, DatumRef::Time(time)]) => {

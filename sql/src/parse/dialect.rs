@@ -2,13 +2,17 @@
 
 use std::any::TypeId;
 
+use datafusion::sql::sqlparser::ast::{Expr, UnaryOperator};
 use datafusion::sql::sqlparser::dialect::{self, PostgreSqlDialect, Precedence};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
-use datafusion::sql::sqlparser::tokenizer::{TokenWithSpan, Tokenizer, TokenizerError};
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, TokenizerError};
 
 /// How deep a statement may be nested. Stack grows as it is needed; this bounds the time.
 const DEPTH_MAX: usize = 128;
+
+/// Between those of sqlparser for `[` (130), which binds tighter than a sign, and COLLATE (120).
+const SIGN_PRECEDENCE: u8 = 125;
 
 const POSTGRES: PostgreSqlDialect = PostgreSqlDialect {};
 
@@ -86,6 +90,18 @@ impl dialect::Dialect for Dialect {
 
     fn prec_value(&self, precedence: Precedence) -> u8 {
         POSTGRES.prec_value(precedence)
+    }
+
+    /// A sign binds tighter than `^`: `-2 ^ 2` is 4.
+    fn parse_prefix(&self, parser: &mut Parser<'_>) -> Option<Result<Expr, ParserError>> {
+        let op = match parser.peek_token_ref().token {
+            Token::Minus => UnaryOperator::Minus,
+            Token::Plus => UnaryOperator::Plus,
+            _ => return None,
+        };
+        parser.advance_token();
+        let expr = parser.parse_subexpr(SIGN_PRECEDENCE).map(Box::new);
+        Some(expr.map(|expr| Expr::UnaryOp { op, expr }))
     }
 
     as_sqlparser_has_it! {

@@ -215,6 +215,11 @@ impl PostgresOperators {
                 Some(ty) => (given(left, ty)?, right.clone()),
                 None => return Ok(None),
             },
+            // Of two moments one is cast to the type of the other.
+            (Some(_), Some(_)) if *op == BinaryOperator::Minus => (
+                calls::as_time(left.clone(), right, schema, self.style)?,
+                calls::as_time(right.clone(), left, schema, self.style)?,
+            ),
             _ => (left.clone(), right.clone()),
         };
         let (Some(l), Some(r)) = (type_of(&left, schema), type_of(&right, schema)) else {
@@ -245,10 +250,12 @@ fn joined(
         return None;
     }
     let function = functions::call::named("||", style)?;
-    Some(functions::json::call(
-        function,
-        vec![left.clone(), right.clone()],
-    ))
+    let operand = |expr: &Expr, ty: Option<ColumnType>| match ty {
+        Some(ty @ ColumnType::Printed(_)) => casts::untagged(expr.clone(), ty, style),
+        _ => expr.clone(),
+    };
+    let operands = vec![operand(left, left_type), operand(right, right_type)];
+    Some(functions::json::call(function, operands))
 }
 
 /// Whether an operand's type is left open: a bare string or an untyped parameter.
