@@ -4,6 +4,7 @@
 //! Does not: know what keys and values mean.
 #![allow(unsafe_code)] // self_cell's macro: a RocksDB snapshot that lives as long as the database it borrows.
 
+mod room;
 mod torn;
 
 use std::collections::HashSet;
@@ -20,6 +21,8 @@ use rocksdb::{
 };
 
 use crate::error::StorageError;
+
+use room::Room;
 
 const BLOCK_CACHE_BYTES: usize = 128 << 20;
 const WRITE_BUFFER_BYTES: usize = 64 << 20;
@@ -71,6 +74,7 @@ pub(crate) const ALL: [Family; 7] = [
 /// The open database.
 pub(crate) struct Hot {
     db: DB,
+    room: Room,
     /// Held as long as the database is open. RocksDB has a lock of its own, which readers do not ask for.
     _lock: File,
 }
@@ -96,7 +100,12 @@ impl Hot {
         torn::cut(dir)?;
         let db = DB::open_cf_descriptors(&options, dir, families(&cache))
             .map_err(|error| unusable(shown, error.to_string()))?;
-        Ok(Hot { db, _lock: lock })
+        let room = Room::new(dir);
+        Ok(Hot {
+            db,
+            room,
+            _lock: lock,
+        })
     }
 
     /// Opens the database in `dir` without changing it, but for what a torn write has left. What only its write-ahead log
@@ -112,7 +121,12 @@ impl Hot {
         torn::cut(dir)?;
         let db = DB::open_cf_descriptors_read_only(&options, dir, families(&cache), false)
             .map_err(|error| unusable(shown, error.to_string()))?;
-        Ok(Hot { db, _lock: lock })
+        let room = Room::new(dir);
+        Ok(Hot {
+            db,
+            room,
+            _lock: lock,
+        })
     }
 
     /// The handle of a family.
@@ -135,6 +149,7 @@ impl Hot {
     pub(crate) fn write(&self, batch: WriteBatch) -> Result<(), rocksdb::Error> {
         let mut options = WriteOptions::default();
         options.set_sync(true);
+        self.room.make(batch.size_in_bytes());
         self.db.write_opt(batch, &options)
     }
 
@@ -227,6 +242,7 @@ impl Hot {
 
     /// Writes; a power cut may take it away until it is synced.
     pub(crate) fn write_unsynced(&self, batch: WriteBatch) -> Result<(), rocksdb::Error> {
+        self.room.make(batch.size_in_bytes());
         self.db.write(batch)
     }
 

@@ -20,17 +20,7 @@ const RECYCLABLE: [u8; 6] = [5, 6, 7, 8, 11, 131];
 /// 11.8.1). No such record was ever written, so nothing that was acknowledged stands at or behind it. The database's lock
 /// must be held.
 pub(super) fn cut(dir: &Path) -> Result<(), StorageError> {
-    let mut logs: Vec<(u64, PathBuf)> = Vec::new();
-    for entry in std::fs::read_dir(dir)? {
-        let path = entry?.path();
-        let number = path
-            .file_stem()
-            .and_then(|stem| stem.to_str()?.parse().ok());
-        if let Some(number) = number.filter(|_| path.extension().is_some_and(|it| it == "log")) {
-            logs.push((number, path));
-        }
-    }
-    logs.sort();
+    let logs = logs(dir)?;
     let newest = logs.len().saturating_sub(1);
     for (at, (_, path)) in logs.iter().enumerate() {
         let Some(end) = foreign_record(File::open(path)?)? else {
@@ -47,6 +37,22 @@ pub(super) fn cut(dir: &Path) -> Result<(), StorageError> {
         tracing::warn!(log = %path.display(), bytes = torn, "cut off what a torn write has left");
     }
     Ok(())
+}
+
+/// The log files in `dir`, the newest last, with their numbers.
+pub(super) fn logs(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+    let mut logs: Vec<(u64, PathBuf)> = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        let number = path
+            .file_stem()
+            .and_then(|stem| stem.to_str()?.parse().ok());
+        if let Some(number) = number.filter(|_| path.extension().is_some_and(|it| it == "log")) {
+            logs.push((number, path));
+        }
+    }
+    logs.sort();
+    Ok(logs)
 }
 
 /// Where the first record of a recycled file begins.
@@ -81,7 +87,7 @@ fn foreign_record(log: File) -> io::Result<Option<u64>> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::os::unix::fs::FileExt;
     use std::sync::mpsc;
     use std::time::Duration;
 
@@ -89,10 +95,14 @@ mod tests {
     use super::*;
 
     fn newest_log(dir: &Path) -> PathBuf {
-        let entries = std::fs::read_dir(dir).unwrap();
-        let mut logs: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-        logs.retain(|path| path.extension().is_some_and(|it| it == "log"));
-        logs.into_iter().max().unwrap()
+        logs(dir).unwrap().pop().unwrap().1
+    }
+
+    /// Where its records end; what follows is room.
+    fn end_of_records(log: &Path) -> u64 {
+        let bytes = std::fs::read(log).unwrap();
+        let room = bytes.iter().rev().take_while(|byte| **byte == 0).count();
+        (bytes.len() - room) as u64
     }
 
     /// A directory as a process that was killed leaves it, with `records` of 1,000 bytes in its log.
@@ -114,26 +124,26 @@ mod tests {
 
     #[test]
     fn a_torn_log_of_any_record_type_opens_with_what_was_written() {
-        // One log of one block, and one of several.
-        for records in [3, 200] {
+        // One log of one block, and one of several, with room behind what is torn and without.
+        for (records, has_room) in [(3, true), (3, false), (200, true), (200, false)] {
             for kind in [0, 1, 5, 8, 9, 11, 131, 255] {
                 let dir = killed(records);
                 let mut garbage = *b"crc!\x0a\0 and what follows the header";
                 garbage[6] = kind;
                 let log = newest_log(dir.path());
-                let whole = std::fs::metadata(&log).unwrap().len();
-                File::options()
-                    .append(true)
-                    .open(&log)
-                    .unwrap()
-                    .write_all(&garbage)
-                    .unwrap();
+                let end = end_of_records(&log);
+                let file = File::options().write(true).open(&log).unwrap();
+                assert!(file.metadata().unwrap().len() > end + (1 << 20), "room");
+                if !has_room {
+                    file.set_len(end).unwrap();
+                }
+                file.write_all_at(&garbage, end).unwrap();
                 let (sender, opened) = mpsc::channel();
                 let path = dir.path().to_path_buf();
                 std::thread::spawn(move || sender.send(Hot::open(&path, "killed")));
                 let hot = opened
                     .recv_timeout(Duration::from_secs(30))
-                    .unwrap_or_else(|_| panic!("type {kind} after {whole} bytes: opening hangs"))
+                    .unwrap_or_else(|_| panic!("type {kind} after {end} bytes: opening hangs"))
                     .unwrap();
                 for key in 0..records {
                     let value = hot.get(Family::Meta, &[key]).unwrap();
@@ -145,12 +155,14 @@ mod tests {
 
     #[test]
     fn a_log_that_others_follow_is_not_cut() {
-        let dir = killed(1);
+        let dir = killed(2);
         let log = newest_log(dir.path());
         let next = dir.path().join("999999.log");
         std::fs::copy(&log, next).unwrap();
         let mut bytes = std::fs::read(&log).unwrap();
-        bytes.extend(b"crc!\x0a\0\x05 and what follows the header");
+        let torn = b"crc!\x0a\0\x05 and what follows the header";
+        let end = end_of_records(&log) as usize;
+        bytes[end..end + torn.len()].copy_from_slice(torn);
         std::fs::write(&log, &bytes).unwrap();
         assert!(matches!(cut(dir.path()), Err(StorageError::Corrupt(_))));
         assert_eq!(std::fs::read(&log).unwrap(), bytes);
