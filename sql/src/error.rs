@@ -1,5 +1,6 @@
 //! `SqlError`: what a client is told when a statement fails.
 
+use ::datafusion::sql::sqlparser::ast::Ident;
 use arrow::error::ArrowError;
 use tidelog_storage::catalog::IndexId;
 use tidelog_storage::{ColumnId, ColumnType, CommitError, Datum, StorageError, TableDef};
@@ -129,6 +130,8 @@ pub struct SqlError {
     pub hint: Option<String>,
     /// Where in the query string the offending token begins, in characters from 1.
     pub position: Option<usize>,
+    /// Where that is by line and column, as long as the position has not been counted.
+    pub(crate) place: Option<(u64, u64)>,
     /// The schema of the table concerned.
     pub schema: Option<String>,
     /// The table concerned.
@@ -150,6 +153,7 @@ impl SqlError {
             detail: None,
             hint: None,
             position: None,
+            place: None,
             schema: None,
             table: None,
             column: None,
@@ -164,6 +168,13 @@ impl SqlError {
             ErrorKind::FeatureNotSupported,
             format!("{what} is not supported"),
         )
+    }
+
+    /// Says which name of the statement it is about.
+    pub(crate) fn at(mut self, name: &Ident) -> SqlError {
+        let start = name.span.start;
+        self.place = (start.line > 0).then_some((start.line, start.column));
+        self
     }
 
     /// Says which constraint of which table it is about.

@@ -135,6 +135,14 @@ impl Parsed {
             AmbiguousColumn, GroupingError, UndefinedColumn, UndefinedFunction, UndefinedTable,
         };
         if error.position.is_none()
+            && let Some(position) = self.word_position(error.place)
+        {
+            return SqlError {
+                position: Some(position),
+                ..error
+            };
+        }
+        if error.position.is_none()
             && let Some(position) = self.literal_position(&error)
         {
             return SqlError {
@@ -226,6 +234,17 @@ impl Parsed {
             }
             _ => None,
         }
+    }
+
+    /// Where the word stands that begins there by line and column, if one does: a part of a statement may be of another text.
+    fn word_position(&self, place: Option<(u64, u64)>) -> Option<usize> {
+        let (line, column) = place?;
+        let line = usize::try_from(line.checked_sub(1)?).ok()?;
+        let before = line_starts(&self.source).get(line).copied()?;
+        let place = before + usize::try_from(column).ok()?;
+        let words = words(&self.source, &self.extent);
+        let is_there = |word: &Word| word.position == place && !word.text.is_empty();
+        words.iter().any(is_there).then_some(place)
     }
 
     /// Where the literal stands that the error quotes as unreadable.

@@ -80,6 +80,46 @@ fn names_in_order_by_are_results_alone_and_columns_in_expressions() {
         "SELECT DISTINCT ON (x) x % 3 AS x, id FROM g1 ORDER BY x, id",
         "SELECT x % 3 AS x, count(*) FROM g1 GROUP BY 1 ORDER BY count(*), 1",
         "SELECT upper(name) AS name FROM g1 ORDER BY lower(name), name LIMIT 3",
+        "SELECT max(x) AS m FROM g1 GROUP BY k ORDER BY m + 1",
+        "SELECT id, x AS w FROM a ORDER BY CASE WHEN w > 2 THEN 0 ELSE 1 END",
+        "SELECT x AS y FROM a ORDER BY (SELECT y)",
+        "SELECT x AS y FROM a ORDER BY ((y)) DESC",
+        "SELECT (SELECT b.y AS z FROM b WHERE b.id = a.id ORDER BY z + 1) FROM a",
+        "SELECT count(*) AS c FROM a GROUP BY x HAVING c > 1",
+        "SELECT id FROM a UNION ALL SELECT id FROM b ORDER BY id + 1",
+        "SELECT id FROM a UNION ALL SELECT id FROM b ORDER BY id, 1",
+        "(SELECT id FROM a UNION SELECT id FROM b) ORDER BY id IS NULL",
+        "SELECT d1.k FROM g1 d1 ORDER BY (SELECT count(*) FROM g2 c WHERE c.x = d1.x), 1",
+        "SELECT d1.k AS x FROM g1 d1 ORDER BY EXISTS (SELECT 1 FROM g2 c WHERE c.x = d1.x), 1 LIMIT 9",
+        "SELECT a.id, (SELECT d1.k FROM g1 d1 ORDER BY (SELECT count(*) FROM g2 c WHERE c.x = d1.x + a.id), 1, d1.id LIMIT 1) FROM a ORDER BY 1",
+        "SELECT k, count(*) AS n FROM g1 GROUP BY k, x ORDER BY (SELECT count(*) FROM g2 c WHERE c.x = g1.x), 1, 2",
+        "SELECT * FROM (SELECT DISTINCT ON (k) g1.k + 1 AS k, g1.id FROM g1 JOIN g2 ON g1.id = g2.id ORDER BY k DESC, g1.id) q ORDER BY 1",
+    ]);
+}
+
+#[test]
+fn a_relation_is_known_by_its_own_schema() {
+    same(&[
+        "SELECT public.a.id FROM a WHERE public.a.x > 1 ORDER BY public.a.id",
+        "SELECT nosch.a.id FROM a",
+        "SELECT a.id FROM a WHERE nosch.a.id = 1",
+        "SELECT id FROM a ORDER BY nosch.a.id",
+        "SELECT public.q.id FROM a q",
+        "WITH a AS (SELECT 1 AS id) SELECT public.a.id FROM a",
+        "SELECT public.v.id FROM v ORDER BY 1 LIMIT 1",
+        "SELECT pg_catalog.pg_class.relname FROM pg_class WHERE pg_catalog.pg_class.relname = 'a'",
+        "CREATE SCHEMA s2; CREATE TABLE s2.t (id int PRIMARY KEY, x int); INSERT INTO s2.t VALUES (1, 1) RETURNING s2.t.id",
+        "UPDATE s2.t SET x = s2.t.x + 1 WHERE s2.t.id = 1 RETURNING s2.t.x",
+        "INSERT INTO s2.t VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET x = s2.t.x + excluded.x RETURNING s2.t.x",
+        "DELETE FROM s2.t WHERE s2.t.id = 1 RETURNING s2.t.id",
+    ]);
+}
+
+#[test]
+fn rows_of_recursive_queries_come_round_by_round() {
+    same(&[
+        "WITH RECURSIVE f (a, b) AS (SELECT 0, 1 UNION ALL SELECT b, a + b FROM f WHERE b < 100) SELECT array_agg(a) FROM f",
+        "WITH RECURSIVE t (n) AS (SELECT 1 UNION ALL SELECT a.id FROM t JOIN a ON a.id = n + 1) SELECT string_agg(n::text, ',') FROM t",
     ]);
 }
 
@@ -102,6 +142,8 @@ fn strings_are_conditions_and_json_becomes_text() {
     same(&[
         "SELECT count(*) FROM a WHERE 'true'",
         "SELECT a.id, b.id FROM a JOIN b ON ('t') WHERE ('true') AND NOT 'f' ORDER BY 1, 2",
+        "SELECT * FROM (a JOIN b ON 'true') JOIN c ON ('f') ORDER BY 1, 3",
+        "SELECT count(*) FROM (a JOIN (b LEFT JOIN c ON ('t')) ON 'yes')",
         "SELECT jsonb_build_object('a', 1)::text || '{\"b\":2}', to_jsonb(7)::text || '1'",
         "SELECT length(jsonb_agg(id)::text), jsonb_agg(id)::text = '[ 1 ]', md5(jsonb_build_object('a', 1)::text) FROM a",
         "SELECT length(s) FROM (SELECT jsonb_build_object('a', 1)::text AS s) q",
