@@ -198,12 +198,16 @@ pub(crate) fn rewrite(cast: Cast, schema: &DFSchema, style: Style) -> Result<Tra
         )));
     }
     if let Some(conversion) = conversion {
+        let value = match (from, to) {
+            (ColumnType::Bpchar(_), ColumnType::Bytea) => padded(*cast.expr, from, style),
+            _ => *cast.expr,
+        };
         let cut = match (conversion, to) {
             // The output is text of any length.
             (Conversion::Output(_), ColumnType::Varchar(Some(_)) | ColumnType::Bpchar(_)) => true,
             _ => false,
         };
-        let call = function(conversion, *cast.expr, style);
+        let call = function(conversion, value, style);
         return Ok(Transformed::yes(match cut {
             true => function(Conversion::Cut(to), call, style),
             false => call,
@@ -220,7 +224,12 @@ pub(crate) fn rewrite(cast: Cast, schema: &DFSchema, style: Style) -> Result<Tra
         let time = |ty| {
             matches!(
                 ty,
-                ColumnType::Date | ColumnType::Timestamp(_) | ColumnType::TimestampTz(_)
+                ColumnType::Date
+                    | ColumnType::Time(_)
+                    | ColumnType::TimeTz(_)
+                    | ColumnType::Interval(_)
+                    | ColumnType::Timestamp(_)
+                    | ColumnType::TimestampTz(_)
             )
         };
         let to_oid = to == ColumnType::Oid && (number(from) || from == ColumnType::Bool);
@@ -265,6 +274,11 @@ pub(crate) fn tagged(subquery: Expr, schema: &DFSchema, style: Style) -> Transfo
         }
         _ => Transformed::no(subquery),
     }
+}
+
+/// A char(n) with the spaces behind it.
+pub(crate) fn padded(value: Expr, ty: ColumnType, style: Style) -> Expr {
+    function(Conversion::Output(ty), value, style)
 }
 
 /// A value that is kept as text of another type, as text: `x::text`.

@@ -28,6 +28,7 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use tidelog_storage::{Seq, TableKind};
 
+pub(crate) use chains::united;
 pub(crate) use create::{Like, TableAs};
 pub(crate) use cursor::{CursorCommand, Declare, Direction, Fetch};
 pub(crate) use define::{Definition, IdentityChange, SequenceChange, SequenceOptions};

@@ -159,3 +159,32 @@ fn floats_become_numerics_of_their_certain_digits() {
         "SELECT array[1.1::real]::numeric[], NULL::float8::numeric",
     ]);
 }
+
+/// Planning these took time by the square of their length.
+#[test]
+fn long_lists_are_planned_soon() {
+    let pairs: Vec<String> = (0..5_000).map(|n| format!("({n}, {})", n % 3)).collect();
+    let selects: Vec<String> = (0..900)
+        .map(|n| format!("SELECT {} AS a", n % 500))
+        .collect();
+    let begun = std::time::Instant::now();
+    same(&[
+        &format!(
+            "SELECT count(*) FROM g2 WHERE (id, x) IN ({})",
+            pairs.join(", ")
+        ),
+        &format!(
+            "SELECT count(*), sum(a) FROM ({}) q",
+            selects.join(" UNION ")
+        ),
+        &format!(
+            "SELECT count(*), sum(a) FROM ({}) q",
+            selects.join(" UNION ALL ")
+        ),
+        "SELECT 1 AS a UNION SELECT 2 UNION SELECT 1 UNION ALL SELECT 2 ORDER BY 1",
+        "SELECT 1 AS a UNION ALL SELECT 2 UNION SELECT 1 UNION ALL SELECT 2 ORDER BY 1",
+        "SELECT 1::smallint AS a UNION SELECT 2 UNION SELECT 3::bigint ORDER BY 1",
+        "SELECT 'a'::varchar(1) AS a UNION SELECT 'bc'::varchar(2) UNION SELECT 'bc' ORDER BY 1",
+    ]);
+    assert!(begun.elapsed() < std::time::Duration::from_secs(60));
+}

@@ -434,6 +434,10 @@ async fn characters_and_names() {
             "SELECT 'x'::int",
             "SELECT 99999999999::int",
             "SELECT 1e10::float8::int",
+            "SELECT 9223372036854775807::bigint::time",
+            "SELECT 65::bigint::interval",
+            "SELECT '10:00'::time::int",
+            "SELECT 'off'::text::regtype",
             "SELECT 'maybe'::bool",
         ],
     )

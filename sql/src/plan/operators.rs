@@ -365,7 +365,7 @@ pub(super) fn follow_postgres(plan: LogicalPlan, style: Style) -> Result<Logical
             LogicalPlan::Distinct(Distinct::All(input)) => {
                 let columns: Vec<Expr> = schema.columns().into_iter().map(Expr::Column).collect();
                 check_groupable(&columns, &schema)?;
-                LogicalPlan::Distinct(Distinct::All(input))
+                calls::distinct(input)
             }
             plan => plan,
         };
