@@ -160,6 +160,35 @@ fn floats_become_numerics_of_their_certain_digits() {
     ]);
 }
 
+#[test]
+fn signs_and_joins_bind_as_in_postgresql() {
+    same(&[
+        "SELECT -2 ^ 2, - 1 ^ 0, 2 ^ -1, -2::int, - 5 % 3, -a.x * 2, +a.x ^ 2, - -5, 1 - -2 FROM a ORDER BY 6",
+        "SELECT -1 ^ 0.5",
+        "SELECT -9223372036854775808, -2147483648::int, -'5'::int, -id IN (-1, -2), -id BETWEEN -2 AND -1 FROM a ORDER BY id",
+        "SELECT a.id, b.id, c.id FROM a JOIN b JOIN c ON b.id = c.id ON a.id = b.id ORDER BY 1",
+        "SELECT count(*) FROM a LEFT JOIN b LEFT JOIN c ON b.id = c.id AND c.id > 2 ON a.id = b.id JOIN g1 ON g1.id = a.id",
+        "SELECT count(*) FROM a NATURAL JOIN b LEFT JOIN c ON c.id = a.id",
+        "SELECT count(*) FROM a CROSS JOIN b JOIN c ON c.id = a.id",
+    ]);
+}
+
+#[test]
+fn aliases_name_the_first_columns_and_rows_have_fields() {
+    same(&[
+        "WITH s (p, q) AS (SELECT * FROM g1) SELECT p, q, k FROM s ORDER BY 1 LIMIT 1",
+        "WITH s (p, q) AS (SELECT id FROM g1) SELECT p, q FROM s",
+        "WITH RECURSIVE s (p) AS (SELECT 1, 2 AS z UNION ALL SELECT p + 1, z FROM s WHERE p < 3) SELECT p, z FROM s ORDER BY 1",
+        "SELECT dd.kk, dd.k FROM g3 AS dd (kk) ORDER BY 1 LIMIT 1",
+        "SELECT dd.kk, dd.k FROM v AS dd (kk) ORDER BY 1 LIMIT 1",
+        "SELECT p, k FROM g3 AS dd (p) JOIN g1 AS ee (k2, x2, k4) ON p = k2 ORDER BY 1 LIMIT 2",
+        "SELECT * FROM g3 AS dd (a, b, c, d)",
+        "SELECT * FROM (SELECT 1) AS dd (a, b)",
+        "SELECT (g1).id, (g1).name FROM g1 WHERE (g1).x > 5 ORDER BY (g1).id", "SELECT (g1).* FROM g1 ORDER BY 1 LIMIT 1",
+        "SELECT (q).name FROM (SELECT id, name FROM g1) q ORDER BY 1 LIMIT 1",
+    ]);
+}
+
 /// Planning these took time by the square of their length.
 #[test]
 fn long_lists_are_planned_soon() {

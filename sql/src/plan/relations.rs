@@ -232,7 +232,8 @@ impl<'a> Relations<'a> {
         found.or_else(|| system::relation(None, &last).map(|_| "pg_catalog".to_string()))
     }
 
-    fn columns_of_table(&self, name: &ast::ObjectName) -> Option<Vec<String>> {
+    /// The columns of what a name in FROM means, where they are known.
+    pub(super) fn columns_of_table(&self, name: &ast::ObjectName) -> Option<Vec<String>> {
         let last = last_of(name)?;
         if self.is_cte(name) {
             return self.ctes.get(&last)?.clone();
