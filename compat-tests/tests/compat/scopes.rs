@@ -184,7 +184,8 @@ fn aliases_name_the_first_columns_and_rows_have_fields() {
         "SELECT p, k FROM g3 AS dd (p) JOIN g1 AS ee (k2, x2, k4) ON p = k2 ORDER BY 1 LIMIT 2",
         "SELECT * FROM g3 AS dd (a, b, c, d)",
         "SELECT * FROM (SELECT 1) AS dd (a, b)",
-        "SELECT (g1).id, (g1).name FROM g1 WHERE (g1).x > 5 ORDER BY (g1).id", "SELECT (g1).* FROM g1 ORDER BY 1 LIMIT 1",
+        "SELECT (g1).id, (g1).name FROM g1 WHERE (g1).x > 5 ORDER BY (g1).id",
+        "SELECT (g1).* FROM g1 ORDER BY 1 LIMIT 1",
         "SELECT (q).name FROM (SELECT id, name FROM g1) q ORDER BY 1 LIMIT 1",
     ]);
 }

@@ -172,10 +172,15 @@ async fn json() {
 async fn times_and_intervals() {
     let pair = Pair::start();
     let (tide, pg) = pair.connect().await;
+    pair.same_or_fail(
+        "SET timezone = 'America/New_York'; SELECT timestamp '2024-02-29 12:00' - timestamptz '2024-03-10 07:30+00' AS a, date '2024-02-29' - timestamptz '2024-03-10 07:30+00' AS b, timestamptz '2024-03-10 07:30+00' - timestamp '2024-02-29 12:00' AS c",
+    );
     all_same(
         &tide,
         &pg,
         &[
+            "SELECT '2024-02-29 12:34'::time AS a, '123456'::time AS b, '12:34 PM'::time AS c, '2024-02-29 12:34+02'::timetz AS d",
+            "SELECT date '5874897-12-30' + 1 AS a, date '4714-11-24 BC' AS b, 'infinity'::date + 1 AS c",
             "SELECT interval '1 day' AS a, interval '3' hour AS b, '1 year 2 mons'::interval AS c, interval '-1 day 02:03' AS d",
             "SELECT timestamp '2024-01-31 10:00' + interval '1 month' AS a, timestamptz '2024-01-31 10:00+00' - interval '1 day 2 hours' AS b, date '2024-02-28' + interval '1 day' AS c",
             "SELECT date '2024-03-01' - date '2024-02-01' AS a, date '2024-01-01' + 31 AS b, date '2024-01-31' - 31 AS c",
@@ -196,6 +201,10 @@ async fn times_and_intervals() {
         &tide,
         &pg,
         &[
+            "SELECT '2024-02-29'::time",
+            "SELECT '29-Feb-24'::timetz",
+            "SELECT date '2024-01-01' - 10000000",
+            "SELECT date '5874897-12-31' + 1",
             "SELECT 'x'::interval",
             "SELECT '25:00'::time",
             "SELECT '2024-02-30'::date",

@@ -535,6 +535,7 @@ impl Calculation {
                     true => date.checked_sub(days),
                     false => date.checked_add(days),
                 });
+                let moved = moved.filter(|days| datetime::is_date(*days));
                 Datum::Date(moved.ok_or_else(|| out_of_range("date"))?)
             }
             (Op::At, [date, DatumRef::Time(time)]) => {

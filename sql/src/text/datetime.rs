@@ -19,12 +19,20 @@ const DAY: i64 = 86_400 * SECOND;
 const TIMESTAMP_DAYS_MIN: i64 = -2_440_588;
 const DATE_YEAR_MAX: i64 = 5_874_897;
 
+/// The last day of the year 5874897, from 1970 on.
+const DATE_DAYS_MAX: i32 = 2_145_042_905;
+
+/// Whether a date may be so many days from 1970.
+pub(crate) fn is_date(days: i32) -> bool {
+    (TIMESTAMP_DAYS_MIN..=DATE_DAYS_MAX.into()).contains(&days.into())
+}
+
 pub(super) fn date(text: &str, zone: Zone) -> Result<i32, SqlError> {
     match read(ColumnType::Date, text, zone)? {
         Moment::Infinity => Ok(i32::MAX),
         Moment::MinusInfinity => Ok(i32::MIN),
         Moment::At { days, .. } => match i32::try_from(days) {
-            Ok(days) if i64::from(days) >= TIMESTAMP_DAYS_MIN => Ok(days),
+            Ok(days) if is_date(days) => Ok(days),
             _ => Err(SqlError::new(
                 ErrorKind::DatetimeFieldOverflow,
                 format!("date out of range: \"{text}\""),
@@ -100,8 +108,13 @@ fn read_clock(ty: ColumnType, text: &str, zone: Zone) -> Result<(i64, Option<i64
         }
         _ => {}
     }
-    // With a date it is a timestamp.
-    if let Ok(Moment::At { micros, offset, .. }) = read(ty, text, zone) {
+    // With a date it is a timestamp, of which a clock is wanted.
+    let pairs = trimmed.as_bytes().windows(2);
+    let has_clock = trimmed.contains(':')
+        || pairs
+            .into_iter()
+            .any(|pair| matches!(pair, [b'T' | b't' | b' ', b'0'..=b'9']));
+    if has_clock && let Ok(Moment::At { micros, offset, .. }) = read(ty, text, zone) {
         return Ok((micros, offset));
     }
     let mut cursor = Cursor(trimmed);
