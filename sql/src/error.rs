@@ -1,5 +1,7 @@
 //! `SqlError`: what a client is told when a statement fails.
 
+use std::num::NonZeroU32;
+
 use ::datafusion::sql::sqlparser::ast::Ident;
 use arrow::error::ArrowError;
 use tidelog_storage::catalog::IndexId;
@@ -58,6 +60,7 @@ pub enum ErrorKind {
     InvalidBinaryRepresentation,
     InvalidDatetimeFormat,
     DatetimeFieldOverflow,
+    InvalidTimeZoneDisplacement,
     IntervalFieldOverflow,
     SequenceLimitExceeded,
     GeneratedAlways,
@@ -131,7 +134,7 @@ pub struct SqlError {
     /// Where in the query string the offending token begins, in characters from 1.
     pub position: Option<usize>,
     /// Where that is by line and column, as long as the position has not been counted.
-    pub(crate) place: Option<(u64, u64)>,
+    pub(crate) place: Option<(NonZeroU32, u32)>,
     /// The schema of the table concerned.
     pub schema: Option<String>,
     /// The table concerned.
@@ -173,7 +176,8 @@ impl SqlError {
     /// Says which name of the statement it is about.
     pub(crate) fn at(mut self, name: &Ident) -> SqlError {
         let start = name.span.start;
-        self.place = (start.line > 0).then_some((start.line, start.column));
+        let line = u32::try_from(start.line).ok().and_then(NonZeroU32::new);
+        self.place = line.zip(u32::try_from(start.column).ok());
         self
     }
 

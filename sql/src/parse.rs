@@ -17,6 +17,7 @@ mod tokens;
 pub(crate) mod walk;
 mod with;
 
+use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -238,9 +239,9 @@ impl Parsed {
     }
 
     /// Where the word stands that begins there by line and column, if one does: a part of a statement may be of another text.
-    fn word_position(&self, place: Option<(u64, u64)>) -> Option<usize> {
+    fn word_position(&self, place: Option<(NonZeroU32, u32)>) -> Option<usize> {
         let (line, column) = place?;
-        let line = usize::try_from(line.checked_sub(1)?).ok()?;
+        let line = usize::try_from(line.get() - 1).ok()?;
         let before = line_starts(&self.source).get(line).copied()?;
         let place = before + usize::try_from(column).ok()?;
         let words = words(&self.source, &self.extent);
@@ -252,13 +253,14 @@ impl Parsed {
     fn literal_position(&self, error: &SqlError) -> Option<usize> {
         use ErrorKind::{
             DatetimeFieldOverflow, InvalidDatetimeFormat, InvalidTextRepresentation,
-            NumericValueOutOfRange,
+            InvalidTimeZoneDisplacement, NumericValueOutOfRange,
         };
         let reads = matches!(
             error.kind,
             InvalidTextRepresentation
                 | InvalidDatetimeFormat
                 | DatetimeFieldOverflow
+                | InvalidTimeZoneDisplacement
                 | NumericValueOutOfRange
         );
         let (_, quoted) = error.message.split_once('"').filter(|_| reads)?;

@@ -86,6 +86,8 @@ fn names_in_order_by_are_results_alone_and_columns_in_expressions() {
         "SELECT x AS y FROM a ORDER BY ((y)) DESC",
         "SELECT (SELECT b.y AS z FROM b WHERE b.id = a.id ORDER BY z + 1) FROM a",
         "SELECT count(*) AS c FROM a GROUP BY x HAVING c > 1",
+        "SELECT 1 HAVING true",
+        "SELECT 1 FROM a HAVING false",
         "SELECT id FROM a UNION ALL SELECT id FROM b ORDER BY id + 1",
         "SELECT id FROM a UNION ALL SELECT id FROM b ORDER BY id, 1",
         "(SELECT id FROM a UNION SELECT id FROM b) ORDER BY id IS NULL",

@@ -2,7 +2,7 @@
 
 use tokio_postgres::Client;
 
-use crate::pair::{Pair, same_answers};
+use crate::pair::{Pair, Raw, same_answers};
 
 pub(crate) async fn all_same(tide: &Client, pg: &Client, queries: &[&str]) {
     for query in queries {
@@ -234,6 +234,29 @@ async fn times_and_intervals() {
             ],
         )
         .await;
+    }
+    // Values in binary that none can be.
+    let zone = [&0_i64.to_be_bytes()[..], &i32::MAX.to_be_bytes()].concat();
+    let early = [&(-1_i64).to_be_bytes()[..], &0_i32.to_be_bytes()].concat();
+    for (ty, value) in [
+        ("date", (i32::MIN + 1).to_be_bytes().to_vec()),
+        ("date", 2_145_031_949_i32.to_be_bytes().to_vec()),
+        ("timestamp", (i64::MIN + 1).to_be_bytes().to_vec()),
+        ("timestamptz", (i64::MAX - 1).to_be_bytes().to_vec()),
+        ("timetz", zone),
+        ("timetz", early),
+    ] {
+        let mut said = Vec::new();
+        for client in [&tide, &pg] {
+            let query = format!("SELECT $1::{ty}");
+            let error = client.query(&query, &[&Raw(value.clone())]).await;
+            let error = error
+                .err()
+                .and_then(|error| Some(error.as_db_error()?.clone()));
+            let error = error.unwrap_or_else(|| panic!("{ty} {value:?} is taken"));
+            said.push((error.code().clone(), error.message().to_string()));
+        }
+        assert_eq!(said[0], said[1], "{ty} {value:?}");
     }
 }
 
