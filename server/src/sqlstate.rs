@@ -47,6 +47,7 @@ pub(crate) fn sqlstate(kind: ErrorKind) -> &'static str {
         ErrorKind::InvalidBinaryRepresentation => "22P03",
         ErrorKind::InvalidDatetimeFormat => "22007",
         ErrorKind::DatetimeFieldOverflow => "22008",
+        ErrorKind::InvalidTimeZoneDisplacement => "22009",
         ErrorKind::IntervalFieldOverflow => "22015",
         ErrorKind::SequenceLimitExceeded => "2200H",
         ErrorKind::GeneratedAlways => "428C9",

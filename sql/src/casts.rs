@@ -190,7 +190,7 @@ pub(crate) fn rewrite(
         return Ok(Transformed::no(Expr::Cast(cast)));
     };
     // A literal that an integer holds is one.
-    if matches!(to, ColumnType::Oid | ColumnType::Char)
+    if matches!(to, ColumnType::Oid | ColumnType::Char | ColumnType::Bool)
         && let Expr::Literal(ScalarValue::Int64(Some(number)), None) = &*cast.expr
         && let Ok(number) = i32::try_from(*number)
     {
@@ -216,12 +216,16 @@ pub(crate) fn rewrite(
         _ => true,
     });
     if let Some(conversion) = conversion {
+        let value = match (from, to) {
+            (ColumnType::Bpchar(_), to) if !is_text(to) => padded(*cast.expr, from, style),
+            _ => *cast.expr,
+        };
         let cut = match (conversion, to) {
             // The output is text of any length.
             (Conversion::Output(_), ColumnType::Varchar(Some(_)) | ColumnType::Bpchar(_)) => true,
             _ => false,
         };
-        let call = function(conversion, *cast.expr, style);
+        let call = function(conversion, value, style);
         return Ok(Transformed::yes(match cut {
             true => function(Conversion::Cut(to), call, style),
             false => call,
@@ -257,6 +261,11 @@ pub(crate) fn tagged(subquery: Expr, schema: &DFSchema, style: Style) -> Transfo
         }
         _ => Transformed::no(subquery),
     }
+}
+
+/// A char(n) with the spaces behind it.
+pub(crate) fn padded(value: Expr, ty: ColumnType, style: Style) -> Expr {
+    function(Conversion::Output(ty), value, style)
 }
 
 /// A value that is kept as text of another type, as text: `x::text`.

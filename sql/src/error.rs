@@ -1,5 +1,8 @@
 //! `SqlError`: what a client is told when a statement fails.
 
+use std::num::NonZeroU32;
+
+use ::datafusion::sql::sqlparser::ast::Ident;
 use arrow::error::ArrowError;
 use tidelog_storage::catalog::IndexId;
 use tidelog_storage::{ColumnId, ColumnType, CommitError, Datum, StorageError, TableDef};
@@ -57,6 +60,7 @@ pub enum ErrorKind {
     InvalidBinaryRepresentation,
     InvalidDatetimeFormat,
     DatetimeFieldOverflow,
+    InvalidTimeZoneDisplacement,
     IntervalFieldOverflow,
     SequenceLimitExceeded,
     GeneratedAlways,
@@ -129,6 +133,8 @@ pub struct SqlError {
     pub hint: Option<String>,
     /// Where in the query string the offending token begins, in characters from 1.
     pub position: Option<usize>,
+    /// Where that is by line and column, as long as the position has not been counted.
+    pub(crate) place: Option<(NonZeroU32, u32)>,
     /// The schema of the table concerned.
     pub schema: Option<String>,
     /// The table concerned.
@@ -150,6 +156,7 @@ impl SqlError {
             detail: None,
             hint: None,
             position: None,
+            place: None,
             schema: None,
             table: None,
             column: None,
@@ -164,6 +171,14 @@ impl SqlError {
             ErrorKind::FeatureNotSupported,
             format!("{what} is not supported"),
         )
+    }
+
+    /// Says which name of the statement it is about.
+    pub(crate) fn at(mut self, name: &Ident) -> SqlError {
+        let start = name.span.start;
+        let line = u32::try_from(start.line).ok().and_then(NonZeroU32::new);
+        self.place = line.zip(u32::try_from(start.column).ok());
+        self
     }
 
     /// Says which constraint of which table it is about.

@@ -24,6 +24,7 @@ use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::memory::LazyMemoryExec;
 use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
 use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::recursive_query::RecursiveQueryExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, Partitioning, replace_children_if_necessary};
@@ -411,8 +412,8 @@ impl PhysicalOptimizerRule for FiltersByName {
     }
 }
 
-/// Leaves rows that the statement itself makes (series, VALUES, elements of arrays) in one stream: they come in the
-/// order in which they are made, as in PostgreSQL, and nothing has to be read for them that several could read faster.
+/// Leaves rows that the statement itself makes (series, VALUES, elements of arrays, recursive queries) in one stream: they
+/// come in the order in which they are made, as in PostgreSQL, and nothing has to be read for them that several could read faster.
 fn values_in_order(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     plan.transform_up(|node| {
         let spread = node.downcast_ref::<RepartitionExec>().filter(|spread| {
@@ -427,8 +428,11 @@ fn values_in_order(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan
     .map(|plan| plan.data)
 }
 
-/// Whether all rows are made in memory.
+/// Whether all rows are made in memory, or round by round of a recursive query.
 fn reads_nothing(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    if plan.is::<RecursiveQueryExec>() {
+        return true;
+    }
     let children = plan.children();
     if !children.is_empty() {
         return children.into_iter().all(reads_nothing);

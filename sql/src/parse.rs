@@ -17,6 +17,7 @@ mod tokens;
 pub(crate) mod walk;
 mod with;
 
+use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use tidelog_storage::{Seq, TableKind};
 
+pub(crate) use chains::united;
 pub(crate) use create::{Like, TableAs};
 pub(crate) use cursor::{CursorCommand, Declare, Direction, Fetch};
 pub(crate) use define::{Definition, IdentityChange, SequenceChange, SequenceOptions};
@@ -135,6 +137,14 @@ impl Parsed {
             AmbiguousColumn, GroupingError, UndefinedColumn, UndefinedFunction, UndefinedTable,
         };
         if error.position.is_none()
+            && let Some(position) = self.word_position(error.place)
+        {
+            return SqlError {
+                position: Some(position),
+                ..error
+            };
+        }
+        if error.position.is_none()
             && let Some(position) = self.literal_position(&error)
         {
             return SqlError {
@@ -228,17 +238,29 @@ impl Parsed {
         }
     }
 
+    /// Where the word stands that begins there by line and column, if one does: a part of a statement may be of another text.
+    fn word_position(&self, place: Option<(NonZeroU32, u32)>) -> Option<usize> {
+        let (line, column) = place?;
+        let line = usize::try_from(line.get() - 1).ok()?;
+        let before = line_starts(&self.source).get(line).copied()?;
+        let place = before + usize::try_from(column).ok()?;
+        let words = words(&self.source, &self.extent);
+        let is_there = |word: &Word| word.position == place && !word.text.is_empty();
+        words.iter().any(is_there).then_some(place)
+    }
+
     /// Where the literal stands that the error quotes as unreadable.
     fn literal_position(&self, error: &SqlError) -> Option<usize> {
         use ErrorKind::{
             DatetimeFieldOverflow, InvalidDatetimeFormat, InvalidTextRepresentation,
-            NumericValueOutOfRange,
+            InvalidTimeZoneDisplacement, NumericValueOutOfRange,
         };
         let reads = matches!(
             error.kind,
             InvalidTextRepresentation
                 | InvalidDatetimeFormat
                 | DatetimeFieldOverflow
+                | InvalidTimeZoneDisplacement
                 | NumericValueOutOfRange
         );
         let (_, quoted) = error.message.split_once('"').filter(|_| reads)?;

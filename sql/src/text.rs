@@ -21,6 +21,7 @@ use crate::precision::kept;
 use crate::system::pg_proc;
 use crate::types;
 
+pub use datetime::{is_date, is_timestamp};
 pub use interval::IntervalStyle;
 pub use zone::Zone;
 

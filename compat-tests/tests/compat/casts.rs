@@ -5,7 +5,7 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 use crate::pair::Pair;
 
 /// Types with a value of each.
-const VALUES: [(&str, &str); 32] = [
+const VALUES: [(&str, &str); 33] = [
     ("int2", "7"),
     ("int4", "7"),
     ("int8", "7"),
@@ -14,6 +14,7 @@ const VALUES: [(&str, &str); 32] = [
     ("numeric", "1.5"),
     ("text", "1"),
     ("varchar", "1"),
+    ("char(3)", "1"),
     ("name", "1"),
     ("\"char\"", "1"),
     ("bool", "t"),

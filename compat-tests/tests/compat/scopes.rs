@@ -80,6 +80,48 @@ fn names_in_order_by_are_results_alone_and_columns_in_expressions() {
         "SELECT DISTINCT ON (x) x % 3 AS x, id FROM g1 ORDER BY x, id",
         "SELECT x % 3 AS x, count(*) FROM g1 GROUP BY 1 ORDER BY count(*), 1",
         "SELECT upper(name) AS name FROM g1 ORDER BY lower(name), name LIMIT 3",
+        "SELECT max(x) AS m FROM g1 GROUP BY k ORDER BY m + 1",
+        "SELECT id, x AS w FROM a ORDER BY CASE WHEN w > 2 THEN 0 ELSE 1 END",
+        "SELECT x AS y FROM a ORDER BY (SELECT y)",
+        "SELECT x AS y FROM a ORDER BY ((y)) DESC",
+        "SELECT (SELECT b.y AS z FROM b WHERE b.id = a.id ORDER BY z + 1) FROM a",
+        "SELECT count(*) AS c FROM a GROUP BY x HAVING c > 1",
+        "SELECT 1 HAVING true",
+        "SELECT 1 FROM a HAVING false",
+        "SELECT id FROM a UNION ALL SELECT id FROM b ORDER BY id + 1",
+        "SELECT id FROM a UNION ALL SELECT id FROM b ORDER BY id, 1",
+        "(SELECT id FROM a UNION SELECT id FROM b) ORDER BY id IS NULL",
+        "SELECT d1.k FROM g1 d1 ORDER BY (SELECT count(*) FROM g2 c WHERE c.x = d1.x), 1",
+        "SELECT d1.k AS x FROM g1 d1 ORDER BY EXISTS (SELECT 1 FROM g2 c WHERE c.x = d1.x), 1 LIMIT 9",
+        "SELECT a.id, (SELECT d1.k FROM g1 d1 ORDER BY (SELECT count(*) FROM g2 c WHERE c.x = d1.x + a.id), 1, d1.id LIMIT 1) FROM a ORDER BY 1",
+        "SELECT k, count(*) AS n FROM g1 GROUP BY k, x ORDER BY (SELECT count(*) FROM g2 c WHERE c.x = g1.x), 1, 2",
+        "SELECT * FROM (SELECT DISTINCT ON (k) g1.k + 1 AS k, g1.id FROM g1 JOIN g2 ON g1.id = g2.id ORDER BY k DESC, g1.id) q ORDER BY 1",
+    ]);
+}
+
+#[test]
+fn a_relation_is_known_by_its_own_schema() {
+    same(&[
+        "SELECT public.a.id FROM a WHERE public.a.x > 1 ORDER BY public.a.id",
+        "SELECT nosch.a.id FROM a",
+        "SELECT a.id FROM a WHERE nosch.a.id = 1",
+        "SELECT id FROM a ORDER BY nosch.a.id",
+        "SELECT public.q.id FROM a q",
+        "WITH a AS (SELECT 1 AS id) SELECT public.a.id FROM a",
+        "SELECT public.v.id FROM v ORDER BY 1 LIMIT 1",
+        "SELECT pg_catalog.pg_class.relname FROM pg_class WHERE pg_catalog.pg_class.relname = 'a'",
+        "CREATE SCHEMA s2; CREATE TABLE s2.t (id int PRIMARY KEY, x int); INSERT INTO s2.t VALUES (1, 1) RETURNING s2.t.id",
+        "UPDATE s2.t SET x = s2.t.x + 1 WHERE s2.t.id = 1 RETURNING s2.t.x",
+        "INSERT INTO s2.t VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET x = s2.t.x + excluded.x RETURNING s2.t.x",
+        "DELETE FROM s2.t WHERE s2.t.id = 1 RETURNING s2.t.id",
+    ]);
+}
+
+#[test]
+fn rows_of_recursive_queries_come_round_by_round() {
+    same(&[
+        "WITH RECURSIVE f (a, b) AS (SELECT 0, 1 UNION ALL SELECT b, a + b FROM f WHERE b < 100) SELECT array_agg(a) FROM f",
+        "WITH RECURSIVE t (n) AS (SELECT 1 UNION ALL SELECT a.id FROM t JOIN a ON a.id = n + 1) SELECT string_agg(n::text, ',') FROM t",
     ]);
 }
 
@@ -102,6 +144,8 @@ fn strings_are_conditions_and_json_becomes_text() {
     same(&[
         "SELECT count(*) FROM a WHERE 'true'",
         "SELECT a.id, b.id FROM a JOIN b ON ('t') WHERE ('true') AND NOT 'f' ORDER BY 1, 2",
+        "SELECT * FROM (a JOIN b ON 'true') JOIN c ON ('f') ORDER BY 1, 3",
+        "SELECT count(*) FROM (a JOIN (b LEFT JOIN c ON ('t')) ON 'yes')",
         "SELECT jsonb_build_object('a', 1)::text || '{\"b\":2}', to_jsonb(7)::text || '1'",
         "SELECT length(jsonb_agg(id)::text), jsonb_agg(id)::text = '[ 1 ]', md5(jsonb_build_object('a', 1)::text) FROM a",
         "SELECT length(s) FROM (SELECT jsonb_build_object('a', 1)::text AS s) q",
@@ -116,4 +160,63 @@ fn floats_become_numerics_of_their_certain_digits() {
         "CREATE TABLE n (a numeric(10, 3), b numeric); INSERT INTO n SELECT x, x FROM (VALUES (1.1::real), (123456.7::real)) v (x); INSERT INTO n VALUES (1.1::float8, 0.30000000000000004::float8); SELECT * FROM n ORDER BY a, b",
         "SELECT array[1.1::real]::numeric[], NULL::float8::numeric",
     ]);
+}
+
+#[test]
+fn signs_and_joins_bind_as_in_postgresql() {
+    same(&[
+        "SELECT -2 ^ 2, - 1 ^ 0, 2 ^ -1, -2::int, - 5 % 3, -a.x * 2, +a.x ^ 2, - -5, 1 - -2 FROM a ORDER BY 6",
+        "SELECT -1 ^ 0.5",
+        "SELECT -9223372036854775808, -2147483648::int, -'5'::int, -id IN (-1, -2), -id BETWEEN -2 AND -1 FROM a ORDER BY id",
+        "SELECT a.id, b.id, c.id FROM a JOIN b JOIN c ON b.id = c.id ON a.id = b.id ORDER BY 1",
+        "SELECT count(*) FROM a LEFT JOIN b LEFT JOIN c ON b.id = c.id AND c.id > 2 ON a.id = b.id JOIN g1 ON g1.id = a.id",
+        "SELECT count(*) FROM a NATURAL JOIN b LEFT JOIN c ON c.id = a.id",
+        "SELECT count(*) FROM a CROSS JOIN b JOIN c ON c.id = a.id",
+    ]);
+}
+
+#[test]
+fn aliases_name_the_first_columns_and_rows_have_fields() {
+    same(&[
+        "WITH s (p, q) AS (SELECT * FROM g1) SELECT p, q, k FROM s ORDER BY 1 LIMIT 1",
+        "WITH s (p, q) AS (SELECT id FROM g1) SELECT p, q FROM s",
+        "WITH RECURSIVE s (p) AS (SELECT 1, 2 AS z UNION ALL SELECT p + 1, z FROM s WHERE p < 3) SELECT p, z FROM s ORDER BY 1",
+        "SELECT dd.kk, dd.k FROM g3 AS dd (kk) ORDER BY 1 LIMIT 1",
+        "SELECT dd.kk, dd.k FROM v AS dd (kk) ORDER BY 1 LIMIT 1",
+        "SELECT p, k FROM g3 AS dd (p) JOIN g1 AS ee (k2, x2, k4) ON p = k2 ORDER BY 1 LIMIT 2",
+        "SELECT * FROM g3 AS dd (a, b, c, d)",
+        "SELECT * FROM (SELECT 1) AS dd (a, b)",
+        "SELECT (g1).id, (g1).name FROM g1 WHERE (g1).x > 5 ORDER BY (g1).id",
+        "SELECT (g1).* FROM g1 ORDER BY 1 LIMIT 1",
+        "SELECT (q).name FROM (SELECT id, name FROM g1) q ORDER BY 1 LIMIT 1",
+    ]);
+}
+
+/// Planning these took time by the square of their length.
+#[test]
+fn long_lists_are_planned_soon() {
+    let pairs: Vec<String> = (0..5_000).map(|n| format!("({n}, {})", n % 3)).collect();
+    let selects: Vec<String> = (0..900)
+        .map(|n| format!("SELECT {} AS a", n % 500))
+        .collect();
+    let begun = std::time::Instant::now();
+    same(&[
+        &format!(
+            "SELECT count(*) FROM g2 WHERE (id, x) IN ({})",
+            pairs.join(", ")
+        ),
+        &format!(
+            "SELECT count(*), sum(a) FROM ({}) q",
+            selects.join(" UNION ")
+        ),
+        &format!(
+            "SELECT count(*), sum(a) FROM ({}) q",
+            selects.join(" UNION ALL ")
+        ),
+        "SELECT 1 AS a UNION SELECT 2 UNION SELECT 1 UNION ALL SELECT 2 ORDER BY 1",
+        "SELECT 1 AS a UNION ALL SELECT 2 UNION SELECT 1 UNION ALL SELECT 2 ORDER BY 1",
+        "SELECT 1::smallint AS a UNION SELECT 2 UNION SELECT 3::bigint ORDER BY 1",
+        "SELECT 'a'::varchar(1) AS a UNION SELECT 'bc'::varchar(2) UNION SELECT 'bc' ORDER BY 1",
+    ]);
+    assert!(begun.elapsed() < std::time::Duration::from_secs(60));
 }

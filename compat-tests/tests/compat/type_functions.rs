@@ -2,7 +2,7 @@
 
 use tokio_postgres::Client;
 
-use crate::pair::{Pair, same_answers};
+use crate::pair::{Pair, Raw, same_answers};
 
 pub(crate) async fn all_same(tide: &Client, pg: &Client, queries: &[&str]) {
     for query in queries {
@@ -172,10 +172,15 @@ async fn json() {
 async fn times_and_intervals() {
     let pair = Pair::start();
     let (tide, pg) = pair.connect().await;
+    pair.same_or_fail(
+        "SET timezone = 'America/New_York'; SELECT timestamp '2024-02-29 12:00' - timestamptz '2024-03-10 07:30+00' AS a, date '2024-02-29' - timestamptz '2024-03-10 07:30+00' AS b, timestamptz '2024-03-10 07:30+00' - timestamp '2024-02-29 12:00' AS c",
+    );
     all_same(
         &tide,
         &pg,
         &[
+            "SELECT '2024-02-29 12:34'::time AS a, '123456'::time AS b, '12:34 PM'::time AS c, '2024-02-29 12:34+02'::timetz AS d",
+            "SELECT date '5874897-12-30' + 1 AS a, date '4714-11-24 BC' AS b, 'infinity'::date + 1 AS c",
             "SELECT interval '1 day' AS a, interval '3' hour AS b, '1 year 2 mons'::interval AS c, interval '-1 day 02:03' AS d",
             "SELECT timestamp '2024-01-31 10:00' + interval '1 month' AS a, timestamptz '2024-01-31 10:00+00' - interval '1 day 2 hours' AS b, date '2024-02-28' + interval '1 day' AS c",
             "SELECT date '2024-03-01' - date '2024-02-01' AS a, date '2024-01-01' + 31 AS b, date '2024-01-31' - 31 AS c",
@@ -196,6 +201,10 @@ async fn times_and_intervals() {
         &tide,
         &pg,
         &[
+            "SELECT '2024-02-29'::time",
+            "SELECT '29-Feb-24'::timetz",
+            "SELECT date '2024-01-01' - 10000000",
+            "SELECT date '5874897-12-31' + 1",
             "SELECT 'x'::interval",
             "SELECT '25:00'::time",
             "SELECT '2024-02-30'::date",
@@ -225,6 +234,29 @@ async fn times_and_intervals() {
             ],
         )
         .await;
+    }
+    // Values in binary that none can be.
+    let zone = [&0_i64.to_be_bytes()[..], &i32::MAX.to_be_bytes()].concat();
+    let early = [&(-1_i64).to_be_bytes()[..], &0_i32.to_be_bytes()].concat();
+    for (ty, value) in [
+        ("date", (i32::MIN + 1).to_be_bytes().to_vec()),
+        ("date", 2_145_031_949_i32.to_be_bytes().to_vec()),
+        ("timestamp", (i64::MIN + 1).to_be_bytes().to_vec()),
+        ("timestamptz", (i64::MAX - 1).to_be_bytes().to_vec()),
+        ("timetz", zone),
+        ("timetz", early),
+    ] {
+        let mut said = Vec::new();
+        for client in [&tide, &pg] {
+            let query = format!("SELECT $1::{ty}");
+            let error = client.query(&query, &[&Raw(value.clone())]).await;
+            let error = error
+                .err()
+                .and_then(|error| Some(error.as_db_error()?.clone()));
+            let error = error.unwrap_or_else(|| panic!("{ty} {value:?} is taken"));
+            said.push((error.code().clone(), error.message().to_string()));
+        }
+        assert_eq!(said[0], said[1], "{ty} {value:?}");
     }
 }
 
@@ -434,6 +466,10 @@ async fn characters_and_names() {
             "SELECT 'x'::int",
             "SELECT 99999999999::int",
             "SELECT 1e10::float8::int",
+            "SELECT 9223372036854775807::bigint::time",
+            "SELECT 65::bigint::interval",
+            "SELECT '10:00'::time::int",
+            "SELECT 'off'::text::regtype",
             "SELECT 'maybe'::bool",
         ],
     )

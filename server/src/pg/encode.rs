@@ -14,6 +14,8 @@ use crate::pg::messages::invalid_utf8;
 const EPOCH_DAYS: i32 = 10_957;
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
 const DAY_MICROS: i64 = 86_400_000_000;
+/// A zone is less than so many seconds away from UTC.
+const ZONE_SECONDS_MAX: u32 = 16 * 3_600;
 const NUMERIC_NEGATIVE: u16 = 0x4000;
 const NUMERIC_NAN: u16 = 0xc000;
 const NUMERIC_INFINITY: u16 = 0xd000;
@@ -431,13 +433,15 @@ fn read_binary(ty: ColumnType, bytes: &[u8]) -> Result<Option<Datum>, SqlError> 
     fn array<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
         bytes.try_into().ok()
     }
-    let micros = |bytes: &[u8]| {
-        let micros = i64::from_be_bytes(array(bytes)?);
-        if matches!(micros, i64::MIN | i64::MAX) {
-            Some(micros)
-        } else {
-            micros.checked_add(EPOCH_MICROS)
-        }
+    let micros = |bytes: &[u8]| -> Result<Option<i64>, SqlError> {
+        Ok(match array(bytes).map(i64::from_be_bytes) {
+            infinite @ (None | Some(i64::MIN | i64::MAX)) => infinite,
+            Some(micros) => {
+                let micros = micros.checked_add(EPOCH_MICROS);
+                let micros = micros.filter(|micros| text::is_timestamp(*micros));
+                Some(micros.ok_or_else(|| out_of_range("timestamp"))?)
+            }
+        })
     };
     let value = match ty {
         ColumnType::Int2 => array(bytes).map(i16::from_be_bytes).map(Datum::Int2),
@@ -475,12 +479,20 @@ fn read_binary(ty: ColumnType, bytes: &[u8]) -> Result<Option<Datum>, SqlError> 
             micros => micros.map(Datum::Time),
         },
         ColumnType::TimeTz(_) => match bytes.split_first_chunk::<8>() {
-            Some((micros, west)) => array(west).map(|west| {
-                Datum::TimeTz(TimeTz {
-                    micros: i64::from_be_bytes(*micros),
-                    west: i32::from_be_bytes(west),
-                })
-            }),
+            Some((micros, west)) => {
+                let micros = i64::from_be_bytes(*micros);
+                if !(0..=DAY_MICROS).contains(&micros) {
+                    return Err(out_of_range("time"));
+                }
+                match array(west).map(i32::from_be_bytes) {
+                    Some(west) if west.unsigned_abs() >= ZONE_SECONDS_MAX => {
+                        let message = "time zone displacement out of range";
+                        let kind = ErrorKind::InvalidTimeZoneDisplacement;
+                        return Err(SqlError::new(kind, message));
+                    }
+                    west => west.map(|west| Datum::TimeTz(TimeTz { micros, west })),
+                }
+            }
             None => None,
         },
         ColumnType::Interval(_) => match bytes.split_first_chunk::<8>() {
@@ -508,14 +520,16 @@ fn read_binary(ty: ColumnType, bytes: &[u8]) -> Result<Option<Datum>, SqlError> 
         ColumnType::Bool => array(bytes).map(|[byte]: [u8; 1]| Datum::Bool(byte != 0)),
         ColumnType::Bytea => Some(Datum::Bytea(bytes.to_vec())),
         ColumnType::Uuid => array(bytes).map(Datum::Uuid),
-        ColumnType::Date => array(bytes)
-            .map(i32::from_be_bytes)
-            .and_then(|days| match days {
-                i32::MIN | i32::MAX => Some(Datum::Date(days)),
-                days => days.checked_add(EPOCH_DAYS).map(Datum::Date),
-            }),
-        ColumnType::Timestamp(_) => micros(bytes).map(Datum::Timestamp),
-        ColumnType::TimestampTz(_) => micros(bytes).map(Datum::TimestampTz),
+        ColumnType::Date => match array(bytes).map(i32::from_be_bytes) {
+            infinite @ (None | Some(i32::MIN | i32::MAX)) => infinite.map(Datum::Date),
+            Some(days) => {
+                let days = days.checked_add(EPOCH_DAYS);
+                let days = days.filter(|days| text::is_date(*days));
+                Some(Datum::Date(days.ok_or_else(|| out_of_range("date"))?))
+            }
+        },
+        ColumnType::Timestamp(_) => micros(bytes)?.map(Datum::Timestamp),
+        ColumnType::TimestampTz(_) => micros(bytes)?.map(Datum::TimestampTz),
     };
     value.map(|value| precision::kept(value, ty)).transpose()
 }

@@ -85,7 +85,7 @@ pub(super) struct Malformed {
 
 enum Fault {
     Protocol(&'static str),
-    Encoding(SqlError),
+    Encoding(Box<SqlError>),
 }
 
 fn protocol(message: impl Into<String>) -> SqlError {
@@ -116,7 +116,7 @@ pub(super) fn take_startup(buffer: &mut BytesMut) -> Result<Option<Startup>, Sql
             Fault::Protocol(_) => {
                 protocol("invalid startup packet layout: expected terminator as last byte")
             }
-            Fault::Encoding(error) => error,
+            Fault::Encoding(error) => *error,
         })
 }
 
@@ -136,10 +136,8 @@ fn decode_startup(body: &mut Body) -> Result<Startup, Fault> {
     if major != 3 {
         let message =
             format!("unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.0");
-        return Err(Fault::Encoding(SqlError::new(
-            ErrorKind::FeatureNotSupported,
-            message,
-        )));
+        let error = SqlError::new(ErrorKind::FeatureNotSupported, message);
+        return Err(Fault::Encoding(Box::new(error)));
     }
     let mut parameters = Vec::new();
     loop {
@@ -186,7 +184,7 @@ pub(super) fn take_message(
         Err(Fault::Protocol(message)) => Err(fatal(message.to_string())),
         Err(Fault::Encoding(error)) => Err(Malformed {
             tag,
-            error,
+            error: *error,
             fatal: false,
         }),
     }
@@ -284,7 +282,10 @@ impl Body {
         self.0.advance(1);
         match std::str::from_utf8(&bytes) {
             Ok(text) => Ok(text.to_string()),
-            Err(error) => Err(Fault::Encoding(invalid_utf8(&bytes, error.valid_up_to()))),
+            Err(error) => {
+                let error = invalid_utf8(&bytes, error.valid_up_to());
+                Err(Fault::Encoding(Box::new(error)))
+            }
         }
     }
 

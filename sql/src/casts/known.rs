@@ -8,14 +8,18 @@ use tidelog_storage::datum::PrintedType;
 
 use super::is_text;
 use crate::system::{self, type_facts};
+use crate::text::printed;
 
 /// Oids of the types that `pg_cast` has a cast between.
 static CASTS: LazyLock<HashSet<(i64, i64)>> = LazyLock::new(|| system::casts().collect());
 
 /// Whether an explicit cast of a value of one type to another is there.
 pub(super) fn exists(from: ColumnType, to: ColumnType) -> bool {
-    if let (ColumnType::Array(from), ColumnType::Array(to)) = (from, to) {
-        return exists(from.into(), to.into());
+    match (from, to) {
+        (ColumnType::Array(from), ColumnType::Array(to)) => return exists(from.into(), to.into()),
+        // Vectors are arrays.
+        (ColumnType::Array(_), ColumnType::Printed(of)) if printed::is_vector(of) => return true,
+        _ => {}
     }
     let oids = (type_facts(from).0, type_facts(to).0);
     oids.0 == oids.1 || is_string(from) || is_string(to) || CASTS.contains(&oids)

@@ -83,6 +83,10 @@ enum Op {
     Subscripts,
     /// `array_fill(value, dimensions)`
     Fill,
+    /// The array with another value at an index, as `SET array[index] = value` gives it.
+    Assign,
+    /// The bounds as text.
+    Dims,
 }
 
 /// The name of the function that a quantified comparison is planned as; `None` for an operator that is none.
@@ -104,6 +108,9 @@ pub(crate) const OVERLAPS: &str = "pg_overlaps";
 
 /// The function that `a @> b` is planned as, and `b <@ a`.
 pub(crate) const CONTAINS: &str = "pg_contains";
+
+/// The function of an array, an index and a value that an assignment to an element is planned as.
+pub(crate) const ARRAY_ASSIGNED: &str = "pg_array_assigned";
 
 /// Whether a function is a quantified comparison.
 pub(crate) fn is_quantified(name: &str) -> bool {
@@ -151,6 +158,8 @@ pub(crate) fn function(name: &str) -> Option<Arc<ScalarUDF>> {
         CONTAINS => Op::Contains,
         "pg_subscripts" => Op::Subscripts,
         "array_fill" => Op::Fill,
+        "array_dims" => Op::Dims,
+        ARRAY_ASSIGNED => Op::Assign,
         super::UNTAGGED => Op::OrEmpty,
         _ => match (name.strip_prefix("pg_any_"), name.strip_prefix("pg_all_")) {
             (Some(suffix), _) => Op::Any(comparison(suffix)?),
@@ -159,9 +168,9 @@ pub(crate) fn function(name: &str) -> Option<Arc<ScalarUDF>> {
         },
     };
     let arguments: &[usize] = match op {
-        Op::Dimensions | Op::Cardinality | Op::OrEmpty => &[1],
+        Op::Dimensions | Op::Dims | Op::Cardinality | Op::OrEmpty => &[1],
         Op::Position | Op::Subscripts => &[2, 3],
-        Op::Replace | Op::Slice => &[3],
+        Op::Replace | Op::Slice | Op::Assign => &[3],
         _ => &[2],
     };
     let arguments = arguments.iter().map(|count| TypeSignature::Any(*count));
@@ -363,6 +372,32 @@ fn fill(args: &[DatumRef<'_>]) -> Result<Datum, SqlError> {
     }
 }
 
+/// An array with another value at an index. NULLs fill up what lies between it and the end.
+fn assign(
+    elements: Option<Elements<'_>>,
+    index: DatumRef<'_>,
+    value: DatumRef<'_>,
+) -> Result<Datum, SqlError> {
+    let Some(index) = integer(index) else {
+        let message = "array subscript in assignment must not be null";
+        return Err(SqlError::new(ErrorKind::NullValueNotAllowed, message));
+    };
+    let mut values = elements.map(|of| of.to_vec()).unwrap_or_default();
+    let at = usize::try_from(index).ok().and_then(|at| at.checked_sub(1));
+    let Some(at) = at.filter(|at| *at == 0 || !values.is_empty()) else {
+        return Err(SqlError::unsupported("an array that does not begin at 1"));
+    };
+    if index > ELEMENTS_MAX {
+        let message = format!("array size exceeds the maximum allowed ({ELEMENTS_MAX})");
+        return Err(SqlError::new(ErrorKind::ProgramLimitExceeded, message));
+    }
+    if at >= values.len() {
+        values.resize(at + 1, Datum::Null);
+    }
+    values[at] = value.to_owned();
+    Ok(Datum::Array(values))
+}
+
 impl ArrayFunction {
     /// Where the first element of an array stands: PostgreSQL's vectors count from 0.
     fn base(fields: &[FieldRef]) -> i64 {
@@ -389,6 +424,9 @@ impl ArrayFunction {
         }
         if self.op == Op::Fill {
             return fill(args).map_err(external);
+        }
+        if self.op == Op::Assign {
+            return assign(elements, args[1], args[2]).map_err(external);
         }
         if let (Op::Element, Some(DatumRef::Text(name))) = (self.op, args.first()) {
             let at = integer(args[1]).and_then(|at| usize::try_from(at).ok());
@@ -453,6 +491,19 @@ impl ArrayFunction {
                 })
             }
             Op::Dimensions => int(Some(dimensions(elements)).filter(|count| *count > 0)),
+            Op::Dims => {
+                let lengths =
+                    (1..=dimensions(elements).into()).map_while(|of| length(elements, of));
+                let bounds = lengths.enumerate().map(|(at, length)| {
+                    let base = if at == 0 { base } else { 1 };
+                    format!("[{base}:{}]", base - 1 + i64::from(length))
+                });
+                let bounds: String = bounds.collect();
+                match bounds.is_empty() {
+                    true => Datum::Null,
+                    false => Datum::Text(bounds),
+                }
+            }
             Op::Cardinality => Datum::Int4(leaves(elements)),
             Op::Position => {
                 let values = elements.to_vec();
@@ -528,7 +579,7 @@ impl ArrayFunction {
                 let numbers = (0..length.unwrap_or(0)).map(|at| Datum::Int4(at + base));
                 Datum::Array(numbers.collect())
             }
-            Op::Any(_) | Op::All(_) | Op::Fill => Datum::Null,
+            Op::Any(_) | Op::All(_) | Op::Fill | Op::Assign => Datum::Null,
         })
     }
 
@@ -542,6 +593,7 @@ impl ArrayFunction {
             | Op::Dimensions
             | Op::Cardinality
             | Op::Position => Some(ColumnType::Int4),
+            Op::Dims => Some(ColumnType::Text),
             Op::Positions | Op::Subscripts => Some(ColumnType::Array(ElementType::Int4)),
             _ => None,
         };

@@ -278,7 +278,10 @@ impl AggregateUDFImpl for Collected {
         let types: Vec<DataType> = fields.iter().map(|f| f.data_type().clone()).collect();
         let ty = self.return_type(&types)?;
         let metadata = match output::column_type(&fields[0]) {
-            Ok(ty) if unlimited(ty) != ty => unlimited(ty).field("", true).metadata().clone(),
+            // How many spaces stand behind a char(n) is told by its type alone.
+            Ok(ty) if unlimited(ty) != ty && !matches!(ty, ColumnType::Bpchar(_)) => {
+                unlimited(ty).field("", true).metadata().clone()
+            }
             _ => fields[0].metadata().clone(),
         };
         let field = match &ty {

@@ -441,6 +441,17 @@ impl Calculation {
         }
     }
 
+    /// Microseconds since 1970 in UTC.
+    fn absolute(&self, value: DatumRef<'_>) -> Option<i64> {
+        match value {
+            DatumRef::TimestampTz(at) => Some(at),
+            value => match self.local(value)? {
+                at @ (i64::MIN | i64::MAX) => Some(at),
+                at => at.checked_sub(self.style.zone.offset_of_local(at) * SECOND),
+            },
+        }
+    }
+
     fn eval(&self, args: &[DatumRef<'_>]) -> std::result::Result<Datum, SqlError> {
         if args.contains(&DatumRef::Null) {
             return Ok(Datum::Null);
@@ -487,9 +498,11 @@ impl Calculation {
                 Datum::Interval(interval(0, 0, a - b)?)
             }
             (Op::Between, [a, b]) => {
-                let pair = match (a, b) {
-                    (DatumRef::TimestampTz(a), DatumRef::TimestampTz(b)) => Some((*a, *b)),
-                    _ => self.local(*a).zip(self.local(*b)),
+                // Beside one with a zone a time without is one of the session's.
+                let is_absolute = |value: &&DatumRef<'_>| matches!(value, DatumRef::TimestampTz(_));
+                let pair = match [a, b].iter().any(is_absolute) {
+                    true => self.absolute(*a).zip(self.absolute(*b)),
+                    false => self.local(*a).zip(self.local(*b)),
                 };
                 let (a, b) = pair.ok_or_else(|| self.wrong())?;
                 if endless(a) || endless(b) {
@@ -522,7 +535,7 @@ impl Calculation {
                     true => date.checked_sub(days),
                     false => date.checked_add(days),
                 });
-                let moved = moved.filter(|days| i64::from(*days) >= -datetime::JULIAN_1970);
+                let moved = moved.filter(|days| datetime::is_date(*days));
                 Datum::Date(moved.ok_or_else(|| out_of_range("date"))?)
             }
             (Op::At, [date, DatumRef::Time(time)]) => {

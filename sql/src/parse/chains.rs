@@ -146,7 +146,8 @@ fn take_apart(mut expr: Expr, connective: &BinaryOperator) -> Vec<Expr> {
     }
 }
 
-fn united(operands: &mut [Expr], connective: &BinaryOperator) -> Expr {
+/// A tree of operands, of which there is one at least, as flat as it can be; it takes them.
+pub(crate) fn united(operands: &mut [Expr], connective: &BinaryOperator) -> Expr {
     match operands {
         [one] => take(one),
         many => {

@@ -11,19 +11,28 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Tok
 /// How deep a statement may be nested. Stack grows as it is needed; this bounds the time.
 const DEPTH_MAX: usize = 128;
 
-/// Between those of sqlparser for `[` (130), which binds tighter than a sign, and COLLATE (120).
-const SIGN_PRECEDENCE: u8 = 125;
-
 const POSTGRES: PostgreSqlDialect = PostgreSqlDialect {};
+
+/// How close a sign binds: closer than `^` and COLLATE (120 in sqlparser), less close than `[` (130) and `::`.
+const SIGN: u8 = 125;
 
 /// sqlparser's PostgreSQL, but that a named argument (`name => value`) has a name. Where sqlparser reads any expression
 /// for a name it reads each argument twice, so a call nested n deep 2^n times.
 #[derive(Debug)]
-struct Dialect;
+struct Dialect {
+    /// Whether `a JOIN b JOIN c ON … ON …` has the conditions of the inner join first. sqlparser would take a NATURAL JOIN
+    /// with another one behind it for one of these.
+    nests_joins: bool,
+}
 
 /// A parser of the tokens of one statement or a part of one.
 pub(crate) fn parser(tokens: Vec<TokenWithSpan>) -> Parser<'static> {
-    Parser::new(&Dialect)
+    let is_natural = |token: &TokenWithSpan| matches!(&token.token, Token::Word(word) if word.keyword == Keyword::NATURAL);
+    let dialect: &Dialect = match tokens.iter().any(is_natural) {
+        true => &Dialect { nests_joins: false },
+        false => &Dialect { nests_joins: true },
+    };
+    Parser::new(dialect)
         .with_recursion_limit(DEPTH_MAX)
         .with_tokens_with_locations(tokens)
 }
@@ -35,7 +44,7 @@ pub(crate) fn parser_of(sql: &str) -> Result<Parser<'static>, ParserError> {
 
 /// The tokens of SQL text, with where they stand.
 pub(crate) fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>, TokenizerError> {
-    Tokenizer::new(&Dialect, sql).tokenize_with_location()
+    Tokenizer::new(&Dialect { nests_joins: true }, sql).tokenize_with_location()
 }
 
 macro_rules! as_sqlparser_has_it {
@@ -58,6 +67,25 @@ impl dialect::Dialect for Dialect {
     /// ON is reserved: `SELECT 1 ON CONFLICT …`.
     fn is_column_alias(&self, keyword: &Keyword, parser: &mut Parser<'_>) -> bool {
         *keyword != Keyword::ON && POSTGRES.is_column_alias(keyword, parser)
+    }
+
+    fn supports_left_associative_joins_without_parens(&self) -> bool {
+        !self.nests_joins
+    }
+
+    /// A sign binds closer than sqlparser has it: `-2 ^ 2` is 4.
+    fn parse_prefix(&self, parser: &mut Parser<'_>) -> Option<Result<Expr, ParserError>> {
+        let op = match parser.peek_token_ref().token {
+            Token::Minus => UnaryOperator::Minus,
+            Token::Plus => UnaryOperator::Plus,
+            _ => return None,
+        };
+        parser.advance_token();
+        let operand = parser.parse_subexpr(SIGN);
+        Some(operand.map(|expr| Expr::UnaryOp {
+            op,
+            expr: Box::new(expr),
+        }))
     }
 
     fn identifier_quote_style(&self, identifier: &str) -> Option<char> {
@@ -90,18 +118,6 @@ impl dialect::Dialect for Dialect {
 
     fn prec_value(&self, precedence: Precedence) -> u8 {
         POSTGRES.prec_value(precedence)
-    }
-
-    /// A sign binds tighter than `^`: `-2 ^ 2` is 4.
-    fn parse_prefix(&self, parser: &mut Parser<'_>) -> Option<Result<Expr, ParserError>> {
-        let op = match parser.peek_token_ref().token {
-            Token::Minus => UnaryOperator::Minus,
-            Token::Plus => UnaryOperator::Plus,
-            _ => return None,
-        };
-        parser.advance_token();
-        let expr = parser.parse_subexpr(SIGN_PRECEDENCE).map(Box::new);
-        Some(expr.map(|expr| Expr::UnaryOp { op, expr }))
     }
 
     as_sqlparser_has_it! {

@@ -33,6 +33,7 @@ pub(super) fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<(), SqlError> {
         name_record(tokens, at);
         array_of_type(tokens, at);
         literal_of_type(tokens, at);
+        all_fields(tokens, at);
         at += 1;
     }
     Ok(())
@@ -209,6 +210,30 @@ fn literal_of_type(tokens: &mut Vec<TokenWithSpan>, at: usize) {
         let cast = token(Token::DoubleColon, &tokens[at]);
         tokens.swap(at, at + 1);
         tokens.insert(at + 1, cast);
+    }
+}
+
+/// `(t).*` as `t.*`, where an item of a list begins.
+fn all_fields(tokens: &mut Vec<TokenWithSpan>, at: usize) {
+    let is_word = matches!(
+        tokens.get(at + 1).map(|token| &token.token),
+        Some(Token::Word(_))
+    );
+    let begins = at > 0
+        && (is(tokens, at - 1, &Token::Comma)
+            || matches!(
+                word(tokens, at - 1).as_str(),
+                "SELECT" | "DISTINCT" | "ALL" | "RETURNING"
+            ));
+    if begins
+        && is_word
+        && is(tokens, at, &Token::LParen)
+        && is(tokens, at + 2, &Token::RParen)
+        && is(tokens, at + 3, &Token::Period)
+        && is(tokens, at + 4, &Token::Mul)
+    {
+        tokens.remove(at + 2);
+        tokens.remove(at);
     }
 }
 

@@ -1,4 +1,5 @@
-//! `SELECT a AS x, b AS x … ORDER BY x`: a name in ORDER BY that two different columns of the result have.
+//! `SELECT a AS x, b AS x … ORDER BY x`: a name in ORDER BY that two different columns of the result have. And `SELECT …
+//! UNION SELECT … ORDER BY a + 1`: what orders a set operation is a column of its result.
 
 use std::ops::ControlFlow;
 
@@ -13,7 +14,8 @@ use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::walk::Walk;
 
-/// 42702 for such a name in a query or a query inside it. What cannot be told apart for sure passes.
+/// 42702 for such a name in a query or a query inside it, 0A000 for such an expression. What cannot be told apart for sure
+/// passes.
 pub(super) fn check(
     query: &Query,
     catalog: &Catalog,
@@ -38,6 +40,14 @@ impl ast::Visitor for Orders<'_> {
             return ControlFlow::Continue(());
         };
         for key in keys {
+            if is_union(&query.body) && is_expression(&key.expr) {
+                let message = "invalid UNION/INTERSECT/EXCEPT ORDER BY clause";
+                let error = SqlError::new(ErrorKind::FeatureNotSupported, message)
+                    .detail("Only result column names can be used, not expressions or functions.")
+                    .hint("Add the expression/function to every SELECT, or move the UNION into a FROM clause.");
+                let name = first_name(&key.expr);
+                return ControlFlow::Break(name.iter().fold(error, SqlError::at));
+            }
             if let Expr::Identifier(name) = &key.expr
                 && self.is_ambiguous(&query.body, &ddl::fold(name))
             {
@@ -47,6 +57,41 @@ impl ast::Visitor for Orders<'_> {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// Whether a query's body, without brackets around it, is a set operation.
+fn is_union(body: &SetExpr) -> bool {
+    match body {
+        SetExpr::SetOperation { .. } => true,
+        SetExpr::Query(query) => query.order_by.is_none() && is_union(&query.body),
+        _ => false,
+    }
+}
+
+/// Whether a sort key is neither a name nor a position, nor a name with a relation's, which is missed there.
+fn is_expression(key: &Expr) -> bool {
+    match key {
+        Expr::Nested(inner) => is_expression(inner),
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_) => false,
+        _ => true,
+    }
+}
+
+/// The first name in an expression.
+fn first_name(expr: &Expr) -> Option<ast::Ident> {
+    struct First;
+    impl ast::Visitor for First {
+        type Break = ast::Ident;
+
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<ast::Ident> {
+            match expr {
+                Expr::Identifier(name) => ControlFlow::Break(name.clone()),
+                Expr::CompoundIdentifier(parts) => ControlFlow::Break(parts[0].clone()),
+                _ => ControlFlow::Continue(()),
+            }
+        }
+    }
+    expr.walk(&mut First).break_value()
 }
 
 /// What a column of a result is.

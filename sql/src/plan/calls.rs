@@ -10,8 +10,8 @@ use datafusion::logical_expr::expr::{
 };
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::{
-    Expr, ExprSchemable, LogicalPlan, Operator, Projection, SortExpr, Union, WindowFrameUnits,
-    WindowFunctionDefinition, binary_expr,
+    Distinct, Expr, ExprSchemable, LogicalPlan, Operator, Projection, SortExpr, Union,
+    WindowFrameUnits, WindowFunctionDefinition, binary_expr,
 };
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use tidelog_storage::ColumnType;
@@ -41,6 +41,11 @@ pub(super) fn resolved(
     let Some(open) = call.func.inner().downcast_ref::<Overloaded>() else {
         return Ok((call, false));
     };
+    if let ("octet_length", [arg]) = (call.func.name(), call.args.as_mut_slice())
+        && let Some(ty @ ColumnType::Bpchar(Some(_))) = type_of(arg, schema)
+    {
+        *arg = casts::padded(std::mem::take(arg), ty, style);
+    }
     let fields = call
         .args
         .iter()
@@ -336,7 +341,39 @@ pub(super) fn union(mut union: Union, style: Style) -> Result<LogicalPlan> {
             *input = Arc::new(LogicalPlan::Projection(made));
         }
     }
-    Union::try_new_with_loose_types(union.inputs).map(LogicalPlan::Union)
+    let union = Union::try_new_with_loose_types(union.inputs)?;
+    Ok(LogicalPlan::Union(united(union, |first| match first {
+        LogicalPlan::Union(inner) => Some(inner),
+        _ => None,
+    })))
+}
+
+/// DISTINCT of the rows of a UNION, of which a first part need not be DISTINCT by itself.
+pub(super) fn distinct(rows: Arc<LogicalPlan>) -> LogicalPlan {
+    let rows = match Arc::unwrap_or_clone(rows) {
+        LogicalPlan::Union(union) => LogicalPlan::Union(united(union, |first| match first {
+            LogicalPlan::Distinct(Distinct::All(rows)) => match &**rows {
+                LogicalPlan::Union(inner) => Some(inner),
+                _ => None,
+            },
+            _ => None,
+        })),
+        rows => rows,
+    };
+    LogicalPlan::Distinct(Distinct::All(Arc::new(rows)))
+}
+
+/// A union with the branches of the one that its first branch is, if that has the same types. DataFusion would do so, too, but
+/// looks at all branches again for each that it adds.
+fn united(mut union: Union, inner: impl Fn(&LogicalPlan) -> Option<&Union>) -> Union {
+    if let Some(first) = inner(&union.inputs[0])
+        && first.schema.fields() == union.schema.fields()
+        && operation_of(&union).is_none()
+    {
+        let inputs = first.inputs.clone();
+        union.inputs.splice(0..1, inputs);
+    }
+    union
 }
 
 /// A plan with another value in one of its columns.
@@ -475,7 +512,7 @@ pub(super) fn window(
         && let Some(ty) = type_of(arg, schema)
     {
         check_extreme(&name, ty)?;
-        if has_own_order(ty) {
+        if has_own_order(ty) || says_more(ty) {
             let key = sorted_by(arg.clone(), ty);
             window.params.args.push(key);
             let function = collected::extreme_by_key(&name);
@@ -567,10 +604,15 @@ fn check_extreme(name: &str, ty: ColumnType) -> Result<()> {
     Ok(())
 }
 
+/// Whether the lowest of some values is of a type that Arrow's does not tell, and DataFusion forgets.
+fn says_more(ty: ColumnType) -> bool {
+    matches!(ty, ColumnType::Bpchar(_))
+}
+
 /// `min` and `max` of a type, by its order where that is not Arrow's.
 fn extreme(call: AggregateFunction, ty: ColumnType) -> Result<AggregateFunction> {
     check_extreme(call.func.name(), ty)?;
-    match has_own_order(ty) {
+    match has_own_order(ty) || says_more(ty) {
         true => {
             let key = sorted_by(call.params.args[0].clone(), ty);
             Ok(collected::extreme(call, key))

@@ -45,6 +45,11 @@ impl ast::VisitorMut for Columns<'_> {
             self.withs.push(None);
             cte.query.walk_mut(self)?;
             self.withs.pop();
+            if let Some(columns) = self.relations.columns_of(&cte.query.body)
+                && let Err(error) = repeated::complete(&mut cte.alias, columns, "WITH query")
+            {
+                return ControlFlow::Break(error.at(&cte.alias.name));
+            }
             self.relations.know(cte);
         }
         self.withs.push(with);
@@ -63,7 +68,7 @@ impl ast::VisitorMut for Columns<'_> {
     }
 
     fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<SqlError> {
-        repeated::name_left_out(&self.relations, factor);
-        ControlFlow::Continue(())
+        let named = repeated::name_left_out(&self.relations, factor);
+        named.map_or_else(ControlFlow::Break, ControlFlow::Continue)
     }
 }

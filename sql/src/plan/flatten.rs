@@ -19,7 +19,7 @@ use datafusion::functions::core::expr_fn::coalesce;
 use datafusion::logical_expr::expr::Alias;
 use datafusion::logical_expr::{
     Distinct, Expr, ExprSchemable, Join, JoinConstraint, LogicalPlan, LogicalPlanBuilder,
-    Projection, Subquery, SubqueryAlias, Union, lit,
+    Projection, Sort, Subquery, SubqueryAlias, Union, lit,
 };
 
 use crate::error::{ErrorKind, SqlError};
@@ -38,7 +38,11 @@ pub(super) fn flatten(plan: LogicalPlan, style: Style) -> Result<LogicalPlan> {
         style,
         made: Cell::new(0),
     };
-    let plan = flatten.plan(plan)?;
+    let plan = plan.transform_up_with_subqueries(|plan| match plan {
+        LogicalPlan::Sort(sort) => sees_input(sort).map(Transformed::yes),
+        plan => Ok(Transformed::no(plan)),
+    })?;
+    let plan = flatten.plan(plan.data)?;
     refuse_outer(&plan)?;
     Ok(plan)
 }
@@ -53,6 +57,40 @@ fn has_work(plan: &LogicalPlan) -> Result<bool> {
             plan => plan.expressions().iter().any(shape::has_any_subquery),
         })
     })
+}
+
+/// A sort whose subqueries find the columns of FROM that are not in the select list, as DataFusion sees to it for columns
+/// outside of subqueries.
+fn sees_input(sort: Sort) -> Result<LogicalPlan> {
+    let LogicalPlan::Projection(projection) = &*sort.input else {
+        return Ok(LogicalPlan::Sort(sort));
+    };
+    let mut missing = Vec::new();
+    for key in &sort.expr {
+        key.expr.apply(|expr| {
+            if let Some(subquery) = shape::subquery_of(expr) {
+                let of_from = projection.input.schema();
+                let columns = shape::outer_columns(&subquery.subquery, of_from)?;
+                let is_new = |column: &Column| !missing.contains(column);
+                let columns: Vec<Column> = columns.into_iter().filter(is_new).collect();
+                missing.extend(columns);
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+    }
+    missing.retain(|column| !projection.schema.has_column(column));
+    if missing.is_empty() {
+        return Ok(LogicalPlan::Sort(sort));
+    }
+    let shown = projection.schema.clone();
+    let more = missing.into_iter().map(Expr::Column);
+    let all = projection.expr.iter().cloned().chain(more).collect();
+    let input = project(projection.input.as_ref().clone(), all)?;
+    let sorted = LogicalPlan::Sort(Sort {
+        input: Arc::new(input),
+        ..sort
+    });
+    pick(sorted, &shown)
 }
 
 /// What the two sides of a join are compared by.

@@ -30,20 +30,19 @@ impl ast::VisitorMut for Forms {
             _ => None,
         });
         aliases.try_for_each(check_alias)?;
-        let joins = select.from.iter_mut().flat_map(|from| &mut from.joins);
-        for join in joins {
-            if let Some(ast::JoinConstraint::On(condition)) =
-                constraint_mut(&mut join.join_operator)
-            {
-                as_condition(condition);
-            }
-        }
+        select.from.iter_mut().for_each(join_conditions);
         select.selection.iter_mut().for_each(as_condition);
         select.having.iter_mut().for_each(as_condition);
         check_relations(&select.from)
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<SqlError> {
+        if let TableFactor::NestedJoin {
+            table_with_joins, ..
+        } = factor
+        {
+            join_conditions(table_with_joins);
+        }
         join_as_query(factor);
         if let TableFactor::Table { alias, .. }
         | TableFactor::Derived { alias, .. }
@@ -97,6 +96,14 @@ impl ast::VisitorMut for Forms {
             _ => {}
         }
         refuse_sets(expr)
+    }
+}
+
+fn join_conditions(from: &mut ast::TableWithJoins) {
+    for join in &mut from.joins {
+        if let Some(ast::JoinConstraint::On(condition)) = constraint_mut(&mut join.join_operator) {
+            as_condition(condition);
+        }
     }
 }
 

@@ -215,11 +215,6 @@ impl PostgresOperators {
                 Some(ty) => (given(left, ty)?, right.clone()),
                 None => return Ok(None),
             },
-            // Of two moments one is cast to the type of the other.
-            (Some(_), Some(_)) if *op == BinaryOperator::Minus => (
-                calls::as_time(left.clone(), right, schema, self.style)?,
-                calls::as_time(right.clone(), left, schema, self.style)?,
-            ),
             _ => (left.clone(), right.clone()),
         };
         let (Some(l), Some(r)) = (type_of(&left, schema), type_of(&right, schema)) else {
@@ -372,7 +367,7 @@ pub(super) fn follow_postgres(plan: LogicalPlan, style: Style) -> Result<Logical
             LogicalPlan::Distinct(Distinct::All(input)) => {
                 let columns: Vec<Expr> = schema.columns().into_iter().map(Expr::Column).collect();
                 check_groupable(&columns, &schema)?;
-                LogicalPlan::Distinct(Distinct::All(input))
+                calls::distinct(input)
             }
             plan => plan,
         };

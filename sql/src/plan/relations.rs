@@ -22,6 +22,8 @@ pub(super) struct Relations<'a> {
 /// A relation of FROM.
 pub(super) struct Relation {
     pub(super) name: String,
+    /// The schema that may stand before its name, as which it is known when no alias hides it.
+    pub(super) schema: Option<String>,
     /// Its columns, where they are known.
     pub(super) columns: Option<Vec<String>>,
     /// Whether it is a function that gives values instead of rows: its name alone means its only column.
@@ -36,6 +38,7 @@ impl Relation {
     fn new(name: String, columns: Option<Vec<String>>) -> Relation {
         Relation {
             name,
+            schema: None,
             columns,
             is_scalar: false,
             is_padded: false,
@@ -155,7 +158,10 @@ impl<'a> Relations<'a> {
                 };
                 let given = alias.iter().flat_map(|alias| &alias.columns);
                 let is_plain = given.count() == 0;
-                let called = alias.as_ref().map(|alias| ddl::fold(&alias.name));
+                let own = last_of(name)?;
+                let called = alias
+                    .as_ref()
+                    .map_or(own.clone(), |alias| ddl::fold(&alias.name));
                 let columns = match alias {
                     None => columns,
                     Some(alias) => columns.map(|columns| aliased(alias, columns)),
@@ -165,7 +171,8 @@ impl<'a> Relations<'a> {
                         .filter(|_| is_plain)
                         .and_then(|table| table.columns.iter().find(|column| column.not_null))
                         .map(|column| column.name.clone()),
-                    ..Relation::new(called.or_else(|| last_of(name))?, columns)
+                    schema: (called == own).then(|| self.schema_of(name)).flatten(),
+                    ..Relation::new(called, columns)
                 });
             }
             TableFactor::Table { name, alias, .. } => match alias {
@@ -212,7 +219,21 @@ impl<'a> Relations<'a> {
         table.ok().map(|table| &**table)
     }
 
-    fn columns_of_table(&self, name: &ast::ObjectName) -> Option<Vec<String>> {
+    /// The schema of what a name in FROM means.
+    fn schema_of(&self, name: &ast::ObjectName) -> Option<String> {
+        if let [schema, _] = name.0.as_slice() {
+            let schema = ddl::fold(schema.as_ident()?);
+            return ddl::temp::resolved(self.search_path, &schema).map(str::to_string);
+        }
+        let last = last_of(name).filter(|_| !self.is_cte(name))?;
+        let view = || ddl::view::find_view(self.catalog, self.search_path, None, &last);
+        let table = self.table(name).map(|table| &table.schema);
+        let found = table.or_else(|| view().map(|view| &view.schema)).cloned();
+        found.or_else(|| system::relation(None, &last).map(|_| "pg_catalog".to_string()))
+    }
+
+    /// The columns of what a name in FROM means, where they are known.
+    pub(super) fn columns_of_table(&self, name: &ast::ObjectName) -> Option<Vec<String>> {
         let last = last_of(name)?;
         if self.is_cte(name) {
             return self.ctes.get(&last)?.clone();

@@ -12,6 +12,7 @@ use super::names::again;
 use super::relations::Relations;
 use super::shown;
 use crate::ddl;
+use crate::error::{ErrorKind, SqlError};
 use crate::parse::quoted;
 
 /// Gives all columns of a query inside another one that share their names with others names of their own.
@@ -58,29 +59,77 @@ pub(super) fn rename(relations: &Relations<'_>, body: &mut SetExpr) {
     }
 }
 
-/// Names the columns that an alias with columns leaves out.
-pub(super) fn name_left_out(relations: &Relations<'_>, factor: &mut TableFactor) {
-    if let TableFactor::Derived {
-        subquery,
-        alias: Some(alias),
-        ..
-    } = factor
-        && !alias.columns.is_empty()
-        && let Some(columns) = relations.columns_of(&subquery.body)
-    {
-        let given = alias.columns.iter().map(|column| ddl::fold(&column.name));
-        let left_out = columns.iter().skip(alias.columns.len());
-        let all: Vec<String> = given.chain(left_out.cloned()).collect();
-        for name in &all[alias.columns.len()..] {
-            // What was renamed because of a column that has another name here.
-            let plain = shown(name);
-            let alone = all.iter().filter(|other| shown(other) == plain).count() == 1;
-            alias.columns.push(TableAliasColumnDef {
-                name: quoted(if alone { plain } else { name }),
-                data_type: None,
-            });
+/// Names the columns that an alias with columns leaves out; 42P10 where it names more than there are.
+pub(super) fn name_left_out(
+    relations: &Relations<'_>,
+    factor: &mut TableFactor,
+) -> Result<(), SqlError> {
+    let columns = match factor {
+        // A function that is not there as one of FROM is refused by its name.
+        TableFactor::Derived { subquery, .. } if !is_call(&subquery.body) => {
+            relations.columns_of(&subquery.body)
         }
+        TableFactor::Table {
+            name, args: None, ..
+        } => relations.columns_of_table(name),
+        _ => None,
+    };
+    match (factor, columns) {
+        (
+            TableFactor::Derived {
+                alias: Some(alias), ..
+            }
+            | TableFactor::Table {
+                alias: Some(alias), ..
+            },
+            Some(columns),
+        ) => complete(alias, columns, "table"),
+        _ => Ok(()),
     }
+}
+
+/// Whether a query is a function in FROM by now.
+fn is_call(body: &SetExpr) -> bool {
+    let SetExpr::Select(select) = body else {
+        return false;
+    };
+    let item = match select.projection.as_slice() {
+        [SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }] => expr,
+        _ => return false,
+    };
+    select.from.is_empty() && matches!(item, ast::Expr::Function(_))
+}
+
+/// Does the same for a relation's alias; `what` the relation is.
+pub(super) fn complete(
+    alias: &mut ast::TableAlias,
+    columns: Vec<String>,
+    what: &str,
+) -> Result<(), SqlError> {
+    let (given, available) = (alias.columns.len(), columns.len());
+    if given > available {
+        let name = ddl::fold(&alias.name);
+        let message = format!(
+            "{what} \"{name}\" has {available} columns available but {given} columns specified"
+        );
+        return Err(SqlError::new(ErrorKind::InvalidColumnReference, message));
+    }
+    if given == 0 {
+        return Ok(());
+    }
+    let named = alias.columns.iter().map(|column| ddl::fold(&column.name));
+    let left_out = columns.into_iter().skip(given);
+    let all: Vec<String> = named.chain(left_out).collect();
+    for name in &all[given..] {
+        // What was renamed because of a column that has another name here.
+        let plain = shown(name);
+        let alone = all.iter().filter(|other| shown(other) == plain).count() == 1;
+        alias.columns.push(TableAliasColumnDef {
+            name: quoted(if alone { plain } else { name }),
+            data_type: None,
+        });
+    }
+    Ok(())
 }
 
 /// The select whose columns a query's are.

@@ -12,6 +12,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use tidelog_storage::Catalog;
 
+use super::qualified::GET_FIELD;
 use super::relations::{Relation, Relations};
 use crate::ddl;
 use crate::functions::UNTAGGED;
@@ -76,9 +77,6 @@ impl ast::VisitorMut for Rows<'_> {
             return ControlFlow::Continue(());
         };
         let mut relations = self.0.of(&select.from);
-        if !relations.iter().any(|relation| relation.is_scalar) {
-            return ControlFlow::Continue(());
-        }
         let given = |name: &str| {
             select.projection.iter().any(|item| {
                 matches!(item, SelectItem::ExprWithAlias { alias, .. } if ddl::fold(alias) == name)
@@ -169,6 +167,9 @@ impl ast::VisitorMut for Calls<'_> {
             Expr::Function(call) => self.count(call),
             _ => {}
         }
+        if let Some(field) = self.field(expr) {
+            *expr = field;
+        }
         if let Expr::Cast {
             expr,
             data_type: ast::DataType::Text | ast::DataType::Varchar(None),
@@ -217,6 +218,28 @@ impl Calls<'_> {
         {
             *expr = Expr::Tuple(columns.iter().map(|name| row.column(name)).collect());
         }
+    }
+
+    /// The column that `(t).a` means, which is a call by now.
+    fn field(&self, expr: &Expr) -> Option<Expr> {
+        let Expr::Function(call) = expr else {
+            return None;
+        };
+        let FunctionArguments::List(list) = &call.args else {
+            return None;
+        };
+        let [
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Nested(row))),
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(field))),
+        ] = list.args.as_slice()
+        else {
+            return None;
+        };
+        let ast::Value::SingleQuotedString(field) = &field.value else {
+            return None;
+        };
+        let row = self.row(row).filter(|row| row.has(field))?;
+        (call.name.to_string() == GET_FIELD).then(|| row.column(field))
     }
 
     /// `count(t)` is that of rows, but for those that an outer join has made.

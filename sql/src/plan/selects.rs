@@ -12,7 +12,7 @@ use super::frames;
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::parse_query;
-use crate::parse::walk::WalkMut;
+use crate::parse::walk::{Walk, WalkMut};
 
 /// Rewrites each SELECT of a query.
 pub(super) fn rewrite(query: &mut ast::Query) -> Result<(), SqlError> {
@@ -41,6 +41,7 @@ impl ast::VisitorMut for Selects {
 
     fn pre_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<SqlError> {
         unnest_alone(select);
+        group_all(select);
         let done = positions(select)
             .and_then(|()| windows(select))
             .and_then(|()| groups(select));
@@ -132,6 +133,19 @@ fn unnest_alone(select: &mut ast::Select) {
             alias: Some(alias),
             sample: None,
         };
+    }
+}
+
+/// HAVING without GROUP BY makes one group of all rows, also where nothing is counted.
+fn group_all(select: &mut ast::Select) {
+    let calls = |part: &Expr| matches!(part, Expr::Function(_));
+    if let (Some(having), GroupByExpr::Expressions(exprs, _)) =
+        (&select.having, &mut select.group_by)
+        && exprs.is_empty()
+        && !having.has_expr(calls)
+        && !select.projection.has_expr(calls)
+    {
+        exprs.push(Expr::Tuple(Vec::new()));
     }
 }
 

@@ -159,7 +159,8 @@ impl SortNames<'_> {
     }
 }
 
-/// Puts a column of FROM in the place of the result's name for it in ORDER BY and DISTINCT ON.
+/// Puts a column of FROM in the place of the result's name for it in ORDER BY and DISTINCT ON, and with DISTINCT ON any
+/// expression, which DataFusion looks for in FROM.
 fn write_columns_out(query: &mut Query) {
     let SetExpr::Select(select) = &mut *query.body else {
         return;
@@ -169,6 +170,7 @@ fn write_columns_out(query: &mut Query) {
         _ => &mut [],
     };
     let mut exprs: Vec<&mut Expr> = keys.iter_mut().map(|key| &mut key.expr).collect();
+    let is_on = matches!(select.distinct, Some(ast::Distinct::On(_)));
     match &mut select.distinct {
         Some(ast::Distinct::On(on)) => exprs.extend(on),
         Some(_) => return,
@@ -184,7 +186,8 @@ fn write_columns_out(query: &mut Query) {
             SelectItem::UnnamedExpr(expr) if is_column(expr, &name) => Some(expr),
             _ => None,
         });
-        if let (Some(column @ Expr::CompoundIdentifier(_)), None) = (columns.next(), columns.next())
+        if let (Some(column), None) = (columns.next(), columns.next())
+            && (is_on || matches!(column, Expr::CompoundIdentifier(_)))
         {
             *expr = column.clone();
         }
@@ -200,7 +203,7 @@ fn replace(expr: &mut Expr, name: &str, new: &Ident) {
 }
 
 /// Whether an expression is a column of this name.
-fn is_column(expr: &Expr, name: &str) -> bool {
+pub(super) fn is_column(expr: &Expr, name: &str) -> bool {
     match expr {
         Expr::Identifier(ident) => ddl::fold(ident) == name,
         Expr::CompoundIdentifier(parts) => parts.last().map(ddl::fold).as_deref() == Some(name),

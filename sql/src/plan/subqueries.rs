@@ -11,7 +11,7 @@ use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
 use crate::functions::ARRAY_OF;
 use crate::parse::walk::WalkMut;
-use crate::parse::{parse_query, quoted};
+use crate::parse::{parse_query, quoted, united};
 
 /// Writes comparisons of rows as comparisons of their fields, a row's or pattern's comparison with a subquery as
 /// `TRUE = ANY (SELECT comparison …)`, and `ARRAY(SELECT …)` as a function.
@@ -154,9 +154,9 @@ fn rewritten(expr: &Expr) -> Result<Option<Expr>, SqlError> {
                     Some(right) => compared(&left, &BinaryOperator::Eq, &right),
                     None => Err(SqlError::unsupported("IN of a row and what is none")),
                 });
-                let items = items.collect::<Result<Vec<_>, _>>()?;
-                let any = items.into_iter().reduce(or).map(nested);
-                any.map(|any| not(*negated, any))
+                let mut items = items.collect::<Result<Vec<_>, _>>()?;
+                let any = nested(united(&mut items, &BinaryOperator::Or));
+                Some(not(*negated, any))
             }
             None => None,
         },

@@ -1,4 +1,4 @@
-//! Subscripts of jsonb: `value['key']`, `value[index]`, and assignments to what they name.
+//! Subscripts of jsonb: `value['key']`, `value[index]`, and assignments to what they name, also of elements of arrays.
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use datafusion::logical_expr::expr::{Cast, ScalarFunction};
 use datafusion::logical_expr::{Expr, lit};
 use tidelog_storage::ColumnType;
 
+use super::comparable::class;
 use super::operators::{external, literal_of, plain_type, type_of, type_parameter, written_type};
 use crate::error::{ErrorKind, SqlError};
 use crate::text::Style;
@@ -59,30 +60,53 @@ pub(super) fn assigned(call: ScalarFunction, schema: &DFSchema, style: Style) ->
         return Err(external(SqlError::unsupported("an assignment to nothing")));
     };
     let ty = type_of(&column, schema).unwrap_or(ColumnType::Text);
-    match ty {
-        ColumnType::Jsonb => {}
-        ColumnType::Array(_) => {
-            let what = "an assignment to an element of an array (SET column[…] = …)";
-            return Err(external(SqlError::unsupported(what)));
-        }
+    let element = match ty {
+        ColumnType::Jsonb => ty,
+        ColumnType::Array(element) => element.into(),
         ty => {
             let name = types::name(ty);
             let message =
                 format!("cannot subscript type {name} because it does not support subscripting");
             return Err(external(mismatch(message)));
         }
-    }
-    if let Some(own) = written_type(&value, schema).filter(|own| *own != ColumnType::Jsonb) {
+    };
+    let is_assignable = |own: &ColumnType| match element {
+        ColumnType::Jsonb => *own == element,
+        // What is assigned to a text may be of any type.
+        ColumnType::Text | ColumnType::Varchar(_) => true,
+        _ => class(*own) == class(element),
+    };
+    if let Some(own) = written_type(&value, schema).filter(|own| !is_assignable(own)) {
         let name = match &column {
             Expr::Column(column) => column.name.as_str(),
             _ => "?column?",
         };
-        let own = types::name(own);
+        let (wanted, own) = (types::name(element), types::name(own));
         let message = format!(
-            "subscripted assignment to \"{name}\" requires type jsonb but expression is of type {own}"
+            "subscripted assignment to \"{name}\" requires type {wanted} but expression is of type {own}"
         );
         let hint = "You will need to rewrite or cast the expression.";
         return Err(external(mismatch(message).hint(hint)));
+    }
+    if let ColumnType::Array(_) = ty {
+        let mut subscripts = args;
+        let (Some(index), None) = (subscripts.next(), subscripts.next()) else {
+            let what = "an assignment to an element of an array of several dimensions";
+            return Err(external(SqlError::unsupported(what)));
+        };
+        let value = literal_of(type_parameter(value, element), element, style)?;
+        let field = Arc::new(element.field("", true));
+        let cast = Cast::new_from_field(Box::new(value), field);
+        let value = casts::rewrite(cast, schema, style)?.data;
+        let index = literal_of(
+            type_parameter(index, ColumnType::Int4),
+            ColumnType::Int4,
+            style,
+        )?;
+        let func = functions::array::function(functions::array::ARRAY_ASSIGNED);
+        let func = func.ok_or_else(|| external(SqlError::unsupported("this assignment")))?;
+        let args = vec![column, index, value];
+        return Ok(Expr::ScalarFunction(ScalarFunction { func, args }));
     }
     let value = literal_of(type_parameter(value, ty), ty, style)?;
     let subscripts: Vec<Expr> = args.collect();

@@ -6,6 +6,7 @@ use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::Schema;
 use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::logical_expr::simplify::SimplifyContext;
@@ -17,6 +18,7 @@ use datafusion::sql::sqlparser::ast;
 use futures::TryStreamExt;
 use tidelog_storage::{Catalog, ColumnType, Datum, DatumRef};
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 
 use super::{QueryPlan, Session, bind};
 use crate::error::{ErrorKind, SqlError, from_arrow, from_datafusion};
@@ -54,13 +56,44 @@ pub(super) fn takes_long(plan: &LogicalPlan) -> Result<bool, SqlError> {
     let (mut nodes, mut expressions) = (0, 0);
     let count = |node: &LogicalPlan| {
         nodes += 1;
-        node.apply_expressions(|_| {
-            expressions += 1;
-            Ok(TreeNodeRecursion::Continue)
+        node.apply_expressions(|expr| {
+            expr.apply(|_| {
+                expressions += 1;
+                Ok(match expressions > EXPRESSIONS_FEW {
+                    true => TreeNodeRecursion::Stop,
+                    false => TreeNodeRecursion::Continue,
+                })
+            })
         })
     };
     plan.apply_with_subqueries(count).map_err(from_datafusion)?;
     Ok(nodes > NODES_FEW || expressions > EXPRESSIONS_FEW)
+}
+
+/// Who may look for how to run a large plan, which goes on where its statement was cut short.
+static LARGE_PLANS: Semaphore = Semaphore::const_new(8);
+
+/// Finds how to run a large plan on a thread of its own, so that a cancel or a timeout need not wait for it.
+async fn large_plan(
+    state: SessionState,
+    plan: LogicalPlan,
+) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+    let Ok(turn) = LARGE_PLANS.acquire().await else {
+        unreachable!("it is never closed");
+    };
+    let work = move || {
+        let planned = Handle::current().block_on(state.create_physical_plan(&plan));
+        drop(turn);
+        planned
+    };
+    match tokio::task::spawn_blocking(work).await {
+        Ok(planned) => planned,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The server ends.
+            Err(error) => Err(DataFusionError::External(Box::new(error))),
+        },
+    }
 }
 
 impl Session {
@@ -138,9 +171,7 @@ impl Session {
         state.config_mut().set_extension(scope);
         state.execution_props_mut().query_execution_start_time = Some(self.work.started);
         let planned = match takes_long(&plan)? {
-            true => aside(true, || {
-                Handle::current().block_on(state.create_physical_plan(&plan))
-            }),
+            true => large_plan(state, plan).await,
             false => state.create_physical_plan(&plan).await,
         };
         planned.map_err(from_datafusion)

@@ -4,7 +4,7 @@ mod called;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow::array::{Array, ArrayRef, Int32Array, ListArray, StructArray};
 use arrow::buffer::OffsetBuffer;
@@ -16,7 +16,7 @@ use datafusion::logical_expr::{
     TypeSignature, Volatility,
 };
 
-use tidelog_storage::{Catalog, ColumnType, IntervalModifier, PartitionSet, Store};
+use tidelog_storage::{Catalog, ColumnType, Datum, IntervalModifier, PartitionSet, Store};
 
 use super::EXTENSIONS;
 use super::pg_depend::PG_CLASS;
@@ -352,6 +352,26 @@ fn format_type(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
     })
 }
 
+/// PostgreSQL's own types by their oids: their names, and of arrays the type of the elements.
+static TYPES: LazyLock<BTreeMap<i64, (String, Option<i64>)>> = LazyLock::new(|| {
+    let mut types = BTreeMap::new();
+    for row in pg_catalog::embedded("pg_type") {
+        let row: BTreeMap<&str, Datum> = row.into_iter().collect();
+        let element = match (row.get("typcategory"), row.get("typelem")) {
+            (Some(Datum::Text(category)), Some(Datum::Int8(element))) if category == "A" => {
+                Some(*element).filter(|element| *element != 0)
+            }
+            _ => None,
+        };
+        if let (Some(Datum::Int8(oid)), Some(Datum::Text(name))) =
+            (row.get("oid"), row.get("typname"))
+        {
+            types.insert(*oid, (name.clone(), element));
+        }
+    }
+    types
+});
+
 /// A type's name as SQL writes it, with its modifier.
 fn type_name(ty: i64, given: Option<i64>) -> String {
     let (modifier, is_given) = (given.unwrap_or(-1), given.is_some());
@@ -380,32 +400,17 @@ fn type_name(ty: i64, given: Option<i64>) -> String {
             return types::name(ColumnType::Interval(kept));
         }
         1266 => return types::name(ColumnType::TimeTz(digits)),
+        1562 => "bit varying",
         1700 if modifier >= 4 => {
             let (precision, scale) = ((modifier - 4) >> 16, (modifier - 4) & 0xffff);
             return format!("numeric({precision},{scale})");
         }
         other => {
-            let types = pg_catalog::embedded("pg_type");
-            let column = |row: &super::Named, name: &str| {
-                let found = row.iter().find(|(column, _)| *column == name);
-                found.map(|(_, value)| value.clone())
-            };
-            let wanted = Some(tidelog_storage::Datum::Int8(other));
-            let Some(row) = types.iter().find(|row| column(row, "oid") == wanted) else {
-                return "???".to_string();
-            };
-            // An array is written by its elements' type.
-            return match (column(row, "typcategory"), column(row, "typelem")) {
-                (
-                    Some(tidelog_storage::Datum::Text(category)),
-                    Some(tidelog_storage::Datum::Int8(element)),
-                ) if category == "A" && element != 0 => {
-                    format!("{}[]", type_name(element, given))
-                }
-                _ => match column(row, "typname") {
-                    Some(tidelog_storage::Datum::Text(name)) => name,
-                    _ => "???".to_string(),
-                },
+            return match TYPES.get(&other) {
+                // An array is written by its elements' type.
+                Some((_, Some(element))) => format!("{}[]", type_name(*element, given)),
+                Some((name, None)) => name.clone(),
+                None => "???".to_string(),
             };
         }
     };
@@ -496,19 +501,12 @@ fn regtype_in(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
     if let Some((oid, _)) = own {
         return Ok(ScalarValue::Int64(Some(*oid)));
     }
-    for row in pg_catalog::embedded("pg_type") {
-        let mut oid = 0;
-        let mut name = String::new();
-        for (column, value) in row {
-            match (column, value) {
-                ("oid", tidelog_storage::Datum::Int8(value)) => oid = value,
-                ("typname", tidelog_storage::Datum::Text(value)) => name = value,
-                _ => {}
-            }
-        }
-        if identifier(&name) == wanted || type_name(oid, None) == wanted {
-            return Ok(ScalarValue::Int64(Some(oid)));
-        }
+    let mut types = TYPES.iter();
+    let is_wanted = |(oid, (name, _)): &(&i64, &(String, Option<i64>))| {
+        identifier(name) == wanted || type_name(**oid, None) == wanted
+    };
+    if let Some((oid, _)) = types.find(is_wanted) {
+        return Ok(ScalarValue::Int64(Some(*oid)));
     }
     let message = format!("type \"{written}\" does not exist");
     Err(error(ErrorKind::UndefinedObject, message))

@@ -19,12 +19,25 @@ const DAY: i64 = 86_400 * SECOND;
 const TIMESTAMP_DAYS_MIN: i64 = -2_440_588;
 const DATE_YEAR_MAX: i64 = 5_874_897;
 
+/// The last day of the year 5874897, from 1970 on.
+const DATE_DAYS_MAX: i32 = 2_145_042_905;
+
+/// Whether a date may be so many days from 1970.
+pub fn is_date(days: i32) -> bool {
+    (TIMESTAMP_DAYS_MIN..=DATE_DAYS_MAX.into()).contains(&days.into())
+}
+
+/// Whether a timestamp that is not infinite may be so many microseconds from 1970.
+pub fn is_timestamp(micros: i64) -> bool {
+    (TIMESTAMP_DAYS_MIN * DAY..i64::MAX).contains(&micros)
+}
+
 pub(super) fn date(text: &str, zone: Zone) -> Result<i32, SqlError> {
     match read(ColumnType::Date, text, zone)? {
         Moment::Infinity => Ok(i32::MAX),
         Moment::MinusInfinity => Ok(i32::MIN),
         Moment::At { days, .. } => match i32::try_from(days) {
-            Ok(days) if i64::from(days) >= TIMESTAMP_DAYS_MIN => Ok(days),
+            Ok(days) if is_date(days) => Ok(days),
             _ => Err(SqlError::new(
                 ErrorKind::DatetimeFieldOverflow,
                 format!("date out of range: \"{text}\""),
@@ -56,7 +69,7 @@ pub(super) fn timestamp(ty: ColumnType, text: &str, zone: Zone) -> Result<i64, S
         local.checked_sub(offset * SECOND)
     });
     match total {
-        Some(total) if (TIMESTAMP_DAYS_MIN * DAY..i64::MAX).contains(&total) => Ok(total),
+        Some(total) if is_timestamp(total) => Ok(total),
         _ => Err(SqlError::new(
             ErrorKind::DatetimeFieldOverflow,
             format!("timestamp out of range: \"{text}\""),
@@ -100,8 +113,11 @@ fn read_clock(ty: ColumnType, text: &str, zone: Zone) -> Result<(i64, Option<i64
         }
         _ => {}
     }
-    // With a date it is a timestamp.
-    if let Ok(Moment::At { micros, offset, .. }) = read(ty, text, zone) {
+    // With a date it is a timestamp, of which a clock is wanted.
+    let mut pairs = trimmed.as_bytes().windows(2);
+    let has_clock = trimmed.contains(':')
+        || pairs.any(|pair| matches!(pair, [b'T' | b't' | b' ', b'0'..=b'9']));
+    if has_clock && let Ok(Moment::At { micros, offset, .. }) = read(ty, text, zone) {
         return Ok((micros, offset));
     }
     let mut cursor = Cursor(trimmed);
@@ -352,7 +368,7 @@ fn wrong(ty: ColumnType, text: &str, what: Wrong) -> SqlError {
         Wrong::Field => field(),
         Wrong::Month => field().hint("Perhaps you need a different \"datestyle\" setting."),
         Wrong::Displacement => SqlError::new(
-            ErrorKind::DatetimeFieldOverflow,
+            ErrorKind::InvalidTimeZoneDisplacement,
             format!("time zone displacement out of range: \"{text}\""),
         ),
         Wrong::Zone(zone) => SqlError::new(

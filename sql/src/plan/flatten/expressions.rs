@@ -642,12 +642,8 @@ fn concerns(condition: &Expr, outer: &DFSchema, inner: &DFSchema) -> Result<bool
         return Ok(true);
     }
     condition.exists(|expr| {
-        let subquery = match expr {
-            Expr::ScalarSubquery(subquery) => subquery,
-            Expr::Exists(exists) => &exists.subquery,
-            Expr::InSubquery(within) => &within.subquery,
-            Expr::SetComparison(comparison) => &comparison.subquery,
-            _ => return Ok(false),
+        let Some(subquery) = shape::subquery_of(expr) else {
+            return Ok(false);
         };
         let columns = shape::outer_columns(&subquery.subquery, outer)?;
         Ok(columns.iter().any(|column| !own(column)))

@@ -3,7 +3,9 @@
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::error::Result;
-use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, utils::split_conjunction};
+use datafusion::logical_expr::{
+    BinaryExpr, Expr, LogicalPlan, Operator, Subquery, utils::split_conjunction,
+};
 
 /// The columns of `outer` that a plan refers to from inside a subquery, each once.
 pub(super) fn outer_columns(plan: &LogicalPlan, outer: &DFSchema) -> Result<Vec<Column>> {
@@ -195,14 +197,19 @@ fn resolves(plan: &LogicalPlan, outer: &DFSchema) -> Result<bool> {
     }))
 }
 
-fn has_subquery(expr: &Expr) -> bool {
-    matches!(
-        expr,
-        Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_) | Expr::ScalarSubquery(_)
-    )
+/// The subquery that an expression is of.
+pub(super) fn subquery_of(expr: &Expr) -> Option<&Subquery> {
+    match expr {
+        Expr::ScalarSubquery(subquery) => Some(subquery),
+        Expr::Exists(exists) => Some(&exists.subquery),
+        Expr::InSubquery(within) => Some(&within.subquery),
+        Expr::SetComparison(comparison) => Some(&comparison.subquery),
+        _ => None,
+    }
 }
 
 /// Whether an expression has a subquery in it.
 pub(super) fn has_any_subquery(expr: &Expr) -> bool {
-    expr.exists(|expr| Ok(has_subquery(expr))).unwrap_or(true)
+    expr.exists(|expr| Ok(subquery_of(expr).is_some()))
+        .unwrap_or(true)
 }
