@@ -6,7 +6,7 @@
 
 mod activity;
 mod comments;
-mod deparse;
+pub(crate) mod deparse;
 mod extensions;
 pub(crate) mod functions;
 mod information_schema;

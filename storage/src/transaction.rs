@@ -7,6 +7,7 @@ use foldhash::fast::RandomState;
 
 use crate::catalog::{IndexId, TableDef, TableId, UniqueKey};
 use crate::changes::ChangeOp;
+use crate::computed::Keyed;
 use crate::datum::{DatumRef, Row};
 use crate::key;
 use crate::notify::Notification;
@@ -126,22 +127,24 @@ impl RowKeys {
     /// As `of`; `None` where that panics.
     pub(crate) fn checked(table: &TableDef, partition: &Partition, row: &Row) -> Option<RowKeys> {
         let mut keys = RowKeys::default();
+        let row = Keyed::new(table, row);
         for key in table.unique_keys() {
-            let values: Vec<DatumRef<'_>> = (key.columns.iter())
-                .map(|id| Some(row.get(table.index_of(*id)?)?.as_ref()))
-                .collect::<Option<_>>()?;
-            let is_null = values.contains(&DatumRef::Null);
-            match key::unique_key(table, partition, key, values) {
-                Some(bytes) => keys.unique.push((key.id, bytes)),
-                None if is_null && key.id != table.primary_key_id => {}
+            match row.values(key) {
+                Some(values) => {
+                    let bytes = key::unique_key(table, partition, key, values)?;
+                    keys.unique.push((key.id, bytes));
+                }
+                None if key.id != table.primary_key_id => {}
                 None => return None,
             }
         }
         for index in table.indexes.iter().filter(|index| !index.unique) {
+            if !row.is_in(&index.columns, index.predicate) {
+                continue;
+            }
             let mut entry = key::index_scope(table.id, partition, index.id);
             for id in &index.columns {
-                let at = table.index_of(*id)?;
-                key::put_nullable(&mut entry, table.columns[at].ty, row[at].as_ref())?;
+                key::put_nullable(&mut entry, table.type_of(*id)?, row.value(*id)?)?;
             }
             keys.entries.push(entry.into());
         }
@@ -438,13 +441,9 @@ fn unique_key_of(
     key: UniqueKey<'_>,
     row: &Row,
 ) -> Option<Arc<[u8]>> {
-    let value = |id: &crate::catalog::ColumnId| {
-        let at = table
-            .index_of(*id)
-            .expect("a key's column cannot be dropped");
-        row[at].as_ref()
-    };
-    let bytes = key::unique_key(table, partition, key, key.columns.iter().map(value));
+    let keyed = Keyed::new(table, row);
+    let values = keyed.values(key);
+    let bytes = values.and_then(|values| key::unique_key(table, partition, key, values));
     assert!(
         bytes.is_some() || key.id != table.primary_key_id,
         "values of a primary key are not NULL and of their column's type"

@@ -1,5 +1,7 @@
 //! Transactions of several sessions at once, as PostgreSQL has them: waits, isolation, savepoints.
 
+#[path = "transactions/computed.rs"]
+mod computed;
 #[path = "transactions/deferred.rs"]
 mod deferred;
 #[path = "transactions/locks.rs"]

@@ -18,7 +18,8 @@ use tidelog_storage::{CatalogChange, ColumnId, ColumnType, TableDef, TableKind};
 
 use super::index::{key_columns, plain_column, put_index};
 use super::names::{
-    chosen_name, constraint_name, free_relation_name, index_name, made_name, own_columns,
+    chosen_name, column_names, constraint_name, free_relation_name, index_name, made_name,
+    own_columns,
 };
 use super::parents::release_key;
 use super::{DdlPlan, Scope, find, fold, resolve, split};
@@ -207,11 +208,12 @@ pub(super) fn add(
             let columns = own_columns(table.kind, columns);
             let columns = key_columns(table, &columns, "unique")?;
             let orders = vec![ColumnOrder::default(); columns.len()];
-            let name = index_name(scope, table, name, &columns, "key")?;
+            let called = column_names(table, &columns);
+            let name = index_name(scope, table, name, &called, "key")?;
             let index = put_index(table, name, columns, orders, true, ready);
-            table.indexes.last_mut().expect("was just put").constraint = true;
+            index.constraint = true;
             Finish::Index {
-                index,
+                index: index.id,
                 primary: false,
             }
         }
@@ -321,7 +323,7 @@ pub(super) fn add_primary_key(
     let not_null = columns.iter();
     let mut finish: Vec<Finish> = not_null.filter_map(|c| set_not_null(table, c)).collect();
     let orders = vec![ColumnOrder::default(); ids.len()];
-    let index = put_index(table, name, ids, orders, true, false);
+    let index = put_index(table, name, ids, orders, true, false).id;
     table.bump_schema_version();
     finish.push(Finish::Index {
         index,
@@ -373,7 +375,7 @@ fn referenced(
             .any(|index| index.id == id && !index.ready)
     };
     if !parent
-        .unique_keys()
+        .referable_keys()
         .any(|key| same(key.columns) && ready(key.id))
     {
         let message = format!(
@@ -461,7 +463,7 @@ fn check_types(
 }
 
 /// The columns that an expression of a definition names; an error for what it may not have. `place` says where it stands.
-pub(super) fn columns_of(
+pub(crate) fn columns_of(
     table: &TableDef,
     condition: &Expr,
     place: &str,
@@ -557,7 +559,8 @@ pub(super) fn rename_in_expressions(
     let generated = table.columns.iter_mut();
     let generated = generated.filter_map(|column| column.generated.as_mut());
     let conditions = table.checks.iter_mut().map(|check| &mut check.condition);
-    for written in conditions.chain(generated) {
+    let computed = table.computed.iter_mut().map(|of| &mut of.expression);
+    for written in conditions.chain(generated).chain(computed) {
         let mut expression = parse_expression(written)?;
         let _ = expression.walk_mut(&mut Rename { old, new });
         *written = expression.to_string();
@@ -567,9 +570,13 @@ pub(super) fn rename_in_expressions(
 
 /// Takes off what a dropped column was part of, as PostgreSQL does without being asked.
 pub(super) fn drop_with_column(table: &mut TableDef, column: ColumnId) -> Result<(), SqlError> {
-    table
-        .indexes
-        .retain(|index| !index.columns.contains(&column));
+    let gone = computed_over(table, column);
+    table.indexes.retain(|index| {
+        let mut all = index.columns.iter().chain(&index.included);
+        let is_gone = |id: &ColumnId| *id == column || gone.contains(id);
+        !all.any(is_gone) && !index.predicate.is_some_and(|id| is_gone(&id))
+    });
+    table.prune_computed();
     table
         .foreign_keys
         .retain(|key| !key.columns.contains(&column));
@@ -589,6 +596,18 @@ pub(super) fn drop_with_column(table: &mut TableDef, column: ColumnId) -> Result
     }
     table.checks = kept;
     Ok(())
+}
+
+/// The expressions of indexes that are over a column.
+pub(super) fn computed_over(table: &TableDef, column: ColumnId) -> Vec<ColumnId> {
+    let name = table.index_of(column).map(|at| &table.columns[at].name);
+    let over = |expression: &str| {
+        let columns = parse_expression(expression)
+            .and_then(|expr| columns_of(table, &expr, "index expression"));
+        columns.is_ok_and(|columns| name.is_some_and(|name| columns.contains(name)))
+    };
+    let computed = table.computed.iter().filter(|of| over(&of.expression));
+    computed.map(|of| of.id).collect()
 }
 
 /// DROP CONSTRAINT: whether there was one of this name.

@@ -35,6 +35,7 @@ pub(super) fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<(), SqlError> {
         literal_of_type(tokens, at);
         at += 1;
     }
+    super::arbiter::mark(tokens);
     Ok(())
 }
 

@@ -231,7 +231,7 @@ impl Session {
             self.check_not_pending(table, "ALTER TABLE")?;
         }
         let plan = ddl::plan(catalog, &path, statement, &evaluate, &describe)?;
-        let plan = match (plan, statement) {
+        let mut plan = match (plan, statement) {
             (Some(plan), _) => plan,
             (None, Ddl::Sql(statement, _)) => {
                 let text = statement.to_string();
@@ -250,12 +250,13 @@ impl Session {
         {
             self.refuse_in_block("CREATE INDEX CONCURRENTLY")?;
         }
-        for change in &plan.changes {
+        for change in &mut plan.changes {
             if let CatalogChange::DropRole(role) = change {
                 self.check_without_rows(role)?;
             }
             if let CatalogChange::PutTable(table) = change {
                 self.check_generated(table)?;
+                self.check_computed(table)?;
                 let checks = table.checks.iter().any(|check| !is_implied(&check.name));
                 if checks || table.has_generated() {
                     self.plan_expressions(table)?;

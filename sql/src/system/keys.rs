@@ -1,9 +1,12 @@
 //! A table's indexes and constraints as the catalogs show them, and their definitions as SQL.
 
 use tidelog_storage::catalog::{ColumnOrder, Deferral, IndexId, ReferentialAction};
-use tidelog_storage::{Catalog, ColumnId, TableDef};
+use tidelog_storage::computed::ComputedDef;
+use tidelog_storage::{Catalog, ColumnId, ColumnType, TableDef};
 
-use super::{FIRST_USER_OID, Showing, named_oid};
+use super::{FIRST_USER_OID, Showing, deparse, named_oid};
+use crate::ddl::index::called_alone;
+use crate::ddl::names::distinct_names;
 use crate::parse::identifier;
 use crate::provider::USER;
 
@@ -13,6 +16,8 @@ pub(super) struct Index<'a> {
     pub(super) oid: i64,
     pub(super) name: &'a str,
     pub(super) columns: &'a [ColumnId],
+    pub(super) included: &'a [ColumnId],
+    pub(super) predicate: Option<ColumnId>,
     pub(super) orders: Vec<ColumnOrder>,
     pub(super) unique: bool,
     pub(super) primary: bool,
@@ -29,6 +34,8 @@ pub(super) fn indexes(table: &TableDef) -> Vec<Index<'_>> {
         oid: index_oid(table, key.id),
         name: key.name,
         columns: key.columns,
+        included: &[],
+        predicate: None,
         orders: vec![ColumnOrder::default(); key.columns.len()],
         unique: true,
         primary: true,
@@ -41,6 +48,8 @@ pub(super) fn indexes(table: &TableDef) -> Vec<Index<'_>> {
         oid: index_oid(table, index.id),
         name: &index.name,
         columns: &index.columns,
+        included: &index.included,
+        predicate: index.predicate,
         orders: index.orders.clone(),
         unique: index.unique,
         primary: false,
@@ -60,10 +69,38 @@ pub(super) fn index_oid(table: &TableDef, index: IndexId) -> i64 {
 
 impl<'a> Index<'a> {
     /// The names of its columns as SQL writes them, without their order.
-    pub(super) fn column_names(&self) -> Vec<String> {
+    pub(super) fn column_names(&self, bare: bool) -> Vec<String> {
         let user = self.user.map(|_| USER.to_string());
-        let names = self.columns.iter().map(|id| name_of(self.table, *id));
+        let columns = self.columns.iter().chain(self.included);
+        let names = columns.map(|id| deparse::index_column(self.table, *id, bare));
         user.into_iter().chain(names).collect()
+    }
+
+    /// What its columns are called in pg_attribute.
+    pub(super) fn attributes(&self) -> Vec<(String, ColumnType)> {
+        let columns = self.columns.iter().chain(self.included);
+        let names = columns.clone().map(|id| called_alone(self.table, *id));
+        let types = columns.map(|id| self.table.type_of(*id).unwrap_or(ColumnType::Text));
+        distinct_names(names).into_iter().zip(types).collect()
+    }
+
+    /// Its columns that are expressions.
+    pub(super) fn computed(&self) -> impl Iterator<Item = &'a ComputedDef> {
+        let table = self.table;
+        self.columns.iter().filter_map(|id| table.computed_of(*id))
+    }
+
+    /// What pg_get_expr says of them.
+    pub(super) fn expressions(&self) -> Option<String> {
+        let shown = |of: &ComputedDef| deparse::over(self.table, &of.expression);
+        let shown: Vec<String> = self.computed().map(shown).collect();
+        (!shown.is_empty()).then(|| shown.join(", "))
+    }
+
+    /// What it says of the condition, with few parentheses when `bare`.
+    pub(super) fn condition(&self, bare: bool) -> Option<String> {
+        let predicate = self.predicate?;
+        Some(deparse::predicate(self.table, predicate, bare))
     }
 
     /// The index as it is shown: a unique one has the user before its columns.
@@ -75,10 +112,10 @@ impl<'a> Index<'a> {
         }
     }
 
-    /// What pg_get_indexdef says.
-    pub(super) fn definition(&self) -> String {
+    /// What pg_get_indexdef says, with few parentheses when `bare`.
+    pub(super) fn definition(&self, bare: bool) -> String {
         let column = |(id, order): (&ColumnId, &ColumnOrder)| {
-            let mut text = name_of(self.table, *id);
+            let mut text = deparse::index_column(self.table, *id, bare);
             if order.descending {
                 text.push_str(" DESC");
             }
@@ -94,14 +131,23 @@ impl<'a> Index<'a> {
         let user = self.user.map(|_| USER.to_string());
         let columns = self.columns.iter().zip(&self.orders).map(column);
         let columns: Vec<String> = user.into_iter().chain(columns).collect();
-        format!(
+        let mut text = format!(
             "CREATE {}INDEX {} ON {}.{} USING btree ({})",
             if self.unique { "UNIQUE " } else { "" },
             identifier(self.name),
             identifier(&self.table.schema),
             identifier(&self.table.name),
             columns.join(", ")
-        )
+        );
+        if !self.included.is_empty() {
+            let names = self.included.iter().map(|id| name_of(self.table, *id));
+            let names: Vec<String> = names.collect();
+            text.push_str(&format!(" INCLUDE ({})", names.join(", ")));
+        }
+        if let Some(condition) = self.condition(bare) {
+            text.push_str(&format!(" WHERE {condition}"));
+        }
+        text
     }
 }
 
@@ -179,6 +225,7 @@ pub(super) fn constraints<'a>(table: &'a TableDef, catalog: &'a Catalog) -> Vec<
         };
         let same = |index: &Index<'_>| {
             index.unique
+                && index.predicate.is_none()
                 && index.columns.len() == key.parent_columns.len()
                 && index
                     .columns

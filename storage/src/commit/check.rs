@@ -11,7 +11,8 @@ use super::{Committer, extend};
 use crate::catalog::{IndexId, TableDef, TableId, TableKind};
 use crate::changes::{ChangeOp, encode_commit};
 use crate::cold::{self, PartitionState};
-use crate::datum::Datum;
+use crate::computed::Keyed;
+use crate::datum::DatumRef;
 use crate::error::{CommitError, StorageError};
 use crate::hot::{Family, HotSnapshot};
 use crate::key::{index_entry, read_seq, seq_bytes, version_key};
@@ -444,17 +445,19 @@ pub(crate) fn unique_violation(
     index: IndexId,
     record: &[u8],
 ) -> CommitError {
-    let columns = table.unique_key(index).map(|key| key.columns.to_vec());
-    let key: Result<Vec<Datum>, StorageError> = record::parse(record).and_then(|record| {
-        RowReader::new(table.clone(), columns.unwrap_or_default())
-            .row(record.schema_version, record.row)
-    });
-    match key {
-        Ok(key) => CommitError::UniqueViolation {
-            table: table.clone(),
-            index,
-            key,
-        },
+    let row = record::parse(record)
+        .and_then(|record| RowReader::whole(table.clone()).row(record.schema_version, record.row));
+    match row {
+        Ok(row) => {
+            let keyed = Keyed::new(table, &row);
+            let values = table.unique_key(index).and_then(|key| keyed.values(key));
+            let key = values.into_iter().flatten().map(DatumRef::to_owned);
+            CommitError::UniqueViolation {
+                table: table.clone(),
+                index,
+                key: key.collect(),
+            }
+        }
         Err(error) => error.into(),
     }
 }

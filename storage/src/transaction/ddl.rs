@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{Op, Partition, RowKeys, RowVersion, Transaction};
-use crate::catalog::{Catalog, CatalogChange, IndexId, TableDef, TableId};
+use crate::catalog::{Catalog, CatalogChange, ColumnId, IndexId, TableDef, TableId};
 use crate::commit::check::unique_violation;
-use crate::datum::Datum;
+use crate::computed::Keyed;
+use crate::datum::{Datum, DatumRef};
 use crate::error::{CommitError, StorageError};
 use crate::key;
 use crate::record::{self, RowReader};
@@ -238,12 +239,8 @@ pub(crate) fn entry_of(
     let plain = table.indexes.iter().find(|def| def.id == index);
     let columns = unique.or(plain.map(|index| index.columns.as_slice()));
     let columns = columns.ok_or(CommitError::CatalogChanged)?;
-    let value = |id: &crate::catalog::ColumnId| {
-        let at = table
-            .index_of(*id)
-            .expect("an index's column cannot be dropped");
-        version.row[at].clone()
-    };
+    let keyed = Keyed::new(table, &version.row);
+    let value = |id: &ColumnId| keyed.value(*id).map_or(Datum::Null, DatumRef::to_owned);
     let values = columns.iter().map(value).collect();
     let mut keys = RowKeys::of(table, partition, &version.row);
     keys.unique.retain(|(id, _)| *id == index);
