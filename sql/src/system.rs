@@ -10,7 +10,7 @@ pub(crate) mod deparse;
 mod extensions;
 pub(crate) mod functions;
 mod information_schema;
-mod keys;
+pub(crate) mod keys;
 mod pg_catalog;
 mod pg_depend;
 pub(crate) mod pg_proc;

@@ -106,6 +106,16 @@ impl<'a> Conflicts<'a> {
                 Some(vec![key.id])
             }
         };
+        let counts = |id: IndexId| {
+            keys.as_ref()
+                .is_none_or(|keys: &Vec<IndexId>| keys.contains(&id))
+        };
+        let mut deferrable = table.unique_keys().filter(|key| key.is_deferrable());
+        if let Some(key) = deferrable.find(|key| counts(key.id)) {
+            let message = "ON CONFLICT does not support deferrable unique constraints/exclusion constraints as arbiters";
+            let error = SqlError::new(ErrorKind::ObjectNotInPrerequisiteState, message);
+            return Err(error.of_constraint(table, key.name));
+        }
         let alias = insert
             .table_alias
             .as_ref()

@@ -194,6 +194,9 @@ pub struct IndexDef {
     /// The columns of INCLUDE: they are shown, and go with the index.
     #[serde(default)]
     pub included: Vec<ColumnId>,
+    /// When a unique one is checked.
+    #[serde(default)]
+    pub deferral: Deferral,
 }
 
 /// A CHECK constraint.
@@ -293,6 +296,15 @@ pub struct UniqueKey<'a> {
     pub columns: &'a [ColumnId],
     /// The condition that a row must meet to be in it.
     pub predicate: Option<ColumnId>,
+    /// When it is checked.
+    pub deferral: Deferral,
+}
+
+impl UniqueKey<'_> {
+    /// Whether a transaction may have two rows of equal values for a while.
+    pub fn is_deferrable(&self) -> bool {
+        self.deferral != Deferral::NotDeferrable
+    }
 }
 
 /// One table.
@@ -422,6 +434,7 @@ impl TableDef {
                 name: &index.name,
                 columns: &index.columns,
                 predicate: index.predicate,
+                deferral: index.deferral,
             }))
     }
 
@@ -432,12 +445,24 @@ impl TableDef {
             name: &self.primary_key_name,
             columns: &self.primary_key,
             predicate: None,
+            deferral: Deferral::NotDeferrable,
         })
     }
 
-    /// The unique keys that rows of other tables can refer to: those that every row is in.
+    /// The unique keys that rows of other tables can refer to: those that every row is in, and that hold at any time.
     pub fn referable_keys(&self) -> impl Iterator<Item = UniqueKey<'_>> {
-        self.unique_keys().filter(|key| key.predicate.is_none())
+        self.unique_keys()
+            .filter(|key| key.predicate.is_none() && !key.is_deferrable())
+    }
+
+    /// Whether it has a unique key that is deferrable.
+    pub fn has_deferrable(&self) -> bool {
+        self.unique_keys().any(|key| key.is_deferrable())
+    }
+
+    /// Whether this is one.
+    pub(crate) fn is_deferrable(&self, id: IndexId) -> bool {
+        self.unique_key(id).is_some_and(|key| key.is_deferrable())
     }
 
     /// The unique key with this id.

@@ -12,6 +12,8 @@ mod queue;
 mod random;
 #[path = "transactions/stage.rs"]
 mod stage;
+#[path = "transactions/unique.rs"]
+mod unique;
 
 use stage::same_on_both;
 

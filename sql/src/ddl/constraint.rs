@@ -12,7 +12,8 @@ use datafusion::sql::sqlparser::ast::{
     UniqueConstraint,
 };
 use tidelog_storage::catalog::{
-    CheckDef, ColumnOrder, Deferral, ForeignKeyDef, IndexDef, IndexId, ReferentialAction, TablePart,
+    CheckDef, ColumnOrder, Deferral, ForeignKeyDef, IndexDef, IndexId, ReferentialAction,
+    TablePart, UniqueKey,
 };
 use tidelog_storage::{CatalogChange, ColumnId, ColumnType, TableDef, TableKind};
 
@@ -55,6 +56,7 @@ pub(super) enum Constraint {
     Unique {
         name: Option<String>,
         columns: Vec<String>,
+        deferral: Deferral,
     },
     Check {
         name: Option<String>,
@@ -93,7 +95,6 @@ impl Constraint {
         unique: &UniqueConstraint,
         column: Option<&str>,
     ) -> Result<Constraint, SqlError> {
-        refuse_deferrable(unique.characteristics.as_ref(), "UNIQUE constraint")?;
         if unique.nulls_distinct == NullsDistinctOption::NotDistinct {
             return Err(SqlError::unsupported("UNIQUE NULLS NOT DISTINCT"));
         }
@@ -104,6 +105,7 @@ impl Constraint {
         Ok(Constraint::Unique {
             name: unique.name.as_ref().map(fold),
             columns,
+            deferral: deferral(unique.characteristics.as_ref())?.unwrap_or_default(),
         })
     }
 
@@ -204,14 +206,23 @@ pub(super) fn add(
     ready: bool,
 ) -> Result<Finish, SqlError> {
     let finish = match constraint {
-        Constraint::Unique { name, columns } => {
+        Constraint::Unique {
+            name,
+            columns,
+            deferral,
+        } => {
+            if deferral != Deferral::NotDeferrable && table.kind == TableKind::Stream {
+                return Err(SqlError::unsupported(
+                    "a deferrable constraint of a STREAM table",
+                ));
+            }
             let columns = own_columns(table.kind, columns);
             let columns = key_columns(table, &columns, "unique")?;
             let orders = vec![ColumnOrder::default(); columns.len()];
             let called = column_names(table, &columns);
             let name = index_name(scope, table, name, &called, "key")?;
             let index = put_index(table, name, columns, orders, true, ready);
-            index.constraint = true;
+            (index.constraint, index.deferral) = (true, deferral);
             Finish::Index {
                 index: index.id,
                 primary: false,
@@ -374,15 +385,23 @@ fn referenced(
             .iter()
             .any(|index| index.id == id && !index.ready)
     };
-    if !parent
-        .referable_keys()
-        .any(|key| same(key.columns) && ready(key.id))
-    {
+    let is_meant =
+        |key: &UniqueKey<'_>| key.predicate.is_none() && same(key.columns) && ready(key.id);
+    let meant: Vec<UniqueKey<'_>> = parent.unique_keys().filter(is_meant).collect();
+    if meant.is_empty() {
         let message = format!(
             "there is no unique constraint matching given keys for referenced table \"{}\"",
             parent.name
         );
         return Err(SqlError::new(ErrorKind::InvalidForeignKey, message));
+    }
+    if meant.iter().all(UniqueKey::is_deferrable) {
+        let message = format!(
+            "cannot use a deferrable unique constraint for referenced table \"{}\"",
+            parent.name
+        );
+        let kind = ErrorKind::ObjectNotInPrerequisiteState;
+        return Err(SqlError::new(kind, message));
     }
     Ok(ids)
 }

@@ -3,7 +3,7 @@
 use datafusion::sql::sqlparser::ast::{
     CreateIndex, Expr, IndexColumn, IndexType, ObjectName, OrderByExpr,
 };
-use tidelog_storage::catalog::{ColumnOrder, IndexDef, IndexId};
+use tidelog_storage::catalog::{ColumnOrder, Deferral, IndexDef, IndexId};
 use tidelog_storage::{
     CatalogChange, ColumnDef, ColumnId, ColumnType, PrintedType, TableDef, TableKind,
 };
@@ -102,6 +102,7 @@ pub(super) fn put_index(
         ready,
         predicate: None,
         included: Vec::new(),
+        deferral: Deferral::NotDeferrable,
     });
     table.indexes.last_mut().expect("was just put")
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use datafusion::sql::sqlparser::ast::{Expr, Query, Statement};
+use parking_lot::RwLock;
 use tidelog_storage::{
     Catalog, CatalogChange, ColumnType, CommitError, Datum, PartitionSet, ReadSet, Seq,
     SequenceError, SequenceState, Snapshot, TableDef, TableId, TableKind, Transaction,
@@ -107,6 +108,11 @@ impl Session {
     /// Whether the open transaction has changed the catalog.
     pub(crate) fn has_changed_catalog(&self) -> bool {
         self.work.ddl.is_some()
+    }
+
+    /// What the transaction changes.
+    pub(crate) fn pending(&self) -> &RwLock<Transaction> {
+        &self.work.changes
     }
 
     /// What is committed now, with the catalog as the session sees it.

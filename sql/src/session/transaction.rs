@@ -595,7 +595,9 @@ impl Session {
         let mut changes = self.work.changes.write();
         let mut add = |write: &Write| {
             if let Some(snapshot) = snapshot {
-                for (key, values) in write.new_keys(table) {
+                let keys = write.new_keys(table).into_iter();
+                // What is deferrable is looked at when all is there.
+                for (key, values) in keys.filter(|(key, _)| !key.is_deferrable()) {
                     let (partition, own) = (&write.partition, Some(&*changes));
                     let found = snapshot.lookup_unique(table, partition, key, &values, own)?;
                     if found != Lookup::Absent {

@@ -23,6 +23,7 @@ pub(super) struct Index<'a> {
     pub(super) primary: bool,
     pub(super) constraint: bool,
     pub(super) ready: bool,
+    pub(super) deferral: Deferral,
     /// The number of `_user` where it is shown as the first column.
     pub(super) user: Option<u16>,
 }
@@ -41,6 +42,7 @@ pub(super) fn indexes(table: &TableDef) -> Vec<Index<'_>> {
         primary: true,
         constraint: true,
         ready: true,
+        deferral: Deferral::NotDeferrable,
         user: None,
     });
     let others = table.indexes.iter().map(|index| Index {
@@ -55,6 +57,7 @@ pub(super) fn indexes(table: &TableDef) -> Vec<Index<'_>> {
         primary: false,
         constraint: index.constraint,
         ready: index.ready,
+        deferral: index.deferral,
         user: None,
     });
     primary.into_iter().chain(others).collect()
@@ -156,6 +159,7 @@ pub(super) enum ConstraintKind<'a> {
     Key {
         index: i64,
         primary: bool,
+        deferral: Deferral,
     },
     Check {
         condition: &'a str,
@@ -197,6 +201,7 @@ pub(super) fn constraints<'a>(table: &'a TableDef, catalog: &'a Catalog) -> Vec<
             kind: ConstraintKind::Key {
                 index: index.oid,
                 primary: index.primary,
+                deferral: index.deferral,
             },
             users: false,
         });
@@ -263,8 +268,10 @@ impl<'a> Constraint<'a> {
     /// When it is checked.
     pub(super) fn deferral(&self) -> Deferral {
         match self.kind {
-            ConstraintKind::Foreign { deferral, .. } => deferral,
-            _ => Deferral::NotDeferrable,
+            ConstraintKind::Foreign { deferral, .. } | ConstraintKind::Key { deferral, .. } => {
+                deferral
+            }
+            ConstraintKind::Check { .. } => Deferral::NotDeferrable,
         }
     }
 
@@ -299,7 +306,9 @@ impl<'a> Constraint<'a> {
         let columns = names(self.table, &self.columns);
         match &self.kind {
             ConstraintKind::Key { primary: true, .. } => format!("PRIMARY KEY ({columns})"),
-            ConstraintKind::Key { .. } => format!("UNIQUE ({columns})"),
+            ConstraintKind::Key { deferral, .. } => {
+                format!("UNIQUE ({columns}){}", deferral_clause(*deferral))
+            }
             ConstraintKind::Check { condition } => format!("CHECK (({condition}))"),
             ConstraintKind::Foreign {
                 parent,
@@ -320,14 +329,19 @@ impl<'a> Constraint<'a> {
                         text.push_str(&format!(" ON {event} {}", action_name(*action)));
                     }
                 }
-                text.push_str(match deferral {
-                    Deferral::NotDeferrable => "",
-                    Deferral::InitiallyImmediate => " DEFERRABLE",
-                    Deferral::InitiallyDeferred => " DEFERRABLE INITIALLY DEFERRED",
-                });
+                text.push_str(deferral_clause(*deferral));
                 text
             }
         }
+    }
+}
+
+/// When a constraint is checked, as SQL says it behind the rest.
+pub(crate) fn deferral_clause(deferral: Deferral) -> &'static str {
+    match deferral {
+        Deferral::NotDeferrable => "",
+        Deferral::InitiallyImmediate => " DEFERRABLE",
+        Deferral::InitiallyDeferred => " DEFERRABLE INITIALLY DEFERRED",
     }
 }
 

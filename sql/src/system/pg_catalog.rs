@@ -668,7 +668,10 @@ fn index(index: &Index<'_>) -> Named {
         ("indnullsnotdistinct", yes(false)),
         ("indisprimary", yes(index.primary)),
         ("indisexclusion", yes(false)),
-        ("indimmediate", yes(true)),
+        (
+            "indimmediate",
+            yes(index.deferral == Deferral::NotDeferrable),
+        ),
         ("indisclustered", yes(false)),
         ("indisvalid", yes(index.ready)),
         ("indcheckxmin", yes(false)),

@@ -97,6 +97,7 @@ impl Transaction {
     pub fn follow_catalog(&mut self, catalog: &Catalog) -> Result<(), CommitError> {
         // All are counted anew, as an earlier call may have ended halfway.
         self.keys.clear();
+        self.deferrable.clear();
         for at in 0..self.ops.len() {
             let op = &mut self.ops[at];
             if let Some(now) = catalog.table_by_id(op.table.id)
@@ -113,11 +114,14 @@ impl Transaction {
             }
             for (index, key) in &op.keys.unique {
                 let before = self.keys.insert(key.clone(), Some(holder));
-                if let Some(Some(_)) = before {
+                if let Some(Some(_)) = before
+                    && !op.table.is_deferrable(*index)
+                {
                     return Err(unique_violation(&op.table, *index, &op.record));
                 }
                 op.undo.push(before);
             }
+            self.note_deferrable(at);
         }
         Ok(())
     }
@@ -197,6 +201,8 @@ impl Transaction {
             kept.push(op);
         }
         self.ops = kept;
+        self.deferrable.clear();
+        (0..self.ops.len()).for_each(|at| self.note_deferrable(at));
     }
 }
 

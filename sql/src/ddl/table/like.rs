@@ -186,7 +186,8 @@ fn expand<'a>(
             match index.constraint {
                 true => {
                     let columns = listed(&index.columns);
-                    constraints.push(parse_constraint(&format!("UNIQUE ({columns})"))?);
+                    let when = crate::system::keys::deferral_clause(index.deferral);
+                    constraints.push(parse_constraint(&format!("UNIQUE ({columns}){when}"))?);
                 }
                 false => later.indexes.push((source, index)),
             }
