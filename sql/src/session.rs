@@ -184,6 +184,11 @@ impl Session {
         Session::with(engine, Arc::new(login), Settings::default())
     }
 
+    /// The same, beside this one.
+    pub(crate) fn of_no_client(&self) -> Session {
+        Session::of_system(self.engine.clone())
+    }
+
     /// What makes sessions of the same role and settings, with nothing open.
     pub(crate) fn seed(&self) -> SessionSeed {
         SessionSeed {

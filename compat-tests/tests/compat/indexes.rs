@@ -384,3 +384,31 @@ async fn each_user_has_keys_of_their_own() {
     let said = as_role("alice", "UPDATE t SET live = true WHERE id = 1").unwrap_err();
     assert!(said.contains("unique constraint \"t_mail\""), "{said}");
 }
+
+/// A literal without an offset is read in the session's time zone: an index that all sessions share cannot have it.
+#[tokio::test]
+async fn literals_mean_the_same_in_each_session() {
+    let server = Server::start();
+    let peer = server.peer();
+    peer.run("CREATE TABLE t (id int PRIMARY KEY, at timestamptz);");
+    let said = peer.try_run(
+        "SET TimeZone = 'America/New_York'; CREATE INDEX ON t (id) WHERE at > '2026-01-01';",
+    );
+    let said = said.unwrap_err();
+    assert!(
+        said.contains("means something else under other settings"),
+        "{said}"
+    );
+    peer.run(
+        "CREATE UNIQUE INDEX i ON t ((1)) WHERE at > '2026-01-01';
+         SET TimeZone = 'America/New_York';
+         CREATE INDEX ON t (id) WHERE at > '2026-01-01 00:00+00';
+         ALTER TABLE t ADD COLUMN n int;
+         INSERT INTO t VALUES (1, '2026-01-01 00:00:01+00');",
+    );
+    let said = peer.try_run(
+        "SET TimeZone = 'Asia/Tokyo'; INSERT INTO t VALUES (2, '2026-01-01 00:00:02+00');",
+    );
+    assert!(said.unwrap_err().contains("unique constraint \"i\""));
+    peer.run("INSERT INTO t VALUES (2, '2025-12-31 23:59:59+00');");
+}

@@ -207,8 +207,23 @@ impl Session {
                 crate::ddl::index::check_sortable_type(ty)?;
             }
         }
-        if !table.computed.is_empty() {
-            self.compile(table)?;
+        if table.computed.is_empty() {
+            return Ok(());
+        }
+        // Entries are computed in a session that has no settings of its own.
+        let (here, anywhere) = (self.compile(table)?, self.of_no_client().compile(table)?);
+        let before = self.catalog().table_by_id(table.id).cloned();
+        let known = |expression: &str| {
+            let mut computed = before.iter().flat_map(|table| &table.computed);
+            computed.any(|of| of.expression == expression)
+        };
+        let both = here.expressions.iter().zip(&anywhere.expressions);
+        for (of, (here, anywhere)) in table.computed.iter().zip(both) {
+            if here.logical != anywhere.logical && !known(&of.expression) {
+                let what = "a literal in an index that means something else under other settings";
+                let hint = "Write it out in full, such as a time with its offset from UTC.";
+                return Err(SqlError::unsupported(what).hint(hint));
+            }
         }
         Ok(())
     }
