@@ -48,6 +48,8 @@ mod histories;
 mod history;
 #[path = "compat/http.rs"]
 mod http;
+#[path = "compat/indexes.rs"]
+mod indexes;
 #[path = "compat/isolation.rs"]
 mod isolation;
 #[path = "compat/json.rs"]

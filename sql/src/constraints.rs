@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use tidelog_storage::snapshot::Lookup;
 use tidelog_storage::{ColumnId, ColumnType, Datum, Row, TableDef, TableId};
 
+pub(crate) mod computed;
 pub(crate) mod deferred;
 mod finish;
 mod generated;
@@ -55,6 +56,7 @@ impl Session {
         table: &Arc<TableDef>,
         writes: &[Write],
     ) -> Result<(), SqlError> {
+        let before = self.pending().read().len();
         // In turn, as PostgreSQL queues its triggers.
         let mut left = VecDeque::new();
         self.apply(table, writes, &mut left).await?;
@@ -62,8 +64,15 @@ impl Session {
             let followed = self.follow(next, &mut left).await;
             self.keys_first(table, writes, followed)?;
         }
-        if self.defers_commit() || self.deferred().goes_on {
+        if self.deferred().goes_on {
             return Ok(());
+        }
+        if self.defers_commit() {
+            let touched = self.pending().read().has_deferrable();
+            return match touched {
+                true => self.check_unique_now(before),
+                false => Ok(()),
+            };
         }
         let checked = self.check_deferred(true).await;
         self.keys_first(table, writes, checked)
@@ -127,6 +136,9 @@ impl Session {
         tokio::task::block_in_place(|| {
             for write in writes {
                 for (key, values) in write.new_keys(table) {
+                    if key.is_deferrable() {
+                        continue;
+                    }
                     let partition = &write.partition;
                     let found = snapshot.lookup_unique(table, partition, key, &values, None)?;
                     let identity = (partition.clone(), key.id, format!("{values:?}"));

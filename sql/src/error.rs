@@ -308,15 +308,18 @@ pub(crate) fn unique_violation(table: &TableDef, index: IndexId, key: &[Datum]) 
 
 /// `Key (a, b)=(1, 2)`.
 pub(crate) fn shown_key(table: &TableDef, columns: &[ColumnId], key: &[Datum]) -> String {
-    let names = columns.iter().filter_map(|id| table.index_of(*id));
-    let names: Vec<&str> = names.map(|at| table.columns[at].name.as_str()).collect();
+    let name = |id: &ColumnId| match table.index_of(*id) {
+        Some(at) => table.columns[at].name.clone(),
+        None => crate::system::deparse::computed(table, *id),
+    };
+    let names: Vec<String> = columns.iter().map(name).collect();
     let mut values = String::new();
     for (n, value) in key.iter().enumerate() {
         if n > 0 {
             values.push_str(", ");
         }
-        let column = columns.get(n).and_then(|id| table.index_of(*id));
-        let ty = column.map_or(ColumnType::Text, |at| table.columns[at].ty);
+        let ty = columns.get(n).and_then(|id| table.type_of(*id));
+        let ty = ty.unwrap_or(ColumnType::Text);
         crate::text::write(value.as_ref(), ty, Style::default(), &mut values);
     }
     format!("Key ({})=({values})", names.join(", "))

@@ -20,7 +20,8 @@ use tidelog_storage::catalog::IndexId;
 use tidelog_storage::snapshot::{IndexPlace, IndexRange, Lookup, ScanColumn};
 use tidelog_storage::{ColumnId, Partition, PartitionSet, RowVersion, Seq, TableDef};
 
-use crate::provider::{Bounds, batch_of, blocking, properties};
+use crate::compared::Compared;
+use crate::provider::{batch_of, blocking, properties};
 use crate::table_scan::Scanned;
 
 /// Entries that a walk looks at before a scan is the better way: each costs some reads of single rows.
@@ -48,19 +49,22 @@ pub(crate) fn walk(scanned: &Scanned, order: &[PhysicalSortExpr]) -> Option<Walk
         return None;
     }
     let primary = table.primary().map(|key| (key.id, key.columns));
+    let compared = Compared::new(table, &scanned.filters);
     let ready = table.indexes.iter().filter(|index| index.ready);
+    let ready = ready.filter(|index| compared.implies(index.predicate));
     let others = ready.map(|index| (index.id, index.columns.as_slice()));
     let walks = primary
         .into_iter()
         .chain(others)
         .filter(|(id, _)| !transaction.fills(table.id, *id));
     walks
-        .filter_map(|(id, columns)| through(scanned, order, id, columns))
+        .filter_map(|(id, columns)| through(scanned, &compared, order, id, columns))
         .max_by_key(|walk| walk.range.equal.len())
 }
 
 fn through(
     scanned: &Scanned,
+    compared: &Compared<'_>,
     order: &[PhysicalSortExpr],
     index: IndexId,
     columns: &[ColumnId],
@@ -73,8 +77,7 @@ fn through(
         upper: std::ops::Bound::Unbounded,
     };
     for id in columns {
-        let Some(value) = Bounds::of(table, *id, &scanned.filters).and_then(|bounds| bounds.equal)
-        else {
+        let Some(value) = compared.bounds(*id).and_then(|bounds| bounds.equal) else {
             break;
         };
         range.equal.push(value);
@@ -107,11 +110,11 @@ fn through(
         }
     }
     if range.equal.len() < columns.len()
-        && let Some(bounds) = Bounds::of(table, columns[range.equal.len()], &scanned.filters)
+        && let Some(bounds) = compared.bounds(columns[range.equal.len()])
     {
         (range.lower, range.upper) = (bounds.lower, bounds.upper);
     }
-    let null = |id: &ColumnId| (table.index_of(*id)).is_none_or(|at| !table.columns[at].not_null);
+    let null = |id: &ColumnId| table.may_be_null(*id);
     // A unique index lacks the rows with a NULL in it.
     if key.is_some() && columns[range.equal.len()..].iter().any(null) {
         return None;

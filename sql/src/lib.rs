@@ -11,6 +11,7 @@ mod arithmetic;
 mod as_of;
 mod casts;
 mod cold_scan;
+mod compared;
 mod constraints;
 pub mod copy;
 pub mod ddl;

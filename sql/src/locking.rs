@@ -146,7 +146,7 @@ impl Session {
                 let partition = &write.partition;
                 let identity =
                     unique_identity(table, partition, key, values.iter().map(Datum::as_ref));
-                if identity.as_ref() != Some(wanted) {
+                if key.is_deferrable() || identity.as_ref() != Some(wanted) {
                     continue;
                 }
                 let find = || {

@@ -1,5 +1,6 @@
 //! Query strings into statements: PostgreSQL's grammar by sqlparser, ours (SUBSCRIBE, CREATE USER TABLE) on its tokens.
 
+pub(crate) mod arbiter;
 mod chains;
 mod create;
 mod cursor;

@@ -51,7 +51,7 @@ mod inner;
 mod keys;
 mod limits;
 mod merged;
-mod names;
+pub(crate) mod names;
 mod operators;
 mod order;
 pub(crate) mod qualified;

@@ -28,6 +28,7 @@ use tidelog_storage::{
 
 use crate::as_of::check_history;
 use crate::cold_scan::{self, FileCounts};
+use crate::compared::{Compared, user_of};
 use crate::hot_scan::HotExec;
 use crate::table_scan::{Found, FoundExec, Scanned, TableExec};
 
@@ -148,22 +149,25 @@ impl Relation {
     /// The values of the whole primary key, when the filters fix them by equality.
     fn key_of(&self, filters: &[Expr]) -> Option<Vec<Datum>> {
         let primary = self.table.primary()?;
-        let fixed = |id: &ColumnId| Bounds::of(&self.table, *id, filters)?.equal;
+        let compared = Compared::of_columns(&self.table, filters);
+        let fixed = |id: &ColumnId| compared.bounds(*id)?.equal;
         primary.columns.iter().map(fixed).collect()
     }
 
     /// The key or index, and the part of it, that the filters narrow a scan down to best.
     fn index_range(&self, filters: &[Expr], transaction: &Transaction) -> Option<IndexRange> {
+        let compared = Compared::new(&self.table, filters);
         let primary = self.table.primary().map(|key| (key.id, key.columns));
         let ready = self.table.indexes.iter().filter(|index| index.ready);
+        let ready = ready.filter(|index| compared.implies(index.predicate));
         let others = ready.map(|index| (index.id, index.columns.as_slice()));
         let range = |(index, columns): (IndexId, &[ColumnId])| {
             let mut equal = Vec::new();
             let mut next = None;
             for id in columns {
-                let bounds = Bounds::of(&self.table, *id, filters);
+                let bounds = compared.bounds(*id);
                 match bounds {
-                    Some(Bounds {
+                    Some(crate::compared::Bounds {
                         equal: Some(value), ..
                     }) => equal.push(value),
                     bounds => {
@@ -189,13 +193,7 @@ impl Relation {
             };
             let ranged = (&range.lower, &range.upper) != (&Bound::Unbounded, &Bound::Unbounded);
             let given = range.equal.len() + usize::from(ranged);
-            let null = |id: &ColumnId| {
-                let at = self
-                    .table
-                    .index_of(*id)
-                    .expect("a key's column cannot be dropped");
-                !self.table.columns[at].not_null
-            };
+            let null = |id: &ColumnId| self.table.may_be_null(*id);
             !key.columns.iter().skip(given).any(null)
         };
         let sides = |range: &IndexRange| {
@@ -206,8 +204,13 @@ impl Relation {
         let filled = |range: &IndexRange| !transaction.fills(self.table.id, range.index);
         ranges
             .filter(|range| filled(range) && complete(range))
+            .filter(|range| {
+                // All of an index that has only some rows is a part of the table, too.
+                let index = self.table.indexes.iter().find(|it| it.id == range.index);
+                let partial = index.is_some_and(|index| index.predicate.is_some());
+                partial || !range.equal.is_empty() || sides(range) > 0
+            })
             .max_by_key(|range| (range.equal.len(), sides(range)))
-            .filter(|range| !range.equal.is_empty() || sides(range) > 0)
     }
 
     /// The rows in a part of an index; `None` when there are so many that a scan is the better way.
@@ -501,72 +504,6 @@ pub(crate) async fn blocking<T: Send + 'static>(
         Err(e) => Err(DataFusionError::Internal(format!(
             "a storage read ended early: {e}"
         ))),
-    }
-}
-
-/// The partition of a USER table that a comparison of `_user` with a literal leaves; all of them without one.
-fn user_of(table: &TableDef, filters: &[Expr]) -> PartitionSet {
-    let compared = filters.iter().filter_map(comparison);
-    let mut users = compared.filter_map(|(column, op, value)| match value {
-        ScalarValue::Utf8(Some(user))
-            if table.kind == TableKind::User && column == USER && op == Operator::Eq =>
-        {
-            Some(Partition::user(user))
-        }
-        _ => None,
-    });
-    users.next().map_or(PartitionSet::All, PartitionSet::One)
-}
-
-/// `column op literal`, in this order or the other.
-fn comparison(filter: &Expr) -> Option<(&str, Operator, &ScalarValue)> {
-    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = filter else {
-        return None;
-    };
-    match (&**left, &**right) {
-        (Expr::Column(column), Expr::Literal(value, _)) => Some((&column.name, *op, value)),
-        (Expr::Literal(value, _), Expr::Column(column)) => Some((&column.name, op.swap()?, value)),
-        _ => None,
-    }
-}
-
-/// What filters leave of a column's values.
-pub(crate) struct Bounds {
-    pub(crate) equal: Option<Datum>,
-    pub(crate) lower: Bound<Datum>,
-    pub(crate) upper: Bound<Datum>,
-}
-
-impl Bounds {
-    /// `None` when no filter compares the column with a value of its type.
-    pub(crate) fn of(table: &TableDef, column: ColumnId, filters: &[Expr]) -> Option<Bounds> {
-        let column = &table.columns[table.index_of(column)?];
-        let mut bounds = Bounds {
-            equal: None,
-            lower: Bound::Unbounded,
-            upper: Bound::Unbounded,
-        };
-        let mut any = false;
-        for (name, op, value) in filters.iter().filter_map(comparison) {
-            let array = value.to_array().ok()?;
-            if name != column.name || *array.data_type() != column.ty.arrow() {
-                continue;
-            }
-            let value = datum::datum_at(&array, 0).map(|value| value.to_owned());
-            let Some(value) = value.filter(|value| !value.is_null()) else {
-                continue;
-            };
-            match op {
-                Operator::Eq => bounds.equal = Some(value),
-                Operator::Gt => bounds.lower = Bound::Excluded(value),
-                Operator::GtEq => bounds.lower = Bound::Included(value),
-                Operator::Lt => bounds.upper = Bound::Excluded(value),
-                Operator::LtEq => bounds.upper = Bound::Included(value),
-                _ => continue,
-            }
-            any = true;
-        }
-        any.then_some(bounds)
     }
 }
 

@@ -6,6 +6,7 @@ use arrow::array::Array;
 use arrow::compute::{CastOptions, cast_with_options};
 use datafusion::sql::sqlparser::ast::{Expr, Value};
 use tidelog_storage::catalog::UniqueKey;
+use tidelog_storage::computed::Keyed;
 use tidelog_storage::datum::NUMERIC_PRECISION_MAX;
 use tidelog_storage::transaction::{row_identity, unique_identity};
 use tidelog_storage::{
@@ -75,7 +76,7 @@ impl Write {
     }
 }
 
-/// The unique keys in which a row has no NULL, and other values than another row, if there is one.
+/// The unique keys that a row is in, with other values than another row, if there is one.
 fn changed_keys<'t>(
     table: &'t TableDef,
     partition: &Partition,
@@ -85,28 +86,20 @@ fn changed_keys<'t>(
     let Some(row) = row else {
         return Vec::new();
     };
+    let row = Keyed::new(table, row);
+    let other = other.map(|other| Keyed::new(table, other));
     let changed = |key: UniqueKey<'t>| {
-        let index = |id| {
-            table
-                .index_of(id)
-                .expect("a key's column cannot be dropped")
-        };
-        let indexes = || key.columns.iter().map(|id| index(*id));
-        if indexes().any(|at| row[at].is_null()) {
-            return None;
-        }
-        let same = |other: &Row| {
+        let values = row.values(key)?;
+        if let Some(others) = other.as_ref().and_then(|other| other.values(key)) {
             // Values may be equal and yet not the same: a month is 30 days.
-            let identity = |row: &Row| {
-                let values = key.columns.iter().map(|id| row[index(*id)].as_ref());
-                unique_identity(table, partition, key, values)
+            let identity = |values: &[DatumRef<'_>]| {
+                unique_identity(table, partition, key, values.iter().copied())
             };
-            indexes().all(|at| row[at] == other[at]) || identity(row) == identity(other)
-        };
-        if other.is_some_and(same) {
-            return None;
+            if values == others || identity(&values) == identity(&others) {
+                return None;
+            }
         }
-        Some((key, indexes().map(|at| row[at].clone()).collect()))
+        Some((key, values.into_iter().map(DatumRef::to_owned).collect()))
     };
     table.unique_keys().filter_map(changed).collect()
 }

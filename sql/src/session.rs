@@ -60,7 +60,7 @@ mod transaction;
 use cursor::Cursor;
 pub(crate) use cursor::CursorInfo;
 pub(crate) use isolation::Isolation;
-pub(crate) use planning::physical;
+pub(crate) use planning::{physical, simplified};
 use temporary::Temporary;
 use transaction::{Block, Work};
 
@@ -171,6 +171,22 @@ impl Session {
         let is_message = |notice: &Notice| matches!(notice, Notice::Message { .. });
         session.notices.retain(is_message);
         Ok(session)
+    }
+
+    /// A session that plans what means the same in each.
+    pub(crate) fn of_system(engine: Arc<Engine>) -> Session {
+        let login = Login {
+            user: String::new(),
+            database: String::new(),
+            pid: 0,
+            settings: BTreeMap::new(),
+        };
+        Session::with(engine, Arc::new(login), Settings::default())
+    }
+
+    /// The same, beside this one.
+    pub(crate) fn of_no_client(&self) -> Session {
+        Session::of_system(self.engine.clone())
     }
 
     /// What makes sessions of the same role and settings, with nothing open.

@@ -6,11 +6,11 @@
 
 mod activity;
 mod comments;
-mod deparse;
+pub(crate) mod deparse;
 mod extensions;
 pub(crate) mod functions;
 mod information_schema;
-mod keys;
+pub(crate) mod keys;
 mod pg_catalog;
 mod pg_depend;
 pub(crate) mod pg_proc;

@@ -12,27 +12,29 @@ use tidelog_storage::catalog::{IndexId, UniqueKey};
 use tidelog_storage::snapshot::Lookup;
 use tidelog_storage::transaction::unique_identity;
 use tidelog_storage::{
-    Catalog, ColumnType, Datum, Partition, PartitionSet, Row, RowVersion, Snapshot, StorageError,
-    TableDef, datum,
+    Catalog, ColumnId, ColumnType, Datum, Partition, PartitionSet, Row, RowVersion, Snapshot,
+    StorageError, TableDef, datum,
 };
 
 use crate::ddl;
+use crate::ddl::constraint::columns_of;
 use crate::error::{ErrorKind, SqlError, from_datafusion};
 use crate::locks::RowKey;
 use crate::modify::{assigned_columns, check_assignable};
 use crate::output;
-use crate::parse::{self, parse_query, quoted};
+use crate::parse::arbiter::{self, Arbiter};
+use crate::parse::{self, parse_expression, parse_query, quoted};
 use crate::provider::{Scope, blocking};
 use crate::returning::{self, ORDINAL, Returned};
-use crate::row::{Write, cell, check_given};
+use crate::row::{Write, cell, check_given, constant};
 use crate::session::Session;
 
 /// What an ON CONFLICT clause asks for.
 pub(crate) struct Conflicts<'a> {
     /// `None` for DO NOTHING.
     update: Option<&'a ast::DoUpdate>,
-    /// The unique key that the clause names; without one, all of the table's count.
-    key: Option<IndexId>,
+    /// The unique keys that the clause means; without any, all of the table's count.
+    keys: Option<Vec<IndexId>>,
     /// What the table goes by in the update's expressions.
     alias: String,
 }
@@ -61,7 +63,7 @@ impl<'a> Conflicts<'a> {
             }
         }
         let ready = |key: &UniqueKey<'_>| !table.indexes.iter().any(|i| i.id == key.id && !i.ready);
-        let key = match conflict_target {
+        let keys = match conflict_target {
             None if update.is_some() => {
                 let message =
                     "ON CONFLICT DO UPDATE requires inference specification or constraint name";
@@ -70,48 +72,83 @@ impl<'a> Conflicts<'a> {
             }
             None => None,
             Some(ConflictTarget::Columns(names)) => {
-                let mut named = Vec::with_capacity(names.len());
-                for name in names {
-                    let name = ddl::fold(name);
-                    let at = table.column_index(&name).ok_or_else(|| {
-                        let message = format!("column \"{name}\" does not exist");
-                        SqlError::new(ErrorKind::UndefinedColumn, message)
-                    })?;
-                    named.push(table.columns[at].id);
+                let arbiter = arbiter::read(names)?;
+                let condition = arbiter.condition.iter();
+                for part in arbiter.keys.iter().chain(condition) {
+                    columns_of(table, part, "ON CONFLICT")?;
                 }
-                named.sort_unstable();
-                named.dedup();
-                let is_named = |key: &UniqueKey<'_>| {
-                    let mut columns = key.columns.to_vec();
-                    columns.sort_unstable();
-                    columns == named && ready(key)
-                };
-                let Some(key) = table.unique_keys().find(is_named) else {
+                let is_meant = |key: &UniqueKey<'_>| ready(key) && is_meant(table, key, &arbiter);
+                let keys = table.unique_keys().filter(is_meant).map(|key| key.id);
+                let keys: Vec<IndexId> = keys.collect();
+                if keys.is_empty() {
                     let message = "there is no unique or exclusion constraint matching the ON CONFLICT specification";
                     return Err(SqlError::new(ErrorKind::InvalidColumnReference, message));
-                };
-                Some(key.id)
+                }
+                Some(keys)
             }
             Some(ConflictTarget::OnConstraint(name)) => {
                 let name = name.0.last().and_then(|part| part.as_ident());
                 let name = name.map_or_else(String::new, ddl::fold);
                 let mut keys = table.unique_keys();
-                let Some(key) = keys.find(|key| key.name == name && ready(key)) else {
+                let is_constraint = |id: IndexId| {
+                    let index = table.indexes.iter().find(|index| index.id == id);
+                    index.is_none_or(|index| index.constraint)
+                };
+                let named =
+                    |key: &UniqueKey<'_>| key.name == name && ready(key) && is_constraint(key.id);
+                let Some(key) = keys.find(named) else {
                     let message = format!(
                         "constraint \"{name}\" for table \"{}\" does not exist",
                         table.name
                     );
                     return Err(SqlError::new(ErrorKind::UndefinedObject, message));
                 };
-                Some(key.id)
+                Some(vec![key.id])
             }
         };
+        let counts = |id: IndexId| {
+            keys.as_ref()
+                .is_none_or(|keys: &Vec<IndexId>| keys.contains(&id))
+        };
+        let mut deferrable = table.unique_keys().filter(|key| key.is_deferrable());
+        if let Some(key) = deferrable.find(|key| counts(key.id)) {
+            let message = "ON CONFLICT does not support deferrable unique constraints/exclusion constraints as arbiters";
+            let error = SqlError::new(ErrorKind::ObjectNotInPrerequisiteState, message);
+            return Err(error.of_constraint(table, key.name));
+        }
         let alias = insert
             .table_alias
             .as_ref()
             .map_or_else(|| table.name.clone(), |alias| ddl::fold(&alias.alias));
-        Ok(Some(Conflicts { update, key, alias }))
+        Ok(Some(Conflicts {
+            update,
+            keys,
+            alias,
+        }))
     }
+}
+
+/// Whether an ON CONFLICT clause means a key: it names what the key has, in any order, and its condition implies the key's.
+fn is_meant(table: &TableDef, key: &UniqueKey<'_>, named: &Arbiter) -> bool {
+    let part = |id: &ColumnId| match table.index_of(*id) {
+        Some(at) => Some(Expr::Identifier(ast::Ident::new(&table.columns[at].name))),
+        None => expression(table, *id),
+    };
+    let Some(parts) = key.columns.iter().map(part).collect::<Option<Vec<_>>>() else {
+        return false;
+    };
+    let same = parts.iter().all(|part| named.keys.contains(part))
+        && named.keys.iter().all(|part| parts.contains(part));
+    let implied = |id| {
+        let wanted = expression(table, id);
+        wanted.is_some_and(|wanted| arbiter::implies(named.condition.as_ref(), &wanted))
+    };
+    same && key.predicate.is_none_or(implied)
+}
+
+fn expression(table: &TableDef, id: ColumnId) -> Option<Expr> {
+    let written = &table.computed_of(id)?.expression;
+    parse_expression(written).ok().map(arbiter::plain)
 }
 
 impl Session {
@@ -165,7 +202,7 @@ impl Session {
         if conflicts.update.is_none() {
             let found = self.holders(conflicts, table, &inserts).await?;
             for ((settled, found), write) in settled.iter_mut().zip(found).zip(&inserts) {
-                let keys = identities(write, table, conflicts.key);
+                let keys = identities(write, table, conflicts.keys.as_deref());
                 let locks = self.locks();
                 *settled =
                     found.is_some() && !keys.iter().any(|key| locks.is_changed_by_another(key));
@@ -196,7 +233,7 @@ impl Session {
         let (mut made, mut superseded) = (HashSet::new(), HashSet::new());
         for (write, version) in inserts.into_iter().zip(found) {
             let update = version.as_ref().and_then(|_| updated.next());
-            let keys = identities(&write, table, conflicts.key);
+            let keys = identities(&write, table, conflicts.keys.as_deref());
             if keys.iter().any(|key| made.contains(key)) {
                 if conflicts.update.is_none() {
                     continue;
@@ -213,7 +250,7 @@ impl Session {
                     };
                     superseded.insert((write.partition.clone(), version.seq));
                     let row = Write::insert((write.partition, row));
-                    made.extend(identities(&row, table, conflicts.key));
+                    made.extend(identities(&row, table, conflicts.keys.as_deref()));
                     writes.push(Write {
                         old: Some(version),
                         ..row
@@ -258,9 +295,10 @@ impl Session {
             .isolation()
             .keeps_snapshot()
             .then(|| self.store().snapshot());
-        let (table, inserts, only) = (table.clone(), inserts.to_vec(), conflicts.key);
+        let (table, inserts, only) = (table.clone(), inserts.to_vec(), conflicts.keys.clone());
         let look_up = move || {
             let found = |write: &Write| {
+                let only = only.as_deref();
                 let there = holder(&scope, &scope.snapshot, &table, write, only)?;
                 let Some(latest) = &latest else {
                     return Ok(Ok(there));
@@ -319,6 +357,10 @@ impl Session {
                     }
                     row[*index] = if crate::row::is_default(value) {
                         self.default_of(column).await?
+                    } else if let Some(value) =
+                        constant(value, column.ty, types, values, &column.name, self.style())?
+                    {
+                        value
                     } else {
                         cell(
                             batch.column(n + 1),
@@ -385,7 +427,7 @@ fn holder(
     snapshot: &Snapshot,
     table: &Arc<TableDef>,
     write: &Write,
-    only: Option<IndexId>,
+    only: Option<&[IndexId]>,
 ) -> Result<Option<RowVersion>, StorageError> {
     let transaction = scope.transaction.read();
     for (key, values) in arbiters(write, table, only) {
@@ -406,15 +448,15 @@ fn holder(
 fn arbiters<'t>(
     write: &Write,
     table: &'t TableDef,
-    only: Option<IndexId>,
+    only: Option<&[IndexId]>,
 ) -> Vec<(UniqueKey<'t>, Vec<Datum>)> {
     let mut keys = write.new_keys(table);
-    keys.retain(|(key, _)| only.is_none_or(|only| key.id == only));
+    keys.retain(|(key, _)| only.is_none_or(|only| only.contains(&key.id)));
     keys
 }
 
 /// What stands for those keys when they are locked.
-fn identities(write: &Write, table: &TableDef, only: Option<IndexId>) -> Vec<RowKey> {
+fn identities(write: &Write, table: &TableDef, only: Option<&[IndexId]>) -> Vec<RowKey> {
     let keys = arbiters(write, table, only).into_iter();
     keys.filter_map(|(key, values)| {
         let values = values.iter().map(Datum::as_ref);

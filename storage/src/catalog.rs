@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
+use crate::computed::{Compiled, CompilerSlot, ComputedDef};
 use crate::datum::{ColumnType, Datum, EnumDef, EnumType, IntervalModifier, PrintedType};
 use crate::sequence::SequenceDef;
 
@@ -177,7 +178,7 @@ pub struct IndexDef {
     pub id: IndexId,
     /// Its name, of its table's schema.
     pub name: String,
-    /// Its columns, in their order.
+    /// Its columns, in their order; those that are expressions are in `TableDef::computed`.
     pub columns: Vec<ColumnId>,
     /// How each of them was declared.
     pub orders: Vec<ColumnOrder>,
@@ -187,6 +188,15 @@ pub struct IndexDef {
     pub constraint: bool,
     /// Whether it has every row. Until then writes keep it, but nothing reads it.
     pub ready: bool,
+    /// Which of `TableDef::computed` says which rows are in it (WHERE); all are without one.
+    #[serde(default)]
+    pub predicate: Option<ColumnId>,
+    /// The columns of INCLUDE: they are shown, and go with the index.
+    #[serde(default)]
+    pub included: Vec<ColumnId>,
+    /// When a unique one is checked.
+    #[serde(default)]
+    pub deferral: Deferral,
 }
 
 /// A CHECK constraint.
@@ -284,6 +294,17 @@ pub struct UniqueKey<'a> {
     pub name: &'a str,
     /// Its columns, in key order.
     pub columns: &'a [ColumnId],
+    /// The condition that a row must meet to be in it.
+    pub predicate: Option<ColumnId>,
+    /// When it is checked.
+    pub deferral: Deferral,
+}
+
+impl UniqueKey<'_> {
+    /// Whether a transaction may have two rows of equal values for a while.
+    pub fn is_deferrable(&self) -> bool {
+        self.deferral != Deferral::NotDeferrable
+    }
 }
 
 /// One table.
@@ -328,6 +349,12 @@ pub struct TableDef {
     /// Whose rows it has when it is a materialized view.
     #[serde(default)]
     pub materialized: Option<Materialized>,
+    /// The expressions that its indexes have as columns and conditions.
+    #[serde(default)]
+    pub computed: Vec<ComputedDef>,
+    /// What computes them.
+    #[serde(skip)]
+    pub compiled: Compiled,
 }
 
 /// What a materialized view has that a table has not.
@@ -371,6 +398,8 @@ impl TableDef {
             layouts: BTreeMap::from([(1, layout)]),
             comments: Vec::new(),
             materialized: None,
+            computed: Vec::new(),
+            compiled: Compiled::default(),
         }
     }
 
@@ -404,6 +433,8 @@ impl TableDef {
                 id: index.id,
                 name: &index.name,
                 columns: &index.columns,
+                predicate: index.predicate,
+                deferral: index.deferral,
             }))
     }
 
@@ -413,7 +444,25 @@ impl TableDef {
             id: self.primary_key_id,
             name: &self.primary_key_name,
             columns: &self.primary_key,
+            predicate: None,
+            deferral: Deferral::NotDeferrable,
         })
+    }
+
+    /// The unique keys that rows of other tables can refer to: those that every row is in, and that hold at any time.
+    pub fn referable_keys(&self) -> impl Iterator<Item = UniqueKey<'_>> {
+        self.unique_keys()
+            .filter(|key| key.predicate.is_none() && !key.is_deferrable())
+    }
+
+    /// Whether it has a unique key that is deferrable.
+    pub fn has_deferrable(&self) -> bool {
+        self.unique_keys().any(|key| key.is_deferrable())
+    }
+
+    /// Whether this is one.
+    pub(crate) fn is_deferrable(&self, id: IndexId) -> bool {
+        self.unique_key(id).is_some_and(|key| key.is_deferrable())
     }
 
     /// The unique key with this id.
@@ -431,6 +480,7 @@ impl TableDef {
     pub(crate) fn finished(&self) -> Option<TableDef> {
         let mut table = self.clone();
         table.indexes.retain(|index| index.ready);
+        table.prune_computed();
         table.checks.retain(|check| check.ready);
         table.foreign_keys.retain(|key| key.ready);
         (table != *self).then(|| {
@@ -626,6 +676,8 @@ pub struct Catalog {
     pub next_table_id: u32,
     /// The object stores that tables may name as their storage: not data, but how the server was started.
     pub storages: BTreeSet<String>,
+    /// What reads the expressions of its tables' indexes.
+    pub compiler: CompilerSlot,
 }
 
 impl Catalog {

@@ -146,8 +146,7 @@ pub(crate) fn unique_key<'a>(
     let mut out = index_scope(table.id, partition, key.id);
     let mut columns = key.columns.iter();
     for value in values {
-        let column = &table.columns[table.index_of(*columns.next()?)?];
-        put_value(&mut out, column.ty, value)?;
+        put_value(&mut out, table.type_of(*columns.next()?)?, value)?;
     }
     columns.next().is_none().then(|| Arc::from(out))
 }

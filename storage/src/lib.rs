@@ -12,6 +12,7 @@ pub mod check;
 pub mod cold;
 pub mod commit;
 pub mod compact;
+pub mod computed;
 pub mod datum;
 pub mod erase;
 pub mod error;

@@ -291,6 +291,13 @@ impl Snapshot {
         self.version(table, partition, seq)
     }
 
+    /// The live row that has a unique key, by the key's bytes. Blocking.
+    pub fn holder(&self, table: &TableDef, key: &[u8]) -> Result<Option<Seq>, StorageError> {
+        let held = self.view.hot.get(Family::Key, key)?;
+        let held = held.map(|seq| read_seq(&seq)).transpose()?;
+        Ok(held.filter(|seq| *seq >= self.oldest(table)))
+    }
+
     /// A version that is known to live. Blocking.
     pub fn version(
         &self,

@@ -23,6 +23,7 @@ use crate::cold::{ColdOptions, ColdReader, point, wait};
 use crate::commit::garbage::Garbage;
 use crate::commit::{self, Request, Shared, ddl, view_of};
 use crate::compact::{self, CompactReport};
+use crate::computed::Compiler;
 use crate::erase;
 use crate::error::{CommitError, StorageError};
 use crate::expire;
@@ -187,6 +188,11 @@ impl Store {
     /// The catalog as it is now.
     pub fn catalog(&self) -> Arc<Catalog> {
         self.shared().current.read().catalog.clone()
+    }
+
+    /// Has the expressions of indexes read so from now on: the first who is to do it does.
+    pub fn read_expressions_by(&self, compiler: Box<dyn Compiler>) {
+        self.catalog().compiler.put(compiler);
     }
 
     /// A consistent view of both tiers and the catalog at the newest visible Seq.

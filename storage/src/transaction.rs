@@ -7,7 +7,10 @@ use foldhash::fast::RandomState;
 
 use crate::catalog::{IndexId, TableDef, TableId, UniqueKey};
 use crate::changes::ChangeOp;
+use crate::commit::check::unique_violation;
+use crate::computed::Keyed;
 use crate::datum::{DatumRef, Row};
+use crate::error::{CommitError, StorageError};
 use crate::key;
 use crate::notify::Notification;
 use crate::record;
@@ -60,6 +63,8 @@ pub struct Transaction {
     /// Which of its ops holds a unique key that the transaction touched; `None` when it freed the key.
     keys: HashMap<Arc<[u8]>, Holder, RandomState>,
     superseded: HashMap<TableId, HashMap<Partition, HashSet<Seq>>>,
+    /// The changes that touch each deferrable key, in their order.
+    deferrable: HashMap<Arc<[u8]>, Vec<u32>>,
     /// Versions from before the transaction that it superseded, by table.
     superseded_before: HashMap<TableId, usize>,
     bytes: usize,
@@ -126,22 +131,24 @@ impl RowKeys {
     /// As `of`; `None` where that panics.
     pub(crate) fn checked(table: &TableDef, partition: &Partition, row: &Row) -> Option<RowKeys> {
         let mut keys = RowKeys::default();
+        let row = Keyed::new(table, row);
         for key in table.unique_keys() {
-            let values: Vec<DatumRef<'_>> = (key.columns.iter())
-                .map(|id| Some(row.get(table.index_of(*id)?)?.as_ref()))
-                .collect::<Option<_>>()?;
-            let is_null = values.contains(&DatumRef::Null);
-            match key::unique_key(table, partition, key, values) {
-                Some(bytes) => keys.unique.push((key.id, bytes)),
-                None if is_null && key.id != table.primary_key_id => {}
+            match row.values(key) {
+                Some(values) => {
+                    let bytes = key::unique_key(table, partition, key, values)?;
+                    keys.unique.push((key.id, bytes));
+                }
+                None if key.id != table.primary_key_id => {}
                 None => return None,
             }
         }
         for index in table.indexes.iter().filter(|index| !index.unique) {
+            if !row.is_in(&index.columns, index.predicate) {
+                continue;
+            }
             let mut entry = key::index_scope(table.id, partition, index.id);
             for id in &index.columns {
-                let at = table.index_of(*id)?;
-                key::put_nullable(&mut entry, table.columns[at].ty, row[at].as_ref())?;
+                key::put_nullable(&mut entry, table.type_of(*id)?, row.value(*id)?)?;
             }
             keys.entries.push(entry.into());
         }
@@ -257,6 +264,7 @@ impl Transaction {
         op.counted = op.bytes();
         self.bytes += op.counted;
         self.ops.push(op);
+        self.note_deferrable(at as usize);
         Seq::pending(at)
     }
 
@@ -300,6 +308,12 @@ impl Transaction {
     pub fn rollback_to(&mut self, len: usize) {
         while self.ops.len() > len {
             let op = self.ops.pop().expect("there are more than `len`");
+            let touched = op.keys.unique.iter().chain(&op.old_keys.unique);
+            for (_, key) in touched {
+                if let Some(by) = self.deferrable.get_mut(key) {
+                    by.retain(|at| (*at as usize) < self.ops.len());
+                }
+            }
             self.bytes -= op.counted;
             let touched = op
                 .keys
@@ -325,6 +339,63 @@ impl Transaction {
                 {
                     *count -= 1;
                 }
+            }
+        }
+    }
+
+    /// Whether it touched a unique key that is deferrable.
+    pub fn has_deferrable(&self) -> bool {
+        !self.deferrable.is_empty()
+    }
+
+    /// The error for a deferrable key, of those that `wanted` names and that the changes from `from` on touch, which two rows
+    /// have as far as the transaction has come. `holder` says who has a key without the transaction.
+    pub fn find_duplicate(
+        &self,
+        from: usize,
+        wanted: impl Fn(&TableDef, UniqueKey<'_>) -> bool,
+        holder: impl Fn(&TableDef, &[u8]) -> Result<Option<Seq>, StorageError>,
+    ) -> Result<Option<CommitError>, StorageError> {
+        for op in self.ops.iter().skip(from) {
+            for (index, key) in &op.keys.unique {
+                let unique = op.table.unique_key(*index);
+                if !unique.is_some_and(|unique| unique.is_deferrable() && wanted(&op.table, unique))
+                {
+                    continue;
+                }
+                let before = match self.filled(key) {
+                    Some(seq) => Some(seq),
+                    None => holder(&op.table, key)?,
+                };
+                let mut holders: Vec<Seq> = before.into_iter().collect();
+                for at in self.deferrable.get(key).into_iter().flatten() {
+                    let touching = &self.ops[*at as usize];
+                    if touching.old_keys.unique.iter().any(|(_, old)| old == key) {
+                        holders.retain(|seq| *seq != touching.old);
+                    }
+                    if touching.keys.unique.iter().any(|(_, new)| new == key) {
+                        holders.push(Seq::pending(*at));
+                    }
+                }
+                if holders.len() > 1 {
+                    return Ok(Some(unique_violation(&op.table, *index, &op.record)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Notes which deferrable keys the change at an index touches.
+    fn note_deferrable(&mut self, at: usize) {
+        let op = &self.ops[at];
+        if !op.table.has_deferrable() {
+            return;
+        }
+        let touched = op.old_keys.unique.iter().chain(&op.keys.unique);
+        for (_, key) in touched.filter(|(index, _)| op.table.is_deferrable(*index)) {
+            let by = self.deferrable.entry(key.clone()).or_default();
+            if by.last() != Some(&(at as u32)) {
+                by.push(at as u32);
             }
         }
     }
@@ -438,13 +509,9 @@ fn unique_key_of(
     key: UniqueKey<'_>,
     row: &Row,
 ) -> Option<Arc<[u8]>> {
-    let value = |id: &crate::catalog::ColumnId| {
-        let at = table
-            .index_of(*id)
-            .expect("a key's column cannot be dropped");
-        row[at].as_ref()
-    };
-    let bytes = key::unique_key(table, partition, key, key.columns.iter().map(value));
+    let keyed = Keyed::new(table, row);
+    let values = keyed.values(key);
+    let bytes = values.and_then(|values| key::unique_key(table, partition, key, values));
     assert!(
         bytes.is_some() || key.id != table.primary_key_id,
         "values of a primary key are not NULL and of their column's type"

@@ -1,5 +1,7 @@
 //! Transactions of several sessions at once, as PostgreSQL has them: waits, isolation, savepoints.
 
+#[path = "transactions/computed.rs"]
+mod computed;
 #[path = "transactions/deferred.rs"]
 mod deferred;
 #[path = "transactions/locks.rs"]
@@ -10,6 +12,8 @@ mod queue;
 mod random;
 #[path = "transactions/stage.rs"]
 mod stage;
+#[path = "transactions/unique.rs"]
+mod unique;
 
 use stage::same_on_both;
 

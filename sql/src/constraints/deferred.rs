@@ -1,4 +1,4 @@
-//! Checks of foreign keys that wait for the end of their statement, or for COMMIT.
+//! Checks of foreign keys and unique keys that wait for the end of their statement, or for COMMIT.
 //!
 //! Owns: what SET CONSTRAINTS says in the transaction under way, and what is still to be checked.
 //! Guarantees: all of it is checked before the transaction commits, with the locks that last until then; what was checked
@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::ObjectName;
-use tidelog_storage::catalog::{Deferral, ForeignKeyDef};
+use tidelog_storage::catalog::{Deferral, ForeignKeyDef, UniqueKey};
 use tidelog_storage::{Catalog, CatalogChange, Datum, Partition, TableDef, TableId};
 
 use super::references::no_parent;
@@ -67,12 +67,16 @@ pub(crate) struct DeferredMark {
 impl Deferred {
     /// Whether the transaction checks a key of a table with its commit.
     fn defers(&self, child: TableId, key: &ForeignKeyDef) -> bool {
-        let initially = match key.deferral {
+        self.defers_named(child, &key.name, key.deferral)
+    }
+
+    fn defers_named(&self, table: TableId, name: &str, deferral: Deferral) -> bool {
+        let initially = match deferral {
             Deferral::NotDeferrable => return false,
             Deferral::InitiallyImmediate => false,
             Deferral::InitiallyDeferred => true,
         };
-        let named = self.modes.named.get(&(child, key.name.clone())).copied();
+        let named = self.modes.named.get(&(table, name.to_string())).copied();
         named.or(self.modes.all).unwrap_or(initially)
     }
 
@@ -179,6 +183,9 @@ impl Session {
     /// Checks what a statement has left that comes in parts.
     pub(crate) async fn end_parts(&mut self) -> Result<(), SqlError> {
         self.deferred_mut().goes_on = false;
+        if self.defers_commit() {
+            self.check_unique_now(0)?;
+        }
         self.check_deferred(!self.defers_commit()).await
     }
 
@@ -230,7 +237,27 @@ impl Session {
             .extend(found.into_iter().map(|of| (of, deferred)));
         match deferred {
             true => Ok(()),
-            false => self.check_deferred(false).await,
+            false => {
+                self.check_unique_now(0)?;
+                self.check_deferred(false).await
+            }
+        }
+    }
+
+    /// 23505 when two rows have one key that is deferrable, but not deferred now. What is deferred the commit finds.
+    /// Only what the changes from this one on touch is looked at.
+    pub(super) fn check_unique_now(&self, from: usize) -> Result<(), SqlError> {
+        let deferred = self.deferred();
+        let is_immediate = |table: &TableDef, key: UniqueKey<'_>| {
+            !deferred.defers_named(table.id, key.name, key.deferral)
+        };
+        let snapshot = self.snapshot();
+        let holder = |table: &TableDef, key: &[u8]| snapshot.holder(table, key);
+        let changes = self.pending().read();
+        let find = || changes.find_duplicate(from, is_immediate, holder);
+        match tokio::task::block_in_place(find)? {
+            Some(error) => Err(error.into()),
+            None => Ok(()),
         }
     }
 
@@ -303,8 +330,13 @@ fn deferrable(
             .collect();
         let mut found = Vec::new();
         for table in &of_name {
-            let mut keys = table.foreign_keys.iter().filter(|key| key.name == name);
-            match keys.any(|key| key.deferral != Deferral::NotDeferrable) {
+            let foreign = table
+                .foreign_keys
+                .iter()
+                .map(|key| (&key.name, key.deferral));
+            let unique = table.indexes.iter().map(|key| (&key.name, key.deferral));
+            let mut named = foreign.chain(unique).filter(|(own, _)| **own == name);
+            match named.any(|(_, deferral)| deferral != Deferral::NotDeferrable) {
                 true => found.push((table.id, name.clone())),
                 false if deferred => {
                     let message = format!("constraint \"{name}\" is not deferrable");

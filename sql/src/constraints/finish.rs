@@ -9,6 +9,7 @@ use tidelog_storage::catalog::{Deferral, IndexId};
 use tidelog_storage::{CatalogChange, CommitError, Partition, StorageError, Store};
 use tokio::sync::oneshot;
 
+use super::computed::check_row;
 use super::undo::Undo;
 use super::*;
 use crate::ddl::constraint::Finish;
@@ -117,6 +118,9 @@ impl Session {
         while let Some(batch) = batches.try_next().await? {
             for row in 0..batch.num_rows() {
                 let found = Found::of_batch(table, scope, sees_user, &batch, row)?;
+                if !table.computed.is_empty() {
+                    check_row(table, &found.version.row)?;
+                }
                 rows.push((found.partition, found.version));
                 if rows.len() == FILL_ROWS {
                     self.add_to_index(scope, table, index, std::mem::take(&mut rows))

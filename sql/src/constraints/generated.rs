@@ -24,6 +24,26 @@ use crate::system::pg_proc::{self, Function};
 use crate::text::Style;
 use crate::types;
 
+/// Where an expression stands that must be immutable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Place {
+    #[default]
+    Generation,
+    IndexExpression,
+    IndexPredicate,
+}
+
+impl Place {
+    /// What errors call it.
+    fn name(self) -> &'static str {
+        match self {
+            Place::Generation => "column generation expressions",
+            Place::IndexExpression => "index expressions",
+            Place::IndexPredicate => "index predicates",
+        }
+    }
+}
+
 /// Functions of SQL's grammar, which pg_proc does not have; they are what their arguments are.
 const FORMS: [&str; 6] = ["coalesce", "nullif", "greatest", "least", "array", "row"];
 
@@ -108,35 +128,49 @@ impl Session {
             let Some(written) = &column.generated else {
                 continue;
             };
-            let mut parts = Parts::default();
-            if let ControlFlow::Break(error) = parse_expression(written)?.walk(&mut parts) {
-                return Err(error);
-            }
-            // They are typed one by one, as parts of a select list over the table.
-            let whole = parse_expression(written)?;
-            let operands = parts.items.iter().flat_map(|part| &part.operands);
-            let all: Vec<&Expr> = [&whole].into_iter().chain(operands).collect();
-            let types = self.types_over(table, &all)?;
-            let mut operands = all
-                .iter()
-                .zip(types)
-                .map(|(expr, ty)| match is_untyped(expr) {
-                    true => None,
-                    false => Some(ty),
-                });
-            let given = operands.next().flatten().unwrap_or(ColumnType::Text);
-            let mut immutable = true;
-            for part in &parts.items {
-                let types: Vec<_> = operands.by_ref().take(part.operands.len()).collect();
-                immutable &= part.is_immutable(&types)?;
-            }
+            let (ty, immutable) = self.examine(table, written, Place::Generation)?;
             if !immutable {
                 let message = "generation expression is not immutable";
                 return Err(SqlError::new(ErrorKind::InvalidObjectDefinition, message));
             }
-            check_type(given, column)?;
+            check_type(ty.unwrap_or(ColumnType::Text), column)?;
         }
         Ok(())
+    }
+
+    /// The type of an expression over a table's columns, unless it is a literal that has none; and whether it is immutable.
+    pub(super) fn examine(
+        &self,
+        table: &TableDef,
+        written: &str,
+        place: Place,
+    ) -> Result<(Option<ColumnType>, bool), SqlError> {
+        let mut parts = Parts {
+            place,
+            ..Parts::default()
+        };
+        let whole = parse_expression(written)?;
+        if let ControlFlow::Break(error) = whole.walk(&mut parts) {
+            return Err(error);
+        }
+        // They are typed one by one, as parts of a select list over the table.
+        let operands = parts.items.iter().flat_map(|part| &part.operands);
+        let all: Vec<&Expr> = [&whole].into_iter().chain(operands).collect();
+        let types = self.types_over(table, &all)?;
+        let mut operands = all
+            .iter()
+            .zip(types)
+            .map(|(expr, ty)| match is_untyped(expr) {
+                true => None,
+                false => Some(ty),
+            });
+        let given = operands.next().flatten();
+        let mut immutable = true;
+        for part in &parts.items {
+            let types: Vec<_> = operands.by_ref().take(part.operands.len()).collect();
+            immutable &= part.is_immutable(&types)?;
+        }
+        Ok((given, immutable))
     }
 
     /// The types of expressions over a table's columns.
@@ -167,6 +201,7 @@ enum PartKind {
 #[derive(Default)]
 struct Parts {
     items: Vec<Part>,
+    place: Place,
 }
 
 impl Visitor for Parts {
@@ -186,10 +221,9 @@ impl Visitor for Parts {
             Expr::Function(call) => {
                 let name = call.name.0.last().and_then(|part| part.as_ident());
                 let name = name.map_or_else(String::new, ddl::fold);
+                let place = self.place.name();
                 let refuse = |what: &str, kind| {
-                    let message = format!(
-                        "{what} functions are not allowed in column generation expressions"
-                    );
+                    let message = format!("{what} functions are not allowed in {place}");
                     ControlFlow::Break(SqlError::new(kind, message))
                 };
                 let found = pg_proc::functions(&name);

@@ -461,7 +461,7 @@ fn parent_of<'a>(
 
 fn unique_of<'a>(parent: &'a TableDef, key: &ForeignKeyDef) -> Option<UniqueKey<'a>> {
     let columns = &key.parent_columns;
-    parent.unique_keys().find(|unique| {
+    parent.referable_keys().find(|unique| {
         unique.columns.len() == columns.len()
             && unique.columns.iter().all(|id| columns.contains(id))
     })

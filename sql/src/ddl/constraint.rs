@@ -12,13 +12,15 @@ use datafusion::sql::sqlparser::ast::{
     UniqueConstraint,
 };
 use tidelog_storage::catalog::{
-    CheckDef, ColumnOrder, Deferral, ForeignKeyDef, IndexDef, IndexId, ReferentialAction, TablePart,
+    CheckDef, ColumnOrder, Deferral, ForeignKeyDef, IndexDef, IndexId, ReferentialAction,
+    TablePart, UniqueKey,
 };
 use tidelog_storage::{CatalogChange, ColumnId, ColumnType, TableDef, TableKind};
 
 use super::index::{key_columns, plain_column, put_index};
 use super::names::{
-    chosen_name, constraint_name, free_relation_name, index_name, made_name, own_columns,
+    chosen_name, column_names, constraint_name, free_relation_name, index_name, made_name,
+    own_columns,
 };
 use super::parents::release_key;
 use super::{DdlPlan, Scope, find, fold, resolve, split};
@@ -54,6 +56,7 @@ pub(super) enum Constraint {
     Unique {
         name: Option<String>,
         columns: Vec<String>,
+        deferral: Deferral,
     },
     Check {
         name: Option<String>,
@@ -92,7 +95,6 @@ impl Constraint {
         unique: &UniqueConstraint,
         column: Option<&str>,
     ) -> Result<Constraint, SqlError> {
-        refuse_deferrable(unique.characteristics.as_ref(), "UNIQUE constraint")?;
         if unique.nulls_distinct == NullsDistinctOption::NotDistinct {
             return Err(SqlError::unsupported("UNIQUE NULLS NOT DISTINCT"));
         }
@@ -103,6 +105,7 @@ impl Constraint {
         Ok(Constraint::Unique {
             name: unique.name.as_ref().map(fold),
             columns,
+            deferral: deferral(unique.characteristics.as_ref())?.unwrap_or_default(),
         })
     }
 
@@ -203,15 +206,25 @@ pub(super) fn add(
     ready: bool,
 ) -> Result<Finish, SqlError> {
     let finish = match constraint {
-        Constraint::Unique { name, columns } => {
+        Constraint::Unique {
+            name,
+            columns,
+            deferral,
+        } => {
+            if deferral != Deferral::NotDeferrable && table.kind == TableKind::Stream {
+                return Err(SqlError::unsupported(
+                    "a deferrable constraint of a STREAM table",
+                ));
+            }
             let columns = own_columns(table.kind, columns);
             let columns = key_columns(table, &columns, "unique")?;
             let orders = vec![ColumnOrder::default(); columns.len()];
-            let name = index_name(scope, table, name, &columns, "key")?;
+            let called = column_names(table, &columns);
+            let name = index_name(scope, table, name, &called, "key")?;
             let index = put_index(table, name, columns, orders, true, ready);
-            table.indexes.last_mut().expect("was just put").constraint = true;
+            (index.constraint, index.deferral) = (true, deferral);
             Finish::Index {
-                index,
+                index: index.id,
                 primary: false,
             }
         }
@@ -321,7 +334,7 @@ pub(super) fn add_primary_key(
     let not_null = columns.iter();
     let mut finish: Vec<Finish> = not_null.filter_map(|c| set_not_null(table, c)).collect();
     let orders = vec![ColumnOrder::default(); ids.len()];
-    let index = put_index(table, name, ids, orders, true, false);
+    let index = put_index(table, name, ids, orders, true, false).id;
     table.bump_schema_version();
     finish.push(Finish::Index {
         index,
@@ -372,15 +385,23 @@ fn referenced(
             .iter()
             .any(|index| index.id == id && !index.ready)
     };
-    if !parent
-        .unique_keys()
-        .any(|key| same(key.columns) && ready(key.id))
-    {
+    let is_meant =
+        |key: &UniqueKey<'_>| key.predicate.is_none() && same(key.columns) && ready(key.id);
+    let meant: Vec<UniqueKey<'_>> = parent.unique_keys().filter(is_meant).collect();
+    if meant.is_empty() {
         let message = format!(
             "there is no unique constraint matching given keys for referenced table \"{}\"",
             parent.name
         );
         return Err(SqlError::new(ErrorKind::InvalidForeignKey, message));
+    }
+    if meant.iter().all(UniqueKey::is_deferrable) {
+        let message = format!(
+            "cannot use a deferrable unique constraint for referenced table \"{}\"",
+            parent.name
+        );
+        let kind = ErrorKind::ObjectNotInPrerequisiteState;
+        return Err(SqlError::new(kind, message));
     }
     Ok(ids)
 }
@@ -461,7 +482,7 @@ fn check_types(
 }
 
 /// The columns that an expression of a definition names; an error for what it may not have. `place` says where it stands.
-pub(super) fn columns_of(
+pub(crate) fn columns_of(
     table: &TableDef,
     condition: &Expr,
     place: &str,
@@ -557,7 +578,8 @@ pub(super) fn rename_in_expressions(
     let generated = table.columns.iter_mut();
     let generated = generated.filter_map(|column| column.generated.as_mut());
     let conditions = table.checks.iter_mut().map(|check| &mut check.condition);
-    for written in conditions.chain(generated) {
+    let computed = table.computed.iter_mut().map(|of| &mut of.expression);
+    for written in conditions.chain(generated).chain(computed) {
         let mut expression = parse_expression(written)?;
         let _ = expression.walk_mut(&mut Rename { old, new });
         *written = expression.to_string();
@@ -567,9 +589,13 @@ pub(super) fn rename_in_expressions(
 
 /// Takes off what a dropped column was part of, as PostgreSQL does without being asked.
 pub(super) fn drop_with_column(table: &mut TableDef, column: ColumnId) -> Result<(), SqlError> {
-    table
-        .indexes
-        .retain(|index| !index.columns.contains(&column));
+    let gone = computed_over(table, column);
+    table.indexes.retain(|index| {
+        let mut all = index.columns.iter().chain(&index.included);
+        let is_gone = |id: &ColumnId| *id == column || gone.contains(id);
+        !all.any(is_gone) && !index.predicate.is_some_and(|id| is_gone(&id))
+    });
+    table.prune_computed();
     table
         .foreign_keys
         .retain(|key| !key.columns.contains(&column));
@@ -589,6 +615,18 @@ pub(super) fn drop_with_column(table: &mut TableDef, column: ColumnId) -> Result
     }
     table.checks = kept;
     Ok(())
+}
+
+/// The expressions of indexes that are over a column.
+pub(super) fn computed_over(table: &TableDef, column: ColumnId) -> Vec<ColumnId> {
+    let name = table.index_of(column).map(|at| &table.columns[at].name);
+    let over = |expression: &str| {
+        let columns = parse_expression(expression)
+            .and_then(|expr| columns_of(table, &expr, "index expression"));
+        columns.is_ok_and(|columns| name.is_some_and(|name| columns.contains(name)))
+    };
+    let computed = table.computed.iter().filter(|of| over(&of.expression));
+    computed.map(|of| of.id).collect()
 }
 
 /// DROP CONSTRAINT: whether there was one of this name.

@@ -162,6 +162,11 @@ pub(super) fn alter(scope: Scope<'_>, alter: &AlterType) -> Result<DdlPlan, SqlE
                     format!("type \"{name}\" already exists"),
                 ));
             }
+            // Their texts name types.
+            let mut computed = (scope.catalog.tables.values()).flat_map(|table| &table.computed);
+            if computed.any(|it| it.expression.contains(&definition.name)) {
+                return Err(SqlError::unsupported("renaming a type that an index names"));
+            }
             plan.changes.push(CatalogChange::DropType {
                 schema: definition.schema.clone(),
                 name: definition.name.clone(),

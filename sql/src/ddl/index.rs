@@ -3,16 +3,19 @@
 use datafusion::sql::sqlparser::ast::{
     CreateIndex, Expr, IndexColumn, IndexType, ObjectName, OrderByExpr,
 };
-use tidelog_storage::catalog::{ColumnOrder, IndexDef, IndexId};
-use tidelog_storage::{CatalogChange, ColumnDef, ColumnId, ColumnType, PrintedType, TableDef};
+use tidelog_storage::catalog::{ColumnOrder, Deferral, IndexDef, IndexId};
+use tidelog_storage::{
+    CatalogChange, ColumnDef, ColumnId, ColumnType, PrintedType, TableDef, TableKind,
+};
 
 use super::constraint::Finish;
-use super::names::{
-    duplicate_relation, free_relation_name, index_name, own_columns, relation_exists,
-};
+use super::names::{duplicate_relation, free_relation_name, index_name, relation_exists};
 use super::parents::release_key;
+use super::table::generated;
 use super::{DdlPlan, Scope, display, fold, resolve, split, temp};
 use crate::error::{ErrorKind, SqlError};
+use crate::parse::parse_expression;
+use crate::provider::USER;
 
 /// What an index or key may have at most, as in PostgreSQL.
 pub(super) const INDEX_COLUMNS_MAX: usize = 32;
@@ -48,8 +51,8 @@ const ORDERED_ALIKE: [&str; 27] = [
     "varchar_pattern_ops",
 ];
 
-/// The name of an index column that is no expression, and its order.
-pub(super) fn plain_column(column: &IndexColumn) -> Result<(String, ColumnOrder), SqlError> {
+/// The expression that an index column is, and its order.
+fn ordered(column: &IndexColumn) -> Result<(&Expr, ColumnOrder), SqlError> {
     let OrderByExpr { expr, options, .. } = &column.column;
     if let Some(class) = &column.operator_class {
         let (schema, class) = split(class)?;
@@ -59,15 +62,24 @@ pub(super) fn plain_column(column: &IndexColumn) -> Result<(String, ColumnOrder)
             return Err(SqlError::unsupported(what));
         }
     }
-    let Expr::Identifier(name) = expr else {
-        return Err(SqlError::unsupported("an index on an expression"));
-    };
+    let mut expr = expr;
+    while let Expr::Nested(inner) = expr {
+        expr = inner;
+    }
     let descending = options.asc == Some(false);
     let order = ColumnOrder {
         descending,
         nulls_first: options.nulls_first.unwrap_or(descending),
     };
-    Ok((fold(name), order))
+    Ok((expr, order))
+}
+
+/// The name of a key's column, and its order.
+pub(super) fn plain_column(column: &IndexColumn) -> Result<(String, ColumnOrder), SqlError> {
+    match ordered(column)? {
+        (Expr::Identifier(name), order) => Ok((fold(name), order)),
+        _ => Err(SqlError::unsupported("a key on an expression")),
+    }
 }
 
 pub(super) fn put_index(
@@ -77,7 +89,7 @@ pub(super) fn put_index(
     orders: Vec<ColumnOrder>,
     unique: bool,
     ready: bool,
-) -> IndexId {
+) -> &mut IndexDef {
     let id = table.next_index_id;
     table.next_index_id = IndexId::new(id.get() + 1);
     table.indexes.push(IndexDef {
@@ -88,8 +100,11 @@ pub(super) fn put_index(
         unique,
         constraint: false,
         ready,
+        predicate: None,
+        included: Vec::new(),
+        deferral: Deferral::NotDeferrable,
     });
-    id
+    table.indexes.last_mut().expect("was just put")
 }
 
 /// The ids of a key's columns.
@@ -121,8 +136,13 @@ pub(super) fn key_columns(
 
 /// 42704 when the values of a column cannot be told apart, nor sorted.
 pub(super) fn check_sortable(column: &ColumnDef) -> Result<(), SqlError> {
-    let name = crate::types::name(column.ty);
-    match column.ty {
+    check_sortable_type(column.ty)
+}
+
+/// The same, of the values of a type.
+pub(crate) fn check_sortable_type(ty: ColumnType) -> Result<(), SqlError> {
+    let name = crate::types::name(ty);
+    match ty {
         ColumnType::Json => {}
         // Their order is not that of what is kept.
         ColumnType::Printed(of) if crate::text::printed::has_key(of) => {
@@ -144,8 +164,6 @@ pub(super) fn check_sortable(column: &ColumnDef) -> Result<(), SqlError> {
 pub(super) fn create(scope: Scope<'_>, create: &CreateIndex) -> Result<DdlPlan, SqlError> {
     let mut plan = DdlPlan::new("CREATE INDEX");
     for (given, what) in [
-        (!create.include.is_empty(), "INCLUDE of an index"),
-        (create.predicate.is_some(), "a partial index"),
         (
             create.nulls_distinct == Some(false),
             "NULLS NOT DISTINCT of an index",
@@ -169,23 +187,52 @@ pub(super) fn create(scope: Scope<'_>, create: &CreateIndex) -> Result<DdlPlan, 
     }
     let old = resolve(scope.catalog, scope.search_path, &create.table_name)?;
     let mut table = TableDef::clone(old);
-    let (mut names, mut orders) = (Vec::new(), Vec::new());
-    for column in &create.columns {
-        let (name, order) = plain_column(column)?;
-        names.push(name);
+    let mut columns = Vec::with_capacity(create.columns.len());
+    let mut orders = Vec::with_capacity(create.columns.len());
+    let mut called = Vec::with_capacity(create.columns.len());
+    let is_user = |column: &IndexColumn| matches!(ordered(column), Ok((Expr::Identifier(name), _)) if fold(name) == USER);
+    let own = create.unique && table.kind == TableKind::User && create.columns.len() > 1;
+    let own = usize::from(own && is_user(&create.columns[0]));
+    if create.columns.len() - own > INDEX_COLUMNS_MAX {
+        let message = format!("cannot use more than {INDEX_COLUMNS_MAX} columns in an index");
+        return Err(SqlError::new(ErrorKind::ProgramLimitExceeded, message));
+    }
+    for column in &create.columns[own..] {
+        let (expr, order) = ordered(column)?;
         orders.push(order);
-    }
-    if create.unique {
-        names = own_columns(table.kind, names);
-        orders.drain(..orders.len() - names.len());
-    }
-    for name in &names {
-        if table.column_index(name).is_none() {
-            let message = format!("column \"{name}\" does not exist");
-            return Err(SqlError::new(ErrorKind::UndefinedColumn, message));
+        match expr {
+            Expr::Identifier(name) => {
+                let name = fold(name);
+                let id = column_of(&table, &name)?;
+                check_sortable_type(table.type_of(id).expect("was just found"))?;
+                if columns.contains(&id) {
+                    let message = format!("column \"{name}\" appears twice in index constraint");
+                    return Err(SqlError::new(ErrorKind::DuplicateColumn, message));
+                }
+                columns.push(id);
+                called.push(name);
+            }
+            expr => {
+                let place = "index expression";
+                let written = generated::written_in(scope, &table, expr, place)?;
+                called.push(expression_name(expr));
+                columns.push(table.put_computed(written, ColumnType::Text));
+            }
         }
     }
-    let columns = key_columns(&table, &names, "index")?;
+    let included = create
+        .include
+        .iter()
+        .map(|name| column_of(&table, &fold(name)));
+    let included = included.collect::<Result<Vec<_>, _>>()?;
+    called.extend(create.include.iter().map(fold));
+    let predicate = match &create.predicate {
+        None => None,
+        Some(condition) => {
+            let written = generated::written_in(scope, &table, condition, "index predicate")?;
+            Some(table.put_computed(written, ColumnType::Bool))
+        }
+    };
     let given = match &create.name {
         None => None,
         Some(name) => match split(name)? {
@@ -208,8 +255,10 @@ pub(super) fn create(scope: Scope<'_>, create: &CreateIndex) -> Result<DdlPlan, 
         plan.skip(error);
         return Ok(plan);
     }
-    let name = index_name(scope, &table, given, &columns, "idx")?;
+    let name = index_name(scope, &table, given, &called, "idx")?;
     let index = put_index(&mut table, name, columns, orders, create.unique, false);
+    (index.predicate, index.included) = (predicate, included);
+    let index = index.id;
     table.bump_schema_version();
     plan.finish = Some((
         table.id,
@@ -220,6 +269,40 @@ pub(super) fn create(scope: Scope<'_>, create: &CreateIndex) -> Result<DdlPlan, 
     ));
     plan.changes.push(CatalogChange::PutTable(Box::new(table)));
     Ok(plan)
+}
+
+fn column_of(table: &TableDef, name: &str) -> Result<ColumnId, SqlError> {
+    let at = table.column_index(name).ok_or_else(|| {
+        let message = format!("column \"{name}\" does not exist");
+        SqlError::new(ErrorKind::UndefinedColumn, message)
+    })?;
+    Ok(table.columns[at].id)
+}
+
+/// What an index's column is called that is an expression.
+pub(crate) fn expression_name(expr: &Expr) -> String {
+    let name = crate::plan::names::name_of(expr);
+    name.map_or_else(|| "expr".to_string(), |(name, _)| name)
+}
+
+/// What an index's columns are called, those of INCLUDE behind the others.
+pub(crate) fn called(table: &TableDef, index: &IndexDef) -> Vec<String> {
+    let columns = index.columns.iter().chain(&index.included);
+    columns.map(|id| called_alone(table, *id)).collect()
+}
+
+/// What a column of an index is called, of itself.
+pub(crate) fn called_alone(table: &TableDef, id: ColumnId) -> String {
+    if let Some(at) = table.index_of(id) {
+        return table.columns[at].name.clone();
+    }
+    let expression = table
+        .computed_of(id)
+        .map(|of| parse_expression(&of.expression));
+    match expression {
+        Some(Ok(expr)) => expression_name(&expr),
+        _ => "expr".to_string(),
+    }
 }
 
 /// Whether a table has an index or a primary key with this id.
@@ -255,7 +338,7 @@ pub(super) fn drop(
         if index.constraint {
             return Err(required(&index.name, &table.name));
         }
-        if index.unique {
+        if index.unique && index.predicate.is_none() {
             let what = format!("index {}", index.name);
             release_key(
                 scope,
@@ -272,6 +355,7 @@ pub(super) fn drop(
             changed.len() - 1
         });
         changed[at].indexes.retain(|other| other.id != index.id);
+        changed[at].prune_computed();
         super::comment::prune(&mut changed[at]);
         changed[at].bump_schema_version();
     }

@@ -59,19 +59,36 @@ pub(super) fn index_name(
     scope: Scope<'_>,
     table: &TableDef,
     given: Option<String>,
-    columns: &[ColumnId],
+    columns: &[String],
     label: &str,
 ) -> Result<String, SqlError> {
     if let Some(name) = given {
         return free_relation_name(scope, table, name);
     }
-    let name = |id: &ColumnId| {
-        let at = table.index_of(*id).expect("was found by name");
-        table.columns[at].name.as_str()
-    };
-    let columns: Vec<&str> = columns.iter().map(name).collect();
+    let columns = distinct_names(columns.iter().cloned());
     let name = made_name(&table.name, &columns.join("_"), label);
     Ok(chosen_name(scope, table, &name))
+}
+
+/// The names of an index's columns: those that are there already get numbers.
+pub(crate) fn distinct_names(names: impl Iterator<Item = String>) -> Vec<String> {
+    let mut distinct: Vec<String> = Vec::new();
+    for name in names {
+        let numbered = (1..).map(|n: u32| format!("{name}{n}"));
+        let mut choices = std::iter::once(name.clone()).chain(numbered);
+        let free = choices.find(|name| !distinct.contains(name));
+        distinct.push(free.expect("some number is free"));
+    }
+    distinct
+}
+
+/// The names of columns.
+pub(super) fn column_names(table: &TableDef, columns: &[ColumnId]) -> Vec<String> {
+    let name = |id: &ColumnId| {
+        let at = table.index_of(*id).expect("was found by name");
+        table.columns[at].name.clone()
+    };
+    columns.iter().map(name).collect()
 }
 
 pub(super) fn free_relation_name(

@@ -36,6 +36,7 @@ pub(super) fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<(), SqlError> {
         all_fields(tokens, at);
         at += 1;
     }
+    super::arbiter::mark(tokens);
     Ok(())
 }
 

@@ -525,7 +525,7 @@ pub(super) fn typed(expr: Expr) -> Expr {
 
 /// The name that an expression gives its column, and whether a cast around it leaves it that name.
 /// After FigureColname in PostgreSQL's parse_target.c.
-pub(super) fn name_of(expr: &Expr) -> Option<(String, bool)> {
+pub(crate) fn name_of(expr: &Expr) -> Option<(String, bool)> {
     let strong = |name: &str| Some((name.to_string(), true));
     match expr {
         Expr::Identifier(ident) => Some((ddl::fold(ident), true)),

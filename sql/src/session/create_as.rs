@@ -2,6 +2,7 @@
 //! so, too.
 
 use datafusion::sql::sqlparser::ast::{Ident, ObjectName, Query, Statement};
+use tidelog_storage::catalog::UniqueKey;
 use tidelog_storage::{CatalogChange, TableDef};
 
 use super::{Block, Outcome, Prepared, Session};
@@ -191,7 +192,8 @@ fn check_concurrent(table: &TableDef, with_data: bool) -> Result<(), SqlError> {
         let message = "CONCURRENTLY cannot be used when the materialized view is not populated";
         return Err(SqlError::new(ErrorKind::FeatureNotSupported, message));
     }
-    if table.unique_keys().next().is_none() {
+    let of_columns = |key: &UniqueKey<'_>| !key.columns.iter().any(|id| id.is_computed());
+    if !table.referable_keys().any(|key| of_columns(&key)) {
         let message = format!(
             "cannot refresh materialized view \"{}.{}\" concurrently",
             table.schema, table.name

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use datafusion::sql::sqlparser::ast::{Expr, Query, Statement};
+use parking_lot::RwLock;
 use tidelog_storage::{
     Catalog, CatalogChange, ColumnType, CommitError, Datum, PartitionSet, ReadSet, Seq,
     SequenceError, SequenceState, Snapshot, TableDef, TableId, TableKind, Transaction,
@@ -107,6 +108,11 @@ impl Session {
     /// Whether the open transaction has changed the catalog.
     pub(crate) fn has_changed_catalog(&self) -> bool {
         self.work.ddl.is_some()
+    }
+
+    /// What the transaction changes.
+    pub(crate) fn pending(&self) -> &RwLock<Transaction> {
+        &self.work.changes
     }
 
     /// What is committed now, with the catalog as the session sees it.
@@ -231,7 +237,7 @@ impl Session {
             self.check_not_pending(table, "ALTER TABLE")?;
         }
         let plan = ddl::plan(catalog, &path, statement, &evaluate, &describe)?;
-        let plan = match (plan, statement) {
+        let mut plan = match (plan, statement) {
             (Some(plan), _) => plan,
             (None, Ddl::Sql(statement, _)) => {
                 let text = statement.to_string();
@@ -250,12 +256,13 @@ impl Session {
         {
             self.refuse_in_block("CREATE INDEX CONCURRENTLY")?;
         }
-        for change in &plan.changes {
+        for change in &mut plan.changes {
             if let CatalogChange::DropRole(role) = change {
                 self.check_without_rows(role)?;
             }
             if let CatalogChange::PutTable(table) = change {
                 self.check_generated(table)?;
+                self.check_computed(table)?;
                 let checks = table.checks.iter().any(|check| !is_implied(&check.name));
                 if checks || table.has_generated() {
                     self.plan_expressions(table)?;

@@ -10,6 +10,7 @@ use tidelog_storage::{CommitError, Store};
 use crate::activity::Activities;
 use crate::cold_scan;
 use crate::constraints::ExpressionCache;
+use crate::constraints::computed::Reader;
 use crate::functions;
 use crate::locks::LockTable;
 use crate::optimize::{self, CheckedArithmetic};
@@ -95,7 +96,7 @@ impl Engine {
         let windows = builder.window_functions().get_or_insert_default();
         windows.extend(functions::ranks::ranks());
         let state = builder.build();
-        Arc::new(Engine {
+        let engine = Arc::new(Engine {
             store,
             state,
             locks: Arc::default(),
@@ -104,7 +105,10 @@ impl Engine {
             subjects: Subjects::default(),
             transaction_bytes_max,
             began_us: now_micros(),
-        })
+        });
+        let reader = Reader(Arc::downgrade(&engine));
+        engine.store.read_expressions_by(Box::new(reader));
+        engine
     }
 
     /// Drops the temporary tables of sessions that ended with an earlier run of the server, before any new one begins.

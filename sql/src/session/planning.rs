@@ -349,21 +349,30 @@ fn with_type(plan: QueryPlan) -> Result<(LogicalPlan, ColumnType), SqlError> {
     Ok((plan.plan, ty))
 }
 
-/// An expression of an analyzed plan, ready to run: `now()` and its like are the time that the state says.
-pub(crate) fn physical(
+/// An expression of an analyzed plan as the optimizer leaves it: `now()` and its like are the time that the state says.
+pub(crate) fn simplified(
     state: &SessionState,
     expr: &Expr,
     schema: &Arc<DFSchema>,
-) -> Result<Arc<dyn PhysicalExpr>, SqlError> {
+) -> Result<Expr, SqlError> {
     let context = SimplifyContext::builder()
         .with_schema(schema.clone())
         .with_config_options(state.config_options().clone())
         .with_query_execution_start_time(state.execution_props().query_execution_start_time)
         .build();
-    let simplified = ExprSimplifier::new(context)
+    ExprSimplifier::new(context)
         .simplify(expr.clone())
-        .map_err(from_datafusion)?;
+        .map_err(from_datafusion)
+}
+
+/// An expression of an analyzed plan, ready to run.
+pub(crate) fn physical(
+    state: &SessionState,
+    expr: &Expr,
+    schema: &Arc<DFSchema>,
+) -> Result<Arc<dyn PhysicalExpr>, SqlError> {
+    let expr = simplified(state, expr, schema)?;
     state
-        .create_physical_expr(simplified, schema)
+        .create_physical_expr(expr, schema)
         .map_err(from_datafusion)
 }

@@ -17,6 +17,7 @@ use tidelog_storage::{
 use super::ddl::{DdlMark, PendingDdl};
 use super::isolation::{Isolation, level_of};
 use super::{Notice, Outcome, Session, TransactionStatus};
+use crate::constraints::computed::check_row;
 use crate::constraints::deferred::{Deferred, DeferredMark};
 use crate::copy::CopyIn;
 use crate::ddl as definitions;
@@ -560,6 +561,14 @@ impl Session {
         let inserts = |write: &Write| !write.new_keys(table).is_empty();
         for writes in writes.chunks(TURN_ROWS) {
             turns.worked(writes.len()).await;
+            if !table.computed.is_empty() {
+                let rows = writes.iter().filter_map(|write| write.new.as_ref());
+                let checked = rows.into_iter().try_for_each(|row| check_row(table, row));
+                if checked.is_err() {
+                    self.work.changes.write().rollback_to(before);
+                    return checked;
+                }
+            }
             let added = match self.defers_commit() && writes.iter().any(inserts) {
                 false => self.add(table, writes, None),
                 true => {
@@ -586,7 +595,9 @@ impl Session {
         let mut changes = self.work.changes.write();
         let mut add = |write: &Write| {
             if let Some(snapshot) = snapshot {
-                for (key, values) in write.new_keys(table) {
+                let keys = write.new_keys(table).into_iter();
+                // What is deferrable is looked at when all is there.
+                for (key, values) in keys.filter(|(key, _)| !key.is_deferrable()) {
                     let (partition, own) = (&write.partition, Some(&*changes));
                     let found = snapshot.lookup_unique(table, partition, key, &values, own)?;
                     if found != Lookup::Absent {

@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::ast::{
     BinaryOperator, DataType, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, UnaryOperator,
     Value,
 };
-use tidelog_storage::{Catalog, ColumnDef, ColumnType, ElementType};
+use tidelog_storage::{Catalog, ColumnDef, ColumnId, ColumnType, ElementType, TableDef};
 
 use super::functions::name_parts;
 use crate::ddl;
@@ -22,6 +22,10 @@ pub(super) struct Names<'a> {
     pub(super) type_of: &'a dyn Fn(&DataType) -> Option<ColumnType>,
     /// A relation as SQL names it, of the name that is written in a statement.
     pub(super) relation: &'a dyn Fn(&str) -> String,
+    /// The type of a column that expressions are over.
+    pub(super) column: &'a dyn Fn(&str) -> Option<ColumnType>,
+    /// Whether parentheses that are not needed are left out.
+    pub(super) bare: bool,
 }
 
 /// What pg_get_expr says of the default of a column of type `ty`, which was written so.
@@ -83,9 +87,16 @@ fn top(expr: &Expr, target: Option<ColumnType>, names: &Names<'_>) -> Option<Str
                 StringConcat,
             };
             let operand = match op {
+                Eq | NotEq | Lt | LtEq | Gt | GtEq => return compared(left, op, right, names),
+                And | Or => {
+                    let mut parts = Vec::new();
+                    operands(expr, op, &mut parts);
+                    let parts = parts.iter().map(|part| connected(part, names));
+                    let parts = parts.collect::<Option<Vec<_>>>()?;
+                    return Some(format!("({})", parts.join(&format!(" {op} "))));
+                }
                 StringConcat => Some(ColumnType::Text),
-                Plus | Minus | Multiply | Divide | Modulo | Eq | NotEq | Lt | LtEq | Gt | GtEq
-                | And | Or => None,
+                Plus | Minus | Multiply | Divide | Modulo => None,
                 _ => return None,
             };
             let (left, right) = (top(left, operand, names)?, top(right, operand, names)?);
@@ -98,6 +109,16 @@ fn top(expr: &Expr, target: Option<ColumnType>, names: &Names<'_>) -> Option<Str
             Expr::Value(value) => literal(&value.value, true, target, names),
             _ => None,
         },
+        Expr::IsNull(of) => test(of, "IS NULL", names),
+        Expr::IsNotNull(of) => test(of, "IS NOT NULL", names),
+        Expr::IsTrue(of) => test(of, "IS TRUE", names),
+        Expr::IsNotTrue(of) => test(of, "IS NOT TRUE", names),
+        Expr::IsFalse(of) => test(of, "IS FALSE", names),
+        Expr::IsNotFalse(of) => test(of, "IS NOT FALSE", names),
+        Expr::UnaryOp {
+            op: UnaryOperator::Not,
+            expr,
+        } => Some(format!("(NOT {})", connected(expr, names)?)),
         Expr::Cast {
             expr, data_type, ..
         } => cast(expr, data_type, names),
@@ -136,14 +157,17 @@ fn top(expr: &Expr, target: Option<ColumnType>, names: &Names<'_>) -> Option<Str
             if ddl::sequence::is_draw(expr) {
                 return Some(draw(&name, arguments, names));
             }
+            let is_form = FORMS.contains(&name.as_str());
             let shown = |argument: &FunctionArg| match argument {
                 FunctionArg::Unnamed(FunctionArgExpr::Expr(argument)) => {
-                    top(argument, Some(ColumnType::Text), names)
+                    let shown = top(argument, Some(ColumnType::Text), names)?;
+                    let own = column_type(argument, names).filter(|_| !is_form);
+                    Some(as_text(shown, own, names))
                 }
                 _ => None,
             };
             let arguments = arguments.iter().map(shown).collect::<Option<Vec<_>>>()?;
-            let name = if is_word(&name) {
+            let name = if is_word(&name) || is_form {
                 name.to_uppercase()
             } else {
                 name
@@ -153,6 +177,81 @@ fn top(expr: &Expr, target: Option<ColumnType>, names: &Names<'_>) -> Option<Str
         _ => None,
     }
 }
+
+fn test(of: &Expr, is: &str, names: &Names<'_>) -> Option<String> {
+    Some(format!("({} {is})", top(of, None, names)?))
+}
+
+/// The operands of a chain of one operator.
+fn operands<'e>(expr: &'e Expr, of: &BinaryOperator, parts: &mut Vec<&'e Expr>) {
+    match expr {
+        Expr::BinaryOp { left, op, right } if op == of => {
+            operands(left, of, parts);
+            operands(right, of, parts);
+        }
+        Expr::Nested(inner) => operands(inner, of, parts),
+        other => parts.push(other),
+    }
+}
+
+/// An operand of AND or OR.
+fn connected(part: &Expr, names: &Names<'_>) -> Option<String> {
+    let shown = top(part, None, names)?;
+    // AND binds more tightly than OR.
+    let is_or = matches!(
+        part,
+        Expr::BinaryOp {
+            op: BinaryOperator::Or,
+            ..
+        }
+    );
+    Some(match names.bare && !is_or {
+        true => pretty(shown),
+        false => shown,
+    })
+}
+
+/// The type of an expression that is a column.
+fn column_type(expr: &Expr, names: &Names<'_>) -> Option<ColumnType> {
+    match expr {
+        Expr::Identifier(name) => (names.column)(&ddl::fold(name)),
+        _ => None,
+    }
+}
+
+/// A varchar as what operators and functions take.
+fn as_text(shown: String, ty: Option<ColumnType>, names: &Names<'_>) -> String {
+    match (ty, names.bare) {
+        (Some(ColumnType::Varchar(_)), true) => format!("{shown}::text"),
+        (Some(ColumnType::Varchar(_)), false) => format!("({shown})::text"),
+        _ => shown,
+    }
+}
+
+/// A comparison: a literal is of the type of the column that it is compared with.
+fn compared(left: &Expr, op: &BinaryOperator, right: &Expr, names: &Names<'_>) -> Option<String> {
+    let is_varchar = |ty| matches!(ty, Some(ColumnType::Varchar(_)));
+    let (left_type, right_type) = (column_type(left, names), column_type(right, names));
+    let varchar = is_varchar(left_type) || is_varchar(right_type);
+    let target = |other| match varchar {
+        true => Some(ColumnType::Text),
+        false => other,
+    };
+    let side = |expr: &Expr, own: Option<ColumnType>, other: Option<ColumnType>| {
+        let shown = top(expr, target(other), names)?;
+        Some(as_text(shown, own, names))
+    };
+    let left = side(left, left_type, right_type)?;
+    let right = side(right, right_type, left_type)?;
+    let op = match op {
+        BinaryOperator::NotEq => "<>".to_string(),
+        op => op.to_string(),
+    };
+    Some(format!("({left} {op} {right})"))
+}
+
+/// Functions of SQL's grammar that are shown in capitals.
+const FORMS: [&str; 4] = ["coalesce", "nullif", "greatest", "least"];
 
 /// Whether a name without quotes is a word of the grammar, such as CURRENT_USER.
 fn is_word(name: &str) -> bool {
@@ -269,13 +368,73 @@ fn cast(inner: &Expr, data_type: &DataType, names: &Names<'_>) -> Option<String>
         },
         Expr::Array(array) if array.elem.is_empty() => format!("ARRAY[]::{shown}"),
         Expr::Array(_) => top(inner, Some(ty), names)?,
-        Expr::Function(_) => format!("({})::{shown}", top(inner, None, names)?),
+        Expr::Identifier(_) if names.bare => format!("{}::{shown}", top(inner, None, names)?),
+        Expr::Function(_) | Expr::Identifier(_) | Expr::Nested(_) => {
+            format!("({})::{shown}", pretty(top(inner, None, names)?))
+        }
         _ => return None,
     })
 }
 
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
+}
+
+/// An expression that an index of the table has as a column, as SQL writes it in the list of them, without the parentheses
+/// that are not needed when `bare`.
+fn of_index(table: &TableDef, id: ColumnId, bare: bool) -> String {
+    let Some(computed) = table.computed_of(id) else {
+        return String::new();
+    };
+    let parsed = parse_expression(&computed.expression);
+    let is_call = matches!(parsed, Ok(Expr::Function(_)));
+    let shown = over_as(table, &computed.expression, bare);
+    match (is_call, bare) {
+        (true, _) => shown,
+        (false, false) => format!("({shown})"),
+        (false, true) => format!("({})", pretty(shown)),
+    }
+}
+
+/// A column of an index, as errors name it.
+pub(crate) fn computed(table: &TableDef, id: ColumnId) -> String {
+    of_index(table, id, true)
+}
+
+/// The same as the catalogs show it.
+pub(super) fn index_column(table: &TableDef, id: ColumnId, bare: bool) -> String {
+    match table.index_of(id) {
+        Some(at) => identifier(&table.columns[at].name),
+        None => of_index(table, id, bare),
+    }
+}
+
+/// The condition of an index.
+pub(super) fn predicate(table: &TableDef, id: ColumnId, bare: bool) -> String {
+    let written = table.computed_of(id).map(|of| of.expression.as_str());
+    let shown = over_as(table, written.unwrap_or_default(), bare);
+    match bare {
+        true => pretty(shown),
+        false if shown.starts_with('(') => shown,
+        false => format!("({shown})"),
+    }
+}
+
+/// What pg_get_expr says of an expression over a table's columns.
+pub(super) fn over(table: &TableDef, written: &str) -> String {
+    over_as(table, written, false)
+}
+
+fn over_as(table: &TableDef, written: &str, bare: bool) -> String {
+    let names = Names {
+        type_name: &types::name,
+        type_of: &|ty| types::column_type(ty).ok(),
+        relation: &|name| name.to_string(),
+        column: &|name| Some(table.columns[table.column_index(name)?].ty),
+        bare,
+    };
+    let shown = parse_expression(written).map(|expr| top(&expr, None, &names));
+    shown.ok().flatten().unwrap_or_else(|| written.to_string())
 }
 
 /// The default of a column, with names as a search path shows them.
@@ -305,6 +464,8 @@ pub(super) fn of_column(
             [schema, name] => qualified(schema, identifier(name)),
             parts => parts.join("."),
         },
+        column: &|_| None,
+        bare: false,
     };
     match (&column.generated, &column.default) {
         (Some(expression), _) => Some(generated(expression, &names)),
@@ -321,6 +482,8 @@ mod tests {
             type_name: &types::name,
             type_of: &|ty| types::column_type(ty).ok(),
             relation: &|name| name.to_string(),
+            column: &|_| None,
+            bare: false,
         };
         assert_eq!(default(written, ty, &names), expected, "{written}");
     }

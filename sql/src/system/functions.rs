@@ -43,6 +43,10 @@ struct Known {
     definitions: BTreeMap<i64, String>,
     /// The columns of indexes.
     index_columns: BTreeMap<i64, Vec<String>>,
+    /// Both with few parentheses, of indexes on tables where that is something else.
+    bare_indexes: BTreeMap<i64, (String, Vec<String>)>,
+    /// The conditions of indexes with few parentheses, by what they are with all.
+    bare_conditions: BTreeMap<String, String>,
     comments: BTreeMap<comments::On, String>,
     /// Defaults of columns as SQL shows them, by what stands for their trees.
     defaults: BTreeMap<String, String>,
@@ -124,11 +128,19 @@ pub(crate) fn function(
 fn known(catalog: &Catalog, session: &Session<'_>) -> Known {
     let mut definitions = BTreeMap::new();
     let mut index_columns = BTreeMap::new();
+    let mut bare_indexes = BTreeMap::new();
+    let mut bare_conditions = BTreeMap::new();
     for table in catalog.tables.values() {
         for index in keys::indexes(table) {
             let index = index.shown(session.showing);
-            definitions.insert(index.oid, index.definition());
-            index_columns.insert(index.oid, index.column_names());
+            definitions.insert(index.oid, index.definition(false));
+            index_columns.insert(index.oid, index.column_names(false));
+            if !table.computed.is_empty() {
+                let bare = (index.definition(true), index.column_names(true));
+                bare_indexes.insert(index.oid, bare);
+                let conditions = index.condition(false).zip(index.condition(true));
+                bare_conditions.extend(conditions);
+            }
         }
         for constraint in keys::constraints(table, catalog) {
             let shown = constraint.shown(session.showing);
@@ -167,6 +179,8 @@ fn known(catalog: &Catalog, session: &Session<'_>) -> Known {
         classes,
         definitions,
         index_columns,
+        bare_indexes,
+        bare_conditions,
         types: type_names(catalog, session.search_path),
         roles: roles
             .map(|name| (role_oid(name), name.clone()))

@@ -181,7 +181,7 @@ fn key_columns(constraint: &Constraint<'_>, facts: &Facts<'_>) -> Vec<Named> {
             ..
         } = &constraint.kind
         {
-            let key = parent.unique_keys().find(|key| {
+            let key = parent.referable_keys().find(|key| {
                 key.columns.len() == parent_columns.len()
                     && key.columns.iter().all(|id| parent_columns.contains(id))
             });
@@ -227,7 +227,7 @@ fn referential(constraint: &Constraint<'_>, facts: &Facts<'_>) -> Option<Named> 
     else {
         return None;
     };
-    let key = parent.unique_keys().find(|key| {
+    let key = parent.referable_keys().find(|key| {
         key.columns.len() == parent_columns.len()
             && key.columns.iter().all(|id| parent_columns.contains(id))
     })?;

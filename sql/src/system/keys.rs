@@ -1,9 +1,12 @@
 //! A table's indexes and constraints as the catalogs show them, and their definitions as SQL.
 
 use tidelog_storage::catalog::{ColumnOrder, Deferral, IndexId, ReferentialAction};
-use tidelog_storage::{Catalog, ColumnId, TableDef};
+use tidelog_storage::computed::ComputedDef;
+use tidelog_storage::{Catalog, ColumnId, ColumnType, TableDef};
 
-use super::{FIRST_USER_OID, Showing, named_oid};
+use super::{FIRST_USER_OID, Showing, deparse, named_oid};
+use crate::ddl::index::called_alone;
+use crate::ddl::names::distinct_names;
 use crate::parse::identifier;
 use crate::provider::USER;
 
@@ -13,11 +16,14 @@ pub(super) struct Index<'a> {
     pub(super) oid: i64,
     pub(super) name: &'a str,
     pub(super) columns: &'a [ColumnId],
+    pub(super) included: &'a [ColumnId],
+    pub(super) predicate: Option<ColumnId>,
     pub(super) orders: Vec<ColumnOrder>,
     pub(super) unique: bool,
     pub(super) primary: bool,
     pub(super) constraint: bool,
     pub(super) ready: bool,
+    pub(super) deferral: Deferral,
     /// The number of `_user` where it is shown as the first column.
     pub(super) user: Option<u16>,
 }
@@ -29,11 +35,14 @@ pub(super) fn indexes(table: &TableDef) -> Vec<Index<'_>> {
         oid: index_oid(table, key.id),
         name: key.name,
         columns: key.columns,
+        included: &[],
+        predicate: None,
         orders: vec![ColumnOrder::default(); key.columns.len()],
         unique: true,
         primary: true,
         constraint: true,
         ready: true,
+        deferral: Deferral::NotDeferrable,
         user: None,
     });
     let others = table.indexes.iter().map(|index| Index {
@@ -41,11 +50,14 @@ pub(super) fn indexes(table: &TableDef) -> Vec<Index<'_>> {
         oid: index_oid(table, index.id),
         name: &index.name,
         columns: &index.columns,
+        included: &index.included,
+        predicate: index.predicate,
         orders: index.orders.clone(),
         unique: index.unique,
         primary: false,
         constraint: index.constraint,
         ready: index.ready,
+        deferral: index.deferral,
         user: None,
     });
     primary.into_iter().chain(others).collect()
@@ -60,10 +72,38 @@ pub(super) fn index_oid(table: &TableDef, index: IndexId) -> i64 {
 
 impl<'a> Index<'a> {
     /// The names of its columns as SQL writes them, without their order.
-    pub(super) fn column_names(&self) -> Vec<String> {
+    pub(super) fn column_names(&self, bare: bool) -> Vec<String> {
         let user = self.user.map(|_| USER.to_string());
-        let names = self.columns.iter().map(|id| name_of(self.table, *id));
+        let columns = self.columns.iter().chain(self.included);
+        let names = columns.map(|id| deparse::index_column(self.table, *id, bare));
         user.into_iter().chain(names).collect()
+    }
+
+    /// What its columns are called in pg_attribute.
+    pub(super) fn attributes(&self) -> Vec<(String, ColumnType)> {
+        let columns = self.columns.iter().chain(self.included);
+        let names = columns.clone().map(|id| called_alone(self.table, *id));
+        let types = columns.map(|id| self.table.type_of(*id).unwrap_or(ColumnType::Text));
+        distinct_names(names).into_iter().zip(types).collect()
+    }
+
+    /// Its columns that are expressions.
+    pub(super) fn computed(&self) -> impl Iterator<Item = &'a ComputedDef> {
+        let table = self.table;
+        self.columns.iter().filter_map(|id| table.computed_of(*id))
+    }
+
+    /// What pg_get_expr says of them.
+    pub(super) fn expressions(&self) -> Option<String> {
+        let shown = |of: &ComputedDef| deparse::over(self.table, &of.expression);
+        let shown: Vec<String> = self.computed().map(shown).collect();
+        (!shown.is_empty()).then(|| shown.join(", "))
+    }
+
+    /// What it says of the condition, with few parentheses when `bare`.
+    pub(super) fn condition(&self, bare: bool) -> Option<String> {
+        let predicate = self.predicate?;
+        Some(deparse::predicate(self.table, predicate, bare))
     }
 
     /// The index as it is shown: a unique one has the user before its columns.
@@ -75,10 +115,10 @@ impl<'a> Index<'a> {
         }
     }
 
-    /// What pg_get_indexdef says.
-    pub(super) fn definition(&self) -> String {
+    /// What pg_get_indexdef says, with few parentheses when `bare`.
+    pub(super) fn definition(&self, bare: bool) -> String {
         let column = |(id, order): (&ColumnId, &ColumnOrder)| {
-            let mut text = name_of(self.table, *id);
+            let mut text = deparse::index_column(self.table, *id, bare);
             if order.descending {
                 text.push_str(" DESC");
             }
@@ -94,14 +134,23 @@ impl<'a> Index<'a> {
         let user = self.user.map(|_| USER.to_string());
         let columns = self.columns.iter().zip(&self.orders).map(column);
         let columns: Vec<String> = user.into_iter().chain(columns).collect();
-        format!(
+        let mut text = format!(
             "CREATE {}INDEX {} ON {}.{} USING btree ({})",
             if self.unique { "UNIQUE " } else { "" },
             identifier(self.name),
             identifier(&self.table.schema),
             identifier(&self.table.name),
             columns.join(", ")
-        )
+        );
+        if !self.included.is_empty() {
+            let names = self.included.iter().map(|id| name_of(self.table, *id));
+            let names: Vec<String> = names.collect();
+            text.push_str(&format!(" INCLUDE ({})", names.join(", ")));
+        }
+        if let Some(condition) = self.condition(bare) {
+            text.push_str(&format!(" WHERE {condition}"));
+        }
+        text
     }
 }
 
@@ -110,6 +159,7 @@ pub(super) enum ConstraintKind<'a> {
     Key {
         index: i64,
         primary: bool,
+        deferral: Deferral,
     },
     Check {
         condition: &'a str,
@@ -151,6 +201,7 @@ pub(super) fn constraints<'a>(table: &'a TableDef, catalog: &'a Catalog) -> Vec<
             kind: ConstraintKind::Key {
                 index: index.oid,
                 primary: index.primary,
+                deferral: index.deferral,
             },
             users: false,
         });
@@ -179,6 +230,7 @@ pub(super) fn constraints<'a>(table: &'a TableDef, catalog: &'a Catalog) -> Vec<
         };
         let same = |index: &Index<'_>| {
             index.unique
+                && index.predicate.is_none()
                 && index.columns.len() == key.parent_columns.len()
                 && index
                     .columns
@@ -216,8 +268,10 @@ impl<'a> Constraint<'a> {
     /// When it is checked.
     pub(super) fn deferral(&self) -> Deferral {
         match self.kind {
-            ConstraintKind::Foreign { deferral, .. } => deferral,
-            _ => Deferral::NotDeferrable,
+            ConstraintKind::Foreign { deferral, .. } | ConstraintKind::Key { deferral, .. } => {
+                deferral
+            }
+            ConstraintKind::Check { .. } => Deferral::NotDeferrable,
         }
     }
 
@@ -252,7 +306,9 @@ impl<'a> Constraint<'a> {
         let columns = names(self.table, &self.columns);
         match &self.kind {
             ConstraintKind::Key { primary: true, .. } => format!("PRIMARY KEY ({columns})"),
-            ConstraintKind::Key { .. } => format!("UNIQUE ({columns})"),
+            ConstraintKind::Key { deferral, .. } => {
+                format!("UNIQUE ({columns}){}", deferral_clause(*deferral))
+            }
             ConstraintKind::Check { condition } => format!("CHECK (({condition}))"),
             ConstraintKind::Foreign {
                 parent,
@@ -273,14 +329,19 @@ impl<'a> Constraint<'a> {
                         text.push_str(&format!(" ON {event} {}", action_name(*action)));
                     }
                 }
-                text.push_str(match deferral {
-                    Deferral::NotDeferrable => "",
-                    Deferral::InitiallyImmediate => " DEFERRABLE",
-                    Deferral::InitiallyDeferred => " DEFERRABLE INITIALLY DEFERRED",
-                });
+                text.push_str(deferral_clause(*deferral));
                 text
             }
         }
+    }
+}
+
+/// When a constraint is checked, as SQL says it behind the rest.
+pub(crate) fn deferral_clause(deferral: Deferral) -> &'static str {
+    match deferral {
+        Deferral::NotDeferrable => "",
+        Deferral::InitiallyImmediate => " DEFERRABLE",
+        Deferral::InitiallyDeferred => " DEFERRABLE INITIALLY DEFERRED",
     }
 }
 

@@ -244,7 +244,7 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
                     ("schemaname", text(&index.table.schema)),
                     ("tablename", text(&index.table.name)),
                     ("indexname", text(index.name)),
-                    ("indexdef", text(index.definition())),
+                    ("indexdef", text(index.definition(false))),
                 ]
             })
             .collect(),
@@ -447,7 +447,8 @@ fn options(table: &TableDef) -> Option<String> {
 }
 
 fn index_class(index: &Index<'_>) -> Named {
-    let (schema, columns) = (&index.table.schema, index.columns.len());
+    let columns = index.columns.len() + index.included.len();
+    let schema = &index.table.schema;
     let row = plain_class(index.oid, index.name, schema, "i", columns);
     with(row, [("relam", oid(BTREE))])
 }
@@ -576,11 +577,10 @@ fn live_attributes(table: &TableDef) -> Vec<Named> {
 }
 
 fn index_attributes(index: &Index<'_>) -> Vec<Named> {
-    let row = |(at, id): (usize, &ColumnId)| {
-        let column = &index.table.columns[index.table.index_of(*id)?];
-        Some(attribute(index.oid, at + 1, &column.name, column.ty))
-    };
-    index.columns.iter().enumerate().filter_map(row).collect()
+    let attributes = index.attributes().into_iter().enumerate();
+    attributes
+        .map(|(at, (name, ty))| attribute(index.oid, at + 1, &name, ty))
+        .collect()
 }
 
 fn system_attributes() -> impl Iterator<Item = Named> {
@@ -642,14 +642,19 @@ fn sequence(sequence: &SequenceDef) -> Named {
 }
 
 fn numbers(user: Option<u16>, columns: &[ColumnId], separator: &str) -> String {
-    let columns = columns.iter().map(|id| id.get());
+    // An expression has no number.
+    let columns = columns
+        .iter()
+        .map(|id| if id.is_computed() { 0 } else { id.get() });
     let numbers = user.into_iter().chain(columns).map(|id| id.to_string());
     numbers.collect::<Vec<_>>().join(separator)
 }
 
 fn index(index: &Index<'_>) -> Named {
-    let columns = index.columns.len() + usize::from(index.user.is_some());
-    let each = |value: &str| vec![value; columns].join(" ");
+    let keys = index.columns.len() + usize::from(index.user.is_some());
+    let columns = keys + index.included.len();
+    let all = [index.columns, index.included].concat();
+    let each = |value: &str| vec![value; keys].join(" ");
     let option = |order: &ColumnOrder| {
         let bits = u8::from(order.descending) | u8::from(order.nulls_first) << 1;
         bits.to_string()
@@ -660,22 +665,27 @@ fn index(index: &Index<'_>) -> Named {
         ("indexrelid", oid(index.oid)),
         ("indrelid", oid(table_oid(index.table))),
         ("indnatts", small(columns)),
-        ("indnkeyatts", small(columns)),
+        ("indnkeyatts", small(keys)),
         ("indisunique", yes(index.unique)),
         ("indnullsnotdistinct", yes(false)),
         ("indisprimary", yes(index.primary)),
         ("indisexclusion", yes(false)),
-        ("indimmediate", yes(true)),
+        (
+            "indimmediate",
+            yes(index.deferral == Deferral::NotDeferrable),
+        ),
         ("indisclustered", yes(false)),
         ("indisvalid", yes(index.ready)),
         ("indcheckxmin", yes(false)),
         ("indisready", yes(true)),
         ("indislive", yes(true)),
         ("indisreplident", yes(false)),
-        ("indkey", text(numbers(index.user, index.columns, " "))),
+        ("indkey", text(numbers(index.user, &all, " "))),
         ("indcollation", text(each("0"))),
         ("indclass", text(each("0"))),
         ("indoption", text(options.join(" "))),
+        ("indexprs", index.expressions().map_or(Datum::Null, text)),
+        ("indpred", index.condition(false).map_or(Datum::Null, text)),
     ]
 }
 

@@ -1,6 +1,6 @@
 //! pg_depend: what goes with what, and what must be there first.
 
-use tidelog_storage::{Catalog, ColumnType, ElementType, TableDef, ViewDef};
+use tidelog_storage::{Catalog, ColumnId, ColumnType, ElementType, TableDef, ViewDef};
 
 use super::keys::{self, ConstraintKind};
 use super::pg_catalog::{default_oid, oid};
@@ -130,7 +130,13 @@ fn of_table(table: &TableDef, catalog: &Catalog, rows: &mut Vec<Named>) {
         .iter()
         .filter(|index| !index.constraint)
     {
-        for id in index.columns {
+        let over = index.computed().map(|of| of.expression.as_str());
+        let condition = index.predicate.and_then(|id| table.computed_of(id));
+        let over = over.chain(condition.map(|of| of.expression.as_str()));
+        let over = over.flat_map(|expression| ddl::table::generated::bases(table, expression));
+        let over: Vec<ColumnId> = over.map(|column| column.id).collect();
+        let plain = index.columns.iter().chain(index.included);
+        for id in plain.filter(|id| !id.is_computed()).chain(&over) {
             rows.push(depends(column(id.get()), (PG_CLASS, index.oid, 0), "a"));
         }
     }

@@ -11,7 +11,7 @@ use crate::transaction::Partition;
 
 /// The unique key of the parent that a foreign key references, whatever the order of its columns.
 pub(super) fn referenced<'a>(parent: &'a TableDef, key: &ForeignKeyDef) -> Option<UniqueKey<'a>> {
-    parent.unique_keys().find(|unique| {
+    parent.referable_keys().find(|unique| {
         unique.columns.len() == key.parent_columns.len()
             && (unique.columns.iter()).all(|column| key.parent_columns.contains(column))
     })

@@ -1,6 +1,6 @@
 //! Checking one transaction against its group and the database, and adding it to the group's batch.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -11,7 +11,8 @@ use super::{Committer, extend};
 use crate::catalog::{IndexId, TableDef, TableId, TableKind};
 use crate::changes::{ChangeOp, encode_commit};
 use crate::cold::{self, PartitionState};
-use crate::datum::Datum;
+use crate::computed::Keyed;
+use crate::datum::DatumRef;
 use crate::error::{CommitError, StorageError};
 use crate::hot::{Family, HotSnapshot};
 use crate::key::{index_entry, read_seq, seq_bytes, version_key};
@@ -97,6 +98,21 @@ impl Overlay {
     }
 }
 
+/// Who has the keys that may be held twice until a transaction ends: rows by their Seqs, with the op and the key that
+/// brought them.
+#[derive(Default)]
+struct Claims(BTreeMap<Arc<[u8]>, Vec<Claim>>);
+
+type Claim = (Seq, Option<(usize, IndexId)>);
+
+impl Claims {
+    /// Those of one key, which had this holder before the transaction.
+    fn of(&mut self, key: &Arc<[u8]>, before: Option<Seq>) -> &mut Vec<Claim> {
+        let first = || before.map(|seq| (seq, None)).into_iter().collect();
+        self.0.entry(key.clone()).or_insert_with(first)
+    }
+}
+
 /// Where what a transaction collides with is looked up.
 pub(super) trait Lookup {
     fn hot(
@@ -124,21 +140,44 @@ pub(super) trait Lookup {
         let ops = transaction.ops();
         let since = transaction.since.unwrap_or(Seq::ZERO);
         let mut oldest = Seq::ZERO;
+        let mut claims = Claims::default();
         for (at, op) in ops.iter().enumerate() {
             if at == 0 || !Arc::ptr_eq(&ops[at - 1].table, &op.table) {
                 oldest = oldest_alive(&op.table, now_ms);
             }
             let seq = first.advance(at as u64);
             if op.kind != ChangeOp::Insert {
-                self.check_old(overlay, op, resolve(op.old, first), since)?;
+                let old = resolve(op.old, first);
+                self.check_old(overlay, op, old, since)?;
+                for (index, key) in &op.old_keys.unique {
+                    if op.table.is_deferrable(*index) {
+                        let held = self.holder(overlay, key)?;
+                        let holders = claims.of(key, held.filter(|held| *held >= oldest));
+                        holders.retain(|(seq, _)| *seq != old);
+                    }
+                }
             }
             for (index, key) in &op.keys.unique {
+                if op.table.is_deferrable(*index) {
+                    let held = self.holder(overlay, key)?;
+                    let holders = claims.of(key, held.filter(|held| *held >= oldest));
+                    holders.push((seq, Some((at, *index))));
+                    continue;
+                }
                 let holder = self.holder(overlay, key)?;
                 if holder.is_some_and(|holder| holder >= oldest) {
                     return Err(unique_violation(&op.table, *index, &op.record));
                 }
                 overlay.set_key(key, Some(seq));
             }
+        }
+        // What is deferrable need not hold before the end.
+        for (key, holders) in claims.0 {
+            if let [_, .., (_, Some((at, index)))] = holders.as_slice() {
+                let op = &ops[*at];
+                return Err(unique_violation(&op.table, *index, &op.record));
+            }
+            overlay.set_key(&key, holders.first().map(|(seq, _)| *seq));
         }
         Ok(())
     }
@@ -162,8 +201,10 @@ pub(super) trait Lookup {
         } else {
             self.check_not_dead(overlay, op, old, since)?;
         }
-        for (_, key) in &op.old_keys.unique {
-            overlay.set_key(key, None);
+        for (index, key) in &op.old_keys.unique {
+            if !op.table.is_deferrable(*index) {
+                overlay.set_key(key, None);
+            }
         }
         Ok(())
     }
@@ -384,12 +425,14 @@ impl Committer {
                     batch.put_cf(dead, superseded, entry.encode());
                 }
                 for old_key in &op.old_keys.unique {
-                    if !op.keys.unique.contains(old_key) {
+                    if !table.is_deferrable(old_key.0) && !op.keys.unique.contains(old_key) {
                         batch.delete_cf(keys, &old_key.1);
                     }
                 }
-                for (_, key) in &op.keys.unique {
-                    batch.put_cf(keys, key, seq_bytes(seq));
+                for (index, key) in &op.keys.unique {
+                    if !table.is_deferrable(*index) {
+                        batch.put_cf(keys, key, seq_bytes(seq));
+                    }
                 }
                 for entry in &op.old_keys.entries {
                     batch.delete_cf(index, index_entry(entry, old));
@@ -405,6 +448,12 @@ impl Committer {
                 state.unflushed_bytes += op.record.len() as u64;
                 state.log_bytes += op.record.len() as u64;
                 state.last_seq = seq;
+            }
+        }
+        for (key, holder) in deferrable_keys(transaction.ops(), first) {
+            match holder {
+                Some(seq) => batch.put_cf(keys, key, seq_bytes(seq)),
+                None => batch.delete_cf(keys, key),
             }
         }
         let mut told = first.advance(transaction.len() as u64);
@@ -438,23 +487,50 @@ fn last_of_partitions(ops: &[Op]) -> Vec<bool> {
     last
 }
 
+/// Who holds the deferrable keys that a transaction touched once it is through: each at most one row.
+fn deferrable_keys(ops: &[Op], first: Seq) -> BTreeMap<&Arc<[u8]>, Option<Seq>> {
+    let mut keys = BTreeMap::new();
+    if !ops.iter().any(|op| op.table.has_deferrable()) {
+        return keys;
+    }
+    let superseded: HashSet<u32> = ops.iter().filter_map(|op| op.old.as_pending()).collect();
+    for op in ops {
+        let old = op.old_keys.unique.iter();
+        for (_, key) in old.filter(|(index, _)| op.table.is_deferrable(*index)) {
+            keys.insert(key, None);
+        }
+    }
+    for (at, op) in ops.iter().enumerate() {
+        if superseded.contains(&(at as u32)) {
+            continue;
+        }
+        let new = op.keys.unique.iter();
+        for (_, key) in new.filter(|(index, _)| op.table.is_deferrable(*index)) {
+            keys.insert(key, Some(first.advance(at as u64)));
+        }
+    }
+    keys
+}
+
 /// The error for a row whose values in a unique key are another's.
 pub(crate) fn unique_violation(
     table: &Arc<TableDef>,
     index: IndexId,
     record: &[u8],
 ) -> CommitError {
-    let columns = table.unique_key(index).map(|key| key.columns.to_vec());
-    let key: Result<Vec<Datum>, StorageError> = record::parse(record).and_then(|record| {
-        RowReader::new(table.clone(), columns.unwrap_or_default())
-            .row(record.schema_version, record.row)
-    });
-    match key {
-        Ok(key) => CommitError::UniqueViolation {
-            table: table.clone(),
-            index,
-            key,
-        },
+    let row = record::parse(record)
+        .and_then(|record| RowReader::whole(table.clone()).row(record.schema_version, record.row));
+    match row {
+        Ok(row) => {
+            let keyed = Keyed::new(table, &row);
+            let values = table.unique_key(index).and_then(|key| keyed.values(key));
+            let key = values.into_iter().flatten().map(DatumRef::to_owned);
+            CommitError::UniqueViolation {
+                table: table.clone(),
+                index,
+                key: key.collect(),
+            }
+        }
         Err(error) => error.into(),
     }
 }

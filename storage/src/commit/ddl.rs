@@ -14,6 +14,7 @@ use crate::catalog::{
 };
 use crate::changes::{Extent, encode_commit};
 use crate::cold::{self, META_FILE, META_GARBAGE, META_HISTORY, META_STATE, META_TRIMMED};
+use crate::computed::Compiled;
 use crate::datum::EnumType;
 use crate::error::{CommitError, StorageError};
 use crate::failpoint::Step;
@@ -81,7 +82,9 @@ pub(crate) fn try_changed(catalog: &Catalog, changes: &[CatalogChange]) -> Resul
                     next.next_table_id += 1;
                 }
                 let name = (table.schema.clone(), table.name.clone());
-                next.tables.insert(name, Arc::new(TableDef::clone(table)));
+                let mut table = TableDef::clone(table);
+                table.compiled = Compiled::by(&next.compiler);
+                next.tables.insert(name, Arc::new(table));
             }
             CatalogChange::DropTable { schema, name } => {
                 let dropped = next.tables.remove(&(schema.clone(), name.clone()));
@@ -372,7 +375,8 @@ pub(crate) fn read(snapshot: &HotSnapshot) -> Result<Option<Catalog>, StorageErr
                 );
             }
             Some(b't') => {
-                let table: TableDef = from_json(value)?;
+                let mut table: TableDef = from_json(value)?;
+                table.compiled = Compiled::by(&catalog.compiler);
                 catalog
                     .tables
                     .insert((table.schema.clone(), table.name.clone()), Arc::new(table));

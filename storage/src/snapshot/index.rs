@@ -83,9 +83,7 @@ pub(super) fn bytes_of(
     scope: Vec<u8>,
     unique: bool,
 ) -> Option<(Vec<u8>, Vec<u8>)> {
-    let ty = |at: usize| -> Option<ColumnType> {
-        Some(table.columns[table.index_of(*columns.get(at)?)?].ty)
-    };
+    let ty = |at: usize| -> Option<ColumnType> { table.type_of(*columns.get(at)?) };
     let put = |out: &mut Vec<u8>, at: usize, value: DatumRef<'_>| {
         if unique {
             put_value(out, ty(at)?, value)

@@ -29,6 +29,9 @@ fn index(id: u16, name: &str, column: u16, unique: bool) -> IndexDef {
         unique,
         constraint: false,
         ready: true,
+        predicate: None,
+        included: Vec::new(),
+        deferral: Default::default(),
     }
 }
 

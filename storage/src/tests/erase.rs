@@ -31,6 +31,9 @@ fn named(id: u32, name: &str, keyed: bool) -> TableDef {
         unique,
         constraint: false,
         ready: true,
+        predicate: None,
+        included: Vec::new(),
+        deferral: Default::default(),
     };
     def.indexes = vec![index(1, true), index(2, false)];
     def.next_index_id = IndexId::new(3);

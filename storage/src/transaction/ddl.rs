@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{Op, Partition, RowKeys, RowVersion, Transaction};
-use crate::catalog::{Catalog, CatalogChange, IndexId, TableDef, TableId};
+use crate::catalog::{Catalog, CatalogChange, ColumnId, IndexId, TableDef, TableId};
 use crate::commit::check::unique_violation;
-use crate::datum::Datum;
+use crate::computed::Keyed;
+use crate::datum::{Datum, DatumRef};
 use crate::error::{CommitError, StorageError};
 use crate::key;
 use crate::record::{self, RowReader};
@@ -96,6 +97,7 @@ impl Transaction {
     pub fn follow_catalog(&mut self, catalog: &Catalog) -> Result<(), CommitError> {
         // All are counted anew, as an earlier call may have ended halfway.
         self.keys.clear();
+        self.deferrable.clear();
         for at in 0..self.ops.len() {
             let op = &mut self.ops[at];
             if let Some(now) = catalog.table_by_id(op.table.id)
@@ -112,11 +114,14 @@ impl Transaction {
             }
             for (index, key) in &op.keys.unique {
                 let before = self.keys.insert(key.clone(), Some(holder));
-                if let Some(Some(_)) = before {
+                if let Some(Some(_)) = before
+                    && !op.table.is_deferrable(*index)
+                {
                     return Err(unique_violation(&op.table, *index, &op.record));
                 }
                 op.undo.push(before);
             }
+            self.note_deferrable(at);
         }
         Ok(())
     }
@@ -196,6 +201,8 @@ impl Transaction {
             kept.push(op);
         }
         self.ops = kept;
+        self.deferrable.clear();
+        (0..self.ops.len()).for_each(|at| self.note_deferrable(at));
     }
 }
 
@@ -238,12 +245,8 @@ pub(crate) fn entry_of(
     let plain = table.indexes.iter().find(|def| def.id == index);
     let columns = unique.or(plain.map(|index| index.columns.as_slice()));
     let columns = columns.ok_or(CommitError::CatalogChanged)?;
-    let value = |id: &crate::catalog::ColumnId| {
-        let at = table
-            .index_of(*id)
-            .expect("an index's column cannot be dropped");
-        version.row[at].clone()
-    };
+    let keyed = Keyed::new(table, &version.row);
+    let value = |id: &ColumnId| keyed.value(*id).map_or(Datum::Null, DatumRef::to_owned);
     let values = columns.iter().map(value).collect();
     let mut keys = RowKeys::of(table, partition, &version.row);
     keys.unique.retain(|(id, _)| *id == index);

@@ -62,6 +62,18 @@ pub(super) fn written(
     Ok(expr.to_string())
 }
 
+/// The expression of an index as it is kept; an error when it is over what it must not be.
+pub(in crate::ddl) fn written_in(
+    scope: Scope<'_>,
+    table: &TableDef,
+    expr: &Expr,
+    place: &str,
+) -> Result<String, SqlError> {
+    let written = written(scope, &table.name, expr, ColumnType::Text)?;
+    columns_of(table, &parse_expression(&written)?, place)?;
+    Ok(written)
+}
+
 /// Checks the columns that the table's generated columns are over.
 pub(super) fn check(table: &TableDef) -> Result<(), SqlError> {
     for column in &table.columns {

@@ -75,16 +75,28 @@ pub(in crate::ddl) fn create(
         return Ok(plan);
     };
     for (source, index) in later.indexes {
-        let column = |id: &ColumnId| {
+        let column = |table: &TableDef, id: &ColumnId| {
             let at = source.index_of(*id)?;
             let at = table.column_index(&source.columns[at].name)?;
             Some(table.columns[at].id)
         };
-        let columns: Option<Vec<ColumnId>> = index.columns.iter().map(column).collect();
-        let columns = columns.ok_or_else(|| SqlError::unsupported("INCLUDING INDEXES"))?;
-        let name = names::index_name(scope, table, None, &columns, "idx")?;
+        // Expressions name the columns, which have the same names there.
+        let moved = |table: &mut TableDef, id: &ColumnId| match source.computed_of(*id) {
+            Some(of) => Some(table.put_computed(of.expression.clone(), of.ty)),
+            None => column(table, id),
+        };
+        let all = |table: &mut TableDef, ids: &[ColumnId]| {
+            let ids = ids.iter().map(|id| moved(table, id)).collect::<Option<_>>();
+            ids.ok_or_else(|| SqlError::unsupported("INCLUDING INDEXES"))
+        };
+        let columns: Vec<ColumnId> = all(table, &index.columns)?;
+        let included: Vec<ColumnId> = all(table, &index.included)?;
+        let predicate: Vec<ColumnId> = all(table, index.predicate.as_slice())?;
+        let called = crate::ddl::index::called(source, index);
+        let name = names::index_name(scope, table, None, &called, "idx")?;
         let orders = index.orders.clone();
-        crate::ddl::index::put_index(table, name, columns, orders, index.unique, true);
+        let put = crate::ddl::index::put_index(table, name, columns, orders, index.unique, true);
+        (put.predicate, put.included) = (predicate.first().copied(), included);
     }
     for (column, part, text) in later.comments {
         let part = match column.and_then(|name| table.column_index(&name)) {
@@ -174,7 +186,8 @@ fn expand<'a>(
             match index.constraint {
                 true => {
                     let columns = listed(&index.columns);
-                    constraints.push(parse_constraint(&format!("UNIQUE ({columns})"))?);
+                    let when = crate::system::keys::deferral_clause(index.deferral);
+                    constraints.push(parse_constraint(&format!("UNIQUE ({columns}){when}"))?);
                 }
                 false => later.indexes.push((source, index)),
             }

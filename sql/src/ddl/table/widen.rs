@@ -48,6 +48,7 @@ pub(super) fn set_type(
             .indexes
             .iter()
             .any(|index| index.columns.contains(&id))
+        || !crate::ddl::constraint::computed_over(table, id).is_empty()
         || table
             .foreign_keys
             .iter()

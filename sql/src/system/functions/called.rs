@@ -108,7 +108,10 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
                 string(args, 0).map(|tree| known.defaults.get(&tree).cloned().unwrap_or(tree));
             let pretty = matches!(args.get(2), Some(ScalarValue::Boolean(Some(true))));
             Ok(ScalarValue::Utf8(match pretty {
-                true => shown.map(deparse::pretty),
+                true => shown.map(|shown| match known.bare_conditions.get(&shown) {
+                    Some(bare) => bare.clone(),
+                    None => deparse::pretty(shown),
+                }),
                 false => shown,
             }))
         }),
@@ -116,11 +119,18 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
             let Some(index) = oid(args, 0) else {
                 return Ok(ScalarValue::Utf8(None));
             };
+            let pretty = matches!(args.get(2), Some(ScalarValue::Boolean(Some(true))));
+            let bare = known.bare_indexes.get(&index).filter(|_| pretty);
             // Of one column, or the whole.
             let definition = match oid(args, 1).map(usize::try_from) {
-                Some(Ok(at @ 1..)) => (known.index_columns.get(&index))
+                Some(Ok(at @ 1..)) => bare
+                    .map(|(_, columns)| columns)
+                    .or_else(|| known.index_columns.get(&index))
                     .map(|columns| columns.get(at - 1).cloned().unwrap_or_default()),
-                _ => known.definitions.get(&index).cloned(),
+                _ => bare
+                    .map(|(whole, _)| whole)
+                    .or_else(|| known.definitions.get(&index))
+                    .cloned(),
             };
             Ok(ScalarValue::Utf8(definition))
         }),

@@ -1,0 +1,156 @@
+//! What filters say of a table's columns, and of the expressions that its indexes have.
+
+use std::ops::Bound;
+
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::utils::split_conjunction;
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
+use tidelog_storage::{ColumnId, Datum, Partition, PartitionSet, TableDef, TableKind, datum};
+
+use crate::constraints::computed::filters_of;
+use crate::provider::USER;
+
+/// The filters of a scan, beside the table that they are over.
+pub(crate) struct Compared<'a> {
+    table: &'a TableDef,
+    filters: &'a [Expr],
+    /// The expressions of the table's indexes.
+    computed: Vec<Expr>,
+}
+
+/// What filters leave of the values of a column or expression.
+pub(crate) struct Bounds {
+    pub(crate) equal: Option<Datum>,
+    pub(crate) lower: Bound<Datum>,
+    pub(crate) upper: Bound<Datum>,
+}
+
+impl<'a> Compared<'a> {
+    pub(crate) fn new(table: &'a TableDef, filters: &'a [Expr]) -> Compared<'a> {
+        let computed = match filters.is_empty() {
+            true => Vec::new(),
+            false => filters_of(table),
+        };
+        Compared {
+            table,
+            filters,
+            computed,
+        }
+    }
+
+    /// The same, to ask for columns only.
+    pub(crate) fn of_columns(table: &'a TableDef, filters: &'a [Expr]) -> Compared<'a> {
+        Compared {
+            table,
+            filters,
+            computed: Vec::new(),
+        }
+    }
+
+    /// An expression of the table's indexes.
+    fn computed(&self, id: ColumnId) -> Option<&Expr> {
+        let at = self.table.computed.iter().position(|of| of.id == id)?;
+        self.computed.get(at)
+    }
+
+    /// `None` when no filter compares the column or expression with a value of its type.
+    pub(crate) fn bounds(&self, id: ColumnId) -> Option<Bounds> {
+        let ty = self.table.type_of(id)?;
+        let column = self.table.index_of(id).map(|at| &self.table.columns[at]);
+        let expression = self.computed(id);
+        let is_it = |side: &Expr| match (side, column) {
+            (Expr::Column(named), Some(column)) => named.name == column.name,
+            (side, None) => Some(side) == expression,
+            _ => false,
+        };
+        let mut bounds = Bounds {
+            equal: None,
+            lower: Bound::Unbounded,
+            upper: Bound::Unbounded,
+        };
+        let mut any = false;
+        for (side, op, value) in self.filters.iter().filter_map(comparison) {
+            if !is_it(side) {
+                continue;
+            }
+            let array = value.to_array().ok()?;
+            if *array.data_type() != ty.arrow() {
+                continue;
+            }
+            let value = datum::datum_at(&array, 0).map(|value| value.to_owned());
+            let Some(value) = value.filter(|value| !value.is_null()) else {
+                continue;
+            };
+            match op {
+                Operator::Eq => bounds.equal = Some(value),
+                Operator::Gt => bounds.lower = Bound::Excluded(value),
+                Operator::GtEq => bounds.lower = Bound::Included(value),
+                Operator::Lt => bounds.upper = Bound::Excluded(value),
+                Operator::LtEq => bounds.upper = Bound::Included(value),
+                _ => continue,
+            }
+            any = true;
+        }
+        any.then_some(bounds)
+    }
+
+    /// Whether all rows that pass the filters meet an index's condition: each part of it is a filter, too, or says of
+    /// something that is compared that it is not NULL.
+    pub(crate) fn implies(&self, predicate: Option<ColumnId>) -> bool {
+        let Some(predicate) = predicate else {
+            return true;
+        };
+        let Some(condition) = self.computed(predicate) else {
+            return false;
+        };
+        let holds = |part: &Expr| {
+            self.filters
+                .iter()
+                .flat_map(split_conjunction)
+                .any(|filter| {
+                    filter == part
+                        || matches!(part, Expr::IsNotNull(value) if compares(filter, value))
+                })
+        };
+        split_conjunction(condition).into_iter().all(holds)
+    }
+}
+
+/// Whether a filter compares a value with another, which is true of no NULL.
+fn compares(filter: &Expr, value: &Expr) -> bool {
+    use Operator::{Eq, Gt, GtEq, Lt, LtEq, NotEq};
+    match filter {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq)
+                && (**left == *value || **right == *value)
+        }
+        Expr::InList(list) => !list.negated && *list.expr == *value,
+        _ => false,
+    }
+}
+
+/// `expression op literal`, in this order or the other.
+fn comparison(filter: &Expr) -> Option<(&Expr, Operator, &ScalarValue)> {
+    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = filter else {
+        return None;
+    };
+    match (&**left, &**right) {
+        (side, Expr::Literal(value, _)) => Some((side, *op, value)),
+        (Expr::Literal(value, _), side) => Some((side, op.swap()?, value)),
+        _ => None,
+    }
+}
+
+/// The partition of a USER table that a comparison of `_user` with a literal leaves; all of them without one.
+pub(crate) fn user_of(table: &TableDef, filters: &[Expr]) -> PartitionSet {
+    let compared = filters.iter().filter_map(comparison);
+    let mut users = compared.filter_map(|(side, op, value)| match (side, value) {
+        (Expr::Column(column), ScalarValue::Utf8(Some(user)))
+            if table.kind == TableKind::User && column.name == USER && op == Operator::Eq =>
+        {
+            Some(Partition::user(user))
+        }
+        _ => None,
+    });
+    users.next().map_or(PartitionSet::All, PartitionSet::One)
+}
