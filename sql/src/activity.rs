@@ -16,10 +16,12 @@ use datafusion::logical_expr::{
     Volatility,
 };
 use parking_lot::Mutex;
+use tidelog_storage::RoleId;
 
 use crate::error::{ErrorKind, SqlError};
 use crate::functions::{Same, undefined};
 use crate::locks::LockTable;
+use crate::provider::Access;
 use crate::session::{Login, Session, TransactionStatus};
 use crate::text::datetime::now_micros;
 
@@ -165,8 +167,7 @@ pub(crate) fn function(
     name: &str,
     all: &Arc<Activities>,
     locks: &Arc<LockTable>,
-    role: &str,
-    superuser: bool,
+    access: &Access,
 ) -> Option<Arc<ScalarUDF>> {
     let (name, signal, signatures) = match name {
         "pg_blocking_pids" => {
@@ -191,8 +192,8 @@ pub(crate) fn function(
         name,
         signal,
         all: Same(all.clone()),
-        role: role.to_string(),
-        superuser,
+        role: access.role.as_ref().map(|role| role.id),
+        superuser: access.superuser,
         signature: Signature::one_of(signatures, Volatility::Volatile),
     })))
 }
@@ -202,7 +203,7 @@ struct Ask {
     name: &'static str,
     signal: Signal,
     all: Same<Activities>,
-    role: String,
+    role: Option<RoleId>,
     superuser: bool,
     signature: Signature,
 }
@@ -213,7 +214,7 @@ impl Ask {
         let Some(activity) = self.all.0.0.lock().get(&pid).cloned() else {
             return Ok(false);
         };
-        if !self.superuser && activity.login.user != self.role {
+        if !self.superuser && Some(activity.login.role.id) != self.role {
             let done = match self.signal {
                 Signal::Cancel => "query is being canceled",
                 Signal::Terminate => "process is being terminated",

@@ -415,7 +415,7 @@ fn create_schema(
     let mut plan = DdlPlan::new("CREATE SCHEMA");
     if name.starts_with("pg_") {
         return Err(SqlError::new(
-            ErrorKind::InvalidName,
+            ErrorKind::ReservedName,
             format!("unacceptable schema name \"{name}\""),
         )
         .detail("The prefix \"pg_\" is reserved for system schemas."));

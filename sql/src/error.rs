@@ -26,6 +26,7 @@ pub enum ErrorKind {
     UndefinedParameter,
     InvalidSchemaName,
     InvalidName,
+    ReservedName,
     InvalidColumnDefinition,
     InvalidColumnReference,
     InvalidTableDefinition,

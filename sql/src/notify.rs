@@ -267,7 +267,7 @@ impl Session {
             return Err(SqlError::new(ErrorKind::UndefinedTable, message));
         };
         if now.scope.partitions != before.scope.partitions {
-            let message = format!("the rights of role \"{}\" have changed", self.role());
+            let message = format!("the rights of role \"{}\" have changed", self.role_name());
             return Err(SqlError::new(ErrorKind::InsufficientPrivilege, message));
         }
         Ok(now)

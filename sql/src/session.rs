@@ -12,7 +12,7 @@ use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::sql::sqlparser::ast::{self, Statement};
 use parking_lot::Mutex;
-use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, Store, datum};
+use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, RoleRef, Store, datum};
 
 use crate::activity::Shown;
 use crate::advisory::Advisory;
@@ -74,7 +74,7 @@ const PARSE_SHORT: usize = 64 << 10;
 #[derive(Clone, Debug)]
 pub struct Login {
     /// The role.
-    pub user: String,
+    pub role: RoleRef,
     /// The database name that the client asked for.
     pub database: String,
     /// The server-side process id of the connection (`pg_backend_pid()`).
@@ -155,9 +155,11 @@ impl SessionSeed {
 }
 
 impl Session {
-    /// A session for a role that exists and may log in. Settings that cannot be taken become notices.
+    /// A session for a role that may log in; 28000 when it was dropped since it was authenticated. Settings that cannot
+    /// be taken become notices.
     pub fn new(engine: Arc<Engine>, login: Login) -> Result<Session, SqlError> {
         let mut session = Session::with(engine, Arc::new(login), Settings::default());
+        session.check_roles(&session.catalog())?;
         for (name, value) in session.login.settings.clone() {
             if let Err(error) = session.assign(&name, Some(&value), false) {
                 session.notices.push(Notice::Message {
@@ -213,13 +215,20 @@ impl Session {
     }
 
     /// The role that statements run as.
-    pub(crate) fn role(&self) -> &str {
-        self.settings.role().unwrap_or(&self.login.user)
+    pub(crate) fn role(&self) -> RoleRef {
+        self.settings
+            .role()
+            .unwrap_or_else(|| self.login.role.clone())
     }
 
-    /// The role that logged in.
-    pub(crate) fn login_role(&self) -> &str {
-        &self.login.user
+    /// What that role is called.
+    pub(crate) fn role_name(&self) -> String {
+        self.catalog().name_of(&self.role()).to_string()
+    }
+
+    /// What the role that logged in is called.
+    pub(crate) fn login_name(&self) -> String {
+        self.catalog().name_of(&self.login.role).to_string()
     }
 
     /// The settings that a client is told at the start (ParameterStatus), names as PostgreSQL spells them.
@@ -227,7 +236,7 @@ impl Session {
         let mut settings = self.settings.reported();
         let superuser = if self.is_superuser() { "on" } else { "off" };
         settings.push(("is_superuser".to_string(), superuser.to_string()));
-        settings.push(("session_authorization".to_string(), self.login.user.clone()));
+        settings.push(("session_authorization".to_string(), self.login_name()));
         settings
     }
 
@@ -711,20 +720,13 @@ impl Session {
         &self.engine.state
     }
 
-    /// What the present role may reach. A role that was dropped meanwhile has its own partition only.
+    /// What the present role may reach.
     pub(crate) fn access(&self, catalog: &Catalog) -> Access {
-        let all = catalog
-            .roles
-            .get(self.role())
-            .is_some_and(|role| role.superuser || role.bypass_rls);
-        Access {
-            role: self.role().to_string(),
-            all,
-        }
+        Access::of(catalog.role(&self.role()))
     }
 
     pub(crate) fn search_path(&self) -> Vec<String> {
-        let mut path = self.settings.search_path(self.role());
+        let mut path = self.settings.search_path(&self.role_name());
         // Nobody finds what is temporary in another session.
         path.retain(|schema| !crate::ddl::temp::is_temporary(schema));
         if let Temporary::Made(own) = &self.temporary {
@@ -734,10 +736,9 @@ impl Session {
     }
 
     fn is_superuser(&self) -> bool {
-        self.catalog()
-            .roles
-            .get(self.role())
-            .is_some_and(|role| role.superuser)
+        let role = self.role();
+        let catalog = self.catalog();
+        catalog.role(&role).is_some_and(|role| role.superuser)
     }
 }
 

@@ -368,11 +368,12 @@ impl SystemRelation {
         activities: &[Arc<Activity>],
         waiting: &HashMap<i32, Locked>,
         access: &Access,
-        superuser: bool,
+        catalog: &Catalog,
     ) -> Result<Arc<dyn TableProvider>> {
         let row = |shown: &Arc<Activity>| {
-            let knows = superuser || shown.login.user == access.role;
-            activity::row(shown, waiting.get(&shown.login.pid).copied(), knows)
+            let own = access.role.as_ref().map(|role| role.id) == Some(shown.login.role.id);
+            let waits = waiting.get(&shown.login.pid).copied();
+            activity::row(shown, waits, own || access.superuser, catalog)
         };
         let batch = self.batch(activities.iter().map(row).collect())?;
         let table = MemTable::try_new(batch.schema(), vec![vec![batch]])?;
@@ -491,14 +492,6 @@ fn schema_oid(name: &str) -> i64 {
 
 /// The oid of pg_database_owner.
 const DATABASE_OWNER: i64 = 6171;
-
-/// A role's oid.
-fn role_oid(name: &str) -> i64 {
-    match name {
-        "postgres" => 10,
-        name => named_oid(name),
-    }
-}
 
 /// FNV-1a over the name, in the half of the oids that nothing else uses.
 fn named_oid(name: &str) -> i64 {

@@ -6,8 +6,12 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
+mod role;
+
 use crate::datum::{ColumnType, Datum, EnumDef, EnumType, IntervalModifier, PrintedType};
 use crate::sequence::SequenceDef;
+
+pub use role::{BOOTSTRAP_ROLE, RoleDef, RoleId, RoleRef};
 
 /// Identifies the data of one table. TRUNCATE gives a table a new one; none is ever used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -588,21 +592,6 @@ pub struct ViewDef {
     pub comments: Vec<(u16, String)>,
 }
 
-/// A role.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RoleDef {
-    /// Its name; also the partition of USER tables that it sees.
-    pub name: String,
-    /// Whether it may log in.
-    pub login: bool,
-    /// Whether it may do everything.
-    pub superuser: bool,
-    /// Whether it sees every partition of USER tables.
-    pub bypass_rls: bool,
-    /// PostgreSQL's `SCRAM-SHA-256$iterations:salt$StoredKey:ServerKey`, if it has a password.
-    pub password: Option<String>,
-}
-
 /// The catalog at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
@@ -716,10 +705,17 @@ pub enum CatalogChange {
         /// Its name.
         name: String,
     },
-    /// Adds or replaces a role.
+    /// Adds or replaces a role. A new id must be the catalog's `next_role_id`.
     PutRole(RoleDef),
     /// Removes a role.
     DropRole(String),
+    /// Gives a role another name, which no other has.
+    RenameRole {
+        /// What it is called.
+        name: String,
+        /// What it is to be called.
+        to: String,
+    },
     /// Puts a comment on something, or takes it off.
     PutComment {
         /// What it is on.

@@ -9,7 +9,7 @@ use futures::{FutureExt, TryFutureExt};
 use tidelog_sql::json::{write_exact, write_string};
 use tidelog_sql::subscribe::SubscribePlan;
 use tidelog_sql::{ErrorKind, Outcome, SqlError};
-use tidelog_storage::Seq;
+use tidelog_storage::{RoleRef, Seq};
 
 use crate::feed::{AtHand, Feed, Line, Mark, Part};
 use crate::http::params::Statement;
@@ -32,7 +32,7 @@ pub(super) struct Frame {
 /// What is to be followed, and for whom.
 pub(super) struct Order {
     pub(super) server: Arc<HttpServer>,
-    pub(super) user: Arc<str>,
+    pub(super) role: RoleRef,
     pub(super) statement: Statement,
     /// What the client has seen already.
     pub(super) from: Option<Seq>,
@@ -261,11 +261,11 @@ enum Begin {
 async fn open(order: &Order, begin: Begin, interrupts: &mut Interrupts) -> Result<Feed, Stop> {
     let Order {
         server,
-        user,
+        role,
         statement,
         from: _,
     } = order;
-    let mut session = session(server, user, interrupts)?;
+    let mut session = session(server, role, interrupts)?;
     interrupts.attach(&session);
     interrupts.statement_begins(session.statement_timeout());
     let mut parsed = statement.parse(&session)?;

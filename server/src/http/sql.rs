@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use tidelog_sql::{ErrorKind, SqlError};
+use tidelog_storage::RoleRef;
 use tokio::sync::mpsc;
 
 use crate::http::access::{Credentials, authenticate};
@@ -40,10 +41,10 @@ async fn answer(
     check_is_json(request.headers())?;
     let credentials = Credentials::of_request(request.headers())?;
     let local = is_local(peer.ip(), request.headers());
-    let user = authenticate(&server, credentials, local).await?;
+    let role = authenticate(&server, credentials, local).await?;
     // The body is read once it is known whose it is.
     let statement = read(request.into_body()).await?;
-    let mut running = start(&server, user, statement)?;
+    let mut running = start(&server, role, statement)?;
     // What fails before there is much of a result gets a status of its own.
     let head = running.next().await?;
     let next = running.next().await?;
@@ -116,7 +117,7 @@ struct Running {
 
 fn start(
     server: &Arc<HttpServer>,
-    user: String,
+    role: RoleRef,
     statement: Statement,
 ) -> Result<Running, HttpError> {
     let Ok(place) = server.statements.clone().try_acquire_owned() else {
@@ -126,7 +127,7 @@ fn start(
     let (out, pieces) = mpsc::channel(PIECES_QUEUED_MAX);
     let interrupts = server.begin();
     let client = interrupts.client();
-    let run = statement::run(server.clone(), user.into(), statement, interrupts, out);
+    let run = statement::run(server.clone(), role, statement, interrupts, out);
     let run = server.backend.connections.track_future(async move {
         run.await;
         drop(place);

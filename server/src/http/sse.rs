@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use serde::Deserialize;
 use tidelog_sql::{ErrorKind, SqlError, text};
-use tidelog_storage::{ColumnType, Datum, Seq};
+use tidelog_storage::{ColumnType, Datum, RoleRef, Seq};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::http::HttpServer;
@@ -51,11 +51,11 @@ pub(super) async fn get(
     let answer = async {
         let credentials = Credentials::of_request(&headers)?;
         let local = is_local(peer.ip(), &headers);
-        let user = authenticate(&server, credentials, local).await?;
+        let role = authenticate(&server, credentials, local).await?;
         let Query(parameters) = parameters.map_err(|rejection| violation(rejection.body_text()))?;
         let from = resume_point(&headers, &parameters)?;
         let statement = statement(parameters)?;
-        start(server, user, statement, from).await
+        start(server, role, statement, from).await
     };
     answer.await.unwrap_or_else(IntoResponse::into_response)
 }
@@ -105,7 +105,7 @@ type Events = mpsc::Sender<Result<String, SqlError>>;
 
 async fn start(
     server: Arc<HttpServer>,
-    user: String,
+    role: RoleRef,
     statement: Statement,
     from: Option<Seq>,
 ) -> Result<Response, HttpError> {
@@ -122,7 +122,7 @@ async fn start(
     );
     let order = Box::new(Order {
         server,
-        user: user.into(),
+        role,
         statement,
         from,
     });

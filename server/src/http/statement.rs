@@ -9,6 +9,7 @@ use tidelog_sql::{
     ErrorKind, Login, Notice, Outcome, OutputColumn, RowStream, Session, SqlError,
     TransactionStatus, row_tag,
 };
+use tidelog_storage::RoleRef;
 use tokio::sync::mpsc;
 
 use crate::http::params::Statement;
@@ -32,14 +33,14 @@ pub(super) enum Piece {
     Done(String),
 }
 
-/// A session for one statement or subscription of `user`.
+/// A session for one statement or subscription of a role.
 pub(super) fn session(
     server: &HttpServer,
-    user: &str,
+    role: &RoleRef,
     interrupts: &Interrupts,
 ) -> Result<Session, Stop> {
     let login = Login {
-        user: user.to_string(),
+        role: role.clone(),
         database: "postgres".to_string(),
         pid: interrupts.pid(),
         settings: BTreeMap::new(),
@@ -50,17 +51,17 @@ pub(super) fn session(
 /// Runs the statement and hands its result on: the last thing sent is `Done` or an error.
 pub(super) async fn run(
     server: Arc<HttpServer>,
-    user: Arc<str>,
+    role: RoleRef,
     statement: Statement,
     interrupts: Interrupts,
     out: Out,
 ) {
     if let Err(Stop::Error(error) | Stop::Fatal(error)) =
-        run_to_end(&server, &user, &statement, interrupts, &out).await
+        run_to_end(&server, &role, &statement, interrupts, &out).await
     {
         if error.kind == ErrorKind::InternalError {
             tracing::error!(
-                user = &*user,
+                user = &*role.name,
                 detail = error.detail,
                 "internal error: {}",
                 error.message
@@ -73,12 +74,12 @@ pub(super) async fn run(
 
 async fn run_to_end(
     server: &HttpServer,
-    user: &str,
+    role: &RoleRef,
     statement: &Statement,
     mut interrupts: Interrupts,
     out: &Out,
 ) -> Result<(), Stop> {
-    let mut session = session(server, user, &interrupts)?;
+    let mut session = session(server, role, &interrupts)?;
     interrupts.attach(&session);
     interrupts.statement_begins(session.statement_timeout());
     let done = execute(&mut session, statement, &interrupts, out).await;

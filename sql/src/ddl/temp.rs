@@ -120,6 +120,7 @@ pub(crate) fn only_own(search_path: &[String], changes: &[CatalogChange]) -> boo
                 | CatalogChange::DropView { schema, .. } => schema,
                 CatalogChange::PutRole(_)
                 | CatalogChange::DropRole(_)
+                | CatalogChange::RenameRole { .. }
                 | CatalogChange::PutComment { .. } => return false,
             };
             is_temporary(schema) && search_path.contains(schema)

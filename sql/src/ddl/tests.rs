@@ -1,4 +1,4 @@
-use tidelog_storage::RoleDef;
+use tidelog_storage::{RoleDef, RoleId};
 
 use super::*;
 
@@ -9,6 +9,7 @@ fn catalog() -> Catalog {
     };
     catalog.schemas.insert("public".to_string());
     let role = RoleDef {
+        id: RoleId::BOOTSTRAP,
         name: "postgres".into(),
         login: true,
         superuser: true,

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use datafusion::sql::sqlparser::ast::{Expr, Query, Statement};
 use tidelog_storage::{
-    Catalog, CatalogChange, ColumnType, CommitError, Datum, PartitionSet, ReadSet, Seq,
+    Catalog, CatalogChange, ColumnType, CommitError, Datum, Partition, PartitionSet, ReadSet, Seq,
     SequenceError, SequenceState, Snapshot, TableDef, TableId, TableKind, Transaction,
 };
 
@@ -19,6 +19,7 @@ use crate::ddl::constraint::is_implied;
 use crate::ddl::{self, Ddl, DdlPlan, SequenceStand};
 use crate::error::{ErrorKind, SqlError, duplicate_rows};
 use crate::output;
+use crate::row::Write;
 
 /// A DDL statement that meets another change of the catalog is planned again this often.
 const RETRIES_MAX: usize = 100;
@@ -251,8 +252,10 @@ impl Session {
             self.refuse_in_block("CREATE INDEX CONCURRENTLY")?;
         }
         for change in &plan.changes {
-            if let CatalogChange::DropRole(role) = change {
-                self.check_without_rows(role)?;
+            match change {
+                CatalogChange::DropRole(role) => self.check_without_rows(role, "dropped")?,
+                CatalogChange::RenameRole { name, .. } => self.check_may_rename(name)?,
+                _ => {}
             }
             if let CatalogChange::PutTable(table) = change {
                 self.check_generated(table)?;
@@ -265,21 +268,50 @@ impl Session {
         Ok(plan)
     }
 
-    /// 2BP01 when a role that is about to be dropped has rows. The committer looks again.
-    fn check_without_rows(&self, role: &str) -> Result<(), SqlError> {
+    /// A role's rows are kept by its name, and who is in use cannot be renamed.
+    fn check_may_rename(&self, name: &str) -> Result<(), SqlError> {
+        let catalog = self.catalog();
+        let renamed = catalog.roles.get(name).map(|role| role.id);
+        for (of, what) in [(&self.login.role, "session"), (&self.role(), "current")] {
+            if Some(of.id) == renamed {
+                let message = format!("{what} user cannot be renamed");
+                return Err(SqlError::new(ErrorKind::FeatureNotSupported, message));
+            }
+        }
+        self.check_without_rows(name, "renamed")
+    }
+
+    /// 2BP01 when a role that is about to be dropped or renamed has rows. The committer looks again.
+    fn check_without_rows(&self, role: &str, done: &str) -> Result<(), SqlError> {
         let mut tables = self.engine.store.tables_of_user(role)?;
         tables.extend(self.work.changes.read().tables_of_user(role));
         match tables.is_empty() {
             true => Ok(()),
-            false => Err(ddl::role::has_rows(role, &tables, &self.search_path())),
+            false => Err(ddl::role::has_rows(
+                role,
+                done,
+                &tables,
+                &self.search_path(),
+            )),
         }
     }
 
-    /// 42704 when the session's role was dropped and the table is one whose rows belong to roles. Should it be dropped from
-    /// here on, the commit is refused.
-    pub(super) fn check_role_writes(&self, table: &TableDef) -> Result<(), SqlError> {
-        match table.kind == TableKind::User && !self.catalog().roles.contains_key(self.role()) {
-            true => Err(ddl::role::undefined(self.role())),
+    /// 42704 when the session's role was dropped, or renamed since the rows were made, and the table is one whose rows
+    /// belong to roles. Should that be done from here on, the commit is refused.
+    pub(super) fn check_role_writes(
+        &self,
+        table: &TableDef,
+        writes: &[Write],
+    ) -> Result<(), SqlError> {
+        let access = self.access(&self.catalog());
+        let foreign = |own: &Partition| writes.iter().any(|write| write.partition != *own);
+        let refused = match access.partitions(table) {
+            _ if table.kind != TableKind::User => false,
+            PartitionSet::All => false,
+            PartitionSet::One(own) => access.role.is_none() || foreign(&own),
+        };
+        match refused {
+            true => Err(ddl::role::undefined(&self.role().name)),
             false => Ok(()),
         }
     }

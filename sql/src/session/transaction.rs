@@ -554,7 +554,7 @@ impl Session {
         writes: &[Write],
     ) -> Result<(), SqlError> {
         (self.work.since.get_mut()).get_or_insert_with(|| self.engine.store.visible());
-        self.check_role_writes(table)?;
+        self.check_role_writes(table, writes)?;
         let before = self.work.changes.read().len();
         let (mut snapshot, mut turns) = (None, Turns::default());
         let inserts = |write: &Write| !write.new_keys(table).is_empty();

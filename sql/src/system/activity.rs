@@ -3,20 +3,25 @@
 use tidelog_storage::{Catalog, Datum};
 
 use super::pg_catalog::{DATABASE_OID, oid};
-use super::{Named, role_oid, table_oid, text};
+use super::{Named, table_oid, text};
 use crate::activity::Activity;
 use crate::locks::{LockMode, Locked, ShownLock};
 use crate::session::CursorInfo;
 
 /// A session in pg_stat_activity, with what it waits for; what it does is shown to who may know it.
-pub(super) fn row(activity: &Activity, waits: Option<Locked>, knows: bool) -> Named {
+pub(super) fn row(
+    activity: &Activity,
+    waits: Option<Locked>,
+    knows: bool,
+    catalog: &Catalog,
+) -> Named {
     let login = &activity.login;
     let mut row = vec![
         ("datid", oid(DATABASE_OID)),
         ("datname", text(login.database.clone())),
         ("pid", Datum::Int4(login.pid)),
-        ("usesysid", oid(role_oid(&login.user))),
-        ("usename", text(login.user.clone())),
+        ("usesysid", oid(login.role.id.oid().into())),
+        ("usename", text(catalog.name_of(&login.role))),
     ];
     if !knows {
         row.push(("query", text("<insufficient privilege>")));

@@ -7,7 +7,7 @@ use tidelog_storage::{Catalog, TableDef};
 
 use super::pg_catalog::{DATABASE_OID, oid};
 use super::pg_depend::{PG_CLASS, PG_CONSTRAINT, PG_NAMESPACE, PG_TYPE};
-use super::{Datum, Named, keys, object_oid, role_oid, schema_oid, table_oid, text, views};
+use super::{Datum, Named, keys, object_oid, schema_oid, table_oid, text, views};
 
 const PG_AUTHID: i64 = 1260;
 const PG_DATABASE: i64 = 1262;
@@ -50,7 +50,10 @@ pub(super) fn all(catalog: &Catalog) -> BTreeMap<On, String> {
             Commented::Database => (PG_DATABASE, DATABASE_OID, 0),
             Commented::Schema(name) => (PG_NAMESPACE, schema_oid(name), 0),
             Commented::Type(of) => (PG_TYPE, i64::from(*of), 0),
-            Commented::Role(name) => (PG_AUTHID, role_oid(name), 0),
+            Commented::Role(name) => match catalog.roles.get(name) {
+                Some(role) => (PG_AUTHID, role.id.oid().into(), 0),
+                None => continue,
+            },
         };
         all.insert(on, text.clone());
     }

@@ -21,9 +21,7 @@ use tidelog_storage::{Catalog, ColumnType, IntervalModifier, PartitionSet, Store
 use super::EXTENSIONS;
 use super::pg_depend::PG_CLASS;
 use super::pg_proc;
-use super::{
-    Showing, comments, deparse, is_system_schema, keys, pg_catalog, role_oid, schema_oid, views,
-};
+use super::{Showing, comments, deparse, is_system_schema, keys, pg_catalog, schema_oid, views};
 use called::called;
 
 use crate::ddl;
@@ -136,7 +134,7 @@ fn known(catalog: &Catalog, session: &Session<'_>) -> Known {
         }
     }
     definitions.extend(views::definitions(catalog));
-    let roles = catalog.roles.keys();
+    let roles = catalog.roles.values();
     let schemas = pg_catalog::schemas(catalog).into_iter();
     let mut owned_sequences = BTreeMap::new();
     for table in catalog.tables.values() {
@@ -169,7 +167,7 @@ fn known(catalog: &Catalog, session: &Session<'_>) -> Known {
         index_columns,
         types: type_names(catalog, session.search_path),
         roles: roles
-            .map(|name| (role_oid(name), name.clone()))
+            .map(|role| (role.id.oid().into(), role.name.clone()))
             .chain([(super::DATABASE_OWNER, "pg_database_owner".to_string())])
             .collect(),
         schemas: schemas.map(|name| (schema_oid(&name), name)).collect(),

@@ -8,7 +8,7 @@ use tidelog_storage::{Catalog, ColumnId, Datum, SequenceDef, TableDef, TableKind
 use crate::provider::USER;
 
 use super::keys::{self, Constraint, ConstraintKind, Index};
-use super::{Facts, Named, Showing, from_csv, role_oid, schema_oid, table_oid, text, type_facts};
+use super::{Facts, Named, Showing, from_csv, schema_oid, table_oid, text, type_facts};
 use super::{comments, extensions, pg_depend, pg_proc, pg_type, views};
 
 /// The encoding UTF8 in pg_database.
@@ -210,7 +210,7 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
             .map(|role| {
                 vec![
                     ("usename", text(&role.name)),
-                    ("usesysid", oid(role_oid(&role.name))),
+                    ("usesysid", oid(role.id.oid().into())),
                     ("usecreatedb", yes(role.superuser)),
                     ("usesuper", yes(role.superuser)),
                     ("userepl", yes(role.superuser)),
@@ -734,7 +734,7 @@ fn constraint(constraint: &Constraint<'_>) -> Named {
 
 fn role(role: &tidelog_storage::RoleDef) -> Named {
     vec![
-        ("oid", oid(role_oid(&role.name))),
+        ("oid", oid(role.id.oid().into())),
         ("rolname", text(&role.name)),
         ("rolsuper", yes(role.superuser)),
         ("rolinherit", yes(true)),

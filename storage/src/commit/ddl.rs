@@ -10,7 +10,8 @@ use super::check::{Group, Lookup};
 use super::erase::dropped_roles;
 use super::{Committer, Shared};
 use crate::catalog::{
-    Catalog, CatalogChange, Commented, FIRST_USER_OID, IndexId, RoleDef, TableDef, TableId, ViewDef,
+    BOOTSTRAP_ROLE, Catalog, CatalogChange, Commented, FIRST_USER_OID, IndexId, RoleDef, RoleId,
+    TableDef, TableId, ViewDef,
 };
 use crate::changes::{Extent, encode_commit};
 use crate::cold::{self, META_FILE, META_GARBAGE, META_HISTORY, META_STATE, META_TRIMMED};
@@ -53,6 +54,7 @@ pub(crate) fn try_changed(catalog: &Catalog, changes: &[CatalogChange]) -> Resul
         false => Err(broken()),
     };
     let mut known_sequences: BTreeSet<u32> = (catalog.sequences.values().map(|of| of.id)).collect();
+    let mut known_roles: BTreeSet<RoleId> = catalog.roles.values().map(|role| role.id).collect();
     let mut known_types: BTreeSet<u32> =
         (catalog.types.values().map(|of| of.definition().oid)).collect();
     for change in changes {
@@ -133,12 +135,28 @@ pub(crate) fn try_changed(catalog: &Catalog, changes: &[CatalogChange]) -> Resul
                 })?;
             }
             CatalogChange::PutRole(role) => {
+                if known_roles.insert(role.id) {
+                    let in_turn = role.id == next.next_role_id();
+                    check(in_turn, &|| "a new role takes the next id".to_string())?;
+                    next.next_table_id += 1;
+                }
                 next.roles.insert(role.name.clone(), Arc::new(role.clone()));
             }
             CatalogChange::DropRole(name) => {
                 let removed = next.roles.remove(name).is_some();
                 check(removed, &|| format!("no role \"{name}\""))?;
                 next.comments.remove(&Commented::Role(name.clone()));
+            }
+            CatalogChange::RenameRole { name, to } => {
+                let free = !next.roles.contains_key(to);
+                check(free, &|| format!("role \"{to}\" exists"))?;
+                let renamed = next.roles.remove(name);
+                let mut role = renamed.ok_or_else(|| format!("no role \"{name}\""))?;
+                Arc::make_mut(&mut role).name = to.clone();
+                next.roles.insert(to.clone(), role);
+                if let Some(text) = next.comments.remove(&Commented::Role(name.clone())) {
+                    next.comments.insert(Commented::Role(to.clone()), text);
+                }
             }
             CatalogChange::PutComment { on, text } => {
                 match text {
@@ -161,7 +179,8 @@ pub(crate) fn try_changed(catalog: &Catalog, changes: &[CatalogChange]) -> Resul
 /// What a new store starts with.
 pub(crate) fn initial() -> Catalog {
     let postgres = RoleDef {
-        name: "postgres".to_string(),
+        id: RoleId::BOOTSTRAP,
+        name: BOOTSTRAP_ROLE.to_string(),
         login: true,
         superuser: true,
         bypass_rls: true,
@@ -348,14 +367,14 @@ fn store(
 
 /// Reads the catalog, or makes the first one.
 pub(crate) fn load(hot: &Arc<Hot>) -> Result<Catalog, StorageError> {
-    if let Some(catalog) = read(&HotSnapshot::take(hot))? {
-        return Ok(catalog);
+    let stored = read(&HotSnapshot::take(hot))?;
+    let mut catalog = stored.clone().unwrap_or_else(initial);
+    if catalog.identify_roles() || stored.is_none() {
+        let mut batch = WriteBatch::default();
+        store(hot, &mut batch, &stored.unwrap_or_default(), &catalog)?;
+        hot.write(batch)?;
     }
-    let first = initial();
-    let mut batch = WriteBatch::default();
-    store(hot, &mut batch, &Catalog::default(), &first)?;
-    hot.write(batch)?;
-    Ok(first)
+    Ok(catalog)
 }
 
 /// The catalog that is stored, if any is.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::extract::ws::Message;
 use futures::{FutureExt, StreamExt};
 use tidelog_sql::{ErrorKind, SqlError};
-use tidelog_storage::Seq;
+use tidelog_storage::{RoleRef, Seq};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{Id, JoinError, JoinSet};
 
@@ -149,14 +149,14 @@ async fn open(
     let greeting = greet(&server, local, received);
     let late = || Close::violation(4408, "the first frame did not come in time");
     let greeted = tokio::time::timeout(HELLO_TIMEOUT, greeting).await;
-    let Some((user, deflates)) = greeted.unwrap_or_else(|_| Err(late()))? else {
+    let Some((role, deflates)) = greeted.unwrap_or_else(|_| Err(late()))? else {
         return Ok(None);
     };
     out.deflates = deflates;
-    out.send(welcome(&user, deflates)).await;
+    out.send(welcome(&role.name, deflates)).await;
     Ok(Some(Box::new(Socket {
         server,
-        user: user.into(),
+        role,
         out: out.clone(),
         running: HashMap::new(),
         tasks: JoinSet::new(),
@@ -169,7 +169,7 @@ async fn greet(
     server: &HttpServer,
     local: bool,
     received: &mut Frames,
-) -> Result<Option<(String, bool)>, Box<Close>> {
+) -> Result<Option<(RoleRef, bool)>, Box<Close>> {
     let text = tokio::select! {
         text = received.next() => text,
         () = server.shutdown().stop.cancelled() => None,
@@ -190,7 +190,7 @@ async fn greet(
         return Err(Close::malformed(reason));
     }
     match authenticate(server, auth, local).await {
-        Ok(user) => Ok(Some((user, compression.as_deref() == Some(DEFLATE)))),
+        Ok(role) => Ok(Some((role, compression.as_deref() == Some(DEFLATE)))),
         Err(error) => Err(Box::new(Close { code: 4401, error })),
     }
 }
@@ -232,7 +232,7 @@ struct Running {
 
 struct Socket {
     server: Arc<HttpServer>,
-    user: Arc<str>,
+    role: RoleRef,
     out: Out,
     running: HashMap<u64, Running>,
     /// Each gives its id and its last frame, which is sent when that id is free again.
@@ -341,8 +341,8 @@ impl Socket {
         let interrupts = self.server.begin();
         let session = interrupts.asker();
         let (pieces, received) = mpsc::channel(PIECES_QUEUED_MAX);
-        let (server, user) = (self.server.clone(), self.user.clone());
-        let run = statement::run(server, user, statement, interrupts, pieces);
+        let (server, role) = (self.server.clone(), self.role.clone());
+        let run = statement::run(server, role, statement, interrupts, pieces);
         let send = send_result(id, received, self.out.clone());
         let last = async move { (id, tokio::join!(run, send).1) };
         let task = self.tasks.spawn(last).id();
@@ -366,7 +366,7 @@ impl Socket {
         let session = follower.interrupts.asker();
         let order = Box::new(Order {
             server: self.server.clone(),
-            user: self.user.clone(),
+            role: self.role.clone(),
             statement,
             from,
         });
