@@ -5,7 +5,7 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use tidelog_sql::scram::{Verifier, parse_verifier};
 use tidelog_sql::{ErrorKind, SqlError};
-use tidelog_storage::{Catalog, RoleRef};
+use tidelog_storage::{Catalog, DatabaseId, RoleRef};
 
 const MOCK_ITERATIONS: u32 = 4096;
 
@@ -83,6 +83,22 @@ pub(crate) fn admitted(catalog: &Catalog, user: &str) -> Result<RoleRef, SqlErro
         ))),
         None => Err(no_such_role(user)),
     }
+}
+
+/// As whom somebody is let in, and to which database.
+#[derive(Clone, Debug)]
+pub(crate) struct Admitted {
+    pub(crate) role: RoleRef,
+    pub(crate) database: DatabaseId,
+}
+
+/// The database of this name; 3D000 when there is none.
+pub(crate) fn database(catalog: &Catalog, name: &str) -> Result<DatabaseId, SqlError> {
+    let named = catalog.database_named(name).map(|database| database.id);
+    named.ok_or_else(|| {
+        let message = format!("database \"{name}\" does not exist");
+        SqlError::new(ErrorKind::UndefinedDatabase, message)
+    })
 }
 
 fn no_such_role(user: &str) -> SqlError {

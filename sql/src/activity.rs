@@ -16,7 +16,7 @@ use datafusion::logical_expr::{
     Volatility,
 };
 use parking_lot::Mutex;
-use tidelog_storage::RoleId;
+use tidelog_storage::{DatabaseId, RoleId};
 
 use crate::error::{ErrorKind, SqlError};
 use crate::functions::{Same, undefined};
@@ -118,6 +118,22 @@ impl Shown {
             now.transaction_began_us = None;
         }
         now.changed_us = now_micros();
+    }
+}
+
+impl Activities {
+    /// The sessions that are in a database.
+    pub(crate) fn of(&self, database: DatabaseId) -> Vec<Arc<Activity>> {
+        let mut all = self.list();
+        all.retain(|activity| activity.login.database == database);
+        all
+    }
+}
+
+impl Activity {
+    /// Asks something of the session.
+    pub(crate) fn ask(&self, signal: Signal) {
+        (self.signal)(signal);
     }
 }
 

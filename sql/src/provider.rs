@@ -88,8 +88,6 @@ type Reads = Mutex<HashSet<(TableId, PartitionSet)>>;
 pub(crate) struct Scope {
     /// The store, for reading cold files.
     pub(crate) store: Arc<Store>,
-    /// The database's name, as the client gave it.
-    pub(crate) database: Arc<str>,
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) access: Access,
     pub(crate) transaction: Arc<RwLock<Transaction>>,

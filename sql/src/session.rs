@@ -12,7 +12,7 @@ use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::sql::sqlparser::ast::{self, Statement};
 use parking_lot::Mutex;
-use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, RoleRef, Store, datum};
+use tidelog_storage::{Catalog, ColumnType, CommitError, DatabaseId, Datum, RoleRef, Store, datum};
 
 use crate::activity::Shown;
 use crate::advisory::Advisory;
@@ -45,6 +45,7 @@ mod channels;
 mod commands;
 mod create_as;
 mod cursor;
+mod databases;
 mod ddl;
 mod engine;
 mod isolation;
@@ -75,8 +76,8 @@ const PARSE_SHORT: usize = 64 << 10;
 pub struct Login {
     /// The role.
     pub role: RoleRef,
-    /// The database name that the client asked for.
-    pub database: String,
+    /// The database.
+    pub database: DatabaseId,
     /// The server-side process id of the connection (`pg_backend_pid()`).
     pub pid: i32,
     /// Settings from the startup message (`application_name`, `-c name=value`, …).
@@ -96,7 +97,6 @@ pub enum TransactionStatus {
 pub struct Session {
     engine: Arc<Engine>,
     login: Arc<Login>,
-    database: Arc<str>,
     settings: Settings,
     notices: Vec<Notice>,
     work: Work,
@@ -155,11 +155,13 @@ impl SessionSeed {
 }
 
 impl Session {
-    /// A session for a role that may log in; 28000 when it was dropped since it was authenticated. Settings that cannot
+    /// A session for a role that may log in; 28000 or 3D000 when it, or the database, was dropped meanwhile. Settings that cannot
     /// be taken become notices.
     pub fn new(engine: Arc<Engine>, login: Login) -> Result<Session, SqlError> {
         let mut session = Session::with(engine, Arc::new(login), Settings::default());
-        session.check_roles(&session.catalog())?;
+        let catalog = session.catalog();
+        session.check_roles(&catalog)?;
+        session.check_database(&catalog)?;
         for (name, value) in session.login.settings.clone() {
             if let Err(error) = session.assign(&name, Some(&value), false) {
                 session.notices.push(Notice::Message {
@@ -190,11 +192,10 @@ impl Session {
         let outbox = Arc::new(Outbox::default());
         let group = engine.locks.group();
         Session {
-            database: login.database.as_str().into(),
             work: Work::new(Locks::of(&engine.locks, group, login.pid)),
             shown: None,
-            advisory: Arc::new(Advisory::new(&engine.locks, group, login.pid)),
-            pg_notify: pg_notify(outbox.clone(), login.pid),
+            advisory: Arc::new(Advisory::new(&engine.locks, group, &login)),
+            pg_notify: pg_notify(outbox.clone(), &login),
             outbox,
             engine,
             login,
@@ -493,7 +494,12 @@ impl Session {
                     name,
                     with_data,
                 } => (self.refresh(prepared, name, *with_data, *concurrently)).await,
-                definition => self.ddl(Ddl::Ours(definition)).await,
+                definition => {
+                    if let Definition::Database(command) = definition {
+                        self.clear_database(command).await?;
+                    }
+                    self.ddl(Ddl::Ours(definition)).await
+                }
             },
             Body::Cursor(command) => self.cursor_command(command, prepared, parameters).await,
             Body::Sql(statement, kind) => {

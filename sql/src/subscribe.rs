@@ -185,7 +185,7 @@ impl SubscribePlan {
     /// Goes on with the catalog as it is now, or says why it cannot. `position` is how far it has come.
     pub fn renew(&mut self, position: Seq) -> Result<Renewed, SqlError> {
         let session = self.session.grow();
-        let catalog = session.store().catalog();
+        let catalog = session.committed_catalog();
         session.check_roles(&catalog)?;
         let before = &self.subject.table;
         let name = format!("\"{}.{}\"", before.schema, before.name);

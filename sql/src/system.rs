@@ -224,7 +224,7 @@ impl SystemRelation {
     fn rows(&self, scope: &Scope) -> std::result::Result<Vec<Named>, StorageError> {
         let facts = Facts {
             catalog: scope.snapshot.catalog(),
-            database: &scope.database,
+            database: scope.snapshot.catalog().database_name(),
             showing: self.showing,
             callable: self.callable.as_deref(),
         };

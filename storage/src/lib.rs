@@ -37,8 +37,8 @@ mod watch;
 pub mod widen;
 
 pub use catalog::{
-    BOOTSTRAP_ROLE, Catalog, CatalogChange, ColumnDef, ColumnId, RoleDef, RoleId, RoleRef,
-    TableDef, TableId, TableKind, ViewDef,
+    BOOTSTRAP_ROLE, Catalog, CatalogChange, ColumnDef, ColumnId, Contents, Database, DatabaseDef,
+    DatabaseId, RoleDef, RoleId, RoleRef, TableDef, TableId, TableKind, ViewDef,
 };
 pub use changes::{Change, ChangeBatch, ChangeOp, CommitWatch, FeedScope};
 pub use datum::{

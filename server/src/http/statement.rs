@@ -9,9 +9,9 @@ use tidelog_sql::{
     ErrorKind, Login, Notice, Outcome, OutputColumn, RowStream, Session, SqlError,
     TransactionStatus, row_tag,
 };
-use tidelog_storage::RoleRef;
 use tokio::sync::mpsc;
 
+use crate::auth::Admitted;
 use crate::http::params::Statement;
 use crate::http::rows::{write_batch_row, write_columns};
 use crate::http::{CHUNK_BYTES, HttpServer, error};
@@ -36,12 +36,12 @@ pub(super) enum Piece {
 /// A session for one statement or subscription of a role.
 pub(super) fn session(
     server: &HttpServer,
-    role: &RoleRef,
+    who: &Admitted,
     interrupts: &Interrupts,
 ) -> Result<Session, Stop> {
     let login = Login {
-        role: role.clone(),
-        database: "postgres".to_string(),
+        role: who.role.clone(),
+        database: who.database,
         pid: interrupts.pid(),
         settings: BTreeMap::new(),
     };
@@ -51,17 +51,17 @@ pub(super) fn session(
 /// Runs the statement and hands its result on: the last thing sent is `Done` or an error.
 pub(super) async fn run(
     server: Arc<HttpServer>,
-    role: RoleRef,
+    who: Admitted,
     statement: Statement,
     interrupts: Interrupts,
     out: Out,
 ) {
     if let Err(Stop::Error(error) | Stop::Fatal(error)) =
-        run_to_end(&server, &role, &statement, interrupts, &out).await
+        run_to_end(&server, &who, &statement, interrupts, &out).await
     {
         if error.kind == ErrorKind::InternalError {
             tracing::error!(
-                user = &*role.name,
+                user = &*who.role.name,
                 detail = error.detail,
                 "internal error: {}",
                 error.message
@@ -74,12 +74,12 @@ pub(super) async fn run(
 
 async fn run_to_end(
     server: &HttpServer,
-    role: &RoleRef,
+    who: &Admitted,
     statement: &Statement,
     mut interrupts: Interrupts,
     out: &Out,
 ) -> Result<(), Stop> {
-    let mut session = session(server, role, &interrupts)?;
+    let mut session = session(server, who, &interrupts)?;
     interrupts.attach(&session);
     interrupts.statement_begins(session.statement_timeout());
     let done = execute(&mut session, statement, &interrupts, out).await;

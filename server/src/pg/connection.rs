@@ -8,6 +8,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tidelog_sql::{Ends, ErrorKind, Login, Notice, Session, Signal, SqlError, TransactionStatus};
 
+use crate::auth;
 use crate::interrupts::{Ask, Interrupts, Stop, admin_shutdown};
 use crate::pg::auth::authenticate;
 use crate::pg::client::{Client, Incoming};
@@ -137,11 +138,12 @@ async fn log_in(
     client.set_authenticated();
     let login = Login {
         role,
-        database: startup.database,
+        database: auth::database(&server.engine.store().catalog(), &startup.database)
+            .map_err(Stop::Fatal)?,
         pid: interrupts.pid(),
         settings: startup.settings,
     };
-    tracing::debug!(user = &*login.role.name, database = login.database, peer = %ends.client, pid = interrupts.pid(), "connected");
+    tracing::debug!(user = &*login.role.name, database = startup.database, peer = %ends.client, pid = interrupts.pid(), "connected");
     let mut session = Session::new(server.engine.clone(), login).map_err(Stop::Fatal)?;
     let asker = interrupts.asker();
     session.show(ends, move |signal| match signal {

@@ -16,7 +16,7 @@ fn catalog() -> Catalog {
         bypass_rls: true,
         password: None,
     };
-    catalog.roles.insert(role.name.clone(), Arc::new(role));
+    Arc::make_mut(&mut catalog.roles).insert(role.name.clone(), Arc::new(role));
     catalog
 }
 

@@ -9,6 +9,7 @@ use tidelog_storage::TableKind;
 use tidelog_storage::catalog::Identity;
 
 use super::create::{Like, TableAs};
+use super::database::DatabaseCommand;
 use super::dialect;
 use super::{expect_end, syntax_error};
 use crate::error::SqlError;
@@ -61,6 +62,8 @@ pub(crate) enum Definition {
     },
     /// CREATE TABLE AS, SELECT INTO.
     TableAs(TableAs),
+    /// CREATE, DROP or ALTER DATABASE.
+    Database(DatabaseCommand),
     /// REFRESH MATERIALIZED VIEW.
     Refresh {
         concurrently: bool,
@@ -267,6 +270,9 @@ fn alter(parser: &mut Parser<'_>) -> Result<Option<Definition>> {
     if takes(parser, &["TABLE"]) {
         return alter_table(parser);
     }
+    if let Some(command) = rename_database(parser) {
+        return Ok(Some(Definition::Database(command)));
+    }
     for (words, of) in OWNED {
         if takes(parser, words) {
             let if_exists = takes(parser, &["IF", "EXISTS"]);
@@ -310,6 +316,21 @@ fn owner(
         name,
         owner,
     }))
+}
+
+fn rename_database(parser: &mut Parser<'_>) -> Option<DatabaseCommand> {
+    let rename = parser.maybe_parse(|parser| {
+        if !takes(parser, &["DATABASE"]) {
+            return parser.expected("DATABASE", parser.peek_token());
+        }
+        let name = parser.parse_identifier()?;
+        if !takes(parser, &["RENAME", "TO"]) {
+            return parser.expected("RENAME TO", parser.peek_token());
+        }
+        let to = parser.parse_identifier()?;
+        Ok(DatabaseCommand::Rename { name, to })
+    });
+    rename.ok().flatten()
 }
 
 fn alter_sequence(parser: &mut Parser<'_>) -> Result<Definition> {

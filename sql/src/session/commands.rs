@@ -92,11 +92,11 @@ impl Session {
             ),
             (
                 "current_database",
-                ScalarValue::from(self.login.database.as_str()),
+                ScalarValue::from(catalog.database_name()),
             ),
             (
                 "current_catalog",
-                ScalarValue::from(self.login.database.as_str()),
+                ScalarValue::from(catalog.database_name()),
             ),
             ("current_schema", ScalarValue::from(schema)),
             ("pg_postmaster_start_time", began.clone()),
@@ -200,51 +200,8 @@ impl Session {
             }
             Statement::NOTIFY { channel, payload } => self.notify(channel, payload.as_deref()),
             Statement::Call(function) => self.call(function).await,
-            Statement::CreateDatabase { db_name, .. } => {
-                self.refuse_in_block("CREATE DATABASE")?;
-                let name = ddl::single(db_name)?;
-                match name == self.login.database {
-                    true => Err(SqlError::new(
-                        ErrorKind::DuplicateDatabase,
-                        format!("database \"{name}\" already exists"),
-                    )),
-                    false => Err(SqlError::unsupported("CREATE DATABASE")),
-                }
-            }
-            Statement::Drop {
-                object_type: ast::ObjectType::Database,
-                if_exists,
-                names,
-                ..
-            } => self.drop_database(names, *if_exists),
             other => self.ddl(Ddl::Sql(other, kind)).await,
         }
-    }
-
-    /// DROP DATABASE: there is the one that the session is in, and no other.
-    fn drop_database(
-        &mut self,
-        names: &[ast::ObjectName],
-        if_exists: bool,
-    ) -> Result<Outcome, SqlError> {
-        self.refuse_in_block("DROP DATABASE")?;
-        for name in names {
-            let name = ddl::single(name)?;
-            if name == self.login.database {
-                let message = "cannot drop the currently open database";
-                return Err(SqlError::new(ErrorKind::ObjectInUse, message));
-            }
-            let message = format!("database \"{name}\" does not exist");
-            if !if_exists {
-                return Err(SqlError::new(ErrorKind::UndefinedDatabase, message));
-            }
-            let message = format!("{message}, skipping");
-            self.notices.push(Notice::Message {
-                severity: "NOTICE",
-                error: SqlError::new(ErrorKind::SuccessfulCompletion, message),
-            });
-        }
-        Ok(Outcome::Command("DROP DATABASE".to_string()))
     }
 
     /// LOCK TABLE … IN ACCESS SHARE MODE, which is what every statement holds of what it reads.

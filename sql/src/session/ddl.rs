@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use datafusion::sql::sqlparser::ast::{Expr, Query, Statement};
 use tidelog_storage::{
-    Catalog, CatalogChange, ColumnType, CommitError, Datum, Partition, PartitionSet, ReadSet, Seq,
-    SequenceError, SequenceState, Snapshot, TableDef, TableId, TableKind, Transaction,
+    Catalog, CatalogChange, ColumnType, CommitError, DatabaseId, Datum, Partition, PartitionSet,
+    ReadSet, Seq, SequenceError, SequenceState, Snapshot, TableDef, TableId, TableKind,
+    Transaction,
 };
 
 use super::{Notice, Outcome, Session};
@@ -66,7 +67,8 @@ impl PendingDdl {
         if self.changes.is_empty() {
             return;
         }
-        transaction.change_catalog(self.base.version, self.changes);
+        let changes = self.base.database.changes(self.changes);
+        transaction.change_catalog(self.base.version, changes);
         for (table, since) in self.checked {
             let partitions = [(table, PartitionSet::All)].into();
             transaction.depends_on(ReadSet { since, partitions });
@@ -79,8 +81,14 @@ impl Session {
     pub(crate) fn catalog(&self) -> Arc<Catalog> {
         match &self.work.ddl {
             Some(ddl) => ddl.catalog.clone(),
-            None => self.engine.store.catalog(),
+            None => self.committed_catalog(),
         }
+    }
+
+    /// The catalog as everybody sees it now who is in the session's database.
+    pub(crate) fn committed_catalog(&self) -> Arc<Catalog> {
+        let catalog = self.engine.store.catalog();
+        catalog.looking_into(self.login.database)
     }
 
     /// The catalog that belongs to what a query reads: of a kept snapshot, the one that was there then.
@@ -89,7 +97,11 @@ impl Session {
             true => None,
             false => self.kept_snapshot(),
         };
-        kept.map_or_else(|| self.catalog(), |kept| kept.catalog().clone())
+        let database = self.login.database;
+        kept.map_or_else(
+            || self.catalog(),
+            |kept| kept.catalog().looking_into(database),
+        )
     }
 
     /// The type that users made under this oid, as a column's.
@@ -118,7 +130,11 @@ impl Session {
     pub(super) fn with_own_catalog(&self, snapshot: Arc<Snapshot>) -> Arc<Snapshot> {
         match &self.work.ddl {
             Some(ddl) => Arc::new(snapshot.with_catalog(ddl.catalog.clone())),
-            None => snapshot,
+            None if self.login.database == DatabaseId::FIRST => snapshot,
+            None => {
+                let catalog = snapshot.catalog().looking_into(self.login.database);
+                Arc::new(snapshot.with_catalog(catalog))
+            }
         }
     }
 
@@ -154,22 +170,14 @@ impl Session {
                     self.change_with_block(plan.changes)?;
                 } else {
                     let (store, version) = (&self.engine.store, catalog.version);
+                    let changes = catalog.database.changes(plan.changes);
                     let changed = match &plan.finish {
-                        None => store
-                            .change_catalog(version, plan.changes)
-                            .await
-                            .map(|_| None),
+                        None => store.change_catalog(version, changes).await.map(|_| None),
                         Some((table, steps)) => {
                             let finish = (*table, steps.as_slice());
-                            Undo::change_catalog(
-                                store,
-                                version,
-                                plan.changes,
-                                finish,
-                                &self.undoing,
-                            )
-                            .await
-                            .map(Some)
+                            Undo::change_catalog(store, version, changes, finish, &self.undoing)
+                                .await
+                                .map(Some)
                         }
                     };
                     match changed {
@@ -189,6 +197,9 @@ impl Session {
                     severity: "NOTICE",
                     error: noticed(error),
                 }));
+            if let Some(warning) = plan.warning {
+                self.notice("WARNING", warning);
+            }
             if let Some((table, steps)) = &plan.finish {
                 self.finish(*table, steps, undo).await?;
             }
@@ -225,6 +236,7 @@ impl Session {
         let evaluate = |expr: &Expr, ty: ColumnType| self.evaluate_default(expr, ty);
         let describe = |catalog: &Catalog, query: &Query| self.describe(catalog, query);
         let path = self.search_path();
+        self.check_database(catalog)?;
         // Before anything else that could be wrong with it.
         if let Ddl::Sql(Statement::AlterTable(alter), _) = statement
             && let Ok(table) = ddl::resolve(catalog, &path, &alter.name)
@@ -255,6 +267,8 @@ impl Session {
             match change {
                 CatalogChange::DropRole(role) => self.check_without_rows(role, "dropped")?,
                 CatalogChange::RenameRole { name, .. } => self.check_may_rename(name)?,
+                CatalogChange::DropDatabase(id) => self.check_unused(catalog, *id)?,
+                CatalogChange::RenameDatabase(def) => self.check_unused(catalog, def.id)?,
                 _ => {}
             }
             if let CatalogChange::PutTable(table) = change {
@@ -346,7 +360,7 @@ impl Session {
         &mut self,
         changes: Vec<CatalogChange>,
     ) -> Result<(), SqlError> {
-        let base = self.engine.store.catalog();
+        let base = self.committed_catalog();
         let ddl = self.work.ddl.get_or_insert_with(|| PendingDdl::new(base));
         ddl.changes.extend(changes);
         ddl.apply();

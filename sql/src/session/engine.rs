@@ -110,7 +110,11 @@ impl Engine {
     /// Drops the temporary tables of sessions that ended with an earlier run of the server, before any new one begins.
     pub async fn drop_temporary(&self) -> Result<(), CommitError> {
         let catalog = self.store.catalog();
-        let changes = crate::ddl::temp::drop_all(&catalog, |_| true);
+        let mut changes = Vec::new();
+        for id in catalog.databases.keys() {
+            let all = crate::ddl::temp::drop_all(&catalog.looking_into(*id), |_| true);
+            changes.extend(id.changes(all));
+        }
         match changes.is_empty() {
             true => Ok(()),
             false => self

@@ -509,7 +509,6 @@ impl Session {
         let serializable = self.work.isolation == Isolation::Serializable;
         Arc::new(Scope {
             store: store.clone(),
-            database: self.database.clone(),
             access: self.access(snapshot.catalog()),
             snapshot,
             transaction: self.work.changes.clone(),
@@ -530,7 +529,6 @@ impl Session {
         self.work.snapshots.note(&snapshot);
         let Scope {
             store,
-            database,
             access,
             transaction,
             reads,
@@ -538,7 +536,6 @@ impl Session {
         } = &*self.scope();
         Arc::new(Scope {
             store: store.clone(),
-            database: database.clone(),
             access: access.clone(),
             snapshot,
             transaction: transaction.clone(),

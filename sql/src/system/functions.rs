@@ -190,13 +190,29 @@ fn shown_defaults(catalog: &Catalog, search_path: &[String]) -> BTreeMap<String,
     defaults
 }
 
-/// What a table, or all of them, takes in both tiers now: its files, and the rows that are in none yet.
-fn size_of(store: &Store, class: Option<i64>) -> Result<i64> {
+/// What the size is asked of.
+enum Measured {
+    Table(i64),
+    Database(i64),
+    All,
+}
+
+/// What tables take in both tiers now: their files, and the rows that are in none yet.
+fn size_of(store: &Store, of: Measured) -> Result<i64> {
     let snapshot = store.snapshot();
     let mut bytes = 0;
     let failed = |error| DataFusionError::External(Box::new(error));
-    for table in snapshot.catalog().tables.values() {
-        if class.is_none_or(|class| class == super::table_oid(table)) {
+    let databases = snapshot.catalog().databases.iter();
+    let tables = databases.flat_map(|(id, database)| {
+        let tables = database.contents().tables.values();
+        tables.map(|table| (i64::from(id.oid()), table))
+    });
+    for (database, table) in tables {
+        if match of {
+            Measured::Table(class) => class == super::table_oid(table),
+            Measured::Database(id) => id == database,
+            Measured::All => true,
+        } {
             let all = PartitionSet::All;
             let files = snapshot.cold_files(table, &all).map_err(failed)?;
             let states = snapshot.states(table.id, &all).map_err(failed)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tidelog_storage::catalog::{ColumnOrder, Deferral, Identity};
-use tidelog_storage::{Catalog, ColumnId, Datum, SequenceDef, TableDef, TableKind};
+use tidelog_storage::{Catalog, ColumnId, DatabaseDef, Datum, SequenceDef, TableDef, TableKind};
 
 use crate::provider::USER;
 
@@ -13,7 +13,6 @@ use super::{comments, extensions, pg_depend, pg_proc, pg_type, views};
 
 /// The encoding UTF8 in pg_database.
 const UTF8: i32 = 6;
-pub(super) const DATABASE_OID: i64 = 5;
 const BTREE: i64 = 403;
 const NUMERIC: i64 = 1700;
 const INET: i64 = 869;
@@ -219,7 +218,10 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
                 ]
             })
             .collect(),
-        "pg_database" => vec![database(facts.database)],
+        "pg_database" => {
+            let databases = facts.catalog.databases.values();
+            databases.map(|of| database(&of.def)).collect()
+        }
         "pg_tables" => tables()
             .filter(|table| table.materialized.is_none())
             .map(|table| {
@@ -747,10 +749,10 @@ fn role(role: &tidelog_storage::RoleDef) -> Named {
     ]
 }
 
-fn database(name: &str) -> Named {
+fn database(database: &DatabaseDef) -> Named {
     vec![
-        ("oid", oid(DATABASE_OID)),
-        ("datname", text(name)),
+        ("oid", oid(database.id.oid().into())),
+        ("datname", text(&*database.name)),
         ("datdba", oid(SUPERUSER)),
         ("encoding", Datum::Int4(UTF8)),
         ("datlocprovider", text("c")),

@@ -86,17 +86,19 @@ impl Catalog {
     pub(crate) fn identify_roles(&mut self) -> bool {
         let without = |role: &&mut Arc<RoleDef>| role.id == RoleId::default();
         let mut any = false;
-        for role in self.roles.values_mut().filter(without) {
+        let mut next = self.next_table_id;
+        for role in Arc::make_mut(&mut self.roles).values_mut().filter(without) {
             let id = match role.name.as_str() {
                 BOOTSTRAP_ROLE => RoleId::BOOTSTRAP,
                 _ => {
-                    self.next_table_id += 1;
-                    RoleId(FIRST_USER_OID + self.next_table_id - 1)
+                    next += 1;
+                    RoleId(FIRST_USER_OID + next - 1)
                 }
             };
             Arc::make_mut(role).id = id;
             any = true;
         }
+        self.next_table_id = next;
         any
     }
 }

@@ -19,7 +19,7 @@ use crate::transaction::{Op, Partition, Transaction};
 
 /// The partitions of the roles that are dropped or get another name.
 pub(super) fn dropped_roles(changes: &[CatalogChange]) -> impl Iterator<Item = Partition> {
-    changes.iter().filter_map(|change| match change {
+    changes.iter().filter_map(|change| match change.itself() {
         CatalogChange::DropRole(name) | CatalogChange::RenameRole { name, .. } => {
             Some(Partition::user(name))
         }
