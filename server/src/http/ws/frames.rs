@@ -148,6 +148,7 @@ mod tests {
         let Ok(Frame::Hello(Hello {
             version: 1,
             auth,
+            database: None,
             compression: None,
         })) = parse(hello)
         else {
