@@ -14,6 +14,7 @@ mod names;
 mod owner;
 pub(crate) mod parents;
 pub(crate) mod role;
+mod schema;
 pub(crate) mod sequence;
 pub(crate) mod table;
 pub(crate) mod temp;
@@ -227,6 +228,12 @@ fn define(scope: Scope<'_>, definition: &Definition) -> Result<DdlPlan, SqlError
             name,
             owner,
         } => owner::alter(scope, of, *if_exists, name, owner),
+        Definition::SetSchema {
+            of,
+            if_exists,
+            name,
+            schema,
+        } => schema::set(scope, of, *if_exists, name, schema),
         Definition::Identity {
             if_exists,
             table,

@@ -32,6 +32,14 @@ pub(crate) enum Definition {
         name: ObjectName,
         owner: Ident,
     },
+    /// ALTER … SET SCHEMA, but of a sequence by ALTER SEQUENCE.
+    SetSchema {
+        /// `TABLE`, `VIEW`, `TYPE`, …
+        of: &'static str,
+        if_exists: bool,
+        name: ObjectName,
+        schema: Ident,
+    },
     /// ALTER TABLE … ALTER COLUMN … ADD GENERATED, SET GENERATED, DROP IDENTITY or DROP EXPRESSION.
     Identity {
         if_exists: bool,
@@ -300,12 +308,23 @@ pub(super) fn takes(parser: &mut Parser<'_>, words: &[&str]) -> bool {
     all
 }
 
+/// OWNER TO, or SET SCHEMA.
 fn owner(
     parser: &mut Parser<'_>,
     of: &'static str,
     if_exists: bool,
     name: ObjectName,
 ) -> Result<Option<Definition>> {
+    let moves = matches!(of, "TABLE" | "VIEW" | "MATERIALIZED VIEW" | "TYPE");
+    if moves && takes(parser, &["SET", "SCHEMA"]) {
+        let schema = parser.parse_identifier()?;
+        return Ok(Some(Definition::SetSchema {
+            of,
+            if_exists,
+            name,
+            schema,
+        }));
+    }
     if !takes(parser, &["OWNER", "TO"]) {
         return Ok(None);
     }
@@ -371,7 +390,6 @@ fn alter_table(parser: &mut Parser<'_>) -> Result<Option<Definition>> {
         (["SET", "UNLOGGED"], "SET UNLOGGED"),
         (["CLUSTER", "ON"], "CLUSTER ON"),
         (["SET", "TABLESPACE"], "SET TABLESPACE"),
-        (["SET", "SCHEMA"], "SET SCHEMA"),
     ] {
         if takes(parser, &words) {
             return Ok(Some(Definition::Refused(what)));
