@@ -15,6 +15,7 @@ mod pg_catalog;
 mod pg_depend;
 pub(crate) mod pg_proc;
 mod pg_type;
+mod privileges;
 mod sequence;
 mod showing;
 mod tidelog;
@@ -108,6 +109,7 @@ impl Shape {
 pub(crate) struct Facts<'a> {
     pub(crate) catalog: &'a Catalog,
     pub(crate) database: &'a str,
+    pub(crate) access: &'a Access,
     pub(crate) showing: Showing,
     pub(crate) callable: Option<&'a BTreeSet<&'static str>>,
 }
@@ -225,6 +227,7 @@ impl SystemRelation {
         let facts = Facts {
             catalog: scope.snapshot.catalog(),
             database: scope.snapshot.catalog().database_name(),
+            access: &scope.access,
             showing: self.showing,
             callable: self.callable.as_deref(),
         };
@@ -674,6 +677,7 @@ mod tests {
         let facts = Facts {
             catalog: &catalog,
             database: "postgres",
+            access: &Access::of(None),
             showing: Showing {
                 users: true,
                 ..Showing::default()
