@@ -14,6 +14,8 @@ pub struct Peer {
     pub user: String,
     /// Its password.
     pub password: Option<String>,
+    /// The database.
+    pub database: String,
 }
 
 impl Peer {
@@ -23,6 +25,7 @@ impl Peer {
             port,
             user: "postgres".into(),
             password: None,
+            database: "postgres".into(),
         }
     }
 
@@ -32,6 +35,15 @@ impl Peer {
             port: self.port,
             user: user.into(),
             password: Some(password.into()),
+            database: self.database.clone(),
+        }
+    }
+
+    /// The same role in another database.
+    pub fn database(&self, database: &str) -> Peer {
+        Peer {
+            database: database.into(),
+            ..self.clone()
         }
     }
 
@@ -50,7 +62,7 @@ impl Peer {
             .env("PGPORT", self.port.to_string())
             .env("PGUSER", &self.user);
         command
-            .env("PGDATABASE", "postgres")
+            .env("PGDATABASE", &self.database)
             .env("PGCONNECT_TIMEOUT", "20")
             .env("PGCLIENTENCODING", "UTF8");
         command.env("PGPASSWORD", self.password.as_deref().unwrap_or_default());
@@ -167,7 +179,7 @@ impl Peer {
             .host("127.0.0.1")
             .port(self.port)
             .user(&self.user)
-            .dbname("postgres");
+            .dbname(&self.database);
         if let Some(password) = &self.password {
             config.password(password);
         }

@@ -24,6 +24,8 @@ mod constraints;
 mod crash;
 #[path = "compat/cursors.rs"]
 mod cursors;
+#[path = "compat/databases.rs"]
+mod databases;
 #[path = "compat/ddl.rs"]
 mod ddl;
 #[path = "compat/definitions.rs"]

@@ -5,7 +5,7 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use tidelog_sql::scram::{Verifier, parse_verifier};
 use tidelog_sql::{ErrorKind, SqlError};
-use tidelog_storage::Catalog;
+use tidelog_storage::{Catalog, DatabaseId, RoleRef};
 
 const MOCK_ITERATIONS: u32 = 4096;
 
@@ -47,9 +47,7 @@ pub(crate) fn admission(
     let role = catalog.roles.get(user);
     match role {
         None if local => {
-            return Err(invalid_authorization(format!(
-                "role \"{user}\" does not exist"
-            )));
+            return Err(no_such_role(user));
         }
         Some(role) if role.password.is_none() && local => {
             tracing::debug!(
@@ -76,14 +74,35 @@ pub(crate) fn admission(
     Ok(Admission::Password(verifier))
 }
 
-/// 28000 for a role that is not permitted to log in; asked once the client has proved who it is.
-pub(crate) fn check_may_log_in(catalog: &Catalog, user: &str) -> Result<(), SqlError> {
-    if catalog.roles.get(user).is_some_and(|role| !role.login) {
-        return Err(invalid_authorization(format!(
+/// The role that a client logs in as, once it has proved who it is; 28000 when that role is not permitted to.
+pub(crate) fn admitted(catalog: &Catalog, user: &str) -> Result<RoleRef, SqlError> {
+    match catalog.roles.get(user) {
+        Some(role) if role.login => Ok(RoleRef::from(&**role)),
+        Some(_) => Err(invalid_authorization(format!(
             "role \"{user}\" is not permitted to log in"
-        )));
+        ))),
+        None => Err(no_such_role(user)),
     }
-    Ok(())
+}
+
+/// As whom somebody is let in, and to which database.
+#[derive(Clone, Debug)]
+pub(crate) struct Admitted {
+    pub(crate) role: RoleRef,
+    pub(crate) database: DatabaseId,
+}
+
+/// The database of this name; 3D000 when there is none.
+pub(crate) fn database(catalog: &Catalog, name: &str) -> Result<DatabaseId, SqlError> {
+    let named = catalog.database_named(name).map(|database| database.id);
+    named.ok_or_else(|| {
+        let message = format!("database \"{name}\" does not exist");
+        SqlError::new(ErrorKind::UndefinedDatabase, message)
+    })
+}
+
+fn no_such_role(user: &str) -> SqlError {
+    invalid_authorization(format!("role \"{user}\" does not exist"))
 }
 
 /// 28P01.

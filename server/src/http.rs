@@ -26,11 +26,14 @@ use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::serve::ListenerExt;
 use axum::{Router, middleware};
+use tidelog_sql::SqlError;
+use tidelog_storage::DatabaseId;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
+use crate::auth;
 use crate::backend::Backend;
 use crate::http::origins::Origins;
 use crate::interrupts::Interrupts;
@@ -72,6 +75,14 @@ impl HttpServer {
 
     fn shutdown(&self) -> &Shutdown {
         &self.backend.shutdown
+    }
+
+    /// The database that a request names; the first one when it names none.
+    fn database(&self, named: Option<&str>) -> Result<DatabaseId, SqlError> {
+        match named {
+            None => Ok(DatabaseId::FIRST),
+            Some(name) => auth::database(&self.backend.engine.store().catalog(), name),
+        }
     }
 
     /// What may end a session or subscription that begins now.

@@ -16,6 +16,7 @@ pub(crate) fn sqlstate(kind: ErrorKind) -> &'static str {
         ErrorKind::UndefinedParameter => "42P02",
         ErrorKind::InvalidSchemaName => "3F000",
         ErrorKind::InvalidName => "42602",
+        ErrorKind::ReservedName => "42939",
         ErrorKind::InvalidColumnDefinition => "42611",
         ErrorKind::InvalidColumnReference => "42P10",
         ErrorKind::InvalidTableDefinition => "42P16",

@@ -16,10 +16,12 @@ use datafusion::logical_expr::{
     Volatility,
 };
 use parking_lot::Mutex;
+use tidelog_storage::{DatabaseId, RoleId};
 
 use crate::error::{ErrorKind, SqlError};
 use crate::functions::{Same, undefined};
 use crate::locks::LockTable;
+use crate::provider::Access;
 use crate::session::{Login, Session, TransactionStatus};
 use crate::text::datetime::now_micros;
 
@@ -119,6 +121,22 @@ impl Shown {
     }
 }
 
+impl Activities {
+    /// The sessions that are in a database.
+    pub(crate) fn of(&self, database: DatabaseId) -> Vec<Arc<Activity>> {
+        let mut all = self.list();
+        all.retain(|activity| activity.login.database == database);
+        all
+    }
+}
+
+impl Activity {
+    /// Asks something of the session.
+    pub(crate) fn ask(&self, signal: Signal) {
+        (self.signal)(signal);
+    }
+}
+
 impl Session {
     /// Shows the session in `pg_stat_activity` as long as it lives. `signal` is called when another one asks something of it.
     pub fn show(&mut self, ends: Ends, signal: impl Fn(Signal) + Send + Sync + 'static) {
@@ -165,8 +183,7 @@ pub(crate) fn function(
     name: &str,
     all: &Arc<Activities>,
     locks: &Arc<LockTable>,
-    role: &str,
-    superuser: bool,
+    access: &Access,
 ) -> Option<Arc<ScalarUDF>> {
     let (name, signal, signatures) = match name {
         "pg_blocking_pids" => {
@@ -191,8 +208,8 @@ pub(crate) fn function(
         name,
         signal,
         all: Same(all.clone()),
-        role: role.to_string(),
-        superuser,
+        role: access.role.as_ref().map(|role| role.id),
+        superuser: access.superuser,
         signature: Signature::one_of(signatures, Volatility::Volatile),
     })))
 }
@@ -202,7 +219,7 @@ struct Ask {
     name: &'static str,
     signal: Signal,
     all: Same<Activities>,
-    role: String,
+    role: Option<RoleId>,
     superuser: bool,
     signature: Signature,
 }
@@ -213,7 +230,7 @@ impl Ask {
         let Some(activity) = self.all.0.0.lock().get(&pid).cloned() else {
             return Ok(false);
         };
-        if !self.superuser && activity.login.user != self.role {
+        if !self.superuser && Some(activity.login.role.id) != self.role {
             let done = match self.signal {
                 Signal::Cancel => "query is being canceled",
                 Signal::Terminate => "process is being terminated",

@@ -18,17 +18,20 @@ use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
     TypeSignature, Volatility,
 };
-use tidelog_storage::ColumnType;
+use tidelog_storage::{ColumnType, DatabaseId};
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::error::{ErrorKind, SqlError};
 use crate::functions::{Same, undefined};
 use crate::locks::{LockError, LockMode, LockTable, Locks, RowKey, advisory_key};
 use crate::output;
+use crate::session::Login;
 
 /// What a session has of advisory locks.
 #[derive(Debug)]
 pub(crate) struct Advisory {
+    /// Each has locks of its own.
+    database: DatabaseId,
     held: Mutex<Held>,
     /// `lock_timeout` of the statement under way.
     timeout: parking_lot::Mutex<Option<Duration>>,
@@ -46,8 +49,10 @@ struct Held {
 
 impl Advisory {
     /// None yet, for a session whose transactions are of this group of owners.
-    pub(crate) fn new(table: &Arc<LockTable>, group: u64, pid: i32) -> Advisory {
+    pub(crate) fn new(table: &Arc<LockTable>, group: u64, login: &Login) -> Advisory {
+        let pid = login.pid;
         Advisory {
+            database: login.database,
             held: Mutex::new(Held {
                 session: Locks::of(table, group, pid),
                 transaction: Locks::of(table, group, pid),
@@ -210,9 +215,10 @@ impl Function {
             let array = numbers[at].as_primitive::<Int64Type>();
             array.is_valid(row).then(|| array.value(row))
         };
+        let database = self.advisory.0.database;
         let key = |row: usize| -> Result<Option<RowKey>> {
             if numbers.len() == 1 {
-                return Ok(value(0, row).map(|key| advisory_key(1, key)));
+                return Ok(value(0, row).map(|key| advisory_key(database, 1, key)));
             }
             let (Some(high), Some(low)) = (value(0, row), value(1, row)) else {
                 return Ok(None);
@@ -223,7 +229,7 @@ impl Function {
                 return Err(DataFusionError::External(Box::new(error)));
             };
             let both = i64::from(high) << 32 | i64::from(low.cast_unsigned());
-            Ok(Some(advisory_key(2, both)))
+            Ok(Some(advisory_key(database, 2, both)))
         };
         (0..args.number_rows).map(key).collect()
     }

@@ -91,7 +91,6 @@ impl Session {
         self.live_snapshots().note(&snapshot);
         Ok(Arc::new(Scope {
             store: present.store.clone(),
-            database: present.database.clone(),
             snapshot,
             access: present.access.clone(),
             // Its changes come after all that is committed, and no later commit changes what was.

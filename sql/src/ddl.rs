@@ -5,6 +5,7 @@
 
 mod comment;
 pub(crate) mod constraint;
+pub(crate) mod database;
 pub(crate) mod enums;
 mod extension;
 pub(crate) mod index;
@@ -13,6 +14,7 @@ pub(crate) mod names;
 mod owner;
 pub(crate) mod parents;
 pub(crate) mod role;
+mod schema;
 pub(crate) mod sequence;
 pub(crate) mod table;
 pub(crate) mod temp;
@@ -20,6 +22,7 @@ pub(crate) mod temp;
 mod tests;
 pub(crate) mod view;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use constraint::Finish;
@@ -42,6 +45,8 @@ pub struct DdlPlan {
     pub tag: &'static str,
     /// What the client is told beside.
     pub notices: Vec<SqlError>,
+    /// What it is warned of.
+    pub warning: Option<SqlError>,
     /// What is to be done about a table's rows once the changes are committed.
     pub finish: Option<(TableId, Vec<Finish>)>,
     /// Whether there are changes that must not stay when that fails.
@@ -64,6 +69,7 @@ impl DdlPlan {
             changes: Vec::new(),
             tag,
             notices: Vec::new(),
+            warning: None,
             finish: None,
             all_or_nothing: false,
             stands: None,
@@ -222,6 +228,12 @@ fn define(scope: Scope<'_>, definition: &Definition) -> Result<DdlPlan, SqlError
             name,
             owner,
         } => owner::alter(scope, of, *if_exists, name, owner),
+        Definition::SetSchema {
+            of,
+            if_exists,
+            name,
+            schema,
+        } => schema::set(scope, of, *if_exists, name, schema),
         Definition::Identity {
             if_exists,
             table,
@@ -245,6 +257,7 @@ fn define(scope: Scope<'_>, definition: &Definition) -> Result<DdlPlan, SqlError
             table,
             column,
         } => table::column_setting(scope, *if_exists, table, column),
+        Definition::Database(command) => database::plan(scope.catalog, command),
         Definition::Refused(what) => Err(SqlError::unsupported(what)),
         Definition::TableLike { .. } | Definition::TableAs(_) | Definition::Refresh { .. } => {
             Err(SqlError::unsupported("this form of CREATE TABLE"))
@@ -302,7 +315,7 @@ pub fn resolve<'a>(
     search_path: &[String],
     name: &ObjectName,
 ) -> Result<&'a Arc<TableDef>, SqlError> {
-    let (schema, table) = split(name)?;
+    let (schema, table) = split(&without_database(catalog, name))?;
     find(catalog, search_path, schema.as_deref(), &table).ok_or_else(|| {
         if view::find_view(catalog, search_path, schema.as_deref(), &table).is_some() {
             return SqlError::unsupported(format!("this use of the view \"{table}\""));
@@ -313,6 +326,18 @@ pub fn resolve<'a>(
             format!("relation \"{name}\" does not exist"),
         )
     })
+}
+
+/// A name in three parts without the first, if that is the database that one is in.
+fn without_database<'a>(catalog: &Catalog, name: &'a ObjectName) -> Cow<'a, ObjectName> {
+    match name.0.as_slice() {
+        [database, schema, table]
+            if database.as_ident().map(fold).as_deref() == Some(catalog.database_name()) =>
+        {
+            Cow::Owned(ObjectName(vec![schema.clone(), table.clone()]))
+        }
+        _ => Cow::Borrowed(name),
+    }
 }
 
 fn find<'a>(
@@ -415,7 +440,7 @@ fn create_schema(
     let mut plan = DdlPlan::new("CREATE SCHEMA");
     if name.starts_with("pg_") {
         return Err(SqlError::new(
-            ErrorKind::InvalidName,
+            ErrorKind::ReservedName,
             format!("unacceptable schema name \"{name}\""),
         )
         .detail("The prefix \"pg_\" is reserved for system schemas."));

@@ -29,6 +29,7 @@ pub enum ErrorKind {
     UndefinedParameter,
     InvalidSchemaName,
     InvalidName,
+    ReservedName,
     InvalidColumnDefinition,
     InvalidColumnReference,
     InvalidTableDefinition,

@@ -14,7 +14,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use tidelog_storage::TableId;
+use tidelog_storage::{DatabaseId, TableId};
 
 use crate::text::datetime::now_micros;
 
@@ -28,8 +28,9 @@ pub(crate) type RowKey = Arc<[u8]>;
 const ADVISORY: [u8; 4] = [0xFF; 4];
 
 /// The key of an advisory lock in one of PostgreSQL's two spaces of them.
-pub(crate) fn advisory_key(space: u8, number: i64) -> RowKey {
+pub(crate) fn advisory_key(database: DatabaseId, space: u8, number: i64) -> RowKey {
     let bytes = ADVISORY.into_iter().chain([space]);
+    let bytes = bytes.chain(database.oid().to_be_bytes());
     bytes.chain(number.to_be_bytes()).collect()
 }
 
@@ -41,7 +42,11 @@ fn is_advisory(key: &RowKey) -> bool {
 /// What a key is of.
 fn locked(key: &RowKey) -> Locked {
     match (is_advisory(key), key.first_chunk(), key.last_chunk()) {
-        (true, _, Some(number)) => Locked::Advisory(key[4], i64::from_be_bytes(*number)),
+        (true, _, Some(number)) => Locked::Advisory {
+            space: key[4],
+            database: key[5..9].try_into().map_or(0, u32::from_be_bytes),
+            number: i64::from_be_bytes(*number),
+        },
         (_, Some(table), _) => Locked::Row(TableId::new(u32::from_be_bytes(*table))),
         _ => Locked::Row(TableId::SYSTEM),
     }
@@ -167,8 +172,14 @@ pub(crate) struct ShownLock {
 pub(crate) enum Locked {
     /// A row of a table.
     Row(TableId),
-    /// An advisory lock's space and number.
-    Advisory(u8, i64),
+    /// An advisory lock.
+    Advisory {
+        /// 1 when it is named by one number, 2 when by two.
+        space: u8,
+        /// The oid of its database.
+        database: u32,
+        number: i64,
+    },
 }
 
 impl LockTable {

@@ -18,7 +18,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::sql::sqlparser::ast;
 use parking_lot::Mutex;
-use tidelog_storage::{Catalog, FeedScope, Notification, Seq, TableDef};
+use tidelog_storage::{Catalog, DatabaseId, FeedScope, Notification, Seq, TableDef};
 
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
@@ -26,7 +26,7 @@ use crate::output;
 use crate::parse::Listen;
 use crate::parse::walk::Walk;
 use crate::provider::blocking;
-use crate::session::{Notice, Outcome, Session};
+use crate::session::{Login, Notice, Outcome, Session};
 use crate::subscribe::literal_options;
 
 /// Bytes of one payload.
@@ -51,7 +51,7 @@ struct Said {
 impl Outbox {
     fn say(&self, notification: Notification) -> Result<(), SqlError> {
         let wrong = |message: &str| Err(SqlError::new(ErrorKind::InvalidParameterValue, message));
-        match notification.channel.len() {
+        match told_by(&notification.channel).len() {
             0 => return wrong("channel name cannot be empty"),
             1..=CHANNEL_BYTES_MAX => {}
             _ => return wrong("channel name too long"),
@@ -95,6 +95,22 @@ impl Outbox {
     }
 }
 
+/// What a database's channel is called in the log: each database has channels of its own.
+fn told_as(database: DatabaseId, channel: &str) -> Arc<str> {
+    match database {
+        DatabaseId::FIRST => channel.into(),
+        // No channel has such a character in its name.
+        other => format!("{}\0{channel}", other.oid()).into(),
+    }
+}
+
+/// The channel that is called so in the log.
+pub fn told_by(told_as: &str) -> &str {
+    told_as
+        .split_once('\0')
+        .map_or(told_as, |(_, channel)| channel)
+}
+
 /// A LISTEN or UNLISTEN that waits for its transaction's commit.
 #[derive(Clone, Debug)]
 pub(crate) enum ChannelChange {
@@ -116,6 +132,8 @@ pub enum ChannelEvent {
 pub struct ListenTarget {
     /// The channel as the client named it.
     pub channel: String,
+    /// What the channel is called in the log.
+    pub told_as: Arc<str>,
     /// The table whose changes it carries; `None` when it carries what NOTIFY says.
     pub table: Option<ListenTable>,
     /// From here on: strictly after this Seq.
@@ -146,7 +164,7 @@ impl Session {
     ) -> Result<Outcome, SqlError> {
         let channel = channel_name(channel)?;
         self.outbox().say(Notification {
-            channel: channel.as_str().into(),
+            channel: told_as(self.login().database, &channel),
             payload: payload.unwrap_or_default().into(),
             pid: self.pid(),
         })?;
@@ -157,20 +175,22 @@ impl Session {
     pub(crate) async fn listen(&mut self, listen: &Listen) -> Result<Outcome, SqlError> {
         let channel = channel_name(&listen.channel)?;
         let snapshot = self.store().snapshot();
-        let table = self.listen_table(&channel, snapshot.catalog());
+        let catalog = snapshot.catalog().looking_into(self.login().database);
+        let table = self.listen_table(&channel, &catalog);
         if table.is_none() {
             if channel.len() > CHANNEL_BYTES_MAX {
                 let message = "channel name too long";
                 return Err(SqlError::new(ErrorKind::InvalidParameterValue, message));
             }
             if let Some((schema, _)) = channel.split_once('.')
-                && snapshot.catalog().schemas.contains(schema)
+                && catalog.schemas.contains(schema)
             {
                 let message = format!("there is no table \"{channel}\", the channel is for NOTIFY");
                 self.notice("NOTICE", SqlError::new(ErrorKind::UndefinedTable, message));
             }
         }
         let mut target = ListenTarget {
+            told_as: told_as(self.login().database, &channel),
             channel,
             table,
             after: snapshot.seq(),
@@ -220,7 +240,7 @@ impl Session {
         let read = blocking(move || match &target.table {
             Some(table) => store.read_changes(&table.scope, target.after, 1).map(drop),
             None => {
-                let channel = [(target.channel.as_str().into(), target.after)];
+                let channel = [(target.told_as.clone(), target.after)];
                 store.read_notifications(&channel, 1).map(drop)
             }
         });
@@ -260,14 +280,14 @@ impl Session {
         channel: &str,
         before: &ListenTable,
     ) -> Result<ListenTable, SqlError> {
-        let catalog = self.store().catalog();
+        let catalog = self.committed_catalog();
         self.check_roles(&catalog)?;
         let Some(now) = self.listen_table(channel, &catalog) else {
             let message = format!("table \"{channel}\" was dropped");
             return Err(SqlError::new(ErrorKind::UndefinedTable, message));
         };
         if now.scope.partitions != before.scope.partitions {
-            let message = format!("the rights of role \"{}\" have changed", self.role());
+            let message = format!("the rights of role \"{}\" have changed", self.role_name());
             return Err(SqlError::new(ErrorKind::InsufficientPrivilege, message));
         }
         Ok(now)
@@ -294,6 +314,7 @@ fn channel_name(name: &ast::Ident) -> Result<String, SqlError> {
 struct PgNotify {
     outbox: Arc<Outbox>,
     pid: i32,
+    database: DatabaseId,
     signature: Signature,
 }
 
@@ -319,11 +340,12 @@ pub(crate) const CHANNELS_ARRAY: &str = "listening_channels_array";
 pub(crate) const PG_NOTIFY: &str = "pg_notify";
 
 /// The function `pg_notify` of a session.
-pub(crate) fn pg_notify(outbox: Arc<Outbox>, pid: i32) -> Arc<ScalarUDF> {
+pub(crate) fn pg_notify(outbox: Arc<Outbox>, login: &Login) -> Arc<ScalarUDF> {
     let text = vec![DataType::Utf8, DataType::Utf8];
     Arc::new(ScalarUDF::from(PgNotify {
         outbox,
-        pid,
+        pid: login.pid,
+        database: login.database,
         signature: Signature::exact(text, Volatility::Volatile),
     }))
 }
@@ -354,12 +376,12 @@ impl ScalarUDFImpl for PgNotify {
         for row in 0..channels.len().min(rows) {
             // PostgreSQL takes NULL for nothing, too.
             let value = |array: &StringArray| match array.is_valid(row) {
-                true => Arc::from(array.value(row)),
-                false => Arc::from(""),
+                true => array.value(row).to_string(),
+                false => String::new(),
             };
             let said = Notification {
-                channel: value(channels),
-                payload: value(payloads),
+                channel: told_as(self.database, &value(channels)),
+                payload: value(payloads).into(),
                 pid: self.pid,
             };
             self.outbox

@@ -4,6 +4,7 @@ pub(crate) mod arbiter;
 mod chains;
 mod create;
 mod cursor;
+mod database;
 mod define;
 mod dialect;
 mod digits;
@@ -33,6 +34,7 @@ use tidelog_storage::{Seq, TableKind};
 pub(crate) use chains::united;
 pub(crate) use create::{Like, TableAs};
 pub(crate) use cursor::{CursorCommand, Declare, Direction, Fetch};
+pub(crate) use database::DatabaseCommand;
 pub(crate) use define::{Definition, IdentityChange, SequenceChange, SequenceOptions};
 pub(crate) use dialect::parser_of;
 pub(crate) use listen::Listen;
@@ -395,6 +397,8 @@ fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, S
         ("REFRESH", ..) => {
             define::parse_refresh(sql, tokens).map(|definition| Body::Define(Box::new(definition)))
         }
+        ("CREATE" | "DROP", "DATABASE", _) => database::parse(sql, tokens)
+            .map(|command| Body::Define(Box::new(Definition::Database(command)))),
         ("LISTEN", ..) => parse_listen(sql, tokens).map(|listen| Body::Listen(Box::new(listen))),
         ("EXPLAIN", ..) => {
             // ON is no expression.

@@ -198,11 +198,6 @@ impl Planner<'_> {
 }
 
 impl Planner<'_> {
-    fn is_superuser(&self) -> bool {
-        let role = self.catalog.roles.get(&self.access.role);
-        role.is_some_and(|role| role.superuser)
-    }
-
     /// The names in pg_proc's file that can be called here.
     fn callable(&self) -> BTreeSet<&'static str> {
         let (scalars, aggregates) = (
@@ -245,10 +240,9 @@ impl ContextProvider for Planner<'_> {
                 }
                 "pg_cursors" => relation.of_cursors((self.cursors)())?,
                 "pg_stat_activity" => {
-                    let superuser = self.is_superuser();
                     let waiting = self.locks.waiting();
                     let sessions = self.activities.list();
-                    relation.of_activities(&sessions, &waiting, self.access, superuser)?
+                    relation.of_activities(&sessions, &waiting, self.access, self.catalog)?
                 }
                 "pg_locks" => relation.of_locks(self.locks.shown(), self.catalog)?,
                 "pg_proc" => Arc::new(relation.of_functions(self.callable())),
@@ -359,10 +353,7 @@ impl ContextProvider for Planner<'_> {
         if let Some(function) = advisory::function(name, self.advisory) {
             return Some(function);
         }
-        let (role, superuser) = (&self.access.role, self.is_superuser());
-        if let Some(function) =
-            activity::function(name, self.activities, self.locks, role, superuser)
-        {
+        if let Some(function) = activity::function(name, self.activities, self.locks, self.access) {
             return Some(function);
         }
         if name == PG_NOTIFY {

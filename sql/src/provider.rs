@@ -22,8 +22,8 @@ use parking_lot::{Mutex, RwLock};
 use tidelog_storage::catalog::IndexId;
 use tidelog_storage::snapshot::{IndexRange, Lookup, ScanColumn};
 use tidelog_storage::{
-    ColumnId, Datum, HotScan, Partition, PartitionSet, Seq, Snapshot, Store, TableDef, TableId,
-    TableKind, Transaction, datum,
+    ColumnId, Datum, HotScan, Partition, PartitionSet, RoleDef, RoleRef, Seq, Snapshot, Store,
+    TableDef, TableId, TableKind, Transaction, datum,
 };
 
 use crate::as_of::check_history;
@@ -37,21 +37,40 @@ pub(crate) const SEQ: &str = "_seq";
 /// The pseudo-column that holds the user of a USER table's row.
 pub(crate) const USER: &str = "_user";
 
-/// What a role may reach of USER tables.
+/// What a role may reach.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Access {
-    /// The role, and so its own partition.
-    pub(crate) role: String,
-    /// Whether it sees every partition.
+    /// The role, and so its own partition; `None` when it was dropped.
+    pub(crate) role: Option<RoleRef>,
+    /// Whether it may do everything.
+    pub(crate) superuser: bool,
+    /// Whether it sees every partition of USER tables.
     pub(crate) all: bool,
 }
 
 impl Access {
+    /// What a role may reach that is there, or was dropped.
+    pub(crate) fn of(role: Option<&Arc<RoleDef>>) -> Access {
+        Access {
+            role: role.map(|role| RoleRef::from(&**role)),
+            superuser: role.is_some_and(|role| role.superuser),
+            all: role.is_some_and(|role| role.superuser || role.bypass_rls),
+        }
+    }
+
+    /// The partition of the role's own rows. A role that was dropped has none, whoever has its name now.
+    pub(crate) fn own_partition(&self) -> Partition {
+        match &self.role {
+            Some(role) => Partition::user(&role.name),
+            None => Partition::nobody(),
+        }
+    }
+
     /// The partitions of a table that statements of this role are about.
     pub(crate) fn partitions(&self, table: &TableDef) -> PartitionSet {
         match table.kind {
             TableKind::User if self.all => PartitionSet::All,
-            TableKind::User => PartitionSet::One(Partition::user(&self.role)),
+            TableKind::User => PartitionSet::One(self.own_partition()),
             TableKind::Shared | TableKind::Stream => PartitionSet::One(Partition::shared()),
         }
     }
@@ -70,8 +89,6 @@ type Reads = Mutex<HashSet<(TableId, PartitionSet)>>;
 pub(crate) struct Scope {
     /// The store, for reading cold files.
     pub(crate) store: Arc<Store>,
-    /// The database's name, as the client gave it.
-    pub(crate) database: Arc<str>,
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) access: Access,
     pub(crate) transaction: Arc<RwLock<Transaction>>,

@@ -188,7 +188,7 @@ pub(crate) fn targets(
 pub(crate) fn own_partition(table: &TableDef, access: &Access) -> Partition {
     match access.partitions(table) {
         PartitionSet::One(partition) => partition,
-        PartitionSet::All => Partition::user(&access.role),
+        PartitionSet::All => access.own_partition(),
     }
 }
 

@@ -12,7 +12,7 @@ use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::sql::sqlparser::ast::{self, Statement};
 use parking_lot::Mutex;
-use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, Store, datum};
+use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, RoleRef, Store, datum};
 
 use crate::activity::Shown;
 use crate::advisory::Advisory;
@@ -45,9 +45,11 @@ mod channels;
 mod commands;
 mod create_as;
 mod cursor;
+mod databases;
 mod ddl;
 mod engine;
 mod isolation;
+mod login;
 mod maintain;
 mod outcome;
 mod planning;
@@ -60,6 +62,7 @@ mod transaction;
 use cursor::Cursor;
 pub(crate) use cursor::CursorInfo;
 pub(crate) use isolation::Isolation;
+pub use login::Login;
 pub(crate) use planning::{physical, simplified};
 use temporary::Temporary;
 use transaction::{Block, Work};
@@ -69,19 +72,6 @@ pub(crate) const RETRIES_MAX: usize = 1000;
 
 /// Query strings of fewer bytes are parsed in a moment.
 const PARSE_SHORT: usize = 64 << 10;
-
-/// Who logged in. Authentication is over before a session exists.
-#[derive(Clone, Debug)]
-pub struct Login {
-    /// The role.
-    pub user: String,
-    /// The database name that the client asked for.
-    pub database: String,
-    /// The server-side process id of the connection (`pg_backend_pid()`).
-    pub pid: i32,
-    /// Settings from the startup message (`application_name`, `-c name=value`, …).
-    pub settings: BTreeMap<String, String>,
-}
 
 /// Where the session stands with transactions (ReadyForQuery's status).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +86,6 @@ pub enum TransactionStatus {
 pub struct Session {
     engine: Arc<Engine>,
     login: Arc<Login>,
-    database: Arc<str>,
     settings: Settings,
     notices: Vec<Notice>,
     work: Work,
@@ -155,9 +144,13 @@ impl SessionSeed {
 }
 
 impl Session {
-    /// A session for a role that exists and may log in. Settings that cannot be taken become notices.
+    /// A session for a role that may log in; 28000 or 3D000 when it, or the database, was dropped meanwhile. Settings that cannot
+    /// be taken become notices.
     pub fn new(engine: Arc<Engine>, login: Login) -> Result<Session, SqlError> {
         let mut session = Session::with(engine, Arc::new(login), Settings::default());
+        let catalog = session.catalog();
+        session.check_roles(&catalog)?;
+        session.check_database(&catalog)?;
         for (name, value) in session.login.settings.clone() {
             if let Err(error) = session.assign(&name, Some(&value), false) {
                 session.notices.push(Notice::Message {
@@ -171,22 +164,6 @@ impl Session {
         let is_message = |notice: &Notice| matches!(notice, Notice::Message { .. });
         session.notices.retain(is_message);
         Ok(session)
-    }
-
-    /// A session that plans what means the same in each.
-    pub(crate) fn of_system(engine: Arc<Engine>) -> Session {
-        let login = Login {
-            user: String::new(),
-            database: String::new(),
-            pid: 0,
-            settings: BTreeMap::new(),
-        };
-        Session::with(engine, Arc::new(login), Settings::default())
-    }
-
-    /// The same, beside this one.
-    pub(crate) fn of_no_client(&self) -> Session {
-        Session::of_system(self.engine.clone())
     }
 
     /// What makes sessions of the same role and settings, with nothing open.
@@ -204,11 +181,10 @@ impl Session {
         let outbox = Arc::new(Outbox::default());
         let group = engine.locks.group();
         Session {
-            database: login.database.as_str().into(),
             work: Work::new(Locks::of(&engine.locks, group, login.pid)),
             shown: None,
-            advisory: Arc::new(Advisory::new(&engine.locks, group, login.pid)),
-            pg_notify: pg_notify(outbox.clone(), login.pid),
+            advisory: Arc::new(Advisory::new(&engine.locks, group, &login)),
+            pg_notify: pg_notify(outbox.clone(), &login),
             outbox,
             engine,
             login,
@@ -229,13 +205,20 @@ impl Session {
     }
 
     /// The role that statements run as.
-    pub(crate) fn role(&self) -> &str {
-        self.settings.role().unwrap_or(&self.login.user)
+    pub(crate) fn role(&self) -> RoleRef {
+        self.settings
+            .role()
+            .unwrap_or_else(|| self.login.role.clone())
     }
 
-    /// The role that logged in.
-    pub(crate) fn login_role(&self) -> &str {
-        &self.login.user
+    /// What that role is called.
+    pub(crate) fn role_name(&self) -> String {
+        self.catalog().name_of(&self.role()).to_string()
+    }
+
+    /// What the role that logged in is called.
+    pub(crate) fn login_name(&self) -> String {
+        self.catalog().name_of(&self.login.role).to_string()
     }
 
     /// The settings that a client is told at the start (ParameterStatus), names as PostgreSQL spells them.
@@ -243,7 +226,7 @@ impl Session {
         let mut settings = self.settings.reported();
         let superuser = if self.is_superuser() { "on" } else { "off" };
         settings.push(("is_superuser".to_string(), superuser.to_string()));
-        settings.push(("session_authorization".to_string(), self.login.user.clone()));
+        settings.push(("session_authorization".to_string(), self.login_name()));
         settings
     }
 
@@ -500,7 +483,12 @@ impl Session {
                     name,
                     with_data,
                 } => (self.refresh(prepared, name, *with_data, *concurrently)).await,
-                definition => self.ddl(Ddl::Ours(definition)).await,
+                definition => {
+                    if let Definition::Database(command) = definition {
+                        self.clear_database(command).await?;
+                    }
+                    self.ddl(Ddl::Ours(definition)).await
+                }
             },
             Body::Cursor(command) => self.cursor_command(command, prepared, parameters).await,
             Body::Sql(statement, kind) => {
@@ -727,20 +715,13 @@ impl Session {
         &self.engine.state
     }
 
-    /// What the present role may reach. A role that was dropped meanwhile has its own partition only.
+    /// What the present role may reach.
     pub(crate) fn access(&self, catalog: &Catalog) -> Access {
-        let all = catalog
-            .roles
-            .get(self.role())
-            .is_some_and(|role| role.superuser || role.bypass_rls);
-        Access {
-            role: self.role().to_string(),
-            all,
-        }
+        Access::of(catalog.role(&self.role()))
     }
 
     pub(crate) fn search_path(&self) -> Vec<String> {
-        let mut path = self.settings.search_path(self.role());
+        let mut path = self.settings.search_path(&self.role_name());
         // Nobody finds what is temporary in another session.
         path.retain(|schema| !crate::ddl::temp::is_temporary(schema));
         if let Temporary::Made(own) = &self.temporary {
@@ -750,10 +731,9 @@ impl Session {
     }
 
     fn is_superuser(&self) -> bool {
-        self.catalog()
-            .roles
-            .get(self.role())
-            .is_some_and(|role| role.superuser)
+        let role = self.role();
+        let catalog = self.catalog();
+        catalog.role(&role).is_some_and(|role| role.superuser)
     }
 }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use tidelog_storage::{RoleDef, RoleId, RoleRef};
+
 use crate::ddl::truncate_name;
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::identifier;
@@ -98,9 +100,17 @@ const KNOWN: &[(&str, &str, bool)] = &[
 /// Of which roles there are: SHOW ALL leaves them out, RESET ALL as they are. Only `role` can be set.
 const OF_ROLES: &[(&str, &str, bool)] = &[
     ("is_superuser", "off", false),
-    ("role", NO_ROLE, false),
+    (ROLE, NO_ROLE, false),
     ("session_authorization", "", false),
 ];
+
+/// The role that statements run as. Its value is that role's id and name, of which the name is shown.
+pub(crate) const ROLE: &str = "role";
+
+/// The value of `ROLE` for a role.
+pub(crate) fn role_value(role: &RoleDef) -> String {
+    format!("{} {}", role.id.oid(), role.name)
+}
 
 /// The role is the one that logged in.
 pub(crate) const NO_ROLE: &str = "none";
@@ -155,10 +165,11 @@ impl Settings {
             return Ok((name, value.to_string()));
         }
         let (name, default, _) = known(name)?;
-        Ok((
-            name.to_string(),
-            self.value(name).unwrap_or(default).to_string(),
-        ))
+        let value = match name {
+            ROLE => self.role().map(|role| role.name.to_string()),
+            _ => self.value(name).map(str::to_string),
+        };
+        Ok((name.to_string(), value.unwrap_or(default.to_string())))
     }
 
     fn value(&self, name: &str) -> Option<&str> {
@@ -178,8 +189,11 @@ impl Settings {
     }
 
     /// The role that statements run as, if it is not the one that logged in.
-    pub(crate) fn role(&self) -> Option<&str> {
-        self.value("role").filter(|role| *role != NO_ROLE)
+    pub(crate) fn role(&self) -> Option<RoleRef> {
+        let (id, name) = self.value(ROLE)?.split_once(' ')?;
+        let id = RoleId::new(id.parse().ok()?);
+        let name = name.into();
+        Some(RoleRef { id, name })
     }
 
     /// What is set now as what lasts, also what was set for the transaction only.
@@ -346,7 +360,7 @@ impl Settings {
 
     /// Every setting back to its default, but for the role.
     pub(crate) fn reset_all(&mut self) {
-        let is_role = |name: &String, _: &mut String| name == "role";
+        let is_role = |name: &String, _: &mut String| name == ROLE;
         Arc::make_mut(&mut self.changed).retain(is_role);
         self.local.retain(is_role);
     }

@@ -14,7 +14,7 @@ use datafusion::sql::sqlparser::ast::{self, CopyLegacyOption, CopyOption};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use tidelog_storage::{
-    Catalog, ColumnType, Datum, FeedScope, PartitionSet, Seq, TableDef, TableKind,
+    Catalog, ColumnType, Datum, FeedScope, PartitionSet, RoleRef, Seq, TableDef, TableKind,
 };
 
 use crate::copy::CopyFormat;
@@ -185,7 +185,7 @@ impl SubscribePlan {
     /// Goes on with the catalog as it is now, or says why it cannot. `position` is how far it has come.
     pub fn renew(&mut self, position: Seq) -> Result<Renewed, SqlError> {
         let session = self.session.grow();
-        let catalog = session.store().catalog();
+        let catalog = session.committed_catalog();
         session.check_roles(&catalog)?;
         let before = &self.subject.table;
         let name = format!("\"{}.{}\"", before.schema, before.name);
@@ -199,7 +199,7 @@ impl SubscribePlan {
         if table.id == before.id && partitions != self.subject.scope.partitions {
             let message = format!(
                 "the rights of role \"{}\" have changed, the subscription ends",
-                session.role()
+                session.role_name()
             );
             return Err(SqlError::new(ErrorKind::InsufficientPrivilege, message));
         }
@@ -421,6 +421,7 @@ impl Session {
         let session = self.seed().grow();
         let scope = session.scope();
         let catalog = scope.snapshot.catalog().clone();
+        session.check_roles(&catalog)?;
         let options = options::check(&subscribe.options, Some(values))?;
         let query = &subscribe.query;
         let planned = session.plan_subscription(query, &options, types, values, &catalog)?;
@@ -465,21 +466,18 @@ impl Session {
 
     /// Whether the roles that the session has are still there and may be had.
     pub(crate) fn check_roles(&self, catalog: &Catalog) -> Result<(), SqlError> {
-        for role in [self.login_role(), self.role()] {
-            if !catalog.roles.contains_key(role) {
-                let message = format!("role \"{role}\" was dropped");
-                return Err(SqlError::new(ErrorKind::InvalidAuthorization, message));
+        let there = |role: &RoleRef| match catalog.role(role) {
+            Some(found) => Ok(found.clone()),
+            None => {
+                let message = format!("role \"{}\" was dropped", role.name);
+                Err(SqlError::new(ErrorKind::InvalidAuthorization, message))
             }
-        }
-        let may = self.role() == self.login_role()
-            || catalog
-                .roles
-                .get(self.login_role())
-                .is_some_and(|login| login.superuser);
-        if may {
+        };
+        let (login, role) = (there(&self.login().role)?, there(&self.role())?);
+        if login.superuser || login.id == role.id {
             return Ok(());
         }
-        let message = format!("permission denied to set role \"{}\"", self.role());
+        let message = format!("permission denied to set role \"{}\"", role.name);
         Err(SqlError::new(ErrorKind::InsufficientPrivilege, message))
     }
 }

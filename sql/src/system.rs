@@ -15,6 +15,7 @@ mod pg_catalog;
 mod pg_depend;
 pub(crate) mod pg_proc;
 mod pg_type;
+mod privileges;
 mod sequence;
 mod showing;
 mod tidelog;
@@ -108,6 +109,7 @@ impl Shape {
 pub(crate) struct Facts<'a> {
     pub(crate) catalog: &'a Catalog,
     pub(crate) database: &'a str,
+    pub(crate) access: &'a Access,
     pub(crate) showing: Showing,
     pub(crate) callable: Option<&'a BTreeSet<&'static str>>,
 }
@@ -224,7 +226,8 @@ impl SystemRelation {
     fn rows(&self, scope: &Scope) -> std::result::Result<Vec<Named>, StorageError> {
         let facts = Facts {
             catalog: scope.snapshot.catalog(),
-            database: &scope.database,
+            database: scope.snapshot.catalog().database_name(),
+            access: &scope.access,
             showing: self.showing,
             callable: self.callable.as_deref(),
         };
@@ -368,11 +371,12 @@ impl SystemRelation {
         activities: &[Arc<Activity>],
         waiting: &HashMap<i32, Locked>,
         access: &Access,
-        superuser: bool,
+        catalog: &Catalog,
     ) -> Result<Arc<dyn TableProvider>> {
         let row = |shown: &Arc<Activity>| {
-            let knows = superuser || shown.login.user == access.role;
-            activity::row(shown, waiting.get(&shown.login.pid).copied(), knows)
+            let own = access.role.as_ref().map(|role| role.id) == Some(shown.login.role.id);
+            let waits = waiting.get(&shown.login.pid).copied();
+            activity::row(shown, waits, own || access.superuser, catalog)
         };
         let batch = self.batch(activities.iter().map(row).collect())?;
         let table = MemTable::try_new(batch.schema(), vec![vec![batch]])?;
@@ -491,14 +495,6 @@ fn schema_oid(name: &str) -> i64 {
 
 /// The oid of pg_database_owner.
 const DATABASE_OWNER: i64 = 6171;
-
-/// A role's oid.
-fn role_oid(name: &str) -> i64 {
-    match name {
-        "postgres" => 10,
-        name => named_oid(name),
-    }
-}
 
 /// FNV-1a over the name, in the half of the oids that nothing else uses.
 fn named_oid(name: &str) -> i64 {
@@ -693,6 +689,7 @@ mod tests {
         let facts = Facts {
             catalog: &catalog,
             database: "postgres",
+            access: &Access::of(None),
             showing: Showing {
                 users: true,
                 ..Showing::default()

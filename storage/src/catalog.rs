@@ -6,9 +6,15 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
+mod database;
+mod role;
+
 use crate::computed::{Compiled, CompilerSlot, ComputedDef};
 use crate::datum::{ColumnType, Datum, EnumDef, EnumType, IntervalModifier, PrintedType};
 use crate::sequence::SequenceDef;
+
+pub use database::{Contents, Database, DatabaseDef, DatabaseId};
+pub use role::{BOOTSTRAP_ROLE, RoleDef, RoleId, RoleRef};
 
 /// Identifies the data of one table. TRUNCATE gives a table a new one; none is ever used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -638,40 +644,18 @@ pub struct ViewDef {
     pub comments: Vec<(u16, String)>,
 }
 
-/// A role.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RoleDef {
-    /// Its name; also the partition of USER tables that it sees.
-    pub name: String,
-    /// Whether it may log in.
-    pub login: bool,
-    /// Whether it may do everything.
-    pub superuser: bool,
-    /// Whether it sees every partition of USER tables.
-    pub bypass_rls: bool,
-    /// PostgreSQL's `SCRAM-SHA-256$iterations:salt$StoredKey:ServerKey`, if it has a password.
-    pub password: Option<String>,
-}
-
-/// The catalog at one moment.
-#[derive(Clone, Debug, Default)]
+/// The catalog at one moment. It looks into one of the databases: what is in that one is at hand as if it were the
+/// catalog's own (`Deref`).
+#[derive(Clone, Debug)]
 pub struct Catalog {
     /// Counts the changes; plans made at another version are stale.
     pub version: u64,
-    /// Schema names.
-    pub schemas: BTreeSet<String>,
-    /// Tables by schema and name.
-    pub tables: BTreeMap<(String, String), Arc<TableDef>>,
-    /// Enum types by schema and name.
-    pub types: BTreeMap<(String, String), EnumType>,
-    /// Sequences by schema and name.
-    pub sequences: BTreeMap<(String, String), Arc<SequenceDef>>,
-    /// Views by schema and name; no table has one of these names.
-    pub views: BTreeMap<(String, String), Arc<ViewDef>>,
+    /// The database that is looked into.
+    pub database: DatabaseId,
+    /// All databases.
+    pub databases: Arc<BTreeMap<DatabaseId, Database>>,
     /// Roles by name.
-    pub roles: BTreeMap<String, Arc<RoleDef>>,
-    /// Comments on what has no definition of its own to keep them.
-    pub comments: BTreeMap<Commented, String>,
+    pub roles: Arc<BTreeMap<String, Arc<RoleDef>>>,
     /// The id that the next table gets.
     pub next_table_id: u32,
     /// The object stores that tables may name as their storage: not data, but how the server was started.
@@ -716,11 +700,6 @@ impl Catalog {
     /// The view with this schema and name.
     pub fn view(&self, schema: &str, name: &str) -> Option<&Arc<ViewDef>> {
         self.views.get(&(schema.to_string(), name.to_string()))
-    }
-
-    /// The table whose data has this id.
-    pub fn table_by_id(&self, id: TableId) -> Option<&Arc<TableDef>> {
-        self.tables.values().find(|table| table.id == id)
     }
 }
 
@@ -768,10 +747,25 @@ pub enum CatalogChange {
         /// Its name.
         name: String,
     },
-    /// Adds or replaces a role.
+    /// A change in another database than the first. What it says of roles or databases is the same in each.
+    In(DatabaseId, Box<CatalogChange>),
+    /// Adds a database. Its id must be the catalog's `next_database_id`.
+    CreateDatabase(DatabaseDef),
+    /// Removes a database and all that is in it for good; not the first one.
+    DropDatabase(DatabaseId),
+    /// Gives a database another name, which no other has; not the first one.
+    RenameDatabase(DatabaseDef),
+    /// Adds or replaces a role. A new id must be the catalog's `next_role_id`.
     PutRole(RoleDef),
     /// Removes a role.
     DropRole(String),
+    /// Gives a role another name, which no other has.
+    RenameRole {
+        /// What it is called.
+        name: String,
+        /// What it is to be called.
+        to: String,
+    },
     /// Puts a comment on something, or takes it off.
     PutComment {
         /// What it is on.
@@ -779,4 +773,14 @@ pub enum CatalogChange {
         /// `None` takes it off.
         text: Option<String>,
     },
+}
+
+impl CatalogChange {
+    /// The change, wherever it is made.
+    pub fn itself(&self) -> &CatalogChange {
+        match self {
+            CatalogChange::In(_, change) => change.itself(),
+            change => change,
+        }
+    }
 }

@@ -207,7 +207,7 @@ fn check(
             return Ok(report);
         }
     };
-    let tables = (catalog.tables.values()).map(|table| (table.id, table.clone()));
+    let tables = (catalog.all_tables()).map(|table| (table.id, table.clone()));
     let mut checker = Checker {
         hot,
         stores,

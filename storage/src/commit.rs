@@ -90,11 +90,8 @@ pub(crate) fn view_of(
     catalog: Arc<Catalog>,
     garbage: &Arc<Garbage>,
 ) -> Arc<View> {
-    let tables = catalog
-        .tables
-        .values()
-        .map(|table| (table.id, table.clone()))
-        .collect();
+    let tables = catalog.all_tables().map(|table| (table.id, table.clone()));
+    let tables = tables.collect();
     let view = View {
         hot: HotSnapshot::take(hot),
         seq,
@@ -470,10 +467,13 @@ impl Committer {
     /// Removes the indexes and constraints whose making a crash cut short.
     fn drop_unfinished(&mut self) {
         let catalog = self.shared.view().catalog.clone();
-        let finished = catalog.tables.values().filter_map(|table| table.finished());
-        let changes: Vec<_> = finished
-            .map(|table| CatalogChange::PutTable(Box::new(table)))
-            .collect();
+        let mut changes = Vec::new();
+        for (id, database) in &*catalog.databases {
+            let tables = database.contents().tables.values();
+            let finished = tables.filter_map(|table| table.finished());
+            let finished = finished.map(|table| CatalogChange::PutTable(Box::new(table)));
+            changes.extend(id.changes(finished.collect()));
+        }
         if changes.is_empty() {
             return;
         }

@@ -38,7 +38,8 @@ mod watch;
 pub mod widen;
 
 pub use catalog::{
-    Catalog, CatalogChange, ColumnDef, ColumnId, RoleDef, TableDef, TableId, TableKind, ViewDef,
+    BOOTSTRAP_ROLE, Catalog, CatalogChange, ColumnDef, ColumnId, Contents, Database, DatabaseDef,
+    DatabaseId, RoleDef, RoleId, RoleRef, TableDef, TableId, TableKind, ViewDef,
 };
 pub use changes::{Change, ChangeBatch, ChangeOp, CommitWatch, FeedScope};
 pub use datum::{

@@ -37,6 +37,11 @@ impl Partition {
         Partition(Arc::from(name))
     }
 
+    /// A partition that nobody's rows are in, since no text is its name.
+    pub fn nobody() -> Partition {
+        Partition(Arc::from("\0"))
+    }
+
     /// The user's name; empty for the shared one.
     pub fn as_str(&self) -> &str {
         &self.0

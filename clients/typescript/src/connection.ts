@@ -34,6 +34,8 @@ export interface Participant {
 export interface ConnectionOptions {
   url: string;
   authProvider: AuthProvider;
+  /** The database; `postgres` unless another is named. */
+  database?: string | undefined;
   /** Instead of the global one. */
   WebSocket?: SocketConstructor | undefined;
   /** The first pause before a new attempt, and the longest; each is cut by chance to between half and all of it. */
@@ -138,7 +140,9 @@ export class Connection {
       this.#deadline = setTimeout(() => this.#lost(own, "the server does not answer"), CONNECT_TIMEOUT_MS);
       own.binaryType = "arraybuffer";
       const compression = typeof DecompressionStream === "function" ? ({ compression: "deflate" } as const) : {};
-      const hello: ClientFrame = { type: "hello", version: VERSION, auth, ...compression };
+      const named = this.#options.database;
+      const database = named === undefined ? {} : { database: named };
+      const hello: ClientFrame = { type: "hello", version: VERSION, auth, ...database, ...compression };
       own.onopen = () => own.send(JSON.stringify(hello));
       own.onmessage = ({ data }) => {
         if (this.#socket !== own) return;

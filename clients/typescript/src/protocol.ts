@@ -22,7 +22,7 @@ export interface WireChange {
 }
 
 export type ClientFrame =
-  | { type: "hello"; version: number; auth: Credentials; compression?: "deflate" }
+  | { type: "hello"; version: number; auth: Credentials; database?: string; compression?: "deflate" }
   | { type: "query"; id: number; sql: string; params: unknown[] }
   | { type: "subscribe"; id: number; sql: string; params: unknown[]; from?: string; credit: number }
   | { type: "credit"; id: number; batches: number }

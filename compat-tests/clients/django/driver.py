@@ -54,9 +54,13 @@ def migrate():
     out = io.StringIO()
     call_command("inspectdb", "shop_product", stdout=out)
     assert "category = models.ForeignKey('ShopCategory', models.DO_NOTHING)" in out.getvalue(), out.getvalue()
-    Product.objects.all().delete()
-    Category.objects.all().delete()
-    Tag.objects.all().delete()
+    empty()
+
+
+def empty():
+    """Takes away the rows that the migrations made."""
+    for model in (Product, Category, Tag):
+        model.objects.all().delete()
 
 
 class Shop(TestCase):
@@ -232,25 +236,28 @@ def commits():
     assert Category.objects.create(name="first", label="f").pk == 1
 
 
-class Runner(DiscoverRunner):
-    """On the database that there is."""
-
-    def setup_databases(self, **kwargs):
-        return []
-
-    def teardown_databases(self, old_config, **kwargs):
-        pass
+def databases():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT datname FROM pg_database WHERE NOT datistemplate ORDER BY 1")
+        return [name for (name,) in cursor.fetchall()]
 
 
 migrate()
-runner = Runner(verbosity=0)
+runner = DiscoverRunner(verbosity=0)
 suite = runner.test_suite()
 for case in (Shop, Committed):
     suite.addTests(runner.test_loader.loadTestsFromTestCase(case))
 runner.setup_test_environment()
+# A database of its own: made, migrated, dropped.
+found = runner.setup_databases()
+assert databases() == ["postgres", "test_postgres"], databases()
+assert connection.settings_dict["NAME"] == "test_postgres"
+empty()
 result = runner.run_suite(suite)
 if not result.wasSuccessful():
     raise SystemExit("tests failed")
+runner.teardown_databases(found)
+assert databases() == ["postgres"], databases()
 runner.teardown_test_environment()
 commits()
 print("ok")

@@ -2,6 +2,8 @@
 
 use tidelog_compat_tests::Server;
 
+use crate::pair::Pair;
+
 /// psql's commands that must answer without an error; those with `pub` name a table.
 const COMMANDS: &[&str] = &[
     "\\d", "\\d pub", "\\dt", "\\dt+", "\\dt *.*", "\\di", "\\di+", "\\dv", "\\ds", "\\dn",
@@ -117,5 +119,26 @@ async fn prepared_statements_follow_the_settings() {
             let value: String = client.query_one(statement, &[]).await.unwrap().get(0);
             assert_eq!(value, schema);
         }
+    }
+}
+
+#[test]
+fn the_standards_view_of_privileges() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE ROLE al LOGIN PASSWORD 'x'; CREATE TABLE t (id int4 PRIMARY KEY, v text); CREATE VIEW w AS SELECT v FROM t;
+         CREATE MATERIALIZED VIEW m AS SELECT id FROM t",
+    );
+    for query in [
+        "SELECT * FROM information_schema.information_schema_catalog_name",
+        "SELECT character_set_catalog, character_set_schema, character_set_name, character_repertoire, form_of_use FROM information_schema.character_sets",
+        "SELECT role_name FROM information_schema.enabled_roles WHERE role_name NOT LIKE 'pg\\_%' ORDER BY 1",
+        "SET ROLE al; SELECT role_name FROM information_schema.enabled_roles; SELECT count(*) FROM information_schema.table_privileges WHERE table_schema = 'public'",
+        "SELECT * FROM information_schema.table_privileges WHERE table_schema = 'public' ORDER BY table_name, privilege_type",
+        "SELECT * FROM information_schema.role_table_grants WHERE table_schema = 'public' ORDER BY table_name, privilege_type",
+        "SELECT * FROM information_schema.column_privileges WHERE table_schema = 'public' ORDER BY table_name, column_name, privilege_type",
+        "SELECT * FROM information_schema.role_column_grants WHERE table_schema = 'public' ORDER BY table_name, column_name, privilege_type",
+    ] {
+        pair.same(query);
     }
 }

@@ -355,3 +355,64 @@ async fn what_is_computed_is_a_plain_numeric() {
     )
     .await;
 }
+
+#[test]
+fn relations_and_types_move_to_other_schemas() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE SCHEMA app; CREATE SCHEMA full_up; CREATE TYPE mood AS ENUM ('sad', 'ok');
+         CREATE TABLE t (id serial PRIMARY KEY, m mood DEFAULT 'ok', u int4 UNIQUE, n int4 GENERATED ALWAYS AS IDENTITY, CHECK (u > 0));
+         CREATE TABLE child (id int4 REFERENCES t, self int4 PRIMARY KEY REFERENCES child, other int4 REFERENCES t (u));
+         CREATE INDEX tm ON t (m); COMMENT ON COLUMN t.m IS 'how it is';
+         CREATE VIEW v AS SELECT t.id, t.m FROM t WHERE t.u > 1; CREATE VIEW w AS SELECT x.id FROM v x JOIN t ON x.id = t.id;
+         CREATE MATERIALIZED VIEW mv AS SELECT id FROM t; CREATE SEQUENCE s;
+         CREATE TABLE full_up.t (a int4); CREATE TABLE full_up.x (a int4 CONSTRAINT t_pkey PRIMARY KEY); CREATE TYPE full_up.mood AS ENUM ('x'); CREATE TYPE kind AS ENUM ('a', 'b'); CREATE TABLE kinds (k kind PRIMARY KEY, ks kind[]); INSERT INTO kinds VALUES ('a', '{b}');
+         INSERT INTO t (u) VALUES (1), (2); INSERT INTO child VALUES (1, 1, 2)",
+    );
+    for script in [
+        "ALTER TABLE t SET SCHEMA app; SELECT to_regclass('t'), to_regclass('app.t'), to_regclass('app.t_id_seq'), to_regclass('app.tm')",
+        "INSERT INTO app.t (u) VALUES (3) RETURNING *",
+        "INSERT INTO app.t (u) VALUES (3)",
+        "INSERT INTO child VALUES (9, 2, 2)",
+        "DELETE FROM app.t WHERE id = 1",
+        "SELECT * FROM v; SELECT * FROM w ORDER BY 1; REFRESH MATERIALIZED VIEW mv; SELECT count(*) FROM mv",
+        "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'child'::regclass ORDER BY 1",
+        "SELECT pg_get_serial_sequence('app.t', 'id'), col_description('app.t'::regclass, 2), pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE adrelid = 'app.t'::regclass AND adnum = 1",
+        "ALTER TABLE child SET SCHEMA app; INSERT INTO app.child VALUES (2, 2, 1); SELECT * FROM app.child ORDER BY self; INSERT INTO app.child VALUES (2, 3, 8)",
+        "ALTER TABLE app.t SET SCHEMA app",
+        "ALTER TABLE app.t SET SCHEMA nosuch",
+        "ALTER TABLE app.t SET SCHEMA full_up",
+        "ALTER TABLE app.t RENAME TO tt; ALTER TABLE app.tt SET SCHEMA full_up",
+        "ALTER TABLE IF EXISTS nosuch SET SCHEMA app",
+        "ALTER TABLE nosuch SET SCHEMA app",
+        "ALTER VIEW v SET SCHEMA app; SELECT * FROM app.v; SELECT * FROM w ORDER BY 1",
+        "ALTER VIEW v SET SCHEMA app",
+        "ALTER TABLE w SET SCHEMA app; SELECT * FROM app.w ORDER BY 1",
+        "ALTER VIEW app.tt SET SCHEMA public",
+        "ALTER MATERIALIZED VIEW app.w SET SCHEMA public",
+        "ALTER MATERIALIZED VIEW mv SET SCHEMA app; SELECT count(*) FROM app.mv; ALTER MATERIALIZED VIEW app.mv SET SCHEMA public; REFRESH MATERIALIZED VIEW mv",
+        "ALTER TYPE mood SET SCHEMA full_up",
+        "ALTER TYPE kind SET SCHEMA app; SELECT 'a'::app.kind, * FROM kinds; SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'kinds'::regclass AND attnum > 0 ORDER BY attnum",
+        "INSERT INTO kinds VALUES ('b', '{a,b}') RETURNING *",
+        "ALTER TABLE s SET SCHEMA app; SELECT nextval('app.s')",
+        "BEGIN; ALTER TABLE app.tt SET SCHEMA public; INSERT INTO tt (u) VALUES (8); SELECT count(*) FROM tt; ROLLBACK; SELECT count(*) FROM app.tt",
+        "CREATE TEMP TABLE tmp (a int4); ALTER TABLE tmp SET SCHEMA app",
+        "CREATE TEMP TABLE tmp (a int4); ALTER TABLE app.tt SET SCHEMA pg_temp",
+    ] {
+        pair.same_or_fail(script);
+    }
+    // Rows in both tiers stay where they are.
+    let mut tide = pair.tide;
+    tide.peer().run(
+        "CREATE USER TABLE app.inbox (id int4 PRIMARY KEY); INSERT INTO app.inbox VALUES (1);
+         CALL tidelog.flush('app.inbox'); INSERT INTO app.inbox VALUES (2); ALTER TABLE app.inbox SET SCHEMA public;
+         INSERT INTO inbox VALUES (3);",
+    );
+    let ids = "SELECT string_agg(id::text, ' ' ORDER BY id) FROM inbox";
+    assert_eq!(tide.peer().value(ids), "1 2 3");
+    tide.restart();
+    assert_eq!(tide.peer().value(ids), "1 2 3");
+    let data = tide.data();
+    tide.terminate();
+    Server::assert_sound(&data);
+}

@@ -277,5 +277,6 @@ async fn passwords_are_asked_of_those_who_have_one() {
     let connected = tokio::time::timeout(Duration::from_secs(20), config.connect(NoTls))
         .await
         .unwrap();
-    assert!(connected.is_ok(), "database names are taken as given");
+    let error = connected.err().expect("there is no such database");
+    assert_eq!(error.code().unwrap().code(), "3D000");
 }

@@ -1,6 +1,7 @@
 //! The role that a session acts as: as a setting that follows its transaction, and what is left when it is dropped.
 
-use tidelog_compat_tests::{Peer, Server};
+use serde_json::json;
+use tidelog_compat_tests::{Feed, Peer, Server};
 
 use crate::pair::Pair;
 
@@ -249,4 +250,150 @@ async fn temporary_tables_are_out_of_reach() {
         .batch_execute("DROP INDEX pg_temp.tsec_body")
         .await
         .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dropped_role_leaves_open_is_not_of_the_next_one_of_its_name() {
+    let server = Server::start();
+    let peer = server.peer();
+    peer.run(&format!("CREATE ROLE r LOGIN PASSWORD 'x'; {INBOX};"));
+    let role = peer.role("r", "x");
+    let mut feed = Feed::open(&role, "SUBSCRIBE TO inbox");
+    feed.until_ready().await;
+    let mut socket = server.web().role("r", "x").hello();
+    socket.send(&json!({"type": "subscribe", "id": 1, "sql": "SUBSCRIBE TO inbox", "credit": 9}));
+    while socket.next_of(1)["type"] != "batch" {}
+    // One that logged in as it, one that acts as it, and one with a cursor.
+    let mut sessions = vec![role.connect().await, peer.connect().await];
+    sessions[1].batch_execute("SET ROLE r").await.unwrap();
+    sessions.push(role.connect().await);
+    let cursor = "BEGIN; DECLARE c CURSOR FOR SUBSCRIBE TO inbox; FETCH ALL c";
+    sessions[2].batch_execute(cursor).await.unwrap();
+    let (listener, mut told) = role.listen().await;
+    listener
+        .batch_execute("LISTEN \"public.inbox\"; LISTEN mark")
+        .await
+        .unwrap();
+
+    // The next one may do everything.
+    peer.run(
+        "DROP ROLE r; CREATE ROLE r LOGIN SUPERUSER PASSWORD 'x'; SET ROLE r; INSERT INTO inbox VALUES (1, 'secret');
+         NOTIFY mark;",
+    );
+    let code = |error: tokio_postgres::Error| error.code().map(|code| code.code().to_string());
+    let fetched = sessions[2].batch_execute("FETCH ALL c").await;
+    assert_eq!(code(fetched.unwrap_err()).as_deref(), Some("28000"));
+    sessions[2].batch_execute("ROLLBACK").await.unwrap();
+    for session in &sessions {
+        let seen = session.query("SELECT * FROM inbox", &[]).await.unwrap();
+        assert!(seen.is_empty(), "{seen:?}");
+        let shown = "SELECT current_user, current_setting('is_superuser')";
+        let shown = session.query_one(shown, &[]).await.unwrap();
+        assert_eq!((shown.get(0), shown.get(1)), ("r", "off"));
+        for (statement, expected) in [
+            ("INSERT INTO inbox VALUES (2)", "42704"),
+            ("UPDATE inbox SET body = ''", "42704"),
+            ("DELETE FROM inbox", "42704"),
+            ("SUBSCRIBE TO inbox", "28000"),
+            ("CREATE TABLE other (a int4)", "42501"),
+            ("SELECT _user FROM inbox", "42703"),
+        ] {
+            let failed = session.batch_execute(statement).await;
+            let failed = failed.err().map(|error| code(error).unwrap());
+            assert_eq!(failed.as_deref(), Some(expected), "{statement}");
+        }
+    }
+    assert!(feed.error().await.contains("role \"r\" was dropped"));
+    assert_eq!(socket.next_of(1)["error"]["code"], "28000");
+    socket.send(&json!({"type": "query", "id": 2, "sql": "SELECT * FROM inbox"}));
+    assert_eq!(socket.next_of(2)["error"]["code"], "28000");
+    assert_eq!(told.recv().await.unwrap().channel(), "mark");
+    // Who may have it can act as it again, and the new one has what it wrote.
+    sessions[1].batch_execute("SET ROLE r").await.unwrap();
+    let seen = sessions[1].query("SELECT * FROM inbox", &[]).await.unwrap();
+    assert_eq!(seen.len(), 1);
+    assert_eq!(role.value("SELECT body FROM inbox"), "secret");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_gets_another_name() {
+    let pair = Pair::start();
+    pair.run("CREATE ROLE al LOGIN PASSWORD 'x'; CREATE ROLE bo LOGIN PASSWORD 'x'; COMMENT ON ROLE al IS 'first'");
+    for script in [
+        "ALTER ROLE al RENAME TO bo",
+        "ALTER ROLE al RENAME TO pg_al",
+        "ALTER ROLE nosuch RENAME TO al",
+        "SET ROLE al; RESET ROLE; ALTER USER al RENAME TO \"Al\"; SELECT rolname, shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname ILIKE 'al'; ALTER ROLE \"Al\" RENAME TO al",
+        "BEGIN; ALTER ROLE al RENAME TO cy; CREATE ROLE al; SELECT rolname FROM pg_roles WHERE rolname IN ('al', 'cy') ORDER BY 1; ROLLBACK; SELECT rolname FROM pg_roles WHERE rolname IN ('al', 'cy')",
+        "SET ROLE al; SET ROLE bo; SELECT current_user",
+    ] {
+        pair.same_or_fail(script);
+    }
+    for peer in [pair.tide.peer(), pair.pg.peer()] {
+        let (session, acting) = (peer.role("al", "x").connect().await, peer.connect().await);
+        acting.batch_execute("SET ROLE al").await.unwrap();
+        let refused = acting.batch_execute("RESET ROLE; SET ROLE al").await;
+        refused.unwrap();
+        peer.run("ALTER ROLE al RENAME TO cy; CREATE ROLE al LOGIN PASSWORD 'x';");
+        for session in [&session, &acting] {
+            let name = session.query_one("SELECT current_user", &[]).await.unwrap();
+            assert_eq!(name.get::<_, &str>(0), "cy");
+        }
+        let name = session.query_one("SELECT session_user", &[]).await.unwrap();
+        assert_eq!(name.get::<_, &str>(0), "cy");
+        peer.role("cy", "x").run("SELECT 1;");
+        peer.run("DROP ROLE al; ALTER ROLE cy RENAME TO al;");
+    }
+    // Those in use are not renamed.
+    let boss = pair.tide.peer();
+    boss.run("CREATE ROLE boss LOGIN SUPERUSER PASSWORD 'x';");
+    pair.pg
+        .peer()
+        .run("CREATE ROLE boss LOGIN SUPERUSER PASSWORD 'x';");
+    for peer in [pair.tide.peer(), pair.pg.peer()] {
+        let said = peer.role("boss", "x");
+        let said = said.try_run("\\set VERBOSITY verbose\nALTER ROLE boss RENAME TO b;");
+        let said = said.unwrap_err();
+        assert!(
+            said.contains("0A000: session user cannot be renamed"),
+            "{said}"
+        );
+        let script = "\\set VERBOSITY verbose\nSET ROLE boss; ALTER ROLE boss RENAME TO b;";
+        let said = peer.try_run(script).unwrap_err();
+        assert!(
+            said.contains("0A000: current user cannot be renamed"),
+            "{said}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renamed_role_writes_to_its_new_name() {
+    let server = Server::start();
+    let peer = server.peer();
+    peer.run(&format!("CREATE ROLE al LOGIN PASSWORD 'x'; {INBOX};"));
+    let (open, session) = (
+        peer.role("al", "x").connect().await,
+        peer.role("al", "x").connect().await,
+    );
+    open.batch_execute("BEGIN; INSERT INTO inbox VALUES (1)")
+        .await
+        .unwrap();
+    let insert = session
+        .prepare("INSERT INTO inbox VALUES (2)")
+        .await
+        .unwrap();
+    let select = session.prepare("SELECT id FROM inbox").await.unwrap();
+    peer.run("ALTER ROLE al RENAME TO cy; CREATE ROLE al LOGIN PASSWORD 'x'; SET ROLE al; INSERT INTO inbox VALUES (3);");
+    let failed = open.batch_execute("COMMIT").await.unwrap_err();
+    assert_eq!(failed.code().unwrap().code(), "40001");
+    session.execute(&insert, &[]).await.unwrap();
+    let seen = session.query(&select, &[]).await.unwrap();
+    assert_eq!(seen[0].get::<_, i32>(0), 2);
+    let all = "SELECT string_agg(_user || id, ' ' ORDER BY id) FROM inbox";
+    assert_eq!(peer.value(all), "cy2 al3");
+    let said = peer.try_run("\\set VERBOSITY verbose\nALTER ROLE cy RENAME TO di;");
+    let expected = "ERROR:  2BP01: role \"cy\" cannot be renamed because some objects depend on it\nDETAIL:  rows in table inbox";
+    let said = said.unwrap_err();
+    assert!(said.contains(expected), "{said}");
 }

@@ -5,6 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
 use tidelog_sql::{ErrorKind, SqlError};
+use tidelog_storage::RoleRef;
 
 use crate::auth::{self, Admission};
 use crate::http::HttpServer;
@@ -66,7 +67,7 @@ pub(super) async fn authenticate(
     server: &HttpServer,
     credentials: Credentials,
     local: bool,
-) -> Result<String, SqlError> {
+) -> Result<RoleRef, SqlError> {
     let (user, password) = match credentials {
         Credentials::Basic { user, password } => (user, password),
         Credentials::Jwt { token: _ } => {
@@ -85,6 +86,5 @@ pub(super) async fn authenticate(
             }
         }
     }
-    auth::check_may_log_in(&catalog, &user)?;
-    Ok(user)
+    auth::admitted(&catalog, &user)
 }

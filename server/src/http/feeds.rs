@@ -11,6 +11,7 @@ use tidelog_sql::subscribe::SubscribePlan;
 use tidelog_sql::{ErrorKind, Outcome, SqlError};
 use tidelog_storage::Seq;
 
+use crate::auth::Admitted;
 use crate::feed::{AtHand, Feed, Line, Mark, Part};
 use crate::http::params::Statement;
 use crate::http::rows::{write_columns, write_row};
@@ -32,7 +33,7 @@ pub(super) struct Frame {
 /// What is to be followed, and for whom.
 pub(super) struct Order {
     pub(super) server: Arc<HttpServer>,
-    pub(super) user: Arc<str>,
+    pub(super) who: Admitted,
     pub(super) statement: Statement,
     /// What the client has seen already.
     pub(super) from: Option<Seq>,
@@ -261,11 +262,11 @@ enum Begin {
 async fn open(order: &Order, begin: Begin, interrupts: &mut Interrupts) -> Result<Feed, Stop> {
     let Order {
         server,
-        user,
+        who,
         statement,
         from: _,
     } = order;
-    let mut session = session(server, user, interrupts)?;
+    let mut session = session(server, who, interrupts)?;
     interrupts.attach(&session);
     interrupts.statement_begins(session.statement_timeout());
     let mut parsed = statement.parse(&session)?;

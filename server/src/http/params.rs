@@ -1,17 +1,13 @@
 //! Statements as clients send them: SQL, and its parameters as JSON.
 
-use serde::Deserialize;
 use serde_json::Value;
 use tidelog_sql::{ErrorKind, Parsed, Prepared, Session, SqlError, text};
 use tidelog_storage::{ColumnType, Datum};
 
 /// A statement and its parameters' values.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct Statement {
     pub(super) sql: String,
     /// `$1`, `$2`, …
-    #[serde(default)]
     pub(super) params: Vec<Value>,
 }
 

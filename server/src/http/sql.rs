@@ -9,9 +9,12 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
+use serde::Deserialize;
+use serde_json::Value;
 use tidelog_sql::{ErrorKind, SqlError};
 use tokio::sync::mpsc;
 
+use crate::auth::Admitted;
 use crate::http::access::{Credentials, authenticate};
 use crate::http::error::{HttpError, write_error};
 use crate::http::origins::is_local;
@@ -22,6 +25,17 @@ use crate::interrupts::Client;
 
 /// How long a request's body may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What a request asks for.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    sql: String,
+    #[serde(default)]
+    params: Vec<Value>,
+    /// `postgres` when none is named.
+    database: Option<String>,
+}
 
 pub(super) async fn post(
     State(server): State<Arc<HttpServer>>,
@@ -40,10 +54,16 @@ async fn answer(
     check_is_json(request.headers())?;
     let credentials = Credentials::of_request(request.headers())?;
     let local = is_local(peer.ip(), request.headers());
-    let user = authenticate(&server, credentials, local).await?;
+    let role = authenticate(&server, credentials, local).await?;
     // The body is read once it is known whose it is.
-    let statement = read(request.into_body()).await?;
-    let mut running = start(&server, user, statement)?;
+    let Asked {
+        sql,
+        params,
+        database,
+    } = read(request.into_body()).await?;
+    let statement = Statement { sql, params };
+    let database = server.database(database.as_deref())?;
+    let mut running = start(&server, Admitted { role, database }, statement)?;
     // What fails before there is much of a result gets a status of its own.
     let head = running.next().await?;
     let next = running.next().await?;
@@ -86,7 +106,7 @@ fn check_is_json(headers: &HeaderMap) -> Result<(), HttpError> {
     ))
 }
 
-async fn read(body: Body) -> Result<Statement, HttpError> {
+async fn read(body: Body) -> Result<Asked, HttpError> {
     let violation = |message: String| SqlError::new(ErrorKind::ProtocolViolation, message);
     let body = match tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, BODY_BYTES_MAX)).await {
         Ok(Ok(body)) => body,
@@ -116,7 +136,7 @@ struct Running {
 
 fn start(
     server: &Arc<HttpServer>,
-    user: String,
+    who: Admitted,
     statement: Statement,
 ) -> Result<Running, HttpError> {
     let Ok(place) = server.statements.clone().try_acquire_owned() else {
@@ -126,7 +146,7 @@ fn start(
     let (out, pieces) = mpsc::channel(PIECES_QUEUED_MAX);
     let interrupts = server.begin();
     let client = interrupts.client();
-    let run = statement::run(server.clone(), user.into(), statement, interrupts, out);
+    let run = statement::run(server.clone(), who, statement, interrupts, out);
     let run = server.backend.connections.track_future(async move {
         run.await;
         drop(place);

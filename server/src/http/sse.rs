@@ -18,6 +18,7 @@ use tidelog_sql::{ErrorKind, SqlError, text};
 use tidelog_storage::{ColumnType, Datum, Seq};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
+use crate::auth::Admitted;
 use crate::http::HttpServer;
 use crate::http::access::{Credentials, authenticate};
 use crate::http::error::{HttpError, write_error};
@@ -38,6 +39,8 @@ pub(super) struct Parameters {
     sql: String,
     /// A JSON array.
     params: Option<String>,
+    /// `postgres` when none is named.
+    database: Option<String>,
     /// Where to go on, for those who cannot set `Last-Event-ID`.
     from: Option<String>,
 }
@@ -51,11 +54,12 @@ pub(super) async fn get(
     let answer = async {
         let credentials = Credentials::of_request(&headers)?;
         let local = is_local(peer.ip(), &headers);
-        let user = authenticate(&server, credentials, local).await?;
+        let role = authenticate(&server, credentials, local).await?;
         let Query(parameters) = parameters.map_err(|rejection| violation(rejection.body_text()))?;
         let from = resume_point(&headers, &parameters)?;
+        let database = server.database(parameters.database.as_deref())?;
         let statement = statement(parameters)?;
-        start(server, user, statement, from).await
+        start(server, Admitted { role, database }, statement, from).await
     };
     answer.await.unwrap_or_else(IntoResponse::into_response)
 }
@@ -105,7 +109,7 @@ type Events = mpsc::Sender<Result<String, SqlError>>;
 
 async fn start(
     server: Arc<HttpServer>,
-    user: String,
+    who: Admitted,
     statement: Statement,
     from: Option<Seq>,
 ) -> Result<Response, HttpError> {
@@ -122,7 +126,7 @@ async fn start(
     );
     let order = Box::new(Order {
         server,
-        user: user.into(),
+        who,
         statement,
         from,
     });

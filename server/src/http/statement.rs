@@ -11,6 +11,7 @@ use tidelog_sql::{
 };
 use tokio::sync::mpsc;
 
+use crate::auth::Admitted;
 use crate::http::params::Statement;
 use crate::http::rows::{write_batch_row, write_columns};
 use crate::http::{CHUNK_BYTES, HttpServer, error};
@@ -32,15 +33,15 @@ pub(super) enum Piece {
     Done(String),
 }
 
-/// A session for one statement or subscription of `user`.
+/// A session for one statement or subscription of a role.
 pub(super) fn session(
     server: &HttpServer,
-    user: &str,
+    who: &Admitted,
     interrupts: &Interrupts,
 ) -> Result<Session, Stop> {
     let login = Login {
-        user: user.to_string(),
-        database: "postgres".to_string(),
+        role: who.role.clone(),
+        database: who.database,
         pid: interrupts.pid(),
         settings: BTreeMap::new(),
     };
@@ -50,17 +51,17 @@ pub(super) fn session(
 /// Runs the statement and hands its result on: the last thing sent is `Done` or an error.
 pub(super) async fn run(
     server: Arc<HttpServer>,
-    user: Arc<str>,
+    who: Admitted,
     statement: Statement,
     interrupts: Interrupts,
     out: Out,
 ) {
     if let Err(Stop::Error(error) | Stop::Fatal(error)) =
-        run_to_end(&server, &user, &statement, interrupts, &out).await
+        run_to_end(&server, &who, &statement, interrupts, &out).await
     {
         if error.kind == ErrorKind::InternalError {
             tracing::error!(
-                user = &*user,
+                user = &*who.role.name,
                 detail = error.detail,
                 "internal error: {}",
                 error.message
@@ -73,12 +74,12 @@ pub(super) async fn run(
 
 async fn run_to_end(
     server: &HttpServer,
-    user: &str,
+    who: &Admitted,
     statement: &Statement,
     mut interrupts: Interrupts,
     out: &Out,
 ) -> Result<(), Stop> {
-    let mut session = session(server, user, &interrupts)?;
+    let mut session = session(server, who, &interrupts)?;
     interrupts.attach(&session);
     interrupts.statement_begins(session.statement_timeout());
     let done = execute(&mut session, statement, &interrupts, out).await;

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use bytes::Bytes;
 use tidelog_sql::scram::Verifier;
 use tidelog_sql::{ErrorKind, SqlError};
-use tidelog_storage::Catalog;
+use tidelog_storage::{Catalog, RoleRef};
 
 use crate::auth::{self, Admission, MockSecret};
 use crate::interrupts::Stop;
@@ -23,12 +23,12 @@ pub(super) async fn authenticate(
     mock: &MockSecret,
     user: &str,
     local: bool,
-) -> Result<(), Stop> {
+) -> Result<RoleRef, Stop> {
     match auth::admission(catalog, mock, user, local).map_err(Stop::Fatal)? {
         Admission::Trusted => {}
         Admission::Password(verifier) => scram(client, verifier, user).await?,
     }
-    auth::check_may_log_in(catalog, user).map_err(Stop::Fatal)
+    auth::admitted(catalog, user).map_err(Stop::Fatal)
 }
 
 async fn scram(client: &mut Client, verifier: Verifier, user: &str) -> Result<(), Stop> {

@@ -8,6 +8,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tidelog_sql::{Ends, ErrorKind, Login, Notice, Session, Signal, SqlError, TransactionStatus};
 
+use crate::auth;
 use crate::interrupts::{Ask, Interrupts, Stop, admin_shutdown};
 use crate::pg::auth::authenticate;
 use crate::pg::client::{Client, Incoming};
@@ -124,18 +125,25 @@ async fn log_in(
     if minor > 0 || !unknown.is_empty() {
         reply::negotiate_protocol_version(&mut client.out, &unknown);
     }
-    let login = login(parameters, interrupts.pid())?;
+    let startup = startup(parameters)?;
     let catalog = server.engine.store().catalog();
-    authenticate(
+    let role = authenticate(
         client,
         &catalog,
         &server.mock_secret,
-        &login.user,
+        &startup.user,
         ends.client.ip().to_canonical().is_loopback(),
     )
     .await?;
     client.set_authenticated();
-    tracing::debug!(user = login.user, database = login.database, peer = %ends.client, pid = interrupts.pid(), "connected");
+    let login = Login {
+        role,
+        database: auth::database(&server.engine.store().catalog(), &startup.database)
+            .map_err(Stop::Fatal)?,
+        pid: interrupts.pid(),
+        settings: startup.settings,
+    };
+    tracing::debug!(user = &*login.role.name, database = startup.database, peer = %ends.client, pid = interrupts.pid(), "connected");
     let mut session = Session::new(server.engine.clone(), login).map_err(Stop::Fatal)?;
     let asker = interrupts.asker();
     session.show(ends, move |signal| match signal {
@@ -153,19 +161,22 @@ async fn log_in(
     Ok(session)
 }
 
-fn login(parameters: Vec<(String, String)>, pid: i32) -> Result<Login, Stop> {
+/// What a client says of itself at the start.
+#[derive(Default)]
+struct Startup {
+    user: String,
+    database: String,
+    settings: BTreeMap<String, String>,
+}
+
+fn startup(parameters: Vec<(String, String)>) -> Result<Startup, Stop> {
     let fatal = |kind, message: &str| Stop::Fatal(SqlError::new(kind, message));
-    let mut login = Login {
-        user: String::new(),
-        database: String::new(),
-        pid,
-        settings: BTreeMap::new(),
-    };
+    let mut startup = Startup::default();
     for (name, value) in parameters {
         match name.as_str() {
-            "user" => login.user = value,
-            "database" => login.database = value,
-            "options" => login.settings.extend(command_line_settings(&value)),
+            "user" => startup.user = value,
+            "database" => startup.database = value,
+            "options" => startup.settings.extend(command_line_settings(&value)),
             "replication" if matches!(value.as_str(), "0" | "false" | "off" | "no") => {}
             "replication" => {
                 return Err(fatal(
@@ -175,18 +186,18 @@ fn login(parameters: Vec<(String, String)>, pid: i32) -> Result<Login, Stop> {
             }
             name if name.starts_with("_pq_.") => {}
             _ => {
-                login.settings.insert(name, value);
+                startup.settings.insert(name, value);
             }
         }
     }
-    if login.user.is_empty() {
+    if startup.user.is_empty() {
         let message = "no PostgreSQL user name specified in startup packet";
         return Err(fatal(ErrorKind::InvalidAuthorization, message));
     }
-    if login.database.is_empty() {
-        login.database = login.user.clone();
+    if startup.database.is_empty() {
+        startup.database = startup.user.clone();
     }
-    Ok(login)
+    Ok(startup)
 }
 
 /// The settings in `-c name=value --name=value`; a backslash keeps the space after it.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::select_all;
-use tidelog_sql::notify::{ChannelEvent, ListenTable, ListenTarget};
+use tidelog_sql::notify::{ChannelEvent, ListenTable, ListenTarget, told_by};
 use tidelog_sql::{ErrorKind, SqlError, json};
 use tidelog_storage::{Change, ChangeOp, NotificationBatch, Seq, StorageError, TableDef};
 use tidelog_subscriptions::{Following, Listener, SubscriptionError, Tail, listener};
@@ -30,6 +30,8 @@ enum Source {
     Notifications {
         /// Whether payloads are wrapped in JSON.
         json: bool,
+        /// What the channel is called in the log.
+        told_as: Arc<str>,
         listener: Listener,
     },
     /// A table's changes.
@@ -116,6 +118,7 @@ impl Channels {
     fn listen(&mut self, target: ListenTarget) {
         let ListenTarget {
             channel: name,
+            told_as,
             table,
             after,
             since,
@@ -135,11 +138,8 @@ impl Channels {
             Some(listen) => self.table_source(listen, after),
             None => Source::Notifications {
                 json,
-                listener: Listener::new(
-                    self.feeds.store.clone(),
-                    &self.feeds.hub,
-                    name.as_str().into(),
-                ),
+                listener: Listener::new(self.feeds.store.clone(), &self.feeds.hub, told_as.clone()),
+                told_as,
             },
         };
         self.channels.retain(|channel| *channel.name != *name);
@@ -299,7 +299,8 @@ impl Channels {
         let told = batches.iter().flat_map(|batch| &batch.notifications);
         let told = told.filter(|(seq, _)| seq <= upto).map(|(seq, said)| {
             let mut channels = self.channels.iter();
-            let channel = channels.find(|channel| channel.name == said.channel);
+            let name = told_by(&said.channel);
+            let channel = channels.find(|channel| *channel.name == *name);
             let payload = match channel.and_then(Channel::json) {
                 Some(true) => wrapped(*seq, &said.payload),
                 _ => said.payload.to_string(),
@@ -307,7 +308,7 @@ impl Channels {
             Heard::Told {
                 seq: *seq,
                 pid: said.pid,
-                channel: said.channel.clone(),
+                channel: name.into(),
                 payload,
             }
         });
@@ -319,12 +320,15 @@ impl Channels {
         let mut batches = Vec::new();
         let mut alone = Vec::new();
         for channel in &self.channels {
-            let Source::Notifications { listener, .. } = &channel.source else {
+            let Source::Notifications {
+                told_as, listener, ..
+            } = &channel.source
+            else {
                 continue;
             };
             match listener.shared(channel.after, BATCH_MAX).await? {
                 Some(batch) => batches.push(batch),
-                None => alone.push((channel.name.clone(), channel.after)),
+                None => alone.push((told_as.clone(), channel.after)),
             }
         }
         if !alone.is_empty() {

@@ -22,7 +22,9 @@ pub(crate) struct Reader(pub(crate) Weak<Engine>);
 
 impl Compiler for Reader {
     fn compile(&self, table: &TableDef) -> Option<Arc<dyn Compute>> {
-        let session = Session::of_system(self.0.upgrade()?);
+        let engine = self.0.upgrade()?;
+        let database = engine.database_of(table.id);
+        let session = Session::of_system(engine, database);
         let computed = session.compile(table);
         computed.ok().map(|computed| Arc::new(computed) as _)
     }

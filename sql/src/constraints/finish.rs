@@ -261,6 +261,8 @@ pub(super) async fn settle(
         }
         def.bump_schema_version();
         let changes = vec![CatalogChange::PutTable(Box::new(def))];
+        let database = catalog.database_of(table);
+        let changes = database.map_or(Vec::new(), |database| database.changes(changes));
         match store.change_catalog(catalog.version, changes).await {
             Err(CommitError::CatalogChanged) => continue,
             result => return result.map(drop),

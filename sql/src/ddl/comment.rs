@@ -5,7 +5,8 @@ use tidelog_storage::catalog::{Commented, TablePart};
 use tidelog_storage::{CatalogChange, SequenceDef, TableDef, ViewDef};
 
 use super::{
-    DdlPlan, Scope, constraint, enums, find, index, no_schema, sequence, single, split, view,
+    DdlPlan, Scope, constraint, database, enums, find, index, no_schema, sequence, single, split,
+    view,
 };
 use crate::error::{ErrorKind, SqlError};
 
@@ -51,8 +52,17 @@ pub(super) fn on(
             let oid = enums::resolve(scope, name)?.definition().oid;
             of_other(Commented::Type(oid), text)
         }
-        // Every name means the one database.
-        _ => of_other(Commented::Database, text),
+        _ => {
+            let change = of_other(Commented::Database, text);
+            match database::find(scope.catalog, &single(name)?) {
+                Ok(database) => CatalogChange::In(database.id, Box::new(change)),
+                // As PostgreSQL has it, for dumps that are restored under another name.
+                Err(error) => {
+                    plan.warning = Some(error);
+                    return Ok(plan);
+                }
+            }
+        }
     };
     plan.changes.push(change);
     Ok(plan)

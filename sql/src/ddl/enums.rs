@@ -181,7 +181,39 @@ pub(super) fn alter(scope: Scope<'_>, alter: &AlterType) -> Result<DdlPlan, SqlE
             return Err(SqlError::unsupported("ALTER TYPE … RENAME VALUE"));
         }
     }
-    let new = EnumType::new(definition);
+    follow(scope, of, EnumType::new(definition), &mut plan);
+    Ok(plan)
+}
+
+/// ALTER TYPE … SET SCHEMA.
+pub(super) fn set_schema(
+    scope: Scope<'_>,
+    of: EnumType,
+    schema: &str,
+    plan: &mut DdlPlan,
+) -> Result<(), SqlError> {
+    let mut definition = of.definition().clone();
+    let key = (schema.to_string(), definition.name.clone());
+    if scope.catalog.types.contains_key(&key) {
+        let message = format!(
+            "type \"{}\" already exists in schema \"{schema}\"",
+            definition.name
+        );
+        return Err(SqlError::new(ErrorKind::DuplicateObject, message));
+    }
+    plan.changes.push(CatalogChange::DropType {
+        schema: definition.schema.clone(),
+        name: definition.name.clone(),
+    });
+    definition.schema = schema.to_string();
+    let moved = definition.clone();
+    plan.changes.push(CatalogChange::PutType(moved));
+    follow(scope, of, EnumType::new(definition), plan);
+    Ok(())
+}
+
+/// Gives the columns of a type that was changed the new one.
+fn follow(scope: Scope<'_>, of: EnumType, new: EnumType, plan: &mut DdlPlan) {
     for table in users(scope, of) {
         let mut table = TableDef::clone(table);
         for column in &mut table.columns {
@@ -196,7 +228,6 @@ pub(super) fn alter(scope: Scope<'_>, alter: &AlterType) -> Result<DdlPlan, SqlE
         table.bump_schema_version();
         plan.changes.push(CatalogChange::PutTable(Box::new(table)));
     }
-    Ok(plan)
 }
 
 fn is_of(ty: ColumnType, of: EnumType) -> bool {

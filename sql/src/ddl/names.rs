@@ -10,12 +10,14 @@ use crate::provider::USER;
 pub(super) fn relation_exists(scope: Scope<'_>, table: &TableDef, name: &str) -> bool {
     let tables = scope.catalog.tables.values();
     let others = tables.filter(|other| other.schema == table.schema && other.id != table.id);
-    let has = |table: &TableDef| {
-        table.name == name
-            || !table.primary_key.is_empty() && table.primary_key_name == name
-            || table.indexes.iter().any(|index| index.name == name)
-    };
+    let has = |table: &TableDef| table.name == name || has_index(table, name);
     has(table) || others.into_iter().any(|other| has(other))
+}
+
+/// Whether a table has an index of this name, its primary key's among them.
+pub(super) fn has_index(table: &TableDef, name: &str) -> bool {
+    !table.primary_key.is_empty() && table.primary_key_name == name
+        || table.indexes.iter().any(|index| index.name == name)
 }
 
 /// The columns of a key as they are kept: keys of USER tables are each user's own, and may say so by `_user` first.

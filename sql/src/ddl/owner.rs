@@ -2,7 +2,9 @@
 
 use datafusion::sql::sqlparser::ast::{Ident, ObjectName};
 
-use super::{DdlPlan, Scope, check_relation, enums, fold, index, no_schema, single};
+use tidelog_storage::Catalog;
+
+use super::{DdlPlan, Scope, check_relation, database, enums, fold, index, no_schema, single};
 use crate::error::{ErrorKind, SqlError};
 
 pub(super) fn alter(
@@ -19,6 +21,7 @@ pub(super) fn alter(
         "VIEW" => "ALTER VIEW",
         "INDEX" => "ALTER INDEX",
         "TABLE" => "ALTER TABLE",
+        "DATABASE" => "ALTER DATABASE",
         other => return Err(SqlError::unsupported(format!("ALTER {other} … OWNER TO"))),
     });
     let found = match of {
@@ -29,6 +32,7 @@ pub(super) fn alter(
                 false => Err(no_schema(&name)),
             }
         }
+        "DATABASE" => database::find(scope.catalog, &single(name)?).map(drop),
         "TYPE" => enums::resolve(scope, name).map(drop),
         "INDEX" => index::find(scope, name).map(drop),
         _ => check_relation(scope.catalog, scope.search_path, name),
@@ -40,9 +44,14 @@ pub(super) fn alter(
         plan.skip(error);
         return Ok(plan);
     }
-    let owner = fold(owner);
-    let special = ["current_user", "current_role", "session_user"].contains(&owner.as_str());
-    let superuser = match scope.catalog.roles.get(&owner) {
+    check_owner(scope.catalog, &fold(owner))?;
+    Ok(plan)
+}
+
+/// Everything belongs to the superusers.
+pub(super) fn check_owner(catalog: &Catalog, owner: &str) -> Result<(), SqlError> {
+    let special = ["current_user", "current_role", "session_user"].contains(&owner);
+    let superuser = match catalog.roles.get(owner) {
         Some(role) => role.superuser,
         // Only a superuser runs DDL.
         None if special => true,
@@ -51,8 +60,8 @@ pub(super) fn alter(
             return Err(SqlError::new(ErrorKind::UndefinedObject, message));
         }
     };
-    if !superuser {
-        return Err(SqlError::unsupported("an owner that is no superuser"));
+    match superuser {
+        true => Ok(()),
+        false => Err(SqlError::unsupported("an owner that is no superuser")),
     }
-    Ok(plan)
 }

@@ -135,13 +135,13 @@ pub(super) fn rename_parent(
     table: &mut TableDef,
     child: &TableDef,
     parent: &TableDef,
-    name: &str,
+    name: &(String, String),
     plan: &mut DdlPlan,
 ) {
     let rename = |child: &mut TableDef| {
         for key in &mut child.foreign_keys {
             if key.parent.0 == parent.schema && key.parent.1 == parent.name {
-                key.parent.1 = name.to_string();
+                key.parent = name.clone();
             }
         }
     };

@@ -5,14 +5,11 @@ use std::sync::Arc;
 use datafusion::sql::sqlparser::ast::{
     AlterRoleOperation, CreateRole, Expr, Ident, ObjectName, Password, RoleOption, Value,
 };
-use tidelog_storage::{Catalog, CatalogChange, RoleDef, TableDef};
+use tidelog_storage::{BOOTSTRAP_ROLE, Catalog, CatalogChange, RoleDef, RoleId, TableDef};
 
 use super::{DdlPlan, display, fold, single};
 use crate::error::{ErrorKind, SqlError};
 use crate::scram;
-
-/// The role that is there from the start.
-const BOOTSTRAP_ROLE: &str = "postgres";
 
 pub(super) fn create(catalog: &Catalog, create: &CreateRole) -> Result<DdlPlan, SqlError> {
     for (given, option) in [
@@ -36,6 +33,7 @@ pub(super) fn create(catalog: &Catalog, create: &CreateRole) -> Result<DdlPlan, 
     let mut plan = DdlPlan::new("CREATE ROLE");
     for name in &create.names {
         let role = RoleDef {
+            id: RoleId::new(catalog.next_role_id().oid() + plan.changes.len() as u32),
             name: single(name)?,
             login: create.login.unwrap_or(false),
             superuser: create.superuser.unwrap_or(false),
@@ -58,32 +56,33 @@ fn put_new(
     if_not_exists: bool,
     plan: &mut DdlPlan,
 ) -> Result<(), SqlError> {
-    if role.name.starts_with("pg_") {
-        return Err(SqlError::new(
-            ErrorKind::InvalidName,
-            format!("role name \"{}\" is reserved", role.name),
-        )
-        .detail("Role names starting with \"pg_\" are reserved."));
-    }
-    if matches!(role.name.as_str(), "public" | "none") {
-        return Err(SqlError::new(
-            ErrorKind::InvalidName,
-            format!("role name \"{}\" is reserved", role.name),
-        ));
-    }
+    check_not_reserved(&role.name)?;
     if catalog.roles.contains_key(&role.name) {
-        let error = SqlError::new(
-            ErrorKind::DuplicateObject,
-            format!("role \"{}\" already exists", role.name),
-        );
         if !if_not_exists {
-            return Err(error);
+            return Err(duplicate(&role.name));
         }
-        plan.skip(error);
+        plan.skip(duplicate(&role.name));
         return Ok(());
     }
     plan.changes.push(CatalogChange::PutRole(role));
     Ok(())
+}
+
+fn check_not_reserved(name: &str) -> Result<(), SqlError> {
+    let message = format!("role name \"{name}\" is reserved");
+    let reserved = SqlError::new(ErrorKind::ReservedName, message);
+    match name {
+        _ if name.starts_with("pg_") => {
+            Err(reserved.detail("Role names starting with \"pg_\" are reserved."))
+        }
+        "public" | "none" => Err(reserved),
+        _ => Ok(()),
+    }
+}
+
+fn duplicate(name: &str) -> SqlError {
+    let message = format!("role \"{name}\" already exists");
+    SqlError::new(ErrorKind::DuplicateObject, message)
 }
 
 pub(super) fn alter(
@@ -95,9 +94,8 @@ pub(super) fn alter(
     let mut role = RoleDef::clone(catalog.roles.get(&name).ok_or_else(|| undefined(&name))?);
     let options = match operation {
         AlterRoleOperation::WithOptions { options } => options,
-        // A role's name is the name of its partitions.
-        AlterRoleOperation::RenameRole { .. } => {
-            return Err(SqlError::unsupported("ALTER ROLE … RENAME"));
+        AlterRoleOperation::RenameRole { role_name } => {
+            return rename(catalog, &role, fold(role_name));
         }
         _ => return Err(SqlError::unsupported("this form of ALTER ROLE")),
     };
@@ -130,6 +128,24 @@ pub(super) fn alter(
     }
     let mut plan = DdlPlan::new("ALTER ROLE");
     plan.changes.push(CatalogChange::PutRole(role));
+    Ok(plan)
+}
+
+fn rename(catalog: &Catalog, role: &RoleDef, to: String) -> Result<DdlPlan, SqlError> {
+    check_not_reserved(&role.name)?;
+    check_not_reserved(&to)?;
+    if catalog.roles.contains_key(&to) {
+        return Err(duplicate(&to));
+    }
+    if role.id == RoleId::BOOTSTRAP {
+        return Err(SqlError::unsupported(format!(
+            "ALTER ROLE {} RENAME",
+            role.name
+        )));
+    }
+    let name = role.name.clone();
+    let mut plan = DdlPlan::new("ALTER ROLE");
+    plan.changes.push(CatalogChange::RenameRole { name, to });
     Ok(plan)
 }
 
@@ -169,9 +185,14 @@ pub(crate) fn undefined(name: &str) -> SqlError {
     )
 }
 
-/// 2BP01 for a role that has rows in these tables: a later one of its name would have them.
-pub(crate) fn has_rows(name: &str, tables: &[Arc<TableDef>], path: &[String]) -> SqlError {
-    let message = format!("role \"{name}\" cannot be dropped because some objects depend on it");
+/// 2BP01 for a role that has rows in these tables: a later one of its name would have them. `done` says what cannot be done.
+pub(crate) fn has_rows(
+    name: &str,
+    done: &str,
+    tables: &[Arc<TableDef>],
+    path: &[String],
+) -> SqlError {
+    let message = format!("role \"{name}\" cannot be {done} because some objects depend on it");
     let mut detail = Vec::new();
     for table in tables {
         let schema = Some(table.schema.as_str()).filter(|_| !path.contains(&table.schema));

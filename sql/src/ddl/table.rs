@@ -366,7 +366,8 @@ pub(super) fn alter(
                     return Err(duplicate_table(&name));
                 }
                 for (child, _) in parents::referencing_keys(scope, old) {
-                    parents::rename_parent(&mut table, child, old, &name, &mut plan);
+                    let new = (table.schema.clone(), name.clone());
+                    parents::rename_parent(&mut table, child, old, &new, &mut plan);
                 }
                 table.name = name;
             }
@@ -439,7 +440,8 @@ pub(super) fn alter(
     }
     super::comment::prune(&mut table);
     if table.name != old.name {
-        view::follow_rename(scope, &old.schema, &old.name, &table.name, &mut plan)?;
+        let new = (table.schema.clone(), table.name.clone());
+        view::follow_rename(scope, (&old.schema, &old.name), &new, &mut plan)?;
         plan.changes.push(CatalogChange::DropTable {
             schema: old.schema.clone(),
             name: old.name.clone(),

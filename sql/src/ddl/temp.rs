@@ -118,8 +118,13 @@ pub(crate) fn only_own(search_path: &[String], changes: &[CatalogChange]) -> boo
                 | CatalogChange::DropType { schema, .. }
                 | CatalogChange::DropSequence { schema, .. }
                 | CatalogChange::DropView { schema, .. } => schema,
-                CatalogChange::PutRole(_)
+                CatalogChange::In(..)
+                | CatalogChange::CreateDatabase(_)
+                | CatalogChange::DropDatabase(_)
+                | CatalogChange::RenameDatabase(_)
+                | CatalogChange::PutRole(_)
                 | CatalogChange::DropRole(_)
+                | CatalogChange::RenameRole { .. }
                 | CatalogChange::PutComment { .. } => return false,
             };
             is_temporary(schema) && search_path.contains(schema)

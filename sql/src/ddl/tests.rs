@@ -1,4 +1,4 @@
-use tidelog_storage::RoleDef;
+use tidelog_storage::{RoleDef, RoleId};
 
 use super::*;
 
@@ -9,13 +9,14 @@ fn catalog() -> Catalog {
     };
     catalog.schemas.insert("public".to_string());
     let role = RoleDef {
+        id: RoleId::BOOTSTRAP,
         name: "postgres".into(),
         login: true,
         superuser: true,
         bypass_rls: true,
         password: None,
     };
-    catalog.roles.insert(role.name.clone(), Arc::new(role));
+    Arc::make_mut(&mut catalog.roles).insert(role.name.clone(), Arc::new(role));
     catalog
 }
 

@@ -269,7 +269,7 @@ fn qualify(query: &mut Query, scope: Scope<'_>) -> Result<bool, SqlError> {
     }
 }
 
-type Name = (String, String);
+pub(super) type Name = (String, String);
 
 /// The relations that a view is over, by schema and name.
 pub(crate) fn relations(view: &ViewDef) -> Result<BTreeSet<Name>, SqlError> {
@@ -315,6 +315,7 @@ fn renamed(view: &ViewDef, old: &Name, new: &Name) -> Result<ViewDef, SqlError> 
         fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
             if let TableFactor::Table { name, alias, .. } = factor
                 && self.2
+                && self.0.1 != self.1.1
                 && alias.is_none()
                 && split(name).is_ok_and(|(schema, relation)| {
                     (schema.as_ref(), &relation) == (Some(&self.0.0), &self.0.1)
@@ -371,29 +372,47 @@ pub(super) fn rename(
         name: new.clone(),
         ..view.clone()
     })));
-    follow_rename(scope, &view.schema, &view.name, &new, &mut plan)?;
+    let (old, new) = (&view.name, (view.schema.clone(), new));
+    follow_rename(scope, (&view.schema, old), &new, &mut plan)?;
     Ok(plan)
+}
+
+/// ALTER VIEW … SET SCHEMA.
+pub(super) fn set_schema(
+    scope: Scope<'_>,
+    view: &ViewDef,
+    schema: &str,
+    plan: &mut DdlPlan,
+) -> Result<(), SqlError> {
+    plan.changes.push(CatalogChange::DropView {
+        schema: view.schema.clone(),
+        name: view.name.clone(),
+    });
+    plan.changes.push(CatalogChange::PutView(Box::new(ViewDef {
+        schema: schema.to_string(),
+        ..view.clone()
+    })));
+    let new = (schema.to_string(), view.name.clone());
+    follow_rename(scope, (&view.schema, &view.name), &new, plan)
 }
 
 /// Gives the views over a relation its new name.
 pub(super) fn follow_rename(
     scope: Scope<'_>,
-    schema: &str,
-    old: &str,
-    new: &str,
+    (schema, old): (&str, &str),
+    new: &Name,
     plan: &mut DdlPlan,
 ) -> Result<(), SqlError> {
     let old = (schema.to_string(), old.to_string());
-    let new = (schema.to_string(), new.to_string());
     for view in scope.catalog.views.values() {
         if relations(view)?.contains(&old) {
-            let view = renamed(view, &old, &new)?;
+            let view = renamed(view, &old, new)?;
             plan.changes.push(CatalogChange::PutView(Box::new(view)));
         }
     }
     for (table, view) in materialized::all(scope.catalog) {
         if relations(&view)?.contains(&old) {
-            let query = renamed(&view, &old, &new)?.query;
+            let query = renamed(&view, &old, new)?.query;
             let populated = table.materialized.as_ref().is_some_and(|of| of.populated);
             let table = materialized::filled(table, query, populated);
             plan.changes.push(CatalogChange::PutTable(Box::new(table)));

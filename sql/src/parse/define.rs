@@ -9,6 +9,7 @@ use tidelog_storage::TableKind;
 use tidelog_storage::catalog::Identity;
 
 use super::create::{Like, TableAs};
+use super::database::DatabaseCommand;
 use super::dialect;
 use super::{expect_end, syntax_error};
 use crate::error::SqlError;
@@ -30,6 +31,14 @@ pub(crate) enum Definition {
         if_exists: bool,
         name: ObjectName,
         owner: Ident,
+    },
+    /// ALTER … SET SCHEMA, but of a sequence by ALTER SEQUENCE.
+    SetSchema {
+        /// `TABLE`, `VIEW`, `TYPE`, …
+        of: &'static str,
+        if_exists: bool,
+        name: ObjectName,
+        schema: Ident,
     },
     /// ALTER TABLE … ALTER COLUMN … ADD GENERATED, SET GENERATED, DROP IDENTITY or DROP EXPRESSION.
     Identity {
@@ -61,6 +70,8 @@ pub(crate) enum Definition {
     },
     /// CREATE TABLE AS, SELECT INTO.
     TableAs(TableAs),
+    /// CREATE, DROP or ALTER DATABASE.
+    Database(DatabaseCommand),
     /// REFRESH MATERIALIZED VIEW.
     Refresh {
         concurrently: bool,
@@ -267,6 +278,9 @@ fn alter(parser: &mut Parser<'_>) -> Result<Option<Definition>> {
     if takes(parser, &["TABLE"]) {
         return alter_table(parser);
     }
+    if let Some(command) = rename_database(parser) {
+        return Ok(Some(Definition::Database(command)));
+    }
     for (words, of) in OWNED {
         if takes(parser, words) {
             let if_exists = takes(parser, &["IF", "EXISTS"]);
@@ -294,12 +308,23 @@ pub(super) fn takes(parser: &mut Parser<'_>, words: &[&str]) -> bool {
     all
 }
 
+/// OWNER TO, or SET SCHEMA.
 fn owner(
     parser: &mut Parser<'_>,
     of: &'static str,
     if_exists: bool,
     name: ObjectName,
 ) -> Result<Option<Definition>> {
+    let moves = matches!(of, "TABLE" | "VIEW" | "MATERIALIZED VIEW" | "TYPE");
+    if moves && takes(parser, &["SET", "SCHEMA"]) {
+        let schema = parser.parse_identifier()?;
+        return Ok(Some(Definition::SetSchema {
+            of,
+            if_exists,
+            name,
+            schema,
+        }));
+    }
     if !takes(parser, &["OWNER", "TO"]) {
         return Ok(None);
     }
@@ -310,6 +335,21 @@ fn owner(
         name,
         owner,
     }))
+}
+
+fn rename_database(parser: &mut Parser<'_>) -> Option<DatabaseCommand> {
+    let rename = parser.maybe_parse(|parser| {
+        if !takes(parser, &["DATABASE"]) {
+            return parser.expected("DATABASE", parser.peek_token());
+        }
+        let name = parser.parse_identifier()?;
+        if !takes(parser, &["RENAME", "TO"]) {
+            return parser.expected("RENAME TO", parser.peek_token());
+        }
+        let to = parser.parse_identifier()?;
+        Ok(DatabaseCommand::Rename { name, to })
+    });
+    rename.ok().flatten()
 }
 
 fn alter_sequence(parser: &mut Parser<'_>) -> Result<Definition> {
@@ -350,7 +390,6 @@ fn alter_table(parser: &mut Parser<'_>) -> Result<Option<Definition>> {
         (["SET", "UNLOGGED"], "SET UNLOGGED"),
         (["CLUSTER", "ON"], "CLUSTER ON"),
         (["SET", "TABLESPACE"], "SET TABLESPACE"),
-        (["SET", "SCHEMA"], "SET SCHEMA"),
     ] {
         if takes(parser, &words) {
             return Ok(Some(Definition::Refused(what)));

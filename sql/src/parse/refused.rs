@@ -3,7 +3,7 @@
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 /// What such a statement begins with; `*` is any one word.
-const REFUSED: [&[&str]; 58] = [
+const REFUSED: [&[&str]; 57] = [
     &["DO"],
     &["CLUSTER"],
     &["SECURITY", "LABEL"],
@@ -33,7 +33,6 @@ const REFUSED: [&[&str]; 58] = [
     &["ALTER", "SYSTEM"],
     &["ALTER", "DATABASE", "*", "SET"],
     &["ALTER", "DATABASE", "*", "RESET"],
-    &["ALTER", "DATABASE", "*", "RENAME"],
     &["ALTER", "DATABASE", "*", "WITH"],
     &["ALTER", "DATABASE", "*", "CONNECTION"],
     &["ALTER", "DEFAULT", "PRIVILEGES"],

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::{self, Expr, Set, Statement};
-use tidelog_storage::{ColumnType, Datum, TableKind};
+use tidelog_storage::{ColumnType, Datum, RoleDef, TableKind};
 
 use super::isolation::level_of;
 use super::{Block, Isolation, Notice, Outcome, Session};
@@ -17,7 +17,7 @@ use crate::error::{ErrorKind, SqlError};
 use crate::notify::{CHANNELS_ARRAY, ChannelChange, text_list};
 use crate::output::{self, OutputColumn};
 use crate::parse::literal_text;
-use crate::settings::{NO_ROLE, SERVER_VERSION, is_hidden, joined};
+use crate::settings::{NO_ROLE, ROLE, SERVER_VERSION, is_hidden, joined, role_value};
 
 impl Session {
     /// The columns that a command's result has.
@@ -38,9 +38,7 @@ impl Session {
 
     fn setting(&self, name: &str) -> Result<(String, String), SqlError> {
         match name.to_ascii_lowercase().as_str() {
-            "session_authorization" => {
-                Ok(("session_authorization".to_string(), self.login.user.clone()))
-            }
+            "session_authorization" => Ok(("session_authorization".to_string(), self.login_name())),
             "is_superuser" => {
                 let value = if self.is_superuser() { "on" } else { "off" };
                 Ok(("is_superuser".to_string(), value.to_string()))
@@ -80,21 +78,25 @@ impl Session {
             let port = self.shown().map(|shown| end(shown.ends()).port());
             ScalarValue::Int32(port.map(i32::from))
         };
-        let catalog = self.catalog();
+        let (catalog, role) = (self.catalog(), self.role());
+        let role = catalog.name_of(&role);
         let schema = (self.search_path().into_iter())
             .find(|name| catalog.schemas.contains(name) && !ddl::temp::is_temporary(name));
         HashMap::from([
-            ("current_user", ScalarValue::from(self.role())),
-            ("current_role", ScalarValue::from(self.role())),
-            ("user", ScalarValue::from(self.role())),
-            ("session_user", ScalarValue::from(self.login.user.as_str())),
+            ("current_user", ScalarValue::from(role)),
+            ("current_role", ScalarValue::from(role)),
+            ("user", ScalarValue::from(role)),
+            (
+                "session_user",
+                ScalarValue::from(catalog.name_of(&self.login.role)),
+            ),
             (
                 "current_database",
-                ScalarValue::from(self.login.database.as_str()),
+                ScalarValue::from(catalog.database_name()),
             ),
             (
                 "current_catalog",
-                ScalarValue::from(self.login.database.as_str()),
+                ScalarValue::from(catalog.database_name()),
             ),
             ("current_schema", ScalarValue::from(schema)),
             ("pg_postmaster_start_time", began.clone()),
@@ -167,7 +169,7 @@ impl Session {
                 self.refuse_in_block("DISCARD ALL")?;
                 self.drop_temporary().await?;
                 self.settings.reset_all();
-                self.set_setting("role", Some(NO_ROLE))?;
+                self.set_setting(ROLE, Some(NO_ROLE))?;
                 self.named.clear();
                 self.drawn.clear();
                 self.report_all();
@@ -198,51 +200,8 @@ impl Session {
             }
             Statement::NOTIFY { channel, payload } => self.notify(channel, payload.as_deref()),
             Statement::Call(function) => self.call(function).await,
-            Statement::CreateDatabase { db_name, .. } => {
-                self.refuse_in_block("CREATE DATABASE")?;
-                let name = ddl::single(db_name)?;
-                match name == self.login.database {
-                    true => Err(SqlError::new(
-                        ErrorKind::DuplicateDatabase,
-                        format!("database \"{name}\" already exists"),
-                    )),
-                    false => Err(SqlError::unsupported("CREATE DATABASE")),
-                }
-            }
-            Statement::Drop {
-                object_type: ast::ObjectType::Database,
-                if_exists,
-                names,
-                ..
-            } => self.drop_database(names, *if_exists),
             other => self.ddl(Ddl::Sql(other, kind)).await,
         }
-    }
-
-    /// DROP DATABASE: there is the one that the session is in, and no other.
-    fn drop_database(
-        &mut self,
-        names: &[ast::ObjectName],
-        if_exists: bool,
-    ) -> Result<Outcome, SqlError> {
-        self.refuse_in_block("DROP DATABASE")?;
-        for name in names {
-            let name = ddl::single(name)?;
-            if name == self.login.database {
-                let message = "cannot drop the currently open database";
-                return Err(SqlError::new(ErrorKind::ObjectInUse, message));
-            }
-            let message = format!("database \"{name}\" does not exist");
-            if !if_exists {
-                return Err(SqlError::new(ErrorKind::UndefinedDatabase, message));
-            }
-            let message = format!("{message}, skipping");
-            self.notices.push(Notice::Message {
-                severity: "NOTICE",
-                error: SqlError::new(ErrorKind::SuccessfulCompletion, message),
-            });
-        }
-        Ok(Outcome::Command("DROP DATABASE".to_string()))
     }
 
     /// LOCK TABLE … IN ACCESS SHARE MODE, which is what every statement holds of what it reads.
@@ -377,8 +336,8 @@ impl Session {
         let mut value = value.map(str::to_string);
         if let Some(value) = &mut value {
             self.cut_name(name, value);
-            if name.eq_ignore_ascii_case("role") {
-                self.check_role(value)?;
+            if name.eq_ignore_ascii_case(ROLE) && value != NO_ROLE {
+                *value = role_value(&*self.role_to_set(value)?);
             }
         }
         let told = match local {
@@ -501,18 +460,17 @@ impl Session {
     }
 
     /// Only a superuser may act as another role: who logged in decides, not whom the session acts as.
-    fn check_role(&self, role: &str) -> Result<(), SqlError> {
+    fn role_to_set(&self, name: &str) -> Result<Arc<RoleDef>, SqlError> {
         let catalog = self.catalog();
-        if role != NO_ROLE && !catalog.roles.contains_key(role) {
-            let message = format!("role \"{role}\" does not exist");
+        let Some(role) = catalog.roles.get(name) else {
+            let message = format!("role \"{name}\" does not exist");
             return Err(SqlError::new(ErrorKind::InvalidParameterValue, message));
+        };
+        let login = catalog.role(&self.login.role);
+        if login.is_some_and(|login| login.superuser || login.id == role.id) {
+            return Ok(role.clone());
         }
-        let login = catalog.roles.get(&self.login.user);
-        let may = login.is_some_and(|login| login.superuser);
-        if may || role == NO_ROLE || role == self.login.user {
-            return Ok(());
-        }
-        let message = format!("permission denied to set role \"{role}\"");
+        let message = format!("permission denied to set role \"{name}\"");
         Err(SqlError::new(ErrorKind::InsufficientPrivilege, message))
     }
 

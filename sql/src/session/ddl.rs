@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use datafusion::sql::sqlparser::ast::{Expr, Query, Statement};
 use parking_lot::RwLock;
 use tidelog_storage::{
-    Catalog, CatalogChange, ColumnType, CommitError, Datum, PartitionSet, ReadSet, Seq,
-    SequenceError, SequenceState, Snapshot, TableDef, TableId, TableKind, Transaction,
+    Catalog, CatalogChange, ColumnType, CommitError, DatabaseId, Datum, Partition, PartitionSet,
+    ReadSet, Seq, SequenceError, SequenceState, Snapshot, TableDef, TableId, TableKind,
+    Transaction,
 };
 
 use super::{Notice, Outcome, Session};
@@ -20,6 +21,7 @@ use crate::ddl::constraint::is_implied;
 use crate::ddl::{self, Ddl, DdlPlan, SequenceStand};
 use crate::error::{ErrorKind, SqlError, duplicate_rows};
 use crate::output;
+use crate::row::Write;
 
 /// A DDL statement that meets another change of the catalog is planned again this often.
 const RETRIES_MAX: usize = 100;
@@ -66,7 +68,8 @@ impl PendingDdl {
         if self.changes.is_empty() {
             return;
         }
-        transaction.change_catalog(self.base.version, self.changes);
+        let changes = self.base.database.changes(self.changes);
+        transaction.change_catalog(self.base.version, changes);
         for (table, since) in self.checked {
             let partitions = [(table, PartitionSet::All)].into();
             transaction.depends_on(ReadSet { since, partitions });
@@ -79,8 +82,14 @@ impl Session {
     pub(crate) fn catalog(&self) -> Arc<Catalog> {
         match &self.work.ddl {
             Some(ddl) => ddl.catalog.clone(),
-            None => self.engine.store.catalog(),
+            None => self.committed_catalog(),
         }
+    }
+
+    /// The catalog as everybody sees it now who is in the session's database.
+    pub(crate) fn committed_catalog(&self) -> Arc<Catalog> {
+        let catalog = self.engine.store.catalog();
+        catalog.looking_into(self.login.database)
     }
 
     /// The catalog that belongs to what a query reads: of a kept snapshot, the one that was there then.
@@ -89,7 +98,11 @@ impl Session {
             true => None,
             false => self.kept_snapshot(),
         };
-        kept.map_or_else(|| self.catalog(), |kept| kept.catalog().clone())
+        let database = self.login.database;
+        kept.map_or_else(
+            || self.catalog(),
+            |kept| kept.catalog().looking_into(database),
+        )
     }
 
     /// The type that users made under this oid, as a column's.
@@ -123,7 +136,11 @@ impl Session {
     pub(super) fn with_own_catalog(&self, snapshot: Arc<Snapshot>) -> Arc<Snapshot> {
         match &self.work.ddl {
             Some(ddl) => Arc::new(snapshot.with_catalog(ddl.catalog.clone())),
-            None => snapshot,
+            None if self.login.database == DatabaseId::FIRST => snapshot,
+            None => {
+                let catalog = snapshot.catalog().looking_into(self.login.database);
+                Arc::new(snapshot.with_catalog(catalog))
+            }
         }
     }
 
@@ -159,22 +176,14 @@ impl Session {
                     self.change_with_block(plan.changes)?;
                 } else {
                     let (store, version) = (&self.engine.store, catalog.version);
+                    let changes = catalog.database.changes(plan.changes);
                     let changed = match &plan.finish {
-                        None => store
-                            .change_catalog(version, plan.changes)
-                            .await
-                            .map(|_| None),
+                        None => store.change_catalog(version, changes).await.map(|_| None),
                         Some((table, steps)) => {
                             let finish = (*table, steps.as_slice());
-                            Undo::change_catalog(
-                                store,
-                                version,
-                                plan.changes,
-                                finish,
-                                &self.undoing,
-                            )
-                            .await
-                            .map(Some)
+                            Undo::change_catalog(store, version, changes, finish, &self.undoing)
+                                .await
+                                .map(Some)
                         }
                     };
                     match changed {
@@ -194,6 +203,9 @@ impl Session {
                     severity: "NOTICE",
                     error: noticed(error),
                 }));
+            if let Some(warning) = plan.warning {
+                self.notice("WARNING", warning);
+            }
             if let Some((table, steps)) = &plan.finish {
                 self.finish(*table, steps, undo).await?;
             }
@@ -230,6 +242,7 @@ impl Session {
         let evaluate = |expr: &Expr, ty: ColumnType| self.evaluate_default(expr, ty);
         let describe = |catalog: &Catalog, query: &Query| self.describe(catalog, query);
         let path = self.search_path();
+        self.check_database(catalog)?;
         // Before anything else that could be wrong with it.
         if let Ddl::Sql(Statement::AlterTable(alter), _) = statement
             && let Ok(table) = ddl::resolve(catalog, &path, &alter.name)
@@ -257,8 +270,12 @@ impl Session {
             self.refuse_in_block("CREATE INDEX CONCURRENTLY")?;
         }
         for change in &mut plan.changes {
-            if let CatalogChange::DropRole(role) = change {
-                self.check_without_rows(role)?;
+            match change {
+                CatalogChange::DropRole(role) => self.check_without_rows(role, "dropped")?,
+                CatalogChange::RenameRole { name, .. } => self.check_may_rename(name)?,
+                CatalogChange::DropDatabase(id) => self.check_unused(catalog, *id)?,
+                CatalogChange::RenameDatabase(def) => self.check_unused(catalog, def.id)?,
+                _ => {}
             }
             if let CatalogChange::PutTable(table) = change {
                 self.check_generated(table)?;
@@ -272,21 +289,50 @@ impl Session {
         Ok(plan)
     }
 
-    /// 2BP01 when a role that is about to be dropped has rows. The committer looks again.
-    fn check_without_rows(&self, role: &str) -> Result<(), SqlError> {
+    /// A role's rows are kept by its name, and who is in use cannot be renamed.
+    fn check_may_rename(&self, name: &str) -> Result<(), SqlError> {
+        let catalog = self.catalog();
+        let renamed = catalog.roles.get(name).map(|role| role.id);
+        for (of, what) in [(&self.login.role, "session"), (&self.role(), "current")] {
+            if Some(of.id) == renamed {
+                let message = format!("{what} user cannot be renamed");
+                return Err(SqlError::new(ErrorKind::FeatureNotSupported, message));
+            }
+        }
+        self.check_without_rows(name, "renamed")
+    }
+
+    /// 2BP01 when a role that is about to be dropped or renamed has rows. The committer looks again.
+    fn check_without_rows(&self, role: &str, done: &str) -> Result<(), SqlError> {
         let mut tables = self.engine.store.tables_of_user(role)?;
         tables.extend(self.work.changes.read().tables_of_user(role));
         match tables.is_empty() {
             true => Ok(()),
-            false => Err(ddl::role::has_rows(role, &tables, &self.search_path())),
+            false => Err(ddl::role::has_rows(
+                role,
+                done,
+                &tables,
+                &self.search_path(),
+            )),
         }
     }
 
-    /// 42704 when the session's role was dropped and the table is one whose rows belong to roles. Should it be dropped from
-    /// here on, the commit is refused.
-    pub(super) fn check_role_writes(&self, table: &TableDef) -> Result<(), SqlError> {
-        match table.kind == TableKind::User && !self.catalog().roles.contains_key(self.role()) {
-            true => Err(ddl::role::undefined(self.role())),
+    /// 42704 when the session's role was dropped, or renamed since the rows were made, and the table is one whose rows
+    /// belong to roles. Should that be done from here on, the commit is refused.
+    pub(super) fn check_role_writes(
+        &self,
+        table: &TableDef,
+        writes: &[Write],
+    ) -> Result<(), SqlError> {
+        let access = self.access(&self.catalog());
+        let foreign = |own: &Partition| writes.iter().any(|write| write.partition != *own);
+        let refused = match access.partitions(table) {
+            _ if table.kind != TableKind::User => false,
+            PartitionSet::All => false,
+            PartitionSet::One(own) => access.role.is_none() || foreign(&own),
+        };
+        match refused {
+            true => Err(ddl::role::undefined(&self.role().name)),
             false => Ok(()),
         }
     }
@@ -321,7 +367,7 @@ impl Session {
         &mut self,
         changes: Vec<CatalogChange>,
     ) -> Result<(), SqlError> {
-        let base = self.engine.store.catalog();
+        let base = self.committed_catalog();
         let ddl = self.work.ddl.get_or_insert_with(|| PendingDdl::new(base));
         ddl.changes.extend(changes);
         ddl.apply();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
-use tidelog_storage::{CommitError, Store};
+use tidelog_storage::{CommitError, DatabaseId, Store, TableId};
 
 use crate::activity::Activities;
 use crate::cold_scan;
@@ -48,6 +48,12 @@ impl Default for EngineOptions {
 }
 
 impl Engine {
+    /// The database that a table is in; the first one for a table that nobody committed.
+    pub(crate) fn database_of(&self, table: TableId) -> DatabaseId {
+        let found = self.store.catalog().database_of(table);
+        found.unwrap_or(DatabaseId::FIRST)
+    }
+
     /// An engine over an open store.
     pub fn new(store: Arc<Store>, options: EngineOptions) -> Arc<Engine> {
         let EngineOptions {
@@ -114,7 +120,11 @@ impl Engine {
     /// Drops the temporary tables of sessions that ended with an earlier run of the server, before any new one begins.
     pub async fn drop_temporary(&self) -> Result<(), CommitError> {
         let catalog = self.store.catalog();
-        let changes = crate::ddl::temp::drop_all(&catalog, |_| true);
+        let mut changes = Vec::new();
+        for id in catalog.databases.keys() {
+            let all = crate::ddl::temp::drop_all(&catalog.looking_into(*id), |_| true);
+            changes.extend(id.changes(all));
+        }
         match changes.is_empty() {
             true => Ok(()),
             false => self

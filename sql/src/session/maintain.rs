@@ -86,7 +86,7 @@ impl Session {
                     _ => "REINDEX DATABASE",
                 })?;
                 match name.map(ddl::single).transpose()? {
-                    Some(name) if name != self.login.database => {
+                    Some(name) if name != self.catalog().database_name() => {
                         let message = "can only reindex the currently open database";
                         Err(SqlError::new(ErrorKind::FeatureNotSupported, message))
                     }

@@ -65,13 +65,13 @@ impl Session {
 
     fn table_named(&self, name: &str) -> Result<tidelog_storage::TableId, SqlError> {
         let idents: Vec<ast::Ident> = name.split('.').map(crate::parse::quoted).collect();
-        let catalog = self.store().catalog();
+        let catalog = self.committed_catalog();
         let table = ddl::resolve(&catalog, &self.search_path(), &ObjectName::from(idents))?;
         Ok(table.id)
     }
 
     async fn erase_user(&self, user: &str) -> Result<Outcome, SqlError> {
-        let known = self.store().catalog().roles.contains_key(user);
+        let known = self.committed_catalog().roles.contains_key(user);
         let erased = self.store().erase_user(user).await?;
         if !known && erased.tables == 0 {
             let message = format!("role \"{user}\" does not exist");

@@ -67,12 +67,12 @@ impl Session {
         for _ in 0..RETRIES_MAX {
             self.lock_catalog().await?;
             let store = self.engine.store.clone();
-            let catalog = store.catalog();
+            let catalog = self.committed_catalog();
             let changes = ddl::temp::drop_all(&catalog, |schema| schema == own);
             let dropped = match changes.is_empty() {
                 true => Ok(()),
                 false => store
-                    .change_catalog(catalog.version, changes)
+                    .change_catalog(catalog.version, catalog.database.changes(changes))
                     .await
                     .map(drop),
             };

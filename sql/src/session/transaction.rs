@@ -510,7 +510,6 @@ impl Session {
         let serializable = self.work.isolation == Isolation::Serializable;
         Arc::new(Scope {
             store: store.clone(),
-            database: self.database.clone(),
             access: self.access(snapshot.catalog()),
             snapshot,
             transaction: self.work.changes.clone(),
@@ -531,7 +530,6 @@ impl Session {
         self.work.snapshots.note(&snapshot);
         let Scope {
             store,
-            database,
             access,
             transaction,
             reads,
@@ -539,7 +537,6 @@ impl Session {
         } = &*self.scope();
         Arc::new(Scope {
             store: store.clone(),
-            database: database.clone(),
             access: access.clone(),
             snapshot,
             transaction: transaction.clone(),
@@ -555,7 +552,7 @@ impl Session {
         writes: &[Write],
     ) -> Result<(), SqlError> {
         (self.work.since.get_mut()).get_or_insert_with(|| self.engine.store.visible());
-        self.check_role_writes(table)?;
+        self.check_role_writes(table, writes)?;
         let before = self.work.changes.read().len();
         let (mut snapshot, mut turns) = (None, Turns::default());
         let inserts = |write: &Write| !write.new_keys(table).is_empty();

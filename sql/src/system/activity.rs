@@ -1,22 +1,29 @@
 //! Rows of pg_stat_activity, pg_locks and pg_cursors.
 
-use tidelog_storage::{Catalog, Datum};
+use tidelog_storage::{Catalog, DatabaseId, Datum};
 
-use super::pg_catalog::{DATABASE_OID, oid};
-use super::{Named, role_oid, table_oid, text};
+use super::pg_catalog::oid;
+use super::{Named, table_oid, text};
 use crate::activity::Activity;
 use crate::locks::{LockMode, Locked, ShownLock};
 use crate::session::CursorInfo;
 
 /// A session in pg_stat_activity, with what it waits for; what it does is shown to who may know it.
-pub(super) fn row(activity: &Activity, waits: Option<Locked>, knows: bool) -> Named {
+pub(super) fn row(
+    activity: &Activity,
+    waits: Option<Locked>,
+    knows: bool,
+    catalog: &Catalog,
+) -> Named {
     let login = &activity.login;
+    let database = catalog.databases.get(&login.database);
+    let database = database.map_or(Datum::Null, |database| text(&*database.def.name));
     let mut row = vec![
-        ("datid", oid(DATABASE_OID)),
-        ("datname", text(login.database.clone())),
+        ("datid", oid(login.database.oid().into())),
+        ("datname", database),
         ("pid", Datum::Int4(login.pid)),
-        ("usesysid", oid(role_oid(&login.user))),
-        ("usename", text(login.user.clone())),
+        ("usesysid", oid(login.role.id.oid().into())),
+        ("usename", text(catalog.name_of(&login.role))),
     ];
     if !knows {
         row.push(("query", text("<insufficient privilege>")));
@@ -55,7 +62,7 @@ pub(super) fn row(activity: &Activity, waits: Option<Locked>, knows: bool) -> Na
 fn locktype(object: Locked) -> &'static str {
     match object {
         Locked::Row(_) => "tuple",
-        Locked::Advisory(..) => "advisory",
+        Locked::Advisory { .. } => "advisory",
     }
 }
 
@@ -63,7 +70,6 @@ fn locktype(object: Locked) -> &'static str {
 pub(super) fn lock_row(lock: &ShownLock, catalog: &Catalog) -> Named {
     let mut row = vec![
         ("locktype", text(locktype(lock.object))),
-        ("database", oid(DATABASE_OID)),
         ("pid", Datum::Int4(lock.pid)),
         ("granted", Datum::Bool(lock.waits_since_us.is_none())),
         ("fastpath", Datum::Bool(false)),
@@ -72,8 +78,8 @@ pub(super) fn lock_row(lock: &ShownLock, catalog: &Catalog) -> Named {
         row.push(("waitstart", Datum::TimestampTz(since)));
     }
     let mode = match (lock.object, lock.mode) {
-        (Locked::Advisory(..), LockMode::Share) => "ShareLock",
-        (Locked::Advisory(..), _) => "ExclusiveLock",
+        (Locked::Advisory { .. }, LockMode::Share) => "ShareLock",
+        (Locked::Advisory { .. }, _) => "ExclusiveLock",
         (Locked::Row(_), LockMode::KeyShare) => "AccessShareLock",
         (Locked::Row(_), LockMode::Share) => "RowShareLock",
         (Locked::Row(_), LockMode::NoKeyUpdate) => "ExclusiveLock",
@@ -82,10 +88,17 @@ pub(super) fn lock_row(lock: &ShownLock, catalog: &Catalog) -> Named {
     row.push(("mode", text(mode)));
     match lock.object {
         Locked::Row(table) => {
+            let database = catalog.database_of(table).map(DatabaseId::oid);
+            row.extend(database.map(|database| ("database", oid(database.into()))));
             let table = catalog.table_by_id(table);
             row.extend(table.map(|table| ("relation", oid(table_oid(table)))));
         }
-        Locked::Advisory(space, number) => row.extend([
+        Locked::Advisory {
+            space,
+            database,
+            number,
+        } => row.extend([
+            ("database", oid(database.into())),
             ("classid", oid(number >> 32 & i64::from(u32::MAX))),
             ("objid", oid(number & i64::from(u32::MAX))),
             ("objsubid", Datum::Int2(space.into())),

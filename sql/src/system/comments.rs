@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use tidelog_storage::catalog::{Commented, TablePart};
-use tidelog_storage::{Catalog, TableDef};
+use tidelog_storage::{Catalog, Database, DatabaseId, TableDef};
 
-use super::pg_catalog::{DATABASE_OID, oid};
+use super::pg_catalog::oid;
 use super::pg_depend::{PG_CLASS, PG_CONSTRAINT, PG_NAMESPACE, PG_TYPE};
-use super::{Datum, Named, keys, object_oid, role_oid, schema_oid, table_oid, text, views};
+use super::{Datum, Named, keys, object_oid, schema_oid, table_oid, text, views};
 
 const PG_AUTHID: i64 = 1260;
 const PG_DATABASE: i64 = 1262;
@@ -45,12 +45,29 @@ pub(super) fn all(catalog: &Catalog) -> BTreeMap<On, String> {
         let on = (PG_NAMESPACE, schema_oid("public"), 0);
         all.insert(on, "standard public schema".to_string());
     }
+    for database in catalog.databases.values() {
+        if let Some(text) = database.contents().comments.get(&Commented::Database) {
+            let on = (PG_DATABASE, database.def.id.oid().into(), 0);
+            all.insert(on, text.clone());
+        }
+    }
+    let first = catalog.databases.get(&DatabaseId::FIRST);
+    for (on, text) in first
+        .map(Database::contents)
+        .iter()
+        .flat_map(|first| &first.comments)
+    {
+        if let Commented::Role(name) = on
+            && let Some(role) = catalog.roles.get(name)
+        {
+            all.insert((PG_AUTHID, role.id.oid().into(), 0), text.clone());
+        }
+    }
     for (on, text) in &catalog.comments {
         let on = match on {
-            Commented::Database => (PG_DATABASE, DATABASE_OID, 0),
+            Commented::Database | Commented::Role(_) => continue,
             Commented::Schema(name) => (PG_NAMESPACE, schema_oid(name), 0),
             Commented::Type(of) => (PG_TYPE, i64::from(*of), 0),
-            Commented::Role(name) => (PG_AUTHID, role_oid(name), 0),
         };
         all.insert(on, text.clone());
     }

@@ -21,9 +21,7 @@ use tidelog_storage::{Catalog, ColumnType, Datum, IntervalModifier, PartitionSet
 use super::EXTENSIONS;
 use super::pg_depend::PG_CLASS;
 use super::pg_proc;
-use super::{
-    Showing, comments, deparse, is_system_schema, keys, pg_catalog, role_oid, schema_oid, views,
-};
+use super::{Showing, comments, deparse, is_system_schema, keys, pg_catalog, schema_oid, views};
 use called::called;
 
 use crate::ddl;
@@ -148,7 +146,7 @@ fn known(catalog: &Catalog, session: &Session<'_>) -> Known {
         }
     }
     definitions.extend(views::definitions(catalog));
-    let roles = catalog.roles.keys();
+    let roles = catalog.roles.values();
     let schemas = pg_catalog::schemas(catalog).into_iter();
     let mut owned_sequences = BTreeMap::new();
     for table in catalog.tables.values() {
@@ -183,7 +181,7 @@ fn known(catalog: &Catalog, session: &Session<'_>) -> Known {
         bare_conditions,
         types: type_names(catalog, session.search_path),
         roles: roles
-            .map(|name| (role_oid(name), name.clone()))
+            .map(|role| (role.id.oid().into(), role.name.clone()))
             .chain([(super::DATABASE_OWNER, "pg_database_owner".to_string())])
             .collect(),
         schemas: schemas.map(|name| (schema_oid(&name), name)).collect(),
@@ -206,13 +204,29 @@ fn shown_defaults(catalog: &Catalog, search_path: &[String]) -> BTreeMap<String,
     defaults
 }
 
-/// What a table, or all of them, takes in both tiers now: its files, and the rows that are in none yet.
-fn size_of(store: &Store, class: Option<i64>) -> Result<i64> {
+/// What the size is asked of.
+enum Measured {
+    Table(i64),
+    Database(i64),
+    All,
+}
+
+/// What tables take in both tiers now: their files, and the rows that are in none yet.
+fn size_of(store: &Store, of: Measured) -> Result<i64> {
     let snapshot = store.snapshot();
     let mut bytes = 0;
     let failed = |error| DataFusionError::External(Box::new(error));
-    for table in snapshot.catalog().tables.values() {
-        if class.is_none_or(|class| class == super::table_oid(table)) {
+    let databases = snapshot.catalog().databases.iter();
+    let tables = databases.flat_map(|(id, database)| {
+        let tables = database.contents().tables.values();
+        tables.map(|table| (i64::from(id.oid()), table))
+    });
+    for (database, table) in tables {
+        if match of {
+            Measured::Table(class) => class == super::table_oid(table),
+            Measured::Database(id) => id == database,
+            Measured::All => true,
+        } {
             let all = PartitionSet::All;
             let files = snapshot.cold_files(table, &all).map_err(failed)?;
             let states = snapshot.states(table.id, &all).map_err(failed)?;

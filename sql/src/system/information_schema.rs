@@ -5,7 +5,7 @@ use tidelog_storage::datum::SECOND_DIGITS;
 use tidelog_storage::{ColumnId, ColumnType, Datum, ElementType, IntervalModifier, TableDef};
 
 use super::keys::{self, Constraint, ConstraintKind};
-use super::{Facts, Named, deparse, text, views};
+use super::{Facts, Named, deparse, privileges, text, views};
 use crate::{precision, types};
 
 pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
@@ -75,6 +75,18 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
             rows.extend(views::columns(facts));
             rows
         }
+        "information_schema_catalog_name" => vec![vec![("catalog_name", catalog())]],
+        "character_sets" => vec![vec![
+            ("character_set_name", text("UTF8")),
+            ("character_repertoire", text("UCS")),
+            ("form_of_use", text("UTF8")),
+            ("default_collate_catalog", catalog()),
+            ("default_collate_schema", text("pg_catalog")),
+            ("default_collate_name", text("C")),
+        ]],
+        "enabled_roles" => privileges::enabled_roles(facts),
+        "table_privileges" | "role_table_grants" => privileges::of_tables(facts),
+        "column_privileges" | "role_column_grants" => privileges::of_columns(facts),
         "column_column_usage" => tables().flat_map(|t| generated_from(t, facts)).collect(),
         "sequences" => facts
             .catalog

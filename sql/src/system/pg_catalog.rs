@@ -3,17 +3,16 @@
 use std::collections::BTreeMap;
 
 use tidelog_storage::catalog::{ColumnOrder, Deferral, Identity};
-use tidelog_storage::{Catalog, ColumnId, Datum, SequenceDef, TableDef, TableKind};
+use tidelog_storage::{Catalog, ColumnId, DatabaseDef, Datum, SequenceDef, TableDef, TableKind};
 
 use crate::provider::USER;
 
 use super::keys::{self, Constraint, ConstraintKind, Index};
-use super::{Facts, Named, Showing, from_csv, role_oid, schema_oid, table_oid, text, type_facts};
+use super::{Facts, Named, Showing, from_csv, schema_oid, table_oid, text, type_facts};
 use super::{comments, extensions, pg_depend, pg_proc, pg_type, views};
 
 /// The encoding UTF8 in pg_database.
 const UTF8: i32 = 6;
-pub(super) const DATABASE_OID: i64 = 5;
 const BTREE: i64 = 403;
 const NUMERIC: i64 = 1700;
 const INET: i64 = 869;
@@ -212,7 +211,7 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
             .map(|role| {
                 vec![
                     ("usename", text(&role.name)),
-                    ("usesysid", oid(role_oid(&role.name))),
+                    ("usesysid", oid(role.id.oid().into())),
                     ("usecreatedb", yes(role.superuser)),
                     ("usesuper", yes(role.superuser)),
                     ("userepl", yes(role.superuser)),
@@ -221,7 +220,10 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
                 ]
             })
             .collect(),
-        "pg_database" => vec![database(facts.database)],
+        "pg_database" => {
+            let databases = facts.catalog.databases.values();
+            databases.map(|of| database(&of.def)).collect()
+        }
         "pg_tables" => tables()
             .filter(|table| table.materialized.is_none())
             .map(|table| {
@@ -746,7 +748,7 @@ fn constraint(constraint: &Constraint<'_>) -> Named {
 
 fn role(role: &tidelog_storage::RoleDef) -> Named {
     vec![
-        ("oid", oid(role_oid(&role.name))),
+        ("oid", oid(role.id.oid().into())),
         ("rolname", text(&role.name)),
         ("rolsuper", yes(role.superuser)),
         ("rolinherit", yes(true)),
@@ -759,10 +761,10 @@ fn role(role: &tidelog_storage::RoleDef) -> Named {
     ]
 }
 
-fn database(name: &str) -> Named {
+fn database(database: &DatabaseDef) -> Named {
     vec![
-        ("oid", oid(DATABASE_OID)),
-        ("datname", text(name)),
+        ("oid", oid(database.id.oid().into())),
+        ("datname", text(&*database.name)),
         ("datdba", oid(SUPERUSER)),
         ("encoding", Datum::Int4(UTF8)),
         ("datlocprovider", text("c")),

@@ -32,7 +32,7 @@ impl Checker<'_> {
         for table in self.tables.values() {
             for key in &table.foreign_keys {
                 let (schema, name) = &key.parent;
-                let what = match self.catalog.table(schema, name) {
+                let what = match self.catalog.beside(table.id, &key.parent) {
                     None => format!(
                         "{} references {schema}.{name}, which is not there",
                         key.name

@@ -355,8 +355,7 @@ impl Checker<'_> {
     /// The rows that a row references are there.
     fn parents(&mut self, scope: &Scope, seq: Seq, row: &Row) -> Result<(), StorageError> {
         for key in scope.table.foreign_keys.iter().filter(|key| key.ready) {
-            let (schema, name) = &key.parent;
-            let Some(parent) = self.catalog.table(schema, name) else {
+            let Some(parent) = self.catalog.beside(scope.table.id, &key.parent) else {
                 continue;
             };
             let Some(unique) = referenced(parent, key) else {

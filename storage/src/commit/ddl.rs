@@ -10,7 +10,8 @@ use super::check::{Group, Lookup};
 use super::erase::dropped_roles;
 use super::{Committer, Shared};
 use crate::catalog::{
-    Catalog, CatalogChange, Commented, FIRST_USER_OID, IndexId, RoleDef, TableDef, TableId, ViewDef,
+    BOOTSTRAP_ROLE, Catalog, CatalogChange, Commented, Contents, Database, DatabaseDef, DatabaseId,
+    FIRST_USER_OID, IndexId, RoleDef, RoleId, TableDef, TableId, ViewDef,
 };
 use crate::changes::{Extent, encode_commit};
 use crate::cold::{self, META_FILE, META_GARBAGE, META_HISTORY, META_STATE, META_TRIMMED};
@@ -48,15 +49,27 @@ pub(crate) fn changed(catalog: &Catalog, changes: &[CatalogChange]) -> Catalog {
 pub(crate) fn try_changed(catalog: &Catalog, changes: &[CatalogChange]) -> Result<Catalog, String> {
     let mut next = catalog.clone();
     // Ids that were given: what is renamed keeps its own.
-    let mut known: BTreeSet<TableId> = catalog.tables.values().map(|table| table.id).collect();
+    let mut known: BTreeSet<TableId> = catalog.all_tables().map(|table| table.id).collect();
     let check = |holds: bool, broken: &dyn Fn() -> String| match holds {
         true => Ok(()),
         false => Err(broken()),
     };
-    let mut known_sequences: BTreeSet<u32> = (catalog.sequences.values().map(|of| of.id)).collect();
-    let mut known_types: BTreeSet<u32> =
-        (catalog.types.values().map(|of| of.definition().oid)).collect();
+    let contents = || catalog.databases.values().map(Database::contents);
+    let mut known_sequences: BTreeSet<u32> = contents()
+        .flat_map(|contents| contents.sequences.values().map(|of| of.id))
+        .collect();
+    let mut known_types: BTreeSet<u32> = contents()
+        .flat_map(|contents| contents.types.values().map(|of| of.definition().oid))
+        .collect();
+    let mut known_roles: BTreeSet<RoleId> = catalog.roles.values().map(|role| role.id).collect();
     for change in changes {
+        let (database, change) = match change {
+            CatalogChange::In(database, change) => (*database, &**change),
+            change => (catalog.database, change),
+        };
+        let there = next.databases.contains_key(&database);
+        check(there, &|| format!("no database {}", database.oid()))?;
+        next.database = database;
         match change {
             CatalogChange::CreateSchema(name) => {
                 let added = next.schemas.insert(name.clone());
@@ -136,14 +149,64 @@ pub(crate) fn try_changed(catalog: &Catalog, changes: &[CatalogChange]) -> Resul
                 })?;
             }
             CatalogChange::PutRole(role) => {
-                next.roles.insert(role.name.clone(), Arc::new(role.clone()));
+                if known_roles.insert(role.id) {
+                    let in_turn = role.id == next.next_role_id();
+                    check(in_turn, &|| "a new role takes the next id".to_string())?;
+                    next.next_table_id += 1;
+                }
+                let roles = Arc::make_mut(&mut next.roles);
+                roles.insert(role.name.clone(), Arc::new(role.clone()));
             }
             CatalogChange::DropRole(name) => {
-                let removed = next.roles.remove(name).is_some();
+                let removed = Arc::make_mut(&mut next.roles).remove(name).is_some();
                 check(removed, &|| format!("no role \"{name}\""))?;
+                next.database = DatabaseId::FIRST;
                 next.comments.remove(&Commented::Role(name.clone()));
             }
+            CatalogChange::RenameRole { name, to } => {
+                let free = !next.roles.contains_key(to);
+                check(free, &|| format!("role \"{to}\" exists"))?;
+                let roles = Arc::make_mut(&mut next.roles);
+                let renamed = roles.remove(name);
+                let mut role = renamed.ok_or_else(|| format!("no role \"{name}\""))?;
+                Arc::make_mut(&mut role).name = to.clone();
+                roles.insert(to.clone(), role);
+                next.database = DatabaseId::FIRST;
+                if let Some(text) = next.comments.remove(&Commented::Role(name.clone())) {
+                    next.comments.insert(Commented::Role(to.clone()), text);
+                }
+            }
+            CatalogChange::CreateDatabase(def) => {
+                let in_turn = def.id == next.next_database_id();
+                check(in_turn, &|| "a new database takes the next id".to_string())?;
+                let free = next.database_named(&def.name).is_none();
+                check(free, &|| format!("database \"{}\" exists", def.name))?;
+                next.next_table_id += 1;
+                let databases = Arc::make_mut(&mut next.databases);
+                databases.insert(def.id, Database::new(def.clone()));
+            }
+            CatalogChange::DropDatabase(id) => {
+                check(*id != DatabaseId::FIRST, &|| {
+                    "the first database stays".to_string()
+                })?;
+                let removed = Arc::make_mut(&mut next.databases).remove(id).is_some();
+                check(removed, &|| format!("no database {}", id.oid()))?;
+            }
+            CatalogChange::RenameDatabase(def) => {
+                let free = next.database_named(&def.name).is_none();
+                check(free && def.id != DatabaseId::FIRST, &|| {
+                    format!("database {} cannot be \"{}\"", def.id.oid(), def.name)
+                })?;
+                let renamed = Arc::make_mut(&mut next.databases).get_mut(&def.id);
+                renamed
+                    .ok_or_else(|| format!("no database {}", def.id.oid()))?
+                    .def = def.clone();
+            }
+            CatalogChange::In(..) => return Err("a change in a database in another".to_string()),
             CatalogChange::PutComment { on, text } => {
+                if matches!(on, Commented::Role(_)) {
+                    next.database = DatabaseId::FIRST;
+                }
                 match text {
                     Some(text) => next.comments.insert(on.clone(), text.clone()),
                     None => next.comments.remove(on),
@@ -151,42 +214,71 @@ pub(crate) fn try_changed(catalog: &Catalog, changes: &[CatalogChange]) -> Resul
             }
         }
     }
-    // A type that was renamed keeps its oid, and so its comment.
-    let types: BTreeSet<u32> = next.types.values().map(|of| of.definition().oid).collect();
-    next.comments.retain(|on, _| match on {
-        Commented::Type(oid) => types.contains(oid),
-        _ => true,
-    });
+    for database in Arc::make_mut(&mut next.databases).values_mut() {
+        forget_gone_types(&mut database.contents);
+    }
+    next.database = catalog.database;
     next.version += 1;
     Ok(next)
+}
+
+/// Takes off the comments on types that are not there any more. A type that was renamed keeps its oid, and so its comment.
+fn forget_gone_types(contents: &mut Arc<Contents>) {
+    let types: BTreeSet<u32> = (contents.types.values())
+        .map(|of| of.definition().oid)
+        .collect();
+    let gone = |on: &Commented| matches!(on, Commented::Type(oid) if !types.contains(oid));
+    if contents.comments.keys().any(gone) {
+        Arc::make_mut(contents).comments.retain(|on, _| !gone(on));
+    }
 }
 
 /// What a new store starts with.
 pub(crate) fn initial() -> Catalog {
     let postgres = RoleDef {
-        name: "postgres".to_string(),
+        id: RoleId::BOOTSTRAP,
+        name: BOOTSTRAP_ROLE.to_string(),
         login: true,
         superuser: true,
         bypass_rls: true,
         password: None,
     };
-    Catalog {
+    let mut catalog = Catalog {
         version: 1,
-        schemas: BTreeSet::from(["public".to_string()]),
-        roles: [(postgres.name.clone(), Arc::new(postgres))].into(),
+        roles: Arc::new([(postgres.name.clone(), Arc::new(postgres))].into()),
         next_table_id: 1,
         ..Catalog::default()
-    }
+    };
+    catalog.schemas.insert("public".to_string());
+    catalog
 }
 
+/// The key of something that no database has for itself.
 fn object_key(kind: u8, name: &[&str]) -> Vec<u8> {
     let mut key = vec![META_CATALOG, kind];
     key.extend_from_slice(name.join("\0").as_bytes());
     key
 }
 
-fn comment_key(on: &Commented) -> Result<Vec<u8>, StorageError> {
-    let mut key = object_key(b'd', &[]);
+/// Second byte of the keys of what is in other databases than the first: the oid follows, then the key as in the first.
+const OTHER: u8 = b'o';
+
+/// The key of something in a database.
+fn key_in(database: DatabaseId, kind: u8, name: &[&str]) -> Vec<u8> {
+    let key = object_key(kind, name);
+    match database {
+        DatabaseId::FIRST => key,
+        other => [
+            &[META_CATALOG, OTHER][..],
+            &other.oid().to_be_bytes(),
+            &key[1..],
+        ]
+        .concat(),
+    }
+}
+
+fn comment_key(database: DatabaseId, on: &Commented) -> Result<Vec<u8>, StorageError> {
+    let mut key = key_in(database, b'd', &[]);
     key.extend(json(on)?);
     Ok(key)
 }
@@ -210,36 +302,54 @@ fn from_json<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, StorageError>
         .map_err(|error| StorageError::Corrupt(format!("catalog: {error}")))
 }
 
+type Objects = BTreeMap<Vec<u8>, Vec<u8>>;
+
 /// The `meta` entries of a catalog.
-pub(crate) fn objects(catalog: &Catalog) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, StorageError> {
-    let mut objects = BTreeMap::new();
-    for schema in &catalog.schemas {
-        objects.insert(object_key(b's', &[schema]), Vec::new());
+pub(crate) fn objects(catalog: &Catalog) -> Result<Objects, StorageError> {
+    let mut objects = Objects::new();
+    for database in catalog.databases.values() {
+        let Database { def, contents } = database;
+        if def.id != DatabaseId::FIRST {
+            objects.insert(object_key(b'b', &[&def.name]), json(def)?);
+        }
+        put_contents(&mut objects, def.id, contents)?;
     }
-    for ((schema, name), table) in &catalog.tables {
-        objects.insert(object_key(b't', &[schema, name]), json(table.as_ref())?);
-    }
-    for ((schema, name), view) in &catalog.views {
-        objects.insert(object_key(b'w', &[schema, name]), json(view.as_ref())?);
-    }
-    for ((schema, name), of) in &catalog.types {
-        objects.insert(object_key(b'e', &[schema, name]), json(of)?);
-    }
-    for ((schema, name), sequence) in &catalog.sequences {
-        objects.insert(object_key(b'q', &[schema, name]), json(sequence.as_ref())?);
-    }
-    for (name, role) in &catalog.roles {
+    for (name, role) in &*catalog.roles {
         objects.insert(object_key(b'r', &[name]), json(role.as_ref())?);
-    }
-    for (on, text) in &catalog.comments {
-        objects.insert(comment_key(on)?, json(&(on, text))?);
     }
     let counters = Counters {
         version: catalog.version,
         next_table_id: catalog.next_table_id,
     };
-    objects.insert(object_key(b'v', &[]), json(&counters)?);
+    objects.insert(counters_key(), json(&counters)?);
     Ok(objects)
+}
+
+fn put_contents(
+    objects: &mut Objects,
+    database: DatabaseId,
+    contents: &Contents,
+) -> Result<(), StorageError> {
+    let key = |kind: u8, (schema, name): &(String, String)| key_in(database, kind, &[schema, name]);
+    for schema in &contents.schemas {
+        objects.insert(key_in(database, b's', &[schema]), Vec::new());
+    }
+    for (name, table) in &contents.tables {
+        objects.insert(key(b't', name), json(table.as_ref())?);
+    }
+    for (name, view) in &contents.views {
+        objects.insert(key(b'w', name), json(view.as_ref())?);
+    }
+    for (name, of) in &contents.types {
+        objects.insert(key(b'e', name), json(of)?);
+    }
+    for (name, sequence) in &contents.sequences {
+        objects.insert(key(b'q', name), json(sequence.as_ref())?);
+    }
+    for (on, text) in &contents.comments {
+        objects.insert(comment_key(database, on)?, json(&(on, text))?);
+    }
+    Ok(())
 }
 
 /// Puts what differs between two catalogs into the batch.
@@ -250,68 +360,26 @@ fn store(
     new: &Catalog,
 ) -> Result<(), StorageError> {
     let meta = hot.family(Family::Meta);
-    for schema in old.schemas.difference(&new.schemas) {
-        batch.delete_cf(meta, object_key(b's', &[schema]));
-    }
-    for schema in new.schemas.difference(&old.schemas) {
-        batch.put_cf(meta, object_key(b's', &[schema]), b"");
-    }
-    for (schema, name) in old
-        .tables
-        .keys()
-        .filter(|name| !new.tables.contains_key(name))
-    {
-        batch.delete_cf(meta, object_key(b't', &[schema, name]));
-    }
-    for (name, table) in &new.tables {
-        if old
-            .tables
-            .get(name)
-            .is_none_or(|before| !Arc::ptr_eq(before, table))
-        {
-            batch.put_cf(
-                meta,
-                object_key(b't', &[&name.0, &name.1]),
-                json(table.as_ref())?,
-            );
+    for database in old.databases.values() {
+        let id = database.def.id;
+        let now = new.databases.get(&id);
+        if now.is_none_or(|now| now.def.name != database.def.name) {
+            batch.delete_cf(meta, object_key(b'b', &[&database.def.name]));
+        }
+        if now.is_none() {
+            let gone = Arc::new(Contents::default());
+            store_contents(hot, batch, id, &database.contents, &gone)?;
         }
     }
-    for (schema, name) in old
-        .types
-        .keys()
-        .filter(|name| !new.types.contains_key(name))
-    {
-        batch.delete_cf(meta, object_key(b'e', &[schema, name]));
-    }
-    for (name, of) in &new.types {
-        if old.types.get(name) != Some(of) {
-            let key = object_key(b'e', &[&name.0, &name.1]);
-            batch.put_cf(meta, key, json(of)?);
+    for (id, database) in &*new.databases {
+        let before = old.databases.get(id);
+        if *id != DatabaseId::FIRST && before.is_none_or(|before| before.def != database.def) {
+            let key = object_key(b'b', &[&database.def.name]);
+            batch.put_cf(meta, key, json(&database.def)?);
         }
-    }
-    for (name, sequence) in &old.sequences {
-        if !new.sequences.contains_key(name) {
-            batch.delete_cf(meta, object_key(b'q', &[&name.0, &name.1]));
-        }
-        if new.sequence_by_id(sequence.id).is_none() {
-            batch.delete_cf(meta, sequence_key(sequence.id));
-        }
-    }
-    for (name, sequence) in &new.sequences {
-        if old.sequences.get(name) != Some(sequence) {
-            let key = object_key(b'q', &[&name.0, &name.1]);
-            batch.put_cf(meta, key, json(sequence.as_ref())?);
-        }
-    }
-    for (schema, name) in (old.views.keys()).filter(|name| !new.views.contains_key(name)) {
-        batch.delete_cf(meta, object_key(b'w', &[schema, name]));
-    }
-    for (name, view) in &new.views {
-        let before = old.views.get(name);
-        if before.is_none_or(|before| !Arc::ptr_eq(before, view)) {
-            let key = object_key(b'w', &[&name.0, &name.1]);
-            batch.put_cf(meta, key, json(view.as_ref())?);
-        }
+        let nothing = Arc::default();
+        let before = before.map_or(&nothing, |before| &before.contents);
+        store_contents(hot, batch, *id, before, &database.contents)?;
     }
     for name in old
         .roles
@@ -320,45 +388,100 @@ fn store(
     {
         batch.delete_cf(meta, object_key(b'r', &[name]));
     }
-    for (name, role) in &new.roles {
-        if old
-            .roles
-            .get(name)
-            .is_none_or(|before| !Arc::ptr_eq(before, role))
-        {
+    for (name, role) in &*new.roles {
+        let before = old.roles.get(name);
+        if before.is_none_or(|before| !Arc::ptr_eq(before, role)) {
             batch.put_cf(meta, object_key(b'r', &[name]), json(role.as_ref())?);
-        }
-    }
-    for on in old
-        .comments
-        .keys()
-        .filter(|on| !new.comments.contains_key(on))
-    {
-        batch.delete_cf(meta, comment_key(on)?);
-    }
-    for (on, text) in &new.comments {
-        if old.comments.get(on) != Some(text) {
-            batch.put_cf(meta, comment_key(on)?, json(&(on, text))?);
         }
     }
     let counters = Counters {
         version: new.version,
         next_table_id: new.next_table_id,
     };
-    batch.put_cf(meta, object_key(b'v', &[]), json(&counters)?);
+    batch.put_cf(meta, counters_key(), json(&counters)?);
+    Ok(())
+}
+
+/// Puts what differs of a database into the batch.
+fn store_contents(
+    hot: &Hot,
+    batch: &mut WriteBatch,
+    database: DatabaseId,
+    old: &Arc<Contents>,
+    new: &Arc<Contents>,
+) -> Result<(), StorageError> {
+    if Arc::ptr_eq(old, new) {
+        return Ok(());
+    }
+    let meta = hot.family(Family::Meta);
+    let key = |kind: u8, (schema, name): &(String, String)| key_in(database, kind, &[schema, name]);
+    for schema in old.schemas.difference(&new.schemas) {
+        batch.delete_cf(meta, key_in(database, b's', &[schema]));
+    }
+    for schema in new.schemas.difference(&old.schemas) {
+        batch.put_cf(meta, key_in(database, b's', &[schema]), b"");
+    }
+    for name in (old.tables.keys()).filter(|name| !new.tables.contains_key(name)) {
+        batch.delete_cf(meta, key(b't', name));
+    }
+    for (name, table) in &new.tables {
+        let before = old.tables.get(name);
+        if before.is_none_or(|before| !Arc::ptr_eq(before, table)) {
+            batch.put_cf(meta, key(b't', name), json(table.as_ref())?);
+        }
+    }
+    for name in (old.types.keys()).filter(|name| !new.types.contains_key(name)) {
+        batch.delete_cf(meta, key(b'e', name));
+    }
+    for (name, of) in &new.types {
+        if old.types.get(name) != Some(of) {
+            batch.put_cf(meta, key(b'e', name), json(of)?);
+        }
+    }
+    let kept: BTreeSet<u32> = new.sequences.values().map(|sequence| sequence.id).collect();
+    for (name, sequence) in &old.sequences {
+        if !new.sequences.contains_key(name) {
+            batch.delete_cf(meta, key(b'q', name));
+        }
+        if !kept.contains(&sequence.id) {
+            batch.delete_cf(meta, sequence_key(sequence.id));
+        }
+    }
+    for (name, sequence) in &new.sequences {
+        if old.sequences.get(name) != Some(sequence) {
+            batch.put_cf(meta, key(b'q', name), json(sequence.as_ref())?);
+        }
+    }
+    for name in (old.views.keys()).filter(|name| !new.views.contains_key(name)) {
+        batch.delete_cf(meta, key(b'w', name));
+    }
+    for (name, view) in &new.views {
+        let before = old.views.get(name);
+        if before.is_none_or(|before| !Arc::ptr_eq(before, view)) {
+            batch.put_cf(meta, key(b'w', name), json(view.as_ref())?);
+        }
+    }
+    for on in (old.comments.keys()).filter(|on| !new.comments.contains_key(on)) {
+        batch.delete_cf(meta, comment_key(database, on)?);
+    }
+    for (on, text) in &new.comments {
+        if old.comments.get(on) != Some(text) {
+            batch.put_cf(meta, comment_key(database, on)?, json(&(on, text))?);
+        }
+    }
     Ok(())
 }
 
 /// Reads the catalog, or makes the first one.
 pub(crate) fn load(hot: &Arc<Hot>) -> Result<Catalog, StorageError> {
-    if let Some(catalog) = read(&HotSnapshot::take(hot))? {
-        return Ok(catalog);
+    let stored = read(&HotSnapshot::take(hot))?;
+    let mut catalog = stored.clone().unwrap_or_else(initial);
+    if catalog.identify_roles() || stored.is_none() {
+        let mut batch = WriteBatch::default();
+        store(hot, &mut batch, &stored.unwrap_or_default(), &catalog)?;
+        hot.write(batch)?;
     }
-    let first = initial();
-    let mut batch = WriteBatch::default();
-    store(hot, &mut batch, &Catalog::default(), &first)?;
-    hot.write(batch)?;
-    Ok(first)
+    Ok(catalog)
 }
 
 /// The catalog that is stored, if any is.
@@ -367,9 +490,26 @@ pub(crate) fn read(snapshot: &HotSnapshot) -> Result<Option<Catalog>, StorageErr
     let mut found = false;
     let mut objects = snapshot.iterate(Family::Meta, &[META_CATALOG], vec![META_CATALOG + 1]);
     while let Some((key, value)) = objects.item() {
-        match key.get(1) {
+        let mut object = &key[1..];
+        catalog.database = DatabaseId::FIRST;
+        if let Some(([OTHER, oid @ ..], behind)) = object.split_first_chunk::<5>() {
+            catalog.database = DatabaseId::from_bytes(*oid);
+            object = behind;
+            // Databases come before what is in them.
+            if !catalog.databases.contains_key(&catalog.database) {
+                let what = format!("what is in database {}", catalog.database.oid());
+                return Err(StorageError::Corrupt(what));
+            }
+        }
+        match object.first() {
+            Some(b'b') => {
+                let def: DatabaseDef = from_json(value)?;
+                let contents = Arc::default();
+                let databases = Arc::make_mut(&mut catalog.databases);
+                databases.insert(def.id, Database { def, contents });
+            }
             Some(b's') => {
-                let name = String::from_utf8(key[2..].to_vec());
+                let name = String::from_utf8(object[1..].to_vec());
                 catalog.schemas.insert(
                     name.map_err(|_| StorageError::Corrupt("a schema's name".to_string()))?,
                 );
@@ -398,7 +538,8 @@ pub(crate) fn read(snapshot: &HotSnapshot) -> Result<Option<Catalog>, StorageErr
             }
             Some(b'r') => {
                 let role: RoleDef = from_json(value)?;
-                catalog.roles.insert(role.name.clone(), Arc::new(role));
+                let roles = Arc::make_mut(&mut catalog.roles);
+                roles.insert(role.name.clone(), Arc::new(role));
             }
             Some(b'd') => {
                 let (on, text): (Commented, String) = from_json(value)?;
@@ -415,6 +556,7 @@ pub(crate) fn read(snapshot: &HotSnapshot) -> Result<Option<Catalog>, StorageErr
         objects.next();
     }
     objects.status()?;
+    catalog.database = DatabaseId::FIRST;
     Ok(found.then_some(catalog))
 }
 
@@ -453,7 +595,7 @@ impl Committer {
         let first = self.shared.generator.draw(count);
         self.put_catalog(&mut group, &catalog.changes, &old.catalog, &new, first)?;
 
-        let kept: BTreeSet<TableId> = new.tables.values().map(|table| table.id).collect();
+        let kept: BTreeSet<TableId> = new.all_tables().map(|table| table.id).collect();
         let dropped: Vec<TableId> = (old.tables.keys().copied())
             .filter(|id| !kept.contains(id))
             .collect();
@@ -461,7 +603,7 @@ impl Committer {
         for id in &dropped {
             garbage.extend(remove_data(&self.shared, &mut group.batch, *id)?);
         }
-        for table in new.tables.values() {
+        for table in new.all_tables() {
             match old.tables.get(&table.id) {
                 Some(before) => remove_indexes(&self.shared, &mut group.batch, before, table)?,
                 None => {
@@ -472,7 +614,7 @@ impl Committer {
         }
         self.shared.failpoints.reach(Step::CatalogChecked)?;
 
-        let tables = new.tables.values().map(|table| (table.id, table.clone()));
+        let tables = new.all_tables().map(|table| (table.id, table.clone()));
         let before = std::mem::replace(&mut self.tables, Arc::new(tables.collect()));
         let applied = self.apply_at(&mut group, transaction, first.advance(changes));
         let last = match applied {

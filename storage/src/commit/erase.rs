@@ -17,10 +17,12 @@ use crate::key::{scope_end, scope_key, seq_bytes};
 use crate::seq::Seq;
 use crate::transaction::{Op, Partition, Transaction};
 
-/// The partitions of the roles that are dropped.
+/// The partitions of the roles that are dropped or get another name.
 pub(super) fn dropped_roles(changes: &[CatalogChange]) -> impl Iterator<Item = Partition> {
-    changes.iter().filter_map(|change| match change {
-        CatalogChange::DropRole(name) => Some(Partition::user(name)),
+    changes.iter().filter_map(|change| match change.itself() {
+        CatalogChange::DropRole(name) | CatalogChange::RenameRole { name, .. } => {
+            Some(Partition::user(name))
+        }
         _ => None,
     })
 }
@@ -124,7 +126,7 @@ impl Committer {
     }
 
     /// Refuses a transaction that writes on what it read of a user before that user was erased, or that writes rows of a
-    /// role which was dropped since it began. What was erased or dropped before the opening concerns none.
+    /// role which was dropped, or renamed, since it began. What was erased or dropped before the opening concerns none.
     pub(super) fn check_users(&self, transaction: &Transaction) -> Result<(), CommitError> {
         if self.erased.is_empty() && self.dropped_roles.is_empty() {
             return Ok(());
@@ -147,7 +149,7 @@ impl Committer {
         Ok(())
     }
 
-    /// Refuses to drop a role that has rows, or gets some with the same transaction.
+    /// Refuses to drop or rename a role that has rows, or gets some with the same transaction.
     pub(super) fn check_dropped_roles(
         &self,
         changes: &[CatalogChange],

@@ -195,7 +195,7 @@ pub(super) fn check_stores(
     let files: HashSet<String> = manifest_paths(&HotSnapshot::take(hot))?
         .into_iter()
         .collect();
-    for table in catalog.tables.values() {
+    for table in catalog.all_tables() {
         cold.stores
             .get(table.options.storage.as_deref().unwrap_or_default())?;
     }

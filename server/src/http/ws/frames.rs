@@ -40,6 +40,8 @@ pub(super) enum Frame {
 pub(super) struct Hello {
     pub(super) version: u64,
     pub(super) auth: Credentials,
+    /// The database; `postgres` when none is named.
+    pub(super) database: Option<String>,
     /// How large frames may come.
     pub(super) compression: Option<String>,
 }
@@ -146,6 +148,7 @@ mod tests {
         let Ok(Frame::Hello(Hello {
             version: 1,
             auth,
+            database: None,
             compression: None,
         })) = parse(hello)
         else {

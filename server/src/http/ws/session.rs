@@ -13,6 +13,7 @@ use tidelog_storage::Seq;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{Id, JoinError, JoinSet};
 
+use crate::auth::Admitted;
 use crate::http::HttpServer;
 use crate::http::access::authenticate;
 use crate::http::error::write_error;
@@ -149,14 +150,14 @@ async fn open(
     let greeting = greet(&server, local, received);
     let late = || Close::violation(4408, "the first frame did not come in time");
     let greeted = tokio::time::timeout(HELLO_TIMEOUT, greeting).await;
-    let Some((user, deflates)) = greeted.unwrap_or_else(|_| Err(late()))? else {
+    let Some((who, deflates)) = greeted.unwrap_or_else(|_| Err(late()))? else {
         return Ok(None);
     };
     out.deflates = deflates;
-    out.send(welcome(&user, deflates)).await;
+    out.send(welcome(&who.role.name, deflates)).await;
     Ok(Some(Box::new(Socket {
         server,
-        user: user.into(),
+        who,
         out: out.clone(),
         running: HashMap::new(),
         tasks: JoinSet::new(),
@@ -169,7 +170,7 @@ async fn greet(
     server: &HttpServer,
     local: bool,
     received: &mut Frames,
-) -> Result<Option<(String, bool)>, Box<Close>> {
+) -> Result<Option<(Admitted, bool)>, Box<Close>> {
     let text = tokio::select! {
         text = received.next() => text,
         () = server.shutdown().stop.cancelled() => None,
@@ -183,14 +184,20 @@ async fn greet(
     let Hello {
         version,
         auth,
+        database,
         compression,
     } = hello;
     if version != VERSION {
         let reason = format!("version {version} is not spoken here, but version {VERSION}");
         return Err(Close::malformed(reason));
     }
-    match authenticate(server, auth, local).await {
-        Ok(user) => Ok(Some((user, compression.as_deref() == Some(DEFLATE)))),
+    let admitted = async {
+        let role = authenticate(server, auth, local).await?;
+        let database = server.database(database.as_deref())?;
+        Ok(Admitted { role, database })
+    };
+    match admitted.await {
+        Ok(who) => Ok(Some((who, compression.as_deref() == Some(DEFLATE)))),
         Err(error) => Err(Box::new(Close { code: 4401, error })),
     }
 }
@@ -232,7 +239,7 @@ struct Running {
 
 struct Socket {
     server: Arc<HttpServer>,
-    user: Arc<str>,
+    who: Admitted,
     out: Out,
     running: HashMap<u64, Running>,
     /// Each gives its id and its last frame, which is sent when that id is free again.
@@ -341,8 +348,8 @@ impl Socket {
         let interrupts = self.server.begin();
         let session = interrupts.asker();
         let (pieces, received) = mpsc::channel(PIECES_QUEUED_MAX);
-        let (server, user) = (self.server.clone(), self.user.clone());
-        let run = statement::run(server, user, statement, interrupts, pieces);
+        let (server, who) = (self.server.clone(), self.who.clone());
+        let run = statement::run(server, who, statement, interrupts, pieces);
         let send = send_result(id, received, self.out.clone());
         let last = async move { (id, tokio::join!(run, send).1) };
         let task = self.tasks.spawn(last).id();
@@ -366,7 +373,7 @@ impl Socket {
         let session = follower.interrupts.asker();
         let order = Box::new(Order {
             server: self.server.clone(),
-            user: self.user.clone(),
+            who: self.who.clone(),
             statement,
             from,
         });

@@ -262,7 +262,7 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
                         _ => None,
                     },
                 };
-                let size = class.map(|class| size_of(&known.store, Some(class)));
+                let size = class.map(|class| size_of(&known.store, Measured::Table(class)));
                 Ok(ScalarValue::Int64(size.transpose()?))
             })
         }
@@ -277,9 +277,23 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
                 none => none,
             })
         }),
-        // Everything is in the one tablespace of the one database.
-        "pg_database_size" | "pg_tablespace_size" => (DataType::Int64, |known, _| {
-            Ok(ScalarValue::from(size_of(&known.store, None)?))
+        "pg_database_size" => (DataType::Int64, |known, args| {
+            let id = match (oid(args, 0), string(args, 0)) {
+                (Some(id), _) => id,
+                (None, None) => return Ok(ScalarValue::Int64(None)),
+                (None, Some(name)) => {
+                    let catalog = known.store.catalog();
+                    let found = crate::ddl::database::find(&catalog, &name);
+                    let found = found.map_err(|error| DataFusionError::External(Box::new(error)));
+                    found?.id.oid().into()
+                }
+            };
+            let size = size_of(&known.store, Measured::Database(id))?;
+            Ok(ScalarValue::from(size))
+        }),
+        // Everything is in the one tablespace.
+        "pg_tablespace_size" => (DataType::Int64, |known, _| {
+            Ok(ScalarValue::from(size_of(&known.store, Measured::All)?))
         }),
         "pg_size_pretty" => (DataType::Utf8, |_, args| {
             Ok(oid(args, 0).map_or(ScalarValue::Utf8(None), |bytes| text(size_pretty(bytes))))

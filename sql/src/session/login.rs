@@ -1,0 +1,44 @@
+//! Whose session it is: a client's that has logged in, or the server's own.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tidelog_storage::catalog::BOOTSTRAP_ROLE;
+use tidelog_storage::{DatabaseId, RoleId, RoleRef};
+
+use super::{Engine, Session};
+use crate::settings::Settings;
+
+/// Who logged in. Authentication is over before a session exists.
+#[derive(Clone, Debug)]
+pub struct Login {
+    /// The role.
+    pub role: RoleRef,
+    /// The database.
+    pub database: DatabaseId,
+    /// The server-side process id of the connection (`pg_backend_pid()`).
+    pub pid: i32,
+    /// Settings from the startup message (`application_name`, `-c name=value`, …).
+    pub settings: BTreeMap<String, String>,
+}
+
+impl Session {
+    /// A session that plans what means the same in each.
+    pub(crate) fn of_system(engine: Arc<Engine>, database: DatabaseId) -> Session {
+        let login = Login {
+            role: RoleRef {
+                id: RoleId::BOOTSTRAP,
+                name: BOOTSTRAP_ROLE.into(),
+            },
+            database,
+            pid: 0,
+            settings: BTreeMap::new(),
+        };
+        Session::with(engine, Arc::new(login), Settings::default())
+    }
+
+    /// The same, beside this one.
+    pub(crate) fn of_no_client(&self) -> Session {
+        Session::of_system(self.engine.clone(), self.login.database)
+    }
+}
