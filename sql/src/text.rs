@@ -6,7 +6,7 @@ pub(crate) mod datetime;
 pub mod hstore;
 mod interval;
 pub(crate) mod jsonb;
-mod number;
+pub(crate) mod number;
 pub mod printed;
 #[cfg(test)]
 mod tests;
@@ -67,7 +67,7 @@ pub fn parse_in(ty: ColumnType, text: &str, style: Style) -> Result<Datum, SqlEr
         ColumnType::Int8 => Datum::Int8(number::integer(ty, text)?),
         ColumnType::Float4 => Datum::Float4(number::float4(text)?),
         ColumnType::Float8 => Datum::Float8(number::float8(text)?),
-        ColumnType::Numeric(_) => Datum::Numeric(number::numeric(ty, text)?),
+        ColumnType::Numeric(shape) => number::numeric(shape, text)?,
         ColumnType::Text | ColumnType::Varchar(None) => Datum::Text(text.to_string()),
         ColumnType::Varchar(Some(length)) => Datum::Text(varchar(length, text)?.to_string()),
         ColumnType::Bool => Datum::Bool(boolean(text)?),
@@ -148,6 +148,7 @@ pub fn write(value: DatumRef<'_>, ty: ColumnType, style: Style, out: &mut String
         DatumRef::Float4(value) => number::write_float4(value, out),
         DatumRef::Float8(value) => number::write_float8(value, out),
         DatumRef::Numeric(value) => number::write_numeric(value, out),
+        DatumRef::Number(value) => value.write(out),
         DatumRef::Text(value) => {
             out.push_str(value);
             if let ColumnType::Bpchar(Some(length)) = ty {
