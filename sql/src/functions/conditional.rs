@@ -82,7 +82,7 @@ fn width(field: &Field) -> Option<usize> {
         DataType::Int16 => 0,
         DataType::Int32 => 1,
         DataType::Int64 => 2,
-        ty if ty.is_decimal() => 3,
+        ty if ty.is_decimal() || *ty == DataType::LargeBinary => 3,
         DataType::Float32 => 4,
         DataType::Float64 => 5,
         _ => return None,
@@ -125,6 +125,15 @@ impl ScalarUDFImpl for Untyped {
             _ => first,
         });
         let known: &Field = known.unwrap_or(&fields[0]);
+        // Decimals beside what may have another scale have scales of their own.
+        let number = Field::new(known.name(), DataType::LargeBinary, true);
+        let differs = |field: &&FieldRef| {
+            !field.data_type().is_null() && field.data_type() != known.data_type()
+        };
+        let known = match known.data_type().is_decimal() && fields.iter().any(differs) {
+            true => &number,
+            false => known,
+        };
         let field = match self.gives {
             Gives::Known | Gives::Result(_) => known.clone(),
             Gives::Operand(at) => fields[at].as_ref().clone(),

@@ -18,7 +18,7 @@ const BASE_DIGITS: i32 = 4;
 const POWER_DIGITS_MAX: f64 = 2605.0;
 
 /// `digits / 10^scale`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Decimal {
     digits: BigInt,
     scale: i32,
@@ -368,6 +368,11 @@ impl Decimal {
             true => &self.digits * power_of_ten(scale - self.scale),
             false => &self.digits / power_of_ten(self.scale - scale),
         }
+    }
+
+    /// The square root of what is not negative, with as many digits behind the point (numeric_stddev_internal).
+    pub(crate) fn root_of_variance(&self) -> Decimal {
+        self.root(self.scale)
     }
 
     /// The square root of what is not negative (numeric_sqrt).

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, ListArray, StringArray};
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
-use tidelog_storage::datum::datum_at;
+use tidelog_storage::datum::{ColumnBuilder, datum_at};
 use tidelog_storage::{ColumnType, DatumRef, ElementType, key};
 
 use crate::output;
@@ -110,6 +110,72 @@ impl ScalarUDFImpl for Order {
                 ColumnarValue::Scalar(ScalarValue::try_from_array(&order, 0)?)
             }
             ColumnarValue::Array(values) => ColumnarValue::Array(self.orders(values)?),
+        })
+    }
+}
+
+/// GREATEST or LEAST of values of one type, by what they are sorted by.
+pub(crate) fn extreme(ty: ColumnType, greatest: bool) -> Arc<ScalarUDF> {
+    Arc::new(ScalarUDF::from(Extreme {
+        ty,
+        greatest,
+        signature: Signature::variadic_any(Volatility::Immutable),
+    }))
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Extreme {
+    ty: ColumnType,
+    greatest: bool,
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Extreme {
+    fn name(&self) -> &str {
+        match self.greatest {
+            true => "greatest",
+            false => "least",
+        }
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(self.ty.arrow())
+    }
+
+    fn return_field_from_args(&self, _: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        Ok(Arc::new(self.ty.field(self.name(), true)))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let (arrays, scalar, rows) = super::arrays(&args, false)?;
+        let mut builder = ColumnBuilder::new(self.ty);
+        for row in 0..rows {
+            // NULLs do not count, and of equal values it is the first.
+            let mut found: Option<(Vec<u8>, DatumRef<'_>)> = None;
+            for array in &arrays {
+                let value = datum_at(array, row).ok_or_else(unordered)?;
+                if value == DatumRef::Null {
+                    continue;
+                }
+                let key = key::sortable(self.ty, value).ok_or_else(unordered)?;
+                let is_further = |(before, _): &(Vec<u8>, _)| match self.greatest {
+                    true => key > *before,
+                    false => key < *before,
+                };
+                if found.as_ref().is_none_or(is_further) {
+                    found = Some((key, value));
+                }
+            }
+            builder.append(found.map_or(DatumRef::Null, |(_, value)| value));
+        }
+        let result = builder.finish();
+        Ok(match scalar {
+            true => ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?),
+            false => ColumnarValue::Array(result),
         })
     }
 }

@@ -23,7 +23,7 @@ use super::operators::{
 };
 use super::order::{has_own_order, looks_vary, sorted, sorted_by};
 use super::set_operations::operation_of;
-use super::{conditional, ranges};
+use super::{conditional, numerics, ranges};
 use crate::error::{ErrorKind, SqlError};
 use crate::functions::call::Overloaded;
 use crate::functions::collected;
@@ -128,15 +128,21 @@ pub(super) fn match_types(
         .into_iter()
         .map(|expr| {
             let typed = type_literal(expr.clone(), &first, schema, style)?;
+            // A text is read with the digits that it has.
+            let typed = match known_type(expr, schema) {
+                None if matches!(ty, ColumnType::Numeric(_)) => {
+                    literal_of(expr.clone(), ColumnType::Numeric(None), style)?
+                }
+                _ => typed,
+            };
             *expr = type_parameter(typed, plain_type(ty));
             Ok(expr)
         })
         .collect::<Result<_>>()?;
     let common = common_type(exprs.iter().filter_map(|expr| known_type(expr, schema)));
     for expr in exprs {
-        let ty = known_type(expr, schema).map(plain_type);
-        if let (Some(ty), Some(common)) = (ty, common)
-            && ty != plain_type(common)
+        if let (Some(ty), Some(common)) = (known_type(expr, schema), common)
+            && (plain_type(ty) != plain_type(common) || is_numeric(common) && ty != common)
         {
             *expr = cast(expr.clone(), common, schema, style)?;
         }
@@ -169,13 +175,9 @@ pub(super) fn common_type(types: impl Iterator<Item = ColumnType>) -> Option<Col
         match (rank(found), rank(ty)) {
             _ if found == ty => Some(found),
             _ if unlimited(found) == unlimited(ty) => Some(unlimited(found)),
-            (Some(l), Some(r)) => Some(match (whole_and_scale(found), whole_and_scale(ty)) {
-                // As many digits as either has.
-                (Some((l, s)), Some((r, t))) if is_numeric(found) || is_numeric(ty) => {
-                    let (whole, scale) = (l.max(r), s.max(t));
-                    Numeric(Some((whole.saturating_add_signed(scale).min(76), scale)))
-                }
-                _ => plain_type(if l < r { ty } else { found }),
+            (Some(l), Some(r)) => Some(match numerics::common_type(found, ty) {
+                Some(numeric) => numeric,
+                None => plain_type(if l < r { ty } else { found }),
             }),
             // Each of them becomes any other without being told to; what is beside text is text, but for varchar.
             _ if class(found) == "text" && class(ty) == "text" => Some(match (found, ty) {
@@ -190,19 +192,6 @@ pub(super) fn common_type(types: impl Iterator<Item = ColumnType>) -> Option<Col
 
 fn is_numeric(ty: ColumnType) -> bool {
     matches!(ty, ColumnType::Numeric(_))
-}
-
-/// How many digits a number has before the point and behind it, at most; `None` where there is no such limit.
-fn whole_and_scale(ty: ColumnType) -> Option<(u8, i8)> {
-    match ty {
-        ColumnType::Int2 => Some((5, 0)),
-        ColumnType::Int4 => Some((10, 0)),
-        ColumnType::Int8 => Some((19, 0)),
-        ColumnType::Numeric(Some((precision, scale))) => {
-            Some((precision.saturating_sub_signed(scale), scale))
-        }
-        _ => None,
-    }
 }
 
 pub(super) fn cast(expr: Expr, ty: ColumnType, schema: &DFSchema, style: Style) -> Result<Expr> {

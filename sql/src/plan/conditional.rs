@@ -134,7 +134,7 @@ pub(super) fn call(mut call: ScalarFunction, schema: &DFSchema, style: Style) ->
     }
     if name != "coalesce" {
         let mut types = call.args.iter().filter_map(|arg| type_of(arg, schema));
-        if types.any(has_own_order) {
+        if types.any(|ty| has_own_order(ty) && !matches!(ty, ColumnType::Numeric(_))) {
             let what = format!("{name}() of this type");
             return Err(external(SqlError::unsupported(what)));
         }
@@ -142,8 +142,13 @@ pub(super) fn call(mut call: ScalarFunction, schema: &DFSchema, style: Style) ->
     let what = name.to_ascii_uppercase();
     let given: Vec<_> = (call.args.iter().map(|arg| known_type(arg, schema))).collect();
     match_types(&what, call.args.iter_mut().collect(), schema, style)?;
+    let numbers = ColumnType::Numeric(None);
+    let of_numbers = |arg: &Expr| type_of(arg, schema) == Some(numbers);
     call.func = match name.as_str() {
         "coalesce" => theirs::coalesce(),
+        name if call.args.iter().any(of_numbers) => {
+            functions::order::extreme(numbers, name == "greatest")
+        }
         "greatest" => theirs::greatest(),
         _ => theirs::least(),
     };
