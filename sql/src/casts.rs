@@ -641,7 +641,8 @@ fn numbers(array: &ArrayRef, ty: ColumnType) -> Result<ArrayRef> {
             (DatumRef::Null, _) => Datum::Null,
             (value, ColumnType::Numeric(Some(_))) => {
                 let plain = ColumnType::Numeric(None);
-                let assigned = crate::row::assign(value.to_owned(), plain, ty, "", Style::default());
+                let assigned =
+                    crate::row::assign(value.to_owned(), plain, ty, "", Style::default());
                 assigned.map_err(external)?
             }
             (value, ty) => {

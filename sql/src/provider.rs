@@ -28,6 +28,7 @@ use tidelog_storage::{
 
 use crate::as_of::check_history;
 use crate::cold_scan::{self, FileCounts};
+use crate::functions::order;
 use crate::hot_scan::HotExec;
 use crate::table_scan::{Found, FoundExec, Scanned, TableExec};
 
@@ -511,7 +512,7 @@ fn user_of(table: &TableDef, filters: &[Expr]) -> PartitionSet {
         ScalarValue::Utf8(Some(user))
             if table.kind == TableKind::User && column == USER && op == Operator::Eq =>
         {
-            Some(Partition::user(user))
+            Some(Partition::user(&user))
         }
         _ => None,
     });
@@ -519,13 +520,15 @@ fn user_of(table: &TableDef, filters: &[Expr]) -> PartitionSet {
 }
 
 /// `column op literal`, in this order or the other.
-fn comparison(filter: &Expr) -> Option<(&str, Operator, &ScalarValue)> {
-    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = filter else {
+fn comparison(filter: &Expr) -> Option<(String, Operator, ScalarValue)> {
+    let Expr::BinaryExpr(comparison) = filter else {
         return None;
     };
-    match (&**left, &**right) {
-        (Expr::Column(column), Expr::Literal(value, _)) => Some((&column.name, *op, value)),
-        (Expr::Literal(value, _), Expr::Column(column)) => Some((&column.name, op.swap()?, value)),
+    let of_numbers = order::of_numbers(comparison);
+    let BinaryExpr { left, op, right } = of_numbers.unwrap_or_else(|| comparison.clone());
+    match (*left, *right) {
+        (Expr::Column(column), Expr::Literal(value, _)) => Some((column.name, op, value)),
+        (Expr::Literal(value, _), Expr::Column(column)) => Some((column.name, op.swap()?, value)),
         _ => None,
     }
 }

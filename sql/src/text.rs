@@ -42,8 +42,12 @@ pub fn parse(ty: ColumnType, text: &str) -> Result<Datum, SqlError> {
 /// float8_numeric in PostgreSQL's numeric.c.
 pub(crate) fn certain_digits(value: DatumRef<'_>) -> Option<String> {
     match value {
-        DatumRef::Float4(number) if number.is_finite() => Some(format!("{number:.5e}")),
-        DatumRef::Float8(number) if number.is_finite() => Some(format!("{number:.14e}")),
+        DatumRef::Float4(number) if number.is_finite() => {
+            Some(without_zeros(&format!("{number:.5e}")))
+        }
+        DatumRef::Float8(number) if number.is_finite() => {
+            Some(without_zeros(&format!("{number:.14e}")))
+        }
         DatumRef::Float4(_) | DatumRef::Float8(_) => {
             let mut written = String::new();
             write(value, ColumnType::Float8, Style::default(), &mut written);
@@ -51,6 +55,13 @@ pub(crate) fn certain_digits(value: DatumRef<'_>) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// `1.500e3` as `1.5e3`
+fn without_zeros(scientific: &str) -> String {
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((scientific, "0"));
+    let mantissa = mantissa.trim_end_matches('0').trim_end_matches('.');
+    format!("{mantissa}e{exponent}")
 }
 
 /// Reads a value of a type from its text form, as a string literal or a text parameter would be.

@@ -112,9 +112,7 @@ impl ColumnType {
             ColumnType::Numeric(Some((precision, scale))) if precision <= 38 => {
                 DataType::Decimal128(precision, scale)
             }
-            ColumnType::Numeric(Some((precision, scale))) => {
-                DataType::Decimal256(precision, scale)
-            }
+            ColumnType::Numeric(Some((precision, scale))) => DataType::Decimal256(precision, scale),
             // Nothing else is of this type: it tells a number without metadata.
             ColumnType::Numeric(None) => DataType::LargeBinary,
             ColumnType::Text

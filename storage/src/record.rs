@@ -11,8 +11,7 @@ use crate::catalog::{CatalogChange, ColumnId, TableDef};
 use crate::changes::ChangeOp;
 use crate::datum::{
     ColumnType, Datum, DatumRef, ElementType, Elements, INTERVAL_BYTES, Interval, Number,
-    NumberRef, Numeric, Row,
-    TimeTz,
+    NumberRef, Numeric, Row, TimeTz,
 };
 use crate::error::StorageError;
 use crate::key::{read_seq, rescale, seq_bytes};

@@ -24,6 +24,10 @@ pub(crate) const NOT_DISTINCT: &str = "pg_not_distinct";
 pub(crate) const CASE: &str = "pg_case";
 pub(crate) const CASE_OF: &str = "pg_case_of";
 
+/// What `-x` and `+x` are planned as.
+pub(crate) const NEGATIVE: &str = "0-";
+pub(crate) const POSITIVE: &str = "0+";
+
 /// The function of this name, if it is one of them.
 pub(super) fn function(name: &str) -> Option<Arc<ScalarUDF>> {
     let (name, gives, count) = match name {
@@ -42,6 +46,8 @@ pub(super) fn function(name: &str) -> Option<Arc<ScalarUDF>> {
         CASE_OF => (CASE_OF, Gives::Result(1), None),
         DISTINCT => (DISTINCT, Gives::Bool, Some(2)),
         NOT_DISTINCT => (NOT_DISTINCT, Gives::Bool, Some(2)),
+        NEGATIVE => (NEGATIVE, Gives::Known, Some(1)),
+        POSITIVE => (POSITIVE, Gives::Known, Some(1)),
         _ => return None,
     };
     let signature = match count {

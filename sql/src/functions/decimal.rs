@@ -53,7 +53,11 @@ impl From<Numeric> for Decimal {
 
 impl From<Finite> for Decimal {
     fn from(value: Finite) -> Decimal {
-        let sign = if value.negative { Sign::Minus } else { Sign::Plus };
+        let sign = if value.negative {
+            Sign::Minus
+        } else {
+            Sign::Plus
+        };
         // `None` for no digits.
         let digits = BigInt::from_radix_be(sign, &value.hundreds, 100).unwrap_or_default();
         let scale = i32::from(value.scale);
@@ -237,7 +241,9 @@ impl Decimal {
             _ => (self.digits.magnitude() * 10_u8).to_radix_be(100),
         };
         let behind = i32::from(scale.div_ceil(2));
-        let whole = hundreds.len().saturating_sub(usize::from(scale.div_ceil(2)));
+        let whole = hundreds
+            .len()
+            .saturating_sub(usize::from(scale.div_ceil(2)));
         // PostgreSQL counts in fours.
         if whole > NUMBER_WHOLE_MAX / 2 {
             return None;

@@ -1,14 +1,16 @@
 //! What values are sorted by whose Arrow type sorts otherwise: bytes in the order of PostgreSQL's comparison.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, ListArray, StringArray};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::{
-    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    BinaryExpr, ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
+    Signature, Volatility,
 };
-use tidelog_storage::datum::{ColumnBuilder, datum_at};
+use tidelog_storage::datum::{ColumnBuilder, NumberRef, datum_at};
 use tidelog_storage::{ColumnType, DatumRef, ElementType, key};
 
 use crate::output;
@@ -29,6 +31,36 @@ pub(crate) fn elements_by_value(element: ElementType) -> Arc<ScalarUDF> {
         of_elements: true,
         signature: Signature::any(1, Volatility::Immutable),
     }))
+}
+
+/// The numeric whose order an expression is; `None` for any other expression.
+pub(crate) fn number_of(expr: &Expr) -> Option<Cow<'_, Expr>> {
+    match expr {
+        Expr::ScalarFunction(call) => {
+            let order = call.func.inner().downcast_ref::<Order>()?;
+            let is_number = order.ty == ColumnType::Numeric(None) && !order.of_elements;
+            is_number.then(|| call.args.first())?.map(Cow::Borrowed)
+        }
+        // A constant's: one of this order is as good as any.
+        Expr::Literal(ScalarValue::Binary(Some(key)), _) => {
+            let bytes = NumberRef::of_key(key);
+            let number = NumberRef::read(&bytes)?.bytes().to_vec();
+            let number = ScalarValue::LargeBinary(Some(number));
+            Some(Cow::Owned(Expr::Literal(number, None)))
+        }
+        _ => None,
+    }
+}
+
+/// A comparison as one of the numerics themselves whose order it compares; `None` when it compares something else.
+pub(crate) fn of_numbers(comparison: &BinaryExpr) -> Option<BinaryExpr> {
+    let sides = [&comparison.left, &comparison.right];
+    let is_order = |side: &&Box<Expr>| matches!(***side, Expr::ScalarFunction(_));
+    if !sides.iter().any(is_order) {
+        return None;
+    }
+    let [left, right] = sides.map(|side| Some(Box::new(number_of(side)?.into_owned())));
+    Some(BinaryExpr::new(left?, comparison.op, right?))
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]

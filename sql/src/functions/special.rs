@@ -28,7 +28,11 @@ pub(super) fn call(name: &str, args: &[DatumRef<'_>]) -> Outcome {
         ("%" | "mod", _) if first.is_finite() && second().is_infinite() => args[0].to_owned(),
         ("%" | "mod", _) => of(f64::NAN),
         ("abs" | "@", _) => of(first.abs()),
-        ("sign", _) => of(if first.is_nan() { first } else { first.signum() }),
+        ("sign", _) => of(if first.is_nan() {
+            first
+        } else {
+            first.signum()
+        }),
         ("ceil" | "ceiling" | "floor" | "round" | "trunc" | "trim_scale", _) => of(first),
         ("sqrt", _) if first < 0.0 => return Err(negative_root()),
         ("sqrt", _) => of(first.sqrt()),

@@ -141,10 +141,18 @@ pub(super) fn match_types(
         .collect::<Result<_>>()?;
     let common = common_type(exprs.iter().filter_map(|expr| known_type(expr, schema)));
     for expr in exprs {
-        if let (Some(ty), Some(common)) = (known_type(expr, schema), common)
-            && (plain_type(ty) != plain_type(common) || is_numeric(common) && ty != common)
-        {
-            *expr = cast(expr.clone(), common, schema, style)?;
+        match (known_type(expr, schema), common) {
+            (Some(ty), Some(common))
+                if plain_type(ty) != plain_type(common) || is_numeric(common) && ty != common =>
+            {
+                *expr = cast(expr.clone(), common, schema, style)?;
+            }
+            // DataFusion takes these for bytes, which a NULL of no type is not.
+            (None, Some(common @ ColumnType::Numeric(None))) if is_null(expr) => {
+                let null = ScalarValue::try_from(common.arrow())?;
+                *expr = Expr::Literal(null, None);
+            }
+            _ => {}
         }
     }
     Ok(())
@@ -188,6 +196,10 @@ pub(super) fn common_type(types: impl Iterator<Item = ColumnType>) -> Option<Col
             _ => None,
         }
     })?
+}
+
+fn is_null(expr: &Expr) -> bool {
+    matches!(expr, Expr::Literal(ScalarValue::Null, _))
 }
 
 fn is_numeric(ty: ColumnType) -> bool {
@@ -395,6 +407,13 @@ pub(super) fn aggregate(
     {
         call = extreme(call, ty)?;
     }
+    if of_floats(call.func.name()) {
+        for arg in &mut call.params.args {
+            if type_of(arg, schema) == Some(ColumnType::Numeric(None)) {
+                *arg = cast(std::mem::take(arg), ColumnType::Float8, schema, style)?;
+            }
+        }
+    }
     // DataFusion joins texts only, and with one constant between them.
     let varies = call.func.name() == "string_agg"
         && !matches!(call.params.args.get(1), Some(Expr::Literal(..)));
@@ -464,7 +483,7 @@ pub(super) fn window(
         && let Some(ty) = type_of(arg, schema)
     {
         check_extreme(&name, ty)?;
-        if has_own_order(ty) {
+        if has_own_order(ty) && !sorts_by_itself(ty) {
             let key = sorted_by(arg.clone(), ty);
             window.params.args.push(key);
             let function = collected::extreme_by_key(&name);
@@ -477,6 +496,10 @@ pub(super) fn window(
     window.params.order_by = sorted(keys, schema)?;
     if window.params.window_frame.units == WindowFrameUnits::Range {
         ranges::key_and_offsets(&mut window.params, ty, schema, style)?;
+    } else {
+        // By the same keys as where they are those of RANGE frames, with which DataFusion has put it together.
+        let mut keys = window.params.order_by.iter_mut();
+        keys.try_for_each(|key| ranges::bare(&mut key.expr, schema))?;
     }
     if let WindowFunctionDefinition::AggregateUDF(function) = &window.fun
         && let Some(sliding) = functions::sliding(function)
@@ -534,6 +557,12 @@ fn offset(name: &str, args: &mut [Expr], schema: &DFSchema, style: Style) -> Res
     match_types(name, vec![value, default], schema, style)
 }
 
+/// Whether an aggregate computes with floats only.
+fn of_floats(name: &str) -> bool {
+    let first = ["corr", "covar_", "regr_", "percentile_cont"];
+    first.iter().any(|first| name.starts_with(first))
+}
+
 /// Whether an aggregate is over columns of the query around it alone, which PostgreSQL computes there.
 fn of_outer_query(call: &AggregateFunction) -> Result<bool> {
     let (mut own, mut outer) = (false, false);
@@ -556,10 +585,15 @@ fn check_extreme(name: &str, ty: ColumnType) -> Result<()> {
     Ok(())
 }
 
+/// Whether the bytes of values sort as the values do, and equal ones in some order.
+fn sorts_by_itself(ty: ColumnType) -> bool {
+    ty == ColumnType::Numeric(None)
+}
+
 /// `min` and `max` of a type, by its order where that is not Arrow's.
 fn extreme(call: AggregateFunction, ty: ColumnType) -> Result<AggregateFunction> {
     check_extreme(call.func.name(), ty)?;
-    match has_own_order(ty) {
+    match has_own_order(ty) && !sorts_by_itself(ty) {
         true => {
             let key = sorted_by(call.params.args[0].clone(), ty);
             Ok(collected::extreme(call, key))

@@ -65,10 +65,12 @@ pub(super) fn common_type(left: ColumnType, right: ColumnType) -> Option<ColumnT
         return None;
     }
     let both = whole_and_scale(left).zip(whole_and_scale(right));
-    Some(Numeric(both.and_then(|((whole, scale), (other, others))| {
-        let precision = whole.max(other).saturating_add_signed(scale);
-        (scale == others && fits(precision.into())).then_some((precision, scale))
-    })))
+    Some(Numeric(both.and_then(
+        |((whole, scale), (other, others))| {
+            let precision = whole.max(other).saturating_add_signed(scale);
+            (scale == others && fits(precision.into())).then_some((precision, scale))
+        },
+    )))
 }
 
 /// A value as one with a scale of its own, where one of some others has one.
@@ -129,9 +131,8 @@ pub(super) fn function(
     schema: &DFSchema,
     style: Style,
 ) -> Result<Expr> {
-    let function = functions::call::named(name, style).ok_or_else(|| {
-        DataFusionError::Internal(format!("numerics have no operator {name}"))
-    })?;
+    let function = functions::call::named(name, style)
+        .ok_or_else(|| DataFusionError::Internal(format!("numerics have no operator {name}")))?;
     let call = ScalarFunction::new_udf(Arc::clone(&function), operands);
     let (call, _) = calls::resolved(call, schema, style)?;
     Ok(Expr::ScalarFunction(call))

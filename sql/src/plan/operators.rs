@@ -442,6 +442,16 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
         Expr::ScalarFunction(call) if functions::array::is_quantified(call.name()) => {
             Transformed::yes(arrays::quantified(call, schema, style)?)
         }
+        Expr::ScalarFunction(mut call)
+            if matches!(call.name(), functions::NEGATIVE | functions::POSITIVE) =>
+        {
+            let name = call.name().to_string();
+            let value = call
+                .args
+                .pop()
+                .ok_or_else(|| DataFusionError::Internal("a sign has an operand".to_string()))?;
+            signed(&name, value, schema, style)?
+        }
         Expr::ScalarFunction(call) if conditional::is_case(call.name()) => {
             let case = conditional::case_of(call);
             Transformed::yes(calls::case(case, schema, style)?)
@@ -522,24 +532,29 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
         Expr::Not(inner) if is_open(&inner) => {
             Transformed::yes(Expr::Not(Box::new(condition(*inner, style)?)))
         }
-        Expr::Negative(inner)
-            if matches!(known_type(&inner, schema), Some(ColumnType::Interval(_))) =>
-        {
-            let call = functions::json::call(functions::time::negate(), vec![*inner]);
-            Transformed::yes(call)
-        }
-        Expr::Negative(inner) if type_of(&inner, schema) == Some(ColumnType::Numeric(None)) => {
-            Transformed::yes(numerics::function("-", vec![*inner], schema, style)?)
-        }
-        Expr::Negative(inner) => match type_of(&inner, schema) {
-            Some(ty) if !is_number(ty) => {
-                let message = format!("operator does not exist: - {}", types::bare_name(ty));
-                return Err(undefined_operator(message));
-            }
-            _ => Transformed::no(Expr::Negative(inner)),
-        },
+        Expr::Negative(inner) => signed(functions::NEGATIVE, *inner, schema, style)?,
         other => Transformed::no(other),
     })
+}
+
+/// `-x` or `+x`
+fn signed(name: &str, value: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Expr>> {
+    let is_negative = name == functions::NEGATIVE;
+    let ty = type_of(&value, schema);
+    let is_interval = matches!(ty, Some(ColumnType::Interval(_)));
+    if let Some(ty) = ty.filter(|ty| !(is_number(*ty) || is_interval && is_negative)) {
+        let sign = if is_negative { "-" } else { "+" };
+        let message = format!("operator does not exist: {sign} {}", types::bare_name(ty));
+        return Err(undefined_operator(message));
+    }
+    Ok(Transformed::yes(match ty {
+        _ if !is_negative => value,
+        Some(ColumnType::Numeric(None)) => numerics::function("-", vec![value], schema, style)?,
+        Some(ColumnType::Interval(_)) => {
+            functions::json::call(functions::time::negate(), vec![value])
+        }
+        _ => Expr::Negative(Box::new(value)),
+    }))
 }
 
 fn is_number(ty: ColumnType) -> bool {

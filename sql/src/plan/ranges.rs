@@ -105,7 +105,7 @@ fn is_kept_otherwise(ty: &DataType) -> bool {
 }
 
 /// A key as one of the same order that DataFusion has frames over.
-fn bare(key: &mut Expr, schema: &DFSchema) -> Result<()> {
+pub(super) fn bare(key: &mut Expr, schema: &DFSchema) -> Result<()> {
     let ty = key.get_type(schema)?;
     if is_kept_otherwise(&ty) {
         let expr = std::mem::take(key);

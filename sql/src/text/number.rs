@@ -208,7 +208,11 @@ impl Written {
         if first.is_some() {
             digits.resize(digits.len() + zeros, 0);
         }
-        let sign = if self.negative { Sign::Minus } else { Sign::Plus };
+        let sign = if self.negative {
+            Sign::Minus
+        } else {
+            Sign::Plus
+        };
         let digits = BigInt::from_radix_be(sign, &digits, 10).unwrap_or_default();
         let scale = i32::try_from(self.scale.max(0)).unwrap_or(0);
         Ok(Decimal::new(digits, scale))

@@ -212,6 +212,11 @@ impl<'a> NumberRef<'a> {
         valid.then_some(number)
     }
 
+    /// The bytes of a number whose key this is, which shows no digits behind the point.
+    pub fn of_key(key: &[u8]) -> Vec<u8> {
+        [key, &[0; SCALE_BYTES]].concat()
+    }
+
     /// All of its bytes.
     pub fn bytes(self) -> &'a [u8] {
         self.0
