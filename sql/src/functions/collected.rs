@@ -209,6 +209,11 @@ pub(crate) fn extreme(call: AggregateFunction, key: Expr) -> AggregateFunction {
     )
 }
 
+/// Whether it is a number's type, also of a numeric.
+fn is_number(ty: &DataType) -> bool {
+    ty.is_numeric() || *ty == DataType::LargeBinary
+}
+
 impl AggregateUDFImpl for Collected {
     fn name(&self) -> &str {
         &self.name
@@ -229,7 +234,7 @@ impl AggregateUDFImpl for Collected {
                 }
             }
             (Kind::Discrete | Kind::Continuous, [value, fraction, ..]) => {
-                if fraction.is_numeric() || fraction.is_null() {
+                if is_number(fraction) || fraction.is_null() {
                     *fraction = DataType::Float64;
                 } else if let DataType::List(_) = fraction {
                     let item = Field::new_list_field(DataType::Float64, true);
@@ -241,7 +246,7 @@ impl AggregateUDFImpl for Collected {
                     ));
                 }
                 if self.kind == Kind::Continuous {
-                    if value.is_numeric() || value.is_null() {
+                    if is_number(value) || value.is_null() {
                         *value = DataType::Float64;
                     } else if matches!(value, DataType::Interval(_)) {
                         let what = "percentile_cont() of intervals";

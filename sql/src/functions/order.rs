@@ -10,9 +10,11 @@ use datafusion::logical_expr::{
     BinaryExpr, ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
     Signature, Volatility,
 };
-use tidelog_storage::datum::{ColumnBuilder, NumberRef, datum_at};
+use tidelog_storage::datum::{ColumnBuilder, NUMERIC_PRECISION_MAX, NumberRef, datum_at};
 use tidelog_storage::{ColumnType, DatumRef, ElementType, key};
 
+use super::decimal::Decimal;
+use crate::error::SqlError;
 use crate::output;
 
 /// The function that gives what values of this type are sorted by. NULL is the last element of an array.
@@ -203,6 +205,64 @@ impl ScalarUDFImpl for Extreme {
                 }
             }
             builder.append(found.map_or(DatumRef::Null, |(_, value)| value));
+        }
+        let result = builder.finish();
+        Ok(match scalar {
+            true => ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?),
+            false => ColumnarValue::Array(result),
+        })
+    }
+}
+
+/// The function that gives numerics as decimals of one scale, which frames reach over.
+pub(crate) fn framed() -> Arc<ScalarUDF> {
+    Arc::new(ScalarUDF::from(Framed {
+        signature: Signature::any(1, Volatility::Immutable),
+    }))
+}
+
+/// The precision and scale of keys of such frames.
+pub(crate) const FRAMED: (u8, i8) = (NUMERIC_PRECISION_MAX, 30);
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Framed {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Framed {
+    fn name(&self) -> &str {
+        "frame_order"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(ColumnType::Numeric(Some(FRAMED)).arrow())
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let (arrays, scalar, rows) = super::arrays(&args, false)?;
+        let (precision, scale) = FRAMED;
+        let mut builder = ColumnBuilder::new(ColumnType::Numeric(Some(FRAMED)));
+        for row in 0..rows {
+            let value = match datum_at(&arrays[0], row) {
+                Some(DatumRef::Number(number)) => number,
+                _ => {
+                    builder.append(DatumRef::Null);
+                    continue;
+                }
+            };
+            let decimal = Decimal::of_number(value);
+            let exact = decimal.filter(|decimal| decimal.scale_min() <= scale.into());
+            let fitted = exact.and_then(|decimal| decimal.fitted(precision, scale));
+            let fitted = fitted.ok_or_else(|| {
+                let what =
+                    "RANGE with an offset over numerics of so many digits, or infinite ones,";
+                DataFusionError::External(Box::new(SqlError::unsupported(what)))
+            })?;
+            builder.append(DatumRef::Numeric(fitted));
         }
         let result = builder.finish();
         Ok(match scalar {

@@ -568,7 +568,10 @@ fn is_written(operand: &Expr) -> bool {
     match operand {
         Expr::Nested(inner) => is_written(inner),
         Expr::UnaryOp { expr, .. } => is_written(expr),
-        Expr::Value(value) => matches!(value.value, Value::Number(..)),
+        Expr::Value(value) => match &value.value {
+            Value::Number(digits, _) => !matches!(written_out(digits), Some(Expr::Cast { .. })),
+            _ => false,
+        },
         Expr::Interval(_) => true,
         _ => false,
     }

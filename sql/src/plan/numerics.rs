@@ -9,7 +9,7 @@ use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use tidelog_storage::datum::NUMERIC_PRECISION_MAX;
-use tidelog_storage::{ColumnType, Datum};
+use tidelog_storage::{ColumnType, Datum, ElementType};
 
 use super::calls;
 use super::operators::type_of;
@@ -35,8 +35,20 @@ fn is_integer(ty: ColumnType) -> bool {
     matches!(ty, ColumnType::Int2 | ColumnType::Int4 | ColumnType::Int8)
 }
 
+/// What a value of the first type becomes beside one of the other, where that is one with a scale of its own, or an array of
+/// such; `None` where it stays as it is.
+pub(super) fn beside(ty: ColumnType, other: ColumnType) -> Option<ColumnType> {
+    match (ty, other) {
+        (
+            ColumnType::Array(ElementType::Numeric(Some(_))),
+            ColumnType::Array(ElementType::Numeric(_)),
+        ) if ty != other => Some(ColumnType::Array(ElementType::Numeric(None))),
+        (ty, other) => is_any_beside(ty, other).then_some(ColumnType::Numeric(None)),
+    }
+}
+
 /// Whether a number of the first type becomes one with a scale of its own beside one of the other.
-pub(super) fn is_any_beside(ty: ColumnType, other: ColumnType) -> bool {
+fn is_any_beside(ty: ColumnType, other: ColumnType) -> bool {
     let is_exact = is_integer(ty) || matches!(ty, ColumnType::Numeric(Some(_)));
     match other {
         ColumnType::Numeric(None) => is_exact,
@@ -81,12 +93,16 @@ pub(super) fn beside_any(
     style: Style,
 ) -> Result<Expr> {
     let types = others.iter().filter_map(|other| type_of(other, schema));
-    match type_of(&value, schema) {
-        Some(ty) if types.into_iter().any(|other| is_any_beside(ty, other)) => {
-            calls::cast(value, ColumnType::Numeric(None), schema, style)
-        }
-        _ => Ok(value),
+    let own = type_of(&value, schema);
+    match own.and_then(|own| types.into_iter().find_map(|other| beside(own, other))) {
+        Some(ty) => calls::cast(value, ty, schema, style),
+        None => Ok(value),
     }
+}
+
+/// The type of a numeric and the elements of an array beside each other, where theirs are different and either is a numeric.
+pub(super) fn common_element(ty: ColumnType, element: ColumnType) -> Option<ColumnType> {
+    common_type(ty, element).filter(|common| (ty, element) != (*common, *common))
 }
 
 /// Arithmetic of exact numbers that Arrow's decimals do not do as PostgreSQL: of scales of their own, division, and what may

@@ -19,7 +19,7 @@ use super::comparable::{check_comparable, not_unique, undefined_operator};
 use super::order::{
     check_groupable, has_own_order, looks_vary, refuse_json, sorted, sorted_by, undetermined,
 };
-use super::{arrays, calls, caseless, conditional, groups, numerics, subscripts};
+use super::{arrays, calls, caseless, conditional, groups, numerics, ranges, subscripts};
 use crate::error::SqlError;
 use crate::optimize::with_its_name;
 use crate::precision::plain;
@@ -371,6 +371,12 @@ pub(super) fn follow_postgres(plan: LogicalPlan, style: Style) -> Result<Logical
         if changed {
             plan = plan.map_data(LogicalPlan::recompute_schema)?;
         }
+        if let LogicalPlan::Window(window) = &plan.data
+            && let Some(apart) = ranges::apart(window)?
+        {
+            changed = true;
+            return Ok(Transformed::yes(apart));
+        }
         if let Some(by_value) = groups::by_value(&plan.data)? {
             changed = true;
             return Ok(Transformed::yes(by_value));
@@ -597,11 +603,12 @@ fn beside_other(
     schema: &DFSchema,
     style: Style,
 ) -> Result<Expr> {
-    match (ty, other) {
-        (Some(ty), Some(other)) if numerics::is_any_beside(ty, other) => {
-            calls::cast(expr, ColumnType::Numeric(None), schema, style)
-        }
-        _ => beside_float(expr, ty, other),
+    match ty
+        .zip(other)
+        .and_then(|(ty, other)| numerics::beside(ty, other))
+    {
+        Some(ty) => calls::cast(expr, ty, schema, style),
+        None => beside_float(expr, ty, other),
     }
 }
 
