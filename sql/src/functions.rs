@@ -50,7 +50,9 @@ use crate::error::SqlError;
 use crate::output;
 use crate::text::Style;
 
-pub(crate) use conditional::{ARRAY, CASE, CASE_OF, DISTINCT, NEGATIVE, NOT_DISTINCT, POSITIVE};
+pub(crate) use conditional::{
+    ARRAY, AS_FLOAT, CASE, CASE_OF, DISTINCT, NEGATIVE, NOT_DISTINCT, POSITIVE,
+};
 pub(crate) use missing::unknown;
 pub(crate) use moments::undefined;
 pub(crate) use single_value::{SINGLE_VALUE, single_value};

@@ -28,6 +28,9 @@ pub(crate) const CASE_OF: &str = "pg_case_of";
 pub(crate) const NEGATIVE: &str = "0-";
 pub(crate) const POSITIVE: &str = "0+";
 
+/// What a number is planned as that an aggregate of floats only takes.
+pub(crate) const AS_FLOAT: &str = "0float";
+
 /// The function of this name, if it is one of them.
 pub(super) fn function(name: &str) -> Option<Arc<ScalarUDF>> {
     let (name, gives, count) = match name {
@@ -48,6 +51,7 @@ pub(super) fn function(name: &str) -> Option<Arc<ScalarUDF>> {
         NOT_DISTINCT => (NOT_DISTINCT, Gives::Bool, Some(2)),
         NEGATIVE => (NEGATIVE, Gives::Known, Some(1)),
         POSITIVE => (POSITIVE, Gives::Known, Some(1)),
+        AS_FLOAT => (AS_FLOAT, Gives::Float, Some(1)),
         _ => return None,
     };
     let signature = match count {
@@ -72,6 +76,8 @@ enum Gives {
     Array,
     /// That of an operand.
     Operand(usize),
+    /// A float for a numeric, else that of the operand.
+    Float,
     Bool,
 }
 
@@ -143,6 +149,10 @@ impl ScalarUDFImpl for Untyped {
         let field = match self.gives {
             Gives::Known | Gives::Result(_) => known.clone(),
             Gives::Operand(at) => fields[at].as_ref().clone(),
+            Gives::Float if *known.data_type() == DataType::LargeBinary => {
+                Field::new(self.name, DataType::Float64, true)
+            }
+            Gives::Float => known.clone(),
             Gives::Bool => Field::new(self.name, DataType::Boolean, true),
             Gives::Array => {
                 let element = match known.data_type() {

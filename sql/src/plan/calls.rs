@@ -407,11 +407,15 @@ pub(super) fn aggregate(
     {
         call = extreme(call, ty)?;
     }
-    if of_floats(call.func.name()) {
-        for arg in &mut call.params.args {
-            if type_of(arg, schema) == Some(ColumnType::Numeric(None)) {
-                *arg = cast(std::mem::take(arg), ColumnType::Float8, schema, style)?;
-            }
+    // Continuous percentiles and all fractions are floats.
+    let floats = match call.func.name() {
+        "percentile_cont" => 0..2,
+        "percentile_disc" => 1..2,
+        _ => 0..0,
+    };
+    for at in floats {
+        if let Some(arg) = call.params.args.get_mut(at) {
+            *arg = as_float(std::mem::take(arg), schema, style)?;
         }
     }
     // DataFusion joins texts only, and with one constant between them.
@@ -557,10 +561,12 @@ fn offset(name: &str, args: &mut [Expr], schema: &DFSchema, style: Style) -> Res
     match_types(name, vec![value, default], schema, style)
 }
 
-/// Whether an aggregate computes with floats only.
-fn of_floats(name: &str) -> bool {
-    let first = ["corr", "covar_", "regr_", "percentile_cont"];
-    first.iter().any(|first| name.starts_with(first))
+/// A numeric with a scale of its own as a double precision; what is no such as it is.
+pub(super) fn as_float(value: Expr, schema: &DFSchema, style: Style) -> Result<Expr> {
+    match type_of(&value, schema) {
+        Some(ColumnType::Numeric(None)) => cast(value, ColumnType::Float8, schema, style),
+        _ => Ok(value),
+    }
 }
 
 /// Whether an aggregate is over columns of the query around it alone, which PostgreSQL computes there.

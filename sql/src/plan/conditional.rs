@@ -36,6 +36,10 @@ impl ast::VisitorMut for Conditionals {
         let name = match expr {
             ast::Expr::IsDistinctFrom(..) => functions::DISTINCT,
             ast::Expr::IsNotDistinctFrom(..) => functions::NOT_DISTINCT,
+            ast::Expr::Function(call) => {
+                floats_of(call);
+                return ControlFlow::Continue(());
+            }
             ast::Expr::Case { .. } => {
                 *expr = case_as_function(dialect::take(expr));
                 return ControlFlow::Continue(());
@@ -48,6 +52,27 @@ impl ast::VisitorMut for Conditionals {
             *expr = dialect::call(name, vec![dialect::take(left), dialect::take(right)]);
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// Marks the arguments of an aggregate that takes floats only: DataFusion's take no numerics with scales of their own.
+fn floats_of(call: &mut ast::Function) {
+    let name = match call.name.0.as_slice() {
+        [part] => part.as_ident().map(crate::ddl::fold),
+        _ => None,
+    };
+    let of_floats =
+        |name: String| name == "corr" || name.starts_with("covar_") || name.starts_with("regr_");
+    if !name.is_some_and(of_floats) {
+        return;
+    }
+    let ast::FunctionArguments::List(list) = &mut call.args else {
+        return;
+    };
+    for arg in &mut list.args {
+        if let ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(arg)) = arg {
+            *arg = dialect::call(functions::AS_FLOAT, vec![dialect::take(arg)]);
+        }
     }
 }
 

@@ -45,6 +45,14 @@ impl ExprPlanner for PostgresOperators {
             And, Divide, Eq, Gt, GtEq, Lt, LtEq, Minus, Modulo, Multiply, NotEq, Or, Plus,
         };
         let (left, right) = arrays::beside_array(&op, left, right, schema, self.style)?;
+        let (left, right) = match op {
+            BinaryOperator::StringConcat => {
+                let both = [left.clone(), right.clone()];
+                let alike = |array| numerics::beside_any(array, &both, schema, self.style);
+                (alike(left)?, alike(right)?)
+            }
+            _ => (left, right),
+        };
         if let Some(planned) = arrays::contains(&op, &left, &right, schema)? {
             return Ok(PlannerResult::Planned(planned));
         }
@@ -447,6 +455,10 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
         Expr::ScalarSubquery(_) => casts::tagged(expr, schema, style),
         Expr::ScalarFunction(call) if functions::array::is_quantified(call.name()) => {
             Transformed::yes(arrays::quantified(call, schema, style)?)
+        }
+        Expr::ScalarFunction(mut call) if call.name() == functions::AS_FLOAT => {
+            let value = call.args.pop().unwrap_or_default();
+            Transformed::yes(calls::as_float(value, schema, style)?)
         }
         Expr::ScalarFunction(mut call)
             if matches!(call.name(), functions::NEGATIVE | functions::POSITIVE) =>
