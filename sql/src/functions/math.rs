@@ -54,7 +54,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     f("sign", &[NUMERIC], DECIMAL, |_, args| {
         number(&Decimal::from(decimal(args[0]).sign()))
     })
-    .shape(|_, _| Some((1, 0))),
+    .shape(|given, constants| same(given, constants).map(|_| (1, 0))),
     f("ceil", &[FLOAT8], T::Float8, |_, args| {
         real(float(args[0]).ceil())
     }),

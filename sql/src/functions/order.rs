@@ -56,8 +56,8 @@ pub(crate) fn number_of(expr: &Expr) -> Option<Cow<'_, Expr>> {
 
 /// A comparison as one of the numerics themselves whose order it compares; `None` when it compares something else.
 pub(crate) fn of_numbers(comparison: &BinaryExpr) -> Option<BinaryExpr> {
-    let sides = [&comparison.left, &comparison.right];
-    let is_order = |side: &&Box<Expr>| matches!(***side, Expr::ScalarFunction(_));
+    let sides: [&Expr; 2] = [&comparison.left, &comparison.right];
+    let is_order = |side: &&Expr| matches!(side, Expr::ScalarFunction(_));
     if !sides.iter().any(is_order) {
         return None;
     }

@@ -408,6 +408,7 @@ pub(super) fn quantified(
     schema: &DFSchema,
     style: Style,
 ) -> Result<Expr> {
+    use ColumnType::{Float4, Float8, Numeric};
     let [left, right] = call.args.as_slice() else {
         return Ok(Expr::ScalarFunction(call));
     };
@@ -442,7 +443,14 @@ pub(super) fn quantified(
                     cast(left, common, schema, style)?,
                     cast(right, common.array().unwrap_or(common), schema, style)?,
                 ),
-                None => (left, right),
+                None => match (own, element.into()) {
+                    (Numeric(None), Float4 | Float8) => (cast(left, Float8, schema, style)?, right),
+                    (Float4 | Float8, Numeric(None)) => {
+                        let floats = ColumnType::Array(ElementType::Float8);
+                        (left, cast(right, floats, schema, style)?)
+                    }
+                    _ => (left, right),
+                },
             }
         }
         _ => (left, right),

@@ -6,12 +6,12 @@ use std::ops::ControlFlow;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::functions::core as theirs;
-use datafusion::logical_expr::expr::{Case, Cast, ScalarFunction};
+use datafusion::logical_expr::expr::{Case, ScalarFunction};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
 use datafusion::sql::sqlparser::ast::{self};
 use tidelog_storage::ColumnType;
 
-use super::calls::{common_type, compare, match_types};
+use super::calls::{cast, common_type, compare, match_types};
 use super::dialect;
 use super::operators::{beside_number, external, known_type, type_literal, type_of};
 use super::order::has_own_order;
@@ -230,7 +230,7 @@ fn null_if(mut call: ScalarFunction, schema: &DFSchema, style: Style) -> Result<
         && common != own
         && (is_integer(Some(own)) || !matches!(ty, ColumnType::Numeric(_)))
     {
-        value = Expr::Cast(Cast::new(Box::new(value), common.arrow()));
+        value = cast(value, common, schema, style)?;
     }
     if value.is_volatile() {
         // It is evaluated once.

@@ -620,6 +620,11 @@ fn beside_other(
         .and_then(|(ty, other)| numerics::beside(ty, other))
     {
         Some(ty) => calls::cast(expr, ty, schema, style),
+        None if ty == Some(ColumnType::Numeric(None))
+            && matches!(other, Some(ColumnType::Float4 | ColumnType::Float8)) =>
+        {
+            calls::cast(expr, ColumnType::Float8, schema, style)
+        }
         None => beside_float(expr, ty, other),
     }
 }

@@ -234,10 +234,7 @@ impl<'a> NumberRef<'a> {
 
     /// Whether it is NaN or infinite.
     pub fn is_special(self) -> bool {
-        matches!(
-            self.0.first(),
-            Some(&MINUS_INFINITY | &INFINITY | &NAN) | None
-        )
+        !matches!(self.0.first(), Some(&NEGATIVE | &ZERO | &POSITIVE))
     }
 
     /// What it is made of; `None` for bytes that are no number's.

@@ -45,7 +45,7 @@ pub(crate) fn float(value: DatumRef<'_>) -> f64 {
 pub(crate) fn decimal(value: DatumRef<'_>) -> Decimal {
     match value {
         DatumRef::Numeric(value) => Decimal::from(value),
-        DatumRef::Number(value) if let Some(value) = Decimal::of_number(value) => value,
+        DatumRef::Number(value) => Decimal::of_number(value).unwrap_or_default(),
         other => unreachable!("{other:?} is no numeric: its parameter is"),
     }
 }
