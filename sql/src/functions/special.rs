@@ -39,12 +39,13 @@ pub(super) fn call(name: &str, args: &[DatumRef<'_>]) -> Outcome {
         ("exp", _) => of(first.exp()),
         ("ln" | "log" | "log10", 1) => of(logarithm(first)?),
         ("log", _) if is_nan() => of(f64::NAN),
+        ("log", _) if first < 0.0 || second() < 0.0 => return Err(logarithm_error(false)),
         ("log", _) => {
             let (base, value) = (logarithm(first)?, logarithm(second())?);
             of(match (base.is_infinite(), value.is_infinite()) {
                 (true, true) => f64::NAN,
                 (true, false) => 0.0,
-                _ => divided(value, base)?,
+                _ => value,
             })
         }
         ("power" | "pow" | "^", _) => of(power(first, second())?),
