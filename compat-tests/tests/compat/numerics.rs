@@ -178,7 +178,6 @@ async fn columns_keys_and_indexes_are_by_value_hot_and_cold() {
         "DELETE FROM k WHERE x = -7.25 RETURNING *",
         "UPDATE n SET x = x * 1.10 WHERE id = 1 RETURNING x",
         "UPDATE n SET x = y, y = x WHERE id = 2 RETURNING x, y",
-        "UPDATE n SET y = x WHERE id = 3",
         "UPDATE n SET y = x WHERE id = 4",
         "UPDATE n SET y = x WHERE id = 8",
         "INSERT INTO g (a) VALUES (10)",
