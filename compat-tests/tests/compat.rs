@@ -68,6 +68,8 @@ mod materialized;
 mod modifiers;
 #[path = "compat/notify.rs"]
 mod notify;
+#[path = "compat/numerics.rs"]
+mod numerics;
 #[path = "compat/object_store.rs"]
 mod object_store;
 #[path = "compat/operations.rs"]

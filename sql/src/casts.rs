@@ -60,6 +60,8 @@ enum Conversion {
     Narrow(ColumnType),
     /// A float to a numeric of the digits that are certain.
     Digits(ColumnType),
+    /// A number to a numeric with a scale of its own, or such a one to another number.
+    Number(ColumnType),
     /// An array of the one to an array of the other, element by element.
     Each(ColumnType, ColumnType),
     /// Between dates and timestamps, of which some are infinite, and to the times that they show.
@@ -150,6 +152,9 @@ fn conversion(from: ColumnType, to: ColumnType) -> Option<Conversion> {
         (from, to) if is_text(to) => Conversion::Output(from),
         (Float4 | Float8 | Numeric(_), to) if is_integer(to) => Conversion::Round(to),
         (Float8 | Numeric(_), Float4) => Conversion::Narrow(from),
+        (Numeric(None), Float8) | (Numeric(Some(_)), Numeric(None)) => Conversion::Number(to),
+        (Numeric(None), Numeric(Some(_))) => Conversion::Number(to),
+        (from, Numeric(None)) if is_integer(from) => Conversion::Number(to),
         (Float4 | Float8, Numeric(_)) => Conversion::Digits(to),
         (ColumnType::Array(a), ColumnType::Array(b)) => {
             let (a, b) = (a.into(), b.into());
@@ -198,12 +203,7 @@ pub(crate) fn rewrite(
         cast.expr = Box::new(Expr::Literal(ScalarValue::Int32(Some(number)), None));
     }
     if !known::exists(from, to) {
-        let message = format!(
-            "cannot cast type {} to {}",
-            types::bare_name(from),
-            types::bare_name(to)
-        );
-        return Err(external(SqlError::new(ErrorKind::CannotCoerce, message)));
+        return Err(external(no_cast(from, to)));
     }
     // Arrays of several dimensions are lists of lists.
     let is_flat = |field: &FieldRef| match field.data_type() {
@@ -231,7 +231,20 @@ pub(crate) fn rewrite(
             false => call,
         }));
     }
+    // Those that numerics have are conversions of ours.
+    if [from, to].contains(&ColumnType::Numeric(None)) && from != to {
+        return Err(external(no_cast(from, to)));
+    }
     Ok(Transformed::no(Expr::Cast(cast)))
+}
+
+fn no_cast(from: ColumnType, to: ColumnType) -> SqlError {
+    let message = format!(
+        "cannot cast type {} to {}",
+        types::bare_name(from),
+        types::bare_name(to)
+    );
+    SqlError::new(ErrorKind::CannotCoerce, message)
 }
 
 /// Whether a function is a cast of ours.
@@ -322,6 +335,7 @@ impl CastFunction {
             | Conversion::Oid(ty)
             | Conversion::FromJson(ty)
             | Conversion::Digits(ty)
+            | Conversion::Number(ty)
             | Conversion::Clock(_, ty)
             | Conversion::Kept(_, ty)
             | Conversion::Bits(_, ty)
@@ -374,6 +388,7 @@ impl CastFunction {
             Conversion::Oid(ty) => round(array, Some(ColumnType::Oid), ty),
             Conversion::Narrow(from) => narrow(array, from),
             Conversion::Digits(ty) => digits(array, ty),
+            Conversion::Number(ty) => numbers(array, ty),
             Conversion::Each(from, to) => self.each(array, from, to),
             Conversion::Clock(from, to) => kept(&self.convert_clocks(array, from, to)?, to),
             Conversion::Moment(from, to) => kept(&moments(array, from, to, self.style)?, to),
@@ -625,7 +640,10 @@ fn round(array: &ArrayRef, from: Option<ColumnType>, ty: ColumnType) -> Result<A
 
 /// Fractions as reals; 22003 for what is none.
 fn narrow(array: &ArrayRef, from: ColumnType) -> Result<ArrayRef> {
-    let wide = arrow::compute::cast(array, &DataType::Float64)?;
+    let wide = match array.data_type() {
+        DataType::LargeBinary => numbers(array, ColumnType::Float8)?,
+        _ => arrow::compute::cast(array, &DataType::Float64)?,
+    };
     let wide = wide.as_primitive::<Float64Type>();
     #[allow(clippy::cast_possible_truncation)] // What is out of range is refused.
     let reals: Float32Array = wide.unary(|value| value as f32);
@@ -650,6 +668,41 @@ fn narrow(array: &ArrayRef, from: ColumnType) -> Result<ArrayRef> {
         return Err(external(error));
     }
     Ok(Arc::new(reals))
+}
+
+/// Numbers as others, exact ones digit by digit.
+fn numbers(array: &ArrayRef, ty: ColumnType) -> Result<ArrayRef> {
+    let mut builder = ColumnBuilder::new(ty);
+    for row in 0..array.len() {
+        let value = output::value(array, row).map_err(external)?;
+        let value = match (value, ty) {
+            (DatumRef::Null, _) => Datum::Null,
+            (value, ColumnType::Numeric(Some(_))) => {
+                let plain = ColumnType::Numeric(None);
+                let assigned =
+                    crate::row::assign(value.to_owned(), plain, ty, "", Style::default());
+                assigned.map_err(external)?
+            }
+            (value, ty) => {
+                let made = functions::call::converted(value, ty, Style::default());
+                made.map_err(external)?.to_owned()
+            }
+        };
+        if matches!(value, Datum::Float8(value) if value.is_infinite())
+            && !matches!(output::value(array, row), Ok(DatumRef::Number(n)) if n.is_special())
+        {
+            let mut written = String::new();
+            if let Some(number) = datum_at(array, row) {
+                let from = ColumnType::Numeric(None);
+                text::write(number, from, Style::default(), &mut written);
+            }
+            let message = format!("\"{written}\" is out of range for type double precision");
+            let error = SqlError::new(ErrorKind::NumericValueOutOfRange, message);
+            return Err(external(error));
+        }
+        builder.append(value.as_ref());
+    }
+    Ok(builder.finish())
 }
 
 /// Floats as numerics.
@@ -740,6 +793,7 @@ impl ScalarUDFImpl for CastFunction {
             Conversion::Oid(_) => "pg_from_oid",
             Conversion::Narrow(_) => "pg_narrow",
             Conversion::Digits(_) => "pg_digits",
+            Conversion::Number(_) => "pg_number",
             Conversion::Each(..) => "pg_each",
             Conversion::FromJson(_) => "pg_from_json",
             Conversion::Clock(..) => "pg_clock",

@@ -159,6 +159,8 @@ fn plan_version(
                         let (from, to) = (held[at].1, column.ty);
                         if from.stored_arrow() != from.arrow() {
                             stored::expr(stored, from)
+                        } else if from != to && to == ColumnType::Numeric(None) {
+                            stored::expr(stored, to)
                         } else if from.arrow() != to.arrow() {
                             // The column was widened since.
                             Arc::new(CastExpr::new(stored, to.arrow(), None)) as _

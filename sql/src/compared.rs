@@ -8,6 +8,7 @@ use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use tidelog_storage::{ColumnId, Datum, Partition, PartitionSet, TableDef, TableKind, datum};
 
 use crate::constraints::computed::filters_of;
+use crate::functions::order;
 use crate::provider::USER;
 
 /// The filters of a scan, beside the table that they are over.
@@ -70,7 +71,7 @@ impl<'a> Compared<'a> {
         };
         let mut any = false;
         for (side, op, value) in self.filters.iter().filter_map(comparison) {
-            if !is_it(side) {
+            if !is_it(&side) {
                 continue;
             }
             let array = value.to_array().ok()?;
@@ -130,12 +131,14 @@ fn compares(filter: &Expr, value: &Expr) -> bool {
 }
 
 /// `expression op literal`, in this order or the other.
-fn comparison(filter: &Expr) -> Option<(&Expr, Operator, &ScalarValue)> {
-    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = filter else {
+fn comparison(filter: &Expr) -> Option<(Expr, Operator, ScalarValue)> {
+    let Expr::BinaryExpr(comparison) = filter else {
         return None;
     };
-    match (&**left, &**right) {
-        (side, Expr::Literal(value, _)) => Some((side, *op, value)),
+    let of_numbers = order::of_numbers(comparison);
+    let BinaryExpr { left, op, right } = of_numbers.unwrap_or_else(|| comparison.clone());
+    match (*left, *right) {
+        (side, Expr::Literal(value, _)) => Some((side, op, value)),
         (Expr::Literal(value, _), side) => Some((side, op.swap()?, value)),
         _ => None,
     }
@@ -148,7 +151,7 @@ pub(crate) fn user_of(table: &TableDef, filters: &[Expr]) -> PartitionSet {
         (Expr::Column(column), ScalarValue::Utf8(Some(user)))
             if table.kind == TableKind::User && column.name == USER && op == Operator::Eq =>
         {
-            Some(Partition::user(user))
+            Some(Partition::user(&user))
         }
         _ => None,
     });

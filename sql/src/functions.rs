@@ -6,10 +6,9 @@ pub(crate) mod call;
 pub(crate) mod collected;
 mod conditional;
 mod dates;
-mod decimal;
+pub(crate) mod decimal;
 mod encoding;
 pub(crate) mod enums;
-pub(crate) mod exact;
 mod format;
 mod hash;
 mod identifiers;
@@ -28,6 +27,7 @@ mod single_value;
 mod sleep;
 mod sliding;
 mod spans;
+mod special;
 mod strings;
 mod subquery;
 mod sum;
@@ -50,7 +50,9 @@ use crate::error::SqlError;
 use crate::output;
 use crate::text::Style;
 
-pub(crate) use conditional::{ARRAY, CASE, CASE_OF, DISTINCT, NOT_DISTINCT};
+pub(crate) use conditional::{
+    ARRAY, AS_FLOAT, CASE, CASE_OF, DISTINCT, NEGATIVE, NOT_DISTINCT, POSITIVE,
+};
 pub(crate) use missing::unknown;
 pub(crate) use moments::undefined;
 pub(crate) use single_value::{SINGLE_VALUE, single_value};

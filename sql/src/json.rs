@@ -58,7 +58,12 @@ pub(crate) fn write_value(
         DatumRef::Int8(_) if matches!(ty, ColumnType::Oid | ColumnType::Regproc) => {
             write_string(&shown(value), out);
         }
-        DatumRef::Int2(_) | DatumRef::Int4(_) | DatumRef::Int8(_) | DatumRef::Numeric(_) => {
+        DatumRef::Number(number) if number.is_special() => write_string(&shown(value), out),
+        DatumRef::Int2(_)
+        | DatumRef::Int4(_)
+        | DatumRef::Int8(_)
+        | DatumRef::Numeric(_)
+        | DatumRef::Number(_) => {
             out.push_str(&shown(value));
         }
         DatumRef::Float4(number) if number.is_finite() => out.push_str(&shown(value)),
@@ -112,7 +117,7 @@ pub fn write_exact(value: DatumRef<'_>, ty: ColumnType, out: &mut String) {
         DatumRef::Int8(_) if ty == ColumnType::Oid => {
             text::write(value, ty, Style::default(), out);
         }
-        DatumRef::Int8(_) | DatumRef::Numeric(_)
+        DatumRef::Int8(_) | DatumRef::Numeric(_) | DatumRef::Number(_)
             if !matches!(ty, ColumnType::Oid | ColumnType::Regproc) =>
         {
             out.push('"');

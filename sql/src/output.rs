@@ -83,9 +83,6 @@ pub fn row_tag(verb: &str, rows: u64) -> String {
     }
 }
 
-/// The tag of numerics that are text, with the digits that they are to be shown with.
-pub(crate) const NUMERIC_TEXT: &str = "numeric text";
-
 /// The field that an expression gives, but for its name and whether it can be NULL: DataFusion's own writes the name of
 /// each part out, in the whole the cube of a chain's length when each link is asked.
 pub(crate) fn field_of(expr: &Expr, schema: &DFSchema) -> Result<FieldRef, DataFusionError> {
@@ -105,13 +102,6 @@ pub(crate) fn field_of(expr: &Expr, schema: &DFSchema) -> Result<FieldRef, DataF
 
 /// The column type that a field of a DataFusion schema is shown as.
 pub(crate) fn column_type(field: &Field) -> Result<ColumnType, SqlError> {
-    if field
-        .metadata()
-        .get(PG_TYPE_KEY)
-        .is_some_and(|tag| tag == NUMERIC_TEXT)
-    {
-        return Ok(ColumnType::Numeric(None));
-    }
     if let Some(tag) = field.metadata().get(PG_TYPE_KEY)
         && let Some(ty) = ColumnType::from_tag(field.data_type(), tag)
     {
@@ -123,17 +113,11 @@ pub(crate) fn column_type(field: &Field) -> Result<ColumnType, SqlError> {
         DataType::Int64 | DataType::UInt32 | DataType::UInt64 => ColumnType::Int8,
         DataType::Float16 | DataType::Float32 => ColumnType::Float4,
         DataType::Float64 => ColumnType::Float8,
-        DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) => {
-            ColumnType::Numeric(Some((*p, *s)))
-        }
-        DataType::Decimal256(p, s) => {
-            let plain = ColumnType::Numeric(None);
-            if plain.numeric_shape() == (*p, *s) {
-                plain
-            } else {
-                ColumnType::Numeric(Some((*p, *s)))
-            }
-        }
+        DataType::Decimal32(p, s)
+        | DataType::Decimal64(p, s)
+        | DataType::Decimal128(p, s)
+        | DataType::Decimal256(p, s) => ColumnType::Numeric(Some((*p, *s))),
+        DataType::LargeBinary => ColumnType::Numeric(None),
         DataType::Null => ColumnType::Text,
         DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
             match column_type(item)? {
@@ -152,7 +136,7 @@ pub(crate) fn column_type(field: &Field) -> Result<ColumnType, SqlError> {
         )?,
         DataType::Boolean => ColumnType::Bool,
         DataType::FixedSizeBinary(16) => ColumnType::Uuid,
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => ColumnType::Bytea,
+        DataType::Binary | DataType::BinaryView => ColumnType::Bytea,
         DataType::Date32 => ColumnType::Date,
         DataType::Timestamp(_, None) | DataType::Date64 => ColumnType::Timestamp(None),
         DataType::Timestamp(_, Some(_)) => ColumnType::TimestampTz(None),
@@ -201,7 +185,6 @@ pub(crate) fn conform(array: &ArrayRef, ty: ColumnType) -> Result<ArrayRef, SqlE
         DataType::Decimal128(..) | DataType::Decimal256(..) => array.data_type().clone(),
         DataType::Decimal32(p, s) | DataType::Decimal64(p, s) => DataType::Decimal128(*p, *s),
         DataType::List(item) if is_decimal(item.data_type()) => array.data_type().clone(),
-        DataType::Utf8 if matches!(ty, ColumnType::Numeric(_)) => DataType::Utf8,
         _ => ty.arrow(),
     };
     if *array.data_type() == want {

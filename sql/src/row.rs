@@ -474,12 +474,17 @@ pub(crate) fn assign(
         };
     }
     let mut builder = datum::ColumnBuilder::new(from);
-    if let (Datum::Numeric(_), ColumnType::Numeric(_)) = (&value, from) {
+    if let (Datum::Numeric(_) | Datum::Number(_), ColumnType::Numeric(_)) = (&value, from) {
         // Results of expressions have shapes of their own: go by way of text.
         let mut shown = String::new();
         text::write(value.as_ref(), from, style, &mut shown);
         return match to {
             ColumnType::Float4 | ColumnType::Float8 => text::parse(to, &shown),
+            _ if shown == "NaN" || shown.ends_with("Infinity") => {
+                let what = if shown == "NaN" { "NaN" } else { "infinity" };
+                let message = format!("cannot convert {what} to {}", types::name(to));
+                Err(SqlError::new(ErrorKind::FeatureNotSupported, message))
+            }
             _ => integer_of(&shown, to),
         };
     }

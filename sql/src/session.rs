@@ -351,7 +351,6 @@ impl Session {
                     prepared.framed = plan::frames::fill(&mut query, some)?;
                     let plan = self
                         .plan_query(query, &given, &self.read_catalog())?
-                        .written()?
                         .shortened(self.state());
                     prepared.parameters = plan::parameter_types(&plan.plan, &given)?;
                     prepared.columns = Some(output::columns_of(&plan.plan)?);
@@ -588,9 +587,7 @@ impl Session {
             Some(plan) => plan,
             None => {
                 let given: Vec<_> = prepared.parameters.iter().map(|ty| Some(*ty)).collect();
-                planned = self
-                    .plan_query(query.clone(), &given, scope.snapshot.catalog())?
-                    .written()?;
+                planned = self.plan_query(query.clone(), &given, scope.snapshot.catalog())?;
                 &planned
             }
         };

@@ -11,6 +11,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, ParamValues};
 use datafusion::datasource::source_as_provider;
 use datafusion::execution::SessionState;
+use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{
     BinaryExpr, Expr, FetchType, LogicalPlan, Operator, SkipType, Volatility,
@@ -20,6 +21,7 @@ use tidelog_storage::snapshot::{Lookup, ScanColumn};
 use tidelog_storage::{ColumnType, Datum, Partition, PartitionSet, StorageError, TableDef, datum};
 
 use crate::error::{SqlError, from_datafusion};
+use crate::functions::order;
 use crate::output::{self, OutputColumn, RowStream};
 use crate::provider::{Relation, Scope, batch_of};
 
@@ -304,6 +306,9 @@ impl ShortRead {
 fn values_of(filter: &Expr, column: &str, ty: ColumnType) -> Option<Vec<Given>> {
     let is_column = |expr: &Expr| matches!(expr, Expr::Column(found) if found.name == column);
     match filter {
+        Expr::BinaryExpr(comparison) if let Some(of) = order::of_numbers(comparison) => {
+            values_of(&Expr::BinaryExpr(of), column, ty)
+        }
         Expr::BinaryExpr(BinaryExpr { left, op, right }) if *op == Operator::Eq => {
             let value = match (is_column(left), is_column(right)) {
                 (true, false) => right,
@@ -316,6 +321,16 @@ fn values_of(filter: &Expr, column: &str, ty: ColumnType) -> Option<Vec<Given>> 
             let mut values = values_of(left, column, ty)?;
             values.extend(values_of(right, column, ty)?);
             Some(values)
+        }
+        Expr::InList(list)
+            if matches!(*list.expr, Expr::ScalarFunction(_))
+                && let Some(of) = order::number_of(&list.expr) =>
+        {
+            let numbers = list.list.iter();
+            let numbers = numbers.map(|value| Some(order::number_of(value)?.into_owned()));
+            let of = Box::new(of.into_owned());
+            let list = InList::new(of, numbers.collect::<Option<_>>()?, list.negated);
+            values_of(&Expr::InList(list), column, ty)
         }
         Expr::InList(list) if !list.negated && is_column(&list.expr) => {
             list.list.iter().map(|value| given(value, ty)).collect()

@@ -6,7 +6,7 @@ pub(crate) mod datetime;
 pub mod hstore;
 mod interval;
 pub(crate) mod jsonb;
-mod number;
+pub(crate) mod number;
 pub mod printed;
 #[cfg(test)]
 mod tests;
@@ -43,8 +43,12 @@ pub fn parse(ty: ColumnType, text: &str) -> Result<Datum, SqlError> {
 /// float8_numeric in PostgreSQL's numeric.c.
 pub(crate) fn certain_digits(value: DatumRef<'_>) -> Option<String> {
     match value {
-        DatumRef::Float4(number) if number.is_finite() => Some(format!("{number:.5e}")),
-        DatumRef::Float8(number) if number.is_finite() => Some(format!("{number:.14e}")),
+        DatumRef::Float4(number) if number.is_finite() => {
+            Some(without_zeros(&format!("{number:.5e}")))
+        }
+        DatumRef::Float8(number) if number.is_finite() => {
+            Some(without_zeros(&format!("{number:.14e}")))
+        }
         DatumRef::Float4(_) | DatumRef::Float8(_) => {
             let mut written = String::new();
             write(value, ColumnType::Float8, Style::default(), &mut written);
@@ -52,6 +56,13 @@ pub(crate) fn certain_digits(value: DatumRef<'_>) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// `1.500e3` as `1.5e3`
+fn without_zeros(scientific: &str) -> String {
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((scientific, "0"));
+    let mantissa = mantissa.trim_end_matches('0').trim_end_matches('.');
+    format!("{mantissa}e{exponent}")
 }
 
 /// Reads a value of a type from its text form, as a string literal or a text parameter would be.
@@ -68,7 +79,7 @@ pub fn parse_in(ty: ColumnType, text: &str, style: Style) -> Result<Datum, SqlEr
         ColumnType::Int8 => Datum::Int8(number::integer(ty, text)?),
         ColumnType::Float4 => Datum::Float4(number::float4(text)?),
         ColumnType::Float8 => Datum::Float8(number::float8(text)?),
-        ColumnType::Numeric(_) => Datum::Numeric(number::numeric(ty, text)?),
+        ColumnType::Numeric(shape) => number::numeric(shape, text)?,
         ColumnType::Text | ColumnType::Varchar(None) => Datum::Text(text.to_string()),
         ColumnType::Varchar(Some(length)) => Datum::Text(varchar(length, text)?.to_string()),
         ColumnType::Bool => Datum::Bool(boolean(text)?),
@@ -149,6 +160,7 @@ pub fn write(value: DatumRef<'_>, ty: ColumnType, style: Style, out: &mut String
         DatumRef::Float4(value) => number::write_float4(value, out),
         DatumRef::Float8(value) => number::write_float8(value, out),
         DatumRef::Numeric(value) => number::write_numeric(value, out),
+        DatumRef::Number(value) => value.write(out),
         DatumRef::Text(value) => {
             out.push_str(value);
             if let ColumnType::Bpchar(Some(length)) = ty {

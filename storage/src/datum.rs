@@ -4,6 +4,7 @@ mod builder;
 mod element;
 mod enums;
 mod fields;
+mod number;
 mod printed;
 mod spelled;
 mod stored;
@@ -14,7 +15,7 @@ use arrow::array::Array;
 use arrow::array::{
     BinaryArray, BooleanArray, Date32Array, Decimal128Array, Decimal256Array, FixedSizeBinaryArray,
     Float32Array, Float64Array, Int16Array, Int32Array, Int64Array, IntervalMonthDayNanoArray,
-    ListArray, StringArray, Time64MicrosecondArray, TimestampMicrosecondArray,
+    LargeBinaryArray, ListArray, StringArray, Time64MicrosecondArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit, i256};
 use serde::{Deserialize, Serialize};
@@ -23,13 +24,12 @@ pub use builder::ColumnBuilder;
 pub use element::{ElementType, Elements};
 pub use enums::{EnumDef, EnumLabel, EnumType};
 pub use fields::{IntervalField, IntervalModifier};
+pub use number::{Finite, NUMBER_SCALE_MAX, NUMBER_WHOLE_MAX, Number, NumberRef, Parts};
 pub use printed::PrintedType;
 pub(crate) use stored::INTERVAL_BYTES;
 pub use stored::{from_stored, to_stored};
 
-/// Scale of a `numeric` that was declared without precision; its values have up to 76 digits in all.
-pub const UNCONSTRAINED_NUMERIC_SCALE: i8 = 20;
-/// Digits that a `numeric` can have.
+/// Digits that a `numeric` with a declared precision can have.
 pub const NUMERIC_PRECISION_MAX: u8 = 76;
 
 /// Digits of a second that a time can have behind the point.
@@ -49,7 +49,7 @@ pub enum ColumnType {
     Float4,
     /// `double precision`
     Float8,
-    /// `numeric(precision, scale)`; `None` for plain `numeric`.
+    /// `numeric(precision, scale)`; `None` for plain `numeric`, whose values have scales of their own.
     Numeric(Option<(u8, i8)>),
     /// `text`
     Text,
@@ -109,14 +109,12 @@ impl ColumnType {
             ColumnType::Int8 => DataType::Int64,
             ColumnType::Float4 => DataType::Float32,
             ColumnType::Float8 => DataType::Float64,
-            ColumnType::Numeric(_) => {
-                let (precision, scale) = self.numeric_shape();
-                if precision <= 38 {
-                    DataType::Decimal128(precision, scale)
-                } else {
-                    DataType::Decimal256(precision, scale)
-                }
+            ColumnType::Numeric(Some((precision, scale))) if precision <= 38 => {
+                DataType::Decimal128(precision, scale)
             }
+            ColumnType::Numeric(Some((precision, scale))) => DataType::Decimal256(precision, scale),
+            // Nothing else is of this type: it tells a number without metadata.
+            ColumnType::Numeric(None) => DataType::LargeBinary,
             ColumnType::Text
             | ColumnType::Varchar(_)
             | ColumnType::Bpchar(_)
@@ -151,26 +149,13 @@ impl ColumnType {
     pub fn is_textual(self) -> bool {
         self.arrow() == DataType::Utf8
     }
-
-    /// Precision and scale that values of a numeric column are kept with.
-    ///
-    /// # Panics
-    /// When the type is not `Numeric`.
-    pub fn numeric_shape(self) -> (u8, i8) {
-        match self {
-            ColumnType::Numeric(shape) => {
-                shape.unwrap_or((NUMERIC_PRECISION_MAX, UNCONSTRAINED_NUMERIC_SCALE))
-            }
-            other => panic!("{other:?} is not numeric"),
-        }
-    }
 }
 
 /// One value.
 ///
 /// A value is of its column's type or `Null`. What is written as text is `Text`: jsonb in canonical form, an enum's
 /// value as its label, bits as 0 and 1. An oid is an `Int8`.
-/// A numeric is `unscaled / 10^scale`, its scale that of its column.
+/// A numeric of declared precision is `Numeric`, its scale that of its column, any other is a `Number`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum Datum {
@@ -181,6 +166,7 @@ pub enum Datum {
     Float4(#[serde(with = "as_text")] f32),
     Float8(#[serde(with = "as_text")] f64),
     Numeric(Numeric),
+    Number(Number),
     Text(String),
     Bool(bool),
     Bytea(Vec<u8>),
@@ -318,6 +304,7 @@ pub enum DatumRef<'a> {
     Float4(f32),
     Float8(f64),
     Numeric(Numeric),
+    Number(NumberRef<'a>),
     Text(&'a str),
     Bool(bool),
     Bytea(&'a [u8]),
@@ -342,6 +329,7 @@ impl Datum {
             Datum::Float4(v) => DatumRef::Float4(*v),
             Datum::Float8(v) => DatumRef::Float8(*v),
             Datum::Numeric(v) => DatumRef::Numeric(*v),
+            Datum::Number(v) => DatumRef::Number(v.as_ref()),
             Datum::Text(v) => DatumRef::Text(v),
             Datum::Bool(v) => DatumRef::Bool(*v),
             Datum::Bytea(v) => DatumRef::Bytea(v),
@@ -373,6 +361,7 @@ impl DatumRef<'_> {
             DatumRef::Float4(v) => Datum::Float4(v),
             DatumRef::Float8(v) => Datum::Float8(v),
             DatumRef::Numeric(v) => Datum::Numeric(v),
+            DatumRef::Number(v) => Datum::Number(v.to_owned()),
             DatumRef::Text(v) => Datum::Text(v.to_string()),
             DatumRef::Bool(v) => Datum::Bool(v),
             DatumRef::Bytea(v) => Datum::Bytea(v.to_vec()),
@@ -418,6 +407,10 @@ pub fn datum_at(array: &dyn Array, index: usize) -> Option<DatumRef<'_>> {
         DataType::Utf8 => DatumRef::Text(cast::<StringArray>(array).value(index)),
         DataType::Boolean => DatumRef::Bool(cast::<BooleanArray>(array).value(index)),
         DataType::Binary => DatumRef::Bytea(cast::<BinaryArray>(array).value(index)),
+        DataType::LargeBinary => {
+            let bytes = cast::<LargeBinaryArray>(array).value(index);
+            DatumRef::Number(NumberRef::of_array(bytes))
+        }
         DataType::FixedSizeBinary(16) => {
             let bytes = cast::<FixedSizeBinaryArray>(array).value(index);
             DatumRef::Uuid(bytes.try_into().expect("the array's values have 16 bytes"))

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use arrow::datatypes::i256;
 
 use crate::catalog::{IndexId, TableDef, TableId, UniqueKey};
-use crate::datum::{ColumnType, DatumRef, Numeric};
+use crate::datum::{ColumnType, DatumRef, Number, Numeric};
 use crate::error::StorageError;
 use crate::seq::Seq;
 use crate::transaction::Partition;
@@ -207,8 +207,12 @@ pub(crate) fn put_value(out: &mut Vec<u8>, ty: ColumnType, value: DatumRef<'_>) 
             out.extend_from_slice(&sortable.to_be_bytes());
         }
         (ColumnType::Float8, DatumRef::Float8(v)) => put_float8(out, v),
-        (ColumnType::Numeric(_), DatumRef::Numeric(v)) => {
-            let mut bytes = rescale(v, ty.numeric_shape().1)?.to_be_bytes();
+        (ColumnType::Numeric(None), DatumRef::Number(v)) => out.extend_from_slice(v.key()),
+        (ColumnType::Numeric(None), DatumRef::Numeric(v)) => {
+            out.extend_from_slice(Number::from(v).as_ref().key());
+        }
+        (ColumnType::Numeric(Some((_, scale))), DatumRef::Numeric(v)) => {
+            let mut bytes = rescale(v, scale)?.to_be_bytes();
             bytes[0] ^= 0x80;
             out.extend_from_slice(&bytes);
         }

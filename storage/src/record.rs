@@ -10,8 +10,8 @@ use arrow::datatypes::{DataType, i256};
 use crate::catalog::{CatalogChange, ColumnId, TableDef};
 use crate::changes::ChangeOp;
 use crate::datum::{
-    ColumnType, Datum, DatumRef, ElementType, Elements, INTERVAL_BYTES, Interval, Numeric, Row,
-    TimeTz,
+    ColumnType, Datum, DatumRef, ElementType, Elements, INTERVAL_BYTES, Interval, Number,
+    NumberRef, Numeric, Row, TimeTz,
 };
 use crate::error::StorageError;
 use crate::key::{read_seq, rescale, seq_bytes};
@@ -251,9 +251,12 @@ fn put_varying(ty: ColumnType, value: DatumRef<'_>, out: &mut Vec<u8>) {
     match (ty, value) {
         (ty, DatumRef::Text(v)) if ty.is_textual() => put_bytes(out, v.as_bytes()),
         (ColumnType::Bytea, DatumRef::Bytea(v)) => put_bytes(out, v),
-        (ColumnType::Numeric(_), DatumRef::Numeric(v)) => {
-            let unscaled =
-                rescale(v, ty.numeric_shape().1).expect("a numeric fits its column's scale");
+        (ColumnType::Numeric(None), DatumRef::Number(v)) => put_bytes(out, v.bytes()),
+        (ColumnType::Numeric(None), DatumRef::Numeric(v)) => {
+            put_bytes(out, Number::from(v).as_ref().bytes());
+        }
+        (ColumnType::Numeric(Some((_, scale))), DatumRef::Numeric(v)) => {
+            let unscaled = rescale(v, scale).expect("a numeric fits its column's scale");
             put_bytes(out, trim(&unscaled.to_be_bytes()));
         }
         (ColumnType::Array(element), DatumRef::Array(elements)) => {
@@ -517,7 +520,10 @@ fn varying_value(ty: ColumnType, bytes: &[u8]) -> Result<DatumRef<'_>, StorageEr
             read_array(element, bytes, &mut |_| {})?;
             DatumRef::Array(Elements::stored(element, bytes))
         }
-        ColumnType::Numeric(_) => {
+        ColumnType::Numeric(None) => {
+            DatumRef::Number(NumberRef::read(bytes).ok_or_else(|| corrupt("a numeric"))?)
+        }
+        ColumnType::Numeric(Some((_, scale))) => {
             let sign = bytes
                 .first()
                 .map_or(0, |first| if first & 0x80 == 0 { 0 } else { 0xFF });
@@ -531,10 +537,7 @@ fn varying_value(ty: ColumnType, bytes: &[u8]) -> Result<DatumRef<'_>, StorageEr
             if matches!(ty.arrow(), DataType::Decimal128(..)) && unscaled.to_i128().is_none() {
                 return Err(corrupt("a numeric"));
             }
-            DatumRef::Numeric(Numeric {
-                unscaled,
-                scale: ty.numeric_shape().1,
-            })
+            DatumRef::Numeric(Numeric { unscaled, scale })
         }
         _ => DatumRef::Text(std::str::from_utf8(bytes).map_err(|_| corrupt("text is not UTF-8"))?),
     })
@@ -582,7 +585,13 @@ impl RowReader {
     /// The wanted columns as owned values.
     pub(crate) fn row(&mut self, version: u32, row: &[u8]) -> Result<Row, StorageError> {
         let mut out = vec![Datum::Null; self.columns.len()];
-        self.read(version, row, |slot, value| out[slot] = value.to_owned())?;
+        let table = self.table.clone();
+        let types: Vec<_> = (self.columns.iter())
+            .map(|id| table.index_of(*id).map(|at| table.columns[at].ty))
+            .collect();
+        self.read(version, row, |slot, value| {
+            out[slot] = types[slot].map_or(Datum::Null, |ty| widen::owned(value, ty));
+        })?;
         Ok(out)
     }
 }
@@ -598,10 +607,10 @@ pub(crate) mod tests {
         let maybe =
             |strategy: BoxedStrategy<Datum>| prop_oneof![1 => Just(Datum::Null), 4 => strategy];
         let numeric = |v: i128| {
-            Datum::Numeric(Numeric {
+            Datum::Number(Number::from(Numeric {
                 unscaled: i256::from_i128(v),
                 scale: 20,
-            })
+            }))
         };
         (
             maybe(any::<i16>().prop_map(Datum::Int2).boxed()),

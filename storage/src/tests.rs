@@ -89,7 +89,7 @@ fn scan(
                 };
                 let value = array.map(|array| datum_at(array, at).unwrap());
                 let value = value.unwrap_or(column.missing.as_ref());
-                widen::value(value, column.ty).to_owned()
+                widen::owned(value, column.ty)
             };
             let row = table.columns.iter().enumerate().map(value).collect();
             assert_eq!(

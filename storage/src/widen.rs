@@ -8,7 +8,10 @@ use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::i256;
 use arrow::error::ArrowError;
 
-use crate::datum::{ColumnType, DatumRef, ElementType, IntervalModifier, Numeric, SECOND_DIGITS};
+use crate::datum::{
+    ColumnBuilder, ColumnType, Datum, DatumRef, ElementType, IntervalModifier, Numeric,
+    SECOND_DIGITS, datum_at,
+};
 use crate::key::rescale;
 
 /// Whether every value of the one type is a value of the other, so that a column can change between them.
@@ -20,20 +23,15 @@ pub fn widens(from: ColumnType, to: ColumnType) -> bool {
         return widens;
     }
     // Digits before the point that a numeric has room for.
-    let whole = |ty: ColumnType| {
-        let (precision, scale) = ty.numeric_shape();
-        i32::from(precision) - i32::from(scale)
-    };
-    let holds = |digits: i32| whole(to) >= digits && to.numeric_shape().1 >= 0;
+    let whole = |(precision, scale): (u8, i8)| i32::from(precision) - i32::from(scale);
     match (from, to) {
         _ if from == to => true,
         (Int2, Int4 | Int8 | Float4 | Float8) | (Int4, Int8 | Float8) | (Float4, Float8) => true,
-        (Int2, Numeric(_)) => holds(5),
-        (Int4, Numeric(_)) => holds(10),
-        (Int8, Numeric(_)) => holds(19),
-        (Numeric(_), Numeric(_)) => {
-            whole(to) >= whole(from) && to.numeric_shape().1 >= from.numeric_shape().1
-        }
+        (Int2 | Int4 | Int8 | Numeric(_), Numeric(None)) => true,
+        (Int2, Numeric(Some(to))) => whole(to) >= 5,
+        (Int4, Numeric(Some(to))) => whole(to) >= 10,
+        (Int8, Numeric(Some(to))) => whole(to) >= 19,
+        (Numeric(Some(from)), Numeric(Some(to))) => whole(to) >= whole(from) && to.1 >= from.1,
         (Varchar(Some(from)), Varchar(Some(to))) | (Bpchar(Some(from)), Bpchar(Some(to))) => {
             from <= to
         }
@@ -69,8 +67,8 @@ fn clock_widens(from: ColumnType, to: ColumnType) -> Option<bool> {
 /// Whether a value of the one type has the same bytes in keys and indexes as a value of the other that it widens to.
 pub fn keeps_key_bytes(from: ColumnType, to: ColumnType) -> bool {
     match (from, to) {
-        (ColumnType::Numeric(_), ColumnType::Numeric(_)) => {
-            from.numeric_shape().1 == to.numeric_shape().1
+        (ColumnType::Numeric(from), ColumnType::Numeric(to)) => {
+            from.map(|(_, scale)| scale) == to.map(|(_, scale)| scale)
         }
         (ColumnType::Varchar(_) | ColumnType::Text, ColumnType::Varchar(_) | ColumnType::Text) => {
             true
@@ -86,7 +84,8 @@ pub fn keeps_key_bytes(from: ColumnType, to: ColumnType) -> bool {
     }
 }
 
-/// A value as one of a type that its own widens to; any other value stays as it is.
+/// A value as one of a type that its own widens to; any other value stays as it is. One of plain `numeric` may be a
+/// `Numeric`.
 pub fn value(value: DatumRef<'_>, to: ColumnType) -> DatumRef<'_> {
     let whole = match value {
         DatumRef::Int2(v) => i64::from(v),
@@ -110,8 +109,18 @@ pub fn value(value: DatumRef<'_>, to: ColumnType) -> DatumRef<'_> {
     }
 }
 
+/// The same, owned, a value of plain `numeric` as a `Number`.
+pub fn owned(value: DatumRef<'_>, to: ColumnType) -> Datum {
+    match (self::value(value, to), to) {
+        (DatumRef::Numeric(v), ColumnType::Numeric(None)) => Datum::Number(v.into()),
+        (value, _) => value.to_owned(),
+    }
+}
+
 fn numeric(value: Numeric, to: ColumnType) -> DatumRef<'static> {
-    let scale = to.numeric_shape().1;
+    let ColumnType::Numeric(Some((_, scale))) = to else {
+        return DatumRef::Numeric(value);
+    };
     match rescale(value, scale) {
         Some(unscaled) => DatumRef::Numeric(Numeric { unscaled, scale }),
         None => DatumRef::Numeric(value),
@@ -120,10 +129,20 @@ fn numeric(value: Numeric, to: ColumnType) -> DatumRef<'static> {
 
 /// An array of values, in the form that files have, as one of a type that theirs widens to. An array that is of the
 /// type already comes back.
-pub fn array(array: &ArrayRef, to: ColumnType) -> Result<ArrayRef, ArrowError> {
-    let to = to.stored_arrow();
+pub fn array(array: &ArrayRef, of: ColumnType) -> Result<ArrayRef, ArrowError> {
+    let to = of.stored_arrow();
     if *array.data_type() == to {
         return Ok(array.clone());
+    }
+    if of == ColumnType::Numeric(None) {
+        let mut numbers = ColumnBuilder::new(of);
+        for at in 0..array.len() {
+            let narrow = datum_at(array, at).ok_or_else(|| {
+                ArrowError::CastError(format!("{} as a numeric", array.data_type()))
+            })?;
+            numbers.append(value(narrow, of));
+        }
+        return Ok(numbers.finish());
     }
     let options = CastOptions {
         safe: false,
@@ -135,7 +154,6 @@ pub fn array(array: &ArrayRef, to: ColumnType) -> Result<ArrayRef, ArrowError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::datum::{ColumnBuilder, datum_at};
 
     const TYPES: [ColumnType; 15] = [
         ColumnType::Int2,
@@ -156,12 +174,6 @@ mod tests {
     ];
 
     fn samples(ty: ColumnType) -> Vec<DatumRef<'static>> {
-        let numeric = |unscaled: i256| {
-            DatumRef::Numeric(Numeric {
-                unscaled,
-                scale: ty.numeric_shape().1,
-            })
-        };
         let mut samples = match ty {
             ColumnType::Int2 => [i16::MIN, 0, i16::MAX].map(DatumRef::Int2).to_vec(),
             ColumnType::Int4 => [i32::MIN, 0, i32::MAX].map(DatumRef::Int4).to_vec(),
@@ -171,9 +183,9 @@ mod tests {
                 .to_vec(),
             ColumnType::Float8 => vec![DatumRef::Float8(0.1)],
             ColumnType::Numeric(shape) => {
-                // An unconstrained one has as many digits before the point as any numeric(p,20).
-                let digits = shape.map_or(76, |(precision, _)| precision);
+                let (digits, scale) = shape.unwrap_or((76, 30));
                 let nines = i256::from_string(&"9".repeat(digits.into())).unwrap();
+                let numeric = |unscaled| DatumRef::Numeric(Numeric { unscaled, scale });
                 vec![
                     numeric(nines),
                     numeric(i256::ZERO),
@@ -198,7 +210,8 @@ mod tests {
                 let wide = array(&narrow.finish(), to).unwrap();
                 assert_eq!(*wide.data_type(), to.arrow());
                 for (at, sample) in samples(from).into_iter().enumerate() {
-                    let widened = value(sample, to);
+                    let widened = owned(sample, to);
+                    let widened = widened.as_ref();
                     assert_eq!(datum_at(&wide, at), Some(widened), "{sample:?} to {to:?}");
                     if keeps_key_bytes(from, to) && sample != DatumRef::Null {
                         let key = |ty, value| {
@@ -248,7 +261,6 @@ mod tests {
             (Float4, Numeric(None)),
             (Numeric(None), Numeric(Some((38, 20)))),
             (Numeric(Some((10, 2))), Numeric(Some((10, 3)))),
-            (Numeric(Some((70, 2))), Numeric(None)),
             (Numeric(Some((5, 0))), Int8),
             (Varchar(Some(9)), Varchar(Some(8))),
             (Text, Varchar(Some(100))),

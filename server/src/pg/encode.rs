@@ -18,6 +18,8 @@ const DAY_MICROS: i64 = 86_400_000_000;
 const ZONE_SECONDS_MAX: u32 = 16 * 3_600;
 const NUMERIC_NEGATIVE: u16 = 0x4000;
 const NUMERIC_NAN: u16 = 0xc000;
+/// What PostgreSQL writes as the scale of what is infinite.
+const INFINITY_SCALE: u16 = 0x20;
 const NUMERIC_INFINITY: u16 = 0xd000;
 const NUMERIC_MINUS_INFINITY: u16 = 0xf000;
 
@@ -147,7 +149,7 @@ fn write_binary(value: DatumRef<'_>, ty: ColumnType, scratch: &mut String, out: 
         DatumRef::Int8(v) => out.put_i64(v),
         DatumRef::Float4(v) => out.put_f32(v),
         DatumRef::Float8(v) => out.put_f64(v),
-        DatumRef::Numeric(_) => {
+        DatumRef::Numeric(_) | DatumRef::Number(_) => {
             scratch.clear();
             text::write(value, ty, Style::default(), scratch);
             write_numeric(scratch, out);
@@ -156,10 +158,6 @@ fn write_binary(value: DatumRef<'_>, ty: ColumnType, scratch: &mut String, out: 
             printed::write_bits(bits, out);
         }
         DatumRef::Text(value) if let ColumnType::Printed(of) = ty => printed::write(of, value, out),
-        // With the digits that it is to be shown with.
-        DatumRef::Text(digits) if matches!(ty, ColumnType::Numeric(_)) => {
-            write_numeric(digits, out);
-        }
         DatumRef::Text(_) => {
             if ty == ColumnType::Jsonb {
                 out.put_u8(1);
@@ -304,6 +302,18 @@ fn read_array(element: ColumnType, mut bytes: &[u8]) -> Result<Option<Datum>, Sq
 
 /// Appends a numeric's binary form, made from its text: groups of four decimal digits.
 fn write_numeric(text: &str, out: &mut BytesMut) {
+    let special = match text {
+        "NaN" => Some((NUMERIC_NAN, 0)),
+        "Infinity" => Some((NUMERIC_INFINITY, INFINITY_SCALE)),
+        "-Infinity" => Some((NUMERIC_MINUS_INFINITY, INFINITY_SCALE)),
+        _ => None,
+    };
+    if let Some((sign, scale)) = special {
+        out.put_u32(0);
+        out.put_u16(sign);
+        out.put_u16(scale);
+        return;
+    }
     let (sign, digits) = match text.strip_prefix('-') {
         Some(digits) => (NUMERIC_NEGATIVE, digits),
         None => (0, text),

@@ -9,11 +9,11 @@ use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
-use tidelog_storage::{ColumnType, datum};
+use tidelog_storage::{ColumnType, datum, widen};
 
 static OPTIONS: LazyLock<Arc<ConfigOptions>> = LazyLock::new(Arc::default);
 
-/// The values of a column of this type, from what a file holds of it. Files are not judged by such a column: what it
+/// The values of a column of this type, from what a file holds of it or of a type that it was widened from. Files are not judged by such a column: what it
 /// is stored as is sorted otherwise.
 pub(super) fn expr(stored: Arc<dyn PhysicalExpr>, ty: ColumnType) -> Arc<dyn PhysicalExpr> {
     let function = FromStored {
@@ -48,6 +48,7 @@ impl ScalarUDFImpl for FromStored {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let stored = args.args[0].to_array(args.number_rows)?;
-        Ok(ColumnarValue::Array(datum::from_stored(&stored, self.ty)))
+        let widened = widen::array(&stored, self.ty)?;
+        Ok(ColumnarValue::Array(datum::from_stored(&widened, self.ty)))
     }
 }

@@ -131,7 +131,11 @@ fn value(value: &ScalarValue) -> String {
     match datum {
         DatumRef::Null => format!("NULL::{}", crate::types::name(ty)),
         DatumRef::Bool(value) => value.to_string(),
-        DatumRef::Int2(_) | DatumRef::Int4(_) | DatumRef::Int8(_) | DatumRef::Numeric(_) => {
+        DatumRef::Int2(_)
+        | DatumRef::Int4(_)
+        | DatumRef::Int8(_)
+        | DatumRef::Numeric(_)
+        | DatumRef::Number(_) => {
             crate::text::write(datum, ty, Style::default(), &mut out);
             match out.starts_with('-') {
                 true => format!("'{out}'::{}", crate::types::name(ty)),

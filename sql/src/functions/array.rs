@@ -209,7 +209,8 @@ pub(crate) fn compare(a: DatumRef<'_>, b: DatumRef<'_>) -> Option<Ordering> {
         (Float4(a), Float4(b)) => floats(a.into(), b.into()),
         (Float8(a), Float8(b)) => floats(a, b),
         (Numeric(a), Numeric(b)) if a.scale == b.scale => a.unscaled.cmp(&b.unscaled),
-        (Numeric(_), Numeric(_)) => {
+        (Number(a), Number(b)) => a.key().cmp(b.key()),
+        (Numeric(_) | Number(_), Numeric(_) | Number(_)) => {
             let shown = |value| {
                 let mut shown = String::new();
                 let style = crate::text::Style::default();

@@ -19,12 +19,13 @@ use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
     TypeSignature, Volatility,
 };
-use tidelog_storage::datum::{ColumnBuilder, NUMERIC_PRECISION_MAX, Numeric, datum_at};
+use tidelog_storage::datum::{ColumnBuilder, Numeric, datum_at};
 use tidelog_storage::{ColumnType, Datum, DatumRef, PrintedType};
 
 use super::decimal::Decimal;
+use super::special;
 use crate::error::{ErrorKind, SqlError};
-use crate::text::{self, Style};
+use crate::text::{self, Style, number};
 use crate::{output, precision, types};
 
 /// What a function knows besides its arguments.
@@ -421,11 +422,11 @@ pub(crate) fn converted<'a>(
             unscaled: i256::from_i128(v.into()),
             scale: 0,
         }),
-        (ColumnType::Float4, DatumRef::Numeric(v), ..) => {
-            DatumRef::Float4(Decimal::from(v).to_f64() as f32)
+        (ColumnType::Float4, DatumRef::Numeric(_) | DatumRef::Number(_), ..) => {
+            DatumRef::Float4(float_of(value) as f32)
         }
-        (ColumnType::Float8, DatumRef::Numeric(v), ..) => {
-            DatumRef::Float8(Decimal::from(v).to_f64())
+        (ColumnType::Float8, DatumRef::Numeric(_) | DatumRef::Number(_), ..) => {
+            DatumRef::Float8(float_of(value))
         }
         (ColumnType::Float8, DatumRef::Float4(v), ..) => DatumRef::Float8(v.into()),
         (ColumnType::Timestamp(_), _, _, Some(at)) => DatumRef::Timestamp(at),
@@ -450,6 +451,14 @@ pub(crate) fn converted<'a>(
     })
 }
 
+/// The double precision that is nearest to a numeric.
+pub(crate) fn float_of(value: DatumRef<'_>) -> f64 {
+    let mut written = String::new();
+    let ty = ColumnType::Numeric(None);
+    text::write(value, ty, Style::default(), &mut written);
+    written.parse().unwrap_or(f64::NAN)
+}
+
 pub(super) fn out_of_range(ty: &str) -> SqlError {
     SqlError::new(
         ErrorKind::NumericValueOutOfRange,
@@ -470,56 +479,22 @@ impl Function {
                 _ => *value,
             });
         }
+        let takes_numerics = self.params.contains(&dsl::NUMERIC);
+        if takes_numerics && converted_args.iter().any(special::is_one) {
+            return special::call(self.name, &converted_args);
+        }
         (self.eval)(env, &converted_args)
     }
 
-    /// The result's type: of a numeric, with the scale that the value of constants has.
+    /// The result's type: of a numeric, with the scale that types and constants tell.
     fn result_type(
         &self,
         given: &[Option<ColumnType>],
         constants: &[Option<&ScalarValue>],
-        style: Style,
     ) -> ColumnType {
-        if self.result != ColumnType::Numeric(None) || self.set {
-            return self.result;
-        }
-        let known = self.constant(given, constants, style);
-        let of_value = known.and_then(|value| Decimal::from(value).shape());
-        let by_types = || self.shape.and_then(|shape| shape(given, constants));
-        ColumnType::Numeric(of_value.or_else(by_types))
-    }
-
-    /// The numeric that constants give.
-    fn constant(
-        &self,
-        given: &[Option<ColumnType>],
-        constants: &[Option<&ScalarValue>],
-        style: Style,
-    ) -> Option<Numeric> {
-        if self.volatility != Volatility::Immutable {
-            return None;
-        }
-        let mut values = Vec::new();
-        for (at, constant) in constants.iter().enumerate() {
-            let value = (*constant)?;
-            values.push(match (value, given[at], self.param(at)?) {
-                (ScalarValue::Utf8(Some(open)), None, Param::Of(ty)) => {
-                    text::parse_in(ty, open, style).ok()?
-                }
-                (value, ..) => {
-                    let array = value.to_array().ok()?;
-                    datum_at(array.as_ref(), 0)?.to_owned()
-                }
-            });
-        }
-        let values: Vec<DatumRef<'_>> = values.iter().map(Datum::as_ref).collect();
-        let env = Env {
-            style,
-            types: given,
-        };
-        match self.call(&env, &values) {
-            Ok(Datum::Numeric(value)) => Some(value),
-            _ => None,
+        match self.shape {
+            Some(shape) => ColumnType::Numeric(shape(given, constants)),
+            None => self.result,
         }
     }
 
@@ -608,7 +583,7 @@ impl Overloaded {
     {
         let given = given_types(fields, constants);
         let function = select(self.name, &given)?;
-        let result = function.result_type(&given, constants, self.style);
+        let result = function.result_type(&given, constants);
         Ok((function, given, result))
     }
 }
@@ -683,15 +658,11 @@ impl Hash for Resolved {
 impl Resolved {
     fn append(&self, builder: &mut ColumnBuilder, value: &Datum) -> Result<()> {
         match (value, self.result) {
-            (Datum::Numeric(value), ColumnType::Numeric(_)) => {
-                let (precision, scale) = self.result.numeric_shape();
-                let fitted = Decimal::from(*value).fitted(precision, scale);
-                let fitted = fitted.ok_or_else(|| {
-                    external(SqlError::unsupported(format!(
-                        "a numeric of more than {NUMERIC_PRECISION_MAX} digits"
-                    )))
-                })?;
-                builder.append(DatumRef::Numeric(fitted));
+            (Datum::Number(value), ColumnType::Numeric(Some((precision, scale)))) => {
+                let value = Decimal::of_number(value.as_ref());
+                let fitted = value.ok_or_else(number::overflow);
+                let fitted = fitted.and_then(|value| number::fitted(&value, precision, scale));
+                builder.append(DatumRef::Numeric(fitted.map_err(external)?));
             }
             (value, _) => builder.append(value.as_ref()),
         }

@@ -209,6 +209,9 @@ pub(crate) fn extreme(call: AggregateFunction, key: Expr) -> AggregateFunction {
     )
 }
 
+/// Numerics with scales of their own.
+const NUMBER: DataType = DataType::LargeBinary;
+
 impl AggregateUDFImpl for Collected {
     fn name(&self) -> &str {
         &self.name
@@ -229,7 +232,9 @@ impl AggregateUDFImpl for Collected {
                 }
             }
             (Kind::Discrete | Kind::Continuous, [value, fraction, ..]) => {
-                if fraction.is_numeric() || fraction.is_null() {
+                // Numerics are cast to floats once types are known (`plan::calls`).
+                if *fraction == NUMBER {
+                } else if fraction.is_numeric() || fraction.is_null() {
                     *fraction = DataType::Float64;
                 } else if let DataType::List(_) = fraction {
                     let item = Field::new_list_field(DataType::Float64, true);
@@ -241,7 +246,8 @@ impl AggregateUDFImpl for Collected {
                     ));
                 }
                 if self.kind == Kind::Continuous {
-                    if value.is_numeric() || value.is_null() {
+                    if *value == NUMBER {
+                    } else if value.is_numeric() || value.is_null() {
                         *value = DataType::Float64;
                     } else if matches!(value, DataType::Interval(_)) {
                         let what = "percentile_cont() of intervals";
@@ -263,6 +269,12 @@ impl AggregateUDFImpl for Collected {
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         let list =
             |ty: &DataType| DataType::List(Arc::new(Field::new_list_field(ty.clone(), true)));
+        if self.kind == Kind::Continuous && types[0] == NUMBER {
+            return Ok(match types.get(1) {
+                Some(DataType::List(_)) => list(&DataType::Float64),
+                _ => DataType::Float64,
+            });
+        }
         Ok(match self.kind {
             Kind::Array => list(&types[0]),
             Kind::Discrete | Kind::Continuous

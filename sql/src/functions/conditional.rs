@@ -24,6 +24,13 @@ pub(crate) const NOT_DISTINCT: &str = "pg_not_distinct";
 pub(crate) const CASE: &str = "pg_case";
 pub(crate) const CASE_OF: &str = "pg_case_of";
 
+/// What `-x` and `+x` are planned as.
+pub(crate) const NEGATIVE: &str = "0-";
+pub(crate) const POSITIVE: &str = "0+";
+
+/// What a number is planned as that an aggregate of floats only takes.
+pub(crate) const AS_FLOAT: &str = "0float";
+
 /// The function of this name, if it is one of them.
 pub(super) fn function(name: &str) -> Option<Arc<ScalarUDF>> {
     let (name, gives, count) = match name {
@@ -42,6 +49,9 @@ pub(super) fn function(name: &str) -> Option<Arc<ScalarUDF>> {
         CASE_OF => (CASE_OF, Gives::Result(1), None),
         DISTINCT => (DISTINCT, Gives::Bool, Some(2)),
         NOT_DISTINCT => (NOT_DISTINCT, Gives::Bool, Some(2)),
+        NEGATIVE => (NEGATIVE, Gives::Known, Some(1)),
+        POSITIVE => (POSITIVE, Gives::Known, Some(1)),
+        AS_FLOAT => (AS_FLOAT, Gives::Float, Some(1)),
         _ => return None,
     };
     let signature = match count {
@@ -66,6 +76,8 @@ enum Gives {
     Array,
     /// That of an operand.
     Operand(usize),
+    /// A float for a numeric, else that of the operand.
+    Float,
     Bool,
 }
 
@@ -82,7 +94,7 @@ fn width(field: &Field) -> Option<usize> {
         DataType::Int16 => 0,
         DataType::Int32 => 1,
         DataType::Int64 => 2,
-        ty if ty.is_decimal() => 3,
+        ty if ty.is_decimal() || *ty == DataType::LargeBinary => 3,
         DataType::Float32 => 4,
         DataType::Float64 => 5,
         _ => return None,
@@ -125,9 +137,22 @@ impl ScalarUDFImpl for Untyped {
             _ => first,
         });
         let known: &Field = known.unwrap_or(&fields[0]);
+        // Decimals beside what may have another scale have scales of their own.
+        let number = Field::new(known.name(), DataType::LargeBinary, true);
+        let differs = |field: &&FieldRef| {
+            !field.data_type().is_null() && field.data_type() != known.data_type()
+        };
+        let known = match known.data_type().is_decimal() && fields.iter().any(differs) {
+            true => &number,
+            false => known,
+        };
         let field = match self.gives {
             Gives::Known | Gives::Result(_) => known.clone(),
             Gives::Operand(at) => fields[at].as_ref().clone(),
+            Gives::Float if *known.data_type() == DataType::LargeBinary => {
+                Field::new(self.name, DataType::Float64, true)
+            }
+            Gives::Float => known.clone(),
             Gives::Bool => Field::new(self.name, DataType::Boolean, true),
             Gives::Array => {
                 let element = match known.data_type() {

@@ -3,7 +3,10 @@
 use arrow::datatypes::i256;
 use num_bigint::{BigInt, Sign};
 use num_traits::{Signed, ToPrimitive, Zero};
-use tidelog_storage::datum::{NUMERIC_PRECISION_MAX, Numeric, UNCONSTRAINED_NUMERIC_SCALE};
+use tidelog_storage::datum::{
+    Finite, NUMBER_SCALE_MAX, NUMBER_WHOLE_MAX, NUMERIC_PRECISION_MAX, Number, NumberRef, Numeric,
+    Parts,
+};
 
 /// Digits that PostgreSQL's results have at least.
 const SIGNIFICANT_DIGITS_MIN: i32 = 16;
@@ -11,9 +14,11 @@ const SIGNIFICANT_DIGITS_MIN: i32 = 16;
 const SCALE_MAX: i32 = 1000;
 /// Decimal digits in one of PostgreSQL's.
 const BASE_DIGITS: i32 = 4;
+/// What is raised to e or a fraction has at most so many digits before the point (exp_var).
+const POWER_DIGITS_MAX: f64 = 2605.0;
 
 /// `digits / 10^scale`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Decimal {
     digits: BigInt,
     scale: i32,
@@ -35,19 +40,33 @@ fn divided(dividend: &BigInt, divisor: &BigInt) -> BigInt {
 
 impl From<Numeric> for Decimal {
     fn from(value: Numeric) -> Decimal {
-        let mut digits = BigInt::from_signed_bytes_le(&value.unscaled.to_le_bytes());
-        let mut scale = i32::from(value.scale);
-        // The scale of a numeric that was declared without one is not the user's.
-        if value.scale == UNCONSTRAINED_NUMERIC_SCALE {
-            while scale > 0 && (&digits % 10_u8).is_zero() {
-                digits /= 10;
-                scale -= 1;
-            }
+        let digits = match value.unscaled.to_i128() {
+            Some(small) => small.into(),
+            None => BigInt::from_signed_bytes_le(&value.unscaled.to_le_bytes()),
+        };
+        Decimal {
+            digits,
+            scale: value.scale.into(),
         }
-        if scale < 0 {
-            digits *= power_of_ten(-scale);
-            scale = 0;
-        }
+    }
+}
+
+impl From<Finite> for Decimal {
+    fn from(value: Finite) -> Decimal {
+        let sign = if value.negative {
+            Sign::Minus
+        } else {
+            Sign::Plus
+        };
+        // `None` for no digits.
+        let digits = BigInt::from_radix_be(sign, &value.hundreds, 100).unwrap_or_default();
+        let scale = i32::from(value.scale);
+        // No digit but 0 is cut off.
+        let digits = match scale - 2 * value.behind {
+            0 => digits,
+            more if more > 0 => digits * power_of_ten(more),
+            less => digits / power_of_ten(-less),
+        };
         Decimal { digits, scale }
     }
 }
@@ -200,12 +219,41 @@ impl Decimal {
         (precision <= NUMERIC_PRECISION_MAX).then_some((precision, scale))
     }
 
-    /// As a numeric of its own scale, or of fewer digits where it has too many.
-    pub(crate) fn numeric(&self) -> Option<Numeric> {
-        let scale = i8::try_from(self.scale.min(i32::from(NUMERIC_PRECISION_MAX))).ok()?;
-        let whole = self.truncated(0).digits.magnitude().to_string().len();
-        let room = i8::try_from(usize::from(NUMERIC_PRECISION_MAX).checked_sub(whole)?).ok()?;
-        self.fitted(NUMERIC_PRECISION_MAX, scale.min(room))
+    /// The number that a value is; `None` for what is not finite.
+    pub(crate) fn of_number(number: NumberRef<'_>) -> Option<Decimal> {
+        match number.parts()? {
+            Parts::Finite(value) => Some(value.into()),
+            _ => None,
+        }
+    }
+
+    /// As a numeric of its own scale; `None` beyond what one can be.
+    pub(crate) fn number(&self) -> Option<Number> {
+        let Ok(scale) = u16::try_from(self.scale.max(0)) else {
+            return self.rounded(NUMBER_SCALE_MAX.into()).number();
+        };
+        if scale > NUMBER_SCALE_MAX {
+            return self.rounded(NUMBER_SCALE_MAX.into()).number();
+        }
+        // An odd scale has half a digit to the base 100 at its end.
+        let hundreds = match scale % 2 {
+            0 => self.digits.magnitude().to_radix_be(100),
+            _ => (self.digits.magnitude() * 10_u8).to_radix_be(100),
+        };
+        let behind = i32::from(scale.div_ceil(2));
+        let whole = hundreds
+            .len()
+            .saturating_sub(usize::from(scale.div_ceil(2)));
+        // PostgreSQL counts in fours.
+        if whole > NUMBER_WHOLE_MAX / 2 {
+            return None;
+        }
+        Some(Number::finite(&Finite {
+            negative: self.is_negative(),
+            hundreds,
+            behind,
+            scale,
+        }))
     }
 
     /// The exponent of its first digit that is not 0; 0 for 0.
@@ -237,6 +285,25 @@ impl Decimal {
         let scale = self.scale.max(other.scale);
         let digits = self.rounded(scale).digits + other.rounded(scale).digits;
         Decimal::new(digits, scale)
+    }
+
+    /// Adds another, or takes it away.
+    pub(crate) fn add(&mut self, other: &Decimal, takes_away: bool) {
+        if other.scale > self.scale {
+            *self = self.rounded(other.scale);
+        }
+        let aligned;
+        let other = match other.scale == self.scale {
+            true => &other.digits,
+            false => {
+                aligned = other.rounded(self.scale).digits;
+                &aligned
+            }
+        };
+        match takes_away {
+            true => self.digits -= other,
+            false => self.digits += other,
+        }
     }
 
     pub(crate) fn minus(&self, other: &Decimal) -> Decimal {
@@ -307,6 +374,11 @@ impl Decimal {
             true => &self.digits * power_of_ten(scale - self.scale),
             false => &self.digits / power_of_ten(self.scale - scale),
         }
+    }
+
+    /// The square root of what is not negative, with as many digits behind the point (numeric_stddev_internal).
+    pub(crate) fn root_of_variance(&self) -> Decimal {
+        self.root(self.scale)
     }
 
     /// The square root of what is not negative (numeric_sqrt).
@@ -441,7 +513,7 @@ impl Decimal {
     /// `exp` (numeric_exp); `None` beyond what a numeric can be.
     pub(crate) fn exp(&self) -> Option<Decimal> {
         let magnitude = self.to_f64() * std::f64::consts::LOG10_E;
-        if magnitude > f64::from(NUMERIC_PRECISION_MAX) {
+        if magnitude > POWER_DIGITS_MAX {
             return None;
         }
         let magnitude = magnitude.max(-2000.0) as i32;
@@ -463,7 +535,7 @@ impl Decimal {
         }
         let low = self.logarithm((8 - self.logarithm_weight()).max(0));
         let magnitude = low.times(exponent).to_f64() * std::f64::consts::LOG10_E;
-        if magnitude > f64::from(NUMERIC_PRECISION_MAX) {
+        if magnitude > POWER_DIGITS_MAX {
             return None;
         }
         let magnitude = magnitude.max(-2000.0) as i32;
@@ -489,7 +561,7 @@ impl Decimal {
                 own * f64::from(exponent)
             }
         };
-        if magnitude > f64::from(NUMERIC_PRECISION_MAX) {
+        if magnitude > NUMBER_WHOLE_MAX as f64 {
             return None;
         }
         let scale = SIGNIFICANT_DIGITS_MIN.max(self.scale).min(SCALE_MAX);

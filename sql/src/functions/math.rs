@@ -1,6 +1,7 @@
 //! Functions and operators of numbers.
 
 use datafusion::common::ScalarValue;
+use tidelog_storage::datum::NUMERIC_PRECISION_MAX;
 
 use super::call::dsl::*;
 use super::call::out_of_range;
@@ -10,6 +11,26 @@ mod trigonometry;
 pub(super) use trigonometry::FUNCTIONS as TRIGONOMETRY;
 
 pub(super) const FUNCTIONS: &[Function] = &[
+    f("+", &[NUMERIC, NUMERIC], DECIMAL, |_, args| {
+        number(&decimal(args[0]).plus(&decimal(args[1])))
+    }),
+    f("-", &[NUMERIC, NUMERIC], DECIMAL, |_, args| {
+        number(&decimal(args[0]).minus(&decimal(args[1])))
+    }),
+    f("-", &[NUMERIC], DECIMAL, |_, args| {
+        number(&decimal(args[0]).negated())
+    }),
+    f("*", &[NUMERIC, NUMERIC], DECIMAL, |_, args| {
+        number(&decimal(args[0]).times(&decimal(args[1])))
+    }),
+    f("/", &[NUMERIC, NUMERIC], DECIMAL, |_, args| {
+        let divisor = decimal(args[1]);
+        match divisor.is_zero() {
+            true => Err(by_zero()),
+            false => number(&decimal(args[0]).divided_by(&divisor)),
+        }
+    }),
+    f("%", &[NUMERIC, NUMERIC], DECIMAL, decimal_remainder),
     f("abs", &[INT2], T::Int2, absolute),
     f("abs", &[INT4], T::Int4, absolute),
     f("abs", &[INT8], T::Int8, absolute),
@@ -33,7 +54,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     f("sign", &[NUMERIC], DECIMAL, |_, args| {
         number(&Decimal::from(decimal(args[0]).sign()))
     })
-    .shape(|_, _| Some((1, 0))),
+    .shape(|given, constants| same(given, constants).map(|_| (1, 0))),
     f("ceil", &[FLOAT8], T::Float8, |_, args| {
         real(float(args[0]).ceil())
     }),
@@ -80,7 +101,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     f("sqrt", &[NUMERIC], DECIMAL, |_, args| {
         let value = decimal(args[0]);
         match value.is_negative() {
-            true => Err(power_error("cannot take square root of a negative number")),
+            true => Err(negative_root()),
             false => number(&value.sqrt()),
         }
     }),
@@ -96,7 +117,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         ranged(value.exp(), value.is_finite())
     }),
     f("exp", &[NUMERIC], DECIMAL, |_, args| {
-        number(&decimal(args[0]).exp().ok_or_else(too_long)?)
+        number(&decimal(args[0]).exp().ok_or_else(overflow)?)
     }),
     f("ln", &[FLOAT8], T::Float8, |_, args| {
         real(logarithm_of(float(args[0]))?.ln())
@@ -135,14 +156,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     f("mod", &[INT2, INT2], T::Int2, remainder),
     f("mod", &[INT4, INT4], T::Int4, remainder),
     f("mod", &[INT8, INT8], T::Int8, remainder),
-    f("mod", &[NUMERIC, NUMERIC], DECIMAL, |_, args| {
-        let divisor = decimal(args[1]);
-        match divisor.is_zero() {
-            true => Err(by_zero()),
-            false => number(&decimal(args[0]).remainder(&divisor)),
-        }
-    })
-    .shape(wider_scale),
+    f("mod", &[NUMERIC, NUMERIC], DECIMAL, decimal_remainder),
     f("div", &[NUMERIC, NUMERIC], DECIMAL, |_, args| {
         let divisor = decimal(args[1]);
         match divisor.is_zero() {
@@ -154,8 +168,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     f("gcd", &[INT8, INT8], T::Int8, common_divisor),
     f("gcd", &[NUMERIC, NUMERIC], DECIMAL, |_, args| {
         number(&decimal(args[0]).common_divisor(&decimal(args[1])))
-    })
-    .shape(wider_scale),
+    }),
     f("lcm", &[INT4, INT4], T::Int4, common_multiple),
     f("lcm", &[INT8, INT8], T::Int8, common_multiple),
     f("lcm", &[NUMERIC, NUMERIC], DECIMAL, |_, args| {
@@ -166,8 +179,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         }
         let quotient = a.whole_over(&a.common_divisor(&b));
         number(&quotient.times(&b).abs().rounded(scale))
-    })
-    .shape(wider_scale),
+    }),
     f("factorial", &[INT8], DECIMAL, factorial),
     f("scale", &[NUMERIC], T::Int4, |_, args| {
         Ok(Datum::Int4(decimal(args[0]).scale()))
@@ -252,8 +264,7 @@ fn same(given: Types<'_>, _: &[Option<&ScalarValue>]) -> Option<(u8, i8)> {
 /// The shape of the first argument without what is behind the point.
 fn whole(given: Types<'_>, constants: &[Option<&ScalarValue>]) -> Option<(u8, i8)> {
     let (precision, scale) = same(given, constants)?;
-    let digits = i16::from(precision) - i16::from(scale) + 1;
-    Some((u8::try_from(digits.clamp(1, 76)).ok()?, 0))
+    shape_of(i16::from(precision) - i16::from(scale) + 1, 0)
 }
 
 /// The shape of the first argument with as many places as the second says.
@@ -266,22 +277,14 @@ fn to_places(given: Types<'_>, constants: &[Option<&ScalarValue>]) -> Option<(u8
     let places = i8::try_from(places.max(0))
         .ok()
         .filter(|places| *places < 60)?;
-    let whole = match same(given, constants) {
-        Some((precision, scale)) => i16::from(precision) - i16::from(scale) + 1,
-        None => 76 - i16::from(places),
-    };
-    let digits = (whole + i16::from(places)).clamp(1, 76);
-    Some((u8::try_from(digits).ok()?, places))
+    let (precision, scale) = same(given, constants)?;
+    shape_of(i16::from(precision) - i16::from(scale) + 1, places)
 }
 
-/// The widest numeric with the larger of the scales.
-fn wider_scale(given: Types<'_>, _: &[Option<&ScalarValue>]) -> Option<(u8, i8)> {
-    let scale = |ty: &Option<T>| match ty {
-        Some(T::Numeric(shape)) => shape.map(|(_, scale)| scale),
-        _ => Some(0),
-    };
-    let scales: Option<Vec<i8>> = given.iter().map(scale).collect();
-    Some((76, scales?.into_iter().max()?))
+/// So many digits before the point and behind it, if that is a shape.
+fn shape_of(whole: i16, places: i8) -> Option<(u8, i8)> {
+    let precision = u8::try_from(whole + i16::from(places)).ok()?;
+    (precision <= NUMERIC_PRECISION_MAX).then_some((precision, places))
 }
 
 fn real(value: f64) -> Outcome {
@@ -301,29 +304,21 @@ fn ranged(value: f64, finite: bool) -> Outcome {
     ))
 }
 
-/// 22003
-fn overflow() -> SqlError {
-    SqlError::new(
-        ErrorKind::NumericValueOutOfRange,
-        "value overflows numeric format",
-    )
-}
-
-fn too_long() -> SqlError {
-    SqlError::unsupported("a numeric of more than 76 digits")
-}
-
-fn by_zero() -> SqlError {
+pub(super) fn by_zero() -> SqlError {
     SqlError::new(ErrorKind::DivisionByZero, "division by zero")
 }
 
 /// 2201F
-fn power_error(message: &str) -> SqlError {
+pub(super) fn power_error(message: &str) -> SqlError {
     SqlError::new(ErrorKind::InvalidArgumentForPower, message)
 }
 
+pub(super) fn negative_root() -> SqlError {
+    power_error("cannot take square root of a negative number")
+}
+
 /// 2201E
-fn logarithm_error(zero: bool) -> SqlError {
+pub(super) fn logarithm_error(zero: bool) -> SqlError {
     let message = match zero {
         true => "cannot take logarithm of zero",
         false => "cannot take logarithm of a negative number",
@@ -383,7 +378,7 @@ fn places(value: DatumRef<'_>) -> i32 {
 
 fn square_root(_: &Env<'_>, args: &[DatumRef<'_>]) -> Outcome {
     match float(args[0]) {
-        value if value < 0.0 => Err(power_error("cannot take square root of a negative number")),
+        value if value < 0.0 => Err(negative_root()),
         value => real(value.sqrt()),
     }
 }
@@ -412,7 +407,7 @@ fn decimal_power(_: &Env<'_>, args: &[DatumRef<'_>]) -> Outcome {
             "a negative number raised to a non-integer power yields a complex result",
         ));
     }
-    number(&base.power(&exponent).ok_or_else(too_long)?)
+    number(&base.power(&exponent).ok_or_else(overflow)?)
 }
 
 /// An integer of the width of another; it fits.
@@ -428,6 +423,14 @@ fn remainder(_: &Env<'_>, args: &[DatumRef<'_>]) -> Outcome {
     match int(args[1]) {
         0 => Err(by_zero()),
         divisor => same_width(args[0], int(args[0]).wrapping_rem(divisor)),
+    }
+}
+
+fn decimal_remainder(_: &Env<'_>, args: &[DatumRef<'_>]) -> Outcome {
+    let divisor = decimal(args[1]);
+    match divisor.is_zero() {
+        true => Err(by_zero()),
+        false => number(&decimal(args[0]).remainder(&divisor)),
     }
 }
 
@@ -483,25 +486,25 @@ fn factorial(_: &Env<'_>, args: &[DatumRef<'_>]) -> Outcome {
     for factor in 2..=n {
         product = product.times(&Decimal::from(factor));
         // What is longer than a numeric does not become shorter.
-        if product.numeric().is_none() {
+        if product.number().is_none() {
             break;
         }
     }
     number(&product)
 }
 
-fn bucket_error(message: &str) -> SqlError {
+pub(super) fn bucket_error(message: &str) -> SqlError {
     SqlError::new(ErrorKind::InvalidArgumentForWidthBucket, message)
 }
 
-fn bucket_count(value: DatumRef<'_>) -> Result<i64, SqlError> {
+pub(super) fn bucket_count(value: DatumRef<'_>) -> Result<i64, SqlError> {
     match int(value) {
         count if count > 0 => Ok(count),
         _ => Err(bucket_error("count must be greater than zero")),
     }
 }
 
-fn behind_last(count: i64) -> Outcome {
+pub(super) fn behind_last(count: i64) -> Outcome {
     let value = i32::try_from(count + 1).map(Datum::Int4);
     value.map_err(|_| out_of_range("integer"))
 }

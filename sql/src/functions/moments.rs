@@ -1,12 +1,12 @@
-//! `avg`, `variance` and `stddev` with their variants, as PostgreSQL computes them: exactly, and with its digits, of
-//! integers and numerics; by Youden and Cramer's method of floating-point numbers.
+//! `avg`, `variance` and `stddev` with their variants, and `sum` of numerics, as PostgreSQL computes them: exactly, and with
+//! its digits, of integers and numerics; by Youden and Cramer's method of floating-point numbers.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, FieldRef, Float64Type, i256};
+use arrow::datatypes::{DataType, Field, FieldRef, Float64Type, Int64Type};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
@@ -14,16 +14,19 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility,
 };
 use tidelog_storage::ColumnType;
-use tidelog_storage::datum::{Numeric, datum_at};
-use tidelog_storage::{Datum, DatumRef};
+use tidelog_storage::datum::{Number, Parts, datum_at};
+use tidelog_storage::{DatumRef, key};
 
-use super::exact::Exact;
+use super::decimal::Decimal;
 use super::spans::{self, Spans};
 use crate::error::{ErrorKind, SqlError};
+use crate::functions;
+use crate::text::{self, Style, number};
 use crate::types;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Kind {
+    Sum,
     Average,
     VarianceOfSample,
     VarianceOfPopulation,
@@ -51,34 +54,39 @@ fn plain_numeric() -> DataType {
 struct Moments {
     name: &'static str,
     kind: Kind,
-    /// Whether an exact result is given as text, with PostgreSQL's digits.
-    written: bool,
     signature: Signature,
 }
 
 /// The aggregate functions.
 pub(crate) fn moments() -> impl Iterator<Item = AggregateUDF> {
-    KINDS
-        .into_iter()
-        .map(|(name, kind)| made(name, kind, false))
-}
-
-fn made(name: &'static str, kind: Kind, written: bool) -> AggregateUDF {
-    AggregateUDF::from(Moments {
-        name,
-        kind,
-        written,
-        signature: Signature::user_defined(Volatility::Immutable),
+    KINDS.into_iter().map(|(name, kind)| {
+        AggregateUDF::from(Moments {
+            name,
+            kind,
+            signature: Signature::user_defined(Volatility::Immutable),
+        })
     })
 }
 
-/// The variant of one of these functions that gives an exact result as text; `None` for other functions.
-pub(crate) fn written(function: &AggregateUDF) -> Option<AggregateUDF> {
-    let moments = function.inner().downcast_ref::<Moments>()?;
-    (!moments.written).then(|| made(moments.name, moments.kind, true))
+/// What adds up numerics of any scale.
+pub(super) fn sum(is_distinct: bool, slides: bool) -> Box<dyn Accumulator> {
+    Box::new(State::new(Kind::Sum, is_distinct, true, slides))
 }
 
 impl Moments {
+    fn state(&self, args: &AccumulatorArgs, slides: bool) -> Box<dyn Accumulator> {
+        let ty = args.expr_fields[0].data_type();
+        match self.is_span(ty) {
+            true => Box::new(Spans::average(args.is_distinct)),
+            false => Box::new(State::new(
+                self.kind,
+                args.is_distinct,
+                is_exact(ty),
+                slides,
+            )),
+        }
+    }
+
     /// Whether it is the average of intervals.
     fn is_span(&self, ty: &DataType) -> bool {
         self.kind == Kind::Average && spans::takes(ty)
@@ -86,7 +94,7 @@ impl Moments {
 }
 
 fn is_exact(ty: &DataType) -> bool {
-    ty.is_integer() || ty.is_decimal()
+    ty.is_integer() || ty.is_decimal() || *ty == plain_numeric()
 }
 
 impl AggregateUDFImpl for Moments {
@@ -110,7 +118,6 @@ impl AggregateUDFImpl for Moments {
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         Ok(match types {
-            [ty] if is_exact(ty) && self.written => DataType::Utf8,
             [ty] if is_exact(ty) => plain_numeric(),
             [ty] if self.is_span(ty) => spans::result(),
             _ => DataType::Float64,
@@ -118,49 +125,49 @@ impl AggregateUDFImpl for Moments {
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        let ty = args.expr_fields[0].data_type().clone();
-        if self.is_span(&ty) {
-            return Ok(Box::new(Spans::average(args.is_distinct)));
-        }
-        Ok(Box::new(State {
-            kind: self.kind,
-            written: self.written,
-            // Of a numeric without scale the digits are those that its values have.
-            trims: ty == plain_numeric(),
-            seen: args.is_distinct.then(BTreeSet::new),
-            exact: is_exact(&ty).then(Sums::default),
-            floats: Floats::default(),
-        }))
+        Ok(self.state(&args, false))
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        self.accumulator(args)
+        Ok(self.state(&args, true))
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
         if args.return_type() == &spans::result() {
             return Ok(spans::state_fields(args.name));
         }
-        let field =
-            |name: &str, ty| Arc::new(Field::new(format!("{} {name}", args.name), ty, true));
-        let list = DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true)));
-        Ok(vec![
-            field("count", DataType::Int64),
-            field("sum", DataType::Utf8),
-            field("squares", DataType::Utf8),
-            field("float sum", DataType::Float64),
-            field("float squares", DataType::Float64),
-            field("seen", list),
-        ])
+        Ok(state_fields(args.name))
     }
+}
+
+/// What is known of some rows.
+pub(super) fn state_fields(name: &str) -> Vec<FieldRef> {
+    let field = |what: &str, ty| Arc::new(Field::new(format!("{name} {what}"), ty, true));
+    let list = DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true)));
+    vec![
+        field("count", DataType::Int64),
+        field("sum", DataType::Utf8),
+        field("squares", DataType::Utf8),
+        field("float sum", DataType::Float64),
+        field("float squares", DataType::Float64),
+        field("seen", list),
+        field("nans", DataType::Int64),
+        field("infinite", DataType::Int64),
+        field("negative infinite", DataType::Int64),
+    ]
 }
 
 /// Sums of exact numbers.
 #[derive(Debug, Default)]
 struct Sums {
+    /// Of all values, also those that are not finite.
     count: i64,
-    sum: Option<Exact>,
-    squares: Option<Exact>,
+    sum: Decimal,
+    squares: Decimal,
+    /// How many are NaN, infinite, and negative and infinite.
+    special: [i64; 3],
+    /// How many have which scale, where values are taken away again.
+    scales: Option<BTreeMap<i32, i64>>,
 }
 
 /// Sums of floating-point numbers: float8_accum's.
@@ -174,54 +181,119 @@ struct Floats {
 #[derive(Debug)]
 struct State {
     kind: Kind,
-    written: bool,
-    trims: bool,
-    /// The values so far, where each counts once.
-    seen: Option<BTreeSet<String>>,
+    /// The values so far, where each counts once, by what tells them apart.
+    seen: Option<BTreeMap<Vec<u8>, String>>,
     /// `None` for floating-point numbers.
     exact: Option<Sums>,
     floats: Floats,
 }
 
-pub(crate) fn overflow() -> DataFusionError {
-    let message = "value overflows numeric format";
-    let error = SqlError::new(ErrorKind::NumericValueOutOfRange, message);
-    DataFusionError::External(Box::new(error))
+fn overflow() -> DataFusionError {
+    DataFusionError::External(Box::new(number::overflow()))
 }
 
-pub(crate) fn exact_of(value: DatumRef<'_>) -> Option<Exact> {
-    Some(match value {
-        DatumRef::Int2(v) => Exact::integer(v.into()),
-        DatumRef::Int4(v) => Exact::integer(v.into()),
-        DatumRef::Int8(v) => Exact::integer(v),
-        DatumRef::Numeric(Numeric { unscaled, scale }) => Exact {
-            unscaled,
-            scale: scale.into(),
-        },
-        _ => return None,
-    })
+impl Sums {
+    fn add(&mut self, value: DatumRef<'_>, takes_away: bool, squares: bool) -> Result<()> {
+        let sign = if takes_away { -1 } else { 1 };
+        self.count += sign;
+        let value = match value {
+            DatumRef::Int2(v) => Decimal::from(i64::from(v)),
+            DatumRef::Int4(v) => Decimal::from(i64::from(v)),
+            DatumRef::Int8(v) => Decimal::from(v),
+            DatumRef::Numeric(v) => Decimal::from(v),
+            DatumRef::Number(v) => match v.parts() {
+                Some(Parts::Finite(value)) => Decimal::from(value),
+                special => {
+                    let at = match special {
+                        Some(Parts::Infinity) => 1,
+                        Some(Parts::MinusInfinity) => 2,
+                        _ => 0,
+                    };
+                    self.special[at] += sign;
+                    return Ok(());
+                }
+            },
+            _ => return Err(DataFusionError::Internal("a number was expected".into())),
+        };
+        self.sum.add(&value, takes_away);
+        if squares {
+            self.squares.add(&value.times(&value), takes_away);
+        }
+        if let Some(scales) = &mut self.scales {
+            let count = scales.entry(value.scale()).or_default();
+            *count += sign;
+            if *count == 0 {
+                scales.remove(&value.scale());
+            }
+        }
+        Ok(())
+    }
+
+    /// The sum, with the digits of what was added and is still there.
+    fn sum(&self) -> Decimal {
+        let scale = self.scales.as_ref().and_then(|scales| scales.keys().last());
+        match scale {
+            Some(scale) => self.sum.rounded(*scale),
+            None => self.sum.clone(),
+        }
+    }
+
+    /// The sum where it is not finite.
+    fn special(&self) -> Option<Number> {
+        match self.special.map(|count| count > 0) {
+            [false, false, false] => None,
+            [false, true, false] => Some(Number::infinity(false)),
+            [false, false, true] => Some(Number::infinity(true)),
+            _ => Some(Number::nan()),
+        }
+    }
 }
 
 impl State {
-    fn squares(&self) -> bool {
-        self.kind != Kind::Average
+    fn new(kind: Kind, is_distinct: bool, is_exact: bool, slides: bool) -> State {
+        let sums = || Sums {
+            scales: slides.then(BTreeMap::new),
+            ..Sums::default()
+        };
+        State {
+            kind,
+            seen: is_distinct.then(BTreeMap::new),
+            exact: is_exact.then(sums),
+            floats: Floats::default(),
+        }
     }
 
-    fn add_exact(&mut self, value: Exact, sign: i64) -> Option<()> {
-        let squares = self.squares();
-        let value = if self.trims { value.trimmed() } else { value };
-        let sums = self.exact.as_mut()?;
-        let zero = Exact::integer(0);
-        sums.count += sign;
-        let apply = |sum: Option<Exact>, value: Exact| match sign {
-            1 => sum.unwrap_or(zero).add(value),
-            _ => sum.unwrap_or(zero).subtract(value),
+    fn squares(&self) -> bool {
+        !matches!(self.kind, Kind::Sum | Kind::Average)
+    }
+
+    /// Whether a value counts: once, where each does.
+    fn is_new(&mut self, key: Vec<u8>, written: impl FnOnce() -> String) -> bool {
+        let Some(seen) = &mut self.seen else {
+            return true;
         };
-        sums.sum = Some(apply(sums.sum, value)?);
-        if squares {
-            sums.squares = Some(apply(sums.squares, value.multiply(value)?)?);
+        let is_new = !seen.contains_key(&key);
+        if is_new {
+            seen.insert(key, written());
         }
-        Some(())
+        is_new
+    }
+
+    /// Adds a value that another state has seen.
+    fn add_seen(&mut self, seen: &str) -> Result<()> {
+        if self.exact.is_none() {
+            let bits: u64 = seen.parse().unwrap_or_default();
+            return match self.is_new(bits.to_be_bytes().to_vec(), || seen.to_string()) {
+                true => self.add_float(f64::from_bits(bits)),
+                false => Ok(()),
+            };
+        }
+        let value = text::parse(ColumnType::Numeric(None), seen);
+        let value = value.map_err(|error| DataFusionError::External(Box::new(error)))?;
+        match self.is_new(key_of(value.as_ref())?, || seen.to_string()) {
+            true => self.add_exact(value.as_ref(), false),
+            false => Ok(()),
+        }
     }
 
     fn add_float(&mut self, value: f64) -> Result<()> {
@@ -268,9 +340,8 @@ impl State {
             }
             if let Some(floats) = &floats {
                 let value = floats.as_primitive::<Float64Type>().value(row);
-                if let Some(seen) = &mut self.seen
-                    && !seen.insert(value.to_bits().to_string())
-                {
+                let bits = value.to_bits();
+                if !self.is_new(bits.to_be_bytes().to_vec(), || bits.to_string()) {
                     continue;
                 }
                 match sign {
@@ -279,57 +350,56 @@ impl State {
                 }
                 continue;
             }
-            let value = datum_at(values, row).and_then(exact_of);
-            let Some(value) = value else {
-                return Err(DataFusionError::Internal("a number was expected".into()));
-            };
-            if let Some(seen) = &mut self.seen
-                && !seen.insert(value.trimmed().text())
-            {
+            let value = datum_at(values, row).unwrap_or(DatumRef::Null);
+            if self.seen.is_some() && !self.is_new(key_of(value)?, || written(value)) {
                 continue;
             }
-            self.add_exact(value, sign).ok_or_else(overflow)?;
+            self.add_exact(value, sign < 0)?;
         }
         Ok(())
     }
 
-    fn exact_result(&self, sums: &Sums) -> Result<Option<Exact>> {
-        let (Some(sum), count) = (sums.sum, Exact::integer(sums.count)) else {
-            return Ok(None);
-        };
-        if sums.count == 0 {
-            return Ok(None);
+    fn add_exact(&mut self, value: DatumRef<'_>, takes_away: bool) -> Result<()> {
+        let squares = self.squares();
+        match &mut self.exact {
+            Some(sums) => sums.add(value, takes_away, squares),
+            None => Ok(()),
         }
-        if self.kind == Kind::Average {
-            return sum.divide(count).map(Some).ok_or_else(overflow);
-        }
+    }
+
+    fn exact_result(&self, sums: &Sums) -> Result<Option<Number>> {
         let of_sample = matches!(self.kind, Kind::VarianceOfSample | Kind::DeviationOfSample);
-        if of_sample && sums.count < 2 {
+        if sums.count < 1 + i64::from(of_sample) {
             return Ok(None);
         }
-        let deviates = matches!(
-            self.kind,
-            Kind::DeviationOfSample | Kind::DeviationOfPopulation
-        );
-        let result = || {
-            let distance = sums
-                .squares?
-                .multiply(count)?
-                .subtract(sum.multiply(sum)?)?;
-            if distance.unscaled <= i256::ZERO {
-                return Some(Exact::integer(0));
-            }
-            let by = match of_sample {
-                true => count.multiply(Exact::integer(sums.count - 1))?,
-                false => count.multiply(count)?,
-            };
-            let variance = distance.divide(by)?;
-            match deviates {
-                true => variance.square_root(),
-                false => Some(variance),
+        let count = Decimal::from(sums.count);
+        if let Some(special) = sums.special() {
+            return Ok(Some(match self.squares() {
+                true => Number::nan(),
+                false => special,
+            }));
+        }
+        let sum = sums.sum();
+        let result = match self.kind {
+            Kind::Sum => sum,
+            Kind::Average => sum.divided_by(&count),
+            kind => {
+                let squares = sums.squares.rounded(sum.scale() * 2);
+                let distance = squares.times(&count).minus(&sum.times(&sum));
+                let by = match of_sample {
+                    true => count.times(&Decimal::from(sums.count - 1)),
+                    false => count.times(&count),
+                };
+                match kind {
+                    _ if distance.sign() <= 0 => Decimal::from(0),
+                    Kind::DeviationOfSample | Kind::DeviationOfPopulation => {
+                        distance.divided_by(&by).root_of_variance()
+                    }
+                    _ => distance.divided_by(&by),
+                }
             }
         };
-        result().map(Some).ok_or_else(overflow)
+        result.number().map(Some).ok_or_else(overflow)
     }
 
     fn float_result(&self) -> Option<f64> {
@@ -342,6 +412,7 @@ impl State {
             return None;
         }
         match self.kind {
+            Kind::Sum => Some(sum),
             Kind::Average => Some(sum / count),
             Kind::VarianceOfSample | Kind::DeviationOfSample if count < 2.0 => None,
             Kind::VarianceOfSample => Some(squares / (count - 1.0)),
@@ -370,65 +441,40 @@ impl Accumulator for State {
             return Ok(ScalarValue::Float64(self.float_result()));
         };
         let result = self.exact_result(sums)?;
-        if self.written {
-            return Ok(ScalarValue::Utf8(result.map(Exact::text)));
-        }
-        let (precision, scale) = ColumnType::Numeric(None).numeric_shape();
-        let unscaled = match result {
-            None => None,
-            Some(result) => {
-                let result = result.with_scale(scale.into()).ok_or_else(overflow)?;
-                Some(result.unscaled)
-            }
-        };
-        Ok(ScalarValue::Decimal256(unscaled, precision, scale))
+        let bytes = result.map(|number| number.as_ref().bytes().to_vec());
+        Ok(ScalarValue::LargeBinary(bytes))
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        let text = |value: Option<Exact>| ScalarValue::Utf8(value.map(Exact::text));
         let exact = self.exact.as_ref();
-        let seen = self.seen.iter().flatten();
+        let text = |value: Option<&Decimal>| ScalarValue::Utf8(value.map(Decimal::shown));
+        let seen = self.seen.iter().flat_map(BTreeMap::values);
         let seen: Vec<ScalarValue> = seen.map(|seen| ScalarValue::from(seen.as_str())).collect();
         #[allow(clippy::cast_possible_truncation)] // It counts.
         let count = exact.map_or(self.floats.count as i64, |sums| sums.count);
-        Ok(vec![
+        let special = exact.map_or([0; 3], |sums| sums.special);
+        let mut state = vec![
             ScalarValue::Int64(Some(count)),
-            text(exact.and_then(|sums| sums.sum)),
-            text(exact.and_then(|sums| sums.squares)),
+            text(exact.map(|sums| &sums.sum)),
+            text(exact.map(|sums| &sums.squares)),
             ScalarValue::Float64(Some(self.floats.sum)),
             ScalarValue::Float64(Some(self.floats.squares)),
             ScalarValue::List(ScalarValue::new_list_nullable(&seen, &DataType::Utf8)),
-        ])
+        ];
+        state.extend(special.map(|count| ScalarValue::Int64(Some(count))));
+        Ok(state)
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        let number = |array: &ArrayRef, row: usize| -> Result<Option<Exact>> {
-            match datum_at(array, row).map(DatumRef::to_owned) {
-                Some(Datum::Text(text)) => read(&text).map(Some).ok_or_else(overflow),
-                _ => Ok(None),
-            }
+        let number = |array: &ArrayRef, row: usize| match datum_at(array, row) {
+            Some(DatumRef::Text(text)) => Decimal::read(text),
+            _ => None,
         };
         for row in 0..states[0].len() {
             if self.seen.is_some() {
                 let seen = states[5].as_list::<i32>().value(row);
                 for value in seen.as_string::<i32>().iter().flatten() {
-                    let fresh = self
-                        .seen
-                        .as_mut()
-                        .is_some_and(|s| s.insert(value.to_string()));
-                    if !fresh {
-                        continue;
-                    }
-                    match self.exact {
-                        Some(_) => {
-                            let value = read(value).ok_or_else(overflow)?;
-                            self.add_exact(value, 1).ok_or_else(overflow)?;
-                        }
-                        None => {
-                            let bits = value.parse().unwrap_or_default();
-                            self.add_float(f64::from_bits(bits))?;
-                        }
-                    }
+                    self.add_seen(value)?;
                 }
                 continue;
             }
@@ -439,10 +485,12 @@ impl Accumulator for State {
             if let Some(sums) = &mut self.exact {
                 sums.count += count;
                 for (sum, at) in [(&mut sums.sum, 1), (&mut sums.squares, 2)] {
-                    if let Some(value) = number(&states[at], row)? {
-                        let before = sum.unwrap_or(Exact::integer(0));
-                        *sum = Some(before.add(value).ok_or_else(overflow)?);
+                    if let Some(value) = number(&states[at], row) {
+                        sum.add(&value, false);
                     }
+                }
+                for (count, at) in sums.special.iter_mut().zip(6..) {
+                    *count += states[at].as_primitive::<Int64Type>().value(row);
                 }
                 continue;
             }
@@ -479,12 +527,18 @@ impl Accumulator for State {
     }
 }
 
-fn read(text: &str) -> Option<Exact> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    Some(Exact {
-        unscaled: i256::from_string(&format!("{whole}{fraction}"))?,
-        scale: i32::try_from(fraction.len()).ok()?,
-    })
+/// What tells a number from others.
+fn key_of(value: DatumRef<'_>) -> Result<Vec<u8>> {
+    let ty = ColumnType::Numeric(None);
+    let number = functions::call::converted(value, ty, Style::default());
+    let key = number.ok().and_then(|number| key::sortable(ty, number));
+    key.ok_or_else(|| DataFusionError::Internal("a number was expected".into()))
+}
+
+fn written(value: DatumRef<'_>) -> String {
+    let mut out = String::new();
+    text::write(value, ColumnType::Numeric(None), Style::default(), &mut out);
+    out
 }
 
 /// PostgreSQL's name of an Arrow type.

@@ -1,16 +1,20 @@
 //! What values are sorted by whose Arrow type sorts otherwise: bytes in the order of PostgreSQL's comparison.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, ListArray, StringArray};
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    BinaryExpr, ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
+    Signature, Volatility,
 };
-use tidelog_storage::datum::datum_at;
+use tidelog_storage::datum::{ColumnBuilder, NUMERIC_PRECISION_MAX, NumberRef, datum_at};
 use tidelog_storage::{ColumnType, DatumRef, ElementType, key};
 
+use super::decimal::Decimal;
+use crate::error::SqlError;
 use crate::output;
 
 /// The function that gives what values of this type are sorted by. NULL is the last element of an array.
@@ -29,6 +33,36 @@ pub(crate) fn elements_by_value(element: ElementType) -> Arc<ScalarUDF> {
         of_elements: true,
         signature: Signature::any(1, Volatility::Immutable),
     }))
+}
+
+/// The numeric whose order an expression is; `None` for any other expression.
+pub(crate) fn number_of(expr: &Expr) -> Option<Cow<'_, Expr>> {
+    match expr {
+        Expr::ScalarFunction(call) => {
+            let order = call.func.inner().downcast_ref::<Order>()?;
+            let is_number = order.ty == ColumnType::Numeric(None) && !order.of_elements;
+            is_number.then(|| call.args.first())?.map(Cow::Borrowed)
+        }
+        // A constant's: one of this order is as good as any.
+        Expr::Literal(ScalarValue::Binary(Some(key)), _) => {
+            let bytes = NumberRef::of_key(key);
+            let number = NumberRef::read(&bytes)?.bytes().to_vec();
+            let number = ScalarValue::LargeBinary(Some(number));
+            Some(Cow::Owned(Expr::Literal(number, None)))
+        }
+        _ => None,
+    }
+}
+
+/// A comparison as one of the numerics themselves whose order it compares; `None` when it compares something else.
+pub(crate) fn of_numbers(comparison: &BinaryExpr) -> Option<BinaryExpr> {
+    let sides: [&Expr; 2] = [&comparison.left, &comparison.right];
+    let is_order = |side: &&Expr| matches!(side, Expr::ScalarFunction(_));
+    if !sides.iter().any(is_order) {
+        return None;
+    }
+    let [left, right] = sides.map(|side| Some(Box::new(number_of(side)?.into_owned())));
+    Some(BinaryExpr::new(left?, comparison.op, right?))
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -110,6 +144,130 @@ impl ScalarUDFImpl for Order {
                 ColumnarValue::Scalar(ScalarValue::try_from_array(&order, 0)?)
             }
             ColumnarValue::Array(values) => ColumnarValue::Array(self.orders(values)?),
+        })
+    }
+}
+
+/// GREATEST or LEAST of values of one type, by what they are sorted by.
+pub(crate) fn extreme(ty: ColumnType, greatest: bool) -> Arc<ScalarUDF> {
+    Arc::new(ScalarUDF::from(Extreme {
+        ty,
+        greatest,
+        signature: Signature::variadic_any(Volatility::Immutable),
+    }))
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Extreme {
+    ty: ColumnType,
+    greatest: bool,
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Extreme {
+    fn name(&self) -> &str {
+        match self.greatest {
+            true => "greatest",
+            false => "least",
+        }
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(self.ty.arrow())
+    }
+
+    fn return_field_from_args(&self, _: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        Ok(Arc::new(self.ty.field(self.name(), true)))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let (arrays, scalar, rows) = super::arrays(&args, false)?;
+        let mut builder = ColumnBuilder::new(self.ty);
+        for row in 0..rows {
+            // NULLs do not count, and of equal values it is the first.
+            let mut found: Option<(Vec<u8>, DatumRef<'_>)> = None;
+            for array in &arrays {
+                let value = datum_at(array, row).ok_or_else(unordered)?;
+                if value == DatumRef::Null {
+                    continue;
+                }
+                let key = key::sortable(self.ty, value).ok_or_else(unordered)?;
+                let is_further = |(before, _): &(Vec<u8>, _)| match self.greatest {
+                    true => key > *before,
+                    false => key < *before,
+                };
+                if found.as_ref().is_none_or(is_further) {
+                    found = Some((key, value));
+                }
+            }
+            builder.append(found.map_or(DatumRef::Null, |(_, value)| value));
+        }
+        let result = builder.finish();
+        Ok(match scalar {
+            true => ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?),
+            false => ColumnarValue::Array(result),
+        })
+    }
+}
+
+/// The function that gives numerics as decimals of one scale, which frames reach over.
+pub(crate) fn framed() -> Arc<ScalarUDF> {
+    Arc::new(ScalarUDF::from(Framed {
+        signature: Signature::any(1, Volatility::Immutable),
+    }))
+}
+
+/// The precision and scale of keys of such frames.
+pub(crate) const FRAMED: (u8, i8) = (NUMERIC_PRECISION_MAX, 30);
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Framed {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Framed {
+    fn name(&self) -> &str {
+        "frame_order"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(ColumnType::Numeric(Some(FRAMED)).arrow())
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let (arrays, scalar, rows) = super::arrays(&args, false)?;
+        let (precision, scale) = FRAMED;
+        let mut builder = ColumnBuilder::new(ColumnType::Numeric(Some(FRAMED)));
+        for row in 0..rows {
+            let value = match datum_at(&arrays[0], row) {
+                Some(DatumRef::Number(number)) => number,
+                _ => {
+                    builder.append(DatumRef::Null);
+                    continue;
+                }
+            };
+            let decimal = Decimal::of_number(value);
+            let exact = decimal.filter(|decimal| decimal.scale_min() <= scale.into());
+            let fitted = exact.and_then(|decimal| decimal.fitted(precision, scale));
+            let fitted = fitted.ok_or_else(|| {
+                let what =
+                    "RANGE with an offset over numerics of so many digits, or infinite ones,";
+                DataFusionError::External(Box::new(SqlError::unsupported(what)))
+            })?;
+            builder.append(DatumRef::Numeric(fitted));
+        }
+        let result = builder.finish();
+        Ok(match scalar {
+            true => ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?),
+            false => ColumnarValue::Array(result),
         })
     }
 }

@@ -16,11 +16,15 @@ use datafusion::logical_expr::{
     Signature, Volatility,
 };
 
+use super::moments;
 use super::spans::{self, Spans};
 use crate::error::{ErrorKind, SqlError};
 
 /// What an int8 is summed as: 10^19 of the largest fit the sum's 38 digits.
 const BIGINT: DataType = DataType::Decimal128(28, 0);
+
+/// Numerics with scales of their own.
+const NUMBER: DataType = DataType::LargeBinary;
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct PostgresSum {
@@ -57,7 +61,12 @@ impl AggregateUDFImpl for PostgresSum {
             DataType::Float32 => DataType::Float32,
             DataType::Float16 | DataType::Float64 => DataType::Float64,
             DataType::Null => DataType::Float64,
-            ty if ty.is_decimal() => ty.clone(),
+            // As many more digits as rows can make of it.
+            DataType::Decimal128(precision, scale) if *precision > 28 => {
+                DataType::Decimal256(*precision, *scale)
+            }
+            DataType::Decimal256(precision, _) if *precision > 66 => NUMBER,
+            ty if ty.is_decimal() || *ty == NUMBER => ty.clone(),
             ty if spans::takes(ty) => ty.clone(),
             _ => return Err(super::undefined("sum", types)),
         }])
@@ -67,6 +76,7 @@ impl AggregateUDFImpl for PostgresSum {
         match types {
             [DataType::Int32] => Ok(DataType::Int64),
             [DataType::Float32] => Ok(DataType::Float32),
+            [NUMBER] => Ok(NUMBER),
             [ty] if spans::takes(ty) => Ok(spans::result()),
             types => self.sum.return_type(types),
         }
@@ -76,6 +86,9 @@ impl AggregateUDFImpl for PostgresSum {
         let ty = args.return_type().clone();
         if ty == spans::result() {
             return Ok(Box::new(Spans::sum(args.is_distinct)));
+        }
+        if ty == NUMBER {
+            return Ok(moments::sum(args.is_distinct, false));
         }
         if ty == DataType::Float32 {
             return Ok(match args.is_distinct {
@@ -90,6 +103,9 @@ impl AggregateUDFImpl for PostgresSum {
         if args.return_type() == &spans::result() {
             return Ok(spans::state_fields(args.name));
         }
+        if args.return_type() == &NUMBER {
+            return Ok(moments::state_fields(args.name));
+        }
         if args.return_type() == &DataType::Float32 && !args.is_distinct {
             let field =
                 |name: &str, ty| Arc::new(Field::new(format!("{} {name}", args.name), ty, true));
@@ -102,7 +118,7 @@ impl AggregateUDFImpl for PostgresSum {
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
-        ![DataType::Float32, spans::result()].contains(args.return_type())
+        ![DataType::Float32, NUMBER, spans::result()].contains(args.return_type())
             && self.sum.groups_accumulator_supported(args)
     }
 
@@ -121,6 +137,9 @@ impl AggregateUDFImpl for PostgresSum {
         let ty = args.return_type().clone();
         if ty == spans::result() {
             return Ok(Box::new(Spans::sum(args.is_distinct)));
+        }
+        if ty == NUMBER {
+            return Ok(moments::sum(args.is_distinct, true));
         }
         if ty == DataType::Float32 {
             return Ok(Box::new(Singles::default()));

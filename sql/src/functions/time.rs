@@ -340,16 +340,7 @@ fn number(value: DatumRef<'_>) -> Option<f64> {
         DatumRef::Int8(v) => v as f64,
         DatumRef::Float4(v) => v.into(),
         DatumRef::Float8(v) => v,
-        DatumRef::Numeric(_) => {
-            let mut shown = String::new();
-            crate::text::write(
-                value,
-                ColumnType::Numeric(None),
-                Style::default(),
-                &mut shown,
-            );
-            shown.parse().ok()?
-        }
+        DatumRef::Numeric(_) | DatumRef::Number(_) => super::call::float_of(value),
         _ => return None,
     })
 }

@@ -19,8 +19,9 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Projection, Unn
 use datafusion::sql::sqlparser::ast::{BinaryOperator, TableFactor};
 use tidelog_storage::{ColumnType, ElementType};
 
-use super::calls;
+use super::calls::{self, cast};
 use super::comparable::{class, no_operator};
+use super::numerics;
 use super::operators::{
     external, is_open, known_type, literal_of, plain_type, type_of, type_pair, type_parameter,
     written_type,
@@ -45,12 +46,15 @@ pub(super) fn call(mut call: ScalarFunction, schema: &DFSchema, style: Style) ->
             if let Some(ty) = known {
                 call.args = typed_as(call.args, ty, style)?;
             }
+            let args = call.args.clone();
+            let alike = |arg| numerics::beside_any(arg, &args, schema, style);
+            call.args = call.args.into_iter().map(alike).collect::<Result<_>>()?;
             call.func = theirs::array_concat_udf();
         }
         name => {
             let at = functions::array::takes_elements(name);
             if let Some(at) = at {
-                widen(&mut call.args, at, name, schema);
+                widen(&mut call.args, at, name, schema, style)?;
             }
             let array = at.and_then(|at| Some((at, call.args.get(at)?)));
             if let Some((array_at, array)) = array
@@ -64,6 +68,10 @@ pub(super) fn call(mut call: ScalarFunction, schema: &DFSchema, style: Style) ->
                     let is = given.get_type(schema)?;
                     *arg = match is == *item.data_type() || is.is_null() {
                         true => given,
+                        false if element == ColumnType::Numeric(None) => {
+                            let own = output::column_type(&item).map_err(external)?;
+                            cast(given, own, schema, style)?
+                        }
                         false => Expr::Cast(Cast::new(Box::new(given), item.data_type().clone())),
                     };
                 }
@@ -75,7 +83,9 @@ pub(super) fn call(mut call: ScalarFunction, schema: &DFSchema, style: Style) ->
                         let (given, of) = (std::mem::take(value), std::mem::take(array));
                         [*value, *array] = keys_of(given, of, element);
                     }
-                    ("array_remove" | "array_replace", _) => {
+                    ("array_remove" | "array_replace", _)
+                        if ColumnType::from(element) != ColumnType::Numeric(None) =>
+                    {
                         let what = format!("{name}() of {}[]", types::name(element.into()));
                         return Err(external(SqlError::unsupported(what)));
                     }
@@ -120,23 +130,37 @@ fn width(ty: ColumnType) -> Option<usize> {
 }
 
 /// Makes an array of numbers one of the widest type that a value beside it has.
-fn widen(args: &mut [Expr], array_at: usize, name: &str, schema: &DFSchema) {
+fn widen(
+    args: &mut [Expr],
+    array_at: usize,
+    name: &str,
+    schema: &DFSchema,
+    style: Style,
+) -> Result<()> {
     let array = args.get(array_at).and_then(|array| type_of(array, schema));
     let Some(ColumnType::Array(item)) = array else {
-        return;
+        return Ok(());
     };
     let beside = args.iter().enumerate();
     let beside = beside.filter(|(at, _)| is_element(name, array_at, *at));
     let types = beside.filter_map(|(_, arg)| written_type(arg, schema));
-    let widest = types.max_by_key(|ty| width(*ty));
+    let types: Vec<ColumnType> = types.collect();
+    let common = |ty: &ColumnType| numerics::common_element(*ty, item.into());
+    if let Some(common) = types.iter().find_map(common) {
+        let array = std::mem::take(&mut args[array_at]);
+        args[array_at] = cast(array, common.array().unwrap_or(common), schema, style)?;
+        return Ok(());
+    }
+    let widest = types.into_iter().max_by_key(|ty| width(*ty));
     if let (Some(widest), Some(own)) = (widest, width(item.into()))
         && width(widest) > Some(own)
     {
         let item = Field::new_list_field(plain_type(widest).arrow(), true);
         let array = std::mem::take(&mut args[array_at]);
-        let cast = Cast::new(Box::new(array), DataType::List(Arc::new(item)));
-        args[array_at] = Expr::Cast(cast);
+        let widened = Cast::new(Box::new(array), DataType::List(Arc::new(item)));
+        args[array_at] = Expr::Cast(widened);
     }
+    Ok(())
 }
 
 /// Whether a function is one of these.
@@ -384,6 +408,7 @@ pub(super) fn quantified(
     schema: &DFSchema,
     style: Style,
 ) -> Result<Expr> {
+    use ColumnType::{Float4, Float8, Numeric};
     let [left, right] = call.args.as_slice() else {
         return Ok(Expr::ScalarFunction(call));
     };
@@ -408,6 +433,25 @@ pub(super) fn quantified(
                 left,
                 literal_of(type_parameter(right, array), array, style)?,
             )
+        }
+        _ => (left, right),
+    };
+    let (left, right) = match (type_of(&left, schema), type_of(&right, schema)) {
+        (Some(own), Some(ColumnType::Array(element))) => {
+            match numerics::common_element(own, element.into()) {
+                Some(common) => (
+                    cast(left, common, schema, style)?,
+                    cast(right, common.array().unwrap_or(common), schema, style)?,
+                ),
+                None => match (own, element.into()) {
+                    (Numeric(None), Float4 | Float8) => (cast(left, Float8, schema, style)?, right),
+                    (Float4 | Float8, Numeric(None)) => {
+                        let floats = ColumnType::Array(ElementType::Float8);
+                        (left, cast(right, floats, schema, style)?)
+                    }
+                    _ => (left, right),
+                },
+            }
         }
         _ => (left, right),
     };
@@ -450,14 +494,14 @@ pub(super) fn quantified(
     let common = comparison_coercion(&left_type, item.data_type());
     let (left, right) = match common {
         Some(common) if !left_type.is_null() && !item.data_type().is_null() => {
-            let cast = |expr: Expr, ty: DataType| Expr::Cast(Cast::new(Box::new(expr), ty));
+            let widened = |expr: Expr, ty: DataType| Expr::Cast(Cast::new(Box::new(expr), ty));
             let left = match left_type == common {
                 true => left,
-                false => cast(left, common.clone()),
+                false => widened(left, common.clone()),
             };
             let right = match *item.data_type() == common {
                 true => right,
-                false => cast(
+                false => widened(
                     right,
                     DataType::List(Arc::new(Field::new_list_field(common, true))),
                 ),

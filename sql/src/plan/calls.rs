@@ -23,7 +23,7 @@ use super::operators::{
 };
 use super::order::{has_own_order, looks_vary, sorted, sorted_by};
 use super::set_operations::operation_of;
-use super::{conditional, ranges};
+use super::{conditional, numerics, ranges};
 use crate::error::{ErrorKind, SqlError};
 use crate::functions::call::Overloaded;
 use crate::functions::collected;
@@ -133,17 +133,31 @@ pub(super) fn match_types(
         .into_iter()
         .map(|expr| {
             let typed = type_literal(expr.clone(), &first, schema, style)?;
+            // A text is read with the digits that it has.
+            let typed = match known_type(expr, schema) {
+                None if matches!(ty, ColumnType::Numeric(_)) => {
+                    literal_of(expr.clone(), ColumnType::Numeric(None), style)?
+                }
+                _ => typed,
+            };
             *expr = type_parameter(typed, plain_type(ty));
             Ok(expr)
         })
         .collect::<Result<_>>()?;
     let common = common_type(exprs.iter().filter_map(|expr| known_type(expr, schema)));
     for expr in exprs {
-        let ty = known_type(expr, schema).map(plain_type);
-        if let (Some(ty), Some(common)) = (ty, common)
-            && ty != plain_type(common)
-        {
-            *expr = cast(expr.clone(), common, schema, style)?;
+        match (known_type(expr, schema), common) {
+            (Some(ty), Some(common))
+                if plain_type(ty) != plain_type(common) || is_numeric(common) && ty != common =>
+            {
+                *expr = cast(expr.clone(), common, schema, style)?;
+            }
+            // DataFusion takes these for bytes, which a NULL of no type is not.
+            (None, Some(common @ ColumnType::Numeric(None))) if is_null(expr) => {
+                let null = ScalarValue::try_from(common.arrow())?;
+                *expr = Expr::Literal(null, None);
+            }
+            _ => {}
         }
     }
     Ok(())
@@ -174,13 +188,9 @@ pub(super) fn common_type(types: impl Iterator<Item = ColumnType>) -> Option<Col
         match (rank(found), rank(ty)) {
             _ if found == ty => Some(found),
             _ if unlimited(found) == unlimited(ty) => Some(unlimited(found)),
-            (Some(l), Some(r)) => Some(match (whole_and_scale(found), whole_and_scale(ty)) {
-                // As many digits as either has.
-                (Some((l, s)), Some((r, t))) if is_numeric(found) || is_numeric(ty) => {
-                    let (whole, scale) = (l.max(r), s.max(t));
-                    Numeric(Some((whole.saturating_add_signed(scale).min(76), scale)))
-                }
-                _ => plain_type(if l < r { ty } else { found }),
+            (Some(l), Some(r)) => Some(match numerics::common_type(found, ty) {
+                Some(numeric) => numeric,
+                None => plain_type(if l < r { ty } else { found }),
             }),
             // Each of them becomes any other without being told to; what is beside text is text, but for varchar.
             _ if class(found) == "text" && class(ty) == "text" => Some(match (found, ty) {
@@ -193,21 +203,12 @@ pub(super) fn common_type(types: impl Iterator<Item = ColumnType>) -> Option<Col
     })?
 }
 
-fn is_numeric(ty: ColumnType) -> bool {
-    matches!(ty, ColumnType::Numeric(_))
+fn is_null(expr: &Expr) -> bool {
+    matches!(expr, Expr::Literal(ScalarValue::Null, _))
 }
 
-/// How many digits a number has before the point and behind it, at most; `None` where there is no such limit.
-fn whole_and_scale(ty: ColumnType) -> Option<(u8, i8)> {
-    match ty {
-        ColumnType::Int2 => Some((5, 0)),
-        ColumnType::Int4 => Some((10, 0)),
-        ColumnType::Int8 => Some((19, 0)),
-        ColumnType::Numeric(Some((precision, scale))) => {
-            Some((precision.saturating_sub_signed(scale), scale))
-        }
-        _ => None,
-    }
+fn is_numeric(ty: ColumnType) -> bool {
+    matches!(ty, ColumnType::Numeric(_))
 }
 
 pub(super) fn cast(expr: Expr, ty: ColumnType, schema: &DFSchema, style: Style) -> Result<Expr> {
@@ -443,6 +444,17 @@ pub(super) fn aggregate(
     {
         call = extreme(call, ty)?;
     }
+    // Continuous percentiles and all fractions are floats.
+    let floats = match call.func.name() {
+        "percentile_cont" => 0..2,
+        "percentile_disc" => 1..2,
+        _ => 0..0,
+    };
+    for at in floats {
+        if let Some(arg) = call.params.args.get_mut(at) {
+            *arg = as_float(std::mem::take(arg), schema, style)?;
+        }
+    }
     // DataFusion joins texts only, and with one constant between them.
     let varies = call.func.name() == "string_agg"
         && !matches!(call.params.args.get(1), Some(Expr::Literal(..)));
@@ -512,7 +524,7 @@ pub(super) fn window(
         && let Some(ty) = type_of(arg, schema)
     {
         check_extreme(&name, ty)?;
-        if has_own_order(ty) || says_more(ty) {
+        if has_own_order(ty) && !sorts_by_itself(ty) || says_more(ty) {
             let key = sorted_by(arg.clone(), ty);
             window.params.args.push(key);
             let function = collected::extreme_by_key(&name);
@@ -525,6 +537,10 @@ pub(super) fn window(
     window.params.order_by = sorted(keys, schema)?;
     if window.params.window_frame.units == WindowFrameUnits::Range {
         ranges::key_and_offsets(&mut window.params, ty, schema, style)?;
+    } else {
+        // By the same keys as where they are those of RANGE frames, with which DataFusion has put it together.
+        let mut keys = window.params.order_by.iter_mut();
+        keys.try_for_each(|key| ranges::bare(&mut key.expr, schema))?;
     }
     if let WindowFunctionDefinition::AggregateUDF(function) = &window.fun
         && let Some(sliding) = functions::sliding(function)
@@ -582,6 +598,14 @@ fn offset(name: &str, args: &mut [Expr], schema: &DFSchema, style: Style) -> Res
     match_types(name, vec![value, default], schema, style)
 }
 
+/// A numeric with a scale of its own as a double precision; what is no such as it is.
+pub(super) fn as_float(value: Expr, schema: &DFSchema, style: Style) -> Result<Expr> {
+    match type_of(&value, schema) {
+        Some(ColumnType::Numeric(None)) => cast(value, ColumnType::Float8, schema, style),
+        _ => Ok(value),
+    }
+}
+
 /// Whether an aggregate is over columns of the query around it alone, which PostgreSQL computes there.
 fn of_outer_query(call: &AggregateFunction) -> Result<bool> {
     let (mut own, mut outer) = (false, false);
@@ -609,10 +633,15 @@ fn says_more(ty: ColumnType) -> bool {
     matches!(ty, ColumnType::Bpchar(_))
 }
 
+/// Whether the bytes of values sort as the values do, and equal ones in some order.
+fn sorts_by_itself(ty: ColumnType) -> bool {
+    ty == ColumnType::Numeric(None)
+}
+
 /// `min` and `max` of a type, by its order where that is not Arrow's.
 fn extreme(call: AggregateFunction, ty: ColumnType) -> Result<AggregateFunction> {
     check_extreme(call.func.name(), ty)?;
-    match has_own_order(ty) || says_more(ty) {
+    match has_own_order(ty) && !sorts_by_itself(ty) || says_more(ty) {
         true => {
             let key = sorted_by(call.params.args[0].clone(), ty);
             Ok(collected::extreme(call, key))

@@ -6,12 +6,12 @@ use std::ops::ControlFlow;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::functions::core as theirs;
-use datafusion::logical_expr::expr::{Case, Cast, ScalarFunction};
+use datafusion::logical_expr::expr::{Case, ScalarFunction};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
 use datafusion::sql::sqlparser::ast::{self};
 use tidelog_storage::ColumnType;
 
-use super::calls::{common_type, compare, match_types};
+use super::calls::{cast, common_type, compare, match_types};
 use super::dialect;
 use super::operators::{beside_number, external, known_type, type_literal, type_of};
 use super::order::has_own_order;
@@ -36,6 +36,10 @@ impl ast::VisitorMut for Conditionals {
         let name = match expr {
             ast::Expr::IsDistinctFrom(..) => functions::DISTINCT,
             ast::Expr::IsNotDistinctFrom(..) => functions::NOT_DISTINCT,
+            ast::Expr::Function(call) => {
+                floats_of(call);
+                return ControlFlow::Continue(());
+            }
             ast::Expr::Case { .. } => {
                 *expr = case_as_function(dialect::take(expr));
                 return ControlFlow::Continue(());
@@ -48,6 +52,27 @@ impl ast::VisitorMut for Conditionals {
             *expr = dialect::call(name, vec![dialect::take(left), dialect::take(right)]);
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// Marks the arguments of an aggregate that takes floats only: DataFusion's take no numerics with scales of their own.
+fn floats_of(call: &mut ast::Function) {
+    let name = match call.name.0.as_slice() {
+        [part] => part.as_ident().map(crate::ddl::fold),
+        _ => None,
+    };
+    let of_floats =
+        |name: String| name == "corr" || name.starts_with("covar_") || name.starts_with("regr_");
+    if !name.is_some_and(of_floats) {
+        return;
+    }
+    let ast::FunctionArguments::List(list) = &mut call.args else {
+        return;
+    };
+    for arg in &mut list.args {
+        if let ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(arg)) = arg {
+            *arg = dialect::call(functions::AS_FLOAT, vec![dialect::take(arg)]);
+        }
     }
 }
 
@@ -134,7 +159,7 @@ pub(super) fn call(mut call: ScalarFunction, schema: &DFSchema, style: Style) ->
     }
     if name != "coalesce" {
         let mut types = call.args.iter().filter_map(|arg| type_of(arg, schema));
-        if types.any(has_own_order) {
+        if types.any(|ty| has_own_order(ty) && !matches!(ty, ColumnType::Numeric(_))) {
             let what = format!("{name}() of this type");
             return Err(external(SqlError::unsupported(what)));
         }
@@ -142,8 +167,13 @@ pub(super) fn call(mut call: ScalarFunction, schema: &DFSchema, style: Style) ->
     let what = name.to_ascii_uppercase();
     let given: Vec<_> = (call.args.iter().map(|arg| known_type(arg, schema))).collect();
     match_types(&what, call.args.iter_mut().collect(), schema, style)?;
+    let numbers = ColumnType::Numeric(None);
+    let of_numbers = |arg: &Expr| type_of(arg, schema) == Some(numbers);
     call.func = match name.as_str() {
         "coalesce" => theirs::coalesce(),
+        name if call.args.iter().any(of_numbers) => {
+            functions::order::extreme(numbers, name == "greatest")
+        }
         "greatest" => theirs::greatest(),
         _ => theirs::least(),
     };
@@ -200,7 +230,7 @@ fn null_if(mut call: ScalarFunction, schema: &DFSchema, style: Style) -> Result<
         && common != own
         && (is_integer(Some(own)) || !matches!(ty, ColumnType::Numeric(_)))
     {
-        value = Expr::Cast(Cast::new(Box::new(value), common.arrow()));
+        value = cast(value, common, schema, style)?;
     }
     if value.is_volatile() {
         // It is evaluated once.

@@ -285,6 +285,9 @@ impl ast::VisitorMut for Dialect {
             }
             Expr::UnaryOp { op, expr: operand } => {
                 let name = match op {
+                    // DataFusion asks at once for a number that is one to Arrow.
+                    ast::UnaryOperator::Minus if !is_written(operand) => functions::NEGATIVE,
+                    ast::UnaryOperator::Plus if !is_written(operand) => functions::POSITIVE,
                     ast::UnaryOperator::PGAbs => "@",
                     ast::UnaryOperator::BitwiseNot => "~",
                     ast::UnaryOperator::PGSquareRoot => "|/",
@@ -560,8 +563,22 @@ fn plain(op: &ast::BinaryOperator) -> ast::BinaryOperator {
     }
 }
 
-/// A number with an exponent as one without, or as a double precision when it has more digits than a numeric here;
-/// `None` for what can stay as it is.
+/// Whether an operand is a number, or an interval, that stands in the statement.
+fn is_written(operand: &Expr) -> bool {
+    match operand {
+        Expr::Nested(inner) => is_written(inner),
+        Expr::UnaryOp { expr, .. } => is_written(expr),
+        Expr::Value(value) => match &value.value {
+            Value::Number(digits, _) => !matches!(written_out(digits), Some(Expr::Cast { .. })),
+            _ => false,
+        },
+        Expr::Interval(_) => true,
+        _ => false,
+    }
+}
+
+/// A number with an exponent as one without, or one of more digits than Arrow's decimals have as a numeric; `None` for what can
+/// stay as it is.
 fn written_out(digits: &str) -> Option<Expr> {
     const DIGITS_MAX: usize = 76;
     let digits = digits.to_ascii_lowercase();
@@ -570,17 +587,13 @@ fn written_out(digits: &str) -> Option<Expr> {
     if exponent == "0" && whole.len() + fraction.len() <= DIGITS_MAX {
         return None;
     }
-    let double = || {
-        let literal = Expr::Value(Value::SingleQuotedString(digits.clone()).into());
-        Some(cast(literal, DataType::DoublePrecision))
+    let exponent = exponent.parse::<i32>().ok().filter(|exponent| {
+        whole.len() + fraction.len() + exponent.unsigned_abs() as usize <= DIGITS_MAX
+    });
+    let Some(exponent) = exponent else {
+        let literal = Expr::Value(Value::SingleQuotedString(digits).into());
+        return Some(cast(literal, DataType::Numeric(ast::ExactNumberInfo::None)));
     };
-    let Ok(exponent) = exponent.parse::<i32>() else {
-        return double();
-    };
-    let shift = exponent.unsigned_abs() as usize;
-    if whole.len() + fraction.len() + shift > DIGITS_MAX {
-        return double();
-    }
     let all = format!("{whole}{fraction}");
     let point = whole.len() as i64 + i64::from(exponent);
     let written = match usize::try_from(point) {

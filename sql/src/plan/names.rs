@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::ast::{
 use tidelog_storage::ColumnType;
 
 use super::calls::common_type;
+use super::numerics;
 use crate::functions::array::{OVERLAPS, is_quantified};
 use crate::notify::{CHANNELS_ARRAY, PG_LISTENING_CHANNELS};
 use crate::parse::walk::WalkMut;
@@ -379,8 +380,20 @@ fn said(expr: &Expr) -> Said {
             } else if digits.parse::<i64>().is_ok() {
                 ColumnType::Int8
             } else {
-                ColumnType::Numeric(None)
+                numerics::shape_of(digits).unwrap_or(ColumnType::Numeric(None))
             }),
+            _ => Said::Later,
+        },
+        Expr::UnaryOp {
+            op: ast::UnaryOperator::Minus | ast::UnaryOperator::Plus,
+            expr,
+        } => said(expr),
+        // Of two numbers a number: with a scale of its own, where one of them is a numeric.
+        Expr::BinaryOp { left, right, .. } => match (said(left), said(right)) {
+            (Said::Type(left), Said::Type(right)) => match numerics::common_type(left, right) {
+                Some(_) => Said::Type(ColumnType::Numeric(None)),
+                None => Said::Later,
+            },
             _ => Said::Later,
         },
         _ => Said::Later,
@@ -390,7 +403,7 @@ fn said(expr: &Expr) -> Said {
 /// Casts the items of a column of VALUES to the type that they are together, where they say different floats or times, or
 /// types that differ in what they keep.
 fn share_types(rows: &mut [ast::Parens<Vec<Expr>>]) {
-    use ColumnType::{Date, Float4, Float8, Time, TimeTz, Timestamp, TimestampTz};
+    use ColumnType::{Date, Float4, Float8, Numeric, Time, TimeTz, Timestamp, TimestampTz};
     let width = rows.iter().map(|row| row.content.len()).min().unwrap_or(0);
     for at in 0..width {
         let all: Vec<Said> = rows.iter().map(|row| said(&row.content[at])).collect();
@@ -410,6 +423,7 @@ fn share_types(rows: &mut [ast::Parens<Vec<Expr>>]) {
             {
                 precision::spelled(common)
             }
+            Some(common @ Numeric(None)) => common,
             Some(
                 common @ (Float4 | Float8 | Date | Time(_) | TimeTz(_) | Timestamp(_)
                 | TimestampTz(_)),

@@ -10,16 +10,16 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::expr::{Between, Cast, InList, Placeholder};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
-use datafusion::logical_expr::{Distinct, Expr, ExprSchemable, LogicalPlan};
+use datafusion::logical_expr::{Distinct, Expr, LogicalPlan};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use tidelog_storage::datum::{ColumnBuilder, datum_at};
-use tidelog_storage::{ColumnType, Datum, DatumRef, ElementType, PrintedType};
+use tidelog_storage::{ColumnType, ElementType, PrintedType};
 
 use super::comparable::{check_comparable, not_unique, undefined_operator};
 use super::order::{
     check_groupable, has_own_order, looks_vary, refuse_json, sorted, sorted_by, undetermined,
 };
-use super::{arrays, calls, caseless, conditional, digits, groups, subscripts};
+use super::{arrays, calls, caseless, conditional, groups, numerics, ranges, subscripts};
 use crate::error::SqlError;
 use crate::optimize::with_its_name;
 use crate::precision::plain;
@@ -45,6 +45,14 @@ impl ExprPlanner for PostgresOperators {
             And, Divide, Eq, Gt, GtEq, Lt, LtEq, Minus, Modulo, Multiply, NotEq, Or, Plus,
         };
         let (left, right) = arrays::beside_array(&op, left, right, schema, self.style)?;
+        let (left, right) = match op {
+            BinaryOperator::StringConcat => {
+                let both = [left.clone(), right.clone()];
+                let alike = |array| numerics::beside_any(array, &both, schema, self.style);
+                (alike(left)?, alike(right)?)
+            }
+            _ => (left, right),
+        };
         if let Some(planned) = arrays::contains(&op, &left, &right, schema)? {
             return Ok(PlannerResult::Planned(planned));
         }
@@ -72,8 +80,10 @@ impl ExprPlanner for PostgresOperators {
                 }
                 false => (left, right),
             };
-            if op == Divide && is_exact_division(&left, &right, schema) {
-                return Ok(PlannerResult::Planned(digits::quotient(left, right)));
+            if calculates
+                && let Some(result) = numerics::calculated(&op, &left, &right, schema, self.style)?
+            {
+                return Ok(PlannerResult::Planned(result));
             }
             let known = known_type(&left, schema).or(known_type(&right, schema));
             let is_null = |expr: &Expr| matches!(expr, Expr::Literal(ScalarValue::Null, _));
@@ -108,16 +118,6 @@ fn compared_by_key(op: &BinaryOperator, ty: ColumnType) -> bool {
         }
         ty => has_own_order(ty),
     }
-}
-
-/// Whether both are exact numbers, and not both integers.
-fn is_exact_division(left: &Expr, right: &Expr, schema: &DFSchema) -> bool {
-    let ty = |expr: &Expr| expr.get_type(schema);
-    let (Ok(left), Ok(right)) = (ty(left), ty(right)) else {
-        return false;
-    };
-    let is_exact = |ty: &DataType| ty.is_decimal() || ty.is_signed_integer();
-    is_exact(&left) && is_exact(&right) && (left.is_decimal() || right.is_decimal())
 }
 
 impl PostgresOperators {
@@ -267,10 +267,9 @@ fn is_integer_literal(expr: &Expr) -> bool {
 
 /// Operands with a parameter without a type beside a number, as one of the number's type.
 pub(super) fn beside_number(left: Expr, right: Expr, schema: &DFSchema) -> (Expr, Expr) {
-    use ColumnType::{Float4, Float8, Int2, Int4, Int8};
     let number = |expr: &Expr| {
-        let ty = written_type(expr, schema);
-        ty.filter(|ty| matches!(ty, Int2 | Int4 | Int8 | Float4 | Float8))
+        let ty = written_type(expr, schema).filter(|ty| is_number(*ty));
+        ty.map(plain_type)
     };
     match (number(&left), number(&right)) {
         (Some(ty), None) => (left, type_parameter(right, ty)),
@@ -382,6 +381,12 @@ pub(super) fn follow_postgres(plan: LogicalPlan, style: Style) -> Result<Logical
         if changed {
             plan = plan.map_data(LogicalPlan::recompute_schema)?;
         }
+        if let LogicalPlan::Window(window) = &plan.data
+            && let Some(apart) = ranges::apart(window)?
+        {
+            changed = true;
+            return Ok(Transformed::yes(apart));
+        }
         if let Some(by_value) = groups::by_value(&plan.data)? {
             changed = true;
             return Ok(Transformed::yes(by_value));
@@ -404,7 +409,8 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
             list,
             negated,
         }) => {
-            let expr = Box::new(typed_by(*expr, &list, schema, style)?);
+            let expr = typed_by(*expr, &list, schema, style)?;
+            let expr = Box::new(numerics::beside_any(expr, &list, schema, style)?);
             let list: Vec<_> = list
                 .into_iter()
                 .map(|item| {
@@ -433,7 +439,8 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
             high,
         }) => {
             let bounds = [&low, &high].map(|bound| (**bound).clone());
-            let expr = Box::new(typed_by(*expr, &bounds, schema, style)?);
+            let expr = typed_by(*expr, &bounds, schema, style)?;
+            let expr = Box::new(numerics::beside_any(expr, &bounds, schema, style)?);
             let (expr, low) = beside_number(*expr, *low, schema);
             let (expr, high) = beside_number(expr, *high, schema);
             let (expr, low, high) = (Box::new(expr), Box::new(low), Box::new(high));
@@ -450,6 +457,20 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
         Expr::ScalarSubquery(_) => casts::tagged(expr, schema, style),
         Expr::ScalarFunction(call) if functions::array::is_quantified(call.name()) => {
             Transformed::yes(arrays::quantified(call, schema, style)?)
+        }
+        Expr::ScalarFunction(mut call) if call.name() == functions::AS_FLOAT => {
+            let value = call.args.pop().unwrap_or_default();
+            Transformed::yes(calls::as_float(value, schema, style)?)
+        }
+        Expr::ScalarFunction(mut call)
+            if matches!(call.name(), functions::NEGATIVE | functions::POSITIVE) =>
+        {
+            let name = call.name().to_string();
+            let value = call
+                .args
+                .pop()
+                .ok_or_else(|| DataFusionError::Internal("a sign has an operand".to_string()))?;
+            signed(&name, value, schema, style)?
         }
         Expr::ScalarFunction(call) if conditional::is_case(call.name()) => {
             let case = conditional::case_of(call);
@@ -531,21 +552,29 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
         Expr::Not(inner) if is_open(&inner) => {
             Transformed::yes(Expr::Not(Box::new(condition(*inner, style)?)))
         }
-        Expr::Negative(inner)
-            if matches!(known_type(&inner, schema), Some(ColumnType::Interval(_))) =>
-        {
-            let call = functions::json::call(functions::time::negate(), vec![*inner]);
-            Transformed::yes(call)
-        }
-        Expr::Negative(inner) => match type_of(&inner, schema) {
-            Some(ty) if !is_number(ty) => {
-                let message = format!("operator does not exist: - {}", types::bare_name(ty));
-                return Err(undefined_operator(message));
-            }
-            _ => Transformed::no(Expr::Negative(inner)),
-        },
+        Expr::Negative(inner) => signed(functions::NEGATIVE, *inner, schema, style)?,
         other => Transformed::no(other),
     })
+}
+
+/// `-x` or `+x`
+fn signed(name: &str, value: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Expr>> {
+    let is_negative = name == functions::NEGATIVE;
+    let ty = type_of(&value, schema);
+    let is_interval = matches!(ty, Some(ColumnType::Interval(_)));
+    if let Some(ty) = ty.filter(|ty| !(is_number(*ty) || is_interval && is_negative)) {
+        let sign = if is_negative { "-" } else { "+" };
+        let message = format!("operator does not exist: {sign} {}", types::bare_name(ty));
+        return Err(undefined_operator(message));
+    }
+    Ok(Transformed::yes(match ty {
+        _ if !is_negative => value,
+        Some(ColumnType::Numeric(None)) => numerics::function("-", vec![value], schema, style)?,
+        Some(ColumnType::Interval(_)) => {
+            functions::json::call(functions::time::negate(), vec![value])
+        }
+        _ => Expr::Negative(Box::new(value)),
+    }))
 }
 
 fn is_number(ty: ColumnType) -> bool {
@@ -575,9 +604,31 @@ pub(super) fn type_pair(
     let left = type_literal(left, &right, schema, style)?;
     let (left_type, right_type) = (type_of(&left, schema), type_of(&right, schema));
     Ok((
-        beside_float(left, left_type, right_type)?,
-        beside_float(right, right_type, left_type)?,
+        beside_other(left, left_type, right_type, schema, style)?,
+        beside_other(right, right_type, left_type, schema, style)?,
     ))
+}
+
+/// A number as the kind of number that it is calculated and compared as beside one of another kind.
+fn beside_other(
+    expr: Expr,
+    ty: Option<ColumnType>,
+    other: Option<ColumnType>,
+    schema: &DFSchema,
+    style: Style,
+) -> Result<Expr> {
+    match ty
+        .zip(other)
+        .and_then(|(ty, other)| numerics::beside(ty, other))
+    {
+        Some(ty) => calls::cast(expr, ty, schema, style),
+        None if ty == Some(ColumnType::Numeric(None))
+            && matches!(other, Some(ColumnType::Float4 | ColumnType::Float8)) =>
+        {
+            calls::cast(expr, ColumnType::Float8, schema, style)
+        }
+        None => beside_float(expr, ty, other),
+    }
 }
 
 /// An operand as a double precision where the two are a numeric and a real or double precision, or a real and an integer.
@@ -587,27 +638,17 @@ fn beside_float(expr: Expr, ty: Option<ColumnType>, other: Option<ColumnType>) -
         (Some(Numeric(_)), Some(Float4 | Float8)) => {
             if let Expr::Literal(value, _) = &expr
                 && let Some(value) = datum_at(&value.to_array()?, 0)
-                && let Some(value) = double(value)
             {
+                let value = functions::call::float_of(value);
                 return Ok(Expr::Literal(ScalarValue::Float64(Some(value)), None));
             }
+            let double = Arc::new(Float8.field("", true));
+            return Ok(Expr::Cast(Cast::new_from_field(Box::new(expr), double)));
         }
         (Some(Float4), Some(Numeric(_) | Int2 | Int4 | Int8)) => {}
         _ => return Ok(expr),
     }
     Ok(Expr::Cast(Cast::new(Box::new(expr), DataType::Float64)))
-}
-
-/// The double precision that is nearest to a number.
-fn double(value: DatumRef<'_>) -> Option<f64> {
-    let mut written = String::new();
-    text::write(
-        value,
-        ColumnType::Numeric(None),
-        Style::default(),
-        &mut written,
-    );
-    written.parse().ok()
 }
 
 /// An integer literal that PostgreSQL reads as an int4.
@@ -672,9 +713,7 @@ pub(super) fn type_literal(
     };
     let ty = match ty {
         // It keeps the digits it has, whatever those of the column.
-        ColumnType::Numeric(Some(_)) => {
-            shape_of(&text::parse(ColumnType::Numeric(None), literal).map_err(external)?)
-        }
+        ColumnType::Numeric(Some(_)) => numerics::shape_of(literal).map_err(external)?,
         // However long.
         ColumnType::Bpchar(_) => ColumnType::Bpchar(None),
         ColumnType::Bit(_) => ColumnType::Bit(None),
@@ -702,7 +741,7 @@ pub(super) fn typed_beside(
     let value = type_literal(value, expr, schema, style)?;
     let value = calls::as_time(value, expr, schema, style)?;
     let (ty, of) = (type_of(&value, schema), type_of(expr, schema));
-    beside_float(value, ty, of)
+    beside_other(value, ty, of, schema, style)
 }
 
 /// A bare string that is compared with several expressions, as one of the type of the first of them that has one.
@@ -717,26 +756,6 @@ pub(super) fn typed_by(
         Some(other) if is_bare_string(&value) => typed_beside(value, other, schema, style),
         _ => Ok(value),
     }
-}
-
-/// The narrowest numeric type that holds a value.
-fn shape_of(value: &Datum) -> ColumnType {
-    let mut written = String::new();
-    text::write(
-        value.as_ref(),
-        ColumnType::Numeric(None),
-        Style::default(),
-        &mut written,
-    );
-    let digits = |part: &str| part.bytes().filter(u8::is_ascii_digit).count();
-    let scale = written
-        .split_once('.')
-        .map_or(0, |(_, fraction)| digits(fraction));
-    let narrow = |count: usize| u8::try_from(count).expect("a numeric has at most 76 digits");
-    ColumnType::Numeric(Some((
-        narrow(digits(&written)),
-        narrow(scale).cast_signed(),
-    )))
 }
 
 pub(super) fn external(error: SqlError) -> DataFusionError {

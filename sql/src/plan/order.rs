@@ -21,7 +21,7 @@ pub(super) fn sorted_by(expr: Expr, ty: ColumnType) -> Expr {
             let element = plain_type(element.into());
             functions::order::by_value(element.array().unwrap_or(ty))
         }
-        ColumnType::Jsonb => functions::order::by_value(ty),
+        ColumnType::Jsonb | ColumnType::Numeric(None) => functions::order::by_value(ty),
         _ => return expr,
     };
     functions::json::call(function, vec![expr])
@@ -29,14 +29,17 @@ pub(super) fn sorted_by(expr: Expr, ty: ColumnType) -> Expr {
 
 /// Whether values of a type are sorted otherwise than as its Arrow type.
 pub(super) fn has_own_order(ty: ColumnType) -> bool {
-    use ColumnType::{Array, Enum, Interval, Jsonb, Printed};
-    matches!(ty, Interval(_) | Enum(_) | Array(_) | Printed(_) | Jsonb)
+    use ColumnType::{Array, Enum, Interval, Jsonb, Numeric, Printed};
+    matches!(
+        ty,
+        Interval(_) | Enum(_) | Array(_) | Printed(_) | Jsonb | Numeric(None)
+    )
 }
 
-/// Whether equal values of a type may look different, as `1` and `1.0` of jsonb, or a month and 30 days.
+/// Whether equal values of a type may look different, as `1` and `1.0` of numeric, or a month and 30 days.
 pub(super) fn looks_vary(ty: ColumnType) -> bool {
     match ty {
-        ColumnType::Interval(_) | ColumnType::Jsonb => true,
+        ColumnType::Interval(_) | ColumnType::Jsonb | ColumnType::Numeric(None) => true,
         ColumnType::Array(element) => looks_vary(element.into()),
         _ => false,
     }

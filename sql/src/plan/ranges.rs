@@ -1,10 +1,14 @@
 //! RANGE frames: keys and offsets in types that DataFusion adds and compares as PostgreSQL does.
 
+use std::sync::Arc;
+
 use arrow::datatypes::{DataType, IntervalMonthDayNano};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{Cast, WindowFunctionParams};
-use datafusion::logical_expr::{Expr, ExprSchemable, WindowFrameBound};
+use datafusion::logical_expr::{
+    Expr, ExprSchemable, LogicalPlan, Projection, SortExpr, Window, WindowFrameBound,
+};
 use tidelog_storage::{ColumnType, Datum, Interval};
 
 use super::calls::cast;
@@ -86,6 +90,12 @@ pub(super) fn key_and_offsets(
                 **offset = ScalarValue::Decimal128(Some(by), 38, 0);
             }
         }
+        ColumnType::Numeric(None) => {
+            if let Some(number) = functions::order::number_of(&key.expr) {
+                let number = number.into_owned();
+                key.expr = functions::json::call(functions::order::framed(), vec![number]);
+            }
+        }
         ty if is_kept_otherwise(&key.expr.get_type(schema)?) => {
             let of = types::name(ty);
             let what = format!("RANGE with offset PRECEDING/FOLLOWING for column type {of}");
@@ -96,6 +106,34 @@ pub(super) fn key_and_offsets(
     Ok(())
 }
 
+/// Functions over windows that have come to have different keys, each over a window of its own: DataFusion wants one key for all
+/// that it has put together. `None` where they have one.
+pub(super) fn apart(window: &Window) -> Result<Option<LogicalPlan>> {
+    let mut groups: Vec<(WindowKeys, Vec<Expr>)> = Vec::new();
+    for expr in &window.window_expr {
+        let keys = match expr.clone().unalias_nested().data {
+            Expr::WindowFunction(call) => (call.params.partition_by, call.params.order_by),
+            _ => return Ok(None),
+        };
+        match groups.iter_mut().find(|(of, _)| *of == keys) {
+            Some((_, exprs)) => exprs.push(expr.clone()),
+            None => groups.push((keys, vec![expr.clone()])),
+        }
+    }
+    if groups.len() < 2 {
+        return Ok(None);
+    }
+    let mut plan = window.input.clone();
+    for (_, exprs) in groups {
+        plan = Arc::new(LogicalPlan::Window(Window::try_new(exprs, plan)?));
+    }
+    let columns = window.schema.columns().into_iter().map(Expr::Column);
+    Projection::try_new(columns.collect(), plan).map(|plan| Some(LogicalPlan::Projection(plan)))
+}
+
+/// What a window is divided and ordered by.
+type WindowKeys = (Vec<Expr>, Vec<SortExpr>);
+
 /// Whether DataFusion has no RANGE frames over keys of this type.
 fn is_kept_otherwise(ty: &DataType) -> bool {
     matches!(
@@ -105,7 +143,7 @@ fn is_kept_otherwise(ty: &DataType) -> bool {
 }
 
 /// A key as one of the same order that DataFusion has frames over.
-fn bare(key: &mut Expr, schema: &DFSchema) -> Result<()> {
+pub(super) fn bare(key: &mut Expr, schema: &DFSchema) -> Result<()> {
     let ty = key.get_type(schema)?;
     if is_kept_otherwise(&ty) {
         let expr = std::mem::take(key);

@@ -8,10 +8,9 @@ use datafusion::sql::sqlparser::ast::{self, Statement};
 use tidelog_storage::ColumnType;
 
 use super::{Outcome, Session};
-use crate::error::{ErrorKind, SqlError, from_datafusion};
+use crate::error::{ErrorKind, SqlError};
 use crate::output::OutputColumn;
 use crate::parse::{AsOf, Overriding, Parsed};
-use crate::plan;
 use crate::provider::Access;
 use crate::short_read::ShortRead;
 use crate::system::Showing;
@@ -103,12 +102,6 @@ pub(crate) struct QueryPlan {
 }
 
 impl QueryPlan {
-    /// With numerics as a client is shown them.
-    pub(super) fn written(mut self) -> Result<QueryPlan, SqlError> {
-        self.plan = plan::digits::written(self.plan).map_err(from_datafusion)?;
-        Ok(self)
-    }
-
     /// With what it amounts to, where that takes no physical plan.
     pub(crate) fn shortened(mut self, state: &SessionState) -> QueryPlan {
         self.short = ShortRead::of(&self.plan, state).map(Arc::new);

@@ -2,7 +2,7 @@
 
 pub(crate) mod scan;
 
-use super::number::Decimal;
+use super::number::Written;
 use crate::error::{ErrorKind, SqlError};
 use crate::json::write_string;
 
@@ -354,8 +354,8 @@ impl Reader<'_> {
         let token = &rest[..end];
         let decimal = Some(token)
             .filter(|token| is_json_number(token))
-            .and_then(Decimal::read);
-        let Some(Decimal {
+            .and_then(Written::read);
+        let Some(Written {
             negative,
             digits,
             scale,

@@ -3,12 +3,13 @@
 use std::fmt::Write;
 use std::str::FromStr;
 
-use arrow::datatypes::i256;
-use tidelog_storage::ColumnType;
-use tidelog_storage::datum::{Numeric, UNCONSTRAINED_NUMERIC_SCALE};
+use num_bigint::{BigInt, Sign};
+use tidelog_storage::datum::{NUMBER_SCALE_MAX, NUMBER_WHOLE_MAX, Number, Numeric};
+use tidelog_storage::{ColumnType, Datum};
 
 use super::{is_space, syntax};
 use crate::error::{ErrorKind, SqlError};
+use crate::functions::decimal::Decimal;
 use crate::types;
 
 pub(super) fn integer<T: FromStr>(ty: ColumnType, text: &str) -> Result<T, SqlError> {
@@ -131,16 +132,16 @@ fn write_shortest(scientific: &str, fixed_max: i32, out: &mut String) {
 }
 
 /// A decimal number as written: its digits and where the point stands among them.
-pub(super) struct Decimal {
+pub(super) struct Written {
     pub(super) negative: bool,
     pub(super) digits: Vec<u8>,
     /// Digits behind the point; negative when zeros are to follow.
     pub(super) scale: i64,
 }
 
-impl Decimal {
+impl Written {
     /// Reads `[+-]digits[.digits][e[+-]digits]`.
-    pub(super) fn read(text: &str) -> Option<Decimal> {
+    pub(super) fn read(text: &str) -> Option<Written> {
         let bytes = text.as_bytes();
         let (negative, rest) = match bytes {
             [b'-', rest @ ..] => (true, rest),
@@ -186,112 +187,95 @@ impl Decimal {
         if digits.is_empty() {
             return None;
         }
-        Some(Decimal {
+        Some(Written {
             negative,
             digits,
             scale: scale.unwrap_or(0) - exponent,
         })
     }
+
+    /// The number that it is.
+    fn number(self) -> Result<Decimal, SqlError> {
+        let zeros = usize::try_from(-self.scale).unwrap_or(0);
+        let first = self.digits.iter().position(|digit| *digit != b'0');
+        let whole = self.digits.len() - first.unwrap_or(self.digits.len()) + zeros;
+        let too_long = first.is_some() && whole > NUMBER_WHOLE_MAX + usize::from(NUMBER_SCALE_MAX);
+        if too_long || self.scale > i64::from(NUMBER_SCALE_MAX) {
+            return Err(overflow());
+        }
+        let digits = self.digits.iter().map(|digit| digit - b'0');
+        let mut digits: Vec<u8> = digits.collect();
+        if first.is_some() {
+            digits.resize(digits.len() + zeros, 0);
+        }
+        let sign = if self.negative {
+            Sign::Minus
+        } else {
+            Sign::Plus
+        };
+        let digits = BigInt::from_radix_be(sign, &digits, 10).unwrap_or_default();
+        let scale = i32::try_from(self.scale.max(0)).unwrap_or(0);
+        Ok(Decimal::new(digits, scale))
+    }
 }
 
-/// Reads a value of a numeric type: rounded to a declared scale, refused when plain `numeric` would lose digits.
-pub(super) fn numeric(ty: ColumnType, text: &str) -> Result<Numeric, SqlError> {
-    let (precision, scale) = ty.numeric_shape();
-    let plain = ty == ColumnType::Numeric(None);
+/// Reads a value of a numeric type, rounded to its scale where it has one.
+pub(super) fn numeric(shape: Option<(u8, i8)>, text: &str) -> Result<Datum, SqlError> {
     let ty = ColumnType::Numeric(None);
     let trimmed = text.trim_matches(is_space);
-    let special = trimmed
-        .strip_prefix(['-', '+'])
-        .unwrap_or(trimmed)
-        .to_ascii_lowercase();
-    if matches!(special.as_str(), "nan" | "inf" | "infinity") {
-        return Err(SqlError::unsupported(format!(
-            "numeric value \"{trimmed}\""
-        )));
-    }
-    let Decimal {
-        negative,
-        digits,
-        scale: given,
-    } = Decimal::read(trimmed).ok_or_else(|| syntax(ty, text))?;
-    let first = digits
-        .iter()
-        .position(|&digit| digit != b'0')
-        .unwrap_or(digits.len());
-    let mut digits = digits[first..].to_vec();
-    let excess = given - i64::from(scale);
-    if excess > 0 {
-        let keep = digits.len() as i64 - excess;
-        let kept = usize::try_from(keep).unwrap_or(0);
-        if plain && digits[kept..].iter().any(|&digit| digit != b'0') {
-            return Err(SqlError::unsupported(format!(
-                "a numeric with more than {scale} digits behind the point"
-            )));
-        }
-        // Half away from zero, as PostgreSQL rounds decimals.
-        let up = keep >= 0
-            && digits
-                .get(keep as usize)
-                .is_some_and(|&digit| digit >= b'5');
-        digits.truncate(kept);
-        if up {
-            increment(&mut digits);
-        }
-    } else if !digits.is_empty() {
-        if digits.len() as i64 - excess > i64::from(precision) {
-            return Err(numeric_overflow(precision, scale));
-        }
-        digits.resize(digits.len() + excess.unsigned_abs() as usize, b'0');
-    }
-    if digits.len() > usize::from(precision) {
-        return Err(numeric_overflow(precision, scale));
-    }
-    // 38 digits fit an i128, 76 an i256.
-    let integer = |digits: &[u8]| {
-        i256::from_i128(
-            digits
-                .iter()
-                .fold(0_i128, |value, digit| value * 10 + i128::from(digit - b'0')),
-        )
+    let (negative, word) = match trimmed.strip_prefix('-') {
+        Some(word) => (true, word),
+        None => (false, trimmed.strip_prefix('+').unwrap_or(trimmed)),
     };
-    let (high, low) = digits.split_at(digits.len().saturating_sub(38));
-    let mut unscaled = integer(low);
-    if !high.is_empty() {
-        unscaled = integer(high)
-            .wrapping_mul(i256::from_i128(10_i128.pow(38)))
-            .wrapping_add(unscaled);
+    let special = match word.to_ascii_lowercase().as_str() {
+        "nan" if word == trimmed => Some(Number::nan()),
+        "inf" | "infinity" => Some(Number::infinity(negative)),
+        _ => None,
+    };
+    match (special, shape) {
+        (Some(special), None) => return Ok(Datum::Number(special)),
+        (Some(_), Some(_)) if word.eq_ignore_ascii_case("nan") => {
+            return Err(SqlError::unsupported("NaN of a numeric with a precision"));
+        }
+        (Some(_), Some((precision, scale))) => {
+            let detail = format!(
+                "A field with precision {precision}, scale {scale} cannot hold an infinite value."
+            );
+            return Err(numeric_overflow().detail(detail));
+        }
+        (None, _) => {}
     }
-    Ok(Numeric {
-        unscaled: if negative {
-            unscaled.wrapping_neg()
-        } else {
-            unscaled
-        },
-        scale,
+    let written = Written::read(trimmed).ok_or_else(|| syntax(ty, text))?;
+    let value = written.number()?;
+    match shape {
+        None => value.number().map(Datum::Number).ok_or_else(overflow),
+        Some((precision, scale)) => fitted(&value, precision, scale).map(Datum::Numeric),
+    }
+}
+
+/// 22003: beyond what a numeric can be.
+pub(crate) fn overflow() -> SqlError {
+    SqlError::new(
+        ErrorKind::NumericValueOutOfRange,
+        "value overflows numeric format",
+    )
+}
+
+/// The value as one of a numeric of this precision and scale, rounded half away from zero.
+pub(crate) fn fitted(value: &Decimal, precision: u8, scale: i8) -> Result<Numeric, SqlError> {
+    value.fitted(precision, scale).ok_or_else(|| {
+        let limit = match i16::from(precision) - i16::from(scale) {
+            0 => "1".to_string(),
+            whole => format!("10^{whole}"),
+        };
+        numeric_overflow().detail(format!(
+            "A field with precision {precision}, scale {scale} must round to an absolute value less than {limit}."
+        ))
     })
 }
 
-fn increment(digits: &mut Vec<u8>) {
-    for digit in digits.iter_mut().rev() {
-        if *digit != b'9' {
-            *digit += 1;
-            return;
-        }
-        *digit = b'0';
-    }
-    digits.insert(0, b'1');
-}
-
-fn numeric_overflow(precision: u8, scale: i8) -> SqlError {
-    let whole = i16::from(precision) - i16::from(scale);
-    let limit = if whole == 0 {
-        "1".to_string()
-    } else {
-        format!("10^{whole}")
-    };
-    SqlError::new(ErrorKind::NumericValueOutOfRange, "numeric field overflow").detail(format!(
-        "A field with precision {precision}, scale {scale} must round to an absolute value less than {limit}."
-    ))
+fn numeric_overflow() -> SqlError {
+    SqlError::new(ErrorKind::NumericValueOutOfRange, "numeric field overflow")
 }
 
 pub(super) fn write_numeric(value: Numeric, out: &mut String) {
@@ -308,11 +292,7 @@ pub(super) fn write_numeric(value: Numeric, out: &mut String) {
     };
     let scale = usize::try_from(value.scale).unwrap_or(0);
     let padded = format!("{digits:0>width$}", width = scale + 1);
-    let (whole, mut fraction) = padded.split_at(padded.len() - scale);
-    // The scale of a numeric that was declared without one is not the user's.
-    if value.scale == UNCONSTRAINED_NUMERIC_SCALE {
-        fraction = fraction.trim_end_matches('0');
-    }
+    let (whole, fraction) = padded.split_at(padded.len() - scale);
     out.push_str(whole);
     if !fraction.is_empty() {
         out.push('.');

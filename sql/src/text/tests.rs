@@ -75,8 +75,8 @@ fn numbers() {
         (Float4, "123456", "123456"),
         (Float4, "1234567", "1.234567e+06"),
         (Float4, "3.14159", "3.14159"),
-        (Numeric(None), "1.500", "1.5"),
-        (Numeric(None), "-0.000", "0"),
+        (Numeric(None), "1.500", "1.500"),
+        (Numeric(None), "-0.000", "0.000"),
         (Numeric(None), "1e3", "1000"),
         (
             Numeric(None),

@@ -13,7 +13,7 @@ use parquet::file::metadata::ParquetMetaData;
 
 use super::ColdFile;
 use crate::catalog::{ColumnDef, TableDef};
-use crate::datum::{ColumnType, Datum, DatumRef, Row, datum_at};
+use crate::datum::{ColumnType, Datum, DatumRef, NumberRef, Row, datum_at};
 use crate::error::StorageError;
 use crate::key::put_value;
 use crate::record::{self, RowReader};
@@ -121,6 +121,10 @@ fn of_column(
     let nulls = statistics.row_group_null_counts(groups)?;
     let sortable = |array: &dyn Array, at: usize| {
         let value = datum_at(array, at).filter(|value| *value != DatumRef::Null)?;
+        // Parquet cuts long ones.
+        if let DatumRef::Number(number) = value {
+            NumberRef::read(number.bytes())?;
+        }
         let mut bytes = Vec::new();
         put_value(&mut bytes, column.ty, value)?;
         Some((bytes, value.to_owned()))

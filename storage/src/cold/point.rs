@@ -259,7 +259,7 @@ fn row_of(batch: &RecordBatch, table: &TableDef) -> Result<Row, StorageError> {
             let array = from_stored(array, column.ty);
             let value = datum_at(&array, 0)
                 .ok_or_else(|| StorageError::Corrupt(format!("a cold row's {}", column.name)))?;
-            Ok(widen::value(value, column.ty).to_owned())
+            Ok(widen::owned(value, column.ty))
         }
         // The file is older than the column.
         None => Ok(column.missing.clone()),

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use arrow::array::{
     Array, ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder,
     Decimal256Builder, FixedSizeBinaryBuilder, Float32Builder, Float64Builder, Int16Builder,
-    Int32Builder, Int64Builder, IntervalMonthDayNanoBuilder, ListArray, StringBuilder,
-    Time64MicrosecondBuilder, TimestampMicrosecondBuilder,
+    Int32Builder, Int64Builder, IntervalMonthDayNanoBuilder, LargeBinaryBuilder, ListArray,
+    StringBuilder, Time64MicrosecondBuilder, TimestampMicrosecondBuilder,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field, IntervalMonthDayNano};
 
-use super::{ColumnType, DatumRef, TIMETZ_BYTES};
+use super::{ColumnType, DatumRef, Number, TIMETZ_BYTES};
 
 /// Builds the array of one column, value by value.
 pub enum ColumnBuilder {
@@ -29,6 +29,8 @@ pub enum ColumnBuilder {
     Decimal128(Decimal128Builder),
     #[doc(hidden)]
     Decimal256(Decimal256Builder),
+    #[doc(hidden)]
+    Number(LargeBinaryBuilder),
     #[doc(hidden)]
     Text(StringBuilder),
     #[doc(hidden)]
@@ -72,6 +74,7 @@ impl ColumnBuilder {
             ColumnType::Numeric(_) if matches!(arrow, DataType::Decimal128(..)) => {
                 ColumnBuilder::Decimal128(Decimal128Builder::new().with_data_type(arrow))
             }
+            ColumnType::Numeric(None) => ColumnBuilder::Number(LargeBinaryBuilder::new()),
             ColumnType::Numeric(_) => {
                 ColumnBuilder::Decimal256(Decimal256Builder::new().with_data_type(arrow))
             }
@@ -122,6 +125,10 @@ impl ColumnBuilder {
                 b.append_value(v.unscaled.to_i128().expect("38 digits fit 128 bits"));
             }
             (ColumnBuilder::Decimal256(b), DatumRef::Numeric(v)) => b.append_value(v.unscaled),
+            (ColumnBuilder::Number(b), DatumRef::Number(v)) => b.append_value(v.bytes()),
+            (ColumnBuilder::Number(b), DatumRef::Numeric(v)) => {
+                b.append_value(Number::from(v).as_ref().bytes());
+            }
             (ColumnBuilder::Text(b), DatumRef::Text(v)) => b.append_value(v),
             (ColumnBuilder::Bool(b), DatumRef::Bool(v)) => b.append_value(v),
             (ColumnBuilder::Bytea(b), DatumRef::Bytea(v)) => b.append_value(v),
@@ -162,6 +169,7 @@ impl ColumnBuilder {
             ColumnBuilder::Float8(b) => b.append_null(),
             ColumnBuilder::Decimal128(b) => b.append_null(),
             ColumnBuilder::Decimal256(b) => b.append_null(),
+            ColumnBuilder::Number(b) => b.append_null(),
             ColumnBuilder::Text(b) => b.append_null(),
             ColumnBuilder::Bool(b) => b.append_null(),
             ColumnBuilder::Bytea(b) => b.append_null(),
@@ -188,6 +196,7 @@ impl ColumnBuilder {
             ColumnBuilder::Float8(b) => Arc::new(b.finish()),
             ColumnBuilder::Decimal128(b) => Arc::new(b.finish()),
             ColumnBuilder::Decimal256(b) => Arc::new(b.finish()),
+            ColumnBuilder::Number(b) => Arc::new(b.finish()),
             ColumnBuilder::Text(b) => Arc::new(b.finish()),
             ColumnBuilder::Bool(b) => Arc::new(b.finish()),
             ColumnBuilder::Bytea(b) => Arc::new(b.finish()),

@@ -371,7 +371,12 @@ fn properties(
         let Some(index) = table.index_of(id) else {
             continue;
         };
-        let column = ColumnPath::from(table.columns[index].stored_name.as_str());
+        let column = &table.columns[index];
+        // Equal ones may have different bytes.
+        if column.ty == ColumnType::Numeric(None) {
+            continue;
+        }
+        let column = ColumnPath::from(column.stored_name.as_str());
         properties = properties
             .set_column_bloom_filter_enabled(column.clone(), true)
             .set_column_bloom_filter_fpp(column.clone(), BLOOM_FALSE_POSITIVES)

@@ -123,10 +123,13 @@ fn value(random: &mut Random, ty: ColumnType) -> Datum {
         ColumnType::Int8 => Datum::Int8(number << 40),
         ColumnType::Float4 => Datum::Float4(number as f32 / 7.0),
         ColumnType::Float8 => Datum::Float8(number as f64 / 7.0),
-        ColumnType::Numeric(_) => Datum::Numeric(Numeric {
-            unscaled: arrow::datatypes::i256::from_i128(number.into()),
-            scale: ty.numeric_shape().1,
-        }),
+        ColumnType::Numeric(shape) => {
+            let numeric = Numeric {
+                unscaled: arrow::datatypes::i256::from_i128(number.into()),
+                scale: shape.map_or(random.below(9) as i8, |(_, scale)| scale),
+            };
+            widen::owned(DatumRef::Numeric(numeric), ty)
+        }
         _ => Datum::Text(format!("{number}")),
     }
 }
@@ -381,7 +384,7 @@ async fn alter(random: &mut Random, trial: &mut Trial, models: &mut [Model], at:
                 Some(types[at + 1])
             });
             if let Some(ty) = wider {
-                let widened = move |old: &Datum| widen::value(old.as_ref(), ty).to_owned();
+                let widened = move |old: &Datum| widen::owned(old.as_ref(), ty);
                 def.columns[chosen].missing = widened(&def.columns[chosen].missing);
                 def.columns[chosen].ty = ty;
                 edit = Box::new(move |row: &mut Row| row[chosen] = widened(&row[chosen]));

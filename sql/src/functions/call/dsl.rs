@@ -5,6 +5,7 @@ use tidelog_storage::{ColumnType, ElementType};
 pub(crate) use super::{Env, Function, Param};
 pub(crate) use crate::error::{ErrorKind, SqlError};
 pub(crate) use crate::functions::decimal::Decimal;
+pub(crate) use crate::text::number::overflow;
 pub(crate) use tidelog_storage::{ColumnType as T, Datum, DatumRef};
 
 pub(crate) type Outcome = Result<Datum, SqlError>;
@@ -40,17 +41,19 @@ pub(crate) fn float(value: DatumRef<'_>) -> f64 {
     }
 }
 
+/// A numeric, which is finite: others do not come to a function of numerics (`special`).
 pub(crate) fn decimal(value: DatumRef<'_>) -> Decimal {
     match value {
         DatumRef::Numeric(value) => Decimal::from(value),
+        DatumRef::Number(value) => Decimal::of_number(value).unwrap_or_default(),
         other => unreachable!("{other:?} is no numeric: its parameter is"),
     }
 }
 
 /// A numeric result.
 pub(crate) fn number(value: &Decimal) -> Outcome {
-    let numeric = value.numeric().map(Datum::Numeric);
-    numeric.ok_or_else(|| SqlError::unsupported("a numeric of more than 76 digits"))
+    let number = value.number().map(Datum::Number);
+    number.ok_or_else(overflow)
 }
 
 /// An argument, if it was given and is not NULL.
