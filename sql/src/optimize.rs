@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{
     DFSchema, Dependency, FunctionalDependence, FunctionalDependencies, NullEquality,
 };
@@ -12,8 +12,10 @@ use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::utils::conjunction;
-use datafusion::logical_expr::{Aggregate, Distinct, Expr, JoinType, LogicalPlan, SortExpr};
+use datafusion::logical_expr::utils::{conjunction, split_conjunction};
+use datafusion::logical_expr::{
+    Aggregate, BinaryExpr, Distinct, Expr, JoinType, LogicalPlan, SortExpr,
+};
 use datafusion::optimizer::{AnalyzerRule, ApplyOrder, Optimizer, OptimizerConfig, OptimizerRule};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
@@ -87,6 +89,7 @@ pub(crate) fn logical_rules() -> Vec<Rule> {
         let rewrite = match rule.name() {
             "extract_equijoin_predicate" => equal_joins,
             "eliminate_cross_join" => kept_conditions,
+            "push_down_filter" => pushed_filters,
             "eliminate_join" => unneeded_joins,
             "replace_distinct_aggregate" => distinct_rows,
             "eliminate_duplicated_expr" => kept_orders,
@@ -131,6 +134,7 @@ fn equal_joins(
     plan: LogicalPlan,
     config: &dyn OptimizerConfig,
 ) -> Result<Transformed<LogicalPlan>> {
+    let plan = constants_behind(plan)?;
     let made = rule.rewrite(plan.clone(), config)?;
     Ok(match &made.data {
         LogicalPlan::Join(join) if join.null_equality == NullEquality::NullEqualsNull => {
@@ -138,6 +142,57 @@ fn equal_joins(
         }
         _ => made,
     })
+}
+
+/// A filter's or join's conditions with constants on the right side. DataFusion takes `1 = a AND a = 1` for a contradiction,
+/// and makes of `1 = a` in an outer join a key that nothing meets.
+fn constants_behind(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let turned = |condition: Expr| {
+        let turn = |expr| match expr {
+            Expr::BinaryExpr(BinaryExpr { left, op, right })
+                if matches!(*left, Expr::Literal(..)) && !matches!(*right, Expr::Literal(..)) =>
+            {
+                Ok(match op.swap() {
+                    Some(op) => {
+                        Transformed::yes(Expr::BinaryExpr(BinaryExpr::new(right, op, left)))
+                    }
+                    None => Transformed::no(Expr::BinaryExpr(BinaryExpr::new(left, op, right))),
+                })
+            }
+            expr => Ok(Transformed::no(expr)),
+        };
+        condition.transform_up(turn).data()
+    };
+    Ok(match plan {
+        LogicalPlan::Filter(mut filter) => {
+            filter.predicate = turned(filter.predicate)?;
+            LogicalPlan::Filter(filter)
+        }
+        LogicalPlan::Join(mut join) => {
+            join.filter = join.filter.map(turned).transpose()?;
+            LogicalPlan::Join(join)
+        }
+        plan => plan,
+    })
+}
+
+/// Moves filters down, but none without columns below an aggregate that gives a row of no rows: there it would not take
+/// that row away.
+fn pushed_filters(
+    rule: &Rule,
+    plan: LogicalPlan,
+    config: &dyn OptimizerConfig,
+) -> Result<Transformed<LogicalPlan>> {
+    if let LogicalPlan::Filter(filter) = &plan
+        && let LogicalPlan::Aggregate(aggregate) = &*filter.input
+        && (aggregate.group_expr.is_empty()
+            || matches!(aggregate.group_expr.as_slice(), [Expr::GroupingSet(_)]))
+        && (split_conjunction(&filter.predicate).iter())
+            .any(|condition| condition.column_refs().is_empty())
+    {
+        return Ok(Transformed::no(plan));
+    }
+    rule.rewrite(constants_behind(plan)?, config)
 }
 
 /// Orders inner joins so that each has a key where it can, but loses none: DataFusion forgets one like `c.n = a.n + b.n`

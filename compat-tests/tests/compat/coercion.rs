@@ -413,3 +413,27 @@ fn signs_bind_before_powers_and_moments_meet_in_the_sessions_zone() {
         pair.same_or_fail(statement);
     }
 }
+
+#[test]
+fn conditions_keep_their_meaning_wherever_constants_stand() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE a (id int PRIMARY KEY, x int); INSERT INTO a VALUES (1, 1), (2, 1), (3, 2), (4, NULL);
+         CREATE TABLE b (id int PRIMARY KEY, x int); INSERT INTO b VALUES (1, 1), (2, 2), (3, 2);",
+    );
+    for statement in [
+        // Below an aggregate of all rows a filter would leave a row of zeros.
+        "SELECT * FROM (SELECT 'a' kind, count(*) n FROM a UNION ALL SELECT 'b', count(*) FROM b) u WHERE kind = 'b'",
+        "SELECT * FROM (SELECT 1 k, count(*) n FROM a) u WHERE k = 2",
+        "SELECT * FROM (SELECT x, 'c' AS c, count(*) n FROM a GROUP BY ROLLUP (x)) s WHERE c = 'd'",
+        "SELECT * FROM (SELECT count(*) n FROM a) s WHERE (SELECT false)",
+        "SELECT a.id, b.id FROM a LEFT JOIN b ON b.x = a.x AND 1 = a.x ORDER BY 1, 2",
+        "SELECT a.id, b.id FROM a RIGHT JOIN b ON b.x = a.x AND 1 = b.x ORDER BY 2, 1",
+        "SELECT count(*) FROM a JOIN b ON a.x = b.x AND 1 = a.x AND a.x = 1",
+        "SELECT count(*) FROM (SELECT x AS k, 1 AS one FROM a) v WHERE k = 1 AND one = k",
+        "SELECT count(*) FROM a WHERE 2 > x AND x < 2",
+        "SET statement_timeout = '20s'; SELECT 2.5 ^ -2147483648, 2.5 ^ -1e6, 1.0000001 ^ 1000000000",
+    ] {
+        pair.same_or_fail(statement);
+    }
+}

@@ -571,6 +571,10 @@ impl Decimal {
         if self.is_zero() {
             return Some(Decimal::from(0).rounded(scale));
         }
+        // Too small to show a digit: squaring to that many would take for ever.
+        if magnitude + 1.0 < -f64::from(scale) {
+            return Some(Decimal::from(0).rounded(scale));
+        }
         // Squares, cut to some digits more than the result has.
         let keep = scale + 2 * magnitude.abs() as i32 + 40;
         let cut = |value: Decimal| match value.scale > keep {

@@ -129,9 +129,9 @@ pub(crate) fn plain(mut expr: Expr) -> Expr {
         fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
             match expr {
                 Expr::Nested(inner) => *expr = (**inner).clone(),
-                Expr::Identifier(name) => *name = Ident::new(ddl::fold(name)),
+                Expr::Identifier(name) => *name = Ident::with_quote('"', ddl::fold(name)),
                 Expr::CompoundIdentifier(parts) if parts.len() == 2 => {
-                    *expr = Expr::Identifier(Ident::new(ddl::fold(&parts[1])));
+                    *expr = Expr::Identifier(Ident::with_quote('"', ddl::fold(&parts[1])));
                 }
                 Expr::Function(call) => {
                     for part in &mut call.name.0 {
