@@ -368,7 +368,7 @@ impl CastFunction {
                 })
             }),
             Conversion::Code(ColumnType::Char) => {
-                self.read_texts(array, ColumnType::Char, |code| character(code))
+                self.read_texts(array, ColumnType::Char, character)
             }
             Conversion::Code(ty) => self.read_texts(array, ty, |character| {
                 let code = character.bytes().next().unwrap_or_default();

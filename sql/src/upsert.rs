@@ -131,7 +131,10 @@ impl<'a> Conflicts<'a> {
 /// Whether an ON CONFLICT clause means a key: it names what the key has, in any order, and its condition implies the key's.
 fn is_meant(table: &TableDef, key: &UniqueKey<'_>, named: &Arbiter) -> bool {
     let part = |id: &ColumnId| match table.index_of(*id) {
-        Some(at) => Some(Expr::Identifier(ast::Ident::new(&table.columns[at].name))),
+        Some(at) => Some(Expr::Identifier(ast::Ident::with_quote(
+            '"',
+            &table.columns[at].name,
+        ))),
         None => expression(table, *id),
     };
     let Some(parts) = key.columns.iter().map(part).collect::<Option<Vec<_>>>() else {
