@@ -96,7 +96,9 @@ export class Connection {
             this.#deadline = setTimeout(() => this.#lost(own, "the server does not answer"), CONNECT_TIMEOUT_MS);
             own.binaryType = "arraybuffer";
             const compression = typeof DecompressionStream === "function" ? { compression: "deflate" } : {};
-            const hello = { type: "hello", version: VERSION, auth, ...compression };
+            const named = this.#options.database;
+            const database = named === undefined ? {} : { database: named };
+            const hello = { type: "hello", version: VERSION, auth, ...database, ...compression };
             own.onopen = () => own.send(JSON.stringify(hello));
             own.onmessage = ({ data }) => {
                 if (this.#socket !== own)

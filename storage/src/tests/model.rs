@@ -296,7 +296,7 @@ async fn run(operations: u64) {
                 looked_back,
                 told_gone,
                 altered,
-                8 * trial.crashes,
+                21 * trial.crashes,
                 trial.objects.failed()
             ]
             .iter()
