@@ -257,7 +257,7 @@ impl TableProvider for SystemRelation {
     /// A relation that never has rows is planned as nothing, and what is computed from its rows need not be
     /// something that DataFusion can run.
     fn get_logical_plan(&self) -> Option<Cow<'_, LogicalPlan>> {
-        let empty = self.schema == "pg_catalog" && !pg_catalog::has_rows(self.name);
+        let empty = self.schema == "pg_catalog" && !has_rows(self.name);
         let schema = SystemRelation::schema(self).to_dfschema_ref().ok()?;
         empty.then(|| {
             Cow::Owned(LogicalPlan::EmptyRelation(EmptyRelation {
@@ -502,6 +502,52 @@ fn named_oid(name: &str) -> i64 {
         (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
     });
     i64::from(hash | 1 << 31)
+}
+
+/// Whether a relation of pg_catalog can have rows at all.
+fn has_rows(name: &str) -> bool {
+    matches!(
+        name,
+        "pg_namespace"
+            | "pg_class"
+            | "pg_attribute"
+            | "pg_attrdef"
+            | "pg_index"
+            | "pg_constraint"
+            | "pg_authid"
+            | "pg_roles"
+            | "pg_user"
+            | "pg_shadow"
+            | "pg_database"
+            | "pg_tables"
+            | "pg_views"
+            | "pg_matviews"
+            | "pg_indexes"
+            | "pg_stat_user_tables"
+            | "pg_stat_all_tables"
+            | "pg_statio_user_tables"
+            | "pg_stat_user_indexes"
+            | "pg_stat_all_indexes"
+            | "pg_statio_user_indexes"
+            | "pg_enum"
+            | "pg_extension"
+            | "pg_available_extensions"
+            | "pg_depend"
+            | "pg_rewrite"
+            | "pg_proc"
+            | "pg_description"
+            | "pg_shdescription"
+            | "pg_sequence"
+            | "pg_sequences"
+            | "pg_type"
+            | "pg_am"
+            | "pg_cast"
+            | "pg_collation"
+            | "pg_language"
+            | "pg_tablespace"
+            | "pg_opclass"
+            | "pg_range"
+    )
 }
 
 /// The oids of the types that PostgreSQL's own casts are between: from which, to which.

@@ -56,54 +56,7 @@ pub(super) fn embedded(name: &str) -> Vec<Named> {
         "pg_range" => include_str!("pg_range.csv"),
         _ => return Vec::new(),
     };
-    let (name, csv): (&str, &'static str) = (name, csv);
     from_csv(name, csv)
-}
-
-/// Whether a relation can have rows at all.
-pub(super) fn has_rows(name: &str) -> bool {
-    matches!(
-        name,
-        "pg_namespace"
-            | "pg_class"
-            | "pg_attribute"
-            | "pg_attrdef"
-            | "pg_index"
-            | "pg_constraint"
-            | "pg_authid"
-            | "pg_roles"
-            | "pg_user"
-            | "pg_shadow"
-            | "pg_database"
-            | "pg_tables"
-            | "pg_views"
-            | "pg_matviews"
-            | "pg_indexes"
-            | "pg_stat_user_tables"
-            | "pg_stat_all_tables"
-            | "pg_statio_user_tables"
-            | "pg_stat_user_indexes"
-            | "pg_stat_all_indexes"
-            | "pg_statio_user_indexes"
-            | "pg_enum"
-            | "pg_extension"
-            | "pg_available_extensions"
-            | "pg_depend"
-            | "pg_rewrite"
-            | "pg_proc"
-            | "pg_description"
-            | "pg_shdescription"
-            | "pg_sequence"
-            | "pg_sequences"
-            | "pg_type"
-            | "pg_am"
-            | "pg_cast"
-            | "pg_collation"
-            | "pg_language"
-            | "pg_tablespace"
-            | "pg_opclass"
-            | "pg_range"
-    )
 }
 
 pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
