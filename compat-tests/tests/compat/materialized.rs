@@ -86,3 +86,34 @@ fn materialized_views_last() {
     peer.run("INSERT INTO t VALUES (2); REFRESH MATERIALIZED VIEW m;");
     assert_eq!(peer.value("SELECT count(*) FROM m"), "2");
 }
+
+/// Nobody reads the rows of another user in what a superuser has filled, whenever the USER table came below it.
+#[test]
+fn users_rows_are_in_none() {
+    let server = Server::start();
+    let peer = server.peer();
+    peer.run(
+        "CREATE SCHEMA \"Größe\";
+         CREATE USER TABLE \"Größe\".\"Ü\" (id int PRIMARY KEY);
+         CREATE TABLE shared (id int);
+         CREATE VIEW v AS SELECT id FROM \"Größe\".\"Ü\";
+         CREATE VIEW w AS SELECT id FROM shared;
+         CREATE MATERIALIZED VIEW m AS SELECT id FROM w;
+         CREATE OR REPLACE VIEW w AS SELECT id FROM v;",
+    );
+    for refused in [
+        "CREATE MATERIALIZED VIEW n AS SELECT id FROM \"Größe\".\"Ü\"",
+        "CREATE MATERIALIZED VIEW n AS SELECT 1 WHERE EXISTS (SELECT FROM v) WITH NO DATA",
+        "CREATE MATERIALIZED VIEW n AS WITH c AS (SELECT * FROM w) SELECT count(*) FROM c",
+        "SET search_path = \"Größe\"; CREATE MATERIALIZED VIEW n AS SELECT id FROM \"Ü\"",
+        "REFRESH MATERIALIZED VIEW m",
+    ] {
+        let error = peer.try_run(refused).unwrap_err();
+        let says = "a materialized view over a USER table is not supported";
+        assert!(error.contains(says), "{refused}: {error}");
+    }
+    assert_eq!(
+        peer.value("SELECT count(*) FROM pg_class WHERE relname = 'n'"),
+        "0"
+    );
+}

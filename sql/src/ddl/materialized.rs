@@ -4,7 +4,7 @@
 
 use datafusion::sql::sqlparser::ast::ObjectName;
 use tidelog_storage::catalog::Materialized;
-use tidelog_storage::{CatalogChange, TableDef, TableId, ViewDef};
+use tidelog_storage::{CatalogChange, TableDef, TableId, TableKind, ViewDef};
 
 use super::{Catalog, DdlPlan, Scope, display, find, split, view};
 use crate::error::{ErrorKind, SqlError};
@@ -144,6 +144,23 @@ pub(crate) fn emptied(table: &TableDef, catalog: &Catalog) -> TableDef {
         materialized: None,
         ..table.clone()
     }
+}
+
+/// 0A000 for one that is over a USER table: whoever fills it would show its rows to every role.
+pub(crate) fn check_readable(catalog: &Catalog, table: &TableDef) -> Result<(), SqlError> {
+    let Some(view) = view_of(table) else {
+        return Ok(());
+    };
+    let of_users = |(schema, name): &(String, String)| {
+        let table = catalog.table(schema, name);
+        table.is_some_and(|table| table.kind == TableKind::User)
+    };
+    if !view::reaches(catalog, &view, &of_users)? {
+        return Ok(());
+    }
+    let refused = SqlError::unsupported("a materialized view over a USER table");
+    Err(refused
+        .hint("Every role would see the rows of every user. Make a view, or CREATE TABLE … AS."))
 }
 
 /// The table as the materialized view of a query.

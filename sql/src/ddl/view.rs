@@ -77,11 +77,8 @@ pub(super) fn create(
     };
     if let Some(before) = before {
         check_replaceable(before, &view)?;
-        if reaches(
-            scope.catalog,
-            &view,
-            &(view.schema.clone(), view.name.clone()),
-        )? {
+        let is_itself = |(schema, name): &Name| (schema, name) == (&view.schema, &view.name);
+        if reaches(scope.catalog, &view, &is_itself)? {
             let message = format!(
                 "infinite recursion detected in rules for relation \"{}\"",
                 view.name
@@ -289,15 +286,19 @@ pub(crate) fn relations(view: &ViewDef) -> Result<BTreeSet<Name>, SqlError> {
     Ok(relations.0)
 }
 
-/// Whether a view is, by other views too, over a relation of this name.
-fn reaches(catalog: &Catalog, view: &ViewDef, name: &Name) -> Result<bool, SqlError> {
+/// Whether a view is, by other views too, over a relation such as this.
+pub(super) fn reaches(
+    catalog: &Catalog,
+    view: &ViewDef,
+    is_such: &dyn Fn(&Name) -> bool,
+) -> Result<bool, SqlError> {
     let below = relations(view)?;
-    if below.contains(name) {
+    if below.iter().any(is_such) {
         return Ok(true);
     }
     for (schema, relation) in &below {
         if let Some(view) = catalog.view(schema, relation)
-            && reaches(catalog, view, name)?
+            && reaches(catalog, view, is_such)?
         {
             return Ok(true);
         }

@@ -73,6 +73,7 @@ impl Session {
         self.lock_catalog().await?;
         let catalog = self.catalog();
         let table = materialized::to_refresh(&catalog, &self.search_path(), name)?;
+        materialized::check_readable(&catalog, table)?;
         let Some(kept) = table.materialized.clone() else {
             return Err(SqlError::new(ErrorKind::InternalError, "no query"));
         };
@@ -177,6 +178,7 @@ impl Session {
         let table = ddl::resolve(&catalog, &path, name)?;
         let query = ddl::view::lasting(query, &catalog, &path)?;
         let filled = materialized::filled(table, query, populated);
+        materialized::check_readable(&catalog, &filled)?;
         self.change_with_block(vec![CatalogChange::PutTable(Box::new(filled))])
     }
 }
