@@ -1,18 +1,19 @@
-//! One client's socket, seen from the session: decoded messages in, bytes out, both through bounded queues.
+//! One client's socket, seen from the session: decoded messages in, bytes out.
 //!
-//! The socket itself is served by `pump` on the socket runtime.
+//! Messages come through a bounded queue from `pump` on the socket runtime. Bytes go straight to the socket, which spares an answer
+//! the way over another thread; what it does not take at once goes to `pump` through another bounded queue.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use futures::channel::mpsc;
 use futures::{SinkExt, StreamExt};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -42,13 +43,22 @@ struct Batch {
     _share: OwnedSemaphorePermit,
 }
 
+/// Where bytes go.
+struct Outlet {
+    // Its drop tells the client that no more comes.
+    socket: OwnedWriteHalf,
+    /// Chunks that `pump` has to write before anything else is written.
+    queued: AtomicUsize,
+}
+
 /// The session's side.
 pub(super) struct Client {
     // Of these channels an empty one is small: tokio's have room for 32 from the beginning.
     incoming: mpsc::Receiver<Box<Batch>>,
     batch: Option<Box<Batch>>,
     outgoing: mpsc::Sender<Bytes>,
-    /// Messages that are not sent yet, always whole ones.
+    outlet: Arc<Outlet>,
+    /// Messages that are not sent yet; whole ones, but for the beginning of one that was sent in part.
     pub(super) out: BytesMut,
     authenticated: Arc<AtomicBool>,
 }
@@ -56,25 +66,35 @@ pub(super) struct Client {
 impl Client {
     /// Sends what is buffered. Cancel-safe: nothing is lost or cut when the future is dropped.
     pub(super) async fn flush(&mut self) -> Result<(), Stop> {
-        if self.out.is_empty() {
-            return Ok(());
+        // Otherwise nothing more comes at once: an idle connection keeps no memory to write into.
+        let goes_on = self.out.len() >= CHUNK_BYTES;
+        self.outlet.write(&mut self.out);
+        if !self.out.is_empty() {
+            self.room().await?;
+            let chunk = self.out.split().freeze();
+            self.queue(chunk)?;
         }
-        self.room().await?;
-        let chunk = match self.out.len() {
-            CHUNK_BYTES.. => self.out.split(),
-            // Nothing more comes at once: an idle connection keeps no memory to write into.
-            _ => std::mem::take(&mut self.out),
-        };
-        self.outgoing
-            .start_send(chunk.freeze())
-            .map_err(|_| Stop::Gone)
+        if !goes_on {
+            self.out = BytesMut::new();
+        }
+        Ok(())
     }
 
     /// Sends whole messages that are not in the buffer, after what is. Cancel-safe: all of them or none.
-    pub(super) async fn send(&mut self, messages: Bytes) -> Result<(), Stop> {
+    pub(super) async fn send(&mut self, mut messages: Bytes) -> Result<(), Stop> {
         self.flush().await?;
         self.room().await?;
-        self.outgoing.start_send(messages).map_err(|_| Stop::Gone)
+        self.outlet.write(&mut messages);
+        match messages.is_empty() {
+            true => Ok(()),
+            false => self.queue(messages),
+        }
+    }
+
+    /// Hands a chunk to `pump`, which has room for it.
+    fn queue(&mut self, chunk: Bytes) -> Result<(), Stop> {
+        self.outlet.queued.fetch_add(1, Ordering::Relaxed);
+        self.outgoing.start_send(chunk).map_err(|_| Stop::Gone)
     }
 
     /// Waits until there is room for a chunk. Cancel-safe.
@@ -140,29 +160,49 @@ impl Client {
     }
 }
 
+impl Outlet {
+    /// Writes what the socket takes at once of what comes next, unless something else comes before it. `pump` tells of a socket
+    /// that takes nothing any more.
+    fn write(&self, bytes: &mut impl Buf) {
+        while bytes.has_remaining() && self.queued.load(Ordering::Acquire) == 0 {
+            match self.socket.try_write(bytes.chunk()) {
+                Ok(written) if written > 0 => bytes.advance(written),
+                _ => break,
+            }
+        }
+    }
+}
+
 /// The socket's side.
 pub(super) struct Pump {
     incoming: mpsc::Sender<Box<Batch>>,
     outgoing: mpsc::Receiver<Bytes>,
+    outlet: Arc<Outlet>,
     authenticated: Arc<AtomicBool>,
 }
 
 /// Both sides, and a sender for last words when the session itself cannot speak any more.
-pub(super) fn client() -> (Client, Pump, mpsc::Sender<Bytes>) {
+pub(super) fn client(socket: OwnedWriteHalf) -> (Client, Pump, mpsc::Sender<Bytes>) {
     let (incoming_sender, incoming) = mpsc::channel(BATCHES_QUEUED_MAX);
     let (outgoing, outgoing_receiver) = mpsc::channel(CHUNKS_QUEUED_MAX);
     let authenticated = Arc::new(AtomicBool::new(false));
     let last_words = outgoing.clone();
+    let outlet = Arc::new(Outlet {
+        socket,
+        queued: AtomicUsize::new(0),
+    });
     let client = Client {
         incoming,
         batch: None,
         outgoing,
+        outlet: outlet.clone(),
         out: BytesMut::new(),
         authenticated: authenticated.clone(),
     };
     let pump = Pump {
         incoming: incoming_sender,
         outgoing: outgoing_receiver,
+        outlet,
         authenticated,
     };
     (client, pump, last_words)
@@ -174,17 +214,17 @@ pub(super) fn client() -> (Client, Pump, mpsc::Sender<Bytes>) {
 pub(super) fn pump(
     pump: Pump,
     mut read: OwnedReadHalf,
-    write: OwnedWriteHalf,
     mut received: BytesMut,
     session: Asker,
 ) -> impl Future<Output = ()> {
     let Pump {
         mut incoming,
         outgoing,
+        outlet,
         authenticated,
     } = pump;
     async move {
-        let mut writing = std::pin::pin!(write_out(outgoing, write));
+        let mut writing = std::pin::pin!(write_out(outgoing, outlet));
         let end = tokio::select! {
             end = read_in(&mut read, &mut received, &mut incoming, &authenticated) => {
                 // The session hears that no more comes.
@@ -293,14 +333,18 @@ async fn read_in(
     }
 }
 
-async fn write_out(mut outgoing: mpsc::Receiver<Bytes>, mut write: OwnedWriteHalf) {
-    loop {
-        let Some(chunk) = outgoing.next().await else {
-            break;
-        };
-        if write.write_all(&chunk).await.is_err() {
-            return;
+async fn write_out(mut outgoing: mpsc::Receiver<Bytes>, outlet: Arc<Outlet>) {
+    while let Some(mut chunk) = outgoing.next().await {
+        while chunk.has_remaining() {
+            if outlet.socket.writable().await.is_err() {
+                return;
+            }
+            match outlet.socket.try_write(&chunk) {
+                Ok(written) => chunk.advance(written),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(_) => return,
+            }
         }
+        outlet.queued.fetch_sub(1, Ordering::Release);
     }
-    let _ = write.shutdown().await;
 }

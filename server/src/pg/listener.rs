@@ -154,7 +154,8 @@ async fn begin(
     };
     let interrupts = server.sessions.begin();
     let asker = interrupts.asker();
-    let (client, pump_side, last_words) = client();
+    let (read, write) = stream.into_split();
+    let (client, pump_side, last_words) = client(write);
     let opening = Box::new(Opening {
         client,
         interrupts,
@@ -168,8 +169,7 @@ async fn begin(
     let session = server
         .queries
         .spawn(connection::run(server.clone(), opening));
-    let (read, write) = stream.into_split();
-    let pump = pump(pump_side, read, write, received, asker);
+    let pump = pump(pump_side, read, received, asker);
     Some((session, pump, last_words, place))
 }
 
