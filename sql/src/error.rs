@@ -288,7 +288,10 @@ pub(crate) fn duplicate_rows(table: &TableDef, index: IndexId, key: &[Datum]) ->
     let (name, columns) = unique.map_or(("", [].as_slice()), |u| (u.name, u.columns));
     let message = format!("could not create unique index \"{name}\"");
     SqlError::new(ErrorKind::UniqueViolation, message)
-        .detail(format!("{} is duplicated.", shown_key(table, columns, key)))
+        .detail(format!(
+            "{} is duplicated.",
+            quoted_key(table, columns, key)
+        ))
         .of_constraint(table, name)
 }
 
@@ -302,15 +305,29 @@ pub(crate) fn unique_violation(table: &TableDef, index: IndexId, key: &[Datum]) 
     SqlError::new(ErrorKind::UniqueViolation, message)
         .detail(format!(
             "{} already exists.",
-            shown_key(table, columns, key)
+            quoted_key(table, columns, key)
         ))
         .of_constraint(table, name)
 }
 
-/// `Key (a, b)=(1, 2)`.
+/// `Key (a, b)=(1, 2)`, as PostgreSQL shows keys of references.
 pub(crate) fn shown_key(table: &TableDef, columns: &[ColumnId], key: &[Datum]) -> String {
+    key_with(str::to_string, table, columns, key)
+}
+
+/// `Key ("A", b)=(1, 2)`, as it shows those of indexes.
+fn quoted_key(table: &TableDef, columns: &[ColumnId], key: &[Datum]) -> String {
+    key_with(crate::parse::identifier, table, columns, key)
+}
+
+fn key_with(
+    written: impl Fn(&str) -> String,
+    table: &TableDef,
+    columns: &[ColumnId],
+    key: &[Datum],
+) -> String {
     let name = |id: &ColumnId| match table.index_of(*id) {
-        Some(at) => table.columns[at].name.clone(),
+        Some(at) => written(&table.columns[at].name),
         None => crate::system::deparse::computed(table, *id),
     };
     let names: Vec<String> = columns.iter().map(name).collect();

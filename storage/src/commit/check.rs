@@ -494,7 +494,8 @@ fn deferrable_keys(ops: &[Op], first: Seq) -> BTreeMap<&Arc<[u8]>, Option<Seq>> 
         return keys;
     }
     let superseded: HashSet<u32> = ops.iter().filter_map(|op| op.old.as_pending()).collect();
-    for op in ops {
+    // A row of the transaction's own had no key of another's: it goes without one.
+    for op in ops.iter().filter(|op| op.old.as_pending().is_none()) {
         let old = op.old_keys.unique.iter();
         for (_, key) in old.filter(|(index, _)| op.table.is_deferrable(*index)) {
             keys.insert(key, None);
