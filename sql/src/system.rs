@@ -697,6 +697,7 @@ mod tests {
                 stored_name: "id".to_string(),
                 ty: ColumnType::Varchar(Some(3)),
                 not_null: true,
+                once_null: false,
                 default: Some("'x'".to_string()),
                 missing: Datum::Null,
                 sequence: None,

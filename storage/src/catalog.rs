@@ -140,6 +140,9 @@ pub struct ColumnDef {
     pub ty: ColumnType,
     /// Whether NULL is refused.
     pub not_null: bool,
+    /// Whether it was not always: rows of the past may have NULL then.
+    #[serde(default)]
+    pub once_null: bool,
     /// The default, as SQL text.
     pub default: Option<String>,
     /// The value of this column in rows that were written before it was added.
@@ -522,7 +525,7 @@ pub const PG_TYPE_KEY: &str = "pg_type";
 impl ColumnDef {
     /// The column as a field of its table's Arrow schema.
     pub fn field(&self) -> Field {
-        self.ty.field(&self.name, !self.not_null)
+        self.ty.field(&self.name, !self.not_null || self.once_null)
     }
 }
 

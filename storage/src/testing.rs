@@ -18,6 +18,7 @@ pub(crate) fn column(id: u16, name: &str, ty: ColumnType) -> ColumnDef {
         stored_name: name.to_string(),
         ty,
         not_null: false,
+        once_null: false,
         default: None,
         missing: Datum::Null,
         sequence: None,

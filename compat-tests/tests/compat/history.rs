@@ -114,6 +114,43 @@ async fn a_query_reads_what_was_there_hot_and_cold() {
     }
 }
 
+/// What is refused now was in the table then.
+#[test]
+fn columns_that_refuse_null_had_it_in_the_past() {
+    let server = Server::start();
+    let peer = server.peer();
+    peer.run(
+        "CREATE TABLE t (id int, \"Größe\" text, key int); INSERT INTO t VALUES (1, NULL, NULL), (2, 'b', 2);",
+    );
+    let then = newest(&peer, "t");
+    peer.run(
+        "UPDATE t SET \"Größe\" = 'a', key = 1 WHERE id = 1; CALL tidelog.flush('t');
+         ALTER TABLE t ALTER COLUMN \"Größe\" SET NOT NULL; ALTER TABLE t ADD PRIMARY KEY (key);",
+    );
+    for (query, rows) in [
+        ("SELECT string_agg(\"Größe\", ',') FROM t", "b"),
+        ("SELECT id FROM t WHERE \"Größe\" IS NULL", "1"),
+        ("SELECT count(\"Größe\") FROM t", "1"),
+        ("SELECT count(key) FROM t", "1"),
+        (
+            "SELECT coalesce(\"Größe\", 'none') FROM t WHERE id = 1",
+            "none",
+        ),
+        (
+            "SELECT count(*) FROM t WHERE 3 NOT IN (SELECT key FROM t)",
+            "0",
+        ),
+        (
+            "SELECT string_agg(t::text, ' ' ORDER BY id) FROM t",
+            "(1,,) (2,b,2)",
+        ),
+    ] {
+        let query = format!("{query} AS OF SEQ {then}");
+        assert_eq!(peer.value(&query), rows, "{query}");
+    }
+    assert_eq!(peer.value("SELECT count(*) FROM t WHERE key IS NULL"), "0");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn outside_of_what_is_kept_the_past_is_refused() {
     let server = Server::start();

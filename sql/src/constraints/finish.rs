@@ -299,6 +299,7 @@ fn apply(table: &mut TableDef, step: &Finish, ready: bool) {
             table.checks.retain(|check| check.name != *name);
             if ready && let Some(at) = table.index_of(*id) {
                 table.columns[at].not_null = true;
+                table.columns[at].once_null = true;
             }
         }
         Finish::Generate => {}

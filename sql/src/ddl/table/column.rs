@@ -349,6 +349,7 @@ pub(super) fn column(
             stored_name,
             ty,
             not_null,
+            once_null: false,
             default: default.filter(|written| !is_null(written)),
             missing: Datum::Null,
             sequence: owned,
