@@ -474,3 +474,65 @@ async fn an_index_or_a_constraint_that_is_cut_off_was_never_there() {
         .await
         .expect("nothing stands in the way");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_has_its_default_already_needs_a_parent() {
+    play(
+        "CREATE TABLE \"Größe\" (f1 int PRIMARY KEY, code text UNIQUE);
+         CREATE TABLE c (f1 int DEFAULT 0 REFERENCES \"Größe\" ON DELETE SET DEFAULT ON UPDATE SET DEFAULT);
+         CREATE TABLE d (code text DEFAULT 'o' REFERENCES \"Größe\" (code) ON DELETE SET DEFAULT ON UPDATE SET DEFAULT);
+         INSERT INTO \"Größe\" VALUES (0, 'o'), (1, 'a'), (2, 'b');
+         INSERT INTO c VALUES (2);
+         INSERT INTO d VALUES ('b');
+         DELETE FROM \"Größe\" WHERE f1 = 2;
+         SELECT * FROM c;
+         SELECT * FROM d;
+         DELETE FROM \"Größe\" WHERE f1 = 0;
+         UPDATE \"Größe\" SET f1 = 10 WHERE f1 = 0;
+         UPDATE \"Größe\" SET code = 'oo' WHERE f1 = 0;
+         BEGIN;
+         ALTER TABLE c ALTER COLUMN f1 SET DEFAULT NULL;
+         ALTER TABLE d ALTER COLUMN code SET DEFAULT 'a';
+         DELETE FROM \"Größe\" WHERE f1 = 0;
+         SELECT * FROM c;
+         SELECT * FROM d;
+         COMMIT",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deferred_key_stays_with_the_row_that_had_it() {
+    for (index, mend) in [
+        "UPDATE p SET \"Größe\" = 2 WHERE id = 2",
+        "DELETE FROM p WHERE id = 2",
+        "UPDATE p SET \"Größe\" = 2 WHERE id = 2;\nUPDATE p SET \"Größe\" = 1 WHERE id = 2;\nUPDATE p SET \"Größe\" = 3 WHERE id = 2",
+        "UPDATE p SET \"Größe\" = 2 WHERE id = 1",
+        "DELETE FROM p WHERE id = 1",
+        "ROLLBACK TO s",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let flush = ["SELECT 1", "@CALL tidelog.flush('p')"][index % 2];
+        play(&format!(
+            "CREATE TABLE p (id int PRIMARY KEY, \"Größe\" int, CONSTRAINT u UNIQUE (\"Größe\") DEFERRABLE INITIALLY DEFERRED);
+             INSERT INTO p VALUES (1, 1);
+             {flush};
+             BEGIN;
+             SAVEPOINT s;
+             INSERT INTO p VALUES (2, 1);
+             SELECT * FROM p WHERE \"Größe\" = 1 ORDER BY id;
+             {mend};
+             SELECT * FROM p WHERE \"Größe\" = 1 ORDER BY id;
+             COMMIT;
+             SELECT * FROM p WHERE \"Größe\" = 1;
+             SELECT * FROM p ORDER BY id;
+             INSERT INTO p VALUES (3, 1);
+             INSERT INTO p VALUES (4, 2);
+             SELECT * FROM p WHERE \"Größe\" = 1;
+             SELECT * FROM p ORDER BY id"
+        ))
+        .await;
+    }
+}

@@ -339,6 +339,11 @@ impl Session {
                 continue;
             }
             self.apply(child, &writes, left).await?;
+            if action == SetDefault {
+                // A row that had its default before refers to what has gone still, and did not change.
+                let gone = keys.iter().map(|key| (partition.clone(), key.clone()));
+                self.check_gone(child, key, &gone.collect()).await?;
+            }
             if self.isolation().keeps_snapshot() {
                 let latest = self.latest_scope();
                 let unseen = self
