@@ -453,6 +453,11 @@ fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, S
             tokens.remove(2);
             parse_statement(sql, tokens).map(|s| Body::Sql(Box::new(s), None))
         }
+        ("RESET", "SESSION", "AUTHORIZATION") => {
+            tokens.remove(1);
+            tokens[1].token = Token::make_word("session_authorization", None);
+            parse_statement(sql, tokens).map(|s| Body::Sql(Box::new(s), None))
+        }
         ("ALTER", "TABLE", _) => {
             reset_as_set(&mut tokens);
             parse_statement(sql, tokens).map(|s| Body::Sql(Box::new(s), None))

@@ -325,3 +325,38 @@ async fn locks_of_sessions() {
 async fn locks_of_sessions_in_postgres() {
     locks_are_seen(Postgres::start().peer()).await;
 }
+
+/// What Npgsql sends before it gives a pooled connection to someone else.
+#[tokio::test(flavor = "multi_thread")]
+async fn pooled_connections_are_reset() {
+    crate::constraints::play(
+        "CREATE ROLE \"Ümit\";
+         SET ROLE \"Ümit\";
+         RESET ROLE;
+         CREATE TEMP TABLE own (id int);
+         INSERT INTO own VALUES (1);
+         SET work_mem = '77MB';
+         SET SESSION AUTHORIZATION DEFAULT;RESET ALL;CLOSE ALL;UNLISTEN *;SELECT pg_advisory_unlock_all();DISCARD SEQUENCES;DISCARD TEMP;
+         SHOW work_mem;
+         SELECT * FROM own;
+         CREATE TEMP TABLE own (other int);
+         BEGIN;
+         DISCARD TEMP;
+         SELECT * FROM own;
+         ROLLBACK;
+         SELECT * FROM own;
+         BEGIN;
+         DISCARD TEMP;
+         CREATE TEMP TABLE own (third int);
+         COMMIT;
+         SELECT * FROM own;
+         SET ROLE \"Ümit\";
+         SET SESSION AUTHORIZATION DEFAULT;
+         SELECT current_user = session_user;
+         SET ROLE \"Ümit\";
+         RESET SESSION AUTHORIZATION;
+         SELECT current_user = session_user;
+         DROP ROLE \"Ümit\"",
+    )
+    .await;
+}

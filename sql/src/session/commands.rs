@@ -180,8 +180,10 @@ impl Session {
             }
             Statement::Discard { object_type } => {
                 if *object_type == ast::DiscardObject::TEMP {
-                    self.refuse_in_block("DISCARD TEMP")?;
-                    self.drop_temporary().await?;
+                    match self.work.block {
+                        Block::None => self.drop_temporary().await?,
+                        _ => self.drop_temporary_with_block().await?,
+                    }
                 }
                 if *object_type == ast::DiscardObject::SEQUENCES {
                     self.drawn.clear();
@@ -279,12 +281,30 @@ impl Session {
                 snapshot: None,
                 session,
             } => self.set_transaction(modes, *session)?,
+            Set::SetSessionAuthorization(session) => {
+                self.set_session_authorization(&session.kind)?
+            }
             Set::SetNames { charset_name, .. } => {
                 self.set_setting("client_encoding", Some(&charset_name.value))?
             }
             other => return Err(SqlError::unsupported(other)),
         }
         Ok(Outcome::Command("SET".to_string()))
+    }
+
+    /// Whoever logged in stays who the session is of; nothing but a `SET ROLE` is undone.
+    fn set_session_authorization(
+        &mut self,
+        kind: &ast::SetSessionAuthorizationParamKind,
+    ) -> Result<(), SqlError> {
+        if let ast::SetSessionAuthorizationParamKind::User(name) = kind
+            && ddl::fold(name) != self.login_name()
+        {
+            return Err(SqlError::unsupported(
+                "SET SESSION AUTHORIZATION of another role",
+            ));
+        }
+        self.set_setting(ROLE, Some(NO_ROLE))
     }
 
     /// Cuts the value of a setting that is a name to the length of one, and says so.
@@ -481,6 +501,7 @@ impl Session {
                 self.settings.reset_all();
                 self.report_all();
             }
+            "session_authorization" => self.set_setting(ROLE, Some(NO_ROLE))?,
             _ => self.set_setting(name, None)?,
         }
         Ok(Outcome::Command("RESET".to_string()))

@@ -88,4 +88,14 @@ impl Session {
         }
         Ok(())
     }
+
+    /// Drops them with the transaction block.
+    pub(super) async fn drop_temporary_with_block(&mut self) -> Result<(), SqlError> {
+        let Temporary::Made(own) = self.temporary.clone() else {
+            return Ok(());
+        };
+        self.lock_catalog().await?;
+        let changes = ddl::temp::drop_all(&self.catalog(), |schema| schema == own);
+        self.change_with_block(changes)
+    }
 }
