@@ -185,7 +185,7 @@ impl World<'_> {
             .iter()
             .map(|line| line.chars().take(600).chain(['\n']).collect::<String>())
             .collect();
-        panic!("{last}all statements: {}\n{what}", path.display());
+        panic!("{what}\nall statements: {}\n{last}", path.display());
     }
 
     /// Asks both the same.
