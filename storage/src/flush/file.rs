@@ -34,7 +34,9 @@ const ROW_GROUP_BYTES: usize = 64 << 20;
 /// A page is what reading one row decompresses, of each column, with the column's dictionary: both stay small.
 const PAGE_ROWS: usize = 2048;
 const PAGE_BYTES: usize = 64 << 10;
-const BATCH_ROWS: usize = 8192;
+/// Rows between which a job lets the threads of statements run first: some schedulers let a thread of low priority, too, run for
+/// milliseconds once it does.
+const BATCH_ROWS: usize = 1024;
 const UPLOAD_BYTES: usize = 1 << 20;
 /// A file larger than this goes to the store in parts of this size (S3 takes 5 MiB and 10,000 parts at most).
 const PART_BYTES: usize = 8 << 20;
@@ -262,7 +264,11 @@ impl FileWriter {
         self.rows += batch.num_rows() as u64;
         let columns = batch.columns().iter().map(to_stored).collect();
         let batch = RecordBatch::try_new(self.schema.clone(), columns)?;
-        self.parquet.write(&batch)?;
+        for start in (0..batch.num_rows()).step_by(BATCH_ROWS) {
+            let rows = BATCH_ROWS.min(batch.num_rows() - start);
+            self.parquet.write(&batch.slice(start, rows))?;
+            std::thread::yield_now();
+        }
         if self.parquet.in_progress_size() > ROW_GROUP_BYTES {
             self.parquet.flush()?;
         }
