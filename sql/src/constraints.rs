@@ -221,8 +221,7 @@ impl Session {
         let all = generated.iter().map(|(_, expr)| *expr).chain(conditions);
         let items: Vec<String> = all.map(|expr| format!("({expr})")).collect();
         let plan = self.plan_items(table, &items)?;
-        let mut state = self.state().clone();
-        state.execution_props_mut().query_execution_start_time = Some(self.started());
+        let (state, started) = (self.state(), Some(self.started()));
         let plan = state
             .analyzer()
             .execute_and_check(plan, state.config_options(), |_, _| {})
@@ -253,7 +252,7 @@ impl Session {
                 Ok(TreeNodeRecursion::Continue)
             })
             .map_err(from_datafusion)?;
-            let expr = physical(&state, expr, projection.input.schema())?;
+            let expr = physical(state, started, expr, projection.input.schema())?;
             match generated.get(at) {
                 Some((column, _)) => expressions.generated.push(Generation {
                     column: *column,

@@ -6,18 +6,16 @@ use datafusion::sql::sqlparser::ast::{self, Expr, Insert, SetExpr};
 use futures::TryStreamExt;
 use tidelog_storage::catalog::Identity;
 use tidelog_storage::datum::datum_at;
-use tidelog_storage::{
-    Catalog, ColumnType, Datum, DatumRef, Partition, Row, SequenceDef, TableDef,
-};
+use tidelog_storage::{Catalog, ColumnType, Datum, DatumRef, Partition, Row, TableDef};
 
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
 use crate::output;
-use crate::parse::{Overriding, parse_expression};
+use crate::parse::Overriding;
 use crate::returning::Returned;
 use crate::row::{
-    Default, RowMaker, Target, Write, assign, cell, constant, infer_placeholder, is_default,
-    own_partition, targets,
+    RowMaker, Target, Write, assign, cell, constant, infer_placeholder, is_default, own_partition,
+    targets,
 };
 use crate::session::{Outcome, Prepared, Session};
 use crate::text;
@@ -113,32 +111,8 @@ impl Session {
         targets: Vec<Target>,
         catalog: &Catalog,
     ) -> Result<RowMaker, SqlError> {
-        let defaults = table.columns.iter().map(|column| {
-            let Some(sql) = &column.default else {
-                return Ok(Default::Value(Datum::Null));
-            };
-            let expr = parse_expression(sql)?;
-            if let Some(sequence) = drawn_from(&expr, catalog, &self.search_path()) {
-                return Ok(Default::Sequence(sequence));
-            }
-            Ok(match sql.to_ascii_lowercase().replace(' ', "").as_str() {
-                "now()" | "current_timestamp"
-                    if matches!(
-                        column.ty,
-                        ColumnType::Timestamp(_) | ColumnType::TimestampTz(_)
-                    ) =>
-                {
-                    Default::Now
-                }
-                "snowflake_id()" if column.ty == ColumnType::Int8 => Default::SnowflakeId,
-                _ => match constant(&expr, column.ty, &[], &[], &column.name, self.style())? {
-                    Some(value) => Default::Value(value),
-                    None => Default::Expression(Box::new(expr)),
-                },
-            })
-        });
         Ok(RowMaker {
-            defaults: defaults.collect::<Result<_, SqlError>>()?,
+            defaults: self.defaults(table, catalog)?,
             own_partition: own_partition(table, &self.access(catalog)),
             table: table.clone(),
             targets,
@@ -424,28 +398,6 @@ fn check_targets(
         });
     }
     Ok(())
-}
-
-/// The sequence of a default that does nothing but draw from one.
-fn drawn_from(expr: &Expr, catalog: &Catalog, search_path: &[String]) -> Option<Arc<SequenceDef>> {
-    let Expr::Function(call) = expr else {
-        return None;
-    };
-    let ast::FunctionArguments::List(list) = &call.args else {
-        return None;
-    };
-    let [ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(arg))] = list.args.as_slice() else {
-        return None;
-    };
-    let name = ddl::fold(call.name.0.last()?.as_ident()?);
-    let literal = match arg {
-        Expr::Cast { expr, .. } => crate::parse::literal_text(expr)?,
-        arg => crate::parse::literal_text(arg)?,
-    };
-    let parts = crate::system::functions::name_parts(&literal);
-    let parts: Vec<ast::Ident> = parts.iter().map(|p| crate::parse::quoted(p)).collect();
-    let found = ddl::sequence::resolve(catalog, search_path, &ast::ObjectName::from(parts));
-    (name == "nextval").then(|| found.ok().cloned()).flatten()
 }
 
 fn check_width(expressions: usize, targets: usize, named: bool) -> Result<(), SqlError> {

@@ -128,7 +128,7 @@ pub(crate) enum Default {
 pub(crate) struct RowMaker {
     pub(crate) table: Arc<TableDef>,
     pub(crate) targets: Vec<Target>,
-    pub(crate) defaults: Vec<Default>,
+    pub(crate) defaults: Arc<[Default]>,
     pub(crate) own_partition: Partition,
     pub(crate) now_us: i64,
     pub(crate) sequences: functions::sequence::Source,

@@ -47,7 +47,9 @@ mod create_as;
 mod cursor;
 mod databases;
 mod ddl;
+mod defaults;
 mod engine;
+mod expression;
 mod isolation;
 mod login;
 mod maintain;
@@ -55,15 +57,19 @@ mod outcome;
 mod planning;
 mod prepared;
 mod procedures;
+mod recent;
 mod statements;
 mod temporary;
 mod transaction;
 
 use cursor::Cursor;
 pub(crate) use cursor::CursorInfo;
+use defaults::Defaults;
+use expression::Expression;
 pub(crate) use isolation::Isolation;
 pub use login::Login;
 pub(crate) use planning::{physical, simplified};
+use recent::Recent;
 use temporary::Temporary;
 use transaction::{Block, Work};
 
@@ -116,6 +122,9 @@ pub struct Session {
     pub(crate) undoing: Undoing,
     /// Rows that stand in for queries of the statement under way.
     pub(crate) stand_ins: Vec<(String, Arc<dyn TableProvider>)>,
+    /// What expressions and columns' defaults mean.
+    expressions: Recent<Expression>,
+    defaults: Recent<Defaults>,
 }
 
 /// A session before it is one.
@@ -201,6 +210,8 @@ impl Session {
             plans: Mutex::default(),
             undoing: Undoing::default(),
             stand_ins: Vec::new(),
+            expressions: Recent::default(),
+            defaults: Recent::default(),
         }
     }
 
@@ -617,15 +628,18 @@ impl Session {
         scope: &Scope,
     ) -> Option<&'a QueryPlan> {
         prepared.query.as_ref().filter(|plan| {
-            plan.reusable
-                && !prepared.locks_inside
-                && !prepared.framed
-                && plan.catalog_version == scope.snapshot.catalog().version
-                && plan.access == scope.access
-                && plan.search_path == self.search_path()
-                && plan.style == self.style()
-                && plan.showing == self.showing(&scope.access)
+            !prepared.locks_inside && !prepared.framed && self.is_current(plan, scope)
         })
+    }
+
+    /// Whether a plan would be made the same now.
+    fn is_current(&self, plan: &QueryPlan, scope: &Scope) -> bool {
+        plan.reusable
+            && plan.catalog_version == scope.snapshot.catalog().version
+            && plan.access == scope.access
+            && plan.search_path == self.search_path()
+            && plan.style == self.style()
+            && plan.showing == self.showing(&scope.access)
     }
 
     /// Runs a planned query in a scope, the short way where there is one.

@@ -148,3 +148,58 @@ async fn what_dumps_ask_for() {
     let refused = refused.unwrap_err();
     assert_eq!(refused.code().unwrap().code(), "0A000");
 }
+
+/// A session keeps what expressions and defaults mean: they follow its settings, its transactions and the catalog all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn expressions_that_come_again_mean_what_they_mean_then() {
+    crate::constraints::play(
+        "CREATE TABLE e (id serial, \"Wann\" timestamptz, n bigint, v text DEFAULT 'a' || 'b');
+         INSERT INTO e (\"Wann\") VALUES (cast('2024-01-01 00:00' || '' AS timestamptz));
+         SET TimeZone = 'Asia/Tokyo';
+         INSERT INTO e (\"Wann\") VALUES (cast('2024-01-01 00:00' || '' AS timestamptz));
+         SET TimeZone = 'UTC';
+         INSERT INTO e (\"Wann\") VALUES (cast('2024-01-01 00:00' || '' AS timestamptz));
+         SELECT * FROM e ORDER BY id;
+         CREATE SCHEMA o;
+         CREATE SEQUENCE s;
+         CREATE SEQUENCE o.s START 50;
+         INSERT INTO e (n) VALUES (nextval('s') + 0);
+         SET search_path = o, public;
+         INSERT INTO e (n) VALUES (nextval('s') + 0);
+         RESET search_path;
+         INSERT INTO e (n) VALUES (nextval('s') + 0);
+         ALTER SEQUENCE s RESTART 100;
+         INSERT INTO e (n) VALUES (nextval('s') + 0);
+         ALTER TABLE e ALTER v SET DEFAULT 'c' || 'd';
+         INSERT INTO e (n) VALUES (nextval('s') + 0);
+         BEGIN;
+         ALTER TABLE e ALTER v SET DEFAULT 'x';
+         INSERT INTO e (n) VALUES (nextval('s') + 0);
+         SELECT * FROM e ORDER BY id;
+         ROLLBACK;
+         INSERT INTO e (n) VALUES (nextval('s') + 0);
+         SELECT v, n FROM e ORDER BY id;
+         TRUNCATE e;
+         INSERT INTO e (\"Wann\") VALUES (now() + interval '1 hour');
+         INSERT INTO e (\"Wann\") VALUES (now() + interval '1 hour');
+         BEGIN;
+         INSERT INTO e (\"Wann\") VALUES (now() + interval '1 hour');
+         INSERT INTO e (\"Wann\") VALUES (now() + interval '1 hour');
+         COMMIT;
+         SELECT count(DISTINCT \"Wann\") FROM e;
+         INSERT INTO e (v) VALUES (gen_random_uuid());
+         INSERT INTO e (v) VALUES (gen_random_uuid());
+         SELECT count(DISTINCT v) FROM e;
+         INSERT INTO e (n) VALUES (length(v));
+         INSERT INTO e (n) VALUES ((SELECT count(*) FROM e));
+         INSERT INTO e (n) VALUES ((SELECT count(*) FROM e));
+         SELECT n FROM e WHERE n IS NOT NULL ORDER BY n;
+         INSERT INTO e (n) VALUES (1 / 0);
+         INSERT INTO e (n) VALUES (1 / 0);
+         INSERT INTO e (v) VALUES (current_setting('application_name') || current_user);
+         SET application_name = 'other';
+         INSERT INTO e (v) VALUES (current_setting('application_name') || current_user);
+         SELECT v FROM e WHERE v LIKE 'other%'",
+    )
+    .await;
+}

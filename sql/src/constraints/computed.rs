@@ -161,8 +161,8 @@ impl Session {
         ty: ColumnType,
     ) -> Result<Expression, SqlError> {
         let state = self.state();
-        let simplified = simplified(state, &expr, schema)?;
-        let physical = physical(state, &expr, schema)?;
+        let simplified = simplified(state, None, &expr, schema)?;
+        let physical = physical(state, None, &expr, schema)?;
         let mut columns: Vec<usize> = (collect_columns(&physical).iter())
             .map(|column| column.index())
             .collect();

@@ -2,32 +2,32 @@
 
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
-use arrow::datatypes::Schema;
+use chrono::{DateTime, Utc};
 use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
+use datafusion::logical_expr::execution_props::ExecutionProps;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
-use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::sqlparser::ast;
 use futures::TryStreamExt;
-use tidelog_storage::{Catalog, ColumnType, Datum, DatumRef};
+use tidelog_storage::{Catalog, ColumnType, Datum};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use super::{QueryPlan, Session, bind};
-use crate::error::{ErrorKind, SqlError, from_arrow, from_datafusion};
+use crate::error::{SqlError, from_datafusion};
 use crate::functions;
 use crate::locking;
 use crate::output;
 use crate::plan::{self, Planner, PostgresOperators};
 use crate::provider::{Access, Scope};
-use crate::short_read::has_subquery;
 use crate::system::Showing;
 use crate::text::Style;
 use crate::turns::aside;
@@ -243,58 +243,6 @@ impl Session {
         Ok(plan.plan)
     }
 
-    /// Evaluates an expression without columns, as one of this type where the expression leaves it open.
-    pub(crate) async fn evaluate(
-        &self,
-        expr: &ast::Expr,
-        types: &[ColumnType],
-        values: &[Datum],
-    ) -> Result<(Datum, ColumnType), SqlError> {
-        let query = crate::parse::parse_query(&format!("SELECT {expr}"))?;
-        let given: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
-        let scope = self.scope();
-        let plan = self.plan_query(query, &given, scope.snapshot.catalog())?;
-        let (plan, ty) = with_type(plan)?;
-        if let LogicalPlan::Projection(projection) = &plan
-            && let LogicalPlan::EmptyRelation(_) = &*projection.input
-            && !projection.expr.iter().any(needs_run)
-        {
-            return Ok((self.evaluate_at_once(plan, ty, types, values)?, ty));
-        }
-        let values = self.values_of(plan, ty, scope, types, values).await?;
-        Ok((values.into_iter().next().unwrap_or(Datum::Null), ty))
-    }
-
-    /// The value of a select list of one expression over nothing, which needs no plan of how to run it.
-    fn evaluate_at_once(
-        &self,
-        plan: LogicalPlan,
-        ty: ColumnType,
-        types: &[ColumnType],
-        values: &[Datum],
-    ) -> Result<Datum, SqlError> {
-        let plan = bind(plan, types, values)?;
-        let mut state = self.engine.state.clone();
-        state.execution_props_mut().query_execution_start_time = Some(self.work.started);
-        let plan = state
-            .analyzer()
-            .execute_and_check(plan, state.config_options(), |_, _| {})
-            .map_err(from_datafusion)?;
-        let (LogicalPlan::Projection(projection), empty) = (&plan, Schema::empty()) else {
-            let message = format!("the analyzer made an expression {}", plan.display());
-            return Err(SqlError::new(ErrorKind::InternalError, message));
-        };
-        let row = RecordBatchOptions::new().with_row_count(Some(1));
-        let row = RecordBatch::try_new_with_options(Arc::new(empty), Vec::new(), &row);
-        let row = row.map_err(|error| from_arrow(&error))?;
-        let value = physical(&state, &projection.expr[0], projection.input.schema())?
-            .evaluate(&row)
-            .and_then(|value| value.into_array(1))
-            .map_err(from_datafusion)?;
-        let value = output::conform(&value, ty)?;
-        output::value(&value, 0).map(DatumRef::to_owned)
-    }
-
     /// The values of the only column of a query of ours.
     pub(crate) async fn evaluate_query(
         &self,
@@ -311,7 +259,7 @@ impl Session {
     }
 
     /// The values of the only column of a plan.
-    async fn values_of(
+    pub(super) async fn values_of(
         &self,
         plan: LogicalPlan,
         ty: ColumnType,
@@ -335,30 +283,23 @@ impl Session {
     }
 }
 
-/// Whether an expression without columns reads from tables, or waits.
-fn needs_run(expr: &Expr) -> bool {
-    let waits = |expr: &Expr| {
-        Ok(matches!(expr, Expr::ScalarFunction(call) if call.func.as_async().is_some()))
-    };
-    has_subquery(expr) || expr.exists(waits).unwrap_or(true)
-}
-
 /// A plan and the type of its only column.
 fn with_type(plan: QueryPlan) -> Result<(LogicalPlan, ColumnType), SqlError> {
     let ty = output::column_type(plan.plan.schema().field(0))?;
     Ok((plan.plan, ty))
 }
 
-/// An expression of an analyzed plan as the optimizer leaves it: `now()` and its like are the time that the state says.
+/// An expression of an analyzed plan as the optimizer leaves it: `now()` and its like are `started`, where that is known.
 pub(crate) fn simplified(
     state: &SessionState,
+    started: Option<DateTime<Utc>>,
     expr: &Expr,
     schema: &Arc<DFSchema>,
 ) -> Result<Expr, SqlError> {
     let context = SimplifyContext::builder()
         .with_schema(schema.clone())
         .with_config_options(state.config_options().clone())
-        .with_query_execution_start_time(state.execution_props().query_execution_start_time)
+        .with_query_execution_start_time(started)
         .build();
     ExprSimplifier::new(context)
         .simplify(expr.clone())
@@ -368,11 +309,16 @@ pub(crate) fn simplified(
 /// An expression of an analyzed plan, ready to run.
 pub(crate) fn physical(
     state: &SessionState,
+    started: Option<DateTime<Utc>>,
     expr: &Expr,
     schema: &Arc<DFSchema>,
 ) -> Result<Arc<dyn PhysicalExpr>, SqlError> {
-    let expr = simplified(state, expr, schema)?;
-    state
-        .create_physical_expr(expr, schema)
-        .map_err(from_datafusion)
+    let expr = simplified(state, started, expr, schema)?;
+    let props = ExecutionProps {
+        query_execution_start_time: started,
+        config_options: Some(state.config_options().clone()),
+        ..state.execution_props().clone()
+    };
+    let context = PhysicalPlanningContext::default();
+    create_physical_expr(&expr, schema, &props, &context).map_err(from_datafusion)
 }

@@ -188,18 +188,19 @@ impl Lens {
     }
 
     fn add_steps(&mut self, state: &SessionState, plan: &LogicalPlan) -> Result<(), SqlError> {
+        let started = state.execution_props().query_execution_start_time;
         match plan {
             LogicalPlan::Projection(projection) => {
                 self.add_steps(state, &projection.input)?;
                 let schema = projection.input.schema();
-                let physical = |expr: &Expr| physical(state, expr, schema);
+                let physical = |expr: &Expr| physical(state, started, expr, schema);
                 let exprs = projection.expr.iter().map(physical);
                 self.steps
                     .push(Step::Project(exprs.collect::<Result<_, _>>()?));
             }
             LogicalPlan::Filter(filter) => {
                 self.add_steps(state, &filter.input)?;
-                let predicate = physical(state, &filter.predicate, filter.input.schema())?;
+                let predicate = physical(state, started, &filter.predicate, filter.input.schema())?;
                 self.steps.push(Step::Filter(predicate));
             }
             LogicalPlan::SubqueryAlias(alias) => self.add_steps(state, &alias.input)?,
