@@ -17,7 +17,7 @@ use crate::row::{
     RowMaker, Target, Write, assign, cell, constant, infer_placeholder, is_default, own_partition,
     targets,
 };
-use crate::session::{Outcome, Prepared, Session};
+use crate::session::{Outcome, Prepared, QueryPlan, Session};
 use crate::text;
 use crate::turns::Turns;
 use crate::upsert::Conflicts;
@@ -60,16 +60,17 @@ impl Session {
         targets(table, &names, &self.access(catalog))
     }
 
-    /// The types of an INSERT's parameters.
+    /// The types of an INSERT's parameters, and the plan of its query, if it has one.
     pub(crate) fn insert_parameters(
         &self,
         insert: &Insert,
         given: &[Option<ColumnType>],
         catalog: &Catalog,
-    ) -> Result<Vec<ColumnType>, SqlError> {
+    ) -> Result<(Vec<ColumnType>, Option<QueryPlan>), SqlError> {
         let table = self.insert_target(insert, catalog)?;
         let targets = self.insert_targets(insert, &table, catalog)?;
         let mut types = given.to_vec();
+        let mut query = None;
         match insert.source.as_ref().map(|source| &*source.body) {
             Some(SetExpr::Values(rows))
                 if insert.source.as_deref().is_some_and(has_plain_values) =>
@@ -92,17 +93,22 @@ impl Session {
                     for (expr, target) in plain_items(source).zip(&targets) {
                         infer_placeholder(&mut types, expr, target.ty(&table))?;
                     }
-                    let plan = self.plan_select((**source).clone(), &types, catalog)?;
-                    types = crate::plan::known_parameters(&plan, &types)?;
+                    let plan = self.plan_query((**source).clone(), &types, catalog)?;
+                    let known = crate::plan::known_parameters(&plan.plan, &types)?;
+                    query = Some(match known == types {
+                        true => plan,
+                        // What it tells of its parameters may change how it is planned.
+                        false => self.plan_query((**source).clone(), &known, catalog)?,
+                    });
+                    types = known;
                 }
             }
             None => {}
         }
         self.conflict_parameters(insert, &table, &mut types, catalog)?;
-        Ok(types
-            .into_iter()
-            .map(|ty| ty.unwrap_or(ColumnType::Text))
-            .collect())
+        let types = types.into_iter();
+        let types = types.map(|ty| ty.unwrap_or(ColumnType::Text)).collect();
+        Ok((types, query))
     }
 
     pub(crate) fn row_maker(
@@ -235,7 +241,10 @@ impl Session {
                 };
                 let given: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
                 let literals: Vec<bool> = plain_items(&source).map(is_bare_string).collect();
-                let plan = self.plan_select(source, &given, &catalog)?;
+                let plan = match self.current(prepared, &scope) {
+                    Some(planned) => planned.plan.clone(),
+                    None => self.plan_select(source, &given, &catalog)?,
+                };
                 let columns = output::columns(plan.schema().as_arrow())?;
                 check_width(columns.len(), targets.len(), !insert.columns.is_empty())?;
                 check_targets(

@@ -368,7 +368,8 @@ impl Session {
                     prepared.query = Some(plan);
                 }
                 Statement::Insert(insert) => {
-                    prepared.parameters = self.insert_parameters(insert, given, &catalog)?;
+                    (prepared.parameters, prepared.query) =
+                        self.insert_parameters(insert, given, &catalog)?;
                     prepared.columns = self.returning_columns(&insert.returning, true, || {
                         let table = self.insert_target(insert, &catalog)?;
                         let alias = insert.table_alias.as_ref().map(|alias| &alias.alias);

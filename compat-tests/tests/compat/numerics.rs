@@ -27,6 +27,7 @@ async fn expressions_have_postgresqls_digits() {
         "round(2.345, 2), round('2.345'::numeric, 2), round(1234.5::numeric, -2), trunc(-2.59::numeric, 1), trunc(-2.5), ceil(2.1::numeric), floor(-2.1::numeric)",
         "sign(-2.5::numeric), sqrt(2::numeric), sqrt(0.0001), power(2::numeric, 0.5), 2.0 ^ 3, 10::numeric ^ 20, 2 ^ 3.0::numeric, exp(1::numeric), ln(2.0), log(100::numeric), log(2.0, 64)",
         "scale(1.500::numeric), min_scale(1.500::numeric), trim_scale(1.500::numeric), factorial(60), abs(-1.50)",
+        "factorial(0), factorial(1), factorial(2), md5(factorial(3001)::text), length(factorial(32177)::text)",
         "width_bucket(5.35::numeric, 0.024, 10.06, 5), to_char(1234.5::numeric, '9,999.99'), to_number('1,234.50', '9,999.99')",
         "1.50::numeric = 1.5, '1.5'::numeric = 1.500, 1 = 1.0::numeric, 2.5::numeric > 2, 2.5::numeric < 3.5::float8, 1.5 <> 1.50::numeric",
         "2.5 BETWEEN 1 AND 3.25::numeric, 2.5::numeric IN (1, 2.50, 3), 1.5 IN (1.50::numeric), 1.5::numeric IS DISTINCT FROM 1.50, 1.5::numeric = '1.50'",

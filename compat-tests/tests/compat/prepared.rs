@@ -203,3 +203,35 @@ async fn expressions_that_come_again_mean_what_they_mean_then() {
     )
     .await;
 }
+
+/// The query of an INSERT is planned once, and anew when what it is about has changed.
+#[tokio::test(flavor = "multi_thread")]
+async fn inserts_of_queries_follow_the_catalog() {
+    crate::constraints::play(
+        "CREATE TABLE \"Größe\" (id int, v text);
+         CREATE TABLE into_it (id int, v text, n bigint DEFAULT 7);
+         INSERT INTO \"Größe\" VALUES (1, 'a'), (2, 'b');
+         PREPARE i AS INSERT INTO into_it (id, v) SELECT id + $1, v || $2 FROM \"Größe\" WHERE id < $3 RETURNING *;
+         EXECUTE i(10, 'x', 2);
+         INSERT INTO \"Größe\" VALUES (0, 'c');
+         EXECUTE i(20, 'y', 2);
+         ALTER TABLE \"Größe\" ALTER v SET DEFAULT 'q';
+         EXECUTE i(30, 'z', 1);
+         BEGIN;
+         ALTER TABLE \"Größe\" RENAME v TO w;
+         EXECUTE i(40, 'z', 1);
+         ROLLBACK;
+         EXECUTE i(50, 'z', 1);
+         CREATE SCHEMA o;
+         CREATE TABLE o.\"Größe\" (id int, v text);
+         INSERT INTO o.\"Größe\" VALUES (100, 'o');
+         SET search_path = o, public;
+         EXECUTE i(60, 'o', 1000);
+         RESET search_path;
+         EXECUTE i(70, 'p', 1);
+         DROP TABLE \"Größe\";
+         EXECUTE i(80, 'p', 1);
+         SELECT * FROM into_it ORDER BY id",
+    )
+    .await;
+}

@@ -24,7 +24,7 @@ pub struct Prepared {
     /// The result's columns; `None` when it returns no rows.
     pub columns: Option<Vec<OutputColumn>>,
     pub(super) statement: Parsed,
-    /// The query, or the one that finds the rows of an UPDATE or DELETE.
+    /// The query, the one that gives the rows of an INSERT, or that finds those of an UPDATE or DELETE.
     pub(super) query: Option<QueryPlan>,
     /// The query or SUBSCRIBE of a DECLARE.
     pub(super) inner: Option<Box<Prepared>>,
