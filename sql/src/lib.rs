@@ -46,6 +46,7 @@ mod table_scan;
 pub mod text;
 mod turns;
 pub mod types;
+mod unseen;
 mod upsert;
 
 pub use activity::{Ends, Signal};

@@ -34,6 +34,7 @@ use datafusion::physical_plan::{ExecutionPlan, Partitioning, replace_children_if
 use crate::arithmetic;
 use crate::in_turn::InTurnExec;
 use crate::ordered::ReadInOrder;
+use crate::unseen::distinct_by_value;
 
 /// Makes integer arithmetic fail where it would wrap around, after DataFusion has made the operands' types agree.
 #[derive(Debug)]
@@ -355,6 +356,7 @@ pub(crate) fn physical_rules() -> Vec<PhysicalRule> {
         Arc::new(OfOurOwn("values_in_order", values_in_order)),
     );
     rules.push(Arc::new(OfOurOwn("unions_in_order", unions_in_order)));
+    rules.push(Arc::new(OfOurOwn("distinct_by_value", distinct_by_value)));
     rules.push(Arc::new(OfOurOwn("yielding_joins", yielding_joins)));
     let ours = |rule: PhysicalRule| match rule.name().starts_with("FilterPushdown") {
         true => Arc::new(FiltersByName(rule)) as PhysicalRule,

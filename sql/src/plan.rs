@@ -72,10 +72,12 @@ mod view;
 mod with;
 
 pub(crate) use arrays::ElementTypes;
+pub(crate) use flatten::is_outer;
 pub(crate) use keys::KeylessQueries;
 pub(crate) use limits::negative as negative_limit;
 pub(crate) use names::shown;
 pub(crate) use operators::PostgresOperators;
+pub(crate) use order::{looks_vary, sorted_by};
 pub(crate) use set_operations::SetOperations;
 use view::ViewSource;
 

@@ -27,6 +27,7 @@ use super::scan;
 use crate::in_turn::InTurnExec;
 use crate::index_scan::{FirstRowsExec, IndexWalkExec};
 use crate::table_scan::{FoundExec, TableExec};
+use crate::unseen::UnseenExec;
 
 /// A node of a plan.
 #[derive(Clone, Debug, Default)]
@@ -255,7 +256,7 @@ fn structure(plan: &Arc<dyn ExecutionPlan>, began: Option<Began>) -> Node {
             None => node,
         };
     }
-    if plan.is::<InTurnExec>() {
+    if plan.is::<InTurnExec>() || plan.is::<UnseenExec>() {
         return child(0);
     }
     if let Some(merge) = plan.downcast_ref::<SortPreservingMergeExec>() {
