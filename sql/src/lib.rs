@@ -27,6 +27,7 @@ mod locking;
 mod locks;
 mod modify;
 pub mod notify;
+mod numbers;
 mod optimize;
 mod ordered;
 mod output;

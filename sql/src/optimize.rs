@@ -33,6 +33,7 @@ use datafusion::physical_plan::{ExecutionPlan, Partitioning, replace_children_if
 
 use crate::arithmetic;
 use crate::in_turn::InTurnExec;
+use crate::numbers;
 use crate::ordered::ReadInOrder;
 use crate::unseen::distinct_by_value;
 
@@ -100,7 +101,44 @@ pub(crate) fn logical_rules() -> Vec<Rule> {
         };
         Arc::new(InOurForm { rule, rewrite })
     };
-    rules.map(ours).collect()
+    let mut rules: Vec<Rule> = rules.map(ours).collect();
+    // When constants are computed, and before filters are handed down.
+    let at = (rules.iter()).position(|rule| rule.name() == "simplify_expressions");
+    let at = at.map_or(0, |at| at + 1);
+    rules.insert(at, Arc::new(NumbersOfColumns));
+    rules
+}
+
+/// Compares columns with numbers of their own type, by which rows and files are found.
+#[derive(Debug)]
+struct NumbersOfColumns;
+
+impl OptimizerRule for NumbersOfColumns {
+    fn name(&self) -> &str {
+        "numbers_of_columns"
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        Some(ApplyOrder::TopDown)
+    }
+
+    fn rewrite(
+        &self,
+        plan: LogicalPlan,
+        _: &dyn OptimizerConfig,
+    ) -> Result<Transformed<LogicalPlan>> {
+        match plan {
+            LogicalPlan::Filter(mut filter) => {
+                let predicate = std::mem::take(&mut filter.predicate);
+                let predicate = numbers::of_columns(predicate, filter.input.schema())?;
+                Ok(predicate.update_data(|predicate| {
+                    filter.predicate = predicate;
+                    LogicalPlan::Filter(filter)
+                }))
+            }
+            plan => Ok(Transformed::no(plan)),
+        }
+    }
 }
 
 /// A rule of DataFusion's, with what we do in its place.

@@ -76,6 +76,7 @@ pub(crate) use flatten::is_outer;
 pub(crate) use keys::KeylessQueries;
 pub(crate) use limits::negative as negative_limit;
 pub(crate) use names::shown;
+pub(crate) use numerics::whole_and_scale;
 pub(crate) use operators::PostgresOperators;
 pub(crate) use order::{looks_vary, sorted_by};
 pub(crate) use set_operations::SetOperations;

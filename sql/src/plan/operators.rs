@@ -410,6 +410,8 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
             negated,
         }) => {
             let expr = typed_by(*expr, &list, schema, style)?;
+            let read = |item| type_literal(item, &expr, schema, style);
+            let list: Vec<_> = list.into_iter().map(read).collect::<Result<_>>()?;
             let expr = Box::new(numerics::beside_any(expr, &list, schema, style)?);
             let list: Vec<_> = list
                 .into_iter()
@@ -440,7 +442,10 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
         }) => {
             let bounds = [&low, &high].map(|bound| (**bound).clone());
             let expr = typed_by(*expr, &bounds, schema, style)?;
+            let [low, high] = [*low, *high].map(|bound| type_literal(bound, &expr, schema, style));
+            let bounds = [low?, high?];
             let expr = Box::new(numerics::beside_any(expr, &bounds, schema, style)?);
+            let [low, high] = bounds.map(Box::new);
             let (expr, low) = beside_number(*expr, *low, schema);
             let (expr, high) = beside_number(expr, *high, schema);
             let (expr, low, high) = (Box::new(expr), Box::new(low), Box::new(high));

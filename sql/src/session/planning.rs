@@ -24,6 +24,7 @@ use super::{QueryPlan, Session, bind};
 use crate::error::{ErrorKind, SqlError, from_arrow, from_datafusion};
 use crate::functions;
 use crate::locking;
+use crate::numbers;
 use crate::output;
 use crate::plan::{self, Planner, PostgresOperators};
 use crate::provider::{Access, Scope};
@@ -360,8 +361,10 @@ pub(crate) fn simplified(
         .with_config_options(state.config_options().clone())
         .with_query_execution_start_time(state.execution_props().query_execution_start_time)
         .build();
-    ExprSimplifier::new(context)
-        .simplify(expr.clone())
+    let simple = ExprSimplifier::new(context).simplify(expr.clone());
+    simple
+        .and_then(|expr| numbers::of_columns(expr, schema))
+        .map(|expr| expr.data)
         .map_err(from_datafusion)
 }
 
