@@ -106,7 +106,48 @@ pub(crate) fn logical_rules() -> Vec<Rule> {
     let at = (rules.iter()).position(|rule| rule.name() == "simplify_expressions");
     let at = at.map_or(0, |at| at + 1);
     rules.insert(at, Arc::new(NumbersOfColumns));
+    rules.push(Arc::new(KeysOnce));
     rules
+}
+
+/// Leaves out keys of an aggregate's order that stand there twice, as two expressions may once they are simplified: DataFusion
+/// leaves them out of what it sorts by, and counts on them then.
+#[derive(Debug)]
+struct KeysOnce;
+
+impl OptimizerRule for KeysOnce {
+    fn name(&self) -> &str {
+        "keys_once"
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        Some(ApplyOrder::TopDown)
+    }
+
+    fn rewrite(
+        &self,
+        plan: LogicalPlan,
+        _: &dyn OptimizerConfig,
+    ) -> Result<Transformed<LogicalPlan>> {
+        let LogicalPlan::Aggregate(_) = plan else {
+            return Ok(Transformed::no(plan));
+        };
+        let names = NamePreserver::new(&plan);
+        let once = |expr| match expr {
+            Expr::AggregateFunction(mut call) => {
+                let (mut seen, keys) = (HashSet::new(), call.params.order_by.len());
+                let bare = |key: &SortExpr| key.expr.clone().unalias_nested().data;
+                (call.params.order_by).retain(|key| seen.insert(bare(key)));
+                let is_other = call.params.order_by.len() < keys;
+                let call = Expr::AggregateFunction(call);
+                Ok(Transformed::new_transformed(call, is_other))
+            }
+            other => Ok(Transformed::no(other)),
+        };
+        plan.map_expressions(|expr| {
+            with_its_name(&names, expr, &mut |expr| expr.transform_up(once))
+        })
+    }
 }
 
 /// Compares columns with numbers of their own type, by which rows and files are found.
