@@ -50,6 +50,7 @@ mod inner;
 mod keys;
 mod limits;
 mod merged;
+mod moments;
 pub(crate) mod names;
 mod numerics;
 mod operators;
