@@ -72,6 +72,8 @@ mod notify;
 mod numerics;
 #[path = "compat/object_store.rs"]
 mod object_store;
+#[path = "compat/odd_places.rs"]
+mod odd_places;
 #[path = "compat/operations.rs"]
 mod operations;
 #[path = "compat/precision.rs"]

@@ -269,6 +269,16 @@ pub(crate) fn retyped(value: Expr, ty: ColumnType, style: Style) -> Expr {
     function(Conversion::Typed(ty), value, style)
 }
 
+/// The value that becomes a numeric with a scale of its own.
+pub(crate) fn as_number(expr: &Expr) -> Option<&Expr> {
+    let Expr::ScalarFunction(call) = expr else {
+        return None;
+    };
+    let cast = call.func.inner().downcast_ref::<CastFunction>()?;
+    let number = Conversion::Number(ColumnType::Numeric(None));
+    (cast.conversion == number).then(|| call.args.first())?
+}
+
 /// A scalar subquery that gives a json, as one: when it is run, DataFusion forgets what is not in Arrow's type.
 pub(crate) fn tagged(subquery: Expr, schema: &DFSchema, style: Style) -> Transformed<Expr> {
     let field = output::field_of(&subquery, schema);

@@ -23,7 +23,7 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::Expr;
 use datafusion::physical_expr::expressions::{CastExpr, Column, Literal};
 use datafusion::physical_expr::projection::{ProjectionExpr, ProjectionExprs};
-use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
+use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr, conjunction_opt};
 use datafusion::physical_plan::filter_pushdown::{FilterDescription, FilterPushdownPhase};
 use datafusion::physical_plan::metrics::{
     Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet,
@@ -39,6 +39,7 @@ use tidelog_storage::cold::bounds::Bounds;
 use tidelog_storage::snapshot::ScanColumn;
 use tidelog_storage::{ColumnType, Partition, Seq, TableDef, datum};
 
+use crate::numbers;
 use crate::provider::{SEQ, Scope, USER, blocking, properties};
 
 mod prune;
@@ -104,7 +105,8 @@ pub(crate) async fn plan(
     for file in files {
         (versions.entry(file.0.schema_version).or_default()).push(file);
     }
-    let plan = |(version, files)| plan_version(&scan, state, version, files, &dead, hides);
+    let bytes = prune::of_bytes(&scan.table, state, filters)?;
+    let plan = |(version, files)| plan_version(&scan, state, version, files, &bytes, &dead, hides);
     let plans: Result<Vec<_>> = versions.into_iter().rev().map(plan).collect();
     Ok((plans?, counts))
 }
@@ -114,6 +116,7 @@ fn plan_version(
     state: &dyn Session,
     version: u32,
     files: Vec<(ColdFile, Bounds)>,
+    bytes: &[Arc<dyn PhysicalExpr>],
     dead: &Arc<HashSet<Seq>>,
     hides: bool,
 ) -> Result<Arc<dyn ExecutionPlan>> {
@@ -192,7 +195,7 @@ fn plan_version(
     let readers =
         reader::ColdReaders::new(scan.scope.store.clone(), files.iter().map(|(file, _)| file));
     let partition_field = Arc::new(Field::new(USER, DataType::Utf8, false));
-    let source = ParquetSource::new(
+    let mut source = ParquetSource::new(
         TableSchema::builder(file_schema)
             .with_table_partition_cols(vec![partition_field])
             .build(),
@@ -200,6 +203,22 @@ fn plan_version(
     .with_parquet_file_reader_factory(Arc::new(readers))
     .with_bloom_filter_on_read(true)
     .with_enable_page_index(true);
+    let as_it_is = |name: &str| match name {
+        SEQ => Some(seq()),
+        USER => Some(user()),
+        name => {
+            let column = |(at, _): &(usize, ColumnType)| scan.table.columns[*at].name == name;
+            let at = held.iter().position(column)?;
+            let column = &scan.table.columns[held[at].0];
+            let is_same = held[at].1 == column.ty && column.ty.stored_arrow() == column.ty.arrow();
+            is_same.then(|| Arc::new(Column::new(&column.stored_name, at)) as _)
+        }
+    };
+    let bytes = bytes.iter().cloned();
+    let bytes = bytes.filter_map(|condition| numbers::over(condition, &as_it_is));
+    if let Some(condition) = conjunction_opt(bytes) {
+        source = source.with_predicate(condition);
+    }
     let source = source
         .try_pushdown_projection(&ProjectionExprs::new(outputs))?
         .ok_or_else(|| {

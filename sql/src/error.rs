@@ -11,7 +11,7 @@ use crate::text::Style;
 
 mod datafusion;
 
-pub(crate) use self::datafusion::from_datafusion;
+pub(crate) use self::datafusion::{VALUES_MISMATCH, from_datafusion};
 
 /// The kind of an error; `server` gives each its SQLSTATE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -233,10 +233,40 @@ pub(crate) fn from_arrow(error: &ArrowError) -> SqlError {
             if what.contains("too large to store in a Decimal")
                 || what.contains("too small to store in a Decimal") =>
         {
-            SqlError::new(ErrorKind::NumericValueOutOfRange, "numeric field overflow")
+            let error = SqlError::new(ErrorKind::NumericValueOutOfRange, "numeric field overflow");
+            match precision_and_scale(what) {
+                Some((precision, scale)) => error.detail(field_limit(precision, scale)),
+                None => error,
+            }
         }
         other => SqlError::new(ErrorKind::InternalError, other.to_string()),
     }
+}
+
+/// What a numeric's field can hold.
+pub(crate) fn field_limit(precision: u8, scale: i8) -> String {
+    let limit = match i16::from(precision) - i16::from(scale) {
+        0 => "1".to_string(),
+        whole => format!("10^{whole}"),
+    };
+    format!(
+        "A field with precision {precision}, scale {scale} must round to an absolute value less than {limit}."
+    )
+}
+
+/// The precision and scale of the decimal that Arrow says a value does not fit: `123.00 is too large to store in a Decimal128 of
+/// precision 4. Max is 99.99`.
+fn precision_and_scale(what: &str) -> Option<(u8, i8)> {
+    let (_, behind) = what.split_once(" of precision ")?;
+    let digits = behind
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(behind.len());
+    let (_, limit) = behind.split_once(" is ")?;
+    let scale = limit
+        .trim()
+        .split_once('.')
+        .map_or(0, |(_, fraction)| fraction.len());
+    Some((behind[..digits].parse().ok()?, i8::try_from(scale).ok()?))
 }
 
 impl From<StorageError> for SqlError {

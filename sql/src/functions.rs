@@ -19,7 +19,7 @@ pub(crate) mod moments;
 pub(crate) mod order;
 pub(crate) mod printed;
 pub(crate) mod ranks;
-mod regexp;
+pub(crate) mod regexp;
 pub(crate) mod sequence;
 mod series;
 pub(crate) mod shift;

@@ -27,6 +27,7 @@ mod locking;
 mod locks;
 mod modify;
 pub mod notify;
+mod numbers;
 mod optimize;
 mod ordered;
 mod output;
@@ -46,6 +47,7 @@ mod table_scan;
 pub mod text;
 mod turns;
 pub mod types;
+mod unseen;
 mod upsert;
 
 pub use activity::{Ends, Signal};

@@ -33,7 +33,9 @@ use datafusion::physical_plan::{ExecutionPlan, Partitioning, replace_children_if
 
 use crate::arithmetic;
 use crate::in_turn::InTurnExec;
+use crate::numbers;
 use crate::ordered::ReadInOrder;
+use crate::unseen::distinct_by_value;
 
 /// Makes integer arithmetic fail where it would wrap around, after DataFusion has made the operands' types agree.
 #[derive(Debug)]
@@ -99,7 +101,85 @@ pub(crate) fn logical_rules() -> Vec<Rule> {
         };
         Arc::new(InOurForm { rule, rewrite })
     };
-    rules.map(ours).collect()
+    let mut rules: Vec<Rule> = rules.map(ours).collect();
+    // When constants are computed, and before filters are handed down.
+    let at = (rules.iter()).position(|rule| rule.name() == "simplify_expressions");
+    let at = at.map_or(0, |at| at + 1);
+    rules.insert(at, Arc::new(NumbersOfColumns));
+    rules.push(Arc::new(KeysOnce));
+    rules
+}
+
+/// Leaves out keys of an aggregate's order that stand there twice, as two expressions may once they are simplified: DataFusion
+/// leaves them out of what it sorts by, and counts on them then.
+#[derive(Debug)]
+struct KeysOnce;
+
+impl OptimizerRule for KeysOnce {
+    fn name(&self) -> &str {
+        "keys_once"
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        Some(ApplyOrder::TopDown)
+    }
+
+    fn rewrite(
+        &self,
+        plan: LogicalPlan,
+        _: &dyn OptimizerConfig,
+    ) -> Result<Transformed<LogicalPlan>> {
+        let LogicalPlan::Aggregate(_) = plan else {
+            return Ok(Transformed::no(plan));
+        };
+        let names = NamePreserver::new(&plan);
+        let once = |expr| match expr {
+            Expr::AggregateFunction(mut call) => {
+                let (mut seen, keys) = (HashSet::new(), call.params.order_by.len());
+                let bare = |key: &SortExpr| key.expr.clone().unalias_nested().data;
+                (call.params.order_by).retain(|key| seen.insert(bare(key)));
+                let is_other = call.params.order_by.len() < keys;
+                let call = Expr::AggregateFunction(call);
+                Ok(Transformed::new_transformed(call, is_other))
+            }
+            other => Ok(Transformed::no(other)),
+        };
+        plan.map_expressions(|expr| {
+            with_its_name(&names, expr, &mut |expr| expr.transform_up(once))
+        })
+    }
+}
+
+/// Compares columns with numbers of their own type, by which rows and files are found.
+#[derive(Debug)]
+struct NumbersOfColumns;
+
+impl OptimizerRule for NumbersOfColumns {
+    fn name(&self) -> &str {
+        "numbers_of_columns"
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        Some(ApplyOrder::TopDown)
+    }
+
+    fn rewrite(
+        &self,
+        plan: LogicalPlan,
+        _: &dyn OptimizerConfig,
+    ) -> Result<Transformed<LogicalPlan>> {
+        match plan {
+            LogicalPlan::Filter(mut filter) => {
+                let predicate = std::mem::take(&mut filter.predicate);
+                let predicate = numbers::of_columns(predicate, filter.input.schema())?;
+                Ok(predicate.update_data(|predicate| {
+                    filter.predicate = predicate;
+                    LogicalPlan::Filter(filter)
+                }))
+            }
+            plan => Ok(Transformed::no(plan)),
+        }
+    }
 }
 
 /// A rule of DataFusion's, with what we do in its place.
@@ -355,6 +435,7 @@ pub(crate) fn physical_rules() -> Vec<PhysicalRule> {
         Arc::new(OfOurOwn("values_in_order", values_in_order)),
     );
     rules.push(Arc::new(OfOurOwn("unions_in_order", unions_in_order)));
+    rules.push(Arc::new(OfOurOwn("distinct_by_value", distinct_by_value)));
     rules.push(Arc::new(OfOurOwn("yielding_joins", yielding_joins)));
     let ours = |rule: PhysicalRule| match rule.name().starts_with("FilterPushdown") {
         true => Arc::new(FiltersByName(rule)) as PhysicalRule,

@@ -23,7 +23,7 @@ use tidelog_storage::{Catalog, ColumnType, EnumType, Store};
 
 use crate::activity::{self, Activities};
 use crate::advisory::{self, Advisory};
-use crate::error::{SqlError, from_datafusion};
+use crate::error::{ErrorKind, SqlError, VALUES_MISMATCH, from_datafusion};
 use crate::locks::LockTable;
 use crate::notify::PG_NOTIFY;
 use crate::provider::{Access, Relation};
@@ -50,6 +50,7 @@ mod inner;
 mod keys;
 mod limits;
 mod merged;
+mod moments;
 pub(crate) mod names;
 mod numerics;
 mod operators;
@@ -72,10 +73,13 @@ mod view;
 mod with;
 
 pub(crate) use arrays::ElementTypes;
+pub(crate) use flatten::is_outer;
 pub(crate) use keys::KeylessQueries;
 pub(crate) use limits::negative as negative_limit;
 pub(crate) use names::shown;
+pub(crate) use numerics::whole_and_scale;
 pub(crate) use operators::PostgresOperators;
+pub(crate) use order::{looks_vary, sorted_by};
 pub(crate) use set_operations::SetOperations;
 use view::ViewSource;
 
@@ -127,7 +131,7 @@ impl Planner<'_> {
         query: ast::Query,
         parameters: &[Option<ColumnType>],
     ) -> std::result::Result<LogicalPlan, SqlError> {
-        let plan = self.plan_once(query.clone(), parameters)?;
+        let (query, plan) = self.with_values(query, parameters)?;
         let Some(types) = disagreeing(&plan).map_err(from_datafusion)? else {
             return Ok(plan);
         };
@@ -138,6 +142,33 @@ impl Planner<'_> {
             }
         }
         self.plan_once(query, &known)
+    }
+
+    /// The plan of a query, and the query as it was planned: where the rows of VALUES have types that are known too late to
+    /// be brought together, as a UNION of them.
+    fn with_values(
+        &self,
+        query: ast::Query,
+        parameters: &[Option<ColumnType>],
+    ) -> std::result::Result<(ast::Query, LogicalPlan), SqlError> {
+        let error = match self.plan_once(query.clone(), parameters) {
+            Ok(plan) => return Ok((query, plan)),
+            Err(error) => error,
+        };
+        if error.message != VALUES_MISMATCH {
+            return Err(error);
+        }
+        let Some(united) = set_operations::values_as_unions(&query) else {
+            return Err(error);
+        };
+        match self.plan_once(united.clone(), parameters) {
+            Ok(plan) => Ok((united, plan)),
+            Err(mut said) if said.kind == ErrorKind::DatatypeMismatch => {
+                said.message = said.message.replacen("UNION", "VALUES", 1);
+                Err(said)
+            }
+            Err(_) => Err(error),
+        }
     }
 
     fn plan_once(

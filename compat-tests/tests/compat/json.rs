@@ -117,6 +117,8 @@ async fn jsonb_is_grouped_by_value() {
         "SELECT array_position(ARRAY['3', '1.0']::jsonb[], '1') AS a, array_positions(ARRAY['1', '1.0']::jsonb[], '1.00') AS b",
         "SELECT count(*) FROM (SELECT ARRAY[j] AS a FROM w GROUP BY ARRAY[j]) s",
         "SELECT count(*) FROM (SELECT 1 FROM w GROUP BY ROLLUP (id % 2)) s",
+        "SELECT j = '1' AS one, count(*) AS n, grouping(j) FROM w GROUP BY ROLLUP (j) ORDER BY 3, 2, 1",
+        "WITH RECURSIVE r(j) AS (SELECT j FROM w UNION SELECT j FROM r) SELECT count(*) FROM r",
         "SELECT i, count(*) FROM (VALUES (interval '1 mon'), ('30 days'), ('1 day')) s(i) GROUP BY i HAVING count(*) = 1",
         "SELECT count(DISTINCT i) FROM (VALUES (interval '1 mon'), ('30 days'), ('1 day')) s(i)",
         "SELECT count(*) OVER (PARTITION BY i) AS n FROM (VALUES (interval '24 hours'), ('1 day'), ('2 days')) s(i) ORDER BY 1",
@@ -142,10 +144,8 @@ async fn jsonb_is_grouped_by_value() {
     }
     // Refused rather than wrong.
     for statement in [
-        "SELECT j, count(*) FROM w GROUP BY ROLLUP (j)",
         "SELECT greatest(j, '1') FROM w",
         "SELECT array_remove(ARRAY[j], '1') FROM w",
-        "WITH RECURSIVE r(j) AS (SELECT j FROM w UNION SELECT j FROM r) SELECT * FROM r",
     ] {
         let error = tide.query(statement, &[]).await.unwrap_err();
         assert_eq!(

@@ -120,6 +120,15 @@ const QUERIES: &[&str] = &[
     "SELECT id FROM n WHERE x BETWEEN 1.5 AND 2 ORDER BY id",
     "SELECT id FROM n WHERE x IN (1.50, 2, 'Infinity') ORDER BY id",
     "SELECT id FROM n WHERE x = ANY ('{1.50,2.00}') ORDER BY id",
+    "SELECT id FROM n WHERE y IN (2.25, 'NaN') ORDER BY id",
+    "SELECT id FROM n WHERE y NOT IN (2.255, 'NaN', '1.50') ORDER BY id",
+    "SELECT id FROM n WHERE y IN ('NaN') OR 2.25 IN (y, 'NaN') ORDER BY id",
+    "SELECT id FROM n WHERE y BETWEEN 1.505 AND 'Infinity' ORDER BY id",
+    "SELECT id FROM n WHERE y BETWEEN SYMMETRIC 'NaN' AND 2.2::numeric ORDER BY id",
+    "SELECT id FROM n WHERE y < 2.255 AND y > -0.005::numeric ORDER BY id",
+    "SELECT id FROM n WHERE id < 3.5 OR id = 5.5::numeric OR id >= 29.000001::numeric OR id = 7.0 ORDER BY id",
+    "SELECT id, CASE y WHEN 'NaN' THEN 1 WHEN 2.25::numeric THEN 2 WHEN '1.50' THEN 3 END FROM n ORDER BY id",
+    "SELECT id, CASE id WHEN 2::numeric THEN 'a' WHEN '1' THEN 'b' END, CASE 2.25 WHEN y THEN 'a' WHEN 'NaN' THEN 'b' END FROM n ORDER BY id",
     "SELECT id FROM n WHERE x = y ORDER BY id",
     "SELECT id FROM n WHERE x IN (SELECT y FROM n) ORDER BY id",
     "SELECT id FROM n WHERE x > ALL (SELECT 1.0 UNION SELECT 2) ORDER BY id",
@@ -192,6 +201,43 @@ async fn columns_keys_and_indexes_are_by_value_hot_and_cold() {
         pair.same_or_fail(change);
     }
     for query in QUERIES {
+        same_answers(&tide, &pg, query).await;
+    }
+}
+
+#[tokio::test]
+async fn grouping_sets_and_recursive_unions_are_by_value() {
+    let pair = Pair::start();
+    pair.run(TABLES);
+    pair.run(
+        "CREATE TABLE s (id int PRIMARY KEY, x numeric, y numeric, z int, i interval);
+        INSERT INTO s VALUES (1, 1.5, 2, 1, '1 mon'), (2, '1.50', 2.0, 1, '30 days'), (3, 'NaN', NULL, 2, NULL),
+            (4, 'Infinity', 7, 2, '1 day'), (5, -3.10, -1, 1, '24 hours'), (6, NULL, 0, 3, '0'), (7, NULL, NULL, NULL, NULL);",
+    );
+    let (tide, pg) = pair.connect().await;
+    for query in [
+        "SELECT x + 0.00, count(*), sum(y) FROM s GROUP BY ROLLUP (x) ORDER BY 1, 2",
+        "SELECT trim_scale(x) AS x, trim_scale(y) AS y, count(*), grouping(x) AS a, grouping(y) AS b, grouping(x, y) AS c FROM s GROUP BY CUBE (x, y) ORDER BY 1, 2, 3, 4, 5",
+        "SELECT z, trim_scale(x) AS x, count(*), grouping(z, x) FROM s GROUP BY GROUPING SETS ((z), (x), (z, x), ()) ORDER BY 1, 2, 3, 4",
+        "SELECT trim_scale(x + 1) AS x, count(*), grouping(x + 1) FROM s GROUP BY ROLLUP (x + 1) ORDER BY 1, 2",
+        "SELECT trim_scale(x + 1) AS a, z * 2, count(*), grouping(z * 2) FROM s GROUP BY x + 1, ROLLUP (z * 2) ORDER BY 1, 2, 3",
+        "SELECT trim_scale(x) AS x, z, max(id) FROM s GROUP BY x, ROLLUP (z) HAVING max(id) > 1 ORDER BY 1, 2, 3",
+        "SELECT trim_scale(x) AS x, grouping(x) FROM s GROUP BY x ORDER BY 1",
+        "SELECT i = '1 mon' AS a, trim_scale(x) AS x, count(*) FROM s GROUP BY ROLLUP (i, x) ORDER BY 1, 2, 3",
+        "SELECT count(*), grouping(x) AS g FROM s GROUP BY ROLLUP (x) HAVING grouping(x) = 1",
+        "SELECT trim_scale(x) AS x, count(*) FROM s GROUP BY ROLLUP (x) ORDER BY grouping(x), x",
+        "SELECT trim_scale(x) AS x, sum(x), avg(x), array_agg(id ORDER BY id) FROM s GROUP BY ROLLUP (x) ORDER BY x, 4",
+        "SELECT trim_scale(x) AS x, count(*) + 1, rank() OVER (ORDER BY count(*)) FROM s GROUP BY ROLLUP (x) ORDER BY 1, 2",
+        "SELECT a = '{1.50}', count(*) FROM (SELECT ARRAY[x] AS a FROM s) q GROUP BY CUBE (a) ORDER BY 1, 2",
+        "SELECT DISTINCT trim_scale(x) AS x, count(*) OVER () FROM s GROUP BY ROLLUP (x) ORDER BY 1",
+        "SELECT count(*), grouping(x) FROM n GROUP BY CUBE (x, y) ORDER BY 1, 2",
+        "WITH RECURSIVE r(x) AS (SELECT 1.5::numeric UNION SELECT x * 1.0 FROM r WHERE x < 2) SELECT * FROM r",
+        "WITH RECURSIVE r(x) AS (SELECT x FROM s UNION SELECT x * 1.00 FROM r) SELECT count(*) FROM r",
+        "WITH RECURSIVE r(x, k) AS (SELECT x, 1 FROM s WHERE id < 3 UNION SELECT x + 1, k FROM r WHERE x < 5) SELECT x::int, k FROM r ORDER BY 1, 2",
+        "WITH RECURSIVE r(i) AS (SELECT interval '1 mon' UNION SELECT CASE WHEN i < interval '5 mon' THEN i + interval '30 days' ELSE interval '30 days' END FROM r) SELECT count(*) FROM r",
+        "SELECT z, (WITH RECURSIVE r(x) AS (SELECT s.x UNION SELECT x + 1.0 FROM r WHERE x < s.z) SELECT count(*) FROM r) FROM s ORDER BY id",
+        "WITH RECURSIVE r(x) AS (SELECT 1::numeric UNION SELECT y + 1 FROM r, (WITH RECURSIVE s(y) AS (SELECT 1.0::numeric UNION SELECT y + 1 FROM s WHERE y < 3) SELECT y FROM s) q WHERE x < 3) SELECT x::int FROM r ORDER BY 1",
+    ] {
         same_answers(&tide, &pg, query).await;
     }
 }

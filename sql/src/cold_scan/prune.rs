@@ -4,19 +4,22 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray, UInt64Array};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::Session;
 use datafusion::common::pruning::PruningStatistics;
 use datafusion::common::stats::Precision;
 use datafusion::common::{Column, ColumnStatistics, DFSchema, ScalarValue, Statistics};
 use datafusion::error::{DataFusionError, Result};
-use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Expr, Operator};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::BinaryExpr;
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use tidelog_storage::cold::ColdFile;
 use tidelog_storage::cold::bounds::{self, Bounds};
-use tidelog_storage::{ColumnType, Datum, TableDef, datum};
+use tidelog_storage::{ColumnDef, ColumnType, Datum, TableDef, datum};
 
+use crate::numbers;
 use crate::provider::{SEQ, USER};
 
 /// The files that may hold rows which the filters let through, with what is known of their columns.
@@ -32,13 +35,12 @@ pub(super) fn files(
     let Some(filter) = conjunction(filters.iter().cloned()) else {
         return Ok(files);
     };
-    let mut fields: Vec<Field> = (table.columns.iter())
-        .map(|column| Field::new(&column.name, column.ty.arrow(), true))
-        .collect();
-    fields.push(Field::new(SEQ, DataType::Int64, true));
-    fields.push(Field::new(USER, DataType::Utf8, true));
-    let schema = Arc::new(Schema::new(fields));
+    let schema = schema_of(table);
     let filter = state.create_physical_expr(filter, &DFSchema::try_from(schema.clone())?)?;
+    let filter = match numbers::of_bytes(&filter) {
+        Some(bytes) => Arc::new(BinaryExpr::new(filter, Operator::And, bytes)),
+        None => filter,
+    };
     let builder = PruningPredicateBuilder::new()
         .with_file_schema(schema)
         .with_max_in_list_size(state.config_options().execution.parquet.max_in_list_size);
@@ -54,6 +56,34 @@ pub(super) fn files(
     };
     let kept = files.into_iter().zip(kept).filter(|(_, kept)| *kept);
     Ok(kept.map(|(file, _)| file).collect())
+}
+
+/// What filters say of the bytes of numerics without a precision, over the table's columns.
+pub(super) fn of_bytes(
+    table: &TableDef,
+    state: &dyn Session,
+    filters: &[Expr],
+) -> Result<Vec<Arc<dyn PhysicalExpr>>> {
+    let any = |column: &ColumnDef| column.ty == ColumnType::Numeric(None);
+    if !table.columns.iter().any(any) {
+        return Ok(Vec::new());
+    }
+    let schema = DFSchema::try_from(schema_of(table))?;
+    let bytes = filters.iter().filter_map(|filter| {
+        let filter = state.create_physical_expr(filter.clone(), &schema);
+        filter.map(|filter| numbers::of_bytes(&filter)).transpose()
+    });
+    bytes.collect()
+}
+
+/// The columns that filters are over.
+fn schema_of(table: &TableDef) -> SchemaRef {
+    let mut fields: Vec<Field> = (table.columns.iter())
+        .map(|column| Field::new(&column.name, column.ty.arrow(), true))
+        .collect();
+    fields.push(Field::new(SEQ, DataType::Int64, true));
+    fields.push(Field::new(USER, DataType::Utf8, true));
+    Arc::new(Schema::new(fields))
 }
 
 /// The bounds of a file's columns, for filters that are known only while the query runs.

@@ -16,6 +16,7 @@ use tidelog_storage::{Catalog, ColumnId, ColumnType, CommitError, Datum, Partiti
 use super::deferred::{Keys, Side};
 use crate::ddl::parents::referencing_keys_of;
 use crate::error::{ErrorKind, SqlError, from_datafusion, shown_key};
+use crate::functions::decimal::Decimal;
 use crate::locking::Patience;
 use crate::locks::LockMode;
 use crate::modify::{Found, Tail};
@@ -266,7 +267,7 @@ impl Session {
             let locks = found.becomes(None).locks(child).into_iter();
             let locks = locks.map(|(row, _)| (row, LockMode::KeyShare)).collect();
             if !self.lock(child, locks, Patience::Waits).await? {
-                return Err(still_referenced(parent, child, key, &row));
+                return Err(still_referenced(parent, child, key, &row, keys));
             }
         }
     }
@@ -529,6 +530,7 @@ fn still_referenced(
     child: &TableDef,
     key: &ForeignKeyDef,
     row: &[Datum],
+    parents: &[Vec<Datum>],
 ) -> SqlError {
     let message = format!(
         "update or delete on table \"{}\" violates foreign key constraint \"{}\" on table \"{}\"",
@@ -539,13 +541,26 @@ fn still_referenced(
         .iter()
         .map(|id| value(child, *id, row))
         .collect();
+    // The parent's numeric may have other digits behind the point.
+    let is_it = |of: &&Vec<Datum>| of.iter().zip(&values).all(|(a, b)| is_same(a, b));
+    let of_parent = parents.iter().find(is_it).unwrap_or(&values);
     SqlError::new(ErrorKind::ForeignKeyViolation, message)
         .detail(format!(
             "{} is still referenced from table \"{}\".",
-            shown_key(parent, &key.parent_columns, &values),
+            shown_key(parent, &key.parent_columns, of_parent),
             child.name
         ))
         .of_constraint(child, &key.name)
+}
+
+/// Whether two values are the same, or the same number.
+fn is_same(a: &Datum, b: &Datum) -> bool {
+    let number = |value: &Datum| match value {
+        Datum::Number(number) => Decimal::of_number(number.as_ref()),
+        Datum::Numeric(number) => Some(Decimal::from(*number)),
+        _ => None,
+    };
+    a == b || number(a).is_some_and(|a| number(b) == Some(a))
 }
 
 fn parent_types(

@@ -10,6 +10,9 @@ use super::{ErrorKind, SqlError, from_arrow};
 const HINT_OF_FUNCTIONS: &str = "No function matches the given name and argument types. You might need to add explicit type casts.";
 const HINT_OF_OPERATORS: &str = "No operator matches the given name and argument types. You might need to add explicit type casts.";
 
+/// What is said of VALUES whose rows have types that do not go together.
+pub(crate) const VALUES_MISMATCH: &str = "VALUES types cannot be matched";
+
 /// What went wrong in DataFusion, as PostgreSQL would say it.
 pub(crate) fn from_datafusion(error: DataFusionError) -> SqlError {
     if let Some(failure) = StoreFailure::inside(&error) {
@@ -341,11 +344,10 @@ fn shapes(what: &str) -> Option<SqlError> {
     if what.contains("Inconsistent data length across values list") {
         return error(SyntaxError, "VALUES lists must all be the same length");
     }
-    if what.contains("Inconsistent data type across values list") {
-        return error(
-            ErrorKind::DatatypeMismatch,
-            "VALUES types cannot be matched",
-        );
+    if what.contains("Inconsistent data type across values list")
+        || what.contains("Inconsistent metadata across values list")
+    {
+        return error(ErrorKind::DatatypeMismatch, VALUES_MISMATCH);
     }
     for operation in ["UNION", "INTERSECT", "EXCEPT"] {
         let mentions = what.to_ascii_uppercase().contains(operation);

@@ -11,6 +11,7 @@ use datafusion::physical_expr::expressions::{
 use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr, ScalarFunctionExpr};
 use tidelog_storage::datum::datum_at;
 
+use crate::functions::order;
 use crate::output::column_type;
 use crate::parse::identifier;
 use crate::text::Style;
@@ -29,7 +30,10 @@ pub(super) fn text(expr: &Arc<dyn PhysicalExpr>) -> String {
         return value(literal.value());
     }
     if let Some(binary) = expr.downcast_ref::<BinaryExpr>() {
-        let (left, right) = (text(binary.left()), text(binary.right()));
+        let (left, right) = (
+            beside(binary.left(), binary.right()),
+            beside(binary.right(), binary.left()),
+        );
         let operator = match binary.op() {
             Operator::NotEq => "<>".to_string(),
             Operator::LikeMatch => "~~".to_string(),
@@ -56,7 +60,8 @@ pub(super) fn text(expr: &Arc<dyn PhysicalExpr>) -> String {
         return format!("({left} {negated}~~{any_case} {right})");
     }
     if let Some(list) = expr.downcast_ref::<InListExpr>() {
-        let items: Vec<String> = list.list().iter().map(text).collect();
+        let items = list.list().iter().map(|item| beside(item, list.expr()));
+        let items: Vec<String> = items.collect();
         let (compare, of) = match list.negated() {
             true => ("<>", "ALL"),
             false => ("=", "ANY"),
@@ -73,6 +78,10 @@ pub(super) fn text(expr: &Arc<dyn PhysicalExpr>) -> String {
     }
     if let Some(call) = expr.downcast_ref::<ScalarFunctionExpr>() {
         let arguments: Vec<String> = call.args().iter().map(text).collect();
+        // Values compare by it, which is nothing that the statement says.
+        if let (true, [number]) = (order::is_of_numbers(call.fun()), arguments.as_slice()) {
+            return number.clone();
+        }
         match (
             crate::functions::call::is_operator(call.name()),
             arguments.as_slice(),
@@ -84,6 +93,19 @@ pub(super) fn text(expr: &Arc<dyn PhysicalExpr>) -> String {
         return format!("{}({})", call.name(), arguments.join(", "));
     }
     unnumbered(&expr.to_string())
+}
+
+/// The text of an operand beside another: of a numeric where that is what both are compared by.
+fn beside(expr: &Arc<dyn PhysicalExpr>, other: &Arc<dyn PhysicalExpr>) -> String {
+    let call = other.downcast_ref::<ScalarFunctionExpr>();
+    let key = expr.downcast_ref::<Literal>().map(Literal::value);
+    match (call, key) {
+        (Some(call), Some(key)) if order::is_of_numbers(call.fun()) => match order::number(key) {
+            Some(number) => value(&number),
+            None => value(key),
+        },
+        _ => text(expr),
+    }
 }
 
 /// A condition, without what the plan adds to it while it runs; `None` when nothing is left.

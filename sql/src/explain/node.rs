@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion::common::JoinType;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::datasource::source::DataSourceExec;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
@@ -27,6 +30,7 @@ use super::scan;
 use crate::in_turn::InTurnExec;
 use crate::index_scan::{FirstRowsExec, IndexWalkExec};
 use crate::table_scan::{FoundExec, TableExec};
+use crate::unseen::UnseenExec;
 
 /// A node of a plan.
 #[derive(Clone, Debug, Default)]
@@ -181,7 +185,8 @@ fn structure(plan: &Arc<dyn ExecutionPlan>, began: Option<Began>) -> Node {
     if let Some(filter) = plan.downcast_ref::<FilterExec>() {
         let mut node = child(0);
         let came = node.actual.as_ref().map(|actual| actual.rows);
-        if let Some(condition) = expr::condition(filter.predicate()) {
+        let predicate = spelled_out(filter.predicate(), filter.input());
+        if let Some(condition) = expr::condition(&predicate) {
             // What an index is asked for is not told twice.
             let asked = node.details.iter().any(|(name, detail)| {
                 *name == "Index Cond" && matches!(detail, Detail::Text(text) if *text == condition)
@@ -255,7 +260,7 @@ fn structure(plan: &Arc<dyn ExecutionPlan>, began: Option<Began>) -> Node {
             None => node,
         };
     }
-    if plan.is::<InTurnExec>() {
+    if plan.is::<InTurnExec>() || plan.is::<UnseenExec>() {
         return child(0);
     }
     if let Some(merge) = plan.downcast_ref::<SortPreservingMergeExec>() {
@@ -562,4 +567,25 @@ pub(super) fn pruned(metrics: &MetricsSet, name: &str) -> (u64, u64) {
         _ => (0, 0),
     });
     counts.fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1))
+}
+
+/// A condition with what a projection below computes once for all of its places.
+fn spelled_out(
+    condition: &Arc<dyn PhysicalExpr>,
+    input: &Arc<dyn ExecutionPlan>,
+) -> Arc<dyn PhysicalExpr> {
+    let Some(projection) = input.downcast_ref::<ProjectionExec>() else {
+        return Arc::clone(condition);
+    };
+    let computed = |expr: Arc<dyn PhysicalExpr>| {
+        let column = expr.downcast_ref::<Column>();
+        let column = column.filter(|column| column.name().starts_with("__common_expr"));
+        let found = column.and_then(|column| projection.expr().get(column.index()));
+        Ok(match found {
+            Some(found) => Transformed::yes(Arc::clone(&found.expr)),
+            None => Transformed::no(expr),
+        })
+    };
+    let spelled_out = Arc::clone(condition).transform_up(computed);
+    spelled_out.map_or_else(|_| Arc::clone(condition), |spelled_out| spelled_out.data)
 }

@@ -10,7 +10,7 @@ use datafusion::logical_expr::{
     BinaryExpr, ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
     Signature, Volatility,
 };
-use tidelog_storage::datum::{ColumnBuilder, NUMERIC_PRECISION_MAX, NumberRef, datum_at};
+use tidelog_storage::datum::{ColumnBuilder, NUMERIC_PRECISION_MAX, Number, datum_at};
 use tidelog_storage::{ColumnType, DatumRef, ElementType, key};
 
 use super::decimal::Decimal;
@@ -35,23 +35,33 @@ pub(crate) fn elements_by_value(element: ElementType) -> Arc<ScalarUDF> {
     }))
 }
 
+/// Whether a function gives what numerics are sorted by.
+pub(crate) fn is_of_numbers(function: &ScalarUDF) -> bool {
+    let order = function.inner().downcast_ref::<Order>();
+    order.is_some_and(|order| order.ty == ColumnType::Numeric(None) && !order.of_elements)
+}
+
 /// The numeric whose order an expression is; `None` for any other expression.
 pub(crate) fn number_of(expr: &Expr) -> Option<Cow<'_, Expr>> {
     match expr {
-        Expr::ScalarFunction(call) => {
-            let order = call.func.inner().downcast_ref::<Order>()?;
-            let is_number = order.ty == ColumnType::Numeric(None) && !order.of_elements;
-            is_number.then(|| call.args.first())?.map(Cow::Borrowed)
+        Expr::ScalarFunction(call) if is_of_numbers(&call.func) => {
+            call.args.first().map(Cow::Borrowed)
         }
-        // A constant's: one of this order is as good as any.
-        Expr::Literal(ScalarValue::Binary(Some(key)), _) => {
-            let bytes = NumberRef::of_key(key);
-            let number = NumberRef::read(&bytes)?.bytes().to_vec();
-            let number = ScalarValue::LargeBinary(Some(number));
+        Expr::Literal(key, _) => {
+            let number = number(key)?;
             Some(Cow::Owned(Expr::Literal(number, None)))
         }
         _ => None,
     }
+}
+
+/// The numeric whose order a value is: of its order one is as good as any.
+pub(crate) fn number(key: &ScalarValue) -> Option<ScalarValue> {
+    let ScalarValue::Binary(Some(key)) = key else {
+        return None;
+    };
+    let number = Number::of_key(key)?.as_ref().bytes().to_vec();
+    Some(ScalarValue::LargeBinary(Some(number)))
 }
 
 /// A comparison as one of the numerics themselves whose order it compares; `None` when it compares something else.

@@ -121,6 +121,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
     f("similar_to_escape", &[TEXT, TEXT], T::Text, |_, args| {
         string(joined(similar(text(args[0]), escape_of(text(args[1]))?)?))
     }),
+    f(LIKE_UNENDED, &[TEXT, TEXT], T::Bool, |_, args| {
+        let [value, pattern] = [0, 1].map(|at| text(args[at]).chars().collect::<Vec<char>>());
+        reaches_end(&value, &pattern).map(|()| Datum::Bool(false))
+    }),
     f("like_escape", &[TEXT, TEXT], T::Text, |_, args| {
         string(like_escape(text(args[0]), escape_of(text(args[1]))?))
     }),
@@ -487,6 +491,52 @@ fn similar(pattern: &str, escape: Option<char>) -> Result<Vec<String>, SqlError>
         }
     }
     Ok(parts)
+}
+
+/// LIKE with a pattern that ends in its escape character, which nothing is like.
+pub(crate) const LIKE_UNENDED: &str = "~~\\";
+
+/// 22025 when comparing a value with such a pattern comes to the end of the pattern with something of the value left; after
+/// MatchText in PostgreSQL's like_match.c.
+fn reaches_end(mut value: &[char], mut pattern: &[char]) -> Result<(), SqlError> {
+    let unended = || {
+        let message = "LIKE pattern must not end with escape character";
+        SqlError::new(ErrorKind::InvalidEscapeSequence, message)
+    };
+    // Where the value is read on from when what stands behind the last `%` does not fit.
+    let mut again: Option<(&[char], &[char])> = None;
+    loop {
+        let (Some((first, rest)), Some((wanted, behind))) =
+            (value.split_first(), pattern.split_first())
+        else {
+            return Ok(());
+        };
+        let fits = match (wanted, behind.first()) {
+            ('\\', None) => return Err(unended()),
+            ('%', _) => {
+                pattern = behind;
+                again = Some((value, pattern));
+                continue;
+            }
+            ('\\', Some(escaped)) => {
+                pattern = &behind[1..];
+                escaped == first
+            }
+            (wanted, _) => {
+                pattern = behind;
+                *wanted == '_' || wanted == first
+            }
+        };
+        if fits {
+            value = rest;
+            continue;
+        }
+        let Some((from, of)) = again else {
+            return Ok(());
+        };
+        (value, pattern) = (&from[1..], of);
+        again = Some((value, of));
+    }
 }
 
 /// A LIKE pattern with a backslash for its escape character; after like_escape in PostgreSQL's like_match.c.

@@ -84,6 +84,7 @@ pub(crate) fn operator(
     let minus = *op == Minus;
     let (found, result, swapped) = match (op, left, right) {
         (Plus | Minus, Interval(_), Interval(_)) => (Op::Sum(minus), Interval(None), false),
+        (Minus, Interval(_), Time(_)) => (Op::Sum(minus), Interval(None), false),
         (Plus | Minus, ty, Interval(_)) if moment(ty) => {
             let result = if ty == Date { Timestamp(None) } else { ty };
             (Op::Move(minus), result, false)
@@ -103,11 +104,17 @@ pub(crate) fn operator(
         (Plus | Minus, Timestamp(_) | TimestampTz(_), Time(_)) => (Op::Move(minus), left, false),
         (Plus, Time(_), Timestamp(_) | TimestampTz(_)) => (Op::Move(false), right, true),
         (Minus, Date, Time(_)) => (Op::Move(true), Timestamp(None), false),
+        (Plus | Minus, TimeTz(_), Time(_)) => (Op::Move(minus), left, false),
+        (Plus, Time(_), TimeTz(_)) => (Op::Move(false), right, true),
+        (Plus, Date, TimeTz(_)) => (Op::At, TimestampTz(None), false),
+        (Plus, TimeTz(_), Date) => (Op::At, TimestampTz(None), true),
         (Plus, Date, Time(_)) => (Op::At, Timestamp(None), false),
         (Plus, Time(_), Date) => (Op::At, Timestamp(None), true),
-        (Multiply, Interval(_), ty) if is_number(ty) => (Op::Times, Interval(None), false),
-        (Multiply, ty, Interval(_)) if is_number(ty) => (Op::Times, Interval(None), true),
-        (Divide, Interval(_), ty) if is_number(ty) => (Op::Over, Interval(None), false),
+        (Multiply, Interval(_) | Time(_), ty) if is_number(ty) => {
+            (Op::Times, Interval(None), false)
+        }
+        (Multiply, ty, Interval(_) | Time(_)) if is_number(ty) => (Op::Times, Interval(None), true),
+        (Divide, Interval(_) | Time(_), ty) if is_number(ty) => (Op::Over, Interval(None), false),
         _ => return None,
     };
     Some((udf("?column?", found, result, style), swapped))
@@ -529,6 +536,19 @@ impl Calculation {
                 let moved = moved.filter(|days| datetime::is_date(*days));
                 Datum::Date(moved.ok_or_else(|| out_of_range("date"))?)
             }
+            (Op::Times | Op::Over, [DatumRef::Time(micros), number]) => {
+                let time = DatumRef::Interval(interval(0, 0, *micros)?);
+                self.eval(&[time, *number])?
+            }
+            (Op::At, [date, DatumRef::TimeTz(time)]) => {
+                let from_utc = i64::from(time.west) * SECOND;
+                let start = self.local(*date);
+                let at = start.and_then(|start| match endless(start) {
+                    true => Some(start),
+                    false => start.checked_add(time.micros)?.checked_add(from_utc),
+                });
+                Datum::TimestampTz(at.ok_or_else(|| out_of_range("timestamp"))?)
+            }
             (Op::At, [date, DatumRef::Time(time)]) => {
                 let start = self.local(*date);
                 let at = start.and_then(|start| match endless(start) {
@@ -536,6 +556,10 @@ impl Calculation {
                     false => start.checked_add(*time),
                 });
                 Datum::Timestamp(at.ok_or_else(|| out_of_range("timestamp"))?)
+            }
+            (Op::Sum(_), [by, DatumRef::Time(micros)]) => {
+                let time = DatumRef::Interval(interval(0, 0, *micros)?);
+                self.eval(&[*by, time])?
             }
             (Op::Sum(minus), [DatumRef::Interval(a), DatumRef::Interval(b)]) => {
                 let b = if minus { negated(*b)? } else { *b };

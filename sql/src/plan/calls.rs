@@ -271,11 +271,16 @@ pub(super) fn case(mut case: Case, schema: &DFSchema, style: Style) -> Result<Ex
             }
             _ => expr,
         };
-        for (when, _) in &mut case.when_then_expr {
-            let typed = typed_beside((**when).clone(), value, schema, style)?;
-            **when = key(typed, type_of(value, schema));
-        }
+        let whens = case
+            .when_then_expr
+            .iter()
+            .map(|(when, _)| type_literal((**when).clone(), value, schema, style));
+        let whens: Vec<Expr> = whens.collect::<Result<_>>()?;
+        **value = numerics::beside_any((**value).clone(), &whens, schema, style)?;
         let ty = type_of(value, schema);
+        for ((when, _), typed) in case.when_then_expr.iter_mut().zip(whens) {
+            **when = key(typed_beside(typed, value, schema, style)?, ty);
+        }
         **value = key((**value).clone(), ty);
     }
     // PostgreSQL looks at ELSE first.

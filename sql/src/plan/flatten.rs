@@ -111,6 +111,15 @@ struct Domain {
     rounds: Vec<(String, LogicalPlan)>,
 }
 
+/// Whether a column of a recursive query is one of the query around it, whose values stay apart by what they look like.
+pub(crate) fn is_outer(column: &str) -> bool {
+    let number = |part: &str| part.parse::<usize>().is_ok();
+    let place = column
+        .strip_prefix("outer ")
+        .and_then(|place| place.split_once('.'));
+    place.is_some_and(|(query, at)| number(query) && number(at))
+}
+
 impl Flatten {
     fn plan(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
         plan.transform_up(|plan| {

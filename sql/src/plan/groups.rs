@@ -4,16 +4,17 @@
 use std::sync::Arc;
 
 use datafusion::common::metadata::FieldMetadata;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Column, DFSchema};
 use datafusion::error::Result;
 use datafusion::functions_aggregate::expr_fn::first_value;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
-    Aggregate, Distinct, DistinctOn, Expr, JoinConstraint, LogicalPlan, Projection,
+    Aggregate, Distinct, DistinctOn, Expr, JoinConstraint, LogicalPlan, Projection, when,
 };
 
-use super::operators::{external, type_of};
+use super::operators::type_of;
 use super::order::{looks_vary, sorted_by, undetermined};
-use crate::error::SqlError;
 
 /// The same rows by what tells their values apart; `None` where that is how they look.
 pub(super) fn by_value(plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
@@ -43,21 +44,8 @@ pub(super) fn by_value(plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
             join.join_constraint = JoinConstraint::On;
             Ok(Some(LogicalPlan::Join(join)))
         }
-        LogicalPlan::RecursiveQuery(query) if query.is_distinct => {
-            let schema = query.static_term.schema();
-            let mut columns = schema.columns().into_iter().map(Expr::Column);
-            match columns.any(|expr| vary(&expr, schema)) {
-                true => Err(refused("UNION in WITH RECURSIVE")),
-                false => Ok(None),
-            }
-        }
         _ => Ok(None),
     }
-}
-
-fn refused(what: &str) -> datafusion::error::DataFusionError {
-    let what = format!("{what} of values that look different where they are equal");
-    external(SqlError::unsupported(what))
 }
 
 fn vary(expr: &Expr, schema: &DFSchema) -> bool {
@@ -72,48 +60,81 @@ fn key(expr: &Expr, schema: &DFSchema) -> Expr {
     }
 }
 
-/// Groups by keys, with the first value that each group has.
+/// Groups by keys, with the first value that each group has; NULL in the rows of grouping sets that a key is none of, where the key
+/// is NULL, too.
 fn grouped(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
     let schema = aggregate.input.schema();
-    let exprs = &aggregate.group_expr;
-    let told_apart: Vec<&Expr> = undetermined(exprs, schema).collect();
-    let varies = |expr: &&Expr| vary(expr, schema) && told_apart.contains(expr);
-    if let [Expr::GroupingSet(sets)] = exprs.as_slice() {
-        return match sets.distinct_expr().iter().any(|expr| vary(expr, schema)) {
-            true => Err(refused("GROUPING SETS")),
-            false => Ok(None),
-        };
-    }
-    if !exprs.iter().any(|expr| varies(&expr)) {
+    let sets = match aggregate.group_expr.as_slice() {
+        [Expr::GroupingSet(sets)] => Some(sets),
+        _ => None,
+    };
+    let exprs: Vec<Expr> = match sets {
+        Some(sets) => sets.distinct_expr().into_iter().cloned().collect(),
+        None => aggregate.group_expr.clone(),
+    };
+    let told_apart: Vec<&Expr> = match sets {
+        Some(_) => exprs.iter().collect(),
+        None => undetermined(&exprs, schema).collect(),
+    };
+    let varies = |expr: &Expr| vary(expr, schema) && told_apart.contains(&expr);
+    if !exprs.iter().any(varies) {
         return Ok(None);
     }
-    let mut made_exprs = aggregate.aggr_expr.clone();
-    let (mut keys, mut columns) = (Vec::new(), Vec::new());
-    for (at, (qualifier, field)) in aggregate.schema.iter().enumerate() {
-        let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
-        let Some(expr) = exprs.get(at) else {
-            columns.push(column);
-            continue;
-        };
-        if !varies(&expr) {
-            keys.push(expr.clone());
-            columns.push(column);
-            continue;
+    let keyed = |expr: Expr| {
+        Ok(match varies(&expr) {
+            true => Transformed::yes(key(&expr.unalias(), schema)),
+            false => Transformed::no(expr),
+        })
+    };
+    let keys = aggregate.group_expr.iter().cloned().map(|expr| match sets {
+        Some(_) => expr.map_children(keyed).data(),
+        None => keyed(expr).data(),
+    });
+    let keys: Vec<Expr> = keys.collect::<Result<_>>()?;
+    // What GROUPING asks for is found among the keys.
+    let asked = |call: Expr| match call {
+        Expr::AggregateFunction(mut call) if call.func.name() == "grouping" => {
+            let args = call.params.args.into_iter().map(|arg| keyed(arg).data());
+            call.params.args = args.collect::<Result<_>>()?;
+            Ok(Transformed::yes(Expr::AggregateFunction(call)))
         }
-        let value = expr.clone().unalias();
-        keys.push(key(&value, schema).alias(format!("key {at}")));
-        let name = format!("value {at}");
-        made_exprs.push(first_value(value, Vec::new()).alias(&name));
-        let metadata = FieldMetadata::from(field.metadata().clone());
-        columns.push(
-            Expr::Column(Column::from_name(name)).alias_qualified_with_metadata(
-                qualifier.cloned(),
-                field.name(),
-                Some(metadata),
-            ),
-        );
+        other => Ok(Transformed::no(other)),
+    };
+    let calls = aggregate.aggr_expr.iter().cloned();
+    let mut calls: Vec<Expr> = calls
+        .map(|call| {
+            let name = NamePreserver::new_for_projection().save(&call);
+            let call = call.transform_up(asked)?;
+            Ok(call.update_data(|call| name.restore(call)).data)
+        })
+        .collect::<Result<_>>()?;
+    for (at, expr) in exprs.iter().enumerate().filter(|(_, expr)| varies(expr)) {
+        calls.push(first_value(expr.clone().unalias(), Vec::new()).alias(value_name(at)));
     }
-    let groups = Aggregate::try_new(aggregate.input.clone(), keys, made_exprs)?;
+    let groups = Aggregate::try_new(aggregate.input.clone(), keys, calls)?;
+    let made = groups.schema.columns().into_iter().map(Expr::Column);
+    let wanted = aggregate.schema.iter();
+    // That of the sets goes where GROUPING becomes a number, and nothing else asks for it.
+    let columns = made.zip(wanted).enumerate();
+    let columns = columns.filter(|(at, _)| sets.is_none() || *at != exprs.len());
+    let columns = columns.map(|(at, (made, (qualifier, field)))| {
+        if !exprs.get(at).is_some_and(varies) {
+            return Ok(made);
+        }
+        let value = Expr::Column(Column::from_name(value_name(at)));
+        let value = match sets {
+            Some(_) => when(made.is_not_null(), value).end()?,
+            None => value,
+        };
+        let metadata = FieldMetadata::from(field.metadata().clone());
+        Ok(value.alias_qualified_with_metadata(qualifier.cloned(), field.name(), Some(metadata)))
+    });
+    let columns: Vec<Expr> = columns.collect::<Result<_>>()?;
     let groups = Arc::new(LogicalPlan::Aggregate(groups));
     Projection::try_new(columns, groups).map(|rows| Some(LogicalPlan::Projection(rows)))
+}
+
+/// What the first value of a group is called.
+fn value_name(at: usize) -> String {
+    format!("value {at}")
 }

@@ -19,7 +19,7 @@ use crate::functions::decimal::Decimal;
 use crate::text::{self, Style};
 
 /// How many digits a number has before the point and behind it, at most; `None` where there is no such limit.
-pub(super) fn whole_and_scale(ty: ColumnType) -> Option<(u8, i8)> {
+pub(crate) fn whole_and_scale(ty: ColumnType) -> Option<(u8, i8)> {
     match ty {
         ColumnType::Int2 => Some((5, 0)),
         ColumnType::Int4 => Some((10, 0)),

@@ -15,11 +15,11 @@ use datafusion::sql::sqlparser::ast::BinaryOperator;
 use tidelog_storage::datum::{ColumnBuilder, datum_at};
 use tidelog_storage::{ColumnType, ElementType, PrintedType};
 
-use super::comparable::{check_comparable, not_unique, undefined_operator};
+use super::comparable::{check_comparable, undefined_operator};
 use super::order::{
     check_groupable, has_own_order, looks_vary, refuse_json, sorted, sorted_by, undetermined,
 };
-use super::{arrays, calls, caseless, conditional, groups, numerics, ranges, subscripts};
+use super::{arrays, calls, caseless, conditional, groups, moments, numerics, ranges, subscripts};
 use crate::error::SqlError;
 use crate::optimize::with_its_name;
 use crate::precision::plain;
@@ -86,7 +86,6 @@ impl ExprPlanner for PostgresOperators {
                 return Ok(PlannerResult::Planned(result));
             }
             let known = known_type(&left, schema).or(known_type(&right, schema));
-            let is_null = |expr: &Expr| matches!(expr, Expr::Literal(ScalarValue::Null, _));
             // What an interval is compared by is none of what has no type.
             let by_key = |ty: &ColumnType| {
                 let spans =
@@ -172,63 +171,7 @@ impl PostgresOperators {
         if *op == BinaryOperator::StringConcat {
             return Ok(joined(left, right, left_type, right_type, self.style));
         }
-        // A bare literal beside a time is read as what PostgreSQL's operators want there.
-        use ColumnType::{Date, Float8, Interval, Time, TimeTz, Timestamp, TimestampTz};
-        let calculates = matches!(
-            op,
-            BinaryOperator::Plus
-                | BinaryOperator::Minus
-                | BinaryOperator::Multiply
-                | BinaryOperator::Divide
-        );
-        if !calculates {
-            return Ok(None);
-        }
-        let missing = |known: ColumnType| match (op, known) {
-            (BinaryOperator::Plus, Timestamp(_) | TimestampTz(_) | Time(_) | TimeTz(_)) => {
-                Some(Interval(None))
-            }
-            (BinaryOperator::Minus, Timestamp(_) | TimestampTz(_) | Interval(_) | Time(_)) => {
-                Some(plain(known))
-            }
-            (BinaryOperator::Minus, Date) => Some(Date),
-            (BinaryOperator::Plus, Interval(_)) => Some(Interval(None)),
-            (BinaryOperator::Multiply | BinaryOperator::Divide, Interval(_)) => Some(Float8),
-            _ => None,
-        };
-        let (left, right) = match (left_type, right_type) {
-            (Some(Date), None) if is_open(right) && *op == BinaryOperator::Plus => {
-                return Err(not_unique(op, Some(Date), None));
-            }
-            (Some(known), None) if is_open(right) => match missing(known) {
-                Some(ty) => (left.clone(), given(right, ty)?),
-                None => return Ok(None),
-            },
-            (None, Some(Date)) if is_open(left) && *op == BinaryOperator::Plus => {
-                return Err(not_unique(op, None, Some(Date)));
-            }
-            // Nothing is divided by an interval.
-            (None, Some(Interval(_))) if is_open(left) && *op == BinaryOperator::Divide => {
-                return Ok(None);
-            }
-            (None, Some(known)) if is_open(left) => match missing(known) {
-                Some(ty) => (given(left, ty)?, right.clone()),
-                None => return Ok(None),
-            },
-            _ => (left.clone(), right.clone()),
-        };
-        let (Some(l), Some(r)) = (type_of(&left, schema), type_of(&right, schema)) else {
-            return Ok(None);
-        };
-        Ok(
-            functions::time::operator(op, l, r, self.style).map(|(function, swapped)| {
-                let operands = match swapped {
-                    true => vec![right, left],
-                    false => vec![left, right],
-                };
-                functions::json::call(function, operands)
-            }),
-        )
+        moments::planned(op, left, right, schema, self.style)
     }
 }
 
@@ -256,6 +199,19 @@ fn joined(
 /// Whether an operand's type is left open: a bare string or an untyped parameter.
 pub(super) fn is_open(expr: &Expr) -> bool {
     is_bare_string(expr) || matches!(expr, Expr::Placeholder(Placeholder { field: None, .. }))
+}
+
+/// Whether an operand is a bare NULL.
+pub(super) fn is_null(expr: &Expr) -> bool {
+    matches!(expr, Expr::Literal(ScalarValue::Null, _))
+}
+
+/// A NULL of this type.
+pub(super) fn null(ty: ColumnType) -> Result<Expr> {
+    let field = ty.field("", true);
+    let metadata = FieldMetadata::from(field.metadata().clone());
+    let value = ScalarValue::try_from(field.data_type())?;
+    Ok(Expr::Literal(value, Some(metadata)))
 }
 
 fn is_integer_literal(expr: &Expr) -> bool {
@@ -410,6 +366,8 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
             negated,
         }) => {
             let expr = typed_by(*expr, &list, schema, style)?;
+            let read = |item| type_literal(item, &expr, schema, style);
+            let list: Vec<_> = list.into_iter().map(read).collect::<Result<_>>()?;
             let expr = Box::new(numerics::beside_any(expr, &list, schema, style)?);
             let list: Vec<_> = list
                 .into_iter()
@@ -440,7 +398,10 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
         }) => {
             let bounds = [&low, &high].map(|bound| (**bound).clone());
             let expr = typed_by(*expr, &bounds, schema, style)?;
+            let [low, high] = [*low, *high].map(|bound| type_literal(bound, &expr, schema, style));
+            let bounds = [low?, high?];
             let expr = Box::new(numerics::beside_any(expr, &bounds, schema, style)?);
+            let [low, high] = bounds.map(Box::new);
             let (expr, low) = beside_number(*expr, *low, schema);
             let (expr, high) = beside_number(expr, *high, schema);
             let (expr, low, high) = (Box::new(expr), Box::new(low), Box::new(high));
@@ -577,7 +538,7 @@ fn signed(name: &str, value: Expr, schema: &DFSchema, style: Style) -> Result<Tr
     }))
 }
 
-fn is_number(ty: ColumnType) -> bool {
+pub(super) fn is_number(ty: ColumnType) -> bool {
     use ColumnType::{Float4, Float8, Int2, Int4, Int8, Numeric};
     matches!(ty, Int2 | Int4 | Int8 | Float4 | Float8 | Numeric(_))
 }
@@ -596,6 +557,8 @@ pub(super) fn type_pair(
 ) -> Result<(Expr, Expr)> {
     let (left, right) = match (small_literal(&left), small_literal(&right)) {
         (Some(l), Some(r)) => (int4(l), int4(r)),
+        (Some(l), None) if is_null(&right) => (int4(l), null(ColumnType::Int4)?),
+        (None, Some(r)) if is_null(&left) => (null(ColumnType::Int4)?, int4(r)),
         (Some(l), None) if is_small_int(&right, schema) => (int4(l), right),
         (None, Some(r)) if is_small_int(&left, schema) => (left, int4(r)),
         _ => (left, right),

@@ -12,7 +12,7 @@ use crate::text::printed;
 use crate::{functions, types};
 
 /// What a value of a type is sorted by, where it is not sorted as its Arrow type.
-pub(super) fn sorted_by(expr: Expr, ty: ColumnType) -> Expr {
+pub(crate) fn sorted_by(expr: Expr, ty: ColumnType) -> Expr {
     let function = match ty {
         ColumnType::Interval(_) => functions::time::span(),
         ColumnType::Enum(of) => functions::enums::order(of),
@@ -37,7 +37,7 @@ pub(super) fn has_own_order(ty: ColumnType) -> bool {
 }
 
 /// Whether equal values of a type may look different, as `1` and `1.0` of numeric, or a month and 30 days.
-pub(super) fn looks_vary(ty: ColumnType) -> bool {
+pub(crate) fn looks_vary(ty: ColumnType) -> bool {
     match ty {
         ColumnType::Interval(_) | ColumnType::Jsonb | ColumnType::Numeric(None) => true,
         ColumnType::Array(element) => looks_vary(element.into()),

@@ -83,6 +83,61 @@ fn rewrite(body: &mut SetExpr) {
     *body = SetExpr::Query(Box::new(query));
 }
 
+/// The same query with each VALUES of several rows as a UNION ALL of them, which finds the type that they have together;
+/// `None` without any.
+pub(super) fn values_as_unions(query: &Query) -> Option<Query> {
+    let mut query = query.clone();
+    let mut any = false;
+    let _ = query.walk_mut(&mut Lists(&mut any));
+    any.then_some(query)
+}
+
+struct Lists<'a>(&'a mut bool);
+
+impl ast::VisitorMut for Lists<'_> {
+    type Break = ();
+
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        self.unite(&mut query.body);
+        ControlFlow::Continue(())
+    }
+}
+
+impl Lists<'_> {
+    fn unite(&mut self, body: &mut SetExpr) {
+        if let SetExpr::SetOperation { left, right, .. } = body {
+            self.unite(left);
+            self.unite(right);
+        }
+        let SetExpr::Values(list) = body else {
+            return;
+        };
+        let rows = std::mem::take(&mut list.rows).into_iter();
+        let selects = rows.map(|row| {
+            let mut query = selected();
+            if let SetExpr::Select(select) = &mut *query.body {
+                let items = row.content.into_iter().enumerate();
+                let items = items.map(|(at, expr)| SelectItem::ExprWithAlias {
+                    expr,
+                    alias: Ident::new(format!("column{}", at + 1)),
+                });
+                select.projection = items.collect();
+            }
+            *query.body
+        });
+        let all = selects.reduce(|left, right| SetExpr::SetOperation {
+            op: SetOperator::Union,
+            set_quantifier: SetQuantifier::All,
+            left: Box::new(left),
+            right: Box::new(right),
+        });
+        if let Some(all) = all {
+            *self.0 |= matches!(all, SetExpr::SetOperation { .. });
+            *body = all;
+        }
+    }
+}
+
 /// A query to put something else into.
 fn selected() -> Query {
     parse_query("SELECT 1").expect("a query of ours is one")

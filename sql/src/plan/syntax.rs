@@ -2,10 +2,11 @@
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
-    TrimWhereField, Value, ValueWithSpan,
+    TrimWhereField, UnaryOperator, Value, ValueWithSpan,
 };
 
 use super::dialect::{call, take};
+use crate::functions::regexp::LIKE_UNENDED;
 
 fn literal(text: impl Into<String>) -> Expr {
     Expr::Value(Value::SingleQuotedString(text.into()).into())
@@ -13,6 +14,19 @@ fn literal(text: impl Into<String>) -> Expr {
 
 fn number(value: i32) -> Expr {
     Expr::Value(Value::Number(value.to_string(), false).into())
+}
+
+/// Whether a pattern ends in a backslash that escapes nothing.
+fn is_unended(pattern: &Expr) -> bool {
+    let Expr::Value(ValueWithSpan {
+        value: Value::SingleQuotedString(pattern),
+        ..
+    }) = pattern
+    else {
+        return false;
+    };
+    let backslashes = pattern.chars().rev().take_while(|c| *c == '\\');
+    backslashes.count() % 2 == 1
 }
 
 /// Writes these as calls of functions; leaves others as they are.
@@ -31,6 +45,36 @@ pub(super) fn as_function(expr: &mut Expr) {
             let escape = escape.take().map(escape_of);
             let args = std::iter::once(take(pattern)).chain(escape);
             **pattern = call("like_escape", args.collect());
+        }
+        Expr::Like {
+            negated,
+            expr: value,
+            pattern,
+            any: false,
+            escape_char: None,
+        }
+        | Expr::ILike {
+            negated,
+            expr: value,
+            pattern,
+            any: false,
+            escape_char: None,
+        } if is_unended(pattern) => {
+            let negated = *negated;
+            let args = vec![take(value), take(pattern)];
+            let ignores_case = matches!(expr, Expr::ILike { .. });
+            let args = args.into_iter().map(|arg| match ignores_case {
+                true => call("lower", vec![arg]),
+                false => arg,
+            });
+            let like = call(LIKE_UNENDED, args.collect());
+            *expr = match negated {
+                true => Expr::UnaryOp {
+                    op: UnaryOperator::Not,
+                    expr: Box::new(like),
+                },
+                false => like,
+            };
         }
         Expr::SimilarTo {
             negated,

@@ -25,6 +25,7 @@ use super::{QueryPlan, Session, bind};
 use crate::error::{SqlError, from_datafusion};
 use crate::functions;
 use crate::locking;
+use crate::numbers;
 use crate::output;
 use crate::plan::{self, Planner, PostgresOperators};
 use crate::provider::{Access, Scope};
@@ -301,8 +302,10 @@ pub(crate) fn simplified(
         .with_config_options(state.config_options().clone())
         .with_query_execution_start_time(started)
         .build();
-    ExprSimplifier::new(context)
-        .simplify(expr.clone())
+    let simple = ExprSimplifier::new(context).simplify(expr.clone());
+    simple
+        .and_then(|expr| numbers::of_columns(expr, schema))
+        .map(|expr| expr.data)
         .map_err(from_datafusion)
 }
 

@@ -8,7 +8,7 @@ use tidelog_storage::datum::{NUMBER_SCALE_MAX, NUMBER_WHOLE_MAX, Number, Numeric
 use tidelog_storage::{ColumnType, Datum};
 
 use super::{is_space, syntax};
-use crate::error::{ErrorKind, SqlError};
+use crate::error::{ErrorKind, SqlError, field_limit};
 use crate::functions::decimal::Decimal;
 use crate::types;
 
@@ -263,15 +263,9 @@ pub(crate) fn overflow() -> SqlError {
 
 /// The value as one of a numeric of this precision and scale, rounded half away from zero.
 pub(crate) fn fitted(value: &Decimal, precision: u8, scale: i8) -> Result<Numeric, SqlError> {
-    value.fitted(precision, scale).ok_or_else(|| {
-        let limit = match i16::from(precision) - i16::from(scale) {
-            0 => "1".to_string(),
-            whole => format!("10^{whole}"),
-        };
-        numeric_overflow().detail(format!(
-            "A field with precision {precision}, scale {scale} must round to an absolute value less than {limit}."
-        ))
-    })
+    value
+        .fitted(precision, scale)
+        .ok_or_else(|| numeric_overflow().detail(field_limit(precision, scale)))
 }
 
 fn numeric_overflow() -> SqlError {

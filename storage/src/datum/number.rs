@@ -77,6 +77,21 @@ impl Number {
         Number(Box::new([class, 0, 0]))
     }
 
+    /// The number whose key this is, which shows no more digits behind the point than it has; `None` for bytes that are no key.
+    pub fn of_key(key: &[u8]) -> Option<Number> {
+        let bytes = [key, &[0; SCALE_BYTES]].concat();
+        let number = NumberRef::read(&bytes)?;
+        Some(match number.parts()? {
+            Parts::Finite(mut value) => {
+                let is_tens = |digit: &u8| digit.is_multiple_of(10);
+                let last = i32::from(value.hundreds.last().is_some_and(is_tens));
+                value.scale = u16::try_from((2 * value.behind - last).max(0)).ok()?;
+                Number::finite(&value)
+            }
+            _ => number.to_owned(),
+        })
+    }
+
     /// A whole number.
     pub fn integer(value: i64) -> Number {
         Number::decimal(value.into(), 0)
@@ -210,11 +225,6 @@ impl<'a> NumberRef<'a> {
             _ => split.scale == 0,
         };
         valid.then_some(number)
-    }
-
-    /// The bytes of a number whose key this is, which shows no digits behind the point.
-    pub fn of_key(key: &[u8]) -> Vec<u8> {
-        [key, &[0; SCALE_BYTES]].concat()
     }
 
     /// All of its bytes.
@@ -418,6 +428,9 @@ mod tests {
         for pair in sorted.windows(2) {
             let (low, high) = (number(&pair[0]), number(&pair[1]));
             assert!(low.as_ref().key() < high.as_ref().key(), "{pair:?}");
+            let again = Number::of_key(low.as_ref().key()).map(|number| written(number.as_ref()));
+            let shown = pair[0].trim_end_matches(".000");
+            assert_eq!(again.as_deref(), Some(shown));
         }
         for text in sorted {
             assert_eq!(written(number(&text).as_ref()), text);

@@ -7,6 +7,8 @@ pub(super) enum Type {
     Int,
     Big,
     Numeric,
+    /// Of any scale: values that are equal look the same here.
+    Plain,
     Float,
     Text,
     Bool,
@@ -15,9 +17,11 @@ pub(super) enum Type {
     Json,
 }
 
-use Type::{Big, Bool, Date, Float, Int, Json, Numeric, Text, Timestamp};
+use Type::{Big, Bool, Date, Float, Int, Json, Numeric, Plain, Text, Timestamp};
 
-pub(super) const TYPES: [Type; 9] = [Int, Big, Numeric, Float, Text, Bool, Date, Timestamp, Json];
+pub(super) const TYPES: [Type; 10] = [
+    Int, Big, Numeric, Plain, Float, Text, Bool, Date, Timestamp, Json,
+];
 
 /// Values of jsonb of which no two are equal.
 const JSONS: [&str; 14] = [
@@ -46,6 +50,7 @@ impl Type {
             Int => "int4",
             Big => "int8",
             Numeric => "numeric(8,2)",
+            Plain => "numeric",
             Float => "float8",
             Text => "text",
             Bool => "bool",
@@ -107,9 +112,16 @@ impl Random {
     pub(super) fn literal(&mut self, ty: Type) -> String {
         match ty {
             Int => (self.below(12) as i64 - 3).to_string(),
-            Big => format!("{}::int8", self.below(12) as i64 - 3),
+            Big => format!("({})::int8", self.below(12) as i64 - 3),
             Numeric => format!("{}.{}5::numeric(8,2)", self.below(9), self.below(10)),
-            Float => format!("{}.5::float8", self.below(8) as i64 - 2),
+            Plain => {
+                let value = self.pick(&[
+                    "0", "1", "2", "-3", "0.5", "1.5", "1.25", "-2.75", "10", "0.001", "1e30",
+                    "NaN", "Infinity",
+                ]);
+                format!("'{value}'::numeric")
+            }
+            Float => format!("({}.5)::float8", self.below(8) as i64 - 2),
             Text => format!("'{}'", self.pick(&["", "a", "b", "ab", "B", "z%", "é"])),
             Bool => self.pick(&["true", "false"]).to_string(),
             Date => format!("date '2024-02-{:02}'", 25 + self.below(5)),
@@ -122,6 +134,21 @@ impl Random {
     fn compared(&mut self, ty: Type) -> String {
         match ty {
             Json if self.below(3) == 0 => format!("'{}'::jsonb", self.pick(&LIKE_JSONS)),
+            Plain => self
+                .pick(&[
+                    "1.50",
+                    "1",
+                    "2.0",
+                    "0.00",
+                    "'NaN'",
+                    "1.250::numeric",
+                    "2::int8",
+                ])
+                .to_string(),
+            Numeric if self.below(3) == 0 => {
+                let digit = self.below(10);
+                format!("{}.{digit}50", self.below(9))
+            }
             ty => self.literal(ty),
         }
     }
@@ -248,6 +275,21 @@ impl Random {
                 0 => format!("({}::numeric(8,2))", self.expr(scope, Int, depth)),
                 1 => format!("abs({})", self.leaf(scope, Numeric)),
                 _ => self.leaf(scope, Numeric),
+            },
+            Plain => match self.below(6) {
+                0 => format!("({}::numeric)", self.expr(scope, Int, depth)),
+                1 => format!("trim_scale({})", self.leaf(scope, Numeric)),
+                2 => format!("abs({})", self.expr(scope, Plain, depth)),
+                3 => {
+                    let (a, b) = (self.expr(scope, Plain, depth), self.leaf(scope, Plain));
+                    format!("trim_scale(round({a} / nullif({b}, 0), 3))")
+                }
+                _ => {
+                    let other = self.pick_type(&[Int, Plain, Plain, Numeric]);
+                    let operator = self.pick(&["+", "-", "*"]);
+                    let (a, b) = (self.expr(scope, Plain, depth), self.leaf(scope, other));
+                    format!("trim_scale({a} {operator} {b})")
+                }
             },
             Float => match self.below(4) {
                 0 => format!("({}::float8)", self.expr(scope, Int, depth)),
@@ -419,6 +461,9 @@ impl Random {
         if depth > 0 && self.below(2) == 0 {
             return self.compound(scope, ty, depth - 1);
         }
+        if self.below(12) == 0 {
+            return self.constant(scope, ty);
+        }
         let value = match depth {
             0 => self.leaf(scope, ty),
             _ => self.expr(scope, ty, depth - 1),
@@ -469,8 +514,45 @@ impl Random {
                     0 => self.compared(ty),
                     _ => self.leaf(scope, ty),
                 };
-                format!("{value} {operator} {with}")
+                match self.below(5) {
+                    0 => format!("{with} {operator} {value}"),
+                    _ => format!("{value} {operator} {with}"),
+                }
             }
+        }
+    }
+
+    /// A condition that says nothing of the rows, or little.
+    pub(super) fn constant(&mut self, scope: &[Relation], ty: Type) -> String {
+        match self.below(6) {
+            0 => {
+                let value = self.leaf(scope, ty);
+                let operator = self.operator();
+                format!("{value} {operator} {value}")
+            }
+            1 => {
+                let (a, b, operator) = (self.typed(&[], ty), self.typed(&[], ty), self.operator());
+                format!("{a} {operator} {b}")
+            }
+            2 => {
+                let (a, b) = (self.literal(ty), self.leaf(scope, ty));
+                format!("({a} = {b} OR {b} = {a})")
+            }
+            3 => {
+                let (a, b, value) = (self.literal(ty), self.literal(ty), self.leaf(scope, ty));
+                format!("({a} = {value} AND {value} = {b})")
+            }
+            _ => self
+                .pick(&[
+                    "true",
+                    "false",
+                    "NULL",
+                    "1 = 1",
+                    "1 = 2",
+                    "NULL = 1",
+                    "NOT NULL::bool",
+                ])
+                .to_string(),
         }
     }
 
@@ -538,6 +620,14 @@ impl Random {
             }
             (Big, _) => format!("sum({})", self.leaf(scope, Int)),
             (Numeric, 0) => format!("sum({})", self.leaf(scope, Numeric)),
+            (Plain, 0) => {
+                let (distinct, value) = (self.pick(&["", "DISTINCT "]), self.leaf(scope, Plain));
+                return format!("trim_scale(sum({distinct}{value}){filter})");
+            }
+            (Plain, 1) => {
+                let value = self.leaf(scope, Plain);
+                return format!("trim_scale(avg({value}){filter})");
+            }
             (Float, 0) => format!("sum({})", self.leaf(scope, Float)),
             (Text, 0) => {
                 let distinct = self.pick(&["", "DISTINCT "]);

@@ -4,7 +4,7 @@
 //! columns, and a window that tells rows of one place apart is over one table, in the order of its key.
 
 use super::grammar::{Random, Relation, TYPES, Type};
-use Type::{Bool, Date, Int, Json, Text};
+use Type::{Bool, Date, Int, Json, Plain, Text};
 
 /// A query, and whether its rows come in an order of all their columns.
 pub(super) struct Query {
@@ -113,8 +113,12 @@ impl Random {
                 list.push(self.aggregate(&scope, *ty));
             }
         }
-        let having = match self.below(4) {
-            0 => format!(" HAVING {} > 1", self.aggregate(&scope, Type::Big)),
+        let having = match self.below(8) {
+            0 | 1 => format!(" HAVING {} > 1", self.aggregate(&scope, Type::Big)),
+            2 => {
+                let ty = self.pick_type(&TYPES);
+                format!(" HAVING {}", self.constant(&[], ty))
+            }
             _ => String::new(),
         };
         let list = list.join(", ");
@@ -196,8 +200,10 @@ impl Random {
 
     /// What a query reads, and what can be named after it.
     fn from(&mut self, depth: u64) -> (String, Vec<Relation>) {
-        if self.below(8) == 0 {
-            return self.shared();
+        match self.below(16) {
+            0 | 1 => return self.shared(),
+            2 => return self.keyed(),
+            _ => {}
         }
         let (mut from, mut scope) = self.relation(depth);
         for _ in 0..self.below(3) {
@@ -248,7 +254,7 @@ impl Random {
                 _ => {
                     let (relation, inner) = self.relation(depth);
                     let join = self.pick(&["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"]);
-                    let ty = self.pick_type(&[Int, Int, Int, Text, Date, Json]);
+                    let ty = self.pick_type(&[Int, Int, Int, Text, Date, Json, Plain]);
                     let (a, b) = (self.column(&scope, ty), self.column(&inner, ty));
                     let (Some(a), Some(b)) = (a, b) else { continue };
                     let mut on = match (join, self.below(6)) {
@@ -269,6 +275,14 @@ impl Random {
                             let operator = self.pick(&["=", "<", "<>"]);
                             format!("{a} {operator} {b}")
                         }
+                        ("JOIN" | "LEFT JOIN" | "RIGHT JOIN", 3) => {
+                            let (a, b) = (
+                                self.on_constant(&scope, a, ty),
+                                self.on_constant(&inner, b, ty),
+                            );
+                            let word = self.pick(&["AND", "OR"]);
+                            format!("({a} {word} {b})")
+                        }
                         _ => format!("{a} = {b}"),
                     };
                     scope.extend(inner);
@@ -280,6 +294,15 @@ impl Random {
             }
         }
         (from, scope)
+    }
+
+    /// A condition on one side of a join, or on none.
+    fn on_constant(&mut self, scope: &[Relation], column: String, ty: Type) -> String {
+        match self.below(3) {
+            0 => self.constant(scope, ty),
+            1 => format!("{} = {column}", self.literal(ty)),
+            _ => format!("{column} = {}", self.literal(ty)),
+        }
     }
 
     /// An expression that no subquery stands in.
@@ -323,6 +346,23 @@ impl Random {
         scope.push(Relation {
             alias: String::new(),
             columns: keys,
+        });
+        (from, scope)
+    }
+
+    /// Tables joined by their keys.
+    fn keyed(&mut self) -> (String, Vec<Relation>) {
+        let key = self.pick(&["id", "k"]);
+        let (mut from, mut scope) = self.subscope(&[]);
+        for _ in 0..1 + self.below(2) {
+            let (table, inner) = self.subscope(&[]);
+            let join = self.pick(&["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"]);
+            from.push_str(&format!(" {join} {table} USING ({key})"));
+            scope.extend(inner);
+        }
+        scope.push(Relation {
+            alias: String::new(),
+            columns: vec![(key.to_string(), Int)],
         });
         (from, scope)
     }
@@ -379,8 +419,15 @@ impl Random {
     fn around(&mut self, scope: &[Relation], call: String) -> String {
         let is_count = ["row_number", "ntile", "rank", "dense_rank", "count"];
         let is_count = is_count.iter().any(|name| call.starts_with(name));
-        match self.below(6) {
+        match self.below(7) {
             0 if is_count => format!("({call} * 2 - {})", self.leaf(scope, Int)),
+            6 if is_count => {
+                let key = self.leaf(scope, Int);
+                format!(
+                    "({call} + {} * rank() OVER (ORDER BY {key}))",
+                    self.leaf(scope, Int)
+                )
+            }
             1 if is_count => format!("({call} / 2.0)::numeric(8,2)"),
             2 => format!("coalesce({call}::text, {})", self.literal(Text)),
             3 => format!("CASE WHEN {} THEN {call} END", self.condition(scope, 0)),
@@ -439,6 +486,7 @@ impl Random {
             Bool => format!("bool_or({value})"),
             Int => format!("sum({value})"),
             ty if ty == Text || ty == Date => format!("max({value})"),
+            Plain => format!("sum({value})"),
             _ => format!("count({value})"),
         }
     }
@@ -476,7 +524,7 @@ impl Random {
         let (from, scope) = self.from(1);
         let filter = self.filter(&scope, 1);
         let mut keys = Vec::new();
-        for ty in [Int, Text, Date, Bool] {
+        for ty in [Plain, Int, Text, Date, Bool] {
             let column = self.column(&scope, ty);
             keys.extend(column.filter(|_| keys.len() < 2));
         }
@@ -512,7 +560,15 @@ impl Random {
         for name in ["a", "b", "c"] {
             let mut columns = vec![("id".to_string(), Int), ("k".to_string(), Int)];
             for n in 0..3 + self.below(4) {
-                columns.push((format!("c{n}"), self.pick_type(&TYPES)));
+                let name = match self.below(6) {
+                    0 => self.pick(&["\"Größe\"", "\"C\"", "\"a.b\"", "\"d\"\"e\"", "élan"]),
+                    _ => "c",
+                };
+                let name = match name.strip_suffix('"') {
+                    Some(quoted) => format!("{quoted}{n}\""),
+                    None => format!("{name}{n}"),
+                };
+                columns.push((name, self.pick_type(&TYPES)));
             }
             let defined: Vec<String> = columns
                 .iter()

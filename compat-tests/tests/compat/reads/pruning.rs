@@ -117,6 +117,103 @@ fn row_groups_and_pages_are_ruled_out_by_their_statistics() {
     assert!(one * 2 < all, "{one} bytes of {all}");
 }
 
+/// A numeric without precision is found by its bytes, and a column by a constant of another kind of number.
+#[test]
+fn numerics_rule_out_files_and_are_found_by_indexes() {
+    let server = Server::start();
+    let peer = server.peer();
+    peer.run("CREATE TABLE a (id int8 PRIMARY KEY, x numeric, y numeric, price numeric(12,2)); CREATE INDEX a_y ON a (y); CREATE INDEX a_price ON a (price);");
+    for file in 0..4 {
+        let (first, last) = (file * 5000 + 1, (file + 1) * 5000);
+        peer.run(&format!(
+            "INSERT INTO a SELECT g, g * 1.50, g * 1.50, g * 0.25 FROM generate_series({first}, {last}) g;
+            CALL tidelog.flush('a');"
+        ));
+    }
+    for (condition, groups, rows) in [
+        ("x = 1500", 1, 1),
+        ("x = 1500.000", 1, 1),
+        ("1500.0 >= x", 1, 1000),
+        ("x > 29998.4", 1, 2),
+        ("x BETWEEN 1500 AND 1501.5", 1, 2),
+        ("x IN (1.5, 2, 3.0)", 1, 2),
+        (
+            "x IN (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25.5)",
+            1,
+            9,
+        ),
+        ("x < 2 OR x > 29999", 2, 2),
+        ("(x < 2 AND id > 0) OR id = 20000", 2, 2),
+        ("x < 0", 0, 0),
+        ("x = 'NaN'", 0, 0),
+        ("NOT (x > 15)", 1, 10),
+    ] {
+        let query = format!("SELECT count(*) FROM a WHERE {condition}");
+        assert_eq!(peer.value(&query), rows.to_string(), "{query}");
+        let node = reads(&peer, &query);
+        let (all, pruned) = (
+            count(&node, "Cold Row Groups"),
+            count(&node, "Cold Row Groups Pruned"),
+        );
+        assert_eq!((all, all - pruned), (4, groups), "{query}: {node:#}");
+        // Of a row group, its pages, where one column is asked for.
+        let read = count(&node, "Cold Rows");
+        assert!(
+            read <= groups * 3000 || condition.contains("id"),
+            "{query}: {node:#}"
+        );
+    }
+    // An index tells the manifest to keep what is lowest and highest in each file.
+    let query = "SELECT count(*) FROM a WHERE y > 0 AND y < 7000";
+    let node = reads(&peer, query);
+    assert_eq!(count(&node, "Cold Files Pruned"), 3, "{node:#}");
+    for (condition, index, shown, rows) in [
+        ("y = 1500", "a_y", "(y = 1500)", 1),
+        (
+            "y BETWEEN 1500 AND 1501.50",
+            "a_y",
+            "((y >= 1500) AND (y <= 1501.5))",
+            2,
+        ),
+        ("price = 2.50::numeric", "a_price", "(price = 2.50)", 1),
+        ("price = '2.5'::numeric + 1", "a_price", "(price = 3.50)", 1),
+        ("price < 0.755", "a_price", "(price <= 0.75)", 3),
+        ("price < 0.750::numeric", "a_price", "(price < 0.75)", 2),
+        ("price > 4999.494", "a_price", "(price > 4999.49)", 3),
+        (
+            "price >= 4999.505 AND price < 1e6",
+            "a_price",
+            "((price > 4999.50) AND (price < 1000000.00))",
+            2,
+        ),
+        ("id = 7.0::numeric", "a_pkey", "(id = 7)", 1),
+        ("id < 3.5", "a_pkey", "(id <= 3)", 3),
+        ("id <= -0.5::numeric", "a_pkey", "(id <= '-1'::bigint)", 0),
+    ] {
+        let query = format!("SELECT count(*) FROM a WHERE {condition}");
+        assert_eq!(peer.value(&query), rows.to_string(), "{query}");
+        let node = reads(&peer, &query);
+        assert_eq!(node["Index Name"], index, "{query}: {node:#}");
+        assert_eq!(node["Index Cond"], shown, "{query}: {node:#}");
+    }
+    // What the column cannot hold.
+    for (condition, rows) in [
+        ("price = 2.505::numeric", 0),
+        ("price <> 2.505", 20_000),
+        ("price NOT IN (2.505, 2.50, 'NaN')", 19_999),
+        ("price IN (2.505, 2.50::numeric)", 1),
+        ("price < 'Infinity'::numeric AND id < 9", 8),
+        ("price < 1e40", 20_000),
+        ("price IS DISTINCT FROM 2.505::numeric", 20_000),
+        ("id = 2.5", 0),
+        ("id <> 2.5::numeric", 20_000),
+        ("id < 1e30", 20_000),
+    ] {
+        let query = format!("SELECT count(*) FROM a WHERE {condition}");
+        assert_eq!(peer.value(&query), rows.to_string(), "{query}");
+    }
+}
+
 /// NaN is higher than every number, and Parquet's statistics leave it out.
 #[test]
 fn nan_is_found() {

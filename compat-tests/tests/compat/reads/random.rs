@@ -37,6 +37,17 @@ impl Random {
         }
     }
 
+    /// A number with more digits than a price now and then, and of a type of its own.
+    fn number(&mut self, below: u64) -> String {
+        let whole = self.below(below) as i64 - below as i64 / 4;
+        let digits = 1 + self.below(3) as usize;
+        let number = format!("{whole}.{:0digits$}", self.below(10_u64.pow(digits as u32)));
+        match self.below(3) {
+            0 => format!("'{number}'::numeric"),
+            _ => number,
+        }
+    }
+
     /// A value of a column, as a literal.
     fn value(&mut self, column: &str) -> String {
         match column {
@@ -49,7 +60,15 @@ impl Random {
                 self.below(24)
             ),
             "day" => format!("'2026-01-{:02}'", 1 + self.below(28)),
-            "price" => format!("{}.{:02}", self.below(40) as i64 - 10, self.below(100)),
+            "price" => self.number(40),
+            "amount" => match self.below(20) {
+                0 => format!(
+                    "'{}'::numeric",
+                    self.pick(&["NaN", "Infinity", "-Infinity"])
+                ),
+                1 => format!("{}e{}", self.below(9) as i64 - 4, self.below(50)),
+                _ => self.number(3000),
+            },
             "ratio" => format!("'{}'", self.float()),
             "flag" => self.pick(&["true", "false"]).to_string(),
             _ => unreachable!("{column}"),
@@ -136,11 +155,11 @@ impl Random {
     }
 }
 
-const COLUMNS: [&str; 9] = [
-    "id", "n", "room", "note", "at", "day", "price", "ratio", "flag",
+const COLUMNS: [&str; 10] = [
+    "id", "n", "room", "note", "at", "day", "price", "ratio", "flag", "amount",
 ];
-const ORDERS: [&str; 10] = [
-    "id", "id", "at", "at", "room", "n", "day", "price", "ratio", "note",
+const ORDERS: [&str; 11] = [
+    "id", "id", "at", "at", "room", "n", "day", "price", "ratio", "note", "amount",
 ];
 
 async fn both(clients: [&Client; 2], script: &str) {
@@ -161,8 +180,9 @@ async fn compare(seed: u64, rounds: u64, queries: u64) {
     both(
         clients,
         "CREATE TABLE r (id int8 PRIMARY KEY, n int4, room text, note text, at timestamptz, day date,
-             price numeric(10,2), ratio float8, flag bool);
+             price numeric(10,2), ratio float8, flag bool, amount numeric);
          CREATE INDEX r_room ON r (room, id);
+         CREATE INDEX r_price ON r (price);
          CREATE INDEX r_at ON r (at);",
     )
     .await;

@@ -364,6 +364,17 @@ impl Flatten {
     fn scalar(&self, subquery: &LogicalPlan, input: &RefCell<LogicalPlan>) -> Result<Expr> {
         let name = self.relation_name("subquery");
         let outer = shape::outer_columns(subquery, input.borrow().schema())?;
+        // No relation's name tells it apart from a column of the result that ORDER BY sees.
+        let value = subquery.schema().columns().swap_remove(0);
+        let is_taken = (input.borrow().schema()).has_column_with_unqualified_name(value.name());
+        let renamed = match is_taken {
+            true => Some(project(
+                subquery.clone(),
+                vec![Expr::Column(value).alias(self.name("value"))],
+            )?),
+            false => None,
+        };
+        let subquery = renamed.as_ref().unwrap_or(subquery);
         if outer.is_empty() {
             let rows = match shape::is_at_most_one_row(subquery) {
                 true => subquery.clone(),

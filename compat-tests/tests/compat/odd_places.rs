@@ -1,0 +1,182 @@
+//! Expressions in places where few statements have them, beside PostgreSQL.
+
+use tokio_postgres::Client;
+
+use crate::pair::{Pair, same_answers};
+
+const TABLES: &str = "
+    CREATE TABLE g (id int PRIMARY KEY, k int, s text, p numeric(4,2), x numeric, d date, c char(3));
+    INSERT INTO g VALUES (1, 1, 'b', 1, 1.5, '2020-01-01', 'a'), (2, 1, 'a', 2, 2, NULL, 'bcd'), (3, 2, 'c', 3, NULL, '2020-01-03', NULL);";
+
+#[tokio::test]
+async fn orders_of_what_is_computed() {
+    let pair = Pair::start();
+    pair.run(TABLES);
+    let (tide, pg) = pair.connect().await;
+    for query in [
+        // A subquery's column has the name of one of the result.
+        "SELECT k, count(*) FROM g GROUP BY k ORDER BY (SELECT count(*) FROM g h WHERE h.k = g.k), k",
+        "SELECT k, max(id) AS count FROM g GROUP BY k ORDER BY (SELECT count(*) FROM g h WHERE h.k = g.k), k",
+        "SELECT k, id AS max FROM g ORDER BY (SELECT max(id) FROM g h WHERE h.k = g.k), id DESC",
+        "SELECT k, id AS s FROM g ORDER BY (SELECT h.s || 'x' AS s FROM g h WHERE h.id = g.id), id",
+        "SELECT id FROM g ORDER BY CASE WHEN left(s, 1) = 'a' THEN 0 ELSE 1 END, id",
+        "SELECT id FROM g ORDER BY CASE WHEN sqrt(x) > 1.3 THEN 0 ELSE 1 END, id",
+        "SELECT count(*) FROM g GROUP BY s ORDER BY CASE WHEN left(s, 1) = 'a' THEN 0 ELSE 1 END, s",
+        // Keys that are the same one once they are simplified.
+        "SELECT DISTINCT ON (1) d, CASE WHEN 'NaN'::numeric IS NOT NULL THEN d ELSE date '2024-02-27' END FROM g ORDER BY 1, 2",
+        "SELECT DISTINCT ON (1) CASE WHEN false IS NOT TRUE THEN d ELSE d END, d FROM g ORDER BY 1, 2",
+        "SELECT DISTINCT ON (1) CASE WHEN 'NaN'::numeric IS NOT NULL THEN 1 ELSE id END, d FROM g ORDER BY 1, 2",
+        "SELECT array_agg(id ORDER BY k, CASE WHEN false IS NOT TRUE THEN k ELSE id END, id) FROM g",
+    ] {
+        same_answers(&tide, &pg, query).await;
+    }
+}
+
+#[tokio::test]
+async fn values_of_types_that_are_known_late() {
+    let pair = Pair::start();
+    pair.run(TABLES);
+    let (tide, pg) = pair.connect().await;
+    for query in [
+        "VALUES (sqrt(2.0)), (2)",
+        "VALUES (2), (sqrt(2.0)), (NULL) ORDER BY 1",
+        "VALUES (sqrt(2.0)), (2.5)",
+        "SELECT * FROM (VALUES (1, sqrt(2.0)), (2, 3), (3, 2.5::numeric(5,3))) v(a, b) ORDER BY b",
+        "SELECT g.id, v.* FROM g, LATERAL (VALUES (x), (2), (p)) v(a) ORDER BY id, a",
+        "SELECT * FROM (VALUES (1, 1e60), (2, 1e60 + 1), (3, 'NaN'::numeric), (6, 1e-60)) q(id, x) ORDER BY id",
+        "SELECT id FROM g WHERE x IN (VALUES (sqrt(4.0)), (1)) ORDER BY id",
+    ] {
+        same_answers(&tide, &pg, query).await;
+    }
+    pair.same_or_fail(
+        "INSERT INTO g (id, x) VALUES (10, sqrt(2.0)), (11, 2), (12, '3.0') RETURNING x",
+    );
+}
+
+#[test]
+fn what_does_not_fit_a_numeric_says_how_much_does() {
+    let pair = Pair::start();
+    pair.run(TABLES);
+    for statement in [
+        "SELECT 12345::numeric(4,2)",
+        "SELECT -12345::numeric(4,2)",
+        "SELECT 99.999::numeric(4,2)",
+        "SELECT '99.999'::numeric(4,2)",
+        "SELECT x * 100000 FROM g WHERE (x * 1000)::numeric(4,2) > 1",
+        "INSERT INTO g (id, p) VALUES (9, 123.456)",
+        "UPDATE g SET p = p * 100",
+        "SELECT 1e20::float8::numeric(10,2)",
+        "SELECT 12::int::numeric(2,1)",
+        "SELECT 1.5::numeric(2,2)",
+        "SELECT 100000::numeric(5,0)",
+        "SELECT ARRAY[100]::numeric(3,1)[]",
+        "SELECT 1234::text::numeric(3)",
+    ] {
+        pair.same_or_fail(statement);
+    }
+}
+
+/// What a statement gives: its only value, or its SQLSTATE and message.
+async fn said(client: &Client, statement: &str) -> String {
+    match client.simple_query(statement).await {
+        Ok(messages) => format!("{messages:?}"),
+        Err(error) => match error.as_db_error() {
+            Some(error) => format!(
+                "{} {} {:?}",
+                error.code().code(),
+                error.message(),
+                error.hint()
+            ),
+            None => panic!("{statement}: {error}"),
+        },
+    }
+}
+
+#[tokio::test]
+async fn arithmetic_of_times_with_everything() {
+    let pair = Pair::start();
+    let (tide, pg) = pair.connect().await;
+    let moments = [
+        "date '2020-01-02'",
+        "time '10:00'",
+        "timetz '10:00+02'",
+        "timestamp '2020-01-01 03:00'",
+        "timestamptz '2020-01-01 03:00+00'",
+        "interval '1 hour'",
+    ];
+    let others = [
+        "1",
+        "1.5",
+        "1.5::float8",
+        "'x'::text",
+        "true",
+        "'1 hour'",
+        "NULL",
+    ];
+    for moment in moments {
+        for other in moments.iter().chain(&others) {
+            for op in ["+", "-", "*", "/", "%"] {
+                for (a, b) in [(moment, *other), (*other, moment)] {
+                    let statement = format!("SELECT {a} {op} {b}");
+                    assert_eq!(
+                        said(&tide, &statement).await,
+                        said(&pg, &statement).await,
+                        "{statement}"
+                    );
+                }
+            }
+        }
+    }
+    same_answers(&tide, &pg, "SELECT pg_typeof(1 + NULL)::text, pg_typeof(NULL + 1)::text, pg_typeof(NULL * 1.5)::text, pg_typeof(NULL + 1::bigint)::text, 1 + NULL, pg_typeof(NULL % 2)::text, pg_typeof(3000000000 + NULL)::text").await;
+}
+
+#[tokio::test]
+async fn patterns_that_end_in_their_escape_character() {
+    let pair = Pair::start();
+    pair.run(TABLES);
+    let (tide, pg) = pair.connect().await;
+    for condition in [
+        r"'ab' LIKE 'a\'",
+        r"'a' LIKE 'a\'",
+        r"s LIKE 'a\'",
+        r"s NOT LIKE '\'",
+        r"s ILIKE 'A\'",
+        r"'Ab' ILIKE 'a\'",
+        r"s LIKE '%\'",
+        r"'' LIKE '%\'",
+        r"'xa' LIKE '%a\'",
+        r"'xab' LIKE '%a\'",
+        r"'xbab' LIKE '%b\'",
+        r"'x' NOT LIKE 'y\'",
+        r"'xab' LIKE '_\\\'",
+        r"'a\b' LIKE 'a\\\'",
+        r"'a\' LIKE 'a\\'",
+        r"NULL LIKE 'a\'",
+    ] {
+        let statement = format!("SELECT {condition} FROM g ORDER BY id");
+        let expected = said(&pg, &statement).await;
+        assert_eq!(said(&tide, &statement).await, expected, "{statement}");
+    }
+}
+
+#[test]
+fn a_parent_that_has_children_is_shown_with_its_own_digits() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE fa (x numeric PRIMARY KEY, y numeric(5,1) UNIQUE); INSERT INTO fa VALUES (1.5, 1.5), (2.50, 2.5);
+        CREATE TABLE fb (id int PRIMARY KEY, x numeric(8,3) REFERENCES fa (x), y numeric REFERENCES fa (y), z numeric REFERENCES fa ON DELETE CASCADE);
+        INSERT INTO fb VALUES (1, NULL, 1.50, NULL), (2, 1.5, NULL, NULL), (3, NULL, NULL, 2.5000);",
+    );
+    for statement in [
+        "INSERT INTO fb VALUES (4, 2.25, NULL)",
+        "INSERT INTO fb VALUES (4, NULL, 2.5550)",
+        "DELETE FROM fa WHERE x = 1.5",
+        "UPDATE fa SET y = 7 WHERE y = 1.5",
+        "UPDATE fa SET x = 9 WHERE x = 2.5",
+        "UPDATE fa SET x = 1.500 WHERE x = 1.5",
+        "DELETE FROM fa WHERE x = 2.5 RETURNING x",
+        "SELECT id, x, y, z FROM fb ORDER BY id",
+    ] {
+        pair.same_or_fail(statement);
+    }
+}
