@@ -86,6 +86,8 @@ mod queries;
 mod reads;
 #[path = "compat/real_data.rs"]
 mod real_data;
+#[path = "compat/retype.rs"]
+mod retype;
 #[path = "compat/robustness.rs"]
 mod robustness;
 #[path = "compat/roles.rs"]

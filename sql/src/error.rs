@@ -288,7 +288,10 @@ pub(crate) fn duplicate_rows(table: &TableDef, index: IndexId, key: &[Datum]) ->
     let (name, columns) = unique.map_or(("", [].as_slice()), |u| (u.name, u.columns));
     let message = format!("could not create unique index \"{name}\"");
     SqlError::new(ErrorKind::UniqueViolation, message)
-        .detail(format!("{} is duplicated.", shown_key(table, columns, key)))
+        .detail(format!(
+            "{} is duplicated.",
+            indexed_key(table, columns, key)
+        ))
         .of_constraint(table, name)
 }
 
@@ -302,18 +305,28 @@ pub(crate) fn unique_violation(table: &TableDef, index: IndexId, key: &[Datum]) 
     SqlError::new(ErrorKind::UniqueViolation, message)
         .detail(format!(
             "{} already exists.",
-            shown_key(table, columns, key)
+            indexed_key(table, columns, key)
         ))
         .of_constraint(table, name)
 }
 
-/// `Key (a, b)=(1, 2)`.
-pub(crate) fn shown_key(table: &TableDef, columns: &[ColumnId], key: &[Datum]) -> String {
+/// `Key (a, "B")=(1, 2)`, of an index.
+fn indexed_key(table: &TableDef, columns: &[ColumnId], key: &[Datum]) -> String {
     let name = |id: &ColumnId| match table.index_of(*id) {
-        Some(at) => table.columns[at].name.clone(),
+        Some(at) => crate::parse::identifier(&table.columns[at].name),
         None => crate::system::deparse::computed(table, *id),
     };
-    let names: Vec<String> = columns.iter().map(name).collect();
+    key_of(table, columns.iter().map(name).collect(), columns, key)
+}
+
+/// `Key (a, B)=(1, 2)`, of a foreign key.
+pub(crate) fn shown_key(table: &TableDef, columns: &[ColumnId], key: &[Datum]) -> String {
+    let at = columns.iter().filter_map(|id| table.index_of(*id));
+    let names = at.map(|at| table.columns[at].name.clone());
+    key_of(table, names.collect(), columns, key)
+}
+
+fn key_of(table: &TableDef, names: Vec<String>, columns: &[ColumnId], key: &[Datum]) -> String {
     let mut values = String::new();
     for (n, value) in key.iter().enumerate() {
         if n > 0 {

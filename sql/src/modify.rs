@@ -61,7 +61,7 @@ pub(crate) struct Found {
     pub(crate) partition: Partition,
     pub(crate) version: RowVersion,
     /// The values that the query computed behind the table's columns.
-    computed: Vec<Datum>,
+    pub(crate) computed: Vec<Datum>,
 }
 
 impl Found {

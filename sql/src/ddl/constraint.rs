@@ -448,7 +448,7 @@ fn check_schemes(table: &TableDef, parent: &TableDef) -> Result<(), SqlError> {
     .hint("Both tables must be user tables, or both shared ones."))
 }
 
-fn check_types(
+pub(super) fn check_types(
     table: &TableDef,
     columns: &[ColumnId],
     parent: &TableDef,

@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{self, CreateView, Ident, ObjectName, Query, TableFactor};
-use tidelog_storage::{CatalogChange, ColumnType, ViewDef};
+use tidelog_storage::{CatalogChange, ColumnDef, ColumnType, ViewDef};
 
 use super::{Catalog, DdlPlan, Scope, display, fold, materialized, split, temp};
 use crate::error::{ErrorKind, SqlError};
@@ -502,6 +502,16 @@ fn refusal(
         }
     }
     let Some(what) = taken else {
+        let retyped = (broken.iter()).find_map(|view| Some((view, plan.retypes(catalog, view)?)));
+        if let Some((view, column)) = retyped {
+            let message = "cannot alter type of a column used by a view or rule";
+            let detail = format!(
+                "rule _RETURN on {} depends on column \"{column}\"",
+                shown(view)
+            );
+            let kind = ErrorKind::FeatureNotSupported;
+            return Ok(SqlError::new(kind, message).detail(detail));
+        }
         let names: Vec<&str> = broken.iter().map(|view| view.name.as_str()).collect();
         let names = names.join(", ");
         return Ok(SqlError::unsupported(format!(
@@ -527,6 +537,24 @@ fn is_kept_type(now: ColumnType, kept: ColumnType) -> bool {
 }
 
 impl DdlPlan {
+    /// The first column of what a view is over that gets another type.
+    fn retypes(&self, catalog: &Catalog, view: &ViewDef) -> Option<String> {
+        let below = relations(view).ok()?;
+        self.changes.iter().find_map(|change| {
+            let CatalogChange::PutTable(table) = change else {
+                return None;
+            };
+            let before = catalog.table(&table.schema, &table.name)?;
+            let is_retyped = |column: &&ColumnDef| {
+                let now = table.index_of(column.id).map(|at| table.columns[at].ty);
+                now.is_some_and(|now| now != column.ty)
+            };
+            let column = before.columns.iter().find(is_retyped)?;
+            let is_below = below.contains(&(table.schema.clone(), table.name.clone()));
+            is_below.then(|| column.name.clone())
+        })
+    }
+
     /// What it takes away of some relations, as a message names it.
     fn takes_away(&self, catalog: &Catalog, relations: &BTreeSet<Name>) -> Option<String> {
         for change in &self.changes {

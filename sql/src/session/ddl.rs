@@ -172,7 +172,9 @@ impl Session {
             let mut undo = None;
             if !plan.changes.is_empty() {
                 self.begin_sequences(&catalog, &plan.changes)?;
-                if self.defers_commit() {
+                if let Some(rewrite) = &plan.rewrite {
+                    self.rewrite(rewrite, plan.changes).await?;
+                } else if self.defers_commit() {
                     self.change_with_block(plan.changes)?;
                 } else {
                     let (store, version) = (&self.engine.store, catalog.version);
