@@ -14,7 +14,7 @@ use super::undo::Undo;
 use super::*;
 use crate::ddl::constraint::Finish;
 use crate::error::duplicate_rows;
-use crate::modify::{Found, Tail};
+use crate::modify::Found;
 use crate::parse::parse_expression;
 use crate::provider::Scope;
 use crate::session::QueryPlan;
@@ -183,13 +183,12 @@ impl Session {
             ));
         };
         let catalog = scope.snapshot.catalog();
-        let tail = Tail::default();
         self.plan_found(
             table,
             &select.from[0],
             condition,
             expressions,
-            tail,
+            None,
             &[],
             catalog,
         )
