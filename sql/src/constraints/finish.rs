@@ -80,7 +80,10 @@ impl Session {
         self.depend_on_table(table, scope.snapshot.seq());
         match step {
             Finish::Index { index, .. } => self.fill(&scope, &def, *index).await,
-            Finish::Check(name) | Finish::NotNull(_, name) => {
+            Finish::Validate(name) if def.foreign_keys.iter().any(|key| key.name == *name) => {
+                self.check_children(&scope, &def, name).await
+            }
+            Finish::Check(name) | Finish::NotNull(_, name) | Finish::Validate(name) => {
                 let check = def.checks.iter().find(|check| check.name == *name);
                 let check = check.ok_or(CommitError::CatalogChanged)?;
                 let condition = format!("NOT ({})", check.condition);
@@ -97,7 +100,7 @@ impl Session {
             }
             Finish::Generate => self.generate_all(&def).await,
             Finish::ForeignKey(name) => self.check_children(&scope, &def, name).await,
-            Finish::Column(_) => Ok(()),
+            Finish::Column(_) | Finish::Promote(_) => Ok(()),
         }
     }
 
@@ -289,9 +292,22 @@ fn apply(table: &mut TableDef, step: &Finish, ready: bool) {
             }
             let index = table.indexes.remove(at);
             if ready {
-                table.primary_key = index.columns;
-                table.primary_key_name = index.name;
-                table.primary_key_id = index.id;
+                table.set_primary(index);
+            }
+        }
+        Finish::Promote(id) => {
+            let at = table.indexes.iter().position(|index| index.id == *id);
+            if let Some(at) = at.filter(|_| ready) {
+                let index = table.indexes.remove(at);
+                table.set_primary(index);
+            }
+        }
+        Finish::Validate(name) => {
+            for check in table.checks.iter_mut().filter(|it| it.name == *name) {
+                check.not_valid &= !ready;
+            }
+            for key in table.foreign_keys.iter_mut().filter(|it| it.name == *name) {
+                key.not_valid &= !ready;
             }
         }
         Finish::Check(name) => {

@@ -113,7 +113,10 @@ impl Session {
         self.generate(table, rows).await?;
         let mut rows = writes.iter().filter_map(|write| write.new.as_ref());
         rows.try_for_each(|row| check_not_null(table, row))?;
-        self.check_new_rows(table, writes).await?;
+        // What says nothing about rows from before says nothing about these.
+        let mut valid = TableDef::clone(table);
+        valid.checks.retain(|check| !check.not_valid);
+        self.check_new_rows(&Arc::new(valid), writes).await?;
         let before = self.pending().read().len();
         self.write(table, writes).await?;
         match table.has_deferrable() {
@@ -131,10 +134,12 @@ impl Session {
         let (scope, catalog) = (self.latest_scope(), self.catalog());
         let is_in = |key: &[ColumnId]| key.iter().any(|id| columns.contains(id));
         let to_it: Vec<_> = referencing_keys_of(&catalog, table)
-            .filter(|(_, key)| key.ready && is_in(&key.parent_columns))
+            .filter(|(_, key)| key.ready && !key.not_valid && is_in(&key.parent_columns))
             .collect();
         let own = table.foreign_keys.iter().filter(|key| {
-            key.ready && (is_in(&key.columns) || to_it.iter().any(|(_, other)| other == key))
+            key.ready
+                && !key.not_valid
+                && (is_in(&key.columns) || to_it.iter().any(|(_, other)| other == key))
         });
         let of_others = to_it.iter().filter(|(child, _)| child.id != table.id);
         let of_others = of_others.map(|(child, key)| (*child, *key));

@@ -377,8 +377,26 @@ pub(super) fn alter(
                 options::set(&mut table, options, scope.catalog)?;
             }
             AlterTableOperation::AddConstraint {
-                not_valid: true, ..
-            } => return Err(SqlError::unsupported("ADD CONSTRAINT … NOT VALID")),
+                constraint,
+                not_valid: true,
+            } => constraint::add_not_valid(scope, &mut table, constraint)?,
+            AlterTableOperation::ValidateConstraint { name } => {
+                finish.extend(constraint::validate(&table, &fold(name))?);
+            }
+            AlterTableOperation::AddConstraint {
+                constraint: TableConstraint::UniqueUsingIndex(using),
+                ..
+            } => {
+                let made = constraint::add_using_index(scope, &mut table, using, false, &mut plan)?;
+                finish.extend(made);
+            }
+            AlterTableOperation::AddConstraint {
+                constraint: TableConstraint::PrimaryKeyUsingIndex(using),
+                ..
+            } => {
+                let made = constraint::add_using_index(scope, &mut table, using, true, &mut plan)?;
+                finish.extend(made);
+            }
             AlterTableOperation::AddConstraint {
                 constraint: TableConstraint::PrimaryKey(key),
                 ..
@@ -609,7 +627,7 @@ fn no_column(name: &str, table: &str) -> SqlError {
     )
 }
 
-fn multiple_keys(table: &str) -> SqlError {
+pub(super) fn multiple_keys(table: &str) -> SqlError {
     SqlError::new(
         ErrorKind::InvalidTableDefinition,
         format!("multiple primary keys for table \"{table}\" are not allowed"),

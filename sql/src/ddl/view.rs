@@ -13,7 +13,7 @@ use tidelog_storage::{CatalogChange, ColumnDef, ColumnType, ViewDef};
 use super::{Catalog, DdlPlan, Scope, display, fold, materialized, split, temp};
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::walk::{Walk, WalkMut};
-use crate::parse::{parse_query, quoted};
+use crate::parse::{identifier, parse_query, quoted};
 use crate::system;
 
 /// Names and types of a query's columns.
@@ -467,7 +467,7 @@ pub(crate) fn check_dependent(
         let (schema, name) = (view.schema.clone(), view.name.clone());
         let is_kept = changed.table(&schema, &name).is_some();
         let what = if is_kept { "materialized view" } else { "view" };
-        let message = format!("drop cascades to {what} {name}");
+        let message = format!("drop cascades to {what} {}", identifier(&name));
         let kind = ErrorKind::DependentObjectsStillExist;
         plan.notices.push(SqlError::new(kind, message));
         // In front: a schema goes last.
@@ -487,8 +487,8 @@ fn refusal(
 ) -> Result<SqlError, SqlError> {
     let (mut taken, mut lines, mut later) = (None, Vec::new(), Vec::new());
     let shown = |view: &ViewDef| match catalog.table(&view.schema, &view.name) {
-        Some(_) => format!("materialized view {}", view.name),
-        None => format!("view {}", view.name),
+        Some(_) => format!("materialized view {}", identifier(&view.name)),
+        None => format!("view {}", identifier(&view.name)),
     };
     for view in broken {
         let below = relations(view)?;
@@ -565,12 +565,12 @@ impl DdlPlan {
                     let table = catalog.table(schema, name);
                     let kept = table.is_some_and(|table| table.materialized.is_some());
                     let what = if kept { "materialized view" } else { "table" };
-                    return Some(format!("{what} {name}"));
+                    return Some(format!("{what} {}", identifier(name)));
                 }
                 CatalogChange::DropView { schema, name }
                     if relations.contains(&(schema.clone(), name.clone())) =>
                 {
-                    return Some(format!("view {name}"));
+                    return Some(format!("view {}", identifier(name)));
                 }
                 CatalogChange::PutTable(table)
                     if relations.contains(&(table.schema.clone(), table.name.clone())) =>
@@ -581,7 +581,8 @@ impl DdlPlan {
                         before.columns.iter().find(|column| !has(column.id))
                     });
                     if let Some(column) = gone {
-                        let what = format!("column {} of table {}", column.name, table.name);
+                        let table = identifier(&table.name);
+                        let what = format!("column {} of table {table}", column.name);
                         return Some(what);
                     }
                 }
