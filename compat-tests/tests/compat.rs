@@ -34,6 +34,8 @@ mod definitions;
 mod dump;
 #[path = "compat/durability.rs"]
 mod durability;
+#[path = "compat/enum_names.rs"]
+mod enum_names;
 #[path = "compat/errors.rs"]
 mod errors;
 #[path = "compat/extensions.rs"]
@@ -88,6 +90,8 @@ mod queries;
 mod reads;
 #[path = "compat/real_data.rs"]
 mod real_data;
+#[path = "compat/retype.rs"]
+mod retype;
 #[path = "compat/robustness.rs"]
 mod robustness;
 #[path = "compat/roles.rs"]
@@ -120,6 +124,8 @@ mod type_rules;
 mod types;
 #[path = "compat/upsert.rs"]
 mod upsert;
+#[path = "compat/validation.rs"]
+mod validation;
 #[path = "compat/views.rs"]
 mod views;
 #[path = "compat/websocket.rs"]

@@ -295,7 +295,7 @@ impl Feed {
                 Some(oldest) => {
                     format!("the changes of table {name} up to {oldest} are no longer kept")
                 }
-                None => format!("table {name} was truncated"),
+                None => format!("table {name} was truncated or rewritten"),
             };
             let hint = "Read the table again and subscribe to what comes after.";
             return Err(SqlError::new(ErrorKind::ObjectNotInPrerequisiteState, message).hint(hint));

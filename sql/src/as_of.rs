@@ -154,7 +154,9 @@ pub(crate) fn check_history(snapshot: &Snapshot, table: &TableDef) -> Result<(),
     };
     if seq < history.created {
         let created = at(history.created);
-        return Err(unborn.detail(format!("It was created or truncated at {created}.")));
+        return Err(unborn.detail(format!(
+            "It was created, truncated or rewritten at {created}."
+        )));
     }
     if seq < history.complete_from {
         let set = format!("{}.{}", identifier(&table.schema), identifier(name));

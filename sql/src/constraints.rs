@@ -20,8 +20,9 @@ use tidelog_storage::{ColumnId, ColumnType, Datum, Row, TableDef, TableId};
 pub(crate) mod computed;
 pub(crate) mod deferred;
 mod finish;
-mod generated;
+pub(crate) mod generated;
 mod references;
+mod rewrite;
 pub(crate) mod undo;
 
 use generated::Generation;

@@ -31,7 +31,7 @@ use datafusion::sql::sqlparser::ast::{
     UserDefinedTypeRepresentation,
 };
 use tidelog_storage::{
-    Catalog, CatalogChange, ColumnType, Datum, SequenceDef, TableDef, TableId, TableKind,
+    Catalog, CatalogChange, ColumnId, ColumnType, Datum, SequenceDef, TableDef, TableId, TableKind,
 };
 
 use crate::error::{ErrorKind, SqlError};
@@ -49,10 +49,24 @@ pub struct DdlPlan {
     pub warning: Option<SqlError>,
     /// What is to be done about a table's rows once the changes are committed.
     pub finish: Option<(TableId, Vec<Finish>)>,
+    /// The rows that are to be written again with the changes.
+    pub rewrite: Option<Rewrite>,
     /// Whether there are changes that must not stay when that fails.
     pub all_or_nothing: bool,
     /// Where a sequence must stand for the changes to be possible.
     pub stands: Option<SequenceStand>,
+}
+
+/// A table whose rows are written again, because columns of it get other types: it gets new data, into which they go.
+pub struct Rewrite {
+    /// The id of the data that it had.
+    pub from: TableId,
+    /// The id of the data that it gets.
+    pub to: TableId,
+    /// The columns that get other types.
+    pub columns: Vec<ColumnId>,
+    /// What gives values of some of them, over the columns as they were; the others' are assigned.
+    pub using: Vec<(ColumnId, Expr)>,
 }
 
 /// A sequence whose options change: it must stand inside its limits.
@@ -71,6 +85,7 @@ impl DdlPlan {
             notices: Vec::new(),
             warning: None,
             finish: None,
+            rewrite: None,
             all_or_nothing: false,
             stands: None,
         }

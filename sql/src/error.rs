@@ -320,7 +320,7 @@ pub(crate) fn duplicate_rows(table: &TableDef, index: IndexId, key: &[Datum]) ->
     SqlError::new(ErrorKind::UniqueViolation, message)
         .detail(format!(
             "{} is duplicated.",
-            quoted_key(table, columns, key)
+            indexed_key(table, columns, key)
         ))
         .of_constraint(table, name)
 }
@@ -335,32 +335,28 @@ pub(crate) fn unique_violation(table: &TableDef, index: IndexId, key: &[Datum]) 
     SqlError::new(ErrorKind::UniqueViolation, message)
         .detail(format!(
             "{} already exists.",
-            quoted_key(table, columns, key)
+            indexed_key(table, columns, key)
         ))
         .of_constraint(table, name)
 }
 
-/// `Key (a, b)=(1, 2)`, as PostgreSQL shows keys of references.
-pub(crate) fn shown_key(table: &TableDef, columns: &[ColumnId], key: &[Datum]) -> String {
-    key_with(str::to_string, table, columns, key)
-}
-
-/// `Key ("A", b)=(1, 2)`, as it shows those of indexes.
-fn quoted_key(table: &TableDef, columns: &[ColumnId], key: &[Datum]) -> String {
-    key_with(crate::parse::identifier, table, columns, key)
-}
-
-fn key_with(
-    written: impl Fn(&str) -> String,
-    table: &TableDef,
-    columns: &[ColumnId],
-    key: &[Datum],
-) -> String {
+/// `Key (a, "B")=(1, 2)`, of an index.
+fn indexed_key(table: &TableDef, columns: &[ColumnId], key: &[Datum]) -> String {
     let name = |id: &ColumnId| match table.index_of(*id) {
-        Some(at) => written(&table.columns[at].name),
+        Some(at) => crate::parse::identifier(&table.columns[at].name),
         None => crate::system::deparse::computed(table, *id),
     };
-    let names: Vec<String> = columns.iter().map(name).collect();
+    key_of(table, columns.iter().map(name).collect(), columns, key)
+}
+
+/// `Key (a, B)=(1, 2)`, of a foreign key.
+pub(crate) fn shown_key(table: &TableDef, columns: &[ColumnId], key: &[Datum]) -> String {
+    let at = columns.iter().filter_map(|id| table.index_of(*id));
+    let names = at.map(|at| table.columns[at].name.clone());
+    key_of(table, names.collect(), columns, key)
+}
+
+fn key_of(table: &TableDef, names: Vec<String>, columns: &[ColumnId], key: &[Datum]) -> String {
     let mut values = String::new();
     for (n, value) in key.iter().enumerate() {
         if n > 0 {

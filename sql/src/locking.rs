@@ -1,41 +1,42 @@
 //! Locking the rows that a statement found, and SELECT … FOR UPDATE, which does nothing else.
 
+pub(crate) mod clause;
 pub(crate) mod inside;
 
 use std::cmp::Reverse;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use datafusion::common::tree_node::TreeNode;
-use datafusion::datasource::TableProvider;
-use datafusion::logical_expr::LogicalPlan;
-use datafusion::sql::sqlparser::ast::{
-    self, Expr, LimitClause, LockType, NonBlock, OrderBy, OrderByKind, Query, Select, SelectItem,
-    SetExpr, TableFactor, Value,
-};
+use arrow::array::UInt32Array;
+use arrow::compute::take_arrays;
+use arrow::error::ArrowError;
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use clause::{Locking, Names, Target};
+use datafusion::sql::sqlparser::ast::{self, Expr, LimitClause, Query, Value};
 use futures::{StreamExt, TryStreamExt};
 use tidelog_storage::snapshot::{Fate, Lookup};
 use tidelog_storage::transaction::{row_identity, unique_identity};
-use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, TableDef, TableId};
+use tidelog_storage::{
+    ColumnType, CommitError, Datum, DatumRef, Partition, RowVersion, Seq, TableDef, TableId,
+};
 
-use crate::ddl;
 use crate::error::{ErrorKind, SqlError, from_arrow, from_datafusion, unique_violation};
 use crate::locks::{LockError, LockMode, RowKey};
-use crate::modify::{Found, Tail};
+use crate::modify::Found;
 use crate::output;
-use crate::parse::quoted;
 use crate::parse::walk::Walk;
-use crate::plan::stars::mentions_pseudo_columns;
-use crate::provider::{Relation, Scope, blocking};
-use crate::row::{Write, assign, constant};
+use crate::provider::{Scope, blocking};
+use crate::row::{Write, assign, constant, own_partition};
 use crate::session::{Outcome, Prepared, RETRIES_MAX, Session};
 use crate::turns::{TURN_ROWS, Turns};
 
 /// What is done about a row that another transaction has locked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Patience {
     /// It is waited for, up to `lock_timeout`.
     Waits,
+    /// SKIP LOCKED: the row is left out.
+    Skips,
     /// NOWAIT: an error.
     None,
 }
@@ -74,7 +75,7 @@ impl Session {
         let timeout = self.timeout("lock_timeout");
         let locked = match patience {
             Patience::Waits => self.locks().lock_all(&rows, false, timeout).await,
-            Patience::None => {
+            Patience::None | Patience::Skips => {
                 let locks = self.locks();
                 match rows.iter().all(|(key, mode)| locks.try_lock(key, *mode)) {
                     true => Ok(false),
@@ -266,11 +267,11 @@ impl Session {
         values: &[Datum],
         now: bool,
     ) -> Result<Outcome, SqlError> {
-        let clause = Clause::of(query, prepared.spares_keys())?;
-        self.check_may_write(&format!("SELECT {}", clause.name()))?;
-        clause.check_plan(prepared.plan())?;
+        if let Some(lock) = clause::strongest(query) {
+            self.check_may_write(&format!("SELECT {}", lock.name()))?;
+        }
         for _ in 0..RETRIES_MAX {
-            let tried = self.try_select_locking(query, &clause, prepared, values, now);
+            let tried = self.try_select_locking(query, prepared, values, now);
             if let Some(outcome) = tried.await? {
                 return Ok(outcome);
             }
@@ -282,131 +283,123 @@ impl Session {
     async fn try_select_locking(
         &mut self,
         query: &Query,
-        clause: &Clause<'_>,
         prepared: &Prepared,
         values: &[Datum],
         now: bool,
     ) -> Result<Option<Outcome>, SqlError> {
         let scope = self.scope();
         let catalog = scope.snapshot.catalog().clone();
-        let select = clause.select;
-        let table = ddl::resolve(&catalog, &self.search_path(), clause.table)?.clone();
         let types = &prepared.parameters;
-        let given: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
-        let (limit, offset) = limits(query)?;
-        let limit = self.count_of("LIMIT", limit, types, values).await?;
-        let offset = self.count_of("OFFSET", offset, types, values).await?;
-        let offset = offset.unwrap_or(0);
-        let reach = limit.map(|limit| limit.saturating_add(offset));
-        let skips = clause.nonblock == Some(NonBlock::SkipLocked);
-        let tail = Tail {
-            order_by: order_of(query, select, &table)?,
-            limit: reach.filter(|_| !skips),
-        };
-        let plan = self.plan_found(
-            &table,
-            &select.from[0],
-            select.selection.clone(),
-            Vec::new(),
-            tail,
-            &given,
-            &catalog,
+        let locking = Locking::of(
+            query,
+            &Names {
+                catalog: &catalog,
+                search_path: &self.search_path(),
+                access: &scope.access,
+                is_locked: &|name| self.stand_ins.iter().any(|(known, _)| known == name),
+            },
         )?;
-        let (mut found, _) = self
-            .find(&table, &plan, scope.clone(), types, values)
-            .await?;
-        let lock = |row: &Found| {
-            let own = row.version.seq.as_pending().is_some() && table.primary_key.is_empty();
-            (!own).then(|| row_identity(&table, &row.partition, &row.version))
-        };
-        let mut waited = false;
-        if skips {
-            let reach = reach.unwrap_or(usize::MAX);
-            let mut locked = Vec::new();
-            for row in found {
-                if locked.len() >= reach {
+        let limit = self.count_of("LIMIT", locking.limit.as_ref(), types, values);
+        let limit = limit.await?;
+        let offset = self.count_of("OFFSET", locking.offset.as_ref(), types, values);
+        let offset = offset.await?.unwrap_or(0);
+        let reach = limit.map_or(usize::MAX, |limit| limit.saturating_add(offset));
+        let skips = |target: &Target| target.lock.patience == Patience::Skips;
+        let any_skips = locking.targets.iter().any(skips);
+        let mut found_by = locking.query.clone();
+        if limit.is_some() && !any_skips {
+            found_by.limit_clause = Some(LimitClause::LimitOffset {
+                limit: Some(Expr::Value(Value::Number(reach.to_string(), false).into())),
+                offset: None,
+                limit_by: Vec::new(),
+            });
+        }
+        let given: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
+        let plan = self
+            .plan_query(found_by, &given, &catalog)?
+            .shortened(self.state());
+        let mut columns = output::columns_of(&plan.plan)?;
+        let width = columns.len() - locking.hidden;
+        locking.check_nullable(&plan.plan, width, self.state())?;
+        let batches = self.run_query(&plan, &columns, scope.clone(), types, values);
+        let mut batches = batches.await?;
+        columns.truncate(width);
+        prepared.check_columns(&columns)?;
+
+        let mut found: Vec<Vec<Found>> = locking.targets.iter().map(|_| Vec::new()).collect();
+        let (mut shown, mut count) = (Vec::new(), 0);
+        let (mut room, mut turns) = (self.room(), Turns::default());
+        while let Some(batch) = batches.try_next().await? {
+            let mut kept = Vec::with_capacity(batch.num_rows());
+            for row in 0..batch.num_rows() {
+                if count == reach {
                     break;
                 }
-                if lock(&row).is_none_or(|key| self.locks().try_lock(&key, clause.mode)) {
-                    locked.push(row);
+                let of = |target: &Target| target.found(&scope, &batch, width, row);
+                let rows = locking.targets.iter().map(of);
+                let rows: Vec<Found> = rows.collect::<Result<_, SqlError>>()?;
+                let mut locked = locking.targets.iter().zip(&rows);
+                let locks = self.locks();
+                if any_skips
+                    && !locked.all(|(target, row)| {
+                        let key = skips(target).then(|| target.key(row)).flatten();
+                        key.is_none_or(|key| locks.try_lock(&key, target.lock.mode))
+                    })
+                {
+                    continue;
                 }
+                for (found, row) in found.iter_mut().zip(rows) {
+                    room.take(&row.version.row)?;
+                    found.push(row);
+                }
+                // Rows that OFFSET leaves out are locked like others.
+                if count >= offset {
+                    kept.push(u32::try_from(row).expect("a batch is smaller"));
+                }
+                count += 1;
             }
-            found = locked;
-        } else {
-            let locks = found.iter().filter_map(lock).map(|key| (key, clause.mode));
-            let locks = locks.collect();
-            waited = self.lock(&table, locks, clause.patience()).await?;
+            turns.worked(batch.num_rows()).await;
+            let batch = shown_rows(&batch, width, kept).map_err(|error| from_arrow(&error))?;
+            room.take_bytes(batch.get_array_memory_size())?;
+            shown.push(batch);
         }
-        let found = self.as_found_of(&scope, &table, found, waited, now).await?;
-        let Some(found) = found else {
-            return Ok(None);
-        };
-        self.project(query, clause, prepared, values, &table, &catalog, scope, {
-            found.into_iter().skip(offset).collect()
-        })
-        .await
-        .map(Some)
+        let waited = self.lock_found(&locking.targets, &found).await?;
+        for (target, found) in locking.targets.iter().zip(found) {
+            let same = self.as_found_of(&scope, &target.table, found, waited, now);
+            if same.await?.is_none() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(Outcome::Rows {
+            columns,
+            rows: futures::stream::iter(shown.into_iter().map(Ok)).boxed(),
+            verb: "SELECT",
+        }))
     }
 
-    /// The select list over rows that are locked.
-    #[allow(clippy::too_many_arguments)] // Private, and each is a part of the statement.
-    async fn project(
-        &self,
-        query: &Query,
-        clause: &Clause<'_>,
-        prepared: &Prepared,
-        values: &[Datum],
-        table: &Arc<TableDef>,
-        catalog: &Catalog,
-        scope: Arc<Scope>,
-        found: Vec<Found>,
-    ) -> Result<Outcome, SqlError> {
-        let mut query = query.clone();
-        query.locks.clear();
-        query.order_by = None;
-        query.limit_clause = None;
-        let mut select = clause.select.clone();
-        select.selection = None;
-        query.body = Box::new(SetExpr::Select(Box::new(select)));
-
-        let pseudo = mentions_pseudo_columns(&query);
-        let user = pseudo && scope.access.sees_user(table);
-        let mut types: Vec<ColumnType> = table.columns.iter().map(|column| column.ty).collect();
-        types.extend(pseudo.then_some(ColumnType::Int8));
-        types.extend(user.then_some(ColumnType::Text));
-        let row = |found: Found| {
-            let mut row = found.version.row;
-            row.extend(pseudo.then(|| Datum::Int8(found.version.seq.as_i64())));
-            row.extend(user.then(|| Datum::Text(found.partition.as_str().to_string())));
-            row
-        };
-        let rows: Vec<_> = found.into_iter().map(row).collect();
-        let batch = output::batch_of_rows(&types, &rows)?;
-        let relation = Relation::new(table.clone(), pseudo, user);
-        let schema = datafusion::datasource::TableProvider::schema(&relation);
-        let options =
-            arrow::record_batch::RecordBatchOptions::new().with_row_count(Some(rows.len()));
-        let batch = arrow::record_batch::RecordBatch::try_new_with_options(
-            schema.clone(),
-            batch.columns().to_vec(),
-            &options,
-        )
-        .map_err(|e| from_arrow(&e))?;
-        let rows = datafusion::datasource::MemTable::try_new(schema, vec![vec![batch]])
-            .map_err(from_datafusion)?;
-
-        let given: Vec<_> = prepared.parameters.iter().map(|ty| Some(*ty)).collect();
-        let replaced: Vec<(_, Arc<dyn TableProvider>)> = vec![(table.name.clone(), Arc::new(rows))];
-        let plan = self.plan_over(replaced, query, &given, pseudo, catalog)?;
-        let columns = output::columns(plan.schema().as_arrow())?;
-        prepared.check_columns(&columns)?;
-        let rows = self.run(plan, scope, &prepared.parameters, values).await?;
-        let batches: Vec<_> = rows.try_collect().await?;
-        Ok(Outcome::Rows {
-            columns,
-            rows: futures::stream::iter(batches.into_iter().map(Ok)).boxed(),
-            verb: "SELECT",
-        })
+    /// Locks the rows that were found of each target, but those that are locked; says whether one of them was waited for.
+    async fn lock_found(
+        &mut self,
+        targets: &[Target],
+        found: &[Vec<Found>],
+    ) -> Result<bool, SqlError> {
+        let mut waits = Vec::new();
+        for (target, found) in targets.iter().zip(found) {
+            let keys = found.iter().filter_map(|row| target.key(row));
+            let locks = keys.map(|key| (key, target.lock.mode));
+            match target.lock.patience {
+                Patience::Skips => {}
+                Patience::None => {
+                    let locks = locks.collect();
+                    self.lock(&target.table, locks, Patience::None).await?;
+                }
+                Patience::Waits => waits.extend(locks),
+            }
+        }
+        match targets.first() {
+            Some(target) => self.lock(&target.table, waits, Patience::Waits).await,
+            None => Ok(false),
+        }
     }
 
     async fn count_of(
@@ -437,6 +430,18 @@ impl Session {
             _ => Ok(None),
         }
     }
+}
+
+/// These rows of a batch, without what is shown of targets.
+fn shown_rows(
+    batch: &RecordBatch,
+    width: usize,
+    rows: Vec<u32>,
+) -> Result<RecordBatch, ArrowError> {
+    let batch = batch.project(&(0..width).collect::<Vec<_>>())?;
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+    let columns = take_arrays(batch.columns(), &UInt32Array::from(rows), None)?;
+    RecordBatch::try_new_with_options(batch.schema(), columns, &options)
 }
 
 /// The locks that changes need, in order.
@@ -486,211 +491,45 @@ pub(crate) fn deadlock(pids: &[i32]) -> SqlError {
         .hint("The transaction can be run again.")
 }
 
-/// A locking clause and the simple query that it stands on.
-struct Clause<'a> {
-    select: &'a Select,
-    table: &'a ast::ObjectName,
-    mode: LockMode,
-    nonblock: Option<NonBlock>,
-}
-
-impl<'a> Clause<'a> {
-    fn of(query: &'a Query, spares_keys: bool) -> Result<Clause<'a>, SqlError> {
-        let [lock] = query.locks.as_slice() else {
-            return Err(SqlError::unsupported("more than one locking clause"));
+impl Target {
+    /// The row that a query found, in a batch whose columns of targets begin at `width`. Of its values only the primary
+    /// key's are there.
+    fn found(
+        &self,
+        scope: &Scope,
+        batch: &RecordBatch,
+        width: usize,
+        row: usize,
+    ) -> Result<Found, SqlError> {
+        let table = &self.table;
+        let value = |at: usize| {
+            let column = batch.column(width + self.first + at);
+            output::value(column, row).map(DatumRef::to_owned)
         };
-        let mode = match (&lock.lock_type, spares_keys) {
-            (LockType::Update, false) => LockMode::Update,
-            (LockType::Update, true) => LockMode::NoKeyUpdate,
-            (LockType::Share, false) => LockMode::Share,
-            (LockType::Share, true) => LockMode::KeyShare,
-        };
-        let name = name_of(mode);
-        let refuse = |what: &str| {
-            let message = format!("{name} is not allowed with {what}");
-            Err(SqlError::new(ErrorKind::FeatureNotSupported, message))
-        };
-        let elsewhere =
-            || SqlError::unsupported(format!("{name} of anything but the rows of one table"));
-        if query.with.is_some() || query.fetch.is_some() {
-            return Err(elsewhere());
-        }
-        let select = match &*query.body {
-            SetExpr::Select(select) => select,
-            SetExpr::SetOperation { .. } => return refuse("UNION/INTERSECT/EXCEPT"),
-            _ => return Err(elsewhere()),
-        };
-        if select.distinct.is_some() {
-            return refuse("DISTINCT clause");
-        }
-        if !matches!(&select.group_by, ast::GroupByExpr::Expressions(by, sets) if by.is_empty() && sets.is_empty())
-        {
-            return refuse("GROUP BY clause");
-        }
-        if select.having.is_some() {
-            return refuse("HAVING clause");
-        }
-        let [from] = select.from.as_slice() else {
-            return Err(elsewhere());
-        };
-        let TableFactor::Table {
-            name: table,
-            alias,
-            args: None,
-            ..
-        } = &from.relation
-        else {
-            return Err(elsewhere());
-        };
-        if !from.joins.is_empty() || alias.as_ref().is_some_and(|a| !a.columns.is_empty()) {
-            return Err(elsewhere());
-        }
-        let is_subquery = |expr: &Expr| {
-            matches!(
-                expr,
-                Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. }
-            )
-        };
-        if select.projection.has_expr(is_subquery) {
-            let what = format!("a subquery in the select list of {name}");
-            return Err(SqlError::unsupported(what));
-        }
-        if let Some(of) = &lock.of {
-            let last = |name: &ast::ObjectName| name.0.last()?.as_ident().map(ddl::fold);
-            let called = alias
-                .as_ref()
-                .map_or_else(|| last(table), |alias| Some(ddl::fold(&alias.name)));
-            if of.0.len() != 1 || last(of) != called {
-                let message = format!(
-                    "relation \"{}\" in {name} clause not found in FROM clause",
-                    last(of).unwrap_or_default()
-                );
-                return Err(SqlError::new(ErrorKind::UndefinedTable, message));
-            }
-        }
-        Ok(Clause {
-            select,
-            table,
-            mode,
-            nonblock: lock.nonblock,
-        })
-    }
-
-    fn name(&self) -> &'static str {
-        name_of(self.mode)
-    }
-
-    fn patience(&self) -> Patience {
-        match self.nonblock {
-            Some(NonBlock::Nowait) => Patience::None,
-            Some(NonBlock::SkipLocked) | None => Patience::Waits,
-        }
-    }
-
-    /// Refuses functions that make one row of many.
-    fn check_plan(&self, plan: Option<&LogicalPlan>) -> Result<(), SqlError> {
-        let mut found = None;
-        if let Some(plan) = plan {
-            plan.exists(|node| {
-                found = match node {
-                    LogicalPlan::Aggregate(_) => Some("aggregate functions"),
-                    LogicalPlan::Window(_) => Some("window functions"),
-                    LogicalPlan::Unnest(_) => Some("set-returning functions in the target list"),
-                    _ => None,
-                };
-                Ok(found.is_some())
-            })
-            .map_err(from_datafusion)?;
-        }
-        match found {
-            None => Ok(()),
-            Some(what) => Err(SqlError::new(
-                ErrorKind::FeatureNotSupported,
-                format!("{} is not allowed with {what}", self.name()),
-            )),
-        }
-    }
-}
-
-fn name_of(mode: LockMode) -> &'static str {
-    match mode {
-        LockMode::Update => "FOR UPDATE",
-        LockMode::NoKeyUpdate => "FOR NO KEY UPDATE",
-        LockMode::Share => "FOR SHARE",
-        LockMode::KeyShare => "FOR KEY SHARE",
-    }
-}
-
-/// The locking clause of a query, as its kind is written.
-fn name_of_clause(query: &Query) -> &'static str {
-    match query.locks.first().map(|lock| &lock.lock_type) {
-        Some(LockType::Share) => "FOR SHARE",
-        _ => "FOR UPDATE",
-    }
-}
-
-/// LIMIT and OFFSET.
-fn limits(query: &Query) -> Result<(Option<&Expr>, Option<&Expr>), SqlError> {
-    match &query.limit_clause {
-        None => Ok((None, None)),
-        Some(LimitClause::LimitOffset {
-            limit,
-            offset,
-            limit_by,
-        }) if limit_by.is_empty() => {
-            Ok((limit.as_ref(), offset.as_ref().map(|offset| &offset.value)))
-        }
-        Some(other) => Err(SqlError::unsupported(other)),
-    }
-}
-
-/// ORDER BY in terms of the table's columns: it may name items of the select list, by position or alias.
-fn order_of(query: &Query, select: &Select, table: &TableDef) -> Result<Option<OrderBy>, SqlError> {
-    let Some(mut order) = query.order_by.clone() else {
-        return Ok(None);
-    };
-    let OrderByKind::Expressions(items) = &mut order.kind else {
-        return Err(SqlError::unsupported("ORDER BY ALL"));
-    };
-    let mut listed: Vec<(Option<String>, Expr)> = Vec::new();
-    for item in &select.projection {
-        match item {
-            SelectItem::UnnamedExpr(expr) => listed.push((None, expr.clone())),
-            SelectItem::ExprWithAlias { expr, alias } => {
-                listed.push((Some(ddl::fold(alias)), expr.clone()));
-            }
-            // There is only one table that a star can mean.
-            _ => listed.extend(
-                table
-                    .columns
-                    .iter()
-                    .map(|column| (None, Expr::Identifier(quoted(&column.name)))),
-            ),
-        }
-    }
-    for item in items {
-        let replaced = match &item.expr {
-            Expr::Value(value) => match &value.value {
-                Value::Number(number, _) => {
-                    let at = number.parse::<usize>().ok().and_then(|n| n.checked_sub(1));
-                    let Some((_, expr)) = at.and_then(|at| listed.get(at)) else {
-                        let message = format!("ORDER BY position {number} is not in select list");
-                        return Err(SqlError::new(ErrorKind::SyntaxError, message));
-                    };
-                    Some(expr)
-                }
-                _ => None,
-            },
-            Expr::Identifier(name) => listed
-                .iter()
-                .find(|(alias, _)| alias.as_deref() == Some(ddl::fold(name).as_str()))
-                .map(|(_, expr)| expr),
+        let seq = match value(0)? {
+            Datum::Int8(seq) => Seq::from_i64(seq),
             _ => None,
         };
-        if let Some(expr) = replaced {
-            // In parentheses: a literal there is no position.
-            item.expr = Expr::Nested(Box::new(expr.clone()));
+        let internal = |what| SqlError::new(ErrorKind::InternalError, what);
+        let seq = seq.ok_or_else(|| internal("a row has no Seq"))?;
+        let (partition, first) = match self.sees_user {
+            true => match value(1)? {
+                Datum::Text(user) => (Partition::user(&user), 2),
+                _ => return Err(internal("a row has no user")),
+            },
+            false => (own_partition(table, &scope.access), 1),
+        };
+        let mut values = vec![Datum::Null; table.columns.len()];
+        for (n, at) in table.key_indexes().into_iter().enumerate() {
+            values[at] = value(first + n)?;
         }
+        let version = RowVersion { seq, row: values };
+        Ok(Found::of(partition, version))
     }
-    Ok(Some(order))
+
+    /// What stands for a row when it is locked; `None` when nobody else can see it.
+    fn key(&self, row: &Found) -> Option<RowKey> {
+        let own = row.version.seq.as_pending().is_some() && self.table.primary_key.is_empty();
+        (!own).then(|| row_identity(&self.table, &row.partition, &row.version))
+    }
 }

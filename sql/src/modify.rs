@@ -49,19 +49,12 @@ enum NewValue {
     Computed(usize),
 }
 
-/// The end of the query that finds the rows.
-#[derive(Default)]
-pub(crate) struct Tail {
-    pub(crate) order_by: Option<ast::OrderBy>,
-    pub(crate) limit: Option<usize>,
-}
-
 /// A row that the query found.
 pub(crate) struct Found {
     pub(crate) partition: Partition,
     pub(crate) version: RowVersion,
     /// The values that the query computed behind the table's columns.
-    computed: Vec<Datum>,
+    pub(crate) computed: Vec<Datum>,
 }
 
 impl Found {
@@ -100,6 +93,15 @@ impl Found {
                 .map(value)
                 .collect::<Result<_, _>>()?,
         })
+    }
+
+    /// A row of which nothing else was computed.
+    pub(crate) fn of(partition: Partition, version: RowVersion) -> Found {
+        Found {
+            partition,
+            version,
+            computed: Vec::new(),
+        }
     }
 
     /// The change of the row into another, or into none.
@@ -177,7 +179,7 @@ impl Session {
             &beside(&update.table, update_sources(update)),
             update.selection.clone(),
             expressions,
-            Tail::default(),
+            None,
             &types,
             catalog,
         )?;
@@ -237,7 +239,7 @@ impl Session {
             &beside(from, others),
             delete.selection.clone(),
             all_columns(&relations),
-            Tail::default(),
+            None,
             given,
             catalog,
         )
@@ -251,12 +253,12 @@ impl Session {
         from: &TableWithJoins,
         selection: Option<Expr>,
         expressions: Vec<Expr>,
-        tail: Tail,
+        limit: Option<usize>,
         given: &[Option<ColumnType>],
         catalog: &Catalog,
     ) -> Result<QueryPlan, SqlError> {
         let from = std::slice::from_ref(from);
-        self.plan_found_among(table, from, selection, expressions, tail, given, catalog)
+        self.plan_found_among(table, from, selection, expressions, limit, given, catalog)
     }
 
     /// The same query over relations of which the first is the table.
@@ -267,14 +269,13 @@ impl Session {
         from: &[TableWithJoins],
         selection: Option<Expr>,
         expressions: Vec<Expr>,
-        tail: Tail,
+        limit: Option<usize>,
         given: &[Option<ColumnType>],
         catalog: &Catalog,
     ) -> Result<QueryPlan, SqlError> {
-        let limit = tail.limit.map(|rows| format!(" LIMIT {rows}"));
+        let limit = limit.map(|rows| format!(" LIMIT {rows}"));
         let limit = limit.unwrap_or_default();
         let mut query = parse_query(&format!("SELECT {SEQ} FROM t{limit}"))?;
-        query.order_by = tail.order_by;
         let SetExpr::Select(select) = &mut *query.body else {
             return Err(SqlError::new(
                 ErrorKind::InternalError,

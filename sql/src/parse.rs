@@ -12,6 +12,7 @@ mod distinct;
 mod forms;
 mod keywords;
 mod listen;
+pub(crate) mod locks;
 mod maintain;
 mod refused;
 mod subscribe;
@@ -42,22 +43,20 @@ pub(crate) use maintain::{Maintain, Reindexed};
 pub(crate) use subscribe::{OptionValue, Subscribe, SubscribeOption};
 
 use crate::error::{ErrorKind, SqlError};
+use crate::locking::clause::push_down;
 use crate::locking::inside;
 use cursor::{parse_close, parse_declare, parse_fetch};
 use listen::parse_listen;
 use subscribe::{parse_copy_subscribe, parse_subscribe};
 use tokens::{
-    check_names, join_constants, may_lock, name_all_columns, order_sequence_options,
-    plain_quantified, plain_switches, reset_as_set, take_key_locks, take_overriding,
-    take_trim_from,
+    check_names, join_constants, name_all_columns, order_sequence_options, plain_quantified,
+    plain_switches, reset_as_set, take_overriding, take_trim_from,
 };
 
 /// A statement as parsed from a query string.
 #[derive(Clone, Debug)]
 pub struct Parsed {
     pub(crate) body: Body,
-    /// Whether its locking clause is FOR NO KEY UPDATE or FOR KEY SHARE.
-    pub(crate) spares_keys: bool,
     /// Whether a locking clause may stand somewhere in it.
     may_lock: bool,
     /// What it says of OVERRIDING.
@@ -358,8 +357,8 @@ fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, S
     let cut = check_names(&starts, &mut tokens)?;
     let notices = cut.into_iter().map(|notice| ("NOTICE", notice));
     let notices = notices.chain(warnings).collect();
-    let spares_keys = take_key_locks(&mut tokens);
-    let may_lock = may_lock(&tokens);
+    locks::rewrite(&mut tokens)?;
+    let may_lock = locks::may_lock(&tokens);
     let mut as_of = take_as_of(sql, &mut tokens)?;
     let overriding = take_overriding(&mut tokens);
     take_trim_from(&mut tokens);
@@ -383,8 +382,9 @@ fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, S
         ("SUBSCRIBE", ..) => {
             parse_subscribe(sql, tokens).map(|s| Body::Subscribe(Box::new(s), None))
         }
-        ("DECLARE", ..) => parse_declare(sql, tokens, spares_keys, as_of.take())
-            .map(|command| Body::Cursor(Box::new(command))),
+        ("DECLARE", ..) => {
+            parse_declare(sql, tokens, as_of.take()).map(|command| Body::Cursor(Box::new(command)))
+        }
         ("FETCH" | "MOVE", ..) => {
             parse_fetch(sql, tokens).map(|command| Body::Cursor(Box::new(command)))
         }
@@ -465,9 +465,16 @@ fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, S
         _ => parse_statement(sql, tokens).map(|s| Body::Sql(Box::new(s), None)),
     };
     let body = result.and_then(|body| create::finish(body, taken));
+    let body = body.map(|mut body| {
+        if let Body::Sql(statement, _) = &mut body
+            && may_lock
+        {
+            push_down(statement);
+        }
+        body
+    });
     body.map(|body| Parsed {
         body,
-        spares_keys,
         may_lock,
         overriding,
         as_of,

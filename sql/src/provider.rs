@@ -240,9 +240,24 @@ impl Relation {
         let (table, partition, scope) = (self.table.clone(), partition.clone(), scope.clone());
         blocking(move || {
             let (snapshot, store) = (&scope.snapshot, &scope.store);
-            let Some(seqs) = snapshot.index_scan(&table, &partition, &range, INDEX_ROWS_MAX)?
-            else {
-                return Ok(None);
+            let rows = |limit| snapshot.index_scan(&table, &partition, &range, limit);
+            let seqs = match rows(INDEX_ROWS_ALWAYS)? {
+                Some(seqs) => seqs,
+                None => {
+                    let of = PartitionSet::One(partition.clone());
+                    let files = snapshot.cold_files(&table, &of)?;
+                    let states = snapshot.states(table.id, &of)?;
+                    let cold = files.iter().map(|file| file.rows).sum();
+                    let hot = states.iter().map(|(_, state)| state.unflushed_rows).sum();
+                    let more = match index_rows_max(hot, cold) {
+                        INDEX_ROWS_ALWAYS => None,
+                        limit => rows(limit)?,
+                    };
+                    let Some(seqs) = more else {
+                        return Ok(None);
+                    };
+                    seqs
+                }
             };
             let (mut versions, mut cold) = (Vec::with_capacity(seqs.len()), Vec::new());
             let transaction = scope.transaction.read();
@@ -524,8 +539,19 @@ pub(crate) async fn blocking<T: Send + 'static>(
     }
 }
 
-/// Rows that are read by an index at most; more are scanned.
-const INDEX_ROWS_MAX: usize = 1000;
+/// As many rows are read by an index in any case; where there are more it depends on the table.
+const INDEX_ROWS_ALWAYS: usize = 1000;
+
+/// Rows that are read by an index at most, of so many that are not flushed and so many in files; more are scanned.
+///
+/// To read a row by an index takes as long (6 µs) as to scan 30 rows of the log or 270 of a file that is at hand. The
+/// index is preferred where it takes a quarter of the time of the whole scan, since a scan may end early.
+fn index_rows_max(hot: u64, cold: u64) -> usize {
+    const MOST: usize = 50_000;
+    let worth = usize::try_from(hot / 128 + cold / 1024).unwrap_or(MOST);
+    worth.clamp(INDEX_ROWS_ALWAYS, MOST)
+}
+
 /// Rows of them that are read out of cold files one by one.
 const COLD_ROWS_MAX: usize = 64;
 
@@ -564,4 +590,18 @@ pub(crate) fn properties(schema: SchemaRef, partitions: usize) -> Arc<PlanProper
         EmissionType::Incremental,
         Boundedness::Bounded,
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_gives_more_rows_of_larger_tables() {
+        assert_eq!(index_rows_max(0, 0), 1000);
+        assert_eq!(index_rows_max(100_000, 900_000), 1659);
+        assert_eq!(index_rows_max(1_000_000, 0), 7812);
+        assert_eq!(index_rows_max(0, 10_000_000), 9765);
+        assert_eq!(index_rows_max(u64::MAX, u64::MAX / 2), 50_000);
+    }
 }

@@ -217,6 +217,9 @@ pub struct CheckDef {
     pub condition: String,
     /// Whether the rows that were there before it have been checked.
     pub ready: bool,
+    /// Whether it says nothing about rows that were there before it (NOT VALID).
+    #[serde(default)]
+    pub not_valid: bool,
 }
 
 /// What happens to rows whose parent goes or gets another key.
@@ -266,6 +269,9 @@ pub struct ForeignKeyDef {
     pub deferral: Deferral,
     /// Whether the rows that were there before it have been checked.
     pub ready: bool,
+    /// Whether it says nothing about rows that were there before it (NOT VALID).
+    #[serde(default)]
+    pub not_valid: bool,
 }
 
 /// What of a table a comment is on.
@@ -456,6 +462,13 @@ impl TableDef {
             predicate: None,
             deferral: Deferral::NotDeferrable,
         })
+    }
+
+    /// Makes what was a unique index the primary key.
+    pub fn set_primary(&mut self, index: IndexDef) {
+        self.primary_key = index.columns;
+        self.primary_key_name = index.name;
+        self.primary_key_id = index.id;
     }
 
     /// The unique keys that rows of other tables can refer to: those that every row is in, and that hold at any time.

@@ -177,7 +177,7 @@ async fn outside_of_what_is_kept_the_past_is_refused() {
         )
     );
     assert!(
-        detail.starts_with("It was created or truncated at Seq "),
+        detail.starts_with("It was created, truncated or rewritten at Seq "),
         "{detail}"
     );
 

@@ -199,3 +199,21 @@ pub(crate) fn same_answers(
         );
     }
 }
+
+/// The SQLSTATE, message, detail and hint with which a statement is refused; `None` when it is not.
+async fn refusal(client: &Client, sql: &str) -> Option<[Option<String>; 4]> {
+    let error = client.batch_execute(sql).await.err()?;
+    let error = error.as_db_error().expect("the server refused it");
+    Some([
+        Some(error.code().code().to_string()),
+        Some(error.message().to_string()),
+        error.detail().map(str::to_string),
+        error.hint().map(str::to_string),
+    ])
+}
+
+/// Both run the statement, or refuse it in the same words.
+pub(crate) async fn same_outcome(tide: &Client, pg: &Client, sql: &str) {
+    let expected = refusal(pg, sql).await;
+    assert_eq!(refusal(tide, sql).await, expected, "{sql}");
+}

@@ -4,6 +4,8 @@
 mod computed;
 #[path = "transactions/deferred.rs"]
 mod deferred;
+#[path = "transactions/joined.rs"]
+mod joined;
 #[path = "transactions/locks.rs"]
 mod locks;
 #[path = "transactions/queue.rs"]

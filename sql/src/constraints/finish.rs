@@ -3,7 +3,7 @@
 //! Outside a transaction block this is done while others write, who obey what is not ready yet already. Inside one the
 //! commit depends on nobody having written to the table meanwhile.
 
-use datafusion::sql::sqlparser::ast;
+use datafusion::sql::sqlparser::ast::{self, Expr};
 use futures::TryStreamExt;
 use tidelog_storage::catalog::{Deferral, IndexId};
 use tidelog_storage::{CatalogChange, CommitError, Partition, StorageError, Store};
@@ -14,7 +14,7 @@ use super::undo::Undo;
 use super::*;
 use crate::ddl::constraint::Finish;
 use crate::error::duplicate_rows;
-use crate::modify::{Found, Tail};
+use crate::modify::Found;
 use crate::parse::parse_expression;
 use crate::provider::Scope;
 use crate::session::QueryPlan;
@@ -80,28 +80,27 @@ impl Session {
         self.depend_on_table(table, scope.snapshot.seq());
         match step {
             Finish::Index { index, .. } => self.fill(&scope, &def, *index).await,
-            Finish::Check(name) | Finish::NotNull(_, name) => {
+            Finish::Validate(name) if def.foreign_keys.iter().any(|key| key.name == *name) => {
+                self.check_children(&scope, &def, name).await
+            }
+            Finish::Check(name) | Finish::NotNull(_, name) | Finish::Validate(name) => {
                 let check = def.checks.iter().find(|check| check.name == *name);
                 let check = check.ok_or(CommitError::CatalogChanged)?;
                 let condition = format!("NOT ({})", check.condition);
                 if self.any_row(&scope, &def, &condition).await? {
                     return Err(match step {
-                        Finish::NotNull(id, _) => contains_nulls(&def, *id),
-                        _ => SqlError::new(
-                            ErrorKind::CheckViolation,
-                            format!(
-                                "check constraint \"{name}\" of relation \"{}\" is violated by some row",
-                                def.name
-                            ),
-                        )
-                        .of_constraint(&def, name),
+                        Finish::NotNull(id, _) => {
+                            let at = def.index_of(*id);
+                            contains_nulls(&def, at.map_or("", |at| &def.columns[at].name))
+                        }
+                        _ => violated_check(&def, name),
                     });
                 }
                 Ok(())
             }
             Finish::Generate => self.generate_all(&def).await,
             Finish::ForeignKey(name) => self.check_children(&scope, &def, name).await,
-            Finish::Column(_) => Ok(()),
+            Finish::Column(_) | Finish::Promote(_) => Ok(()),
         }
     }
 
@@ -163,6 +162,18 @@ impl Session {
         table: &TableDef,
         condition: &str,
     ) -> Result<QueryPlan, SqlError> {
+        let condition = parse_expression(condition)?;
+        self.plan_all_with(scope, table, Some(condition), Vec::new())
+    }
+
+    /// The same, with expressions behind the table's columns.
+    pub(super) fn plan_all_with(
+        &self,
+        scope: &Scope,
+        table: &TableDef,
+        condition: Option<Expr>,
+        expressions: Vec<Expr>,
+    ) -> Result<QueryPlan, SqlError> {
         let from = parse_query(&format!(
             "SELECT 1 FROM {}.{}",
             quoted(&table.schema),
@@ -174,15 +185,13 @@ impl Session {
                 "a SELECT was expected",
             ));
         };
-        let condition = Some(parse_expression(condition)?);
         let catalog = scope.snapshot.catalog();
-        let tail = Tail::default();
         self.plan_found(
             table,
             &select.from[0],
             condition,
-            Vec::new(),
-            tail,
+            expressions,
+            None,
             &[],
             catalog,
         )
@@ -206,7 +215,7 @@ impl Session {
 
     /// Rows that were there before a foreign key: all must have parents. The parents are locked meanwhile as
     /// if the rows were new.
-    async fn check_children(
+    pub(super) async fn check_children(
         &mut self,
         scope: &Arc<Scope>,
         table: &Arc<TableDef>,
@@ -283,9 +292,22 @@ fn apply(table: &mut TableDef, step: &Finish, ready: bool) {
             }
             let index = table.indexes.remove(at);
             if ready {
-                table.primary_key = index.columns;
-                table.primary_key_name = index.name;
-                table.primary_key_id = index.id;
+                table.set_primary(index);
+            }
+        }
+        Finish::Promote(id) => {
+            let at = table.indexes.iter().position(|index| index.id == *id);
+            if let Some(at) = at.filter(|_| ready) {
+                let index = table.indexes.remove(at);
+                table.set_primary(index);
+            }
+        }
+        Finish::Validate(name) => {
+            for check in table.checks.iter_mut().filter(|it| it.name == *name) {
+                check.not_valid &= !ready;
+            }
+            for key in table.foreign_keys.iter_mut().filter(|it| it.name == *name) {
+                key.not_valid &= !ready;
             }
         }
         Finish::Check(name) => {
@@ -314,18 +336,24 @@ fn apply(table: &mut TableDef, step: &Finish, ready: bool) {
     }
 }
 
-fn contains_nulls(table: &TableDef, column: ColumnId) -> SqlError {
-    let name = table
-        .index_of(column)
-        .map(|at| table.columns[at].name.clone());
-    let name = name.unwrap_or_default();
+/// 23514 for a check that rows from before do not obey.
+pub(super) fn violated_check(table: &TableDef, name: &str) -> SqlError {
     let message = format!(
-        "column \"{name}\" of relation \"{}\" contains null values",
+        "check constraint \"{name}\" of relation \"{}\" is violated by some row",
+        table.name
+    );
+    SqlError::new(ErrorKind::CheckViolation, message).of_constraint(table, name)
+}
+
+/// 23502 for a column that has NULL in rows from before.
+pub(super) fn contains_nulls(table: &TableDef, column: &str) -> SqlError {
+    let message = format!(
+        "column \"{column}\" of relation \"{}\" contains null values",
         table.name
     );
     let mut error = SqlError::new(ErrorKind::NotNullViolation, message);
     error.schema = Some(table.schema.clone());
     error.table = Some(table.name.clone());
-    error.column = Some(name);
+    error.column = Some(column.to_string());
     error
 }

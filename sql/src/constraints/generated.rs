@@ -25,12 +25,12 @@ use crate::text::Style;
 use crate::types;
 
 /// Where an expression stands that must be immutable.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    #[default]
     Generation,
     IndexExpression,
     IndexPredicate,
+    Transform,
 }
 
 impl Place {
@@ -40,6 +40,7 @@ impl Place {
             Place::Generation => "column generation expressions",
             Place::IndexExpression => "index expressions",
             Place::IndexPredicate => "index predicates",
+            Place::Transform => "transform expressions",
         }
     }
 }
@@ -145,14 +146,8 @@ impl Session {
         written: &str,
         place: Place,
     ) -> Result<(Option<ColumnType>, bool), SqlError> {
-        let mut parts = Parts {
-            place,
-            ..Parts::default()
-        };
         let whole = parse_expression(written)?;
-        if let ControlFlow::Break(error) = whole.walk(&mut parts) {
-            return Err(error);
-        }
+        let parts = Parts::of(&whole, place)?;
         // They are typed one by one, as parts of a select list over the table.
         let operands = parts.items.iter().flat_map(|part| &part.operands);
         let all: Vec<&Expr> = [&whole].into_iter().chain(operands).collect();
@@ -198,10 +193,21 @@ enum PartKind {
     Never,
 }
 
-#[derive(Default)]
-struct Parts {
+pub(super) struct Parts {
     items: Vec<Part>,
     place: Place,
+}
+
+impl Parts {
+    /// An error for an expression that must not be in its place.
+    pub(super) fn of(expr: &Expr, place: Place) -> Result<Parts, SqlError> {
+        let items = Vec::new();
+        let mut parts = Parts { items, place };
+        match expr.walk(&mut parts) {
+            ControlFlow::Break(error) => Err(error),
+            ControlFlow::Continue(()) => Ok(parts),
+        }
+    }
 }
 
 impl Visitor for Parts {
@@ -344,7 +350,7 @@ impl Part {
 }
 
 /// 23505 as the making of an index says it.
-fn not_unique(error: SqlError) -> SqlError {
+pub(super) fn not_unique(error: SqlError) -> SqlError {
     let name = error.constraint.clone().unwrap_or_default();
     let detail = error
         .detail
@@ -357,7 +363,7 @@ fn not_unique(error: SqlError) -> SqlError {
 }
 
 /// Whether an expression is a literal whose type its place gives.
-fn is_untyped(expr: &Expr) -> bool {
+pub(crate) fn is_untyped(expr: &Expr) -> bool {
     match expr {
         Expr::Nested(inner) => is_untyped(inner),
         Expr::Value(value) => !matches!(value.value, Value::Number(..) | Value::Boolean(_)),
@@ -457,14 +463,7 @@ fn calls_immutable(name: &str, types: &[Option<ColumnType>]) -> bool {
 
 /// 42804 when a column does not take values of a type.
 fn check_type(given: ColumnType, column: &tidelog_storage::ColumnDef) -> Result<(), SqlError> {
-    let assigned = assign(
-        sample(given),
-        given,
-        column.ty,
-        &column.name,
-        Style::default(),
-    );
-    match assigned {
+    match assigned(given, column.ty, &column.name) {
         Err(error) if error.kind == ErrorKind::DatatypeMismatch => Err(SqlError {
             message: (error.message).replace("but expression is", "but default expression is"),
             ..error
@@ -472,6 +471,16 @@ fn check_type(given: ColumnType, column: &tidelog_storage::ColumnDef) -> Result<
         // Which values it takes is seen when there are some.
         _ => Ok(()),
     }
+}
+
+/// Whether a column of one type takes values of another one.
+pub(crate) fn assigns(from: ColumnType, to: ColumnType) -> bool {
+    let refused = assigned(from, to, "").err();
+    refused.is_none_or(|error| error.kind != ErrorKind::DatatypeMismatch)
+}
+
+fn assigned(from: ColumnType, to: ColumnType, column: &str) -> Result<Datum, SqlError> {
+    assign(sample(from), from, to, column, Style::default())
 }
 
 /// Some value of a type.

@@ -19,7 +19,7 @@ use crate::error::{ErrorKind, SqlError, from_datafusion, shown_key};
 use crate::functions::decimal::Decimal;
 use crate::locking::Patience;
 use crate::locks::LockMode;
-use crate::modify::{Found, Tail};
+use crate::modify::Found;
 use crate::parse::{parse_expression, parse_query, quoted};
 use crate::precision;
 use crate::provider::{Scope, USER, blocking};
@@ -434,16 +434,12 @@ impl Session {
             return Ok(Vec::new());
         };
         let given: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
-        let tail = Tail {
-            order_by: None,
-            limit,
-        };
         let plan = self.plan_found(
             child,
             &select.from[0],
             Some(parse_expression(&condition)?),
             Vec::new(),
-            tail,
+            limit,
             &given,
             scope.snapshot.catalog(),
         )?;

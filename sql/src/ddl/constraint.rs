@@ -4,6 +4,10 @@
 //! Does not: check rows. What is added to a table that is there comes as not ready, with a `Finish` that says
 //! what is to be done about its rows.
 
+mod staged;
+
+pub(super) use staged::{add_not_valid, add_using_index, validate};
+
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
@@ -23,10 +27,11 @@ use super::names::{
     own_columns,
 };
 use super::parents::release_key;
+use super::table::generated::written;
 use super::{DdlPlan, Scope, find, fold, resolve, split};
 use crate::error::{ErrorKind, SqlError};
-use crate::parse::parse_expression;
 use crate::parse::walk::{Walk, WalkMut};
+use crate::parse::{identifier, parse_expression, quoted};
 use crate::{precision, types};
 
 /// What is left to do once a constraint or index stands in the catalog, and new rows obey it.
@@ -47,6 +52,10 @@ pub enum Finish {
     NotNull(ColumnId, String),
     /// The rows are to be checked for parents.
     ForeignKey(String),
+    /// The rows are to be checked by a constraint that stays in any case (VALIDATE CONSTRAINT).
+    Validate(String),
+    /// The unique index, whose columns have no NULLs then, becomes the primary key.
+    Promote(IndexId),
     /// The column came with the same statement, and goes if what is to be checked before fails.
     Column(ColumnId),
 }
@@ -235,10 +244,12 @@ pub(super) fn add(
                 _ => made_name(&table.name, "", "check"),
             };
             let name = constraint_name(table, name, label)?;
+            let condition = written(scope, &table.name, &condition, ColumnType::Bool)?;
             table.checks.push(CheckDef {
                 name: name.clone(),
-                condition: condition.to_string(),
+                condition,
                 ready,
+                not_valid: false,
             });
             Finish::Check(name)
         }
@@ -284,6 +295,7 @@ pub(super) fn add(
                 on_update,
                 deferral,
                 ready,
+                not_valid: false,
             };
             table.foreign_keys.push(key);
             Finish::ForeignKey(name)
@@ -308,11 +320,12 @@ pub(super) fn set_not_null(table: &mut TableDef, column: &str) -> Option<Finish>
     }
     // No identifier that a client writes is empty: the name is free.
     let (id, name) = (column.id, format!("\u{1}{}", column.id.get()));
-    let condition = format!("{} IS NOT NULL", crate::parse::quoted(&column.name));
+    let condition = format!("{} IS NOT NULL", quoted(&column.name));
     table.checks.push(CheckDef {
         name: name.clone(),
         condition,
         ready: false,
+        not_valid: false,
     });
     table.bump_schema_version();
     Some(Finish::NotNull(id, name))
@@ -448,7 +461,7 @@ fn check_schemes(table: &TableDef, parent: &TableDef) -> Result<(), SqlError> {
     .hint("Both tables must be user tables, or both shared ones."))
 }
 
-fn check_types(
+pub(super) fn check_types(
     table: &TableDef,
     columns: &[ColumnId],
     parent: &TableDef,
@@ -570,7 +583,10 @@ pub(super) fn rename_in_expressions(
                 _ => None,
             };
             if let Some(name) = name.filter(|name| fold(name) == self.old) {
-                *name = crate::parse::quoted(self.new);
+                *name = match identifier(self.new) == self.new {
+                    true => Ident::new(self.new),
+                    false => quoted(self.new),
+                };
             }
             ControlFlow::Continue(())
         }
@@ -643,8 +659,8 @@ pub(super) fn drop_constraint(
         && !table.indexes.iter().any(is_index)
     {
         let columns = key.columns.to_vec();
-        let what = format!("constraint {name} on table {}", table.name);
-        let on = format!("index {name}");
+        let what = format!("constraint {name} on table {}", identifier(&table.name));
+        let on = format!("index {}", identifier(name));
         release_key(scope, table, &columns, cascades, (&what, &on), plan)?;
         if !table.primary_key.is_empty() && table.primary_key_name == name {
             table.primary_key.clear();

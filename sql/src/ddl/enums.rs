@@ -1,14 +1,17 @@
 //! CREATE, ALTER and DROP TYPE of enum types.
 
+pub(crate) mod texts;
+
 use datafusion::sql::sqlparser::ast::{
     AlterType, AlterTypeAddValuePosition, AlterTypeOperation, Ident, ObjectName,
 };
 use tidelog_storage::{
-    Catalog, CatalogChange, ColumnType, ElementType, EnumDef, EnumLabel, EnumType, TableDef,
+    Catalog, CatalogChange, ColumnType, ElementType, EnumDef, EnumLabel, EnumType,
 };
 
 use super::{DdlPlan, Scope, display, fold, no_schema, split};
 use crate::error::{ErrorKind, SqlError};
+use crate::parse::identifier;
 
 /// PostgreSQL's limit of a label, in bytes.
 const LABEL_BYTES_MAX: usize = 63;
@@ -162,11 +165,6 @@ pub(super) fn alter(scope: Scope<'_>, alter: &AlterType) -> Result<DdlPlan, SqlE
                     format!("type \"{name}\" already exists"),
                 ));
             }
-            // Their texts name types.
-            let mut computed = (scope.catalog.tables.values()).flat_map(|table| &table.computed);
-            if computed.any(|it| it.expression.contains(&definition.name)) {
-                return Err(SqlError::unsupported("renaming a type that an index names"));
-            }
             plan.changes.push(CatalogChange::DropType {
                 schema: definition.schema.clone(),
                 name: definition.name.clone(),
@@ -181,7 +179,7 @@ pub(super) fn alter(scope: Scope<'_>, alter: &AlterType) -> Result<DdlPlan, SqlE
             return Err(SqlError::unsupported("ALTER TYPE … RENAME VALUE"));
         }
     }
-    follow(scope, of, EnumType::new(definition), &mut plan);
+    follow(scope, of, EnumType::new(definition), &mut plan)?;
     Ok(plan)
 }
 
@@ -208,36 +206,51 @@ pub(super) fn set_schema(
     definition.schema = schema.to_string();
     let moved = definition.clone();
     plan.changes.push(CatalogChange::PutType(moved));
-    follow(scope, of, EnumType::new(definition), plan);
-    Ok(())
+    follow(scope, of, EnumType::new(definition), plan)
 }
 
-/// Gives the columns of a type that was changed the new one.
-fn follow(scope: Scope<'_>, of: EnumType, new: EnumType, plan: &mut DdlPlan) {
-    for table in users(scope, of) {
-        let mut table = TableDef::clone(table);
-        for column in &mut table.columns {
-            column.ty = match column.ty {
-                ColumnType::Enum(old) if old == of => ColumnType::Enum(new),
-                ColumnType::Array(ElementType::Enum(old)) if old == of => {
-                    ColumnType::Array(ElementType::Enum(new))
-                }
-                ty => ty,
-            };
-        }
-        table.bump_schema_version();
-        plan.changes.push(CatalogChange::PutTable(Box::new(table)));
+/// Gives what is of a type that was changed, or names it, the new one.
+fn follow(
+    scope: Scope<'_>,
+    old: EnumType,
+    new: EnumType,
+    plan: &mut DdlPlan,
+) -> Result<(), SqlError> {
+    let change = texts::Change { old, new };
+    for table in scope.catalog.tables.values() {
+        let table = change.table(table)?.map(Box::new);
+        plan.changes.extend(table.map(CatalogChange::PutTable));
     }
+    for view in scope.catalog.views.values() {
+        let view = change.view(view)?.map(Box::new);
+        plan.changes.extend(view.map(CatalogChange::PutView));
+    }
+    Ok(())
 }
 
 fn is_of(ty: ColumnType, of: EnumType) -> bool {
     ty == ColumnType::Enum(of) || ty == ColumnType::Array(ElementType::Enum(of))
 }
 
-/// The tables with a column of the type.
-fn users(scope: Scope<'_>, of: EnumType) -> impl Iterator<Item = &TableDef> {
-    let tables = scope.catalog.tables.values().map(|table| &**table);
-    tables.filter(move |table| table.columns.iter().any(|column| is_of(column.ty, of)))
+/// What depends on a type, as errors tell it.
+fn dependents(scope: Scope<'_>, of: EnumType) -> Vec<String> {
+    let depends =
+        |what: String, ty: ColumnType| format!("{what} depends on type {}", crate::types::name(ty));
+    let mut lines = Vec::new();
+    for table in scope.catalog.tables.values() {
+        let on = identifier(&table.name);
+        for column in table.columns.iter().filter(|column| is_of(column.ty, of)) {
+            let what = format!("column {} of table {on}", column.name);
+            lines.push(depends(what, column.ty));
+        }
+        let named = texts::dependents(table, of).into_iter();
+        lines.extend(named.map(|what| depends(what, ColumnType::Enum(of))));
+    }
+    let views = scope.catalog.views.values();
+    let views = views.filter(|view| texts::view_depends(view, of.definition()));
+    let views = views.map(|view| format!("view {}", identifier(&view.name)));
+    lines.extend(views.map(|what| depends(what, ColumnType::Enum(of))));
+    lines
 }
 
 pub(super) fn drop(
@@ -264,24 +277,18 @@ pub(super) fn drop(
             }
         };
         let definition = of.definition();
-        if let Some(table) = users(scope, of).next() {
+        let lines = dependents(scope, of);
+        if !lines.is_empty() {
             if cascades {
                 return Err(SqlError::unsupported(
                     "DROP TYPE … CASCADE of a type in use",
                 ));
             }
-            let column = table.columns.iter().find(|column| is_of(column.ty, of));
-            let column = column.map_or("", |column| column.name.as_str());
-            let message = format!(
-                "cannot drop type {} because other objects depend on it",
-                definition.name
-            );
+            let name = identifier(&definition.name);
+            let message = format!("cannot drop type {name} because other objects depend on it");
             return Err(
                 SqlError::new(ErrorKind::DependentObjectsStillExist, message)
-                    .detail(format!(
-                        "column {column} of table {} depends on type {}",
-                        table.name, definition.name
-                    ))
+                    .detail(lines.join("\n"))
                     .hint("Use DROP ... CASCADE to drop the dependent objects too."),
             );
         }

@@ -14,7 +14,7 @@ use super::parents::release_key;
 use super::table::generated;
 use super::{DdlPlan, Scope, display, fold, resolve, split, temp};
 use crate::error::{ErrorKind, SqlError};
-use crate::parse::parse_expression;
+use crate::parse::{identifier, parse_expression};
 use crate::provider::USER;
 
 /// What an index or key may have at most, as in PostgreSQL.
@@ -440,8 +440,9 @@ fn find_primary<'a>(scope: Scope<'a>, schema: Option<&str>, name: &str) -> Optio
 
 /// 2BP01 for an index that is a constraint's.
 fn required(name: &str, table: &str) -> SqlError {
+    let (index, table) = (identifier(name), identifier(table));
     let message =
-        format!("cannot drop index {name} because constraint {name} on table {table} requires it");
+        format!("cannot drop index {index} because constraint {name} on table {table} requires it");
     SqlError::new(ErrorKind::DependentObjectsStillExist, message).hint(format!(
         "You can drop constraint {name} on table {table} instead."
     ))

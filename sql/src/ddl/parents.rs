@@ -7,6 +7,7 @@ use tidelog_storage::{Catalog, CatalogChange, ColumnId, TableDef};
 
 use super::{DdlPlan, Scope};
 use crate::error::{ErrorKind, SqlError};
+use crate::parse::identifier;
 
 /// The foreign keys of other tables (and its own) that reference a table, with their tables.
 pub(super) fn referencing_keys<'a>(
@@ -38,7 +39,8 @@ fn depended_on(what: &str, keys: &[(&TableDef, &ForeignKeyDef)], parent: &str) -
     let line = |(table, key): &(&TableDef, &ForeignKeyDef)| {
         format!(
             "constraint {} on table {} depends on {parent}",
-            key.name, table.name
+            key.name,
+            identifier(&table.name)
         )
     };
     let message = format!("cannot drop {what} because other objects depend on it");
@@ -52,7 +54,8 @@ fn cascade(plan: &mut DdlPlan, keys: &[(&TableDef, &ForeignKeyDef)]) {
     for (table, key) in keys {
         let message = format!(
             "drop cascades to constraint {} on table {}",
-            key.name, table.name
+            key.name,
+            identifier(&table.name)
         );
         let kind = ErrorKind::DependentObjectsStillExist;
         plan.notices.push(SqlError::new(kind, message));
@@ -91,7 +94,7 @@ pub(super) fn release_parent(
         return Ok(());
     }
     if !cascades {
-        let name = format!("table {}", parent.name);
+        let name = format!("table {}", identifier(&parent.name));
         return Err(depended_on(&name, &keys, &name));
     }
     cascade(plan, &keys);
@@ -121,7 +124,7 @@ pub(super) fn release_column(
     let name = format!(
         "column {} of table {}",
         name.unwrap_or_default(),
-        table.name
+        identifier(&table.name)
     );
     if !cascades || keys.iter().any(|(child, _)| child.id == table.id) {
         return Err(depended_on(&name, &keys, &name));

@@ -5,7 +5,7 @@ pub(crate) mod generated;
 pub(super) mod identity;
 pub(crate) mod like;
 pub(crate) mod options;
-mod widen;
+mod retype;
 
 use datafusion::sql::sqlparser::ast::{
     AlterColumnOperation, AlterTable, AlterTableOperation, CascadeOption, CreateTable,
@@ -17,6 +17,7 @@ use tidelog_storage::{
 };
 
 use column::{NewColumn, add_column, alter_column, column, drop_column, rename_column};
+use retype::Retyped;
 
 use super::constraint::{self, Constraint, Finish};
 use super::names::own_columns;
@@ -315,6 +316,7 @@ pub(super) fn alter(
     }
     let mut table = TableDef::clone(old);
     let (mut finish, mut added) = (Vec::new(), Vec::new());
+    let mut retyped = Retyped::default();
     for operation in &alter.operations {
         match operation {
             AlterTableOperation::AddColumn {
@@ -375,8 +377,26 @@ pub(super) fn alter(
                 options::set(&mut table, options, scope.catalog)?;
             }
             AlterTableOperation::AddConstraint {
-                not_valid: true, ..
-            } => return Err(SqlError::unsupported("ADD CONSTRAINT … NOT VALID")),
+                constraint,
+                not_valid: true,
+            } => constraint::add_not_valid(scope, &mut table, constraint)?,
+            AlterTableOperation::ValidateConstraint { name } => {
+                finish.extend(constraint::validate(&table, &fold(name))?);
+            }
+            AlterTableOperation::AddConstraint {
+                constraint: TableConstraint::UniqueUsingIndex(using),
+                ..
+            } => {
+                let made = constraint::add_using_index(scope, &mut table, using, false, &mut plan)?;
+                finish.extend(made);
+            }
+            AlterTableOperation::AddConstraint {
+                constraint: TableConstraint::PrimaryKeyUsingIndex(using),
+                ..
+            } => {
+                let made = constraint::add_using_index(scope, &mut table, using, true, &mut plan)?;
+                finish.extend(made);
+            }
             AlterTableOperation::AddConstraint {
                 constraint: TableConstraint::PrimaryKey(key),
                 ..
@@ -412,22 +432,19 @@ pub(super) fn alter(
                 let (old, new) = (fold(old_name), fold(new_name));
                 constraint::rename_constraint(scope, &mut table, &old, new)?;
             }
+            AlterTableOperation::AlterColumn {
+                column_name,
+                op:
+                    AlterColumnOperation::SetDataType {
+                        data_type, using, ..
+                    },
+            } => {
+                let (name, to) = (fold(column_name), (data_type, using.as_ref()));
+                let both = (&**old, &mut table);
+                retyped.set_type(scope, both, &name, to, evaluate, &mut plan)?;
+            }
             AlterTableOperation::AlterColumn { column_name, op } => {
                 let name = fold(column_name);
-                if let AlterColumnOperation::SetDataType {
-                    data_type, using, ..
-                } = op
-                {
-                    let ty = types::column_type(data_type)?;
-                    if let Some(using) = using
-                        && !casts(using, &name, ty)
-                    {
-                        let what = "ALTER COLUMN … TYPE … USING anything but a cast of the column";
-                        return Err(SqlError::unsupported(what));
-                    }
-                    widen::set_type(scope, &mut table, &name, ty, using.is_some())?;
-                    continue;
-                }
                 finish.extend(alter_column(scope, &mut table, &name, op, evaluate)?);
             }
             other => {
@@ -439,6 +456,7 @@ pub(super) fn alter(
         }
     }
     super::comment::prune(&mut table);
+    retyped.settle(scope, &mut table, &mut plan);
     if table.name != old.name {
         let new = (table.schema.clone(), table.name.clone());
         view::follow_rename(scope, (&old.schema, &old.name), &new, &mut plan)?;
@@ -449,10 +467,13 @@ pub(super) fn alter(
     }
     if !finish.is_empty() {
         finish.append(&mut added);
-        plan.all_or_nothing = alter.operations.len() > 1;
+        plan.all_or_nothing |= alter.operations.len() > 1;
         if finish.contains(&Finish::Generate) {
             finish.retain(|step| *step != Finish::Generate);
-            finish.insert(0, Finish::Generate);
+            // Rows that are written again get all that is computed of them.
+            if plan.rewrite.is_none() {
+                finish.insert(0, Finish::Generate);
+            }
             plan.all_or_nothing = true;
         }
         plan.finish = Some((table.id, finish));
@@ -606,7 +627,7 @@ fn no_column(name: &str, table: &str) -> SqlError {
     )
 }
 
-fn multiple_keys(table: &str) -> SqlError {
+pub(super) fn multiple_keys(table: &str) -> SqlError {
     SqlError::new(
         ErrorKind::InvalidTableDefinition,
         format!("multiple primary keys for table \"{table}\" are not allowed"),
@@ -639,18 +660,6 @@ fn rename_other(
     };
     plan.tag = "ALTER TABLE";
     Ok(Some(plan))
-}
-
-/// Whether an expression is the column, or its cast to this type.
-fn casts(expr: &Expr, column: &str, to: ColumnType) -> bool {
-    match expr {
-        Expr::Nested(inner) => casts(inner, column, to),
-        Expr::Identifier(name) => fold(name) == column,
-        Expr::Cast {
-            expr, data_type, ..
-        } => types::column_type(data_type).is_ok_and(|ty| ty == to) && casts(expr, column, to),
-        _ => false,
-    }
 }
 
 /// ALTER TABLE … ALTER COLUMN … SET STATISTICS and its like: there is nothing that they could change.

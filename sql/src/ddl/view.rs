@@ -8,12 +8,12 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{self, CreateView, Ident, ObjectName, Query, TableFactor};
-use tidelog_storage::{CatalogChange, ColumnType, ViewDef};
+use tidelog_storage::{CatalogChange, ColumnDef, ColumnType, ViewDef};
 
 use super::{Catalog, DdlPlan, Scope, display, fold, materialized, split, temp};
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::walk::{Walk, WalkMut};
-use crate::parse::{parse_query, quoted};
+use crate::parse::{identifier, parse_query, quoted};
 use crate::system;
 
 /// Names and types of a query's columns.
@@ -468,7 +468,7 @@ pub(crate) fn check_dependent(
         let (schema, name) = (view.schema.clone(), view.name.clone());
         let is_kept = changed.table(&schema, &name).is_some();
         let what = if is_kept { "materialized view" } else { "view" };
-        let message = format!("drop cascades to {what} {name}");
+        let message = format!("drop cascades to {what} {}", identifier(&name));
         let kind = ErrorKind::DependentObjectsStillExist;
         plan.notices.push(SqlError::new(kind, message));
         // In front: a schema goes last.
@@ -488,8 +488,8 @@ fn refusal(
 ) -> Result<SqlError, SqlError> {
     let (mut taken, mut lines, mut later) = (None, Vec::new(), Vec::new());
     let shown = |view: &ViewDef| match catalog.table(&view.schema, &view.name) {
-        Some(_) => format!("materialized view {}", view.name),
-        None => format!("view {}", view.name),
+        Some(_) => format!("materialized view {}", identifier(&view.name)),
+        None => format!("view {}", identifier(&view.name)),
     };
     for view in broken {
         let below = relations(view)?;
@@ -503,6 +503,16 @@ fn refusal(
         }
     }
     let Some(what) = taken else {
+        let retyped = (broken.iter()).find_map(|view| Some((view, plan.retypes(catalog, view)?)));
+        if let Some((view, column)) = retyped {
+            let message = "cannot alter type of a column used by a view or rule";
+            let detail = format!(
+                "rule _RETURN on {} depends on column \"{column}\"",
+                shown(view)
+            );
+            let kind = ErrorKind::FeatureNotSupported;
+            return Ok(SqlError::new(kind, message).detail(detail));
+        }
         let names: Vec<&str> = broken.iter().map(|view| view.name.as_str()).collect();
         let names = names.join(", ");
         return Ok(SqlError::unsupported(format!(
@@ -528,6 +538,24 @@ fn is_kept_type(now: ColumnType, kept: ColumnType) -> bool {
 }
 
 impl DdlPlan {
+    /// The first column of what a view is over that gets another type.
+    fn retypes(&self, catalog: &Catalog, view: &ViewDef) -> Option<String> {
+        let below = relations(view).ok()?;
+        self.changes.iter().find_map(|change| {
+            let CatalogChange::PutTable(table) = change else {
+                return None;
+            };
+            let before = catalog.table(&table.schema, &table.name)?;
+            let is_retyped = |column: &&ColumnDef| {
+                let now = table.index_of(column.id).map(|at| table.columns[at].ty);
+                now.is_some_and(|now| now != column.ty)
+            };
+            let column = before.columns.iter().find(is_retyped)?;
+            let is_below = below.contains(&(table.schema.clone(), table.name.clone()));
+            is_below.then(|| column.name.clone())
+        })
+    }
+
     /// What it takes away of some relations, as a message names it.
     fn takes_away(&self, catalog: &Catalog, relations: &BTreeSet<Name>) -> Option<String> {
         for change in &self.changes {
@@ -538,12 +566,12 @@ impl DdlPlan {
                     let table = catalog.table(schema, name);
                     let kept = table.is_some_and(|table| table.materialized.is_some());
                     let what = if kept { "materialized view" } else { "table" };
-                    return Some(format!("{what} {name}"));
+                    return Some(format!("{what} {}", identifier(name)));
                 }
                 CatalogChange::DropView { schema, name }
                     if relations.contains(&(schema.clone(), name.clone())) =>
                 {
-                    return Some(format!("view {name}"));
+                    return Some(format!("view {}", identifier(name)));
                 }
                 CatalogChange::PutTable(table)
                     if relations.contains(&(table.schema.clone(), table.name.clone())) =>
@@ -554,7 +582,8 @@ impl DdlPlan {
                         before.columns.iter().find(|column| !has(column.id))
                     });
                     if let Some(column) = gone {
-                        let what = format!("column {} of table {}", column.name, table.name);
+                        let table = identifier(&table.name);
+                        let what = format!("column {} of table {table}", column.name);
                         return Some(what);
                     }
                 }

@@ -15,7 +15,7 @@ use datafusion::sql::sqlparser::ast::{self, Query, Statement};
 use futures::TryStreamExt;
 use tidelog_storage::Datum;
 
-use super::name_of_clause;
+use super::clause::strongest;
 use crate::error::{ErrorKind, SqlError, from_arrow, from_datafusion};
 use crate::parse::walk::WalkMut;
 use crate::parse::{parse_query, quoted};
@@ -117,7 +117,7 @@ impl Session {
         prepared: &Prepared,
         values: &[Datum],
     ) -> Result<MemTable, SqlError> {
-        let clause = name_of_clause(&query);
+        let clause = strongest(&query).map_or("", |lock| lock.name());
         let own = prepared.of_query(self, query.clone()).map_err(|error| {
             // The statement as a whole knows what the query alone does not.
             match error.kind {

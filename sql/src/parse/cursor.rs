@@ -73,7 +73,6 @@ fn keyword(parser: &mut Parser<'_>, words: &[&str]) -> Option<String> {
 pub(super) fn parse_declare(
     sql: &Arc<str>,
     tokens: Vec<TokenWithSpan>,
-    spares_keys: bool,
     as_of: Option<AsOf>,
 ) -> Result<CursorCommand, SqlError> {
     let mut parser = dialect::parser(tokens.clone());
@@ -122,7 +121,6 @@ pub(super) fn parse_declare(
         return Err(SqlError::new(ErrorKind::SyntaxError, message));
     }
     let mut statement = parse_one(sql, rest)?;
-    statement.spares_keys |= spares_keys;
     statement.as_of = as_of;
     let can_be = match &statement.body {
         Body::Subscribe(_, copy) => copy.is_none(),

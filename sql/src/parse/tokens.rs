@@ -164,44 +164,6 @@ const BEFORE_OPERANDS: [Keyword; 30] = [
     Keyword::WITH,
 ];
 
-/// Makes FOR NO KEY UPDATE and FOR KEY SHARE, which sqlparser does not know, FOR UPDATE and FOR SHARE; says
-/// whether there were any. Nowhere else do these words stand together.
-pub(super) fn take_key_locks(tokens: &mut Vec<TokenWithSpan>) -> bool {
-    let word = |token: &TokenWithSpan| match &token.token {
-        Token::Word(word) if word.quote_style.is_none() => word.keyword,
-        _ => Keyword::NoKeyword,
-    };
-    let mut found = false;
-    let mut at = 0;
-    while at < tokens.len() {
-        if word(&tokens[at]) != Keyword::FOR {
-            at += 1;
-            continue;
-        }
-        let next: Vec<Keyword> = tokens[at..].iter().take(4).map(word).collect();
-        let extra = match next.as_slice() {
-            [Keyword::FOR, Keyword::NO, Keyword::KEY, Keyword::UPDATE] => 2,
-            [Keyword::FOR, Keyword::KEY, Keyword::SHARE, ..] => 1,
-            _ => 0,
-        };
-        found |= extra > 0;
-        tokens.drain(at + 1..at + 1 + extra);
-        at += 1;
-    }
-    found
-}
-
-/// Whether FOR UPDATE or FOR SHARE stands somewhere.
-pub(super) fn may_lock(tokens: &[TokenWithSpan]) -> bool {
-    let word = |token: &TokenWithSpan| match &token.token {
-        Token::Word(word) if word.quote_style.is_none() => word.keyword,
-        _ => Keyword::NoKeyword,
-    };
-    tokens.windows(2).any(|two| {
-        word(&two[0]) == Keyword::FOR && matches!(word(&two[1]), Keyword::UPDATE | Keyword::SHARE)
-    })
-}
-
 /// Makes `OPERATOR(pg_catalog.=) ANY`, which sqlparser does not know, `= ANY`. What stands on the right of such an
 /// operator is the array alone, so no other operator of the statement binds otherwise for it.
 pub(super) fn plain_quantified(tokens: &mut Vec<TokenWithSpan>) {

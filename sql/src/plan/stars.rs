@@ -17,7 +17,7 @@ pub(crate) fn mentions_pseudo_columns(statement: &impl std::fmt::Display) -> boo
 }
 
 /// Spells out the `*` of a query over tables that show pseudo-columns.
-pub(super) fn expand(
+pub(crate) fn expand(
     query: &mut ast::Query,
     catalog: &Catalog,
     search_path: &[String],

@@ -172,7 +172,9 @@ impl Session {
             let mut undo = None;
             if !plan.changes.is_empty() {
                 self.begin_sequences(&catalog, &plan.changes)?;
-                if self.defers_commit() {
+                if let Some(rewrite) = &plan.rewrite {
+                    self.rewrite(rewrite, plan.changes).await?;
+                } else if self.defers_commit() {
                     self.change_with_block(plan.changes)?;
                 } else {
                     let (store, version) = (&self.engine.store, catalog.version);
@@ -269,6 +271,8 @@ impl Session {
         {
             self.refuse_in_block("CREATE INDEX CONCURRENTLY")?;
         }
+        let renames_types =
+            (plan.changes.iter()).any(|change| matches!(change, CatalogChange::PutType(_)));
         for change in &mut plan.changes {
             match change {
                 CatalogChange::DropRole(role) => self.check_without_rows(role, "dropped")?,
@@ -278,6 +282,10 @@ impl Session {
                 _ => {}
             }
             if let CatalogChange::PutTable(table) = change {
+                if renames_types {
+                    self.check_renamed(catalog, table)?;
+                    continue;
+                }
                 self.check_generated(table)?;
                 self.check_computed(table)?;
                 let checks = table.checks.iter().any(|check| !is_implied(&check.name));
@@ -287,6 +295,24 @@ impl Session {
             }
         }
         Ok(plan)
+    }
+
+    /// What a table's definition says is the same under a type's new name. 0A000 where an index's entries would be computed
+    /// before all know it.
+    fn check_renamed(&self, catalog: &Catalog, table: &TableDef) -> Result<(), SqlError> {
+        let before = catalog.table_by_id(table.id);
+        let texts = |table: &TableDef| -> Vec<String> {
+            let computed = table.computed.iter();
+            computed
+                .map(|computed| computed.expression.clone())
+                .collect()
+        };
+        match before.is_some_and(|before| texts(before) != texts(table)) && self.defers_commit() {
+            true => Err(SqlError::unsupported(
+                "renaming a type that an index names in a transaction block",
+            )),
+            false => Ok(()),
+        }
     }
 
     /// A role's rows are kept by its name, and who is in use cannot be renamed.

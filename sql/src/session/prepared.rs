@@ -37,11 +37,6 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// The plan, if it is a query.
-    pub(crate) fn plan(&self) -> Option<&LogicalPlan> {
-        self.query.as_ref().map(|query| &query.plan)
-    }
-
     /// A query inside the statement, as a statement of its own with the same parameters.
     pub(crate) fn of_query(
         &self,
@@ -78,11 +73,6 @@ impl Prepared {
     /// The moment in the past that its query reads.
     pub(crate) fn as_of(&self) -> Option<&AsOf> {
         self.statement.as_of.as_ref()
-    }
-
-    /// Whether its locking clause says NO KEY UPDATE or KEY SHARE.
-    pub(crate) fn spares_keys(&self) -> bool {
-        self.statement.spares_keys
     }
 }
 

@@ -64,7 +64,15 @@ impl Session {
     }
 
     fn table_named(&self, name: &str) -> Result<tidelog_storage::TableId, SqlError> {
-        let idents: Vec<ast::Ident> = name.split('.').map(crate::parse::quoted).collect();
+        // As it is, or as SQL writes it where there are quotes.
+        let parts: Vec<String> = match name.contains('"') {
+            true => crate::system::functions::name_parts(name),
+            false => name.split('.').map(str::to_string).collect(),
+        };
+        let idents: Vec<ast::Ident> = parts
+            .iter()
+            .map(|part| crate::parse::quoted(part))
+            .collect();
         let catalog = self.committed_catalog();
         let table = ddl::resolve(&catalog, &self.search_path(), &ObjectName::from(idents))?;
         Ok(table.id)

@@ -53,7 +53,12 @@ impl Room {
             Datum::Bytea(bytes) => bytes.len(),
             _ => 0,
         });
-        self.bytes += heap.sum::<usize>() + size_of_val(row);
+        self.take_bytes(heap.sum::<usize>() + size_of_val(row))
+    }
+
+    /// The same, of so many bytes.
+    pub(crate) fn take_bytes(&mut self, bytes: usize) -> Result<(), SqlError> {
+        self.bytes += bytes;
         if self.bytes > self.bytes_max {
             return Err(too_large(self.bytes_max));
         }

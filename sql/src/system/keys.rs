@@ -5,6 +5,7 @@ use tidelog_storage::computed::ComputedDef;
 use tidelog_storage::{Catalog, ColumnId, ColumnType, TableDef};
 
 use super::{FIRST_USER_OID, Showing, deparse, named_oid};
+use crate::ddl::enums::texts::unqualified;
 use crate::ddl::index::called_alone;
 use crate::ddl::names::distinct_names;
 use crate::parse::identifier;
@@ -217,7 +218,7 @@ pub(super) fn constraints<'a>(table: &'a TableDef, catalog: &'a Catalog) -> Vec<
             oid: oid(&check.name),
             name: &check.name,
             columns: crate::ddl::constraint::checked_columns(table, &check.condition),
-            ready: check.ready,
+            ready: check.ready && !check.not_valid,
             kind: ConstraintKind::Check {
                 condition: &check.condition,
             },
@@ -243,7 +244,7 @@ pub(super) fn constraints<'a>(table: &'a TableDef, catalog: &'a Catalog) -> Vec<
             oid: oid(&key.name),
             name: &key.name,
             columns: key.columns.clone(),
-            ready: key.ready,
+            ready: key.ready && !key.not_valid,
             kind: ConstraintKind::Foreign {
                 parent,
                 parent_columns: &key.parent_columns,
@@ -297,6 +298,11 @@ impl<'a> Constraint<'a> {
 
     /// What pg_get_constraintdef says along a search path.
     pub(super) fn definition(&self, search_path: &[String]) -> String {
+        let not_valid = if self.ready { "" } else { " NOT VALID" };
+        format!("{}{not_valid}", self.valid_definition(search_path))
+    }
+
+    fn valid_definition(&self, search_path: &[String]) -> String {
         let names = |table: &TableDef, columns: &[ColumnId]| {
             let user = self.users.then(|| USER.to_string());
             let names = columns.iter().map(|id| name_of(table, *id));
@@ -309,7 +315,9 @@ impl<'a> Constraint<'a> {
             ConstraintKind::Key { deferral, .. } => {
                 format!("UNIQUE ({columns}){}", deferral_clause(*deferral))
             }
-            ConstraintKind::Check { condition } => format!("CHECK (({condition}))"),
+            ConstraintKind::Check { condition } => {
+                format!("CHECK (({}))", unqualified(condition, search_path))
+            }
             ConstraintKind::Foreign {
                 parent,
                 parent_columns,

@@ -54,6 +54,7 @@ async fn broken_into(dir: &Path, keyed: bool) -> Arc<TableDef> {
             on_update: ReferentialAction::NoAction,
             deferral: Deferral::default(),
             ready: true,
+            not_valid: false,
         });
     }
     let table = put_table(&store, def).await;

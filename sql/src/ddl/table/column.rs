@@ -1,10 +1,8 @@
 //! The columns of a table: made, altered, dropped.
 
-use std::ops::ControlFlow;
-
 use datafusion::sql::sqlparser::ast::{
-    AlterColumnOperation, ArrayElemTypeDef, ColumnDef as AstColumn, ColumnOption, DataType, Expr,
-    GeneratedAs, Ident, ObjectName, SequenceOptions, TypedString, VisitorMut,
+    AlterColumnOperation, ColumnDef as AstColumn, ColumnOption, Expr, GeneratedAs, Ident,
+    ObjectName, SequenceOptions,
 };
 use tidelog_storage::catalog::Identity;
 use tidelog_storage::{ColumnDef, ColumnId, ColumnType, Datum, SequenceDef, TableDef, TableKind};
@@ -17,7 +15,6 @@ use crate::ddl::constraint::{self, Constraint};
 use crate::ddl::{DdlPlan, Evaluate, Scope, enums, fold, parents, sequence};
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::quoted;
-use crate::parse::walk::WalkMut;
 use crate::{system, types};
 
 /// Names that stand for a row's own properties, ours and PostgreSQL's.
@@ -395,7 +392,7 @@ fn written_default(
     evaluate: Evaluate<'_>,
 ) -> Result<String, SqlError> {
     let mut expr = expr.clone();
-    let _ = expr.walk_mut(&mut QualifyTypes(scope));
+    enums::texts::qualify(&mut expr, scope);
     let written = expr.to_string();
     if !draws(&written) {
         evaluate(&expr, ty)?;
@@ -417,36 +414,6 @@ fn written_default(
 /// Whether a default is none: a column without one is NULL.
 fn is_null(written: &str) -> bool {
     written.eq_ignore_ascii_case("null")
-}
-
-/// Names the types that users made with their schemas, so that the search path of the moment decides.
-pub(super) struct QualifyTypes<'a>(pub(super) Scope<'a>);
-
-impl VisitorMut for QualifyTypes<'_> {
-    type Break = ();
-
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        let (Expr::Cast { data_type, .. } | Expr::TypedString(TypedString { data_type, .. })) =
-            expr
-        else {
-            return ControlFlow::Continue(());
-        };
-        let named = match data_type {
-            DataType::Array(ArrayElemTypeDef::SquareBracket(element, _)) => &mut **element,
-            other => other,
-        };
-        if let DataType::Custom(name, _) = named
-            && let [only] = name.0.as_slice()
-            && let Some(ident) = only.as_ident()
-            && let (catalog, path) = (self.0.catalog, self.0.search_path)
-            && let Some(ColumnType::Enum(of)) = enums::find(catalog, path, None, &fold(ident))
-        {
-            let definition = of.definition();
-            let parts = [&definition.schema, &definition.name].map(|part| quoted(part));
-            *name = ObjectName::from(parts.to_vec());
-        }
-        ControlFlow::Continue(())
-    }
 }
 
 /// Whether a default draws from a sequence, which it may do only for a row.

@@ -8,19 +8,20 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::ast::{Expr, Value, VisitorMut};
 use tidelog_storage::{ColumnType, TableDef};
 
-use super::column::{QualifyTypes, SYSTEM_COLUMNS, drop_column};
+use super::column::{SYSTEM_COLUMNS, drop_column};
 use super::like::written_type;
 use crate::ddl::constraint::columns_of;
+use crate::ddl::enums::texts;
 use crate::ddl::{DdlPlan, Scope, fold};
 use crate::error::{ErrorKind, SqlError};
-use crate::parse::parse_expression;
 use crate::parse::walk::WalkMut;
+use crate::parse::{identifier, parse_expression};
 
 /// What errors call the place of the expression.
 const PLACE: &str = "column generation expression";
 
 /// The expression as it is kept: columns without the table's name, which may change, and types with their schemas.
-pub(super) fn written(
+pub(in crate::ddl) fn written(
     scope: Scope<'_>,
     table: &str,
     expr: &Expr,
@@ -42,7 +43,7 @@ pub(super) fn written(
     }
     let mut expr = expr.clone();
     let _ = expr.walk_mut(&mut Unqualify(table));
-    let _ = expr.walk_mut(&mut QualifyTypes(scope));
+    texts::qualify(&mut expr, scope);
     let mut bare = &expr;
     while let Expr::Nested(inner) = bare {
         bare = inner;
@@ -171,11 +172,12 @@ pub(super) fn release(
         return Ok(());
     }
     let lines = |line: &dyn Fn(String) -> String| {
-        let called = |column: &String| line(format!("column {column} of table {}", table.name));
+        let of_table = identifier(&table.name);
+        let called = |column: &String| line(format!("column {column} of table {of_table}"));
         generated.iter().map(called).collect::<Vec<_>>()
     };
     if !cascades {
-        let of = format!("column {name} of table {}", table.name);
+        let of = format!("column {name} of table {}", identifier(&table.name));
         let message = format!("cannot drop {of} because other objects depend on it");
         let depend = lines(&|column| format!("{column} depends on {of}"));
         return Err(
