@@ -403,6 +403,13 @@ pub(crate) fn assign(
             }));
         }
         (ColumnType::Time(_), ColumnType::TimeTz(_)) => return via_text(&value),
+        (ColumnType::Reg(_), to) if !matches!(to, ColumnType::Reg(_)) => {
+            let Datum::Text(shown) = &value else {
+                return Err(mismatch());
+            };
+            let number = Datum::Int8(text::reg::oid(shown).into());
+            return assign(number, ColumnType::Oid, to, column, style);
+        }
         (_, ColumnType::Oid) => {
             return match value {
                 // Their bits are the oid's.

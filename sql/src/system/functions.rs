@@ -16,7 +16,7 @@ use datafusion::logical_expr::{
     TypeSignature, Volatility,
 };
 
-use tidelog_storage::{Catalog, ColumnType, Datum, IntervalModifier, PartitionSet, Store};
+use tidelog_storage::{Catalog, ColumnType, Datum, IntervalModifier, PartitionSet, RegType, Store};
 
 use super::EXTENSIONS;
 use super::pg_depend::PG_CLASS;
@@ -67,12 +67,17 @@ pub(crate) struct Session<'a> {
     pub(crate) showing: Showing,
 }
 
+/// Behind the name of a function: the one that takes an array, and gives that of what it is for the elements.
+pub(crate) const LIST: &str = "_list";
+
 type Call = fn(&Known, &[ScalarValue]) -> Result<ScalarValue>;
 
 /// A function of the catalog; two of one name in one statement are the same.
 struct CatalogFunction {
     name: String,
     returns: DataType,
+    /// Whether it is called with each of an array's elements.
+    each: bool,
     call: Call,
     known: Arc<Known>,
     signature: Signature,
@@ -109,10 +114,15 @@ pub(crate) fn function(
     catalog: &Catalog,
     session: &Session<'_>,
 ) -> Option<Arc<ScalarUDF>> {
-    let (returns, call) = called(name)?;
+    let each = name.strip_suffix(LIST);
+    let (returns, call) = called(each.unwrap_or(name))?;
     let function = CatalogFunction {
         name: name.to_string(),
-        returns,
+        returns: match each {
+            Some(_) => list_of(returns),
+            None => returns,
+        },
+        each: each.is_some(),
         call,
         known: Arc::new(known(catalog, session)),
         signature: Signature::one_of(
@@ -541,7 +551,7 @@ fn regtype_in(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
 }
 
 /// The one function with a name, or with a name and its arguments.
-fn regprocedure_in(_: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
+fn regprocedure_in(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
     let Some(written) = string(args, 0) else {
         return Ok(ScalarValue::Int64(None));
     };
@@ -549,15 +559,18 @@ fn regprocedure_in(_: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
         return Ok(ScalarValue::Int64(Some(oid)));
     }
     let (name, arguments) = match written.split_once('(') {
-        Some((name, rest)) => (name, Some(rest.trim_end_matches(')').replace(' ', ""))),
+        Some((name, rest)) => (name, Some(rest.trim_end().trim_end_matches(')'))),
         None => (written.as_str(), None),
     };
     let parts = name_parts(name);
     let mut found = pg_proc::named(parts.last().map_or("", String::as_str)).to_vec();
-    if let Some(arguments) = &arguments {
+    if let Some(arguments) = arguments {
+        let types = arguments.split(',').filter(|ty| !ty.trim().is_empty());
+        let types = types.map(|ty| regtype_in(known, &[text(ty.trim())]).map(|ty| oid(&[ty], 0)));
+        let types: Option<Vec<i64>> = types.collect::<Result<_>>()?;
         found.retain(|oid| {
             let function = pg_proc::function(*oid);
-            function.is_some_and(|function| function.identity.replace(' ', "") == *arguments)
+            function.is_some_and(|function| Some(&function.argument_types) == types.as_ref())
         });
     }
     match found.as_slice() {
@@ -640,6 +653,18 @@ fn named(
     }
 }
 
+/// The name of an object as SQL writes it; its number where it has none, and `-` for none.
+fn name_or_number(names: &BTreeMap<i64, String>, args: &[ScalarValue]) -> ScalarValue {
+    let Some(object) = oid(args, 0) else {
+        return ScalarValue::Utf8(None);
+    };
+    text(match names.get(&object) {
+        Some(name) => identifier(name),
+        None if object == 0 => "-".to_string(),
+        None => object.to_string(),
+    })
+}
+
 fn current_schemas(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
     let with_system = matches!(args.first(), Some(ScalarValue::Boolean(Some(true))));
     let system = with_system.then_some("pg_catalog");
@@ -660,6 +685,30 @@ fn current_schemas(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
     )))
 }
 
+impl CatalogFunction {
+    fn value(&self, args: &[ScalarValue]) -> Result<ScalarValue> {
+        if !self.each {
+            return (self.call)(&self.known, args);
+        }
+        let Some(ScalarValue::List(list)) = args.first().filter(|list| !list.is_null()) else {
+            return ScalarValue::try_from(&self.returns);
+        };
+        let elements = list.value(0);
+        let made = (0..elements.len()).map(|at| {
+            let element = ScalarValue::try_from_array(&elements, at)?;
+            (self.call)(&self.known, &[element])
+        });
+        let made = made.collect::<Result<Vec<_>>>()?;
+        let DataType::List(item) = &self.returns else {
+            unreachable!("it gives a list");
+        };
+        Ok(ScalarValue::List(ScalarValue::new_list_nullable(
+            &made,
+            item.data_type(),
+        )))
+    }
+}
+
 impl ScalarUDFImpl for CatalogFunction {
     fn name(&self) -> &str {
         &self.name
@@ -674,9 +723,12 @@ impl ScalarUDFImpl for CatalogFunction {
     }
 
     fn return_field_from_args(&self, _: ReturnFieldArgs<'_>) -> Result<FieldRef> {
-        Ok(Arc::new(match self.name.as_str() {
-            "to_regproc" => ColumnType::Regproc.field(&self.name, true),
-            _ => Field::new(&self.name, self.returns.clone(), true),
+        let name = self.name.as_str();
+        let named = name.strip_suffix("_of").or(name.strip_prefix("to_"));
+        Ok(Arc::new(match named.map(RegType::named) {
+            Some(Some(of)) => ColumnType::Reg(of).field(name, true),
+            _ if name == "to_regproc" => ColumnType::Regproc.field(name, true),
+            _ => Field::new(name, self.returns.clone(), true),
         }))
     }
 
@@ -690,7 +742,7 @@ impl ScalarUDFImpl for CatalogFunction {
             })
             .collect();
         if let Some(scalars) = scalars {
-            return Ok(ColumnarValue::Scalar((self.call)(&self.known, &scalars)?));
+            return Ok(ColumnarValue::Scalar(self.value(&scalars)?));
         }
         let arrays = args
             .args
@@ -702,7 +754,7 @@ impl ScalarUDFImpl for CatalogFunction {
                 .iter()
                 .map(|array| ScalarValue::try_from_array(array, row))
                 .collect::<Result<Vec<_>>>()?;
-            (self.call)(&self.known, &values)
+            self.value(&values)
         };
         let results = (0..args.number_rows).map(row).collect::<Result<Vec<_>>>()?;
         if results.is_empty() {

@@ -133,7 +133,7 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
                         ("schemaname", text(&sequence.schema)),
                         ("sequencename", text(&sequence.name)),
                         ("sequenceowner", text("postgres")),
-                        ("data_type", text(crate::types::name(sequence.ty))),
+                        ("data_type", Datum::Int8(super::type_facts(sequence.ty).0)),
                         ("start_value", Datum::Int8(sequence.start)),
                         ("min_value", Datum::Int8(sequence.min)),
                         ("max_value", Datum::Int8(sequence.max)),

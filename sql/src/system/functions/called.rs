@@ -93,7 +93,7 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
             let owned = known.owned_sequences.get(&(table, column));
             Ok(owned.map_or(ScalarValue::Utf8(None), text))
         }),
-        "pg_get_userbyid" | "regrole_out" => (DataType::Utf8, |known, args| {
+        "pg_get_userbyid" => (DataType::Utf8, |known, args| {
             Ok(oid(args, 0).map_or(ScalarValue::Utf8(None), |role| {
                 text(match known.roles.get(&role) {
                     Some(name) => name.clone(),
@@ -102,7 +102,14 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
             }))
         }),
         "format_type" => (DataType::Utf8, format_type),
-        "regtype_out" => (DataType::Utf8, |known, args| format_type(known, &args[..1])),
+        "regtype_out" => (DataType::Utf8, |known, args| {
+            let known_type =
+                oid(args, 0).filter(|oid| known.types.contains_key(oid) || TYPES.contains_key(oid));
+            match known_type {
+                Some(_) => format_type(known, &args[..1]),
+                None => Ok(name_or_number(&BTreeMap::new(), args)),
+            }
+        }),
         "pg_get_expr" => (DataType::Utf8, |known, args| {
             let shown =
                 string(args, 0).map(|tree| known.defaults.get(&tree).cloned().unwrap_or(tree));
@@ -201,12 +208,18 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
             named(&known.roles, args, "role", ErrorKind::UndefinedObject)
         }),
         "regnamespace_out" => (DataType::Utf8, |known, args| {
-            let name = oid(args, 0).and_then(|oid| known.schemas.get(&oid));
-            Ok(ScalarValue::Utf8(name.cloned()))
+            Ok(name_or_number(&known.schemas, args))
+        }),
+        "regrole_out" => (DataType::Utf8, |known, args| {
+            Ok(name_or_number(&known.roles, args))
         }),
         "regprocedure_out" => (DataType::Utf8, |_, args| {
             let shown = |oid| match pg_proc::function(oid) {
-                Some(function) => format!("{}({})", identifier(&function.name), function.identity),
+                Some(function) => {
+                    let types = function.argument_types.iter();
+                    let types: Vec<_> = types.map(|ty| type_name(*ty, None)).collect();
+                    format!("{}({})", identifier(&function.name), types.join(","))
+                }
                 None if oid == 0 => "-".to_string(),
                 None => oid.to_string(),
             };
@@ -243,13 +256,8 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
             Ok(ScalarValue::Int64(oid(args, 0)))
         }),
         "regoper_out" | "regoperator_out" => (DataType::Utf8, |_, args| {
-            Ok(oid(args, 0).map_or(ScalarValue::Utf8(None), |oid| {
-                text(if oid == 0 {
-                    "-".to_string()
-                } else {
-                    oid.to_string()
-                })
-            }))
+            let number = oid(args, 0).map(|oid| oid.to_string());
+            Ok(ScalarValue::Utf8(number))
         }),
         "regtype_of" => (DataType::Int64, regtype_in),
         "regprocedure_of" => (DataType::Int64, regprocedure_in),
