@@ -104,6 +104,8 @@ mod spans;
 mod spellings;
 #[path = "compat/subscribe.rs"]
 mod subscribe;
+#[path = "compat/system.rs"]
+mod system;
 #[path = "compat/tidy.rs"]
 mod tidy;
 #[path = "compat/tpch.rs"]

@@ -17,6 +17,7 @@ pub(crate) mod pg_proc;
 mod pg_type;
 mod privileges;
 mod sequence;
+pub(crate) mod settings;
 mod showing;
 mod tidelog;
 mod views;
@@ -355,7 +356,7 @@ impl SystemRelation {
         &self,
         settings: Vec<(String, String)>,
     ) -> Result<Arc<dyn TableProvider>> {
-        let batch = self.batch(pg_catalog::settings(settings))?;
+        let batch = self.batch(settings::rows(settings))?;
         let table = MemTable::try_new(batch.schema(), vec![vec![batch]])?;
         Ok(Arc::new(table))
     }
@@ -495,7 +496,8 @@ fn schema_oid(name: &str) -> i64 {
     }
 }
 
-/// The oid of pg_database_owner.
+/// The role of whoever owns the database, and its oid.
+const DATABASE_OWNER_NAME: &str = "pg_database_owner";
 const DATABASE_OWNER: i64 = 6171;
 
 /// FNV-1a over the name, in the half of the oids that nothing else uses.
@@ -548,6 +550,10 @@ fn has_rows(name: &str) -> bool {
             | "pg_language"
             | "pg_tablespace"
             | "pg_opclass"
+            | "pg_operator"
+            | "pg_opfamily"
+            | "pg_amop"
+            | "pg_aggregate"
             | "pg_range"
     )
 }

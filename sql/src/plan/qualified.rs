@@ -144,6 +144,10 @@ impl ast::VisitorMut for Qualified {
         match expr {
             Expr::Function(function) => {
                 unqualify(&mut function.name);
+                if let Some(ty) = true_type(function) {
+                    *expr = ty;
+                    return ControlFlow::Continue(());
+                }
                 if expands_array(&function.name)
                     && let ast::FunctionArguments::List(list) = &mut function.args
                 {
@@ -250,10 +254,54 @@ fn expands_array(name: &ObjectName) -> bool {
     parts == ["information_schema", "_pg_expandarray"]
 }
 
+/// Functions of information_schema.
+const STANDARDS: [&str; 4] = [
+    "_pg_char_max_length",
+    "_pg_index_position",
+    TRUE_TYPE,
+    TRUE_MODIFIER,
+];
+const TRUE_TYPE: &str = "_pg_truetypid";
+const TRUE_MODIFIER: &str = "_pg_truetypmod";
+
+/// The type or the modifier of the rows `(a.*, t.*)` of pg_attribute and pg_type: that of a domain is its base's.
+fn true_type(function: &ast::Function) -> Option<Expr> {
+    let columns = match function.name.to_string().as_str() {
+        TRUE_TYPE => ("atttypid", "typbasetype"),
+        TRUE_MODIFIER => ("atttypmod", "typtypmod"),
+        _ => return None,
+    };
+    let ast::FunctionArguments::List(list) = &function.args else {
+        return None;
+    };
+    let [
+        FunctionArg::Unnamed(FunctionArgExpr::QualifiedWildcard(attribute)),
+        FunctionArg::Unnamed(FunctionArgExpr::QualifiedWildcard(ty)),
+    ] = list.args.as_slice()
+    else {
+        return None;
+    };
+    let written = format!(
+        "CASE WHEN {ty}.typtype = 'd' THEN {ty}.{} ELSE {attribute}.{} END",
+        columns.1, columns.0
+    );
+    crate::parse::parse_expression(&written).ok()
+}
+
 fn unqualify(name: &mut ObjectName) {
-    let qualified = matches!(name.0.as_slice(), [schema, _]
-        if schema.as_ident().is_some_and(|schema| ddl::fold(schema) == "pg_catalog"));
-    if qualified {
+    let [schema, function] = name.0.as_slice() else {
+        return;
+    };
+    let (Some(schema), Some(function)) = (schema.as_ident(), function.as_ident()) else {
+        return;
+    };
+    // The standard's schema has functions of its own.
+    let is_found = match ddl::fold(schema).as_str() {
+        "pg_catalog" => true,
+        "information_schema" => STANDARDS.contains(&ddl::fold(function).as_str()),
+        _ => false,
+    };
+    if is_found {
         name.0.remove(0);
     }
 }

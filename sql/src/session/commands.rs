@@ -141,8 +141,8 @@ impl Session {
                 settings.retain(|(name, _)| !is_hidden(name));
                 settings.sort_unstable();
                 let row = |(name, value): (String, String)| {
-                    let description = Datum::Text(String::new());
-                    vec![Datum::Text(name), Datum::Text(value), description]
+                    let description = crate::system::settings::description(&name).to_string();
+                    [name, value, description].map(Datum::Text).to_vec()
                 };
                 let rows: Vec<_> = settings.into_iter().map(row).collect();
                 let types = [ColumnType::Text; 3];

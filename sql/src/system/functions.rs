@@ -1,6 +1,8 @@
 //! Functions that ask the catalog: visibility, names of oids, definitions, privileges.
 
 mod called;
+mod operators;
+mod visible;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
@@ -18,7 +20,6 @@ use datafusion::logical_expr::{
 
 use tidelog_storage::{Catalog, ColumnType, Datum, IntervalModifier, PartitionSet, RegType, Store};
 
-use super::EXTENSIONS;
 use super::pg_depend::PG_CLASS;
 use super::pg_proc;
 use super::{Showing, comments, deparse, is_system_schema, keys, pg_catalog, schema_oid, views};
@@ -41,6 +42,8 @@ struct Known {
     definitions: BTreeMap<i64, String>,
     /// The columns of indexes.
     index_columns: BTreeMap<i64, Vec<String>>,
+    /// The numbers of their columns; 0 for an expression.
+    index_keys: BTreeMap<i64, Vec<i64>>,
     /// Both with few parentheses, of indexes on tables where that is something else.
     bare_indexes: BTreeMap<i64, (String, Vec<String>)>,
     /// The conditions of indexes with few parentheses, by what they are with all.
@@ -52,6 +55,10 @@ struct Known {
     owned_sequences: BTreeMap<(i64, String), String>,
     /// Names of types that users made, as SQL writes them.
     types: BTreeMap<i64, String>,
+    /// (schema, name) of these.
+    type_names: BTreeMap<i64, (String, String)>,
+    /// Their oids by name.
+    type_oids: BTreeMap<(String, String), i64>,
     roles: BTreeMap<i64, String>,
     schemas: BTreeMap<i64, String>,
     search_path: Vec<String>,
@@ -136,6 +143,7 @@ pub(crate) fn function(
 fn known(catalog: &Catalog, session: &Session<'_>) -> Known {
     let mut definitions = BTreeMap::new();
     let mut index_columns = BTreeMap::new();
+    let mut index_keys = BTreeMap::new();
     let mut bare_indexes = BTreeMap::new();
     let mut bare_conditions = BTreeMap::new();
     for table in catalog.tables.values() {
@@ -143,6 +151,7 @@ fn known(catalog: &Catalog, session: &Session<'_>) -> Known {
             let index = index.shown(session.showing);
             definitions.insert(index.oid, index.definition(false));
             index_columns.insert(index.oid, index.column_names(false));
+            index_keys.insert(index.oid, pg_catalog::key_numbers(&index));
             if !table.computed.is_empty() {
                 let bare = (index.definition(true), index.column_names(true));
                 bare_indexes.insert(index.oid, bare);
@@ -173,6 +182,7 @@ fn known(catalog: &Catalog, session: &Session<'_>) -> Known {
         }
     }
     let classes = pg_catalog::class_names(catalog);
+    let type_names = visible::types(catalog);
     Known {
         oids: classes
             .iter()
@@ -187,12 +197,20 @@ fn known(catalog: &Catalog, session: &Session<'_>) -> Known {
         classes,
         definitions,
         index_columns,
+        index_keys,
         bare_indexes,
         bare_conditions,
-        types: type_names(catalog, session.search_path),
+        types: visible::type_names(catalog, session.search_path),
+        type_oids: (type_names.iter())
+            .map(|(oid, name)| (name.clone(), *oid))
+            .collect(),
+        type_names,
         roles: roles
             .map(|role| (role.id.oid().into(), role.name.clone()))
-            .chain([(super::DATABASE_OWNER, "pg_database_owner".to_string())])
+            .chain([(
+                super::DATABASE_OWNER,
+                super::DATABASE_OWNER_NAME.to_string(),
+            )])
             .collect(),
         schemas: schemas.map(|name| (schema_oid(&name), name)).collect(),
         search_path: session.search_path.to_vec(),
@@ -290,31 +308,6 @@ fn string(args: &[ScalarValue], at: usize) -> Option<String> {
     }
 }
 
-/// The relation that an unqualified name means: temporary ones first, then pg_catalog's, then along the search path.
-fn first_named(known: &Known, name: &str) -> Option<i64> {
-    let is_temporary = |schema: &&String| ddl::temp::is_temporary(schema);
-    let path = known.search_path.iter();
-    let (temporary, others): (Vec<&String>, Vec<&String>) = path.partition(is_temporary);
-    let temporary = temporary.into_iter().map(String::as_str);
-    let others = others.into_iter().map(String::as_str);
-    let mut path = temporary.chain(["pg_catalog"]).chain(others);
-    path.find_map(|schema| {
-        let key = (schema.to_string(), name.to_string());
-        known.oids.get(&key).copied()
-    })
-}
-
-fn is_visible(known: &Known, class: i64, name: &str) -> bool {
-    first_named(known, name) == Some(class)
-}
-
-fn table_is_visible(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
-    let class = oid(args, 0).and_then(|oid| Some((oid, known.classes.get(&oid)?)));
-    Ok(ScalarValue::Boolean(
-        class.map(|(oid, (_, name))| is_visible(known, oid, name)),
-    ))
-}
-
 /// The rights that an object has that nobody granted any of. After acldefault() in PostgreSQL's acl.c.
 fn acl_default(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
     let (Some(kind), Some(owner)) = (string(args, 0), oid(args, 1)) else {
@@ -350,33 +343,6 @@ fn acl_default(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
         items.push(format!("{owner}={own}/{owner}"));
     }
     Ok(text(format!("{{{}}}", items.join(","))))
-}
-
-/// The types that users made and those of their arrays, by oid.
-fn type_names(catalog: &Catalog, search_path: &[String]) -> BTreeMap<i64, String> {
-    let mut names = BTreeMap::new();
-    for extension in &EXTENSIONS {
-        let Some((own, array)) = extension.type_oids() else {
-            continue;
-        };
-        let (name, schema) = (identifier(extension.name), "public".to_string());
-        let name = match search_path.contains(&schema) {
-            true => name,
-            false => format!("{schema}.{name}"),
-        };
-        names.insert(array, format!("{name}[]"));
-        names.insert(own, name);
-    }
-    for of in catalog.types.values() {
-        let definition = of.definition();
-        let mut name = identifier(&definition.name);
-        if !search_path.contains(&definition.schema) {
-            name = format!("{}.{name}", identifier(&definition.schema));
-        }
-        names.insert(i64::from(definition.oid) + 1, format!("{name}[]"));
-        names.insert(definition.oid.into(), name);
-    }
-    names
 }
 
 fn format_type(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
@@ -480,7 +446,7 @@ fn regclass_in(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
     }
     let parts = name_parts(&written);
     let found = match parts.as_slice() {
-        [name] => first_named(known, name),
+        [name] => known.first_named(name),
         [.., schema, name] => {
             let schema = ddl::temp::resolved(&known.search_path, schema);
             let key = schema.map(|schema| (schema.to_string(), name.clone()));
@@ -502,7 +468,7 @@ fn regclass_out(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
         return Ok(ScalarValue::Utf8(None));
     };
     Ok(text(match known.classes.get(&class) {
-        Some((_, name)) if is_visible(known, class, name) => crate::parse::identifier(name),
+        Some((_, name)) if known.first_named(name) == Some(class) => crate::parse::identifier(name),
         Some((schema, name)) => format!(
             "{}.{}",
             crate::parse::identifier(schema),
