@@ -20,6 +20,8 @@ mod coercion;
 mod columns;
 #[path = "compat/constraints.rs"]
 mod constraints;
+#[path = "compat/copying.rs"]
+mod copying;
 #[path = "compat/crash.rs"]
 mod crash;
 #[path = "compat/cursors.rs"]

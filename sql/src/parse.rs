@@ -2,6 +2,7 @@
 
 pub(crate) mod arbiter;
 mod chains;
+mod copy;
 mod create;
 mod cursor;
 mod database;
@@ -32,6 +33,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use tidelog_storage::{Seq, TableKind};
 
 pub(crate) use chains::united;
+pub(crate) use copy::CopyClauses;
 pub(crate) use create::{Like, TableAs};
 pub(crate) use cursor::{CursorCommand, Declare, Direction, Fetch};
 pub(crate) use database::DatabaseCommand;
@@ -47,9 +49,8 @@ use cursor::{parse_close, parse_declare, parse_fetch};
 use listen::parse_listen;
 use subscribe::{parse_copy_subscribe, parse_subscribe};
 use tokens::{
-    check_names, join_constants, may_lock, name_all_columns, order_sequence_options,
-    plain_quantified, plain_switches, reset_as_set, take_key_locks, take_overriding,
-    take_trim_from,
+    check_names, join_constants, may_lock, order_sequence_options, plain_quantified, reset_as_set,
+    take_key_locks, take_overriding, take_trim_from,
 };
 
 /// A statement as parsed from a query string.
@@ -62,6 +63,8 @@ pub struct Parsed {
     may_lock: bool,
     /// What it says of OVERRIDING.
     pub(crate) overriding: Option<Overriding>,
+    /// What stands in a COPY besides.
+    pub(crate) copy: Option<Box<CopyClauses>>,
     /// The moment in the past that its query reads.
     pub(crate) as_of: Option<AsOf>,
     /// What the client is told of it, with the severities: names and precisions that were cut.
@@ -378,6 +381,7 @@ fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, S
         "ALTER" => define::parse_alter(sql, &tokens)?,
         _ => None,
     };
+    let mut copy = None;
     let result = match (word(0).as_str(), word(1).as_str(), word(2).as_str()) {
         _ if let Some(definition) = definition => Ok(Body::Define(Box::new(definition))),
         ("SUBSCRIBE", ..) => {
@@ -417,8 +421,7 @@ fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, S
             parse_statement(sql, tokens).map(|s| Body::Sql(Box::new(s), None))
         }
         ("COPY", ..) if word(2) != "SUBSCRIBE" => {
-            plain_switches(&mut tokens);
-            name_all_columns(&mut tokens);
+            copy = Some(Box::new(copy::take(sql, &mut tokens)?));
             parse_statement(sql, tokens).map(|s| Body::Sql(Box::new(s), None))
         }
         ("COPY", ..) => parse_copy_subscribe(sql, tokens),
@@ -465,6 +468,7 @@ fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, S
         spares_keys,
         may_lock,
         overriding,
+        copy,
         as_of,
         notices,
         source: sql.clone(),

@@ -200,6 +200,17 @@ impl RowMaker {
         values: Vec<Datum>,
         expressions: &[(usize, Datum)],
     ) -> Result<(Partition, Row), SqlError> {
+        let (partition, row) = self.unchecked(values, expressions)?;
+        check_given(&self.table, &row)?;
+        Ok((partition, row))
+    }
+
+    /// The same, of which NULLs are not checked.
+    pub(crate) fn unchecked(
+        &self,
+        values: Vec<Datum>,
+        expressions: &[(usize, Datum)],
+    ) -> Result<(Partition, Row), SqlError> {
         let mut row: Vec<Option<Datum>> = vec![None; self.table.columns.len()];
         let mut partition = self.own_partition.clone();
         for (target, value) in self.targets.iter().zip(values) {
@@ -234,9 +245,7 @@ impl RowMaker {
             }),
         };
         let row: Result<Row, SqlError> = row.into_iter().enumerate().map(fill).collect();
-        let row = row?;
-        check_given(&self.table, &row)?;
-        Ok((partition, row))
+        Ok((partition, row?))
     }
 
     /// The moment of the transaction, for a column of a timestamp.

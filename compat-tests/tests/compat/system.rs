@@ -50,7 +50,7 @@ fn settings_say_what_they_take() {
     let pair = Pair::start();
     for query in [
         "SELECT name, setting, unit, category, short_desc, extra_desc, context, vartype, min_val, max_val, enumvals, source, boot_val, reset_val, pending_restart
-            FROM pg_settings WHERE name IN ('work_mem', 'statement_timeout', 'IntervalStyle', 'vacuum_cost_delay', 'transaction_deferrable', 'geqo', 'max_index_keys', 'lock_timeout', 'segment_size') ORDER BY name",
+            FROM pg_settings WHERE name IN ('work_mem', 'statement_timeout', 'IntervalStyle', 'vacuum_cost_delay', 'geqo', 'max_index_keys', 'lock_timeout', 'segment_size') ORDER BY name",
         "SET statement_timeout = '90s'; SET work_mem = '8MB'; SELECT name, setting, unit, source, boot_val FROM pg_settings WHERE name IN ('statement_timeout', 'work_mem', 'lock_timeout') ORDER BY name; SHOW statement_timeout",
         "SET \"app.süß\" = 'y'",
         "SET app.x = 'y'; SELECT count(*) FROM pg_settings WHERE name = 'app.x'",
