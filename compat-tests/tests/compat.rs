@@ -128,3 +128,5 @@ mod upsert;
 mod views;
 #[path = "compat/websocket.rs"]
 mod websocket;
+#[path = "compat/written.rs"]
+mod written;

@@ -313,6 +313,7 @@ pub(crate) fn of_names(function: &ScalarUDF) -> Option<(RegType, Naming)> {
         Conversion::Input(ColumnType::Reg(of)) => (of, Naming::Read),
         Conversion::Output(ColumnType::Reg(of)) => (of, Naming::Write),
         Conversion::Each(ColumnType::Reg(of), to) if is_text(to) => (of, Naming::WriteEach),
+        Conversion::Each(from, ColumnType::Reg(of)) if is_text(from) => (of, Naming::ReadEach),
         _ => return None,
     })
 }
@@ -324,6 +325,8 @@ pub(crate) enum Naming {
     Read,
     /// The name.
     Write,
+    /// What the elements of an array name.
+    ReadEach,
     /// The names of an array's elements.
     WriteEach,
 }

@@ -10,13 +10,14 @@ mod define;
 mod dialect;
 mod digits;
 mod distinct;
-mod forms;
+pub(crate) mod forms;
 mod keywords;
 mod listen;
 mod maintain;
 mod refused;
 mod subscribe;
 mod tokens;
+mod unicode;
 pub(crate) mod walk;
 mod with;
 

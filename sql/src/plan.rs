@@ -69,6 +69,7 @@ mod subscripts;
 mod syntax;
 mod tableoid;
 mod unnested;
+mod using;
 mod view;
 mod with;
 
@@ -148,6 +149,7 @@ impl Planner<'_> {
     ) -> std::result::Result<LogicalPlan, SqlError> {
         let mut parameters = parameters.to_vec();
         forms::follow_postgres(&mut query)?;
+        using::resolve(&mut query)?;
         ambiguous::check(&query, self.catalog, self.search_path)?;
         with::tell_apart(&mut query);
         unnested::tell_apart(&mut query);
@@ -476,6 +478,9 @@ impl TypePlanner for PostgresTypes {
         };
         match types::column_type_among(sql_type, &user_types) {
             Ok(ty) => Ok(Some(Arc::new(ty.field("", true)))),
+            Err(_) if let Some(ty) = qualified::reg_array(sql_type) => {
+                Ok(Some(Arc::new(ty.field("", true))))
+            }
             // Types that only catalogs have, by what they are shown as there.
             Err(error) => Ok(
                 match sql_type.to_string().trim_start_matches("pg_catalog.") {

@@ -18,6 +18,8 @@ async fn reg_types_are_described_as_what_they_are() {
         "SELECT array_agg(oid::regclass ORDER BY relname), count(*) FROM pg_class WHERE relname IN ('pg_class', 'pg_type')",
         "SELECT ARRAY['pg_class'::regclass, NULL], '{pg_class,pg_type}'::regclass[] AS a, ARRAY['pg_class'::regclass]::text[]",
         "SELECT n FROM unnest('{pg_class,pg_type}'::regclass[]) AS n",
+        "SELECT x, count(*) FROM (SELECT unnest(ARRAY['pg_class', 'pg_type']::regclass[]) AS x) s GROUP BY x ORDER BY x",
+        "SELECT ARRAY[1259, 1247]::regclass[], string_to_array('int4,text', ',')::regtype[], (ARRAY['now'::regproc])::oid[]",
         "SELECT CASE WHEN true THEN 'pg_class'::regclass END, coalesce(NULL, 'pg_class'::regclass), coalesce('pg_type', 'pg_class'::regclass), (SELECT 'pg_class'::regclass)",
         "SELECT atttypid::regtype AS ty, count(*) > 0 FROM pg_attribute WHERE attrelid = 'pg_class'::regclass AND attname IN ('oid', 'relname', 'relpages', 'relkind') GROUP BY ty ORDER BY ty",
         "SELECT DISTINCT atttypid::regtype FROM pg_attribute WHERE attrelid = 'pg_class'::regclass AND attname IN ('oid', 'relname', 'relpages', 'reltype') ORDER BY 1",

@@ -8,6 +8,8 @@ use datafusion::sql::sqlparser::ast::{
     ObjectName, TableFactor, Value,
 };
 
+use tidelog_storage::{ColumnType, RegType};
+
 use crate::ddl;
 use crate::parse::parse_query;
 use crate::parse::walk::WalkMut;
@@ -330,6 +332,15 @@ pub(super) fn operator(parts: &[String]) -> Option<BinaryOperator> {
         "!~~*" => BinaryOperator::PGNotILikeMatch,
         _ => return None,
     })
+}
+
+/// `regclass[]` and its like.
+pub(super) fn reg_array(ty: &DataType) -> Option<ColumnType> {
+    let DataType::Array(ast::ArrayElemTypeDef::SquareBracket(element, _)) = ty else {
+        return None;
+    };
+    let of = RegType::named(&reg_type(element)?)?;
+    ColumnType::Reg(of).array()
 }
 
 /// `'{a,b}'::regclass[]` as the array of each name's number.

@@ -70,6 +70,7 @@ fn asking(expr: Expr, named: Named<'_>) -> Result<Transformed<Expr>> {
     let name = match naming {
         Naming::Read => format!("{}_of", of.name()),
         Naming::Write => format!("{}_out", of.name()),
+        Naming::ReadEach => format!("{}_of{LIST}", of.name()),
         Naming::WriteEach => format!("{}_out{LIST}", of.name()),
     };
     cast.func = named(&name)

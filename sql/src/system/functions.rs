@@ -18,7 +18,9 @@ use datafusion::logical_expr::{
     TypeSignature, Volatility,
 };
 
-use tidelog_storage::{Catalog, ColumnType, Datum, IntervalModifier, PartitionSet, RegType, Store};
+use tidelog_storage::{
+    Catalog, ColumnType, Datum, ElementType, IntervalModifier, PartitionSet, RegType, Store,
+};
 
 use super::pg_depend::PG_CLASS;
 use super::pg_proc;
@@ -690,9 +692,11 @@ impl ScalarUDFImpl for CatalogFunction {
 
     fn return_field_from_args(&self, _: ReturnFieldArgs<'_>) -> Result<FieldRef> {
         let name = self.name.as_str();
-        let named = name.strip_suffix("_of").or(name.strip_prefix("to_"));
-        Ok(Arc::new(match named.map(RegType::named) {
-            Some(Some(of)) => ColumnType::Reg(of).field(name, true),
+        let called = name.strip_suffix(LIST).unwrap_or(name);
+        let named = called.strip_suffix("_of").or(called.strip_prefix("to_"));
+        Ok(Arc::new(match named.and_then(RegType::named) {
+            Some(of) if self.each => ColumnType::Array(ElementType::Reg(of)).field(name, true),
+            Some(of) => ColumnType::Reg(of).field(name, true),
             _ if name == "to_regproc" => ColumnType::Regproc.field(name, true),
             _ => Field::new(name, self.returns.clone(), true),
         }))
