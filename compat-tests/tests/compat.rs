@@ -20,6 +20,8 @@ mod coercion;
 mod columns;
 #[path = "compat/constraints.rs"]
 mod constraints;
+#[path = "compat/copying.rs"]
+mod copying;
 #[path = "compat/crash.rs"]
 mod crash;
 #[path = "compat/cursors.rs"]
@@ -74,6 +76,8 @@ mod notify;
 mod numerics;
 #[path = "compat/object_store.rs"]
 mod object_store;
+#[path = "compat/oids.rs"]
+mod oids;
 #[path = "compat/odd_places.rs"]
 mod odd_places;
 #[path = "compat/operations.rs"]
@@ -108,6 +112,8 @@ mod spans;
 mod spellings;
 #[path = "compat/subscribe.rs"]
 mod subscribe;
+#[path = "compat/system.rs"]
+mod system;
 #[path = "compat/tidy.rs"]
 mod tidy;
 #[path = "compat/tpch.rs"]
@@ -130,3 +136,5 @@ mod validation;
 mod views;
 #[path = "compat/websocket.rs"]
 mod websocket;
+#[path = "compat/written.rs"]
+mod written;

@@ -25,7 +25,7 @@ use datafusion::logical_expr::{
     Signature, Volatility,
 };
 use tidelog_storage::datum::{ColumnBuilder, PrintedType, datum_at};
-use tidelog_storage::{ColumnType, Datum, DatumRef, TimeTz};
+use tidelog_storage::{ColumnType, Datum, DatumRef, RegType, TimeTz};
 
 use crate::error::{ErrorKind, SqlError};
 use crate::functions;
@@ -127,11 +127,15 @@ fn conversion(from: ColumnType, to: ColumnType) -> Option<Conversion> {
         (from, ColumnType::Oid) if is_integer(from) => Conversion::Round(to),
         (ColumnType::Oid, ColumnType::Int4) => Conversion::Oid(to),
         (ColumnType::Oid, ColumnType::Int8) => Conversion::Typed(to),
-        (ColumnType::Oid, ColumnType::Regproc) => Conversion::Round(to),
-        (ColumnType::Regproc, to) if is_integer(to) || to == ColumnType::Oid => {
+        (ColumnType::Oid, ColumnType::Regproc | ColumnType::Reg(_)) => Conversion::Round(to),
+        (ColumnType::Regproc | ColumnType::Reg(_), to)
+            if is_integer(to) || to == ColumnType::Oid =>
+        {
             Conversion::Round(to)
         }
-        (from, ColumnType::Regproc) if is_integer(from) => Conversion::Round(to),
+        (from, ColumnType::Regproc | ColumnType::Reg(_)) if is_integer(from) => {
+            Conversion::Round(to)
+        }
         (Int4, Char) | (Char, Int4) => Conversion::Code(to),
         (from, to) if is_text(from) && is_text(to) => Conversion::Cut(to),
         (from, to) if is_text(from) => Conversion::Input(to),
@@ -293,6 +297,48 @@ pub(crate) fn tagged(subquery: Expr, schema: &DFSchema, style: Style) -> Transfo
 /// A char(n) with the spaces behind it.
 pub(crate) fn padded(value: Expr, ty: ColumnType, style: Style) -> Expr {
     function(Conversion::Output(ty), value, style)
+}
+
+/// The text of a value, where nothing but its type is to be told from text.
+pub(crate) fn as_text(value: Expr, ty: ColumnType, style: Style) -> Expr {
+    match ty {
+        ColumnType::Array(element) => function(
+            Conversion::Each(element.into(), ColumnType::Text),
+            value,
+            style,
+        ),
+        ty => function(Conversion::Output(ty), value, style),
+    }
+}
+
+/// A text as the value of a type that it is the text of.
+pub(crate) fn read(text: Expr, ty: ColumnType, style: Style) -> Expr {
+    function(Conversion::Input(ty), text, style)
+}
+
+/// What a cast from or to a type whose names the catalog knows is, and whether of an array's elements.
+pub(crate) fn of_names(function: &ScalarUDF) -> Option<(RegType, Naming)> {
+    let cast = function.inner().downcast_ref::<CastFunction>()?;
+    Some(match cast.conversion {
+        Conversion::Input(ColumnType::Reg(of)) => (of, Naming::Read),
+        Conversion::Output(ColumnType::Reg(of)) => (of, Naming::Write),
+        Conversion::Each(ColumnType::Reg(of), to) if is_text(to) => (of, Naming::WriteEach),
+        Conversion::Each(from, ColumnType::Reg(of)) if is_text(from) => (of, Naming::ReadEach),
+        _ => return None,
+    })
+}
+
+/// A cast between names and what they name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Naming {
+    /// What a name names.
+    Read,
+    /// The name.
+    Write,
+    /// What the elements of an array name.
+    ReadEach,
+    /// The names of an array's elements.
+    WriteEach,
 }
 
 /// A value that is kept as text of another type, as text: `x::text`.

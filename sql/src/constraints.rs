@@ -196,7 +196,11 @@ impl Session {
     }
 
     /// A select list over a table without rows.
-    fn plan_items(&self, table: &TableDef, items: &[String]) -> Result<LogicalPlan, SqlError> {
+    pub(crate) fn plan_items(
+        &self,
+        table: &TableDef,
+        items: &[String],
+    ) -> Result<LogicalPlan, SqlError> {
         let query = parse_query(&format!(
             "SELECT {} FROM {}",
             items.join(", "),

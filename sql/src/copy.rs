@@ -1,6 +1,7 @@
 //! COPY's text and csv formats, both ways.
 
 mod command;
+mod condition;
 mod decode;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,8 @@ pub struct CopyFormat {
     quote: u8,
     escape: u8,
     header: bool,
+    /// Whether the header must have the columns' names.
+    matches_header: bool,
     force_quote: Vec<String>,
     force_not_null: Vec<String>,
     force_null: Vec<String>,
@@ -35,6 +38,88 @@ pub struct CopyFormat {
 
 /// What stands for all columns where an option names some.
 const ALL_COLUMNS: &str = "*";
+
+/// Names of PostgreSQL's other encodings, without what stands between their letters.
+const ENCODINGS: &[&str] = &[
+    "abc",
+    "alt",
+    "big5",
+    "euccn",
+    "eucjis2004",
+    "eucjp",
+    "euckr",
+    "euctw",
+    "gb18030",
+    "gbk",
+    "iso88591",
+    "iso885910",
+    "iso885913",
+    "iso885914",
+    "iso885915",
+    "iso885916",
+    "iso88592",
+    "iso88593",
+    "iso88594",
+    "iso88595",
+    "iso88596",
+    "iso88597",
+    "iso88598",
+    "iso88599",
+    "johab",
+    "koi8",
+    "koi8r",
+    "koi8u",
+    "latin1",
+    "latin10",
+    "latin2",
+    "latin3",
+    "latin4",
+    "latin5",
+    "latin6",
+    "latin7",
+    "latin8",
+    "latin9",
+    "mskanji",
+    "muleinternal",
+    "shiftjis",
+    "shiftjis2004",
+    "sjis",
+    "tcvn",
+    "tcvn5712",
+    "uhc",
+    "vscii",
+    "win",
+    "win1250",
+    "win1251",
+    "win1252",
+    "win1253",
+    "win1254",
+    "win1255",
+    "win1256",
+    "win1257",
+    "win1258",
+    "win866",
+    "win874",
+    "win932",
+    "win936",
+    "win949",
+    "win950",
+    "windows1250",
+    "windows1251",
+    "windows1252",
+    "windows1253",
+    "windows1254",
+    "windows1255",
+    "windows1256",
+    "windows1257",
+    "windows1258",
+    "windows866",
+    "windows874",
+    "windows932",
+    "windows936",
+    "windows949",
+    "windows950",
+];
 
 /// Options as they are given, before defaults and checks.
 #[derive(Default)]
@@ -57,6 +142,20 @@ fn set<T>(option: &mut Option<T>, value: T) -> Result<(), SqlError> {
         Some(_) => Err(SqlError::new(
             ErrorKind::SyntaxError,
             "conflicting or redundant options",
+        )),
+    }
+}
+
+/// Text is taken for what the server takes it for: UTF8.
+pub(crate) fn check_encoding(name: &str) -> Result<(), SqlError> {
+    let plain = name.to_lowercase().replace(['-', '_', ' '], "");
+    match plain.as_str() {
+        "utf8" | "unicode" | "sqlascii" => Ok(()),
+        known if ENCODINGS.contains(&known) => Err(SqlError::unsupported(format!(
+            "COPY with encoding \"{name}\""
+        ))),
+        _ => Err(invalid(
+            "argument to option \"encoding\" must be a valid encoding name",
         )),
     }
 }
@@ -124,6 +223,14 @@ impl CopyFormat {
             .map(|column| all || self.force_quote.contains(column))
             .collect();
         Ok(self)
+    }
+
+    /// Has the first line match the columns, as `HEADER MATCH` says.
+    pub(crate) fn matching_header(self, matches: bool) -> CopyFormat {
+        CopyFormat {
+            matches_header: matches,
+            ..self
+        }
     }
 
     /// Whether the first line names the columns.
@@ -255,14 +362,7 @@ impl Given {
             CopyOption::ForceNull(columns) => {
                 set(&mut self.force_null, columns.iter().map(fold).collect())
             }
-            CopyOption::Encoding(name) => {
-                match name.to_lowercase().replace(['-', '_', ' '], "").as_str() {
-                    "utf8" | "unicode" => Ok(()),
-                    _ => Err(SqlError::unsupported(format!(
-                        "COPY with encoding \"{name}\""
-                    ))),
-                }
-            }
+            CopyOption::Encoding(name) => check_encoding(name),
         }
     }
 
@@ -383,6 +483,7 @@ impl Given {
             quote,
             escape,
             header: self.header.unwrap_or(false),
+            matches_header: false,
             force_quote: self.force_quote.unwrap_or_default(),
             force_not_null: self.force_not_null.unwrap_or_default(),
             force_null: self.force_null.unwrap_or_default(),

@@ -38,13 +38,14 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, FixedSizeBinaryBuilder, Int64Array};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility,
 };
-use tidelog_storage::Store;
+use tidelog_storage::{ColumnType, PrintedType, Store};
 
 use crate::error::SqlError;
 use crate::output;
@@ -158,6 +159,15 @@ impl ScalarUDFImpl for Constant {
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
         Ok(self.value.data_type())
+    }
+
+    fn return_field_from_args(&self, _: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        Ok(Arc::new(match self.name.as_str() {
+            "inet_client_addr" | "inet_server_addr" => {
+                ColumnType::Printed(PrintedType::Inet).field(&self.name, true)
+            }
+            name => Field::new(name, self.value.data_type(), true),
+        }))
     }
 
     fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {

@@ -55,7 +55,7 @@ pub(crate) fn write_value(
         DatumRef::Null => out.push_str("null"),
         DatumRef::Bool(value) => out.push_str(if value { "true" } else { "false" }),
         // PostgreSQL does not count these among the numbers.
-        DatumRef::Int8(_) if matches!(ty, ColumnType::Oid | ColumnType::Regproc) => {
+        DatumRef::Int8(_) if is_oid(ty) => {
             write_string(&shown(value), out);
         }
         DatumRef::Number(number) if number.is_special() => write_string(&shown(value), out),
@@ -110,6 +110,13 @@ pub(crate) fn write_value(
     }
 }
 
+fn is_oid(ty: ColumnType) -> bool {
+    matches!(
+        ty,
+        ColumnType::Oid | ColumnType::Regproc | ColumnType::Reg(_)
+    )
+}
+
 /// Appends a value as `to_jsonb` writes it, but bigint and numeric as strings, also in arrays: most readers of JSON take
 /// numbers for doubles, which do not hold them.
 pub fn write_exact(value: DatumRef<'_>, ty: ColumnType, out: &mut String) {
@@ -117,9 +124,7 @@ pub fn write_exact(value: DatumRef<'_>, ty: ColumnType, out: &mut String) {
         DatumRef::Int8(_) if ty == ColumnType::Oid => {
             text::write(value, ty, Style::default(), out);
         }
-        DatumRef::Int8(_) | DatumRef::Numeric(_) | DatumRef::Number(_)
-            if !matches!(ty, ColumnType::Oid | ColumnType::Regproc) =>
-        {
+        DatumRef::Int8(_) | DatumRef::Numeric(_) | DatumRef::Number(_) if !is_oid(ty) => {
             out.push('"');
             text::write(value, ty, Style::default(), out);
             out.push('"');

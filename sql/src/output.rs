@@ -21,6 +21,7 @@ use tidelog_storage::{ColumnType, Datum, DatumRef};
 
 use crate::arithmetic;
 use crate::error::{ErrorKind, SqlError};
+use crate::plan::reg::is_named;
 
 /// A column of a result.
 #[derive(Clone, Debug)]
@@ -72,6 +73,15 @@ pub(crate) fn void(name: &str) -> Field {
     Field::new(name, DataType::Utf8, true).with_metadata([mark].into())
 }
 
+/// In the metadata of fields that hold names and oids, as `text::reg` writes them: of which type they are.
+const NAMES: &str = "pg_names";
+
+/// A field of such values, or of arrays of them.
+pub(crate) fn of_names(name: &str, arrow: &DataType, ty: ColumnType) -> Field {
+    let tag = ty.tag().unwrap_or_default();
+    Field::new(name, arrow.clone(), true).with_metadata([(NAMES.to_string(), tag)].into())
+}
+
 /// Batches of result rows, each column of the Arrow type that `OutputColumn::ty` says.
 pub type RowStream = BoxStream<'static, Result<RecordBatch, SqlError>>;
 
@@ -106,6 +116,16 @@ pub(crate) fn column_type(field: &Field) -> Result<ColumnType, SqlError> {
         && let Some(ty) = ColumnType::from_tag(field.data_type(), tag)
     {
         return Ok(ty);
+    }
+    if let Some(tag) = field.metadata().get(NAMES) {
+        // Its own arrays hold numbers.
+        let numbers = match field.data_type() {
+            DataType::List(_) => DataType::new_list(DataType::Int64, true),
+            _ => DataType::Int64,
+        };
+        if let Some(ty) = ColumnType::from_tag(&numbers, tag) {
+            return Ok(ty);
+        }
     }
     Ok(match field.data_type() {
         DataType::Int8 | DataType::Int16 | DataType::UInt8 => ColumnType::Int2,
@@ -178,6 +198,10 @@ pub(crate) fn conform(array: &ArrayRef, ty: ColumnType) -> Result<ArrayRef, SqlE
     if let DataType::List(item) = array.data_type()
         && item.data_type().is_nested()
     {
+        return Ok(array.clone());
+    }
+    // As a result shows them.
+    if is_named(ty) {
         return Ok(array.clone());
     }
     let want = match array.data_type() {

@@ -2,6 +2,7 @@
 
 pub(crate) mod arbiter;
 mod chains;
+mod copy;
 mod create;
 mod cursor;
 mod database;
@@ -9,7 +10,7 @@ mod define;
 mod dialect;
 mod digits;
 mod distinct;
-mod forms;
+pub(crate) mod forms;
 mod keywords;
 mod listen;
 pub(crate) mod locks;
@@ -17,6 +18,7 @@ mod maintain;
 mod refused;
 mod subscribe;
 mod tokens;
+mod unicode;
 pub(crate) mod walk;
 mod with;
 
@@ -33,6 +35,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use tidelog_storage::{Seq, TableKind};
 
 pub(crate) use chains::united;
+pub(crate) use copy::CopyClauses;
 pub(crate) use create::{Like, TableAs};
 pub(crate) use cursor::{CursorCommand, Declare, Direction, Fetch};
 pub(crate) use database::DatabaseCommand;
@@ -49,8 +52,8 @@ use cursor::{parse_close, parse_declare, parse_fetch};
 use listen::parse_listen;
 use subscribe::{parse_copy_subscribe, parse_subscribe};
 use tokens::{
-    check_names, join_constants, name_all_columns, order_sequence_options, plain_quantified,
-    plain_switches, reset_as_set, take_overriding, take_trim_from,
+    check_names, join_constants, order_sequence_options, plain_quantified, reset_as_set,
+    take_overriding, take_trim_from,
 };
 
 /// A statement as parsed from a query string.
@@ -61,6 +64,8 @@ pub struct Parsed {
     may_lock: bool,
     /// What it says of OVERRIDING.
     pub(crate) overriding: Option<Overriding>,
+    /// What stands in a COPY besides.
+    pub(crate) copy: Option<Box<CopyClauses>>,
     /// The moment in the past that its query reads.
     pub(crate) as_of: Option<AsOf>,
     /// What the client is told of it, with the severities: names and precisions that were cut.
@@ -377,6 +382,7 @@ fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, S
         "ALTER" => define::parse_alter(sql, &tokens)?,
         _ => None,
     };
+    let mut copy = None;
     let result = match (word(0).as_str(), word(1).as_str(), word(2).as_str()) {
         _ if let Some(definition) = definition => Ok(Body::Define(Box::new(definition))),
         ("SUBSCRIBE", ..) => {
@@ -417,8 +423,7 @@ fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, S
             parse_statement(sql, tokens).map(|s| Body::Sql(Box::new(s), None))
         }
         ("COPY", ..) if word(2) != "SUBSCRIBE" => {
-            plain_switches(&mut tokens);
-            name_all_columns(&mut tokens);
+            copy = Some(Box::new(copy::take(sql, &mut tokens)?));
             parse_statement(sql, tokens).map(|s| Body::Sql(Box::new(s), None))
         }
         ("COPY", ..) => parse_copy_subscribe(sql, tokens),
@@ -477,6 +482,7 @@ fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, S
         body,
         may_lock,
         overriding,
+        copy,
         as_of,
         notices,
         source: sql.clone(),

@@ -57,6 +57,7 @@ mod operators;
 mod order;
 pub(crate) mod qualified;
 mod ranges;
+pub(crate) mod reg;
 mod relations;
 mod repeated;
 mod rows;
@@ -69,6 +70,7 @@ mod subscripts;
 mod syntax;
 mod tableoid;
 mod unnested;
+mod using;
 mod view;
 mod with;
 
@@ -178,11 +180,11 @@ impl Planner<'_> {
     ) -> std::result::Result<LogicalPlan, SqlError> {
         let mut parameters = parameters.to_vec();
         forms::follow_postgres(&mut query)?;
+        using::resolve(&mut query)?;
         ambiguous::check(&query, self.catalog, self.search_path)?;
         with::tell_apart(&mut query);
         unnested::tell_apart(&mut query);
         tableoid::resolve(&mut query, self.catalog, self.search_path);
-        qualified::show_names(&mut query.body);
         dialect::name_fields(&mut query, self.catalog, self.search_path);
         dialect::as_functions(&mut query);
         qualified::simplify(&mut query);
@@ -224,11 +226,33 @@ impl Planner<'_> {
             )
             .and_then(|plan| operators::follow_postgres(plan, self.style))
             .and_then(|plan| flatten::flatten(plan, self.style))
+            .and_then(|plan| reg::with_names(plan, &|name| self.of_catalog(name)))
             .map_err(from_datafusion)
     }
 }
 
 impl Planner<'_> {
+    /// Plans a query whose rows a session is told.
+    pub(crate) fn shown_query(
+        &self,
+        query: ast::Query,
+        parameters: &[Option<ColumnType>],
+    ) -> std::result::Result<LogicalPlan, SqlError> {
+        let plan = self.query(query, parameters)?;
+        reg::shown(plan, self.style, &|name| self.of_catalog(name))
+    }
+
+    /// A function that asks the catalog.
+    fn of_catalog(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        let session = system::functions::Session {
+            search_path: self.search_path,
+            settings: self.settings,
+            store: self.store,
+            showing: self.showing,
+        };
+        system::functions::function(name, self.catalog, &session)
+    }
+
     /// The names in pg_proc's file that can be called here.
     fn callable(&self) -> BTreeSet<&'static str> {
         let (scalars, aggregates) = (
@@ -393,13 +417,7 @@ impl ContextProvider for Planner<'_> {
         if let Some(function) = self.state.scalar_functions().get(name) {
             return Some(function.clone());
         }
-        let session = system::functions::Session {
-            search_path: self.search_path,
-            settings: self.settings,
-            store: self.store,
-            showing: self.showing,
-        };
-        if let Some(function) = system::functions::function(name, self.catalog, &session) {
+        if let Some(function) = self.of_catalog(name) {
             return Some(function);
         }
         let is_other = name.starts_with("unnest")
@@ -491,6 +509,9 @@ impl TypePlanner for PostgresTypes {
         };
         match types::column_type_among(sql_type, &user_types) {
             Ok(ty) => Ok(Some(Arc::new(ty.field("", true)))),
+            Err(_) if let Some(ty) = qualified::reg_array(sql_type) => {
+                Ok(Some(Arc::new(ty.field("", true))))
+            }
             // Types that only catalogs have, by what they are shown as there.
             Err(error) => Ok(
                 match sql_type.to_string().trim_start_matches("pg_catalog.") {

@@ -200,6 +200,17 @@ impl RowMaker {
         values: Vec<Datum>,
         expressions: &[(usize, Datum)],
     ) -> Result<(Partition, Row), SqlError> {
+        let (partition, row) = self.unchecked(values, expressions)?;
+        check_given(&self.table, &row)?;
+        Ok((partition, row))
+    }
+
+    /// The same, of which NULLs are not checked.
+    pub(crate) fn unchecked(
+        &self,
+        values: Vec<Datum>,
+        expressions: &[(usize, Datum)],
+    ) -> Result<(Partition, Row), SqlError> {
         let mut row: Vec<Option<Datum>> = vec![None; self.table.columns.len()];
         let mut partition = self.own_partition.clone();
         for (target, value) in self.targets.iter().zip(values) {
@@ -234,9 +245,7 @@ impl RowMaker {
             }),
         };
         let row: Result<Row, SqlError> = row.into_iter().enumerate().map(fill).collect();
-        let row = row?;
-        check_given(&self.table, &row)?;
-        Ok((partition, row))
+        Ok((partition, row?))
     }
 
     /// The moment of the transaction, for a column of a timestamp.
@@ -403,6 +412,13 @@ pub(crate) fn assign(
             }));
         }
         (ColumnType::Time(_), ColumnType::TimeTz(_)) => return via_text(&value),
+        (ColumnType::Reg(_), to) if !matches!(to, ColumnType::Reg(_)) => {
+            let Datum::Text(shown) = &value else {
+                return Err(mismatch());
+            };
+            let number = Datum::Int8(text::reg::oid(shown).into());
+            return assign(number, ColumnType::Oid, to, column, style);
+        }
         (_, ColumnType::Oid) => {
             return match value {
                 // Their bits are the oid's.

@@ -17,6 +17,7 @@ pub(crate) mod pg_proc;
 mod pg_type;
 mod privileges;
 mod sequence;
+pub(crate) mod settings;
 mod showing;
 mod tidelog;
 mod views;
@@ -40,7 +41,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use tidelog_storage::catalog::FIRST_USER_OID;
 use tidelog_storage::datum::ColumnBuilder;
 use tidelog_storage::{
-    Catalog, ColumnType, Datum, ElementType, IntervalModifier, PrintedType, StorageError, TableDef,
+    Catalog, ColumnType, Datum, ElementType, IntervalModifier, PrintedType, RegType, StorageError,
+    TableDef,
 };
 
 pub(crate) use extensions::EXTENSIONS;
@@ -165,6 +167,7 @@ fn column_type(ty: &str) -> ColumnType {
         "int8" => ColumnType::Int8,
         "oid" | "xid" => ColumnType::Oid,
         "regproc" => ColumnType::Regproc,
+        "regtype" => ColumnType::Reg(RegType::Type),
         "name" | "sql_identifier" => ColumnType::Name,
         "char" => ColumnType::Char,
         "float4" => ColumnType::Float4,
@@ -353,7 +356,7 @@ impl SystemRelation {
         &self,
         settings: Vec<(String, String)>,
     ) -> Result<Arc<dyn TableProvider>> {
-        let batch = self.batch(pg_catalog::settings(settings))?;
+        let batch = self.batch(settings::rows(settings))?;
         let table = MemTable::try_new(batch.schema(), vec![vec![batch]])?;
         Ok(Arc::new(table))
     }
@@ -493,7 +496,8 @@ fn schema_oid(name: &str) -> i64 {
     }
 }
 
-/// The oid of pg_database_owner.
+/// The role of whoever owns the database, and its oid.
+const DATABASE_OWNER_NAME: &str = "pg_database_owner";
 const DATABASE_OWNER: i64 = 6171;
 
 /// FNV-1a over the name, in the half of the oids that nothing else uses.
@@ -546,6 +550,10 @@ fn has_rows(name: &str) -> bool {
             | "pg_language"
             | "pg_tablespace"
             | "pg_opclass"
+            | "pg_operator"
+            | "pg_opfamily"
+            | "pg_amop"
+            | "pg_aggregate"
             | "pg_range"
     )
 }
@@ -594,6 +602,7 @@ pub fn type_facts(ty: ColumnType) -> (i64, i32, i16) {
         ColumnType::Name => (19, -1, 64),
         ColumnType::Oid => (26, -1, 4),
         ColumnType::Regproc => (24, -1, 4),
+        ColumnType::Reg(of) => (reg_oids(of).0, -1, 4),
         ColumnType::Bit(length) => (1560, length.map_or(-1, u32::cast_signed), -1),
         ColumnType::Varbit(length) => (1562, length.map_or(-1, u32::cast_signed), -1),
         ColumnType::Bpchar(None) => (1042, -1, -1),
@@ -633,6 +642,19 @@ fn printed_facts(of: PrintedType) -> (i64, i32, i16) {
     (oid, -1, length)
 }
 
+/// PostgreSQL's oids of the type and of its arrays.
+fn reg_oids(of: RegType) -> (i64, i64) {
+    match of {
+        RegType::Procedure => (2202, 2207),
+        RegType::Oper => (2203, 2208),
+        RegType::Operator => (2204, 2209),
+        RegType::Class => (2205, 2210),
+        RegType::Type => (2206, 2211),
+        RegType::Namespace => (4089, 4090),
+        RegType::Role => (4096, 4097),
+    }
+}
+
 /// PostgreSQL's oid of the type of arrays.
 fn array_oid(element: ElementType) -> i64 {
     match element {
@@ -650,6 +672,7 @@ fn array_oid(element: ElementType) -> i64 {
         ElementType::Float8 => 1022,
         ElementType::Oid => 1028,
         ElementType::Regproc => 1008,
+        ElementType::Reg(of) => reg_oids(of).1,
         ElementType::Bit(_) => 1561,
         ElementType::Varbit(_) => 1563,
         ElementType::Timestamp(_) => 1115,

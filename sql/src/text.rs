@@ -8,6 +8,7 @@ mod interval;
 pub(crate) mod jsonb;
 pub(crate) mod number;
 pub mod printed;
+pub mod reg;
 #[cfg(test)]
 mod tests;
 mod zone;
@@ -90,6 +91,13 @@ pub fn parse_in(ty: ColumnType, text: &str, style: Style) -> Result<Datum, SqlEr
         ColumnType::Char => Datum::Text(text.chars().take(1).collect()),
         ColumnType::Oid => Datum::Int8(number::oid(text)?.into()),
         ColumnType::Regproc => Datum::Int8(pg_proc::regproc(text)?),
+        ColumnType::Reg(of) => match text.parse::<u32>() {
+            Ok(oid) => Datum::Int8(oid.into()),
+            Err(_) => {
+                let what = format!("a {} in this place", of.name());
+                return Err(SqlError::unsupported(what).hint("Cast the name where it is written."));
+            }
+        },
         ColumnType::Bit(length) => Datum::Text(bits::bit(length, text)?),
         ColumnType::Varbit(length) => Datum::Text(bits::varbit(length, text)?),
         ColumnType::Date => Datum::Date(datetime::date(text, style.zone)?),
@@ -162,7 +170,10 @@ pub fn write(value: DatumRef<'_>, ty: ColumnType, style: Style, out: &mut String
         DatumRef::Numeric(value) => number::write_numeric(value, out),
         DatumRef::Number(value) => value.write(out),
         DatumRef::Text(value) => {
-            out.push_str(value);
+            out.push_str(match ty {
+                ColumnType::Reg(_) => reg::name(value),
+                _ => value,
+            });
             if let ColumnType::Bpchar(Some(length)) = ty {
                 let padding = (length as usize).saturating_sub(value.chars().count());
                 out.extend(std::iter::repeat_n(' ', padding));

@@ -5,7 +5,9 @@ use datafusion::sql::sqlparser::ast::{
     TimezoneInfo,
 };
 use tidelog_storage::datum::{NUMERIC_PRECISION_MAX, SECOND_DIGITS};
-use tidelog_storage::{ColumnType, ElementType, IntervalField, IntervalModifier, PrintedType};
+use tidelog_storage::{
+    ColumnType, ElementType, IntervalField, IntervalModifier, PrintedType, RegType,
+};
 
 use crate::error::{ErrorKind, SqlError};
 use crate::precision::unlimited;
@@ -157,6 +159,7 @@ pub fn internal_name(ty: ColumnType) -> String {
         ColumnType::Char => "char",
         ColumnType::Oid => "oid",
         ColumnType::Regproc => "regproc",
+        ColumnType::Reg(of) => of.name(),
         ColumnType::Bit(_) => "bit",
         ColumnType::Varbit(_) => "varbit",
         ColumnType::Time(_) => "time",
@@ -198,6 +201,7 @@ pub fn name(ty: ColumnType) -> String {
         ColumnType::Char => "\"char\"",
         ColumnType::Oid => "oid",
         ColumnType::Regproc => "regproc",
+        ColumnType::Reg(of) => of.name(),
         ColumnType::Bit(None) => "bit",
         ColumnType::Bit(Some(length)) => return format!("bit({length})"),
         ColumnType::Varbit(None) => "bit varying",
@@ -377,9 +381,6 @@ const KNOWN_UNSUPPORTED: &[&str] = &[
     "lseg",
     "polygon",
     "circle",
-    "regclass",
-    "regtype",
-    "regrole",
     "xid",
     "cid",
     "tid",
@@ -393,6 +394,9 @@ const KNOWN_UNSUPPORTED: &[&str] = &[
     "record",
     "citext",
     "hstore",
+    "regcollation",
+    "regconfig",
+    "regdictionary",
 ];
 
 fn custom(
@@ -514,7 +518,9 @@ fn custom(
             let element = custom(&element, &[], user_types)?;
             element.array().ok_or_else(missing)
         }
-        _ if KNOWN_UNSUPPORTED.contains(&name) => Err(unsupported(name)),
+        _ if KNOWN_UNSUPPORTED.contains(&name) || RegType::named(name).is_some() => {
+            Err(unsupported(name))
+        }
         _ => user_types(None, name).ok_or_else(missing),
     }
 }

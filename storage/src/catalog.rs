@@ -10,7 +10,7 @@ mod database;
 mod role;
 
 use crate::computed::{Compiled, CompilerSlot, ComputedDef};
-use crate::datum::{ColumnType, Datum, EnumDef, EnumType, IntervalModifier, PrintedType};
+use crate::datum::{ColumnType, Datum, EnumDef, EnumType, IntervalModifier, PrintedType, RegType};
 use crate::sequence::SequenceDef;
 
 pub use database::{Contents, Database, DatabaseDef, DatabaseId};
@@ -563,6 +563,7 @@ impl ColumnType {
             ColumnType::Char => "char".to_string(),
             ColumnType::Oid => "oid".to_string(),
             ColumnType::Regproc => "regproc".to_string(),
+            ColumnType::Reg(of) => of.name().to_string(),
             ColumnType::Bit(None) => "bit".to_string(),
             ColumnType::Bit(Some(n)) => format!("bit({n})"),
             ColumnType::Varbit(None) => "varbit".to_string(),
@@ -602,7 +603,7 @@ impl ColumnType {
             DataType::Int64 => match tag {
                 "oid" => Some(ColumnType::Oid),
                 "regproc" => Some(ColumnType::Regproc),
-                _ => None,
+                name => RegType::named(name).map(ColumnType::Reg),
             },
             DataType::Time32(_) | DataType::Time64(_) => digits("time").map(ColumnType::Time),
             DataType::FixedSizeBinary(_) => digits("timetz").map(ColumnType::TimeTz),

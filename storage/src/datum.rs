@@ -6,6 +6,7 @@ mod enums;
 mod fields;
 mod number;
 mod printed;
+mod reg;
 mod spelled;
 mod stored;
 
@@ -26,6 +27,7 @@ pub use enums::{EnumDef, EnumLabel, EnumType};
 pub use fields::{IntervalField, IntervalModifier};
 pub use number::{Finite, NUMBER_SCALE_MAX, NUMBER_WHOLE_MAX, Number, NumberRef, Parts};
 pub use printed::PrintedType;
+pub use reg::RegType;
 pub(crate) use stored::INTERVAL_BYTES;
 pub use stored::{from_stored, to_stored};
 
@@ -65,6 +67,8 @@ pub enum ColumnType {
     Oid,
     /// `regproc`: the oid of a function, which is shown as its name.
     Regproc,
+    /// `regclass` or its like: the oid of what the catalog names. No table has columns of it.
+    Reg(RegType),
     /// `bit(n)`; `None` for bits of any number. Values are texts of 0 and 1.
     Bit(Option<u32>),
     /// `bit varying(n)`; `None` for plain `varbit`.
@@ -126,7 +130,7 @@ impl ColumnType {
             | ColumnType::Jsonb
             | ColumnType::Printed(_)
             | ColumnType::Enum(_) => DataType::Utf8,
-            ColumnType::Oid | ColumnType::Regproc => DataType::Int64,
+            ColumnType::Oid | ColumnType::Regproc | ColumnType::Reg(_) => DataType::Int64,
             ColumnType::Bool => DataType::Boolean,
             ColumnType::Bytea => DataType::Binary,
             ColumnType::Uuid => DataType::FixedSizeBinary(16),

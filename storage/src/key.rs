@@ -226,7 +226,7 @@ pub(crate) fn put_value(out: &mut Vec<u8>, ty: ColumnType, value: DatumRef<'_>) 
         (ColumnType::Date, DatumRef::Date(v)) => put_int(out, v.into(), 4),
         (ColumnType::Timestamp(_), DatumRef::Timestamp(v)) => put_int(out, v, 8),
         (ColumnType::TimestampTz(_), DatumRef::TimestampTz(v)) => put_int(out, v, 8),
-        (ColumnType::Oid | ColumnType::Regproc, _) => {
+        (ColumnType::Oid | ColumnType::Regproc | ColumnType::Reg(_), _) => {
             out.extend_from_slice(&u32::try_from(integer(value)?).ok()?.to_be_bytes());
         }
         (ColumnType::Time(_), DatumRef::Time(v)) => put_int(out, v, 8),

@@ -44,7 +44,7 @@ pub use catalog::{
 pub use changes::{Change, ChangeBatch, ChangeOp, CommitWatch, FeedScope};
 pub use datum::{
     ColumnType, Datum, DatumRef, ElementType, Elements, EnumDef, EnumLabel, EnumType, Interval,
-    IntervalField, IntervalModifier, PrintedType, Row, TimeTz,
+    IntervalField, IntervalModifier, PrintedType, RegType, Row, TimeTz,
 };
 pub use error::{CommitError, StorageError};
 pub use failpoint::Failpoints;

@@ -154,7 +154,7 @@ fn fixed_width(ty: ColumnType) -> Option<usize> {
         ColumnType::Bool => Some(1),
         ColumnType::Int2 => Some(2),
         ColumnType::Int4 | ColumnType::Float4 | ColumnType::Date => Some(4),
-        ColumnType::Oid | ColumnType::Regproc => Some(4),
+        ColumnType::Oid | ColumnType::Regproc | ColumnType::Reg(_) => Some(4),
         ColumnType::Int8
         | ColumnType::Float8
         | ColumnType::Time(_)
@@ -232,7 +232,7 @@ fn put_fixed(ty: ColumnType, value: DatumRef<'_>, out: &mut Vec<u8>) {
         | (ColumnType::TimestampTz(_), DatumRef::TimestampTz(v)) => {
             out.extend_from_slice(&v.to_le_bytes());
         }
-        (ColumnType::Oid | ColumnType::Regproc, DatumRef::Int8(v)) => {
+        (ColumnType::Oid | ColumnType::Regproc | ColumnType::Reg(_), DatumRef::Int8(v)) => {
             let oid = u32::try_from(v).expect("an oid has 32 bits");
             out.extend_from_slice(&oid.to_le_bytes());
         }
@@ -502,7 +502,7 @@ fn fixed_value(ty: ColumnType, bytes: &[u8]) -> Result<DatumRef<'_>, StorageErro
         ColumnType::Timestamp(_) => DatumRef::Timestamp(i64::from_le_bytes(*chunk(bytes)?)),
         ColumnType::TimestampTz(_) => DatumRef::TimestampTz(i64::from_le_bytes(*chunk(bytes)?)),
         ColumnType::Time(_) => DatumRef::Time(i64::from_le_bytes(*chunk(bytes)?)),
-        ColumnType::Oid | ColumnType::Regproc => {
+        ColumnType::Oid | ColumnType::Regproc | ColumnType::Reg(_) => {
             DatumRef::Int8(u32::from_le_bytes(*chunk(bytes)?).into())
         }
         ColumnType::TimeTz(_) => DatumRef::TimeTz(TimeTz::from_bytes(*chunk(bytes)?)),

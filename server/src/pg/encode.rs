@@ -143,7 +143,12 @@ fn write_binary(value: DatumRef<'_>, ty: ColumnType, scratch: &mut String, out: 
         DatumRef::Null => {}
         DatumRef::Int2(v) => out.put_i16(v),
         DatumRef::Int4(v) => out.put_i32(v),
-        DatumRef::Int8(v) if matches!(ty, ColumnType::Oid | ColumnType::Regproc) => {
+        DatumRef::Int8(v)
+            if matches!(
+                ty,
+                ColumnType::Oid | ColumnType::Regproc | ColumnType::Reg(_)
+            ) =>
+        {
             out.put_u32(u32::try_from(v).unwrap_or(0));
         }
         DatumRef::Int8(v) => out.put_i64(v),
@@ -156,6 +161,9 @@ fn write_binary(value: DatumRef<'_>, ty: ColumnType, scratch: &mut String, out: 
         }
         DatumRef::Text(bits) if matches!(ty, ColumnType::Bit(_) | ColumnType::Varbit(_)) => {
             printed::write_bits(bits, out);
+        }
+        DatumRef::Text(value) if matches!(ty, ColumnType::Reg(_)) => {
+            out.put_u32(text::reg::oid(value));
         }
         DatumRef::Text(value) if let ColumnType::Printed(of) = ty => printed::write(of, value, out),
         DatumRef::Text(_) => {
@@ -471,7 +479,7 @@ fn read_binary(ty: ColumnType, bytes: &[u8]) -> Result<Option<Datum>, SqlError> 
         | ColumnType::Char
         | ColumnType::Json
         | ColumnType::Enum(_) => Some(text::parse(ty, utf8(bytes)?)?),
-        ColumnType::Oid | ColumnType::Regproc => {
+        ColumnType::Oid | ColumnType::Regproc | ColumnType::Reg(_) => {
             array(bytes).map(|bytes| Datum::Int8(u32::from_be_bytes(bytes).into()))
         }
         ColumnType::Bit(_) | ColumnType::Varbit(_) => match printed::read_bits(bytes) {

@@ -399,15 +399,14 @@ fn is_zoned(ty: Option<ColumnType>) -> bool {
 /// Whether a cast gives something else under other settings, as PostgreSQL's catalog says (pg_cast, and the functions of
 /// types for input and output).
 fn changes_with_settings(from: ColumnType, to: ColumnType) -> bool {
-    use ColumnType::{Array, Enum, Oid, Regproc, Time, TimeTz, Timestamp, TimestampTz};
+    use ColumnType::{Array, Enum, Oid, Reg, Regproc, Time, TimeTz, Timestamp, TimestampTz};
     if plain(from) == plain(to) {
         return false;
     }
     match (from, to) {
         (Array(from), Array(to)) => changes_with_settings(from.into(), to.into()),
-        (Array(_) | Enum(_) | Regproc, to) | (to, Array(_) | Enum(_) | Regproc) => {
-            !matches!(to, Oid)
-        }
+        (Array(_) | Enum(_) | Regproc | Reg(_), to)
+        | (to, Array(_) | Enum(_) | Regproc | Reg(_)) => !matches!(to, Oid),
         (from, to) if is_text(to) => is_moment(from) && !matches!(from, Time(_) | TimeTz(_)),
         (from, to) if is_text(from) => is_moment(to),
         (TimestampTz(_), to) => is_moment(to),

@@ -7,10 +7,11 @@ use datafusion::sql::sqlparser::ast::{self, Statement};
 use futures::StreamExt;
 use tidelog_storage::{ColumnType, Datum, TableDef};
 
-use super::{CopyDecoder, CopyFormat, column_context, line_context};
+use super::condition::Condition;
+use super::{CopyDecoder, CopyFormat, check_encoding, column_context, line_context};
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::parse_query;
-use crate::row::{RowMaker, Target, Write, targets};
+use crate::row::{RowMaker, Target, Write, check_given, targets};
 use crate::session::{Outcome, Prepared, Session};
 use crate::{ddl, output, text};
 
@@ -36,7 +37,17 @@ impl Session {
                 "Use COPY … FROM STDIN or TO STDOUT; psql's \\copy does this with files of the client.",
             ));
         }
-        let format = CopyFormat::from_options(options, legacy_options)?;
+        let clauses = prepared.copy_clauses();
+        let encoding = clauses.and_then(|clauses| clauses.encoding.as_deref());
+        encoding.map_or(Ok(()), check_encoding)?;
+        let matches = clauses.is_some_and(|clauses| clauses.matches_header);
+        if matches && *to {
+            return Err(SqlError::new(
+                ErrorKind::FeatureNotSupported,
+                "cannot use \"match\" with HEADER in COPY TO",
+            ));
+        }
+        let format = CopyFormat::from_options(options, legacy_options)?.matching_header(matches);
         let scope = self.query_scope(prepared.as_of(), &[], &[]).await?;
         let catalog = scope.snapshot.catalog().clone();
         if !to {
@@ -73,14 +84,19 @@ impl Session {
                 .map(|target| target.name(&table).to_string())
                 .collect();
             let format = format.for_columns(&names, false)?;
+            let condition = clauses.and_then(|clauses| clauses.condition.as_ref());
+            let condition = condition.map(|written| self.copy_condition(&table, written));
+            let condition = condition.transpose()?;
             let maker = self.row_maker(&table, targets, &catalog)?;
             let binary = format.is_binary();
             let decoder = CopyDecoder::new(format, &table.name, names);
             return Ok(Outcome::CopyIn(Box::new(CopyIn {
                 maker,
+                condition,
                 evaluated: VecDeque::new(),
                 decoder,
                 binary,
+                lines: 0,
                 rows: 0,
                 pending: Vec::new(),
                 pending_bytes: 0,
@@ -155,11 +171,14 @@ impl Session {
 /// A COPY … FROM STDIN under way.
 pub struct CopyIn {
     maker: RowMaker,
+    condition: Option<Condition>,
     /// Values of the defaults that need the engine, by column, for rows that are yet to come.
     evaluated: VecDeque<Vec<(usize, Datum)>>,
     decoder: CopyDecoder,
     /// Whether the server reads the data.
     binary: bool,
+    /// Rows that came in binary, and those that were taken of all.
+    lines: u64,
     rows: u64,
     /// Rows that are not in the transaction yet, and how much data they came from.
     pending: Vec<Write>,
@@ -202,7 +221,7 @@ impl CopyIn {
         error
     }
 
-    /// How many rows came.
+    /// How many rows were taken.
     pub(crate) fn rows(&self) -> u64 {
         self.rows
     }
@@ -211,17 +230,25 @@ impl CopyIn {
     fn take(&mut self, data: Option<&[u8]>) -> Result<Vec<Write>, SqlError> {
         let CopyIn {
             maker,
+            condition,
             evaluated,
             decoder,
             binary,
+            lines: _,
             rows,
             pending,
             pending_bytes,
         } = self;
         let mut line = |line: u64, fields: &[Option<&str>]| {
-            *rows += 1;
             let defaults = evaluated.pop_front().unwrap_or_default();
-            pending.push(row_of(maker, &defaults, line, fields)?);
+            let values = values_of(maker, line, fields)?;
+            let made = row_of(maker, condition.as_ref(), values, &defaults);
+            let made = made.map_err(|mut error| {
+                error.context = Some(line_context(&maker.table.name, line, None));
+                error
+            })?;
+            *rows += u64::from(made.is_some());
+            pending.extend(made);
             Ok(())
         };
         match data {
@@ -253,11 +280,12 @@ impl Session {
         self.deferred_mut().goes_on = true;
         let mut writes = Vec::with_capacity(rows.len());
         for values in rows {
-            copy.rows += 1;
+            copy.lines += 1;
             let defaults = copy.evaluated.pop_front().unwrap_or_default();
-            let made = copy.maker.row(values, &defaults);
-            let made = made.map_err(|error| copy.locate(error, copy.rows, None))?;
-            writes.push(Write::insert(made));
+            let made = row_of(&copy.maker, copy.condition.as_ref(), values, &defaults);
+            let made = made.map_err(|error| copy.locate(error, copy.lines, None))?;
+            copy.rows += u64::from(made.is_some());
+            writes.extend(made);
         }
         if writes.is_empty() {
             return Ok(());
@@ -307,12 +335,24 @@ fn generated_in_copy(name: &str) -> SqlError {
         .detail("Generated columns cannot be used in COPY.")
 }
 
+/// The row of these values, if it meets the condition.
 fn row_of(
     maker: &RowMaker,
+    condition: Option<&Condition>,
+    values: Vec<Datum>,
     expressions: &[(usize, Datum)],
-    line: u64,
-    fields: &[Option<&str>],
-) -> Result<Write, SqlError> {
+) -> Result<Option<Write>, SqlError> {
+    let (partition, row) = maker.unchecked(values, expressions)?;
+    if let Some(condition) = condition
+        && !condition.is_met(&row)?
+    {
+        return Ok(None);
+    }
+    check_given(&maker.table, &row)?;
+    Ok(Some(Write::insert((partition, row))))
+}
+
+fn values_of(maker: &RowMaker, line: u64, fields: &[Option<&str>]) -> Result<Vec<Datum>, SqlError> {
     let mut values = Vec::with_capacity(fields.len());
     for (field, target) in fields.iter().zip(&maker.targets) {
         let Some(field) = field else {
@@ -327,9 +367,5 @@ fn row_of(
             })?;
         values.push(parsed);
     }
-    let made = maker.row(values, expressions).map_err(|mut error| {
-        error.context = Some(line_context(&maker.table.name, line, None));
-        error
-    })?;
-    Ok(Write::insert(made))
+    Ok(values)
 }

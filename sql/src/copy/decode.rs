@@ -31,6 +31,8 @@ pub struct CopyDecoder {
     /// Whether lines end in CR LF; the first line says so.
     crlf: Option<bool>,
     header: bool,
+    /// Whether the line looked at is the header, which must match.
+    in_header: bool,
     done: bool,
     scratch: Vec<u8>,
 }
@@ -78,6 +80,7 @@ impl CopyDecoder {
                 .map(|column| format.force_null.contains(column))
                 .collect(),
             header: format.header,
+            in_header: false,
             format,
             table: table.to_string(),
             columns,
@@ -119,7 +122,9 @@ impl CopyDecoder {
     /// Ends the data: a last line needs no newline.
     pub fn finish(&mut self, row: &mut OnRow<'_>) -> Result<(), SqlError> {
         let rest = std::mem::take(&mut self.rest);
-        if self.done || rest.is_empty() {
+        // Where a header must match, no line is one that does not.
+        let misses_header = self.header && self.format.matches_header;
+        if self.done || rest.is_empty() && !misses_header {
             return Ok(());
         }
         self.scanned = 0;
@@ -186,7 +191,8 @@ impl CopyDecoder {
         if *self.crlf.get_or_insert(ends_in_cr) && ends_in_cr {
             line = &line[..line.len() - 1];
         }
-        if std::mem::take(&mut self.header) {
+        self.in_header = std::mem::take(&mut self.header);
+        if self.in_header && !self.format.matches_header {
             return Ok(());
         }
         if line == b"\\." {
@@ -329,6 +335,9 @@ impl CopyDecoder {
         values: &[Option<&str>],
         row: &mut OnRow<'_>,
     ) -> Result<(), SqlError> {
+        if self.in_header {
+            return self.match_header(line, values);
+        }
         if let Some(column) = self.columns.get(values.len()) {
             let message = format!("missing data for column \"{column}\"");
             return Err(self.fail(ErrorKind::BadCopyFileFormat, &message, Some(line)));
@@ -338,6 +347,29 @@ impl CopyDecoder {
             return Err(self.fail(ErrorKind::BadCopyFileFormat, message, Some(line)));
         }
         row(self.line, values)
+    }
+
+    fn match_header(&self, line: &str, values: &[Option<&str>]) -> Result<(), SqlError> {
+        let broken =
+            |message: String| Err(self.fail(ErrorKind::BadCopyFileFormat, &message, Some(line)));
+        let (count, expected) = (values.len(), self.columns.len());
+        if count != expected {
+            return broken(format!(
+                "wrong number of fields in header line: got {count}, expected {expected}"
+            ));
+        }
+        for (at, (value, column)) in values.iter().zip(&self.columns).enumerate() {
+            let got = match value {
+                Some(value) if value == column => continue,
+                Some(value) => format!("got \"{value}\""),
+                None => format!("got null value (\"{}\")", self.format.null),
+            };
+            return broken(format!(
+                "column name mismatch in header line field {}: {got}, expected \"{column}\"",
+                at + 1
+            ));
+        }
+        Ok(())
     }
 
     fn unquoted_carriage_return(&self, line: &str) -> SqlError {

@@ -198,9 +198,9 @@ fn implicit(from: ColumnType, to: ColumnType) -> bool {
             (Int2, Int4 | Int8 | Float4 | Float8 | Numeric(_) | Oid)
                 | (Int4, Int8 | Float4 | Float8 | Numeric(_) | Oid)
                 | (Int8, Float4 | Float8 | Numeric(_) | Oid)
-                | (Oid, Int8 | ColumnType::Regproc)
-                | (ColumnType::Regproc, Int8 | Oid)
-                | (Int2 | Int4 | Int8, ColumnType::Regproc)
+                | (Oid, Int8 | ColumnType::Regproc | ColumnType::Reg(_))
+                | (ColumnType::Regproc | ColumnType::Reg(_), Int8 | Oid)
+                | (Int2 | Int4 | Int8, ColumnType::Regproc | ColumnType::Reg(_))
                 | (
                     ColumnType::Printed(PrintedType::Cidr),
                     ColumnType::Printed(PrintedType::Inet)
@@ -225,7 +225,7 @@ fn category(ty: ColumnType) -> (char, bool) {
     };
     match ty {
         Int2 | Int4 | Int8 | Float4 | Numeric(_) => ('N', false),
-        ColumnType::Regproc => ('N', false),
+        ColumnType::Regproc | ColumnType::Reg(_) => ('N', false),
         ColumnType::Bit(_) => ('V', false),
         ColumnType::Varbit(_) => ('V', true),
         Float8 | Oid => ('N', true),
@@ -413,9 +413,12 @@ pub(crate) fn converted<'a>(
         (ColumnType::Int4, _, Some(v), _) => {
             DatumRef::Int4(i32::try_from(v).map_err(|_| out_of_range("integer"))?)
         }
-        (ColumnType::Int8 | ColumnType::Oid | ColumnType::Regproc, _, Some(v), _) => {
-            DatumRef::Int8(v)
-        }
+        (
+            ColumnType::Int8 | ColumnType::Oid | ColumnType::Regproc | ColumnType::Reg(_),
+            _,
+            Some(v),
+            _,
+        ) => DatumRef::Int8(v),
         (ColumnType::Float4, _, Some(v), _) => DatumRef::Float4(v as f32),
         (ColumnType::Float8, _, Some(v), _) => DatumRef::Float8(v as f64),
         (ColumnType::Numeric(_), _, Some(v), _) => DatumRef::Numeric(Numeric {

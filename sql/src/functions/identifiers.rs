@@ -3,6 +3,8 @@
 use std::iter::Peekable;
 use std::str::Chars;
 
+use tidelog_storage::RegType;
+
 use super::call::dsl::*;
 use crate::types::type_facts;
 
@@ -14,8 +16,7 @@ const UNKNOWN_OID: i64 = 705;
 pub(super) const FUNCTIONS: &[Function] = &[
     f("parse_ident", &[TEXT], TEXTS, parse_ident),
     f("parse_ident", &[TEXT, BOOL], TEXTS, parse_ident),
-    // The oid of a regtype.
-    f("pg_typeof", &[ANY], T::Oid, |env, _| {
+    f("pg_typeof", &[ANY], T::Reg(RegType::Type), |env, _| {
         let oid = env.types[0].map_or(UNKNOWN_OID, |ty| type_facts(ty).0);
         Ok(Datum::Int8(oid))
     })

@@ -6,7 +6,11 @@ use datafusion::sql::sqlparser::ast::{Expr, UnaryOperator};
 use datafusion::sql::sqlparser::dialect::{self, PostgreSqlDialect, Precedence};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
-use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, TokenizerError};
+use datafusion::sql::sqlparser::tokenizer::{
+    Location, Token, TokenWithSpan, Tokenizer, TokenizerError,
+};
+
+use super::unicode;
 
 /// How deep a statement may be nested. Stack grows as it is needed; this bounds the time.
 const DEPTH_MAX: usize = 128;
@@ -44,7 +48,11 @@ pub(crate) fn parser_of(sql: &str) -> Result<Parser<'static>, ParserError> {
 
 /// The tokens of SQL text, with where they stand.
 pub(crate) fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>, TokenizerError> {
-    Tokenizer::new(&Dialect { nests_joins: true }, sql).tokenize_with_location()
+    let plain = unicode::plain(sql).map_err(|wrong| TokenizerError {
+        message: wrong.to_string(),
+        location: Location::empty(),
+    })?;
+    Tokenizer::new(&Dialect { nests_joins: true }, &plain).tokenize_with_location()
 }
 
 macro_rules! as_sqlparser_has_it {

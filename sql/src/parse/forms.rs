@@ -10,6 +10,9 @@ use super::keywords;
 use crate::error::SqlError;
 use crate::functions::WITH_TIES;
 
+/// Before the name of a join's merged columns among these.
+pub(crate) const USING_ALIAS: &str = "\u{1}using ";
+
 /// Rewrites the tokens of one statement.
 pub(super) fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<(), SqlError> {
     refuse(tokens)?;
@@ -34,6 +37,9 @@ pub(super) fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<(), SqlError> {
         array_of_type(tokens, at);
         literal_of_type(tokens, at);
         all_fields(tokens, at);
+        similar_substring(tokens, at);
+        rows_from(tokens, at)?;
+        alias_of_using(tokens, at);
         at += 1;
     }
     super::arbiter::mark(tokens);
@@ -64,6 +70,130 @@ fn token(token: Token, like: &TokenWithSpan) -> TokenWithSpan {
         token,
         span: like.span,
     }
+}
+
+/// `substring(x SIMILAR p ESCAPE e)` is `substring(x FROM p FOR e)`.
+fn similar_substring(tokens: &mut [TokenWithSpan], at: usize) {
+    if word(tokens, at) != "SUBSTRING" || !is(tokens, at + 1, &Token::LParen) {
+        return;
+    }
+    let end = closing(tokens, at + 1);
+    let own = |name: &str| {
+        let mut depth = 0;
+        (at + 1..end).find(|place| {
+            match tokens[*place].token {
+                Token::LParen => depth += 1,
+                Token::RParen => depth -= 1,
+                _ => {}
+            }
+            depth == 1 && word(tokens, *place) == name
+        })
+    };
+    let (Some(similar), Some(escape)) = (own("SIMILAR"), own("ESCAPE")) else {
+        return;
+    };
+    if similar < escape && word(tokens, similar + 1) != "TO" {
+        tokens[similar].token = Token::make_keyword("FROM");
+        tokens[escape].token = Token::make_keyword("FOR");
+    }
+}
+
+/// The parenthesis that closes the one at a place; the end where none does.
+fn closing(tokens: &[TokenWithSpan], open: usize) -> usize {
+    let mut depth = 0;
+    let closes = |at: &usize| {
+        match tokens[*at].token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth -= 1,
+            _ => {}
+        }
+        depth == 0
+    };
+    (open..tokens.len()).find(closes).unwrap_or(tokens.len())
+}
+
+/// `ROWS FROM (f(…), g(…))` is `UNNEST(ARRAY(SELECT f(…)), ARRAY(SELECT g(…)))`.
+fn rows_from(tokens: &mut Vec<TokenWithSpan>, at: usize) -> Result<(), SqlError> {
+    let is_rows = word(tokens, at) == "ROWS" && word(tokens, at + 1) == "FROM";
+    if !is_rows || !is(tokens, at + 2, &Token::LParen) {
+        return Ok(());
+    }
+    let (open, end) = (at + 2, closing(tokens, at + 2));
+    if end == tokens.len() {
+        return Ok(());
+    }
+    let mut behind = end + 1;
+    if word(tokens, behind) == "WITH" {
+        behind += 2;
+    }
+    if word(tokens, behind) == "AS" {
+        behind += 1;
+    }
+    let named = matches!(tokens.get(behind), Some(name) if matches!(name.token, Token::Word(_)));
+    let listed = is(tokens, behind + 1, &Token::LParen);
+    let like = tokens[at].clone();
+    let begin = || {
+        let array = [keyword("ARRAY", &like), token(Token::LParen, &like)];
+        array.into_iter().chain([keyword("SELECT", &like)])
+    };
+    let mut made = vec![keyword("UNNEST", &like), token(Token::LParen, &like)];
+    made.extend(begin());
+    let (mut depth, mut functions) = (0, 1);
+    for inner in &tokens[open + 1..end] {
+        match inner.token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth -= 1,
+            Token::Comma if depth == 0 => {
+                functions += 1;
+                made.push(token(Token::RParen, inner));
+                made.push(inner.clone());
+                made.extend(begin());
+                continue;
+            }
+            _ => {}
+        }
+        made.push(inner.clone());
+    }
+    made.push(token(Token::RParen, &tokens[end]));
+    // Several have the functions' names otherwise.
+    if !named || functions > 1 && !listed {
+        return Err(SqlError::unsupported(
+            "ROWS FROM without names for its columns",
+        ));
+    }
+    tokens.splice(at..end, made);
+    Ok(())
+}
+
+/// Puts the name of `USING (a, b) AS j` behind the columns, where `plan::using` finds it.
+fn alias_of_using(tokens: &mut Vec<TokenWithSpan>, at: usize) {
+    if word(tokens, at) != "USING" || !is(tokens, at + 1, &Token::LParen) {
+        return;
+    }
+    let end = closing(tokens, at + 1);
+    // No query, as in `DELETE … USING (SELECT …) AS t`.
+    let is_list = (at + 2..end).all(|place| match &tokens[place].token {
+        Token::Word(_) => (place - at).is_multiple_of(2),
+        Token::Comma => !(place - at).is_multiple_of(2),
+        _ => false,
+    });
+    if !is_list {
+        return;
+    }
+    let Some(Token::Word(name)) = tokens.get(end + 2).map(|alias| &alias.token) else {
+        return;
+    };
+    if word(tokens, end + 1) != "AS" {
+        return;
+    }
+    let name = match name.quote_style {
+        Some(_) => name.value.clone(),
+        None => name.value.to_ascii_lowercase(),
+    };
+    let marked = Token::make_word(&format!("{USING_ALIAS}{name}"), Some('"'));
+    let like = tokens[end].clone();
+    tokens.drain(end + 1..end + 3);
+    tokens.splice(end..end, [token(Token::Comma, &like), token(marked, &like)]);
 }
 
 /// SEARCH and CYCLE of recursive queries, and EXCLUDE of window frames but for NO OTHERS, which is the default.

@@ -305,45 +305,6 @@ pub(super) fn take_overriding(tokens: &mut Vec<TokenWithSpan>) -> Option<Overrid
     Some(overriding)
 }
 
-/// Makes ON and OFF behind the switches of COPY, which sqlparser does not know, TRUE and FALSE.
-pub(super) fn plain_switches(tokens: &mut [TokenWithSpan]) {
-    let keyword = |token: &TokenWithSpan| match &token.token {
-        Token::Word(word) if word.quote_style.is_none() => word.keyword,
-        _ => Keyword::NoKeyword,
-    };
-    for at in 1..tokens.len() {
-        let switches = matches!(keyword(&tokens[at - 1]), Keyword::FREEZE | Keyword::HEADER);
-        match keyword(&tokens[at]) {
-            Keyword::ON if switches => tokens[at].token = Token::make_keyword("TRUE"),
-            Keyword::OFF if switches => tokens[at].token = Token::make_keyword("FALSE"),
-            _ => {}
-        }
-    }
-}
-
-/// Makes `FORCE_QUOTE *` of COPY, and `FORCE QUOTE *`, a list of a column `*`, which stands for all.
-pub(super) fn name_all_columns(tokens: &mut Vec<TokenWithSpan>) {
-    let is = |token: Option<&TokenWithSpan>, name: &str| {
-        matches!(token.map(|token| &token.token), Some(Token::Word(word))
-            if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(name))
-    };
-    let all = (tokens.iter()).rposition(|token| token.token == Token::Mul);
-    let Some(at) = all.filter(|at| *at >= 2) else {
-        return;
-    };
-    let of = |token: Token| TokenWithSpan {
-        token,
-        span: tokens[at].span,
-    };
-    let name = of(Token::make_word("*", Some('"')));
-    let list = [of(Token::LParen), name.clone(), of(Token::RParen)];
-    if is(tokens.get(at - 1), "FORCE_QUOTE") {
-        tokens.splice(at..=at, list);
-    } else if is(tokens.get(at - 2), "FORCE") && is(tokens.get(at - 1), "QUOTE") {
-        tokens[at] = name;
-    }
-}
-
 /// Makes `RESET (a, b)` of ALTER TABLE, which sqlparser does not know, `SET (a = NULL, b = NULL)`.
 pub(super) fn reset_as_set(tokens: &mut Vec<TokenWithSpan>) {
     let resets = |two: &[TokenWithSpan]| {

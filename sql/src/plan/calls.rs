@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::FieldRef;
 use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::{DataFusionError, Result};
@@ -22,6 +23,7 @@ use super::operators::{
     small_literal, type_literal, type_of, type_parameter, typed_beside, written_type,
 };
 use super::order::{has_own_order, looks_vary, sorted, sorted_by};
+use super::reg::is_named;
 use super::set_operations::operation_of;
 use super::{conditional, numerics, ranges};
 use crate::error::{ErrorKind, SqlError};
@@ -60,6 +62,20 @@ pub(super) fn resolved(
         })
         .collect();
     let (function, params) = open.resolve(&fields, &constants).map_err(external)?;
+    // What takes anything writes its text, which only the catalog knows; but for the one that says its type.
+    let named = |(field, param): (&FieldRef, &Option<ColumnType>)| {
+        let ty = output::column_type(field).ok()?;
+        (param.is_none() && is_named(ty)).then_some(ty)
+    };
+    let named: Vec<_> = fields.iter().zip(&params).map(named).collect();
+    if call.func.name() != "pg_typeof" && named.iter().any(Option::is_some) {
+        for (arg, ty) in call.args.iter_mut().zip(named) {
+            if let Some(ty) = ty {
+                *arg = casts::as_text(std::mem::take(arg), ty, style);
+            }
+        }
+        return resolved(call, schema, style);
+    }
     call.args = call
         .args
         .into_iter()
@@ -132,7 +148,11 @@ pub(super) fn match_types(
     let exprs: Vec<&mut Expr> = exprs
         .into_iter()
         .map(|expr| {
-            let typed = type_literal(expr.clone(), &first, schema, style)?;
+            let typed = match ty {
+                // A name, not the number that it is compared as.
+                ColumnType::Reg(_) => literal_of(expr.clone(), ty, style)?,
+                _ => type_literal(expr.clone(), &first, schema, style)?,
+            };
             // A text is read with the digits that it has.
             let typed = match known_type(expr, schema) {
                 None if matches!(ty, ColumnType::Numeric(_)) => {
@@ -444,8 +464,8 @@ pub(super) fn aggregate(
         *delimiter = literal_of(given, ColumnType::Bytea, style)?;
     }
     if matches!(call.func.name(), "min" | "max")
-        && let Some(arg) = call.params.args.first()
-        && let Some(ty) = type_of(arg, schema)
+        && let Some(arg) = call.params.args.first_mut()
+        && let Some(ty) = as_oid(arg, schema, style)?
     {
         call = extreme(call, ty)?;
     }
@@ -525,8 +545,8 @@ pub(super) fn window(
     }
     if let WindowFunctionDefinition::AggregateUDF(_) = window.fun
         && matches!(name.as_str(), "min" | "max")
-        && let [arg] = window.params.args.as_slice()
-        && let Some(ty) = type_of(arg, schema)
+        && let [arg] = window.params.args.as_mut_slice()
+        && let Some(ty) = as_oid(arg, schema, style)?
     {
         check_extreme(&name, ty)?;
         if has_own_order(ty) && !sorts_by_itself(ty) || says_more(ty) {
@@ -633,9 +653,19 @@ fn check_extreme(name: &str, ty: ColumnType) -> Result<()> {
     Ok(())
 }
 
+/// The type of an argument, which is an oid where it is shown as a name.
+fn as_oid(arg: &mut Expr, schema: &DFSchema, style: Style) -> Result<Option<ColumnType>> {
+    let ty = type_of(arg, schema);
+    if matches!(ty, Some(ColumnType::Regproc | ColumnType::Reg(_))) {
+        *arg = cast(std::mem::take(arg), ColumnType::Oid, schema, style)?;
+        return Ok(Some(ColumnType::Oid));
+    }
+    Ok(ty)
+}
+
 /// Whether the lowest of some values is of a type that Arrow's does not tell, and DataFusion forgets.
 fn says_more(ty: ColumnType) -> bool {
-    matches!(ty, ColumnType::Bpchar(_))
+    matches!(ty, ColumnType::Bpchar(_) | ColumnType::Oid)
 }
 
 /// Whether the bytes of values sort as the values do, and equal ones in some order.

@@ -72,7 +72,7 @@ pub(super) fn class(ty: ColumnType) -> &'static str {
         | ColumnType::Float4
         | ColumnType::Float8
         | ColumnType::Numeric(_) => "number",
-        ColumnType::Oid | ColumnType::Regproc => "number",
+        ColumnType::Oid | ColumnType::Regproc | ColumnType::Reg(_) => "number",
         ColumnType::Bit(_) | ColumnType::Varbit(_) => "bit",
         ColumnType::Text
         | ColumnType::Varchar(_)

@@ -11,7 +11,6 @@ use datafusion::sql::sqlparser::ast::{
     Ident, IntervalFields, ObjectName, TableFactor, TimezoneInfo, Value,
 };
 
-use super::qualified::is_reg;
 use crate::ddl;
 use crate::functions::array::{OVERLAPS, quantified};
 use crate::functions::{self, UNTAGGED};
@@ -335,7 +334,7 @@ impl ast::VisitorMut for Dialect {
                 expr: inner,
                 data_type: DataType::Text | DataType::Varchar(None),
                 ..
-            } if !matches!(**inner, Expr::Value(_)) && !is_reg(inner) => {
+            } if !matches!(**inner, Expr::Value(_)) => {
                 **inner = call(UNTAGGED, vec![take(inner)]);
             }
             // Every row lies between the first place of a table and the last.

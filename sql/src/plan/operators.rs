@@ -19,7 +19,9 @@ use super::comparable::{check_comparable, undefined_operator};
 use super::order::{
     check_groupable, has_own_order, looks_vary, refuse_json, sorted, sorted_by, undetermined,
 };
-use super::{arrays, calls, caseless, conditional, groups, moments, numerics, ranges, subscripts};
+use super::{
+    arrays, calls, caseless, conditional, groups, moments, numerics, ranges, reg, subscripts,
+};
 use crate::error::SqlError;
 use crate::optimize::with_its_name;
 use crate::precision::plain;
@@ -190,6 +192,7 @@ fn joined(
     let function = functions::call::named("||", style)?;
     let operand = |expr: &Expr, ty: Option<ColumnType>| match ty {
         Some(ty @ ColumnType::Printed(_)) => casts::untagged(expr.clone(), ty, style),
+        Some(ty @ ColumnType::Reg(_)) => casts::as_text(expr.clone(), ty, style),
         _ => expr.clone(),
     };
     let operands = vec![operand(left, left_type), operand(right, right_type)];
@@ -249,6 +252,9 @@ pub(super) fn literal_of(expr: Expr, ty: ColumnType, style: Style) -> Result<Exp
     let Expr::Literal(ScalarValue::Utf8(Some(literal)), _) = &expr else {
         return Ok(expr);
     };
+    if reg::is_named(ty) {
+        return Ok(casts::read(expr, ty, style));
+    }
     let value = text::parse_in(ty, literal, style).map_err(external)?;
     let mut builder = ColumnBuilder::new(ty);
     builder.append(value.as_ref());
@@ -481,6 +487,13 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
         }
         Expr::ScalarFunction(call) => {
             let (mut call, resolved) = calls::resolved(call, schema, style)?;
+            if reg::writes_names(call.name()) {
+                for arg in &mut call.args {
+                    if let Some(ty) = type_of(arg, schema).filter(|ty| reg::is_named(*ty)) {
+                        *arg = casts::as_text(std::mem::take(arg), ty, style);
+                    }
+                }
+            }
             if resolved {
                 return Ok(Transformed::yes(Expr::ScalarFunction(call)));
             }
@@ -682,7 +695,7 @@ pub(super) fn type_literal(
         ColumnType::Bit(_) => ColumnType::Bit(None),
         ColumnType::Varbit(_) => ColumnType::Varbit(None),
         // It is compared as the number that it is.
-        ColumnType::Regproc => ColumnType::Oid,
+        ColumnType::Regproc | ColumnType::Reg(_) => ColumnType::Oid,
         ColumnType::Array(ElementType::Varchar(_)) => ColumnType::Array(ElementType::Text),
         ColumnType::Array(ElementType::Bpchar(_)) => ColumnType::Array(ElementType::Bpchar(None)),
         ty => plain(ty),

@@ -8,6 +8,8 @@ use datafusion::sql::sqlparser::ast::{
     ObjectName, TableFactor, Value,
 };
 
+use tidelog_storage::{ColumnType, RegType};
+
 use crate::ddl;
 use crate::parse::parse_query;
 use crate::parse::walk::WalkMut;
@@ -144,6 +146,10 @@ impl ast::VisitorMut for Qualified {
         match expr {
             Expr::Function(function) => {
                 unqualify(&mut function.name);
+                if let Some(ty) = true_type(function) {
+                    *expr = ty;
+                    return ControlFlow::Continue(());
+                }
                 if expands_array(&function.name)
                     && let ast::FunctionArguments::List(list) = &mut function.args
                 {
@@ -166,19 +172,11 @@ impl ast::VisitorMut for Qualified {
                     *expr = super::dialect::call(GET_FIELD, vec![row, field]);
                 }
             }
-            Expr::BinaryOp { left, op, right } => {
+            Expr::BinaryOp { op, .. } => {
                 if let BinaryOperator::PGCustomBinaryOperator(parts) = op
                     && let Some(plain) = operator(parts)
                 {
                     *op = plain;
-                }
-                if *op == BinaryOperator::StringConcat {
-                    for side in [left, right] {
-                        if let Some(name) = of_reg_type(side) {
-                            let inner = std::mem::replace(&mut **side, null());
-                            **side = call(&format!("{name}_out"), inner);
-                        }
-                    }
                 }
             }
             Expr::Collate {
@@ -201,11 +199,6 @@ impl ast::VisitorMut for Qualified {
                     *expr = call(&format!("{name}_of"), inner);
                 } else if let Some(names) = reg_list(inner, data_type) {
                     *expr = names;
-                } else if is_text(data_type)
-                    && let Some(name) = of_reg_type(inner)
-                {
-                    let inner = std::mem::replace(&mut **inner, null());
-                    *expr = call(&format!("{name}_out"), inner);
                 }
             }
             _ => {}
@@ -263,10 +256,54 @@ fn expands_array(name: &ObjectName) -> bool {
     parts == ["information_schema", "_pg_expandarray"]
 }
 
+/// Functions of information_schema.
+const STANDARDS: [&str; 4] = [
+    "_pg_char_max_length",
+    "_pg_index_position",
+    TRUE_TYPE,
+    TRUE_MODIFIER,
+];
+const TRUE_TYPE: &str = "_pg_truetypid";
+const TRUE_MODIFIER: &str = "_pg_truetypmod";
+
+/// The type or the modifier of the rows `(a.*, t.*)` of pg_attribute and pg_type: that of a domain is its base's.
+fn true_type(function: &ast::Function) -> Option<Expr> {
+    let columns = match function.name.to_string().as_str() {
+        TRUE_TYPE => ("atttypid", "typbasetype"),
+        TRUE_MODIFIER => ("atttypmod", "typtypmod"),
+        _ => return None,
+    };
+    let ast::FunctionArguments::List(list) = &function.args else {
+        return None;
+    };
+    let [
+        FunctionArg::Unnamed(FunctionArgExpr::QualifiedWildcard(attribute)),
+        FunctionArg::Unnamed(FunctionArgExpr::QualifiedWildcard(ty)),
+    ] = list.args.as_slice()
+    else {
+        return None;
+    };
+    let written = format!(
+        "CASE WHEN {ty}.typtype = 'd' THEN {ty}.{} ELSE {attribute}.{} END",
+        columns.1, columns.0
+    );
+    crate::parse::parse_expression(&written).ok()
+}
+
 fn unqualify(name: &mut ObjectName) {
-    let qualified = matches!(name.0.as_slice(), [schema, _]
-        if schema.as_ident().is_some_and(|schema| ddl::fold(schema) == "pg_catalog"));
-    if qualified {
+    let [schema, function] = name.0.as_slice() else {
+        return;
+    };
+    let (Some(schema), Some(function)) = (schema.as_ident(), function.as_ident()) else {
+        return;
+    };
+    // The standard's schema has functions of its own.
+    let is_found = match ddl::fold(schema).as_str() {
+        "pg_catalog" => true,
+        "information_schema" => STANDARDS.contains(&ddl::fold(function).as_str()),
+        _ => false,
+    };
+    if is_found {
         name.0.remove(0);
     }
 }
@@ -297,132 +334,13 @@ pub(super) fn operator(parts: &[String]) -> Option<BinaryOperator> {
     })
 }
 
-/// Shows what of a query's columns is cast to `regclass` and its like as names; below it they are numbers.
-pub(super) fn show_names(body: &mut ast::SetExpr) {
-    match body {
-        ast::SetExpr::Select(select) => {
-            for item in &mut select.projection {
-                show_item(item);
-            }
-        }
-        // One branch's names and another's numbers would not go together.
-        ast::SetExpr::SetOperation { left, right, .. } if names_of(left) == names_of(right) => {
-            show_names(left);
-            show_names(right);
-        }
-        ast::SetExpr::Query(query) => show_names(&mut query.body),
-        _ => {}
-    }
-}
-
-/// Which columns `show_names` would show as names.
-pub(crate) fn names_of(body: &ast::SetExpr) -> Vec<bool> {
-    match body {
-        ast::SetExpr::Select(select) => {
-            let shown = |item: &ast::SelectItem| show_item(&mut item.clone());
-            select.projection.iter().map(shown).collect()
-        }
-        ast::SetExpr::SetOperation { left, right, .. } => {
-            let names = names_of(left);
-            match names == names_of(right) {
-                true => names,
-                false => vec![false; names.len()],
-            }
-        }
-        ast::SetExpr::Query(query) => names_of(&query.body),
-        _ => Vec::new(),
-    }
-}
-
-/// Says whether it shows a name now.
-fn show_item(item: &mut ast::SelectItem) -> bool {
-    match item {
-        ast::SelectItem::UnnamedExpr(expr) => {
-            let name = super::names::name_of(expr);
-            let shown = show(expr);
-            if shown && let Some((name, _)) = name {
-                let expr = std::mem::replace(expr, null());
-                // Told apart from the column, which ORDER BY may name.
-                let alias = Ident::with_quote('"', super::names::again(&name));
-                *item = ast::SelectItem::ExprWithAlias { expr, alias };
-            }
-            shown
-        }
-        ast::SelectItem::ExprWithAlias { expr, .. } => show(expr),
-        _ => false,
-    }
-}
-
-/// Casts an expression to text where it is cast to a reg type; says whether it was.
-fn show(expr: &mut Expr) -> bool {
-    match expr {
-        Expr::Nested(inner) => show(inner),
-        Expr::Case {
-            conditions,
-            else_result,
-            ..
-        } => {
-            let mut shown = false;
-            for condition in conditions {
-                shown |= show(&mut condition.result);
-            }
-            if let Some(result) = else_result {
-                shown |= show(result);
-            }
-            shown
-        }
-        Expr::Cast { data_type, .. } if reg_type(data_type).is_some() => {
-            show_as_text(expr);
-            true
-        }
-        Expr::Function(_) if of_reg_type(expr).is_some() => {
-            show_as_text(expr);
-            true
-        }
-        _ => false,
-    }
-}
-
-/// Whether an expression gives a value of a reg type.
-pub(super) fn is_reg(expr: &Expr) -> bool {
-    match expr {
-        Expr::Nested(inner) => is_reg(inner),
-        Expr::Cast { data_type, .. } => reg_type(data_type).is_some(),
-        expr => of_reg_type(expr).is_some(),
-    }
-}
-
-fn show_as_text(expr: &mut Expr) {
-    let inner = std::mem::replace(expr, null());
-    *expr = Expr::Cast {
-        kind: ast::CastKind::DoubleColon,
-        expr: Box::new(inner),
-        data_type: DataType::Text,
-        array: false,
-        format: None,
+/// `regclass[]` and its like.
+pub(super) fn reg_array(ty: &DataType) -> Option<ColumnType> {
+    let DataType::Array(ast::ArrayElemTypeDef::SquareBracket(element, _)) = ty else {
+        return None;
     };
-}
-
-fn is_text(ty: &DataType) -> bool {
-    matches!(ty, DataType::Text | DataType::Varchar(None))
-}
-
-/// The reg type that an expression was cast to.
-fn of_reg_type(expr: &Expr) -> Option<String> {
-    match expr {
-        Expr::Nested(inner) => of_reg_type(inner),
-        Expr::Function(function) => {
-            let name = ddl::fold(function.name.0.last()?.as_ident()?);
-            if name == "pg_typeof" {
-                return Some("regtype".to_string());
-            }
-            let of = name
-                .strip_suffix("_of")
-                .or_else(|| name.strip_prefix("to_"))?;
-            (of.starts_with("reg") && of != "regproc").then(|| of.to_string())
-        }
-        _ => None,
-    }
+    let of = RegType::named(&reg_type(element)?)?;
+    ColumnType::Reg(of).array()
 }
 
 /// `'{a,b}'::regclass[]` as the array of each name's number.

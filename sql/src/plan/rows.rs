@@ -164,7 +164,10 @@ impl ast::VisitorMut for Calls<'_> {
                 self.fields_of(left);
                 self.fields_of(right);
             }
-            Expr::Function(call) => self.count(call),
+            Expr::Function(call) => {
+                self.count(call);
+                self.gather(call);
+            }
             _ => {}
         }
         if let Some(field) = self.field(expr) {
@@ -269,6 +272,29 @@ impl Calls<'_> {
             (_, false) => *argument = FunctionArgExpr::Wildcard,
             (Some(column), true) => *argument = FunctionArgExpr::Expr(row.column(column)),
             (None, true) => {}
+        }
+    }
+
+    /// `array_agg(t)` and `array_agg((a, b))` gather the texts of rows.
+    fn gather(&self, call: &mut ast::Function) {
+        let FunctionArguments::List(list) = &mut call.args else {
+            return;
+        };
+        let is_array = call.name.to_string().eq_ignore_ascii_case("array_agg");
+        if let [FunctionArg::Unnamed(argument)] = list.args.as_mut_slice()
+            && is_array
+        {
+            let row = match argument {
+                FunctionArgExpr::Expr(row) => self.record(row),
+                FunctionArgExpr::QualifiedWildcard(name) => {
+                    let name = name.0.last().and_then(|part| part.as_ident()).cloned();
+                    name.and_then(|name| self.record(&Expr::Identifier(name)))
+                }
+                _ => None,
+            };
+            if let Some(row) = row {
+                *argument = FunctionArgExpr::Expr(row);
+            }
         }
     }
 

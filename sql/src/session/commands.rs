@@ -78,6 +78,10 @@ impl Session {
             let port = self.shown().map(|shown| end(shown.ends()).port());
             ScalarValue::Int32(port.map(i32::from))
         };
+        let address = |end: fn(&Ends) -> SocketAddr| {
+            let address = self.shown().map(|shown| end(shown.ends()).ip().to_string());
+            ScalarValue::Utf8(address)
+        };
         let (catalog, role) = (self.catalog(), self.role());
         let role = catalog.name_of(&role);
         let schema = (self.search_path().into_iter())
@@ -101,6 +105,8 @@ impl Session {
             ("current_schema", ScalarValue::from(schema)),
             ("pg_postmaster_start_time", began.clone()),
             ("pg_conf_load_time", began),
+            ("inet_client_addr", address(|ends| ends.client)),
+            ("inet_server_addr", address(|ends| ends.server)),
             ("inet_client_port", port(|ends| ends.client)),
             ("inet_server_port", port(|ends| ends.server)),
             ("pg_backend_pid", ScalarValue::from(self.login.pid)),
@@ -141,8 +147,8 @@ impl Session {
                 settings.retain(|(name, _)| !is_hidden(name));
                 settings.sort_unstable();
                 let row = |(name, value): (String, String)| {
-                    let description = Datum::Text(String::new());
-                    vec![Datum::Text(name), Datum::Text(value), description]
+                    let description = crate::system::settings::description(&name).to_string();
+                    [name, value, description].map(Datum::Text).to_vec()
                 };
                 let rows: Vec<_> = settings.into_iter().map(row).collect();
                 let types = [ColumnType::Text; 3];

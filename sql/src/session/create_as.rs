@@ -10,7 +10,7 @@ use crate::ddl::table::like::{parse_column, written_type};
 use crate::ddl::{self, Ddl, materialized};
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::{Parsed, TableAs, parse_query, quoted};
-use crate::plan::qualified::names_of;
+use crate::plan::reg::is_named;
 
 impl Session {
     pub(super) async fn create_table_as(
@@ -121,8 +121,7 @@ impl Session {
     ) -> Result<Outcome, SqlError> {
         let catalog = self.catalog();
         let described = self.describe(&catalog, &table.query)?;
-        if let Some(at) = names_of(&table.query.body).iter().position(|shown| *shown) {
-            let name = described.get(at).map_or("?column?", |column| &column.0);
+        if let Some((name, _)) = described.iter().find(|(_, ty)| is_named(*ty)) {
             let what = format!("column \"{name}\" of type regclass or the like");
             return Err(SqlError::unsupported(what).hint("Cast it to text or oid."));
         }

@@ -146,7 +146,7 @@ impl Session {
         let text = query.to_string();
         let may_take_long = text.len() > TEXT_SHORT
             || text.matches("SELECT").count() + text.matches("JOIN").count() > RELATIONS_FEW;
-        let plan = aside(may_take_long, || planner.query(query, given))?;
+        let plan = aside(may_take_long, || planner.shown_query(query, given))?;
         Ok(QueryPlan {
             plan,
             catalog_version: catalog.version,

@@ -70,6 +70,11 @@ impl Prepared {
         self.statement.overriding
     }
 
+    /// What a COPY has besides.
+    pub(crate) fn copy_clauses(&self) -> Option<&crate::parse::CopyClauses> {
+        self.statement.copy.as_deref()
+    }
+
     /// The moment in the past that its query reads.
     pub(crate) fn as_of(&self) -> Option<&AsOf> {
         self.statement.as_of.as_ref()

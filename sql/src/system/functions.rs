@@ -1,6 +1,8 @@
 //! Functions that ask the catalog: visibility, names of oids, definitions, privileges.
 
 mod called;
+mod operators;
+mod visible;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
@@ -16,9 +18,10 @@ use datafusion::logical_expr::{
     TypeSignature, Volatility,
 };
 
-use tidelog_storage::{Catalog, ColumnType, Datum, IntervalModifier, PartitionSet, Store};
+use tidelog_storage::{
+    Catalog, ColumnType, Datum, ElementType, IntervalModifier, PartitionSet, RegType, Store,
+};
 
-use super::EXTENSIONS;
 use super::pg_depend::PG_CLASS;
 use super::pg_proc;
 use super::{Showing, comments, deparse, is_system_schema, keys, pg_catalog, schema_oid, views};
@@ -41,6 +44,8 @@ struct Known {
     definitions: BTreeMap<i64, String>,
     /// The columns of indexes.
     index_columns: BTreeMap<i64, Vec<String>>,
+    /// The numbers of their columns; 0 for an expression.
+    index_keys: BTreeMap<i64, Vec<i64>>,
     /// Both with few parentheses, of indexes on tables where that is something else.
     bare_indexes: BTreeMap<i64, (String, Vec<String>)>,
     /// The conditions of indexes with few parentheses, by what they are with all.
@@ -52,6 +57,10 @@ struct Known {
     owned_sequences: BTreeMap<(i64, String), String>,
     /// Names of types that users made, as SQL writes them.
     types: BTreeMap<i64, String>,
+    /// (schema, name) of these.
+    type_names: BTreeMap<i64, (String, String)>,
+    /// Their oids by name.
+    type_oids: BTreeMap<(String, String), i64>,
     roles: BTreeMap<i64, String>,
     schemas: BTreeMap<i64, String>,
     search_path: Vec<String>,
@@ -67,12 +76,17 @@ pub(crate) struct Session<'a> {
     pub(crate) showing: Showing,
 }
 
+/// Behind the name of a function: the one that takes an array, and gives that of what it is for the elements.
+pub(crate) const LIST: &str = "_list";
+
 type Call = fn(&Known, &[ScalarValue]) -> Result<ScalarValue>;
 
 /// A function of the catalog; two of one name in one statement are the same.
 struct CatalogFunction {
     name: String,
     returns: DataType,
+    /// Whether it is called with each of an array's elements.
+    each: bool,
     call: Call,
     known: Arc<Known>,
     signature: Signature,
@@ -109,10 +123,15 @@ pub(crate) fn function(
     catalog: &Catalog,
     session: &Session<'_>,
 ) -> Option<Arc<ScalarUDF>> {
-    let (returns, call) = called(name)?;
+    let each = name.strip_suffix(LIST);
+    let (returns, call) = called(each.unwrap_or(name))?;
     let function = CatalogFunction {
         name: name.to_string(),
-        returns,
+        returns: match each {
+            Some(_) => list_of(returns),
+            None => returns,
+        },
+        each: each.is_some(),
         call,
         known: Arc::new(known(catalog, session)),
         signature: Signature::one_of(
@@ -126,6 +145,7 @@ pub(crate) fn function(
 fn known(catalog: &Catalog, session: &Session<'_>) -> Known {
     let mut definitions = BTreeMap::new();
     let mut index_columns = BTreeMap::new();
+    let mut index_keys = BTreeMap::new();
     let mut bare_indexes = BTreeMap::new();
     let mut bare_conditions = BTreeMap::new();
     for table in catalog.tables.values() {
@@ -133,6 +153,7 @@ fn known(catalog: &Catalog, session: &Session<'_>) -> Known {
             let index = index.shown(session.showing);
             definitions.insert(index.oid, index.definition(false));
             index_columns.insert(index.oid, index.column_names(false));
+            index_keys.insert(index.oid, pg_catalog::key_numbers(&index));
             if !table.computed.is_empty() {
                 let bare = (index.definition(true), index.column_names(true));
                 bare_indexes.insert(index.oid, bare);
@@ -163,6 +184,7 @@ fn known(catalog: &Catalog, session: &Session<'_>) -> Known {
         }
     }
     let classes = pg_catalog::class_names(catalog);
+    let type_names = visible::types(catalog);
     Known {
         oids: classes
             .iter()
@@ -177,12 +199,20 @@ fn known(catalog: &Catalog, session: &Session<'_>) -> Known {
         classes,
         definitions,
         index_columns,
+        index_keys,
         bare_indexes,
         bare_conditions,
-        types: type_names(catalog, session.search_path),
+        types: visible::type_names(catalog, session.search_path),
+        type_oids: (type_names.iter())
+            .map(|(oid, name)| (name.clone(), *oid))
+            .collect(),
+        type_names,
         roles: roles
             .map(|role| (role.id.oid().into(), role.name.clone()))
-            .chain([(super::DATABASE_OWNER, "pg_database_owner".to_string())])
+            .chain([(
+                super::DATABASE_OWNER,
+                super::DATABASE_OWNER_NAME.to_string(),
+            )])
             .collect(),
         schemas: schemas.map(|name| (schema_oid(&name), name)).collect(),
         search_path: session.search_path.to_vec(),
@@ -280,31 +310,6 @@ fn string(args: &[ScalarValue], at: usize) -> Option<String> {
     }
 }
 
-/// The relation that an unqualified name means: temporary ones first, then pg_catalog's, then along the search path.
-fn first_named(known: &Known, name: &str) -> Option<i64> {
-    let is_temporary = |schema: &&String| ddl::temp::is_temporary(schema);
-    let path = known.search_path.iter();
-    let (temporary, others): (Vec<&String>, Vec<&String>) = path.partition(is_temporary);
-    let temporary = temporary.into_iter().map(String::as_str);
-    let others = others.into_iter().map(String::as_str);
-    let mut path = temporary.chain(["pg_catalog"]).chain(others);
-    path.find_map(|schema| {
-        let key = (schema.to_string(), name.to_string());
-        known.oids.get(&key).copied()
-    })
-}
-
-fn is_visible(known: &Known, class: i64, name: &str) -> bool {
-    first_named(known, name) == Some(class)
-}
-
-fn table_is_visible(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
-    let class = oid(args, 0).and_then(|oid| Some((oid, known.classes.get(&oid)?)));
-    Ok(ScalarValue::Boolean(
-        class.map(|(oid, (_, name))| is_visible(known, oid, name)),
-    ))
-}
-
 /// The rights that an object has that nobody granted any of. After acldefault() in PostgreSQL's acl.c.
 fn acl_default(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
     let (Some(kind), Some(owner)) = (string(args, 0), oid(args, 1)) else {
@@ -340,33 +345,6 @@ fn acl_default(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
         items.push(format!("{owner}={own}/{owner}"));
     }
     Ok(text(format!("{{{}}}", items.join(","))))
-}
-
-/// The types that users made and those of their arrays, by oid.
-fn type_names(catalog: &Catalog, search_path: &[String]) -> BTreeMap<i64, String> {
-    let mut names = BTreeMap::new();
-    for extension in &EXTENSIONS {
-        let Some((own, array)) = extension.type_oids() else {
-            continue;
-        };
-        let (name, schema) = (identifier(extension.name), "public".to_string());
-        let name = match search_path.contains(&schema) {
-            true => name,
-            false => format!("{schema}.{name}"),
-        };
-        names.insert(array, format!("{name}[]"));
-        names.insert(own, name);
-    }
-    for of in catalog.types.values() {
-        let definition = of.definition();
-        let mut name = identifier(&definition.name);
-        if !search_path.contains(&definition.schema) {
-            name = format!("{}.{name}", identifier(&definition.schema));
-        }
-        names.insert(i64::from(definition.oid) + 1, format!("{name}[]"));
-        names.insert(definition.oid.into(), name);
-    }
-    names
 }
 
 fn format_type(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
@@ -470,7 +448,7 @@ fn regclass_in(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
     }
     let parts = name_parts(&written);
     let found = match parts.as_slice() {
-        [name] => first_named(known, name),
+        [name] => known.first_named(name),
         [.., schema, name] => {
             let schema = ddl::temp::resolved(&known.search_path, schema);
             let key = schema.map(|schema| (schema.to_string(), name.clone()));
@@ -492,7 +470,7 @@ fn regclass_out(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
         return Ok(ScalarValue::Utf8(None));
     };
     Ok(text(match known.classes.get(&class) {
-        Some((_, name)) if is_visible(known, class, name) => crate::parse::identifier(name),
+        Some((_, name)) if known.first_named(name) == Some(class) => crate::parse::identifier(name),
         Some((schema, name)) => format!(
             "{}.{}",
             crate::parse::identifier(schema),
@@ -541,7 +519,7 @@ fn regtype_in(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
 }
 
 /// The one function with a name, or with a name and its arguments.
-fn regprocedure_in(_: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
+fn regprocedure_in(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
     let Some(written) = string(args, 0) else {
         return Ok(ScalarValue::Int64(None));
     };
@@ -549,15 +527,18 @@ fn regprocedure_in(_: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
         return Ok(ScalarValue::Int64(Some(oid)));
     }
     let (name, arguments) = match written.split_once('(') {
-        Some((name, rest)) => (name, Some(rest.trim_end_matches(')').replace(' ', ""))),
+        Some((name, rest)) => (name, Some(rest.trim_end().trim_end_matches(')'))),
         None => (written.as_str(), None),
     };
     let parts = name_parts(name);
     let mut found = pg_proc::named(parts.last().map_or("", String::as_str)).to_vec();
-    if let Some(arguments) = &arguments {
+    if let Some(arguments) = arguments {
+        let types = arguments.split(',').filter(|ty| !ty.trim().is_empty());
+        let types = types.map(|ty| regtype_in(known, &[text(ty.trim())]).map(|ty| oid(&[ty], 0)));
+        let types: Option<Vec<i64>> = types.collect::<Result<_>>()?;
         found.retain(|oid| {
             let function = pg_proc::function(*oid);
-            function.is_some_and(|function| function.identity.replace(' ', "") == *arguments)
+            function.is_some_and(|function| Some(&function.argument_types) == types.as_ref())
         });
     }
     match found.as_slice() {
@@ -640,6 +621,18 @@ fn named(
     }
 }
 
+/// The name of an object as SQL writes it; its number where it has none, and `-` for none.
+fn name_or_number(names: &BTreeMap<i64, String>, args: &[ScalarValue]) -> ScalarValue {
+    let Some(object) = oid(args, 0) else {
+        return ScalarValue::Utf8(None);
+    };
+    text(match names.get(&object) {
+        Some(name) => identifier(name),
+        None if object == 0 => "-".to_string(),
+        None => object.to_string(),
+    })
+}
+
 fn current_schemas(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
     let with_system = matches!(args.first(), Some(ScalarValue::Boolean(Some(true))));
     let system = with_system.then_some("pg_catalog");
@@ -660,6 +653,30 @@ fn current_schemas(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
     )))
 }
 
+impl CatalogFunction {
+    fn value(&self, args: &[ScalarValue]) -> Result<ScalarValue> {
+        if !self.each {
+            return (self.call)(&self.known, args);
+        }
+        let Some(ScalarValue::List(list)) = args.first().filter(|list| !list.is_null()) else {
+            return ScalarValue::try_from(&self.returns);
+        };
+        let elements = list.value(0);
+        let made = (0..elements.len()).map(|at| {
+            let element = ScalarValue::try_from_array(&elements, at)?;
+            (self.call)(&self.known, &[element])
+        });
+        let made = made.collect::<Result<Vec<_>>>()?;
+        let DataType::List(item) = &self.returns else {
+            unreachable!("it gives a list");
+        };
+        Ok(ScalarValue::List(ScalarValue::new_list_nullable(
+            &made,
+            item.data_type(),
+        )))
+    }
+}
+
 impl ScalarUDFImpl for CatalogFunction {
     fn name(&self) -> &str {
         &self.name
@@ -674,9 +691,14 @@ impl ScalarUDFImpl for CatalogFunction {
     }
 
     fn return_field_from_args(&self, _: ReturnFieldArgs<'_>) -> Result<FieldRef> {
-        Ok(Arc::new(match self.name.as_str() {
-            "to_regproc" => ColumnType::Regproc.field(&self.name, true),
-            _ => Field::new(&self.name, self.returns.clone(), true),
+        let name = self.name.as_str();
+        let called = name.strip_suffix(LIST).unwrap_or(name);
+        let named = called.strip_suffix("_of").or(called.strip_prefix("to_"));
+        Ok(Arc::new(match named.and_then(RegType::named) {
+            Some(of) if self.each => ColumnType::Array(ElementType::Reg(of)).field(name, true),
+            Some(of) => ColumnType::Reg(of).field(name, true),
+            _ if name == "to_regproc" => ColumnType::Regproc.field(name, true),
+            _ => Field::new(name, self.returns.clone(), true),
         }))
     }
 
@@ -690,7 +712,7 @@ impl ScalarUDFImpl for CatalogFunction {
             })
             .collect();
         if let Some(scalars) = scalars {
-            return Ok(ColumnarValue::Scalar((self.call)(&self.known, &scalars)?));
+            return Ok(ColumnarValue::Scalar(self.value(&scalars)?));
         }
         let arrays = args
             .args
@@ -702,7 +724,7 @@ impl ScalarUDFImpl for CatalogFunction {
                 .iter()
                 .map(|array| ScalarValue::try_from_array(array, row))
                 .collect::<Result<Vec<_>>>()?;
-            (self.call)(&self.known, &values)
+            self.value(&values)
         };
         let results = (0..args.number_rows).map(row).collect::<Result<Vec<_>>>()?;
         if results.is_empty() {

@@ -66,6 +66,7 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
                         ("table_name", text(relation.name)),
                         ("column_name", text(*column)),
                         ("ordinal_position", number(at + 1)),
+                        ("dtd_identifier", text((at + 1).to_string())),
                         ("is_nullable", text("YES")),
                         ("is_updatable", text("NO")),
                     ]);
@@ -85,6 +86,14 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
             ("default_collate_name", text("C")),
         ]],
         "enabled_roles" => privileges::enabled_roles(facts),
+        "applicable_roles" => privileges::applicable_roles(facts),
+        "usage_privileges" => privileges::usage(facts),
+        "element_types" => {
+            let tables = tables().flat_map(|table| columns(table, facts));
+            let all = tables.chain(views::columns(facts));
+            all.filter_map(|column| element_type(column, facts))
+                .collect()
+        }
         "table_privileges" | "role_table_grants" => privileges::of_tables(facts),
         "column_privileges" | "role_column_grants" => privileges::of_columns(facts),
         "column_column_usage" => tables().flat_map(|t| generated_from(t, facts)).collect(),
@@ -271,6 +280,7 @@ fn columns(table: &TableDef, facts: &Facts<'_>) -> Vec<Named> {
             ("table_name", text(&table.name)),
             ("column_name", text(&column.name)),
             ("ordinal_position", number(at + 1)),
+            ("dtd_identifier", text((at + 1).to_string())),
             ("is_nullable", text(yes_no(!column.not_null))),
             ("is_updatable", text("YES")),
         ]);
@@ -312,6 +322,44 @@ fn columns(table: &TableDef, facts: &Facts<'_>) -> Vec<Named> {
         row
     };
     table.columns.iter().enumerate().map(row).collect()
+}
+
+/// What the elements of a column are, if it is an array.
+fn element_type(column: Named, facts: &Facts<'_>) -> Option<Named> {
+    let of = |name: &str| {
+        let value = column.iter().find(|(column, _)| *column == name);
+        value.map(|(_, value)| value.clone())
+    };
+    let (Datum::Text(array), schema) = (of("udt_name")?, of("udt_schema")?) else {
+        return None;
+    };
+    if of("data_type") != Some(text("ARRAY")) {
+        return None;
+    }
+    let element = array.strip_prefix('_')?;
+    let data_type = match schema == text("pg_catalog") {
+        true => {
+            let ty = crate::parse::parse_type(&crate::parse::identifier(element)).ok();
+            let ty = ty.and_then(|ty| types::column_type(&ty).ok())?;
+            types::bare_name(ty)
+        }
+        false => "USER-DEFINED".to_string(),
+    };
+    let Datum::Text(identifier) = of("dtd_identifier")? else {
+        return None;
+    };
+    Some(vec![
+        ("object_catalog", text(facts.database)),
+        ("object_schema", of("table_schema")?),
+        ("object_name", of("table_name")?),
+        ("object_type", text("TABLE")),
+        ("collection_type_identifier", text(&identifier)),
+        ("data_type", text(data_type)),
+        ("udt_catalog", text(facts.database)),
+        ("udt_schema", schema),
+        ("udt_name", text(element)),
+        ("dtd_identifier", text(format!("a{identifier}"))),
+    ])
 }
 
 /// The columns that others are generated from.

@@ -1,9 +1,12 @@
 //! pg_catalog: what Tidelog has, in PostgreSQL's relations.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use tidelog_storage::catalog::{ColumnOrder, Deferral, Identity};
-use tidelog_storage::{Catalog, ColumnId, DatabaseDef, Datum, SequenceDef, TableDef, TableKind};
+use tidelog_storage::{
+    Catalog, ColumnId, ColumnType, DatabaseDef, Datum, SequenceDef, TableDef, TableKind,
+};
 
 use crate::provider::USER;
 
@@ -43,6 +46,15 @@ pub(super) fn kind_name(kind: TableKind) -> &'static str {
     }
 }
 
+/// The oid in a row.
+pub(super) fn oid_of(row: &Named) -> Option<i64> {
+    let oid = row.iter().find(|(column, _)| *column == "oid");
+    match oid?.1 {
+        Datum::Int8(oid) => Some(oid),
+        _ => None,
+    }
+}
+
 /// Rows that are PostgreSQL's own: its types, access methods, …
 pub(super) fn embedded(name: &str) -> Vec<Named> {
     let csv = match name {
@@ -53,6 +65,10 @@ pub(super) fn embedded(name: &str) -> Vec<Named> {
         "pg_language" => include_str!("pg_language.csv"),
         "pg_tablespace" => include_str!("pg_tablespace.csv"),
         "pg_opclass" => include_str!("pg_opclass.csv"),
+        "pg_opfamily" => include_str!("pg_opfamily.csv"),
+        "pg_operator" => include_str!("pg_operator.csv"),
+        "pg_amop" => include_str!("pg_amop.csv"),
+        "pg_aggregate" => include_str!("pg_aggregate.csv"),
         "pg_range" => include_str!("pg_range.csv"),
         _ => return Vec::new(),
     };
@@ -133,7 +149,7 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
                         ("schemaname", text(&sequence.schema)),
                         ("sequencename", text(&sequence.name)),
                         ("sequenceowner", text("postgres")),
-                        ("data_type", text(crate::types::name(sequence.ty))),
+                        ("data_type", Datum::Int8(super::type_facts(sequence.ty).0)),
                         ("start_value", Datum::Int8(sequence.start)),
                         ("min_value", Datum::Int8(sequence.min)),
                         ("max_value", Datum::Int8(sequence.max)),
@@ -228,28 +244,6 @@ pub(super) fn rows(name: &str, facts: &Facts<'_>) -> Vec<Named> {
 }
 
 /// The rows of pg_settings.
-pub(super) fn settings(settings: Vec<(String, String)>) -> Vec<Named> {
-    let row = |((name, value), (_, default)): ((String, String), (&str, &str))| {
-        vec![
-            ("name", text(name)),
-            ("setting", text(value)),
-            ("category", text("Tidelog")),
-            ("short_desc", text("")),
-            ("context", text("user")),
-            ("vartype", text("string")),
-            ("source", text("session")),
-            ("boot_val", text(default)),
-            ("reset_val", text(default)),
-            ("pending_restart", yes(false)),
-        ]
-    };
-    settings
-        .into_iter()
-        .zip(crate::settings::defaults())
-        .map(row)
-        .collect()
-}
-
 /// Every schema: the users' and the system's.
 pub(super) fn schemas(catalog: &Catalog) -> Vec<String> {
     let system = ["pg_catalog", "information_schema", "tidelog"].map(str::to_string);
@@ -277,7 +271,7 @@ fn namespace(name: String) -> Named {
 fn database_owner() -> Named {
     vec![
         ("oid", oid(super::DATABASE_OWNER)),
-        ("rolname", text("pg_database_owner")),
+        ("rolname", text(super::DATABASE_OWNER_NAME)),
         ("rolsuper", yes(false)),
         ("rolinherit", yes(true)),
         ("rolcreaterole", yes(false)),
@@ -605,6 +599,14 @@ fn numbers(user: Option<u16>, columns: &[ColumnId], separator: &str) -> String {
     numbers.collect::<Vec<_>>().join(separator)
 }
 
+/// The numbers of an index's columns, as indkey has them.
+pub(super) fn key_numbers(index: &Index<'_>) -> Vec<i64> {
+    let all = [index.columns, index.included].concat();
+    let numbers = numbers(index.user, &all, " ");
+    let numbers = numbers.split(' ').filter_map(|number| number.parse().ok());
+    numbers.collect()
+}
+
 fn index(index: &Index<'_>) -> Named {
     let keys = index.columns.len() + usize::from(index.user.is_some());
     let columns = keys + index.included.len();
@@ -616,6 +618,10 @@ fn index(index: &Index<'_>) -> Named {
     };
     let user = index.user.map(|_| ColumnOrder::default());
     let options: Vec<String> = (user.iter().chain(&index.orders)).map(option).collect();
+    let own = index.columns.iter();
+    let own = own.map(|id| index.table.type_of(*id).unwrap_or(ColumnType::Text));
+    let types = index.user.map(|_| ColumnType::Text).into_iter().chain(own);
+    let classes: Vec<String> = types.map(|ty| default_class(ty).to_string()).collect();
     vec![
         ("indexrelid", oid(index.oid)),
         ("indrelid", oid(table_oid(index.table))),
@@ -637,11 +643,36 @@ fn index(index: &Index<'_>) -> Named {
         ("indisreplident", yes(false)),
         ("indkey", text(numbers(index.user, &all, " "))),
         ("indcollation", text(each("0"))),
-        ("indclass", text(each("0"))),
+        ("indclass", text(classes.join(" "))),
         ("indoption", text(options.join(" "))),
         ("indexprs", index.expressions().map_or(Datum::Null, text)),
         ("indpred", index.condition(false).map_or(Datum::Null, text)),
     ]
+}
+
+/// The operator class by which a B-tree sorts values of a type.
+fn default_class(ty: ColumnType) -> i64 {
+    static CLASSES: LazyLock<BTreeMap<i64, i64>> = LazyLock::new(|| {
+        let rows = embedded("pg_opclass").into_iter();
+        let class = |row: Named| {
+            let row: BTreeMap<&str, Datum> = row.into_iter().collect();
+            let of_btree = row["opcmethod"] == oid(BTREE) && row["opcdefault"] == yes(true);
+            match (&row["opcintype"], &row["oid"]) {
+                (Datum::Int8(ty), Datum::Int8(class)) if of_btree => Some((*ty, *class)),
+                _ => None,
+            }
+        };
+        rows.filter_map(class).collect()
+    });
+    const ANY_ARRAY: i64 = 2277;
+    const ANY_ENUM: i64 = 3500;
+    let of = match ty {
+        ColumnType::Array(_) => ANY_ARRAY,
+        ColumnType::Enum(_) => ANY_ENUM,
+        ColumnType::Varchar(_) => type_facts(ColumnType::Text).0,
+        ty => type_facts(ty).0,
+    };
+    CLASSES.get(&of).copied().unwrap_or(0)
 }
 
 fn constraint(constraint: &Constraint<'_>) -> Named {

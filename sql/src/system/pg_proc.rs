@@ -1,7 +1,7 @@
 //! pg_proc: PostgreSQL 15's rows of the functions that Tidelog has, and what it says of their arguments.
 //!
-//! A function is there when it can be called by its name and all its types exist here, and those are that pg_type and
-//! its like name, in a file of their own. There are no rows of operators' functions.
+//! A function is there when it can be called by its name and all its types exist here. So are, in a file of their own, those
+//! that pg_type, pg_operator, pg_aggregate and their like name, which nobody calls by their names.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};

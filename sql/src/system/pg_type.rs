@@ -15,9 +15,14 @@ pub(super) fn row_type_oid(class: i64) -> i64 {
     named_oid(&format!("row of {class}"))
 }
 
+/// The same, and the oid of the type of arrays of them.
+pub(super) fn row_type_oids(class: i64) -> (i64, i64) {
+    (row_type_oid(class), named_oid(&format!("rows of {class}")))
+}
+
 /// The rows in pg_type of a relation's row type and of its arrays.
 pub(super) fn row_types((class, schema, name): (i64, &str, &str)) -> [Named; 2] {
-    let (own, array) = (row_type_oid(class), named_oid(&format!("rows of {class}")));
+    let (own, array) = row_type_oids(class);
     let common = |type_oid: i64, name: &str| {
         vec![
             ("oid", oid(type_oid)),

@@ -2,7 +2,7 @@
 
 use tidelog_storage::BOOTSTRAP_ROLE;
 
-use super::{Facts, Named, text};
+use super::{DATABASE_OWNER_NAME, Facts, Named, text};
 
 /// What an owner may do with a table, and of that with a column.
 const OF_TABLES: [&str; 7] = [
@@ -21,9 +21,45 @@ pub(super) fn enabled_roles(facts: &Facts<'_>) -> Vec<Named> {
     let own = facts.access.role.as_ref().map(|role| role.id);
     let roles = facts.catalog.roles.values();
     let roles = roles.filter(|role| facts.access.superuser || Some(role.id) == own);
-    roles
-        .map(|role| vec![("role_name", text(&*role.name))])
-        .collect()
+    let roles = roles.map(|role| vec![("role_name", text(&*role.name))]);
+    let owner = facts
+        .access
+        .superuser
+        .then(|| vec![("role_name", text(DATABASE_OWNER_NAME))]);
+    roles.chain(owner).collect()
+}
+
+/// applicable_roles: nobody is a member of a role, but for the owner of the database.
+pub(super) fn applicable_roles(facts: &Facts<'_>) -> Vec<Named> {
+    let owner = || {
+        vec![
+            ("grantee", text(BOOTSTRAP_ROLE)),
+            ("role_name", text(DATABASE_OWNER_NAME)),
+            ("is_grantable", text("NO")),
+        ]
+    };
+    facts.access.superuser.then(owner).into_iter().collect()
+}
+
+/// usage_privileges: everybody may use the collations. Of sequences PostgreSQL shows what was granted.
+pub(super) fn usage(facts: &Facts<'_>) -> Vec<Named> {
+    let row = |collation: Named| {
+        let (_, name) = collation
+            .into_iter()
+            .find(|(column, _)| *column == "collname")?;
+        Some(vec![
+            ("grantor", text(BOOTSTRAP_ROLE)),
+            ("grantee", text("PUBLIC")),
+            ("object_catalog", text(facts.database)),
+            ("object_schema", text("pg_catalog")),
+            ("object_name", name),
+            ("object_type", text("COLLATION")),
+            ("privilege_type", text("USAGE")),
+            ("is_grantable", text("NO")),
+        ])
+    };
+    let collations = super::pg_catalog::embedded("pg_collation");
+    collations.into_iter().filter_map(row).collect()
 }
 
 /// table_privileges and role_table_grants, of what users made.

@@ -152,6 +152,7 @@ pub(super) fn columns(facts: &Facts<'_>) -> Vec<Named> {
                 ("table_name", text(&view.name)),
                 ("column_name", text(name)),
                 ("ordinal_position", information_schema::number(at + 1)),
+                ("dtd_identifier", text((at + 1).to_string())),
                 ("is_nullable", text("YES")),
                 ("is_updatable", text("NO")),
             ]);

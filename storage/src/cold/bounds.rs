@@ -86,6 +86,7 @@ fn keeps(table: &TableDef, column: &ColumnDef) -> bool {
         | ColumnType::Uuid
         | ColumnType::Oid
         | ColumnType::Regproc
+        | ColumnType::Reg(_)
         | ColumnType::Date
         | ColumnType::Time(_)
         | ColumnType::Timestamp(_)

@@ -89,7 +89,9 @@ impl ColumnBuilder {
             | ColumnType::Jsonb
             | ColumnType::Printed(_)
             | ColumnType::Enum(_) => ColumnBuilder::Text(StringBuilder::new()),
-            ColumnType::Oid | ColumnType::Regproc => ColumnBuilder::Int8(Int64Builder::new()),
+            ColumnType::Oid | ColumnType::Regproc | ColumnType::Reg(_) => {
+                ColumnBuilder::Int8(Int64Builder::new())
+            }
             ColumnType::Bool => ColumnBuilder::Bool(BooleanBuilder::new()),
             ColumnType::Bytea => ColumnBuilder::Bytea(BinaryBuilder::new()),
             ColumnType::Uuid => ColumnBuilder::Uuid(FixedSizeBinaryBuilder::new(16)),

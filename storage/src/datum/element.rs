@@ -3,7 +3,9 @@
 use arrow::array::Array;
 use serde::{Deserialize, Serialize};
 
-use super::{ColumnType, Datum, DatumRef, EnumType, IntervalModifier, PrintedType, datum_at};
+use super::{
+    ColumnType, Datum, DatumRef, EnumType, IntervalModifier, PrintedType, RegType, datum_at,
+};
 
 /// Declares [`ElementType`]: every column type but an array.
 macro_rules! element_types {
@@ -50,6 +52,7 @@ element_types! {
     Char,
     Oid,
     Regproc,
+    Reg(of: RegType),
     Bit(length: Option<u32>),
     Varbit(length: Option<u32>),
     Bool,

@@ -87,9 +87,18 @@ pub(super) fn tell_apart(lists: &mut [Expr]) {
             other => other,
         }
     }
+    fn is_subquery(expr: &Expr) -> bool {
+        match bare(expr) {
+            Expr::Function(call) => matches!(call.args, FunctionArguments::Subquery(_)),
+            expr => matches!(expr, Expr::Subquery(_)),
+        }
+    }
     let alike = |(at, list): (usize, &Expr)| {
         let before = lists[..at].iter();
-        before.filter(|other| bare(other) == bare(list)).count()
+        // Subqueries are all written alike.
+        let alike =
+            |other: &&Expr| bare(other) == bare(list) || is_subquery(other) && is_subquery(list);
+        before.filter(alike).count()
     };
     let times: Vec<usize> = lists.iter().enumerate().map(alike).collect();
     for (list, times) in lists.iter_mut().zip(times) {

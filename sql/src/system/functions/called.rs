@@ -6,20 +6,7 @@ use crate::system::{deparse, pg_proc};
 /// What the functions are, by name: what they give, and how.
 pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
     Some(match name {
-        "pg_table_is_visible" => (DataType::Boolean, table_is_visible),
-        "pg_type_is_visible"
-        | "pg_function_is_visible"
-        | "pg_operator_is_visible"
-        | "pg_opclass_is_visible"
-        | "pg_opfamily_is_visible"
-        | "pg_collation_is_visible"
-        | "pg_conversion_is_visible"
-        | "pg_statistics_obj_is_visible"
-        | "pg_ts_config_is_visible"
-        | "pg_ts_dict_is_visible"
-        | "pg_ts_parser_is_visible"
-        | "pg_ts_template_is_visible"
-        | "has_table_privilege"
+        "has_table_privilege"
         | "has_schema_privilege"
         | "has_database_privilege"
         | "has_column_privilege"
@@ -93,7 +80,7 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
             let owned = known.owned_sequences.get(&(table, column));
             Ok(owned.map_or(ScalarValue::Utf8(None), text))
         }),
-        "pg_get_userbyid" | "regrole_out" => (DataType::Utf8, |known, args| {
+        "pg_get_userbyid" => (DataType::Utf8, |known, args| {
             Ok(oid(args, 0).map_or(ScalarValue::Utf8(None), |role| {
                 text(match known.roles.get(&role) {
                     Some(name) => name.clone(),
@@ -102,7 +89,14 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
             }))
         }),
         "format_type" => (DataType::Utf8, format_type),
-        "regtype_out" => (DataType::Utf8, |known, args| format_type(known, &args[..1])),
+        "regtype_out" => (DataType::Utf8, |known, args| {
+            let known_type =
+                oid(args, 0).filter(|oid| known.types.contains_key(oid) || TYPES.contains_key(oid));
+            match known_type {
+                Some(_) => format_type(known, &args[..1]),
+                None => Ok(name_or_number(&BTreeMap::new(), args)),
+            }
+        }),
         "pg_get_expr" => (DataType::Utf8, |known, args| {
             let shown =
                 string(args, 0).map(|tree| known.defaults.get(&tree).cloned().unwrap_or(tree));
@@ -133,6 +127,24 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
                     .cloned(),
             };
             Ok(ScalarValue::Utf8(definition))
+        }),
+        "_pg_index_position" => (DataType::Int32, |known, args| {
+            let (index, column) = (oid(args, 0), oid(args, 1));
+            let keys = index.and_then(|index| known.index_keys.get(&index));
+            let at = keys.and_then(|keys| keys.iter().position(|key| Some(*key) == column));
+            let at = at.and_then(|at| i32::try_from(at + 1).ok());
+            Ok(ScalarValue::Int32(at))
+        }),
+        // After the function of this name in PostgreSQL's information_schema.sql.
+        "_pg_char_max_length" => (DataType::Int32, |_, args| {
+            let length = match (oid(args, 0), oid(args, 1)) {
+                (_, None | Some(-1)) => None,
+                (Some(1042 | 1043), Some(modifier)) => Some(modifier - 4),
+                (Some(1560 | 1562), Some(modifier)) => Some(modifier),
+                _ => None,
+            };
+            let length = length.and_then(|length| i32::try_from(length).ok());
+            Ok(ScalarValue::Int32(length))
         }),
         "pg_get_constraintdef" | "pg_get_viewdef" => (DataType::Utf8, |known, args| {
             let definition = oid(args, 0).and_then(|oid| known.definitions.get(&oid).cloned());
@@ -201,12 +213,18 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
             named(&known.roles, args, "role", ErrorKind::UndefinedObject)
         }),
         "regnamespace_out" => (DataType::Utf8, |known, args| {
-            let name = oid(args, 0).and_then(|oid| known.schemas.get(&oid));
-            Ok(ScalarValue::Utf8(name.cloned()))
+            Ok(name_or_number(&known.schemas, args))
+        }),
+        "regrole_out" => (DataType::Utf8, |known, args| {
+            Ok(name_or_number(&known.roles, args))
         }),
         "regprocedure_out" => (DataType::Utf8, |_, args| {
             let shown = |oid| match pg_proc::function(oid) {
-                Some(function) => format!("{}({})", identifier(&function.name), function.identity),
+                Some(function) => {
+                    let types = function.argument_types.iter();
+                    let types: Vec<_> = types.map(|ty| type_name(*ty, None)).collect();
+                    format!("{}({})", identifier(&function.name), types.join(","))
+                }
                 None if oid == 0 => "-".to_string(),
                 None => oid.to_string(),
             };
@@ -238,18 +256,15 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
                 class.map(|_| if table { 28 } else { 0 }),
             ))
         }),
-        // pg_operator tells of nothing that could be named.
-        "regoper_of" | "regoperator_of" => (DataType::Int64, |_, args| {
-            Ok(ScalarValue::Int64(oid(args, 0)))
+        "regoper_of" => (DataType::Int64, operators::regoper_in),
+        "regoperator_of" => (DataType::Int64, operators::regoperator_in),
+        "regoper_out" => (DataType::Utf8, operators::regoper_out),
+        "regoperator_out" => (DataType::Utf8, operators::regoperator_out),
+        "to_regoper" => (DataType::Int64, |known, args| {
+            Ok(operators::regoper_in(known, args).unwrap_or(ScalarValue::Int64(None)))
         }),
-        "regoper_out" | "regoperator_out" => (DataType::Utf8, |_, args| {
-            Ok(oid(args, 0).map_or(ScalarValue::Utf8(None), |oid| {
-                text(if oid == 0 {
-                    "-".to_string()
-                } else {
-                    oid.to_string()
-                })
-            }))
+        "to_regoperator" => (DataType::Int64, |known, args| {
+            Ok(operators::regoperator_in(known, args).unwrap_or(ScalarValue::Int64(None)))
         }),
         "regtype_of" => (DataType::Int64, regtype_in),
         "regprocedure_of" => (DataType::Int64, regprocedure_in),
@@ -314,6 +329,6 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
             let item = Arc::new(Field::new("item", DataType::Utf8, true));
             (DataType::List(item), current_schemas)
         }
-        _ => return None,
+        name => return visible::function(name),
     })
 }

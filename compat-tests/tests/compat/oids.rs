@@ -1,0 +1,93 @@
+//! `regclass` and its like: types of their own, which are shown as names.
+
+use crate::pair::{Pair, same_answers};
+
+/// Names, types, text and binary; oids of users' objects differ, those of the system do not.
+#[tokio::test(flavor = "multi_thread")]
+async fn reg_types_are_described_as_what_they_are() {
+    let pair = Pair::start();
+    let (tide, pg) = pair.connect().await;
+    for query in [
+        "SELECT 'pg_class'::regclass, 'int4'::regtype AS \"Maß\", 'pg_catalog'::regnamespace, 'postgres'::regrole, 'now'::regproc",
+        "SELECT 'abs(int4)'::regprocedure, 'numeric(numeric, int)'::regprocedure, 'now()'::regprocedure",
+        "SELECT pg_typeof(1), pg_typeof('a'), pg_typeof('pg_class'::regclass), pg_typeof(pg_typeof(1)), pg_typeof(NULL::regrole)",
+        "SELECT to_regclass('pg_type'), to_regclass('none'), to_regtype('int8'), to_regrole('postgres'), to_regnamespace('pg_catalog'), to_regnamespace('none')",
+        "SELECT 0::regclass, 0::regtype, 0::regrole, 0::regnamespace, 0::regprocedure, 0::regoper, 99999::regclass, 99999::regrole, 99999::regnamespace, 99999::regtype, NULL::regclass",
+        "SELECT x FROM (SELECT 'pg_class'::regclass AS x UNION ALL SELECT 'pg_type') s ORDER BY x",
+        "WITH q AS (SELECT oid::regclass AS n FROM pg_class WHERE relname IN ('pg_class', 'pg_type')) SELECT n, n::text, n::oid, n::int8, n::varchar(4) FROM q ORDER BY n::text DESC",
+        "SELECT array_agg(oid::regclass ORDER BY relname), count(*) FROM pg_class WHERE relname IN ('pg_class', 'pg_type')",
+        "SELECT ARRAY['pg_class'::regclass, NULL], '{pg_class,pg_type}'::regclass[] AS a, ARRAY['pg_class'::regclass]::text[]",
+        "SELECT n FROM unnest('{pg_class,pg_type}'::regclass[]) AS n",
+        "SELECT x, count(*) FROM (SELECT unnest(ARRAY['pg_class', 'pg_type']::regclass[]) AS x) s GROUP BY x ORDER BY x",
+        "SELECT ARRAY[1259, 1247]::regclass[], string_to_array('int4,text', ',')::regtype[], (ARRAY['now'::regproc])::oid[]",
+        "SELECT CASE WHEN true THEN 'pg_class'::regclass END, coalesce(NULL, 'pg_class'::regclass), coalesce('pg_type', 'pg_class'::regclass), (SELECT 'pg_class'::regclass)",
+        "SELECT atttypid::regtype AS ty, count(*) > 0 FROM pg_attribute WHERE attrelid = 'pg_class'::regclass AND attname IN ('oid', 'relname', 'relpages', 'relkind') GROUP BY ty ORDER BY ty",
+        "SELECT DISTINCT atttypid::regtype FROM pg_attribute WHERE attrelid = 'pg_class'::regclass AND attname IN ('oid', 'relname', 'relpages', 'reltype') ORDER BY 1",
+        "SELECT lag('pg_class'::regclass) OVER (), first_value('pg_class'::regclass) OVER (), min('pg_class'::regclass) OVER (), max(1::oid) OVER ()",
+        "SELECT min(oid), max(oid), min(oid::regclass), max(typinput) = 0 FROM pg_type WHERE typname = 'int4'",
+        "SELECT 'a' || 'pg_class'::regclass, 'pg_class'::regclass || 'b', concat('pg_class'::regclass, 1), format('%s %I', 'pg_class'::regclass, 'int4'::regtype), quote_literal('pg_class'::regclass)",
+        "SELECT to_json('pg_class'::regclass)::text, json_build_object('a', 'int4'::regtype)::text, array_to_string(ARRAY['pg_class'::regclass], ',')",
+        "SELECT row_to_json(s)::text FROM (SELECT 'pg_class'::regclass AS \"Ä\", pg_typeof(1) p) s",
+        "SELECT 'pg_class'::regclass = 1259, 1259 = 'pg_class'::regclass, 'pg_class'::regclass IN (1259, 1), 'pg_class'::regclass < 'pg_class'::regclass",
+        "SELECT relname FROM pg_class WHERE oid IN ('pg_type'::regclass, 'pg_class'::regclass) AND oid::regclass::text LIKE 'pg\\_c%'",
+        "VALUES ('pg_class'::regclass), ('pg_type'::regclass)",
+    ] {
+        same_answers(&tide, &pg, query).await;
+    }
+}
+
+#[test]
+fn reg_types_of_users_objects_follow_the_path() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE SCHEMA \"Größe\";
+         CREATE TABLE \"Größe\".\"Ünï\" (id int PRIMARY KEY, \"Maß\" text);
+         CREATE TABLE t (id int PRIMARY KEY, o oid, x text);
+         CREATE TYPE \"Größe\".\"Stimmung\" AS ENUM ('gut');
+         CREATE SEQUENCE \"Süß\" AS int2;
+         INSERT INTO t SELECT 1, 'pg_class'::regclass, '\"Größe\".\"Ünï\"'::regclass;
+         INSERT INTO t VALUES (2, 'pg_type'::regclass, 't'::regclass), (3, 0, 'x');
+         UPDATE t SET o = 'pg_proc'::regclass, x = '\"Größe\"'::regnamespace WHERE id = 3;
+         CREATE VIEW v AS SELECT id, o::regclass AS rel, pg_typeof(x) AS \"Typ\" FROM t;",
+    );
+    for query in [
+        "SELECT '\"Größe\".\"Ünï\"'::regclass, 't'::regclass, '\"Größe\".\"Stimmung\"'::regtype, '\"Größe\"'::regnamespace",
+        "SET search_path = \"Größe\"; SELECT '\"Ünï\"'::regclass, 'public.t'::regclass, '\"Stimmung\"'::regtype",
+        "SELECT * FROM t ORDER BY id",
+        "UPDATE t SET id = id RETURNING o::regclass, x, id",
+        "SELECT * FROM v ORDER BY rel",
+        "SELECT * FROM v \\gdesc\n",
+        "SELECT rel AS \"Tafel\" FROM v WHERE rel = 'pg_class'::regclass",
+        "SELECT attname, atttypid::regtype FROM pg_attribute WHERE attrelid = 'v'::regclass ORDER BY attnum",
+        "SELECT udt_name FROM information_schema.columns WHERE table_name = 'v' ORDER BY ordinal_position",
+        "SELECT data_type, sequencename FROM pg_sequences",
+        "SELECT data_type FROM pg_sequences \\gdesc\n",
+        "SELECT conrelid::regclass, conname FROM pg_constraint WHERE conrelid IN ('t'::regclass, '\"Größe\".\"Ünï\"'::regclass) ORDER BY conname",
+        "SELECT o::regclass, count(*) FROM t GROUP BY o::regclass ORDER BY 1",
+        "COPY (SELECT '\"Größe\".\"Ünï\"'::regclass, pg_typeof(1)) TO STDOUT (FORMAT csv)",
+        "DECLARE c CURSOR WITH HOLD FOR SELECT 't'::regclass; FETCH c",
+        "PREPARE p AS SELECT oid::regclass FROM pg_class WHERE relname = $1; EXECUTE p ('t'); EXECUTE p ('pg_am')",
+    ] {
+        pair.same(query);
+    }
+    for statement in [
+        "SELECT upper('t'::regclass)",
+        "SELECT relname FROM pg_class WHERE oid::regclass = 't'",
+    ] {
+        pair.same_or_fail(statement);
+    }
+    let refused = |statement: &str, what: &str| {
+        let script = format!("\\set VERBOSITY verbose\n{statement};");
+        let said = pair.tide.peer().try_run(&script).unwrap_err();
+        assert!(said.contains("0A000") && said.contains(what), "{said}");
+    };
+    refused("CREATE TABLE n (c regnamespace)", "type \"regnamespace\"");
+    refused(
+        "CREATE TABLE n AS SELECT 't'::regclass AS \"Ä\"",
+        "column \"Ä\" of type regclass or the like",
+    );
+    refused(
+        "CREATE MATERIALIZED VIEW n AS SELECT * FROM v",
+        "column \"rel\" of type regclass or the like",
+    );
+}
