@@ -40,6 +40,8 @@ mod errors;
 mod extensions;
 #[path = "compat/feed_checker.rs"]
 mod feed_checker;
+#[path = "compat/floats.rs"]
+mod floats;
 #[path = "compat/forms.rs"]
 mod forms;
 #[path = "compat/generated.rs"]

@@ -510,19 +510,27 @@ impl Flatten {
             subquery.as_ref().clone(),
             vec![Expr::Column(value).alias("value")],
         )?;
+        let values = alias(values, self.relation_name("subquery"))?;
         let value = Expr::Column(values.schema().columns().remove(0));
+        let mut both = left.schema().as_ref().clone();
+        both.merge(values.schema());
+        let matches = calls::compare(Operator::Eq, expr.clone(), value.clone(), &both, self.style)?;
+        let Expr::BinaryExpr(matches) = matches else {
+            return Err(unsupported("IN with a subquery of these types"));
+        };
+        // Values that differ may be equal as what they are compared as: 1 and 1.0, or two numerics as one float.
         let known = filter(values.clone(), value.clone().is_not_null())?;
+        let known = project(known, vec![matches.right.alias("key")])?;
         let known = LogicalPlan::Distinct(Distinct::All(Arc::new(known)));
-        let known = project(known, vec![value.clone(), lit(true).alias("found")])?;
+        let key = Expr::Column(known.schema().columns().remove(0));
+        let known = project(known, vec![key, lit(true).alias("found")])?;
         let known = alias(known, self.relation_name("subquery"))?;
         let columns = known.schema().columns();
         let (key, found) = (
             Expr::Column(columns[0].clone()),
             Expr::Column(columns[1].clone()),
         );
-        let mut both = left.schema().as_ref().clone();
-        both.merge(known.schema());
-        let matches = calls::compare(Operator::Eq, expr.clone(), key, &both, self.style)?;
+        let matches = (*matches.left).eq(key);
         let number = count(lit(1_i64)).alias("rows");
         let number_known = count(value).alias("known");
         let counts = Aggregate::try_new(Arc::new(values), Vec::new(), vec![number, number_known])?;
