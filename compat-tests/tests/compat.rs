@@ -36,6 +36,8 @@ mod dump;
 mod durability;
 #[path = "compat/errors.rs"]
 mod errors;
+#[path = "compat/evaluated_once.rs"]
+mod evaluated_once;
 #[path = "compat/extensions.rs"]
 mod extensions;
 #[path = "compat/feed_checker.rs"]
