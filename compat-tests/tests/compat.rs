@@ -40,10 +40,14 @@ mod durability;
 mod enum_names;
 #[path = "compat/errors.rs"]
 mod errors;
+#[path = "compat/evaluated_once.rs"]
+mod evaluated_once;
 #[path = "compat/extensions.rs"]
 mod extensions;
 #[path = "compat/feed_checker.rs"]
 mod feed_checker;
+#[path = "compat/floats.rs"]
+mod floats;
 #[path = "compat/forms.rs"]
 mod forms;
 #[path = "compat/generated.rs"]

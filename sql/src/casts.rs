@@ -255,6 +255,11 @@ fn no_cast(from: ColumnType, to: ColumnType) -> SqlError {
     SqlError::new(ErrorKind::CannotCoerce, message)
 }
 
+/// Fractions of a type as reals; 22003 for what is out of their range.
+pub(crate) fn narrowed(array: &ArrayRef, from: ColumnType) -> Result<ArrayRef, SqlError> {
+    narrow(array, from).map_err(crate::error::from_datafusion)
+}
+
 /// Whether a function is a cast of ours.
 pub(crate) fn is_one(function: &ScalarUDF) -> bool {
     function.inner().downcast_ref::<CastFunction>().is_some()

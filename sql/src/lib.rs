@@ -16,6 +16,7 @@ mod constraints;
 pub mod copy;
 pub mod ddl;
 pub mod error;
+mod evaluated_once;
 mod explain;
 mod functions;
 mod hot_scan;

@@ -31,11 +31,11 @@ use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, Partitioning, replace_children_if_necessary};
 
-use crate::arithmetic;
 use crate::in_turn::InTurnExec;
 use crate::numbers;
 use crate::ordered::ReadInOrder;
 use crate::unseen::distinct_by_value;
+use crate::{arithmetic, evaluated_once};
 
 /// Makes integer arithmetic fail where it would wrap around, after DataFusion has made the operands' types agree.
 #[derive(Debug)]
@@ -356,7 +356,7 @@ fn distinct_arguments(
 }
 
 /// Leaves joins out whose rows and columns nobody needs, but not where sets are spread into rows: DataFusion takes a key of
-/// what is spread for a key of the rows.
+/// what is spread for a key of the rows. A GROUP BY or DISTINCT below has no key but its columns together, see `kept_groups`.
 fn unneeded_joins(
     rule: &Rule,
     plan: LogicalPlan,
@@ -364,7 +364,10 @@ fn unneeded_joins(
 ) -> Result<Transformed<LogicalPlan>> {
     match spreads(&plan)? {
         true => Ok(Transformed::no(plan)),
-        false => rule.rewrite(plan, config),
+        false => {
+            let plan = plan.transform_up_with_subqueries(with_sound_keys)?;
+            rule.rewrite(plan.data, config)
+        }
     }
 }
 
@@ -437,6 +440,7 @@ pub(crate) fn physical_rules() -> Vec<PhysicalRule> {
     rules.push(Arc::new(OfOurOwn("unions_in_order", unions_in_order)));
     rules.push(Arc::new(OfOurOwn("distinct_by_value", distinct_by_value)));
     rules.push(Arc::new(OfOurOwn("yielding_joins", yielding_joins)));
+    rules.push(Arc::new(OfOurOwn("computed_once", evaluated_once::share)));
     let ours = |rule: PhysicalRule| match rule.name().starts_with("FilterPushdown") {
         true => Arc::new(FiltersByName(rule)) as PhysicalRule,
         false => rule,

@@ -15,7 +15,7 @@ use datafusion::logical_expr::planner::{
     ContextProvider, ExprPlanner, RelationPlanner, TypePlanner,
 };
 use datafusion::logical_expr::{
-    AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF,
+    AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, Volatility, WindowUDF,
 };
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
@@ -30,7 +30,7 @@ use crate::provider::{Access, Relation};
 use crate::row::{infer, placeholder};
 use crate::session::CursorInfo;
 use crate::text::Style;
-use crate::{ddl, functions, system, types};
+use crate::{ddl, evaluated_once, functions, system, types};
 
 mod alike;
 mod ambiguous;
@@ -207,6 +207,10 @@ impl Planner<'_> {
         alike::tell_apart(&mut query, &|name| {
             self.state.aggregate_functions().contains_key(name)
         });
+        with::mark_evaluated_once(&mut query, &|name| {
+            let function = self.get_function_meta(name);
+            function.is_some_and(|of| of.signature().volatility == Volatility::Volatile)
+        })?;
         selects::rewrite(&mut query)?;
         set_operations::as_relations(&mut query);
         let options = ParserOptions {
@@ -227,6 +231,7 @@ impl Planner<'_> {
             .and_then(|plan| operators::follow_postgres(plan, self.style))
             .and_then(|plan| flatten::flatten(plan, self.style))
             .and_then(|plan| reg::with_names(plan, &|name| self.of_catalog(name)))
+            .and_then(evaluated_once::nodes)
             .map_err(from_datafusion)
     }
 }

@@ -520,11 +520,11 @@ pub(crate) fn assign(
                 Datum::Float8(number) => number,
                 _ => return Err(mismatch()),
             };
-            if !number.is_finite() {
-                let message = format!("{} out of range", types::name(to));
-                return Err(SqlError::new(ErrorKind::NumericValueOutOfRange, message));
-            }
-            return integer_of(&format!("{}", number.round_ties_even()), to);
+            return integer_of_float(number, to);
+        }
+        (ColumnType::Float8, ColumnType::Float4) => {
+            let array = crate::casts::narrowed(&builder.finish(), from)?;
+            return output::value(&array, 0).map(DatumRef::to_owned);
         }
         _ => builder.finish(),
     };
@@ -540,6 +540,24 @@ pub(crate) fn assign(
 /// A value of type oid.
 fn oid(number: u32) -> Datum {
     Datum::Int8(number.into())
+}
+
+/// A float, half rounded to even, as an integer.
+fn integer_of_float(number: f64, to: ColumnType) -> Result<Datum, SqlError> {
+    let number = number.round_ties_even();
+    // The largest int8 is no float8: the next one is 2^63.
+    let bound = 2_f64.powi(63);
+    #[allow(clippy::cast_possible_truncation)] // It is one of these.
+    let whole = (-bound..bound).contains(&number).then_some(number as i64);
+    let fitted = whole.and_then(|whole| match to {
+        ColumnType::Int2 => i16::try_from(whole).ok().map(Datum::Int2),
+        ColumnType::Int4 => i32::try_from(whole).ok().map(Datum::Int4),
+        _ => Some(Datum::Int8(whole)),
+    });
+    fitted.ok_or_else(|| {
+        let message = format!("{} out of range", types::name(to));
+        SqlError::new(ErrorKind::NumericValueOutOfRange, message)
+    })
 }
 
 /// A decimal number, half rounded away from zero, as an integer.

@@ -24,6 +24,41 @@ async fn keys_do_not_reach_behind_joins() {
             "SELECT q.id, count(*) FROM (SELECT id FROM a GROUP BY id) q, b GROUP BY q.id, b.x ORDER BY q.id, b.x DESC",
             "SELECT a.id, a.g, count(*) FROM a JOIN b ON a.id < b.aid GROUP BY a.id ORDER BY 1",
             "SELECT g, count(*) FROM (SELECT a.g, a.id, b.x FROM a, b GROUP BY a.g, a.id, b.x) q GROUP BY ROLLUP (g) ORDER BY 1",
+            "SELECT count(*) FROM a JOIN (SELECT DISTINCT a.id, b.x % 2 AS x FROM a JOIN b ON b.aid = a.id) d ON d.id = a.id",
+            "SELECT a.g, sum(a.id) FROM a JOIN (SELECT a.id, b.x FROM a JOIN b ON b.aid = a.id GROUP BY a.id, b.x) d ON d.id = a.id GROUP BY 1 ORDER BY 1",
+            "SELECT a.id FROM a LEFT JOIN (SELECT a.id, b.x, count(*) FROM a LEFT JOIN b ON b.aid = a.id GROUP BY a.id, b.x) d ON d.id = a.id ORDER BY 1",
+            "WITH w AS (SELECT DISTINCT a.id, b.x FROM a JOIN b ON b.aid = a.id) SELECT p.id FROM w p JOIN w q ON p.id = q.id ORDER BY 1",
+            "SELECT count(*) FROM a WHERE g IN (SELECT a.id FROM a JOIN (SELECT DISTINCT a.id, s FROM a, generate_series(1, 2) s) d ON d.id = a.id)",
+        ],
+    )
+    .await;
+    // Also where a statement writes what it reads so.
+    pair.run(
+        "CREATE TABLE made (id int);
+         INSERT INTO made SELECT a.id FROM a JOIN (SELECT DISTINCT a.id, b.x FROM a JOIN b ON b.aid = a.id) d ON d.id = a.id;",
+    );
+    pair.same("SELECT id, count(*) FROM made GROUP BY 1 ORDER BY 1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn distinct_on_with_subqueries() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE room (id int PRIMARY KEY, name text); CREATE TABLE msg (id int PRIMARY KEY, room_id int, body text, at timestamp);
+         INSERT INTO room VALUES (1, 'a'), (2, 'b');
+         INSERT INTO msg SELECT i, i % 3, 'm' || i, timestamp '2024-01-01' + i * interval '1 hour' FROM generate_series(1, 9) i;",
+    );
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT DISTINCT ON (m.room_id) m.room_id, m.body, (SELECT name FROM room r WHERE r.id = m.room_id) FROM msg m ORDER BY m.room_id, m.at DESC",
+            "SELECT DISTINCT ON (room_id) room_id, EXISTS (SELECT FROM room r WHERE r.id = m.room_id), (SELECT count(*) FROM msg) FROM msg m ORDER BY room_id, id",
+            "SELECT DISTINCT ON (room_id) CASE WHEN id IN (SELECT id FROM room) THEN 'in' ELSE 'out' END AS c, body FROM msg m ORDER BY room_id, (SELECT -m.id)",
+            "SELECT DISTINCT ON ((SELECT name FROM room r WHERE r.id = m.room_id)) body, room_id FROM msg m ORDER BY (SELECT name FROM room r WHERE r.id = m.room_id) DESC NULLS LAST, id",
+            "SELECT * FROM (SELECT DISTINCT ON (room_id) room_id, (SELECT max(body) FROM msg n WHERE n.room_id = m.room_id) AS last FROM msg m) q ORDER BY 1",
+            "SELECT DISTINCT ON (room_id) room_id, ARRAY(SELECT id FROM msg n WHERE n.room_id = m.room_id ORDER BY id) FROM msg m ORDER BY room_id DESC",
         ],
     )
     .await;

@@ -9,6 +9,7 @@ use tidelog_compat_tests::Random;
 use tokio_postgres::Client;
 
 use crate::pair::{Pair, Raw, binary, same_answers};
+use crate::type_functions::{all_refused, all_same};
 
 #[tokio::test]
 async fn expressions_have_postgresqls_digits() {
@@ -405,4 +406,38 @@ async fn random_expressions_answer_as_postgresql() {
         );
         same_answers(&tide, &pg, query).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_powers_of_negative_numbers() {
+    let pair = Pair::start();
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT (-1.0) ^ 2147483648 AS a, (-1.0) ^ 1000000000000000 AS b, (-1.0) ^ 1000000000000001 AS c",
+            "SELECT (-0.5) ^ 3000000001.0 AS a, (-2.0) ^ -3000000001 AS b, 1.0 ^ 3000000000 AS c",
+        ],
+    )
+    .await;
+    all_refused(&tide, &pg, &["SELECT (-2.0) ^ 3000000001"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn arrays_take_the_type_that_all_have_in_common() {
+    let pair = Pair::start();
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT array_append(ARRAY[1::numeric], 1::float8) AS a, array_append(ARRAY[1::float8], 1::numeric) AS b, array_append(ARRAY[1], 2.50) AS c",
+            "SELECT array_append(ARRAY[date '2024-01-01'], timestamp '2024-01-01 10:00') AS a, array_append(ARRAY[timestamp '2024-01-01'], timestamptz '2024-01-01 10:00') AS b",
+            "SELECT ARRAY[1.1] || ARRAY[2,3,4] AS a, ARRAY[1] || ARRAY[2.50] AS b, ARRAY[1::float8] || ARRAY[2.5] AS c, array_cat(ARRAY[1], ARRAY[2::float4]) AS d",
+            "SELECT ARRAY[date '2024-01-01'] || timestamp '2024-01-01 10:00' AS a, ARRAY[date '2024-01-01'] || ARRAY[timestamp '2024-01-01 10:00'] AS b",
+            "SELECT array_remove(ARRAY[1.5, 2], 2) AS a, array_position(ARRAY[1.5], 2) AS b, array_replace(ARRAY[1, 2], 2, 3) AS c",
+        ],
+    )
+    .await;
 }

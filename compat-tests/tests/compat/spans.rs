@@ -2,6 +2,7 @@
 
 use crate::constraints::play;
 use crate::pair::{Pair, same_answers};
+use crate::type_functions::{all_refused, all_same};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn intervals_are_added_up_and_averaged() {
@@ -193,4 +194,36 @@ async fn vectors_count_from_zero() {
     ] {
         same_answers(&tide, &pg, query).await;
     }
+}
+
+/// The microseconds of an interval reach less far here, but nothing ends the session.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_least_intervals_are_read_or_refused() {
+    let pair = Pair::start();
+    let (tide, pg) = pair.connect().await;
+    for text in [
+        "-9223372036854.775808 seconds",
+        "-2562047788.01521550222 hours",
+        "-153722867280.912930133 minutes",
+        "PT-2562047788H-54.775808S",
+    ] {
+        let query = format!("SELECT interval '{text}'");
+        let error = tide.batch_execute(&query).await.expect_err(text);
+        let code = error
+            .as_db_error()
+            .map(|error| error.code().code().to_string());
+        assert_eq!(code.as_deref(), Some("22015"), "{text}");
+    }
+    all_refused(
+        &tide,
+        &pg,
+        &["SELECT interval '-768614336404564650 years -8 months ago'"],
+    )
+    .await;
+    all_same(
+        &tide,
+        &pg,
+        &["SELECT interval '-1-2' AS a, interval '1.5 years 3 weeks' AS b, interval 'P1Y2M3W4DT5H' AS c"],
+    )
+    .await;
 }

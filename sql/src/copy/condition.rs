@@ -53,8 +53,7 @@ impl Session {
             column.not_null = false;
         }
         let plan = self.plan_items(&open, &[format!("({written})")])?;
-        let mut state = self.state().clone();
-        state.execution_props_mut().query_execution_start_time = Some(self.started());
+        let (state, started) = (self.state(), Some(self.started()));
         let plan = state
             .analyzer()
             .execute_and_check(plan, state.config_options(), |_, _| {})
@@ -81,7 +80,7 @@ impl Session {
         };
         Ok(Condition {
             types: table.columns.iter().map(|column| column.ty).collect(),
-            expression: physical(&state, &expression, projection.input.schema())?,
+            expression: physical(state, started, &expression, projection.input.schema())?,
         })
     }
 }

@@ -533,6 +533,11 @@ impl Decimal {
         if self.is_zero() {
             return Some(Decimal::from(0).rounded(SIGNIFICANT_DIGITS_MIN));
         }
+        if self.is_negative() {
+            let is_odd = (&exponent.digits / power_of_ten(exponent.scale)).bit(0);
+            let magnitude = self.abs().power(exponent);
+            return magnitude.map(|value| if is_odd { value.negated() } else { value });
+        }
         let low = self.logarithm((8 - self.logarithm_weight()).max(0));
         let magnitude = low.times(exponent).to_f64() * std::f64::consts::LOG10_E;
         if magnitude > POWER_DIGITS_MAX {

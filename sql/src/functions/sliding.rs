@@ -1,14 +1,16 @@
-//! Aggregates over window frames that lose rows at their beginning, which DataFusion's of these names cannot: the rows of
-//! the frame are kept, and computed anew for each.
+//! Aggregates over window frames that lose rows at their beginning, which DataFusion's of these names cannot, or not without
+//! leaving something of these rows behind: the rows of the frame are kept, and computed anew for each.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
-use arrow::datatypes::{DataType, FieldRef};
+use arrow::compute::concat;
+use arrow::datatypes::{DataType, FieldRef, Schema};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature};
+use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
 
 /// The function in a form that a window can slide; `None` when it does by itself.
 pub(crate) fn sliding(function: &Arc<AggregateUDF>) -> Option<AggregateUDF> {
@@ -17,11 +19,17 @@ pub(crate) fn sliding(function: &Arc<AggregateUDF>) -> Option<AggregateUDF> {
         "bool_or" => Kind::Or,
         "string_agg" => Kind::Text,
         "array_agg" => Kind::Array,
+        // What floats add to a sum does not go away again by taking it off.
+        "sum" | "avg" | "corr" => Kind::Floats,
+        name if FLOATS.iter().any(|prefix| name.starts_with(prefix)) => Kind::Floats,
         _ => return None,
     };
     let inner = function.clone();
     Some(AggregateUDF::from(Sliding { kind, inner }))
 }
+
+/// How the names of other aggregates begin that add up floats.
+const FLOATS: [&str; 5] = ["var_", "variance", "stddev", "covar_", "regr_"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Kind {
@@ -29,6 +37,7 @@ enum Kind {
     Or,
     Text,
     Array,
+    Floats,
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -66,7 +75,22 @@ impl AggregateUDFImpl for Sliding {
         self.inner.state_fields(args)
     }
 
+    fn is_nullable(&self) -> bool {
+        self.inner.is_nullable()
+    }
+
+    fn default_value(&self, ty: &DataType) -> Result<ScalarValue> {
+        self.inner.default_value(ty)
+    }
+
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        if self.kind == Kind::Floats {
+            let is_float = |field: &FieldRef| field.data_type().is_floating();
+            return match args.expr_fields.iter().any(is_float) {
+                true => Ok(Box::new(Anew::new(self.inner.clone(), &args))),
+                false => self.inner.create_sliding_accumulator(args),
+            };
+        }
         Ok(Box::new(Frame {
             kind: self.kind,
             ty: args.return_field.data_type().clone(),
@@ -137,6 +161,9 @@ impl Accumulator for Frame {
                 }
                 ty => ScalarValue::try_from(ty)?,
             },
+            Kind::Floats => {
+                return datafusion::common::internal_err!("floats are added up by their function");
+            }
         })
     }
 
@@ -151,5 +178,105 @@ impl Accumulator for Frame {
     fn size(&self) -> usize {
         let rows = self.rows.iter().flatten();
         size_of_val(self) + rows.map(ScalarValue::size).sum::<usize>()
+    }
+}
+
+/// A function and what its accumulators are made by, with the arguments of the frame's rows.
+#[derive(Debug)]
+struct Anew {
+    function: Arc<AggregateUDF>,
+    return_field: FieldRef,
+    schema: Schema,
+    ignore_nulls: bool,
+    order_bys: Vec<PhysicalSortExpr>,
+    is_reversed: bool,
+    name: String,
+    is_distinct: bool,
+    exprs: Vec<Arc<dyn PhysicalExpr>>,
+    expr_fields: Vec<FieldRef>,
+    /// A column for each argument.
+    rows: Option<Vec<ArrayRef>>,
+}
+
+impl Anew {
+    fn new(function: Arc<AggregateUDF>, args: &AccumulatorArgs) -> Anew {
+        Anew {
+            function,
+            return_field: args.return_field.clone(),
+            schema: args.schema.clone(),
+            ignore_nulls: args.ignore_nulls,
+            order_bys: args.order_bys.to_vec(),
+            is_reversed: args.is_reversed,
+            name: args.name.to_string(),
+            is_distinct: args.is_distinct,
+            exprs: args.exprs.to_vec(),
+            expr_fields: args.expr_fields.to_vec(),
+            rows: None,
+        }
+    }
+
+    /// The function over the frame's rows.
+    fn computed(&self) -> Result<Box<dyn Accumulator>> {
+        let mut made = self.function.accumulator(AccumulatorArgs {
+            return_field: self.return_field.clone(),
+            schema: &self.schema,
+            ignore_nulls: self.ignore_nulls,
+            order_bys: &self.order_bys,
+            is_reversed: self.is_reversed,
+            name: &self.name,
+            is_distinct: self.is_distinct,
+            exprs: &self.exprs,
+            expr_fields: &self.expr_fields,
+        })?;
+        if let Some(rows) = &self.rows {
+            made.update_batch(rows)?;
+        }
+        Ok(made)
+    }
+}
+
+impl Accumulator for Anew {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        self.rows = Some(match self.rows.take() {
+            None => values.to_vec(),
+            Some(rows) => {
+                let longer = rows
+                    .iter()
+                    .zip(values)
+                    .map(|(rows, more)| concat(&[rows.as_ref(), more.as_ref()]));
+                longer.collect::<std::result::Result<_, _>>()?
+            }
+        });
+        Ok(())
+    }
+
+    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        for column in self.rows.iter_mut().flatten() {
+            let gone = values[0].len().min(column.len());
+            *column = column.slice(gone, column.len() - gone);
+        }
+        Ok(())
+    }
+
+    fn supports_retract_batch(&self) -> bool {
+        true
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        self.computed()?.evaluate()
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        self.computed()?.state()
+    }
+
+    fn merge_batch(&mut self, _: &[ArrayRef]) -> Result<()> {
+        datafusion::common::internal_err!("a window's frame is not merged")
+    }
+
+    fn size(&self) -> usize {
+        let columns = self.rows.iter().flatten();
+        let columns = columns.map(|column| column.get_array_memory_size());
+        size_of_val(self) + columns.sum::<usize>()
     }
 }

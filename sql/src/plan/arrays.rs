@@ -41,14 +41,21 @@ pub(super) fn call(mut call: ScalarFunction, schema: &DFSchema, style: Style) ->
             calls::match_types("ARRAY", elements, schema, style)?;
             call.func = make_array_udf();
         }
-        "array_cat" => {
+        "array_cat" | "array_concat" => {
             let known = call.args.iter().find_map(|arg| known_type(arg, schema));
             if let Some(ty) = known {
                 call.args = typed_as(call.args, ty, style)?;
             }
-            let args = call.args.clone();
-            let alike = |arg| numerics::beside_any(arg, &args, schema, style);
-            call.args = call.args.into_iter().map(alike).collect::<Result<_>>()?;
+            let types = call.args.iter().filter_map(|arg| type_of(arg, schema));
+            let elements = types.filter_map(|ty| match ty {
+                ColumnType::Array(element) => Some(element.into()),
+                _ => None,
+            });
+            if let Some(common) = calls::common_type(elements) {
+                for arg in &mut call.args {
+                    *arg = with_elements(std::mem::take(arg), common, schema, style)?;
+                }
+            }
             call.func = theirs::array_concat_udf();
         }
         name => {
@@ -68,7 +75,7 @@ pub(super) fn call(mut call: ScalarFunction, schema: &DFSchema, style: Style) ->
                     let is = given.get_type(schema)?;
                     *arg = match is == *item.data_type() || is.is_null() {
                         true => given,
-                        false if element == ColumnType::Numeric(None) => {
+                        false if is_convertible(element) => {
                             let own = output::column_type(&item).map_err(external)?;
                             cast(given, own, schema, style)?
                         }
@@ -115,21 +122,28 @@ fn is_element(name: &str, array_at: usize, at: usize) -> bool {
     at != array_at && (name != "array_position" || at < 2)
 }
 
-/// Numbers by which types of numbers take values of the ones before them, in PostgreSQL's order.
-fn width(ty: ColumnType) -> Option<usize> {
-    use ColumnType::{Float4, Float8, Int2, Int4, Int8, Numeric};
-    Some(match ty {
-        Int2 => 0,
-        Int4 => 1,
-        Int8 => 2,
-        Numeric(_) => 3,
-        Float4 => 4,
-        Float8 => 5,
-        _ => return None,
-    })
+/// An array as one with elements of what they have in common with others, where they are numbers or times of another type.
+fn with_elements(array: Expr, common: ColumnType, schema: &DFSchema, style: Style) -> Result<Expr> {
+    let Some(ColumnType::Array(own)) = type_of(&array, schema) else {
+        return Ok(array);
+    };
+    let own = ColumnType::from(own);
+    let differs = match common {
+        ColumnType::Numeric(_) => own != common,
+        _ => plain_type(own) != plain_type(common),
+    };
+    match (differs && is_convertible(common), common.array()) {
+        (true, Some(ty)) => cast(array, ty, schema, style),
+        _ => Ok(array),
+    }
 }
 
-/// Makes an array of numbers one of the widest type that a value beside it has.
+/// Whether a type is one of those that become another of their kind by a conversion.
+fn is_convertible(ty: ColumnType) -> bool {
+    matches!(class(ty), "number" | "time")
+}
+
+/// Makes an array of numbers or times one of the type that its elements and the values beside it have in common.
 fn widen(
     args: &mut [Expr],
     array_at: usize,
@@ -144,21 +158,10 @@ fn widen(
     let beside = args.iter().enumerate();
     let beside = beside.filter(|(at, _)| is_element(name, array_at, *at));
     let types = beside.filter_map(|(_, arg)| written_type(arg, schema));
-    let types: Vec<ColumnType> = types.collect();
-    let common = |ty: &ColumnType| numerics::common_element(*ty, item.into());
-    if let Some(common) = types.iter().find_map(common) {
+    let common = calls::common_type(std::iter::once(item.into()).chain(types));
+    if let Some(common) = common {
         let array = std::mem::take(&mut args[array_at]);
-        args[array_at] = cast(array, common.array().unwrap_or(common), schema, style)?;
-        return Ok(());
-    }
-    let widest = types.into_iter().max_by_key(|ty| width(*ty));
-    if let (Some(widest), Some(own)) = (widest, width(item.into()))
-        && width(widest) > Some(own)
-    {
-        let item = Field::new_list_field(plain_type(widest).arrow(), true);
-        let array = std::mem::take(&mut args[array_at]);
-        let widened = Cast::new(Box::new(array), DataType::List(Arc::new(item)));
-        args[array_at] = Expr::Cast(widened);
+        args[array_at] = with_elements(array, common, schema, style)?;
     }
     Ok(())
 }

@@ -20,7 +20,7 @@ use tidelog_storage::ColumnType;
 use super::comparable::class;
 use super::operators::{
     PostgresOperators, condition, external, int4, known_type, literal_of, plain_type,
-    small_literal, type_literal, type_of, type_parameter, typed_beside, written_type,
+    small_literal, type_literal, type_of, type_parameter, written_type,
 };
 use super::order::{has_own_order, looks_vary, sorted, sorted_by};
 use super::reg::is_named;
@@ -283,25 +283,8 @@ pub(super) fn case(mut case: Case, schema: &DFSchema, style: Style) -> Result<Ex
             }
         }
     }
-    if let Some(value) = &mut case.expr {
-        // What tells values apart is not always what is equal.
-        let key = |expr: Expr, ty| match ty {
-            Some(ty) if looks_vary(ty) || matches!(ty, ColumnType::Printed(_)) => {
-                sorted_by(expr, ty)
-            }
-            _ => expr,
-        };
-        let whens = case
-            .when_then_expr
-            .iter()
-            .map(|(when, _)| type_literal((**when).clone(), value, schema, style));
-        let whens: Vec<Expr> = whens.collect::<Result<_>>()?;
-        **value = numerics::beside_any((**value).clone(), &whens, schema, style)?;
-        let ty = type_of(value, schema);
-        for ((when, _), typed) in case.when_then_expr.iter_mut().zip(whens) {
-            **when = key(typed_beside(typed, value, schema, style)?, ty);
-        }
-        **value = key((**value).clone(), ty);
+    if let Some(value) = case.expr.take() {
+        compare_with(&mut case, *value, schema, style)?;
     }
     // PostgreSQL looks at ELSE first.
     let thens = case.when_then_expr.iter_mut().map(|(_, then)| &mut **then);
@@ -312,6 +295,56 @@ pub(super) fn case(mut case: Case, schema: &DFSchema, style: Style) -> Result<Ex
     // Without ELSE it may be a NULL.
     given.extend(case.else_expr.is_none().then_some(None));
     Ok(conditional::tagged(Expr::Case(case), &given, style))
+}
+
+/// `CASE x WHEN v`: each `x = v` as PostgreSQL compares these two. Where what that makes of `x` differs, they are conditions of
+/// their own.
+fn compare_with(case: &mut Case, value: Expr, schema: &DFSchema, style: Style) -> Result<()> {
+    let mut whens: Vec<Expr> = (case.when_then_expr.iter())
+        .map(|(when, _)| (**when).clone())
+        .collect();
+    let mut value = value;
+    if value.is_volatile() {
+        // It is evaluated once.
+        let types: Option<Vec<_>> = std::iter::once(&value)
+            .chain(&whens)
+            .map(|expr| known_type(expr, schema))
+            .collect();
+        if let Some(common) = types.and_then(|types| common_type(types.into_iter())) {
+            value = cast(value, common, schema, style)?;
+            for when in &mut whens {
+                *when = cast(std::mem::take(when), common, schema, style)?;
+            }
+        }
+    }
+    let compared: Vec<Expr> = whens
+        .into_iter()
+        .map(|when| compare(Operator::Eq, value.clone(), when, schema, style))
+        .collect::<Result<_>>()?;
+    let sides = compared.iter().map(|compared| match compared {
+        Expr::BinaryExpr(equal) if equal.op == Operator::Eq => Some((&equal.left, &equal.right)),
+        _ => None,
+    });
+    let sides: Option<Vec<_>> = sides.collect();
+    let conditions = match sides.as_deref() {
+        Some([(operand, _), ..]) if sides.iter().flatten().all(|(left, _)| left == operand) => {
+            case.expr = Some((*operand).clone());
+            sides
+                .iter()
+                .flatten()
+                .map(|(_, right)| right.as_ref().clone())
+                .collect()
+        }
+        _ if value.is_volatile() => {
+            let what = "CASE of a volatile value and values of several types";
+            return Err(external(SqlError::unsupported(what)));
+        }
+        _ => compared.clone(),
+    };
+    for ((when, _), condition) in case.when_then_expr.iter_mut().zip(conditions) {
+        **when = condition;
+    }
+    Ok(())
 }
 
 /// The inputs of a UNION: bare strings of one as the type that the column has in the others, and columns under the names

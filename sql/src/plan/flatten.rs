@@ -23,6 +23,7 @@ use datafusion::logical_expr::{
 };
 
 use crate::error::{ErrorKind, SqlError};
+use crate::evaluated_once;
 use crate::text::Style;
 
 mod expressions;
@@ -416,6 +417,11 @@ fn unsupported(what: &str) -> DataFusionError {
 /// What is computed twice must be the same both times.
 fn refuse_volatile(plan: &LogicalPlan) -> Result<()> {
     plan.apply(|plan| {
+        if let LogicalPlan::SubqueryAlias(relation) = plan
+            && evaluated_once::is_marked(relation)
+        {
+            return Ok(TreeNodeRecursion::Jump);
+        }
         plan.apply_expressions(|expr| match expr.is_volatile() {
             true => Err(unsupported("a correlated subquery over volatile functions")),
             false => Ok(TreeNodeRecursion::Continue),

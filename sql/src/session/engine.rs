@@ -11,6 +11,7 @@ use crate::activity::Activities;
 use crate::cold_scan;
 use crate::constraints::ExpressionCache;
 use crate::constraints::computed::Reader;
+use crate::evaluated_once;
 use crate::functions;
 use crate::locks::LockTable;
 use crate::optimize::{self, CheckedArithmetic};
@@ -81,6 +82,7 @@ impl Engine {
             .with_config(config)
             .with_runtime_env(runtime)
             .with_default_features()
+            .with_query_planner(Arc::new(evaluated_once::Plans))
             .with_analyzer_rule(Arc::new(CheckedArithmetic))
             .with_optimizer_rules(optimize::logical_rules())
             .with_relation_planners(vec![

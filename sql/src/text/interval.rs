@@ -58,8 +58,8 @@ enum Wrong {
 /// A sum of parts that may still be too large.
 #[derive(Default)]
 struct Sum {
-    months: i64,
-    days: i64,
+    months: i128,
+    days: i128,
     micros: i128,
     /// The units that parts were of, each a bit.
     units: u16,
@@ -96,7 +96,7 @@ pub(super) fn parse(
     };
     let narrow = |sum: Sum| -> Result<Interval, Wrong> {
         let micros = i64::try_from(sum.micros).map_err(|_| Wrong::Range)?;
-        if micros.abs() > Interval::MICROS_MAX {
+        if micros.unsigned_abs() > Interval::MICROS_MAX.unsigned_abs() {
             return Err(Wrong::Range);
         }
         Ok(Interval {
@@ -166,33 +166,27 @@ impl Sum {
         self.micros += (number.fraction * unit as f64).round_ties_even() as i128;
     }
 
-    fn add_days(&mut self, number: Number, unit: i64) -> Result<(), Wrong> {
-        let days = number.whole.checked_mul(unit).ok_or(Wrong::Range)?;
-        self.days = self.days.checked_add(days).ok_or(Wrong::Range)?;
+    fn add_days(&mut self, number: Number, unit: i64) {
+        self.days += i128::from(number.whole) * i128::from(unit);
         self.add_fraction_of_days(number.fraction * unit as f64);
-        Ok(())
     }
 
     fn add_fraction_of_days(&mut self, days: f64) {
         let whole = days.trunc();
-        self.days += whole as i64;
+        self.days += whole as i128;
         self.micros += ((days - whole) * DAY as f64).round_ties_even() as i128;
     }
 
-    fn add_months(&mut self, number: Number) -> Result<(), Wrong> {
-        self.months = self.months.checked_add(number.whole).ok_or(Wrong::Range)?;
+    fn add_months(&mut self, number: Number) {
+        self.months += i128::from(number.whole);
         self.add_fraction_of_days(number.fraction * MONTH_DAYS);
-        Ok(())
     }
 
     /// The fraction becomes whole months.
-    fn add_years(&mut self, number: Number, unit: i64) -> Result<(), Wrong> {
+    fn add_years(&mut self, number: Number, unit: i64) {
         let months = unit * 12;
-        let whole = number.whole.checked_mul(months).ok_or(Wrong::Range)?;
-        let fraction = (number.fraction * months as f64).round_ties_even() as i64;
-        let total = self.months.checked_add(whole).ok_or(Wrong::Range)?;
-        self.months = total.checked_add(fraction).ok_or(Wrong::Range)?;
-        Ok(())
+        self.months += i128::from(number.whole) * i128::from(months);
+        self.months += (number.fraction * months as f64).round_ties_even() as i128;
     }
 
     fn add(&mut self, number: Number, unit: &str) -> Result<(), Wrong> {
@@ -228,13 +222,13 @@ impl Sum {
             MILLISECONDS => self.add_micros(number, 1000),
             MINUTES => self.add_micros(number, 60 * SECOND),
             HOURS => self.add_micros(number, HOUR),
-            DAYS => self.add_days(number, 1)?,
-            WEEKS => self.add_days(number, 7)?,
-            MONTHS => self.add_months(number)?,
-            YEARS => self.add_years(number, 1)?,
-            DECADES => self.add_years(number, 10)?,
-            CENTURIES => self.add_years(number, 100)?,
-            MILLENNIA => self.add_years(number, 1000)?,
+            DAYS => self.add_days(number, 1),
+            WEEKS => self.add_days(number, 7),
+            MONTHS => self.add_months(number),
+            YEARS => self.add_years(number, 1),
+            DECADES => self.add_years(number, 10),
+            CENTURIES => self.add_years(number, 100),
+            MILLENNIA => self.add_years(number, 1000),
             _ => self.add_micros(number, SECOND),
         }
         Ok(())
@@ -262,17 +256,16 @@ fn read_words(text: &str, fields: Fields, style: IntervalStyle) -> Result<Sum, W
         } else if let Some((years, months)) = token[1..].split_once('-') {
             // The sign before the years counts for the months, too.
             let years = Number::read(&format!("{}{years}", &token[..1]))?;
-            let months: i64 = months.parse().map_err(|_| Wrong::Syntax)?;
+            let months: u64 = months.parse().map_err(|_| Wrong::Syntax)?;
             if months > 11 {
                 return Err(Wrong::Range);
             }
-            let months = if token.starts_with('-') {
-                -months
-            } else {
-                months
+            let months = match token.starts_with('-') {
+                true => -i128::from(months),
+                false => months.into(),
             };
             sum.note(MONTHS)?;
-            sum.add_years(years, 1)?;
+            sum.add_years(years, 1);
             sum.months += months;
         } else {
             let number = Number::read(token)?;
@@ -402,10 +395,10 @@ fn read_iso(text: &str) -> Result<Sum, Wrong> {
             .ok_or(Wrong::Syntax)?;
         let number = Number::read(&rest[..end])?;
         match (&rest[end..=end], in_time) {
-            ("Y", false) => sum.add_years(number, 1)?,
-            ("M", false) => sum.add_months(number)?,
-            ("W", false) => sum.add_days(number, 7)?,
-            ("D", false) => sum.add_days(number, 1)?,
+            ("Y", false) => sum.add_years(number, 1),
+            ("M", false) => sum.add_months(number),
+            ("W", false) => sum.add_days(number, 7),
+            ("D", false) => sum.add_days(number, 1),
             ("H", true) => sum.add_micros(number, HOUR),
             ("M", true) => sum.add_micros(number, 60 * SECOND),
             ("S", true) => sum.add_micros(number, SECOND),

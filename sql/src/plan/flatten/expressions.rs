@@ -16,13 +16,13 @@ use datafusion::logical_expr::expr::{
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
-    Aggregate, Distinct, EmptyRelation, Expr, ExprFunctionExt, ExprSchemable, Filter, Join,
-    LogicalPlan, Operator, Subquery, Union, cast, lit, when,
+    Aggregate, Distinct, DistinctOn, EmptyRelation, Expr, ExprFunctionExt, ExprSchemable, Filter,
+    Join, LogicalPlan, Operator, SortExpr, Subquery, Union, cast, lit, when,
 };
 use tidelog_storage::{ColumnType, ElementType};
 
 use super::{
-    Flatten, alias, domain_columns, filter, pairs, pick, project, push, shape, unsupported,
+    Flatten, alias, domain_columns, filter, named, pairs, pick, project, push, shape, unsupported,
 };
 use crate::functions::{ARRAY_OF, single_value};
 use crate::output;
@@ -40,6 +40,11 @@ impl Flatten {
         match &plan {
             LogicalPlan::Limit(limit) if push::has_ties(limit) => {
                 return self.plan(push::limited(self, limit)?);
+            }
+            LogicalPlan::Distinct(Distinct::On(distinct))
+                if plan.expressions().iter().any(shape::has_any_subquery) =>
+            {
+                return self.distinct_on(distinct);
             }
             plan if plan.expressions().iter().any(shape::has_any_subquery) => {}
             _ => return Ok(plan),
@@ -76,6 +81,36 @@ impl Flatten {
             plan if plan.inputs().len() == 1 => self.extended(plan),
             plan => Ok(plan),
         }
+    }
+
+    /// DISTINCT ON with subqueries: what it selects, tells rows apart and sorts by are columns of a query below.
+    fn distinct_on(&self, distinct: &DistinctOn) -> Result<LogicalPlan> {
+        let mut computed: Vec<Expr> = Vec::new();
+        let relation = self.relation_name("distinct");
+        let mut column = |expr: &Expr| {
+            let known = computed.iter().position(|known| known == expr);
+            let at = known.filter(|_| !expr.is_volatile()).unwrap_or_else(|| {
+                computed.push(expr.clone());
+                computed.len() - 1
+            });
+            Expr::Column(Column::new(Some(relation.clone()), at.to_string()))
+        };
+        let on = distinct.on_expr.iter().map(&mut column).collect();
+        let select: Vec<Expr> = distinct.select_expr.iter().map(&mut column).collect();
+        let sort = distinct.sort_expr.as_ref().map(|keys| {
+            let key = |key: &SortExpr| SortExpr::new(column(&key.expr), key.asc, key.nulls_first);
+            keys.iter().map(key).collect()
+        });
+        let select = select.into_iter().enumerate();
+        let select = select.map(|(at, expr)| named(expr, &distinct.schema, at));
+        let computed = computed
+            .into_iter()
+            .enumerate()
+            .map(|(at, expr)| expr.alias_qualified(Some(relation.clone()), at.to_string()));
+        let input = project(distinct.input.as_ref().clone(), computed.collect())?;
+        let input = Arc::new(self.expressions(input)?);
+        let distinct = DistinctOn::try_new(on, select.collect(), sort, input)?;
+        Ok(LogicalPlan::Distinct(Distinct::On(distinct)))
     }
 
     /// `ARRAY(SELECT …)`.
@@ -521,19 +556,27 @@ impl Flatten {
             subquery.as_ref().clone(),
             vec![Expr::Column(value).alias("value")],
         )?;
+        let values = alias(values, self.relation_name("subquery"))?;
         let value = Expr::Column(values.schema().columns().remove(0));
+        let mut both = left.schema().as_ref().clone();
+        both.merge(values.schema());
+        let matches = calls::compare(Operator::Eq, expr.clone(), value.clone(), &both, self.style)?;
+        let Expr::BinaryExpr(matches) = matches else {
+            return Err(unsupported("IN with a subquery of these types"));
+        };
+        // Values that differ may be equal as what they are compared as: 1 and 1.0, or two numerics as one float.
         let known = filter(values.clone(), value.clone().is_not_null())?;
+        let known = project(known, vec![matches.right.alias("key")])?;
         let known = LogicalPlan::Distinct(Distinct::All(Arc::new(known)));
-        let known = project(known, vec![value.clone(), lit(true).alias("found")])?;
+        let key = Expr::Column(known.schema().columns().remove(0));
+        let known = project(known, vec![key, lit(true).alias("found")])?;
         let known = alias(known, self.relation_name("subquery"))?;
         let columns = known.schema().columns();
         let (key, found) = (
             Expr::Column(columns[0].clone()),
             Expr::Column(columns[1].clone()),
         );
-        let mut both = left.schema().as_ref().clone();
-        both.merge(known.schema());
-        let matches = calls::compare(Operator::Eq, expr.clone(), key, &both, self.style)?;
+        let matches = (*matches.left).eq(key);
         let number = count(lit(1_i64)).alias("rows");
         let number_known = count(value).alias("known");
         let counts = Aggregate::try_new(Arc::new(values), Vec::new(), vec![number, number_known])?;

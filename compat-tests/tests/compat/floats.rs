@@ -1,0 +1,103 @@
+//! Floats: beside numerics, as smaller floats and integers, in moving sums.
+
+use crate::pair::Pair;
+use crate::type_functions::{all_refused, all_same};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn floats_beside_numerics() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE n (x numeric); CREATE TABLE f (x float8); CREATE TABLE m (x numeric, i int, t interval);
+         INSERT INTO n VALUES (1), (1.000000000000000000001), (1.0), (2), (3), (NULL);
+         INSERT INTO f VALUES (1), (2), (3), (4);
+         INSERT INTO m VALUES (1.00, 1, '1 mon'), (2, 2, '30 days'), (5, 5, NULL);",
+    );
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT CASE 1 WHEN 1.0::numeric THEN 4 END, CASE 85 WHEN avg(3) THEN 4 END, CASE count(*) WHEN avg(3) THEN 4 ELSE 5 END",
+            "SELECT CASE x WHEN 2.5::float8 THEN 4 WHEN 1 THEN 6 END FROM (VALUES (1::numeric), (2.5)) v(x)",
+            "SELECT CASE x WHEN 1 THEN 'one' WHEN 2.0 THEN 'two' WHEN 3::float8 THEN 'three' ELSE 'many' END FROM generate_series(1, 4) x",
+            "SELECT CASE interval '1 mon' WHEN '30 days' THEN 1 END, CASE date '2024-01-01' WHEN '2024-01-01' THEN 1 END",
+            "SELECT 1::numeric IN (1::float8, 1::numeric), 1::numeric IN (1::float4, 2), 1::numeric IN (2::float8)",
+            "SELECT 1.1::float4 IN (1.1::numeric), 1.1::float4 IN (1.1::numeric, 2), 1.1::float4 IN (1.1, 2), 1.1::float4 IN (1.1)",
+            "SELECT 1::numeric BETWEEN 1::float8 AND 1::float8, 1::numeric NOT BETWEEN 1::float4 AND 2, 3 NOT BETWEEN 1.5 AND 2::float8",
+            "SELECT 1.1::float4 BETWEEN 1 AND 1.1, 5 BETWEEN '1' AND '9', date '2024-01-01' BETWEEN '2023-01-01' AND '2025-01-01'",
+            "SELECT x FROM f WHERE x IN (SELECT x FROM n) ORDER BY 1",
+            "SELECT x, x IN (SELECT x FROM n) AS open, x IN (SELECT x FROM n WHERE x IS NOT NULL) AS closed FROM f ORDER BY 1",
+            "SELECT x FROM m WHERE x IN (SELECT x FROM n) ORDER BY 1",
+            "SELECT i FROM m WHERE i IN (SELECT x FROM n) ORDER BY 1",
+            "SELECT i FROM m WHERE t IN (SELECT t FROM m) ORDER BY 1",
+            "SELECT i FROM m WHERE x NOT IN (SELECT x FROM f) ORDER BY 1",
+        ],
+    )
+    .await;
+    all_refused(
+        &tide,
+        &pg,
+        &[
+            "SELECT CASE 1 WHEN 'a' THEN 2 END",
+            "SELECT CASE 1 WHEN true THEN 2 END",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn floats_as_smaller_numbers() {
+    let pair = Pair::start();
+    pair.run("CREATE TABLE f (a float4, i int8); INSERT INTO f VALUES (1.5, 1), (0, 2);");
+    let (tide, pg) = pair.connect().await;
+    all_refused(
+        &tide,
+        &pg,
+        &[
+            "INSERT INTO f (a) VALUES ('10e70'::float8)",
+            "INSERT INTO f (a) VALUES ('10e-70'::float8)",
+            "INSERT INTO f (a) SELECT 1e70::float8",
+            "UPDATE f SET a = 1e70::float8",
+            "UPDATE f SET a = 1e-70::float8 WHERE a = 0",
+            "SELECT 'nan'::float8::int8",
+            "SELECT '9223372036854775807'::float8::int8",
+            "SELECT 32767.5::float8::int2",
+        ],
+    )
+    .await;
+    pair.run(
+        "INSERT INTO f VALUES ('inf'::float8, '9223369837831520256'::float4), ('nan'::float8, 3);",
+    );
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT a, i FROM f ORDER BY 1",
+            "SELECT '9223369837831520256'::float4::int8 AS a, '9223372036854773760'::float8::int8 AS b, '-9223372036854775808.5'::float8::int8 AS c",
+            "SELECT 2.5::float8::int4 AS a, -3.5::float8::int2 AS b",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn moving_sums_of_floats_forget_what_left_them() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE t (i int PRIMARY KEY, n float8, r float4);
+         INSERT INTO t VALUES (1, 1e20, 1e10), (2, 1, 1), (3, 'Infinity', 'NaN'), (4, 3, 5), (5, 1, 7), (6, NULL, NULL), (7, NULL, 2);",
+    );
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT i, sum(n) OVER w, sum(r) OVER w, avg(n) OVER w, avg(r) OVER w FROM t WINDOW w AS (ORDER BY i ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) ORDER BY 1",
+            "SELECT i, sum(n) OVER w, count(n) OVER w, regr_count(n, i) OVER w FROM t WINDOW w AS (ORDER BY i ROWS BETWEEN 3 PRECEDING AND 2 PRECEDING) ORDER BY 1",
+            "SELECT i, stddev(n) OVER w, var_pop(n) OVER w, covar_pop(n, i) OVER w FROM t WHERE i <> 3 WINDOW w AS (ORDER BY i ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) ORDER BY 1",
+            "SELECT i, sum(n) FILTER (WHERE n > 1) OVER (ORDER BY i RANGE BETWEEN 1 PRECEDING AND 1 FOLLOWING) FROM t ORDER BY 1",
+            "SELECT i, sum(i::float8) OVER (PARTITION BY i % 3 ORDER BY i ROWS BETWEEN 50 PRECEDING AND 50 FOLLOWING) FROM generate_series(1, 2000) i ORDER BY i",
+        ],
+    )
+    .await;
+}
