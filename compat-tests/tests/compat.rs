@@ -80,10 +80,10 @@ mod notify;
 mod numerics;
 #[path = "compat/object_store.rs"]
 mod object_store;
-#[path = "compat/oids.rs"]
-mod oids;
 #[path = "compat/odd_places.rs"]
 mod odd_places;
+#[path = "compat/oids.rs"]
+mod oids;
 #[path = "compat/operations.rs"]
 mod operations;
 #[path = "compat/precision.rs"]

@@ -19,6 +19,7 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::{AnalyzerRule, ApplyOrder, Optimizer, OptimizerConfig, OptimizerRule};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::execution_plan::EvaluationType;
@@ -441,9 +442,10 @@ pub(crate) fn physical_rules() -> Vec<PhysicalRule> {
     rules.push(Arc::new(OfOurOwn("distinct_by_value", distinct_by_value)));
     rules.push(Arc::new(OfOurOwn("yielding_joins", yielding_joins)));
     rules.push(Arc::new(OfOurOwn("computed_once", evaluated_once::share)));
-    let ours = |rule: PhysicalRule| match rule.name().starts_with("FilterPushdown") {
-        true => Arc::new(FiltersByName(rule)) as PhysicalRule,
-        false => rule,
+    let ours = |rule: PhysicalRule| match rule.name() {
+        name if name.starts_with("FilterPushdown") => Arc::new(FiltersByName(rule)) as PhysicalRule,
+        "aggregate_statistics" => Arc::new(StatisticsOfAll(rule)) as PhysicalRule,
+        _ => rule,
     };
     rules.into_iter().map(ours).collect()
 }
@@ -542,6 +544,32 @@ impl PhysicalOptimizerRule for FiltersByName {
             Ok(fields.any(|field| !names.insert(field.name())))
         })?;
         match repeats {
+            true => Ok(plan),
+            false => self.0.optimize(plan, config),
+        }
+    }
+
+    fn schema_check(&self) -> bool {
+        self.0.schema_check()
+    }
+}
+
+/// Answers aggregates from statistics, but in no plan that has one with FILTER: DataFusion looks below it for another, and puts
+/// that one's values in its place.
+#[derive(Debug)]
+struct StatisticsOfAll(PhysicalRule);
+
+impl PhysicalOptimizerRule for StatisticsOfAll {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn optimize(&self, plan: Plan, config: &ConfigOptions) -> Result<Plan> {
+        let is_filtered = plan.exists(|node| {
+            let aggregate = node.downcast_ref::<AggregateExec>();
+            Ok(aggregate.is_some_and(|of| of.filter_expr().iter().any(Option::is_some)))
+        })?;
+        match is_filtered {
             true => Ok(plan),
             false => self.0.optimize(plan, config),
         }
