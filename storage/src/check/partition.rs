@@ -354,7 +354,8 @@ impl Checker<'_> {
 
     /// The rows that a row references are there.
     fn parents(&mut self, scope: &Scope, seq: Seq, row: &Row) -> Result<(), StorageError> {
-        for key in scope.table.foreign_keys.iter().filter(|key| key.ready) {
+        let foreign = scope.table.foreign_keys.iter();
+        for key in foreign.filter(|key| key.ready && !key.not_valid) {
             let Some(parent) = self.catalog.beside(scope.table.id, &key.parent) else {
                 continue;
             };
