@@ -36,8 +36,6 @@ mod dump;
 mod durability;
 #[path = "compat/errors.rs"]
 mod errors;
-#[path = "compat/evaluated_once.rs"]
-mod evaluated_once;
 #[path = "compat/extensions.rs"]
 mod extensions;
 #[path = "compat/feed_checker.rs"]
@@ -126,3 +124,5 @@ mod upsert;
 mod views;
 #[path = "compat/websocket.rs"]
 mod websocket;
+#[path = "compat/with.rs"]
+mod with;

@@ -55,7 +55,9 @@ mod numerics;
 mod operators;
 mod order;
 pub(crate) mod qualified;
+mod ranged;
 mod ranges;
+mod recursive;
 mod relations;
 mod repeated;
 mod rows;
@@ -149,6 +151,9 @@ impl Planner<'_> {
         forms::follow_postgres(&mut query)?;
         ambiguous::check(&query, self.catalog, self.search_path)?;
         with::tell_apart(&mut query);
+        recursive::check(&query, &|name| {
+            self.state.aggregate_functions().contains_key(name)
+        })?;
         unnested::tell_apart(&mut query);
         tableoid::resolve(&mut query, self.catalog, self.search_path);
         qualified::show_names(&mut query.body);
