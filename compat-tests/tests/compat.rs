@@ -40,8 +40,6 @@ mod durability;
 mod enum_names;
 #[path = "compat/errors.rs"]
 mod errors;
-#[path = "compat/evaluated_once.rs"]
-mod evaluated_once;
 #[path = "compat/extensions.rs"]
 mod extensions;
 #[path = "compat/feed_checker.rs"]
@@ -140,5 +138,7 @@ mod validation;
 mod views;
 #[path = "compat/websocket.rs"]
 mod websocket;
+#[path = "compat/with.rs"]
+mod with;
 #[path = "compat/written.rs"]
 mod written;

@@ -36,6 +36,7 @@ pub(crate) fn sqlstate(kind: ErrorKind) -> &'static str {
         ErrorKind::WrongObjectType => "42809",
         ErrorKind::DatatypeMismatch => "42804",
         ErrorKind::GroupingError => "42803",
+        ErrorKind::InvalidRecursion => "42P19",
         ErrorKind::WindowingError => "42P20",
         ErrorKind::DuplicateAlias => "42712",
         ErrorKind::InvalidRowCountInLimit => "2201W",

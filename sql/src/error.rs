@@ -50,6 +50,8 @@ pub enum ErrorKind {
     WrongObjectType,
     DatatypeMismatch,
     GroupingError,
+    /// A recursive query that names itself where it may not.
+    InvalidRecursion,
     DuplicateAlias,
     InvalidRowCountInLimit,
     InvalidRowCountInOffset,

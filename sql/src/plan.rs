@@ -56,7 +56,9 @@ mod numerics;
 mod operators;
 mod order;
 pub(crate) mod qualified;
+mod ranged;
 mod ranges;
+mod recursive;
 pub(crate) mod reg;
 mod relations;
 mod repeated;
@@ -183,6 +185,9 @@ impl Planner<'_> {
         using::resolve(&mut query)?;
         ambiguous::check(&query, self.catalog, self.search_path)?;
         with::tell_apart(&mut query);
+        recursive::check(&query, &|name| {
+            self.state.aggregate_functions().contains_key(name)
+        })?;
         unnested::tell_apart(&mut query);
         tableoid::resolve(&mut query, self.catalog, self.search_path);
         dialect::name_fields(&mut query, self.catalog, self.search_path);

@@ -23,8 +23,14 @@ const KNOWN: &[(&str, &str, bool)] = &[
     ("client_encoding", "UTF8", true),
     ("client_min_messages", "notice", false),
     ("constraint_exclusion", "partition", false),
+    ("cpu_index_tuple_cost", "0.005", false),
+    ("cpu_operator_cost", "0.0025", false),
+    ("cpu_tuple_cost", "0.01", false),
+    ("cursor_tuple_fraction", "0.1", false),
     ("data_checksums", "on", false),
     ("DateStyle", "ISO, MDY", true),
+    ("deadlock_timeout", "1s", false),
+    ("debug_print_parse", "off", false),
     ("default_statistics_target", "100", false),
     ("default_table_access_method", "heap", false),
     ("default_tablespace", "", false),
@@ -34,16 +40,35 @@ const KNOWN: &[(&str, &str, bool)] = &[
     ("default_transaction_isolation", "read committed", false),
     ("default_transaction_read_only", "off", false),
     ("effective_cache_size", "4GB", false),
+    ("effective_io_concurrency", "1", false),
+    ("enable_async_append", "on", false),
+    ("enable_bitmapscan", "on", false),
+    ("enable_gathermerge", "on", false),
+    ("enable_hashagg", "on", false),
     ("enable_hashjoin", "on", false),
+    ("enable_incremental_sort", "on", false),
+    ("enable_indexonlyscan", "on", false),
     ("enable_indexscan", "on", false),
+    ("enable_material", "on", false),
+    ("enable_memoize", "on", false),
     ("enable_mergejoin", "on", false),
     ("enable_nestloop", "on", false),
+    ("enable_parallel_append", "on", false),
+    ("enable_parallel_hash", "on", false),
+    ("enable_partition_pruning", "on", false),
+    ("enable_partitionwise_aggregate", "off", false),
+    ("enable_partitionwise_join", "off", false),
     ("enable_seqscan", "on", false),
+    ("enable_sort", "on", false),
+    ("enable_tidscan", "on", false),
     ("escape_string_warning", "on", false),
     ("exit_on_error", "off", false),
     ("extra_float_digits", "1", false),
+    ("from_collapse_limit", "8", false),
     ("geqo", "on", false),
+    ("geqo_threshold", "12", false),
     ("gin_fuzzy_search_limit", "0", false),
+    ("hash_mem_multiplier", "2", false),
     ("hot_standby", "on", false),
     ("idle_in_transaction_session_timeout", "0", false),
     ("idle_session_timeout", "0", false),
@@ -51,6 +76,10 @@ const KNOWN: &[(&str, &str, bool)] = &[
     ("integer_datetimes", "on", true),
     ("IntervalStyle", "postgres", true),
     ("jit", "on", false),
+    ("jit_above_cost", "100000", false),
+    ("jit_inline_above_cost", "500000", false),
+    ("jit_optimize_above_cost", "500000", false),
+    ("join_collapse_limit", "8", false),
     ("lc_collate", "C", false),
     ("lc_ctype", "C", false),
     ("lc_messages", "C", false),
@@ -62,12 +91,19 @@ const KNOWN: &[(&str, &str, bool)] = &[
     ("log_statement", "none", false),
     ("maintenance_work_mem", "64MB", false),
     ("max_identifier_length", "63", false),
+    ("max_index_keys", "32", false),
+    ("max_parallel_workers", "8", false),
     ("max_parallel_workers_per_gather", "2", false),
+    ("min_parallel_index_scan_size", "512kB", false),
+    ("min_parallel_table_scan_size", "8MB", false),
+    ("parallel_leader_participation", "on", false),
     ("parallel_setup_cost", "1000", false),
+    ("parallel_tuple_cost", "0.1", false),
     ("password_encryption", "scram-sha-256", false),
     ("plan_cache_mode", "auto", false),
     ("quote_all_identifiers", "off", false),
     ("random_page_cost", "4", false),
+    ("recursive_worktable_factor", "10", false),
     ("row_security", "on", false),
     ("search_path", "\"$user\", public", false),
     ("segment_size", "131072", false),
@@ -85,6 +121,7 @@ const KNOWN: &[(&str, &str, bool)] = &[
     ("tcp_keepalives_count", "0", false),
     ("tcp_keepalives_idle", "0", false),
     ("tcp_keepalives_interval", "0", false),
+    ("temp_buffers", "8MB", false),
     ("temp_tablespaces", "", false),
     ("TimeZone", "UTC", true),
     ("timezone_abbreviations", "Default", false),
@@ -541,6 +578,7 @@ fn checked(name: &'static str, default: &str, value: &str) -> Result<String, Sql
         | "lc_collate"
         | "lc_ctype"
         | "wal_level"
+        | "max_index_keys"
         | "ssl" => {
             let message = format!("parameter \"{name}\" cannot be changed");
             Err(SqlError::new(
@@ -586,6 +624,11 @@ fn checked(name: &'static str, default: &str, value: &str) -> Result<String, Sql
             Some(level) => Ok(level.name().to_string()),
             None => Err(invalid_isolation(name, value)),
         },
+        // How a plan is made is not PostgreSQL's affair here: they are taken, and change nothing.
+        name if name.starts_with("enable_") => {
+            let on = boolean(name, value)?;
+            Ok(if on { "on" } else { "off" }.to_string())
+        }
         "default_transaction_read_only" | "quote_all_identifiers" => {
             let on = boolean(name, value)?;
             Ok(if on { "on" } else { "off" }.to_string())
@@ -598,9 +641,10 @@ fn checked(name: &'static str, default: &str, value: &str) -> Result<String, Sql
                     .hint("Available values: local, remote_write, remote_apply, on, off.")),
             },
         },
-        "statement_timeout" | "lock_timeout" | "idle_in_transaction_session_timeout" => {
-            duration(name, value)
-        }
+        "statement_timeout"
+        | "lock_timeout"
+        | "idle_in_transaction_session_timeout"
+        | "deadlock_timeout" => duration(name, value),
         "client_encoding"
         | "DateStyle"
         | "standard_conforming_strings"

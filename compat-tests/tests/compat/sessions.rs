@@ -6,7 +6,7 @@ use tidelog_compat_tests::{Peer, Postgres, Server};
 use tokio_postgres::Client;
 
 use crate::pair::Pair;
-use crate::type_functions::all_same;
+use crate::type_functions::{all_refused, all_same};
 
 /// The SQLSTATE of an error.
 fn code(error: &tokio_postgres::Error) -> String {
@@ -359,4 +359,66 @@ async fn pooled_connections_are_reset() {
          DROP ROLE \"Ümit\"",
     )
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn zones_have_their_signs_and_planners_their_settings() {
+    let pair = Pair::start();
+    let (tide, pg) = pair.connect().await;
+    for zone in [
+        "INTERVAL '+05:30' HOUR TO MINUTE",
+        "INTERVAL '-08:00' HOUR TO MINUTE",
+        "INTERVAL '-3' HOUR",
+    ] {
+        for client in [&tide, &pg] {
+            let set = format!("RESET TIME ZONE; SET TIME ZONE {zone}");
+            client.batch_execute(&set).await.expect(zone);
+        }
+        all_same(
+            &tide,
+            &pg,
+            &[
+                "SELECT (timestamptz '2024-01-01 00:00Z')::text AS at",
+                "SELECT current_setting('TimeZone') AS zone",
+            ],
+        )
+        .await;
+    }
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT make_timestamptz(1973, 7, 15, 8, 15, 55.33, '+2') AS a, make_timestamptz(1973, 7, 15, 8, 15, 55.33, '-02:30') AS b",
+            "SELECT make_timestamptz(1973, 7, 15, 8, 15, 55.33, '+0530') AS a, make_timestamptz(1973, 7, 15, 8, 15, 55.33, 'EST') AS b",
+            "SELECT make_timestamptz(1973, 7, 15, 8, 15, 55.33, 'Europe/Paris') AS a",
+            "SELECT statement_timestamp() = statement_timestamp() AS a",
+            "SELECT DISTINCT statement_timestamp() - statement_timestamp() AS a FROM generate_series(1, 3)",
+        ],
+    )
+    .await;
+    all_refused(
+        &tide,
+        &pg,
+        &[
+            "SET TIME ZONE INTERVAL '1 month'",
+            "SET TIME ZONE INTERVAL '1 day'",
+            "SELECT make_timestamptz(1973, 7, 15, 8, 15, 55.33, '2')",
+            "SELECT make_timestamptz(1973, 7, 15, 8, 15, 55.33, 'nope')",
+            "SELECT make_timestamptz(1973, 7, 15, 8, 15, 55.33, '+99')",
+            "SET enable_sort = 'x'",
+        ],
+    )
+    .await;
+    for client in [&tide, &pg] {
+        let set = "SET enable_hashagg = off; SET enable_sort = off; SET jit_above_cost = 0; SET join_collapse_limit = 1; SET deadlock_timeout = '2s'";
+        client.batch_execute(set).await.unwrap();
+    }
+    all_same(
+        &tide,
+        &pg,
+        &["SELECT current_setting('enable_sort') AS a, current_setting('deadlock_timeout') AS b, current_setting('max_index_keys') AS c"],
+    )
+    .await;
+    // With the tags.
+    pair.same("\\set QUIET off\nSTART TRANSACTION; COMMIT; BEGIN; COMMIT");
 }

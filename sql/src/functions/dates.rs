@@ -140,7 +140,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         |_, args| {
             Ok(Datum::TimestampTz(moment(
                 local(args)?,
-                zone(text(args[6]))?,
+                zone_of_timestamp(text(args[6]))?,
             )))
         },
     ),
@@ -330,6 +330,12 @@ fn is_endless(at: i64) -> bool {
 
 fn zone(name: &str) -> Result<Zone, SqlError> {
     Zone::named(name).ok_or_else(|| refused(format!("time zone \"{name}\" not recognized")))
+}
+
+/// The same, for a zone as timestamps have it behind them.
+fn zone_of_timestamp(name: &str) -> Result<Zone, SqlError> {
+    let zone = Zone::of_timestamp(name)?;
+    zone.ok_or_else(|| refused(format!("time zone \"{name}\" not recognized")))
 }
 
 fn moment(local: i64, zone: Zone) -> i64 {

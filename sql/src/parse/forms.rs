@@ -21,6 +21,7 @@ pub(super) fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<(), SqlError> {
         tokens[0].token = Token::make_keyword("ROLLBACK");
     }
     set_role_as_setting(tokens);
+    reset_time_zone(tokens);
     let mut at = 0;
     while at < tokens.len() {
         fetch_as_limit(tokens, at);
@@ -300,6 +301,15 @@ fn set_role_as_setting(tokens: &mut Vec<TokenWithSpan>) {
     if is_value {
         let equals = token(Token::Eq, &tokens[at]);
         tokens.insert(at + 1, equals);
+    }
+}
+
+/// `RESET TIME ZONE` as `RESET timezone`.
+fn reset_time_zone(tokens: &mut Vec<TokenWithSpan>) {
+    let words = [0, 1, 2].map(|at| word(tokens, at));
+    if words == ["RESET", "TIME", "ZONE"] {
+        tokens[1].token = Token::make_word("timezone", None);
+        tokens.remove(2);
     }
 }
 

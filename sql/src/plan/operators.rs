@@ -7,20 +7,21 @@ use datafusion::common::metadata::FieldMetadata;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::{DataFusionError, Result};
-use datafusion::logical_expr::expr::{Between, Cast, InList, Placeholder};
+use datafusion::logical_expr::expr::{Cast, Placeholder};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
-use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, Operator};
+use datafusion::logical_expr::{Distinct, Expr, LogicalPlan};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use tidelog_storage::datum::{ColumnBuilder, datum_at};
-use tidelog_storage::{ColumnType, ElementType, PrintedType};
+use tidelog_storage::{ColumnType, ElementType};
 
 use super::comparable::{check_comparable, undefined_operator};
 use super::order::{
     check_groupable, has_own_order, looks_vary, refuse_json, sorted, sorted_by, undetermined,
 };
 use super::{
-    arrays, calls, caseless, conditional, groups, moments, numerics, ranges, reg, subscripts,
+    arrays, calls, caseless, conditional, groups, moments, numerics, ranged, ranges, reg,
+    subscripts,
 };
 use crate::error::SqlError;
 use crate::optimize::with_its_name;
@@ -366,49 +367,8 @@ pub(super) fn follow_postgres(plan: LogicalPlan, style: Style) -> Result<Logical
 
 fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Expr>> {
     Ok(match expr {
-        Expr::InList(InList {
-            expr,
-            list,
-            negated,
-        }) => {
-            let expr = typed_by(*expr, &list, schema, style)?;
-            let read = |item| type_literal(item, &expr, schema, style);
-            let list: Vec<_> = list.into_iter().map(read).collect::<Result<_>>()?;
-            let (expr, list) = as_floats(expr, list, schema, style)?;
-            let expr = Box::new(numerics::beside_any(expr, &list, schema, style)?);
-            let list: Vec<_> = list
-                .into_iter()
-                .map(|item| {
-                    let item = typed_beside(item, &expr, schema, style)?;
-                    check_comparable(&BinaryOperator::Eq, &expr, &item, schema)?;
-                    Ok(item)
-                })
-                .collect::<Result<_>>()?;
-            match type_of(&expr, schema) {
-                Some(ty) if looks_vary(ty) || ty == ColumnType::Printed(PrintedType::Citext) => {
-                    let key = |expr| sorted_by(expr, ty);
-                    let list = list.into_iter().map(key).collect();
-                    Transformed::yes(Expr::InList(InList::new(
-                        Box::new(key(*expr)),
-                        list,
-                        negated,
-                    )))
-                }
-                _ => Transformed::yes(Expr::InList(InList::new(expr, list, negated))),
-            }
-        }
-        Expr::Between(Between {
-            expr,
-            negated,
-            low,
-            high,
-        }) => {
-            let bounds = [&low, &high].map(|bound| (**bound).clone());
-            let expr = typed_by(*expr, &bounds, schema, style)?;
-            let (expr, low) = beside_number(expr, *low, schema);
-            let (expr, high) = beside_number(expr, *high, schema);
-            Transformed::yes(between(expr, negated, low, high, schema, style)?)
-        }
+        Expr::InList(within) => Transformed::yes(ranged::within(within, schema, style)?),
+        Expr::Between(between) => Transformed::yes(ranged::between(between, schema, style)?),
         Expr::Cast(cast) => casts::rewrite(cast, schema, style)?,
         Expr::ScalarSubquery(_) => casts::tagged(expr, schema, style),
         Expr::ScalarFunction(call) if functions::array::is_quantified(call.name()) => {
@@ -518,59 +478,6 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
         Expr::Negative(inner) => signed(functions::NEGATIVE, *inner, schema, style)?,
         other => Transformed::no(other),
     })
-}
-
-/// `x BETWEEN low AND high`, which is `x >= low AND x <= high`; as it is where both compare the same `x`.
-fn between(
-    expr: Expr,
-    negated: bool,
-    low: Expr,
-    high: Expr,
-    schema: &DFSchema,
-    style: Style,
-) -> Result<Expr> {
-    let (above, below) = match negated {
-        true => (Operator::Lt, Operator::Gt),
-        false => (Operator::GtEq, Operator::LtEq),
-    };
-    let low = calls::compare(above, expr.clone(), low, schema, style)?;
-    let high = calls::compare(below, expr, high, schema, style)?;
-    Ok(match (low, high) {
-        (Expr::BinaryExpr(low), Expr::BinaryExpr(high))
-            if low.left == high.left && (low.op, high.op) == (above, below) =>
-        {
-            Expr::Between(Between::new(low.left, negated, low.right, high.right))
-        }
-        (low, high) if negated => low.or(high),
-        (low, high) => low.and(high),
-    })
-}
-
-/// A number and those that IN compares it with as floats, where some of them are and others are numerics.
-fn as_floats(
-    expr: Expr,
-    list: Vec<Expr>,
-    schema: &DFSchema,
-    style: Style,
-) -> Result<(Expr, Vec<Expr>)> {
-    use ColumnType::{Float4, Float8, Numeric};
-    let all = || std::iter::once(&expr).chain(&list);
-    let types: Vec<ColumnType> = all().filter_map(|expr| known_type(expr, schema)).collect();
-    let is_float = |ty: &ColumnType| matches!(ty, Float4 | Float8);
-    if !types.iter().any(is_float) || !types.iter().any(|ty| matches!(ty, Numeric(_))) {
-        return Ok((expr, list));
-    }
-    // One value is compared by an operator, several are an array of what they have in common.
-    let common = match list.len() {
-        1 => None,
-        _ => calls::common_type(types.into_iter()),
-    };
-    let float = |expr: Expr| match known_type(&expr, schema) {
-        Some(_) => calls::cast(expr, common.unwrap_or(Float8), schema, style),
-        None => Ok(expr),
-    };
-    let list = list.into_iter().map(float).collect::<Result<_>>()?;
-    Ok((float(expr)?, list))
 }
 
 /// `-x` or `+x`

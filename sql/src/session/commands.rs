@@ -18,6 +18,7 @@ use crate::notify::{CHANNELS_ARRAY, ChannelChange, text_list};
 use crate::output::{self, OutputColumn};
 use crate::parse::literal_text;
 use crate::settings::{NO_ROLE, ROLE, SERVER_VERSION, is_hidden, joined, role_value};
+use crate::text::{self, Style, Zone};
 
 impl Session {
     /// The columns that a command's result has.
@@ -128,7 +129,11 @@ impl Session {
         kind: Option<TableKind>,
     ) -> Result<Outcome, SqlError> {
         match statement {
-            Statement::StartTransaction { modes, .. } => self.begin(modes),
+            Statement::StartTransaction { modes, begin, .. } => {
+                self.begin(modes)?;
+                let tag = if *begin { "BEGIN" } else { "START TRANSACTION" };
+                Ok(Outcome::Command(tag.to_string()))
+            }
             Statement::Commit { chain: false, .. } => self.end(true).await,
             Statement::Rollback {
                 chain: false,
@@ -269,8 +274,7 @@ impl Session {
             }
             Set::SetTimeZone { local, value } => {
                 let text = match value {
-                    // INTERVAL '+01:00' HOUR TO MINUTE: the offset.
-                    Expr::Interval(interval) => literal_text(&interval.value),
+                    Expr::Interval(interval) => Some(zone_of_interval(interval)?),
                     value => literal_text(value),
                 };
                 let text = text.unwrap_or_else(|| value.to_string());
@@ -594,4 +598,39 @@ fn setting_name(variable: &[ast::Ident]) -> String {
         "authorization" => "session_authorization".to_string(),
         _ => parts.join("."),
     }
+}
+
+/// The zone of `SET TIME ZONE INTERVAL '+01:00' HOUR TO MINUTE`, which is so far east of UTC.
+fn zone_of_interval(interval: &ast::Interval) -> Result<String, SqlError> {
+    let written = literal_text(&interval.value).unwrap_or_default();
+    let read = match (&interval.leading_field, &interval.last_field) {
+        (Some(ast::DateTimeField::Hour), None) if !written.contains(':') => {
+            text::parse(ColumnType::Interval(None), &format!("{written} hours"))
+        }
+        _ => text::parse(ColumnType::Interval(None), &written),
+    };
+    let read = read?;
+    let invalid = |detail: &str| {
+        let mut shown = String::new();
+        text::write(
+            read.as_ref(),
+            ColumnType::Interval(None),
+            Style::default(),
+            &mut shown,
+        );
+        let message = format!("invalid value for parameter \"TimeZone\": \"INTERVAL '{shown}'\"");
+        SqlError::new(ErrorKind::InvalidParameterValue, message).detail(detail)
+    };
+    let Datum::Interval(offset) = read else {
+        return Err(invalid("It is no interval."));
+    };
+    if offset.months != 0 {
+        return Err(invalid("Cannot specify months in time zone interval."));
+    }
+    if offset.days != 0 {
+        return Err(invalid("Cannot specify days in time zone interval."));
+    }
+    let zone = Zone::east(offset.micros / 1_000_000);
+    let zone = zone.ok_or_else(|| invalid("UTC timezone offset is out of range."))?;
+    Ok(zone.name())
 }

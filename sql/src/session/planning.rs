@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::execution_props::ExecutionProps;
@@ -31,10 +31,12 @@ use crate::plan::{self, Planner, PostgresOperators};
 use crate::provider::{Access, Scope};
 use crate::system::Showing;
 use crate::text::Style;
+use crate::text::datetime::now_micros;
 use crate::turns::aside;
 
 /// What says something else of the session each time it is asked.
-const SESSION_NAMES: [&str; 9] = [
+const SESSION_NAMES: [&str; 10] = [
+    STATEMENT_TIMESTAMP,
     "txid_current",
     "current_setting",
     "set_config",
@@ -45,6 +47,9 @@ const SESSION_NAMES: [&str; 9] = [
     "pg_stat_activity",
     "pg_locks",
 ];
+
+/// A moment that is the same wherever a statement asks for it.
+const STATEMENT_TIMESTAMP: &str = "statement_timestamp";
 
 /// Statements of fewer bytes, SELECTs and JOINs, and plans of fewer nodes and expressions are planned in a moment.
 const TEXT_SHORT: usize = 2 << 10;
@@ -118,10 +123,15 @@ impl Session {
         pseudo_columns: bool,
         catalog: &Catalog,
     ) -> Result<QueryPlan, SqlError> {
+        let mut constants = self.constants();
+        // Expressions over rows, such as CHECK conditions, are planned once for many statements.
+        if replaced.is_empty() {
+            let now = ScalarValue::TimestampMicrosecond(Some(now_micros()), Some("UTC".into()));
+            constants.insert(STATEMENT_TIMESTAMP, now);
+        }
         replaced.extend(self.stand_ins.iter().cloned());
         let access = self.access(catalog);
         let search_path = self.search_path();
-        let constants = self.constants();
         let showing = self.showing(&access);
         let planner = Planner {
             state: &self.engine.state,

@@ -654,14 +654,13 @@ impl Session {
         });
     }
 
-    pub(super) fn begin(&mut self, modes: &[TransactionMode]) -> Result<Outcome, SqlError> {
+    pub(super) fn begin(&mut self, modes: &[TransactionMode]) -> Result<(), SqlError> {
         if self.work.block == Block::Explicit {
             let message = "there is already a transaction in progress";
             self.warn(ErrorKind::ActiveTransaction, message);
         }
         self.work.block = Block::Explicit;
-        self.set_modes(modes)?;
-        Ok(Outcome::Command("BEGIN".to_string()))
+        self.set_modes(modes)
     }
 
     /// Gives the open transaction other characteristics.

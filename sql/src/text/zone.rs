@@ -3,6 +3,8 @@
 use chrono::{MappedLocalTime, NaiveDateTime, Offset, TimeZone};
 use chrono_tz::{OffsetName, Tz};
 
+use crate::error::{ErrorKind, SqlError};
+
 const SECOND: i64 = 1_000_000;
 /// PostgreSQL's limit of a zone's distance from UTC.
 const OFFSET_MAX: i64 = 16 * 3600;
@@ -62,7 +64,7 @@ impl Zone {
         let name = name.trim();
         let hours = name.parse::<f64>().ok();
         if let Some(hours) = hours.filter(|hours| hours.is_finite()) {
-            return Zone::fixed((hours * 3600.0) as i64);
+            return Zone::east((hours * 3600.0) as i64);
         }
         Zone::named(name)
     }
@@ -83,14 +85,53 @@ impl Zone {
         posix(name)
     }
 
+    /// The zone of this name, as make_timestamptz takes it: in numbers its signs are those of timestamps, `+02` is east of UTC,
+    /// and one must be there. `None` for an unknown name.
+    pub(crate) fn of_timestamp(name: &str) -> Result<Option<Zone>, SqlError> {
+        if name.starts_with(|c: char| c.is_ascii_digit()) {
+            let message = format!("invalid input syntax for type numeric time zone: \"{name}\"");
+            let hint = "Numeric time zones must have \"-\" or \"+\" as first character.";
+            return Err(SqlError::new(ErrorKind::InvalidParameterValue, message).hint(hint));
+        }
+        let sign = match name.chars().next() {
+            Some('-') => -1,
+            Some('+') => 1,
+            _ => return Ok(Zone::named(name)),
+        };
+        let digits = &name[1..];
+        let parts: Vec<&str> = match (digits.len(), digits.contains(':')) {
+            (3 | 4, false) if digits.is_ascii() => {
+                let (hours, minutes) = digits.split_at(digits.len() - 2);
+                vec![hours, minutes]
+            }
+            _ => digits.split(':').collect(),
+        };
+        let is_part = |part: &&str| {
+            matches!(part.len(), 1 | 2) && part.bytes().all(|byte| byte.is_ascii_digit())
+        };
+        if parts.len() > 3 || !parts.iter().all(is_part) {
+            return Ok(None);
+        }
+        let units = parts.iter().zip([3600, 60, 1]);
+        let seconds = units.map(|(part, unit)| part.parse::<i64>().unwrap_or_default() * unit);
+        match Zone::east(sign * seconds.sum::<i64>()) {
+            Some(zone) => Ok(Some(zone)),
+            None => {
+                let message = format!("numeric time zone \"{name}\" out of range");
+                Err(SqlError::new(ErrorKind::InvalidParameterValue, message))
+            }
+        }
+    }
+
     /// The zone that an abbreviation stands for.
     pub(crate) fn abbreviation(name: &str) -> Option<Zone> {
         let name = name.to_ascii_lowercase();
         let (_, hours) = ABBREVIATIONS.iter().find(|(known, _)| *known == name)?;
-        Zone::fixed((hours * 3600.0) as i64)
+        Zone::east((hours * 3600.0) as i64)
     }
 
-    fn fixed(seconds_east: i64) -> Option<Zone> {
+    /// The zone so many seconds east of UTC; `None` where there is none.
+    pub(crate) fn east(seconds_east: i64) -> Option<Zone> {
         let seconds = i32::try_from(seconds_east).ok()?;
         (seconds_east.abs() < OFFSET_MAX).then_some(match seconds {
             0 => Zone::default(),
@@ -195,7 +236,7 @@ fn posix(name: &str) -> Option<Zone> {
         }
         seconds += part.parse::<i64>().ok()? * unit;
     }
-    Zone::fixed(-west * seconds)
+    Zone::east(-west * seconds)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! WITH queries of volatile functions, which are computed once however often they are named.
+//! WITH: queries of volatile functions, which are computed once however often they are named; what recursion may not say.
 
 use crate::pair::Pair;
 use crate::type_functions::{all_refused, all_same};
@@ -42,4 +42,40 @@ async fn volatile_queries_in_with_are_computed_once() {
     pair.same("SELECT n, m, (SELECT last_value FROM q) FROM made ORDER BY n");
     let cursor = "BEGIN; DECLARE c CURSOR FOR WITH s AS (SELECT random() r FROM t) SELECT count(*) FROM s x JOIN s y USING (r); FETCH ALL FROM c; COMMIT";
     pair.same(cursor);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recursion_names_itself_only_where_it_ends() {
+    let pair = Pair::start();
+    pair.run("CREATE TABLE e (a int, b int); INSERT INTO e VALUES (1, 2), (2, 3), (3, 4);");
+    let (tide, pg) = pair.connect().await;
+    all_refused(
+        &tide,
+        &pg,
+        &[
+            "WITH RECURSIVE x(n) AS (SELECT 1 UNION ALL SELECT count(*) FROM x) SELECT * FROM x",
+            "WITH RECURSIVE x(id) AS (VALUES (1) UNION ALL SELECT (SELECT * FROM x) FROM x WHERE id < 5) SELECT * FROM x",
+            "WITH RECURSIVE x(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM x WHERE n IN (SELECT n FROM x)) SELECT * FROM x",
+            "WITH RECURSIVE x(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM x ORDER BY 1) SELECT * FROM x",
+            "WITH RECURSIVE x(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM x LIMIT 10) SELECT * FROM x",
+            "WITH RECURSIVE x(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM x LIMIT 10 OFFSET 1) SELECT * FROM x",
+            "WITH RECURSIVE x(n) AS (SELECT 1 UNION ALL SELECT x.n + 1 FROM e LEFT JOIN x ON x.n = e.a WHERE n < 10) SELECT * FROM x",
+            "WITH RECURSIVE x(n) AS (SELECT 1 UNION ALL SELECT x.n + 1 FROM x RIGHT JOIN e ON x.n = e.a WHERE n < 10) SELECT * FROM x",
+            "WITH RECURSIVE x(n) AS (SELECT 1 UNION ALL SELECT x.n + 1 FROM x FULL JOIN e ON x.n = e.a WHERE n < 10) SELECT * FROM x",
+            "WITH RECURSIVE x(n) AS (SELECT n FROM x UNION ALL SELECT n FROM x) SELECT * FROM x",
+        ],
+    )
+    .await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "WITH RECURSIVE x(n) AS (SELECT 1 UNION ALL SELECT x.n + 1 FROM x LEFT JOIN e ON x.n = e.a WHERE n < 10) SELECT sum(n), count(*) FROM x",
+            "WITH RECURSIVE x(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM (SELECT n FROM x) q WHERE n < 5) SELECT sum(n) FROM x",
+            "WITH RECURSIVE x(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM x WHERE n < (SELECT max(b) FROM e)) SELECT sum(n) FROM x",
+            "WITH RECURSIVE x(n) AS (SELECT max(a) FROM e UNION ALL (SELECT n + 1 FROM x WHERE n < 8)) SELECT sum(n) FROM x",
+            "WITH RECURSIVE y(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM y WHERE n < 3), x(n) AS (SELECT 1::bigint UNION ALL SELECT (SELECT count(*) FROM y) FROM x WHERE n < 2) SELECT sum(n) FROM x",
+        ],
+    )
+    .await;
 }
