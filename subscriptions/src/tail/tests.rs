@@ -35,6 +35,7 @@ impl Bench {
             stored_name: name.to_string(),
             ty: ColumnType::Int8,
             not_null,
+            once_null: false,
             default: None,
             missing: Datum::Null,
             sequence: None,
