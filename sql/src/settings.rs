@@ -432,8 +432,8 @@ impl Settings {
 
 /// Every setting with its default.
 pub(crate) fn defaults() -> impl Iterator<Item = (&'static str, &'static str)> {
-    // Limits that drivers ask for; they cannot be set.
-    let limits = [("max_index_keys", "32"), ("max_connections", "1000")];
+    // A limit that drivers ask for; it cannot be set.
+    let limits = [("max_connections", "1000")];
     let known = KNOWN.iter().chain(OF_ROLES);
     let known = known.map(|(name, default, _)| (*name, *default));
     known.chain(limits)
