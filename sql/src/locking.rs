@@ -186,27 +186,24 @@ impl Session {
         found: Vec<Found>,
         waited: bool,
     ) -> Result<Option<Vec<Found>>, SqlError> {
-        self.as_found_of(scope, table, found, waited, self.defers_commit())
-            .await
+        if self.defers_commit() {
+            return self.still_found(scope, table, found).await;
+        }
+        if waited {
+            self.forget_reads();
+            return Ok(None);
+        }
+        // What has changed without being waited for the committer finds at once.
+        Ok(Some(found))
     }
 
-    /// The same; `now` says whether it must be known before the statement's transaction ends.
-    async fn as_found_of(
+    /// The same of rows that the statement does not write, which nobody looks at when it ends.
+    async fn still_found(
         &mut self,
         scope: &Scope,
         table: &Arc<TableDef>,
         found: Vec<Found>,
-        waited: bool,
-        now: bool,
     ) -> Result<Option<Vec<Found>>, SqlError> {
-        if !now {
-            if waited {
-                self.forget_reads();
-                return Ok(None);
-            }
-            // What has changed without being waited for the committer finds at once.
-            return Ok(Some(found));
-        }
         let latest = self.snapshot();
         if latest.seq() == scope.snapshot.seq() {
             return Ok(Some(found));
@@ -244,34 +241,11 @@ impl Session {
         prepared: &Prepared,
         values: &[Datum],
     ) -> Result<Outcome, SqlError> {
-        let now = self.defers_commit();
-        self.select_locking_until(query, prepared, values, now)
-            .await
-    }
-
-    /// The same, of rows that are certainly the newest when it ends.
-    async fn select_locking_newest(
-        &mut self,
-        query: &Query,
-        prepared: &Prepared,
-        values: &[Datum],
-    ) -> Result<Outcome, SqlError> {
-        self.select_locking_until(query, prepared, values, true)
-            .await
-    }
-
-    async fn select_locking_until(
-        &mut self,
-        query: &Query,
-        prepared: &Prepared,
-        values: &[Datum],
-        now: bool,
-    ) -> Result<Outcome, SqlError> {
         if let Some(lock) = clause::strongest(query) {
             self.check_may_write(&format!("SELECT {}", lock.name()))?;
         }
         for _ in 0..RETRIES_MAX {
-            let tried = self.try_select_locking(query, prepared, values, now);
+            let tried = self.try_select_locking(query, prepared, values);
             if let Some(outcome) = tried.await? {
                 return Ok(outcome);
             }
@@ -285,7 +259,6 @@ impl Session {
         query: &Query,
         prepared: &Prepared,
         values: &[Datum],
-        now: bool,
     ) -> Result<Option<Outcome>, SqlError> {
         let scope = self.scope();
         let catalog = scope.snapshot.catalog().clone();
@@ -363,9 +336,9 @@ impl Session {
             room.take_bytes(batch.get_array_memory_size())?;
             shown.push(batch);
         }
-        let waited = self.lock_found(&locking.targets, &found).await?;
+        self.lock_found(&locking.targets, &found).await?;
         for (target, found) in locking.targets.iter().zip(found) {
-            let same = self.as_found_of(&scope, &target.table, found, waited, now);
+            let same = self.still_found(&scope, &target.table, found);
             if same.await?.is_none() {
                 return Ok(None);
             }
@@ -377,12 +350,12 @@ impl Session {
         }))
     }
 
-    /// Locks the rows that were found of each target, but those that are locked; says whether one of them was waited for.
+    /// Locks the rows that were found of each target, but those that are locked.
     async fn lock_found(
         &mut self,
         targets: &[Target],
         found: &[Vec<Found>],
-    ) -> Result<bool, SqlError> {
+    ) -> Result<(), SqlError> {
         let mut waits = Vec::new();
         for (target, found) in targets.iter().zip(found) {
             let keys = found.iter().filter_map(|row| target.key(row));
@@ -396,10 +369,10 @@ impl Session {
                 Patience::Waits => waits.extend(locks),
             }
         }
-        match targets.first() {
-            Some(target) => self.lock(&target.table, waits, Patience::Waits).await,
-            None => Ok(false),
+        if let Some(target) = targets.first() {
+            self.lock(&target.table, waits, Patience::Waits).await?;
         }
+        Ok(())
     }
 
     async fn count_of(

@@ -127,7 +127,7 @@ impl Session {
                 _ => error,
             }
         })?;
-        let outcome = self.select_locking_newest(&query, &own, values).await?;
+        let outcome = self.select_locking(&query, &own, values).await?;
         let Outcome::Rows { columns, rows, .. } = outcome else {
             return Err(SqlError::new(
                 ErrorKind::InternalError,

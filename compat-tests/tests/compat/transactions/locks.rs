@@ -49,6 +49,32 @@ async fn select_for_update_and_its_kin() {
              b> SELECT id, n FROM t WHERE n = 10 FOR UPDATE
              a: COMMIT
              b<",
+            // The row changed before it was locked, and nobody was waited for.
+            "a: SELECT pg_advisory_lock(7)
+             b> SELECT id, n FROM t WHERE pg_advisory_xact_lock(7) IS NOT NULL AND id = 1 FOR UPDATE
+             a: UPDATE t SET n = 11 WHERE id = 1
+             a: SELECT pg_advisory_unlock(7)
+             b<",
+            "a: SELECT pg_advisory_lock(7)
+             b> SELECT id, n FROM t WHERE pg_advisory_xact_lock(7) IS NOT NULL AND id = 1 FOR UPDATE SKIP LOCKED
+             a: UPDATE t SET n = 11 WHERE id = 1
+             a: SELECT pg_advisory_unlock(7)
+             b<",
+            "a: SELECT pg_advisory_lock(7)
+             b> SELECT id, n FROM t WHERE pg_advisory_xact_lock(7) IS NOT NULL AND id = 1 FOR UPDATE
+             a: DELETE FROM t WHERE id = 1
+             a: SELECT pg_advisory_unlock(7)
+             b<",
+            "a: SELECT pg_advisory_lock(7)
+             b> SELECT id, n FROM t WHERE pg_advisory_xact_lock(7) IS NOT NULL AND id = 1 FOR UPDATE SKIP LOCKED
+             a: DELETE FROM t WHERE id = 1
+             a: SELECT pg_advisory_unlock(7)
+             b<",
+            "a: SELECT pg_advisory_lock(7)
+             b> SELECT id, n FROM t WHERE pg_advisory_xact_lock(7) IS NOT NULL AND id = 1 FOR KEY SHARE
+             a: DELETE FROM t WHERE id = 1
+             a: SELECT pg_advisory_unlock(7)
+             b<",
             // A queue: each takes the first row that nobody has.
             "a: BEGIN
              a: SELECT id FROM t ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
