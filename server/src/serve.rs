@@ -67,7 +67,8 @@ pub(crate) fn run(settings: Settings) -> Result<(), ServeError> {
     recursive::set_stack_allocation_size(STACK_PIECE_BYTES);
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     let sockets = runtime("socket", SOCKET_THREADS.min(cores)).build()?;
-    let queries = runtime("query", cores.max(2))
+    // More than processors: a statement that keeps its thread for long leaves others to the rest.
+    let queries = runtime("query", (2 * cores).max(4))
         .thread_stack_size(QUERY_STACK_BYTES)
         // A scan of the hot tier keeps its thread while its client does not read.
         .max_blocking_threads(BLOCKING_THREADS + 2 * settings.max_connections)

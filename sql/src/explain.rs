@@ -18,7 +18,7 @@ use tidelog_storage::{ColumnType, Datum, TableDef};
 
 use crate::error::{ErrorKind, SqlError};
 use crate::output::{self, OutputColumn};
-use crate::session::{Outcome, Prepared, Session};
+use crate::session::{Outcome, Prepared, Session, ToRun};
 use format::Explained;
 use node::{Node, Relation};
 
@@ -298,7 +298,9 @@ impl Session {
                 return Err(SqlError::unsupported(format!("EXPLAIN of {word}")));
             }
         };
-        let plan = self.physical_plan(query, scope, types, values).await?;
+        let plan = self
+            .physical_plan(ToRun::Analyzed(query), scope, types, values)
+            .await?;
         Ok(Planned {
             target,
             plan: Some(plan),

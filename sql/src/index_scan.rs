@@ -18,16 +18,34 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Pla
 use futures::{StreamExt, TryStreamExt};
 use tidelog_storage::catalog::IndexId;
 use tidelog_storage::snapshot::{IndexPlace, IndexRange, Lookup, ScanColumn};
-use tidelog_storage::{ColumnId, Partition, PartitionSet, RowVersion, Seq, TableDef};
+use tidelog_storage::{ColumnId, PartitionSet, RowVersion, Seq, StorageError};
 
 use crate::compared::Compared;
-use crate::provider::{batch_of, blocking, properties};
+use crate::provider::{COLD_ROWS_MAX, INDEX_ROWS_ALWAYS, batch_of, blocking, properties};
 use crate::table_scan::Scanned;
 
-/// Entries that a walk looks at before a scan is the better way: each costs some reads of single rows.
-const ENTRIES_MAX: usize = 10_000;
-/// Rows of them that are read out of cold files.
-const COLD_ROWS_MAX: usize = 1_000;
+/// How much a walk reads before a scan is the better way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reads {
+    /// Entries that are looked at: each costs some reads of single rows.
+    entries: usize,
+    /// Rows of them that are read out of cold files.
+    cold: usize,
+}
+
+impl Reads {
+    /// Of a walk that ends with the first rows of an order.
+    pub(crate) const OF_FIRST_ROWS: Reads = Reads {
+        entries: 10_000,
+        cold: 1_000,
+    };
+    /// Of a walk to the end of its range.
+    pub(crate) const OF_ALL: Reads = Reads {
+        entries: INDEX_ROWS_ALWAYS,
+        cold: COLD_ROWS_MAX,
+    };
+}
+
 /// Entries that are read at a time, at most.
 const STEP_ROWS_MAX: usize = 1_024;
 
@@ -59,7 +77,7 @@ pub(crate) fn walk(scanned: &Scanned, order: &[PhysicalSortExpr]) -> Option<Walk
         .filter(|(id, _)| !transaction.fills(table.id, *id));
     walks
         .filter_map(|(id, columns)| through(scanned, &compared, order, id, columns))
-        .max_by_key(|walk| walk.range.equal.len())
+        .max_by_key(|walk| walk.range.narrowness())
 }
 
 fn through(
@@ -148,7 +166,7 @@ impl IndexWalkExec {
         IndexWalkExec {
             scanned,
             walk,
-            first: first.clamp(16, STEP_ROWS_MAX),
+            first,
             gave_up,
             properties: properties(schema, 1),
             metrics: ExecutionPlanMetricsSet::new(),
@@ -157,10 +175,11 @@ impl IndexWalkExec {
 }
 
 /// Where a walk stands.
-struct Steps {
+pub(crate) struct Steps {
     scanned: Arc<Scanned>,
     walk: Walk,
     schema: SchemaRef,
+    most: Reads,
     from: Option<IndexPlace>,
     rows: usize,
     entries: usize,
@@ -169,23 +188,45 @@ struct Steps {
 }
 
 impl Steps {
-    /// The rows of the next entries, and the walk behind them; no walk when these were the last, no rows when it
-    /// takes too many reads. Blocking.
-    fn step(
-        mut self,
-    ) -> Result<(Option<RecordBatch>, Option<Steps>), tidelog_storage::StorageError> {
+    /// From the beginning of a walk through a table of one partition, of which `first` rows are likely to be asked for.
+    pub(crate) fn new(
+        scanned: Arc<Scanned>,
+        walk: Walk,
+        schema: SchemaRef,
+        first: usize,
+        most: Reads,
+    ) -> Steps {
+        Steps {
+            scanned,
+            walk,
+            schema,
+            most,
+            from: None,
+            rows: first.clamp(16, STEP_ROWS_MAX),
+            entries: 0,
+            cold: 0,
+            cold_rows: Count::new(),
+        }
+    }
+
+    /// How many entries the next step looks at, at most.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The next entries, those in the hot tier read; `None` when it takes too many reads. Blocking.
+    pub(crate) fn look(mut self) -> Result<Option<Looked>, StorageError> {
         let Scanned {
             table,
             partitions,
             scope,
-            columns,
             ..
         } = &*self.scanned;
         let PartitionSet::One(partition) = partitions else {
-            return Ok((None, None));
+            return Ok(None);
         };
-        if self.entries >= ENTRIES_MAX || self.cold >= COLD_ROWS_MAX {
-            return Ok((None, None));
+        if self.entries >= self.most.entries || self.cold >= self.most.cold {
+            return Ok(None);
         }
         let snapshot = &scope.snapshot;
         let step = snapshot.index_step(
@@ -197,7 +238,7 @@ impl Steps {
             self.rows,
         )?;
         let Some(step) = step else {
-            return Ok((None, None));
+            return Ok(None);
         };
         self.entries += step.seqs.len();
         let (mut versions, mut cold) = (Vec::with_capacity(step.seqs.len()), Vec::new());
@@ -209,32 +250,66 @@ impl Steps {
             }
         }
         self.cold += cold.len();
-        if self.cold > COLD_ROWS_MAX {
-            return Ok((None, None));
+        if self.cold > self.most.cold {
+            return Ok(None);
         }
         self.cold_rows.add(cold.len());
-        versions.extend(read_cold(&self.scanned, table, partition, cold)?);
-        versions.sort_unstable_by_key(|(at, _)| *at);
-        let versions: Vec<RowVersion> = versions.into_iter().map(|(_, version)| version).collect();
-        let batch = batch_of(table, &versions, partition, columns, self.schema.clone());
-        let batch =
-            batch.map_err(|error| tidelog_storage::StorageError::Corrupt(error.to_string()))?;
         self.rows = (self.rows * 2).min(STEP_ROWS_MAX);
+        let more = step.next.is_some();
         self.from = step.next;
-        let more = self.from.is_some();
-        Ok((Some(batch), more.then_some(self)))
+        Ok(Some(Looked {
+            versions,
+            cold,
+            more,
+            steps: self,
+        }))
     }
 }
 
-fn read_cold(
-    scanned: &Scanned,
-    table: &TableDef,
-    partition: &Partition,
-    wanted: Vec<(usize, Seq)>,
-) -> Result<Vec<(usize, RowVersion)>, tidelog_storage::StorageError> {
-    let (store, snapshot) = (&scanned.scope.store, &scanned.scope.snapshot);
-    let read = |(at, seq)| Ok((at, store.read_cold(snapshot, table, partition, seq)?));
-    wanted.into_iter().map(read).collect()
+/// Entries that a walk has looked at.
+pub(crate) struct Looked {
+    /// With their places among the entries.
+    versions: Vec<(usize, RowVersion)>,
+    cold: Vec<(usize, Seq)>,
+    more: bool,
+    /// What it looked at, and the rest.
+    steps: Steps,
+}
+
+impl Looked {
+    /// Whether none of them is in a file.
+    pub(crate) fn is_hot(&self) -> bool {
+        self.cold.is_empty()
+    }
+
+    /// Their rows, and the walk behind them unless they were the last. Blocking, unless they are hot.
+    pub(crate) fn read(self) -> Result<(RecordBatch, Option<Steps>), StorageError> {
+        let Looked {
+            mut versions,
+            cold,
+            more,
+            steps,
+        } = self;
+        let Scanned {
+            table,
+            partitions,
+            scope,
+            columns,
+            ..
+        } = &*steps.scanned;
+        let PartitionSet::One(partition) = partitions else {
+            unreachable!("it looks into one partition");
+        };
+        for (at, seq) in cold {
+            let version = (scope.store).read_cold(&scope.snapshot, table, partition, seq)?;
+            versions.push((at, version));
+        }
+        versions.sort_unstable_by_key(|(at, _)| *at);
+        let versions: Vec<RowVersion> = versions.into_iter().map(|(_, version)| version).collect();
+        let batch = batch_of(table, &versions, partition, columns, steps.schema.clone());
+        let batch = batch.map_err(|error| StorageError::Corrupt(error.to_string()))?;
+        Ok((batch, more.then_some(steps)))
+    }
 }
 
 impl std::fmt::Debug for IndexWalkExec {
@@ -294,16 +369,15 @@ impl ExecutionPlan for IndexWalkExec {
     fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let schema = self.schema();
         let rows = BaselineMetrics::new(&self.metrics, partition);
-        let steps = Steps {
-            scanned: self.scanned.clone(),
-            walk: self.walk.clone(),
-            schema: schema.clone(),
-            from: None,
-            rows: self.first,
-            entries: 0,
-            cold: 0,
-            cold_rows: MetricBuilder::new(&self.metrics).counter(COLD_ROWS, partition),
-        };
+        let (scanned, walk) = (self.scanned.clone(), self.walk.clone());
+        let mut steps = Steps::new(
+            scanned,
+            walk,
+            schema.clone(),
+            self.first,
+            Reads::OF_FIRST_ROWS,
+        );
+        steps.cold_rows = MetricBuilder::new(&self.metrics).counter(COLD_ROWS, partition);
         self.gave_up.store(false, Ordering::SeqCst);
         let gave_up = self.gave_up.clone();
         // Each step is taken when its rows are asked for.
@@ -313,8 +387,8 @@ impl ExecutionPlan for IndexWalkExec {
                 let Some(steps) = steps else {
                     return Ok(None);
                 };
-                let (batch, next) = blocking(move || steps.step()).await?;
-                let Some(batch) = batch else {
+                let step = move || steps.look()?.map(Looked::read).transpose();
+                let Some((batch, next)) = blocking(step).await? else {
                     gave_up.store(true, Ordering::SeqCst);
                     return Ok(None);
                 };

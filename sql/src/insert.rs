@@ -17,7 +17,7 @@ use crate::row::{
     RowMaker, Target, Write, assign, cell, constant, infer_placeholder, is_default, own_partition,
     targets,
 };
-use crate::session::{Outcome, Prepared, QueryPlan, Session};
+use crate::session::{Outcome, Prepared, QueryPlan, Session, ToRun};
 use crate::text;
 use crate::turns::Turns;
 use crate::upsert::Conflicts;
@@ -242,10 +242,10 @@ impl Session {
                 let given: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
                 let literals: Vec<bool> = plain_items(&source).map(is_bare_string).collect();
                 let plan = match self.current(prepared, &scope) {
-                    Some(planned) => planned.plan.clone(),
-                    None => self.plan_select(source, &given, &catalog)?,
+                    Some(planned) => planned.to_run(self.state()),
+                    None => ToRun::Analyzed(self.plan_select(source, &given, &catalog)?),
                 };
-                let columns = output::columns(plan.schema().as_arrow())?;
+                let columns = output::columns(plan.plan().schema().as_arrow())?;
                 check_width(columns.len(), targets.len(), !insert.columns.is_empty())?;
                 check_targets(
                     &table,
@@ -267,7 +267,8 @@ impl Session {
                     None => scope.clone(),
                     past => self.query_scope(past, types, values).await?,
                 };
-                let mut batches = self.run(plan, source, types, values).await?;
+                let batches = self.run_plan(plan, source, types, values, true);
+                let mut batches = batches.await?;
                 let open = maker.open_defaults();
                 while let Some(batch) = batches.try_next().await? {
                     let sets = self.evaluate_defaults(&table, &open, batch.num_rows());

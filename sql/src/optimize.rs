@@ -1,7 +1,7 @@
 //! Rules of ours among DataFusion's.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
@@ -11,6 +11,7 @@ use datafusion::common::{
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
+use datafusion::execution::SessionState;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{
@@ -19,6 +20,7 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::{AnalyzerRule, ApplyOrder, Optimizer, OptimizerConfig, OptimizerRule};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::physical_optimizer::sanity_checker::SanityCheckPlan;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::coop::CooperativeExec;
@@ -30,11 +32,14 @@ use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::recursive_query::RecursiveQueryExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::union::UnionExec;
-use datafusion::physical_plan::{ExecutionPlan, Partitioning, replace_children_if_necessary};
+use datafusion::physical_plan::{
+    ExecutionPlan, ExecutionPlanProperties, Partitioning, replace_children_if_necessary,
+};
 
 use crate::in_turn::InTurnExec;
 use crate::numbers;
 use crate::ordered::ReadInOrder;
+use crate::table_scan::FoundExec;
 use crate::unseen::distinct_by_value;
 use crate::{arithmetic, evaluated_once};
 
@@ -110,6 +115,26 @@ pub(crate) fn logical_rules() -> Vec<Rule> {
     rules.push(Arc::new(KeysOnce));
     rules
 }
+
+/// What a plan that was optimized without the values of its parameters becomes once it has them.
+pub(crate) fn with_values(plan: LogicalPlan, state: &SessionState) -> Result<LogicalPlan> {
+    static RULES: LazyLock<Optimizer> = LazyLock::new(|| {
+        let rules = logical_rules().into_iter();
+        let of_values = |rule: &Rule| OF_VALUES.contains(&rule.name());
+        Optimizer::with_rules(rules.filter(of_values).collect())
+    });
+    RULES.optimize(plan, state, |_, _| {})
+}
+
+/// The rules that look at values: a LIMIT may be one, and conditions are computed as far as they are known.
+const OF_VALUES: [&str; 6] = [
+    "simplify_expressions",
+    "numbers_of_columns",
+    "eliminate_filter",
+    "propagate_empty_relation",
+    "eliminate_limit",
+    "push_down_limit",
+];
 
 /// Leaves out keys of an aggregate's order that stand there twice, as two expressions may once they are simplified: DataFusion
 /// leaves them out of what it sorts by, and counts on them then.
@@ -445,6 +470,7 @@ pub(crate) fn physical_rules() -> Vec<PhysicalRule> {
     let ours = |rule: PhysicalRule| match rule.name() {
         name if name.starts_with("FilterPushdown") => Arc::new(FiltersByName(rule)) as PhysicalRule,
         "aggregate_statistics" => Arc::new(StatisticsOfAll(rule)) as PhysicalRule,
+        "EnsureRequirements" => Arc::new(SpreadsMany(rule)) as PhysicalRule,
         _ => rule,
     };
     rules.into_iter().map(ours).collect()
@@ -578,6 +604,39 @@ impl PhysicalOptimizerRule for StatisticsOfAll {
     fn schema_check(&self) -> bool {
         self.0.schema_check()
     }
+}
+
+/// Spreads rows over streams and sorts those that have to be sorted, but leaves a plan as it is whose rows are few, in one
+/// stream and in order: to look at all that could be done for them would cost more than to read them.
+#[derive(Debug)]
+struct SpreadsMany(PhysicalRule);
+
+impl PhysicalOptimizerRule for SpreadsMany {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn optimize(&self, plan: Plan, config: &ConfigOptions) -> Result<Plan> {
+        let fits = |plan: Plan| SanityCheckPlan::new().optimize(plan, config).is_ok();
+        match are_few(&plan) && fits(plan.clone()) {
+            true => Ok(plan),
+            false => self.0.optimize(plan, config),
+        }
+    }
+
+    fn schema_check(&self) -> bool {
+        self.0.schema_check()
+    }
+}
+
+/// Whether all rows were found by keys and indexes, or stand in the statement, and all of the plan is one stream.
+fn are_few(plan: &Plan) -> bool {
+    let children = plan.children();
+    plan.output_partitioning().partition_count() == 1
+        && match children.is_empty() || plan.is::<FoundExec>() {
+            true => plan.is::<FoundExec>() || plan.is::<PlaceholderRowExec>(),
+            false => children.into_iter().all(are_few),
+        }
 }
 
 /// Leaves rows that the statement itself makes (series, VALUES, elements of arrays, recursive queries) in one stream: they

@@ -171,65 +171,6 @@ impl Relation {
         primary.columns.iter().map(fixed).collect()
     }
 
-    /// The key or index, and the part of it, that the filters narrow a scan down to best.
-    fn index_range(&self, filters: &[Expr], transaction: &Transaction) -> Option<IndexRange> {
-        let compared = Compared::new(&self.table, filters);
-        let primary = self.table.primary().map(|key| (key.id, key.columns));
-        let ready = self.table.indexes.iter().filter(|index| index.ready);
-        let ready = ready.filter(|index| compared.implies(index.predicate));
-        let others = ready.map(|index| (index.id, index.columns.as_slice()));
-        let range = |(index, columns): (IndexId, &[ColumnId])| {
-            let mut equal = Vec::new();
-            let mut next = None;
-            for id in columns {
-                let bounds = compared.bounds(*id);
-                match bounds {
-                    Some(crate::compared::Bounds {
-                        equal: Some(value), ..
-                    }) => equal.push(value),
-                    bounds => {
-                        next = bounds;
-                        break;
-                    }
-                }
-            }
-            let (lower, upper) = next.map_or((Bound::Unbounded, Bound::Unbounded), |bounds| {
-                (bounds.lower, bounds.upper)
-            });
-            IndexRange {
-                index,
-                equal,
-                lower,
-                upper,
-            }
-        };
-        // A unique index lacks the rows with a NULL in it.
-        let complete = |range: &IndexRange| {
-            let Some(key) = self.table.unique_key(range.index) else {
-                return true;
-            };
-            let ranged = (&range.lower, &range.upper) != (&Bound::Unbounded, &Bound::Unbounded);
-            let given = range.equal.len() + usize::from(ranged);
-            let null = |id: &ColumnId| self.table.may_be_null(*id);
-            !key.columns.iter().skip(given).any(null)
-        };
-        let sides = |range: &IndexRange| {
-            usize::from(range.lower != Bound::Unbounded)
-                + usize::from(range.upper != Bound::Unbounded)
-        };
-        let ranges = primary.into_iter().chain(others).map(range);
-        let filled = |range: &IndexRange| !transaction.fills(self.table.id, range.index);
-        ranges
-            .filter(|range| filled(range) && complete(range))
-            .filter(|range| {
-                // All of an index that has only some rows is a part of the table, too.
-                let index = self.table.indexes.iter().find(|it| it.id == range.index);
-                let partial = index.is_some_and(|index| index.predicate.is_some());
-                partial || !range.equal.is_empty() || sides(range) > 0
-            })
-            .max_by_key(|range| (range.equal.len(), sides(range)))
-    }
-
     /// The rows in a part of an index; `None` when there are so many that a scan is the better way.
     async fn read_index(
         &self,
@@ -339,6 +280,64 @@ impl Relation {
         };
         Ok(Arc::new(FoundExec::new(found, rows)))
     }
+}
+
+/// The key or index, and the part of it, that the filters narrow a scan down to best.
+pub(crate) fn index_range(
+    table: &TableDef,
+    filters: &[Expr],
+    transaction: &Transaction,
+) -> Option<IndexRange> {
+    let compared = Compared::new(table, filters);
+    let primary = table.primary().map(|key| (key.id, key.columns));
+    let ready = table.indexes.iter().filter(|index| index.ready);
+    let ready = ready.filter(|index| compared.implies(index.predicate));
+    let others = ready.map(|index| (index.id, index.columns.as_slice()));
+    let range = |(index, columns): (IndexId, &[ColumnId])| {
+        let mut equal = Vec::new();
+        let mut next = None;
+        for id in columns {
+            let bounds = compared.bounds(*id);
+            match bounds {
+                Some(crate::compared::Bounds {
+                    equal: Some(value), ..
+                }) => equal.push(value),
+                bounds => {
+                    next = bounds;
+                    break;
+                }
+            }
+        }
+        let (lower, upper) = next.map_or((Bound::Unbounded, Bound::Unbounded), |bounds| {
+            (bounds.lower, bounds.upper)
+        });
+        IndexRange {
+            index,
+            equal,
+            lower,
+            upper,
+        }
+    };
+    // A unique index lacks the rows with a NULL in it.
+    let complete = |range: &IndexRange| {
+        let Some(key) = table.unique_key(range.index) else {
+            return true;
+        };
+        let given = range.equal.len() + usize::from(range.narrowness().1 > 0);
+        let null = |id: &ColumnId| table.may_be_null(*id);
+        !key.columns.iter().skip(given).any(null)
+    };
+    let ranges = primary.into_iter().chain(others).map(range);
+    let filled = |range: &IndexRange| !transaction.fills(table.id, range.index);
+    ranges
+        .filter(|range| filled(range) && complete(range))
+        .filter(|range| {
+            // All of an index that has only some rows is a part of the table, too.
+            let index = table.indexes.iter().find(|it| it.id == range.index);
+            let partial = index.is_some_and(|index| index.predicate.is_some());
+            partial || range.narrowness() > (0, 0)
+        })
+        .max_by_key(IndexRange::narrowness)
 }
 
 /// Rows that were read one by one, so many of them out of cold files.
@@ -451,7 +450,7 @@ impl TableProvider for Relation {
             return self.rows_plan(&read, partition, (range, filters), &columns, schema);
         }
 
-        let range = self.index_range(filters, &scope.transaction.read());
+        let range = index_range(&self.table, filters, &scope.transaction.read());
         if let PartitionSet::One(partition) = &partitions
             && let Some(range) = range
             && let Some(read) = self.read_index(&scope, partition, range.clone()).await?
@@ -540,7 +539,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
 }
 
 /// As many rows are read by an index in any case; where there are more it depends on the table.
-const INDEX_ROWS_ALWAYS: usize = 1000;
+pub(crate) const INDEX_ROWS_ALWAYS: usize = 1000;
 
 /// Rows that are read by an index at most, of so many that are not flushed and so many in files; more are scanned.
 ///
@@ -553,7 +552,7 @@ fn index_rows_max(hot: u64, cold: u64) -> usize {
 }
 
 /// Rows of them that are read out of cold files one by one.
-const COLD_ROWS_MAX: usize = 64;
+pub(crate) const COLD_ROWS_MAX: usize = 64;
 
 /// The Seqs that comparisons of `_seq` with literals leave.
 fn seq_range(filters: &[Expr]) -> RangeInclusive<Seq> {

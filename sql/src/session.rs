@@ -38,7 +38,7 @@ pub use cursor::FetchFeed;
 pub use engine::{Engine, EngineOptions};
 pub use outcome::{Notice, Outcome};
 pub use prepared::Prepared;
-pub(crate) use prepared::QueryPlan;
+pub(crate) use prepared::{QueryPlan, ToRun};
 pub use transaction::LiveSnapshots;
 
 mod channels;
@@ -659,7 +659,8 @@ impl Session {
         {
             return Ok(rows);
         }
-        self.run(query.plan.clone(), scope, types, values).await
+        let plan = query.to_run(self.state());
+        self.run_plan(plan, scope, types, values, true).await
     }
 
     /// Runs a plan in a scope. Rows that a transaction's own changes are part of are read before this returns.
@@ -670,18 +671,19 @@ impl Session {
         types: &[ColumnType],
         values: &[Datum],
     ) -> Result<RowStream, SqlError> {
+        let plan = ToRun::Analyzed(plan);
         self.run_plan(plan, scope, types, values, true).await
     }
 
-    async fn run_plan(
+    pub(crate) async fn run_plan(
         &self,
-        plan: LogicalPlan,
+        plan: ToRun,
         scope: Arc<Scope>,
         types: &[ColumnType],
         values: &[Datum],
         recorded: bool,
     ) -> Result<RowStream, SqlError> {
-        let columns = output::columns(plan.schema().as_arrow())?;
+        let columns = output::columns(plan.plan().schema().as_arrow())?;
         let eager = !scope.transaction.read().is_empty();
         let plan = self.physical_plan(plan, scope, types, values).await?;
         if recorded && let Some(plans) = &mut *self.plans.lock() {

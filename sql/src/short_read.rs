@@ -1,5 +1,8 @@
-//! SELECT of rows by their whole primary key: recognised when the statement is prepared, and then run without a
-//! physical plan. That plan would cost many times what the rows do.
+//! SELECT of rows by their whole primary key, or by an index: recognised when the statement is prepared, and then run
+//! without a physical plan. That plan would cost many times what the rows do.
+
+mod by_index;
+mod shape;
 
 use std::sync::Arc;
 
@@ -9,13 +12,9 @@ use arrow::datatypes::{Field, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, ParamValues};
-use datafusion::datasource::source_as_provider;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::expr::InList;
-use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{
-    BinaryExpr, Expr, FetchType, LogicalPlan, Operator, SkipType, Volatility,
-};
+use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, Volatility};
 use datafusion::physical_expr::PhysicalExpr;
 use tidelog_storage::snapshot::{Lookup, ScanColumn};
 use tidelog_storage::{ColumnType, Datum, Partition, PartitionSet, StorageError, TableDef, datum};
@@ -23,7 +22,9 @@ use tidelog_storage::{ColumnType, Datum, Partition, PartitionSet, StorageError, 
 use crate::error::{SqlError, from_datafusion};
 use crate::functions::order;
 use crate::output::{self, OutputColumn, RowStream};
-use crate::provider::{Relation, Scope, batch_of};
+use crate::provider::{Scope, batch_of};
+use by_index::ByIndex;
+use shape::Shape;
 
 /// Keys that are read at most; more are planned.
 const KEYS_MAX: usize = 100;
@@ -36,19 +37,40 @@ enum Given {
     Parameter(usize),
 }
 
-/// A SELECT of rows by key.
+impl Given {
+    /// `None` when a parameter is not of this type, nor one of the same values.
+    fn value(&self, ty: ColumnType, types: &[ColumnType], values: &[Datum]) -> Option<Datum> {
+        match self {
+            Given::Literal(value) => Some(value.clone()),
+            Given::Parameter(at) => {
+                let same = types.get(*at).is_some_and(|given| same_values(*given, ty));
+                values.get(*at).filter(|_| same).cloned()
+            }
+        }
+    }
+}
+
+/// A SELECT of rows of one table, by key or as an index has them.
 #[derive(Debug)]
 pub(crate) struct ShortRead {
     table: Arc<TableDef>,
     /// The columns that are read.
     columns: Vec<ScanColumn>,
     schema: SchemaRef,
-    /// The values of each key column: more than one only in keys of one column.
-    keys: Vec<Vec<Given>>,
+    rows: Rows,
     /// Conditions beside the key.
-    rest: Vec<Expr>,
+    conditions: Vec<Expr>,
     /// What is given out, in terms of the columns; `None` where these are it.
     outputs: Option<Vec<Expr>>,
+}
+
+/// How rows are found.
+#[derive(Debug)]
+enum Rows {
+    /// By the values of each key column: more than one only in keys of one column.
+    OfKeys(Vec<Vec<Given>>),
+    /// By an index that fits the conditions and the order when the statement runs.
+    OfIndex(ByIndex),
 }
 
 impl ShortRead {
@@ -60,83 +82,55 @@ impl ShortRead {
         }
         // Types have to agree in what is computed, and functions that say another thing each time must not be
         // asked now.
-        let lasting = |expr: &Expr| {
-            let lasts = |expr: &Expr| {
-                Ok(matches!(expr, Expr::ScalarFunction(call)
-                    if call.func.signature().volatility != Volatility::Immutable))
-            };
-            !expr.exists(lasts).unwrap_or(true)
-        };
-        let computed = read.rest.iter().chain(read.outputs.iter().flatten());
-        if !computed.into_iter().all(lasting) {
+        let computed = read.conditions.iter().chain(read.outputs.iter().flatten());
+        if !computed.into_iter().all(lasts) {
             return None;
         }
         ShortRead::matching(&state.optimize(plan).ok()?)
     }
 
     fn matching(plan: &LogicalPlan) -> Option<ShortRead> {
-        let mut input = plan;
-        let mut limited = false;
-        if let LogicalPlan::Limit(limit) = input {
-            let at_least_one = matches!(limit.get_skip_type(), Ok(SkipType::Literal(0)))
-                && matches!(limit.get_fetch_type(), Ok(FetchType::Literal(Some(1..))));
-            if !at_least_one {
-                return None;
+        let Shape {
+            relation,
+            projection,
+            mut conditions,
+            outputs,
+            order,
+            skip,
+            fetch,
+        } = Shape::of(plan)?;
+        let (table, columns, schema) = relation.scanned(projection);
+        let computed = conditions.iter().chain(outputs.iter().flatten());
+        if computed.into_iter().any(has_subquery) {
+            return None;
+        }
+        let at_least_one = match &fetch {
+            None => true,
+            Some(Given::Literal(Datum::Int8(rows))) => *rows > 0,
+            Some(_) => false,
+        };
+        let one = |keys: &Vec<Vec<Given>>| keys[0].len() == 1;
+        let all = order.is_empty() && fetch.is_none();
+        let keys = match skip.is_none() && at_least_one {
+            true => keys_of(table, &conditions).filter(|(keys, _)| all || one(keys)),
+            false => None,
+        };
+        let rows = match keys {
+            Some((keys, beside)) => {
+                conditions = beside;
+                Rows::OfKeys(keys)
             }
-            limited = true;
-            input = &limit.input;
-        }
-        let mut outputs = None;
-        if let LogicalPlan::Projection(projection) = input {
-            outputs = Some(projection.expr.clone());
-            input = &projection.input;
-        }
-        let LogicalPlan::Filter(filter) = input else {
-            return None;
+            None => {
+                let by = ByIndex::new(table, &schema, &conditions, &order, skip, fetch)?;
+                Rows::OfIndex(by)
+            }
         };
-        input = &filter.input;
-        if let LogicalPlan::SubqueryAlias(named) = input {
-            input = &named.input;
-        }
-        let LogicalPlan::TableScan(scan) = input else {
-            return None;
-        };
-        if scan.fetch.is_some() {
-            return None;
-        }
-        let provider = source_as_provider(&scan.source).ok()?;
-        let relation = provider.downcast_ref::<Relation>()?;
-        let (table, columns, schema) = relation.scanned(scan.projection.as_deref());
-        let primary = table.primary()?;
-        let conjuncts = split_conjunction(&filter.predicate);
-        let mut rest: Vec<Expr> = conjuncts.into_iter().cloned().collect();
-        let mut keys = Vec::with_capacity(primary.columns.len());
-        for id in primary.columns {
-            let column = &table.columns[table.index_of(*id)?];
-            let found = rest.iter().enumerate().find_map(|(at, filter)| {
-                let values = values_of(filter, &column.name, column.ty)?;
-                (values.len() == 1 || primary.columns.len() == 1).then_some((at, values))
-            });
-            let (at, values) = found?;
-            rest.remove(at);
-            keys.push(values);
-        }
-        if keys[0].len() > KEYS_MAX || limited && keys[0].len() > 1 {
-            return None;
-        }
-        if rest
-            .iter()
-            .chain(outputs.iter().flatten())
-            .any(has_subquery)
-        {
-            return None;
-        }
         Some(ShortRead {
             table: table.clone(),
             columns,
             schema,
-            keys,
-            rest,
+            rows,
+            conditions,
             outputs,
         })
     }
@@ -144,7 +138,7 @@ impl ShortRead {
     /// Whether nothing is computed.
     fn is_plain(&self) -> bool {
         let outputs = self.outputs.iter().flatten();
-        self.rest.is_empty()
+        self.conditions.is_empty()
             && outputs
                 .into_iter()
                 .all(|output| self.plain(output).is_some())
@@ -172,18 +166,59 @@ impl ShortRead {
             PartitionSet::One(partition) => partition,
             PartitionSet::All => return Ok(None),
         };
-        let Some(keys) = self.keys(types, values) else {
-            return Ok(None);
-        };
-        let fills = (scope.transaction.read()).fills(self.table.id, self.table.primary_key_id);
-        // Keys tell of the present only.
-        if fills || scope.snapshot.is_as_of() {
+        // Keys and indexes tell of the present only.
+        if scope.snapshot.is_as_of() {
             return Ok(None);
         }
+        let computed = Computed {
+            read: self,
+            state,
+            types,
+            values,
+        };
+        let batch = match &self.rows {
+            Rows::OfKeys(keys) => {
+                let found = self.by_keys(scope, partition, keys, types, values).await?;
+                match found {
+                    Some(batch) => Some(computed.filtered(&computed.conditions()?, batch)?),
+                    None => None,
+                }
+            }
+            Rows::OfIndex(by) => by.rows(&computed, scope, partition).await?,
+        };
+        let Some(batch) = batch else {
+            return Ok(None);
+        };
+        let batch = computed.outputs(batch)?;
+        let arrays = batch.columns().iter().zip(columns);
+        let arrays = arrays.map(|(array, column)| output::conform(array, column.ty));
+        let batch = output::batch_of(arrays.collect::<Result<_, _>>()?, batch.num_rows())?;
+        Ok(Some(output::once(batch)))
+    }
+
+    /// Notes that a partition is read, where the commit depends on that.
+    fn reads(&self, scope: &Scope, partition: &Partition) {
         if let Some(reads) = &scope.reads {
             let partitions = PartitionSet::One(partition.clone());
             reads.lock().insert((self.table.id, partitions));
         }
+    }
+
+    async fn by_keys(
+        &self,
+        scope: &Scope,
+        partition: Partition,
+        keys: &[Vec<Given>],
+        types: &[ColumnType],
+        values: &[Datum],
+    ) -> Result<Option<RecordBatch>, SqlError> {
+        let Some(keys) = self.keys(keys, types, values) else {
+            return Ok(None);
+        };
+        if (scope.transaction.read()).fills(self.table.id, self.table.primary_key_id) {
+            return Ok(None);
+        }
+        self.reads(scope, &partition);
         // Looking into the hot tier is over before another thread would have begun with it.
         let found = {
             let transaction = scope.transaction.read();
@@ -193,12 +228,7 @@ impl ShortRead {
             };
             keys.iter().map(look_up).collect::<Result<Vec<_>, _>>()?
         };
-        let batch = self.batch(scope, &partition, found).await?;
-        let batch = self.evaluate(state, batch, types, values)?;
-        let arrays = batch.columns().iter().zip(columns);
-        let arrays = arrays.map(|(array, column)| output::conform(array, column.ty));
-        let batch = output::batch_of(arrays.collect::<Result<_, _>>()?, batch.num_rows())?;
-        Ok(Some(output::once(batch)))
+        Ok(Some(self.batch(scope, &partition, found).await?))
     }
 
     /// The rows that were found, those in files read from there.
@@ -226,20 +256,19 @@ impl ShortRead {
     }
 
     /// The keys to look up, each once; `None` when a parameter is not of its column's type.
-    fn keys(&self, types: &[ColumnType], values: &[Datum]) -> Option<Vec<Vec<Datum>>> {
-        let value = |given: &Given, ty: ColumnType| match given {
-            Given::Literal(value) => Some(value.clone()),
-            Given::Parameter(at) => {
-                let same = types.get(*at).is_some_and(|given| same_values(*given, ty));
-                values.get(*at).filter(|_| same).cloned()
-            }
-        };
+    fn keys(
+        &self,
+        of: &[Vec<Given>],
+        types: &[ColumnType],
+        values: &[Datum],
+    ) -> Option<Vec<Vec<Datum>>> {
+        let value = |given: &Given, ty: ColumnType| given.value(ty, types, values);
         let ty = |at: usize| -> Option<ColumnType> {
             let id = self.table.primary_key.get(at)?;
             Some(self.table.columns[self.table.index_of(*id)?].ty)
         };
         let mut keys: Vec<Vec<Datum>> = Vec::new();
-        if let [choices] = self.keys.as_slice() {
+        if let [choices] = of {
             for choice in choices {
                 let key = vec![value(choice, ty(0)?)?];
                 if !keys.contains(&key) {
@@ -247,7 +276,7 @@ impl ShortRead {
                 }
             }
         } else {
-            let parts = self.keys.iter().enumerate();
+            let parts = of.iter().enumerate();
             let key = parts.map(|(at, given)| value(given.first()?, ty(at)?));
             keys.push(key.collect::<Option<_>>()?);
         }
@@ -255,44 +284,64 @@ impl ShortRead {
         keys.retain(|key| !key.iter().any(Datum::is_null));
         Some(keys)
     }
+}
 
-    /// Filters by the other conditions and computes what is given out.
-    fn evaluate(
+/// What a read computes in one run of its statement.
+struct Computed<'a> {
+    read: &'a ShortRead,
+    state: &'a SessionState,
+    types: &'a [ColumnType],
+    values: &'a [Datum],
+}
+
+impl Computed<'_> {
+    fn compile(&self, expr: Expr) -> Result<Arc<dyn PhysicalExpr>, SqlError> {
+        let schema = DFSchema::try_from(self.read.schema.clone()).map_err(from_datafusion)?;
+        let compiled = self.state.create_physical_expr(expr, &schema);
+        compiled.map_err(from_datafusion)
+    }
+
+    /// The conditions, with the parameters' values in them.
+    fn bound(&self) -> Result<Vec<Expr>, SqlError> {
+        let conditions = self.read.conditions.iter();
+        conditions
+            .map(|condition| bound(condition, self.types, self.values))
+            .collect()
+    }
+
+    fn conditions(&self) -> Result<Vec<Arc<dyn PhysicalExpr>>, SqlError> {
+        let bound = self.bound()?.into_iter();
+        bound.map(|condition| self.compile(condition)).collect()
+    }
+
+    /// The rows that meet the conditions.
+    fn filtered(
         &self,
-        state: &SessionState,
-        batch: RecordBatch,
-        types: &[ColumnType],
-        values: &[Datum],
+        conditions: &[Arc<dyn PhysicalExpr>],
+        mut batch: RecordBatch,
     ) -> Result<RecordBatch, SqlError> {
-        let mut physical = None;
-        let mut compile = |expr: &Expr| -> Result<Arc<dyn PhysicalExpr>, SqlError> {
-            let schema = match &physical {
-                Some(schema) => schema,
-                None => physical
-                    .insert(DFSchema::try_from(self.schema.clone()).map_err(from_datafusion)?),
-            };
-            let expr = bound(expr, types, values)?;
-            state
-                .create_physical_expr(expr, schema)
-                .map_err(from_datafusion)
-        };
-        let mut batch = batch;
-        for condition in &self.rest {
-            let keep = compile(condition)?
+        for condition in conditions {
+            let keep = condition
                 .evaluate(&batch)
                 .and_then(|keep| keep.into_array(batch.num_rows()))
                 .map_err(from_datafusion)?;
             batch = filter_record_batch(&batch, keep.as_boolean())
                 .map_err(|error| crate::error::from_arrow(&error))?;
         }
-        let Some(outputs) = &self.outputs else {
+        Ok(batch)
+    }
+
+    /// What is given out of these rows.
+    fn outputs(&self, batch: RecordBatch) -> Result<RecordBatch, SqlError> {
+        let Some(outputs) = &self.read.outputs else {
             return Ok(batch);
         };
         let mut arrays = Vec::with_capacity(outputs.len());
         for output in outputs {
-            arrays.push(match self.plain(output) {
+            arrays.push(match self.read.plain(output) {
                 Some(at) => batch.column(at).clone(),
-                None => compile(output)?
+                None => self
+                    .compile(bound(output, self.types, self.values)?)?
                     .evaluate(&batch)
                     .and_then(|value| value.into_array(batch.num_rows()))
                     .map_err(from_datafusion)?,
@@ -300,6 +349,34 @@ impl ShortRead {
         }
         output::batch_of(arrays, batch.num_rows())
     }
+}
+
+/// The values of each column of the primary key that conditions leave, and the conditions beside these; `None` when they
+/// leave open a column, or many values.
+fn keys_of(table: &TableDef, conditions: &[Expr]) -> Option<(Vec<Vec<Given>>, Vec<Expr>)> {
+    let primary = table.primary()?;
+    let mut beside = conditions.to_vec();
+    let mut keys = Vec::with_capacity(primary.columns.len());
+    for id in primary.columns {
+        let column = &table.columns[table.index_of(*id)?];
+        let found = beside.iter().enumerate().find_map(|(at, filter)| {
+            let values = values_of(filter, &column.name, column.ty)?;
+            (values.len() == 1 || primary.columns.len() == 1).then_some((at, values))
+        });
+        let (at, values) = found?;
+        beside.remove(at);
+        keys.push(values);
+    }
+    (keys[0].len() <= KEYS_MAX).then_some((keys, beside))
+}
+
+/// Whether an expression says the same of a row whenever it is asked.
+fn lasts(expr: &Expr) -> bool {
+    let changes = |expr: &Expr| {
+        Ok(matches!(expr, Expr::ScalarFunction(call)
+            if call.func.signature().volatility != Volatility::Immutable))
+    };
+    !expr.exists(changes).unwrap_or(true)
 }
 
 /// The values that a filter leaves of a column, where it says `= value`, `IN (…)` or an OR of such.

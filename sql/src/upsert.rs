@@ -12,7 +12,7 @@ use tidelog_storage::catalog::{IndexId, UniqueKey};
 use tidelog_storage::snapshot::Lookup;
 use tidelog_storage::transaction::unique_identity;
 use tidelog_storage::{
-    Catalog, ColumnId, ColumnType, Datum, Partition, PartitionSet, Row, RowVersion, Snapshot,
+    Catalog, ColumnId, ColumnType, Datum, Partition, PartitionSet, Row, RowVersion, Seq, Snapshot,
     StorageError, TableDef, datum,
 };
 
@@ -306,9 +306,8 @@ impl Session {
                 let Some(latest) = &latest else {
                     return Ok(Ok(there));
                 };
-                let now = holder(&scope, latest, &table, write, only)?;
-                let seq = |version: &Option<RowVersion>| version.as_ref().map(|v| v.seq);
-                Ok(if seq(&now) == seq(&there) {
+                let now = seq_of_holder(&scope, latest, &table, write, only)?;
+                Ok(if now == there.as_ref().map(|version| version.seq) {
                     Ok(there)
                 } else {
                     Err(())
@@ -442,6 +441,25 @@ fn holder(
                 let read = scope.store.read_cold(snapshot, table, partition, seq);
                 return read.map(Some);
             }
+        }
+    }
+    Ok(None)
+}
+
+/// The Seq of the row that `holder` finds.
+fn seq_of_holder(
+    scope: &Scope,
+    snapshot: &Snapshot,
+    table: &Arc<TableDef>,
+    write: &Write,
+    only: Option<&[IndexId]>,
+) -> Result<Option<Seq>, StorageError> {
+    let transaction = scope.transaction.read();
+    let own = Some(&*transaction);
+    for (key, values) in arbiters(write, table, only) {
+        let held = snapshot.seq_of_unique(table, &write.partition, key, &values, own)?;
+        if held.is_some() {
+            return Ok(held);
         }
     }
     Ok(None)

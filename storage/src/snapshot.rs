@@ -266,29 +266,57 @@ impl Snapshot {
         values: &[Datum],
         transaction: Option<&Transaction>,
     ) -> Result<Lookup, StorageError> {
+        Ok(
+            match self.held(table, partition, unique, values, transaction)? {
+                None => Lookup::Absent,
+                Some((seq, Some(own))) => self.found(table, seq, own)?,
+                Some((seq, None)) => self.version(table, partition, seq)?,
+            },
+        )
+    }
+
+    /// The Seq of what `lookup_unique` finds, which is not read: it may be of a newer schema version than the table's.
+    pub fn seq_of_unique(
+        &self,
+        table: &TableDef,
+        partition: &Partition,
+        unique: UniqueKey<'_>,
+        values: &[Datum],
+        transaction: Option<&Transaction>,
+    ) -> Result<Option<Seq>, StorageError> {
+        let held = self.held(table, partition, unique, values, transaction)?;
+        Ok(held.map(|(seq, _)| seq))
+    }
+
+    /// The version that has a unique key, with its record where it is the transaction's own.
+    fn held<'t>(
+        &self,
+        table: &TableDef,
+        partition: &Partition,
+        unique: UniqueKey<'_>,
+        values: &[Datum],
+        transaction: Option<&'t Transaction>,
+    ) -> Result<Option<(Seq, Option<&'t [u8]>)>, StorageError> {
         assert!(!self.is_past(), "keys tell of the present only");
         let values = values.iter().map(Datum::as_ref);
         let Some(key) = unique_key(table, partition, unique, values) else {
-            return Ok(Lookup::Absent);
+            return Ok(None);
         };
         let holder = transaction.and_then(|transaction| transaction.key_holder(&key));
         let filled = transaction.and_then(|transaction| transaction.filled(&key));
         let seq = match (holder, filled) {
             (Some(Some(at)), _) => {
                 let ops = transaction.map_or(&[][..], Transaction::ops);
-                return self.found(table, Seq::pending(at), &ops[at as usize].record);
+                return Ok(Some((Seq::pending(at), Some(&ops[at as usize].record))));
             }
-            (Some(None), _) => return Ok(Lookup::Absent),
+            (Some(None), _) => return Ok(None),
             (None, Some(seq)) => seq,
             (None, None) => match self.view.hot.get(Family::Key, &key)? {
                 Some(seq) => read_seq(&seq)?,
-                None => return Ok(Lookup::Absent),
+                None => return Ok(None),
             },
         };
-        if seq < self.oldest(table) {
-            return Ok(Lookup::Absent);
-        }
-        self.version(table, partition, seq)
+        Ok((seq >= self.oldest(table)).then_some((seq, None)))
     }
 
     /// The live row that has a unique key, by the key's bytes. Blocking.

@@ -21,11 +21,13 @@ use tidelog_storage::{Catalog, ColumnType, Datum};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
+use super::prepared::ToRun;
 use super::{QueryPlan, Session, bind};
 use crate::error::{SqlError, from_datafusion};
 use crate::functions;
 use crate::locking;
 use crate::numbers;
+use crate::optimize;
 use crate::output;
 use crate::plan::{self, Planner, PostgresOperators};
 use crate::provider::{Access, Scope};
@@ -76,19 +78,36 @@ pub(super) fn takes_long(plan: &LogicalPlan) -> Result<bool, SqlError> {
     Ok(nodes > NODES_FEW || expressions > EXPRESSIONS_FEW)
 }
 
+/// How a plan is run whose parameters have their values.
+async fn physical_of(
+    state: &SessionState,
+    plan: ToRun,
+) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+    match plan {
+        ToRun::Analyzed(plan) => state.create_physical_plan(&plan).await,
+        ToRun::Optimized(plan) => {
+            let plan = optimize::with_values(plan, state)?;
+            state
+                .query_planner()
+                .create_physical_plan(&plan, state)
+                .await
+        }
+    }
+}
+
 /// Who may look for how to run a large plan, which goes on where its statement was cut short.
 static LARGE_PLANS: Semaphore = Semaphore::const_new(8);
 
 /// Finds how to run a large plan on a thread of its own, so that a cancel or a timeout need not wait for it.
 async fn large_plan(
     state: SessionState,
-    plan: LogicalPlan,
+    plan: ToRun,
 ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
     let Ok(turn) = LARGE_PLANS.acquire().await else {
         unreachable!("it is never closed");
     };
     let work = move || {
-        let planned = Handle::current().block_on(state.create_physical_plan(&plan));
+        let planned = Handle::current().block_on(physical_of(&state, plan));
         drop(turn);
         planned
     };
@@ -166,24 +185,28 @@ impl Session {
             style: self.style(),
             showing,
             short: None,
+            generic: Arc::default(),
         })
     }
 
     /// How a plan is run in a scope.
     pub(crate) async fn physical_plan(
         &self,
-        plan: LogicalPlan,
+        plan: ToRun,
         scope: Arc<Scope>,
         types: &[ColumnType],
         values: &[Datum],
     ) -> Result<Arc<dyn ExecutionPlan>, SqlError> {
-        let plan = bind(plan, types, values)?;
+        let plan = match plan {
+            ToRun::Analyzed(plan) => ToRun::Analyzed(bind(plan, types, values)?),
+            ToRun::Optimized(plan) => ToRun::Optimized(bind(plan, types, values)?),
+        };
         let mut state = self.engine.state.clone();
         state.config_mut().set_extension(scope);
         state.execution_props_mut().query_execution_start_time = Some(self.work.started);
-        let planned = match takes_long(&plan)? {
+        let planned = match takes_long(plan.plan())? {
             true => large_plan(state, plan).await,
-            false => state.create_physical_plan(&plan).await,
+            false => physical_of(&state, plan).await,
         };
         planned.map_err(from_datafusion)
     }
@@ -279,7 +302,7 @@ impl Session {
         values: &[Datum],
     ) -> Result<Vec<Datum>, SqlError> {
         let batches: Vec<_> = self
-            .run_plan(plan, scope, types, values, false)
+            .run_plan(ToRun::Analyzed(plan), scope, types, values, false)
             .await?
             .try_collect()
             .await?;

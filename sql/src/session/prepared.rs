@@ -1,9 +1,11 @@
 //! A statement that was prepared, and a query that was planned.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::sql::sqlparser::ast::{self, Statement};
 use tidelog_storage::ColumnType;
 
@@ -94,12 +96,69 @@ pub(crate) struct QueryPlan {
     pub(super) reusable: bool,
     /// What it amounts to, where that takes no plan.
     pub(super) short: Option<Arc<ShortRead>>,
+    pub(super) generic: Arc<Generic>,
+}
+
+/// What the optimizer makes of a plan whatever the values of its parameters are, once it has run before.
+#[derive(Default)]
+pub(super) struct Generic {
+    runs: AtomicUsize,
+    /// Empty where it depends on more than those values.
+    plan: OnceLock<Option<LogicalPlan>>,
+}
+
+/// A plan that is to run.
+pub(crate) enum ToRun {
+    /// As it was analyzed.
+    Analyzed(LogicalPlan),
+    /// As the optimizer leaves it for any values.
+    Optimized(LogicalPlan),
+}
+
+impl ToRun {
+    pub(crate) fn plan(&self) -> &LogicalPlan {
+        match self {
+            ToRun::Analyzed(plan) | ToRun::Optimized(plan) => plan,
+        }
+    }
 }
 
 impl QueryPlan {
+    /// The first time it is optimized for its values.
+    pub(crate) fn to_run(&self, state: &SessionState) -> ToRun {
+        let optimized = || match stays(&self.plan) {
+            true => state.optimize(&self.plan).ok(),
+            false => None,
+        };
+        let generic = match self.generic.runs.fetch_add(1, Ordering::Relaxed) {
+            0 => &None,
+            _ => self.generic.plan.get_or_init(optimized),
+        };
+        match generic {
+            Some(plan) => ToRun::Optimized(plan.clone()),
+            None => ToRun::Analyzed(self.plan.clone()),
+        }
+    }
+
     /// With what it amounts to, where that takes no physical plan.
     pub(crate) fn shortened(mut self, state: &SessionState) -> QueryPlan {
         self.short = ShortRead::of(&self.plan, state).map(Arc::new);
         self
     }
+}
+
+/// Whether the optimizer makes the same of a plan each time: it puts what stable functions give in their place, such as now().
+fn stays(plan: &LogicalPlan) -> bool {
+    let stable = |expr: &Expr| {
+        Ok(matches!(expr, Expr::ScalarFunction(call)
+            if call.func.signature().volatility == Volatility::Stable))
+    };
+    let mut any = false;
+    let looked = plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            any |= expr.exists(stable)?;
+            Ok(TreeNodeRecursion::Continue)
+        })
+    });
+    looked.is_ok() && !any
 }

@@ -26,6 +26,15 @@ pub struct IndexRange {
     pub upper: Bound<Datum>,
 }
 
+impl IndexRange {
+    /// How many columns have one value, and how many ends the next one's values have: the more, the fewer rows.
+    pub fn narrowness(&self) -> (usize, usize) {
+        let ends = [&self.lower, &self.upper].into_iter();
+        let ends = ends.filter(|end| !matches!(end, Bound::Unbounded)).count();
+        (self.equal.len(), ends)
+    }
+}
+
 impl Snapshot {
     /// The Seqs of the live versions in a range of an index, in the order of its values; `None` when there are
     /// more than `limit`, when a bound is no value of its column, or when the snapshot is of the past, which no

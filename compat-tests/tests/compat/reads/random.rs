@@ -153,6 +153,54 @@ impl Random {
         }
         query
     }
+
+    /// A query of one table with parameters, and their values in some runs.
+    fn prepared(&mut self) -> (String, Vec<String>) {
+        // The column that each parameter is compared with; a number of rows for none.
+        let mut parameters: Vec<Option<&str>> = Vec::new();
+        let outputs = [
+            "*",
+            "id, note",
+            "room || '!' AS u, id",
+            "x.n / 2 AS half, id",
+        ];
+        let mut query = format!("SELECT {} FROM r x", self.pick(&outputs));
+        for at in 0..self.below(4) {
+            let column = match self.below(2) {
+                0 => self.pick(&["id", "room", "price", "at"]),
+                _ => self.pick(&COLUMNS),
+            };
+            parameters.push(Some(column));
+            let operator = self.pick(&["=", "=", "=", "<", ">=", "<>"]);
+            let word = if at == 0 { "WHERE" } else { "AND" };
+            let number = parameters.len();
+            query.push_str(&format!(" {word} {column} {operator} ${number}"));
+        }
+        let direction = self.pick(&["", " DESC", " DESC NULLS LAST"]);
+        let (before, direction) = match (self.pick(&ORDERS), self.below(3)) {
+            (column, 0) if column != "id" => (format!("{column}{direction}, "), direction),
+            _ => (String::new(), self.pick(&["", " DESC"])),
+        };
+        query.push_str(&format!(" ORDER BY {before}id{direction}"));
+        for (word, likely) in [("LIMIT", 3), ("OFFSET", 1)] {
+            if self.below(4) < likely {
+                parameters.push(None);
+                query.push_str(&format!(" {word} ${}", parameters.len()));
+            }
+        }
+        let run = |_| {
+            let value = |column: &Option<&str>| match column {
+                Some(column) => self.nullable(column),
+                None => self.pick(&["0", "1", "7", "50", "400", "NULL"]).to_string(),
+            };
+            let values: Vec<String> = parameters.iter().map(value).collect();
+            match values.is_empty() {
+                true => "EXECUTE q".to_string(),
+                false => format!("EXECUTE q ({})", values.join(", ")),
+            }
+        };
+        (query, (0..4).map(run).collect())
+    }
 }
 
 const COLUMNS: [&str; 10] = [
@@ -183,7 +231,9 @@ async fn compare(seed: u64, rounds: u64, queries: u64) {
              price numeric(10,2), ratio float8, flag bool, amount numeric);
          CREATE INDEX r_room ON r (room, id);
          CREATE INDEX r_price ON r (price);
-         CREATE INDEX r_at ON r (at);",
+         CREATE INDEX r_at ON r (at);
+         CREATE INDEX r_some ON r (n, at) WHERE flag;
+         CREATE INDEX r_lower ON r (lower(note), id);",
     )
     .await;
     let mut next = 0;
@@ -238,7 +288,14 @@ async fn compare(seed: u64, rounds: u64, queries: u64) {
             _ => {}
         }
         for _ in 0..queries {
-            let query = random.query();
+            let (queries, prepared) = match random.below(2) {
+                0 => (vec![random.query()], None),
+                _ => {
+                    let (prepared, runs) = random.prepared();
+                    both(clients, &format!("PREPARE q AS {prepared}")).await;
+                    (runs, Some(prepared))
+                }
+            };
             // Now and then in a transaction that has changed something.
             let inside = random.below(6) == 0;
             if inside {
@@ -252,19 +309,24 @@ async fn compare(seed: u64, rounds: u64, queries: u64) {
                 )
                 .await;
             }
-            let (found, expected) = (text(&tide, &query).await, text(&pg, &query).await);
-            if found.rows != expected.rows {
-                let plan = text(&tide, &format!("EXPLAIN ANALYZE {query}")).await;
-                let differs = found
-                    .rows
-                    .iter()
-                    .zip(&expected.rows)
-                    .position(|(a, b)| a != b);
-                panic!(
-                    "seed {seed}, round {round}: {query}\n{} rows, PostgreSQL has {}; first difference at {differs:?}\n{plan:#?}",
-                    found.rows.len(),
-                    expected.rows.len()
-                );
+            for query in queries {
+                let (found, expected) = (text(&tide, &query).await, text(&pg, &query).await);
+                if found.rows != expected.rows {
+                    let differs = (found.rows.iter().zip(&expected.rows)).position(|(a, b)| a != b);
+                    let plan = match &prepared {
+                        None => text(&tide, &format!("EXPLAIN ANALYZE {query}")).await.rows,
+                        Some(_) => Vec::new(),
+                    };
+                    panic!(
+                        "seed {seed}, round {round}: {query} of {prepared:?}\n{} rows, PostgreSQL has {}; \
+                         first difference at {differs:?}\n{plan:#?}",
+                        found.rows.len(),
+                        expected.rows.len()
+                    );
+                }
+            }
+            if prepared.is_some() {
+                both(clients, "DEALLOCATE q").await;
             }
             if inside {
                 both(clients, "ROLLBACK").await;

@@ -408,6 +408,22 @@ const FAMILY: &str = "
 ";
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_conflict_with_a_row_that_has_a_column_more_by_now_cannot_be_serialized() {
+    let conflicts = ["DO NOTHING", "(id) DO UPDATE SET n = 6"].map(|action| {
+        format!(
+            "a: BEGIN ISOLATION LEVEL REPEATABLE READ
+             a: SELECT count(*) FROM child
+             b: ALTER TABLE t ADD COLUMN z int DEFAULT 7
+             b: UPDATE t SET n = n + 1 WHERE id = 1
+             a: INSERT INTO t (id, n) VALUES (1, 5) ON CONFLICT {action}
+             a: ROLLBACK
+             a: SELECT id, n, u, z FROM t ORDER BY id"
+        )
+    });
+    same_on_both(FAMILY, &conflicts.each_ref().map(String::as_str)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_insert_of_a_key_that_is_there_locks_nothing_and_waits_for_no_lock() {
     same_on_both(
         FAMILY,
