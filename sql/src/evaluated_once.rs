@@ -34,9 +34,14 @@ use crate::provider::properties;
 /// Before the number of a query that is to be computed once, where it is a relation: no other has such a name.
 pub(crate) const MARK: &str = "computed once ";
 
+/// A number that no other query has.
+fn next_number() -> u64 {
+    static MADE: AtomicU64 = AtomicU64::new(0);
+    MADE.fetch_add(1, Ordering::Relaxed)
+}
+
 /// Makes nodes of the marked queries of a plan. No two statements, and no two uses of a view, have nodes of the same number.
 pub(crate) fn nodes(plan: LogicalPlan) -> Result<LogicalPlan> {
-    static MADE: AtomicU64 = AtomicU64::new(0);
     let mut numbers: HashMap<String, u64> = HashMap::new();
     plan.transform_up_with_subqueries(|plan| {
         let LogicalPlan::SubqueryAlias(marked) = &plan else {
@@ -48,7 +53,7 @@ pub(crate) fn nodes(plan: LogicalPlan) -> Result<LogicalPlan> {
         }
         let number = numbers
             .entry(marked.alias.table().to_string())
-            .or_insert_with(|| MADE.fetch_add(1, Ordering::Relaxed));
+            .or_insert_with(next_number);
         let once = Once {
             number: *number,
             input: marked.input.as_ref().clone(),
@@ -181,6 +186,15 @@ impl OnceExec {
             input,
             rows,
         }
+    }
+
+    /// The rows of a plan that several parts of one plan want.
+    pub(crate) fn for_several(input: Arc<dyn ExecutionPlan>) -> OnceExec {
+        OnceExec::new(next_number(), input, Rows::default())
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     /// The rows, which a task of its own computes: who else waits for them need not be polled for that.

@@ -26,6 +26,7 @@ mod insert;
 pub mod json;
 mod locking;
 mod locks;
+mod lookup_join;
 mod modify;
 pub mod notify;
 mod numbers;

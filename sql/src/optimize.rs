@@ -37,11 +37,12 @@ use datafusion::physical_plan::{
 };
 
 use crate::in_turn::InTurnExec;
+use crate::lookup_join::LookupExec;
 use crate::numbers;
 use crate::ordered::ReadInOrder;
 use crate::table_scan::FoundExec;
 use crate::unseen::distinct_by_value;
-use crate::{arithmetic, evaluated_once};
+use crate::{arithmetic, evaluated_once, lookup_join};
 
 /// Makes integer arithmetic fail where it would wrap around, after DataFusion has made the operands' types agree.
 #[derive(Debug)]
@@ -459,14 +460,15 @@ pub(crate) fn physical_rules() -> Vec<PhysicalRule> {
     let spreads = rules
         .iter()
         .position(|rule| rule.name() == "EnsureRequirements");
-    rules.insert(
-        spreads.map_or(rules.len(), |at| at + 1),
-        Arc::new(OfOurOwn("values_in_order", values_in_order)),
-    );
+    let spreads = spreads.unwrap_or(rules.len());
+    let values_in_order = OfOurOwn("values_in_order", values_in_order);
+    rules.insert(spreads + 1, Arc::new(values_in_order));
+    rules.insert(spreads, Arc::new(OfOurOwn("look_up", lookup_join::look_up)));
     rules.push(Arc::new(OfOurOwn("unions_in_order", unions_in_order)));
     rules.push(Arc::new(OfOurOwn("distinct_by_value", distinct_by_value)));
     rules.push(Arc::new(OfOurOwn("yielding_joins", yielding_joins)));
     rules.push(Arc::new(OfOurOwn("computed_once", evaluated_once::share)));
+    rules.push(Arc::new(OfOurOwn("attach", lookup_join::attach)));
     let ours = |rule: PhysicalRule| match rule.name() {
         name if name.starts_with("FilterPushdown") => Arc::new(FiltersByName(rule)) as PhysicalRule,
         "aggregate_statistics" => Arc::new(StatisticsOfAll(rule)) as PhysicalRule,
@@ -634,7 +636,9 @@ fn are_few(plan: &Plan) -> bool {
     let children = plan.children();
     plan.output_partitioning().partition_count() == 1
         && match children.is_empty() || plan.is::<FoundExec>() {
-            true => plan.is::<FoundExec>() || plan.is::<PlaceholderRowExec>(),
+            true => {
+                plan.is::<FoundExec>() || plan.is::<LookupExec>() || plan.is::<PlaceholderRowExec>()
+            }
             false => children.into_iter().all(are_few),
         }
 }

@@ -235,6 +235,16 @@ pub(crate) enum Found {
     },
 }
 
+impl Found {
+    /// How many.
+    pub(crate) fn rows(&self) -> usize {
+        match self {
+            Found::Index { hot, cold, .. } => hot + cold,
+            Found::Relation { rows, .. } => *rows,
+        }
+    }
+}
+
 /// Rows that were found before the plan runs, with how they were.
 pub(crate) struct FoundExec {
     pub(crate) found: Found,

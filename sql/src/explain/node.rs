@@ -27,8 +27,10 @@ use datafusion::physical_plan::union::{InterleaveExec, UnionExec};
 
 use super::expr;
 use super::scan;
+use crate::evaluated_once::OnceExec;
 use crate::in_turn::InTurnExec;
 use crate::index_scan::{FirstRowsExec, IndexWalkExec};
+use crate::lookup_join::LookupExec;
 use crate::table_scan::{FoundExec, TableExec};
 use crate::unseen::UnseenExec;
 
@@ -260,7 +262,10 @@ fn structure(plan: &Arc<dyn ExecutionPlan>, began: Option<Began>) -> Node {
             None => node,
         };
     }
-    if plan.is::<InTurnExec>() || plan.is::<UnseenExec>() {
+    if let Some(lookup) = plan.downcast_ref::<LookupExec>() {
+        return finish(scan::lookup(lookup, began.is_some()), plan, began);
+    }
+    if plan.is::<InTurnExec>() || plan.is::<UnseenExec>() || plan.is::<OnceExec>() {
         return child(0);
     }
     if let Some(merge) = plan.downcast_ref::<SortPreservingMergeExec>() {
@@ -395,7 +400,7 @@ fn aggregate(
 }
 
 /// A condition of several.
-fn all_of(conditions: Vec<String>) -> String {
+pub(super) fn all_of(conditions: Vec<String>) -> String {
     match conditions.as_slice() {
         [one] => one.clone(),
         many => format!("({})", many.join(" AND ")),

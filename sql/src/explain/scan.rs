@@ -6,13 +6,15 @@ use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coop::CooperativeExec;
+use datafusion::physical_plan::metrics::MetricsSet;
 use tidelog_storage::TableDef;
 use tidelog_storage::catalog::IndexId;
 
-use super::node::{Detail, Node, Relation, counted, pruned};
+use super::node::{Detail, Node, Relation, all_of, counted, pruned};
 use crate::cold_scan::{ColdExec, DEAD_ROWS};
 use crate::hot_scan::HotExec;
 use crate::index_scan::{COLD_ROWS, IndexWalkExec};
+use crate::lookup_join::LookupExec;
 use crate::table_scan::{Found, FoundExec, TableExec};
 
 impl Relation {
@@ -136,12 +138,40 @@ pub(super) fn walk(walk: &IndexWalkExec, ran: bool) -> Node {
         node.detail("Index Cond", Detail::Text(condition));
     }
     if ran && let Some(metrics) = walk.metrics() {
-        let cold = counted(&metrics, COLD_ROWS);
-        let hot = (metrics.output_rows().unwrap_or(0) as u64).saturating_sub(cold);
-        node.detail("Hot Rows", Detail::Number(hot));
-        node.detail("Cold Rows", Detail::Number(cold));
+        read(&mut node, &metrics);
     }
     node
+}
+
+/// Rows of a table that are looked up by those of the other side of a join.
+pub(super) fn lookup(lookup: &LookupExec, ran: bool) -> Node {
+    let table = &lookup.scanned.table;
+    let mut node = Node::of_type("Index Scan");
+    node.relation = Some(Relation::of(table));
+    node.index = Some(index_name(table, lookup.key));
+    node.direction = Some("Forward");
+    node.estimate.rows = 1;
+    let key = table.unique_key(lookup.key);
+    let columns = key.iter().flat_map(|key| key.columns);
+    let names = columns.filter_map(|id| Some(&table.columns[table.index_of(*id)?].name));
+    let equal = names.zip(&lookup.values);
+    let equal = equal.map(|(name, value)| {
+        let name = crate::parse::identifier(name);
+        format!("({name} = {})", super::expr::text(value))
+    });
+    node.detail("Index Cond", Detail::Text(all_of(equal.collect())));
+    if ran && let Some(metrics) = lookup.metrics() {
+        read(&mut node, &metrics);
+    }
+    node
+}
+
+/// How many rows came from each tier.
+fn read(node: &mut Node, metrics: &MetricsSet) {
+    let cold = counted(metrics, COLD_ROWS);
+    let hot = (metrics.output_rows().unwrap_or(0) as u64).saturating_sub(cold);
+    node.detail("Hot Rows", Detail::Number(hot));
+    node.detail("Cold Rows", Detail::Number(cold));
 }
 
 /// The filters that an index narrows its range by.

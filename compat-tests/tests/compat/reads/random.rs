@@ -112,8 +112,9 @@ impl Random {
     }
 
     fn query(&mut self) -> String {
-        let mut query = match self.below(8) {
+        let mut query = match self.below(6) {
             0 => "SELECT count(*), min(n), max(at), count(note) FROM r".to_string(),
+            1 if self.below(2) == 0 => return self.join(),
             1 => {
                 return format!(
                     "SELECT id, other, n FROM r JOIN (SELECT id AS other, n AS m FROM r) b ON id = other AND n = m
@@ -152,6 +153,53 @@ impl Random {
             query.push_str(&format!(" OFFSET {}", self.below(60)));
         }
         query
+    }
+
+    /// Few rows beside those of a table that they name by a key.
+    fn join(&mut self) -> String {
+        let few = match self.below(3) {
+            0 => format!("SELECT * FROM r WHERE id = {}", self.value("id")),
+            1 => format!("SELECT * FROM r WHERE room = '{}'", self.text()),
+            _ => {
+                let order = self.pick(&["id", "at DESC, id", "n, id DESC"]);
+                let (condition, rows) = (self.condition(), self.below(6));
+                format!("SELECT * FROM r WHERE {condition} ORDER BY {order} LIMIT {rows}")
+            }
+        };
+        let condition = self.condition();
+        let on = self.pick(&[
+            "b.id = a.n",
+            "b.id = a.n + 10",
+            "b.id = a.id AND b.n = a.n",
+            "b.n = a.n AND b.id = a.id + 1",
+        ]);
+        match self.below(4) {
+            0 => {
+                let not = self.pick(&["", "NOT "]);
+                format!(
+                    "SELECT id, n FROM ({few}) a WHERE {not}EXISTS (SELECT 1 FROM (SELECT * FROM r WHERE {condition}) b
+                     WHERE {on}) ORDER BY 1"
+                )
+            }
+            1 => {
+                let not = self.pick(&["", "NOT "]);
+                format!(
+                    "SELECT id, n FROM ({few}) a WHERE n {not}IN (SELECT id FROM r WHERE {condition}) ORDER BY 1"
+                )
+            }
+            _ => {
+                let kind = self.pick(&["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"]);
+                let kind = match on.contains('+') && kind == "FULL JOIN" {
+                    true => "LEFT JOIN",
+                    false => kind,
+                };
+                format!(
+                    "SELECT a.id, a.n, b.id, b.room, c.note
+                     FROM ({few}) a {kind} (SELECT * FROM r WHERE {condition}) b ON {on} LEFT JOIN r c ON c.id = b.n
+                     ORDER BY 1, 3, 2, 5"
+                )
+            }
+        }
     }
 
     /// A query of one table with parameters, and their values in some runs.
@@ -232,6 +280,7 @@ async fn compare(seed: u64, rounds: u64, queries: u64) {
          CREATE INDEX r_room ON r (room, id);
          CREATE INDEX r_price ON r (price);
          CREATE INDEX r_at ON r (at);
+         CREATE UNIQUE INDEX r_pair ON r (n, id);
          CREATE INDEX r_some ON r (n, at) WHERE flag;
          CREATE INDEX r_lower ON r (lower(note), id);",
     )
