@@ -43,8 +43,8 @@ pub(super) struct Order {
 pub(super) struct Subscription {
     order: Box<Order>,
     feed: Feed,
-    /// The part that is being given, and the next row in it.
-    part: Option<(Part, usize)>,
+    /// The part that is being given, and the next row in it. In memory of its own: most wait for one.
+    part: Option<Box<(Part, usize)>>,
     /// Frames that come before the next batch, the last one first.
     due: Vec<Frame>,
     /// Whether everything was given that the statement asks for.
@@ -136,7 +136,7 @@ impl Subscription {
         let empty = members.len();
         let mut resume = None;
         while members.len() < CHUNK_BYTES
-            && let Some((part, at)) = &mut self.part
+            && let Some((part, at)) = self.part.as_deref_mut()
         {
             let plan = self.feed.plan();
             if *at == 0
@@ -189,7 +189,7 @@ impl Subscription {
                 let error = SqlError::new(ErrorKind::ObjectNotInPrerequisiteState, message);
                 self.due = vec![subscribed(self.feed.plan()), reset(&error)];
             }
-            Some(part) => self.part = Some((part, 0)),
+            Some(part) => self.part = Some(Box::new((part, 0))),
         }
         Ok(self.part.is_some())
     }
