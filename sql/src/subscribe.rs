@@ -45,8 +45,10 @@ pub struct SubscribePlan {
     pub snapshot: Option<RowStream>,
     /// The tail begins strictly after this Seq: the snapshot's, or `from`.
     pub after: Seq,
-    /// The options.
-    pub options: SubscribeOptions,
+    /// Whether the reader named it.
+    pub resumed: bool,
+    /// The options, but for `from`.
+    pub options: Arc<SubscribeOptions>,
     /// How lines are written when it was wrapped in COPY (…) TO STDOUT.
     pub copy: Option<Box<CopyFormat>>,
     session: Box<SessionSeed>,
@@ -89,6 +91,7 @@ fn identity(all: &str) -> Identity {
 pub(crate) struct Subjects {
     subjects: Mutex<Known<Subject>>,
     columns: Mutex<Known<[OutputColumn]>>,
+    options: Mutex<Known<SubscribeOptions>>,
 }
 
 struct Known<T: ?Sized> {
@@ -140,6 +143,12 @@ impl Subjects {
     fn share_columns(&self, new: Vec<OutputColumn>) -> Arc<[OutputColumn]> {
         let identity = identity(&format!("{new:?}"));
         self.columns.lock().share(identity, |_| true, new.into())
+    }
+
+    /// These options, as another subscription has them.
+    fn share_options(&self, new: SubscribeOptions) -> Arc<SubscribeOptions> {
+        let identity = identity(&format!("{new:?}"));
+        self.options.lock().share(identity, |_| true, new.into())
     }
 }
 
@@ -453,23 +462,24 @@ impl Session {
         let scope = session.scope();
         let catalog = scope.snapshot.catalog().clone();
         session.check_roles(&catalog)?;
-        let options = options::check(&subscribe.options, Some(values))?;
+        let mut options = options::check(&subscribe.options, Some(values))?;
         let query = &subscribe.query;
         let planned = session.plan_subscription(query, &options, types, values, &catalog)?;
         let visible = scope.snapshot.seq();
-        let after = options.from.unwrap_or(visible);
+        let from = options.from.take();
+        let after = from.unwrap_or(visible);
         if let Some(up_to) = options.up_to
             && up_to < after
         {
             let message = format!("SUBSCRIBE option \"up_to\" lies before its beginning, {after}");
             return Err(SqlError::new(ErrorKind::InvalidParameterValue, message));
         }
-        if after > visible && options.from.is_some() {
+        if after > visible && from.is_some() {
             let message = format!("SUBSCRIBE option \"from\" lies in the future: {after}");
             return Err(SqlError::new(ErrorKind::InvalidParameterValue, message)
                 .detail(format!("The newest Seq is {visible}.")));
         }
-        let snapshot = match options.from.is_none() && options.snapshot {
+        let snapshot = match from.is_none() && options.snapshot {
             true => Some(session.run(planned.snapshot_plan, scope, &[], &[]).await?),
             false => None,
         };
@@ -478,7 +488,8 @@ impl Session {
             catalog_version: catalog.version,
             snapshot,
             after,
-            options,
+            resumed: from.is_some(),
+            options: self.subjects().share_options(options),
             copy,
             session: Box::new(self.seed()),
         })

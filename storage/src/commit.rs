@@ -567,10 +567,7 @@ impl Committer {
         }
         // Of another catalog everybody is told.
         if !has_catalog {
-            let touched = (group.states.keys()).map(|(table, partition)| (*table, partition));
-            let told = group.channels.iter();
-            let told = told.map(|channel| (TableId::NOTIFICATIONS, channel));
-            self.shared.watches.touched(touched.chain(told), last);
+            self.shared.watches.touched(group.touched(), last);
         }
         if self.states.len() > STATES_MAX {
             self.states.clear();
