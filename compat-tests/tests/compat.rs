@@ -44,6 +44,8 @@ mod errors;
 mod extensions;
 #[path = "compat/feed_checker.rs"]
 mod feed_checker;
+#[path = "compat/feed_complaints.rs"]
+mod feed_complaints;
 #[path = "compat/floats.rs"]
 mod floats;
 #[path = "compat/forms.rs"]

@@ -107,7 +107,7 @@ impl Feeds {
             told: (plan.after, Instant::now()),
             tail,
             ready_told: false,
-            resumed: plan.options.from.is_some(),
+            resumed: plan.resumed,
             plan,
             in_transaction: false,
             ended: false,
@@ -232,7 +232,7 @@ impl Feed {
 
     /// Waits, at the tip, until there may be something, and tells up to where the reader has to know everything then.
     /// Cancel-safe.
-    async fn wait(&mut self) -> Seq {
+    pub(crate) async fn wait(&mut self) -> Seq {
         let options = &self.plan.options;
         let progress = options.progress.map(|every| self.told.1 + every);
         let up_to = options.up_to.map(|_| Instant::now() + UP_TO_TICK);
@@ -241,7 +241,8 @@ impl Feed {
             changed.await;
             return Seq::ZERO;
         };
-        match tokio::time::timeout_at(tick, Box::pin(changed)).await {
+        // Most have none: it takes no memory of theirs.
+        match Box::pin(tokio::time::timeout_at(tick, changed)).await {
             Ok(()) => Seq::ZERO,
             Err(_) => self.feeds.store.visible(),
         }

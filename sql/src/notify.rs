@@ -283,7 +283,7 @@ impl Session {
         let catalog = self.committed_catalog();
         self.check_roles(&catalog)?;
         let Some(now) = self.listen_table(channel, &catalog) else {
-            let message = format!("table \"{channel}\" was dropped");
+            let message = format!("there is no table \"{channel}\" any more");
             return Err(SqlError::new(ErrorKind::UndefinedTable, message));
         };
         if now.scope.partitions != before.scope.partitions {

@@ -45,8 +45,10 @@ pub struct SubscribePlan {
     pub snapshot: Option<RowStream>,
     /// The tail begins strictly after this Seq: the snapshot's, or `from`.
     pub after: Seq,
-    /// The options.
-    pub options: SubscribeOptions,
+    /// Whether the reader named it.
+    pub resumed: bool,
+    /// The options, but for `from`.
+    pub options: Arc<SubscribeOptions>,
     /// How lines are written when it was wrapped in COPY (…) TO STDOUT.
     pub copy: Option<Box<CopyFormat>>,
     session: Box<SessionSeed>,
@@ -60,13 +62,13 @@ pub struct Subject {
     pub scope: FeedScope,
     /// The result's columns: `_seq bigint, _op text, _commit boolean`, those of the query, and `_old jsonb` unless
     /// the envelope is upsert.
-    pub columns: Box<[OutputColumn]>,
+    pub columns: Arc<[OutputColumn]>,
     /// What is seen of a row; `None` is all of it.
     pub lens: Option<Lens>,
     /// Where the primary key's columns stand in the query's, when the envelope is upsert.
     pub key: Option<Box<[usize]>>,
-    /// Tells what is seen of a row from what other subjects with the same scope show. `None` when that depends on more
-    /// than the statement, such as the time.
+    /// Tells what is seen of a row, and under which envelope, from what other subjects with the same scope show. `None`
+    /// when that depends on more than the statement, such as the time.
     pub identity: Option<Identity>,
     /// How values are written as text: as the session said when it subscribed.
     pub style: Style,
@@ -76,40 +78,77 @@ pub struct Subject {
     values: Box<[Datum]>,
 }
 
-/// The SHA-256 of all that makes a subject what it is.
-pub type Identity = [u8; 32];
+/// The beginning of the SHA-256 of all that makes something what it is.
+pub type Identity = [u8; 16];
 
-/// The subjects that several subscriptions may have, as long as one has them.
-#[derive(Default)]
-pub(crate) struct Subjects(Mutex<Known>);
+fn identity(all: &str) -> Identity {
+    let digest: [u8; 32] = Sha256::digest(all).into();
+    *digest.first_chunk().expect("it is longer")
+}
 
+/// What several subscriptions may have, as long as one has it.
 #[derive(Default)]
-struct Known {
-    all: HashMap<Identity, Weak<Subject>>,
+pub(crate) struct Subjects {
+    subjects: Mutex<Known<Subject>>,
+    columns: Mutex<Known<[OutputColumn]>>,
+    options: Mutex<Known<SubscribeOptions>>,
+}
+
+struct Known<T: ?Sized> {
+    all: HashMap<Identity, Weak<T>>,
     /// Sweep when there are so many.
     sweep_at: usize,
+}
+
+impl<T: ?Sized> Default for Known<T> {
+    fn default() -> Known<T> {
+        Known {
+            all: HashMap::new(),
+            sweep_at: 0,
+        }
+    }
+}
+
+impl<T: ?Sized> Known<T> {
+    /// The one of this identity, if it is `like` that, or `new`.
+    fn share(&mut self, identity: Identity, like: impl Fn(&T) -> bool, new: Arc<T>) -> Arc<T> {
+        let known = self.all.get(&identity).and_then(Weak::upgrade);
+        if let Some(known) = known.filter(|known| like(known)) {
+            return known;
+        }
+        if self.all.len() >= self.sweep_at.max(16) {
+            self.all.retain(|_, known| known.strong_count() > 0);
+            self.sweep_at = 2 * self.all.len();
+        }
+        self.all.insert(identity, Arc::downgrade(&new));
+        new
+    }
 }
 
 impl Subjects {
     /// The one that is equal to this one, or it.
     fn share(&self, new: Subject) -> Arc<Subject> {
-        let Some(identity) = new.identity else {
-            return Arc::new(new);
-        };
-        let Known { all, sweep_at } = &mut *self.0.lock();
-        if let Some(known) = all.get(&identity).and_then(Weak::upgrade)
-            && Arc::ptr_eq(&known.table, &new.table)
-            && (&known.scope, &known.key) == (&new.scope, &new.key)
-        {
-            return known;
-        }
-        if all.len() >= (*sweep_at).max(16) {
-            all.retain(|_, subject| subject.strong_count() > 0);
-            *sweep_at = 2 * all.len();
-        }
         let new = Arc::new(new);
-        all.insert(identity, Arc::downgrade(&new));
-        new
+        let Some(identity) = new.identity else {
+            return new;
+        };
+        let like = |known: &Subject| {
+            Arc::ptr_eq(&known.table, &new.table)
+                && (&known.scope, &known.key) == (&new.scope, &new.key)
+        };
+        self.subjects.lock().share(identity, like, new.clone())
+    }
+
+    /// These columns, as another subject has them.
+    fn share_columns(&self, new: Vec<OutputColumn>) -> Arc<[OutputColumn]> {
+        let identity = identity(&format!("{new:?}"));
+        self.columns.lock().share(identity, |_| true, new.into())
+    }
+
+    /// These options, as another subscription has them.
+    fn share_options(&self, new: SubscribeOptions) -> Arc<SubscribeOptions> {
+        let identity = identity(&format!("{new:?}"));
+        self.options.lock().share(identity, |_| true, new.into())
     }
 }
 
@@ -351,8 +390,9 @@ impl Session {
         let style = self.style();
         let text = query.to_string();
         let identity = lens::is_immutable(&plan)?.then(|| {
-            let all = format!("{text} {types:?} {values:?} {columns:?} {style:?}");
-            Sha256::digest(all).into()
+            identity(&format!(
+                "{text} {types:?} {values:?} {columns:?} {style:?}"
+            ))
         });
         let scope = FeedScope {
             table: table.id,
@@ -361,7 +401,7 @@ impl Session {
         let subject = Subject {
             table,
             scope,
-            columns: columns.into(),
+            columns: self.subjects().share_columns(columns),
             lens: (!lens.is_clear()).then_some(lens),
             key,
             identity,
@@ -422,23 +462,24 @@ impl Session {
         let scope = session.scope();
         let catalog = scope.snapshot.catalog().clone();
         session.check_roles(&catalog)?;
-        let options = options::check(&subscribe.options, Some(values))?;
+        let mut options = options::check(&subscribe.options, Some(values))?;
         let query = &subscribe.query;
         let planned = session.plan_subscription(query, &options, types, values, &catalog)?;
         let visible = scope.snapshot.seq();
-        let after = options.from.unwrap_or(visible);
+        let from = options.from.take();
+        let after = from.unwrap_or(visible);
         if let Some(up_to) = options.up_to
             && up_to < after
         {
             let message = format!("SUBSCRIBE option \"up_to\" lies before its beginning, {after}");
             return Err(SqlError::new(ErrorKind::InvalidParameterValue, message));
         }
-        if after > visible && options.from.is_some() {
+        if after > visible && from.is_some() {
             let message = format!("SUBSCRIBE option \"from\" lies in the future: {after}");
             return Err(SqlError::new(ErrorKind::InvalidParameterValue, message)
                 .detail(format!("The newest Seq is {visible}.")));
         }
-        let snapshot = match options.from.is_none() && options.snapshot {
+        let snapshot = match from.is_none() && options.snapshot {
             true => Some(session.run(planned.snapshot_plan, scope, &[], &[]).await?),
             false => None,
         };
@@ -447,7 +488,8 @@ impl Session {
             catalog_version: catalog.version,
             snapshot,
             after,
-            options,
+            resumed: from.is_some(),
+            options: self.subjects().share_options(options),
             copy,
             session: Box::new(self.seed()),
         })

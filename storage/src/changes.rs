@@ -69,7 +69,7 @@ const BATCH_BYTES_MAX: usize = 4 << 20;
 
 /// Wakes its holder when a commit touches its scope.
 pub struct CommitWatch {
-    _scope: Arc<Scope>,
+    scope: Arc<Scope>,
     newest: tokio::sync::watch::Receiver<Seq>,
 }
 
@@ -77,7 +77,7 @@ impl CommitWatch {
     pub(crate) fn new(scope: Arc<Scope>) -> CommitWatch {
         CommitWatch {
             newest: scope.subscribe(),
-            _scope: scope,
+            scope,
         }
     }
 
@@ -86,6 +86,12 @@ impl CommitWatch {
     pub async fn changed(&mut self, after: Seq) {
         // The sender lives in the scope that this watch holds, so waiting cannot fail.
         let _ = self.newest.wait_for(|newest| *newest > after).await;
+    }
+
+    /// Up to where it is known, without a look at the log, that no commit after `after` has touched the scope; `None` when one
+    /// has, the catalog was changed or the store closed. It may be behind what is visible, by a commit that is being told.
+    pub fn quiet_upto(&self, after: Seq) -> Option<Seq> {
+        self.scope.quiet_upto(after)
     }
 }
 

@@ -565,10 +565,10 @@ impl Committer {
                 drop(std::mem::replace(&mut *self.shared.current.write(), view));
             }
         }
-        let touched = (group.states.keys()).map(|(table, partition)| (*table, partition));
-        let told = group.channels.iter();
-        let told = told.map(|channel| (TableId::NOTIFICATIONS, channel));
-        self.shared.watches.touched(touched.chain(told), last);
+        // Of another catalog everybody is told.
+        if !has_catalog {
+            self.shared.watches.touched(group.touched(), last);
+        }
         if self.states.len() > STATES_MAX {
             self.states.clear();
         }

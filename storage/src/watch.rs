@@ -1,6 +1,7 @@
 //! Who waits for commits: one channel per watched scope, told only by commits that touch it.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -24,6 +25,14 @@ impl Scope {
     pub(crate) fn subscribe(&self) -> watch::Receiver<Seq> {
         self.newest.subscribe()
     }
+
+    /// Up to where no commit after `after` has touched the scope; `None` when one has.
+    pub(crate) fn quiet_upto(&self, after: Seq) -> Option<Seq> {
+        // Asked before: a commit up to there was told to the scope by then.
+        let told = self.registry.upgrade()?.told.load(Ordering::Acquire);
+        let is_quiet = *self.newest.borrow() <= after;
+        is_quiet.then(|| Seq::from_i64(told).unwrap_or(after).max(after))
+    }
 }
 
 impl Drop for Scope {
@@ -44,6 +53,8 @@ struct TableWatches {
 #[derive(Default)]
 pub(crate) struct Watches {
     inner: Mutex<Inner>,
+    /// Of every commit up to here those who watch what it touched were told.
+    told: AtomicI64,
 }
 
 #[derive(Default)]
@@ -99,12 +110,17 @@ impl Watches {
         }
     }
 
-    /// Tells those who watch these partitions, each touched by a commit up to `seq`.
+    /// Tells those who watch these partitions, which are all that the commits up to `seq` have touched since the last call.
     pub(crate) fn touched<'a>(
         &self,
         scopes: impl Iterator<Item = (TableId, &'a Partition)>,
         seq: Seq,
     ) {
+        self.tell(scopes, seq);
+        self.told.store(seq.as_i64(), Ordering::Release);
+    }
+
+    fn tell<'a>(&self, scopes: impl Iterator<Item = (TableId, &'a Partition)>, seq: Seq) {
         // Dropping the last handle of a scope takes the lock again: keep them until it is free.
         let mut told = Vec::new();
         let inner = self.inner.lock();
@@ -153,6 +169,7 @@ impl Watches {
         for table in tables {
             self.wake_table(table, seq);
         }
+        self.told.store(seq.as_i64(), Ordering::Release);
     }
 
     /// Wakes everybody for good.

@@ -1,7 +1,8 @@
-//! `Concerned`: finds the groups of readers that a commit may concern, by the values that their statements ask for, so
-//! that a commit costs the same however many follow other values.
+//! `Concerned`: all groups of readers of a scope, and of them those that a commit may concern: they are found by the values
+//! that their statements ask for, so that a commit costs the same however many follow other values.
 //!
-//! Guarantees: a group that is not found sees nothing of the versions. Does not: look at statements' other conditions.
+//! Guarantees: a group that is not found sees nothing of the versions. Does not: look at statements' other conditions, nor
+//! hold a group.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
@@ -57,6 +58,15 @@ impl Concerned {
             let groups = by_value.entry(value.into()).or_default();
             groups.push(Arc::downgrade(group));
         }
+    }
+
+    /// All groups that are still held.
+    pub(crate) fn all(&self) -> Vec<Arc<Group>> {
+        let mut found = Found::default();
+        found.add(&self.unasking);
+        let by_value = self.by_column.values().flat_map(ByValue::values);
+        by_value.for_each(|groups| found.add(groups));
+        found.groups
     }
 
     /// The groups that versions of rows may concern, which are in the columns of this version of the catalog.

@@ -66,13 +66,20 @@ struct GroupState {
     held: Option<Box<Change>>,
     /// There was nothing for the group from here on.
     quiet_since: Seq,
+    /// What came before that, once there was something: most groups wait for their first change.
+    past: Option<Box<Past>>,
+    /// Its statement takes long.
+    slow: bool,
+}
+
+/// What a group was looked for, while it was.
+#[derive(Default)]
+struct Past {
     /// What was seen, and not read by all.
     recent: VecDeque<Kept>,
     /// Stretches of the log without a change for the group, from where to where: who is woken late need not read
     /// them, and they may be trimmed.
     gaps: VecDeque<(Seq, Seq)>,
-    /// Its statement takes long.
-    slow: bool,
 }
 
 struct Kept {
@@ -99,10 +106,13 @@ impl GroupState {
             looked: None,
             held: None,
             quiet_since: Seq::ZERO,
-            recent: VecDeque::new(),
-            gaps: VecDeque::new(),
+            past: None,
             slow: false,
         }
+    }
+
+    fn past(&mut self) -> &mut Past {
+        self.past.get_or_insert_default()
     }
 
     /// Nothing up to here is missing.
@@ -113,10 +123,12 @@ impl GroupState {
 
     /// Remembers that there was nothing up to `upto`.
     fn end_quiet(&mut self, upto: Seq) {
-        if self.gaps.len() == GAPS {
-            self.gaps.pop_front();
+        let gap = (self.quiet_since, upto);
+        let gaps = &mut self.past().gaps;
+        if gaps.len() == GAPS {
+            gaps.pop_front();
         }
-        self.gaps.push_back((self.quiet_since, upto));
+        gaps.push_back(gap);
     }
 
     /// Looks for the group no longer: its readers do so for themselves.
@@ -126,7 +138,7 @@ impl GroupState {
         }
         self.looked = None;
         self.held = None;
-        self.recent.clear();
+        self.past().recent.clear();
     }
 
     fn keep(&mut self, changes: Vec<Change>, upto: Seq, bytes: usize, readers: usize) {
@@ -134,15 +146,17 @@ impl GroupState {
         self.end_quiet(first);
         let stretch = Arc::new(Stretch::new(changes, self.quiet_since, upto));
         self.quiet_since = upto;
-        self.recent.push_back(Kept {
+        let past = self.past();
+        past.recent.push_back(Kept {
             stretch,
             bytes,
             readers: AtomicUsize::new(0),
         });
-        self.forget_read(readers);
-        let mut bytes: usize = self.recent.iter().map(|kept| kept.bytes).sum();
-        while self.recent.len() > 1 && (self.recent.len() > KEPT || bytes > KEPT_BYTES) {
-            let Some(oldest) = self.recent.pop_front() else {
+        past.forget_read(readers);
+        let recent = &mut past.recent;
+        let mut bytes: usize = recent.iter().map(|kept| kept.bytes).sum();
+        while recent.len() > 1 && (recent.len() > KEPT || bytes > KEPT_BYTES) {
+            let Some(oldest) = recent.pop_front() else {
                 break;
             };
             bytes -= oldest.bytes;
@@ -152,7 +166,9 @@ impl GroupState {
             }
         }
     }
+}
 
+impl Past {
     /// Lets go of what all `readers` have read.
     fn forget_read(&mut self, readers: usize) {
         let read = |kept: &Kept| kept.readers.load(Ordering::Relaxed) >= readers;
@@ -174,18 +190,20 @@ impl Group {
     /// What comes next for a reader at `after`, which moves over what does not concern it.
     pub(crate) fn next(self: &Arc<Group>, after: &mut Seq) -> Next {
         let mut state = self.state.lock();
-        for (from, to) in &state.gaps {
-            if *from <= *after && *after < *to {
-                *after = *to;
+        if let Some(past) = &mut state.past {
+            for (from, to) in &past.gaps {
+                if *from <= *after && *after < *to {
+                    *after = *to;
+                }
             }
-        }
-        let mut recent = state.recent.iter();
-        if let Some(kept) = recent.find(|kept| kept.stretch.follows(*after)) {
-            let stretch = kept.stretch.clone();
-            kept.readers.fetch_add(1, Ordering::Relaxed);
-            *after = stretch.upto();
-            state.forget_read(Arc::strong_count(self));
-            return Next::Seen(stretch);
+            let mut recent = past.recent.iter();
+            if let Some(kept) = recent.find(|kept| kept.stretch.follows(*after)) {
+                let stretch = kept.stretch.clone();
+                kept.readers.fetch_add(1, Ordering::Relaxed);
+                *after = stretch.upto();
+                past.forget_read(Arc::strong_count(self));
+                return Next::Seen(stretch);
+            }
         }
         match state.position() {
             Some(position) if *after >= state.quiet_since => {
@@ -211,7 +229,9 @@ impl Group {
         let mut state = self.state.lock();
         state.slow |= begun.elapsed() > LOOK_MAX;
         match seen {
-            Ok(read) if !state.slow && read.changes.len() <= self.following.batch_changes => {
+            Ok(read)
+                if !state.slow && read.changes.len() <= self.following.batch_changes.into() =>
+            {
                 let gone_quiet = read.changes.is_empty();
                 state.looked = Some(batch.upto);
                 state.held = read.held.map(Box::new);
@@ -248,6 +268,7 @@ struct LookoutState {
     /// Everything up to here was looked at, or is being looked at; `None` while nobody looks.
     after: Option<Seq>,
     task: Option<AbortHandle>,
+    /// Those whose readers may be joined by others.
     groups: HeldByName<Name, Group>,
     concerned: Concerned,
     /// The last look ended within a transaction, whose last change some group may hold.
@@ -292,11 +313,7 @@ impl Lookout {
         };
         match name {
             Some(name) => state.groups.get(name, new),
-            None => {
-                let group = new();
-                state.groups.add(&group);
-                group
-            }
+            None => new(),
         }
     }
 
@@ -338,7 +355,7 @@ impl Lookout {
     /// was nothing; `None` if that failed. Blocking.
     fn look(&self, store: &Store, after: Seq) -> Option<(Seq, Duration)> {
         let begun = Instant::now();
-        let batch = store.read_changes(&self.scope, after, BATCH_CHANGES);
+        let batch = store.read_changes(&self.scope, after, BATCH_CHANGES.into());
         // Each of the readers comes upon what is wrong, too.
         let Ok(batch) = batch else {
             self.stop();
@@ -351,7 +368,7 @@ impl Lookout {
             let within = batch.changes.last().map(|change| !change.ends_transaction);
             let was_within = std::mem::replace(&mut state.within, within.unwrap_or(false));
             match was_within {
-                true => state.groups.all(),
+                true => state.concerned.all(),
                 false => state.concerned.by(batch.catalog_version, &versions),
             }
         };
@@ -368,7 +385,7 @@ impl Lookout {
         let groups = {
             let mut state = self.state.lock();
             state.after = None;
-            state.groups.all()
+            state.concerned.all()
         };
         groups.iter().for_each(|group| group.stop());
     }

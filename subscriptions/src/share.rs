@@ -183,9 +183,7 @@ impl<B> Reading<B> {
 
 /// What is there as long as someone else holds it, by name.
 pub(crate) struct HeldByName<N, T> {
-    named: HashMap<N, Weak<T>>,
-    /// Those that nobody else will ask for.
-    unnamed: Vec<Weak<T>>,
+    held: HashMap<N, Weak<T>>,
     /// Sweep when there are so many.
     sweep_at: usize,
 }
@@ -193,8 +191,7 @@ pub(crate) struct HeldByName<N, T> {
 impl<N, T> Default for HeldByName<N, T> {
     fn default() -> HeldByName<N, T> {
         HeldByName {
-            named: HashMap::new(),
-            unnamed: Vec::new(),
+            held: HashMap::new(),
             sweep_at: 0,
         }
     }
@@ -203,43 +200,21 @@ impl<N, T> Default for HeldByName<N, T> {
 impl<N: Eq + Hash, T> HeldByName<N, T> {
     /// The one of this name, made if it is not there.
     pub(crate) fn get(&mut self, name: N, make: impl FnOnce() -> Arc<T>) -> Arc<T> {
-        self.make_room();
-        let slot = self.named.entry(name).or_default();
+        if self.held.len() >= self.sweep_at.max(16) {
+            self.held.retain(|_, held| held.strong_count() > 0);
+            self.sweep_at = 2 * self.held.len();
+        }
+        let slot = self.held.entry(name).or_default();
         slot.upgrade().unwrap_or_else(|| {
             let new = make();
             *slot = Arc::downgrade(&new);
             new
         })
     }
-
-    /// Adds one that nobody else will ask for.
-    pub(crate) fn add(&mut self, new: &Arc<T>) {
-        self.make_room();
-        self.unnamed.push(Arc::downgrade(new));
-    }
-
-    /// All that are still held.
-    pub(crate) fn all(&mut self) -> Vec<Arc<T>> {
-        self.sweep();
-        let all = self.named.values().chain(&self.unnamed);
-        all.filter_map(Weak::upgrade).collect()
-    }
-
-    fn make_room(&mut self) {
-        if self.named.len() + self.unnamed.len() >= self.sweep_at.max(16) {
-            self.sweep();
-            self.sweep_at = 2 * (self.named.len() + self.unnamed.len());
-        }
-    }
-
-    fn sweep(&mut self) {
-        self.named.retain(|_, held| held.strong_count() > 0);
-        self.unnamed.retain(|held| held.strong_count() > 0);
-    }
 }
 
 /// Reads of the log that readers make for themselves at the same time; the others wait.
-const READS_MAX: usize = 16;
+pub(crate) const READS_MAX: usize = 16;
 
 /// What readers share, for all logs.
 pub struct Hub {

@@ -13,7 +13,7 @@ use crate::share::{Hub, Stretch};
 
 /// How many changes one read of the log takes unless the reader says otherwise; also the most that a stalled
 /// reader holds.
-pub(crate) const BATCH_CHANGES: usize = 1000;
+pub(crate) const BATCH_CHANGES: u16 = 1000;
 
 /// Why a tail ended.
 #[derive(Debug, thiserror::Error)]
@@ -80,9 +80,10 @@ pub struct Following {
     /// Where the columns of the key stand in what is seen, for a reader that wants upserts and deletes by key.
     pub upsert: Option<Box<[usize]>>,
     /// How many changes one read takes.
-    pub batch_changes: usize,
-    /// Tells what is seen of a row from what other readers see; `None` when it is not known to be the same for two.
-    pub identity: Option<[u8; 32]>,
+    pub batch_changes: u16,
+    /// Tells what is seen of a row, and whether as an upsert, from what other readers see; `None` when it is not known to
+    /// be the same for two.
+    pub identity: Option<[u8; 16]>,
 }
 
 impl Following {
@@ -95,7 +96,7 @@ impl Following {
             ops: Ops::ALL,
             upsert: None,
             batch_changes: BATCH_CHANGES,
-            identity: Some([0; 32]),
+            identity: Some([0; 16]),
         }
     }
 
@@ -104,7 +105,6 @@ impl Following {
         Some(Name {
             catalog_version: self.catalog_version,
             ops: self.ops,
-            upsert: self.upsert.clone(),
             batch_changes: self.batch_changes,
             identity: self.identity?,
         })
@@ -112,13 +112,12 @@ impl Following {
 }
 
 /// What tells readers of a scope apart who do not see the same.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Name {
     catalog_version: u64,
     ops: Ops,
-    upsert: Option<Box<[usize]>>,
-    batch_changes: usize,
-    identity: [u8; 32],
+    batch_changes: u16,
+    identity: [u8; 16],
 }
 
 /// A reader of one feed. Dropping it is all it takes to end it.
@@ -177,6 +176,13 @@ impl Tail {
                     Next::Quiet if fresh <= self.after => return Ok(None),
                     Next::Quiet | Next::Unknown => {}
                 }
+                // Who has read all of the scope need not read the log to know that others' commits were elsewhere.
+                if let Some(upto) = self.watch.quiet_upto(self.after) {
+                    self.after = upto;
+                    if fresh <= upto {
+                        return Ok(None);
+                    }
+                }
             }
             if self.reading.is_none() && self.store.visible() <= self.after {
                 return Ok(None);
@@ -231,7 +237,7 @@ impl Tail {
                 none.insert(tokio::task::spawn_blocking(move || {
                     let _place = place;
                     let following = &group.following;
-                    let limit = following.batch_changes;
+                    let limit = following.batch_changes.into();
                     let batch = store.read_changes(&following.scope, after, limit)?;
                     let versions = Versions::of(&batch.changes);
                     seen(&batch, &versions, following, after, held)

@@ -27,7 +27,7 @@ const ROUNDS: usize = 3;
 const IDLE_LISTENERS: usize = 1000;
 
 /// Readers, and messages to each.
-const FAN_OUT: [(usize, u64); 4] = [(1, 1000), (100, 300), (1000, 60), (10_000, 12)];
+const FAN_OUT: [(usize, u64); 5] = [(1, 1000), (10, 1000), (100, 300), (1000, 60), (10_000, 12)];
 
 /// A Redis that keeps nothing.
 struct Redis {
@@ -298,12 +298,13 @@ async fn latency() {
         eprintln!("redis-server is not installed: its columns stay empty");
     }
     let mut report = String::from(
-        "| readers | SUBSCRIBE, one statement | SUBSCRIBE, each its own | LISTEN, Tidelog | LISTEN and trigger, PostgreSQL 15 | Redis pub/sub |\n|---:|---:|---:|---:|---:|---:|\n",
+        "| readers | SUBSCRIBE, one statement | the same, the INSERT not synced | SUBSCRIBE, each its own | LISTEN, Tidelog | LISTEN and trigger, PostgreSQL 15 | Redis pub/sub | a sync alone |\n\
+         |---:|---:|---:|---:|---:|---:|---:|---:|\n",
     );
     let mut next = 0_i64;
     for (readers, messages) in FAN_OUT {
         let mut cells = Vec::new();
-        for distinct in [false, true] {
+        for (distinct, synced) in [(false, "on"), (false, "off"), (true, "on")] {
             let statement = |n: usize| match distinct {
                 false => "SUBSCRIBE TO t OPTIONS (snapshot = false)".to_string(),
                 true => format!(
@@ -313,8 +314,11 @@ async fn latency() {
             };
             let received = Arc::new(Received::default());
             let sockets = pg_readers(tide.pg_port(), readers, statement, b"ready", &received).await;
+            let writer = tide.peer().connect().await;
+            let set = format!("SET synchronous_commit = {synced}");
+            writer.batch_execute(&set).await.expect("it is set");
             cells.push(Some(
-                inserted(&tide.peer(), readers, messages, &received, &mut next).await,
+                inserted(&writer, readers, messages, &received, &mut next).await,
             ));
             drop(sockets);
             settle().await;
@@ -345,7 +349,8 @@ async fn latency() {
                     &received,
                 )
                 .await;
-                let latency = inserted(&pg.peer(), readers, messages, &received, &mut next).await;
+                let writer = pg.peer().connect().await;
+                let latency = inserted(&writer, readers, messages, &received, &mut next).await;
                 drop(sockets);
                 settle().await;
                 Some(latency)
@@ -378,6 +383,8 @@ async fn latency() {
             }
             None => None,
         });
+        let syncs = tokio::task::spawn_blocking(move || syncs(messages)).await;
+        cells.push(Some(syncs.expect("the disk takes it")));
         let cells: Vec<String> = cells.into_iter().map(shown).collect();
         writeln!(report, "| {readers} | {} |", cells.join(" | ")).expect("a String takes all");
         println!("{}", report.lines().last().unwrap_or_default());
@@ -392,14 +399,31 @@ async fn settle() {
     tokio::time::sleep(Duration::from_secs(1)).await;
 }
 
+/// What the disk takes for as many records, of about the size of a commit's: appended to a file and synced.
+fn syncs(records: u64) -> [f64; 2] {
+    use std::io::Write;
+    let mut file = tempfile::tempfile().expect("a file");
+    let mut times: Vec<f64> = (0..records)
+        .map(|_| {
+            std::thread::sleep(Duration::from_millis(2));
+            let begun = Instant::now();
+            file.write_all(&[7; 200]).expect("the file takes it");
+            file.sync_data().expect("the file is synced");
+            begun.elapsed().as_secs_f64() * 1000.0
+        })
+        .collect();
+    times.sort_by(f64::total_cmp);
+    let at = |part: f64| times[((times.len() - 1) as f64 * part) as usize];
+    [at(0.5), at(0.99)]
+}
+
 async fn inserted(
-    peer: &Peer,
+    client: &tokio_postgres::Client,
     readers: usize,
     messages: u64,
     received: &Received,
     next: &mut i64,
 ) -> [f64; 2] {
-    let client = peer.connect().await;
     let insert = client
         .prepare("INSERT INTO t VALUES ($1, $2)")
         .await

@@ -46,22 +46,45 @@ fn hash(id: i64, n: i64) -> u64 {
     hash.below(u64::MAX >> 33).wrapping_mul(0x9E37_79B9) ^ hash.0
 }
 
-/// What subscribers look at.
+/// Keys below this are those that [`View::Keys`] asks for.
+const ASKED_KEYS: i64 = 90;
+
+/// What subscribers look at. All of them show the markers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum View {
     All,
     Even,
+    /// Rows of some keys, by which the server finds who is concerned.
+    Keys,
 }
 
 impl View {
-    fn shows(self, n: i64) -> bool {
-        self == View::All || n % 2 == 0
+    const ALL: [View; 3] = [View::All, View::Even, View::Keys];
+
+    fn shows(self, id: i64, n: i64) -> bool {
+        match self {
+            View::All => true,
+            View::Even => n % 2 == 0,
+            View::Keys => id < ASKED_KEYS,
+        }
+    }
+
+    /// What is subscribed to.
+    fn query(self) -> String {
+        match self {
+            View::All => "t".to_string(),
+            View::Even => "(SELECT id, n FROM t) WHERE n % 2 = 0".to_string(),
+            View::Keys => {
+                let keys: Vec<String> = (-WRITERS..ASKED_KEYS).map(|id| id.to_string()).collect();
+                format!("t WHERE id IN ({})", keys.join(", "))
+            }
+        }
     }
 }
 
 /// The digest of some rows, as each view shows them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Digest([u64; 2]);
+struct Digest([u64; View::ALL.len()]);
 
 impl Digest {
     fn add(&mut self, id: i64, n: i64) {
@@ -73,8 +96,8 @@ impl Digest {
     }
 
     fn change(&mut self, id: i64, n: i64, combine: fn(u64, u64) -> u64) {
-        for view in [View::All, View::Even] {
-            if view.shows(n) {
+        for view in View::ALL {
+            if view.shows(id, n) {
                 let digest = &mut self.0[view as usize];
                 *digest = combine(*digest, hash(id, n));
             }
@@ -427,19 +450,18 @@ async fn follow(
     doors: impl Iterator<Item = Door>,
 ) -> Replica {
     let mut replica = Replica::new(view);
-    let query = match view {
-        View::All => "t",
-        View::Even => "(SELECT id, n FROM t) WHERE n % 2 = 0",
-    };
     for door in doors {
         // A snapshot that was cut off is asked for again.
         if replica.token == 0 || replica.in_snapshot {
             replica.token = 0;
             replica.clear();
         }
-        let (batch, from) = (1 + random.below(300), replica.token);
+        // Few sizes, so that some readers of a view share what they read.
+        let batch = [7, 300][random.below(2) as usize];
+        let query = view.query();
         let sql =
             format!("SUBSCRIBE TO {query} OPTIONS (batch_size = {batch}, progress = '200ms')");
+        let from = replica.token;
         let ports = [&stage.port, &stage.http_port].map(|port| port.load(Ordering::Relaxed));
         let from = (from > 0).then_some(from);
         let Some(mut rows) = Arriving::open(door, ports, &sql, from).await else {
@@ -511,7 +533,7 @@ async fn check(seed: u64, changes: u64, kills: u32, subscribers: u64) {
     let manners = [Manner::Brisk, Manner::Slow, Manner::Brisk, Manner::Stalled];
     let readers: Vec<_> = (0..subscribers)
         .map(|n| {
-            let view = if n % 3 == 1 { View::Even } else { View::All };
+            let view = View::ALL[n as usize % 3];
             let manner = manners[n as usize % 4];
             let doors = Door::ALL.into_iter().cycle().skip(n as usize % 3);
             let (stage, last) = (stage.clone(), last.clone());
@@ -579,7 +601,7 @@ async fn check(seed: u64, changes: u64, kills: u32, subscribers: u64) {
     }
     let mut compared = 0;
     for replica in &replicas {
-        let shown = table.iter().filter(|(_, n)| replica.view.shows(**n));
+        let shown = table.iter().filter(|(id, n)| replica.view.shows(**id, **n));
         assert!(shown.eq(&replica.rows), "a replica at the end, seed {seed}");
         for (writer, number, digest) in &replica.states {
             if *number > 0 {
@@ -628,11 +650,11 @@ fn seed() -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn every_subscriber_has_the_table_as_each_transaction_left_it() {
-    check(seed(), 4000, 2, 8).await;
+    check(seed(), 4000, 2, 12).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 #[ignore = "a million changes: scripts/test --long"]
 async fn a_million_changes_reach_every_subscriber() {
-    check(seed(), 1_000_000, 20, 8).await;
+    check(seed(), 1_000_000, 20, 12).await;
 }

@@ -454,6 +454,15 @@ fn a_feed_that_cannot_go_on_starts_over_or_says_why() {
     assert_eq!(ahead.next().expect("an event").1["type"], "reset");
     assert_eq!(ahead.next().expect("an event").1["snapshot"], true);
     assert_eq!(take(&mut ahead, 2).0, ["snapshot 1,a,one,-", "ready"]);
+    // An end that was asked for is told, so that an EventSource need not come back.
+    let newest = peer.value("SELECT max(_seq) FROM chat.messages");
+    let bounded = format!("SUBSCRIBE TO chat.messages OPTIONS (from = '0', up_to = '{newest}')");
+    let mut bounded = web.live(&bounded).expect("it can be followed");
+    bounded.next();
+    take(&mut bounded, 2);
+    let (id, done) = bounded.next().expect("an event");
+    assert_eq!((id, done), (None, json!({"type": "done"})));
+    assert!(bounded.next().is_none());
     // The table goes: an error, and the end.
     peer.run("DROP TABLE chat.messages;");
     let (_, error) = events.next().expect("an event");

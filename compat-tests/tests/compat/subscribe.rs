@@ -183,6 +183,11 @@ async fn what_cannot_be_followed_is_refused_by_name() {
             "UNION",
         ),
         (
+            "SUBSCRIBE TO (SELECT id FROM t UNION SELECT id FROM u)",
+            "0A000",
+            "UNION",
+        ),
+        (
             "SUBSCRIBE TO (SELECT row_number() OVER (ORDER BY id) FROM t)",
             "0A000",
             "window",

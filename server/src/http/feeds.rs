@@ -30,6 +30,15 @@ pub(super) struct Frame {
     pub(super) resume: Option<Seq>,
 }
 
+/// What comes next of a subscription, without waiting for a commit.
+enum Next {
+    Batch(Frame),
+    /// It is other frames' turn, or the end.
+    Others,
+    /// Nothing more is known.
+    Nothing,
+}
+
 /// What is to be followed, and for whom.
 pub(super) struct Order {
     pub(super) server: Arc<HttpServer>,
@@ -43,8 +52,8 @@ pub(super) struct Order {
 pub(super) struct Subscription {
     order: Box<Order>,
     feed: Feed,
-    /// The part that is being given, and the next row in it.
-    part: Option<(Part, usize)>,
+    /// The part that is being given, and the next row in it. In memory of its own: most wait for one.
+    part: Option<Box<(Part, usize)>>,
     /// Frames that come before the next batch, the last one first.
     due: Vec<Frame>,
     /// Whether everything was given that the statement asks for.
@@ -91,6 +100,7 @@ impl Subscription {
         &mut self,
         interrupts: &mut Interrupts,
     ) -> Result<Option<Frame>, Stop> {
+        let mut fresh = Seq::ZERO;
         loop {
             if let Some(frame) = self.due.pop() {
                 self.due.shrink_to_fit();
@@ -99,17 +109,23 @@ impl Subscription {
             if self.ended {
                 return Ok(None);
             }
-            let batch = self.batch().map_err(Box::new).map(Ok::<_, SqlError>);
-            let error = match interrupts.guard_endless(pin!(batch)).await? {
-                Ok(Some(batch)) => return Ok(Some(batch)),
-                // A mark that calls for other frames, or the end.
-                Ok(None) => continue,
-                Err(error) => error,
-            };
-            if !self.may_start_over(&error) {
-                return Err(Stop::from(*error));
+            let batch = self.batch(fresh).map_err(Box::new).map(Ok::<_, SqlError>);
+            // In memory of its own, which is gone while the subscription waits.
+            let mut batch = Box::pin(batch);
+            let next = interrupts.guard_endless(batch.as_mut()).await?;
+            drop(batch);
+            match next {
+                Ok(Next::Batch(batch)) => return Ok(Some(batch)),
+                Ok(Next::Others) => {}
+                Ok(Next::Nothing) => {
+                    let waiting = self.feed.wait().map(Ok::<_, SqlError>);
+                    fresh = interrupts.guard_endless(pin!(waiting)).await?;
+                }
+                Err(error) if self.may_start_over(&error) => {
+                    Box::pin(self.start_over(*error, interrupts)).await?;
+                }
+                Err(error) => return Err(Stop::from(*error)),
             }
-            Box::pin(self.start_over(*error, interrupts)).await?;
         }
     }
 
@@ -127,16 +143,16 @@ impl Subscription {
         Ok(())
     }
 
-    /// At least one row or change, at most about a chunk of them; `None` when it is other frames' turn.
-    async fn batch(&mut self) -> Result<Option<Frame>, SqlError> {
-        if self.part.is_none() && !self.read(true).await? {
-            return Ok(None);
+    /// At least one row or change, at most about a chunk of them, if there is one: everything up to `fresh` is known.
+    async fn batch(&mut self, fresh: Seq) -> Result<Next, SqlError> {
+        if self.part.is_none() && !self.read(fresh).await? {
+            return Ok(Next::Nothing);
         }
         let mut members = String::from("\"type\":\"batch\",\"changes\":[");
         let empty = members.len();
         let mut resume = None;
         while members.len() < CHUNK_BYTES
-            && let Some((part, at)) = &mut self.part
+            && let Some((part, at)) = self.part.as_deref_mut()
         {
             let plan = self.feed.plan();
             if *at == 0
@@ -159,39 +175,33 @@ impl Subscription {
                 continue;
             }
             self.part = None;
-            self.read(false).await?;
+            self.read(Seq::ZERO).await?;
         }
         if members.len() == empty {
-            return Ok(None);
+            return Ok(Next::Others);
         }
         members.push(']');
         if let Some(seq) = resume {
             // Writing to a String cannot fail.
             let _ = write!(members, ",\"seq\":\"{seq}\"");
         }
-        Ok(Some(Frame { members, resume }))
+        Ok(Next::Batch(Frame { members, resume }))
     }
 
-    /// Reads the next part, and waits for it if that is wanted; says whether there is one to give.
-    async fn read(&mut self, waits: bool) -> Result<bool, SqlError> {
-        let part = match waits {
-            true => self.feed.next().await?,
-            false => match self.feed.known(Seq::ZERO).await? {
-                AtHand::Part(part) => Some(part),
-                AtHand::Tip => return Ok(false),
-                AtHand::End => None,
-            },
-        };
-        match part {
-            None => self.ended = true,
-            Some(Part::Mark(Mark::Reset, seq)) => {
+    /// Reads the next part of what is known, which is everything up to `fresh` and perhaps more; says whether there was
+    /// one, or the end.
+    async fn read(&mut self, fresh: Seq) -> Result<bool, SqlError> {
+        match self.feed.known(fresh).await? {
+            AtHand::Tip => return Ok(false),
+            AtHand::End => self.ended = true,
+            AtHand::Part(Part::Mark(Mark::Reset, seq)) => {
                 let message = format!("the changes after {seq} are no longer kept");
                 let error = SqlError::new(ErrorKind::ObjectNotInPrerequisiteState, message);
                 self.due = vec![subscribed(self.feed.plan()), reset(&error)];
             }
-            Some(part) => self.part = Some((part, 0)),
+            AtHand::Part(part) => self.part = Some(Box::new((part, 0))),
         }
-        Ok(self.part.is_some())
+        Ok(true)
     }
 }
 

@@ -29,6 +29,8 @@ use crate::interrupts::{Client, Interrupts, Stop};
 
 /// Events that wait to be sent.
 const EVENTS_QUEUED_MAX: usize = 1;
+/// The last event of a subscription that has come to its end.
+const DONE: &str = "data: {\"type\":\"done\"}\n\n";
 /// How often a comment tells that the connection stands.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
@@ -174,6 +176,8 @@ async fn follow(
             let sending = async { events.send(Ok(event(&frame))).await.map_err(|_| Stop::Gone) };
             interrupts.guard_endless(pin!(sending)).await?;
         }
+        // An EventSource comes back after any end; its page closes it here.
+        let _ = events.send(Ok(DONE.to_string())).await;
         Ok::<_, Stop>(())
     };
     if let Err(Stop::Error(error) | Stop::Fatal(error)) = followed.await {

@@ -86,7 +86,10 @@ pub(super) fn table_of(plan: &LogicalPlan) -> Result<Arc<TableDef>, SqlError> {
         LogicalPlan::Window(_) => refuse("a window function"),
         LogicalPlan::Sort(_) => refuse("ORDER BY"),
         LogicalPlan::Limit(_) => refuse("LIMIT or OFFSET"),
-        LogicalPlan::Distinct(_) => refuse("DISTINCT"),
+        LogicalPlan::Distinct(distinct) => match **distinct.input() {
+            LogicalPlan::Union(_) => refuse("UNION"),
+            _ => refuse("DISTINCT"),
+        },
         LogicalPlan::Union(_) => refuse("UNION"),
         LogicalPlan::Unnest(_) => refuse("a set-returning function"),
         LogicalPlan::RecursiveQuery(_) => refuse("WITH RECURSIVE"),

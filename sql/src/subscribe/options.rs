@@ -13,8 +13,8 @@ use crate::text::{self, Style};
 /// How often a reader with `progress` hears of it while nothing changes.
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 /// How many changes are read at once unless `batch_size` says otherwise.
-const BATCH_ROWS: usize = 1000;
-const BATCH_ROWS_MAX: u64 = 10_000;
+const BATCH_ROWS: u16 = 1000;
+const BATCH_ROWS_MAX: u16 = 10_000;
 const NAMES: [&str; 9] = [
     "last_rows",
     "snapshot",
@@ -39,7 +39,7 @@ pub struct SubscribeOptions {
     /// End when everything up to this Seq has come.
     pub up_to: Option<Seq>,
     /// How many changes are read at once.
-    pub batch_rows: usize,
+    pub batch_rows: u16,
     /// How often to tell at least that nothing is missing, if at all.
     pub progress: Option<Duration>,
     /// Whether inserts, updates and deletes are told.
@@ -132,7 +132,7 @@ pub(super) fn check(
                 let rows = value.parse().ok();
                 let rows = rows.filter(|rows| (1..=BATCH_ROWS_MAX).contains(rows));
                 let rows = rows.ok_or_else(|| wrong("It is a number of rows, from 1 to 10000."))?;
-                checked.batch_rows = rows as usize;
+                checked.batch_rows = rows;
             }
             "progress" => {
                 checked.progress = match settings::boolean(name, &value) {

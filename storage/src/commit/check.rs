@@ -37,6 +37,16 @@ pub(super) struct Group {
 }
 
 impl Group {
+    /// The partitions that it writes to, and the channels on which something is told.
+    pub(super) fn touched(&self) -> impl Iterator<Item = (TableId, &Partition)> {
+        let told = self.channels.iter();
+        let told = told.map(|channel| (TableId::NOTIFICATIONS, channel));
+        let written = self.states.keys();
+        written
+            .map(|(table, partition)| (*table, partition))
+            .chain(told)
+    }
+
     /// A group of transactions that take so many bytes of memory, about as many as their batch.
     pub(super) fn with_room(bytes: usize) -> Group {
         Group {

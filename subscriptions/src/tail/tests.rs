@@ -9,6 +9,7 @@ use tidelog_storage::{
 
 use super::*;
 use crate::lens::{Asked, Seen};
+use crate::share::READS_MAX;
 
 struct Bench {
     store: Arc<Store>,
@@ -97,7 +98,7 @@ impl Bench {
     fn through(&self, hub: &Hub, lens: impl Lens + 'static, identity: u8) -> Tail {
         let following = Following {
             lens: Some(Arc::new(lens)),
-            identity: Some([identity; 32]),
+            identity: Some([identity; 16]),
             ..self.following()
         };
         self.tail_of(hub, following)
@@ -192,6 +193,33 @@ async fn updates_carry_the_row_before_and_deletes_the_row_that_went() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_has_read_all_of_its_scope_knows_how_far_it_is_without_a_read() {
+    let bench = Bench::new().await;
+    let hub = Hub::default();
+    let elsewhere = Following {
+        scope: FeedScope {
+            table: bench.table.id,
+            partitions: PartitionSet::One(Partition::user("nobody")),
+        },
+        ..bench.following()
+    };
+    let mut tail = bench.tail_of(&hub, elsewhere);
+    let mut concerned = bench.tail_of(&hub, bench.following());
+    bench.insert(0..3).await;
+    let visible = bench.store.visible();
+    // Nobody can read.
+    let places = hub.reads.acquire_many(READS_MAX as u32).await;
+    let at_tip = tokio::time::timeout(Duration::from_secs(10), tail.committed(visible)).await;
+    assert!(at_tip.expect("no read").expect("reads").is_none());
+    assert_eq!(tail.position(), visible);
+    let reads = tokio::time::timeout(Duration::from_millis(50), concerned.committed(visible)).await;
+    assert!(reads.is_err(), "what was committed is not passed over");
+    drop(places);
+    let read = concerned.committed(visible).await.expect("reads");
+    assert_eq!(read.map(|stretch| stretch.changes().len()), Some(3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_tail_that_fell_out_of_the_window_is_told_so() {
     let bench = Bench::new().await;
     let mut stalled = bench.tail();
@@ -276,7 +304,7 @@ async fn readers_that_share_get_each_change_once_whenever_they_read() {
     for n in 0..12_u32 {
         let following = Following {
             // Some of them are alone, some stand apart.
-            identity: (n % 4 != 3).then_some([1; 32]),
+            identity: (n % 4 != 3).then_some([1; 16]),
             batch_changes: if n % 4 == 2 { 7 } else { 100 },
             ..bench.following()
         };

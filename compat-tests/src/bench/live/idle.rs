@@ -169,7 +169,8 @@ pub(super) async fn many_on_a_socket() -> String {
     }
     let all = WEB_SOCKETS * ON_EACH;
     let kib = (resident_kib(server.pid()) - before) / all as f64;
-    let latency = inserted(&server.peer(), all, MESSAGES, &received, &mut 0).await;
+    let writer = server.peer().connect().await;
+    let latency = inserted(&writer, all, MESSAGES, &received, &mut 0).await;
     format!(
         "{all} subscriptions over {WEB_SOCKETS} WebSockets: {kib:.1} KiB of server memory each, \
          a message to all of them {} ms (p50 / p99)",

@@ -36,6 +36,7 @@ pub(super) struct Line {
 pub(super) struct Arriving {
     lines: mpsc::Receiver<Line>,
     tasks: Vec<JoinHandle<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Drop for Arriving {
@@ -53,7 +54,7 @@ impl Arriving {
         from: Option<i64>,
     ) -> Option<Arriving> {
         let (sender, lines) = mpsc::channel(1);
-        let mut tasks = Vec::new();
+        let (mut tasks, mut thread) = (Vec::new(), None);
         let (web, sql) = (Web::superuser(http), sql.to_string());
         match door {
             Door::Postgres => {
@@ -76,19 +77,37 @@ impl Arriving {
                 }));
             }
             // They end at the next line that comes.
-            Door::Events => drop(std::thread::spawn(move || {
-                events(&web, &sql, from, &sender)
-            })),
-            Door::WebSocket => drop(std::thread::spawn(move || {
-                socket(&web, &sql, from, &sender)
-            })),
+            Door::Events => {
+                thread = Some(std::thread::spawn(move || {
+                    events(&web, &sql, from, &sender)
+                }));
+            }
+            Door::WebSocket => {
+                thread = Some(std::thread::spawn(move || {
+                    socket(&web, &sql, from, &sender)
+                }));
+            }
         }
-        Some(Arriving { lines, tasks })
+        Some(Arriving {
+            lines,
+            tasks,
+            thread,
+        })
     }
 
-    /// The next one, or `None` at the end of the connection. Cancel-safe.
+    /// The next one, or `None` at the end of the connection. Panics if what came was not as it must be.
     pub(super) async fn next(&mut self) -> Option<Line> {
-        self.lines.recv().await
+        let line = self.lines.recv().await;
+        if line.is_none() {
+            // The one that sends lines is the last.
+            if let Some(task) = self.tasks.pop() {
+                task.await.expect("rows as they must be");
+            }
+            if let Some(thread) = self.thread.take() {
+                thread.join().expect("messages as they must be");
+            }
+        }
+        line
     }
 }
 

@@ -161,6 +161,7 @@ async fn open(
         out: out.clone(),
         running: HashMap::new(),
         tasks: JoinSet::new(),
+        abandoned: false,
     })))
 }
 
@@ -244,6 +245,8 @@ struct Socket {
     running: HashMap<u64, Running>,
     /// Each gives its id and its last frame, which is sent when that id is free again.
     tasks: JoinSet<(u64, Option<String>)>,
+    /// The client is gone. What ends then is told nobody: one that reads on later must not take it for an answer.
+    abandoned: bool,
 }
 
 impl Socket {
@@ -400,6 +403,9 @@ impl Socket {
             }
         };
         self.running.remove(&id);
+        if self.abandoned {
+            return;
+        }
         let panicked = || {
             let message = "internal error: the session panicked";
             error_frame(Some(id), &SqlError::new(ErrorKind::InternalError, message))
@@ -408,7 +414,8 @@ impl Socket {
     }
 
     /// Ends everything that runs, since nobody will hear of it. A commit under way is waited for all the same.
-    fn abandon(&self) {
+    fn abandon(&mut self) {
+        self.abandoned = true;
         for running in self.running.values() {
             running.session.ask(Ask::GONE);
         }
