@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use tidelog_sql::CatalogReader;
 use tidelog_storage::check;
 
 use crate::settings::PlaceFlags;
@@ -30,7 +31,9 @@ pub(crate) fn run(flags: CheckFlags) -> anyhow::Result<ExitCode> {
         .worker_threads(1)
         .enable_all()
         .build()?;
-    let report = runtime.block_on(check::run(data_dir, cold))?;
+    let report = runtime.block_on(check::run(data_dir, cold, |catalog| {
+        Box::new(CatalogReader::new(catalog))
+    }))?;
     if flags.json {
         let finding = |finding: &check::Finding| {
             serde_json::json!({

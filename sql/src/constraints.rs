@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use tidelog_storage::snapshot::Lookup;
 use tidelog_storage::{ColumnId, ColumnType, Datum, Row, TableDef, TableId};
 
+pub(crate) mod apart;
 pub(crate) mod computed;
 pub(crate) mod deferred;
 mod finish;

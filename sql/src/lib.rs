@@ -53,6 +53,7 @@ mod unseen;
 mod upsert;
 
 pub use activity::{Ends, Signal};
+pub use constraints::apart::CatalogReader;
 pub use error::{ErrorKind, SqlError};
 pub use output::{OutputColumn, RowStream, row_tag};
 pub use parse::Parsed;

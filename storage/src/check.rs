@@ -11,7 +11,7 @@ mod partition;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use object_store::memory::InMemory;
 use tokio::runtime::Handle;
@@ -20,6 +20,7 @@ use crate::catalog::{Catalog, TableDef, TableId};
 use crate::cold::stores::Stores;
 use crate::cold::{ColdOptions, StoreAt};
 use crate::commit::ddl;
+use crate::computed::{Compiled, Compiler, CompilerSlot};
 use crate::error::StorageError;
 use crate::flush::blocking;
 use crate::hot::{Hot, HotSnapshot};
@@ -160,9 +161,13 @@ impl CheckReport {
     }
 }
 
-/// Checks a data directory that no server has open, with the stores of its cold files, and leaves it as it is. `InUse`
-/// when a server has it open, `ColdStore` when a store is missing among these, `Store` when one cannot be reached.
-pub async fn run(dir: PathBuf, mut cold: ColdOptions) -> Result<CheckReport, StorageError> {
+/// Checks a data directory that no server has open, with the stores of its cold files, and leaves it as it is. What
+/// `compiler` makes of its catalog, which stays as long as the check, reads the expressions of indexes. `InUse` when a server has it open, `ColdStore` when a store is missing among these, `Store` when one cannot be reached.
+pub async fn run(
+    dir: PathBuf,
+    mut cold: ColdOptions,
+    compiler: impl FnOnce(Weak<Catalog>) -> Box<dyn Compiler> + Send + 'static,
+) -> Result<CheckReport, StorageError> {
     let runtime = Handle::current();
     blocking(move || {
         let shown = dir.display().to_string();
@@ -174,7 +179,14 @@ pub async fn run(dir: PathBuf, mut cold: ColdOptions) -> Result<CheckReport, Sto
         cold.cache_bytes = 0;
         let stores = Arc::new(Stores::open(&cold, &dir)?);
         let now_ms = (crate::seq::system_clock())();
-        check(&HotSnapshot::take(&hot), &stores, now_ms, &runtime)
+        let compiler = |catalog: &Arc<Catalog>| CompilerSlot::of(compiler(Arc::downgrade(catalog)));
+        check(
+            &HotSnapshot::take(&hot),
+            &stores,
+            now_ms,
+            &runtime,
+            compiler,
+        )
     })
     .await
 }
@@ -184,8 +196,13 @@ impl Store {
     pub async fn check(&self) -> Result<CheckReport, StorageError> {
         let (snapshot, runtime) = (self.snapshot(), Handle::current());
         let stores = Arc::new(self.flusher.cold.stores.uncached());
+        let compiler = snapshot.view.catalog.compiler.clone();
         // The snapshot keeps the files that its manifest names.
-        blocking(move || check(&snapshot.view.hot, &stores, snapshot.taken_ms, &runtime)).await
+        blocking(move || {
+            let (hot, now_ms) = (&snapshot.view.hot, snapshot.taken_ms);
+            check(hot, &stores, now_ms, &runtime, |_| compiler)
+        })
+        .await
     }
 }
 
@@ -194,10 +211,11 @@ fn check(
     stores: &Arc<Stores>,
     now_ms: i64,
     runtime: &Handle,
+    compiler: impl FnOnce(&Arc<Catalog>) -> CompilerSlot,
 ) -> Result<CheckReport, StorageError> {
     let mut report = CheckReport::default();
     let catalog = match ddl::read(hot) {
-        Ok(Some(catalog)) => catalog,
+        Ok(Some(catalog)) => Arc::new(catalog),
         Ok(None) => {
             report.find(Invariant::CatalogMirrored, "catalog", "there is none");
             return Ok(report);
@@ -207,14 +225,20 @@ fn check(
             return Ok(report);
         }
     };
-    let tables = (catalog.all_tables()).map(|table| (table.id, table.clone()));
+    let compiler = compiler(&catalog);
+    let tables = catalog.all_tables().map(|table| {
+        let mut table = TableDef::clone(table);
+        table.compiled = Compiled::by(&compiler);
+        (table.id, Arc::new(table))
+    });
     let mut checker = Checker {
         hot,
         stores,
         runtime,
         now_ms,
         tables: tables.collect(),
-        catalog,
+        catalog: catalog.clone(),
+        reads_expressions: compiler.is_filled(),
         commits: Commits::new(hot),
         report,
     };
@@ -235,7 +259,9 @@ struct Checker<'a> {
     runtime: &'a Handle,
     /// Decides what has expired.
     now_ms: i64,
-    catalog: Catalog,
+    catalog: Arc<Catalog>,
+    /// Whether there is who computes what indexes have of rows besides columns.
+    reads_expressions: bool,
     tables: BTreeMap<TableId, Arc<TableDef>>,
     commits: Commits<'a>,
     report: CheckReport,

@@ -44,9 +44,19 @@ pub trait Compiler: Send + Sync {
 pub struct CompilerSlot(Arc<OnceLock<Box<dyn Compiler>>>);
 
 impl CompilerSlot {
+    /// A slot of its own for a compiler.
+    pub(crate) fn of(compiler: Box<dyn Compiler>) -> CompilerSlot {
+        CompilerSlot(Arc::new(OnceLock::from(compiler)))
+    }
+
     /// Puts the compiler in; the first one stays.
     pub(crate) fn put(&self, compiler: Box<dyn Compiler>) {
         let _ = self.0.set(compiler);
+    }
+
+    /// Whether expressions can be read.
+    pub(crate) fn is_filled(&self) -> bool {
+        self.0.get().is_some()
     }
 }
 

@@ -1,13 +1,16 @@
 //! Tables and stores for this crate's tests.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::catalog::{
     CatalogChange, ColumnDef, ColumnId, TableDef, TableId, TableKind, TableOptions,
 };
-use crate::check::CheckReport;
+use crate::check::{self, CheckReport};
 use crate::cold::ColdOptions;
+use crate::computed::{Compiler, Compute};
 use crate::datum::{ColumnType, Datum};
+use crate::error::StorageError;
 use crate::seq::{Clock, system_clock};
 use crate::store::{Store, StoreOptions};
 
@@ -85,4 +88,21 @@ pub(crate) async fn put_table(store: &Store, table: TableDef) -> Arc<TableDef> {
 pub(crate) fn assert_sound(report: &CheckReport) {
     let lines: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
     assert!(report.is_sound(), "{}", lines.join("\n"));
+}
+
+/// Reads no expression.
+pub(crate) struct Unread;
+
+impl Compiler for Unread {
+    fn compile(&self, _: &TableDef) -> Option<Arc<dyn Compute>> {
+        None
+    }
+}
+
+/// Checks a directory that is not open, where no index has expressions.
+pub(crate) async fn check_closed(
+    dir: &Path,
+    cold: ColdOptions,
+) -> Result<CheckReport, StorageError> {
+    check::run(dir.to_path_buf(), cold, |_| Box::new(Unread)).await
 }

@@ -4,6 +4,7 @@ mod backup;
 mod check;
 mod cluster;
 mod compact;
+mod computed;
 mod erase;
 mod faulty;
 mod history;

@@ -101,6 +101,44 @@ fn check_tells_what_is_broken() {
 }
 
 #[test]
+fn indexes_on_expressions_are_checked() {
+    let mut server = Server::start();
+    let peer = server.peer();
+    peer.run("CREATE DATABASE other;");
+    let tables = "CREATE TYPE mood AS ENUM ('sad', 'glad');
+         CREATE TABLE t (id int8 PRIMARY KEY, name text, mood mood, n numeric(9,2), at timestamptz, doc jsonb);
+         CREATE UNIQUE INDEX ON t (lower(name));
+         CREATE INDEX ON t ((n / 7), mood) WHERE mood = 'glad' AND n > 10;
+         CREATE INDEX ON t ((doc ->> 'a')) WHERE doc IS NOT NULL;
+         CREATE INDEX ON t ((at AT TIME ZONE 'Europe/Berlin'));
+         INSERT INTO t SELECT g, 'Name ' || g, CASE WHEN g % 2 = 0 THEN 'glad'::mood END, g / 3.0,
+             '2026-01-01 00:00+00'::timestamptz + g * interval '1 hour', CASE WHEN g % 3 = 0 THEN '{\"a\": \"b\"}'::jsonb END
+             FROM generate_series(1, 2000) g;
+         CALL tidelog.flush('t');
+         UPDATE t SET name = upper(name), n = -n WHERE id % 5 = 0;
+         DELETE FROM t WHERE id % 11 = 0;";
+    peer.run(tables);
+    peer.database("other").run(tables);
+    server.kill();
+    let scratch = tempfile::tempdir().unwrap();
+    let mut command = tidelog(&["check", "--data-dir"]);
+    let done = command
+        .arg(server.data())
+        .env("TMPDIR", scratch.path())
+        .output();
+    let done = done.unwrap();
+    let text = said(&done);
+    assert!(done.status.success(), "{text}");
+    // Of each table, the live rows' primary keys, names, times, moods and documents.
+    let live = |is_in: fn(u64) -> bool| (1..=2000).filter(|g| g % 11 != 0 && is_in(*g)).count();
+    let moods = live(|g| g % 2 == 0 && g % 5 != 0 && g > 30);
+    let keys = 2 * (3 * live(|_| true) + moods + live(|g| g % 3 == 0));
+    assert!(text.contains(&format!(" {keys} keys")), "{keys}: {text}");
+    let left: Vec<_> = std::fs::read_dir(scratch.path()).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
 fn a_database_with_values_of_every_type_is_sound() {
     let mut server = Server::start();
     let peer = server.peer();

@@ -118,6 +118,11 @@ impl Session {
         }
     }
 
+    /// Plans on a catalog that is not the store's from now on.
+    pub(crate) fn plan_on(&mut self, catalog: Arc<Catalog>) {
+        self.work.ddl = Some(PendingDdl::new(catalog));
+    }
+
     /// Whether the open transaction has changed the catalog.
     pub(crate) fn has_changed_catalog(&self) -> bool {
         self.work.ddl.is_some()

@@ -78,6 +78,11 @@ impl Checker<'_> {
     /// Every partition of every table, one after the other.
     pub(super) fn partitions(&mut self) -> Result<(), StorageError> {
         for table in self.tables.values().cloned().collect::<Vec<_>>() {
+            if !table.computed.is_empty() && self.reads_expressions && table.compute().is_none() {
+                let place = format!("{}.{}", table.schema, table.name);
+                let what = "the expressions of its indexes cannot be read";
+                self.report.find(Invariant::IndexesExact, place, what);
+            }
             let history = self.hot.get(Family::Meta, &cold::history_key(table.id))?;
             let history = history.and_then(|bytes| History::decode(&bytes).ok());
             let (from, to) = cold::meta_table_range(META_STATE, table.id);
@@ -430,7 +435,7 @@ impl Checker<'_> {
                     id.get()
                 );
                 self.report.find(invariant, scope.place(), what);
-            } else if count != matched && !is_computed(&scope.table, id) {
+            } else if count != matched && !is_untold(&scope.table, id) {
                 let what = format!("{} has {count} entries, {matched} of live rows", id.get());
                 self.report.find(invariant, scope.place(), what);
             }
@@ -440,13 +445,14 @@ impl Checker<'_> {
     }
 }
 
-/// Whether only who evaluates expressions can tell the entries of an index.
-fn is_computed(table: &TableDef, id: IndexId) -> bool {
+/// Whether only who evaluates expressions could tell the entries of an index, and nobody here does.
+fn is_untold(table: &TableDef, id: IndexId) -> bool {
     let index = table.indexes.iter().find(|index| index.id == id);
-    index.is_some_and(|index| {
+    let is_computed = index.is_some_and(|index| {
         let computed = index.columns.iter().any(|id| id.is_computed());
         computed || index.predicate.is_some()
-    })
+    });
+    is_computed && table.compute().is_none()
 }
 
 /// The key or index that an entry of a partition is of.

@@ -61,7 +61,11 @@ async fn cold_files_go_back_into_the_stores_that_are_named() {
     let report = restored(cold.clone()).await.unwrap();
     assert_eq!(report.backup.number, 1);
     assert_eq!((fresh.paths().await.len(), far.paths().await.len()), (1, 1));
-    assert_sound(&crate::check::run(to.clone(), cold.clone()).await.unwrap());
+    assert_sound(
+        &crate::testing::check_closed(&to, cold.clone())
+            .await
+            .unwrap(),
+    );
     let twin = Store::open(options(&to, cold)).unwrap();
     // Both go on, each with its own files.
     for (store, rows) in [(&store, [3, 2]), (&twin, [2, 2])] {

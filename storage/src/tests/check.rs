@@ -14,10 +14,10 @@ use crate::cold::{self, ColdOptions, META_FILE, META_STATE};
 use crate::hot::{Hot, HotSnapshot};
 use crate::key::{index_scope, read_seq, seq_bytes, seq_of, version_key};
 use crate::snapshot::{DeadEntry, History};
-use crate::testing::assert_sound;
+use crate::testing::{assert_sound, check_closed};
 
 async fn run(dir: &Path) -> Result<check::CheckReport, StorageError> {
-    check::run(dir.to_path_buf(), ColdOptions::default()).await
+    check_closed(dir, ColdOptions::default()).await
 }
 
 fn index(id: u16, name: &str, column: u16, unique: bool) -> IndexDef {
@@ -774,7 +774,7 @@ async fn object_stores_are_looked_into() {
     assert_sound(&store.check().await.unwrap());
     store.close().await;
     drop(store);
-    let check = |cold: ColdOptions| check::run(dir.path().to_path_buf(), cold);
+    let check = |cold: ColdOptions| check_closed(dir.path(), cold);
     assert_sound(&check(cold.clone()).await.unwrap());
     assert!(!dir.path().join("cold").exists());
     // What cannot be looked at is no finding.

@@ -6,12 +6,11 @@ use object_store::path::Path as ObjectPath;
 use super::objects::{Switched, options, remote};
 use super::*;
 use crate::catalog::{ColumnId, ColumnOrder, IndexDef, IndexId};
-use crate::check;
 use crate::cold::ColdOptions;
 use crate::commit::Request;
 use crate::datum::ColumnType;
 use crate::hot::Hot;
-use crate::testing::{assert_sound, column, table};
+use crate::testing::{assert_sound, check_closed, column, table};
 
 /// In each of alice's rows, in what is indexed and what is not.
 const MARK: &str = "7f3a91c0de55b2e86d1f";
@@ -212,7 +211,7 @@ async fn an_erasure_that_was_cut_short_is_ended_at_the_opening() {
     store.close().await;
     drop(store);
     assert_sound(
-        &check::run(dir.path().to_path_buf(), ColdOptions::default())
+        &check_closed(dir.path(), ColdOptions::default())
             .await
             .unwrap(),
     );

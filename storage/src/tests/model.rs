@@ -336,7 +336,7 @@ async fn run(operations: u64) {
     trial.close().await;
     let cold = trial.cold();
     assert_sound(
-        &crate::check::run(trial.dir().to_path_buf(), cold)
+        &crate::testing::check_closed(trial.dir(), cold)
             .await
             .unwrap(),
     );
