@@ -65,6 +65,7 @@ mod repeated;
 mod rows;
 mod selects;
 mod set_operations;
+mod sets;
 mod sort_names;
 pub(crate) mod stars;
 pub(crate) mod subqueries;
@@ -188,7 +189,9 @@ impl Planner<'_> {
         recursive::check(&query, &|name| {
             self.state.aggregate_functions().contains_key(name)
         })?;
-        unnested::tell_apart(&mut query);
+        unnested::tell_apart(&mut query, &|name| {
+            self.state.aggregate_functions().contains_key(name)
+        });
         tableoid::resolve(&mut query, self.catalog, self.search_path);
         dialect::name_fields(&mut query, self.catalog, self.search_path);
         dialect::as_functions(&mut query);
@@ -234,6 +237,7 @@ impl Planner<'_> {
                 &mut context,
             )
             .and_then(|plan| operators::follow_postgres(plan, self.style))
+            .and_then(sets::sorted_first)
             .and_then(|plan| flatten::flatten(plan, self.style))
             .and_then(|plan| reg::with_names(plan, &|name| self.of_catalog(name)))
             .and_then(evaluated_once::nodes)

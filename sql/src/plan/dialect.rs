@@ -506,7 +506,7 @@ fn number_rows(function: &str, alias: &mut Option<ast::TableAlias>, lists: &mut 
 }
 
 /// The arguments of a series, where they are integers as they are written and the step is not 0.
-fn integers(args: &[FunctionArg]) -> Option<Vec<i64>> {
+pub(super) fn integers(args: &[FunctionArg]) -> Option<Vec<i64>> {
     let number = |arg: &FunctionArg| {
         let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = arg else {
             return None;
@@ -748,10 +748,14 @@ fn rewrite_function(function: &mut Function) -> Option<Expr> {
     let distinct = list.duplicate_treatment == Some(ast::DuplicateTreatment::Distinct);
     let mut args = Vec::new();
     for arg in std::mem::take(&mut list.args) {
-        let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = arg else {
-            return None;
-        };
-        args.push(expr);
+        args.push(match arg {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => expr,
+            // A whole row has the name of its relation.
+            FunctionArg::Unnamed(FunctionArgExpr::QualifiedWildcard(name)) => {
+                Expr::Identifier(name.0.last()?.as_ident()?.clone())
+            }
+            _ => return None,
+        });
     }
     let aggregate = |expr: Expr| {
         let mut aggregate = function.clone();
