@@ -667,9 +667,11 @@ pub(super) fn as_float(value: Expr, schema: &DFSchema, style: Style) -> Result<E
 /// Whether an aggregate is over columns of the query around it alone, which PostgreSQL computes there.
 fn of_outer_query(call: &AggregateFunction) -> Result<bool> {
     let (mut own, mut outer) = (false, false);
-    for arg in &call.params.args {
-        own |= !arg.column_refs().is_empty();
-        outer |= arg.exists(|expr| Ok(matches!(expr, Expr::OuterReferenceColumn(..))))?;
+    let keys = call.params.order_by.iter().map(|key| &key.expr);
+    let parts = call.params.args.iter().chain(call.params.filter.as_deref());
+    for part in parts.chain(keys) {
+        own |= !part.column_refs().is_empty();
+        outer |= part.exists(|expr| Ok(matches!(expr, Expr::OuterReferenceColumn(..))))?;
     }
     Ok(outer && !own)
 }
