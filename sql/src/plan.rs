@@ -75,6 +75,7 @@ mod tableoid;
 mod unnested;
 mod using;
 mod view;
+mod windows;
 mod with;
 
 pub(crate) use arrays::ElementTypes;
@@ -189,6 +190,7 @@ impl Planner<'_> {
         recursive::check(&query, &|name| {
             self.state.aggregate_functions().contains_key(name)
         })?;
+        windows::check(&query, &|name| self.is_of_one_row(name))?;
         unnested::tell_apart(&mut query, &|name| {
             self.state.aggregate_functions().contains_key(name)
         });
@@ -265,6 +267,14 @@ impl Planner<'_> {
             showing: self.showing,
         };
         system::functions::function(name, self.catalog, &session)
+    }
+
+    /// Whether a function is neither an aggregate nor a window function.
+    fn is_of_one_row(&self, name: &str) -> bool {
+        let of_many = self.get_aggregate_meta(name).is_some()
+            || self.get_window_meta(name).is_some()
+            || dialect::is_function(name) && !dialect::is_set(name);
+        !of_many && (dialect::is_set(name) || functions::named(name, self.style).is_some())
     }
 
     /// The names in pg_proc's file that can be called here.

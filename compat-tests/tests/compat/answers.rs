@@ -577,3 +577,79 @@ async fn an_aggregate_whose_filter_is_of_the_query_around() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forms_that_were_taken() {
+    let pair = Pair::start();
+    let (tide, pg) = pair.connect().await;
+    all_refused(
+        &tide,
+        &pg,
+        &[
+            "SELECT count()",
+            "SELECT count() OVER ()",
+            "SELECT upper('a') OVER ()",
+            "SELECT generate_series(1, 100) OVER ()",
+            "SELECT nth_value(x, 0) OVER () FROM generate_series(1, 2) x",
+            "SELECT nth_value(x, -1) OVER () FROM generate_series(1, 2) x",
+            "SELECT CASE WHEN true THEN 1::float8 ELSE 1::oid END",
+            "SELECT greatest(1::numeric(10, 2), 1::oid)",
+            "SELECT coalesce(1::oid, 2.5)",
+        ],
+    )
+    .await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT coalesce(1::oid, 2), greatest(1::int8, 2::oid)",
+            "SELECT sum(x) OVER (), count(*) OVER (), nth_value(x, 2) OVER (), every(x > 0) OVER (), array_agg(x) OVER () FROM generate_series(1, 2) x",
+            "SELECT array_cat(NULL, ARRAY[1]), array_cat(ARRAY['a'], NULL), array_cat(ARRAY[1, 2], '{3}')",
+        ],
+    )
+    .await;
+    // One character for each, as PostgreSQL has it where its locale knows them.
+    let cased =
+        "SELECT upper('äöüß ŉ ǰ ﬁ'), lower('ÄÖÜ ΟΔΟΣ'), initcap('ßa éLAN ﬁx ΣΑΣ'), upper('ς')";
+    let row = tide.query_one(cased, &[]).await.unwrap();
+    let shown: Vec<&str> = (0..4).map(|column| row.get(column)).collect();
+    let expected = ["ÄÖÜß ŉ ǰ ﬁ", "äöü οδοσ", "ßa Élan ﬁx Σασ", "Σ"];
+    assert_eq!(shown, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chains_of_what_is_joined() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE c (a text, b int, d bytea, v varchar(5), ch char(4));
+         INSERT INTO c VALUES ('x', 5, '\\x01', 'v', 'ab');",
+    );
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT a || b || 'q' || v || ch || '|', b || a || b, a || true || 1.50 || ch || date '2024-01-01', 'a' || NULL || 'b' FROM c",
+            "SELECT a || ch || 'x', ch || a || ch || v, ch || ch || ch, pg_typeof(v || v || v), a || d || 'x' FROM c",
+            "SELECT d || '\\x02' || d, a || ARRAY[1]::text || '2', a || interval '1 day' || b FROM c",
+            "SELECT '{\"a\":1}'::jsonb || '{\"b\":2}' || '{\"c\":3}', ARRAY[1] || 2 || 3, 1 || ARRAY[2] || 3",
+            "SELECT 'a' || 'b' || ARRAY['c'], a || 'b' || ARRAY['c'] FROM c",
+            "SELECT a || '-' || b || ';' AS k, count(*) FROM c GROUP BY a || '-' || b || ';' ORDER BY k",
+        ],
+    )
+    .await;
+    // What it takes grew with the third power of the chain's length.
+    let links: Vec<String> = (0..400).map(|n| format!("'{n}'")).collect();
+    let long = format!(
+        "SELECT length({}), length(a || {}) FROM c",
+        links.join(" || "),
+        links.join(" || a || ")
+    );
+    for client in [&tide, &pg] {
+        client
+            .batch_execute("SET statement_timeout = '60s'")
+            .await
+            .unwrap();
+    }
+    all_same(&tide, &pg, &[&long]).await;
+}

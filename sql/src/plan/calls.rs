@@ -136,6 +136,12 @@ pub(super) fn match_types(
             Some((_, other)) if class(*other) != class(ty) => {
                 return Err(external(mismatch(what, *other, ty)));
             }
+            Some((_, other)) if is_oid(*other) && has_fraction(ty) => {
+                return Err(external(not_converted(what, ty, *other)));
+            }
+            Some((_, other)) if has_fraction(*other) && is_oid(ty) => {
+                return Err(external(not_converted(what, ty, *other)));
+            }
             Some(_) => {}
         }
     }
@@ -264,6 +270,30 @@ pub(super) fn mismatch(what: &str, left: ColumnType, right: ColumnType) -> SqlEr
         types::bare_name(right)
     );
     SqlError::new(ErrorKind::DatatypeMismatch, message)
+}
+
+fn not_converted(what: &str, ty: ColumnType, first: ColumnType) -> SqlError {
+    let what = if what == "CASE" { "CASE/WHEN" } else { what };
+    let message = format!(
+        "{what} could not convert type {} to {}",
+        types::bare_name(ty),
+        types::bare_name(first)
+    );
+    SqlError::new(ErrorKind::CannotCoerce, message)
+}
+
+fn is_oid(ty: ColumnType) -> bool {
+    matches!(
+        ty,
+        ColumnType::Oid | ColumnType::Regproc | ColumnType::Reg(_)
+    )
+}
+
+fn has_fraction(ty: ColumnType) -> bool {
+    matches!(
+        ty,
+        ColumnType::Float4 | ColumnType::Float8 | ColumnType::Numeric(_)
+    )
 }
 
 /// CASE: results of one type, conditions that are conditions.

@@ -51,7 +51,11 @@ const UNNEST: &str = "unnest";
 
 /// Whether a function returns a set.
 pub(super) fn gives_set(name: &ObjectName) -> bool {
-    name_of(name).is_some_and(|name| name == UNNEST || set_returning(&name).is_some())
+    name_of(name).is_some_and(|name| is_set(&name))
+}
+
+pub(super) fn is_set(name: &str) -> bool {
+    name == UNNEST || set_returning(name).is_some()
 }
 
 /// The functions that give the rows of a function that returns a set, as arrays: one for each column.
