@@ -108,6 +108,8 @@ mod roles;
 mod scopes;
 #[path = "compat/sessions.rs"]
 mod sessions;
+#[path = "compat/sets.rs"]
+mod sets;
 #[path = "compat/slt.rs"]
 mod slt;
 #[path = "compat/spans.rs"]

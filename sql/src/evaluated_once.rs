@@ -1,7 +1,7 @@
 //! Queries that are computed once in a statement, however often they are named in it: each place has the query as its input,
 //! and takes the rows of that which is run first.
 //!
-//! The rows are kept in memory until the statement is done with them.
+//! The rows are kept in memory until the statement is done with them, up to a limit.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -22,7 +22,7 @@ use datafusion::logical_expr::{
     Expr, Extension, LogicalPlan, SubqueryAlias, UserDefinedLogicalNode, UserDefinedLogicalNodeCore,
 };
 use datafusion::physical_expr::{Distribution, PhysicalExpr};
-use datafusion::physical_plan::common::collect;
+use datafusion::physical_plan::spill::get_record_batch_memory_size;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
@@ -164,6 +164,22 @@ pub(crate) fn share(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPla
     .map(|plan| plan.data)
 }
 
+/// Bytes of rows that are kept of one query.
+const KEPT_BYTES_MAX: usize = 1 << 30;
+
+async fn kept(mut rows: SendableRecordBatchStream) -> Result<Vec<RecordBatch>> {
+    let (mut batches, mut bytes) = (Vec::new(), 0);
+    while let Some(batch) = rows.try_next().await? {
+        bytes += get_record_batch_memory_size(&batch);
+        if bytes > KEPT_BYTES_MAX {
+            let message = "a query of WITH that calls volatile functions and is named several times has more than 1 GiB of rows";
+            return Err(DataFusionError::ResourcesExhausted(message.to_string()));
+        }
+        batches.push(batch);
+    }
+    Ok(batches)
+}
+
 type Computed = Shared<BoxFuture<'static, Result<Arc<Vec<RecordBatch>>, Arc<DataFusionError>>>>;
 
 /// The rows of a query, or that they are being computed, once somebody wants them.
@@ -202,7 +218,7 @@ impl OnceExec {
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         let compute = || {
             let input = self.input.clone();
-            let task = SpawnedTask::spawn(async move { collect(input.execute(0, context)?).await });
+            let task = SpawnedTask::spawn(async move { kept(input.execute(0, context)?).await });
             let rows = async move {
                 let rows = task
                     .join()

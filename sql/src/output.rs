@@ -10,9 +10,11 @@ use arrow::array::{Array, ArrayRef};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
-use datafusion::common::DFSchema;
+use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::DataFusionError;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator};
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::type_coercion::functions::fields_with_udf;
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator, ReturnFieldArgs};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use tidelog_storage::catalog::PG_TYPE_KEY;
@@ -104,10 +106,30 @@ pub(crate) fn field_of(expr: &Expr, schema: &DFSchema) -> Result<FieldRef, DataF
         Expr::BinaryExpr(_) => expr.get_type(schema).map(plain),
         Expr::ScalarFunction(call) => match arithmetic::operands(call) {
             Some([operand, ..]) => field_of(operand, schema),
-            _ => Ok(expr.to_field(schema)?.1),
+            _ => match field_of_call(call, schema) {
+                Ok(field) => Ok(field),
+                Err(_) => Ok(expr.to_field(schema)?.1),
+            },
         },
         _ => Ok(expr.to_field(schema)?.1),
     }
+}
+
+/// As `to_field`, which also writes out the names of all that is in the call, at each level anew.
+fn field_of_call(call: &ScalarFunction, schema: &DFSchema) -> Result<FieldRef, DataFusionError> {
+    let given: Vec<FieldRef> = (call.args.iter())
+        .map(|arg| field_of(arg, schema))
+        .collect::<Result<_, _>>()?;
+    let arg_fields = fields_with_udf(&given, call.func.as_ref())?;
+    let literal = |arg| match arg {
+        &Expr::Literal(ref value, _) => Some(value),
+        _ => None,
+    };
+    let scalar_arguments: Vec<Option<&ScalarValue>> = call.args.iter().map(literal).collect();
+    call.func.return_field_from_args(ReturnFieldArgs {
+        arg_fields: &arg_fields,
+        scalar_arguments: &scalar_arguments,
+    })
 }
 
 /// The column type that a field of a DataFusion schema is shown as.

@@ -65,6 +65,7 @@ mod repeated;
 mod rows;
 mod selects;
 mod set_operations;
+mod sets;
 mod sort_names;
 pub(crate) mod stars;
 pub(crate) mod subqueries;
@@ -74,6 +75,7 @@ mod tableoid;
 mod unnested;
 mod using;
 mod view;
+mod windows;
 mod with;
 
 pub(crate) use arrays::ElementTypes;
@@ -188,7 +190,10 @@ impl Planner<'_> {
         recursive::check(&query, &|name| {
             self.state.aggregate_functions().contains_key(name)
         })?;
-        unnested::tell_apart(&mut query);
+        windows::check(&query, &|name| self.is_of_one_row(name))?;
+        unnested::tell_apart(&mut query, &|name| {
+            self.state.aggregate_functions().contains_key(name)
+        });
         tableoid::resolve(&mut query, self.catalog, self.search_path);
         dialect::name_fields(&mut query, self.catalog, self.search_path);
         dialect::as_functions(&mut query);
@@ -234,6 +239,7 @@ impl Planner<'_> {
                 &mut context,
             )
             .and_then(|plan| operators::follow_postgres(plan, self.style))
+            .and_then(sets::sorted_first)
             .and_then(|plan| flatten::flatten(plan, self.style))
             .and_then(|plan| reg::with_names(plan, &|name| self.of_catalog(name)))
             .and_then(evaluated_once::nodes)
@@ -261,6 +267,14 @@ impl Planner<'_> {
             showing: self.showing,
         };
         system::functions::function(name, self.catalog, &session)
+    }
+
+    /// Whether a function is neither an aggregate nor a window function.
+    fn is_of_one_row(&self, name: &str) -> bool {
+        let of_many = self.get_aggregate_meta(name).is_some()
+            || self.get_window_meta(name).is_some()
+            || dialect::is_function(name) && !dialect::is_set(name);
+        !of_many && (dialect::is_set(name) || functions::named(name, self.style).is_some())
     }
 
     /// The names in pg_proc's file that can be called here.

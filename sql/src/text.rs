@@ -22,7 +22,7 @@ use crate::precision::kept;
 use crate::system::pg_proc;
 use crate::types;
 
-pub use datetime::{is_date, is_timestamp};
+pub use datetime::{Now, is_date, is_timestamp};
 pub use interval::IntervalStyle;
 pub use zone::Zone;
 
@@ -33,6 +33,8 @@ pub struct Style {
     pub zone: Zone,
     /// IntervalStyle.
     pub intervals: IntervalStyle,
+    /// What `now`, `today` and the like are in a text.
+    pub now: Now,
 }
 
 /// Reads a value of a type whose text form no setting changes, or as where TimeZone is UTC.
@@ -100,15 +102,15 @@ pub fn parse_in(ty: ColumnType, text: &str, style: Style) -> Result<Datum, SqlEr
         },
         ColumnType::Bit(length) => Datum::Text(bits::bit(length, text)?),
         ColumnType::Varbit(length) => Datum::Text(bits::varbit(length, text)?),
-        ColumnType::Date => Datum::Date(datetime::date(text, style.zone)?),
-        ColumnType::Time(_) => kept(Datum::Time(datetime::time(text, style.zone)?), ty)?,
-        ColumnType::TimeTz(_) => kept(Datum::TimeTz(datetime::timetz(text, style.zone)?), ty)?,
+        ColumnType::Date => Datum::Date(datetime::date(text, style)?),
+        ColumnType::Time(_) => kept(Datum::Time(datetime::time(text, style)?), ty)?,
+        ColumnType::TimeTz(_) => kept(Datum::TimeTz(datetime::timetz(text, style)?), ty)?,
         ColumnType::Timestamp(_) => {
-            let at = datetime::timestamp(ty, text, style.zone)?;
+            let at = datetime::timestamp(ty, text, style)?;
             kept(Datum::Timestamp(at), ty)?
         }
         ColumnType::TimestampTz(_) => {
-            let at = datetime::timestamp(ty, text, style.zone)?;
+            let at = datetime::timestamp(ty, text, style)?;
             kept(Datum::TimestampTz(at), ty)?
         }
         ColumnType::Interval(modifier) => {

@@ -1,6 +1,6 @@
 //! What was once answered wrongly and in silence.
 
-use crate::pair::Pair;
+use crate::pair::{Pair, text};
 use crate::type_functions::{all_refused, all_same};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -442,4 +442,214 @@ async fn values_beside_arrays_are_not_cut() {
         ],
     )
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn moments_in_texts_are_the_transactions() {
+    let pair = Pair::start();
+    let made = "CREATE TABLE t (n int, at timestamptz, day date DEFAULT 'tomorrow', since timestamp DEFAULT now());";
+    pair.run(made);
+    let (tide, pg) = pair.connect().await;
+    for client in [&tide, &pg] {
+        let block = "BEGIN; INSERT INTO t VALUES (1, 'now'); SELECT pg_sleep(0.05); INSERT INTO t VALUES (2, 'now'), (3, ' NOW ')";
+        client.batch_execute(block).await.unwrap();
+        client
+            .batch_execute("INSERT INTO t (n) VALUES (4); UPDATE t SET at = 'now' WHERE n = 4")
+            .await
+            .unwrap();
+    }
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT count(DISTINCT at), bool_and(at = now()), bool_and(since = now()::timestamp), bool_and(day = current_date + 1) FROM t WHERE n < 4 OR at = now()",
+            "SELECT 'now'::timestamptz = now(), timestamptz 'now' = now(), 'now'::text::timestamptz = now(), 'now'::time = localtime, 'now'::timestamp = localtimestamp, 'today'::date = current_date",
+        ],
+    )
+    .await;
+    for client in [&tide, &pg] {
+        client.batch_execute("COMMIT").await.unwrap();
+    }
+    // Outside a block it is the statement's, also of one that comes again.
+    for query in [
+        "SELECT 'now'::timestamptz = now(), pg_sleep(0.01) IS NULL, clock_timestamp() - 'now'::timestamptz BETWEEN '10 ms' AND '10 s'",
+        "SELECT 'now'::timestamptz = now() FROM generate_series(1, 2)",
+    ] {
+        for _ in 0..2 {
+            assert_eq!(text(&tide, query).await, text(&pg, query).await, "{query}");
+        }
+    }
+    for client in [&tide, &pg] {
+        let statement = client
+            .prepare("SELECT $1::text::timestamptz > now() - interval '1 s'")
+            .await
+            .unwrap();
+        for _ in 0..2 {
+            let row = client.query_one(&statement, &[&"now"]).await.unwrap();
+            assert!(row.get::<_, bool>(0));
+            tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clocks_change_in_every_century() {
+    let pair = Pair::start();
+    let (tide, pg) = pair.connect().await;
+    for zone in [
+        "Europe/London",
+        "America/Chicago",
+        "Australia/Sydney",
+        "Africa/Casablanca",
+        "America/Sao_Paulo",
+        "Europe/Dublin",
+        "Asia/Kathmandu",
+        "America/Santiago",
+    ] {
+        for client in [&tide, &pg] {
+            let set = format!("SET TimeZone = '{zone}'");
+            client.batch_execute(&set).await.unwrap();
+        }
+        all_same(
+            &tide,
+            &pg,
+            &[
+                "SELECT timestamptz '2500-07-01', timestamptz '2100-03-28 00:59:59+00', timestamptz '2100-12-31 23:59:59', timestamptz '2104-02-29', timestamptz '2400-02-29 12:00'",
+                "SELECT timestamptz '290000-07-01', timestamptz '2100-03-14 02:30', timestamptz '2101-11-06 01:30', timestamptz '2099-07-01'",
+                "SELECT n, timestamptz '2099-12-31 13:00Z' + n * interval '61 days 7 hours' FROM generate_series(1, 1200, 7) n",
+                "SELECT to_char(timestamptz '2024-01-01', 'TZ tz OF'), to_char(timestamptz '2500-07-01', 'TZ OF')",
+            ],
+        )
+        .await;
+    }
+    for client in [&tide, &pg] {
+        let set = "SET TimeZone = '<-01:30>+01:30'";
+        client.batch_execute(set).await.unwrap();
+    }
+    let shown = "SELECT to_char(timestamptz '2024-01-01', 'TZ'), timestamptz '2024-01-01'";
+    all_same(&tide, &pg, &[shown]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn roundings_signs_and_fractions_at_their_ends() {
+    let pair = Pair::start();
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT round(4.5e131071, -131072), trunc(9.9e131071, -131072), round(5e-16383, 16382) = 1e-16382, round(1.5, 20000) = 1.5",
+            "SELECT round(123.456, -2147483648), length(round(1.5, 3000)::text), trunc(5, -3)",
+            "SELECT to_timestamp('2018-11-02 12:34:56.1234', 'YYYY-MM-DD HH24:MI:SS.FF2'), to_timestamp('2018-11-02 12:34:56.1256', 'YYYY-MM-DD HH24:MI:SS.FF2'), to_timestamp('2018-12-31 23:59:59.9999', 'YYYY-MM-DD HH24:MI:SS.FF2')",
+        ],
+    )
+    .await;
+    for client in [&tide, &pg] {
+        let set = "SET IntervalStyle = sql_standard";
+        client.batch_execute(set).await.unwrap();
+    }
+    let signs = "SELECT interval '-23 hours 45 min 12.34 sec', interval '-1 day 2 hours', interval '1 day -2 hours', interval '-1 year 2 months', interval '-1-2 3 4:05:06', interval '-1 2:03', interval '-1 day +2 hours'";
+    all_same(&tide, &pg, &[signs]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_aggregate_whose_filter_is_of_the_query_around() {
+    let pair = Pair::start();
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT (SELECT count(*) FILTER (WHERE x.a > 1 AND y.a > 0) FROM (VALUES (1)) y (a)) FROM (VALUES (2), (3)) x (a)",
+            "SELECT x.a, (SELECT sum(y.a) FILTER (WHERE y.a > x.a) FROM generate_series(1, 5) y (a)) FROM (VALUES (2), (3)) x (a) ORDER BY 1",
+        ],
+    )
+    .await;
+    for refused in [
+        "SELECT (SELECT max(0) FILTER (WHERE b)) FROM (VALUES (true), (false)) v (b)",
+        "SELECT (SELECT count(*) FILTER (WHERE x.a <> 0) FROM (VALUES (1)) y (a)) FROM (VALUES (2), (3)) x (a)",
+    ] {
+        let error = tide.batch_execute(refused).await.expect_err(refused);
+        assert_eq!(
+            error.code().map(|code| code.code()),
+            Some("0A000"),
+            "{refused}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forms_that_were_taken() {
+    let pair = Pair::start();
+    let (tide, pg) = pair.connect().await;
+    all_refused(
+        &tide,
+        &pg,
+        &[
+            "SELECT count()",
+            "SELECT count() OVER ()",
+            "SELECT upper('a') OVER ()",
+            "SELECT generate_series(1, 100) OVER ()",
+            "SELECT nth_value(x, 0) OVER () FROM generate_series(1, 2) x",
+            "SELECT nth_value(x, -1) OVER () FROM generate_series(1, 2) x",
+            "SELECT CASE WHEN true THEN 1::float8 ELSE 1::oid END",
+            "SELECT greatest(1::numeric(10, 2), 1::oid)",
+            "SELECT coalesce(1::oid, 2.5)",
+        ],
+    )
+    .await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT coalesce(1::oid, 2), greatest(1::int8, 2::oid)",
+            "SELECT sum(x) OVER (), count(*) OVER (), nth_value(x, 2) OVER (), every(x > 0) OVER (), array_agg(x) OVER () FROM generate_series(1, 2) x",
+            "SELECT array_cat(NULL, ARRAY[1]), array_cat(ARRAY['a'], NULL), array_cat(ARRAY[1, 2], '{3}')",
+        ],
+    )
+    .await;
+    // One character for each, as PostgreSQL has it where its locale knows them.
+    let cased =
+        "SELECT upper('äöüß ŉ ǰ ﬁ'), lower('ÄÖÜ ΟΔΟΣ'), initcap('ßa éLAN ﬁx ΣΑΣ'), upper('ς')";
+    let row = tide.query_one(cased, &[]).await.unwrap();
+    let shown: Vec<&str> = (0..4).map(|column| row.get(column)).collect();
+    let expected = ["ÄÖÜß ŉ ǰ ﬁ", "äöü οδοσ", "ßa Élan ﬁx Σασ", "Σ"];
+    assert_eq!(shown, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chains_of_what_is_joined() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE c (a text, b int, d bytea, v varchar(5), ch char(4));
+         INSERT INTO c VALUES ('x', 5, '\\x01', 'v', 'ab');",
+    );
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT a || b || 'q' || v || ch || '|', b || a || b, a || true || 1.50 || ch || date '2024-01-01', 'a' || NULL || 'b' FROM c",
+            "SELECT a || ch || 'x', ch || a || ch || v, ch || ch || ch, pg_typeof(v || v || v), a || d || 'x' FROM c",
+            "SELECT d || '\\x02' || d, a || ARRAY[1]::text || '2', a || interval '1 day' || b FROM c",
+            "SELECT '{\"a\":1}'::jsonb || '{\"b\":2}' || '{\"c\":3}', ARRAY[1] || 2 || 3, 1 || ARRAY[2] || 3",
+            "SELECT 'a' || 'b' || ARRAY['c'], a || 'b' || ARRAY['c'] FROM c",
+            "SELECT a || '-' || b || ';' AS k, count(*) FROM c GROUP BY a || '-' || b || ';' ORDER BY k",
+        ],
+    )
+    .await;
+    // What it takes grew with the third power of the chain's length.
+    let links: Vec<String> = (0..400).map(|n| format!("'{n}'")).collect();
+    let long = format!(
+        "SELECT length({}), length(a || {}) FROM c",
+        links.join(" || "),
+        links.join(" || a || ")
+    );
+    for client in [&tide, &pg] {
+        client
+            .batch_execute("SET statement_timeout = '60s'")
+            .await
+            .unwrap();
+    }
+    all_same(&tide, &pg, &[&long]).await;
 }

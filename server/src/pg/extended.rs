@@ -174,12 +174,13 @@ impl Connection {
             ));
         }
         let parameter_formats = Formats::new(&parameter_formats)?;
+        let style = self.session.style_of_parameters();
         let mut values = Vec::with_capacity(given);
         for (index, (ty, bytes)) in types.iter().zip(&parameters).enumerate() {
             values.push(match bytes {
                 Some(bytes) => {
                     let format = parameter_formats.of(index);
-                    encode::read_value(*ty, format, bytes, self.session.style(), index + 1)?
+                    encode::read_value(*ty, format, bytes, style, index + 1)?
                 }
                 None => Datum::Null,
             });

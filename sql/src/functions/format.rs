@@ -33,6 +33,16 @@ pub(super) const FUNCTIONS: &[Function] = &[
     f("||", &[TEXT, TEXT], T::Text, |_, args| {
         string(format!("{}{}", text(args[0]), text(args[1])))
     }),
+    // A chain, each link of which is one of those.
+    f("||", &[ANY, ANY, ANY], T::Text, |env, args| {
+        let parts = args.iter().enumerate();
+        string(
+            parts
+                .map(|(at, part)| as_text(env, at, *part))
+                .collect::<String>(),
+        )
+    })
+    .variadic(),
     f("||", &[BYTEA, BYTEA], T::Bytea, |_, args| {
         Ok(Datum::Bytea([bytes(args[0]), bytes(args[1])].concat()))
     }),

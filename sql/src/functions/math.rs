@@ -371,9 +371,9 @@ fn ceiling(_: &Env<'_>, args: &[DatumRef<'_>]) -> Outcome {
     }
 }
 
-/// Places to round to: PostgreSQL's numerics have no more.
+/// Places to round to: PostgreSQL's numerics have no more, on either side of the point.
 fn places(value: DatumRef<'_>) -> i32 {
-    int(value).clamp(-2000, 2000) as i32
+    int(value).clamp(-131_073, 16_383) as i32
 }
 
 fn square_root(_: &Env<'_>, args: &[DatumRef<'_>]) -> Outcome {

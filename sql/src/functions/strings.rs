@@ -13,10 +13,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
     f("bit_length", &[TEXT], T::Int4, bit_length),
     f("bit_length", &[BYTEA], T::Int4, bit_length),
     f("upper", &[TEXT], T::Text, |_, args| {
-        string(text(args[0]).to_uppercase())
+        string(text(args[0]).chars().map(upper).collect::<String>())
     }),
     f("lower", &[TEXT], T::Text, |_, args| {
-        string(text(args[0]).to_lowercase())
+        string(text(args[0]).chars().map(lower).collect::<String>())
     }),
     f("initcap", &[TEXT], T::Text, initcap),
     f("reverse", &[TEXT], T::Text, |_, args| {
@@ -152,13 +152,26 @@ fn bit_length(env: &Env<'_>, args: &[DatumRef<'_>]) -> Outcome {
     }
 }
 
+/// One character for each, as in PostgreSQL, and wherever it stands: `ß` has no upper case, a last sigma is as any.
+fn upper(c: char) -> char {
+    let mut cased = c.to_uppercase();
+    match (cased.next(), cased.next()) {
+        (Some(one), None) => one,
+        _ => c,
+    }
+}
+
+fn lower(c: char) -> char {
+    c.to_lowercase().next().unwrap_or(c)
+}
+
 fn initcap(_: &Env<'_>, args: &[DatumRef<'_>]) -> Outcome {
     let mut out = String::new();
     let mut inside = false;
     for c in text(args[0]).chars() {
         match inside {
-            true => out.extend(c.to_lowercase()),
-            false => out.extend(c.to_uppercase()),
+            true => out.push(lower(c)),
+            false => out.push(upper(c)),
         }
         inside = c.is_alphanumeric();
     }

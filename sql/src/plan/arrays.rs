@@ -23,8 +23,8 @@ use super::calls::{self, cast};
 use super::comparable::{class, no_operator};
 use super::numerics;
 use super::operators::{
-    external, is_open, known_type, literal_of, plain_type, type_of, type_pair, type_parameter,
-    written_type,
+    external, is_null, is_open, known_type, literal_of, null, plain_type, type_of, type_pair,
+    type_parameter, written_type,
 };
 use super::order::{has_own_order, looks_vary};
 use crate::error::{ErrorKind, SqlError};
@@ -45,6 +45,9 @@ pub(super) fn call(mut call: ScalarFunction, schema: &DFSchema, style: Style) ->
             let known = call.args.iter().find_map(|arg| known_type(arg, schema));
             if let Some(ty) = known {
                 call.args = typed_as(call.args, ty, style)?;
+                for arg in call.args.iter_mut().filter(|arg| is_null(arg)) {
+                    *arg = null(ty)?;
+                }
             }
             let types = call.args.iter().filter_map(|arg| type_of(arg, schema));
             let elements = types.filter_map(|ty| match ty {

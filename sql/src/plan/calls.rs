@@ -136,6 +136,12 @@ pub(super) fn match_types(
             Some((_, other)) if class(*other) != class(ty) => {
                 return Err(external(mismatch(what, *other, ty)));
             }
+            Some((_, other)) if is_oid(*other) && has_fraction(ty) => {
+                return Err(external(not_converted(what, ty, *other)));
+            }
+            Some((_, other)) if has_fraction(*other) && is_oid(ty) => {
+                return Err(external(not_converted(what, ty, *other)));
+            }
             Some(_) => {}
         }
     }
@@ -264,6 +270,30 @@ pub(super) fn mismatch(what: &str, left: ColumnType, right: ColumnType) -> SqlEr
         types::bare_name(right)
     );
     SqlError::new(ErrorKind::DatatypeMismatch, message)
+}
+
+fn not_converted(what: &str, ty: ColumnType, first: ColumnType) -> SqlError {
+    let what = if what == "CASE" { "CASE/WHEN" } else { what };
+    let message = format!(
+        "{what} could not convert type {} to {}",
+        types::bare_name(ty),
+        types::bare_name(first)
+    );
+    SqlError::new(ErrorKind::CannotCoerce, message)
+}
+
+fn is_oid(ty: ColumnType) -> bool {
+    matches!(
+        ty,
+        ColumnType::Oid | ColumnType::Regproc | ColumnType::Reg(_)
+    )
+}
+
+fn has_fraction(ty: ColumnType) -> bool {
+    matches!(
+        ty,
+        ColumnType::Float4 | ColumnType::Float8 | ColumnType::Numeric(_)
+    )
 }
 
 /// CASE: results of one type, conditions that are conditions.
@@ -667,9 +697,11 @@ pub(super) fn as_float(value: Expr, schema: &DFSchema, style: Style) -> Result<E
 /// Whether an aggregate is over columns of the query around it alone, which PostgreSQL computes there.
 fn of_outer_query(call: &AggregateFunction) -> Result<bool> {
     let (mut own, mut outer) = (false, false);
-    for arg in &call.params.args {
-        own |= !arg.column_refs().is_empty();
-        outer |= arg.exists(|expr| Ok(matches!(expr, Expr::OuterReferenceColumn(..))))?;
+    let keys = call.params.order_by.iter().map(|key| &key.expr);
+    let parts = call.params.args.iter().chain(call.params.filter.as_deref());
+    for part in parts.chain(keys) {
+        own |= !part.column_refs().is_empty();
+        outer |= part.exists(|expr| Ok(matches!(expr, Expr::OuterReferenceColumn(..))))?;
     }
     Ok(outer && !own)
 }

@@ -51,7 +51,11 @@ const UNNEST: &str = "unnest";
 
 /// Whether a function returns a set.
 pub(super) fn gives_set(name: &ObjectName) -> bool {
-    name_of(name).is_some_and(|name| name == UNNEST || set_returning(&name).is_some())
+    name_of(name).is_some_and(|name| is_set(&name))
+}
+
+pub(super) fn is_set(name: &str) -> bool {
+    name == UNNEST || set_returning(name).is_some()
 }
 
 /// The functions that give the rows of a function that returns a set, as arrays: one for each column.
@@ -506,7 +510,7 @@ fn number_rows(function: &str, alias: &mut Option<ast::TableAlias>, lists: &mut 
 }
 
 /// The arguments of a series, where they are integers as they are written and the step is not 0.
-fn integers(args: &[FunctionArg]) -> Option<Vec<i64>> {
+pub(super) fn integers(args: &[FunctionArg]) -> Option<Vec<i64>> {
     let number = |arg: &FunctionArg| {
         let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = arg else {
             return None;
@@ -748,10 +752,14 @@ fn rewrite_function(function: &mut Function) -> Option<Expr> {
     let distinct = list.duplicate_treatment == Some(ast::DuplicateTreatment::Distinct);
     let mut args = Vec::new();
     for arg in std::mem::take(&mut list.args) {
-        let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = arg else {
-            return None;
-        };
-        args.push(expr);
+        args.push(match arg {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => expr,
+            // A whole row has the name of its relation.
+            FunctionArg::Unnamed(FunctionArgExpr::QualifiedWildcard(name)) => {
+                Expr::Identifier(name.0.last()?.as_ident()?.clone())
+            }
+            _ => return None,
+        });
     }
     let aggregate = |expr: Expr| {
         let mut aggregate = function.clone();

@@ -194,9 +194,25 @@ fn joined(
     let operand = |expr: &Expr, ty: Option<ColumnType>| match ty {
         Some(ty @ ColumnType::Printed(_)) => casts::untagged(expr.clone(), ty, style),
         Some(ty @ ColumnType::Reg(_)) => casts::as_text(expr.clone(), ty, style),
+        // Without the spaces behind it.
+        Some(ColumnType::Bpchar(_)) => casts::retyped(expr.clone(), ColumnType::Text, style),
         _ => expr.clone(),
     };
-    let operands = vec![operand(left, left_type), operand(right, right_type)];
+    let right = operand(right, right_type);
+    // One call for `a || b || c`: what is as deep as the chain is long is planned by its third power.
+    if let (Expr::ScalarFunction(chain), Some(ColumnType::Text)) = (left, left_type)
+        && chain.func == function
+    {
+        let mut operands = chain.args.clone();
+        operands.push(right);
+        let typed = |operand| match is_open(&operand) {
+            true => type_parameter(operand, ColumnType::Text),
+            false => operand,
+        };
+        let operands = operands.into_iter().map(typed).collect();
+        return Some(functions::json::call(function, operands));
+    }
+    let operands = vec![operand(left, left_type), right];
     Some(functions::json::call(function, operands))
 }
 

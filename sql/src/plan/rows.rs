@@ -2,7 +2,8 @@
 //! before planning where the relation is of the catalog or a query that names them. In a select list, and cast to text,
 //! the text of a row.
 //!
-//! Does not: tell a row that an outer join has filled up with NULLs from one that has them.
+//! Where an outer join may have filled a relation up with NULLs, a row without a value is none: NULL. One that is in a table
+//! so, and meets something in such a join, is taken for it, too.
 
 use std::ops::ControlFlow;
 
@@ -187,11 +188,7 @@ impl ast::VisitorMut for Calls<'_> {
 }
 
 impl Calls<'_> {
-    /// The columns of the relation that a name alone means, unless it is a column.
-    fn columns(&self, row: &str) -> Option<&[String]> {
-        self.relation(row)?.columns.as_deref()
-    }
-
+    /// The relation that a name alone means, unless it is a column.
     fn relation(&self, row: &str) -> Option<&Relation> {
         if self.has_column(row) {
             return None;
@@ -251,9 +248,7 @@ impl Calls<'_> {
             return;
         };
         let is_count = call.name.to_string().eq_ignore_ascii_case("count");
-        let ([FunctionArg::Unnamed(argument)], None) =
-            (list.args.as_mut_slice(), list.duplicate_treatment)
-        else {
+        let [FunctionArg::Unnamed(argument)] = list.args.as_mut_slice() else {
             return;
         };
         let row = match &*argument {
@@ -268,11 +263,18 @@ impl Calls<'_> {
         let Some(row) = row.filter(|_| is_count && self.inner.len() <= 1) else {
             return;
         };
-        match (&row.never_null, row.is_padded) {
-            (_, false) => *argument = FunctionArgExpr::Wildcard,
-            (Some(column), true) => *argument = FunctionArgExpr::Expr(row.column(column)),
-            (None, true) => {}
-        }
+        let is_distinct = list.duplicate_treatment == Some(ast::DuplicateTreatment::Distinct);
+        *argument = match (&row.never_null, row.is_padded) {
+            _ if is_distinct => match record_of(row) {
+                Some(record) => FunctionArgExpr::Expr(record),
+                None => return,
+            },
+            (_, false) => FunctionArgExpr::Wildcard,
+            (Some(column), true) => FunctionArgExpr::Expr(row.column(column)),
+            (None, true) => {
+                FunctionArgExpr::Expr(if_found(row, Expr::Value(ast::Value::Boolean(true).into())))
+            }
+        };
     }
 
     /// `array_agg(t)` and `array_agg((a, b))` gather the texts of rows.
@@ -328,16 +330,13 @@ impl Calls<'_> {
         {
             return self.record(inner);
         }
-        let fields = match expr {
-            Expr::Identifier(ident) => {
-                let row = ddl::fold(ident);
-                let column =
-                    |name: &String| Expr::CompoundIdentifier(vec![quoted(&row), quoted(name)]);
-                self.columns(&row)?.iter().map(column).collect()
-            }
-            expr => super::subqueries::fields(expr)?,
-        };
-        Some(super::dialect::call("pg_record", fields))
+        match expr {
+            Expr::Identifier(ident) => record_of(self.relation(&ddl::fold(ident))?),
+            expr => Some(super::dialect::call(
+                "pg_record",
+                super::subqueries::fields(expr)?,
+            )),
+        }
     }
 
     fn object(&self, expr: &Expr) -> Option<Expr> {
@@ -356,37 +355,80 @@ impl Calls<'_> {
             ] if name == "row_to_json" => (row, pretty.value == ast::Value::Boolean(true)),
             _ => return None,
         };
-        let members = match row {
+        let row = match row {
             FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Identifier(row))) => {
-                self.members(row)?
+                Ok(self.relation(&ddl::fold(row))?)
             }
             FunctionArg::Unnamed(FunctionArgExpr::QualifiedWildcard(name)) => {
-                self.members(name.0.last()?.as_ident()?)?
+                Ok(self.relation(&ddl::fold(name.0.last()?.as_ident()?))?)
             }
-            FunctionArg::Unnamed(FunctionArgExpr::Expr(row)) => {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(row)) => Err(row),
+            _ => return None,
+        };
+        let members = match row {
+            Ok(relation) => members(relation)?,
+            Err(row) => {
                 let fields = super::subqueries::fields(row)?.into_iter().zip(1..);
                 let member = |(field, n): (Expr, usize)| (format!("f{n}"), field.to_string());
                 fields.map(member).collect()
             }
-            _ => return None,
         };
-        match name.as_str() {
+        let object = match name.as_str() {
             "to_jsonb" => jsonb(&members),
             "to_json" | "row_to_json" => json("{", &members, pretty),
             "json_element" => json(&format!("{NEW_LINE}{{"), &members, false),
             _ => None,
-        }
+        }?;
+        Some(match row {
+            Ok(relation) => if_found(relation, object),
+            Err(_) => object,
+        })
     }
+}
 
-    /// The columns of a relation, as what they are shown as and how they are written.
-    fn members(&self, row: &ast::Ident) -> Option<Vec<(String, String)>> {
-        let row = ddl::fold(row);
-        let columns = self.columns(&row)?.iter();
-        let member = |name: &String| {
-            let column = format!("{}.{}", quoted(&row), quoted(name));
-            (super::shown(name).to_string(), column)
-        };
-        Some(columns.map(member).collect())
+/// The columns of a relation, as what they are shown as and how they are written.
+fn members(relation: &Relation) -> Option<Vec<(String, String)>> {
+    let columns = relation.columns.as_ref()?.iter();
+    let member = |name: &String| {
+        let column = relation.column(name).to_string();
+        (super::shown(name).to_string(), column)
+    };
+    Some(columns.map(member).collect())
+}
+
+/// A relation's row as text.
+fn record_of(relation: &Relation) -> Option<Expr> {
+    let columns = relation.columns.as_ref()?.iter();
+    let fields = columns.map(|name| relation.column(name)).collect();
+    let record = super::dialect::call("pg_record", fields);
+    Some(if_found(relation, record))
+}
+
+/// A value of a relation's row, or NULL where an outer join has found none.
+fn if_found(relation: &Relation, value: Expr) -> Expr {
+    let tells = match (&relation.never_null, &relation.columns) {
+        (Some(column), _) => std::slice::from_ref(column),
+        (None, Some(columns)) => columns,
+        (None, None) => &[],
+    };
+    let has = |name: &String| Expr::IsNotNull(Box::new(relation.column(name)));
+    let found = tells.iter().map(has).reduce(|left, right| Expr::BinaryOp {
+        left: Box::new(left),
+        op: BinaryOperator::Or,
+        right: Box::new(right),
+    });
+    match found.filter(|_| relation.is_padded) {
+        Some(found) => Expr::Case {
+            case_token: ast::helpers::attached_token::AttachedToken::empty(),
+            end_token: ast::helpers::attached_token::AttachedToken::empty(),
+            operand: None,
+            conditions: vec![ast::CaseWhen {
+                condition: found,
+                result: value,
+            }],
+            else_result: None,
+        },
+        None => value,
     }
 }
 

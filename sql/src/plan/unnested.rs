@@ -1,10 +1,14 @@
-//! Selects of functions that return sets, whose other columns are named as columns of FROM are. DataFusion gives such a
-//! select columns of both names, and refuses them as ambiguous.
+//! Selects of functions that return sets: those whose other columns are named as columns of FROM are, of which DataFusion
+//! makes columns of both names and refuses them as ambiguous, those that are ordered by what they do not show, and series
+//! alone, which need not be held as a whole. Also literals of arrays of several dimensions that are spread.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{self, Expr, Ident, Query, SelectItem, SetExpr};
+use datafusion::sql::sqlparser::ast::{
+    self, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query, SelectItem, SetExpr,
+    TableFactor,
+};
 
 use super::dialect;
 use super::names::name_of;
@@ -13,24 +17,58 @@ use crate::parse::walk::{Walk, WalkMut};
 use crate::parse::{parse_query, quoted};
 
 /// Puts such a select in a FROM, with names of its own, and names the columns around it.
-pub(super) fn tell_apart(query: &mut Query) {
-    let _ = query.walk_mut(&mut Selects);
+pub(super) fn tell_apart(query: &mut Query, is_aggregate: &dyn Fn(&str) -> bool) {
+    let _ = query.walk_mut(&mut Selects { is_aggregate });
 }
 
-struct Selects;
+struct Selects<'a> {
+    is_aggregate: &'a dyn Fn(&str) -> bool,
+}
 
-impl ast::VisitorMut for Selects {
+impl ast::VisitorMut for Selects<'_> {
     type Break = ();
 
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        match factor {
+            TableFactor::UNNEST { array_exprs, .. } => array_exprs.iter_mut().for_each(flat),
+            TableFactor::Table {
+                name,
+                args: Some(args),
+                ..
+            } => flat_arguments(name, &mut args.args),
+            TableFactor::Function { name, args, .. } => flat_arguments(name, args),
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Expr::Function(call) = expr
+            && let FunctionArguments::List(list) = &mut call.args
+        {
+            flat_arguments(&call.name, &mut list.args);
+        }
+        ControlFlow::Continue(())
+    }
+
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
-        // What it is ordered by may be a column of FROM.
-        if query.order_by.is_none()
+        if let SetExpr::Select(select) = &mut *query.body {
+            series_alone(select, self.is_aggregate);
+        }
+        let keys = match &mut query.order_by {
+            Some(ast::OrderBy {
+                kind: ast::OrderByKind::Expressions(keys),
+                ..
+            }) => keys.as_mut_slice(),
+            _ => &mut [],
+        };
+        if query.locks.is_empty()
             && let SetExpr::Select(select) = &mut *query.body
-            && let Some(outer) = apart(select)
+            && let Some(outer) = apart(select, keys)
         {
             let inner = std::mem::replace(select, outer);
             if let Some(from) = select.from.first_mut()
-                && let ast::TableFactor::Derived { subquery, .. } = &mut from.relation
+                && let TableFactor::Derived { subquery, .. } = &mut from.relation
             {
                 *subquery.body = SetExpr::Select(inner);
             }
@@ -39,8 +77,103 @@ impl ast::VisitorMut for Selects {
     }
 }
 
-/// The select around it, which still lacks it; its own columns have their new names then.
-fn apart(select: &mut ast::Select) -> Option<Box<ast::Select>> {
+/// `unnest(ARRAY[[1, 2], [3, 4]])` gives the elements of all dimensions.
+fn flat_arguments(function: &ast::ObjectName, args: &mut [FunctionArg]) {
+    let name = function.0.last().and_then(|part| part.as_ident());
+    if name.is_none_or(|name| fold(name) != "unnest") {
+        return;
+    }
+    for arg in args {
+        if let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = arg {
+            flat(expr);
+        }
+    }
+}
+
+/// A literal of an array of several dimensions as one of one dimension.
+fn flat(expr: &mut Expr) {
+    match expr {
+        Expr::Cast { expr, .. } | Expr::Nested(expr) => flat(expr),
+        Expr::Array(array) => {
+            let inner = |element: &Expr| match element {
+                Expr::Array(inner) => Some(inner.elem.len()),
+                _ => None,
+            };
+            let lengths: BTreeSet<Option<usize>> = array.elem.iter().map(inner).collect();
+            if lengths.len() != 1 || lengths.contains(&None) {
+                return;
+            }
+            let elements = std::mem::take(&mut array.elem).into_iter();
+            array.elem = elements
+                .flat_map(|mut element| {
+                    flat(&mut element);
+                    match element {
+                        Expr::Array(inner) => inner.elem,
+                        other => vec![other],
+                    }
+                })
+                .collect();
+        }
+        _ => {}
+    }
+}
+
+/// `SELECT generate_series(1, 1000000)` as one from a relation.
+fn series_alone(select: &mut ast::Select, is_aggregate: &dyn Fn(&str) -> bool) {
+    let is_grouped =
+        !matches!(&select.group_by, ast::GroupByExpr::Expressions(exprs, _) if exprs.is_empty());
+    if !select.from.is_empty() || is_grouped || select.having.is_some() {
+        return;
+    }
+    let name = |call: &ast::Function| call.name.0.last()?.as_ident().map(fold);
+    let of_rows = |expr: &Expr| match expr {
+        Expr::Function(call) => {
+            call.over.is_some() || name(call).is_some_and(|name| is_aggregate(&name))
+        }
+        _ => false,
+    };
+    let is_series = |item: &SelectItem| {
+        let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else {
+            return false;
+        };
+        matches!(expr, Expr::Function(call)
+            if name(call).is_some_and(|name| name == "generate_series")
+                && matches!(&call.args, FunctionArguments::List(list)
+                    if dialect::integers(&list.args).is_some()))
+    };
+    if select.projection.iter().any(|item| item.has_expr(of_rows)) {
+        return;
+    }
+    let gives_set =
+        |expr: &Expr| matches!(expr, Expr::Function(call) if dialect::gives_set(&call.name));
+    let mut sets = (select.projection.iter_mut()).filter(|item| item.has_expr(gives_set));
+    let (Some(item), None) = (sets.next(), sets.next()) else {
+        return;
+    };
+    if !is_series(item) {
+        return;
+    }
+    let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else {
+        return;
+    };
+    let from = format!("SELECT 1 FROM {expr} AS \"series\" (\"value of a series\")");
+    let Ok(from) = parse_query(&from) else {
+        return;
+    };
+    *expr = Expr::Identifier(quoted("value of a series"));
+    if let SelectItem::UnnamedExpr(expr) = item {
+        *item = SelectItem::ExprWithAlias {
+            expr: dialect::take(expr),
+            alias: quoted("generate_series"),
+        };
+    }
+    if let SetExpr::Select(from) = *from.body {
+        select.from = from.from;
+    }
+}
+
+/// The select around it, which still lacks it; its own columns have their new names then, and what it is ordered by is one of them.
+fn apart(select: &mut ast::Select, keys: &mut [ast::OrderByExpr]) -> Option<Box<ast::Select>> {
     if select.distinct.is_some() || select.into.is_some() {
         return None;
     }
@@ -63,7 +196,7 @@ fn apart(select: &mut ast::Select) -> Option<Box<ast::Select>> {
     for item in select.projection.iter().filter(|_| any_set) {
         let _ = item.walk(&mut names);
     }
-    if aliases.is_disjoint(&names.0) {
+    if aliases.is_disjoint(&names.0) && (keys.is_empty() || !any_set) {
         return None;
     }
     let mut shown = Vec::new();
@@ -83,6 +216,25 @@ fn apart(select: &mut ast::Select) -> Option<Box<ast::Select>> {
             expr: Expr::Identifier(own),
             alias: name,
         });
+    }
+    let names = shown.iter().filter_map(|item| match item {
+        SelectItem::ExprWithAlias { alias, .. } => Some(fold(alias)),
+        _ => None,
+    });
+    let names: BTreeSet<String> = names.collect();
+    for (at, key) in keys.iter_mut().enumerate() {
+        let is_shown = match &key.expr {
+            Expr::Value(_) => true,
+            Expr::Identifier(name) => names.contains(&fold(name)),
+            _ => false,
+        };
+        if !is_shown {
+            let alias = quoted(&format!("key {at} of sets"));
+            let expr = std::mem::replace(&mut key.expr, Expr::Identifier(alias.clone()));
+            select
+                .projection
+                .push(SelectItem::ExprWithAlias { expr, alias });
+        }
     }
     let around = parse_query("SELECT 1 FROM (SELECT 1) AS \"sets\"").ok()?;
     match *around.body {

@@ -138,8 +138,19 @@ impl Session {
 
 /// Whether an expression may mean something else when it is read again.
 pub(super) fn is_of_its_moment(text: &str) -> bool {
-    let lower = text.to_ascii_lowercase();
-    text.contains('\'') && MOMENTS.iter().any(|moment| lower.contains(moment))
+    let names_one = |text: &str| {
+        let mut words = text.split(|c: char| !c.is_alphanumeric());
+        words.any(|word| {
+            MOMENTS
+                .iter()
+                .any(|moment| word.eq_ignore_ascii_case(moment))
+        })
+    };
+    // Where there are escapes, it is not easily told what is a string.
+    match text.contains('\\') {
+        true => text.contains('\'') && names_one(text),
+        false => text.split('\'').skip(1).step_by(2).any(names_one),
+    }
 }
 
 /// Whether a plan is one expression over nothing, which neither reads from tables nor waits.

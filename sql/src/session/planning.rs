@@ -21,7 +21,9 @@ use tidelog_storage::{Catalog, ColumnType, Datum};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
+use super::expression::is_of_its_moment;
 use super::prepared::ToRun;
+use super::transaction::Block;
 use super::{QueryPlan, Session, bind};
 use crate::error::{SqlError, from_datafusion};
 use crate::functions;
@@ -32,8 +34,8 @@ use crate::output;
 use crate::plan::{self, Planner, PostgresOperators};
 use crate::provider::{Access, Scope};
 use crate::system::Showing;
-use crate::text::Style;
 use crate::text::datetime::now_micros;
+use crate::text::{Now, Style};
 use crate::turns::aside;
 
 /// What says something else of the session each time it is asked.
@@ -142,9 +144,16 @@ impl Session {
         pseudo_columns: bool,
         catalog: &Catalog,
     ) -> Result<QueryPlan, SqlError> {
+        let text = query.to_string();
+        let of_its_moment = is_of_its_moment(&text);
         let mut constants = self.constants();
+        let mut style = self.style();
         // Expressions over rows, such as CHECK conditions, are planned once for many statements.
-        if replaced.is_empty() {
+        let lasts = !replaced.is_empty();
+        if lasts || !of_its_moment {
+            style.now = Now::default();
+        }
+        if !lasts {
             let now = ScalarValue::TimestampMicrosecond(Some(now_micros()), Some("UTC".into()));
             constants.insert(STATEMENT_TIMESTAMP, now);
         }
@@ -166,23 +175,22 @@ impl Session {
             locks: &self.engine.locks,
             cursors: &|| self.cursor_infos(),
             sequences: self.sequences(),
-            style: self.style(),
+            style,
             showing,
-            expr_planners: self.expr_planners(),
+            expr_planners: self.expr_planners(style),
             pseudo_columns,
             replaced,
         };
-        let text = query.to_string();
         let may_take_long = text.len() > TEXT_SHORT
             || text.matches("SELECT").count() + text.matches("JOIN").count() > RELATIONS_FEW;
         let plan = aside(may_take_long, || planner.shown_query(query, given))?;
         Ok(QueryPlan {
             plan,
             catalog_version: catalog.version,
-            reusable: !SESSION_NAMES.iter().any(|name| text.contains(name)),
+            reusable: !of_its_moment && !SESSION_NAMES.iter().any(|name| text.contains(name)),
             access,
             search_path,
-            style: self.style(),
+            style,
             showing,
             short: None,
             generic: Arc::default(),
@@ -212,10 +220,8 @@ impl Session {
     }
 
     /// The planners of expressions; the first that answers wins.
-    fn expr_planners(&self) -> Vec<Arc<dyn ExprPlanner>> {
-        let ours: Arc<dyn ExprPlanner> = Arc::new(PostgresOperators {
-            style: self.style(),
-        });
+    fn expr_planners(&self, style: Style) -> Vec<Arc<dyn ExprPlanner>> {
+        let ours: Arc<dyn ExprPlanner> = Arc::new(PostgresOperators { style });
         let theirs = self.engine.state.expr_planners().iter().cloned();
         std::iter::once(ours).chain(theirs).collect()
     }
@@ -228,11 +234,23 @@ impl Session {
         }
     }
 
+    /// How the session reads parameters that come before their statement: outside a block the transaction is to begin.
+    pub fn style_of_parameters(&self) -> Style {
+        match self.work.block {
+            Block::None => Style {
+                now: Now::default(),
+                ..self.style()
+            },
+            _ => self.style(),
+        }
+    }
+
     /// How the session reads and writes text.
     pub fn style(&self) -> Style {
         Style {
             zone: self.settings.zone(),
             intervals: self.settings.interval_style(),
+            now: Now::at(self.work.started.timestamp_micros()),
         }
     }
 

@@ -2,13 +2,14 @@
 
 mod loose;
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
+use std::hash::{Hash, Hasher};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tidelog_storage::{ColumnType, TimeTz};
 
-use super::is_space;
 use super::zone::Zone;
+use super::{Style, is_space};
 use crate::error::{ErrorKind, SqlError};
 use crate::precision::plain;
 use crate::types;
@@ -32,8 +33,8 @@ pub fn is_timestamp(micros: i64) -> bool {
     (TIMESTAMP_DAYS_MIN * DAY..i64::MAX).contains(&micros)
 }
 
-pub(super) fn date(text: &str, zone: Zone) -> Result<i32, SqlError> {
-    match read(ColumnType::Date, text, zone)? {
+pub(super) fn date(text: &str, style: Style) -> Result<i32, SqlError> {
+    match read(ColumnType::Date, text, style)? {
         Moment::Infinity => Ok(i32::MAX),
         Moment::MinusInfinity => Ok(i32::MIN),
         Moment::At { days, .. } => match i32::try_from(days) {
@@ -46,9 +47,9 @@ pub(super) fn date(text: &str, zone: Zone) -> Result<i32, SqlError> {
     }
 }
 
-/// Microseconds since 1970; an offset counts for `timestamptz` only, for which `zone` stands in where there is none.
-pub(super) fn timestamp(ty: ColumnType, text: &str, zone: Zone) -> Result<i64, SqlError> {
-    let (days, micros, offset) = match read(ty, text, zone)? {
+/// Microseconds since 1970; an offset counts for `timestamptz` only, for which the session's zone stands in where there is none.
+pub(super) fn timestamp(ty: ColumnType, text: &str, style: Style) -> Result<i64, SqlError> {
+    let (days, micros, offset) = match read(ty, text, style)? {
         Moment::Infinity => return Ok(i64::MAX),
         Moment::MinusInfinity => return Ok(i64::MIN),
         Moment::At {
@@ -63,7 +64,7 @@ pub(super) fn timestamp(ty: ColumnType, text: &str, zone: Zone) -> Result<i64, S
     let total = local.and_then(|local| {
         let offset = match (ty, offset) {
             (ColumnType::TimestampTz(_), Some(offset)) => offset,
-            (ColumnType::TimestampTz(_), None) => zone.offset_of_local(local),
+            (ColumnType::TimestampTz(_), None) => style.zone.offset_of_local(local),
             _ => 0,
         };
         local.checked_sub(offset * SECOND)
@@ -89,26 +90,26 @@ pub(super) fn write_date(days: i32, out: &mut String) {
 }
 
 /// Microseconds since midnight. A date before it and a zone behind it are read over.
-pub(super) fn time(text: &str, zone: Zone) -> Result<i64, SqlError> {
-    read_clock(ColumnType::Time(None), text, zone).map(|(micros, _)| micros)
+pub(super) fn time(text: &str, style: Style) -> Result<i64, SqlError> {
+    read_clock(ColumnType::Time(None), text, style).map(|(micros, _)| micros)
 }
 
 /// A time of day and where; without a zone it is the session's, as it is today.
-pub(super) fn timetz(text: &str, zone: Zone) -> Result<TimeTz, SqlError> {
-    let (micros, east) = read_clock(ColumnType::TimeTz(None), text, zone)?;
-    let east = east.unwrap_or_else(|| zone.offset_at(now_micros()));
+pub(super) fn timetz(text: &str, style: Style) -> Result<TimeTz, SqlError> {
+    let (micros, east) = read_clock(ColumnType::TimeTz(None), text, style)?;
+    let east = east.unwrap_or_else(|| style.zone.offset_at(style.now.micros()));
     let west =
         i32::try_from(-east).map_err(|_| wrong(ColumnType::TimeTz(None), text, Wrong::Syntax))?;
     Ok(TimeTz { micros, west })
 }
 
-fn read_clock(ty: ColumnType, text: &str, zone: Zone) -> Result<(i64, Option<i64>), SqlError> {
+fn read_clock(ty: ColumnType, text: &str, style: Style) -> Result<(i64, Option<i64>), SqlError> {
     let trimmed = text.trim_matches(is_space);
     match trimmed.to_ascii_lowercase().as_str() {
         "allballs" => return Ok((0, Some(0))),
         "now" => {
-            let now = now_micros();
-            let offset = zone.offset_at(now);
+            let now = style.now.micros();
+            let offset = style.zone.offset_at(now);
             return Ok(((now + offset * SECOND).rem_euclid(DAY), Some(offset)));
         }
         _ => {}
@@ -117,7 +118,7 @@ fn read_clock(ty: ColumnType, text: &str, zone: Zone) -> Result<(i64, Option<i64
     let mut pairs = trimmed.as_bytes().windows(2);
     let has_clock = trimmed.contains(':')
         || pairs.any(|pair| matches!(pair, [b'T' | b't' | b' ', b'0'..=b'9']));
-    if has_clock && let Ok(Moment::At { micros, offset, .. }) = read(ty, text, zone) {
+    if has_clock && let Ok(Moment::At { micros, offset, .. }) = read(ty, text, style) {
         return Ok((micros, offset));
     }
     let mut cursor = Cursor(trimmed);
@@ -129,7 +130,7 @@ fn read_clock(ty: ColumnType, text: &str, zone: Zone) -> Result<(i64, Option<i64
             return Err(Wrong::Syntax);
         }
         let micros = read_time(&mut cursor)?;
-        let (offset, _) = read_zone(&mut cursor, |zone| zone.offset_at(now_micros()))?;
+        let (offset, _) = read_zone(&mut cursor, |zone| zone.offset_at(style.now.micros()))?;
         Ok((micros, offset))
     })();
     read.map_err(|what| wrong(ty, text, what))
@@ -323,7 +324,7 @@ enum Wrong {
     Zone(String),
 }
 
-fn read(ty: ColumnType, text: &str, zone: Zone) -> Result<Moment, SqlError> {
+fn read(ty: ColumnType, text: &str, style: Style) -> Result<Moment, SqlError> {
     let trimmed = text.trim_matches(is_space);
     match trimmed.to_ascii_lowercase().as_str() {
         "infinity" => return Ok(Moment::Infinity),
@@ -335,10 +336,10 @@ fn read(ty: ColumnType, text: &str, zone: Zone) -> Result<Moment, SqlError> {
                 offset: Some(0),
             });
         }
-        "now" => return Ok(now(zone, 0, true)),
-        "today" => return Ok(now(zone, 0, false)),
-        "tomorrow" => return Ok(now(zone, 1, false)),
-        "yesterday" => return Ok(now(zone, -1, false)),
+        "now" => return Ok(now(style, 0, true)),
+        "today" => return Ok(now(style, 0, false)),
+        "tomorrow" => return Ok(now(style, 1, false)),
+        "yesterday" => return Ok(now(style, -1, false)),
         _ => {}
     }
     let read = match read_fields(trimmed) {
@@ -386,9 +387,42 @@ pub(crate) fn now_micros() -> i64 {
         .as_micros() as i64
 }
 
-fn now(zone: Zone, days_later: i64, with_time: bool) -> Moment {
-    let now = now_micros();
-    let offset = zone.offset_at(now);
+/// The moment that `now` and its like mean: that of a transaction, in microseconds since 1970-01-01 UTC, or whatever the
+/// machine's clock shows where there is none. Two styles that differ in it alone are equal: what it decides is not kept.
+#[derive(Clone, Copy, Default)]
+pub struct Now(Option<i64>);
+
+impl Now {
+    pub(crate) fn at(micros: i64) -> Now {
+        Now(Some(micros))
+    }
+
+    fn micros(self) -> i64 {
+        self.0.unwrap_or_else(now_micros)
+    }
+}
+
+impl PartialEq for Now {
+    fn eq(&self, _: &Now) -> bool {
+        true
+    }
+}
+
+impl Eq for Now {}
+
+impl Hash for Now {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
+impl fmt::Debug for Now {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Now")
+    }
+}
+
+fn now(style: Style, days_later: i64, with_time: bool) -> Moment {
+    let now = style.now.micros();
+    let offset = style.zone.offset_at(now);
     let local = now + offset * SECOND;
     Moment::At {
         days: local.div_euclid(DAY) + days_later,

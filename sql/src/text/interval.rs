@@ -237,7 +237,17 @@ impl Sum {
 
 /// `1 year 2 mons 3 days 04:05:06.7`, `1-2 3 4:05`, `@ 3 days ago`.
 fn read_words(text: &str, fields: Fields, style: IntervalStyle) -> Result<Sum, Wrong> {
-    let tokens = tokens(text)?;
+    let mut tokens = tokens(text)?;
+    // In the standard's literals a sign at the beginning is that of all parts, if no other has one.
+    let mut signs = tokens.iter().map(|token| token.starts_with(['-', '+']));
+    let leads = text.starts_with('-') && signs.next() == Some(true) && !signs.any(|signed| signed);
+    if style == IntervalStyle::Standard && leads {
+        for token in &mut tokens {
+            if token.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
+                token.insert(0, '-');
+            }
+        }
+    }
     let mut sum = Sum::default();
     let mut at = 0;
     let mut found = 0;
@@ -306,14 +316,6 @@ fn read_words(text: &str, fields: Fields, style: IntervalStyle) -> Result<Sum, W
     }
     if found == 0 {
         return Err(Wrong::Syntax);
-    }
-    // In the standard's literals a sign at the beginning is that of all parts, if no other has one.
-    let mut signs = tokens.iter().map(|token| token.starts_with(['-', '+']));
-    let leads = text.starts_with('-') && signs.next() == Some(true) && !signs.any(|signed| signed);
-    if style == IntervalStyle::Standard && leads {
-        sum.months = -sum.months.abs();
-        sum.days = -sum.days.abs();
-        sum.micros = -sum.micros.abs();
     }
     Ok(sum)
 }

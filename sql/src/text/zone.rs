@@ -3,9 +3,11 @@
 use chrono::{MappedLocalTime, NaiveDateTime, Offset, TimeZone};
 use chrono_tz::{OffsetName, Tz};
 
+use super::datetime::{civil, day_number};
 use crate::error::{ErrorKind, SqlError};
 
 const SECOND: i64 = 1_000_000;
+const DAY: i64 = 86_400 * SECOND;
 /// PostgreSQL's limit of a zone's distance from UTC.
 const OFFSET_MAX: i64 = 16 * 3600;
 
@@ -149,26 +151,26 @@ impl Zone {
         match self {
             Zone::Named(zone) => zone.name().to_string(),
             Zone::Fixed(east) => {
-                let (sign, inverse) = if east < 0 { ('-', '+') } else { ('+', '-') };
-                let seconds = east.unsigned_abs();
-                let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
-                if minutes == 0 {
-                    format!("<{sign}{hours:02}>{inverse}{hours:02}")
-                } else {
-                    format!("<{sign}{hours:02}:{minutes:02}>{inverse}{hours:02}:{minutes:02}")
-                }
+                let east = east.into();
+                format!("<{}>{}", in_digits(east, ":"), in_digits(-east, ":"))
             }
         }
     }
 
     /// What the zone is called at a moment, in microseconds since 1970-01-01 UTC.
     pub(crate) fn abbreviation_at(self, micros: i64) -> String {
-        match (self, clock(micros)) {
+        let at = match self {
+            Zone::Named(zone) => clock(within_table(zone, micros)),
+            Zone::Fixed(_) => None,
+        };
+        match (self, at) {
             (Zone::Named(zone), Some(at)) => {
                 let offset = zone.offset_from_utc_datetime(&at);
                 let name = offset.abbreviation();
-                name.map_or_else(|| self.name(), str::to_string)
+                let east = offset.fix().local_minus_utc();
+                name.map_or_else(|| in_digits(east.into(), ""), str::to_string)
             }
+            (Zone::Fixed(east), _) => in_digits(east.into(), ":"),
             _ => self.name(),
         }
     }
@@ -178,7 +180,7 @@ impl Zone {
         match self {
             Zone::Fixed(east) => east.into(),
             Zone::Named(Tz::UTC) => 0,
-            Zone::Named(zone) => clock(micros).map_or(0, |at| {
+            Zone::Named(zone) => clock(within_table(zone, micros)).map_or(0, |at| {
                 zone.offset_from_utc_datetime(&at)
                     .fix()
                     .local_minus_utc()
@@ -197,6 +199,7 @@ impl Zone {
         if zone == Tz::UTC {
             return 0;
         }
+        let micros = within_table(zone, micros);
         let Some(local) = clock(micros) else {
             return 0;
         };
@@ -212,6 +215,43 @@ impl Zone {
             // The clocks were put forward: the offset in force before.
             MappedLocalTime::None => self.offset_at(micros - 86_400 * SECOND),
         }
+    }
+}
+
+/// The last year that the table of clock changes has as a whole.
+const YEAR_LAST: i64 = 2099;
+
+/// The same moment of a year like this one, where it lies behind the table of clock changes: what the zones do in its last
+/// years goes on by the days of the week, and of 28 years there one begins and ends on the same days as any other.
+fn within_table(zone: Tz, micros: i64) -> i64 {
+    let (year, ..) = civil(micros.div_euclid(DAY));
+    if year <= YEAR_LAST {
+        return micros;
+    }
+    let begins = |year: i64| day_number(year, 1, 1);
+    let days = begins(year + 1) - begins(year);
+    let is_like = |like: &i64| {
+        begins(like + 1) - begins(*like) == days && (begins(*like) - begins(year)) % 7 == 0
+    };
+    // One that has stopped changing its clocks (after 2087 in Morocco) stays so.
+    let at = |month| clock(day_number(YEAR_LAST, month, 1) * DAY);
+    let offset = |month| at(month).map(|at| zone.offset_from_utc_datetime(&at).fix());
+    let is_still = (1..12).all(|month| offset(month) == offset(month + 1));
+    let like = match is_still {
+        true => Some(YEAR_LAST),
+        false => (YEAR_LAST - 27..=YEAR_LAST).find(is_like),
+    };
+    like.map_or(micros, |like| micros - (begins(year) - begins(like)) * DAY)
+}
+
+/// `+02`, `-03:30`: seconds east of UTC with something between hours, minutes and seconds.
+fn in_digits(east: i64, between: &str) -> String {
+    let sign = if east < 0 { '-' } else { '+' };
+    let seconds = east.unsigned_abs();
+    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+    match minutes {
+        0 => format!("{sign}{hours:02}"),
+        minutes => format!("{sign}{hours:02}{between}{minutes:02}"),
     }
 }
 

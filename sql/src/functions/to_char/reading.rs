@@ -22,6 +22,8 @@ struct Fields {
     second_of_day: Option<i64>,
     millis: Option<i64>,
     micros: Option<i64>,
+    /// To so many digits the seconds are rounded.
+    precision: Option<u8>,
     /// 1 is Sunday.
     day_of_week: Option<i64>,
     day: Option<i64>,
@@ -369,6 +371,9 @@ impl Reader {
                 };
                 let (value, used) = self.number(pattern, width, next)?;
                 let value = value * 10_i64.pow(6_u32.saturating_sub(used as u32));
+                if let Field::Fraction(digits) = pattern.field {
+                    self.fields.precision = Some(digits);
+                }
                 set(&mut self.fields.micros, value, pattern)?;
             }
             Field::Quarter => {
@@ -542,9 +547,12 @@ impl Fields {
             Some(_) if self.zone_hour > 15 || self.zone_minute > 59 => return Err(overflow()),
             Some(sign) => Some(sign * (self.zone_hour * 3600 + self.zone_minute * 60)),
         };
+        let digits = self.precision.unwrap_or(6).min(6);
+        let unit = 10_i64.pow(6 - u32::from(digits));
         Ok(Read {
             days: datetime::day_number(year, month, day),
-            micros: ((hour * 60 + minute) * 60 + second) * 1_000_000 + micros,
+            micros: ((hour * 60 + minute) * 60 + second) * 1_000_000
+                + (micros + unit / 2) / unit * unit,
             offset,
         })
     }

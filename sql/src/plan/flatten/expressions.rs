@@ -17,7 +17,7 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
     Aggregate, Distinct, DistinctOn, EmptyRelation, Expr, ExprFunctionExt, ExprSchemable, Filter,
-    Join, LogicalPlan, Operator, SortExpr, Subquery, Union, cast, lit, when,
+    Join, LogicalPlan, LogicalPlanBuilder, Operator, SortExpr, Subquery, Union, cast, lit, when,
 };
 use tidelog_storage::{ColumnType, ElementType};
 
@@ -201,7 +201,9 @@ impl Flatten {
     fn is_plain(&self, condition: &Expr, outer: &DFSchema) -> Result<bool> {
         match condition {
             Expr::Not(inner) if matches!(**inner, Expr::Exists(_)) => self.is_plain(inner, outer),
-            Expr::Exists(exists) => shape::is_plain(&exists.subquery.subquery, outer),
+            // The first row tells where every row has the same.
+            Expr::Exists(exists) => Ok(!exists.subquery.subquery.all_out_ref_exprs().is_empty()
+                && shape::is_plain(&exists.subquery.subquery, outer)?),
             // DataFusion forgets the NULLs of NOT IN when one side is, or turns out to be, a constant.
             Expr::InSubquery(within) => Ok(!within.negated
                 && !shape::has_any_subquery(&within.expr)
@@ -447,11 +449,14 @@ impl Flatten {
     fn exists(&self, subquery: &LogicalPlan, input: &RefCell<LogicalPlan>) -> Result<Expr> {
         let outer = shape::outer_columns(subquery, input.borrow().schema())?;
         if outer.is_empty() {
-            let rows = Aggregate::try_new(
-                Arc::new(subquery.clone()),
-                Vec::new(),
-                vec![count(lit(1_i64))],
-            )?;
+            // The first row tells, unless it is about a query further out.
+            let rows = match subquery.all_out_ref_exprs().is_empty() {
+                true => LogicalPlanBuilder::from(subquery.clone())
+                    .limit(0, Some(1))?
+                    .build()?,
+                false => subquery.clone(),
+            };
+            let rows = Aggregate::try_new(Arc::new(rows), Vec::new(), vec![count(lit(1_i64))])?;
             let rows = LogicalPlan::Aggregate(rows);
             let some = Expr::Column(rows.schema().columns().remove(0)).gt(lit(0_i64));
             let made = project(rows, vec![some.alias("exists")])?;

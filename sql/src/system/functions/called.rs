@@ -147,7 +147,15 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
             Ok(ScalarValue::Int32(length))
         }),
         "pg_get_constraintdef" | "pg_get_viewdef" => (DataType::Utf8, |known, args| {
-            let definition = oid(args, 0).and_then(|oid| known.definitions.get(&oid).cloned());
+            // A view may be named instead.
+            let of = match args.first() {
+                Some(ScalarValue::Utf8(Some(_))) => match regclass_in(known, args)? {
+                    ScalarValue::Int64(oid) => oid,
+                    _ => None,
+                },
+                _ => oid(args, 0),
+            };
+            let definition = of.and_then(|oid| known.definitions.get(&oid).cloned());
             let pretty = matches!(args.get(1), Some(ScalarValue::Boolean(Some(true))));
             Ok(ScalarValue::Utf8(match definition {
                 Some(check) if pretty && check.starts_with("CHECK ((") => {

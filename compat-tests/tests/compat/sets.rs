@@ -1,0 +1,112 @@
+//! Functions that return sets in a select list, rows that outer joins fill up, and what the first row tells.
+
+use crate::pair::{Pair, same_answers};
+use crate::type_functions::all_same;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sets_are_spread_after_rows_are_sorted() {
+    let pair = Pair::start();
+    pair.run("CREATE TABLE t (a int, b text); INSERT INTO t VALUES (1, 'x'), (2, 'y'), (4, 'z');");
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT a, generate_series(1, 2) g FROM t ORDER BY -a LIMIT 3",
+            "SELECT a, generate_series(1, 3) g FROM t ORDER BY a DESC OFFSET 1 LIMIT 5",
+            "SELECT *, generate_series(1, 2) FROM t ORDER BY a DESC LIMIT 3",
+            "SELECT a, unnest(ARRAY['p', 'q', NULL]), generate_series(1, 2) FROM t ORDER BY a DESC LIMIT 4",
+            "SELECT a, jsonb_array_elements('[3, 1, 2]') FROM t ORDER BY a DESC LIMIT 4",
+            "SELECT b, count(*), generate_series(1, 2) FROM t GROUP BY b ORDER BY count(*), b DESC LIMIT 4",
+            "SELECT b, row_number() OVER (ORDER BY a), generate_series(1, 2) FROM t ORDER BY b DESC LIMIT 4",
+            "WITH w AS (SELECT * FROM t) SELECT a, generate_series(1, a) * 10 AS g FROM w ORDER BY b DESC LIMIT 5",
+            "SELECT * FROM (SELECT a, generate_series(1, 2) g FROM t ORDER BY a DESC LIMIT 3) q ORDER BY 1, 2",
+            // By what is not shown.
+            "SELECT generate_series(1, 2) g FROM t ORDER BY a DESC",
+            "SELECT a, generate_series(1, 2) AS a FROM t ORDER BY b DESC LIMIT 4",
+            "SELECT generate_series(1, 2) FROM t ORDER BY a % 2, b DESC LIMIT 5",
+            // By elements: spread first.
+            "SELECT a, generate_series(1, 2) g FROM t ORDER BY g, a LIMIT 4",
+            "SELECT a, generate_series(1, 2) g FROM t ORDER BY 2 DESC, 1 LIMIT 4",
+            "SELECT DISTINCT a, generate_series(1, 2) g FROM t ORDER BY a, g LIMIT 3",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn series_alone_and_arrays_of_several_dimensions() {
+    let pair = Pair::start();
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            // More than would be held in memory.
+            "SELECT generate_series(1, 100000000000) LIMIT 3",
+            "SELECT generate_series(1, 1000000000) AS x, 'a' AS k LIMIT 2",
+            "SELECT generate_series(5, 1, -2), 7 AS k ORDER BY 1",
+            "SELECT generate_series(1, 3), count(*)",
+            "SELECT generate_series(1, 3), generate_series(1, 2)",
+            "SELECT generate_series(1, 3) WHERE false",
+            "SELECT sum(x), pg_typeof(max(x)) FROM (SELECT generate_series(1, 3) x) s",
+            "SELECT * FROM unnest(ARRAY[[1, 2], [3, 4]]) WITH ORDINALITY",
+            "SELECT * FROM unnest(ARRAY[[1, 2], [3, 4]], ARRAY['a', 'b']) WITH ORDINALITY AS t (a, b, n)",
+            "SELECT unnest(ARRAY[[[1], [2]], [[3], [4]]]) + 1, unnest(ARRAY[ARRAY[5, 6], ARRAY[7, NULL]]::bigint[])",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whole_rows_that_an_outer_join_did_not_find() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE q (a int8, b int8); INSERT INTO q VALUES (1, 2), (1, 3), (3, 1), (NULL, NULL);
+         CREATE TABLE k (id int PRIMARY KEY, x int); INSERT INTO k VALUES (1, NULL);",
+    );
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT l.b, count(r.*), count(r) FROM q l LEFT JOIN q r ON l.b = r.a GROUP BY 1 ORDER BY 1",
+            "SELECT l.b, count(DISTINCT r.*), count(DISTINCT r), count(r.*) FILTER (WHERE l.a > 0) FROM q l LEFT JOIN q r ON l.b = r.a GROUP BY 1 ORDER BY 1",
+            "SELECT l.b, count(k.*), count(k), count(DISTINCT k.*) FROM q l LEFT JOIN k ON l.b = k.id GROUP BY 1 ORDER BY 1",
+            "SELECT count(v.*) FROM q LEFT JOIN (VALUES (1, 2)) v (a, b) ON q.b = v.a",
+            "SELECT l.b, to_json(r)::text, row_to_json(r.*)::text, to_jsonb(r) FROM q l LEFT JOIN q r ON l.b = r.a ORDER BY 1, r.b",
+            "SELECT l.b, json_agg(r ORDER BY r.b)::text, json_agg(r.* ORDER BY r.b) FILTER (WHERE r.a IS NOT NULL)::text, jsonb_agg(r.* ORDER BY r.b) FROM q l LEFT JOIN q r ON l.b = r.a GROUP BY 1 ORDER BY 1",
+            "SELECT l.b, to_json(k)::text, k::text FROM q l LEFT JOIN k ON l.b = k.id ORDER BY 1",
+            "SELECT to_json(q)::text FROM q ORDER BY a, b",
+            "SELECT count(q), count(q.*) FROM q",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_row_tells_whether_there_is_one() {
+    let pair = Pair::start();
+    pair.run("CREATE TABLE t (a int PRIMARY KEY); INSERT INTO t VALUES (1), (2);");
+    let (tide, pg) = pair.connect().await;
+    let endless = "WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r)";
+    for query in [
+        "SELECT EXISTS (SELECT FROM r WHERE n = 100)",
+        "SELECT NOT EXISTS (SELECT FROM r WHERE n = 100), a FROM t ORDER BY a",
+        "SELECT a FROM t WHERE EXISTS (SELECT FROM r WHERE n = 100) ORDER BY a",
+        "SELECT a FROM t WHERE NOT EXISTS (SELECT FROM r WHERE n = 100) OR a = 1",
+        "SELECT a, EXISTS (SELECT FROM t u WHERE u.a > t.a AND EXISTS (SELECT FROM r)) FROM t ORDER BY a",
+    ] {
+        same_answers(&tide, &pg, format!("{endless} {query}")).await;
+    }
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT a FROM t WHERE EXISTS (SELECT FROM t WHERE a = 3) ORDER BY a",
+            "SELECT a FROM t WHERE NOT EXISTS (SELECT FROM t WHERE a = 3) ORDER BY a",
+            "SELECT EXISTS (SELECT FROM t LIMIT 0), EXISTS (SELECT FROM t OFFSET 2), EXISTS (SELECT count(*) FROM t WHERE false)",
+        ],
+    )
+    .await;
+}
