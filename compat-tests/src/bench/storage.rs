@@ -428,15 +428,13 @@ async fn latency() {
                 let statements: Vec<String> = (bulk.iter())
                     .map(|table| statement.replace("bulk", table))
                     .collect();
-                let worker = peer.clone();
-                let work = tokio::task::spawn_blocking(move || {
-                    statements
-                        .iter()
-                        .for_each(|statement| drop(worker.run(statement)));
-                });
+                // A client that is there already: starting one takes a processor from the inserts.
+                let worker = peer.connect().await;
                 let table = format!("busy{round}_{at}");
                 let busy = insert_latencies(&peer, &table, async {
-                    work.await.expect("no panic");
+                    for statement in &statements {
+                        worker.batch_execute(statement).await.expect("it is done");
+                    }
                 });
                 show(format!("{name}, {what}"), busy.await);
             }
