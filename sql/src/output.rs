@@ -121,11 +121,13 @@ fn field_of_call(call: &ScalarFunction, schema: &DFSchema) -> Result<FieldRef, D
         .map(|arg| field_of(arg, schema))
         .collect::<Result<_, _>>()?;
     let arg_fields = fields_with_udf(&given, call.func.as_ref())?;
-    let literal = |arg| match arg {
-        &Expr::Literal(ref value, _) => Some(value),
-        _ => None,
-    };
-    let scalar_arguments: Vec<Option<&ScalarValue>> = call.args.iter().map(literal).collect();
+    let args = call.args.iter();
+    let scalar_arguments: Vec<Option<&ScalarValue>> = args
+        .map(|arg| match arg {
+            Expr::Literal(value, _) => Some(value),
+            _ => None,
+        })
+        .collect();
     call.func.return_field_from_args(ReturnFieldArgs {
         arg_fields: &arg_fields,
         scalar_arguments: &scalar_arguments,
