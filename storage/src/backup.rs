@@ -12,7 +12,6 @@
 mod restore;
 mod target;
 
-use std::collections::HashMap;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
@@ -23,13 +22,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::cold::{ColdFile, META_FILE};
 use crate::commit::ddl;
+use crate::digest::Source;
 use crate::error::StorageError;
 use crate::flush::{Flusher, blocking};
 use crate::hot::{Family, Hot, HotSnapshot, LOCK_FILE};
 use crate::jobs::{Job, JobKind};
 use crate::seq::Seq;
 use crate::store::Store;
-use target::{Source, Target};
+use target::Target;
 
 pub use restore::{RestoreReport, restore};
 
@@ -163,15 +163,6 @@ impl Flusher {
         let (hot, dir) = (self.shared.hot.clone(), dir.to_path_buf());
         let moment = blocking(move || Moment::take(&hot, &dir)).await?;
 
-        // What other backups say of cold files, which never change: they need not be read to know their digests.
-        let mut digests: HashMap<(String, u64), String> = HashMap::new();
-        if let Some(last) = known.last() {
-            for file in target.contents(*last).await?.files {
-                if file.path.starts_with("cold/") {
-                    digests.insert((file.path, file.bytes), file.sha256);
-                }
-            }
-        }
         let mut present = target.files().await?;
         let mut contents = Contents {
             format: FORMAT,
@@ -185,12 +176,12 @@ impl Flusher {
         let local = moment
             .hot_files
             .iter()
-            .map(|(name, bytes)| (format!("hot/{name}"), *bytes));
-        let cold = moment
-            .cold_files
-            .iter()
-            .map(|(path, bytes)| (format!("cold/{path}"), *bytes));
-        for (path, bytes) in local.chain(cold) {
+            .map(|(name, bytes)| (format!("hot/{name}"), *bytes, None));
+        let cold = (moment.cold_files.iter()).map(|file| {
+            let path = format!("cold/{}", file.path);
+            (path, file.bytes, Some(file.sha256.clone()))
+        });
+        for (path, bytes, sha256) in local.chain(cold) {
             let (objects, object) = match path.split_once('/') {
                 Some(("hot", name)) => (moment.objects.clone(), name),
                 Some((_, object)) => (cold_objects.clone(), object),
@@ -200,8 +191,8 @@ impl Flusher {
                 objects,
                 path: Path::parse(object).map_err(object_store::Error::from)?,
             };
-            let sha256 = match digests.get(&(path.clone(), bytes)) {
-                Some(known) => known.clone(),
+            let sha256 = match sha256 {
+                Some(known) => known,
                 None => match source.read(None).await? {
                     (read, sha256) if read == bytes => sha256,
                     (read, _) => {
@@ -236,7 +227,7 @@ struct Moment {
     seq: Seq,
     /// RocksDB's files, below the checkpoint.
     hot_files: Vec<(String, u64)>,
-    cold_files: Vec<(String, u64)>,
+    cold_files: Vec<ColdFile>,
     /// The checkpoint's folder.
     objects: Arc<dyn ObjectStore>,
     _checkpoint: Checkpoint,
@@ -265,8 +256,7 @@ impl Moment {
         let mut cold_files = Vec::new();
         let mut files = snapshot.iterate(Family::Meta, &[META_FILE], vec![META_FILE + 1]);
         while let Some((key, value)) = files.item() {
-            let file = ColdFile::decode(key, value)?;
-            cold_files.push((file.path, file.bytes));
+            cold_files.push(ColdFile::decode(key, value)?);
             files.next();
         }
         files.status()?;

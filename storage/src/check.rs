@@ -53,7 +53,7 @@ pub enum Invariant {
     StatesAgree,
     /// Every file of the manifest is in its store.
     FilesExist,
-    /// Files hold what the manifest says: size, rows, Seqs, order, columns, bounds.
+    /// Files hold what the manifest says: size, digest, rows, Seqs, order, columns, bounds.
     FilesAgree,
     /// The files of a partition follow each other, up to its watermark.
     FilesApart,

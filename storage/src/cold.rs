@@ -35,6 +35,8 @@ pub struct ColdFile {
     pub rows: u64,
     /// Its size.
     pub bytes: u64,
+    /// The digits of its SHA-256.
+    pub sha256: String,
     /// The schema version it was written with: it holds that layout's columns under their `stored_name`s,
     /// then `_seq` (`Int64`).
     pub schema_version: u32,
@@ -128,7 +130,7 @@ impl ColdFile {
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.path.len() + self.bounds.len() + 32);
+        let mut out = Vec::with_capacity(self.path.len() + self.bounds.len() + 100);
         put_seq(&mut out, self.last_seq);
         out.extend_from_slice(&self.rows.to_be_bytes());
         out.extend_from_slice(&self.bytes.to_be_bytes());
@@ -138,6 +140,7 @@ impl ColdFile {
             out.extend_from_slice(&column.get().to_be_bytes());
         }
         put_bytes(&mut out, self.path.as_bytes());
+        put_bytes(&mut out, self.sha256.as_bytes());
         out.extend_from_slice(&self.bounds);
         out
     }
@@ -159,8 +162,11 @@ impl ColdFile {
             order.push(ColumnId::new(u16::from_be_bytes(*column)));
             value = rest;
         }
-        let path = take_bytes(&mut value)?.to_vec();
-        let path = String::from_utf8(path).map_err(|_| corrupt())?;
+        let mut text = || {
+            let text = take_bytes(&mut value)?.to_vec();
+            String::from_utf8(text).map_err(|_| corrupt())
+        };
+        let (path, sha256) = (text()?, text()?);
         let schema_version = u32::from_be_bytes(*version);
         Ok(ColdFile {
             path,
@@ -169,6 +175,7 @@ impl ColdFile {
             last_seq,
             rows,
             bytes,
+            sha256,
             schema_version,
             order,
             bounds: value.to_vec(),
@@ -351,6 +358,7 @@ mod tests {
             last_seq: Seq::pending(2),
             rows: 3,
             bytes: 4,
+            sha256: "00ff".to_string(),
             schema_version: 5,
             order: vec![ColumnId::new(300), ColumnId::new(1)],
             bounds: vec![1, 2, 3],

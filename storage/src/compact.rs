@@ -25,6 +25,7 @@ use crate::cold::ColdFile;
 use crate::cold::reader::ColdReader;
 use crate::commit::{Merged, Request};
 use crate::datum::{ColumnBuilder, to_stored};
+use crate::digest::Source;
 use crate::error::StorageError;
 use crate::failpoint::Step;
 use crate::flush::file::{FileWriter, seq, seqs_of, written_columns};
@@ -374,6 +375,12 @@ fn read(
     sink: &mut dyn FnMut(RecordBatch) -> Result<(), StorageError>,
 ) -> Result<(), StorageError> {
     let lacks = |what: &str| StorageError::Corrupt(format!("{} has no column {what}", file.path));
+    // What is written anew would have a digest of its own, whatever befell the file since.
+    let source = Source::of(Arc::new(cold.stores.uncached()), file)?;
+    if !runtime.block_on(source.is_whole(file))? {
+        let what = format!("{} does not have the bytes that were written", file.path);
+        return Err(StorageError::Corrupt(what));
+    }
     let reader = ColdReader::new(cold.stores.clone(), &file.path, file.bytes)?;
     let reader = runtime.block_on(ParquetRecordBatchStreamBuilder::new(reader))?;
     let held = reader.schema().clone();

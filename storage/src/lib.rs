@@ -14,6 +14,7 @@ pub mod commit;
 pub mod compact;
 pub mod computed;
 pub mod datum;
+mod digest;
 pub mod erase;
 pub mod error;
 pub mod expire;

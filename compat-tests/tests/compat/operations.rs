@@ -101,6 +101,35 @@ fn check_tells_what_is_broken() {
 }
 
 #[test]
+fn bytes_that_changed_in_a_cold_file_are_told_and_not_handed_on() {
+    let mut server = Server::start();
+    server.peer().run(
+        "CREATE TABLE t (id int8 PRIMARY KEY, body text);
+         INSERT INTO t SELECT g, md5(g::text) FROM generate_series(1, 5000) g;
+         CALL tidelog.flush('t');
+         DELETE FROM t WHERE id < 100;",
+    );
+    let cold = files(&server.data().join("cold")).pop().unwrap();
+    let whole = std::fs::read(&cold).unwrap();
+    let mut changed = whole.clone();
+    // In the pages of body, which no key and no bounds tell of.
+    let at = whole.len() / 2;
+    changed[at] ^= 0x10;
+    std::fs::write(&cold, &changed).unwrap();
+    let told = "does not have the bytes that were written";
+    let said = server.peer().try_run("CALL tidelog.compact('t');");
+    assert!(said.as_ref().is_err_and(|said| said.contains(told)), "{said:?}");
+    let backups = tempfile::tempdir().unwrap();
+    let (status, text) = backup(&server, backups.path());
+    assert!(status != 0 && text.contains(told), "{status} {text}");
+    server.kill();
+    let (status, text) = check(&server.data(), &[]);
+    assert!(status == 1 && text.contains(told), "{status} {text}");
+    std::fs::write(&cold, &whole).unwrap();
+    assert_eq!(check(&server.data(), &[]).0, 0);
+}
+
+#[test]
 fn indexes_on_expressions_are_checked() {
     let mut server = Server::start();
     let peer = server.peer();

@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use futures::{StreamExt, TryStreamExt};
+use futures::TryStreamExt;
 use object_store::buffered::BufWriter;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
-use sha2::Sha256;
 use tokio::io::AsyncWriteExt;
 
 use super::{Contents, FORMAT};
 use crate::cold::{ColdOptions, url};
+use crate::digest::{Digest, Source};
 use crate::error::StorageError;
 use crate::flush::blocking;
 
@@ -23,55 +23,9 @@ pub(super) struct Target {
     folder: Option<PathBuf>,
 }
 
-/// A file that is read as a stream.
-pub(super) struct Source {
-    pub(super) objects: Arc<dyn ObjectStore>,
-    pub(super) path: Path,
-}
-
-/// A SHA-256 on its way.
-#[derive(Default)]
-pub(super) struct Digest {
-    hash: Sha256,
-    bytes: u64,
-}
-
-impl Digest {
-    pub(super) fn add(&mut self, chunk: &[u8]) {
-        sha2::Digest::update(&mut self.hash, chunk);
-        self.bytes += chunk.len() as u64;
-    }
-
-    /// How many bytes it is of, and its digits.
-    pub(super) fn end(self) -> (u64, String) {
-        let digits = sha2::Digest::finalize(self.hash);
-        let digits = digits.iter().map(|byte| format!("{byte:02x}")).collect();
-        (self.bytes, digits)
-    }
-}
-
 /// What is wrong with a backup.
 pub(super) fn damaged(what: impl Into<String>) -> StorageError {
     StorageError::Backup(what.into())
-}
-
-impl Source {
-    /// Hands on the file's contents; its length and digest.
-    pub(super) async fn read(
-        &self,
-        mut to: Option<&mut (dyn tokio::io::AsyncWrite + Unpin + Send)>,
-    ) -> Result<(u64, String), StorageError> {
-        let mut chunks = self.objects.get(&self.path).await?.into_stream();
-        let mut digest = Digest::default();
-        while let Some(chunk) = chunks.next().await {
-            let chunk = chunk?;
-            digest.add(&chunk);
-            if let Some(to) = &mut to {
-                to.write_all(&chunk).await?;
-            }
-        }
-        Ok(digest.end())
-    }
 }
 
 fn file_path(sha256: &str) -> Path {
@@ -179,8 +133,8 @@ impl Target {
             Ok(copied) if copied == (bytes, sha256.to_string()) => {
                 writer.shutdown().await.map_err(StorageError::from)
             }
-            Ok(_) => Err(damaged(format!(
-                "{} changed while it was copied",
+            Ok(_) => Err(StorageError::Corrupt(format!(
+                "{} does not have the bytes that were written",
                 source.path
             ))),
             Err(error) => Err(error),

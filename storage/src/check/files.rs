@@ -16,6 +16,7 @@ use crate::cold::bounds::{self, Bounds};
 use crate::cold::{ColdFile, ColdReader};
 use crate::compact::SORTED;
 use crate::datum::{DatumRef, Row, datum_at, from_stored};
+use crate::digest::Source;
 use crate::error::StorageError;
 use crate::flush::file::seq;
 use crate::hot::Family;
@@ -149,6 +150,11 @@ impl Checker<'_> {
             let what = format!("{} has {bytes} bytes and not {}", file.path, file.bytes);
             self.report.find(Invariant::FilesAgree, scope.place(), what);
             return Ok(None);
+        }
+        let source = Source::of(self.stores.clone(), file)?;
+        if !self.runtime.block_on(source.is_whole(file))? {
+            let what = format!("{} does not have the bytes that were written", file.path);
+            self.report.find(Invariant::FilesAgree, scope.place(), what);
         }
         let reader = ColdReader::new(self.stores.clone(), &file.path, bytes)?;
         let builder = (self.runtime).block_on(ParquetRecordBatchStreamBuilder::new(reader))?;

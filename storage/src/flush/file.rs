@@ -23,6 +23,7 @@ use crate::catalog::{ColumnId, TableDef};
 use crate::cold::reader::ColdReader;
 use crate::cold::{ColdFile, PartitionState, bounds, new_path};
 use crate::datum::{ColumnType, to_stored};
+use crate::digest::Digest;
 use crate::error::StorageError;
 use crate::failpoint::Step;
 use crate::seq::Seq;
@@ -50,27 +51,27 @@ struct Upload {
     /// Until the upload ends.
     writer: Option<BufWriter>,
     buffer: Vec<u8>,
-    sent: u64,
+    sent: Digest,
 }
 
 impl Upload {
     fn send(&mut self) -> std::io::Result<()> {
         let bytes = Bytes::from(std::mem::take(&mut self.buffer));
-        self.sent += bytes.len() as u64;
+        self.sent.add(&bytes);
         let Some(writer) = &mut self.writer else {
             return Err(std::io::Error::other("the upload has ended"));
         };
         (self.runtime.block_on(writer.put(bytes))).map_err(std::io::Error::other)
     }
 
-    /// When this answers, the object is there as a whole; gives its size.
-    fn complete(mut self) -> std::io::Result<u64> {
+    /// When this answers, the object is there as a whole; gives its size and digest.
+    fn complete(mut self) -> std::io::Result<(u64, String)> {
         self.send()?;
         if let Some(mut writer) = self.writer.take() {
             let end = async { tokio::io::AsyncWriteExt::shutdown(&mut writer).await };
             self.runtime.block_on(end)?;
         }
-        Ok(self.sent)
+        Ok(std::mem::take(&mut self.sent).end())
     }
 }
 
@@ -234,7 +235,7 @@ impl FileWriter {
                 BufWriter::with_capacity(objects, at, PART_BYTES).with_max_concurrency(PARTS),
             ),
             buffer: Vec::new(),
-            sent: 0,
+            sent: Digest::default(),
         };
         let sorted_by = |id: &ColumnId| columns.iter().position(|column| column == id);
         let mut sorting: Vec<usize> = order.iter().filter_map(sorted_by).collect();
@@ -294,7 +295,7 @@ impl FileWriter {
         let (first, last) = self.seqs.ok_or_else(|| nothing(&path))?;
         let upload = self.parquet.into_inner()?;
         cold.failpoints.reach(Step::FileUnnamed)?;
-        let bytes = upload.complete()?;
+        let (bytes, sha256) = upload.complete()?;
         // A store that answered "done" must also give the file back: its size and what its footer says.
         let at = object_store::path::Path::parse(&path)
             .map_err(|error| StorageError::Corrupt(error.to_string()))?;
@@ -321,6 +322,7 @@ impl FileWriter {
             last_seq: last,
             rows: self.rows,
             bytes,
+            sha256,
             schema_version: self.table.schema_version,
             order: self.order,
             bounds: bounds::encode(&self.table, &self.schema, &footer)?,
