@@ -136,6 +136,8 @@ mod type_rules;
 mod types;
 #[path = "compat/upsert.rs"]
 mod upsert;
+#[path = "compat/usual.rs"]
+mod usual;
 #[path = "compat/validation.rs"]
 mod validation;
 #[path = "compat/views.rs"]

@@ -272,6 +272,12 @@ fn define(scope: Scope<'_>, definition: &Definition) -> Result<DdlPlan, SqlError
             table,
             column,
         } => table::column_setting(scope, *if_exists, table, column),
+        Definition::View {
+            if_exists,
+            name,
+            change,
+        } => view::alter(scope, *if_exists, name, change),
+        Definition::RenameIndex { name, to } => index::rename_if_exists(scope, name, to),
         Definition::Database(command) => database::plan(scope.catalog, command),
         Definition::Refused(what) => Err(SqlError::unsupported(what)),
         Definition::TableLike { .. } | Definition::TableAs(_) | Definition::Refresh { .. } => {

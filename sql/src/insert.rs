@@ -12,7 +12,7 @@ use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
 use crate::output;
 use crate::parse::Overriding;
-use crate::returning::Returned;
+use crate::returning::{Returned, Written};
 use crate::row::{
     RowMaker, Target, Write, assign, cell, constant, infer_placeholder, is_default, own_partition,
     targets,
@@ -325,8 +325,8 @@ impl Session {
             Some(items) => {
                 let alias = insert.table_alias.as_ref().map(|alias| &alias.alias);
                 let mut relation = Returned::of_table(&table, alias, Vec::new());
-                relation.show_pseudo(items, scope.access.sees_user(&table), true)?;
-                relation.put(writes);
+                relation.show_pseudo(items, scope.access.sees_user(&table), Written::Inserted)?;
+                relation.put(writes, self.transaction_number());
                 self.returning(&table, vec![relation], items, &catalog, "INSERT 0")
                     .await
             }

@@ -22,7 +22,7 @@ use crate::output::{self, OutputColumn};
 use crate::parse::{item, parse_expression, parse_query, quoted};
 use crate::plan::{parameter_types, subqueries};
 use crate::provider::{SEQ, Scope, USER};
-use crate::returning::Returned;
+use crate::returning::{Returned, Written};
 use crate::row::{
     Write, assign, check_given, constant, infer, is_default, no_parameter, own_partition,
     placeholder,
@@ -358,7 +358,7 @@ impl Session {
                 let mut relations =
                     self.written_and(table, &update.table, others, given, catalog)?;
                 let sees_user = self.access(catalog).sees_user(table);
-                relations[0].show_pseudo(items, sees_user, true)?;
+                relations[0].show_pseudo(items, sees_user, Written::Updated)?;
                 Ok(relations)
             }
         }
@@ -379,7 +379,7 @@ impl Session {
                 let from = delete_from(delete)?;
                 let mut relations = self.written_and(table, from, others, given, catalog)?;
                 let sees_user = self.access(catalog).sees_user(table);
-                relations[0].show_pseudo(items, sees_user, false)?;
+                relations[0].show_pseudo(items, sees_user, Written::Deleted)?;
                 Ok(relations)
             }
         }
@@ -487,7 +487,7 @@ impl Session {
         match &update.returning {
             None => Ok(Some(Outcome::Command(format!("UPDATE {}", writes.len())))),
             Some(items) => {
-                relations[0].put(writes);
+                relations[0].put(writes, self.transaction_number());
                 self.returning(&table, relations, items, &catalog, "UPDATE")
                     .await
                     .map(Some)
@@ -542,7 +542,7 @@ impl Session {
         match &delete.returning {
             None => Ok(Some(Outcome::Command(format!("DELETE {}", writes.len())))),
             Some(items) => {
-                relations[0].put(writes);
+                relations[0].put(writes, self.transaction_number());
                 self.returning(&table, relations, items, &catalog, "DELETE")
                     .await
                     .map(Some)

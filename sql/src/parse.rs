@@ -39,7 +39,7 @@ pub(crate) use copy::CopyClauses;
 pub(crate) use create::{Like, TableAs};
 pub(crate) use cursor::{CursorCommand, Declare, Direction, Fetch};
 pub(crate) use database::DatabaseCommand;
-pub(crate) use define::{Definition, IdentityChange, SequenceChange, SequenceOptions};
+pub(crate) use define::{Definition, IdentityChange, SequenceChange, SequenceOptions, ViewChange};
 pub(crate) use dialect::parser_of;
 pub(crate) use listen::Listen;
 pub(crate) use maintain::{Maintain, Reindexed};

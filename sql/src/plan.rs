@@ -44,6 +44,7 @@ mod dialect;
 mod flatten;
 mod forms;
 pub(crate) mod frames;
+mod group_keys;
 mod groups;
 mod hidden;
 mod inner;
@@ -123,6 +124,8 @@ pub(crate) struct Planner<'a> {
     pub(crate) cursors: &'a dyn Fn() -> Vec<CursorInfo>,
     /// Whether tables show their pseudo-columns: only where the statement names one.
     pub(crate) pseudo_columns: bool,
+    /// Whether each relation is named with its schema, as in the text of a view: what is not is a query of WITH.
+    pub(crate) names_schemas: bool,
     /// What catalogs show.
     pub(crate) showing: system::Showing,
     /// Relations that stand in for tables (rows of RETURNING, `excluded`).
@@ -196,6 +199,7 @@ impl Planner<'_> {
         });
         tableoid::resolve(&mut query, self.catalog, self.search_path);
         dialect::name_fields(&mut query, self.catalog, self.search_path);
+        dialect::spread(&mut query)?;
         dialect::as_functions(&mut query);
         qualified::simplify(&mut query);
         names::follow_postgres(&mut query, &mut parameters, &|schema, name| {
@@ -217,6 +221,7 @@ impl Planner<'_> {
         alike::tell_apart(&mut query, &|name| {
             self.state.aggregate_functions().contains_key(name)
         });
+        group_keys::tell_apart(&mut query);
         with::mark_evaluated_once(&mut query, &|name| {
             let function = self.get_function_meta(name);
             function.is_some_and(|of| of.signature().volatility == Volatility::Volatile)
@@ -328,8 +333,10 @@ impl ContextProvider for Planner<'_> {
                 _ => Arc::new(relation.shown(self.showing)),
             }));
         }
-        if let Some(view) =
-            ddl::view::find_view(self.catalog, self.search_path, name.schema(), name.table())
+        // DataFusion asks for what it takes from WITH, too.
+        if (name.schema().is_some() || !self.names_schemas)
+            && let Some(view) =
+                ddl::view::find_view(self.catalog, self.search_path, name.schema(), name.table())
         {
             let source = ViewSource::new(self, view);
             let source = source.map_err(|error| DataFusionError::External(Box::new(error)))?;

@@ -21,6 +21,17 @@ use crate::provider::{SEQ, USER};
 use crate::row::Write;
 use crate::session::{Outcome, Session};
 
+/// 0 in a row that an INSERT made, and the transaction's number in one that its ON CONFLICT updated, which tells the two apart.
+const XMAX: &str = "xmax";
+
+/// What a statement does to the rows that RETURNING shows.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Written {
+    Inserted,
+    Updated,
+    Deleted,
+}
+
 /// Numbers the rows of all relations; no statement can write it.
 pub(crate) const ORDINAL: &str = "\u{1}row";
 
@@ -59,15 +70,18 @@ impl Returned {
         &mut self,
         items: &[SelectItem],
         sees_user: bool,
-        are_new: bool,
+        written: Written,
     ) -> Result<(), SqlError> {
+        let has = |column: &str| self.columns.iter().any(|(name, _)| name == column);
+        if written == Written::Inserted && names(items, &self.alias, XMAX) && !has(XMAX) {
+            self.pseudo.push((XMAX, ColumnType::Oid));
+        }
         if !items.iter().any(mentions_pseudo_columns) {
             return Ok(());
         }
-        if !are_new {
+        if written == Written::Deleted {
             self.pseudo.push((SEQ, ColumnType::Int8));
-        } else if names_seq(items, &self.alias) && self.columns.iter().all(|(name, _)| name != SEQ)
-        {
+        } else if names(items, &self.alias, SEQ) && !has(SEQ) {
             let what = "RETURNING _seq of a new row, which gets it when it is committed,";
             return Err(SqlError::unsupported(what));
         }
@@ -77,8 +91,10 @@ impl Returned {
         Ok(())
     }
 
-    /// Its rows: those that were written, or the ones that were deleted.
-    pub(crate) fn put(&mut self, writes: Vec<Write>) {
+    /// Its rows: those that were written, or the ones that were deleted, by the transaction of this number.
+    pub(crate) fn put(&mut self, writes: Vec<Write>, transaction: i64) {
+        // Many read it as an integer.
+        let xid = (transaction & i64::from(i32::MAX)).max(1);
         let pseudo = &self.pseudo;
         let row = |write: Write| {
             let Write {
@@ -90,6 +106,7 @@ impl Returned {
             let mut row = new.or_else(|| old.map(|old| old.row))?;
             row.extend(pseudo.iter().map(|(name, _)| match *name {
                 SEQ => seq.map_or(Datum::Null, |seq| Datum::Int8(seq.as_i64())),
+                XMAX => Datum::Int8(if seq.is_some() { xid } else { 0 }),
                 _ => Datum::Text(partition.as_str().to_string()),
             }));
             Some(row)
@@ -191,7 +208,7 @@ impl Session {
     pub(crate) fn returning_columns(
         &self,
         returning: &Option<Vec<SelectItem>>,
-        are_new: bool,
+        written: Written,
         target: impl FnOnce() -> Result<(Arc<TableDef>, Vec<Returned>), SqlError>,
     ) -> Result<Option<Vec<OutputColumn>>, SqlError> {
         let Some(items) = returning else {
@@ -200,7 +217,7 @@ impl Session {
         let (table, mut relations) = target()?;
         let catalog = self.catalog();
         let sees_user = self.access(&catalog).sees_user(&table);
-        relations[0].show_pseudo(items, sees_user, are_new)?;
+        relations[0].show_pseudo(items, sees_user, written)?;
         let plan = self.plan_returning(&table, &relations, items, &catalog)?;
         output::columns(plan.schema().as_arrow()).map(Some)
     }
@@ -249,12 +266,12 @@ impl Session {
     }
 }
 
-/// Whether an item names the `_seq` of a relation.
-fn names_seq(items: &[SelectItem], alias: &str) -> bool {
+/// Whether an item names this column of a relation.
+fn names(items: &[SelectItem], alias: &str, column: &str) -> bool {
     let names = |expr: &Expr| match expr {
-        Expr::Identifier(name) => ddl::fold(name) == SEQ,
+        Expr::Identifier(name) => ddl::fold(name) == column,
         Expr::CompoundIdentifier(parts) => match parts.as_slice() {
-            [.., relation, name] => ddl::fold(relation) == alias && ddl::fold(name) == SEQ,
+            [.., relation, name] => ddl::fold(relation) == alias && ddl::fold(name) == column,
             _ => false,
         },
         _ => false,

@@ -28,7 +28,7 @@ use crate::output::{self, OutputColumn, RowStream};
 use crate::parse::{self, Body, Definition, Parsed};
 use crate::plan;
 use crate::provider::{Access, Scope};
-use crate::returning::Returned;
+use crate::returning::{Returned, Written};
 use crate::settings::Settings;
 use crate::subscribe::Subjects;
 use crate::turns::aside;
@@ -310,6 +310,8 @@ impl Session {
         if self.work.failed && !statement.ends_transaction() {
             return Err(in_failed_transaction());
         }
+        let executed = self.with_executed(statement)?;
+        let statement = executed.as_ref().unwrap_or(statement);
         let mut prepared = Prepared {
             parameters: given
                 .iter()
@@ -370,35 +372,39 @@ impl Session {
                 Statement::Insert(insert) => {
                     (prepared.parameters, prepared.query) =
                         self.insert_parameters(insert, given, &catalog)?;
-                    prepared.columns = self.returning_columns(&insert.returning, true, || {
-                        let table = self.insert_target(insert, &catalog)?;
-                        let alias = insert.table_alias.as_ref().map(|alias| &alias.alias);
-                        let relation = Returned::of_table(&table, alias, Vec::new());
-                        Ok((table, vec![relation]))
-                    })?;
+                    prepared.columns =
+                        self.returning_columns(&insert.returning, Written::Inserted, || {
+                            let table = self.insert_target(insert, &catalog)?;
+                            let alias = insert.table_alias.as_ref().map(|alias| &alias.alias);
+                            let relation = Returned::of_table(&table, alias, Vec::new());
+                            Ok((table, vec![relation]))
+                        })?;
                 }
                 Statement::Update(update) => {
                     let (types, plan) = self.update_query(update, given, &catalog)?;
                     (prepared.parameters, prepared.query) = (types, Some(plan));
-                    prepared.columns = self.returning_columns(&update.returning, true, || {
-                        let table = self.update_target(update, &catalog)?;
-                        let others = modify::update_sources(update);
-                        let relations =
-                            self.written_and(&table, &update.table, others, given, &catalog)?;
-                        Ok((table, relations))
-                    })?;
+                    prepared.columns =
+                        self.returning_columns(&update.returning, Written::Updated, || {
+                            let table = self.update_target(update, &catalog)?;
+                            let others = modify::update_sources(update);
+                            let relations =
+                                self.written_and(&table, &update.table, others, given, &catalog)?;
+                            Ok((table, relations))
+                        })?;
                 }
                 Statement::Delete(delete) => {
                     let plan = self.delete_query(delete, given, &catalog)?;
                     prepared.parameters = plan::parameter_types(&plan.plan, given)?;
                     prepared.query = Some(plan);
-                    prepared.columns = self.returning_columns(&delete.returning, false, || {
-                        let table = self.delete_target(delete, &catalog)?;
-                        let from = modify::delete_from(delete)?;
-                        let others = delete.using.as_deref().unwrap_or_default();
-                        let relations = self.written_and(&table, from, others, given, &catalog)?;
-                        Ok((table, relations))
-                    })?;
+                    prepared.columns =
+                        self.returning_columns(&delete.returning, Written::Deleted, || {
+                            let table = self.delete_target(delete, &catalog)?;
+                            let from = modify::delete_from(delete)?;
+                            let others = delete.using.as_deref().unwrap_or_default();
+                            let relations =
+                                self.written_and(&table, from, others, given, &catalog)?;
+                            Ok((table, relations))
+                        })?;
                 }
                 Statement::Execute { name, .. } => {
                     let named = self.named(&statements::name_of(name.as_ref()))?;

@@ -128,6 +128,7 @@ const KNOWN: &[(&str, &str, bool)] = &[
     ("transaction_deferrable", "off", false),
     ("transaction_isolation", "read committed", false),
     ("transaction_read_only", "off", false),
+    ("transform_null_equals", "off", false),
     ("vacuum_cost_delay", "0", false),
     ("wal_level", "replica", false),
     ("work_mem", "4MB", false),
@@ -619,6 +620,9 @@ fn checked(name: &'static str, default: &str, value: &str) -> Result<String, Sql
                 "Available values: debug5, debug4, debug3, debug2, debug1, log, notice, warning, error.",
             )),
         },
+        "transform_null_equals" if matches!(boolean(name, value), Ok(false)) => {
+            Ok("off".to_string())
+        }
         "bytea_output" if one_of(&[default]) => Ok(default.to_string()),
         "default_transaction_isolation" => match Isolation::named(value) {
             Some(level) => Ok(level.name().to_string()),
@@ -649,6 +653,7 @@ fn checked(name: &'static str, default: &str, value: &str) -> Result<String, Sql
         | "DateStyle"
         | "standard_conforming_strings"
         | "bytea_output"
+        | "transform_null_equals"
         | "transaction_isolation"
         | "transaction_read_only" => refuse(),
         _ => Ok(value.to_string()),

@@ -35,6 +35,8 @@ pub(crate) struct Conflicts<'a> {
     update: Option<&'a ast::DoUpdate>,
     /// The unique keys that the clause means; without any, all of the table's count.
     keys: Option<Vec<IndexId>>,
+    /// What is said of a row that those keys let through: a deferrable key of the table cannot tell whether it conflicts.
+    refused: Option<SqlError>,
     /// What the table goes by in the update's expressions.
     alias: String,
 }
@@ -111,11 +113,19 @@ impl<'a> Conflicts<'a> {
                 .is_none_or(|keys: &Vec<IndexId>| keys.contains(&id))
         };
         let mut deferrable = table.unique_keys().filter(|key| key.is_deferrable());
-        if let Some(key) = deferrable.find(|key| counts(key.id)) {
+        let refused = deferrable.find(|key| counts(key.id)).map(|key| {
             let message = "ON CONFLICT does not support deferrable unique constraints/exclusion constraints as arbiters";
             let error = SqlError::new(ErrorKind::ObjectNotInPrerequisiteState, message);
-            return Err(error.of_constraint(table, key.name));
-        }
+            error.of_constraint(table, key.name)
+        });
+        let keys = match refused {
+            Some(error) if keys.is_some() => return Err(error),
+            Some(_) => {
+                let immediate = table.unique_keys().filter(|key| !key.is_deferrable());
+                Some(immediate.map(|key| key.id).collect())
+            }
+            None => keys,
+        };
         let alias = insert
             .table_alias
             .as_ref()
@@ -123,6 +133,7 @@ impl<'a> Conflicts<'a> {
         Ok(Some(Conflicts {
             update,
             keys,
+            refused,
             alias,
         }))
     }
@@ -261,6 +272,9 @@ impl Session {
                 }
                 // The key is free, or was freed by an update before.
                 _ => {
+                    if let Some(error) = &conflicts.refused {
+                        return Err(error.clone());
+                    }
                     made.extend(keys);
                     writes.push(write);
                 }

@@ -19,7 +19,9 @@ pub(super) fn on(
     let mut plan = DdlPlan::new("COMMENT");
     let change = match of {
         "COLUMN" => on_column(scope, name, text)?,
-        "TABLE" | "VIEW" | "SEQUENCE" | "INDEX" => on_relation(scope, of, name, text)?,
+        "TABLE" | "VIEW" | "MATERIALIZED VIEW" | "SEQUENCE" | "INDEX" => {
+            on_relation(scope, of, name, text)?
+        }
         "CONSTRAINT" => {
             let table = table.expect("a constraint is parsed with its table");
             let table = super::resolve(scope.catalog, scope.search_path, table)?;
@@ -99,7 +101,11 @@ fn on_relation(
     let (schema, short) = split(name)?;
     let (catalog, path) = (scope.catalog, scope.search_path);
     let change = if let Some(table) = find(catalog, path, schema.as_deref(), &short) {
-        (of == "TABLE").then(|| of_table(table, TablePart::Table, text))
+        let kind = match table.materialized {
+            Some(_) => "MATERIALIZED VIEW",
+            None => "TABLE",
+        };
+        (of == kind).then(|| of_table(table, TablePart::Table, text))
     } else if let Some(view) = view::find_view(catalog, path, schema.as_deref(), &short) {
         (of == "VIEW").then(|| of_view(view, 0, text))
     } else if let Ok(sequence) = sequence::resolve(catalog, path, name) {

@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     self, CheckConstraint, ConstraintCharacteristics, DeferrableInitial, Expr,
-    ForeignKeyConstraint, Ident, NullsDistinctOption, ObjectName, TableConstraint,
+    ForeignKeyConstraint, Ident, IndexOption, NullsDistinctOption, ObjectName, TableConstraint,
     UniqueConstraint,
 };
 use tidelog_storage::catalog::{
@@ -21,7 +21,7 @@ use tidelog_storage::catalog::{
 };
 use tidelog_storage::{CatalogChange, ColumnId, ColumnType, TableDef, TableKind};
 
-use super::index::{key_columns, plain_column, put_index};
+use super::index::{column_named, key_columns, plain_column, put_index};
 use super::names::{
     chosen_name, column_names, constraint_name, free_relation_name, index_name, made_name,
     own_columns,
@@ -65,6 +65,7 @@ pub(super) enum Constraint {
     Unique {
         name: Option<String>,
         columns: Vec<String>,
+        included: Vec<String>,
         deferral: Deferral,
     },
     Check {
@@ -80,6 +81,23 @@ pub(super) enum Constraint {
         on_update: ReferentialAction,
         deferral: Deferral,
     },
+}
+
+/// The columns of INCLUDE, which stand in an option of the key.
+pub(super) fn included(options: &[IndexOption]) -> Result<Vec<String>, SqlError> {
+    let mut names = Vec::new();
+    for option in options {
+        let IndexOption::Comment(written) = option else {
+            return Err(SqlError::unsupported("this form of a key"));
+        };
+        for part in written.split(',') {
+            match parse_expression(part)? {
+                Expr::Identifier(name) => names.push(fold(&name)),
+                _ => return Err(SqlError::unsupported("an expression in INCLUDE")),
+            }
+        }
+    }
+    Ok(names)
 }
 
 impl Constraint {
@@ -114,6 +132,7 @@ impl Constraint {
         Ok(Constraint::Unique {
             name: unique.name.as_ref().map(fold),
             columns,
+            included: included(&unique.index_options)?,
             deferral: deferral(unique.characteristics.as_ref())?.unwrap_or_default(),
         })
     }
@@ -218,6 +237,7 @@ pub(super) fn add(
         Constraint::Unique {
             name,
             columns,
+            included,
             deferral,
         } => {
             if deferral != Deferral::NotDeferrable && table.kind == TableKind::Stream {
@@ -228,10 +248,13 @@ pub(super) fn add(
             let columns = own_columns(table.kind, columns);
             let columns = key_columns(table, &columns, "unique")?;
             let orders = vec![ColumnOrder::default(); columns.len()];
-            let called = column_names(table, &columns);
+            let included = included.iter().map(|name| column_named(table, name));
+            let included = included.collect::<Result<Vec<_>, _>>()?;
+            let called = column_names(table, &[columns.as_slice(), &included].concat());
             let name = index_name(scope, table, name, &called, "key")?;
             let index = put_index(table, name, columns, orders, true, ready);
             (index.constraint, index.deferral) = (true, deferral);
+            index.included = included;
             Finish::Index {
                 index: index.id,
                 primary: false,

@@ -1,7 +1,7 @@
 //! CREATE, ALTER and DROP INDEX, and what the indexes of keys share with them.
 
 use datafusion::sql::sqlparser::ast::{
-    CreateIndex, Expr, IndexColumn, IndexType, ObjectName, OrderByExpr,
+    BinaryOperator, CreateIndex, Expr, IndexColumn, IndexType, ObjectName, OrderByExpr,
 };
 use tidelog_storage::catalog::{ColumnOrder, Deferral, IndexDef, IndexId};
 use tidelog_storage::{
@@ -14,7 +14,7 @@ use super::parents::release_key;
 use super::table::generated;
 use super::{DdlPlan, Scope, display, fold, resolve, split, temp};
 use crate::error::{ErrorKind, SqlError};
-use crate::parse::{identifier, parse_expression};
+use crate::parse::{identifier, literal_text, parse_expression};
 use crate::provider::USER;
 
 /// What an index or key may have at most, as in PostgreSQL.
@@ -119,19 +119,24 @@ pub(super) fn key_columns(
     }
     let mut ids = Vec::with_capacity(names.len());
     for name in names {
-        let Some(index) = table.column_index(name) else {
-            let message = format!("column \"{name}\" named in key does not exist");
-            return Err(SqlError::new(ErrorKind::UndefinedColumn, message));
-        };
-        let id = table.columns[index].id;
+        let id = column_named(table, name)?;
         if ids.contains(&id) {
             let message = format!("column \"{name}\" appears twice in {what} constraint");
             return Err(SqlError::new(ErrorKind::DuplicateColumn, message));
         }
-        check_sortable(&table.columns[index])?;
+        check_sortable_type(table.type_of(id).expect("was just found"))?;
         ids.push(id);
     }
     Ok(ids)
+}
+
+/// The column of a key.
+pub(super) fn column_named(table: &TableDef, name: &str) -> Result<ColumnId, SqlError> {
+    let at = table.column_index(name).ok_or_else(|| {
+        let message = format!("column \"{name}\" named in key does not exist");
+        SqlError::new(ErrorKind::UndefinedColumn, message)
+    })?;
+    Ok(table.columns[at].id)
 }
 
 /// 42704 when the values of a column cannot be told apart, nor sorted.
@@ -163,12 +168,12 @@ pub(crate) fn check_sortable_type(ty: ColumnType) -> Result<(), SqlError> {
 /// CREATE INDEX.
 pub(super) fn create(scope: Scope<'_>, create: &CreateIndex) -> Result<DdlPlan, SqlError> {
     let mut plan = DdlPlan::new("CREATE INDEX");
+    create.with.iter().try_for_each(check_parameter)?;
     for (given, what) in [
         (
             create.nulls_distinct == Some(false),
             "NULLS NOT DISTINCT of an index",
         ),
-        (!create.with.is_empty(), "WITH of an index"),
         (
             !create.index_options.is_empty() || !create.alter_options.is_empty(),
             "this form of CREATE INDEX",
@@ -180,6 +185,16 @@ pub(super) fn create(scope: Scope<'_>, create: &CreateIndex) -> Result<DdlPlan, 
     }
     match &create.using {
         None | Some(IndexType::BTree) => {}
+        Some(method @ (IndexType::Hash | IndexType::BRIN)) => {
+            let method = method.to_string().to_lowercase();
+            if create.unique {
+                let message = format!("access method \"{method}\" does not support unique indexes");
+                return Err(SqlError::new(ErrorKind::FeatureNotSupported, message));
+            }
+            let message = format!("an index USING {method} is made as one USING btree");
+            plan.notices
+                .push(SqlError::new(ErrorKind::SuccessfulCompletion, message));
+        }
         Some(other) => {
             let method = other.to_string().to_lowercase();
             return Err(SqlError::unsupported(format!("an index USING {method}")));
@@ -269,6 +284,35 @@ pub(super) fn create(scope: Scope<'_>, create: &CreateIndex) -> Result<DdlPlan, 
     ));
     plan.changes.push(CatalogChange::PutTable(Box::new(table)));
     Ok(plan)
+}
+
+/// What PostgreSQL's indexes are told of their pages is taken, and says nothing here.
+fn check_parameter(given: &Expr) -> Result<(), SqlError> {
+    let (name, value) = match given {
+        Expr::BinaryOp {
+            left,
+            op: BinaryOperator::Eq,
+            right,
+        } => (&**left, literal_text(right).unwrap_or_default()),
+        // A switch alone is on.
+        _ => (given, "on".to_string()),
+    };
+    let name = match name {
+        Expr::Identifier(name) => fold(name),
+        other => other.to_string(),
+    };
+    let invalid = |message: String| SqlError::new(ErrorKind::InvalidParameterValue, message);
+    match name.as_str() {
+        "fillfactor" => match value.parse::<u8>() {
+            Ok(10..=100) => Ok(()),
+            _ => Err(invalid(format!(
+                "value {value} out of bounds for option \"fillfactor\""
+            ))
+            .detail("Valid values are between \"10\" and \"100\".")),
+        },
+        "deduplicate_items" | "pages_per_range" | "autosummarize" => Ok(()),
+        _ => Err(invalid(format!("unrecognized parameter \"{name}\""))),
+    }
 }
 
 fn column_of(table: &TableDef, name: &str) -> Result<ColumnId, SqlError> {
@@ -380,6 +424,22 @@ pub(super) fn rename(
     }
     plan.changes.push(CatalogChange::PutTable(Box::new(table)));
     Ok(plan)
+}
+
+/// ALTER INDEX IF EXISTS … RENAME TO.
+pub(super) fn rename_if_exists(
+    scope: Scope<'_>,
+    name: &ObjectName,
+    new: &ObjectName,
+) -> Result<DdlPlan, SqlError> {
+    match find(scope, name) {
+        Err(error) if error.kind == ErrorKind::UndefinedTable => {
+            let mut plan = DdlPlan::new("ALTER INDEX");
+            plan.skip(error);
+            Ok(plan)
+        }
+        _ => rename(scope, name, new),
+    }
 }
 
 /// The table and index of a name, of an index or of a primary key's; 42P01 when there is none.

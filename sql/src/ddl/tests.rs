@@ -241,8 +241,8 @@ fn errors_and_notices() {
             "InvalidParameterValue: invalid value for parameter \"cluster_by\": \"a || id\"",
         ),
         (
-            "ALTER TABLE t RESET (fillfactor)",
-            "InvalidParameterValue: unrecognized parameter \"fillfactor\"",
+            "ALTER TABLE t RESET (filled)",
+            "InvalidParameterValue: unrecognized parameter \"filled\"",
         ),
         (
             "ALTER TABLE t SET (ttl = '1s')",

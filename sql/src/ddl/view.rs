@@ -13,7 +13,7 @@ use tidelog_storage::{CatalogChange, ColumnDef, ColumnType, ViewDef};
 use super::{Catalog, DdlPlan, Scope, display, fold, materialized, split, temp};
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::walk::{Walk, WalkMut};
-use crate::parse::{identifier, parse_query, quoted};
+use crate::parse::{ViewChange, identifier, parse_query, quoted};
 use crate::system;
 
 /// Names and types of a query's columns.
@@ -375,6 +375,49 @@ pub(super) fn rename(
     })));
     let (old, new) = (&view.name, (view.schema.clone(), new));
     follow_rename(scope, (&view.schema, old), &new, &mut plan)?;
+    Ok(plan)
+}
+
+/// ALTER VIEW … RENAME and ALTER COLUMN.
+pub(super) fn alter(
+    scope: Scope<'_>,
+    if_exists: bool,
+    name: &ObjectName,
+    change: &ViewChange,
+) -> Result<DdlPlan, SqlError> {
+    let mut plan = DdlPlan::new("ALTER VIEW");
+    let (schema, short) = split(name)?;
+    let Some(view) = find_view(scope.catalog, scope.search_path, schema.as_deref(), &short) else {
+        match super::resolve(scope.catalog, scope.search_path, name) {
+            Ok(_) => return Err(not_a_view(&short)),
+            Err(error) if if_exists && error.kind == ErrorKind::UndefinedTable => plan.skip(error),
+            Err(error) => return Err(error),
+        }
+        return Ok(plan);
+    };
+    let (from, to) = match change {
+        ViewChange::Rename(to) => return rename(scope, view, to),
+        ViewChange::RenameColumn { from, to } => (fold(from), fold(to)),
+        ViewChange::Default => {
+            return Err(SqlError::unsupported("a default of a view's column"));
+        }
+    };
+    let mut view = view.clone();
+    if view.columns.iter().any(|(name, _)| *name == to) {
+        let message = format!(
+            "column \"{to}\" of relation \"{}\" already exists",
+            view.name
+        );
+        return Err(SqlError::new(ErrorKind::DuplicateColumn, message));
+    }
+    match view.columns.iter_mut().find(|(name, _)| *name == from) {
+        Some((name, _)) => *name = to,
+        None => {
+            let message = format!("column \"{from}\" does not exist");
+            return Err(SqlError::new(ErrorKind::UndefinedColumn, message));
+        }
+    }
+    plan.changes.push(CatalogChange::PutView(Box::new(view)));
     Ok(plan)
 }
 

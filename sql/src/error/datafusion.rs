@@ -61,6 +61,9 @@ pub(crate) fn from_datafusion(error: DataFusionError) -> SqlError {
     }
 }
 
+/// PostgreSQL's columns of each row that are not there, or not everywhere.
+const SYSTEM_COLUMNS: [&str; 6] = ["cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"];
+
 /// 42703, or 42P01 where no relation has that name; with the column that was probably meant.
 fn missing_column(field: &Column, valid: &[Column]) -> SqlError {
     // Columns of one relation that share their name have names of their own here.
@@ -74,6 +77,9 @@ fn missing_column(field: &Column, valid: &[Column]) -> SqlError {
     if valid.iter().any(is_meant) {
         let message = format!("column reference \"{}\" is ambiguous", field.name);
         return SqlError::new(ErrorKind::AmbiguousColumn, message);
+    }
+    if !valid.is_empty() && SYSTEM_COLUMNS.contains(&field.name.as_str()) {
+        return SqlError::unsupported(format!("the system column \"{}\" here", field.name));
     }
     let Some(relation) = &field.relation else {
         let message = format!("column \"{}\" does not exist", field.name);

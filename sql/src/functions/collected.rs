@@ -236,6 +236,9 @@ impl AggregateUDFImpl for Collected {
                 if *fraction == NUMBER {
                 } else if fraction.is_numeric() || fraction.is_null() {
                     *fraction = DataType::Float64;
+                } else if let DataType::List(item) = fraction
+                    && *item.data_type() == NUMBER
+                {
                 } else if let DataType::List(_) = fraction {
                     let item = Field::new_list_field(DataType::Float64, true);
                     *fraction = DataType::List(Arc::new(item));

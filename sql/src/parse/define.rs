@@ -40,6 +40,14 @@ pub(crate) enum Definition {
         name: ObjectName,
         schema: Ident,
     },
+    /// ALTER VIEW.
+    View {
+        if_exists: bool,
+        name: ObjectName,
+        change: ViewChange,
+    },
+    /// ALTER INDEX IF EXISTS … RENAME TO.
+    RenameIndex { name: ObjectName, to: ObjectName },
     /// ALTER TABLE … ALTER COLUMN … ADD GENERATED, SET GENERATED, DROP IDENTITY or DROP EXPRESSION.
     Identity {
         if_exists: bool,
@@ -47,7 +55,7 @@ pub(crate) enum Definition {
         column: Ident,
         change: IdentityChange,
     },
-    /// ALTER TABLE … ALTER COLUMN … SET STATISTICS, STORAGE or COMPRESSION, which change nothing here.
+    /// ALTER TABLE … ALTER COLUMN … SET STATISTICS, STORAGE, COMPRESSION or (n_distinct = …), which change nothing here.
     ColumnSetting {
         if_exists: bool,
         table: ObjectName,
@@ -104,6 +112,18 @@ pub(crate) enum IdentityChange {
     Set(Option<Identity>, Box<SequenceOptions>),
     Drop { if_exists: bool },
     DropExpression { if_exists: bool },
+}
+
+/// What ALTER VIEW changes.
+#[derive(Clone, Debug)]
+pub(crate) enum ViewChange {
+    Rename(ObjectName),
+    RenameColumn {
+        from: Ident,
+        to: Ident,
+    },
+    /// The default of a column, which rows that are written through the view would get.
+    Default,
 }
 
 /// The options of a sequence that a statement gives; `Some(None)` is NO.
@@ -201,11 +221,12 @@ const COMMENTED: [(&[&str], &str); 30] = [
 ];
 
 /// Those that Tidelog keeps comments of.
-const KEPT: [&str; 10] = [
+const KEPT: [&str; 11] = [
     "COLUMN",
     "CONSTRAINT",
     "DATABASE",
     "INDEX",
+    "MATERIALIZED VIEW",
     "ROLE",
     "SCHEMA",
     "SEQUENCE",
@@ -287,10 +308,48 @@ fn alter(parser: &mut Parser<'_>) -> Result<Option<Definition>> {
             let Ok(name) = parser.parse_object_name(false) else {
                 return Ok(None);
             };
+            if of == "VIEW"
+                && let Some(change) = view_change(parser)?
+            {
+                return Ok(Some(Definition::View {
+                    if_exists,
+                    name,
+                    change,
+                }));
+            }
+            if of == "INDEX" && if_exists && takes(parser, &["RENAME", "TO"]) {
+                let to = parser.parse_object_name(false)?;
+                return Ok(Some(Definition::RenameIndex { name, to }));
+            }
             return owner(parser, of, if_exists, name);
         }
     }
     Ok(None)
+}
+
+/// What stands behind the name of a view, if it is none of what all relations have.
+fn view_change(parser: &mut Parser<'_>) -> Result<Option<ViewChange>> {
+    if takes(parser, &["RENAME", "TO"]) {
+        return Ok(Some(ViewChange::Rename(parser.parse_object_name(false)?)));
+    }
+    if takes(parser, &["RENAME"]) {
+        takes(parser, &["COLUMN"]);
+        let from = parser.parse_identifier()?;
+        parser.expect_keyword(Keyword::TO)?;
+        let to = parser.parse_identifier()?;
+        return Ok(Some(ViewChange::RenameColumn { from, to }));
+    }
+    if !takes(parser, &["ALTER"]) {
+        return Ok(None);
+    }
+    takes(parser, &["COLUMN"]);
+    parser.parse_identifier()?;
+    if takes(parser, &["SET", "DEFAULT"]) {
+        parser.parse_expr()?;
+    } else if !takes(parser, &["DROP", "DEFAULT"]) {
+        return parser.expected("SET DEFAULT or DROP DEFAULT", parser.peek_token());
+    }
+    Ok(Some(ViewChange::Default))
 }
 
 /// Takes these words if they come next.
@@ -425,6 +484,15 @@ fn alter_table(parser: &mut Parser<'_>) -> Result<Option<Definition>> {
             column,
         }));
     }
+    let sets = takes_with_parenthesis(parser, "SET");
+    if sets || takes_with_parenthesis(parser, "RESET") {
+        estimates(parser, sets)?;
+        return Ok(Some(Definition::ColumnSetting {
+            if_exists,
+            table: name,
+            column,
+        }));
+    }
     if takes(parser, &["SET", "STORAGE"]) || takes(parser, &["SET", "COMPRESSION"]) {
         parser.parse_identifier()?;
         return Ok(Some(Definition::ColumnSetting {
@@ -460,6 +528,33 @@ fn alter_table(parser: &mut Parser<'_>) -> Result<Option<Definition>> {
         column,
         change,
     }))
+}
+
+/// Takes a word if it comes next with a parenthesis behind it, and the parenthesis.
+fn takes_with_parenthesis(parser: &mut Parser<'_>, word: &str) -> bool {
+    let opens = parser.peek_nth_token_ref(1).token == Token::LParen;
+    let takes = opens && takes(parser, &[word]);
+    if takes {
+        parser.advance_token();
+    }
+    takes
+}
+
+/// `n_distinct = 5, …)`, or without values.
+fn estimates(parser: &mut Parser<'_>, sets: bool) -> Result<()> {
+    loop {
+        if !takes(parser, &["N_DISTINCT"]) && !takes(parser, &["N_DISTINCT_INHERITED"]) {
+            return parser.expected("n_distinct", parser.peek_token());
+        }
+        if sets {
+            parser.expect_token(&Token::Eq)?;
+            parser.parse_expr()?;
+        }
+        if !parser.consume_token(&Token::Comma) {
+            break;
+        }
+    }
+    parser.expect_token(&Token::RParen).map(drop)
 }
 
 fn identity(parser: &mut Parser<'_>) -> Result<Identity> {

@@ -83,7 +83,19 @@ impl dialect::Dialect for Dialect {
 
     /// A sign binds closer than sqlparser has it: `-2 ^ 2` is 4.
     fn parse_prefix(&self, parser: &mut Parser<'_>) -> Option<Result<Expr, ParserError>> {
+        let is_values = |next: &Token| matches!(next, Token::Word(word) if word.keyword == Keyword::VALUES && word.quote_style.is_none());
         let op = match parser.peek_token_ref().token {
+            // `(VALUES (1))` as a value.
+            Token::LParen if is_values(&parser.peek_nth_token_ref(1).token) => {
+                parser.advance_token();
+                let query = parser.parse_query();
+                let end = |query| {
+                    parser
+                        .expect_token(&Token::RParen)
+                        .map(|_| Expr::Subquery(query))
+                };
+                return Some(query.and_then(end));
+            }
             Token::Minus => UnaryOperator::Minus,
             Token::Plus => UnaryOperator::Plus,
             _ => return None,
@@ -93,6 +105,23 @@ impl dialect::Dialect for Dialect {
         Some(operand.map(|expr| Expr::UnaryOp {
             op,
             expr: Box::new(expr),
+        }))
+    }
+
+    /// COLLATE behind anything, not only a name: `'a'::text COLLATE "C"`.
+    fn parse_infix(
+        &self,
+        parser: &mut Parser<'_>,
+        left: &Expr,
+        precedence: u8,
+    ) -> Option<Result<Expr, ParserError>> {
+        if !parser.parse_keyword(Keyword::COLLATE) {
+            return POSTGRES.parse_infix(parser, left, precedence);
+        }
+        let collation = parser.parse_object_name(false);
+        Some(collation.map(|collation| Expr::Collate {
+            expr: Box::new(left.clone()),
+            collation,
         }))
     }
 

@@ -1,6 +1,7 @@
 //! Forms of PostgreSQL's grammar that sqlparser does not know, in ones that it does; or refused by their names.
 
 mod elements;
+mod usual;
 
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
@@ -10,12 +11,17 @@ use super::keywords;
 use crate::error::SqlError;
 use crate::functions::WITH_TIES;
 
+pub(crate) use usual::{EXECUTE, VARIADIC};
+
 /// Before the name of a join's merged columns among these.
 pub(crate) const USING_ALIAS: &str = "\u{1}using ";
 
 /// Rewrites the tokens of one statement.
 pub(super) fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<(), SqlError> {
     refuse(tokens)?;
+    usual::refuse_definitions(tokens)?;
+    usual::recursive_view(tokens);
+    usual::table_of_execute(tokens);
     take_deferrable(tokens);
     if word(tokens, 0) == "ABORT" {
         tokens[0].token = Token::make_keyword("ROLLBACK");
@@ -34,6 +40,7 @@ pub(super) fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<(), SqlError> {
         precise_interval(tokens, at);
         limit_before_lock(tokens, at);
         call_of_session(tokens, at);
+        usual::record_of_nothing(tokens, at);
         name_record(tokens, at);
         array_of_type(tokens, at);
         literal_of_type(tokens, at);
@@ -41,6 +48,11 @@ pub(super) fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<(), SqlError> {
         similar_substring(tokens, at);
         rows_from(tokens, at)?;
         alias_of_using(tokens, at);
+        usual::sort_operator(tokens, at);
+        usual::variadic(tokens, at);
+        usual::included_columns(tokens, at);
+        usual::united_value(tokens, at);
+        usual::grouping_elements(tokens, at);
         at += 1;
     }
     super::arbiter::mark(tokens);

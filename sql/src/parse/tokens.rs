@@ -42,6 +42,15 @@ pub(super) fn join_constants(tokens: &mut Vec<TokenWithSpan>) -> Result<(), Pars
             }
             Token::EscapedStringLiteral(_) if before.is_some() => return Err(unexpected(&token)),
             Token::EscapedStringLiteral(_) => before = Some((joined.len(), false)),
+            // `N'…'` is of the type char(n), without its n.
+            Token::NationalStringLiteral(text) => {
+                let text = Token::SingleQuotedString(std::mem::take(text));
+                let parts = [text, Token::DoubleColon, Token::make_word("bpchar", None)];
+                let span = token.span;
+                joined.extend(parts.map(|token| TokenWithSpan { token, span }));
+                before = None;
+                continue;
+            }
             Token::Number(digits, false) => {
                 // The least bigint is written as the negative of what is none.
                 let least = digits == "9223372036854775808" && ends_in_sign(&joined);

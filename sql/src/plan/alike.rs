@@ -45,9 +45,8 @@ impl ast::Visitor for Calls<'_> {
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
         if is_call(expr, self.is_aggregate) {
-            let mut plain = expr.clone();
-            let _ = plain.walk_mut(&mut Strip);
-            let texts = self.texts.entry(plain.to_string()).or_default();
+            let plain = without_casts(expr).to_string();
+            let texts = self.texts.entry(plain).or_default();
             texts.insert(expr.to_string());
         }
         ControlFlow::Continue(())
@@ -62,7 +61,13 @@ fn is_call(expr: &Expr, is_aggregate: &dyn Fn(&str) -> bool) -> bool {
     name.is_some_and(|name| is_aggregate(&ddl::fold(name)))
 }
 
-/// Takes casts off.
+/// An expression without its casts, as which DataFusion names it.
+pub(super) fn without_casts(expr: &Expr) -> Expr {
+    let mut plain = expr.clone();
+    let _ = plain.walk_mut(&mut Strip);
+    plain
+}
+
 struct Strip;
 
 impl ast::VisitorMut for Strip {
@@ -97,11 +102,8 @@ impl ast::VisitorMut for Mark<'_> {
             for arg in &mut list.args {
                 if let FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)) = arg
                     && has_cast(arg)
-                    // The condition is one that is always true, and goes with the first simplification.
-                    && let Ok(marked) =
-                        parse_expression(&format!("CASE WHEN {number} = {number} THEN {arg} END"))
                 {
-                    *arg = marked;
+                    *arg = marked(arg, *number);
                 }
             }
         }
@@ -109,7 +111,17 @@ impl ast::VisitorMut for Mark<'_> {
     }
 }
 
-fn has_cast(expr: &Expr) -> bool {
+/// The expression under a name of its own. The condition is one that is always true, and goes with the first simplification.
+pub(super) fn marked(expr: &Expr, number: usize) -> Expr {
+    let mark = parse_expression(&format!("CASE WHEN {number} = {number} THEN NULL END"));
+    let mut mark = mark.expect("an expression of ours is one");
+    if let Expr::Case { conditions, .. } = &mut mark {
+        conditions[0].result = expr.clone();
+    }
+    mark
+}
+
+pub(super) fn has_cast(expr: &Expr) -> bool {
     struct Finds;
     impl ast::Visitor for Finds {
         type Break = ();

@@ -15,7 +15,7 @@ use datafusion::logical_expr::{
     WindowFrameUnits, WindowFunctionDefinition, binary_expr,
 };
 use datafusion::sql::sqlparser::ast::BinaryOperator;
-use tidelog_storage::ColumnType;
+use tidelog_storage::{ColumnType, ElementType};
 
 use super::comparable::class;
 use super::operators::{
@@ -690,6 +690,9 @@ fn offset(name: &str, args: &mut [Expr], schema: &DFSchema, style: Style) -> Res
 pub(super) fn as_float(value: Expr, schema: &DFSchema, style: Style) -> Result<Expr> {
     match type_of(&value, schema) {
         Some(ColumnType::Numeric(None)) => cast(value, ColumnType::Float8, schema, style),
+        Some(ColumnType::Array(ElementType::Numeric(None))) => {
+            cast(value, ColumnType::Array(ElementType::Float8), schema, style)
+        }
         _ => Ok(value),
     }
 }

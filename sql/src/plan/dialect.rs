@@ -3,6 +3,7 @@
 
 mod arrays;
 mod records;
+mod variadic;
 
 use std::ops::ControlFlow;
 
@@ -23,6 +24,7 @@ pub(super) fn as_functions(query: &mut ast::Query) {
 }
 
 pub(super) use records::name_fields;
+pub(super) use variadic::spread;
 
 /// Writes numbers with exponents out, once columns have their names.
 pub(super) fn write_numbers_out(query: &mut ast::Query) {

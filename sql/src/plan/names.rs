@@ -597,6 +597,7 @@ pub(crate) fn name_of(expr: &Expr) -> Option<(String, bool)> {
         Expr::Exists { negated: false, .. } => strong("exists"),
         Expr::Array(_) => strong("array"),
         Expr::Tuple(_) => strong("row"),
+        Expr::Subquery(query) if matches!(*query.body, SetExpr::Values(_)) => strong("column1"),
         Expr::Subquery(query) => match query.body.as_select()?.projection.first()? {
             SelectItem::UnnamedExpr(expr) => name_of(expr),
             SelectItem::ExprWithAlias { alias, .. } => Some((ddl::fold(alias), true)),

@@ -173,9 +173,19 @@ impl ast::VisitorMut for Qualified {
                 }
             }
             Expr::BinaryOp { op, .. } => {
-                if let BinaryOperator::PGCustomBinaryOperator(parts) = op
-                    && let Some(plain) = operator(parts)
-                {
+                let plain = match op {
+                    BinaryOperator::PGCustomBinaryOperator(parts) => operator(parts),
+                    // Those of text_pattern_ops: texts compare by their bytes in any case.
+                    BinaryOperator::Custom(name) => match name.as_str() {
+                        "~<~" => Some(BinaryOperator::Lt),
+                        "~<=~" => Some(BinaryOperator::LtEq),
+                        "~>~" => Some(BinaryOperator::Gt),
+                        "~>=~" => Some(BinaryOperator::GtEq),
+                        _ => None,
+                    },
+                    _ => None,
+                };
+                if let Some(plain) = plain {
                     *op = plain;
                 }
             }

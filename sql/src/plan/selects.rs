@@ -93,7 +93,7 @@ impl<F: FnMut(&mut Expr) -> Result<(), SqlError>> ast::VisitorMut for Own<F> {
     }
 }
 
-fn each_own<T: VisitMut>(
+pub(super) fn each_own<T: VisitMut>(
     node: &mut T,
     change: impl FnMut(&mut Expr) -> Result<(), SqlError>,
 ) -> Result<(), SqlError> {

@@ -31,6 +31,7 @@ impl ViewSource {
     ) -> std::result::Result<ViewSource, SqlError> {
         let query = parse::parse_query(&view.query)?;
         let plan = Planner {
+            names_schemas: true,
             pseudo_columns: stars::mentions_pseudo_columns(&query),
             replaced: Vec::new(),
             sequences: planner.sequences.clone(),

@@ -18,11 +18,15 @@ impl Session {
         whole: &Prepared,
         table: &TableAs,
     ) -> Result<Outcome, SqlError> {
+        let mut table = table.clone();
+        if let Some(executed) = self.executed_query(&table.query)? {
+            table.query = executed;
+        }
         let alone = self.work.block == Block::None;
         if alone {
             self.begin_implicit();
         }
-        let made = self.make_and_fill(whole, table).await;
+        let made = self.make_and_fill(whole, &table).await;
         self.end_alone(alone, made).await
     }
 

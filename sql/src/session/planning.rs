@@ -162,6 +162,7 @@ impl Session {
         let search_path = self.search_path();
         let showing = self.showing(&access);
         let planner = Planner {
+            names_schemas: false,
             state: &self.engine.state,
             store: &self.engine.store,
             settings: &|| self.all_settings(),

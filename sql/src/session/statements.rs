@@ -1,13 +1,21 @@
 //! PREPARE, EXECUTE and DEALLOCATE.
 
-use datafusion::sql::sqlparser::ast::{DataType, Expr, ObjectName, Statement};
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    self, DataType, Expr, FunctionArg, FunctionArgExpr, ObjectName, Query, SetExpr, Statement,
+    TableFactor, Value,
+};
 use tidelog_storage::{ColumnType, Datum};
 
 use super::{Outcome, Prepared, Session};
 use crate::ddl;
+use crate::ddl::table::like::written_type;
 use crate::error::{ErrorKind, SqlError};
-use crate::parse::Parsed;
-use crate::row::assign;
+use crate::parse::forms::EXECUTE;
+use crate::parse::walk::WalkMut;
+use crate::parse::{Body, Parsed, literal_text, parse_expression};
+use crate::row::{assign, placeholder};
 use crate::types;
 
 impl Session {
@@ -54,19 +62,102 @@ impl Session {
         })
     }
 
+    /// The statement that an EXECUTE stands for, with its arguments in the place of the parameters.
+    pub(super) fn executed(&self, name: &str, arguments: &[Expr]) -> Result<Statement, SqlError> {
+        struct Fill<'a>(&'a [Expr]);
+        impl ast::VisitorMut for Fill<'_> {
+            type Break = ();
+
+            fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+                if let Expr::Value(value) = expr
+                    && let Value::Placeholder(id) = &value.value
+                    && let Some(argument) = placeholder(id).ok().and_then(|at| self.0.get(at))
+                {
+                    *expr = argument.clone();
+                }
+                ControlFlow::Continue(())
+            }
+        }
+        let prepared = self.named(name)?;
+        check_count(name, prepared, arguments)?;
+        if prepared.as_of().is_some() {
+            return Err(SqlError::unsupported("EXECUTE here of a query AS OF"));
+        }
+        let typed = arguments.iter().zip(&prepared.parameters);
+        let typed = typed.map(|(argument, ty)| {
+            parse_expression(&format!("CAST({argument} AS {})", written_type(*ty)))
+        });
+        let typed = typed.collect::<Result<Vec<_>, _>>()?;
+        let statement = prepared.statement.clone().into_statement();
+        let mut statement = statement.expect("only statements of PostgreSQL's are prepared");
+        let _ = statement.walk_mut(&mut Fill(&typed));
+        Ok(statement)
+    }
+
+    /// An EXPLAIN of EXECUTE as one of what that stands for; `None` for other statements.
+    pub(super) fn with_executed(&self, whole: &Parsed) -> Result<Option<Parsed>, SqlError> {
+        let Body::Sql(statement, _) = &whole.body else {
+            return Ok(None);
+        };
+        let Statement::Explain { statement: of, .. } = &**statement else {
+            return Ok(None);
+        };
+        let Statement::Execute {
+            name, parameters, ..
+        } = &**of
+        else {
+            return Ok(None);
+        };
+        let executed = self.executed(&name_of(name.as_ref()), parameters)?;
+        let mut explain = (**statement).clone();
+        if let Statement::Explain { statement: of, .. } = &mut explain {
+            **of = executed;
+        }
+        Ok(Some(whole.of(explain)))
+    }
+
+    /// The query that `CREATE TABLE … AS EXECUTE` means; `None` for other queries.
+    pub(super) fn executed_query(&self, query: &Query) -> Result<Option<Box<Query>>, SqlError> {
+        let SetExpr::Select(select) = &*query.body else {
+            return Ok(None);
+        };
+        let [from] = select.from.as_slice() else {
+            return Ok(None);
+        };
+        let TableFactor::Table {
+            name,
+            args: Some(args),
+            ..
+        } = &from.relation
+        else {
+            return Ok(None);
+        };
+        if name_of(Some(name)) != EXECUTE {
+            return Ok(None);
+        }
+        let argument = |arg: &FunctionArg| match arg {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
+            _ => None,
+        };
+        let arguments: Vec<Expr> = args.args.iter().filter_map(argument).collect();
+        let (statement, arguments) = arguments.split_first().expect("the name stands first");
+        match self.executed(&literal_text(statement).unwrap_or_default(), arguments)? {
+            Statement::Query(query) => Ok(Some(query)),
+            _ => {
+                let message = "prepared statement is not a SELECT";
+                Err(SqlError::new(ErrorKind::WrongObjectType, message))
+            }
+        }
+    }
+
     pub(super) async fn execute_named(
         &mut self,
         name: &str,
         arguments: &[Expr],
     ) -> Result<Outcome, SqlError> {
         let prepared = self.named(name)?.clone();
-        let (wanted, given) = (prepared.parameters.len(), arguments.len());
-        if wanted != given {
-            let message = format!("wrong number of parameters for prepared statement \"{name}\"");
-            return Err(SqlError::new(ErrorKind::SyntaxError, message)
-                .detail(format!("Expected {wanted} parameters but got {given}.")));
-        }
-        let mut values: Vec<Datum> = Vec::with_capacity(given);
+        check_count(name, &prepared, arguments)?;
+        let mut values: Vec<Datum> = Vec::with_capacity(arguments.len());
         for (at, (argument, ty)) in arguments.iter().zip(&prepared.parameters).enumerate() {
             values.push(self.argument(at, argument, *ty).await?);
         }
@@ -93,6 +184,16 @@ impl Session {
         };
         Outcome::Deallocate { name, known }
     }
+}
+
+fn check_count(name: &str, prepared: &Prepared, arguments: &[Expr]) -> Result<(), SqlError> {
+    let (wanted, given) = (prepared.parameters.len(), arguments.len());
+    if wanted == given {
+        return Ok(());
+    }
+    let message = format!("wrong number of parameters for prepared statement \"{name}\"");
+    Err(SqlError::new(ErrorKind::SyntaxError, message)
+        .detail(format!("Expected {wanted} parameters but got {given}.")))
 }
 
 /// The name that EXECUTE gives.

@@ -494,7 +494,7 @@ impl Session {
     }
 
     /// The number of the transaction under way (`txid_current()`), which no other one ever has.
-    pub(super) fn transaction_number(&self) -> i64 {
+    pub(crate) fn transaction_number(&self) -> i64 {
         let draw = || self.engine.store.draw_ids(1).as_i64();
         *self.work.number.get_or_init(draw)
     }

@@ -160,6 +160,7 @@ pub(super) enum ConstraintKind<'a> {
     Key {
         index: i64,
         primary: bool,
+        included: &'a [ColumnId],
         deferral: Deferral,
     },
     Check {
@@ -202,6 +203,7 @@ pub(super) fn constraints<'a>(table: &'a TableDef, catalog: &'a Catalog) -> Vec<
             kind: ConstraintKind::Key {
                 index: index.oid,
                 primary: index.primary,
+                included: index.included,
                 deferral: index.deferral,
             },
             users: false,
@@ -312,8 +314,17 @@ impl<'a> Constraint<'a> {
         let columns = names(self.table, &self.columns);
         match &self.kind {
             ConstraintKind::Key { primary: true, .. } => format!("PRIMARY KEY ({columns})"),
-            ConstraintKind::Key { deferral, .. } => {
-                format!("UNIQUE ({columns}){}", deferral_clause(*deferral))
+            ConstraintKind::Key {
+                included, deferral, ..
+            } => {
+                let included = included.iter().map(|id| name_of(self.table, *id));
+                let included = included.collect::<Vec<String>>().join(", ");
+                let included = match included.is_empty() {
+                    true => included,
+                    false => format!(" INCLUDE ({included})"),
+                };
+                let deferral = deferral_clause(*deferral);
+                format!("UNIQUE ({columns}){included}{deferral}")
             }
             ConstraintKind::Check { condition } => {
                 format!("CHECK (({}))", unqualified(condition, search_path))

@@ -342,11 +342,36 @@ fn read(ty: ColumnType, text: &str, style: Style) -> Result<Moment, SqlError> {
         "yesterday" => return Ok(now(style, -1, false)),
         _ => {}
     }
+    if let Some(moment) = time_of_day(trimmed, zone) {
+        return moment.map_err(|what| wrong(ty, text, what));
+    }
     let read = match read_fields(trimmed) {
         Err(Wrong::Syntax) => loose::read(trimmed),
         read => read,
     };
     read.map_err(|what| wrong(ty, text, what))
+}
+
+/// `today 10:30`: a time of a day that is named by itself; `None` for other texts.
+fn time_of_day(text: &str, zone: Zone) -> Option<Result<Moment, Wrong>> {
+    let (day, time) = text.split_once(is_space)?;
+    let days_later = match day.to_ascii_lowercase().as_str() {
+        "yesterday" => -1,
+        "today" => 0,
+        "tomorrow" => 1,
+        _ => return None,
+    };
+    let Moment::At { days, .. } = now(zone, days_later, false) else {
+        return None;
+    };
+    let time = match time.trim_matches(is_space).to_ascii_lowercase().as_str() {
+        "allballs" | "zulu" => "00:00:00+00".to_string(),
+        time => time.to_string(),
+    };
+    let (year, month, day) = civil(days);
+    Some(read_fields(&format!(
+        "{year:04}-{month:02}-{day:02} {time}"
+    )))
 }
 
 fn wrong(ty: ColumnType, text: &str, what: Wrong) -> SqlError {

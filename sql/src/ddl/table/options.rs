@@ -133,6 +133,9 @@ fn pairs(options: &[SqlOption]) -> Result<Vec<(String, Option<String>)>, SqlErro
         }
         let text = match value {
             Expr::Value(value) if value.value == Value::Null => None,
+            Expr::Value(value) if matches!(value.value, Value::Boolean(_)) => {
+                Some(value.to_string())
+            }
             value => {
                 let text = option_text(value);
                 Some(text.ok_or_else(|| invalid_value(&key, &value.to_string()))?)
@@ -174,9 +177,15 @@ fn set_option(
                 .detail("Valid values are between \"10\" and \"100\"."));
             }
         }
+        _ if is_of_vacuum(key) => {}
         _ => return Err(unrecognized(key)),
     }
     Ok(())
+}
+
+/// PostgreSQL's: when its tables are vacuumed. They are compacted here.
+fn is_of_vacuum(key: &str) -> bool {
+    key.starts_with("autovacuum_") || matches!(key, "vacuum_index_cleanup" | "vacuum_truncate")
 }
 
 /// The object store of this name, as a table's definition has it.
@@ -209,6 +218,8 @@ fn reset_option(options: &mut TableOptions, key: &str) -> Result<(), SqlError> {
         "history_window" => options.history_window_ms = default.history_window_ms,
         "cluster_by" => options.cluster_by = default.cluster_by,
         "storage" => options.storage = default.storage,
+        "fillfactor" => {}
+        _ if is_of_vacuum(key) => {}
         _ => return Err(unrecognized(key)),
     }
     Ok(())

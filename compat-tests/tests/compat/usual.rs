@@ -1,0 +1,225 @@
+//! Statements of usual applications that were refused once: of ORMs, migrations and reports.
+
+use crate::pair::{Pair, same_outcome};
+use crate::type_functions::{all_refused, all_same};
+
+/// Groups by casts and subqueries, beside the columns that they are of.
+#[tokio::test(flavor = "multi_thread")]
+async fn groups_of_keys_and_expressions() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE fan (id int PRIMARY KEY, name text, since timestamp, p int);
+         INSERT INTO fan VALUES (1, 'a', '2024-01-01', NULL), (2, 'b', '2024-02-01', 1), (3, 'a', '2024-02-01 10:00', 1);",
+    );
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT id, name, since, since::date AS d, count(*) FROM fan GROUP BY 4, id ORDER BY id",
+            "SELECT id, name, since, since::date AS d, count(*) FROM fan GROUP BY d, id ORDER BY id",
+            "SELECT id, since, since::date AS d FROM fan GROUP BY since::date, id HAVING since::date > '2024-01-15' ORDER BY since::date, id",
+            "SELECT a.id, a.name, (SELECT b.name FROM fan b WHERE b.id = a.p LIMIT 1) AS nm, count(c.id) FROM fan a LEFT JOIN fan c ON c.p = a.id GROUP BY a.id, 3 ORDER BY 1",
+            "SELECT (SELECT b.name FROM fan b WHERE b.id = a.p LIMIT 1) AS nm, a.id, a.name, count(c.id) FROM fan a LEFT JOIN fan c ON c.p = a.id GROUP BY 1, a.id ORDER BY 2",
+            "SELECT (SELECT b.name FROM fan b WHERE b.id = a.p) AS nm, count(*) FROM fan a GROUP BY nm ORDER BY 1",
+            "SELECT since::date, since::text, count(*) FROM fan GROUP BY 1, 2 ORDER BY 2",
+            "SELECT since, since::date, count(*) FROM fan GROUP BY 1, 2 ORDER BY 1",
+            "SELECT fan.since, since::date, since::date + 1 AS next, count(*) FROM fan GROUP BY since, fan.since::date ORDER BY 1",
+            "SELECT since::date AS d, since::date::text AS t, count(*), max(since::text) FROM fan GROUP BY since::date, since::date::text ORDER BY 1",
+            "SELECT lower(name::varchar(10)), lower(name) AS l, count(*) FROM fan GROUP BY 1, 2 ORDER BY 2",
+            "SELECT since::date, sum(id) FROM fan GROUP BY since ORDER BY since",
+            "SELECT count(*) FROM fan GROUP BY ROLLUP ((since)::date, name) ORDER BY 1",
+            "SELECT count(*) FROM fan GROUP BY CUBE ((id + 1) * 2, name) ORDER BY 1",
+            "SELECT count(*) FROM fan GROUP BY GROUPING SETS ((id + 1) * 2, (name, id)) ORDER BY 1",
+        ],
+    )
+    .await;
+    all_refused(
+        &tide,
+        &pg,
+        &["SELECT since, since::date, sum(id) FROM fan GROUP BY since::date"],
+    )
+    .await;
+}
+
+/// `RETURNING (xmax = 0)` tells what ON CONFLICT inserted from what it updated; DO NOTHING beside a deferrable key.
+#[tokio::test(flavor = "multi_thread")]
+async fn upserts() {
+    let pair = Pair::start();
+    for statement in [
+        "CREATE TABLE ups (id int PRIMARY KEY, n int)",
+        "INSERT INTO ups VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET n = excluded.n RETURNING (xmax = 0) AS inserted",
+        "INSERT INTO ups VALUES (1, 2), (2, 2) ON CONFLICT (id) DO UPDATE SET n = excluded.n RETURNING id, (xmax = 0) AS inserted, *",
+        "INSERT INTO ups AS u VALUES (1, 3) ON CONFLICT (id) DO UPDATE SET n = 4 RETURNING u.xmax::text::bigint > 0 AS updated",
+        "INSERT INTO ups VALUES (7, 7) RETURNING xmax, CASE WHEN xmax = 0 THEN 'new' ELSE 'old' END",
+        "CREATE TABLE du (id int PRIMARY KEY, u int UNIQUE DEFERRABLE INITIALLY DEFERRED)",
+        "INSERT INTO du VALUES (1, 1) ON CONFLICT DO NOTHING",
+        "INSERT INTO du VALUES (1, 1)",
+        "INSERT INTO du VALUES (1, 2) ON CONFLICT DO NOTHING",
+        "INSERT INTO du VALUES (2, 1) ON CONFLICT DO NOTHING",
+        "INSERT INTO du VALUES (1, 2), (3, 3) ON CONFLICT DO NOTHING",
+        "INSERT INTO du VALUES (1, 2) ON CONFLICT (id) DO UPDATE SET u = 3",
+        "INSERT INTO du VALUES (2, 3) ON CONFLICT (u) DO NOTHING",
+        "SELECT * FROM du ORDER BY id",
+    ] {
+        pair.same_or_fail(statement);
+    }
+    let (tide, _) = pair.connect().await;
+    for (column, statement) in [
+        ("xmin", "SELECT xmin FROM ups"),
+        ("ctid", "SELECT ctid, id FROM ups"),
+        ("xmax", "UPDATE ups SET n = 1 RETURNING xmax"),
+    ] {
+        let error = tide.batch_execute(statement).await.expect_err(statement);
+        let error = error.as_db_error().expect(statement);
+        let message = format!("the system column \"{column}\" here is not supported");
+        assert_eq!((error.code().code(), error.message()), ("0A000", &*message));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn expressions() {
+    let pair = Pair::start();
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT jsonb_build_object(VARIADIC ARRAY['a', '1', 'b', NULL]), json_build_object(VARIADIC ARRAY['a', '1'])",
+            "SELECT jsonb_build_object(VARIADIC '{}'::text[]), jsonb_build_array(VARIADIC ARRAY[1, 2]), json_build_array(VARIADIC ARRAY['a', 'b'])",
+            "SELECT concat(VARIADIC ARRAY['a', NULL, 'b']), concat_ws(',', VARIADIC x), concat(VARIADIC x) AS c FROM (VALUES (ARRAY['p', 'q']), (NULL)) v (x)",
+            "SELECT format('%s %s', VARIADIC ARRAY['a', 'b']), num_nulls(VARIADIC ARRAY[1, NULL]), num_nonnulls(VARIADIC ARRAY[1, NULL])",
+            "SELECT jsonb_extract_path('{\"a\": {\"b\": 1}}'::jsonb, VARIADIC ARRAY['a', 'b']), jsonb_extract_path_text('{\"a\": {\"b\": 1}}'::jsonb, VARIADIC ARRAY['a', 'b'])",
+            "SELECT 'a'::text COLLATE \"C\", ('a' || 'b') COLLATE \"C\" < 'B', lower('A') COLLATE \"C\"",
+            "SELECT N'abc', N'a b'",
+            "SELECT 'a' ~<~ 'b' AS a, 'a' ~<=~ 'b' AS b, 'a' ~>~ 'b' AS c, 'a' ~>=~ 'b' AS d",
+            "SELECT (VALUES (1)), (VALUES ('x')) AS y, 1 + (VALUES (2)) AS z",
+            "SELECT ((SELECT 2) UNION SELECT 2) AS u, ((SELECT 3) EXCEPT (SELECT 2)) + 1 AS e",
+            "SELECT 1 AS a WHERE ((SELECT 1) UNION (SELECT 1)) IS NOT NULL",
+            "SELECT x FROM generate_series(1, 3) x ORDER BY x USING >",
+            "SELECT x FROM generate_series(1, 3) x ORDER BY x % 2 USING <, x USING >",
+            "SELECT percentile_cont(ARRAY[0, 0.25, 0.5]) WITHIN GROUP (ORDER BY x) FROM generate_series(1, 10) x",
+            "SELECT percentile_disc(ARRAY[0, 0.25, 1]) WITHIN GROUP (ORDER BY x) FROM generate_series(1, 10) x",
+            "SELECT 'today 10:30'::timestamp = current_date + time '10:30' AS a, 'tomorrow 16:00'::timestamp::time AS b, 'yesterday 12:34:56'::timestamptz = current_date - 1 + time '12:34:56' AS c",
+            "SELECT 'tomorrow zulu'::timestamptz AT TIME ZONE 'UTC' = current_date + 1 AS a, 'today allballs'::timestamp::time AS b",
+            "SELECT * FROM json_populate_record(NULL::record, '{\"x\": 1, \"y\": 2}') AS (x int, y int)",
+        ],
+    )
+    .await;
+    all_refused(
+        &tide,
+        &pg,
+        &[
+            "SELECT greatest(VARIADIC ARRAY[1, 2])",
+            "SELECT 'today x'::timestamp",
+            "SELECT 'today 25:00'::timestamp",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn definitions() {
+    let pair = Pair::start();
+    for statement in [
+        "CREATE TABLE t (id int PRIMARY KEY, name text, at timestamp)",
+        "INSERT INTO t VALUES (1, 'a', '2024-01-01')",
+        "PREPARE q (int) AS SELECT $1 + 1 AS a, 'x' AS b; CREATE TABLE made AS EXECUTE q (4); CREATE TEMP TABLE none (z, y) AS EXECUTE q ('5') WITH NO DATA; SELECT * FROM made; SELECT * FROM none",
+        "PREPARE q (int) AS SELECT id FROM t WHERE id = $1; EXPLAIN (COSTS OFF) EXECUTE q (4, 5)",
+        "PREPARE q AS DELETE FROM t; CREATE TABLE no AS EXECUTE q",
+        "CREATE TABLE no AS EXECUTE nobody",
+        "CREATE VIEW v AS SELECT id, name FROM t",
+        "CREATE VIEW over AS SELECT id FROM v",
+        "ALTER VIEW v RENAME COLUMN name TO called",
+        "ALTER VIEW v RENAME called TO title",
+        "ALTER VIEW v RENAME title TO id",
+        "ALTER VIEW v RENAME nobody TO x",
+        "ALTER VIEW v RENAME TO w",
+        "SELECT title FROM w",
+        "SELECT * FROM over",
+        "ALTER VIEW IF EXISTS nobody RENAME TO x",
+        "ALTER VIEW nobody RENAME TO x",
+        "ALTER VIEW t RENAME TO x",
+        "ALTER INDEX IF EXISTS nobody RENAME TO x",
+        "ALTER INDEX IF EXISTS t_pkey RENAME TO t_pk",
+        "SELECT indexname FROM pg_indexes WHERE tablename = 't'",
+        "CREATE INDEX filled ON t (name) WITH (fillfactor = 70, deduplicate_items = off)",
+        "CREATE INDEX overfull ON t (name) WITH (fillfactor = 101)",
+        "CREATE INDEX strange ON t (name) WITH (strange = 1)",
+        "CREATE UNIQUE INDEX strange ON t USING hash (name)",
+        "CREATE TABLE keyed (a int, b int, c int, PRIMARY KEY (a) INCLUDE (b), UNIQUE (b) INCLUDE (c, a))",
+        "ALTER TABLE keyed ADD CONSTRAINT also UNIQUE (c) INCLUDE (a)",
+        "INSERT INTO keyed VALUES (1, 1, 1), (2, 1, 2)",
+        "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'keyed'::regclass AND contype = 'u' ORDER BY 1",
+        "CREATE RECURSIVE VIEW counted (n) AS VALUES (1) UNION ALL SELECT n + 1 FROM counted WHERE n < 3",
+        "SELECT * FROM counted",
+        "CREATE MATERIALIZED VIEW kept AS SELECT id FROM t",
+        "COMMENT ON MATERIALIZED VIEW kept IS 'hi'",
+        "SELECT obj_description('kept'::regclass)",
+        "COMMENT ON TABLE kept IS 'no'",
+        "COMMENT ON MATERIALIZED VIEW t IS 'no'",
+        "ALTER TABLE t ALTER COLUMN name SET (n_distinct = -0.5)",
+        "ALTER TABLE t ALTER name RESET (n_distinct, n_distinct_inherited)",
+        "CREATE TABLE busy (a int) WITH (autovacuum_enabled = false)",
+        "ALTER TABLE busy RESET (fillfactor)",
+        "SET transform_null_equals = off",
+    ] {
+        pair.same_or_fail(statement);
+    }
+    let (tide, pg) = pair.connect().await;
+    same_outcome(&tide, &pg, "DROP TABLE made").await;
+    let missing = "ALTER TABLE keyed ADD UNIQUE (c) INCLUDE (nobody)";
+    same_outcome(&tide, &pg, missing).await;
+    for (statement, message) in [
+        (
+            "CREATE INDEX ON t USING gin (name)",
+            "an index USING gin is not supported",
+        ),
+        (
+            "CREATE TABLE e (a int, EXCLUDE USING gist (a WITH =))",
+            "EXCLUDE is not supported",
+        ),
+        (
+            "ALTER TABLE t ADD CONSTRAINT e EXCLUDE (id WITH =)",
+            "EXCLUDE is not supported",
+        ),
+        (
+            "CREATE SCHEMA s CREATE TABLE a (b int)",
+            "CREATE SCHEMA with what is in it is not supported",
+        ),
+        (
+            "ALTER VIEW w ALTER COLUMN id SET DEFAULT 1",
+            "a default of a view's column is not supported",
+        ),
+    ] {
+        let error = tide.batch_execute(statement).await.expect_err(statement);
+        let error = error.as_db_error().expect(statement);
+        assert_eq!(
+            (error.code().code(), error.message()),
+            ("0A000", message),
+            "{statement}"
+        );
+    }
+    // The truth is told of an index that is another one than was asked for.
+    let said = pair.tide.peer().run("CREATE INDEX hashed ON t USING hash (name); SELECT indexdef FROM pg_indexes WHERE indexname = 'hashed';");
+    assert_eq!(
+        said.trim(),
+        "CREATE INDEX hashed ON public.t USING btree (name)"
+    );
+}
+
+/// A view whose WITH has a name of its own, or of the view's view: the server looked for ever for what is meant.
+#[tokio::test(flavor = "multi_thread")]
+async fn views_with_names_of_views() {
+    let pair = Pair::start();
+    for statement in [
+        "CREATE VIEW own AS WITH own AS (SELECT 1 AS n) SELECT n FROM own",
+        "CREATE VIEW a AS SELECT 2 AS n",
+        "CREATE VIEW b AS WITH a AS (SELECT 3 AS n) SELECT n FROM a",
+        "CREATE OR REPLACE VIEW a AS WITH b AS (SELECT 4 AS n) SELECT n FROM b",
+        "SELECT * FROM own",
+        "SELECT a.n, b.n AS m FROM a, b",
+    ] {
+        pair.same_or_fail(statement);
+    }
+}
