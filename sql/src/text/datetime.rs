@@ -342,7 +342,7 @@ fn read(ty: ColumnType, text: &str, style: Style) -> Result<Moment, SqlError> {
         "yesterday" => return Ok(now(style, -1, false)),
         _ => {}
     }
-    if let Some(moment) = time_of_day(trimmed, zone) {
+    if let Some(moment) = time_of_day(trimmed, style) {
         return moment.map_err(|what| wrong(ty, text, what));
     }
     let read = match read_fields(trimmed) {
@@ -353,7 +353,7 @@ fn read(ty: ColumnType, text: &str, style: Style) -> Result<Moment, SqlError> {
 }
 
 /// `today 10:30`: a time of a day that is named by itself; `None` for other texts.
-fn time_of_day(text: &str, zone: Zone) -> Option<Result<Moment, Wrong>> {
+fn time_of_day(text: &str, style: Style) -> Option<Result<Moment, Wrong>> {
     let (day, time) = text.split_once(is_space)?;
     let days_later = match day.to_ascii_lowercase().as_str() {
         "yesterday" => -1,
@@ -361,7 +361,7 @@ fn time_of_day(text: &str, zone: Zone) -> Option<Result<Moment, Wrong>> {
         "tomorrow" => 1,
         _ => return None,
     };
-    let Moment::At { days, .. } = now(zone, days_later, false) else {
+    let Moment::At { days, .. } = now(style, days_later, false) else {
         return None;
     };
     let time = match time.trim_matches(is_space).to_ascii_lowercase().as_str() {
