@@ -97,6 +97,7 @@ pub(crate) fn sqlstate(kind: ErrorKind) -> &'static str {
         ErrorKind::TooManyConnections => "53300",
         ErrorKind::ProgramLimitExceeded => "54000",
         ErrorKind::StatementTooComplex => "54001",
+        ErrorKind::TooManyColumns => "54011",
         ErrorKind::ObjectNotInPrerequisiteState => "55000",
         ErrorKind::UndefinedSavepoint => "3B001",
         ErrorKind::InvalidStatementName => "26000",

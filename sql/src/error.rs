@@ -111,6 +111,7 @@ pub enum ErrorKind {
     TooManyConnections,
     ProgramLimitExceeded,
     StatementTooComplex,
+    TooManyColumns,
     ObjectNotInPrerequisiteState,
     UndefinedSavepoint,
     InvalidStatementName,

@@ -10,6 +10,7 @@ mod define;
 mod dialect;
 mod digits;
 mod distinct;
+mod extent;
 pub(crate) mod forms;
 mod keywords;
 mod listen;
@@ -370,6 +371,7 @@ fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, S
     order_sequence_options(&mut tokens);
     plain_quantified(&mut tokens);
     forms::rewrite(&mut tokens)?;
+    extent::check(&tokens)?;
     if let Some(statement) = refused::name(&tokens) {
         return Err(SqlError::unsupported(statement));
     }

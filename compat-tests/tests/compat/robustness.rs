@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tidelog_compat_tests::Server;
 
-use crate::pair::text;
+use crate::pair::{Pair, text};
 
 fn startup() -> Vec<u8> {
     let body = b"\0\x03\0\0user\0postgres\0database\0postgres\0\0";
@@ -305,4 +305,26 @@ async fn long_planning_keeps_nobody_waiting() {
             planned.await.unwrap();
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_too_deep_or_too_long_is_refused_at_once() {
+    let pair = Pair::start();
+    let arrays =
+        |levels: usize| format!("SELECT {}1{}", "ARRAY[".repeat(levels), "]".repeat(levels));
+    let targets = |count: usize| format!("SELECT {}0 AS x", "0 AS x, ".repeat(count - 1));
+    pair.same_or_fail(&arrays(7));
+    pair.same_or_fail(&arrays(126));
+    pair.same_or_fail("SELECT ARRAY[[[[[[[1],[2]]]]]]]");
+    pair.same_or_fail(&targets(1_665));
+    pair.same_or_fail(&targets(70_000));
+    pair.same_or_fail(&format!(
+        "SELECT (SELECT count(*) FROM ({}) q) AS n",
+        targets(1_665)
+    ));
+    pair.same("SELECT ARRAY[1, (ARRAY[2, 3])[1], array_length(ARRAY[4], 1)] AS a");
+    pair.same(&format!(
+        "SELECT count(*) FROM (VALUES {}(0)) v",
+        "(0), ".repeat(2_000)
+    ));
 }

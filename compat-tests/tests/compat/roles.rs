@@ -397,3 +397,44 @@ async fn a_renamed_role_writes_to_its_new_name() {
     let said = said.unwrap_err();
     assert!(said.contains(expected), "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_role_may_read_ends_with_its_right_also_within_a_transaction() {
+    let server = Server::start();
+    let peer = server.peer();
+    peer.run(&format!(
+        "{INBOX}; CREATE ROLE boss SUPERUSER LOGIN PASSWORD 'x'; CREATE ROLE al LOGIN PASSWORD 'x';"
+    ));
+    peer.role("al", "x")
+        .run("INSERT INTO inbox VALUES (1, 'al');");
+    let boss = peer.role("boss", "x").connect().await;
+    let seen = "SELECT count(*) FROM inbox";
+    boss.batch_execute(
+        "BEGIN ISOLATION LEVEL REPEATABLE READ; PREPARE q AS SELECT body FROM inbox",
+    )
+    .await
+    .unwrap();
+    assert_eq!(boss.query_one(seen, &[]).await.unwrap().get::<_, i64>(0), 1);
+    assert_eq!(boss.simple_query("EXECUTE q").await.unwrap().len(), 3);
+    peer.run("ALTER ROLE boss NOSUPERUSER;");
+    assert_eq!(boss.query_one(seen, &[]).await.unwrap().get::<_, i64>(0), 0);
+    assert_eq!(boss.simple_query("EXECUTE q").await.unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_gives_itself_another_password() {
+    let pair = Pair::start();
+    pair.run("CREATE ROLE al LOGIN PASSWORD 'x'; CREATE ROLE bo LOGIN PASSWORD 'x'");
+    for peer in [pair.tide.peer(), pair.pg.peer()] {
+        let al = peer.role("al", "x");
+        al.run("ALTER ROLE al PASSWORD 'y';");
+        let al = peer.role("al", "y");
+        for refused in [
+            "ALTER ROLE bo PASSWORD 'y'",
+            "ALTER ROLE al PASSWORD 'z' SUPERUSER",
+        ] {
+            assert!(al.try_run(&format!("{refused};")).is_err(), "{refused}");
+        }
+        al.run("SELECT 1;");
+    }
+}

@@ -80,7 +80,9 @@ fn keys_of(select: &ast::Select) -> Vec<Expr> {
         },
         Expr::Identifier(name) => select.projection.iter().find_map(|item| match item {
             SelectItem::ExprWithAlias { expr, alias } if ddl::fold(alias) == ddl::fold(name) => {
-                Some(expr.clone())
+                // There is a column of that name, which is meant.
+                let is_column = text(&without_casts(expr)) == text(key);
+                (!is_column).then(|| expr.clone())
             }
             _ => None,
         }),

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use datafusion::sql::sqlparser::ast::{Expr, Query, Statement};
+use datafusion::sql::sqlparser::ast::{AlterRoleOperation, Expr, Query, RoleOption, Statement};
 use parking_lot::RwLock;
 use tidelog_storage::{
     Catalog, CatalogChange, ColumnType, CommitError, DatabaseId, Datum, Partition, PartitionSet,
@@ -245,6 +245,18 @@ impl Session {
         Ok(())
     }
 
+    /// Whether a role gives itself another password, and changes nothing else.
+    fn is_own_password(&self, statement: Ddl<'_>) -> bool {
+        let Ddl::Sql(Statement::AlterRole { name, operation }, _) = statement else {
+            return false;
+        };
+        let AlterRoleOperation::WithOptions { options } = operation else {
+            return false;
+        };
+        let is_password = |option: &RoleOption| matches!(option, RoleOption::Password(_));
+        ddl::fold(name) == self.role_name() && options.iter().all(is_password)
+    }
+
     fn plan_ddl(&self, catalog: &Catalog, statement: Ddl<'_>) -> Result<DdlPlan, SqlError> {
         let evaluate = |expr: &Expr, ty: ColumnType| self.evaluate_default(expr, ty);
         let describe = |catalog: &Catalog, query: &Query| self.describe(catalog, query);
@@ -266,7 +278,7 @@ impl Session {
             }
             (None, Ddl::Ours(_)) => return Err(SqlError::unsupported("this definition")),
         };
-        if !ddl::temp::only_own(&path, &plan.changes) {
+        if !ddl::temp::only_own(&path, &plan.changes) && !self.is_own_password(statement) {
             self.require_superuser(plan.tag)?;
         }
         self.check_may_write(plan.tag)?;

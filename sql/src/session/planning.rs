@@ -158,7 +158,7 @@ impl Session {
             constants.insert(STATEMENT_TIMESTAMP, now);
         }
         replaced.extend(self.stand_ins.iter().cloned());
-        let access = self.access(catalog);
+        let access = self.access(&self.catalog());
         let search_path = self.search_path();
         let showing = self.showing(&access);
         let planner = Planner {

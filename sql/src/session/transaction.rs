@@ -515,7 +515,8 @@ impl Session {
         let serializable = self.work.isolation == Isolation::Serializable;
         Arc::new(Scope {
             store: store.clone(),
-            access: self.access(snapshot.catalog()),
+            // What a role may do is what it may do now, whatever the snapshot's moment is.
+            access: self.access(&self.catalog()),
             snapshot,
             transaction: self.work.changes.clone(),
             reads: serializable.then(|| self.work.reads.clone()),
