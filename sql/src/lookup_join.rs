@@ -103,6 +103,7 @@ fn reduced(join: &HashJoinExec) -> Result<Option<Vec<Plan>>> {
     Ok(None)
 }
 
+/// What of two sides is equal.
 type Key = (Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>);
 
 /// The few rows of one side, and the other side looked up by them; `on` is what of them equals what of the other.
@@ -208,6 +209,9 @@ fn table_under(plan: &Plan) -> Option<(Vec<&Plan>, &TableExec)> {
     }
 }
 
+/// A key, and what the values of its columns are.
+type ByKey = (IndexId, Vec<Arc<dyn PhysicalExpr>>);
+
 /// A unique key of a table that a join gives all columns of, and what of the other side equals each of them.
 fn key_of(
     scanned: &Scanned,
@@ -215,7 +219,7 @@ fn key_of(
     inner: &Plan,
     outer: &SchemaRef,
     on: Vec<Key>,
-) -> Result<Option<(IndexId, Vec<Arc<dyn PhysicalExpr>>)>> {
+) -> Result<Option<ByKey>> {
     let table = &scanned.table;
     let transaction = scanned.scope.transaction.read();
     if !matches!(scanned.partitions, PartitionSet::One(_)) || scanned.scope.snapshot.is_past() {

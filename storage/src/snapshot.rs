@@ -97,6 +97,9 @@ pub struct Snapshot {
     is_as_of: bool,
 }
 
+/// A version that has a key, with its record where it is a transaction's own.
+type Held<'t> = Option<(Seq, Option<&'t [u8]>)>;
+
 impl Snapshot {
     /// The rows of a view as they stand there.
     pub(crate) fn new(view: Arc<View>, taken_ms: i64) -> Snapshot {
@@ -288,7 +291,7 @@ impl Snapshot {
         Ok(held.map(|(seq, _)| seq))
     }
 
-    /// The version that has a unique key, with its record where it is the transaction's own.
+    /// The version that has a unique key.
     fn held<'t>(
         &self,
         table: &TableDef,
@@ -296,7 +299,7 @@ impl Snapshot {
         unique: UniqueKey<'_>,
         values: &[Datum],
         transaction: Option<&'t Transaction>,
-    ) -> Result<Option<(Seq, Option<&'t [u8]>)>, StorageError> {
+    ) -> Result<Held<'t>, StorageError> {
         assert!(!self.is_past(), "keys tell of the present only");
         let values = values.iter().map(Datum::as_ref);
         let Some(key) = unique_key(table, partition, unique, values) else {
