@@ -111,6 +111,14 @@ impl ByIndex {
         let Some(walk) = self.walk(&scanned, &read.schema) else {
             return Ok(None);
         };
+        // To read many, and then to scan them after all, would cost more than to count them first.
+        if reach.is_none() {
+            let (range, most) = (&walk.range, provider::INDEX_ROWS_ALWAYS);
+            let few = (scope.snapshot).index_scan(&read.table, &partition, range, most)?;
+            if few.is_none() {
+                return Ok(None);
+            }
+        }
         read.reads(scope, &partition);
         let conditions = computed.conditions()?;
         let (first, most) = match reach {

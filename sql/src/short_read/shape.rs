@@ -46,6 +46,10 @@ impl<'a> Shape<'a> {
                     &limit.input
                 }
                 LogicalPlan::Sort(sort) if above.order.is_none() => {
+                    // Of rows that are limited twice.
+                    if above.limited && above.fetch.is_none() && sort.fetch.is_some() {
+                        return None;
+                    }
                     if let Some(rows) = sort.fetch.filter(|_| !above.limited) {
                         above.limited = true;
                         above.fetch = Some(Given::Literal(Datum::Int8(rows.try_into().ok()?)));
