@@ -30,6 +30,8 @@ const WRITE_BUFFERS_BYTES_MAX: usize = 256 << 20;
 const WAL_BYTES_MAX: u64 = 256 << 20;
 const BLOOM_BITS_PER_KEY: f64 = 10.0;
 const OPEN_FILES_MAX: i32 = 512;
+/// RocksDB's own files go to the disk in pieces while they are written: a commit's sync waits for what the disk has not done.
+const BYTES_PER_SYNC: u64 = 1 << 20;
 /// In the database's folder. Not `LOCK`, which is RocksDB's.
 pub(crate) const LOCK_FILE: &str = "TIDELOG_LOCK";
 /// How long files that RocksDB needs no more may take to go.
@@ -89,6 +91,7 @@ impl Hot {
         options.set_db_write_buffer_size(WRITE_BUFFERS_BYTES_MAX);
         options.set_max_total_wal_size(WAL_BYTES_MAX);
         options.set_max_open_files(OPEN_FILES_MAX);
+        options.set_bytes_per_sync(BYTES_PER_SYNC);
         options.set_max_background_jobs(2);
         options.set_keep_log_file_num(2);
         options.set_stats_dump_period_sec(0);

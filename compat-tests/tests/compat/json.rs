@@ -396,3 +396,52 @@ async fn what_random_queries_found() {
         assert_eq!(rows[0].get::<_, i32>(0), 2);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn arguments_of_other_types_are_refused_and_store_nothing() {
+    let pair = Pair::start();
+    pair.run("CREATE TABLE t (id int PRIMARY KEY, j jsonb, n int); INSERT INTO t VALUES (1, '{\"a\": 1}', 2);");
+    let (tide, pg) = pair.connect().await;
+    let refused = [
+        "UPDATE t SET j = jsonb_set(j, '{b}', 1)",
+        "UPDATE t SET j = jsonb_set(j, '{b}', n)",
+        "UPDATE t SET j = jsonb_set(j, '{b}', 'x'::text)",
+        "UPDATE t SET j = jsonb_insert(j, '{b}', true)",
+        "UPDATE t SET j = jsonb_concat(j, 2)",
+        "SELECT jsonb_set(j, '{b}') FROM t",
+        "SELECT jsonb_insert(j, '{b}') FROM t",
+        "SELECT jsonb_extract_path(j) FROM t",
+        "SELECT jsonb_exists(j) FROM t",
+        "SELECT jsonb_strip_nulls('x'::text)",
+        "SELECT jsonb_typeof(5)",
+        "SELECT jsonb_typeof('5'::json)",
+        "SELECT jsonb_delete(j, 1.5) FROM t",
+        "SELECT * FROM jsonb_array_elements(5)",
+        "SELECT j @> 5 FROM t",
+        "SELECT j ? n FROM t",
+        "SELECT j || n FROM t",
+        "SELECT j - 1.5 FROM t",
+        "SELECT j -> id::bigint FROM t",
+        "SELECT j #> 'a'::text FROM t",
+        "SELECT array_append(ARRAY[1, 2], true)",
+        "SELECT array_remove(ARRAY[1, 2], 'x'::text)",
+        "SELECT array_position(5, 5)",
+        "SELECT string_agg(n, ',') FROM t",
+        "SELECT mode()",
+        "SELECT mode(n) FROM t",
+        "SELECT mode(1, 2)",
+        "SELECT percentile_disc(0.5)",
+        "SELECT percentile_cont(0.5, n) FROM t",
+    ];
+    all_refused(&tide, &pg, &refused).await;
+    for query in [
+        "SELECT * FROM t",
+        "SELECT jsonb_set(j, '{b}', to_jsonb(n)), jsonb_set(j, ARRAY['b']::varchar[], '1', false), jsonb_set(NULL, '{b}', '1') FROM t",
+        "SELECT j || 'x'::text, j || '{\"b\": 2}', j -> 'a'::varchar(3), '[1]'::jsonb -> 0::smallint, j - 'a', '[1]'::jsonb - 0, j - ARRAY['a'] FROM t",
+        "SELECT jsonb_delete('[1, 2]'::jsonb, 0), jsonb_delete(j, 'a'), jsonb_extract_path(j, 'a', 'b'), jsonb_set_lax(j, '{a}', NULL, true, 'delete_key') FROM t",
+        "SELECT * FROM jsonb_to_recordset('[{\"a\": 1, \"b\": \"x\"}]') AS r(a int, b text)",
+        "SELECT array_append(ARRAY[1, 2], 3::bigint), array_position(ARRAY['x', 'y'], 'y'::varchar), array_append(NULL, 5)",
+    ] {
+        same_answers(&tide, &pg, query).await;
+    }
+}

@@ -1,7 +1,7 @@
 //! Functions that return sets in a select list, rows that outer joins fill up, and what the first row tells.
 
 use crate::pair::{Pair, same_answers};
-use crate::type_functions::all_same;
+use crate::type_functions::{all_refused, all_same};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sets_are_spread_after_rows_are_sorted() {
@@ -109,4 +109,28 @@ async fn the_first_row_tells_whether_there_is_one() {
         ],
     )
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn distinct_expressions_are_sorted_by_and_columns_are_keys_once() {
+    let pair = Pair::start();
+    pair.run("CREATE TABLE t (id int PRIMARY KEY, ty text, n int); INSERT INTO t VALUES (1, 'B', 3), (2, 'a', 1), (3, 'b', 2);");
+    let (tide, pg) = pair.connect().await;
+    for query in [
+        "SELECT DISTINCT lower(ty) FROM t ORDER BY lower(ty)",
+        "SELECT DISTINCT n + 1 FROM t ORDER BY n + 1 DESC",
+        "SELECT DISTINCT replace(ty, 'a', 'z') AS alias_0, t.id FROM t ORDER BY replace(ty, 'a', 'z'), t.id LIMIT 2",
+        "SELECT DISTINCT count(*) FROM t GROUP BY lower(ty) ORDER BY count(*)",
+        "SELECT DISTINCT CASE WHEN n > 1 THEN 1 ELSE 0 END FROM t ORDER BY CASE WHEN n > 1 THEN 1 ELSE 0 END NULLS FIRST",
+        "SELECT DISTINCT t.*, lower(ty) AS l FROM t ORDER BY l, id",
+        "SELECT id, ty FROM t GROUP BY id, id ORDER BY 1",
+        "SELECT ty, id FROM t GROUP BY ty, id, id, ty ORDER BY 1",
+        "SELECT t.id FROM t GROUP BY t.id, id ORDER BY 1",
+        "SELECT id, id AS again, n FROM t GROUP BY 1, 2, n ORDER BY 1",
+        "SELECT a.id, b.id AS other FROM t a, t b GROUP BY a.id, b.id, a.id ORDER BY 1, 2",
+    ] {
+        same_answers(&tide, &pg, query).await;
+    }
+    let refused = ["SELECT DISTINCT lower(ty) FROM t ORDER BY upper(ty)"];
+    all_refused(&tide, &pg, &refused).await;
 }

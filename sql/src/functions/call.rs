@@ -187,6 +187,18 @@ fn plain(ty: ColumnType) -> ColumnType {
     }
 }
 
+/// Whether an argument of a type becomes a parameter's by itself.
+pub(crate) fn becomes(from: ColumnType, to: ColumnType) -> bool {
+    let element = |ty| match ty {
+        ColumnType::Array(element) => Some(plain(element.into())),
+        _ => None,
+    };
+    match (element(from), element(to)) {
+        (None, None) => implicit(plain(from), to),
+        (from, to) => from == to,
+    }
+}
+
 fn implicit(from: ColumnType, to: ColumnType) -> bool {
     use ColumnType::{
         Date, Float4, Float8, Int2, Int4, Int8, Interval, Numeric, Oid, Time, TimeTz, Timestamp,

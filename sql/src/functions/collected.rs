@@ -222,6 +222,10 @@ impl AggregateUDFImpl for Collected {
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        let ordered_set = matches!(self.kind, Kind::Mode | Kind::Discrete | Kind::Continuous);
+        if ordered_set && types.len() < self.width {
+            return Err(super::undefined(&self.name, types));
+        }
         let mut types = types.to_vec();
         match (self.kind, types.as_mut_slice()) {
             (Kind::Text, [value, delimiter, ..]) => {

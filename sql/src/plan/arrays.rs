@@ -64,6 +64,7 @@ pub(super) fn call(mut call: ScalarFunction, schema: &DFSchema, style: Style) ->
         name => {
             let at = functions::array::takes_elements(name);
             if let Some(at) = at {
+                check_elements(&call.args, at, name, schema)?;
                 widen(&mut call.args, at, name, schema, style)?;
             }
             let array = at.and_then(|at| Some((at, call.args.get(at)?)));
@@ -207,6 +208,23 @@ pub(super) fn enum_call(mut call: ScalarFunction, schema: &DFSchema, style: Styl
     let metadata = FieldMetadata::from(ty.field("", true).metadata().clone());
     let label = end.map(|label| label.name.to_string());
     Ok(Expr::Literal(ScalarValue::Utf8(label), Some(metadata)))
+}
+
+/// 42883 unless there is an array at its place, and what is given for its elements is of their class.
+fn check_elements(args: &[Expr], array_at: usize, name: &str, schema: &DFSchema) -> Result<()> {
+    let given: Vec<_> = args.iter().map(|arg| written_type(arg, schema)).collect();
+    let of = given.get(array_at).copied().flatten();
+    let is_wrong = |(at, ty): (usize, &Option<ColumnType>)| match (of, *ty) {
+        (Some(ColumnType::Array(element)), Some(ty)) => {
+            is_element(name, array_at, at) && class(ty) != class(element.into())
+        }
+        (Some(_), _) => at == array_at,
+        (None, _) => false,
+    };
+    match given.iter().enumerate().any(is_wrong) {
+        true => Err(external(functions::call::no_such(name, &given))),
+        false => Ok(()),
+    }
 }
 
 /// Bare strings and untyped parameters as values of a type.

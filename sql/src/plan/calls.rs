@@ -511,6 +511,7 @@ pub(super) fn aggregate(
             "an aggregate of the outer query's columns in a subquery",
         )));
     }
+    check_arguments(&call, schema)?;
     let mut keys = std::mem::take(&mut call.params.order_by);
     if call.params.distinct && matches!(call.func.name(), "array_agg" | "string_agg") {
         sort_distinct(&call.params.args, &mut keys)?;
@@ -548,6 +549,32 @@ pub(super) fn aggregate(
         && !matches!(call.params.args.get(1), Some(Expr::Literal(..)));
     let call = collected::collecting(&call, of_bytes || varies)?.unwrap_or(call);
     Ok(Expr::AggregateFunction(call))
+}
+
+/// 42883 for arguments that an aggregate does not take, 42809 where WITHIN GROUP is missing.
+fn check_arguments(call: &AggregateFunction, schema: &DFSchema) -> Result<()> {
+    let name = call.func.name();
+    let given = call.params.args.iter().map(|arg| written_type(arg, schema));
+    let given: Vec<_> = given.collect();
+    let takes = match name {
+        "mode" if call.params.order_by.is_empty() => given.len() == 1,
+        "percentile_cont" | "percentile_disc" if call.params.order_by.is_empty() => {
+            given.len() == 2
+        }
+        "string_agg" => given
+            .iter()
+            .flatten()
+            .all(|ty| *ty == ColumnType::Bytea || functions::call::becomes(*ty, ColumnType::Text)),
+        _ => return Ok(()),
+    };
+    match (takes, name) {
+        (false, _) => Err(external(functions::call::no_such(name, &given))),
+        (true, "string_agg") => Ok(()),
+        (true, _) => {
+            let message = format!("WITHIN GROUP is required for ordered-set aggregate {name}");
+            Err(external(SqlError::new(ErrorKind::WrongObjectType, message)))
+        }
+    }
 }
 
 /// Expressions whose values are told apart, as what tells them apart.

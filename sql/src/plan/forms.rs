@@ -2,7 +2,10 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{self, BinaryOperator, Expr, TableFactor, UnaryOperator};
+use datafusion::sql::sqlparser::ast::{
+    self, BinaryOperator, Distinct, Expr, OrderByKind, SelectItem, SetExpr, TableFactor,
+    UnaryOperator, Value,
+};
 
 use super::dialect;
 use super::relations::constraint_mut;
@@ -19,10 +22,42 @@ pub(super) fn follow_postgres(query: &mut ast::Query) -> Result<(), SqlError> {
     }
 }
 
+/// Expressions of SELECT DISTINCT that ORDER BY repeats become their places there: DataFusion finds names only.
+fn sort_by_places(query: &mut ast::Query) {
+    let (SetExpr::Select(select), Some(order_by)) = (&*query.body, &mut query.order_by) else {
+        return;
+    };
+    let (Some(Distinct::Distinct), OrderByKind::Expressions(keys)) =
+        (&select.distinct, &mut order_by.kind)
+    else {
+        return;
+    };
+    let items = select.projection.iter().map_while(|item| match item {
+        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => Some(expr),
+        // How many columns it is is not known here.
+        _ => None,
+    });
+    let items: Vec<&Expr> = items.collect();
+    for key in keys {
+        let is_name = matches!(
+            key.expr,
+            Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_)
+        );
+        if !is_name && let Some(at) = items.iter().position(|item| **item == key.expr) {
+            key.expr = Expr::value(Value::Number((at + 1).to_string(), false));
+        }
+    }
+}
+
 struct Forms;
 
 impl ast::VisitorMut for Forms {
     type Break = SqlError;
+
+    fn pre_visit_query(&mut self, query: &mut ast::Query) -> ControlFlow<SqlError> {
+        sort_by_places(query);
+        ControlFlow::Continue(())
+    }
 
     fn pre_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<SqlError> {
         let mut aliases = select.projection.iter().filter_map(|item| match item {

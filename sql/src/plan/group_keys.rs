@@ -27,6 +27,7 @@ impl ast::VisitorMut for Keys {
         let SetExpr::Select(select) = &mut *query.body else {
             return ControlFlow::Continue(());
         };
+        group_once(select);
         let mut keys = keys_of(select);
         if !keys.iter().any(may_share_name) {
             return ControlFlow::Continue(());
@@ -65,7 +66,19 @@ fn keys_of(select: &ast::Select) -> Vec<Expr> {
         }
         key => vec![key],
     });
-    let item = |key: &Expr| match key {
+    let mut keys: Vec<Expr> = Vec::new();
+    for key in rows {
+        let key = item_of(key, select).unwrap_or_else(|| key.clone());
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    keys
+}
+
+/// The expression of the select list whose place or name a key is.
+fn item_of(key: &Expr, select: &ast::Select) -> Option<Expr> {
+    match key {
         Expr::Value(value) => match &value.value {
             Value::Number(number, _) => {
                 let at = number.parse::<usize>().ok()?.checked_sub(1)?;
@@ -87,15 +100,33 @@ fn keys_of(select: &ast::Select) -> Vec<Expr> {
             _ => None,
         }),
         _ => None,
-    };
-    let mut keys: Vec<Expr> = Vec::new();
-    for key in rows {
-        let key = item(key).unwrap_or_else(|| key.clone());
-        if !keys.contains(&key) {
-            keys.push(key);
-        }
     }
-    keys
+}
+
+/// Leaves out columns that are keys already, whatever they are called there: DataFusion would not find them.
+fn group_once(select: &mut ast::Select) {
+    let of_one = matches!(select.from.as_slice(), [from] if from.joins.is_empty());
+    let is_again = |key: &Expr, seen: &mut Vec<Expr>| {
+        let key = match item_of(key, select).unwrap_or_else(|| key.clone()) {
+            key if of_one => plain(key),
+            key => key,
+        };
+        let is_column = matches!(key, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
+        let again = seen.contains(&key);
+        if is_column && !again {
+            seen.push(key);
+        }
+        again
+    };
+    let GroupByExpr::Expressions(keys, _) = &select.group_by else {
+        return;
+    };
+    let mut seen = Vec::new();
+    let again: Vec<bool> = keys.iter().map(|key| is_again(key, &mut seen)).collect();
+    if let GroupByExpr::Expressions(keys, _) = &mut select.group_by {
+        let mut again = again.into_iter();
+        keys.retain(|_| !again.next().unwrap_or_default());
+    }
 }
 
 /// The expressions of a SELECT that see its groups.

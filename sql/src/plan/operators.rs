@@ -156,6 +156,13 @@ impl PostgresOperators {
             ))));
         }
         if let Some(json) = left_type {
+            if let Some(ty) = written_type(right, schema)
+                && !functions::json::takes(op, json, ty)
+            {
+                let [json, ty] = [json, ty].map(types::bare_name);
+                let message = format!("operator does not exist: {json} {op} {ty}");
+                return Err(undefined_operator(message));
+            }
             let wanted = match right_type {
                 None if is_integer_literal(right) => None,
                 None => Some(functions::json::operand(op)),
@@ -466,14 +473,18 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
                 return Ok(Transformed::yes(arrays::call(call, schema, style)?));
             }
             let mut typed = false;
-            if let Some(types) = functions::json::arguments(call.name()) {
+            if let Some(parameters) = functions::json::parameters(call.name()) {
                 typed = true;
+                let given: Vec<_> = (call.args.iter())
+                    .map(|arg| written_type(arg, schema))
+                    .collect();
+                parameters.check(&given).map_err(external)?;
                 call.args = call
                     .args
                     .into_iter()
                     .enumerate()
-                    .map(|(at, arg)| match types.get(at) {
-                        Some(ty) => literal_of(type_parameter(arg, *ty), *ty, style),
+                    .map(|(at, arg)| match parameters.at(at) {
+                        Some(ty) => literal_of(type_parameter(arg, ty), ty, style),
                         None => Ok(arg),
                     })
                     .collect::<Result<_>>()?;
