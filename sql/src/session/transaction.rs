@@ -339,8 +339,9 @@ impl Session {
         let said = self.outbox.take();
         let ddl = self.work.ddl.take();
         if let Some(ddl) = &ddl {
+            let base = ddl.base();
             // Nobody else knows a table that the block has made.
-            partitions.retain(|(table, _)| ddl.base.table_by_id(*table).is_some());
+            partitions.retain(|(table, _)| base.table_by_id(*table).is_some());
         }
         // SET LOCAL ends with the transaction.
         let synced = self.settings.is_synced();

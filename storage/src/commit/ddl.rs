@@ -10,8 +10,8 @@ use super::check::{Group, Lookup};
 use super::erase::dropped_roles;
 use super::{Committer, Shared};
 use crate::catalog::{
-    BOOTSTRAP_ROLE, Catalog, CatalogChange, Commented, Contents, Database, DatabaseDef, DatabaseId,
-    FIRST_USER_OID, IndexId, RoleDef, RoleId, TableDef, TableId, ViewDef,
+    BOOTSTRAP_ROLE, Catalog, CatalogChange, ChangedAt, Commented, Contents, Database, DatabaseDef,
+    DatabaseId, IndexId, RoleDef, RoleId, TableDef, TableId, ViewDef,
 };
 use crate::changes::{Extent, encode_commit};
 use crate::cold::{self, META_FILE, META_GARBAGE, META_HISTORY, META_STATE, META_TRIMMED};
@@ -48,21 +48,13 @@ pub(crate) fn changed(catalog: &Catalog, changes: &[CatalogChange]) -> Catalog {
 /// As `changed`; the error is what would have been broken.
 pub(crate) fn try_changed(catalog: &Catalog, changes: &[CatalogChange]) -> Result<Catalog, String> {
     let mut next = catalog.clone();
-    // Ids that were given: what is renamed keeps its own.
-    let mut known: BTreeSet<TableId> = catalog.all_tables().map(|table| table.id).collect();
     let check = |holds: bool, broken: &dyn Fn() -> String| match holds {
         true => Ok(()),
         false => Err(broken()),
     };
-    let contents = || catalog.databases.values().map(Database::contents);
-    let mut known_sequences: BTreeSet<u32> = contents()
-        .flat_map(|contents| contents.sequences.values().map(|of| of.id))
-        .collect();
-    let mut known_types: BTreeSet<u32> = contents()
-        .flat_map(|contents| contents.types.values().map(|of| of.definition().oid))
-        .collect();
-    let mut known_roles: BTreeSet<RoleId> = catalog.roles.values().map(|role| role.id).collect();
     for change in changes {
+        next.next_table_id = next.next_table_id.max(change.ids_end());
+        (next.changed_at).note(change.concern(), catalog.version + 1);
         let (database, change) = match change {
             CatalogChange::In(database, change) => (*database, &**change),
             change => (catalog.database, change),
@@ -89,11 +81,6 @@ pub(crate) fn try_changed(catalog: &Catalog, changes: &[CatalogChange]) -> Resul
                 check(schema, &|| format!("no schema \"{}\"", table.schema))?;
                 let layout = table.layouts.contains_key(&table.schema_version);
                 check(layout, &|| "the schema version has no layout".to_string())?;
-                if known.insert(table.id) {
-                    let in_turn = table.id.get() == next.next_table_id;
-                    check(in_turn, &|| "a new table takes the next id".to_string())?;
-                    next.next_table_id += 1;
-                }
                 let name = (table.schema.clone(), table.name.clone());
                 let mut table = TableDef::clone(table);
                 table.compiled = Compiled::by(&next.compiler);
@@ -107,12 +94,6 @@ pub(crate) fn try_changed(catalog: &Catalog, changes: &[CatalogChange]) -> Resul
             }
             CatalogChange::PutType(definition) => {
                 let name = (definition.schema.clone(), definition.name.clone());
-                if known_types.insert(definition.oid) {
-                    let in_turn = definition.oid == next.next_type_oid();
-                    check(in_turn, &|| "a new type takes the next oid".to_string())?;
-                    // Two oids: its own and that of its arrays.
-                    next.next_table_id = definition.oid - FIRST_USER_OID + 2;
-                }
                 next.types.insert(name, EnumType::new(definition.clone()));
             }
             CatalogChange::DropType { schema, name } => {
@@ -123,11 +104,6 @@ pub(crate) fn try_changed(catalog: &Catalog, changes: &[CatalogChange]) -> Resul
             }
             CatalogChange::PutSequence(sequence) => {
                 let name = (sequence.schema.clone(), sequence.name.clone());
-                if known_sequences.insert(sequence.id) {
-                    let in_turn = sequence.id == next.next_table_id;
-                    check(in_turn, &|| "a new sequence takes the next id".to_string())?;
-                    next.next_table_id += 1;
-                }
                 next.sequences.insert(name, Arc::new(sequence.clone()));
             }
             CatalogChange::DropSequence { schema, name } => {
@@ -149,11 +125,6 @@ pub(crate) fn try_changed(catalog: &Catalog, changes: &[CatalogChange]) -> Resul
                 })?;
             }
             CatalogChange::PutRole(role) => {
-                if known_roles.insert(role.id) {
-                    let in_turn = role.id == next.next_role_id();
-                    check(in_turn, &|| "a new role takes the next id".to_string())?;
-                    next.next_table_id += 1;
-                }
                 let roles = Arc::make_mut(&mut next.roles);
                 roles.insert(role.name.clone(), Arc::new(role.clone()));
             }
@@ -177,11 +148,10 @@ pub(crate) fn try_changed(catalog: &Catalog, changes: &[CatalogChange]) -> Resul
                 }
             }
             CatalogChange::CreateDatabase(def) => {
-                let in_turn = def.id == next.next_database_id();
-                check(in_turn, &|| "a new database takes the next id".to_string())?;
+                let new = !next.databases.contains_key(&def.id);
+                check(new, &|| format!("database {} exists", def.id.oid()))?;
                 let free = next.database_named(&def.name).is_none();
                 check(free, &|| format!("database \"{}\" exists", def.name))?;
-                next.next_table_id += 1;
                 let databases = Arc::make_mut(&mut next.databases);
                 databases.insert(def.id, Database::new(def.clone()));
             }
@@ -217,6 +187,12 @@ pub(crate) fn try_changed(catalog: &Catalog, changes: &[CatalogChange]) -> Resul
     for database in Arc::make_mut(&mut next.databases).values_mut() {
         forget_gone_types(&mut database.contents);
     }
+    let mut ids = BTreeSet::new();
+    for table in next.all_tables() {
+        check(ids.insert(table.id), &|| {
+            format!("two tables have the id {}", table.id.get())
+        })?;
+    }
     next.database = catalog.database;
     next.version += 1;
     Ok(next)
@@ -245,6 +221,7 @@ pub(crate) fn initial() -> Catalog {
     };
     let mut catalog = Catalog {
         version: 1,
+        changed_at: ChangedAt::all(1),
         roles: Arc::new([(postgres.name.clone(), Arc::new(postgres))].into()),
         next_table_id: 1,
         ..Catalog::default()
@@ -548,6 +525,7 @@ pub(crate) fn read(snapshot: &HotSnapshot) -> Result<Option<Catalog>, StorageErr
             Some(b'v') => {
                 let counters: Counters = from_json(value)?;
                 catalog.version = counters.version;
+                catalog.changed_at = ChangedAt::all(counters.version);
                 catalog.next_table_id = counters.next_table_id;
                 found = true;
             }
@@ -565,9 +543,14 @@ impl Catalog {
     ///
     /// # Panics
     /// When a change breaks what its planner must have checked: a table in a schema that does not exist, a
-    /// schema dropped that is not empty, a new table whose id is not the next one.
+    /// schema dropped that is not empty, a new table whose id is another's.
     pub fn changed(&self, changes: &[CatalogChange]) -> Catalog {
         changed(self, changes)
+    }
+
+    /// As `changed`; `None` when a change does not go with what is there.
+    pub fn try_changed(&self, changes: &[CatalogChange]) -> Option<Catalog> {
+        try_changed(self, changes).ok()
     }
 }
 
@@ -580,15 +563,17 @@ impl Committer {
         let catalog = (transaction.catalog.take()).expect("the transaction changes the catalog");
         self.check_alive()?;
         let old = self.shared.view();
-        if old.catalog.version != catalog.base_version {
+        if (old.catalog).is_past(catalog.base_version, &catalog.changes) {
             return Err(CommitError::CatalogChanged);
         }
         let mut group = Group::default();
         self.check_reads(&group, transaction)?;
         self.check_users(transaction)?;
         self.check_dropped_roles(&catalog.changes, transaction)?;
-        // `Store` has applied them to the catalog of this very version before.
-        let new = Arc::new(changed(&old.catalog, &catalog.changes));
+        // What a session has for itself may lean on what has gone since.
+        let new = try_changed(&old.catalog, &catalog.changes);
+        let new = new.ok().filter(|new| new.without_type().is_none());
+        let new = Arc::new(new.ok_or(CommitError::CatalogChanged)?);
         transaction.forget_gone(&new);
         let changes = catalog.changes.len() as u64;
         let count = changes + transaction.seqs();
