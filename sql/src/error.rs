@@ -109,6 +109,7 @@ pub enum ErrorKind {
     AdminShutdown,
     CannotConnectNow,
     TooManyConnections,
+    OutOfMemory,
     ProgramLimitExceeded,
     StatementTooComplex,
     TooManyColumns,
