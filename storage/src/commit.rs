@@ -16,8 +16,8 @@ pub(crate) mod index;
 mod swap;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use parking_lot::RwLock;
@@ -70,6 +70,8 @@ pub(crate) struct Shared {
     pub(crate) groups: AtomicU64,
     /// How many transactions were checked ahead and have not had their turn.
     pub(crate) checks_ahead: AtomicUsize,
+    /// Why a write failed: what the disk holds is not known any more.
+    pub(crate) failed: OnceLock<String>,
 }
 
 impl Shared {
@@ -335,7 +337,6 @@ pub(crate) fn start(shared: Arc<Shared>) -> Result<(CommitQueue, JoinHandle<()>)
         erased: HashMap::new(),
         dropped_roles: HashMap::new(),
         recent: Recent::default(),
-        failed: None,
         stopped: Vec::new(),
     };
     let thread = std::thread::Builder::new()
@@ -360,8 +361,6 @@ struct Committer {
     erased: HashMap<Partition, Seq>,
     dropped_roles: HashMap<Partition, Seq>,
     recent: Recent,
-    /// Why a write failed: what the disk holds is not known any more.
-    failed: Option<String>,
     stopped: Vec<oneshot::Sender<()>>,
 }
 
@@ -601,9 +600,8 @@ impl Committer {
     }
 
     fn check_alive(&self) -> Result<(), StorageError> {
-        self.failed
-            .clone()
-            .map_or(Ok(()), |reason| Err(StorageError::LogFailed(reason)))
+        let failed = self.shared.failed.get().cloned();
+        failed.map_or(Ok(()), |reason| Err(StorageError::LogFailed(reason)))
     }
 
     /// Writes and syncs.
@@ -647,8 +645,8 @@ impl Committer {
         write(&self.shared).map_err(|error| {
             tracing::error!(%error, "writing the log failed; the store takes no more commits");
             let reason = error.to_string();
-            self.failed = Some(reason.clone());
-            StorageError::LogFailed(reason)
+            let reason = self.shared.failed.get_or_init(|| reason);
+            StorageError::LogFailed(reason.clone())
         })
     }
 

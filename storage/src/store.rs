@@ -4,8 +4,8 @@ pub(crate) mod upkeep;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -137,6 +137,7 @@ impl Store {
             unsynced: Notify::new(),
             groups: AtomicU64::new(0),
             checks_ahead: AtomicUsize::new(0),
+            failed: OnceLock::new(),
         });
         let (queue, committer) = commit::start(shared.clone())?;
         let flusher = Flusher {
@@ -186,6 +187,11 @@ impl Store {
             runtime,
             sweep_age: options.cold.sweep_age,
         }))
+    }
+
+    /// Why no more writes are taken until the store is opened again, if that is so: one has failed.
+    pub fn write_failure(&self) -> Option<&str> {
+        self.shared().failed.get().map(String::as_str)
     }
 
     /// The catalog as it is now.
