@@ -25,7 +25,7 @@ use rocksdb::WriteBatch;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use crate::catalog::{Catalog, CatalogChange, IndexId, TableDef, TableId};
+use crate::catalog::{Catalog, CatalogChange, IndexId, TableId};
 use crate::changes::Extent;
 use crate::cold::{self, ColdFile, PartitionState};
 use crate::erase::Erased;
@@ -89,16 +89,14 @@ impl Shared {
 pub(crate) fn view_of(
     hot: &Arc<Hot>,
     seq: Seq,
-    catalog: Arc<Catalog>,
+    (catalog, tables): (Arc<Catalog>, ddl::Tables),
     garbage: &Arc<Garbage>,
 ) -> Arc<View> {
-    let tables = catalog.all_tables().map(|table| (table.id, table.clone()));
-    let tables = tables.collect();
     let view = View {
         hot: HotSnapshot::take(hot),
         seq,
         catalog,
-        tables: Arc::new(tables),
+        tables,
         garbage: garbage.clone(),
     };
     publishable(view)
@@ -353,7 +351,7 @@ pub(crate) fn start(shared: Arc<Shared>) -> Result<(CommitQueue, JoinHandle<()>)
 struct Committer {
     shared: Arc<Shared>,
     receiver: mpsc::Receiver<Request>,
-    tables: Arc<HashMap<TableId, Arc<TableDef>>>,
+    tables: ddl::Tables,
     states: HashMap<(TableId, Partition), PartitionState>,
     /// The newest commit to each table since the store was opened; no transaction is older than that.
     last_commits: HashMap<TableId, Seq>,
@@ -559,8 +557,8 @@ impl Committer {
             Some((catalog, garbage)) => {
                 // Every view so far may read the files; the one that comes next cannot.
                 self.shared.garbage.add(garbage);
+                let catalog = (catalog, self.tables.clone());
                 let view = view_of(&hot, last, catalog, &self.shared.garbage);
-                self.tables = view.tables.clone();
                 drop(std::mem::replace(&mut *self.shared.current.write(), view));
             }
         }

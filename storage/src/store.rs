@@ -126,7 +126,8 @@ impl Store {
         let files = upkeep::check_stores(&cold, &hot, &catalog, &runtime)?;
         upkeep::clean(&cold, &hot, &runtime, files)?;
         erase::finish(&hot)?;
-        let view = view_of(&hot, last, catalog, &garbage);
+        let tables = ddl::tables_of(&catalog);
+        let view = view_of(&hot, last, (catalog, tables), &garbage);
         let shared = Arc::new(Shared {
             generator: SeqGenerator::new(options.clock, options.node, last),
             current: RwLock::new(view),

@@ -1,6 +1,7 @@
 //! Catalog changes: checked, applied, stored and mirrored into the log of the system table.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use rocksdb::WriteBatch;
@@ -27,6 +28,15 @@ use crate::record::encode_catalog;
 use crate::seq::Seq;
 use crate::sequence::{SequenceDef, sequence_key};
 use crate::transaction::{Partition, Transaction};
+
+/// Tables of all databases by their ids.
+pub(crate) type Tables = Arc<HashMap<TableId, Arc<TableDef>>>;
+
+/// Those of a catalog.
+pub(crate) fn tables_of(catalog: &Catalog) -> Tables {
+    let tables = catalog.all_tables().map(|table| (table.id, table.clone()));
+    Arc::new(tables.collect())
+}
 
 /// First byte of the `meta` keys of catalog objects.
 pub(crate) const META_CATALOG: u8 = b'c';
@@ -187,11 +197,13 @@ pub(crate) fn try_changed(catalog: &Catalog, changes: &[CatalogChange]) -> Resul
     for database in Arc::make_mut(&mut next.databases).values_mut() {
         forget_gone_types(&mut database.contents);
     }
-    let mut ids = BTreeSet::new();
-    for table in next.all_tables() {
-        check(ids.insert(table.id), &|| {
-            format!("two tables have the id {}", table.id.get())
-        })?;
+    for change in changes {
+        if let CatalogChange::PutTable(put) = change.itself() {
+            let of_id = next.all_tables().filter(|table| table.id == put.id);
+            check(of_id.count() <= 1, &|| {
+                format!("two tables have the id {}", put.id.get())
+            })?;
+        }
     }
     next.database = catalog.database;
     next.version += 1;
@@ -398,55 +410,58 @@ fn store_contents(
     for schema in new.schemas.difference(&old.schemas) {
         batch.put_cf(meta, key_in(database, b's', &[schema]), b"");
     }
-    for name in (old.tables.keys()).filter(|name| !new.tables.contains_key(name)) {
-        batch.delete_cf(meta, key(b't', name));
+    let mut put = |key: Vec<u8>, value: Option<Vec<u8>>| match value {
+        Some(value) => batch.put_cf(meta, key, value),
+        None => batch.delete_cf(meta, key),
+    };
+    for (name, table) in differences(&old.tables, &new.tables, Arc::ptr_eq) {
+        put(key(b't', name), table.map(|of| json(&**of)).transpose()?);
     }
-    for (name, table) in &new.tables {
-        let before = old.tables.get(name);
-        if before.is_none_or(|before| !Arc::ptr_eq(before, table)) {
-            batch.put_cf(meta, key(b't', name), json(table.as_ref())?);
-        }
+    for (name, of) in differences(&old.types, &new.types, PartialEq::eq) {
+        put(key(b'e', name), of.map(json).transpose()?);
     }
-    for name in (old.types.keys()).filter(|name| !new.types.contains_key(name)) {
-        batch.delete_cf(meta, key(b'e', name));
+    for (name, sequence) in differences(&old.sequences, &new.sequences, Arc::ptr_eq) {
+        put(key(b'q', name), sequence.map(|of| json(&**of)).transpose()?);
     }
-    for (name, of) in &new.types {
-        if old.types.get(name) != Some(of) {
-            batch.put_cf(meta, key(b'e', name), json(of)?);
-        }
+    for (name, view) in differences(&old.views, &new.views, Arc::ptr_eq) {
+        put(key(b'w', name), view.map(|of| json(&**of)).transpose()?);
+    }
+    for (on, text) in differences(&old.comments, &new.comments, PartialEq::eq) {
+        let value = text.map(|text| json(&(on, text))).transpose()?;
+        put(comment_key(database, on)?, value);
     }
     let kept: BTreeSet<u32> = new.sequences.values().map(|sequence| sequence.id).collect();
-    for (name, sequence) in &old.sequences {
-        if !new.sequences.contains_key(name) {
-            batch.delete_cf(meta, key(b'q', name));
-        }
-        if !kept.contains(&sequence.id) {
-            batch.delete_cf(meta, sequence_key(sequence.id));
-        }
-    }
-    for (name, sequence) in &new.sequences {
-        if old.sequences.get(name) != Some(sequence) {
-            batch.put_cf(meta, key(b'q', name), json(sequence.as_ref())?);
-        }
-    }
-    for name in (old.views.keys()).filter(|name| !new.views.contains_key(name)) {
-        batch.delete_cf(meta, key(b'w', name));
-    }
-    for (name, view) in &new.views {
-        let before = old.views.get(name);
-        if before.is_none_or(|before| !Arc::ptr_eq(before, view)) {
-            batch.put_cf(meta, key(b'w', name), json(view.as_ref())?);
-        }
-    }
-    for on in (old.comments.keys()).filter(|on| !new.comments.contains_key(on)) {
-        batch.delete_cf(meta, comment_key(database, on)?);
-    }
-    for (on, text) in &new.comments {
-        if old.comments.get(on) != Some(text) {
-            batch.put_cf(meta, comment_key(database, on)?, json(&(on, text))?);
-        }
+    for sequence in old.sequences.values().filter(|of| !kept.contains(&of.id)) {
+        put(sequence_key(sequence.id), None);
     }
     Ok(())
+}
+
+/// The keys under which two maps have not the same, each with what the new one has. They are gone through side by side: mostly
+/// there are many entries and few of these.
+fn differences<'a, K: Ord, V>(
+    old: &'a BTreeMap<K, V>,
+    new: &'a BTreeMap<K, V>,
+    same: impl Fn(&V, &V) -> bool,
+) -> Vec<(&'a K, Option<&'a V>)> {
+    let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
+    let mut found = Vec::new();
+    loop {
+        let order = match (old.peek(), new.peek()) {
+            (Some((before, _)), Some((after, _))) => before.cmp(after),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => return found,
+        };
+        let before = (order != Ordering::Greater).then(|| old.next()).flatten();
+        let after = (order != Ordering::Less).then(|| new.next()).flatten();
+        match (before, after) {
+            (Some((_, was)), Some((key, is))) if !same(was, is) => found.push((key, Some(is))),
+            (Some((key, _)), None) => found.push((key, None)),
+            (None, Some((key, is))) => found.push((key, Some(is))),
+            _ => {}
+        }
+    }
 }
 
 /// Reads the catalog, or makes the first one.
@@ -580,16 +595,14 @@ impl Committer {
         let first = self.shared.generator.draw(count);
         self.put_catalog(&mut group, &catalog.changes, &old.catalog, &new, first)?;
 
-        let kept: BTreeSet<TableId> = new.all_tables().map(|table| table.id).collect();
-        let dropped: Vec<TableId> = (old.tables.keys().copied())
-            .filter(|id| !kept.contains(id))
-            .collect();
+        let tables = tables_of(&new);
         let mut garbage = Vec::new();
-        for id in &dropped {
+        for id in old.tables.keys().filter(|id| !tables.contains_key(id)) {
             garbage.extend(remove_data(&self.shared, &mut group.batch, *id)?);
         }
-        for table in new.all_tables() {
+        for table in tables.values() {
             match old.tables.get(&table.id) {
+                Some(before) if Arc::ptr_eq(before, table) => {}
                 Some(before) => remove_indexes(&self.shared, &mut group.batch, before, table)?,
                 None => {
                     // With the rows that the transaction puts into it.
@@ -599,8 +612,7 @@ impl Committer {
         }
         self.shared.failpoints.reach(Step::CatalogChecked)?;
 
-        let tables = new.all_tables().map(|table| (table.id, table.clone()));
-        let before = std::mem::replace(&mut self.tables, Arc::new(tables.collect()));
+        let before = std::mem::replace(&mut self.tables, tables.clone());
         let applied = self.apply_at(&mut group, transaction, first.advance(changes));
         let last = match applied {
             Ok(last) => last,
@@ -609,7 +621,7 @@ impl Committer {
                 return Err(error);
             }
         };
-        self.states.retain(|(table, _), _| kept.contains(table));
+        (self.states).retain(|(table, _), _| tables.contains_key(table));
         drop(old);
         self.write_group(group, last, Some((new, garbage)), true)
             .map_err(|error| CommitError::Unknown(error.to_string()))?;
