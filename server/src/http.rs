@@ -138,13 +138,17 @@ fn router(server: Arc<HttpServer>) -> Router {
 
 async fn health(State(server): State<Arc<HttpServer>>) -> impl IntoResponse {
     let json = [(header::CONTENT_TYPE, "application/json")];
-    if server.shutdown().stop.is_cancelled() {
-        (
-            StatusCode::SERVICE_UNAVAILABLE,
-            json,
-            "{\"status\":\"stopping\"}\n",
-        )
+    let failure = server.backend.engine.store().write_failure();
+    let (status, told) = if server.shutdown().stop.is_cancelled() {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        (status, "{\"status\":\"stopping\"}\n".to_string())
+    } else if let Some(reason) = failure {
+        let mut told = "{\"status\":\"failed\",\"reason\":".to_string();
+        tidelog_sql::json::write_string(reason, &mut told);
+        told.push_str("}\n");
+        (StatusCode::SERVICE_UNAVAILABLE, told)
     } else {
-        (StatusCode::OK, json, "{\"status\":\"ok\"}\n")
-    }
+        (StatusCode::OK, "{\"status\":\"ok\"}\n".to_string())
+    };
+    (status, json, told)
 }

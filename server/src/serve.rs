@@ -73,9 +73,19 @@ pub(crate) fn run(settings: Settings) -> Result<(), ServeError> {
         // A scan of the hot tier keeps its thread while its client does not read.
         .max_blocking_threads(BLOCKING_THREADS + 2 * settings.max_connections)
         .build()?;
+    // Where statements run that may keep a thread for long: each has one of the blocking ones.
+    let heavy = runtime("heavy", (2 * cores).max(4))
+        .thread_stack_size(QUERY_STACK_BYTES)
+        .max_blocking_threads(BLOCKING_THREADS + 3 * settings.max_connections)
+        .build()?;
     let jobs = runtime("job", cores).on_thread_start(give_way).build()?;
-    let result = queries.block_on(serve(settings, sockets.handle(), jobs.handle()));
-    for runtime in [sockets, queries, jobs] {
+    let handles = Handles {
+        sockets: sockets.handle(),
+        heavy: heavy.handle(),
+        jobs: jobs.handle(),
+    };
+    let result = queries.block_on(serve(settings, handles));
+    for runtime in [sockets, queries, heavy, jobs] {
         runtime.shutdown_timeout(Duration::from_secs(1));
     }
     result
@@ -99,8 +109,20 @@ fn give_way() {
     }
 }
 
-/// Runs on the query runtime; everything that touches a socket is spawned on `sockets`, the store's jobs on `jobs`.
-async fn serve(mut settings: Settings, sockets: &Handle, jobs: &Handle) -> Result<(), ServeError> {
+/// The runtimes besides the one for queries: everything that touches a socket is spawned on `sockets`, the store's jobs on `jobs`.
+struct Handles<'a> {
+    sockets: &'a Handle,
+    heavy: &'a Handle,
+    jobs: &'a Handle,
+}
+
+/// Runs on the query runtime.
+async fn serve(mut settings: Settings, runtimes: Handles<'_>) -> Result<(), ServeError> {
+    let Handles {
+        sockets,
+        heavy,
+        jobs,
+    } = runtimes;
     let (pg_listener, pg_address) = bind(sockets, "pg", &settings.pg).await?;
     let (http_listener, http_address) = bind(sockets, "http", &settings.http).await?;
     let failpoints = std::mem::take(&mut settings.failpoints);
@@ -124,6 +146,8 @@ async fn serve(mut settings: Settings, sockets: &Handle, jobs: &Handle) -> Resul
     let shutdown = Shutdown::default();
     let engine_options = EngineOptions {
         transaction_bytes_max: settings.transaction_bytes_max,
+        query_memory: settings.query_memory,
+        heavy: Some(heavy.clone()),
     };
     let engine = Engine::new(store.clone(), engine_options);
     engine.drop_temporary().await?;

@@ -43,7 +43,7 @@ pub(crate) struct Flags {
     #[command(flatten)]
     cold: ColdFlags,
     /// A TOML file with the same settings (data_dir, pg, http, max_connections, http_origins, log_format, log_level,
-    /// transaction_bytes_max, cold, cold_timeout, cold_cache, and a table [storages.NAME] for each further storage)
+    /// transaction_bytes_max, query_memory, cold, cold_timeout, cold_cache, and a table [storages.NAME] for each further storage)
     #[arg(long, env = "TIDELOG_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// How log lines look [default: human]
@@ -55,6 +55,9 @@ pub(crate) struct Flags {
     /// Largest memory of a transaction's uncommitted changes, in bytes [default: 1073741824]
     #[arg(long, env = "TIDELOG_TRANSACTION_BYTES_MAX", value_name = "BYTES")]
     transaction_bytes_max: Option<usize>,
+    /// Memory for the sorts, groups and joins of all statements together [default: half of the machine's]
+    #[arg(long, env = "TIDELOG_QUERY_MEMORY", value_name = "SIZE")]
+    query_memory: Option<String>,
     /// Steps at which a test ends the process: step=kill|stop|fail[@n],…
     #[arg(long, env = "TIDELOG_FAILPOINTS", hide = true)]
     failpoints: Option<String>,
@@ -102,6 +105,7 @@ struct File {
     log_format: Option<LogFormat>,
     log_level: Option<String>,
     transaction_bytes_max: Option<usize>,
+    query_memory: Option<String>,
     cold: Option<String>,
     #[serde(default)]
     storages: BTreeMap<String, Storage>,
@@ -133,6 +137,7 @@ pub(crate) struct Settings {
     pub(crate) log_format: LogFormat,
     pub(crate) log_level: String,
     pub(crate) transaction_bytes_max: usize,
+    pub(crate) query_memory: usize,
     pub(crate) cold: Cold,
     pub(crate) failpoints: Failpoints,
 }
@@ -200,6 +205,13 @@ impl Settings {
             transaction_bytes_max: (flags.transaction_bytes_max)
                 .or(file.transaction_bytes_max)
                 .unwrap_or(EngineOptions::default().transaction_bytes_max),
+            query_memory: match flags.query_memory.or(file.query_memory) {
+                Some(text) => {
+                    let bytes = cold::size("query_memory", text)?;
+                    usize::try_from(bytes).unwrap_or(usize::MAX)
+                }
+                None => machine_memory().map_or(EngineOptions::default().query_memory, |of| of / 2),
+            },
             failpoints: Failpoints::parse(flags.failpoints.as_deref().unwrap_or_default())?,
         };
         check_address("pg", &settings.pg)?;
@@ -216,6 +228,18 @@ impl Settings {
         }
         Ok(settings)
     }
+}
+
+/// Bytes of memory that this process may have: the machine's, or what its control group leaves it. `None` where that is not told.
+fn machine_memory() -> Option<usize> {
+    let machine = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let kilobytes = machine.lines().find_map(|line| {
+        let rest = line.strip_prefix("MemTotal:")?;
+        rest.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()
+    })?;
+    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
+    let group = group.and_then(|bytes| bytes.trim().parse::<usize>().ok());
+    Some((kilobytes << 10).min(group.unwrap_or(usize::MAX)))
 }
 
 /// What the file says, if there is one.

@@ -95,6 +95,7 @@ pub(crate) fn sqlstate(kind: ErrorKind) -> &'static str {
         ErrorKind::AdminShutdown => "57P01",
         ErrorKind::CannotConnectNow => "57P03",
         ErrorKind::TooManyConnections => "53300",
+        ErrorKind::OutOfMemory => "53200",
         ErrorKind::ProgramLimitExceeded => "54000",
         ErrorKind::StatementTooComplex => "54001",
         ErrorKind::TooManyColumns => "54011",

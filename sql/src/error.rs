@@ -109,6 +109,7 @@ pub enum ErrorKind {
     AdminShutdown,
     CannotConnectNow,
     TooManyConnections,
+    OutOfMemory,
     ProgramLimitExceeded,
     StatementTooComplex,
     TooManyColumns,
@@ -294,9 +295,16 @@ impl From<StorageError> for SqlError {
             | StorageError::Arrow(_)
             | StorageError::Io(_) => ErrorKind::IoError,
         };
-        SqlError::new(kind, error.to_string())
+        let told = SqlError::new(kind, error.to_string());
+        match error {
+            StorageError::LogFailed(_) => told.hint(HINT_AFTER_FAILURE),
+            _ => told,
+        }
     }
 }
+
+/// What helps when the log could not be written.
+const HINT_AFTER_FAILURE: &str = "The server takes no more writes until it is started again. If its disk is full, make room before.";
 
 impl From<CommitError> for SqlError {
     fn from(error: CommitError) -> SqlError {
@@ -310,6 +318,7 @@ impl From<CommitError> for SqlError {
             CommitError::Storage(error) => error.into(),
             CommitError::Unknown(_) => {
                 SqlError::new(ErrorKind::TransactionResolutionUnknown, error.to_string())
+                    .hint(HINT_AFTER_FAILURE)
             }
         }
     }

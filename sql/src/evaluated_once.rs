@@ -29,6 +29,7 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, Phy
 use futures::future::{BoxFuture, Shared};
 use futures::{FutureExt, StreamExt, TryStreamExt};
 
+use crate::error::{ErrorKind, SqlError};
 use crate::provider::properties;
 
 /// Before the number of a query that is to be computed once, where it is a relation: no other has such a name.
@@ -173,7 +174,8 @@ async fn kept(mut rows: SendableRecordBatchStream) -> Result<Vec<RecordBatch>> {
         bytes += get_record_batch_memory_size(&batch);
         if bytes > KEPT_BYTES_MAX {
             let message = "a query of WITH that calls volatile functions and is named several times has more than 1 GiB of rows";
-            return Err(DataFusionError::ResourcesExhausted(message.to_string()));
+            let error = SqlError::new(ErrorKind::ProgramLimitExceeded, message);
+            return Err(DataFusionError::External(Box::new(error)));
         }
         batches.push(batch);
     }

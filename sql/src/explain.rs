@@ -310,9 +310,7 @@ impl Session {
 
     /// Runs a query's plan for what it counts.
     async fn drain(&self, plan: &Arc<dyn ExecutionPlan>) -> Result<(), SqlError> {
-        let stream =
-            datafusion::physical_plan::execute_stream(plan.clone(), self.state().task_ctx());
-        let mut stream = stream.map_err(crate::error::from_datafusion)?;
+        let mut stream = self.execute_plan(plan.clone(), true).await?;
         while let Some(batch) = stream
             .try_next()
             .await

@@ -7,6 +7,7 @@
 
 pub mod activity;
 mod advisory;
+mod apart;
 mod arithmetic;
 mod as_of;
 mod casts;

@@ -4,6 +4,7 @@ pub(crate) mod clause;
 pub(crate) mod inside;
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use clause::{Locking, Names, Target};
 use datafusion::sql::sqlparser::ast::{self, Expr, LimitClause, Query, Value};
 use futures::{StreamExt, TryStreamExt};
+use tidelog_storage::catalog::Concern;
 use tidelog_storage::snapshot::{Fate, Lookup};
 use tidelog_storage::transaction::{row_identity, unique_identity};
 use tidelog_storage::{
@@ -163,15 +165,21 @@ impl Session {
         Ok(())
     }
 
-    /// Waits until no other transaction is changing the catalog, and has others wait for this one.
-    pub(crate) async fn lock_catalog(&mut self) -> Result<(), SqlError> {
+    /// Waits until no other transaction is changing these parts of the catalog, and has others wait for this one.
+    pub(crate) async fn lock_catalog(&mut self, parts: &BTreeSet<Concern>) -> Result<(), SqlError> {
         // No row's key begins with the system table's id.
-        let key = RowKey::from(TableId::SYSTEM.get().to_be_bytes());
+        let key = |part: u8| {
+            let [a, b, c, d] = TableId::SYSTEM.get().to_be_bytes();
+            (RowKey::from([a, b, c, d, part]), LockMode::Update)
+        };
+        let of = |part: &Concern| match part {
+            Concern::Temporary => None,
+            Concern::Roles => Some(key(0)),
+            Concern::Lasting => Some(key(1)),
+        };
+        let keys: Vec<_> = parts.iter().filter_map(of).collect();
         let timeout = self.timeout("lock_timeout");
-        let locked = self
-            .locks()
-            .lock_all(&[(key, LockMode::Update)], true, timeout)
-            .await;
+        let locked = self.locks().lock_all(&keys, true, timeout).await;
         locked
             .map_err(|error| not_locked(error, "pg_class"))
             .map(|_| ())

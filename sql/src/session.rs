@@ -9,7 +9,7 @@ use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::datasource::TableProvider;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
-use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::sqlparser::ast::{self, Statement};
 use parking_lot::Mutex;
 use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, RoleRef, Store, datum};
@@ -691,11 +691,12 @@ impl Session {
     ) -> Result<RowStream, SqlError> {
         let columns = output::columns(plan.plan().schema().as_arrow())?;
         let eager = !scope.transaction.read().is_empty();
+        let heavy = self.is_heavy(plan.plan())?;
         let plan = self.physical_plan(plan, scope, types, values).await?;
         if recorded && let Some(plans) = &mut *self.plans.lock() {
             plans.push(plan.clone());
         }
-        let stream = execute_stream(plan, self.engine.state.task_ctx()).map_err(from_datafusion)?;
+        let stream = self.execute_plan(plan, heavy).await?;
         let rows = output::stream(&columns, stream);
         match eager {
             true => output::collected(rows).await,

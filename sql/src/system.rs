@@ -10,6 +10,7 @@ pub(crate) mod deparse;
 mod extensions;
 pub(crate) mod functions;
 mod information_schema;
+mod kept;
 pub(crate) mod keys;
 mod pg_catalog;
 mod pg_depend;
@@ -287,8 +288,7 @@ impl TableProvider for SystemRelation {
             return Err(DataFusionError::External(Box::new(error)));
         }
         let relation = self.clone();
-        let named = blocking(move || relation.rows(&scope)).await?;
-        let batch = self.batch(named)?;
+        let batch = blocking(move || Ok(kept::batch(&relation, &scope))).await??;
         let schema = batch.schema();
         let found = Found::Relation {
             schema: self.schema.to_string(),

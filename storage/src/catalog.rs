@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
+mod concern;
 mod database;
 mod role;
 mod tags;
@@ -14,6 +15,7 @@ use crate::computed::{Compiled, CompilerSlot, ComputedDef};
 use crate::datum::{ColumnType, Datum, EnumDef};
 use crate::sequence::SequenceDef;
 
+pub use concern::{ChangedAt, Concern, TEMPORARY_PREFIX, is_temporary};
 pub use database::{Contents, Database, DatabaseDef, DatabaseId};
 pub use role::{BOOTSTRAP_ROLE, RoleDef, RoleId, RoleRef};
 pub use tags::PG_TYPE_KEY;
@@ -566,13 +568,15 @@ pub struct ViewDef {
 pub struct Catalog {
     /// Counts the changes; plans made at another version are stale.
     pub version: u64,
+    /// When what was changed.
+    pub changed_at: ChangedAt,
     /// The database that is looked into.
     pub database: DatabaseId,
     /// All databases.
     pub databases: Arc<BTreeMap<DatabaseId, Database>>,
     /// Roles by name.
     pub roles: Arc<BTreeMap<String, Arc<RoleDef>>>,
-    /// The id that the next table gets.
+    /// The id that the next table gets. Whoever plans on it has the store reserve what it takes (`Store::reserve_ids`).
     pub next_table_id: u32,
     /// The object stores that tables may name as their storage: not data, but how the server was started.
     pub storages: BTreeSet<String>,
@@ -627,7 +631,7 @@ pub enum CatalogChange {
     /// Removes a schema, which must be empty.
     DropSchema(String),
     /// Adds the table or replaces the one of the same schema and name. When a replaced table's data id
-    /// is not the new one's (TRUNCATE), the old data goes for good. A new id must be the catalog's `next_table_id`.
+    /// is not the new one's (TRUNCATE), the old data goes for good. No other table ever had a new id.
     PutTable(Box<TableDef>),
     /// Removes a table and its data for good.
     DropTable {
@@ -636,7 +640,7 @@ pub enum CatalogChange {
         /// Its name.
         name: String,
     },
-    /// Adds or replaces an enum type. A new oid must be the catalog's `next_type_oid`.
+    /// Adds or replaces an enum type. No other type ever had a new oid.
     PutType(EnumDef),
     /// Removes an enum type, which no column may have.
     DropType {
@@ -645,7 +649,7 @@ pub enum CatalogChange {
         /// Its name.
         name: String,
     },
-    /// Adds or replaces a sequence. A new id must be the catalog's `next_table_id`.
+    /// Adds or replaces a sequence. No other ever had a new id.
     PutSequence(SequenceDef),
     /// Removes a sequence.
     DropSequence {
@@ -665,13 +669,13 @@ pub enum CatalogChange {
     },
     /// A change in another database than the first. What it says of roles or databases is the same in each.
     In(DatabaseId, Box<CatalogChange>),
-    /// Adds a database. Its id must be the catalog's `next_database_id`.
+    /// Adds a database. No other ever had its id.
     CreateDatabase(DatabaseDef),
     /// Removes a database and all that is in it for good; not the first one.
     DropDatabase(DatabaseId),
     /// Gives a database another name, which no other has; not the first one.
     RenameDatabase(DatabaseDef),
-    /// Adds or replaces a role. A new id must be the catalog's `next_role_id`.
+    /// Adds or replaces a role. No other ever had a new id.
     PutRole(RoleDef),
     /// Removes a role.
     DropRole(String),

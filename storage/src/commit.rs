@@ -16,8 +16,8 @@ pub(crate) mod index;
 mod swap;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use parking_lot::RwLock;
@@ -25,7 +25,7 @@ use rocksdb::WriteBatch;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use crate::catalog::{Catalog, CatalogChange, IndexId, TableDef, TableId};
+use crate::catalog::{Catalog, CatalogChange, IndexId, TableId};
 use crate::changes::Extent;
 use crate::cold::{self, ColdFile, PartitionState};
 use crate::erase::Erased;
@@ -70,6 +70,8 @@ pub(crate) struct Shared {
     pub(crate) groups: AtomicU64,
     /// How many transactions were checked ahead and have not had their turn.
     pub(crate) checks_ahead: AtomicUsize,
+    /// Why a write failed: what the disk holds is not known any more.
+    pub(crate) failed: OnceLock<String>,
 }
 
 impl Shared {
@@ -87,16 +89,14 @@ impl Shared {
 pub(crate) fn view_of(
     hot: &Arc<Hot>,
     seq: Seq,
-    catalog: Arc<Catalog>,
+    (catalog, tables): (Arc<Catalog>, ddl::Tables),
     garbage: &Arc<Garbage>,
 ) -> Arc<View> {
-    let tables = catalog.all_tables().map(|table| (table.id, table.clone()));
-    let tables = tables.collect();
     let view = View {
         hot: HotSnapshot::take(hot),
         seq,
         catalog,
-        tables: Arc::new(tables),
+        tables,
         garbage: garbage.clone(),
     };
     publishable(view)
@@ -335,7 +335,6 @@ pub(crate) fn start(shared: Arc<Shared>) -> Result<(CommitQueue, JoinHandle<()>)
         erased: HashMap::new(),
         dropped_roles: HashMap::new(),
         recent: Recent::default(),
-        failed: None,
         stopped: Vec::new(),
     };
     let thread = std::thread::Builder::new()
@@ -352,7 +351,7 @@ pub(crate) fn start(shared: Arc<Shared>) -> Result<(CommitQueue, JoinHandle<()>)
 struct Committer {
     shared: Arc<Shared>,
     receiver: mpsc::Receiver<Request>,
-    tables: Arc<HashMap<TableId, Arc<TableDef>>>,
+    tables: ddl::Tables,
     states: HashMap<(TableId, Partition), PartitionState>,
     /// The newest commit to each table since the store was opened; no transaction is older than that.
     last_commits: HashMap<TableId, Seq>,
@@ -360,8 +359,6 @@ struct Committer {
     erased: HashMap<Partition, Seq>,
     dropped_roles: HashMap<Partition, Seq>,
     recent: Recent,
-    /// Why a write failed: what the disk holds is not known any more.
-    failed: Option<String>,
     stopped: Vec<oneshot::Sender<()>>,
 }
 
@@ -560,8 +557,8 @@ impl Committer {
             Some((catalog, garbage)) => {
                 // Every view so far may read the files; the one that comes next cannot.
                 self.shared.garbage.add(garbage);
+                let catalog = (catalog, self.tables.clone());
                 let view = view_of(&hot, last, catalog, &self.shared.garbage);
-                self.tables = view.tables.clone();
                 drop(std::mem::replace(&mut *self.shared.current.write(), view));
             }
         }
@@ -601,9 +598,8 @@ impl Committer {
     }
 
     fn check_alive(&self) -> Result<(), StorageError> {
-        self.failed
-            .clone()
-            .map_or(Ok(()), |reason| Err(StorageError::LogFailed(reason)))
+        let failed = self.shared.failed.get().cloned();
+        failed.map_or(Ok(()), |reason| Err(StorageError::LogFailed(reason)))
     }
 
     /// Writes and syncs.
@@ -647,8 +643,8 @@ impl Committer {
         write(&self.shared).map_err(|error| {
             tracing::error!(%error, "writing the log failed; the store takes no more commits");
             let reason = error.to_string();
-            self.failed = Some(reason.clone());
-            StorageError::LogFailed(reason)
+            let reason = self.shared.failed.get_or_init(|| reason);
+            StorageError::LogFailed(reason.clone())
         })
     }
 

@@ -4,8 +4,8 @@ pub(crate) mod upkeep;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -77,6 +77,8 @@ pub struct Store {
     committer: Option<std::thread::JoinHandle<()>>,
     shutdown: watch::Sender<bool>,
     sequences: Sequences,
+    /// The end of the ids that were reserved for changes of the catalog.
+    reserved_ids: Mutex<u32>,
     /// Where jobs run.
     runtime: tokio::runtime::Handle,
     sweep_age: Duration,
@@ -124,7 +126,8 @@ impl Store {
         let files = upkeep::check_stores(&cold, &hot, &catalog, &runtime)?;
         upkeep::clean(&cold, &hot, &runtime, files)?;
         erase::finish(&hot)?;
-        let view = view_of(&hot, last, catalog, &garbage);
+        let tables = ddl::tables_of(&catalog);
+        let view = view_of(&hot, last, (catalog, tables), &garbage);
         let shared = Arc::new(Shared {
             generator: SeqGenerator::new(options.clock, options.node, last),
             current: RwLock::new(view),
@@ -135,6 +138,7 @@ impl Store {
             unsynced: Notify::new(),
             groups: AtomicU64::new(0),
             checks_ahead: AtomicUsize::new(0),
+            failed: OnceLock::new(),
         });
         let (queue, committer) = commit::start(shared.clone())?;
         let flusher = Flusher {
@@ -180,14 +184,43 @@ impl Store {
             committer: Some(committer),
             shutdown,
             sequences: Sequences::default(),
+            reserved_ids: Mutex::default(),
             runtime,
             sweep_age: options.cold.sweep_age,
         }))
     }
 
+    /// Why no more writes are taken until the store is opened again, if that is so: one has failed.
+    pub fn write_failure(&self) -> Option<&str> {
+        self.shared().failed.get().map(String::as_str)
+    }
+
     /// The catalog as it is now.
     pub fn catalog(&self) -> Arc<Catalog> {
         self.shared().current.read().catalog.clone()
+    }
+
+    /// Reserves the ids that changes give which were planned on this catalog. `false` when they are not free any more: then
+    /// they are to be planned anew, with a catalog whose `next_table_id` is at least `next_id()`.
+    pub fn reserve_ids(&self, planned_on: &Catalog, changes: &[CatalogChange]) -> bool {
+        let end = changes.iter().map(CatalogChange::ids_end).max();
+        let end = end.filter(|end| *end > planned_on.next_table_id);
+        let Some(end) = end else {
+            return true;
+        };
+        let mut reserved = self.reserved_ids.lock();
+        let next = self.catalog().next_table_id.max(*reserved);
+        let free = planned_on.next_table_id >= next;
+        if free {
+            *reserved = end;
+        }
+        free
+    }
+
+    /// The first id that was neither given nor reserved.
+    pub fn next_id(&self) -> u32 {
+        let reserved = *self.reserved_ids.lock();
+        self.catalog().next_table_id.max(reserved)
     }
 
     /// Has the expressions of indexes read so from now on: the first who is to do it does.
@@ -236,16 +269,18 @@ impl Store {
         }
         if let Some(planned) = &transaction.catalog {
             let catalog = self.catalog();
-            if catalog.version != planned.base_version {
+            if catalog.is_past(planned.base_version, &planned.changes) {
                 return Err(CommitError::CatalogChanged);
             }
-            // Here and not only in the committer's thread, so that a broken promise hits who made it.
-            catalog.changed(&planned.changes);
+            // Here, so that a broken promise hits who made it.
+            if catalog.version == planned.base_version {
+                catalog.changed(&planned.changes);
+            }
         }
         self.flusher.queue.commit(transaction, held).await
     }
 
-    /// Commits a catalog change planned on `base_version`; `CatalogChanged` if the catalog has moved on.
+    /// Commits a catalog change planned on `base_version`; `CatalogChanged` if what it is about was changed since.
     /// Data of dropped and truncated tables is removed for good: keys in the same commit, files as soon as
     /// no snapshot needs them.
     ///

@@ -524,3 +524,30 @@ fn event_streams_end_when_the_server_stops() {
         (server.web().sql("SELECT 1", json!([])).status == 200).then_some(())
     });
 }
+
+#[test]
+fn health_tells_when_no_more_writes_are_taken() {
+    let mut server = Server::start_with(&["--failpoints=commit_checked=fail@3"]);
+    let peer = server.peer();
+    assert_eq!(server.http_status("/health"), Some(200));
+    peer.run("CREATE TABLE t (a int)");
+    let mut refused = Vec::new();
+    while refused.len() < 2 {
+        let done = peer.try_run("\\set VERBOSITY verbose\nINSERT INTO t VALUES (1)");
+        refused.extend(done.err());
+    }
+    assert!(refused[0].contains("08007"), "{}", refused[0]);
+    assert!(refused[1].contains("58030"), "{}", refused[1]);
+    for error in &refused {
+        assert!(error.contains("until it is started again"), "{error}");
+    }
+    assert_eq!(server.http_status("/health"), Some(503));
+    let rows: i64 = peer.value("SELECT count(*) FROM t").parse().unwrap();
+    assert!(server.terminate().success());
+    assert!(server.try_start_again(&[]));
+    assert_eq!(server.http_status("/health"), Some(200));
+    let peer = server.peer();
+    peer.run("INSERT INTO t VALUES (2)");
+    let now: i64 = peer.value("SELECT count(*) FROM t").parse().unwrap();
+    assert!(now == rows + 1 || now == rows + 2, "{now} after {rows}");
+}

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tidelog_compat_tests::Server;
 
@@ -305,6 +305,93 @@ async fn long_planning_keeps_nobody_waiting() {
             planned.await.unwrap();
         }
     }
+}
+
+/// Statements of one call each that takes seconds, unoptimised.
+const HEAVY: [&str; 6] = [
+    "SELECT array_position(array_fill(1, array[5000000]), 2)",
+    "SELECT replace(repeat('a', 20000000), 'a', 'bbbbbbbbbbbbbbbbbbbb') IS NULL",
+    "SELECT count(*) FROM regexp_split_to_table(repeat('a ', 2000000), ' ')",
+    "SELECT json_agg(x) IS NULL FROM (SELECT i, repeat('a', 1000) AS t FROM generate_series(1, 200000) AS i) AS x",
+    "INSERT INTO t VALUES (7, length(replace(repeat('a', 20000000), 'a', 'bbbbbbbbbbbbbbbbbbbb')))",
+    "SELECT count(*) FROM unnest(string_to_array(repeat('a,', 5000000), ','))",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heavy_calls_keep_nobody_waiting_and_end_in_time() {
+    let server = Server::start();
+    let client = server.peer().connect().await;
+    client
+        .batch_execute("CREATE TABLE t (id int PRIMARY KEY, n int)")
+        .await
+        .unwrap();
+    let limit = Duration::from_secs(1);
+    let mut heavy = Vec::new();
+    // More of them than the server has threads for its tasks on most machines.
+    for sql in HEAVY.into_iter().chain(HEAVY) {
+        let other = server.peer().connect().await;
+        heavy.push(tokio::spawn(async move {
+            other
+                .batch_execute("SET statement_timeout = '1s'")
+                .await
+                .unwrap();
+            let began = Instant::now();
+            let refused = other.batch_execute(sql).await;
+            (sql, began.elapsed(), refused)
+        }));
+    }
+    let mut asked = 0;
+    while !heavy.iter().all(|heavy| heavy.is_finished()) {
+        let began = Instant::now();
+        let fresh = server.peer().connect().await;
+        for client in [&client, &fresh] {
+            client
+                .query("SELECT n FROM t WHERE id = 1", &[])
+                .await
+                .unwrap();
+            client.query("SELECT 1 + 1", &[]).await.unwrap();
+        }
+        let waited = began.elapsed();
+        assert!(waited < limit, "waited for {waited:?}");
+        asked += 1;
+    }
+    assert!(asked > 3, "they were through before anybody could wait");
+    for heavy in heavy {
+        let (sql, took, refused) = heavy.await.unwrap();
+        let refused = refused.expect_err(sql);
+        assert_eq!(refused.code().unwrap().code(), "57014", "{sql}");
+        assert!(took < 2 * limit, "{sql} took {took:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_needs_too_much_memory_is_refused() {
+    let server = Server::start_with(&["--query-memory", "8MB"]);
+    let client = server.peer().connect().await;
+    let wide = "(SELECT i, md5(i::text) AS t FROM generate_series(1, 300000) AS i)";
+    for sql in [
+        format!("SELECT t FROM {wide} AS x ORDER BY t"),
+        format!("SELECT t, count(*) FROM {wide} AS x GROUP BY t"),
+        format!("SELECT DISTINCT t FROM {wide} AS x"),
+        format!("SELECT count(*) FROM {wide} AS x JOIN {wide} AS y USING (t) WHERE x.i <> y.i"),
+        format!("SELECT array_agg(t) FROM {wide} AS x"),
+        format!("SELECT string_agg(t, ',' ORDER BY i) FROM {wide} AS x"),
+        format!("SELECT json_agg(x) FROM {wide} AS x"),
+    ] {
+        let Err(refused) = client.query(&sql, &[]).await else {
+            panic!("{sql} is answered");
+        };
+        let refused = refused.as_db_error().expect(&sql);
+        assert_eq!(refused.code().code(), "53200", "{sql}: {refused}");
+        assert_eq!(refused.message(), "out of memory");
+        let hint = refused.hint().unwrap_or_default();
+        assert!(hint.contains("query_memory"), "{hint}");
+    }
+    // What they held is free again.
+    let small =
+        "SELECT count(DISTINCT i), count(DISTINCT i % 7) FROM generate_series(1, 20000) AS i";
+    let row = client.query_one(small, &[]).await.unwrap();
+    assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (20000, 7));
 }
 
 #[tokio::test(flavor = "multi_thread")]

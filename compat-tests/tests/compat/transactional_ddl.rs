@@ -250,3 +250,170 @@ async fn a_kept_snapshot_is_read_with_the_columns_of_its_time() {
     let rows = client.query("SELECT * FROM t", &[]).await.expect("is read");
     assert_eq!((rows[0].len(), rows[0].get::<_, i32>(1)), (3, 11));
 }
+
+/// The SQLSTATE of what a statement gives; empty when it succeeds.
+async fn state(client: &tokio_postgres::Client, sql: &str) -> String {
+    match client.batch_execute(sql).await {
+        Ok(()) => String::new(),
+        Err(error) => error
+            .code()
+            .map_or(error.to_string(), |code| code.code().to_string()),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_for_the_temporary_tables_of_another_session() {
+    let mut server = Server::start();
+    let peer = server.peer();
+    peer.run(
+        "CREATE ROLE ann LOGIN PASSWORD 'a'; CREATE ROLE bob LOGIN PASSWORD 'b'; CREATE TABLE box (n int);
+         INSERT INTO box VALUES (1), (2); CREATE TYPE mood AS ENUM ('sad')",
+    );
+    let (ann, bob) = (peer.role("ann", "a"), peer.role("bob", "b"));
+    let (ann, bob) = (ann.connect().await, bob.connect().await);
+    let admin = peer.connect().await;
+    for client in [&ann, &bob, &admin] {
+        assert_eq!(state(client, "SET lock_timeout = '100ms'").await, "");
+    }
+    // Ids of both are taken by turns, so that none has two owners.
+    let made = "BEGIN; CREATE TEMP TABLE tt AS SELECT n FROM box; CREATE TEMP VIEW tv AS SELECT n FROM tt; \
+                CREATE TEMP TABLE ts (id serial PRIMARY KEY, at text)";
+    assert_eq!(state(&ann, made).await, "");
+    let free = [
+        (
+            &bob,
+            "CREATE TEMP TABLE tt (a int); INSERT INTO tt VALUES (7)",
+            "",
+        ),
+        (
+            &bob,
+            "BEGIN; CREATE TEMP TABLE tu (a serial); INSERT INTO tu DEFAULT VALUES",
+            "",
+        ),
+        (&bob, "CREATE TABLE refused (a int)", "42501"),
+        (&bob, "ROLLBACK", ""),
+        (&admin, "ALTER ROLE bob NOLOGIN", ""),
+        (
+            &admin,
+            "CREATE ROLE new; ALTER ROLE new RENAME TO newer; DROP ROLE newer",
+            "",
+        ),
+        (
+            &admin,
+            "CREATE TABLE zz (a serial); INSERT INTO zz DEFAULT VALUES",
+            "",
+        ),
+        (&admin, "CREATE INDEX CONCURRENTLY ON box (n)", ""),
+        (&admin, "COMMENT ON TABLE box IS 'x'", ""),
+        (&admin, "CREATE DATABASE dd", ""),
+        (
+            &admin,
+            "CREATE MATERIALIZED VIEW mv AS SELECT 1 AS a; REFRESH MATERIALIZED VIEW mv",
+            "",
+        ),
+    ];
+    for (client, sql, expected) in free {
+        assert_eq!(state(client, sql).await, expected, "{sql}");
+    }
+    // The block sees what others have made meanwhile, and its own.
+    let rows = ann
+        .query("SELECT a, (SELECT count(*) FROM tv) FROM zz", &[])
+        .await;
+    assert_eq!(rows.expect("is read")[0].get::<_, i64>(1), 2);
+    assert_eq!(
+        state(&ann, "INSERT INTO ts (at) VALUES ('x'); COMMIT").await,
+        ""
+    );
+    let rows = ann
+        .query("SELECT id, (SELECT sum(n) FROM tt) FROM ts", &[])
+        .await;
+    let rows = rows.expect("is read");
+    assert_eq!((rows[0].get::<_, i32>(0), rows[0].get::<_, i64>(1)), (1, 3));
+
+    // Who changes what lasts has the others of its kind wait, but neither roles nor temporary tables, nor who asks for what is not there.
+    let other = peer.connect().await;
+    assert_eq!(
+        state(
+            &other,
+            "BEGIN; CREATE TABLE open (a int); ALTER TABLE box ADD COLUMN m int"
+        )
+        .await,
+        ""
+    );
+    let beside = [
+        (
+            &bob,
+            "BEGIN; CREATE TEMP TABLE tw (a int, b mood); DROP TABLE tt; COMMIT; CREATE INDEX ON tw (a)",
+            "",
+        ),
+        (&bob, "CREATE TEMP TABLE tw (a int)", "42P07"),
+        (&bob, "DROP TABLE box", "42501"),
+        (&admin, "ALTER ROLE bob LOGIN", ""),
+        (&admin, "DROP DATABASE IF EXISTS nodb", ""),
+        (
+            &admin,
+            "DROP TABLE IF EXISTS nt; DROP ROLE IF EXISTS nr",
+            "",
+        ),
+        (&admin, "REFRESH MATERIALIZED VIEW nomv", "42P01"),
+        (&admin, "DROP TABLE nt", "42P01"),
+        (&admin, "CREATE TABLE zzz (a int)", "55P03"),
+        (&admin, "ALTER TABLE box DROP COLUMN m", "55P03"),
+        (&admin, "DROP TYPE mood", "55P03"),
+    ];
+    for (client, sql, expected) in beside {
+        assert_eq!(state(client, sql).await, expected, "{sql}");
+    }
+    assert_eq!(
+        state(&other, "INSERT INTO open VALUES (1); COMMIT").await,
+        ""
+    );
+    assert_eq!(
+        state(&admin, "SELECT a FROM open; ALTER TABLE box DROP COLUMN m").await,
+        ""
+    );
+
+    // What a temporary table leans on may go while it is not committed.
+    assert_eq!(state(&bob, "DROP TABLE tw").await, "");
+    assert_eq!(
+        state(
+            &bob,
+            "BEGIN; CREATE TEMP TABLE tx (b mood); CREATE TEMP VIEW ty AS SELECT n FROM box"
+        )
+        .await,
+        ""
+    );
+    assert_eq!(state(&admin, "DROP TYPE mood").await, "");
+    assert_eq!(state(&bob, "COMMIT").await, "40001");
+    assert_eq!(
+        state(&bob, "BEGIN; CREATE TEMP VIEW ty AS SELECT n FROM box").await,
+        ""
+    );
+    assert_eq!(state(&admin, "ALTER TABLE box ALTER n TYPE text").await, "");
+    assert_eq!(state(&bob, "SELECT * FROM ty").await, "");
+    assert_eq!(state(&admin, "DROP TABLE box").await, "");
+    assert_eq!(state(&bob, "SELECT * FROM ty").await, "42P01");
+    assert_eq!(
+        state(
+            &bob,
+            "ROLLBACK; BEGIN; CREATE TEMP VIEW ty AS SELECT a FROM zz; COMMIT"
+        )
+        .await,
+        ""
+    );
+    assert_eq!(state(&admin, "DROP TABLE zz").await, "2BP01");
+    drop((ann, bob, admin, other));
+    server.terminate();
+    Server::assert_sound(&server.data());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_do_not_follow_what_others_have_made_of_their_table() {
+    let server = Server::start();
+    let (one, two) = (server.peer().connect().await, server.peer().connect().await);
+    server.peer().run("CREATE TABLE t (a int)");
+    assert_eq!(state(&one, "BEGIN; INSERT INTO t VALUES (-1)").await, "");
+    assert_eq!(state(&two, "ALTER TABLE t ADD CHECK (a > 0)").await, "");
+    assert_eq!(state(&one, "CREATE TABLE u (a int)").await, "");
+    assert_eq!(state(&one, "COMMIT").await, "40001");
+}

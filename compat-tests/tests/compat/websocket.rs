@@ -610,3 +610,77 @@ fn sockets_are_told_when_the_server_stops() {
         again.socket().is_ok().then_some(())
     });
 }
+
+#[test]
+fn a_frame_that_cannot_be_read_ends_nothing_else() {
+    let server = server();
+    let mut socket = server.web().hello();
+    subscribe(&mut socket, 1, "SUBSCRIBE TO chat.messages", 100);
+    assert_eq!(until(&mut socket, 1, "ready"), ["ready"]);
+    let sql = "SUBSCRIBE TO chat.messages";
+    for (frame, code) in [
+        (
+            json!({"type": "subscribe", "id": 2, "sql": sql, "credit": 1, "from": "zz"}),
+            "22P02",
+        ),
+        (
+            json!({"type": "subscribe", "id": 2, "sql": sql, "credit": 1, "from": "-1"}),
+            "22023",
+        ),
+        (
+            json!({"type": "subscribe", "id": 2, "sql": sql, "credit": 1, "from": 5}),
+            "08P01",
+        ),
+        (
+            json!({"type": "subscribe", "id": 2, "sql": sql, "credit": 1, "window": 5}),
+            "08P01",
+        ),
+        (json!({"type": "subscribe", "id": 2, "sql": sql}), "08P01"),
+        (json!({"type": "query", "id": 2, "sql": 7}), "08P01"),
+        (json!({"type": "fly", "id": 2}), "08P01"),
+        (json!({"id": 2}), "08P01"),
+    ] {
+        socket.send(&frame);
+        let error = socket.next_of(2);
+        assert_eq!(
+            (&error["type"], &error["error"]["code"]),
+            (&json!("error"), &json!(code)),
+            "{frame}"
+        );
+    }
+    // The id is free, and what runs goes on.
+    let (rows, _) = query(&mut socket, 2, "SELECT 2", json!([]));
+    assert_eq!(rows, [json!([2])]);
+    server
+        .peer()
+        .run("INSERT INTO chat.messages VALUES (1, 'a', 'x')");
+    assert_eq!(until(&mut socket, 1, "insert 1,a,x"), ["insert 1,a,x"]);
+    // Where it has no id of its own, nobody knows what it would be about; what runs is not told that it failed.
+    socket.send(&json!({"type": "query", "id": 3, "sql": "SELECT pg_sleep(5)"}));
+    socket.send(&json!({"type": "fly", "id": 3}));
+    only_the_socket_ends(&mut socket);
+    // So it is with a statement under an id in use.
+    let mut socket = server.web().hello();
+    let sleep = json!({"type": "query", "id": 1, "sql": "SELECT pg_sleep(5)"});
+    socket.send(&sleep);
+    socket.send(&sleep);
+    only_the_socket_ends(&mut socket);
+}
+
+/// The socket is closed for a malformed frame, and no statement on it is told that it failed.
+fn only_the_socket_ends(socket: &mut Socket) {
+    let mut errors = Vec::new();
+    let code = loop {
+        match socket.try_next() {
+            Ok(frame) if frame["type"] == "error" => errors.push(frame),
+            Ok(_) => {}
+            Err(code) => break code,
+        }
+    };
+    assert_eq!(code, 4400);
+    let [error] = errors.as_slice() else {
+        panic!("{errors:?}");
+    };
+    assert_eq!(error["error"]["code"], "08P01");
+    assert_eq!(error["id"], Value::Null);
+}

@@ -123,7 +123,7 @@ fn duration(key: &'static str, text: String) -> Result<Duration, SettingsError> 
 }
 
 /// `256MB`, in PostgreSQL's units.
-fn size(key: &'static str, text: String) -> Result<u64, SettingsError> {
+pub(super) fn size(key: &'static str, text: String) -> Result<u64, SettingsError> {
     let units = [
         ("", 1),
         ("B", 1),

@@ -5,7 +5,7 @@
 
 use datafusion::sql::sqlparser::ast::{self, Expr};
 use futures::TryStreamExt;
-use tidelog_storage::catalog::{Deferral, IndexId};
+use tidelog_storage::catalog::{Concern, Deferral, IndexId};
 use tidelog_storage::{CatalogChange, CommitError, Partition, StorageError, Store};
 use tokio::sync::oneshot;
 
@@ -48,7 +48,11 @@ impl Session {
             table.bump_schema_version();
             return self.change_with_block(vec![CatalogChange::PutTable(Box::new(table))]);
         }
-        self.lock_catalog().await?;
+        let def = self.committed_catalog().table_by_id(table).cloned();
+        if let Some(def) = def {
+            let part = Concern::of_schema(&def.schema);
+            self.lock_catalog(&[part].into()).await?;
+        }
         // From here on it is decided, and done to its end, whatever becomes of the statement.
         let (store, steps, ready) = (self.store().clone(), steps.to_vec(), result.is_ok());
         let (tell, told) = oneshot::channel();

@@ -4,23 +4,19 @@
 //! Does not: know when a session ends.
 
 use datafusion::sql::sqlparser::ast::ObjectName;
+use tidelog_storage::catalog::TEMPORARY_PREFIX;
+pub(crate) use tidelog_storage::catalog::is_temporary;
 use tidelog_storage::{Catalog, CatalogChange};
 
 use super::{DdlPlan, Scope, fold, split};
 use crate::error::{ErrorKind, SqlError};
 
-const PREFIX: &str = "pg_temp_";
 /// What a session calls its own.
 const OWN: &str = "pg_temp";
 
 /// The schema of the temporary tables of a session.
 pub(crate) fn schema_of(pid: i32) -> String {
-    format!("{PREFIX}{pid}")
-}
-
-/// Whether a schema is one of temporary tables.
-pub(crate) fn is_temporary(schema: &str) -> bool {
-    schema.starts_with(PREFIX)
+    format!("{TEMPORARY_PREFIX}{pid}")
 }
 
 /// The schema that a name in front of another means: `pg_temp` is the session's own, and others' are not seen.

@@ -379,7 +379,9 @@ impl Rows {
     /// The rows in their order, without what does not count.
     fn indices(&self, columns: &[ArrayRef]) -> Result<Vec<u32>> {
         let rows = u32::try_from(columns[0].len()).map_err(|_| {
-            DataFusionError::ResourcesExhausted("an aggregate of more than 2^32 rows".into())
+            let message = "an aggregate of more than 2^32 rows";
+            let error = SqlError::new(ErrorKind::ProgramLimitExceeded, message);
+            DataFusionError::External(Box::new(error))
         })?;
         let mut indices: Vec<u32> = (0..rows).collect();
         if self.kind != Kind::Array {

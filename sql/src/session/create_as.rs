@@ -2,7 +2,7 @@
 //! so, too.
 
 use datafusion::sql::sqlparser::ast::{Ident, ObjectName, Query, Statement};
-use tidelog_storage::catalog::UniqueKey;
+use tidelog_storage::catalog::{Concern, UniqueKey};
 use tidelog_storage::{CatalogChange, TableDef};
 
 use super::{Block, Outcome, Prepared, Session};
@@ -74,8 +74,18 @@ impl Session {
         with_data: bool,
         concurrently: bool,
     ) -> Result<(), SqlError> {
-        self.lock_catalog().await?;
         let catalog = self.catalog();
+        materialized::to_refresh(&catalog, &self.search_path(), name)?;
+        self.lock_catalog(&[Concern::Lasting].into()).await?;
+        let (catalog, emptied) = loop {
+            let (catalog, _) = self.catalog_to_change();
+            let table = materialized::to_refresh(&catalog, &self.search_path(), name)?;
+            let emptied = materialized::emptied(table, &catalog);
+            let change = CatalogChange::PutTable(Box::new(emptied.clone()));
+            if self.engine.store.reserve_ids(&catalog, &[change]) {
+                break (catalog, emptied);
+            }
+        };
         let table = materialized::to_refresh(&catalog, &self.search_path(), name)?;
         materialized::check_readable(&catalog, table)?;
         let Some(kept) = table.materialized.clone() else {
@@ -84,7 +94,6 @@ impl Session {
         if concurrently {
             check_concurrent(table, with_data)?;
         }
-        let emptied = materialized::emptied(table, &catalog);
         let filled = materialized::filled(&emptied, kept.query.clone(), with_data);
         let columns = table.columns.iter().map(|column| quoted(&column.name));
         let columns: Vec<Ident> = columns.collect();

@@ -1,14 +1,17 @@
 //! DDL in a session: committed at once outside a transaction block, with the block inside one.
 //!
-//! Guarantees: one transaction at a time changes the catalog, others wait; what it has changed its own statements
-//! see, and nobody else before the commit; an error or a rollback leaves no trace of it.
+//! Guarantees: one transaction at a time changes what lasts in the catalog, and one the roles, others wait; nobody waits for
+//! a session's temporary objects. What a transaction has changed its own statements see, upon what others have committed
+//! meanwhile, and nobody else before the commit; an error or a rollback leaves no trace of it.
 //! Does not: plan the changes (`crate::ddl`).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use datafusion::sql::sqlparser::ast::{AlterRoleOperation, Expr, Query, RoleOption, Statement};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
+use tidelog_storage::catalog::Concern;
 use tidelog_storage::{
     Catalog, CatalogChange, ColumnType, CommitError, DatabaseId, Datum, Partition, PartitionSet,
     ReadSet, Seq, SequenceError, SequenceState, Snapshot, TableDef, TableId, TableKind,
@@ -30,13 +33,32 @@ const UNCOMMITTED: u64 = 1 << 63;
 
 /// Catalog changes of the open transaction block.
 pub(super) struct PendingDdl {
-    /// The catalog that they were planned on; it stays the newest one, as its lock is held.
-    pub(super) base: Arc<Catalog>,
     changes: Vec<CatalogChange>,
-    /// What they make of it.
-    catalog: Arc<Catalog>,
+    stand: Mutex<Stand>,
     /// Tables whose rows were checked, and at which Seq: nobody may have written to them since.
     checked: Vec<(TableId, Seq)>,
+}
+
+/// What the changes make of a catalog.
+struct Stand {
+    /// What is committed. What the changes are about is as it was when they were planned: its lock is held, or it is the
+    /// session's own.
+    base: Arc<Catalog>,
+    catalog: Arc<Catalog>,
+}
+
+impl Stand {
+    fn of(base: Arc<Catalog>, changes: &[CatalogChange]) -> Option<Stand> {
+        static VERSIONS: AtomicU64 = AtomicU64::new(0);
+        if changes.is_empty() {
+            let catalog = base.clone();
+            return Some(Stand { base, catalog });
+        }
+        let mut catalog = base.try_changed(changes)?;
+        catalog.version = UNCOMMITTED | VERSIONS.fetch_add(1, Ordering::Relaxed);
+        let catalog = Arc::new(catalog);
+        Some(Stand { base, catalog })
+    }
 }
 
 /// How far the changes of the catalog had come.
@@ -48,19 +70,42 @@ pub(super) struct DdlMark {
 
 impl PendingDdl {
     fn new(base: Arc<Catalog>) -> PendingDdl {
+        let catalog = base.clone();
         PendingDdl {
-            catalog: base.clone(),
-            base,
             changes: Vec::new(),
+            stand: Mutex::new(Stand { base, catalog }),
             checked: Vec::new(),
         }
     }
 
-    fn apply(&mut self) {
-        static VERSIONS: AtomicU64 = AtomicU64::new(0);
-        let mut catalog = self.base.changed(&self.changes);
-        catalog.version = UNCOMMITTED | VERSIONS.fetch_add(1, Ordering::Relaxed);
-        self.catalog = Arc::new(catalog);
+    /// The committed catalog that the changes stand upon now.
+    pub(super) fn base(&self) -> Arc<Catalog> {
+        self.stand.lock().base.clone()
+    }
+
+    /// What the changes make of what is committed, as far as a committed catalog shows it. What would not go with that any more
+    /// is left where it was: the commit is refused.
+    fn catalog(&self, committed: &Arc<Catalog>) -> Arc<Catalog> {
+        let mut stand = self.stand.lock();
+        if committed.version > stand.base.version
+            && let Some(newer) = Stand::of(committed.clone(), &self.changes)
+        {
+            *stand = newer;
+        }
+        stand.catalog.clone()
+    }
+
+    /// Makes it more changes, or fewer; gives the catalogs that they made before and make now. `CatalogChanged` when they do
+    /// not go with what is committed.
+    fn change(
+        &mut self,
+        change: impl FnOnce(&mut Vec<CatalogChange>),
+    ) -> Result<(Arc<Catalog>, Arc<Catalog>), CommitError> {
+        change(&mut self.changes);
+        let stand = self.stand.get_mut();
+        let changed = Stand::of(stand.base.clone(), &self.changes);
+        let before = std::mem::replace(stand, changed.ok_or(CommitError::CatalogChanged)?);
+        Ok((before.catalog, stand.catalog.clone()))
     }
 
     /// Hands the changes to the transaction that commits them.
@@ -68,8 +113,9 @@ impl PendingDdl {
         if self.changes.is_empty() {
             return;
         }
-        let changes = self.base.database.changes(self.changes);
-        transaction.change_catalog(self.base.version, changes);
+        let base = self.base();
+        let changes = base.database.changes(self.changes);
+        transaction.change_catalog(base.version, changes);
         for (table, since) in self.checked {
             let partitions = [(table, PartitionSet::All)].into();
             transaction.depends_on(ReadSet { since, partitions });
@@ -80,10 +126,23 @@ impl PendingDdl {
 impl Session {
     /// The catalog as the session's statements see it now.
     pub(crate) fn catalog(&self) -> Arc<Catalog> {
+        let committed = self.committed_catalog();
         match &self.work.ddl {
-            Some(ddl) => ddl.catalog.clone(),
-            None => self.committed_catalog(),
+            Some(ddl) => ddl.catalog(&committed),
+            None => committed,
         }
+    }
+
+    /// The same for whoever plans changes of it: new ids are free. With the version of what is committed of it.
+    pub(super) fn catalog_to_change(&self) -> (Arc<Catalog>, u64) {
+        let mut catalog = self.catalog();
+        let base = self.work.ddl.as_ref().map(PendingDdl::base);
+        let version = base.map_or(catalog.version, |base| base.version);
+        let next_id = self.engine.store.next_id();
+        if next_id > catalog.next_table_id {
+            Arc::make_mut(&mut catalog).next_table_id = next_id;
+        }
+        (catalog, version)
     }
 
     /// The catalog as everybody sees it now who is in the session's database.
@@ -113,7 +172,7 @@ impl Session {
     /// The version of that catalog: what was planned at another one is to be planned again.
     pub fn catalog_version(&self) -> u64 {
         match &self.work.ddl {
-            Some(ddl) => ddl.catalog.version,
+            Some(_) => self.catalog().version,
             None => self.engine.store.catalog().version,
         }
     }
@@ -140,7 +199,10 @@ impl Session {
 
     pub(super) fn with_own_catalog(&self, snapshot: Arc<Snapshot>) -> Arc<Snapshot> {
         match &self.work.ddl {
-            Some(ddl) => Arc::new(snapshot.with_catalog(ddl.catalog.clone())),
+            Some(ddl) => {
+                let committed = snapshot.catalog().looking_into(self.login.database);
+                Arc::new(snapshot.with_catalog(ddl.catalog(&committed)))
+            }
             None if self.login.database == DatabaseId::FIRST => snapshot,
             None => {
                 let catalog = snapshot.catalog().looking_into(self.login.database);
@@ -153,9 +215,19 @@ impl Session {
         self.begin_temporary(statement)?;
         let mut refused = None;
         for _ in 0..RETRIES_MAX {
-            self.lock_catalog().await?;
-            let catalog = self.catalog();
-            let plan = self.plan_ddl(&catalog, statement)?;
+            let (catalog, version) = self.catalog_to_change();
+            let planned = self.plan_ddl(&catalog, statement);
+            let concerns = concerns(&planned, self.is_superuser());
+            self.lock_catalog(&concerns).await?;
+            // Who had to wait may find it changed.
+            let committed = self.committed_catalog();
+            if concerns.iter().any(|of| committed.is_changed(*of, version)) {
+                continue;
+            }
+            let plan = planned?;
+            if !self.engine.store.reserve_ids(&catalog, &plan.changes) {
+                continue;
+            }
             if plan.all_or_nothing && !self.defers_commit() {
                 let told = self.notices.len();
                 self.locks().release_to(0);
@@ -182,7 +254,7 @@ impl Session {
                 } else if self.defers_commit() {
                     self.change_with_block(plan.changes)?;
                 } else {
-                    let (store, version) = (&self.engine.store, catalog.version);
+                    let store = &self.engine.store;
                     let changes = catalog.database.changes(plan.changes);
                     let changed = match &plan.finish {
                         None => store.change_catalog(version, changes).await.map(|_| None),
@@ -412,9 +484,8 @@ impl Session {
     ) -> Result<(), SqlError> {
         let base = self.committed_catalog();
         let ddl = self.work.ddl.get_or_insert_with(|| PendingDdl::new(base));
-        ddl.changes.extend(changes);
-        ddl.apply();
-        match self.work.changes.write().follow_catalog(&ddl.catalog) {
+        let (before, after) = ddl.change(|pending| pending.extend(changes))?;
+        match self.work.changes.write().follow_catalog(&before, &after) {
             Err(CommitError::UniqueViolation { table, index, key }) => {
                 Err(duplicate_rows(&table, index, &key))
             }
@@ -426,7 +497,7 @@ impl Session {
     pub(crate) fn depend_on_table(&mut self, table: TableId, since: Seq) {
         // Nobody else knows a table that the block has made.
         if let Some(ddl) = &mut self.work.ddl
-            && ddl.base.table_by_id(table).is_some()
+            && ddl.base().table_by_id(table).is_some()
         {
             ddl.checked.push((table, since));
         }
@@ -445,16 +516,10 @@ impl Session {
         let Some(ddl) = &mut self.work.ddl else {
             return;
         };
-        ddl.changes.truncate(mark.changes);
         ddl.checked.truncate(mark.checked);
-        let catalog = match mark.changes {
-            0 => ddl.base.clone(),
-            _ => {
-                ddl.apply();
-                ddl.catalog.clone()
-            }
-        };
-        (self.work.changes.write().follow_catalog(&catalog))
+        let (before, after) = (ddl.change(|pending| pending.truncate(mark.changes)))
+            .expect("fewer changes go with what more of them went with");
+        (self.work.changes.write().follow_catalog(&before, &after))
             .expect("the rows had these keys at the savepoint");
         if mark.changes == 0 {
             self.work.ddl = None;
@@ -480,6 +545,37 @@ impl Session {
     fn evaluate_default(&self, expr: &Expr, ty: ColumnType) -> Result<Datum, SqlError> {
         let evaluation = self.evaluate_as(expr, ty);
         tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(evaluation))
+    }
+}
+
+/// Which parts of the catalog a statement changes, and so waits for. One that is refused for what it finds waits, too: what is
+/// being changed may be what it asks for. Not so when it is about nothing that is there.
+fn concerns(planned: &Result<DdlPlan, SqlError>, superuser: bool) -> BTreeSet<Concern> {
+    use ErrorKind::{
+        DuplicateDatabase, DuplicateObject, DuplicateSchema, DuplicateTable, InsufficientPrivilege,
+        InvalidSchemaName, UndefinedDatabase, UndefinedObject, UndefinedTable,
+    };
+    match planned {
+        Ok(plan) => {
+            let stands = plan.stands.iter().map(|stand| &*stand.sequence.schema);
+            let stands = stands.map(Concern::of_schema);
+            let changes = plan.changes.iter().map(CatalogChange::concern);
+            changes.chain(stands).collect()
+        }
+        Err(error) => match error.kind {
+            DuplicateDatabase
+            | DuplicateObject
+            | DuplicateSchema
+            | DuplicateTable
+            | InsufficientPrivilege
+            | InvalidSchemaName
+            | UndefinedDatabase
+            | UndefinedObject
+            | UndefinedTable => BTreeSet::new(),
+            // Others change only what is their own.
+            _ if !superuser => BTreeSet::new(),
+            _ => [Concern::Lasting].into(),
+        },
     }
 }
 

@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
-use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
 use tidelog_storage::{CommitError, DatabaseId, Store, TableId};
+use tokio::runtime::Handle;
 
 use crate::activity::Activities;
+use crate::apart::Threads;
 use crate::cold_scan;
 use crate::constraints::ExpressionCache;
 use crate::constraints::computed::Reader;
@@ -28,6 +32,7 @@ pub struct Engine {
     pub(super) expressions: ExpressionCache,
     pub(super) subjects: Subjects,
     pub(super) transaction_bytes_max: usize,
+    pub(super) threads: Threads,
     /// When it was made, which the server calls its start.
     pub(super) began_us: i64,
 }
@@ -38,12 +43,18 @@ pub struct EngineOptions {
     /// How large a transaction's changes may become before they are committed, and the rows that one statement
     /// gathers for them: bytes of memory.
     pub transaction_bytes_max: usize,
+    /// How much memory the sorts, groups and joins of all statements may take together, in bytes.
+    pub query_memory: usize,
+    /// The runtime for statements that may keep a thread for long; the present one without.
+    pub heavy: Option<Handle>,
 }
 
 impl Default for EngineOptions {
     fn default() -> EngineOptions {
         EngineOptions {
             transaction_bytes_max: 1 << 30,
+            query_memory: 4 << 30,
+            heavy: None,
         }
     }
 }
@@ -59,6 +70,8 @@ impl Engine {
     pub fn new(store: Arc<Store>, options: EngineOptions) -> Arc<Engine> {
         let EngineOptions {
             transaction_bytes_max,
+            query_memory,
+            heavy,
         } = options;
         let mut config = SessionConfig::new();
         let options = config.options_mut();
@@ -75,7 +88,13 @@ impl Engine {
         options.execution.skip_physical_aggregate_schema_check = true;
         options.execution.parquet.max_in_list_size = 200;
         options.execution.time_zone = Some("UTC".to_string());
-        let runtime = Arc::new(RuntimeEnv::default());
+        // What does not fit is refused: nothing is written to disk for it.
+        let spills = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(GreedyMemoryPool::new(query_memory)))
+            .with_disk_manager_builder(spills)
+            .build_arc()
+            .expect("without files nothing can fail");
         let url = url_of_store();
         runtime.register_object_store(&url, store.object_store());
         let mut builder = SessionStateBuilder::new()
@@ -112,6 +131,7 @@ impl Engine {
             expressions: ExpressionCache::default(),
             subjects: Subjects::default(),
             transaction_bytes_max,
+            threads: Threads(heavy.unwrap_or_else(Handle::current)),
             began_us: now_micros(),
         });
         let reader = Reader(Arc::downgrade(&engine));

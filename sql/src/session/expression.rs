@@ -13,6 +13,7 @@ use tidelog_storage::{ColumnType, Datum, DatumRef};
 
 use super::planning::physical;
 use super::{QueryPlan, Session, bind};
+use crate::apart;
 use crate::error::{ErrorKind, SqlError, from_arrow, from_datafusion};
 use crate::output;
 use crate::short_read::has_subquery;
@@ -35,7 +36,7 @@ pub(super) struct Expression {
 
 /// How far the way to a value is gone without the statement.
 enum Ready {
-    /// It reads from tables, or waits: it is run as a query.
+    /// It reads from tables, waits, or makes much of little: it is run as a query.
     Query,
     /// It has parameters, whose values may decide what functions make of them.
     Planned,
@@ -83,7 +84,7 @@ impl Session {
         let given: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
         let mut query = self.plan_query(query, &given, scope.snapshot.catalog())?;
         let ty = output::column_type(query.plan.schema().field(0))?;
-        let ready = if !is_alone(&query.plan) {
+        let ready = if !is_alone(&query.plan) || has(&query.plan, apart::multiplies) {
             Ready::Query
         } else if has(&query.plan, |expr| matches!(expr, Expr::Placeholder(_))) {
             Ready::Planned

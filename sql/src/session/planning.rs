@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::DataFusionError;
-use datafusion::execution::SessionState;
+use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::planner::ExprPlanner;
@@ -14,17 +14,17 @@ use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::sql::sqlparser::ast;
 use futures::TryStreamExt;
 use tidelog_storage::{Catalog, ColumnType, Datum};
-use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use super::expression::is_of_its_moment;
 use super::prepared::ToRun;
 use super::transaction::Block;
 use super::{QueryPlan, Session, bind};
+use crate::apart;
 use crate::error::{SqlError, from_datafusion};
 use crate::functions;
 use crate::locking;
@@ -61,8 +61,8 @@ const RELATIONS_FEW: usize = 6;
 const NODES_FEW: usize = 32;
 const EXPRESSIONS_FEW: usize = 256;
 
-/// Whether it may take long to find how to run a plan.
-pub(super) fn takes_long(plan: &LogicalPlan) -> Result<bool, SqlError> {
+/// Whether it may take long to find how to run a plan, by its size.
+fn is_large(plan: &LogicalPlan) -> Result<bool, SqlError> {
     let (mut nodes, mut expressions) = (0, 0);
     let count = |node: &LogicalPlan| {
         nodes += 1;
@@ -99,29 +99,6 @@ async fn physical_of(
 
 /// Who may look for how to run a large plan, which goes on where its statement was cut short.
 static LARGE_PLANS: Semaphore = Semaphore::const_new(8);
-
-/// Finds how to run a large plan on a thread of its own, so that a cancel or a timeout need not wait for it.
-async fn large_plan(
-    state: SessionState,
-    plan: ToRun,
-) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
-    let Ok(turn) = LARGE_PLANS.acquire().await else {
-        unreachable!("it is never closed");
-    };
-    let work = move || {
-        let planned = Handle::current().block_on(physical_of(&state, plan));
-        drop(turn);
-        planned
-    };
-    match tokio::task::spawn_blocking(work).await {
-        Ok(planned) => planned,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The server ends.
-            Err(error) => Err(DataFusionError::External(Box::new(error))),
-        },
-    }
-}
 
 impl Session {
     /// Plans a query in this session.
@@ -213,11 +190,43 @@ impl Session {
         let mut state = self.engine.state.clone();
         state.config_mut().set_extension(scope);
         state.execution_props_mut().query_execution_start_time = Some(self.work.started);
-        let planned = match takes_long(plan.plan())? {
-            true => large_plan(state, plan).await,
-            false => physical_of(&state, plan).await,
+        let threads = &self.engine.threads;
+        let planned = match (is_large(plan.plan())?, self.is_heavy(plan.plan())?) {
+            (true, _) => {
+                let turn = LARGE_PLANS.acquire().await;
+                let turn = turn.expect("it is never closed");
+                let work = async move {
+                    let _turn = turn;
+                    physical_of(&state, plan).await
+                };
+                threads.make(work).await
+            }
+            (false, true) => {
+                let work = async move { physical_of(&state, plan).await };
+                threads.make(work).await
+            }
+            (false, false) => physical_of(&state, plan).await,
         };
         planned.map_err(from_datafusion)
+    }
+
+    /// Whether a plan is to be made and run apart from others' statements.
+    pub(crate) fn is_heavy(&self, plan: &LogicalPlan) -> Result<bool, SqlError> {
+        apart::is_heavy(plan).map_err(from_datafusion)
+    }
+
+    /// The rows of a plan.
+    pub(crate) async fn execute_plan(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        heavy: bool,
+    ) -> Result<SendableRecordBatchStream, SqlError> {
+        let context = self.engine.state.task_ctx();
+        let rows = match heavy {
+            true => self.engine.threads.run(plan, context).await,
+            false => execute_stream(plan, context),
+        };
+        rows.map_err(from_datafusion)
     }
 
     /// The planners of expressions; the first that answers wins.

@@ -10,6 +10,7 @@ use datafusion::sql::sqlparser::ast::{self, Statement};
 use tidelog_storage::ColumnType;
 
 use super::{Outcome, Session};
+use crate::apart;
 use crate::error::{ErrorKind, SqlError};
 use crate::output::OutputColumn;
 use crate::parse::{AsOf, Overriding, Parsed};
@@ -17,6 +18,7 @@ use crate::provider::Access;
 use crate::short_read::ShortRead;
 use crate::system::Showing;
 use crate::text::Style;
+use crate::turns::aside;
 
 /// A statement whose names and types are known.
 #[derive(Clone)]
@@ -127,7 +129,9 @@ impl QueryPlan {
     /// The first time it is optimized for its values.
     pub(crate) fn to_run(&self, state: &SessionState) -> ToRun {
         let optimized = || match stays(&self.plan) {
-            true => state.optimize(&self.plan).ok(),
+            true => aside(apart::is_heavy(&self.plan).unwrap_or(true), || {
+                state.optimize(&self.plan).ok()
+            }),
             false => None,
         };
         let generic = match self.generic.runs.fetch_add(1, Ordering::Relaxed) {

@@ -65,7 +65,6 @@ impl Session {
             return Ok(());
         };
         for _ in 0..RETRIES_MAX {
-            self.lock_catalog().await?;
             let store = self.engine.store.clone();
             let catalog = self.committed_catalog();
             let changes = ddl::temp::drop_all(&catalog, |schema| schema == own);
@@ -76,7 +75,6 @@ impl Session {
                     .await
                     .map(drop),
             };
-            self.locks().release_to(0);
             match dropped {
                 Err(CommitError::CatalogChanged) => {}
                 Err(error) => return Err(error.into()),
@@ -94,7 +92,6 @@ impl Session {
         let Temporary::Made(own) = self.temporary.clone() else {
             return Ok(());
         };
-        self.lock_catalog().await?;
         let changes = ddl::temp::drop_all(&self.catalog(), |schema| schema == own);
         self.change_with_block(changes)
     }

@@ -338,9 +338,9 @@ impl Session {
         let channels = std::mem::take(&mut self.work.channels);
         let said = self.outbox.take();
         let ddl = self.work.ddl.take();
-        if let Some(ddl) = &ddl {
+        if let Some(base) = ddl.as_ref().map(PendingDdl::base) {
             // Nobody else knows a table that the block has made.
-            partitions.retain(|(table, _)| ddl.base.table_by_id(*table).is_some());
+            partitions.retain(|(table, _)| base.table_by_id(*table).is_some());
         }
         // SET LOCAL ends with the transaction.
         let synced = self.settings.is_synced();

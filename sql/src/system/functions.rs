@@ -1,11 +1,13 @@
 //! Functions that ask the catalog: visibility, names of oids, definitions, privileges.
 
 mod called;
+mod facts;
 mod operators;
 mod visible;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
+use std::ops::Deref;
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{Array, ArrayRef, Int32Array, ListArray, StructArray};
@@ -24,8 +26,9 @@ use tidelog_storage::{
 
 use super::pg_depend::PG_CLASS;
 use super::pg_proc;
-use super::{Showing, comments, deparse, is_system_schema, keys, pg_catalog, schema_oid, views};
+use super::{Showing, comments, is_system_schema, pg_catalog};
 use called::called;
+use facts::Facts;
 
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
@@ -34,38 +37,17 @@ use crate::types;
 
 /// What the functions of one statement know.
 struct Known {
-    /// (schema, name) of every relation and index.
-    classes: BTreeMap<i64, (String, String)>,
-    /// Their oids by name.
-    oids: BTreeMap<(String, String), i64>,
-    /// The oids of tables.
-    tables: BTreeSet<i64>,
-    /// Definitions of indexes and constraints.
-    definitions: BTreeMap<i64, String>,
-    /// The columns of indexes.
-    index_columns: BTreeMap<i64, Vec<String>>,
-    /// The numbers of their columns; 0 for an expression.
-    index_keys: BTreeMap<i64, Vec<i64>>,
-    /// Both with few parentheses, of indexes on tables where that is something else.
-    bare_indexes: BTreeMap<i64, (String, Vec<String>)>,
-    /// The conditions of indexes with few parentheses, by what they are with all.
-    bare_conditions: BTreeMap<String, String>,
-    comments: BTreeMap<comments::On, String>,
-    /// Defaults of columns as SQL shows them, by what stands for their trees.
-    defaults: BTreeMap<String, String>,
-    /// The sequences that columns own, by table and column.
-    owned_sequences: BTreeMap<(i64, String), String>,
-    /// Names of types that users made, as SQL writes them.
-    types: BTreeMap<i64, String>,
-    /// (schema, name) of these.
-    type_names: BTreeMap<i64, (String, String)>,
-    /// Their oids by name.
-    type_oids: BTreeMap<(String, String), i64>,
-    roles: BTreeMap<i64, String>,
-    schemas: BTreeMap<i64, String>,
-    search_path: Vec<String>,
+    facts: Arc<Facts>,
     settings: Vec<(String, String)>,
     store: Arc<Store>,
+}
+
+impl Deref for Known {
+    type Target = Facts;
+
+    fn deref(&self) -> &Facts {
+        &self.facts
+    }
 }
 
 /// What functions say of the session.
@@ -133,105 +115,17 @@ pub(crate) fn function(
         },
         each: each.is_some(),
         call,
-        known: Arc::new(known(catalog, session)),
+        known: Arc::new(Known {
+            facts: Facts::of(catalog, session),
+            settings: (session.settings)(),
+            store: session.store.clone(),
+        }),
         signature: Signature::one_of(
             vec![TypeSignature::Nullary, TypeSignature::VariadicAny],
             Volatility::Stable,
         ),
     };
     Some(Arc::new(ScalarUDF::from(function)))
-}
-
-fn known(catalog: &Catalog, session: &Session<'_>) -> Known {
-    let mut definitions = BTreeMap::new();
-    let mut index_columns = BTreeMap::new();
-    let mut index_keys = BTreeMap::new();
-    let mut bare_indexes = BTreeMap::new();
-    let mut bare_conditions = BTreeMap::new();
-    for table in catalog.tables.values() {
-        for index in keys::indexes(table) {
-            let index = index.shown(session.showing);
-            definitions.insert(index.oid, index.definition(false));
-            index_columns.insert(index.oid, index.column_names(false));
-            index_keys.insert(index.oid, pg_catalog::key_numbers(&index));
-            if !table.computed.is_empty() {
-                let bare = (index.definition(true), index.column_names(true));
-                bare_indexes.insert(index.oid, bare);
-                let conditions = index.condition(false).zip(index.condition(true));
-                bare_conditions.extend(conditions);
-            }
-        }
-        for constraint in keys::constraints(table, catalog) {
-            let shown = constraint.shown(session.showing);
-            definitions.insert(shown.oid, shown.definition(session.search_path));
-        }
-    }
-    definitions.extend(views::definitions(catalog));
-    let roles = catalog.roles.values();
-    let schemas = pg_catalog::schemas(catalog).into_iter();
-    let mut owned_sequences = BTreeMap::new();
-    for table in catalog.tables.values() {
-        for column in &table.columns {
-            let sequence = column.sequence.and_then(|id| catalog.sequence_by_id(id));
-            if let Some(sequence) = sequence {
-                let name = format!(
-                    "{}.{}",
-                    crate::parse::identifier(&sequence.schema),
-                    crate::parse::identifier(&sequence.name)
-                );
-                owned_sequences.insert((super::table_oid(table), column.name.clone()), name);
-            }
-        }
-    }
-    let classes = pg_catalog::class_names(catalog);
-    let type_names = visible::types(catalog);
-    Known {
-        oids: classes
-            .iter()
-            .map(|(oid, name)| (name.clone(), *oid))
-            .collect(),
-        owned_sequences,
-        tables: (catalog.tables.values())
-            .map(|table| super::table_oid(table))
-            .collect(),
-        comments: comments::all(catalog),
-        defaults: shown_defaults(catalog, session.search_path),
-        classes,
-        definitions,
-        index_columns,
-        index_keys,
-        bare_indexes,
-        bare_conditions,
-        types: visible::type_names(catalog, session.search_path),
-        type_oids: (type_names.iter())
-            .map(|(oid, name)| (name.clone(), *oid))
-            .collect(),
-        type_names,
-        roles: roles
-            .map(|role| (role.id.oid().into(), role.name.clone()))
-            .chain([(
-                super::DATABASE_OWNER,
-                super::DATABASE_OWNER_NAME.to_string(),
-            )])
-            .collect(),
-        schemas: schemas.map(|name| (schema_oid(&name), name)).collect(),
-        search_path: session.search_path.to_vec(),
-        settings: (session.settings)(),
-        store: session.store.clone(),
-    }
-}
-
-/// Every default of a column as SQL shows it.
-fn shown_defaults(catalog: &Catalog, search_path: &[String]) -> BTreeMap<String, String> {
-    let mut defaults = BTreeMap::new();
-    for table in catalog.tables.values() {
-        for column in &table.columns {
-            let tree = pg_catalog::default_tree(table, column);
-            let shown = deparse::of_column(catalog, search_path, column);
-            defaults.extend(shown.map(|shown| (tree, shown)));
-        }
-    }
-    defaults
 }
 
 /// What the size is asked of.
@@ -333,7 +227,7 @@ fn acl_default(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
         }
     };
     let owner = known
-        .roles
+        .roles()
         .get(&owner)
         .cloned()
         .unwrap_or(owner.to_string());
@@ -351,7 +245,7 @@ fn format_type(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
     let modifier = oid(args, 1);
     Ok(match oid(args, 0) {
         None => ScalarValue::Utf8(None),
-        Some(ty) => text(match known.types.get(&ty) {
+        Some(ty) => text(match known.types().get(&ty) {
             Some(name) => name.clone(),
             None => type_name(ty, modifier),
         }),
@@ -452,7 +346,7 @@ fn regclass_in(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
         [.., schema, name] => {
             let schema = ddl::temp::resolved(&known.search_path, schema);
             let key = schema.map(|schema| (schema.to_string(), name.clone()));
-            key.and_then(|key| known.oids.get(&key).copied())
+            key.and_then(|key| known.oids().get(&key).copied())
         }
         [] => None,
     };
@@ -469,7 +363,7 @@ fn regclass_out(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
     let Some(class) = oid(args, 0) else {
         return Ok(ScalarValue::Utf8(None));
     };
-    Ok(text(match known.classes.get(&class) {
+    Ok(text(match known.classes().get(&class) {
         Some((_, name)) if known.first_named(name) == Some(class) => crate::parse::identifier(name),
         Some((schema, name)) => format!(
             "{}.{}",
@@ -501,7 +395,7 @@ fn regtype_in(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
     let wanted = wanted.join(".");
     let short = parts.last().map(|part| identifier(part));
     let own = known
-        .types
+        .types()
         .iter()
         .find(|(_, name)| **name == wanted || parts.len() > 1 && Some(*name) == short.as_ref());
     if let Some((oid, _)) = own {
@@ -639,7 +533,7 @@ fn current_schemas(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
     let exists = |name: &&String| {
         !is_system_schema(name)
             && !ddl::temp::is_temporary(name)
-            && known.schemas.values().any(|schema| schema == *name)
+            && known.schemas().values().any(|schema| schema == *name)
     };
     let path = known.search_path.iter().filter(exists).map(String::as_str);
     let names: Vec<ScalarValue> = system

@@ -7,7 +7,8 @@ use std::sync::{Arc, LazyLock};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BOOTSTRAP_ROLE, Catalog, CatalogChange, Commented, FIRST_USER_OID, TableDef, TableId, ViewDef,
+    BOOTSTRAP_ROLE, Catalog, CatalogChange, ChangedAt, Commented, FIRST_USER_OID, TableDef,
+    TableId, ViewDef,
 };
 use crate::computed::CompilerSlot;
 use crate::datum::EnumType;
@@ -109,6 +110,7 @@ impl Default for Catalog {
         };
         Catalog {
             version: 0,
+            changed_at: ChangedAt::default(),
             database: DatabaseId::FIRST,
             databases: Arc::new([(DatabaseId::FIRST, first)].into()),
             roles: Arc::default(),

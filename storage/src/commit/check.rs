@@ -7,7 +7,7 @@ use foldhash::fast::RandomState;
 use rocksdb::{DBPinnableSlice, WriteBatch};
 
 use super::ahead::Ahead;
-use super::{Committer, extend};
+use super::{Committer, GROUP_BYTES_MAX, extend};
 use crate::catalog::{IndexId, TableDef, TableId, TableKind};
 use crate::changes::{ChangeOp, encode_commit};
 use crate::cold::{self, PartitionState};
@@ -21,6 +21,9 @@ use crate::record::{self, RowReader};
 use crate::seq::Seq;
 use crate::snapshot::{DeadEntry, PartitionSet, oldest_alive, rows_family};
 use crate::transaction::{Op, Partition, Transaction};
+
+/// A record of more bytes is let go of as soon as the batch has it: together they may be much.
+const RECORD_LARGE: usize = 1 << 20;
 
 /// Transactions that are written and synced together.
 #[derive(Default)]
@@ -393,6 +396,10 @@ impl Committer {
         let hot = &self.shared.hot;
         let (keys, dead) = (hot.family(Family::Key), hot.family(Family::Dead));
         let index = hot.family(Family::Index);
+        if transaction.bytes() > GROUP_BYTES_MAX && group.batch.is_empty() {
+            // It would have twice the room otherwise, and take half of it twice while it grows.
+            group.batch = WriteBatch::with_capacity_bytes(transaction.bytes());
+        }
         let ops = transaction.ops_mut();
         // Read the states first: nothing may fail once the batch is touched.
         for at in 0..ops.len() {
@@ -458,6 +465,9 @@ impl Committer {
                 state.unflushed_bytes += op.record.len() as u64;
                 state.log_bytes += op.record.len() as u64;
                 state.last_seq = seq;
+                if op.record.len() > RECORD_LARGE {
+                    op.record = Vec::new();
+                }
             }
         }
         for (key, holder) in deferrable_keys(transaction.ops(), first) {

@@ -1,6 +1,7 @@
 //! Catalog changes: checked, applied, stored and mirrored into the log of the system table.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use rocksdb::WriteBatch;
@@ -10,8 +11,8 @@ use super::check::{Group, Lookup};
 use super::erase::dropped_roles;
 use super::{Committer, Shared};
 use crate::catalog::{
-    BOOTSTRAP_ROLE, Catalog, CatalogChange, Commented, Contents, Database, DatabaseDef, DatabaseId,
-    FIRST_USER_OID, IndexId, RoleDef, RoleId, TableDef, TableId, ViewDef,
+    BOOTSTRAP_ROLE, Catalog, CatalogChange, ChangedAt, Commented, Contents, Database, DatabaseDef,
+    DatabaseId, IndexId, RoleDef, RoleId, TableDef, TableId, ViewDef,
 };
 use crate::changes::{Extent, encode_commit};
 use crate::cold::{self, META_FILE, META_GARBAGE, META_HISTORY, META_STATE, META_TRIMMED};
@@ -27,6 +28,15 @@ use crate::record::encode_catalog;
 use crate::seq::Seq;
 use crate::sequence::{SequenceDef, sequence_key};
 use crate::transaction::{Partition, Transaction};
+
+/// Tables of all databases by their ids.
+pub(crate) type Tables = Arc<HashMap<TableId, Arc<TableDef>>>;
+
+/// Those of a catalog.
+pub(crate) fn tables_of(catalog: &Catalog) -> Tables {
+    let tables = catalog.all_tables().map(|table| (table.id, table.clone()));
+    Arc::new(tables.collect())
+}
 
 /// First byte of the `meta` keys of catalog objects.
 pub(crate) const META_CATALOG: u8 = b'c';
@@ -48,21 +58,13 @@ pub(crate) fn changed(catalog: &Catalog, changes: &[CatalogChange]) -> Catalog {
 /// As `changed`; the error is what would have been broken.
 pub(crate) fn try_changed(catalog: &Catalog, changes: &[CatalogChange]) -> Result<Catalog, String> {
     let mut next = catalog.clone();
-    // Ids that were given: what is renamed keeps its own.
-    let mut known: BTreeSet<TableId> = catalog.all_tables().map(|table| table.id).collect();
     let check = |holds: bool, broken: &dyn Fn() -> String| match holds {
         true => Ok(()),
         false => Err(broken()),
     };
-    let contents = || catalog.databases.values().map(Database::contents);
-    let mut known_sequences: BTreeSet<u32> = contents()
-        .flat_map(|contents| contents.sequences.values().map(|of| of.id))
-        .collect();
-    let mut known_types: BTreeSet<u32> = contents()
-        .flat_map(|contents| contents.types.values().map(|of| of.definition().oid))
-        .collect();
-    let mut known_roles: BTreeSet<RoleId> = catalog.roles.values().map(|role| role.id).collect();
     for change in changes {
+        next.next_table_id = next.next_table_id.max(change.ids_end());
+        (next.changed_at).note(change.concern(), catalog.version + 1);
         let (database, change) = match change {
             CatalogChange::In(database, change) => (*database, &**change),
             change => (catalog.database, change),
@@ -89,11 +91,6 @@ pub(crate) fn try_changed(catalog: &Catalog, changes: &[CatalogChange]) -> Resul
                 check(schema, &|| format!("no schema \"{}\"", table.schema))?;
                 let layout = table.layouts.contains_key(&table.schema_version);
                 check(layout, &|| "the schema version has no layout".to_string())?;
-                if known.insert(table.id) {
-                    let in_turn = table.id.get() == next.next_table_id;
-                    check(in_turn, &|| "a new table takes the next id".to_string())?;
-                    next.next_table_id += 1;
-                }
                 let name = (table.schema.clone(), table.name.clone());
                 let mut table = TableDef::clone(table);
                 table.compiled = Compiled::by(&next.compiler);
@@ -107,12 +104,6 @@ pub(crate) fn try_changed(catalog: &Catalog, changes: &[CatalogChange]) -> Resul
             }
             CatalogChange::PutType(definition) => {
                 let name = (definition.schema.clone(), definition.name.clone());
-                if known_types.insert(definition.oid) {
-                    let in_turn = definition.oid == next.next_type_oid();
-                    check(in_turn, &|| "a new type takes the next oid".to_string())?;
-                    // Two oids: its own and that of its arrays.
-                    next.next_table_id = definition.oid - FIRST_USER_OID + 2;
-                }
                 next.types.insert(name, EnumType::new(definition.clone()));
             }
             CatalogChange::DropType { schema, name } => {
@@ -123,11 +114,6 @@ pub(crate) fn try_changed(catalog: &Catalog, changes: &[CatalogChange]) -> Resul
             }
             CatalogChange::PutSequence(sequence) => {
                 let name = (sequence.schema.clone(), sequence.name.clone());
-                if known_sequences.insert(sequence.id) {
-                    let in_turn = sequence.id == next.next_table_id;
-                    check(in_turn, &|| "a new sequence takes the next id".to_string())?;
-                    next.next_table_id += 1;
-                }
                 next.sequences.insert(name, Arc::new(sequence.clone()));
             }
             CatalogChange::DropSequence { schema, name } => {
@@ -149,11 +135,6 @@ pub(crate) fn try_changed(catalog: &Catalog, changes: &[CatalogChange]) -> Resul
                 })?;
             }
             CatalogChange::PutRole(role) => {
-                if known_roles.insert(role.id) {
-                    let in_turn = role.id == next.next_role_id();
-                    check(in_turn, &|| "a new role takes the next id".to_string())?;
-                    next.next_table_id += 1;
-                }
                 let roles = Arc::make_mut(&mut next.roles);
                 roles.insert(role.name.clone(), Arc::new(role.clone()));
             }
@@ -177,11 +158,10 @@ pub(crate) fn try_changed(catalog: &Catalog, changes: &[CatalogChange]) -> Resul
                 }
             }
             CatalogChange::CreateDatabase(def) => {
-                let in_turn = def.id == next.next_database_id();
-                check(in_turn, &|| "a new database takes the next id".to_string())?;
+                let new = !next.databases.contains_key(&def.id);
+                check(new, &|| format!("database {} exists", def.id.oid()))?;
                 let free = next.database_named(&def.name).is_none();
                 check(free, &|| format!("database \"{}\" exists", def.name))?;
-                next.next_table_id += 1;
                 let databases = Arc::make_mut(&mut next.databases);
                 databases.insert(def.id, Database::new(def.clone()));
             }
@@ -217,6 +197,14 @@ pub(crate) fn try_changed(catalog: &Catalog, changes: &[CatalogChange]) -> Resul
     for database in Arc::make_mut(&mut next.databases).values_mut() {
         forget_gone_types(&mut database.contents);
     }
+    for change in changes {
+        if let CatalogChange::PutTable(put) = change.itself() {
+            let of_id = next.all_tables().filter(|table| table.id == put.id);
+            check(of_id.count() <= 1, &|| {
+                format!("two tables have the id {}", put.id.get())
+            })?;
+        }
+    }
     next.database = catalog.database;
     next.version += 1;
     Ok(next)
@@ -245,6 +233,7 @@ pub(crate) fn initial() -> Catalog {
     };
     let mut catalog = Catalog {
         version: 1,
+        changed_at: ChangedAt::all(1),
         roles: Arc::new([(postgres.name.clone(), Arc::new(postgres))].into()),
         next_table_id: 1,
         ..Catalog::default()
@@ -421,55 +410,58 @@ fn store_contents(
     for schema in new.schemas.difference(&old.schemas) {
         batch.put_cf(meta, key_in(database, b's', &[schema]), b"");
     }
-    for name in (old.tables.keys()).filter(|name| !new.tables.contains_key(name)) {
-        batch.delete_cf(meta, key(b't', name));
+    let mut put = |key: Vec<u8>, value: Option<Vec<u8>>| match value {
+        Some(value) => batch.put_cf(meta, key, value),
+        None => batch.delete_cf(meta, key),
+    };
+    for (name, table) in differences(&old.tables, &new.tables, Arc::ptr_eq) {
+        put(key(b't', name), table.map(|of| json(&**of)).transpose()?);
     }
-    for (name, table) in &new.tables {
-        let before = old.tables.get(name);
-        if before.is_none_or(|before| !Arc::ptr_eq(before, table)) {
-            batch.put_cf(meta, key(b't', name), json(table.as_ref())?);
-        }
+    for (name, of) in differences(&old.types, &new.types, PartialEq::eq) {
+        put(key(b'e', name), of.map(json).transpose()?);
     }
-    for name in (old.types.keys()).filter(|name| !new.types.contains_key(name)) {
-        batch.delete_cf(meta, key(b'e', name));
+    for (name, sequence) in differences(&old.sequences, &new.sequences, Arc::ptr_eq) {
+        put(key(b'q', name), sequence.map(|of| json(&**of)).transpose()?);
     }
-    for (name, of) in &new.types {
-        if old.types.get(name) != Some(of) {
-            batch.put_cf(meta, key(b'e', name), json(of)?);
-        }
+    for (name, view) in differences(&old.views, &new.views, Arc::ptr_eq) {
+        put(key(b'w', name), view.map(|of| json(&**of)).transpose()?);
+    }
+    for (on, text) in differences(&old.comments, &new.comments, PartialEq::eq) {
+        let value = text.map(|text| json(&(on, text))).transpose()?;
+        put(comment_key(database, on)?, value);
     }
     let kept: BTreeSet<u32> = new.sequences.values().map(|sequence| sequence.id).collect();
-    for (name, sequence) in &old.sequences {
-        if !new.sequences.contains_key(name) {
-            batch.delete_cf(meta, key(b'q', name));
-        }
-        if !kept.contains(&sequence.id) {
-            batch.delete_cf(meta, sequence_key(sequence.id));
-        }
-    }
-    for (name, sequence) in &new.sequences {
-        if old.sequences.get(name) != Some(sequence) {
-            batch.put_cf(meta, key(b'q', name), json(sequence.as_ref())?);
-        }
-    }
-    for name in (old.views.keys()).filter(|name| !new.views.contains_key(name)) {
-        batch.delete_cf(meta, key(b'w', name));
-    }
-    for (name, view) in &new.views {
-        let before = old.views.get(name);
-        if before.is_none_or(|before| !Arc::ptr_eq(before, view)) {
-            batch.put_cf(meta, key(b'w', name), json(view.as_ref())?);
-        }
-    }
-    for on in (old.comments.keys()).filter(|on| !new.comments.contains_key(on)) {
-        batch.delete_cf(meta, comment_key(database, on)?);
-    }
-    for (on, text) in &new.comments {
-        if old.comments.get(on) != Some(text) {
-            batch.put_cf(meta, comment_key(database, on)?, json(&(on, text))?);
-        }
+    for sequence in old.sequences.values().filter(|of| !kept.contains(&of.id)) {
+        put(sequence_key(sequence.id), None);
     }
     Ok(())
+}
+
+/// The keys under which two maps have not the same, each with what the new one has. They are gone through side by side: mostly
+/// there are many entries and few of these.
+fn differences<'a, K: Ord, V>(
+    old: &'a BTreeMap<K, V>,
+    new: &'a BTreeMap<K, V>,
+    same: impl Fn(&V, &V) -> bool,
+) -> Vec<(&'a K, Option<&'a V>)> {
+    let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
+    let mut found = Vec::new();
+    loop {
+        let order = match (old.peek(), new.peek()) {
+            (Some((before, _)), Some((after, _))) => before.cmp(after),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => return found,
+        };
+        let before = (order != Ordering::Greater).then(|| old.next()).flatten();
+        let after = (order != Ordering::Less).then(|| new.next()).flatten();
+        match (before, after) {
+            (Some((_, was)), Some((key, is))) if !same(was, is) => found.push((key, Some(is))),
+            (Some((key, _)), None) => found.push((key, None)),
+            (None, Some((key, is))) => found.push((key, Some(is))),
+            _ => {}
+        }
+    }
 }
 
 /// Reads the catalog, or makes the first one.
@@ -548,6 +540,7 @@ pub(crate) fn read(snapshot: &HotSnapshot) -> Result<Option<Catalog>, StorageErr
             Some(b'v') => {
                 let counters: Counters = from_json(value)?;
                 catalog.version = counters.version;
+                catalog.changed_at = ChangedAt::all(counters.version);
                 catalog.next_table_id = counters.next_table_id;
                 found = true;
             }
@@ -565,9 +558,14 @@ impl Catalog {
     ///
     /// # Panics
     /// When a change breaks what its planner must have checked: a table in a schema that does not exist, a
-    /// schema dropped that is not empty, a new table whose id is not the next one.
+    /// schema dropped that is not empty, a new table whose id is another's.
     pub fn changed(&self, changes: &[CatalogChange]) -> Catalog {
         changed(self, changes)
+    }
+
+    /// As `changed`; `None` when a change does not go with what is there.
+    pub fn try_changed(&self, changes: &[CatalogChange]) -> Option<Catalog> {
+        try_changed(self, changes).ok()
     }
 }
 
@@ -580,31 +578,31 @@ impl Committer {
         let catalog = (transaction.catalog.take()).expect("the transaction changes the catalog");
         self.check_alive()?;
         let old = self.shared.view();
-        if old.catalog.version != catalog.base_version {
+        if (old.catalog).is_past(catalog.base_version, &catalog.changes) {
             return Err(CommitError::CatalogChanged);
         }
         let mut group = Group::default();
         self.check_reads(&group, transaction)?;
         self.check_users(transaction)?;
         self.check_dropped_roles(&catalog.changes, transaction)?;
-        // `Store` has applied them to the catalog of this very version before.
-        let new = Arc::new(changed(&old.catalog, &catalog.changes));
+        // What a session has for itself may lean on what has gone since.
+        let new = try_changed(&old.catalog, &catalog.changes);
+        let new = new.ok().filter(|new| new.without_type().is_none());
+        let new = Arc::new(new.ok_or(CommitError::CatalogChanged)?);
         transaction.forget_gone(&new);
         let changes = catalog.changes.len() as u64;
         let count = changes + transaction.seqs();
         let first = self.shared.generator.draw(count);
         self.put_catalog(&mut group, &catalog.changes, &old.catalog, &new, first)?;
 
-        let kept: BTreeSet<TableId> = new.all_tables().map(|table| table.id).collect();
-        let dropped: Vec<TableId> = (old.tables.keys().copied())
-            .filter(|id| !kept.contains(id))
-            .collect();
+        let tables = tables_of(&new);
         let mut garbage = Vec::new();
-        for id in &dropped {
+        for id in old.tables.keys().filter(|id| !tables.contains_key(id)) {
             garbage.extend(remove_data(&self.shared, &mut group.batch, *id)?);
         }
-        for table in new.all_tables() {
+        for table in tables.values() {
             match old.tables.get(&table.id) {
+                Some(before) if Arc::ptr_eq(before, table) => {}
                 Some(before) => remove_indexes(&self.shared, &mut group.batch, before, table)?,
                 None => {
                     // With the rows that the transaction puts into it.
@@ -614,8 +612,7 @@ impl Committer {
         }
         self.shared.failpoints.reach(Step::CatalogChecked)?;
 
-        let tables = new.all_tables().map(|table| (table.id, table.clone()));
-        let before = std::mem::replace(&mut self.tables, Arc::new(tables.collect()));
+        let before = std::mem::replace(&mut self.tables, tables.clone());
         let applied = self.apply_at(&mut group, transaction, first.advance(changes));
         let last = match applied {
             Ok(last) => last,
@@ -624,7 +621,7 @@ impl Committer {
                 return Err(error);
             }
         };
-        self.states.retain(|(table, _), _| kept.contains(table));
+        (self.states).retain(|(table, _), _| tables.contains_key(table));
         drop(old);
         self.write_group(group, last, Some((new, garbage)), true)
             .map_err(|error| CommitError::Unknown(error.to_string()))?;

@@ -1,7 +1,7 @@
 //! A transaction that changes the catalog: its row changes follow the new definitions, and rows from before a new
 //! index are added to it with the commit.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::{Op, Partition, RowKeys, RowVersion, Transaction};
@@ -48,7 +48,8 @@ pub struct Mark {
 }
 
 impl Transaction {
-    /// Has the commit change the catalog first: `CatalogChanged` if it is not at `base_version` by then.
+    /// Has the commit change the catalog first: `CatalogChanged` if what the changes are about was changed after
+    /// `base_version` (`Catalog::is_past`).
     pub fn change_catalog(&mut self, base_version: u64, changes: Vec<CatalogChange>) {
         self.catalog = Some(CatalogChanges {
             base_version,
@@ -91,16 +92,29 @@ impl Transaction {
         }
     }
 
-    /// Gives the changes so far the keys that the definitions of this catalog ask for. Changes of tables that are
-    /// not in it stay as they are: a rollback to a savepoint may bring the tables back. `UniqueViolation` when two
-    /// rows of the transaction now have one key; then it is to be rolled back.
-    pub fn follow_catalog(&mut self, catalog: &Catalog) -> Result<(), CommitError> {
+    /// Gives the changes so far the keys that the definitions of `catalog` ask for, which the transaction has made of
+    /// those of `before`. Changes of tables that are not in it stay as they are: a rollback to a savepoint may bring
+    /// the tables back. So do those that were made under a definition older than `before`'s: others have changed it since, and
+    /// the commit is refused. `UniqueViolation` when two rows of the transaction now have one key; then it is to be
+    /// rolled back.
+    pub fn follow_catalog(
+        &mut self,
+        before: &Catalog,
+        catalog: &Catalog,
+    ) -> Result<(), CommitError> {
         // All are counted anew, as an earlier call may have ended halfway.
         self.keys.clear();
         self.deferrable.clear();
+        let tables: HashSet<TableId> = self.ops.iter().map(|op| op.table.id).collect();
+        let definition = |id: &TableId| {
+            let version = before.table_by_id(*id).map(|table| table.schema_version);
+            Some((*id, (version, catalog.table_by_id(*id)?.clone())))
+        };
+        let definitions: HashMap<_, _> = tables.iter().filter_map(definition).collect();
         for at in 0..self.ops.len() {
             let op = &mut self.ops[at];
-            if let Some(now) = catalog.table_by_id(op.table.id)
+            if let Some((version, now)) = definitions.get(&op.table.id)
+                && version.is_none_or(|version| version == op.table.schema_version)
                 && !Arc::ptr_eq(now, &op.table)
             {
                 op.follow(now)?;

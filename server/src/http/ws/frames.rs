@@ -1,8 +1,11 @@
 //! What clients send over a WebSocket. docs/protocol.md specifies it.
 
+use std::fmt::Display;
+
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tidelog_sql::{ErrorKind, SqlError};
 use tidelog_storage::Seq;
 
 use crate::http::access::Credentials;
@@ -83,15 +86,34 @@ struct Id {
 #[serde(deny_unknown_fields)]
 struct Nothing {}
 
-/// Reads a frame; what is wrong with it otherwise.
-pub(super) fn parse(text: &str) -> Result<Frame, String> {
-    // First into a tree: with numbers of any length serde cannot read them through a tagged enum.
-    let mut frame: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    let members = frame.as_object_mut().ok_or("a frame is an object")?;
-    let Some(Value::String(kind)) = members.shift_remove("type") else {
-        return Err("a frame has a type".to_string());
+/// A frame that says nothing.
+#[derive(Debug)]
+pub(super) struct Malformed {
+    /// Under which id it would be, if it is an object that tells.
+    pub(super) id: Option<u64>,
+    /// What is wrong with it.
+    pub(super) error: SqlError,
+}
+
+/// Reads a frame.
+pub(super) fn parse(text: &str) -> Result<Frame, Malformed> {
+    let refused = |id: Option<u64>, reason: &str| {
+        let error = malformed(reason);
+        Malformed { id, error }
     };
-    Ok(match kind.as_str() {
+    // First into a tree: with numbers of any length serde cannot read them through a tagged enum.
+    let mut frame: Value =
+        serde_json::from_str(text).map_err(|error| refused(None, &error.to_string()))?;
+    let members = (frame.as_object_mut()).ok_or_else(|| refused(None, "a frame is an object"))?;
+    let id = members.get("id").and_then(Value::as_u64);
+    let Some(Value::String(kind)) = members.shift_remove("type") else {
+        return Err(refused(id, "a frame has a type"));
+    };
+    of_kind(&kind, frame).map_err(|error| Malformed { id, error })
+}
+
+fn of_kind(kind: &str, frame: Value) -> Result<Frame, SqlError> {
+    Ok(match kind {
         "hello" => Frame::Hello(read(frame)?),
         "query" => {
             let Query { id, sql, params } = read(frame)?;
@@ -108,11 +130,10 @@ pub(super) fn parse(text: &str) -> Result<Frame, String> {
                 from,
                 credit,
             } = read(frame)?;
-            let from = from.as_deref().map(resume_seq).transpose();
             Frame::Subscribe {
                 id,
                 statement: Statement { sql, params },
-                from: from.map_err(|error| error.message)?,
+                from: from.as_deref().map(resume_seq).transpose()?,
                 credit,
             }
         }
@@ -130,12 +151,17 @@ pub(super) fn parse(text: &str) -> Result<Frame, String> {
             let Nothing {} = read(frame)?;
             Frame::Ping
         }
-        other => return Err(format!("unknown frame type \"{other}\"")),
+        other => return Err(malformed(format!("unknown frame type \"{other}\""))),
     })
 }
 
-fn read<T: DeserializeOwned>(frame: Value) -> Result<T, String> {
-    serde_json::from_value(frame).map_err(|error| error.to_string())
+fn read<T: DeserializeOwned>(frame: Value) -> Result<T, SqlError> {
+    serde_json::from_value(frame).map_err(malformed)
+}
+
+fn malformed(reason: impl Display) -> SqlError {
+    let message = format!("malformed frame: {reason}");
+    SqlError::new(ErrorKind::ProtocolViolation, message)
 }
 
 #[cfg(test)]
@@ -197,7 +223,10 @@ mod tests {
             ),
         ] {
             match parse(frame) {
-                Err(error) => assert!(error.contains(reason), "{frame}: {error}"),
+                Err(Malformed { id, error }) => {
+                    assert!(error.message.contains(reason), "{frame}: {error}");
+                    assert_eq!(id.is_some(), frame.contains(r#""id":1"#), "{frame}");
+                }
                 Ok(_) => panic!("{frame}"),
             }
         }

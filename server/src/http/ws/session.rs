@@ -20,7 +20,7 @@ use crate::http::error::write_error;
 use crate::http::feeds::{Order, Subscription};
 use crate::http::params::Statement;
 use crate::http::statement::{self, PIECES_QUEUED_MAX, Piece};
-use crate::http::ws::frames::{Frame, Hello, VERSION, parse};
+use crate::http::ws::frames::{Frame, Hello, Malformed, VERSION, parse};
 use crate::http::ws::{FRAME_BYTES_MAX, IDLE_MAX, close};
 use crate::interrupts::{Ask, Asker, Interrupts, Stop};
 
@@ -81,8 +81,13 @@ impl Close {
         Box::new(Close { code, error })
     }
 
-    fn malformed(reason: impl std::fmt::Display) -> Box<Close> {
+    fn misplaced(reason: impl std::fmt::Display) -> Box<Close> {
         Close::violation(4400, format!("malformed frame: {reason}"))
+    }
+
+    fn malformed(frame: Malformed) -> Box<Close> {
+        let (code, error) = (4400, frame.error);
+        Box::new(Close { code, error })
     }
 
     /// In the Close frame; the error frame before it says more.
@@ -180,7 +185,7 @@ async fn greet(
         return Ok(None);
     };
     let Frame::Hello(hello) = parse(&text).map_err(Close::malformed)? else {
-        return Err(Close::malformed("the first frame is hello"));
+        return Err(Close::misplaced("the first frame is hello"));
     };
     let Hello {
         version,
@@ -190,7 +195,7 @@ async fn greet(
     } = hello;
     if version != VERSION {
         let reason = format!("version {version} is not spoken here, but version {VERSION}");
-        return Err(Close::malformed(reason));
+        return Err(Close::misplaced(reason));
     }
     let admitted = async {
         let role = authenticate(server, auth, local).await?;
@@ -278,8 +283,20 @@ impl Socket {
 
     /// Does what a frame says.
     async fn take(&mut self, text: String) -> Result<(), Box<Close>> {
-        match parse(&text).map_err(Close::malformed)? {
-            Frame::Hello(_) => return Err(Close::malformed("hello came already")),
+        let frame = match parse(&text) {
+            Ok(frame) => frame,
+            // An error under an id ends what runs under it: nothing does.
+            Err(Malformed {
+                id: Some(id),
+                error,
+            }) if !self.running.contains_key(&id) => {
+                self.send(error_frame(Some(id), &error)).await;
+                return Ok(());
+            }
+            Err(malformed) => return Err(Close::malformed(malformed)),
+        };
+        match frame {
+            Frame::Hello(_) => return Err(Close::misplaced("hello came already")),
             Frame::Query { id, statement } => {
                 self.check_new(id)?;
                 match self.count(|running| running.credit.is_none()) {
@@ -331,7 +348,7 @@ impl Socket {
 
     fn check_new(&self, id: u64) -> Result<(), Box<Close>> {
         match self.running.contains_key(&id) {
-            true => Err(Close::malformed(format!("id {id} is in use"))),
+            true => Err(Close::misplaced(format!("id {id} is in use"))),
             false => Ok(()),
         }
     }

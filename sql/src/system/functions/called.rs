@@ -18,7 +18,7 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
         | "has_type_privilege"
         | "pg_has_role" => (DataType::Boolean, |_, _| Ok(ScalarValue::from(true))),
         "pg_is_other_temp_schema" => (DataType::Boolean, |known, args| {
-            let name = oid(args, 0).and_then(|oid| known.schemas.get(&oid));
+            let name = oid(args, 0).and_then(|oid| known.schemas().get(&oid));
             let other = name.is_some_and(|name| {
                 ddl::temp::is_temporary(name) && !known.search_path.contains(name)
             });
@@ -28,7 +28,7 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
             let own = |(_, name): &(&i64, &String)| {
                 ddl::temp::is_temporary(name) && known.search_path.contains(name)
             };
-            let own = known.schemas.iter().find(own);
+            let own = known.schemas().iter().find(own);
             Ok(ScalarValue::from(own.map_or(0, |(oid, _)| *oid)))
         }),
         // No table is a partition of another.
@@ -48,7 +48,7 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
             };
             let class = string(args, 1).map(|name| comments::class_named(&name));
             // Without the catalog's name any comment on the number will do.
-            let mut comments = known.comments.iter();
+            let mut comments = known.comments().iter();
             let found = comments.find(|((of, on, column), _)| {
                 *on == object && *column == 0 && class.is_none_or(|class| class == Some(*of))
             });
@@ -60,7 +60,7 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
             };
             let column = i32::try_from(column).ok().filter(|column| *column != 0);
             let on = column.map(|column| (PG_CLASS, object, column));
-            let found = on.and_then(|on| known.comments.get(&on));
+            let found = on.and_then(|on| known.comments().get(&on));
             Ok(ScalarValue::Utf8(found.cloned()))
         }),
         "pg_get_partkeydef"
@@ -77,12 +77,12 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
             let (ScalarValue::Int64(Some(table)), Some(column)) = (table, column) else {
                 return Ok(ScalarValue::Utf8(None));
             };
-            let owned = known.owned_sequences.get(&(table, column));
+            let owned = known.owned_sequences().get(&(table, column));
             Ok(owned.map_or(ScalarValue::Utf8(None), text))
         }),
         "pg_get_userbyid" => (DataType::Utf8, |known, args| {
             Ok(oid(args, 0).map_or(ScalarValue::Utf8(None), |role| {
-                text(match known.roles.get(&role) {
+                text(match known.roles().get(&role) {
                     Some(name) => name.clone(),
                     None => format!("unknown (OID={role})"),
                 })
@@ -90,8 +90,8 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
         }),
         "format_type" => (DataType::Utf8, format_type),
         "regtype_out" => (DataType::Utf8, |known, args| {
-            let known_type =
-                oid(args, 0).filter(|oid| known.types.contains_key(oid) || TYPES.contains_key(oid));
+            let known_type = oid(args, 0)
+                .filter(|oid| known.types().contains_key(oid) || TYPES.contains_key(oid));
             match known_type {
                 Some(_) => format_type(known, &args[..1]),
                 None => Ok(name_or_number(&BTreeMap::new(), args)),
@@ -99,10 +99,10 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
         }),
         "pg_get_expr" => (DataType::Utf8, |known, args| {
             let shown =
-                string(args, 0).map(|tree| known.defaults.get(&tree).cloned().unwrap_or(tree));
+                string(args, 0).map(|tree| known.defaults().get(&tree).cloned().unwrap_or(tree));
             let pretty = matches!(args.get(2), Some(ScalarValue::Boolean(Some(true))));
             Ok(ScalarValue::Utf8(match pretty {
-                true => shown.map(|shown| match known.bare_conditions.get(&shown) {
+                true => shown.map(|shown| match known.indexes().bare_conditions.get(&shown) {
                     Some(bare) => bare.clone(),
                     None => deparse::pretty(shown),
                 }),
@@ -114,24 +114,22 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
                 return Ok(ScalarValue::Utf8(None));
             };
             let pretty = matches!(args.get(2), Some(ScalarValue::Boolean(Some(true))));
-            let bare = known.bare_indexes.get(&index).filter(|_| pretty);
+            let Some(found) = known.indexes().by_oid.get(&index) else {
+                return Ok(ScalarValue::Utf8(None));
+            };
+            let bare = found.bare.as_ref().filter(|_| pretty);
+            let (whole, columns) = bare.unwrap_or(&found.full);
             // Of one column, or the whole.
             let definition = match oid(args, 1).map(usize::try_from) {
-                Some(Ok(at @ 1..)) => bare
-                    .map(|(_, columns)| columns)
-                    .or_else(|| known.index_columns.get(&index))
-                    .map(|columns| columns.get(at - 1).cloned().unwrap_or_default()),
-                _ => bare
-                    .map(|(whole, _)| whole)
-                    .or_else(|| known.definitions.get(&index))
-                    .cloned(),
+                Some(Ok(at @ 1..)) => columns.get(at - 1).cloned().unwrap_or_default(),
+                _ => whole.clone(),
             };
-            Ok(ScalarValue::Utf8(definition))
+            Ok(ScalarValue::Utf8(Some(definition)))
         }),
         "_pg_index_position" => (DataType::Int32, |known, args| {
             let (index, column) = (oid(args, 0), oid(args, 1));
-            let keys = index.and_then(|index| known.index_keys.get(&index));
-            let at = keys.and_then(|keys| keys.iter().position(|key| Some(*key) == column));
+            let found = index.and_then(|index| known.indexes().by_oid.get(&index));
+            let at = found.and_then(|of| of.keys.iter().position(|key| Some(*key) == column));
             let at = at.and_then(|at| i32::try_from(at + 1).ok());
             Ok(ScalarValue::Int32(at))
         }),
@@ -155,7 +153,7 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
                 },
                 _ => oid(args, 0),
             };
-            let definition = of.and_then(|oid| known.definitions.get(&oid).cloned());
+            let definition = of.and_then(|oid| known.definitions().get(&oid).cloned());
             let pretty = matches!(args.get(1), Some(ScalarValue::Boolean(Some(true))));
             Ok(ScalarValue::Utf8(match definition {
                 Some(check) if pretty && check.starts_with("CHECK ((") => {
@@ -204,27 +202,37 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
             Ok(regprocedure_in(known, args).unwrap_or(ScalarValue::Int64(None)))
         }),
         "to_regnamespace" => (DataType::Int64, |known, args| {
-            let found = named(&known.schemas, args, "schema", ErrorKind::InvalidSchemaName);
+            let found = named(
+                known.schemas(),
+                args,
+                "schema",
+                ErrorKind::InvalidSchemaName,
+            );
             Ok(found.unwrap_or(ScalarValue::Int64(None)))
         }),
         "to_regrole" => (DataType::Int64, |known, args| {
-            let found = named(&known.roles, args, "role", ErrorKind::UndefinedObject);
+            let found = named(known.roles(), args, "role", ErrorKind::UndefinedObject);
             Ok(found.unwrap_or(ScalarValue::Int64(None)))
         }),
         "pg_expanded" => (DataType::List(expanded_item()), |_, args| expanded(args)),
         "pg_expanded_x" => (list_of(DataType::Int64), |_, args| expanded_field(args, 0)),
         "pg_expanded_n" => (list_of(DataType::Int32), |_, args| expanded_field(args, 1)),
         "regnamespace_of" => (DataType::Int64, |known, args| {
-            named(&known.schemas, args, "schema", ErrorKind::InvalidSchemaName)
+            named(
+                known.schemas(),
+                args,
+                "schema",
+                ErrorKind::InvalidSchemaName,
+            )
         }),
         "regrole_of" => (DataType::Int64, |known, args| {
-            named(&known.roles, args, "role", ErrorKind::UndefinedObject)
+            named(known.roles(), args, "role", ErrorKind::UndefinedObject)
         }),
         "regnamespace_out" => (DataType::Utf8, |known, args| {
-            Ok(name_or_number(&known.schemas, args))
+            Ok(name_or_number(known.schemas(), args))
         }),
         "regrole_out" => (DataType::Utf8, |known, args| {
-            Ok(name_or_number(&known.roles, args))
+            Ok(name_or_number(known.roles(), args))
         }),
         "regprocedure_out" => (DataType::Utf8, |_, args| {
             let shown = |oid| match pg_proc::function(oid) {
@@ -259,7 +267,7 @@ pub(super) fn called(name: &str) -> Option<(DataType, Call)> {
         // 4: DELETE, 8: INSERT, 16: UPDATE, as PostgreSQL's CmdType counts them; a view takes none.
         "pg_relation_is_updatable" => (DataType::Int32, |known, args| {
             let class = oid(args, 0);
-            let table = class.is_some_and(|class| known.tables.contains(&class));
+            let table = class.is_some_and(|class| known.tables().contains(&class));
             Ok(ScalarValue::Int32(
                 class.map(|_| if table { 28 } else { 0 }),
             ))

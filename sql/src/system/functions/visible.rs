@@ -38,7 +38,7 @@ impl Known {
     /// The relation that a name without a schema means.
     pub(super) fn first_named(&self, name: &str) -> Option<i64> {
         let of = |schema: &str| {
-            self.oids
+            self.oids()
                 .get(&(schema.to_string(), name.to_string()))
                 .copied()
         };
@@ -110,19 +110,19 @@ pub(super) fn function(name: &str) -> Option<(DataType, Call)> {
     let call: Call = match name {
         "pg_table_is_visible" => |known, args| {
             said(args, |class| {
-                let (_, name) = known.classes.get(&class)?;
+                let (_, name) = known.classes().get(&class)?;
                 Some(known.first_named(name) == Some(class))
             })
         },
         "pg_type_is_visible" => |known, args| {
             said(args, |ty| {
-                let name = match known.type_names.get(&ty) {
+                let name = match known.type_names().get(&ty) {
                     Some((_, name)) => name,
                     None => &TYPES.get(&ty)?.0,
                 };
                 let named = |schema: &str| {
                     let key = (schema.to_string(), name.clone());
-                    known.type_oids.get(&key).copied()
+                    known.type_oids().get(&key).copied()
                 };
                 Some(first(named, || built_in(name), &known.search_path) == Some(ty))
             })
