@@ -29,6 +29,7 @@ use super::{conditional, numerics, ranges};
 use crate::error::{ErrorKind, SqlError};
 use crate::functions::call::Overloaded;
 use crate::functions::collected;
+use crate::functions::regexp::LIKE_UNENDED;
 use crate::precision::{self, unlimited};
 use crate::text::Style;
 use crate::{casts, functions, output, types};
@@ -43,7 +44,10 @@ pub(super) fn resolved(
     let Some(open) = call.func.inner().downcast_ref::<Overloaded>() else {
         return Ok((call, false));
     };
-    if let ("octet_length", [arg]) = (call.func.name(), call.args.as_mut_slice())
+    if matches!(
+        call.func.name(),
+        "octet_length" | "~" | "~*" | "!~" | "!~*" | LIKE_UNENDED
+    ) && let Some(arg) = call.args.first_mut()
         && let Some(ty @ ColumnType::Bpchar(Some(_))) = type_of(arg, schema)
     {
         *arg = casts::padded(std::mem::take(arg), ty, style);

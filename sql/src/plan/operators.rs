@@ -357,6 +357,11 @@ pub(super) fn follow_postgres(plan: LogicalPlan, style: Style) -> Result<Logical
         })?;
         caseless::check(&plan.data, &schema)?;
         changed |= plan.transformed;
+        if plan.transformed
+            && let LogicalPlan::Aggregate(aggregate) = plan.data
+        {
+            plan.data = LogicalPlan::Aggregate(groups::asked_by_key(aggregate)?);
+        }
         if changed {
             plan = plan.map_data(LogicalPlan::recompute_schema)?;
         }
@@ -488,6 +493,12 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
         Expr::WindowFunction(window) => Transformed::yes(calls::window(window, schema, style)?),
         Expr::AggregateFunction(call) => Transformed::yes(calls::aggregate(call, schema, style)?),
         Expr::Case(case) => Transformed::yes(calls::case(case, schema, style)?),
+        Expr::Like(mut like)
+            if let Some(ty @ ColumnType::Bpchar(Some(_))) = type_of(&like.expr, schema) =>
+        {
+            like.expr = Box::new(casts::padded(*like.expr, ty, style));
+            Transformed::yes(Expr::Like(like))
+        }
         Expr::Not(inner) if is_open(&inner) => {
             Transformed::yes(Expr::Not(Box::new(condition(*inner, style)?)))
         }
@@ -550,7 +561,8 @@ pub(super) fn type_pair(
     ))
 }
 
-/// A number as the kind of number that it is calculated and compared as beside one of another kind.
+/// A number as the kind of number that it is calculated and compared as beside one of another kind, a varchar as a char(n) beside
+/// one.
 fn beside_other(
     expr: Expr,
     ty: Option<ColumnType>,
@@ -563,6 +575,14 @@ fn beside_other(
         .and_then(|(ty, other)| numerics::beside(ty, other))
     {
         Some(ty) => calls::cast(expr, ty, schema, style),
+        // Spaces behind it make no difference then.
+        None if matches!(
+            (ty, other),
+            (Some(ColumnType::Varchar(_)), Some(ColumnType::Bpchar(_)))
+        ) =>
+        {
+            calls::cast(expr, ColumnType::Bpchar(None), schema, style)
+        }
         None if ty == Some(ColumnType::Numeric(None))
             && matches!(other, Some(ColumnType::Float4 | ColumnType::Float8)) =>
         {
