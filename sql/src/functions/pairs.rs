@@ -11,6 +11,8 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility,
 };
 
+use crate::arithmetic::one_nan;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Kind {
     Correlation,
@@ -231,7 +233,8 @@ impl Accumulator for State {
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        Ok(ScalarValue::Float64(self.sums.result(self.kind)))
+        let result = self.sums.result(self.kind);
+        Ok(ScalarValue::Float64(result.map(one_nan)))
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {

@@ -194,8 +194,6 @@ fn joined(
     let operand = |expr: &Expr, ty: Option<ColumnType>| match ty {
         Some(ty @ ColumnType::Printed(_)) => casts::untagged(expr.clone(), ty, style),
         Some(ty @ ColumnType::Reg(_)) => casts::as_text(expr.clone(), ty, style),
-        // Without the spaces behind it.
-        Some(ColumnType::Bpchar(_)) => casts::retyped(expr.clone(), ColumnType::Text, style),
         _ => expr.clone(),
     };
     let right = operand(right, right_type);
@@ -493,6 +491,17 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
         Expr::WindowFunction(window) => Transformed::yes(calls::window(window, schema, style)?),
         Expr::AggregateFunction(call) => Transformed::yes(calls::aggregate(call, schema, style)?),
         Expr::Case(case) => Transformed::yes(calls::case(case, schema, style)?),
+        // What an operand is may be known only now.
+        Expr::BinaryExpr(mut compared) if compared.op.supports_propagation() => {
+            let mut trims = false;
+            for operand in [&mut compared.left, &mut compared.right] {
+                if type_of(operand, schema) == Some(ColumnType::Bpchar(None)) {
+                    **operand = casts::trimmed(std::mem::take(&mut **operand));
+                    trims = true;
+                }
+            }
+            Transformed::new_transformed(Expr::BinaryExpr(compared), trims)
+        }
         Expr::Like(mut like)
             if let Some(ty @ ColumnType::Bpchar(Some(_))) = type_of(&like.expr, schema) =>
         {
@@ -579,9 +588,10 @@ fn beside_other(
         None if matches!(
             (ty, other),
             (Some(ColumnType::Varchar(_)), Some(ColumnType::Bpchar(_)))
+                | (Some(ColumnType::Bpchar(None)), Some(_))
         ) =>
         {
-            calls::cast(expr, ColumnType::Bpchar(None), schema, style)
+            Ok(casts::trimmed(expr))
         }
         None if ty == Some(ColumnType::Numeric(None))
             && matches!(other, Some(ColumnType::Float4 | ColumnType::Float8)) =>
