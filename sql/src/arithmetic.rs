@@ -48,18 +48,20 @@ pub(crate) fn rewrite(binary: BinaryExpr, schema: &DFSchema) -> Transformed<Expr
     }
 }
 
-/// Turns the negative of an integer into its checked form: the smallest one has none.
+/// Turns the negative of an integer or float into its checked form: the smallest integer has none, and NaN stays what it is.
 pub(crate) fn negated(inner: Box<Expr>, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let field = output::field_of(&inner, schema);
-    let Some(field) = field
-        .ok()
-        .filter(|field| field.data_type().is_signed_integer())
-    else {
-        return Ok(Transformed::no(Expr::Negative(inner)));
+    let ty = field.ok().map(|field| field.data_type().clone());
+    let (value, op) = match ty {
+        Some(ty) if ty.is_signed_integer() => (ScalarValue::new_zero(&ty)?, Operator::Minus),
+        // That of zero has its sign.
+        Some(ty @ (DataType::Float32 | DataType::Float64)) => {
+            (ScalarValue::new_negative_one(&ty)?, Operator::Multiply)
+        }
+        _ => return Ok(Transformed::no(Expr::Negative(inner))),
     };
-    let zero = Expr::Literal(ScalarValue::new_zero(field.data_type())?, None);
-    let difference = BinaryExpr::new(Box::new(zero), Operator::Minus, inner);
-    Ok(rewrite(difference, schema))
+    let value = Box::new(Expr::Literal(value, None));
+    Ok(rewrite(BinaryExpr::new(value, op, inner), schema))
 }
 
 /// The operands of checked arithmetic; its result has their type.
@@ -162,7 +164,15 @@ fn float<T: Float>(op: Operator, left: T, right: T) -> Result<T, SqlError> {
         let message = "value out of range: underflow";
         return failed(ErrorKind::NumericValueOutOfRange, message);
     }
-    Ok(result)
+    Ok(one_nan(result))
+}
+
+/// A float whose NaN is the one that all are: Arrow tells others from it, and processors make a negative one.
+pub(crate) fn one_nan<T: Float>(value: T) -> T {
+    match value.is_nan() {
+        true => T::nan().abs(),
+        false => value,
+    }
 }
 
 fn out_of_range(error: ArrowError, ty: &DataType) -> DataFusionError {

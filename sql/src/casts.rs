@@ -77,6 +77,10 @@ enum Conversion {
     Network(ColumnType),
     /// A "char" as its number, or the other way round.
     Code(ColumnType),
+    /// A char(n) as a bpchar of no length, which has the spaces behind it among its characters.
+    Pad(ColumnType),
+    /// Such a one, or a varchar, as a text without them.
+    Trim(ColumnType),
 }
 
 fn is_text(ty: ColumnType) -> bool {
@@ -137,6 +141,9 @@ fn conversion(from: ColumnType, to: ColumnType) -> Option<Conversion> {
             Conversion::Round(to)
         }
         (Int4, Char) | (Char, Int4) => Conversion::Code(to),
+        (ColumnType::Bpchar(Some(_)), ColumnType::Bpchar(None)) => Conversion::Pad(from),
+        (ColumnType::Bpchar(None), ColumnType::Bpchar(None)) => return None,
+        (ColumnType::Bpchar(None), to) if is_text(to) => Conversion::Trim(to),
         (from, to) if is_text(from) && is_text(to) => Conversion::Cut(to),
         (from, to) if is_text(from) => Conversion::Input(to),
         (from, to) if from != to && precision::plain(from) == precision::plain(to) => {
@@ -304,6 +311,11 @@ pub(crate) fn padded(value: Expr, ty: ColumnType, style: Style) -> Expr {
     function(Conversion::Output(ty), value, style)
 }
 
+/// A bpchar of no length, or a varchar beside a char(n), without the spaces behind it.
+pub(crate) fn trimmed(value: Expr) -> Expr {
+    function(Conversion::Trim(ColumnType::Text), value, Style::default())
+}
+
 /// The text of a value, where nothing but its type is to be told from text.
 pub(crate) fn as_text(value: Expr, ty: ColumnType, style: Style) -> Expr {
     match ty {
@@ -407,7 +419,9 @@ impl CastFunction {
             | Conversion::Vector(_, ty)
             | Conversion::Network(ty)
             | Conversion::Code(ty)
+            | Conversion::Trim(ty)
             | Conversion::FromBits(ty) => ty,
+            Conversion::Pad(_) => ColumnType::Bpchar(None),
             Conversion::Output(_) => ColumnType::Text,
             Conversion::Narrow(_) => ColumnType::Float4,
             Conversion::Each(_, ty) => ty.array().unwrap_or(ty),
@@ -437,7 +451,10 @@ impl CastFunction {
                 Ok(Datum::Int4(i32::from(code.cast_signed())))
             }),
             Conversion::FromJson(ty) => self.read_texts(array, ty, |json| from_json(ty, json)),
-            Conversion::Output(ty) => self.to_texts(array, ty),
+            Conversion::Output(ty) | Conversion::Pad(ty) => self.to_texts(array, ty),
+            Conversion::Trim(ty) => {
+                self.read_texts(array, ty, |text| Ok(cut(ty, text.trim_end_matches(' '))))
+            }
             Conversion::Vector(from, ty) => {
                 let texts = self.to_texts(array, from)?;
                 self.read_texts(&texts, ty, |text| {
@@ -611,6 +628,8 @@ impl ScalarUDFImpl for CastFunction {
             Conversion::Moment(..) => "pg_moment",
             Conversion::Network(_) => "pg_network",
             Conversion::Code(_) => "pg_code",
+            Conversion::Pad(_) => "pg_pad",
+            Conversion::Trim(_) => "pg_trim",
         }
     }
 

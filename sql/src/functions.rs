@@ -17,6 +17,7 @@ mod math;
 mod missing;
 pub(crate) mod moments;
 pub(crate) mod order;
+pub(crate) mod pairs;
 pub(crate) mod printed;
 pub(crate) mod ranks;
 pub(crate) mod regexp;

@@ -31,6 +31,7 @@ mod lookup_join;
 mod modify;
 pub mod notify;
 mod numbers;
+mod offset;
 mod optimize;
 mod ordered;
 mod output;

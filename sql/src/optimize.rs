@@ -42,7 +42,7 @@ use crate::numbers;
 use crate::ordered::ReadInOrder;
 use crate::table_scan::FoundExec;
 use crate::unseen::distinct_by_value;
-use crate::{arithmetic, evaluated_once, lookup_join};
+use crate::{arithmetic, evaluated_once, lookup_join, offset};
 
 /// Makes integer arithmetic fail where it would wrap around, after DataFusion has made the operands' types agree.
 #[derive(Debug)]
@@ -622,7 +622,7 @@ impl PhysicalOptimizerRule for SpreadsMany {
         let fits = |plan: Plan| SanityCheckPlan::new().optimize(plan, config).is_ok();
         match are_few(&plan) && fits(plan.clone()) {
             true => Ok(plan),
-            false => self.0.optimize(plan, config),
+            false => offset::apart(plan, &|plan| self.0.optimize(plan, config)),
         }
     }
 

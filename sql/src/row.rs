@@ -344,7 +344,7 @@ pub(crate) fn assign(
     let limited = matches!(
         to,
         ColumnType::Varchar(Some(_))
-            | ColumnType::Bpchar(Some(_))
+            | ColumnType::Bpchar(_)
             | ColumnType::Bit(Some(_))
             | ColumnType::Varbit(Some(_))
     );

@@ -437,3 +437,63 @@ fn conditions_keep_their_meaning_wherever_constants_stand() {
         pair.same_or_fail(statement);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chars_beside_other_texts() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE c (id int PRIMARY KEY, c char(4), v varchar(5), x text, k char(2));
+         INSERT INTO c VALUES (1, 'ab', 'ab', 'ab', 'ab'), (2, 'abcd', 'abcd ', 'abc ', 'a'), (3, NULL, 'q', 'r', 'q'), (4, 'ab', 'ab  ', 'ab  ', '');",
+    );
+    pair.tide.peer().run("CALL tidelog.flush('c');");
+    pair.run(
+        "UPDATE c SET v = v || '' WHERE id = 4; INSERT INTO c VALUES (5, '', '', '  ', NULL);",
+    );
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            // The spaces behind one make no difference to a varchar, but to a text.
+            "SELECT 'a '::varchar = 'a'::char(3), 'a '::text = 'a'::char(3), 'a'::char(3) = 'a   '::char(5), 'a '::varchar(4) > 'a'::char(2)",
+            "SELECT id FROM c WHERE c = v ORDER BY id",
+            "SELECT id FROM c WHERE c = x ORDER BY id",
+            "SELECT id FROM c WHERE v BETWEEN c AND c ORDER BY id",
+            "SELECT a.id, b.id FROM c a JOIN c b ON a.c = b.v ORDER BY 1, 2",
+            "SELECT a.id, b.id FROM c a LEFT JOIN c b ON a.c = b.x ORDER BY 1, 2",
+            "SELECT id FROM c WHERE c IN (SELECT v FROM c) ORDER BY id",
+            "SELECT id FROM c WHERE v = ANY (SELECT c FROM c) ORDER BY id",
+            "SELECT id, c LIKE 'ab', c LIKE 'ab%', c ILIKE 'AB  ', c NOT LIKE 'ab', c ~ '^ab$', c ~* '^AB +$', c SIMILAR TO 'ab', length(c), octet_length(c) FROM c ORDER BY id",
+            // They stay where types are brought together.
+            "SELECT id, coalesce(c, 'n'), coalesce(c, v), coalesce(c, x), coalesce(v, c), coalesce(x, c), coalesce(c, k) FROM c ORDER BY id",
+            "SELECT pg_typeof(coalesce(c, 'n')), pg_typeof(coalesce(c, x)), pg_typeof(coalesce(x, c)), pg_typeof(coalesce(v, c)) FROM c LIMIT 1",
+            "SELECT id, coalesce(c, 'n') || '|', coalesce(c, x) || '|', coalesce(x, c) || '|', upper(coalesce(c, k)) || '|', length(coalesce(c, k)) FROM c ORDER BY id",
+            "SELECT id, greatest(c, 'b'), least(c, 'zz'), greatest(c, k), nullif(c, 'ab') FROM c ORDER BY id",
+            "SELECT id, CASE WHEN id = 1 THEN c ELSE 'x' END, CASE WHEN id < 3 THEN c WHEN id = 4 THEN k ELSE v END, CASE WHEN id < 3 THEN c END FROM c ORDER BY id",
+            "SELECT '1'::char(4) UNION SELECT '1'::varchar",
+            "SELECT pg_typeof(x), x FROM (SELECT '1'::char(4) AS x UNION ALL SELECT '22'::text) u ORDER BY 2",
+            "SELECT c, id FROM c UNION ALL SELECT k, id FROM c ORDER BY 2, 1",
+            "SELECT c, id FROM c UNION ALL SELECT 'lit', 9 ORDER BY 2, 1",
+            "SELECT rtrim(c) FROM (SELECT c FROM c INTERSECT SELECT v FROM c) q ORDER BY 1",
+            "SELECT c FROM c EXCEPT SELECT v FROM c WHERE id = 2 ORDER BY 1",
+            "SELECT c FROM c EXCEPT ALL SELECT k FROM c WHERE id = 1 ORDER BY 1",
+            "SELECT count(*) FROM (SELECT c FROM c UNION SELECT v FROM c UNION SELECT k FROM c) u",
+            "SELECT coalesce(c, 'n'), count(*) FROM c GROUP BY 1 ORDER BY 1",
+            "SELECT count(DISTINCT coalesce(c, v)), count(DISTINCT x::char(4)) FROM c",
+            "SELECT x::char(3), count(*) FROM c GROUP BY x::char(3) ORDER BY 1",
+            "SELECT x::char(3), v::char(2), count(*), grouping(x::char(3)) FROM c GROUP BY ROLLUP (x::char(3), v::char(2)) ORDER BY 1, 2, 3",
+            "SELECT DISTINCT x::char(3) FROM c ORDER BY 1",
+            "SELECT * FROM (VALUES ('a'::char(3)), ('b'::varchar)) t (x) ORDER BY 1",
+            "SELECT ARRAY['1'::char(4), '1'::text]",
+            "WITH w AS (SELECT id, coalesce(c, 'n') AS d FROM c) SELECT w.d, c.id FROM w JOIN c ON w.d = c.c ORDER BY 2, w.id",
+            "SELECT a.id, b.id FROM c a JOIN c b ON coalesce(a.c, 'n') = coalesce(b.c, b.v) ORDER BY 1, 2",
+            "SELECT id FROM c WHERE coalesce(c, 'n') IN ('ab', 'n') ORDER BY id",
+            "SELECT id FROM c WHERE coalesce(c, 'n') = 'ab' ORDER BY id",
+            "SELECT id FROM c WHERE coalesce(c, 'n') = v ORDER BY id",
+            "SELECT max(coalesce(c, 'n')), min(coalesce(c, k)) FROM c WHERE id < 5",
+        ],
+    )
+    .await;
+    pair.run("CREATE TABLE d AS SELECT id, c, coalesce(c, 'n') AS d FROM c;");
+    pair.same("SELECT id, c, d = 'abcd', d = 'ab' FROM d ORDER BY id");
+}

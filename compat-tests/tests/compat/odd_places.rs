@@ -3,6 +3,7 @@
 use tokio_postgres::Client;
 
 use crate::pair::{Pair, same_answers};
+use crate::type_functions::all_same;
 
 const TABLES: &str = "
     CREATE TABLE g (id int PRIMARY KEY, k int, s text, p numeric(4,2), x numeric, d date, c char(3));
@@ -194,4 +195,30 @@ fn a_parent_that_has_children_is_shown_with_its_own_digits() {
     ] {
         pair.same_or_fail(statement);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_of_groups_and_frames_that_are_computed() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE t (id int PRIMARY KEY, a int, v varchar(5), n numeric(8,2));
+         INSERT INTO t VALUES (1, 1, 'a', -1.25), (2, 2, 'b', 0), (3, NULL, 'a', 1), (4, 1, NULL, 1.01);",
+    );
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            // GROUPING of expressions that are rewritten.
+            "SELECT grouping(CASE WHEN id = 1 THEN 2 ELSE 3 END), count(*) FROM t GROUP BY CASE WHEN id = 1 THEN 2 ELSE 3 END ORDER BY 2",
+            "SELECT coalesce(v, 'x') AS k, grouping(coalesce(v, 'x')), count(*) FROM t GROUP BY ROLLUP (coalesce(v, 'x')) ORDER BY 1, 2",
+            "SELECT grouping(nullif(a, 1), greatest(id, 2)), count(*) FROM t GROUP BY CUBE (nullif(a, 1), greatest(id, 2)) ORDER BY 1, 2",
+            "SELECT id::text, grouping(id::text, a + 1), sum(a) FROM t GROUP BY GROUPING SETS ((id::text), (a + 1), ()) ORDER BY 2, 1, 3",
+            "SELECT grouping(n::numeric), n::numeric, count(*) FROM t GROUP BY ROLLUP (n::numeric) ORDER BY 1, 2",
+            // Offsets with more digits than the key has.
+            "SELECT id, count(*) OVER (ORDER BY floor(n) RANGE BETWEEN UNBOUNDED PRECEDING AND 1.5 FOLLOWING) FROM t ORDER BY id",
+            "SELECT id, count(*) OVER (ORDER BY n RANGE BETWEEN 0.005 PRECEDING AND CURRENT ROW), count(*) OVER (ORDER BY n DESC RANGE 0.01 PRECEDING) FROM t ORDER BY id",
+        ],
+    )
+    .await;
 }

@@ -1,6 +1,8 @@
 //! Functions that return sets in a select list, rows that outer joins fill up, and what the first row tells.
 
-use crate::pair::{Pair, same_answers};
+use tokio_postgres::types::ToSql;
+
+use crate::pair::{Pair, binary, same_answers};
 use crate::type_functions::{all_refused, all_same};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -32,6 +34,69 @@ async fn sets_are_spread_after_rows_are_sorted() {
         ],
     )
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offset_leaves_out_the_first_rows_of_its_own_order() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE t (id int PRIMARY KEY, g int, a int);
+         INSERT INTO t SELECT i, (i * 37) % 200, i FROM generate_series(1, 200) i;",
+    );
+    pair.tide.peer().run("CALL tidelog.flush('t');");
+    pair.run("UPDATE t SET a = -a WHERE id % 10 = 0;");
+    let (tide, pg) = pair.connect().await;
+    let last = "(SELECT a FROM t ORDER BY g OFFSET 190)";
+    for query in [
+        // What stands around it has no order, or another one.
+        "SELECT max(a), count(*) FROM {last} q",
+        "SELECT a % 3, sum(a) FROM {last} q GROUP BY 1 ORDER BY 1",
+        "SELECT DISTINCT a % 3 FROM {last} q ORDER BY 1",
+        "SELECT * FROM {last} q ORDER BY a",
+        "SELECT * FROM (SELECT a, g FROM t ORDER BY g OFFSET 190) q ORDER BY a DESC LIMIT 2",
+        "SELECT * FROM {last} q WHERE a % 2 = 0 ORDER BY a",
+        "SELECT a, row_number() OVER (ORDER BY a) FROM {last} q",
+        "SELECT a, g, sum(a) OVER (PARTITION BY g % 2 ORDER BY a) FROM (SELECT a, g FROM t ORDER BY g OFFSET 190) q ORDER BY a",
+        "SELECT q.a, t.g FROM {last} q JOIN t ON q.a = t.id ORDER BY 1",
+        "SELECT t.g, q.a FROM t LEFT JOIN {last} q ON q.a = t.id WHERE t.g > 190 ORDER BY 1",
+        "SELECT count(*), max(q.a), max(r.a) FROM (SELECT a FROM t ORDER BY -g OFFSET 10) q JOIN (SELECT a FROM t ORDER BY g OFFSET 10) r ON q.a = r.a",
+        "{last} UNION SELECT 1 ORDER BY 1",
+        "{last} EXCEPT SELECT 27 ORDER BY 1",
+        "SELECT a FROM ({last} UNION ALL (SELECT a FROM t ORDER BY -g OFFSET 195)) r ORDER BY a",
+        "{last} INTERSECT (SELECT a FROM t ORDER BY g DESC OFFSET 5) ORDER BY 1 OFFSET 3",
+        "WITH w AS {last} SELECT max(a) FROM w",
+        "WITH w AS {last} SELECT count(*), sum(w.a) FROM w, w x WHERE w.a <= x.a",
+        "SELECT (SELECT max(a) FROM {last} z), count(*) FROM t",
+        "SELECT a FROM t WHERE a IN {last} ORDER BY 1",
+        "SELECT ARRAY {last}",
+        // One in the other, and what stands between an OFFSET and its order.
+        "SELECT max(a) FROM (SELECT a FROM (SELECT a, g FROM t ORDER BY g OFFSET 10) p ORDER BY -g OFFSET 180) q",
+        "SELECT max(a), min(a) FROM (SELECT a FROM (SELECT a, g FROM t ORDER BY g OFFSET 10) p ORDER BY -g OFFSET 10) q",
+        "SELECT max(a), sum(x) FROM (SELECT a, generate_series(1, 2) x FROM t ORDER BY g OFFSET 385) q",
+        "SELECT a FROM (SELECT a FROM (SELECT * FROM t ORDER BY g) q WHERE id > 150 OFFSET 45) q ORDER BY a",
+        "SELECT a, r FROM (SELECT a, rank() OVER (ORDER BY a DESC) r FROM t ORDER BY g OFFSET 195) q ORDER BY a",
+        "SELECT m, sum(c) FROM (SELECT id % 7 m, count(*) c FROM t GROUP BY 1 ORDER BY 1 DESC OFFSET 5) q GROUP BY 1 ORDER BY 1",
+        // It keeps its order.
+        "SELECT array_agg(a), string_agg(a::text, '') FROM {last} q",
+        "SELECT a + 1 FROM {last} q",
+        // OFFSET in other forms.
+        "SELECT max(a) FROM (SELECT a FROM t ORDER BY g OFFSET (SELECT 190)) q",
+        "SELECT max(a) FROM (SELECT a FROM t ORDER BY g LIMIT NULL OFFSET 190) q",
+        "SELECT max(a) FROM (SELECT a FROM t ORDER BY g OFFSET 190 FETCH FIRST 5 ROWS ONLY) q",
+        "SELECT max(a) FROM (SELECT a FROM t WHERE id IN (1, 2, 3, 4) ORDER BY g DESC OFFSET 2) q",
+    ] {
+        same_answers(&tide, &pg, query.replace("{last}", last)).await;
+    }
+    let query = "SELECT max(a) FROM (SELECT a FROM t ORDER BY g LIMIT $2 OFFSET $1) q";
+    for (offset, limit) in [(190, None), (190, Some(3)), (191, None), (0, None)] {
+        let parameters: [&(dyn ToSql + Sync); 2] = [&offset, &limit];
+        let (found, expected) = (
+            binary(&tide, query, &parameters),
+            binary(&pg, query, &parameters),
+        );
+        let (offset, limit): (i64, Option<i64>) = (offset, limit);
+        assert_eq!(found.await, expected.await, "{offset} {limit:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,7 +24,6 @@ pub(super) fn cut(ty: ColumnType, text: &str) -> Datum {
     Datum::Text(match ty {
         ColumnType::Varchar(Some(length)) => beginning(length).to_string(),
         ColumnType::Bpchar(Some(length)) => beginning(length).trim_end_matches(' ').to_string(),
-        ColumnType::Bpchar(None) => text.trim_end_matches(' ').to_string(),
         ColumnType::Char => beginning(1).to_string(),
         ColumnType::Name => text::parse(ty, text)
             .ok()

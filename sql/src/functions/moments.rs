@@ -19,6 +19,7 @@ use tidelog_storage::{DatumRef, key};
 
 use super::decimal::Decimal;
 use super::spans::{self, Spans};
+use crate::arithmetic::one_nan;
 use crate::error::{ErrorKind, SqlError};
 use crate::functions;
 use crate::text::{self, Style, number};
@@ -438,7 +439,7 @@ impl Accumulator for State {
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
         let Some(sums) = &self.exact else {
-            return Ok(ScalarValue::Float64(self.float_result()));
+            return Ok(ScalarValue::Float64(self.float_result().map(one_nan)));
         };
         let result = self.exact_result(sums)?;
         let bytes = result.map(|number| number.as_ref().bytes().to_vec());

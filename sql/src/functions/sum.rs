@@ -18,6 +18,7 @@ use datafusion::logical_expr::{
 
 use super::moments;
 use super::spans::{self, Spans};
+use crate::arithmetic::one_nan;
 use crate::error::{ErrorKind, SqlError};
 
 /// What an int8 is summed as: 10^19 of the largest fit the sum's 38 digits.
@@ -230,9 +231,8 @@ impl Accumulator for DistinctSingles {
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
         let values = self.0.iter().map(|value| value.0);
-        Ok(ScalarValue::Float32(
-            values.reduce(|sum, value| sum + value),
-        ))
+        let sum = values.reduce(|sum, value| sum + value);
+        Ok(ScalarValue::Float32(sum.map(one_nan)))
     }
 
     fn size(&self) -> usize {
@@ -293,7 +293,8 @@ impl Accumulator for Singles {
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
         check(self.sum.into(), self.infinite == 0)?;
-        Ok(ScalarValue::Float32((self.count > 0).then_some(self.sum)))
+        let sum = (self.count > 0).then(|| one_nan(self.sum));
+        Ok(ScalarValue::Float32(sum))
     }
 
     fn size(&self) -> usize {
@@ -390,7 +391,10 @@ impl Accumulator for Summed<dyn Accumulator> {
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
         let sum = self.of.evaluate()?;
-        self.checked(sum)
+        Ok(match self.checked(sum)? {
+            ScalarValue::Float64(sum) => ScalarValue::Float64(sum.map(one_nan)),
+            sum => sum,
+        })
     }
 
     fn size(&self) -> usize {
@@ -434,7 +438,10 @@ impl GroupsAccumulator for Summed<dyn GroupsAccumulator> {
         let sums = self.of.evaluate(emit)?;
         self.check_all(&sums)?;
         self.forget(emit);
-        Ok(sums)
+        Ok(match of_floats(&sums) {
+            Some(floats) => Arc::new(floats.unary::<_, Float64Type>(one_nan)),
+            None => sums,
+        })
     }
 
     fn state(&mut self, emit: EmitTo) -> Result<Vec<ArrayRef>> {

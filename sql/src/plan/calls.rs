@@ -22,13 +22,14 @@ use super::operators::{
     PostgresOperators, condition, external, int4, known_type, literal_of, plain_type,
     small_literal, type_literal, type_of, type_parameter, written_type,
 };
-use super::order::{has_own_order, looks_vary, sorted, sorted_by};
+use super::order::{has_own_order, looks_vary, sorted, sorted_by, unsigned_zero};
 use super::reg::is_named;
 use super::set_operations::operation_of;
 use super::{conditional, numerics, ranges};
 use crate::error::{ErrorKind, SqlError};
 use crate::functions::call::Overloaded;
 use crate::functions::collected;
+use crate::functions::regexp::LIKE_UNENDED;
 use crate::precision::{self, unlimited};
 use crate::text::Style;
 use crate::{casts, functions, output, types};
@@ -43,10 +44,23 @@ pub(super) fn resolved(
     let Some(open) = call.func.inner().downcast_ref::<Overloaded>() else {
         return Ok((call, false));
     };
-    if let ("octet_length", [arg]) = (call.func.name(), call.args.as_mut_slice())
+    let sees_spaces = matches!(
+        call.func.name(),
+        "octet_length" | "~" | "~*" | "!~" | "!~*" | LIKE_UNENDED
+    );
+    if sees_spaces
+        && let Some(arg) = call.args.first_mut()
         && let Some(ty @ ColumnType::Bpchar(Some(_))) = type_of(arg, schema)
     {
         *arg = casts::padded(std::mem::take(arg), ty, style);
+    }
+    if call.func.name() == "||" {
+        for arg in &mut call.args {
+            // Without the spaces behind it.
+            if let Some(ColumnType::Bpchar(_)) = type_of(arg, schema) {
+                *arg = casts::trimmed(std::mem::take(arg));
+            }
+        }
     }
     let fields = call
         .args
@@ -76,11 +90,13 @@ pub(super) fn resolved(
         }
         return resolved(call, schema, style);
     }
+    let of_spaces = |arg: &Expr| type_of(arg, schema) == Some(ColumnType::Bpchar(None));
     call.args = call
         .args
         .into_iter()
         .zip(params)
         .map(|(arg, ty)| match ty {
+            Some(ColumnType::Text) if !sees_spaces && of_spaces(&arg) => Ok(casts::trimmed(arg)),
             Some(ty) => literal_of(type_parameter(arg, ty), ty, style),
             None => Ok(type_parameter(arg, ColumnType::Text)),
         })
@@ -174,7 +190,9 @@ pub(super) fn match_types(
     for expr in exprs {
         match (known_type(expr, schema), common) {
             (Some(ty), Some(common))
-                if plain_type(ty) != plain_type(common) || is_numeric(common) && ty != common =>
+                if plain_type(ty) != plain_type(common)
+                    || ty != common
+                        && (is_numeric(common) || common == ColumnType::Bpchar(None)) =>
             {
                 *expr = cast(expr.clone(), common, schema, style)?;
             }
@@ -193,7 +211,7 @@ pub(super) fn match_types(
 /// where they need not become another.
 pub(super) fn common_type(types: impl Iterator<Item = ColumnType>) -> Option<ColumnType> {
     use ColumnType::{
-        Date, Float4, Float8, Int2, Int4, Int8, Numeric, Text, Timestamp, TimestampTz, Varchar,
+        Char, Date, Float4, Float8, Int2, Int4, Int8, Numeric, Timestamp, TimestampTz,
     };
     let rank = |ty: ColumnType| {
         let order = [
@@ -218,10 +236,9 @@ pub(super) fn common_type(types: impl Iterator<Item = ColumnType>) -> Option<Col
                 Some(numeric) => numeric,
                 None => plain_type(if l < r { ty } else { found }),
             }),
-            // Each of them becomes any other without being told to; what is beside text is text, but for varchar.
+            // Each of them becomes any other without being told to, but "char".
             _ if class(found) == "text" && class(ty) == "text" => Some(match (found, ty) {
-                (Varchar(_), Text) => Varchar(None),
-                (_, Text) => Text,
+                (Char, ty) => unlimited(ty),
                 (found, _) => unlimited(found),
             }),
             _ => None,
@@ -324,6 +341,9 @@ pub(super) fn case(mut case: Case, schema: &DFSchema, style: Style) -> Result<Ex
     match_types("CASE", std::mem::take(&mut results), schema, style)?;
     // Without ELSE it may be a NULL.
     given.extend(case.else_expr.is_none().then_some(None));
+    let thens = case.when_then_expr.iter_mut().map(|(_, then)| &mut **then);
+    let results = case.else_expr.as_deref_mut().into_iter().chain(thens);
+    conditional::pad(results.collect(), &given, schema, style)?;
     Ok(conditional::tagged(Expr::Case(case), &given, style))
 }
 
@@ -519,6 +539,9 @@ pub(super) fn aggregate(
     call.params.order_by = sorted(keys, schema)?;
     if call.params.distinct && call.func.name() == "count" {
         by_value(&mut call.params.args, schema);
+        for arg in &mut call.params.args {
+            unsigned_zero(arg, schema);
+        }
     }
     let of_bytes = call.func.name() == "string_agg"
         && (call.params.args.first())
@@ -647,6 +670,9 @@ pub(super) fn window(
         }
     }
     by_value(&mut window.params.partition_by, schema);
+    for key in &mut window.params.partition_by {
+        unsigned_zero(key, schema);
+    }
     let keys = std::mem::take(&mut window.params.order_by);
     let ty = keys.first().and_then(|key| type_of(&key.expr, schema));
     window.params.order_by = sorted(keys, schema)?;

@@ -159,7 +159,8 @@ pub(super) fn call(mut call: ScalarFunction, schema: &DFSchema, style: Style) ->
     }
     if name != "coalesce" {
         let mut types = call.args.iter().filter_map(|arg| type_of(arg, schema));
-        if types.any(|ty| has_own_order(ty) && !matches!(ty, ColumnType::Numeric(_))) {
+        let takes = |ty| matches!(ty, ColumnType::Numeric(_) | ColumnType::Bpchar(_));
+        if types.any(|ty| has_own_order(ty) && !takes(ty)) {
             let what = format!("{name}() of this type");
             return Err(external(SqlError::unsupported(what)));
         }
@@ -167,6 +168,7 @@ pub(super) fn call(mut call: ScalarFunction, schema: &DFSchema, style: Style) ->
     let what = name.to_ascii_uppercase();
     let given: Vec<_> = (call.args.iter().map(|arg| known_type(arg, schema))).collect();
     match_types(&what, call.args.iter_mut().collect(), schema, style)?;
+    pad(call.args.iter_mut().collect(), &given, schema, style)?;
     let numbers = ColumnType::Numeric(None);
     let of_numbers = |arg: &Expr| type_of(arg, schema) == Some(numbers);
     call.func = match name.as_str() {
@@ -178,6 +180,29 @@ pub(super) fn call(mut call: ScalarFunction, schema: &DFSchema, style: Style) ->
         _ => theirs::least(),
     };
     Ok(tagged(Expr::ScalarFunction(call), &given, style))
+}
+
+/// Gives those of some results that are a char(n) the spaces behind them, where not all of them are of its length.
+pub(super) fn pad(
+    results: Vec<&mut Expr>,
+    given: &[Option<ColumnType>],
+    schema: &DFSchema,
+    style: Style,
+) -> Result<()> {
+    if given.windows(2).all(|two| two[0] == two[1]) {
+        return Ok(());
+    }
+    for result in results {
+        if let Some(ColumnType::Bpchar(Some(_))) = known_type(result, schema) {
+            *result = cast(
+                std::mem::take(result),
+                ColumnType::Bpchar(None),
+                schema,
+                style,
+            )?;
+        }
+    }
+    Ok(())
 }
 
 /// A value with the type that these types of operands give it; `None` is a bare string or NULL.

@@ -80,34 +80,18 @@ fn grouped(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
     if !exprs.iter().any(varies) {
         return Ok(None);
     }
-    let keyed = |expr: Expr| {
-        Ok(match varies(&expr) {
-            true => Transformed::yes(key(&expr.unalias(), schema)),
-            false => Transformed::no(expr),
-        })
+    let keyed = |expr: Expr| match varies(&expr) {
+        true => Transformed::yes(key(&expr.unalias(), schema)),
+        false => Transformed::no(expr),
     };
     let keys = aggregate.group_expr.iter().cloned().map(|expr| match sets {
-        Some(_) => expr.map_children(keyed).data(),
-        None => keyed(expr).data(),
+        Some(_) => expr.map_children(|key| Ok(keyed(key))).data(),
+        None => Ok(keyed(expr).data),
     });
     let keys: Vec<Expr> = keys.collect::<Result<_>>()?;
     // What GROUPING asks for is found among the keys.
-    let asked = |call: Expr| match call {
-        Expr::AggregateFunction(mut call) if call.func.name() == "grouping" => {
-            let args = call.params.args.into_iter().map(|arg| keyed(arg).data());
-            call.params.args = args.collect::<Result<_>>()?;
-            Ok(Transformed::yes(Expr::AggregateFunction(call)))
-        }
-        other => Ok(Transformed::no(other)),
-    };
-    let calls = aggregate.aggr_expr.iter().cloned();
-    let mut calls: Vec<Expr> = calls
-        .map(|call| {
-            let name = NamePreserver::new_for_projection().save(&call);
-            let call = call.transform_up(asked)?;
-            Ok(call.update_data(|call| name.restore(call)).data)
-        })
-        .collect::<Result<_>>()?;
+    let mut calls =
+        with_arguments_of_grouping(aggregate.aggr_expr.clone(), &|arg| keyed(arg).data)?;
     for (at, expr) in exprs.iter().enumerate().filter(|(_, expr)| varies(expr)) {
         calls.push(first_value(expr.clone().unalias(), Vec::new()).alias(value_name(at)));
     }
@@ -132,6 +116,41 @@ fn grouped(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
     let columns: Vec<Expr> = columns.collect::<Result<_>>()?;
     let groups = Arc::new(LogicalPlan::Aggregate(groups));
     Projection::try_new(columns, groups).map(|rows| Some(LogicalPlan::Projection(rows)))
+}
+
+/// Lets GROUPING ask for the keys as they stand in GROUP BY, where those that were rewritten have a name.
+pub(super) fn asked_by_key(mut aggregate: Aggregate) -> Result<Aggregate> {
+    let bare = |expr: &Expr| expr.clone().unalias_nested().data;
+    let keys = match aggregate.group_expr.as_slice() {
+        [Expr::GroupingSet(sets)] => sets.distinct_expr(),
+        keys => keys.iter().collect(),
+    };
+    let as_key = |arg: Expr| {
+        let key = keys.iter().find(|key| bare(key) == bare(&arg));
+        key.map_or(arg, |key| (*key).clone())
+    };
+    aggregate.aggr_expr = with_arguments_of_grouping(aggregate.aggr_expr, &as_key)?;
+    Ok(aggregate)
+}
+
+/// Aggregates in which the arguments of GROUPING are others.
+fn with_arguments_of_grouping(
+    calls: Vec<Expr>,
+    argument: &dyn Fn(Expr) -> Expr,
+) -> Result<Vec<Expr>> {
+    let asked = |call: Expr| match call {
+        Expr::AggregateFunction(mut call) if call.func.name() == "grouping" => {
+            call.params.args = call.params.args.into_iter().map(argument).collect();
+            Ok(Transformed::yes(Expr::AggregateFunction(call)))
+        }
+        other => Ok(Transformed::no(other)),
+    };
+    let calls = calls.into_iter().map(|call| {
+        let name = NamePreserver::new_for_projection().save(&call);
+        let call = call.transform_up(asked)?;
+        Ok(call.update_data(|call| name.restore(call)).data)
+    });
+    calls.collect()
 }
 
 /// What the first value of a group is called.

@@ -201,8 +201,6 @@ fn joined(
     let operand = |expr: &Expr, ty: Option<ColumnType>| match ty {
         Some(ty @ ColumnType::Printed(_)) => casts::untagged(expr.clone(), ty, style),
         Some(ty @ ColumnType::Reg(_)) => casts::as_text(expr.clone(), ty, style),
-        // Without the spaces behind it.
-        Some(ColumnType::Bpchar(_)) => casts::retyped(expr.clone(), ColumnType::Text, style),
         _ => expr.clone(),
     };
     let right = operand(right, right_type);
@@ -364,6 +362,11 @@ pub(super) fn follow_postgres(plan: LogicalPlan, style: Style) -> Result<Logical
         })?;
         caseless::check(&plan.data, &schema)?;
         changed |= plan.transformed;
+        if plan.transformed
+            && let LogicalPlan::Aggregate(aggregate) = plan.data
+        {
+            plan.data = LogicalPlan::Aggregate(groups::asked_by_key(aggregate)?);
+        }
         if changed {
             plan = plan.map_data(LogicalPlan::recompute_schema)?;
         }
@@ -499,6 +502,23 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
         Expr::WindowFunction(window) => Transformed::yes(calls::window(window, schema, style)?),
         Expr::AggregateFunction(call) => Transformed::yes(calls::aggregate(call, schema, style)?),
         Expr::Case(case) => Transformed::yes(calls::case(case, schema, style)?),
+        // What an operand is may be known only now.
+        Expr::BinaryExpr(mut compared) if compared.op.supports_propagation() => {
+            let mut trims = false;
+            for operand in [&mut compared.left, &mut compared.right] {
+                if type_of(operand, schema) == Some(ColumnType::Bpchar(None)) {
+                    **operand = casts::trimmed(std::mem::take(&mut **operand));
+                    trims = true;
+                }
+            }
+            Transformed::new_transformed(Expr::BinaryExpr(compared), trims)
+        }
+        Expr::Like(mut like)
+            if let Some(ty @ ColumnType::Bpchar(Some(_))) = type_of(&like.expr, schema) =>
+        {
+            like.expr = Box::new(casts::padded(*like.expr, ty, style));
+            Transformed::yes(Expr::Like(like))
+        }
         Expr::Not(inner) if is_open(&inner) => {
             Transformed::yes(Expr::Not(Box::new(condition(*inner, style)?)))
         }
@@ -561,7 +581,8 @@ pub(super) fn type_pair(
     ))
 }
 
-/// A number as the kind of number that it is calculated and compared as beside one of another kind.
+/// A number as the kind of number that it is calculated and compared as beside one of another kind, a varchar as a char(n) beside
+/// one.
 fn beside_other(
     expr: Expr,
     ty: Option<ColumnType>,
@@ -574,6 +595,15 @@ fn beside_other(
         .and_then(|(ty, other)| numerics::beside(ty, other))
     {
         Some(ty) => calls::cast(expr, ty, schema, style),
+        // Spaces behind it make no difference then.
+        None if matches!(
+            (ty, other),
+            (Some(ColumnType::Varchar(_)), Some(ColumnType::Bpchar(_)))
+                | (Some(ColumnType::Bpchar(None)), Some(_))
+        ) =>
+        {
+            Ok(casts::trimmed(expr))
+        }
         None if ty == Some(ColumnType::Numeric(None))
             && matches!(other, Some(ColumnType::Float4 | ColumnType::Float8)) =>
         {

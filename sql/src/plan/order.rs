@@ -1,15 +1,15 @@
 //! What values are compared, sorted and grouped by, where that is not their Arrow type.
 
-use datafusion::common::DFSchema;
+use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
-use datafusion::logical_expr::{Expr, SortExpr};
+use datafusion::logical_expr::{Expr, Operator, SortExpr, binary_expr};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
-use tidelog_storage::{ColumnType, PrintedType};
+use tidelog_storage::{ColumnType, ElementType, PrintedType};
 
 use super::operators::{external, known_type, plain_type, type_of};
 use crate::error::{ErrorKind, SqlError};
 use crate::text::printed;
-use crate::{functions, types};
+use crate::{casts, functions, types};
 
 /// What a value of a type is sorted by, where it is not sorted as its Arrow type.
 pub(crate) fn sorted_by(expr: Expr, ty: ColumnType) -> Expr {
@@ -22,6 +22,7 @@ pub(crate) fn sorted_by(expr: Expr, ty: ColumnType) -> Expr {
             functions::order::by_value(element.array().unwrap_or(ty))
         }
         ColumnType::Jsonb | ColumnType::Numeric(None) => functions::order::by_value(ty),
+        ColumnType::Bpchar(None) => return casts::trimmed(expr),
         _ => return expr,
     };
     functions::json::call(function, vec![expr])
@@ -29,17 +30,22 @@ pub(crate) fn sorted_by(expr: Expr, ty: ColumnType) -> Expr {
 
 /// Whether values of a type are sorted otherwise than as its Arrow type.
 pub(super) fn has_own_order(ty: ColumnType) -> bool {
-    use ColumnType::{Array, Enum, Interval, Jsonb, Numeric, Printed};
+    use ColumnType::{Array, Bpchar, Enum, Interval, Jsonb, Numeric, Printed};
     matches!(
         ty,
-        Interval(_) | Enum(_) | Array(_) | Printed(_) | Jsonb | Numeric(None)
+        Interval(_) | Enum(_) | Array(_) | Printed(_) | Jsonb | Numeric(None) | Bpchar(None)
     )
 }
 
 /// Whether equal values of a type may look different, as `1` and `1.0` of numeric, or a month and 30 days.
 pub(crate) fn looks_vary(ty: ColumnType) -> bool {
     match ty {
-        ColumnType::Interval(_) | ColumnType::Jsonb | ColumnType::Numeric(None) => true,
+        ColumnType::Interval(_)
+        | ColumnType::Jsonb
+        | ColumnType::Numeric(None)
+        | ColumnType::Bpchar(None) => true,
+        // Those of char(n) have lost the spaces behind them.
+        ColumnType::Array(ElementType::Bpchar(_)) => false,
         ColumnType::Array(element) => looks_vary(element.into()),
         _ => false,
     }
@@ -112,6 +118,17 @@ pub(super) fn undetermined<'e>(
         };
         !place(expr).is_some_and(determines)
     })
+}
+
+/// A float of which zero has no sign: Arrow tells -0 from 0 where it sorts.
+pub(super) fn unsigned_zero(expr: &mut Expr, schema: &DFSchema) {
+    let zero = match type_of(expr, schema) {
+        Some(ColumnType::Float4) => ScalarValue::Float32(Some(0.0)),
+        Some(ColumnType::Float8) => ScalarValue::Float64(Some(0.0)),
+        _ => return,
+    };
+    let zero = Expr::Literal(zero, None);
+    *expr = binary_expr(std::mem::take(expr), Operator::Plus, zero);
 }
 
 /// Sort keys as PostgreSQL's types sort.

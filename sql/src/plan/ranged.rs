@@ -1,6 +1,7 @@
 //! `x IN (…)` and `x BETWEEN … AND …`: each value typed by what it is compared with.
 
-use datafusion::common::DFSchema;
+use arrow::datatypes::DataType;
+use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{Between, InList};
 use datafusion::logical_expr::{Expr, Operator};
@@ -9,7 +10,7 @@ use tidelog_storage::{ColumnType, PrintedType};
 
 use super::comparable::check_comparable;
 use super::operators::{beside_number, known_type, type_literal, type_of, typed_beside, typed_by};
-use super::order::{looks_vary, sorted_by};
+use super::order::{looks_vary, sorted_by, unsigned_zero};
 use super::{calls, numerics};
 use crate::text::Style;
 
@@ -33,6 +34,13 @@ pub(super) fn within(within: InList, schema: &DFSchema, style: Style) -> Result<
             Ok(item)
         })
         .collect::<Result<_>>()?;
+    let (mut expr, mut list) = (expr, list);
+    if list.iter().any(is_zero) {
+        unsigned_zero(&mut expr, schema);
+        for item in list.iter_mut().filter(|item| is_zero(item)) {
+            unsigned_zero(item, schema);
+        }
+    }
     let by_key = |ty| looks_vary(ty) || ty == ColumnType::Printed(PrintedType::Citext);
     let (expr, list) = match type_of(&expr, schema).filter(|ty| by_key(*ty)) {
         Some(ty) => {
@@ -42,6 +50,18 @@ pub(super) fn within(within: InList, schema: &DFSchema, style: Style) -> Result<
         None => (expr, list),
     };
     Ok(Expr::InList(InList::new(Box::new(expr), list, negated)))
+}
+
+/// Whether a number is zero, of which DataFusion's IN tells the signs apart.
+fn is_zero(expr: &Expr) -> bool {
+    match expr {
+        Expr::Cast(cast) => is_zero(&cast.expr),
+        Expr::Literal(value, _) => {
+            let float = value.cast_to(&DataType::Float64);
+            matches!(float, Ok(ScalarValue::Float64(Some(0.0))))
+        }
+        _ => false,
+    }
 }
 
 /// `x BETWEEN low AND high`, which is `x >= low AND x <= high`; as it is where both compare the same `x`.

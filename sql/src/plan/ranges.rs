@@ -12,6 +12,7 @@ use datafusion::logical_expr::{
 use tidelog_storage::{ColumnType, Datum, Interval};
 
 use super::calls::cast;
+use super::numerics::shape_of;
 use super::operators::external;
 use crate::error::{ErrorKind, SqlError};
 use crate::functions::time;
@@ -96,6 +97,14 @@ pub(super) fn key_and_offsets(
                 key.expr = functions::json::call(functions::order::framed(), vec![number]);
             }
         }
+        // Its scale would round them.
+        ColumnType::Numeric(Some((_, scale)))
+            if offsets.iter().any(|offset| scale_of(offset) > scale) =>
+        {
+            let numbers = ColumnType::Numeric(None);
+            let number = cast(std::mem::take(&mut key.expr), numbers, schema, style)?;
+            key.expr = functions::json::call(functions::order::framed(), vec![number]);
+        }
         ty if is_kept_otherwise(&key.expr.get_type(schema)?) => {
             let of = types::name(ty);
             let what = format!("RANGE with offset PRECEDING/FOLLOWING for column type {of}");
@@ -153,6 +162,15 @@ pub(super) fn bare(key: &mut Expr, schema: &DFSchema) -> Result<()> {
         };
     }
     Ok(())
+}
+
+/// The digits behind the point of an offset, as it was written.
+fn scale_of(offset: &ScalarValue) -> i8 {
+    let written = offset.try_as_str().flatten().unwrap_or_default();
+    match shape_of(written) {
+        Ok(ColumnType::Numeric(Some((_, scale)))) => scale,
+        _ => 0,
+    }
 }
 
 /// An offset from a key of a type of times.

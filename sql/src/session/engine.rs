@@ -119,6 +119,7 @@ impl Engine {
         aggregates.push(Arc::new(functions::sum()));
         aggregates.push(Arc::new(functions::collected::array_agg()));
         aggregates.extend(functions::moments::moments().map(Arc::new));
+        aggregates.extend(functions::pairs::pairs().map(Arc::new));
         aggregates.extend(functions::collected::ordered_sets().map(Arc::new));
         let windows = builder.window_functions().get_or_insert_default();
         windows.extend(functions::ranks::ranks());

@@ -121,8 +121,13 @@ impl ColumnBuilder {
             (ColumnBuilder::Int2(b), DatumRef::Int2(v)) => b.append_value(v),
             (ColumnBuilder::Int4(b), DatumRef::Int4(v)) => b.append_value(v),
             (ColumnBuilder::Int8(b), DatumRef::Int8(v)) => b.append_value(v),
-            (ColumnBuilder::Float4(b), DatumRef::Float4(v)) => b.append_value(v),
-            (ColumnBuilder::Float8(b), DatumRef::Float8(v)) => b.append_value(v),
+            // Arrow tells NaNs from each other, which are all the same.
+            (ColumnBuilder::Float4(b), DatumRef::Float4(v)) => {
+                b.append_value(if v.is_nan() { f32::NAN.abs() } else { v });
+            }
+            (ColumnBuilder::Float8(b), DatumRef::Float8(v)) => {
+                b.append_value(if v.is_nan() { f64::NAN.abs() } else { v });
+            }
             (ColumnBuilder::Decimal128(b), DatumRef::Numeric(v)) => {
                 b.append_value(v.unscaled.to_i128().expect("38 digits fit 128 bits"));
             }

@@ -20,6 +20,9 @@ pub(crate) fn written_type(ty: ColumnType) -> String {
                 types::name(ty)
             )
         }
+        // Read again, "character" has a length of 1.
+        ColumnType::Bpchar(None) => "bpchar".to_string(),
+        ColumnType::Array(ElementType::Bpchar(None)) => "bpchar[]".to_string(),
         ty => types::name(ty),
     }
 }
