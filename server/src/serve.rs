@@ -124,6 +124,7 @@ async fn serve(mut settings: Settings, sockets: &Handle, jobs: &Handle) -> Resul
     let shutdown = Shutdown::default();
     let engine_options = EngineOptions {
         transaction_bytes_max: settings.transaction_bytes_max,
+        connections_max: settings.max_connections,
     };
     let engine = Engine::new(store.clone(), engine_options);
     engine.drop_temporary().await?;

@@ -3,6 +3,7 @@
 //! Owns: CREATE/ALTER/DROP of schemas, tables, views and roles, TRUNCATE; how names fold and resolve.
 //! Does not: commit the changes, or check who may make them.
 
+mod absent;
 mod comment;
 pub(crate) mod constraint;
 pub(crate) mod database;
@@ -279,6 +280,7 @@ fn define(scope: Scope<'_>, definition: &Definition) -> Result<DdlPlan, SqlError
         } => view::alter(scope, *if_exists, name, change),
         Definition::RenameIndex { name, to } => index::rename_if_exists(scope, name, to),
         Definition::Database(command) => database::plan(scope.catalog, command),
+        Definition::Absent(absent) => absent::drop(scope, absent),
         Definition::Refused(what) => Err(SqlError::unsupported(what)),
         Definition::TableLike { .. } | Definition::TableAs(_) | Definition::Refresh { .. } => {
             Err(SqlError::unsupported("this form of CREATE TABLE"))

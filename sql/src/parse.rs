@@ -1,5 +1,6 @@
 //! Query strings into statements: PostgreSQL's grammar by sqlparser, ours (SUBSCRIBE, CREATE USER TABLE) on its tokens.
 
+mod absent;
 pub(crate) mod arbiter;
 mod chains;
 mod copy;
@@ -35,6 +36,7 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use tidelog_storage::{Seq, TableKind};
 
+pub(crate) use absent::{Absent, Named};
 pub(crate) use chains::united;
 pub(crate) use copy::CopyClauses;
 pub(crate) use create::{Like, TableAs};
@@ -370,9 +372,10 @@ fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, S
     take_trim_from(&mut tokens);
     order_sequence_options(&mut tokens);
     plain_quantified(&mut tokens);
+    let absent = absent::parse(sql, &tokens)?;
     forms::rewrite(&mut tokens)?;
     extent::check(&tokens)?;
-    if let Some(statement) = refused::name(&tokens) {
+    if let (None, Some(statement)) = (&absent, refused::name(&tokens)) {
         return Err(SqlError::unsupported(statement));
     }
     let taken = create::take(sql, &mut tokens)?;
@@ -382,7 +385,7 @@ fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, S
     };
     let definition = match word(0).as_str() {
         "ALTER" => define::parse_alter(sql, &tokens)?,
-        _ => None,
+        _ => absent.map(Definition::Absent),
     };
     let mut copy = None;
     let result = match (word(0).as_str(), word(1).as_str(), word(2).as_str()) {

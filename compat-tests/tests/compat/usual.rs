@@ -1,5 +1,6 @@
 //! Statements of usual applications that were refused once: of ORMs, migrations and reports.
 
+use crate::constraints::play;
 use crate::pair::{Pair, same_outcome};
 use crate::type_functions::{all_refused, all_same};
 
@@ -222,4 +223,267 @@ async fn views_with_names_of_views() {
     ] {
         pair.same_or_fail(statement);
     }
+}
+
+/// What scripts drop before they make it: there is none, and PostgreSQL says so in the same words.
+#[tokio::test(flavor = "multi_thread")]
+async fn drops_of_what_is_not_there() {
+    let pair = Pair::start();
+    pair.run("CREATE TABLE t (id int); CREATE TYPE mood AS ENUM ('a')");
+    let script = [
+        "DROP FUNCTION IF EXISTS f()",
+        "DROP FUNCTION IF EXISTS f",
+        "DROP FUNCTION IF EXISTS f(int, text[], timestamp with time zone, timestamptz, double precision) CASCADE",
+        "DROP FUNCTION IF EXISTS public.f(x int), g(OUT a int, VARIADIC b varchar(5)[])",
+        "DROP FUNCTION IF EXISTS nosuch.f(int)",
+        "DROP FUNCTION IF EXISTS f(nosuch), f(nosuch.t), f(mood)",
+        "DROP PROCEDURE IF EXISTS f()",
+        "DROP ROUTINE IF EXISTS f(integer)",
+        "DROP AGGREGATE IF EXISTS f(*), g(bigint)",
+        "DROP TRIGGER IF EXISTS tr ON t CASCADE",
+        "DROP TRIGGER IF EXISTS tr ON public.t",
+        "DROP TRIGGER IF EXISTS tr ON nosuch",
+        "DROP TRIGGER IF EXISTS tr ON nosuch.t",
+        "DROP RULE IF EXISTS r ON t",
+        "DROP POLICY IF EXISTS p ON t",
+        "DROP DOMAIN IF EXISTS d, e CASCADE",
+        "DROP DOMAIN IF EXISTS nosuch.d",
+        "DROP PUBLICATION IF EXISTS p",
+        "DROP SUBSCRIPTION IF EXISTS s",
+        "DROP STATISTICS IF EXISTS s",
+        "DROP EVENT TRIGGER IF EXISTS e",
+        "DROP FOREIGN TABLE IF EXISTS f",
+        "DROP FOREIGN DATA WRAPPER IF EXISTS f",
+        "DROP SERVER IF EXISTS s",
+    ]
+    .join(";");
+    let tide = pair.tide.peer().notices(&script).await;
+    let pg = pair.pg.peer().notices(&script).await;
+    assert_eq!(tide, pg);
+    assert_eq!(tide.len(), 29);
+    for statement in [
+        "DROP FUNCTION f()",
+        "DROP FUNCTION f",
+        "DROP FUNCTION nosuch.f(int)",
+        "DROP FUNCTION f(nosuch)",
+        "DROP FUNCTION f(int, text[], varchar(3))",
+        "DROP PROCEDURE f(int)",
+        "DROP PROCEDURE f",
+        "DROP AGGREGATE f(int)",
+        "DROP TRIGGER tr ON t",
+        "DROP TRIGGER tr ON nosuch",
+        "DROP RULE r ON t",
+        "DROP POLICY p ON public.t",
+        "DROP DOMAIN d, e",
+        "DROP DOMAIN mood",
+        "DROP DOMAIN IF EXISTS mood",
+        "DROP FOREIGN TABLE t",
+        "DROP FOREIGN TABLE f",
+        "DROP PUBLICATION p",
+        "DROP SERVER s",
+    ] {
+        pair.same_or_fail(statement);
+    }
+}
+
+/// Indexes on expressions are made and used whatever a session's settings are: Rails sets IntervalStyle in each.
+#[tokio::test(flavor = "multi_thread")]
+async fn indexes_on_expressions_under_other_settings() {
+    let pair = Pair::start();
+    let (tide, pg) = pair.connect().await;
+    for statement in [
+        "CREATE TABLE b (id int PRIMARY KEY, x varchar, d date, j jsonb)",
+        "INSERT INTO b SELECT g, 'U' || g, date '2024-01-01' + g, jsonb_build_object('k', g) FROM generate_series(1, 2000) g",
+        "SET intervalstyle = iso_8601",
+        "CREATE UNIQUE INDEX ON b ((lower(x)))",
+        "CREATE INDEX ON b ((j ->> 'k'))",
+        "CREATE INDEX ON b ((upper(x::text)), (x || 'a')) WHERE length(x) > 3",
+        "CREATE INDEX ON b ((d - date '2020-01-01'))",
+        "INSERT INTO b VALUES (3000, 'u5')",
+    ] {
+        same_outcome(&tide, &pg, statement).await;
+    }
+    for settings in [
+        "SET intervalstyle = iso_8601",
+        "SET TimeZone = 'Europe/Berlin'; RESET intervalstyle",
+    ] {
+        for client in [&tide, &pg] {
+            client.batch_execute(settings).await.unwrap();
+        }
+        for condition in ["lower(x) = 'u5'", "j ->> 'k' = '7'"] {
+            let query = format!("SELECT id FROM b WHERE {condition}");
+            all_same(&tide, &pg, &[&query]).await;
+            let rows = tide.query(&format!("EXPLAIN {query}"), &[]).await.unwrap();
+            let plan: String = rows[0].get(0);
+            assert!(plan.starts_with("Index Scan"), "{settings}: {plan}");
+        }
+    }
+}
+
+/// Aggregates whose subqueries alone differ, as Django's facets have them; literals where a boolean belongs.
+#[tokio::test(flavor = "multi_thread")]
+async fn facets_and_truth() {
+    let pair = Pair::start();
+    pair.run("CREATE TABLE t (id int PRIMARY KEY, y int); INSERT INTO t VALUES (1, 1985), (2, 1992), (3, 1999), (4, NULL);");
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT count(id) FILTER (WHERE id IN (SELECT u.id FROM t u WHERE u.y >= 1980 AND u.y <= 1989)) AS a, count(id) FILTER (WHERE id IN (SELECT u.id FROM t u WHERE u.y >= 1990 AND u.y <= 1999)) AS b FROM t",
+            "SELECT count(*) FILTER (WHERE id IN (SELECT u.id FROM t u WHERE u.y < 1990)) AS a, count(*) FILTER (WHERE id IN (SELECT u.id FROM t u WHERE u.y > 1990)) AS b FROM t",
+            "SELECT count(*) FILTER (WHERE EXISTS (SELECT u.id FROM t u WHERE u.y = t.id)) AS a, count(*) FILTER (WHERE EXISTS (SELECT u.id FROM t u WHERE u.y >= 30)) AS b FROM t",
+            "SELECT sum((SELECT max(u.id) FROM t u)) AS a, sum((SELECT min(u.id) FROM t u)) AS b FROM t",
+            "SELECT count(*) FILTER (WHERE id::text = '1') AS a, count(*) FILTER (WHERE id = 1) AS b FROM t",
+            "SELECT 'f' IS FALSE, '0' IS NOT TRUE, 't' IS UNKNOWN, 'yes' IS TRUE, 'no' IS NOT UNKNOWN, 'no' IS NOT FALSE, NULL IS TRUE",
+        ],
+    )
+    .await;
+    all_refused(&tide, &pg, &["SELECT 'x' IS NOT FALSE"]).await;
+}
+
+/// The sequence of a serial goes when no default draws from it any more; tables say that they are without oids.
+#[tokio::test(flavor = "multi_thread")]
+async fn sequences_that_nothing_draws_from() {
+    play(
+        "CREATE TABLE co (id serial PRIMARY KEY);
+         CREATE SEQUENCE s2;
+         DROP SEQUENCE co_id_seq;
+         ALTER TABLE co ALTER id SET DEFAULT nextval('s2');
+         DROP SEQUENCE co_id_seq;
+         SELECT pg_get_serial_sequence('co', 'id');
+         DROP SEQUENCE s2;
+         ALTER TABLE co ALTER id DROP DEFAULT;
+         DROP SEQUENCE s2;
+         CREATE TABLE ident (id int GENERATED ALWAYS AS IDENTITY);
+         DROP SEQUENCE ident_id_seq;
+         CREATE TABLE o (a int) WITH (oids = false);
+         CREATE TABLE o2 (a int) WITH (oids = true);
+         CREATE TABLE o3 (a int) WITHOUT OIDS;
+         INSERT INTO o3 VALUES (1) RETURNING a",
+    )
+    .await;
+}
+
+/// Names with commas in INCLUDE; GROUP BY DISTINCT and sets within sets; numbers of windows that are no constants.
+#[tokio::test(flavor = "multi_thread")]
+async fn groups_and_windows() {
+    let pair = Pair::start();
+    pair.run(
+        "CREATE TABLE tb (id int PRIMARY KEY, x int, \"a,b\" int, \"c \"\"d\" int);
+         INSERT INTO tb VALUES (1, 1), (2, 2), (3, 5), (4, 1);",
+    );
+    let (tide, pg) = pair.connect().await;
+    for statement in [
+        "ALTER TABLE tb ADD UNIQUE (x, id) INCLUDE (\"a,b\", \"c \"\"d\")",
+        "CREATE TABLE ti (id int, \"a,b\" int, UNIQUE (id) INCLUDE (\"a,b\"))",
+    ] {
+        same_outcome(&tide, &pg, statement).await;
+    }
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT indexdef FROM pg_indexes WHERE tablename IN ('tb', 'ti') ORDER BY indexname",
+            "SELECT x, count(*) FROM tb GROUP BY DISTINCT x ORDER BY 1",
+            "SELECT x, id, count(*) FROM tb GROUP BY DISTINCT ROLLUP (x, id), ROLLUP (x) ORDER BY 1, 2, 3",
+            "SELECT x, id, count(*) FROM tb GROUP BY ALL ROLLUP (x, id), ROLLUP (x) ORDER BY 1, 2, 3",
+            "SELECT x, id, count(*) FROM tb GROUP BY DISTINCT CUBE (x, id), x, GROUPING SETS ((id, x), ()) ORDER BY 1, 2, 3",
+            "SELECT x, id, count(*) FROM tb GROUP BY GROUPING SETS ((x), GROUPING SETS ((id), ())) ORDER BY 1, 2, 3",
+            "SELECT x, id, count(*) FROM tb GROUP BY GROUPING SETS (ROLLUP (x, id), CUBE (x, id)) ORDER BY 1, 2, 3",
+            "SELECT x, id, count(*), grouping(x, id) FROM tb GROUP BY GROUPING SETS (x, (), ROLLUP ((id, x), (id + 1) * 2)) ORDER BY 1, 2, 3, 4",
+            "SELECT x % 2 AS odd, count(*) FROM tb GROUP BY DISTINCT ROLLUP (odd), CUBE (odd) ORDER BY 1, 2",
+            "SELECT ntile(NULL) OVER (ORDER BY id), ntile(1 + 1) OVER (ORDER BY id), ntile(id) OVER (ORDER BY id DESC) FROM tb ORDER BY id",
+            "SELECT id, ntile(nullif(id, 1) + 1) OVER (PARTITION BY x > 1 ORDER BY id) FROM tb ORDER BY id",
+            "SELECT id, nth_value(x, id) OVER (ORDER BY id ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING), nth_value(x, id - 1 + 1) OVER (ORDER BY id), nth_value(x, NULL) OVER () FROM tb ORDER BY id",
+            "SELECT id, nth_value(x, (id % 2 + 1)::smallint) OVER (PARTITION BY x ORDER BY id ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING) FROM tb ORDER BY id",
+            "SELECT id, json_agg(x) OVER (ORDER BY id), jsonb_agg(x) OVER (ORDER BY id ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM tb ORDER BY id",
+            "SELECT id, json_object_agg(id, x) OVER (ORDER BY id), jsonb_object_agg(id, x) OVER (w ROWS BETWEEN CURRENT ROW AND 1 FOLLOWING) FROM tb WINDOW w AS (ORDER BY id) ORDER BY id",
+            "SELECT id, json_agg(tb) FILTER (WHERE id > 1) OVER (PARTITION BY x ORDER BY id) FROM tb ORDER BY id",
+            "SELECT id, array_agg(x) OVER w, string_agg(x::text, '-') OVER w FROM tb WINDOW w AS (ORDER BY id ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING) ORDER BY id",
+        ],
+    )
+    .await;
+    all_refused(
+        &tide,
+        &pg,
+        &[
+            "SELECT ntile(id - 1) OVER (ORDER BY id) FROM tb",
+            "SELECT nth_value(x, id - 1) OVER (ORDER BY id) FROM tb",
+            "SELECT ntile(id::bigint) OVER (ORDER BY id) FROM tb",
+            "SELECT nth_value(x, id::bigint) OVER (ORDER BY id) FROM tb",
+            "SELECT count(*) FROM tb GROUP BY DISTINCT CUBE (id, id, id, id, id, id, id, id, id, id, id, id, id)",
+        ],
+    )
+    .await;
+}
+
+/// A parameter that stands alone is of the type that another of its places wants.
+#[tokio::test(flavor = "multi_thread")]
+async fn parameters_that_stand_alone_too() {
+    play(
+        "CREATE TABLE tb (id int PRIMARY KEY, x int);
+         INSERT INTO tb VALUES (1, 1), (2, 2);
+         PREPARE q AS SELECT $1 + 1, $2 || 'a', $1;
+         EXECUTE q(1, 'b');
+         PREPARE q1 AS SELECT 5 + $1, $1;
+         EXECUTE q1(2);
+         PREPARE q2 AS SELECT coalesce($1, 5), $1;
+         EXECUTE q2(NULL);
+         PREPARE q3 AS SELECT CASE WHEN $1 THEN $2 ELSE 5 END, $2;
+         EXECUTE q3(true, 3);
+         PREPARE q4 AS SELECT (SELECT $1 + 1), $1 FROM tb WHERE x = $2 AND $2 < 5;
+         EXECUTE q4(1, 2);
+         PREPARE q5 AS SELECT $1 IN (1, 2), $1;
+         EXECUTE q5(1)",
+    )
+    .await;
+}
+
+/// Tables without columns have rows, in both tiers.
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_without_columns() {
+    play(
+        "CREATE TABLE tb (id int);
+         INSERT INTO tb VALUES (1), (2);
+         CREATE TABLE t ();
+         SELECT FROM t;
+         SELECT count(*) FROM t;
+         INSERT INTO t DEFAULT VALUES;
+         @CALL tidelog.flush('t');
+         INSERT INTO t SELECT FROM generate_series(1, 2);
+         INSERT INTO t DEFAULT VALUES RETURNING *;
+         SELECT * FROM t;
+         SELECT 1 FROM t;
+         SELECT count(*) FROM t a, t b;
+         SELECT EXISTS (SELECT FROM t), (SELECT count(*) FROM t);
+         UPDATE t SET a = 1;
+         DELETE FROM t;
+         SELECT count(*) FROM t;
+         INSERT INTO t DEFAULT VALUES;
+         ALTER TABLE t ADD COLUMN a int DEFAULT 5;
+         SELECT * FROM t;
+         @CALL tidelog.flush('t');
+         INSERT INTO t VALUES (1);
+         ALTER TABLE t DROP COLUMN a;
+         @CALL tidelog.flush('t');
+         @CALL tidelog.compact('t');
+         SELECT * FROM t;
+         SELECT count(*) FROM t;
+         ALTER TABLE t ADD COLUMN b text;
+         SELECT * FROM t;
+         CREATE TABLE t0 AS SELECT;
+         CREATE TABLE t3 AS SELECT FROM generate_series(1, 3);
+         SELECT (SELECT count(*) FROM t0), (SELECT count(*) FROM t3);
+         CREATE TABLE l (LIKE t0);
+         CREATE VIEW v AS SELECT FROM tb;
+         SELECT * FROM v;
+         SELECT FROM tb UNION ALL SELECT FROM tb;
+         TRUNCATE t0;
+         SELECT count(*) FROM t0;
+         INSERT INTO tb VALUES (3) RETURNING count(*);
+         INSERT INTO tb VALUES (3) RETURNING row_number() OVER ();
+         SELECT count(*) FROM tb",
+    )
+    .await;
 }

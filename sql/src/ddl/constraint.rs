@@ -90,8 +90,13 @@ pub(super) fn included(options: &[IndexOption]) -> Result<Vec<String>, SqlError>
         let IndexOption::Comment(written) = option else {
             return Err(SqlError::unsupported("this form of a key"));
         };
-        for part in written.split(',') {
-            match parse_expression(part)? {
+        let parts = match parse_expression(&format!("({written})"))? {
+            Expr::Tuple(parts) => parts,
+            Expr::Nested(only) => vec![*only],
+            _ => Vec::new(),
+        };
+        for part in parts {
+            match part {
                 Expr::Identifier(name) => names.push(fold(&name)),
                 _ => return Err(SqlError::unsupported("an expression in INCLUDE")),
             }

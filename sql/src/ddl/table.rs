@@ -89,9 +89,6 @@ pub(super) fn create(
         }
         columns.push(column);
     }
-    if columns.is_empty() {
-        return Err(SqlError::unsupported("a table without columns"));
-    }
     for constraint in &create.constraints {
         match constraint {
             TableConstraint::PrimaryKey(constraint) => {

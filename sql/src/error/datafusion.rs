@@ -300,10 +300,6 @@ fn grouping(what: &str) -> Option<SqlError> {
         let message = "argument of ntile must be greater than zero";
         return error(ErrorKind::InvalidArgumentForNtile, message);
     }
-    if what.contains("There is only support Literal types") {
-        let message = "an argument of a window function that is not constant is not supported";
-        return error(ErrorKind::FeatureNotSupported, message);
-    }
     if what.contains("must appear in") {
         // `… column "e.t.name" must appear in the GROUP BY clause or …`
         let column = between(what, "column \"", "\"")

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::ast::{self, BinaryOperator, Expr, TableFactor, UnaryOperator};
 
 use super::dialect;
+use super::grouping;
 use super::relations::constraint_mut;
 use super::selects::all_of;
 use crate::ddl;
@@ -33,6 +34,9 @@ impl ast::VisitorMut for Forms {
         select.from.iter_mut().for_each(join_conditions);
         select.selection.iter_mut().for_each(as_condition);
         select.having.iter_mut().for_each(as_condition);
+        if let Err(error) = grouping::spell_out(select) {
+            return ControlFlow::Break(error);
+        }
         check_relations(&select.from)
     }
 
@@ -93,6 +97,12 @@ impl ast::VisitorMut for Forms {
                 op: UnaryOperator::Not,
                 expr,
             } => as_condition(expr),
+            Expr::IsTrue(expr)
+            | Expr::IsNotTrue(expr)
+            | Expr::IsFalse(expr)
+            | Expr::IsNotFalse(expr)
+            | Expr::IsUnknown(expr)
+            | Expr::IsNotUnknown(expr) => as_condition(expr),
             _ => {}
         }
         refuse_sets(expr)

@@ -487,13 +487,14 @@ impl Session {
 fn noticed(error: SqlError) -> SqlError {
     use ErrorKind::{
         DependentObjectsStillExist, InvalidSchemaName, ObjectNotInPrerequisiteState,
-        UndefinedColumn, UndefinedObject, UndefinedTable,
+        UndefinedColumn, UndefinedFunction, UndefinedObject, UndefinedTable,
     };
     let kind = match error.kind {
         DependentObjectsStillExist
         | InvalidSchemaName
         | ObjectNotInPrerequisiteState
         | UndefinedColumn
+        | UndefinedFunction
         | UndefinedObject
         | UndefinedTable => ErrorKind::SuccessfulCompletion,
         kind => kind,

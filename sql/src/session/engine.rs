@@ -28,6 +28,7 @@ pub struct Engine {
     pub(super) expressions: ExpressionCache,
     pub(super) subjects: Subjects,
     pub(super) transaction_bytes_max: usize,
+    pub(super) connections_max: usize,
     /// When it was made, which the server calls its start.
     pub(super) began_us: i64,
 }
@@ -38,12 +39,15 @@ pub struct EngineOptions {
     /// How large a transaction's changes may become before they are committed, and the rows that one statement
     /// gathers for them: bytes of memory.
     pub transaction_bytes_max: usize,
+    /// How many connections the server takes, as it tells who asks.
+    pub connections_max: usize,
 }
 
 impl Default for EngineOptions {
     fn default() -> EngineOptions {
         EngineOptions {
             transaction_bytes_max: 1 << 30,
+            connections_max: 1000,
         }
     }
 }
@@ -59,6 +63,7 @@ impl Engine {
     pub fn new(store: Arc<Store>, options: EngineOptions) -> Arc<Engine> {
         let EngineOptions {
             transaction_bytes_max,
+            connections_max,
         } = options;
         let mut config = SessionConfig::new();
         let options = config.options_mut();
@@ -112,6 +117,7 @@ impl Engine {
             expressions: ExpressionCache::default(),
             subjects: Subjects::default(),
             transaction_bytes_max,
+            connections_max,
             began_us: now_micros(),
         });
         let reader = Reader(Arc::downgrade(&engine));

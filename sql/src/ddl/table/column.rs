@@ -171,9 +171,6 @@ pub(super) fn drop_column(
             )),
         );
     }
-    if table.columns.len() == 1 {
-        return Err(SqlError::unsupported("a table without columns"));
-    }
     parents::release_column(scope, table, id, cascades, plan)?;
     constraint::drop_with_column(table, id)?;
     let gone = table.columns.remove(index);

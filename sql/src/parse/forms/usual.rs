@@ -46,6 +46,14 @@ pub(super) fn table_of_execute(tokens: &mut Vec<TokenWithSpan>) {
     tokens.splice(at..end, made);
 }
 
+/// `CREATE TABLE t (…) WITHOUT OIDS`: no table has them.
+pub(super) fn without_oids(tokens: &mut Vec<TokenWithSpan>, at: usize) {
+    let says = word(tokens, at) == "WITHOUT" && word(tokens, at + 1) == "OIDS";
+    if says && word(tokens, 0) == "CREATE" {
+        tokens.drain(at..at + 2);
+    }
+}
+
 /// `ORDER BY x USING >` is `ORDER BY x DESC`.
 pub(super) fn sort_operator(tokens: &mut Vec<TokenWithSpan>, at: usize) {
     if word(tokens, at) != "USING" {
@@ -140,36 +148,6 @@ pub(super) fn united_value(tokens: &mut Vec<TokenWithSpan>, at: usize) {
     tokens.splice(at..at, before);
 }
 
-/// `ROLLUP ((a + 1) * 2, b)` as `ROLLUP (((a + 1) * 2), b)`: sqlparser takes an element that begins with a parenthesis for a
-/// list.
-pub(super) fn grouping_elements(tokens: &mut Vec<TokenWithSpan>, at: usize) {
-    let opens = matches!(word(tokens, at).as_str(), "ROLLUP" | "CUBE" | "SETS");
-    if !opens || !is(tokens, at + 1, &Token::LParen) {
-        return;
-    }
-    let end = closing(tokens, at + 1);
-    let mut begin = at + 2;
-    let mut wrapped = Vec::new();
-    while begin < end {
-        let mut next = begin;
-        while next < end && !is(tokens, next, &Token::Comma) {
-            next = match is(tokens, next, &Token::LParen) {
-                true => closing(tokens, next) + 1,
-                false => next + 1,
-            };
-        }
-        if is(tokens, begin, &Token::LParen) && closing(tokens, begin) + 1 < next {
-            wrapped.push((begin, next));
-        }
-        begin = next + 1;
-    }
-    for (begin, next) in wrapped.into_iter().rev() {
-        let like = tokens[begin].clone();
-        tokens.insert(next.min(tokens.len()), token(Token::RParen, &like));
-        tokens.insert(begin, token(Token::LParen, &like));
-    }
-}
-
 /// `json_populate_record(NULL::record, x) AS (a int)` as `json_to_record(x) AS (a int)`.
 pub(super) fn record_of_nothing(tokens: &mut Vec<TokenWithSpan>, at: usize) {
     let name = word(tokens, at).to_lowercase();
@@ -240,7 +218,10 @@ pub(super) fn included_columns(tokens: &mut Vec<TokenWithSpan>, at: usize) {
     }
     let names = tokens[end + 3..last]
         .iter()
-        .map(|token| token.token.to_string());
+        .map(|token| match &token.token {
+            Token::Word(word) => word.to_ident(token.span).to_string(),
+            other => other.to_string(),
+        });
     let names = Token::SingleQuotedString(names.collect());
     let like = tokens[end + 1].clone();
     let comment = [keyword("COMMENT", &like), token(names, &like)];
