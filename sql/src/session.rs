@@ -11,6 +11,7 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::sql::sqlparser::ast::{self, Statement};
+use futures::{StreamExt, TryStreamExt};
 use parking_lot::Mutex;
 use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, RoleRef, Store, datum};
 
@@ -437,7 +438,24 @@ impl Session {
         if result.is_err() {
             self.fail();
         }
-        result.map_err(|error| statement.statement.locate(error))
+        let outcome = result.map_err(|error| statement.statement.locate(error))?;
+        Ok(match outcome {
+            Outcome::Rows {
+                columns,
+                rows,
+                verb,
+            } => {
+                // Literals are read when rows are asked for.
+                let text = statement.statement.text();
+                let rows = rows.map_err(move |error| text.locate_literal(error));
+                Outcome::Rows {
+                    columns,
+                    rows: rows.boxed(),
+                    verb,
+                }
+            }
+            outcome => outcome,
+        })
     }
 
     async fn execute_retrying(

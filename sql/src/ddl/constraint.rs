@@ -67,6 +67,8 @@ pub(super) enum Constraint {
         columns: Vec<String>,
         included: Vec<String>,
         deferral: Deferral,
+        /// Whether it is a PRIMARY KEY, which is deferrable then.
+        primary: bool,
     },
     Check {
         name: Option<String>,
@@ -139,6 +141,7 @@ impl Constraint {
             columns,
             included: included(&unique.index_options)?,
             deferral: deferral(unique.characteristics.as_ref())?.unwrap_or_default(),
+            primary: false,
         })
     }
 
@@ -199,7 +202,7 @@ fn action(action: Option<ast::ReferentialAction>) -> ReferentialAction {
 }
 
 /// When a constraint is checked, if its clause says so.
-fn deferral(
+pub(super) fn deferral(
     characteristics: Option<&ConstraintCharacteristics>,
 ) -> Result<Option<Deferral>, SqlError> {
     let Some(given) = characteristics else {
@@ -220,17 +223,6 @@ fn deferral(
     }
 }
 
-/// 0A000 for a constraint of a kind that can only be checked at once.
-pub(super) fn refuse_deferrable(
-    characteristics: Option<&ConstraintCharacteristics>,
-    what: &str,
-) -> Result<(), SqlError> {
-    match deferral(characteristics)? {
-        None | Some(Deferral::NotDeferrable) => Ok(()),
-        Some(_) => Err(SqlError::unsupported(format!("a deferrable {what}"))),
-    }
-}
-
 /// Adds a constraint to a definition: ready on a table that is just made, otherwise with what finishes it.
 pub(super) fn add(
     scope: Scope<'_>,
@@ -244,6 +236,7 @@ pub(super) fn add(
             columns,
             included,
             deferral,
+            primary,
         } => {
             if deferral != Deferral::NotDeferrable && table.kind == TableKind::Stream {
                 return Err(SqlError::unsupported(
@@ -251,14 +244,19 @@ pub(super) fn add(
                 ));
             }
             let columns = own_columns(table.kind, columns);
-            let columns = key_columns(table, &columns, "unique")?;
+            let what = if primary { "primary key" } else { "unique" };
+            let columns = key_columns(table, &columns, what)?;
             let orders = vec![ColumnOrder::default(); columns.len()];
             let included = included.iter().map(|name| column_named(table, name));
             let included = included.collect::<Result<Vec<_>, _>>()?;
             let called = column_names(table, &[columns.as_slice(), &included].concat());
-            let name = index_name(scope, table, name, &called, "key")?;
+            let name = match (primary, name) {
+                (true, None) => chosen_name(scope, table, &super::table::key_name(&table.name)),
+                (_, name) => index_name(scope, table, name, &called, "key")?,
+            };
             let index = put_index(table, name, columns, orders, true, ready);
             (index.constraint, index.deferral) = (true, deferral);
+            index.primary = primary;
             index.included = included;
             Finish::Index {
                 index: index.id,
@@ -363,11 +361,21 @@ pub(super) fn set_not_null(table: &mut TableDef, column: &str) -> Option<Finish>
 pub(super) fn add_primary_key(
     scope: Scope<'_>,
     table: &mut TableDef,
-    name: Option<String>,
-    columns: Vec<String>,
+    key: super::table::Key,
 ) -> Result<Vec<Finish>, SqlError> {
+    if table.has_primary() {
+        return Err(super::table::multiple_keys(&table.name));
+    }
+    let deferred = key.deferred();
+    let super::table::Key { name, columns, .. } = key;
     let columns = own_columns(table.kind, columns);
     let ids = key_columns(table, &columns, "primary key")?;
+    if let Some(constraint) = deferred {
+        let not_null = columns.iter();
+        let mut finish: Vec<Finish> = not_null.filter_map(|c| set_not_null(table, c)).collect();
+        finish.push(add(scope, table, constraint, false)?);
+        return Ok(finish);
+    }
     let name = match name {
         Some(name) => free_relation_name(scope, table, name)?,
         None => chosen_name(scope, table, &super::table::key_name(&table.name)),
@@ -403,6 +411,14 @@ fn referenced(
     count: usize,
 ) -> Result<Vec<ColumnId>, SqlError> {
     let ids = match names {
+        [] if parent.deferrable_primary().is_some() => {
+            let message = format!(
+                "cannot use a deferrable primary key for referenced table \"{}\"",
+                parent.name
+            );
+            let kind = ErrorKind::ObjectNotInPrerequisiteState;
+            return Err(SqlError::new(kind, message));
+        }
         [] if parent.primary_key.is_empty() => {
             let message = format!(
                 "there is no primary key for referenced table \"{}\"",

@@ -27,6 +27,7 @@ fn index(id: u16, name: &str, column: u16, unique: bool) -> IndexDef {
         columns: vec![ColumnId::new(column)],
         orders: vec![ColumnOrder::default()],
         unique,
+        primary: false,
         constraint: false,
         ready: true,
         predicate: None,

@@ -108,7 +108,7 @@ pub(in crate::ddl) fn add_using_index(
         let message = format!("{named} is not valid");
         return Err(wrong(message, ErrorKind::ObjectNotInPrerequisiteState));
     }
-    if primary && !table.primary_key.is_empty() {
+    if primary && table.has_primary() {
         return Err(multiple_keys(&table.name));
     }
     if !index.unique {

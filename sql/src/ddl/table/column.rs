@@ -32,6 +32,8 @@ pub(super) fn alter_column(
     let Some(index) = table.column_index(name) else {
         return Err(no_column(name, &table.name));
     };
+    let keyed = table.deferrable_primary().map(|key| key.columns.clone());
+    let keyed = keyed.unwrap_or_default();
     let column = &mut table.columns[index];
     let generated = |name: &str| {
         let message = format!(
@@ -49,7 +51,9 @@ pub(super) fn alter_column(
                 .hint("Use ALTER TABLE ... ALTER COLUMN ... DROP EXPRESSION instead."));
         }
         AlterColumnOperation::SetNotNull => return Ok(constraint::set_not_null(table, name)),
-        AlterColumnOperation::DropNotNull if table.primary_key.contains(&column.id) => {
+        AlterColumnOperation::DropNotNull
+            if keyed.contains(&column.id) || table.primary_key.contains(&column.id) =>
+        {
             let message = format!("column \"{name}\" is in a primary key");
             return Err(SqlError::new(ErrorKind::InvalidTableDefinition, message));
         }
@@ -105,7 +109,7 @@ pub(super) fn add_column(
         ));
     }
     if key.is_some() {
-        if !table.primary_key.is_empty() {
+        if table.has_primary() {
             return Err(multiple_keys(&table.name));
         }
         return Err(SqlError::unsupported("ADD COLUMN … PRIMARY KEY"));
@@ -243,13 +247,14 @@ pub(super) fn column(
                 }
             }
             ColumnOption::PrimaryKey(constraint) => {
-                constraint::refuse_deferrable(constraint.characteristics.as_ref(), "PRIMARY KEY")?;
+                let deferral = constraint::deferral(constraint.characteristics.as_ref())?;
                 let constraint_name = option.name.as_ref().or(constraint.name.as_ref()).map(fold);
                 set_key(
                     &mut key,
                     Key {
                         name: constraint_name,
                         columns: vec![name.clone()],
+                        deferral: deferral.unwrap_or_default(),
                     },
                     table,
                 )?;
