@@ -50,8 +50,8 @@ pub struct DdlPlan {
     pub warning: Option<SqlError>,
     /// What is to be done about a table's rows once the changes are committed.
     pub finish: Option<(TableId, Vec<Finish>)>,
-    /// The rows that are to be written again with the changes.
-    pub rewrite: Option<Rewrite>,
+    /// Tables whose rows are to be written again with the changes.
+    pub rewrites: Vec<Rewrite>,
     /// Whether there are changes that must not stay when that fails.
     pub all_or_nothing: bool,
     /// Where a sequence must stand for the changes to be possible.
@@ -68,6 +68,8 @@ pub struct Rewrite {
     pub columns: Vec<ColumnId>,
     /// What gives values of some of them, over the columns as they were; the others' are assigned.
     pub using: Vec<(ColumnId, Expr)>,
+    /// A label of their enum type, and what it is called from now on.
+    pub label: Option<(String, String)>,
 }
 
 /// A sequence whose options change: it must stand inside its limits.
@@ -86,7 +88,7 @@ impl DdlPlan {
             notices: Vec::new(),
             warning: None,
             finish: None,
-            rewrite: None,
+            rewrites: Vec::new(),
             all_or_nothing: false,
             stands: None,
         }

@@ -11,6 +11,7 @@ mod define;
 mod dialect;
 mod digits;
 mod distinct;
+mod excused;
 mod extent;
 pub(crate) mod forms;
 mod keywords;
@@ -73,6 +74,8 @@ pub struct Parsed {
     pub(crate) as_of: Option<AsOf>,
     /// What the client is told of it, with the severities: names and precisions that were cut.
     pub(crate) notices: Vec<(&'static str, SqlError)>,
+    /// The errors that it may fail with and be done all the same, as a DO says of a definition.
+    pub(crate) excused: Option<Arc<[ErrorKind]>>,
     /// The query string, and where in it the statement begins and ends, in characters from 1.
     source: Arc<str>,
     extent: RangeInclusive<usize>,
@@ -214,6 +217,11 @@ fn is_plain(statement: &Statement) -> bool {
 
 /// Splits a query string into statements; an empty string has none.
 pub(crate) fn parse(sql: &str) -> Result<Vec<Parsed>, SqlError> {
+    parse_in(sql, "")
+}
+
+/// The same in a database, by whose name definitions may call what is in it.
+pub(crate) fn parse_in(sql: &str, database: &str) -> Result<Vec<Parsed>, SqlError> {
     let tokens = dialect::tokens(sql).map_err(|error| unfinished(sql, &error))?;
     let source: Arc<str> = sql.into();
     let starts = line_starts(sql);
@@ -226,7 +234,8 @@ pub(crate) fn parse(sql: &str) -> Result<Vec<Parsed>, SqlError> {
         if !part.iter().any(is_token) {
             continue;
         }
-        let statement = chains::on_stack_enough(part, |tokens| parse_one(&source, tokens));
+        let statement =
+            chains::on_stack_enough(part, |tokens| parse_one(&source, tokens, database));
         statements.push(statement.map_err(|mut error| {
             if error.message == AT_END {
                 // What ends the statement is where it goes wrong.
@@ -267,9 +276,14 @@ fn unfinished(sql: &str, error: &TokenizerError) -> SqlError {
     failed
 }
 
-fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, SqlError> {
+fn parse_one(
+    sql: &Arc<str>,
+    mut tokens: Vec<TokenWithSpan>,
+    database: &str,
+) -> Result<Parsed, SqlError> {
     join_constants(&mut tokens).map_err(|error| syntax_error(sql, error))?;
     tokens.retain(|token| !matches!(token.token, Token::Whitespace(_)));
+    database::take_name(&mut tokens, database);
     let starts = line_starts(sql);
     let begin = tokens.first().map_or(1, |token| position(&starts, token));
     let end = tokens
@@ -287,6 +301,9 @@ fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, S
     take_trim_from(&mut tokens);
     order_sequence_options(&mut tokens);
     plain_quantified(&mut tokens);
+    if let Some(parsed) = excused::parse(&tokens, database)? {
+        return Ok(parsed);
+    }
     let absent = absent::parse(sql, &tokens)?;
     forms::rewrite(&mut tokens)?;
     extent::check(&tokens)?;
@@ -327,6 +344,17 @@ fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, S
             .map(|command| Body::Define(Box::new(Definition::Database(command)))),
         ("LISTEN", ..) => parse_listen(sql, tokens).map(|listen| Body::Listen(Box::new(listen))),
         ("EXPLAIN", ..) => {
+            // A parenthesis that is the query's, not that of options, as one without any.
+            if tokens.get(1).map(|token| &token.token) == Some(&Token::LParen)
+                && matches!(word(2).as_str(), "SELECT" | "VALUES" | "WITH" | "TABLE")
+            {
+                let options = dialect::tokens("(FORMAT TEXT)");
+                let options = options.unwrap_or_default().into_iter();
+                let options = options
+                    .filter(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF));
+                let options: Vec<TokenWithSpan> = options.collect();
+                tokens.splice(1..1, options);
+            }
             // ON is no expression.
             for token in tokens.iter_mut().skip(1) {
                 match &mut token.token {
@@ -405,6 +433,7 @@ fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, S
         copy,
         as_of,
         notices,
+        excused: None,
         source: sql.clone(),
         extent: begin..=end,
     })

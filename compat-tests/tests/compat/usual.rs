@@ -487,3 +487,155 @@ async fn tables_without_columns() {
     )
     .await;
 }
+
+/// A label of an enum gets another name, in rows of both tiers, arrays, keys and defaults.
+#[tokio::test(flavor = "multi_thread")]
+async fn labels_get_other_names() {
+    play(
+        "CREATE TYPE mood AS ENUM ('sad','ok','happy');
+         CREATE TABLE en1 (id int PRIMARY KEY, m mood DEFAULT 'sad', a mood[] DEFAULT '{ok}', t text DEFAULT 'sad');
+         CREATE TABLE en2 (m mood PRIMARY KEY, n int);
+         CREATE TABLE en3 (id int, m mood REFERENCES en2, CHECK (m <> 'happy'));
+         INSERT INTO en1 (id) VALUES (1),(2);
+         INSERT INTO en1 VALUES (3,'ok','{sad,NULL,ok}','sad'),(4,NULL,NULL,NULL);
+         INSERT INTO en2 VALUES ('sad',1),('ok',2);
+         INSERT INTO en3 VALUES (1,'sad'),(2,'ok');
+         @CALL tidelog.flush('en1');
+         CREATE INDEX en1i ON en1 (m);
+         ALTER TYPE mood RENAME VALUE 'nope' TO 'x';
+         ALTER TYPE mood RENAME VALUE 'sad' TO 'ok';
+         ALTER TYPE mood RENAME VALUE 'sad' TO 'blue';
+         SELECT id, m::text, a::text, t FROM en1 ORDER BY id;
+         SELECT m::text, n FROM en2 ORDER BY m;
+         SELECT id, m::text FROM en3 ORDER BY id;
+         SELECT id FROM en1 WHERE m = 'blue' ORDER BY id;
+         SELECT id FROM en1 WHERE m = 'sad';
+         INSERT INTO en1 (id) VALUES (5);
+         SELECT m::text, t FROM en1 WHERE id = 5;
+         INSERT INTO en3 VALUES (3,'blue');
+         INSERT INTO en3 VALUES (3,'happy');
+         DELETE FROM en2 WHERE m = 'blue';
+         INSERT INTO en2 VALUES ('blue', 4);
+         SELECT column_default FROM information_schema.columns WHERE table_name = 'en1' ORDER BY ordinal_position;
+         BEGIN;
+         ALTER TYPE mood RENAME VALUE 'blue' TO 'grey';
+         SELECT id, m::text, a::text, t FROM en1 ORDER BY id;
+         ROLLBACK;
+         SELECT id, m::text, a::text, t FROM en1 ORDER BY id;
+         CREATE TYPE mood2 AS ENUM ('a');
+         ALTER TYPE mood2 RENAME VALUE 'a' TO 'b';
+         SELECT enumlabel, enumsortorder FROM pg_enum WHERE enumtypid = 'mood'::regtype ORDER BY 2",
+    )
+    .await;
+    let pair = Pair::start();
+    let (tide, _) = pair.connect().await;
+    tide.batch_execute(
+        "CREATE TYPE m AS ENUM ('a', 'b'); CREATE TABLE t (m m); CREATE VIEW v AS SELECT 1 AS one FROM t WHERE m = 'a'",
+    )
+    .await
+    .unwrap();
+    let refused = tide
+        .batch_execute("ALTER TYPE m RENAME VALUE 'a' TO 'c'")
+        .await;
+    assert_eq!(refused.unwrap_err().code().unwrap().code(), "0A000");
+}
+
+/// DO with one definition that may be there: Sequelize and Drizzle write it. The PostgreSQL beside may have no PL/pgSQL.
+#[tokio::test(flavor = "multi_thread")]
+async fn definitions_that_may_be_there() {
+    let pair = Pair::start();
+    let (tide, _) = pair.connect().await;
+    let make = "DO 'BEGIN CREATE TYPE \"public\".\"enum_Users_role\" AS ENUM(''admin'', ''user''); EXCEPTION WHEN duplicate_object THEN null; END'";
+    let add = "DO $$ BEGIN\n ALTER TABLE t ADD CONSTRAINT u UNIQUE (id);\nEXCEPTION WHEN duplicate_table OR duplicate_object THEN null;\nEND $$ LANGUAGE plpgsql";
+    tide.batch_execute("CREATE TABLE t (id int)").await.unwrap();
+    for statement in [
+        make,
+        make,
+        add,
+        add,
+        "BEGIN",
+        make,
+        add,
+        "INSERT INTO t VALUES (1)",
+        "COMMIT",
+    ] {
+        tide.batch_execute(statement).await.unwrap();
+    }
+    let rows = tide
+        .query("SELECT 'admin'::\"enum_Users_role\"::text FROM t", &[])
+        .await;
+    assert_eq!(rows.unwrap()[0].get::<_, String>(0), "admin");
+    for (statement, code) in [
+        (
+            "DO $$ BEGIN CREATE TABLE t (a int); EXCEPTION WHEN duplicate_object THEN null; END $$",
+            "42P07",
+        ),
+        (
+            "DO $$ BEGIN CREATE TABLE nope.t (a int); EXCEPTION WHEN duplicate_table THEN null; END $$",
+            "3F000",
+        ),
+        (
+            "DO $$ BEGIN INSERT INTO t VALUES (1); EXCEPTION WHEN unique_violation THEN null; END $$",
+            "0A000",
+        ),
+        ("DO $$ BEGIN RAISE NOTICE 'x'; END $$", "0A000"),
+    ] {
+        let error = tide.batch_execute(statement).await.unwrap_err();
+        assert_eq!(error.code().unwrap().code(), code, "{statement}");
+    }
+}
+
+/// Definitions may name what is in the database with the database's own name, as dbt does; names of identity sequences.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_of_three_parts() {
+    play(
+        "CREATE TABLE \"postgres\".\"public\".\"q\" (a int PRIMARY KEY);
+         INSERT INTO postgres.public.q VALUES (1);
+         CREATE TABLE postgres.public.r AS SELECT * FROM postgres.public.q;
+         CREATE VIEW postgres.public.v AS (SELECT a, q.a + 1 AS b FROM \"postgres\".\"public\".\"q\");
+         SELECT * FROM v;
+         ALTER TABLE postgres.public.r RENAME TO s;
+         COMMENT ON TABLE postgres.public.q IS 'x';
+         COMMENT ON COLUMN postgres.public.q.a IS 'y';
+         CREATE SEQUENCE postgres.public.n OWNED BY postgres.public.s.a;
+         CREATE TABLE c (a int REFERENCES postgres.public.q);
+         CREATE MATERIALIZED VIEW postgres.public.m AS SELECT a FROM postgres.public.q;
+         REFRESH MATERIALIZED VIEW postgres.public.m;
+         SELECT * FROM m;
+         DROP MATERIALIZED VIEW postgres.public.m;
+         DROP VIEW postgres.public.v;
+         DROP TABLE postgres.public.c, postgres.public.s;
+         DROP TABLE other.public.q;
+         CREATE TABLE dz (n integer GENERATED ALWAYS AS IDENTITY (sequence name \"dz_n_seq\" INCREMENT BY 1 MINVALUE 1 MAXVALUE 2147483647 START WITH 1 CACHE 1), m bigint);
+         CREATE TABLE \"dz2\" (id int, \"n\" integer PRIMARY KEY GENERATED BY DEFAULT AS IDENTITY (SEQUENCE NAME public.dz2_n_seq));
+         INSERT INTO dz (m) VALUES (1) RETURNING *;
+         INSERT INTO dz2 (id) VALUES (1) RETURNING *;
+         SELECT pg_get_serial_sequence('dz', 'n'), pg_get_serial_sequence('dz2', 'n')",
+    )
+    .await;
+}
+
+/// NULL beside values of types that are bytes to the engine.
+#[tokio::test(flavor = "multi_thread")]
+async fn nulls_beside_bytes() {
+    let pair = Pair::start();
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT ARRAY['9c6d5a77-7256-457e-9461-347b4358e350'::uuid, NULL], ARRAY[NULL, '\\x01'::bytea]",
+            "SELECT coalesce(NULL, '\\x00'::bytea), coalesce(NULL, '9c6d5a77-7256-457e-9461-347b4358e350'::uuid)",
+            "SELECT CASE WHEN true THEN NULL ELSE '9c6d5a77-7256-457e-9461-347b4358e350'::uuid END",
+            "SELECT '\\x00'::bytea = ANY (ARRAY[NULL, '\\x00'::bytea])",
+            "SELECT array_append(ARRAY['9c6d5a77-7256-457e-9461-347b4358e350'::uuid], NULL), array_append(ARRAY['\\x00'::bytea], NULL)",
+            "SELECT array_position(ARRAY['9c6d5a77-7256-457e-9461-347b4358e350'::uuid, NULL], NULL), array_remove(ARRAY[1, NULL, 2], NULL), array_replace(ARRAY[1, NULL], NULL, 5), array_position(ARRAY['a'], NULL)",
+        ],
+    )
+    .await;
+    for client in [&tide, &pg] {
+        client.batch_execute("CREATE TABLE ad (a int, b int[], c text[]); EXPLAIN (SELECT 1 AS a) UNION (SELECT 2 AS a); EXPLAIN (COSTS OFF) (SELECT 1)").await.unwrap();
+    }
+    let dimensions = "SELECT attname, attndims FROM pg_attribute WHERE attrelid = 'ad'::regclass AND attnum > 0 ORDER BY attnum";
+    all_same(&tide, &pg, &[dimensions]).await;
+}

@@ -466,7 +466,7 @@ pub(super) fn alter(
         if finish.contains(&Finish::Generate) {
             finish.retain(|step| *step != Finish::Generate);
             // Rows that are written again get all that is computed of them.
-            if plan.rewrite.is_none() {
+            if plan.rewrites.is_empty() {
                 finish.insert(0, Finish::Generate);
             }
             plan.all_or_nothing = true;

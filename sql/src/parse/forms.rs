@@ -50,6 +50,7 @@ pub(super) fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<(), SqlError> {
         rows_from(tokens, at)?;
         alias_of_using(tokens, at);
         usual::without_oids(tokens, at);
+        usual::named_sequence(tokens, at)?;
         usual::sort_operator(tokens, at);
         usual::variadic(tokens, at);
         usual::included_columns(tokens, at);

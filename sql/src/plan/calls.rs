@@ -179,7 +179,10 @@ pub(super) fn match_types(
                 *expr = cast(expr.clone(), common, schema, style)?;
             }
             // DataFusion takes these for bytes, which a NULL of no type is not.
-            (None, Some(common @ ColumnType::Numeric(None))) if is_null(expr) => {
+            (
+                None,
+                Some(common @ (ColumnType::Numeric(None) | ColumnType::Uuid | ColumnType::Bytea)),
+            ) if is_null(expr) => {
                 let null = ScalarValue::try_from(common.arrow())?;
                 *expr = Expr::Literal(null, None);
             }

@@ -177,8 +177,8 @@ impl Session {
             let mut undo = None;
             if !plan.changes.is_empty() {
                 self.begin_sequences(&catalog, &plan.changes)?;
-                if let Some(rewrite) = &plan.rewrite {
-                    self.rewrite(rewrite, plan.changes).await?;
+                if !plan.rewrites.is_empty() {
+                    self.rewrite(&plan.rewrites, plan.changes).await?;
                 } else if self.defers_commit() {
                     self.change_with_block(plan.changes)?;
                 } else {

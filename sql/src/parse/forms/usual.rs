@@ -46,6 +46,42 @@ pub(super) fn table_of_execute(tokens: &mut Vec<TokenWithSpan>) {
     tokens.splice(at..end, made);
 }
 
+/// `n int GENERATED ALWAYS AS IDENTITY (SEQUENCE NAME t_n_seq …)` without the name, which is the one that it gets; 0A000 for
+/// another name.
+pub(super) fn named_sequence(tokens: &mut Vec<TokenWithSpan>, at: usize) -> Result<(), SqlError> {
+    let names = word(tokens, at) == "IDENTITY"
+        && is(tokens, at + 1, &Token::LParen)
+        && word(tokens, at + 2) == "SEQUENCE"
+        && word(tokens, at + 3) == "NAME";
+    if !names || word(tokens, 0) != "CREATE" {
+        return Ok(());
+    }
+    let name = |at: usize| match tokens.get(at).map(|token| &token.token) {
+        Some(Token::Word(word)) if word.quote_style.is_some() => word.value.clone(),
+        Some(Token::Word(word)) => word.value.to_lowercase(),
+        _ => String::new(),
+    };
+    let opens = (0..at).find(|at| is(tokens, *at, &Token::LParen));
+    let begins = (0..at).rfind(|at| is(tokens, *at, &Token::Comma) || Some(*at) == opens);
+    let (Some(opens), Some(begins)) = (opens, begins) else {
+        return Ok(());
+    };
+    let mut last = at + 4;
+    while is(tokens, last + 1, &Token::Period) {
+        last += 2;
+    }
+    if name(last) != format!("{}_{}_seq", name(opens - 1), name(begins + 1)) {
+        return Err(SqlError::unsupported(
+            "SEQUENCE NAME of another name than an identity column's sequence gets",
+        ));
+    }
+    tokens.drain(at + 2..=last);
+    if is(tokens, at + 2, &Token::RParen) {
+        tokens.drain(at + 1..at + 3);
+    }
+    Ok(())
+}
+
 /// `CREATE TABLE t (…) WITHOUT OIDS`: no table has them.
 pub(super) fn without_oids(tokens: &mut Vec<TokenWithSpan>, at: usize) {
     let says = word(tokens, at) == "WITHOUT" && word(tokens, at + 1) == "OIDS";
