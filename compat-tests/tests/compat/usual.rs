@@ -639,3 +639,24 @@ async fn nulls_beside_bytes() {
     let dimensions = "SELECT attname, attndims FROM pg_attribute WHERE attrelid = 'ad'::regclass AND attnum > 0 ORDER BY attnum";
     all_same(&tide, &pg, &[dimensions]).await;
 }
+
+/// Collations and tablespaces that say what is so in any case; arrays of enum types by both of their names.
+#[tokio::test(flavor = "multi_thread")]
+async fn collations_tablespaces_and_arrays_of_enums() {
+    play(
+        "CREATE TABLE cl (a text COLLATE \"C\", b varchar(5) COLLATE \"POSIX\" NOT NULL, c text[] COLLATE pg_catalog.\"default\", d char(3) COLLATE \"default\" DEFAULT 'x');
+         ALTER TABLE cl ADD COLUMN e text COLLATE \"C\";
+         ALTER TABLE cl ALTER COLUMN a TYPE varchar(9) COLLATE \"C\" USING a || 'x';
+         CREATE TABLE cl3 (a int COLLATE \"C\");
+         CREATE INDEX ON cl (a COLLATE \"C\");
+         CREATE INDEX ON cl (b) TABLESPACE pg_default;
+         CREATE TABLE cl4 (a int) TABLESPACE pg_default;
+         INSERT INTO cl (a, b) VALUES ('a', 'b') RETURNING *;
+         CREATE TYPE my_e AS ENUM ('a');
+         CREATE SCHEMA s;
+         CREATE TYPE s.oth AS ENUM ('a');
+         SELECT '\"public\".\"_my_e\"'::regtype::text, '_my_e'::regtype::text, 'my_e[]'::regtype::text, to_regtype('_my_e')::text, 's._oth'::regtype::text, 's.oth[]'::regtype::text, 'int4[]'::regtype::text;
+         SELECT 'nope[]'::regtype",
+    )
+    .await;
+}

@@ -45,7 +45,7 @@ pub(super) fn parse(tokens: &[TokenWithSpan], database: &str) -> Result<Option<P
             None | Some(Token::EOF)
         )
     };
-    if !ends(at + 1) && !(language(at + 1) && ends(at + 3)) {
+    if !(ends(at + 1) || language(at + 1) && ends(at + 3)) {
         return Ok(None);
     }
     let Some((definition, kinds)) = excused(body) else {

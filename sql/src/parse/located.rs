@@ -399,7 +399,7 @@ impl Tokens {
         let assigned = self.assignments();
         let is_it = |at: &usize| {
             let at = *at;
-            if is_unary != !before(at) {
+            if is_unary == before(at) {
                 return false;
             }
             match self.token(at) {

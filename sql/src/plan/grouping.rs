@@ -33,7 +33,7 @@ pub(super) fn spell_out(select: &mut ast::Select) -> Result<(), SqlError> {
         Expr::GroupingSets(rows) => rows.iter().flatten().any(|key| inner(key).is_some()),
         _ => false,
     };
-    if !(distinct && exprs.iter().any(is_set)) && !exprs.iter().any(nests) {
+    if !(exprs.iter().any(nests) || distinct && exprs.iter().any(is_set)) {
         return Ok(());
     }
     let mut sets: Vec<Set> = vec![Vec::new()];

@@ -12,7 +12,7 @@ use super::{
     too_many_columns,
 };
 use crate::ddl::constraint::{self, Constraint};
-use crate::ddl::{DdlPlan, Evaluate, Scope, enums, fold, parents, sequence};
+use crate::ddl::{DdlPlan, Evaluate, Scope, enums, fold, parents, sequence, split};
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::quoted;
 use crate::{system, types};
@@ -312,7 +312,7 @@ pub(super) fn column(
             ColumnOption::Identity(_) => {
                 return Err(SqlError::unsupported("this form of IDENTITY"));
             }
-            ColumnOption::Collation(_) => return Err(SqlError::unsupported("COLLATE")),
+            ColumnOption::Collation(collation) => check_collation(collation, ty)?,
             other => return Err(SqlError::unsupported(format!("column option {other}"))),
         }
     }
@@ -435,4 +435,26 @@ pub(super) fn check_column_name(name: &str) -> Result<(), SqlError> {
         ));
     }
     Ok(())
+}
+
+/// Refuses what is no collation of a column's type, and any but those that sort by bytes: texts do so here.
+fn check_collation(collation: &ObjectName, ty: ColumnType) -> Result<(), SqlError> {
+    use ColumnType::{Array, Bpchar, Name, Text, Varchar};
+    let element = match ty {
+        Array(element) => element.into(),
+        ty => ty,
+    };
+    if !matches!(element, Text | Varchar(_) | Bpchar(_) | Name) {
+        let name = crate::types::bare_name(ty);
+        let message = format!("collations are not supported by type {name}");
+        return Err(SqlError::new(ErrorKind::DatatypeMismatch, message));
+    }
+    let (schema, name) = split(collation)?;
+    let is_system = schema
+        .as_deref()
+        .is_none_or(|schema| schema == "pg_catalog");
+    match is_system && matches!(name.as_str(), "C" | "POSIX" | "default" | "ucs_basic") {
+        true => Ok(()),
+        false => Err(SqlError::unsupported(format!("COLLATE {collation}"))),
+    }
 }

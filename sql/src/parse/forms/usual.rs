@@ -46,6 +46,35 @@ pub(super) fn table_of_execute(tokens: &mut Vec<TokenWithSpan>) {
     tokens.splice(at..end, made);
 }
 
+/// `TABLESPACE pg_default` is where everything is, and `ALTER COLUMN … TYPE t COLLATE "C"` how texts are sorted.
+pub(super) fn what_is_so_anyway(tokens: &mut Vec<TokenWithSpan>, at: usize) {
+    let first = word(tokens, 0);
+    if !matches!(first.as_str(), "CREATE" | "ALTER") || word(tokens, 1) == "TABLESPACE" {
+        return;
+    }
+    let named = |tokens: &[TokenWithSpan], at: usize, names: &[&str]| match tokens
+        .get(at)
+        .map(|token| &token.token)
+    {
+        Some(Token::Word(word)) => names.contains(&word.value.as_str()),
+        _ => false,
+    };
+    let places = first == "CREATE" && word(tokens, at) == "TABLESPACE";
+    if places && named(tokens, at + 1, &["pg_default"]) {
+        tokens.drain(at..at + 2);
+    }
+    let retypes = first == "ALTER" && word(tokens, at) == "COLLATE";
+    if retypes && (0..at).any(|at| word(tokens, at) == "TYPE") {
+        let name = match named(tokens, at + 1, &["pg_catalog"]) {
+            true => at + 3,
+            false => at + 1,
+        };
+        if named(tokens, name, &["C", "POSIX", "default"]) {
+            tokens.drain(at..=name);
+        }
+    }
+}
+
 /// `n int GENERATED ALWAYS AS IDENTITY (SEQUENCE NAME t_n_seq …)` without the name, which is the one that it gets; 0A000 for
 /// another name.
 pub(super) fn named_sequence(tokens: &mut Vec<TokenWithSpan>, at: usize) -> Result<(), SqlError> {
