@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
-use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::datasource::TableProvider;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
@@ -13,7 +12,7 @@ use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::sql::sqlparser::ast::{self, Statement};
 use futures::{StreamExt, TryStreamExt};
 use parking_lot::Mutex;
-use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, RoleRef, Store, datum};
+use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, RoleRef, Store};
 
 use crate::activity::Shown;
 use crate::advisory::Advisory;
@@ -39,7 +38,7 @@ pub use cursor::FetchFeed;
 pub use engine::{Engine, EngineOptions};
 pub use outcome::{Notice, Outcome};
 pub use prepared::Prepared;
-pub(crate) use prepared::{QueryPlan, ToRun};
+pub(crate) use prepared::{QueryPlan, ToRun, bind, scalars};
 pub use transaction::LiveSnapshots;
 
 mod channels;
@@ -789,33 +788,6 @@ fn relation(table: &ast::TableWithJoins) -> Option<&ast::ObjectName> {
         ast::TableFactor::Table { name, .. } => Some(name),
         _ => None,
     }
-}
-
-/// Puts the values of parameters into a plan.
-pub(crate) fn bind(
-    plan: LogicalPlan,
-    types: &[ColumnType],
-    values: &[Datum],
-) -> Result<LogicalPlan, SqlError> {
-    if values.is_empty() {
-        return Ok(plan);
-    }
-    let values = scalars(types, values)?;
-    plan.replace_params_with_values(&ParamValues::from(values))
-        .map_err(from_datafusion)
-}
-
-/// The values of parameters, as DataFusion takes them.
-pub(crate) fn scalars(
-    types: &[ColumnType],
-    values: &[Datum],
-) -> Result<Vec<ScalarValue>, SqlError> {
-    let scalar = |(value, ty): (&Datum, &ColumnType)| {
-        let mut builder = datum::ColumnBuilder::new(*ty);
-        builder.append(value.as_ref());
-        ScalarValue::try_from_array(&builder.finish(), 0).map_err(from_datafusion)
-    };
-    values.iter().zip(types).map(scalar).collect()
 }
 
 fn in_failed_transaction() -> SqlError {

@@ -6,7 +6,7 @@
 
 mod staged;
 
-pub(super) use staged::{add_not_valid, add_using_index, validate};
+pub(super) use staged::{add_not_valid, add_using_index, alter, validate};
 
 use std::ops::ControlFlow;
 
@@ -19,7 +19,7 @@ use tidelog_storage::catalog::{
     CheckDef, ColumnOrder, Deferral, ForeignKeyDef, IndexDef, IndexId, ReferentialAction,
     TablePart, UniqueKey,
 };
-use tidelog_storage::{CatalogChange, ColumnId, ColumnType, TableDef, TableKind};
+use tidelog_storage::{ColumnId, ColumnType, TableDef, TableKind};
 
 use super::index::{column_named, key_columns, plain_column, put_index};
 use super::names::{
@@ -724,42 +724,6 @@ pub(super) fn drop_constraint(
         table.bump_schema_version();
     }
     Ok(dropped)
-}
-
-/// ALTER TABLE … ALTER CONSTRAINT.
-pub(super) fn alter(
-    scope: Scope<'_>,
-    if_exists: bool,
-    table: &ObjectName,
-    name: &Ident,
-    characteristics: Option<&ConstraintCharacteristics>,
-) -> Result<DdlPlan, SqlError> {
-    let mut plan = DdlPlan::new("ALTER TABLE");
-    let table = match resolve(scope.catalog, scope.search_path, table) {
-        Err(error) if if_exists && error.kind == ErrorKind::UndefinedTable => {
-            plan.skip(error);
-            return Ok(plan);
-        }
-        table => table?,
-    };
-    let (deferral, name) = (deferral(characteristics)?.unwrap_or_default(), fold(name));
-    let mut new = TableDef::clone(table);
-    let mut keys = new.foreign_keys.iter_mut();
-    match keys.find(|key| key.name == name) {
-        Some(key) => key.deferral = deferral,
-        None if has(table, &name) => {
-            let message = format!(
-                "constraint \"{name}\" of relation \"{}\" is not a foreign key constraint",
-                table.name
-            );
-            return Err(SqlError::new(ErrorKind::WrongObjectType, message));
-        }
-        None => return Err(no_constraint(&name, &table.name)),
-    }
-    if new != **table {
-        plan.changes.push(CatalogChange::PutTable(Box::new(new)));
-    }
-    Ok(plan)
 }
 
 /// ALTER TABLE … RENAME CONSTRAINT.

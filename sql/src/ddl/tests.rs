@@ -253,8 +253,8 @@ fn errors_and_notices() {
             "FeatureNotSupported: changing the type of a table is not supported",
         ),
         (
-            "CREATE TABLE u (a int PRIMARY KEY DEFERRABLE)",
-            "FeatureNotSupported: a deferrable PRIMARY KEY is not supported",
+            "CREATE TABLE u (a int PRIMARY KEY DEFERRABLE) WITH (type = 'stream')",
+            "FeatureNotSupported: a deferrable constraint of a STREAM table is not supported",
         ),
         (
             "CREATE TABLE u (a int, CHECK (b > 0))",

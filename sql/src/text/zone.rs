@@ -190,7 +190,7 @@ impl Zone {
     pub(crate) fn offset_at(self, micros: i64) -> i64 {
         match self {
             Zone::Fixed(east) => east.into(),
-            Zone::Posix(zone) => zone.at(micros).0,
+            Zone::Posix(zone) => zone.offset_at(micros),
             Zone::Named(Tz::UTC) => 0,
             Zone::Named(zone) => clock(within_table(zone, micros)).map_or(0, |at| {
                 zone.offset_from_utc_datetime(&at)
@@ -277,7 +277,7 @@ fn clock(micros: i64) -> Option<NaiveDateTime> {
 fn posix(name: &str) -> Option<Zone> {
     let zone = Posix::parse(name)?;
     match zone.is_fixed() && name.starts_with(['<', '+', '-']) {
-        true => Zone::east(zone.east),
+        true => Zone::east(zone.east()),
         false => Some(Zone::Posix(zone)),
     }
 }

@@ -1,6 +1,8 @@
 //! Time zones that say themselves how far they are from UTC and when their clocks change (`CST7CDT,M4.1.0,M10.5.0`), as
 //! POSIX writes them. After tzparse in PostgreSQL's localtime.c.
 
+use std::sync::OnceLock;
+
 use super::{DAY, SECOND, civil, day_number};
 
 /// When clocks change in a zone that does not say.
@@ -9,11 +11,21 @@ const USUAL: &str = ",M3.2.0,M11.1.0";
 /// A week's worth of hours: how far from its day a change may lie.
 const HOURS_MAX: i64 = 24 * 7;
 
-/// A zone: seconds are east of UTC, unlike in its text.
+/// A zone, by its number among those that were named since the server began: it is part of every session's style, which is
+/// small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Posix {
+pub struct Posix(u16);
+
+/// How many different ones there may be.
+const ZONES_MAX: usize = 1024;
+
+static ZONES: [OnceLock<Rules>; ZONES_MAX] = [const { OnceLock::new() }; ZONES_MAX];
+
+/// What its text says: seconds are east of UTC, unlike there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Rules {
     name: Name,
-    pub(super) east: i64,
+    east: i64,
     summer: Option<Summer>,
 }
 
@@ -90,13 +102,52 @@ impl Change {
 }
 
 impl Posix {
-    /// The zone of a text; `None` where it is none.
+    /// The zone of a text; `None` where it is none, or there have been too many others.
     pub(super) fn parse(text: &str) -> Option<Posix> {
+        let rules = Rules::parse(text)?;
+        let is_it = |zone: &OnceLock<Rules>| *zone.get_or_init(|| rules) == rules;
+        let number = ZONES.iter().position(is_it)?;
+        u16::try_from(number).ok().map(Posix)
+    }
+
+    fn rules(self) -> Rules {
+        let rules = ZONES.get(usize::from(self.0)).and_then(OnceLock::get);
+        *rules.expect("a zone has its number from the table")
+    }
+
+    /// Seconds east of UTC while its clocks are not changed.
+    pub(super) fn east(self) -> i64 {
+        self.rules().east
+    }
+
+    pub(super) fn is_fixed(self) -> bool {
+        self.rules().summer.is_none()
+    }
+
+    /// The seconds that it is east of UTC, and what it is called, at a moment in microseconds since 1970-01-01 UTC.
+    pub(super) fn at(self, micros: i64) -> (i64, String) {
+        let (east, name) = self.rules().at(micros);
+        (east, name.text())
+    }
+
+    /// The seconds that it is east of UTC at such a moment.
+    pub(super) fn offset_at(self, micros: i64) -> i64 {
+        self.rules().at(micros).0
+    }
+
+    /// The seconds that it is east of UTC when its clocks show this.
+    pub(super) fn of_local(self, micros: i64) -> i64 {
+        self.rules().of_local(micros)
+    }
+}
+
+impl Rules {
+    fn parse(text: &str) -> Option<Rules> {
         let text = text.to_ascii_uppercase();
         let mut rest = text.as_str();
         let name = Name::new(name(&mut rest)?)?;
         let west = time(&mut rest)?;
-        let mut zone = Posix {
+        let mut zone = Rules {
             name,
             east: -west,
             summer: None,
@@ -123,14 +174,9 @@ impl Posix {
         rest.is_empty().then_some(zone)
     }
 
-    pub(super) fn is_fixed(self) -> bool {
-        self.summer.is_none()
-    }
-
-    /// The seconds that it is east of UTC, and what it is called, at a moment in microseconds since 1970-01-01 UTC.
-    pub(super) fn at(self, micros: i64) -> (i64, String) {
+    fn at(self, micros: i64) -> (i64, Name) {
         let Some(summer) = self.summer else {
-            return (self.east, self.name.text());
+            return (self.east, self.name);
         };
         let (year, ..) = civil(micros.div_euclid(DAY));
         let changes = (year - 1..=year + 1).flat_map(|year| {
@@ -141,13 +187,12 @@ impl Posix {
         });
         let before = changes.filter(|(at, _)| *at <= micros);
         match before.max_by_key(|(at, _)| *at) {
-            Some((_, true)) => (summer.east, summer.name.text()),
-            _ => (self.east, self.name.text()),
+            Some((_, true)) => (summer.east, summer.name),
+            _ => (self.east, self.name),
         }
     }
 
-    /// The seconds that it is east of UTC when its clocks show this.
-    pub(super) fn of_local(self, micros: i64) -> i64 {
+    fn of_local(self, micros: i64) -> i64 {
         let Some(summer) = self.summer else {
             return self.east;
         };
