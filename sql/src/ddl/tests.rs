@@ -253,7 +253,7 @@ fn errors_and_notices() {
             "FeatureNotSupported: changing the type of a table is not supported",
         ),
         (
-            "CREATE TABLE u (a int PRIMARY KEY DEFERRABLE) WITH (type = 'stream')",
+            "CREATE TABLE u (a int PRIMARY KEY DEFERRABLE) WITH (type = 'stream', ttl = '1h')",
             "FeatureNotSupported: a deferrable constraint of a STREAM table is not supported",
         ),
         (
@@ -277,7 +277,7 @@ fn errors_and_notices() {
             "InvalidParameterValue: unrecognized parameter \"x\"",
         ),
         (
-            "CREATE TABLE u (a int) WITH (type = 'stream')",
+            "CREATE TABLE u (a int) WITH (type = 'stream', ttl = '1h')",
             "InvalidParameterValue: a stream table needs parameter \"ttl\"",
         ),
         (
