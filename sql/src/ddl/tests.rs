@@ -273,7 +273,11 @@ fn errors_and_notices() {
             "InvalidParameterValue: unrecognized parameter \"x\"",
         ),
         (
-            "CREATE TABLE u (a int) WITH (type = 'stream', ttl = '1h')",
+            "CREATE TABLE u (a int PRIMARY KEY DEFERRABLE) WITH (type = 'stream', ttl = '1h')",
+            "FeatureNotSupported: a deferrable constraint of a STREAM table is not supported",
+        ),
+        (
+            "CREATE TABLE u (a int) WITH (type = 'stream')",
             "InvalidParameterValue: a stream table needs parameter \"ttl\"",
         ),
         (
