@@ -86,6 +86,8 @@ mod odd_places;
 mod oids;
 #[path = "compat/operations.rs"]
 mod operations;
+#[path = "compat/places.rs"]
+mod places;
 #[path = "compat/precision.rs"]
 mod precision;
 #[path = "compat/prepared.rs"]

@@ -148,6 +148,7 @@ async fn serve(mut settings: Settings, runtimes: Handles<'_>) -> Result<(), Serv
         transaction_bytes_max: settings.transaction_bytes_max,
         query_memory: settings.query_memory,
         heavy: Some(heavy.clone()),
+        connections_max: settings.max_connections,
     };
     let engine = Engine::new(store.clone(), engine_options);
     engine.drop_temporary().await?;

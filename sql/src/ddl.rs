@@ -3,6 +3,7 @@
 //! Owns: CREATE/ALTER/DROP of schemas, tables, views and roles, TRUNCATE; how names fold and resolve.
 //! Does not: commit the changes, or check who may make them.
 
+mod absent;
 mod comment;
 pub(crate) mod constraint;
 pub(crate) mod database;
@@ -49,8 +50,8 @@ pub struct DdlPlan {
     pub warning: Option<SqlError>,
     /// What is to be done about a table's rows once the changes are committed.
     pub finish: Option<(TableId, Vec<Finish>)>,
-    /// The rows that are to be written again with the changes.
-    pub rewrite: Option<Rewrite>,
+    /// Tables whose rows are to be written again with the changes.
+    pub rewrites: Vec<Rewrite>,
     /// Whether there are changes that must not stay when that fails.
     pub all_or_nothing: bool,
     /// Where a sequence must stand for the changes to be possible.
@@ -67,6 +68,8 @@ pub struct Rewrite {
     pub columns: Vec<ColumnId>,
     /// What gives values of some of them, over the columns as they were; the others' are assigned.
     pub using: Vec<(ColumnId, Expr)>,
+    /// A label of their enum type, and what it is called from now on.
+    pub label: Option<(String, String)>,
 }
 
 /// A sequence whose options change: it must stand inside its limits.
@@ -85,7 +88,7 @@ impl DdlPlan {
             notices: Vec::new(),
             warning: None,
             finish: None,
-            rewrite: None,
+            rewrites: Vec::new(),
             all_or_nothing: false,
             stands: None,
         }
@@ -279,6 +282,7 @@ fn define(scope: Scope<'_>, definition: &Definition) -> Result<DdlPlan, SqlError
         } => view::alter(scope, *if_exists, name, change),
         Definition::RenameIndex { name, to } => index::rename_if_exists(scope, name, to),
         Definition::Database(command) => database::plan(scope.catalog, command),
+        Definition::Absent(absent) => absent::drop(scope, absent),
         Definition::Refused(what) => Err(SqlError::unsupported(what)),
         Definition::TableLike { .. } | Definition::TableAs(_) | Definition::Refresh { .. } => {
             Err(SqlError::unsupported("this form of CREATE TABLE"))

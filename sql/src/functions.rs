@@ -34,6 +34,7 @@ mod subquery;
 mod sum;
 pub(crate) mod time;
 mod to_char;
+pub(crate) mod varying;
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;

@@ -14,8 +14,8 @@ use crate::output;
 use crate::parse::Overriding;
 use crate::returning::{Returned, Written};
 use crate::row::{
-    RowMaker, Target, Write, assign, cell, constant, infer_placeholder, is_default, own_partition,
-    targets,
+    RowMaker, Target, Write, assign, cell, check_assignable, constant, infer_placeholder,
+    is_default, own_partition, targets,
 };
 use crate::session::{Outcome, Prepared, QueryPlan, Session, ToRun};
 use crate::text;
@@ -241,6 +241,7 @@ impl Session {
                 };
                 let given: Vec<_> = types.iter().map(|ty| Some(*ty)).collect();
                 let literals: Vec<bool> = plain_items(&source).map(is_bare_string).collect();
+                let open: Vec<bool> = plain_items(&source).map(is_open).collect();
                 let plan = match self.current(prepared, &scope) {
                     Some(planned) => planned.to_run(self.state()),
                     None => ToRun::Analyzed(self.plan_select(source, &given, &catalog)?),
@@ -253,6 +254,11 @@ impl Session {
                     |at| at < columns.len(),
                     prepared.overriding(),
                 )?;
+                for (at, (column, target)) in columns.iter().zip(&targets).enumerate() {
+                    if open.get(at) != Some(&true) {
+                        check_assignable(column.ty, target.ty(&table), target.name(&table))?;
+                    }
+                }
                 let mut maker = maker.clone();
                 maker.targets.truncate(columns.len());
                 maker
@@ -377,6 +383,13 @@ fn is_bare_string(expr: &Expr) -> bool {
         &value.value,
         SingleQuotedString(_) | EscapedStringLiteral(_) | DollarQuotedString(_)
     )
+}
+
+/// Whether an expression is of the type that its place wants.
+fn is_open(expr: &Expr) -> bool {
+    let is_open =
+        |value: &ast::Value| matches!(value, ast::Value::Null | ast::Value::Placeholder(_));
+    is_bare_string(expr) || matches!(expr, Expr::Value(value) if is_open(&value.value))
 }
 
 /// 428C9 when a statement gives values to a column that takes none; `given` tells to which targets it gives some.

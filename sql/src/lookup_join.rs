@@ -177,7 +177,7 @@ fn rows_at_most(plan: &Plan) -> Option<usize> {
             }
             _ => {
                 let (left, right) = (rows_at_most(join.left())?, rows_at_most(join.right())?);
-                Some(left.saturating_mul(right).max(left + right))
+                Some(left.saturating_mul(right).max(left.saturating_add(right)))
             }
         };
     }

@@ -1,5 +1,6 @@
 //! Query strings into statements: PostgreSQL's grammar by sqlparser, ours (SUBSCRIBE, CREATE USER TABLE) on its tokens.
 
+mod absent;
 pub(crate) mod arbiter;
 mod chains;
 mod copy;
@@ -10,10 +11,12 @@ mod define;
 mod dialect;
 mod digits;
 mod distinct;
+mod excused;
 mod extent;
 pub(crate) mod forms;
 mod keywords;
 mod listen;
+mod located;
 pub(crate) mod locks;
 mod maintain;
 mod refused;
@@ -23,7 +26,6 @@ mod unicode;
 pub(crate) mod walk;
 mod with;
 
-use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -32,9 +34,10 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
-use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, TokenizerError};
 use tidelog_storage::{Seq, TableKind};
 
+pub(crate) use absent::{Absent, Named};
 pub(crate) use chains::united;
 pub(crate) use copy::CopyClauses;
 pub(crate) use create::{Like, TableAs};
@@ -71,6 +74,8 @@ pub struct Parsed {
     pub(crate) as_of: Option<AsOf>,
     /// What the client is told of it, with the severities: names and precisions that were cut.
     pub(crate) notices: Vec<(&'static str, SqlError)>,
+    /// The errors that it may fail with and be done all the same, as a DO says of a definition.
+    pub(crate) excused: Option<Arc<[ErrorKind]>>,
     /// The query string, and where in it the statement begins and ends, in characters from 1.
     source: Arc<str>,
     extent: RangeInclusive<usize>,
@@ -96,15 +101,6 @@ pub(crate) struct AsOf {
 pub(crate) enum AsOfUnit {
     Seq,
     Timestamp,
-}
-
-/// A token of the query string, as far as finding names again needs it.
-#[derive(Clone, Debug)]
-struct Word {
-    /// A folded name or a punctuation mark.
-    text: String,
-    /// Where it begins in the query string, in characters from 1.
-    position: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -137,78 +133,6 @@ impl Parsed {
         if let Body::Subscribe(subscribe, _) = &mut self.body {
             subscribe.resume_after(from);
         }
-    }
-
-    /// Adds where the name stands that the error complains about, if it does and does not know that yet.
-    pub(crate) fn locate(&self, error: SqlError) -> SqlError {
-        use ErrorKind::{
-            AmbiguousColumn, GroupingError, UndefinedColumn, UndefinedFunction, UndefinedTable,
-        };
-        if error.position.is_none()
-            && let Some(position) = self.word_position(error.place)
-        {
-            return SqlError {
-                position: Some(position),
-                ..error
-            };
-        }
-        if error.position.is_none()
-            && let Some(position) = self.literal_position(&error)
-        {
-            return SqlError {
-                position: Some(position),
-                ..error
-            };
-        }
-        let names_it = matches!(
-            error.kind,
-            UndefinedTable | UndefinedColumn | AmbiguousColumn | UndefinedFunction
-        ) || error.kind == GroupingError && error.message.contains('"');
-        // PostgreSQL does not say of definitions.
-        let defines = match &self.body {
-            Body::Define(definition) => !matches!(
-                **definition,
-                Definition::TableAs(_) | Definition::TableLike { .. }
-            ),
-            Body::Maintain(_) => true,
-            _ => false,
-        };
-        if !names_it || error.position.is_some() || defines {
-            return error;
-        }
-        let name = match error.message.split('"').nth(1) {
-            Some(quoted) => quoted,
-            // `column t.x does not exist`, `function f(integer) does not exist`
-            None => match error.message.split([' ', '(']).nth(1) {
-                Some(word) => word,
-                None => return error,
-            },
-        };
-        let mut wanted: Vec<&str> = name.split('.').collect();
-        for at in (1..wanted.len()).rev() {
-            wanted.insert(at, ".");
-        }
-        let here = |words: &&[Word]| {
-            words
-                .iter()
-                .map(|word| word.text.as_str())
-                .eq(wanted.clone())
-        };
-        let words = words(&self.source, &self.extent);
-        let found = match error.message.starts_with("ORDER BY ") {
-            true => words.windows(wanted.len()).rfind(here),
-            false => words.windows(wanted.len()).find(here),
-        };
-        // A column may stand there without its relation.
-        let last = || match error.kind {
-            GroupingError => words
-                .iter()
-                .find(|word| wanted.last() == Some(&&*word.text)),
-            _ => None,
-        };
-        let position = found.map(|words| &words[0]).or_else(last);
-        let position = position.map(|word| word.position);
-        SqlError { position, ..error }
     }
 
     /// The statement, if it is one of PostgreSQL's grammar.
@@ -244,50 +168,6 @@ impl Parsed {
             }
             _ => None,
         }
-    }
-
-    /// Where the word stands that begins there by line and column, if one does: a part of a statement may be of another text.
-    fn word_position(&self, place: Option<(NonZeroU32, u32)>) -> Option<usize> {
-        let (line, column) = place?;
-        let line = usize::try_from(line.get() - 1).ok()?;
-        let before = line_starts(&self.source).get(line).copied()?;
-        let place = before + usize::try_from(column).ok()?;
-        let words = words(&self.source, &self.extent);
-        let is_there = |word: &Word| word.position == place && !word.text.is_empty();
-        words.iter().any(is_there).then_some(place)
-    }
-
-    /// Where the literal stands that the error quotes as unreadable.
-    fn literal_position(&self, error: &SqlError) -> Option<usize> {
-        use ErrorKind::{
-            DatetimeFieldOverflow, InvalidDatetimeFormat, InvalidTextRepresentation,
-            InvalidTimeZoneDisplacement, NumericValueOutOfRange,
-        };
-        let reads = matches!(
-            error.kind,
-            InvalidTextRepresentation
-                | InvalidDatetimeFormat
-                | DatetimeFieldOverflow
-                | InvalidTimeZoneDisplacement
-                | NumericValueOutOfRange
-        );
-        let (_, quoted) = error.message.split_once('"').filter(|_| reads)?;
-        let quoted = match quoted.strip_suffix('"') {
-            Some(quoted) => quoted,
-            None => quoted.split_once("\" is out of range")?.0,
-        };
-        let tokens = dialect::tokens(&self.source);
-        let starts = line_starts(&self.source);
-        let places = tokens
-            .ok()?
-            .into_iter()
-            .filter_map(|token| match &token.token {
-                Token::SingleQuotedString(text) if text == quoted => {
-                    Some(position(&starts, &token))
-                }
-                _ => None,
-            });
-        places.into_iter().find(|place| self.extent.contains(place))
     }
 
     /// The statement that an EXPLAIN is of; `None` when this is another statement.
@@ -337,22 +217,73 @@ fn is_plain(statement: &Statement) -> bool {
 
 /// Splits a query string into statements; an empty string has none.
 pub(crate) fn parse(sql: &str) -> Result<Vec<Parsed>, SqlError> {
-    let tokens =
-        dialect::tokens(sql).map_err(|e| SqlError::new(ErrorKind::SyntaxError, e.message))?;
-    let source: Arc<str> = sql.into();
-    tokens
-        .split(|token| token.token == Token::SemiColon)
-        .filter(|part| {
-            part.iter()
-                .any(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF))
-        })
-        .map(|part| chains::on_stack_enough(part, |tokens| parse_one(&source, tokens)))
-        .collect()
+    parse_in(sql, "")
 }
 
-fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, SqlError> {
+/// The same in a database, by whose name definitions may call what is in it.
+pub(crate) fn parse_in(sql: &str, database: &str) -> Result<Vec<Parsed>, SqlError> {
+    let tokens = dialect::tokens(sql).map_err(|error| unfinished(sql, &error))?;
+    let source: Arc<str> = sql.into();
+    let starts = line_starts(sql);
+    let mut begin = 0;
+    let mut statements = Vec::new();
+    for part in tokens.split(|token| token.token == Token::SemiColon) {
+        begin += part.len() + 1;
+        let is_token =
+            |token: &TokenWithSpan| !matches!(token.token, Token::Whitespace(_) | Token::EOF);
+        if !part.iter().any(is_token) {
+            continue;
+        }
+        let statement =
+            chains::on_stack_enough(part, |tokens| parse_one(&source, tokens, database));
+        statements.push(statement.map_err(|mut error| {
+            if error.message == AT_END {
+                // What ends the statement is where it goes wrong.
+                let semicolon = tokens.get(begin - 1);
+                error.position = Some(match semicolon {
+                    Some(token) => position(&starts, token),
+                    None => sql.chars().count() + 1,
+                });
+                if semicolon.is_some() {
+                    error.message = "syntax error at or near \";\"".to_string();
+                }
+            }
+            error
+        })?);
+    }
+    Ok(statements)
+}
+
+/// The message of a statement that stops too early.
+const AT_END: &str = "syntax error at end of input";
+
+/// 42601 for a token that does not end.
+fn unfinished(sql: &str, error: &TokenizerError) -> SqlError {
+    let what = match error.message.as_str() {
+        of if of.contains("string literal") => "quoted string",
+        of if of.contains("close delimiter") => "quoted identifier",
+        _ => return SqlError::new(ErrorKind::SyntaxError, error.message.clone()),
+    };
+    let line = usize::try_from(error.location.line).unwrap_or(0);
+    let before = line_starts(sql).get(line.saturating_sub(1)).copied();
+    let column = usize::try_from(error.location.column).unwrap_or(0);
+    let mut failed = SqlError::new(ErrorKind::SyntaxError, format!("unterminated {what}"));
+    if let Some(position) = before.map(|before| before + column).filter(|at| *at > 0) {
+        let rest: String = sql.chars().skip(position - 1).collect();
+        failed.message = format!("{} at or near \"{rest}\"", failed.message);
+        failed.position = Some(position);
+    }
+    failed
+}
+
+fn parse_one(
+    sql: &Arc<str>,
+    mut tokens: Vec<TokenWithSpan>,
+    database: &str,
+) -> Result<Parsed, SqlError> {
     join_constants(&mut tokens).map_err(|error| syntax_error(sql, error))?;
     tokens.retain(|token| !matches!(token.token, Token::Whitespace(_)));
+    database::take_name(&mut tokens, database);
     let starts = line_starts(sql);
     let begin = tokens.first().map_or(1, |token| position(&starts, token));
     let end = tokens
@@ -370,9 +301,13 @@ fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, S
     take_trim_from(&mut tokens);
     order_sequence_options(&mut tokens);
     plain_quantified(&mut tokens);
+    if let Some(parsed) = excused::parse(&tokens, database)? {
+        return Ok(parsed);
+    }
+    let absent = absent::parse(sql, &tokens)?;
     forms::rewrite(&mut tokens)?;
     extent::check(&tokens)?;
-    if let Some(statement) = refused::name(&tokens) {
+    if let (None, Some(statement)) = (&absent, refused::name(&tokens)) {
         return Err(SqlError::unsupported(statement));
     }
     let taken = create::take(sql, &mut tokens)?;
@@ -382,7 +317,7 @@ fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, S
     };
     let definition = match word(0).as_str() {
         "ALTER" => define::parse_alter(sql, &tokens)?,
-        _ => None,
+        _ => absent.map(Definition::Absent),
     };
     let mut copy = None;
     let result = match (word(0).as_str(), word(1).as_str(), word(2).as_str()) {
@@ -409,6 +344,17 @@ fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, S
             .map(|command| Body::Define(Box::new(Definition::Database(command)))),
         ("LISTEN", ..) => parse_listen(sql, tokens).map(|listen| Body::Listen(Box::new(listen))),
         ("EXPLAIN", ..) => {
+            // A parenthesis that is the query's, not that of options, as one without any.
+            if tokens.get(1).map(|token| &token.token) == Some(&Token::LParen)
+                && matches!(word(2).as_str(), "SELECT" | "VALUES" | "WITH" | "TABLE")
+            {
+                let options = dialect::tokens("(FORMAT TEXT)");
+                let options = options.unwrap_or_default().into_iter();
+                let options = options
+                    .filter(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF));
+                let options: Vec<TokenWithSpan> = options.collect();
+                tokens.splice(1..1, options);
+            }
             // ON is no expression.
             for token in tokens.iter_mut().skip(1) {
                 match &mut token.token {
@@ -487,6 +433,7 @@ fn parse_one(sql: &Arc<str>, mut tokens: Vec<TokenWithSpan>) -> Result<Parsed, S
         copy,
         as_of,
         notices,
+        excused: None,
         source: sql.clone(),
         extent: begin..=end,
     })
@@ -554,26 +501,6 @@ fn position(starts: &[usize], token: &TokenWithSpan) -> usize {
         .map_or(0, |before| before + start.column as usize)
 }
 
-/// The words of one statement of a query string that was parsed before.
-fn words(sql: &str, extent: &RangeInclusive<usize>) -> Vec<Word> {
-    let tokens = dialect::tokens(sql).unwrap_or_default();
-    let starts = line_starts(sql);
-    let word = |token: &TokenWithSpan| {
-        let text = match &token.token {
-            Token::Whitespace(_) => return None,
-            Token::Word(word) if word.quote_style.is_none() => word.value.to_ascii_lowercase(),
-            Token::Word(word) => word.value.clone(),
-            Token::Period => ".".to_string(),
-            _ => String::new(),
-        };
-        let position = position(&starts, token);
-        extent
-            .contains(&position)
-            .then_some(Word { text, position })
-    };
-    tokens.iter().filter_map(word).collect()
-}
-
 /// How many characters stand before each line.
 fn line_starts(sql: &str) -> Vec<usize> {
     let mut before = 0;
@@ -625,7 +552,7 @@ fn syntax_error(sql: &str, error: ParserError) -> SqlError {
         Some(line_starts(sql).get(line.checked_sub(1)?)? + column)
     });
     let primary = match text.rsplit_once("found: ") {
-        Some((_, "EOF")) => "syntax error at end of input".to_string(),
+        Some((_, "EOF")) => AT_END.to_string(),
         Some((_, found)) => format!("syntax error at or near \"{found}\""),
         None => text,
     };

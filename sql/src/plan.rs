@@ -45,6 +45,7 @@ mod flatten;
 mod forms;
 pub(crate) mod frames;
 mod group_keys;
+mod grouping;
 mod groups;
 mod hidden;
 mod inner;
@@ -596,23 +597,31 @@ pub(crate) fn known_parameters(
     Ok(types)
 }
 
-/// The types of parameters as their first places tell them, where other places tell others; `None` where they agree.
+/// The types of parameters as their first places tell them, where other places tell others or none; `None` where they agree.
 fn disagreeing(plan: &LogicalPlan) -> Result<Option<Vec<Option<ColumnType>>>> {
     let (mut types, mut disagree) = (Vec::new(), false);
+    let mut untold = BTreeSet::new();
     plan.apply_with_subqueries(|plan| {
         plan.apply_expressions(|expr| {
             expr.apply(|expr| {
                 if let Expr::Placeholder(found) = expr
-                    && let Some(field) = &found.field
                     && let Ok(index) = placeholder(&found.id)
-                    && let Ok(ty) = crate::output::column_type(field)
                 {
-                    infer(&mut types, index, ty);
-                    disagree |= types[index] != Some(ty);
+                    let told = found
+                        .field
+                        .as_ref()
+                        .map(|field| crate::output::column_type(field));
+                    if let Some(Ok(ty)) = told {
+                        infer(&mut types, index, ty);
+                        disagree |= types[index] != Some(ty);
+                    } else {
+                        untold.insert(index);
+                    }
                 }
                 Ok(TreeNodeRecursion::Continue)
             })
         })
     })?;
-    Ok(disagree.then_some(types))
+    let is_told = |index: &usize| matches!(types.get(*index), Some(Some(_)));
+    Ok((disagree || untold.iter().any(is_told)).then_some(types))
 }

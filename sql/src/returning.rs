@@ -246,7 +246,16 @@ impl Session {
         if let ast::SetExpr::Select(select) = &mut *query.body {
             select.projection = spelled_out(relations, items);
         }
-        let plan = self.plan_over(replaced, query, &[], false, catalog)?;
+        let plan = self.plan_over(replaced, query, &[], false, catalog);
+        let plan = plan.map_err(|error| match error.message.contains(ORDINAL) {
+            // No group has the column that the rows are sorted by.
+            true => aggregates(),
+            false => error,
+        })?;
+        if plan.schema().fields().is_empty() {
+            let message = "RETURNING must have at least one column";
+            return Err(SqlError::new(ErrorKind::SyntaxError, message));
+        }
         let mut below = &plan;
         loop {
             below = match below {
@@ -256,14 +265,16 @@ impl Session {
                     let message = "window functions are not allowed in RETURNING";
                     return Err(SqlError::new(ErrorKind::WindowingError, message));
                 }
-                LogicalPlan::Aggregate(_) => {
-                    let message = "aggregate functions are not allowed in RETURNING";
-                    return Err(SqlError::new(ErrorKind::GroupingError, message));
-                }
+                LogicalPlan::Aggregate(_) => return Err(aggregates()),
                 _ => return Ok(plan),
             }
         }
     }
+}
+
+fn aggregates() -> SqlError {
+    let message = "aggregate functions are not allowed in RETURNING";
+    SqlError::new(ErrorKind::GroupingError, message)
 }
 
 /// Whether an item names this column of a relation.

@@ -651,6 +651,37 @@ pub(crate) fn cell(
     assign(value, from.ty, to, column, style)
 }
 
+/// 42804 where no value of a type but NULL can be assigned to a column of another.
+pub(crate) fn check_assignable(
+    from: ColumnType,
+    to: ColumnType,
+    column: &str,
+) -> Result<(), SqlError> {
+    use ColumnType::{
+        Bool, Bytea, Date, Float4, Float8, Int2, Int4, Int8, Text, Timestamp, TimestampTz, Uuid,
+        Varchar,
+    };
+    let any = match from {
+        Bool => Datum::Bool(false),
+        Int2 => Datum::Int2(0),
+        Int4 => Datum::Int4(0),
+        Int8 => Datum::Int8(0),
+        Float4 => Datum::Float4(0.0),
+        Float8 => Datum::Float8(0.0),
+        Text | Varchar(_) => Datum::Text(String::new()),
+        Bytea => Datum::Bytea(Vec::new()),
+        Date => Datum::Date(0),
+        Timestamp(_) => Datum::Timestamp(0),
+        TimestampTz(_) => Datum::TimestampTz(0),
+        Uuid => Datum::Uuid([0; 16]),
+        _ => return Ok(()),
+    };
+    match assign(any, from, to, column, Style::default()) {
+        Err(error) if error.kind == ErrorKind::DatatypeMismatch => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Types a parameter that nothing has typed yet.
 pub(crate) fn infer(types: &mut Vec<Option<ColumnType>>, index: usize, ty: ColumnType) {
     if types.len() <= index {

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
-use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::datasource::TableProvider;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::sqlparser::ast::{self, Statement};
+use futures::{StreamExt, TryStreamExt};
 use parking_lot::Mutex;
-use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, RoleRef, Store, datum};
+use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, RoleRef, Store};
 
 use crate::activity::Shown;
 use crate::advisory::Advisory;
@@ -38,7 +38,7 @@ pub use cursor::FetchFeed;
 pub use engine::{Engine, EngineOptions};
 pub use outcome::{Notice, Outcome};
 pub use prepared::Prepared;
-pub(crate) use prepared::{QueryPlan, ToRun};
+pub(crate) use prepared::{QueryPlan, ToRun, bind, scalars};
 pub use transaction::LiveSnapshots;
 
 mod channels;
@@ -273,7 +273,9 @@ impl Session {
 
     /// Splits a query string into statements. A string with a syntax error anywhere gives only the error.
     pub fn parse(&self, sql: &str) -> Result<Vec<Parsed>, SqlError> {
-        aside(sql.len() > PARSE_SHORT, || parse::parse(sql))
+        let catalog = self.catalog();
+        let database = catalog.database_name();
+        aside(sql.len() > PARSE_SHORT, || parse::parse_in(sql, database))
     }
 
     /// Resolves and types a statement; `types` are the client's, `None` where it leaves them open.
@@ -433,11 +435,34 @@ impl Session {
         }
         self.advisory.set_timeout(self.timeout("lock_timeout"));
         self.begins(&statement.statement);
-        let result = self.execute_retrying(statement, parameters).await;
+        let mut result = self.execute_retrying(statement, parameters).await;
+        if let Some(kinds) = &statement.statement.excused {
+            let is_excused = |error: &SqlError| kinds.contains(&error.kind);
+            if result.as_ref().err().is_none_or(is_excused) {
+                result = Ok(Outcome::Command("DO".to_string()));
+            }
+        }
         if result.is_err() {
             self.fail();
         }
-        result.map_err(|error| statement.statement.locate(error))
+        let outcome = result.map_err(|error| statement.statement.locate(error))?;
+        Ok(match outcome {
+            Outcome::Rows {
+                columns,
+                rows,
+                verb,
+            } => {
+                // Literals are read when rows are asked for.
+                let text = statement.statement.text();
+                let rows = rows.map_err(move |error| text.locate_literal(error));
+                Outcome::Rows {
+                    columns,
+                    rows: rows.boxed(),
+                    verb,
+                }
+            }
+            outcome => outcome,
+        })
     }
 
     async fn execute_retrying(
@@ -764,33 +789,6 @@ fn relation(table: &ast::TableWithJoins) -> Option<&ast::ObjectName> {
         ast::TableFactor::Table { name, .. } => Some(name),
         _ => None,
     }
-}
-
-/// Puts the values of parameters into a plan.
-pub(crate) fn bind(
-    plan: LogicalPlan,
-    types: &[ColumnType],
-    values: &[Datum],
-) -> Result<LogicalPlan, SqlError> {
-    if values.is_empty() {
-        return Ok(plan);
-    }
-    let values = scalars(types, values)?;
-    plan.replace_params_with_values(&ParamValues::from(values))
-        .map_err(from_datafusion)
-}
-
-/// The values of parameters, as DataFusion takes them.
-pub(crate) fn scalars(
-    types: &[ColumnType],
-    values: &[Datum],
-) -> Result<Vec<ScalarValue>, SqlError> {
-    let scalar = |(value, ty): (&Datum, &ColumnType)| {
-        let mut builder = datum::ColumnBuilder::new(*ty);
-        builder.append(value.as_ref());
-        ScalarValue::try_from_array(&builder.finish(), 0).map_err(from_datafusion)
-    };
-    values.iter().zip(types).map(scalar).collect()
 }
 
 fn in_failed_transaction() -> SqlError {

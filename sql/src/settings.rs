@@ -1,5 +1,8 @@
 //! Session settings: the GUCs that clients send, and what `SHOW` says.
 
+mod server;
+mod values;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -11,6 +14,10 @@ use crate::error::{ErrorKind, SqlError};
 use crate::parse::identifier;
 use crate::session::Isolation;
 use crate::text::{IntervalStyle, Zone};
+
+use server::OF_SERVER;
+pub(crate) use values::{boolean, time};
+use values::{check_context, milliseconds, of_kind};
 
 /// (name as PostgreSQL spells it, default, whether clients are told its value)
 const KNOWN: &[(&str, &str, bool)] = &[
@@ -106,7 +113,7 @@ const KNOWN: &[(&str, &str, bool)] = &[
     ("recursive_worktable_factor", "10", false),
     ("row_security", "on", false),
     ("search_path", "\"$user\", public", false),
-    ("segment_size", "131072", false),
+    ("segment_size", "1GB", false),
     ("seq_page_cost", "1", false),
     ("server_encoding", "UTF8", true),
     ("server_version", SERVER_VERSION, true),
@@ -134,6 +141,9 @@ const KNOWN: &[(&str, &str, bool)] = &[
     ("work_mem", "4MB", false),
     ("xmloption", "content", false),
 ];
+
+/// How many connections of PostgreSQL's protocol the server takes: the session knows.
+pub(crate) const MAX_CONNECTIONS: (&str, &str, bool) = ("max_connections", "1000", false);
 
 /// Of which roles there are: SHOW ALL leaves them out, RESET ALL as they are. Only `role` can be set.
 const OF_ROLES: &[(&str, &str, bool)] = &[
@@ -382,7 +392,7 @@ impl Settings {
         }
         let (name, default, reported) = known(name)?;
         let value = match value {
-            None => None,
+            None => check_context(name).map(|()| None)?,
             Some(value) => Some(checked(name, default, value)?),
         };
         self.local.remove(name);
@@ -433,11 +443,14 @@ impl Settings {
 
 /// Every setting with its default.
 pub(crate) fn defaults() -> impl Iterator<Item = (&'static str, &'static str)> {
-    // A limit that drivers ask for; it cannot be set.
-    let limits = [("max_connections", "1000")];
-    let known = KNOWN.iter().chain(OF_ROLES);
-    let known = known.map(|(name, default, _)| (*name, *default));
-    known.chain(limits)
+    all().map(|(name, default, _)| (name, default))
+}
+
+/// (name, default, whether clients are told its value)
+fn all() -> impl Iterator<Item = (&'static str, &'static str, bool)> {
+    let of_server = (OF_SERVER.iter()).map(|(name, default)| (*name, *default, false));
+    let known = KNOWN.iter().chain(OF_ROLES).copied();
+    known.chain([MAX_CONNECTIONS]).chain(of_server)
 }
 
 /// Whether SHOW ALL and pg_settings leave a setting out.
@@ -475,9 +488,8 @@ fn known(name: &str) -> Result<(&'static str, &'static str, bool), SqlError> {
     } else {
         name
     };
-    (KNOWN.iter().chain(OF_ROLES))
+    all()
         .find(|(known, _, _)| known.eq_ignore_ascii_case(name))
-        .copied()
         .ok_or_else(|| {
             SqlError::new(
                 ErrorKind::UndefinedObject,
@@ -564,34 +576,15 @@ fn checked(name: &'static str, default: &str, value: &str) -> Result<String, Sql
             .iter()
             .any(|known| known.eq_ignore_ascii_case(value.trim()))
     };
+    check_context(name)?;
     match name {
         "session_authorization" => refuse(),
-        "is_superuser"
-        | "server_version"
-        | "server_version_num"
-        | "server_encoding"
-        | "integer_datetimes"
-        | "in_hot_standby"
-        | "max_identifier_length"
-        | "block_size"
-        | "segment_size"
-        | "data_checksums"
-        | "lc_collate"
-        | "lc_ctype"
-        | "wal_level"
-        | "max_index_keys"
-        | "ssl" => {
-            let message = format!("parameter \"{name}\" cannot be changed");
-            Err(SqlError::new(
-                ErrorKind::CannotChangeParameter,
-                message,
-            ))
-        }
         "TimeZone" => match Zone::setting(value) {
             // PostgreSQL shows a POSIX name as it was given.
             Some(Zone::Fixed(_)) if value.trim().parse::<f64>().is_err() || value.contains(':') => {
                 Ok(value.trim().to_string())
             }
+            Some(Zone::Posix(_)) => Ok(value.trim().to_ascii_uppercase()),
             Some(zone) => Ok(zone.name()),
             None => Err(invalid_value(name, value)),
         },
@@ -602,11 +595,6 @@ fn checked(name: &'static str, default: &str, value: &str) -> Result<String, Sql
         "DateStyle" if value.to_ascii_uppercase().starts_with("ISO") => Ok("ISO, MDY".to_string()),
         "standard_conforming_strings" if one_of(&["on", "true", "1", "yes"]) => {
             Ok("on".to_string())
-        }
-        // Rows of others are in no one's sight, whatever it says.
-        "row_security" => {
-            let on = boolean(name, value)?;
-            Ok(if on { "on" } else { "off" }.to_string())
         }
         "IntervalStyle" => match IntervalStyle::named(value) {
             Some(style) => Ok(style.name().to_string()),
@@ -628,15 +616,6 @@ fn checked(name: &'static str, default: &str, value: &str) -> Result<String, Sql
             Some(level) => Ok(level.name().to_string()),
             None => Err(invalid_isolation(name, value)),
         },
-        // How a plan is made is not PostgreSQL's affair here: they are taken, and change nothing.
-        name if name.starts_with("enable_") => {
-            let on = boolean(name, value)?;
-            Ok(if on { "on" } else { "off" }.to_string())
-        }
-        "default_transaction_read_only" | "quote_all_identifiers" => {
-            let on = boolean(name, value)?;
-            Ok(if on { "on" } else { "off" }.to_string())
-        }
         "synchronous_commit" => match value.trim().to_ascii_lowercase().as_str() {
             level @ ("local" | "remote_write" | "remote_apply") => Ok(level.to_string()),
             _ => match boolean(name, value) {
@@ -645,10 +624,6 @@ fn checked(name: &'static str, default: &str, value: &str) -> Result<String, Sql
                     .hint("Available values: local, remote_write, remote_apply, on, off.")),
             },
         },
-        "statement_timeout"
-        | "lock_timeout"
-        | "idle_in_transaction_session_timeout"
-        | "deadlock_timeout" => duration(name, value),
         "client_encoding"
         | "DateStyle"
         | "standard_conforming_strings"
@@ -656,7 +631,9 @@ fn checked(name: &'static str, default: &str, value: &str) -> Result<String, Sql
         | "transform_null_equals"
         | "transaction_isolation"
         | "transaction_read_only" => refuse(),
-        _ => Ok(value.to_string()),
+        // How a plan is made is not PostgreSQL's affair here, and rows of others are in no one's sight whatever row_security
+        // says: what is left is taken, and changes nothing.
+        _ => of_kind(name, value),
     }
 }
 
@@ -669,117 +646,4 @@ fn invalid_value(name: &str, value: &str) -> SqlError {
 pub(crate) fn invalid_isolation(name: &str, value: &str) -> SqlError {
     invalid_value(name, value)
         .hint("Available values: serializable, repeatable read, read committed, read uncommitted.")
-}
-
-/// The value of a setting that is on or off.
-pub(crate) fn boolean(name: &str, value: &str) -> Result<bool, SqlError> {
-    match value.trim().to_ascii_lowercase().as_str() {
-        "on" | "true" | "yes" | "1" | "t" | "y" => Ok(true),
-        "off" | "false" | "no" | "0" | "f" | "n" => Ok(false),
-        _ => Err(SqlError::new(
-            ErrorKind::InvalidParameterValue,
-            format!("parameter \"{name}\" requires a Boolean value"),
-        )),
-    }
-}
-
-/// Units of time with their milliseconds, the longest first.
-const UNITS: &[(&str, f64)] = &[
-    ("d", 86_400_000.0),
-    ("h", 3_600_000.0),
-    ("min", 60_000.0),
-    ("s", 1000.0),
-    ("ms", 1.0),
-    ("us", 0.001),
-];
-
-/// A time, written as in a setting.
-pub(crate) fn time(value: &str) -> Option<Duration> {
-    let ms = milliseconds(value)?;
-    u64::try_from(ms).ok().map(Duration::from_millis)
-}
-
-/// A time in milliseconds, or with a unit; may be out of range.
-fn milliseconds(value: &str) -> Option<i64> {
-    let value = value.trim();
-    let unit_at = value
-        .find(|c: char| c.is_ascii_alphabetic())
-        .unwrap_or(value.len());
-    let (number, unit) = value.split_at(unit_at);
-    let number: f64 = number.trim().parse().ok()?;
-    let factor = match unit {
-        "" => 1.0,
-        unit => UNITS.iter().find(|(name, _)| *name == unit)?.1,
-    };
-    // Far beyond the range is as wrong as just beyond it.
-    Some((number * factor).round_ties_even() as i64)
-}
-
-/// A time as PostgreSQL shows it: in the longest unit that it is a multiple of.
-fn duration(name: &str, value: &str) -> Result<String, SqlError> {
-    let ms = milliseconds(value).ok_or_else(|| {
-        let error = invalid_value(name, value);
-        if value.trim().ends_with(|c: char| c.is_ascii_alphabetic()) {
-            return error.hint(
-                "Valid units for this parameter are \"us\", \"ms\", \"s\", \"min\", \"h\", and \"d\".",
-            );
-        }
-        error
-    })?;
-    if !(0..=i64::from(i32::MAX)).contains(&ms) {
-        let message = format!(
-            "{ms} ms is outside the valid range for parameter \"{name}\" (0 .. {})",
-            i32::MAX
-        );
-        return Err(SqlError::new(ErrorKind::InvalidParameterValue, message));
-    }
-    if ms == 0 {
-        return Ok("0".to_string());
-    }
-    let shown = UNITS.iter().find_map(|(unit, factor)| {
-        let factor = *factor as i64;
-        (factor > 0 && ms % factor == 0).then(|| format!("{}{unit}", ms / factor))
-    });
-    Ok(shown.unwrap_or_else(|| format!("{ms}ms")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_shown_as_postgresql_shows_them() {
-        for (given, shown) in [
-            ("0", "0"),
-            ("100", "100ms"),
-            ("1000", "1s"),
-            ("1500", "1500ms"),
-            ("60000", "1min"),
-            ("90s", "90s"),
-            (" 1.5 s ", "1500ms"),
-            ("2h", "2h"),
-            ("48h", "2d"),
-            ("1d", "1d"),
-            ("2147483647", "2147483647ms"),
-            ("1500us", "2ms"),
-        ] {
-            let value = duration("lock_timeout", given).expect(given);
-            assert_eq!(value, shown, "{given}");
-            assert_eq!(milliseconds(&value), milliseconds(given), "{given}");
-        }
-        for wrong in [
-            "",
-            "-1",
-            "2147483648",
-            "1e300",
-            "nan s",
-            "s",
-            "1 S",
-            "1x",
-            "abc",
-        ] {
-            let error = duration("lock_timeout", wrong).expect_err(wrong);
-            assert_eq!(error.kind, ErrorKind::InvalidParameterValue, "{wrong}");
-        }
-    }
 }

@@ -24,7 +24,7 @@ use crate::types;
 
 pub use datetime::{Now, is_date, is_timestamp};
 pub use interval::IntervalStyle;
-pub use zone::Zone;
+pub use zone::{Posix, Zone};
 
 /// What a session's settings say of text forms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -199,6 +199,10 @@ pub struct IndexDef {
     pub unique: bool,
     /// Whether a UNIQUE constraint made it.
     pub constraint: bool,
+    /// Whether that is a PRIMARY KEY which is deferrable: two rows may have equal values for a while, so it is not by them that
+    /// rows are told apart, as by the primary key that is none of the indexes.
+    #[serde(default)]
+    pub primary: bool,
     /// Whether it has every row. Until then writes keep it, but nothing reads it.
     pub ready: bool,
     /// Which of `TableDef::computed` says which rows are in it (WHERE); all are without one.
@@ -466,6 +470,16 @@ impl TableDef {
             predicate: None,
             deferral: Deferral::NotDeferrable,
         })
+    }
+
+    /// Whether it has a primary key, be it deferrable.
+    pub fn has_primary(&self) -> bool {
+        !self.primary_key.is_empty() || self.deferrable_primary().is_some()
+    }
+
+    /// The index of a primary key that is deferrable.
+    pub fn deferrable_primary(&self) -> Option<&IndexDef> {
+        self.indexes.iter().find(|index| index.primary)
     }
 
     /// Makes what was a unique index the primary key.

@@ -65,6 +65,57 @@ fn settings_say_what_they_take() {
             false => pair.same(query),
         }
     }
+    for name in [
+        "max_wal_size",
+        "checkpoint_timeout",
+        "autovacuum",
+        "autovacuum_naptime",
+        "max_worker_processes",
+        "wal_level",
+        "shared_buffers",
+        "wal_segment_size",
+        "max_prepared_transactions",
+        "segment_size",
+        "bgwriter_flush_after",
+        "huge_pages",
+        "log_min_messages",
+        "max_function_args",
+        "track_counts",
+    ] {
+        pair.same(&format!("SHOW {name}"));
+        pair.same(&format!(
+            "SELECT name, setting, unit, category, short_desc, context, vartype, min_val, max_val, enumvals, boot_val FROM pg_settings WHERE name = '{name}'"
+        ));
+    }
+    for statement in [
+        "SET work_mem = 65536; SHOW work_mem",
+        "SET work_mem = '1.5GB'; SHOW work_mem",
+        "SET work_mem = 'abc'",
+        "SET work_mem = '10XB'",
+        "SET work_mem = -1",
+        "SET temp_buffers = 1024; SHOW temp_buffers",
+        "SET random_page_cost = 1.1; SHOW random_page_cost",
+        "SET random_page_cost = -1",
+        "SET plan_cache_mode = Force_Generic_Plan; SHOW plan_cache_mode",
+        "SET plan_cache_mode = 'x'",
+        "SET constraint_exclusion = true; SHOW constraint_exclusion",
+        "SET vacuum_cost_delay = '1.5ms'; SHOW vacuum_cost_delay",
+        "SET statement_timeout = '1 fortnight'",
+        "SET extra_float_digits = 9",
+        "SET geqo = 'maybe'",
+        "SET wal_level = 'logical'",
+        "SET fsync = off",
+        "SET block_size = 5",
+        "SET log_connections = on",
+        "RESET shared_buffers",
+    ] {
+        pair.same_or_fail(statement);
+    }
+    let limit = pair
+        .tide
+        .peer()
+        .run("SHOW max_connections; SELECT current_setting('max_connections');");
+    assert_eq!(limit, "1000\n1000\n");
     let said = pair.tide.peer().run("SHOW ALL;");
     assert!(said.contains("work_mem|4MB|Sets the maximum memory to be used for query workspaces."));
 }

@@ -214,7 +214,20 @@ async fn times_and_intervals() {
         ],
     )
     .await;
-    for zone in ["Europe/Berlin", "America/New_York", "+05:30", "-3", "UTC"] {
+    for zone in [
+        "Europe/Berlin",
+        "America/New_York",
+        "+05:30",
+        "-3",
+        "CST7CDT,M4.1.0,M10.5.0",
+        "nzst-12nzdt,M9.5.0,M4.1.0/3",
+        "est5edt4:30,J60,299/3:15",
+        "<-03>3<-02>,59/-1,M10.5.0/24",
+        "MST7MDT6",
+        "CST7CDT",
+        "FOO-5",
+        "UTC",
+    ] {
         let set = format!("SET TimeZone TO '{zone}'");
         tide.batch_execute(&set).await.unwrap();
         pg.batch_execute(&set).await.unwrap();
@@ -224,6 +237,11 @@ async fn times_and_intervals() {
             &[
                 "SHOW TimeZone",
                 "SELECT '2024-07-01 12:00'::timestamptz AS a, '2024-01-01 12:00+00'::timestamptz AS b",
+                // Every change of clocks of some years, from both sides, and what clocks skip or show twice.
+                "SELECT g FROM generate_series(timestamptz '2023-12-30 00:30+00', '2025-01-02', '23 hours') g",
+                "SELECT g AS local, g::timestamptz AS at FROM generate_series(timestamp '2024-01-01 01:30', '2024-12-31', '11 hours') g",
+                "SELECT g AS local, g::timestamptz AS at FROM generate_series(timestamp '2024-01-01 02:30', '2024-12-31', '1 day') g",
+                "SELECT timestamptz '1905-07-01 12:00+00' AS a, timestamptz '2250-07-01 12:00+00' AS b",
                 "SELECT timestamptz '2024-07-01 12:00+00'::timestamp AS a, timestamptz '2024-07-01 23:30+00'::date AS b",
                 "SELECT timestamp '2024-07-01 12:00'::timestamptz AS a, date '2024-07-01'::timestamptz AS b",
                 "SELECT timestamptz '2024-07-01 12:00+00'::text AS a",

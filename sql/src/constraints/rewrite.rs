@@ -11,6 +11,8 @@ use super::generated::{Parts, Place, assigns, not_unique};
 use super::*;
 use crate::ddl::Rewrite;
 use crate::ddl::parents::referencing_keys_of;
+use crate::modify::Found;
+use crate::provider::Scope;
 use crate::row::{assign, check_not_null, constant};
 use crate::types;
 
@@ -24,14 +26,48 @@ enum Source {
     Constant(Datum),
 }
 
+/// A table that is to be written again, with what it held.
+struct Held<'a> {
+    rewrite: &'a Rewrite,
+    old: Arc<TableDef>,
+    sources: Vec<Source>,
+    /// The types of what was computed for each row.
+    computed: Vec<ColumnType>,
+    rows: Vec<Found>,
+}
+
 impl Session {
-    /// Makes the changes of the catalog, which give a table new data, and writes the table's rows into these.
+    /// Makes the changes of the catalog, which give tables new data, and writes the tables' rows into these.
     pub(crate) async fn rewrite(
         &mut self,
-        rewrite: &Rewrite,
+        rewrites: &[Rewrite],
         changes: Vec<CatalogChange>,
     ) -> Result<(), SqlError> {
         let scope = self.latest_scope();
+        let mut all = Vec::with_capacity(rewrites.len());
+        for rewrite in rewrites {
+            all.push(self.hold(rewrite, &scope, &changes).await?);
+        }
+        self.change_with_block(changes)?;
+        let mut written = Vec::with_capacity(all.len());
+        for held in all {
+            self.depend_on_table(held.old.id, scope.snapshot.seq());
+            let rewrite = held.rewrite;
+            written.push((self.write_held(held).await?, &rewrite.columns));
+        }
+        for (table, columns) in written {
+            self.check_references(&table, columns).await?;
+        }
+        Ok(())
+    }
+
+    /// Finds the rows of a table, and what its new columns come from.
+    async fn hold<'a>(
+        &mut self,
+        rewrite: &'a Rewrite,
+        scope: &Arc<Scope>,
+        changes: &[CatalogChange],
+    ) -> Result<Held<'a>, SqlError> {
         let old = scope.snapshot.catalog().table_by_id(rewrite.from).cloned();
         let old = old.ok_or(CommitError::CatalogChanged)?;
         let put = changes.iter().find_map(|change| match change {
@@ -58,10 +94,10 @@ impl Session {
             });
         }
         let count = expressions.len();
-        let plan = self.plan_all_with(&scope, &old, None, expressions)?;
+        let plan = self.plan_all_with(scope, &old, None, expressions)?;
         let columns = output::columns(plan.plan.schema().as_arrow())?;
         let computed: Vec<ColumnType> = columns.iter().map(|column| column.ty).collect();
-        let computed = &computed[computed.len() - count..];
+        let computed = computed[computed.len() - count..].to_vec();
         for (column, source) in put.columns.iter().zip(&sources) {
             if let Source::Computed(at) = source
                 && !assigns(computed[*at], column.ty)
@@ -75,22 +111,39 @@ impl Session {
                     .hint("You might need to add an explicit cast."));
             }
         }
-        let (mut found, _) = self.find(&old, &plan, scope.clone(), &[], &[]).await?;
-        found.sort_unstable_by_key(|found| found.version.seq);
-        self.change_with_block(changes)?;
-        self.depend_on_table(old.id, scope.snapshot.seq());
+        let (mut rows, _) = self.find(&old, &plan, scope.clone(), &[], &[]).await?;
+        rows.sort_unstable_by_key(|found| found.version.seq);
+        Ok(Held {
+            rewrite,
+            old,
+            sources,
+            computed,
+            rows,
+        })
+    }
+
+    /// Writes them into the new data.
+    async fn write_held(&mut self, held: Held<'_>) -> Result<Arc<TableDef>, SqlError> {
+        let Held {
+            rewrite,
+            old,
+            sources,
+            computed,
+            rows,
+        } = held;
         let new = self.catalog().table_by_id(rewrite.to).cloned();
         let new = new.ok_or(CommitError::CatalogChanged)?;
-        let (mut writes, mut turns) = (Vec::with_capacity(found.len()), Turns::default());
-        for found in found {
+        let (mut writes, mut turns) = (Vec::with_capacity(rows.len()), Turns::default());
+        for found in rows {
             let value = |(column, source): (&ColumnDef, &Source)| {
                 let (value, from) = match source {
                     Source::Constant(value) => return Ok(value.clone()),
                     Source::Old(at) => (&found.version.row[*at], old.columns[*at].ty),
                     Source::Computed(at) => (&found.computed[*at], computed[*at]),
                 };
-                match source {
-                    Source::Old(_) if from == column.ty => Ok(value.clone()),
+                match (source, &rewrite.label) {
+                    (Source::Old(_), _) if from == column.ty => Ok(value.clone()),
+                    (Source::Old(_), Some(label)) => Ok(relabelled(value.clone(), label)),
                     _ => assign(value.clone(), from, column.ty, &column.name, self.style()),
                 }
             };
@@ -101,7 +154,7 @@ impl Session {
         }
         let written = self.write_again(&new, &mut writes).await;
         written.map_err(|error| of_rows_before(&new, error))?;
-        self.check_references(&new, &rewrite.columns).await
+        Ok(new)
     }
 
     async fn write_again(
@@ -147,6 +200,19 @@ impl Session {
             self.check_children(&scope, child, &key.name).await?;
         }
         Ok(())
+    }
+}
+
+/// A value of an enum type, or an array of such, with a label's new name.
+fn relabelled(value: Datum, (from, to): &(String, String)) -> Datum {
+    match value {
+        Datum::Text(label) if label == *from => Datum::Text(to.clone()),
+        Datum::Array(elements) => {
+            let label = (from.clone(), to.clone());
+            let elements = elements.into_iter();
+            Datum::Array(elements.map(|of| relabelled(of, &label)).collect())
+        }
+        other => other,
     }
 }
 

@@ -6,7 +6,7 @@
 
 mod staged;
 
-pub(super) use staged::{add_not_valid, add_using_index, validate};
+pub(super) use staged::{add_not_valid, add_using_index, alter, validate};
 
 use std::ops::ControlFlow;
 
@@ -19,7 +19,7 @@ use tidelog_storage::catalog::{
     CheckDef, ColumnOrder, Deferral, ForeignKeyDef, IndexDef, IndexId, ReferentialAction,
     TablePart, UniqueKey,
 };
-use tidelog_storage::{CatalogChange, ColumnId, ColumnType, TableDef, TableKind};
+use tidelog_storage::{ColumnId, ColumnType, TableDef, TableKind};
 
 use super::index::{column_named, key_columns, plain_column, put_index};
 use super::names::{
@@ -67,6 +67,8 @@ pub(super) enum Constraint {
         columns: Vec<String>,
         included: Vec<String>,
         deferral: Deferral,
+        /// Whether it is a PRIMARY KEY, which is deferrable then.
+        primary: bool,
     },
     Check {
         name: Option<String>,
@@ -90,8 +92,13 @@ pub(super) fn included(options: &[IndexOption]) -> Result<Vec<String>, SqlError>
         let IndexOption::Comment(written) = option else {
             return Err(SqlError::unsupported("this form of a key"));
         };
-        for part in written.split(',') {
-            match parse_expression(part)? {
+        let parts = match parse_expression(&format!("({written})"))? {
+            Expr::Tuple(parts) => parts,
+            Expr::Nested(only) => vec![*only],
+            _ => Vec::new(),
+        };
+        for part in parts {
+            match part {
                 Expr::Identifier(name) => names.push(fold(&name)),
                 _ => return Err(SqlError::unsupported("an expression in INCLUDE")),
             }
@@ -134,6 +141,7 @@ impl Constraint {
             columns,
             included: included(&unique.index_options)?,
             deferral: deferral(unique.characteristics.as_ref())?.unwrap_or_default(),
+            primary: false,
         })
     }
 
@@ -194,7 +202,7 @@ fn action(action: Option<ast::ReferentialAction>) -> ReferentialAction {
 }
 
 /// When a constraint is checked, if its clause says so.
-fn deferral(
+pub(super) fn deferral(
     characteristics: Option<&ConstraintCharacteristics>,
 ) -> Result<Option<Deferral>, SqlError> {
     let Some(given) = characteristics else {
@@ -215,17 +223,6 @@ fn deferral(
     }
 }
 
-/// 0A000 for a constraint of a kind that can only be checked at once.
-pub(super) fn refuse_deferrable(
-    characteristics: Option<&ConstraintCharacteristics>,
-    what: &str,
-) -> Result<(), SqlError> {
-    match deferral(characteristics)? {
-        None | Some(Deferral::NotDeferrable) => Ok(()),
-        Some(_) => Err(SqlError::unsupported(format!("a deferrable {what}"))),
-    }
-}
-
 /// Adds a constraint to a definition: ready on a table that is just made, otherwise with what finishes it.
 pub(super) fn add(
     scope: Scope<'_>,
@@ -239,6 +236,7 @@ pub(super) fn add(
             columns,
             included,
             deferral,
+            primary,
         } => {
             if deferral != Deferral::NotDeferrable && table.kind == TableKind::Stream {
                 return Err(SqlError::unsupported(
@@ -246,14 +244,19 @@ pub(super) fn add(
                 ));
             }
             let columns = own_columns(table.kind, columns);
-            let columns = key_columns(table, &columns, "unique")?;
+            let what = if primary { "primary key" } else { "unique" };
+            let columns = key_columns(table, &columns, what)?;
             let orders = vec![ColumnOrder::default(); columns.len()];
             let included = included.iter().map(|name| column_named(table, name));
             let included = included.collect::<Result<Vec<_>, _>>()?;
             let called = column_names(table, &[columns.as_slice(), &included].concat());
-            let name = index_name(scope, table, name, &called, "key")?;
+            let name = match (primary, name) {
+                (true, None) => chosen_name(scope, table, &super::table::key_name(&table.name)),
+                (_, name) => index_name(scope, table, name, &called, "key")?,
+            };
             let index = put_index(table, name, columns, orders, true, ready);
             (index.constraint, index.deferral) = (true, deferral);
+            index.primary = primary;
             index.included = included;
             Finish::Index {
                 index: index.id,
@@ -358,11 +361,21 @@ pub(super) fn set_not_null(table: &mut TableDef, column: &str) -> Option<Finish>
 pub(super) fn add_primary_key(
     scope: Scope<'_>,
     table: &mut TableDef,
-    name: Option<String>,
-    columns: Vec<String>,
+    key: super::table::Key,
 ) -> Result<Vec<Finish>, SqlError> {
+    if table.has_primary() {
+        return Err(super::table::multiple_keys(&table.name));
+    }
+    let deferred = key.deferred();
+    let super::table::Key { name, columns, .. } = key;
     let columns = own_columns(table.kind, columns);
     let ids = key_columns(table, &columns, "primary key")?;
+    if let Some(constraint) = deferred {
+        let not_null = columns.iter();
+        let mut finish: Vec<Finish> = not_null.filter_map(|c| set_not_null(table, c)).collect();
+        finish.push(add(scope, table, constraint, false)?);
+        return Ok(finish);
+    }
     let name = match name {
         Some(name) => free_relation_name(scope, table, name)?,
         None => chosen_name(scope, table, &super::table::key_name(&table.name)),
@@ -398,6 +411,14 @@ fn referenced(
     count: usize,
 ) -> Result<Vec<ColumnId>, SqlError> {
     let ids = match names {
+        [] if parent.deferrable_primary().is_some() => {
+            let message = format!(
+                "cannot use a deferrable primary key for referenced table \"{}\"",
+                parent.name
+            );
+            let kind = ErrorKind::ObjectNotInPrerequisiteState;
+            return Err(SqlError::new(kind, message));
+        }
         [] if parent.primary_key.is_empty() => {
             let message = format!(
                 "there is no primary key for referenced table \"{}\"",
@@ -703,42 +724,6 @@ pub(super) fn drop_constraint(
         table.bump_schema_version();
     }
     Ok(dropped)
-}
-
-/// ALTER TABLE … ALTER CONSTRAINT.
-pub(super) fn alter(
-    scope: Scope<'_>,
-    if_exists: bool,
-    table: &ObjectName,
-    name: &Ident,
-    characteristics: Option<&ConstraintCharacteristics>,
-) -> Result<DdlPlan, SqlError> {
-    let mut plan = DdlPlan::new("ALTER TABLE");
-    let table = match resolve(scope.catalog, scope.search_path, table) {
-        Err(error) if if_exists && error.kind == ErrorKind::UndefinedTable => {
-            plan.skip(error);
-            return Ok(plan);
-        }
-        table => table?,
-    };
-    let (deferral, name) = (deferral(characteristics)?.unwrap_or_default(), fold(name));
-    let mut new = TableDef::clone(table);
-    let mut keys = new.foreign_keys.iter_mut();
-    match keys.find(|key| key.name == name) {
-        Some(key) => key.deferral = deferral,
-        None if has(table, &name) => {
-            let message = format!(
-                "constraint \"{name}\" of relation \"{}\" is not a foreign key constraint",
-                table.name
-            );
-            return Err(SqlError::new(ErrorKind::WrongObjectType, message));
-        }
-        None => return Err(no_constraint(&name, &table.name)),
-    }
-    if new != **table {
-        plan.changes.push(CatalogChange::PutTable(Box::new(new)));
-    }
-    Ok(plan)
 }
 
 /// ALTER TABLE … RENAME CONSTRAINT.

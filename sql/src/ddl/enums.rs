@@ -6,10 +6,11 @@ use datafusion::sql::sqlparser::ast::{
     AlterType, AlterTypeAddValuePosition, AlterTypeOperation, Ident, ObjectName,
 };
 use tidelog_storage::{
-    Catalog, CatalogChange, ColumnType, ElementType, EnumDef, EnumLabel, EnumType,
+    Catalog, CatalogChange, ColumnId, ColumnType, Datum, ElementType, EnumDef, EnumLabel, EnumType,
+    TableId, TableKind,
 };
 
-use super::{DdlPlan, Scope, display, fold, no_schema, split};
+use super::{DdlPlan, Rewrite, Scope, display, fold, no_schema, split};
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::identifier;
 
@@ -174,9 +175,22 @@ pub(super) fn alter(scope: Scope<'_>, alter: &AlterType) -> Result<DdlPlan, SqlE
             plan.changes
                 .push(CatalogChange::PutType(definition.clone()));
         }
-        AlterTypeOperation::RenameValue(_) => {
-            // Rows hold labels.
-            return Err(SqlError::unsupported("ALTER TYPE … RENAME VALUE"));
+        AlterTypeOperation::RenameValue(rename) => {
+            let (from, to) = (rename.from.value.clone(), label(&rename.to)?);
+            let found = (definition.labels.iter()).position(|label| label.name == from);
+            let Some(at) = found else {
+                let message = format!("\"{from}\" is not an existing enum label");
+                return Err(SqlError::new(ErrorKind::InvalidParameterValue, message));
+            };
+            if definition.order(&to).is_some() {
+                let message = format!("enum label \"{to}\" already exists");
+                return Err(SqlError::new(ErrorKind::DuplicateObject, message));
+            }
+            definition.labels[at].name.clone_from(&to);
+            let put = CatalogChange::PutType(definition.clone());
+            plan.changes.push(put);
+            relabel(scope, of, EnumType::new(definition), (from, to), &mut plan)?;
+            return Ok(plan);
         }
     }
     follow(scope, of, EnumType::new(definition), &mut plan)?;
@@ -225,6 +239,52 @@ fn follow(
         let view = change.view(view)?.map(Box::new);
         plan.changes.extend(view.map(CatalogChange::PutView));
     }
+    Ok(())
+}
+
+/// Gives what is of a type, or names it, the type with another name for a label. Rows hold labels: they are written again.
+fn relabel(
+    scope: Scope<'_>,
+    old: EnumType,
+    new: EnumType,
+    label: (String, String),
+    plan: &mut DdlPlan,
+) -> Result<(), SqlError> {
+    let change = texts::Change { old, new };
+    let mut next_id = scope.catalog.next_table_id;
+    for before in scope.catalog.tables.values() {
+        let Some(mut table) = change.table_with_label(before, &label)? else {
+            continue;
+        };
+        let columns = before.columns.iter();
+        let columns = columns.filter(|column| is_of(column.ty, old));
+        let columns: Vec<ColumnId> = columns.map(|column| column.id).collect();
+        if !columns.is_empty() {
+            if table.kind == TableKind::Stream {
+                let what = "ALTER TYPE … RENAME VALUE of a type that a STREAM table has";
+                return Err(SqlError::unsupported(what));
+            }
+            table.id = TableId::new(next_id);
+            next_id += 1;
+            // No row of the new data is from before a column.
+            for column in &mut table.columns {
+                column.missing = Datum::Null;
+            }
+            plan.rewrites.push(Rewrite {
+                from: before.id,
+                to: table.id,
+                columns,
+                using: Vec::new(),
+                label: Some(label.clone()),
+            });
+        }
+        plan.changes.push(CatalogChange::PutTable(Box::new(table)));
+    }
+    for view in scope.catalog.views.values() {
+        let view = change.view_with_label(view, &label)?.map(Box::new);
+        plan.changes.extend(view.map(CatalogChange::PutView));
+    }
+    plan.all_or_nothing = !plan.rewrites.is_empty();
     Ok(())
 }
 

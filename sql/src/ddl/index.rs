@@ -98,6 +98,7 @@ pub(super) fn put_index(
         columns,
         orders,
         unique,
+        primary: false,
         constraint: false,
         ready,
         predicate: None,

@@ -285,9 +285,9 @@ pub(super) fn drop(
             }
         };
         for table in scope.catalog.tables.values() {
-            let user = table.columns.iter().find(|column| uses(column, sequence));
-            let Some(column) = user else { continue };
-            if column.identity.is_some() {
+            let owns = |column: &&ColumnDef| column.sequence == Some(sequence.id);
+            let identity = (table.columns.iter()).find(|of| owns(of) && of.identity.is_some());
+            if let Some(column) = identity {
                 let message = format!(
                     "cannot drop sequence {} because column {} of table {} requires it",
                     sequence.name, column.name, table.name
@@ -298,11 +298,13 @@ pub(super) fn drop(
                     column.name, table.name
                 )));
             }
-            let depends = format!(
-                "default value for column {} of table {} depends on sequence {}",
-                column.name, table.name, sequence.name
-            );
-            if !cascades {
+            let default = default_of(sequence);
+            let draws = |column: &&ColumnDef| column.default.as_deref() == Some(default.as_str());
+            if let Some(column) = table.columns.iter().find(draws).filter(|_| !cascades) {
+                let depends = format!(
+                    "default value for column {} of table {} depends on sequence {}",
+                    column.name, table.name, sequence.name
+                );
                 let message = format!(
                     "cannot drop sequence {} because other objects depend on it",
                     sequence.name
@@ -312,14 +314,18 @@ pub(super) fn drop(
                     .detail(depends)
                     .hint("Use DROP ... CASCADE to drop the dependent objects too."));
             }
-            let mut table = TableDef::clone(table);
-            for column in &mut table.columns {
-                if uses(column, sequence) {
+            let mut new = TableDef::clone(table);
+            for column in &mut new.columns {
+                if draws(&&*column) {
                     column.default = None;
+                }
+                if owns(&&*column) {
                     column.sequence = None;
                 }
             }
-            plan.changes.push(CatalogChange::PutTable(Box::new(table)));
+            if new != **table {
+                plan.changes.push(CatalogChange::PutTable(Box::new(new)));
+            }
         }
         plan.changes.push(CatalogChange::DropSequence {
             schema: sequence.schema.clone(),
@@ -327,12 +333,6 @@ pub(super) fn drop(
         });
     }
     Ok(plan)
-}
-
-/// Whether a column owns a sequence or draws its default from it.
-fn uses(column: &ColumnDef, sequence: &SequenceDef) -> bool {
-    column.sequence == Some(sequence.id)
-        || column.default.as_deref() == Some(default_of(sequence).as_str())
 }
 
 /// The default of a column that draws from a sequence.

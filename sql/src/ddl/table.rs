@@ -12,6 +12,7 @@ use datafusion::sql::sqlparser::ast::{
     DropBehavior, Expr, Ident, IndexColumn, ObjectName, OnCommit, PrimaryKeyConstraint,
     RenameTableNameKind, TableConstraint, Truncate, TruncateIdentityOption,
 };
+use tidelog_storage::catalog::Deferral;
 use tidelog_storage::{
     CatalogChange, ColumnDef, ColumnId, ColumnType, SequenceDef, TableDef, TableId, TableKind,
 };
@@ -89,9 +90,6 @@ pub(super) fn create(
         }
         columns.push(column);
     }
-    if columns.is_empty() {
-        return Err(SqlError::unsupported("a table without columns"));
-    }
     for constraint in &create.constraints {
         match constraint {
             TableConstraint::PrimaryKey(constraint) => {
@@ -101,10 +99,8 @@ pub(super) fn create(
         }
     }
 
-    let key = key.unwrap_or(Key {
-        name: None,
-        columns: Vec::new(),
-    });
+    let key = key.unwrap_or_default();
+    let deferred = key.deferred();
     let key_columns = own_columns(declared, key.columns);
     let mut primary_key = Vec::with_capacity(key_columns.len());
     for key_column in &key_columns {
@@ -130,6 +126,9 @@ pub(super) fn create(
         return Err(SqlError::unsupported("WITH (type) of a temporary table"));
     }
     let id = TableId::new(scope.catalog.next_table_id);
+    if deferred.is_some() {
+        primary_key.clear();
+    }
     let primary_key_name = match (&key.name, primary_key.is_empty()) {
         (Some(name), _) => name.clone(),
         (None, false) => key_name(&name),
@@ -141,7 +140,7 @@ pub(super) fn create(
         ..TableDef::new(id, (&schema, &name), kind, columns, options)
     };
     generated::check(&table)?;
-    for constraint in constraints {
+    for constraint in deferred.into_iter().chain(constraints) {
         constraint::add(scope, &mut table, constraint, true)?;
     }
     plan.changes.push(CatalogChange::PutTable(Box::new(table)));
@@ -401,12 +400,8 @@ pub(super) fn alter(
                 constraint: TableConstraint::PrimaryKey(key),
                 ..
             } => {
-                if !table.primary_key.is_empty() {
-                    return Err(multiple_keys(&table.name));
-                }
-                let Key { name, columns } = table_key(key)?;
-                let made = constraint::add_primary_key(scope, &mut table, name, columns)?;
-                finish.extend(made);
+                let key = table_key(key)?;
+                finish.extend(constraint::add_primary_key(scope, &mut table, key)?);
             }
             AlterTableOperation::AddConstraint { constraint, .. } => {
                 if let Some(constraint) = Constraint::of_table(constraint)? {
@@ -471,7 +466,7 @@ pub(super) fn alter(
         if finish.contains(&Finish::Generate) {
             finish.retain(|step| *step != Finish::Generate);
             // Rows that are written again get all that is computed of them.
-            if plan.rewrite.is_none() {
+            if plan.rewrites.is_empty() {
                 finish.insert(0, Finish::Generate);
             }
             plan.all_or_nothing = true;
@@ -485,9 +480,24 @@ pub(super) fn alter(
 }
 
 /// A PRIMARY KEY clause.
-struct Key {
-    name: Option<String>,
-    columns: Vec<String>,
+#[derive(Default)]
+pub(super) struct Key {
+    pub(super) name: Option<String>,
+    pub(super) columns: Vec<String>,
+    pub(super) deferral: Deferral,
+}
+
+impl Key {
+    /// The constraint that it is where it is deferrable.
+    pub(super) fn deferred(&self) -> Option<Constraint> {
+        (self.deferral != Deferral::NotDeferrable).then(|| Constraint::Unique {
+            name: self.name.clone(),
+            columns: self.columns.clone(),
+            included: Vec::new(),
+            deferral: self.deferral,
+            primary: true,
+        })
+    }
 }
 
 fn set_key(key: &mut Option<Key>, new: Key, table: &str) -> Result<(), SqlError> {
@@ -498,7 +508,6 @@ fn set_key(key: &mut Option<Key>, new: Key, table: &str) -> Result<(), SqlError>
 }
 
 fn table_key(constraint: &PrimaryKeyConstraint) -> Result<Key, SqlError> {
-    constraint::refuse_deferrable(constraint.characteristics.as_ref(), "PRIMARY KEY")?;
     let column = |column: &IndexColumn| match &column.column.expr {
         Expr::Identifier(ident) => Ok(fold(ident)),
         other => Err(SqlError::new(
@@ -513,6 +522,7 @@ fn table_key(constraint: &PrimaryKeyConstraint) -> Result<Key, SqlError> {
             .iter()
             .map(column)
             .collect::<Result<_, _>>()?,
+        deferral: constraint::deferral(constraint.characteristics.as_ref())?.unwrap_or_default(),
     })
 }
 

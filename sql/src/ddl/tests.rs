@@ -253,10 +253,6 @@ fn errors_and_notices() {
             "FeatureNotSupported: changing the type of a table is not supported",
         ),
         (
-            "CREATE TABLE u (a int PRIMARY KEY DEFERRABLE)",
-            "FeatureNotSupported: a deferrable PRIMARY KEY is not supported",
-        ),
-        (
             "CREATE TABLE u (a int, CHECK (b > 0))",
             "UndefinedColumn: column \"b\" does not exist",
         ),
@@ -275,6 +271,10 @@ fn errors_and_notices() {
         (
             "CREATE TABLE u (a int) WITH (x = 1)",
             "InvalidParameterValue: unrecognized parameter \"x\"",
+        ),
+        (
+            "CREATE TABLE u (a int PRIMARY KEY DEFERRABLE) WITH (type = 'stream', ttl = '1h')",
+            "FeatureNotSupported: a deferrable constraint of a STREAM table is not supported",
         ),
         (
             "CREATE TABLE u (a int) WITH (type = 'stream')",

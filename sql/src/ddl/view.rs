@@ -219,6 +219,7 @@ fn qualify(query: &mut Query, scope: Scope<'_>) -> Result<bool, SqlError> {
         }
 
         fn pre_visit_relation(&mut self, name: &mut ObjectName) -> ControlFlow<SqlError> {
+            *name = super::without_database(self.scope.catalog, name).into_owned();
             let (schema, relation) = match split(name) {
                 Ok(parts) => parts,
                 Err(error) => return ControlFlow::Break(error),

@@ -303,10 +303,6 @@ fn grouping(what: &str) -> Option<SqlError> {
         let message = "argument of ntile must be greater than zero";
         return error(ErrorKind::InvalidArgumentForNtile, message);
     }
-    if what.contains("There is only support Literal types") {
-        let message = "an argument of a window function that is not constant is not supported";
-        return error(ErrorKind::FeatureNotSupported, message);
-    }
     if what.contains("must appear in") {
         // `… column "e.t.name" must appear in the GROUP BY clause or …`
         let column = between(what, "column \"", "\"")
@@ -370,6 +366,16 @@ fn shapes(what: &str) -> Option<SqlError> {
             "a list of column aliases that is not as long as the relation is wide is not supported";
         return error(InvalidColumnReference, message);
     }
+    if what.contains("SELECT * with no tables specified is not valid") {
+        return error(
+            SyntaxError,
+            "SELECT * with no tables specified is not valid",
+        );
+    }
+    if let Some((_, qualifier)) = what.split_once("Invalid qualifier ") {
+        let message = format!("missing FROM-clause entry for table \"{qualifier}\"");
+        return error(ErrorKind::UndefinedTable, &message);
+    }
     if what.contains("Schema contains duplicate") || what.contains("unique expression names") {
         return error(
             FeatureNotSupported,
@@ -393,10 +399,12 @@ fn types(what: &str) -> Option<SqlError> {
     if what.contains("non-boolean predicate")
         && let Some((_, ty)) = what.rsplit_once("' returning ")
     {
-        let message = format!(
-            "argument of WHERE must be type boolean, not type {}",
-            shown(ty)
-        );
+        let literal = between(what, "predicate 'Int64(", ")' returning");
+        let ty = match literal.is_some_and(|literal| literal.parse::<i32>().is_ok()) {
+            true => "integer".to_string(),
+            false => shown(ty),
+        };
+        let message = format!("argument of WHERE must be type boolean, not type {ty}");
         return Some(SqlError::new(DatatypeMismatch, message));
     }
     if let Some(call) = between(what, "given name and argument types '", "'") {
@@ -413,6 +421,19 @@ fn types(what: &str) -> Option<SqlError> {
         let message = format!("cannot cast type {} to {}", shown(from), shown(to));
         return Some(SqlError::new(ErrorKind::CannotCoerce, message));
     }
+    if let Some((_, operands)) = what.split_once("type for logical boolean operation ") {
+        for operator in ["AND", "OR"] {
+            let Some((left, right)) = operands.split_once(&format!(" {operator} ")) else {
+                continue;
+            };
+            let ty = if left == "Boolean" { right } else { left };
+            let message = format!(
+                "argument of {operator} must be type boolean, not type {}",
+                shown(ty)
+            );
+            return Some(SqlError::new(DatatypeMismatch, message));
+        }
+    }
     if let Some((_, ty)) = what.split_once("requires a boolean expression, got ") {
         let message = format!(
             "argument of NOT must be type boolean, not type {}",
@@ -422,7 +443,8 @@ fn types(what: &str) -> Option<SqlError> {
     }
     if what.contains("Unary operator '-' only supports") {
         let message = "operator does not exist: - text";
-        return Some(SqlError::new(UndefinedFunction, message).hint(HINT_OF_OPERATORS));
+        let hint = "No operator matches the given name and argument type. You might need to add an explicit type cast.";
+        return Some(SqlError::new(UndefinedFunction, message).hint(hint));
     }
     if let Some(operands) = between(what, "common type to coerce ", " in LIKE") {
         let (left, right) = operands.split_once(" and ")?;

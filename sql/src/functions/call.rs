@@ -20,7 +20,7 @@ use datafusion::logical_expr::{
     TypeSignature, Volatility,
 };
 use tidelog_storage::datum::{ColumnBuilder, Numeric, datum_at};
-use tidelog_storage::{ColumnType, Datum, DatumRef, PrintedType};
+use tidelog_storage::{ColumnType, Datum, DatumRef, ElementType, PrintedType};
 
 use super::decimal::Decimal;
 use super::special;
@@ -36,6 +36,32 @@ pub(crate) struct Env<'a> {
 }
 
 pub(crate) type Eval = fn(&Env<'_>, &[DatumRef<'_>]) -> std::result::Result<Datum, SqlError>;
+
+impl Function {
+    /// Whether TimeZone or IntervalStyle may change what it gives.
+    fn depends_on_style(&self) -> bool {
+        use ColumnType::{
+            Array, Date, Interval, Json, Jsonb, Time, TimeTz, Timestamp, TimestampTz,
+        };
+        let depends = |ty: ColumnType| {
+            matches!(
+                ty,
+                Date | Time(_)
+                    | TimeTz(_)
+                    | Timestamp(_)
+                    | TimestampTz(_)
+                    | Interval(_)
+                    | Json
+                    | Jsonb
+            ) || matches!(ty, Array(element) if element != ElementType::Text)
+        };
+        let of_params = self.params.iter().any(|param| match param {
+            Param::Of(ty) => depends(*ty),
+            Param::Any => true,
+        });
+        of_params || depends(self.result)
+    }
+}
 
 /// What a parameter takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -165,6 +191,11 @@ pub(crate) fn named(name: &str, style: Style) -> Option<Arc<ScalarUDF>> {
     let called = name;
     let (name, overloads) = FUNCTIONS.get_key_value(of_list(name).unwrap_or(name))?;
     let volatility = overloads[0].volatility;
+    // It is the same function whatever the settings are, where these say nothing of its types.
+    let style = match overloads.iter().any(|overload| overload.depends_on_style()) {
+        true => style,
+        false => Style::default(),
+    };
     let arity = vec![TypeSignature::Nullary, TypeSignature::VariadicAny];
     Some(Arc::new(ScalarUDF::from(Overloaded {
         name,

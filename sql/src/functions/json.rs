@@ -287,6 +287,14 @@ pub(crate) fn call(function: Arc<ScalarUDF>, args: Vec<Expr>) -> Expr {
 }
 
 fn udf(name: &str, op: Op, jsonb: bool, style: Style) -> Arc<ScalarUDF> {
+    // What finds something in a value is the same function whatever the settings are.
+    let style = match op {
+        Op::Typeof | Op::ArrayLength | Op::Path { .. } | Op::Get { .. } => Style::default(),
+        Op::Contains | Op::ContainedBy | Op::Exists | Op::ExistsAny | Op::ExistsAll => {
+            Style::default()
+        }
+        _ => style,
+    };
     Arc::new(ScalarUDF::from(JsonFunction {
         name: name.to_string(),
         op,

@@ -120,7 +120,7 @@ pub(super) fn parse_declare(
         let message = "syntax error at end of input";
         return Err(SqlError::new(ErrorKind::SyntaxError, message));
     }
-    let mut statement = parse_one(sql, rest)?;
+    let mut statement = parse_one(sql, rest, "")?;
     statement.as_of = as_of;
     let can_be = match &statement.body {
         Body::Subscribe(_, copy) => copy.is_none(),

@@ -28,6 +28,61 @@ pub(crate) enum DatabaseCommand {
     },
 }
 
+/// Takes the database's own name from before names of schemas in definitions: `DROP TABLE mydb.public.t`. Not in a query,
+/// where a schema's may be the same.
+pub(super) fn take_name(tokens: &mut Vec<TokenWithSpan>, database: &str) {
+    let word = |token: Option<&TokenWithSpan>| match token.map(|token| &token.token) {
+        Some(Token::Word(word)) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
+        _ => String::new(),
+    };
+    let first = word(tokens.first());
+    let defines = matches!(
+        first.as_str(),
+        "CREATE" | "ALTER" | "DROP" | "COMMENT" | "REFRESH"
+    );
+    if database.is_empty() || !defines || word(tokens.get(1)) == "DATABASE" {
+        return;
+    }
+    let is_name = |token: Option<&TokenWithSpan>| matches!(token, Some(token) if matches!(token.token, Token::Word(_)));
+    let is_point = |token: Option<&TokenWithSpan>| matches!(token, Some(token) if token.token == Token::Period);
+    let (mut at, mut depth) = (1, 0);
+    while at < tokens.len() {
+        let before = word(tokens.get(at - 1));
+        match tokens[at].token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 && first == "CREATE" && word(tokens.get(at)) == "AS" {
+            return;
+        }
+        let may = depth == 0 || matches!(before.as_str(), "REFERENCES" | "LIKE");
+        if !may || !is_name(tokens.get(at)) || is_point(tokens.get(at - 1)) {
+            at += 1;
+            continue;
+        }
+        let mut parts = 1;
+        while is_point(tokens.get(at + 2 * parts - 1)) && is_name(tokens.get(at + 2 * parts)) {
+            parts += 1;
+        }
+        // A column's name stands behind its table's.
+        let whole = match before.as_str() {
+            "COLUMN" | "BY" => 4,
+            _ => 3,
+        };
+        let is_it = match &tokens[at].token {
+            Token::Word(word) if word.quote_style.is_some() => word.value == database,
+            Token::Word(word) => word.value.to_lowercase() == database,
+            _ => false,
+        };
+        if parts == whole && is_it {
+            tokens.drain(at..at + 2);
+            parts -= 1;
+        }
+        at += 2 * parts - 1;
+    }
+}
+
 /// CREATE DATABASE and DROP DATABASE.
 pub(super) fn parse(sql: &str, tokens: Vec<TokenWithSpan>) -> Result<DatabaseCommand, SqlError> {
     let mut parser = dialect::parser(tokens);

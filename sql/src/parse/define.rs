@@ -8,6 +8,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use tidelog_storage::TableKind;
 use tidelog_storage::catalog::Identity;
 
+use super::absent::Absent;
 use super::create::{Like, TableAs};
 use super::database::DatabaseCommand;
 use super::dialect;
@@ -68,6 +69,8 @@ pub(crate) enum Definition {
         name: Ident,
         characteristics: Option<ast::ConstraintCharacteristics>,
     },
+    /// DROP of what there is none of.
+    Absent(Absent),
     /// A form of ALTER TABLE that is not there, which no statement comes to.
     Refused(&'static str),
     /// CREATE TABLE with LIKE among its columns.

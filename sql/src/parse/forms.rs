@@ -1,6 +1,7 @@
 //! Forms of PostgreSQL's grammar that sqlparser does not know, in ones that it does; or refused by their names.
 
 mod elements;
+pub(crate) mod grouping;
 mod usual;
 
 use datafusion::sql::sqlparser::keywords::Keyword;
@@ -48,11 +49,14 @@ pub(super) fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<(), SqlError> {
         similar_substring(tokens, at);
         rows_from(tokens, at)?;
         alias_of_using(tokens, at);
+        usual::what_is_so_anyway(tokens, at);
+        usual::without_oids(tokens, at);
+        usual::named_sequence(tokens, at)?;
         usual::sort_operator(tokens, at);
         usual::variadic(tokens, at);
         usual::included_columns(tokens, at);
         usual::united_value(tokens, at);
-        usual::grouping_elements(tokens, at);
+        grouping::rewrite(tokens, at);
         at += 1;
     }
     super::arbiter::mark(tokens);

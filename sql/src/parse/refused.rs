@@ -3,7 +3,7 @@
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 /// What such a statement begins with; `*` is any one word.
-const REFUSED: [&[&str]; 57] = [
+const REFUSED: [&[&str]; 50] = [
     &["DO"],
     &["CLUSTER"],
     &["SECURITY", "LABEL"],
@@ -48,17 +48,10 @@ const REFUSED: [&[&str]; 57] = [
     &["ALTER", "FOREIGN"],
     &["ALTER", "SERVER"],
     &["ALTER", "TEXT", "SEARCH"],
-    &["DROP", "RULE"],
-    &["DROP", "PUBLICATION"],
-    &["DROP", "SUBSCRIPTION"],
-    &["DROP", "STATISTICS"],
-    &["DROP", "AGGREGATE"],
     &["DROP", "TABLESPACE"],
     &["DROP", "COLLATION"],
     &["DROP", "LANGUAGE"],
-    &["DROP", "EVENT", "TRIGGER"],
     &["DROP", "FOREIGN"],
-    &["DROP", "SERVER"],
     &["DROP", "TEXT", "SEARCH"],
     &["DROP", "ACCESS", "METHOD"],
 ];

@@ -1,4 +1,5 @@
-//! Aggregates that a cast alone tells apart, `sum(n)` and `sum(n::bigint)`: DataFusion calls both the same.
+//! Aggregates that a cast or a subquery alone tells apart, `sum(n)` and `sum(n::bigint)`, `count(*) FILTER (WHERE a IN (SELECT …))`
+//! twice: DataFusion calls both the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -45,7 +46,7 @@ impl ast::Visitor for Calls<'_> {
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
         if is_call(expr, self.is_aggregate) {
-            let plain = without_casts(expr).to_string();
+            let plain = without_queries(without_casts(expr)).to_string();
             let texts = self.texts.entry(plain).or_default();
             texts.insert(expr.to_string());
         }
@@ -66,6 +67,27 @@ pub(super) fn without_casts(expr: &Expr) -> Expr {
     let mut plain = expr.clone();
     let _ = plain.walk_mut(&mut Strip);
     plain
+}
+
+/// An expression without what its subqueries say.
+fn without_queries(mut expr: Expr) -> Expr {
+    struct Blank;
+    impl ast::VisitorMut for Blank {
+        type Break = ();
+
+        fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+            let blank = || Expr::Identifier(ast::Ident::new("\u{1}query"));
+            match expr {
+                Expr::InSubquery { expr: of, .. } => *expr = take(of),
+                Expr::Subquery(_) | Expr::Exists { .. } => *expr = blank(),
+                Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } => **right = blank(),
+                _ => {}
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let _ = expr.walk_mut(&mut Blank);
+    expr
 }
 
 struct Strip;
@@ -101,10 +123,18 @@ impl ast::VisitorMut for Mark<'_> {
         {
             for arg in &mut list.args {
                 if let FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)) = arg
-                    && has_cast(arg)
+                    && may_be_alike(arg)
                 {
                     *arg = marked(arg, *number);
                 }
+            }
+            if let Some(filter) = call.filter.as_deref_mut().filter(|of| may_be_alike(of)) {
+                let mark = parse_expression(&format!("{number} = {number} AND NULL"));
+                let mut mark = mark.expect("an expression of ours is one");
+                if let Expr::BinaryOp { right, .. } = &mut mark {
+                    **right = Expr::Nested(Box::new(take(filter)));
+                }
+                *filter = mark;
             }
         }
         ControlFlow::Continue(())
@@ -122,16 +152,35 @@ pub(super) fn marked(expr: &Expr, number: usize) -> Expr {
 }
 
 pub(super) fn has_cast(expr: &Expr) -> bool {
-    struct Finds;
-    impl ast::Visitor for Finds {
+    has(expr, &|expr| matches!(expr, Expr::Cast { .. }))
+}
+
+/// Whether casts or subqueries are in an expression, of which DataFusion's name for it says nothing.
+fn may_be_alike(expr: &Expr) -> bool {
+    has(expr, &|expr| {
+        matches!(
+            expr,
+            Expr::Cast { .. }
+                | Expr::Subquery(_)
+                | Expr::InSubquery { .. }
+                | Expr::Exists { .. }
+                | Expr::AnyOp { .. }
+                | Expr::AllOp { .. }
+        )
+    })
+}
+
+fn has(expr: &Expr, wanted: &dyn Fn(&Expr) -> bool) -> bool {
+    struct Finds<'a>(&'a dyn Fn(&Expr) -> bool);
+    impl ast::Visitor for Finds<'_> {
         type Break = ();
 
         fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-            match expr {
-                Expr::Cast { .. } => ControlFlow::Break(()),
-                _ => ControlFlow::Continue(()),
+            match (self.0)(expr) {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
             }
         }
     }
-    expr.walk(&mut Finds).is_break()
+    expr.walk(&mut Finds(wanted)).is_break()
 }

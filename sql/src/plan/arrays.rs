@@ -78,6 +78,9 @@ pub(super) fn call(mut call: ScalarFunction, schema: &DFSchema, style: Style) ->
                     let given = literal_of(type_parameter(arg.clone(), element), element, style)?;
                     let is = given.get_type(schema)?;
                     *arg = match is == *item.data_type() || is.is_null() {
+                        true if is.is_null() => {
+                            Expr::Literal(ScalarValue::try_from(item.data_type())?, None)
+                        }
                         true => given,
                         false if is_convertible(element) => {
                             let own = output::column_type(&item).map_err(external)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::FieldRef;
 use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DFSchema, ScalarValue};
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use datafusion::logical_expr::expr::{
     AggregateFunction, Alias, Case, Cast, ScalarFunction, WindowFunction,
 };
@@ -197,7 +197,10 @@ pub(super) fn match_types(
                 *expr = cast(expr.clone(), common, schema, style)?;
             }
             // DataFusion takes these for bytes, which a NULL of no type is not.
-            (None, Some(common @ ColumnType::Numeric(None))) if is_null(expr) => {
+            (
+                None,
+                Some(common @ (ColumnType::Numeric(None) | ColumnType::Uuid | ColumnType::Bytea)),
+            ) if is_null(expr) => {
                 let null = ScalarValue::try_from(common.arrow())?;
                 *expr = Expr::Literal(null, None);
             }
@@ -646,14 +649,14 @@ pub(super) fn window(
                 window.fun = WindowFunctionDefinition::WindowUDF(shift);
             }
         }
-        "nth_value" => args.iter_mut().skip(1).try_for_each(|arg| {
-            *arg = integer(std::mem::take(arg), style)?;
-            Ok::<_, DataFusionError>(())
-        })?,
-        "ntile" => args.iter_mut().try_for_each(|arg| {
-            *arg = integer(std::mem::take(arg), style)?;
-            Ok::<_, DataFusionError>(())
-        })?,
+        "nth_value" if !place(&name, args, schema, style)? => {
+            let function = functions::varying::nth_value();
+            window.fun = WindowFunctionDefinition::WindowUDF(function);
+        }
+        "ntile" if !place(&name, args, schema, style)? => {
+            let function = functions::varying::ntile();
+            window.fun = WindowFunctionDefinition::WindowUDF(function);
+        }
         _ => {}
     }
     if let WindowFunctionDefinition::AggregateUDF(_) = window.fun
@@ -701,21 +704,51 @@ fn integer(arg: Expr, style: Style) -> Result<Expr> {
     }
 }
 
+/// 42883 for a call whose last argument is no integer.
+fn check_whole(name: &str, args: &[Expr], schema: &DFSchema) -> Result<()> {
+    let types: Option<Vec<_>> = args.iter().map(|expr| known_type(expr, schema)).collect();
+    if let (Some(types), Some(last)) = (types, args.last())
+        && !matches!(
+            types.last(),
+            Some(ColumnType::Int2 | ColumnType::Int4) | None
+        )
+        && !matches!(last, Expr::Literal(..))
+    {
+        let given: Vec<_> = types.into_iter().map(types::bare_name).collect();
+        let message = format!("function {name}({}) does not exist", given.join(", "));
+        let hint = "No function matches the given name and argument types. You might need to add explicit type casts.";
+        let error = SqlError::new(ErrorKind::UndefinedFunction, message).hint(hint);
+        return Err(external(error));
+    }
+    Ok(())
+}
+
+/// The number that `ntile` and `nth_value` have last, as a bigint: whether it is a constant that is not NULL.
+fn place(name: &str, args: &mut [Expr], schema: &DFSchema, style: Style) -> Result<bool> {
+    let Some(last) = args.last_mut() else {
+        return Ok(true);
+    };
+    *last = integer(std::mem::take(last), style)?;
+    check_whole(name, args, schema)?;
+    match args.last_mut() {
+        Some(Expr::Literal(value, _)) if !value.is_null() => Ok(true),
+        Some(last) => {
+            let bigint = ColumnType::Int8.field("", true);
+            *last = Expr::Cast(Cast::new_from_field(
+                Box::new(std::mem::take(last)),
+                Arc::new(bigint),
+            ));
+            Ok(false)
+        }
+        None => Ok(true),
+    }
+}
+
 /// `lag(value, offset, default)`: the value and what stands in for it become one type.
 fn offset(name: &str, args: &mut [Expr], schema: &DFSchema, style: Style) -> Result<()> {
-    if let [value, offset, ..] = args {
+    if let Some(offset) = args.get_mut(1) {
         *offset = integer(std::mem::take(offset), style)?;
-        let types = [&*value, &*offset].map(|expr| known_type(expr, schema));
-        if let [Some(value), Some(ty)] = types
-            && !matches!(ty, ColumnType::Int2 | ColumnType::Int4)
-            && !matches!(offset, Expr::Literal(..))
-        {
-            let given = [value, ty].map(types::bare_name).join(", ");
-            let message = format!("function {name}({given}) does not exist");
-            let hint = "No function matches the given name and argument types. You might need to add explicit type casts.";
-            let error = SqlError::new(ErrorKind::UndefinedFunction, message).hint(hint);
-            return Err(external(error));
-        }
+        check_whole(name, &args[..2], schema)?;
     }
     let [value, offset, default] = args else {
         return Ok(());

@@ -42,7 +42,15 @@ pub(super) fn no_operator(
 }
 
 pub(super) fn undefined_operator(message: String) -> DataFusionError {
-    let hint = "No operator matches the given name and argument types. You might need to add explicit type casts.";
+    let is_unary = |operands: &str| operands.starts_with(['-', '+', '~', '@', '|', '!']);
+    let hint = match message.split_once(": ") {
+        Some((_, operands)) if is_unary(operands) => {
+            "No operator matches the given name and argument type. You might need to add an explicit type cast."
+        }
+        _ => {
+            "No operator matches the given name and argument types. You might need to add explicit type casts."
+        }
+    };
     external(SqlError::new(ErrorKind::UndefinedFunction, message).hint(hint))
 }
 

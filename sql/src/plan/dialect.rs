@@ -740,9 +740,6 @@ fn rewrite_function(function: &mut Function) -> Option<Expr> {
         Some((prefix @ ("json" | "jsonb"), "agg" | "object_agg")) => prefix,
         _ => return None,
     };
-    if function.over.is_some() {
-        return None;
-    }
     let to_json = if prefix == "json" {
         "to_json"
     } else {

@@ -8,6 +8,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::dialect;
+use super::grouping;
 use super::relations::constraint_mut;
 use super::selects::all_of;
 use crate::ddl;
@@ -68,6 +69,9 @@ impl ast::VisitorMut for Forms {
         select.from.iter_mut().for_each(join_conditions);
         select.selection.iter_mut().for_each(as_condition);
         select.having.iter_mut().for_each(as_condition);
+        if let Err(error) = grouping::spell_out(select) {
+            return ControlFlow::Break(error);
+        }
         check_relations(&select.from)
     }
 
@@ -128,6 +132,12 @@ impl ast::VisitorMut for Forms {
                 op: UnaryOperator::Not,
                 expr,
             } => as_condition(expr),
+            Expr::IsTrue(expr)
+            | Expr::IsNotTrue(expr)
+            | Expr::IsFalse(expr)
+            | Expr::IsNotFalse(expr)
+            | Expr::IsUnknown(expr)
+            | Expr::IsNotUnknown(expr) => as_condition(expr),
             _ => {}
         }
         refuse_sets(expr)

@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::frames;
+use super::grouping;
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::parse_query;
@@ -299,21 +300,8 @@ fn groups(select: &mut ast::Select) -> Result<(), SqlError> {
             keys.try_for_each(|key| listed(key, &select.projection))?;
         }
         let sets = match expr {
-            Expr::Rollup(rows) if rows.iter().any(|row| row.len() != 1) => {
-                (0..=rows.len()).rev().map(|n| rows[..n].concat()).collect()
-            }
-            Expr::Cube(rows) if rows.iter().any(|row| row.len() != 1) => {
-                if rows.len() > 12 {
-                    let message = "CUBE is limited to 12 elements";
-                    return Err(SqlError::new(ErrorKind::ProgramLimitExceeded, message));
-                }
-                let chosen = |set: usize| {
-                    let rows = rows.iter().enumerate();
-                    let rows = rows.filter(move |(n, _)| set & (1 << n) != 0);
-                    rows.flat_map(|(_, row)| row.clone()).collect::<Vec<Expr>>()
-                };
-                (0..1 << rows.len()).rev().map(chosen).collect()
-            }
+            Expr::Rollup(rows) if rows.iter().any(|row| row.len() != 1) => grouping::rollup(rows),
+            Expr::Cube(rows) if rows.iter().any(|row| row.len() != 1) => grouping::cube(rows)?,
             _ => continue,
         };
         *expr = Expr::GroupingSets(sets);

@@ -86,7 +86,8 @@ fn named(function: &Function, name: &str) -> bool {
     function.name.0.len() == 1 && last.is_some_and(|last| ddl::fold(last) == name)
 }
 
-fn arguments(function: &Function) -> Option<Vec<Expr>> {
+/// The arguments of a call, where they are expressions.
+pub(super) fn arguments(function: &Function) -> Option<Vec<Expr>> {
     let FunctionArguments::List(list) = &function.args else {
         return None;
     };

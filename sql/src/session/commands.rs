@@ -52,6 +52,10 @@ impl Session {
                 let value = if self.work.read_only { "on" } else { "off" };
                 Ok(("transaction_read_only".to_string(), value.to_string()))
             }
+            "max_connections" => Ok((
+                "max_connections".to_string(),
+                self.engine.connections_max.to_string(),
+            )),
             _ => self.settings.get(name),
         }
     }

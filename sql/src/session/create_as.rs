@@ -115,7 +115,11 @@ impl Session {
         query: Box<Query>,
     ) -> Result<Outcome, SqlError> {
         let columns: Vec<String> = columns.iter().map(ToString::to_string).collect();
-        let insert = format!("INSERT INTO {name} ({}) SELECT 1", columns.join(", "));
+        let columns = match columns.is_empty() {
+            true => String::new(),
+            false => format!("({})", columns.join(", ")),
+        };
+        let insert = format!("INSERT INTO {name} {columns} SELECT 1");
         let mut parsed = crate::parse::parse(&insert)?;
         let Some(Statement::Insert(mut insert)) = parsed.pop().and_then(Parsed::into_statement)
         else {

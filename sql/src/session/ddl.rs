@@ -249,8 +249,8 @@ impl Session {
             let mut undo = None;
             if !plan.changes.is_empty() {
                 self.begin_sequences(&catalog, &plan.changes)?;
-                if let Some(rewrite) = &plan.rewrite {
-                    self.rewrite(rewrite, plan.changes).await?;
+                if !plan.rewrites.is_empty() {
+                    self.rewrite(&plan.rewrites, plan.changes).await?;
                 } else if self.defers_commit() {
                     self.change_with_block(plan.changes)?;
                 } else {
@@ -583,13 +583,14 @@ fn concerns(planned: &Result<DdlPlan, SqlError>, superuser: bool) -> BTreeSet<Co
 fn noticed(error: SqlError) -> SqlError {
     use ErrorKind::{
         DependentObjectsStillExist, InvalidSchemaName, ObjectNotInPrerequisiteState,
-        UndefinedColumn, UndefinedObject, UndefinedTable,
+        UndefinedColumn, UndefinedFunction, UndefinedObject, UndefinedTable,
     };
     let kind = match error.kind {
         DependentObjectsStillExist
         | InvalidSchemaName
         | ObjectNotInPrerequisiteState
         | UndefinedColumn
+        | UndefinedFunction
         | UndefinedObject
         | UndefinedTable => ErrorKind::SuccessfulCompletion,
         kind => kind,

@@ -33,6 +33,7 @@ pub struct Engine {
     pub(super) subjects: Subjects,
     pub(super) transaction_bytes_max: usize,
     pub(super) threads: Threads,
+    pub(super) connections_max: usize,
     /// When it was made, which the server calls its start.
     pub(super) began_us: i64,
 }
@@ -47,6 +48,8 @@ pub struct EngineOptions {
     pub query_memory: usize,
     /// The runtime for statements that may keep a thread for long; the present one without.
     pub heavy: Option<Handle>,
+    /// How many connections the server takes, as it tells who asks.
+    pub connections_max: usize,
 }
 
 impl Default for EngineOptions {
@@ -55,6 +58,7 @@ impl Default for EngineOptions {
             transaction_bytes_max: 1 << 30,
             query_memory: 4 << 30,
             heavy: None,
+            connections_max: 1000,
         }
     }
 }
@@ -72,6 +76,7 @@ impl Engine {
             transaction_bytes_max,
             query_memory,
             heavy,
+            connections_max,
         } = options;
         let mut config = SessionConfig::new();
         let options = config.options_mut();
@@ -133,6 +138,7 @@ impl Engine {
             subjects: Subjects::default(),
             transaction_bytes_max,
             threads: Threads(heavy.unwrap_or_else(Handle::current)),
+            connections_max,
             began_us: now_micros(),
         });
         let reader = Reader(Arc::downgrade(&engine));

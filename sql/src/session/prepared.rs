@@ -4,14 +4,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::sql::sqlparser::ast::{self, Statement};
-use tidelog_storage::ColumnType;
+use tidelog_storage::{ColumnType, Datum, datum};
 
 use super::{Outcome, Session};
 use crate::apart;
-use crate::error::{ErrorKind, SqlError};
+use crate::error::{ErrorKind, SqlError, from_datafusion};
 use crate::output::OutputColumn;
 use crate::parse::{AsOf, Overriding, Parsed};
 use crate::provider::Access;
@@ -165,4 +166,31 @@ fn stays(plan: &LogicalPlan) -> bool {
         })
     });
     looked.is_ok() && !any
+}
+
+/// Puts the values of parameters into a plan.
+pub(crate) fn bind(
+    plan: LogicalPlan,
+    types: &[ColumnType],
+    values: &[Datum],
+) -> Result<LogicalPlan, SqlError> {
+    if values.is_empty() {
+        return Ok(plan);
+    }
+    let values = scalars(types, values)?;
+    plan.replace_params_with_values(&ParamValues::from(values))
+        .map_err(from_datafusion)
+}
+
+/// The values of parameters, as DataFusion takes them.
+pub(crate) fn scalars(
+    types: &[ColumnType],
+    values: &[Datum],
+) -> Result<Vec<ScalarValue>, SqlError> {
+    let scalar = |(value, ty): (&Datum, &ColumnType)| {
+        let mut builder = datum::ColumnBuilder::new(*ty);
+        builder.append(value.as_ref());
+        ScalarValue::try_from_array(&builder.finish(), 0).map_err(from_datafusion)
+    };
+    values.iter().zip(types).map(scalar).collect()
 }

@@ -398,7 +398,18 @@ fn regtype_in(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
         .types()
         .iter()
         .find(|(_, name)| **name == wanted || parts.len() > 1 && Some(*name) == short.as_ref());
-    if let Some((oid, _)) = own {
+    // Of arrays the catalog's name (`_mood`), or SQL's (`mood[]`).
+    let array = || {
+        let bare = parts.last()?;
+        let bare = bare.strip_suffix("[]").or(bare.strip_prefix('_'))?;
+        let named = format!("{}[]", identifier(bare));
+        let short = |name: &str| name.rsplit('.').next() == Some(named.as_str());
+        known
+            .types
+            .iter()
+            .find(|(_, name)| **name == named || parts.len() > 1 && short(name))
+    };
+    if let Some((oid, _)) = own.or_else(array) {
         return Ok(ScalarValue::Int64(Some(*oid)));
     }
     let mut types = TYPES.iter();

@@ -55,7 +55,7 @@ pub(super) fn indexes(table: &TableDef) -> Vec<Index<'_>> {
         predicate: index.predicate,
         orders: index.orders.clone(),
         unique: index.unique,
-        primary: false,
+        primary: index.primary,
         constraint: index.constraint,
         ready: index.ready,
         deferral: index.deferral,
@@ -313,9 +313,11 @@ impl<'a> Constraint<'a> {
         };
         let columns = names(self.table, &self.columns);
         match &self.kind {
-            ConstraintKind::Key { primary: true, .. } => format!("PRIMARY KEY ({columns})"),
             ConstraintKind::Key {
-                included, deferral, ..
+                primary,
+                included,
+                deferral,
+                ..
             } => {
                 let included = included.iter().map(|id| name_of(self.table, *id));
                 let included = included.collect::<Vec<String>>().join(", ");
@@ -323,8 +325,9 @@ impl<'a> Constraint<'a> {
                     true => included,
                     false => format!(" INCLUDE ({included})"),
                 };
+                let what = if *primary { "PRIMARY KEY" } else { "UNIQUE" };
                 let deferral = deferral_clause(*deferral);
-                format!("UNIQUE ({columns}){included}{deferral}")
+                format!("{what} ({columns}){included}{deferral}")
             }
             ConstraintKind::Check { condition } => {
                 format!("CHECK (({}))", unqualified(condition, search_path))

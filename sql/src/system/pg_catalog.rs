@@ -432,7 +432,10 @@ pub(super) fn attribute(
         ("attstattarget", Datum::Int4(-1)),
         ("attlen", Datum::Int2(length)),
         ("attnum", small(number)),
-        ("attndims", Datum::Int4(0)),
+        (
+            "attndims",
+            Datum::Int4(i32::from(matches!(ty, ColumnType::Array(_)))),
+        ),
         ("attcacheoff", Datum::Int4(-1)),
         ("atttypmod", Datum::Int4(modifier)),
         ("attbyval", yes(by_value)),

@@ -37,6 +37,15 @@ pub(crate) struct Function {
     pub(super) result: String,
 }
 
+/// Whether an aggregate has the name.
+pub(crate) fn is_aggregate(name: &str) -> bool {
+    static NAMES: LazyLock<BTreeSet<&'static str>> = LazyLock::new(|| {
+        let aggregates = FUNCTIONS.values().filter(|of| of.kind == "a");
+        aggregates.map(|of| of.name.as_str()).collect()
+    });
+    NAMES.contains(name)
+}
+
 static FUNCTIONS: LazyLock<BTreeMap<i64, Function>> = LazyLock::new(|| {
     let mut lines = CSV.lines();
     let header = fields(lines.next().unwrap_or_default());

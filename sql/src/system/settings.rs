@@ -22,6 +22,31 @@ fn column<'a>(row: &'a Named, name: &str) -> Option<&'a str> {
     }
 }
 
+/// What values a setting has, and who may set it when.
+pub(crate) struct Kind {
+    pub(crate) context: &'static str,
+    pub(crate) vartype: &'static str,
+    pub(crate) unit: Option<&'static str>,
+    /// The lowest and the highest number, in the unit.
+    pub(crate) bounds: Option<(&'static str, &'static str)>,
+    /// Of an enum.
+    pub(crate) values: Vec<&'static str>,
+}
+
+/// The kind of a setting; `None` for one that PostgreSQL's catalog leaves out.
+pub(crate) fn kind(name: &str) -> Option<Kind> {
+    let row = ROWS.get(name)?;
+    let values = column(row, "enumvals").unwrap_or_default();
+    let values = values.trim_matches(|c| matches!(c, '{' | '}')).split(',');
+    Some(Kind {
+        context: column(row, "context")?,
+        vartype: column(row, "vartype")?,
+        unit: column(row, "unit"),
+        bounds: column(row, "min_val").zip(column(row, "max_val")),
+        values: values.map(|label| label.trim_matches('"')).collect(),
+    })
+}
+
 /// What SHOW ALL says of a setting.
 pub(crate) fn description(name: &str) -> &str {
     let row = ROWS.get(name);

@@ -1,10 +1,14 @@
 //! Time zones: what `SET TimeZone` and timestamps may name.
 
+mod posix;
+
 use chrono::{MappedLocalTime, NaiveDateTime, Offset, TimeZone};
 use chrono_tz::{OffsetName, Tz};
 
 use super::datetime::{civil, day_number};
 use crate::error::{ErrorKind, SqlError};
+
+pub use posix::Posix;
 
 const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400 * SECOND;
@@ -18,6 +22,8 @@ pub enum Zone {
     Named(Tz),
     /// So many seconds east of UTC.
     Fixed(i32),
+    /// As POSIX writes them, with names of their own.
+    Posix(Posix),
 }
 
 impl Default for Zone {
@@ -143,7 +149,10 @@ impl Zone {
 
     /// Whether its clocks are always as far from UTC.
     pub(crate) fn is_fixed(self) -> bool {
-        matches!(self, Zone::Fixed(_) | Zone::Named(Tz::UTC))
+        match self {
+            Zone::Posix(zone) => zone.is_fixed(),
+            zone => matches!(zone, Zone::Fixed(_) | Zone::Named(Tz::UTC)),
+        }
     }
 
     /// What `SHOW TimeZone` says.
@@ -154,6 +163,7 @@ impl Zone {
                 let east = east.into();
                 format!("<{}>{}", in_digits(east, ":"), in_digits(-east, ":"))
             }
+            Zone::Posix(zone) => zone.at(0).1,
         }
     }
 
@@ -162,6 +172,7 @@ impl Zone {
         let at = match self {
             Zone::Named(zone) => clock(within_table(zone, micros)),
             Zone::Fixed(_) => None,
+            Zone::Posix(zone) => return zone.at(micros).1,
         };
         match (self, at) {
             (Zone::Named(zone), Some(at)) => {
@@ -179,6 +190,7 @@ impl Zone {
     pub(crate) fn offset_at(self, micros: i64) -> i64 {
         match self {
             Zone::Fixed(east) => east.into(),
+            Zone::Posix(zone) => zone.offset_at(micros),
             Zone::Named(Tz::UTC) => 0,
             Zone::Named(zone) => clock(within_table(zone, micros)).map_or(0, |at| {
                 zone.offset_from_utc_datetime(&at)
@@ -193,8 +205,10 @@ impl Zone {
     ///
     /// What they show twice is the later of the two, and what they skip is read by the time before, as in PostgreSQL.
     pub(crate) fn offset_of_local(self, micros: i64) -> i64 {
-        let Zone::Named(zone) = self else {
-            return self.offset_at(micros);
+        let zone = match self {
+            Zone::Named(zone) => zone,
+            Zone::Fixed(east) => return east.into(),
+            Zone::Posix(zone) => return zone.of_local(micros),
         };
         if zone == Tz::UTC {
             return 0;
@@ -259,24 +273,13 @@ fn clock(micros: i64) -> Option<NaiveDateTime> {
     chrono::DateTime::from_timestamp_micros(micros).map(|at| at.naive_utc())
 }
 
-/// `<+02>-02`, `EST5` or `+02`: POSIX counts westward.
+/// `<+02>-02`, `EST5EDT` or `+02`: POSIX counts westward.
 fn posix(name: &str) -> Option<Zone> {
-    let rest = match name.strip_prefix('<') {
-        Some(rest) => rest.split_once('>')?.1,
-        None => name.trim_start_matches(|c: char| c.is_ascii_alphabetic()),
-    };
-    let (west, digits) = match rest.strip_prefix('-') {
-        Some(digits) => (-1, digits),
-        None => (1, rest.strip_prefix('+').unwrap_or(rest)),
-    };
-    let mut seconds = 0;
-    for (part, unit) in digits.split(':').zip([3600, 60, 1]) {
-        if part.is_empty() || part.len() > 2 || !part.bytes().all(|byte| byte.is_ascii_digit()) {
-            return None;
-        }
-        seconds += part.parse::<i64>().ok()? * unit;
+    let zone = Posix::parse(name)?;
+    match zone.is_fixed() && name.starts_with(['<', '+', '-']) {
+        true => Zone::east(zone.east()),
+        false => Some(Zone::Posix(zone)),
     }
-    Zone::east(-west * seconds)
 }
 
 #[cfg(test)]

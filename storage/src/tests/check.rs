@@ -27,6 +27,7 @@ fn index(id: u16, name: &str, column: u16, unique: bool) -> IndexDef {
         columns: vec![ColumnId::new(column)],
         orders: vec![ColumnOrder::default()],
         unique,
+        primary: false,
         constraint: false,
         ready: true,
         predicate: None,
@@ -39,10 +40,8 @@ fn index(id: u16, name: &str, column: u16, unique: bool) -> IndexDef {
 async fn broken_into(dir: &Path, keyed: bool) -> Arc<TableDef> {
     let store = open(dir);
     let mut def = notes(1, "t", keyed);
-    def.indexes = vec![
-        index(1, "t_note", 2, false),
-        index(2, "t_note_key", 2, true),
-    ];
+    let other = index(1, "t_note", 2, false);
+    def.indexes = vec![other, index(2, "t_note_key", 2, true)];
     def.next_index_id = IndexId::new(3);
     if keyed {
         def.foreign_keys.push(ForeignKeyDef {

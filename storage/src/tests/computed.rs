@@ -55,6 +55,7 @@ async fn fill(dir: &Path) {
         columns: vec![column],
         orders: vec![ColumnOrder::default()],
         unique,
+        primary: false,
         constraint: false,
         ready: true,
         predicate,

@@ -28,6 +28,7 @@ fn named(id: u32, name: &str, keyed: bool) -> TableDef {
         columns: vec![ColumnId::new(2)],
         orders: vec![ColumnOrder::default()],
         unique,
+        primary: false,
         constraint: false,
         ready: true,
         predicate: None,

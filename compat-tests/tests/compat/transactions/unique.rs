@@ -177,3 +177,65 @@ async fn sessions_meet_at_a_key() {
     )
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn primary_keys_are_deferred() {
+    play(
+        "CREATE TABLE pkd(id int PRIMARY KEY DEFERRABLE INITIALLY DEFERRED, v int);
+         INSERT INTO pkd VALUES (1,1),(2,2),(3,3);
+         @CALL tidelog.flush('pkd');
+         UPDATE pkd SET id = id + 1;
+         SELECT * FROM pkd ORDER BY id;
+         INSERT INTO pkd VALUES (2,9);
+         INSERT INTO pkd VALUES (NULL,9);
+         BEGIN;
+         INSERT INTO pkd VALUES (2,9);
+         UPDATE pkd SET id = 20 WHERE v = 9;
+         COMMIT;
+         BEGIN;
+         INSERT INTO pkd VALUES (2,9);
+         COMMIT;
+         SELECT * FROM pkd ORDER BY id;
+         SELECT conname, contype, condeferrable, condeferred, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'pkd'::regclass;
+         SELECT indisprimary, indisunique, indimmediate, pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = 'pkd'::regclass;
+         SELECT attname, attnotnull FROM pg_attribute WHERE attrelid = 'pkd'::regclass AND attnum > 0;
+         SELECT constraint_name, constraint_type, is_deferrable, initially_deferred FROM information_schema.table_constraints WHERE table_name = 'pkd' AND constraint_type = 'PRIMARY KEY';
+         SELECT id, v FROM pkd GROUP BY id;
+         CREATE TABLE pkc(id int REFERENCES pkd);
+         CREATE TABLE pkc(id int REFERENCES pkd(id));
+         ALTER TABLE pkd ALTER id DROP NOT NULL;
+         ALTER TABLE pkd ADD PRIMARY KEY (v);
+         ALTER TABLE pkd RENAME CONSTRAINT pkd_pkey TO pkdk;
+         INSERT INTO pkd VALUES (2, 5);
+         CREATE TABLE pkd3 (LIKE pkd INCLUDING ALL);
+         SELECT conname, contype, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'pkd3'::regclass;
+         DROP TABLE pkd3;
+         COMMENT ON CONSTRAINT pkdk ON pkd IS 'x';
+         ALTER TABLE pkd ALTER CONSTRAINT pkdk NOT DEFERRABLE;
+         CREATE TABLE pkd2(id int, v int, PRIMARY KEY (id) DEFERRABLE);
+         CREATE TABLE pkd4(id int PRIMARY KEY, v int, PRIMARY KEY (v) DEFERRABLE);
+         INSERT INTO pkd2 VALUES (1,1),(2,2);
+         UPDATE pkd2 SET id = 3 - id;
+         SELECT * FROM pkd2 ORDER BY v;
+         ALTER TABLE pkd2 DROP CONSTRAINT pkd2_pkey;
+         INSERT INTO pkd2 VALUES (NULL,1);
+         ALTER TABLE pkd2 ADD CONSTRAINT k PRIMARY KEY (id, v) DEFERRABLE;
+         @CALL tidelog.flush('pkd2');
+         INSERT INTO pkd2 VALUES (1,2);
+         INSERT INTO pkd2 VALUES (1,1) ON CONFLICT (id) DO NOTHING;
+         INSERT INTO pkd2 VALUES (1,1) ON CONFLICT DO NOTHING;
+         BEGIN;
+         SET CONSTRAINTS k DEFERRED;
+         INSERT INTO pkd2 VALUES (1,2);
+         DELETE FROM pkd2 WHERE id = 1 AND v = 2;
+         INSERT INTO pkd2 VALUES (1,2);
+         COMMIT;
+         SELECT * FROM pkd2 ORDER BY v, id;
+         ALTER TABLE pkd2 DROP COLUMN id;
+         SELECT * FROM pkd2 ORDER BY v;
+         ALTER TABLE pkd2 ADD PRIMARY KEY (v) INITIALLY DEFERRED;
+         ALTER TABLE pkd2 ADD COLUMN w int PRIMARY KEY DEFERRABLE;
+         DROP TABLE pkd2, pkd",
+    )
+    .await;
+}

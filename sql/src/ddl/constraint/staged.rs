@@ -1,13 +1,15 @@
-//! Constraints that come in two steps: NOT VALID and VALIDATE CONSTRAINT, and indexes that become constraints.
+//! Constraints that come in two steps: NOT VALID and VALIDATE CONSTRAINT, and indexes that become constraints; ALTER CONSTRAINT.
 
-use datafusion::sql::sqlparser::ast::{ConstraintUsingIndex, TableConstraint};
-use tidelog_storage::TableDef;
+use datafusion::sql::sqlparser::ast::{
+    ConstraintCharacteristics, ConstraintUsingIndex, Ident, ObjectName, TableConstraint,
+};
 use tidelog_storage::catalog::{ColumnOrder, Deferral};
+use tidelog_storage::{CatalogChange, TableDef};
 
 use super::{Constraint, Finish, add, deferral, has, no_constraint, set_not_null};
 use crate::ddl::names::free_relation_name;
 use crate::ddl::table::multiple_keys;
-use crate::ddl::{DdlPlan, Scope, fold};
+use crate::ddl::{DdlPlan, Scope, fold, resolve};
 use crate::error::{ErrorKind, SqlError};
 
 /// Adds a constraint that says nothing about the rows that are there.
@@ -108,7 +110,7 @@ pub(in crate::ddl) fn add_using_index(
         let message = format!("{named} is not valid");
         return Err(wrong(message, ErrorKind::ObjectNotInPrerequisiteState));
     }
-    if primary && !table.primary_key.is_empty() {
+    if primary && table.has_primary() {
         return Err(multiple_keys(&table.name));
     }
     if !index.unique {
@@ -163,4 +165,40 @@ pub(in crate::ddl) fn add_using_index(
     }
     table.bump_schema_version();
     Ok(finish)
+}
+
+/// ALTER TABLE … ALTER CONSTRAINT.
+pub(in crate::ddl) fn alter(
+    scope: Scope<'_>,
+    if_exists: bool,
+    table: &ObjectName,
+    name: &Ident,
+    characteristics: Option<&ConstraintCharacteristics>,
+) -> Result<DdlPlan, SqlError> {
+    let mut plan = DdlPlan::new("ALTER TABLE");
+    let table = match resolve(scope.catalog, scope.search_path, table) {
+        Err(error) if if_exists && error.kind == ErrorKind::UndefinedTable => {
+            plan.skip(error);
+            return Ok(plan);
+        }
+        table => table?,
+    };
+    let (deferral, name) = (deferral(characteristics)?.unwrap_or_default(), fold(name));
+    let mut new = TableDef::clone(table);
+    let mut keys = new.foreign_keys.iter_mut();
+    match keys.find(|key| key.name == name) {
+        Some(key) => key.deferral = deferral,
+        None if has(table, &name) => {
+            let message = format!(
+                "constraint \"{name}\" of relation \"{}\" is not a foreign key constraint",
+                table.name
+            );
+            return Err(SqlError::new(ErrorKind::WrongObjectType, message));
+        }
+        None => return Err(no_constraint(&name, &table.name)),
+    }
+    if new != **table {
+        plan.changes.push(CatalogChange::PutTable(Box::new(new)));
+    }
+    Ok(plan)
 }

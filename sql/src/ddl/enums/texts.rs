@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    ArrayElemTypeDef, DataType, Expr, ObjectName, TypedString, VisitorMut,
+    ArrayElemTypeDef, DataType, Expr, ObjectName, TypedString, Value, ValueWithSpan, VisitorMut,
 };
 use tidelog_storage::catalog::Materialized;
 use tidelog_storage::{ColumnDef, ColumnType, ElementType, EnumDef, EnumType, TableDef, ViewDef};
@@ -164,6 +164,152 @@ impl Change {
         self.query(&mut view.query)?;
         Ok((view != *before).then_some(view))
     }
+}
+
+impl Change {
+    /// The table with the type, a label of which has another name; `None` when it has nothing to do with it. 0A000 where its
+    /// definition has the label in a place that may be of the type or not.
+    pub(super) fn table_with_label(
+        &self,
+        before: &TableDef,
+        label: &(String, String),
+    ) -> Result<Option<TableDef>, SqlError> {
+        let mut table = TableDef::clone(before);
+        let has_it = before
+            .columns
+            .iter()
+            .any(|of| enums::is_of(of.ty, self.old));
+        for column in &mut table.columns {
+            let is_own = column.ty == ColumnType::Enum(self.old);
+            let near = enums::is_of(column.ty, self.old);
+            column.ty = self.ty(column.ty);
+            if let Some(default) = &mut column.default {
+                self.relabel(default, label, is_own, near)?;
+            }
+            if let Some(generated) = &mut column.generated {
+                self.relabel(generated, label, false, has_it)?;
+            }
+        }
+        for check in &mut table.checks {
+            self.relabel(&mut check.condition, label, false, has_it)?;
+        }
+        for computed in &mut table.computed {
+            computed.ty = self.ty(computed.ty);
+            self.relabel(&mut computed.expression, label, false, has_it)?;
+        }
+        if let Some(Materialized { query, .. }) = &mut table.materialized {
+            let mut parsed = parse_query(query)?;
+            if self.relabel_part(&mut parsed, label, true)? {
+                *query = parsed.to_string();
+            }
+        }
+        if table == *before {
+            return Ok(None);
+        }
+        table.bump_schema_version();
+        Ok(Some(table))
+    }
+
+    /// The view likewise.
+    pub(super) fn view_with_label(
+        &self,
+        before: &ViewDef,
+        label: &(String, String),
+    ) -> Result<Option<ViewDef>, SqlError> {
+        let mut view = ViewDef::clone(before);
+        for (_, ty) in &mut view.columns {
+            *ty = self.ty(*ty);
+        }
+        let mut query = parse_query(&view.query)?;
+        if self.relabel_part(&mut query, label, true)? {
+            view.query = query.to_string();
+        }
+        Ok((view != *before).then_some(view))
+    }
+
+    /// An expression with a label's new name; `whole` where it is of the type itself, `near` where bare literals in it may be.
+    fn relabel(
+        &self,
+        written: &mut String,
+        label: &(String, String),
+        whole: bool,
+        near: bool,
+    ) -> Result<(), SqlError> {
+        if !written.contains(&label.0) {
+            return Ok(());
+        }
+        let mut expr = parse_expression(written)?;
+        let is_bare =
+            |expr: &Expr| matches!(expr, Expr::Value(value) if is_label(&value.value, &label.0));
+        if whole && is_bare(&expr) {
+            *written = Expr::Value(Value::SingleQuotedString(label.1.clone()).into()).to_string();
+        } else if self.relabel_part(&mut expr, label, near)? {
+            *written = expr.to_string();
+        }
+        Ok(())
+    }
+
+    /// Renames the label where it is cast to the type, and tells whether it did; 0A000 where it is left in another place.
+    fn relabel_part(
+        &self,
+        part: &mut impl WalkMut,
+        label: &(String, String),
+        near: bool,
+    ) -> Result<bool, SqlError> {
+        struct Labels<'a> {
+            of: &'a EnumDef,
+            label: &'a (String, String),
+            renamed: bool,
+            left: bool,
+        }
+        impl VisitorMut for Labels<'_> {
+            type Break = ();
+
+            fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+                let is_own = |ty: &DataType| matches!(ty, DataType::Custom(name, _) if is_named(name, self.of));
+                let value = match expr {
+                    Expr::Cast {
+                        expr, data_type, ..
+                    } if is_own(data_type) => match &mut **expr {
+                        Expr::Value(value) => value,
+                        _ => return ControlFlow::Continue(()),
+                    },
+                    Expr::TypedString(typed) if is_own(&typed.data_type) => &mut typed.value,
+                    _ => return ControlFlow::Continue(()),
+                };
+                if is_label(&value.value, &self.label.0) {
+                    value.value = Value::SingleQuotedString(self.label.1.clone());
+                    self.renamed = true;
+                }
+                ControlFlow::Continue(())
+            }
+
+            fn pre_visit_value(&mut self, value: &mut ValueWithSpan) -> ControlFlow<()> {
+                self.left |= matches!(&value.value, Value::SingleQuotedString(text)
+                    if text == &self.label.0 || text.starts_with('{') && text.contains(&self.label.0));
+                ControlFlow::Continue(())
+            }
+        }
+        let mut labels = Labels {
+            of: self.old.definition(),
+            label,
+            renamed: false,
+            left: false,
+        };
+        let _ = part.walk_mut(&mut labels);
+        if labels.left && near {
+            let what = format!(
+                "ALTER TYPE … RENAME VALUE of \"{}\", which a view, a condition, a default or an index names without its type,",
+                label.0
+            );
+            return Err(SqlError::unsupported(what));
+        }
+        Ok(labels.renamed)
+    }
+}
+
+fn is_label(value: &Value, label: &str) -> bool {
+    matches!(value, Value::SingleQuotedString(text) if text == label)
 }
 
 /// Whether a text may name a type.

@@ -12,7 +12,7 @@ use super::{
     too_many_columns,
 };
 use crate::ddl::constraint::{self, Constraint};
-use crate::ddl::{DdlPlan, Evaluate, Scope, enums, fold, parents, sequence};
+use crate::ddl::{DdlPlan, Evaluate, Scope, enums, fold, parents, sequence, split};
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::quoted;
 use crate::{system, types};
@@ -32,6 +32,8 @@ pub(super) fn alter_column(
     let Some(index) = table.column_index(name) else {
         return Err(no_column(name, &table.name));
     };
+    let keyed = table.deferrable_primary().map(|key| key.columns.clone());
+    let keyed = keyed.unwrap_or_default();
     let column = &mut table.columns[index];
     let generated = |name: &str| {
         let message = format!(
@@ -49,7 +51,9 @@ pub(super) fn alter_column(
                 .hint("Use ALTER TABLE ... ALTER COLUMN ... DROP EXPRESSION instead."));
         }
         AlterColumnOperation::SetNotNull => return Ok(constraint::set_not_null(table, name)),
-        AlterColumnOperation::DropNotNull if table.primary_key.contains(&column.id) => {
+        AlterColumnOperation::DropNotNull
+            if keyed.contains(&column.id) || table.primary_key.contains(&column.id) =>
+        {
             let message = format!("column \"{name}\" is in a primary key");
             return Err(SqlError::new(ErrorKind::InvalidTableDefinition, message));
         }
@@ -105,7 +109,7 @@ pub(super) fn add_column(
         ));
     }
     if key.is_some() {
-        if !table.primary_key.is_empty() {
+        if table.has_primary() {
             return Err(multiple_keys(&table.name));
         }
         return Err(SqlError::unsupported("ADD COLUMN … PRIMARY KEY"));
@@ -170,9 +174,6 @@ pub(super) fn drop_column(
                 table.primary_key_name
             )),
         );
-    }
-    if table.columns.len() == 1 {
-        return Err(SqlError::unsupported("a table without columns"));
     }
     parents::release_column(scope, table, id, cascades, plan)?;
     constraint::drop_with_column(table, id)?;
@@ -246,13 +247,14 @@ pub(super) fn column(
                 }
             }
             ColumnOption::PrimaryKey(constraint) => {
-                constraint::refuse_deferrable(constraint.characteristics.as_ref(), "PRIMARY KEY")?;
+                let deferral = constraint::deferral(constraint.characteristics.as_ref())?;
                 let constraint_name = option.name.as_ref().or(constraint.name.as_ref()).map(fold);
                 set_key(
                     &mut key,
                     Key {
                         name: constraint_name,
                         columns: vec![name.clone()],
+                        deferral: deferral.unwrap_or_default(),
                     },
                     table,
                 )?;
@@ -310,7 +312,7 @@ pub(super) fn column(
             ColumnOption::Identity(_) => {
                 return Err(SqlError::unsupported("this form of IDENTITY"));
             }
-            ColumnOption::Collation(_) => return Err(SqlError::unsupported("COLLATE")),
+            ColumnOption::Collation(collation) => check_collation(collation, ty)?,
             other => return Err(SqlError::unsupported(format!("column option {other}"))),
         }
     }
@@ -433,4 +435,26 @@ pub(super) fn check_column_name(name: &str) -> Result<(), SqlError> {
         ));
     }
     Ok(())
+}
+
+/// Refuses what is no collation of a column's type, and any but those that sort by bytes: texts do so here.
+fn check_collation(collation: &ObjectName, ty: ColumnType) -> Result<(), SqlError> {
+    use ColumnType::{Array, Bpchar, Name, Text, Varchar};
+    let element = match ty {
+        Array(element) => element.into(),
+        ty => ty,
+    };
+    if !matches!(element, Text | Varchar(_) | Bpchar(_) | Name) {
+        let name = crate::types::bare_name(ty);
+        let message = format!("collations are not supported by type {name}");
+        return Err(SqlError::new(ErrorKind::DatatypeMismatch, message));
+    }
+    let (schema, name) = split(collation)?;
+    let is_system = schema
+        .as_deref()
+        .is_none_or(|schema| schema == "pg_catalog");
+    match is_system && matches!(name.as_str(), "C" | "POSIX" | "default" | "ucs_basic") {
+        true => Ok(()),
+        false => Err(SqlError::unsupported(format!("COLLATE {collation}"))),
+    }
 }

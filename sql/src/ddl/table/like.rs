@@ -190,7 +190,12 @@ fn expand<'a>(
                 true => {
                     let columns = listed(&index.columns);
                     let when = crate::system::keys::deferral_clause(index.deferral);
-                    constraints.push(parse_constraint(&format!("UNIQUE ({columns}){when}"))?);
+                    let what = if index.primary {
+                        "PRIMARY KEY"
+                    } else {
+                        "UNIQUE"
+                    };
+                    constraints.push(parse_constraint(&format!("{what} ({columns}){when}"))?);
                 }
                 false => later.indexes.push((source, index)),
             }

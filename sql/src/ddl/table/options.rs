@@ -177,6 +177,12 @@ fn set_option(
                 .detail("Valid values are between \"10\" and \"100\"."));
             }
         }
+        "oids" => {
+            if crate::settings::boolean(key, text)? {
+                let message = "tables declared WITH OIDS are not supported";
+                return Err(SqlError::new(ErrorKind::FeatureNotSupported, message));
+            }
+        }
         _ if is_of_vacuum(key) => {}
         _ => return Err(unrecognized(key)),
     }

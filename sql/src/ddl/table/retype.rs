@@ -130,11 +130,12 @@ impl Retyped {
         let from = table.id;
         table.id = TableId::new(scope.catalog.next_table_id);
         plan.all_or_nothing = true;
-        plan.rewrite = Some(Rewrite {
+        plan.rewrites.push(Rewrite {
             from,
             to: table.id,
             columns: self.columns,
             using: self.using,
+            label: None,
         });
     }
 }

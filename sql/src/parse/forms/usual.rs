@@ -46,6 +46,79 @@ pub(super) fn table_of_execute(tokens: &mut Vec<TokenWithSpan>) {
     tokens.splice(at..end, made);
 }
 
+/// `TABLESPACE pg_default` is where everything is, and `ALTER COLUMN … TYPE t COLLATE "C"` how texts are sorted.
+pub(super) fn what_is_so_anyway(tokens: &mut Vec<TokenWithSpan>, at: usize) {
+    let first = word(tokens, 0);
+    if !matches!(first.as_str(), "CREATE" | "ALTER") || word(tokens, 1) == "TABLESPACE" {
+        return;
+    }
+    let named = |tokens: &[TokenWithSpan], at: usize, names: &[&str]| match tokens
+        .get(at)
+        .map(|token| &token.token)
+    {
+        Some(Token::Word(word)) => names.contains(&word.value.as_str()),
+        _ => false,
+    };
+    let places = first == "CREATE" && word(tokens, at) == "TABLESPACE";
+    if places && named(tokens, at + 1, &["pg_default"]) {
+        tokens.drain(at..at + 2);
+    }
+    let retypes = first == "ALTER" && word(tokens, at) == "COLLATE";
+    if retypes && (0..at).any(|at| word(tokens, at) == "TYPE") {
+        let name = match named(tokens, at + 1, &["pg_catalog"]) {
+            true => at + 3,
+            false => at + 1,
+        };
+        if named(tokens, name, &["C", "POSIX", "default"]) {
+            tokens.drain(at..=name);
+        }
+    }
+}
+
+/// `n int GENERATED ALWAYS AS IDENTITY (SEQUENCE NAME t_n_seq …)` without the name, which is the one that it gets; 0A000 for
+/// another name.
+pub(super) fn named_sequence(tokens: &mut Vec<TokenWithSpan>, at: usize) -> Result<(), SqlError> {
+    let names = word(tokens, at) == "IDENTITY"
+        && is(tokens, at + 1, &Token::LParen)
+        && word(tokens, at + 2) == "SEQUENCE"
+        && word(tokens, at + 3) == "NAME";
+    if !names || word(tokens, 0) != "CREATE" {
+        return Ok(());
+    }
+    let name = |at: usize| match tokens.get(at).map(|token| &token.token) {
+        Some(Token::Word(word)) if word.quote_style.is_some() => word.value.clone(),
+        Some(Token::Word(word)) => word.value.to_lowercase(),
+        _ => String::new(),
+    };
+    let opens = (0..at).find(|at| is(tokens, *at, &Token::LParen));
+    let begins = (0..at).rfind(|at| is(tokens, *at, &Token::Comma) || Some(*at) == opens);
+    let (Some(opens), Some(begins)) = (opens, begins) else {
+        return Ok(());
+    };
+    let mut last = at + 4;
+    while is(tokens, last + 1, &Token::Period) {
+        last += 2;
+    }
+    if name(last) != format!("{}_{}_seq", name(opens - 1), name(begins + 1)) {
+        return Err(SqlError::unsupported(
+            "SEQUENCE NAME of another name than an identity column's sequence gets",
+        ));
+    }
+    tokens.drain(at + 2..=last);
+    if is(tokens, at + 2, &Token::RParen) {
+        tokens.drain(at + 1..at + 3);
+    }
+    Ok(())
+}
+
+/// `CREATE TABLE t (…) WITHOUT OIDS`: no table has them.
+pub(super) fn without_oids(tokens: &mut Vec<TokenWithSpan>, at: usize) {
+    let says = word(tokens, at) == "WITHOUT" && word(tokens, at + 1) == "OIDS";
+    if says && word(tokens, 0) == "CREATE" {
+        tokens.drain(at..at + 2);
+    }
+}
+
 /// `ORDER BY x USING >` is `ORDER BY x DESC`.
 pub(super) fn sort_operator(tokens: &mut Vec<TokenWithSpan>, at: usize) {
     if word(tokens, at) != "USING" {
@@ -140,36 +213,6 @@ pub(super) fn united_value(tokens: &mut Vec<TokenWithSpan>, at: usize) {
     tokens.splice(at..at, before);
 }
 
-/// `ROLLUP ((a + 1) * 2, b)` as `ROLLUP (((a + 1) * 2), b)`: sqlparser takes an element that begins with a parenthesis for a
-/// list.
-pub(super) fn grouping_elements(tokens: &mut Vec<TokenWithSpan>, at: usize) {
-    let opens = matches!(word(tokens, at).as_str(), "ROLLUP" | "CUBE" | "SETS");
-    if !opens || !is(tokens, at + 1, &Token::LParen) {
-        return;
-    }
-    let end = closing(tokens, at + 1);
-    let mut begin = at + 2;
-    let mut wrapped = Vec::new();
-    while begin < end {
-        let mut next = begin;
-        while next < end && !is(tokens, next, &Token::Comma) {
-            next = match is(tokens, next, &Token::LParen) {
-                true => closing(tokens, next) + 1,
-                false => next + 1,
-            };
-        }
-        if is(tokens, begin, &Token::LParen) && closing(tokens, begin) + 1 < next {
-            wrapped.push((begin, next));
-        }
-        begin = next + 1;
-    }
-    for (begin, next) in wrapped.into_iter().rev() {
-        let like = tokens[begin].clone();
-        tokens.insert(next.min(tokens.len()), token(Token::RParen, &like));
-        tokens.insert(begin, token(Token::LParen, &like));
-    }
-}
-
 /// `json_populate_record(NULL::record, x) AS (a int)` as `json_to_record(x) AS (a int)`.
 pub(super) fn record_of_nothing(tokens: &mut Vec<TokenWithSpan>, at: usize) {
     let name = word(tokens, at).to_lowercase();
@@ -240,7 +283,10 @@ pub(super) fn included_columns(tokens: &mut Vec<TokenWithSpan>, at: usize) {
     }
     let names = tokens[end + 3..last]
         .iter()
-        .map(|token| token.token.to_string());
+        .map(|token| match &token.token {
+            Token::Word(word) => word.to_ident(token.span).to_string(),
+            other => other.to_string(),
+        });
     let names = Token::SingleQuotedString(names.collect());
     let like = tokens[end + 1].clone();
     let comment = [keyword("COMMENT", &like), token(names, &like)];
