@@ -19,7 +19,7 @@ use crate::advisory::Advisory;
 use crate::constraints::ExpressionCache;
 use crate::constraints::undo::Undoing;
 use crate::ddl::Ddl;
-use crate::error::{ErrorKind, SqlError, from_datafusion};
+use crate::error::{ErrorKind, SqlError};
 use crate::functions;
 use crate::locks::Locks;
 use crate::modify;

@@ -404,10 +404,7 @@ fn regtype_in(known: &Known, args: &[ScalarValue]) -> Result<ScalarValue> {
         let bare = bare.strip_suffix("[]").or(bare.strip_prefix('_'))?;
         let named = format!("{}[]", identifier(bare));
         let short = |name: &str| name.rsplit('.').next() == Some(named.as_str());
-        known
-            .types
-            .iter()
-            .find(|(_, name)| **name == named || parts.len() > 1 && short(name))
+        (known.types().iter()).find(|(_, name)| **name == named || parts.len() > 1 && short(name))
     };
     if let Some((oid, _)) = own.or_else(array) {
         return Ok(ScalarValue::Int64(Some(*oid)));
