@@ -440,7 +440,7 @@ async fn arguments_of_other_types_are_refused_and_store_nothing() {
         "SELECT j || 'x'::text, j || '{\"b\": 2}', j -> 'a'::varchar(3), '[1]'::jsonb -> 0::smallint, j - 'a', '[1]'::jsonb - 0, j - ARRAY['a'] FROM t",
         "SELECT jsonb_delete('[1, 2]'::jsonb, 0), jsonb_delete(j, 'a'), jsonb_extract_path(j, 'a', 'b'), jsonb_set_lax(j, '{a}', NULL, true, 'delete_key') FROM t",
         "SELECT * FROM jsonb_to_recordset('[{\"a\": 1, \"b\": \"x\"}]') AS r(a int, b text)",
-        "SELECT array_append(ARRAY[1, 2], 3::bigint), array_position(ARRAY['x', 'y'], 'y'::varchar), array_append(NULL, 5)",
+        "SELECT array_append(ARRAY[1, 2], 3::bigint), array_position(ARRAY['x', 'y'], 'y'::varchar), array_append(NULL::int[], 5)",
     ] {
         same_answers(&tide, &pg, query).await;
     }

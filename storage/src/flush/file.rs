@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use arrow::array::{Array, Int64Array};
 use arrow::compute::{max, min};
@@ -35,9 +36,11 @@ const ROW_GROUP_BYTES: usize = 64 << 20;
 /// A page is what reading one row decompresses, of each column, with the column's dictionary: both stay small.
 const PAGE_ROWS: usize = 2048;
 const PAGE_BYTES: usize = 64 << 10;
-/// Rows between which a job lets the threads of statements run first: some schedulers let a thread of low priority, too, run for
-/// milliseconds once it does.
+/// Rows that are written between looks at the time.
 const BATCH_ROWS: usize = 1024;
+/// How long a job works before it rests for as long: statements that want its processor meanwhile would wait for it, since some
+/// schedulers let a thread of low priority, too, run for milliseconds once it does.
+const TURN: Duration = Duration::from_micros(250);
 const UPLOAD_BYTES: usize = 1 << 20;
 /// A file larger than this goes to the store in parts of this size (S3 takes 5 MiB and 10,000 parts at most).
 const PART_BYTES: usize = 8 << 20;
@@ -109,6 +112,8 @@ pub(crate) struct FileWriter {
     /// The lowest and the highest Seq so far.
     seqs: Option<(Seq, Seq)>,
     rows: u64,
+    /// When the job last rested.
+    rested: Instant,
 }
 
 /// Writes the partition's versions between its watermark and the snapshot that did not die up to `floor`, reads
@@ -251,7 +256,18 @@ impl FileWriter {
             schema,
             seqs: None,
             rows: 0,
+            rested: Instant::now(),
         })
+    }
+
+    /// Rests as long as it worked, if that was a turn.
+    fn rest(&mut self) {
+        let worked = self.rested.elapsed();
+        if worked >= TURN {
+            // What it took to get a processor is no work.
+            std::thread::sleep(worked.min(4 * TURN));
+            self.rested = Instant::now();
+        }
     }
 
     /// Adds rows: an array for each of `written_columns`, then their Seqs (`Int64`).
@@ -268,7 +284,7 @@ impl FileWriter {
         for start in (0..batch.num_rows()).step_by(BATCH_ROWS) {
             let rows = BATCH_ROWS.min(batch.num_rows() - start);
             self.parquet.write(&batch.slice(start, rows))?;
-            std::thread::yield_now();
+            self.rest();
         }
         if self.parquet.in_progress_size() > ROW_GROUP_BYTES {
             self.parquet.flush()?;

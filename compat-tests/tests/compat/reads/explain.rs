@@ -1,6 +1,7 @@
 //! EXPLAIN in PostgreSQL's envelope.
 
 use serde_json::Value;
+use tidelog_compat_tests::Server;
 
 use crate::pair::{Pair, text};
 
@@ -206,4 +207,22 @@ async fn analyze_executes() {
         "{plan}"
     );
     assert!(plan.contains("Index Cond: (id = 2)"), "{plan}");
+}
+
+#[test]
+fn a_join_of_few_rows_looks_them_up() {
+    let tide = Server::start();
+    let peer = tide.peer();
+    peer.run("CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT g, 'x' FROM generate_series(1, 1000) g;");
+    let plan =
+        peer.value("EXPLAIN (COSTS OFF) SELECT a.v, b.v FROM t a JOIN t b ON b.id = length(a.v) WHERE a.id = 3");
+    assert!(plan.contains("Index Cond: (id = (length(a.v)))"), "{plan}");
+    // So many rows that their number is none.
+    let joins: String = ('b'..='h')
+        .map(|name| format!(" JOIN pg_attribute {name} ON {name}.attnum = a.attnum"))
+        .collect();
+    let plan = peer.value(&format!(
+        "EXPLAIN SELECT count(*) FROM pg_attribute a{joins} JOIN t ON t.id = h.attnum"
+    ));
+    assert!(plan.contains("Seq Scan on t "), "{plan}");
 }
