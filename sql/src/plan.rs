@@ -77,6 +77,7 @@ mod tableoid;
 mod unnested;
 mod using;
 mod view;
+mod window_calls;
 mod windows;
 mod with;
 

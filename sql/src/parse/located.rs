@@ -347,13 +347,19 @@ impl Tokens {
     fn is_cast(&self, at: usize) -> bool {
         let before = at.checked_sub(1);
         let is_before = |is: &dyn Fn(usize) -> bool| before.is_some_and(is);
-        let is_first =
-            self.is(at + 1, &Token::DoubleColon) && !self.is(at + 3, &Token::DoubleColon);
-        is_first
-            || is_before(&|at| self.is(at, &Token::LParen) && at > 0 && self.word(at - 1) == "cast")
-            || is_before(&|at| {
-                parse_type(&self.word(at)).is_ok_and(|ty| types::column_type(&ty).is_ok())
-            })
+        let is_cast = self.is(at + 1, &Token::DoubleColon);
+        let is_typed = is_before(&|at| {
+            parse_type(&self.word(at)).is_ok_and(|ty| types::column_type(&ty).is_ok())
+        });
+        match (is_cast, is_typed) {
+            // Of `text '1.5x'::int` it is the text that is cast.
+            (true, true) => false,
+            (true, false) => !self.is(at + 3, &Token::DoubleColon),
+            (false, true) => true,
+            (false, false) => is_before(&|at| {
+                self.is(at, &Token::LParen) && at > 0 && self.word(at - 1) == "cast"
+            }),
+        }
     }
 
     /// The operator of `operator does not exist: integer + text`.

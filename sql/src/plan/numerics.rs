@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::DECIMAL128_MAX_PRECISION;
 use datafusion::common::DFSchema;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::Expr;
@@ -123,15 +124,16 @@ pub(super) fn calculated(
     }
     let digits = whole_and_scale(l).zip(whole_and_scale(r));
     let keeps = digits.is_some_and(|((whole, scale), (other, others))| {
-        let (widest, most) = (i32::from(whole.max(other)), i32::from(scale.max(others)));
-        match op {
-            BinaryOperator::Divide => false,
-            BinaryOperator::Multiply => {
-                let [whole, other] = [whole, other].map(i32::from);
-                fits(whole + other + i32::from(scale) + i32::from(others) + 1)
-            }
-            _ => fits(widest + most + 1),
-        }
+        let [whole, other, scale, others]: [i32; 4] =
+            [whole.into(), other.into(), scale.into(), others.into()];
+        let needs: i32 = match op {
+            BinaryOperator::Divide => return false,
+            BinaryOperator::Multiply => whole + other + scale + others + 1,
+            _ => whole.max(other) + scale.max(others) + 1,
+        };
+        // Of two narrow decimals Arrow makes a narrow one.
+        let narrow = i32::from(DECIMAL128_MAX_PRECISION);
+        fits(needs) && (needs <= narrow || whole + scale > narrow || other + others > narrow)
     });
     if keeps {
         return Ok(None);

@@ -21,7 +21,7 @@ use super::order::{
 };
 use super::{
     arrays, calls, caseless, conditional, groups, moments, numerics, ranged, ranges, reg,
-    subscripts,
+    subscripts, window_calls,
 };
 use crate::error::SqlError;
 use crate::optimize::with_its_name;
@@ -499,7 +499,9 @@ fn rewrite(expr: Expr, schema: &DFSchema, style: Style) -> Result<Transformed<Ex
                 false => Transformed::no(Expr::ScalarFunction(call)),
             }
         }
-        Expr::WindowFunction(window) => Transformed::yes(calls::window(window, schema, style)?),
+        Expr::WindowFunction(window) => {
+            Transformed::yes(window_calls::window(window, schema, style)?)
+        }
         Expr::AggregateFunction(call) => Transformed::yes(calls::aggregate(call, schema, style)?),
         Expr::Case(case) => Transformed::yes(calls::case(case, schema, style)?),
         // What an operand is may be known only now.
