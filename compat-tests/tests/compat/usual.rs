@@ -660,3 +660,33 @@ async fn collations_tablespaces_and_arrays_of_enums() {
     )
     .await;
 }
+
+/// Sequences that the same statement makes, constraints that go before others come, and texts of times and addresses.
+#[tokio::test(flavor = "multi_thread")]
+async fn sequences_of_the_same_statement_and_texts() {
+    play(
+        "CREATE TABLE ps (id bigserial PRIMARY KEY, x int DEFAULT nextval('ps_id_seq'), y bigint DEFAULT nextval('public.ps_id_seq'));
+         CREATE TABLE ps3 (id bigserial PRIMARY KEY, x int DEFAULT nextval('ps3_id_seq') + 1);
+         SELECT column_name, column_default FROM information_schema.columns WHERE table_name IN ('ps', 'ps3') ORDER BY table_name, ordinal_position;
+         INSERT INTO ps DEFAULT VALUES RETURNING *;
+         CREATE TABLE ps2 (id bigserial PRIMARY KEY, x int DEFAULT nextval('ps2_ix_seq'));
+         CREATE TABLE al (x int, y int);
+         ALTER TABLE al ADD CONSTRAINT c2 CHECK (y > 0), DROP CONSTRAINT c2;
+         ALTER TABLE al ADD CONSTRAINT c2 CHECK (y > 0), DROP CONSTRAINT c2, DROP COLUMN y;
+         ALTER TABLE al ADD COLUMN z int, DROP COLUMN z;
+         ALTER TABLE al ADD CONSTRAINT c2 CHECK (y > 0), DROP CONSTRAINT IF EXISTS c2;
+         INSERT INTO al VALUES (1, 0);
+         ALTER TABLE al ADD CONSTRAINT c2 CHECK (y >= 0), DROP CONSTRAINT c2;
+         INSERT INTO al VALUES (1, 0), (1, -1);
+         ALTER TABLE al ADD COLUMN y text DEFAULT 'new', DROP COLUMN y;
+         INSERT INTO al VALUES (2) RETURNING *;
+         SELECT '2001-02-03T04:05:06.007-08:09:10'::time;
+         SELECT '2001-02-03T04:05:06'::time;
+         SELECT '20010203T040506'::timetz;
+         SELECT '2001-02-03 04:05:06.007-08:09:10'::time, 'T04:05:06-08'::timetz, '2001/02/03 04:05:06-08'::timetz;
+         SELECT '::10.2.3.4'::inet, '::10.2.3.4'::inet::text, '::1:0'::inet, '::5:6'::inet, '::1'::inet, '::'::inet, '::2'::inet, '1::10.2.3.4'::inet;
+         SELECT '::ffff:5:6/100'::inet, '::ffff:0:1.2.3.4'::inet, '::1.2.3.4/64'::inet, '0:0:0:0:1:2:3:4'::inet, '::10.0.0.0/104'::cidr, '::/0'::cidr;
+         SELECT host('::10.2.3.4/64'::inet), network('::10.2.3.4/112'::inet), '::a02:304'::inet = '::10.2.3.4'::inet",
+    )
+    .await;
+}
