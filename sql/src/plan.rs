@@ -76,6 +76,7 @@ mod syntax;
 mod tableoid;
 mod unnested;
 mod using;
+mod vectors;
 mod view;
 mod windows;
 mod with;

@@ -690,3 +690,31 @@ async fn sequences_of_the_same_statement_and_texts() {
     )
     .await;
 }
+
+/// Vectors beside those of the catalog: Rails asks so whether there is a lower() of a column's type.
+#[tokio::test(flavor = "multi_thread")]
+async fn vectors_of_the_catalog() {
+    let pair = Pair::start();
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT pg_typeof(ARRAY['text'::regtype]::oidvector)::text AS a, ARRAY['text'::regtype]::oidvector::text AS b",
+            "SELECT exists(SELECT * FROM pg_proc WHERE proname = 'lower' AND proargtypes = ARRAY['text'::regtype]::oidvector) OR exists(SELECT * FROM pg_proc INNER JOIN pg_cast ON ARRAY[casttarget]::oidvector = proargtypes WHERE proname = 'lower' AND castsource = 'text'::regtype)",
+            "SELECT exists(SELECT * FROM pg_proc INNER JOIN pg_cast ON ARRAY[casttarget]::oidvector = proargtypes WHERE proname = 'lower' AND castsource = 'varchar'::regtype)",
+            "SELECT exists(SELECT * FROM pg_proc WHERE proname = 'lower' AND proargtypes = ARRAY['integer'::regtype]::oidvector)",
+            "SELECT count(*) FROM pg_proc WHERE proname = 'lower' AND proargtypes = '25'::oidvector",
+            "SELECT count(*) FROM pg_proc WHERE proname = 'lower' AND proargtypes = '25'",
+            "SELECT count(*) > 0 FROM pg_proc WHERE proname = 'lower' AND '23'::oidvector <> proargtypes",
+            "SELECT '1 2'::oidvector = '1  2'::oidvector, '1 2'::oidvector <> '1 2', '1 2'::int2vector = '1 3'::int2vector",
+        ],
+    )
+    .await;
+    all_refused(
+        &tide,
+        &pg,
+        &["SELECT 1 FROM pg_proc WHERE proargtypes = 'a'"],
+    )
+    .await;
+}
