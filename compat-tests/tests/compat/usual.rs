@@ -718,3 +718,23 @@ async fn vectors_of_the_catalog() {
     )
     .await;
 }
+
+/// What a session asks of itself ends the statement that asks.
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_that_end_themselves() {
+    let pair = Pair::start();
+    let (tide, pg) = pair.connect().await;
+    for statement in [
+        "SELECT pg_cancel_backend(pg_backend_pid())",
+        "SELECT 1",
+        "SELECT pg_terminate_backend(pg_backend_pid())",
+    ] {
+        same_outcome(&tide, &pg, statement).await;
+    }
+    let (tide, pg) = pair.connect().await;
+    for client in [&tide, &pg] {
+        let ends = "SELECT pg_terminate_backend(pg_backend_pid())";
+        let error = client.query(ends, &[]).await.unwrap_err();
+        assert_eq!(error.code().unwrap().code(), "57P01");
+    }
+}
