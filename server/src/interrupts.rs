@@ -237,6 +237,20 @@ impl Interrupts {
         self.guard_from(RUNNING, self.deadline, future)
     }
 
+    /// As `guard`, for rows. They may be what asks their own session to stop (`pg_terminate_backend(pg_backend_pid())`): then it
+    /// is the statement with them that stops.
+    pub(crate) async fn guard_rows<T, E: Into<Stop>>(
+        &self,
+        rows: Pin<&mut impl Future<Output = Result<T, E>>>,
+    ) -> Result<T, Stop> {
+        let sent = self.guard(rows).await?;
+        let asked = self.asked.now();
+        match asked.has(RUNNING) {
+            true => Err(stop(asked.of(RUNNING))),
+            false => Ok(sent),
+        }
+    }
+
     /// As `guard`, for what may wait long: also a goodbye and the beginning of shutdown end it.
     pub(super) fn guard_waiting<'a, T, E: Into<Stop>>(
         &'a self,

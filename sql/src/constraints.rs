@@ -89,6 +89,9 @@ impl Session {
     ) -> Result<(), SqlError> {
         self.check_new_rows(table, writes).await?;
         self.write(table, writes).await?;
+        if self.is_replica() {
+            return Ok(());
+        }
         let checked = self.check_parents(table, writes).await;
         self.keys_first(table, writes, checked)?;
         left.extend(departures(&self.catalog(), table, writes));

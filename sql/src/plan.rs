@@ -76,6 +76,7 @@ mod syntax;
 mod tableoid;
 mod unnested;
 mod using;
+mod vectors;
 mod view;
 mod window_calls;
 mod windows;
@@ -542,13 +543,12 @@ impl TypePlanner for PostgresTypes {
         };
         match types::column_type_among(sql_type, &user_types) {
             Ok(ty) => Ok(Some(Arc::new(ty.field("", true)))),
-            Err(_) if let Some(ty) = qualified::reg_array(sql_type) => {
+            Err(_) if let Some(ty) = qualified::reg_array(sql_type).or(counting_type(sql_type)) => {
                 Ok(Some(Arc::new(ty.field("", true))))
             }
             // Types that only catalogs have, by what they are shown as there.
             Err(error) => Ok(
                 match sql_type.to_string().trim_start_matches("pg_catalog.") {
-                    "xid" | "cid" => Some(Arc::new(ColumnType::Oid.field("", true))),
                     // The domains of the standard's catalog.
                     "information_schema.character_data"
                     | "information_schema.sql_identifier"
@@ -566,6 +566,13 @@ impl TypePlanner for PostgresTypes {
             ),
         }
     }
+}
+
+/// What stands for the types that PostgreSQL counts transactions and commands by.
+fn counting_type(sql_type: &ast::DataType) -> Option<ColumnType> {
+    let name = sql_type.to_string().to_ascii_lowercase();
+    let name = name.strip_prefix("pg_catalog.").unwrap_or(&name);
+    matches!(name, "xid" | "cid").then_some(ColumnType::Oid)
 }
 
 /// The types of a plan's parameters: the client's where it gave one, else what the plan infers, else text.

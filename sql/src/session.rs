@@ -776,6 +776,11 @@ impl Session {
         path
     }
 
+    /// Whether changes are another server's, which has looked after their foreign keys.
+    pub(crate) fn is_replica(&self) -> bool {
+        self.settings.is_replica()
+    }
+
     fn is_superuser(&self) -> bool {
         let role = self.role();
         let catalog = self.catalog();

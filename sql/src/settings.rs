@@ -13,10 +13,10 @@ use crate::ddl::truncate_name;
 use crate::error::{ErrorKind, SqlError};
 use crate::parse::identifier;
 use crate::session::Isolation;
-use crate::text::{IntervalStyle, Zone};
+use crate::text::{BytesStyle, IntervalStyle, Zone};
 
 use server::OF_SERVER;
-pub(crate) use values::{boolean, time};
+pub(crate) use values::{boolean, check_allowed, time};
 use values::{check_context, milliseconds, of_kind};
 
 /// (name as PostgreSQL spells it, default, whether clients are told its value)
@@ -271,7 +271,7 @@ impl Settings {
             return Ok(None);
         }
         let (name, default, reported) = known(name)?;
-        let value = checked(name, default, value.unwrap_or(default))?;
+        let value = checked(name, value.unwrap_or(default))?;
         self.local.insert(name.to_string(), value);
         Ok(reported.then_some(name))
     }
@@ -336,6 +336,11 @@ impl Settings {
         custom.map(|(name, value)| (name.clone(), value.clone()))
     }
 
+    /// Whether session_replication_role says that no foreign keys are looked after.
+    pub(crate) fn is_replica(&self) -> bool {
+        self.value("session_replication_role") == Some("replica")
+    }
+
     /// The isolation of transactions that do not name one.
     pub(crate) fn default_isolation(&self) -> Isolation {
         self.value("default_transaction_isolation")
@@ -359,6 +364,14 @@ impl Settings {
     pub(crate) fn interval_style(&self) -> IntervalStyle {
         let named = self.value("IntervalStyle").and_then(IntervalStyle::named);
         named.unwrap_or_default()
+    }
+
+    /// How bytea_output has bytes written.
+    pub(crate) fn bytes_style(&self) -> BytesStyle {
+        match self.value("bytea_output") {
+            Some("escape") => BytesStyle::Escape,
+            _ => BytesStyle::Hex,
+        }
     }
 
     /// The rank of the least severe messages that the client wants.
@@ -390,10 +403,10 @@ impl Settings {
             };
             return Ok(None);
         }
-        let (name, default, reported) = known(name)?;
+        let (name, _, reported) = known(name)?;
         let value = match value {
             None => check_context(name).map(|()| None)?,
-            Some(value) => Some(checked(name, default, value)?),
+            Some(value) => Some(checked(name, value)?),
         };
         self.local.remove(name);
         match value {
@@ -565,7 +578,7 @@ fn unquoted(text: &str) -> Option<(String, usize)> {
 }
 
 /// Settings whose other values would change results that are not implemented are refused, never ignored.
-fn checked(name: &'static str, default: &str, value: &str) -> Result<String, SqlError> {
+fn checked(name: &'static str, value: &str) -> Result<String, SqlError> {
     let refuse = || {
         Err(SqlError::unsupported(format!(
             "setting \"{name}\" to \"{value}\""
@@ -611,7 +624,6 @@ fn checked(name: &'static str, default: &str, value: &str) -> Result<String, Sql
         "transform_null_equals" if matches!(boolean(name, value), Ok(false)) => {
             Ok("off".to_string())
         }
-        "bytea_output" if one_of(&[default]) => Ok(default.to_string()),
         "default_transaction_isolation" => match Isolation::named(value) {
             Some(level) => Ok(level.name().to_string()),
             None => Err(invalid_isolation(name, value)),
@@ -627,7 +639,6 @@ fn checked(name: &'static str, default: &str, value: &str) -> Result<String, Sql
         "client_encoding"
         | "DateStyle"
         | "standard_conforming_strings"
-        | "bytea_output"
         | "transform_null_equals"
         | "transaction_isolation"
         | "transaction_read_only" => refuse(),

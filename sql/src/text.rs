@@ -33,8 +33,20 @@ pub struct Style {
     pub zone: Zone,
     /// IntervalStyle.
     pub intervals: IntervalStyle,
+    /// bytea_output.
+    pub bytes: BytesStyle,
     /// What `now`, `today` and the like are in a text.
     pub now: Now,
+}
+
+/// What bytea_output says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum BytesStyle {
+    /// `\x6108`
+    #[default]
+    Hex,
+    /// `a\010`
+    Escape,
 }
 
 /// Reads a value of a type whose text form no setting changes, or as where TimeZone is UTC.
@@ -182,6 +194,7 @@ pub fn write(value: DatumRef<'_>, ty: ColumnType, style: Style, out: &mut String
             }
         }
         DatumRef::Bool(value) => out.push(if value { 't' } else { 'f' }),
+        DatumRef::Bytea(value) if style.bytes == BytesStyle::Escape => write_escaped(value, out),
         DatumRef::Bytea(value) => {
             out.push_str("\\x");
             write_hex(value, out);
@@ -274,6 +287,17 @@ fn write_hex(bytes: &[u8], out: &mut String) {
     for byte in bytes {
         out.push(char::from(HEX[usize::from(byte >> 4)]));
         out.push(char::from(HEX[usize::from(byte & 15)]));
+    }
+}
+
+/// Appends what is printable ASCII as it is, a backslash twice, and other bytes as `\` and three octal digits.
+fn write_escaped(bytes: &[u8], out: &mut String) {
+    for &byte in bytes {
+        match byte {
+            b'\\' => out.push_str("\\\\"),
+            b' '..=b'~' => out.push(char::from(byte)),
+            _ => drop(write!(out, "\\{byte:03o}")),
+        }
     }
 }
 

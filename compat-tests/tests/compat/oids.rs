@@ -1,6 +1,8 @@
 //! `regclass` and its like: types of their own, which are shown as names.
 
-use crate::pair::{Pair, same_answers};
+use tokio_postgres::types::Type;
+
+use crate::pair::{Pair, Raw, same_answers};
 
 /// Names, types, text and binary; oids of users' objects differ, those of the system do not.
 #[tokio::test(flavor = "multi_thread")]
@@ -90,4 +92,24 @@ fn reg_types_of_users_objects_follow_the_path() {
         "CREATE MATERIALIZED VIEW n AS SELECT * FROM v",
         "column \"rel\" of type regclass or the like",
     );
+}
+
+/// Parameters in binary of the types that count transactions and commands, whether the client says their type or a cast does.
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_of_transactions_as_parameters() {
+    let pair = Pair::start();
+    let (tide, pg) = pair.connect().await;
+    for (ty, name) in [(Type::XID, "xid"), (Type::CID, "cid")] {
+        let query = format!("SELECT $1::{name}::text");
+        for given in [vec![], vec![ty]] {
+            let mut shown = Vec::new();
+            for client in [&tide, &pg] {
+                let statement = client.prepare_typed(&query, &given).await.unwrap();
+                let number = Raw(4_000_000_000_u32.to_be_bytes().to_vec());
+                let row = client.query_one(&statement, &[&number]).await.unwrap();
+                shown.push(row.get::<_, String>(0));
+            }
+            assert_eq!(shown, ["4000000000", "4000000000"], "{query} {given:?}");
+        }
+    }
 }

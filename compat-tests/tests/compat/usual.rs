@@ -660,3 +660,136 @@ async fn collations_tablespaces_and_arrays_of_enums() {
     )
     .await;
 }
+
+/// Sequences that the same statement makes, constraints that go before others come, and texts of times and addresses.
+#[tokio::test(flavor = "multi_thread")]
+async fn sequences_of_the_same_statement_and_texts() {
+    play(
+        "CREATE TABLE ps (id bigserial PRIMARY KEY, x int DEFAULT nextval('ps_id_seq'), y bigint DEFAULT nextval('public.ps_id_seq'));
+         CREATE TABLE ps3 (id bigserial PRIMARY KEY, x int DEFAULT nextval('ps3_id_seq') + 1);
+         SELECT column_name, column_default FROM information_schema.columns WHERE table_name IN ('ps', 'ps3') ORDER BY table_name, ordinal_position;
+         INSERT INTO ps DEFAULT VALUES RETURNING *;
+         CREATE TABLE ps2 (id bigserial PRIMARY KEY, x int DEFAULT nextval('ps2_ix_seq'));
+         CREATE TABLE al (x int, y int);
+         ALTER TABLE al ADD CONSTRAINT c2 CHECK (y > 0), DROP CONSTRAINT c2;
+         ALTER TABLE al ADD CONSTRAINT c2 CHECK (y > 0), DROP CONSTRAINT c2, DROP COLUMN y;
+         ALTER TABLE al ADD COLUMN z int, DROP COLUMN z;
+         ALTER TABLE al ADD CONSTRAINT c2 CHECK (y > 0), DROP CONSTRAINT IF EXISTS c2;
+         INSERT INTO al VALUES (1, 0);
+         ALTER TABLE al ADD CONSTRAINT c2 CHECK (y >= 0), DROP CONSTRAINT c2;
+         INSERT INTO al VALUES (1, 0), (1, -1);
+         ALTER TABLE al ADD COLUMN y text DEFAULT 'new', DROP COLUMN y;
+         INSERT INTO al VALUES (2) RETURNING *;
+         SELECT '2001-02-03T04:05:06.007-08:09:10'::time;
+         SELECT '2001-02-03T04:05:06'::time;
+         SELECT '20010203T040506'::timetz;
+         SELECT '2001-02-03 04:05:06.007-08:09:10'::time, 'T04:05:06-08'::timetz, '2001/02/03 04:05:06-08'::timetz;
+         SELECT '::10.2.3.4'::inet, '::10.2.3.4'::inet::text, '::1:0'::inet, '::5:6'::inet, '::1'::inet, '::'::inet, '::2'::inet, '1::10.2.3.4'::inet;
+         SELECT '::ffff:5:6/100'::inet, '::ffff:0:1.2.3.4'::inet, '::1.2.3.4/64'::inet, '0:0:0:0:1:2:3:4'::inet, '::10.0.0.0/104'::cidr, '::/0'::cidr;
+         SELECT host('::10.2.3.4/64'::inet), network('::10.2.3.4/112'::inet), '::a02:304'::inet = '::10.2.3.4'::inet",
+    )
+    .await;
+}
+
+/// Vectors beside those of the catalog: Rails asks so whether there is a lower() of a column's type.
+#[tokio::test(flavor = "multi_thread")]
+async fn vectors_of_the_catalog() {
+    let pair = Pair::start();
+    let (tide, pg) = pair.connect().await;
+    all_same(
+        &tide,
+        &pg,
+        &[
+            "SELECT pg_typeof(ARRAY['text'::regtype]::oidvector)::text AS a, ARRAY['text'::regtype]::oidvector::text AS b",
+            "SELECT exists(SELECT * FROM pg_proc WHERE proname = 'lower' AND proargtypes = ARRAY['text'::regtype]::oidvector) OR exists(SELECT * FROM pg_proc INNER JOIN pg_cast ON ARRAY[casttarget]::oidvector = proargtypes WHERE proname = 'lower' AND castsource = 'text'::regtype)",
+            "SELECT exists(SELECT * FROM pg_proc INNER JOIN pg_cast ON ARRAY[casttarget]::oidvector = proargtypes WHERE proname = 'lower' AND castsource = 'varchar'::regtype)",
+            "SELECT exists(SELECT * FROM pg_proc WHERE proname = 'lower' AND proargtypes = ARRAY['integer'::regtype]::oidvector)",
+            "SELECT count(*) FROM pg_proc WHERE proname = 'lower' AND proargtypes = '25'::oidvector",
+            "SELECT count(*) FROM pg_proc WHERE proname = 'lower' AND proargtypes = '25'",
+            "SELECT count(*) > 0 FROM pg_proc WHERE proname = 'lower' AND '23'::oidvector <> proargtypes",
+            "SELECT '1 2'::oidvector = '1  2'::oidvector, '1 2'::oidvector <> '1 2', '1 2'::int2vector = '1 3'::int2vector",
+        ],
+    )
+    .await;
+    same_outcome(&tide, &pg, "SELECT 1 FROM pg_proc WHERE proargtypes = 'a'").await;
+}
+
+/// What a session asks of itself ends the statement that asks.
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_that_end_themselves() {
+    let pair = Pair::start();
+    let (tide, pg) = pair.connect().await;
+    for statement in [
+        "SELECT pg_cancel_backend(pg_backend_pid())",
+        "SELECT 1",
+        "SELECT pg_terminate_backend(pg_backend_pid())",
+    ] {
+        same_outcome(&tide, &pg, statement).await;
+    }
+    let (tide, pg) = pair.connect().await;
+    for client in [&tide, &pg] {
+        let ends = "SELECT pg_terminate_backend(pg_backend_pid())";
+        let error = client.query(ends, &[]).await.unwrap_err();
+        assert_eq!(error.code().unwrap().code(), "57P01");
+    }
+}
+
+/// What loads data as a replica does: no foreign key is looked after, in no direction, and other constraints are.
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_look_after_no_foreign_keys() {
+    play(
+        "CREATE TABLE pa (id int PRIMARY KEY);
+         CREATE TABLE ch (id int PRIMARY KEY, p int REFERENCES pa ON DELETE CASCADE, q int REFERENCES pa DEFERRABLE INITIALLY DEFERRED, n int CHECK (n > 0));
+         SET session_replication_role = Replica;
+         SHOW session_replication_role;
+         INSERT INTO ch VALUES (1, 1, 7, 1);
+         INSERT INTO ch VALUES (1, 1, 1, 1);
+         INSERT INTO ch VALUES (2, 1, 1, 0);
+         INSERT INTO pa VALUES (1), (2), (3);
+         INSERT INTO ch VALUES (3, 3, 3, 3) ON CONFLICT (id) DO UPDATE SET p = 4;
+         UPDATE pa SET id = 5 WHERE id = 2;
+         DELETE FROM pa WHERE id = 3;
+         SELECT * FROM ch ORDER BY id;
+         TRUNCATE pa;
+         ALTER TABLE ch ADD FOREIGN KEY (n) REFERENCES pa;
+         SET session_replication_role = 'local';
+         INSERT INTO ch VALUES (4, 9, 9, 9);
+         RESET session_replication_role;
+         INSERT INTO ch VALUES (4, 9, 9, 9);
+         BEGIN;
+         SET LOCAL session_replication_role = replica;
+         INSERT INTO ch VALUES (5, 9, 9, 9);
+         COMMIT;
+         INSERT INTO ch VALUES (6, 9, 9, 9);
+         SET session_replication_role = 'no';
+         CREATE ROLE loader;
+         SET ROLE loader;
+         SET session_replication_role = replica;
+         RESET session_replication_role;
+         SET LOG_MIN_MESSAGES = error",
+    )
+    .await;
+}
+
+/// Bytes in the form that PostgreSQL had before 9.0, which some clients ask for.
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_that_are_escaped() {
+    play(
+        "SET bytea_output TO escape;
+         SHOW bytea_output;
+         SELECT '\\x00010a1f207e7f80ff5c6127'::bytea, ''::bytea, ARRAY['\\x5c'::bytea, 'a b', NULL];
+         SELECT '\\x5c00'::bytea::text, to_json('\\x5c00'::bytea), 'a' || '\\xff'::bytea::text, format('%s', '\\xff'::bytea), concat('\\xff'::bytea, 1);
+         SELECT row_to_json(t), t::text FROM (SELECT '\\x5c00'::bytea AS b) t;
+         SELECT encode('\\x5c00', 'hex'), encode('\\x5c00', 'escape'), ('\\x5c00'::bytea::text)::bytea = '\\x5c00';
+         SET bytea_output = 'Hex';
+         SELECT '\\x5c00'::bytea, '\\x5c00'::bytea::text;
+         SET bytea_output = base64",
+    )
+    .await;
+    let pair = Pair::start();
+    for to in ["", " (FORMAT csv)"] {
+        pair.same(&format!(
+            "SET bytea_output = escape; COPY (SELECT '\\x5c00613a'::bytea, 1) TO STDOUT{to}"
+        ));
+    }
+}

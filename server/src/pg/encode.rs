@@ -98,6 +98,10 @@ pub(super) fn parameter_type(
     if oid == 0 || oid == Type::UNKNOWN.oid() {
         return Ok(None);
     }
+    // What counts transactions and commands is an oid here.
+    if oid == Type::XID.oid() || oid == Type::CID.oid() {
+        return Ok(Some(ColumnType::Oid));
+    }
     if let Some(ty) = types::built_in(oid).or_else(|| user_type(oid)) {
         return Ok(Some(ty));
     }

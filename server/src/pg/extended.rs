@@ -285,7 +285,7 @@ impl Connection {
         let (portion, verb) = match &mut portal.state {
             PortalState::Rows { rows, verb } => {
                 let send = rows.send(&mut self.client, &portal.formats, limit);
-                (self.interrupts.guard(pin!(send)).await?, *verb)
+                (self.interrupts.guard_rows(pin!(send)).await?, *verb)
             }
             PortalState::Feed(feed) => (
                 self.run_feed(feed, &portal.formats, limit).await?,

@@ -89,7 +89,7 @@ impl Connection {
         let formats = Formats::default();
         reply::row_description(&mut self.client.out, &rows.columns, |_| Format::Text);
         let send = rows.send(&mut self.client, &formats, None);
-        let portion = self.interrupts.guard(pin!(send)).await?;
+        let portion = self.interrupts.guard_rows(pin!(send)).await?;
         self.complete(&reply::row_tag(verb, portion.rows));
         Ok(())
     }

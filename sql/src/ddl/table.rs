@@ -316,7 +316,12 @@ pub(super) fn alter(
     let mut table = TableDef::clone(old);
     let (mut finish, mut added) = (Vec::new(), Vec::new());
     let mut retyped = Retyped::default();
-    for operation in &alter.operations {
+    // As in PostgreSQL, what goes has gone before anything comes.
+    let (drops, others): (Vec<_>, Vec<_>) = alter.operations.iter().partition(|operation| {
+        use AlterTableOperation::{DropColumn, DropConstraint};
+        matches!(operation, DropColumn { .. } | DropConstraint { .. })
+    });
+    for operation in drops.into_iter().chain(others) {
         match operation {
             AlterTableOperation::AddColumn {
                 if_not_exists,

@@ -18,7 +18,7 @@ const POINT: Param = Param::Of(T::Printed(PrintedType::Point));
 
 pub(super) const FUNCTIONS: &[Function] = &[
     f("host", &[INET], T::Text, |_, args| {
-        string(address(args)?.0.to_string())
+        string(printed::shown_address(address(args)?.0))
     }),
     f("family", &[INET], T::Int4, |_, args| {
         Ok(Datum::Int4(if address(args)?.0.is_ipv6() { 6 } else { 4 }))
@@ -32,7 +32,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
         T::Printed(PrintedType::Cidr),
         |_, args| {
             let (address, bits) = address(args)?;
-            string(format!("{}/{bits}", printed::network(address, bits)))
+            string(format!(
+                "{}/{bits}",
+                printed::shown_address(printed::network(address, bits))
+            ))
         },
     ),
     f(

@@ -8,6 +8,7 @@ use tidelog_storage::{ColumnType, PrintedType};
 
 use super::operators::{external, written_type};
 use super::order::is_comparable;
+use super::vectors;
 use crate::error::{ErrorKind, SqlError};
 use crate::types;
 
@@ -22,7 +23,7 @@ pub(super) fn check_comparable(
     let (Some(l), Some(r)) = types else {
         return Ok(());
     };
-    if class(l) == class(r) && is_comparable(l) {
+    if class(l) == class(r) && (is_comparable(l) || vectors::compares(op, l)) {
         return Ok(());
     }
     Err(no_operator(op, l, r))

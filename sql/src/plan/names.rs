@@ -165,7 +165,8 @@ impl ast::VisitorMut for Conventions<'_> {
         if let Expr::Cast {
             expr, data_type, ..
         } = expr
-            && let Ok(ty) = types::column_type_among(data_type, self.user_types)
+            && let Some(ty) = (types::column_type_among(data_type, self.user_types).ok())
+                .or_else(|| super::counting_type(data_type))
         {
             self.type_parameter(expr, ty);
         }

@@ -21,7 +21,7 @@ use super::order::{
 };
 use super::{
     arrays, calls, caseless, conditional, groups, moments, numerics, ranged, ranges, reg,
-    subscripts, window_calls,
+    subscripts, vectors, window_calls,
 };
 use crate::error::SqlError;
 use crate::optimize::with_its_name;
@@ -48,6 +48,7 @@ impl ExprPlanner for PostgresOperators {
             And, Divide, Eq, Gt, GtEq, Lt, LtEq, Minus, Modulo, Multiply, NotEq, Or, Plus,
         };
         let (left, right) = arrays::beside_array(&op, left, right, schema, self.style)?;
+        let (left, right) = vectors::beside_vector(&op, left, right, schema, self.style)?;
         let (left, right) = match op {
             BinaryOperator::StringConcat => {
                 let both = [left.clone(), right.clone()];

@@ -374,6 +374,7 @@ impl Session {
                 *value = role_value(&*self.role_to_set(value)?);
             }
         }
+        crate::settings::check_allowed(name, self.is_superuser())?;
         let told = match local {
             true => self.settings.set_local(name, value.as_deref())?,
             false => self.settings.set(name, value.as_deref())?,

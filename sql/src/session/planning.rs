@@ -260,6 +260,7 @@ impl Session {
         Style {
             zone: self.settings.zone(),
             intervals: self.settings.interval_style(),
+            bytes: self.settings.bytes_style(),
             now: Now::at(self.work.started.timestamp_micros()),
         }
     }

@@ -20,6 +20,17 @@ pub(super) fn check_context(name: &str) -> Result<(), SqlError> {
     Err(SqlError::new(ErrorKind::CannotChangeParameter, message))
 }
 
+/// 42501 for a setting that only superusers set.
+pub(crate) fn check_allowed(name: &str, is_superuser: bool) -> Result<(), SqlError> {
+    let name = name.to_ascii_lowercase();
+    let guarded = kind(&name).is_some_and(|kind| kind.context == "superuser");
+    if guarded && !is_superuser {
+        let message = format!("permission denied to set parameter \"{name}\"");
+        return Err(SqlError::new(ErrorKind::InsufficientPrivilege, message));
+    }
+    Ok(())
+}
+
 /// The value of a setting as it is shown, if it is one of its kind.
 pub(super) fn of_kind(name: &str, value: &str) -> Result<String, SqlError> {
     let Some(kind) = kind(name) else {

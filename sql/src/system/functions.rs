@@ -257,8 +257,9 @@ static TYPES: LazyLock<BTreeMap<i64, (String, Option<i64>)>> = LazyLock::new(|| 
     let mut types = BTreeMap::new();
     for row in pg_catalog::embedded("pg_type") {
         let row: BTreeMap<&str, Datum> = row.into_iter().collect();
-        let element = match (row.get("typcategory"), row.get("typelem")) {
-            (Some(Datum::Text(category)), Some(Datum::Int8(element))) if category == "A" => {
+        // A vector has elements too, and is no array of them: it is stored as it is.
+        let element = match (row.get("typstorage"), row.get("typelem")) {
+            (Some(Datum::Text(storage)), Some(Datum::Int8(element))) if storage != "p" => {
                 Some(*element).filter(|element| *element != 0)
             }
             _ => None,

@@ -114,7 +114,11 @@ fn read_clock(ty: ColumnType, text: &str, style: Style) -> Result<(i64, Option<i
         }
         _ => {}
     }
-    // With a date it is a timestamp, of which a clock is wanted.
+    // With a date it is a timestamp, of which a clock is wanted. One that a T joins to the date is none for PostgreSQL.
+    let mut joined = trimmed.as_bytes().windows(3);
+    if joined.any(|three| matches!(three, [b'0'..=b'9', b'T' | b't', b'0'..=b'9'])) {
+        return Err(wrong(ty, text, Wrong::Syntax));
+    }
     let mut pairs = trimmed.as_bytes().windows(2);
     let has_clock = trimmed.contains(':')
         || pairs.any(|pair| matches!(pair, [b'T' | b't' | b' ', b'0'..=b'9']));

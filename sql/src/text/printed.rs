@@ -117,9 +117,22 @@ pub fn inet(text: &str) -> Option<(IpAddr, u8)> {
 /// An address as `inet` prints it: without its bits where these are all.
 pub fn shown_inet(address: IpAddr, bits: u8) -> String {
     match bits == width(address) {
-        true => address.to_string(),
-        false => format!("{address}/{bits}"),
+        true => shown_address(address),
+        false => format!("{}/{bits}", shown_address(address)),
     }
+}
+
+/// An address alone. The last four bytes are an IPv4 address where only zeros stand before them, of which there may be no
+/// more. After inet_net_ntop_ipv6 in PostgreSQL's inet_net_ntop.c.
+pub(crate) fn shown_address(address: IpAddr) -> String {
+    if let IpAddr::V6(six) = address
+        && let [0, 0, 0, 0, 0, 0, high, low] = six.segments()
+        && high != 0
+    {
+        let four = Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
+        return format!("::{four}");
+    }
+    address.to_string()
 }
 
 /// A network; its last octets may be left out where they are 0.
@@ -149,7 +162,7 @@ fn cidr(trimmed: &str, text: &str) -> Result<String, SqlError> {
         return Err(SqlError::new(ErrorKind::InvalidTextRepresentation, message)
             .detail("Value has bits set to right of mask."));
     }
-    Ok(format!("{address}/{bits}"))
+    Ok(format!("{}/{bits}", shown_address(address)))
 }
 
 /// Six bytes in hexadecimal, in one of the usual groupings.
@@ -365,6 +378,10 @@ mod tests {
                 ("127.0.0.1/32", "127.0.0.1"),
                 ("10.1.2.3/8", "10.1.2.3/8"),
                 ("2001:04F8::1", "2001:4f8::1"),
+                ("::10.2.3.4/64", "::10.2.3.4/64"),
+                ("::1:0", "::0.1.0.0"),
+                ("::2", "::2"),
+                ("::ffff:0:1.2.3.4", "::ffff:0:102:304"),
                 ("10", "invalid input syntax for type inet: \"10\""),
             ],
         );

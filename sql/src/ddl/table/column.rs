@@ -59,7 +59,7 @@ pub(super) fn alter_column(
         }
         AlterColumnOperation::DropNotNull => column.not_null = false,
         AlterColumnOperation::SetDefault { value } => {
-            let written = written_default(scope, value, column.ty, evaluate)?;
+            let written = written_default(scope, value, column.ty, &[], evaluate)?;
             column.default = Some(written).filter(|written| !is_null(written));
         }
         AlterColumnOperation::DropDefault => column.default = None,
@@ -236,7 +236,7 @@ pub(super) fn column(
             ColumnOption::Null => null = true,
             ColumnOption::NotNull => not_null = true,
             ColumnOption::Default(expr) => {
-                let written = written_default(new.scope, expr, ty, evaluate)?;
+                let written = written_default(new.scope, expr, ty, sequences, evaluate)?;
                 if default.replace(written).is_some() {
                     return Err(SqlError::new(
                         ErrorKind::SyntaxError,
@@ -387,10 +387,12 @@ impl NewColumn<'_> {
 }
 
 /// A default as it is kept. One that is a number of a sequence names it with its schema, so that it follows the sequence.
+/// `made` are those that the same statement makes.
 fn written_default(
     scope: Scope<'_>,
     expr: &Expr,
     ty: ColumnType,
+    made: &[SequenceDef],
     evaluate: Evaluate<'_>,
 ) -> Result<String, SqlError> {
     let mut expr = expr.clone();
@@ -406,11 +408,26 @@ fn written_default(
     let parts = system::functions::name_parts(name);
     let parts: Vec<Ident> = parts.iter().map(|part| quoted(part)).collect();
     let name = ObjectName::from(parts);
-    let drawn = sequence::resolve(scope.catalog, scope.search_path, &name)?;
+    let drawn = match sequence::resolve(scope.catalog, scope.search_path, &name) {
+        Ok(drawn) => &**drawn,
+        Err(error) => (made.iter().find(|made| is_named(made, &name, scope))).ok_or(error)?,
+    };
     Ok(match sequence::is_draw(&expr) {
         true => sequence::default_of(drawn),
         false => written,
     })
+}
+
+/// Whether a name means a sequence that the same statement makes.
+fn is_named(made: &SequenceDef, name: &ObjectName, scope: Scope<'_>) -> bool {
+    let Ok((schema, short)) = split(name) else {
+        return false;
+    };
+    let in_schema = match schema {
+        Some(schema) => made.schema == schema,
+        None => scope.search_path.contains(&made.schema),
+    };
+    in_schema && made.name == short
 }
 
 /// Whether a default is none: a column without one is NULL.
