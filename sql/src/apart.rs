@@ -7,16 +7,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use arrow::array::Array;
-use datafusion::common::ScalarValue;
+use arrow::record_batch::RecordBatch;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{ScalarValue, exec_err};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr, LogicalPlan};
-use datafusion::physical_plan::stream::{RecordBatchReceiverStream, RecordBatchStreamAdapter};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
-use futures::StreamExt;
+use futures::{FutureExt, TryStreamExt, stream};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 /// Functions that give no more than they are given, and soon, besides ours of the names `pg_…`.
 const LIGHT: [&str; 32] = [
@@ -183,54 +184,65 @@ impl Threads {
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
         wait_for_room().await;
-        let (handle, (_waits, works)) = (self.0.clone(), waited_for());
+        self.begin(work).await
+    }
+
+    /// Begins it at once. It ends where it next waits when what is returned is dropped.
+    fn begin<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> impl Future<Output = Result<T>> + Send + 'static {
+        let (handle, (waits, works)) = (self.0.clone(), waited_for());
+        let (wanted, unwanted) = oneshot::channel::<()>();
         let made = self.0.spawn_blocking(move || {
             let _works = works;
-            handle.block_on(work)
+            handle.block_on(async {
+                tokio::select! {
+                    biased;
+                    _ = unwanted => exec_err!("nobody waits for it"),
+                    made = work => made,
+                }
+            })
         });
-        match made.await {
-            Ok(made) => made,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // The server ends.
-                Err(error) => Err(DataFusionError::External(Box::new(error))),
-            },
+        async move {
+            let _while_waited_for = (waits, wanted);
+            match made.await {
+                Ok(made) => made,
+                Err(error) => match error.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    // The server ends.
+                    Err(error) => Err(DataFusionError::External(Box::new(error))),
+                },
+            }
         }
     }
 
-    /// Runs a plan there, a batch ahead of who reads it.
+    /// Runs a plan there, a batch ahead of who reads it. It has no thread while that batch waits for a reader.
     pub(crate) async fn run(
         &self,
         plan: Arc<dyn ExecutionPlan>,
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         wait_for_room().await;
-        let schema = plan.schema();
-        let mut builder = RecordBatchReceiverStream::builder(schema.clone(), 1);
-        let (sender, handle, (waits, works)) = (builder.tx(), self.0.clone(), waited_for());
-        let run = move || {
-            let _works = works;
-            handle.block_on(async {
-                let mut batches = execute_stream(plan, context)?;
-                loop {
-                    let batch = tokio::select! {
-                        biased;
-                        _ = sender.closed() => return Ok(()),
-                        batch = batches.next() => batch,
-                    };
-                    let Some(batch) = batch else {
-                        return Ok(());
-                    };
-                    if sender.send(batch).await.is_err() {
-                        return Ok(());
-                    }
-                }
-            })
-        };
-        builder.spawn_blocking_on(run, &self.0);
-        let rows = builder.build().inspect(move |_| {
-            let _ = &waits;
+        let (schema, threads) = (plan.schema(), self.clone());
+        let first = self.begin(async { next_of(execute_stream(plan, context)?).await });
+        let rows = stream::try_unfold(first.boxed(), move |next| {
+            let threads = threads.clone();
+            async move {
+                let Some((batch, batches)) = next.await? else {
+                    return Ok(None);
+                };
+                Ok(Some((batch, threads.begin(next_of(batches)).boxed())))
+            }
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
     }
+}
+
+/// The next batch and those behind it, if there is one.
+async fn next_of(
+    mut batches: SendableRecordBatchStream,
+) -> Result<Option<(RecordBatch, SendableRecordBatchStream)>> {
+    let batch = batches.try_next().await?;
+    Ok(batch.map(|batch| (batch, batches)))
 }

@@ -80,6 +80,54 @@ async fn notifications_are_told_as_postgresql_tells_them() {
     assert!(told[0].len() > 15);
 }
 
+/// What was committed when the transaction of UNLISTEN began is told, and no more.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_told_before_unlisten_is_heard() {
+    let pair = Pair::start();
+    // What is after `|` somebody else says when that is done.
+    let scripts = [
+        "|NOTIFY a, '1';UNLISTEN a",
+        "|NOTIFY a, '2';|NOTIFY b, '3';UNLISTEN *",
+        "|NOTIFY b, '4';DISCARD ALL",
+        "|NOTIFY a, '5';BEGIN;|NOTIFY a, 'late';UNLISTEN a;COMMIT",
+        "BEGIN;|NOTIFY a, 'late';UNLISTEN a;|NOTIFY b, '6';COMMIT",
+        "NOTIFY a, 'own'; UNLISTEN a",
+        "BEGIN;NOTIFY a, 'own';UNLISTEN a;COMMIT",
+        "|NOTIFY a, '7';BEGIN;UNLISTEN a;ROLLBACK",
+    ];
+    let mut told = Vec::new();
+    for peer in [pair.tide.peer(), pair.pg.peer()] {
+        let other = peer.connect().await;
+        let mut all = Vec::new();
+        for script in scripts {
+            let (client, mut heard) = listener(&peer, &["a", "b"]).await;
+            let statements = match script.starts_with("NOTIFY") {
+                // Both in one query.
+                true => vec![script],
+                false => script.split(';').collect(),
+            };
+            for statement in statements {
+                match statement.strip_prefix('|') {
+                    Some(said) => other.batch_execute(said).await.unwrap(),
+                    None => client.batch_execute(statement).await.unwrap(),
+                }
+            }
+            client.batch_execute("LISTEN done").await.unwrap();
+            other.batch_execute("NOTIFY done").await.unwrap();
+            loop {
+                let said = hear(&mut heard, 1).await.remove(0);
+                if said == "done:" {
+                    break;
+                }
+                all.push(format!("{script}: {said}"));
+            }
+        }
+        told.push(all);
+    }
+    assert_eq!(told[0], told[1]);
+    assert!(told[0].len() >= 6);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn listen_takes_effect_with_its_transaction() {
     let pair = Pair::start();

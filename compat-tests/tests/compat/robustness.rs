@@ -364,6 +364,28 @@ async fn heavy_calls_keep_nobody_waiting_and_end_in_time() {
     }
 }
 
+/// A cursor that nobody reads from keeps no thread.
+#[tokio::test(flavor = "multi_thread")]
+async fn suspended_cursors_of_heavy_queries_have_no_threads() {
+    let server = Server::start();
+    let client = server.peer().connect().await;
+    let threads = || std::fs::read_dir(format!("/proc/{}/task", server.pid())).map(Iterator::count);
+    client.batch_execute("BEGIN").await.unwrap();
+    let mut before = 0;
+    for n in 0..60 {
+        let query = "SELECT repeat('x', 10) || i FROM generate_series(1, 100000) AS i";
+        let cursor = format!("DECLARE c{n} CURSOR FOR {query}; FETCH 1 FROM c{n}");
+        client.batch_execute(&cursor).await.unwrap();
+        if n == 9 {
+            before = threads().unwrap();
+        }
+    }
+    let after = threads().unwrap();
+    assert!(after < before + 25, "{before} threads became {after}");
+    let rows = client.query("FETCH ALL FROM c7", &[]).await.unwrap();
+    assert_eq!(rows.len(), 99_999);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_needs_too_much_memory_is_refused() {
     let server = Server::start_with(&["--query-memory", "8MB"]);

@@ -407,6 +407,62 @@ async fn nobody_waits_for_the_temporary_tables_of_another_session() {
     Server::assert_sound(&server.data());
 }
 
+/// Who changes a type changes the temporary tables of it, too; never what their sessions have made of them meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_type_of_temporary_tables_is_changed_beside_their_session() {
+    let mut server = Server::start();
+    let (one, two) = (server.peer().connect().await, server.peer().connect().await);
+    let free = [
+        (&one, "CREATE TYPE mood AS ENUM ('sad')", ""),
+        (
+            &two,
+            "CREATE TEMP TABLE x (a int, b mood); CREATE TEMP TABLE gone (b mood); INSERT INTO x VALUES (1, 'sad')",
+            "",
+        ),
+        (&one, "BEGIN; ALTER TYPE mood RENAME TO humour", ""),
+        (&two, "ALTER TABLE x ADD COLUMN c int DEFAULT 5", ""),
+        (
+            &two,
+            "INSERT INTO x VALUES (2, 'sad', 7); DROP TABLE gone",
+            "",
+        ),
+        (&one, "COMMIT", "40001"),
+        (&two, "SELECT c FROM x", ""),
+        (&two, "SELECT * FROM gone", "42P01"),
+        // The other way round: the session's own change is not of what the type is now.
+        (&two, "BEGIN; ALTER TABLE x ADD COLUMN d int", ""),
+        (&one, "ALTER TYPE mood RENAME TO humour", ""),
+        (&two, "COMMIT", "40001"),
+        (
+            &two,
+            "ALTER TABLE x ADD COLUMN d int; INSERT INTO x VALUES (3, 'sad', 8, 9)",
+            "",
+        ),
+        // And what another session has for itself stands in nobody's way.
+        (
+            &one,
+            "BEGIN; CREATE TEMP TABLE y (b humour); CREATE TABLE z (b humour)",
+            "",
+        ),
+        (&two, "DROP TABLE x; CREATE TEMP TABLE x (b humour)", ""),
+        (&one, "COMMIT", ""),
+        (&one, "ALTER TYPE humour ADD VALUE 'glad'", ""),
+        (&two, "INSERT INTO x VALUES ('glad')", ""),
+    ];
+    for (client, sql, expected) in free {
+        assert_eq!(state(client, sql).await, expected, "{sql}");
+        if sql == "SELECT c FROM x" {
+            let rows = client.query("SELECT c FROM x ORDER BY a", &[]).await;
+            let rows = rows.expect("is read");
+            let all: Vec<i32> = rows.iter().map(|row| row.get(0)).collect();
+            assert_eq!(all, [5, 7]);
+        }
+    }
+    drop((one, two));
+    server.terminate();
+    Server::assert_sound(&server.data());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_do_not_follow_what_others_have_made_of_their_table() {
     let server = Server::start();

@@ -267,6 +267,9 @@ impl Connection {
     ///
     /// Each kind of message has a future of its own: it is there as long as a subscription that it began.
     fn step(&mut self, message: Incoming) -> BoxFuture<'_, Result<(), Stop>> {
+        if self.idle && self.session.transaction_status() == TransactionStatus::Idle {
+            self.channels.wake();
+        }
         self.idle = false;
         self.client.answers();
         match message {
@@ -445,9 +448,10 @@ impl Connection {
         if self.session.transaction_status() == TransactionStatus::Idle {
             // Portals end with their transaction.
             self.portals.clear();
-            self.change_channels();
+            Box::pin(self.change_channels()).await?;
             if !self.channels.is_empty() {
-                Box::pin(self.notify_committed()).await?;
+                let visible = self.server.engine.store().visible();
+                Box::pin(self.notify_committed(visible)).await?;
             }
         }
         send_notices(&mut self.session, &mut self.client);

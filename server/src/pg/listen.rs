@@ -72,6 +72,8 @@ impl Channel {
 pub(super) struct Channels {
     feeds: Arc<Feeds>,
     channels: Vec<Channel>,
+    /// What was committed when its transaction began: that is told even where the transaction ends with UNLISTEN.
+    due: Seq,
     refresh_at: Instant,
 }
 
@@ -97,12 +99,20 @@ impl Channels {
         Channels {
             feeds,
             channels: Vec::new(),
+            due: Seq::ZERO,
             refresh_at: Instant::now() + REFRESH_EVERY,
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.channels.is_empty()
+    }
+
+    /// Their session, which was idle, has something to do.
+    pub(super) fn wake(&mut self) {
+        if !self.is_empty() {
+            self.due = self.feeds.store.visible();
+        }
     }
 
     pub(super) fn apply(&mut self, event: ChannelEvent) {
@@ -168,12 +178,13 @@ impl Channels {
     pub(super) async fn next(&mut self) -> Vec<Heard> {
         loop {
             // With one channel nothing has to be put in order with what others say.
+            let visible = self.feeds.store.visible();
             let fresh = match self.channels.len() {
                 1 => Seq::ZERO,
-                _ => self.feeds.store.visible(),
+                _ => visible,
             };
             // In memory of its own, which is gone while there is nothing to hear.
-            let heard = Box::pin(self.known(fresh)).await;
+            let heard = Box::pin(self.known(fresh, visible)).await;
             if !heard.is_empty() {
                 return heard;
             }
@@ -195,14 +206,9 @@ impl Channels {
         }
     }
 
-    /// What is committed and was not told, a batch of it at most. Cancel-safe.
-    pub(super) async fn committed(&mut self) -> Vec<Heard> {
-        self.known(self.feeds.store.visible()).await
-    }
-
-    /// What is known and was not told: all that is committed up to `fresh`, and perhaps more. Cancel-safe.
-    async fn known(&mut self, fresh: Seq) -> Vec<Heard> {
-        let visible = self.feeds.store.visible();
+    /// What is known and was not told, a batch of it at most: all that is committed up to `fresh`, and perhaps more up to
+    /// `visible`. Cancel-safe.
+    async fn known(&mut self, fresh: Seq, visible: Seq) -> Vec<Heard> {
         self.refresh_at = Instant::now() + REFRESH_EVERY;
         if self.channels.iter().all(|channel| channel.after >= visible) {
             return Vec::new();
@@ -347,30 +353,27 @@ impl Channels {
 
 impl Connection {
     /// LISTEN and UNLISTEN that were committed take effect.
-    pub(super) fn change_channels(&mut self) {
-        for event in self.session.take_channel_events() {
+    pub(super) async fn change_channels(&mut self) -> Result<(), Stop> {
+        let events = self.session.take_channel_events();
+        let ends = |event: &ChannelEvent| matches!(event, ChannelEvent::Unlisten(_));
+        if events.iter().any(ends) {
+            self.notify_committed(self.channels.due).await?;
+        }
+        for event in events {
             self.channels.apply(event);
         }
+        Ok(())
     }
 
-    /// Tells the client everything that is committed by now.
-    pub(super) async fn notify_committed(&mut self) -> Result<(), Stop> {
-        let visible = self.server.engine.store().visible();
+    /// Tells the client everything that was committed up to a Seq.
+    pub(super) async fn notify_committed(&mut self, upto: Seq) -> Result<(), Stop> {
         loop {
-            let heard = self.channels.committed().await;
+            let heard = Box::pin(self.channels.known(upto, upto)).await;
             if heard.is_empty() {
                 return Ok(());
             }
             self.notify(heard);
             self.client.flush_full().await?;
-            if self
-                .channels
-                .channels
-                .iter()
-                .all(|channel| channel.after >= visible)
-            {
-                return Ok(());
-            }
         }
     }
 

@@ -88,6 +88,7 @@ impl PendingDdl {
     fn catalog(&self, committed: &Arc<Catalog>) -> Arc<Catalog> {
         let mut stand = self.stand.lock();
         if committed.version > stand.base.version
+            && !committed.is_past(stand.base.version, &self.changes)
             && let Some(newer) = Stand::of(committed.clone(), &self.changes)
         {
             *stand = newer;

@@ -1,5 +1,8 @@
 //! What a catalog change is about, and so which others it can meet.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use super::{Catalog, CatalogChange, Commented, FIRST_USER_OID, TableDef, ViewDef};
 use crate::datum::{ColumnType, ElementType};
 
@@ -23,10 +26,12 @@ pub fn is_temporary(schema: &str) -> bool {
 }
 
 /// The version at which each part was changed last.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ChangedAt {
     roles: u64,
     lasting: u64,
+    /// By the schema.
+    temporary: Arc<BTreeMap<String, u64>>,
 }
 
 impl ChangedAt {
@@ -35,14 +40,21 @@ impl ChangedAt {
         ChangedAt {
             roles: version,
             lasting: version,
+            temporary: Arc::default(),
         }
     }
 
-    pub(crate) fn note(&mut self, concern: Concern, version: u64) {
-        match concern {
-            Concern::Temporary => {}
-            Concern::Roles => self.roles = version,
-            Concern::Lasting => self.lasting = version,
+    pub(crate) fn note(&mut self, change: &CatalogChange, version: u64) {
+        match (change.concern(), change.itself()) {
+            (Concern::Temporary, CatalogChange::DropSchema(schema)) => {
+                Arc::make_mut(&mut self.temporary).remove(schema);
+            }
+            (Concern::Temporary, change) => {
+                let schema = change.schema().map(String::from);
+                Arc::make_mut(&mut self.temporary).extend(schema.map(|schema| (schema, version)));
+            }
+            (Concern::Roles, _) => self.roles = version,
+            (Concern::Lasting, _) => self.lasting = version,
         }
     }
 }
@@ -60,7 +72,21 @@ impl Concern {
 impl CatalogChange {
     /// Which part of the catalog it changes.
     pub fn concern(&self) -> Concern {
-        let schema = match self.itself() {
+        match self.itself() {
+            CatalogChange::PutRole(_)
+            | CatalogChange::DropRole(_)
+            | CatalogChange::RenameRole { .. }
+            | CatalogChange::PutComment {
+                on: Commented::Role(_),
+                ..
+            } => Concern::Roles,
+            change => change.schema().map_or(Concern::Lasting, Concern::of_schema),
+        }
+    }
+
+    /// The schema that it changes, or something in it.
+    fn schema(&self) -> Option<&str> {
+        Some(match self.itself() {
             CatalogChange::CreateSchema(schema) | CatalogChange::DropSchema(schema) => schema,
             CatalogChange::PutTable(table) => &table.schema,
             CatalogChange::PutSequence(sequence) => &sequence.schema,
@@ -70,20 +96,15 @@ impl CatalogChange {
             | CatalogChange::DropType { schema, .. }
             | CatalogChange::DropSequence { schema, .. }
             | CatalogChange::DropView { schema, .. } => schema,
-            CatalogChange::PutRole(_)
-            | CatalogChange::DropRole(_)
-            | CatalogChange::RenameRole { .. }
-            | CatalogChange::PutComment {
-                on: Commented::Role(_),
-                ..
-            } => return Concern::Roles,
             CatalogChange::In(..)
             | CatalogChange::CreateDatabase(_)
             | CatalogChange::DropDatabase(_)
             | CatalogChange::RenameDatabase(_)
-            | CatalogChange::PutComment { .. } => return Concern::Lasting,
-        };
-        Concern::of_schema(schema)
+            | CatalogChange::PutRole(_)
+            | CatalogChange::DropRole(_)
+            | CatalogChange::RenameRole { .. }
+            | CatalogChange::PutComment { .. } => return None,
+        })
     }
 
     /// The first id behind those that it gives, or has given.
@@ -105,11 +126,15 @@ impl Catalog {
     /// Whether changes that were planned at a version may not be made on this one, since what they are about was
     /// changed in between.
     pub fn is_past(&self, version: u64, changes: &[CatalogChange]) -> bool {
-        let mut concerns = changes.iter().map(CatalogChange::concern);
-        concerns.any(|of| self.is_changed(of, version))
+        changes.iter().any(|change| {
+            let of_schema = |schema| self.changed_at.temporary.get(schema);
+            // Who changes a type changes other sessions' temporary tables of it, too.
+            let temporary = change.schema().and_then(of_schema);
+            temporary.is_some_and(|at| *at > version) || self.is_changed(change.concern(), version)
+        })
     }
 
-    /// Whether somebody may have changed a part of it after a version. What is temporary only its session changes.
+    /// Whether somebody may have changed a part of it after a version. Who plans for what is temporary is its session.
     pub fn is_changed(&self, part: Concern, version: u64) -> bool {
         match part {
             Concern::Temporary => false,

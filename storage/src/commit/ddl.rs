@@ -64,7 +64,7 @@ pub(crate) fn try_changed(catalog: &Catalog, changes: &[CatalogChange]) -> Resul
     };
     for change in changes {
         next.next_table_id = next.next_table_id.max(change.ids_end());
-        (next.changed_at).note(change.concern(), catalog.version + 1);
+        (next.changed_at).note(change, catalog.version + 1);
         let (database, change) = match change {
             CatalogChange::In(database, change) => (*database, &**change),
             change => (catalog.database, change),
