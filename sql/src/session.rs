@@ -215,23 +215,6 @@ impl Session {
         }
     }
 
-    /// The role that statements run as.
-    pub(crate) fn role(&self) -> RoleRef {
-        self.settings
-            .role()
-            .unwrap_or_else(|| self.login.role.clone())
-    }
-
-    /// What that role is called.
-    pub(crate) fn role_name(&self) -> String {
-        self.catalog().name_of(&self.role()).to_string()
-    }
-
-    /// What the role that logged in is called.
-    pub(crate) fn login_name(&self) -> String {
-        self.catalog().name_of(&self.login.role).to_string()
-    }
-
     /// The settings that a client is told at the start (ParameterStatus), names as PostgreSQL spells them.
     pub fn reported_settings(&self) -> Vec<(String, String)> {
         let mut settings = self.settings.reported();
@@ -779,12 +762,6 @@ impl Session {
     /// Whether changes are another server's, which has looked after their foreign keys.
     pub(crate) fn is_replica(&self) -> bool {
         self.settings.is_replica()
-    }
-
-    fn is_superuser(&self) -> bool {
-        let role = self.role();
-        let catalog = self.catalog();
-        catalog.role(&role).is_some_and(|role| role.superuser)
     }
 }
 

@@ -23,6 +23,30 @@ pub struct Login {
 }
 
 impl Session {
+    /// The role that statements run as.
+    pub(crate) fn role(&self) -> RoleRef {
+        self.settings
+            .role()
+            .unwrap_or_else(|| self.login.role.clone())
+    }
+
+    /// What that role is called.
+    pub(crate) fn role_name(&self) -> String {
+        self.catalog().name_of(&self.role()).to_string()
+    }
+
+    /// What the role that logged in is called.
+    pub(crate) fn login_name(&self) -> String {
+        self.catalog().name_of(&self.login.role).to_string()
+    }
+
+    /// Whether that role is a superuser.
+    pub(super) fn is_superuser(&self) -> bool {
+        let role = self.role();
+        let catalog = self.catalog();
+        catalog.role(&role).is_some_and(|role| role.superuser)
+    }
+
     /// A session that plans what means the same in each.
     pub(crate) fn of_system(engine: Arc<Engine>, database: DatabaseId) -> Session {
         let login = Login {
