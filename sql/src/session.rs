@@ -12,7 +12,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::sqlparser::ast::{self, Statement};
 use futures::{StreamExt, TryStreamExt};
 use parking_lot::Mutex;
-use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, RoleRef, Store};
+use tidelog_storage::{Catalog, ColumnType, CommitError, Datum, Store};
 
 use crate::activity::Shown;
 use crate::advisory::Advisory;
