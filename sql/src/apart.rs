@@ -19,8 +19,10 @@ use futures::{FutureExt, TryStreamExt, stream};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 
-/// Functions that give no more than they are given, and soon, besides ours of the names `pg_…`.
-const LIGHT: [&str; 32] = [
+/// Functions that give no more than they are given, and soon, besides ours of the names `pg_…`; `?column?` are the operators of
+/// json and of times.
+const LIGHT: [&str; 37] = [
+    "?column?",
     "abs",
     "between_numbers",
     "btrim",
@@ -40,6 +42,9 @@ const LIGHT: [&str; 32] = [
     "floor",
     "gen_random_uuid",
     "greatest",
+    "json_build_object",
+    "jsonb_array_length",
+    "jsonb_build_object",
     "least",
     "left",
     "length",
@@ -52,6 +57,7 @@ const LIGHT: [&str; 32] = [
     "snowflake_id",
     "substr",
     "substring",
+    "to_jsonb",
     "upper",
 ];
 

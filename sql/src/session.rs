@@ -434,8 +434,8 @@ impl Session {
                 columns,
                 rows,
                 verb,
-            } => {
-                // Literals are read when rows are asked for.
+            } if statement.statement.text().has_literals() => {
+                // They are read when rows are asked for.
                 let text = statement.statement.text();
                 let rows = rows.map_err(move |error| text.locate_literal(error));
                 Outcome::Rows {

@@ -23,6 +23,18 @@ async fn hear(heard: &mut Heard, n: usize) -> Vec<String> {
     all
 }
 
+/// What is told before the channel `done`.
+async fn heard_until_done(heard: &mut Heard) -> Vec<String> {
+    let mut all = Vec::new();
+    loop {
+        let said = hear(heard, 1).await.remove(0);
+        if said == "done:" {
+            return all;
+        }
+        all.push(said);
+    }
+}
+
 async fn listener(peer: &Peer, channels: &[&str]) -> (Client, Heard) {
     let (client, heard) = peer.listen().await;
     for channel in channels {
@@ -66,13 +78,8 @@ async fn notifications_are_told_as_postgresql_tells_them() {
                 let _ = client.simple_query(statement).await;
             }
             client.batch_execute("NOTIFY done").await.unwrap();
-            loop {
-                let said = hear(&mut heard, 1).await.remove(0);
-                if said == "done:" {
-                    break;
-                }
-                all.push(format!("{script}: {said}"));
-            }
+            let said = heard_until_done(&mut heard).await;
+            all.extend(said.iter().map(|said| format!("{script}: {said}")));
         }
         told.push(all);
     }
@@ -114,13 +121,8 @@ async fn what_was_told_before_unlisten_is_heard() {
             }
             client.batch_execute("LISTEN done").await.unwrap();
             other.batch_execute("NOTIFY done").await.unwrap();
-            loop {
-                let said = hear(&mut heard, 1).await.remove(0);
-                if said == "done:" {
-                    break;
-                }
-                all.push(format!("{script}: {said}"));
-            }
+            let said = heard_until_done(&mut heard).await;
+            all.extend(said.iter().map(|said| format!("{script}: {said}")));
         }
         told.push(all);
     }

@@ -104,26 +104,9 @@ pub(crate) fn drop_all(catalog: &Catalog, gone: impl Fn(&str) -> bool) -> Vec<Ca
 pub(crate) fn only_own(search_path: &[String], changes: &[CatalogChange]) -> bool {
     !changes.is_empty()
         && changes.iter().all(|change| {
-            let schema = match change {
-                CatalogChange::CreateSchema(schema) | CatalogChange::DropSchema(schema) => schema,
-                CatalogChange::PutTable(table) => &table.schema,
-                CatalogChange::PutSequence(sequence) => &sequence.schema,
-                CatalogChange::PutView(view) => &view.schema,
-                CatalogChange::PutType(of) => &of.schema,
-                CatalogChange::DropTable { schema, .. }
-                | CatalogChange::DropType { schema, .. }
-                | CatalogChange::DropSequence { schema, .. }
-                | CatalogChange::DropView { schema, .. } => schema,
-                CatalogChange::In(..)
-                | CatalogChange::CreateDatabase(_)
-                | CatalogChange::DropDatabase(_)
-                | CatalogChange::RenameDatabase(_)
-                | CatalogChange::PutRole(_)
-                | CatalogChange::DropRole(_)
-                | CatalogChange::RenameRole { .. }
-                | CatalogChange::PutComment { .. } => return false,
-            };
-            is_temporary(schema) && search_path.contains(schema)
+            let own =
+                |schema: &str| is_temporary(schema) && search_path.iter().any(|own| own == schema);
+            change.schema().is_some_and(own)
         })
 }
 

@@ -70,6 +70,11 @@ impl Located {
         error
     }
 
+    /// Whether a string may stand in it.
+    pub(crate) fn has_literals(&self) -> bool {
+        self.source.contains('\'')
+    }
+
     /// The same for an error of a value: literals are read while a statement runs, and so are values of rows, which stand nowhere.
     pub(crate) fn locate_literal(&self, error: SqlError) -> SqlError {
         if error.position.is_some() || !reads(&error) {

@@ -85,7 +85,7 @@ impl CatalogChange {
     }
 
     /// The schema that it changes, or something in it.
-    fn schema(&self) -> Option<&str> {
+    pub fn schema(&self) -> Option<&str> {
         Some(match self.itself() {
             CatalogChange::CreateSchema(schema) | CatalogChange::DropSchema(schema) => schema,
             CatalogChange::PutTable(table) => &table.schema,
