@@ -31,6 +31,7 @@ use crate::failpoint::Step;
 use crate::flush::file::{FileWriter, seq, seqs_of, written_columns};
 use crate::flush::{Cold, Flusher, blocking};
 use crate::jobs::JobKind;
+use crate::pace::rest;
 use crate::seq::Seq;
 use crate::snapshot::{PartitionSet, Snapshot};
 use crate::widen;
@@ -39,7 +40,7 @@ pub(crate) use sort::SORTED;
 use sort::Sorter;
 
 /// Rows of one batch, at most.
-const BATCH_ROWS: u64 = 8192;
+const BATCH_ROWS: u64 = 512;
 /// What a batch may take in memory, about.
 const BATCH_BYTES: u64 = 8 << 20;
 
@@ -330,6 +331,7 @@ fn merge(
             if flusher.queue.is_closed() {
                 return Err(StorageError::Closed);
             }
+            rest();
             let seqs = seqs_of(&batch)?;
             count += batch.num_rows() as u64;
             let lives: BooleanArray = (0..seqs.len())

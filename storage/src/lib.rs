@@ -24,6 +24,7 @@ mod hot;
 pub mod jobs;
 pub mod key;
 pub mod notify;
+mod pace;
 pub mod record;
 pub mod seq;
 pub mod sequence;

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use arrow::array::{Array, Int64Array};
 use arrow::compute::{max, min};
@@ -27,6 +26,7 @@ use crate::datum::{ColumnType, to_stored};
 use crate::digest::Digest;
 use crate::error::StorageError;
 use crate::failpoint::Step;
+use crate::pace::rest;
 use crate::seq::Seq;
 use crate::snapshot::{HotScan, PartitionSet, ScanColumn, Snapshot};
 use crate::transaction::Partition;
@@ -36,14 +36,13 @@ const ROW_GROUP_BYTES: usize = 64 << 20;
 /// A page is what reading one row decompresses, of each column, with the column's dictionary: both stay small.
 const PAGE_ROWS: usize = 2048;
 const PAGE_BYTES: usize = 64 << 10;
-/// Rows that are written between looks at the time.
-const BATCH_ROWS: usize = 1024;
-/// How long a job works before it rests for as long: statements that want its processor meanwhile would wait for it, since some
-/// schedulers let a thread of low priority, too, run for milliseconds once it does.
-const TURN: Duration = Duration::from_micros(250);
-const UPLOAD_BYTES: usize = 1 << 20;
+/// Rows that are scanned or written between two rests: a turn's worth.
+const BATCH_ROWS: usize = 128;
+const UPLOAD_BYTES: usize = 64 << 10;
 /// A file larger than this goes to the store in parts of this size (S3 takes 5 MiB and 10,000 parts at most).
 const PART_BYTES: usize = 8 << 20;
+/// The parts of a file on this machine: each is written in one go.
+const LOCAL_PART_BYTES: usize = 256 << 10;
 /// Parts of one file on their way at the same time; with what is being filled, they bound an upload's memory.
 const PARTS: usize = 2;
 const BLOOM_FALSE_POSITIVES: f64 = 0.01;
@@ -92,6 +91,7 @@ impl Write for Upload {
         self.buffer.extend_from_slice(bytes);
         if self.buffer.len() >= UPLOAD_BYTES {
             self.send()?;
+            rest();
         }
         Ok(bytes.len())
     }
@@ -112,8 +112,6 @@ pub(crate) struct FileWriter {
     /// The lowest and the highest Seq so far.
     seqs: Option<(Seq, Seq)>,
     rows: u64,
-    /// When the job last rested.
-    rested: Instant,
 }
 
 /// Writes the partition's versions between its watermark and the snapshot that did not die up to `floor`, reads
@@ -234,11 +232,13 @@ impl FileWriter {
         let at = object_store::path::Path::parse(&path)
             .map_err(|error| StorageError::Corrupt(error.to_string()))?;
         let objects: Arc<dyn ObjectStore> = cold.stores.clone();
+        let part = match cold.stores.of(&path)?.folder {
+            Some(_) => LOCAL_PART_BYTES,
+            None => PART_BYTES,
+        };
         let upload = Upload {
             runtime: runtime.clone(),
-            writer: Some(
-                BufWriter::with_capacity(objects, at, PART_BYTES).with_max_concurrency(PARTS),
-            ),
+            writer: Some(BufWriter::with_capacity(objects, at, part).with_max_concurrency(PARTS)),
             buffer: Vec::new(),
             sent: Digest::default(),
         };
@@ -256,18 +256,7 @@ impl FileWriter {
             schema,
             seqs: None,
             rows: 0,
-            rested: Instant::now(),
         })
-    }
-
-    /// Rests as long as it worked, if that was a turn.
-    fn rest(&mut self) {
-        let worked = self.rested.elapsed();
-        if worked >= TURN {
-            // What it took to get a processor is no work.
-            std::thread::sleep(worked.min(4 * TURN));
-            self.rested = Instant::now();
-        }
     }
 
     /// Adds rows: an array for each of `written_columns`, then their Seqs (`Int64`).
@@ -284,7 +273,7 @@ impl FileWriter {
         for start in (0..batch.num_rows()).step_by(BATCH_ROWS) {
             let rows = BATCH_ROWS.min(batch.num_rows() - start);
             self.parquet.write(&batch.slice(start, rows))?;
-            self.rest();
+            rest();
         }
         if self.parquet.in_progress_size() > ROW_GROUP_BYTES {
             self.parquet.flush()?;
