@@ -51,7 +51,7 @@ const PERMIT_BYTES: usize = 1024;
 const GROUP_TRANSACTIONS_MAX: usize = 512;
 /// Transactions that are larger are checked ahead and make a group of their own.
 const GROUP_BYTES_MAX: usize = 4 << 20;
-/// A transaction of more changes is let go of on a thread that may block.
+/// A transaction of more changes, and its locks, are let go of on a thread that may block.
 const CHANGES_AT_HAND: usize = 1000;
 /// Partition states that the committer keeps at hand.
 const STATES_MAX: usize = 1 << 20;
@@ -226,15 +226,17 @@ pub(crate) struct PendingCommit {
     /// If it was checked already.
     ahead: Option<Ahead>,
     /// The outcome, with the transaction: to let go of many changes takes a while, which the committer has no time for.
-    reply: oneshot::Sender<(Result<Seq, CommitError>, Transaction)>,
-    /// Let go with the outcome.
-    held: (OwnedSemaphorePermit, Box<dyn Send>),
+    reply: oneshot::Sender<(Result<Seq, CommitError>, Transaction, Option<Held>)>,
+    held: Held,
 }
+
+/// What is let go of with the outcome: room in the queue, and what the caller wants held as long, the locks of its rows.
+type Held = (OwnedSemaphorePermit, Box<dyn Send>);
 
 impl PendingCommit {
     fn answer(self, answer: Result<Seq, CommitError>) {
-        drop(self.held);
-        let _ = self.reply.send((answer, self.transaction));
+        let held = (self.transaction.len() > CHANGES_AT_HAND).then_some(self.held);
+        let _ = self.reply.send((answer, self.transaction, held));
     }
 }
 
@@ -279,10 +281,12 @@ impl CommitQueue {
             held: (room, held),
         })))
         .await?;
-        let (answer, transaction) = answer
+        let (answer, transaction, held) = answer
             .await
             .map_err(|_| CommitError::Unknown("the committer ended".to_string()))?;
-        if transaction.len() > CHANGES_AT_HAND {
+        if let Some(held) = held {
+            // The caller's next statement finds free what it locked.
+            let _ = tokio::task::spawn_blocking(move || drop(held)).await;
             tokio::task::spawn_blocking(move || drop(transaction));
         }
         answer

@@ -26,6 +26,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::catalog::{CatalogChange, ColumnDef, TableDef, TableKind};
 use crate::changes::{Change, ChangeOp, FeedScope};
+use crate::cold::claim::MARKER;
 use crate::datum::{Datum, DatumRef, Row, datum_at};
 use crate::error::{CommitError, StorageError};
 use crate::hot::Family;
@@ -203,6 +204,16 @@ async fn insert(
     let mut transaction = Transaction::new();
     transaction.insert(table, partition, &row(id, note));
     store.commit(transaction).await.unwrap()
+}
+
+/// Every file under the store's cold folder but its marker.
+fn on_disk(dir: &Path) -> Vec<String> {
+    let files = crate::cold::sweep::local_files(&dir.join("cold")).unwrap();
+    let mut found: Vec<String> = (files.into_iter().map(|(path, _)| path))
+        .filter(|path| path != MARKER)
+        .collect();
+    found.sort();
+    found
 }
 
 async fn until(what: &str, condition: impl Fn() -> bool) {
@@ -504,20 +515,15 @@ async fn dropped_and_truncated_data_goes_when_no_snapshot_needs_it() {
         .change_catalog(store.catalog().version, vec![drop_table])
         .await
         .unwrap();
-    until("nothing is left", || {
-        std::fs::read_dir(dir.path().join("cold")).unwrap().count() == 0
-    })
-    .await;
+    until("nothing is left", || on_disk(dir.path()).is_empty()).await;
     // What a crash leaves is swept.
     std::fs::create_dir_all(dir.path().join("cold/public/t-9/a")).unwrap();
-    std::fs::write(dir.path().join("cold/public/t-9/a/1-2.parquet"), b"x").unwrap();
+    std::fs::write(dir.path().join("cold/public/t-9/a/1-2-3.parquet"), b"x").unwrap();
+    std::fs::write(dir.path().join("cold/public/notes.txt"), b"somebody's own").unwrap();
     store.close().await;
     drop(store);
     let store = open(dir.path());
-    assert_eq!(
-        std::fs::read_dir(dir.path().join("cold")).unwrap().count(),
-        0
-    );
+    assert_eq!(on_disk(dir.path()), ["public/notes.txt"]);
     drop(store);
 }
 

@@ -119,8 +119,7 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// The stores that the manifest and the tables name are at hand, and marked as this database's where others could
-    /// reach them.
+    /// The stores that the manifest and the tables name are at hand, and marked as this database's.
     pub(super) fn stores(&mut self) -> Result<(), StorageError> {
         let mut used = BTreeSet::new();
         let mut files = (self.hot).iterate(Family::Meta, &[META_FILE], vec![META_FILE + 1]);
@@ -135,9 +134,6 @@ impl Checker<'_> {
         let id = id.map(|id| String::from_utf8_lossy(&id).into_owned());
         for name in used {
             let store = self.stores.get(&name)?;
-            if store.inside {
-                continue;
-            }
             let owned = match &id {
                 Some(id) => self.runtime.block_on(store.is_owned_by(id)),
                 None => Ok(false),

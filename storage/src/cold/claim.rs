@@ -1,13 +1,15 @@
 //! Whose store it is: a marker object at its root names the database that owns it.
 //!
 //! Guarantees: nothing is written to, swept from or removed from a store before it is known to be this database's, so
-//! two databases that are given one prefix cannot remove each other's files.
+//! two databases that are given one prefix cannot remove each other's files, nor a new one those of a database whose marker
+//! or data directory is not there.
 
 use object_store::path::Path;
 use object_store::{Error, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use serde::{Deserialize, Serialize};
 
 use super::stores::{ColdStore, DEFAULT_STORE, split};
+use super::sweep;
 use crate::error::StorageError;
 
 /// The name of the marker.
@@ -24,21 +26,26 @@ struct Marker {
 impl ColdStore {
     /// Makes sure that the store belongs to the database, once. `known` is a file that the database has in it, if any.
     ///
-    /// `ColdStore` when it belongs to another, does not exist, or lacks the file; `Store` when it cannot be reached.
+    /// `ColdStore` when it belongs to another, or may, does not exist, or lacks the file; `Store` when it cannot be reached.
     pub(crate) async fn claim(
         &self,
         database: &str,
         known: Option<&str>,
     ) -> Result<(), StorageError> {
         let claim = || async {
-            if self.inside {
-                return self.holds(known).await;
-            }
             if self.is_owned_by(database).await? {
-                return Ok(());
+                return self.holds(known.filter(|_| self.inside)).await;
             }
             // A store that was never claimed cannot hold files of this database, unless they were copied to it.
             self.holds(known).await?;
+            if known.is_none()
+                && !self.inside
+                && let Some(file) = sweep::any_file(self).await?
+            {
+                return Err(self.refused(format!(
+                    "it has files of a database, such as {file}, and no {MARKER} that says of which; give each database a prefix of its own"
+                )));
+            }
             self.mark(database).await
         };
         self.claimed.get_or_try_init(claim).await.copied()

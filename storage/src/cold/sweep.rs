@@ -80,6 +80,11 @@ fn drawn_for(path: &str) -> Option<Seq> {
     }
 }
 
+/// Whether a path in a store is that of a file which some database has written.
+pub(crate) fn is_file(path: &str) -> bool {
+    drawn_for(path).is_some()
+}
+
 /// The files of a store that may be orphans: old enough, if an age is asked for, and begun before the horizon. The
 /// manifest, read after this, decides.
 pub(crate) async fn candidates(
@@ -115,6 +120,25 @@ pub(crate) async fn candidates(
         .into_iter()
         .map(|path| joined(&store.name, &path))
         .collect())
+}
+
+/// A file in the store that some database has written, if there is one.
+pub(crate) async fn any_file(store: &ColdStore) -> Result<Option<String>, StorageError> {
+    if let Some(folder) = store.folder.clone() {
+        let files = crate::flush::blocking(move || local_files(&folder)).await?;
+        return Ok(files
+            .into_iter()
+            .map(|(path, _)| path)
+            .find(|path| is_file(path)));
+    }
+    let mut listed = store.objects.list(None);
+    while let Some(meta) = listed.next().await {
+        let path = meta.map_err(|error| store.named(error))?.location;
+        if is_file(path.as_ref()) {
+            return Ok(Some(path.to_string()));
+        }
+    }
+    Ok(None)
 }
 
 /// Every file under a folder, also half-written ones that a listing of the object store does not show. Blocking.

@@ -1,6 +1,7 @@
 //! Keeping the object stores: whose they are, what is in them that nothing names.
 
 use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +40,34 @@ pub(super) async fn sweep_by_time(flusher: Flusher, age: Duration) {
             Err(error) => tracing::error!(%error, "sweeping files that nothing names failed"),
         }
     }
+}
+
+/// An error where a data directory has files of a database and lacks the database itself: a new one would take them for what
+/// nothing names. Blocking.
+pub(super) fn refuse_half(dir: &Path) -> std::io::Result<()> {
+    let (hot, cold) = (dir.join("hot"), dir.join("cold"));
+    if hot.join("CURRENT").is_file() {
+        return Ok(());
+    }
+    let files = |folder: &Path| match folder.is_dir() {
+        true => sweep::local_files(folder),
+        false => Ok(Vec::new()),
+    };
+    let is_table = |path: &str| path.ends_with(".sst") || path.ends_with(".parquet");
+    let found = [("hot", files(&hot)), ("cold", files(&cold))]
+        .into_iter()
+        .flat_map(|(folder, files)| {
+            files
+                .unwrap_or_default()
+                .into_iter()
+                .map(move |(path, _)| format!("{folder}/{path}"))
+        })
+        .find(|path| is_table(path));
+    found.map_or(Ok(()), |found| {
+        Err(std::io::Error::other(format!(
+            "it has {found}, but no hot/CURRENT: a part of a database was removed, moved or not mounted; nothing was changed"
+        )))
+    })
 }
 
 /// Removes files from stores that are this database's; gives those that are left.
@@ -246,9 +275,9 @@ pub(super) fn clean(
     if let Some(store) = cold.stores.all().find(|store| store.inside)
         && let Some(folder) = &store.folder
     {
-        let found = sweep::local_files(folder)?
-            .into_iter()
-            .map(|(path, _)| path);
+        let found = (sweep::local_files(folder)?.into_iter())
+            .map(|(path, _)| path)
+            .filter(|path| sweep::is_file(path));
         let orphans = sweep::orphans(found.collect(), &files);
         if !orphans.is_empty() {
             tracing::info!(

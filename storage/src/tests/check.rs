@@ -563,7 +563,7 @@ async fn each_break_is_found() {
             |hot, _, batch| {
                 batch.put_cf(hot.family(Family::Meta), [cold::META_ID], [0xFF]);
             },
-            &[RecordsDecode],
+            &[RecordsDecode, StoresOwned],
         ),
         (
             "the catalog has what its log has not",

@@ -12,25 +12,6 @@ fn files(store: &Store, table: &TableDef) -> Vec<ColdFile> {
         .unwrap()
 }
 
-/// Every file under the store's cold folder.
-fn on_disk(dir: &Path) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut folders = vec![dir.join("cold")];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                let relative = path.strip_prefix(dir.join("cold")).unwrap();
-                found.push(relative.to_str().unwrap().to_string());
-            }
-        }
-    }
-    found.sort();
-    found
-}
-
 fn paths(store: &Store, table: &TableDef) -> Vec<String> {
     let mut paths: Vec<_> = (files(store, table).into_iter().map(|file| file.path)).collect();
     paths.sort();

@@ -523,3 +523,54 @@ async fn a_sweep_beside_flushes_and_compactions_takes_nothing_that_lives() {
     }
     sweeping.abort();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_a_database_that_is_elsewhere_are_left_alone() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (hot, cold) = (dir.path().join("hot"), dir.path().join("cold"));
+    let own = || ColdOptions {
+        sweep_age: Duration::ZERO,
+        ..ColdOptions::default()
+    };
+    let elsewhere = || ColdOptions {
+        default: StoreAt::Url {
+            url: format!("file://{}", cold.display()),
+            options: BTreeMap::new(),
+        },
+        ..own()
+    };
+    let files = || {
+        let files = crate::cold::sweep::local_files(&cold).unwrap();
+        let mut files: Vec<String> = files.into_iter().map(|(path, _)| path).collect();
+        files.sort();
+        files
+    };
+    let store = Store::open(options(dir.path(), own())).unwrap();
+    let table = put_table(&store, notes(1, "t", true)).await;
+    insert(&store, &table, &user("alice"), 1, "mine").await;
+    store.flush(table.id).await.unwrap();
+    let refused = |at: &std::path::Path, cold: ColdOptions, why: &str| {
+        let before = files();
+        assert!(before.iter().any(|path| path.ends_with(".parquet")));
+        let error = Store::open(options(at, cold)).err().unwrap().to_string();
+        assert!(error.contains(why), "{error}");
+        assert_eq!(files(), before);
+    };
+    // Another one's data directory, which is in use.
+    refused(other.path(), elsewhere(), "another database");
+    store.close().await;
+    drop(store);
+    // The same without its marker, and a data directory that lacks its database.
+    std::fs::remove_file(cold.join("tidelog.json")).unwrap();
+    refused(other.path(), elsewhere(), "no tidelog.json");
+    let away = dir.path().join("away");
+    std::fs::rename(&hot, &away).unwrap();
+    refused(dir.path(), own(), "no hot/CURRENT");
+    assert!(!hot.exists());
+    // It goes on once it is whole again, with or without a marker.
+    std::fs::rename(&away, &hot).unwrap();
+    let store = Store::open(options(dir.path(), own())).unwrap();
+    assert_eq!(store.sweep().await.unwrap(), 0);
+    assert!(files().contains(&"tidelog.json".to_string()));
+    store.close().await;
+}
