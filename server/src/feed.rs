@@ -170,7 +170,10 @@ impl Feed {
     async fn known_inner(&mut self, fresh: Seq) -> Result<AtHand, SqlError> {
         loop {
             if let Some(snapshot) = &mut self.plan.snapshot {
-                match snapshot.next().await.transpose()? {
+                let rows = snapshot.next().await.transpose()?;
+                // The reader sets the pace: it may take long.
+                (self.plan).check_rights(self.feeds.store.catalog().version)?;
+                match rows {
                     Some(rows) if rows.num_columns() != self.plan.subject.selected().len() + 1 => {
                         let message = "the snapshot has not the columns that were announced";
                         return Err(SqlError::new(ErrorKind::InternalError, message));

@@ -16,13 +16,19 @@ pub(crate) struct Shutdown {
     pub(crate) kill: CancellationToken,
 }
 
-/// Waits for SIGTERM or SIGINT and returns its name.
+/// Waits for SIGTERM or SIGINT and returns its name. SIGHUP, which has PostgreSQL read its configuration again, changes nothing.
 pub(crate) async fn signal() -> std::io::Result<&'static str> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => Ok("SIGTERM"),
-        _ = interrupt.recv() => Ok("SIGINT"),
+    let mut hangup = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok("SIGTERM"),
+            _ = interrupt.recv() => return Ok("SIGINT"),
+            Some(()) = hangup.recv() => {
+                tracing::info!("SIGHUP: the configuration is read at the start only");
+            }
+        }
     }
 }

@@ -40,6 +40,8 @@ pub struct SubscribePlan {
     pub subject: Arc<Subject>,
     /// The version of the catalog that it was planned with.
     pub catalog_version: u64,
+    /// The version of the catalog for which its rights were looked at last.
+    rights_version: u64,
     /// The rows as they stand at `after`, oldest Seq first: the Seq and then the query's columns. `None` when the
     /// subscription begins without.
     pub snapshot: Option<RowStream>,
@@ -221,11 +223,35 @@ impl SubscribePlan {
         self.session.live_snapshots().forget();
     }
 
+    /// An error once whoever subscribed may not see any more what it sees. `version` is the newest one of the catalog.
+    pub fn check_rights(&mut self, version: u64) -> Result<(), SqlError> {
+        if version != self.rights_version {
+            let session = self.session.grow();
+            self.check_access(&session, &session.committed_catalog())?;
+            self.rights_version = version;
+        }
+        Ok(())
+    }
+
+    fn check_access(&self, session: &Session, catalog: &Catalog) -> Result<(), SqlError> {
+        session.check_roles(catalog)?;
+        let seen = &self.subject.scope.partitions;
+        let table = catalog.table_by_id(self.subject.table.id);
+        if table.is_none_or(|table| session.access(catalog).partitions(table) == *seen) {
+            return Ok(());
+        }
+        let message = format!(
+            "the rights of role \"{}\" have changed, the subscription ends",
+            session.role_name()
+        );
+        Err(SqlError::new(ErrorKind::InsufficientPrivilege, message))
+    }
+
     /// Goes on with the catalog as it is now, or says why it cannot. `position` is how far it has come.
     pub fn renew(&mut self, position: Seq) -> Result<Renewed, SqlError> {
         let session = self.session.grow();
         let catalog = session.committed_catalog();
-        session.check_roles(&catalog)?;
+        self.check_access(&session, &catalog)?;
         let before = &self.subject.table;
         let name = format!("\"{}.{}\"", before.schema, before.name);
         let current = catalog.table_by_id(before.id);
@@ -234,14 +260,6 @@ impl SubscribePlan {
             let message = format!("table {name} was dropped, the subscription ends");
             return Err(SqlError::new(ErrorKind::UndefinedTable, message));
         };
-        let partitions = session.access(&catalog).partitions(table);
-        if table.id == before.id && partitions != self.subject.scope.partitions {
-            let message = format!(
-                "the rights of role \"{}\" have changed, the subscription ends",
-                session.role_name()
-            );
-            return Err(SqlError::new(ErrorKind::InsufficientPrivilege, message));
-        }
         if Arc::ptr_eq(table, before) {
             self.catalog_version = catalog.version;
             return Ok(Renewed::GoesOn);
@@ -486,6 +504,7 @@ impl Session {
         Ok(SubscribePlan {
             subject: planned.subject,
             catalog_version: catalog.version,
+            rights_version: catalog.version,
             snapshot,
             after,
             resumed: from.is_some(),

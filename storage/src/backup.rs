@@ -12,12 +12,16 @@
 mod restore;
 mod target;
 
+use std::collections::HashSet;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::cold::{ColdFile, META_FILE};
@@ -35,6 +39,8 @@ pub use restore::{RestoreReport, restore};
 
 /// What the lists of backups are written as; others are refused.
 const FORMAT: u32 = 1;
+/// Files that are copied at the same time.
+const COPIES: usize = 8;
 /// Where in the data directory the moment is held while it is copied.
 const CHECKPOINT: &str = "backup.part";
 
@@ -163,7 +169,7 @@ impl Flusher {
         let (hot, dir) = (self.shared.hot.clone(), dir.to_path_buf());
         let moment = blocking(move || Moment::take(&hot, &dir)).await?;
 
-        let mut present = target.files().await?;
+        let present = Mutex::new(target.files().await?);
         let mut contents = Contents {
             format: FORMAT,
             number: known.last().map_or(1, |last| last + 1),
@@ -173,45 +179,40 @@ impl Flusher {
         };
         let cold_objects: Arc<dyn ObjectStore> = Arc::new(self.cold.stores.uncached());
         let (mut copied_files, mut copied_bytes) = (0, 0);
-        let local = moment
-            .hot_files
-            .iter()
-            .map(|(name, bytes)| (format!("hot/{name}"), *bytes, None));
-        let cold = (moment.cold_files.iter()).map(|file| {
-            let path = format!("cold/{}", file.path);
-            (path, file.bytes, Some(file.sha256.clone()))
-        });
-        for (path, bytes, sha256) in local.chain(cold) {
-            let (objects, object) = match path.split_once('/') {
-                Some(("hot", name)) => (moment.objects.clone(), name),
-                Some((_, object)) => (cold_objects.clone(), object),
-                None => continue,
-            };
-            let source = Source {
-                objects,
-                path: Path::parse(object).map_err(object_store::Error::from)?,
-            };
-            let sha256 = match sha256 {
-                Some(known) => known,
-                None => match source.read(None).await? {
-                    (read, sha256) if read == bytes => sha256,
-                    (read, _) => {
-                        let reason = format!("{path} has {read} bytes and not {bytes}");
-                        return Err(StorageError::Corrupt(reason));
-                    }
-                },
-            };
-            if present.insert((sha256.clone(), bytes)) {
-                target.put(&sha256, bytes, &source).await?;
-                (copied_files, copied_bytes) = (copied_files + 1, copied_bytes + bytes);
+        let mut copies = Vec::with_capacity(moment.hot_files.len() + moment.cold_files.len());
+        for (name, bytes) in &moment.hot_files {
+            let path = format!("hot/{name}");
+            copies.push(copy(
+                &target,
+                &present,
+                &moment.objects,
+                name,
+                path,
+                *bytes,
+                None,
+            ));
+        }
+        for file in &moment.cold_files {
+            let (path, known) = (format!("cold/{}", file.path), Some(&file.sha256));
+            copies.push(copy(
+                &target,
+                &present,
+                &cold_objects,
+                &file.path,
+                path,
+                file.bytes,
+                known,
+            ));
+        }
+        several(copies, |(file, copied)| {
+            if copied {
+                (copied_files, copied_bytes) = (copied_files + 1, copied_bytes + file.bytes);
                 job.progress(0, copied_bytes);
             }
-            contents.files.push(BackupFile {
-                path,
-                bytes,
-                sha256,
-            });
-        }
+            contents.files.push(file);
+        })
+        .await?;
+        contents.files.sort_by(|a, b| a.path.cmp(&b.path));
         target.finish(&mut contents).await?;
         drop((moment, view));
         Ok(BackupReport {
@@ -219,6 +220,65 @@ impl Flusher {
             copied_files,
             copied_bytes,
         })
+    }
+}
+
+/// Copies a file to the target, unless that has it; its entry in the list, and whether it was copied.
+async fn copy(
+    target: &Target,
+    present: &Mutex<HashSet<(String, u64)>>,
+    objects: &Arc<dyn ObjectStore>,
+    object: &str,
+    path: String,
+    bytes: u64,
+    sha256: Option<&String>,
+) -> Result<(BackupFile, bool), StorageError> {
+    let source = Source {
+        objects: objects.clone(),
+        path: Path::parse(object).map_err(object_store::Error::from)?,
+    };
+    let sha256 = match sha256 {
+        Some(known) => known.clone(),
+        None => match source.read(None).await? {
+            (read, sha256) if read == bytes => sha256,
+            (read, _) => {
+                let reason = format!("{path} has {read} bytes and not {bytes}");
+                return Err(StorageError::Corrupt(reason));
+            }
+        },
+    };
+    let copied = present.lock().insert((sha256.clone(), bytes));
+    if copied {
+        target.put(&sha256, bytes, &source).await?;
+    }
+    let file = BackupFile {
+        path,
+        bytes,
+        sha256,
+    };
+    Ok((file, copied))
+}
+
+/// Does all of this, some at the same time, as most of copying a small file is waiting. After a failure nothing begins any more;
+/// what has begun ends.
+async fn several<T>(
+    work: impl IntoIterator<Item = impl Future<Output = Result<T, StorageError>>>,
+    mut done: impl FnMut(T),
+) -> Result<(), StorageError> {
+    let (mut work, mut running) = (work.into_iter(), FuturesUnordered::new());
+    let mut failed = None;
+    loop {
+        while failed.is_none()
+            && running.len() < COPIES
+            && let Some(next) = work.next()
+        {
+            running.push(next);
+        }
+        match running.next().await {
+            Some(Ok(one)) => done(one),
+            Some(Err(error)) => failed = failed.or(Some(error)),
+            None => return failed.map_or(Ok(()), Err),
+        }
     }
 }
 

@@ -233,3 +233,38 @@ async fn a_prepared_statement_follows_the_role_that_runs_it() {
     client.batch_execute("RESET ROLE").await.unwrap();
     assert_eq!(bodies().await.len(), 3);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_right_cuts_a_snapshot_short() {
+    let server = Server::start();
+    let root = server.peer();
+    root.run(
+        "CREATE TABLE notes (id int8 PRIMARY KEY, body text) WITH (type = 'user');
+         INSERT INTO notes (_user, id, body) SELECT 'al', g, 'secret' FROM generate_series(1, 60000) g;",
+    );
+    for (rights, taken, code) in [
+        ("SUPERUSER", "DROP ROLE su", "28000"),
+        ("SUPERUSER", "ALTER ROLE su NOSUPERUSER", "42501"),
+        ("BYPASSRLS", "ALTER ROLE su NOBYPASSRLS", "42501"),
+    ] {
+        root.run(&format!("CREATE ROLE su LOGIN {rights} PASSWORD 'x';"));
+        let reader = root.role("su", "x").connect().await;
+        let declare = "BEGIN; DECLARE c CURSOR FOR SUBSCRIBE TO notes";
+        reader.batch_execute(declare).await.unwrap();
+        let rows = reader.query("FETCH 10 FROM c", &[]).await.unwrap();
+        assert_eq!(rows.len(), 10, "{taken}");
+        root.run(&format!("{taken};"));
+        // What the server had at hand for the reader may still come.
+        let mut seen = rows.len();
+        let error = loop {
+            match reader.query("FETCH 1000 FROM c", &[]).await {
+                Ok(rows) => seen += rows.len(),
+                Err(error) => break error,
+            }
+            assert!(seen < 20_000, "{taken}: {seen} rows");
+        };
+        assert_eq!(error.code().unwrap().code(), code, "{taken}: {error:?}");
+        drop(reader);
+        root.run("DROP ROLE IF EXISTS su;");
+    }
+}

@@ -177,6 +177,10 @@ async fn definitions() {
             "an index USING gin is not supported",
         ),
         (
+            "SELECT count(*) FROM t TABLESAMPLE system(0)",
+            "TABLESAMPLE is not supported",
+        ),
+        (
             "CREATE TABLE e (a int, EXCLUDE USING gist (a WITH =))",
             "EXCLUDE is not supported",
         ),

@@ -213,7 +213,7 @@ fn alias_of_using(tokens: &mut Vec<TokenWithSpan>, at: usize) {
     tokens.splice(end..end, [token(Token::Comma, &like), token(marked, &like)]);
 }
 
-/// SEARCH and CYCLE of recursive queries, and EXCLUDE of window frames but for NO OTHERS, which is the default.
+/// SEARCH and CYCLE of recursive queries, EXCLUDE of window frames but for NO OTHERS, which is the default, and TABLESAMPLE.
 fn refuse(tokens: &mut Vec<TokenWithSpan>) -> Result<(), SqlError> {
     let mut at = 1;
     while at < tokens.len() {
@@ -255,6 +255,7 @@ fn refuse(tokens: &mut Vec<TokenWithSpan>) -> Result<(), SqlError> {
                     _ => {}
                 }
             }
+            "TABLESAMPLE" => return Err(SqlError::unsupported("TABLESAMPLE")),
             "SET" => elements::assign(tokens, at + 1)?,
             _ => {}
         }

@@ -11,7 +11,7 @@ use rocksdb::WriteBatch;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::target::{Target, damaged};
-use super::{Backup, BackupFile, Contents};
+use super::{Backup, BackupFile, Contents, several};
 use crate::cold::claim::MARKER;
 use crate::cold::stores::{Stores, split};
 use crate::cold::{ColdOptions, DEFAULT_STORE, META_ID};
@@ -93,42 +93,26 @@ impl Making {
         let (part, cold) = (self.part.clone(), cold.clone());
         let stores = blocking(move || Stores::open(&cold, &part)).await?;
         let stores = self.stores.insert(Arc::new(stores)).clone();
-        let objects: Arc<dyn ObjectStore> = stores.clone();
+        let mut copies = Vec::with_capacity(contents.files.len());
         for file in &contents.files {
-            match file.path.split_once('/') {
+            let place = match file.path.split_once('/') {
                 Some(("hot", name)) if !name.contains('/') => {
-                    let to = self.part.join("hot").join(name);
-                    let mut writer = tokio::fs::File::create(&to).await?;
-                    copy(target, number, file, &mut writer).await?;
-                    writer.sync_all().await?;
+                    Place::Hot(self.part.join("hot").join(name))
                 }
                 Some(("cold", path)) => {
                     self.claim(&stores, number, split(path).0).await?;
-                    let at = Path::parse(path).map_err(object_store::Error::from)?;
                     self.written.push(path.to_string());
-                    let mut writer = BufWriter::new(objects.clone(), at);
-                    let copied = match copy(target, number, file, &mut writer).await {
-                        Ok(()) => writer.shutdown().await.map_err(StorageError::from),
-                        Err(error) => Err(error),
-                    };
-                    if let Err(error) = copied {
-                        let _ = writer.abort().await;
-                        return Err(error);
-                    }
-                    let (stores, path) = (stores.clone(), path.to_string());
-                    blocking(move || {
-                        stores.settle(&path)?;
-                        stores.settle_folders(&path)
-                    })
-                    .await?;
+                    Place::Cold(&stores, path)
                 }
                 _ => {
                     let message =
                         format!("backup {number} has a file of the name \"{}\"", file.path);
                     return Err(damaged(message));
                 }
-            }
+            };
+            copies.push(place.fill(target, number, file));
         }
+        several(copies, |()| {}).await?;
         let (part, id, dir) = (self.part.clone(), self.id.clone(), dir.to_path_buf());
         blocking(move || {
             rename(&part.join("hot"), &id)?;
@@ -205,6 +189,49 @@ fn part_of(dir: &FilePath) -> Result<PathBuf, StorageError> {
     let mut part = name.to_os_string();
     part.push(".restore.part");
     Ok(absolute.with_file_name(part))
+}
+
+/// Where a file goes.
+enum Place<'a> {
+    Hot(PathBuf),
+    Cold(&'a Arc<Stores>, &'a str),
+}
+
+impl Place<'_> {
+    /// Copies the file there, and makes it outlive a power cut.
+    async fn fill(
+        self,
+        target: &Target,
+        number: u64,
+        file: &BackupFile,
+    ) -> Result<(), StorageError> {
+        match self {
+            Place::Hot(to) => {
+                let mut writer = tokio::fs::File::create(&to).await?;
+                copy(target, number, file, &mut writer).await?;
+                Ok(writer.sync_all().await?)
+            }
+            Place::Cold(stores, path) => {
+                let at = Path::parse(path).map_err(object_store::Error::from)?;
+                let objects: Arc<dyn ObjectStore> = stores.clone();
+                let mut writer = BufWriter::new(objects, at).with_max_concurrency(1);
+                let copied = match copy(target, number, file, &mut writer).await {
+                    Ok(()) => writer.shutdown().await.map_err(StorageError::from),
+                    Err(error) => Err(error),
+                };
+                if let Err(error) = copied {
+                    let _ = writer.abort().await;
+                    return Err(error);
+                }
+                let (stores, path) = (stores.clone(), path.to_string());
+                blocking(move || {
+                    stores.settle(&path)?;
+                    stores.settle_folders(&path)
+                })
+                .await
+            }
+        }
+    }
 }
 
 /// Hands a file of the backup on; an error when it is not what the backup says.

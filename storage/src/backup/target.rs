@@ -128,7 +128,7 @@ impl Target {
         source: &Source,
     ) -> Result<(), StorageError> {
         let path = file_path(sha256);
-        let mut writer = BufWriter::new(self.objects.clone(), path.clone());
+        let mut writer = BufWriter::new(self.objects.clone(), path.clone()).with_max_concurrency(1);
         let copied = match source.read(Some(&mut writer)).await {
             Ok(copied) if copied == (bytes, sha256.to_string()) => {
                 writer.shutdown().await.map_err(StorageError::from)
