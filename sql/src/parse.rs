@@ -568,6 +568,7 @@ pub(crate) fn literal_text(expr: &Expr) -> Option<String> {
             Value::SingleQuotedString(text)
             | Value::Number(text, _)
             | Value::EscapedStringLiteral(text) => Some(text.clone()),
+            Value::DollarQuotedString(text) => Some(text.value.clone()),
             Value::Boolean(value) => Some(value.to_string()),
             _ => None,
         },

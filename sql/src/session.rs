@@ -579,6 +579,7 @@ impl Session {
                         let name = statements::name_of(name.as_ref());
                         self.execute_named(&name, parameters).await
                     }
+                    Statement::Call(function) => self.call(function, parameters).await,
                     other => self.command(other, *kind).await,
                 }
             }

@@ -72,7 +72,7 @@ export class Client {
     params: readonly Param[] = [],
     options: QueryOptions = {},
   ): Promise<QueryResult<Row>> {
-    await this.#turnstile.enter();
+    await this.#turnstile.enter(options.signal);
     try {
       return await query<Row>(this.#connection, sql, params, options);
     } finally {
@@ -134,10 +134,10 @@ export class Client {
 /** The SUBSCRIBE that a live query means. `from` travels beside it. */
 function statement(sql: string, { last_rows, from }: SubscribeOptions): string {
   const bare = sql.trim().replace(/;$/, "");
-  const subscribe = /^subscribe\b/i.test(bare) ? bare : `SUBSCRIBE TO (${bare})`;
+  const subscribe = /^subscribe\b/i.test(bare) ? bare : `SUBSCRIBE TO (${bare}\n)`;
   if (last_rows === undefined || from !== undefined) return subscribe;
   if (!Number.isSafeInteger(last_rows) || last_rows < 0) throw new TypeError("last_rows is a number of rows");
-  return `${subscribe} OPTIONS (last_rows = ${last_rows})`;
+  return `${subscribe}\nOPTIONS (last_rows = ${last_rows})`;
 }
 
 /** Makes a client. It connects when it is first used. */

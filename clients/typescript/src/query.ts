@@ -27,12 +27,25 @@ export class Turnstile {
   #running = 0;
   readonly #waiting: (() => void)[] = [];
 
-  async enter(): Promise<void> {
+  /** Waits for a turn; a `CanceledError` once the signal aborts. */
+  async enter(signal?: AbortSignal): Promise<void> {
+    if (signal?.aborted) throw aborted(signal);
     if (this.#running < STATEMENTS_MAX) {
       this.#running++;
       return;
     }
-    await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    await new Promise<void>((resolve, reject) => {
+      const go = (): void => {
+        signal?.removeEventListener("abort", abort);
+        resolve();
+      };
+      const abort = (): void => {
+        this.#waiting.splice(this.#waiting.indexOf(go), 1);
+        reject(aborted(signal));
+      };
+      this.#waiting.push(go);
+      signal?.addEventListener("abort", abort, { once: true });
+    });
   }
 
   leave(): void {

@@ -154,6 +154,22 @@ describe("query", () => {
     });
   });
 
+  test("is cancelled while it waits for others", async () => {
+    const client = server.client();
+    const others = new AbortController();
+    const slow = Array.from({ length: 16 }, () =>
+      client.query("SELECT pg_sleep(30)", [], { signal: others.signal }),
+    );
+    const outcomes = Promise.allSettled(slow);
+    const controller = new AbortController();
+    const waiting = client.query("SELECT 1", [], { signal: controller.signal });
+    setTimeout(() => controller.abort(), 100);
+    await expect(waiting).rejects.toBeInstanceOf(CanceledError);
+    others.abort();
+    expect((await outcomes).every((outcome) => outcome.status === "rejected")).toBe(true);
+    expect((await client.query("SELECT 1 AS one")).rows).toEqual([{ one: 1 }]);
+  });
+
   test("fails when the role is not let in, and tries again with new credentials", async () => {
     let password = "wrong";
     const asked: string[] = [];

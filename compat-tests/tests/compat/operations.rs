@@ -80,7 +80,9 @@ fn check_tells_what_is_broken() {
         "{text}"
     );
 
-    let cold = files(&server.data().join("cold")).pop().unwrap();
+    let mut cold = files(&server.data().join("cold"));
+    cold.retain(|path| path.ends_with(".parquet"));
+    let cold = cold.pop().unwrap();
     let whole = std::fs::read(&cold).unwrap();
     std::fs::write(&cold, &whole[..whole.len() - 1]).unwrap();
     let (status, text) = check(&server.data(), &[]);
@@ -748,4 +750,25 @@ fn an_erasure_does_not_wait_for_slow_readers_of_http() {
     // They would have kept it waiting, and were given their five seconds.
     let took = begun.elapsed().as_secs();
     assert!((5..40).contains(&took), "{took} s");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn procedures_take_parameters() {
+    let server = Server::start();
+    let peer = server.peer();
+    peer.run(
+        "CREATE ROLE \"o'neil\" LOGIN; CREATE TABLE notes (id int8 PRIMARY KEY) WITH (type = 'user');
+         INSERT INTO notes (_user, id) VALUES ('o''neil', 1), ('bob', 1);",
+    );
+    let client = peer.connect().await;
+    client
+        .execute("CALL tidelog.flush($1)", &[&"notes"])
+        .await
+        .unwrap();
+    let erase = "CALL tidelog.erase_user($1)";
+    let erased = client.query_one(erase, &[&"o'neil"]).await.unwrap();
+    assert_eq!(erased.get::<_, i64>("rows"), 1);
+    let missing = client.query(erase, &[&None::<&str>]).await.unwrap_err();
+    assert_eq!(missing.code().unwrap().code(), "42883", "{missing:?}");
+    assert_eq!(peer.value("SELECT _user FROM notes"), "bob");
 }

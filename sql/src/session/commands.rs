@@ -216,7 +216,6 @@ impl Session {
                 Ok(Outcome::Command("UNLISTEN".to_string()))
             }
             Statement::NOTIFY { channel, payload } => self.notify(channel, payload.as_deref()),
-            Statement::Call(function) => self.call(function).await,
             other => self.ddl(Ddl::Sql(other, kind)).await,
         }
     }
@@ -558,7 +557,7 @@ fn set_config_arguments(
 }
 
 /// The text of a literal or parameter, `Some(None)` for NULL; `None` when it is neither.
-fn known_text(expr: &Expr, parameters: &[Datum]) -> Option<Option<String>> {
+pub(super) fn known_text(expr: &Expr, parameters: &[Datum]) -> Option<Option<String>> {
     match expr {
         Expr::Cast { expr, .. } => known_text(expr, parameters),
         Expr::Value(value) => match &value.value {

@@ -3,14 +3,18 @@
 use datafusion::sql::sqlparser::ast::{self, ObjectName};
 use tidelog_storage::{ColumnType, Datum};
 
+use super::commands::known_text;
 use super::{Outcome, Session};
 use crate::ddl;
 use crate::error::{ErrorKind, SqlError};
 use crate::output::{self, OutputColumn};
-use crate::parse::literal_text;
 
 impl Session {
-    pub(super) async fn call(&mut self, function: &ast::Function) -> Result<Outcome, SqlError> {
+    pub(super) async fn call(
+        &mut self,
+        function: &ast::Function,
+        parameters: &[Datum],
+    ) -> Result<Outcome, SqlError> {
         let name = function.name.to_string().to_ascii_lowercase();
         if name == "tidelog.trim" {
             return self.trim(&function.args).await;
@@ -31,7 +35,9 @@ impl Session {
         self.refuse_in_block(&format!("CALL {name}"))?;
         let argument = match &function.args {
             ast::FunctionArguments::List(list) if list.args.len() == 1 => match &list.args[0] {
-                ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => literal_text(expr),
+                ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => {
+                    known_text(expr, parameters).flatten()
+                }
                 _ => None,
             },
             _ => None,

@@ -4,6 +4,7 @@
 //! two databases that are given one prefix cannot remove each other's files, nor a new one those of a database whose marker
 //! or data directory is not there.
 
+use futures::StreamExt;
 use object_store::path::Path;
 use object_store::{Error, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::stores::{ColdStore, DEFAULT_STORE, split};
 use super::sweep;
 use crate::error::StorageError;
+use crate::flush::blocking;
 
 /// The name of the marker.
 pub(crate) const MARKER: &str = "tidelog.json";
@@ -40,7 +42,7 @@ impl ColdStore {
             self.holds(known).await?;
             if known.is_none()
                 && !self.inside
-                && let Some(file) = sweep::any_file(self).await?
+                && let Some(file) = self.any_file().await?
             {
                 return Err(self.refused(format!(
                     "it has files of a database, such as {file}, and no {MARKER} that says of which; give each database a prefix of its own"
@@ -116,6 +118,28 @@ impl ColdStore {
             ))),
             Err(error) => Err(self.failed(error)),
         }
+    }
+
+    /// A file that some database has written, if there is one.
+    async fn any_file(&self) -> Result<Option<String>, StorageError> {
+        if let Some(folder) = self.folder.clone() {
+            let files = blocking(move || sweep::local_files(&folder)).await?;
+            let mut paths = files.into_iter().map(|(path, _)| path);
+            return Ok(paths.find(|path| sweep::is_file(path)));
+        }
+        let mut listed = self.objects.list(None);
+        while let Some(meta) = listed.next().await {
+            let path = match meta {
+                Ok(meta) => meta.location,
+                // Marking it tells what is missing. (object_store knows this error for single objects only.)
+                Err(error) if error.to_string().contains("404 Not Found") => break,
+                Err(error) => return Err(self.failed(error)),
+            };
+            if sweep::is_file(path.as_ref()) {
+                return Ok(Some(path.to_string()));
+            }
+        }
+        Ok(None)
     }
 
     async fn mark(&self, database: &str) -> Result<(), StorageError> {

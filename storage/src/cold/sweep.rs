@@ -122,25 +122,6 @@ pub(crate) async fn candidates(
         .collect())
 }
 
-/// A file in the store that some database has written, if there is one.
-pub(crate) async fn any_file(store: &ColdStore) -> Result<Option<String>, StorageError> {
-    if let Some(folder) = store.folder.clone() {
-        let files = crate::flush::blocking(move || local_files(&folder)).await?;
-        return Ok(files
-            .into_iter()
-            .map(|(path, _)| path)
-            .find(|path| is_file(path)));
-    }
-    let mut listed = store.objects.list(None);
-    while let Some(meta) = listed.next().await {
-        let path = meta.map_err(|error| store.named(error))?.location;
-        if is_file(path.as_ref()) {
-            return Ok(Some(path.to_string()));
-        }
-    }
-    Ok(None)
-}
-
 /// Every file under a folder, also half-written ones that a listing of the object store does not show. Blocking.
 pub(crate) fn local_files(folder: &Path) -> Result<Vec<(String, SystemTime)>, StorageError> {
     let mut folders: Vec<PathBuf> = vec![folder.to_path_buf()];
