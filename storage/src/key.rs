@@ -11,7 +11,7 @@ use std::sync::Arc;
 use arrow::datatypes::i256;
 
 use crate::catalog::{IndexId, TableDef, TableId, UniqueKey};
-use crate::datum::{ColumnType, DatumRef, Number, Numeric};
+use crate::datum::{ColumnType, DatumRef, Number, Numeric, shape_bytes};
 use crate::error::StorageError;
 use crate::seq::Seq;
 use crate::transaction::Partition;
@@ -244,6 +244,14 @@ pub(crate) fn put_value(out: &mut Vec<u8>, ty: ColumnType, value: DatumRef<'_>) 
             });
             out.push(ARRAY_END);
             return valid.then_some(());
+        }
+        (ColumnType::Shaped(element), DatumRef::Array(elements)) => {
+            put_value(out, ColumnType::Array(element), DatumRef::Array(elements))?;
+            out.extend(shape_bytes(&value.dimensions()));
+        }
+        (ColumnType::Shaped(element), DatumRef::Shaped(shape, elements)) => {
+            put_value(out, ColumnType::Array(element), DatumRef::Array(elements))?;
+            out.extend_from_slice(shape.bytes());
         }
         _ => return None,
     }

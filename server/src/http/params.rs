@@ -49,7 +49,7 @@ fn datum(ty: ColumnType, value: &Value) -> Result<Datum, SqlError> {
         Value::String(text) => text::parse(ty, text),
         Value::Bool(_) | Value::Number(_) => text::parse(ty, &value.to_string()),
         Value::Array(_) | Value::Object(_) => match (ty, value) {
-            (ColumnType::Array(element), Value::Array(values)) => {
+            (ColumnType::Array(element) | ColumnType::Shaped(element), Value::Array(values)) => {
                 let elements = values.iter().map(|value| datum(element.into(), value));
                 Ok(Datum::Array(elements.collect::<Result<_, _>>()?))
             }

@@ -10,6 +10,9 @@ use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
     Volatility,
 };
+use tidelog_storage::ColumnType;
+
+use crate::output;
 
 /// What `ARRAY[…]` is planned as.
 pub(crate) const ARRAY: &str = "pg_array";
@@ -154,6 +157,11 @@ impl ScalarUDFImpl for Untyped {
             }
             Gives::Float => known.clone(),
             Gives::Bool => Field::new(self.name, DataType::Boolean, true),
+            Gives::Array
+                if let Ok(Some(element)) = output::column_type(known).map(ColumnType::elements) =>
+            {
+                ColumnType::Shaped(element).field(self.name, true)
+            }
             Gives::Array => {
                 let element = match known.data_type() {
                     DataType::Null => DataType::Utf8,

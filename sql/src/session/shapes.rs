@@ -1,0 +1,101 @@
+//! Arrays of several dimensions, or that do not begin at 1, where a statement was planned for others: as parameters, for which it
+//! is planned again, and in columns, which are made ones of arrays of any shape first.
+
+use datafusion::sql::sqlparser::ast::Statement;
+use tidelog_storage::transaction::Mark;
+use tidelog_storage::{ColumnType, Datum};
+
+use super::prepared::is_of_other_shape;
+use super::statements::name_of;
+use super::{Block, Prepared, Session};
+use crate::ddl::Ddl;
+use crate::ddl::table::like::written_type;
+use crate::error::SqlError;
+use crate::parse::{Body, identifier};
+
+impl Session {
+    /// The statement, prepared for parameters that are such arrays; `None` where none is.
+    pub(super) fn of_shapes(
+        &self,
+        statement: &Prepared,
+        parameters: &[Datum],
+    ) -> Option<Result<Prepared, SqlError>> {
+        let mut types = statement.parameters.clone();
+        let mut any = false;
+        for (ty, value) in types.iter_mut().zip(parameters) {
+            if let ColumnType::Array(element) = *ty
+                && is_of_other_shape(value, *ty)
+            {
+                *ty = ColumnType::Shaped(element);
+                any = true;
+            }
+        }
+        let types: Vec<_> = types.into_iter().map(Some).collect();
+        any.then(|| {
+            let prepared = self.prepare_inner(&statement.statement, &types)?;
+            if let Some(columns) = &prepared.columns {
+                statement.check_columns(columns)?;
+            }
+            Ok(prepared)
+        })
+    }
+
+    /// The statement, prepared again once a column takes the array that it did not take; the error where it is none of
+    /// the table that an INSERT or UPDATE writes to. What the statement did since the mark is forgotten.
+    pub(super) async fn reshaped(
+        &mut self,
+        statement: &Prepared,
+        error: SqlError,
+        mark: Mark,
+    ) -> Result<Prepared, SqlError> {
+        let Some(change) = self.reshaping(statement, &error) else {
+            return Err(error);
+        };
+        let alone = self.work.block == Block::None;
+        match alone {
+            true => self.roll_back(),
+            false => self.work.changes.write().rollback_to_mark(mark),
+        }
+        let mut parsed = crate::parse::parse(&change)?;
+        let Some(Body::Sql(change, _)) = parsed.pop().map(|parsed| parsed.body) else {
+            return Err(error);
+        };
+        // What stands in its way, such as an expression over the column, is nothing that the statement asked for.
+        if Box::pin(self.ddl(Ddl::Shapes(&change))).await.is_err() {
+            return Err(error);
+        }
+        if alone {
+            self.commit().await?;
+        }
+        let types: Vec<_> = statement.parameters.iter().map(|ty| Some(*ty)).collect();
+        self.prepare_inner(&statement.statement, &types)
+    }
+
+    /// The change of the table that makes the column one of arrays of any shape which an error is about.
+    fn reshaping(&self, statement: &Prepared, error: &SqlError) -> Option<String> {
+        let catalog = self.catalog();
+        let Body::Sql(written, _) = &statement.statement.body else {
+            return None;
+        };
+        if let Statement::Execute { name, .. } = &**written {
+            let named = self.named(&name_of(name.as_ref())).ok()?;
+            return self.reshaping(named, error);
+        }
+        let table = match &**written {
+            Statement::Insert(insert) => self.insert_target(insert, &catalog).ok()?,
+            Statement::Update(update) => self.update_target(update, &catalog).ok()?,
+            _ => return None,
+        };
+        let column = &table.columns[table.column_index(error.column.as_deref()?)?];
+        let ColumnType::Array(element) = column.ty else {
+            return None;
+        };
+        Some(format!(
+            "ALTER TABLE {}.{} ALTER COLUMN {} TYPE {}",
+            identifier(&table.schema),
+            identifier(&table.name),
+            identifier(&column.name),
+            written_type(ColumnType::Shaped(element))
+        ))
+    }
+}
