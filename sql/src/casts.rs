@@ -227,6 +227,9 @@ pub(crate) fn rewrite(
         if has_shape {
             to = ColumnType::Shaped(element);
             cast.field = Arc::new(to.field("", true));
+            if from == to {
+                return Ok(Transformed::yes(*cast.expr));
+            }
         }
     }
     // A literal that an integer holds is one.

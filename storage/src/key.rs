@@ -219,6 +219,10 @@ pub(crate) fn put_value(out: &mut Vec<u8>, ty: ColumnType, value: DatumRef<'_>) 
         // By where its label stands; a label that the type lacks is no value.
         (ColumnType::Enum(of), DatumRef::Text(v)) => put_float8(out, of.definition().order(v)?),
         (ColumnType::Jsonb, DatumRef::Text(v)) => jsonb::put(out, v)?,
+        // Spaces behind it make no difference.
+        (ColumnType::Bpchar(_), DatumRef::Text(v)) => {
+            put_escaped(out, v.trim_end_matches(' ').as_bytes());
+        }
         (ty, DatumRef::Text(v)) if ty.is_textual() => put_escaped(out, v.as_bytes()),
         (ColumnType::Bool, DatumRef::Bool(v)) => out.push(v.into()),
         (ColumnType::Bytea, DatumRef::Bytea(v)) => put_escaped(out, v),

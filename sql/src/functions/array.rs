@@ -1,6 +1,7 @@
 //! Operators and functions of arrays where DataFusion's are missing or count otherwise: ANY and ALL, subscripts,
 //! lengths as integers, NULL for what is outside.
 
+mod compared;
 pub(crate) mod dimensions;
 
 use std::cmp::Ordering;
@@ -17,12 +18,14 @@ use datafusion::logical_expr::{
     TypeSignature, Volatility,
 };
 use datafusion::sql::sqlparser::ast::BinaryOperator;
-use tidelog_storage::datum::{self, ColumnBuilder, DIMENSIONS_MAX, datum_at};
+use tidelog_storage::datum::{self, ColumnBuilder, datum_at};
 use tidelog_storage::{ColumnType, Datum, DatumRef, Dimension, ElementType, Elements};
 
 use crate::error::{ErrorKind, SqlError};
 use crate::{output, text};
 
+pub(crate) use compared::compare;
+use compared::same;
 use dimensions::{Bounds, Parts};
 
 /// How an operand is compared with each element.
@@ -234,74 +237,6 @@ struct ArrayFunction {
     signature: Signature,
 }
 
-/// How two values of one type, of which neither is NULL, stand to each other; `None` for values of different types.
-pub(crate) fn compare(a: DatumRef<'_>, b: DatumRef<'_>) -> Option<Ordering> {
-    use DatumRef::*;
-    let integer = |value| match value {
-        Int2(v) => Some(i64::from(v)),
-        Int4(v) => Some(i64::from(v)),
-        Int8(v) => Some(v),
-        _ => None,
-    };
-    // NaN is above all others and equal to itself.
-    let floats = |a: f64, b: f64| {
-        a.partial_cmp(&b)
-            .unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
-    };
-    if let (Some(a), Some(b)) = (integer(a), integer(b)) {
-        return Some(a.cmp(&b));
-    }
-    Some(match (a, b) {
-        (Float4(a), Float4(b)) => floats(a.into(), b.into()),
-        (Float8(a), Float8(b)) => floats(a, b),
-        (Numeric(a), Numeric(b)) if a.scale == b.scale => a.unscaled.cmp(&b.unscaled),
-        (Number(a), Number(b)) => a.key().cmp(b.key()),
-        (Numeric(_) | Number(_), Numeric(_) | Number(_)) => {
-            let shown = |value| {
-                let mut shown = String::new();
-                let style = crate::text::Style::default();
-                crate::text::write(value, ColumnType::Numeric(None), style, &mut shown);
-                crate::text::parse(ColumnType::Numeric(None), &shown).ok()
-            };
-            let (a, b) = (shown(a)?, shown(b)?);
-            return compare(a.as_ref(), b.as_ref());
-        }
-        (Text(a), Text(b)) => a.cmp(b),
-        (Bool(a), Bool(b)) => a.cmp(&b),
-        (Bytea(a), Bytea(b)) => a.cmp(b),
-        (Uuid(a), Uuid(b)) => a.cmp(b),
-        (Date(a), Date(b)) => a.cmp(&b),
-        (Time(a), Time(b)) | (Timestamp(a), Timestamp(b)) | (TimestampTz(a), TimestampTz(b)) => {
-            a.cmp(&b)
-        }
-        (TimeTz(a), TimeTz(b)) => a.to_bytes().cmp(&b.to_bytes()),
-        (Interval(a), Interval(b)) => a.span().cmp(&b.span()),
-        (Array(first) | Shaped(_, first), Array(second) | Shaped(_, second)) => {
-            for (a, b) in first.to_vec().iter().zip(&second.to_vec()) {
-                let order = match (a.is_null(), b.is_null()) {
-                    (false, false) => compare(a.as_ref(), b.as_ref())?,
-                    (a, b) => a.cmp(&b),
-                };
-                if order.is_ne() {
-                    return Some(order);
-                }
-            }
-            let order = first.len().cmp(&second.len());
-            order.then_with(|| datum::compare_shapes(&a.dimensions(), &b.dimensions()))
-        }
-        _ => return None,
-    })
-}
-
-/// Equal, or both NULL.
-fn same(a: DatumRef<'_>, b: DatumRef<'_>) -> bool {
-    match (a, b) {
-        (DatumRef::Null, DatumRef::Null) => true,
-        (DatumRef::Null, _) | (_, DatumRef::Null) => false,
-        (a, b) => compare(a, b).is_some_and(Ordering::is_eq),
-    }
-}
-
 /// What a comparison with every element comes to; `None` is NULL.
 fn quantify(
     value: DatumRef<'_>,
@@ -367,7 +302,14 @@ impl ArrayFunction {
         }
     }
 
-    fn eval(&self, args: &[DatumRef<'_>], base: i64) -> Result<Datum> {
+    /// `trims`: whether spaces behind elements make no difference.
+    fn eval(&self, args: &[DatumRef<'_>], base: i64, trims: bool) -> Result<Datum> {
+        let same = |a: DatumRef<'_>, b: DatumRef<'_>| match (trims, a, b) {
+            (true, DatumRef::Text(a), DatumRef::Text(b)) => {
+                a.trim_end_matches(' ') == b.trim_end_matches(' ')
+            }
+            (_, a, b) => same(a, b),
+        };
         let int = |value: Option<i32>| value.map_or(Datum::Null, Datum::Int4);
         let array = args.first().copied().unwrap_or(DatumRef::Null);
         let elements = array.elements();
@@ -606,24 +548,17 @@ impl ArrayFunction {
             let ty = element.shaped().ok_or_else(|| self.no_such(args))?;
             return Ok(ty.field(&self.name, true));
         }
-        let nested = match self.op {
-            Op::Element => (1..=DIMENSIONS_MAX).contains(&args.len().saturating_sub(1)),
-            Op::Slice => (1..=2 * DIMENSIONS_MAX).contains(&args.len().saturating_sub(1)),
-            _ => true,
+        let of = args.get(usize::from(self.op == Op::Prepend));
+        let ty = of.and_then(|array| output::column_type(array).ok());
+        let element = ty.and_then(ColumnType::elements);
+        let subscripts = match self.op {
+            Op::Element => args.len() - 1,
+            Op::Slice => args.len() / 2,
+            _ => 0,
         };
-        if !nested {
-            let depth = match self.op {
-                Op::Slice => args.len() / 2,
-                _ => args.len().saturating_sub(1),
-            };
-            text::array::check_depth(depth).map_err(external)?;
+        if element.is_some() {
+            text::array::check_depth(subscripts).map_err(external)?;
         }
-        let at = usize::from(self.op == Op::Prepend);
-        let ty = args.get(at).map(|array| output::column_type(array));
-        let element = match ty {
-            Some(ty) => ty.map_err(external)?.elements(),
-            None => None,
-        };
         let fixed = match self.op {
             // What is none is complained of by what it is an argument of.
             Op::Flat | Op::Plain if element.is_none() => {
@@ -764,6 +699,14 @@ impl ScalarUDFImpl for ArrayFunction {
             return Ok(array.clone());
         }
         let (arrays, scalar, rows) = super::arrays(&args, false)?;
+        let ty = args
+            .arg_fields
+            .first()
+            .map(|array| output::column_type(array));
+        let element = ty
+            .and_then(std::result::Result::ok)
+            .and_then(ColumnType::elements);
+        let trims = matches!(element, Some(ElementType::Bpchar(_)));
         let mut values = Vec::with_capacity(rows);
         for row in 0..rows {
             let row = arrays.iter().map(|array| {
@@ -773,7 +716,7 @@ impl ScalarUDFImpl for ArrayFunction {
                 })
             });
             let row = row.collect::<Result<Vec<_>>>()?;
-            values.push(self.eval(&row, base)?);
+            values.push(self.eval(&row, base, trims)?);
         }
         let ty = args.return_field.data_type();
         let result = build(ty, &args.return_field, &values)?;

@@ -51,6 +51,9 @@ fn call_named(
         functions::ARRAY => {
             let elements = call.args.iter_mut().collect();
             calls::match_types("ARRAY", elements, schema, style)?;
+            for arg in &mut call.args {
+                *arg = calls::with_spaces(std::mem::take(arg), schema, style)?;
+            }
             let types = call.args.iter().filter_map(|arg| type_of(arg, schema));
             let types: Vec<ColumnType> = types.collect();
             match types.iter().find(|ty| ty.elements().is_some()) {
@@ -90,6 +93,20 @@ fn call_named(
         }
         name => {
             let at = functions::array::takes_elements(name);
+            // A bare NULL is an array of what is added to it.
+            if let Some(at) = at
+                && let [array, value] = call.args.as_slice()
+                && let (array_at, element) = if at == 0 {
+                    (array, value)
+                } else {
+                    (value, array)
+                }
+                && is_null(array_at)
+                && let Some(ty) = written_type(element, schema)
+                && let Some(array) = plain_type(ty).array()
+            {
+                call.args[at] = null(array)?;
+            }
             if let Some(at) = at {
                 check_elements(&call.args, at, name, schema)?;
                 widen(&mut call.args, at, name, schema, style)?;
@@ -125,7 +142,10 @@ fn call_named(
                         [*value, *array] = keys_of(given, of, element);
                     }
                     ("array_remove" | "array_replace", _)
-                        if ColumnType::from(element) != ColumnType::Numeric(None) =>
+                        if !matches!(
+                            element,
+                            ElementType::Numeric(None) | ElementType::Bpchar(_)
+                        ) =>
                     {
                         let what = format!("{name}() of {}[]", types::name(element.into()));
                         return Err(external(SqlError::unsupported(what)));

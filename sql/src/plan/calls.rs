@@ -261,6 +261,14 @@ fn is_numeric(ty: ColumnType) -> bool {
     matches!(ty, ColumnType::Numeric(_))
 }
 
+/// A char(n) with the spaces behind it, as elements of arrays that say no length have them.
+pub(super) fn with_spaces(expr: Expr, schema: &DFSchema, style: Style) -> Result<Expr> {
+    match type_of(&expr, schema) {
+        Some(ColumnType::Bpchar(Some(_))) => cast(expr, ColumnType::Bpchar(None), schema, style),
+        _ => Ok(expr),
+    }
+}
+
 pub(super) fn cast(expr: Expr, ty: ColumnType, schema: &DFSchema, style: Style) -> Result<Expr> {
     let cast = Cast::new_from_field(Box::new(expr), Arc::new(ty.field("", true)));
     Ok(casts::rewrite(cast, schema, style)?.data)
@@ -577,6 +585,13 @@ pub(super) fn aggregate(
     // DataFusion joins texts only, and with one constant between them.
     let varies = call.func.name() == "string_agg"
         && !matches!(call.params.args.get(1), Some(Expr::Literal(..)));
+    // What is sorted by its arguments has them as they are.
+    if call.func.name() == "array_agg"
+        && !call.params.distinct
+        && let Some(arg) = call.params.args.first_mut()
+    {
+        *arg = with_spaces(std::mem::take(arg), schema, style)?;
+    }
     let of_arrays = call.func.name() == "array_agg"
         && (call.params.args.first())
             .and_then(|arg| type_of(arg, schema))

@@ -350,7 +350,7 @@ impl ast::VisitorMut for Dialect {
                 }
             }
             // DataFusion's own literals do not see the columns of queries around theirs.
-            Expr::Array(array) if !array.elem.is_empty() => {
+            Expr::Array(array) => {
                 let elements = std::mem::take(&mut array.elem).into_iter();
                 *expr = call(
                     functions::ARRAY,
@@ -363,6 +363,7 @@ impl ast::VisitorMut for Dialect {
                 ..
             } => {
                 arrays::cast_elements(literal, element);
+                arrays::cast_empty(literal);
             }
             Expr::Function(function) => {
                 keep_constants(function);

@@ -55,8 +55,8 @@ pub(crate) fn looks_vary(ty: ColumnType) -> bool {
         | ColumnType::Jsonb
         | ColumnType::Numeric(None)
         | ColumnType::Bpchar(None) => true,
-        // Those of char(n) have lost the spaces behind them.
-        ColumnType::Array(ElementType::Bpchar(_)) => false,
+        // Spaces behind them make no difference.
+        ColumnType::Array(ElementType::Bpchar(_)) => true,
         // What an array is kept as beside another may be of another type.
         ColumnType::Shaped(_) => true,
         ColumnType::Array(element) => looks_vary(element.into()),

@@ -3,15 +3,18 @@
 
 use datafusion::sql::sqlparser::ast::Statement;
 use tidelog_storage::transaction::Mark;
-use tidelog_storage::{ColumnType, Datum};
+use tidelog_storage::{ColumnType, Datum, TableDef};
 
 use super::prepared::is_of_other_shape;
 use super::statements::name_of;
 use super::{Block, Prepared, Session};
+use crate::copy::CopyIn;
 use crate::ddl::Ddl;
 use crate::ddl::table::like::written_type;
 use crate::error::SqlError;
 use crate::parse::{Body, identifier};
+use crate::row::Write;
+use crate::text::unshaped;
 
 impl Session {
     /// The statement, prepared for parameters that are such arrays; `None` where none is.
@@ -56,12 +59,8 @@ impl Session {
             true => self.roll_back(),
             false => self.work.changes.write().rollback_to_mark(mark),
         }
-        let mut parsed = crate::parse::parse(&change)?;
-        let Some(Body::Sql(change, _)) = parsed.pop().map(|parsed| parsed.body) else {
-            return Err(error);
-        };
         // What stands in its way, such as an expression over the column, is nothing that the statement asked for.
-        if Box::pin(self.ddl(Ddl::Shapes(&change))).await.is_err() {
+        if self.reshape(&change).await.is_err() {
             return Err(error);
         }
         if alone {
@@ -69,6 +68,61 @@ impl Session {
         }
         let types: Vec<_> = statement.parameters.iter().map(|ty| Some(*ty)).collect();
         self.prepare_inner(&statement.statement, &types)
+    }
+
+    /// Makes columns ones of arrays of any shape where rows of COPY have such arrays for them.
+    pub(crate) async fn reshape_copied(
+        &mut self,
+        copy: &mut CopyIn,
+        writes: &[Write],
+    ) -> Result<(), SqlError> {
+        let table = copy.maker.table.clone();
+        let is_other = |at: &usize| {
+            let rows = writes.iter().filter_map(|write| write.new.as_ref());
+            let ty = table.columns[*at].ty;
+            matches!(ty, ColumnType::Array(_))
+                && rows.into_iter().any(|row| is_of_other_shape(&row[*at], ty))
+        };
+        let others: Vec<usize> = (0..table.columns.len()).filter(is_other).collect();
+        if others.is_empty() {
+            return Ok(());
+        }
+        // The change goes with the rows.
+        if self.work.block == Block::None {
+            self.work.block = Block::Implicit;
+            copy.is_alone = true;
+        }
+        for at in others {
+            let changed = match change_of(&table, at) {
+                Some(change) => self.reshape(&change).await,
+                None => Err(unshaped()),
+            };
+            changed.map_err(|_| unshaped())?;
+        }
+        let catalog = self.catalog();
+        let changed = catalog.table(&table.schema, &table.name);
+        copy.maker.table = changed.cloned().ok_or_else(unshaped)?;
+        Ok(())
+    }
+
+    /// Ends a transaction that a COPY was by itself, or that it was in, with an error.
+    pub(super) fn fail_copy(&mut self, copy: &CopyIn) {
+        match copy.is_alone && self.work.block == Block::Implicit {
+            true => self.abort(),
+            false => self.fail(),
+        }
+    }
+
+    /// Runs such a change of a table.
+    async fn reshape(&mut self, change: &str) -> Result<(), SqlError> {
+        let mut parsed = crate::parse::parse(change)?;
+        match parsed.pop().map(|parsed| parsed.body) {
+            Some(Body::Sql(change, _)) => {
+                Box::pin(self.ddl(Ddl::Shapes(&change))).await?;
+                Ok(())
+            }
+            _ => Err(unshaped()),
+        }
     }
 
     /// The change of the table that makes the column one of arrays of any shape which an error is about.
@@ -86,16 +140,21 @@ impl Session {
             Statement::Update(update) => self.update_target(update, &catalog).ok()?,
             _ => return None,
         };
-        let column = &table.columns[table.column_index(error.column.as_deref()?)?];
-        let ColumnType::Array(element) = column.ty else {
-            return None;
-        };
-        Some(format!(
-            "ALTER TABLE {}.{} ALTER COLUMN {} TYPE {}",
-            identifier(&table.schema),
-            identifier(&table.name),
-            identifier(&column.name),
-            written_type(ColumnType::Shaped(element))
-        ))
+        change_of(&table, table.column_index(error.column.as_deref()?)?)
     }
+}
+
+/// The change of a table that makes a column one of arrays of any shape; `None` where it is none of arrays of one.
+fn change_of(table: &TableDef, at: usize) -> Option<String> {
+    let column = &table.columns[at];
+    let ColumnType::Array(element) = column.ty else {
+        return None;
+    };
+    Some(format!(
+        "ALTER TABLE {}.{} ALTER COLUMN {} TYPE {}",
+        identifier(&table.schema),
+        identifier(&table.name),
+        identifier(&column.name),
+        written_type(ColumnType::Shaped(element))
+    ))
 }

@@ -27,6 +27,11 @@ pub(super) fn cast_elements(literal: &mut Expr, element: &DataType) {
         let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = arg else {
             continue;
         };
+        if cast_empty(expr) {
+            let array = ArrayElemTypeDef::SquareBracket(Box::new(element.clone()), None);
+            *expr = cast(take(expr), DataType::Array(array));
+            continue;
+        }
         let is_literal = |expr: &Expr| match expr {
             Expr::Function(inner) => name_of(&inner.name).as_deref() == Some(functions::ARRAY),
             _ => false,
@@ -36,6 +41,22 @@ pub(super) fn cast_elements(literal: &mut Expr, element: &DataType) {
             false => *expr = cast(take(expr), element.clone()),
         }
     }
+}
+
+/// Makes `ARRAY[]` below a cast, which tells its type, a literal without elements; says whether it was that.
+pub(super) fn cast_empty(literal: &mut Expr) -> bool {
+    let Expr::Function(function) = literal else {
+        return false;
+    };
+    let is_empty = match &function.args {
+        FunctionArguments::List(list) => list.args.is_empty(),
+        _ => false,
+    };
+    let is = is_empty && name_of(&function.name).as_deref() == Some(functions::ARRAY);
+    if is {
+        *literal = Expr::Value(Value::SingleQuotedString("{}".to_string()).into());
+    }
+    is
 }
 
 /// Makes the column of `t.column[1]` one name, which sqlparser takes for a field of `t`.
