@@ -30,6 +30,7 @@ use super::operators::{
     type_parameter, written_type,
 };
 use super::order::{has_own_order, looks_vary, sorted_by};
+use super::reg::is_named;
 use crate::error::{ErrorKind, SqlError};
 use crate::text::Style;
 use crate::{functions, output, precision, types};
@@ -59,6 +60,10 @@ fn call_named(
             match types.iter().find(|ty| ty.elements().is_some()) {
                 Some(first) => {
                     let first = plain_type(*first);
+                    if is_named(flat_type(first)) {
+                        let what = format!("ARRAY[…] of {}", types::name(first));
+                        return Err(external(SqlError::unsupported(what)));
+                    }
                     let differs = |ty: &&ColumnType| flat_type(**ty) != flat_type(first);
                     if let Some(other) = types.iter().find(differs) {
                         return Err(external(calls::mismatch("ARRAY", first, *other)));
@@ -135,17 +140,24 @@ fn call_named(
                 }
             }
             let of = call.args.first().and_then(|array| type_of(array, schema));
-            if let Some(ColumnType::Array(element)) = of.filter(|ty| looks_vary(*ty)) {
+            let is_plain = matches!(of, Some(ColumnType::Array(_)));
+            let element = of.and_then(ColumnType::elements);
+            let varies = |element: &ElementType| looks_vary(ColumnType::Array(*element));
+            if let Some(element) = element.filter(varies) {
                 match (name, call.args.as_mut_slice()) {
-                    ("array_position" | "array_positions", [array, value, ..]) => {
+                    ("array_position" | "array_positions", [array, value, ..]) if is_plain => {
                         let (given, of) = (std::mem::take(value), std::mem::take(array));
                         [*value, *array] = keys_of(given, of, element);
                     }
-                    ("array_remove" | "array_replace", _)
-                        if !matches!(
-                            element,
-                            ElementType::Numeric(None) | ElementType::Bpchar(_)
-                        ) =>
+                    // Their values are compared as they are.
+                    ("array_position" | "array_positions", _) if element != ElementType::Jsonb => {}
+                    (
+                        "array_position" | "array_positions" | "array_remove" | "array_replace",
+                        _,
+                    ) if !matches!(
+                        element,
+                        ElementType::Numeric(None) | ElementType::Bpchar(_)
+                    ) =>
                     {
                         let what = format!("{name}() of {}[]", types::name(element.into()));
                         return Err(external(SqlError::unsupported(what)));

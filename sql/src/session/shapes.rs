@@ -23,24 +23,25 @@ impl Session {
         statement: &Prepared,
         parameters: &[Datum],
     ) -> Option<Result<Prepared, SqlError>> {
-        let mut types = statement.parameters.clone();
-        let mut any = false;
-        for (ty, value) in types.iter_mut().zip(parameters) {
-            if let ColumnType::Array(element) = *ty
-                && is_of_other_shape(value, *ty)
-            {
-                *ty = ColumnType::Shaped(element);
-                any = true;
+        let given = statement.parameters.iter().zip(parameters);
+        let mut others = given
+            .clone()
+            .filter(|(ty, value)| is_of_other_shape(value, **ty));
+        others.next()?;
+        let given = given.map(|(ty, value)| match *ty {
+            ColumnType::Array(element) if is_of_other_shape(value, *ty) => {
+                Some(ColumnType::Shaped(element))
             }
-        }
-        let types: Vec<_> = types.into_iter().map(Some).collect();
-        any.then(|| {
-            let prepared = self.prepare_inner(&statement.statement, &types)?;
+            ty => Some(ty),
+        });
+        let given: Vec<_> = given.collect();
+        let prepared = self.prepare_inner(&statement.statement, &given);
+        Some(prepared.and_then(|prepared| {
             if let Some(columns) = &prepared.columns {
                 statement.check_columns(columns)?;
             }
             Ok(prepared)
-        })
+        }))
     }
 
     /// The statement, prepared again once a column takes the array that it did not take; the error where it is none of
