@@ -475,8 +475,9 @@ impl ArrayFunction {
             }
             Op::Subscripts => {
                 let of = dimension(integer(args[1]));
-                let subscripts = of.map_or(0..=-1, |of| of.lower.into()..=of.upper());
-                let subscripts = subscripts.filter_map(|at| i32::try_from(at).ok());
+                let subscripts = of.map(|of| of.lower.into()..=of.upper());
+                let subscripts = subscripts.into_iter().flatten();
+                let subscripts = subscripts.filter_map(|at: i64| i32::try_from(at).ok());
                 let mut subscripts: Vec<_> = subscripts.map(Datum::Int4).collect();
                 if matches!(args.get(2), Some(DatumRef::Bool(true))) {
                     subscripts.reverse();

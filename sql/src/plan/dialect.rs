@@ -363,7 +363,7 @@ impl ast::VisitorMut for Dialect {
                 ..
             } => {
                 arrays::cast_elements(literal, element);
-                arrays::cast_empty(literal);
+                arrays::cast_empty(literal, element);
             }
             Expr::Function(function) => {
                 keep_constants(function);

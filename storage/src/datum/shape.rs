@@ -179,3 +179,39 @@ pub fn shaped(lists: &ListArray) -> ArrayRef {
         lists.nulls().cloned(),
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dimensions(of: &[(u32, i32)]) -> Vec<Dimension> {
+        let dimension = |(length, lower): &(u32, i32)| Dimension {
+            length: *length,
+            lower: *lower,
+        };
+        of.iter().map(dimension).collect()
+    }
+
+    #[test]
+    fn shapes_come_back_and_sort_as_in_postgresql() {
+        let sorted = [
+            dimensions(&[(2, -1)]),
+            dimensions(&[(2, 0)]),
+            dimensions(&[(2, 3)]),
+            dimensions(&[(1, 1), (2, 1)]),
+            dimensions(&[(2, 1), (1, 1)]),
+            dimensions(&[(2, 1), (1, 2)]),
+            dimensions(&[(1, 1), (1, 1), (2, i32::MIN)]),
+        ];
+        for of in &sorted {
+            let shape = Shape::new(of).unwrap();
+            assert_eq!(shape.as_ref().dimensions(), *of);
+            let stored = [shape.as_ref().bytes(), b"rest"].concat();
+            let (read, rest) = ShapeRef::read(&stored).unwrap();
+            assert_eq!((read, rest), (shape.as_ref(), &b"rest"[..]));
+        }
+        assert!(sorted.is_sorted_by(|a, b| compare_shapes(a, b).is_lt()));
+        assert_eq!(Shape::new(&dimensions(&[(5, 1)])), None);
+        assert_eq!(ShapeRef::read(&[7; 60]), None);
+    }
+}

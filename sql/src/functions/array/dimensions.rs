@@ -40,13 +40,12 @@ fn place(dimensions: &[Dimension], subscripts: &[i64]) -> Option<usize> {
     if dimensions.is_empty() || dimensions.len() != subscripts.len() {
         return None;
     }
-    let within = dimensions.iter().zip(subscripts);
-    within.fold(Some(0), |place, (of, subscript)| {
+    let mut within = dimensions.iter().zip(subscripts);
+    within.try_fold(0, |place, (of, subscript)| {
+        let length = of.length as usize;
         let at = subscript.checked_sub(i64::from(of.lower))?;
-        let at = usize::try_from(at)
-            .ok()
-            .filter(|at| *at < of.length as usize)?;
-        Some(place? * of.length as usize + at)
+        let at = usize::try_from(at).ok().filter(|at| *at < length)?;
+        Some(place * length + at)
     })
 }
 

@@ -27,9 +27,7 @@ pub(super) fn cast_elements(literal: &mut Expr, element: &DataType) {
         let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = arg else {
             continue;
         };
-        if cast_empty(expr) {
-            let array = ArrayElemTypeDef::SquareBracket(Box::new(element.clone()), None);
-            *expr = cast(take(expr), DataType::Array(array));
+        if cast_empty(expr, element) {
             continue;
         }
         let is_literal = |expr: &Expr| match expr {
@@ -43,8 +41,8 @@ pub(super) fn cast_elements(literal: &mut Expr, element: &DataType) {
     }
 }
 
-/// Makes `ARRAY[]` below a cast, which tells its type, a literal without elements; says whether it was that.
-pub(super) fn cast_empty(literal: &mut Expr) -> bool {
+/// Makes `ARRAY[]` below a cast, which tells its type, an array of that without elements; says whether it was that.
+pub(super) fn cast_empty(literal: &mut Expr, element: &DataType) -> bool {
     let Expr::Function(function) = literal else {
         return false;
     };
@@ -54,7 +52,10 @@ pub(super) fn cast_empty(literal: &mut Expr) -> bool {
     };
     let is = is_empty && name_of(&function.name).as_deref() == Some(functions::ARRAY);
     if is {
-        *literal = Expr::Value(Value::SingleQuotedString("{}".to_string()).into());
+        let none = Expr::Value(Value::SingleQuotedString("{}".to_string()).into());
+        let array = ArrayElemTypeDef::SquareBracket(Box::new(element.clone()), None);
+        // It is called "array".
+        *literal = call("pg_or_empty", vec![cast(none, DataType::Array(array))]);
     }
     is
 }
