@@ -8,6 +8,7 @@ use crate::pair::{Pair, Raw, binary, same_answers, same_outcome, text};
 use crate::type_functions::all_same;
 
 const EXPRESSIONS: &[&str] = &[
+    r#"SELECT '{"a": {"b": 1}}'::jsonb #> '{{a},{b}}'::text[]"#,
     "SELECT '{{1,2},{3,4}}'::int[]",
     "SELECT '[0:1]={1,2}'::int[]",
     "SELECT '[2:3][0:1]={{1,2},{3,4}}'::int[]",

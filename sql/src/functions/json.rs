@@ -362,7 +362,7 @@ impl JsonFunction {
             }
             Op::Path { text } => {
                 let steps = match args[1].value {
-                    DatumRef::Array(_) => args[1].texts(),
+                    DatumRef::Array(_) | DatumRef::Shaped(..) => args[1].texts(),
                     _ => args[1..]
                         .iter()
                         .map(|arg| arg.text().map(str::to_string))
